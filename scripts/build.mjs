@@ -1,0 +1,25 @@
+// Builds dist/: the TypeScript program, and the WebAssembly kernels from AssemblyScript.
+// Runs as npm's `prepare`; where the development tools are absent (an install from a package) dist/ is already there.
+import { execFileSync } from 'node:child_process';
+import { chmodSync, existsSync, mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+
+const bin = (name) => join('node_modules', '.bin', name);
+if (!existsSync(bin('tsc'))) {
+  if (!existsSync('dist/cli/main.js')) {
+    console.error('build: the development dependencies are missing; run `npm ci` (without --omit=dev) first');
+    process.exit(1);
+  }
+  process.exit(0);
+}
+
+const run = (command, ...args) => execFileSync(bin(command), args, { stdio: 'inherit' });
+
+rmSync('dist', { recursive: true, force: true });
+run('tsc', '-p', 'tsconfig.build.json');
+const assembly = 'src/engine/wasm/assembly/index.ts';
+if (existsSync(assembly)) {
+  mkdirSync('dist/engine/wasm', { recursive: true });
+  run('asc', assembly, '--config', 'src/engine/wasm/assembly/asconfig.json', '--target', 'release');
+}
+if (existsSync('dist/cli/main.js')) chmodSync('dist/cli/main.js', 0o755);
