@@ -16,23 +16,22 @@ const maximumHeader = 100_000_000;
 const metadataKey = '__metadata__';
 const formatName: Record<DType, string> = { f32: 'F32', i32: 'I32', u8: 'U8' };
 
-/** The element types that can be read, and what each becomes on the host. */
-const readers: Record<
-  string,
-  { bytes: number; read: (bytes: Uint8Array, at: (detail: string) => UserError) => TensorData }
-> = {
-  F32: { bytes: 4, read: (bytes) => new Float32Array(bytes.buffer, 0, bytes.length / 4) },
-  F16: { bytes: 2, read: (bytes) => Float32Array.from(new Uint16Array(bytes.buffer), halfToNumber) },
-  BF16: {
-    bytes: 2,
-    read: (bytes) => new Float32Array(Uint32Array.from(new Uint16Array(bytes.buffer), (b) => b << 16).buffer),
-  },
-  I32: { bytes: 4, read: (bytes) => new Int32Array(bytes.buffer, 0, bytes.length / 4) },
-  I64: { bytes: 8, read: narrowInt64 },
-  U8: { bytes: 1, read: (bytes) => bytes },
-};
+interface Reader {
+  readonly bytes: number;
+  readonly dtype: DType;
+  /** Takes bytes at the start of a buffer of their own; `wrong` makes the error for a value that cannot be represented. */
+  read(bytes: Uint8Array, wrong: (detail: string) => UserError): TensorData;
+}
 
-const resultType: Record<string, DType> = { F32: 'f32', F16: 'f32', BF16: 'f32', I32: 'i32', I64: 'i32', U8: 'u8' };
+/** The element types that can be read, and what each becomes on the host. */
+const readers: Readonly<Record<string, Reader>> = {
+  F32: { bytes: 4, dtype: 'f32', read: ({ buffer }) => new Float32Array(buffer) },
+  F16: { bytes: 2, dtype: 'f32', read: ({ buffer }) => widen(new Uint16Array(buffer), halfToNumber) },
+  BF16: { bytes: 2, dtype: 'f32', read: ({ buffer }) => widen(new Uint16Array(buffer), brainToNumber) },
+  I32: { bytes: 4, dtype: 'i32', read: ({ buffer }) => new Int32Array(buffer) },
+  I64: { bytes: 8, dtype: 'i32', read: ({ buffer }, wrong) => narrow(new BigInt64Array(buffer), wrong) },
+  U8: { bytes: 1, dtype: 'u8', read: (bytes) => bytes },
+};
 
 /** The value of an IEEE 754 half-precision bit pattern. */
 export function halfToNumber(bits: number): number {
@@ -44,9 +43,35 @@ export function halfToNumber(bits: number): number {
   return sign * (1024 + fraction) * 2 ** (exponent - 25);
 }
 
-function narrowInt64(bytes: Uint8Array, at: (detail: string) => UserError): Int32Array {
-  return Int32Array.from(new BigInt64Array(bytes.buffer), (value) => {
-    if (BigInt.asIntN(32, value) !== value) throw at(`the 64-bit value ${value} does not fit into 32 bits`);
+const word = new DataView(new ArrayBuffer(4));
+
+function brainToNumber(bits: number): number {
+  word.setUint16(0, bits);
+  return word.getFloat32(0);
+}
+
+const tables = new Map<(bits: number) => number, Float32Array>();
+
+function tableOf(toNumber: (bits: number) => number): Float32Array {
+  let table = tables.get(toNumber);
+  if (table === undefined) {
+    table = Float32Array.from({ length: 65536 }, (_, bits) => toNumber(bits));
+    tables.set(toNumber, table);
+  }
+  return table;
+}
+
+/** Converts many 16-bit values by way of a table of all of them. */
+function widen(values: Uint16Array, toNumber: (bits: number) => number): Float32Array {
+  const table = tableOf(toNumber);
+  const result = new Float32Array(values.length);
+  for (let k = 0; k < values.length; k++) result[k] = table[values[k]!]!;
+  return result;
+}
+
+function narrow(values: BigInt64Array, wrong: (detail: string) => UserError): Int32Array {
+  return Int32Array.from(values, (value) => {
+    if (BigInt.asIntN(32, value) !== value) throw wrong(`the 64-bit value ${value} does not fit into 32 bits`);
     return Number(value);
   });
 }
@@ -191,8 +216,9 @@ export function decodeSafetensors(bytes: Uint8Array, name: string): SafeTensors 
   for (const entry of entries) {
     const own = new Uint8Array(entry.end - entry.begin);
     own.set(bytes.subarray(dataStart + entry.begin, dataStart + entry.end));
-    const data = readers[entry.format]!.read(own, (detail) => wrong(`tensor '${entry.name}': ${detail}`));
-    tensors.set(entry.name, { dtype: resultType[entry.format]!, shape: entry.shape, data });
+    const reader = readers[entry.format]!;
+    const data = reader.read(own, (detail) => wrong(`tensor '${entry.name}': ${detail}`));
+    tensors.set(entry.name, { dtype: reader.dtype, shape: entry.shape, data });
   }
   return { tensors, metadata };
 }
