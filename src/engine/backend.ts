@@ -1,0 +1,38 @@
+// What a device must offer. A session owns the variables; the programs compiled in it share them, so a training step and an evaluation
+// step see the same weights. Reads and runs are asynchronous because a GPU's are; a backend may finish before it returns.
+
+import type { HostTensor, TensorData } from '../tensor/tensor.ts';
+import type { Graph } from './graph.ts';
+
+export interface Backend {
+  /** `reference`, `wasm`, … */
+  readonly name: string;
+  /** One line for people: threads, instruction set, device. */
+  readonly description: string;
+  openSession(): Promise<Session>;
+}
+
+export interface Session {
+  readonly backend: Backend;
+  /** Plans the graph and allocates its memory. Variables new to the session start as zeros; known ones must have the same type. */
+  compile(graph: Graph): Promise<Program>;
+  hasVariable(name: string): boolean;
+  variableNames(): readonly string[];
+  /** Creates or overwrites a variable. */
+  write(name: string, tensor: HostTensor): void;
+  /** A copy of the variable's current value. */
+  read(name: string): Promise<HostTensor>;
+  /** Bytes of device memory held by variables and programs. */
+  readonly bytes: number;
+  dispose(): Promise<void>;
+}
+
+export interface Program {
+  /** Sets an input for the runs to come; it keeps its value until written again. */
+  write(name: string, data: TensorData): void;
+  run(): Promise<void>;
+  /** A copy of an output of the latest run. */
+  read(name: string): Promise<TensorData>;
+  /** Bytes of the arena that this program's intermediate values share. */
+  readonly arenaBytes: number;
+}

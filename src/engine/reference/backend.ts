@@ -1,0 +1,179 @@
+// The reference backend: the same plan as every other backend, run step by step with the plain kernels of this folder. With
+// `precision: 'double'` the f32 tensors are held in float64, which makes finite differences sharp.
+
+import { invariant } from '../../tensor/errors.ts';
+import { allocate, bytesPerElement, type HostTensor, sameShape, sizeOf, type TensorData } from '../../tensor/tensor.ts';
+import type { Backend, Program, Session } from '../backend.ts';
+import type { Graph, Value } from '../graph.ts';
+import type { OpAttributes, OpName, TensorType } from '../ops.ts';
+import { type Plan, plan, type Storage } from '../plan.ts';
+import { approximate } from './approximate.ts';
+import { convolution } from './convolution.ts';
+import { elementwise } from './elementwise.ts';
+import type { Data, Kernel, Kernels, Operand } from './kernel.ts';
+import { loss } from './loss.ts';
+import { normalization } from './normalization.ts';
+import { pooling } from './pooling.ts';
+import { quantization } from './quantization.ts';
+
+const kernels: Kernels<Exclude<OpName, 'reshape'>> = {
+  ...elementwise,
+  ...convolution,
+  ...normalization,
+  ...pooling,
+  ...loss,
+  ...quantization,
+  ...approximate,
+};
+
+export interface ReferenceOptions {
+  readonly precision?: 'single' | 'double';
+}
+
+export function referenceBackend({ precision = 'single' }: ReferenceOptions = {}): Backend {
+  const backend: Backend = {
+    name: 'reference',
+    description: `plain TypeScript, ${precision} precision`,
+    openSession: async () => new ReferenceSession(backend, precision === 'double'),
+  };
+  return backend;
+}
+
+interface Variable extends TensorType {
+  readonly data: Data;
+}
+
+class ReferenceSession implements Session {
+  readonly backend: Backend;
+  readonly #double: boolean;
+  readonly #variables = new Map<string, Variable>();
+  readonly #programs: ReferenceProgram[] = [];
+
+  constructor(backend: Backend, double: boolean) {
+    this.backend = backend;
+    this.#double = double;
+  }
+
+  get bytes(): number {
+    const variables = [...this.#variables.values()].reduce((sum, { data }) => sum + data.byteLength, 0);
+    return this.#programs.reduce((sum, program) => sum + program.arenaBytes, variables);
+  }
+
+  async compile(graph: Graph): Promise<Program> {
+    for (const [name, value] of graph.variables) this.#declare(name, value);
+    const program = new ReferenceProgram(plan(graph, { alignment: 8 }), this.#double, this.#variables);
+    this.#programs.push(program);
+    return program;
+  }
+
+  hasVariable(name: string): boolean {
+    return this.#variables.has(name);
+  }
+
+  variableNames(): readonly string[] {
+    return [...this.#variables.keys()];
+  }
+
+  write(name: string, tensor: HostTensor): void {
+    this.#declare(name, tensor).data.set(tensor.data);
+  }
+
+  async read(name: string): Promise<HostTensor> {
+    const variable = this.#variables.get(name);
+    invariant(variable, `no variable ${name} in this session`);
+    const data = allocate(variable.dtype, variable.data.length);
+    data.set(variable.data);
+    return { dtype: variable.dtype, shape: variable.shape, data };
+  }
+
+  async dispose(): Promise<void> {
+    this.#variables.clear();
+  }
+
+  #declare(name: string, { dtype, shape }: TensorType): Variable {
+    const known = this.#variables.get(name);
+    if (known) {
+      invariant(known.dtype === dtype && sameShape(known.shape, shape), `variable ${name} changes its type`);
+      return known;
+    }
+    const data = this.#double && dtype === 'f32' ? new Float64Array(sizeOf(shape)) : allocate(dtype, sizeOf(shape));
+    const variable = { dtype, shape, data };
+    this.#variables.set(name, variable);
+    return variable;
+  }
+}
+
+interface ReadyStep {
+  readonly kernel: Kernel<OpName>;
+  readonly inputs: readonly Operand[];
+  readonly outputs: readonly Operand[];
+  readonly attributes: OpAttributes[OpName];
+}
+
+class ReferenceProgram implements Program {
+  readonly arenaBytes: number;
+  readonly #steps: ReadyStep[];
+  readonly #copies: { readonly to: Data; readonly from: Data }[];
+  readonly #inputs = new Map<string, Data>();
+  readonly #outputs = new Map<string, { readonly type: TensorType; readonly data: Data }>();
+
+  constructor(planned: Plan, double: boolean, variables: ReadonlyMap<string, Variable>) {
+    const { graph } = planned;
+    // In double precision every element takes eight bytes where the plan counted four.
+    const widen = double ? 2 : 1;
+    const arena = new ArrayBuffer(planned.arenaBytes * widen);
+    this.arenaBytes = arena.byteLength;
+    const place = (type: TensorType, at: Storage): Data => {
+      if (at.region === 'variable') return variables.get(at.name)!.data;
+      if (at.region === 'constant') return constantData(graph, at.index, double);
+      const count = sizeOf(type.shape);
+      const offset = at.offset * widen;
+      invariant(offset + count * bytesPerElement[type.dtype] <= arena.byteLength, 'a value lies outside the arena');
+      if (type.dtype === 'f32')
+        return double ? new Float64Array(arena, offset, count) : new Float32Array(arena, offset, count);
+      return type.dtype === 'i32' ? new Int32Array(arena, offset, count) : new Uint8Array(arena, offset, count);
+    };
+    const operand = (value: Value, at: Storage): Operand => ({ shape: value.shape, data: place(value, at) });
+    this.#steps = planned.steps.map(({ node, inputs, outputs }) => ({
+      kernel: kernels[node.op as Exclude<OpName, 'reshape'>] as Kernel<OpName>,
+      inputs: node.inputs.map((value, index) => operand(value, inputs[index]!)),
+      outputs: node.outputs.map((value, index) => operand(value, outputs[index]!)),
+      attributes: node.attributes,
+    }));
+    this.#copies = planned.copies.map(({ from, variable }) => {
+      const to = variables.get(variable)!;
+      return { to: to.data, from: place(to, from) };
+    });
+    for (const [name, value] of graph.inputs) this.#inputs.set(name, place(value, planned.storage(value)));
+    for (const [name, value] of graph.outputs) {
+      this.#outputs.set(name, { type: value, data: place(value, planned.storage(value)) });
+    }
+  }
+
+  write(name: string, data: TensorData): void {
+    const input = this.#inputs.get(name);
+    invariant(input, `the program has no input ${name}`);
+    invariant(input.length === data.length, `input ${name} takes ${input.length} elements, not ${data.length}`);
+    input.set(data);
+  }
+
+  async run(): Promise<void> {
+    for (const { kernel, inputs, outputs, attributes } of this.#steps) kernel(inputs, outputs, attributes);
+    for (const { to, from } of this.#copies) to.set(from);
+  }
+
+  async read(name: string): Promise<TensorData> {
+    const output = this.#outputs.get(name);
+    invariant(output, `the program has no output ${name}`);
+    const data = allocate(output.type.dtype, output.data.length);
+    data.set(output.data);
+    return data;
+  }
+}
+
+function constantData(graph: Graph, index: number, double: boolean): Data {
+  const source = graph.constants[index]!.source;
+  invariant(source.kind === 'constant', 'a constant without its tensor');
+  const { dtype, data } = source.tensor;
+  return double && dtype === 'f32' ? Float64Array.from(data) : data;
+}

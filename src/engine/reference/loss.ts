@@ -1,0 +1,40 @@
+// Softmax cross-entropy over rows of logits; rows with a negative label are ignored, so a short batch can be filled up.
+
+import { channels, type Kernels, type Operand } from './kernel.ts';
+
+function countLabelled(labels: Operand): number {
+  return labels.data.reduce((count: number, label: number) => count + (label >= 0 ? 1 : 0), 0);
+}
+
+export const loss: Kernels<'softmaxCrossEntropy' | 'softmaxCrossEntropyGradient'> = {
+  softmaxCrossEntropy: ([logits, labels], [mean, probabilities, correct]) => {
+    const classes = channels(logits!);
+    let total = 0;
+    let hits = 0;
+    for (let row = 0; row < labels!.data.length; row++) {
+      const z = Array.from(logits!.data.subarray(row * classes, (row + 1) * classes));
+      const highest = Math.max(...z);
+      const exponentials = z.map((value) => Math.exp(value - highest));
+      const sum = exponentials.reduce((a, b) => a + b, 0);
+      probabilities!.data.set(
+        exponentials.map((e) => e / sum),
+        row * classes,
+      );
+      const label = labels!.data[row]!;
+      if (label < 0) continue;
+      total += Math.log(sum) + highest - z[label]!;
+      if (z.indexOf(highest) === label) hits++;
+    }
+    mean!.data[0] = total / Math.max(1, countLabelled(labels!));
+    correct!.data[0] = hits;
+  },
+  softmaxCrossEntropyGradient: ([g, probabilities, labels], [dlogits]) => {
+    const classes = channels(probabilities!);
+    const factor = g!.data[0]! / Math.max(1, countLabelled(labels!));
+    for (let i = 0; i < dlogits!.data.length; i++) {
+      const label = labels!.data[Math.floor(i / classes)]!;
+      const target = i % classes === label ? 1 : 0;
+      dlogits!.data[i] = label < 0 ? 0 : factor * (probabilities!.data[i]! - target);
+    }
+  },
+};
