@@ -67,6 +67,8 @@ export const gradientRules: { readonly [K in OpName]?: Rule<K> } = {
     ...graph.apply('quantizeGradient', [g!, ...inputs], attributes),
     undefined,
   ],
+  /** Codes take the gradient of their dequantised value; scale and zero point get theirs where the codes were made. */
+  dequantize: (_, [g]) => [g],
   /** Surrogate: the exact product of the dequantised operands; the structure enters with its true derivative. */
   axmConv2d: (node, [g], graph, wanted) => {
     const [xq, wq, xScale, xZero, wScale, wZero] = node.inputs;

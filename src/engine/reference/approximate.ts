@@ -4,18 +4,21 @@
 import { forEachProduct } from './convolution.ts';
 import { channels, type Kernels, type Operand } from './kernel.ts';
 
-/** E for every pair of codes, index w·2^activationBits + x. */
+/** E for every pair of codes, index w·2^activationBits + x: for one w the removed part is Σ_j x[j]·G_j with G_j = Σ_i m[i,j] 2^(i+j) w[i]. */
 function errorTable(removal: Operand, weightBits: number, activationBits: number): Float64Array {
   const table = new Float64Array(2 ** (weightBits + activationBits));
-  for (let w = 0; w < 2 ** weightBits; w++)
+  for (let w = 0; w < 2 ** weightBits; w++) {
+    const removed = new Float64Array(activationBits);
+    for (let i = 0; i < weightBits; i++)
+      for (let j = 0; j < activationBits; j++) {
+        if ((w >> i) & 1) removed[j]! += removal.data[i * activationBits + j]! * 2 ** (i + j);
+      }
     for (let x = 0; x < 2 ** activationBits; x++) {
       let error = 0;
-      for (let i = 0; i < weightBits; i++)
-        for (let j = 0; j < activationBits; j++) {
-          if ((w >> i) & (x >> j) & 1) error -= removal.data[i * activationBits + j]! * 2 ** (i + j);
-        }
+      for (let j = 0; j < activationBits; j++) if ((x >> j) & 1) error -= removed[j]!;
       table[(w << activationBits) | x] = error;
     }
+  }
   return table;
 }
 

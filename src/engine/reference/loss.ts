@@ -2,8 +2,10 @@
 
 import { channels, type Kernels, type Operand } from './kernel.ts';
 
-function countLabelled(labels: Operand): number {
-  return labels.data.reduce((count: number, label: number) => count + (label >= 0 ? 1 : 0), 0);
+function countLabelled({ data }: Operand): number {
+  let count = 0;
+  for (const label of data) if (label >= 0) count++;
+  return count;
 }
 
 export const loss: Kernels<'softmaxCrossEntropy' | 'softmaxCrossEntropyGradient'> = {

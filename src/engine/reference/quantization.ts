@@ -1,5 +1,5 @@
 // The uniform asymmetric quantiser, its observers and their gradients (paper, section on quantisation; OmniQuant's learned clipping):
-// q = clamp(round(x/s) + z, 0, 2^B − 1), x_fq = (q − z)·s. A scale or minimum of shape [] serves the whole tensor, [C] the last axis.
+// q = clamp(round(x/s) + z, 0, 2^B − 1), x_fq = (q − z)·s; x/s is a float32 quotient, so codes are the same on every backend. A scale or minimum of shape [] serves the whole tensor, [C] the last axis.
 
 import type { Granularity } from '../ops.ts';
 import { channels, clamp, type Kernels, type Operand, roundHalfEven } from './kernel.ts';
@@ -75,7 +75,7 @@ export const quantization: Kernels<
       let total = 0;
       for (let i = 0; i < x!.data.length; i++) {
         const { scale, zero } = ranges[i % count]!;
-        const code = clamp(roundHalfEven(x!.data[i]! / scale) + zero, 0, 2 ** bits - 1);
+        const code = clamp(roundHalfEven(Math.fround(x!.data[i]! / scale)) + zero, 0, 2 ** bits - 1);
         total += Math.abs(x!.data[i]! - (code - zero) * scale) ** exponent;
       }
       if (total < best) {
@@ -114,7 +114,7 @@ export const quantization: Kernels<
   quantize: ([x, scale, zero], [codes], { bits, granularity }) => {
     const count = groups(x!, granularity);
     for (let i = 0; i < x!.data.length; i++) {
-      const rounded = roundHalfEven(x!.data[i]! / scale!.data[i % count]!) + zero!.data[i % count]!;
+      const rounded = roundHalfEven(Math.fround(x!.data[i]! / scale!.data[i % count]!)) + zero!.data[i % count]!;
       codes!.data[i] = clamp(rounded, 0, 2 ** bits - 1);
     }
   },
@@ -124,7 +124,7 @@ export const quantization: Kernels<
     for (let i = 0; i < x!.data.length; i++) {
       const at = i % count;
       const ratio = x!.data[i]! / scale!.data[at]!;
-      const rounded = roundHalfEven(ratio) + zero!.data[at]!;
+      const rounded = roundHalfEven(Math.fround(ratio)) + zero!.data[at]!;
       const code = clamp(rounded, 0, 2 ** bits - 1);
       const inside = code === rounded;
       dx!.data[i] = inside ? g!.data[i]! : 0;

@@ -1,0 +1,253 @@
+// The conformance suite's cases: one operation each, with inputs that reach its corners (odd shapes, padding, groups, short rows, ties).
+// Every backend must agree with the reference on the outputs and on the gradients of the inputs listed under `differentiate`.
+
+import type { OpAttributes, OpName } from '../../src/engine/ops.ts';
+import { Random } from '../../src/tensor/random.ts';
+import { f32, type HostTensor, type Shape, sizeOf, tensor } from '../../src/tensor/tensor.ts';
+
+export interface Case<K extends OpName = OpName> {
+  readonly name: string;
+  readonly op: K;
+  readonly inputs: readonly HostTensor[];
+  readonly attributes: OpAttributes[K];
+  /** Inputs with a gradient. */
+  readonly differentiate: readonly number[];
+  /** The rule is the derivative itself, to be checked by finite differences (not a straight-through surrogate). */
+  readonly smooth?: readonly number[];
+  /** Outputs and gradients that must be equal to the last bit. */
+  readonly exact?: boolean;
+}
+
+let stream = 0;
+
+function floats(shape: Shape, low = -1, high = 1): HostTensor {
+  const random = new Random(20261122, stream++);
+  return f32(
+    shape,
+    Float32Array.from({ length: sizeOf(shape) }, () => low + (high - low) * random.uniform()),
+  );
+}
+
+export function codes(shape: Shape, bits: number): HostTensor {
+  const random = new Random(20261122, stream++);
+  return tensor(
+    'u8',
+    shape,
+    Uint8Array.from({ length: sizeOf(shape) }, () => random.integer(2 ** bits)),
+  );
+}
+
+const constant = (shape: Shape, value: number) => f32(shape, new Float32Array(sizeOf(shape)).fill(value));
+const labels = (...values: number[]) => tensor('i32', [values.length], Int32Array.from(values));
+
+function make<K extends OpName>(
+  op: K,
+  note: string,
+  inputs: readonly HostTensor[],
+  attributes: OpAttributes[K],
+  more: Partial<Case<K>> = {},
+): Case {
+  return { name: note ? `${op}: ${note}` : op, op, inputs, attributes, differentiate: [], ...more } as unknown as Case;
+}
+
+const differentiable = (...inputs: number[]) => ({ differentiate: inputs, smooth: inputs });
+
+function convolutions(): Case[] {
+  const geometries: [note: string, x: Shape, w: Shape, stride: number, padding: number, groups: number][] = [
+    ['3×3 with padding', [2, 7, 6, 5], [3, 3, 5, 7], 1, 1, 1],
+    ['3×3 to 16 channels', [2, 9, 9, 16], [3, 3, 16, 16], 1, 1, 1],
+    ['stride 2 on an odd image', [3, 7, 5, 4], [3, 3, 4, 20], 2, 1, 1],
+    ['1×1 with stride 2', [2, 6, 6, 8], [1, 1, 8, 12], 2, 0, 1],
+    ['one channel', [5, 8, 8, 1], [3, 3, 1, 16], 1, 1, 1],
+    ['two groups', [2, 5, 5, 6], [3, 3, 3, 8], 1, 1, 2],
+    ['depthwise', [2, 6, 5, 8], [3, 3, 1, 8], 1, 1, 8],
+    ['7×7 with stride 2 and padding 3', [1, 11, 11, 3], [7, 7, 3, 10], 2, 3, 1],
+    ['linear layer', [9, 1, 1, 33], [1, 1, 33, 10], 1, 0, 1],
+    ['rectangular kernel', [1, 5, 8, 2], [1, 5, 2, 3], 1, 2, 1],
+  ];
+  return geometries.flatMap(([note, x, w, stride, padding, groups]) => {
+    const geometry = { stride, padding, groups };
+    const o = w[3]!;
+    const quantised = (weightBits: number, activationBits: number) => [
+      codes(x, activationBits),
+      codes(w, weightBits),
+      constant([], 0.0625),
+      constant([], Math.round(2 ** activationBits * 0.4)),
+      floats([o], 0.01, 0.02),
+      f32(
+        [o],
+        Float32Array.from({ length: o }, (_, c) => 2 ** (weightBits - 1) - 3 + (c % 7)),
+      ),
+    ];
+    const axm = (weightBits: number, activationBits: number) => ({ ...geometry, weightBits, activationBits });
+    const zeroOne = f32(
+      [8, 8],
+      Float32Array.from({ length: 64 }, (_, at) => (Math.floor(at / 8) + (at % 8) < 6 ? 1 : 0)),
+    );
+    const table = tensor(
+      'i32',
+      [256, 256],
+      Int32Array.from(codes([256, 256], 8).data, (v) => v - 128),
+    );
+    const rectangular = tensor(
+      'i32',
+      [16, 32],
+      Int32Array.from(codes([16, 32], 5).data, (v) => 2 * v - 31),
+    );
+    return [
+      make('conv2d', note, [floats(x), floats(w)], geometry, differentiable(0, 1)),
+      make(
+        'axmConv2d',
+        `exact, ${note}`,
+        quantised(8, 8),
+        { ...axm(8, 8), error: 'exact', integer: true },
+        { differentiate: [0, 1] },
+      ),
+      make(
+        'axmConv2d',
+        `trained structure, ${note}`,
+        [...quantised(8, 8), floats([8, 8], 0, 1)],
+        { ...axm(8, 8), error: 'planes', integer: false },
+        { differentiate: [0, 1, 6], smooth: [6] },
+      ),
+      make(
+        'axmConv2d',
+        `trained structure, w4a5, ${note}`,
+        [...quantised(4, 5), floats([4, 5], 0, 1)],
+        { ...axm(4, 5), error: 'planes', integer: false },
+        { differentiate: [0, 1, 6], smooth: [6] },
+      ),
+      make(
+        'axmConv2d',
+        `mapped truncation, ${note}`,
+        [...quantised(8, 8), zeroOne],
+        { ...axm(8, 8), error: 'planes', integer: true },
+        { differentiate: [0, 1] },
+      ),
+      make(
+        'axmConv2d',
+        `error table, ${note}`,
+        [...quantised(8, 8), table],
+        { ...axm(8, 8), error: 'table', integer: true },
+        { differentiate: [0, 1] },
+      ),
+      make(
+        'axmConv2d',
+        `error table, w4a5, ${note}`,
+        [...quantised(4, 5), rectangular],
+        { ...axm(4, 5), error: 'table', integer: true },
+        { differentiate: [0, 1] },
+      ),
+    ];
+  });
+}
+
+function quantisers(): Case[] {
+  return (['tensor', 'channel'] as const).flatMap((granularity) => {
+    const per = granularity === 'tensor' ? [] : [6];
+    const scale = floats(per, 0.01, 0.012);
+    const zero = constant(per, 100);
+    return [
+      make(
+        'quantize',
+        `per ${granularity}`,
+        [floats([3, 5, 6], -2, 2), scale, zero],
+        { bits: 8, granularity },
+        { differentiate: [0, 1] },
+      ),
+      make(
+        'quantize',
+        `3 bits per ${granularity}`,
+        [floats([3, 5, 6], -2, 2), constant(per, 0.3), constant(per, -1)],
+        { bits: 3, granularity },
+        { differentiate: [0, 1] },
+      ),
+      make('dequantize', `per ${granularity}`, [codes([2, 7, 6], 8), scale, zero], { granularity }),
+      make('minMax', `per ${granularity}`, [floats([4, 3, 6])], { granularity }, differentiable(0)),
+      make('clipSearch', `per ${granularity}`, [floats([7, 9, 6], -1, 3), constant(per, -1.5), constant(per, 4)], {
+        bits: 3,
+        granularity,
+        steps: 80,
+        shrink: 0.01,
+        exponent: 2.4,
+      }),
+    ];
+  });
+}
+
+export const cases: readonly Case[] = [
+  make('add', '', [floats([3, 7]), floats([3, 7])], { alpha: 0.5, beta: -2 }, differentiable(0, 1)),
+  make('affine', '', [floats([3, 7])], { scale: -1.5, offset: 0.25 }, differentiable(0)),
+  make('scaleBy', '', [floats([3, 7]), floats([])], {}, differentiable(0, 1)),
+  make('dot', '', [floats([37]), floats([37])], {}, differentiable(0, 1)),
+  make('broadcast', '', [floats([])], { count: 11 }, differentiable(0)),
+  make('sum', '', [floats([5, 13])], {}),
+  make('reshape', '', [floats([4, 6])], { shape: [2, 12] }, differentiable(0)),
+  make('relu', '', [floats([5, 7, 3])], {}, differentiable(0)),
+  make('clampStraightThrough', '', [floats([23], -1, 2)], { low: 0, high: 1 }, { differentiate: [0] }),
+  make('imageToFloat', '', [codes([2, 3, 3, 3], 8)], { scale: [0.1, 0.2, 0.3], offset: [-1, 0, 1] }),
+  make('bias', '', [floats([4, 3, 10]), floats([10])], {}, differentiable(0, 1)),
+  make('channelSum', '', [floats([9, 5, 19])], {}),
+  ...[3, 16, 20].map((c) =>
+    make(
+      'batchNorm',
+      `${c} channels`,
+      [floats([4, 5, 3, c], -1, 3), floats([c], 0.5, 1.5), floats([c])],
+      { epsilon: 1e-5 },
+      differentiable(0, 1, 2),
+    ),
+  ),
+  make(
+    'batchNormInference',
+    '',
+    [floats([4, 5, 3, 10]), floats([10]), floats([10]), floats([10]), floats([10], 0.1, 1)],
+    { epsilon: 1e-5 },
+  ),
+  make('maxPool', '2×2', [floats([2, 6, 6, 5])], { size: [2, 2], stride: 2, padding: 0 }, differentiable(0)),
+  make(
+    'maxPool',
+    '3×3 with padding',
+    [floats([2, 7, 5, 18])],
+    { size: [3, 3], stride: 2, padding: 1 },
+    differentiable(0),
+  ),
+  make('maxPool', 'ties', [constant([1, 4, 4, 4], 1)], { size: [2, 2], stride: 2, padding: 0 }, { differentiate: [0] }),
+  make('averagePool', 'global', [floats([3, 4, 4, 9])], { size: [4, 4], stride: 1, padding: 0 }, differentiable(0)),
+  make(
+    'averagePool',
+    '3×3 with padding',
+    [floats([2, 5, 5, 16])],
+    { size: [3, 3], stride: 2, padding: 1 },
+    differentiable(0),
+  ),
+  make('softmaxCrossEntropy', '', [floats([5, 10], -3, 3), labels(1, 9, 0, 4, 4)], {}, { differentiate: [0] }),
+  make(
+    'softmaxCrossEntropy',
+    'ignored rows and large logits',
+    [floats([4, 7], -80, 80), labels(1, -1, 6, -1)],
+    {},
+    { differentiate: [0] },
+  ),
+  make('rangeToScale', '', [floats([5], -3, -1), floats([5], 1, 2), constant([], 0.7)], { bits: 8 }),
+  make('rangeToScale', 'an empty range', [constant([], 0), constant([], 0), constant([], 1)], { bits: 8 }),
+  make(
+    'clipScale',
+    '',
+    [floats([6], -3, 0), floats([6], 1, 2), floats([6], 1, 8), floats([6], 1, 8)],
+    { bits: 8 },
+    { differentiate: [0, 1, 2, 3] },
+  ),
+  make(
+    'structureMatrix',
+    '',
+    [floats([5])],
+    { weightBits: 3, activationBits: 4, index: [0, 1, 2, 3, 1, 2, 3, 4, 2, 3, 4, -1] },
+    differentiable(0),
+  ),
+  make('sgd', '', [floats([3, 11]), floats([3, 11]), floats([3, 11]), constant([], 0.1)], {
+    momentum: 0.9,
+    weightDecay: 5e-4,
+  }),
+  ...quantisers(),
+  ...convolutions(),
+];

@@ -1,0 +1,170 @@
+// The gradient table against finite differences, on the reference backend in double precision. Straight-through rules are not the
+// derivative of what they compute; each is checked against the surrogate that the table names.
+
+import { describe, expect, test } from 'vitest';
+import { gradientRules, gradients } from '../../src/engine/gradients.ts';
+import { Graph } from '../../src/engine/graph.ts';
+import type { OpName } from '../../src/engine/ops.ts';
+import { referenceBackend } from '../../src/engine/reference/backend.ts';
+import { clamp, roundHalfEven } from '../../src/engine/reference/kernel.ts';
+import { f32, type HostTensor } from '../../src/tensor/tensor.ts';
+import { type Case, cases } from './cases.ts';
+import { relativeError, runCase } from './run-case.ts';
+
+const double = referenceBackend({ precision: 'double' });
+const single = referenceBackend();
+
+/** Central differences of the case's scalar in up to 16 elements of one input, with the analytic gradient at the same elements. */
+async function finiteDifferences(
+  item: Case,
+  input: number,
+  step = 2 ** -10,
+): Promise<{ numeric: Float32Array; analytic: Float32Array }> {
+  const gradient = (await runCase(double, item))[`d${input}`]!;
+  const count = gradient.length;
+  const positions = Array.from({ length: Math.min(16, count) }, (_, k) =>
+    Math.floor((k * count) / Math.min(16, count)),
+  );
+  const numeric: number[] = [];
+  for (const at of positions) {
+    const sides: number[] = [];
+    for (const sign of [1, -1]) {
+      const inputs = item.inputs.map((tensor, index): HostTensor => {
+        if (index !== input) return tensor;
+        const data = Float32Array.from(tensor.data);
+        data[at]! += sign * step;
+        return f32(tensor.shape, data);
+      });
+      sides.push((await scalarOf(item, inputs))!);
+    }
+    numeric.push((sides[0]! - sides[1]!) / (2 * step));
+  }
+  return { numeric: Float32Array.from(numeric), analytic: Float32Array.from(positions, (at) => gradient[at]!) };
+}
+
+async function scalarOf(item: Case, inputs: readonly HostTensor[]): Promise<number> {
+  return (await runCase(double, item, inputs)).scalar![0]!;
+}
+
+describe('each differentiable rule is the derivative', () => {
+  for (const item of cases) {
+    for (const input of item.smooth ?? []) {
+      test(`${item.name}, input ${input}`, async () => {
+        // The output is linear in the structure, so there a large step loses nothing.
+        const step = item.op === 'axmConv2d' ? 2 ** -3 : 2 ** -10;
+        const { numeric, analytic } = await finiteDifferences(item, input, step);
+        expect(relativeError(analytic, numeric)).toBeLessThan(2e-3);
+      });
+    }
+  }
+});
+
+describe('each straight-through rule is the derivative of its surrogate', () => {
+  test('clampStraightThrough passes the gradient everywhere', async () => {
+    const item = cases.find((c) => c.op === 'clampStraightThrough')!;
+    const { d0 } = await runCase(single, item);
+    const identity: Case = { ...item, op: 'affine', attributes: { scale: 1, offset: 0 } };
+    expect(d0).toEqual((await runCase(single, identity)).d0);
+  });
+
+  test('quantize: rounding residue, zero point and the side of the clamp frozen', async () => {
+    for (const item of cases.filter((c) => c.op === 'quantize')) {
+      const { bits, granularity } = item.attributes as { bits: number; granularity: string };
+      const [x, scale, zero] = item.inputs.map(({ data }) => Float64Array.from(data)) as [
+        Float64Array,
+        Float64Array,
+        Float64Array,
+      ];
+      const per = granularity === 'tensor' ? 1 : scale.length;
+      const residue = x.map((v, i) => roundHalfEven(Math.fround(v / scale[i % per]!)) - v / scale[i % per]!);
+      const surrogate = (xs: Float64Array, ss: Float64Array, at: number) => {
+        const s = ss[at % per]!;
+        const z = zero[at % per]!;
+        const rounded = Math.round(x[at]! / scale[at % per]! + residue[at]!) + z;
+        const code = clamp(rounded, 0, 2 ** bits - 1);
+        return code === rounded ? xs[at]! + residue[at]! * s : (code - z) * s;
+      };
+      const found = await runCase(double, item);
+      const weights = (await weightsOf(item)) as Float64Array;
+      const derivative = (perturbed: Float64Array, at: number, value: (data: Float64Array) => number) => {
+        const h = 1e-6;
+        const up = perturbed.slice();
+        up[at]! += h;
+        const down = perturbed.slice();
+        down[at]! -= h;
+        return (value(up) - value(down)) / (2 * h);
+      };
+      const dx = x.map((_, i) => weights[i]! * derivative(x, i, (data) => surrogate(data, scale, i)));
+      expect(relativeError(found.d0!, Float32Array.from(dx))).toBeLessThan(1e-5);
+      const dscale = scale.map((_, c) =>
+        derivative(scale, c, (data) => x.reduce((sum, _v, i) => sum + weights[i]! * surrogate(x, data, i), 0)),
+      );
+      expect(relativeError(found.d1!, Float32Array.from(dscale))).toBeLessThan(1e-4);
+    }
+  });
+
+  test('clipScale: the derivative of its scale, the zero point frozen', async () => {
+    const item = cases.find((c) => c.op === 'clipScale')!;
+    for (const input of item.differentiate) {
+      const { numeric, analytic } = await finiteDifferences(item, input, 2 ** -7);
+      expect(relativeError(analytic, numeric)).toBeLessThan(2e-3);
+    }
+  });
+
+  test('relu: away from zero', async () => {
+    const { numeric, analytic } = await finiteDifferences(cases.find((c) => c.op === 'relu')!, 0);
+    const kinks = cases.find((c) => c.op === 'relu')!.inputs[0]!.data.filter((v) => Math.abs(v) < 2 ** -10).length;
+    expect(kinks).toBe(0);
+    expect(relativeError(analytic, numeric)).toBeLessThan(2e-3);
+  });
+
+  test('softmaxCrossEntropy: of its mean loss over the labelled rows', async () => {
+    const item = cases.find((c) => c.op === 'softmaxCrossEntropy')!;
+    const { numeric, analytic } = await finiteDifferences(item, 0);
+    expect(relativeError(analytic, numeric)).toBeLessThan(2e-3);
+  });
+
+  test('axmConv2d: operands as in the exact product of the dequantised operands', async () => {
+    for (const item of cases.filter((c) => c.op === 'axmConv2d')) {
+      const [xq, wq, xScale, xZero, wScale, wZero] = item.inputs;
+      const dequantised = (codes: HostTensor, scale: HostTensor, zero: HostTensor) => {
+        const per = scale.data.length;
+        return f32(
+          codes.shape,
+          Float32Array.from(codes.data, (q, i) => (q - zero.data[i % per]!) * scale.data[i % per]!),
+        );
+      };
+      const exact: Case = {
+        ...item,
+        op: 'conv2d',
+        inputs: [dequantised(xq!, xScale!, xZero!), dequantised(wq!, wScale!, wZero!)],
+        differentiate: [0, 1],
+      };
+      const found = await runCase(double, item);
+      const expected = await runCase(double, exact);
+      expect(relativeError(found.d0!, expected.d0!), item.name).toBeLessThan(1e-6);
+      expect(relativeError(found.d1!, expected.d1!), item.name).toBeLessThan(1e-6);
+    }
+  });
+});
+
+/** The fixed weights r of the case's scalar, read off as the gradient of the identity. */
+async function weightsOf(item: Case): Promise<ArrayLike<number>> {
+  const identity: Case = { ...item, op: 'affine', attributes: { scale: 1, offset: 0 }, differentiate: [0] };
+  return Float64Array.from((await runCase(double, identity, [item.inputs[0]!])).d0!);
+}
+
+test('every rule of the table is reached by a case', () => {
+  const covered = new Set<OpName>(cases.filter((c) => c.differentiate.length > 0).map((c) => c.op));
+  const composed: OpName[] = ['dequantize'];
+  const constants: OpName[] = ['imageToFloat'];
+  const rules = Object.keys(gradientRules) as OpName[];
+  expect(rules.filter((op) => !covered.has(op) && !composed.includes(op) && !constants.includes(op))).toEqual([]);
+});
+
+test('an operation without a rule throws its name', () => {
+  const graph = new Graph();
+  const x = graph.variable('x', [4]);
+  const y = graph.apply1('sum', [x], {});
+  expect(() => gradients(y, [x])).toThrow(/no gradient rule for the operation sum/);
+});
