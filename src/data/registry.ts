@@ -1,0 +1,78 @@
+// The data sets that a user can name: `digits`, `cifar10:DIR`, `csv:FILE`, `idx:DIR`, or just a path whose content tells what
+// it is. One list, from which the help text and the error for an unknown name are made.
+
+import { statSync } from 'node:fs';
+import { UserError } from '../tensor/errors.ts';
+import { unknownName } from '../tensor/names.ts';
+import { cifar10Folder, openCifar10 } from './cifar10.ts';
+import { openCsv, openDigits } from './csv.ts';
+import type { Dataset, DatasetOptions, ImageSize } from './dataset.ts';
+import { isIdxFolder, openIdx } from './idx.ts';
+
+interface Source {
+  readonly name: string;
+  /** How it is written on a command line. */
+  readonly usage: string;
+  readonly summary: string;
+  readonly open: (location: string, options: DatasetOptions) => Dataset;
+}
+
+export const sources: readonly Source[] = [
+  {
+    name: 'digits',
+    usage: 'digits',
+    summary: '1797 handwritten digits, 8x8x1, shipped with the program',
+    open: openDigits,
+  },
+  { name: 'cifar10', usage: 'cifar10:DIR', summary: 'CIFAR-10, binary version, 32x32x3', open: openCifar10 },
+  { name: 'csv', usage: 'csv:FILE', summary: 'one image per line, the label last; .csv or .csv.gz', open: openCsv },
+  { name: 'idx', usage: 'idx:DIR', summary: 'MNIST and relatives, IDX files, plain or .gz', open: openIdx },
+];
+
+/** Parses an image size like '8x8x1'. */
+export function parseImageSize(text: string): ImageSize {
+  const match = /^(\d+)[x×](\d+)[x×](\d+)$/.exec(text.trim());
+  const [height = 0, width = 0, channels = 0] = match?.slice(1).map(Number) ?? [];
+  if (height < 1 || width < 1 || channels < 1) {
+    throw new UserError(`the image size '${text}' is not HEIGHTxWIDTHxCHANNELS, for example 8x8x1`);
+  }
+  return { height, width, channels };
+}
+
+/** The source's name for a bare path, found from what lies there. */
+function detect(path: string): string | undefined {
+  const stats = statSync(path, { throwIfNoEntry: false });
+  if (stats?.isFile() && /\.csv(\.gz)?$/i.test(path)) return 'csv';
+  if (!stats?.isDirectory()) return undefined;
+  if (cifar10Folder(path) !== undefined) return 'cifar10';
+  return isIdxFolder(path) ? 'idx' : undefined;
+}
+
+/**
+ * Opens the data set that `spec` names: NAME, NAME:LOCATION, or a path. Throws a UserError for an unknown name (with the valid
+ * ones and the nearest), a missing location, and anything wrong in the files.
+ */
+export function openDataset(spec: string, options: DatasetOptions = {}): Dataset {
+  const colon = spec.indexOf(':');
+  const name = colon < 0 ? spec : spec.slice(0, colon);
+  const named = sources.find((source) => source.name === name);
+  const detected = named ? undefined : detect(spec);
+  const source = named ?? sources.find((candidate) => candidate.name === detected);
+  if (source === undefined) {
+    throw unknownName(
+      'data set',
+      name,
+      sources.map((known) => known.name),
+      [...sources.map((known) => known.usage), 'or a path to such data'],
+    );
+  }
+  const location = named === undefined ? spec : spec.slice(name.length + 1);
+  if (source.usage.includes(':') && location === '') {
+    throw new UserError(`the data set '${spec}' lacks its location; write ${source.usage}`);
+  }
+  if (!source.usage.includes(':') && location !== '') {
+    throw new UserError(`the data set '${name}' takes no location, got '${location}'; write ${source.usage}`);
+  }
+  const dataset = source.open(location, options);
+  return options.augment ? { ...dataset, augment: options.augment } : dataset;
+}

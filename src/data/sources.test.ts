@@ -1,0 +1,245 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { UserError } from '../tensor/errors.ts';
+import { nearestName } from '../tensor/names.ts';
+import type { Dataset } from './dataset.ts';
+import { openDataset, parseImageSize } from './registry.ts';
+
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'tram-data-'));
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+function put(name: string, content: string | Uint8Array): string {
+  const path = join(folder, name);
+  mkdirSync(join(path, '..'), { recursive: true });
+  writeFileSync(path, content);
+  return path;
+}
+
+const perClass = (labels: Uint8Array) =>
+  Array.from({ length: 10 }, (_, c) => labels.filter((label) => label === c).length);
+const imageAt = (images: Uint8Array, k: number, length: number) => images.subarray(k * length, (k + 1) * length).join();
+
+describe('digits', () => {
+  let digits: Dataset;
+  beforeAll(() => {
+    digits = openDataset('digits');
+  });
+
+  test('has 1437 training and 360 test images with the same share of each class', () => {
+    expect([digits.train.count, digits.test.count]).toEqual([1437, 360]);
+    const train = perClass(digits.train.labels);
+    const tested = perClass(digits.test.labels);
+    expect(train.map((n, c) => n + tested[c]!)).toEqual([178, 182, 177, 183, 181, 182, 181, 179, 174, 180]);
+    expect(tested).toEqual([36, 37, 35, 37, 36, 36, 36, 36, 35, 36]);
+  });
+
+  test('is whole: both splits together are the file, and the splits share no image', () => {
+    const total = [...digits.train.images, ...digits.test.images].reduce((sum, raw) => sum + raw, 0);
+    expect(total).toBe(561718);
+    const train = new Set(Array.from({ length: 1437 }, (_, k) => imageAt(digits.train.images, k, 64)));
+    const shared = Array.from({ length: 360 }, (_, k) => imageAt(digits.test.images, k, 64)).filter((x) =>
+      train.has(x),
+    );
+    expect(shared).toEqual([]);
+  });
+
+  test('normalises the training split to mean 0 and variance 1', () => {
+    const values = Array.from(digits.train.images, (raw) => (raw / digits.scale - digits.mean[0]!) / digits.std[0]!);
+    const mean = values.reduce((sum, x) => sum + x) / values.length;
+    expect(Math.abs(mean)).toBeLessThan(1e-12);
+    expect(values.reduce((sum, x) => sum + x * x, 0) / values.length).toBeCloseTo(1, 12);
+    expect(digits).toMatchObject({
+      classes: 10,
+      height: 8,
+      width: 8,
+      channels: 1,
+      scale: 16,
+      augment: { pad: 1, flip: false },
+    });
+  });
+
+  test('is the same every time, pinned by its hash', () => {
+    expect(openDataset('digits').sha256).toBe(digits.sha256);
+    expect(digits.sha256).toBe('b52b9d85549391aee374bb4424b1f241e78200789996c2159bf1e763e187871e');
+  });
+});
+
+describe('csv', () => {
+  const image = { height: 1, width: 2, channels: 1 };
+  const rows = (count: number) => Array.from({ length: count }, (_, k) => `${k},${255 - k},${k % 2}`).join('\n');
+
+  test('reads plain, gzip, CRLF, a header and blank lines alike', () => {
+    const plain = openDataset(`csv:${put('a.csv', rows(10))}`, { image });
+    expect(plain).toMatchObject({ classes: 2, scale: 255, train: { count: 8 }, test: { count: 2 } });
+    for (const text of [gzipSync(rows(10)), rows(10).replaceAll('\n', '\r\n'), `left,right,label\n${rows(10)}\n\n`]) {
+      expect(openDataset(put('b.csv', text), { image }).sha256).toBe(plain.sha256);
+    }
+  });
+
+  test('takes its test split from a second file', () => {
+    const testFile = put('test.csv', '1,2,4\n');
+    const data = openDataset(`csv:${put('a.csv', rows(10))}`, { image, testFile, maximum: 255 });
+    expect(data).toMatchObject({ classes: 5, train: { count: 10 }, test: { count: 1 } });
+    expect([...data.test.images]).toEqual([1, 2]);
+  });
+
+  test('uses the given maximum as the scale and the given augmentation', () => {
+    const data = openDataset(put('c.csv', '0,16,0\n16,0,1\n'), { image, maximum: 16, augment: { pad: 2, flip: true } });
+    expect(data).toMatchObject({ scale: 16, augment: { pad: 2, flip: true } });
+  });
+
+  const mistakes: [string, string | Uint8Array, string][] = [
+    [
+      'too many columns',
+      '1,2,0\n1,2,3,0\n',
+      ':2: 4 columns; 3 (2 values of a 1x2x1 image and the label) were expected',
+    ],
+    ['too few columns', '1,2,0\n\n1,2\n', ':3: 2 columns; 3'],
+    ['a label that is no integer', '1,2,0\n1,2,0.5\n', ":2: the label '0.5' in column 3 is not an integer from 0 to 4"],
+    ['a label out of range', '1,2,0\n1,2,5\n', ":2: the label '5' in column 3 is not an integer from 0 to 4"],
+    ['a negative label', '1,2,-1\n', ":1: the label '-1'"],
+    ['a missing label', '1,2,\n', ":1: the label '' in column 3"],
+    ['a value out of range', '1,2,0\n300,2,0\n', ":2: the value '300' in column 1 is not an integer from 0 to 100"],
+    ['a value that is no number', '1,2,0\n1,x y,0\n', ":2: the value 'x y' in column 2"],
+    ['an empty file', '', ' holds no images; one line per image was expected'],
+    ['only a header', 'a,b,label\n', ' holds no images'],
+    ['damaged gzip', gzipSync(rows(10)).subarray(0, 30), ': its gzip data are damaged'],
+  ];
+  test.each(mistakes)('%s is located', (_, content, message) => {
+    const path = put('bad.csv', content);
+    const open = () => openDataset(`csv:${path}`, { image, maximum: 100, classes: 5 });
+    expect(open).toThrow(UserError);
+    expect(open).toThrow(path + message);
+  });
+
+  test('asks for the image size, and refuses a wrong one and a wrong maximum', () => {
+    const path = put('a.csv', rows(10));
+    expect(() => openDataset(path)).toThrow(`the data set csv:${path} needs the image size (HxWxC`);
+    expect(() => openDataset(path, { image: parseImageSize('28x28x1') })).toThrow(
+      `${path}:1: 3 columns; 785 (784 values`,
+    );
+    expect(() => openDataset(path, { image, maximum: 256 })).toThrow(
+      'the largest raw value is 256; a whole number from 1 to 255',
+    );
+    expect(() => parseImageSize('8x8')).toThrow("the image size '8x8' is not HEIGHTxWIDTHxCHANNELS");
+    expect(() => parseImageSize('8x0x1')).toThrow("the image size '8x0x1'");
+    expect(parseImageSize('32x16x3')).toEqual({ height: 32, width: 16, channels: 3 });
+  });
+});
+
+describe('cifar10', () => {
+  const record = (label: number, seed: number) =>
+    Uint8Array.from({ length: 3073 }, (_, k) =>
+      k === 0 ? label : Math.floor((k - 1) / 1024) * 80 + ((k * seed) % 80),
+    );
+  const write = (name: string, parts: Uint8Array[]) => put(name, Buffer.concat(parts));
+
+  function writeAll(at: string) {
+    for (let part = 1; part <= 5; part++)
+      write(`${at}/data_batch_${part}.bin`, [record(part, part), record(part + 4, 7)]);
+    write(`${at}/test_batch.bin`, [record(3, 11)]);
+  }
+
+  test('interleaves the planes and finds the folder from above', () => {
+    writeAll('cifar/cifar-10-batches-bin');
+    const data = openDataset(`cifar10:${join(folder, 'cifar')}`);
+    expect(data).toMatchObject({
+      height: 32,
+      width: 32,
+      channels: 3,
+      classes: 10,
+      scale: 255,
+      augment: { pad: 4, flip: true },
+    });
+    expect([...data.train.labels]).toEqual([1, 5, 2, 6, 3, 7, 4, 8, 5, 9]);
+    expect([...data.test.images.subarray(0, 3)]).toEqual([11, 80 + ((1025 * 11) % 80), 160 + ((2049 * 11) % 80)]);
+    expect([...data.test.images.subarray(-3)]).toEqual([1024, 2048, 3072].map((k, c) => c * 80 + ((k * 11) % 80)));
+    expect(data.mean.length).toBe(3);
+    expect(data.mean[0]!).toBeLessThan(data.mean[1]!);
+    expect(openDataset(join(folder, 'cifar', 'cifar-10-batches-bin')).sha256).toBe(data.sha256);
+  });
+
+  test('names a missing file, a cut file and a wrong label', () => {
+    expect(() => openDataset(`cifar10:${join(folder, 'none')}`)).toThrow(
+      `no CIFAR-10 in ${join(folder, 'none')}: expected`,
+    );
+    writeAll('bad');
+    rmSync(join(folder, 'bad/data_batch_4.bin'));
+    expect(() => openDataset(`cifar10:${join(folder, 'bad')}`)).toThrow(
+      `cannot read ${join(folder, 'bad/data_batch_4.bin')}`,
+    );
+    write('bad/data_batch_4.bin', [record(1, 1).subarray(0, 3000)]);
+    expect(() => openDataset(`cifar10:${join(folder, 'bad')}`)).toThrow(
+      'data_batch_4.bin has 3000 bytes; a multiple of 3073',
+    );
+    write('bad/data_batch_4.bin', [record(1, 1), record(10, 1)]);
+    expect(() => openDataset(`cifar10:${join(folder, 'bad')}`)).toThrow(
+      'data_batch_4.bin: the label of record 2 is 10; 0 to 9',
+    );
+  });
+});
+
+describe('idx', () => {
+  const idx = (magic: number, extents: number[], data: number[]) => {
+    const header = Buffer.alloc(4 + 4 * extents.length);
+    header.writeUInt32BE(magic, 0);
+    extents.forEach((extent, axis) => {
+      header.writeUInt32BE(extent, 4 + 4 * axis);
+    });
+    return Buffer.concat([header, Uint8Array.from(data)]);
+  };
+  function writeAll(at: string) {
+    put(`${at}/train-images-idx3-ubyte`, idx(0x803, [2, 1, 2], [1, 2, 3, 4]));
+    put(`${at}/train-labels-idx1-ubyte.gz`, gzipSync(idx(0x801, [2], [0, 1])));
+    put(`${at}/t10k-images.idx3-ubyte`, idx(0x803, [1, 1, 2], [5, 6]));
+    put(`${at}/t10k-labels-idx1-ubyte`, idx(0x801, [1], [2]));
+  }
+
+  test('reads plain and gzip files', () => {
+    writeAll('idx');
+    const data = openDataset(join(folder, 'idx'));
+    expect(data).toMatchObject({ name: 'idx', height: 1, width: 2, channels: 1, classes: 3 });
+    expect([...data.train.images, ...data.train.labels, ...data.test.images, ...data.test.labels]).toEqual([
+      1, 2, 3, 4, 0, 1, 5, 6, 2,
+    ]);
+  });
+
+  test('names what is missing or damaged', () => {
+    writeAll('idx-bad');
+    const spec = `idx:${join(folder, 'idx-bad')}`;
+    put('idx-bad/t10k-labels-idx1-ubyte', idx(0x801, [2], [2, 2]));
+    expect(() => openDataset(spec)).toThrow('t10k-labels-idx1-ubyte holds 2 labels for 1 images');
+    put('idx-bad/t10k-labels-idx1-ubyte', idx(0x801, [9], [2, 2]));
+    expect(() => openDataset(spec)).toThrow(
+      't10k-labels-idx1-ubyte holds 2 bytes behind its header; 9 = 9 were expected',
+    );
+    put('idx-bad/train-images-idx3-ubyte', idx(0x802, [2, 1], [1, 2]));
+    expect(() => openDataset(spec)).toThrow('train-images-idx3-ubyte is not an IDX file of 3-dimensional bytes');
+    rmSync(join(folder, 'idx-bad/train-images-idx3-ubyte'));
+    expect(() => openDataset(spec)).toThrow(`no train-images-idx3-ubyte (or .gz) in ${join(folder, 'idx-bad')}`);
+  });
+});
+
+describe('openDataset', () => {
+  test('lists the valid names and the nearest', () => {
+    expect(() => openDataset('cifra10:/x')).toThrow(
+      "unknown data set 'cifra10'; did you mean 'cifar10'? valid: digits, cifar10:DIR, csv:FILE, idx:DIR, or a path to such data",
+    );
+    expect(() => openDataset('imagenet')).toThrow("unknown data set 'imagenet'; valid: digits");
+    expect(nearestName('Digit', ['digits', 'cifar10'])).toBe('digits');
+  });
+
+  test('names a missing and a superfluous location', () => {
+    expect(() => openDataset('csv')).toThrow("the data set 'csv' lacks its location; write csv:FILE");
+    expect(() => openDataset('digits:here')).toThrow("the data set 'digits' takes no location, got 'here'");
+    expect(() => openDataset('csv:/nowhere.csv', { image: parseImageSize('8x8x1') })).toThrow(
+      'cannot read /nowhere.csv',
+    );
+  });
+});

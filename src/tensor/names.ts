@@ -1,0 +1,42 @@
+// Messages about names a user got wrong: which values are valid and which one was probably meant. Shared by every place
+// where a user picks from a closed list (data sets, models, generators, options).
+
+import { UserError } from './errors.ts';
+
+/** Number of single-character insertions, deletions and substitutions between two words (Levenshtein). */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, column) => column);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const substituted = row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(substituted, row[j]! + 1, next[j - 1]! + 1));
+    }
+    row = next;
+  }
+  return row[b.length]!;
+}
+
+/** The valid name closest to `value`, or undefined when none is close enough to be a slip of the finger. */
+export function nearestName(value: string, valid: readonly string[]): string | undefined {
+  let best: string | undefined;
+  let least = Math.max(2, Math.floor(value.length / 3)) + 1;
+  for (const name of valid) {
+    const distance = editDistance(value.toLowerCase(), name.toLowerCase());
+    if (distance < least) {
+      least = distance;
+      best = name;
+    }
+  }
+  return best;
+}
+
+/**
+ * The error for a name outside a closed list: "unknown data set 'cifra10'; did you mean 'cifar10'? Valid: digits, cifar10".
+ * `usages` replaces the names in the list of valid values where they take arguments.
+ */
+export function unknownName(kind: string, value: string, valid: readonly string[], usages = valid): UserError {
+  const nearest = nearestName(value, valid);
+  const question = nearest === undefined ? '' : ` did you mean '${nearest}'?`;
+  return new UserError(`unknown ${kind} '${value}';${question} valid: ${usages.join(', ')}`);
+}
