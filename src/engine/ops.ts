@@ -58,6 +58,8 @@ export interface OpAttributes {
   sum: None;
   /** The same elements under another shape; never moves data. */
   reshape: { readonly shape: Shape };
+  /** The same tensor, cut off from differentiation; never moves data. */
+  stopGradient: None;
   relu: None;
   /** (g, y) → g where y > 0. */
   reluGradient: None;
@@ -240,6 +242,7 @@ export const inference: { readonly [K in OpName]: Infer<K> } = {
     expect('reshape', sizeOf(inputs[0]!.shape) === sizeOf(shape), inputs, `as many elements as ${formatShape(shape)}`);
     return [{ dtype: inputs[0]!.dtype, shape }];
   },
+  stopGradient: ([x]) => [x!],
   relu: alike('relu', 1),
   reluGradient: alike('reluGradient', 2),
   clampStraightThrough: alike('clampStraightThrough', 1),
@@ -355,6 +358,9 @@ export const inference: { readonly [K in OpName]: Infer<K> } = {
   structureMatrixGradient: (_, { count }) => [f32([count])],
   sgd: ([p, , v]) => [f32(p!.shape), f32(v!.shape)],
 };
+
+/** Operations that only rename a tensor: no kernel runs for them. */
+export const renames: ReadonlySet<OpName> = new Set<OpName>(['reshape', 'stopGradient']);
 
 /**
  * Operations whose output may share storage with an input (output index → input index): each element of the output depends on the

@@ -1,11 +1,11 @@
 // From a graph to a list of steps over storage that was laid out once: dead nodes dropped, values whose lives do not overlap share bytes
-// of one arena, an operation writes over an input that dies there when its rule allows, reshapes are free, and an assigned value is
+// of one arena, an operation writes over an input that dies there when its rule allows, renames are free, and an assigned value is
 // produced in its variable's own storage when nothing reads the old value later. No memory is allocated while a program runs.
 
 import { invariant } from '../tensor/errors.ts';
 import { bytesPerElement, sizeOf } from '../tensor/tensor.ts';
 import type { Graph, Node, Value } from './graph.ts';
-import { inPlace } from './ops.ts';
+import { inPlace, renames } from './ops.ts';
 
 /** Where the bytes of a value are. */
 export type Storage =
@@ -43,10 +43,10 @@ export interface PlanOptions {
   readonly workspaceBytes?: (node: Node) => number;
 }
 
-/** The value whose storage this one shares: follows reshapes to their source. */
+/** The value whose storage this one shares: follows renames to their source. */
 function root(value: Value): Value {
   let at = value;
-  while (at.source.kind === 'node' && at.source.node.op === 'reshape') at = at.source.node.inputs[0]!;
+  while (at.source.kind === 'node' && renames.has(at.source.node.op)) at = at.source.node.inputs[0]!;
   return at;
 }
 
@@ -63,7 +63,7 @@ function liveNodes(graph: Graph): Node[] {
 
 export function plan(graph: Graph, options: PlanOptions = {}): Plan {
   const alignment = options.alignment ?? 64;
-  const nodes = liveNodes(graph).filter((node) => node.op !== 'reshape');
+  const nodes = liveNodes(graph).filter((node) => !renames.has(node.op));
   const lastUse = new Map<Value, number>();
   nodes.forEach((node, at) => {
     for (const input of node.inputs) lastUse.set(root(input), at);

@@ -183,6 +183,7 @@ export const cases: readonly Case[] = [
   make('broadcast', '', [floats([])], { count: 11 }, differentiable(0)),
   make('sum', '', [floats([5, 13])], {}),
   make('reshape', '', [floats([4, 6])], { shape: [2, 12] }, differentiable(0)),
+  make('stopGradient', '', [floats([4, 6])], {}),
   make('relu', '', [floats([5, 7, 3])], {}, differentiable(0)),
   make('clampStraightThrough', '', [floats([23], -1, 2)], { low: 0, high: 1 }, { differentiate: [0] }),
   make('imageToFloat', '', [codes([2, 3, 3, 3], 8)], { scale: [0.1, 0.2, 0.3], offset: [-1, 0, 1] }),

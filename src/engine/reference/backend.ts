@@ -16,7 +16,10 @@ import { normalization } from './normalization.ts';
 import { pooling } from './pooling.ts';
 import { quantization } from './quantization.ts';
 
-const kernels: Kernels<Exclude<OpName, 'reshape'>> = {
+/** Renames need no kernel: the plan gives both names one storage. */
+type Computed = Exclude<OpName, 'reshape' | 'stopGradient'>;
+
+const kernels: Kernels<Computed> = {
   ...elementwise,
   ...convolution,
   ...normalization,
@@ -135,7 +138,7 @@ class ReferenceProgram implements Program {
     };
     const operand = (value: Value, at: Storage): Operand => ({ shape: value.shape, data: place(value, at) });
     this.#steps = planned.steps.map(({ node, inputs, outputs }) => ({
-      kernel: kernels[node.op as Exclude<OpName, 'reshape'>] as Kernel<OpName>,
+      kernel: kernels[node.op as Computed] as Kernel<OpName>,
       inputs: node.inputs.map((value, index) => operand(value, inputs[index]!)),
       outputs: node.outputs.map((value, index) => operand(value, outputs[index]!)),
       attributes: node.attributes,

@@ -1,0 +1,148 @@
+// The layers that model definitions are written in. A definition is a function from an image to logits that calls these methods; the same
+// definition gives the float network, its calibration pass and the quantised approximate network, because how a multiplying layer
+// multiplies is a value (`Multiply`) that the caller hands in. Parameters carry PyTorch's names, so checkpoints cross over.
+
+import type { Graph, Value } from '../engine/graph.ts';
+import type { ConvGeometry } from '../engine/ops.ts';
+import { invariant } from '../tensor/errors.ts';
+import { type Shape, sizeOf } from '../tensor/tensor.ts';
+
+/** How a trainable tensor starts: He initialisation by fan-out or fan-in, a constant. */
+export type Initial =
+  | { readonly kind: 'normal'; readonly deviation: number }
+  | { readonly kind: 'uniform'; readonly bound: number }
+  | { readonly kind: 'constant'; readonly value: number };
+
+/** A tensor that belongs to the model: trained, or kept (running statistics). */
+export interface Parameter {
+  readonly name: string;
+  readonly value: Value;
+  readonly initial: Initial;
+  readonly trainable: boolean;
+}
+
+/** A layer that multiplies weights by activations: a convolution, or a linear layer seen as a 1×1 convolution. */
+export interface MultiplyingLayer {
+  readonly name: string;
+  readonly kind: 'convolution' | 'linear';
+  readonly geometry: ConvGeometry;
+  readonly weightShape: Shape;
+  /** Multiplications per image, padded taps included, as the paper counts them. */
+  readonly macs: number;
+}
+
+/** Builds the product of a layer: (layer, x [N,H,W,I], w [kh,kw,I/groups,O]) → [N,OH,OW,O]. */
+export type Multiply = (layer: MultiplyingLayer, x: Value, weight: Value) => Value;
+
+export interface ConvSpec {
+  readonly out: number;
+  readonly kernel: number;
+  readonly stride?: number;
+  readonly padding?: number;
+  readonly groups?: number;
+  readonly bias?: boolean;
+}
+
+/** Multiplication in float32. */
+export const multiplyFloat: Multiply = ({ geometry }, x, weight) => x.graph.apply1('conv2d', [x, weight], geometry);
+
+const BATCH_NORM = { epsilon: 1e-5, momentum: 0.1 } as const;
+
+export interface LayersOptions {
+  /** Batch statistics and running averages (true), or the stored statistics (false). */
+  readonly training: boolean;
+  readonly multiply: Multiply;
+}
+
+export class Layers {
+  readonly graph: Graph;
+  readonly parameters: Parameter[] = [];
+  readonly multiplying: MultiplyingLayer[] = [];
+  readonly #options: LayersOptions;
+
+  constructor(graph: Graph, options: LayersOptions) {
+    this.graph = graph;
+    this.#options = options;
+  }
+
+  /** Convolution; He initialisation by fan-out. */
+  conv(name: string, x: Value, spec: ConvSpec): Value {
+    const { out, kernel, stride = 1, padding = 0, groups = 1, bias = false } = spec;
+    const shape = [kernel, kernel, x.shape[3]! / groups, out];
+    const deviation = Math.sqrt(2 / (kernel * kernel * (out / groups)));
+    const weight = this.#parameter(`${name}.weight`, shape, { kind: 'normal', deviation });
+    const y = this.#multiply(name, 'convolution', x, weight, { stride, padding, groups });
+    return bias ? this.#bias(name, y, 1 / Math.sqrt(sizeOf(shape) / out)) : y;
+  }
+
+  /** Linear layer on [N, features]. */
+  linear(name: string, x: Value, out: number): Value {
+    const [n, features] = x.shape as [number, number];
+    const bound = 1 / Math.sqrt(features);
+    const weight = this.#parameter(`${name}.weight`, [1, 1, features, out], { kind: 'uniform', bound });
+    const pixels = this.graph.apply1('reshape', [x], { shape: [n, 1, 1, features] });
+    const y = this.#multiply(name, 'linear', pixels, weight, { stride: 1, padding: 0, groups: 1 });
+    return this.graph.apply1('reshape', [this.#bias(name, y, bound)], { shape: [n, out] });
+  }
+
+  batchNorm(name: string, x: Value): Value {
+    const channels = [x.shape.at(-1)!];
+    const { epsilon, momentum } = BATCH_NORM;
+    const gamma = this.#parameter(`${name}.weight`, channels, { kind: 'constant', value: 1 });
+    const beta = this.#parameter(`${name}.bias`, channels, { kind: 'constant', value: 0 });
+    const runningMean = this.#parameter(`${name}.running_mean`, channels, { kind: 'constant', value: 0 }, false);
+    const runningVariance = this.#parameter(`${name}.running_var`, channels, { kind: 'constant', value: 1 }, false);
+    if (!this.#options.training) {
+      return this.graph.apply1('batchNormInference', [x, gamma, beta, runningMean, runningVariance], { epsilon });
+    }
+    const [y, mean, variance] = this.graph.apply('batchNorm', [x, gamma, beta], { epsilon });
+    const count = sizeOf(x.shape) / channels[0]!;
+    const unbiased = count / Math.max(1, count - 1);
+    this.#track(runningMean, mean!, 1 - momentum, momentum);
+    this.#track(runningVariance, variance!, 1 - momentum, momentum * unbiased);
+    return y!;
+  }
+
+  relu(x: Value): Value {
+    return this.graph.apply1('relu', [x], {});
+  }
+
+  add(a: Value, b: Value): Value {
+    return this.graph.apply1('add', [a, b], { alpha: 1, beta: 1 });
+  }
+
+  maxPool(x: Value, size: number, stride: number, padding = 0): Value {
+    return this.graph.apply1('maxPool', [x], { size: [size, size], stride, padding });
+  }
+
+  /** Mean over the image → [N, C]. */
+  globalAveragePool(x: Value): Value {
+    const [n, h, w, c] = x.shape as [number, number, number, number];
+    const pooled = this.graph.apply1('averagePool', [x], { size: [h, w], stride: 1, padding: 0 });
+    return this.graph.apply1('reshape', [pooled], { shape: [n, c] });
+  }
+
+  #multiply(name: string, kind: MultiplyingLayer['kind'], x: Value, weight: Value, geometry: ConvGeometry): Value {
+    const layer: MultiplyingLayer = { name, kind, geometry, weightShape: weight.shape, macs: 0 };
+    const y = this.#options.multiply(layer, x, weight);
+    const [n, oh, ow] = y.shape as [number, number, number];
+    invariant(n === x.shape[0], `${name}: the batch changed`);
+    this.multiplying.push({ ...layer, macs: oh * ow * sizeOf(weight.shape) });
+    return y;
+  }
+
+  #bias(name: string, x: Value, bound: number): Value {
+    const bias = this.#parameter(`${name}.bias`, [x.shape.at(-1)!], { kind: 'uniform', bound });
+    return this.graph.apply1('bias', [x, bias], {});
+  }
+
+  #track(running: Value, observed: Value, keep: number, take: number): void {
+    this.graph.assign(running, this.graph.apply1('add', [running, observed], { alpha: keep, beta: take }));
+  }
+
+  #parameter(name: string, shape: Shape, initial: Initial, trainable = true): Value {
+    const value = this.graph.variable(name, shape);
+    this.parameters.push({ name, value, initial, trainable });
+    return value;
+  }
+}

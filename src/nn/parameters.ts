@@ -1,0 +1,70 @@
+// Parameters as they start and as they are stored: seeded initialisation, and the translation between the engine's layout (channel axis last)
+// and the one of PyTorch checkpoints (weights [O, I/groups, kh, kw], linear weights [O, I]).
+
+import { UserError } from '../tensor/errors.ts';
+import { Random, streams } from '../tensor/random.ts';
+import { f32, formatShape, type HostTensor, type Shape, sameShape, sizeOf } from '../tensor/tensor.ts';
+import type { MultiplyingLayer, Parameter } from './layers.ts';
+
+/** The initial value of the parameter at this position of the model's list; a function of the seed and the position alone. */
+export function initialTensor({ value, initial }: Parameter, seed: number, position: number): HostTensor {
+  const random = new Random(seed, streams.weights, position);
+  const draw = (): number => {
+    if (initial.kind === 'normal') return initial.deviation * random.normal();
+    if (initial.kind === 'uniform') return initial.bound * (2 * random.uniform() - 1);
+    return initial.value;
+  };
+  return f32(value.shape, Float32Array.from({ length: sizeOf(value.shape) }, draw));
+}
+
+/** [kh, kw, I, O] → [O, I, kh, kw]. */
+function toOihw({ shape, data }: HostTensor): HostTensor {
+  const [kh, kw, i, o] = shape as [number, number, number, number];
+  const area = kh * kw;
+  const out = new Float32Array(data.length);
+  for (let tap = 0; tap < area; tap++)
+    for (let input = 0; input < i; input++)
+      for (let output = 0; output < o; output++) {
+        out[(output * i + input) * area + tap] = data[(tap * i + input) * o + output]!;
+      }
+  return f32([o, i, kh, kw], out);
+}
+
+/** [O, I, kh, kw] → [kh, kw, I, O]. */
+function toHwio({ shape, data }: HostTensor): HostTensor {
+  const [o, i, kh, kw] = shape as [number, number, number, number];
+  const area = kh * kw;
+  const out = new Float32Array(data.length);
+  for (let output = 0; output < o; output++)
+    for (let input = 0; input < i; input++)
+      for (let tap = 0; tap < area; tap++) {
+        out[(tap * i + input) * o + output] = data[(output * i + input) * area + tap]!;
+      }
+  return f32([kh, kw, i, o], out);
+}
+
+const weightName = ({ name }: MultiplyingLayer): string => `${name}.weight`;
+
+/** The stored form of an engine tensor: weights of multiplying layers in PyTorch's layout, everything else as it is. */
+export function toStored(name: string, tensor: HostTensor, layers: readonly MultiplyingLayer[]): HostTensor {
+  const layer = layers.find((candidate) => weightName(candidate) === name);
+  if (!layer) return tensor;
+  const stored = toOihw(tensor);
+  return layer.kind === 'linear' ? { ...stored, shape: stored.shape.slice(0, 2) } : stored;
+}
+
+/** The engine form of a stored tensor; a shape that does not fit the model is a UserError. */
+export function fromStored(
+  name: string,
+  tensor: HostTensor,
+  shape: Shape,
+  layers: readonly MultiplyingLayer[],
+): HostTensor {
+  const layer = layers.find((candidate) => weightName(candidate) === name);
+  const square = layer && tensor.shape.length === 2 ? { ...tensor, shape: [...tensor.shape, 1, 1] } : tensor;
+  const loaded = layer && square.shape.length === 4 ? toHwio(square) : square;
+  if (sameShape(loaded.shape, shape)) return loaded;
+  throw new UserError(
+    `tensor ${name} has the shape ${formatShape(tensor.shape)}, which does not fit the model's ${formatShape(shape)}; was the checkpoint made for another model or data set?`,
+  );
+}

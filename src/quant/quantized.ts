@@ -1,0 +1,160 @@
+// Quantised multiplication of a layer: both operands become codes, the product is that of the layer's multiplier. Three modes make three
+// graphs of the same network: `calibrate` finds ranges in one pass (min-max, then the MSE clip search), `train` learns them (weights:
+// minimum and maximum of each step, activations: moving average; both scaled by learned clip factors), `evaluate` uses what is stored.
+// All state lives in variables named `<layer>.<what>`; see `stateNames`.
+
+import type { Graph, Value } from '../engine/graph.ts';
+import type { Granularity, OperandWidths } from '../engine/ops.ts';
+import type { Multiply, MultiplyingLayer } from '../nn/layers.ts';
+import { sizeOf } from '../tensor/tensor.ts';
+
+/** What the layer multiplies with: exact products of codes, or products with an error term (see ErrorKind in engine/ops.ts). */
+export type LayerError =
+  | { readonly kind: 'exact' }
+  /** m: f32 [weightBits, activationBits], the removed share of each partial product. */
+  | { readonly kind: 'planes'; readonly m: Value; readonly integer: boolean }
+  /** i32 [2^weightBits, 2^activationBits]. */
+  | { readonly kind: 'table'; readonly table: Value };
+
+export type QuantMode = 'calibrate' | 'train' | 'evaluate';
+
+export interface QuantOptions extends OperandWidths {
+  readonly mode: QuantMode;
+  /** Weights: one scale per output channel, or one per layer. */
+  readonly channelwise: boolean;
+  /** The multiplier of a layer. */
+  readonly errorOf: (layer: MultiplyingLayer) => LayerError;
+}
+
+/** Clip search of the MSE observer (training-semantics: 80 candidates, 1 % apart, |x − x_fq|^2.4). */
+const CLIP_SEARCH = { steps: 80, shrink: 0.01, exponent: 2.4 } as const;
+/** Share of the new observation in the moving average of activation ranges. */
+const RANGE_MOMENTUM = 0.1;
+
+export type OperandName = 'weight' | 'input';
+export type StateName = 'scale' | 'zero_point' | 'min' | 'max' | 'clip_upper' | 'clip_lower';
+
+/** The variable of a layer's quantiser state. */
+export function stateName(layer: string, operand: OperandName, state: StateName): string {
+  return `${layer}.${operand}_${state}`;
+}
+
+/** The trainable clip factors of the layers, for the optimiser. */
+export function clipVariables(graph: Graph, layers: readonly MultiplyingLayer[]): Value[] {
+  const names = layers.flatMap(({ name }) =>
+    (['weight', 'input'] as const).flatMap((operand) =>
+      (['clip_upper', 'clip_lower'] as const).map((state) => stateName(name, operand, state)),
+    ),
+  );
+  return names.map((name) => graph.variables.get(name)).filter((value) => value !== undefined);
+}
+
+/** u = logit of the clip factor f that the search found: ln(f / (1 − f + 1e-5)). */
+export function clipLogit(factor: number): number {
+  return Math.log(factor / (1 - factor + 1e-5));
+}
+
+interface Codes {
+  readonly codes: Value;
+  readonly scale: Value;
+  readonly zero: Value;
+}
+
+/** A `Multiply` that quantises both operands and multiplies codes. */
+export function multiplyQuantized(options: QuantOptions): Multiply {
+  return (layer, x, weight) => {
+    const { graph } = x;
+    const { weightBits, activationBits } = options;
+    const granularity: Granularity = options.channelwise ? 'channel' : 'tensor';
+    const input = operandCodes(graph, options.mode, layer.name, 'input', x, activationBits, 'tensor');
+    const weights = operandCodes(graph, options.mode, layer.name, 'weight', weight, weightBits, granularity);
+    const perOutput = (value: Value) =>
+      sizeOf(value.shape) === 1 && value.shape.length === 0
+        ? graph.apply1('broadcast', [value], { count: weight.shape[3]! })
+        : value;
+    const error = options.errorOf(layer);
+    const operands = [
+      input.codes,
+      weights.codes,
+      input.scale,
+      input.zero,
+      perOutput(weights.scale),
+      perOutput(weights.zero),
+    ];
+    const attributes = { ...layer.geometry, weightBits, activationBits };
+    if (error.kind === 'exact')
+      return graph.apply1('axmConv2d', operands, { ...attributes, error: 'exact', integer: true });
+    if (error.kind === 'table') {
+      return graph.apply1('axmConv2d', [...operands, error.table], { ...attributes, error: 'table', integer: true });
+    }
+    return graph.apply1('axmConv2d', [...operands, error.m], {
+      ...attributes,
+      error: 'planes',
+      integer: error.integer,
+    });
+  };
+}
+
+function operandCodes(
+  graph: Graph,
+  mode: QuantMode,
+  layer: string,
+  operand: OperandName,
+  x: Value,
+  bits: number,
+  granularity: Granularity,
+): Codes {
+  const shape = granularity === 'tensor' ? [] : [x.shape.at(-1)!];
+  const state = (name: StateName, of: readonly number[] = shape) => graph.variable(stateName(layer, operand, name), of);
+  const storedScale = state('scale');
+  const storedZero = state('zero_point');
+  const quantize = (scale: Value, zero: Value): Codes => ({
+    codes: graph.apply1('quantize', [x, scale, zero], { bits, granularity }),
+    scale,
+    zero,
+  });
+  if (mode === 'evaluate') return quantize(storedScale, storedZero);
+
+  const [scale, zero] =
+    mode === 'calibrate'
+      ? calibratedScale()
+      : operand === 'weight'
+        ? learnedScale(...extremes(x))
+        : learnedScale(...movingRange());
+  graph.assign(storedScale, scale!);
+  graph.assign(storedZero, zero!);
+  return quantize(scale!, zero!);
+
+  function extremes(of: Value): [Value, Value] {
+    const [min, max] = graph.apply('minMax', [of], { granularity });
+    return [min!, max!];
+  }
+
+  function calibratedScale(): readonly Value[] {
+    const [min, max] = extremes(x);
+    const factor = graph.apply1('clipSearch', [x, min, max], { bits, granularity, ...CLIP_SEARCH });
+    graph.output(stateName(layer, operand, 'clip_upper'), factor);
+    if (operand === 'input') {
+      graph.assign(state('min'), min);
+      graph.assign(state('max'), max);
+    }
+    return graph.apply('rangeToScale', [min, max, factor], { bits });
+  }
+
+  function movingRange(): [Value, Value] {
+    const [min, max] = extremes(graph.apply1('stopGradient', [x], {}));
+    const moved = [state('min'), state('max')].map((running, at) => {
+      const next = graph.apply1('add', [running, at === 0 ? min : max], {
+        alpha: 1 - RANGE_MOMENTUM,
+        beta: RANGE_MOMENTUM,
+      });
+      graph.assign(running, next);
+      return next;
+    });
+    return [moved[0]!, moved[1]!];
+  }
+
+  function learnedScale(min: Value, max: Value): readonly Value[] {
+    return graph.apply('clipScale', [min, max, state('clip_upper'), state('clip_lower')], { bits });
+  }
+}
