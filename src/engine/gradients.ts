@@ -70,20 +70,31 @@ export const gradientRules: { readonly [K in OpName]?: Rule<K> } = {
   ],
   /** Codes take the gradient of their dequantised value; scale and zero point get theirs where the codes were made. */
   dequantize: (_, [g]) => [g],
-  /** Surrogate: the exact product of the dequantised operands; the structure enters with its true derivative. */
+  /**
+   * Surrogate for the operands: the exact product of the dequantised operands. The structure has its true derivative, and so have the
+   * scales that multiply the error: Σ g·(y − exact)/scale, where Σ g·exact per channel is Σ dw·w because the product is linear in w.
+   */
   axmConv2d: (node, [g], graph, wanted) => {
     const [xq, wq, xScale, xZero, wScale, wZero] = node.inputs;
-    const { stride, padding, groups, weightBits, activationBits } = node.attributes;
+    const { stride, padding, groups, weightBits, activationBits, error } = node.attributes;
     const geometry = { stride, padding, groups };
     const w = graph.apply1('dequantize', [wq!, wScale!, wZero!], { granularity: 'channel' });
     const dx = graph.apply1('conv2dInputGradient', [g!, w], { ...geometry, inputShape: xq!.shape });
-    if (wanted[6]) {
+    const [dw, dm] = wanted[6] ? ofStructure() : [exactWeightGradient()];
+    if (error === 'exact') return [dx, dw];
+
+    const ofError = graph.apply1('channelDotDifference', [g!, node.outputs[0]!, dw!, w], {});
+    const dxScale = graph.apply1('divide', [graph.apply1('sum', [ofError], {}), xScale!], {});
+    return [dx, dw, dxScale, undefined, graph.apply1('divide', [ofError, wScale!], {}), undefined, dm];
+
+    function ofStructure(): readonly Value[] {
       const operands = [g!, xq!, wq!, xScale!, xZero!, wScale!];
-      const [dw, dm] = graph.apply('axmConv2dGradients', operands, { ...geometry, weightBits, activationBits });
-      return [dx, dw, undefined, undefined, undefined, undefined, dm];
+      return graph.apply('axmConv2dGradients', operands, { ...geometry, weightBits, activationBits });
     }
-    const x = graph.apply1('dequantize', [xq!, xScale!, xZero!], { granularity: 'tensor' });
-    return [dx, graph.apply1('conv2dWeightGradient', [x, g!], { ...geometry, weightShape: wq!.shape })];
+    function exactWeightGradient(): Value {
+      const x = graph.apply1('dequantize', [xq!, xScale!, xZero!], { granularity: 'tensor' });
+      return graph.apply1('conv2dWeightGradient', [x, g!], { ...geometry, weightShape: wq!.shape });
+    }
   },
   structureMatrix: ({ inputs: [theta], attributes }, [g], graph) => [
     graph.apply1('structureMatrixGradient', [g!], { ...attributes, count: theta!.shape[0]! }),

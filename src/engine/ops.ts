@@ -71,6 +71,10 @@ export interface OpAttributes {
   bias: None;
   /** x [..., C] → Σ over all but the last axis, [C]. */
   channelSum: None;
+  /** (a, b, c, d) [..., C], c and d of another length than a and b → Σ a·b − Σ c·d over all but the last axis in double precision, [C]. */
+  channelDotDifference: None;
+  /** a / b, same shapes. */
+  divide: None;
   /** (x [N,H,W,I], w [kh,kw,I/groups,O]) → [N,OH,OW,O]; zero padding on all sides. */
   conv2d: ConvGeometry;
   /** (g [N,OH,OW,O], w) → gradient of the input of the given shape. */
@@ -261,6 +265,13 @@ export const inference: { readonly [K in OpName]: Infer<K> } = {
     return [f32(inputs[0]!.shape)];
   },
   channelSum: ([x]) => [f32([last(x!.shape)])],
+  channelDotDifference: (inputs) => {
+    const [a, b, c, d] = inputs as [TensorType, TensorType, TensorType, TensorType];
+    const fits = sameShape(a.shape, b.shape) && sameShape(c.shape, d.shape) && last(a.shape) === last(c.shape);
+    expect('channelDotDifference', fits, inputs, 'two pairs of equal shapes with the same channels');
+    return [f32([last(a.shape)])];
+  },
+  divide: alike('divide', 2),
   conv2d: (inputs, attributes) => inferConv('conv2d', inputs, attributes),
   conv2dInputGradient: (_, { inputShape }) => [f32(inputShape)],
   conv2dWeightGradient: (_, { weightShape }) => [f32(weightShape)],

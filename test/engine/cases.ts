@@ -108,14 +108,14 @@ function convolutions(): Case[] {
         `trained structure, ${note}`,
         [...quantised(8, 8), floats([8, 8], 0, 1)],
         { ...axm(8, 8), error: 'planes', integer: false },
-        { differentiate: [0, 1, 6], smooth: [6] },
+        { differentiate: [0, 1, 2, 4, 6], smooth: [6] },
       ),
       make(
         'axmConv2d',
         `trained structure, w4a5, ${note}`,
         [...quantised(4, 5), floats([4, 5], 0, 1)],
         { ...axm(4, 5), error: 'planes', integer: false },
-        { differentiate: [0, 1, 6], smooth: [6] },
+        { differentiate: [0, 1, 2, 4, 6], smooth: [6] },
       ),
       make(
         'axmConv2d',
@@ -188,6 +188,8 @@ export const cases: readonly Case[] = [
   make('clampStraightThrough', '', [floats([23], -1, 2)], { low: 0, high: 1 }, { differentiate: [0] }),
   make('imageToFloat', '', [codes([2, 3, 3, 3], 8)], { scale: [0.1, 0.2, 0.3], offset: [-1, 0, 1] }),
   make('bias', '', [floats([4, 3, 10]), floats([10])], {}, differentiable(0, 1)),
+  make('channelDotDifference', '', [floats([9, 5, 19]), floats([9, 5, 19]), floats([3, 19]), floats([3, 19])], {}),
+  make('divide', '', [floats([17]), floats([17], 0.5, 2)], {}),
   make('channelSum', '', [floats([9, 5, 19])], {}),
   ...[3, 16, 20].map((c) =>
     make(

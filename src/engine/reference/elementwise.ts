@@ -15,6 +15,8 @@ export const elementwise: Kernels<
   | 'imageToFloat'
   | 'bias'
   | 'channelSum'
+  | 'channelDotDifference'
+  | 'divide'
   | 'sgd'
 > = {
   add: ([a, b], [y], { alpha, beta }) => {
@@ -62,6 +64,16 @@ export const elementwise: Kernels<
     const total = new Float64Array(c);
     for (let i = 0; i < x!.data.length; i++) total[i % c]! += x!.data[i]!;
     y!.data.set(total);
+  },
+  channelDotDifference: ([a, b, c, d], [y]) => {
+    const count = channels(a!);
+    const total = new Float64Array(count);
+    for (let i = 0; i < a!.data.length; i++) total[i % count]! += a!.data[i]! * b!.data[i]!;
+    for (let i = 0; i < c!.data.length; i++) total[i % count]! -= c!.data[i]! * d!.data[i]!;
+    y!.data.set(total);
+  },
+  divide: ([a, b], [y]) => {
+    for (let i = 0; i < y!.data.length; i++) y!.data[i] = a!.data[i]! / b!.data[i]!;
   },
   sgd: ([p, dp, v, rate], [pNew, vNew], { momentum, weightDecay }) => {
     const learningRate = rate!.data[0]!;

@@ -9,7 +9,8 @@ export const SMALLEST_SCALE = 2 ** -23;
 const LEARNED_SCALE_RANGE = [1e-5, 1e4] as const;
 const LARGEST_ZERO_POINT = 1e4;
 
-const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
+/** Rounded to float32: near 1 the slope σ(1 − σ) of learned clipping depends on it, and this is what the published program computes. */
+const sigmoid = (x: number): number => Math.fround(1 / (1 + Math.exp(-x)));
 
 /** How many values a per-granularity vector of x has; element i of x belongs to entry i mod that. */
 function groups(x: Operand, granularity: Granularity): number {
