@@ -1,0 +1,86 @@
+// What the ports of a network mean when it is a multiplier: two operand buses and one product bus, each least significant bit first.
+// The first bus in the order of the inputs is the first operand (the weight w), the second the activation x. Any names will do:
+// `w[3]`, `IN1[3]`, `A3`, `A_3`, `A<3>`.
+
+import { UserError } from '../tensor/errors.ts';
+import type { Network, Port, Signal } from './network.ts';
+
+export const MIN_OPERAND_BITS = 2;
+export const MAX_OPERAND_BITS = 8;
+
+export interface MultiplierPorts {
+  readonly weight: readonly Signal[];
+  readonly activation: readonly Signal[];
+  readonly product: readonly Signal[];
+}
+
+/** Bits of one bus, least significant first; `name` is the bus's name, and a port without an index is a bus of one bit. */
+export interface Bus {
+  readonly name: string;
+  readonly indexed: boolean;
+  readonly ports: readonly Port[];
+}
+
+/** Throws a UserError unless both operand widths are integers from 2 to 8. */
+export function checkOperandBits(weightBits: number, activationBits: number): void {
+  for (const [what, bits] of [
+    ['weight', weightBits],
+    ['activation', activationBits],
+  ] as const) {
+    if (!Number.isInteger(bits) || bits < MIN_OPERAND_BITS || bits > MAX_OPERAND_BITS) {
+      throw new UserError(
+        `a multiplier with ${bits} ${what} bits: expected an integer from ${MIN_OPERAND_BITS} to ${MAX_OPERAND_BITS}`,
+      );
+    }
+  }
+}
+
+/** Splits `IN1[3]` into `IN1` and 3; a name without an index has index null. */
+export function splitPortName(name: string): { base: string; index: number | null } {
+  const match = /^(.*?)(?:\[(\d{1,6})\]|<(\d{1,6})>|_?(\d{1,6}))$/s.exec(name);
+  if (!match || match[1] === '') return { base: name, index: null };
+  return { base: match[1]!, index: Number(match[2] ?? match[3] ?? match[4]) };
+}
+
+/** Groups ports into buses, in the order of first appearance; a bus whose indices are not exactly 0..n−1 is left as single ports. */
+export function groupBuses(ports: readonly Port[]): Bus[] {
+  const groups = new Map<string, { port: Port; index: number | null }[]>();
+  for (const port of ports) {
+    const { base, index } = splitPortName(port.name);
+    const key = index === null ? port.name : base;
+    groups.set(key, [...(groups.get(key) ?? []), { port, index }]);
+  }
+  const buses: Bus[] = [];
+  for (const [name, members] of groups) {
+    const sorted = [...members].sort((a, b) => (a.index ?? 0) - (b.index ?? 0));
+    if (sorted.every((member, position) => member.index === position)) {
+      buses.push({ name, indexed: true, ports: sorted.map((member) => member.port) });
+    } else {
+      for (const { port } of members) buses.push({ name: port.name, indexed: false, ports: [port] });
+    }
+  }
+  return buses;
+}
+
+/** Finds the operands and the product; throws a UserError naming the buses found when the network is not a multiplier. */
+export function multiplierPorts(network: Network): MultiplierPorts {
+  const operands = groupBuses(network.inputs);
+  const products = groupBuses(network.outputs);
+  const describe = (buses: readonly Bus[]) =>
+    buses.map((bus) => `${bus.name} (${bus.ports.length})`).join(', ') || 'none';
+  const [weight, activation] = operands;
+  if (!weight || !activation || operands.length !== 2 || products.length !== 1) {
+    throw new UserError(
+      `"${network.name}" is not a multiplier: its inputs form the buses ${describe(operands)} and its outputs ` +
+        `${describe(products)}; expected two operand buses and one product bus with indices from 0`,
+    );
+  }
+  checkOperandBits(weight.ports.length, activation.ports.length);
+  const product = products[0]!.ports;
+  const most = weight.ports.length + activation.ports.length;
+  if (product.length > most) {
+    throw new UserError(`"${network.name}" has a product of ${product.length} bits: expected at most ${most}`);
+  }
+  const signals = (ports: readonly Port[]) => ports.map((port) => port.signal);
+  return { weight: signals(weight.ports), activation: signals(activation.ports), product: signals(product) };
+}

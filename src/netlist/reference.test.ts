@@ -1,0 +1,89 @@
+// Golden tests against the published multipliers and mappings. The reference data is no part of this repository: without it each test
+// is skipped, and the reason printed.
+
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
+import { describe, expect, test } from 'vitest';
+import { readBlif } from './blif/read.ts';
+import { certify } from './certify.ts';
+import { readTextTable, writeTextTable } from './formats/text.ts';
+import { mapStructure } from './mapping/map.ts';
+import { errorMetrics } from './metrics.ts';
+import { simulate } from './simulate.ts';
+import { firstDifference } from './table.ts';
+
+const reference = join(import.meta.dirname, '../../../shared/reference');
+const absent = !existsSync(reference);
+if (absent) console.warn(`skipped: the published reference data is not at ${reference}`);
+
+const text = (name: string) => readFileSync(join(reference, name), 'utf8');
+const published = (name: string) => gunzipSync(readFileSync(join(reference, 'multipliers', name))).toString('utf8');
+/** To as many decimals as the published figure has. */
+const printed = (value: number, figure: number) => Number(value.toFixed(`${figure}`.split('.')[1]?.length ?? 0));
+
+interface MappingCase {
+  name: string;
+  bits: number;
+  theta: number[];
+  mse_before?: number;
+  mse_after_fixed_columns: number;
+  greedy_final_mse: number;
+  accepted: number;
+}
+
+describe.skipIf(absent)('the published mapping', () => {
+  const cases = absent ? [] : (JSON.parse(text('mapping.json')) as MappingCase[]);
+
+  test.each(cases)('of "$name" is reproduced digit for digit', (one) => {
+    const mapped = mapStructure({ weightBits: one.bits, activationBits: one.bits, theta: one.theta });
+    if (one.mse_before !== undefined) expect(printed(mapped.mse.before, one.mse_before)).toBe(one.mse_before);
+    expect(printed(mapped.mse.afterFixedColumns, one.mse_after_fixed_columns)).toBe(one.mse_after_fixed_columns);
+    expect(printed(mapped.mse.after, one.greedy_final_mse)).toBe(one.greedy_final_mse);
+    expect(mapped.moves).toHaveLength(one.accepted);
+    expect(certify(mapped).pairs).toBe(2 ** (2 * one.bits));
+  });
+
+  test('of the demo writes the published table byte for byte, below the published header', () => {
+    const { theta, bits } = cases[0]!;
+    const mapped = mapStructure({ weightBits: bits, activationBits: bits, theta });
+    expect(writeTextTable(mapped.table) === published('resnet18_w8a8_lbd0.3.lut.txt.gz')).toBe(true);
+  });
+});
+
+describe.skipIf(absent)('the published multipliers', () => {
+  test.each([
+    ['OPACT1.blif', 'OPACT1.txt.gz', true],
+    ['mul8u_0AB.blif', 'mul8u_0AB.txt.gz', false],
+    ['mul8s_1KV9.blif', 'mul8s_1KV9.txt.gz', false],
+    ['resnet18_w8a8_lbd0.3.blif', 'resnet18_w8a8_lbd0.3.lut.txt.gz', false],
+  ])('%s simulates to its published table for all 65 536 pairs', (blif, lut, lenient) => {
+    const table = readTextTable(published(lut), lut);
+    const { network, undriven } = readBlif(text(`multipliers/${blif}`), { file: blif, lenient });
+    expect(undriven).toHaveLength(lenient ? 63 : 0);
+    expect(firstDifference(simulate(network, { signed: table.signed }), table)).toBeNull();
+  });
+
+  test('OPACT_1 is refused without the lenient reading, at its first undriven net', () => {
+    expect(() => readBlif(text('multipliers/OPACT1.blif'), { file: 'OPACT1.blif' })).toThrow(
+      /^OPACT1\.blif:\d+:\d+: net ".*" of "Mult_8_8" has no driver.*expected an input, a function or an instance/,
+    );
+  });
+
+  test.each([
+    ['OPACT1.txt.gz', false, { errorRate: 0.230286, normalizedMeanErrorDistance: 0.000222981, maxErrorDistance: 516 }],
+    ['OPACT1.txt.gz', false, { meanSquareError: 1704.59, meanRelativeErrorDistance: 0.00178697 }],
+    ['mul8u_0AB.txt.gz', false, { errorRate: 0.977173, maxErrorDistance: 115, meanRelativeErrorDistance: 0.563459 }],
+    ['mul8s_1KV9.txt.gz', true, { errorRate: 0.6875, meanErrorDistance: 4.25, meanSquareError: 34.25 }],
+    ['resnet18_w8a8_lbd0.3.lut.txt.gz', false, { errorRate: 0.9375, meanErrorDistance: 80.25, maxErrorDistance: 321 }],
+    ['resnet18_w8a8_lbd0.3.lut.txt.gz', false, { meanError: -80.25, errorVariance: 2718.19 }],
+  ])('%s has the published error metrics', (lut, signed, figures) => {
+    const table = readTextTable(published(lut), lut);
+    expect(table.signed).toBe(signed);
+    const metrics = errorMetrics(table);
+    for (const [name, figure] of Object.entries(figures)) {
+      const value = metrics[name as Exclude<keyof typeof metrics, 'worst'>];
+      expect(Number(value.toPrecision(6))).toBe(figure);
+    }
+  });
+});

@@ -1,0 +1,167 @@
+// Exhaustive bit-parallel simulation: one 32-bit word holds a signal's value for 32 operand pairs, and one pass over the nodes in
+// topological order, a tight loop of word operations each, gives all 2^(Bw+Bx) of them (2048 words per signal at 8×8).
+// Lane layout: pair number = w · 2^Bx + x; pair p is bit p mod 32 of word p div 32. Below 32 pairs the upper lanes repeat the lower.
+// Invariant: `values` always belongs to the network with all accepted substitutions. A proposed substitution is evaluated in its
+// changed cone only and becomes part of the state, or not, at no further cost.
+
+import { invariant } from '../tensor/errors.ts';
+import type { GateKind, Network, Signal } from './network.ts';
+import { isGate, ONE, ZERO } from './network.ts';
+import { type MultiplierPorts, multiplierPorts } from './ports.ts';
+import { type ProductTable, productTable } from './table.ts';
+
+type Words = Int32Array<ArrayBuffer>;
+
+/** A product bit whose value a proposed substitution changes. */
+export interface ProductBitChange {
+  readonly bit: number;
+  readonly before: Words;
+  readonly after: Words;
+}
+
+/** The table of a multiplier netlist; `signed` reads the product as two's complement. Throws a UserError if it is no multiplier. */
+export function simulate(network: Network, options: { signed?: boolean } = {}): ProductTable {
+  return new Simulator(network).table(options.signed ?? false);
+}
+
+export class Simulator {
+  readonly network: Network;
+  readonly ports: MultiplierPorts;
+  readonly pairs: number;
+  private readonly wordCount: number;
+  private readonly values: Words[];
+  private readonly spare: Words[] = [];
+  private readonly substitutions = new Map<Signal, Signal>();
+  private proposal: { signal: Signal; replacement: Signal; changed: Map<Signal, Words> } | null = null;
+
+  constructor(network: Network) {
+    this.network = network;
+    this.ports = multiplierPorts(network);
+    const { weight, activation } = this.ports;
+    this.pairs = 2 ** (weight.length + activation.length);
+    this.wordCount = Math.ceil(this.pairs / 32);
+    const all = new Int32Array(this.wordCount * network.nodes.length);
+    this.values = network.nodes.map((_, signal) =>
+      all.subarray(signal * this.wordCount, (signal + 1) * this.wordCount),
+    );
+    this.values[ONE]!.fill(-1);
+    [...activation, ...weight].forEach((signal, bit) => {
+      fillPattern(this.values[signal]!, bit);
+    });
+    network.nodes.forEach((node, signal) => {
+      if (isGate(node.kind)) evaluate(node.kind, this.values[signal]!, node.fanins, (fanin) => this.values[fanin]!);
+    });
+  }
+
+  /** What the network's outputs become when `replacement` (a constant or an earlier signal) takes the place of `signal`. */
+  propose(signal: Signal, replacement: Signal = ZERO): ProductBitChange[] {
+    invariant(replacement < signal, `signal ${signal} replaced by the later ${replacement}`);
+    this.discard();
+    const changed = new Map<Signal, Words>();
+    this.proposal = { signal, replacement, changed };
+    const now = (fanin: Signal) => changed.get(fanin) ?? this.values[fanin]!;
+    for (let s = signal; s < this.network.nodes.length; s++) {
+      const node = this.network.nodes[s]!;
+      const substitute = s === signal ? replacement : this.substitutions.get(s);
+      const sources = substitute === undefined ? node.fanins : [substitute];
+      if (s !== signal && !sources.some((source) => changed.has(source))) continue;
+      const words = this.spare.pop() ?? new Int32Array(this.wordCount);
+      if (substitute !== undefined) words.set(now(substitute));
+      else if (isGate(node.kind)) evaluate(node.kind, words, node.fanins, now);
+      if (sameWords(words, this.values[s]!)) this.spare.push(words);
+      else changed.set(s, words);
+    }
+    const changes: ProductBitChange[] = [];
+    this.ports.product.forEach((output, bit) => {
+      const after = changed.get(output);
+      if (after) changes.push({ bit, before: this.values[output]!, after });
+    });
+    return changes;
+  }
+
+  /** Makes the proposed substitution part of the state. */
+  accept(): void {
+    invariant(this.proposal, 'no substitution proposed');
+    const { signal, replacement, changed } = this.proposal;
+    this.substitutions.set(signal, replacement);
+    for (const [s, words] of changed) {
+      this.spare.push(this.values[s]!);
+      this.values[s] = words;
+    }
+    this.proposal = null;
+  }
+
+  /** Forgets the proposed substitution, if any. */
+  discard(): void {
+    if (this.proposal) this.spare.push(...this.proposal.changed.values());
+    this.proposal = null;
+  }
+
+  /** Substitutions accepted so far, for clean-up. */
+  get accepted(): ReadonlyMap<Signal, Signal> {
+    return this.substitutions;
+  }
+
+  /** The products in the current state. */
+  table(signed = false): ProductTable {
+    const { weight, activation, product } = this.ports;
+    const data = new Int32Array(this.pairs);
+    const signShift = 32 - product.length;
+    const bits = product.map((signal) => this.values[signal]!);
+    const word = new Int32Array(bits.length);
+    for (let n = 0; n < this.wordCount; n++) {
+      for (let k = 0; k < bits.length; k++) word[k] = bits[k]![n]!;
+      const first = n * 32;
+      const lanes = Math.min(32, this.pairs - first);
+      for (let lane = 0; lane < lanes; lane++) {
+        let value = 0;
+        for (let k = 0; k < word.length; k++) value |= ((word[k]! >>> lane) & 1) << k;
+        data[first + lane] = signed ? (value << signShift) >> signShift : value;
+      }
+    }
+    return productTable(weight.length, activation.length, signed, data);
+  }
+}
+
+/** Bit number `bit` of the pair number, for all pairs. */
+function fillPattern(words: Words, bit: number): void {
+  if (bit < 5) {
+    let pattern = 0;
+    for (let lane = 0; lane < 32; lane++) pattern |= ((lane >> bit) & 1) << lane;
+    words.fill(pattern);
+  } else {
+    for (let n = 0; n < words.length; n++) words[n] = -((n >> (bit - 5)) & 1);
+  }
+}
+
+function evaluate(kind: GateKind, out: Words, fanins: readonly Signal[], value: (signal: Signal) => Words): void {
+  const a = value(fanins[0]!);
+  const b = fanins.length > 1 ? value(fanins[1]!) : a;
+  const c = fanins.length > 2 ? value(fanins[2]!) : a;
+  const count = out.length;
+  switch (kind) {
+    case 'not':
+      for (let n = 0; n < count; n++) out[n] = ~a[n]!;
+      break;
+    case 'and':
+      for (let n = 0; n < count; n++) out[n] = a[n]! & b[n]!;
+      break;
+    case 'or':
+      for (let n = 0; n < count; n++) out[n] = a[n]! | b[n]!;
+      break;
+    case 'xor':
+      for (let n = 0; n < count; n++) out[n] = a[n]! ^ b[n]!;
+      break;
+    case 'xor3':
+      for (let n = 0; n < count; n++) out[n] = a[n]! ^ b[n]! ^ c[n]!;
+      break;
+    case 'maj':
+      for (let n = 0; n < count; n++) out[n] = (a[n]! & b[n]!) | (c[n]! & (a[n]! | b[n]!));
+      break;
+  }
+}
+
+function sameWords(a: Words, b: Words): boolean {
+  for (let n = 0; n < a.length; n++) if (a[n] !== b[n]) return false;
+  return true;
+}

@@ -1,0 +1,61 @@
+// A plain description of a multiplier netlist for pictures (dot diagrams) and reports: which partial products and adders are left,
+// the gates of every kind, and a technology-free cost. Best asked of a cleaned-up network, where everything left is needed.
+// The cost is the unit-gate model: inverters are free, AND and OR cost 1, XOR 2, hence a half adder 3 and a full adder 7.
+
+import { countGates } from './cleanup.ts';
+import { arrayMultiplier } from './generators/array.ts';
+import type { GateKind, Network } from './network.ts';
+import { multiplierPorts } from './ports.ts';
+
+export interface AdderDescription {
+  readonly id: number;
+  readonly kind: 'half' | 'full';
+  readonly stage: number;
+  readonly column: number;
+  /** Whether the sum (column) and the carry (column + 1) are still used. */
+  readonly sum: boolean;
+  readonly carry: boolean;
+}
+
+export interface StructureDescription {
+  readonly name: string;
+  readonly weightBits: number;
+  readonly activationBits: number;
+  readonly partialProducts: readonly { readonly i: number; readonly j: number }[];
+  readonly adders: readonly AdderDescription[];
+  readonly gates: Readonly<Record<GateKind, number>>;
+  readonly unitGateCost: number;
+  /** unitGateCost divided by that of the exact array multiplier of the same widths. */
+  readonly normalizedCost: number;
+}
+
+export function describeStructure(network: Network): StructureDescription {
+  const { weight, activation } = multiplierPorts(network);
+  const cost = unitGateCost(network);
+  return {
+    name: network.name,
+    weightBits: weight.length,
+    activationBits: activation.length,
+    partialProducts: network.partialProducts.map(({ i, j }) => ({ i, j })),
+    adders: network.adders.map(({ id, kind, stage, column, sum, carry }) => ({
+      id,
+      kind,
+      stage,
+      column,
+      sum: sum !== null,
+      carry: carry !== null,
+    })),
+    gates: countGates(network),
+    unitGateCost: cost,
+    normalizedCost: cost / unitGateCost(arrayMultiplier(weight.length, activation.length)),
+  };
+}
+
+/** Unit-gate cost of all gates. A majority gate is cheaper beside the three-input XOR of the same full adder, whose a ^ b it shares. */
+export function unitGateCost(network: Network): number {
+  const sums = new Set<string>();
+  for (const node of network.nodes) if (node.kind === 'xor3') sums.add(node.fanins.join());
+  const gates = countGates(network);
+  const sharing = network.nodes.filter((node) => node.kind === 'maj' && sums.has(node.fanins.join())).length;
+  return gates.and + gates.or + 2 * gates.xor + 4 * gates.xor3 + 4 * gates.maj - sharing;
+}

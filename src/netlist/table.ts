@@ -1,0 +1,57 @@
+// The complete function of a multiplier: the product of every pair of operand patterns. The first operand is the weight w (the first
+// bus of a netlist, the first number of a published table row), the second the activation x.
+// Invariant: data has 2^(weightBits + activationBits) entries, and entry w · 2^activationBits + x belongs to the PATTERNS w and x. In
+// a signed table patterns are two's complement (pattern 255 of 8 bits is −1) and the stored products are signed integers.
+
+import { invariant } from '../tensor/errors.ts';
+import { checkOperandBits } from './ports.ts';
+
+export interface ProductTable {
+  readonly weightBits: number;
+  readonly activationBits: number;
+  readonly signed: boolean;
+  readonly data: Int32Array;
+}
+
+/** Wraps data without copying it. */
+export function productTable(
+  weightBits: number,
+  activationBits: number,
+  signed: boolean,
+  data: Int32Array,
+): ProductTable {
+  const pairs = 2 ** (weightBits + activationBits);
+  invariant(data.length === pairs, `${data.length} products for ${pairs} operand pairs`);
+  return { weightBits, activationBits, signed, data };
+}
+
+/** The integer that a pattern of `bits` bits stands for. */
+export function operandValue(pattern: number, bits: number, signed: boolean): number {
+  return signed && pattern >= 2 ** (bits - 1) ? pattern - 2 ** bits : pattern;
+}
+
+/** The values of all patterns of an operand, in the order of the patterns. */
+export function operandValues(bits: number, signed: boolean): Int32Array {
+  return Int32Array.from({ length: 2 ** bits }, (_, pattern) => operandValue(pattern, bits, signed));
+}
+
+export function exactTable(weightBits: number, activationBits: number, signed = false): ProductTable {
+  checkOperandBits(weightBits, activationBits);
+  const weights = operandValues(weightBits, signed);
+  const activations = operandValues(activationBits, signed);
+  const data = new Int32Array(weights.length * activations.length);
+  let pair = 0;
+  for (const w of weights) for (const x of activations) data[pair++] = w * x;
+  return productTable(weightBits, activationBits, signed, data);
+}
+
+/** The first operand pair on which two tables differ, as patterns, or null when they are equal. The formats must be the same. */
+export function firstDifference(a: ProductTable, b: ProductTable): { w: number; x: number } | null {
+  invariant(
+    a.weightBits === b.weightBits && a.activationBits === b.activationBits && a.signed === b.signed,
+    'tables of different formats compared',
+  );
+  const pair = a.data.findIndex((product, index) => product !== b.data[index]);
+  if (pair < 0) return null;
+  return { w: pair >> a.activationBits, x: pair & (2 ** a.activationBits - 1) };
+}

@@ -1,0 +1,421 @@
+// Reader of structural Verilog: modules with scalar and [n:0] ports, wires, assigns of ~ & ^ | over nets, selects, concatenations and
+// sized constants, and instances with named connections of modules in the same file. Everything else is refused where it stands.
+// The top module is the first that no other module instantiates. Nets must be declared before use; widths must agree exactly.
+
+import { didYouMean, type Place, SourceText } from '../diagnostics.ts';
+import { type Elaborated, elaborate, Module, type NamedNet } from '../elaborate.ts';
+import { type Network, ONE, type Signal, ZERO } from '../network.ts';
+import { tokenize, type VerilogToken } from './tokens.ts';
+
+export interface VerilogOptions {
+  /** Names the source in messages. */
+  readonly file?: string;
+  /** Undriven nets become the constant 0 and are listed in the result. */
+  readonly lenient?: boolean;
+}
+
+/** Reads a circuit. Throws a located UserError. */
+export function readVerilog(text: string, options: VerilogOptions = {}): Elaborated {
+  const source = new SourceText(text, options.file ?? 'verilog');
+  const parser = new VerilogParser(source);
+  const { modules, top } = parser.parse();
+  return elaborate(source, modules, top, { lenient: options.lenient ?? false });
+}
+
+/** One-bit nets, least significant first. */
+type Bits = readonly string[];
+
+interface Declared {
+  readonly module: Module;
+  /** The bits of every declared name. */
+  readonly nets: Map<string, Bits>;
+  readonly bits: Set<string>;
+  readonly directions: Map<string, 'input' | 'output'>;
+  readonly instances: { readonly module: VerilogToken; readonly pins: readonly Pin[] }[];
+  readonly place: Place;
+}
+
+interface Pin {
+  readonly formal: VerilogToken;
+  /** null: left open, as in `.carry()`. */
+  readonly actual: Bits | null;
+}
+
+const KEYWORDS = ['module', 'endmodule', 'input', 'output', 'wire', 'assign'];
+const MAX_BUS = 4096;
+const MAX_NESTING = 500;
+
+class VerilogParser {
+  private readonly source: SourceText;
+  private readonly tokens: readonly VerilogToken[];
+  private readonly declared = new Map<string, Declared>();
+  private position = 0;
+  private nesting = 0;
+  private anonymous = 0;
+
+  constructor(source: SourceText) {
+    this.source = source;
+    this.tokens = tokenize(source);
+  }
+
+  parse(): { modules: Map<string, Module>; top: Module } {
+    while (this.next.kind !== 'end') this.module();
+    const instantiated = new Set<string>();
+    for (const { module, instances } of this.declared.values()) {
+      for (const one of instances) {
+        this.connect(module, one.module, one.pins);
+        instantiated.add(one.module.text);
+      }
+    }
+    const all = [...this.declared.values()];
+    const top = all.find(({ module }) => !instantiated.has(module.name)) ?? all[0];
+    if (!top) this.source.fail({ line: 1, column: 1 }, 'no module', 'module … endmodule');
+    if (top.module.outputs.length === 0) {
+      this.source.fail(top.place, `module "${top.module.name}" has no outputs`, 'at least one output port');
+    }
+    return { modules: new Map(all.map(({ module }) => [module.name, module])), top: top.module };
+  }
+
+  private get next(): VerilogToken {
+    return this.tokens[this.position]!;
+  }
+
+  private take(): VerilogToken {
+    const token = this.next;
+    if (token.kind !== 'end') this.position++;
+    return token;
+  }
+
+  private accept(text: string): boolean {
+    if (this.next.text !== text || this.next.kind === 'end') return false;
+    this.position++;
+    return true;
+  }
+
+  private expect(text: string, why: string): VerilogToken {
+    const token = this.next;
+    if (token.text !== text || token.kind === 'end') this.source.fail(token, quoted(token), `"${text}" ${why}`);
+    return this.take();
+  }
+
+  private name(what: string): VerilogToken {
+    const token = this.next;
+    if (token.kind !== 'name' || KEYWORDS.includes(token.text)) this.source.fail(token, quoted(token), what);
+    return this.take();
+  }
+
+  private module(): void {
+    this.expect('module', 'at the top level of the file');
+    const name = this.name('the name of the module');
+    if (this.declared.has(name.text)) this.source.fail(name, `a second module "${name.text}"`, 'a name of its own');
+    const scope: Declared = {
+      module: new Module(name.text),
+      nets: new Map(),
+      bits: new Set(),
+      directions: new Map(),
+      instances: [],
+      place: name,
+    };
+    this.declared.set(name.text, scope);
+    const header = this.accept('(') ? this.header(scope) : [];
+    this.expect(';', 'after the ports of the module');
+    while (!this.accept('endmodule')) this.item(scope);
+    for (const port of header) {
+      if (!scope.directions.has(port.text)) {
+        this.source.fail(port, `port "${port.text}" has no direction`, 'input or output declared for it');
+      }
+    }
+  }
+
+  /** The port list: declarations, or names alone that the body declares. */
+  private header(scope: Declared): VerilogToken[] {
+    const names: VerilogToken[] = [];
+    if (this.accept(')')) return names;
+    let direction: { keyword: VerilogToken; width: number | null } | null = null;
+    do {
+      if (this.next.text === 'input' || this.next.text === 'output') {
+        const keyword = this.take();
+        this.accept('wire');
+        direction = { keyword, width: this.range() };
+      }
+      const name = this.name('a port');
+      if (direction) this.declarePort(scope, direction.keyword, name, direction.width);
+      else names.push(name);
+    } while (this.accept(','));
+    this.expect(')', 'after the last port');
+    return names;
+  }
+
+  private item(scope: Declared): void {
+    const first = this.next;
+    if (first.kind === 'end') this.source.fail(first, 'the end of the file', '"endmodule"');
+    if (first.kind !== 'name')
+      this.source.fail(first, quoted(first), `one of ${KEYWORDS.slice(1).join(', ')}, or an instance`);
+    if (this.accept('input') || this.accept('output')) {
+      this.accept('wire');
+      const width = this.range();
+      do this.declarePort(scope, first, this.name('a port'), width);
+      while (this.accept(','));
+    } else if (this.accept('wire')) {
+      const width = this.range();
+      do {
+        const name = this.name('a net');
+        // `wire` after a port of the same name declares nothing new.
+        const bits = scope.directions.has(name.text) ? scope.nets.get(name.text)! : this.declare(scope, name, width);
+        if (this.accept('=')) this.assign(scope, name, bits);
+      } while (this.accept(','));
+    } else if (this.accept('assign')) {
+      do {
+        const at = this.next;
+        const target = this.target(scope);
+        this.expect('=', 'after the target of the assign');
+        this.assign(scope, at, target);
+      } while (this.accept(','));
+    } else {
+      this.instance(scope);
+      return;
+    }
+    this.expect(';', 'at the end of the statement');
+  }
+
+  private instance(scope: Declared): void {
+    const module = this.name('a statement or an instance');
+    if (this.next.kind !== 'name') {
+      const hint = didYouMean(module.text, KEYWORDS);
+      this.source.fail(
+        module,
+        `"${module.text}"${hint}`,
+        `one of ${KEYWORDS.slice(1).join(', ')}, or an instance of a module`,
+      );
+    }
+    this.name('the name of the instance');
+    this.expect('(', 'before the connections');
+    const pins: Pin[] = [];
+    if (!this.accept(')')) {
+      do {
+        this.expect('.', 'before the name of a port (connections are by name)');
+        const formal = this.name('the name of a port');
+        this.expect('(', 'after the name of the port');
+        const actual = this.next.text === ')' ? null : this.expression(scope);
+        this.expect(')', 'after the connection');
+        if (pins.some((pin) => pin.formal.text === formal.text)) {
+          this.source.fail(formal, `port "${formal.text}" is connected twice`, 'each port once');
+        }
+        pins.push({ formal, actual });
+      } while (this.accept(','));
+      this.expect(')', 'after the last connection');
+    }
+    this.expect(';', 'after the instance');
+    scope.instances.push({ module, pins });
+  }
+
+  /** Matches the pins of an instance, bit by bit, with the ports of its module, which may come later in the file. */
+  private connect(module: Module, target: VerilogToken, pins: readonly Pin[]): void {
+    const connections = new Map<string, NamedNet>();
+    const scope = this.declared.get(target.text);
+    for (const { formal, actual } of scope ? pins : []) {
+      const bits = scope!.directions.has(formal.text) ? scope!.nets.get(formal.text)! : null;
+      if (!bits) {
+        const ports = [...scope!.directions.keys()];
+        const hint = didYouMean(formal.text, ports);
+        this.source.fail(formal, `"${target.text}" has no port "${formal.text}"${hint}`, `one of ${ports.join(', ')}`);
+      }
+      if (actual && actual.length !== bits.length) {
+        this.source.fail(formal, `${actual.length} bits connected to "${formal.text}"`, `${bits.length} bits`);
+      }
+      const isOutput = scope!.directions.get(formal.text) === 'output';
+      actual?.forEach((net, bit) => {
+        if (isOutput && isAnonymous(net)) {
+          this.source.fail(formal, `output "${formal.text}" connected to an expression`, 'a net');
+        }
+        connections.set(bits[bit]!, { net, line: formal.line, column: formal.column });
+      });
+    }
+    module.instances.push({ module: target.text, connections, line: target.line, column: target.column });
+  }
+
+  private declarePort(scope: Declared, keyword: VerilogToken, name: VerilogToken, width: number | null): void {
+    const direction = keyword.text as 'input' | 'output';
+    const ports = direction === 'input' ? scope.module.inputs : scope.module.outputs;
+    for (const net of this.declare(scope, name, width)) {
+      ports.push({ net, line: name.line, column: name.column });
+      if (direction === 'output') scope.module.use(net, name);
+    }
+    scope.directions.set(name.text, direction);
+  }
+
+  private declare(scope: Declared, name: VerilogToken, width: number | null): Bits {
+    if (scope.nets.has(name.text)) this.source.fail(name, `"${name.text}" is declared twice`, 'one declaration');
+    const bits = width === null ? [name.text] : Array.from({ length: width }, (_, bit) => `${name.text}[${bit}]`);
+    const taken = bits.find((net) => scope.bits.has(net));
+    if (taken) this.source.fail(name, `"${taken}" is declared twice`, 'one declaration');
+    scope.nets.set(name.text, bits);
+    for (const net of bits) scope.bits.add(net);
+    return bits;
+  }
+
+  /** `[msb:0]` → its width; null without a range. */
+  private range(): number | null {
+    if (!this.accept('[')) return null;
+    const high = this.integer('the index of the highest bit', MAX_BUS - 1);
+    this.expect(':', 'in a range');
+    const low = this.next;
+    if (this.integer('0', MAX_BUS - 1) !== 0)
+      this.source.fail(low, `a range down to ${low.text}`, '0 as the lowest index');
+    this.expect(']', 'after the range');
+    return high + 1;
+  }
+
+  private integer(what: string, largest: number): number {
+    const token = this.take();
+    const value = /^\d+$/.test(token.text) && token.kind === 'number' ? Number(token.text) : Number.NaN;
+    if (!(value <= largest)) this.source.fail(token, quoted(token), `${what}, an integer up to ${largest}`);
+    return value;
+  }
+
+  private assign(scope: Declared, at: Place, target: Bits): void {
+    const value = this.expression(scope);
+    if (value.length !== target.length) {
+      this.source.fail(at, `${value.length} bits assigned to ${target.length} bits`, 'equal widths');
+    }
+    target.forEach((net, bit) => {
+      const { line, column } = at;
+      scope.module.drive(this.source, net, { kind: 'function', inputs: [value[bit]!], build: same, line, column });
+    });
+  }
+
+  private target(scope: Declared): Bits {
+    if (this.accept('{')) return this.concatenation(() => this.target(scope));
+    return this.select(scope, false);
+  }
+
+  private expression(scope: Declared): Bits {
+    return this.binary(scope, 0);
+  }
+
+  /** Operators from the weakest to the strongest binding: | ^ &. */
+  private binary(scope: Declared, level: number): Bits {
+    const operator = OPERATORS[level];
+    if (!operator) return this.unary(scope);
+    let left = this.binary(scope, level + 1);
+    while (this.next.text === operator.symbol && this.next.kind === 'symbol') {
+      const at = this.take();
+      const right = this.binary(scope, level + 1);
+      if (left.length !== right.length) {
+        this.source.fail(at, `"${at.text}" of ${left.length} and ${right.length} bits`, 'equal widths');
+      }
+      left = left.map((net, bit) =>
+        this.intermediate(scope, at, [net, right[bit]!], (network, [a, b]) => network.addGate(operator.gate, a!, b!)),
+      );
+    }
+    return left;
+  }
+
+  private unary(scope: Declared): Bits {
+    const at = this.next;
+    if (++this.nesting > MAX_NESTING)
+      this.source.fail(at, 'an expression nested too deeply', `at most ${MAX_NESTING} levels`);
+    const bits = this.primary(scope, at);
+    this.nesting--;
+    return bits;
+  }
+
+  private primary(scope: Declared, at: VerilogToken): Bits {
+    if (this.accept('~')) {
+      return this.unary(scope).map((net) =>
+        this.intermediate(scope, at, [net], (network, [a]) => network.addGate('not', a!)),
+      );
+    }
+    if (this.accept('(')) {
+      const bits = this.expression(scope);
+      this.expect(')', 'after the expression');
+      return bits;
+    }
+    if (this.accept('{')) return this.concatenation(() => this.expression(scope));
+    if (at.kind === 'number') return this.constant(scope, this.take());
+    return this.select(scope, true);
+  }
+
+  /** `{high, …, low}`, after its opening brace. */
+  private concatenation(part: () => Bits): Bits {
+    if (++this.nesting > MAX_NESTING) {
+      this.source.fail(this.next, 'a concatenation nested too deeply', `at most ${MAX_NESTING} levels`);
+    }
+    const parts: Bits[] = [];
+    do parts.push(part());
+    while (this.accept(','));
+    this.expect('}', 'after the concatenation');
+    this.nesting--;
+    return parts.reverse().flat();
+  }
+
+  /** `name`, `name[3]` or `name[7:4]`. */
+  private select(scope: Declared, isUse: boolean): Bits {
+    const name = this.name('a net, a constant, "~", "(" or "{"');
+    const bits = scope.nets.get(name.text);
+    if (!bits) {
+      const hint = didYouMean(name.text, scope.nets.keys());
+      this.source.fail(name, `unknown net "${name.text}"${hint}`, 'a net declared before');
+    }
+    let selected = bits;
+    if (this.accept('[')) {
+      if (bits.length === 1 && bits[0] === name.text)
+        this.source.fail(name, `a select of the one-bit net "${name.text}"`, 'a bus');
+      const last = bits.length - 1;
+      const high = this.integer(`a bit of "${name.text}"`, last);
+      const low = this.accept(':') ? this.integer(`a bit of "${name.text}"`, high) : high;
+      this.expect(']', 'after the select');
+      selected = bits.slice(low, high + 1);
+    }
+    if (isUse) for (const net of selected) scope.module.use(net, name);
+    return selected;
+  }
+
+  /** `4'b0101`, `8'hff` or `4'd5`. */
+  private constant(scope: Declared, token: VerilogToken): Bits {
+    const match = /^(\d+)'([bodhBODH])([0-9a-fA-F_]+)$/.exec(token.text);
+    const width = Number(match?.[1]);
+    if (!match || !(width >= 1 && width <= MAX_BUS)) {
+      this.source.fail(token, `the number "${token.text}"`, "a sized constant without x and z, like 1'b0");
+    }
+    const radix = { b: 2, o: 8, d: 10, h: 16 }[match[2]!.toLowerCase()]!;
+    const digits = [...match[3]!.replaceAll('_', '')].map((digit) => Number.parseInt(digit, 16));
+    if (digits.some((digit) => digit >= radix))
+      this.source.fail(token, `the number "${token.text}"`, `digits below ${radix}`);
+    const value = digits.reduce((sum, digit) => sum * BigInt(radix) + BigInt(digit), 0n);
+    if (value >> BigInt(width) !== 0n)
+      this.source.fail(token, `the number "${token.text}"`, `a value of ${width} bits`);
+    return Array.from({ length: width }, (_, bit) => {
+      const signal = (value >> BigInt(bit)) & 1n ? ONE : ZERO;
+      return this.intermediate(scope, token, [], () => signal);
+    });
+  }
+
+  /** A net without a name that holds a part of an expression. */
+  private intermediate(scope: Declared, at: Place, inputs: readonly string[], build: Build): string {
+    const net = `${ANONYMOUS}${++this.anonymous}`;
+    scope.module.drive(this.source, net, { kind: 'function', inputs, build, line: at.line, column: at.column });
+    return net;
+  }
+}
+
+type Build = (network: Network, inputs: readonly Signal[]) => Signal;
+
+const OPERATORS = [
+  { symbol: '|', gate: 'or' },
+  { symbol: '^', gate: 'xor' },
+  { symbol: '&', gate: 'and' },
+] as const;
+
+/** No identifier contains a space. */
+const ANONYMOUS = 'expression ';
+
+function isAnonymous(net: string): boolean {
+  return net.startsWith(ANONYMOUS);
+}
+
+const same: Build = (_, [signal]) => signal!;
+
+function quoted(token: VerilogToken): string {
+  return token.kind === 'end' ? 'the end of the file' : `"${token.text}"`;
+}

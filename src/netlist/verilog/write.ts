@@ -1,0 +1,109 @@
+// Writer of a network as structural Verilog: one module with bus ports, partial products as assigns, half and full adders as instances
+// of two small modules in the same file, single gates as assigns.
+// Invariant: readVerilog gives back the same function with the same buses; every net is declared before it is used.
+
+import { usedSignals } from '../cleanup.ts';
+import { adderName, netNames } from '../names.ts';
+import { type AdderCell, type GateKind, isGate, type Network, ONE, type Signal, ZERO } from '../network.ts';
+import { type Bus, groupBuses } from '../ports.ts';
+
+const expressions: Readonly<Record<GateKind, (fanins: readonly string[]) => string>> = {
+  not: ([a]) => `~${a}`,
+  and: ([a, b]) => `${a} & ${b}`,
+  or: ([a, b]) => `${a} | ${b}`,
+  xor: ([a, b]) => `${a} ^ ${b}`,
+  xor3: ([a, b, c]) => `${a} ^ ${b} ^ ${c}`,
+  maj: ([a, b, c]) => `(${a} & ${b}) | (${c} & (${a} | ${b}))`,
+};
+
+const HALF_ADDER = `
+module half_adder (input a, input b, output sum, output carry);
+  assign sum = a ^ b;
+  assign carry = a & b;
+endmodule
+`;
+const FULL_ADDER = `
+module full_adder (input a, input b, input c, output sum, output carry);
+  assign sum = a ^ b ^ c;
+  assign carry = (a & b) | (c & (a | b));
+endmodule
+`;
+
+export function writeVerilog(network: Network): string {
+  const inputs = groupBuses(network.inputs);
+  const outputs = groupBuses(network.outputs);
+  const written = new Map<string, string>();
+  for (const bus of [...inputs, ...outputs]) {
+    bus.ports.forEach((port, bit) => {
+      written.set(port.name, bus.indexed ? `${identifier(bus.name)}[${bit}]` : identifier(bus.name));
+    });
+  }
+  const names = netNames(network, (port) => written.get(port)!);
+  const cells = completeAdders(network);
+  const ports = [
+    ...inputs.map((bus) => declaration('input', bus)),
+    ...outputs.map((bus) => declaration('output', bus)),
+  ];
+  const name = /^(half|full)_adder$/.test(network.name) ? `${network.name}_top` : network.name;
+  const lines = [`module ${identifier(name)} (${ports.join(', ')});`];
+  const used = usedSignals(network);
+  if (used[ZERO]) lines.push(`  wire ${names[ZERO]} = 1'b0;`);
+  if (used[ONE]) lines.push(`  wire ${names[ONE]} = 1'b1;`);
+  let stage = 0;
+  network.nodes.forEach((node, signal) => {
+    if (!isGate(node.kind)) return;
+    const cell = cells.get(signal);
+    if (!cell) {
+      lines.push(`  wire ${names[signal]} = ${expressions[node.kind](node.fanins.map((fanin) => names[fanin]!))};`);
+    } else if (signal === Math.min(cell.sum!, cell.carry!)) {
+      if (cell.stage !== stage) lines.push(`  // stage ${cell.stage}`);
+      stage = cell.stage;
+      lines.push(...instance(cell, names));
+    }
+  });
+  for (const port of network.outputs) lines.push(`  assign ${written.get(port.name)} = ${names[port.signal]};`);
+  const kinds = new Set([...cells.values()].map((cell) => cell.kind));
+  return `${lines.join('\n')}\nendmodule\n${kinds.has('half') ? HALF_ADDER : ''}${kinds.has('full') ? FULL_ADDER : ''}`;
+}
+
+/** Adders with both outputs, by each of their outputs; a gate that two adders share belongs to the first. */
+function completeAdders(network: Network): Map<Signal, AdderCell> {
+  const cells = new Map<Signal, AdderCell>();
+  for (const cell of network.adders) {
+    if (cell.sum === null || cell.carry === null || cells.has(cell.sum) || cells.has(cell.carry)) continue;
+    cells.set(cell.sum, cell);
+    cells.set(cell.carry, cell);
+  }
+  return cells;
+}
+
+function instance(cell: AdderCell, names: readonly string[]): string[] {
+  const pins = cell.inputs.map((input, n) => `.${'abc'[n]}(${names[input]})`);
+  const [sum, carry] = [names[cell.sum!]!, names[cell.carry!]!];
+  return [
+    `  wire ${sum}, ${carry};`,
+    `  ${cell.kind}_adder ${adderName(cell)} (${[...pins, `.sum(${sum})`, `.carry(${carry})`].join(', ')});`,
+  ];
+}
+
+function declaration(direction: 'input' | 'output', bus: Bus): string {
+  const range = bus.indexed ? `[${bus.ports.length - 1}:0] ` : '';
+  return `${direction} ${range}${identifier(bus.name)}`;
+}
+
+const RESERVED = new Set([
+  'module',
+  'endmodule',
+  'input',
+  'output',
+  'wire',
+  'assign',
+  'reg',
+  'half_adder',
+  'full_adder',
+]);
+
+/** A name as a Verilog identifier, escaped when it must be. */
+function identifier(name: string): string {
+  return /^[A-Za-z_][A-Za-z0-9_$]*$/.test(name) && !RESERVED.has(name) ? name : `\\${name} `;
+}
