@@ -1,0 +1,148 @@
+// The configuration of a run: one schema gives the type, the validator and the defaults. Unknown keys are errors. Every option of the
+// published scripts has a name here; `published` holds their settings for comparison.
+
+import { z } from 'zod';
+import { UserError } from '../tensor/errors.ts';
+
+const rate = z.number().positive();
+const decay = z.number().nonnegative();
+const epochs = z.int().min(1);
+const schedule = z.enum(['constant', 'cosine']);
+const batchSize = z.int().min(1);
+const momentum = z.number().min(0).lt(1);
+
+const training = {
+  epochs,
+  batchSize,
+  learningRate: rate,
+  momentum,
+  weightDecay: decay,
+  schedule,
+};
+
+export const configurationSchema = z.strictObject({
+  /** Data set: digits, cifar10:DIR, csv:FILE, idx:DIR or a path. */
+  data: z.string().min(1).default('digits'),
+  /** Size of an image as HxWxC, for csv data. */
+  image: z
+    .string()
+    .regex(/^\d+[x×]\d+[x×]\d+$/, 'expected HEIGHTxWIDTHxCHANNELS, for example 28x28x1')
+    .optional(),
+  /** Raw value that means 1.0, for csv data. */
+  maximum: z.int().min(1).max(255).optional(),
+  model: z.string().min(1).default('resnet8'),
+  seed: z
+    .int()
+    .min(0)
+    .max(2 ** 32 - 1)
+    .default(1),
+  bits: z
+    .strictObject({
+      weights: z.int().min(2).max(8).default(8),
+      activations: z.int().min(2).max(8).default(8),
+    })
+    .prefault({}),
+  /** One weight scale per output channel (true) or per layer. */
+  channelwise: z.boolean().default(true),
+  /** Layers that keep the exact multiplier; they are reported apart. */
+  exactLayers: z.array(z.string()).default([]),
+  train: z
+    .strictObject({
+      /** A float model to start from (safetensors, PyTorch names) instead of training one. */
+      checkpoint: z.string().optional(),
+      epochs: epochs.default(30),
+      batchSize: batchSize.default(64),
+      learningRate: rate.default(0.05),
+      momentum: momentum.default(0.9),
+      weightDecay: decay.default(5e-4),
+      schedule: schedule.default('cosine'),
+    })
+    .prefault({}),
+  quantize: z
+    .strictObject({
+      /** Training images in the one calibration batch. */
+      images: z.int().min(1).default(1024),
+      /** Epochs of quantisation-aware training behind it; 0: post-training quantisation only. */
+      epochs: z.int().min(0).default(0),
+      batchSize: batchSize.default(64),
+      learningRate: rate.default(1e-3),
+      momentum: momentum.default(0.9),
+      weightDecay: decay.default(5e-4),
+      schedule: schedule.default('cosine'),
+    })
+    .prefault({}),
+  explore: z
+    .strictObject({
+      /** Weight of the power loss. */
+      lambda: z.number().nonnegative().default(0.3),
+      /** P: how many of the lowest columns may be approximated. */
+      columns: z.int().min(1).default(8),
+      /** Columns removed at the start. */
+      initiallyRemoved: z.int().min(0).default(4),
+      structure: z.enum(['shared', 'per-layer']).default('shared'),
+      epochs: epochs.default(10),
+      batchSize: batchSize.default(64),
+      learningRate: rate.default(5e-4),
+      momentum: momentum.default(0.9),
+      weightDecay: decay.default(5e-4),
+      schedule: schedule.default('constant'),
+      thetaLearningRate: rate.default(0.02),
+      thetaWeightDecay: decay.default(0),
+    })
+    .prefault({}),
+  map: z.strictObject({ search: z.enum(['greedy']).default('greedy') }).prefault({}),
+  recover: z
+    .strictObject({
+      ...training,
+      epochs: epochs.default(10),
+      batchSize: batchSize.default(64),
+      learningRate: rate.default(5e-4),
+      momentum: momentum.default(0.9),
+      weightDecay: decay.default(5e-4),
+      schedule: schedule.default('cosine'),
+    })
+    .prefault({}),
+});
+
+export type Configuration = z.output<typeof configurationSchema>;
+export type ConfigurationInput = z.input<typeof configurationSchema>;
+
+/** The settings of the published scripts where they differ from our defaults. */
+export const published = {
+  exactLayers: ['fc'],
+  train: { batchSize: 256 },
+  quantize: { batchSize: 256 },
+  explore: { batchSize: 256, thetaLearningRate: 5e-4, thetaWeightDecay: 5e-4 },
+  recover: { batchSize: 256 },
+} as const satisfies ConfigurationInput;
+
+/** Checks a configuration and fills in the defaults; `source` names where it came from. */
+export function parseConfiguration(input: unknown, source: string): Configuration {
+  const parsed = configurationSchema.safeParse(input);
+  if (!parsed.success) throw new UserError(`${source}: ${describeIssues(parsed.error)}`);
+  const configuration = parsed.data;
+  const { weights, activations } = configuration.bits;
+  const columns = weights + activations - 1;
+  const { explore } = configuration;
+  if (explore.columns > columns) {
+    throw new UserError(
+      `${source}: explore.columns is ${explore.columns}, but a ${weights}×${activations}-bit multiplier has ${columns} columns; choose P from 1 to ${columns}`,
+    );
+  }
+  if (explore.initiallyRemoved > explore.columns) {
+    throw new UserError(
+      `${source}: explore.initiallyRemoved is ${explore.initiallyRemoved}, more than the ${explore.columns} columns that may be approximated`,
+    );
+  }
+  return configuration;
+}
+
+/** "explore.epochs: expected a number of at least 1, found 0; …" for the first few issues. */
+export function describeIssues(error: z.ZodError): string {
+  const issues = error.issues.slice(0, 3).map((issue) => {
+    const path = issue.path.join('.') || 'the document';
+    return `${path}: ${issue.message}`;
+  });
+  const more = error.issues.length > 3 ? `; and ${error.issues.length - 3} more` : '';
+  return issues.join('; ') + more;
+}

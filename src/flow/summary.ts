@@ -1,0 +1,57 @@
+// What a run came to, as data: the table at the end of `tram run`, `--json`, the report page and library users all read this.
+
+import type { ErrorMetrics } from '../netlist/metrics.ts';
+import type { Phase } from './events.ts';
+
+/** The stages at which a network is measured, in order. */
+export const stages = ['float', 'quantized', 'approximated', 'explored', 'mapped', 'recovered'] as const;
+export type Stage = (typeof stages)[number];
+
+export const stageTitles: Record<Stage, string> = {
+  float: 'float model',
+  quantized: 'quantised, exact multiplier',
+  approximated: 'approximate, before exploration',
+  explored: 'after exploration (trained θ)',
+  mapped: 'mapped multiplier, before recovery',
+  recovered: 'recovered',
+};
+
+export interface StageResult {
+  readonly stage: Stage;
+  /** On the test split, 0…1. */
+  readonly accuracy: number;
+  readonly loss: number;
+  /** Normalised analytic power of the network's multiplications at this stage: 1 for exact multipliers; absent for the float model. */
+  readonly power?: number;
+}
+
+export interface MultiplierSummary {
+  /** `multiplier`, or `multiplier-<layer>` where each layer has its own. */
+  readonly name: string;
+  readonly layers: readonly string[];
+  readonly theta: readonly number[];
+  /** Unit-gate cost of the mapped netlist relative to the exact array multiplier. */
+  readonly normalizedCost: number;
+  /** Mean squared error to the products that θ asks for. */
+  readonly mseToTarget: number;
+  readonly metrics: ErrorMetrics;
+  /** Operand pairs over which netlist, BLIF, Verilog and table were proved equal. */
+  readonly provedPairs: number;
+}
+
+export interface RunSummary {
+  readonly folder: string;
+  readonly data: string;
+  readonly model: string;
+  readonly seed: number;
+  readonly weightBits: number;
+  readonly activationBits: number;
+  readonly stages: readonly StageResult[];
+  readonly multipliers: readonly MultiplierSummary[];
+  /** Layers that keep the exact multiplier, and their share of the multiplications. */
+  readonly exactLayers: readonly string[];
+  readonly exactShare: number;
+  readonly donePhases: readonly Phase[];
+  /** Files that exist, with what they are, in the order a reader wants them. */
+  readonly files: readonly { readonly title: string; readonly path: string }[];
+}
