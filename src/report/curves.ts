@@ -1,0 +1,252 @@
+// Training curves: loss, accuracy and normalised power over the epochs of each phase, and the structure parameters θ over
+// time. Input are plain points, whatever wrote them; a metric that no point carries has no row.
+
+import { invariant } from '../tensor/errors.ts';
+import { categories, colours, figureWidth, fontSize, orderedColours } from './theme.ts';
+import { renderSpec } from './vega.ts';
+
+export interface CurvePoint {
+  /** Epochs done in this phase; a fraction within an epoch. */
+  readonly epoch: number;
+  /** Mean loss per image. */
+  readonly loss?: number;
+  /** Share of correctly classified images, 0 … 1. */
+  readonly accuracy?: number;
+  /** Power of the multipliers relative to exact ones, 0 … 1. */
+  readonly power?: number;
+}
+
+export interface PhaseCurves {
+  readonly phase: string;
+  readonly training: readonly CurvePoint[];
+  readonly test: readonly CurvePoint[];
+}
+
+interface Row {
+  readonly metric: 'loss' | 'accuracy' | 'power';
+  readonly title: string;
+  readonly factor: number;
+}
+
+const rows: readonly Row[] = [
+  { metric: 'loss', title: 'Loss', factor: 1 },
+  { metric: 'accuracy', title: 'Accuracy (%)', factor: 100 },
+  { metric: 'power', title: 'Normalised power', factor: 1 },
+];
+
+/** Pixels left of a plot for its axis, pixels between plots, and plots per row of a figure with one per layer. */
+const axisSpace = 110;
+const gap = 24;
+const perRow = 4;
+
+/** Values per line up to which each is marked with a dot; beyond, as with one value per step, dots would hide the line. */
+const mostDots = 60;
+
+interface CurveValue {
+  readonly epoch: number;
+  readonly value: number;
+  readonly series: string;
+}
+
+function valuesOf({ training, test }: PhaseCurves, { metric, factor }: Row): CurveValue[] {
+  const of = (points: readonly CurvePoint[], series: string) =>
+    points.flatMap(({ epoch, [metric]: value }) =>
+      value === undefined ? [] : [{ epoch, value: value * factor, series }],
+    );
+  return [...of(training, 'training'), ...of(test, 'test')];
+}
+
+/** The smallest interval around the values with a margin, so that a flat curve is not drawn on the frame. */
+function domainOf(values: readonly number[]): [number, number] {
+  const low = Math.min(...values);
+  const high = Math.max(...values);
+  const margin = (high - low) * 0.06 || Math.max(Math.abs(high) * 0.02, 1e-3);
+  return [low - margin, high + margin];
+}
+
+/** Width shared by the phases; a phase without a span (a single evaluation) takes a fifth of the others' width. */
+function phaseWidths(phases: readonly PhaseCurves[]): number[] {
+  const weights = phases.map(({ training, test }) =>
+    new Set([...training, ...test].map((p) => p.epoch)).size > 1 ? 5 : 1,
+  );
+  const total = weights.reduce((sum, weight) => sum + weight, 0);
+  const width = figureWidth - axisSpace - gap * (phases.length - 1);
+  return weights.map((weight) => Math.max((width * weight) / total, 80));
+}
+
+/** Loss, accuracy and normalised power, one row each, with the phases side by side on common scales. */
+export function curvesSvg(phases: readonly PhaseCurves[]): Promise<string> {
+  const present = rows.filter((row) => phases.some((phase) => valuesOf(phase, row).length > 0));
+  invariant(present.length > 0, 'training curves without a single value');
+  const widths = phaseWidths(phases);
+  const dotted = Math.max(...phases.flatMap(({ training, test }) => [training.length, test.length])) <= mostDots;
+  const cells = present.flatMap((row, rowIndex) => {
+    const domain = domainOf(phases.flatMap((phase) => valuesOf(phase, row).map(({ value }) => value)));
+    return phases.map((phase, column) => ({
+      width: widths[column],
+      height: 150,
+      ...(rowIndex === 0 ? { title: { text: phase.phase, fontSize: fontSize.title, offset: 8, frame: 'group' } } : {}),
+      data: { values: valuesOf(phase, row) },
+      mark: { type: 'line', point: dotted && { size: 24, filled: true } },
+      encoding: {
+        x: {
+          field: 'epoch',
+          type: 'quantitative',
+          scale: { domain: epochDomain(phase), nice: false, zero: false },
+          axis: {
+            title: rowIndex === present.length - 1 ? 'Epoch' : null,
+            tickMinStep: 1,
+            tickCount: Math.max(2, Math.floor(widths[column]! / 30)),
+          },
+        },
+        y: {
+          field: 'value',
+          type: 'quantitative',
+          scale: { domain, nice: true, zero: false },
+          axis:
+            column === 0
+              ? { title: row.title, tickCount: 5, minExtent: 34 }
+              : { title: null, tickCount: 5, labels: false, ticks: false, domain: false },
+        },
+        color: {
+          field: 'series',
+          type: 'nominal',
+          scale: { domain: ['training', 'test'], range: [categories[0], categories[1]] },
+          legend: { title: null, orient: 'bottom', direction: 'horizontal', symbolType: 'stroke', symbolSize: 300 },
+        },
+      },
+    }));
+  });
+  return renderSpec({ concat: cells, columns: phases.length, spacing: { row: 16, column: gap } });
+}
+
+function epochDomain({ training, test }: PhaseCurves): [number, number] {
+  const epochs = [...training, ...test].map(({ epoch }) => epoch);
+  const first = Math.min(...epochs);
+  const last = Math.max(...epochs);
+  return first === last ? [first - 0.5, last + 0.5] : [first, last];
+}
+
+export interface ThetaPoint {
+  readonly epoch: number;
+  /** One vector of column parameters per distinct multiplier: one if shared by all layers, else one per layer. */
+  readonly theta: readonly (readonly number[])[];
+}
+
+/** θ over the epochs, one line per column; a small picture per layer when layers have vectors of their own. */
+export function thetaSvg(points: readonly ThetaPoint[], layers: readonly string[] = ['all layers']): Promise<string> {
+  invariant(points.length > 0, 'θ over time without a point');
+  for (const { theta } of points) {
+    invariant(theta.length === layers.length, `${theta.length} θ vectors for ${layers.length} layers`);
+  }
+  const columns = Math.max(...points.flatMap(({ theta }) => theta.map((vector) => vector.length)));
+  const color = {
+    field: 'column',
+    type: 'ordinal',
+    scale: { domain: Array.from({ length: columns }, (_, c) => c), range: orderedColours(columns) },
+    legend: { title: 'Column', orient: 'bottom', direction: 'horizontal', symbolType: 'stroke', symbolSize: 200 },
+  };
+  const valuesOfLayer = (layer: number) =>
+    points.flatMap(({ epoch, theta }) => theta[layer]!.map((value, column) => ({ epoch, value, column })));
+  return renderSpec(
+    layers.length === 1
+      ? sharedTheta(valuesOfLayer(0), color)
+      : {
+          concat: layers.map((name, layer) => layerTheta(name, layer, layers.length, valuesOfLayer(layer), color)),
+          columns: perRow,
+          spacing: 18,
+        },
+  );
+}
+
+interface ThetaValue {
+  readonly epoch: number;
+  readonly value: number;
+  readonly column: number;
+}
+
+/** One large picture with the columns named at the end of their lines, columns that end together in one label. */
+function sharedTheta(values: readonly ThetaValue[], color: object): object {
+  const last = Math.max(...values.map(({ epoch }) => epoch));
+  const x = { field: 'epoch', type: 'quantitative', axis: { title: 'Epoch', tickMinStep: 1, tickCount: 10 } };
+  const y = { field: 'value', type: 'quantitative', scale: { domain: [0, 1.1], nice: false } };
+  return {
+    width: 640,
+    height: 280,
+    layer: [
+      {
+        data: { values },
+        mark: { type: 'line', point: { size: 24, filled: true } },
+        encoding: {
+          x,
+          y: { ...y, axis: { title: 'θ (1: column removed)', values: [0, 0.2, 0.4, 0.6, 0.8, 1] } },
+          color,
+        },
+      },
+      {
+        data: { values: endLabels(values.filter(({ epoch }) => epoch === last)) },
+        mark: { type: 'text', align: 'left', dx: 8, fontSize: fontSize.small, color: colours.muted },
+        encoding: { x, y, text: { field: 'label' } },
+      },
+    ],
+  };
+}
+
+/** Labels for values whose distance is at least a line of text; closer ones share the label of their group. */
+export function endLabels(ends: readonly ThetaValue[]): { epoch: number; value: number; label: string }[] {
+  const groups: ThetaValue[][] = [];
+  for (const end of ends.toSorted((a, b) => a.value - b.value)) {
+    const group = groups.at(-1);
+    if (group && end.value - group.at(-1)!.value < 0.05) group.push(end);
+    else groups.push([end]);
+  }
+  return groups.map((group) => ({
+    epoch: group[0]!.epoch,
+    value: group.reduce((sum, { value }) => sum + value, 0) / group.length,
+    label: `${group.length > 1 ? 'columns' : 'column'} ${formatRanges(group.map(({ column }) => column))}`,
+  }));
+}
+
+/** Numbers as ranges: 0–3, 5. */
+function formatRanges(numbers: readonly number[]): string {
+  const ranges: [number, number][] = [];
+  for (const number of numbers.toSorted((a, b) => a - b)) {
+    const range = ranges.at(-1);
+    if (range && range[1] === number - 1) range[1] = number;
+    else ranges.push([number, number]);
+  }
+  return ranges.map(([from, to]) => (from === to ? `${from}` : `${from}–${to}`)).join(', ');
+}
+
+/** One small picture; axis titles only where no other picture is left of it or below it. */
+function layerTheta(name: string, layer: number, layers: number, values: readonly ThetaValue[], color: object): object {
+  const leftmost = layer % perRow === 0;
+  const lowest = layer + perRow >= layers;
+  return {
+    title: { text: name, fontSize: fontSize.label, offset: 6, frame: 'group' },
+    width: (figureWidth - axisSpace - 18 * (perRow - 1)) / perRow,
+    height: 100,
+    data: { values },
+    mark: { type: 'line', strokeWidth: 1.5 },
+    encoding: {
+      x: {
+        field: 'epoch',
+        type: 'quantitative',
+        axis: { title: lowest ? 'Epoch' : null, labels: lowest, tickMinStep: 1, tickCount: 4 },
+      },
+      y: {
+        field: 'value',
+        type: 'quantitative',
+        scale: { domain: [0, 1.1], nice: false },
+        axis: {
+          title: leftmost ? 'θ' : null,
+          labels: leftmost,
+          ticks: leftmost,
+          domain: leftmost,
+          values: [0, 0.5, 1],
+        },
+      },
+      color,
+    },
+  };
+}

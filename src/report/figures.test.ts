@@ -1,0 +1,231 @@
+import { inflateSync } from 'node:zlib';
+import { describe, expect, test } from 'vitest';
+import { curvesSvg, endLabels, thetaSvg } from './curves.ts';
+import { type ErrorTable, errorBins, errorHeatmapSvg, errorHistogramSvg, errorStatistics } from './heatmap.ts';
+import { type ParetoPoint, paretoFront, paretoSvg, placeLabels } from './pareto.ts';
+import { encodePalettePng, svgToPng } from './png.ts';
+import { divergingColour, orderedColours, textWidth } from './theme.ts';
+
+/** Number of marks of a kind, by the role that Vega writes on each. */
+const marks = (svg: string, role: string) => svg.split(`aria-roledescription="${role}"`).length - 1;
+const texts = (svg: string) => Array.from(svg.matchAll(/<text[^>]*>([^<]*)<\/text>/g), ([, text]) => text);
+const widthOf = (svg: string) => Number(/^<svg[^>]* width="([\d.]+)"/.exec(svg)?.[1]);
+
+/** The 4×6-bit multiplier without its two lowest columns, as errors. */
+const truncated: ErrorTable = {
+  weightBits: 4,
+  activationBits: 6,
+  errors: Int32Array.from({ length: 1024 }, (_, k) => {
+    const [w, x] = [k >> 6, k & 63];
+    return -((w & 1 && x & 1 ? 1 : 0) + 2 * ((w & 1 && x & 2 ? 1 : 0) + (w & 2 && x & 1 ? 1 : 0)));
+  }),
+};
+
+describe('training curves', () => {
+  const epochs = Array.from({ length: 6 }, (_, epoch) => ({
+    epoch,
+    loss: 1 / (epoch + 1),
+    accuracy: 0.9 + epoch / 100,
+  }));
+  const phases = [
+    { phase: 'Quantisation', training: [], test: [{ epoch: 0, accuracy: 0.931 }] },
+    { phase: 'Exploration', training: epochs.map((point) => ({ ...point, power: 0.9 })), test: epochs },
+    { phase: 'Recovery <3>', training: epochs, test: epochs },
+  ];
+
+  test('draw one point per value, in a row per metric and a column per phase', async () => {
+    const svg = await curvesSvg(phases);
+    expect(marks(svg, 'point')).toBe(1 + 6 * 3 + 6 * 2 + 6 * 2 + 6 * 2);
+    expect(marks(svg, 'title')).toBe(3);
+    expect(texts(svg)).toEqual(
+      expect.arrayContaining([
+        'Quantisation',
+        'Recovery &lt;3&gt;',
+        'Loss',
+        'Accuracy (%)',
+        'Normalised power',
+        'Epoch',
+        'training',
+        'test',
+      ]),
+    );
+    expect(texts(svg).filter((text) => text === 'Epoch').length).toBe(3);
+    expect(widthOf(svg)).toBeLessThanOrEqual(840);
+  });
+
+  test('have no row for a metric that nobody measured', async () => {
+    const svg = await curvesSvg([
+      { phase: 'Recovery', training: [], test: epochs.map(({ epoch, loss }) => ({ epoch, loss })) },
+    ]);
+    expect(texts(svg)).not.toContain('Normalised power');
+    expect(marks(svg, 'point')).toBe(6);
+  });
+
+  test('per step are lines without dots', async () => {
+    const test = Array.from({ length: 500 }, (_, step) => ({ epoch: step / 100, loss: Math.exp(-step / 100) }));
+    const svg = await curvesSvg([{ phase: 'Recovery', training: [], test }]);
+    expect([marks(svg, 'point'), marks(svg, 'line mark')]).toEqual([0, 1]);
+  });
+
+  test('are the same text every time', async () => {
+    expect(await curvesSvg(phases)).toBe(await curvesSvg(phases));
+  });
+});
+
+describe('θ over time', () => {
+  const vector = (epoch: number) => [1, 1, epoch / 10, epoch / 5];
+
+  test('has one line per column and names the columns at their ends', async () => {
+    const svg = await thetaSvg([0, 1, 2].map((epoch) => ({ epoch, theta: [vector(epoch)] })));
+    expect(marks(svg, 'line mark')).toBe(4);
+    expect(texts(svg)).toEqual(expect.arrayContaining(['columns 0–1', 'column 2', 'column 3']));
+  });
+
+  test('has one picture per layer', async () => {
+    const layers = ['conv1', 'conv2', 'conv3', 'conv4', 'fc'];
+    const svg = await thetaSvg(
+      [0, 1].map((epoch) => ({ epoch, theta: layers.map(() => vector(epoch)) })),
+      layers,
+    );
+    expect(marks(svg, 'line mark')).toBe(20);
+    expect(texts(svg)).toEqual(expect.arrayContaining(layers));
+    expect(widthOf(svg)).toBeLessThanOrEqual(840);
+  });
+
+  test('shares a label between columns that end closer than a line of text', () => {
+    const ends = [0.5, 0.52, 0.9, 0.53].map((value, column) => ({ epoch: 4, value, column }));
+    expect(endLabels(ends).map(({ label }) => label)).toEqual(['columns 0–1, 3', 'column 2']);
+  });
+});
+
+describe('error pictures', () => {
+  test('the heat map embeds one pixel per operand pair, zero in the middle of the scale, w upwards', async () => {
+    const svg = await errorHeatmapSvg(truncated, 'Error & more');
+    expect(marks(svg, 'image mark')).toBe(0);
+    const [, base64] = /href="data:image\/png;base64,([^"]+)"/.exec(svg)!;
+    const png = Buffer.from(base64!, 'base64');
+    expect([png.readUInt32BE(16), png.readUInt32BE(20)]).toEqual([64, 16]);
+    const start = png.indexOf('IDAT');
+    const rows = inflateSync(png.subarray(start + 4, start + 4 + png.readUInt32BE(start - 4)));
+    const pixel = (w: number, x: number) => rows[(15 - w) * 65 + 1 + x];
+    for (let w = 0; w < 16; w++) {
+      for (let x = 0; x < 64; x++)
+        expect(pixel(w, x)).toBe(127 + Math.round((truncated.errors[w * 64 + x]! / 5) * 127));
+    }
+    expect(texts(svg)).toEqual(
+      expect.arrayContaining([
+        'Error &amp; more',
+        'Operand x (activation)',
+        'Operand w (weight)',
+        'Product − w·x',
+        '63',
+        '15',
+        '−4',
+        '4',
+      ]),
+    );
+    expect(texts(svg)).toContain('exact for 50 % of 1,024 pairs · mean −1.25 · from −5 to 0');
+    expect(svg.length).toBeLessThan(30_000);
+  });
+
+  test('the scale is symmetric around white and never divides by zero', async () => {
+    expect(divergingColour(0)).toEqual([247, 247, 247]);
+    const exact = { ...truncated, errors: new Int32Array(1024) };
+    expect(await errorHeatmapSvg(exact)).toContain('exact for 100 % of 1,024 pairs');
+    expect(await errorHistogramSvg(exact)).toContain('exact for 100 %');
+  });
+
+  test('the histogram holds every non-zero error once', async () => {
+    const { pairs, exact } = errorStatistics(truncated.errors);
+    const bins = errorBins(truncated.errors);
+    expect(bins.map(({ from, to }) => `${from}..${to}`)).toEqual(['-5..-4', '-3..-2', '-2..-1', '-1..0']);
+    expect(bins.reduce((sum, { share }) => sum + share, 0)).toBeCloseTo((100 * (pairs - exact)) / pairs, 10);
+    expect(marks(await errorHistogramSvg(truncated), 'bar')).toBe(bins.length);
+  });
+
+  test('wide ranges fall into round bins on both sides of zero', () => {
+    const errors = Int32Array.from({ length: 2001 }, (_, k) => k - 1000);
+    const bins = errorBins(errors);
+    expect(bins.length).toBe(40);
+    expect(bins[0]).toEqual({ from: -1000, to: -950, share: (100 * 50) / 2001 });
+    expect(bins.at(-1)).toEqual({ from: 950, to: 1000, share: (100 * 50) / 2001 });
+  });
+
+  test('figures do not depend on those drawn before', async () => {
+    expect(await errorHeatmapSvg(truncated)).toBe(await errorHeatmapSvg(truncated));
+  });
+});
+
+describe('Pareto picture', () => {
+  const points: ParetoPoint[] = [
+    { label: 'AccMul', group: 'exact', accuracy: 0.931, power: 1 },
+    { label: 'λ = 0.1', group: 'trained', accuracy: 0.931, power: 0.67 },
+    { label: 'λ = 0.3', group: 'trained', accuracy: 0.93, power: 0.58 },
+    { label: 'OPACT_1', group: 'library', accuracy: 0.929, power: 0.62 },
+    { label: 'λ = 0.9', group: 'trained', accuracy: 0.929, power: 0.46 },
+  ];
+
+  test('the front holds the points that none beats', () => {
+    expect(paretoFront(points).map(({ label }) => label)).toEqual(['λ = 0.9', 'λ = 0.3', 'λ = 0.1']);
+  });
+
+  test('draws and names every point, and the front as a line', async () => {
+    const svg = await paretoSvg(points);
+    expect(marks(svg, 'point')).toBe(5);
+    expect(marks(svg, 'line mark')).toBe(1);
+    expect(texts(svg)).toEqual(
+      expect.arrayContaining([...points.map(({ label }) => label), 'exact', 'trained', 'library']),
+    );
+    expect(marks(await paretoSvg(points.slice(0, 1)), 'point')).toBe(1);
+  });
+
+  test('labels touch neither each other nor the frame', () => {
+    const crowd = Array.from({ length: 9 }, (_, k) => ({
+      x: 20 + 70 * (k % 3),
+      y: 20 + 40 * Math.floor(k / 3),
+      label: `point ${k}`,
+    }));
+    const boxes = placeLabels(crowd, [], 240, 140).map(({ dx, dy }, k) => {
+      const { x, y, label } = crowd[k]!;
+      const half = textWidth(label, 11) / 2;
+      return { left: x + dx - half, right: x + dx + half, top: y + dy - 6, bottom: y + dy + 6 };
+    });
+    boxes.forEach((a, k) => {
+      expect(a.left >= 0 && a.right <= 240 && a.top >= 0 && a.bottom <= 140).toBe(true);
+      for (const b of boxes.slice(k + 1)) {
+        expect(a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom).toBe(false);
+      }
+    });
+  });
+});
+
+describe('PNG', () => {
+  test('a palette picture decodes to its pixels', async () => {
+    const png = encodePalettePng(2, 1, new Uint8Array([1, 0]), [
+      [255, 0, 0],
+      [0, 0, 255],
+    ]);
+    const href = `data:image/png;base64,${Buffer.from(png).toString('base64')}`;
+    const svg = `<svg xmlns="http://www.w3.org/2000/svg" width="2" height="1"><image width="2" height="1" href="${href}"/></svg>`;
+    const { Resvg } = await import('@resvg/resvg-js');
+    expect([...new Resvg(svg).render().pixels]).toEqual([0, 0, 255, 255, 255, 0, 0, 255]);
+  });
+
+  test('a figure renders at the asked scale', async () => {
+    const svg = '<svg xmlns="http://www.w3.org/2000/svg" width="30" height="20"><rect width="9" height="9"/></svg>';
+    const png = Buffer.from(await svgToPng(svg, { scale: 3 }));
+    expect([png.readUInt32BE(16), png.readUInt32BE(20)]).toEqual([90, 60]);
+  });
+
+  test('text without any font is refused, not silently dropped', async () => {
+    const svg = '<svg xmlns="http://www.w3.org/2000/svg" width="30" height="20"><text y="9">θ</text></svg>';
+    await expect(svgToPng(svg, { systemFonts: false })).rejects.toThrow(
+      'cannot render a PNG: no font was found on this machine',
+    );
+  });
+});
+
+test('ordered colours run dark to light without repetition', () => {
+  expect(new Set(orderedColours(16)).size).toBe(16);
+  expect(orderedColours(1).length).toBe(1);
+});

@@ -1,0 +1,67 @@
+// PNG pictures: a palette image written byte by byte (W3C PNG, 3rd edition), for heat maps inside SVGs; and any SVG rendered
+// by resvg, which draws text with fonts of the system or of files. Where there is no font at all text would silently vanish,
+// so rendering then refuses: the SVG is the primary artefact, its viewer has fonts.
+
+import { crc32, deflateSync } from 'node:zlib';
+import { invariant, UserError } from '../tensor/errors.ts';
+import type { Colour } from './theme.ts';
+
+function chunk(type: string, data: Uint8Array): Buffer {
+  const body = Buffer.concat([Buffer.from(type, 'latin1'), data]);
+  const framed = Buffer.alloc(body.length + 8);
+  framed.writeUInt32BE(data.length, 0);
+  body.copy(framed, 4);
+  framed.writeUInt32BE(crc32(body), body.length + 4);
+  return framed;
+}
+
+/** An 8-bit palette PNG; `indices` are height × width palette entries, the top row first. */
+export function encodePalettePng(
+  width: number,
+  height: number,
+  indices: Uint8Array,
+  palette: readonly Colour[],
+): Uint8Array {
+  invariant(indices.length === width * height, `${indices.length} pixels for a ${width}×${height} image`);
+  invariant(palette.length <= 256, `a palette of ${palette.length} colours`);
+  const header = Buffer.alloc(13);
+  header.writeUInt32BE(width, 0);
+  header.writeUInt32BE(height, 4);
+  header.set([8, 3, 0, 0, 0], 8);
+  const rows = new Uint8Array(height * (width + 1));
+  for (let y = 0; y < height; y++) rows.set(indices.subarray(y * width, (y + 1) * width), y * (width + 1) + 1);
+  return Buffer.concat([
+    Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]),
+    chunk('IHDR', header),
+    chunk('PLTE', Uint8Array.from(palette.flat())),
+    chunk('IDAT', deflateSync(rows, { level: 9 })),
+    chunk('IEND', new Uint8Array()),
+  ]);
+}
+
+export interface PngOptions {
+  /** Pixels per SVG unit; default 2. */
+  readonly scale?: number;
+  /** Font files (.ttf, .otf) to use beside the system's. */
+  readonly fontFiles?: readonly string[];
+  /** Whether the system's fonts are used; default true. */
+  readonly systemFonts?: boolean;
+}
+
+/** Renders an SVG on a white ground; throws a UserError when no font is found to draw its text with. */
+export async function svgToPng(svg: string, options: PngOptions = {}): Promise<Uint8Array> {
+  const { Resvg } = await import('@resvg/resvg-js');
+  const { scale = 2, fontFiles = [], systemFonts = true } = options;
+  const font = { loadSystemFonts: systemFonts, fontFiles: [...fontFiles] };
+  const probe =
+    '<svg xmlns="http://www.w3.org/2000/svg" width="20" height="20"><text y="15" font-size="15">H</text></svg>';
+  if (svg.includes('<text') && new Resvg(probe, { font }).render().pixels.every((value) => value === 0)) {
+    throw new UserError(
+      'cannot render a PNG: no font was found on this machine and its text would be missing; use the SVG, or install a font ' +
+        '(for example the package fonts-dejavu-core)',
+    );
+  }
+  // resvg reads only the last image-rendering of a style, and knows optimizeSpeed (which stands before it) but not pixelated.
+  const crisp = svg.replaceAll('image-rendering: pixelated;', '');
+  return new Resvg(crisp, { font, background: 'white', fitTo: { mode: 'zoom', value: scale } }).render().asPng();
+}
