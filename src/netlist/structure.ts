@@ -2,7 +2,7 @@
 // the gates of every kind, and a technology-free cost. Best asked of a cleaned-up network, where everything left is needed.
 // The cost is the unit-gate model: inverters are free, AND and OR cost 1, XOR 2, hence a half adder 3 and a full adder 7.
 
-import { countGates } from './cleanup.ts';
+import { cleanUp, countGates } from './cleanup.ts';
 import { arrayMultiplier } from './generators/array.ts';
 import type { GateKind, Network } from './network.ts';
 import { multiplierPorts } from './ports.ts';
@@ -25,13 +25,14 @@ export interface StructureDescription {
   readonly adders: readonly AdderDescription[];
   readonly gates: Readonly<Record<GateKind, number>>;
   readonly unitGateCost: number;
-  /** unitGateCost divided by that of the exact array multiplier of the same widths. */
+  /** unitGateCost divided by that of the cleaned-up exact array multiplier of the same widths. */
   readonly normalizedCost: number;
 }
 
 export function describeStructure(network: Network): StructureDescription {
   const { weight, activation } = multiplierPorts(network);
   const cost = unitGateCost(network);
+  const exact = cleanUp(arrayMultiplier(weight.length, activation.length));
   return {
     name: network.name,
     weightBits: weight.length,
@@ -47,7 +48,7 @@ export function describeStructure(network: Network): StructureDescription {
     })),
     gates: countGates(network),
     unitGateCost: cost,
-    normalizedCost: cost / unitGateCost(arrayMultiplier(weight.length, activation.length)),
+    normalizedCost: cost / unitGateCost(exact),
   };
 }
 

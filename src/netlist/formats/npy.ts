@@ -43,14 +43,15 @@ export function readNpy(bytes: Uint8Array, file = 'table', options: { signed?: b
     fail(`${bytes.length} bytes, ends inside its header`, `at least ${start} bytes; the file is truncated`);
   const header = new TextDecoder('latin1').decode(bytes.subarray(PREFIX, start));
   const type = /'descr':\s*'([^']*)'/.exec(header)?.[1];
-  if (type !== '<i4') fail(`elements of type ${type ?? 'unknown'}`, "'<i4' (little-endian int32)");
+  if (type !== '<i4')
+    fail(`elements of type ${JSON.stringify(type?.slice(0, 20) ?? 'unknown')}`, "'<i4' (little-endian int32)");
   if (!/'fortran_order':\s*False/.test(header)) fail('not in C order', "'fortran_order': False");
   const shape = /'shape':\s*\((\d+), (\d+),?\)/.exec(header);
   const [weightBits, activationBits] = [Math.log2(Number(shape?.[1])), Math.log2(Number(shape?.[2]))];
   for (const bits of [weightBits, activationBits]) {
     if (!Number.isInteger(bits) || bits < MIN_OPERAND_BITS || bits > MAX_OPERAND_BITS) {
       fail(
-        `shape ${/'shape':\s*(\([^)]*\))/.exec(header)?.[1] ?? 'unknown'}`,
+        `shape ${/'shape':\s*(\([\d, ]*\))/.exec(header)?.[1] ?? 'unknown'}`,
         `two powers of two from ${2 ** MIN_OPERAND_BITS} to ${2 ** MAX_OPERAND_BITS}`,
       );
     }

@@ -53,19 +53,10 @@ export function readTextTable(text: string, file = 'table'): ProductTable {
   let end = lines.length;
   while (end > first && lines[end - 1]!.trim() === '') end--;
   const rows = lines.slice(first, end).map((line, n) => parseRow(line, `${file}:${first + n + 1}`));
-  const weights = rows.filter((row) => row.x === 0).map((row) => row.w);
-  const activations = rows
-    .slice(
-      0,
-      Math.max(
-        1,
-        rows.findIndex((row) => row.w !== 0),
-      ),
-    )
-    .map((row) => row.x);
   const signed = rows.some((row) => row.w < 0 || row.x < 0);
-  const weightBits = Math.log2(weights.length);
-  const activationBits = Math.log2(rows.length === weights.length ? activations.length : rows.length / weights.length);
+  const weights = rows.filter((row) => row.x === 0).length;
+  const weightBits = Math.log2(weights);
+  const activationBits = Math.log2(rows.length / weights);
   for (const [operand, bits] of [
     ['first', weightBits],
     ['second', activationBits],

@@ -5,7 +5,7 @@
 import { didYouMean, type Place, SourceText } from '../diagnostics.ts';
 import { type Elaborated, elaborate, Module, type NamedNet } from '../elaborate.ts';
 import { type Network, ONE, type Signal, ZERO } from '../network.ts';
-import { tokenize, type VerilogToken } from './tokens.ts';
+import { KEYWORDS, tokenize, type VerilogToken } from './tokens.ts';
 
 export interface VerilogOptions {
   /** Names the source in messages. */
@@ -41,7 +41,6 @@ interface Pin {
   readonly actual: Bits | null;
 }
 
-const KEYWORDS = ['module', 'endmodule', 'input', 'output', 'wire', 'assign'];
 const MAX_BUS = 4096;
 const MAX_NESTING = 500;
 
@@ -87,20 +86,25 @@ class VerilogParser {
   }
 
   private accept(text: string): boolean {
-    if (this.next.text !== text || this.next.kind === 'end') return false;
+    if (!this.isNext(text)) return false;
     this.position++;
     return true;
   }
 
+  /** Whether a keyword or symbol comes next; a name that is spelled the same does not count. */
+  private isNext(text: string): boolean {
+    return this.next.text === text && (this.next.kind === 'keyword' || this.next.kind === 'symbol');
+  }
+
   private expect(text: string, why: string): VerilogToken {
     const token = this.next;
-    if (token.text !== text || token.kind === 'end') this.source.fail(token, quoted(token), `"${text}" ${why}`);
+    if (!this.isNext(text)) this.source.fail(token, quoted(token), `"${text}" ${why}`);
     return this.take();
   }
 
   private name(what: string): VerilogToken {
     const token = this.next;
-    if (token.kind !== 'name' || KEYWORDS.includes(token.text)) this.source.fail(token, quoted(token), what);
+    if (token.kind !== 'name') this.source.fail(token, quoted(token), what);
     return this.take();
   }
 
@@ -133,7 +137,7 @@ class VerilogParser {
     if (this.accept(')')) return names;
     let direction: { keyword: VerilogToken; width: number | null } | null = null;
     do {
-      if (this.next.text === 'input' || this.next.text === 'output') {
+      if (this.isNext('input') || this.isNext('output')) {
         const keyword = this.take();
         this.accept('wire');
         direction = { keyword, width: this.range() };
@@ -149,8 +153,6 @@ class VerilogParser {
   private item(scope: Declared): void {
     const first = this.next;
     if (first.kind === 'end') this.source.fail(first, 'the end of the file', '"endmodule"');
-    if (first.kind !== 'name')
-      this.source.fail(first, quoted(first), `one of ${KEYWORDS.slice(1).join(', ')}, or an instance`);
     if (this.accept('input') || this.accept('output')) {
       this.accept('wire');
       const width = this.range();
@@ -160,8 +162,7 @@ class VerilogParser {
       const width = this.range();
       do {
         const name = this.name('a net');
-        // `wire` after a port of the same name declares nothing new.
-        const bits = scope.directions.has(name.text) ? scope.nets.get(name.text)! : this.declare(scope, name, width);
+        const bits = this.redeclaredPort(scope, name, width) ?? this.declare(scope, name, width);
         if (this.accept('=')) this.assign(scope, name, bits);
       } while (this.accept(','));
     } else if (this.accept('assign')) {
@@ -179,14 +180,10 @@ class VerilogParser {
   }
 
   private instance(scope: Declared): void {
-    const module = this.name('a statement or an instance');
-    if (this.next.kind !== 'name') {
-      const hint = didYouMean(module.text, KEYWORDS);
-      this.source.fail(
-        module,
-        `"${module.text}"${hint}`,
-        `one of ${KEYWORDS.slice(1).join(', ')}, or an instance of a module`,
-      );
+    const items = `one of ${KEYWORDS.slice(1).join(', ')}, or an instance of a module`;
+    const module = this.name(items);
+    if (this.next.kind !== 'name' || this.tokens[this.position + 1]!.text !== '(') {
+      this.source.fail(module, `"${module.text}"${didYouMean(module.text, KEYWORDS)}`, items);
     }
     this.name('the name of the instance');
     this.expect('(', 'before the connections');
@@ -196,7 +193,7 @@ class VerilogParser {
         this.expect('.', 'before the name of a port (connections are by name)');
         const formal = this.name('the name of a port');
         this.expect('(', 'after the name of the port');
-        const actual = this.next.text === ')' ? null : this.expression(scope);
+        const actual = this.isNext(')') ? null : this.expression(scope);
         this.expect(')', 'after the connection');
         if (pins.some((pin) => pin.formal.text === formal.text)) {
           this.source.fail(formal, `port "${formal.text}" is connected twice`, 'each port once');
@@ -242,6 +239,16 @@ class VerilogParser {
       if (direction === 'output') scope.module.use(net, name);
     }
     scope.directions.set(name.text, direction);
+  }
+
+  /** `wire` with the name of a port declares nothing new. */
+  private redeclaredPort(scope: Declared, name: VerilogToken, width: number | null): Bits | null {
+    if (!scope.directions.has(name.text)) return null;
+    const bits = scope.nets.get(name.text)!;
+    if (bits.length !== (width ?? 1)) {
+      this.source.fail(name, `"${name.text}" of ${width ?? 1} bits`, `${bits.length} bits as the port has`);
+    }
+    return bits;
   }
 
   private declare(scope: Declared, name: VerilogToken, width: number | null): Bits {
@@ -298,7 +305,7 @@ class VerilogParser {
     const operator = OPERATORS[level];
     if (!operator) return this.unary(scope);
     let left = this.binary(scope, level + 1);
-    while (this.next.text === operator.symbol && this.next.kind === 'symbol') {
+    while (this.isNext(operator.symbol)) {
       const at = this.take();
       const right = this.binary(scope, level + 1);
       if (left.length !== right.length) {

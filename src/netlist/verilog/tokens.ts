@@ -4,13 +4,15 @@
 import type { SourceText, Token } from '../diagnostics.ts';
 
 export interface VerilogToken extends Token {
-  readonly kind: 'name' | 'number' | 'symbol' | 'end';
+  readonly kind: 'keyword' | 'name' | 'number' | 'symbol' | 'end';
 }
+
+export const KEYWORDS: readonly string[] = ['module', 'endmodule', 'input', 'output', 'wire', 'assign'];
 
 const PATTERN =
   /(?<space>\s+|\/\/[^\n]*|\/\*[\s\S]*?\*\/|\(\*(?!\s*\))[\s\S]*?\*\))|(?<escaped>\\\S+)|(?<name>[A-Za-z_][A-Za-z0-9_$]*)|(?<number>\d+\s*'\s*[a-zA-Z]+\s*[0-9a-zA-Z_?]+|\d+)|(?<symbol>[()[\]{},;:.=~&|^])/y;
 
-/** All tokens; the last one is of kind `end`. An escaped identifier loses its backslash. */
+/** All tokens; the last one is of kind `end`. An escaped identifier loses its backslash and is never a keyword. */
 export function tokenize(source: SourceText): VerilogToken[] {
   const text = source.lines.join('\n');
   const tokens: VerilogToken[] = [];
@@ -33,7 +35,8 @@ export function tokenize(source: SourceText): VerilogToken[] {
         lineStart = at + newline + 1;
       }
     } else if (escaped !== undefined) tokens.push({ kind: 'name', text: escaped.slice(1), ...place });
-    else if (name !== undefined) tokens.push({ kind: 'name', text: name, ...place });
+    else if (name !== undefined)
+      tokens.push({ kind: KEYWORDS.includes(name) ? 'keyword' : 'name', text: name, ...place });
     else if (number !== undefined) tokens.push({ kind: 'number', text: number.replaceAll(/\s/g, ''), ...place });
     else tokens.push({ kind: 'symbol', text: match[0], ...place });
     at += match[0].length;

@@ -1,0 +1,97 @@
+import { expect, test } from 'vitest';
+import { UserError } from '../../tensor/errors.ts';
+import { exactTable, type ProductTable } from '../table.ts';
+import { readNpy, writeNpy } from './npy.ts';
+import { readTextTable, sixDigits, writeTextTable } from './text.ts';
+
+const tables: [string, ProductTable][] = [
+  ['8×8 unsigned', exactTable(8, 8)],
+  ['8×8 signed', exactTable(8, 8, true)],
+  ['2×5 unsigned', exactTable(2, 5)],
+  ['6×2 signed', exactTable(6, 2, true)],
+  ['2×2 unsigned', exactTable(2, 2)],
+];
+
+test.each(tables)('the text form of %s reads back equal', (_, table) => {
+  expect(readTextTable(writeTextTable(table))).toEqual(table);
+});
+
+test.each(tables)('the .npy form of %s reads back equal', (_, table) => {
+  expect(readNpy(writeNpy(table))).toEqual(table);
+});
+
+test('the text form begins with the published header', () => {
+  const table = exactTable(2, 2);
+  table.data[15] = 7;
+  expect(writeTextTable(table).split('\n').slice(0, 14)).toEqual([
+    'INFO: Unsigned approximate multiplier',
+    'INFO: Error rate: 0.0625',
+    'INFO: Mean error distance: 0.125',
+    'INFO: Normalized mean error distance: 0.0078125',
+    'INFO: Mean square error: 0.25',
+    'INFO: Max error distance: 2',
+    'INFO: Mean relative error distance: 0.0138889',
+    'INFO: Error (app_out - acc_out) mean: -0.125',
+    'INFO: Error (app_out - acc_out) variance: 0.234375',
+    'LUT for approximate multiplier:',
+    '0 0 0',
+    '0 1 0',
+    '0 2 0',
+    '0 3 0',
+  ]);
+});
+
+test.each([
+  [0, '0'],
+  [0.9375, '0.9375'],
+  [6.485084306e-5, '6.48508e-05'],
+  [1704.59375, '1704.59'],
+  [1234567, '1.23457e+06'],
+  [999999.7, '1e+06'],
+  [-80.25, '-80.25'],
+  [100, '100'],
+])('%d is printed as %s', (value, text) => {
+  expect(sixDigits(value)).toBe(text);
+});
+
+test('a .npy file is 64-byte aligned little-endian int32 in C order', () => {
+  const bytes = writeNpy(exactTable(2, 3));
+  const text = new TextDecoder('latin1').decode(bytes);
+  expect(text.slice(0, 8)).toBe('\x93NUMPY\x01\x00');
+  expect(text).toContain("{'descr': '<i4', 'fortran_order': False, 'shape': (4, 8), }");
+  expect(text.indexOf('\n')).toBe(127);
+  expect(bytes.length).toBe(128 + 4 * 32);
+  expect([...bytes.subarray(128 + 4 * 31)]).toEqual([21, 0, 0, 0]);
+});
+
+const good = writeTextTable(exactTable(2, 2));
+test.each([
+  ['', 'a.txt: no line "LUT for approximate multiplier:"'],
+  ['PK\x03\x04', 'a.txt: no line "LUT for approximate multiplier:"'],
+  [good.slice(0, -6), 'a.txt: 15 rows give the second operand 3.75 values'],
+  [good.slice(0, good.indexOf(':\n') + 2), 'a.txt: 0 rows give the first operand 0 values'],
+  [good.replace('3 2 6', '3 2'), 'a.txt:25: cannot read the row "3 2": expected "w x product", three integers'],
+  [good.replace('2 3 6\n3 0 0', '3 0 0\n2 3 6'), 'a.txt:22: row of the operands 3 0: expected the row of 2 3'],
+])('a damaged text table is named (%#)', (text, message) => {
+  expect(() => readTextTable(text, 'a.txt')).toThrow(UserError);
+  expect(() => readTextTable(text, 'a.txt')).toThrow(message);
+});
+
+function damaged(from: string, to: string): Uint8Array {
+  const bytes = writeNpy(exactTable(2, 2));
+  const text = new TextDecoder('latin1').decode(bytes);
+  bytes.set(Buffer.from(to, 'latin1'), text.indexOf(from));
+  return bytes;
+}
+
+test.each([
+  [new Uint8Array(), 'not a .npy file'],
+  [writeNpy(exactTable(2, 2)).subarray(0, 30), '30 bytes, ends inside its header'],
+  [writeNpy(exactTable(2, 2)).subarray(0, -4), 'bytes for its shape; the file is truncated or damaged'],
+  [damaged('<i4', '<f4'), `elements of type "<f4": expected '<i4'`],
+  [damaged('False', 'True '), 'not in C order'],
+  [damaged('(4, 4)', '(4, 5)'), 'shape (4, 5): expected two powers of two from 4 to 256'],
+])('a damaged .npy file is named (%#)', (bytes, message) => {
+  expect(() => readNpy(bytes, 'a.npy')).toThrow(UserError);
+  expect(() => readNpy(bytes, 'a.npy')).toThrow(message);
+});

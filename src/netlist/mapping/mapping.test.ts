@@ -1,0 +1,92 @@
+import { expect, test } from 'vitest';
+import { certify } from '../certify.ts';
+import { simulate } from '../simulate.ts';
+import { exactTable, firstDifference } from '../table.ts';
+import { mapStructure } from './map.ts';
+import { meanSquareError, targetProducts } from './target.ts';
+
+test('the target is the exact product minus the trained share of each partial product', () => {
+  const theta = [1, 0.25, 0.5, 0, 0.75];
+  const target = targetProducts(theta, 3, 5);
+  for (let w = 0; w < 8; w++) {
+    for (let x = 0; x < 32; x++) {
+      let expected = w * x;
+      for (let i = 0; i < 3; i++) {
+        for (let j = 0; j < 5; j++) expected -= (theta[i + j] ?? 0) * 2 ** (i + j) * ((w >> i) & (x >> j) & 1);
+      }
+      expect(target[w * 32 + x]).toBe(expected);
+    }
+  }
+});
+
+test('the float32 mean square agrees with the float64 one to seven digits', () => {
+  for (const bits of [2, 3, 8]) {
+    const { data } = exactTable(bits, bits);
+    const target = targetProducts([0.3, 0.7, 0.2], bits, bits);
+    const exact = data.reduce((sum, product, pair) => sum + (product - target[pair]!) ** 2, 0) / data.length;
+    expect(Math.abs(meanSquareError(data, target) / exact - 1)).toBeLessThan(1e-6);
+  }
+});
+
+const thetas = [[1, 1, 1, 0.3, 0.6], [0.9, 0.1], [0.5, 0.5, 0.5, 0.5, 0.5], [1]];
+const widths = [
+  [2, 2],
+  [4, 4],
+  [3, 7],
+  [8, 5],
+] as const;
+const cases = widths.flatMap(([weightBits, activationBits]) =>
+  thetas.map((theta) => ({ weightBits, activationBits, theta: theta.slice(0, weightBits + activationBits - 1) })),
+);
+
+test.each(cases)(
+  '$weightBits×$activationBits with θ = $theta: the result is certified and its error only fell',
+  (one) => {
+    const mapped = mapStructure(one);
+    const target = targetProducts(one.theta, one.weightBits, one.activationBits);
+    expect(mapped.mse.after).toBeLessThanOrEqual(mapped.mse.afterFixedColumns);
+    expect(mapped.mse.after).toBe(meanSquareError(simulate(mapped.network).data, target));
+    expect(certify(mapped).equal).toBe(true);
+    for (const move of mapped.moves) expect(move.column).toBeLessThan(one.theta.length);
+  },
+);
+
+test('θ = 1 on whole columns removes exactly their partial products', () => {
+  const mapped = mapStructure({ weightBits: 4, activationBits: 6, theta: [1, 1, 1] });
+  expect(mapped.structure.partialProducts.every(({ i, j }) => i + j >= 3)).toBe(true);
+  expect(mapped.structure.partialProducts).toHaveLength(24 - 6);
+  expect(mapped.mse).toMatchObject({ afterFixedColumns: 0, after: 0 });
+  expect(mapped.moves).toEqual([]);
+});
+
+test('without columns to approximate, trying w[0]·x[0] instead of removing it keeps the multiplier exact', () => {
+  for (const theta of [[], [0, 0, 0]]) {
+    const mapped = mapStructure({ weightBits: 5, activationBits: 5, theta, lowestProduct: 'try' });
+    expect(firstDifference(mapped.table, exactTable(5, 5))).toBeNull();
+    expect(mapped.structure.normalizedCost).toBe(1);
+  }
+  const published = mapStructure({ weightBits: 5, activationBits: 5, theta: [0] });
+  expect(published.fixed).toMatchObject([{ column: 0, adder: null, output: 'product' }]);
+  expect(published.mse.after).toBe(0.25);
+});
+
+test('trying w[0]·x[0] takes it when that brings the product nearer', () => {
+  const mapped = mapStructure({ weightBits: 4, activationBits: 4, theta: [0.9], lowestProduct: 'try' });
+  expect(mapped.moves).toMatchObject([{ column: 0, output: 'product' }]);
+});
+
+test.each([
+  [[0.5, 1.2], 'θ[1] is 1.2: expected a value in [0, 1]'],
+  [[-0.1], 'θ[0] is -0.1: expected a value in [0, 1]'],
+  [[0, Number.NaN], 'θ[1] is NaN: expected a finite number'],
+  [Array(8).fill(0), 'θ has 8 values: a 4×4 multiplier has 7 columns'],
+])('refuses θ = %j', (theta, message) => {
+  expect(() => mapStructure({ weightBits: 4, activationBits: 4, theta })).toThrow(message);
+});
+
+test('refuses an unknown search with the known ones', () => {
+  const search = 'exhaustive' as 'greedy';
+  expect(() => mapStructure({ weightBits: 4, activationBits: 4, theta: [1], search })).toThrow(
+    'unknown search "exhaustive": expected one of greedy',
+  );
+});
