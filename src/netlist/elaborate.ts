@@ -53,7 +53,7 @@ export class Module {
       source.fail(
         driver,
         `net "${net}" is driven twice`,
-        `one driver; the other one is ${input ? 'the input' : ''} at line ${other.line}`,
+        `one driver; ${input ? 'it is an input, declared' : 'it is driven already'} at line ${other.line}`,
       );
     }
     this.drivers.set(net, driver);

@@ -5,7 +5,7 @@
 import { didYouMean, type Place, SourceText } from '../diagnostics.ts';
 import { type Elaborated, elaborate, Module, type NamedNet } from '../elaborate.ts';
 import { type Network, ONE, type Signal, ZERO } from '../network.ts';
-import { KEYWORDS, tokenize, type VerilogToken } from './tokens.ts';
+import { KEYWORDS, TokenStream, type VerilogToken } from './tokens.ts';
 
 export interface VerilogOptions {
   /** Names the source in messages. */
@@ -46,19 +46,18 @@ const MAX_NESTING = 500;
 
 class VerilogParser {
   private readonly source: SourceText;
-  private readonly tokens: readonly VerilogToken[];
+  private readonly tokens: TokenStream;
   private readonly declared = new Map<string, Declared>();
-  private position = 0;
   private nesting = 0;
   private anonymous = 0;
 
   constructor(source: SourceText) {
     this.source = source;
-    this.tokens = tokenize(source);
+    this.tokens = new TokenStream(source);
   }
 
   parse(): { modules: Map<string, Module>; top: Module } {
-    while (this.next.kind !== 'end') this.module();
+    while (this.tokens.next.kind !== 'end') this.module();
     const instantiated = new Set<string>();
     for (const { module, instances } of this.declared.values()) {
       for (const one of instances) {
@@ -75,42 +74,9 @@ class VerilogParser {
     return { modules: new Map(all.map(({ module }) => [module.name, module])), top: top.module };
   }
 
-  private get next(): VerilogToken {
-    return this.tokens[this.position]!;
-  }
-
-  private take(): VerilogToken {
-    const token = this.next;
-    if (token.kind !== 'end') this.position++;
-    return token;
-  }
-
-  private accept(text: string): boolean {
-    if (!this.isNext(text)) return false;
-    this.position++;
-    return true;
-  }
-
-  /** Whether a keyword or symbol comes next; a name that is spelled the same does not count. */
-  private isNext(text: string): boolean {
-    return this.next.text === text && (this.next.kind === 'keyword' || this.next.kind === 'symbol');
-  }
-
-  private expect(text: string, why: string): VerilogToken {
-    const token = this.next;
-    if (!this.isNext(text)) this.source.fail(token, quoted(token), `"${text}" ${why}`);
-    return this.take();
-  }
-
-  private name(what: string): VerilogToken {
-    const token = this.next;
-    if (token.kind !== 'name') this.source.fail(token, quoted(token), what);
-    return this.take();
-  }
-
   private module(): void {
-    this.expect('module', 'at the top level of the file');
-    const name = this.name('the name of the module');
+    this.tokens.expect('module', 'at the top level of the file');
+    const name = this.tokens.name('the name of the module');
     if (this.declared.has(name.text)) this.source.fail(name, `a second module "${name.text}"`, 'a name of its own');
     const scope: Declared = {
       module: new Module(name.text),
@@ -121,9 +87,9 @@ class VerilogParser {
       place: name,
     };
     this.declared.set(name.text, scope);
-    const header = this.accept('(') ? this.header(scope) : [];
-    this.expect(';', 'after the ports of the module');
-    while (!this.accept('endmodule')) this.item(scope);
+    const header = this.tokens.accept('(') ? this.header(scope) : [];
+    this.tokens.expect(';', 'after the ports of the module');
+    while (!this.tokens.accept('endmodule')) this.item(scope);
     for (const port of header) {
       if (!scope.directions.has(port.text)) {
         this.source.fail(port, `port "${port.text}" has no direction`, 'input or output declared for it');
@@ -134,75 +100,75 @@ class VerilogParser {
   /** The port list: declarations, or names alone that the body declares. */
   private header(scope: Declared): VerilogToken[] {
     const names: VerilogToken[] = [];
-    if (this.accept(')')) return names;
+    if (this.tokens.accept(')')) return names;
     let direction: { keyword: VerilogToken; width: number | null } | null = null;
     do {
-      if (this.isNext('input') || this.isNext('output')) {
-        const keyword = this.take();
-        this.accept('wire');
+      if (this.tokens.isNext('input') || this.tokens.isNext('output')) {
+        const keyword = this.tokens.take();
+        this.tokens.accept('wire');
         direction = { keyword, width: this.range() };
       }
-      const name = this.name('a port');
+      const name = this.tokens.name('a port');
       if (direction) this.declarePort(scope, direction.keyword, name, direction.width);
       else names.push(name);
-    } while (this.accept(','));
-    this.expect(')', 'after the last port');
+    } while (this.tokens.accept(','));
+    this.tokens.expect(')', 'after the last port');
     return names;
   }
 
   private item(scope: Declared): void {
-    const first = this.next;
+    const first = this.tokens.next;
     if (first.kind === 'end') this.source.fail(first, 'the end of the file', '"endmodule"');
-    if (this.accept('input') || this.accept('output')) {
-      this.accept('wire');
+    if (this.tokens.accept('input') || this.tokens.accept('output')) {
+      this.tokens.accept('wire');
       const width = this.range();
-      do this.declarePort(scope, first, this.name('a port'), width);
-      while (this.accept(','));
-    } else if (this.accept('wire')) {
+      do this.declarePort(scope, first, this.tokens.name('a port'), width);
+      while (this.tokens.accept(','));
+    } else if (this.tokens.accept('wire')) {
       const width = this.range();
       do {
-        const name = this.name('a net');
+        const name = this.tokens.name('a net');
         const bits = this.redeclaredPort(scope, name, width) ?? this.declare(scope, name, width);
-        if (this.accept('=')) this.assign(scope, name, bits);
-      } while (this.accept(','));
-    } else if (this.accept('assign')) {
+        if (this.tokens.accept('=')) this.assign(scope, name, bits);
+      } while (this.tokens.accept(','));
+    } else if (this.tokens.accept('assign')) {
       do {
-        const at = this.next;
+        const at = this.tokens.next;
         const target = this.target(scope);
-        this.expect('=', 'after the target of the assign');
+        this.tokens.expect('=', 'after the target of the assign');
         this.assign(scope, at, target);
-      } while (this.accept(','));
+      } while (this.tokens.accept(','));
     } else {
       this.instance(scope);
       return;
     }
-    this.expect(';', 'at the end of the statement');
+    this.tokens.expect(';', 'at the end of the statement');
   }
 
   private instance(scope: Declared): void {
     const items = `one of ${KEYWORDS.slice(1).join(', ')}, or an instance of a module`;
-    const module = this.name(items);
-    if (this.next.kind !== 'name' || this.tokens[this.position + 1]!.text !== '(') {
+    const module = this.tokens.name(items);
+    if (this.tokens.next.kind !== 'name' || this.tokens.afterNext.text !== '(') {
       this.source.fail(module, `"${module.text}"${didYouMean(module.text, KEYWORDS)}`, items);
     }
-    this.name('the name of the instance');
-    this.expect('(', 'before the connections');
+    this.tokens.name('the name of the instance');
+    this.tokens.expect('(', 'before the connections');
     const pins: Pin[] = [];
-    if (!this.accept(')')) {
+    if (!this.tokens.accept(')')) {
       do {
-        this.expect('.', 'before the name of a port (connections are by name)');
-        const formal = this.name('the name of a port');
-        this.expect('(', 'after the name of the port');
-        const actual = this.isNext(')') ? null : this.expression(scope);
-        this.expect(')', 'after the connection');
+        this.tokens.expect('.', 'before the name of a port (connections are by name)');
+        const formal = this.tokens.name('the name of a port');
+        this.tokens.expect('(', 'after the name of the port');
+        const actual = this.tokens.isNext(')') ? null : this.expression(scope);
+        this.tokens.expect(')', 'after the connection');
         if (pins.some((pin) => pin.formal.text === formal.text)) {
           this.source.fail(formal, `port "${formal.text}" is connected twice`, 'each port once');
         }
         pins.push({ formal, actual });
-      } while (this.accept(','));
-      this.expect(')', 'after the last connection');
+      } while (this.tokens.accept(','));
+      this.tokens.expect(')', 'after the last connection');
     }
-    this.expect(';', 'after the instance');
+    this.tokens.expect(';', 'after the instance');
     scope.instances.push({ module, pins });
   }
 
@@ -263,21 +229,14 @@ class VerilogParser {
 
   /** `[msb:0]` → its width; null without a range. */
   private range(): number | null {
-    if (!this.accept('[')) return null;
-    const high = this.integer('the index of the highest bit', MAX_BUS - 1);
-    this.expect(':', 'in a range');
-    const low = this.next;
-    if (this.integer('0', MAX_BUS - 1) !== 0)
+    if (!this.tokens.accept('[')) return null;
+    const high = this.tokens.integer('the index of the highest bit', MAX_BUS - 1);
+    this.tokens.expect(':', 'in a range');
+    const low = this.tokens.next;
+    if (this.tokens.integer('0', MAX_BUS - 1) !== 0)
       this.source.fail(low, `a range down to ${low.text}`, '0 as the lowest index');
-    this.expect(']', 'after the range');
+    this.tokens.expect(']', 'after the range');
     return high + 1;
-  }
-
-  private integer(what: string, largest: number): number {
-    const token = this.take();
-    const value = /^\d+$/.test(token.text) && token.kind === 'number' ? Number(token.text) : Number.NaN;
-    if (!(value <= largest)) this.source.fail(token, quoted(token), `${what}, an integer up to ${largest}`);
-    return value;
   }
 
   private assign(scope: Declared, at: Place, target: Bits): void {
@@ -292,7 +251,7 @@ class VerilogParser {
   }
 
   private target(scope: Declared): Bits {
-    if (this.accept('{')) return this.concatenation(() => this.target(scope));
+    if (this.tokens.accept('{')) return this.concatenation(() => this.target(scope));
     return this.select(scope, false);
   }
 
@@ -305,8 +264,8 @@ class VerilogParser {
     const operator = OPERATORS[level];
     if (!operator) return this.unary(scope);
     let left = this.binary(scope, level + 1);
-    while (this.isNext(operator.symbol)) {
-      const at = this.take();
+    while (this.tokens.isNext(operator.symbol)) {
+      const at = this.tokens.take();
       const right = this.binary(scope, level + 1);
       if (left.length !== right.length) {
         this.source.fail(at, `"${at.text}" of ${left.length} and ${right.length} bits`, 'equal widths');
@@ -319,7 +278,7 @@ class VerilogParser {
   }
 
   private unary(scope: Declared): Bits {
-    const at = this.next;
+    const at = this.tokens.next;
     if (++this.nesting > MAX_NESTING)
       this.source.fail(at, 'an expression nested too deeply', `at most ${MAX_NESTING} levels`);
     const bits = this.primary(scope, at);
@@ -328,50 +287,50 @@ class VerilogParser {
   }
 
   private primary(scope: Declared, at: VerilogToken): Bits {
-    if (this.accept('~')) {
+    if (this.tokens.accept('~')) {
       return this.unary(scope).map((net) =>
         this.intermediate(scope, at, [net], (network, [a]) => network.addGate('not', a!)),
       );
     }
-    if (this.accept('(')) {
+    if (this.tokens.accept('(')) {
       const bits = this.expression(scope);
-      this.expect(')', 'after the expression');
+      this.tokens.expect(')', 'after the expression');
       return bits;
     }
-    if (this.accept('{')) return this.concatenation(() => this.expression(scope));
-    if (at.kind === 'number') return this.constant(scope, this.take());
+    if (this.tokens.accept('{')) return this.concatenation(() => this.expression(scope));
+    if (at.kind === 'number') return this.constant(scope, this.tokens.take());
     return this.select(scope, true);
   }
 
   /** `{high, …, low}`, after its opening brace. */
   private concatenation(part: () => Bits): Bits {
     if (++this.nesting > MAX_NESTING) {
-      this.source.fail(this.next, 'a concatenation nested too deeply', `at most ${MAX_NESTING} levels`);
+      this.source.fail(this.tokens.next, 'a concatenation nested too deeply', `at most ${MAX_NESTING} levels`);
     }
     const parts: Bits[] = [];
     do parts.push(part());
-    while (this.accept(','));
-    this.expect('}', 'after the concatenation');
+    while (this.tokens.accept(','));
+    this.tokens.expect('}', 'after the concatenation');
     this.nesting--;
     return parts.reverse().flat();
   }
 
   /** `name`, `name[3]` or `name[7:4]`. */
   private select(scope: Declared, isUse: boolean): Bits {
-    const name = this.name('a net, a constant, "~", "(" or "{"');
+    const name = this.tokens.name('a net, a constant, "~", "(" or "{"');
     const bits = scope.nets.get(name.text);
     if (!bits) {
       const hint = didYouMean(name.text, scope.nets.keys());
       this.source.fail(name, `unknown net "${name.text}"${hint}`, 'a net declared before');
     }
     let selected = bits;
-    if (this.accept('[')) {
+    if (this.tokens.accept('[')) {
       if (bits.length === 1 && bits[0] === name.text)
         this.source.fail(name, `a select of the one-bit net "${name.text}"`, 'a bus');
       const last = bits.length - 1;
-      const high = this.integer(`a bit of "${name.text}"`, last);
-      const low = this.accept(':') ? this.integer(`a bit of "${name.text}"`, high) : high;
-      this.expect(']', 'after the select');
+      const high = this.tokens.integer(`a bit of "${name.text}"`, last);
+      const low = this.tokens.accept(':') ? this.tokens.integer(`a bit of "${name.text}"`, high) : high;
+      this.tokens.expect(']', 'after the select');
       selected = bits.slice(low, high + 1);
     }
     if (isUse) for (const net of selected) scope.module.use(net, name);
@@ -422,7 +381,3 @@ function isAnonymous(net: string): boolean {
 }
 
 const same: Build = (_, [signal]) => signal!;
-
-function quoted(token: VerilogToken): string {
-  return token.kind === 'end' ? 'the end of the file' : `"${token.text}"`;
-}

@@ -1,5 +1,6 @@
 // Tokens of the structural Verilog subset: identifiers (also escaped ones), keywords, numbers and punctuation, each with its place.
-// Comments and attributes are skipped.
+// Comments and attributes are skipped. A stream
+// of them answers the questions of a recursive-descent parser and fails, located, when the expected token is not there.
 
 import type { SourceText, Token } from '../diagnostics.ts';
 
@@ -13,7 +14,7 @@ const PATTERN =
   /(?<space>\s+|\/\/[^\n]*|\/\*[\s\S]*?\*\/|\(\*(?!\s*\))[\s\S]*?\*\))|(?<escaped>\\\S+)|(?<name>[A-Za-z_][A-Za-z0-9_$]*)|(?<number>\d+\s*'\s*[a-zA-Z]+\s*[0-9a-zA-Z_?]+|\d+)|(?<symbol>[()[\]{},;:.=~&|^])/y;
 
 /** All tokens; the last one is of kind `end`. An escaped identifier loses its backslash and is never a keyword. */
-export function tokenize(source: SourceText): VerilogToken[] {
+function tokenize(source: SourceText): VerilogToken[] {
   const text = source.lines.join('\n');
   const tokens: VerilogToken[] = [];
   let line = 1;
@@ -43,4 +44,64 @@ export function tokenize(source: SourceText): VerilogToken[] {
   }
   tokens.push({ kind: 'end', text: 'end of file', ...source.end });
   return tokens;
+}
+
+export class TokenStream {
+  private readonly source: SourceText;
+  private readonly tokens: readonly VerilogToken[];
+  private position = 0;
+
+  constructor(source: SourceText) {
+    this.source = source;
+    this.tokens = tokenize(source);
+  }
+
+  get next(): VerilogToken {
+    return this.tokens[this.position]!;
+  }
+
+  get afterNext(): VerilogToken {
+    return this.tokens[this.position + 1] ?? this.next;
+  }
+
+  take(): VerilogToken {
+    const token = this.next;
+    if (token.kind !== 'end') this.position++;
+    return token;
+  }
+
+  /** Whether a keyword or symbol comes next; a name that is spelled the same does not count. */
+  isNext(text: string): boolean {
+    return this.next.text === text && (this.next.kind === 'keyword' || this.next.kind === 'symbol');
+  }
+
+  accept(text: string): boolean {
+    if (!this.isNext(text)) return false;
+    this.position++;
+    return true;
+  }
+
+  expect(text: string, why: string): VerilogToken {
+    if (!this.isNext(text)) this.refuse(`"${text}" ${why}`);
+    return this.take();
+  }
+
+  name(what: string): VerilogToken {
+    if (this.next.kind !== 'name') this.refuse(what);
+    return this.take();
+  }
+
+  /** An unsized integer of at most `largest`. */
+  integer(what: string, largest: number): number {
+    const { kind, text } = this.next;
+    const value = kind === 'number' && /^\d+$/.test(text) ? Number(text) : Number.NaN;
+    if (!(value <= largest)) this.refuse(`${what}, an integer up to ${largest}`);
+    this.position++;
+    return value;
+  }
+
+  private refuse(expected: string): never {
+    const { kind, text } = this.next;
+    return this.source.fail(this.next, kind === 'end' ? 'the end of the file' : `"${text}"`, expected);
+  }
 }
