@@ -137,6 +137,18 @@ export function parseConfiguration(input: unknown, source: string): Configuratio
   return configuration;
 }
 
+/** Settings laid over settings, section by section; `over` wins. */
+export function mergeSettings(base: ConfigurationInput, over: ConfigurationInput): ConfigurationInput {
+  const isSection = (value: unknown): value is object =>
+    typeof value === 'object' && value !== null && !Array.isArray(value);
+  const merged: Record<string, unknown> = { ...base };
+  for (const [key, value] of Object.entries(over)) {
+    const below = merged[key];
+    merged[key] = isSection(below) && isSection(value) ? { ...below, ...value } : value;
+  }
+  return merged;
+}
+
 /** "explore.epochs: expected a number of at least 1, found 0; …" for the first few issues. */
 export function describeIssues(error: z.ZodError): string {
   const issues = error.issues.slice(0, 3).map((issue) => {

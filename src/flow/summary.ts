@@ -55,3 +55,20 @@ export interface RunSummary {
   /** Files that exist, with what they are, in the order a reader wants them. */
   readonly files: readonly { readonly title: string; readonly path: string }[];
 }
+
+/** A multiplier's figures as label and text, in the order of the field's tables. */
+export function metricRows({ metrics, normalizedCost, mseToTarget, provedPairs }: MultiplierSummary) {
+  const digits = (value: number) => Number(value.toPrecision(6)).toString();
+  return [
+    { label: 'error rate', value: `${(100 * metrics.errorRate).toFixed(2)} %` },
+    { label: 'NMED', value: `${(100 * metrics.normalizedMeanErrorDistance).toFixed(4)} %` },
+    { label: 'MED', value: digits(metrics.meanErrorDistance) },
+    { label: 'MSE', value: digits(metrics.meanSquareError) },
+    { label: 'MaxED', value: digits(metrics.maxErrorDistance) },
+    { label: 'MRED', value: `${(100 * metrics.meanRelativeErrorDistance).toFixed(3)} %` },
+    { label: 'mean error', value: digits(metrics.meanError) },
+    { label: 'MSE to the products of θ', value: digits(mseToTarget) },
+    { label: 'gate cost, exact = 1', value: normalizedCost.toFixed(4) },
+    { label: 'proved equal in all forms', value: `${provedPairs} operand pairs` },
+  ];
+}

@@ -94,7 +94,7 @@ const RATE = 'learningRate';
 const THETA_RATE = 'thetaLearningRate';
 
 /** Trains from `start` to the last epoch; a loss that is not finite stops it with a UserError that names the step. */
-export async function fit(options: FitOptions): Promise<void> {
+export async function trainEpochs(options: FitOptions): Promise<void> {
   const { session, task, dataset, arithmetic, epochs, batchSize, structure } = options;
   const trainer = new StepPrograms(options);
   const evaluate = await evaluator(session, task, arithmetic);

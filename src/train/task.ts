@@ -33,15 +33,16 @@ export type LayerMultiplier =
   /** Any multiplier: error of each pair of codes, index w·2^activationBits + x. */
   | { readonly kind: 'table'; readonly error: Int32Array };
 
-export type Arithmetic =
-  | { readonly kind: 'float' }
-  | {
-      readonly kind: 'quantized';
-      readonly weightBits: number;
-      readonly activationBits: number;
-      readonly channelwise: boolean;
-      readonly multiplierOf: (layer: string) => LayerMultiplier;
-    };
+/** Both operands of every multiplying layer are codes; each layer has its multiplier. */
+export interface QuantizedArithmetic {
+  readonly kind: 'quantized';
+  readonly weightBits: number;
+  readonly activationBits: number;
+  readonly channelwise: boolean;
+  readonly multiplierOf: (layer: string) => LayerMultiplier;
+}
+
+export type Arithmetic = { readonly kind: 'float' } | QuantizedArithmetic;
 
 export type Mode = 'train' | 'evaluate' | 'calibrate';
 

@@ -1,0 +1,94 @@
+// Measures a run's network anew at one of its stages, from the files of the run folder.
+
+import { UserError } from '../tensor/errors.ts';
+import { f32 } from '../tensor/tensor.ts';
+import { evaluator } from '../train/fit.ts';
+import type { Arithmetic } from '../train/task.ts';
+import { files, openTask, type RunContext, requirePhase, sessionFrom } from './context.ts';
+import { type DeviceOptions, openBackend } from './device.ts';
+import type { Phase } from './events.ts';
+import { readManifest } from './manifest.ts';
+import {
+  exactMultiplier,
+  initialTheta,
+  quantizedArithmetic,
+  structuredMultiplier,
+  structuresOf,
+} from './multipliers.ts';
+import { mappedArithmetic, readTables } from './phases/map.ts';
+import { type Stage, type StageResult, stages } from './summary.ts';
+
+export interface EvaluateOptions {
+  readonly folder: string;
+  /** Default: the last stage that the run has reached. */
+  readonly stage?: Stage;
+  readonly device?: DeviceOptions;
+  /** Called with the number of images of each batch. */
+  readonly onImages?: (images: number) => void;
+}
+
+export interface EvaluationResult extends StageResult {
+  readonly images: number;
+}
+
+/** The phase whose checkpoint a stage reads. */
+const checkpoints: Record<Stage, readonly [Phase, string]> = {
+  float: ['train', files.float],
+  quantized: ['quantize', files.quantized],
+  approximated: ['quantize', files.quantized],
+  explored: ['explore', files.explored],
+  mapped: ['explore', files.explored],
+  recovered: ['recover', files.recovered],
+};
+
+export async function evaluateRun(options: EvaluateOptions): Promise<EvaluationResult> {
+  const { folder } = options;
+  const manifest = readManifest(folder);
+  const recorded = Object.values(manifest.phases).flatMap((record) => record?.stages ?? []);
+  const stage = options.stage ?? stages.findLast((name) => recorded.some((result) => result.stage === name));
+  if (!stage) throw new UserError(`no phase of ${folder} is done; run tram train ${folder} first`);
+  const { configuration } = manifest;
+  const { dataset, task, layers } = openTask(configuration);
+  const backend = openBackend(options.device);
+  const context: RunContext = {
+    folder,
+    manifest,
+    configuration,
+    dataset,
+    task,
+    layers,
+    backend,
+    listener: () => {},
+    signal: undefined,
+  };
+  const arithmetic = arithmeticOf(context, stage);
+  const session = await sessionFrom(context, ...checkpoints[stage]);
+  try {
+    if (stage === 'approximated') {
+      const theta = initialTheta(configuration);
+      for (const name of structuresOf(configuration, layers).keys()) session.write(name, f32([theta.length], theta));
+    }
+    const evaluate = await evaluator(session, task, arithmetic);
+    const { accuracy, loss, images } = await evaluate(dataset.test, options.onImages);
+    const power = recorded.find((result) => result.stage === stage)?.power;
+    return { stage, accuracy, loss, images, ...(power === undefined ? {} : { power }) };
+  } finally {
+    await session.dispose();
+  }
+}
+
+function arithmeticOf(context: RunContext, stage: Stage): Arithmetic {
+  const { configuration, folder } = context;
+  switch (stage) {
+    case 'float':
+      return { kind: 'float' };
+    case 'quantized':
+      return quantizedArithmetic(configuration, exactMultiplier);
+    case 'approximated':
+    case 'explored':
+      return quantizedArithmetic(configuration, structuredMultiplier(configuration));
+    case 'mapped':
+    case 'recovered':
+      return mappedArithmetic(context, readTables(folder, requirePhase(context, 'map')));
+  }
+}

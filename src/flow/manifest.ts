@@ -1,0 +1,136 @@
+// The manifest of a run folder: what was asked for, what went in, which phases are done and what each came to, with the hash of every
+// file it wrote. It is the only truth about a run: nothing is read from a log or a file name. Checked by its schema on every reading.
+
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { UserError } from '../tensor/errors.ts';
+import { readBytes, readJson, sha256, writeJson } from '../tensor/files.ts';
+import { type Configuration, configurationSchema, describeIssues } from './config.ts';
+import { type Phase, phases } from './events.ts';
+import { type StageResult, stages } from './summary.ts';
+
+const MANIFEST_VERSION = 1;
+
+const stageResult = z.strictObject({
+  stage: z.enum(stages),
+  accuracy: z.number(),
+  loss: z.number(),
+  power: z.number().optional(),
+});
+
+const multiplierRecord = z.strictObject({
+  name: z.string(),
+  layers: z.array(z.string()),
+  theta: z.array(z.number()),
+  normalizedCost: z.number(),
+  mseToTarget: z.number(),
+  certificate: z.strictObject({
+    pairs: z.int(),
+    equal: z.literal(true),
+    sha256: z.strictObject({ blif: z.string(), verilog: z.string(), table: z.string() }),
+  }),
+});
+export type MultiplierRecord = z.output<typeof multiplierRecord>;
+
+const phaseRecord = z.strictObject({
+  /** The part of the configuration that this phase depends on, as JSON text: other settings make other results. */
+  settings: z.string(),
+  /** SHA-256 of each file that the phase wrote, by its path in the folder. */
+  files: z.record(z.string(), z.string()),
+  stages: z.array(stageResult),
+  multipliers: z.array(multiplierRecord).optional(),
+});
+export type PhaseRecord = z.output<typeof phaseRecord>;
+
+/** A stage as the manifest stores it, without keys that are undefined. */
+export function stageResultOf({ power, ...rest }: z.output<typeof stageResult>): StageResult {
+  return power === undefined ? rest : { ...rest, power };
+}
+
+const manifestSchema = z.strictObject({
+  format: z.literal('tram-run'),
+  version: z.literal(MANIFEST_VERSION),
+  program: z.strictObject({ tram: z.string(), node: z.string() }),
+  created: z.string(),
+  configuration: configurationSchema,
+  inputs: z.strictObject({
+    data: z.strictObject({
+      name: z.string(),
+      sha256: z.string(),
+      trainImages: z.int(),
+      testImages: z.int(),
+      classes: z.int(),
+    }),
+    checkpoint: z.strictObject({ path: z.string(), sha256: z.string() }).optional(),
+  }),
+  phases: z.partialRecord(z.enum(phases), phaseRecord),
+});
+export type Manifest = z.output<typeof manifestSchema>;
+
+/** Which sections of the configuration each phase's result depends on, beside those of the phases before it. */
+const sections: Record<Phase, readonly (keyof Configuration)[]> = {
+  train: ['data', 'image', 'maximum', 'model', 'seed', 'train'],
+  quantize: ['bits', 'channelwise', 'quantize'],
+  explore: ['exactLayers', 'explore'],
+  map: ['map'],
+  recover: ['recover'],
+  report: [],
+};
+
+/** The settings that decide a phase's result: its own sections and those of all phases before. */
+export function settingsOf(configuration: Configuration, phase: Phase): string {
+  const until = phases.slice(0, phases.indexOf(phase) + 1);
+  const keys = until.flatMap((name) => sections[name]);
+  return JSON.stringify(Object.fromEntries(keys.map((key) => [key, configuration[key]])));
+}
+
+/** "explore.epochs: 10 instead of 3" for what differs between two settings. */
+export function describeDifference(done: string, wanted: string): string {
+  const before = flatten(JSON.parse(done));
+  const after = flatten(JSON.parse(wanted));
+  const keys = [...new Set([...before.keys(), ...after.keys()])].filter((key) => before.get(key) !== after.get(key));
+  return keys.map((key) => `${key} ${after.get(key) ?? 'unset'} instead of ${before.get(key) ?? 'unset'}`).join(', ');
+}
+
+function flatten(value: unknown, path = ''): Map<string, string> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    return new Map([[path, JSON.stringify(value)]]);
+  return new Map(Object.entries(value).flatMap(([key, inner]) => [...flatten(inner, path ? `${path}.${key}` : key)]));
+}
+
+export const manifestPath = (folder: string): string => join(folder, 'manifest.json');
+
+export function hasManifest(folder: string): boolean {
+  return existsSync(manifestPath(folder));
+}
+
+export function readManifest(folder: string): Manifest {
+  const path = manifestPath(folder);
+  if (!existsSync(path)) {
+    throw new UserError(`${folder} is not a run folder: it has no manifest.json; make one with tram run or tram train`);
+  }
+  const parsed = manifestSchema.safeParse(readJson(path));
+  if (parsed.success) return parsed.data;
+  throw new UserError(`${path} is not a manifest of this program: ${describeIssues(parsed.error)}`);
+}
+
+export function writeManifest(folder: string, manifest: Manifest): void {
+  writeJson(manifestPath(folder), manifest);
+}
+
+/** Hashes of files of the folder, by their paths in it. */
+export function hashFiles(folder: string, paths: readonly string[]): Record<string, string> {
+  return Object.fromEntries(paths.map((path) => [path, sha256(readBytes(join(folder, path)))]));
+}
+
+/** The bytes of a file that a phase wrote; a missing or changed one is a UserError that names it. */
+export function verifiedBytes(folder: string, record: PhaseRecord, path: string): Uint8Array {
+  const bytes = readBytes(join(folder, path));
+  const expected = record.files[path];
+  const found = sha256(bytes);
+  if (expected === found) return bytes;
+  throw new UserError(
+    `${join(folder, path)} is not the file that the run wrote (SHA-256 ${found.slice(0, 12)}…, the manifest says ${expected?.slice(0, 12) ?? 'nothing'}…); restore it or redo the phase with --redo`,
+  );
+}

@@ -1,0 +1,76 @@
+// Phase 1: weights and structure parameters θ are trained together on cross-entropy + λ·power (paper, Eq. 8). Writes θ as theta.json.
+
+import type { Session } from '../../engine/backend.ts';
+import { writeJson } from '../../tensor/files.ts';
+import { f32 } from '../../tensor/tensor.ts';
+import { evaluator, readStructures } from '../../train/fit.ts';
+import { saveModel } from '../checkpoint.ts';
+import { files, inFolder, type RunContext, sessionFrom } from '../context.ts';
+import { initialTheta, powerTerm, quantizedArithmetic, structuredMultiplier, structuresOf } from '../multipliers.ts';
+import { proveActive } from '../proof.ts';
+import { thetaDocument } from '../theta.ts';
+import type { PhaseResult } from './result.ts';
+import { finishTraining, resumePosition, trainPhase } from './training.ts';
+
+export async function explore(context: RunContext): Promise<PhaseResult> {
+  const { configuration, dataset, task, layers } = context;
+  const { explore: settings } = configuration;
+  const arithmetic = quantizedArithmetic(configuration, structuredMultiplier(configuration));
+  const power = powerTerm(configuration, layers);
+  const session = await sessionFrom(context, 'quantize', files.quantized);
+  try {
+    // The starting point is measured anew on a resumed run too: it is cheap and needs no state of its own.
+    writeInitialTheta(session, context);
+    const evaluate = await evaluator(session, task, arithmetic);
+    const proved = await proveActive(session, task, arithmetic, dataset.test);
+    context.listener({ kind: 'note', text: `approximation active in ${proved.length} layers` });
+    const before = await evaluate(dataset.test);
+    const powerBefore = (await readStructures(session, power)).power;
+
+    const start = resumePosition(context, 'explore', session);
+    await trainPhase(
+      context,
+      {
+        phase: 'explore',
+        session,
+        fit: {
+          arithmetic,
+          epochs: settings.epochs,
+          batchSize: settings.batchSize,
+          learningRate: settings.learningRate,
+          momentum: settings.momentum,
+          weightDecay: settings.weightDecay,
+          schedule: settings.schedule,
+          structure: {
+            power,
+            learningRate: settings.thetaLearningRate,
+            weightDecay: settings.thetaWeightDecay,
+          },
+        },
+      },
+      start,
+    );
+    const after = await evaluate(dataset.test);
+    const learned = await readStructures(session, power);
+    writeJson(
+      inFolder(context, files.theta),
+      thetaDocument(configuration, structuresOf(configuration, layers), learned),
+    );
+    await saveModel(inFolder(context, files.explored), session, layers);
+    return {
+      files: [files.theta, files.explored],
+      stages: [
+        { stage: 'approximated', accuracy: before.accuracy, loss: before.loss, power: powerBefore },
+        { stage: 'explored', accuracy: after.accuracy, loss: after.loss, power: learned.power },
+      ],
+      finish: () => finishTraining(context),
+    };
+  } finally {
+    await session.dispose();
+  }
+}
+
+function writeInitialTheta(session: Session, { configuration, layers }: RunContext): void {
+  const theta = initialTheta(configuration);
+  for (const name of structuresOf(configuration, layers).keys()) session.write(name, f32([theta.length], theta));
+}

@@ -1,0 +1,64 @@
+// Phase 0: post-training calibration of all layers on one batch of training images with the MSE observer, then learned clipping takes over
+// the ranges; optionally quantisation-aware training with the exact multiplier (training-semantics, phase 0).
+
+import { trainingBatches } from '../../data/batches.ts';
+import type { Session } from '../../engine/backend.ts';
+import { clipLogit, type OperandName, stateName } from '../../quant/quantized.ts';
+import { f32, sizeOf } from '../../tensor/tensor.ts';
+import { evaluator } from '../../train/fit.ts';
+import { type Arithmetic, buildNetwork } from '../../train/task.ts';
+import { saveModel } from '../checkpoint.ts';
+import { files, inFolder, type RunContext, sessionFrom } from '../context.ts';
+import { exactMultiplier, quantizedArithmetic } from '../multipliers.ts';
+import type { PhaseResult } from './result.ts';
+import { finishTraining, resumePosition, trainPhase } from './training.ts';
+
+export async function quantize(context: RunContext): Promise<PhaseResult> {
+  const { configuration, dataset, task, layers } = context;
+  const { images, ...training } = configuration.quantize;
+  const arithmetic = quantizedArithmetic(configuration, exactMultiplier);
+  const session = await sessionFrom(context, 'train', files.float);
+  try {
+    const start = training.epochs > 0 ? resumePosition(context, 'quantize', session) : undefined;
+    if (!start) await calibrate(context, session, arithmetic, images);
+    if (training.epochs > 0) {
+      await trainPhase(context, { phase: 'quantize', session, fit: { ...training, arithmetic } }, start);
+    }
+    const { accuracy, loss } = await (await evaluator(session, task, arithmetic))(dataset.test);
+    await saveModel(inFolder(context, files.quantized), session, layers);
+    return {
+      files: [files.quantized],
+      stages: [{ stage: 'quantized', accuracy, loss, power: 1 }],
+      finish: () => finishTraining(context),
+    };
+  } finally {
+    await session.dispose();
+  }
+}
+
+/** One pass over `images` training images sets scales, zero points and ranges; the clip factors start where the search ended. */
+async function calibrate(context: RunContext, session: Session, arithmetic: Arithmetic, images: number): Promise<void> {
+  const { configuration, dataset, task, layers } = context;
+  const batchSize = Math.min(images, dataset.train.count);
+  const { graph } = buildNetwork(task, arithmetic, 'calibrate', batchSize);
+  const program = await session.compile(graph);
+  const sample = trainingBatches(dataset, {
+    seed: configuration.seed,
+    epoch: 0,
+    batchSize,
+    augment: { pad: 0, flip: false },
+  });
+  const batch = sample.next().value!;
+  program.write('images', batch.images);
+  program.write('labels', batch.labels);
+  await program.run();
+  for (const { name } of layers) {
+    for (const operand of ['weight', 'input'] as const satisfies readonly OperandName[]) {
+      const factor = (await program.read(stateName(name, operand, 'clip_upper')))[0]!;
+      const { shape } = await session.read(stateName(name, operand, 'scale'));
+      const start = f32(shape, new Float32Array(sizeOf(shape)).fill(clipLogit(factor)));
+      session.write(stateName(name, operand, 'clip_upper'), start);
+      session.write(stateName(name, operand, 'clip_lower'), start);
+    }
+  }
+}

@@ -1,0 +1,32 @@
+// Phase 3: the weights are retrained with the mapped multiplier in the forward pass and straight-through gradients.
+
+import { evaluator } from '../../train/fit.ts';
+import { saveModel } from '../checkpoint.ts';
+import { files, inFolder, type RunContext, requirePhase, sessionFrom } from '../context.ts';
+import { proveActive } from '../proof.ts';
+import { mappedArithmetic, mappedPower, readTables } from './map.ts';
+import type { PhaseResult } from './result.ts';
+import { finishTraining, resumePosition, trainPhase } from './training.ts';
+
+export async function recover(context: RunContext): Promise<PhaseResult> {
+  const { configuration, dataset, task, layers, folder, listener } = context;
+  const mapRecord = requirePhase(context, 'map');
+  const arithmetic = mappedArithmetic(context, readTables(folder, mapRecord));
+  const session = await sessionFrom(context, 'explore', files.explored);
+  try {
+    const proved = await proveActive(session, task, arithmetic, dataset.test);
+    listener({ kind: 'note', text: `mapped multiplier active in ${proved.length} layers` });
+    const start = resumePosition(context, 'recover', session);
+    await trainPhase(context, { phase: 'recover', session, fit: { ...configuration.recover, arithmetic } }, start);
+    const { accuracy, loss } = await (await evaluator(session, task, arithmetic))(dataset.test);
+    await saveModel(inFolder(context, files.recovered), session, layers);
+    const power = mappedPower(context, mapRecord.multipliers ?? []);
+    return {
+      files: [files.recovered],
+      stages: [{ stage: 'recovered', accuracy, loss, power }],
+      finish: () => finishTraining(context),
+    };
+  } finally {
+    await session.dispose();
+  }
+}

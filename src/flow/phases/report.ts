@@ -1,0 +1,82 @@
+// The report: figures as SVG and one page that shows the whole run.
+
+import { existsSync } from 'node:fs';
+import { basename, relative } from 'node:path';
+import { runPageHtml } from '../../report/page.ts';
+import { readJsonLines, writeFileAtomic } from '../../tensor/files.ts';
+import { files, inFolder, type RunContext } from '../context.ts';
+import type { MetricRecord } from '../events.ts';
+import { curvesFigure, multiplierFigures, type NamedFigure, thetaFigure } from '../figures.ts';
+import { verifiedBytes } from '../manifest.ts';
+import { initialTheta } from '../multipliers.ts';
+import { summarize } from '../summarize.ts';
+import { metricRows, type RunSummary, stageTitles } from '../summary.ts';
+import { multiplierFiles, readTables } from './map.ts';
+import type { PhaseResult } from './result.ts';
+
+export async function report(context: RunContext): Promise<PhaseResult> {
+  const { folder, manifest, configuration } = context;
+  const figures: NamedFigure[] = [];
+  const records = metricRecords(inFolder(context, files.metrics));
+  if (records.length > 0) figures.push(await curvesFigure(records));
+  const theta = await thetaFigure(records, Array.from(initialTheta(configuration)));
+  if (theta) figures.push(theta);
+  const mapRecord = manifest.phases.map;
+  if (mapRecord) {
+    const tables = readTables(folder, mapRecord);
+    for (const { name, layers } of mapRecord.multipliers ?? []) {
+      const path = multiplierFiles(name).errors;
+      const { structure } = JSON.parse(new TextDecoder().decode(verifiedBytes(folder, mapRecord, path)));
+      figures.push(...(await multiplierFigures(name, structure, tables.get(layers[0]!)!)));
+    }
+  }
+  const written = figures.map(({ name, svg }) => {
+    const path = `${files.figures}/${name}.svg`;
+    writeFileAtomic(inFolder(context, path), svg);
+    return path;
+  });
+  writeFileAtomic(inFolder(context, files.page), page(summarize(folder), figures, [...written]));
+  return { files: [...written, files.page], stages: [] };
+}
+
+/** None when every trained phase was taken from a checkpoint. */
+function metricRecords(path: string): MetricRecord[] {
+  return existsSync(path) ? (readJsonLines(path) as MetricRecord[]) : [];
+}
+
+function page(summary: RunSummary, figures: readonly NamedFigure[], written: readonly string[]): string {
+  const { stages } = summary;
+  const recovered = stages.find(({ stage }) => stage === 'recovered');
+  const float = stages.find(({ stage }) => stage === 'float');
+  const percent = (value: number) => `${(100 * value).toFixed(2)} %`;
+  return runPageHtml({
+    title: `${summary.model} on ${summary.data}`,
+    summary:
+      recovered && float
+        ? `The recovered network classifies ${percent(recovered.accuracy)} of the test images, the float model ${percent(float.accuracy)}, at ${(recovered.power ?? 1).toFixed(3)} of the exact multiplier's cost.`
+        : `Done so far: ${summary.donePhases.join(', ')}.`,
+    facts: [
+      { label: 'Operands', value: `${summary.weightBits}-bit weights, ${summary.activationBits}-bit activations` },
+      { label: 'Seed', value: String(summary.seed) },
+      ...(summary.exactLayers.length > 0
+        ? [
+            {
+              label: 'Exact layers',
+              value: `${summary.exactLayers.join(', ')} (${percent(summary.exactShare)} of the multiplications)`,
+            },
+          ]
+        : []),
+    ],
+    stages: stages.map(({ stage, accuracy, power }) => ({
+      stage: stageTitles[stage],
+      accuracy,
+      ...(power === undefined ? {} : { power }),
+    })),
+    multipliers: summary.multipliers.map((multiplier) => ({ name: multiplier.name, metrics: metricRows(multiplier) })),
+    figures,
+    files: [
+      ...summary.files.map(({ title, path }) => ({ path: relative(summary.folder, path), description: title })),
+      ...written.map((path) => ({ path, description: basename(path, '.svg') })),
+    ],
+  });
+}

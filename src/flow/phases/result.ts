@@ -1,0 +1,12 @@
+// What a phase hands to the run: the files it wrote, the accuracies it measured, and what to tidy once the manifest says that it is done.
+
+import type { MultiplierRecord } from '../manifest.ts';
+import type { StageResult } from '../summary.ts';
+
+export interface PhaseResult {
+  /** Paths in the run folder. */
+  readonly files: readonly string[];
+  readonly stages: readonly StageResult[];
+  readonly multipliers?: readonly MultiplierRecord[];
+  readonly finish?: () => void;
+}

@@ -1,0 +1,37 @@
+// The float model: trained from scratch, or taken from a checkpoint.
+
+import { initialTensor } from '../../nn/parameters.ts';
+import { evaluator } from '../../train/fit.ts';
+import { buildNetwork } from '../../train/task.ts';
+import { loadFloatModel, saveModel } from '../checkpoint.ts';
+import { files, inFolder, type RunContext } from '../context.ts';
+import type { PhaseResult } from './result.ts';
+import { finishTraining, resumePosition, trainPhase } from './training.ts';
+
+export async function trainFloat(context: RunContext): Promise<PhaseResult> {
+  const { configuration, dataset, task, layers, backend } = context;
+  const { checkpoint, ...training } = configuration.train;
+  const arithmetic = { kind: 'float' } as const;
+  const session = await backend.openSession();
+  try {
+    const { parameters } = buildNetwork(task, arithmetic, 'evaluate', 1).layers;
+    if (checkpoint !== undefined) {
+      loadFloatModel(checkpoint, session, parameters, layers);
+    } else {
+      parameters.forEach((parameter, position) => {
+        session.write(parameter.name, initialTensor(parameter, configuration.seed, position));
+      });
+      const start = resumePosition(context, 'train', session);
+      await trainPhase(context, { phase: 'train', session, fit: { ...training, arithmetic } }, start);
+    }
+    const { accuracy, loss } = await (await evaluator(session, task, arithmetic))(dataset.test);
+    await saveModel(inFolder(context, files.float), session, layers);
+    return {
+      files: [files.float],
+      stages: [{ stage: 'float', accuracy, loss }],
+      finish: () => finishTraining(context),
+    };
+  } finally {
+    await session.dispose();
+  }
+}

@@ -1,0 +1,93 @@
+// What the training phases share: the loop with its metrics log and its resume points. A run killed at any moment goes on from the last
+// resume point to the same bits; the log is cut back to what that point has seen.
+
+import type { Session } from '../../engine/backend.ts';
+import { openJsonLines } from '../../tensor/files.ts';
+import { atStart, type EpochRecord, type FitOptions, type Position, trainEpochs } from '../../train/fit.ts';
+import { loadResumePoint, removeResumePoint, saveResumePoint } from '../checkpoint.ts';
+import { files, inFolder, type RunContext } from '../context.ts';
+import { type MetricRecord, phases, type TrainingPhase } from '../events.ts';
+import { settingsOf } from '../manifest.ts';
+
+/** Seconds between resume points within an epoch; every epoch ends with one. */
+const SAVE_INTERVAL = 20;
+
+export interface TrainingJob {
+  readonly phase: TrainingPhase;
+  readonly session: Session;
+  readonly fit: Omit<
+    FitOptions,
+    'session' | 'task' | 'dataset' | 'seed' | 'firstEpoch' | 'start' | 'onStep' | 'onEpoch' | 'onSave' | 'signal'
+  >;
+}
+
+/** Goes on from the phase's resume point where there is one; tells the listener which. */
+export function resumePosition(context: RunContext, phase: TrainingPhase, session: Session): Position | undefined {
+  const settings = settingsOf(context.configuration, phase);
+  return loadResumePoint(inFolder(context, files.resume), session, phase, settings);
+}
+
+/** Epochs that the training phases before this one take: their numbers go on through the run. */
+function firstEpoch({ configuration }: RunContext, phase: TrainingPhase): number {
+  const { train, quantize, explore } = configuration;
+  const order: [TrainingPhase, number][] = [
+    ['train', train.epochs],
+    ['quantize', quantize.epochs],
+    ['explore', explore.epochs],
+  ];
+  const before = order.slice(0, order.findIndex(([name]) => name === phase) >>> 0);
+  return before.reduce((sum, [, epochs]) => sum + epochs, 0);
+}
+
+/** Trains to the end of the phase and returns the last epoch's record; the caller saves the result and then drops the resume point. */
+export async function trainPhase(
+  context: RunContext,
+  job: TrainingJob,
+  start: Position | undefined,
+): Promise<EpochRecord> {
+  const { configuration, dataset, task, listener, signal } = context;
+  const { phase, session } = job;
+  const settings = settingsOf(configuration, phase);
+  const resumePath = inFolder(context, files.resume);
+  const log = openJsonLines(inFolder(context, files.metrics), (record) => isBefore(record, phase, start ?? atStart));
+  let last = log.records.findLast((record): record is MetricRecord => (record as MetricRecord).phase === phase);
+  let saved = performance.now();
+  const save = async (position: Position) => {
+    await saveResumePoint(resumePath, session, { phase, settings, position });
+    saved = performance.now();
+  };
+  try {
+    await trainEpochs({
+      ...job.fit,
+      session,
+      task,
+      dataset,
+      seed: configuration.seed,
+      firstEpoch: firstEpoch(context, phase),
+      start: start ?? atStart,
+      onStep: (event) => listener({ kind: 'step', phase, ...event }),
+      onEpoch: async (record, next) => {
+        last = { phase, ...record };
+        log.append(last);
+        await save(next);
+        listener({ kind: 'epoch', record: last, epochs: job.fit.epochs });
+      },
+      onSave: async (next) => {
+        if (signal?.aborted || performance.now() - saved > SAVE_INTERVAL * 1000) await save(next);
+      },
+      ...(signal ? { signal } : {}),
+    });
+  } finally {
+    log.close();
+  }
+  return last as MetricRecord;
+}
+
+function isBefore(record: unknown, phase: TrainingPhase, { epoch }: Position): boolean {
+  const { phase: of, epoch: done } = record as MetricRecord;
+  return of === phase ? done <= epoch : phases.indexOf(of) < phases.indexOf(phase);
+}
+
+export function finishTraining(context: RunContext): void {
+  removeResumePoint(inFolder(context, files.resume));
+}
