@@ -104,14 +104,11 @@ function dotDiagram(structure: StructureDescription): DotDiagram {
   const { weightBits, activationBits } = structure;
   const exact = describeStructure(arrayMultiplier(weightBits, activationBits));
   const products = new Set(structure.partialProducts.map(({ i, j }) => `${i},${j}`));
-  const adders = new Map(structure.adders.map((adder) => [adder.id, adder]));
+  const kept = new Set(structure.adders.map(({ id }) => id));
   return {
     weightBits,
     activationBits,
     partialProducts: exact.partialProducts.map(({ i, j }) => ({ i, j, kept: products.has(`${i},${j}`) })),
-    adders: exact.adders.map(({ id, stage, column, kind }) => {
-      const kept = adders.get(id);
-      return { stage, column, kind: kept?.kind ?? kind, kept: kept !== undefined };
-    }),
+    adders: exact.adders.map(({ id, stage, column, kind }) => ({ stage: stage - 1, column, kind, kept: kept.has(id) })),
   };
 }

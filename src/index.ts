@@ -1,0 +1,36 @@
+// TRAM as a library: the same functions that the command line calls. Nothing here prints; progress comes as events.
+
+export { columnCosts, networkPower, powerPerMultiplication } from './axm/power.ts';
+export { emulationOf, expandTheta, type Multiplier, removedPartialProducts } from './axm/multiplier.ts';
+export type { Dataset, DatasetOptions } from './data/dataset.ts';
+export { openDataset } from './data/registry.ts';
+export type { Backend, Program, Session } from './engine/backend.ts';
+export { gradients } from './engine/gradients.ts';
+export { Graph, type Value } from './engine/graph.ts';
+export type { OpAttributes, OpName } from './engine/ops.ts';
+export { referenceBackend } from './engine/reference/backend.ts';
+export { wasmBackend } from './engine/wasm/backend.ts';
+export { type Configuration, type ConfigurationInput, parseConfiguration, published } from './flow/config.ts';
+export { type DeviceOptions, openBackend } from './flow/device.ts';
+export { type EvaluateOptions, type EvaluationResult, evaluateRun } from './flow/evaluate.ts';
+export { type Listener, type MetricRecord, type Phase, phases, type RunEvent } from './flow/events.ts';
+export { type FlowOptions, runFlow } from './flow/run.ts';
+export { summarize } from './flow/summarize.ts';
+export type { MultiplierSummary, RunSummary, Stage, StageResult } from './flow/summary.ts';
+export { readBlif } from './netlist/blif/read.ts';
+export { writeBlif } from './netlist/blif/write.ts';
+export { type Certificate, certify } from './netlist/certify.ts';
+export { readNpy, writeNpy } from './netlist/formats/npy.ts';
+export { readTextTable, writeTextTable } from './netlist/formats/text.ts';
+export { arrayMultiplier } from './netlist/generators/array.ts';
+export { type MappedMultiplier, type MappingOptions, mapStructure } from './netlist/mapping/map.ts';
+export { type ErrorMetrics, errorMetrics } from './netlist/metrics.ts';
+export type { Network } from './netlist/network.ts';
+export { simulate } from './netlist/simulate.ts';
+export { describeStructure, unitGateCost } from './netlist/structure.ts';
+export { exactTable, type ProductTable } from './netlist/table.ts';
+export { readVerilog } from './netlist/verilog/read.ts';
+export { writeVerilog } from './netlist/verilog/write.ts';
+export { type Model, models } from './nn/models.ts';
+export { UserError } from './tensor/errors.ts';
+export { type HostTensor, tensor } from './tensor/tensor.ts';
