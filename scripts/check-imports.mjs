@@ -40,7 +40,9 @@ for (const file of files) {
     const to = resolve(dirname(file), target);
     const [from, into] = [folderOf(file), folderOf(to)];
     if (from !== into && !allowed[from]?.includes(into)) {
-      problems.push(`${relative('.', file)} imports ${relative('.', to)}: ${from || 'src'}/ may not import ${into || 'src'}/`);
+      problems.push(
+        `${relative('.', file)} imports ${relative('.', to)}: ${from || 'src'}/ may not import ${into || 'src'}/`,
+      );
     }
     if (!type) values.push(to);
   }
@@ -50,7 +52,9 @@ for (const file of files) {
 const done = new Set();
 function visit(file, path) {
   if (path.includes(file)) {
-    problems.push(`a circle: ${[...path.slice(path.indexOf(file)), file].map((name) => relative(root, name)).join(' → ')}`);
+    problems.push(
+      `a circle: ${[...path.slice(path.indexOf(file)), file].map((name) => relative(root, name)).join(' → ')}`,
+    );
     return;
   }
   if (done.has(file)) return;

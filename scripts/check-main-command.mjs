@@ -28,11 +28,20 @@ assert.equal(evaluated.accuracy, accuracy.recovered);
 
 const manifest = JSON.parse(readFileSync(join(folder, 'manifest.json'), 'utf8'));
 assert.deepEqual(Object.keys(manifest.phases), ['train', 'quantize', 'explore', 'map', 'recover', 'report']);
-for (const file of ['multiplier.v', 'multiplier.blif', 'multiplier.npy', 'theta.json', 'metrics.jsonl', 'report.html']) {
+for (const file of [
+  'multiplier.v',
+  'multiplier.blif',
+  'multiplier.npy',
+  'theta.json',
+  'metrics.jsonl',
+  'report.html',
+]) {
   assert.ok(existsSync(join(folder, file)), `${file} is missing`);
 }
 for (const figure of ['curves', 'theta', 'multiplier-dots', 'multiplier-error-map']) {
   assert.match(readFileSync(join(folder, 'figures', `${figure}.svg`), 'utf8'), /<svg /);
 }
 rmSync(parent, { recursive: true });
-console.log(`main command: float ${accuracy.float.toFixed(4)}, recovered ${accuracy.recovered.toFixed(4)} at power ${power.toFixed(3)}`);
+console.log(
+  `main command: float ${accuracy.float.toFixed(4)}, recovered ${accuracy.recovered.toFixed(4)} at power ${power.toFixed(3)}`,
+);

@@ -138,7 +138,8 @@ export async function trainEpochs(options: FitOptions): Promise<void> {
         power: result.power,
         images: filled.count,
       });
-      if (step < steps) await options.onSave?.({ epoch, step, sums });
+      if (step === steps) continue;
+      await options.onSave?.({ epoch, step, sums });
       options.signal?.throwIfAborted();
     }
     position = { epoch: epoch + 1, step: 0, sums: noSums };
@@ -157,6 +158,7 @@ export async function trainEpochs(options: FitOptions): Promise<void> {
       },
       position,
     );
+    options.signal?.throwIfAborted();
   }
 }
 
