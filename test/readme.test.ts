@@ -1,0 +1,34 @@
+// The README's library example runs as it stands, and is as short as promised.
+
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { expect, test } from 'vitest';
+
+const root = join(import.meta.dirname, '..');
+
+test('the library example of the README runs and prints what it says', () => {
+  const example = /```js\n([\s\S]*?)```/.exec(readFileSync(join(root, 'README.md'), 'utf8'))![1]!;
+  expect(example.trim().split('\n').length).toBeLessThanOrEqual(15);
+  const folder = mkdtempSync(join(tmpdir(), 'tram-readme-'));
+  const library = pathToFileURL(join(root, 'dist/index.js')).href;
+  writeFileSync(join(folder, 'example.mjs'), example.replace("'tram'", `'${library}'`));
+  const output = execFileSync(process.execPath, ['example.mjs'], { cwd: folder, encoding: 'utf8' });
+  rmSync(folder, { recursive: true });
+  const lines = output.trim().split('\n');
+  expect(lines.slice(0, -1).map((line) => line.split(' ')[0])).toEqual([
+    'train',
+    'train',
+    'train',
+    'train',
+    'explore',
+    'explore',
+    'recover',
+  ]);
+  const [accuracy, cost, worst] = lines.at(-1)!.split(' ').map(Number);
+  expect(accuracy).toBeGreaterThan(0.85);
+  expect(cost).toBeLessThan(0.9);
+  expect(worst).toBeGreaterThan(0);
+}, 180_000);
