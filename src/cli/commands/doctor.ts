@@ -1,0 +1,93 @@
+// `tram doctor`: what works here and what is missing, each with what to do about it.
+
+import { type Command, Option } from 'commander';
+import { deviceNames } from '../../flow/device.ts';
+import { version } from '../../version.ts';
+import { atLeast, embeddedData, libraryVersions, requiredNode, tryDevice } from '../doctor/installation.ts';
+import { findNvidiaDriver, freeDisk, machineFacts, type Trial, trySimd, tryThreads } from '../doctor/machine.ts';
+import { Exit } from '../failure.ts';
+import { wantsColor } from '../options.ts';
+import type { Services } from '../services.ts';
+import { type Style, styleFor } from '../style.ts';
+
+const AFTER = `
+Tries things rather than asking for them: WebAssembly SIMD and threads are run, every device computes something. Writes nothing.
+The exit code is 1 when something that every run needs does not work.
+
+Examples:
+  tram doctor
+  tram doctor --json
+`;
+
+export function defineDoctor(command: Command, { stdout }: Services): void {
+  command
+    .description('Checks this machine and this installation: what works, what is missing, and what to do about it.')
+    .addOption(new Option('--json', 'print one JSON object').helpGroup('Output:'))
+    .addHelpText('after', AFTER);
+  command.action(async () => {
+    const report = await examine();
+    const style = styleFor(stdout, wantsColor(command));
+    stdout.write(command.opts().json ? `${JSON.stringify(report)}\n` : reportText(report, style));
+    if (!report.healthy) throw new Exit(1);
+  });
+}
+
+export type DoctorReport = Awaited<ReturnType<typeof examine>>;
+
+const LEAST_DISK = 2 ** 30;
+
+/** Everything that was found; `healthy` when a run can be done. */
+export async function examine() {
+  const required = requiredNode();
+  const devices: Record<string, Trial> = {};
+  for (const name of deviceNames) devices[name] = await tryDevice(name);
+  const facts = {
+    tram: version,
+    node: { version: process.versions.node, required, works: atLeast(process.versions.node, required) },
+    machine: machineFacts(),
+    disk: freeDisk('runs'),
+    webassembly: { simd: trySimd(), threads: await tryThreads() },
+    devices,
+    nvidia: findNvidiaDriver(),
+    libraries: libraryVersions(),
+    data: embeddedData(),
+  };
+  const healthy =
+    facts.node.works &&
+    facts.data.works &&
+    Object.values(devices).some(({ works }) => works) &&
+    Object.values(facts.libraries).every((found) => found !== null);
+  return { healthy, ...facts };
+}
+
+function reportText(report: DoctorReport, style: Style): string {
+  const { node, machine, disk, webassembly, devices, nvidia, libraries, data, healthy } = report;
+  const good = style.green('✓');
+  const bad = style.red('✗');
+  const line = (mark: string, name: string, text: string) => `${mark} ${name.padEnd(20)} ${text}`;
+  const trial = (name: string, { works, detail }: Trial) => line(works ? good : bad, name, detail);
+  const missing = Object.keys(libraries).filter((name) => libraries[name] === null);
+  const installed = Object.entries(libraries).map(([name, found]) => `${name} ${found ?? 'missing'}`);
+  const roomy = disk.freeBytes >= LEAST_DISK;
+  const lines = [
+    line(good, 'tram', report.tram),
+    line(node.works ? good : bad, 'Node', `${node.version} (needs ${node.required} or newer)`),
+    line(good, 'platform', `${machine.platform}, ${machine.processor}`),
+    line(good, 'cores', String(machine.cores)),
+    line(good, 'memory', `${gibibytes(machine.memoryBytes)}, ${gibibytes(machine.freeMemoryBytes)} free`),
+    line(roomy ? good : style.yellow('!'), 'disk for runs', `${gibibytes(disk.freeBytes)} free in ${disk.path}`),
+    trial('WebAssembly SIMD', webassembly.simd),
+    trial('WebAssembly threads', webassembly.threads),
+    ...Object.entries(devices).map(([name, found]) => trial(`device ${name}`, found)),
+    line(nvidia.works ? good : style.dim('–'), 'NVIDIA driver', nvidia.detail),
+    line(missing.length === 0 ? good : bad, 'libraries', installed.join(', ')),
+    line(data.works ? good : bad, 'data: digits', `${data.path}, ${data.detail}`),
+    '',
+    healthy ? 'Ready: try tram run' : style.red('Not ready: see the lines marked ✗'),
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+function gibibytes(bytes: number): string {
+  return `${(bytes / 2 ** 30).toFixed(1)} GiB`;
+}

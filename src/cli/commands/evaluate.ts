@@ -1,0 +1,60 @@
+// `tram evaluate`: measures a run's network anew on the test images.
+
+import { type Command, Option } from 'commander';
+import { stages, stageTitles } from '../../flow/summary.ts';
+import { addDeviceOptions, readDevice, wantsColor } from '../options.ts';
+import type { Services } from '../services.ts';
+import { grouped, isLive, percent, styleFor } from '../style.ts';
+import { nonEmpty, oneOf } from '../values.ts';
+
+const AFTER = `
+Stages:
+${stages.map((stage) => `  ${stage.padEnd(14)}${stageTitles[stage]}`).join('\n')}
+
+Reads the run folder and the data set; writes nothing. --json prints one object with stage, accuracy (0 to 1), loss, images,
+and power where the stage has one.
+
+Examples:
+  tram evaluate runs/mine
+  tram evaluate runs/mine --stage quantized --json
+`;
+
+export function defineEvaluate(command: Command, services: Services): void {
+  const { stdout, stderr, loadFlow } = services;
+  const stage = `which network to measure [one of ${stages.join(', ')}; default: the last that the run has reached]`;
+  command
+    .description('Measures accuracy and loss of a run’s network on all test images, in the arithmetic of the stage.')
+    .argument('<RUN>', 'run folder', nonEmpty('RUN', 'a run folder'))
+    .addOption(new Option('--stage <STAGE>', stage).argParser(oneOf('--stage', stages)))
+    .addOption(new Option('--json', 'print one JSON object').helpGroup('Output:'))
+    .addHelpText('after', AFTER);
+  addDeviceOptions(command);
+  command.action(async (folder: string) => {
+    const { stage, json } = command.opts<{ stage?: (typeof stages)[number]; json?: boolean }>();
+    const { evaluateRun } = await loadFlow();
+    let seen = 0;
+    const live = isLive(stderr);
+    const clear = () => void (live && stderr.write('\r\x1b[K'));
+    try {
+      const result = await evaluateRun({
+        folder,
+        device: readDevice(command),
+        ...(stage === undefined ? {} : { stage }),
+        onImages: (images) => {
+          seen += images;
+          if (live) stderr.write(`\r${grouped(seen)} images`);
+        },
+      });
+      clear();
+      if (json) return void stdout.write(`${JSON.stringify(result)}\n`);
+      const { accuracy, loss, power, images } = result;
+      const facts = [`accuracy ${percent(accuracy)}`, `loss ${loss.toFixed(4)}`];
+      if (power !== undefined) facts.push(`power ${power.toFixed(4)}`);
+      const title = styleFor(stdout, wantsColor(command)).bold(stageTitles[result.stage]);
+      stdout.write(`${title}: ${facts.join(', ')} on ${grouped(images)} test images\n`);
+    } catch (error) {
+      clear();
+      throw error;
+    }
+  });
+}

@@ -1,0 +1,182 @@
+// `tram map`: phase 2 of a run, or the mapping of a θ given on the command line, without any network. Either way nothing is written or
+// printed before netlist, BLIF, Verilog and table are proved equal.
+
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Command, Option } from 'commander';
+import { powerPerMultiplication } from '../../axm/power.ts';
+import { writeBlif } from '../../netlist/blif/write.ts';
+import { certify } from '../../netlist/certify.ts';
+import { writeNpy } from '../../netlist/formats/npy.ts';
+import { writeTextTable } from '../../netlist/formats/text.ts';
+import { type MappedMultiplier, mapStructure, type SearchName } from '../../netlist/mapping/map.ts';
+import { type ErrorMetrics, errorMetrics } from '../../netlist/metrics.ts';
+import { writeVerilog } from '../../netlist/verilog/write.ts';
+import { UserError } from '../../tensor/errors.ts';
+import { fileError, writeFileAtomic, writeJson } from '../../tensor/files.ts';
+import {
+  addDeviceOptions,
+  addRunOutputOptions,
+  addSettings,
+  readDevice,
+  readSettings,
+  wantsColor,
+} from '../options.ts';
+import { performPhases } from '../perform.ts';
+import type { Services } from '../services.ts';
+import { findSetting, settingsOfPhases } from '../settings.ts';
+import { grouped, type Style, styleFor } from '../style.ts';
+import { errorTable } from '../tables.ts';
+import { nonEmpty, thetaList } from '../values.ts';
+
+const AFTER = `
+With a run folder it reads theta.json and checkpoints/explored.safetensors and writes multiplier.v, .blif, .npy, .lut.txt and
+their error report. Without one it needs --theta, and writes those files only with --out.
+
+--json prints one object: the widths, θ, mse (to the products that θ asks for; also mseBefore and mseAfterFixedColumns),
+accepted and moves, cost (unit gates, relative to the exact array multiplier), power (analytic, relative), and errorRate,
+med, nmed, maxEd, mred, mean, variance over all operand pairs.
+
+Examples:
+  tram map runs/mine
+  tram map --bits 8 --theta 1,1,1,1,0.5,0.2
+  tram map --bits 4x8 --theta 1,1,0.3 --out multipliers/w4a8
+  tram map --theta 1,1,1,1 --json
+`;
+
+const bits = findSetting('bits');
+const search = settingsOfPhases(['map']);
+const withoutRun = ['bits', 'theta', 'out'];
+
+export function defineMap(command: Command, services: Services): void {
+  const group = 'Without a run:';
+  command
+    .description(
+      'Phase 2: maps structure parameters θ to a gate-level multiplier. Columns with θ = 1 are removed from the exact array multiplier, ' +
+        'then a search sets further nets to 0 while that brings the products closer to what θ asks for.',
+    )
+    .argument('[RUN]', 'run folder; without it a multiplier is made from --theta', nonEmpty('RUN', 'a run folder'))
+    .addHelpText('after', AFTER);
+  addSettings(command, [{ ...bits, group: group.slice(0, -1) }], false);
+  const theta = 'structure parameters of the lowest columns, each from 0 (kept) to 1 (removed)';
+  command
+    .addOption(new Option('--theta <LIST>', theta).argParser(thetaList('--theta')).helpGroup(group))
+    .addOption(
+      new Option('--out <DIR>', 'folder for the multiplier’s files')
+        .argParser(nonEmpty('--out', 'a folder'))
+        .helpGroup(group),
+    );
+  addSettings(command, search, false);
+  addDeviceOptions(command);
+  addRunOutputOptions(command);
+  command.action(async (folder: string | undefined) => {
+    if (folder === undefined) return mapAlone(command, services);
+    const misplaced = withoutRun.find((name) => command.opts()[name] !== undefined);
+    if (misplaced) {
+      throw new UserError(
+        `--${misplaced} is for a multiplier without a run, but the run folder '${folder}' is given; leave one out`,
+      );
+    }
+    await performPhases(command, services, {
+      folder,
+      settings: readSettings(command, search, false),
+      phases: ['map'],
+      device: readDevice(command),
+      command: 'map',
+    });
+  });
+}
+
+interface MapOptions {
+  readonly theta?: readonly number[];
+  readonly out?: string;
+  readonly json?: boolean;
+  readonly redo?: boolean;
+}
+
+function mapAlone(command: Command, { stdout }: Services): void {
+  const { theta, out, json, redo } = command.opts<MapOptions>();
+  if (theta === undefined) {
+    throw new UserError('neither a run folder nor --theta is given; write tram map RUN, or tram map --theta 1,1,1,0.5');
+  }
+  if (redo) throw new UserError('--redo is for a run folder, but none is given; leave it out');
+  const settings = readSettings(command, [bits, ...search], false);
+  const mapped = mapStructure({
+    weightBits: settings.bits?.weights ?? 8,
+    activationBits: settings.bits?.activations ?? 8,
+    theta,
+    ...(settings.map?.search === undefined ? {} : { search: settings.map.search satisfies SearchName }),
+  });
+  const metrics = errorMetrics(mapped.table);
+  const files = out === undefined ? [] : writeMultiplier(out, mapped, metrics);
+  const { pairs } = out === undefined ? certify(mapped) : { pairs: mapped.table.data.length };
+  const style = styleFor(stdout, wantsColor(command));
+  const result = mappingResult(mapped, metrics);
+  stdout.write(json ? `${JSON.stringify(result)}\n` : mappingText(mapped, metrics, pairs, files, style));
+}
+
+/** What `--json` prints and errors.json holds. */
+function mappingResult(mapped: MappedMultiplier, metrics: ErrorMetrics) {
+  const { mse, moves, structure, theta, search: searchName } = mapped;
+  return {
+    weightBits: structure.weightBits,
+    activationBits: structure.activationBits,
+    theta,
+    search: searchName,
+    mse: mse.after,
+    mseBefore: mse.before,
+    mseAfterFixedColumns: mse.afterFixedColumns,
+    accepted: moves.length,
+    moves: moves.map(({ column, adder, output }) => ({ column, adder, output })),
+    cost: structure.normalizedCost,
+    power: powerPerMultiplication(theta, structure.weightBits, structure.activationBits),
+    errorRate: metrics.errorRate,
+    med: metrics.meanErrorDistance,
+    nmed: metrics.normalizedMeanErrorDistance,
+    maxEd: metrics.maxErrorDistance,
+    mred: metrics.meanRelativeErrorDistance,
+    mean: metrics.meanError,
+    variance: metrics.errorVariance,
+  };
+}
+
+/** Certifies the texts that it writes; returns the paths. */
+function writeMultiplier(folder: string, mapped: MappedMultiplier, metrics: ErrorMetrics): string[] {
+  const { network, table } = mapped;
+  const blif = writeBlif(network);
+  const verilog = writeVerilog(network);
+  const certificate = certify({ network, table, blif, verilog });
+  try {
+    mkdirSync(folder, { recursive: true });
+  } catch (error) {
+    throw fileError('write', folder, error);
+  }
+  const contents: Record<string, string | Uint8Array> = {
+    'multiplier.v': verilog,
+    'multiplier.blif': blif,
+    'multiplier.lut.txt': writeTextTable(table, metrics),
+    'multiplier.npy': writeNpy(table),
+  };
+  for (const [name, content] of Object.entries(contents)) writeFileAtomic(join(folder, name), content);
+  writeJson(join(folder, 'errors.json'), { ...mappingResult(mapped, metrics), certificate });
+  return [...Object.keys(contents), 'errors.json'].map((name) => join(folder, name));
+}
+
+function mappingText(
+  { mse, moves, structure, theta, network }: MappedMultiplier,
+  metrics: ErrorMetrics,
+  provedPairs: number,
+  files: readonly string[],
+  style: Style,
+): string {
+  const { weightBits, activationBits, normalizedCost } = structure;
+  const power = powerPerMultiplication(theta, weightBits, activationBits);
+  const sections = [
+    `${style.bold(`${weightBits}×${activationBits} multiplier`)}, power ${power.toFixed(4)} (analytic, of θ), gates ${normalizedCost.toFixed(4)}`,
+    `mean squared error to what θ asks for: ${mse.before.toFixed(3)} exact → ${mse.afterFixedColumns.toFixed(3)} fixed columns removed → ` +
+      `${mse.after.toFixed(3)} after ${grouped(moves.length)} accepted moves`,
+    errorTable([{ name: network.name, theta, metrics, normalizedCost, provedPairs }], style),
+    ...(files.length === 0 ? [] : [[style.bold('files'), ...files.map((path) => `  ${path}`)].join('\n')]),
+  ];
+  return `${sections.join('\n\n')}\n`;
+}

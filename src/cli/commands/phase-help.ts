@@ -1,0 +1,86 @@
+// What `--help` of the phase commands teaches: what the command does, what it reads and writes in the run folder, and examples.
+
+import type { PhaseCommand } from './phases.ts';
+
+interface HelpTexts {
+  readonly description: string;
+  /** Behind the options. */
+  readonly after: string;
+}
+
+const CONTINUE = `
+A phase that is done with the same settings is skipped, an interrupted one goes on where it was saved. Settings that are
+not given are the run's own; the defaults above are those of a new run.
+`;
+
+export const phaseHelp: Readonly<Record<PhaseCommand, HelpTexts>> = {
+  run: {
+    description:
+      'Does everything: trains a float model, quantises it, explores the multiplier structure θ together with the weights, maps θ ' +
+      'to a gate-level multiplier, retrains the network with it, and writes a report.',
+    after: `
+Writes the run folder:
+  manifest.json      what was asked for, what went in, which phases are done
+  checkpoints/       the networks after each phase (safetensors)
+  metrics.jsonl      one line per epoch
+  theta.json         the structure parameters found
+  multiplier.*       the multiplier: Verilog, BLIF, table, error report
+  report.html        the report, with its figures in figures/
+
+Run it again to go on after an interruption, or with another --lambda and --redo to explore anew.
+${CONTINUE}
+Examples:
+  tram run                                              digits, resnet8, 8 bits
+  tram run --lambda 0.9 --out runs/low-power
+  tram run --data cifar10:data/cifar-10-batches-bin --model resnet20 --train-epochs 60
+  tram run --data csv:faces.csv --image 32x32x1 --bits 4x8
+  tram run --config settings.json --print-config
+  tram run --json > summary.json
+`,
+  },
+  train: {
+    description: 'Trains the float model, or takes one from a checkpoint, and measures it. This begins a run.',
+    after: `
+Reads the data set (and --checkpoint). Writes manifest.json, metrics.jsonl and checkpoints/float.safetensors.
+${CONTINUE}
+Examples:
+  tram train --epochs 30 --out runs/mine
+  tram train --model resnet18 --data cifar10:data --checkpoint resnet18.safetensors --out runs/resnet18
+`,
+  },
+  quantize: {
+    description:
+      'Quantises the trained network: calibrates the scales and zero points of weights and activations on training images, and ' +
+      'retrains the quantised network when --epochs is more than 0. Multiplications stay exact.',
+    after: `
+Reads checkpoints/float.safetensors. Writes checkpoints/quantized.safetensors.
+${CONTINUE}
+Examples:
+  tram quantize runs/mine
+  tram quantize runs/mine --bits 4 --epochs 20
+`,
+  },
+  explore: {
+    description:
+      'Phase 1: trains the structure parameters θ of the approximate multiplier together with the weights. The loss is the ' +
+      'cross-entropy plus λ times the normalised power, so a larger λ gives a smaller multiplier.',
+    after: `
+Reads checkpoints/quantized.safetensors. Writes theta.json and checkpoints/explored.safetensors.
+${CONTINUE}
+Examples:
+  tram explore runs/mine
+  tram explore runs/mine --lambda 0.9 --redo
+  tram explore runs/mine --structure per-layer --exact-layers fc
+`,
+  },
+  recover: {
+    description: 'Phase 3: retrains the network with the mapped multiplier in every multiplication, and measures it.',
+    after: `
+Reads checkpoints/explored.safetensors and the certified multiplier. Writes checkpoints/recovered.safetensors.
+${CONTINUE}
+Examples:
+  tram recover runs/mine
+  tram recover runs/mine --epochs 20 --learning-rate 1e-3 --redo
+`,
+  },
+};

@@ -1,0 +1,135 @@
+// What is known of the phase in progress, and one line that shows it in a given width. Rates and times left count only what this
+// process did, so that a resumed phase does not boast; the clock is the caller's. Nothing here writes.
+
+import type { Phase, RunEvent } from '../flow/events.ts';
+import { clockTime, grouped, percent, type Style } from './style.ts';
+
+type StepOf = Extract<RunEvent, { kind: 'step' }>;
+type EpochOf = Extract<RunEvent, { kind: 'epoch' }>;
+
+export class PhaseMeter {
+  readonly phase: Phase;
+  readonly title: string;
+  private readonly started: number;
+  private latest: StepOf | undefined;
+  private epoch: EpochOf | undefined;
+  private stepsDone = 0;
+  private firstStep: number | undefined;
+  private previousStep: number | undefined;
+  private images = 0;
+  private imageTime = 0;
+
+  constructor(phase: Phase, title: string, now: number) {
+    this.phase = phase;
+    this.title = title;
+    this.started = now;
+  }
+
+  step(event: StepOf, now: number): void {
+    if (this.previousStep !== undefined && event.step > 1) {
+      this.images += event.images;
+      this.imageTime += now - this.previousStep;
+    }
+    this.firstStep ??= now;
+    this.previousStep = now;
+    this.latest = event;
+    this.stepsDone++;
+  }
+
+  finishEpoch(event: EpochOf): void {
+    this.epoch = event;
+  }
+
+  elapsed(now: number): number {
+    return now - this.started;
+  }
+
+  /** Share of the phase's steps that are done, 0…1, in all processes that worked on it. */
+  get fraction(): number {
+    if (!this.latest) return 0;
+    const { epoch, epochs, step, steps } = this.latest;
+    return ((epoch - 1) * steps + step) / (epochs * steps);
+  }
+
+  /** Training images per second; undefined before the second step. */
+  get rate(): number | undefined {
+    return this.imageTime > 0 ? (1000 * this.images) / this.imageTime : undefined;
+  }
+
+  /** Milliseconds that the rest of the phase will take at the pace so far. */
+  remaining(now: number): number | undefined {
+    if (!this.latest || this.firstStep === undefined || this.stepsDone < 2) return undefined;
+    const { epoch, epochs, step, steps } = this.latest;
+    const left = (epochs - epoch) * steps + (steps - step);
+    const pace = ((this.previousStep ?? now) - this.firstStep) / (this.stepsDone - 1);
+    return left * pace;
+  }
+
+  /** The line for a terminal that is `width` columns wide; never longer than width − 1 and never with a control character of its own. */
+  line(width: number, now: number, style: Style): string {
+    const room = Math.max(1, width - 1);
+    const clock = clockTime(this.elapsed(now));
+    const { latest } = this;
+    if (!latest)
+      return composeLine(
+        [
+          { text: this.phase, rank: 0 },
+          { text: this.title, rank: 1 },
+          { text: clock, rank: 2 },
+        ],
+        room,
+      );
+    const rate = this.rate;
+    const left = this.remaining(now);
+    const power = latest.power ?? this.epoch?.record.power;
+    const test = this.epoch?.record.testAccuracy;
+    const parts: (Part | undefined)[] = [
+      { text: this.phase, rank: 0, paint: style.bold },
+      { text: `epoch ${latest.epoch}/${latest.epochs}`, rank: 1 },
+      { text: `step ${latest.step}/${latest.steps}`, rank: 6 },
+      rate === undefined ? undefined : { text: `${grouped(rate)} img/s`, rank: 7 },
+      { text: `loss ${latest.loss.toFixed(3)}`, rank: 4 },
+      { text: `acc ${percent(latest.accuracy, 1)}`, rank: 3 },
+      test === undefined ? undefined : { text: `test ${percent(test, 1)}`, rank: 9 },
+      power === undefined ? undefined : { text: `power ${power.toFixed(3)}`, rank: 5 },
+      { text: clock, rank: 8, paint: style.dim },
+      left === undefined ? undefined : { text: `${clockTime(left)} left`, rank: 2 },
+    ];
+    const shown = parts.filter((part) => part !== undefined);
+    return composeLine(shown, room, (bar) => barOf(this.fraction, bar, style));
+  }
+}
+
+interface Part {
+  readonly text: string;
+  /** The part with the largest rank goes first when there is no room. */
+  readonly rank: number;
+  readonly paint?: (text: string) => string;
+}
+
+const GAP = '  ';
+const LEAST_BAR = 8;
+const LARGEST_BAR = 24;
+
+/** Joins the parts, without those that the room does not allow; what is left over goes to the bar behind the first part. */
+function composeLine(parts: readonly Part[], room: number, bar?: (length: number) => string): string {
+  let shown = [...parts];
+  const needed = () => shown.reduce((sum, { text }) => sum + text.length + GAP.length, -GAP.length);
+  const reserve = () => (bar && shown.length > 2 ? LEAST_BAR + GAP.length : 0);
+  while (shown.length > 1 && needed() + reserve() > room) {
+    const least = shown.reduce((worst, part) => (part.rank > worst.rank ? part : worst));
+    shown = shown.filter((part) => part !== least);
+  }
+  const spare = room - needed() - GAP.length;
+  const texts = shown.map(({ text, paint }) => {
+    const cut = text.slice(0, room);
+    return paint ? paint(cut) : cut;
+  });
+  if (bar && spare >= LEAST_BAR) texts.splice(1, 0, bar(Math.min(spare, LARGEST_BAR)));
+  return texts.join(GAP);
+}
+
+function barOf(fraction: number, length: number, style: Style): string {
+  const done = Math.max(0, Math.min(length, Math.round(fraction * length)));
+  return style.green('━'.repeat(done)) + style.dim('─'.repeat(length - done));
+}

@@ -1,0 +1,71 @@
+// Doing phases of a run from the command line: progress while it works, an orderly stop at Ctrl-C with the command that goes on, and
+// the summary at the end, as a table or as JSON.
+
+import type { Command } from 'commander';
+import type { ConfigurationInput } from '../flow/config.ts';
+import type { DeviceOptions } from '../flow/device.ts';
+import type { Phase } from '../flow/events.ts';
+import { hasManifest } from '../flow/manifest.ts';
+import type { RunSummary } from '../flow/summary.ts';
+import { Interrupted } from './failure.ts';
+import { interruptible } from './interrupt.ts';
+import { wantsColor } from './options.ts';
+import { createProgress, silentProgress } from './progress.ts';
+import type { Services } from './services.ts';
+import { shellWord, styleFor } from './style.ts';
+import { summaryText } from './tables.ts';
+
+export interface PhaseRequest {
+  readonly folder: string;
+  readonly settings: ConfigurationInput;
+  readonly phases: readonly Phase[];
+  readonly device: DeviceOptions;
+  /** Discards what is done; default: what the user said with --redo. */
+  readonly redo?: boolean;
+  /** The command's name: `tram <name> <folder>` goes on after an interruption. */
+  readonly command: string;
+}
+
+/** Does the phases and shows the summary; throws Interrupted when a signal stopped the work. */
+export async function performPhases(command: Command, services: Services, request: PhaseRequest): Promise<void> {
+  const { stdout, stderr, loadFlow } = services;
+  const { quiet, json, redo } = command.opts<{ quiet?: boolean; json?: boolean; redo?: boolean }>();
+  const { folder, settings, phases, device } = request;
+  const stream = json ? stderr : stdout;
+  const progress = quiet ? silentProgress : createProgress({ stream, style: styleFor(stream, wantsColor(command)) });
+  const interrupt = interruptible({
+    onFirst: () => {
+      const text = 'stopping after this step and saving; press Ctrl-C again to stop at once';
+      if (quiet) stderr.write(`tram: ${text}\n`);
+      else progress.listener({ kind: 'note', text });
+    },
+    onSecond: progress.close,
+  });
+  let summary: RunSummary;
+  try {
+    const { runFlow } = await loadFlow();
+    summary = await runFlow({
+      folder,
+      settings,
+      phases,
+      redo: request.redo ?? redo ?? false,
+      device,
+      listener: progress.listener,
+      signal: interrupt.signal,
+    });
+  } catch (error) {
+    const code = interrupt.code();
+    if (code === undefined || error !== interrupt.signal.reason) throw error;
+    throw new Interrupted(stoppedMessage(request), code);
+  } finally {
+    progress.close();
+    interrupt.dispose();
+  }
+  if (json) stdout.write(`${JSON.stringify(summary)}\n`);
+  else stdout.write(`${quiet ? '' : '\n'}${summaryText(summary, styleFor(stdout, wantsColor(command)))}\n`);
+}
+
+function stoppedMessage({ folder, command }: PhaseRequest): string {
+  if (!hasManifest(folder)) return 'stopped before anything was done; nothing was saved';
+  return `stopped; the work so far is saved, go on with: tram ${command} ${shellWord(folder)}`;
+}

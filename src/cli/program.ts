@@ -1,0 +1,161 @@
+// The commands of `tram` and what they share: global options, the look of help, errors as one line and an exit code. A command's own
+// options are defined, and its modules loaded, only when the arguments name it, so that `tram --help` answers at once.
+
+import { Command, Option } from 'commander';
+import { version } from '../version.ts';
+import { describeFailure } from './failure.ts';
+import type { Services } from './services.ts';
+import { styleFor } from './style.ts';
+
+/** A module in commands/ defines its command's arguments, options, help and action. */
+export type Define = (command: Command, services: Services) => void;
+
+export interface CommandEntry {
+  readonly name: string;
+  /** Name and arguments as the list of commands shows them. */
+  readonly term: string;
+  readonly summary: string;
+  readonly group: string;
+  readonly load: () => Promise<Define>;
+}
+
+const phase = (name: 'run' | 'train' | 'quantize' | 'explore' | 'recover') => async () =>
+  (await import('./commands/phases.ts')).definePhases(name);
+
+const whole = 'The whole way:';
+const single = 'One phase at a time:';
+const around = 'Around a run:';
+
+export const commandEntries: readonly CommandEntry[] = [
+  {
+    name: 'run',
+    term: 'run',
+    summary: 'do everything: from data to a certified netlist',
+    group: whole,
+    load: phase('run'),
+  },
+  { name: 'train', term: 'train', summary: 'train or load the float model', group: single, load: phase('train') },
+  {
+    name: 'quantize',
+    term: 'quantize RUN',
+    summary: 'calibrate integer operands',
+    group: single,
+    load: phase('quantize'),
+  },
+  {
+    name: 'explore',
+    term: 'explore RUN',
+    summary: 'phase 1: train θ and weights',
+    group: single,
+    load: phase('explore'),
+  },
+  {
+    name: 'map',
+    term: 'map [RUN]',
+    summary: 'phase 2: θ to a gate-level multiplier, of a run or of its own',
+    group: single,
+    load: async () => (await import('./commands/map.ts')).defineMap,
+  },
+  {
+    name: 'recover',
+    term: 'recover RUN',
+    summary: 'phase 3: retrain with the multiplier',
+    group: single,
+    load: phase('recover'),
+  },
+  {
+    name: 'evaluate',
+    term: 'evaluate RUN',
+    summary: 'measure the network on the test images',
+    group: around,
+    load: async () => (await import('./commands/evaluate.ts')).defineEvaluate,
+  },
+  {
+    name: 'report',
+    term: 'report RUN',
+    summary: 'show the results and rebuild the figures',
+    group: around,
+    load: async () => (await import('./commands/report.ts')).defineReport,
+  },
+  {
+    name: 'doctor',
+    term: 'doctor',
+    summary: 'check this machine and this installation',
+    group: around,
+    load: async () => (await import('./commands/doctor.ts')).defineDoctor,
+  },
+];
+
+const DESCRIPTION =
+  'TRAM trains the structure of an approximate multiplier together with the weights of a neural network, maps it to gates, and ' +
+  'retrains the network with it.';
+
+const EXAMPLES = `
+Examples:
+  tram run                                   digits, a small network, 8 bits
+  tram run --data cifar10:data/cifar --model resnet20 --lambda 0.5
+  tram map --bits 8 --theta 1,1,1,1,0.5,0.2  a multiplier without any network
+  tram run --help                            every option, with default and valid values
+`;
+
+/** The program with the commands that `wanted` accepts fully defined. */
+export async function buildProgram(services: Services, wanted: (name: string) => boolean): Promise<Command> {
+  const { stdout, stderr } = services;
+  const program = new Command('tram')
+    .description(DESCRIPTION)
+    .version(version, '-V, --version', 'show the version')
+    .helpOption('-h, --help', 'show this help')
+    .addOption(
+      new Option('--verbose', 'show the stack of an internal error (also: TRAM_DEBUG=1)').helpGroup('Global options:'),
+    )
+    .addOption(new Option('--no-color', 'no colours (also: NO_COLOR=1)').helpGroup('Global options:'))
+    .addHelpCommand(new Command('help').argument('[COMMAND]').summary('show the help of a command').helpGroup(around))
+    .addHelpText('after', EXAMPLES)
+    .configureOutput({
+      writeOut: (text) => void stdout.write(text),
+      writeErr: (text) => void stderr.write(text),
+      outputError: () => {},
+      getOutHelpWidth: () => helpWidth(stdout.columns),
+      getErrHelpWidth: () => helpWidth(stderr.columns),
+      getOutHasColors: () => styleFor(stdout).isColorSupported,
+      getErrHasColors: () => styleFor(stderr).isColorSupported,
+    })
+    .configureHelp({
+      showGlobalOptions: true,
+      subcommandTerm: (command) => {
+        const name = command.name();
+        return commandEntries.find((entry) => entry.name === name)?.term ?? `${name} COMMAND`;
+      },
+      styleTitle: (title) => styleFor(stdout).bold(title),
+    })
+    .exitOverride();
+  for (const { name, summary, group, load } of commandEntries) {
+    const command = program.command(name).summary(summary).helpGroup(group);
+    if (wanted(name)) (await load())(command, services);
+  }
+  return program;
+}
+
+function helpWidth(columns: number | undefined): number {
+  return Math.min(Math.max(columns || 100, 60), 120);
+}
+
+/** Runs the program on arguments (without node and script); the result is the exit code. */
+export async function runProgram(args: readonly string[], services: Services): Promise<number> {
+  try {
+    const program = await buildProgram(services, (name) => args.includes(name));
+    await program.parseAsync(args.length === 0 ? ['--help'] : [...args], { from: 'user' });
+    return 0;
+  } catch (error) {
+    const verbose = args.includes('--verbose') || Boolean(process.env.TRAM_DEBUG);
+    const { code, text } = describeFailure(error, verbose, usageOf(args));
+    if (text !== '') services.stderr.write(`${text}\n`);
+    return code;
+  }
+}
+
+/** The command whose help explains the usage. */
+function usageOf(args: readonly string[]): string {
+  const named = args.find((arg) => commandEntries.some(({ name }) => name === arg));
+  return named === undefined ? 'tram' : `tram ${named}`;
+}

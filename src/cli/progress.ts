@@ -1,0 +1,127 @@
+// What a run shows while it works, as a listener of its events: on a terminal one live line for the phase in progress, with finished
+// phases left as one line each; anywhere else plain lines, one for each epoch and for the start and end of each phase.
+
+import { SingleBar } from 'cli-progress';
+import type { Listener, Phase, RunEvent } from '../flow/events.ts';
+import { PhaseMeter } from './meter.ts';
+import { clockTime, isLive, type Output, percent, type Style } from './style.ts';
+
+export interface Progress {
+  readonly listener: Listener;
+  /** Ends the live line and gives the terminal back as it was; may be called again. */
+  close(): void;
+}
+
+export interface ProgressOptions {
+  readonly stream: Output;
+  readonly style: Style;
+  /** Milliseconds. */
+  readonly now?: () => number;
+}
+
+export const silentProgress: Progress = { listener: () => {}, close: () => {} };
+
+export function createProgress(options: ProgressOptions): Progress {
+  return isLive(options.stream) ? liveProgress(options) : plainProgress(options);
+}
+
+const USUAL_WIDTH = 80;
+
+function liveProgress({ stream, style, now = Date.now }: ProgressOptions): Progress {
+  let bar: SingleBar | undefined;
+  let meter: PhaseMeter | undefined;
+
+  const show = () => {
+    const shown = meter;
+    if (!shown || bar) return;
+    bar = new SingleBar({
+      stream: stream as NodeJS.WritableStream,
+      format: () => shown.line(stream.columns || USUAL_WIDTH, now(), style),
+      hideCursor: true,
+      clearOnComplete: true,
+      gracefulExit: false,
+      fps: 10,
+    });
+    bar.start(1, 0);
+  };
+  const hide = () => {
+    bar?.stop();
+    bar = undefined;
+  };
+  const print = (text: string) => {
+    const live = bar !== undefined;
+    hide();
+    stream.write(`${text}\n`);
+    if (live) show();
+  };
+
+  const listener = (event: RunEvent) => {
+    switch (event.kind) {
+      case 'phase-start':
+        hide();
+        meter = new PhaseMeter(event.phase, event.resumed ? `${event.title} (resumed)` : event.title, now());
+        return show();
+      case 'step':
+        meter?.step(event, now());
+        return bar?.update(meter?.fraction ?? 0);
+      case 'epoch':
+        meter?.finishEpoch(event);
+        return bar?.update(meter?.fraction ?? 0);
+      case 'note':
+        return print(style.dim(`  ${event.text}`));
+      case 'phase-end': {
+        const time = meter ? clockTime(meter.elapsed(now())) : '';
+        hide();
+        meter = undefined;
+        return print(
+          `${style.green('✓')} ${phaseColumn(event.phase, style)} ${event.summary || 'done'}  ${style.dim(time)}`,
+        );
+      }
+      case 'phase-skip':
+        return print(`${style.dim('·')} ${phaseColumn(event.phase, style)} ${style.dim(event.reason)}`);
+    }
+  };
+  return { listener, close: hide };
+}
+
+function phaseColumn(phase: Phase, style: Style): string {
+  return style.bold(phase.padEnd('quantize'.length));
+}
+
+function plainProgress({ stream, now = Date.now }: ProgressOptions): Progress {
+  let phaseStart = now();
+  let epochStart = phaseStart;
+  const print = (text: string) => stream.write(`${text}\n`);
+  const since = (start: number) => `${((now() - start) / 1000).toFixed(1)} s`;
+
+  const listener = (event: RunEvent) => {
+    switch (event.kind) {
+      case 'phase-start':
+        phaseStart = now();
+        epochStart = phaseStart;
+        return print(`${event.phase}: ${event.title}${event.resumed ? ' (resumed)' : ''}`);
+      case 'step':
+        return;
+      case 'epoch': {
+        const { record, epochs } = event;
+        const facts = [
+          `loss ${record.loss.toFixed(4)}`,
+          `train ${percent(record.trainAccuracy)}`,
+          `test ${percent(record.testAccuracy)}`,
+          ...(record.power === undefined ? [] : [`power ${record.power.toFixed(4)}`]),
+          `learning rate ${Number(record.learningRate.toPrecision(3))}`,
+          since(epochStart),
+        ];
+        epochStart = now();
+        return print(`${record.phase}: epoch ${record.epoch}/${epochs}: ${facts.join(', ')}`);
+      }
+      case 'note':
+        return print(`note: ${event.text}`);
+      case 'phase-end':
+        return print(`${event.phase}: done in ${since(phaseStart)}${event.summary ? `: ${event.summary}` : ''}`);
+      case 'phase-skip':
+        return print(`${event.phase}: skipped (${event.reason})`);
+    }
+  };
+  return { listener: (event) => void listener(event), close: () => {} };
+}

@@ -1,0 +1,297 @@
+// The one table of configuration options: option name, configuration path, the phase it belongs to, and what it is for. Every command
+// builds its options from it, every help text and the command reference are made from it; valid values and defaults come from the
+// configuration's schema. Invariant (tested): every key of the schema has at least one option.
+
+import { sources } from '../data/registry.ts';
+import { type ConfigurationInput, mergeSettings } from '../flow/config.ts';
+import type { Phase } from '../flow/events.ts';
+import { models } from '../nn/models.ts';
+import { invariant } from '../tensor/errors.ts';
+import { accepts, choices, defaultValue, expectation, valueKind } from './configuration-schema.ts';
+import { badValue, decimalNumber, nameList, oneOf, operandBits, wholeNumber } from './values.ts';
+
+export type SettingPhase = Exclude<Phase, 'report'>;
+
+export interface Setting {
+  /** The option without its dashes, on the command of its phase. */
+  readonly name: string;
+  /** Configuration paths that the option sets, all to its value unless `parse` says otherwise. */
+  readonly paths: readonly string[];
+  /** The phase whose command has the option; `tram run` has all. */
+  readonly phase: SettingPhase;
+  readonly group: string;
+  readonly help: string;
+  /** What the value is called in the help text; a switch has none and sets `value`. */
+  readonly placeholder?: string;
+  readonly value?: boolean;
+  /** Whether `tram run` puts the phase's name before it, because other phases have an option of that name. */
+  readonly prefixed?: boolean;
+  /** For values that do not stand alone: one value per path, or undefined. */
+  readonly parse?: (text: string) => readonly unknown[] | undefined;
+  /** What a value must be, where the schema alone cannot say it well. */
+  readonly expected?: string;
+  /** Shown in place of the schema's default; the empty text for none. */
+  readonly defaultText?: string;
+}
+
+const trainingPhases = {
+  train: 'Float training',
+  quantize: 'Quantisation',
+  explore: 'Exploration',
+  recover: 'Recovery',
+} as const;
+
+function trainingSettings(phase: keyof typeof trainingPhases): Setting[] {
+  const shared = { phase, group: trainingPhases[phase], prefixed: true };
+  const setting = (name: string, key: string, placeholder: string, help: string): Setting => ({
+    ...shared,
+    name,
+    paths: [`${phase}.${key}`],
+    placeholder,
+    help,
+  });
+  const epochs =
+    phase === 'quantize'
+      ? 'epochs of quantisation-aware training; 0: post-training quantisation only'
+      : 'passes over the training images';
+  return [
+    setting('epochs', 'epochs', 'N', epochs),
+    setting('batch-size', 'batchSize', 'N', 'images per step'),
+    setting('learning-rate', 'learningRate', 'RATE', 'learning rate of the weights'),
+    setting('momentum', 'momentum', 'M', 'momentum of the optimiser (SGD)'),
+    setting('weight-decay', 'weightDecay', 'D', 'weight decay of the weights'),
+    setting('schedule', 'schedule', 'NAME', 'course of the learning rate over the epochs'),
+  ];
+}
+
+const explore = { phase: 'explore', group: trainingPhases.explore } as const;
+const quantize = { phase: 'quantize', group: trainingPhases.quantize } as const;
+const train = { phase: 'train', group: 'Data and model' } as const;
+
+export const settings: readonly Setting[] = [
+  {
+    ...train,
+    name: 'data',
+    paths: ['data'],
+    placeholder: 'DATA',
+    help: 'data set, or a path that holds one',
+    expected: sources.map(({ usage }) => usage).join(', '),
+  },
+  {
+    ...train,
+    name: 'image',
+    paths: ['image'],
+    placeholder: 'HxWxC',
+    help: 'size of an image, for csv data',
+    expected: 'HEIGHTxWIDTHxCHANNELS, for example 28x28x1',
+  },
+  {
+    ...train,
+    name: 'maximum',
+    paths: ['maximum'],
+    placeholder: 'N',
+    help: 'raw value that means 1.0, for csv data',
+    defaultText: '255',
+  },
+  {
+    ...train,
+    name: 'model',
+    paths: ['model'],
+    placeholder: 'MODEL',
+    help: 'network to train',
+    expected: models.map(({ name }) => name).join(', '),
+  },
+  { ...train, name: 'seed', paths: ['seed'], placeholder: 'N', help: 'seed of everything that is drawn at random' },
+  {
+    phase: 'train',
+    group: trainingPhases.train,
+    name: 'checkpoint',
+    paths: ['train.checkpoint'],
+    placeholder: 'FILE',
+    help: 'float model to start from instead of training one (safetensors with PyTorch names)',
+    expected: 'the path of a .safetensors file',
+  },
+  ...trainingSettings('train'),
+  {
+    ...quantize,
+    name: 'bits',
+    paths: ['bits.weights', 'bits.activations'],
+    placeholder: 'B',
+    help: 'operand widths: one number for both, or WxA for weights × activations',
+    parse: operandBits,
+    expected: '2 to 8, or 4x8 for 4-bit weights and 8-bit activations',
+  },
+  {
+    ...quantize,
+    name: 'weight-bits',
+    paths: ['bits.weights'],
+    placeholder: 'N',
+    help: 'operand width of the weights alone',
+  },
+  {
+    ...quantize,
+    name: 'activation-bits',
+    paths: ['bits.activations'],
+    placeholder: 'N',
+    help: 'operand width of the activations alone',
+  },
+  {
+    ...quantize,
+    name: 'channelwise',
+    paths: ['channelwise'],
+    value: true,
+    help: 'one weight scale per output channel',
+    defaultText: 'yes',
+  },
+  { ...quantize, name: 'per-tensor', paths: ['channelwise'], value: false, help: 'one weight scale per layer' },
+  {
+    ...quantize,
+    name: 'calibration-images',
+    paths: ['quantize.images'],
+    placeholder: 'N',
+    help: 'training images that calibrate the scales',
+  },
+  ...trainingSettings('quantize'),
+  {
+    ...explore,
+    name: 'exact-layers',
+    paths: ['exactLayers'],
+    placeholder: 'A,B',
+    help: 'layers that keep the exact multiplier; none for no layer',
+    parse: (text) => {
+      const names = nameList(text);
+      return names && [names];
+    },
+    defaultText: 'none',
+  },
+  {
+    ...explore,
+    name: 'lambda',
+    paths: ['explore.lambda'],
+    placeholder: 'λ',
+    help: 'weight of the power loss: more saves more power and costs more accuracy',
+  },
+  {
+    ...explore,
+    name: 'columns',
+    paths: ['explore.columns'],
+    placeholder: 'P',
+    help: 'how many of the lowest columns of partial products may be approximated',
+  },
+  {
+    ...explore,
+    name: 'initially-removed',
+    paths: ['explore.initiallyRemoved'],
+    placeholder: 'N',
+    help: 'columns that are removed at the start (θ = 1)',
+  },
+  {
+    ...explore,
+    name: 'structure',
+    paths: ['explore.structure'],
+    placeholder: 'NAME',
+    help: 'one multiplier for all layers, or one for each',
+  },
+  {
+    ...explore,
+    name: 'theta-learning-rate',
+    paths: ['explore.thetaLearningRate'],
+    placeholder: 'RATE',
+    help: 'learning rate of θ',
+  },
+  {
+    ...explore,
+    name: 'theta-weight-decay',
+    paths: ['explore.thetaWeightDecay'],
+    placeholder: 'D',
+    help: 'weight decay of θ',
+  },
+  ...trainingSettings('explore'),
+  {
+    phase: 'map',
+    group: 'Mapping',
+    name: 'search',
+    paths: ['map.search'],
+    placeholder: 'NAME',
+    help: 'search for further nets to set to 0',
+  },
+  ...trainingSettings('recover'),
+];
+
+/** The settings of some phases, in the order of the table. */
+export function settingsOfPhases(phases: readonly string[]): readonly Setting[] {
+  return settings.filter(({ phase }) => phases.includes(phase));
+}
+
+export function findSetting(name: string): Setting {
+  const found = settings.find((setting) => setting.name === name && !setting.prefixed);
+  invariant(found, `no setting is called ${name}`);
+  return found;
+}
+
+/** The option's name on a command; `tram run` tells the phases apart. */
+export function optionName(setting: Setting, onRun: boolean): string {
+  return `--${onRun && setting.prefixed ? `${setting.phase}-` : ''}${setting.name}`;
+}
+
+/** What a value must be: "a whole number from 2 to 8". */
+export function expectedOf({ expected, paths }: Setting): string {
+  return expected ?? expectation(paths[0]!);
+}
+
+/** Help with valid values and default: "images per step [a whole number of at least 1; default: 64]". */
+export function describeSetting(setting: Setting): string {
+  const { help, placeholder, paths, defaultText } = setting;
+  const facts: string[] = [];
+  if (placeholder !== undefined) facts.push(expectedOf(setting));
+  const value = defaultText ?? defaultValue(paths[0]!);
+  if (value !== undefined && (placeholder !== undefined || defaultText !== undefined)) facts.push(`default: ${value}`);
+  return facts.length === 0 ? help : `${help} [${facts.join('; ')}]`;
+}
+
+/** Values for each path of a setting from the text that the user gave; a bad one is a UserError that names the option. */
+export function parseSetting(setting: Setting, option: string, text: string): readonly unknown[] {
+  const path = setting.paths[0]!;
+  const names = choices(path);
+  if (names) return [oneOf(option, names)(text)];
+  const values = setting.parse ? setting.parse(text) : [typedValue(path, text)];
+  const good = values?.every((value, k) => value !== undefined && accepts(setting.paths[k]!, value));
+  if (!values || !good) throw badValue(option, text, expectedOf(setting));
+  return values;
+}
+
+function typedValue(path: string, text: string): unknown {
+  const kind = valueKind(path);
+  if (kind === 'integer') return wholeNumber(text);
+  if (kind === 'number') return decimalNumber(text);
+  return text.trim() === '' ? undefined : text;
+}
+
+/** Sets a path such as `explore.lambda` in nested settings; returns new settings. */
+export function withSetting(input: ConfigurationInput, path: string, value: unknown): ConfigurationInput {
+  const nested = path.split('.').reduceRight<unknown>((inner, key) => ({ [key]: inner }), value);
+  return mergeSettings(input, nested as ConfigurationInput);
+}
+
+/** The phases' options of a name that `tram run` knows only with a prefix, such as --train-epochs and --explore-epochs. */
+export function prefixedNames(name: string): string[] {
+  return settings
+    .filter((setting) => setting.prefixed && setting.name === name)
+    .map((setting) => optionName(setting, true));
+}
+
+/** The data sets and models that can be named, for the end of a help text. */
+export function namesHelp(): string {
+  const list = (title: string, rows: readonly (readonly [string, string])[]) =>
+    [title, ...rows.map(([name, text]) => `  ${name.padEnd(14)}${text}`)].join('\n');
+  return [
+    list(
+      'Data sets:',
+      sources.map(({ usage, summary }) => [usage, summary] as const),
+    ),
+    list(
+      'Models:',
+      models.map(({ name, description }) => [name, description] as const),
+    ),
+  ].join('\n\n');
+}

@@ -1,0 +1,49 @@
+// How text is shown on one output stream: colours or none, and the few number formats that every screen shares. Colours follow the
+// stream itself (a terminal that is not dumb), NO_COLOR, FORCE_COLOR and --no-color; a pipe never gets control characters by itself.
+
+import pc from 'picocolors';
+
+export type Style = ReturnType<typeof pc.createColors>;
+
+export interface Output {
+  readonly isTTY?: boolean;
+  readonly columns?: number;
+  write(text: string): unknown;
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Whether a stream can redraw a line. */
+export function isLive(stream: Output, environment: Environment = process.env): boolean {
+  return stream.isTTY === true && environment.TERM !== 'dumb';
+}
+
+export function styleFor(stream: Output, wanted = true, environment: Environment = process.env): Style {
+  const { NO_COLOR, FORCE_COLOR } = environment;
+  const forced = FORCE_COLOR !== undefined && FORCE_COLOR !== '' && FORCE_COLOR !== '0';
+  return pc.createColors(wanted && !NO_COLOR && (forced || isLive(stream, environment)));
+}
+
+/** 0.95123 → "95.12 %". */
+export function percent(share: number, digits = 2): string {
+  return `${(100 * share).toFixed(digits)} %`;
+}
+
+/** 65536 → "65 536". */
+export function grouped(count: number): string {
+  return String(Math.round(count)).replace(/\B(?=(\d{3})+$)/g, ' ');
+}
+
+/** Milliseconds → "0:07", "12:34", "1:02:03". */
+export function clockTime(milliseconds: number): string {
+  const seconds = Math.max(0, Math.round(milliseconds / 1000));
+  const two = (value: number) => String(value).padStart(2, '0');
+  const minutes = Math.floor(seconds / 60);
+  const tail = `${two(seconds % 60)}`;
+  return minutes < 60 ? `${minutes}:${tail}` : `${Math.floor(minutes / 60)}:${two(minutes % 60)}:${tail}`;
+}
+
+/** A path or text as a word of a shell command. */
+export function shellWord(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}

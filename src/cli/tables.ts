@@ -1,0 +1,97 @@
+// The end of a run as text: the stages with accuracy, loss and power, the multipliers with their error metrics and proof, and the files.
+
+import Table from 'cli-table3';
+import { type MultiplierSummary, type RunSummary, stageTitles } from '../flow/summary.ts';
+import { grouped, percent, type Style } from './style.ts';
+
+/** Lines without a final newline. */
+export function summaryText(summary: RunSummary, style: Style): string {
+  const { data, model, seed, weightBits, activationBits, exactLayers, exactShare, files } = summary;
+  const sections = [`${style.bold(`${model} on ${data}`)}, w${weightBits}a${activationBits}, seed ${seed}`];
+  if (summary.stages.length > 0) sections.push(stagesTable(summary, style));
+  if (exactLayers.length > 0) {
+    sections.push(
+      `exact multiplier kept for ${exactLayers.join(', ')}: ${percent(exactShare)} of the multiplications, counted with power 1`,
+    );
+  }
+  if (summary.multipliers.length > 0) sections.push(errorTable(summary.multipliers, style));
+  if (files.length > 0) sections.push(filesText(files, style));
+  return sections.join('\n\n');
+}
+
+function stagesTable({ stages }: RunSummary, style: Style): string {
+  const table = plainTable(['stage', 'accuracy', 'loss', 'power'], style, ['left', 'right', 'right', 'right']);
+  for (const { stage, accuracy, loss, power } of stages) {
+    table.push([stageTitles[stage], percent(accuracy), loss.toFixed(4), power === undefined ? '–' : power.toFixed(4)]);
+  }
+  return table.toString();
+}
+
+type MultiplierRow = Pick<MultiplierSummary, 'name' | 'theta' | 'metrics' | 'normalizedCost' | 'provedPairs'>;
+
+/** Error metrics, gate cost and proof of multipliers. */
+export function errorTable(multipliers: readonly MultiplierRow[], style: Style): string {
+  const heads = ['multiplier', 'ER', 'NMED', 'MED', 'MSE', 'MaxED', 'mean', 'gates'];
+  const table = plainTable(heads, style, ['left', ...heads.slice(1).map(() => 'right' as const)]);
+  for (const { name, metrics, normalizedCost } of multipliers) {
+    table.push([
+      name,
+      percent(metrics.errorRate, 1),
+      percent(metrics.normalizedMeanErrorDistance, 3),
+      significant(metrics.meanErrorDistance),
+      significant(metrics.meanSquareError),
+      String(metrics.maxErrorDistance),
+      significant(metrics.meanError),
+      normalizedCost.toFixed(4),
+    ]);
+  }
+  const lines = [table.toString()];
+  const [only] = multipliers;
+  if (only && multipliers.length === 1) {
+    lines.push(`θ = ${only.theta.map((value) => Number(value.toFixed(3))).join(' ')} (lowest column first)`);
+  }
+  lines.push(style.dim('errors over all operand pairs; gates: unit-gate cost relative to the exact array multiplier'));
+  const pairs = [...new Set(multipliers.map(({ provedPairs }) => provedPairs))];
+  const each = multipliers.length > 1 ? ' each' : '';
+  const count = pairs.map(grouped).join(' / ');
+  lines.push(`${style.green('proved:')} netlist ≡ BLIF ≡ Verilog ≡ table over ${count} operand pairs${each}`);
+  return lines.join('\n');
+}
+
+function filesText(files: RunSummary['files'], style: Style): string {
+  const width = Math.max(...files.map(({ title }) => title.length));
+  return [style.bold('files'), ...files.map(({ title, path }) => `  ${title.padEnd(width)}  ${path}`)].join('\n');
+}
+
+function significant(value: number): string {
+  return String(Number(value.toPrecision(4)));
+}
+
+/** A table with nothing but a rule under its heads. */
+export function plainTable(heads: readonly string[], style: Style, aligns: readonly ('left' | 'right')[]): Table.Table {
+  const none = {
+    top: '',
+    'top-mid': '',
+    'top-left': '',
+    'top-right': '',
+    bottom: '',
+    'bottom-mid': '',
+    'bottom-left': '',
+  };
+  return new Table({
+    head: heads.map((head) => style.bold(head)),
+    colAligns: [...aligns],
+    chars: {
+      ...none,
+      'bottom-right': '',
+      left: '',
+      right: '',
+      middle: ' ',
+      'left-mid': '',
+      'right-mid': '',
+      mid: '─',
+      'mid-mid': '─',
+    },
+    style: { head: [], border: [], compact: true, 'padding-left': 0, 'padding-right': 1 },
+  });
+}
