@@ -12,6 +12,7 @@ import {
 import { type DeviceOptions, deviceNames } from '../flow/device.ts';
 import { UserError } from '../tensor/errors.ts';
 import { readJson } from '../tensor/files.ts';
+import { describeOption } from './facts.ts';
 import { describeSetting, optionName, parseSetting, prefixedNames, type Setting, withSetting } from './settings.ts';
 import { nonEmpty, oneOf, wholeNumberFrom } from './values.ts';
 
@@ -104,12 +105,26 @@ export function addDeviceOptions(command: Command): void {
   const group = 'Computing:';
   command
     .addOption(
-      new Option('--device <NAME>', `where to compute [one of ${deviceNames.join(', ')}; default: ${deviceNames[0]}]`)
+      new Option(
+        '--device <NAME>',
+        describeOption({
+          help: 'where to compute',
+          values: `one of ${deviceNames.join(', ')}`,
+          default: deviceNames[0],
+        }),
+      )
         .argParser(oneOf('--device', deviceNames))
         .helpGroup(group),
     )
     .addOption(
-      new Option('--threads <N>', `worker threads of the device wasm [1 to ${MOST_THREADS}; default: one per core]`)
+      new Option(
+        '--threads <N>',
+        describeOption({
+          help: 'worker threads of the device wasm',
+          values: `1 to ${MOST_THREADS}`,
+          default: 'one per core',
+        }),
+      )
         .argParser(wholeNumberFrom('--threads', 1, MOST_THREADS))
         .helpGroup(group),
     );

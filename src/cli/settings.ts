@@ -8,6 +8,7 @@ import type { Phase } from '../flow/events.ts';
 import { models } from '../nn/models.ts';
 import { invariant } from '../tensor/errors.ts';
 import { accepts, choices, defaultValue, expectation, valueKind } from './configuration-schema.ts';
+import { describeOption } from './facts.ts';
 import { badValue, decimalNumber, nameList, oneOf, operandBits, wholeNumber } from './values.ts';
 
 export type SettingPhase = Exclude<Phase, 'report'>;
@@ -30,7 +31,7 @@ export interface Setting {
   readonly parse?: (text: string) => readonly unknown[] | undefined;
   /** What a value must be, where the schema alone cannot say it well. */
   readonly expected?: string;
-  /** Shown in place of the schema's default; the empty text for none. */
+  /** Shown in place of the schema's default. */
   readonly defaultText?: string;
 }
 
@@ -242,11 +243,13 @@ export function expectedOf({ expected, paths }: Setting): string {
 /** Help with valid values and default: "images per step [a whole number of at least 1; default: 64]". */
 export function describeSetting(setting: Setting): string {
   const { help, placeholder, paths, defaultText } = setting;
-  const facts: string[] = [];
-  if (placeholder !== undefined) facts.push(expectedOf(setting));
-  const value = defaultText ?? defaultValue(paths[0]!);
-  if (value !== undefined && (placeholder !== undefined || defaultText !== undefined)) facts.push(`default: ${value}`);
-  return facts.length === 0 ? help : `${help} [${facts.join('; ')}]`;
+  const takesValue = placeholder !== undefined;
+  const usual = takesValue ? defaultValue(paths[0]!) : undefined;
+  return describeOption({
+    help,
+    values: takesValue ? expectedOf(setting) : undefined,
+    default: defaultText ?? (usual === undefined ? undefined : String(usual)),
+  });
 }
 
 /** Values for each path of a setting from the text that the user gave; a bad one is a UserError that names the option. */

@@ -24,7 +24,7 @@ function stagesTable({ stages }: RunSummary, style: Style): string {
   for (const { stage, accuracy, loss, power } of stages) {
     table.push([stageTitles[stage], percent(accuracy), loss.toFixed(4), power === undefined ? '–' : power.toFixed(4)]);
   }
-  return table.toString();
+  return tableText(table);
 }
 
 type MultiplierRow = Pick<MultiplierSummary, 'name' | 'theta' | 'metrics' | 'normalizedCost' | 'provedPairs'>;
@@ -45,7 +45,7 @@ export function errorTable(multipliers: readonly MultiplierRow[], style: Style):
       normalizedCost.toFixed(4),
     ]);
   }
-  const lines = [table.toString()];
+  const lines = [tableText(table)];
   const [only] = multipliers;
   if (only && multipliers.length === 1) {
     lines.push(`θ = ${only.theta.map((value) => Number(value.toFixed(3))).join(' ')} (lowest column first)`);
@@ -68,7 +68,7 @@ function significant(value: number): string {
 }
 
 /** A table with nothing but a rule under its heads. */
-export function plainTable(heads: readonly string[], style: Style, aligns: readonly ('left' | 'right')[]): Table.Table {
+function plainTable(heads: readonly string[], style: Style, aligns: readonly ('left' | 'right')[]): Table.Table {
   const none = {
     top: '',
     'top-mid': '',
@@ -94,4 +94,9 @@ export function plainTable(heads: readonly string[], style: Style, aligns: reado
     },
     style: { head: [], border: [], compact: true, 'padding-left': 0, 'padding-right': 1 },
   });
+}
+
+/** Without blanks at the ends of lines. */
+function tableText(table: Table.Table): string {
+  return table.toString().replace(/ +$/gm, '');
 }

@@ -2,6 +2,7 @@
 
 import { type Command, Option } from 'commander';
 import { stages, stageTitles } from '../../flow/summary.ts';
+import { describeOption } from '../facts.ts';
 import { addDeviceOptions, readDevice, wantsColor } from '../options.ts';
 import type { Services } from '../services.ts';
 import { grouped, isLive, percent, styleFor } from '../style.ts';
@@ -21,7 +22,11 @@ Examples:
 
 export function defineEvaluate(command: Command, services: Services): void {
   const { stdout, stderr, loadFlow } = services;
-  const stage = `which network to measure [one of ${stages.join(', ')}; default: the last that the run has reached]`;
+  const stage = describeOption({
+    help: 'which network to measure',
+    values: `one of ${stages.join(', ')}`,
+    default: 'the last that the run has reached',
+  });
   command
     .description('Measures accuracy and loss of a run’s network on all test images, in the arithmetic of the stage.')
     .argument('<RUN>', 'run folder', nonEmpty('RUN', 'a run folder'))

@@ -14,6 +14,8 @@ import { type ErrorMetrics, errorMetrics } from '../../netlist/metrics.ts';
 import { writeVerilog } from '../../netlist/verilog/write.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { fileError, writeFileAtomic, writeJson } from '../../tensor/files.ts';
+import { defaultValue } from '../configuration-schema.ts';
+import { describeOption } from '../facts.ts';
 import {
   addDeviceOptions,
   addRunOutputOptions,
@@ -58,7 +60,10 @@ export function defineMap(command: Command, services: Services): void {
     .argument('[RUN]', 'run folder; without it a multiplier is made from --theta', nonEmpty('RUN', 'a run folder'))
     .addHelpText('after', AFTER);
   addSettings(command, [{ ...bits, group: group.slice(0, -1) }], false);
-  const theta = 'structure parameters of the lowest columns, each from 0 (kept) to 1 (removed)';
+  const theta = describeOption({
+    help: 'structure parameters, of the lowest columns',
+    values: 'numbers from 0 (kept) to 1 (removed) separated by commas',
+  });
   command
     .addOption(new Option('--theta <LIST>', theta).argParser(thetaList('--theta')).helpGroup(group))
     .addOption(
@@ -105,7 +110,7 @@ function mapAlone(command: Command, { stdout }: Services): void {
     weightBits: settings.bits?.weights ?? 8,
     activationBits: settings.bits?.activations ?? 8,
     theta,
-    ...(settings.map?.search === undefined ? {} : { search: settings.map.search satisfies SearchName }),
+    search: settings.map?.search ?? (defaultValue('map.search') as SearchName),
   });
   const metrics = errorMetrics(mapped.table);
   const files = out === undefined ? [] : writeMultiplier(out, mapped, metrics);
@@ -173,8 +178,8 @@ function mappingText(
   const power = powerPerMultiplication(theta, weightBits, activationBits);
   const sections = [
     `${style.bold(`${weightBits}×${activationBits} multiplier`)}, power ${power.toFixed(4)} (analytic, of θ), gates ${normalizedCost.toFixed(4)}`,
-    `mean squared error to what θ asks for: ${mse.before.toFixed(3)} exact → ${mse.afterFixedColumns.toFixed(3)} fixed columns removed → ` +
-      `${mse.after.toFixed(3)} after ${grouped(moves.length)} accepted moves`,
+    `MSE to what θ asks for: ${mse.before.toFixed(3)} exact → ${mse.afterFixedColumns.toFixed(3)} without the removed columns → ` +
+      `${mse.after.toFixed(3)} after the search (${grouped(moves.length)} accepted)`,
     errorTable([{ name: network.name, theta, metrics, normalizedCost, provedPairs }], style),
     ...(files.length === 0 ? [] : [[style.bold('files'), ...files.map((path) => `  ${path}`)].join('\n')]),
   ];

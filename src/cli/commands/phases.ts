@@ -6,6 +6,7 @@ import { type ConfigurationInput, mergeSettings, parseConfiguration } from '../.
 import { phases } from '../../flow/events.ts';
 import { hasManifest, readManifest } from '../../flow/manifest.ts';
 import { UserError } from '../../tensor/errors.ts';
+import { describeOption } from '../facts.ts';
 import {
   addConfigurationFiles,
   addDeviceOptions,
@@ -59,7 +60,10 @@ function addFolder(command: Command, makesRun: boolean): void {
     command.argument('<RUN>', 'run folder', folder);
   } else {
     command.argument('[RUN]', 'run folder; the same as --out', folder);
-    const out = 'run folder, made when missing [default: runs/<data>-<model>-seed<seed>]';
+    const out = describeOption({
+      help: 'run folder, made when missing',
+      default: 'runs/<data>-<model>-seed<seed>',
+    });
     command.addOption(new Option('--out <DIR>', out).argParser(nonEmpty('--out', 'a folder')).helpGroup(RUN_GROUP));
   }
 }

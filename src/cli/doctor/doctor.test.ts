@@ -1,0 +1,40 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { atLeast, embeddedData, libraryVersions, requiredNode, tryDevice } from './installation.ts';
+import { findNvidiaDriver, freeDisk, trySimd, tryThreads } from './machine.ts';
+
+test('WebAssembly SIMD and threads are tried by running them', async () => {
+  expect(trySimd()).toEqual({ works: true, detail: '128-bit' });
+  expect(await tryThreads()).toMatchObject({ works: true });
+});
+
+test('the reference device computes', async () => {
+  expect(await tryDevice('reference')).toMatchObject({ works: true });
+});
+
+test('the shipped data and every library are there', () => {
+  expect(embeddedData()).toMatchObject({ works: true });
+  const libraries = libraryVersions();
+  expect(Object.keys(libraries)).toContain('commander');
+  expect(Object.values(libraries)).not.toContain(null);
+});
+
+test('versions compare by their parts', () => {
+  expect(atLeast('20.20.2', '20.19')).toBe(true);
+  expect(atLeast('20.9.0', '20.19')).toBe(false);
+  expect(atLeast('22.0.0', '20.19')).toBe(true);
+  expect(atLeast(process.versions.node, requiredNode())).toBe(true);
+});
+
+test('disk space is that of the nearest folder that exists', () => {
+  const { path, freeBytes } = freeDisk(join('runs', 'no', 'such', 'folder'));
+  expect(existsSync(path)).toBe(true);
+  expect(freeBytes).toBeGreaterThan(0);
+});
+
+test('a missing NVIDIA driver is told with what to do', () => {
+  const { works, detail } = findNvidiaDriver();
+  if (works) expect(detail).toMatch(/cuda/);
+  else expect(detail).toMatch(/install|not visible|no GPU is visible|no NVIDIA driver/);
+});

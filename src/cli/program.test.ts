@@ -1,0 +1,271 @@
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { parseConfiguration } from '../flow/config.ts';
+import { phases } from '../flow/events.ts';
+import type { FlowOptions } from '../flow/run.ts';
+import type { RunSummary } from '../flow/summary.ts';
+import { UserError } from '../tensor/errors.ts';
+import { commandEntries, runProgram } from './program.ts';
+import type { Services } from './services.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'tram-cli-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const summary: RunSummary = {
+  folder: 'runs/x',
+  data: 'digits',
+  model: 'resnet8',
+  seed: 1,
+  weightBits: 8,
+  activationBits: 8,
+  stages: [
+    { stage: 'float', accuracy: 0.975, loss: 0.1 },
+    { stage: 'recovered', accuracy: 0.9625, loss: 0.125, power: 0.75 },
+  ],
+  multipliers: [
+    {
+      name: 'multiplier',
+      layers: ['conv1', 'fc'],
+      theta: [1, 0.25],
+      normalizedCost: 0.8125,
+      mseToTarget: 1.5,
+      metrics: {
+        errorRate: 0.5,
+        meanErrorDistance: 3,
+        normalizedMeanErrorDistance: 0.00005,
+        meanSquareError: 20,
+        maxErrorDistance: 9,
+        meanRelativeErrorDistance: 0.01,
+        meanError: -3,
+        errorVariance: 11,
+        worst: { w: 1, x: 1, product: 0, exact: 1 },
+      },
+      provedPairs: 65536,
+    },
+  ],
+  exactLayers: [],
+  exactShare: 0,
+  donePhases: ['train', 'recover'],
+  files: [{ title: 'manifest', path: 'runs/x/manifest.json' }],
+};
+
+/** Runs the program on a flow that does nothing but remember what it was asked. */
+async function run(args: readonly string[], flow: (options: FlowOptions) => Promise<RunSummary> = async () => summary) {
+  const out: string[] = [];
+  const err: string[] = [];
+  const asked: FlowOptions[] = [];
+  const services: Services = {
+    stdout: { write: (text) => out.push(text) },
+    stderr: { write: (text) => err.push(text) },
+    loadFlow: async () => ({
+      runFlow: (options) => {
+        asked.push(options);
+        return flow(options);
+      },
+      summarize: () => summary,
+      evaluateRun: async ({ stage = 'recovered' }) => ({
+        stage,
+        accuracy: 0.9625,
+        loss: 0.125,
+        images: 360,
+        power: 0.75,
+      }),
+    }),
+  };
+  const code = await runProgram(args, services);
+  return { code, out: out.join(''), err: err.join(''), asked };
+}
+
+describe('settings', () => {
+  test('reach the flow with nothing but what the user said', async () => {
+    const { asked, code } = await run([
+      'run',
+      '--out',
+      'runs/x',
+      '--lambda',
+      '0.9',
+      '--explore-epochs',
+      '2',
+      '--bits',
+      '4x8',
+    ]);
+    expect(code).toBe(0);
+    expect(asked).toHaveLength(1);
+    expect(asked[0]).toMatchObject({ folder: 'runs/x', phases: [...phases], redo: false, device: {} });
+    expect(asked[0]!.settings).toEqual({
+      bits: { weights: 4, activations: 8 },
+      explore: { lambda: 0.9, epochs: 2 },
+    });
+  });
+
+  test('of a single phase have no prefix', async () => {
+    const { asked } = await run([
+      'explore',
+      'runs/x',
+      '--epochs',
+      '2',
+      '--redo',
+      '--device',
+      'reference',
+      '--threads',
+      '2',
+    ]);
+    expect(asked[0]).toMatchObject({ phases: ['explore'], redo: true, device: { name: 'reference', threads: 2 } });
+    expect(asked[0]!.settings).toEqual({ explore: { epochs: 2 } });
+  });
+
+  test('take the published ones first, then the file, then the options', async () => {
+    const file = join(folder, 'settings.json');
+    writeFileSync(file, JSON.stringify({ explore: { batchSize: 32, lambda: 2 }, train: { epochs: 5 } }));
+    const { out } = await run(['run', '--published', '--config', file, '--lambda', '3', '--print-config']);
+    const configuration = JSON.parse(out);
+    expect(configuration).toEqual(parseConfiguration(configuration, 'printed'));
+    expect(configuration.explore).toMatchObject({ batchSize: 32, lambda: 3, thetaLearningRate: 5e-4 });
+    expect(configuration.train).toMatchObject({ epochs: 5, batchSize: 256 });
+    expect(configuration.exactLayers).toEqual(['fc']);
+  });
+
+  test('of a switch are its value, and the last of two options on one key wins by the order of the table', async () => {
+    expect((await run(['quantize', 'r', '--per-tensor'])).asked[0]!.settings).toEqual({ channelwise: false });
+    expect((await run(['quantize', 'r', '--bits', '8', '--weight-bits', '4'])).asked[0]!.settings).toEqual({
+      bits: { weights: 4, activations: 8 },
+    });
+  });
+
+  test.each([
+    [['run'], 'runs/digits-resnet8-seed1'],
+    [['run', '--data', 'cifar10:/data/c', '--model', 'resnet18', '--seed', '7'], 'runs/cifar10-resnet18-seed7'],
+    [['train', '--data', 'csv:/data/my faces.csv.gz', '--image', '8x8x1'], 'runs/my-faces-resnet8-seed1'],
+    [['train', '--data', 'idx:/data/mnist/'], 'runs/mnist-resnet8-seed1'],
+    [['run', 'somewhere'], 'somewhere'],
+  ])('%j makes the run folder %s', async (args, expected) => {
+    expect((await run(args)).asked[0]!.folder).toBe(expected);
+  });
+});
+
+describe('mistakes', () => {
+  const file = join(folder, 'bad.json');
+  writeFileSync(file, JSON.stringify({ explore: { lamda: 1 } }));
+
+  test.each([
+    [['trian'], /^tram: unknown command 'trian' \(did you mean train\?\); see tram --help\n$/],
+    [['run', '--lamda', '1'], /^tram: unknown option '--lamda' \(did you mean --lambda\?\); see tram run --help\n$/],
+    [['run', '--epochs', '3'], /^tram: --epochs: several phases have it; write --train-epochs, .*--recover-epochs\n$/],
+    [['run', '--train-epochs', '0'], /^tram: --train-epochs: expected a whole number of at least 1, got '0'\n$/],
+    [['run', '--seed', ''], /^tram: --seed: expected a whole number .*, got ''\n$/],
+    [['run', '--out', ''], /^tram: --out: expected a folder, got ''\n$/],
+    [['run', 'a', '--out', 'b'], /^tram: two run folders are given/],
+    [['run', 'a', 'b'], /^tram: too many arguments/],
+    [['explore'], /^tram: missing required argument 'RUN'; see tram explore --help\n$/],
+    [['run', '--config', file], /^tram: .*bad\.json: explore: Unrecognized key: "lamda"\n$/],
+    [['run', '--config', join(folder, 'none.json')], /^tram: cannot read .*none\.json: no such file/],
+    [['run', '--columns', '16'], /^tram: settings: explore\.columns is 16/],
+    [['map'], /^tram: neither a run folder nor --theta is given/],
+    [['map', 'r', '--theta', '1'], /^tram: --theta is for a multiplier without a run/],
+    [['map', '--theta', '1', '--redo'], /^tram: --redo is for a run folder/],
+    [['map', '--theta', '1,1,1,1,1,1,1,1', '--bits', '4'], /^tram: θ has 8 values/],
+    [['evaluate', 'r', '--stage', 'quantised'], /^tram: --stage: .*did you mean 'quantized'\?\n$/],
+  ])('%j is one line on the error stream, code 2, and nothing is begun', async (args, message) => {
+    const { code, out, err, asked } = await run(args);
+    expect(err).toMatch(message);
+    expect(err.split('\n')).toHaveLength(2);
+    expect({ code, out, asked }).toEqual({ code: 2, out: '', asked: [] });
+  });
+
+  test('of the user inside the flow are told in one line, code 2; errors of ours are code 1 and ask for a report', async () => {
+    const user = await run(['run'], async () => {
+      throw new UserError('the loss became NaN\nin epoch 1');
+    });
+    expect(user).toMatchObject({ code: 2, err: 'tram: the loss became NaN in epoch 1\n' });
+    const ours = async () => {
+      throw new Error('internal: oops');
+    };
+    const short = await run(['run'], ours);
+    expect(short).toMatchObject({
+      code: 1,
+      err: 'tram: internal error: oops; please report this with the output of --verbose\n',
+    });
+    expect((await run(['run', '--verbose'], ours)).err).toMatch(
+      /^tram: internal error: oops; .*\n {0,}Error: internal: oops\n {4}at /,
+    );
+  });
+});
+
+describe('results', () => {
+  test('--json is one object on the standard output and progress on the error stream', async () => {
+    const { out, err } = await run(['run', '--json'], async ({ listener }) => {
+      listener?.({ kind: 'phase-skip', phase: 'train', reason: 'done' });
+      return summary;
+    });
+    expect(JSON.parse(out)).toEqual(summary);
+    expect(err).toBe('train: skipped (done)\n');
+  });
+
+  test('the table shows stages, error metrics, the proof and the files, without control characters in a pipe', async () => {
+    const { out, err } = await run(['run', '--quiet'], async ({ listener }) => {
+      listener?.({ kind: 'note', text: 'unheard' });
+      return summary;
+    });
+    expect(err).toBe('');
+    expect(out).not.toContain('unheard');
+    expect(out.replaceAll('\n', '')).not.toMatch(/\p{Cc}/u);
+    expect(out).toMatch(/recovered +96\.25 % +0\.1250 +0\.7500\n/);
+    expect(out).toMatch(/multiplier +50\.0 % +0\.005 % +3 +20 +9 +-3 +0\.8125\n/);
+    expect(out).toContain('θ = 1 0.25 (lowest column first)');
+    expect(out).toContain('netlist ≡ BLIF ≡ Verilog ≡ table over 65 536 operand pairs');
+    expect(out).toContain('manifest  runs/x/manifest.json');
+  });
+
+  test('evaluate prints the accuracy, or one object', async () => {
+    const { out } = await run(['evaluate', 'r', '--stage', 'mapped', '--json']);
+    expect(JSON.parse(out)).toEqual({ stage: 'mapped', accuracy: 0.9625, loss: 0.125, images: 360, power: 0.75 });
+    expect((await run(['evaluate', 'r'])).out).toBe(
+      'recovered: accuracy 96.25 %, loss 0.1250, power 0.7500 on 360 test images\n',
+    );
+  });
+
+  test('report makes the report anew', async () => {
+    const { asked } = await run(['report', 'r']);
+    expect(asked[0]).toMatchObject({ folder: 'r', phases: ['report'], redo: true, settings: {} });
+  });
+
+  test('map without a run prints one object and writes certified files', async () => {
+    const out = join(folder, 'mapped');
+    const args = ['map', '--bits', '4x3', '--theta', '1,1,0.5', '--search', 'greedy'];
+    const { out: text } = await run([...args, '--json', '--out', out]);
+    const result = JSON.parse(text);
+    expect(result).toMatchObject({ weightBits: 4, activationBits: 3, theta: [1, 1, 0.5], search: 'greedy' });
+    expect(result.accepted).toBe(result.moves.length);
+    expect(result.mse).toBeLessThanOrEqual(result.mseAfterFixedColumns);
+    for (const key of ['mseBefore', 'cost', 'power', 'errorRate', 'med', 'nmed', 'maxEd', 'mred', 'mean', 'variance']) {
+      expect(result[key], key).toBeTypeOf('number');
+    }
+    const files = ['errors.json', 'multiplier.blif', 'multiplier.lut.txt', 'multiplier.npy', 'multiplier.v'];
+    expect(readdirSync(out).sort()).toEqual(files);
+    expect((await run(args)).out).toContain('table over 128 operand pairs');
+  });
+});
+
+describe('help', () => {
+  test('without arguments and with --help is the same, on the standard output', async () => {
+    const help = await run(['--help']);
+    expect(help).toMatchObject({ code: 0, err: '' });
+    expect(await run([])).toEqual(help);
+    for (const { term, summary: text } of commandEntries)
+      expect(help.out).toMatch(new RegExp(`${escaped(term)} +${escaped(text)}`));
+  });
+
+  test.each(commandEntries.map(({ name }) => name))('of %s says what it does, with examples', async (name) => {
+    const { out, code } = await run([name, '--help']);
+    expect(code).toBe(0);
+    expect(out).toMatch(new RegExp(`^Usage: tram ${name}`));
+    expect(out).toMatch(new RegExp(`\\nExamples:\\n  tram ${name}`));
+    expect((await run(['help', name])).out).toBe(out);
+  });
+});
+
+function escaped(text: string): string {
+  return text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+}
