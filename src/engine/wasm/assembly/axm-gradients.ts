@@ -1,0 +1,357 @@
+// Weight and structure gradients of the approximate convolution from the gradients H_j = Σ_positions x[j]·g of the activation's bit planes.
+// All planes at once: for one input channel the positions are sorted by code once (a counting sort); a run of equal codes sums its
+// cotangent rows in registers, S_v = Σ_{x = v} g, for every tap of the window by shifting the rows; then H_j = Σ_{v: bit j} S_v. That is
+// one vector addition per multiplication, for all planes together, and positions with code 0 (half of them after a ReLU) cost nothing.
+//   dw = xScale·(Σ_j 2^j H_j − xZero·H_1), H_1 = Σ_valid g;   dm[i,j] = −2^(i+j)·xScale·Σ wScale[o]·w[i]·H_j
+// Steps: planar codes; cotangent tiles of 16 outputs with a halo of zeros, so that a shifted row never leaves the image; H_1 (skipped
+// when xZero = 0); the gradients, a part owning four input channels and a slice of tiles; the sum of the parts' dm.
+// Stride s: an input row iy meets the window rows ky ≡ iy + padding (mod s) only, so positions are sorted per residue class.
+
+import { ceilDivide, endValid, firstValid, Geometry } from './geometry';
+import { storeLanes, sumLanes } from './lanes';
+
+const ROW: usize = 64;
+const CHANNELS = 4;
+
+@unmanaged
+export class AxmGradients {
+  geometry: Geometry;
+  g: usize;
+  x: usize;
+  w: usize;
+  xScale: usize;
+  xZero: usize;
+  wScale: usize;
+  dw: usize;
+  dm: usize;
+  /** u8 [channels][batch·height·width]. */
+  planar: usize;
+  /** f32 [groups·tiles][batch][tileHeight][tileWidth][16]. */
+  tiled: usize;
+  tileHeight: i32;
+  tileWidth: i32;
+  /** H_1: f32 [groups·tiles][taps][16]. */
+  ones: usize;
+  /** One share of dm per part: f32 [parts][64]. */
+  structures: usize;
+  slices: i32;
+  imagesPerBlock: i32;
+  pixelsPerPart: i32;
+  weightBits: i32;
+  activationBits: i32;
+}
+
+@inline
+function tilesOf(geometry: Geometry): i32 {
+  return ceilDivide(geometry.outputs / geometry.groups, 16);
+}
+
+/** Row (or column) of the halo tile that holds output row 0: for an input row iy and the window row ky, see `tileRow`. */
+@inline
+function haloOf(kernel: i32, stride: i32, padding: i32): i32 {
+  return (kernel - 1) / stride - padding / stride;
+}
+
+/** x [pixels, channels] → [channels, pixels]; parts are runs of pixels. */
+export function planarCodes(args: AxmGradients, part: i32, scratch: usize): void {
+  const geometry = args.geometry;
+  const channels = geometry.channels;
+  const pixels = geometry.batch * geometry.height * geometry.width;
+  const first = part * args.pixelsPerPart;
+  const end = min(pixels, first + args.pixelsPerPart);
+  for (let channel = 0; channel < channels; ++channel) {
+    let from = args.x + <usize>first * channels + channel;
+    const row = args.planar + <usize>channel * pixels;
+    for (let pixel = first; pixel < end; ++pixel) {
+      store<u8>(row + pixel, load<u8>(from));
+      from += channels;
+    }
+  }
+}
+
+/** g [batch, outHeight, outWidth, outputs] → tiles with a halo; one part per image. */
+export function tileCotangent(args: AxmGradients, part: i32, scratch: usize): void {
+  const geometry = args.geometry;
+  const perGroup = geometry.outputs / geometry.groups;
+  const tiles = tilesOf(geometry);
+  const top = haloOf(geometry.kernelHeight, geometry.stride, geometry.padding);
+  const left = haloOf(geometry.kernelWidth, geometry.stride, geometry.padding);
+  const image = <usize>(args.tileHeight * args.tileWidth) * ROW;
+  for (let tile = 0; tile < tiles * geometry.groups; ++tile) {
+    const output = (tile / tiles) * perGroup + (tile % tiles) * 16;
+    const lanes = min(16, perGroup - (tile % tiles) * 16);
+    const to = args.tiled + <usize>(tile * geometry.batch + part) * image;
+    memory.fill(to, 0, image);
+    for (let oy = max(0, -top); oy < geometry.outHeight && oy + top < args.tileHeight; ++oy) {
+      for (let ox = max(0, -left); ox < geometry.outWidth && ox + left < args.tileWidth; ++ox) {
+        const from = args.g + (<usize>(((part * geometry.outHeight + oy) * geometry.outWidth + ox) * geometry.outputs + output) << 2);
+        const at = to + <usize>((oy + top) * args.tileWidth + ox + left) * ROW;
+        memory.copy(at, from, <usize>lanes << 2);
+      }
+    }
+  }
+}
+
+/** H_1 of one tile of outputs, for every tap; nothing when the zero point is 0. One part per tile. */
+export function cotangentSums(args: AxmGradients, part: i32, scratch: usize): void {
+  const geometry = args.geometry;
+  if (load<f32>(args.xZero) == 0) return;
+  const stride = geometry.stride;
+  const padding = geometry.padding;
+  const perGroup = geometry.outputs / geometry.groups;
+  const tiles = tilesOf(geometry);
+  const output = (part / tiles) * perGroup + (part % tiles) * 16;
+  const lanes = min(16, perGroup - (part % tiles) * 16);
+  for (let ky = 0; ky < geometry.kernelHeight; ++ky) {
+    const y0 = firstValid(ky, stride, padding);
+    const y1 = endValid(ky, stride, padding, geometry.height, geometry.outHeight);
+    for (let kx = 0; kx < geometry.kernelWidth; ++kx) {
+      const x0 = firstValid(kx, stride, padding);
+      const x1 = endValid(kx, stride, padding, geometry.width, geometry.outWidth);
+      const tap = ky * geometry.kernelWidth + kx;
+      for (let lane = 0; lane < lanes; lane += 4) {
+        let total = f32x4.splat(0);
+        for (let n = 0; n < geometry.batch; ++n) {
+          // One sum per row keeps the error of long sums small.
+          for (let oy = y0; oy < y1; ++oy) {
+            let sum = f32x4.splat(0);
+            let from = args.g + (<usize>(((n * geometry.outHeight + oy) * geometry.outWidth + x0) * geometry.outputs + output + lane) << 2);
+            for (let ox = x0; ox < x1; ++ox) {
+              sum = f32x4.add(sum, v128.load(from));
+              from += <usize>geometry.outputs << 2;
+            }
+            total = f32x4.add(total, sum);
+          }
+        }
+        const taps = geometry.kernelHeight * geometry.kernelWidth;
+        v128.store(args.ones + (<usize>((part * taps + tap) * 16 + lane) << 2), total);
+      }
+    }
+  }
+}
+
+/**
+ * One part per CHANNELS input channels of a group and slice of output tiles: the channels share the cotangent tile in cache.
+ * Scratch: buckets (a row per code, 16 at least) | per channel: ends [272], H [taps][tiles of the slice][8][16] | per channel: list.
+ */
+export function axmGradients(args: AxmGradients, part: i32, scratch: usize): void {
+  const geometry = args.geometry;
+  const stride = geometry.stride;
+  const channels = geometry.channels / geometry.groups;
+  const bundles = ceilDivide(channels, CHANNELS);
+  const bundle = part / args.slices;
+  const group = bundle / bundles;
+  const first = (bundle % bundles) * CHANNELS;
+  const count = min(CHANNELS, channels - first);
+  const tiles = tilesOf(geometry);
+  const perSlice = ceilDivide(tiles, args.slices);
+  const tile0 = min(tiles, (part % args.slices) * perSlice);
+  const tile1 = min(tiles, tile0 + perSlice);
+  const tapBytes = <usize>(tile1 - tile0) * 8 * ROW;
+  const endsBytes = ROW * 17;
+  const channelBytes = endsBytes + <usize>(geometry.kernelHeight * geometry.kernelWidth) * tapBytes;
+  const image = <usize>(args.tileHeight * args.tileWidth) * ROW;
+
+  const buckets = scratch;
+  const states = buckets + (ROW << max(args.activationBits, 4));
+  const lists = states + <usize>count * channelBytes;
+  const listBytes = <usize>(args.imagesPerBlock * geometry.height * geometry.width) * 4;
+  memory.fill(states, 0, <usize>count * channelBytes);
+
+  for (let n0 = 0; n0 < geometry.batch; n0 += args.imagesPerBlock) {
+    const images = min(args.imagesPerBlock, geometry.batch - n0);
+    for (let ry = 0; ry < min(stride, geometry.kernelHeight); ++ry) {
+      for (let rx = 0; rx < min(stride, geometry.kernelWidth); ++rx) {
+        for (let c = 0; c < count; ++c) {
+          sortCodes(args, group * channels + first + c, n0, images, ry, rx, states + <usize>c * channelBytes, lists + <usize>c * listBytes);
+        }
+        for (let tile = tile0; tile < tile1; ++tile) {
+          const cotangent = args.tiled + <usize>((group * tiles + tile) * geometry.batch + n0) * image;
+          for (let c = 0; c < count; ++c) {
+            const ends = states + <usize>c * channelBytes;
+            for (let ky = ry; ky < geometry.kernelHeight; ky += stride) {
+              for (let kx = rx; kx < geometry.kernelWidth; kx += stride) {
+                const shift = ((geometry.kernelHeight - 1) / stride - ky / stride) * args.tileWidth + (geometry.kernelWidth - 1) / stride - kx / stride;
+                const planes = ends + endsBytes + <usize>(ky * geometry.kernelWidth + kx) * tapBytes + <usize>(tile - tile0) * 8 * ROW;
+                addPlanes(planes, cotangent + <usize>shift * ROW, ends, lists + <usize>c * listBytes, buckets, args.activationBits);
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+  const share = buckets;
+  memory.fill(share, 0, 64 * 16);
+  for (let c = 0; c < count; ++c) {
+    writeGradients(args, group, first + c, tile0, tile1, states + <usize>c * channelBytes + endsBytes, share);
+  }
+  const out = args.structures + <usize>part * 256;
+  for (let at: usize = 0; at < 64; ++at) store<f32>(out + (at << 2), sumLanes(v128.load(share + (at << 4))));
+}
+
+/**
+ * Sorts the positions of one channel in one residue class by code: list holds byte offsets into a tile of cotangents, ends[v] is one
+ * past the last entry of code v (in bytes of list). Code 0 is left out.
+ */
+function sortCodes(args: AxmGradients, channel: i32, n0: i32, images: i32, ry: i32, rx: i32, ends: usize, list: usize): void {
+  const geometry = args.geometry;
+  const stride = geometry.stride;
+  const padding = geometry.padding;
+  const height = geometry.height;
+  const width = geometry.width;
+  const codes = args.planar + <usize>channel * geometry.batch * height * width + <usize>n0 * height * width;
+  // First row and column of the class: iy + padding ≡ ry (mod stride).
+  const iy0 = (((ry - padding) % stride) + stride) % stride;
+  const ix0 = (((rx - padding) % stride) + stride) % stride;
+  memory.fill(ends, 0, 257 * 4);
+  for (let n = 0; n < images; ++n) {
+    for (let iy = iy0; iy < height; iy += stride) {
+      const row = codes + <usize>((n * height + iy) * width);
+      for (let ix = ix0; ix < width; ix += stride) {
+        const count = ends + (<usize>load<u8>(row + ix) << 2);
+        store<i32>(count, load<i32>(count, 4) + 4, 4);
+      }
+    }
+  }
+  // Word v + 1 counts code v. It becomes the start of the code; the scatter below moves it to its end.
+  let start = 0;
+  store<i32>(ends, 0, 4);
+  for (let v: usize = 2; v <= 256; ++v) {
+    const count = load<i32>(ends + (v << 2));
+    store<i32>(ends + (v << 2), start);
+    start += count;
+  }
+  const firstRow = padding / stride;
+  for (let n = 0; n < images; ++n) {
+    for (let iy = iy0; iy < height; iy += stride) {
+      const row = codes + <usize>((n * height + iy) * width);
+      const tileRow = (n * args.tileHeight + (iy + padding) / stride - firstRow) * args.tileWidth - firstRow;
+      for (let ix = ix0; ix < width; ix += stride) {
+        const code = <usize>load<u8>(row + ix);
+        if (code == 0) continue;
+        const end = ends + (code << 2);
+        const at = load<i32>(end, 4);
+        store<i32>(list + at, (tileRow + (ix + padding) / stride) * <i32>ROW);
+        store<i32>(end, at + 4, 4);
+      }
+    }
+  }
+}
+
+/** Adds one block's plane gradients of one tap and tile to `planes` [8][16]; `buckets` has a row per code. */
+export function addPlanes(planes: usize, cotangent: usize, ends: usize, list: usize, buckets: usize, bits: i32): void {
+  let at = list;
+  let bucket = buckets;
+  for (let end = ends + 4, last = ends + (4 << bits); end <= last; end += 4) {
+    const stop = list + load<u32>(end);
+    let a = f32x4.splat(0);
+    let b = a;
+    let c = a;
+    let d = a;
+    for (; at < stop; at += 4) {
+      const row = cotangent + load<u32>(at);
+      a = f32x4.add(a, v128.load(row));
+      b = f32x4.add(b, v128.load(row, 16));
+      c = f32x4.add(c, v128.load(row, 32));
+      d = f32x4.add(d, v128.load(row, 48));
+    }
+    v128.store(bucket, a);
+    v128.store(bucket, b, 16);
+    v128.store(bucket, c, 32);
+    v128.store(bucket, d, 48);
+    bucket += ROW;
+  }
+  foldPlanes(planes, buckets, <usize>1 << bits);
+}
+
+/** planes[j] += Σ_{v: bit j} buckets[v], by halving: the upper half is one plane and then joins the lower half. */
+export function foldPlanes(planes: usize, buckets: usize, codes: usize): void {
+  let plane: usize = planes + ctz(codes) * ROW;
+  for (let half = codes >> 1; half > 0; half >>= 1) {
+    plane -= ROW;
+    for (let lane: usize = 0; lane < ROW; lane += 16) {
+      let sum = v128.load(plane + lane);
+      let lower = buckets + lane;
+      for (let v: usize = 0; v < half; ++v) {
+        const upper = v128.load(lower + half * ROW);
+        sum = f32x4.add(sum, upper);
+        v128.store(lower, f32x4.add(v128.load(lower), upper));
+        lower += ROW;
+      }
+      v128.store(plane + lane, sum);
+    }
+  }
+}
+
+/** dw of one channel's weights, and their share of dm, Σ wScale·w[i]·H_j, added to `share`: [8][8] vectors of partial sums. */
+function writeGradients(args: AxmGradients, group: i32, channel: i32, tile0: i32, tile1: i32, planes: usize, share: usize): void {
+  const geometry = args.geometry;
+  const taps = geometry.kernelHeight * geometry.kernelWidth;
+  const channels = geometry.channels / geometry.groups;
+  const perGroup = geometry.outputs / geometry.groups;
+  const tiles = tilesOf(geometry);
+  const xScale = load<f32>(args.xScale);
+  const xZero = load<f32>(args.xZero);
+
+  for (let tap = 0; tap < taps; ++tap) {
+    for (let tile = tile0; tile < tile1; ++tile) {
+      const at = planes + <usize>(tap * (tile1 - tile0) + tile - tile0) * 8 * ROW;
+      for (let lane = 0; lane < 16; lane += 4) {
+        const lanes = min(4, perGroup - tile * 16 - lane);
+        if (lanes <= 0) break;
+        const output = group * perGroup + tile * 16 + lane;
+        const weight = (tap * channels + channel) * geometry.outputs + output;
+        const plane = at + (<usize>lane << 2);
+        let sum = f32x4.splat(0);
+        if (xZero != 0) {
+          const ones = args.ones + (<usize>(((group * tiles + tile) * taps + tap) * 16 + lane) << 2);
+          sum = f32x4.mul(v128.load(ones), f32x4.splat(-xZero));
+        }
+        for (let j = 0; j < args.activationBits; ++j) {
+          sum = f32x4.add(sum, f32x4.mul(v128.load(plane + <usize>j * ROW), f32x4.splat(f32(1 << j))));
+        }
+        storeLanes(args.dw + (<usize>weight << 2), f32x4.mul(sum, f32x4.splat(xScale)), lanes);
+        addShare(args, share, weight, output, lanes, plane);
+      }
+    }
+  }
+}
+
+@inline
+function addShare(args: AxmGradients, share: usize, weight: i32, output: i32, lanes: i32, plane: usize): void {
+  // Lanes beyond the last output take code 0, so that they add nothing.
+  let codes = i32x4.splat(<i32>load<u8>(args.w + weight));
+  let scales = f32x4.splat(load<f32>(args.wScale + (<usize>output << 2)));
+  codes = i32x4.replace_lane(codes, 1, lanes > 1 ? <i32>load<u8>(args.w + weight, 1) : 0);
+  codes = i32x4.replace_lane(codes, 2, lanes > 2 ? <i32>load<u8>(args.w + weight, 2) : 0);
+  codes = i32x4.replace_lane(codes, 3, lanes > 3 ? <i32>load<u8>(args.w + weight, 3) : 0);
+  if (lanes == 4) scales = v128.load(args.wScale + (<usize>output << 2));
+  else {
+    if (lanes > 1) scales = f32x4.replace_lane(scales, 1, load<f32>(args.wScale + (<usize>output << 2), 4));
+    if (lanes > 2) scales = f32x4.replace_lane(scales, 2, load<f32>(args.wScale + (<usize>output << 2), 8));
+  }
+  for (let i = 0; i < args.weightBits; ++i) {
+    // −1 where bit i of the weight is set, else 0.
+    const mask = i32x4.neg(v128.and(i32x4.shr_u(codes, i), i32x4.splat(1)));
+    const scale = v128.and(scales, mask);
+    for (let j = 0; j < args.activationBits; ++j) {
+      const at = share + (<usize>((i << 3) + j) << 4);
+      v128.store(at, f32x4.add(v128.load(at), f32x4.mul(scale, v128.load(plane + <usize>j * ROW))));
+    }
+  }
+}
+
+/** dm from the parts' shares, in the order of the parts. One part. */
+export function structureGradient(args: AxmGradients, part: i32, scratch: usize): void {
+  const xScale = <f64>load<f32>(args.xScale);
+  const geometry = args.geometry;
+  const parts = geometry.groups * ceilDivide(geometry.channels / geometry.groups, CHANNELS) * args.slices;
+  for (let i = 0; i < args.weightBits; ++i) {
+    for (let j = 0; j < args.activationBits; ++j) {
+      let sum: f64 = 0;
+      for (let p = 0; p < parts; ++p) sum += <f64>load<f32>(args.structures + (<usize>((p << 6) + (i << 3) + j) << 2));
+      store<f32>(args.dm + (<usize>(i * args.activationBits + j) << 2), <f32>(-xScale * <f64>(1 << (i + j)) * sum));
+    }
+  }
+}

@@ -1,0 +1,268 @@
+// f32 convolution forward and its data gradient: one register-tile product over an implicit im2col.
+// Weights are packed once per step into panels of 8 outputs, [group][panel][tap][depth][8], so that a panel streams through the cache.
+// A part owns a run of rows of the result and a range of panels. It lists, for every 4 positions of its rows, the 4 source rows of each
+// tap (a zero row where the tap is padding; taps that are padding for all 4 are left out); then each panel passes over all positions:
+// 4 positions × 8 outputs in registers, `depth` input channels per tap contiguous in memory. Nothing of the im2col is materialised.
+// The data gradient is the same product with the roles of channels and outputs exchanged: its source is g, and an input pixel meets the
+// output (iy + padding − ky) / stride when that is whole. Its positions are visited residue by residue (mod stride), so that the 4
+// positions of a tile share their taps.
+
+import { ceilDivide, Geometry } from './geometry';
+import { storeLanes } from './lanes';
+
+@unmanaged
+export class Convolution {
+  geometry: Geometry;
+  /** Forward: x; data gradient: g. */
+  source: usize;
+  w: usize;
+  out: usize;
+  /** f32 panels, then a row of zeros as long as the depth. */
+  panels: usize;
+  zeros: usize;
+  rowsPerPart: i32;
+  panelsPerPart: i32;
+}
+
+/** One part per group and panel; part 0 also clears the zero row. */
+export function packForward(args: Convolution, part: i32, scratch: usize): void {
+  const geometry = args.geometry;
+  const depth = geometry.channels / geometry.groups;
+  const lanes = geometry.outputs / geometry.groups;
+  const panels = ceilDivide(lanes, 8);
+  const first = (part / panels) * lanes + (part % panels) * 8;
+  const count = min(8, lanes - (part % panels) * 8);
+  const rows = geometry.kernelHeight * geometry.kernelWidth * depth;
+  if (part == 0) memory.fill(args.zeros, 0, <usize>depth << 2);
+  let to = args.panels + <usize>part * rows * 32;
+  let from = args.w + (<usize>first << 2);
+  for (let row = 0; row < rows; ++row) {
+    packLanes(to, from, 4, count);
+    to += 32;
+    from += <usize>geometry.outputs << 2;
+  }
+}
+
+/** The same for the data gradient: panels of 8 input channels, depth over the outputs of the group. */
+export function packTransposed(args: Convolution, part: i32, scratch: usize): void {
+  const geometry = args.geometry;
+  const depth = geometry.outputs / geometry.groups;
+  const lanes = geometry.channels / geometry.groups;
+  const panels = ceilDivide(lanes, 8);
+  const group = part / panels;
+  const first = (part % panels) * 8;
+  const count = min(8, lanes - first);
+  const taps = geometry.kernelHeight * geometry.kernelWidth;
+  if (part == 0) memory.fill(args.zeros, 0, <usize>depth << 2);
+  let to = args.panels + <usize>part * taps * depth * 32;
+  for (let tap = 0; tap < taps; ++tap) {
+    for (let o = 0; o < depth; ++o) {
+      const from = args.w + (<usize>((tap * lanes + first) * geometry.outputs + group * depth + o) << 2);
+      packLanes(to, from, <usize>geometry.outputs << 2, count);
+      to += 32;
+    }
+  }
+}
+
+@inline
+function packLanes(to: usize, from: usize, step: usize, count: i32): void {
+  let lane = 0;
+  for (; lane < count; ++lane) store<f32>(to + (<usize>lane << 2), load<f32>(from + <usize>lane * step));
+  for (; lane < 8; ++lane) store<f32>(to + (<usize>lane << 2), 0);
+}
+
+export function convolutionForward(args: Convolution, part: i32, scratch: usize): void {
+  convolve(args, part, scratch, false);
+}
+
+export function convolutionInputGradient(args: Convolution, part: i32, scratch: usize): void {
+  convolve(args, part, scratch, true);
+}
+
+/** Bytes of one tile's list: the number of taps, four results, then per tap the panel offset and four source rows. */
+@inline
+function listBytes(taps: i32): usize {
+  return <usize>(5 + 5 * taps) << 2;
+}
+
+/** Scratch: one list per tile of 4 positions. Parts: [groups][row runs][panel ranges]. */
+function convolve(args: Convolution, part: i32, scratch: usize, transposed: bool): void {
+  const geometry = args.geometry;
+  const lanes = (transposed ? geometry.channels : geometry.outputs) / geometry.groups;
+  const depth = (transposed ? geometry.outputs : geometry.channels) / geometry.groups;
+  const outChannels = lanes * geometry.groups;
+  const height = transposed ? geometry.height : geometry.outHeight;
+  const width = transposed ? geometry.width : geometry.outWidth;
+  const taps = geometry.kernelHeight * geometry.kernelWidth;
+  const panels = ceilDivide(lanes, 8);
+  const ranges = ceilDivide(panels, args.panelsPerPart);
+  const runs = ceilDivide(geometry.batch * height, args.rowsPerPart);
+  const group = part / (ranges * runs);
+  const firstRow = ((part / ranges) % runs) * args.rowsPerPart;
+  const rows = min(args.rowsPerPart, geometry.batch * height - firstRow);
+  const firstPanel = (part % ranges) * args.panelsPerPart;
+  const endPanel = min(panels, firstPanel + args.panelsPerPart);
+
+  const tiles = listSources(args, transposed, group, depth, outChannels, width, height, firstRow, rows, scratch);
+  const panelBytes = <usize>taps * depth * 32;
+  for (let panel = firstPanel; panel < endPanel; ++panel) {
+    const weights = args.panels + <usize>(group * panels + panel) * panelBytes;
+    const lane = <usize>(group * lanes + panel * 8) << 2;
+    let list = scratch;
+    for (let tile = 0; tile < tiles; ++tile) {
+      multiplyTile(list, weights, <usize>depth << 2, lane, lanes - panel * 8);
+      list += listBytes(taps);
+    }
+  }
+}
+
+/** Writes the lists of all tiles of a part and returns their number. A short last tile repeats its last position. */
+function listSources(
+  args: Convolution,
+  transposed: bool,
+  group: i32,
+  depth: i32,
+  outChannels: i32,
+  width: i32,
+  height: i32,
+  firstRow: i32,
+  rows: i32,
+  scratch: usize,
+): i32 {
+  const geometry = args.geometry;
+  const residues = transposed ? min(geometry.stride, width) : 1;
+  const stride = transposed ? geometry.stride : 1;
+  const bytes = listBytes(geometry.kernelHeight * geometry.kernelWidth);
+  let tiles = 0;
+  let filled: usize = 0;
+  const positions = scratch + <usize>((rows * width) / 4 + 1) * bytes;
+  for (let row = firstRow; row < firstRow + rows; ++row) {
+    for (let residue = 0; residue < residues; ++residue) {
+      for (let x = residue; x < width; x += stride) {
+        store<i32>(positions + (filled << 3), row);
+        store<i32>(positions + (filled << 3), x, 4);
+        if (++filled == 4) {
+          listTile(args, transposed, group, depth, outChannels, width, height, positions, scratch + <usize>tiles * bytes);
+          ++tiles;
+          filled = 0;
+        }
+      }
+    }
+  }
+  if (filled == 0) return tiles;
+  for (; filled < 4; ++filled) store<i64>(positions + (filled << 3), load<i64>(positions + ((filled - 1) << 3)));
+  listTile(args, transposed, group, depth, outChannels, width, height, positions, scratch + <usize>tiles * bytes);
+  return tiles + 1;
+}
+
+function listTile(
+  args: Convolution,
+  transposed: bool,
+  group: i32,
+  depth: i32,
+  outChannels: i32,
+  width: i32,
+  height: i32,
+  positions: usize,
+  list: usize,
+): void {
+  const geometry = args.geometry;
+  for (let p: usize = 0; p < 4; ++p) {
+    const result = load<i32>(positions + (p << 3)) * width + load<i32>(positions + (p << 3), 4);
+    store<usize>(list + (p << 2), args.out + (<usize>(result * outChannels) << 2), 4);
+  }
+  let count = 0;
+  let entry = list + 20;
+  for (let ky = 0; ky < geometry.kernelHeight; ++ky) {
+    for (let kx = 0; kx < geometry.kernelWidth; ++kx) {
+      let any = false;
+      for (let p: usize = 0; p < 4; ++p) {
+        const row = load<i32>(positions + (p << 3));
+        const x = load<i32>(positions + (p << 3), 4);
+        const source = transposed
+          ? gradientSource(geometry, row / height, row % height, x, ky, kx)
+          : forwardSource(geometry, row / height, row % height, x, ky, kx);
+        const channels = depth * geometry.groups;
+        const address = source < 0 ? args.zeros : args.source + (<usize>(source * channels + group * depth) << 2);
+        store<usize>(entry + (p << 2), address, 4);
+        any = any || source >= 0;
+      }
+      if (!any) continue;
+      store<usize>(entry, <usize>((ky * geometry.kernelWidth + kx) * depth) * 32);
+      entry += 20;
+      ++count;
+    }
+  }
+  store<i32>(list, count);
+}
+
+/** Pixel of x under the tap for an output position, or −1 for padding. */
+@inline
+function forwardSource(geometry: Geometry, image: i32, oy: i32, ox: i32, ky: i32, kx: i32): i32 {
+  const iy = oy * geometry.stride + ky - geometry.padding;
+  const ix = ox * geometry.stride + kx - geometry.padding;
+  if (iy < 0 || iy >= geometry.height || ix < 0 || ix >= geometry.width) return -1;
+  return (image * geometry.height + iy) * geometry.width + ix;
+}
+
+/** Position of g that the tap links to an input pixel, or −1 where there is none. */
+@inline
+function gradientSource(geometry: Geometry, image: i32, iy: i32, ix: i32, ky: i32, kx: i32): i32 {
+  const y = iy + geometry.padding - ky;
+  const x = ix + geometry.padding - kx;
+  if (y < 0 || x < 0 || y % geometry.stride != 0 || x % geometry.stride != 0) return -1;
+  const oy = y / geometry.stride;
+  const ox = x / geometry.stride;
+  if (oy >= geometry.outHeight || ox >= geometry.outWidth) return -1;
+  return (image * geometry.outHeight + oy) * geometry.outWidth + ox;
+}
+
+/** 4 positions × 8 outputs over all listed taps. */
+export function multiplyTile(list: usize, weights: usize, depthBytes: usize, lane: usize, lanes: i32): void {
+  let a0 = f32x4.splat(0);
+  let a1 = a0;
+  let b0 = a0;
+  let b1 = a0;
+  let c0 = a0;
+  let c1 = a0;
+  let d0 = a0;
+  let d1 = a0;
+  let entry = list + 20;
+  for (let end = entry + load<u32>(list) * 20; entry < end; entry += 20) {
+    let panel = weights + load<u32>(entry);
+    let a = load<usize>(entry, 4);
+    let b = load<usize>(entry, 8);
+    let c = load<usize>(entry, 12);
+    let d = load<usize>(entry, 16);
+    for (const stop = a + depthBytes; a < stop; a += 4) {
+      const w0 = v128.load(panel);
+      const w1 = v128.load(panel, 16);
+      const va = v128.load32_splat(a);
+      a0 = f32x4.add(a0, f32x4.mul(va, w0));
+      a1 = f32x4.add(a1, f32x4.mul(va, w1));
+      const vb = v128.load32_splat(b);
+      b0 = f32x4.add(b0, f32x4.mul(vb, w0));
+      b1 = f32x4.add(b1, f32x4.mul(vb, w1));
+      const vc = v128.load32_splat(c);
+      c0 = f32x4.add(c0, f32x4.mul(vc, w0));
+      c1 = f32x4.add(c1, f32x4.mul(vc, w1));
+      const vd = v128.load32_splat(d);
+      d0 = f32x4.add(d0, f32x4.mul(vd, w0));
+      d1 = f32x4.add(d1, f32x4.mul(vd, w1));
+      panel += 32;
+      b += 4;
+      c += 4;
+      d += 4;
+    }
+  }
+  storePair(load<usize>(list, 4) + lane, a0, a1, lanes);
+  storePair(load<usize>(list, 8) + lane, b0, b1, lanes);
+  storePair(load<usize>(list, 12) + lane, c0, c1, lanes);
+  storePair(load<usize>(list, 16) + lane, d0, d1, lanes);
+}
+
+@inline
+function storePair(at: usize, first: v128, second: v128, lanes: i32): void {
+  storeLanes(at, first, lanes);
+  storeLanes(at + 16, second, lanes - 4);
+}

@@ -1,0 +1,27 @@
+// The kernels' exports. A kernel has the signature (record, part, scratch): a record of pointers and numbers that describes one step
+// (an @unmanaged class: the address of its fields in order, four bytes each), which of its parts to do, and scratch memory of the calling
+// thread. Which parts there are follows from the shapes alone, and a part never reads what another part of the same step writes: results
+// do not depend on the number of threads. Vectors may be read up to 15 bytes beyond the end of a tensor, never written.
+export { axmForwardInteger, axmForwardReal, axmForwardTable, pixelSums, planeCoefficientsInteger, planeCoefficientsReal } from './axm-forward';
+export { axmGradients, cotangentSums, planarCodes, structureGradient, tileCotangent } from './axm-gradients';
+export { convolutionForward, convolutionInputGradient, packForward, packTransposed } from './convolution';
+export { add, affine, broadcast, clamp, copy, divide, relu, reluGradient, scaleBy, sgd } from './elementwise';
+export { meanLoss, softmaxGradient, softmaxRows } from './loss';
+export { batchStatistics, bias, givenStatistics, imageToFloat, normalizationSums, normalize, normalizeGradient } from './normalization';
+export { averagePool, averagePoolGradient, maxPool, maxPoolGradient } from './pooling';
+export { clipBest, clipErrors, clipRanges, clipScale, clipScaleGradient, dequantize, quantize, quantizeGradient, rangeToScale } from './quantizer';
+export { countExtremes, extremes, extremesGradient, finishExtremes, finishSums, shareExtremes, sums } from './reduction';
+export { structureMatrix, structureMatrixGradient } from './structure';
+export { packCotangent, weightGradient } from './weight-gradient';
+
+// Inner loops, exported so that the optimiser keeps them functions of their own: inlined into their only callers they would run out of
+// registers, at half the speed.
+export { gatherInteger, gatherReal, gatherTable } from './axm-forward';
+export { addPlanes, foldPlanes } from './axm-gradients';
+export { multiplyTile } from './convolution';
+export { multiplyColumns } from './weight-gradient';
+
+/** First byte that the module does not use for constants of its own. */
+export function firstFree(): usize {
+  return __heap_base;
+}

@@ -1,0 +1,142 @@
+// Weight gradient of the f32 convolution: dw[tap][channel][output] = Σ_positions x[position shifted by the tap][channel]·g[position][output].
+// g is packed once into panels of 8 outputs, [group][panel][batch·outHeight·outWidth][8]. A part owns one tap, 16 input channels and a
+// range of panels of a group; it walks blocks of output rows (about `rowsPerBlock`), and per block multiplies 4 channels × 8 outputs in
+// registers over all positions of the block that the tap keeps inside the image. The sums of blocks are added in order.
+
+import { ceilDivide, endValid, firstValid, Geometry } from './geometry';
+import { storeLanes } from './lanes';
+
+const CHANNELS = 16;
+
+@unmanaged
+export class WeightGradient {
+  geometry: Geometry;
+  x: usize;
+  g: usize;
+  dw: usize;
+  /** f32 panels of g, 8 outputs wide. */
+  panels: usize;
+  panelsPerPart: i32;
+  rowsPerBlock: i32;
+}
+
+/** One part per run of `rowsPerBlock` output rows. */
+export function packCotangent(args: WeightGradient, part: i32, scratch: usize): void {
+  const geometry = args.geometry;
+  const perGroup = geometry.outputs / geometry.groups;
+  const panels = ceilDivide(perGroup, 8);
+  const positions = geometry.batch * geometry.outHeight * geometry.outWidth;
+  const first = part * args.rowsPerBlock * geometry.outWidth;
+  const end = min(positions, first + args.rowsPerBlock * geometry.outWidth);
+  for (let panel = 0; panel < panels * geometry.groups; ++panel) {
+    const output = (panel / panels) * perGroup + (panel % panels) * 8;
+    const count = min(8, perGroup - (panel % panels) * 8);
+    let to = args.panels + <usize>(panel * positions + first) * 32;
+    let from = args.g + (<usize>(first * geometry.outputs + output) << 2);
+    for (let position = first; position < end; ++position) {
+      if (count == 8) {
+        v128.store(to, v128.load(from));
+        v128.store(to, v128.load(from, 16), 16);
+      } else {
+        for (let lane = 0; lane < 8; ++lane) {
+          store<f32>(to + (<usize>lane << 2), lane < count ? load<f32>(from + (<usize>lane << 2)) : 0);
+        }
+      }
+      to += 32;
+      from += <usize>geometry.outputs << 2;
+    }
+  }
+}
+
+/** Parts: [groups][taps][channels / 16][panel ranges]. Scratch: sums [panels of the part][16 channels][8]. */
+export function weightGradient(args: WeightGradient, part: i32, scratch: usize): void {
+  const geometry = args.geometry;
+  const stride = geometry.stride;
+  const padding = geometry.padding;
+  const channels = geometry.channels / geometry.groups;
+  const perGroup = geometry.outputs / geometry.groups;
+  const panels = ceilDivide(perGroup, 8);
+  const ranges = ceilDivide(panels, args.panelsPerPart);
+  const bundles = ceilDivide(channels, CHANNELS);
+  const taps = geometry.kernelHeight * geometry.kernelWidth;
+  const firstPanel = (part % ranges) * args.panelsPerPart;
+  const endPanel = min(panels, firstPanel + args.panelsPerPart);
+  const firstChannel = ((part / ranges) % bundles) * CHANNELS;
+  const count = min(CHANNELS, channels - firstChannel);
+  const tap = (part / (ranges * bundles)) % taps;
+  const group = part / (ranges * bundles * taps);
+  const ky = tap / geometry.kernelWidth;
+  const kx = tap % geometry.kernelWidth;
+
+  const x0 = firstValid(kx, stride, padding);
+  const width = endValid(kx, stride, padding, geometry.width, geometry.outWidth) - x0;
+  const xStep = <usize>(stride * geometry.channels) << 2;
+  const rows = geometry.batch * geometry.outHeight;
+  memory.fill(scratch, 0, <usize>(endPanel - firstPanel) * CHANNELS * 32);
+
+  for (let row0 = 0; row0 < rows; row0 += args.rowsPerBlock) {
+    const row1 = min(rows, row0 + args.rowsPerBlock);
+    let sums = scratch;
+    for (let panel = firstPanel; panel < endPanel; ++panel) {
+      const cotangent = args.panels + <usize>(group * panels + panel) * rows * geometry.outWidth * 32;
+      for (let c = 0; c < count; c += 4) {
+        for (let row = row0; row < row1; ++row) {
+          const iy = (row % geometry.outHeight) * stride + ky - padding;
+          if (iy < 0 || iy >= geometry.height) continue;
+          const pixel = ((row / geometry.outHeight) * geometry.height + iy) * geometry.width + x0 * stride + kx - padding;
+          const x = args.x + (<usize>(pixel * geometry.channels + group * channels + firstChannel + c) << 2);
+          multiplyColumns(sums + c * 32, x, xStep, cotangent + <usize>(row * geometry.outWidth + x0) * 32, width);
+        }
+      }
+      sums += CHANNELS * 32;
+    }
+  }
+
+  let sums = scratch;
+  for (let panel = firstPanel; panel < endPanel; ++panel) {
+    const lanes = perGroup - panel * 8;
+    for (let c = 0; c < count; ++c) {
+      const at = (tap * channels + firstChannel + c) * geometry.outputs + group * perGroup + panel * 8;
+      storeLanes(args.dw + (<usize>at << 2), v128.load(sums + c * 32), lanes);
+      storeLanes(args.dw + (<usize>at << 2) + 16, v128.load(sums + c * 32, 16), lanes - 4);
+    }
+    sums += CHANNELS * 32;
+  }
+}
+
+/** sums [4 channels][8] += Σ over `count` positions; reads four channels even where fewer are wanted. */
+export function multiplyColumns(sums: usize, x: usize, xStep: usize, g: usize, count: i32): void {
+  let a0 = v128.load(sums);
+  let a1 = v128.load(sums, 16);
+  let b0 = v128.load(sums, 32);
+  let b1 = v128.load(sums, 48);
+  let c0 = v128.load(sums, 64);
+  let c1 = v128.load(sums, 80);
+  let d0 = v128.load(sums, 96);
+  let d1 = v128.load(sums, 112);
+  for (const end = g + (<usize>count << 5); g < end; g += 32) {
+    const g0 = v128.load(g);
+    const g1 = v128.load(g, 16);
+    const va = v128.load32_splat(x);
+    a0 = f32x4.add(a0, f32x4.mul(va, g0));
+    a1 = f32x4.add(a1, f32x4.mul(va, g1));
+    const vb = v128.load32_splat(x, 4);
+    b0 = f32x4.add(b0, f32x4.mul(vb, g0));
+    b1 = f32x4.add(b1, f32x4.mul(vb, g1));
+    const vc = v128.load32_splat(x, 8);
+    c0 = f32x4.add(c0, f32x4.mul(vc, g0));
+    c1 = f32x4.add(c1, f32x4.mul(vc, g1));
+    const vd = v128.load32_splat(x, 12);
+    d0 = f32x4.add(d0, f32x4.mul(vd, g0));
+    d1 = f32x4.add(d1, f32x4.mul(vd, g1));
+    x += xStep;
+  }
+  v128.store(sums, a0);
+  v128.store(sums, a1, 16);
+  v128.store(sums, b0, 32);
+  v128.store(sums, b1, 48);
+  v128.store(sums, c0, 64);
+  v128.store(sums, c1, 80);
+  v128.store(sums, d0, 96);
+  v128.store(sums, d1, 112);
+}

@@ -1,0 +1,160 @@
+// Convolutions with an approximate multiplier (assembly/axm-forward.ts, assembly/axm-gradients.ts) and the removal matrix of a structure.
+
+import { type Launch, Layout, type Lowered, type Lowerings } from '../launch.ts';
+import {
+  channelsPerGroup,
+  type Geometry,
+  convolution as geometryOf,
+  outputsPerGroup,
+  pixels,
+  positions,
+  record,
+  taps,
+} from './geometry.ts';
+
+interface Kind {
+  readonly kernel: string;
+  /** Outputs of a tile. */
+  readonly lanes: number;
+  /** Bytes of the rows of one block of channels. */
+  readonly rowBytes: number;
+  /** Positions of a part: many, to build the rows rarely, but as few as it takes for its sums to stay in the cache. */
+  readonly fewest: number;
+  readonly most: number;
+}
+
+const real: Kind = { kernel: 'axmForwardReal', lanes: 16, rowBytes: 8 * 2048, fewest: 256, most: 2048 };
+const integer: Kind = { kernel: 'axmForwardInteger', lanes: 32, rowBytes: 16 * 2048, fewest: 256, most: 2048 };
+const table: Kind = { kernel: 'axmForwardTable', lanes: 16, rowBytes: 8 * 16384, fewest: 1024, most: 4096 };
+
+/** Parts wanted at least, if the positions allow. */
+const ENOUGH_PARTS = 32;
+const PIXELS_PER_PART = 4096;
+
+function forwardRows(geometry: Geometry, kind: Kind, tiles: number): number {
+  const wanted = Math.ceil((positions(geometry) * tiles) / ENOUGH_PARTS);
+  const limited = Math.min(Math.max(wanted, kind.fewest), kind.most);
+  return Math.max(1, Math.min(geometry.batch * geometry.outHeight, Math.floor(limited / geometry.outWidth)));
+}
+
+/** Bytes of cotangents of one tile that stay in the second-level cache while all taps pass over them. */
+const TILE_BYTES = 320 * 1024;
+/** Input channels of a part of the gradients. */
+const CHANNELS = 4;
+const ENOUGH_GRADIENT_PARTS = 16;
+
+/** Rows (columns) of a cotangent tile with its halo, see assembly/axm-gradients.ts. */
+function tileExtent(extent: number, kernel: number, { stride, padding }: Geometry): number {
+  const last = Math.floor((extent - 1 + padding) / stride) - Math.floor(padding / stride);
+  return Math.floor((kernel - 1) / stride) + last + 1;
+}
+
+export const approximate: Lowerings<
+  'axmConv2d' | 'axmConv2dGradients' | 'structureMatrix' | 'structureMatrixGradient'
+> = {
+  axmConv2d: ({ inputs: [x, w], attributes }): Lowered => {
+    const { weightBits, activationBits, error } = attributes;
+    const kind = error === 'table' ? table : error === 'exact' || attributes.integer ? integer : real;
+    const geometry = geometryOf(x!.shape, w!.shape, attributes);
+    const { batch, groups, outHeight, outWidth } = geometry;
+    const tiles = Math.ceil(outputsPerGroup(geometry) / kind.lanes) * groups;
+    const rowsPerPart = forwardRows(geometry, kind, tiles);
+    const layout = new Layout();
+    const products = layout.take(2 ** weightBits * 32);
+    const sums = layout.take(pixels(geometry) * groups * 4);
+    return {
+      workspaceBytes: layout.bytes,
+      launches: ({ inputs, outputs: [out], workspace, place }) => {
+        const [xq, wq, xScale, xZero, wScale, wZero, errors = 0] = inputs as [number, number, ...number[]];
+        const launches: Launch[] = [];
+        if (error !== 'table') {
+          const kernel = kind === real ? 'planeCoefficientsReal' : 'planeCoefficientsInteger';
+          const words = [errors, workspace + products, weightBits, activationBits];
+          launches.push({ kernel, parts: 1, record: words });
+        }
+        if (kind !== real) {
+          const extents = [pixels(geometry), groups, channelsPerGroup(geometry), PIXELS_PER_PART];
+          launches.push({
+            kernel: 'pixelSums',
+            parts: Math.ceil(pixels(geometry) / PIXELS_PER_PART),
+            record: [xq, workspace + sums, ...extents],
+          });
+        }
+        const fields = [place(record(geometry)), xq, wq, out!, xScale!, xZero!, wScale!, wZero!];
+        launches.push({
+          kernel: kind.kernel,
+          parts: tiles * Math.ceil((batch * outHeight) / rowsPerPart),
+          record: [
+            ...fields,
+            error === 'table' ? errors : workspace + products,
+            workspace + sums,
+            rowsPerPart,
+            activationBits,
+          ],
+          scratchBytes: rowsPerPart * outWidth * kind.lanes * 4 + kind.rowBytes + (taps(geometry) + 4) * kind.lanes * 8,
+        });
+        return launches;
+      },
+    };
+  },
+
+  axmConv2dGradients: ({ inputs: [, x, w], attributes }): Lowered => {
+    const { weightBits, activationBits } = attributes;
+    const geometry = geometryOf(x!.shape, w!.shape, attributes);
+    const { batch, height, width, groups, channels } = geometry;
+    const tiles = Math.ceil(outputsPerGroup(geometry) / 16);
+    const bundles = groups * Math.ceil(channelsPerGroup(geometry) / CHANNELS);
+    const slices = Math.min(tiles, Math.ceil(ENOUGH_GRADIENT_PARTS / bundles));
+    const tileHeight = tileExtent(height, geometry.kernelHeight, geometry);
+    const tileWidth = tileExtent(width, geometry.kernelWidth, geometry);
+    const imageBytes = tileHeight * tileWidth * 64;
+    const imagesPerBlock = Math.max(1, Math.min(batch, Math.floor(TILE_BYTES / imageBytes)));
+    const layout = new Layout();
+    const planar = layout.take(channels * pixels(geometry));
+    const tiled = layout.take(groups * tiles * batch * imageBytes);
+    const ones = layout.take(groups * tiles * taps(geometry) * 64);
+    const shares = layout.take(bundles * slices * 256);
+    const channelBytes =
+      17 * 64 + taps(geometry) * Math.ceil(tiles / slices) * 512 + imagesPerBlock * height * width * 4;
+    return {
+      workspaceBytes: layout.bytes,
+      launches: ({ inputs, outputs, workspace, place }) => {
+        const words = [
+          ...[place(record(geometry)), ...inputs, ...outputs],
+          ...[workspace + planar, workspace + tiled, tileHeight, tileWidth, workspace + ones, workspace + shares],
+          ...[slices, imagesPerBlock, PIXELS_PER_PART, weightBits, activationBits],
+        ];
+        const step = (kernel: string, parts: number, scratchBytes = 0): Launch => ({
+          kernel,
+          parts,
+          record: words,
+          scratchBytes,
+        });
+        return [
+          step('planarCodes', Math.ceil(pixels(geometry) / PIXELS_PER_PART)),
+          step('tileCotangent', batch),
+          step('cotangentSums', groups * tiles),
+          step('axmGradients', bundles * slices, Math.max(2 ** activationBits, 16) * 64 + CHANNELS * channelBytes),
+          step('structureGradient', 1),
+        ];
+      },
+    };
+  },
+
+  structureMatrix: ({ inputs: [theta], attributes: { index } }) => ({
+    launches: ({ inputs: [from], outputs: [to], place }) => {
+      const words = [from!, to!, place(Int32Array.from(index)), index.length, theta!.shape[0]!];
+      return [{ kernel: 'structureMatrix', parts: 1, record: words }];
+    },
+  }),
+
+  structureMatrixGradient: ({ attributes: { index, count } }) => ({
+    launches: ({ inputs: [from], outputs: [to], place }) => [
+      {
+        kernel: 'structureMatrixGradient',
+        parts: 1,
+        record: [from!, to!, place(Int32Array.from(index)), index.length, count],
+      },
+    ],
+  }),
+};

@@ -1,0 +1,86 @@
+// f32 convolutions: assembly/convolution.ts and assembly/weight-gradient.ts.
+
+import type { Shape } from '../../../tensor/tensor.ts';
+import type { ConvGeometry } from '../../ops.ts';
+import { type Launch, Layout, type Lowered, type Lowerings } from '../launch.ts';
+import { channelsPerGroup, convolution as geometryOf, outputsPerGroup, positions, record, taps } from './geometry.ts';
+
+/** Result positions of a part, enough to use a panel of weights from the first-level cache many times. */
+const POSITIONS_PER_PART = 128;
+/** Positions of a block of the weight gradient: its slices of x and g stay in the cache. */
+const POSITIONS_PER_BLOCK = 256;
+/** A step with fewer parts is cut along its panels too. */
+const ENOUGH_PARTS = 64;
+
+/** Panels per part such that `others` parts become about ENOUGH_PARTS. */
+function panelsPerPart(panels: number, others: number): number {
+  return Math.ceil(panels / Math.min(panels, Math.ceil(ENOUGH_PARTS / others)));
+}
+
+/** The product of convolution.ts in either direction: results [rows, width] with `lanes` channels per group from `depth` channels. */
+function product(x: Shape, w: Shape, conv: ConvGeometry, transposed: boolean): Lowered {
+  const geometry = geometryOf(x, w, conv);
+  const { batch, groups } = geometry;
+  const [lanes, depth] = transposed
+    ? [channelsPerGroup(geometry), outputsPerGroup(geometry)]
+    : [outputsPerGroup(geometry), channelsPerGroup(geometry)];
+  const rows = batch * (transposed ? geometry.height : geometry.outHeight);
+  const width = transposed ? geometry.width : geometry.outWidth;
+  const panels = Math.ceil(lanes / 8);
+  const rowsPerPart = Math.ceil(POSITIONS_PER_PART / width);
+  const rowRuns = Math.ceil(rows / rowsPerPart);
+  const perPart = panelsPerPart(panels, groups * rowRuns);
+  const layout = new Layout();
+  const packed = layout.take(groups * panels * taps(geometry) * depth * 32);
+  const zeros = layout.take(depth * 4);
+  const tileBytes = (5 + 5 * taps(geometry)) * 4;
+  return {
+    workspaceBytes: layout.bytes,
+    launches: ({ inputs: [source, weights], outputs: [out], workspace, place }) => {
+      const fields = [place(record(geometry)), source!, weights!, out!, workspace + packed, workspace + zeros];
+      const words = [...fields, rowsPerPart, perPart];
+      return [
+        { kernel: transposed ? 'packTransposed' : 'packForward', parts: groups * panels, record: words },
+        {
+          kernel: transposed ? 'convolutionInputGradient' : 'convolutionForward',
+          parts: groups * rowRuns * Math.ceil(panels / perPart),
+          record: words,
+          scratchBytes: (Math.ceil((rowsPerPart * width) / 4) + 1) * tileBytes + 32,
+        },
+      ];
+    },
+  };
+}
+
+function weightGradient(x: Shape, w: Shape, conv: ConvGeometry): Lowered {
+  const geometry = geometryOf(x, w, conv);
+  const { batch, groups, outHeight, outWidth } = geometry;
+  const panels = Math.ceil(outputsPerGroup(geometry) / 8);
+  const rowsPerBlock = Math.ceil(POSITIONS_PER_BLOCK / outWidth);
+  const others = groups * taps(geometry) * Math.ceil(channelsPerGroup(geometry) / 16);
+  const perPart = panelsPerPart(panels, others);
+  const layout = new Layout();
+  const packed = layout.take(groups * panels * positions(geometry) * 32);
+  return {
+    workspaceBytes: layout.bytes,
+    launches: ({ inputs: [source, cotangent], outputs: [out], workspace, place }): Launch[] => {
+      const fields = [place(record(geometry)), source!, cotangent!, out!, workspace + packed];
+      const words = [...fields, perPart, rowsPerBlock];
+      return [
+        { kernel: 'packCotangent', parts: Math.ceil((batch * outHeight) / rowsPerBlock), record: words },
+        {
+          kernel: 'weightGradient',
+          parts: others * Math.ceil(panels / perPart),
+          record: words,
+          scratchBytes: perPart * 16 * 32,
+        },
+      ];
+    },
+  };
+}
+
+export const convolution: Lowerings<'conv2d' | 'conv2dInputGradient' | 'conv2dWeightGradient'> = {
+  conv2d: ({ inputs: [x, w], attributes }) => product(x!.shape, w!.shape, attributes, false),
+  conv2dInputGradient: ({ inputs: [, w], attributes }) => product(attributes.inputShape, w!.shape, attributes, true),
+  conv2dWeightGradient: ({ inputs: [x], attributes }) => weightGradient(x!.shape, attributes.weightShape, attributes),
+};

@@ -1,0 +1,42 @@
+// Operations on elements in memory order: assembly/elementwise.ts.
+
+import type { Node } from '../../graph.ts';
+import type { OpName } from '../../ops.ts';
+import { elements, float, type Lowered, type Lowerings, runs } from '../launch.ts';
+
+/** A launch of the Elementwise record over all elements of the output. */
+function over(node: Node<OpName>, kernel: string, alpha = 0, beta = 0): Lowered {
+  const count = elements(node.outputs[0]!);
+  const { length, parts } = runs(count);
+  return {
+    launches: ({ inputs: [a, b = 0], outputs: [out] }) => [
+      { kernel, parts, record: [out!, a!, b, count, length, float(alpha), float(beta)] },
+    ],
+  };
+}
+
+export const elementwise: Lowerings<
+  'add' | 'affine' | 'scaleBy' | 'broadcast' | 'relu' | 'reluGradient' | 'clampStraightThrough' | 'divide' | 'sgd'
+> = {
+  add: (node) => over(node, 'add', node.attributes.alpha, node.attributes.beta),
+  affine: (node) => over(node, 'affine', node.attributes.scale, node.attributes.offset),
+  scaleBy: (node) => over(node, 'scaleBy'),
+  broadcast: (node) => over(node, 'broadcast'),
+  relu: (node) => over(node, 'relu'),
+  reluGradient: (node) => over(node, 'reluGradient'),
+  clampStraightThrough: (node) => over(node, 'clamp', node.attributes.low, node.attributes.high),
+  divide: (node) => over(node, 'divide'),
+  sgd: ({ outputs, attributes: { momentum, weightDecay } }) => {
+    const count = elements(outputs[0]!);
+    const { length, parts } = runs(count);
+    return {
+      launches: ({ inputs, outputs: results }) => [
+        {
+          kernel: 'sgd',
+          parts,
+          record: [...inputs, ...results, count, length, float(momentum), float(weightDecay)],
+        },
+      ],
+    };
+  },
+};
