@@ -64,7 +64,6 @@ async function run(args: readonly string[], flow: (options: FlowOptions) => Prom
         asked.push(options);
         return flow(options);
       },
-      summarize: () => summary,
       evaluateRun: async ({ stage = 'recovered' }) => ({
         stage,
         accuracy: 0.9625,

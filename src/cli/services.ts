@@ -2,12 +2,10 @@
 
 import type { evaluateRun } from '../flow/evaluate.ts';
 import type { runFlow } from '../flow/run.ts';
-import type { summarize } from '../flow/summarize.ts';
 import type { Output } from './style.ts';
 
 export interface Flow {
   readonly runFlow: typeof runFlow;
-  readonly summarize: typeof summarize;
   readonly evaluateRun: typeof evaluateRun;
 }
 
@@ -17,13 +15,9 @@ export interface Services {
   readonly loadFlow: () => Promise<Flow>;
 }
 
-async function loadFlow(): Promise<Flow> {
-  const [{ runFlow }, { summarize }, { evaluateRun }] = await Promise.all([
-    import('../flow/run.ts'),
-    import('../flow/summarize.ts'),
-    import('../flow/evaluate.ts'),
-  ]);
-  return { runFlow, summarize, evaluateRun };
-}
+const loadFlow = async (): Promise<Flow> => ({
+  runFlow: (await import('./flow-thread.ts')).runFlowInThread,
+  evaluateRun: async (options) => (await import('../flow/evaluate.ts')).evaluateRun(options),
+});
 
 export const realServices: Services = { stdout: process.stdout, stderr: process.stderr, loadFlow };

@@ -1,0 +1,53 @@
+// The flow in a thread of its own: a step computes for as long as it takes, while this thread redraws the terminal and answers Ctrl-C.
+// Events arrive as messages; the wish to stop is a shared cell, so that it is seen between two steps even when nothing waits for messages.
+
+import { extname } from 'node:path';
+import { Worker } from 'node:worker_threads';
+import type { RunEvent } from '../flow/events.ts';
+import type { FlowOptions } from '../flow/run.ts';
+import type { RunSummary } from '../flow/summary.ts';
+import { UserError } from '../tensor/errors.ts';
+
+export interface FlowJob {
+  readonly options: Omit<FlowOptions, 'listener' | 'signal'>;
+  /** One cell; 1 asks the flow to stop. */
+  readonly stop: Int32Array;
+}
+
+export type FlowMessage =
+  | { readonly kind: 'event'; readonly event: RunEvent }
+  | { readonly kind: 'done'; readonly summary: RunSummary }
+  | { readonly kind: 'stopped' }
+  | { readonly kind: 'failed'; readonly user: boolean; readonly message: string; readonly stack: string | undefined };
+
+/** As runFlow, in another thread; errors keep their class, message and stack. */
+export async function runFlowInThread({ listener, signal, ...options }: FlowOptions): Promise<RunSummary> {
+  signal?.throwIfAborted();
+  const stop = new Int32Array(new SharedArrayBuffer(4));
+  const onAbort = () => void Atomics.store(stop, 0, 1);
+  signal?.addEventListener('abort', onAbort);
+  const job: FlowJob = { options, stop };
+  const file = new URL(`./flow-worker${extname(import.meta.url)}`, import.meta.url);
+  const worker = new Worker(file, { workerData: job });
+  try {
+    return await new Promise<RunSummary>((done, fail) => {
+      worker.on('message', (message: FlowMessage) => {
+        if (message.kind === 'event') listener?.(message.event);
+        else if (message.kind === 'done') done(message.summary);
+        else if (message.kind === 'stopped') fail(signal?.reason);
+        else fail(errorOf(message));
+      });
+      worker.on('error', fail);
+      worker.on('exit', (code) => fail(new Error(`internal: the thread of the flow ended with code ${code}`)));
+    });
+  } finally {
+    signal?.removeEventListener('abort', onAbort);
+    await worker.terminate();
+  }
+}
+
+function errorOf({ user, message, stack }: Extract<FlowMessage, { kind: 'failed' }>): Error {
+  const error = user ? new UserError(message) : new Error(message);
+  if (stack !== undefined) error.stack = stack;
+  return error;
+}

@@ -1,0 +1,28 @@
+// The thread in which the flow runs: passes its events on, looks at the shared cell at each of them, and reports how it ended.
+
+import { parentPort, workerData } from 'node:worker_threads';
+import { runFlow } from '../flow/run.ts';
+import { UserError } from '../tensor/errors.ts';
+import type { FlowJob, FlowMessage } from './flow-thread.ts';
+
+const { options, stop } = workerData as FlowJob;
+const controller = new AbortController();
+const post = (message: FlowMessage) => parentPort?.postMessage(message);
+
+try {
+  const summary = await runFlow({
+    ...options,
+    signal: controller.signal,
+    listener: (event) => {
+      post({ kind: 'event', event });
+      if (Atomics.load(stop, 0) === 1) controller.abort();
+    },
+  });
+  post({ kind: 'done', summary });
+} catch (error) {
+  if (controller.signal.aborted && error === controller.signal.reason) post({ kind: 'stopped' });
+  else {
+    const { message, stack } = error instanceof Error ? error : { message: String(error), stack: undefined };
+    post({ kind: 'failed', user: error instanceof UserError, message, stack });
+  }
+}
