@@ -1,0 +1,27 @@
+// What the program is for: at 0.85 of the exact multiplier's power or less, the recovered network is within a point of the float one.
+
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, test } from 'vitest';
+import { runFlow } from '../../src/flow/run.ts';
+
+const parent = mkdtempSync(join(tmpdir(), 'tram-accuracy-'));
+afterAll(() => rmSync(parent, { recursive: true }));
+
+test.each([1, 2, 3])(
+  'seed %i recovers within one percentage point at power ≤ 0.85',
+  async (seed) => {
+    const { stages } = await runFlow({
+      folder: join(parent, String(seed)),
+      settings: { seed, train: { epochs: 12 }, explore: { epochs: 3 }, recover: { epochs: 3 } },
+      device: { threads: 1 },
+    });
+    const [float, , , explored, , recovered] = stages;
+    expect(float!.accuracy).toBeGreaterThan(0.96);
+    expect(explored!.power).toBeLessThanOrEqual(0.85);
+    expect(recovered!.power).toBeLessThanOrEqual(0.85);
+    expect(recovered!.accuracy).toBeGreaterThanOrEqual(float!.accuracy - 0.01);
+  },
+  300_000,
+);
