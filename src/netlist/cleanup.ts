@@ -62,6 +62,13 @@ function withoutUnusedGates(
     if (signal !== null) result.partialProducts.push({ ...product, signal });
   }
   for (const cell of original.adders) {
+    if (cell.inputs.length === 3 && cell.inputs.filter((input) => simplified[input] === ONE).length === 1) {
+      const sum = survivor(cell.sum, 'not');
+      const carry = survivor(cell.carry, 'or');
+      const now = survivingIncrement(result, cell, sum, carry);
+      if (now) result.adders.push(now);
+      continue;
+    }
     const sum = survivor(cell.sum, 'xor', 'xor3');
     const carry = survivor(cell.carry, 'and', 'maj');
     const now = survivingCell(result, cell, sum, carry);
@@ -82,6 +89,21 @@ function survivingCell(
   const inputs = network.nodes[witness]!.fanins;
   const sameInputs = carry === null || inputs.join() === network.nodes[carry]!.fanins.join();
   return { ...cell, kind: inputs.length === 3 ? 'full' : 'half', inputs, sum, carry: sameInputs ? carry : null };
+}
+
+/** A full adder with one input that became 1: ¬(a ⊕ b) and a ∨ b. */
+function survivingIncrement(
+  network: Network,
+  cell: AdderCell,
+  sum: Signal | null,
+  carry: Signal | null,
+): AdderCell | undefined {
+  const parity = sum === null ? undefined : network.nodes[network.nodes[sum]!.fanins[0]!]!;
+  const own = parity?.kind === 'xor' ? sum : null;
+  const inputs = own === null ? (carry === null ? undefined : network.nodes[carry]!.fanins) : parity!.fanins;
+  if (!inputs) return undefined;
+  const sameInputs = carry === null || inputs.join() === network.nodes[carry]!.fanins.join();
+  return { ...cell, kind: 'half', plusOne: true, inputs, sum: own, carry: sameInputs ? carry : null };
 }
 
 /** used[s] = 1 for the signals that some output needs, directly or not. */

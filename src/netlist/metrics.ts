@@ -74,6 +74,19 @@ export function errorMetrics(table: ProductTable, histograms?: OperandHistograms
   };
 }
 
+/** The share of every operand pair, w · 2^activationBits + x, under the histograms; they add up to 1. */
+export function operandShares(histograms: OperandHistograms, weightBits: number, activationBits: number): Float64Array {
+  const weight = shares(histograms.weight, 2 ** weightBits, 'weight');
+  const activation = shares(histograms.activation, 2 ** activationBits, 'activation');
+  const sum = (counts: Float64Array) => counts.reduce((total, count) => total + count, 0);
+  const total = sum(weight) * sum(activation);
+  const mask = activation.length - 1;
+  return Float64Array.from(
+    { length: weight.length * activation.length },
+    (_, pair) => (weight[pair >> activationBits]! * activation[pair & mask]!) / total,
+  );
+}
+
 function shares(histogram: ArrayLike<number> | undefined, patterns: number, operand: string): Float64Array {
   if (!histogram) return new Float64Array(patterns).fill(1);
   if (histogram.length !== patterns) {

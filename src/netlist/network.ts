@@ -42,6 +42,8 @@ export interface AdderCell extends CellPlace {
   readonly inputs: readonly Signal[];
   readonly sum: Signal | null;
   readonly carry: Signal | null;
+  /** A half adder whose third input became the constant 1: it computes a + b + 1, sum ¬(a ⊕ b) and carry a ∨ b. */
+  readonly plusOne?: true;
 }
 
 /** w[i] & x[j], of weight 2^(i+j). */

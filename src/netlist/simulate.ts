@@ -10,7 +10,8 @@ import { isGate, ONE, ZERO } from './network.ts';
 import { type MultiplierPorts, multiplierPorts } from './ports.ts';
 import { type ProductTable, productTable } from './table.ts';
 
-type Words = Int32Array<ArrayBuffer>;
+/** One bit of every operand pair, in the lane layout above. */
+export type Words = Int32Array<ArrayBuffer>;
 
 /** A product bit whose value a proposed substitution changes. */
 export interface ProductBitChange {
@@ -49,7 +50,7 @@ export class Simulator {
       fillPattern(this.values[signal]!, bit);
     });
     network.nodes.forEach((node, signal) => {
-      if (isGate(node.kind)) evaluate(node.kind, this.values[signal]!, node.fanins, (fanin) => this.values[fanin]!);
+      if (isGate(node.kind)) evaluateGate(node.kind, this.values[signal]!, node.fanins, (fanin) => this.values[fanin]!);
     });
   }
 
@@ -67,7 +68,7 @@ export class Simulator {
       if (s !== signal && !sources.some((source) => changed.has(source))) continue;
       const words = this.spare.pop() ?? new Int32Array(this.wordCount);
       if (substitute !== undefined) words.set(now(substitute));
-      else if (isGate(node.kind)) evaluate(node.kind, words, node.fanins, now);
+      else if (isGate(node.kind)) evaluateGate(node.kind, words, node.fanins, now);
       if (sameWords(words, this.values[s]!)) this.spare.push(words);
       else changed.set(s, words);
     }
@@ -95,6 +96,11 @@ export class Simulator {
   discard(): void {
     if (this.proposal) this.spare.push(...this.proposal.changed.values());
     this.proposal = null;
+  }
+
+  /** The words of every signal in the current state; not to be written to. */
+  get words(): Words[] {
+    return [...this.values];
   }
 
   /** Substitutions accepted so far, for clean-up. */
@@ -134,7 +140,13 @@ function fillPattern(words: Words, bit: number): void {
   }
 }
 
-function evaluate(kind: GateKind, out: Words, fanins: readonly Signal[], value: (signal: Signal) => Words): void {
+/** Writes a gate's words; `value` gives those of a fanin. */
+export function evaluateGate(
+  kind: GateKind,
+  out: Words,
+  fanins: readonly Signal[],
+  value: (signal: Signal) => Words,
+): void {
   const a = value(fanins[0]!);
   const b = fanins.length > 1 ? value(fanins[1]!) : a;
   const c = fanins.length > 2 ? value(fanins[2]!) : a;

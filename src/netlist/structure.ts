@@ -4,7 +4,7 @@
 
 import { cleanUp, countGates } from './cleanup.ts';
 import { arrayMultiplier } from './generators/array.ts';
-import type { GateKind, Network } from './network.ts';
+import { type GateKind, type Network, ONE } from './network.ts';
 import { multiplierPorts } from './ports.ts';
 
 export interface AdderDescription {
@@ -15,6 +15,14 @@ export interface AdderDescription {
   /** Whether the sum (column) and the carry (column + 1) are still used. */
   readonly sum: boolean;
   readonly carry: boolean;
+  /** The cell adds a constant 1, too: a + b + 1. */
+  readonly plusOne: boolean;
+}
+
+/** A constant 1 of weight 2^column in the product: injected into a half adder, or an output bit that is always 1. */
+export interface ConstantOne {
+  readonly column: number;
+  readonly at: 'adder' | 'output';
 }
 
 export interface StructureDescription {
@@ -23,6 +31,7 @@ export interface StructureDescription {
   readonly activationBits: number;
   readonly partialProducts: readonly { readonly i: number; readonly j: number }[];
   readonly adders: readonly AdderDescription[];
+  readonly constants: readonly ConstantOne[];
   readonly gates: Readonly<Record<GateKind, number>>;
   readonly unitGateCost: number;
   /** unitGateCost divided by that of the cleaned-up exact array multiplier of the same widths. */
@@ -30,7 +39,7 @@ export interface StructureDescription {
 }
 
 export function describeStructure(network: Network): StructureDescription {
-  const { weight, activation } = multiplierPorts(network);
+  const { weight, activation, product } = multiplierPorts(network);
   const cost = unitGateCost(network);
   const exact = cleanUp(arrayMultiplier(weight.length, activation.length));
   return {
@@ -38,14 +47,19 @@ export function describeStructure(network: Network): StructureDescription {
     weightBits: weight.length,
     activationBits: activation.length,
     partialProducts: network.partialProducts.map(({ i, j }) => ({ i, j })),
-    adders: network.adders.map(({ id, kind, stage, column, sum, carry }) => ({
+    adders: network.adders.map(({ id, kind, stage, column, sum, carry, plusOne }) => ({
       id,
       kind,
       stage,
       column,
       sum: sum !== null,
       carry: carry !== null,
+      plusOne: plusOne ?? false,
     })),
+    constants: [
+      ...network.adders.filter(({ plusOne }) => plusOne).map(({ column }) => ({ column, at: 'adder' as const })),
+      ...product.flatMap((signal, column) => (signal === ONE ? [{ column, at: 'output' as const }] : [])),
+    ],
     gates: countGates(network),
     unitGateCost: cost,
     normalizedCost: cost / unitGateCost(exact),

@@ -4,7 +4,7 @@
 // a signed table patterns are two's complement (pattern 255 of 8 bits is −1) and the stored products are signed integers.
 
 import { invariant } from '../tensor/errors.ts';
-import { checkOperandBits } from './ports.ts';
+import { checkTableBits } from './ports.ts';
 
 export interface ProductTable {
   readonly weightBits: number;
@@ -36,7 +36,7 @@ export function operandValues(bits: number, signed: boolean): Int32Array {
 }
 
 export function exactTable(weightBits: number, activationBits: number, signed = false): ProductTable {
-  checkOperandBits(weightBits, activationBits);
+  checkTableBits(weightBits, activationBits);
   const weights = operandValues(weightBits, signed);
   const activations = operandValues(activationBits, signed);
   const data = new Int32Array(weights.length * activations.length);

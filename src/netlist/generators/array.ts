@@ -4,11 +4,11 @@
 
 import { invariant } from '../../tensor/errors.ts';
 import { Network, type Signal, ZERO } from '../network.ts';
-import { checkOperandBits } from '../ports.ts';
+import { checkNetlistBits } from '../ports.ts';
 
-/** Ports `w[i]`, `x[j]` and `y[k]`; bits from 2 to 8 each, y has weightBits + activationBits bits. */
+/** Ports `w[i]`, `x[j]` and `y[k]`; bits from 2 to 26 each, y has weightBits + activationBits bits. */
 export function arrayMultiplier(weightBits: number, activationBits: number): Network {
-  checkOperandBits(weightBits, activationBits);
+  checkNetlistBits(weightBits, activationBits);
   const network = new Network(`mult_${weightBits}x${activationBits}`);
   const w = Array.from({ length: weightBits }, (_, i) => network.addInput(`w[${i}]`));
   const x = Array.from({ length: activationBits }, (_, j) => network.addInput(`x[${j}]`));

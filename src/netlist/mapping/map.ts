@@ -1,23 +1,37 @@
-// Phase 2: from structure parameters θ to a gate-level multiplier. Columns with θ_c = 1 are removed from the exact array multiplier,
-// then a search chooses further nets to set to 0, and clean-up removes what became unused.
-// Invariant: the returned table is that of the returned network, simulated anew. A further search is one more entry in `searches`.
+// Phase 2: from structure parameters θ to a gate-level multiplier. A search replaces nets of an exact multiplier by constants or by
+// other nets, and clean-up removes what became unused. `greedy` is the published search: columns with θ_c = 1 are removed first, then
+// adder outputs are tried as 0. `descent` begins where greedy ends and at the exact multiplier, and is never worse at no more cost.
+// Invariant: the returned table is that of the returned network, simulated anew; the statistics are those of that table.
 
 import { UserError } from '../../tensor/errors.ts';
 import { cleanUp } from '../cleanup.ts';
 import { arrayMultiplier } from '../generators/array.ts';
-import type { Network } from '../network.ts';
+import { baughWooleyMultiplier } from '../generators/signed.ts';
+import { daddaMultiplier, wallaceMultiplier } from '../generators/trees.ts';
+import { type OperandHistograms, operandShares } from '../metrics.ts';
+import { type Network, type Signal, ZERO } from '../network.ts';
 import { simulate } from '../simulate.ts';
-import { describeStructure, type StructureDescription } from '../structure.ts';
+import { describeStructure, type StructureDescription, unitGateCost } from '../structure.ts';
 import type { ProductTable } from '../table.ts';
 import { checkTheta } from '../theta.ts';
+import { Descent, type SearchStep } from './descent.ts';
 import { greedySearch } from './greedy.ts';
+import { LeafDescent } from './leaves.ts';
+import { offerReplacements, type ReplaceableNetwork } from './positions.ts';
 import { MappingState, type Move } from './state.ts';
 import { meanSquareError, targetProducts } from './target.ts';
 
-export type Search = (state: MappingState) => Move[];
+/** The exact multipliers that a search may begin with; the last one is for signed operands. */
+export const mappingStarts = {
+  array: { generate: arrayMultiplier, signed: false },
+  wallace: { generate: wallaceMultiplier, signed: false },
+  dadda: { generate: daddaMultiplier, signed: false },
+  'baugh-wooley': { generate: baughWooleyMultiplier, signed: true },
+} as const;
+export type MappingStart = keyof typeof mappingStarts;
 
-export const searches = { greedy: greedySearch } as const satisfies Record<string, Search>;
-export type SearchName = keyof typeof searches;
+export const searchNames = ['descent', 'greedy'] as const;
+export type SearchName = (typeof searchNames)[number];
 
 export interface MappingOptions {
   /** Operand widths, 2..8 each. */
@@ -25,9 +39,18 @@ export interface MappingOptions {
   readonly activationBits: number;
   /** Structure parameters in [0, 1] of the P lowest columns, P ≤ weightBits + activationBits − 1. */
   readonly theta: readonly number[];
+  /** By default `descent`. */
   readonly search?: SearchName;
-  /** What happens to w[0]·x[0], which no adder receives: 'remove' always (as published) or 'try' it like an adder output. */
+  /** By default the published `array`. */
+  readonly start?: MappingStart;
+  /** greedy: what happens to w[0]·x[0], which no adder receives: 'remove' always (as published) or 'try' it like an adder output. */
   readonly lowestProduct?: 'remove' | 'try';
+  /** descent: the operands that the error is taken over; by default all pairs count equally. */
+  readonly histograms?: OperandHistograms;
+  /** descent: largest unit-gate cost (structure.ts) of the result; by default that of the greedy result. */
+  readonly costBudget?: number;
+  /** descent: mean squared error that one unit gate is worth; with it the default budget is unlimited. */
+  readonly costWeight?: number;
 }
 
 export interface MappedMultiplier {
@@ -35,29 +58,62 @@ export interface MappedMultiplier {
   readonly table: ProductTable;
   readonly theta: readonly number[];
   readonly search: SearchName;
-  /** Mean squared errors to the target of θ: of the exact multiplier, with the fixed removals, and of the result. */
+  readonly start: MappingStart;
+  /**
+   * Mean squared errors to the target of θ: of the exact multiplier, with the fixed removals, and of the result; over the operands of
+   * the histograms where they are given.
+   */
   readonly mse: { readonly before: number; readonly afterFixedColumns: number; readonly after: number };
-  /** Removed before the search began, because θ_c = 1 or by `lowestProduct`. */
+  /** The published search at the same θ, for comparison. */
+  readonly greedy: { readonly mse: number; readonly cost: number };
+  /** greedy: removed before the search began, because θ_c = 1 or by `lowestProduct`. */
   readonly fixed: readonly Move[];
-  /** Accepted by the search, in order. */
+  /** greedy: accepted by the search, in order. descent: all replacements of the result, from the lowest signal. */
   readonly moves: readonly Move[];
+  /** The way to the result, with the error and the cost after each step. */
+  readonly steps: readonly SearchStep[];
   readonly structure: StructureDescription;
 }
 
 export function mapStructure(options: MappingOptions): MappedMultiplier {
-  const { weightBits, activationBits, theta, search = 'greedy', lowestProduct = 'remove' } = options;
+  const { weightBits, activationBits, theta, search = 'descent', start = 'array' } = options;
   checkTheta(theta, weightBits, activationBits);
-  if (!Object.hasOwn(searches, search)) {
-    throw new UserError(`unknown search "${search}": expected one of ${Object.keys(searches).join(', ')}`);
+  if (!searchNames.includes(search)) {
+    throw new UserError(`unknown search "${search}": expected one of ${searchNames.join(', ')}`);
   }
-  const exact = arrayMultiplier(weightBits, activationBits);
-  const target = targetProducts(theta, weightBits, activationBits);
-  const state = new MappingState(exact, target, theta.length);
-  const mseNow = () => meanSquareError(state.products, target);
+  if (!Object.hasOwn(mappingStarts, start)) {
+    throw new UserError(`unknown start "${start}": expected one of ${Object.keys(mappingStarts).join(', ')}`);
+  }
+  const { generate, signed } = mappingStarts[start];
+  const exact = generate(weightBits, activationBits);
+  const target = targetProducts(theta, weightBits, activationBits, signed);
+  const shares = options.histograms ? operandShares(options.histograms, weightBits, activationBits) : null;
+  const task: Task = { exact, target, signed, shares, options };
+  const published = mapGreedily(task);
+  return search === 'greedy' ? { ...published, steps: stepsOf(task, published) } : mapByDescent(task, published);
+}
+
+interface Task {
+  readonly exact: Network;
+  readonly target: Float32Array;
+  readonly signed: boolean;
+  readonly shares: Float64Array | null;
+  readonly options: MappingOptions;
+}
+
+function mapGreedily(task: Task): MappedMultiplier {
+  const { exact, target, signed, shares, options } = task;
+  const { theta, lowestProduct = 'remove', start = 'array', weightBits, activationBits } = options;
+  const state = new MappingState(exact, target, theta.length, signed);
+  const mseNow = () => weightedError(state.products, target, shares);
 
   const before = mseNow();
-  const p00: Move = { column: 0, adder: null, output: 'product', signal: exact.partialProducts[0]!.signal };
-  const removed = theta.flatMap((value, column) => (value === 1 ? state.adderOutputs(column) : []));
+  const p00: Move = { column: 0, adder: null, output: 'product', signal: exact.partialProducts[0]!.signal, value: '0' };
+  // From the column of the first sign bit on, a signed tree holds complements and constants, which are no products to remove.
+  const removable = signed ? Math.min(weightBits, activationBits) - 1 : theta.length;
+  const removed = theta.flatMap((value, column) =>
+    value === 1 && column < removable ? state.adderOutputs(column) : [],
+  );
   const fixed = lowestProduct === 'remove' || theta[0] === 1 ? [p00, ...removed] : removed;
   for (const move of fixed) state.force(move);
   const afterFixedColumns = mseNow();
@@ -67,10 +123,108 @@ export function mapStructure(options: MappingOptions): MappedMultiplier {
     state.accept();
     moves.push(p00);
   }
-  moves.push(...searches[search](state));
+  moves.push(...greedySearch(state));
   const network = cleanUp(exact, state.simulator.accepted);
-  const table = simulate(network);
-  const after = meanSquareError(table.data, target);
-  const mse = { before, afterFixedColumns, after };
-  return { network, table, theta: [...theta], search, mse, fixed, moves, structure: describeStructure(network) };
+  const table = simulate(network, { signed });
+  const after = weightedError(table.data, target, shares);
+  return {
+    network,
+    table,
+    theta: [...theta],
+    search: 'greedy',
+    start,
+    mse: { before, afterFixedColumns, after },
+    greedy: { mse: after, cost: unitGateCost(network) },
+    fixed,
+    moves,
+    steps: [],
+    structure: describeStructure(network),
+  };
+}
+
+/** Error and cost after the fixed removals and after each move. */
+function stepsOf({ exact, target, signed, shares }: Task, { fixed, moves }: MappedMultiplier): SearchStep[] {
+  const taken = new Map<Signal, Signal>();
+  return [fixed, ...moves.map((move) => [move])].map((step) => {
+    for (const { signal } of step) taken.set(signal, 0);
+    const network = cleanUp(exact, taken);
+    const { data } = simulate(network, { signed });
+    return { moves: step, mse: weightedError(data, target, shares), cost: unitGateCost(network) };
+  });
+}
+
+function mapByDescent(task: Task, published: MappedMultiplier): MappedMultiplier {
+  const { exact, target, signed, shares, options } = task;
+  const tree = offerReplacements(exact);
+  const { costWeight = 0 } = options;
+  for (const [name, value] of [
+    ['costBudget', options.costBudget ?? 0],
+    ['costWeight', costWeight],
+  ] as const) {
+    if (!(value >= 0)) throw new UserError(`${name} is ${value}: expected a number ≥ 0`);
+  }
+  const costBudget =
+    options.costBudget ?? (options.costWeight === undefined ? published.greedy.cost : Number.POSITIVE_INFINITY);
+  const highestColumn = options.theta.length;
+  const search = new Descent(tree, target, shares, signed, { costBudget, costWeight, highestColumn });
+
+  const ids = new Map(exact.adders.flatMap((cell) => [[cell.sum, cell.id] as const, [cell.carry, cell.id] as const]));
+  const fromGreedy = new Map<Signal, Signal>();
+  for (const { signal, output } of [...published.fixed, ...published.moves]) {
+    const cell = tree.cells[ids.get(signal) ?? -1];
+    const own = output === 'product' ? tree.network.partialProducts[0]!.signal : cell![output as 'sum' | 'carry'];
+    fromGreedy.set(own, 0);
+  }
+  const objective = (end: { mse: number; cost: number }) => end.mse + costWeight * end.cost;
+  const limits = { costBudget, costWeight, highestColumn };
+  const leaves = new LeafDescent(tree, options.theta, options.histograms, signed, limits);
+  const fromLeaves = leaves.run(leafRemovals(tree, fromGreedy));
+  let best = fromLeaves ? search.run(fromLeaves) : null;
+  if (!best || (published.greedy.cost <= costBudget && objective(best) > objective(published.greedy))) {
+    best = search.run(fromGreedy) ?? best;
+  }
+  if (!best) {
+    throw new UserError(
+      `no multiplier of cost ${costBudget} was found for these θ (greedy: ${published.greedy.cost}): raise the budget`,
+    );
+  }
+  const network = cleanUp(tree.network, best.replacements);
+  const table = simulate(network, { signed });
+  const after = weightedError(table.data, target, shares);
+  const cost = unitGateCost(network);
+  if (published.greedy.cost <= costBudget && objective({ mse: after, cost }) > objective(published.greedy)) {
+    return { ...published, search: 'descent', steps: stepsOf(task, published) };
+  }
+  return {
+    ...published,
+    network,
+    table,
+    search: 'descent',
+    mse: { ...published.mse, after },
+    fixed: [],
+    moves: [...best.replacements]
+      .sort(([a], [b]) => a - b)
+      .map(([signal, replacement]) => search.describe({ signal, replacement })),
+    steps: best.steps,
+    structure: describeStructure(network),
+  };
+}
+
+/** The partial products that nothing reads any more under the replacements, as removals of their own. */
+function leafRemovals(
+  { network, positions }: ReplaceableNetwork,
+  replacements: ReadonlyMap<Signal, Signal>,
+): Map<Signal, Signal> {
+  const live = new Uint8Array(network.nodes.length);
+  for (const port of network.outputs) live[port.signal] = 1;
+  for (let signal = network.nodes.length - 1; signal >= 0; signal--) {
+    if (live[signal] && !replacements.has(signal)) for (const fanin of network.nodes[signal]!.fanins) live[fanin] = 1;
+  }
+  const products = positions.filter(({ output, signal }) => output === 'product' && !live[signal]);
+  return new Map(products.map(({ signal }) => [signal, ZERO]));
+}
+
+function weightedError(products: Int32Array, target: Float32Array, shares: Float64Array | null): number {
+  if (!shares) return meanSquareError(products, target);
+  return shares.reduce((sum, share, pair) => sum + share * (products[pair]! - target[pair]!) ** 2, 0);
 }

@@ -42,7 +42,7 @@ const cases = widths.flatMap(([weightBits, activationBits]) =>
 test.each(cases)(
   '$weightBits×$activationBits with θ = $theta: the result is certified and its error only fell',
   (one) => {
-    const mapped = mapStructure(one);
+    const mapped = mapStructure({ ...one, search: 'greedy' });
     const target = targetProducts(one.theta, one.weightBits, one.activationBits);
     expect(mapped.mse.after).toBeLessThanOrEqual(mapped.mse.afterFixedColumns);
     expect(mapped.mse.after).toBe(meanSquareError(simulate(mapped.network).data, target));
@@ -52,7 +52,7 @@ test.each(cases)(
 );
 
 test('θ = 1 on whole columns removes exactly their partial products', () => {
-  const mapped = mapStructure({ weightBits: 4, activationBits: 6, theta: [1, 1, 1] });
+  const mapped = mapStructure({ weightBits: 4, activationBits: 6, theta: [1, 1, 1], search: 'greedy' });
   expect(mapped.structure.partialProducts.every(({ i, j }) => i + j >= 3)).toBe(true);
   expect(mapped.structure.partialProducts).toHaveLength(24 - 6);
   expect(mapped.mse).toMatchObject({ afterFixedColumns: 0, after: 0 });
@@ -61,17 +61,23 @@ test('θ = 1 on whole columns removes exactly their partial products', () => {
 
 test('without columns to approximate, trying w[0]·x[0] instead of removing it keeps the multiplier exact', () => {
   for (const theta of [[], [0, 0, 0]]) {
-    const mapped = mapStructure({ weightBits: 5, activationBits: 5, theta, lowestProduct: 'try' });
+    const mapped = mapStructure({ weightBits: 5, activationBits: 5, theta, search: 'greedy', lowestProduct: 'try' });
     expect(firstDifference(mapped.table, exactTable(5, 5))).toBeNull();
     expect(mapped.structure.normalizedCost).toBe(1);
   }
-  const published = mapStructure({ weightBits: 5, activationBits: 5, theta: [0] });
+  const published = mapStructure({ weightBits: 5, activationBits: 5, theta: [0], search: 'greedy' });
   expect(published.fixed).toMatchObject([{ column: 0, adder: null, output: 'product' }]);
   expect(published.mse.after).toBe(0.25);
 });
 
 test('trying w[0]·x[0] takes it when that brings the product nearer', () => {
-  const mapped = mapStructure({ weightBits: 4, activationBits: 4, theta: [0.9], lowestProduct: 'try' });
+  const mapped = mapStructure({
+    weightBits: 4,
+    activationBits: 4,
+    theta: [0.9],
+    search: 'greedy',
+    lowestProduct: 'try',
+  });
   expect(mapped.moves).toMatchObject([{ column: 0, output: 'product' }]);
 });
 
@@ -87,6 +93,6 @@ test.each([
 test('refuses an unknown search with the known ones', () => {
   const search = 'exhaustive' as 'greedy';
   expect(() => mapStructure({ weightBits: 4, activationBits: 4, theta: [1], search })).toThrow(
-    'unknown search "exhaustive": expected one of greedy',
+    'unknown search "exhaustive": expected one of descent, greedy',
   );
 });

@@ -5,13 +5,16 @@
 import { type Network, type Signal, ZERO } from '../network.ts';
 import { type ProductBitChange, Simulator } from '../simulate.ts';
 
-/** A net that a search may set to the constant 0. */
+/** A net that a search replaces: by a constant, an input of its adder (`a`, `b`, `c`), the OR of these, or an operand bit. */
 export interface Move {
   readonly column: number;
   /** Id of the adder, in order of creation; null for a partial product. */
   readonly adder: number | null;
-  readonly output: 'sum' | 'carry' | 'product';
+  /** `constant` is a free constant input of an adder. */
+  readonly output: 'sum' | 'carry' | 'product' | 'constant';
   readonly signal: Signal;
+  /** `0`, `1`, `a`, `b`, `c`, `or`, the name of an operand bit, or `own`: an earlier move is taken back. */
+  readonly value: string;
 }
 
 export class MappingState {
@@ -29,11 +32,18 @@ export class MappingState {
   private readonly changedPairs: Int32Array;
   private readonly changes: Int32Array;
 
-  constructor(network: Network, target: Float32Array, approximableColumns: number) {
+  /** The weight of the highest product bit is negative when the products are signed. */
+  private readonly bitWeights: readonly number[];
+
+  constructor(network: Network, target: Float32Array, approximableColumns: number, signed = false) {
     this.network = network;
     this.approximableColumns = approximableColumns;
     this.simulator = new Simulator(network);
-    this.products = this.simulator.table().data;
+    this.products = this.simulator.table(signed).data;
+    const productBits = this.simulator.ports.product.length;
+    this.bitWeights = this.simulator.ports.product.map((_, bit) =>
+      signed && bit === productBits - 1 ? -(2 ** bit) : 2 ** bit,
+    );
     this.errors = new Float64Array(target.length);
     for (let pair = 0; pair < target.length; pair++) {
       const error = this.products[pair]! - target[pair]!;
@@ -84,7 +94,7 @@ export class MappingState {
     return (['sum', 'carry'] as const).flatMap((output) =>
       adders.flatMap((adder) => {
         const signal = adder[output];
-        return signal === null ? [] : [{ column, adder: adder.id, output, signal }];
+        return signal === null ? [] : [{ column, adder: adder.id, output, signal, value: '0' }];
       }),
     );
   }
@@ -100,12 +110,13 @@ export class MappingState {
       for (let k = 0; k < bits.length; k++) {
         const { bit, before, after } = bits[k]!;
         const now = after[n]!;
+        const weight = this.bitWeights[bit]!;
         let flipped = (before[n]! ^ now) & validLanes;
         lanes |= flipped;
         while (flipped !== 0) {
           const lane = 31 - Math.clz32(flipped & -flipped);
           flipped &= flipped - 1;
-          laneChange[lane]! += (now >>> lane) & 1 ? 1 << bit : -(1 << bit);
+          laneChange[lane]! += (now >>> lane) & 1 ? weight : -weight;
         }
       }
       while (lanes !== 0) {

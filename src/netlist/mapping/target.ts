@@ -2,8 +2,36 @@
 // Y(w, x) = w·x − Σ_{c<P} θ_c 2^c Σ_{i+j=c} w[i] x[j] over all operand pairs, and the mean squared error to it.
 // The published program works in float32; so do these two, operation by operation, so that its figures are met to the last digit.
 
-/** Y for every pair, in the order of a ProductTable: float32, the columns subtracted from the lowest up. */
-export function targetProducts(theta: readonly number[], weightBits: number, activationBits: number): Float32Array {
+import { exactTable } from '../table.ts';
+
+/**
+ * Y for every pair, in the order of a ProductTable: float32, the columns subtracted from the lowest up. With signed operands (two's
+ * complement) a partial product of exactly one sign bit counts negatively in w·x and so in its column, too: the same share of it is lost.
+ */
+export function targetProducts(
+  theta: readonly number[],
+  weightBits: number,
+  activationBits: number,
+  signed = false,
+): Float32Array {
+  return signed ? signedTarget(theta, weightBits, activationBits) : unsignedTarget(theta, weightBits, activationBits);
+}
+
+function signedTarget(theta: readonly number[], weightBits: number, activationBits: number): Float32Array {
+  const target = Float32Array.from(exactTable(weightBits, activationBits, true).data);
+  for (let i = 0; i < weightBits; i++) {
+    for (let j = 0; j < activationBits && i + j < theta.length; j++) {
+      const sign = (i === weightBits - 1) !== (j === activationBits - 1) ? -1 : 1;
+      const lost = Math.fround(theta[i + j]! * sign * 2 ** (i + j));
+      for (let pair = 0; pair < target.length; pair++) {
+        if ((pair >> (activationBits + i)) & (pair >> j) & 1) target[pair]! -= lost;
+      }
+    }
+  }
+  return target;
+}
+
+function unsignedTarget(theta: readonly number[], weightBits: number, activationBits: number): Float32Array {
   const columns = theta.map((value, column) => Math.fround(Math.fround(value) * 2 ** column));
   const target = new Float32Array(2 ** (weightBits + activationBits));
   const reversed = reversedPatterns(activationBits);

@@ -66,11 +66,12 @@ export function writeVerilog(network: Network): string {
   return `${lines.join('\n')}\nendmodule\n${kinds.has('half') ? HALF_ADDER : ''}${kinds.has('full') ? FULL_ADDER : ''}`;
 }
 
-/** Adders with both outputs, by each of their outputs; a gate that two adders share belongs to the first. */
+/** Plain adders with both outputs, by each of their outputs; a gate that two adders share belongs to the first. */
 function completeAdders(network: Network): Map<Signal, AdderCell> {
   const cells = new Map<Signal, AdderCell>();
   for (const cell of network.adders) {
-    if (cell.sum === null || cell.carry === null || cells.has(cell.sum) || cells.has(cell.carry)) continue;
+    if (cell.plusOne || cell.sum === null || cell.carry === null || cells.has(cell.sum) || cells.has(cell.carry))
+      continue;
     cells.set(cell.sum, cell);
     cells.set(cell.carry, cell);
   }

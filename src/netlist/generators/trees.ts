@@ -1,0 +1,20 @@
+// Exact unsigned multipliers: Wallace's and Dadda's compressor trees over the array of partial products, any widths (heap.ts).
+
+import type { Network } from '../network.ts';
+import { addPartialProducts, addProduct, multiplierFrame } from './frame.ts';
+import { BitHeap, type TreeKind } from './heap.ts';
+
+export function wallaceMultiplier(weightBits: number, activationBits: number): Network {
+  return treeMultiplier('wallace', weightBits, activationBits);
+}
+
+export function daddaMultiplier(weightBits: number, activationBits: number): Network {
+  return treeMultiplier('dadda', weightBits, activationBits);
+}
+
+function treeMultiplier(kind: TreeKind, weightBits: number, activationBits: number): Network {
+  const frame = multiplierFrame(kind, weightBits, activationBits);
+  const heap = new BitHeap(frame.network, frame.productBits);
+  addPartialProducts(frame, heap);
+  return addProduct(frame.network, heap.sum(kind));
+}

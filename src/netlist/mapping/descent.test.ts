@@ -1,0 +1,150 @@
+import { expect, test } from 'vitest';
+import { Random } from '../../tensor/random.ts';
+import { certify } from '../certify.ts';
+import { cleanUp, usedSignals } from '../cleanup.ts';
+import { operandShares } from '../metrics.ts';
+import { isGate, type Signal } from '../network.ts';
+import { simulate } from '../simulate.ts';
+import { unitGateCost } from '../structure.ts';
+import { firstDifference } from '../table.ts';
+import { CostModel, OWN } from './cost.ts';
+import { ErrorModel } from './errors.ts';
+import { type MappedMultiplier, type MappingStart, mappingStarts, mapStructure } from './map.ts';
+import { offerReplacements } from './positions.ts';
+import { targetProducts } from './target.ts';
+
+function randomTheta(random: Random, columns: number): number[] {
+  const kind = random.integer(3);
+  return Array.from({ length: columns }, (_, column) => {
+    if (kind === 0) return random.uniform();
+    if (kind === 1) return column < columns / 2 ? 1 : 0.5 * random.uniform();
+    return Math.min(1, Math.max(0, 1 - column / columns + 0.3 * random.normal()));
+  });
+}
+
+function expectSound(mapped: MappedMultiplier): void {
+  const { network, table } = mapped;
+  const used = usedSignals(network);
+  network.nodes.forEach((node, signal) => {
+    if (isGate(node.kind)) expect(used[signal]).toBe(1);
+  });
+  for (const { sum, carry } of network.adders) expect(sum ?? carry).not.toBeNull();
+  expect(certify({ network, table }).equal).toBe(true);
+}
+
+const starts = Object.keys(mappingStarts) as MappingStart[];
+
+test('is never worse than greedy at no more cost, and better for most θ, on 60 random θ of random widths', () => {
+  const random = new Random(7);
+  let better = 0;
+  for (let trial = 0; trial < 60; trial++) {
+    const [weightBits, activationBits] = [2 + random.integer(5), 2 + random.integer(5)];
+    const theta = randomTheta(random, 1 + random.integer(weightBits + activationBits - 1));
+    const start = starts[trial % 2 ? 0 : random.integer(starts.length)]!;
+    const mapped = mapStructure({ weightBits, activationBits, theta, start });
+    expect(mapped.structure.unitGateCost).toBeLessThanOrEqual(mapped.greedy.cost);
+    expect(mapped.mse.after).toBeLessThanOrEqual(mapped.greedy.mse);
+    if (mapped.mse.after < mapped.greedy.mse) better++;
+    expectSound(mapped);
+  }
+  expect(better).toBeGreaterThan(36);
+});
+
+test('is never worse than greedy at 8×8, and better for half removed', () => {
+  for (const theta of [[1, 1, 1, 1, 0.17, 0.2, 0.19, 0.15], Array(8).fill(0.5)]) {
+    const mapped = mapStructure({ weightBits: 8, activationBits: 8, theta });
+    expect(mapped.mse.after).toBeLessThanOrEqual(mapped.greedy.mse);
+    expect(mapped.structure.unitGateCost).toBeLessThanOrEqual(mapped.greedy.cost);
+    expectSound(mapped);
+    if (theta[0] === 0.5) expect(mapped.mse.after).toBeLessThan(0.9 * mapped.greedy.mse);
+  }
+});
+
+test('steps tell the error and the cost on the way to the result', () => {
+  const mapped = mapStructure({ weightBits: 5, activationBits: 5, theta: [0.9, 0.8, 0.7, 0.3, 0.2] });
+  expect(mapped.steps.length).toBeGreaterThan(0);
+  const last = mapped.steps.at(-1)!;
+  expect(last.mse).toBeCloseTo(mapped.mse.after, 3);
+  expect(last.cost).toBeGreaterThanOrEqual(mapped.structure.unitGateCost);
+  for (const { moves } of mapped.steps)
+    for (const move of moves) expect(move.value).toMatch(/^(0|1|a|b|c|or|own|[wx]\[\d\])$/);
+});
+
+test('error differences and costs are those of the simulated, cleaned-up network for 600 random changes', () => {
+  const random = new Random(3);
+  for (const start of starts) {
+    const { generate, signed } = mappingStarts[start];
+    const tree = offerReplacements(generate(4, 3));
+    expect(firstDifference(simulate(tree.network, { signed }), simulate(generate(4, 3), { signed }))).toBeNull();
+    const theta = [1, 0.5, 0.25, 0.3];
+    const target = targetProducts(theta, 4, 3, signed);
+    const histograms = {
+      weight: Array.from({ length: 16 }, () => random.uniform()),
+      activation: Array.from({ length: 8 }, () => random.uniform()),
+    };
+    const shares = start === 'dadda' ? null : operandShares(histograms, 4, 3);
+    const model = new ErrorModel(tree, target, shares, signed);
+    const costs = new CostModel(tree.network, true);
+    for (let trial = 0; trial < 150; trial++) {
+      const changes = Array.from({ length: 1 + random.integer(2) }, () => {
+        const { signal, replacements } = tree.positions[random.integer(tree.positions.length)]!;
+        const choice = random.integer(replacements.length + 1);
+        return { signal, replacement: replacements[choice]?.signal ?? OWN };
+      });
+      if (changes[0]!.signal === changes[1]?.signal) continue;
+      const expected = model.meanSquare + model.difference(changes);
+      if (!model.accept(changes)) continue;
+      expect(model.meanSquare).toBeCloseTo(expected, 6);
+      const taken = new Map<Signal, Signal>();
+      model.replacements.forEach((replacement, signal) => {
+        if (replacement !== OWN) taken.set(signal, replacement);
+      });
+      const clean = cleanUp(tree.network, taken);
+      const { data } = simulate(clean, { signed });
+      const error = data.reduce(
+        (sum, product, pair) => sum + (shares?.[pair] ?? 1 / 128) * (product - target[pair]!) ** 2,
+        0,
+      );
+      expect(model.meanSquare).toBeCloseTo(error, 6);
+      expect(costs.cost(model.replacements)).toBeGreaterThanOrEqual(unitGateCost(clean));
+      if (taken.size > 12) model.accept([...taken.keys()].map((signal) => ({ signal, replacement: OWN })));
+    }
+  }
+});
+
+test('operand histograms make the error smaller where the operands are', () => {
+  const histograms = { weight: [9, 4, 2, 1, 1, 0, 0, 0], activation: [1, 2, 3, 4, 4, 3, 2, 1] };
+  const options = { weightBits: 3, activationBits: 3, theta: [0.6, 0.6, 0.4] };
+  const shares = operandShares(histograms, 3, 3);
+  const target = targetProducts(options.theta, 3, 3);
+  const errorOf = ({ table }: MappedMultiplier) =>
+    table.data.reduce((sum, product, pair) => sum + shares[pair]! * (product - target[pair]!) ** 2, 0);
+  const weighted = mapStructure({ ...options, histograms });
+  expect(weighted.mse.after).toBeCloseTo(errorOf(weighted), 9);
+  expect(errorOf(weighted)).toBeLessThanOrEqual(errorOf(mapStructure(options)));
+  expect(weighted.mse.after).toBeLessThan(weighted.greedy.mse);
+});
+
+test('the budget bounds the cost, and a cost weight trades error for cost', () => {
+  const options = { weightBits: 6, activationBits: 6, theta: [1, 1, 0.8, 0.5, 0.3] };
+  const small = mapStructure({ ...options, costBudget: 100 });
+  expect(small.structure.unitGateCost).toBeLessThanOrEqual(100);
+  const large = mapStructure({ ...options, costBudget: 200 });
+  expect(large.mse.after).toBeLessThan(small.mse.after);
+  const cheap = mapStructure({ ...options, costWeight: 100 });
+  const precise = mapStructure({ ...options, costWeight: 0.01 });
+  expect(cheap.structure.unitGateCost).toBeLessThan(precise.structure.unitGateCost);
+  expect(cheap.mse.after).toBeGreaterThan(precise.mse.after);
+  expect(() => mapStructure({ ...options, costBudget: -1 })).toThrow('costBudget is -1: expected a number ≥ 0');
+});
+
+test('a constant injected into a half adder shows in the structure, and the cell costs what a half adder costs', () => {
+  const exact = mappingStarts.array.generate(4, 4);
+  const tree = offerReplacements(exact);
+  const slot = tree.positions.find(({ output, column }) => output === 'constant' && column === 3)!;
+  const network = cleanUp(tree.network, new Map([[slot.signal, 1]]));
+  expect(unitGateCost(network)).toBe(unitGateCost(cleanUp(exact)));
+  const cells = network.adders.filter(({ plusOne }) => plusOne);
+  expect(cells).toMatchObject([{ kind: 'half', column: 3, id: slot.adder }]);
+  expect(certify({ network, table: simulate(network) }).equal).toBe(true);
+});

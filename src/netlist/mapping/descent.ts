@@ -1,0 +1,256 @@
+// The second half of the descent: moves anywhere in a compressor tree (positions.ts), from the result of the first half (leaves.ts) or
+// of the published search. A move replaces a partial product, a sum, a carry or a free constant input by
+// 0, 1, an input of the adder or the OR of them, both outputs of an adder at once, or takes a replacement back; pairs of moves are tried
+// where no single one helps.
+//   reduce    while the cost is over the budget: the move with the least added error per gate saved
+//   improve   within the budget: the move with the largest fall of the error, then pairs
+// Invariant: the result is never worse than the start where that keeps the budget. Deterministic.
+
+import { ONE, type Signal } from '../network.ts';
+import { CostModel, OWN } from './cost.ts';
+import { type Change, ErrorModel } from './errors.ts';
+import type { Position, ReplaceableNetwork } from './positions.ts';
+import type { Move } from './state.ts';
+
+export interface DescentOptions {
+  readonly costBudget: number;
+  /** Error (mean square) that one unit gate is worth; the objective is error + costWeight · cost. */
+  readonly costWeight: number;
+  /** Places of columns up to this one may be replaced. */
+  readonly highestColumn: number;
+}
+
+/** One accepted move of the search (one to four places at once), and where it led. */
+export interface SearchStep {
+  readonly moves: readonly Move[];
+  readonly mse: number;
+  readonly cost: number;
+}
+
+export interface DescentResult {
+  readonly replacements: ReadonlyMap<Signal, Signal>;
+  readonly mse: number;
+  readonly cost: number;
+  /** The way to the result; the first step makes all replacements of the start at once. */
+  readonly steps: readonly SearchStep[];
+  /** Changes whose error was computed. */
+  readonly evaluations: number;
+}
+
+interface Candidate {
+  readonly changes: readonly Change[];
+  readonly error: number;
+  readonly cost: number;
+}
+
+const PAIRED = 40;
+const PAIRS_EVALUATED = 30;
+const MAX_STEPS = 400;
+/** Changes evaluated, after which the search ends: bounds the time. */
+const ENOUGH = 5000;
+
+export class Descent {
+  private readonly tree: ReplaceableNetwork;
+  private readonly options: DescentOptions;
+  private readonly model: ErrorModel;
+  private readonly costs: CostModel;
+  private readonly bySignal: ReadonlyMap<Signal, Position>;
+  private readonly places: readonly Position[];
+  private cost: number;
+  private evaluations = 0;
+  private steps: SearchStep[] = [];
+  private best: DescentResult | null = null;
+
+  constructor(
+    tree: ReplaceableNetwork,
+    target: Float32Array,
+    shares: Float64Array | null,
+    signed: boolean,
+    options: DescentOptions,
+  ) {
+    this.tree = tree;
+    this.options = options;
+    this.model = new ErrorModel(tree, target, shares, signed);
+    this.costs = new CostModel(tree.network, true);
+    this.bySignal = new Map(tree.positions.map((position) => [position.signal, position]));
+    this.places = tree.positions.filter(({ column }) => column <= options.highestColumn);
+    this.cost = this.costs.cost(this.model.replacements);
+  }
+
+  /** The best from `start` on, or null when the budget was out of reach. */
+  run(start: ReadonlyMap<Signal, Signal>): DescentResult | null {
+    this.best = null;
+    this.steps = [];
+    this.evaluations = 0;
+    const changes = [...start].map(([signal, replacement]) => ({ signal, replacement }));
+    this.restore(start);
+    this.steps.push({ moves: changes.map((one) => this.describe(one)), mse: this.model.meanSquare, cost: this.cost });
+    this.note();
+    this.reduce(this.options.costBudget);
+    this.improve();
+    return this.best;
+  }
+
+  /** Moves down in cost; the cheapest error per saved gate first. */
+  private reduce(budget: number): void {
+    while (this.cost > budget && this.steps.length < MAX_STEPS) {
+      const candidates = this.candidates().filter((one) => one.cost < 0 || (one.cost === 0 && one.error < 0));
+      const ratio = ({ error, cost }: Candidate) => (error < 0 ? error * 1e6 : error / -cost);
+      candidates.sort((a, b) => ratio(a) - ratio(b));
+      if (!candidates.some((candidate) => this.take(candidate))) return;
+    }
+  }
+
+  /** Moves down in the objective within the budget; single moves first, pairs when there is none. */
+  private improve(): void {
+    while (this.evaluations < ENOUGH && this.steps.length < MAX_STEPS) {
+      const all = this.candidates();
+      const good = all.filter((one) => this.isBetter(one)).sort((a, b) => this.gain(a) - this.gain(b));
+      if (good.some((candidate) => this.take(candidate))) continue;
+      if (!this.takePair(all)) return;
+    }
+  }
+
+  private gain({ error, cost }: { error: number; cost: number }): number {
+    return error + this.options.costWeight * cost;
+  }
+
+  private isBetter(one: { error: number; cost: number }): boolean {
+    if (this.cost + one.cost > this.options.costBudget && one.cost > 0) return false;
+    const tolerance = 1e-9 * (1 + this.model.meanSquare);
+    const gain = this.gain(one);
+    return gain < -tolerance || (gain <= tolerance && one.cost < 0);
+  }
+
+  /** The best pair of a move that lowers the error and one that pays for it or mends it. */
+  private takePair(all: readonly Candidate[]): boolean {
+    const gainers = [...all].sort((a, b) => this.gain(a) - this.gain(b)).slice(0, PAIRED);
+    const ratio = ({ error, cost }: Candidate) => Math.max(0, error) / -cost;
+    const savers = all
+      .filter((one) => one.cost < 0)
+      .sort((a, b) => ratio(a) - ratio(b))
+      .slice(0, PAIRED);
+    const pairs: { changes: Change[]; estimate: number }[] = [];
+    for (const [n, one] of gainers.entries()) {
+      for (const other of [...savers, ...gainers.slice(n + 1)]) {
+        if (one.changes.some((change) => other.changes.some(({ signal }) => signal === change.signal))) continue;
+        if (this.cost + one.cost + other.cost > this.options.costBudget + 2) continue;
+        pairs.push({ changes: [...one.changes, ...other.changes], estimate: this.gain(one) + this.gain(other) });
+      }
+    }
+    pairs.sort((a, b) => a.estimate - b.estimate);
+    let best: Candidate | null = null;
+    for (const { changes } of pairs.slice(0, PAIRS_EVALUATED)) {
+      const candidate = this.evaluate(changes);
+      if (this.isBetter(candidate) && (!best || this.gain(candidate) < this.gain(best))) best = candidate;
+    }
+    return best !== null && this.take(best);
+  }
+
+  /** All single moves: every replacement of every place, and both outputs of an adder at once. */
+  private candidates(): Candidate[] {
+    const { replacements } = this.model;
+    const result: Candidate[] = [];
+    const consider = (...wanted: Change[]) => {
+      const changes = wanted.filter(({ signal, replacement }) => replacements[signal] !== replacement);
+      if (changes.length === wanted.length) result.push(this.evaluate(changes));
+    };
+    const live = this.live();
+    for (const { signal, replacements: alternatives } of this.places) {
+      if (!live[signal]) continue;
+      if (replacements[signal] !== OWN) consider({ signal, replacement: OWN });
+      for (const alternative of alternatives) consider({ signal, replacement: alternative.signal });
+    }
+    for (const { sum, carry, or } of this.tree.cells) {
+      const column = this.bySignal.get(carry)!.column;
+      if (column > this.options.highestColumn || !(live[sum] || live[carry])) continue;
+      for (const [first, second] of [
+        [OWN, OWN],
+        [0, 0],
+        [1, 0],
+        [0, 1],
+        [or, 0],
+        [0, or],
+      ] as const) {
+        consider({ signal: sum, replacement: first }, { signal: carry, replacement: second });
+      }
+    }
+    return result;
+  }
+
+  /** Places that an output depends on; what stands at the others has no effect. */
+  private live(): Uint8Array {
+    const { nodes, outputs } = this.tree.network;
+    const live = new Uint8Array(nodes.length);
+    for (const port of outputs) live[port.signal] = 1;
+    for (let signal = nodes.length - 1; signal > ONE; signal--) {
+      if (!live[signal]) continue;
+      const replacement = this.model.replacements[signal]!;
+      if (replacement !== OWN) live[replacement] = 1;
+      else for (const fanin of nodes[signal]!.fanins) live[fanin] = 1;
+    }
+    return live;
+  }
+
+  private evaluate(changes: readonly Change[]): Candidate {
+    this.evaluations++;
+    const { replacements } = this.model;
+    const before = changes.map(({ signal }) => replacements[signal]!);
+    for (const { signal, replacement } of changes) replacements[signal] = replacement;
+    const cost = this.costs.cost(replacements) - this.cost;
+    changes.forEach(({ signal }, n) => {
+      replacements[signal] = before[n]!;
+    });
+    return { changes, error: this.model.difference(changes), cost };
+  }
+
+  private take({ changes, cost }: Candidate): boolean {
+    if (!this.model.accept(changes)) return false;
+    this.cost += cost;
+    this.steps.push({
+      moves: changes.map((change) => this.describe(change)),
+      mse: this.model.meanSquare,
+      cost: this.cost,
+    });
+    this.note();
+    return true;
+  }
+
+  /** Remembers the state if it keeps the budget and is the best. */
+  private note(): void {
+    if (this.cost > this.options.costBudget) return;
+    const { replacements, meanSquare: mse } = this.model;
+    if (this.best) {
+      const difference = this.objective({ mse, cost: this.cost }) - this.objective(this.best);
+      const tolerance = 1e-9 * (1 + mse);
+      if (difference > tolerance || (difference >= -tolerance && this.cost >= this.best.cost)) return;
+    }
+    const taken = new Map<Signal, Signal>();
+    replacements.forEach((replacement, signal) => {
+      if (replacement !== OWN) taken.set(signal, replacement);
+    });
+    const { cost, evaluations } = this;
+    this.best = { replacements: taken, mse, cost, steps: [...this.steps], evaluations };
+  }
+
+  private objective({ mse, cost }: { mse: number; cost: number }): number {
+    return mse + this.options.costWeight * cost;
+  }
+
+  private restore(wanted: ReadonlyMap<Signal, Signal>): void {
+    const { replacements } = this.model;
+    const changes: Change[] = [];
+    replacements.forEach((replacement, signal) => {
+      const next = wanted.get(signal) ?? OWN;
+      if (next !== replacement) changes.push({ signal, replacement: next });
+    });
+    if (changes.length > 0) this.model.accept(changes);
+    this.cost = this.costs.cost(replacements);
+  }
+
+  describe({ signal, replacement }: Change): Move {
+    const { column, output, adder, replacements } = this.bySignal.get(signal)!;
+    const value = replacement === OWN ? 'own' : replacements.find((one) => one.signal === replacement)!.label;
+    return { column, adder, output, signal, value };
+  }
+}
