@@ -1,6 +1,5 @@
 // What every phase works with: the opened data, the model, a device, the manifest, and where things are in the run folder.
 
-import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Dataset, DatasetOptions } from '../data/dataset.ts';
 import { openDataset, parseImageSize } from '../data/registry.ts';
@@ -8,7 +7,7 @@ import type { Backend, Session } from '../engine/backend.ts';
 import type { MultiplyingLayer } from '../nn/layers.ts';
 import { findModel } from '../nn/models.ts';
 import { UserError } from '../tensor/errors.ts';
-import { fileError } from '../tensor/files.ts';
+import { makeFolder } from '../tensor/files.ts';
 import { multiplyingLayers, type Task } from '../train/task.ts';
 import { loadModel } from './checkpoint.ts';
 import type { Configuration } from './config.ts';
@@ -69,13 +68,7 @@ export function inFolder({ folder }: { readonly folder: string }, path: string):
 }
 
 export function makeFolders(folder: string): void {
-  try {
-    for (const path of [folder, join(folder, 'checkpoints'), join(folder, files.figures)]) {
-      if (!existsSync(path)) mkdirSync(path, { recursive: true });
-    }
-  } catch (error) {
-    throw fileError('write', folder, error);
-  }
+  for (const path of [folder, join(folder, 'checkpoints'), join(folder, files.figures)]) makeFolder(path);
 }
 
 /** The record of an earlier phase; a UserError that says what to run when it is not done. */

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { UserError } from './errors.ts';
 import {
+  makeFolder,
   openJsonLines,
   readBytes,
   readJson,
@@ -177,4 +178,20 @@ describe('JSON-lines log', () => {
     const missing = join(folder, 'missing', 'metrics.jsonl');
     expect(() => openJsonLines(missing)).toThrow(`cannot write ${missing}: no such file or folder`);
   });
+});
+
+describe('makeFolder', () => {
+  test('makes missing parents and leaves what exists', () => {
+    const folder = join(fs.mkdtempSync(join(tmpdir(), 'tram-folder-')), 'a', 'b');
+    makeFolder(folder);
+    makeFolder(folder);
+    expect(fs.existsSync(folder)).toBe(true);
+  });
+
+  test.runIf(fs.existsSync('/proc/self'))(
+    'names the folder that cannot be made, also where the system denies that it exists',
+    () => {
+      expect(() => makeFolder('/proc/no-such-process/run')).toThrow(/\/proc\/no-such-process/);
+    },
+  );
 });

@@ -8,8 +8,10 @@ import {
   accessSync,
   closeSync,
   constants,
+  existsSync,
   fsyncSync,
   ftruncateSync,
+  mkdirSync,
   openSync,
   readFileSync,
   realpathSync,
@@ -77,6 +79,20 @@ function syncFolder(folder: string): void {
     fsyncSync(descriptor);
   } finally {
     closeSync(descriptor);
+  }
+}
+
+/**
+ * Makes a folder and its missing parents; a UserError names the one that cannot be made. One by one, because Node's recursive mkdir
+ * never returns where a file system answers that a folder which exists cannot hold another (/proc).
+ */
+export function makeFolder(path: string): void {
+  if (existsSync(path)) return;
+  if (dirname(path) !== path) makeFolder(dirname(path));
+  try {
+    mkdirSync(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw fileError('write', path, error);
   }
 }
 
