@@ -73,9 +73,8 @@ export class PhaseMeter {
     if (!latest)
       return composeLine(
         [
-          { text: this.phase, rank: 0 },
-          { text: this.title, rank: 1 },
-          { text: clock, rank: 2 },
+          { text: this.title, rank: 0, paint: style.bold },
+          { text: clock, rank: 1 },
         ],
         room,
       );

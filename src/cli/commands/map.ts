@@ -1,8 +1,8 @@
 // `tram map`: phase 2 of a run, or the mapping of a θ given on the command line, without any network. Either way nothing is written or
 // printed before netlist, BLIF, Verilog and table are proved equal.
 
-import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { powerPerMultiplication } from '../../axm/power.ts';
 import { writeBlif } from '../../netlist/blif/write.ts';
@@ -145,6 +145,13 @@ function mappingResult(mapped: MappedMultiplier, metrics: ErrorMetrics) {
   };
 }
 
+/** Makes a folder and those above it one by one: where none can be made (/proc), Node's recursive mkdir would try for ever. */
+function makeFolder(folder: string): void {
+  if (existsSync(folder)) return;
+  makeFolder(dirname(folder));
+  mkdirSync(folder);
+}
+
 /** Certifies the texts that it writes; returns the paths. */
 function writeMultiplier(folder: string, mapped: MappedMultiplier, metrics: ErrorMetrics): string[] {
   const { network, table } = mapped;
@@ -152,7 +159,7 @@ function writeMultiplier(folder: string, mapped: MappedMultiplier, metrics: Erro
   const verilog = writeVerilog(network);
   const certificate = certify({ network, table, blif, verilog });
   try {
-    mkdirSync(folder, { recursive: true });
+    makeFolder(folder);
   } catch (error) {
     throw fileError('write', folder, error);
   }
