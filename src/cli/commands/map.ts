@@ -1,8 +1,7 @@
 // `tram map`: phase 2 of a run, or the mapping of a θ given on the command line, without any network. Either way nothing is written or
 // printed before netlist, BLIF, Verilog and table are proved equal.
 
-import { existsSync, mkdirSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { powerPerMultiplication } from '../../axm/power.ts';
 import { writeBlif } from '../../netlist/blif/write.ts';
@@ -13,7 +12,7 @@ import { type MappedMultiplier, mapStructure, type SearchName } from '../../netl
 import { type ErrorMetrics, errorMetrics } from '../../netlist/metrics.ts';
 import { writeVerilog } from '../../netlist/verilog/write.ts';
 import { UserError } from '../../tensor/errors.ts';
-import { fileError, writeFileAtomic, writeJson } from '../../tensor/files.ts';
+import { makeFolder, writeFileAtomic, writeJson } from '../../tensor/files.ts';
 import { defaultValue } from '../configuration-schema.ts';
 import { describeOption } from '../facts.ts';
 import {
@@ -145,24 +144,13 @@ function mappingResult(mapped: MappedMultiplier, metrics: ErrorMetrics) {
   };
 }
 
-/** Makes a folder and those above it one by one: where none can be made (/proc), Node's recursive mkdir would try for ever. */
-function makeFolder(folder: string): void {
-  if (existsSync(folder)) return;
-  makeFolder(dirname(folder));
-  mkdirSync(folder);
-}
-
 /** Certifies the texts that it writes; returns the paths. */
 function writeMultiplier(folder: string, mapped: MappedMultiplier, metrics: ErrorMetrics): string[] {
   const { network, table } = mapped;
   const blif = writeBlif(network);
   const verilog = writeVerilog(network);
   const certificate = certify({ network, table, blif, verilog });
-  try {
-    makeFolder(folder);
-  } catch (error) {
-    throw fileError('write', folder, error);
-  }
+  makeFolder(folder);
   const contents: Record<string, string | Uint8Array> = {
     'multiplier.v': verilog,
     'multiplier.blif': blif,
