@@ -1,0 +1,46 @@
+// The ways a circuit is tried to be synthesised: which adders are taken out first, and which ABC script maps the rest.
+// No script is best for all circuits: those made of adders gain from adder cells, slow chains need restructuring for depth, and area
+// recovery after restructuring differs by luck. Each is short, deterministic (nothing is bound to time) and judged by its result.
+// Source: ABC commands as documented in its help: &dch structural choices, &nf area-flow mapping, &st; &if -g delay-optimal rewriting.
+
+/** Which adders become cells of the library before ABC sees the rest; where the library has none, nothing changes. */
+export type AdderExtraction = 'none' | 'as-written' | 'full' | 'full-and-half';
+
+export interface Candidate {
+  readonly name: string;
+  readonly adders: AdderExtraction;
+  /** An ABC script in the form of Yosys' `abc -script +…`, with blanks written as commas. */
+  readonly abc: string;
+}
+
+const MAP = '&get,-n;&dch,-f;&nf,-R,10;&put;topo';
+const AREA = `+strash;${MAP}`;
+
+/** One that is good for most circuits, in a fraction of a second. */
+export const QUICK: readonly Candidate[] = [{ name: 'choices', adders: 'none', abc: AREA }];
+
+export const ALL: readonly Candidate[] = [
+  ...QUICK,
+  { name: 'rewrite', adders: 'none', abc: `+strash;dc2;${MAP}` },
+  { name: 'twice', adders: 'none', abc: `+strash;${MAP};strash;${MAP}` },
+  { name: 'shallow', adders: 'none', abc: '+strash;&get,-n;&st;&if,-g,-K,4;&dch,-f;&nf,-R,10;&put;topo' },
+  {
+    name: 'shallower',
+    adders: 'none',
+    abc: '+strash;&get,-n;&st;&if,-g,-K,6;&dch,-f;&nf,-R,10;&st;&dch,-f;&nf,-R,10;&put;topo',
+  },
+  { name: 'adders as written', adders: 'as-written', abc: AREA },
+  { name: 'full adders', adders: 'full', abc: AREA },
+  { name: 'full and half adders', adders: 'full-and-half', abc: AREA },
+];
+
+/** The Yosys commands that take the adders out of a flat circuit and map them. */
+export function adderCommands(extraction: AdderExtraction): string[] {
+  if (extraction === 'none') return ['techmap'];
+  const search = {
+    'as-written': ['extract_fa -fa'],
+    full: ['abc -g AND,XOR', 'extract_fa -fa'],
+    'full-and-half': ['abc -g AND,XOR', 'extract_fa -fa -ha'],
+  }[extraction];
+  return ['techmap', 'opt', ...search, 'opt_clean', 'techmap -map adders.v', 'techmap', 'opt'];
+}
