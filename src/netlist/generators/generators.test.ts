@@ -1,0 +1,116 @@
+import { expect, test } from 'vitest';
+import { Random } from '../../tensor/random.ts';
+import { readBlif } from '../blif/read.ts';
+import { writeBlif } from '../blif/write.ts';
+import { errorMetrics } from '../metrics.ts';
+import { simulate } from '../simulate.ts';
+import { exactTable, firstDifference, operandValues, type ProductTable } from '../table.ts';
+import { readVerilog } from '../verilog/read.ts';
+import { writeVerilog } from '../verilog/write.ts';
+import { type GeneratedMultiplier, type GenerateOptions, generate, generateFromSpec, generators } from './registry.ts';
+
+function tableOfFormula(one: GeneratedMultiplier, { weightBits, activationBits }: GenerateOptions): ProductTable {
+  const { signed } = one;
+  const table = exactTable(weightBits, activationBits, signed);
+  const activations = operandValues(activationBits, signed);
+  let pair = 0;
+  for (const w of operandValues(weightBits, signed))
+    for (const x of activations) table.data[pair++] = one.formula(w, x);
+  return table;
+}
+
+const kinds = Object.keys(generators);
+const widths = [
+  [2, 2],
+  [3, 5],
+  [5, 4],
+  [8, 4],
+  [7, 8],
+  [8, 8],
+] as const;
+
+test.each(kinds)(
+  '%s: the netlist equals the formula, and so do its BLIF and Verilog, for all pairs of six widths',
+  (kind) => {
+    const random = new Random(11);
+    for (const [weightBits, activationBits] of widths) {
+      const options: Record<string, number | string> = {};
+      for (const parameter of generators[kind]!.parameters) {
+        if (parameter.type === 'choice')
+          options[parameter.name] = parameter.values[random.integer(parameter.values.length)]!;
+        else {
+          const span = parameter.maximum({ weightBits, activationBits }) - parameter.minimum;
+          options[parameter.name] = parameter.minimum + random.integer(span + 1);
+        }
+      }
+      for (const given of [{}, options]) {
+        const all = { ...given, weightBits, activationBits };
+        const one = generate(kind, all);
+        const expected = tableOfFormula(one, all);
+        const { signed } = one;
+        const label = `${kind} ${JSON.stringify(all)}`;
+        expect([label, firstDifference(simulate(one.network, { signed }), expected)]).toEqual([label, null]);
+        expect(firstDifference(simulate(readBlif(writeBlif(one.network)).network, { signed }), expected)).toBeNull();
+        expect(
+          firstDifference(simulate(readVerilog(writeVerilog(one.network)).network, { signed }), expected),
+        ).toBeNull();
+        if (generators[kind]!.exact) expect(errorMetrics(expected).errorRate).toBe(0);
+      }
+    }
+  },
+);
+
+test.each(['momeni', 'venkatachalam'])('the %s compressor in all columns equals its truth table', (compressor) => {
+  const options = { weightBits: 6, activationBits: 6, columns: 11, compressor };
+  const one = generate('compressor', options);
+  expect(firstDifference(simulate(one.network), tableOfFormula(one, options))).toBeNull();
+});
+
+test('known figures: Kulkarni gives 7 for 3·3, DRUM is exact on short operands, Mitchell by at most 1/9', () => {
+  expect(generate('kulkarni', { weightBits: 4, activationBits: 4 }).formula(15, 15)).toBe(7 * 25);
+  const drum = generate('drum', { weightBits: 8, activationBits: 8, bits: 4 });
+  expect(drum.formula(15, 15)).toBe(225);
+  expect(drum.formula(255, 16)).toBe(240 * 18);
+  const table = simulate(generate('mitchell', { weightBits: 8, activationBits: 8 }).network);
+  table.data.forEach((product, pair) => {
+    const exact = (pair >> 8) * (pair & 255);
+    expect(product <= exact && product >= (exact * 8) / 9 - 1e-9).toBe(true);
+  });
+});
+
+test('a constant for what truncation leaves out makes the mean error vanish', () => {
+  const options = { weightBits: 8, activationBits: 8, columns: 7 };
+  const plain = errorMetrics(simulate(generate('truncated', options).network));
+  const compensated = errorMetrics(simulate(generate('truncated', { ...options, compensation: 'constant' }).network));
+  expect(plain.meanError).toBeLessThan(-100);
+  expect(Math.abs(compensated.meanError)).toBeLessThanOrEqual(0.5);
+  expect(compensated.meanSquareError).toBeLessThan(plain.meanSquareError / 2);
+});
+
+test('a Dadda tree at 8×8 has 35 full and 7 half adders before its final adder, Booth half as many rows', () => {
+  const { network } = generate('dadda', { weightBits: 8, activationBits: 8 });
+  const last = Math.max(...network.adders.map(({ stage }) => stage));
+  const tree = network.adders.filter(({ stage }) => stage < last);
+  expect(tree.filter(({ kind }) => kind === 'full')).toHaveLength(35);
+  expect(tree.filter(({ kind }) => kind === 'half')).toHaveLength(7);
+});
+
+test('a spec names kind, widths and parameters', () => {
+  const one = generateFromSpec('truncated:8x4:columns=3,compensation=constant');
+  expect(one).toMatchObject({ kind: 'truncated', name: 'truncated_8x4', signed: false });
+  expect(one.parameters).toEqual({ columns: 3, compensation: 'constant' });
+});
+
+test.each([
+  ['dada:8x8', 'unknown generator "dada" (did you mean "dadda"?): expected one of array, wallace, dadda'],
+  ['toString:8x8', 'cannot read the generator'],
+  ['constructor:8x8', 'unknown generator "constructor"'],
+  ['dadda:8x8:columns=2', 'dadda has no parameter "columns": expected none'],
+  ['truncated:8x8:colums=2', 'truncated has no parameter "colums" (did you mean "columns"?)'],
+  ['truncated:8x8:columns=99', 'truncated: columns is "99": expected an integer from 0 to 15 at 8×8'],
+  ['truncated:8x8:compensation=some', 'compensation is "some": expected one of none, constant'],
+  ['dadda:8x99', 'a multiplier with 99 activation bits: expected an integer from 2 to 26'],
+  ['dadda', 'cannot read the generator "dadda": expected kind:8x8'],
+])('refuses %s', (spec, message) => {
+  expect(() => generateFromSpec(spec)).toThrow(message);
+});
