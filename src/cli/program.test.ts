@@ -241,7 +241,7 @@ describe('results', () => {
     for (const key of ['mseBefore', 'cost', 'power', 'errorRate', 'med', 'nmed', 'maxEd', 'mred', 'mean', 'variance']) {
       expect(result[key], key).toBeTypeOf('number');
     }
-    const files = ['errors.json', 'multiplier.blif', 'multiplier.lut.txt', 'multiplier.npy', 'multiplier.v'];
+    const files = ['multiplier.blif', 'multiplier.errors.json', 'multiplier.lut.txt', 'multiplier.npy', 'multiplier.v'];
     expect(readdirSync(out).sort()).toEqual(files);
     expect((await run(args)).out).toContain('table over 128 operand pairs');
   });

@@ -1,7 +1,7 @@
 // The end of a run as text: the stages with accuracy, loss and power, the multipliers with their error metrics and proof, and the files.
 
 import Table from 'cli-table3';
-import { type MultiplierSummary, type RunSummary, stageTitles } from '../flow/summary.ts';
+import { type MultiplierSummary, powerNote, type RunSummary, stageTitles } from '../flow/summary.ts';
 import { grouped, percent, type Style } from './style.ts';
 
 /** Lines without a final newline. */
@@ -11,7 +11,7 @@ export function summaryText(summary: RunSummary, style: Style): string {
   if (summary.stages.length > 0) sections.push(stagesTable(summary, style));
   if (exactLayers.length > 0) {
     sections.push(
-      `exact multiplier kept for ${exactLayers.join(', ')}: ${percent(exactShare)} of the multiplications, counted with power 1`,
+      `exact multiplier kept for ${exactLayers.join(', ')}: ${percent(exactShare)} of the multiplications, not in the power figures`,
     );
   }
   if (summary.multipliers.length > 0) sections.push(errorTable(summary.multipliers, style));
@@ -24,7 +24,7 @@ function stagesTable({ stages }: RunSummary, style: Style): string {
   for (const { stage, accuracy, loss, power } of stages) {
     table.push([stageTitles[stage], percent(accuracy), loss.toFixed(4), power === undefined ? '–' : power.toFixed(4)]);
   }
-  return tableText(table);
+  return `${tableText(table)}\n${style.dim(powerNote)}`;
 }
 
 type MultiplierRow = Pick<MultiplierSummary, 'name' | 'theta' | 'metrics' | 'normalizedCost' | 'provedPairs'>;

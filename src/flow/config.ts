@@ -2,6 +2,7 @@
 // published scripts has a name here; `published` holds their settings for comparison.
 
 import { z } from 'zod';
+import { searchNames } from '../netlist/mapping/map.ts';
 import { UserError } from '../tensor/errors.ts';
 
 const rate = z.number().positive();
@@ -20,7 +21,7 @@ const training = {
   schedule,
 };
 
-export const configurationSchema = z.strictObject({
+const givenConfiguration = z.strictObject({
   /** Data set: digits, cifar10:DIR, csv:FILE, idx:DIR or a path. */
   data: z.string().min(1).default('digits'),
   /** Size of an image as HxWxC, for csv data. */
@@ -75,10 +76,10 @@ export const configurationSchema = z.strictObject({
     .strictObject({
       /** Weight of the power loss. */
       lambda: z.number().nonnegative().default(0.3),
-      /** P: how many of the lowest columns may be approximated. */
-      columns: z.int().min(1).default(8),
-      /** Columns removed at the start. */
-      initiallyRemoved: z.int().min(0).default(4),
+      /** P: how many of the lowest columns may be approximated; default: as many as the wider operand has bits. */
+      columns: z.int().min(1).optional(),
+      /** Columns removed at the start; default: half of P. */
+      initiallyRemoved: z.int().min(0).optional(),
       structure: z.enum(['shared', 'per-layer']).default('shared'),
       epochs: epochs.default(10),
       batchSize: batchSize.default(64),
@@ -90,7 +91,7 @@ export const configurationSchema = z.strictObject({
       thetaWeightDecay: decay.default(0),
     })
     .prefault({}),
-  map: z.strictObject({ search: z.enum(['greedy']).default('greedy') }).prefault({}),
+  map: z.strictObject({ search: z.enum(searchNames).default('descent') }).prefault({}),
   recover: z
     .strictObject({
       ...training,
@@ -104,6 +105,13 @@ export const configurationSchema = z.strictObject({
     .prefault({}),
 });
 
+/** With every default filled in; those of P and of the columns removed at the start depend on the widths (8 and 4, 4 and 2 bits). */
+export const configurationSchema = givenConfiguration.transform((given) => {
+  const columns = given.explore.columns ?? Math.max(given.bits.weights, given.bits.activations);
+  const initiallyRemoved = given.explore.initiallyRemoved ?? Math.floor(columns / 2);
+  return { ...given, explore: { ...given.explore, columns, initiallyRemoved } };
+});
+
 export type Configuration = z.output<typeof configurationSchema>;
 export type ConfigurationInput = z.input<typeof configurationSchema>;
 
@@ -113,6 +121,7 @@ export const published = {
   train: { batchSize: 256 },
   quantize: { batchSize: 256 },
   explore: { batchSize: 256, thetaLearningRate: 5e-4, thetaWeightDecay: 5e-4 },
+  map: { search: 'greedy' },
   recover: { batchSize: 256 },
 } as const satisfies ConfigurationInput;
 

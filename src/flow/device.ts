@@ -1,8 +1,6 @@
-// Where the engine runs: the choice of a backend by name, with the reason when one cannot be had.
+// Where the engine runs: the choice of a backend by name, loaded when it is chosen, with the reason when it cannot be had.
 
 import type { Backend } from '../engine/backend.ts';
-import { referenceBackend } from '../engine/reference/backend.ts';
-import { wasmBackend } from '../engine/wasm/backend.ts';
 import { UserError } from '../tensor/errors.ts';
 import { unknownName } from '../tensor/names.ts';
 
@@ -16,10 +14,11 @@ export interface DeviceOptions {
   readonly threads?: number;
 }
 
-export function openBackend({ name = 'wasm', threads }: DeviceOptions = {}): Backend {
+export async function openBackend({ name = 'wasm', threads }: DeviceOptions = {}): Promise<Backend> {
   if (!deviceNames.includes(name)) throw unknownName('device', name, deviceNames);
   if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= 64)) {
     throw new UserError(`the number of threads is ${threads}; a whole number from 1 to 64 was expected`);
   }
-  return name === 'reference' ? referenceBackend() : wasmBackend(threads === undefined ? {} : { threads });
+  if (name === 'reference') return (await import('../engine/reference/backend.ts')).referenceBackend();
+  return (await import('../engine/wasm/backend.ts')).wasmBackend(threads === undefined ? {} : { threads });
 }

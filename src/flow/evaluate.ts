@@ -49,7 +49,7 @@ export async function evaluateRun(options: EvaluateOptions): Promise<EvaluationR
   if (!stage) throw new UserError(`no phase of ${folder} is done; run tram train ${folder} first`);
   const { configuration } = manifest;
   const { dataset, task, layers } = openTask(configuration);
-  const backend = openBackend(options.device);
+  const backend = await openBackend(options.device);
   const context: RunContext = {
     folder,
     manifest,

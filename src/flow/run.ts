@@ -66,7 +66,7 @@ export async function runFlow(options: FlowOptions): Promise<RunSummary> {
   const { dataset, task, layers } = openTask(configuration);
   approximateLayers(configuration, layers);
   const inputs = inputsOf(configuration, dataset);
-  const backend = openBackend(options.device);
+  const backend = await openBackend(options.device);
 
   let manifest: Manifest = old
     ? { ...old, configuration, phases: keptPhases(old, configuration, wanted, options.redo ?? false, folder) }
@@ -89,7 +89,7 @@ export async function runFlow(options: FlowOptions): Promise<RunSummary> {
 
   for (const phase of wanted) {
     if (manifest.phases[phase] && phase !== 'report') {
-      listener({ kind: 'phase-skip', phase, reason: 'done' });
+      listener({ kind: 'phase-skip', phase, reason: 'done with these settings' });
       continue;
     }
     const context: RunContext = { folder, manifest, configuration, dataset, task, layers, backend, listener, signal };

@@ -6,7 +6,8 @@ import { errorMetrics } from '../netlist/metrics.ts';
 import { files, openTask } from './context.ts';
 import { phases } from './events.ts';
 import { manifestPath, readManifest, stageResultOf } from './manifest.ts';
-import { multiplierFiles, readTables } from './phases/map.ts';
+import { multiplierFiles } from './multiplier-files.ts';
+import { readTables } from './phases/map.ts';
 import type { MultiplierSummary, RunSummary } from './summary.ts';
 
 export function summarize(folder: string): RunSummary {

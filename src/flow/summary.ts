@@ -3,6 +3,10 @@
 import type { ErrorMetrics } from '../netlist/metrics.ts';
 import type { Phase } from './events.ts';
 
+/** What `power` of a stage is: a footnote to every table of stages. */
+export const powerNote =
+  'power relative to exact multipliers, weighted by multiplications: the analytic model of θ until exploration, the gate cost of the mapped netlist after it';
+
 /** The stages at which a network is measured, in order. */
 export const stages = ['float', 'quantized', 'approximated', 'explored', 'mapped', 'recovered'] as const;
 export type Stage = (typeof stages)[number];
@@ -21,7 +25,7 @@ export interface StageResult {
   /** On the test split, 0…1. */
   readonly accuracy: number;
   readonly loss: number;
-  /** Normalised analytic power of the network's multiplications at this stage: 1 for exact multipliers; absent for the float model. */
+  /** Normalised power of the network's multiplications at this stage (see powerNote): 1 for exact multipliers; absent for the float model. */
   readonly power?: number;
 }
 

@@ -102,7 +102,7 @@ describe('run page', () => {
     summary: evil,
     facts: [{ label: evil, value: evil }],
     stages: [
-      { stage: evil, accuracy: 0.93051, power: 0.8329, note: evil },
+      { stage: evil, accuracy: 0.93051, power: 0.8329 },
       { stage: 'float', accuracy: 0.9307 },
     ],
     multipliers: [

@@ -15,7 +15,6 @@ export interface StageRow {
   readonly accuracy?: number;
   /** Power of the multipliers relative to exact ones. */
   readonly power?: number;
-  readonly note?: string;
 }
 
 export interface MultiplierColumn {
@@ -90,17 +89,11 @@ function stageTable(stages: readonly StageRow[]): string {
   const perCent = (value: number | undefined, digits: number) =>
     value === undefined ? '–' : (100 * value).toFixed(digits);
   return table(
-    [
-      { text: 'Stage' },
-      { text: 'Test accuracy (%)', numeric: true },
-      { text: 'Power (% of exact)', numeric: true },
-      { text: 'Note' },
-    ],
-    stages.map(({ stage, accuracy, power, note = '' }) => [
+    [{ text: 'Stage' }, { text: 'Test accuracy (%)', numeric: true }, { text: 'Power (% of exact)', numeric: true }],
+    stages.map(({ stage, accuracy, power }) => [
       { text: stage },
       { text: perCent(accuracy, 2), numeric: true },
       { text: perCent(power, 1), numeric: true },
-      { text: note },
     ]),
   );
 }

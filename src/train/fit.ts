@@ -1,6 +1,7 @@
 // The training loop: compiled steps over batches, an evaluation after each epoch. It knows nothing of phases or files: progress is an event,
 // saving is a callback at points from which the loop can go on to the same bits (batches are a function of seed, epoch and step).
 
+import { setImmediate } from 'node:timers/promises';
 import { type Batch, batchesPerEpoch, createBatch, evaluationBatches, trainingBatches } from '../data/batches.ts';
 import type { Dataset, Split } from '../data/dataset.ts';
 import type { Program, Session } from '../engine/backend.ts';
@@ -138,6 +139,8 @@ export async function trainEpochs(options: FitOptions): Promise<void> {
         power: result.power,
         images: filled.count,
       });
+      // Lets timers, signals and sockets of the host program have their turn: a backend may never wait.
+      await setImmediate();
       if (step === steps) continue;
       await options.onSave?.({ epoch, step, sums });
       options.signal?.throwIfAborted();
@@ -276,6 +279,7 @@ export async function evaluator(
       loss += (await program.read('crossEntropy'))[0]! * batch.count;
       hits += (await program.read('correct'))[0]!;
       onBatch?.(batch.count);
+      await setImmediate();
     }
     return { loss: loss / split.count, accuracy: hits / split.count, images: split.count };
   };

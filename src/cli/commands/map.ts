@@ -4,15 +4,11 @@
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { powerPerMultiplication } from '../../axm/power.ts';
-import { writeBlif } from '../../netlist/blif/write.ts';
+import { multiplierReport, writeMultiplier } from '../../flow/multiplier-files.ts';
 import { certify } from '../../netlist/certify.ts';
-import { writeNpy } from '../../netlist/formats/npy.ts';
-import { writeTextTable } from '../../netlist/formats/text.ts';
 import { type MappedMultiplier, mapStructure, type SearchName } from '../../netlist/mapping/map.ts';
 import { type ErrorMetrics, errorMetrics } from '../../netlist/metrics.ts';
-import { writeVerilog } from '../../netlist/verilog/write.ts';
 import { UserError } from '../../tensor/errors.ts';
-import { makeFolder, writeFileAtomic, writeJson } from '../../tensor/files.ts';
 import { defaultValue } from '../configuration-schema.ts';
 import { describeOption } from '../facts.ts';
 import {
@@ -112,54 +108,13 @@ function mapAlone(command: Command, { stdout }: Services): void {
     search: settings.map?.search ?? (defaultValue('map.search') as SearchName),
   });
   const metrics = errorMetrics(mapped.table);
-  const files = out === undefined ? [] : writeMultiplier(out, mapped, metrics);
+  const files =
+    out === undefined ? [] : writeMultiplier(out, mapped, 'multiplier').files.map((file) => join(out, file));
   const { pairs } = out === undefined ? certify(mapped) : { pairs: mapped.table.data.length };
   const style = styleFor(stdout, wantsColor(command));
-  const result = mappingResult(mapped, metrics);
-  stdout.write(json ? `${JSON.stringify(result)}\n` : mappingText(mapped, metrics, pairs, files, style));
-}
-
-/** What `--json` prints and errors.json holds. */
-function mappingResult(mapped: MappedMultiplier, metrics: ErrorMetrics) {
-  const { mse, moves, structure, theta, search: searchName } = mapped;
-  return {
-    weightBits: structure.weightBits,
-    activationBits: structure.activationBits,
-    theta,
-    search: searchName,
-    mse: mse.after,
-    mseBefore: mse.before,
-    mseAfterFixedColumns: mse.afterFixedColumns,
-    accepted: moves.length,
-    moves: moves.map(({ column, adder, output }) => ({ column, adder, output })),
-    cost: structure.normalizedCost,
-    power: powerPerMultiplication(theta, structure.weightBits, structure.activationBits),
-    errorRate: metrics.errorRate,
-    med: metrics.meanErrorDistance,
-    nmed: metrics.normalizedMeanErrorDistance,
-    maxEd: metrics.maxErrorDistance,
-    mred: metrics.meanRelativeErrorDistance,
-    mean: metrics.meanError,
-    variance: metrics.errorVariance,
-  };
-}
-
-/** Certifies the texts that it writes; returns the paths. */
-function writeMultiplier(folder: string, mapped: MappedMultiplier, metrics: ErrorMetrics): string[] {
-  const { network, table } = mapped;
-  const blif = writeBlif(network);
-  const verilog = writeVerilog(network);
-  const certificate = certify({ network, table, blif, verilog });
-  makeFolder(folder);
-  const contents: Record<string, string | Uint8Array> = {
-    'multiplier.v': verilog,
-    'multiplier.blif': blif,
-    'multiplier.lut.txt': writeTextTable(table, metrics),
-    'multiplier.npy': writeNpy(table),
-  };
-  for (const [name, content] of Object.entries(contents)) writeFileAtomic(join(folder, name), content);
-  writeJson(join(folder, 'errors.json'), { ...mappingResult(mapped, metrics), certificate });
-  return [...Object.keys(contents), 'errors.json'].map((name) => join(folder, name));
+  stdout.write(
+    json ? `${JSON.stringify(multiplierReport(mapped, metrics))}\n` : mappingText(mapped, metrics, pairs, files, style),
+  );
 }
 
 function mappingText(

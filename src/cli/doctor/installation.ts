@@ -63,7 +63,7 @@ export async function tryDevice(name: DeviceName): Promise<Trial> {
   try {
     const { openBackend } = await import('../../flow/device.ts');
     const { Graph } = await import('../../engine/graph.ts');
-    const backend = openBackend({ name });
+    const backend = await openBackend({ name });
     const session = await backend.openSession();
     try {
       const graph = new Graph();

@@ -2,59 +2,17 @@
 // measured with the multipliers as they are, before its weights have adapted to them.
 
 import { networkPower } from '../../axm/power.ts';
-import { writeBlif } from '../../netlist/blif/write.ts';
-import { certify } from '../../netlist/certify.ts';
-import { readNpy, writeNpy } from '../../netlist/formats/npy.ts';
-import { writeTextTable } from '../../netlist/formats/text.ts';
-import { type MappedMultiplier, mapStructure } from '../../netlist/mapping/map.ts';
-import { errorMetrics } from '../../netlist/metrics.ts';
+import { readNpy } from '../../netlist/formats/npy.ts';
+import { mapStructure } from '../../netlist/mapping/map.ts';
 import type { ProductTable } from '../../netlist/table.ts';
-import { writeVerilog } from '../../netlist/verilog/write.ts';
-import { writeFileAtomic, writeJson } from '../../tensor/files.ts';
 import { evaluator } from '../../train/fit.ts';
 import type { QuantizedArithmetic } from '../../train/task.ts';
-import { files, inFolder, type RunContext, requirePhase, sessionFrom } from '../context.ts';
+import { files, type RunContext, requirePhase, sessionFrom } from '../context.ts';
 import { type MultiplierRecord, type PhaseRecord, verifiedBytes } from '../manifest.ts';
+import { multiplierFiles, writeMultiplier } from '../multiplier-files.ts';
 import { approximateLayers, concreteMultiplier, quantizedArithmetic } from '../multipliers.ts';
 import { parseTheta } from '../theta.ts';
 import type { PhaseResult } from './result.ts';
-
-/** The files of one multiplier, without and with a folder before them. */
-export function multiplierFiles(name: string) {
-  return {
-    verilog: `${name}.v`,
-    blif: `${name}.blif`,
-    text: `${name}.lut.txt`,
-    table: `${name}.npy`,
-    errors: `${name}.errors.json`,
-  };
-}
-
-/** Writes a mapped multiplier in all its forms and returns its certificate, proved before the first file is written. */
-export function writeMultiplier(mapped: MappedMultiplier, pathOf: (file: string) => string, name: string) {
-  const blif = writeBlif(mapped.network);
-  const verilog = writeVerilog(mapped.network);
-  const certificate = certify({ network: mapped.network, table: mapped.table, blif, verilog });
-  const metrics = errorMetrics(mapped.table);
-  const paths = multiplierFiles(name);
-  writeFileAtomic(pathOf(paths.verilog), verilog);
-  writeFileAtomic(pathOf(paths.blif), blif);
-  writeFileAtomic(pathOf(paths.text), writeTextTable(mapped.table, metrics));
-  writeFileAtomic(pathOf(paths.table), writeNpy(mapped.table));
-  writeJson(pathOf(paths.errors), {
-    name,
-    weightBits: mapped.table.weightBits,
-    activationBits: mapped.table.activationBits,
-    theta: mapped.theta,
-    search: mapped.search,
-    mse: mapped.mse,
-    metrics,
-    structure: mapped.structure,
-    moves: mapped.moves,
-    certificate,
-  });
-  return { certificate, metrics, files: Object.values(paths) };
-}
 
 export async function map(context: RunContext): Promise<PhaseResult> {
   const { configuration, dataset, task, listener } = context;
@@ -74,7 +32,7 @@ export async function map(context: RunContext): Promise<PhaseResult> {
       theta: structure.theta,
       search: configuration.map.search,
     });
-    const { certificate, files: paths } = writeMultiplier(mapped, (file) => inFolder(context, file), name);
+    const { certificate, files: paths } = writeMultiplier(context.folder, mapped, name);
     written.push(...paths);
     for (const layer of structure.layers) tables.set(layer, mapped.table);
     multipliers.push({

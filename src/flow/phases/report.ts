@@ -8,10 +8,11 @@ import { files, inFolder, type RunContext } from '../context.ts';
 import type { MetricRecord } from '../events.ts';
 import { curvesFigure, multiplierFigures, type NamedFigure, thetaFigure } from '../figures.ts';
 import { verifiedBytes } from '../manifest.ts';
+import { multiplierFiles } from '../multiplier-files.ts';
 import { initialTheta } from '../multipliers.ts';
 import { summarize } from '../summarize.ts';
-import { metricRows, type RunSummary, stageTitles } from '../summary.ts';
-import { multiplierFiles, readTables } from './map.ts';
+import { metricRows, powerNote, type RunSummary, stageTitles } from '../summary.ts';
+import { readTables } from './map.ts';
 import type { PhaseResult } from './result.ts';
 
 export async function report(context: RunContext): Promise<PhaseResult> {
@@ -58,6 +59,7 @@ function page(summary: RunSummary, figures: readonly NamedFigure[], written: rea
     facts: [
       { label: 'Operands', value: `${summary.weightBits}-bit weights, ${summary.activationBits}-bit activations` },
       { label: 'Seed', value: String(summary.seed) },
+      { label: 'Power', value: powerNote },
       ...(summary.exactLayers.length > 0
         ? [
             {
