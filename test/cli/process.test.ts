@@ -93,7 +93,7 @@ test('a training phase prints plain lines into a pipe, resumes after Ctrl-C, and
   expect(left).toMatchObject({ code: 0, err: '' });
 
   const skipped = await tram(['train', 'one', '--json']);
-  expect(skipped.err).toBe('train: skipped (done)\n');
+  expect(skipped.err).toBe('train: skipped (done with these settings)\n');
   expect(JSON.parse(skipped.out)).toMatchObject({ data: 'digits', donePhases: ['train'] });
 
   const evaluated = JSON.parse((await tram(['evaluate', 'one', '--json'])).out);
