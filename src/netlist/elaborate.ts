@@ -73,6 +73,8 @@ export interface Elaborated {
   readonly network: Network;
   /** Nets without a driver that were taken as 0. */
   readonly undriven: readonly string[];
+  /** Modules that no other instantiates, in their order in the file; the circuit is one of them. */
+  readonly roots: readonly string[];
 }
 
 /** One instance of a module in the hierarchy; the root has no parent. */
@@ -111,7 +113,9 @@ export function elaborate(
   const scope = newScope(root, root.name, null);
   for (const port of root.inputs) scope.signals.set(port.net, network.addInput(port.net));
   for (const port of root.outputs) network.addOutput(port.net, resolve({ scope, net: port.net }));
-  return { network, undriven };
+  const instantiated = new Set([...modules.values()].flatMap((module) => module.instances.map((one) => one.module)));
+  const roots = [...modules.keys()].filter((name) => !instantiated.has(name));
+  return { network, undriven, roots };
 
   /** Builds a net and all it depends on, depth first with an explicit stack. */
   function resolve(wanted: NetOfScope): Signal {

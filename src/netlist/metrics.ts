@@ -33,45 +33,93 @@ export function errorMetrics(table: ProductTable, histograms?: OperandHistograms
   const activations = operandValues(table.activationBits, table.signed);
   const weightShare = shares(histograms?.weight, weights.length, 'weight');
   const activationShare = shares(histograms?.activation, activations.length, 'activation');
-  let [total, wrong, distance, squares, relative, signed] = [0, 0, 0, 0, 0, 0];
-  let largest = -1;
+  const sums = new ErrorSums();
   let worstPair = 0;
   let pair = 0;
   for (let w = 0; w < weights.length; w++) {
     for (let x = 0; x < activations.length; x++, pair++) {
       const share = weightShare[w]! * activationShare[x]!;
-      if (share === 0) continue;
-      const exact = weights[w]! * activations[x]!;
-      const error = table.data[pair]! - exact;
-      const magnitude = Math.abs(error);
-      total += share;
-      if (magnitude > largest) {
-        largest = magnitude;
-        worstPair = pair;
-      }
-      if (error === 0) continue;
-      wrong += share;
-      distance += share * magnitude;
-      squares += share * error * error;
-      relative += (share * magnitude) / Math.max(1, Math.abs(exact));
-      signed += share * error;
+      if (share > 0 && sums.add(weights[w]! * activations[x]!, table.data[pair]!, share)) worstPair = pair;
     }
   }
-  const meanError = signed / total;
-  const meanSquareError = squares / total;
   const w = worstPair >> table.activationBits;
   const x = worstPair & (activations.length - 1);
-  return {
-    errorRate: wrong / total,
-    meanErrorDistance: distance / total,
-    normalizedMeanErrorDistance: distance / total / 2 ** (table.weightBits + table.activationBits),
-    meanSquareError,
-    maxErrorDistance: largest,
-    meanRelativeErrorDistance: relative / total,
-    meanError,
-    errorVariance: Math.max(0, meanSquareError - meanError * meanError),
-    worst: { w, x, product: table.data[worstPair]!, exact: weights[w]! * activations[x]! },
-  };
+  const worst = { w, x, product: table.data[worstPair]!, exact: weights[w]! * activations[x]! };
+  return sums.metrics(table.weightBits + table.activationBits, worst);
+}
+
+/** The sums behind the metrics, over any pairs in any order. */
+export class ErrorSums {
+  private total = 0;
+  private wrong = 0;
+  private distance = 0;
+  private squares = 0;
+  private relative = 0;
+  private signed = 0;
+  private largest = -1;
+
+  /** Counts a pair; true when its |error| is larger than all before. */
+  add(exact: number, product: number, share: number): boolean {
+    const error = product - exact;
+    this.total += share;
+    if (error === 0 && this.largest >= 0) return false;
+    const magnitude = Math.abs(error);
+    if (error !== 0) this.wrong += share;
+    this.distance += share * magnitude;
+    this.squares += share * error * error;
+    this.relative += (share * magnitude) / Math.max(1, Math.abs(exact));
+    this.signed += share * error;
+    if (magnitude <= this.largest) return false;
+    this.largest = magnitude;
+    return true;
+  }
+
+  metrics(productBits: number, worst: ErrorMetrics['worst']): ErrorMetrics {
+    const { total } = this;
+    const meanError = this.signed / total;
+    const meanSquareError = this.squares / total;
+    return {
+      errorRate: this.wrong / total,
+      meanErrorDistance: this.distance / total,
+      normalizedMeanErrorDistance: this.distance / total / 2 ** productBits,
+      meanSquareError,
+      maxErrorDistance: this.largest,
+      meanRelativeErrorDistance: this.relative / total,
+      meanError,
+      errorVariance: Math.max(0, meanSquareError - meanError * meanError),
+      worst,
+    };
+  }
+}
+
+export interface WorstPair {
+  /** Patterns. */
+  readonly w: number;
+  readonly x: number;
+  readonly product: number;
+  readonly exact: number;
+}
+
+/** The `count` pairs with the largest |error|, largest first, then in the order of the patterns; pairs without an error are left out. */
+export function worstPairs(table: ProductTable, count: number): WorstPair[] {
+  const weights = operandValues(table.weightBits, table.signed);
+  const activations = operandValues(table.activationBits, table.signed);
+  const worst: (WorstPair & { distance: number })[] = [];
+  let least = 0;
+  let pair = 0;
+  for (let w = 0; w < weights.length; w++) {
+    for (let x = 0; x < activations.length; x++, pair++) {
+      const exact = weights[w]! * activations[x]!;
+      const product = table.data[pair]!;
+      const distance = Math.abs(product - exact);
+      if (distance <= least) continue;
+      const at = worst.findIndex((other) => other.distance < distance);
+      worst.splice(at < 0 ? worst.length : at, 0, { w, x, product, exact, distance });
+      if (worst.length > count) worst.pop();
+      if (worst.length === count) least = worst.at(-1)!.distance;
+    }
+  }
+  return worst.map(({ w, x, product, exact }) => ({ w, x, product, exact }));
 }
 
 /** The share of every operand pair, w · 2^activationBits + x, under the histograms; they add up to 1. */
@@ -87,7 +135,8 @@ export function operandShares(histograms: OperandHistograms, weightBits: number,
   );
 }
 
-function shares(histogram: ArrayLike<number> | undefined, patterns: number, operand: string): Float64Array {
+/** The counts of one operand, checked; all ones without a histogram. Throws a UserError. */
+export function shares(histogram: ArrayLike<number> | undefined, patterns: number, operand: string): Float64Array {
   if (!histogram) return new Float64Array(patterns).fill(1);
   if (histogram.length !== patterns) {
     throw new UserError(

@@ -35,3 +35,9 @@ export function netNames(network: Network, inputName: (port: string) => string):
   });
   return names;
 }
+
+/** A name that is an identifier in C and a harmless file name: letters, digits and `_`, at most 64 of them, no digit first. */
+export function safeIdentifier(name: string): string {
+  const plain = name.replaceAll(/[^A-Za-z0-9_]+/g, '_').slice(0, 64);
+  return /^[A-Za-z_]/.test(plain) ? plain : `m_${plain}`.slice(0, 64);
+}

@@ -7,6 +7,7 @@ import { gunzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { readBlif } from './blif/read.ts';
 import { certify } from './certify.ts';
+import { loadCircuit, simulateCircuit } from './circuit.ts';
 import { readTextTable, writeTextTable } from './formats/text.ts';
 import { mapStructure } from './mapping/map.ts';
 import { errorMetrics } from './metrics.ts';
@@ -52,6 +53,17 @@ describe.skipIf(absent)('the published mapping', () => {
 });
 
 describe.skipIf(absent)('the published multipliers', () => {
+  test.each([
+    ['OPACT1.blif', 'OPACT1.txt.gz', 'short'],
+    ['mul8u_0AB.blif', 'mul8u_0AB.txt.gz', 'short'],
+    ['mul8s_1KV9.blif', 'mul8s_1KV9.txt.gz', 'short'],
+    ['resnet18_w8a8_lbd0.3.blif', 'resnet18_w8a8_lbd0.3.lut.txt.gz', 'full'],
+  ] as const)('%s gives %s byte for byte: warnings, header and table', (blif, lut, header) => {
+    const { network, warnings } = loadCircuit(join(reference, 'multipliers', blif), { lenient: true });
+    const { table, metrics } = simulateCircuit(network, { signed: blif.startsWith('mul8s') });
+    expect(writeTextTable(table!, metrics, { header, warnings }) === published(lut)).toBe(true);
+  });
+
   test.each([
     ['OPACT1.blif', 'OPACT1.txt.gz', true],
     ['mul8u_0AB.blif', 'mul8u_0AB.txt.gz', false],

@@ -1,13 +1,16 @@
 // Exhaustive bit-parallel simulation: one 32-bit word holds a signal's value for 32 operand pairs, and one pass over the nodes in
 // topological order, a tight loop of word operations each, gives all 2^(Bw+Bx) of them (2048 words per signal at 8×8).
 // Lane layout: pair number = w · 2^Bx + x; pair p is bit p mod 32 of word p div 32. Below 32 pairs the upper lanes repeat the lower.
-// Invariant: `values` always belongs to the network with all accepted substitutions. A proposed substitution is evaluated in its
+// `simulate` goes block by block, so that its memory does not grow with the number of pairs (2^24 at 12×12); the Simulator holds all
+// words of all signals, for searches at up to 8×8.
+// Invariant of the Simulator: `values` always belongs to the network with all accepted substitutions. A proposed substitution is evaluated in its
 // changed cone only and becomes part of the state, or not, at no further cost.
 
 import { invariant } from '../tensor/errors.ts';
+import { usedSignals } from './cleanup.ts';
 import type { GateKind, Network, Signal } from './network.ts';
 import { isGate, ONE, ZERO } from './network.ts';
-import { type MultiplierPorts, multiplierPorts } from './ports.ts';
+import { checkTableBits, type MultiplierPorts, multiplierPorts } from './ports.ts';
 import { type ProductTable, productTable } from './table.ts';
 
 /** One bit of every operand pair, in the lane layout above. */
@@ -22,7 +25,75 @@ export interface ProductBitChange {
 
 /** The table of a multiplier netlist; `signed` reads the product as two's complement. Throws a UserError if it is no multiplier. */
 export function simulate(network: Network, options: { signed?: boolean } = {}): ProductTable {
-  return new Simulator(network).table(options.signed ?? false);
+  const signed = options.signed ?? false;
+  const ports = multiplierPorts(network);
+  const { weight, activation, product } = ports;
+  checkTableBits(weight.length, activation.length);
+  const pairs = 2 ** (weight.length + activation.length);
+  const data = new Int32Array(pairs);
+  const blocks = new BlockEvaluator(network, Math.min(BLOCK_WORDS, Math.ceil(pairs / 32)));
+  [...activation, ...weight].forEach((signal, bit) => {
+    if (2 ** bit < blocks.pairs) fillPattern(blocks.words(signal), bit);
+  });
+  for (let first = 0; first < pairs; first += blocks.pairs) {
+    [...activation, ...weight].forEach((signal, bit) => {
+      if (2 ** bit >= blocks.pairs) blocks.words(signal).fill(-(Math.floor(first / 2 ** bit) & 1));
+    });
+    blocks.evaluate();
+    const bits = product.map((signal) => blocks.words(signal));
+    transposeWords(bits, data.subarray(first, Math.min(pairs, first + blocks.pairs)), signed);
+  }
+  return productTable(weight.length, activation.length, signed, data);
+}
+
+const BLOCK_WORDS = 256;
+
+/** Evaluates the gates that outputs need on blocks of operand pairs; the caller fills the words of the inputs. */
+export class BlockEvaluator {
+  readonly pairs: number;
+  private readonly network: Network;
+  private readonly gates: readonly Signal[];
+  private readonly values: readonly Words[];
+
+  constructor(network: Network, wordCount: number) {
+    const used = usedSignals(network);
+    this.network = network;
+    this.pairs = 32 * wordCount;
+    this.gates = [...network.nodes.keys()].filter((s) => used[s] && isGate(network.nodes[s]!.kind));
+    this.values = network.nodes.map(() => new Int32Array(wordCount));
+    this.values[ONE]!.fill(-1);
+  }
+
+  words(signal: Signal): Words {
+    return this.values[signal]!;
+  }
+
+  evaluate(): void {
+    const value = (fanin: Signal) => this.values[fanin]!;
+    for (const gate of this.gates) {
+      const { kind, fanins } = this.network.nodes[gate]!;
+      if (isGate(kind)) evaluateGate(kind, this.values[gate]!, fanins, value);
+    }
+  }
+}
+
+/** Turns the words of up to 32 product bits into products, 32 pairs at a time: a 32×32 bit matrix transposed. */
+export function transposeWords(bits: readonly Words[], products: Int32Array, signed: boolean): void {
+  const matrix = new Int32Array(32);
+  const signShift = signed ? 32 - bits.length : 0;
+  for (let n = 0; n * 32 < products.length; n++) {
+    matrix.fill(0);
+    for (let k = 0; k < bits.length; k++) matrix[k] = bits[k]![n]!;
+    for (let width = 16, mask = 0xffff; width > 0; width >>= 1, mask ^= mask << width) {
+      for (let k = 0; k < 32; k = (k + width + 1) & ~width) {
+        const swapped = ((matrix[k]! >>> width) ^ matrix[k + width]!) & mask;
+        matrix[k] = matrix[k]! ^ (swapped << width);
+        matrix[k + width] = matrix[k + width]! ^ swapped;
+      }
+    }
+    const lanes = Math.min(32, products.length - n * 32);
+    for (let lane = 0; lane < lanes; lane++) products[n * 32 + lane] = (matrix[lane]! << signShift) >> signShift;
+  }
 }
 
 export class Simulator {
@@ -112,19 +183,11 @@ export class Simulator {
   table(signed = false): ProductTable {
     const { weight, activation, product } = this.ports;
     const data = new Int32Array(this.pairs);
-    const signShift = 32 - product.length;
-    const bits = product.map((signal) => this.values[signal]!);
-    const word = new Int32Array(bits.length);
-    for (let n = 0; n < this.wordCount; n++) {
-      for (let k = 0; k < bits.length; k++) word[k] = bits[k]![n]!;
-      const first = n * 32;
-      const lanes = Math.min(32, this.pairs - first);
-      for (let lane = 0; lane < lanes; lane++) {
-        let value = 0;
-        for (let k = 0; k < word.length; k++) value |= ((word[k]! >>> lane) & 1) << k;
-        data[first + lane] = signed ? (value << signShift) >> signShift : value;
-      }
-    }
+    transposeWords(
+      product.map((signal) => this.values[signal]!),
+      data,
+      signed,
+    );
     return productTable(weight.length, activation.length, signed, data);
   }
 }

@@ -97,7 +97,7 @@ test.each([
   [writeNpy(exactTable(2, 2)).subarray(0, -4), 'bytes for its shape; the file is truncated or damaged'],
   [damaged('<i4', '<f4'), `elements of type "<f4": expected '<i4'`],
   [damaged('False', 'True '), 'not in C order'],
-  [damaged('(4, 4)', '(4, 5)'), 'shape (4, 5): expected two powers of two from 4 to 256'],
+  [damaged('(4, 4)', '(4, 5)'), 'shape (4, 5): expected two powers of two from 4 to 4194304'],
 ])('a damaged .npy file is named (%#)', (bytes, message) => {
   expect(() => readNpy(bytes, 'a.npy')).toThrow(UserError);
   expect(() => readNpy(bytes, 'a.npy')).toThrow(message);

@@ -2,12 +2,14 @@
 // `table[w, x]` is the product of the patterns w and x. Nothing else of .npy is read; the file cannot say whether operands are signed.
 
 import { UserError } from '../../tensor/errors.ts';
-import { MAX_OPERAND_BITS, MIN_OPERAND_BITS } from '../ports.ts';
+import { checkTableBits, MAX_EXHAUSTIVE_BITS, MIN_OPERAND_BITS } from '../ports.ts';
 import { type ProductTable, productTable } from '../table.ts';
 
 const MAGIC = [0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59];
 /** Header and data start are padded to a multiple of this. */
 const ALIGNMENT = 64;
+/** The other operand has at least two bits. */
+const MAX_OPERAND = MAX_EXHAUSTIVE_BITS - MIN_OPERAND_BITS;
 const PREFIX = MAGIC.length + 4;
 
 export function writeNpy(table: ProductTable): Uint8Array {
@@ -49,13 +51,14 @@ export function readNpy(bytes: Uint8Array, file = 'table', options: { signed?: b
   const shape = /'shape':\s*\((\d+), (\d+),?\)/.exec(header);
   const [weightBits, activationBits] = [Math.log2(Number(shape?.[1])), Math.log2(Number(shape?.[2]))];
   for (const bits of [weightBits, activationBits]) {
-    if (!Number.isInteger(bits) || bits < MIN_OPERAND_BITS || bits > MAX_OPERAND_BITS) {
+    if (!Number.isInteger(bits) || bits < MIN_OPERAND_BITS || bits > MAX_OPERAND) {
       fail(
         `shape ${/'shape':\s*(\([\d, ]*\))/.exec(header)?.[1] ?? 'unknown'}`,
-        `two powers of two from ${2 ** MIN_OPERAND_BITS} to ${2 ** MAX_OPERAND_BITS}`,
+        `two powers of two from ${2 ** MIN_OPERAND_BITS} to ${2 ** MAX_OPERAND}`,
       );
     }
   }
+  checkTableBits(weightBits, activationBits);
   const data = new Int32Array(2 ** (weightBits + activationBits));
   const length = start + 4 * data.length;
   if (bytes.length !== length)

@@ -1,36 +1,97 @@
 // The published text form of a product table: a few `INFO:` lines with error metrics, the line `LUT for approximate multiplier:`, and
 // one row `w x product` for each pair, w in the outer loop, in the order of the patterns. Numbers of a signed table are signed, so
-// that its rows run 0..127, −128..−1. Metrics have six significant digits, as a C++ stream prints them.
+// that its rows run 0..127, −128..−1. The published files have two headers: the full one, and an earlier, short one of four lines
+// (signed) or six (unsigned). Metrics have six significant digits, as a C++ stream prints them.
 // The reader takes any lines before the title (the published files carry warnings there) and checks every row's place.
 
 import { UserError } from '../../tensor/errors.ts';
+import type { Elaborated } from '../elaborate.ts';
 import { type ErrorMetrics, errorMetrics } from '../metrics.ts';
-import { MAX_OPERAND_BITS, MIN_OPERAND_BITS } from '../ports.ts';
+import { MAX_EXHAUSTIVE_BITS, MIN_OPERAND_BITS } from '../ports.ts';
 import { operandValues, type ProductTable, productTable } from '../table.ts';
+
+/** The other operand has at least two bits. */
+const MAX_OPERAND = MAX_EXHAUSTIVE_BITS - MIN_OPERAND_BITS;
 
 const TITLE = 'LUT for approximate multiplier:';
 
-/** The text with the header of the given metrics (by default those of uniform operands); ends with a newline. */
-export function writeTextTable(table: ProductTable, metrics: ErrorMetrics = errorMetrics(table)): string {
-  const header: [string, number][] = [
-    ['Error rate', metrics.errorRate],
-    ['Mean error distance', metrics.meanErrorDistance],
-    ['Normalized mean error distance', metrics.normalizedMeanErrorDistance],
-    ['Mean square error', metrics.meanSquareError],
-    ['Max error distance', metrics.maxErrorDistance],
-    ['Mean relative error distance', metrics.meanRelativeErrorDistance],
-    ['Error (app_out - acc_out) mean', metrics.meanError],
-    ['Error (app_out - acc_out) variance', metrics.errorVariance],
-  ];
-  const lines = [`INFO: ${table.signed ? 'Signed' : 'Unsigned'} approximate multiplier`];
-  for (const [name, value] of header) lines.push(`INFO: ${name}: ${sixDigits(value)}`);
-  lines.push(TITLE);
+export interface TextTableOptions {
+  readonly header?: 'full' | 'short';
+  /** Lines before the header, without their newline; see publishedWarnings. */
+  readonly warnings?: readonly string[];
+}
+
+/** The whole text, with the given metrics (by default those of uniform operands) in its header; ends with a newline. */
+export function writeTextTable(table: ProductTable, metrics?: ErrorMetrics, options: TextTableOptions = {}): string {
+  return [...textTableParts(table, metrics, options)].join('');
+}
+
+/** The text in parts, one for each w: the table of 12×12 bits is too long for one string. */
+export function* textTableParts(
+  table: ProductTable,
+  metrics: ErrorMetrics = errorMetrics(table),
+  { header = 'full', warnings = [] }: TextTableOptions = {},
+): Generator<string> {
+  const lines = [...warnings, ...(header === 'full' ? fullHeader : shortHeader)(metrics, table.signed), TITLE];
+  yield `${lines.join('\n')}\n`;
   const activations = operandValues(table.activationBits, table.signed);
   let pair = 0;
   for (const w of operandValues(table.weightBits, table.signed)) {
-    for (const x of activations) lines.push(`${w} ${x} ${table.data[pair++]}`);
+    let rows = '';
+    for (const x of activations) rows += `${w} ${x} ${table.data[pair++]}\n`;
+    yield rows;
   }
-  return `${lines.join('\n')}\n`;
+}
+
+const info = (name: string, value: number) => `INFO: ${name}: ${sixDigits(value)}`;
+
+function firstLines(metrics: ErrorMetrics): string[] {
+  return [
+    info('Error rate', metrics.errorRate),
+    info('Mean error distance', metrics.meanErrorDistance),
+    info('Normalized mean error distance', metrics.normalizedMeanErrorDistance),
+    info('Mean square error', metrics.meanSquareError),
+  ];
+}
+
+function shortHeader(metrics: ErrorMetrics, signed: boolean): string[] {
+  if (signed) return firstLines(metrics);
+  return [
+    ...firstLines(metrics),
+    info('Mean relative error distance', metrics.meanRelativeErrorDistance),
+    info('Max error distance', metrics.maxErrorDistance),
+  ];
+}
+
+function fullHeader(metrics: ErrorMetrics, signed: boolean): string[] {
+  return [
+    `INFO: ${signed ? 'Signed' : 'Unsigned'} approximate multiplier`,
+    ...firstLines(metrics),
+    info('Max error distance', metrics.maxErrorDistance),
+    info('Mean relative error distance', metrics.meanRelativeErrorDistance),
+    info('Error (app_out - acc_out) mean', metrics.meanError),
+    info('Error (app_out - acc_out) variance', metrics.errorVariance),
+  ];
+}
+
+const NAMED_NETS = 4;
+
+/** What the published simulator says before its table about several root models and about undriven nets taken as 0. */
+export function publishedWarnings(circuit: Pick<Elaborated, 'network' | 'undriven' | 'roots'>): string[] {
+  const { network, undriven, roots } = circuit;
+  const warnings: string[] = [];
+  if (roots.length > 1) {
+    warnings.push(
+      `Warning: The design has ${roots.length} root-level modules. The first one (${network.name}) will be used.`,
+    );
+  }
+  if (undriven.length > 0) {
+    warnings.push(
+      `Warning: Constant-0 drivers added to ${undriven.length} non-driven nets in network "${network.name}":`,
+      `${undriven.slice(0, NAMED_NETS).join(', ')}${undriven.length > NAMED_NETS ? ' ...' : ''}`,
+    );
+  }
+  return warnings;
 }
 
 /** C's %g: six significant digits, no trailing zeros, an exponent below 1e-4 and from 1e6. */
@@ -61,10 +122,10 @@ export function readTextTable(text: string, file = 'table'): ProductTable {
     ['first', weightBits],
     ['second', activationBits],
   ] as const) {
-    if (!Number.isInteger(bits) || bits < MIN_OPERAND_BITS || bits > MAX_OPERAND_BITS) {
+    if (!Number.isInteger(bits) || bits < MIN_OPERAND_BITS || bits > MAX_OPERAND) {
       throw new UserError(
         `${file}: ${rows.length} rows give the ${operand} operand ${2 ** bits} values: expected a power of two from ` +
-          `${2 ** MIN_OPERAND_BITS} to ${2 ** MAX_OPERAND_BITS}; the file is truncated or not a table of all operand pairs`,
+          `${2 ** MIN_OPERAND_BITS} to ${2 ** MAX_OPERAND}; the file is truncated or not a table of all operand pairs`,
       );
     }
   }
@@ -86,7 +147,7 @@ export function readTextTable(text: string, file = 'table'): ProductTable {
 }
 
 function parseRow(line: string, at: string): { w: number; x: number; product: number } {
-  const fields = /^\s*(-?\d{1,4})\s+(-?\d{1,4})\s+(-?\d{1,9})\s*$/.exec(line);
+  const fields = /^\s*(-?\d{1,8})\s+(-?\d{1,8})\s+(-?\d{1,9})\s*$/.exec(line);
   if (!fields) {
     throw new UserError(
       `${at}: cannot read the row ${JSON.stringify(line.slice(0, 80))}: expected "w x product", three integers`,

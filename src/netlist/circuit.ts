@@ -1,0 +1,166 @@
+// A multiplier circuit from a file, whatever its format, and what simulating it gives: the library function behind `tram simulate`.
+// The format follows from the extension (.v, .sv, .blif), else from the first word of the text.
+// Invariant: the report says whether all pairs were enumerated or how many were sampled; nothing is silently approximate.
+
+import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
+import { basename } from 'node:path';
+import { UserError } from '../tensor/errors.ts';
+import { readBlif } from './blif/read.ts';
+import type { Elaborated } from './elaborate.ts';
+import { publishedWarnings } from './formats/text.ts';
+import { type ErrorMetrics, errorMetrics, type OperandHistograms, type WorstPair, worstPairs } from './metrics.ts';
+import type { Network } from './network.ts';
+import { MAX_EXHAUSTIVE_BITS, multiplierPorts } from './ports.ts';
+import { type Sampled, sampleMetrics } from './sample.ts';
+import { simulate } from './simulate.ts';
+import { operandValue, type ProductTable } from './table.ts';
+import { readVerilog } from './verilog/read.ts';
+
+export type CircuitFormat = 'blif' | 'verilog';
+
+export interface Circuit extends Elaborated {
+  readonly format: CircuitFormat;
+  /** What the published simulator prints about this file. */
+  readonly warnings: readonly string[];
+}
+
+/** The largest text that is read: 64 MiB. */
+const MAX_BYTES = 2 ** 26;
+
+/** Parses a circuit; `file` names it in diagnostics. Throws a located UserError. */
+export function readCircuit(text: string, file: string, options: { lenient?: boolean } = {}): Circuit {
+  const format = circuitFormat(text, file);
+  const elaborated = (format === 'blif' ? readBlif : readVerilog)(text, { ...options, file });
+  return { ...elaborated, format, warnings: publishedWarnings(elaborated) };
+}
+
+/** Reads and parses a circuit file. */
+export function loadCircuit(path: string, options: { lenient?: boolean } = {}): Circuit {
+  return readCircuit(readLimited(path).toString('utf8'), basename(path), options);
+}
+
+/** The bytes of a file; a UserError that names it when it cannot be read or is no ordinary file of sensible size. */
+export function readLimited(path: string, most: number = MAX_BYTES): Buffer {
+  let descriptor: number | undefined;
+  try {
+    descriptor = openSync(path, 'r');
+    const stat = fstatSync(descriptor);
+    if (!stat.isFile()) throw new UserError(`${path}: not a file: expected a netlist or a table`);
+    if (stat.size > most) throw new UserError(`${path}: ${stat.size} bytes: expected at most ${most}`);
+    return readFileSync(descriptor);
+  } catch (error) {
+    if (error instanceof UserError) throw error;
+    const reason = (error as NodeJS.ErrnoException).code ?? 'unknown reason';
+    throw new UserError(`${path}: cannot be read (${reason}): expected a readable file`);
+  } finally {
+    if (descriptor !== undefined) closeSync(descriptor);
+  }
+}
+
+function circuitFormat(text: string, file: string): CircuitFormat {
+  if (/\.blif$/i.test(file)) return 'blif';
+  if (/\.s?v$/i.test(file)) return 'verilog';
+  const start = text.slice(0, 100_000);
+  if (/^\s*\.[a-z]/m.test(start)) return 'blif';
+  if (/^\s*(\(\*.*\*\)\s*)?module\b/m.test(start)) return 'verilog';
+  throw new UserError(
+    `${file}: neither BLIF nor Verilog: expected .model or module, or a name that ends in .blif or .v`,
+  );
+}
+
+export interface SimulateOptions {
+  readonly signed?: boolean;
+  readonly histograms?: OperandHistograms;
+  /** Random pairs for multipliers of more than 24 operand bits together; by default 2^20. */
+  readonly samples?: number;
+  readonly seed?: number;
+  /** How many of the worst operand pairs to tell; by default 10. */
+  readonly worst?: number;
+}
+
+/** Of the JSON report; operands as the integers that they stand for. */
+export interface WorstOperands {
+  readonly w: number;
+  readonly x: number;
+  readonly product: number;
+  readonly exact: number;
+  readonly error: number;
+}
+
+export interface SimulationReport {
+  readonly name: string;
+  /** The operand width, or both widths where they differ: weight, activation. */
+  readonly bits: number | readonly [number, number];
+  readonly weightBits: number;
+  readonly activationBits: number;
+  readonly signed: boolean;
+  /** Operand pairs behind the figures: all of them, unless `sampled` says otherwise. */
+  readonly pairs: number;
+  readonly errorRate: number;
+  readonly med: number;
+  readonly nmed: number;
+  readonly mse: number;
+  readonly maxEd: number;
+  readonly mred: number;
+  readonly mean: number;
+  readonly variance: number;
+  readonly worst: readonly WorstOperands[];
+  /** Present when the multiplier is too wide to enumerate: figures are estimates, maxEd a lower bound. */
+  readonly sampled?: Sampled;
+}
+
+export interface Simulation {
+  readonly report: SimulationReport;
+  readonly metrics: ErrorMetrics;
+  /** null when the pairs were sampled. */
+  readonly table: ProductTable | null;
+}
+
+export function simulateCircuit(network: Network, options: SimulateOptions = {}): Simulation {
+  const { signed = false, histograms } = options;
+  const { weight, activation } = multiplierPorts(network);
+  const [weightBits, activationBits] = [weight.length, activation.length];
+  if (weightBits + activationBits > MAX_EXHAUSTIVE_BITS) {
+    const { sampled, ...metrics } = sampleMetrics(network, options);
+    const widths = { weightBits, activationBits, signed };
+    const worst = metrics.maxErrorDistance > 0 ? [metrics.worst] : [];
+    const report = reportOf(network.name, widths, metrics, sampled.samples, worst);
+    return { report: { ...report, sampled }, metrics, table: null };
+  }
+  const table = simulate(network, { signed });
+  const metrics = errorMetrics(table, histograms);
+  const worst = worstPairs(table, options.worst ?? 10);
+  return { report: reportOf(network.name, table, metrics, table.data.length, worst), metrics, table };
+}
+
+function reportOf(
+  name: string,
+  { weightBits, activationBits, signed }: { weightBits: number; activationBits: number; signed: boolean },
+  metrics: ErrorMetrics,
+  pairs: number,
+  worst: readonly WorstPair[],
+): SimulationReport {
+  return {
+    name,
+    bits: weightBits === activationBits ? weightBits : [weightBits, activationBits],
+    weightBits,
+    activationBits,
+    signed,
+    pairs,
+    errorRate: metrics.errorRate,
+    med: metrics.meanErrorDistance,
+    nmed: metrics.normalizedMeanErrorDistance,
+    mse: metrics.meanSquareError,
+    maxEd: metrics.maxErrorDistance,
+    mred: metrics.meanRelativeErrorDistance,
+    mean: metrics.meanError,
+    variance: metrics.errorVariance,
+    worst: worst.map(({ w, x, product, exact }) => ({
+      w: operandValue(w, weightBits, signed),
+      x: operandValue(x, activationBits, signed),
+      product,
+      exact,
+      error: product - exact,
+    })),
+  };
+}

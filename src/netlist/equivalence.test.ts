@@ -1,0 +1,87 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { afterAll, expect, test } from 'vitest';
+import { writeBlif } from './blif/write.ts';
+import { loadSubject, type Prover, productOf, verifyEquivalence } from './equivalence.ts';
+import { writeNpy } from './formats/npy.ts';
+import { writeTextTable } from './formats/text.ts';
+import { generateFromSpec } from './generators/registry.ts';
+import { simulate } from './simulate.ts';
+import { writeVerilog } from './verilog/write.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'equivalence-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+const file = (name: string, content: string | Uint8Array) => {
+  writeFileSync(join(folder, name), content);
+  return join(folder, name);
+};
+
+const { network } = generateFromSpec('wallace:6x5');
+const table = simulate(network);
+const forms = [
+  'dadda:6x5',
+  file('a.blif', writeBlif(network)),
+  file('a.v', writeVerilog(network)),
+  file('a.npy', writeNpy(table)),
+  file('a.txt', writeTextTable(table)),
+  file('a.txt.gz', gzipSync(writeTextTable(table))),
+  file('noextension', writeBlif(network)),
+];
+
+test('a generator, BLIF, Verilog, .npy, text and packed text of one multiplier are equal pair by pair', async () => {
+  for (const a of forms) {
+    for (const b of forms) {
+      const result = await verifyEquivalence(loadSubject(a), loadSubject(b));
+      expect(result).toEqual({ equal: true, pairs: 2048, method: 'exhaustive' });
+    }
+  }
+});
+
+test('a difference is shown with its operands and both products', async () => {
+  const result = await verifyEquivalence(loadSubject('kulkarni:4x4'), loadSubject('array:4x4'));
+  expect(result).toEqual({ equal: false, counterexample: { w: 3, x: 3, a: 7, b: 9 } });
+  const signed = await verifyEquivalence(loadSubject('booth:4x4'), loadSubject('array:4x4'));
+  expect(signed).toEqual({ equal: false, counterexample: { w: 1, x: -8, a: -8, b: 8 } });
+});
+
+test('signed generators agree at 12×12 over all 16 777 216 pairs', async () => {
+  const result = await verifyEquivalence(loadSubject('booth:12x12'), loadSubject('baugh-wooley:12x12'));
+  expect(result).toEqual({ equal: true, pairs: 2 ** 24, method: 'exhaustive' });
+});
+
+test('beyond enumeration a cheap difference is found by simulation, and the rest is the prover’s', async () => {
+  const [wallace, dadda] = [loadSubject('wallace:16x16'), loadSubject('dadda:16x16')];
+  const cut = await verifyEquivalence(wallace, loadSubject('truncated:16x16:columns=4'));
+  if (cut.equal) throw new Error('taken as equal');
+  const { w, x, a, b } = cut.counterexample;
+  expect(a).toBe(w * x);
+  expect(b).toBeLessThan(a);
+  await expect(verifyEquivalence(wallace, dadda)).rejects.toThrow('expected a prover (SAT) to decide');
+  const agrees: Prover = async () => null;
+  expect(await verifyEquivalence(wallace, dadda, { prover: agrees })).toEqual({
+    equal: true,
+    pairs: 2 ** 32,
+    method: 'proof',
+  });
+  const wrong: Prover = async () => ({ w: 3, x: 5 });
+  await expect(verifyEquivalence(wallace, dadda, { prover: wrong })).rejects.toThrow('internal');
+});
+
+test('one product of a wide multiplier is that of its operands', () => {
+  const wide = generateFromSpec('dadda:26x26').network;
+  expect(productOf(wide, 67_108_863, 67_108_863, false)).toBe(67_108_863 ** 2);
+  const signed = generateFromSpec('booth:25x20').network;
+  expect(productOf(signed, 2 ** 25 - 3, 2 ** 20 - 7, true)).toBe(21);
+});
+
+test.each([
+  [['dadda:4x4', 'dadda:4x5'], 'dadda:4x4 is a 4×4 multiplier and dadda:4x5 4×5: expected equal widths'],
+  [['dadda:4x4', 'nowhere.blif'], 'nowhere.blif: cannot be read (ENOENT)'],
+  [['dadda:4x4', tmpdir()], 'not a file: expected a netlist or a table'],
+  [['dadda:4x4', file('text', 'hello')], 'neither BLIF nor Verilog'],
+  [['dadda:4x4', file('b.npy.gz', 'hello')], 'cannot be unpacked: expected gzip'],
+])('refuses %j', async (names, message) => {
+  await expect(async () => verifyEquivalence(loadSubject(names[0]!), loadSubject(names[1]!))).rejects.toThrow(message);
+});

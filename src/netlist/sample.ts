@@ -1,0 +1,133 @@
+// Error metrics of multipliers too wide to enumerate: Monte Carlo over random operand pairs, uniform or drawn from histograms, through
+// the bit-parallel simulation. The result says what it is: the number of samples, and 95 % confidence intervals of the means.
+// Invariant: deterministic for a seed. The largest error seen is a lower bound of the true one, and is marked so by `sampled`.
+
+import { UserError } from '../tensor/errors.ts';
+import { Random } from '../tensor/random.ts';
+import { type ErrorMetrics, ErrorSums, type OperandHistograms, shares } from './metrics.ts';
+import type { Network } from './network.ts';
+import { multiplierPorts } from './ports.ts';
+import { BlockEvaluator } from './simulate.ts';
+import { operandValue } from './table.ts';
+
+export interface Sampled {
+  readonly samples: number;
+  readonly seed: number;
+  readonly confidence: 0.95;
+  /** Of the means; the true value lies inside with that confidence. */
+  readonly interval: {
+    readonly errorRate: Interval;
+    readonly meanErrorDistance: Interval;
+    readonly meanSquareError: Interval;
+    readonly meanError: Interval;
+  };
+}
+
+export type Interval = readonly [low: number, high: number];
+
+export interface SampleOptions {
+  readonly signed?: boolean;
+  /** By default 2^20. */
+  readonly samples?: number;
+  readonly seed?: number;
+  readonly histograms?: OperandHistograms;
+}
+
+const BLOCK_WORDS = 128;
+/** The normal distribution's 97.5 % point. */
+const QUANTILE = 1.959964;
+/** Product bits are put together in two halves, each an exact integer of 32-bit arithmetic. */
+const HALF = 26;
+
+export function sampleMetrics(
+  network: Network,
+  { signed = false, samples = 2 ** 20, seed = 1, histograms }: SampleOptions = {},
+): ErrorMetrics & { readonly sampled: Sampled } {
+  if (!Number.isInteger(samples) || samples < 100 || samples > 2 ** 32) {
+    throw new UserError(`${samples} samples: expected an integer from 100 to 2^32`);
+  }
+  const { weight, activation, product } = multiplierPorts(network);
+  const [first, second] = [new Random(seed, 1), new Random(seed, 2)];
+  const drawWeight = drawer(first, weight.length, histograms?.weight, 'weight');
+  const drawActivation = drawer(second, activation.length, histograms?.activation, 'activation');
+  const block = new BlockEvaluator(network, BLOCK_WORDS);
+  const [ws, xs] = [new Float64Array(block.pairs), new Float64Array(block.pairs)];
+  const sums = new ErrorSums();
+  const squares = { distance: 0, square: 0, error: 0 };
+  let worst = { w: 0, x: 0, product: 0, exact: 0 };
+  const fill = (signals: readonly number[], operands: Float64Array, draw: () => number) => {
+    for (const signal of signals) block.words(signal).fill(0);
+    for (let lane = 0; lane < operands.length; lane++) {
+      operands[lane] = draw();
+      signals.forEach((signal, bit) => {
+        block.words(signal)[lane >> 5]! |= ((operands[lane]! >> bit) & 1) << (lane & 31);
+      });
+    }
+  };
+  for (let done = 0; done < samples; done += block.pairs) {
+    fill(weight, ws, drawWeight);
+    fill(activation, xs, drawActivation);
+    block.evaluate();
+    const bits = product.map((signal) => block.words(signal));
+    for (let lane = 0; lane < Math.min(block.pairs, samples - done); lane++) {
+      let [low, high] = [0, 0];
+      for (let bit = 0; bit < bits.length; bit++) {
+        const value = (bits[bit]![lane >> 5]! >>> (lane & 31)) & 1;
+        if (bit < HALF) low |= value << bit;
+        else high |= value << (bit - HALF);
+      }
+      const approximate = operandValue(high * 2 ** HALF + low, bits.length, signed);
+      const exact = operandValue(ws[lane]!, weight.length, signed) * operandValue(xs[lane]!, activation.length, signed);
+      const error = approximate - exact;
+      squares.distance += error * error;
+      squares.square += error ** 4;
+      squares.error += error * error;
+      if (sums.add(exact, approximate, 1)) worst = { w: ws[lane]!, x: xs[lane]!, product: approximate, exact };
+    }
+  }
+  const metrics = sums.metrics(weight.length + activation.length, worst);
+  const interval = (mean: number, meanOfSquares: number): Interval => {
+    const deviation = Math.sqrt(Math.max(0, meanOfSquares - mean * mean) / samples);
+    return [mean - QUANTILE * deviation, mean + QUANTILE * deviation];
+  };
+  return {
+    ...metrics,
+    sampled: {
+      samples,
+      seed,
+      confidence: 0.95,
+      interval: {
+        errorRate: wilson(metrics.errorRate, samples),
+        meanErrorDistance: interval(metrics.meanErrorDistance, squares.distance / samples),
+        meanSquareError: interval(metrics.meanSquareError, squares.square / samples),
+        meanError: interval(metrics.meanError, squares.error / samples),
+      },
+    },
+  };
+}
+
+/** Wilson's interval of a proportion: sensible at 0 and 1, too. */
+function wilson(share: number, samples: number): Interval {
+  const z = QUANTILE ** 2 / samples;
+  const centre = (share + z / 2) / (1 + z);
+  const radius = (QUANTILE / (1 + z)) * Math.sqrt((share * (1 - share)) / samples + z / (4 * samples));
+  return [Math.max(0, centre - radius), Math.min(1, centre + radius)];
+}
+
+/** Draws patterns of an operand: uniform, or by inversion of the histogram's cumulative counts. */
+function drawer(random: Random, bits: number, histogram: ArrayLike<number> | undefined, operand: string): () => number {
+  if (!histogram) return () => random.integer(2 ** bits);
+  const cumulative = shares(histogram, 2 ** bits, operand);
+  for (let pattern = 1; pattern < cumulative.length; pattern++) cumulative[pattern]! += cumulative[pattern - 1]!;
+  const total = cumulative.at(-1)!;
+  return () => {
+    const wanted = random.uniform() * total;
+    let [low, high] = [0, cumulative.length - 1];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (cumulative[middle]! > wanted) high = middle;
+      else low = middle + 1;
+    }
+    return low;
+  };
+}
