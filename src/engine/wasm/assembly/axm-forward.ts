@@ -1,16 +1,19 @@
 // Forward convolution with an approximate multiplier: out = xScale·wScale·Σ_valid taps ((wq − wZero)(xq − xZero) + E(wq, xq)).
 // One skeleton, three kinds of product rows. A row holds, for one tap and channel and one pattern of activation bits, the products with
 // the weights of a tile of output channels: 64 bytes, one cache line. An output is a sum of rows picked by the activation codes.
-//   f32: "bit planes four at a time". A bit-plane multiplier is linear in the activation's bits, so a code's low and high half have a row
-//        each (2 · 16 rows per channel); 16 outputs per row, weights centred (wq − wZero), for real removal matrices.
-//   i16: the same rows as exact integers Σ_j (w − G_j(w)) 2^(j mod 4) x[j] ≤ 255·15, not centred; 32 outputs per row. 16 channels are
-//        summed in 16 bits (16·3825 < 2^16), then widened: the sum of low halves plus 16 times the sum of high halves.
-//   i32: any product table: 2^activationBits rows per channel, 16 outputs per row, exact.
+//   f32: weights centred (wq − wZero), for real removal matrices, 16 outputs per row. The product is linear in the activation's bits, so
+//        all rows are sums of the single bits' rows. 2^activationBits rows per channel, or 16 rows for each half of a code where there
+//        are too few positions to repay building 256.
+//   i16: a code's low and high half have 16 rows each, 32 outputs per row, exact integers Σ_j (w − G_j(w)) 2^(j mod 4) x[j] ≤ 255·15, not
+//        centred. 16 channels are summed in 16 bits (16·3825 < 2^16), then widened: the sum of low halves plus 16 times that of high halves.
+//   i32: any product table: 2^activationBits rows per channel, 16 outputs each, exact.
 // All rows are zero for the pattern 0. The terms that the rows leave out come at the end: −xZero Σ_valid (wq − wZero) from a sum per
 // tap, and −wZero Σ_valid xq (i16, i32) from the sums over the channels of each pixel. The integer kinds finish in f64, so the value
 // before scaling is exact.
 // Tiling: a part owns one tile of outputs and a run of output rows (`rowsPerPart`). Its sums stay in scratch; for each tap and block of
-// channels it builds the rows (16 or 32 KB, first-level cache; 128 KB for tables) and passes once over its positions.
+// channels it builds the rows (i16: 32 KB, first-level cache; else at most 128 KB, second-level) and passes once over its positions.
+// Measured alternatives for f32: two halves as for i16 take 30 % longer (the loads bound the loop); a plane product with i32x4.dot_i16x8_s
+// is three times slower.
 // Scratch: sums | rows | one correction per tap and output lane.
 
 import { ceilDivide, endValid, firstValid, Geometry } from './geometry';
@@ -35,6 +38,8 @@ export class AxmForward {
   pixelSums: usize;
   rowsPerPart: i32;
   activationBits: i32;
+  /** f32: bits of a code that share a row, 8 (a row per code) or 4 (a row per half). */
+  digitBits: i32;
 }
 
 @unmanaged
@@ -117,9 +122,10 @@ function lanesOf<T>(): i32 {
   return sizeof<T>() == 2 ? 32 : 16;
 }
 
+/** Bytes of one channel's rows: two halves, or a row per code (16 at least, for the single bits' rows of a half). */
 @inline
-function isTable<T>(): bool {
-  return isInteger<T>() && sizeof<T>() == 4;
+function channelBytes<T>(activationBits: i32): usize {
+  return sizeof<T>() == 2 ? 2 * HALF : ROW << max(activationBits, 4);
 }
 
 /** Channels whose rows are built and used together. */
@@ -148,7 +154,7 @@ function forward<T>(args: AxmForward, part: i32, scratch: usize): void {
 
   const sums = scratch;
   const table = sums + <usize>args.rowsPerPart * outWidth * sumBytes;
-  const corrections = table + <usize>blockOf<T>() * (isTable<T>() ? 256 * ROW : 2 * HALF);
+  const corrections = table + <usize>blockOf<T>() * channelBytes<T>(args.activationBits);
   memory.fill(sums, 0, <usize>rows * outWidth * sumBytes);
 
   for (let ky = 0; ky < geometry.kernelHeight; ++ky) {
@@ -167,9 +173,11 @@ function forward<T>(args: AxmForward, part: i32, scratch: usize): void {
           const pixel = ((row / geometry.outHeight) * geometry.height + iy) * geometry.width + from * stride + kx - padding;
           const codes = args.x + <usize>pixel * geometry.channels + group * channels + channel;
           const at = sums + <usize>(r * outWidth + from) * sumBytes;
-          if (isFloat<T>()) gatherReal(at, codes, codeStep, count, table, taps);
-          else if (sizeof<T>() == 2) gatherInteger(at, codes, codeStep, count, table, taps);
-          else gatherTable(at, codes, codeStep, count, table, taps, ROW << args.activationBits);
+          if (isFloat<T>()) {
+            if (args.digitBits == 4) gatherHalves(at, codes, codeStep, count, table, taps);
+            else gatherReal(at, codes, codeStep, count, table, taps, channelBytes<T>(args.activationBits));
+          } else if (sizeof<T>() == 2) gatherInteger(at, codes, codeStep, count, table, taps);
+          else gatherTable(at, codes, codeStep, count, table, taps, channelBytes<T>(args.activationBits));
         }
       }
       weightSums(args, corrections + <usize>tap * (lanesOf<T>() << 3), tap, firstOutput, lanes);
@@ -193,53 +201,50 @@ function buildRows<T>(args: AxmForward, table: usize, weights: usize, taps: i32,
     else if (sizeof<T>() == 2) buildInteger(args, table, weights, lanes);
     else buildTable(args, table, weights, lanes);
     weights += outputs;
-    table += isTable<T>() ? ROW << args.activationBits : 2 * HALF;
+    table += isFloat<T>() && args.digitBits == 4 ? 2 * HALF : channelBytes<T>(args.activationBits);
   }
 }
 
+/** Rows of the single bits by transposition, then every other row as the sum of its highest bit's row and an earlier row. */
 function buildReal(args: AxmForward, table: usize, weights: usize, firstOutput: i32, lanes: i32): void {
+  const byCode = args.digitBits == 8;
   for (let quad = 0; quad < 16; quad += 4) {
-    for (let half: usize = 0; half < 2; ++half) {
+    const at = table + (quad << 2);
+    for (let half = 0; half < args.activationBits; half += 4) {
       const bits = f32x4.mul(f32x4(1, 2, 4, 8), f32x4.splat(half ? 16 : 1));
-      const at = table + half * HALF + (quad << 2);
-      // Four coefficients per lane become four vectors over the lanes, kept in the rows of the single bits.
+      const rows = byCode ? at : at + (<usize>half << 2) * ROW;
+      const bit = byCode ? ROW << half : ROW;
       storeTransposed(
         centred(args, weights, firstOutput, quad, lanes, half, bits),
         centred(args, weights, firstOutput, quad + 1, lanes, half, bits),
         centred(args, weights, firstOutput, quad + 2, lanes, half, bits),
         centred(args, weights, firstOutput, quad + 3, lanes, half, bits),
-        at + ROW,
-        at + 2 * ROW,
-        at + 4 * ROW,
-        at + 8 * ROW,
+        rows + bit,
+        rows + 2 * bit,
+        rows + 4 * bit,
+        rows + 8 * bit,
       );
-      const one = v128.load(at, 1 * ROW);
-      const two = v128.load(at, 2 * ROW);
-      const four = v128.load(at, 4 * ROW);
-      const eight = v128.load(at, 8 * ROW);
-      const three = f32x4.add(one, two);
-      const twelve = f32x4.add(four, eight);
-      v128.store(at, f32x4.splat(0));
-      v128.store(at, three, 3 * ROW);
-      v128.store(at, f32x4.add(four, one), 5 * ROW);
-      v128.store(at, f32x4.add(four, two), 6 * ROW);
-      v128.store(at, f32x4.add(four, three), 7 * ROW);
-      v128.store(at, f32x4.add(eight, one), 9 * ROW);
-      v128.store(at, f32x4.add(eight, two), 10 * ROW);
-      v128.store(at, f32x4.add(eight, three), 11 * ROW);
-      v128.store(at, twelve, 12 * ROW);
-      v128.store(at, f32x4.add(twelve, one), 13 * ROW);
-      v128.store(at, f32x4.add(twelve, two), 14 * ROW);
-      v128.store(at, f32x4.add(twelve, three), 15 * ROW);
+      if (!byCode) completeRows(rows, 4);
     }
+    if (byCode) completeRows(at, args.activationBits);
+  }
+}
+
+/** Four lanes of all 2^bits rows from those of the single bits. */
+@inline
+function completeRows(rows: usize, bits: i32): void {
+  v128.store(rows, f32x4.splat(0));
+  for (let bit: usize = 2 * ROW, end = ROW << bits; bit < end; bit <<= 1) {
+    const top = v128.load(rows + bit);
+    for (let low: usize = ROW; low < bit; low += ROW) v128.store(rows + bit + low, f32x4.add(top, v128.load(rows + low)));
   }
 }
 
 /** Four coefficients of one weight, less its zero point. */
 @inline
-function centred(args: AxmForward, weights: usize, firstOutput: i32, lane: i32, lanes: i32, half: usize, bits: v128): v128 {
+function centred(args: AxmForward, weights: usize, firstOutput: i32, lane: i32, lanes: i32, half: i32, bits: v128): v128 {
   const zero = load<f32>(args.wZero + (<usize>(firstOutput + min(lane, lanes - 1)) << 2));
-  const coefficients = v128.load(args.products + (code(weights, lane, lanes) << 5) + (half << 4));
+  const coefficients = v128.load(args.products + (code(weights, lane, lanes) << 5) + (<usize>half << 2));
   // Bits that the activation does not have keep coefficient zero only if nothing is subtracted; their rows are never picked.
   return f32x4.sub(coefficients, f32x4.mul(f32x4.splat(zero), bits));
 }
@@ -321,7 +326,31 @@ function product(errors: usize, w: usize, x: usize, bits: usize, codes: v128): v
 // The loops below keep few loads in flight per basic block on purpose: the compiler hoists all loads of a block to its top, and more
 // than fifteen live vectors would be spilled.
 
-export function gatherReal(sums: usize, codes: usize, step: usize, count: i32, table: usize, taps: i32): void {
+export function gatherReal(sums: usize, codes: usize, step: usize, count: i32, table: usize, taps: i32, rowsBytes: usize): void {
+  for (let p = 0; p < count; ++p) {
+    let a = v128.load(sums);
+    let b = v128.load(sums, 16);
+    let c = v128.load(sums, 32);
+    let d = v128.load(sums, 48);
+    let rows = table;
+    for (let code = codes, end = codes + taps; code < end; ++code) {
+      const row = rows + (<usize>load<u8>(code) << 6);
+      a = f32x4.add(a, v128.load(row));
+      b = f32x4.add(b, v128.load(row, 16));
+      c = f32x4.add(c, v128.load(row, 32));
+      d = f32x4.add(d, v128.load(row, 48));
+      rows += rowsBytes;
+    }
+    v128.store(sums, a);
+    v128.store(sums, b, 16);
+    v128.store(sums, c, 32);
+    v128.store(sums, d, 48);
+    sums += 64;
+    codes += step;
+  }
+}
+
+export function gatherHalves(sums: usize, codes: usize, step: usize, count: i32, table: usize, taps: i32): void {
   for (let p = 0; p < count; ++p) {
     let a = v128.load(sums);
     let b = v128.load(sums, 16);

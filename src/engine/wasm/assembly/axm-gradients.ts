@@ -2,6 +2,7 @@
 // All planes at once: for one input channel the positions are sorted by code once (a counting sort); a run of equal codes sums its
 // cotangent rows in registers, S_v = Σ_{x = v} g, for every tap of the window by shifting the rows; then H_j = Σ_{v: bit j} S_v. That is
 // one vector addition per multiplication, for all planes together, and positions with code 0 (half of them after a ReLU) cost nothing.
+// With few positions the 256 runs would be too short; then each half of the code is a digit of its own: two sorts with 16 runs each.
 //   dw = xScale·(Σ_j 2^j H_j − xZero·H_1), H_1 = Σ_valid g;   dm[i,j] = −2^(i+j)·xScale·Σ wScale[o]·w[i]·H_j
 // Steps: planar codes; cotangent tiles of 16 outputs with a halo of zeros, so that a shifted row never leaves the image; H_1 (skipped
 // when xZero = 0); the gradients, a part owning four input channels and a slice of tiles; the sum of the parts' dm.
@@ -39,6 +40,8 @@ export class AxmGradients {
   pixelsPerPart: i32;
   weightBits: i32;
   activationBits: i32;
+  /** Bits by which positions are sorted at once: 8 (by code) or 4 (by half of a code). */
+  digitBits: i32;
 }
 
 @inline
@@ -132,7 +135,8 @@ export function cotangentSums(args: AxmGradients, part: i32, scratch: usize): vo
 
 /**
  * One part per CHANNELS input channels of a group and slice of output tiles: the channels share the cotangent tile in cache.
- * Scratch: buckets (a row per code, 16 at least) | per channel: ends [272], H [taps][tiles of the slice][8][16] | per channel: list.
+ * Scratch: buckets (a row per code, 16 at least) | per channel: ends [2][272], H [taps][tiles of the slice][8][16] | lists
+ * [channel][digit].
  */
 export function axmGradients(args: AxmGradients, part: i32, scratch: usize): void {
   const geometry = args.geometry;
@@ -148,8 +152,9 @@ export function axmGradients(args: AxmGradients, part: i32, scratch: usize): voi
   const tile0 = min(tiles, (part % args.slices) * perSlice);
   const tile1 = min(tiles, tile0 + perSlice);
   const tapBytes = <usize>(tile1 - tile0) * 8 * ROW;
-  const endsBytes = ROW * 17;
-  const channelBytes = endsBytes + <usize>(geometry.kernelHeight * geometry.kernelWidth) * tapBytes;
+  const endsBytes: usize = ROW * 17;
+  const digits = ceilDivide(args.activationBits, args.digitBits);
+  const channelBytes: usize = 2 * endsBytes + <usize>(geometry.kernelHeight * geometry.kernelWidth) * tapBytes;
   const image = <usize>(args.tileHeight * args.tileWidth) * ROW;
 
   const buckets = scratch;
@@ -163,7 +168,11 @@ export function axmGradients(args: AxmGradients, part: i32, scratch: usize): voi
     for (let ry = 0; ry < min(stride, geometry.kernelHeight); ++ry) {
       for (let rx = 0; rx < min(stride, geometry.kernelWidth); ++rx) {
         for (let c = 0; c < count; ++c) {
-          sortCodes(args, group * channels + first + c, n0, images, ry, rx, states + <usize>c * channelBytes, lists + <usize>c * listBytes);
+          for (let digit = 0; digit < digits; ++digit) {
+            const ends = states + <usize>c * channelBytes + <usize>digit * endsBytes;
+            const list = lists + <usize>(c * digits + digit) * listBytes;
+            sortCodes(args, group * channels + first + c, digit * args.digitBits, n0, images, ry, rx, ends, list);
+          }
         }
         for (let tile = tile0; tile < tile1; ++tile) {
           const cotangent = args.tiled + <usize>((group * tiles + tile) * geometry.batch + n0) * image;
@@ -172,8 +181,13 @@ export function axmGradients(args: AxmGradients, part: i32, scratch: usize): voi
             for (let ky = ry; ky < geometry.kernelHeight; ky += stride) {
               for (let kx = rx; kx < geometry.kernelWidth; kx += stride) {
                 const shift = ((geometry.kernelHeight - 1) / stride - ky / stride) * args.tileWidth + (geometry.kernelWidth - 1) / stride - kx / stride;
-                const planes = ends + endsBytes + <usize>(ky * geometry.kernelWidth + kx) * tapBytes + <usize>(tile - tile0) * 8 * ROW;
-                addPlanes(planes, cotangent + <usize>shift * ROW, ends, lists + <usize>c * listBytes, buckets, args.activationBits);
+                const planes = ends + 2 * endsBytes + <usize>(ky * geometry.kernelWidth + kx) * tapBytes + <usize>(tile - tile0) * 8 * ROW;
+                for (let digit = 0; digit < digits; ++digit) {
+                  const bit = digit * args.digitBits;
+                  const list = lists + <usize>(c * digits + digit) * listBytes;
+                  const bits = min(args.digitBits, args.activationBits - bit);
+                  addPlanes(planes + <usize>bit * ROW, cotangent + <usize>shift * ROW, ends + <usize>digit * endsBytes, list, buckets, bits);
+                }
               }
             }
           }
@@ -184,17 +198,17 @@ export function axmGradients(args: AxmGradients, part: i32, scratch: usize): voi
   const share = buckets;
   memory.fill(share, 0, 64 * 16);
   for (let c = 0; c < count; ++c) {
-    writeGradients(args, group, first + c, tile0, tile1, states + <usize>c * channelBytes + endsBytes, share);
+    writeGradients(args, group, first + c, tile0, tile1, states + <usize>c * channelBytes + 2 * endsBytes, share);
   }
   const out = args.structures + <usize>part * 256;
   for (let at: usize = 0; at < 64; ++at) store<f32>(out + (at << 2), sumLanes(v128.load(share + (at << 4))));
 }
 
 /**
- * Sorts the positions of one channel in one residue class by code: list holds byte offsets into a tile of cotangents, ends[v] is one
- * past the last entry of code v (in bytes of list). Code 0 is left out.
+ * Sorts the positions of one channel in one residue class by a digit of their code: list holds byte offsets into a tile of cotangents,
+ * word v + 1 of ends is one past the last entry of digit v (in bytes of list). Digit 0 is left out.
  */
-function sortCodes(args: AxmGradients, channel: i32, n0: i32, images: i32, ry: i32, rx: i32, ends: usize, list: usize): void {
+function sortCodes(args: AxmGradients, channel: i32, bit: i32, n0: i32, images: i32, ry: i32, rx: i32, ends: usize, list: usize): void {
   const geometry = args.geometry;
   const stride = geometry.stride;
   const padding = geometry.padding;
@@ -204,20 +218,21 @@ function sortCodes(args: AxmGradients, channel: i32, n0: i32, images: i32, ry: i
   // First row and column of the class: iy + padding ≡ ry (mod stride).
   const iy0 = (((ry - padding) % stride) + stride) % stride;
   const ix0 = (((rx - padding) % stride) + stride) % stride;
+  const mask = (1 << args.digitBits) - 1;
   memory.fill(ends, 0, 257 * 4);
   for (let n = 0; n < images; ++n) {
     for (let iy = iy0; iy < height; iy += stride) {
       const row = codes + <usize>((n * height + iy) * width);
       for (let ix = ix0; ix < width; ix += stride) {
-        const count = ends + (<usize>load<u8>(row + ix) << 2);
+        const count = ends + <usize>(((<i32>load<u8>(row + ix) >> bit) & mask) << 2);
         store<i32>(count, load<i32>(count, 4) + 4, 4);
       }
     }
   }
-  // Word v + 1 counts code v. It becomes the start of the code; the scatter below moves it to its end.
+  // Word v + 1 counts digit v. It becomes the start of the digit; the scatter below moves it to its end.
   let start = 0;
   store<i32>(ends, 0, 4);
-  for (let v: usize = 2; v <= 256; ++v) {
+  for (let v: usize = 2; v <= <usize>mask + 1; ++v) {
     const count = load<i32>(ends + (v << 2));
     store<i32>(ends + (v << 2), start);
     start += count;
@@ -228,9 +243,9 @@ function sortCodes(args: AxmGradients, channel: i32, n0: i32, images: i32, ry: i
       const row = codes + <usize>((n * height + iy) * width);
       const tileRow = (n * args.tileHeight + (iy + padding) / stride - firstRow) * args.tileWidth - firstRow;
       for (let ix = ix0; ix < width; ix += stride) {
-        const code = <usize>load<u8>(row + ix);
-        if (code == 0) continue;
-        const end = ends + (code << 2);
+        const digit = (<i32>load<u8>(row + ix) >> bit) & mask;
+        if (digit == 0) continue;
+        const end = ends + <usize>(digit << 2);
         const at = load<i32>(end, 4);
         store<i32>(list + at, (tileRow + (ix + padding) / stride) * <i32>ROW);
         store<i32>(end, at + 4, 4);
@@ -239,7 +254,7 @@ function sortCodes(args: AxmGradients, channel: i32, n0: i32, images: i32, ry: i
   }
 }
 
-/** Adds one block's plane gradients of one tap and tile to `planes` [8][16]; `buckets` has a row per code. */
+/** Adds the plane gradients of one digit, block, tap and tile to `planes` [bits][16]; `buckets` has a row per value of the digit. */
 export function addPlanes(planes: usize, cotangent: usize, ends: usize, list: usize, buckets: usize, bits: i32): void {
   let at = list;
   let bucket = buckets;
@@ -249,12 +264,21 @@ export function addPlanes(planes: usize, cotangent: usize, ends: usize, list: us
     let b = a;
     let c = a;
     let d = a;
-    for (; at < stop; at += 4) {
+    for (; at + 8 <= stop; at += 8) {
+      const row = cotangent + load<u32>(at);
+      const next = cotangent + load<u32>(at, 4);
+      a = f32x4.add(a, f32x4.add(v128.load(row), v128.load(next)));
+      b = f32x4.add(b, f32x4.add(v128.load(row, 16), v128.load(next, 16)));
+      c = f32x4.add(c, f32x4.add(v128.load(row, 32), v128.load(next, 32)));
+      d = f32x4.add(d, f32x4.add(v128.load(row, 48), v128.load(next, 48)));
+    }
+    if (at < stop) {
       const row = cotangent + load<u32>(at);
       a = f32x4.add(a, v128.load(row));
       b = f32x4.add(b, v128.load(row, 16));
       c = f32x4.add(c, v128.load(row, 32));
       d = f32x4.add(d, v128.load(row, 48));
+      at += 4;
     }
     v128.store(bucket, a);
     v128.store(bucket, b, 16);

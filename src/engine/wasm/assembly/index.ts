@@ -16,7 +16,7 @@ export { packCotangent, weightGradient } from './weight-gradient';
 
 // Inner loops, exported so that the optimiser keeps them functions of their own: inlined into their only callers they would run out of
 // registers, at half the speed.
-export { gatherInteger, gatherReal, gatherTable } from './axm-forward';
+export { gatherHalves, gatherInteger, gatherReal, gatherTable } from './axm-forward';
 export { addPlanes, foldPlanes } from './axm-gradients';
 export { multiplyTile } from './convolution';
 export { multiplyColumns } from './weight-gradient';

@@ -23,10 +23,12 @@ interface Kind {
   readonly most: number;
 }
 
-const real: Kind = { kernel: 'axmForwardReal', lanes: 16, rowBytes: 8 * 2048, fewest: 256, most: 2048 };
+const real: Kind = { kernel: 'axmForwardReal', lanes: 16, rowBytes: 8 * 16384, fewest: 256, most: 4096 };
 const integer: Kind = { kernel: 'axmForwardInteger', lanes: 32, rowBytes: 16 * 2048, fewest: 256, most: 2048 };
 const table: Kind = { kernel: 'axmForwardTable', lanes: 16, rowBytes: 8 * 16384, fewest: 1024, most: 4096 };
 
+/** From this many positions of a part on, 256 rows per channel repay their making; below, two halves of 16 rows are used. */
+const ROW_PER_CODE_POSITIONS = 512;
 /** Parts wanted at least, if the positions allow. */
 const ENOUGH_PARTS = 32;
 const PIXELS_PER_PART = 4096;
@@ -38,10 +40,12 @@ function forwardRows(geometry: Geometry, kind: Kind, tiles: number): number {
 }
 
 /** Bytes of cotangents of one tile that stay in the second-level cache while all taps pass over them. */
-const TILE_BYTES = 320 * 1024;
+const TILE_BYTES = 224 * 1024;
 /** Input channels of a part of the gradients. */
 const CHANNELS = 4;
 const ENOUGH_GRADIENT_PARTS = 16;
+/** From this many positions of a block on, the gradients sort them by code; below, by each half of the code. */
+const SORT_BY_CODE_POSITIONS = 2048;
 
 /** Rows (columns) of a cotangent tile with its halo, see assembly/axm-gradients.ts. */
 function tileExtent(extent: number, kernel: number, { stride, padding }: Geometry): number {
@@ -90,6 +94,7 @@ export const approximate: Lowerings<
             workspace + sums,
             rowsPerPart,
             activationBits,
+            activationBits <= 4 || rowsPerPart * outWidth >= ROW_PER_CODE_POSITIONS ? 8 : 4,
           ],
           scratchBytes: rowsPerPart * outWidth * kind.lanes * 4 + kind.rowBytes + (taps(geometry) + 4) * kind.lanes * 8,
         });
@@ -114,15 +119,18 @@ export const approximate: Lowerings<
     const tiled = layout.take(groups * tiles * batch * imageBytes);
     const ones = layout.take(groups * tiles * taps(geometry) * 64);
     const shares = layout.take(bundles * slices * 256);
+    const blockPositions = (imagesPerBlock * height * width) / geometry.stride ** 2;
+    const digitBits = activationBits <= 4 || blockPositions >= SORT_BY_CODE_POSITIONS ? 8 : 4;
+    const digits = Math.ceil(activationBits / digitBits);
     const channelBytes =
-      17 * 64 + taps(geometry) * Math.ceil(tiles / slices) * 512 + imagesPerBlock * height * width * 4;
+      2 * 17 * 64 + taps(geometry) * Math.ceil(tiles / slices) * 512 + digits * imagesPerBlock * height * width * 4;
     return {
       workspaceBytes: layout.bytes,
       launches: ({ inputs, outputs, workspace, place }) => {
         const words = [
           ...[place(record(geometry)), ...inputs, ...outputs],
           ...[workspace + planar, workspace + tiled, tileHeight, tileWidth, workspace + ones, workspace + shares],
-          ...[slices, imagesPerBlock, PIXELS_PER_PART, weightBits, activationBits],
+          ...[slices, imagesPerBlock, PIXELS_PER_PART, weightBits, activationBits, digitBits],
         ];
         const step = (kernel: string, parts: number, scratchBytes = 0): Launch => ({
           kernel,
