@@ -1,0 +1,125 @@
+// The approximate convolution on a GPU: ResNet18's four layer shapes (batch 256) as bit planes (a truncation of six columns: seven planes),
+// as trained structure (eight planes of two digits) and as a full-rank table. Each is first checked against integer arithmetic on sampled
+// outputs; then the kernel alone is timed (device events, mean of 20), in T products per second, beside the share of the device's
+// int8 rate (4096 multiply-accumulates per multiprocessor and clock on Hopper) that the planes' products are.
+//   npm run build && node bench/cuda-gemm.mjs
+const root = process.env.TRAM_BUILD ?? '../dist';
+const { cudaBackend } = await import(`${root}/engine/cuda/backend.js`);
+const { openCuda } = await import(`${root}/engine/cuda/device.js`);
+const { Graph } = await import(`${root}/engine/graph.js`);
+const { Random } = await import(`${root}/tensor/random.js`);
+const { f32, tensor } = await import(`${root}/tensor/tensor.js`);
+
+const shapes = [
+  [256, 16, 64],
+  [256, 8, 128],
+  [256, 4, 256],
+  [256, 2, 512],
+];
+const random = new Random(4);
+const codes = (shape) =>
+  tensor(
+    'u8',
+    shape,
+    Uint8Array.from({ length: shape.reduce((a, b) => a * b) }, () => random.integer(256)),
+  );
+const removed = f32(
+  [8, 8],
+  Float32Array.from({ length: 64 }, (_, at) => ((at >> 3) + (at & 7) < 6 ? 1 : 0)),
+);
+const structure = f32(
+  [8, 8],
+  Float32Array.from({ length: 64 }, (_, at) => ((at >> 3) + (at & 7) < 8 ? random.uniform() : 0)),
+);
+const table = tensor(
+  'i32',
+  [256, 256],
+  Int32Array.from({ length: 65536 }, (_, at) => random.integer(65536) - (at >> 8) * (at & 255)),
+);
+
+function errorOf(kind) {
+  if (kind === 'table') return (w, x) => table.data[(w << 8) | x];
+  const m = kind === 'planes' ? removed : structure;
+  const errors = Float64Array.from({ length: 65536 }, (_, at) => {
+    let sum = 0;
+    for (let i = 0; i < 8; i++)
+      for (let j = 0; j < 8; j++) if ((at >> (8 + i)) & 1 && (at >> j) & 1) sum -= m.data[i * 8 + j] * 2 ** (i + j);
+    return sum;
+  });
+  return (w, x) => errors[(w << 8) | x];
+}
+
+/** Largest relative difference of sampled outputs from a plain sum over the window. */
+function check(kind, x, w, y, [n, size, channels]) {
+  const error = errorOf(kind);
+  let worst = 0;
+  for (let sample = 0; sample < 200; sample++) {
+    const [image, oy, ox, o] = [n, size, size, channels].map((extent) => random.integer(extent));
+    let sum = 0;
+    for (let ky = 0; ky < 3; ky++)
+      for (let kx = 0; kx < 3; kx++) {
+        const [sy, sx] = [oy + ky - 1, ox + kx - 1];
+        if (sy < 0 || sy >= size || sx < 0 || sx >= size) continue;
+        for (let c = 0; c < channels; c++) {
+          const a = x.data[((image * size + sy) * size + sx) * channels + c];
+          const b = w.data[((ky * 3 + kx) * channels + c) * channels + o];
+          sum += a * b + error(b, a);
+        }
+      }
+    const found = y[((image * size + oy) * size + ox) * channels + o];
+    worst = Math.max(worst, Math.abs(found - Math.fround(sum)) / Math.abs(sum));
+  }
+  return worst;
+}
+
+const { devices } = openCuda();
+const { name, multiprocessors, clockHertz } = devices[0];
+const peak = multiprocessors * clockHertz * 4096;
+console.log(
+  `${name}: ${multiprocessors} multiprocessors at ${(clockHertz / 1e9).toFixed(2)} GHz, int8 ${(peak / 1e12).toFixed(0)} T MAC/s`,
+);
+console.log('kind       M×K×N              kernel ms   T products/s   of int8 peak   largest error');
+const backend = cudaBackend();
+for (const kind of ['planes', 'structure', 'table']) {
+  for (const shape of shapes) {
+    const [n, size, channels] = shape;
+    const graph = new Graph();
+    const x = codes([n, size, size, channels]);
+    const w = codes([3, 3, channels, channels]);
+    const xs = graph.input('x', x.shape, 'u8');
+    const ws = graph.input('w', w.shape, 'u8');
+    const per = f32([channels], new Float32Array(channels).fill(1));
+    const zeros = f32([channels], new Float32Array(channels));
+    const operands = [xs, ws, graph.scalar(1), graph.scalar(0), graph.constant(per), graph.constant(zeros)];
+    const error =
+      kind === 'planes' ? graph.constant(removed) : kind === 'table' ? graph.constant(table) : graph.input('m', [8, 8]);
+    const attributes = {
+      stride: 1,
+      padding: 1,
+      groups: 1,
+      weightBits: 8,
+      activationBits: 8,
+      error: kind === 'table' ? 'table' : 'planes',
+      integer: kind !== 'structure',
+    };
+    graph.output('y', graph.apply1('axmConv2d', [...operands, error], attributes));
+    const session = await backend.openSession();
+    const program = await session.compile(graph);
+    program.write('x', x.data);
+    program.write('w', w.data);
+    if (kind === 'structure') program.write('m', structure.data);
+    await program.run();
+    const worst = check(kind, x, w, await program.read('y'), shape);
+    const times = await program.timeCommands(20);
+    const kernel = times.find((time) => time.name === (kind === 'table' ? 'look_up' : 'multiply'));
+    const products = (n * size * size * 9 * channels * channels) / (kernel.milliseconds / 1e3);
+    // Matrix products that the planes are made of: seven, or eight planes of two digits.
+    const share =
+      kind === 'table' ? '      —' : `${((products * (kind === 'planes' ? 7 : 16) * 100) / peak).toFixed(1)} %`;
+    const size3 = `${n * size * size}×${9 * channels}×${channels}`;
+    console.log(
+      `${kind.padEnd(10)} ${size3.padEnd(18)} ${kernel.milliseconds.toFixed(4).padStart(9)} ${(products / 1e12).toFixed(2).padStart(14)} ${share.padStart(14)} ${worst.toExponential(1).padStart(15)}   all: ${times.map((time) => `${time.name} ${(time.milliseconds * 1e3).toFixed(1)}`).join(', ')} µs`,
+    );
+    await session.dispose();
+  }
+}

@@ -1,0 +1,108 @@
+// Host side of the kernels' geometry: the structure they take, division constants, tile shapes and the cutting of long sums. Pure functions of
+// shapes and of the number of multiprocessors, so that a result depends on neither timing nor the state of the device.
+
+import { invariant } from '../../tensor/errors.ts';
+import type { Shape } from '../../tensor/tensor.ts';
+import type { ConvGeometry } from '../ops.ts';
+import { type Argument, i32, struct } from './command.ts';
+
+export interface Convolution extends ConvGeometry {
+  readonly n: number;
+  readonly h: number;
+  readonly w: number;
+  /** Input channels of all groups. */
+  readonly c: number;
+  readonly oh: number;
+  readonly ow: number;
+  /** Output channels of all groups. */
+  readonly o: number;
+  readonly kh: number;
+  readonly kw: number;
+  /** Per group. */
+  readonly inputs: number;
+  readonly outputs: number;
+  /** Output pixels, and products per output element. */
+  readonly pixels: number;
+  readonly inner: number;
+}
+
+/** Geometry from the shapes of x [n,h,w,c], the weights [kh,kw,c/groups,o] and the output [n,oh,ow,o]. */
+export function convolutionOf(x: Shape, weights: Shape, y: Shape, geometry: ConvGeometry): Convolution {
+  const [n, h, w, c] = x as [number, number, number, number];
+  const [kh, kw, inputs, o] = weights as [number, number, number, number];
+  const [, oh, ow] = y as [number, number, number];
+  const { stride, padding, groups } = geometry;
+  return {
+    ...{ n, h, w, c, oh, ow, o, kh, kw, stride, padding, groups, inputs },
+    outputs: o / groups,
+    pixels: n * oh * ow,
+    inner: kh * kw * inputs,
+  };
+}
+
+/** Constants with which q = (mulhi(n, factor) + n) >> shift is n / divisor for every n below 2^31. */
+export function dividerOf(divisor: number): { divisor: number; factor: number; shift: number } {
+  invariant(divisor >= 1 && divisor < 2 ** 31, `a divisor of ${divisor}`);
+  const shift = Math.ceil(Math.log2(divisor));
+  const factor = Number((2n ** 32n * (2n ** BigInt(shift) - BigInt(divisor))) / BigInt(divisor)) + 1;
+  return { divisor, factor, shift };
+}
+
+const dividerArgument = (divisor: number): Argument => {
+  const constants = dividerOf(divisor);
+  return struct(i32(constants.divisor), i32(constants.factor), i32(constants.shift));
+};
+
+/** The kernels' `Geometry`. */
+export function geometryArgument(g: Convolution): Argument {
+  const fields = [g.n, g.h, g.w, g.c, g.oh, g.ow, g.o, g.kh, g.kw, g.stride, g.padding, g.groups].map(i32);
+  return struct(...fields, dividerArgument(g.oh * g.ow), dividerArgument(g.ow));
+}
+
+export const ceilDivide = (a: number, b: number): number => Math.ceil(a / b);
+export const roundUp = (a: number, b: number): number => Math.ceil(a / b) * b;
+
+/** A block's share of a matrix product and the warps that it is divided among. */
+export interface Tile {
+  readonly rows: number;
+  readonly columns: number;
+  readonly warpsM: number;
+  readonly warpsN: number;
+}
+
+/**
+ * The tile that finishes first: the number of waves of blocks over the multiprocessors times the work of a block, a larger tile at equal cost.
+ * `perProcessor`: blocks of the tile that run on one multiprocessor at a time.
+ */
+export function chooseTile<T extends Tile>(
+  tiles: readonly T[],
+  rows: number,
+  columns: number,
+  groups: number,
+  multiprocessors: number,
+  perProcessor: (tile: T) => number,
+): T {
+  const cost = (tile: T): number => {
+    const blocks = ceilDivide(rows, tile.rows) * ceilDivide(columns, tile.columns) * groups;
+    const together = perProcessor(tile);
+    // A multiprocessor works through its blocks at a constant rate, at least one round of `together`.
+    const share = Math.max(ceilDivide(blocks, multiprocessors), Math.min(together, blocks / multiprocessors));
+    // Loading the operands costs in proportion to the sides of the tile.
+    return share * (tile.rows * tile.columns + 24 * (tile.rows + tile.columns));
+  };
+  return tiles.reduce((best, tile) => (cost(tile) < cost(best) ? tile : best));
+}
+
+/** Cuts a long sum of `length` terms into parts of a multiple of `step`, so that `blocks` × parts fill the device `waves` times. */
+export function cutSum(
+  length: number,
+  step: number,
+  blocks: number,
+  multiprocessors: number,
+  waves: number,
+): { parts: number; partLength: number } {
+  const wanted = Math.max(1, Math.floor((multiprocessors * waves) / blocks));
+  const most = Math.max(1, Math.floor(length / (8 * step)));
+  const partLength = roundUp(ceilDivide(length, Math.min(wanted, most)), step);
+  return { parts: ceilDivide(length, partLength), partLength };
+}

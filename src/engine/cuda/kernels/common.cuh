@@ -1,0 +1,113 @@
+// What the kernels share: short integer names, the warp-level matrix instructions (mma.sync), asynchronous copies to shared memory
+// (cp.async), matrix loads (ldmatrix), division by a fixed divisor, and the geometry of a convolution. No headers are included, so the
+// run-time compiler needs none. Everything here works from compute capability 8.0 on.
+// Fragment naming follows the PTX manual: in a warp, `group` = lane / 4 and `quad` = lane % 4.
+#pragma once
+
+typedef unsigned char u8;
+typedef unsigned short u16;
+typedef unsigned int u32;
+typedef unsigned long long u64;
+
+#define INLINE __device__ __forceinline__
+
+INLINE u32 sharedAddress(const void *pointer) { return (u32)__cvta_generic_to_shared(pointer); }
+
+/** 16 bytes from global to shared memory; zeros where `valid` is false (nothing is read then). Both addresses 16-byte aligned. */
+INLINE void copyAsync16(u32 to, const void *from, bool valid) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(to), "l"(from), "r"(valid ? 16 : 0));
+}
+INLINE void copyAsync4(u32 to, const void *from, bool valid) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;\n" ::"r"(to), "l"(from), "r"(valid ? 4 : 0));
+}
+INLINE void commitCopies() { asm volatile("cp.async.commit_group;\n" ::); }
+template <int PENDING> INLINE void waitForCopies() { asm volatile("cp.async.wait_group %0;\n" ::"n"(PENDING)); }
+
+/** Four 8×8 matrices of 16-bit elements; lane l gives the address of row l % 8 of matrix l / 8. */
+INLINE void loadMatrices(u32 (&r)[4], u32 address) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];\n"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(address));
+}
+INLINE void loadMatricesTransposed(u32 (&r)[4], u32 address) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];\n"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(address));
+}
+
+/** d += a·b on u8 operands, m16n8k32, int32 sums. */
+INLINE void multiplyU8(int (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) {
+  asm volatile("mma.sync.aligned.m16n8k32.row.col.s32.u8.u8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};\n"
+               : "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3])
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+/** d += a·b on f16 operands, m16n8k16, f32 sums. */
+INLINE void multiplyF16(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) {
+  asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};\n"
+               : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+INLINE void multiplyBf16(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) {
+  asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};\n"
+               : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+/** d += a·b on tf32 operands, m16n8k8, f32 sums; the unit ignores the 13 low bits of each operand. */
+INLINE void multiplyTf32(float (&d)[4], u32 a0, u32 a1, u32 a2, u32 a3, u32 b0, u32 b1) {
+  asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};\n"
+               : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+               : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
+}
+/** Two f32 as a pair of bf16, `low` in the low half. */
+INLINE u32 packBf16(float low, float high) {
+  u32 packed;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;\n" : "=r"(packed) : "f"(high), "f"(low));
+  return packed;
+}
+INLINE u16 toF16(float x) {
+  u16 h;
+  asm("cvt.rn.f16.f32 %0, %1;\n" : "=h"(h) : "f"(x));
+  return h;
+}
+INLINE float fromF16(u16 h) {
+  float x;
+  asm("cvt.f32.f16 %0, %1;\n" : "=f"(x) : "h"(h));
+  return x;
+}
+
+/** Quotient by a divisor that the host prepared: q = (mulhi(n, factor) + n) >> shift, exact for n < 2^31. */
+struct Divider {
+  u32 divisor, factor, shift;
+  INLINE u32 quotient(u32 n) const { return (__umulhi(n, factor) + n) >> shift; }
+};
+
+/** A convolution: x [n, h, w, c], w [kh, kw, c/groups, o], output [n, oh, ow, o]; channel counts are those of all groups together. */
+struct Geometry {
+  int n, h, w, c, oh, ow, o, kh, kw, stride, padding, groups;
+  /** Division of an output pixel's number by oh·ow and by ow. */
+  Divider byImage, byRow;
+
+  INLINE int inputs() const { return c / groups; }
+  INLINE int outputs() const { return o / groups; }
+  INLINE int pixels() const { return n * oh * ow; }
+  INLINE int inner() const { return kh * kw * inputs(); }
+  INLINE void locate(int pixel, int &image, int &oy, int &ox) const {
+    image = byImage.quotient(pixel);
+    int rest = pixel - image * (oh * ow);
+    oy = byRow.quotient(rest);
+    ox = rest - oy * ow;
+  }
+};
+
+/** The taps of a window that lie inside the image: rows y0 ≤ ky < y1, columns x0 ≤ kx < x1. */
+struct Window {
+  int y0, y1, x0, x1;
+  INLINE Window(const Geometry &g, int oy, int ox) {
+    int top = oy * g.stride - g.padding, left = ox * g.stride - g.padding;
+    y0 = max(0, -top);
+    y1 = min(g.kh, g.h - top);
+    x0 = max(0, -left);
+    x1 = min(g.kw, g.w - left);
+  }
+  INLINE int count() const { return max(0, y1 - y0) * max(0, x1 - x0); }
+};

@@ -1,0 +1,298 @@
+// Convolution of f32 tensors on matrix units as one matrix product whose operands are gathered while they are copied to shared memory
+// (implicit GEMM: no im2col in memory). MODE chooses which product:
+//   0 forward         rows = output pixels,          inner = (ky, kx, input channel),  columns = output channels
+//   1 input gradient  rows = input pixels,           inner = (ky, kx, output channel), columns = input channels
+//   2 weight gradient rows = (ky, kx, input channel), inner = output pixels,           columns = output channels; the inner range is cut
+//     into gridDim.y parts, each with its own result; `sum_parts` adds them in order, so results do not depend on timing.
+// Layout: x NHWC, w [kh, kw, I/groups, O], one group per blockIdx.z. Tiling: BM×BN per block, BK = 32 inner steps per stage, STAGES stages
+// by cp.async; a warp owns (BM/WARPS_M)×(BN/WARPS_N). Shared tiles are padded by 4 or 8 words so that fragment loads meet 32 banks.
+// VA, VB: words per copy of operand A and B: 4 where channels are a multiple of 4 (16-byte alignment), else 1.
+// PAIRS: 1 where the column count is even, so that results are stored two at a time.
+// PRECISION: 0 tf32 (operands rounded to nearest), 1 bf16, 2 f32 (each operand in two tf32 parts, three products).
+#include "common.cuh"
+
+#define BK 32
+#define THREADS (32 * WARPS_M * WARPS_N)
+#define MI (BM / WARPS_M / 16)
+#define NI (BN / WARPS_N / 8)
+
+#if MODE == 2
+#define A_STRIDE (BM + 8)
+#define A_WORDS (BK * A_STRIDE)
+#define A_AT(row, k) ((k) * A_STRIDE + (row))
+#else
+#define A_STRIDE (BK + 4)
+#define A_WORDS (BM * A_STRIDE)
+#define A_AT(row, k) ((row) * A_STRIDE + (k))
+#endif
+#if MODE == 1
+#define B_STRIDE (BK + 4)
+#define B_WORDS (BN * B_STRIDE)
+#define B_AT(k, column) ((column) * B_STRIDE + (k))
+#else
+#define B_STRIDE (BN + 8)
+#define B_WORDS (BK * B_STRIDE)
+#define B_AT(k, column) ((k) * B_STRIDE + (column))
+#endif
+#define STAGE_WORDS (A_WORDS + B_WORDS)
+
+template <int WORDS> INLINE void copyWords(u32 to, const float *from, bool valid) {
+  if (WORDS == 4) copyAsync16(to, from, valid);
+  else copyAsync4(to, from, valid);
+}
+
+/** Adds a (16×16 of rows group, group+8) times b (16×8); both hold the inner indices quad, quad+4, quad+8, quad+12. */
+INLINE void multiplyStep(float (&d)[4], const float (&a)[8], const float (&b)[4]) {
+#if PRECISION == 0
+  multiplyTf32(d, __float_as_uint(a[0]), __float_as_uint(a[1]), __float_as_uint(a[2]), __float_as_uint(a[3]),
+               __float_as_uint(b[0]), __float_as_uint(b[1]));
+  multiplyTf32(d, __float_as_uint(a[4]), __float_as_uint(a[5]), __float_as_uint(a[6]), __float_as_uint(a[7]),
+               __float_as_uint(b[2]), __float_as_uint(b[3]));
+#elif PRECISION == 1
+  // The order of the inner index is free as long as both operands agree: (quad, quad+4) and (quad+8, quad+12) become neighbours.
+  const u32 packed[4] = {packBf16(a[0], a[2]), packBf16(a[1], a[3]), packBf16(a[4], a[6]), packBf16(a[5], a[7])};
+  multiplyBf16(d, packed, packBf16(b[0], b[1]), packBf16(b[2], b[3]));
+#else
+  u32 high[12], low[12];
+#pragma unroll
+  for (int i = 0; i < 12; i++) {
+    float value = i < 8 ? a[i] : b[i - 8];
+    high[i] = __float_as_uint(value) & 0xffffe000u;
+    low[i] = __float_as_uint(value - __uint_as_float(high[i]));
+  }
+#pragma unroll
+  for (int half = 0; half < 2; half++) {
+    const u32 *ah = high + 4 * half, *al = low + 4 * half, *bh = high + 8 + 2 * half, *bl = low + 8 + 2 * half;
+    multiplyTf32(d, al[0], al[1], al[2], al[3], bh[0], bh[1]);
+    multiplyTf32(d, ah[0], ah[1], ah[2], ah[3], bl[0], bl[1]);
+    multiplyTf32(d, ah[0], ah[1], ah[2], ah[3], bh[0], bh[1]);
+  }
+#endif
+}
+
+INLINE float operand(float value) {
+#if PRECISION == 0
+  return __uint_as_float(__float_as_uint(value) + 0x1000u);
+#else
+  return value;
+#endif
+}
+
+/** The place of an inner index k in (ky, kx, channel), advanced by BK at a time. */
+struct Tap {
+  int ky, kx, channel;
+  INLINE Tap(int k, int channels, int kw) {
+    int tap = k / channels;
+    channel = k - tap * channels;
+    ky = tap / kw;
+    kx = tap - ky * kw;
+  }
+  INLINE void advance(int channels, int kw) {
+    channel += BK;
+    while (channel >= channels) {
+      channel -= channels;
+      if (++kx == kw) {
+        kx = 0;
+        ky++;
+      }
+    }
+  }
+};
+
+extern "C" __global__ void __launch_bounds__(THREADS) convolve(const float *__restrict__ a, const float *__restrict__ b,
+                                                               float *__restrict__ result, const Geometry geometry, int partLength) {
+  extern __shared__ __align__(16) float shared[];
+  const Geometry &g = geometry;
+  const int group = blockIdx.z;
+  const int thread = threadIdx.x, warp = thread / 32, lane = thread % 32;
+  const int gi = g.inputs(), go = g.outputs();
+#if MODE == 0
+  const int rows = g.pixels(), inner = g.inner(), columns = go, channels = gi;
+#elif MODE == 1
+  const int rows = g.n * g.h * g.w, inner = g.kh * g.kw * go, columns = gi, channels = go;
+#else
+  const int rows = g.inner(), inner = g.pixels(), columns = go;
+#endif
+  const int columnTiles = (columns + BN - 1) / BN;
+  const int row0 = (blockIdx.x / columnTiles) * BM, column0 = (blockIdx.x % columnTiles) * BN;
+
+#if MODE == 2
+  const int first = blockIdx.y * partLength, last = min(inner, first + partLength);
+  const int steps = (last - first + BK - 1) / BK;
+  // Each thread copies the same channels of one tap in every stage.
+  constexpr int A_CHUNKS = BM / VA, A_LANES = THREADS / A_CHUNKS > 0 ? THREADS / A_CHUNKS : 1;
+  static_assert(THREADS % A_CHUNKS == 0 && BK % A_LANES == 0, "tile and threads");
+  const int aChunk = thread % A_CHUNKS, aLane = thread / A_CHUNKS;
+  const int aRow = row0 + aChunk * VA;
+  const int tap = aRow / gi, aChannel = group * gi + aRow - tap * gi;
+  const int ky = tap / g.kw, kx = tap - ky * g.kw;
+#else
+  const int steps = (inner + BK - 1) / BK, first = 0;
+#if MODE == 0
+  const int last = inner;
+#endif
+  __shared__ int rowBase[BM], rowY[BM], rowX[BM];
+  for (int r = thread; r < BM; r += THREADS) {
+    const int row = row0 + r;
+#if MODE == 0
+    int image, oy, ox;
+    g.locate(min(row, rows - 1), image, oy, ox);
+    rowBase[r] = image * g.h * g.w;
+    // A row behind the end points outside the image everywhere.
+    rowY[r] = row < rows ? oy * g.stride - g.padding : -(1 << 20);
+    rowX[r] = ox * g.stride - g.padding;
+#else
+    const int image = row / (g.h * g.w), rest = row - image * (g.h * g.w), y = rest / g.w;
+    rowBase[r] = image * g.oh * g.ow;
+    rowY[r] = row < rows ? y + g.padding : -(1 << 20);
+    rowX[r] = rest - y * g.w + g.padding;
+#endif
+  }
+  __syncthreads();
+  constexpr int A_CHUNKS = BK / VA, A_LANES = THREADS / A_CHUNKS;
+  const int aChunk = thread % A_CHUNKS, aLane = thread / A_CHUNKS;
+  Tap aTap(aChunk * VA, channels, g.kw);
+#endif
+#if MODE == 1
+  constexpr int B_CHUNKS = BK / VB, B_LANES = THREADS / B_CHUNKS;
+  const int bChunk = thread % B_CHUNKS, bLane = thread / B_CHUNKS;
+  Tap bTap(bChunk * VB, channels, g.kw);
+#else
+  constexpr int B_CHUNKS = BN / VB, B_LANES = THREADS / B_CHUNKS;
+  static_assert(THREADS % B_CHUNKS == 0 && BK % B_LANES == 0, "tile and threads");
+  const int bChunk = thread % B_CHUNKS, bLane = thread / B_CHUNKS;
+#endif
+
+  // Copies the operands of one step to a stage; called for steps in ascending order.
+  auto load = [&](int step, int stage) {
+    float *tileA = shared + stage * STAGE_WORDS, *tileB = tileA + A_WORDS;
+    const int k0 = first + step * BK;
+#if MODE == 2
+#pragma unroll
+    for (int i = 0; i < BK / A_LANES; i++) {
+      const int lane = aLane + i * A_LANES, pixel = k0 + lane;
+      int image, oy, ox;
+      g.locate(min(pixel, inner - 1), image, oy, ox);
+      const int y = oy * g.stride - g.padding + ky, x = ox * g.stride - g.padding + kx;
+      const bool valid = pixel < last && aRow < rows && (u32)y < (u32)g.h && (u32)x < (u32)g.w;
+      const float *from = a + (valid ? ((size_t)(image * g.h + y) * g.w + x) * g.c + aChannel : 0);
+      copyWords<VA>(sharedAddress(tileA + lane * A_STRIDE + aChunk * VA), from, valid);
+    }
+#else
+    const bool inside = k0 + aChunk * VA < inner;
+#pragma unroll
+    for (int i = 0; i < BM / A_LANES; i++) {
+      const int r = aLane + i * A_LANES;
+#if MODE == 0
+      const int y = rowY[r] + aTap.ky, x = rowX[r] + aTap.kx;
+      const bool valid = inside && (u32)y < (u32)g.h && (u32)x < (u32)g.w;
+      const float *from = a + (valid ? (size_t)(rowBase[r] + y * g.w + x) * g.c + group * gi + aTap.channel : 0);
+#else
+      const int ty = rowY[r] - aTap.ky, tx = rowX[r] - aTap.kx;
+      const int oy = g.stride == 1 ? ty : ty / g.stride, ox = g.stride == 1 ? tx : tx / g.stride;
+      const bool valid = inside && ty >= 0 && tx >= 0 && oy * g.stride == ty && ox * g.stride == tx && oy < g.oh && ox < g.ow;
+      const float *from = a + (valid ? (size_t)(rowBase[r] + oy * g.ow + ox) * g.o + group * go + aTap.channel : 0);
+#endif
+      copyWords<VA>(sharedAddress(tileA + r * A_STRIDE + aChunk * VA), from, valid);
+    }
+    aTap.advance(channels, g.kw);
+#endif
+#if MODE == 1
+    const bool within = k0 + bChunk * VB < inner;
+#pragma unroll
+    for (int i = 0; i < BN / B_LANES; i++) {
+      const int r = bLane + i * B_LANES, column = column0 + r;
+      const bool valid = within && column < columns;
+      const float *from =
+          b + (valid ? ((size_t)(bTap.ky * g.kw + bTap.kx) * gi + column) * g.o + group * go + bTap.channel : 0);
+      copyWords<VB>(sharedAddress(tileB + r * B_STRIDE + bChunk * VB), from, valid);
+    }
+    bTap.advance(channels, g.kw);
+#else
+    const int column = column0 + bChunk * VB;
+#pragma unroll
+    for (int i = 0; i < BK / B_LANES; i++) {
+      const int lane = bLane + i * B_LANES, k = k0 + lane;
+      const bool valid = k < last && column < columns;
+      const float *from = b + (valid ? (size_t)k * g.o + group * go + column : 0);
+      copyWords<VB>(sharedAddress(tileB + lane * B_STRIDE + bChunk * VB), from, valid);
+    }
+#endif
+  };
+
+  float sums[MI][NI][4] = {};
+  const int warpRow = (warp / WARPS_N) * (BM / WARPS_M), warpColumn = (warp % WARPS_N) * (BN / WARPS_N);
+  const int fragmentGroup = lane / 4, quad = lane % 4;
+
+#pragma unroll
+  for (int stage = 0; stage < STAGES - 1; stage++) {
+    if (stage < steps) load(stage, stage);
+    commitCopies();
+  }
+  for (int step = 0; step < steps; step++) {
+    waitForCopies<STAGES - 2>();
+    __syncthreads();
+    const int next = step + STAGES - 1;
+    if (next < steps) load(next, next % STAGES);
+    commitCopies();
+    const float *tileA = shared + (step % STAGES) * STAGE_WORDS, *tileB = tileA + A_WORDS;
+#pragma unroll
+    for (int k = 0; k < BK; k += 16) {
+      float fragmentB[NI][4];
+#pragma unroll
+      for (int ni = 0; ni < NI; ni++)
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+          fragmentB[ni][i] = operand(tileB[B_AT(k + quad + 4 * i, warpColumn + ni * 8 + fragmentGroup)]);
+        }
+#pragma unroll
+      for (int mi = 0; mi < MI; mi++) {
+        float fragmentA[8];
+#pragma unroll
+        for (int i = 0; i < 8; i++) {
+          fragmentA[i] = operand(
+              tileA[A_AT(warpRow + mi * 16 + fragmentGroup + 8 * (i % 2), k + quad + 4 * ((i / 2) % 2) + 8 * (i / 4))]);
+        }
+#pragma unroll
+        for (int ni = 0; ni < NI; ni++) multiplyStep(sums[mi][ni], fragmentA, fragmentB[ni]);
+      }
+    }
+  }
+
+#if MODE == 0
+  const int stride = g.o, offset = group * go;
+#elif MODE == 1
+  const int stride = g.c, offset = group * gi;
+#else
+  const int stride = g.o, offset = group * go;
+  result += (size_t)blockIdx.y * g.inner() * g.o;
+#endif
+#pragma unroll
+  for (int mi = 0; mi < MI; mi++)
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+      const int row = row0 + warpRow + mi * 16 + fragmentGroup + 8 * half;
+      if (row >= rows) continue;
+#pragma unroll
+      for (int ni = 0; ni < NI; ni++) {
+        const int column = column0 + warpColumn + ni * 8 + 2 * quad;
+        float *to = result + (size_t)row * stride + offset + column;
+        const float low = sums[mi][ni][2 * half], high = sums[mi][ni][2 * half + 1];
+        if (PAIRS) {
+          if (column < columns) *(float2 *)to = make_float2(low, high);
+        } else {
+          if (column < columns) to[0] = low;
+          if (column + 1 < columns) to[1] = high;
+        }
+      }
+    }
+}
+
+/** result[i] = Σ_part parts[part·count + i], in order. */
+extern "C" __global__ void sum_parts(const float *__restrict__ parts, float *__restrict__ result, int count, int number) {
+  for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < count; i += gridDim.x * blockDim.x) {
+    float sum = 0;
+    for (int part = 0; part < number; part++) sum += parts[(size_t)part * count + i];
+    result[i] = sum;
+  }
+}

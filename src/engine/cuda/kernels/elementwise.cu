@@ -1,0 +1,184 @@
+// Operations in which each element of the output depends on the elements at the same position (and on per-channel or scalar values): one
+// read, one write, bound by memory. A thread handles UNROLL elements that lie a block apart, so a warp's accesses are contiguous
+// and several are in flight. Channel of element i: i % channels (the channel axis is the last one); channels = 1 for scalars.
+// Arithmetic that decides codes, scales and zero points is done as the reference does it (float32 quotients, doubles for ranges).
+#include "common.cuh"
+
+#define UNROLL 4
+#define EACH(i, count)                                                                                                       \
+  for (int start = blockIdx.x * (blockDim.x * UNROLL) + threadIdx.x, part = 0; part < UNROLL; part++)                         \
+    if (const int i = start + part * blockDim.x; i < count)
+
+#define KERNEL extern "C" __global__ void __launch_bounds__(256)
+
+KERNEL add(const float *a, const float *b, float *y, int count, float alpha, float beta) {
+#pragma unroll
+  EACH(i, count) y[i] = alpha * a[i] + beta * b[i];
+}
+KERNEL affine(const float *x, float *y, int count, float scale, float offset) {
+#pragma unroll
+  EACH(i, count) y[i] = scale * x[i] + offset;
+}
+KERNEL scale_by(const float *x, const float *s, float *y, int count) {
+  const float factor = *s;
+#pragma unroll
+  EACH(i, count) y[i] = factor * x[i];
+}
+KERNEL broadcast(const float *x, float *y, int count) {
+  const float value = *x;
+#pragma unroll
+  EACH(i, count) y[i] = value;
+}
+KERNEL relu(const float *x, float *y, int count) {
+#pragma unroll
+  EACH(i, count) y[i] = fmaxf(x[i], 0.0f);
+}
+KERNEL relu_gradient(const float *g, const float *y, float *dx, int count) {
+#pragma unroll
+  EACH(i, count) dx[i] = y[i] > 0 ? g[i] : 0.0f;
+}
+KERNEL clamp(const float *x, float *y, int count, float low, float high) {
+#pragma unroll
+  EACH(i, count) y[i] = fminf(fmaxf(x[i], low), high);
+}
+KERNEL divide(const float *a, const float *b, float *y, int count) {
+#pragma unroll
+  EACH(i, count) y[i] = __fdiv_rn(a[i], b[i]);
+}
+/** x·factors[c] + offsets[c] of u8 values. */
+KERNEL image_to_float(const u8 *x, const float *factors, const float *offsets, float *y, int count, int channels) {
+#pragma unroll
+  EACH(i, count) y[i] = x[i] * factors[i % channels] + offsets[i % channels];
+}
+KERNEL bias(const float *x, const float *b, float *y, int count, int channels) {
+#pragma unroll
+  EACH(i, count) y[i] = x[i] + b[(u32)i % (u32)channels];
+}
+/** (x − mean)·gamma/√(variance + epsilon) + beta. */
+KERNEL normalize(const float *x, const float *gamma, const float *beta, const float *mean, const float *variance, float *y, int count,
+                 int channels, float epsilon) {
+#pragma unroll
+  EACH(i, count) {
+    const int c = (u32)i % (u32)channels;
+    y[i] = (x[i] - mean[c]) * (gamma[c] * rsqrtf(variance[c] + epsilon)) + beta[c];
+  }
+}
+/** factor·(g − sumG/rows − x̂·sumGx/rows), with sumG = dbeta and sumGx = dgamma. */
+KERNEL normalize_gradient(const float *g, const float *x, const float *gamma, const float *mean, const float *variance,
+                          const float *dgamma, const float *dbeta, float *dx, int count, int channels, float epsilon,
+                          float inverseRows) {
+#pragma unroll
+  EACH(i, count) {
+    const int c = (u32)i % (u32)channels;
+    const float inverse = rsqrtf(variance[c] + epsilon), normalised = (x[i] - mean[c]) * inverse;
+    dx[i] = gamma[c] * inverse * (g[i] - dbeta[c] * inverseRows - normalised * (dgamma[c] * inverseRows));
+  }
+}
+
+// Quantisers.
+
+KERNEL quantize(const float *x, const float *scale, const float *zero, u8 *codes, int count, int channels, float highest) {
+#pragma unroll
+  EACH(i, count) {
+    const int c = (u32)i % (u32)channels;
+    codes[i] = (u8)fminf(fmaxf(rintf(__fdiv_rn(x[i], scale[c])) + zero[c], 0.0f), highest);
+  }
+}
+KERNEL dequantize(const u8 *codes, const float *scale, const float *zero, float *x, int count, int channels) {
+#pragma unroll
+  EACH(i, count) {
+    const int c = (u32)i % (u32)channels;
+    x[i] = (codes[i] - zero[c]) * scale[c];
+  }
+}
+/** Share of the gradients of the extremes among the elements that attain them; lows and highs count those per channel. */
+KERNEL extremes_gradient(const float *gMin, const float *gMax, const float *x, const float *min, const float *max, const float *lows,
+                         const float *highs, float *dx, int count, int channels) {
+#pragma unroll
+  EACH(i, count) {
+    const int c = (u32)i % (u32)channels;
+    dx[i] = (x[i] == min[c] ? gMin[c] / lows[c] : 0.0f) + (x[i] == max[c] ? gMax[c] / highs[c] : 0.0f);
+  }
+}
+INLINE double limit(double x, double low, double high) { return fmin(fmax(x, low), high); }
+INLINE double sigmoid(float x) { return (float)(1.0 / (1.0 + exp(-(double)x))); }
+
+KERNEL range_to_scale(const float *min, const float *max, const float *factor, float *scale, float *zero, int count, float levels) {
+#pragma unroll
+  EACH(i, count) {
+    const double f = *factor, low = f * min[i], s = fmax((f * max[i] - low) / levels, 1.1920928955078125e-7);
+    scale[i] = (float)s;
+    zero[i] = (float)rint(-low / s);
+  }
+}
+KERNEL clip_scale(const float *min, const float *max, const float *upper, const float *lower, float *scale, float *zero, int count,
+                  float levels) {
+#pragma unroll
+  EACH(i, count) {
+    const double low = sigmoid(lower[i]) * min[i], s = limit((sigmoid(upper[i]) * max[i] - low) / levels, 1e-5, 1e4);
+    scale[i] = (float)s;
+    zero[i] = (float)rint(limit(-low / s, -1e4, 1e4));
+  }
+}
+KERNEL clip_scale_gradient(const float *gScale, const float *min, const float *max, const float *upper, const float *lower, float *dmin,
+                           float *dmax, float *dupper, float *dlower, int count, float levels) {
+#pragma unroll
+  EACH(i, count) {
+    const double up = sigmoid(upper[i]), down = sigmoid(lower[i]), raw = (up * max[i] - down * min[i]) / levels;
+    const double g = raw == limit(raw, 1e-5, 1e4) ? gScale[i] / (double)levels : 0.0;
+    const double highest = max[i], lowest = min[i];
+    dmax[i] = (float)(g * up);
+    dmin[i] = (float)(-g * down);
+    dupper[i] = (float)(g * up * (1 - up) * highest);
+    dlower[i] = (float)(-g * down * (1 - down) * lowest);
+  }
+}
+
+// Structures.
+
+/** m[at] = θ[index[at]], 0 where the index is negative. */
+KERNEL structure_matrix(const float *theta, const int *index, float *m, int count) {
+#pragma unroll
+  EACH(i, count) m[i] = index[i] < 0 ? 0.0f : theta[index[i]];
+}
+/** dθ[c] = Σ dm[at] over index[at] = c, in order. */
+KERNEL structure_matrix_gradient(const float *dm, const int *index, float *dtheta, int count, int entries) {
+#pragma unroll
+  EACH(i, count) {
+    double sum = 0;
+    for (int at = 0; at < entries; at++) sum += index[at] == i ? dm[at] : 0.0f;
+    dtheta[i] = (float)sum;
+  }
+}
+
+// Many tensors in one launch. Each block finds its piece in a table: (which tensor, first element).
+
+struct SgdTensor {
+  const float *p, *dp, *v;
+  float *pNew, *vNew;
+  u64 count;
+};
+/** v ← momentum·v + dp + decay·p; p ← p − rate·v. A piece has 4096 elements. */
+KERNEL sgd(const SgdTensor *tensors, const int2 *pieces, const float *rate, float momentum, float decay) {
+  const SgdTensor t = tensors[pieces[blockIdx.x].x];
+  const int first = pieces[blockIdx.x].y, last = min((int)t.count, first + 4096);
+  const float learningRate = *rate;
+#pragma unroll 4
+  for (int i = first + threadIdx.x; i < last; i += 256) {
+    const float p = t.p[i], velocity = momentum * t.v[i] + t.dp[i] + decay * p;
+    t.vNew[i] = velocity;
+    t.pNew[i] = p - learningRate * velocity;
+  }
+}
+struct Transfer {
+  const u32 *from;
+  u32 *to;
+  u64 words;
+};
+/** Copies of whole 4-byte words, a piece of 4096 each. */
+KERNEL copy(const Transfer *transfers, const int2 *pieces) {
+  const Transfer t = transfers[pieces[blockIdx.x].x];
+  const int first = pieces[blockIdx.x].y, last = min((int)t.words, first + 4096);
+#pragma unroll 4
+  for (int i = first + threadIdx.x; i < last; i += 256) t.to[i] = t.from[i];
+}

@@ -1,0 +1,278 @@
+// The approximate convolution as one integer matrix product over bit planes (forward of axmConv2d for exact products and structures):
+//   Σ_k AxM(w, x) = Σ_p Σ_k (x & mask_p) · v_p(w),   v_p(w) = w − Σ_i m[i, j] 2^i w[i]   for the bits j of plane group p
+// The operand x & mask is one AND per four codes, in registers; v_p is tabulated for the codes of w and expanded once per step by `weights`,
+// as one u8 digit where it is an integer, else as two (v = digit0 + digit1/256, rounded to nearest). Sums are int32 and exact.
+// A code of a padded tap is 0, so it adds nothing in any plane. m is expected in [0, 1].
+// Layout: x NHWC u8, w [kh, kw, I/groups, O] u8; the expanded weights are [group][K/32][slice][NP][32] with slice = (plane, digit) and
+// NP = columns padded to BN: one stage's tile is contiguous. Rows of 32 bytes in shared memory; the two 16-byte halves of rows 4…7
+// of each 8 are swapped, so ldmatrix meets all banks. Tiling: BM×BN per block, 32 codes of the inner axis per stage, STAGES stages.
+// COLUMNS = 1: x was gathered to [pixel][group][KP] beforehand (`gather`): the path for channel counts that are no multiple of 16.
+// -D: PLANES, SLICES (digits of all planes), MASKS (a byte per plane: its bits of x), FRACTIONS (a bit per plane: it has a second digit),
+// BITS (four bits per plane: the bit j whose column of m it loses, 15 for none), WBITS, ABITS.
+#include "zero-points.cuh"
+
+#define THREADS (32 * WARPS_M * WARPS_N)
+#define MI (BM / WARPS_M / 16)
+#define NI (BN / WARPS_N / 8)
+#define STAGE_BYTES (BM * 32 + SLICES * BN * 32)
+#define ACCUMULATORS (SLICES > PLANES ? 2 : 1)
+
+/** The mask of a plane's bits in four packed codes. */
+INLINE constexpr u32 maskOf(int plane) { return (u32)((MASKS >> (8 * plane)) & 0xff) * 0x01010101u; }
+INLINE constexpr int digitsOf(int plane) { return 1 + ((FRACTIONS >> plane) & 1); }
+/** The bit whose column of m the plane's weights read; −1: none. */
+INLINE constexpr int bitOf(int plane) { return ((BITS >> (4 * plane)) & 15) == 15 ? -1 : (int)((BITS >> (4 * plane)) & 15); }
+
+/** Offset of 16-byte half `half` of row `row` in a tile with rows of 32 bytes. */
+INLINE u32 tileOffset(int row, int half) { return row * 32 + ((half ^ ((row >> 2) & 1)) * 16); }
+
+#ifdef BM
+extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
+    multiply(const u8 *__restrict__ x, const u8 *__restrict__ weights, const int *__restrict__ tapSums, const ZeroPoints zero,
+             float *__restrict__ y, const Geometry geometry, int paddedInner, int paddedColumns) {
+  extern __shared__ __align__(128) u8 shared[];
+  __shared__ int rowBase[BM], rowY[BM], rowX[BM], rowSum[BM];
+  const Geometry &g = geometry;
+  const int thread = threadIdx.x, warp = thread / 32, lane = thread % 32, group = blockIdx.z;
+  const int gi = g.inputs(), columns = g.outputs(), rows = g.pixels(), inner = g.inner();
+  const int columnTiles = paddedColumns / BN;
+  const int row0 = (blockIdx.x / columnTiles) * BM, column0 = (blockIdx.x % columnTiles) * BN;
+  const int steps = paddedInner / 32;
+
+  for (int r = thread; r < BM; r += THREADS) {
+    const int row = row0 + r;
+    int image, oy, ox;
+    g.locate(min(row, rows - 1), image, oy, ox);
+#if COLUMNS
+    rowBase[r] = row < rows ? row : -1;
+#else
+    rowBase[r] = image * g.h * g.w;
+#endif
+    rowY[r] = row < rows ? oy * g.stride - g.padding : -(1 << 20);
+    rowX[r] = ox * g.stride - g.padding;
+    rowSum[r] = 0;
+  }
+  __syncthreads();
+
+  const int half = thread % 2;
+#if !COLUMNS
+  int channel = half * 16, kx = 0, ky = 0;
+  while (channel >= gi) {
+    channel -= gi;
+    if (++kx == g.kw) { kx = 0; ky++; }
+  }
+#endif
+  const u8 *weightTile = weights + (size_t)group * steps * SLICES * paddedColumns * 32 + (size_t)column0 * 32;
+  auto load = [&](int step, int stage) {
+    const u32 tileA = sharedAddress(shared + stage * STAGE_BYTES), tileB = tileA + BM * 32;
+    const int k = step * 32 + half * 16;
+#pragma unroll
+    for (int i = 0; i < BM * 2 / THREADS; i++) {
+      const int r = thread / 2 + i * (THREADS / 2);
+#if COLUMNS
+      const bool valid = rowBase[r] >= 0;
+      const u8 *from = x + (valid ? ((size_t)rowBase[r] * g.groups + group) * paddedInner + k : 0);
+#else
+      const int sy = rowY[r] + ky, sx = rowX[r] + kx;
+      const bool valid = k < inner && (u32)sy < (u32)g.h && (u32)sx < (u32)g.w;
+      const u8 *from = x + (valid ? (size_t)(rowBase[r] + sy * g.w + sx) * g.c + group * gi + channel : 0);
+#endif
+      copyAsync16(tileA + tileOffset(r, half), from, valid);
+    }
+#pragma unroll
+    for (int i = 0; i < SLICES * BN * 2 / THREADS; i++) {
+      const int chunk = thread + i * THREADS, row = chunk / 2, slice = row / BN, n = row % BN;
+      const u8 *from = weightTile + ((size_t)(step * SLICES + slice) * paddedColumns + n) * 32 + half * 16;
+      copyAsync16(tileB + slice * (BN * 32) + tileOffset(n, half), from, true);
+    }
+#if !COLUMNS
+    channel += 32;
+    while (channel >= gi) {
+      channel -= gi;
+      if (++kx == g.kw) { kx = 0; ky++; }
+    }
+#endif
+  };
+
+  int sums[ACCUMULATORS][MI][NI][4] = {};
+  const int warpRow = (warp / WARPS_N) * (BM / WARPS_M), warpColumn = (warp % WARPS_N) * (BN / WARPS_N);
+  const int fragmentGroup = lane / 4, quad = lane % 4;
+  // Addresses of this lane's matrix rows inside a stage.
+  u32 rowA[MI], rowB[NI / 2];
+#pragma unroll
+  for (int mi = 0; mi < MI; mi++) rowA[mi] = tileOffset(warpRow + mi * 16 + lane % 16, lane / 16);
+#pragma unroll
+  for (int ni = 0; ni < NI / 2; ni++) {
+    rowB[ni] = BM * 32 + tileOffset(warpColumn + ni * 16 + lane % 8 + (lane / 16) * 8, (lane / 8) % 2);
+  }
+
+#pragma unroll
+  for (int stage = 0; stage < STAGES - 1; stage++) {
+    if (stage < steps) load(stage, stage);
+    commitCopies();
+  }
+  for (int step = 0; step < steps; step++) {
+    waitForCopies<STAGES - 2>();
+    __syncthreads();
+    const int next = step + STAGES - 1;
+    if (next < steps) load(next, next % STAGES);
+    commitCopies();
+    const u8 *stage = shared + (step % STAGES) * STAGE_BYTES;
+    const u32 base = sharedAddress(stage);
+    u32 codes[MI][4];
+#pragma unroll
+    for (int mi = 0; mi < MI; mi++) loadMatrices(codes[mi], base + rowA[mi]);
+    int slice = 0;
+#pragma unroll
+    for (int plane = 0; plane < PLANES; plane++) {
+      u32 bits[MI][4];
+#pragma unroll
+      for (int mi = 0; mi < MI; mi++)
+#pragma unroll
+        for (int i = 0; i < 4; i++) bits[mi][i] = codes[mi][i] & maskOf(plane);
+#pragma unroll
+      for (int digit = 0; digit < 2; digit++) {
+        if (digit >= digitsOf(plane)) continue;
+#pragma unroll
+        for (int ni = 0; ni < NI / 2; ni++) {
+          u32 w[4];
+          loadMatrices(w, base + rowB[ni] + slice * (BN * 32));
+#pragma unroll
+          for (int mi = 0; mi < MI; mi++) {
+            multiplyU8(sums[digit % ACCUMULATORS][mi][2 * ni], bits[mi], w[0], w[1]);
+            multiplyU8(sums[digit % ACCUMULATORS][mi][2 * ni + 1], bits[mi], w[2], w[3]);
+          }
+        }
+        slice++;
+      }
+    }
+#pragma unroll
+    for (int i = 0; i < (BM + THREADS - 1) / THREADS; i++) {
+      const int r = thread + i * THREADS;
+      if (r < BM) {
+        const uint4 *row = (const uint4 *)(stage + r * 32);
+        const uint4 p = row[0], q = row[1];
+        u32 sum = __dp4a(p.x, 0x01010101u, (u32)rowSum[r]);
+        sum = __dp4a(p.y, 0x01010101u, sum);
+        sum = __dp4a(p.z, 0x01010101u, sum);
+        sum = __dp4a(p.w, 0x01010101u, sum);
+        sum = __dp4a(q.x, 0x01010101u, sum);
+        sum = __dp4a(q.y, 0x01010101u, sum);
+        sum = __dp4a(q.z, 0x01010101u, sum);
+        rowSum[r] = (int)__dp4a(q.w, 0x01010101u, sum);
+      }
+    }
+  }
+  waitForCopies<0>();
+  __syncthreads();
+
+  // Sums of the weight codes over rectangles of taps: area[ky][kx][n] = Σ over the taps above and to the left.
+  int *area = (int *)shared;
+  const int areaWidth = g.kw + 1;
+  for (int n = thread; n < BN; n += THREADS) {
+    const int column = column0 + n;
+    for (int kx = 0; kx <= g.kw; kx++) area[kx * BN + n] = 0;
+    for (int ky = 1; ky <= g.kh; ky++) {
+      int sum = 0;
+      area[ky * areaWidth * BN + n] = 0;
+      for (int kx = 1; kx <= g.kw; kx++) {
+        if (column < columns) sum += tapSums[((ky - 1) * g.kw + kx - 1) * g.o + group * columns + column];
+        area[(ky * areaWidth + kx) * BN + n] = area[((ky - 1) * areaWidth + kx) * BN + n] + sum;
+      }
+    }
+  }
+  __syncthreads();
+
+  const double xScale = *zero.xScale, xZero = *zero.xZero;
+  double wScale[NI][2], wZero[NI][2];
+#pragma unroll
+  for (int ni = 0; ni < NI; ni++)
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+      const int column = min(column0 + warpColumn + ni * 8 + 2 * quad + i, columns - 1);
+      wScale[ni][i] = zero.wScale[group * columns + column];
+      wZero[ni][i] = zero.wZero[group * columns + column];
+    }
+#pragma unroll
+  for (int mi = 0; mi < MI; mi++)
+#pragma unroll
+    for (int part = 0; part < 2; part++) {
+      const int r = warpRow + mi * 16 + fragmentGroup + 8 * part, row = row0 + r;
+      if (row >= rows) continue;
+      const int top = rowY[r], left = rowX[r];
+      const int y0 = max(0, -top), y1 = max(y0, min(g.kh, g.h - top)), x0 = max(0, -left), x1 = max(x0, min(g.kw, g.w - left));
+      const int count = (y1 - y0) * (x1 - x0) * gi;
+      const double inputSum = rowSum[r];
+#pragma unroll
+      for (int ni = 0; ni < NI; ni++) {
+        const int n = warpColumn + ni * 8 + 2 * quad, column = column0 + n;
+        float values[2];
+#pragma unroll
+        for (int i = 0; i < 2; i++) {
+          int weightSum = area[(y1 * areaWidth + x1) * BN + n + i];
+          if (y0 > 0) weightSum -= area[(y0 * areaWidth + x1) * BN + n + i];
+          if (x0 > 0) weightSum -= area[(y1 * areaWidth + x0) * BN + n + i];
+          if (y0 > 0 && x0 > 0) weightSum += area[(y0 * areaWidth + x0) * BN + n + i];
+          double sum = sums[0][mi][ni][2 * part + i];
+          if (ACCUMULATORS == 2) sum += sums[ACCUMULATORS - 1][mi][ni][2 * part + i] * 0.00390625;
+          values[i] = dequantized(sum, weightSum, inputSum, count, xScale, xZero, wScale[ni][i], wZero[ni][i]);
+        }
+        float *to = y + (size_t)row * g.o + group * columns + column;
+        if (PAIRS) {
+          if (column < columns) *(float2 *)to = make_float2(values[0], values[1]);
+        } else {
+          if (column < columns) to[0] = values[0];
+          if (column + 1 < columns) to[1] = values[1];
+        }
+      }
+    }
+}
+#else
+
+/**
+ * Expands weight codes to the digits of v_p(w), transposed to 32 inner codes per column. Block: 256 threads, 32 inner codes × 64 columns.
+ * Grid: (inner / 32, padded columns / 64, groups).
+ */
+extern "C" __global__ void __launch_bounds__(256)
+    weights(const u8 *__restrict__ w, const float *__restrict__ m, u8 *__restrict__ expanded, int inner, int columns, int stride,
+            int paddedColumns) {
+  __shared__ u8 table[SLICES][1 << WBITS];
+  __shared__ u8 tile[32][64 + 4];
+  const int thread = threadIdx.x, step = blockIdx.x, column0 = blockIdx.y * 64, group = blockIdx.z;
+  for (int code = thread; code < (1 << WBITS); code += 256) {
+    int slice = 0;
+#pragma unroll
+    for (int plane = 0; plane < PLANES; plane++) {
+      float value = code;
+      if (bitOf(plane) >= 0) {
+        for (int i = 0; i < WBITS; i++) {
+          if ((code >> i) & 1) value -= m[i * ABITS + bitOf(plane)] * (1 << i);
+        }
+      }
+      if (digitsOf(plane) == 1) {
+        table[slice++][code] = (u8)min(max(__float2int_rn(value), 0), 255);
+      } else {
+        const int fixed = min(max(__float2int_rn(value * 256), 0), 65535);
+        table[slice++][code] = (u8)(fixed >> 8);
+        table[slice++][code] = (u8)(fixed & 255);
+      }
+    }
+  }
+  for (int i = thread; i < 32 * 64; i += 256) {
+    const int k = step * 32 + i / 64, column = column0 + i % 64;
+    tile[i / 64][i % 64] = k < inner && column < columns ? w[(size_t)k * stride + group * columns + column] : 0;
+  }
+  __syncthreads();
+  for (int i = thread; i < 64 * 8; i += 256) {
+    const int n = i / 8, k4 = (i % 8) * 4;
+    const u8 codes[4] = {tile[k4][n], tile[k4 + 1][n], tile[k4 + 2][n], tile[k4 + 3][n]};
+#pragma unroll
+    for (int slice = 0; slice < SLICES; slice++) {
+      const u32 word = table[slice][codes[0]] | table[slice][codes[1]] << 8 | table[slice][codes[2]] << 16 |
+                       (u32)table[slice][codes[3]] << 24;
+      const size_t row = ((size_t)(group * gridDim.x + step) * SLICES + slice) * paddedColumns + column0 + n;
+      *(u32 *)(expanded + row * 32 + k4) = word;
+    }
+  }
+}
+#endif

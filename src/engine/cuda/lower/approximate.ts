@@ -1,0 +1,315 @@
+// Approximate convolutions: bit planes for exact products and structures, look-ups for tables, and the plane gradients of a structure.
+// See kernels/planes.cu, kernels/table.cu and kernels/plane-gradients.cu for what is computed.
+
+import { UserError } from '../../../tensor/errors.ts';
+import { sizeOf } from '../../../tensor/tensor.ts';
+import type { Node } from '../../graph.ts';
+import type { OperandWidths } from '../../ops.ts';
+import { type Argument, address, type Command, i32, launch, struct, type Target } from '../command.ts';
+import type { Address } from '../driver.ts';
+import {
+  type Convolution,
+  ceilDivide,
+  chooseTile,
+  convolutionOf,
+  cutSum,
+  geometryArgument,
+  roundUp,
+  type Tile,
+} from '../geometry.ts';
+import { planeDefines, planesOf, slicesOf, sourceOf } from '../planes.ts';
+import type { Lowerings, Operands, ProgramMemory } from './lowering.ts';
+
+/** Codes of the inner axis that a stage of the integer product takes; channels are copied 16 at a time. */
+const INNER_STEP = 32;
+const CHANNEL_STEP = 16;
+const COLUMN_TILE = 64;
+
+const CODES = { file: 'codes.cu', defines: {} };
+
+interface PlaneTile extends Tile {
+  readonly stages: number;
+  readonly minBlocks: number;
+}
+
+const planeTiles: readonly PlaneTile[] = [
+  { rows: 256, columns: 64, warpsM: 4, warpsN: 2, stages: 3, minBlocks: 1 },
+  { rows: 128, columns: 64, warpsM: 4, warpsN: 2, stages: 3, minBlocks: 2 },
+  { rows: 64, columns: 64, warpsM: 2, warpsN: 2, stages: 3, minBlocks: 2 },
+];
+
+/** Sums of up to this many products of codes fit in 32 bits. */
+function checkSums(g: Convolution, { weightBits, activationBits }: OperandWidths): void {
+  const most = Math.floor((2 ** 31 - 1) / ((2 ** weightBits - 1) * (2 ** activationBits - 1)));
+  if (g.inner <= most) return;
+  throw new UserError(
+    `axmConv2d: an output element sums ${g.inner} products of ${weightBits}×${activationBits} bits; the cuda device sums up to ${most}, use the wasm device`,
+  );
+}
+
+/** Whether x must be gathered first, and the length of the inner axis in memory. */
+function innerOf(g: Convolution): { gathered: boolean; padded: number } {
+  return { gathered: g.inputs % CHANNEL_STEP !== 0, padded: roundUp(g.inner, INNER_STEP) };
+}
+
+const gatheredBytes = (g: Convolution): number => {
+  const { gathered, padded } = innerOf(g);
+  return gathered ? g.pixels * g.groups * padded : 0;
+};
+
+/** Consecutive pieces of scratch memory, 256-byte aligned. */
+function pieces(scratch: Address, ...sizes: readonly number[]): Address[] {
+  let at = scratch;
+  return sizes.map((bytes) => {
+    const here = at;
+    at += BigInt(roundUp(bytes, 256));
+    return here;
+  });
+}
+const piecesBytes = (...sizes: readonly number[]): number => sizes.reduce((sum, bytes) => sum + roundUp(bytes, 256), 0);
+
+function gather(g: Convolution, x: Address, columns: Address): Command[] {
+  const { gathered, padded } = innerOf(g);
+  if (!gathered) return [];
+  const blocks = Math.min(65535, ceilDivide((g.pixels * g.groups * padded) / 4, 256));
+  return [launch(CODES, 'gather', blocks, 256, [address(x), address(columns), geometryArgument(g), i32(padded)])];
+}
+
+function tapSums(g: Convolution, w: Address, sums: Address): Command {
+  const args = [address(w), address(sums), i32(g.inputs), i32(g.o)];
+  return launch(CODES, 'tap_sums', [g.kh * g.kw, ceilDivide(g.o, 32)], [32, 8], args);
+}
+
+const ofForward = ({ inputs: [x, w], outputs: [y], attributes }: Node<'axmConv2d'>): Convolution =>
+  convolutionOf(x!.shape, w!.shape, y!.shape, attributes);
+
+function planeScratch(node: Node<'axmConv2d'>): readonly [number, number, number] {
+  const g = ofForward(node);
+  const { padded } = innerOf(g);
+  const slices = slicesOf(planesOf(node.attributes, node.inputs[6]));
+  const expanded = g.groups * padded * slices * roundUp(g.outputs, COLUMN_TILE);
+  return [expanded, 4 * g.kh * g.kw * g.o, gatheredBytes(g)];
+}
+
+const zeroPoints = (xScale: Address, xZero: Address, wScale: Address, wZero: Address): Argument =>
+  struct(...[xScale, xZero, wScale, wZero].map(address));
+
+function planeCommands(node: Node<'axmConv2d'>, operands: Operands, target: Target): Command[] {
+  const g = ofForward(node);
+  const planes = planesOf(node.attributes, node.inputs[6]);
+  const slices = slicesOf(planes);
+  const { gathered, padded } = innerOf(g);
+  const [x, w, xScale, xZero, wScale, wZero, m] = operands.inputs as [Address, ...Address[]] & Address[];
+  const [expanded, sums, columns] = pieces(operands.scratch, ...planeScratch(node));
+  const paddedColumns = roundUp(g.outputs, COLUMN_TILE);
+  const { weightBits, activationBits } = node.attributes;
+  const common = { ...planeDefines(planes), WBITS: weightBits, ABITS: activationBits };
+
+  const stageBytes = (tile: Tile) => INNER_STEP * (tile.rows + slices * tile.columns);
+  const areaBytes = 4 * (g.kh + 1) * (g.kw + 1) * COLUMN_TILE;
+  const fitting = planeTiles.filter((tile) => stageBytes(tile) * tile.stages <= target.sharedBytesPerBlock - 8192);
+  const tile = chooseTile(fitting, g.pixels, g.outputs, g.groups, target.multiprocessors, ({ minBlocks }) => minBlocks);
+  const defines = {
+    ...common,
+    BM: tile.rows,
+    BN: tile.columns,
+    WARPS_M: tile.warpsM,
+    WARPS_N: tile.warpsN,
+    STAGES: tile.stages,
+    MIN_BLOCKS: tile.minBlocks,
+    COLUMNS: gathered ? 1 : 0,
+    PAIRS: g.outputs % 2 === 0 ? 1 : 0,
+  };
+  const grid = [ceilDivide(g.pixels, tile.rows) * (paddedColumns / tile.columns), 1, g.groups];
+  return [
+    launch(
+      { file: 'planes.cu', defines: common },
+      'weights',
+      [padded / INNER_STEP, paddedColumns / 64, g.groups],
+      256,
+      [address(w!), address(m ?? 0n), address(expanded!), ...[g.inner, g.outputs, g.o, paddedColumns].map(i32)],
+    ),
+    tapSums(g, w!, sums!),
+    ...gather(g, x, columns!),
+    launch(
+      { file: 'planes.cu', defines },
+      'multiply',
+      grid,
+      32 * tile.warpsM * tile.warpsN,
+      [
+        ...[gathered ? columns! : x, expanded!, sums!].map(address),
+        zeroPoints(xScale!, xZero!, wScale!, wZero!),
+        address(operands.outputs[0]!),
+        geometryArgument(g),
+        i32(padded),
+        i32(paddedColumns),
+      ],
+      Math.max(stageBytes(tile) * tile.stages, areaBytes),
+    ),
+  ];
+}
+
+/** The products of a constant error table as u16, or undefined where they are not constant or do not fit. */
+export function constantProducts(node: Node<'axmConv2d'>): Uint16Array | undefined {
+  const source = sourceOf(node.inputs[6]!);
+  if (source.kind !== 'constant') return undefined;
+  const activations = 2 ** node.attributes.activationBits;
+  const products = Array.from(
+    source.tensor.data,
+    (error, at) => Math.floor(at / activations) * (at % activations) + error,
+  );
+  return products.every((product) => product >= 0 && product < 65536) ? Uint16Array.from(products) : undefined;
+}
+
+function tableScratch(node: Node<'axmConv2d'>): readonly [number, number] {
+  const g = ofForward(node);
+  return [4 * g.kh * g.kw * g.o, constantProducts(node) ? 0 : 4 * sizeOf(node.inputs[6]!.shape)];
+}
+
+function tableCommands(node: Node<'axmConv2d'>, operands: Operands, target: Target, memory: ProgramMemory): Command[] {
+  const g = ofForward(node);
+  const { weightBits, activationBits } = node.attributes;
+  const [x, w, xScale, xZero, wScale, wZero, error] = operands.inputs as [Address, ...Address[]] & Address[];
+  const [sums, scratchTable] = pieces(operands.scratch, ...tableScratch(node));
+  const products = constantProducts(node);
+  const entry = products ? 2 : 4;
+  const chunk = products ? 16 : 8;
+  const perBlock = (rows: number) => ceilDivide(g.pixels, 256 * rows) * ceilDivide(g.outputs, 4) * g.groups;
+  const rows = [8, 4, 2].find((candidate) => perBlock(candidate) >= 2 * target.multiprocessors) ?? 1;
+  const defines = {
+    ENTRY: entry,
+    CHUNK: chunk,
+    ROWS: rows,
+    WIDE: g.inputs % CHANNEL_STEP === 0 ? 1 : 0,
+    WBITS: weightBits,
+    ABITS: activationBits,
+  };
+  const source = { file: 'table.cu', defines };
+  const count = sizeOf(node.inputs[6]!.shape);
+  const table = products ? memory.table(new Uint8Array(products.buffer)) : scratchTable!;
+  return [
+    tapSums(g, w!, sums!),
+    ...(products
+      ? []
+      : [launch(source, 'exact_products', ceilDivide(count, 256), 256, [address(error!), address(table)])]),
+    launch(
+      source,
+      'look_up',
+      [ceilDivide(g.pixels, 256 * rows), ceilDivide(g.outputs, 4), g.groups],
+      256,
+      [
+        ...[x, w!, table, sums!].map(address),
+        zeroPoints(xScale!, xZero!, wScale!, wZero!),
+        address(operands.outputs[0]!),
+        geometryArgument(g),
+      ],
+      2 * chunk * 2 ** activationBits * 4 * entry,
+    ),
+  ];
+}
+
+const ofGradients = ({ inputs: [g, x, w], attributes }: Node<'axmConv2dGradients'>): Convolution =>
+  convolutionOf(x!.shape, w!.shape, g!.shape, attributes);
+
+const GRADIENT_TILE = 64;
+const FOLD_BLOCKS = 2;
+
+function gradientPlan(node: Node<'axmConv2dGradients'>, { multiprocessors, precision }: Target) {
+  const g = ofGradients(node);
+  const { weightBits, activationBits } = node.attributes;
+  const digits = precision === 'fp32' ? 2 : 1;
+  const tiles = ceilDivide(g.inner, GRADIENT_TILE) * ceilDivide(g.outputs, GRADIENT_TILE);
+  const { parts, partLength } = cutSum(g.pixels, 32, tiles * g.groups, multiprocessors, 1);
+  const slabs = Math.max(1, Math.min(multiprocessors * 2, Math.floor(g.pixels / 16)));
+  const paddedColumns = roundUp(g.outputs, 8);
+  const count = g.inner * g.o;
+  const foldBlocks = Math.min(ceilDivide(count, 256), FOLD_BLOCKS * multiprocessors);
+  const scratch = [
+    4,
+    2 * digits * g.groups * g.pixels * paddedColumns,
+    4 * slabs * g.kh * g.kw * g.o,
+    4 * g.kh * g.kw * g.o,
+    4 * parts * activationBits * count,
+    4 * foldBlocks * weightBits * activationBits,
+    gatheredBytes(g),
+  ];
+  return { g, digits, tiles, parts, partLength, slabs, paddedColumns, count, foldBlocks, scratch };
+}
+
+export const approximateLowerings: Lowerings<'axmConv2d' | 'axmConv2dGradients'> = {
+  axmConv2d: {
+    scratchBytes: (node) =>
+      piecesBytes(...(node.attributes.error === 'table' ? tableScratch(node) : planeScratch(node))),
+    commands: (node, operands, target, memory) => {
+      checkSums(ofForward(node), node.attributes);
+      return node.attributes.error === 'table'
+        ? tableCommands(node, operands, target, memory)
+        : planeCommands(node, operands, target);
+    },
+  },
+  axmConv2dGradients: {
+    scratchBytes: (node, target) => piecesBytes(...gradientPlan(node, target).scratch),
+    commands: (node, { inputs, outputs, scratch }, target, memory) => {
+      const plan = gradientPlan(node, target);
+      const { g, digits, tiles, parts, partLength, slabs, paddedColumns, count, foldBlocks } = plan;
+      const [largest, rounded, slabSums, totals, h, partials, columns] = pieces(scratch, ...plan.scratch);
+      const [gradient, x, w, xScale, xZero, wScale] = inputs.map(address);
+      const { gathered, padded } = innerOf(g);
+      const { weightBits, activationBits } = node.attributes;
+      const defines = {
+        GDIGITS: digits,
+        KH: g.kh,
+        KW: g.kw,
+        WBITS: weightBits,
+        ABITS: activationBits,
+        COLUMNS: gathered ? 1 : 0,
+        PAIRS: g.outputs % 2 === 0 ? 1 : 0,
+      };
+      const source = { file: 'plane-gradients.cu', defines };
+      const geometry = geometryArgument(g);
+      const elements = g.pixels * g.o;
+      const taps = g.kh * g.kw * g.o;
+      const stageBytes = 32 * 64 + digits * 32 * 128;
+      return [
+        { kind: 'fill', to: largest!, bytes: 4 },
+        launch(source, 'largest', Math.min(4 * target.multiprocessors, ceilDivide(elements, 1024)), 256, [
+          gradient!,
+          address(largest!),
+          i32(elements),
+        ]),
+        launch(source, 'digits', [slabs, ceilDivide(g.groups * paddedColumns, 64)], 256, [
+          gradient!,
+          ...[largest!, rounded!, slabSums!].map(address),
+          geometry,
+          i32(paddedColumns),
+        ]),
+        ...gather(g, inputs[1]!, columns!),
+        launch(
+          source,
+          'products',
+          [tiles, parts, g.groups],
+          256,
+          [
+            gathered ? address(columns!) : x!,
+            address(rounded!),
+            address(h!),
+            geometry,
+            ...[padded, paddedColumns, partLength].map(i32),
+          ],
+          4 * stageBytes,
+        ),
+        launch(source, 'tap_totals', ceilDivide(taps, 128), 128, [
+          ...[slabSums!, totals!].map(address),
+          i32(taps),
+          i32(slabs),
+        ]),
+        launch(source, 'fold', foldBlocks, 256, [
+          ...[h!, totals!, largest!].map(address),
+          ...[w!, xScale!, xZero!, wScale!],
+          ...[...outputs, partials!, memory.counters(1)].map(address),
+          ...[count, g.o, g.inputs, parts].map(i32),
+        ]),
+      ];
+    },
+  },
+};

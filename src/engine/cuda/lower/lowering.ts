@@ -1,0 +1,92 @@
+// What lowering an operation means: from a node, the addresses of its operands and a target to the commands that compute it. Scratch memory is
+// asked for while the program is planned; words that must be zero before each use (block counters) and constant tables come from the
+// program. A lowering is a pure function of its arguments.
+
+import { sizeOf } from '../../../tensor/tensor.ts';
+import type { Node } from '../../graph.ts';
+import type { OpName } from '../../ops.ts';
+import type { Argument, Command, Target } from '../command.ts';
+import { address, i32, launch } from '../command.ts';
+import type { KernelSource } from '../compiler.ts';
+import type { Address } from '../driver.ts';
+import { ceilDivide } from '../geometry.ts';
+
+export interface Operands {
+  readonly inputs: readonly Address[];
+  readonly outputs: readonly Address[];
+  /** The scratch bytes that `scratchBytes` asked for; 256-byte aligned. */
+  readonly scratch: Address;
+}
+
+/** Memory that belongs to the program as a whole. */
+export interface ProgramMemory {
+  /** Words that are zero before the first run; whoever uses them leaves them zero. */
+  counters(count: number): Address;
+  /** Bytes that never change. */
+  table(bytes: Uint8Array): Address;
+}
+
+export interface Lowering<K extends OpName = OpName> {
+  readonly scratchBytes?: (node: Node<K>, target: Target) => number;
+  readonly commands: (node: Node<K>, operands: Operands, target: Target, memory: ProgramMemory) => readonly Command[];
+}
+
+export type Lowerings<K extends OpName = OpName> = { readonly [Op in K]: Lowering<Op> };
+
+const THREADS = 256;
+const UNROLL = 4;
+
+/** A launch of one of the element-wise kernels over `count` elements. */
+export function elementwise(name: string, count: number, args: readonly Argument[]): Command {
+  const source: KernelSource = { file: 'elementwise.cu', defines: {} };
+  return launch(source, name, ceilDivide(count, THREADS * UNROLL), THREADS, args);
+}
+
+/** How a reduction over rows is cut into blocks; see kernels/reductions.cu. */
+export interface Reduction {
+  readonly rows: number;
+  readonly columns: number;
+  /** Columns per block, a power of two. */
+  readonly tile: number;
+  readonly tiles: number;
+  readonly slabs: number;
+}
+
+const REDUCTION: KernelSource = { file: 'reductions.cu', defines: {} };
+/** Largest accumulator of a reduction, in bytes. */
+const ACCUMULATOR_BYTES = 16;
+const ROWS_PER_THREAD = 16;
+
+export function reductionOf(rows: number, columns: number, { multiprocessors }: Target): Reduction {
+  const tile = Math.min(32, 2 ** Math.ceil(Math.log2(columns)));
+  const tiles = ceilDivide(columns, tile);
+  const useful = ceilDivide(rows, (THREADS / tile) * ROWS_PER_THREAD);
+  const slabs = Math.max(1, Math.min(useful, ceilDivide(4 * multiprocessors, tiles)));
+  return { rows, columns, tile, tiles, slabs };
+}
+
+/** Scratch bytes of a reduction, `copies` of it side by side. */
+export function reductionBytes({ tile, tiles, slabs }: Reduction, copies = 1): number {
+  return slabs === 1 ? 0 : tiles * tile * slabs * ACCUMULATOR_BYTES * copies;
+}
+
+/** A launch of a reduction kernel; the arguments before the shape are the kernel's own. */
+export function reduce(
+  name: string,
+  reduction: Reduction,
+  args: readonly Argument[],
+  scratch: Address,
+  memory: ProgramMemory,
+  copies = 1,
+): Command {
+  const { rows, columns, tile, tiles, slabs } = reduction;
+  const counters = memory.counters(tiles * copies);
+  const shape = [i32(rows), i32(columns), i32(tile), address(scratch), address(counters)];
+  return launch(REDUCTION, name, [tiles, slabs, copies], THREADS, [...args, ...shape]);
+}
+
+/** A tensor as rows × channels; one column where it is taken as a whole. */
+export function rowsAndColumns(shape: readonly number[], granularity: 'tensor' | 'channel'): [number, number] {
+  const columns = granularity === 'tensor' ? 1 : (shape.at(-1) ?? 1);
+  return [sizeOf(shape) / columns, columns];
+}

@@ -1,0 +1,165 @@
+// Operations that sum or search over the rows of a tensor, normalisation included.
+
+import { sizeOf } from '../../../tensor/tensor.ts';
+import type { Node } from '../../graph.ts';
+import type { Target } from '../command.ts';
+import { address, f32, f64, i32, launch } from '../command.ts';
+import type { Address } from '../driver.ts';
+import { roundUp } from '../geometry.ts';
+import {
+  elementwise,
+  type Lowerings,
+  type ProgramMemory,
+  type Reduction,
+  reduce,
+  reductionBytes,
+  reductionOf,
+  rowsAndColumns,
+} from './lowering.ts';
+
+const wholeTensor = (node: Node, target: Target): Reduction => reductionOf(sizeOf(node.inputs[0]!.shape), 1, target);
+const perChannel = (node: Node, target: Target): Reduction =>
+  reductionOf(...rowsAndColumns(node.inputs[0]!.shape, 'channel'), target);
+
+const scratchOf = (plan: (node: Node, target: Target) => Reduction) => (node: Node, target: Target) =>
+  reductionBytes(plan(node, target));
+
+/** Per granularity, of the tensor at input `at`. */
+const granular =
+  (at: number) =>
+  (node: Node<'minMax' | 'minMaxGradient' | 'quantizeGradient'>, target: Target): Reduction =>
+    reductionOf(...rowsAndColumns(node.inputs[at]!.shape, node.attributes.granularity), target);
+
+/** Rows of the first pair, then rows of the second. */
+const bothPairs = (node: Node, target: Target): Reduction => {
+  const [a, , c] = node.inputs;
+  const columns = a!.shape.at(-1)!;
+  return reductionOf((sizeOf(a!.shape) + sizeOf(c!.shape)) / columns, columns, target);
+};
+
+/** Largest number of slabs for a search over `steps` candidates at once. */
+function clipReduction(node: Node<'clipSearch'>, target: Target): Reduction {
+  const whole = wholeTensor(node as Node, target);
+  return { ...whole, slabs: Math.max(1, Math.min(whole.slabs, target.multiprocessors)) };
+}
+
+function total(name: string, plan: (node: Node, target: Target) => Reduction) {
+  return {
+    scratchBytes: scratchOf(plan),
+    commands: (
+      node: Node,
+      { inputs, outputs, scratch }: { inputs: readonly Address[]; outputs: readonly Address[]; scratch: Address },
+      target: Target,
+      memory: ProgramMemory,
+    ) => [reduce(name, plan(node, target), [...inputs, ...outputs].map(address), scratch, memory)],
+  };
+}
+
+export const reductionLowerings: Lowerings<
+  | 'sum'
+  | 'dot'
+  | 'channelSum'
+  | 'channelDotDifference'
+  | 'minMax'
+  | 'minMaxGradient'
+  | 'batchNorm'
+  | 'batchNormGradient'
+  | 'quantizeGradient'
+  | 'clipSearch'
+> = {
+  sum: total('column_sum', wholeTensor),
+  dot: total('column_dot', wholeTensor),
+  channelSum: total('column_sum', perChannel),
+  channelDotDifference: {
+    scratchBytes: scratchOf(bothPairs),
+    commands: (node, { inputs, outputs, scratch }, target, memory) => {
+      const args = [...[...inputs, ...outputs].map(address), i32(sizeOf(node.inputs[0]!.shape))];
+      return [reduce('dot_difference', bothPairs(node as Node, target), args, scratch, memory)];
+    },
+  },
+  minMax: {
+    scratchBytes: (node, target) => reductionBytes(granular(0)(node, target)),
+    commands: (node, { inputs, outputs, scratch }, target, memory) => [
+      reduce('extremes', granular(0)(node, target), [...inputs, ...outputs].map(address), scratch, memory),
+    ],
+  },
+  minMaxGradient: {
+    scratchBytes: (node, target) => {
+      const { columns, ...rest } = granular(2)(node, target);
+      return roundUp(8 * columns, 256) + reductionBytes({ columns, ...rest });
+    },
+    commands: (node, { inputs, outputs, scratch }, target, memory) => {
+      const reduction = granular(2)(node, target);
+      const [gMin, gMax, x, min, max] = inputs.map(address);
+      const { columns } = reduction;
+      const counts = [scratch, scratch + BigInt(4 * columns)].map(address);
+      const partials = scratch + BigInt(roundUp(8 * columns, 256));
+      const count = sizeOf(node.outputs[0]!.shape);
+      return [
+        reduce('extreme_counts', reduction, [x!, min!, max!, ...counts], partials, memory),
+        elementwise('extremes_gradient', count, [
+          ...[gMin!, gMax!, x!, min!, max!, ...counts, address(outputs[0]!)],
+          i32(count),
+          i32(columns),
+        ]),
+      ];
+    },
+  },
+  batchNorm: {
+    scratchBytes: scratchOf(perChannel),
+    commands: (node, { inputs, outputs, scratch }, target, memory) => {
+      const reduction = perChannel(node as Node, target);
+      const [x, gamma, beta] = inputs.map(address);
+      const [y, mean, variance] = outputs.map(address);
+      const count = sizeOf(node.outputs[0]!.shape);
+      const shape = [i32(count), i32(reduction.columns), f32(node.attributes.epsilon)];
+      return [
+        reduce('moments', reduction, [x!, mean!, variance!], scratch, memory),
+        elementwise('normalize', count, [x!, gamma!, beta!, mean!, variance!, y!, ...shape]),
+      ];
+    },
+  },
+  batchNormGradient: {
+    scratchBytes: scratchOf(perChannel),
+    commands: (node, { inputs, outputs, scratch }, target, memory) => {
+      const reduction = perChannel(node as Node, target);
+      const [g, x, gamma, mean, variance] = inputs.map(address);
+      const [dx, dgamma, dbeta] = outputs.map(address);
+      const count = sizeOf(node.outputs[0]!.shape);
+      const epsilon = f32(node.attributes.epsilon);
+      const shape = [i32(count), i32(reduction.columns), epsilon, f32(1 / reduction.rows)];
+      return [
+        reduce('normalize_sums', reduction, [g!, x!, mean!, variance!, dgamma!, dbeta!, epsilon], scratch, memory),
+        elementwise('normalize_gradient', count, [g!, x!, gamma!, mean!, variance!, dgamma!, dbeta!, dx!, ...shape]),
+      ];
+    },
+  },
+  quantizeGradient: {
+    scratchBytes: (node, target) => reductionBytes(granular(1)(node, target)),
+    commands: (node, { inputs, outputs, scratch }, target, memory) => {
+      const args = [...[...inputs, ...outputs].map(address), f32(2 ** node.attributes.bits - 1)];
+      return [reduce('quantize_gradient', granular(1)(node, target), args, scratch, memory)];
+    },
+  },
+  clipSearch: {
+    scratchBytes: (node, target) => {
+      const { steps } = node.attributes;
+      return roundUp(8 * steps, 256) + reductionBytes(clipReduction(node, target), steps);
+    },
+    commands: (node, { inputs, outputs, scratch }, target, memory) => {
+      const { bits, granularity, steps, shrink, exponent } = node.attributes;
+      const [, channels] = rowsAndColumns(node.inputs[0]!.shape, granularity);
+      const partials = scratch + BigInt(roundUp(8 * steps, 256));
+      const search = [f64(shrink), f64(exponent), f32(2 ** bits - 1), i32(channels)];
+      const args = [...[...inputs, scratch].map(address), ...search];
+      return [
+        reduce('clip_errors', clipReduction(node, target), args, partials, memory, steps),
+        launch({ file: 'reductions.cu', defines: {} }, 'best_clip', 1, 1, [
+          ...[scratch, outputs[0]!].map(address),
+          f64(shrink),
+          i32(steps),
+        ]),
+      ];
+    },
+  },
+};

@@ -1,0 +1,90 @@
+// Which bit planes an approximate convolution needs: the bits of the activation operand grouped by the weight operand that they meet.
+// Bits that lose nothing share one plane with v = w; bits that lose the same partial products share one too. A plane whose weights are
+// integers has one u8 digit, one with real-valued shares two (integer part and 1/256ths). See kernels/planes.cu.
+
+import { invariant } from '../../tensor/errors.ts';
+import type { Value } from '../graph.ts';
+import type { AxmConvAttributes } from '../ops.ts';
+import { renames } from '../ops.ts';
+
+export interface Plane {
+  /** Bits of x that this plane keeps. */
+  readonly mask: number;
+  /** A bit whose column of m gives the weights; none where v = w. */
+  readonly bit: number | undefined;
+  readonly digits: 1 | 2;
+}
+
+/** The planes of an error kind; `m` is the structure operand, if there is one. */
+export function planesOf({ error, integer, weightBits, activationBits }: AxmConvAttributes, m?: Value): Plane[] {
+  const everything = 2 ** activationBits - 1;
+  if (error === 'exact') return [{ mask: everything, bit: undefined, digits: 1 }];
+  invariant(m, 'planes without a structure');
+  const column = (j: number) => columnOf(m, j, weightBits, activationBits);
+  const groups = new Map<string, { mask: number; bit: number | undefined }>();
+  for (let j = 0; j < activationBits; j++) {
+    const removed = column(j);
+    // A column that is not known now may be anything: its bit is a plane of its own.
+    const key = removed === undefined ? `bit ${j}` : removed;
+    const group = groups.get(key);
+    if (group) group.mask |= 1 << j;
+    else groups.set(key, { mask: 1 << j, bit: removed === EMPTY ? undefined : j });
+  }
+  return [...groups.values()].map(({ mask, bit }) => ({ mask, bit, digits: integer || bit === undefined ? 1 : 2 }));
+}
+
+const EMPTY = 'nothing';
+
+/** What is removed from bit j's partial products as far as the graph says: a text that is equal for equal columns, undefined if unknown. */
+function columnOf(m: Value, j: number, weightBits: number, activationBits: number): string | undefined {
+  const rows = Array.from({ length: weightBits }, (_, i) => i * activationBits + j);
+  const source = sourceOf(m);
+  if (source.kind === 'constant') {
+    const values = rows.map((at) => source.tensor.data[at]!);
+    return values.every((value) => value === 0) ? EMPTY : values.join(' ');
+  }
+  if (source.kind === 'node' && source.node.op === 'structureMatrix') {
+    const { index } = source.node.attributes as { index: readonly number[] };
+    const read = rows.map((at) => index[at]!);
+    return read.every((from) => from < 0) ? EMPTY : read.map((from) => Math.max(-1, from)).join(' ');
+  }
+  return undefined;
+}
+
+/** Where a value comes from, seen through renames. */
+export function sourceOf(value: Value): Value['source'] {
+  let at = value;
+  while (at.source.kind === 'node' && renames.has(at.source.node.op)) at = at.source.node.inputs[0]!;
+  return at.source;
+}
+
+/** The macros of kernels/planes.cu for these planes. */
+export function planeDefines(planes: readonly Plane[]): Record<string, number | string> {
+  const packed = (bits: number, values: readonly number[]) =>
+    values.reduce((word, value, at) => word | (BigInt(value) << BigInt(bits * at)), 0n);
+  const hexadecimal = (word: bigint) => `0x${word.toString(16)}ull`;
+  return {
+    PLANES: planes.length,
+    SLICES: slicesOf(planes),
+    MASKS: hexadecimal(
+      packed(
+        8,
+        planes.map(({ mask }) => mask),
+      ),
+    ),
+    FRACTIONS: hexadecimal(
+      packed(
+        1,
+        planes.map(({ digits }) => digits - 1),
+      ),
+    ),
+    BITS: hexadecimal(
+      packed(
+        4,
+        planes.map(({ bit }) => bit ?? 15),
+      ),
+    ),
+  };
+}
+
+export const slicesOf = (planes: readonly Plane[]): number => planes.reduce((sum, { digits }) => sum + digits, 0);

@@ -1,0 +1,167 @@
+// Cases beyond the common conformance suite that exercise what only this backend has: wide copies, several tiles and parts, constant
+// structures and tables (planes that merge, products of 16 bits), reductions over several blocks.
+
+import type { Backend } from '../../src/engine/backend.ts';
+import { Graph } from '../../src/engine/graph.ts';
+import type { OpAttributes, OpName } from '../../src/engine/ops.ts';
+import { Random } from '../../src/tensor/random.ts';
+import { f32, type HostTensor, type Shape, sizeOf, tensor } from '../../src/tensor/tensor.ts';
+import { type Case, codes } from '../engine/cases.ts';
+import { type Results, runCase } from '../engine/run-case.ts';
+
+/** Which inputs of a case are constants of the graph instead of inputs of the program. */
+export interface GpuCase extends Case {
+  readonly constants?: readonly number[];
+}
+
+let stream = 1000;
+function floats(shape: Shape, low = -1, high = 1): HostTensor {
+  const random = new Random(20261122, stream++);
+  return f32(
+    shape,
+    Float32Array.from({ length: sizeOf(shape) }, () => low + (high - low) * random.uniform()),
+  );
+}
+
+function make<K extends OpName>(
+  op: K,
+  note: string,
+  inputs: readonly HostTensor[],
+  attributes: OpAttributes[K],
+  more: Partial<GpuCase> = {},
+): GpuCase {
+  return { name: `${op}: ${note}`, op, inputs, attributes, differentiate: [], ...more } as unknown as GpuCase;
+}
+
+function wideConvolutions(): GpuCase[] {
+  const geometries: [note: string, x: Shape, w: Shape, stride: number, padding: number, groups: number][] = [
+    ['48 to 64 channels', [2, 13, 13, 48], [3, 3, 48, 64], 1, 1, 1],
+    ['16 to 160 channels with stride 2', [3, 14, 14, 16], [3, 3, 16, 160], 2, 1, 1],
+    ['1×1 to 68 channels with stride 2', [4, 16, 16, 64], [1, 1, 64, 68], 2, 0, 1],
+    ['image layer', [3, 16, 16, 3], [3, 3, 3, 64], 1, 1, 1],
+    ['two groups of 16', [2, 9, 9, 32], [3, 3, 16, 64], 1, 1, 2],
+  ];
+  return geometries.flatMap(([note, x, w, stride, padding, groups]) => {
+    const geometry = { stride, padding, groups };
+    const o = w[3]!;
+    const operands = [
+      codes(x, 8),
+      codes(w, 8),
+      f32([], [0.03125]),
+      f32([], [101]),
+      floats([o], 0.01, 0.02),
+      f32(
+        [o],
+        Float32Array.from({ length: o }, (_, c) => 120 + (c % 17)),
+      ),
+    ];
+    const axm = { ...geometry, weightBits: 8, activationBits: 8 };
+    const removed = f32(
+      [8, 8],
+      Float32Array.from({ length: 64 }, (_, at) => (Math.floor(at / 8) + (at % 8) < 5 ? 1 : 0)),
+    );
+    const products = codes([256, 256], 8).data;
+    // Errors that keep every product between 0 and 65 535.
+    const table = tensor(
+      'i32',
+      [256, 256],
+      Int32Array.from(products, (v, at) => v * 257 - Math.floor(at / 256) * (at % 256)),
+    );
+    return [
+      make('conv2d', note, [floats(x), floats(w)], geometry, { differentiate: [0, 1] }),
+      make(
+        'axmConv2d',
+        `exact, ${note}`,
+        operands,
+        { ...axm, error: 'exact', integer: true },
+        { differentiate: [0, 1] },
+      ),
+      make(
+        'axmConv2d',
+        `trained structure, ${note}`,
+        [...operands, floats([8, 8], 0, 1)],
+        {
+          ...axm,
+          error: 'planes',
+          integer: false,
+        },
+        { differentiate: [0, 1, 2, 4, 6] },
+      ),
+      make(
+        'axmConv2d',
+        `constant truncation, ${note}`,
+        [...operands, removed],
+        { ...axm, error: 'planes', integer: true },
+        {
+          constants: [6],
+        },
+      ),
+      make('axmConv2d', `table, ${note}`, [...operands, table], { ...axm, error: 'table', integer: true }),
+      make(
+        'axmConv2d',
+        `constant table, ${note}`,
+        [...operands, table],
+        { ...axm, error: 'table', integer: true },
+        {
+          constants: [6],
+        },
+      ),
+    ];
+  });
+}
+
+export const gpuCases: readonly GpuCase[] = [
+  make('sum', 'many blocks', [floats([100_003])], {}),
+  make('dot', 'many blocks', [floats([100_003]), floats([100_003])], {}),
+  make('channelSum', 'many blocks', [floats([3000, 70])], {}),
+  make(
+    'batchNorm',
+    'many blocks',
+    [floats([16, 16, 16, 64], -1, 3), floats([64], 0.5, 1.5), floats([64])],
+    { epsilon: 1e-5 },
+    {
+      differentiate: [0, 1, 2],
+    },
+  ),
+  ...(['tensor', 'channel'] as const).flatMap((granularity) => {
+    const per = granularity === 'tensor' ? [] : [48];
+    return [
+      make(
+        'minMax',
+        `many blocks per ${granularity}`,
+        [floats([40_000 / 50, 50, 48])],
+        { granularity },
+        { differentiate: [0] },
+      ),
+      make(
+        'quantize',
+        `many blocks per ${granularity}`,
+        [floats([500, 48], -2, 2), floats(per, 0.01, 0.012), f32(per, new Float32Array(sizeOf(per)).fill(100))],
+        {
+          bits: 8,
+          granularity,
+        },
+        { differentiate: [0, 1] },
+      ),
+    ];
+  }),
+  ...wideConvolutions(),
+];
+
+/** `runCase`, with the case's constants as constants of the graph; those cases have no gradients. */
+export async function runGpuCase(backend: Backend, item: GpuCase): Promise<Results> {
+  const { constants } = item;
+  if (!constants) return runCase(backend, item);
+  const graph = new Graph();
+  const values = item.inputs.map((input, index) =>
+    constants.includes(index) ? graph.constant(input) : graph.input(`x${index}`, input.shape, input.dtype),
+  );
+  graph.output('y0', graph.apply1(item.op, values, item.attributes));
+  const session = await backend.openSession();
+  const program = await session.compile(graph);
+  for (const name of graph.inputs.keys()) program.write(name, item.inputs[Number(name.slice(1))]!.data);
+  await program.run();
+  const y0 = await program.read('y0');
+  await session.dispose();
+  return { y0 };
+}
