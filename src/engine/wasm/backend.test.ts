@@ -101,6 +101,16 @@ const cases: readonly Case[] = [
     integer: false,
     stride: 2,
   }),
+  axm('trained structure, small images and many outputs', [4, 3, 3, 64], [3, 3, 64, 180], floats([8, 8], 0, 1), {
+    error: 'planes',
+    integer: false,
+    stride: 1,
+  }),
+  axm('trained structure, small images, stride 2', [4, 4, 3, 64], [3, 3, 64, 180], floats([8, 8], 0, 1), {
+    error: 'planes',
+    integer: false,
+    stride: 2,
+  }),
   axm('mapped truncation, many positions', [2, 40, 40, 17], [3, 3, 17, 33], removal, {
     error: 'planes',
     integer: true,

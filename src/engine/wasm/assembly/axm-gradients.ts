@@ -6,7 +6,8 @@
 //   dw = xScale·(Σ_j 2^j H_j − xZero·H_1), H_1 = Σ_valid g;   dm[i,j] = −2^(i+j)·xScale·Σ wScale[o]·w[i]·H_j
 // Steps: planar codes; cotangent tiles of 16 outputs with a halo of zeros, so that a shifted row never leaves the image; H_1 (skipped
 // when xZero = 0); the gradients, a part owning four input channels and a slice of tiles; the sum of the parts' dm.
-// Stride s: an input row iy meets the window rows ky ≡ iy + padding (mod s) only, so positions are sorted per residue class.
+// Stride s: an input row iy meets the window rows ky ≡ iy + padding (mod s) only, so positions are sorted per residue class. On small
+// images many positions of a class lie outside the image for a given tap; if there are many outputs, sorting per tap leaves them out.
 
 import { ceilDivide, endValid, firstValid, Geometry } from './geometry';
 import { storeLanes, sumLanes } from './lanes';
@@ -42,6 +43,8 @@ export class AxmGradients {
   activationBits: i32;
   /** Bits by which positions are sorted at once: 8 (by code) or 4 (by half of a code). */
   digitBits: i32;
+  /** 1: positions are sorted anew for each tap, without those that the tap links to nothing; 0: once per residue class. */
+  sortPerTap: i32;
 }
 
 @inline
@@ -153,6 +156,9 @@ export function axmGradients(args: AxmGradients, part: i32, scratch: usize): voi
   const tile1 = min(tiles, tile0 + perSlice);
   const tapBytes = <usize>(tile1 - tile0) * 8 * ROW;
   const endsBytes: usize = ROW * 17;
+  // Taps that share a sorted list follow each other at these distances.
+  const stepY = args.sortPerTap ? geometry.kernelHeight : stride;
+  const stepX = args.sortPerTap ? geometry.kernelWidth : stride;
   const digits = ceilDivide(args.activationBits, args.digitBits);
   const channelBytes: usize = 2 * endsBytes + <usize>(geometry.kernelHeight * geometry.kernelWidth) * tapBytes;
   const image = <usize>(args.tileHeight * args.tileWidth) * ROW;
@@ -165,8 +171,8 @@ export function axmGradients(args: AxmGradients, part: i32, scratch: usize): voi
 
   for (let n0 = 0; n0 < geometry.batch; n0 += args.imagesPerBlock) {
     const images = min(args.imagesPerBlock, geometry.batch - n0);
-    for (let ry = 0; ry < min(stride, geometry.kernelHeight); ++ry) {
-      for (let rx = 0; rx < min(stride, geometry.kernelWidth); ++rx) {
+    for (let ry = 0; ry < min(stepY, geometry.kernelHeight); ++ry) {
+      for (let rx = 0; rx < min(stepX, geometry.kernelWidth); ++rx) {
         for (let c = 0; c < count; ++c) {
           for (let digit = 0; digit < digits; ++digit) {
             const ends = states + <usize>c * channelBytes + <usize>digit * endsBytes;
@@ -178,8 +184,8 @@ export function axmGradients(args: AxmGradients, part: i32, scratch: usize): voi
           const cotangent = args.tiled + <usize>((group * tiles + tile) * geometry.batch + n0) * image;
           for (let c = 0; c < count; ++c) {
             const ends = states + <usize>c * channelBytes;
-            for (let ky = ry; ky < geometry.kernelHeight; ky += stride) {
-              for (let kx = rx; kx < geometry.kernelWidth; kx += stride) {
+            for (let ky = ry; ky < geometry.kernelHeight; ky += stepY) {
+              for (let kx = rx; kx < geometry.kernelWidth; kx += stepX) {
                 const shift = ((geometry.kernelHeight - 1) / stride - ky / stride) * args.tileWidth + (geometry.kernelWidth - 1) / stride - kx / stride;
                 const planes = ends + 2 * endsBytes + <usize>(ky * geometry.kernelWidth + kx) * tapBytes + <usize>(tile - tile0) * 8 * ROW;
                 for (let digit = 0; digit < digits; ++digit) {
@@ -204,8 +210,14 @@ export function axmGradients(args: AxmGradients, part: i32, scratch: usize): voi
   for (let at: usize = 0; at < 64; ++at) store<f32>(out + (at << 2), sumLanes(v128.load(share + (at << 4))));
 }
 
+/** First input row (column) that meets window rows ≡ r (mod stride): iy + padding ≡ r. */
+@inline
+function firstOfClass(r: i32, stride: i32, padding: i32): i32 {
+  return (((r - padding) % stride) + stride) % stride;
+}
+
 /**
- * Sorts the positions of one channel in one residue class by a digit of their code: list holds byte offsets into a tile of cotangents,
+ * Sorts the positions of one channel in one residue class (or of one tap) by a digit of their code: list holds byte offsets into a tile of cotangents,
  * word v + 1 of ends is one past the last entry of digit v (in bytes of list). Digit 0 is left out.
  */
 function sortCodes(args: AxmGradients, channel: i32, bit: i32, n0: i32, images: i32, ry: i32, rx: i32, ends: usize, list: usize): void {
@@ -215,15 +227,22 @@ function sortCodes(args: AxmGradients, channel: i32, bit: i32, n0: i32, images: 
   const height = geometry.height;
   const width = geometry.width;
   const codes = args.planar + <usize>channel * geometry.batch * height * width + <usize>n0 * height * width;
-  // First row and column of the class: iy + padding ≡ ry (mod stride).
-  const iy0 = (((ry - padding) % stride) + stride) % stride;
-  const ix0 = (((rx - padding) % stride) + stride) % stride;
+  let iy0 = firstOfClass(ry, stride, padding);
+  let ix0 = firstOfClass(rx, stride, padding);
+  let iy1 = height;
+  let ix1 = width;
+  if (args.sortPerTap) {
+    iy0 = max(iy0, ry - padding);
+    ix0 = max(ix0, rx - padding);
+    iy1 = min(height, (geometry.outHeight - 1) * stride + ry - padding + 1);
+    ix1 = min(width, (geometry.outWidth - 1) * stride + rx - padding + 1);
+  }
   const mask = (1 << args.digitBits) - 1;
   memory.fill(ends, 0, 257 * 4);
   for (let n = 0; n < images; ++n) {
-    for (let iy = iy0; iy < height; iy += stride) {
+    for (let iy = iy0; iy < iy1; iy += stride) {
       const row = codes + <usize>((n * height + iy) * width);
-      for (let ix = ix0; ix < width; ix += stride) {
+      for (let ix = ix0; ix < ix1; ix += stride) {
         const count = ends + <usize>(((<i32>load<u8>(row + ix) >> bit) & mask) << 2);
         store<i32>(count, load<i32>(count, 4) + 4, 4);
       }
@@ -239,10 +258,10 @@ function sortCodes(args: AxmGradients, channel: i32, bit: i32, n0: i32, images: 
   }
   const firstRow = padding / stride;
   for (let n = 0; n < images; ++n) {
-    for (let iy = iy0; iy < height; iy += stride) {
+    for (let iy = iy0; iy < iy1; iy += stride) {
       const row = codes + <usize>((n * height + iy) * width);
       const tileRow = (n * args.tileHeight + (iy + padding) / stride - firstRow) * args.tileWidth - firstRow;
-      for (let ix = ix0; ix < width; ix += stride) {
+      for (let ix = ix0; ix < ix1; ix += stride) {
         const digit = (<i32>load<u8>(row + ix) >> bit) & mask;
         if (digit == 0) continue;
         const end = ends + <usize>(digit << 2);

@@ -47,6 +47,21 @@ const ENOUGH_GRADIENT_PARTS = 16;
 /** From this many positions of a block on, the gradients sort them by code; below, by each half of the code. */
 const SORT_BY_CODE_POSITIONS = 2048;
 
+/** Sorting a position per tap costs about as much as using it in this many tiles of outputs. */
+const SORT_IN_TILES = 3;
+
+/** Share of the pairs of an input row and a window row of its residue class that meet in an output row; likewise for columns. */
+function usedShare(extent: number, kernel: number, outExtent: number, { stride, padding }: Geometry): number {
+  let used = 0;
+  for (let k = 0; k < kernel; k++) {
+    for (let out = 0; out < outExtent; out++) {
+      const at = out * stride + k - padding;
+      if (at >= 0 && at < extent) used++;
+    }
+  }
+  return Math.min(1, used / ((extent * kernel) / stride));
+}
+
 /** Rows (columns) of a cotangent tile with its halo, see assembly/axm-gradients.ts. */
 function tileExtent(extent: number, kernel: number, { stride, padding }: Geometry): number {
   const last = Math.floor((extent - 1 + padding) / stride) - Math.floor(padding / stride);
@@ -114,6 +129,11 @@ export const approximate: Lowerings<
     const tileWidth = tileExtent(width, geometry.kernelWidth, geometry);
     const imageBytes = tileHeight * tileWidth * 64;
     const imagesPerBlock = Math.max(1, Math.min(batch, Math.floor(TILE_BYTES / imageBytes)));
+    const idle =
+      1 -
+      usedShare(height, geometry.kernelHeight, geometry.outHeight, geometry) *
+        usedShare(width, geometry.kernelWidth, geometry.outWidth, geometry);
+    const sortPerTap = idle * Math.ceil(tiles / slices) > SORT_IN_TILES;
     const layout = new Layout();
     const planar = layout.take(channels * pixels(geometry));
     const tiled = layout.take(groups * tiles * batch * imageBytes);
@@ -131,6 +151,7 @@ export const approximate: Lowerings<
           ...[place(record(geometry)), ...inputs, ...outputs],
           ...[workspace + planar, workspace + tiled, tileHeight, tileWidth, workspace + ones, workspace + shares],
           ...[slices, imagesPerBlock, PIXELS_PER_PART, weightBits, activationBits, digitBits],
+          Number(sortPerTap),
         ];
         const step = (kernel: string, parts: number, scratchBytes = 0): Launch => ({
           kernel,
