@@ -91,6 +91,13 @@ const cases: readonly Case[] = [
     { stride: 1, padding: 0, groups: 1 },
     [0, 1],
   ),
+  large(
+    'conv2d',
+    'depthwise with stride 2',
+    [floats([2, 17, 16, 22]), floats([3, 3, 1, 22])],
+    { stride: 2, padding: 1, groups: 22 },
+    [0, 1],
+  ),
   axm('trained structure, many positions', [3, 40, 40, 6], [3, 3, 6, 20], floats([8, 8], 0, 1), {
     error: 'planes',
     integer: false,

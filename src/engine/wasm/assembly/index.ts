@@ -5,6 +5,7 @@
 export { axmForwardInteger, axmForwardReal, axmForwardTable, pixelSums, planeCoefficientsInteger, planeCoefficientsReal } from './axm-forward';
 export { axmGradients, cotangentSums, planarCodes, structureGradient, tileCotangent } from './axm-gradients';
 export { convolutionForward, convolutionInputGradient, packForward, packTransposed } from './convolution';
+export { depthwiseForward, depthwiseInputGradient, depthwiseWeightGradient } from './depthwise';
 export { add, affine, broadcast, clamp, copy, divide, relu, reluGradient, scaleBy, sgd } from './elementwise';
 export { meanLoss, softmaxGradient, softmaxRows } from './loss';
 export { batchStatistics, bias, givenStatistics, imageToFloat, normalizationSums, normalize, normalizeGradient } from './normalization';

@@ -1,9 +1,17 @@
-// f32 convolutions: assembly/convolution.ts and assembly/weight-gradient.ts.
+// f32 convolutions: assembly/convolution.ts and assembly/weight-gradient.ts; depthwise ones: assembly/depthwise.ts.
 
 import type { Shape } from '../../../tensor/tensor.ts';
 import type { ConvGeometry } from '../../ops.ts';
 import { type Launch, Layout, type Lowered, type Lowerings } from '../launch.ts';
-import { channelsPerGroup, convolution as geometryOf, outputsPerGroup, positions, record, taps } from './geometry.ts';
+import {
+  channelsPerGroup,
+  type Geometry,
+  convolution as geometryOf,
+  outputsPerGroup,
+  positions,
+  record,
+  taps,
+} from './geometry.ts';
 
 /** Result positions of a part, enough to use a panel of weights from the first-level cache many times. */
 const POSITIONS_PER_PART = 128;
@@ -79,8 +87,60 @@ function weightGradient(x: Shape, w: Shape, conv: ConvGeometry): Lowered {
   };
 }
 
+/** One input and one output channel per group. */
+function isDepthwise(w: Shape, { groups }: ConvGeometry): boolean {
+  return groups > 1 && w[2] === 1 && w[3] === groups;
+}
+
+/** One launch of the Depthwise record; the operands are given in the order x, w, g. */
+function depthwise(
+  kernel: string,
+  x: Shape,
+  w: Shape,
+  conv: ConvGeometry,
+  parts: (geometry: Geometry) => number,
+  order: (inputs: readonly number[]) => readonly [x: number, w: number, g: number],
+): Lowered {
+  const geometry = geometryOf(x, w, conv);
+  return {
+    launches: ({ inputs, outputs: [out], place }) => [
+      { kernel, parts: parts(geometry), record: [place(record(geometry)), ...order(inputs), out!] },
+    ],
+  };
+}
+
 export const convolution: Lowerings<'conv2d' | 'conv2dInputGradient' | 'conv2dWeightGradient'> = {
-  conv2d: ({ inputs: [x, w], attributes }) => product(x!.shape, w!.shape, attributes, false),
-  conv2dInputGradient: ({ inputs: [, w], attributes }) => product(attributes.inputShape, w!.shape, attributes, true),
-  conv2dWeightGradient: ({ inputs: [x], attributes }) => weightGradient(x!.shape, attributes.weightShape, attributes),
+  conv2d: ({ inputs: [x, w], attributes }) =>
+    isDepthwise(w!.shape, attributes)
+      ? depthwise(
+          'depthwiseForward',
+          x!.shape,
+          w!.shape,
+          attributes,
+          ({ batch, outHeight }) => batch * outHeight,
+          ([source, weights]) => [source!, weights!, 0],
+        )
+      : product(x!.shape, w!.shape, attributes, false),
+  conv2dInputGradient: ({ inputs: [, w], attributes }) =>
+    isDepthwise(w!.shape, attributes)
+      ? depthwise(
+          'depthwiseInputGradient',
+          attributes.inputShape,
+          w!.shape,
+          attributes,
+          ({ batch, height }) => batch * height,
+          ([cotangent, weights]) => [0, weights!, cotangent!],
+        )
+      : product(attributes.inputShape, w!.shape, attributes, true),
+  conv2dWeightGradient: ({ inputs: [x], attributes }) =>
+    isDepthwise(attributes.weightShape, attributes)
+      ? depthwise(
+          'depthwiseWeightGradient',
+          x!.shape,
+          attributes.weightShape,
+          attributes,
+          (geometry) => taps(geometry) * Math.ceil(geometry.channels / 16),
+          ([source, cotangent]) => [source!, 0, cotangent!],
+        )
+      : weightGradient(x!.shape, attributes.weightShape, attributes),
 };
