@@ -144,9 +144,13 @@ export class LeafDescent {
       const ratio = ({ error, cost }: Option) => (error < 0 ? error * 1e6 : error / -cost);
       const options = this.options(true).sort((a, b) => ratio(a) - ratio(b));
       if (options.length === 0) return;
-      // Far above the budget several at once, no two of the same leaf.
+      // Far above the budget several at once, no two of the same leaf. Together they may save nothing (each alone does): then the first.
       const count = 1 + Math.floor((this.cost - this.objective.costBudget) / SAVED_AT_ONCE);
+      const [before, cost] = [this.taken(), this.cost];
       this.take([...new Map(options.slice(0, count).map((one) => [one.changes[0]!.signal, one.changes[0]!])).values()]);
+      if (this.cost < cost) continue;
+      this.reset(before);
+      this.take(options[0]!.changes);
     }
   }
 
