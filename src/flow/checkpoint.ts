@@ -13,6 +13,7 @@ import type { HostTensor } from '../tensor/tensor.ts';
 import type { Position } from '../train/fit.ts';
 import { isVelocity } from '../train/optimizer.ts';
 import type { TrainingPhase } from './events.ts';
+import { describeDifference } from './manifest.ts';
 
 type Layers = readonly MultiplyingLayer[];
 
@@ -93,7 +94,7 @@ export function loadResumePoint(
   const point = resumeSchema.safeParse(JSON.parse(metadata.resume ?? 'null'));
   if (!point.success)
     throw new UserError(`${path} is not a resume point of this program; remove it to start the phase again`);
-  if (point.data.phase !== phase || point.data.settings !== settings) return undefined;
+  if (point.data.phase !== phase || describeDifference(point.data.settings, settings) !== '') return undefined;
   for (const [name, tensor] of tensors) session.write(name, tensor);
   return point.data.position;
 }

@@ -85,7 +85,7 @@ export function settingsOf(configuration: Configuration, phase: Phase): string {
   return JSON.stringify(Object.fromEntries(keys.map((key) => [key, configuration[key]])));
 }
 
-/** "explore.epochs: 10 instead of 3" for what differs between two settings. */
+/** "explore.epochs 10 instead of 3" for what differs between two settings; empty when they mean the same, in whatever order. */
 export function describeDifference(done: string, wanted: string): string {
   const before = flatten(JSON.parse(done));
   const after = flatten(JSON.parse(wanted));

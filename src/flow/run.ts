@@ -162,11 +162,11 @@ function keptPhases(
     const record = old.phases[phase];
     if (!record || phase === 'report') continue;
     const settings = settingsOf(configuration, phase);
-    const same = record.settings === settings;
-    if (same && !(redo && wanted.includes(phase))) continue;
+    const difference = describeDifference(record.settings, settings);
+    if (difference === '' && !(redo && wanted.includes(phase))) continue;
     if (!redo) {
       throw new UserError(
-        `the phase ${phase} of ${folder} is done with other settings (${describeDifference(record.settings, settings)}); use another --out, or --redo to discard it and what follows`,
+        `the phase ${phase} of ${folder} is done with other settings (${difference}); use another --out, or --redo to discard it and what follows`,
       );
     }
     rmSync(join(folder, files.resume), { force: true });
