@@ -2,7 +2,7 @@
 // driven by a function of other nets or by the output of an instance of another module; elaboration flattens them, in any order of
 // definition, into gates.
 // Invariant: each net is built once, after everything it depends on; undriven nets, combinational loops, recursive instances and
-// unknown ports end in a located diagnostic. No recursion of our own: a chain of a million gates is fine.
+// unknown ports end in a located diagnostic. No recursion of our own: a chain of very many gates is fine.
 
 import { didYouMean, type Place, type SourceText } from './diagnostics.ts';
 import { Network, type Signal, ZERO } from './network.ts';
@@ -34,8 +34,9 @@ type Driver = FunctionDriver | InstanceDriver;
 
 export class Module {
   readonly name: string;
-  readonly inputs: NamedNet[] = [];
-  readonly outputs: NamedNet[] = [];
+  /** In the order of declaration, by net. */
+  readonly inputs = new Map<string, NamedNet>();
+  readonly outputs = new Map<string, NamedNet>();
   readonly instances: Instance[] = [];
   readonly drivers = new Map<string, Driver>();
   /** The first use of each net, for diagnostics. */
@@ -47,7 +48,7 @@ export class Module {
 
   /** Names a net's driver; a second driver is an error. */
   drive(source: SourceText, net: string, driver: Driver): void {
-    const input = this.inputs.find((port) => port.net === net);
+    const input = this.inputs.get(net);
     const other = input ?? this.drivers.get(net);
     if (other) {
       source.fail(
@@ -94,6 +95,8 @@ interface NetOfScope {
 
 const MAX_DEPTH = 100;
 const MAX_INSTANCES = 100_000;
+/** Gates of the flattened circuit: a hierarchy multiplies what a short text can ask for. */
+const MAX_GATES = 1_000_000;
 
 export function elaborate(
   source: SourceText,
@@ -111,8 +114,8 @@ export function elaborate(
   const network = new Network(root.name);
   let instances = 0;
   const scope = newScope(root, root.name, null);
-  for (const port of root.inputs) scope.signals.set(port.net, network.addInput(port.net));
-  for (const port of root.outputs) network.addOutput(port.net, resolve({ scope, net: port.net }));
+  for (const port of root.inputs.values()) scope.signals.set(port.net, network.addInput(port.net));
+  for (const port of root.outputs.values()) network.addOutput(port.net, resolve({ scope, net: port.net }));
   const instantiated = new Set([...modules.values()].flatMap((module) => module.instances.map((one) => one.module)));
   const roots = [...modules.keys()].filter((name) => !instantiated.has(name));
   return { network, undriven, roots };
@@ -149,7 +152,7 @@ export function elaborate(
           'a combinational netlist without loops',
         );
       }
-      stack.push(...missing);
+      for (const one of missing) stack.push(one);
     }
     return wanted.scope.signals.get(wanted.net) as Signal;
   }
@@ -164,6 +167,9 @@ export function elaborate(
 
   function build({ scope, net }: NetOfScope, sources: readonly Signal[]): Signal {
     const driver = scope.module.drivers.get(net);
+    if (network.nodes.length > MAX_GATES) {
+      source.fail(driver ?? source.end, `more than ${MAX_GATES} gates`, 'a smaller circuit');
+    }
     if (driver?.kind === 'function') return driver.build(network, sources);
     return sources[0] ?? ZERO; // an instance's output, a connected input, or (lenient) an open one
   }
@@ -206,13 +212,12 @@ function connectInstances(
         `one defined in this file: ${[...modules.keys()].join(', ')}`,
       );
     }
-    const inputs = new Set(target.inputs.map((port) => port.net));
-    const outputs = new Set(target.outputs.map((port) => port.net));
+    const { inputs, outputs } = target;
     for (const [port, actual] of instance.connections) {
       if (outputs.has(port)) module.drive(source, actual.net, { kind: 'instance', instance, port, ...placeOf(actual) });
       else if (inputs.has(port)) module.use(actual.net, actual);
       else {
-        const ports = [...inputs, ...outputs];
+        const ports = [...inputs.keys(), ...outputs.keys()];
         source.fail(
           actual,
           `"${target.name}" has no port "${port}"${didYouMean(port, ports)}`,
@@ -220,7 +225,7 @@ function connectInstances(
         );
       }
     }
-    const open = options.lenient ? undefined : target.inputs.find((port) => !instance.connections.has(port.net));
+    const open = options.lenient ? undefined : [...inputs.values()].find((port) => !instance.connections.has(port.net));
     if (open)
       source.fail(instance, `input "${open.net}" of "${target.name}" is not connected`, 'a net for every input');
   }
@@ -228,7 +233,7 @@ function connectInstances(
 
 /** Finds the used nets that nothing drives: an error, or (lenient) driven by 0 and returned. */
 function completeDrivers(source: SourceText, module: Module, options: ElaborationOptions): string[] {
-  const driven = new Set([...module.inputs.map((port) => port.net), ...module.drivers.keys()]);
+  const driven = new Set([...module.inputs.keys(), ...module.drivers.keys()]);
   const undriven = [...module.uses].filter(([net]) => !driven.has(net));
   for (const [net, { line, column }] of undriven) {
     if (!options.lenient) {

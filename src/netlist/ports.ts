@@ -72,7 +72,9 @@ export function groupBuses(ports: readonly Port[]): Bus[] {
   for (const port of ports) {
     const { base, index } = splitPortName(port.name);
     const key = index === null ? port.name : base;
-    groups.set(key, [...(groups.get(key) ?? []), { port, index }]);
+    const members = groups.get(key);
+    if (members) members.push({ port, index });
+    else groups.set(key, [{ port, index }]);
   }
   const buses: Bus[] = [];
   for (const [name, members] of groups) {

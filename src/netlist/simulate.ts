@@ -31,7 +31,7 @@ export function simulate(network: Network, options: { signed?: boolean } = {}): 
   checkTableBits(weight.length, activation.length);
   const pairs = 2 ** (weight.length + activation.length);
   const data = new Int32Array(pairs);
-  const blocks = new BlockEvaluator(network, Math.min(BLOCK_WORDS, Math.ceil(pairs / 32)));
+  const blocks = new BlockEvaluator(network, blockWords(network, pairs));
   [...activation, ...weight].forEach((signal, bit) => {
     if (2 ** bit < blocks.pairs) fillPattern(blocks.words(signal), bit);
   });
@@ -46,7 +46,11 @@ export function simulate(network: Network, options: { signed?: boolean } = {}): 
   return productTable(weight.length, activation.length, signed, data);
 }
 
-const BLOCK_WORDS = 256;
+/** As many as stay in the cache, a power of two; few for a circuit of very many gates. */
+function blockWords(network: Network, pairs: number): number {
+  const wanted = Math.min(256, Math.ceil(pairs / 32));
+  return Math.max(1, Math.min(wanted, 2 ** Math.floor(Math.log2(2 ** 24 / network.nodes.length))));
+}
 
 /** Evaluates the gates that outputs need on blocks of operand pairs; the caller fills the words of the inputs. */
 export class BlockEvaluator {

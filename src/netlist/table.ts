@@ -41,7 +41,9 @@ export function exactTable(weightBits: number, activationBits: number, signed = 
   const activations = operandValues(activationBits, signed);
   const data = new Int32Array(weights.length * activations.length);
   let pair = 0;
-  for (const w of weights) for (const x of activations) data[pair++] = w * x;
+  for (let w = 0; w < weights.length; w++) {
+    for (let x = 0; x < activations.length; x++) data[pair++] = weights[w]! * activations[x]!;
+  }
   return productTable(weightBits, activationBits, signed, data);
 }
 
@@ -51,7 +53,8 @@ export function firstDifference(a: ProductTable, b: ProductTable): { w: number; 
     a.weightBits === b.weightBits && a.activationBits === b.activationBits && a.signed === b.signed,
     'tables of different formats compared',
   );
-  const pair = a.data.findIndex((product, index) => product !== b.data[index]);
-  if (pair < 0) return null;
+  let pair = 0;
+  while (pair < a.data.length && a.data[pair] === b.data[pair]) pair++;
+  if (pair === a.data.length) return null;
   return { w: pair >> a.activationBits, x: pair & (2 ** a.activationBits - 1) };
 }

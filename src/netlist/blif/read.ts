@@ -102,7 +102,7 @@ class BlifParser {
   finish(): Module {
     this.closeCover();
     if (!this.root) this.source.fail({ line: 1, column: 1 }, 'no model', '.model with .inputs, .outputs and .names');
-    if (this.root.outputs.length === 0) {
+    if (this.root.outputs.size === 0) {
       this.source.fail(this.source.end, `model "${this.root.name}" has no outputs`, '.outputs with at least one net');
     }
     return this.root;
@@ -122,17 +122,17 @@ class BlifParser {
   }
 
   private input(module: Module, net: Token): void {
-    if (module.drivers.has(net.text) || module.inputs.some((port) => port.net === net.text)) {
+    if (module.drivers.has(net.text) || module.inputs.has(net.text)) {
       this.source.fail(net, `input "${net.text}" is driven already`, 'each input once and no driver for it');
     }
-    module.inputs.push(named(net));
+    module.inputs.set(net.text, named(net));
   }
 
   private output(module: Module, net: Token): void {
-    if (module.outputs.some((port) => port.net === net.text)) {
+    if (module.outputs.has(net.text)) {
       this.source.fail(net, `output "${net.text}" is listed twice`, 'each output once');
     }
-    module.outputs.push(named(net));
+    module.outputs.set(net.text, named(net));
     module.use(net.text, net);
   }
 

@@ -20,10 +20,10 @@ const covers: Readonly<Record<GateKind, readonly string[]>> = {
 export function writeBlif(network: Network): string {
   const names = netNames(network, (name) => name);
   const lines = [`.model ${network.name}`];
-  for (const port of [...network.inputs, ...network.outputs]) {
-    if (!/^[^\s#\\=.][^\s#\\=]*$/.test(port.name)) {
+  for (const { name } of [network, ...network.inputs, ...network.outputs]) {
+    if (!/^[^\s#\\=.][^\s#\\=]*$/.test(name)) {
       throw new UserError(
-        `the port "${port.name}" cannot be written as BLIF: expected a name without spaces, #, = and \\`,
+        `the name ${JSON.stringify(name)} cannot be written as BLIF: expected one without spaces, #, = and \\, and no dot in front`,
       );
     }
   }

@@ -269,7 +269,7 @@ function parameterValue(
   return refuse(`an integer from ${minimum} to ${maximum} at ${widths.weightBits}×${widths.activationBits}`);
 }
 
-const SPEC = /^([a-z][a-z0-9-]*):(\d{1,3})[x×](\d{1,3})(?::(.+))?$/;
+const SPEC = /^([a-z][a-z0-9-]*):(\d{1,3})[x×](\d{1,3})(?::([^\s:]{1,300}))?$/;
 
 /** Whether a text has the form of a generator spec, e.g. `dadda:8x8` or `truncated:8x8:columns=6,compensation=constant`. */
 export function isGeneratorSpec(text: string): boolean {
@@ -281,14 +281,16 @@ export function generateFromSpec(spec: string): GeneratedMultiplier {
   const match = SPEC.exec(spec);
   if (!match) {
     throw new UserError(
-      `cannot read the generator "${spec}": expected kind:8x8 or kind:8x8:name=value,name=value with a kind of ${Object.keys(generators).join(', ')}`,
+      `cannot read the generator ${JSON.stringify(spec.slice(0, 80))}: expected kind:8x8 or kind:8x8:name=value,name=value with a kind of ${Object.keys(generators).join(', ')}`,
     );
   }
   const options: Record<string, number | string> = {};
   for (const pair of match[4]?.split(',') ?? []) {
     const [name, value, ...rest] = pair.split('=');
     if (!name || !value || rest.length > 0 || name === 'weightBits' || name === 'activationBits') {
-      throw new UserError(`generator "${spec}": cannot read "${pair}": expected name=value`);
+      throw new UserError(
+        `cannot read ${JSON.stringify(pair.slice(0, 80))} in the parameters of a generator: expected name=value`,
+      );
     }
     options[name] = value;
   }

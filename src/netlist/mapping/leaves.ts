@@ -37,6 +37,7 @@ interface Leaf {
 }
 
 const RESTARTS = 6;
+const MAX_STEPS = 500;
 /** Changes considered, after which no further restart begins: bounds the time. */
 const ENOUGH = 30_000;
 const DISTURBED = 4;
@@ -155,7 +156,7 @@ export class LeafDescent {
   }
 
   private improve(): void {
-    for (;;) {
+    for (let step = 0; step < MAX_STEPS; step++) {
       const options = this.options(false);
       const good = options.filter((one) => this.gain(one) < -1e-9 * (1 + this.meanSquare));
       good.sort((a, b) => this.gain(a) - this.gain(b));

@@ -43,6 +43,9 @@ interface Pin {
 
 const MAX_BUS = 4096;
 const MAX_NESTING = 500;
+/** One-bit nets of a file, named or not, and bits of one concatenation: wide buses multiply what a short text can ask for. */
+const MAX_NETS = 1_000_000;
+const MAX_CONCATENATED = 65_536;
 
 class VerilogParser {
   private readonly source: SourceText;
@@ -50,6 +53,7 @@ class VerilogParser {
   private readonly declared = new Map<string, Declared>();
   private nesting = 0;
   private anonymous = 0;
+  private nets = 0;
 
   constructor(source: SourceText) {
     this.source = source;
@@ -68,7 +72,7 @@ class VerilogParser {
     const all = [...this.declared.values()];
     const top = all.find(({ module }) => !instantiated.has(module.name)) ?? all[0];
     if (!top) this.source.fail({ line: 1, column: 1 }, 'no module', 'module … endmodule');
-    if (top.module.outputs.length === 0) {
+    if (top.module.outputs.size === 0) {
       this.source.fail(top.place, `module "${top.module.name}" has no outputs`, 'at least one output port');
     }
     return { modules: new Map(all.map(({ module }) => [module.name, module])), top: top.module };
@@ -201,7 +205,7 @@ class VerilogParser {
     const direction = keyword.text as 'input' | 'output';
     const ports = direction === 'input' ? scope.module.inputs : scope.module.outputs;
     for (const net of this.declare(scope, name, width)) {
-      ports.push({ net, line: name.line, column: name.column });
+      ports.set(net, { net, line: name.line, column: name.column });
       if (direction === 'output') scope.module.use(net, name);
     }
     scope.directions.set(name.text, direction);
@@ -222,6 +226,7 @@ class VerilogParser {
     const bits = width === null ? [name.text] : Array.from({ length: width }, (_, bit) => `${name.text}[${bit}]`);
     const taken = bits.find((net) => scope.bits.has(net));
     if (taken) this.source.fail(name, `"${taken}" is declared twice`, 'one declaration');
+    this.count(name, bits.length);
     scope.nets.set(name.text, bits);
     for (const net of bits) scope.bits.add(net);
     return bits;
@@ -308,8 +313,15 @@ class VerilogParser {
       this.source.fail(this.tokens.next, 'a concatenation nested too deeply', `at most ${MAX_NESTING} levels`);
     }
     const parts: Bits[] = [];
-    do parts.push(part());
-    while (this.tokens.accept(','));
+    let width = 0;
+    do {
+      const at = this.tokens.next;
+      parts.push(part());
+      width += parts.at(-1)!.length;
+      if (width > MAX_CONCATENATED) {
+        this.source.fail(at, 'a concatenation too wide', `at most ${MAX_CONCATENATED} bits`);
+      }
+    } while (this.tokens.accept(','));
     this.tokens.expect('}', 'after the concatenation');
     this.nesting--;
     return parts.reverse().flat();
@@ -357,8 +369,14 @@ class VerilogParser {
     });
   }
 
+  private count(at: Place, bits: number): void {
+    this.nets += bits;
+    if (this.nets > MAX_NETS) this.source.fail(at, `more than ${MAX_NETS} nets`, 'a smaller circuit');
+  }
+
   /** A net without a name that holds a part of an expression. */
   private intermediate(scope: Declared, at: Place, inputs: readonly string[], build: Build): string {
+    this.count(at, 1);
     const net = `${ANONYMOUS}${++this.anonymous}`;
     scope.module.drive(this.source, net, { kind: 'function', inputs, build, line: at.line, column: at.column });
     return net;

@@ -10,6 +10,8 @@ export interface VerilogToken extends Token {
 
 export const KEYWORDS: readonly string[] = ['module', 'endmodule', 'input', 'output', 'wire', 'assign'];
 
+const MAX_TOKENS = 4_000_000;
+
 const PATTERN =
   /(?<space>\s+|\/\/[^\n]*|\/\*[\s\S]*?\*\/|\(\*(?!\s*\))[\s\S]*?\*\))|(?<escaped>\\\S+)|(?<name>[A-Za-z_][A-Za-z0-9_$]*)|(?<number>\d+\s*'\s*[a-zA-Z]+\s*[0-9a-zA-Z_?]+|\d+)|(?<symbol>[()[\]{},;:.=~&|^])/y;
 
@@ -21,6 +23,7 @@ function tokenize(source: SourceText): VerilogToken[] {
   let lineStart = 0;
   for (let at = 0; at < text.length; ) {
     const place = { line, column: at - lineStart + 1 };
+    if (tokens.length > MAX_TOKENS) source.fail(place, `more than ${MAX_TOKENS} tokens`, 'a smaller file');
     PATTERN.lastIndex = at;
     const match = PATTERN.exec(text);
     if (!match?.groups) {

@@ -2,6 +2,7 @@
 // of two small modules in the same file, single gates as assigns.
 // Invariant: readVerilog gives back the same function with the same buses; every net is declared before it is used.
 
+import { UserError } from '../../tensor/errors.ts';
 import { usedSignals } from '../cleanup.ts';
 import { adderName, netNames } from '../names.ts';
 import { type AdderCell, type GateKind, isGate, type Network, ONE, type Signal, ZERO } from '../network.ts';
@@ -92,19 +93,26 @@ function declaration(direction: 'input' | 'output', bus: Bus): string {
   return `${direction} ${range}${identifier(bus.name)}`;
 }
 
-const RESERVED = new Set([
-  'module',
-  'endmodule',
-  'input',
-  'output',
-  'wire',
-  'assign',
-  'reg',
-  'half_adder',
-  'full_adder',
-]);
+/** The keywords of Verilog-2005 and the common ones of SystemVerilog, and the two modules of the writer. */
+const RESERVED = new Set(
+  `always and assign automatic begin bit buf bufif0 bufif1 byte case casex casez cell cmos config const deassign default defparam
+  design disable do edge else end endcase endconfig endfunction endgenerate endmodule endprimitive endspecify endtable endtask enum
+  event final for force forever fork function generate genvar highz0 highz1 if ifnone import incdir include initial inout input
+  instance int integer interface join large liblist library localparam logic longint macromodule medium module nand negedge nmos nor
+  noshowcancelled not notif0 notif1 or output package packed parameter pmos posedge primitive program pull0 pull1 pulldown pullup
+  pulsestyle_ondetect pulsestyle_onevent rcmos real realtime reg release repeat return rnmos rpmos rtran rtranif0 rtranif1 scalared
+  shortint showcancelled signed small specify specparam static string strong0 strong1 struct supply0 supply1 table task this time
+  tran tranif0 tranif1 tri tri0 tri1 triand trior trireg typedef union unsigned use uwire var vectored void wait wand weak0 weak1
+  while wire wor xnor xor half_adder full_adder`.split(/\s+/),
+);
 
-/** A name as a Verilog identifier, escaped when it must be. */
+/** A name as a Verilog identifier, escaped when it must be. Throws a UserError for a name that no identifier can hold. */
 function identifier(name: string): string {
-  return /^[A-Za-z_][A-Za-z0-9_$]*$/.test(name) && !RESERVED.has(name) ? name : `\\${name} `;
+  if (/^[A-Za-z_][A-Za-z0-9_$]*$/.test(name) && !RESERVED.has(name)) return name;
+  if (!/^[!-~]+$/.test(name)) {
+    throw new UserError(
+      `the name ${JSON.stringify(name)} cannot be written as Verilog: expected printable ASCII characters without spaces`,
+    );
+  }
+  return `\\${name} `;
 }
