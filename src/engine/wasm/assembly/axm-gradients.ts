@@ -4,137 +4,16 @@
 // one vector addition per multiplication, for all planes together, and positions with code 0 (half of them after a ReLU) cost nothing.
 // With few positions the 256 runs would be too short; then each half of the code is a digit of its own: two sorts with 16 runs each.
 //   dw = xScale·(Σ_j 2^j H_j − xZero·H_1), H_1 = Σ_valid g;   dm[i,j] = −2^(i+j)·xScale·Σ wScale[o]·w[i]·H_j
-// Steps: planar codes; cotangent tiles of 16 outputs with a halo of zeros, so that a shifted row never leaves the image; H_1 (skipped
-// when xZero = 0); the gradients, a part owning four input channels and a slice of tiles; the sum of the parts' dm.
+// Steps: the operands (./axm-operands); the gradients, a part owning four input channels and a slice of tiles; the sum of the parts' dm.
 // Stride s: an input row iy meets the window rows ky ≡ iy + padding (mod s) only, so positions are sorted per residue class. On small
 // images many positions of a class lie outside the image for a given tap; if there are many outputs, sorting per tap leaves them out.
 
-import { ceilDivide, endValid, firstValid, Geometry } from './geometry';
+import { AxmGradients, ROW, tilesOf } from './axm-operands';
+import { ceilDivide, Geometry } from './geometry';
 import { storeLanes, sumLanes } from './lanes';
 
-const ROW: usize = 64;
+/** Input channels of a part. */
 const CHANNELS = 4;
-
-@unmanaged
-export class AxmGradients {
-  geometry: Geometry;
-  g: usize;
-  x: usize;
-  w: usize;
-  xScale: usize;
-  xZero: usize;
-  wScale: usize;
-  dw: usize;
-  dm: usize;
-  /** u8 [channels][batch·height·width]. */
-  planar: usize;
-  /** f32 [groups·tiles][batch][tileHeight][tileWidth][16]. */
-  tiled: usize;
-  tileHeight: i32;
-  tileWidth: i32;
-  /** H_1: f32 [groups·tiles][taps][16]. */
-  ones: usize;
-  /** One share of dm per part: f32 [parts][64]. */
-  structures: usize;
-  slices: i32;
-  imagesPerBlock: i32;
-  pixelsPerPart: i32;
-  weightBits: i32;
-  activationBits: i32;
-  /** Bits by which positions are sorted at once: 8 (by code) or 4 (by half of a code). */
-  digitBits: i32;
-  /** 1: positions are sorted anew for each tap, without those that the tap links to nothing; 0: once per residue class. */
-  sortPerTap: i32;
-}
-
-@inline
-function tilesOf(geometry: Geometry): i32 {
-  return ceilDivide(geometry.outputs / geometry.groups, 16);
-}
-
-/** Row (or column) of the halo tile that holds output row 0: for an input row iy and the window row ky, see `tileRow`. */
-@inline
-function haloOf(kernel: i32, stride: i32, padding: i32): i32 {
-  return (kernel - 1) / stride - padding / stride;
-}
-
-/** x [pixels, channels] → [channels, pixels]; parts are runs of pixels. */
-export function planarCodes(args: AxmGradients, part: i32, scratch: usize): void {
-  const geometry = args.geometry;
-  const channels = geometry.channels;
-  const pixels = geometry.batch * geometry.height * geometry.width;
-  const first = part * args.pixelsPerPart;
-  const end = min(pixels, first + args.pixelsPerPart);
-  for (let channel = 0; channel < channels; ++channel) {
-    let from = args.x + <usize>first * channels + channel;
-    const row = args.planar + <usize>channel * pixels;
-    for (let pixel = first; pixel < end; ++pixel) {
-      store<u8>(row + pixel, load<u8>(from));
-      from += channels;
-    }
-  }
-}
-
-/** g [batch, outHeight, outWidth, outputs] → tiles with a halo; one part per image. */
-export function tileCotangent(args: AxmGradients, part: i32, scratch: usize): void {
-  const geometry = args.geometry;
-  const perGroup = geometry.outputs / geometry.groups;
-  const tiles = tilesOf(geometry);
-  const top = haloOf(geometry.kernelHeight, geometry.stride, geometry.padding);
-  const left = haloOf(geometry.kernelWidth, geometry.stride, geometry.padding);
-  const image = <usize>(args.tileHeight * args.tileWidth) * ROW;
-  for (let tile = 0; tile < tiles * geometry.groups; ++tile) {
-    const output = (tile / tiles) * perGroup + (tile % tiles) * 16;
-    const lanes = min(16, perGroup - (tile % tiles) * 16);
-    const to = args.tiled + <usize>(tile * geometry.batch + part) * image;
-    memory.fill(to, 0, image);
-    for (let oy = max(0, -top); oy < geometry.outHeight && oy + top < args.tileHeight; ++oy) {
-      for (let ox = max(0, -left); ox < geometry.outWidth && ox + left < args.tileWidth; ++ox) {
-        const from = args.g + (<usize>(((part * geometry.outHeight + oy) * geometry.outWidth + ox) * geometry.outputs + output) << 2);
-        const at = to + <usize>((oy + top) * args.tileWidth + ox + left) * ROW;
-        memory.copy(at, from, <usize>lanes << 2);
-      }
-    }
-  }
-}
-
-/** H_1 of one tile of outputs, for every tap; nothing when the zero point is 0. One part per tile. */
-export function cotangentSums(args: AxmGradients, part: i32, scratch: usize): void {
-  const geometry = args.geometry;
-  if (load<f32>(args.xZero) == 0) return;
-  const stride = geometry.stride;
-  const padding = geometry.padding;
-  const perGroup = geometry.outputs / geometry.groups;
-  const tiles = tilesOf(geometry);
-  const output = (part / tiles) * perGroup + (part % tiles) * 16;
-  const lanes = min(16, perGroup - (part % tiles) * 16);
-  for (let ky = 0; ky < geometry.kernelHeight; ++ky) {
-    const y0 = firstValid(ky, stride, padding);
-    const y1 = endValid(ky, stride, padding, geometry.height, geometry.outHeight);
-    for (let kx = 0; kx < geometry.kernelWidth; ++kx) {
-      const x0 = firstValid(kx, stride, padding);
-      const x1 = endValid(kx, stride, padding, geometry.width, geometry.outWidth);
-      const tap = ky * geometry.kernelWidth + kx;
-      for (let lane = 0; lane < lanes; lane += 4) {
-        let total = f32x4.splat(0);
-        for (let n = 0; n < geometry.batch; ++n) {
-          // One sum per row keeps the error of long sums small.
-          for (let oy = y0; oy < y1; ++oy) {
-            let sum = f32x4.splat(0);
-            let from = args.g + (<usize>(((n * geometry.outHeight + oy) * geometry.outWidth + x0) * geometry.outputs + output + lane) << 2);
-            for (let ox = x0; ox < x1; ++ox) {
-              sum = f32x4.add(sum, v128.load(from));
-              from += <usize>geometry.outputs << 2;
-            }
-            total = f32x4.add(total, sum);
-          }
-        }
-        const taps = geometry.kernelHeight * geometry.kernelWidth;
-        v128.store(args.ones + (<usize>((part * taps + tap) * 16 + lane) << 2), total);
-      }
-    }
-  }
-}
 
 /**
  * One part per CHANNELS input channels of a group and slice of output tiles: the channels share the cotangent tile in cache.
@@ -186,13 +65,14 @@ export function axmGradients(args: AxmGradients, part: i32, scratch: usize): voi
             const ends = states + <usize>c * channelBytes;
             for (let ky = ry; ky < geometry.kernelHeight; ky += stepY) {
               for (let kx = rx; kx < geometry.kernelWidth; kx += stepX) {
-                const shift = ((geometry.kernelHeight - 1) / stride - ky / stride) * args.tileWidth + (geometry.kernelWidth - 1) / stride - kx / stride;
-                const planes = ends + 2 * endsBytes + <usize>(ky * geometry.kernelWidth + kx) * tapBytes + <usize>(tile - tile0) * 8 * ROW;
+                const shifted = cotangent + <usize>tapShift(args, ky, kx) * ROW;
+                const tap = <usize>(ky * geometry.kernelWidth + kx);
+                const planes = ends + 2 * endsBytes + tap * tapBytes + <usize>(tile - tile0) * 8 * ROW;
                 for (let digit = 0; digit < digits; ++digit) {
                   const bit = digit * args.digitBits;
                   const list = lists + <usize>(c * digits + digit) * listBytes;
                   const bits = min(args.digitBits, args.activationBits - bit);
-                  addPlanes(planes + <usize>bit * ROW, cotangent + <usize>shift * ROW, ends + <usize>digit * endsBytes, list, buckets, bits);
+                  addPlanes(planes + <usize>bit * ROW, shifted, ends + <usize>digit * endsBytes, list, buckets, bits);
                 }
               }
             }
@@ -210,6 +90,14 @@ export function axmGradients(args: AxmGradients, part: i32, scratch: usize): voi
   for (let at: usize = 0; at < 64; ++at) store<f32>(out + (at << 2), sumLanes(v128.load(share + (at << 4))));
 }
 
+/** How far below the list's row of a cotangent tile the tap's output row lies. */
+@inline
+function tapShift(args: AxmGradients, ky: i32, kx: i32): i32 {
+  const geometry = args.geometry;
+  const down = (geometry.kernelHeight - 1) / geometry.stride - ky / geometry.stride;
+  return down * args.tileWidth + (geometry.kernelWidth - 1) / geometry.stride - kx / geometry.stride;
+}
+
 /** First input row (column) that meets window rows ≡ r (mod stride): iy + padding ≡ r. */
 @inline
 function firstOfClass(r: i32, stride: i32, padding: i32): i32 {
@@ -217,10 +105,20 @@ function firstOfClass(r: i32, stride: i32, padding: i32): i32 {
 }
 
 /**
- * Sorts the positions of one channel in one residue class (or of one tap) by a digit of their code: list holds byte offsets into a tile of cotangents,
- * word v + 1 of ends is one past the last entry of digit v (in bytes of list). Digit 0 is left out.
+ * Sorts the positions of one channel in one residue class (or of one tap) by a digit of their code: list holds byte offsets into a
+ * tile of cotangents, word v + 1 of ends is one past the last entry of digit v (in bytes of list). Digit 0 is left out.
  */
-function sortCodes(args: AxmGradients, channel: i32, bit: i32, n0: i32, images: i32, ry: i32, rx: i32, ends: usize, list: usize): void {
+function sortCodes(
+  args: AxmGradients,
+  channel: i32,
+  bit: i32,
+  n0: i32,
+  images: i32,
+  ry: i32,
+  rx: i32,
+  ends: usize,
+  list: usize,
+): void {
   const geometry = args.geometry;
   const stride = geometry.stride;
   const padding = geometry.padding;
@@ -328,7 +226,15 @@ export function foldPlanes(planes: usize, buckets: usize, codes: usize): void {
 }
 
 /** dw of one channel's weights, and their share of dm, Σ wScale·w[i]·H_j, added to `share`: [8][8] vectors of partial sums. */
-function writeGradients(args: AxmGradients, group: i32, channel: i32, tile0: i32, tile1: i32, planes: usize, share: usize): void {
+function writeGradients(
+  args: AxmGradients,
+  group: i32,
+  channel: i32,
+  tile0: i32,
+  tile1: i32,
+  planes: usize,
+  share: usize,
+): void {
   const geometry = args.geometry;
   const taps = geometry.kernelHeight * geometry.kernelWidth;
   const channels = geometry.channels / geometry.groups;

@@ -62,7 +62,8 @@ export function depthwiseInputGradient(args: Depthwise, part: i32, scratch: usiz
           const ox = (x - kx) / stride;
           if (ox >= geometry.outWidth) continue;
           const g = args.g + <usize>((image * geometry.outHeight + oy) * geometry.outWidth + ox) * bytes + c;
-          sum = f32x4.add(sum, f32x4.mul(v128.load(g), v128.load(args.w + <usize>(ky * geometry.kernelWidth + kx) * bytes + c)));
+          const w = args.w + <usize>(ky * geometry.kernelWidth + kx) * bytes + c;
+          sum = f32x4.add(sum, f32x4.mul(v128.load(g), v128.load(w)));
         }
       }
       storeLanes(out + c, sum, <i32>((bytes - c) >> 2));

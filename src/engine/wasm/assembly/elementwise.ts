@@ -32,7 +32,9 @@ export function add(args: Elementwise, part: i32, scratch: usize): void {
     const sum = f32x4.add(f32x4.mul(alpha, v128.load(args.a + at)), f32x4.mul(beta, v128.load(args.b + at)));
     v128.store(args.out + at, sum);
   }
-  for (; at < stop; at += 4) store<f32>(args.out + at, args.alpha * load<f32>(args.a + at) + args.beta * load<f32>(args.b + at));
+  for (; at < stop; at += 4) {
+    store<f32>(args.out + at, args.alpha * load<f32>(args.a + at) + args.beta * load<f32>(args.b + at));
+  }
 }
 
 /** alpha·a + beta, constants */

@@ -2,9 +2,11 @@
 // (an @unmanaged class: the address of its fields in order, four bytes each), which of its parts to do, and scratch memory of the calling
 // thread. Which parts there are follows from the shapes alone, and a part never reads what another part of the same step writes: results
 // do not depend on the number of threads. Vectors may be read up to 15 bytes beyond the end of a tensor, never written.
-export { axmForwardInteger, axmForwardReal, axmForwardTable, pixelSums, planeCoefficientsInteger, planeCoefficientsReal } from './axm-forward';
-export { axmGradients, cotangentSums, planarCodes, structureGradient, tileCotangent } from './axm-gradients';
+export { axmForwardInteger, axmForwardReal, axmForwardTable, pixelSums } from './axm-forward';
+export { axmGradients, structureGradient } from './axm-gradients';
+export { cotangentSums, planarCodes, tileCotangent } from './axm-operands';
 export { convolutionForward, convolutionInputGradient, packForward, packTransposed } from './convolution';
+export { planeCoefficientsInteger, planeCoefficientsReal } from './axm-rows';
 export { depthwiseForward, depthwiseInputGradient, depthwiseWeightGradient } from './depthwise';
 export { add, affine, broadcast, clamp, copy, divide, relu, reluGradient, scaleBy, sgd } from './elementwise';
 export { meanLoss, softmaxGradient, softmaxRows } from './loss';
@@ -17,7 +19,7 @@ export { packCotangent, weightGradient } from './weight-gradient';
 
 // Inner loops, exported so that the optimiser keeps them functions of their own: inlined into their only callers they would run out of
 // registers, at half the speed.
-export { gatherHalves, gatherInteger, gatherReal, gatherTable } from './axm-forward';
+export { gatherHalves, gatherInteger, gatherReal, gatherTable } from './axm-sums';
 export { addPlanes, foldPlanes } from './axm-gradients';
 export { multiplyTile } from './convolution';
 export { multiplyColumns } from './weight-gradient';

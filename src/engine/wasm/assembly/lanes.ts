@@ -25,6 +25,12 @@ export function storeLanes(at: usize, value: v128, lanes: i32): void {
   if (lanes > 2) store<f32>(at, f32x4.extract_lane(value, 2), 8);
 }
 
+/** Lanes 2 and 3, as lanes 0 and 1. */
+@inline
+export function upperHalf(value: v128): v128 {
+  return v128.shuffle<i32>(value, value, 2, 3, 2, 3);
+}
+
 @inline
 export function sumLanes(value: v128): f32 {
   return (

@@ -273,8 +273,8 @@ export function clipBest(args: ClipSearch, part: i32, scratch: usize): void {
 }
 
 /**
- * a^exponent for a ≥ 0, relative error about 1e-6 for |exponent·log2 a| < 40: log2 by the series of atanh around 1, 2^y by a polynomial.
- * Values below 2^-120 count as 0.
+ * a^exponent for a ≥ 0, relative error about 1e-6 for |exponent·log2 a| < 40: log2 by the series of atanh around 1, 2^y by a
+ * polynomial. A result below 2^-126 is 0.
  */
 @inline
 function powerOf(a: v128, exponent: f32): v128 {
@@ -301,6 +301,6 @@ function powerOf(a: v128, exponent: f32): v128 {
   power = f32x4.add(f32x4.mul(y, power), f32x4.splat(2.4022651e-1));
   power = f32x4.add(f32x4.mul(y, power), f32x4.splat(6.9314718e-1));
   power = f32x4.add(f32x4.mul(y, power), f32x4.splat(1));
-  const scale = i32x4.max_s(i32x4.add(i32x4.trunc_sat_f32x4_s(f32x4.add(wholeInteger, carry)), i32x4.splat(127)), i32x4.splat(0));
-  return f32x4.mul(power, i32x4.shl(scale, 23));
+  const biased = i32x4.add(i32x4.trunc_sat_f32x4_s(f32x4.add(wholeInteger, carry)), i32x4.splat(127));
+  return f32x4.mul(power, i32x4.shl(i32x4.max_s(biased, i32x4.splat(0)), 23));
 }

@@ -3,6 +3,8 @@
 // [part][kind][padded channels], channels padded to a multiple of 4; a second step combines the parts in order. Sums are kept in f64.
 // The last vector of a row may reach beyond its channels: those lanes hold neighbours' values and are never read.
 
+import { upperHalf } from './lanes';
+
 @unmanaged
 export class Reduction {
   a: usize;
@@ -25,7 +27,7 @@ export function lowPair(value: v128): v128 {
 
 @inline
 export function highPair(value: v128): v128 {
-  return f64x2.promote_low_f32x4(v128.shuffle<i32>(value, value, 2, 3, 2, 3));
+  return f64x2.promote_low_f32x4(upperHalf(value));
 }
 
 /** Σ a and Σ a·b: f64 partials [part][2][padded]. */
