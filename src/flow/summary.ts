@@ -5,7 +5,7 @@ import type { Phase } from './events.ts';
 
 /** What `power` of a stage is: a footnote to every table of stages. */
 export const powerNote =
-  'power relative to exact multipliers, weighted by multiplications: the analytic model of θ until exploration, the gate cost of the mapped netlist after it';
+  'power: analytic model of θ until exploration, gate cost of the mapped netlist after it; exact = 1';
 
 /** The stages at which a network is measured, in order. */
 export const stages = ['float', 'quantized', 'approximated', 'explored', 'mapped', 'recovered'] as const;

@@ -45,7 +45,7 @@ export async function map(context: RunContext): Promise<PhaseResult> {
     });
     listener({
       kind: 'note',
-      text: `${name}: ${mapped.moves.length} moves, error to θ ${mapped.mse.afterFixedColumns.toFixed(1)} → ${mapped.mse.after.toFixed(1)} (MSE), gate cost ${mapped.structure.normalizedCost.toFixed(3)}, proved over ${certificate.pairs} operand pairs`,
+      text: `${name}: gate cost ${mapped.structure.normalizedCost.toFixed(3)}, MSE to θ ${mapped.mse.after.toFixed(1)}, proved over ${certificate.pairs} operand pairs`,
     });
   }
   const session = await sessionFrom(context, 'explore', files.explored);
