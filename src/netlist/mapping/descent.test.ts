@@ -51,7 +51,11 @@ test('is never worse than greedy at no more cost, and better for most θ, on 60 
 });
 
 test('is never worse than greedy at 8×8, and better for half removed', () => {
-  for (const theta of [[1, 1, 1, 1, 0.17, 0.2, 0.19, 0.15], Array(8).fill(0.5)]) {
+  for (const theta of [
+    [1, 1, 1, 1, 0.17, 0.2, 0.19, 0.15],
+    Array(8).fill(0.5),
+    [0.02, 0.22, 0.31, 0.67, 0.9, 0.83, 0.43, 0.34, 0.95],
+  ]) {
     const mapped = mapStructure({ weightBits: 8, activationBits: 8, theta });
     expect(mapped.mse.after).toBeLessThanOrEqual(mapped.greedy.mse);
     expect(mapped.structure.unitGateCost).toBeLessThanOrEqual(mapped.greedy.cost);

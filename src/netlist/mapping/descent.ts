@@ -77,13 +77,13 @@ export class Descent {
     this.cost = this.costs.cost(this.model.replacements);
   }
 
-  /** The best from `start` on, or null when the budget was out of reach. */
+  /** The best from `start` on; null when the budget was out of reach or a product of the start overflows. */
   run(start: ReadonlyMap<Signal, Signal>): DescentResult | null {
     this.best = null;
     this.steps = [];
     this.evaluations = 0;
     const changes = [...start].map(([signal, replacement]) => ({ signal, replacement }));
-    this.restore(start);
+    if (!this.restore(start)) return null;
     this.steps.push({ moves: changes.map((one) => this.describe(one)), mse: this.model.meanSquare, cost: this.cost });
     this.note();
     this.reduce(this.options.costBudget);
@@ -237,15 +237,16 @@ export class Descent {
     return mse + this.options.costWeight * cost;
   }
 
-  private restore(wanted: ReadonlyMap<Signal, Signal>): void {
+  private restore(wanted: ReadonlyMap<Signal, Signal>): boolean {
     const { replacements } = this.model;
     const changes: Change[] = [];
     replacements.forEach((replacement, signal) => {
       const next = wanted.get(signal) ?? OWN;
       if (next !== replacement) changes.push({ signal, replacement: next });
     });
-    if (changes.length > 0) this.model.accept(changes);
+    const accepted = changes.length === 0 || this.model.accept(changes);
     this.cost = this.costs.cost(replacements);
+    return accepted;
   }
 
   describe({ signal, replacement }: Change): Move {

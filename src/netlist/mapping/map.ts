@@ -14,7 +14,7 @@ import { simulate } from '../simulate.ts';
 import { describeStructure, type StructureDescription, unitGateCost } from '../structure.ts';
 import type { ProductTable } from '../table.ts';
 import { checkTheta } from '../theta.ts';
-import { Descent, type SearchStep } from './descent.ts';
+import { Descent, type DescentResult, type SearchStep } from './descent.ts';
 import { greedySearch } from './greedy.ts';
 import { LeafDescent } from './leaves.ts';
 import { offerReplacements, type ReplaceableNetwork } from './positions.ts';
@@ -179,10 +179,14 @@ function mapByDescent(task: Task, published: MappedMultiplier): MappedMultiplier
   const limits = { costBudget, costWeight, highestColumn };
   const leaves = new LeafDescent(tree, options.theta, options.histograms, signed, limits);
   const fromLeaves = leaves.run(leafRemovals(tree, fromGreedy));
-  let best = fromLeaves ? search.run(fromLeaves) : null;
-  if (!best || (published.greedy.cost <= costBudget && objective(best) > objective(published.greedy))) {
-    best = search.run(fromGreedy) ?? best;
+  const greedyFits = published.greedy.cost <= costBudget;
+  let best: DescentResult | null = null;
+  for (const from of [fromLeaves, fromGreedy, new Map<Signal, Signal>()]) {
+    if (!from || (best && !(greedyFits && objective(best) > objective(published.greedy)))) continue;
+    const end = search.run(from);
+    if (end && (!best || objective(end) < objective(best))) best = end;
   }
+  if (!best && greedyFits) return { ...published, search: 'descent', steps: stepsOf(task, published) };
   if (!best) {
     throw new UserError(
       `no multiplier of cost ${costBudget} was found for these θ (greedy: ${published.greedy.cost}): raise the budget`,
@@ -192,7 +196,7 @@ function mapByDescent(task: Task, published: MappedMultiplier): MappedMultiplier
   const table = simulate(network, { signed });
   const after = weightedError(table.data, target, shares);
   const cost = unitGateCost(network);
-  if (published.greedy.cost <= costBudget && objective({ mse: after, cost }) > objective(published.greedy)) {
+  if (greedyFits && objective({ mse: after, cost }) > objective(published.greedy)) {
     return { ...published, search: 'descent', steps: stepsOf(task, published) };
   }
   return {
