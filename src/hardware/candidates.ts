@@ -14,24 +14,20 @@ export interface Candidate {
 }
 
 const MAP = '&get,-n;&dch,-f;&nf,-R,10;&put;topo';
-const AREA = `+strash;${MAP}`;
+const SHALLOW = '&get,-n;&st;&if,-g,-K,4;&dch,-f;&nf,-R,10;&put;topo';
 
 /** One that is good for most circuits, in a fraction of a second. */
-export const QUICK: readonly Candidate[] = [{ name: 'choices', adders: 'none', abc: AREA }];
+export const QUICK: readonly Candidate[] = [{ name: 'choices', adders: 'none', abc: `+strash;${MAP}` }];
 
 export const ALL: readonly Candidate[] = [
   ...QUICK,
   { name: 'rewrite', adders: 'none', abc: `+strash;dc2;${MAP}` },
   { name: 'twice', adders: 'none', abc: `+strash;${MAP};strash;${MAP}` },
-  { name: 'shallow', adders: 'none', abc: '+strash;&get,-n;&st;&if,-g,-K,4;&dch,-f;&nf,-R,10;&put;topo' },
-  {
-    name: 'shallower',
-    adders: 'none',
-    abc: '+strash;&get,-n;&st;&if,-g,-K,6;&dch,-f;&nf,-R,10;&st;&dch,-f;&nf,-R,10;&put;topo',
-  },
-  { name: 'adders as written', adders: 'as-written', abc: AREA },
-  { name: 'full adders', adders: 'full', abc: AREA },
-  { name: 'full and half adders', adders: 'full-and-half', abc: AREA },
+  { name: 'shallow', adders: 'none', abc: `+strash;${SHALLOW}` },
+  { name: 'shallow, then choices', adders: 'none', abc: `+strash;${SHALLOW};strash;${MAP}` },
+  { name: 'adders as written', adders: 'as-written', abc: `+strash;${MAP}` },
+  { name: 'full adders', adders: 'full', abc: `+strash;${MAP};strash;${MAP}` },
+  { name: 'full and half adders', adders: 'full-and-half', abc: `+strash;${MAP}` },
 ];
 
 /** The Yosys commands that take the adders out of a flat circuit and map them. */

@@ -3,9 +3,9 @@
 //   internal   the Liberty energies per transition of an output (shared among the inputs that moved with it) and of an input by itself,
 //              at the slews and loads of the timing analysis, summed over the supply rails
 //   leakage    the Liberty values of the states, weighted with how often the cell is in them
-// Glitches: zero-delay simulation counts one transition per cycle and net at most. By default each net's count is then multiplied by
-// what an event-driven simulation with the cells' delays adds on the first vectors (glitches.ts); `glitches: false` leaves that out,
-// as the probabilistic reports of synthesis tools do.
+// Glitches: zero-delay simulation counts one transition per cycle and net at most, as the reports of synthesis tools do. With
+// `glitches` each net's count is multiplied by what an event-driven simulation with the cells' delays adds on the first vectors
+// (glitches.ts).
 // Invariant: deterministic for a seed.
 
 import { UserError } from '../tensor/errors.ts';
@@ -30,7 +30,7 @@ export interface PowerOptions {
    * cycle, that is 0.5 for uniform ones. Synthesis tools assume 0.1 where nothing is known. Not together with histograms.
    */
   readonly inputActivity?: number;
-  /** Count the transitions before a net settles too (default true). */
+  /** Count the transitions before a net settles too (default false). */
   readonly glitches?: boolean;
   /** Operand pairs simulated, rounded up to a multiple of 32 (default 16384). */
   readonly vectors?: number;
@@ -61,7 +61,7 @@ export function analysePower(library: Library, timing: Timing, options: PowerOpt
   const moves = values.map(toggles);
   const cycles = length * 32 - 1;
   const settled = moves.map((words) => count(words) / cycles);
-  const rates = options.glitches === false ? settled : timedRates(timing, inputs, settled, length);
+  const rates = options.glitches ? timedRates(timing, inputs, settled, length) : settled;
   const halfSquare = (library.voltage * library.voltage) / 2;
   let switching = 0;
   let internal = 0;

@@ -7,7 +7,7 @@ import { Random } from '../tensor/random.ts';
 import { parseExpression, type Words } from './liberty/expression.ts';
 import type { Cell, Library } from './liberty/library.ts';
 import type { MappedNetlist, Net } from './mapped.ts';
-import { countingPattern, outputWords, simulateMapped } from './simulate.ts';
+import { countingPattern, GateSimulator, outputWords, simulateMapped } from './simulate.ts';
 
 export interface Comparison {
   readonly patterns: number;
@@ -16,6 +16,7 @@ export interface Comparison {
 
 const EXHAUSTIVE_BITS = 16;
 const RANDOM_WORDS = 2048;
+const BLOCK_WORDS = 128;
 
 /** Yosys' own gates after `aigmap`, as a library without areas. */
 export const gateLibrary: Library = {
@@ -33,47 +34,66 @@ function gate(name: string, pins: readonly string[], text: string): Cell {
   return { name, area: 0, dontUse: false, inputs, outputs: [output], defaultLeakage: 0, leakage: [] };
 }
 
-/** An input pattern on which two netlists of the same ports differ, as bits of the input ports in the order of `a`, or null. */
+/**
+ * An input pattern on which two netlists of the same ports differ, as bits of the input ports in the order of `a`, or null. All
+ * patterns are compared up to `exhaustiveBits` input bits.
+ */
 export function findDifference(
   a: MappedNetlist,
   b: MappedNetlist,
-): { comparison: Comparison; inputs: number[][] | null } {
+  exhaustiveBits = EXHAUSTIVE_BITS,
+): Comparison & { readonly inputs: number[][] | null } {
   const ports = matchedPorts(a, b);
   const inputs = ports.filter((port) => port.direction === 'input');
   const bits = inputs.reduce((sum, port) => sum + port.a.length, 0);
-  const exhaustive = bits <= EXHAUSTIVE_BITS;
-  const length = exhaustive ? Math.max(1, 2 ** bits / 32) : RANDOM_WORDS;
+  const exhaustive = bits <= exhaustiveBits;
+  const words = exhaustive ? Math.max(1, 2 ** bits / 32) : RANDOM_WORDS;
   const random = new Random(1, bits);
-  const [inputsOfA, inputsOfB] = [new Map<Net, Words>(), new Map<Net, Words>()];
-  let position = 0;
-  for (const port of inputs) {
-    port.a.forEach((net, bit) => {
-      const words = exhaustive ? countingPattern(position, length) : Int32Array.from({ length }, () => random.bits());
-      inputsOfA.set(net, words);
-      inputsOfB.set(port.b[bit]!, words);
-      position++;
+  const outputsOfA = outputsOf(a);
+  const outputsOfB = outputsOf(reordered(b, a));
+  for (let firstWord = 0; firstWord < words; firstWord += BLOCK_WORDS) {
+    const length = Math.min(BLOCK_WORDS, words - firstWord);
+    const [inputsOfA, inputsOfB] = [new Map<Net, Words>(), new Map<Net, Words>()];
+    let position = 0;
+    for (const port of inputs) {
+      port.a.forEach((net, bit) => {
+        const values = exhaustive
+          ? countingPattern(position, length, firstWord)
+          : Int32Array.from({ length }, () => random.bits());
+        inputsOfA.set(net, values);
+        inputsOfB.set(port.b[bit]!, values);
+        position++;
+      });
+    }
+    const wanted = outputsOfA(inputsOfA, length);
+    const actual = outputsOfB(inputsOfB, length);
+    const differing = new Int32Array(length);
+    wanted.forEach((values, k) => {
+      const others = actual[k]!;
+      for (let n = 0; n < length; n++) differing[n]! |= values[n]! ^ others[n]!;
     });
-  }
-  const outputs = (netlist: MappedNetlist, values: Map<Net, Words>) =>
-    outputWords(netlist, simulateMapped(netlist, values, length));
-  const wanted = outputs(a, inputsOfA);
-  const actual = outputs(reordered(b, a), inputsOfB);
-  const comparison = { patterns: exhaustive ? 2 ** bits : length * 32, exhaustive };
-  for (let n = 0; n < length; n++) {
-    for (let k = 0; k < wanted.length; k++) {
-      const differing = wanted[k]![n]! ^ actual[k]![n]!;
-      if (differing === 0) continue;
-      const lane = 31 - Math.clz32(differing & -differing);
+    for (let n = 0; n < length; n++) {
+      const difference = differing[n]!;
+      if (difference === 0) continue;
+      const lane = 31 - Math.clz32(difference & -difference);
       const pattern = inputs.map((port) => port.a.map((net) => (inputsOfA.get(net)![n]! >>> lane) & 1));
-      return { comparison, inputs: pattern };
+      return { patterns: (firstWord + n) * 32 + lane + 1, exhaustive, inputs: pattern };
     }
   }
-  return { comparison, inputs: null };
+  return { patterns: exhaustive ? 2 ** bits : words * 32, exhaustive, inputs: null };
+}
+
+function outputsOf(netlist: MappedNetlist): (inputs: ReadonlyMap<Net, Words>, length: number) => Words[] {
+  if (netlist.instances.every(({ cell }) => gateLibrary.cells.get(cell.name) === cell)) {
+    const simulator = new GateSimulator(netlist, BLOCK_WORDS);
+    return (inputs, length) => simulator.outputs(inputs, length);
+  }
+  return (inputs, length) => outputWords(netlist, simulateMapped(netlist, inputs, length));
 }
 
 /** Throws a UserError if a mapped netlist does not compute what its circuit does. */
 export function compareMapped(reference: MappedNetlist, mapped: MappedNetlist): Comparison {
-  const { comparison, inputs } = findDifference(reference, mapped);
+  const { patterns, exhaustive, inputs } = findDifference(reference, mapped);
   if (inputs) {
     const bits = inputs.map((port) => [...port].reverse().join(''));
     throw new UserError(
@@ -81,7 +101,7 @@ export function compareMapped(reference: MappedNetlist, mapped: MappedNetlist): 
         'the Liberty functions may be wrong, or this version of Yosys is',
     );
   }
-  return comparison;
+  return { patterns, exhaustive };
 }
 
 function matchedPorts(a: MappedNetlist, b: MappedNetlist) {

@@ -18,11 +18,11 @@ import { unitGateLiberty } from './technology/unit-gate.ts';
 import { type PathStep, Timing, type TimingOptions } from './timing.ts';
 import { writeMappedBlif, writeMappedVerilog } from './write.ts';
 import { withYosys, type YosysChoice } from './yosys/choose.ts';
-import { type CircuitText, readScript } from './yosys/design.ts';
+import { type Circuit, readScript } from './yosys/design.ts';
 import { mustRun, type Yosys, yosysMessage } from './yosys/tool.ts';
 
 export interface SynthesisOptions extends TimingOptions, PowerOptions {
-  readonly circuit: CircuitText;
+  readonly circuit: Circuit;
   /** Liberty texts of one corner, together one library (default: the built-in technology). */
   readonly liberty?: readonly LibertyText[] | 'builtin';
   /** ps (default 500, as the TRAM paper's multipliers); Infinity asks for area alone. */
@@ -152,7 +152,7 @@ function sizeBest(
 }
 
 /** The circuit as one flat module for the candidates, and as a network of AND and NOT gates for the comparison at the end. */
-async function prepare(yosys: Yosys, circuit: CircuitText): Promise<{ design: string; reference: MappedNetlist }> {
+async function prepare(yosys: Yosys, circuit: Circuit): Promise<{ design: string; reference: MappedNetlist }> {
   const { files, lines } = readScript(circuit, 'circuit');
   const script = [
     ...lines,

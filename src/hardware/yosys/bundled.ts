@@ -49,8 +49,8 @@ export class BundledYosys implements Yosys {
   }
 
   async version(): Promise<string> {
-    const { log } = await this.run({ script: 'version', files: {}, outputs: [] });
-    return /^Yosys .*$/m.exec(log)?.[0].trim() ?? 'Yosys (unknown version)';
+    const { log } = await this.run({ script: '', files: {}, outputs: [] });
+    return /^\s*(Yosys \d.*)$/m.exec(log)?.[1]?.trim() ?? 'Yosys (unknown version)';
   }
 
   async close(): Promise<void> {

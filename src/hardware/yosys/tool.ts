@@ -50,7 +50,9 @@ export function yosysMessage(log: string): string {
     const last = lines.findLast((line) => line.trim() !== '')?.trim();
     return `Yosys stopped without an error message${last ? ` after "${last.slice(0, 200)}"` : ''}`;
   }
-  return `Yosys says: ${lines[start]!.trim()
-    .replace(/ERROR: /, '')
-    .slice(0, 500)}`;
+  const message = lines[start]!.trim().replace(/ERROR: /, '');
+  const cause = /check -assert/.test(message)
+    ? lines.find((line) => line.startsWith('Warning: '))?.slice(9)
+    : undefined;
+  return `Yosys says: ${(cause ? `${cause.trim()} (${message})` : message).slice(0, 500)}`;
 }

@@ -1,0 +1,202 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { UserError } from '../../tensor/errors.ts';
+import { Random } from '../../tensor/random.ts';
+import { unitGateLiberty } from '../technology/unit-gate.ts';
+import { evaluateExpression, parseExpression, truthTable } from './expression.ts';
+import { readLibertyFile } from './file.ts';
+import { readLiberties, readLiberty } from './read.ts';
+import { LookupTable } from './table.ts';
+import { writeTimingLiberty } from './write.ts';
+
+const small = `library (small) {
+  /* units on purpose not ps and fF */
+  time_unit : "1ns"; capacitive_load_unit (0.5, pf); voltage_unit : "1V"; leakage_power_unit : "1uW";
+  nom_voltage : 1.1
+  lu_table_template (by_load_then_slew) {
+    variable_1 : total_output_net_capacitance; variable_2 : input_net_transition;
+    index_1 ("1, 2, 4"); index_2 ("0.1, 0.2");
+  }
+  cell (NAND) {
+    area : 2.5;
+    leakage_power () { when : "A * B"; value : 3; }
+    leakage_power () { value : 1; }
+    pin (A) { direction : input; capacitance : 0.002;
+      internal_power () { when : "!B"; rise_power (scalar) { values ("0.25"); } }
+    }
+    pin (B) { direction : input; capacitance : 0.002; }
+    pin (Y) {
+      direction : output; function : "(A B)'"; max_capacitance : 8;
+      timing () {
+        related_pin : "A B"; timing_sense : negative_unate;
+        cell_rise (by_load_then_slew) { values ("1, 2", \\
+          "3, 4", "5, 6"); }
+        cell_fall (by_load_then_slew) { values ("1, 2", "3, 4", "5, 6"); }
+        rise_transition (scalar) { values ("0.5"); }
+        fall_transition (scalar) { values ("0.5"); }
+      }
+    }
+  }
+  cell (DFF) { area : 9; ff (Q, QN) { clocked_on : "C"; next_state : "D"; } pin (C) { direction : input; } }
+}
+`;
+
+const read = (text: string) => readLiberty({ name: 'test.lib', text });
+
+describe('expressions', () => {
+  it.each([
+    ['!A + B * C', ['A', 'B', 'C'], 0b11010101],
+    ["A' B ^ C", ['A', 'B', 'C'], 0b00010100],
+    ['(A | 0) & 1', ['A'], 0b10],
+    ["!(A B)'", ['A', 'B'], 0b1000],
+  ])('%s has its truth table', (text, pins, table) => {
+    const parsed = parseExpression(text);
+    if ('error' in parsed) throw new Error(parsed.error);
+    expect(truthTable(parsed, pins)).toBe(table);
+  });
+
+  it('rejects what is no expression with the reason', () => {
+    for (const text of ['', 'A +', '(A', 'A ) B', '+', 'A $ B', `${'('.repeat(200)}A${')'.repeat(200)}`]) {
+      expect(parseExpression(text)).toHaveProperty('error');
+    }
+  });
+
+  it('evaluates 32 vectors at a time and leaves its operands alone', () => {
+    const parsed = parseExpression('!A');
+    if ('error' in parsed) throw new Error(parsed.error);
+    const a = Int32Array.of(5, -1);
+    expect([...evaluateExpression(parsed, 2, () => a)]).toEqual([~5, 0]);
+    expect([...a]).toEqual([5, -1]);
+  });
+});
+
+describe('look-up tables', () => {
+  it('are bilinear between and beyond their points', () => {
+    const table = new LookupTable([0, 10], [0, 2], [1, 3, 11, 13]);
+    expect(table.at(5, 1)).toBeCloseTo(7, 12);
+    expect(table.at(20, 4)).toBeCloseTo(25, 12);
+    expect(new LookupTable([0], [0], [4]).at(100, 100)).toBe(4);
+  });
+});
+
+describe('the Liberty reader', () => {
+  it('converts units, transposes tables and leaves storage out', () => {
+    const library = read(small);
+    expect(library.voltage).toBe(1.1);
+    expect(library.skipped).toEqual(['DFF']);
+    const nand = library.cells.get('NAND')!;
+    expect(nand.area).toBe(2.5);
+    expect(nand.inputs[0]!.capacitance).toBeCloseTo(1, 9); // 0.002 · 0.5 pF
+    expect(nand.leakage).toMatchObject([{ nW: 3000 }]);
+    expect(nand.defaultLeakage).toBe(1000);
+    const [a, b] = nand.outputs[0]!.timing;
+    expect([a!.relatedPin, b!.relatedPin, a!.sense]).toEqual(['A', 'B', 'negative']);
+    expect(a!.delay.rise.at(100, 500)).toBeCloseTo(1000, 6); // first load, first slew: 1 ns
+    expect(a!.delay.rise.at(200, 1000)).toBeCloseTo(4000, 6);
+    expect(a!.transition.fall.at(7, 7)).toBeCloseTo(500, 6);
+    expect(nand.inputs[0]!.power[0]!.energy.rise!.at(0, 0)).toBeCloseTo(125, 9); // 0.25 · 500 fF · 1 V²
+  });
+
+  it.each([
+    [
+      'library (x) { cell (A) { area : abc; pin (Y) { direction : output; function : "0"; } } }',
+      /test\.lib:1:26: area "abc"/,
+    ],
+    ['library (x) {\n  cell (A) {\n', /test\.lib:3:1: the end of the file/],
+    ['library (x) { time_unit : "3 bananas"; }', /time_unit "3 bananas".*ps, ns, fs/],
+    [small.replace('"(A B)\'"', '"A + Q"'), /the pin "Q": expected one of A, B/],
+    [small.replace('"5, 6"); }\n        cell_fall', '"5"); }\n        cell_fall'), /5 values for 2 slews × 3 loads/],
+    [small.replace('"A B"; timing', '"Z"; timing'), /related_pin "Z"/],
+    ['cell (A) { }', /the group "cell": expected library/],
+    ['', /is empty/],
+    ['library (x) { comment : "never ends }', /a string without an end/],
+    ['library (x) { /* }', /a comment without an end/],
+    [`library (x) ${'{ a () '.repeat(100)}`, /nests deeper/],
+  ])('reports %# with its place', (text, message) => {
+    expect(() => read(text)).toThrow(UserError);
+    expect(() => read(text)).toThrow(message);
+  });
+
+  it('refuses a second definition of a cell and files of different corners', () => {
+    const text = { name: 'a.lib', text: small };
+    expect(() => readLiberties([text, { name: 'b.lib', text: small }])).toThrow(
+      /cell "NAND" of b\.lib is in an earlier file/,
+    );
+    const other = { name: 'b.lib', text: small.replaceAll('NAND', 'OTHER').replace('1.1', '0.9') };
+    expect(() => readLiberties([text, other])).toThrow(/one corner/);
+  });
+
+  it('gives a library or a UserError for 300 mutations of a library, whatever they are', () => {
+    const random = new Random(7);
+    const pieces = [
+      '{',
+      '}',
+      '(',
+      ')',
+      '"',
+      ';',
+      ':',
+      '\\',
+      '/*',
+      '*/',
+      '\n',
+      '1e999',
+      '-',
+      'values',
+      'pin',
+      '\u0000',
+      "'",
+    ];
+    let failed = 0;
+    for (let run = 0; run < 300; run++) {
+      let text = small;
+      for (let n = 0; n <= run % 4; n++) {
+        const at = random.bits() % text.length;
+        const cut = random.bits() % 12;
+        text = text.slice(0, at) + pieces[random.bits() % pieces.length] + text.slice(at + cut);
+      }
+      try {
+        expect(read(text).cells.size).toBeGreaterThan(0);
+      } catch (error) {
+        expect(error).toBeInstanceOf(UserError);
+        failed++;
+      }
+    }
+    expect(failed).toBeGreaterThan(100);
+  });
+
+  it('reads back what it writes for ABC', () => {
+    const library = readLiberty(unitGateLiberty);
+    const again = read(writeTimingLiberty(library.cells.values(), library.voltage));
+    const [before, after] = [library, again].map((one) => one.cells.get('XOR2_X1')!);
+    expect(after!.area).toBe(before!.area);
+    expect(after!.outputs[0]!.timing[1]!.delay.rise.at(30, 3)).toBeCloseTo(
+      before!.outputs[0]!.timing[1]!.delay.rise.at(30, 3),
+      4,
+    );
+    expect(again.cells.has('FA_X1')).toBe(false);
+  });
+});
+
+const asap7 = join(import.meta.dirname, '..', '..', '..', '..', 'shared', 'data', 'asap7');
+const name = 'the ASAP7 libraries';
+if (!existsSync(asap7)) describe.skip(`${name} (skipped: they are not beside the project)`, () => {});
+else {
+  describe(name, () => {
+    it('are read with units, states and the adders timed through their carry', async () => {
+      const files = ['asap7sc7p5t_SIMPLE_RVT_TT_nldm_211120.lib.gz', 'asap7sc7p5t_INVBUF_RVT_TT_nldm_220122.lib.gz'];
+      const library = readLiberties(await Promise.all(files.map((file) => readLibertyFile(join(asap7, file)))));
+      expect(library.voltage).toBe(0.7);
+      expect([library.cells.size, library.skipped.length]).toEqual([93, 0]);
+      const half = library.cells.get('HAxp5_ASAP7_75t_R')!;
+      expect(half.area).toBeCloseTo(0.13122, 9);
+      expect(half.leakage.map(({ nW }) => nW)).toEqual([0.122742, 0.150756, 0.1487, 0.125705]);
+      expect(half.outputs[0]!.timing[0]!.delay.rise.at(5, 0.36)).toBeCloseTo(10.7607, 9);
+      expect(half.outputs[0]!.power[0]!.energy.rise!.at(5, 0.36)).toBeCloseTo(0.150385, 9);
+      const full = library.cells.get('FAx1_ASAP7_75t_R')!;
+      expect(full.outputs.map((pin) => pin.name)).toEqual(['CON', 'SN']);
+      expect(full.outputs[1]!.timing.some((arc) => arc.relatedPin === 'CON')).toBe(true);
+    });
+  });
+}

@@ -1,0 +1,162 @@
+// Synthesis and proofs of equivalence through the bundled Yosys, on one warm worker.
+
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { proveEquivalent } from '../../src/hardware/equivalence.ts';
+import { readLibertyFile } from '../../src/hardware/liberty/file.ts';
+import { synthesize } from '../../src/hardware/synthesize.ts';
+import { BundledYosys } from '../../src/hardware/yosys/bundled.ts';
+import { SystemYosys } from '../../src/hardware/yosys/system.ts';
+import { arrayMultiplier } from '../../src/netlist/generators/array.ts';
+import { UserError } from '../../src/tensor/errors.ts';
+
+const yosys = new BundledYosys();
+afterAll(() => yosys.close());
+
+const product = (bits: number, value = 'a * b') => ({
+  verilog: `module m(input [${bits - 1}:0] a, input [${bits - 1}:0] b, output [${2 * bits - 1}:0] y); assign y = ${value}; endmodule`,
+});
+const shiftAdd = (bits: number) =>
+  product(bits, Array.from({ length: bits }, (_, k) => `(({${bits}{b[${k}]}} & a) << ${k})`).join(' + '));
+const array = (bits: number) => ({ network: arrayMultiplier(bits, bits) });
+
+describe('synthesize', () => {
+  it('maps a multiplier into the built-in technology and gives back a netlist equal to it', async () => {
+    const result = await synthesize({ circuit: array(4), yosys });
+    expect(result.verified).toEqual({ patterns: 256, exhaustive: true });
+    expect(result.meetsTarget).toBe(true);
+    expect(result.delayPs).toBeLessThanOrEqual(500);
+    expect(result.criticalPath.at(-1)!.arrivalPs).toBe(result.delayPs);
+    expect(result.candidates.filter(({ problem }) => problem !== null)).toEqual([]);
+    expect(Math.min(...result.candidates.map(({ areaUm2 }) => areaUm2!))).toBeCloseTo(result.areaUm2, 9);
+    const { internal, switching, leakage, total } = result.powerMw;
+    expect(total).toBeCloseTo(internal + switching + leakage, 12);
+    expect(Math.min(internal, switching, leakage)).toBeGreaterThan(0);
+    expect(result.yosysVersion).toMatch(/^Yosys 0\.55 /);
+    expect(Object.values(result.cells).reduce((sum, count) => sum + count, 0)).toBe(
+      result.mappedBlif.match(/^\.gate/gm)!.length,
+    );
+  });
+
+  it('gives the same netlist and figures every time', async () => {
+    const run = async () => ({ ...(await synthesize({ circuit: array(4), yosys, effort: 'quick' })), log: '' });
+    expect(await run()).toEqual(await run());
+  });
+
+  it('uses the adder cells of the library where they are smaller', async () => {
+    const { cells, areaUm2, candidates } = await synthesize({
+      circuit: array(4),
+      yosys,
+      delayTargetPs: Number.POSITIVE_INFINITY,
+      dontUse: ['XOR*', 'XNOR*', 'MAJ*'],
+    });
+    expect((cells.FA_X1 ?? 0) + (cells.HA_X1 ?? 0)).toBeGreaterThan(0);
+    expect(areaUm2).toBeLessThan(candidates.find(({ name }) => name === 'choices')!.areaUm2!);
+  });
+
+  it('reads BLIF and keeps the names of its buses', async () => {
+    const blif = '.model and2\n.inputs p[0] p[1]\n.outputs q[0] q[1]\n.names p[0] p[1] q[0]\n11 1\n.names q[1]\n.end\n';
+    const result = await synthesize({ circuit: { blif }, yosys, effort: 'quick' });
+    expect(result.cells).toEqual({ AND2_X1: 1 });
+    expect(result.mappedVerilog).toContain('module and2 (input [1:0] p, output [1:0] q);');
+    expect(result.mappedVerilog).toContain("assign q[1] = 1'b0;");
+  });
+
+  it.each([
+    ['a syntax error', 'module m(input a, output y); assign y = ; endmodule', /Yosys says: circuit\.v:1: syntax error/],
+    [
+      'storage',
+      'module m(input c, input d, output reg q); always @(posedge c) q <= d; endmodule',
+      /no library cell implements/,
+    ],
+    ['an unknown module', 'module m(input a, output y); foo f(a, y); endmodule', /Yosys says: .*foo/],
+    ['an undriven net', 'module m(input a, output y); wire w; assign y = a & w; endmodule', /used but has no driver/],
+    ['no text', ' ', /empty circuit/],
+  ])('reports %s in one line', async (_, verilog, message) => {
+    const failure = synthesize({ circuit: { verilog }, yosys, effort: 'quick' });
+    await expect(failure).rejects.toThrow(UserError);
+    await expect(failure).rejects.toThrow(message);
+  });
+
+  it('lets no name of a module, port or file reach a script', async () => {
+    const verilog = 'module \\x;write_file<<EOT (input \\a;b , output \\y"|rm ); assign \\y"|rm = ~\\a;b ; endmodule';
+    const { cells, mappedVerilog } = await synthesize({ circuit: { verilog }, yosys, effort: 'quick' });
+    expect(cells).toEqual({ INV_X1: 1 });
+    expect(mappedVerilog).toContain('module \\x;write_file<<EOT  (');
+  });
+
+  it('names the program when a Yosys of the system is missing, and the limit when one takes too long', async () => {
+    const missing = new SystemYosys('no-such-yosys');
+    await expect(synthesize({ circuit: array(2), yosys: missing })).rejects.toThrow(/no program "no-such-yosys" found/);
+    const own = new BundledYosys();
+    await expect(own.run({ script: '', files: {}, outputs: [], timeoutMs: 1 })).rejects.toThrow(
+      /took more than 0\.001 s/,
+    );
+    await own.close();
+  });
+});
+
+describe('proveEquivalent', () => {
+  it.each([
+    ['all patterns', 4, 'auto'],
+    ['SAT', 4, 'sat'],
+    ['all patterns', 10, 'auto'],
+  ] as const)('shows by %s that two structures of %i bits are equal', async (_, bits, method) => {
+    const { equal, counterexample, patterns } = await proveEquivalent(product(bits), shiftAdd(bits), { yosys, method });
+    expect([equal, counterexample]).toEqual([true, null]);
+    expect(patterns).toBe(method === 'sat' ? 0 : 2 ** (2 * bits));
+  });
+
+  it.each(['auto', 'sat'] as const)('gives the operands where two circuits differ (%s)', async (method) => {
+    const wrong = product(4, "(a == 4'd9 && b == 4'd13) ? 8'd0 : a * b");
+    const { equal, counterexample } = await proveEquivalent(product(4), wrong, { yosys, method });
+    expect(equal).toBe(false);
+    expect(counterexample).toEqual({
+      operands: [
+        { port: 'a', value: 9n },
+        { port: 'b', value: 13n },
+      ],
+      outputsOfA: [{ port: 'y', value: 117n }],
+      outputsOfB: [{ port: 'y', value: 0n }],
+    });
+  });
+
+  it("reads a counterexample as two's complement on request", async () => {
+    const wrong = product(4, "(a == 4'd9 && b == 4'd13) ? 8'd255 : a * b");
+    const { counterexample } = await proveEquivalent(product(4), wrong, { yosys, signed: true });
+    expect(counterexample!.operands.map(({ value }) => value)).toEqual([-7n, -3n]);
+    expect(counterexample!.outputsOfB[0]!.value).toBe(-1n);
+  });
+
+  it('decides by SAT what is too wide for all patterns', async () => {
+    const text = (value: string) => ({
+      verilog: `module m(input [19:0] a, input [19:0] b, output [19:0] y); assign y = ${value}; endmodule`,
+    });
+    const same = await proveEquivalent(text('a + b'), text("b - ~a - 20'd1"), { yosys });
+    expect([same.equal, same.method]).toEqual([true, 'sat']);
+    const different = await proveEquivalent(text('a + b'), text("(a == 20'd777 && b == 20'd4242) ? a : a + b"), {
+      yosys,
+    });
+    expect(different.counterexample!.operands.map(({ value }) => value)).toEqual([777n, 4242n]);
+  });
+
+  it('refuses circuits whose ports do not match', async () => {
+    await expect(proveEquivalent(product(4), product(5), { yosys })).rejects.toThrow(/same number and widths of ports/);
+  });
+});
+
+const asap7 = join(import.meta.dirname, '..', '..', '..', 'shared', 'data', 'asap7');
+if (!existsSync(asap7)) describe.skip('ASAP7 (skipped: its libraries are not beside the project)', () => {});
+else {
+  describe('ASAP7', () => {
+    it('maps the exact 8-bit multiplier near the area and power of the paper, for all 65 536 operand pairs', async () => {
+      const files = ['asap7sc7p5t_SIMPLE_RVT_TT_nldm_211120.lib.gz', 'asap7sc7p5t_INVBUF_RVT_TT_nldm_220122.lib.gz'];
+      const liberty = await Promise.all(files.map((file) => readLibertyFile(join(asap7, file))));
+      const result = await synthesize({ circuit: array(8), liberty, yosys, effort: 'quick', inputActivity: 0.1 });
+      expect(result.verified).toEqual({ patterns: 65_536, exhaustive: true });
+      expect(Math.abs(result.areaUm2 / 27.2 - 1)).toBeLessThan(0.12);
+      expect(Math.abs(result.powerMw.total / 0.0031 - 1)).toBeLessThan(0.15);
+    });
+  });
+}
