@@ -14,6 +14,12 @@ export interface Token extends Place {
 }
 
 const SHOWN = 100;
+/** Names may be as long as their file. */
+const MOST = 500;
+
+export function clipped(text: string, most: number): string {
+  return text.length > most ? `${text.slice(0, most)}…` : text;
+}
 
 export class SourceText {
   readonly file: string;
@@ -27,9 +33,9 @@ export class SourceText {
   /** Throws `file:line:column: found: expected …; in the line "…"`. */
   fail(place: Place, found: string, expected: string): never {
     const line = this.lines[place.line - 1]?.trim() ?? '';
-    const shown = line.length > SHOWN ? `${line.slice(0, SHOWN)}…` : line;
+    const shown = clipped(line, SHOWN);
     throw new UserError(
-      `${this.file}:${place.line}:${place.column}: ${found}: expected ${expected}` +
+      `${this.file}:${place.line}:${place.column}: ${clipped(found, MOST)}: expected ${clipped(expected, MOST)}` +
         (shown === '' ? '' : `; in the line ${JSON.stringify(shown)}`),
     );
   }

@@ -146,7 +146,7 @@ function isRefused({ read, name }: Subject, text: string, seed: string): boolean
   } catch (error) {
     if (!(error instanceof UserError)) throw new Error(`${name}, ${seed}: ${JSON.stringify(text)}`, { cause: error });
     expect(error.message).not.toContain('\n');
-    expect(error.message.length).toBeLessThan(4000);
+    expect(error.message.length).toBeLessThan(2000);
     return true;
   }
 }

@@ -3,6 +3,7 @@
 // `w[3]`, `IN1[3]`, `A3`, `A_3`, `A<3>`.
 
 import { UserError } from '../tensor/errors.ts';
+import { clipped } from './diagnostics.ts';
 import type { Network, Port, Signal } from './network.ts';
 
 export const MIN_OPERAND_BITS = 2;
@@ -93,11 +94,11 @@ export function multiplierPorts(network: Network): MultiplierPorts {
   const operands = groupBuses(network.inputs);
   const products = groupBuses(network.outputs);
   const describe = (buses: readonly Bus[]) =>
-    buses.map((bus) => `${bus.name} (${bus.ports.length})`).join(', ') || 'none';
+    clipped(buses.map((bus) => `${clipped(bus.name, 60)} (${bus.ports.length})`).join(', ') || 'none', 500);
   const [weight, activation] = operands;
   if (!weight || !activation || operands.length !== 2 || products.length !== 1) {
     throw new UserError(
-      `"${network.name}" is not a multiplier: its inputs form the buses ${describe(operands)} and its outputs ` +
+      `"${clipped(network.name, 60)}" is not a multiplier: its inputs form the buses ${describe(operands)} and its outputs ` +
         `${describe(products)}; expected two operand buses and one product bus with indices from 0`,
     );
   }
@@ -105,7 +106,9 @@ export function multiplierPorts(network: Network): MultiplierPorts {
   const product = products[0]!.ports;
   const most = weight.ports.length + activation.ports.length;
   if (product.length > most) {
-    throw new UserError(`"${network.name}" has a product of ${product.length} bits: expected at most ${most}`);
+    throw new UserError(
+      `"${clipped(network.name, 60)}" has a product of ${product.length} bits: expected at most ${most}`,
+    );
   }
   const signals = (ports: readonly Port[]) => ports.map((port) => port.signal);
   return { weight: signals(weight.ports), activation: signals(activation.ports), product: signals(product) };

@@ -36,10 +36,10 @@ interface Leaf {
   readonly values: ReadonlyMap<Signal, Sparse>;
 }
 
-const RESTARTS = 6;
+const RESTARTS = 12;
 const MAX_STEPS = 500;
 /** Changes considered, after which no further restart begins: bounds the time. */
-const ENOUGH = 30_000;
+const ENOUGH = 24_000;
 const DISTURBED = 4;
 const PAIRED = 90;
 const PAIRS_CHECKED = 100;
