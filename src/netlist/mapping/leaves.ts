@@ -36,10 +36,10 @@ interface Leaf {
   readonly values: ReadonlyMap<Signal, Sparse>;
 }
 
-const RESTARTS = 12;
+const RESTARTS = 16;
 const MAX_STEPS = 500;
 /** Changes considered, after which no further restart begins: bounds the time. */
-const ENOUGH = 24_000;
+const ENOUGH = 30_000;
 const DISTURBED = 4;
 const PAIRED = 90;
 const PAIRS_CHECKED = 100;
