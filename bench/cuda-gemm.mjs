@@ -110,7 +110,7 @@ for (const kind of ['planes', 'structure', 'table']) {
     if (kind === 'structure') program.write('m', structure.data);
     await program.run();
     const worst = check(kind, x, w, await program.read('y'), shape);
-    const times = await program.timeCommands(20);
+    const times = await program.timeKernels(20);
     const kernel = times.find((time) => time.name === (kind === 'table' ? 'look_up' : 'multiply'));
     const products = (n * size * size * 9 * channels * channels) / (kernel.milliseconds / 1e3);
     // Matrix products that the planes are made of: seven, or eight planes of two digits.

@@ -106,22 +106,30 @@ for (const [name, arithmetic, learned] of stages) {
     },
   });
   // The training step was compiled after the evaluation.
-  const step = programs.find((program) => program.timeCommands && program !== programs[0]) ?? programs[0];
+  const step = programs.find((program) => program.timeKernels && program !== programs[0]) ?? programs[0];
   console.log(
     `${name.padEnd(8)} step ${(await step.timeRuns(20)).toFixed(3)} ms on the device; memory ${(session.bytes / 2 ** 30).toFixed(2)} GiB`,
   );
   if (profile) {
+    const times = await step.timeKernels(5);
     const sums = new Map();
-    for (const { name: kernel, milliseconds } of await step.timeCommands(5)) {
+    for (const { name: kernel, milliseconds } of times) {
       const [count, total] = sums.get(kernel) ?? [0, 0];
       sums.set(kernel, [count + 1, total + milliseconds]);
     }
-    const rows = [...sums].sort(([, [, a]], [, [, b]]) => b - a);
-    console.log(
-      `         ${rows.reduce((sum, [, [count]]) => sum + count, 0)} commands, ${rows.reduce((sum, [, [, ms]]) => sum + ms, 0).toFixed(3)} ms one by one`,
-    );
-    for (const [kernel, [count, total]] of rows)
-      console.log(`         ${kernel.padEnd(32)} ${String(count).padStart(5)} × ${total.toFixed(3).padStart(9)} ms`);
+    const total = times.reduce((sum, { milliseconds }) => sum + milliseconds, 0);
+    console.log(`         ${times.length} kernels, ${total.toFixed(3)} ms one by one`);
+    for (const [kernel, [count, ms]] of [...sums].sort(([, [, a]], [, [, b]]) => b - a)) {
+      console.log(`         ${kernel.padEnd(32)} ${String(count).padStart(5)} × ${ms.toFixed(3).padStart(9)} ms`);
+    }
+    console.log('         slowest:');
+    for (const { name: kernel, grid, shared, milliseconds } of times
+      .sort((a, b) => b.milliseconds - a.milliseconds)
+      .slice(0, 70)) {
+      console.log(
+        `         ${kernel.padEnd(24)} ${grid.join('×').padEnd(14)} ${String(shared).padStart(7)} B ${(milliseconds * 1e3).toFixed(1).padStart(8)} µs`,
+      );
+    }
   }
   await session.dispose();
 }

@@ -1,6 +1,6 @@
 // Addresses without a device: what lowering needs to turn a graph into commands where there is no GPU.
 
-import type { Command, Precision, Target } from '../../src/engine/cuda/command.ts';
+import type { Precision, Target } from '../../src/engine/cuda/launch.ts';
 import { lowerPlan, scratchBytes } from '../../src/engine/cuda/lower/program.ts';
 import { gradients } from '../../src/engine/gradients.ts';
 import { Graph } from '../../src/engine/graph.ts';
@@ -25,7 +25,7 @@ export function lowerGraph(graph: Graph, on: Target = target()) {
     return at;
   };
   const variables = new Map([...graph.variables.keys()].map((name) => [name, allocate(4)]));
-  const commands = lowerPlan(
+  const tasks = lowerPlan(
     planned,
     {
       of: (storage) => {
@@ -39,7 +39,7 @@ export function lowerGraph(graph: Graph, on: Target = target()) {
     on,
     { counters: (count) => allocate(4 * count), table: (bytes) => allocate(bytes.byteLength) },
   );
-  return { planned, commands };
+  return { planned, tasks, launches: tasks.flatMap(({ launches }) => launches) };
 }
 
 /** A conformance case as a graph with its gradients. */
@@ -61,5 +61,3 @@ export function graphOf(item: Case): Graph {
   }
   return graph;
 }
-
-export const kernelsOf = (commands: readonly Command[]) => commands.filter((command) => command.kind === 'kernel');

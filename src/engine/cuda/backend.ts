@@ -1,6 +1,6 @@
-// The cuda backend: the plan of every backend, lowered to kernels, captured once as a CUDA graph and replayed for each run. A session owns the
-// variables and one stream, to which all work goes in order. Inputs travel through page-locked buffers; outputs are copied back by the
-// graph itself when they are small, on demand when they are large. Nothing waits for the device but `read`.
+// The cuda backend: the plan of every backend, lowered to kernels, built once as a CUDA graph and replayed for each run. A session owns the
+// variables and one stream, to which all work goes in order. Inputs travel through page-locked buffers; small outputs are written to host
+// memory by the graph itself, large ones copied on demand. Nothing waits for the device but `read`.
 
 import { invariant, UserError } from '../../tensor/errors.ts';
 import { allocate, bytesPerElement, type HostTensor, sameShape, sizeOf, type TensorData } from '../../tensor/tensor.ts';
@@ -8,12 +8,20 @@ import type { Backend, Program, Session } from '../backend.ts';
 import type { Graph } from '../graph.ts';
 import type { TensorType } from '../ops.ts';
 import { plan, type Storage } from '../plan.ts';
-import type { Command, Precision, Target } from './command.ts';
 import { KernelLibrary } from './compiler.ts';
 import { openCuda } from './device.ts';
-import { type Address, Context, type DeviceProperties, type HostBuffer } from './driver.ts';
-import { lowerPlan, scratchBytes } from './lower/program.ts';
+import {
+  type Address,
+  Context,
+  type DeviceProperties,
+  type GraphNode,
+  type HostBuffer,
+  type PreparedKernel,
+} from './driver.ts';
+import type { KernelLaunch, Precision, Target } from './launch.ts';
+import { copyTask, lowerPlan, scratchBytes } from './lower/program.ts';
 import { MemoryPool } from './pool.ts';
+import { dependenciesOf, type Task } from './schedule.ts';
 import { PinnedInput } from './staging.ts';
 
 export interface CudaOptions {
@@ -26,6 +34,8 @@ export interface CudaOptions {
 const ALIGNMENT = 256;
 /** Outputs up to this size come back with every run. */
 const SMALL_OUTPUT_BYTES = 1024;
+/** Dynamic shared memory that needs no permission, with room for what a kernel declares itself. */
+const ALWAYS_ALLOWED_SHARED = 32 * 1024;
 
 /** Opens the GPU; a UserError says why there is none. */
 export function cudaBackend({ device = 0, precision = 'tf32' }: CudaOptions = {}): Backend {
@@ -133,9 +143,8 @@ class CudaSession implements Session {
     return variable.address;
   }
 
-  /** The kernels that commands need, compiled and loaded, by the name of their specialised source and their own. */
-  async load(commands: readonly Command[]): Promise<(command: Command & { kind: 'kernel' }) => bigint> {
-    const launches = commands.filter((command) => command.kind === 'kernel');
+  /** Compiles and loads what launches need; the result prepares a launch. */
+  async load(launches: readonly KernelLaunch[]): Promise<(launch: KernelLaunch) => PreparedKernel> {
     const sources = new Map(launches.map(({ source }) => [KernelLibrary.nameOf(source), source]));
     const modules = new Map<string, bigint>();
     await Promise.all(
@@ -146,14 +155,16 @@ class CudaSession implements Session {
         modules.set(name, await loading);
       }),
     );
+    this.context.use();
     const kernels = new Map<string, bigint>();
-    for (const { source, name, shared } of launches) {
-      const key = `${KernelLibrary.nameOf(source)}#${name}`;
-      const kernel = kernels.get(key) ?? this.context.kernel(modules.get(KernelLibrary.nameOf(source))!, name);
+    return ({ source, name, ...launch }) => {
+      const module = KernelLibrary.nameOf(source);
+      const key = `${module}#${name}`;
+      const kernel = kernels.get(key) ?? this.context.kernel(modules.get(module)!, name);
+      if (!kernels.has(key) && launch.shared > ALWAYS_ALLOWED_SHARED) this.context.allowShared(kernel, launch.shared);
       kernels.set(key, kernel);
-      if (shared > 48 * 1024) this.context.allowShared(kernel, shared);
-    }
-    return ({ source, name }) => kernels.get(`${KernelLibrary.nameOf(source)}#${name}`)!;
+      return { kernel, ...launch };
+    };
   }
 
   async dispose(): Promise<void> {
@@ -187,16 +198,37 @@ interface Output {
   readonly host: HostBuffer | undefined;
 }
 
+interface NamedKernel extends PreparedKernel {
+  readonly name: string;
+}
+
+/** Each task's launches in a row, the first after the last launches of the tasks that it waits for. */
+function graphNodes(tasks: readonly Task[], prepare: (launch: KernelLaunch) => PreparedKernel): GraphNode[] {
+  const nodes: GraphNode[] = [];
+  const ends: number[] = [];
+  const dependencies = dependenciesOf(tasks);
+  tasks.forEach(({ launches }, at) => {
+    launches.forEach((launch, position) => {
+      const before = position === 0 ? dependencies[at]!.map((task) => ends[task]!) : [nodes.length - 1];
+      nodes.push({ ...prepare(launch), dependencies: before });
+    });
+    ends.push(nodes.length - 1);
+  });
+  return nodes;
+}
+
 interface ProgramParts {
-  readonly commands: readonly Command[];
-  readonly issueCommand: (command: Command) => void;
+  readonly launches: readonly NamedKernel[];
+  readonly nodes: readonly GraphNode[];
   readonly inputs: ReadonlyMap<string, PinnedInput>;
   readonly outputs: ReadonlyMap<string, Output>;
 }
 
-/** How long one command of a program takes by itself. */
-export interface CommandTime {
+/** How long one kernel of a program takes by itself. */
+export interface KernelTime {
   readonly name: string;
+  readonly grid: readonly number[];
+  readonly shared: number;
   readonly milliseconds: number;
 }
 
@@ -208,10 +240,9 @@ export class CudaProgram implements Program {
   readonly #blocks: readonly Address[];
   readonly #inputs: ReadonlyMap<string, PinnedInput>;
   readonly #outputs: ReadonlyMap<string, Output>;
-  readonly #commands: readonly Command[];
-  readonly #issueCommand: (command: Command) => void;
+  readonly #launches: readonly NamedKernel[];
   readonly #finished: bigint;
-  #executable: bigint | undefined;
+  readonly #executable: bigint;
 
   static async create(graph: Graph, session: CudaSession): Promise<CudaProgram> {
     const { context, target } = session;
@@ -239,9 +270,8 @@ export class CudaProgram implements Program {
       return at;
     };
     const variable = (name: string) => session.addressOf(name);
-    const commands = lowerPlan(planned, { of, variable }, target, { counters, table });
-    const kernelOf = await session.load(commands);
-    context.synchronize();
+    const memory = { counters, table };
+    const tasks = lowerPlan(planned, { of, variable }, target, memory);
 
     const inputs = [...graph.inputs].map(
       ([name, value]) => [name, new PinnedInput(context, name, value, of(planned.storage(value)))] as const,
@@ -251,13 +281,20 @@ export class CudaProgram implements Program {
       const host = bytes <= SMALL_OUTPUT_BYTES ? context.allocateHost(bytes) : undefined;
       return [name, { type: value, address: of(planned.storage(value)), host }] as const;
     });
-    const issueCommand = (command: Command) => {
-      if (command.kind === 'fill') return context.fill(command.to, 0, command.bytes);
-      const { grid, block, shared, args } = command;
-      context.driver.launch(kernelOf(command), grid, block, shared, args, context.stream);
-    };
-    const parts = { commands, issueCommand, inputs: new Map(inputs), outputs: new Map(outputs) };
-    return new CudaProgram(session, planned.arenaBytes, arena, pool, parts);
+    // The device writes small outputs to host memory itself, in whole words: arenas and host buffers have room for them.
+    const small = outputs.flatMap(([, { type, address, host }]) => {
+      const words = Math.ceil((sizeOf(type.shape) * bytesPerElement[type.dtype]) / 4);
+      return host ? [{ from: address, to: host.pointer, words }] : [];
+    });
+    if (small.length > 0) tasks.push(copyTask(small, memory));
+    const prepare = await session.load(tasks.flatMap(({ launches }) => launches));
+    context.synchronize();
+    return new CudaProgram(session, planned.arenaBytes, arena, pool, {
+      launches: tasks.flatMap(({ launches }) => launches.map((launch) => ({ name: launch.name, ...prepare(launch) }))),
+      nodes: graphNodes(tasks, prepare),
+      inputs: new Map(inputs),
+      outputs: new Map(outputs),
+    });
   }
 
   private constructor(
@@ -265,7 +302,7 @@ export class CudaProgram implements Program {
     arenaBytes: number,
     arena: Address,
     pool: MemoryPool,
-    { commands, issueCommand, inputs, outputs }: ProgramParts,
+    { launches, nodes, inputs, outputs }: ProgramParts,
   ) {
     this.#session = session;
     this.arenaBytes = arenaBytes;
@@ -273,8 +310,8 @@ export class CudaProgram implements Program {
     this.#blocks = [arena, ...pool.blocks];
     this.#inputs = inputs;
     this.#outputs = outputs;
-    this.#commands = commands;
-    this.#issueCommand = issueCommand;
+    this.#launches = launches;
+    this.#executable = session.context.createGraph(nodes);
     this.#finished = session.context.createEvent();
   }
 
@@ -287,7 +324,6 @@ export class CudaProgram implements Program {
   async run(): Promise<void> {
     const { context } = this.#session;
     context.use();
-    this.#executable ??= context.capture(() => this.#issueAll());
     context.replay(this.#executable);
     context.record(this.#finished);
   }
@@ -303,28 +339,21 @@ export class CudaProgram implements Program {
     return data;
   }
 
-  #issueAll(): void {
+  /** Runs each kernel `repeats` times in a row and measures it. Variables that a kernel updates in place are left changed. */
+  async timeKernels(repeats: number): Promise<KernelTime[]> {
     const { context } = this.#session;
-    for (const command of this.#commands) this.#issueCommand(command);
-    for (const { address, host, type } of this.#outputs.values()) {
-      if (host) context.toHost(host.pointer, address, sizeOf(type.shape) * bytesPerElement[type.dtype]);
-    }
-  }
-
-  /** Runs each command `repeats` times in a row and measures it. Variables that a command updates in place are left changed. */
-  async timeCommands(repeats: number): Promise<CommandTime[]> {
-    const { context } = this.#session;
+    const { driver, stream } = context;
     context.use();
     const [start, end] = [context.createEvent(true), context.createEvent(true)];
-    const times: CommandTime[] = [];
-    for (const command of this.#commands) {
-      this.#issueCommand(command);
+    const times: KernelTime[] = [];
+    for (const kernel of this.#launches) {
+      driver.launch(kernel, stream);
       context.record(start);
-      for (let n = 0; n < repeats; n++) this.#issueCommand(command);
+      for (let n = 0; n < repeats; n++) driver.launch(kernel, stream);
       context.record(end);
       await context.reached(end);
-      const name = command.kind === 'kernel' ? command.name : command.kind;
-      times.push({ name, milliseconds: context.elapsed(start, end) / repeats });
+      const { name, grid, shared } = kernel;
+      times.push({ name, grid, shared, milliseconds: context.elapsed(start, end) / repeats });
     }
     for (const event of [start, end]) context.destroyEvent(event);
     return times;
@@ -346,7 +375,7 @@ export class CudaProgram implements Program {
 
   dispose(): void {
     const { context } = this.#session;
-    if (this.#executable !== undefined) context.destroyGraph(this.#executable);
+    context.destroyGraph(this.#executable);
     for (const block of this.#blocks) context.free(block);
     for (const input of this.#inputs.values()) input.dispose();
     for (const { host } of this.#outputs.values()) if (host) context.freeHost(host);

@@ -36,8 +36,6 @@ const signatures = {
   cuStreamCreate: 'int cuStreamCreate(void *stream, uint flags)',
   cuStreamDestroy: 'int cuStreamDestroy_v2(void *stream)',
   cuStreamSynchronize: 'int cuStreamSynchronize(void *stream)',
-  cuStreamBeginCapture: 'int cuStreamBeginCapture_v2(void *stream, int mode)',
-  cuStreamEndCapture: 'int cuStreamEndCapture(void *stream, void *graph)',
   cuEventCreate: 'int cuEventCreate(void *event, uint flags)',
   cuEventDestroy: 'int cuEventDestroy_v2(void *event)',
   cuEventRecord: 'int cuEventRecord(void *event, void *stream)',
@@ -50,6 +48,9 @@ const signatures = {
   cuFuncSetAttribute: 'int cuFuncSetAttribute(void *function, int attribute, int value)',
   cuLaunchKernel:
     'int cuLaunchKernel(void *function, uint gx, uint gy, uint gz, uint bx, uint by, uint bz, uint shared, void *stream, void *params, void *extra)',
+  cuGraphCreate: 'int cuGraphCreate(void *graph, uint flags)',
+  cuGraphAddKernelNode:
+    'int cuGraphAddKernelNode_v2(void *node, void *graph, void *dependencies, size_t count, void *parameters)',
   cuGraphInstantiate: 'int cuGraphInstantiateWithFlags(void *exec, void *graph, uint64_t flags)',
   cuGraphLaunch: 'int cuGraphLaunch(void *exec, void *stream)',
   cuGraphDestroy: 'int cuGraphDestroy(void *graph)',
@@ -71,11 +72,30 @@ const attributes = {
 const NOT_READY = 600;
 const EVENT_DISABLE_TIMING = 2;
 const STREAM_NON_BLOCKING = 1;
-const CAPTURE_RELAXED = 2;
+/** Page-locked memory that every context and the device itself can address. */
+const HOST_PORTABLE_MAPPED = 3;
 const MAX_DYNAMIC_SHARED = 8;
 const LAUNCH_BUFFER_POINTER = 1n;
 const LAUNCH_BUFFER_SIZE = 2n;
+const LAUNCH_END = 0n;
 const MAX_ARGUMENT_BYTES = 4096;
+const SIZE_OFFSET = 40;
+const NODE_OFFSET = 64;
+const ARGUMENT_OFFSET = 192;
+
+/** A loaded kernel with everything that a launch needs. */
+export interface PreparedKernel {
+  readonly kernel: Handle;
+  readonly grid: readonly number[];
+  readonly block: readonly number[];
+  /** Bytes of dynamic shared memory. */
+  readonly shared: number;
+  readonly args: Uint8Array;
+}
+
+export interface GraphNode extends PreparedKernel {
+  readonly dependencies: readonly number[];
+}
 
 export interface DeviceProperties {
   readonly ordinal: number;
@@ -96,8 +116,13 @@ export class Driver {
   readonly version: number;
   readonly #koffi: typeof koffi;
   readonly #calls: Record<Call, Native>;
-  /** Native memory in which launch arguments are laid out: the two-entry list that cuLaunchKernel takes, and the bytes themselves. */
-  readonly #launch: { readonly list: bigint; readonly size: BigUint64Array; readonly bytes: Uint8Array };
+  /** Native memory in which a launch is laid out: the list (arguments, their size), the size, the node parameters, the arguments. */
+  readonly #launch: {
+    readonly memory: bigint;
+    readonly words: BigUint64Array;
+    readonly view: DataView;
+    readonly bytes: Uint8Array;
+  };
 
   constructor(ffi: typeof koffi, library: string) {
     this.#koffi = ffi;
@@ -110,13 +135,15 @@ export class Driver {
     this.call('cuDriverGetVersion', version);
     this.version = version[0]!;
 
-    const headerBytes = 64;
-    const memory: bigint = ffi.address(ffi.alloc('uint8_t', headerBytes + MAX_ARGUMENT_BYTES));
-    const view = ffi.view(memory, headerBytes + MAX_ARGUMENT_BYTES);
-    const header = new BigUint64Array(view, 0, headerBytes / 8);
-    const size = header.subarray(5, 6);
-    header.set([LAUNCH_BUFFER_POINTER, memory + BigInt(headerBytes), LAUNCH_BUFFER_SIZE, memory + 40n, 0n]);
-    this.#launch = { list: memory, size, bytes: new Uint8Array(view, headerBytes) };
+    const bytes = ARGUMENT_OFFSET + MAX_ARGUMENT_BYTES;
+    const memory: bigint = ffi.address(ffi.alloc('uint8_t', bytes));
+    const view = ffi.view(memory, bytes);
+    this.#launch = {
+      memory,
+      words: new BigUint64Array(view, 0, 5),
+      view: new DataView(view),
+      bytes: new Uint8Array(view),
+    };
   }
 
   /** Calls a driver function and checks its status. */
@@ -139,18 +166,33 @@ export class Driver {
     return out[0]!;
   }
 
-  launch(
-    kernel: Handle,
-    grid: readonly number[],
-    block: readonly number[],
-    shared: number,
-    args: Uint8Array,
-    stream: Handle,
-  ): void {
+  launch({ kernel, grid, block, shared, args }: PreparedKernel, stream: Handle): void {
+    this.call('cuLaunchKernel', kernel, ...grid, ...block, shared, stream, null, this.#layOut(args));
+  }
+
+  /** Adds a node to a graph; the driver copies the arguments. */
+  addKernelNode(graph: Handle, dependencies: BigUint64Array, kernel: PreparedKernel): Handle {
+    const list = this.#layOut(kernel.args);
+    const { view, memory } = this.#launch;
+    // CUDA_KERNEL_NODE_PARAMS_v2: function, seven 32-bit sizes, padding, kernelParams, extra, kern, context.
+    view.setBigUint64(NODE_OFFSET, kernel.kernel, true);
+    [...kernel.grid, ...kernel.block, kernel.shared].forEach((size, at) => {
+      view.setUint32(NODE_OFFSET + 8 + 4 * at, size, true);
+    });
+    for (const [at, value] of [0n, list, 0n, 0n].entries()) view.setBigUint64(NODE_OFFSET + 40 + 8 * at, value, true);
+    const parameters = memory + BigInt(NODE_OFFSET);
+    return this.handle('cuGraphAddKernelNode', graph, dependencies, dependencies.length, parameters);
+  }
+
+  /** Writes arguments into native memory and returns the address of the list that describes them. */
+  #layOut(args: Uint8Array): bigint {
     invariant(args.length <= MAX_ARGUMENT_BYTES, `${args.length} bytes of kernel arguments`);
-    this.#launch.bytes.set(args);
-    this.#launch.size[0] = BigInt(args.length);
-    this.call('cuLaunchKernel', kernel, ...grid, ...block, shared, stream, null, this.#launch.list);
+    const { memory, words, view, bytes } = this.#launch;
+    bytes.set(args, ARGUMENT_OFFSET);
+    view.setBigUint64(SIZE_OFFSET, BigInt(args.length), true);
+    const pointer = memory + BigInt(ARGUMENT_OFFSET);
+    words.set([LAUNCH_BUFFER_POINTER, pointer, LAUNCH_BUFFER_SIZE, memory + BigInt(SIZE_OFFSET), LAUNCH_END]);
+    return memory;
   }
 
   /** A view of page-locked host memory. */
@@ -234,7 +276,7 @@ export class Context {
   /** Page-locked host memory, which asynchronous copies need. */
   allocateHost(bytes: number): HostBuffer {
     this.use();
-    const pointer = this.driver.handle('cuMemHostAlloc', Math.max(16, bytes), 0);
+    const pointer = this.driver.handle('cuMemHostAlloc', Math.max(16, bytes), HOST_PORTABLE_MAPPED);
     return { pointer, bytes: new Uint8Array(this.driver.viewOf(pointer, Math.max(16, bytes))) };
   }
 
@@ -307,29 +349,20 @@ export class Context {
     this.driver.call('cuModuleUnload', module);
   }
 
-  /** Records what `issue` puts on the stream as a graph that `replay` runs; nothing is executed while recording. */
-  capture(issue: () => void): Handle {
+  /**
+   * Builds and prepares a graph of kernels. Node i waits for the nodes whose numbers `dependencies` gives, all below i.
+   */
+  createGraph(nodes: readonly GraphNode[]): Handle {
     this.use();
-    this.driver.call('cuStreamBeginCapture', this.stream, CAPTURE_RELAXED);
-    try {
-      issue();
-    } catch (error) {
-      // End the capture, so that the stream can be used again; its own failure says less than the error that broke it.
-      try {
-        this.#endCapture();
-      } catch {}
-      throw error;
+    const graph = this.driver.handle('cuGraphCreate', 0);
+    const handles: Handle[] = [];
+    for (const { dependencies, ...kernel } of nodes) {
+      const before = BigUint64Array.from(dependencies, (at) => handles[at]!);
+      handles.push(this.driver.addKernelNode(graph, before, kernel));
     }
-    const graph = this.#endCapture();
     const executable = this.driver.handle('cuGraphInstantiate', graph, 0);
     this.driver.call('cuGraphDestroy', graph);
     return executable;
-  }
-
-  #endCapture(): Handle {
-    const graph = new BigUint64Array(1);
-    this.driver.call('cuStreamEndCapture', this.stream, graph);
-    return graph[0]!;
   }
 
   replay(executable: Handle): void {

@@ -4,7 +4,7 @@
 import { invariant } from '../../tensor/errors.ts';
 import type { Shape } from '../../tensor/tensor.ts';
 import type { ConvGeometry } from '../ops.ts';
-import { type Argument, i32, struct } from './command.ts';
+import { type Argument, i32, struct } from './launch.ts';
 
 export interface Convolution extends ConvGeometry {
   readonly n: number;

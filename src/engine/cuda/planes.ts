@@ -1,6 +1,6 @@
 // Which bit planes an approximate convolution needs: the bits of the activation operand grouped by the weight operand that they meet.
 // Bits that lose nothing share one plane with v = w; bits that lose the same partial products share one too. A plane whose weights are
-// integers has one u8 digit, one with real-valued shares two (integer part and 1/256ths). See kernels/planes.cu.
+// integers has one u8 digit, one with real-valued shares also digits of a fraction. See kernels/planes.cu.
 
 import { invariant } from '../../tensor/errors.ts';
 import type { Value } from '../graph.ts';
@@ -12,13 +12,14 @@ export interface Plane {
   readonly mask: number;
   /** A bit whose column of m gives the weights; none where v = w. */
   readonly bit: number | undefined;
-  readonly digits: 1 | 2;
+  /** Whether the weights of the plane are fixed-point numbers with a fraction. */
+  readonly fraction: boolean;
 }
 
 /** The planes of an error kind; `m` is the structure operand, if there is one. */
 export function planesOf({ error, integer, weightBits, activationBits }: AxmConvAttributes, m?: Value): Plane[] {
   const everything = 2 ** activationBits - 1;
-  if (error === 'exact') return [{ mask: everything, bit: undefined, digits: 1 }];
+  if (error === 'exact') return [{ mask: everything, bit: undefined, fraction: false }];
   invariant(m, 'planes without a structure');
   const column = (j: number) => columnOf(m, j, weightBits, activationBits);
   const groups = new Map<string, { mask: number; bit: number | undefined }>();
@@ -30,7 +31,7 @@ export function planesOf({ error, integer, weightBits, activationBits }: AxmConv
     if (group) group.mask |= 1 << j;
     else groups.set(key, { mask: 1 << j, bit: removed === EMPTY ? undefined : j });
   }
-  return [...groups.values()].map(({ mask, bit }) => ({ mask, bit, digits: integer || bit === undefined ? 1 : 2 }));
+  return [...groups.values()].map(({ mask, bit }) => ({ mask, bit, fraction: !integer && bit !== undefined }));
 }
 
 const EMPTY = 'nothing';
@@ -58,33 +59,23 @@ export function sourceOf(value: Value): Value['source'] {
   return at.source;
 }
 
-/** The macros of kernels/planes.cu for these planes. */
-export function planeDefines(planes: readonly Plane[]): Record<string, number | string> {
-  const packed = (bits: number, values: readonly number[]) =>
-    values.reduce((word, value, at) => word | (BigInt(value) << BigInt(bits * at)), 0n);
-  const hexadecimal = (word: bigint) => `0x${word.toString(16)}ull`;
-  return {
-    PLANES: planes.length,
-    SLICES: slicesOf(planes),
-    MASKS: hexadecimal(
-      packed(
-        8,
-        planes.map(({ mask }) => mask),
-      ),
-    ),
-    FRACTIONS: hexadecimal(
-      packed(
-        1,
-        planes.map(({ digits }) => digits - 1),
-      ),
-    ),
-    BITS: hexadecimal(
-      packed(
-        4,
-        planes.map(({ bit }) => bit ?? 15),
-      ),
-    ),
-  };
+/** Digits of all planes' weights, `fractionDigits` of them behind the first where a plane has a fraction. */
+export function slicesOf(planes: readonly Plane[], fractionDigits: number): number {
+  return planes.reduce((sum, { fraction }) => sum + 1 + (fraction ? fractionDigits : 0), 0);
 }
 
-export const slicesOf = (planes: readonly Plane[]): number => planes.reduce((sum, { digits }) => sum + digits, 0);
+/** The macros of kernels/planes.cu for these planes. */
+export function planeDefines(planes: readonly Plane[], fractionDigits: number): Record<string, number | string> {
+  const packed = (bits: number, fieldOf: (plane: Plane) => number) => {
+    const word = planes.reduce((sum, plane, at) => sum | (BigInt(fieldOf(plane)) << BigInt(bits * at)), 0n);
+    return `0x${word.toString(16)}ull`;
+  };
+  return {
+    PLANES: planes.length,
+    SLICES: slicesOf(planes, fractionDigits),
+    FDIGITS: fractionDigits,
+    MASKS: packed(8, ({ mask }) => mask),
+    FRACTIONS: packed(1, ({ fraction }) => (fraction ? 1 : 0)),
+    BITS: packed(4, ({ bit }) => bit ?? 15),
+  };
+}

@@ -1,7 +1,8 @@
 // Convolution of f32 tensors on matrix units as one matrix product whose operands are gathered while they are copied to shared memory
 // (implicit GEMM: no im2col in memory). MODE chooses which product:
 //   0 forward         rows = output pixels,          inner = (ky, kx, input channel),  columns = output channels
-//   1 input gradient  rows = input pixels,           inner = (ky, kx, output channel), columns = input channels
+//   1 input gradient  rows = input pixels,           inner = (ky, kx, output channel), columns = input channels; pixels whose
+//     coordinates agree modulo the stride meet the same taps: blockIdx.y chooses the class, and only its taps are visited
 //   2 weight gradient rows = (ky, kx, input channel), inner = output pixels,           columns = output channels; the inner range is cut
 //     into gridDim.y parts, each with its own result; `sum_parts` adds them in order, so results do not depend on timing.
 // Layout: x NHWC, w [kh, kw, I/groups, O], one group per blockIdx.z. Tiling: BM×BN per block, BK = 32 inner steps per stage, STAGES stages
@@ -99,7 +100,7 @@ struct Tap {
   }
 };
 
-extern "C" __global__ void __launch_bounds__(THREADS) convolve(const float *__restrict__ a, const float *__restrict__ b,
+extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) convolve(const float *__restrict__ a, const float *__restrict__ b,
                                                                float *__restrict__ result, const Geometry geometry, int partLength) {
   extern __shared__ __align__(16) float shared[];
   const Geometry &g = geometry;
@@ -109,12 +110,17 @@ extern "C" __global__ void __launch_bounds__(THREADS) convolve(const float *__re
 #if MODE == 0
   const int rows = g.pixels(), inner = g.inner(), columns = go, channels = gi;
 #elif MODE == 1
-  const int rows = g.n * g.h * g.w, inner = g.kh * g.kw * go, columns = gi, channels = go;
+  const int classY = blockIdx.y / g.stride, classX = blockIdx.y % g.stride;
+  const int firstKy = (classY + g.padding) % g.stride, firstKx = (classX + g.padding) % g.stride;
+  const int tapsY = (g.kh - firstKy + g.stride - 1) / g.stride, tapsX = (g.kw - firstKx + g.stride - 1) / g.stride;
+  const int classH = (g.h - classY + g.stride - 1) / g.stride, classW = (g.w - classX + g.stride - 1) / g.stride;
+  const int rows = g.n * classH * classW, inner = tapsY * tapsX * go, columns = gi, channels = go;
 #else
   const int rows = g.inner(), inner = g.pixels(), columns = go;
 #endif
   const int columnTiles = (columns + BN - 1) / BN;
   const int row0 = (blockIdx.x / columnTiles) * BM, column0 = (blockIdx.x % columnTiles) * BN;
+  if (row0 >= rows) return;
 
 #if MODE == 2
   const int first = blockIdx.y * partLength, last = min(inner, first + partLength);
@@ -132,6 +138,12 @@ extern "C" __global__ void __launch_bounds__(THREADS) convolve(const float *__re
   const int last = inner;
 #endif
   __shared__ int rowBase[BM], rowY[BM], rowX[BM];
+#if MODE == 1
+  __shared__ int rowPixel[BM];
+  const int tapColumns = tapsX;
+#else
+  const int tapColumns = g.kw;
+#endif
   for (int r = thread; r < BM; r += THREADS) {
     const int row = row0 + r;
 #if MODE == 0
@@ -142,21 +154,24 @@ extern "C" __global__ void __launch_bounds__(THREADS) convolve(const float *__re
     rowY[r] = row < rows ? oy * g.stride - g.padding : -(1 << 20);
     rowX[r] = ox * g.stride - g.padding;
 #else
-    const int image = row / (g.h * g.w), rest = row - image * (g.h * g.w), y = rest / g.w;
+    const int image = row / (classH * classW), rest = row - image * (classH * classW), line = rest / classW;
+    const int y = classY + line * g.stride, x = classX + (rest - line * classW) * g.stride;
+    rowPixel[r] = (image * g.h + y) * g.w + x;
     rowBase[r] = image * g.oh * g.ow;
-    rowY[r] = row < rows ? y + g.padding : -(1 << 20);
-    rowX[r] = rest - y * g.w + g.padding;
+    // The output pixel that tap number 0 of the class meets; further taps lie before it.
+    rowY[r] = row < rows ? (y + g.padding - firstKy) / g.stride : -(1 << 20);
+    rowX[r] = (x + g.padding - firstKx) / g.stride;
 #endif
   }
   __syncthreads();
   constexpr int A_CHUNKS = BK / VA, A_LANES = THREADS / A_CHUNKS;
   const int aChunk = thread % A_CHUNKS, aLane = thread / A_CHUNKS;
-  Tap aTap(aChunk * VA, channels, g.kw);
+  Tap aTap(aChunk * VA, channels, tapColumns);
 #endif
 #if MODE == 1
   constexpr int B_CHUNKS = BK / VB, B_LANES = THREADS / B_CHUNKS;
   const int bChunk = thread % B_CHUNKS, bLane = thread / B_CHUNKS;
-  Tap bTap(bChunk * VB, channels, g.kw);
+  Tap bTap(bChunk * VB, channels, tapColumns);
 #else
   constexpr int B_CHUNKS = BN / VB, B_LANES = THREADS / B_CHUNKS;
   static_assert(THREADS % B_CHUNKS == 0 && BK % B_LANES == 0, "tile and threads");
@@ -188,14 +203,13 @@ extern "C" __global__ void __launch_bounds__(THREADS) convolve(const float *__re
       const bool valid = inside && (u32)y < (u32)g.h && (u32)x < (u32)g.w;
       const float *from = a + (valid ? (size_t)(rowBase[r] + y * g.w + x) * g.c + group * gi + aTap.channel : 0);
 #else
-      const int ty = rowY[r] - aTap.ky, tx = rowX[r] - aTap.kx;
-      const int oy = g.stride == 1 ? ty : ty / g.stride, ox = g.stride == 1 ? tx : tx / g.stride;
-      const bool valid = inside && ty >= 0 && tx >= 0 && oy * g.stride == ty && ox * g.stride == tx && oy < g.oh && ox < g.ow;
+      const int oy = rowY[r] - aTap.ky, ox = rowX[r] - aTap.kx;
+      const bool valid = inside && (u32)oy < (u32)g.oh && (u32)ox < (u32)g.ow;
       const float *from = a + (valid ? (size_t)(rowBase[r] + oy * g.ow + ox) * g.o + group * go + aTap.channel : 0);
 #endif
       copyWords<VA>(sharedAddress(tileA + r * A_STRIDE + aChunk * VA), from, valid);
     }
-    aTap.advance(channels, g.kw);
+    aTap.advance(channels, tapColumns);
 #endif
 #if MODE == 1
     const bool within = k0 + bChunk * VB < inner;
@@ -203,11 +217,11 @@ extern "C" __global__ void __launch_bounds__(THREADS) convolve(const float *__re
     for (int i = 0; i < BN / B_LANES; i++) {
       const int r = bLane + i * B_LANES, column = column0 + r;
       const bool valid = within && column < columns;
-      const float *from =
-          b + (valid ? ((size_t)(bTap.ky * g.kw + bTap.kx) * gi + column) * g.o + group * go + bTap.channel : 0);
+      const int tap = (firstKy + bTap.ky * g.stride) * g.kw + firstKx + bTap.kx * g.stride;
+      const float *from = b + (valid ? ((size_t)tap * gi + column) * g.o + group * go + bTap.channel : 0);
       copyWords<VB>(sharedAddress(tileB + r * B_STRIDE + bChunk * VB), from, valid);
     }
-    bTap.advance(channels, g.kw);
+    bTap.advance(channels, tapColumns);
 #else
     const int column = column0 + bChunk * VB;
 #pragma unroll
@@ -238,21 +252,40 @@ extern "C" __global__ void __launch_bounds__(THREADS) convolve(const float *__re
     const float *tileA = shared + (step % STAGES) * STAGE_WORDS, *tileB = tileA + A_WORDS;
 #pragma unroll
     for (int k = 0; k < BK; k += 16) {
+      // ldmatrix moves 16-byte rows whatever the type: where the inner index is contiguous, a row is four of its words.
       float fragmentB[NI][4];
 #pragma unroll
-      for (int ni = 0; ni < NI; ni++)
+      for (int ni = 0; ni < NI; ni++) {
+#if MODE == 1
+        u32 words[4];
+        loadMatrices(words, sharedAddress(tileB + B_AT(k + 4 * (lane / 8), warpColumn + ni * 8 + lane % 8)));
+#pragma unroll
+        for (int i = 0; i < 4; i++) fragmentB[ni][i] = operand(__uint_as_float(words[i]));
+#else
 #pragma unroll
         for (int i = 0; i < 4; i++) {
           fragmentB[ni][i] = operand(tileB[B_AT(k + quad + 4 * i, warpColumn + ni * 8 + fragmentGroup)]);
         }
+#endif
+      }
 #pragma unroll
       for (int mi = 0; mi < MI; mi++) {
         float fragmentA[8];
+#if MODE == 2
 #pragma unroll
         for (int i = 0; i < 8; i++) {
           fragmentA[i] = operand(
               tileA[A_AT(warpRow + mi * 16 + fragmentGroup + 8 * (i % 2), k + quad + 4 * ((i / 2) % 2) + 8 * (i / 4))]);
         }
+#else
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+          u32 words[4];
+          loadMatrices(words, sharedAddress(tileA + A_AT(warpRow + mi * 16 + lane % 16, k + 8 * half + 4 * (lane / 16))));
+#pragma unroll
+          for (int i = 0; i < 4; i++) fragmentA[4 * half + i] = operand(__uint_as_float(words[i]));
+        }
+#endif
 #pragma unroll
         for (int ni = 0; ni < NI; ni++) multiplyStep(sums[mi][ni], fragmentA, fragmentB[ni]);
       }
@@ -276,7 +309,11 @@ extern "C" __global__ void __launch_bounds__(THREADS) convolve(const float *__re
 #pragma unroll
       for (int ni = 0; ni < NI; ni++) {
         const int column = column0 + warpColumn + ni * 8 + 2 * quad;
+#if MODE == 1
+        float *to = result + (size_t)rowPixel[row - row0] * stride + offset + column;
+#else
         float *to = result + (size_t)row * stride + offset + column;
+#endif
         const float low = sums[mi][ni][2 * half], high = sums[mi][ni][2 * half + 1];
         if (PAIRS) {
           if (column < columns) *(float2 *)to = make_float2(low, high);

@@ -22,7 +22,7 @@ INLINE float scaleFor(u32 largest) {
   return __uint_as_float((u32)min(max(14 - exponent + 127, 1), 254) << 23);
 }
 
-/** The largest magnitude as the bits of a float, into a word that was zero. */
+/** The largest magnitude as the bits of a float, into a word that is zero before; `fold` makes it zero again. */
 extern "C" __global__ void largest(const float *__restrict__ g, u32 *result, int count) {
   u32 most = 0;
   for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < count; i += gridDim.x * blockDim.x) {
@@ -209,9 +209,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
   }
 }
 
-/** Folds the parts of H into dw, and into dm by block partials that the last block adds in order. `counter` is zero before and after. */
+/**
+ * Folds the parts of H into dw, and into dm by block partials that the last block adds in order. `counter` is zero before and after,
+ * `largest` after. */
 extern "C" __global__ void __launch_bounds__(THREADS)
-    fold(const float *__restrict__ h, const float *__restrict__ totals, const u32 *__restrict__ largest, const u8 *__restrict__ w,
+    fold(const float *__restrict__ h, const float *__restrict__ totals, u32 *largest, const u8 *__restrict__ w,
          const float *__restrict__ xScale, const float *__restrict__ xZero, const float *__restrict__ wScale, float *__restrict__ dw,
          float *__restrict__ dm, float *__restrict__ partials, u32 *counter, int count, int outputs, int channels, int parts) {
   __shared__ float warpSums[THREADS / 32][WBITS * ABITS];
@@ -227,6 +229,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
 #pragma unroll
     for (int j = 0; j < ABITS; j++) {
       float plane = 0;
+#pragma unroll 4
       for (int part = 0; part < parts; part++) plane += h[((size_t)part * ABITS + j) * count + i];
       plane *= 0.5f * back;
       sum += plane * (1 << j);
@@ -258,10 +261,22 @@ extern "C" __global__ void __launch_bounds__(THREADS)
   __syncthreads();
   if (!isLast) return;
   __threadfence();
-  if (threadIdx.x < WBITS * ABITS) {
+  __shared__ double quarters[4][WBITS * ABITS];
+  const int entry = threadIdx.x % 64, quarter = threadIdx.x / 64;
+  if (entry < WBITS * ABITS) {
     double sum = 0;
-    for (int block = 0; block < gridDim.x; block++) sum += ((volatile float *)partials)[block * (WBITS * ABITS) + threadIdx.x];
-    dm[threadIdx.x] = (float)(-(double)(1 << (threadIdx.x / ABITS + threadIdx.x % ABITS)) * scale * sum);
+#pragma unroll 8
+    for (int block = quarter; block < gridDim.x; block += 4) sum += __ldcg(partials + block * (WBITS * ABITS) + entry);
+    quarters[quarter][entry] = sum;
   }
-  if (threadIdx.x == 0) *counter = 0;
+  __syncthreads();
+  if (threadIdx.x < WBITS * ABITS) {
+    const double sum = (quarters[0][entry] + quarters[1][entry]) + (quarters[2][entry] + quarters[3][entry]);
+    dm[entry] = (float)(-(double)(1 << (entry / ABITS + entry % ABITS)) * scale * sum);
+  }
+  if (threadIdx.x == 0) {
+    *counter = 0;
+    // Every block has read it; the next run finds zero.
+    *largest = 0;
+  }
 }

@@ -1,13 +1,14 @@
 // The approximate convolution as one integer matrix product over bit planes (forward of axmConv2d for exact products and structures):
 //   Σ_k AxM(w, x) = Σ_p Σ_k (x & mask_p) · v_p(w),   v_p(w) = w − Σ_i m[i, j] 2^i w[i]   for the bits j of plane group p
 // The operand x & mask is one AND per four codes, in registers; v_p is tabulated for the codes of w and expanded once per step by `weights`,
-// as one u8 digit where it is an integer, else as two (v = digit0 + digit1/256, rounded to nearest). Sums are int32 and exact.
+// as one u8 digit where it is an integer, else as 1 + FDIGITS digits, a fixed-point number rounded to nearest whose digits sum to
+// v·2^(8−WBITS) = digit0 + digit1/256 + digit2/65536. Sums are int32 and exact, one per position of the digits.
 // A code of a padded tap is 0, so it adds nothing in any plane. m is expected in [0, 1].
 // Layout: x NHWC u8, w [kh, kw, I/groups, O] u8; the expanded weights are [group][K/32][slice][NP][32] with slice = (plane, digit) and
 // NP = columns padded to BN: one stage's tile is contiguous. Rows of 32 bytes in shared memory; the two 16-byte halves of rows 4…7
 // of each 8 are swapped, so ldmatrix meets all banks. Tiling: BM×BN per block, 32 codes of the inner axis per stage, STAGES stages.
 // COLUMNS = 1: x was gathered to [pixel][group][KP] beforehand (`gather`): the path for channel counts that are no multiple of 16.
-// -D: PLANES, SLICES (digits of all planes), MASKS (a byte per plane: its bits of x), FRACTIONS (a bit per plane: it has a second digit),
+// -D: PLANES, SLICES (digits of all planes), MASKS (a byte per plane: its bits of x), FRACTIONS (a bit per plane: it has FDIGITS more digits),
 // BITS (four bits per plane: the bit j whose column of m it loses, 15 for none), WBITS, ABITS.
 #include "zero-points.cuh"
 
@@ -15,11 +16,13 @@
 #define MI (BM / WARPS_M / 16)
 #define NI (BN / WARPS_N / 8)
 #define STAGE_BYTES (BM * 32 + SLICES * BN * 32)
-#define ACCUMULATORS (SLICES > PLANES ? 2 : 1)
+#define ACCUMULATORS (SLICES > PLANES ? 1 + FDIGITS : 1)
 
 /** The mask of a plane's bits in four packed codes. */
 INLINE constexpr u32 maskOf(int plane) { return (u32)((MASKS >> (8 * plane)) & 0xff) * 0x01010101u; }
-INLINE constexpr int digitsOf(int plane) { return 1 + ((FRACTIONS >> plane) & 1); }
+INLINE constexpr int digitsOf(int plane) { return 1 + FDIGITS * (int)((FRACTIONS >> plane) & 1); }
+/** Left shift of the weights of a plane: with a fraction the first digit uses all of its eight bits; all planes of a kernel agree. */
+#define WEIGHT_SHIFT (SLICES > PLANES ? 8 - WBITS : 0)
 /** The bit whose column of m the plane's weights read; −1: none. */
 INLINE constexpr int bitOf(int plane) { return ((BITS >> (4 * plane)) & 15) == 15 ? -1 : (int)((BITS >> (4 * plane)) & 15); }
 
@@ -80,8 +83,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
       copyAsync16(tileA + tileOffset(r, half), from, valid);
     }
 #pragma unroll
-    for (int i = 0; i < SLICES * BN * 2 / THREADS; i++) {
+    for (int i = 0; i < (SLICES * BN * 2 + THREADS - 1) / THREADS; i++) {
       const int chunk = thread + i * THREADS, row = chunk / 2, slice = row / BN, n = row % BN;
+      if (slice >= SLICES) break;
       const u8 *from = weightTile + ((size_t)(step * SLICES + slice) * paddedColumns + n) * 32 + half * 16;
       copyAsync16(tileB + slice * (BN * 32) + tileOffset(n, half), from, true);
     }
@@ -131,16 +135,15 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
 #pragma unroll
         for (int i = 0; i < 4; i++) bits[mi][i] = codes[mi][i] & maskOf(plane);
 #pragma unroll
-      for (int digit = 0; digit < 2; digit++) {
-        if (digit >= digitsOf(plane)) continue;
+      for (int digit = 0; digit < digitsOf(plane); digit++) {
 #pragma unroll
         for (int ni = 0; ni < NI / 2; ni++) {
           u32 w[4];
           loadMatrices(w, base + rowB[ni] + slice * (BN * 32));
 #pragma unroll
           for (int mi = 0; mi < MI; mi++) {
-            multiplyU8(sums[digit % ACCUMULATORS][mi][2 * ni], bits[mi], w[0], w[1]);
-            multiplyU8(sums[digit % ACCUMULATORS][mi][2 * ni + 1], bits[mi], w[2], w[3]);
+            multiplyU8(sums[digit][mi][2 * ni], bits[mi], w[0], w[1]);
+            multiplyU8(sums[digit][mi][2 * ni + 1], bits[mi], w[2], w[3]);
           }
         }
         slice++;
@@ -213,8 +216,10 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
           if (y0 > 0) weightSum -= area[(y0 * areaWidth + x1) * BN + n + i];
           if (x0 > 0) weightSum -= area[(y1 * areaWidth + x0) * BN + n + i];
           if (y0 > 0 && x0 > 0) weightSum += area[(y0 * areaWidth + x0) * BN + n + i];
-          double sum = sums[0][mi][ni][2 * part + i];
-          if (ACCUMULATORS == 2) sum += sums[ACCUMULATORS - 1][mi][ni][2 * part + i] * 0.00390625;
+          double sum = 0;
+#pragma unroll
+          for (int digit = ACCUMULATORS - 1; digit >= 0; digit--) sum = sum * 0.00390625 + sums[digit][mi][ni][2 * part + i];
+          sum /= 1 << WEIGHT_SHIFT;
           values[i] = dequantized(sum, weightSum, inputSum, count, xScale, xZero, wScale[ni][i], wZero[ni][i]);
         }
         float *to = y + (size_t)row * g.o + group * columns + column;
@@ -243,19 +248,16 @@ extern "C" __global__ void __launch_bounds__(256)
     int slice = 0;
 #pragma unroll
     for (int plane = 0; plane < PLANES; plane++) {
-      float value = code;
+      double value = code;
       if (bitOf(plane) >= 0) {
         for (int i = 0; i < WBITS; i++) {
-          if ((code >> i) & 1) value -= m[i * ABITS + bitOf(plane)] * (1 << i);
+          if ((code >> i) & 1) value -= (double)m[i * ABITS + bitOf(plane)] * (1 << i);
         }
       }
-      if (digitsOf(plane) == 1) {
-        table[slice++][code] = (u8)min(max(__float2int_rn(value), 0), 255);
-      } else {
-        const int fixed = min(max(__float2int_rn(value * 256), 0), 65535);
-        table[slice++][code] = (u8)(fixed >> 8);
-        table[slice++][code] = (u8)(fixed & 255);
-      }
+      constexpr int SHIFT = WEIGHT_SHIFT;
+      const int places = 8 * (digitsOf(plane) - 1), highest = (256 << places) - 1;
+      const int fixed = min(max(__double2int_rn(value * (1 << (SHIFT + places))), 0), highest);
+      for (int digit = 0; digit < digitsOf(plane); digit++) table[slice++][code] = (u8)(fixed >> (places - 8 * digit));
     }
   }
   for (int i = thread; i < 32 * 64; i += 256) {

@@ -7,12 +7,24 @@
 
 #define THREADS 256
 
-/** A value that another block wrote, read past this multiprocessor's first-level cache. */
-template <class T> INLINE T readFresh(const T *from) {
-  __align__(16) u32 words[sizeof(T) / 4];
-#pragma unroll
-  for (int i = 0; i < sizeof(T) / 4; i++) words[i] = ((const volatile u32 *)from)[i];
-  return *(const T *)words;
+struct __align__(8) Extent {
+  float low, high;
+};
+struct __align__(16) Pair {
+  double a, b;
+};
+
+
+// Values that another block wrote, read past this multiprocessor's first-level cache.
+INLINE double readFresh(const double *from) { return __ldcg(from); }
+INLINE int2 readFresh(const int2 *from) { return __ldcg(from); }
+INLINE Extent readFresh(const Extent *from) {
+  const float2 words = __ldcg((const float2 *)from);
+  return {words.x, words.y};
+}
+INLINE Pair readFresh(const Pair *from) {
+  const double2 words = __ldcg((const double2 *)from);
+  return {words.x, words.y};
 }
 
 /** Op: Sum (the accumulator), empty(), merge(Sum, Sum), visit(Sum &, index, column) per element, finish(column, Sum). */
@@ -54,6 +66,7 @@ template <class Op> INLINE void reduceColumns(const Op &op, int rows, int column
     if (!last) return;
     __threadfence();
     sum = Op::empty();
+#pragma unroll 8
     for (int slab = ty; slab < slabs; slab += lanes) sum = Op::merge(sum, readFresh(mine + slab * tile + tx));
     combine();
     if (thread == 0) counters[blockIdx.x] = 0;
@@ -101,9 +114,6 @@ KERNEL dot_difference(const float *a, const float *b, const float *c, const floa
   REDUCE(DotDifference{{}, a, b, c, d, y, split});
 }
 
-struct Extent {
-  float low, high;
-};
 struct Extremes {
   typedef Extent Sum;
   const float *x;
@@ -137,9 +147,6 @@ KERNEL extreme_counts(const float *x, const float *min, const float *max, float 
   REDUCE(ExtremeCounts{x, min, max, lows, highs});
 }
 
-struct Pair {
-  double a, b;
-};
 struct PairTotal {
   typedef Pair Sum;
   static INLINE Sum empty() { return {0, 0}; }

@@ -7,20 +7,20 @@ struct Pool {
   int n, h, w, c, oh, ow, kh, kw, stride, padding;
 };
 
-/** Offset in x of the first maximum of a window, row by row. */
-INLINE int firstMaximum(const float *x, const Pool &p, int image, int oy, int ox, int channel) {
+/** The tap (ky·kw + kx) of the first maximum of a window, row by row, and its value. */
+INLINE int firstMaximum(const float *x, const Pool &p, int image, int oy, int ox, int channel, float &most) {
   int best = -1;
-  float most = 0;
+  most = 0;
   for (int ky = 0; ky < p.kh; ky++) {
     const int y = oy * p.stride - p.padding + ky;
     if ((u32)y >= (u32)p.h) continue;
     for (int kx = 0; kx < p.kw; kx++) {
       const int column = ox * p.stride - p.padding + kx;
       if ((u32)column >= (u32)p.w) continue;
-      const int at = ((image * p.h + y) * p.w + column) * p.c + channel;
-      if (best < 0 || x[at] > most) {
-        best = at;
-        most = x[at];
+      const float value = x[((image * p.h + y) * p.w + column) * p.c + channel];
+      if (best < 0 || value > most) {
+        best = ky * p.kw + kx;
+        most = value;
       }
     }
   }
@@ -44,10 +44,20 @@ struct Place {
 KERNEL max_pool(const float *x, float *y, const Pool p) {
   EACH(i, p.n * p.oh * p.ow * p.c) {
     const Place at(i, p.oh, p.ow, p.c);
-    y[i] = x[firstMaximum(x, p, at.image, at.y, at.x, at.channel)];
+    float most;
+    firstMaximum(x, p, at.image, at.y, at.x, at.channel, most);
+    y[i] = most;
   }
 }
-KERNEL max_pool_gradient(const float *g, const float *x, float *dx, const Pool p) {
+/** taps[i] = the tap that window i takes its maximum from. */
+KERNEL max_pool_taps(const float *x, u16 *taps, const Pool p) {
+  EACH(i, p.n * p.oh * p.ow * p.c) {
+    const Place at(i, p.oh, p.ow, p.c);
+    float most;
+    taps[i] = (u16)firstMaximum(x, p, at.image, at.y, at.x, at.channel, most);
+  }
+}
+KERNEL max_pool_gradient(const float *g, const u16 *taps, float *dx, const Pool p) {
   EACH(i, p.n * p.h * p.w * p.c) {
     const Place at(i, p.h, p.w, p.c);
     float sum = 0;
@@ -56,7 +66,9 @@ KERNEL max_pool_gradient(const float *g, const float *x, float *dx, const Pool p
     const int x0 = max(0, (at.x + p.padding - p.kw + p.stride) / p.stride), x1 = min(p.ow - 1, (at.x + p.padding) / p.stride);
     for (int oy = y0; oy <= y1; oy++)
       for (int ox = x0; ox <= x1; ox++) {
-        if (firstMaximum(x, p, at.image, oy, ox, at.channel) == i) sum += g[((at.image * p.oh + oy) * p.ow + ox) * p.c + at.channel];
+        const int window = ((at.image * p.oh + oy) * p.ow + ox) * p.c + at.channel;
+        const int tap = (at.y - oy * p.stride + p.padding) * p.kw + at.x - ox * p.stride + p.padding;
+        if (taps[window] == tap) sum += g[window];
       }
     dx[i] = sum;
   }

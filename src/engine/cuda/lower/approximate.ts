@@ -4,8 +4,7 @@
 import { UserError } from '../../../tensor/errors.ts';
 import { sizeOf } from '../../../tensor/tensor.ts';
 import type { Node } from '../../graph.ts';
-import type { OperandWidths } from '../../ops.ts';
-import { type Argument, address, type Command, i32, launch, struct, type Target } from '../command.ts';
+import type { AxmConvAttributes } from '../../ops.ts';
 import type { Address } from '../driver.ts';
 import {
   type Convolution,
@@ -17,6 +16,7 @@ import {
   roundUp,
   type Tile,
 } from '../geometry.ts';
+import { type Argument, address, i32, type KernelLaunch, launch, struct, type Target } from '../launch.ts';
 import { planeDefines, planesOf, slicesOf, sourceOf } from '../planes.ts';
 import type { Lowerings, Operands, ProgramMemory } from './lowering.ts';
 
@@ -38,9 +38,12 @@ const planeTiles: readonly PlaneTile[] = [
   { rows: 64, columns: 64, warpsM: 2, warpsN: 2, stages: 3, minBlocks: 2 },
 ];
 
-/** Sums of up to this many products of codes fit in 32 bits. */
-function checkSums(g: Convolution, { weightBits, activationBits }: OperandWidths): void {
-  const most = Math.floor((2 ** 31 - 1) / ((2 ** weightBits - 1) * (2 ** activationBits - 1)));
+/** Digits behind the first of weights with a fraction: 2^-9 of a code's unit is below tf32's rounding, 2^-17 below float32's needs. */
+const fractionDigitsOf = ({ precision }: Target): number => (precision === 'fp32' ? 2 : 1);
+
+/** Sums of up to this many products of codes fit in 32 bits; digits of a fixed-point weight have 8 bits whatever its width. */
+function checkSums(g: Convolution, { weightBits, activationBits, integer }: AxmConvAttributes): void {
+  const most = Math.floor((2 ** 31 - 1) / ((2 ** (integer ? weightBits : 8) - 1) * (2 ** activationBits - 1)));
   if (g.inner <= most) return;
   throw new UserError(
     `axmConv2d: an output element sums ${g.inner} products of ${weightBits}×${activationBits} bits; the cuda device sums up to ${most}, use the wasm device`,
@@ -68,14 +71,14 @@ function pieces(scratch: Address, ...sizes: readonly number[]): Address[] {
 }
 const piecesBytes = (...sizes: readonly number[]): number => sizes.reduce((sum, bytes) => sum + roundUp(bytes, 256), 0);
 
-function gather(g: Convolution, x: Address, columns: Address): Command[] {
+function gather(g: Convolution, x: Address, columns: Address): KernelLaunch[] {
   const { gathered, padded } = innerOf(g);
   if (!gathered) return [];
   const blocks = Math.min(65535, ceilDivide((g.pixels * g.groups * padded) / 4, 256));
   return [launch(CODES, 'gather', blocks, 256, [address(x), address(columns), geometryArgument(g), i32(padded)])];
 }
 
-function tapSums(g: Convolution, w: Address, sums: Address): Command {
+function tapSums(g: Convolution, w: Address, sums: Address): KernelLaunch {
   const args = [address(w), address(sums), i32(g.inputs), i32(g.o)];
   return launch(CODES, 'tap_sums', [g.kh * g.kw, ceilDivide(g.o, 32)], [32, 8], args);
 }
@@ -83,10 +86,10 @@ function tapSums(g: Convolution, w: Address, sums: Address): Command {
 const ofForward = ({ inputs: [x, w], outputs: [y], attributes }: Node<'axmConv2d'>): Convolution =>
   convolutionOf(x!.shape, w!.shape, y!.shape, attributes);
 
-function planeScratch(node: Node<'axmConv2d'>): readonly [number, number, number] {
+function planeScratch(node: Node<'axmConv2d'>, target: Target): readonly [number, number, number] {
   const g = ofForward(node);
   const { padded } = innerOf(g);
-  const slices = slicesOf(planesOf(node.attributes, node.inputs[6]));
+  const slices = slicesOf(planesOf(node.attributes, node.inputs[6]), fractionDigitsOf(target));
   const expanded = g.groups * padded * slices * roundUp(g.outputs, COLUMN_TILE);
   return [expanded, 4 * g.kh * g.kw * g.o, gatheredBytes(g)];
 }
@@ -94,20 +97,23 @@ function planeScratch(node: Node<'axmConv2d'>): readonly [number, number, number
 const zeroPoints = (xScale: Address, xZero: Address, wScale: Address, wZero: Address): Argument =>
   struct(...[xScale, xZero, wScale, wZero].map(address));
 
-function planeCommands(node: Node<'axmConv2d'>, operands: Operands, target: Target): Command[] {
+function planeCommands(node: Node<'axmConv2d'>, operands: Operands, target: Target): KernelLaunch[] {
   const g = ofForward(node);
   const planes = planesOf(node.attributes, node.inputs[6]);
-  const slices = slicesOf(planes);
+  const fractionDigits = fractionDigitsOf(target);
+  const slices = slicesOf(planes, fractionDigits);
   const { gathered, padded } = innerOf(g);
   const [x, w, xScale, xZero, wScale, wZero, m] = operands.inputs as [Address, ...Address[]] & Address[];
-  const [expanded, sums, columns] = pieces(operands.scratch, ...planeScratch(node));
+  const [expanded, sums, columns] = pieces(operands.scratch, ...planeScratch(node, target));
   const paddedColumns = roundUp(g.outputs, COLUMN_TILE);
   const { weightBits, activationBits } = node.attributes;
-  const common = { ...planeDefines(planes), WBITS: weightBits, ABITS: activationBits };
+  const common = { ...planeDefines(planes, fractionDigits), WBITS: weightBits, ABITS: activationBits };
 
   const stageBytes = (tile: Tile) => INNER_STEP * (tile.rows + slices * tile.columns);
   const areaBytes = 4 * (g.kh + 1) * (g.kw + 1) * COLUMN_TILE;
-  const fitting = planeTiles.filter((tile) => stageBytes(tile) * tile.stages <= target.sharedBytesPerBlock - 8192);
+  // Three sums per element fit in the registers of the smallest tile only.
+  const candidates = fractionDigits === 2 && slices > planes.length ? planeTiles.slice(-1) : planeTiles;
+  const fitting = candidates.filter((tile) => stageBytes(tile) * tile.stages <= target.sharedBytesPerBlock - 8192);
   const tile = chooseTile(fitting, g.pixels, g.outputs, g.groups, target.multiprocessors, ({ minBlocks }) => minBlocks);
   const defines = {
     ...common,
@@ -166,7 +172,12 @@ function tableScratch(node: Node<'axmConv2d'>): readonly [number, number] {
   return [4 * g.kh * g.kw * g.o, constantProducts(node) ? 0 : 4 * sizeOf(node.inputs[6]!.shape)];
 }
 
-function tableCommands(node: Node<'axmConv2d'>, operands: Operands, target: Target, memory: ProgramMemory): Command[] {
+function tableCommands(
+  node: Node<'axmConv2d'>,
+  operands: Operands,
+  target: Target,
+  memory: ProgramMemory,
+): KernelLaunch[] {
   const g = ofForward(node);
   const { weightBits, activationBits } = node.attributes;
   const [x, w, xScale, xZero, wScale, wZero, error] = operands.inputs as [Address, ...Address[]] & Address[];
@@ -225,7 +236,6 @@ function gradientPlan(node: Node<'axmConv2dGradients'>, { multiprocessors, preci
   const count = g.inner * g.o;
   const foldBlocks = Math.min(ceilDivide(count, 256), FOLD_BLOCKS * multiprocessors);
   const scratch = [
-    4,
     2 * digits * g.groups * g.pixels * paddedColumns,
     4 * slabs * g.kh * g.kw * g.o,
     4 * g.kh * g.kw * g.o,
@@ -238,9 +248,9 @@ function gradientPlan(node: Node<'axmConv2dGradients'>, { multiprocessors, preci
 
 export const approximateLowerings: Lowerings<'axmConv2d' | 'axmConv2dGradients'> = {
   axmConv2d: {
-    scratchBytes: (node) =>
-      piecesBytes(...(node.attributes.error === 'table' ? tableScratch(node) : planeScratch(node))),
-    commands: (node, operands, target, memory) => {
+    scratchBytes: (node, target) =>
+      piecesBytes(...(node.attributes.error === 'table' ? tableScratch(node) : planeScratch(node, target))),
+    launches: (node, operands, target, memory) => {
       checkSums(ofForward(node), node.attributes);
       return node.attributes.error === 'table'
         ? tableCommands(node, operands, target, memory)
@@ -249,10 +259,11 @@ export const approximateLowerings: Lowerings<'axmConv2d' | 'axmConv2dGradients'>
   },
   axmConv2dGradients: {
     scratchBytes: (node, target) => piecesBytes(...gradientPlan(node, target).scratch),
-    commands: (node, { inputs, outputs, scratch }, target, memory) => {
+    launches: (node, { inputs, outputs, scratch }, target, memory) => {
       const plan = gradientPlan(node, target);
       const { g, digits, tiles, parts, partLength, slabs, paddedColumns, count, foldBlocks } = plan;
-      const [largest, rounded, slabSums, totals, h, partials, columns] = pieces(scratch, ...plan.scratch);
+      const [rounded, slabSums, totals, h, partials, columns] = pieces(scratch, ...plan.scratch);
+      const largest = memory.counters(1);
       const [gradient, x, w, xScale, xZero, wScale] = inputs.map(address);
       const { gathered, padded } = innerOf(g);
       const { weightBits, activationBits } = node.attributes;
@@ -271,15 +282,14 @@ export const approximateLowerings: Lowerings<'axmConv2d' | 'axmConv2dGradients'>
       const taps = g.kh * g.kw * g.o;
       const stageBytes = 32 * 64 + digits * 32 * 128;
       return [
-        { kind: 'fill', to: largest!, bytes: 4 },
         launch(source, 'largest', Math.min(4 * target.multiprocessors, ceilDivide(elements, 1024)), 256, [
           gradient!,
-          address(largest!),
+          address(largest),
           i32(elements),
         ]),
         launch(source, 'digits', [slabs, ceilDivide(g.groups * paddedColumns, 64)], 256, [
           gradient!,
-          ...[largest!, rounded!, slabSums!].map(address),
+          ...[largest, rounded!, slabSums!].map(address),
           geometry,
           i32(paddedColumns),
         ]),
@@ -304,7 +314,7 @@ export const approximateLowerings: Lowerings<'axmConv2d' | 'axmConv2dGradients'>
           i32(slabs),
         ]),
         launch(source, 'fold', foldBlocks, 256, [
-          ...[h!, totals!, largest!].map(address),
+          ...[h!, totals!, largest].map(address),
           ...[w!, xScale!, xZero!, wScale!],
           ...[...outputs, partials!, memory.counters(1)].map(address),
           ...[count, g.o, g.inputs, parts].map(i32),

@@ -2,8 +2,8 @@
 
 import { sizeOf } from '../../../tensor/tensor.ts';
 import type { Node } from '../../graph.ts';
-import { type Argument, address, f32, i32, launch } from '../command.ts';
 import type { Address } from '../driver.ts';
+import { type Argument, address, f32, i32, launch } from '../launch.ts';
 import { elementwise, type Lowerings, type Operands, type ProgramMemory } from './lowering.ts';
 
 const countOf = (node: Node<never> | Node): number => sizeOf(node.outputs[0]!.shape);
@@ -44,22 +44,22 @@ export const elementwiseLowerings: Lowerings<
   | 'structureMatrixGradient'
 > = {
   add: {
-    commands: (node, operands) => plain('add', node, operands, f32(node.attributes.alpha), f32(node.attributes.beta)),
+    launches: (node, operands) => plain('add', node, operands, f32(node.attributes.alpha), f32(node.attributes.beta)),
   },
   affine: {
-    commands: (node, operands) =>
+    launches: (node, operands) =>
       plain('affine', node, operands, f32(node.attributes.scale), f32(node.attributes.offset)),
   },
-  scaleBy: { commands: (node, operands) => plain('scale_by', node, operands) },
-  broadcast: { commands: (node, operands) => plain('broadcast', node, operands) },
-  relu: { commands: (node, operands) => plain('relu', node, operands) },
-  reluGradient: { commands: (node, operands) => plain('relu_gradient', node, operands) },
+  scaleBy: { launches: (node, operands) => plain('scale_by', node, operands) },
+  broadcast: { launches: (node, operands) => plain('broadcast', node, operands) },
+  relu: { launches: (node, operands) => plain('relu', node, operands) },
+  reluGradient: { launches: (node, operands) => plain('relu_gradient', node, operands) },
   clampStraightThrough: {
-    commands: (node, operands) => plain('clamp', node, operands, f32(node.attributes.low), f32(node.attributes.high)),
+    launches: (node, operands) => plain('clamp', node, operands, f32(node.attributes.low), f32(node.attributes.high)),
   },
-  divide: { commands: (node, operands) => plain('divide', node, operands) },
+  divide: { launches: (node, operands) => plain('divide', node, operands) },
   imageToFloat: {
-    commands: (node, { inputs, outputs }, _, memory) => {
+    launches: (node, { inputs, outputs }, _, memory) => {
       const { scale, offset } = node.attributes;
       const tables = [scale, offset].map((values) => memory.table(new Uint8Array(Float32Array.from(values).buffer)));
       const count = countOf(node);
@@ -72,37 +72,37 @@ export const elementwiseLowerings: Lowerings<
       ];
     },
   },
-  bias: { commands: (node, operands) => plain('bias', node, operands, i32(channelsOf(node.outputs[0]!.shape))) },
+  bias: { launches: (node, operands) => plain('bias', node, operands, i32(channelsOf(node.outputs[0]!.shape))) },
   batchNormInference: {
-    commands: (node, operands) =>
+    launches: (node, operands) =>
       plain('normalize', node, operands, i32(channelsOf(node.outputs[0]!.shape)), f32(node.attributes.epsilon)),
   },
   quantize: {
-    commands: (node, operands) => {
+    launches: (node, operands) => {
       const { bits, granularity } = node.attributes;
       return plain('quantize', node, operands, perChannel(granularity, node.outputs[0]!.shape), levels(bits));
     },
   },
   dequantize: {
-    commands: (node, operands) =>
+    launches: (node, operands) =>
       plain('dequantize', node, operands, perChannel(node.attributes.granularity, node.outputs[0]!.shape)),
   },
   rangeToScale: {
-    commands: (node, operands) => plain('range_to_scale', node, operands, levels(node.attributes.bits)),
+    launches: (node, operands) => plain('range_to_scale', node, operands, levels(node.attributes.bits)),
   },
-  clipScale: { commands: (node, operands) => plain('clip_scale', node, operands, levels(node.attributes.bits)) },
+  clipScale: { launches: (node, operands) => plain('clip_scale', node, operands, levels(node.attributes.bits)) },
   clipScaleGradient: {
-    commands: (node, operands) => plain('clip_scale_gradient', node, operands, levels(node.attributes.bits)),
+    launches: (node, operands) => plain('clip_scale_gradient', node, operands, levels(node.attributes.bits)),
   },
   structureMatrix: {
-    commands: (node, { inputs, outputs }, _, memory) => {
+    launches: (node, { inputs, outputs }, _, memory) => {
       const count = countOf(node);
       const index = indexTable(node.attributes.index, memory);
       return [elementwise('structure_matrix', count, [...[inputs[0]!, index, outputs[0]!].map(address), i32(count)])];
     },
   },
   structureMatrixGradient: {
-    commands: (node, { inputs, outputs }, _, memory) => {
+    launches: (node, { inputs, outputs }, _, memory) => {
       const { index, count } = node.attributes;
       const table = indexTable(index, memory);
       const args = [...[inputs[0]!, table, outputs[0]!].map(address), i32(count), i32(index.length)];
@@ -145,7 +145,7 @@ export interface SgdStep {
 }
 
 /** The update of several tensors with one learning rate and the same attributes. */
-export function sgdCommand(steps: readonly SgdStep[], memory: ProgramMemory) {
+export function sgdLaunch(steps: readonly SgdStep[], memory: ProgramMemory) {
   const { momentum, weightDecay } = steps[0]!.node.attributes;
   const records = steps.map(({ node, inputs: [p, dp, v], outputs: [pNew, vNew] }) => ({
     addresses: [p!, dp!, v!, pNew!, vNew!],
@@ -154,11 +154,15 @@ export function sgdCommand(steps: readonly SgdStep[], memory: ProgramMemory) {
   return sharedLaunch('sgd', records, memory, [address(steps[0]!.inputs[3]!), f32(momentum), f32(weightDecay)]);
 }
 
+export interface Transfer {
+  readonly from: Address;
+  readonly to: Address;
+  /** Of 4 bytes. */
+  readonly words: number;
+}
+
 /** Copies of whole words: the assignments that could not be produced in place. */
-export function copyCommand(
-  transfers: readonly { readonly from: Address; readonly to: Address; readonly words: number }[],
-  memory: ProgramMemory,
-) {
+export function copyLaunch(transfers: readonly Transfer[], memory: ProgramMemory) {
   const records = transfers.map(({ from, to, words }) => ({ addresses: [from, to], count: words }));
   return sharedLaunch('copy', records, memory, []);
 }

@@ -1,15 +1,15 @@
-// What lowering an operation means: from a node, the addresses of its operands and a target to the commands that compute it. Scratch memory is
+// What lowering an operation means: from a node, the addresses of its operands and a target to the kernel launches that compute it. Scratch memory is
 // asked for while the program is planned; words that must be zero before each use (block counters) and constant tables come from the
 // program. A lowering is a pure function of its arguments.
 
 import { sizeOf } from '../../../tensor/tensor.ts';
 import type { Node } from '../../graph.ts';
 import type { OpName } from '../../ops.ts';
-import type { Argument, Command, Target } from '../command.ts';
-import { address, i32, launch } from '../command.ts';
 import type { KernelSource } from '../compiler.ts';
 import type { Address } from '../driver.ts';
 import { ceilDivide } from '../geometry.ts';
+import type { Argument, KernelLaunch, Target } from '../launch.ts';
+import { address, i32, launch } from '../launch.ts';
 
 export interface Operands {
   readonly inputs: readonly Address[];
@@ -28,7 +28,12 @@ export interface ProgramMemory {
 
 export interface Lowering<K extends OpName = OpName> {
   readonly scratchBytes?: (node: Node<K>, target: Target) => number;
-  readonly commands: (node: Node<K>, operands: Operands, target: Target, memory: ProgramMemory) => readonly Command[];
+  readonly launches: (
+    node: Node<K>,
+    operands: Operands,
+    target: Target,
+    memory: ProgramMemory,
+  ) => readonly KernelLaunch[];
 }
 
 export type Lowerings<K extends OpName = OpName> = { readonly [Op in K]: Lowering<Op> };
@@ -37,7 +42,7 @@ const THREADS = 256;
 const UNROLL = 4;
 
 /** A launch of one of the element-wise kernels over `count` elements. */
-export function elementwise(name: string, count: number, args: readonly Argument[]): Command {
+export function elementwise(name: string, count: number, args: readonly Argument[]): KernelLaunch {
   const source: KernelSource = { file: 'elementwise.cu', defines: {} };
   return launch(source, name, ceilDivide(count, THREADS * UNROLL), THREADS, args);
 }
@@ -78,7 +83,7 @@ export function reduce(
   scratch: Address,
   memory: ProgramMemory,
   copies = 1,
-): Command {
+): KernelLaunch {
   const { rows, columns, tile, tiles, slabs } = reduction;
   const counters = memory.counters(tiles * copies);
   const shape = [i32(rows), i32(columns), i32(tile), address(scratch), address(counters)];

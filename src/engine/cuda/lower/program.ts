@@ -1,15 +1,17 @@
-// From a plan to the commands of a program: every step by its operation's lowering, neighbouring optimiser updates in one launch, and the
-// remaining assignments in another. Pure: addresses come in, commands go out.
+// From a plan to the tasks of a program: every step by its operation's lowering, neighbouring optimiser updates in one launch, and the
+// remaining assignments in another. Pure: addresses come in, launches go out.
 
 import { invariant } from '../../../tensor/errors.ts';
-import type { Node } from '../../graph.ts';
+import { bytesPerElement, sizeOf } from '../../../tensor/tensor.ts';
+import type { Node, Value } from '../../graph.ts';
 import type { OpName } from '../../ops.ts';
 import type { Plan, Step, Storage } from '../../plan.ts';
-import type { Command, Target } from '../command.ts';
 import type { Address } from '../driver.ts';
+import type { Target } from '../launch.ts';
+import type { Range, Task } from '../schedule.ts';
 import { approximateLowerings } from './approximate.ts';
 import { convolutionLowerings } from './convolution.ts';
-import { copyCommand, elementwiseLowerings, type SgdStep, sgdCommand } from './elementwise.ts';
+import { copyLaunch, elementwiseLowerings, sgdLaunch, type Transfer } from './elementwise.ts';
 import type { Lowering, Lowerings, ProgramMemory } from './lowering.ts';
 import { reductionLowerings } from './reductions.ts';
 import { windowLowerings } from './windows.ts';
@@ -38,37 +40,65 @@ export interface Addresses {
   readonly variable: (name: string) => Address;
 }
 
-/** The commands of a plan, in order. */
-export function lowerPlan(plan: Plan, addresses: Addresses, target: Target, memory: ProgramMemory): Command[] {
-  const commands: Command[] = [];
+/** The tasks of a plan, in an order that is right. */
+export function lowerPlan(plan: Plan, addresses: Addresses, target: Target, memory: ProgramMemory): Task[] {
+  const tasks: Task[] = [];
   const { steps } = plan;
   for (let at = 0; at < steps.length; ) {
     const step = steps[at]!;
     const operands = operandsOf(step, addresses);
     if (step.node.op !== 'sgd') {
-      commands.push(...loweringOf(step.node).commands(step.node, operands, target, memory));
+      tasks.push({
+        launches: loweringOf(step.node).launches(step.node, operands, target, memory),
+        ...rangesOf([step], addresses, target),
+      });
       at++;
       continue;
     }
-    const together: SgdStep[] = [];
+    const together: Step[] = [];
     for (let next = steps[at]; next && sharesLaunch(step, next); next = steps[++at]) {
-      together.push({ node: next.node as Node<'sgd'>, ...operandsOf(next, addresses) });
+      together.push(next);
       // An update outside its variable's storage may lie where an earlier gradient was: it goes alone.
       if (!updatesVariables(next)) {
         at++;
         break;
       }
     }
-    commands.push(sgdCommand(together, memory));
+    const updates = together.map((one) => ({ node: one.node as Node<'sgd'>, ...operandsOf(one, addresses) }));
+    tasks.push({ launches: [sgdLaunch(updates, memory)], ...rangesOf(together, addresses, target) });
   }
   if (plan.copies.length > 0) {
     const transfers = plan.copies.map(({ from, variable, bytes }) => {
       invariant(bytes % 4 === 0, `${variable} is assigned ${bytes} bytes`);
       return { from: addresses.of(from), to: addresses.variable(variable), words: bytes / 4 };
     });
-    commands.push(copyCommand(transfers, memory));
+    tasks.push(copyTask(transfers, memory));
   }
-  return commands;
+  return tasks;
+}
+
+/** Copies of whole words in one launch. */
+export function copyTask(transfers: readonly Transfer[], memory: ProgramMemory): Task {
+  return {
+    launches: [copyLaunch(transfers, memory)],
+    reads: transfers.map(({ from, words }) => range(from, 4 * words)),
+    writes: transfers.map(({ to, words }) => range(to, 4 * words)),
+  };
+}
+
+const range = (from: Address, bytes: number): Range => ({ from: Number(from), to: Number(from) + bytes });
+
+function rangesOf(steps: readonly Step[], addresses: Addresses, target: Target): Pick<Task, 'reads' | 'writes'> {
+  const bytesOf = ({ shape, dtype }: Value): number => sizeOf(shape) * bytesPerElement[dtype];
+  const each = (values: readonly Value[], places: readonly Storage[]) =>
+    values.map((value, index) => range(addresses.of(places[index]!), bytesOf(value)));
+  return {
+    reads: steps.flatMap(({ node, inputs }) => each(node.inputs, inputs)),
+    writes: steps.flatMap(({ node, outputs, workspace }) => [
+      ...each(node.outputs, outputs),
+      ...(workspace ? [range(addresses.of(workspace), scratchBytes(node, target))] : []),
+    ]),
+  };
 }
 
 function operandsOf({ inputs, outputs, workspace }: Step, addresses: Addresses) {

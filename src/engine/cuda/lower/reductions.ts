@@ -2,10 +2,10 @@
 
 import { sizeOf } from '../../../tensor/tensor.ts';
 import type { Node } from '../../graph.ts';
-import type { Target } from '../command.ts';
-import { address, f32, f64, i32, launch } from '../command.ts';
 import type { Address } from '../driver.ts';
 import { roundUp } from '../geometry.ts';
+import type { Target } from '../launch.ts';
+import { address, f32, f64, i32, launch } from '../launch.ts';
 import {
   elementwise,
   type Lowerings,
@@ -46,7 +46,7 @@ function clipReduction(node: Node<'clipSearch'>, target: Target): Reduction {
 function total(name: string, plan: (node: Node, target: Target) => Reduction) {
   return {
     scratchBytes: scratchOf(plan),
-    commands: (
+    launches: (
       node: Node,
       { inputs, outputs, scratch }: { inputs: readonly Address[]; outputs: readonly Address[]; scratch: Address },
       target: Target,
@@ -72,14 +72,14 @@ export const reductionLowerings: Lowerings<
   channelSum: total('column_sum', perChannel),
   channelDotDifference: {
     scratchBytes: scratchOf(bothPairs),
-    commands: (node, { inputs, outputs, scratch }, target, memory) => {
+    launches: (node, { inputs, outputs, scratch }, target, memory) => {
       const args = [...[...inputs, ...outputs].map(address), i32(sizeOf(node.inputs[0]!.shape))];
       return [reduce('dot_difference', bothPairs(node as Node, target), args, scratch, memory)];
     },
   },
   minMax: {
     scratchBytes: (node, target) => reductionBytes(granular(0)(node, target)),
-    commands: (node, { inputs, outputs, scratch }, target, memory) => [
+    launches: (node, { inputs, outputs, scratch }, target, memory) => [
       reduce('extremes', granular(0)(node, target), [...inputs, ...outputs].map(address), scratch, memory),
     ],
   },
@@ -88,7 +88,7 @@ export const reductionLowerings: Lowerings<
       const { columns, ...rest } = granular(2)(node, target);
       return roundUp(8 * columns, 256) + reductionBytes({ columns, ...rest });
     },
-    commands: (node, { inputs, outputs, scratch }, target, memory) => {
+    launches: (node, { inputs, outputs, scratch }, target, memory) => {
       const reduction = granular(2)(node, target);
       const [gMin, gMax, x, min, max] = inputs.map(address);
       const { columns } = reduction;
@@ -107,7 +107,7 @@ export const reductionLowerings: Lowerings<
   },
   batchNorm: {
     scratchBytes: scratchOf(perChannel),
-    commands: (node, { inputs, outputs, scratch }, target, memory) => {
+    launches: (node, { inputs, outputs, scratch }, target, memory) => {
       const reduction = perChannel(node as Node, target);
       const [x, gamma, beta] = inputs.map(address);
       const [y, mean, variance] = outputs.map(address);
@@ -121,7 +121,7 @@ export const reductionLowerings: Lowerings<
   },
   batchNormGradient: {
     scratchBytes: scratchOf(perChannel),
-    commands: (node, { inputs, outputs, scratch }, target, memory) => {
+    launches: (node, { inputs, outputs, scratch }, target, memory) => {
       const reduction = perChannel(node as Node, target);
       const [g, x, gamma, mean, variance] = inputs.map(address);
       const [dx, dgamma, dbeta] = outputs.map(address);
@@ -136,7 +136,7 @@ export const reductionLowerings: Lowerings<
   },
   quantizeGradient: {
     scratchBytes: (node, target) => reductionBytes(granular(1)(node, target)),
-    commands: (node, { inputs, outputs, scratch }, target, memory) => {
+    launches: (node, { inputs, outputs, scratch }, target, memory) => {
       const args = [...[...inputs, ...outputs].map(address), f32(2 ** node.attributes.bits - 1)];
       return [reduce('quantize_gradient', granular(1)(node, target), args, scratch, memory)];
     },
@@ -146,7 +146,7 @@ export const reductionLowerings: Lowerings<
       const { steps } = node.attributes;
       return roundUp(8 * steps, 256) + reductionBytes(clipReduction(node, target), steps);
     },
-    commands: (node, { inputs, outputs, scratch }, target, memory) => {
+    launches: (node, { inputs, outputs, scratch }, target, memory) => {
       const { bits, granularity, steps, shrink, exponent } = node.attributes;
       const [, channels] = rowsAndColumns(node.inputs[0]!.shape, granularity);
       const partials = scratch + BigInt(roundUp(8 * steps, 256));

@@ -1,4 +1,4 @@
-// What a program consists of on the device: kernel launches and fills, with addresses already known. Lowering an operation gives commands;
+// What a program consists of on the device: kernel launches with addresses already known. Lowering an operation gives commands;
 // nothing here calls the driver, so plans can be tested without a GPU.
 
 import { invariant } from '../../tensor/errors.ts';
@@ -6,7 +6,6 @@ import type { KernelSource } from './compiler.ts';
 import type { Address, DeviceProperties } from './driver.ts';
 
 export interface KernelLaunch {
-  readonly kind: 'kernel';
   readonly source: KernelSource;
   readonly name: string;
   readonly grid: readonly [number, number, number];
@@ -16,15 +15,6 @@ export interface KernelLaunch {
   /** The arguments as the kernel's parameter block. */
   readonly args: Uint8Array;
 }
-
-/** Sets bytes to zero. */
-export interface Fill {
-  readonly kind: 'fill';
-  readonly to: Address;
-  readonly bytes: number;
-}
-
-export type Command = KernelLaunch | Fill;
 
 export type Precision = 'tf32' | 'bf16' | 'fp32';
 
@@ -107,7 +97,6 @@ export function launch(
   const [gx, gy, gz] = dimensions(grid);
   invariant(gx >= 1 && gy >= 1 && gz >= 1 && gy < 65536 && gz < 65536, `${name}: a grid of ${gx}×${gy}×${gz} blocks`);
   return {
-    kind: 'kernel',
     source,
     name,
     grid: [gx, gy, gz],
