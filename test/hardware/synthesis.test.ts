@@ -1,5 +1,6 @@
 // Synthesis and proofs of equivalence through the bundled Yosys, on one warm worker.
 
+import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -143,6 +144,20 @@ describe('proveEquivalent', () => {
 
   it('refuses circuits whose ports do not match', async () => {
     await expect(proveEquivalent(product(4), product(5), { yosys })).rejects.toThrow(/same number and widths of ports/);
+  });
+});
+
+const system = spawnSync('yosys', ['-V']).status === 0;
+describe.skipIf(!system)(`a Yosys of the system${system ? '' : ' (skipped: no yosys on the PATH)'}`, () => {
+  it('maps, proves and refutes as the bundled one does', async () => {
+    const { verified, yosysVersion } = await synthesize({ circuit: array(4), yosys: 'system', effort: 'quick' });
+    expect(verified).toEqual({ patterns: 256, exhaustive: true });
+    expect(yosysVersion).toMatch(/^Yosys \d/);
+    const wrong = product(4, "(a == 4'd9 && b == 4'd13) ? 8'd0 : a * b");
+    const refuted = await proveEquivalent(product(4), wrong, { yosys: 'system', method: 'sat' });
+    expect(refuted.counterexample!.operands.map(({ value }) => value)).toEqual([9n, 13n]);
+    const proved = await proveEquivalent(product(4), shiftAdd(4), { yosys: 'system', method: 'sat' });
+    expect(proved.equal).toBe(true);
   });
 });
 
