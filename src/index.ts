@@ -1,7 +1,7 @@
 // TRAM as a library: the same functions that the command line calls. Nothing here prints; progress comes as events.
 
-export { columnCosts, networkPower, powerPerMultiplication } from './axm/power.ts';
 export { emulationOf, expandTheta, type Multiplier, removedPartialProducts } from './axm/multiplier.ts';
+export { columnCosts, networkPower, powerPerMultiplication } from './axm/power.ts';
 export type { Dataset, DatasetOptions } from './data/dataset.ts';
 export { openDataset } from './data/registry.ts';
 export type { Backend, Program, Session } from './engine/backend.ts';
