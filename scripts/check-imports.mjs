@@ -13,7 +13,7 @@ const allowed = {
   quant: ['nn', 'engine', 'tensor'],
   data: ['tensor'],
   train: ['data', 'nn', 'quant', 'engine', 'tensor'],
-  report: ['tensor'],
+  report: ['netlist', 'tensor'],
   flow: ['train', 'data', 'nn', 'quant', 'engine', 'axm', 'netlist', 'hardware', 'report', 'tensor', ''],
   cli: ['flow', 'train', 'data', 'nn', 'quant', 'engine', 'axm', 'netlist', 'hardware', 'report', 'tensor', ''],
   // Files directly in src/.
