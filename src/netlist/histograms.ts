@@ -3,6 +3,7 @@
 // a first row that is no such row is taken as a title. What is missing counts 0; an operand that is missing altogether is uniform.
 
 import { UserError } from '../tensor/errors.ts';
+import { clipped } from './diagnostics.ts';
 import type { OperandHistograms } from './metrics.ts';
 
 export interface HistogramWidths {
@@ -32,7 +33,9 @@ function fromJson(text: string, file: string): Partial<OperandHistograms> {
   }
   for (const [key, counts] of Object.entries(value as object)) {
     if (key !== 'weight' && key !== 'activation') {
-      throw new UserError(`${file}: unknown key ${JSON.stringify(key)}: expected "weight" and "activation"`);
+      throw new UserError(
+        `${file}: unknown key ${clipped(JSON.stringify(key), 60)}: expected "weight" and "activation"`,
+      );
     }
     if (!Array.isArray(counts) || counts.some((count) => typeof count !== 'number')) {
       throw new UserError(`${file}: "${key}" is not an array of numbers: expected one count per pattern`);

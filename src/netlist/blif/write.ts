@@ -4,6 +4,7 @@
 
 import { UserError } from '../../tensor/errors.ts';
 import { usedSignals } from '../cleanup.ts';
+import { clipped } from '../diagnostics.ts';
 import { netNames } from '../names.ts';
 import type { GateKind, Network } from '../network.ts';
 import { isGate, ONE, ZERO } from '../network.ts';
@@ -23,7 +24,7 @@ export function writeBlif(network: Network): string {
   for (const { name } of [network, ...network.inputs, ...network.outputs]) {
     if (!/^[^\s#\\=.][^\s#\\=]*$/.test(name)) {
       throw new UserError(
-        `the name ${JSON.stringify(name)} cannot be written as BLIF: expected one without spaces, #, = and \\, and no dot in front`,
+        `the name ${clipped(JSON.stringify(name), 60)} cannot be written as BLIF: expected one without spaces, #, = and \\, and no dot in front`,
       );
     }
   }

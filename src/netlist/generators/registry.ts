@@ -3,7 +3,7 @@
 
 import { UserError } from '../../tensor/errors.ts';
 import { cleanUp } from '../cleanup.ts';
-import { didYouMean } from '../diagnostics.ts';
+import { clipped, didYouMean } from '../diagnostics.ts';
 import type { Network } from '../network.ts';
 import { checkNetlistBits, MAX_NETLIST_BITS, MIN_OPERAND_BITS } from '../ports.ts';
 import { arrayMultiplier } from './array.ts';
@@ -226,7 +226,9 @@ export function generate(kind: string, options: GenerateOptions): GeneratedMulti
   const generator = Object.hasOwn(generators, kind) ? generators[kind]! : null;
   if (!generator) {
     const kinds = Object.keys(generators);
-    throw new UserError(`unknown generator "${kind}"${didYouMean(kind, kinds)}: expected one of ${kinds.join(', ')}`);
+    throw new UserError(
+      `unknown generator "${clipped(kind, 60)}"${didYouMean(kind, kinds)}: expected one of ${kinds.join(', ')}`,
+    );
   }
   const { weightBits, activationBits, ...given } = options;
   checkNetlistBits(weightBits, activationBits);
@@ -234,7 +236,7 @@ export function generate(kind: string, options: GenerateOptions): GeneratedMulti
   for (const name of Object.keys(given)) {
     if (known.includes(name)) continue;
     throw new UserError(
-      `${kind} has no parameter "${name}"${didYouMean(name, known)}: expected ${known.length > 0 ? `one of ${known.join(', ')}` : 'none, it takes the widths only'}`,
+      `${kind} has no parameter "${clipped(name, 60)}"${didYouMean(name, known)}: expected ${known.length > 0 ? `one of ${known.join(', ')}` : 'none, it takes the widths only'}`,
     );
   }
   const widths = { weightBits, activationBits };
@@ -256,7 +258,7 @@ function parameterValue(
   widths: Widths,
 ): number | string {
   const refuse = (expected: string): never => {
-    throw new UserError(`${kind}: ${parameter.name} is ${JSON.stringify(given)}: expected ${expected}`);
+    throw new UserError(`${kind}: ${parameter.name} is ${clipped(JSON.stringify(given), 60)}: expected ${expected}`);
   };
   if (parameter.type === 'choice') {
     if (given === undefined) return parameter.default;
@@ -269,7 +271,7 @@ function parameterValue(
   return refuse(`an integer from ${minimum} to ${maximum} at ${widths.weightBits}×${widths.activationBits}`);
 }
 
-const SPEC = /^([a-z][a-z0-9-]*):(\d{1,3})[x×](\d{1,3})(?::([^\s:]{1,300}))?$/;
+const SPEC = /^([a-z][a-z0-9-]{0,40}):(\d{1,3})[x×](\d{1,3})(?::([^\s:]{1,300}))?$/;
 
 /** Whether a text has the form of a generator spec, e.g. `dadda:8x8` or `truncated:8x8:columns=6,compensation=constant`. */
 export function isGeneratorSpec(text: string): boolean {

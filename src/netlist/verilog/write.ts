@@ -4,6 +4,7 @@
 
 import { UserError } from '../../tensor/errors.ts';
 import { usedSignals } from '../cleanup.ts';
+import { clipped } from '../diagnostics.ts';
 import { adderName, netNames } from '../names.ts';
 import { type AdderCell, type GateKind, isGate, type Network, ONE, type Signal, ZERO } from '../network.ts';
 import { type Bus, groupBuses } from '../ports.ts';
@@ -111,7 +112,7 @@ function identifier(name: string): string {
   if (/^[A-Za-z_][A-Za-z0-9_$]*$/.test(name) && !RESERVED.has(name)) return name;
   if (!/^[!-~]+$/.test(name)) {
     throw new UserError(
-      `the name ${JSON.stringify(name)} cannot be written as Verilog: expected printable ASCII characters without spaces`,
+      `the name ${clipped(JSON.stringify(name), 60)} cannot be written as Verilog: expected printable ASCII characters without spaces`,
     );
   }
   return `\\${name} `;
