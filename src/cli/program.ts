@@ -25,6 +25,7 @@ const phase = (name: 'run' | 'train' | 'quantize' | 'explore' | 'recover') => as
 const whole = 'The whole way:';
 const single = 'One phase at a time:';
 const around = 'Around a run:';
+const workbench = 'Multipliers, without a network:';
 
 export const commandEntries: readonly CommandEntry[] = [
   {
@@ -83,6 +84,13 @@ export const commandEntries: readonly CommandEntry[] = [
     summary: 'check this machine and this installation',
     group: around,
     load: async () => (await import('./commands/doctor.ts')).defineDoctor,
+  },
+  {
+    name: 'simulate',
+    term: 'simulate FILE',
+    summary: 'the error of a multiplier netlist, and its table',
+    group: workbench,
+    load: async () => (await import('./commands/simulate.ts')).defineSimulate,
   },
 ];
 

@@ -1,0 +1,178 @@
+// What the commands of the multiplier workbench share: how a multiplier is named on the command line, how its operands are read and
+// weighted, and how synthesis is set. Every option is defined once, here; the libraries behind them are loaded when a command runs.
+
+import { basename } from 'node:path';
+import { type Command, Option } from 'commander';
+import type { SynthesisOptions } from '../hardware/synthesize.ts';
+import type { Circuit } from '../hardware/yosys/design.ts';
+import type { Subject } from '../netlist/equivalence.ts';
+import type { OperandHistograms } from '../netlist/metrics.ts';
+import type { ProductTable } from '../netlist/table.ts';
+import { UserError } from '../tensor/errors.ts';
+import { describeOption } from './facts.ts';
+import type { Output } from './style.ts';
+import { badValue, decimalNumber, nonEmpty, oneOf } from './values.ts';
+
+/** For help texts: what stands for FILE. */
+export const SUBJECTS = `A FILE is BLIF (.blif), structural Verilog (.v, .sv), a table (.txt in the published form, .npy), any of them also as .gz, or
+a generator, made on the spot: kind:8x8 or kind:8x8:name=value,name=value (tram generate --list shows the kinds).`;
+
+export const READING = 'Reading:';
+export const OUTPUT = 'Output:';
+
+export interface ReadingOptions {
+  readonly signed?: boolean;
+  readonly lenient?: boolean;
+  readonly histograms?: string;
+}
+
+export function addSigned(command: Command): void {
+  command.addOption(new Option('--signed', 'operands and product are two’s complement').helpGroup(READING));
+}
+
+export function addLenient(command: Command): void {
+  command.addOption(new Option('--lenient', 'take undriven nets as 0 instead of refusing the file').helpGroup(READING));
+}
+
+export function addHistograms(command: Command, weighs: string): void {
+  const text = describeOption({
+    help: `how often each operand occurs; weighs ${weighs}`,
+    values: 'a JSON file {"weight": counts, "activation": counts} or a CSV file of rows operand,value,count',
+    default: 'all operands equally often',
+  });
+  command.addOption(
+    new Option('--histograms <FILE>', text).argParser(nonEmpty('--histograms', 'a file')).helpGroup(READING),
+  );
+}
+
+export function addJson(command: Command): void {
+  command.addOption(new Option('--json', 'print one JSON object').helpGroup(OUTPUT));
+}
+
+export function outFolder(what: string): Option {
+  return new Option('--out <DIR>', `folder for ${what}`).argParser(nonEmpty('--out', 'a folder')).helpGroup(OUTPUT);
+}
+
+/** A parser of a positive number. */
+export function positive(option: string, unit: string): (text: string) => number {
+  return (text) => {
+    const value = decimalNumber(text);
+    if (value !== undefined && value > 0) return value;
+    throw badValue(option, text, `a number of ${unit} above 0`);
+  };
+}
+
+/** The histograms of a file, or undefined where none is given. */
+export async function loadHistograms(
+  path: string | undefined,
+  widths: { readonly weightBits: number; readonly activationBits: number; readonly signed: boolean },
+): Promise<OperandHistograms | undefined> {
+  if (path === undefined) return undefined;
+  const { readLimited } = await import('../netlist/circuit.ts');
+  const { readHistograms } = await import('../netlist/histograms.ts');
+  return readHistograms(readLimited(path).toString('utf8'), path, widths);
+}
+
+/** The products of all operand pairs of a multiplier; a UserError where there are too many. */
+export async function tableOf(subject: Subject, signed: boolean | undefined): Promise<ProductTable> {
+  if (subject.kind === 'table') {
+    if (signed && !subject.table.signed) {
+      throw new UserError(`${subject.name}: --signed, but the rows of this table are unsigned; leave --signed out`);
+    }
+    return subject.table;
+  }
+  const { simulate } = await import('../netlist/simulate.ts');
+  return simulate(subject.network, { signed: signed ?? subject.signed ?? false });
+}
+
+/** The name of a multiplier for its files and for the rows of tables: the file's without folder and extension. */
+export function subjectName(subject: string): string {
+  return basename(subject)
+    .replace(/\.gz$/i, '')
+    .replace(/\.(blif|s?v|npy|lut\.txt|txt)$/i, '')
+    .replace(/[^\p{L}\p{N}._+-]+/gu, '-');
+}
+
+const SYNTHESIS = 'Synthesis:';
+
+interface SynthesisSettings {
+  readonly liberty?: readonly string[];
+  readonly clock?: number;
+  readonly delay?: number;
+  readonly effort?: 'quick' | 'best';
+  readonly yosys?: 'bundled' | 'system';
+}
+
+export function addSynthesis(command: Command): void {
+  const option = (flags: string, help: string, values: string, fallback: string) =>
+    new Option(flags, describeOption({ help, values, default: fallback })).helpGroup(SYNTHESIS);
+  const file = nonEmpty('--liberty', 'a Liberty file');
+  const efforts = ['quick', 'best'] as const;
+  const places = ['bundled', 'system'] as const;
+  command
+    .addOption(
+      option(
+        '--liberty <LIB...>',
+        'cell library',
+        '.lib or .lib.gz files of one corner',
+        'unit gates, built in',
+      ).argParser((text: string, all: readonly string[] = []) => [...all, file(text)]),
+    )
+    .addOption(
+      option('--clock <MHZ>', 'clock of the power figures, one operand pair per cycle', 'MHz above 0', '100').argParser(
+        positive('--clock', 'MHz'),
+      ),
+    )
+    .addOption(
+      option('--delay <PS>', 'delay that the smallest netlist must meet', 'ps above 0', '500').argParser(
+        positive('--delay', 'ps'),
+      ),
+    )
+    .addOption(
+      option('--effort <NAME>', 'scripts that are tried', `one of ${efforts.join(', ')}`, 'best').argParser(
+        oneOf('--effort', efforts),
+      ),
+    )
+    .addOption(
+      option('--yosys <WHICH>', 'the Yosys that runs', `one of ${places.join(', ')}`, 'bundled').argParser(
+        oneOf('--yosys', places),
+      ),
+    );
+}
+
+/** The user's settings as options of `synthesize`; reads the Liberty files. */
+export async function readSynthesis(command: Command): Promise<Omit<SynthesisOptions, 'circuit'>> {
+  const { liberty, clock, delay, effort, yosys } = command.opts<SynthesisSettings>();
+  const { readLibertyFile } = await import('../hardware/liberty/file.ts');
+  return {
+    ...(liberty === undefined ? {} : { liberty: await Promise.all(liberty.map(readLibertyFile)) }),
+    ...(clock === undefined ? {} : { clockMHz: clock }),
+    ...(delay === undefined ? {} : { delayTargetPs: delay }),
+    ...(effort === undefined ? {} : { effort }),
+    ...(yosys === undefined ? {} : { yosys }),
+  };
+}
+
+/** A netlist file or generator for Yosys: Verilog as it is, in all of the language that Yosys reads; a table is refused. */
+export async function loadForSynthesis(name: string, lenient: boolean): Promise<Circuit> {
+  if (/\.s?v$/i.test(name)) {
+    const { readLimited } = await import('../netlist/circuit.ts');
+    return { verilog: readLimited(name).toString('utf8') };
+  }
+  const { loadSubject } = await import('../netlist/equivalence.ts');
+  const subject = loadSubject(name, { lenient });
+  if (subject.kind === 'network') return { network: subject.network };
+  throw new UserError(
+    `${name}: a table has no gates to synthesise; expected BLIF, Verilog or a generator like dadda:8x8`,
+  );
+}
+
+/** The list of files that were written, for the end of a text. */
+export function filesText(paths: readonly string[], bold: (text: string) => string): string {
+  return [bold('files'), ...paths.map((path) => `  ${path}`)].join('\n');
+}
+
+/** Notes about how a file was read, on the error stream. */
+export function tellNotes(stderr: Output, notes: readonly string[]): void {
+  for (const note of notes) stderr.write(`${note}\n`);
+}

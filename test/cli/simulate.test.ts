@@ -1,0 +1,108 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { writeBlif } from '../../src/netlist/blif/write.ts';
+import { readNpy } from '../../src/netlist/formats/npy.ts';
+import { readTextTable } from '../../src/netlist/formats/text.ts';
+import { generate } from '../../src/netlist/generators/registry.ts';
+import { exactTable, firstDifference } from '../../src/netlist/table.ts';
+import { describeWithReference, referenceText } from '../shared.ts';
+import { tram } from './program.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'tram-simulate-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+const file = (name: string) => join(folder, name);
+
+const { network } = generate('truncated', { weightBits: 4, activationBits: 3, columns: 2 });
+writeFileSync(file('t.blif'), writeBlif(network));
+
+describe('simulate', () => {
+  test('--json is one object with the widths and every metric over all pairs', async () => {
+    const { code, out, err } = await tram('simulate', file('t.blif'), '--json');
+    expect({ code, err }).toEqual({ code: 0, err: '' });
+    const report = JSON.parse(out);
+    expect(report).toMatchObject({ bits: [4, 3], weightBits: 4, activationBits: 3, signed: false, pairs: 128 });
+    expect(report).not.toHaveProperty('sampled');
+    // Without the columns 0 and 1: w0 x0 + 2 (w1 x0 + w0 x1) is missing.
+    expect(report).toMatchObject({ maxEd: 5, med: 1.25, mean: -1.25, errorRate: 0.5 });
+    expect(report.mse).toBeCloseTo(report.variance + report.mean ** 2, 12);
+    expect(report.worst[0]).toEqual({ w: 3, x: 3, product: 4, exact: 9, error: -5 });
+  });
+
+  test('the text tells the same figures and that all pairs were simulated', async () => {
+    const { out } = await tram('simulate', file('t.blif'));
+    expect(out).toMatch(/^truncated.*: 4×3 bits, unsigned\n/);
+    expect(out).toMatch(/\n {2}ER +50\.000 %\n {2}MED +1\.25\n/);
+    expect(out).toContain('over all 128 operand pairs');
+    expect(out).toContain('3 × 3 = 4 instead of 9 (-5)');
+  });
+
+  test('--histograms weighs the metrics', async () => {
+    writeFileSync(file('h.csv'), 'operand,value,count\nw,3,1\nx,3,3\nx,0,1\n');
+    const { out } = await tram('simulate', file('t.blif'), '--histograms', file('h.csv'), '--json');
+    expect(JSON.parse(out)).toMatchObject({ errorRate: 0.75, med: 3.75 });
+    expect((await tram('simulate', file('t.blif'), '--histograms', file('h.csv'))).out).toContain('weighted by');
+  });
+
+  test('--lut writes the table in the form of the extension', async () => {
+    const write = async (name: string) => {
+      expect((await tram('simulate', 'dadda:3x4', '--lut', file(name))).code).toBe(0);
+      return readFileSync(file(name));
+    };
+    const exact = exactTable(3, 4);
+    expect(firstDifference(readTextTable((await write('a.txt')).toString()), exact)).toBeNull();
+    expect(firstDifference(readNpy(await write('a.npy')), exact)).toBeNull();
+    const raw = await write('a.bin');
+    expect(raw).toHaveLength(4 * 128);
+    expect(raw.readInt32LE(4 * 127)).toBe(7 * 15);
+    expect((await write('a.h')).toString()).toContain('static const uint8_t dadda_3x4[8][16]');
+  });
+
+  test('beyond 24 operand bits it says that it sampled, with confidence intervals', async () => {
+    const args = ['simulate', 'truncated:13x13:columns=4', '--samples', '4096', '--seed', '7'];
+    const report = JSON.parse((await tram(...args, '--json')).out);
+    expect(report).toMatchObject({ bits: 13, pairs: 4096, sampled: { samples: 4096, seed: 7, confidence: 0.95 } });
+    const [low, high] = report.sampled.interval.meanErrorDistance;
+    expect(low).toBeLessThan(report.med);
+    expect(high).toBeGreaterThan(report.med);
+    const { out } = await tram(...args);
+    expect(out).toContain('estimated from 4 096 random operand pairs (seed 7)');
+    expect(out).toMatch(/MaxED +≥ \d+/);
+  });
+
+  test.each([
+    [['none.blif'], /cannot be read \(ENOENT\)/],
+    [
+      [file('t.blif'), '--lut', 'x.csv'],
+      /^tram: --lut: expected a file that ends in \.txt, \.npy, \.bin, \.h, got 'x\.csv'\n/,
+    ],
+    [[file('t.blif'), '--json', '--format', 'published'], /--json and --format published are given/],
+    [[file('t.blif'), '--header', 'short'], /--header short is for --format published/],
+    [[file('t.blif'), '--format', 'publish'], /did you mean 'published'\?/],
+    [
+      ['dadda:13x13', '--samples', '100', '--format', 'published'],
+      /needs all operand pairs, but 13×13 bits are too many/,
+    ],
+    [['dada:8x8'], /unknown generator "dada" \(did you mean "dadda"\?\)/],
+  ])('%j is one line on the error stream and code 2', async (args, message) => {
+    const { code, out, err } = await tram('simulate', ...args);
+    expect(err).toMatch(message);
+    expect(err.split('\n')).toHaveLength(2);
+    expect({ code, out }).toEqual({ code: 2, out: '' });
+  });
+});
+
+describeWithReference('--format published', () => {
+  test.each([
+    ['OPACT1.blif', 'OPACT1.txt.gz', ['--header', 'short']],
+    ['mul8u_0AB.blif', 'mul8u_0AB.txt.gz', ['--header', 'short']],
+    ['mul8s_1KV9.blif', 'mul8s_1KV9.txt.gz', ['--header', 'short', '--signed']],
+    ['resnet18_w8a8_lbd0.3.blif', 'resnet18_w8a8_lbd0.3.lut.txt.gz', []],
+  ])('of %s is %s byte for byte', async (blif, lut, options) => {
+    const path = join(import.meta.dirname, '../../../shared/reference/multipliers', blif);
+    const { code, out } = await tram('simulate', path, '--lenient', '--format', 'published', ...options);
+    expect(code).toBe(0);
+    expect(out === referenceText(`multipliers/${lut}`)).toBe(true);
+  });
+});
