@@ -121,7 +121,7 @@ describe('run page', () => {
 
   test('escapes every text', () => {
     expect(html).not.toContain('<script');
-    expect(count(html, escapeText(evil))).toBe(2 + 1 + 2 + 2 + 2 + 2 + 1);
+    expect(count(html, escapeText(evil))).toBe(2 + 1 + 2 + 1 + 2 + 2 + 1);
   });
 
   test('shows stages in per cent and a dash for what was not measured', () => {
