@@ -110,5 +110,6 @@ function dotDiagram(structure: StructureDescription): DotDiagram {
     activationBits,
     partialProducts: exact.partialProducts.map(({ i, j }) => ({ i, j, kept: products.has(`${i},${j}`) })),
     adders: exact.adders.map(({ id, stage, column, kind }) => ({ stage: stage - 1, column, kind, kept: kept.has(id) })),
+    constants: structure.constants.map(({ column }) => column),
   };
 }

@@ -29,6 +29,8 @@ export interface DotDiagram {
   readonly activationBits: number;
   readonly partialProducts: readonly PartialProduct[];
   readonly adders: readonly DiagramAdder[];
+  /** Columns into which a constant 1 is injected (compensation). */
+  readonly constants?: readonly number[];
 }
 
 const pitch = 34;
@@ -130,7 +132,18 @@ function productBand(diagram: DotDiagram, frame: Frame, top: number): { markup: 
     text(frame.columnX(j) + pitch * 0.55, top + (j + 0.5) * rowHeight + 4, `x${subscript(j)}`, { fill: colours.muted }),
   );
   const title = bandTitle(top + 14, ['partial', 'products']);
-  return { markup: title + names.join('') + dots.join(''), bottom: top + diagram.activationBits * rowHeight };
+  const rows = diagram.activationBits;
+  const ones = (diagram.constants ?? []).map((column) =>
+    text(frame.columnX(column), top + (rows + 0.5) * rowHeight + 4, '1', {
+      class: 'one',
+      'text-anchor': 'middle',
+      'font-weight': 'bold',
+      fill: colours.blue,
+    }),
+  );
+  const label = ones.length > 0 ? bandTitle(top + (rows + 0.5) * rowHeight + 4, [], ['constants']) : '';
+  const bottom = top + (rows + (ones.length > 0 ? 1 : 0)) * rowHeight;
+  return { markup: title + names.join('') + dots.join('') + label + ones.join(''), bottom };
 }
 
 const subscript = (number: number) =>

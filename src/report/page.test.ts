@@ -78,6 +78,14 @@ describe('dot diagram', () => {
       expect(Number(y)).toBeLessThan(Number(height));
     }
   });
+
+  test('shows injected constants as ones in their columns, and no row without any', () => {
+    const ones = (markup: string) => markup.match(/class="one"/g)?.length ?? 0;
+    expect(ones(svg)).toBe(0);
+    const compensated = dotDiagramSvg({ ...diagram, constants: [1, 2] });
+    expect(ones(compensated)).toBe(2);
+    expect(compensated).toContain('constants');
+  });
 });
 
 describe('SVG helpers', () => {
