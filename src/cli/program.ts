@@ -92,6 +92,20 @@ export const commandEntries: readonly CommandEntry[] = [
     group: workbench,
     load: async () => (await import('./commands/simulate.ts')).defineSimulate,
   },
+  {
+    name: 'generate',
+    term: 'generate [KIND]',
+    summary: 'make an exact or approximate multiplier of a known family',
+    group: workbench,
+    load: async () => (await import('./commands/generate.ts')).defineGenerate,
+  },
+  {
+    name: 'verify',
+    term: 'verify A B',
+    summary: 'prove two multipliers equal, or show where they differ',
+    group: workbench,
+    load: async () => (await import('./commands/verify.ts')).defineVerify,
+  },
 ];
 
 const DESCRIPTION =
