@@ -186,7 +186,7 @@ describe('a run that cannot go on', () => {
   test.each<[string, ConfigurationInput, RegExp]>([
     [
       'more columns than the multiplier has',
-      { bits: { weights: 2, activations: 2 } },
+      { bits: { weights: 2, activations: 2 }, explore: { columns: 8 } },
       /explore.columns is 8, but a 2×2-bit multiplier has 3 columns/,
     ],
     ['width 9', { bits: { weights: 9 } }, /bits\.weights: .*<=8/],
