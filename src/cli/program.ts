@@ -106,6 +106,13 @@ export const commandEntries: readonly CommandEntry[] = [
     group: workbench,
     load: async () => (await import('./commands/verify.ts')).defineVerify,
   },
+  {
+    name: 'synth',
+    term: 'synth FILE',
+    summary: 'area, delay and power in a cell library',
+    group: workbench,
+    load: async () => (await import('./commands/synth.ts')).defineSynth,
+  },
 ];
 
 const DESCRIPTION =

@@ -167,6 +167,26 @@ export async function loadForSynthesis(name: string, lenient: boolean): Promise<
   );
 }
 
+/** Operand histograms by input port for the power analysis; the netlist is read here for its widths. */
+export async function synthesisHistograms(
+  name: string,
+  { signed, lenient, histograms }: { signed: boolean; lenient: boolean; histograms: string | undefined },
+): Promise<ArrayLike<number>[] | undefined> {
+  if (histograms === undefined) return undefined;
+  const { loadSubject } = await import('../netlist/equivalence.ts');
+  const { multiplierPorts } = await import('../netlist/ports.ts');
+  const subject = loadSubject(name, { lenient });
+  if (subject.kind === 'table') return undefined;
+  const { weight, activation } = multiplierPorts(subject.network);
+  const widths = {
+    weightBits: weight.length,
+    activationBits: activation.length,
+    signed: signed || (subject.signed ?? false),
+  };
+  const found = await loadHistograms(histograms, widths);
+  return found && [found.weight, found.activation];
+}
+
 /** The list of files that were written, for the end of a text. */
 export function filesText(paths: readonly string[], bold: (text: string) => string): string {
   return [bold('files'), ...paths.map((path) => `  ${path}`)].join('\n');
