@@ -193,7 +193,7 @@ describe('a run that cannot go on', () => {
     ['no epochs', { explore: { epochs: 0 } }, /explore\.epochs: .*>=1/],
     [
       'more columns removed than may be',
-      { explore: { columns: 3 } },
+      { explore: { columns: 3, initiallyRemoved: 4 } },
       /explore.initiallyRemoved is 4, more than the 3 columns/,
     ],
     ['an unknown model', { model: 'resnet9' }, /unknown model 'resnet9'.* did you mean 'resnet8'/],
