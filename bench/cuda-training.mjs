@@ -5,6 +5,7 @@ const root = process.env.TRAM_BUILD ?? '../dist';
 const { cudaBackend } = await import(`${root}/engine/cuda/backend.js`);
 const { findModel } = await import(`${root}/nn/models.js`);
 const { initialTensor } = await import(`${root}/nn/parameters.js`);
+const { trainingBatches } = await import(`${root}/data/batches.js`);
 const { clipLogit, stateName } = await import(`${root}/quant/quantized.js`);
 const { Random } = await import(`${root}/tensor/random.js`);
 const { f32, sizeOf } = await import(`${root}/tensor/tensor.js`);
@@ -109,6 +110,16 @@ for (const [name, arithmetic, learned] of stages) {
   const step = programs.find((program) => program.timeKernels && program !== programs[0]) ?? programs[0];
   console.log(
     `${name.padEnd(8)} step ${(await step.timeRuns(20)).toFixed(3)} ms on the device; memory ${(session.bytes / 2 ** 30).toFixed(2)} GiB`,
+  );
+  const issued = performance.now();
+  for (let n = 0; n < 20; n++) await step.run();
+  const launching = (performance.now() - issued) / 20;
+  await step.read('loss');
+  const filling = performance.now();
+  const batches = [...trainingBatches(dataset, { seed: 1, epoch: 0, batchSize: 256, firstStep: 0 })].length;
+  const filled = (performance.now() - filling) / batches;
+  console.log(
+    `${name.padEnd(8)} host: ${launching.toFixed(3)} ms to start a step, ${filled.toFixed(3)} ms to fill a batch`,
   );
   if (profile) {
     const times = await step.timeKernels(5);

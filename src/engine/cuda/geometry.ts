@@ -48,7 +48,8 @@ export function dividerOf(divisor: number): { divisor: number; factor: number; s
   return { divisor, factor, shift };
 }
 
-const dividerArgument = (divisor: number): Argument => {
+/** The kernels' `Divider`. */
+export const dividerArgument = (divisor: number): Argument => {
   const constants = dividerOf(divisor);
   return struct(i32(constants.divisor), i32(constants.factor), i32(constants.shift));
 };
@@ -70,27 +71,30 @@ export interface Tile {
   readonly warpsN: number;
 }
 
-/**
- * The tile that finishes first: the number of waves of blocks over the multiprocessors times the work of a block, a larger tile at equal cost.
- * `perProcessor`: blocks of the tile that run on one multiprocessor at a time.
- */
+/** The tile that finishes first: the rounds of blocks over the multiprocessors times the work of a block. */
 export function chooseTile<T extends Tile>(
   tiles: readonly T[],
   rows: number,
   columns: number,
   groups: number,
   multiprocessors: number,
-  perProcessor: (tile: T) => number,
 ): T {
   const cost = (tile: T): number => {
     const blocks = ceilDivide(rows, tile.rows) * ceilDivide(columns, tile.columns) * groups;
-    const together = perProcessor(tile);
-    // A multiprocessor works through its blocks at a constant rate, at least one round of `together`.
-    const share = Math.max(ceilDivide(blocks, multiprocessors), Math.min(together, blocks / multiprocessors));
     // Loading the operands costs in proportion to the sides of the tile.
-    return share * (tile.rows * tile.columns + 24 * (tile.rows + tile.columns));
+    return ceilDivide(blocks, multiprocessors) * (tile.rows * tile.columns + 24 * (tile.rows + tile.columns));
   };
   return tiles.reduce((best, tile) => (cost(tile) < cost(best) ? tile : best));
+}
+
+/** Work of tiles × stages cut into equal shares, as kernels/plane-gradients.cu does, and the most shares that one tile is in. */
+export function sharesOf(tiles: number, stages: number, most: number) {
+  const units = tiles * stages;
+  const blocks = Math.min(most, units);
+  const blockOf = (unit: number) => Math.floor(((unit + 1) * blocks - 1) / units);
+  const partsOf = (tile: number) => blockOf((tile + 1) * stages - 1) - blockOf(tile * stages) + 1;
+  const parts = Math.max(...Array.from({ length: tiles }, (_, tile) => partsOf(tile)));
+  return { tiles, stages, blocks, parts };
 }
 
 /** Cuts a long sum of `length` terms into parts of a multiple of `step`, so that `blocks` × parts fill the device `waves` times. */

@@ -6,14 +6,15 @@
 //   2 weight gradient rows = (ky, kx, input channel), inner = output pixels,           columns = output channels; the inner range is cut
 //     into gridDim.y parts, each with its own result; `sum_parts` adds them in order, so results do not depend on timing.
 // Layout: x NHWC, w [kh, kw, I/groups, O], one group per blockIdx.z. Tiling: BM×BN per block, BK = 32 inner steps per stage, STAGES stages
-// by cp.async; a warp owns (BM/WARPS_M)×(BN/WARPS_N). Shared tiles are padded by 4 or 8 words so that fragment loads meet 32 banks.
+// by cp.async; a warp owns (BM/WARPS_M)×(BN/WARPS_N);
+// with WARPS_K = 2 two groups of warps share a tile, one for each half of a stage, and their sums are added at the end. Shared tiles are padded by 4 or 8 words so that fragment loads meet 32 banks.
 // VA, VB: words per copy of operand A and B: 4 where channels are a multiple of 4 (16-byte alignment), else 1.
 // PAIRS: 1 where the column count is even, so that results are stored two at a time.
 // PRECISION: 0 tf32 (operands rounded to nearest), 1 bf16, 2 f32 (each operand in two tf32 parts, three products).
 #include "common.cuh"
 
 #define BK 32
-#define THREADS (32 * WARPS_M * WARPS_N)
+#define THREADS (32 * WARPS_M * WARPS_N * WARPS_K)
 #define MI (BM / WARPS_M / 16)
 #define NI (BN / WARPS_N / 8)
 
@@ -235,7 +236,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) convolve(const
   };
 
   float sums[MI][NI][4] = {};
-  const int warpRow = (warp / WARPS_N) * (BM / WARPS_M), warpColumn = (warp % WARPS_N) * (BN / WARPS_N);
+  const int warpK = warp / (WARPS_M * WARPS_N), warpOfHalf = warp % (WARPS_M * WARPS_N);
+  const int warpRow = (warpOfHalf / WARPS_N) * (BM / WARPS_M), warpColumn = (warpOfHalf % WARPS_N) * (BN / WARPS_N);
   const int fragmentGroup = lane / 4, quad = lane % 4;
 
 #pragma unroll
@@ -251,7 +253,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) convolve(const
     commitCopies();
     const float *tileA = shared + (step % STAGES) * STAGE_WORDS, *tileB = tileA + A_WORDS;
 #pragma unroll
-    for (int k = 0; k < BK; k += 16) {
+    for (int part = 0; part < 2 / WARPS_K; part++) {
+      const int k = 16 * (WARPS_K == 2 ? warpK : part);
       // ldmatrix moves 16-byte rows whatever the type: where the inner index is contiguous, a row is four of its words.
       float fragmentB[NI][4];
 #pragma unroll
@@ -291,6 +294,21 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) convolve(const
       }
     }
   }
+
+#if WARPS_K == 2
+  constexpr int HALF = 32 * WARPS_M * WARPS_N;
+  float *exchange = shared + thread % HALF;
+  waitForCopies<0>();
+  __syncthreads();
+  if (warpK == 1) {
+#pragma unroll
+    for (int i = 0; i < MI * NI * 4; i++) exchange[i * HALF] = (&sums[0][0][0])[i];
+  }
+  __syncthreads();
+  if (warpK == 1) return;
+#pragma unroll
+  for (int i = 0; i < MI * NI * 4; i++) (&sums[0][0][0])[i] += exchange[i * HALF];
+#endif
 
 #if MODE == 0
   const int stride = g.o, offset = group * go;

@@ -6,16 +6,18 @@
 // A code of a padded tap is 0, so it adds nothing in any plane. m is expected in [0, 1].
 // Layout: x NHWC u8, w [kh, kw, I/groups, O] u8; the expanded weights are [group][K/32][slice][NP][32] with slice = (plane, digit) and
 // NP = columns padded to BN: one stage's tile is contiguous. Rows of 32 bytes in shared memory; the two 16-byte halves of rows 4…7
-// of each 8 are swapped, so ldmatrix meets all banks. Tiling: BM×BN per block, 32 codes of the inner axis per stage, STAGES stages.
+// of each 8 are swapped, so ldmatrix meets all banks. Tiling: BM×BN per block, WARPS_K chunks of 32 codes of the inner axis per stage,
+// each for its own group of warps, whose sums are added at the end; STAGES stages.
 // COLUMNS = 1: x was gathered to [pixel][group][KP] beforehand (`gather`): the path for channel counts that are no multiple of 16.
 // -D: PLANES, SLICES (digits of all planes), MASKS (a byte per plane: its bits of x), FRACTIONS (a bit per plane: it has FDIGITS more digits),
 // BITS (four bits per plane: the bit j whose column of m it loses, 15 for none), WBITS, ABITS.
 #include "zero-points.cuh"
 
-#define THREADS (32 * WARPS_M * WARPS_N)
+#define THREADS (32 * WARPS_M * WARPS_N * WARPS_K)
 #define MI (BM / WARPS_M / 16)
 #define NI (BN / WARPS_N / 8)
-#define STAGE_BYTES (BM * 32 + SLICES * BN * 32)
+#define CHUNK_BYTES ((BM + SLICES * BN) * 32)
+#define STAGE_BYTES (WARPS_K * CHUNK_BYTES)
 #define ACCUMULATORS (SLICES > PLANES ? 1 + FDIGITS : 1)
 
 /** The mask of a plane's bits in four packed codes. */
@@ -40,7 +42,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
   const int gi = g.inputs(), columns = g.outputs(), rows = g.pixels(), inner = g.inner();
   const int columnTiles = paddedColumns / BN;
   const int row0 = (blockIdx.x / columnTiles) * BM, column0 = (blockIdx.x % columnTiles) * BN;
-  const int steps = paddedInner / 32;
+  const int chunks = paddedInner / 32, steps = (chunks + WARPS_K - 1) / WARPS_K;
 
   for (int r = thread; r < BM; r += THREADS) {
     const int row = row0 + r;
@@ -57,23 +59,29 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
   }
   __syncthreads();
 
-  const int half = thread % 2;
+  // A thread copies the same half of the same chunk in every stage.
+  const int half = thread % 2, chunkOfThread = thread / 2 % WARPS_K;
 #if !COLUMNS
-  int channel = half * 16, kx = 0, ky = 0;
-  while (channel >= gi) {
-    channel -= gi;
-    if (++kx == g.kw) { kx = 0; ky++; }
-  }
+  int channel = chunkOfThread * 32 + half * 16, kx = 0, ky = 0;
+  auto enterTap = [&]() {
+    while (channel >= gi) {
+      channel -= gi;
+      if (++kx == g.kw) { kx = 0; ky++; }
+    }
+  };
+  enterTap();
 #endif
-  const u8 *weightTile = weights + (size_t)group * steps * SLICES * paddedColumns * 32 + (size_t)column0 * 32;
+  const u8 *weightTile = weights + (size_t)group * chunks * SLICES * paddedColumns * 32 + (size_t)column0 * 32;
   auto load = [&](int step, int stage) {
-    const u32 tileA = sharedAddress(shared + stage * STAGE_BYTES), tileB = tileA + BM * 32;
-    const int k = step * 32 + half * 16;
+    const int chunk = step * WARPS_K + chunkOfThread;
+    const u32 tileA = sharedAddress(shared + stage * STAGE_BYTES) + chunkOfThread * CHUNK_BYTES, tileB = tileA + BM * 32;
+    const int k = chunk * 32 + half * 16, first = thread / (2 * WARPS_K);
+    constexpr int LANES = THREADS / (2 * WARPS_K);
 #pragma unroll
-    for (int i = 0; i < BM * 2 / THREADS; i++) {
-      const int r = thread / 2 + i * (THREADS / 2);
+    for (int i = 0; i < BM / LANES; i++) {
+      const int r = first + i * LANES;
 #if COLUMNS
-      const bool valid = rowBase[r] >= 0;
+      const bool valid = rowBase[r] >= 0 && k < paddedInner;
       const u8 *from = x + (valid ? ((size_t)rowBase[r] * g.groups + group) * paddedInner + k : 0);
 #else
       const int sy = rowY[r] + ky, sx = rowX[r] + kx;
@@ -83,23 +91,22 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
       copyAsync16(tileA + tileOffset(r, half), from, valid);
     }
 #pragma unroll
-    for (int i = 0; i < (SLICES * BN * 2 + THREADS - 1) / THREADS; i++) {
-      const int chunk = thread + i * THREADS, row = chunk / 2, slice = row / BN, n = row % BN;
+    for (int i = 0; i < (SLICES * BN + LANES - 1) / LANES; i++) {
+      const int row = first + i * LANES, slice = row / BN, n = row % BN;
       if (slice >= SLICES) break;
-      const u8 *from = weightTile + ((size_t)(step * SLICES + slice) * paddedColumns + n) * 32 + half * 16;
-      copyAsync16(tileB + slice * (BN * 32) + tileOffset(n, half), from, true);
+      const bool valid = chunk < chunks;
+      const u8 *from = weightTile + (valid ? ((size_t)(chunk * SLICES + slice) * paddedColumns + n) * 32 + half * 16 : 0);
+      copyAsync16(tileB + slice * (BN * 32) + tileOffset(n, half), from, valid);
     }
 #if !COLUMNS
-    channel += 32;
-    while (channel >= gi) {
-      channel -= gi;
-      if (++kx == g.kw) { kx = 0; ky++; }
-    }
+    channel += 32 * WARPS_K;
+    enterTap();
 #endif
   };
 
   int sums[ACCUMULATORS][MI][NI][4] = {};
-  const int warpRow = (warp / WARPS_N) * (BM / WARPS_M), warpColumn = (warp % WARPS_N) * (BN / WARPS_N);
+  const int warpK = warp / (WARPS_M * WARPS_N), warpOfChunk = warp % (WARPS_M * WARPS_N);
+  const int warpRow = (warpOfChunk / WARPS_N) * (BM / WARPS_M), warpColumn = (warpOfChunk % WARPS_N) * (BN / WARPS_N);
   const int fragmentGroup = lane / 4, quad = lane % 4;
   // Addresses of this lane's matrix rows inside a stage.
   u32 rowA[MI], rowB[NI / 2];
@@ -122,7 +129,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     if (next < steps) load(next, next % STAGES);
     commitCopies();
     const u8 *stage = shared + (step % STAGES) * STAGE_BYTES;
-    const u32 base = sharedAddress(stage);
+    const u32 base = sharedAddress(stage) + warpK * CHUNK_BYTES;
     u32 codes[MI][4];
 #pragma unroll
     for (int mi = 0; mi < MI; mi++) loadMatrices(codes[mi], base + rowA[mi]);
@@ -153,21 +160,43 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     for (int i = 0; i < (BM + THREADS - 1) / THREADS; i++) {
       const int r = thread + i * THREADS;
       if (r < BM) {
-        const uint4 *row = (const uint4 *)(stage + r * 32);
-        const uint4 p = row[0], q = row[1];
-        u32 sum = __dp4a(p.x, 0x01010101u, (u32)rowSum[r]);
-        sum = __dp4a(p.y, 0x01010101u, sum);
-        sum = __dp4a(p.z, 0x01010101u, sum);
-        sum = __dp4a(p.w, 0x01010101u, sum);
-        sum = __dp4a(q.x, 0x01010101u, sum);
-        sum = __dp4a(q.y, 0x01010101u, sum);
-        sum = __dp4a(q.z, 0x01010101u, sum);
-        rowSum[r] = (int)__dp4a(q.w, 0x01010101u, sum);
+        u32 sum = rowSum[r];
+#pragma unroll
+        for (int chunk = 0; chunk < WARPS_K; chunk++) {
+          const uint4 *row = (const uint4 *)(stage + chunk * CHUNK_BYTES + r * 32);
+          const uint4 p = row[0], q = row[1];
+          sum = __dp4a(p.x, 0x01010101u, sum);
+          sum = __dp4a(p.y, 0x01010101u, sum);
+          sum = __dp4a(p.z, 0x01010101u, sum);
+          sum = __dp4a(p.w, 0x01010101u, sum);
+          sum = __dp4a(q.x, 0x01010101u, sum);
+          sum = __dp4a(q.y, 0x01010101u, sum);
+          sum = __dp4a(q.z, 0x01010101u, sum);
+          sum = __dp4a(q.w, 0x01010101u, sum);
+        }
+        rowSum[r] = (int)sum;
       }
     }
   }
   waitForCopies<0>();
   __syncthreads();
+#if WARPS_K > 1
+  // The first group of warps takes over the others' sums.
+  constexpr int GROUP = 32 * WARPS_M * WARPS_N;
+  for (int from = 1; from < WARPS_K; from++) {
+    int *exchange = (int *)shared + thread % GROUP;
+    if (warpK == from) {
+#pragma unroll
+      for (int i = 0; i < ACCUMULATORS * MI * NI * 4; i++) exchange[i * GROUP] = (&sums[0][0][0][0])[i];
+    }
+    __syncthreads();
+    if (warpK == 0) {
+#pragma unroll
+      for (int i = 0; i < ACCUMULATORS * MI * NI * 4; i++) (&sums[0][0][0][0])[i] += exchange[i * GROUP];
+    }
+    __syncthreads();
+  }
+#endif
 
   // Sums of the weight codes over rectangles of taps: area[ky][kx][n] = Σ over the taps above and to the left.
   int *area = (int *)shared;
@@ -185,6 +214,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     }
   }
   __syncthreads();
+  if (warpK > 0) return;
 
   const double xScale = *zero.xScale, xZero = *zero.xZero;
   double wScale[NI][2], wZero[NI][2];

@@ -27,7 +27,10 @@ INLINE Pair readFresh(const Pair *from) {
   return {words.x, words.y};
 }
 
-/** Op: Sum (the accumulator), empty(), merge(Sum, Sum), visit(Sum &, index, column) per element, finish(column, Sum). */
+/**
+ * Op: Sum (the accumulator), empty(), merge(Sum, Sum), Item load(index) and visit(Sum &, Item, index, column) per element, finish(column, Sum).
+ * Several items are loaded before the first is visited, so that their reads overlap even where `visit` writes.
+ */
 template <class Op> INLINE void reduceColumns(const Op &op, int rows, int columns, int tile, void *partials, u32 *counters) {
   typedef typename Op::Sum Sum;
   __shared__ __align__(16) unsigned char storage[THREADS * sizeof(Sum)];
@@ -40,10 +43,13 @@ template <class Op> INLINE void reduceColumns(const Op &op, int rows, int column
     const int stride = slabs * lanes;
     int row = blockIdx.y * lanes + ty;
     for (; row + 3 * stride < rows; row += 4 * stride) {
+      typename Op::Item items[4];
 #pragma unroll
-      for (int i = 0; i < 4; i++) op.visit(sum, (row + i * stride) * columns + column, column);
+      for (int i = 0; i < 4; i++) items[i] = op.load((row + i * stride) * columns + column);
+#pragma unroll
+      for (int i = 0; i < 4; i++) op.visit(sum, items[i], (row + i * stride) * columns + column, column);
     }
-    for (; row < rows; row += stride) op.visit(sum, row * columns + column, column);
+    for (; row < rows; row += stride) op.visit(sum, op.load(row * columns + column), row * columns + column, column);
   }
   auto combine = [&]() {
     shared[thread] = sum;
@@ -80,13 +86,15 @@ template <class Op> INLINE void reduceColumns(const Op &op, int rows, int column
 
 struct Total {
   typedef double Sum;
+  typedef float2 Item;
   static INLINE Sum empty() { return 0; }
   static INLINE Sum merge(Sum a, Sum b) { return a + b; }
 };
 struct ColumnSum : Total {
   const float *x;
   float *y;
-  INLINE void visit(Sum &sum, int i, int) const { sum += x[i]; }
+  INLINE Item load(int i) const { return {x[i], 0}; }
+  INLINE void visit(Sum &sum, Item item, int, int) const { sum += item.x; }
   INLINE void finish(int column, Sum sum) const { y[column] = (float)sum; }
 };
 KERNEL column_sum(const float *x, float *y, SHAPE) { REDUCE(ColumnSum{{}, x, y}); }
@@ -94,7 +102,8 @@ KERNEL column_sum(const float *x, float *y, SHAPE) { REDUCE(ColumnSum{{}, x, y})
 struct ColumnDot : Total {
   const float *a, *b;
   float *y;
-  INLINE void visit(Sum &sum, int i, int) const { sum += (double)a[i] * b[i]; }
+  INLINE Item load(int i) const { return {a[i], b[i]}; }
+  INLINE void visit(Sum &sum, Item item, int, int) const { sum += (double)item.x * item.y; }
   INLINE void finish(int column, Sum sum) const { y[column] = (float)sum; }
 };
 KERNEL column_dot(const float *a, const float *b, float *y, SHAPE) { REDUCE(ColumnDot{{}, a, b, y}); }
@@ -104,10 +113,11 @@ struct DotDifference : Total {
   const float *a, *b, *c, *d;
   float *y;
   int split;
-  INLINE void visit(Sum &sum, int i, int) const {
-    if (i < split) sum += (double)a[i] * b[i];
-    else sum -= (double)c[i - split] * d[i - split];
+  INLINE Item load(int i) const {
+    if (i < split) return {a[i], b[i]};
+    return {-c[i - split], d[i - split]};
   }
+  INLINE void visit(Sum &sum, Item item, int, int) const { sum += (double)item.x * item.y; }
   INLINE void finish(int column, Sum sum) const { y[column] = (float)sum; }
 };
 KERNEL dot_difference(const float *a, const float *b, const float *c, const float *d, float *y, int split, SHAPE) {
@@ -116,11 +126,13 @@ KERNEL dot_difference(const float *a, const float *b, const float *c, const floa
 
 struct Extremes {
   typedef Extent Sum;
+  typedef float Item;
   const float *x;
   float *min, *max;
   static INLINE Sum empty() { return {__int_as_float(0x7f800000), __int_as_float(0xff800000)}; }
   static INLINE Sum merge(Sum a, Sum b) { return {fminf(a.low, b.low), fmaxf(a.high, b.high)}; }
-  INLINE void visit(Sum &sum, int i, int) const { sum = merge(sum, {x[i], x[i]}); }
+  INLINE Item load(int i) const { return x[i]; }
+  INLINE void visit(Sum &sum, Item item, int, int) const { sum = merge(sum, {item, item}); }
   INLINE void finish(int column, Sum sum) const {
     min[column] = sum.low;
     max[column] = sum.high;
@@ -130,13 +142,15 @@ KERNEL extremes(const float *x, float *min, float *max, SHAPE) { REDUCE(Extremes
 
 struct ExtremeCounts {
   typedef int2 Sum;
+  typedef float Item;
   const float *x, *min, *max;
   float *lows, *highs;
   static INLINE Sum empty() { return {0, 0}; }
   static INLINE Sum merge(Sum a, Sum b) { return {a.x + b.x, a.y + b.y}; }
-  INLINE void visit(Sum &sum, int i, int column) const {
-    sum.x += x[i] == min[column];
-    sum.y += x[i] == max[column];
+  INLINE Item load(int i) const { return x[i]; }
+  INLINE void visit(Sum &sum, Item item, int, int column) const {
+    sum.x += item == min[column];
+    sum.y += item == max[column];
   }
   INLINE void finish(int column, Sum sum) const {
     lows[column] = (float)sum.x;
@@ -149,6 +163,7 @@ KERNEL extreme_counts(const float *x, const float *min, const float *max, float 
 
 struct PairTotal {
   typedef Pair Sum;
+  typedef float2 Item;
   static INLINE Sum empty() { return {0, 0}; }
   static INLINE Sum merge(Sum p, Sum q) { return {p.a + q.a, p.b + q.b}; }
 };
@@ -157,8 +172,9 @@ struct Moments : PairTotal {
   const float *x;
   float *mean, *variance;
   int rows;
-  INLINE void visit(Sum &sum, int i, int) const {
-    const double value = x[i];
+  INLINE Item load(int i) const { return {x[i], 0}; }
+  INLINE void visit(Sum &sum, Item item, int, int) const {
+    const double value = item.x;
     sum.a += value;
     sum.b += value * value;
   }
@@ -175,9 +191,10 @@ struct NormalizeSums : PairTotal {
   const float *g, *x, *mean, *variance;
   float *dgamma, *dbeta;
   float epsilon;
-  INLINE void visit(Sum &sum, int i, int column) const {
-    sum.a += g[i];
-    sum.b += (double)(g[i] * (x[i] - mean[column]));
+  INLINE Item load(int i) const { return {g[i], x[i]}; }
+  INLINE void visit(Sum &sum, Item item, int, int column) const {
+    sum.a += item.x;
+    sum.b += (double)(item.x * (item.y - mean[column]));
   }
   INLINE void finish(int column, Sum sum) const {
     dbeta[column] = (float)sum.a;
@@ -189,18 +206,19 @@ KERNEL normalize_sums(const float *g, const float *x, const float *mean, const f
   REDUCE(NormalizeSums{{}, g, x, mean, variance, dgamma, dbeta, epsilon});
 }
 
-/** dx = g inside the range; dscale = Σ g·(code − zero − x/scale inside the range). `perColumn` = 0: one scale for all columns. */
+/** dx = g inside the range; dscale = Σ g·(code − zero − x/scale inside the range). */
 struct QuantizeGradient : Total {
   const float *g, *x, *scale, *zero;
   float *dx, *dscale;
   float highest;
-  INLINE void visit(Sum &sum, int i, int column) const {
-    const float s = scale[column], z = zero[column], value = x[i], gradient = g[i];
+  INLINE Item load(int i) const { return {g[i], x[i]}; }
+  INLINE void visit(Sum &sum, Item item, int i, int column) const {
+    const float s = scale[column], z = zero[column], gradient = item.x, value = item.y;
     const float steps = rintf(__fdiv_rn(value, s)), rounded = steps + z, code = fminf(fmaxf(rounded, 0.0f), highest);
     const bool inside = code == rounded;
     dx[i] = inside ? gradient : 0.0f;
     // Inside, code − zero − x/s = steps − x/s, formed without cancellation.
-    sum += (double)gradient * (inside ? fmaf(steps, s, -value) / s : code - z);
+    sum += (double)(gradient * (inside ? __fdividef(fmaf(steps, s, -value), s) : code - z));
   }
   INLINE void finish(int column, Sum sum) const { dscale[column] = (float)sum; }
 };
@@ -216,10 +234,11 @@ struct ClipError : Total {
   double factor, exponent;
   float levels;
   int channels;
-  INLINE void visit(Sum &sum, int i, int) const {
+  INLINE Item load(int i) const { return {x[i], 0}; }
+  INLINE void visit(Sum &sum, Item item, int i, int) const {
     const int c = (u32)i % (u32)channels;
     const double low = factor * min[c], scale = fmax((factor * max[c] - low) / levels, 1.1920928955078125e-7);
-    const double zero = rint(-low / scale), value = x[i];
+    const double zero = rint(-low / scale), value = item.x;
     const double code = fmin(fmax(rint((double)(float)(value / scale)) + zero, 0.0), (double)levels);
     sum += pow(fabs(value - (code - zero) * scale), exponent);
   }

@@ -7,7 +7,7 @@
 // WIDE = 1: channels per group are a multiple of CHUNK, so a pixel's codes of one chunk are one aligned read; 0: single codes.
 #include "zero-points.cuh"
 
-#define THREADS 256
+#define THREADS 512
 #define CODES (1 << ABITS)
 #if ENTRY == 2
 typedef uint2 Packed;
@@ -30,7 +30,7 @@ extern "C" __global__ void exact_products(const int *__restrict__ error, int *__
 #endif
 
 /** Grid: (pixel tiles, ⌈outputs per group / 4⌉, groups). Dynamic shared memory: 2·CHUNK·CODES entries. */
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void __launch_bounds__(THREADS, 1)
     look_up(const u8 *__restrict__ x, const u8 *__restrict__ w, const void *__restrict__ table, const int *__restrict__ tapSums,
             const ZeroPoints zero, float *__restrict__ y, const Geometry geometry) {
   extern __shared__ __align__(16) u8 shared[];

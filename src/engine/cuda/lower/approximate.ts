@@ -11,9 +11,9 @@ import {
   ceilDivide,
   chooseTile,
   convolutionOf,
-  cutSum,
   geometryArgument,
   roundUp,
+  sharesOf,
   type Tile,
 } from '../geometry.ts';
 import { type Argument, address, i32, type KernelLaunch, launch, struct, type Target } from '../launch.ts';
@@ -28,15 +28,19 @@ const COLUMN_TILE = 64;
 const CODES = { file: 'codes.cu', defines: {} };
 
 interface PlaneTile extends Tile {
-  readonly stages: number;
-  readonly minBlocks: number;
+  /** Groups of warps that share a tile, each with its own part of the inner axis. */
+  readonly warpsK: number;
 }
 
+const STAGES = 3;
+
 const planeTiles: readonly PlaneTile[] = [
-  { rows: 256, columns: 64, warpsM: 4, warpsN: 2, stages: 3, minBlocks: 1 },
-  { rows: 128, columns: 64, warpsM: 4, warpsN: 2, stages: 3, minBlocks: 2 },
-  { rows: 64, columns: 64, warpsM: 2, warpsN: 2, stages: 3, minBlocks: 2 },
+  { rows: 256, columns: 64, warpsM: 4, warpsN: 2, warpsK: 1 },
+  { rows: 128, columns: 64, warpsM: 2, warpsN: 2, warpsK: 2 },
+  { rows: 64, columns: 64, warpsM: 2, warpsN: 2, warpsK: 2 },
 ];
+/** For weights with three digits, whose sums leave registers for nothing larger. */
+const smallPlaneTile: PlaneTile = { rows: 64, columns: 64, warpsM: 2, warpsN: 2, warpsK: 1 };
 
 /** Digits behind the first of weights with a fraction: 2^-9 of a code's unit is below tf32's rounding, 2^-17 below float32's needs. */
 const fractionDigitsOf = ({ precision }: Target): number => (precision === 'fp32' ? 2 : 1);
@@ -109,20 +113,24 @@ function planeCommands(node: Node<'axmConv2d'>, operands: Operands, target: Targ
   const { weightBits, activationBits } = node.attributes;
   const common = { ...planeDefines(planes, fractionDigits), WBITS: weightBits, ABITS: activationBits };
 
-  const stageBytes = (tile: Tile) => INNER_STEP * (tile.rows + slices * tile.columns);
+  const stageBytes = (tile: PlaneTile) => INNER_STEP * tile.warpsK * (tile.rows + slices * tile.columns);
+  const room = target.sharedBytesPerBlock - 4 * 4 * 256 - 1024;
+  const stagesOf = (tile: PlaneTile) => Math.min(STAGES, Math.floor(room / stageBytes(tile)));
+  const candidates = fractionDigits === 2 && slices > planes.length ? [smallPlaneTile] : planeTiles;
+  const fitting = candidates.filter((tile) => stagesOf(tile) >= 2);
+  const tile = chooseTile(fitting, g.pixels, g.outputs, g.groups, target.multiprocessors);
   const areaBytes = 4 * (g.kh + 1) * (g.kw + 1) * COLUMN_TILE;
-  // Three sums per element fit in the registers of the smallest tile only.
-  const candidates = fractionDigits === 2 && slices > planes.length ? planeTiles.slice(-1) : planeTiles;
-  const fitting = candidates.filter((tile) => stageBytes(tile) * tile.stages <= target.sharedBytesPerBlock - 8192);
-  const tile = chooseTile(fitting, g.pixels, g.outputs, g.groups, target.multiprocessors, ({ minBlocks }) => minBlocks);
+  const exchangeBytes = 4 * (1 + fractionDigits) * tile.rows * tile.columns;
+  const threads = 32 * tile.warpsM * tile.warpsN * tile.warpsK;
   const defines = {
     ...common,
     BM: tile.rows,
     BN: tile.columns,
     WARPS_M: tile.warpsM,
     WARPS_N: tile.warpsN,
-    STAGES: tile.stages,
-    MIN_BLOCKS: tile.minBlocks,
+    WARPS_K: tile.warpsK,
+    STAGES: stagesOf(tile),
+    MIN_BLOCKS: 1,
     COLUMNS: gathered ? 1 : 0,
     PAIRS: g.outputs % 2 === 0 ? 1 : 0,
   };
@@ -141,7 +149,7 @@ function planeCommands(node: Node<'axmConv2d'>, operands: Operands, target: Targ
       { file: 'planes.cu', defines },
       'multiply',
       grid,
-      32 * tile.warpsM * tile.warpsN,
+      threads,
       [
         ...[gathered ? columns! : x, expanded!, sums!].map(address),
         zeroPoints(xScale!, xZero!, wScale!, wZero!),
@@ -150,7 +158,7 @@ function planeCommands(node: Node<'axmConv2d'>, operands: Operands, target: Targ
         i32(padded),
         i32(paddedColumns),
       ],
-      Math.max(stageBytes(tile) * tile.stages, areaBytes),
+      Math.max(stageBytes(tile) * stagesOf(tile), areaBytes, tile.warpsK > 1 ? exchangeBytes : 0),
     ),
   ];
 }
@@ -166,6 +174,8 @@ export function constantProducts(node: Node<'axmConv2d'>): Uint16Array | undefin
   );
   return products.every((product) => product >= 0 && product < 65536) ? Uint16Array.from(products) : undefined;
 }
+
+const TABLE_THREADS = 512;
 
 function tableScratch(node: Node<'axmConv2d'>): readonly [number, number] {
   const g = ofForward(node);
@@ -185,8 +195,9 @@ function tableCommands(
   const products = constantProducts(node);
   const entry = products ? 2 : 4;
   const chunk = products ? 16 : 8;
-  const perBlock = (rows: number) => ceilDivide(g.pixels, 256 * rows) * ceilDivide(g.outputs, 4) * g.groups;
-  const rows = [8, 4, 2].find((candidate) => perBlock(candidate) >= 2 * target.multiprocessors) ?? 1;
+  const perBlock = (rows: number) => ceilDivide(g.pixels, TABLE_THREADS * rows) * ceilDivide(g.outputs, 4) * g.groups;
+  // A block per multiprocessor at least: the tables that a block builds pay off over its pixels.
+  const rows = [4, 2].find((candidate) => perBlock(candidate) >= 0.9 * target.multiprocessors) ?? 1;
   const defines = {
     ENTRY: entry,
     CHUNK: chunk,
@@ -206,8 +217,8 @@ function tableCommands(
     launch(
       source,
       'look_up',
-      [ceilDivide(g.pixels, 256 * rows), ceilDivide(g.outputs, 4), g.groups],
-      256,
+      [ceilDivide(g.pixels, TABLE_THREADS * rows), ceilDivide(g.outputs, 4), g.groups],
+      TABLE_THREADS,
       [
         ...[x, w!, table, sums!].map(address),
         zeroPoints(xScale!, xZero!, wScale!, wZero!),
@@ -223,27 +234,30 @@ const ofGradients = ({ inputs: [g, x, w], attributes }: Node<'axmConv2dGradients
   convolutionOf(x!.shape, w!.shape, g!.shape, attributes);
 
 const GRADIENT_TILE = 64;
-const FOLD_BLOCKS = 2;
+const FOLD_THREADS = 512;
+/** Elements of a structure's gradient that a block of `fold` hands on, whatever the operand widths. */
+const FOLD_ENTRIES = 64;
 
 function gradientPlan(node: Node<'axmConv2dGradients'>, { multiprocessors, precision }: Target) {
   const g = ofGradients(node);
-  const { weightBits, activationBits } = node.attributes;
+  const { activationBits } = node.attributes;
   const digits = precision === 'fp32' ? 2 : 1;
   const tiles = ceilDivide(g.inner, GRADIENT_TILE) * ceilDivide(g.outputs, GRADIENT_TILE);
-  const { parts, partLength } = cutSum(g.pixels, 32, tiles * g.groups, multiprocessors, 1);
+  const stages = ceilDivide(g.pixels, INNER_STEP);
+  const shares = sharesOf(tiles, stages, Math.max(1, Math.floor(multiprocessors / g.groups)));
   const slabs = Math.max(1, Math.min(multiprocessors * 2, Math.floor(g.pixels / 16)));
   const paddedColumns = roundUp(g.outputs, 8);
   const count = g.inner * g.o;
-  const foldBlocks = Math.min(ceilDivide(count, 256), FOLD_BLOCKS * multiprocessors);
+  const foldBlocks = Math.min(ceilDivide(count, FOLD_THREADS / 2), 2 * multiprocessors);
   const scratch = [
     2 * digits * g.groups * g.pixels * paddedColumns,
     4 * slabs * g.kh * g.kw * g.o,
     4 * g.kh * g.kw * g.o,
-    4 * parts * activationBits * count,
-    4 * foldBlocks * weightBits * activationBits,
+    4 * shares.parts * activationBits * count,
+    4 * foldBlocks * FOLD_ENTRIES,
     gatheredBytes(g),
   ];
-  return { g, digits, tiles, parts, partLength, slabs, paddedColumns, count, foldBlocks, scratch };
+  return { g, digits, shares, slabs, paddedColumns, count, foldBlocks, scratch };
 }
 
 export const approximateLowerings: Lowerings<'axmConv2d' | 'axmConv2dGradients'> = {
@@ -261,7 +275,8 @@ export const approximateLowerings: Lowerings<'axmConv2d' | 'axmConv2dGradients'>
     scratchBytes: (node, target) => piecesBytes(...gradientPlan(node, target).scratch),
     launches: (node, { inputs, outputs, scratch }, target, memory) => {
       const plan = gradientPlan(node, target);
-      const { g, digits, tiles, parts, partLength, slabs, paddedColumns, count, foldBlocks } = plan;
+      const { g, digits, shares, slabs, paddedColumns, count, foldBlocks } = plan;
+      const shareArgument = struct(i32(shares.tiles), i32(shares.stages), i32(shares.blocks));
       const [rounded, slabSums, totals, h, partials, columns] = pieces(scratch, ...plan.scratch);
       const largest = memory.counters(1);
       const [gradient, x, w, xScale, xZero, wScale] = inputs.map(address);
@@ -275,6 +290,7 @@ export const approximateLowerings: Lowerings<'axmConv2d' | 'axmConv2dGradients'>
         ABITS: activationBits,
         COLUMNS: gathered ? 1 : 0,
         PAIRS: g.outputs % 2 === 0 ? 1 : 0,
+        FOLD4: g.outputs % 4 === 0 ? 1 : 0,
       };
       const source = { file: 'plane-gradients.cu', defines };
       const geometry = geometryArgument(g);
@@ -297,14 +313,15 @@ export const approximateLowerings: Lowerings<'axmConv2d' | 'axmConv2dGradients'>
         launch(
           source,
           'products',
-          [tiles, parts, g.groups],
+          [shares.blocks, 1, g.groups],
           256,
           [
             gathered ? address(columns!) : x!,
             address(rounded!),
             address(h!),
             geometry,
-            ...[padded, paddedColumns, partLength].map(i32),
+            shareArgument,
+            ...[padded, paddedColumns].map(i32),
           ],
           4 * stageBytes,
         ),
@@ -313,11 +330,12 @@ export const approximateLowerings: Lowerings<'axmConv2d' | 'axmConv2dGradients'>
           i32(taps),
           i32(slabs),
         ]),
-        launch(source, 'fold', foldBlocks, 256, [
+        launch(source, 'fold', foldBlocks, FOLD_THREADS, [
           ...[h!, totals!, largest].map(address),
           ...[w!, xScale!, xZero!, wScale!],
           ...[...outputs, partials!, memory.counters(1)].map(address),
-          ...[count, g.o, g.inputs, parts].map(i32),
+          shareArgument,
+          ...[count, g.o, g.inputs, g.groups].map(i32),
         ]),
       ];
     },

@@ -25,14 +25,17 @@ const STAGES = 3;
 const STEP = 32;
 
 interface ConvolutionTile extends Tile {
+  /** 2: two groups of warps share a tile, one for each half of a stage. */
+  readonly warpsK: 1 | 2;
   /** Blocks that share a multiprocessor: what registers and shared memory allow. */
   readonly minBlocks: number;
 }
 
 const tiles: readonly ConvolutionTile[] = [
-  { rows: 128, columns: 128, warpsM: 2, warpsN: 4, minBlocks: 1 },
-  { rows: 128, columns: 64, warpsM: 4, warpsN: 2, minBlocks: 2 },
-  { rows: 64, columns: 64, warpsM: 2, warpsN: 2, minBlocks: 4 },
+  { rows: 128, columns: 128, warpsM: 2, warpsN: 4, warpsK: 1, minBlocks: 1 },
+  { rows: 128, columns: 64, warpsM: 2, warpsN: 2, warpsK: 2, minBlocks: 1 },
+  { rows: 64, columns: 64, warpsM: 2, warpsN: 2, warpsK: 2, minBlocks: 2 },
+  { rows: 128, columns: 16, warpsM: 4, warpsN: 1, warpsK: 1, minBlocks: 4 },
 ];
 
 /** Rows and columns of the matrix product. */
@@ -63,13 +66,13 @@ function choose(mode: Mode, g: Convolution, { multiprocessors }: Target): Choice
   const { rows, columns } = extent(mode, g);
   const blocksOf = (tile: ConvolutionTile) => ceilDivide(rows, tile.rows) * ceilDivide(columns, tile.columns);
   if (mode === WEIGHT_GRADIENT) {
-    const fitting = tiles.filter((tile) => tile.columns === 64 || columns > 64);
-    const tile = fitting.find((candidate) => candidate.rows <= rows) ?? tiles.at(-1)!;
+    const fitting = tiles.filter((tile) => tile.columns <= 64 || columns > 64);
+    const tile = (columns <= 16 ? tiles.at(-1) : fitting.find((candidate) => candidate.rows <= rows)) ?? tiles[2]!;
     const blocks = blocksOf(tile);
     return { tile, blocks, ...cutSum(g.pixels, STEP, blocks * g.groups, multiprocessors, 2) };
   }
   const parts = mode === INPUT_GRADIENT ? g.stride ** 2 : 1;
-  const tile = chooseTile(tiles, rows, columns, g.groups * parts, multiprocessors, ({ minBlocks }) => minBlocks);
+  const tile = chooseTile(tiles, rows, columns, g.groups * parts, multiprocessors);
   return { tile, blocks: blocksOf(tile), parts, partLength: 0 };
 }
 
@@ -85,6 +88,7 @@ function convolve(mode: Mode, g: Convolution, a: Address, b: Address, result: Ad
     BN: tile.columns,
     WARPS_M: tile.warpsM,
     WARPS_N: tile.warpsN,
+    WARPS_K: tile.warpsK,
     STAGES,
     // In f32 each operand is two, which takes more registers.
     MIN_BLOCKS: target.precision === 'fp32' ? 1 : tile.minBlocks,
@@ -97,7 +101,7 @@ function convolve(mode: Mode, g: Convolution, a: Address, b: Address, result: Ad
     { file: 'convolution.cu', defines },
     'convolve',
     [blocks, parts, g.groups],
-    32 * tile.warpsM * tile.warpsN,
+    32 * tile.warpsM * tile.warpsN * tile.warpsK,
     [address(a), address(b), address(result), geometryArgument(g), i32(partLength)],
     sharedBytes(mode, tile),
   );

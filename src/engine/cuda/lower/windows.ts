@@ -4,21 +4,30 @@ import { type Shape, sizeOf } from '../../../tensor/tensor.ts';
 import type { PoolGeometry } from '../../ops.ts';
 import type { KernelSource } from '../compiler.ts';
 import type { Address } from '../driver.ts';
-import { ceilDivide } from '../geometry.ts';
-import { type Argument, address, i32, launch, struct } from '../launch.ts';
+import { ceilDivide, dividerArgument } from '../geometry.ts';
+import { address, i32, launch, struct } from '../launch.ts';
 import type { Lowerings, Operands } from './lowering.ts';
 
-const SOURCE: KernelSource = { file: 'windows.cu', defines: {} };
-
-function pool(x: Shape, y: Shape, { size, stride, padding }: PoolGeometry): Argument {
+/** A launch over the pixels of the image `over`, four channels at a time where possible. */
+function pooling(
+  name: string,
+  { inputs, outputs }: Omit<Operands, 'scratch'>,
+  x: Shape,
+  y: Shape,
+  over: Shape,
+  { size, stride, padding }: PoolGeometry,
+) {
   const [n, h, w, c] = x as [number, number, number, number];
   const [, oh, ow] = y as [number, number, number];
-  return struct(...[n, h, w, c, oh, ow, size[0], size[1], stride, padding].map(i32));
+  const width = c % 4 === 0 ? 4 : 1;
+  const dividers = [c / width, over[2]!, over[1]!].map(dividerArgument);
+  const geometry = struct(...[n, h, w, c, oh, ow, size[0], size[1], stride, padding].map(i32), ...dividers);
+  const count = sizeOf(over) / width;
+  const args = [...[...inputs, ...outputs].map(address), geometry, i32(count)];
+  return [launch({ file: 'windows.cu', defines: { WIDTH: width } }, name, ceilDivide(count, 256), 256, args)];
 }
 
-function pooling(name: string, count: number, { inputs, outputs }: Omit<Operands, 'scratch'>, geometry: Argument) {
-  return [launch(SOURCE, name, ceilDivide(count, 256), 256, [...[...inputs, ...outputs].map(address), geometry])];
-}
+const LOSS: KernelSource = { file: 'windows.cu', defines: { WIDTH: 1 } };
 
 export const windowLowerings: Lowerings<
   | 'maxPool'
@@ -30,38 +39,38 @@ export const windowLowerings: Lowerings<
 > = {
   maxPool: {
     launches: ({ inputs: [x], outputs: [y], attributes }, operands) =>
-      pooling('max_pool', sizeOf(y!.shape), operands, pool(x!.shape, y!.shape, attributes)),
+      pooling('max_pool', operands, x!.shape, y!.shape, y!.shape, attributes),
   },
   maxPoolGradient: {
     scratchBytes: ({ inputs: [g] }) => 2 * sizeOf(g!.shape),
     launches: ({ inputs: [g, x], attributes }, { inputs, outputs, scratch }) => {
-      const geometry = pool(x!.shape, g!.shape, attributes);
       const [gradient, image] = inputs as [Address, Address];
+      const shapes = [x!.shape, g!.shape] as const;
       return [
-        ...pooling('max_pool_taps', sizeOf(g!.shape), { inputs: [image], outputs: [scratch] }, geometry),
-        ...pooling('max_pool_gradient', sizeOf(x!.shape), { inputs: [gradient, scratch], outputs }, geometry),
+        ...pooling('max_pool_taps', { inputs: [image], outputs: [scratch] }, ...shapes, g!.shape, attributes),
+        ...pooling('max_pool_gradient', { inputs: [gradient, scratch], outputs }, ...shapes, x!.shape, attributes),
       ];
     },
   },
   averagePool: {
     launches: ({ inputs: [x], outputs: [y], attributes }, operands) =>
-      pooling('average_pool', sizeOf(y!.shape), operands, pool(x!.shape, y!.shape, attributes)),
+      pooling('average_pool', operands, x!.shape, y!.shape, y!.shape, attributes),
   },
   averagePoolGradient: {
     launches: ({ inputs: [g], outputs: [dx], attributes }, operands) =>
-      pooling('average_pool_gradient', sizeOf(dx!.shape), operands, pool(dx!.shape, g!.shape, attributes)),
+      pooling('average_pool_gradient', operands, dx!.shape, g!.shape, dx!.shape, attributes),
   },
   softmaxCrossEntropy: {
     launches: ({ inputs: [logits] }, { inputs, outputs }) => {
       const shape = logits!.shape.map(i32);
-      return [launch(SOURCE, 'softmax_cross_entropy', 1, 1024, [...[...inputs, ...outputs].map(address), ...shape])];
+      return [launch(LOSS, 'softmax_cross_entropy', 1, 1024, [...[...inputs, ...outputs].map(address), ...shape])];
     },
   },
   softmaxCrossEntropyGradient: {
     launches: ({ outputs: [dlogits] }, { inputs, outputs }) => {
       const shape = dlogits!.shape.map(i32);
       const args = [...[...inputs, ...outputs].map(address), ...shape];
-      return [launch(SOURCE, 'softmax_cross_entropy_gradient', 1, 1024, args)];
+      return [launch(LOSS, 'softmax_cross_entropy_gradient', 1, 1024, args)];
     },
   },
 };
