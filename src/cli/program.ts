@@ -65,27 +65,6 @@ export const commandEntries: readonly CommandEntry[] = [
     load: phase('recover'),
   },
   {
-    name: 'evaluate',
-    term: 'evaluate RUN',
-    summary: 'measure the network on the test images',
-    group: around,
-    load: async () => (await import('./commands/evaluate.ts')).defineEvaluate,
-  },
-  {
-    name: 'report',
-    term: 'report RUN',
-    summary: 'show the results and rebuild the figures',
-    group: around,
-    load: async () => (await import('./commands/report.ts')).defineReport,
-  },
-  {
-    name: 'doctor',
-    term: 'doctor',
-    summary: 'check this machine and this installation',
-    group: around,
-    load: async () => (await import('./commands/doctor.ts')).defineDoctor,
-  },
-  {
     name: 'simulate',
     term: 'simulate FILE',
     summary: 'the error of a multiplier netlist, and its table',
@@ -113,6 +92,41 @@ export const commandEntries: readonly CommandEntry[] = [
     group: workbench,
     load: async () => (await import('./commands/synth.ts')).defineSynth,
   },
+  {
+    name: 'draw',
+    term: 'draw FILE',
+    summary: 'pictures of its structure and its errors',
+    group: workbench,
+    load: async () => (await import('./commands/draw.ts')).defineDraw,
+  },
+  {
+    name: 'table',
+    term: 'table FILES…',
+    summary: 'several multipliers in a table, as Markdown, CSV or LaTeX',
+    group: workbench,
+    load: async () => (await import('./commands/table.ts')).defineTable,
+  },
+  {
+    name: 'evaluate',
+    term: 'evaluate RUN',
+    summary: 'measure the network on the test images',
+    group: around,
+    load: async () => (await import('./commands/evaluate.ts')).defineEvaluate,
+  },
+  {
+    name: 'report',
+    term: 'report RUN',
+    summary: 'show the results and rebuild the figures',
+    group: around,
+    load: async () => (await import('./commands/report.ts')).defineReport,
+  },
+  {
+    name: 'doctor',
+    term: 'doctor',
+    summary: 'check this machine and this installation',
+    group: around,
+    load: async () => (await import('./commands/doctor.ts')).defineDoctor,
+  },
 ];
 
 const DESCRIPTION =
@@ -124,6 +138,7 @@ Examples:
   tram run                                   digits, a small network, 8 bits
   tram run --data cifar10:data/cifar --model resnet20 --lambda 0.5
   tram map --bits 8 --theta 1,1,1,1,0.5,0.2  a multiplier without any network
+  tram simulate multiplier.blif              the error of any multiplier netlist
   tram run --help                            every option, with default and valid values
 `;
 

@@ -103,6 +103,15 @@ interface SynthesisSettings {
   readonly yosys?: 'bundled' | 'system';
 }
 
+/** The options that addSynthesis defines. */
+export const synthesisOptions = [
+  'liberty',
+  'clock',
+  'delay',
+  'effort',
+  'yosys',
+] as const satisfies readonly (keyof SynthesisSettings)[];
+
 export function addSynthesis(command: Command): void {
   const option = (flags: string, help: string, values: string, fallback: string) =>
     new Option(flags, describeOption({ help, values, default: fallback })).helpGroup(SYNTHESIS);

@@ -1,0 +1,108 @@
+import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { tram } from './program.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'tram-draw-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+const file = (name: string) => join(folder, name);
+const count = (svg: string, mark: string) => svg.split(`class="${mark}"`).length - 1;
+
+describe('draw', () => {
+  test('a generator made of adders gives its dot diagram, error map and error histogram', async () => {
+    const { code, out } = await tram('draw', 'truncated:4x4:columns=3', '--out', file('t'), '--json');
+    expect(code).toBe(0);
+    const { files, notes } = JSON.parse(out) as { files: { title: string; path: string }[]; notes: string[] };
+    expect(files.map(({ title }) => title)).toEqual(['structure', 'error map', 'error histogram']);
+    expect(notes).toEqual([]);
+    const dots = readFileSync(files[0]!.path, 'utf8');
+    expect(count(dots, 'product kept')).toBe(10);
+    expect(count(dots, 'product removed')).toBe(6);
+    for (const { path } of files) expect(readFileSync(path, 'utf8')).toMatch(/^<svg.*<\/svg>\s*$/s);
+  });
+
+  test('a file of tram map has the structure of the report beside it, until the file or the report changes', async () => {
+    const [made, verilog] = [file('m'), file('m/multiplier.v')];
+    await tram('map', '--bits', '4', '--theta', '1,1,1', '--out', made);
+    const drawn = JSON.parse((await tram('draw', verilog, '--out', file('o'), '--json')).out);
+    expect(drawn.notes).toEqual([]);
+    expect(drawn.files).toHaveLength(3);
+    const dots = readFileSync(file('o/multiplier-dots.svg'), 'utf8');
+    expect(count(dots, 'product removed')).toBeGreaterThan(0);
+    appendFileSync(verilog, '// by hand\n');
+    const changed = JSON.parse((await tram('draw', verilog, '--out', file('o'), '--json')).out);
+    expect(changed.files).toHaveLength(2);
+    expect(changed.notes).toEqual([
+      expect.stringMatching(/multiplier\.errors\.json is no report of tram map about this/),
+    ]);
+  });
+
+  test.each([
+    ['truncated:4x4:columns=2,compensation=constant', 'no dot diagram: the compensation has turned adders into'],
+    ['drum:4x4', 'no dot diagram: a drum multiplier is more than partial products and adders'],
+    [file('dadda_3x3.blif'), 'no dot diagram: the file holds gates or products only'],
+  ])('%s has error pictures only, and says why', async (subject, why) => {
+    await tram('generate', 'dadda', '--bits', '3', '--blif', file('dadda_3x3.blif'));
+    const { out } = await tram('draw', subject, '--out', file('g'));
+    expect(out).toContain(why);
+    expect(readdirSync(file('g')).every((name) => /-error-(map|histogram)\.svg$/.test(name))).toBe(true);
+  });
+
+  test.each([
+    [['dadda:11x11'], /11×11 bits are too many to draw; expected at most 20 together/],
+    [['none.blif'], /none\.blif: cannot be read/],
+  ])('%j is one line on the error stream and code 2', async (args, message) => {
+    const { code, out, err } = await tram('draw', ...args, '--out', file('nothing'));
+    expect(err).toMatch(message);
+    expect({ code, out }).toEqual({ code: 2, out: '' });
+    expect(readdirSync(folder)).not.toContain('nothing');
+  });
+});
+
+describe('table', () => {
+  test('has one row per multiplier, in each layout', async () => {
+    const rows = async (format: string) =>
+      (await tram('table', 'dadda:4x4', 'truncated:4x4:columns=2', '--format', format)).out.split('\n');
+    const markdown = await rows('markdown');
+    expect(markdown[0]).toMatch(/^\| multiplier \| area/);
+    // Missing: w0 x0 + 2 (w1 x0 + w0 x1), mean 1.25, of 256.
+    expect(markdown.slice(2)).toEqual([
+      '| dadda:4x4 | — | — | — | 0.0 | 0.000 | 0 |',
+      '| truncated:4x4:columns=2 | — | — | — | 50.0 | 0.488 | 5 |',
+      '',
+    ]);
+    expect((await rows('csv'))[2]).toBe('truncated:4x4:columns=2,,,,50.0,0.488,5');
+    expect(await rows('latex')).toContain('dadda:4x4 & -- & -- & -- & 0.0 & 0.000 & 0 \\\\');
+  });
+
+  test('--synth fills area, delay and power of netlists; a table of products has none', async () => {
+    await tram('simulate', 'dadda:3x3', '--lut', file('dadda.npy'));
+    const { out } = await tram(
+      'table',
+      'dadda:3x3',
+      file('dadda.npy'),
+      '--synth',
+      '--effort',
+      'quick',
+      '--format',
+      'csv',
+    );
+    const [, netlist, products] = out.split('\n');
+    expect(netlist).toMatch(/^dadda:3x3,\d+\.\d,\d+\.\d,0\.\d{4},0\.0,0\.000,0$/);
+    expect(products).toBe('dadda,,,,0.0,0.000,0');
+  });
+
+  test.each([
+    [[], /missing required argument 'FILES'/],
+    [['dadda:4x4', '--clock', '100'], /^tram: --clock is for synthesis, but --synth is not given/],
+    [['dadda:4x4', '--format', 'html'], /--format: expected one of markdown, csv, latex, got 'html'/],
+    [['dadda:4x4', 'none.v'], /none\.v: cannot be read/],
+    [['dadda:13x13'], /13×13 bits: expected at most 24/],
+  ])('%j is one line on the error stream and code 2', async (args, message) => {
+    const { code, out, err } = await tram('table', ...args);
+    expect(err).toMatch(message);
+    expect(err.split('\n')).toHaveLength(2);
+    expect({ code, out }).toEqual({ code: 2, out: '' });
+  });
+});
