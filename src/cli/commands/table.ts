@@ -29,6 +29,8 @@ One row per multiplier: error rate, NMED and MaxED over all operand pairs (up to
 power, synthesised one after the other as tram synth does. A figure that is not known is a dash, in CSV an empty cell. LaTeX needs the
 packages booktabs and siunitx. --histograms weighs the errors, and with --synth the power, of all of them.
 
+Netlist files do not say whether they are signed: --signed reads all of them so. Compare signed and unsigned ones in two tables.
+
 Examples:
   tram table multipliers/*.v
   tram table dadda:8x8 truncated:8x8:columns=6 drum:8x8 --synth --format latex > table.tex
