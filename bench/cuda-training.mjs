@@ -9,7 +9,7 @@ const { trainingBatches } = await import(`${root}/data/batches.js`);
 const { clipLogit, stateName } = await import(`${root}/quant/quantized.js`);
 const { Random } = await import(`${root}/tensor/random.js`);
 const { f32, sizeOf } = await import(`${root}/tensor/tensor.js`);
-const { trainEpochs, atStart } = await import(`${root}/train/fit.js`);
+const { trainEpochs, atStart } = await import(`${root}/train/loop.js`);
 const { buildNetwork } = await import(`${root}/train/task.js`);
 
 const profile = process.argv.includes('profile');

@@ -17,12 +17,17 @@ export { type Listener, type MetricRecord, type Phase, phases, type RunEvent } f
 export { type FlowOptions, runFlow } from './flow/run.ts';
 export { summarize } from './flow/summarize.ts';
 export type { MultiplierSummary, RunSummary, Stage, StageResult } from './flow/summary.ts';
+export { proveEquivalent } from './hardware/equivalence.ts';
+export { type Synthesis, type SynthesisOptions, synthesize } from './hardware/synthesize.ts';
 export { readBlif } from './netlist/blif/read.ts';
 export { writeBlif } from './netlist/blif/write.ts';
 export { type Certificate, certify } from './netlist/certify.ts';
+export { loadCircuit, simulateCircuit } from './netlist/circuit.ts';
+export { loadSubject, verifyEquivalence } from './netlist/equivalence.ts';
 export { readNpy, writeNpy } from './netlist/formats/npy.ts';
 export { readTextTable, writeTextTable } from './netlist/formats/text.ts';
 export { arrayMultiplier } from './netlist/generators/array.ts';
+export { generate, generateFromSpec, generators } from './netlist/generators/registry.ts';
 export { type MappedMultiplier, type MappingOptions, mapStructure } from './netlist/mapping/map.ts';
 export { type ErrorMetrics, errorMetrics } from './netlist/metrics.ts';
 export type { Network } from './netlist/network.ts';

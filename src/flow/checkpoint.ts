@@ -10,7 +10,7 @@ import { UserError } from '../tensor/errors.ts';
 import { readBytes } from '../tensor/files.ts';
 import { decodeSafetensors, writeSafetensors } from '../tensor/safetensors.ts';
 import type { HostTensor } from '../tensor/tensor.ts';
-import type { Position } from '../train/fit.ts';
+import type { Position } from '../train/loop.ts';
 import { isVelocity } from '../train/optimizer.ts';
 import type { TrainingPhase } from './events.ts';
 import { describeDifference } from './manifest.ts';

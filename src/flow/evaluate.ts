@@ -2,7 +2,7 @@
 
 import { UserError } from '../tensor/errors.ts';
 import { f32 } from '../tensor/tensor.ts';
-import { evaluator } from '../train/fit.ts';
+import { evaluator } from '../train/loop.ts';
 import type { Arithmetic } from '../train/task.ts';
 import { files, openTask, type RunContext, requirePhase, sessionFrom } from './context.ts';
 import { type DeviceOptions, openBackend } from './device.ts';

@@ -1,6 +1,6 @@
 // What a run tells while it works. The flow never prints: the command line draws a bar from these, a page a curve, a pipe plain lines.
 
-import type { EpochRecord, StepEvent } from '../train/fit.ts';
+import type { EpochRecord, StepEvent } from '../train/loop.ts';
 
 export const phases = ['train', 'quantize', 'explore', 'map', 'recover', 'report'] as const;
 export type Phase = (typeof phases)[number];

@@ -3,7 +3,7 @@
 import type { Session } from '../../engine/backend.ts';
 import { writeJson } from '../../tensor/files.ts';
 import { f32 } from '../../tensor/tensor.ts';
-import { evaluator, readStructures } from '../../train/fit.ts';
+import { evaluator, readStructures } from '../../train/loop.ts';
 import { saveModel } from '../checkpoint.ts';
 import { files, inFolder, type RunContext, sessionFrom } from '../context.ts';
 import { initialTheta, powerTerm, quantizedArithmetic, structuredMultiplier, structuresOf } from '../multipliers.ts';

@@ -5,7 +5,7 @@ import { networkPower } from '../../axm/power.ts';
 import { readNpy } from '../../netlist/formats/npy.ts';
 import { mapStructure } from '../../netlist/mapping/map.ts';
 import type { ProductTable } from '../../netlist/table.ts';
-import { evaluator } from '../../train/fit.ts';
+import { evaluator } from '../../train/loop.ts';
 import type { QuantizedArithmetic } from '../../train/task.ts';
 import { files, type RunContext, requirePhase, sessionFrom } from '../context.ts';
 import { type MultiplierRecord, type PhaseRecord, verifiedBytes } from '../manifest.ts';

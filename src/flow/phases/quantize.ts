@@ -5,7 +5,7 @@ import { trainingBatches } from '../../data/batches.ts';
 import type { Session } from '../../engine/backend.ts';
 import { clipLogit, type OperandName, stateName } from '../../quant/quantized.ts';
 import { f32, sizeOf } from '../../tensor/tensor.ts';
-import { evaluator } from '../../train/fit.ts';
+import { evaluator } from '../../train/loop.ts';
 import { type Arithmetic, buildNetwork } from '../../train/task.ts';
 import { saveModel } from '../checkpoint.ts';
 import { files, inFolder, type RunContext, sessionFrom } from '../context.ts';

@@ -1,6 +1,6 @@
 // Phase 3: the weights are retrained with the mapped multiplier in the forward pass and straight-through gradients.
 
-import { evaluator } from '../../train/fit.ts';
+import { evaluator } from '../../train/loop.ts';
 import { saveModel } from '../checkpoint.ts';
 import { files, inFolder, type RunContext, requirePhase, sessionFrom } from '../context.ts';
 import { proveActive } from '../proof.ts';

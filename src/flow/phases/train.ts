@@ -1,7 +1,7 @@
 // The float model: trained from scratch, or taken from a checkpoint.
 
 import { initialTensor } from '../../nn/parameters.ts';
-import { evaluator } from '../../train/fit.ts';
+import { evaluator } from '../../train/loop.ts';
 import { buildNetwork } from '../../train/task.ts';
 import { loadFloatModel, saveModel } from '../checkpoint.ts';
 import { files, inFolder, type RunContext } from '../context.ts';

@@ -3,7 +3,7 @@
 
 import type { Session } from '../../engine/backend.ts';
 import { openJsonLines } from '../../tensor/files.ts';
-import { atStart, type EpochRecord, type FitOptions, type Position, trainEpochs } from '../../train/fit.ts';
+import { atStart, type EpochRecord, type LoopOptions, type Position, trainEpochs } from '../../train/loop.ts';
 import { loadResumePoint, removeResumePoint, saveResumePoint } from '../checkpoint.ts';
 import { files, inFolder, type RunContext } from '../context.ts';
 import { type MetricRecord, phases, type TrainingPhase } from '../events.ts';
@@ -16,7 +16,7 @@ export interface TrainingJob {
   readonly phase: TrainingPhase;
   readonly session: Session;
   readonly fit: Omit<
-    FitOptions,
+    LoopOptions,
     'session' | 'task' | 'dataset' | 'seed' | 'firstEpoch' | 'start' | 'onStep' | 'onEpoch' | 'onSave' | 'signal'
   >;
 }

@@ -22,7 +22,7 @@ export interface RateOptions {
   readonly weightDecay: number;
 }
 
-export interface FitOptions extends RateOptions {
+export interface LoopOptions extends RateOptions {
   readonly session: Session;
   readonly task: Task;
   readonly dataset: Dataset;
@@ -95,7 +95,7 @@ const RATE = 'learningRate';
 const THETA_RATE = 'thetaLearningRate';
 
 /** Trains from `start` to the last epoch; a loss that is not finite stops it with a UserError that names the step. */
-export async function trainEpochs(options: FitOptions): Promise<void> {
+export async function trainEpochs(options: LoopOptions): Promise<void> {
   const { session, task, dataset, arithmetic, epochs, batchSize, structure } = options;
   const trainer = new StepPrograms(options);
   const evaluate = await evaluator(session, task, arithmetic);
@@ -174,10 +174,10 @@ interface StepResult {
 
 /** The compiled training step, one program per batch size (the last batch of an epoch may be short). */
 class StepPrograms {
-  readonly #options: FitOptions;
+  readonly #options: LoopOptions;
   readonly #programs = new Map<number, Promise<Program>>();
 
-  constructor(options: FitOptions) {
+  constructor(options: LoopOptions) {
     this.#options = options;
   }
 
@@ -207,7 +207,7 @@ class StepPrograms {
   }
 }
 
-function trainingStep({ task, arithmetic, momentum, weightDecay, structure }: FitOptions, batchSize: number) {
+function trainingStep({ task, arithmetic, momentum, weightDecay, structure }: LoopOptions, batchSize: number) {
   const network = buildNetwork(task, arithmetic, 'train', batchSize);
   const { graph, layers, crossEntropy, correct } = network;
   const parameters = layers.parameters.filter(({ trainable }) => trainable).map(({ value }) => value);
