@@ -42,7 +42,7 @@ export function errorTable(multipliers: readonly MultiplierRow[], style: Style):
       significant(metrics.meanSquareError),
       String(metrics.maxErrorDistance),
       significant(metrics.meanError),
-      normalizedCost.toFixed(4),
+      normalizedCost === null ? '–' : normalizedCost.toFixed(4),
     ]);
   }
   const lines = [tableText(table)];

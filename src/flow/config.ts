@@ -91,7 +91,15 @@ const givenConfiguration = z.strictObject({
       thetaWeightDecay: decay.default(0),
     })
     .prefault({}),
-  map: z.strictObject({ search: z.enum(searchNames).default('descent') }).prefault({}),
+  map: z
+    .strictObject({
+      search: z.enum(searchNames).default('descent'),
+      /** A multiplier made elsewhere to use instead: BLIF, Verilog, .npy or published text (.gz too), or a generator such as dadda:8x8. */
+      multiplier: z.string().min(1).optional(),
+      /** The multiplier's operands and products are two's complement. */
+      signed: z.boolean().default(false),
+    })
+    .prefault({}),
   recover: z
     .strictObject({
       ...training,

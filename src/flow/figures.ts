@@ -71,19 +71,23 @@ export async function thetaFigure(
 /** Which partial products and adders of the exact multiplier a netlist has kept, and its error over all operand pairs. */
 export async function multiplierFigures(
   name: string,
-  structure: StructureDescription,
+  structure: StructureDescription | undefined,
   table: ProductTable,
 ): Promise<NamedFigure[]> {
   const exact = exactTable(table.weightBits, table.activationBits, table.signed).data;
   const errors = table.data.map((product, pair) => product - exact[pair]!);
   const { weightBits, activationBits } = table;
   return [
-    {
-      name: `${name}-dots`,
-      title: 'Structure',
-      caption: 'partial products and adders that are left of the exact multiplier',
-      svg: dotDiagramSvg(dotDiagram(structure)),
-    },
+    ...(structure
+      ? [
+          {
+            name: `${name}-dots`,
+            title: 'Structure',
+            caption: 'partial products and adders that are left of the exact multiplier',
+            svg: dotDiagramSvg(dotDiagram(structure)),
+          },
+        ]
+      : []),
     {
       name: `${name}-error-map`,
       title: 'Error map',

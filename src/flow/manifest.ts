@@ -23,12 +23,15 @@ const multiplierRecord = z.strictObject({
   name: z.string(),
   layers: z.array(z.string()),
   theta: z.array(z.number()),
-  normalizedCost: z.number(),
-  mseToTarget: z.number(),
+  /** Null for a multiplier that is known by its table alone. */
+  normalizedCost: z.number().nullable(),
+  /** Null for an imported multiplier. */
+  mseToTarget: z.number().nullable(),
+  signed: z.boolean(),
   certificate: z.strictObject({
     pairs: z.int(),
     equal: z.literal(true),
-    sha256: z.strictObject({ blif: z.string(), verilog: z.string(), table: z.string() }),
+    sha256: z.strictObject({ blif: z.string().optional(), verilog: z.string().optional(), table: z.string() }),
   }),
 });
 export type MultiplierRecord = z.output<typeof multiplierRecord>;

@@ -5,12 +5,18 @@ import { join } from 'node:path';
 import { powerPerMultiplication } from '../axm/power.ts';
 import { writeBlif } from '../netlist/blif/write.ts';
 import { type Certificate, certify } from '../netlist/certify.ts';
+import { loadSubject } from '../netlist/equivalence.ts';
 import { writeNpy } from '../netlist/formats/npy.ts';
 import { writeTextTable } from '../netlist/formats/text.ts';
 import type { MappedMultiplier } from '../netlist/mapping/map.ts';
 import { type ErrorMetrics, errorMetrics } from '../netlist/metrics.ts';
+import type { Network } from '../netlist/network.ts';
+import { simulate } from '../netlist/simulate.ts';
+import { describeStructure } from '../netlist/structure.ts';
+import type { ProductTable } from '../netlist/table.ts';
 import { writeVerilog } from '../netlist/verilog/write.ts';
-import { makeFolder, writeFileAtomic, writeJson } from '../tensor/files.ts';
+import { UserError } from '../tensor/errors.ts';
+import { makeFolder, sha256, writeFileAtomic, writeJson } from '../tensor/files.ts';
 
 /** File names of one multiplier. */
 export function multiplierFiles(name: string) {
@@ -20,6 +26,19 @@ export function multiplierFiles(name: string) {
     text: `${name}.lut.txt`,
     table: `${name}.npy`,
     errors: `${name}.errors.json`,
+  };
+}
+
+/** Error metrics under the names that `--json` prints. */
+function metricsReport(metrics: ErrorMetrics) {
+  return {
+    errorRate: metrics.errorRate,
+    med: metrics.meanErrorDistance,
+    nmed: metrics.normalizedMeanErrorDistance,
+    maxEd: metrics.maxErrorDistance,
+    mred: metrics.meanRelativeErrorDistance,
+    mean: metrics.meanError,
+    variance: metrics.errorVariance,
   };
 }
 
@@ -39,13 +58,7 @@ export function multiplierReport(mapped: MappedMultiplier, metrics: ErrorMetrics
     moves,
     cost: structure.normalizedCost,
     power: powerPerMultiplication(theta, weightBits, activationBits),
-    errorRate: metrics.errorRate,
-    med: metrics.meanErrorDistance,
-    nmed: metrics.normalizedMeanErrorDistance,
-    maxEd: metrics.maxErrorDistance,
-    mred: metrics.meanRelativeErrorDistance,
-    mean: metrics.meanError,
-    variance: metrics.errorVariance,
+    ...metricsReport(metrics),
   };
 }
 
@@ -71,4 +84,67 @@ export function writeMultiplier(folder: string, mapped: MappedMultiplier, name: 
   const report = multiplierReport(mapped, metrics);
   writeJson(join(folder, paths.errors), { name, ...report, structure: mapped.structure, certificate });
   return { certificate, metrics, files: Object.values(paths) };
+}
+
+/** A multiplier made elsewhere, read and simulated: a netlist in any form, or a table alone. */
+export interface ImportedMultiplier {
+  readonly source: string;
+  readonly network: Network | null;
+  readonly table: ProductTable;
+}
+
+/** Reads the multiplier that `source` names; operands of other widths than the network's are a UserError. */
+export function importMultiplier(
+  source: string,
+  signed: boolean,
+  weightBits: number,
+  activationBits: number,
+): ImportedMultiplier {
+  const subject = loadSubject(source);
+  const network = subject.kind === 'network' ? subject.network : null;
+  const table =
+    subject.kind === 'network'
+      ? simulate(subject.network, { signed: signed || (subject.signed ?? false) })
+      : { ...subject.table, signed: signed || subject.table.signed };
+  if (table.weightBits === weightBits && table.activationBits === activationBits) return { source, network, table };
+  throw new UserError(
+    `${source} multiplies ${table.weightBits}×${table.activationBits} bits, but the network's operands have ${weightBits}×${activationBits}; choose --bits ${table.weightBits}x${table.activationBits} or another multiplier`,
+  );
+}
+
+/** Writes an imported multiplier in the forms that can be had of it, proved equal where there is a netlist. */
+export function writeImported(folder: string, { source, network, table }: ImportedMultiplier, name: string) {
+  const metrics = errorMetrics(table);
+  const paths = multiplierFiles(name);
+  const contents = new Map<string, string | Uint8Array>();
+  if (network) {
+    contents.set(paths.blif, writeBlif(network));
+    contents.set(paths.verilog, writeVerilog(network));
+  }
+  const npy = writeNpy(table);
+  const certificate = network
+    ? certify({
+        network,
+        table,
+        blif: contents.get(paths.blif) as string,
+        verilog: contents.get(paths.verilog) as string,
+      })
+    : { pairs: table.data.length, equal: true as const, sha256: { table: sha256(npy) } };
+  contents.set(paths.text, writeTextTable(table));
+  contents.set(paths.table, npy);
+  makeFolder(folder);
+  for (const [path, content] of contents) writeFileAtomic(join(folder, path), content);
+  const { weightBits, activationBits, signed } = table;
+  const cost = network ? describeStructure(network).normalizedCost : null;
+  writeJson(join(folder, paths.errors), {
+    name,
+    source,
+    weightBits,
+    activationBits,
+    signed,
+    cost,
+    ...metricsReport(metrics),
+    certificate,
+  });
+  return { certificate, metrics, cost, files: [...contents.keys(), paths.errors] };
 }

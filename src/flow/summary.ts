@@ -34,10 +34,10 @@ export interface MultiplierSummary {
   readonly name: string;
   readonly layers: readonly string[];
   readonly theta: readonly number[];
-  /** Unit-gate cost of the mapped netlist relative to the exact array multiplier. */
-  readonly normalizedCost: number;
-  /** Mean squared error to the products that θ asks for. */
-  readonly mseToTarget: number;
+  /** Unit-gate cost of the netlist relative to the exact array multiplier; null where only a table is known. */
+  readonly normalizedCost: number | null;
+  /** Mean squared error to the products that θ asks for; null for an imported multiplier. */
+  readonly mseToTarget: number | null;
   readonly metrics: ErrorMetrics;
   /** Operand pairs over which netlist, BLIF, Verilog and table were proved equal. */
   readonly provedPairs: number;
@@ -71,8 +71,8 @@ export function metricRows({ metrics, normalizedCost, mseToTarget, provedPairs }
     { label: 'MaxED', value: digits(metrics.maxErrorDistance) },
     { label: 'MRED', value: `${(100 * metrics.meanRelativeErrorDistance).toFixed(3)} %` },
     { label: 'mean error', value: digits(metrics.meanError) },
-    { label: 'MSE to the products of θ', value: digits(mseToTarget) },
-    { label: 'gate cost, exact = 1', value: normalizedCost.toFixed(4) },
+    { label: 'MSE to the products of θ', value: mseToTarget === null ? '–' : digits(mseToTarget) },
+    { label: 'gate cost, exact = 1', value: normalizedCost === null ? '–' : normalizedCost.toFixed(4) },
     { label: 'proved equal in all forms', value: `${provedPairs} operand pairs` },
   ];
 }

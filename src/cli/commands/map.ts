@@ -101,6 +101,11 @@ function mapAlone(command: Command, { stdout }: Services): void {
   }
   if (redo) throw new UserError('--redo is for a run folder, but none is given; leave it out');
   const settings = readSettings(command, [bits, ...search], false);
+  if (settings.map?.multiplier !== undefined || settings.map?.signed) {
+    throw new UserError(
+      '--multiplier and --signed are for a run folder, but none is given; tram simulate measures a multiplier alone',
+    );
+  }
   const mapped = mapStructure({
     weightBits: settings.bits?.weights ?? 8,
     activationBits: settings.bits?.activations ?? 8,

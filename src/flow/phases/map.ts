@@ -1,4 +1,4 @@
-// Phase 2: every distinct θ becomes a gate-level multiplier, proved equal in all its forms before anything uses it, and the network is
+// Phase 2: every distinct θ becomes a gate-level multiplier (or the user brings one), proved equal in all its forms before anything uses it, and the network is
 // measured with the multipliers as they are, before its weights have adapted to them.
 
 import { networkPower } from '../../axm/power.ts';
@@ -9,13 +9,13 @@ import { evaluator } from '../../train/loop.ts';
 import type { QuantizedArithmetic } from '../../train/task.ts';
 import { files, type RunContext, requirePhase, sessionFrom } from '../context.ts';
 import { type MultiplierRecord, type PhaseRecord, verifiedBytes } from '../manifest.ts';
-import { multiplierFiles, writeMultiplier } from '../multiplier-files.ts';
+import { importMultiplier, multiplierFiles, writeImported, writeMultiplier } from '../multiplier-files.ts';
 import { approximateLayers, concreteMultiplier, quantizedArithmetic } from '../multipliers.ts';
-import { parseTheta } from '../theta.ts';
+import { parseTheta, type ThetaDocument } from '../theta.ts';
 import type { PhaseResult } from './result.ts';
 
 export async function map(context: RunContext): Promise<PhaseResult> {
-  const { configuration, dataset, task, listener } = context;
+  const { dataset, task, listener } = context;
   const document = parseTheta(
     verifiedBytes(context.folder, requirePhase(context, 'explore'), files.theta),
     files.theta,
@@ -25,38 +25,46 @@ export async function map(context: RunContext): Promise<PhaseResult> {
   const tables = new Map<string, ProductTable>();
   for (const structure of document.structures) {
     const name = structure.name === 'theta' ? 'multiplier' : `multiplier-${structure.name.replace(/\.theta$/, '')}`;
-    const { weightBits, activationBits } = document;
-    const mapped = mapStructure({
-      weightBits,
-      activationBits,
-      theta: structure.theta,
-      search: configuration.map.search,
-    });
-    const { certificate, files: paths } = writeMultiplier(context.folder, mapped, name);
-    written.push(...paths);
-    for (const layer of structure.layers) tables.set(layer, mapped.table);
-    multipliers.push({
-      name,
-      layers: structure.layers,
-      theta: structure.theta,
-      normalizedCost: mapped.structure.normalizedCost,
-      mseToTarget: mapped.mse.after,
-      certificate,
-    });
-    listener({
-      kind: 'note',
-      text: `${name}: gate cost ${mapped.structure.normalizedCost.toFixed(3)}, MSE to θ ${mapped.mse.after.toFixed(1)}, proved over ${certificate.pairs} operand pairs`,
-    });
+    const made = makeMultiplier(context, document, structure.theta, name);
+    written.push(...made.files);
+    for (const layer of structure.layers) tables.set(layer, made.table);
+    multipliers.push({ name, layers: structure.layers, theta: structure.theta, ...made.record });
+    listener({ kind: 'note', text: `${name}: ${made.note}, ${made.record.certificate.pairs} operand pairs` });
   }
   const session = await sessionFrom(context, 'explore', files.explored);
   try {
     const evaluate = await evaluator(session, task, mappedArithmetic(context, tables));
     const { accuracy, loss } = await evaluate(dataset.test);
-    const power = mappedPower(context, multipliers);
-    return { files: written, stages: [{ stage: 'mapped', accuracy, loss, power }], multipliers };
+    return {
+      files: written,
+      stages: [{ stage: 'mapped', accuracy, loss, ...mappedPower(context, multipliers) }],
+      multipliers,
+    };
   } finally {
     await session.dispose();
   }
+}
+
+/** Maps θ, or takes the multiplier that the user brings; either way it is written and certified. */
+function makeMultiplier(
+  { configuration, folder }: RunContext,
+  { weightBits, activationBits }: ThetaDocument,
+  theta: readonly number[],
+  name: string,
+) {
+  const { search, multiplier, signed } = configuration.map;
+  if (multiplier !== undefined) {
+    const imported = importMultiplier(multiplier, signed, weightBits, activationBits);
+    const { certificate, cost, files: paths } = writeImported(folder, imported, name);
+    const record = { normalizedCost: cost, mseToTarget: null, signed: imported.table.signed, certificate };
+    return { table: imported.table, files: paths, record, note: `imported from ${multiplier}` };
+  }
+  const mapped = mapStructure({ weightBits, activationBits, theta, search });
+  const { certificate, files: paths } = writeMultiplier(folder, mapped, name);
+  const { normalizedCost } = mapped.structure;
+  const record = { normalizedCost, mseToTarget: mapped.mse.after, signed: false, certificate };
+  const note = `gate cost ${normalizedCost.toFixed(3)}, MSE to θ ${mapped.mse.after.toFixed(1)}, proved over`;
+  return { table: mapped.table, files: paths, record, note };
 }
 
 /** Arithmetic of the network with each layer's concrete multiplier. */
@@ -68,25 +76,24 @@ export function mappedArithmetic(
   return quantizedArithmetic(configuration, (layer) => cache.get(layer)!);
 }
 
-/** Gate cost of the multipliers relative to exact ones, weighted by the multiplications of the approximate layers. */
+/** Gate cost of the multipliers relative to exact ones, weighted by the multiplications of the approximate layers, where it is known. */
 export function mappedPower(
   { configuration, layers }: Pick<RunContext, 'configuration' | 'layers'>,
   multipliers: readonly MultiplierRecord[],
-): number {
-  return networkPower(
-    approximateLayers(configuration, layers).map((layer) => ({
-      macs: layer.macs,
-      power: multipliers.find((multiplier) => multiplier.layers.includes(layer.name))!.normalizedCost,
-    })),
-  );
+): { readonly power?: number } {
+  const costs = approximateLayers(configuration, layers).map(({ name, macs }) => {
+    const cost = multipliers.find((multiplier) => multiplier.layers.includes(name))?.normalizedCost;
+    return { macs, power: cost ?? Number.NaN };
+  });
+  return costs.some(({ power }) => Number.isNaN(power)) ? {} : { power: networkPower(costs) };
 }
 
 /** The tables that phase 2 wrote, by layer, each checked against its hash. */
 export function readTables(folder: string, record: PhaseRecord): Map<string, ProductTable> {
   const tables = new Map<string, ProductTable>();
-  for (const { name, layers } of record.multipliers ?? []) {
+  for (const { name, layers, signed } of record.multipliers ?? []) {
     const path = multiplierFiles(name).table;
-    const table = readNpy(verifiedBytes(folder, record, path), path);
+    const table = readNpy(verifiedBytes(folder, record, path), path, { signed });
     for (const layer of layers) tables.set(layer, table);
   }
   return tables;

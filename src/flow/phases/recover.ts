@@ -20,10 +20,9 @@ export async function recover(context: RunContext): Promise<PhaseResult> {
     await trainPhase(context, { phase: 'recover', session, fit: { ...configuration.recover, arithmetic } }, start);
     const { accuracy, loss } = await (await evaluator(session, task, arithmetic))(dataset.test);
     await saveModel(inFolder(context, files.recovered), session, layers);
-    const power = mappedPower(context, mapRecord.multipliers ?? []);
     return {
       files: [files.recovered],
-      stages: [{ stage: 'recovered', accuracy, loss, power }],
+      stages: [{ stage: 'recovered', accuracy, loss, ...mappedPower(context, mapRecord.multipliers ?? []) }],
       finish: () => finishTraining(context),
     };
   } finally {

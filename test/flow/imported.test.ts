@@ -1,0 +1,81 @@
+// A multiplier made elsewhere in place of a mapped one: unsigned and signed, a netlist or a table alone. What training then uses is what
+// the multiplier does: the activity proof of phase 3 recomputes outputs from the table.
+
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { ConfigurationInput } from '../../src/flow/config.ts';
+import { readManifest } from '../../src/flow/manifest.ts';
+import { concreteMultiplier, errorByCodes } from '../../src/flow/multipliers.ts';
+import { runFlow } from '../../src/flow/run.ts';
+import { writeNpy } from '../../src/netlist/formats/npy.ts';
+import { generateFromSpec } from '../../src/netlist/generators/registry.ts';
+import { simulate } from '../../src/netlist/simulate.ts';
+import { exactTable } from '../../src/netlist/table.ts';
+
+const parent = mkdtempSync(join(tmpdir(), 'tram-imported-'));
+afterAll(() => rmSync(parent, { recursive: true }));
+
+describe('a multiplier as a layer uses it', () => {
+  test('a signed multiplier is its error at operands shifted by half their range', () => {
+    const table = exactTable(4, 4, true);
+    expect(errorByCodes(table).every((error) => error === 0)).toBe(true);
+    const data = table.data.slice();
+    // −8 · 7: patterns 8 and 7, so codes 0 and 15.
+    data[8 * 16 + 7]! += 5;
+    const error = errorByCodes({ ...table, data });
+    expect(error[0 * 16 + 15]).toBe(5);
+    expect(error.reduce((sum, value) => sum + Math.abs(value), 0)).toBe(5);
+  });
+
+  test('a truncation is removed partial products, a multiplier with another error a table', () => {
+    const truncated = simulate(generateFromSpec('truncated:8x8:columns=6').network);
+    expect(concreteMultiplier(truncated).kind).toBe('removal');
+    expect(concreteMultiplier(simulate(generateFromSpec('drum:8x8:bits=4').network)).kind).toBe('table');
+  });
+});
+
+describe('in a run', () => {
+  const base: ConfigurationInput = {
+    train: { epochs: 6 },
+    explore: { epochs: 1, lambda: 0, initiallyRemoved: 0 },
+    recover: { epochs: 1 },
+  };
+  const folder = join(parent, 'run');
+
+  beforeAll(async () => {
+    await runFlow({ folder, settings: base, phases: ['train', 'quantize', 'explore'] });
+  }, 120_000);
+
+  const withMultiplier = (map: ConfigurationInput['map']) =>
+    runFlow({ folder, settings: { map }, phases: ['map', 'recover'], redo: true });
+
+  test('a generated netlist is written and certified like a mapped one', async () => {
+    const summary = await withMultiplier({ multiplier: 'drum:8x8:bits=5' });
+    expect(summary.multipliers[0]!.metrics.errorRate).toBeGreaterThan(0.5);
+    expect(summary.stages.find(({ stage }) => stage === 'recovered')!.accuracy).toBeGreaterThan(0.85);
+    const { certificate } = readManifest(folder).phases.map!.multipliers![0]!;
+    expect(certificate.sha256.verilog).toBeTypeOf('string');
+    expect(readFileSync(join(folder, 'multiplier.v'), 'utf8')).toContain('module');
+  }, 120_000);
+
+  test('a signed table serves without a netlist, and its cost is not made up', async () => {
+    const file = join(parent, 'signed.npy');
+    const table = exactTable(8, 8, true);
+    // Lowest two bits of every product lost.
+    writeFileSync(file, writeNpy({ ...table, data: table.data.map((product) => product & ~3) }));
+    const summary = await withMultiplier({ multiplier: file, signed: true });
+    expect(summary.multipliers[0]!.normalizedCost).toBeNull();
+    expect(summary.multipliers[0]!.metrics.maxErrorDistance).toBe(3);
+    const recovered = summary.stages.find(({ stage }) => stage === 'recovered')!;
+    expect(recovered.power).toBeUndefined();
+    expect(recovered.accuracy).toBeGreaterThan(0.9);
+  }, 120_000);
+
+  test('other widths than the operands are refused by both numbers', async () => {
+    await expect(withMultiplier({ multiplier: 'dadda:4x8' })).rejects.toThrow(
+      /multiplies 4×8 bits, .* operands have 8×8/,
+    );
+  });
+});
