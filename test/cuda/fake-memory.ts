@@ -12,6 +12,7 @@ export const target = (precision: Precision = 'tf32'): Target => ({
   multiprocessors: 132,
   sharedBytesPerBlock: 232_448,
   precision,
+  warpgroups: true,
 });
 
 const ARENA = 0x7000_0000_0000n;

@@ -79,8 +79,8 @@ class CudaSession implements Session {
     this.context = context;
     this.#kernels = kernels;
     this.#pool = new MemoryPool(context);
-    const { multiprocessors, sharedBytesPerBlock } = context.device;
-    this.target = { multiprocessors, sharedBytesPerBlock, precision };
+    const { multiprocessors, sharedBytesPerBlock, capability } = context.device;
+    this.target = { multiprocessors, sharedBytesPerBlock, precision, warpgroups: capability === 90 };
   }
 
   get bytes(): number {

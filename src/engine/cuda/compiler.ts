@@ -41,7 +41,9 @@ export function readSource(file: string, folder = kernelFolder()): string {
 
 export function compileOptions({ defines }: KernelSource, capability: number): string[] {
   const macros = Object.entries(defines).map(([name, value]) => `-D${name}=${value}`);
-  return [`--gpu-architecture=sm_${capability}`, '--std=c++17', '--extra-device-vectorization', ...macros.sort()];
+  // Hopper's warpgroup instructions exist only under its own architecture name.
+  const architecture = capability === 90 ? 'sm_90a' : `sm_${capability}`;
+  return [`--gpu-architecture=${architecture}`, '--std=c++17', '--extra-device-vectorization', ...macros.sort()];
 }
 
 /** What machine code depends on beside its source and options. */

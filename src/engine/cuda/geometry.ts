@@ -87,13 +87,14 @@ export function chooseTile<T extends Tile>(
   return tiles.reduce((best, tile) => (cost(tile) < cost(best) ? tile : best));
 }
 
-/** Work of tiles × stages cut into equal shares, as kernels/plane-gradients.cu does, and the most shares that one tile is in. */
+/** Work of tiles × stages cut into equal shares, as kernels/plane-gradients.cu does; `parts`: the number of shares that each tile is in. */
 export function sharesOf(tiles: number, stages: number, most: number) {
   const units = tiles * stages;
+  invariant(most < 256, `${most} shares`);
   const blocks = Math.min(most, units);
   const blockOf = (unit: number) => Math.floor(((unit + 1) * blocks - 1) / units);
   const partsOf = (tile: number) => blockOf((tile + 1) * stages - 1) - blockOf(tile * stages) + 1;
-  const parts = Math.max(...Array.from({ length: tiles }, (_, tile) => partsOf(tile)));
+  const parts = Uint8Array.from({ length: tiles }, (_, tile) => partsOf(tile));
   return { tiles, stages, blocks, parts };
 }
 

@@ -21,6 +21,8 @@ export type Precision = 'tf32' | 'bf16' | 'fp32';
 /** What lowering may know of the device. */
 export type Target = Pick<DeviceProperties, 'multiprocessors' | 'sharedBytesPerBlock'> & {
   readonly precision: Precision;
+  /** Whether warpgroup matrix instructions exist (Hopper). */
+  readonly warpgroups: boolean;
 };
 
 /** A kernel argument: an address, a 32-bit integer, a float or double, or a structure of 32-bit words and addresses. */

@@ -111,3 +111,24 @@ struct Window {
   }
   INLINE int count() const { return max(0, y1 - y0) * max(0, x1 - x0); }
 };
+
+#if WGMMA
+// Hopper's warpgroup instructions: 128 threads multiply a 64×32 operand in registers with a 32×64 one in shared memory, asynchronously.
+
+/** Describes 64 rows of 32 bytes, the 16-byte halves of rows 4…7 of each 8 swapped (32-byte swizzle), to the matrix unit. */
+INLINE u64 describeTile(u32 address) { return (u64)((address & 0x3ffff) >> 4) | (u64)1 << 16 | (u64)(256 >> 4) << 32 | (u64)3 << 62; }
+INLINE void beginGroup() { asm volatile("wgmma.fence.sync.aligned;\n" ::: "memory"); }
+INLINE void endGroup() { asm volatile("wgmma.commit_group.sync.aligned;\n" ::: "memory"); }
+INLINE void waitForGroup() { asm volatile("wgmma.wait_group.sync.aligned 0;\n" ::: "memory"); }
+
+/** d += a·b on u8 operands: a as in multiplyU8, of 16 rows per warp; d[n] are the sums of columns 8n … 8n+7. */
+INLINE void multiplyU8Group(int (&d)[8][4], const u32 (&a)[4], u64 b) {
+#define SUMS(n) "+r"(d[n][0]), "+r"(d[n][1]), "+r"(d[n][2]), "+r"(d[n][3])
+  asm volatile("wgmma.mma_async.sync.aligned.m64n64k32.s32.u8.u8 "
+               "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,"
+               "%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31}, {%32,%33,%34,%35}, %36, 1;\n"
+               : SUMS(0), SUMS(1), SUMS(2), SUMS(3), SUMS(4), SUMS(5), SUMS(6), SUMS(7)
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+#undef SUMS
+}
+#endif

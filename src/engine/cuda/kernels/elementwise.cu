@@ -5,6 +5,23 @@
 #include "common.cuh"
 
 #define UNROLL 4
+
+/** to[i] = value(i) for every i of this thread; all values are formed before the first is stored, so their reads overlap. */
+template <class T, class F> INLINE void map(T *to, int count, F value) {
+  const int start = blockIdx.x * (blockDim.x * UNROLL) + threadIdx.x;
+  T values[UNROLL];
+#pragma unroll
+  for (int part = 0; part < UNROLL; part++) {
+    const int i = start + part * blockDim.x;
+    if (i < count) values[part] = value(i);
+  }
+#pragma unroll
+  for (int part = 0; part < UNROLL; part++) {
+    const int i = start + part * blockDim.x;
+    if (i < count) to[i] = values[part];
+  }
+}
+/** For operations with several outputs, on short vectors. */
 #define EACH(i, count)                                                                                                       \
   for (int start = blockIdx.x * (blockDim.x * UNROLL) + threadIdx.x, part = 0; part < UNROLL; part++)                         \
     if (const int i = start + part * blockDim.x; i < count)
@@ -12,93 +29,78 @@
 #define KERNEL extern "C" __global__ void __launch_bounds__(256)
 
 KERNEL add(const float *a, const float *b, float *y, int count, float alpha, float beta) {
-#pragma unroll
-  EACH(i, count) y[i] = alpha * a[i] + beta * b[i];
+  map(y, count, [=](int i) { return alpha * a[i] + beta * b[i]; });
 }
 KERNEL affine(const float *x, float *y, int count, float scale, float offset) {
-#pragma unroll
-  EACH(i, count) y[i] = scale * x[i] + offset;
+  map(y, count, [=](int i) { return scale * x[i] + offset; });
 }
 KERNEL scale_by(const float *x, const float *s, float *y, int count) {
   const float factor = *s;
-#pragma unroll
-  EACH(i, count) y[i] = factor * x[i];
+  map(y, count, [=](int i) { return factor * x[i]; });
 }
 KERNEL broadcast(const float *x, float *y, int count) {
   const float value = *x;
-#pragma unroll
-  EACH(i, count) y[i] = value;
+  map(y, count, [=](int i) { return value; });
 }
 KERNEL relu(const float *x, float *y, int count) {
-#pragma unroll
-  EACH(i, count) y[i] = fmaxf(x[i], 0.0f);
+  map(y, count, [=](int i) { return fmaxf(x[i], 0.0f); });
 }
 KERNEL relu_gradient(const float *g, const float *y, float *dx, int count) {
-#pragma unroll
-  EACH(i, count) dx[i] = y[i] > 0 ? g[i] : 0.0f;
+  map(dx, count, [=](int i) { return y[i] > 0 ? g[i] : 0.0f; });
 }
 KERNEL clamp(const float *x, float *y, int count, float low, float high) {
-#pragma unroll
-  EACH(i, count) y[i] = fminf(fmaxf(x[i], low), high);
+  map(y, count, [=](int i) { return fminf(fmaxf(x[i], low), high); });
 }
 KERNEL divide(const float *a, const float *b, float *y, int count) {
-#pragma unroll
-  EACH(i, count) y[i] = __fdiv_rn(a[i], b[i]);
+  map(y, count, [=](int i) { return __fdiv_rn(a[i], b[i]); });
 }
 /** x·factors[c] + offsets[c] of u8 values. */
 KERNEL image_to_float(const u8 *x, const float *factors, const float *offsets, float *y, int count, int channels) {
-#pragma unroll
-  EACH(i, count) y[i] = x[i] * factors[i % channels] + offsets[i % channels];
+  map(y, count, [=](int i) { return x[i] * factors[i % channels] + offsets[i % channels]; });
 }
 KERNEL bias(const float *x, const float *b, float *y, int count, int channels) {
-#pragma unroll
-  EACH(i, count) y[i] = x[i] + b[(u32)i % (u32)channels];
+  map(y, count, [=](int i) { return x[i] + b[(u32)i % (u32)channels]; });
 }
 /** (x − mean)·gamma/√(variance + epsilon) + beta. */
 KERNEL normalize(const float *x, const float *gamma, const float *beta, const float *mean, const float *variance, float *y, int count,
                  int channels, float epsilon) {
-#pragma unroll
-  EACH(i, count) {
+  map(y, count, [=](int i) {
     const int c = (u32)i % (u32)channels;
-    y[i] = (x[i] - mean[c]) * (gamma[c] * rsqrtf(variance[c] + epsilon)) + beta[c];
-  }
+    return (x[i] - mean[c]) * (gamma[c] * rsqrtf(variance[c] + epsilon)) + beta[c];
+  });
 }
 /** factor·(g − sumG/rows − x̂·sumGx/rows), with sumG = dbeta and sumGx = dgamma. */
 KERNEL normalize_gradient(const float *g, const float *x, const float *gamma, const float *mean, const float *variance,
                           const float *dgamma, const float *dbeta, float *dx, int count, int channels, float epsilon,
                           float inverseRows) {
-#pragma unroll
-  EACH(i, count) {
+  map(dx, count, [=](int i) {
     const int c = (u32)i % (u32)channels;
     const float inverse = rsqrtf(variance[c] + epsilon), normalised = (x[i] - mean[c]) * inverse;
-    dx[i] = gamma[c] * inverse * (g[i] - dbeta[c] * inverseRows - normalised * (dgamma[c] * inverseRows));
-  }
+    return gamma[c] * inverse * (g[i] - dbeta[c] * inverseRows - normalised * (dgamma[c] * inverseRows));
+  });
 }
 
 // Quantisers.
 
 KERNEL quantize(const float *x, const float *scale, const float *zero, u8 *codes, int count, int channels, float highest) {
-#pragma unroll
-  EACH(i, count) {
+  map(codes, count, [=](int i) {
     const int c = (u32)i % (u32)channels;
-    codes[i] = (u8)fminf(fmaxf(rintf(__fdiv_rn(x[i], scale[c])) + zero[c], 0.0f), highest);
-  }
+    return (u8)fminf(fmaxf(rintf(__fdiv_rn(x[i], scale[c])) + zero[c], 0.0f), highest);
+  });
 }
 KERNEL dequantize(const u8 *codes, const float *scale, const float *zero, float *x, int count, int channels) {
-#pragma unroll
-  EACH(i, count) {
+  map(x, count, [=](int i) {
     const int c = (u32)i % (u32)channels;
-    x[i] = (codes[i] - zero[c]) * scale[c];
-  }
+    return (codes[i] - zero[c]) * scale[c];
+  });
 }
 /** Share of the gradients of the extremes among the elements that attain them; lows and highs count those per channel. */
 KERNEL extremes_gradient(const float *gMin, const float *gMax, const float *x, const float *min, const float *max, const float *lows,
                          const float *highs, float *dx, int count, int channels) {
-#pragma unroll
-  EACH(i, count) {
+  map(dx, count, [=](int i) {
     const int c = (u32)i % (u32)channels;
-    dx[i] = (x[i] == min[c] ? gMin[c] / lows[c] : 0.0f) + (x[i] == max[c] ? gMax[c] / highs[c] : 0.0f);
-  }
+    return (x[i] == min[c] ? gMin[c] / lows[c] : 0.0f) + (x[i] == max[c] ? gMax[c] / highs[c] : 0.0f);
+  });
 }
 INLINE double limit(double x, double low, double high) { return fmin(fmax(x, low), high); }
 INLINE double sigmoid(float x) { return (float)(1.0 / (1.0 + exp(-(double)x))); }
@@ -138,8 +140,7 @@ KERNEL clip_scale_gradient(const float *gScale, const float *min, const float *m
 
 /** m[at] = θ[index[at]], 0 where the index is negative. */
 KERNEL structure_matrix(const float *theta, const int *index, float *m, int count) {
-#pragma unroll
-  EACH(i, count) m[i] = index[i] < 0 ? 0.0f : theta[index[i]];
+  map(m, count, [=](int i) { return index[i] < 0 ? 0.0f : theta[index[i]]; });
 }
 /** dθ[c] = Σ dm[at] over index[at] = c, in order. */
 KERNEL structure_matrix_gradient(const float *dm, const int *index, float *dtheta, int count, int entries) {
@@ -163,11 +164,24 @@ KERNEL sgd(const SgdTensor *tensors, const int2 *pieces, const float *rate, floa
   const SgdTensor t = tensors[pieces[blockIdx.x].x];
   const int first = pieces[blockIdx.x].y, last = min((int)t.count, first + 4096);
   const float learningRate = *rate;
-#pragma unroll 4
-  for (int i = first + threadIdx.x; i < last; i += 256) {
-    const float p = t.p[i], velocity = momentum * t.v[i] + t.dp[i] + decay * p;
-    t.vNew[i] = velocity;
-    t.pNew[i] = p - learningRate * velocity;
+  for (int start = first + threadIdx.x; start < last; start += 4 * 256) {
+    float p[4], v[4], dp[4];
+#pragma unroll
+    for (int part = 0; part < 4; part++) {
+      const int i = start + part * 256;
+      if (i >= last) break;
+      p[part] = t.p[i];
+      v[part] = t.v[i];
+      dp[part] = t.dp[i];
+    }
+#pragma unroll
+    for (int part = 0; part < 4; part++) {
+      const int i = start + part * 256;
+      if (i >= last) break;
+      const float velocity = momentum * v[part] + dp[part] + decay * p[part];
+      t.vNew[i] = velocity;
+      t.pNew[i] = p[part] - learningRate * velocity;
+    }
   }
 }
 struct Transfer {

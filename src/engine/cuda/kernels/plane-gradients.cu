@@ -30,7 +30,6 @@ struct Shares {
   INLINE u32 begin(u32 block) const { return (u32)((u64)block * units() / blocks); }
   INLINE u32 blockOf(u32 unit) const { return (u32)(((u64)(unit + 1) * blocks - 1) / units()); }
   INLINE u32 firstBlock(u32 tile) const { return blockOf(tile * stages); }
-  INLINE u32 parts(u32 tile) const { return blockOf((tile + 1) * stages - 1) - firstBlock(tile) + 1; }
 };
 
 /** The largest magnitude as the bits of a float, into a word that is zero before; `fold` makes it zero again. */
@@ -63,7 +62,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
   const int o = group * outputs + n;
   const int slab = (pixels + gridDim.x - 1) / gridDim.x, first = blockIdx.x * slab, last = min(pixels, first + slab);
   const float scale = scaleFor(*largest);
-  float taps[KH * KW] = {};
+  float everywhere = 0, taps[KH * KW] = {};
 #pragma unroll 4
   for (int pixel = first + lane; pixel < last; pixel += 4) {
     const float value = valid ? gradient[(size_t)pixel * g.o + o] * scale : 0;
@@ -79,16 +78,19 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     int image, oy, ox;
     g.locate(pixel, image, oy, ox);
     const int top = oy * g.stride - g.padding, left = ox * g.stride - g.padding;
+    // All lanes of a warp are at one pixel: most pixels have all taps inside and cost one addition.
+    everywhere += kept;
+    if (top >= 0 && top + KH <= g.h && left >= 0 && left + KW <= g.w) continue;
 #pragma unroll
     for (int ky = 0; ky < KH; ky++)
 #pragma unroll
       for (int kx = 0; kx < KW; kx++) {
-        if ((u32)(top + ky) < (u32)g.h && (u32)(left + kx) < (u32)g.w) taps[ky * KW + kx] += kept;
+        if ((u32)(top + ky) >= (u32)g.h || (u32)(left + kx) >= (u32)g.w) taps[ky * KW + kx] -= kept;
       }
   }
 #pragma unroll
   for (int tap = 0; tap < KH * KW; tap++) {
-    partial[lane][threadIdx.x % 64] = taps[tap];
+    partial[lane][threadIdx.x % 64] = everywhere + taps[tap];
     __syncthreads();
     if (lane == 0 && valid) {
       const int t = threadIdx.x;
@@ -241,13 +243,14 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
  * Folds the parts of H into dw, and into dm by block partials that the last block adds in order. `counter` is zero before and after,
  * `largest` after. A warp takes 16 neighbouring weights at a time: lane (group, quad) holds plane `group` of weights 4·quad … 4·quad+3.
  * dw sums over the planes by shuffles; dm[i, j] = Σ bit i of w · H_j is a matrix product with the bits as exact operand A, H in tf32
- * (GDIGITS = 2: in two tf32 parts). FOLD4 = 1: columns are a multiple of 4, so those four weights are one aligned vector.
+ * (GDIGITS = 2: in two tf32 parts). tileParts: how many parts
+ * each tile of `products` has. FOLD4 = 1: columns are a multiple of 4, so a lane's four weights are one aligned vector.
  */
 extern "C" __global__ void __launch_bounds__(FOLD_THREADS)
     fold(const float *__restrict__ h, const float *__restrict__ totals, u32 *largest, const u8 *__restrict__ w,
          const float *__restrict__ xScale, const float *__restrict__ xZero, const float *__restrict__ wScale, float *__restrict__ dw,
-         float *__restrict__ dm, float *__restrict__ partials, u32 *counter, const Shares shares, int count, int outputs, int channels,
-         int groups) {
+         float *__restrict__ dm, float *__restrict__ partials, u32 *counter, const u8 *__restrict__ tileParts, int count, int outputs,
+         int channels, int groups) {
   __shared__ float warpSums[FOLD_THREADS / 32][64];
   __shared__ double shareSums[FOLD_THREADS / 64][64];
   __shared__ bool isLast;
@@ -265,7 +268,7 @@ extern "C" __global__ void __launch_bounds__(FOLD_THREADS)
     const int k = e / outputs, o = e - k * outputs;
     tap = k / channels;
     if (e < count) {
-      const int parts = shares.parts((k / 64) * columnTiles + (o % columns) / 64);
+      const int parts = tileParts[(k / 64) * columnTiles + (o % columns) / 64];
       if (present) {
         const float *from = h + (size_t)plane * count + e;
 #pragma unroll 4
@@ -291,7 +294,7 @@ extern "C" __global__ void __launch_bounds__(FOLD_THREADS)
     for (int i = 0; i < 4; i++) {
       if (e + i >= count) continue;
       const int k = (e + i) / outputs, o = e + i - k * outputs;
-      const int parts = shares.parts((k / 64) * columnTiles + (o % columns) / 64);
+      const int parts = tileParts[(k / 64) * columnTiles + (o % columns) / 64];
       if (present) {
         for (int part = 0; part < parts; part++) values[i] += h[((size_t)part * ABITS + plane) * count + e + i];
       }

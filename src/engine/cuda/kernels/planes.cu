@@ -8,6 +8,7 @@
 // NP = columns padded to BN: one stage's tile is contiguous. Rows of 32 bytes in shared memory; the two 16-byte halves of rows 4…7
 // of each 8 are swapped, so ldmatrix meets all banks. Tiling: BM×BN per block, WARPS_K chunks of 32 codes of the inner axis per stage,
 // each for its own group of warps, whose sums are added at the end; STAGES stages.
+// WGMMA = 1 (Hopper): a warpgroup's 64 rows × BN = 64 columns per instruction, the bits from registers, the weights from shared memory.
 // COLUMNS = 1: x was gathered to [pixel][group][KP] beforehand (`gather`): the path for channel counts that are no multiple of 16.
 // -D: PLANES, SLICES (digits of all planes), MASKS (a byte per plane: its bits of x), FRACTIONS (a bit per plane: it has FDIGITS more digits),
 // BITS (four bits per plane: the bit j whose column of m it loses, 15 for none), WBITS, ABITS.
@@ -35,7 +36,7 @@ INLINE u32 tileOffset(int row, int half) { return row * 32 + ((half ^ ((row >> 2
 extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     multiply(const u8 *__restrict__ x, const u8 *__restrict__ weights, const int *__restrict__ tapSums, const ZeroPoints zero,
              float *__restrict__ y, const Geometry geometry, int paddedInner, int paddedColumns) {
-  extern __shared__ __align__(128) u8 shared[];
+  extern __shared__ __align__(1024) u8 shared[];
   __shared__ int rowBase[BM], rowY[BM], rowX[BM], rowSum[BM];
   const Geometry &g = geometry;
   const int thread = threadIdx.x, warp = thread / 32, lane = thread % 32, group = blockIdx.z;
@@ -109,13 +110,16 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
   const int warpRow = (warpOfChunk / WARPS_N) * (BM / WARPS_M), warpColumn = (warpOfChunk % WARPS_N) * (BN / WARPS_N);
   const int fragmentGroup = lane / 4, quad = lane % 4;
   // Addresses of this lane's matrix rows inside a stage.
-  u32 rowA[MI], rowB[NI / 2];
+  u32 rowA[MI];
 #pragma unroll
   for (int mi = 0; mi < MI; mi++) rowA[mi] = tileOffset(warpRow + mi * 16 + lane % 16, lane / 16);
+#if !WGMMA
+  u32 rowB[NI / 2];
 #pragma unroll
   for (int ni = 0; ni < NI / 2; ni++) {
     rowB[ni] = BM * 32 + tileOffset(warpColumn + ni * 16 + lane % 8 + (lane / 16) * 8, (lane / 8) % 2);
   }
+#endif
 
 #pragma unroll
   for (int stage = 0; stage < STAGES - 1; stage++) {
@@ -124,12 +128,35 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
   }
   for (int step = 0; step < steps; step++) {
     waitForCopies<STAGES - 2>();
+#if WGMMA
+    // What was copied to shared memory becomes visible to the matrix unit's own reads.
+    asm volatile("fence.proxy.async.shared::cta;\n" ::: "memory");
+#endif
     __syncthreads();
     const int next = step + STAGES - 1;
     if (next < steps) load(next, next % STAGES);
     commitCopies();
     const u8 *stage = shared + (step % STAGES) * STAGE_BYTES;
     const u32 base = sharedAddress(stage) + warpK * CHUNK_BYTES;
+#if WGMMA
+    // One warp has 16 rows and all columns (MI = 1, NI = 8), four warps make a group.
+    u32 codes[4], bits[PLANES][4];
+    loadMatrices(codes, base + rowA[0]);
+#pragma unroll
+    for (int plane = 0; plane < PLANES; plane++)
+#pragma unroll
+      for (int i = 0; i < 4; i++) bits[plane][i] = codes[i] & maskOf(plane);
+    beginGroup();
+    int slice = 0;
+#pragma unroll
+    for (int plane = 0; plane < PLANES; plane++)
+#pragma unroll
+      for (int digit = 0; digit < digitsOf(plane); digit++) {
+        multiplyU8Group(sums[digit][0], bits[plane], describeTile(base + BM * 32 + slice * (BN * 32)));
+        slice++;
+      }
+    endGroup();
+#else
     u32 codes[MI][4];
 #pragma unroll
     for (int mi = 0; mi < MI; mi++) loadMatrices(codes[mi], base + rowA[mi]);
@@ -156,6 +183,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
         slice++;
       }
     }
+#endif
 #pragma unroll
     for (int i = 0; i < (BM + THREADS - 1) / THREADS; i++) {
       const int r = thread + i * THREADS;
@@ -177,6 +205,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
         rowSum[r] = (int)sum;
       }
     }
+#if WGMMA
+    waitForGroup();
+#endif
   }
   waitForCopies<0>();
   __syncthreads();
@@ -217,28 +248,25 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
   if (warpK > 0) return;
 
   const double xScale = *zero.xScale, xZero = *zero.xZero;
-  double wScale[NI][2], wZero[NI][2];
 #pragma unroll
-  for (int ni = 0; ni < NI; ni++)
+  for (int ni = 0; ni < NI; ni++) {
+    const int n = warpColumn + ni * 8 + 2 * quad, column = column0 + n;
+    double wScale[2], wZero[2];
 #pragma unroll
     for (int i = 0; i < 2; i++) {
-      const int column = min(column0 + warpColumn + ni * 8 + 2 * quad + i, columns - 1);
-      wScale[ni][i] = zero.wScale[group * columns + column];
-      wZero[ni][i] = zero.wZero[group * columns + column];
+      const int o = group * columns + min(column + i, columns - 1);
+      wScale[i] = zero.wScale[o];
+      wZero[i] = zero.wZero[o];
     }
 #pragma unroll
-  for (int mi = 0; mi < MI; mi++)
+    for (int mi = 0; mi < MI; mi++)
 #pragma unroll
-    for (int part = 0; part < 2; part++) {
-      const int r = warpRow + mi * 16 + fragmentGroup + 8 * part, row = row0 + r;
-      if (row >= rows) continue;
-      const int top = rowY[r], left = rowX[r];
-      const int y0 = max(0, -top), y1 = max(y0, min(g.kh, g.h - top)), x0 = max(0, -left), x1 = max(x0, min(g.kw, g.w - left));
-      const int count = (y1 - y0) * (x1 - x0) * gi;
-      const double inputSum = rowSum[r];
-#pragma unroll
-      for (int ni = 0; ni < NI; ni++) {
-        const int n = warpColumn + ni * 8 + 2 * quad, column = column0 + n;
+      for (int part = 0; part < 2; part++) {
+        const int r = warpRow + mi * 16 + fragmentGroup + 8 * part, row = row0 + r;
+        if (row >= rows) continue;
+        const int top = rowY[r], left = rowX[r];
+        const int y0 = max(0, -top), y1 = max(y0, min(g.kh, g.h - top)), x0 = max(0, -left), x1 = max(x0, min(g.kw, g.w - left));
+        const int count = (y1 - y0) * (x1 - x0) * gi;
         float values[2];
 #pragma unroll
         for (int i = 0; i < 2; i++) {
@@ -250,7 +278,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
 #pragma unroll
           for (int digit = ACCUMULATORS - 1; digit >= 0; digit--) sum = sum * 0.00390625 + sums[digit][mi][ni][2 * part + i];
           sum /= 1 << WEIGHT_SHIFT;
-          values[i] = dequantized(sum, weightSum, inputSum, count, xScale, xZero, wScale[ni][i], wZero[ni][i]);
+          values[i] = dequantized(sum, weightSum, rowSum[r], count, xScale, xZero, wScale[i], wZero[i]);
         }
         float *to = y + (size_t)row * g.o + group * columns + column;
         if (PAIRS) {
@@ -260,7 +288,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
           if (column + 1 < columns) to[1] = values[1];
         }
       }
-    }
+  }
 }
 #else
 

@@ -39,8 +39,14 @@ const planeTiles: readonly PlaneTile[] = [
   { rows: 128, columns: 64, warpsM: 2, warpsN: 2, warpsK: 2 },
   { rows: 64, columns: 64, warpsM: 2, warpsN: 2, warpsK: 2 },
 ];
+/** For warpgroup instructions: a warp has 16 rows and all columns. */
+const warpgroupTiles: readonly PlaneTile[] = [
+  { rows: 256, columns: 64, warpsM: 16, warpsN: 1, warpsK: 1 },
+  { rows: 128, columns: 64, warpsM: 8, warpsN: 1, warpsK: 2 },
+  { rows: 64, columns: 64, warpsM: 4, warpsN: 1, warpsK: 2 },
+];
 /** For weights with three digits, whose sums leave registers for nothing larger. */
-const smallPlaneTile: PlaneTile = { rows: 64, columns: 64, warpsM: 2, warpsN: 2, warpsK: 1 };
+const smallPlaneTile: PlaneTile = { rows: 64, columns: 64, warpsM: 4, warpsN: 1, warpsK: 1 };
 
 /** Digits behind the first of weights with a fraction: 2^-9 of a code's unit is below tf32's rounding, 2^-17 below float32's needs. */
 const fractionDigitsOf = ({ precision }: Target): number => (precision === 'fp32' ? 2 : 1);
@@ -116,7 +122,8 @@ function planeCommands(node: Node<'axmConv2d'>, operands: Operands, target: Targ
   const stageBytes = (tile: PlaneTile) => INNER_STEP * tile.warpsK * (tile.rows + slices * tile.columns);
   const room = target.sharedBytesPerBlock - 4 * 4 * 256 - 1024;
   const stagesOf = (tile: PlaneTile) => Math.min(STAGES, Math.floor(room / stageBytes(tile)));
-  const candidates = fractionDigits === 2 && slices > planes.length ? [smallPlaneTile] : planeTiles;
+  const candidates =
+    fractionDigits === 2 && slices > planes.length ? [smallPlaneTile] : target.warpgroups ? warpgroupTiles : planeTiles;
   const fitting = candidates.filter((tile) => stagesOf(tile) >= 2);
   const tile = chooseTile(fitting, g.pixels, g.outputs, g.groups, target.multiprocessors);
   const areaBytes = 4 * (g.kh + 1) * (g.kw + 1) * COLUMN_TILE;
@@ -131,6 +138,7 @@ function planeCommands(node: Node<'axmConv2d'>, operands: Operands, target: Targ
     WARPS_K: tile.warpsK,
     STAGES: stagesOf(tile),
     MIN_BLOCKS: 1,
+    WGMMA: target.warpgroups ? 1 : 0,
     COLUMNS: gathered ? 1 : 0,
     PAIRS: g.outputs % 2 === 0 ? 1 : 0,
   };
@@ -244,7 +252,7 @@ function gradientPlan(node: Node<'axmConv2dGradients'>, { multiprocessors, preci
   const digits = precision === 'fp32' ? 2 : 1;
   const tiles = ceilDivide(g.inner, GRADIENT_TILE) * ceilDivide(g.outputs, GRADIENT_TILE);
   const stages = ceilDivide(g.pixels, INNER_STEP);
-  const shares = sharesOf(tiles, stages, Math.max(1, Math.floor(multiprocessors / g.groups)));
+  const shares = sharesOf(tiles, stages, Math.max(1, Math.min(255, Math.floor(multiprocessors / g.groups))));
   const slabs = Math.max(1, Math.min(multiprocessors * 2, Math.floor(g.pixels / 16)));
   const paddedColumns = roundUp(g.outputs, 8);
   const count = g.inner * g.o;
@@ -253,7 +261,7 @@ function gradientPlan(node: Node<'axmConv2dGradients'>, { multiprocessors, preci
     2 * digits * g.groups * g.pixels * paddedColumns,
     4 * slabs * g.kh * g.kw * g.o,
     4 * g.kh * g.kw * g.o,
-    4 * shares.parts * activationBits * count,
+    4 * Math.max(...shares.parts) * activationBits * count,
     4 * foldBlocks * FOLD_ENTRIES,
     gatheredBytes(g),
   ];
@@ -334,7 +342,7 @@ export const approximateLowerings: Lowerings<'axmConv2d' | 'axmConv2dGradients'>
           ...[h!, totals!, largest].map(address),
           ...[w!, xScale!, xZero!, wScale!],
           ...[...outputs, partials!, memory.counters(1)].map(address),
-          shareArgument,
+          address(memory.table(shares.parts)),
           ...[count, g.o, g.inputs, g.groups].map(i32),
         ]),
       ];

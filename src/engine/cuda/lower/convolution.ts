@@ -33,7 +33,7 @@ interface ConvolutionTile extends Tile {
 
 const tiles: readonly ConvolutionTile[] = [
   { rows: 128, columns: 128, warpsM: 2, warpsN: 4, warpsK: 1, minBlocks: 1 },
-  { rows: 128, columns: 64, warpsM: 2, warpsN: 2, warpsK: 2, minBlocks: 1 },
+  { rows: 128, columns: 64, warpsM: 4, warpsN: 2, warpsK: 1, minBlocks: 2 },
   { rows: 64, columns: 64, warpsM: 2, warpsN: 2, warpsK: 2, minBlocks: 2 },
   { rows: 128, columns: 16, warpsM: 4, warpsN: 1, warpsK: 1, minBlocks: 4 },
 ];
