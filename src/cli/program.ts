@@ -4,11 +4,8 @@
 import { Command, Option } from 'commander';
 import { version } from '../version.ts';
 import { describeFailure } from './failure.ts';
-import type { Services } from './services.ts';
+import type { Define, Services } from './services.ts';
 import { styleFor } from './style.ts';
-
-/** A module in commands/ defines its command's arguments, options, help and action. */
-export type Define = (command: Command, services: Services) => void;
 
 export interface CommandEntry {
   readonly name: string;

@@ -1,5 +1,6 @@
 // What the commands need from outside, so that tests can stand in for it: the output streams and the flow, loaded when first used.
 
+import type { Command } from 'commander';
 import type { evaluateRun } from '../flow/evaluate.ts';
 import type { runFlow } from '../flow/run.ts';
 import type { Output } from './style.ts';
@@ -21,3 +22,6 @@ const loadFlow = async (): Promise<Flow> => ({
 });
 
 export const realServices: Services = { stdout: process.stdout, stderr: process.stderr, loadFlow };
+
+/** A module in commands/ defines its command's arguments, options, help and action. */
+export type Define = (command: Command, services: Services) => void;

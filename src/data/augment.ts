@@ -3,7 +3,7 @@
 // buffer of the caller and allocates nothing. Not a general image library.
 
 import type { Random } from '../tensor/random.ts';
-import type { ImageSize } from './dataset.ts';
+import type { ImageSize } from './image.ts';
 
 export interface AugmentOptions {
   /** Pixels of zero padding on each side before cropping back to the original size; 0 for no crop. */

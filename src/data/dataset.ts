@@ -6,12 +6,9 @@ import { invariant } from '../tensor/errors.ts';
 import { sha256 } from '../tensor/files.ts';
 import { Random, streams } from '../tensor/random.ts';
 import type { AugmentOptions } from './augment.ts';
+import type { ImageSize } from './image.ts';
 
-export interface ImageSize {
-  readonly height: number;
-  readonly width: number;
-  readonly channels: number;
-}
+export type { ImageSize } from './image.ts';
 
 export interface Split {
   readonly count: number;

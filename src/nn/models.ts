@@ -1,18 +1,10 @@
 // The registry of model definitions: add one by writing a function from an image to logits in terms of Layers and listing it here.
 
-import type { Value } from '../engine/graph.ts';
 import { unknownName } from '../tensor/names.ts';
-import type { Layers } from './layers.ts';
+import type { Model } from './model.ts';
 import { residualNetworks } from './resnet.ts';
 
-export interface Model {
-  readonly name: string;
-  readonly description: string;
-  /** Least height and width of an image. */
-  readonly minimumSize: number;
-  /** Image f32 [N,H,W,C] → logits [N, classes]. */
-  readonly build: (layers: Layers, image: Value, classes: number) => Value;
-}
+export type { Model } from './model.ts';
 
 export const models: readonly Model[] = [...residualNetworks];
 

@@ -3,7 +3,7 @@
 
 import type { Value } from '../engine/graph.ts';
 import type { Layers } from './layers.ts';
-import type { Model } from './models.ts';
+import type { Model } from './model.ts';
 
 interface ResNetSpec {
   readonly name: string;

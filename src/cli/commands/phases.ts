@@ -17,8 +17,7 @@ import {
   readSettings,
 } from '../options.ts';
 import { performPhases } from '../perform.ts';
-import type { Define } from '../program.ts';
-import type { Services } from '../services.ts';
+import type { Define, Services } from '../services.ts';
 import { namesHelp, settingsOfPhases } from '../settings.ts';
 import { nonEmpty } from '../values.ts';
 import { phaseHelp } from './phase-help.ts';
