@@ -24,7 +24,7 @@ const defaults: Configuration = parseConfiguration({}, 'test');
 describe('the table of settings', () => {
   test('has an option for every key of the configuration', () => {
     const covered = new Set(settings.flatMap(({ paths }) => paths));
-    const keys = [...leaves(defaults), 'image', 'maximum', 'train.checkpoint'];
+    const keys = [...leaves(defaults), 'image', 'maximum', 'train.checkpoint', 'map.multiplier'];
     expect(keys.filter((key) => !covered.has(key))).toEqual([]);
     expect([...covered].filter((path) => !keys.includes(path))).toEqual([]);
   });
