@@ -245,6 +245,18 @@ describe('results', () => {
     expect(readdirSync(out).sort()).toEqual(files);
     expect((await run(args)).out).toContain('table over 128 operand pairs');
   });
+
+  test('map begins with another exact multiplier and weights the error by operand histograms', async () => {
+    const args = ['map', '--bits', '4', '--theta', '1,1,0.5', '--json'];
+    const uniform = JSON.parse((await run(args)).out);
+    const signed = JSON.parse((await run([...args, '--start', 'baugh-wooley'])).out);
+    expect([signed.mse, signed.mean]).not.toEqual([uniform.mse, uniform.mean]);
+    const histograms = join(folder, 'operands.csv');
+    writeFileSync(histograms, 'w,0,10\nw,3,5\nx,0,9\nx,12,4\n');
+    const weighted = JSON.parse((await run([...args, '--histograms', histograms])).out);
+    expect(weighted.mse).toBeLessThan(uniform.mse);
+    expect((await run([...args, '--start', 'tree'])).code).toBe(2);
+  });
 });
 
 describe('help', () => {

@@ -6,7 +6,13 @@ import { type Command, Option } from 'commander';
 import { powerPerMultiplication } from '../../axm/power.ts';
 import { multiplierReport, writeMultiplier } from '../../flow/multiplier-files.ts';
 import { certify } from '../../netlist/certify.ts';
-import { type MappedMultiplier, mapStructure, type SearchName } from '../../netlist/mapping/map.ts';
+import {
+  type MappedMultiplier,
+  type MappingStart,
+  mappingStarts,
+  mapStructure,
+  type SearchName,
+} from '../../netlist/mapping/map.ts';
 import { type ErrorMetrics, errorMetrics } from '../../netlist/metrics.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { defaultValue } from '../configuration-schema.ts';
@@ -24,7 +30,8 @@ import type { Services } from '../services.ts';
 import { findSetting, settingsOfPhases } from '../settings.ts';
 import { grouped, type Style, styleFor } from '../style.ts';
 import { errorTable } from '../tables.ts';
-import { nonEmpty, thetaList } from '../values.ts';
+import { nonEmpty, oneOf, thetaList } from '../values.ts';
+import { loadHistograms } from '../workbench.ts';
 
 const AFTER = `
 With a run folder it reads theta.json and checkpoints/explored.safetensors and writes multiplier.v, .blif, .npy, .lut.txt and
@@ -39,11 +46,13 @@ Examples:
   tram map --bits 8 --theta 1,1,1,1,0.5,0.2
   tram map --bits 4x8 --theta 1,1,0.3 --out multipliers/w4a8
   tram map --theta 1,1,1,1 --json
+  tram map --theta 1,1,1,0.5 --start baugh-wooley --histograms operands.csv
 `;
 
 const bits = findSetting('bits');
 const search = settingsOfPhases(['map']);
-const withoutRun = ['bits', 'theta', 'out'];
+const withoutRun = ['bits', 'theta', 'out', 'start', 'histograms'];
+const startNames = Object.keys(mappingStarts) as MappingStart[];
 
 export function defineMap(command: Command, services: Services): void {
   const group = 'Without a run:';
@@ -64,6 +73,26 @@ export function defineMap(command: Command, services: Services): void {
     .addOption(
       new Option('--out <DIR>', 'folder for the multiplier’s files')
         .argParser(nonEmpty('--out', 'a folder'))
+        .helpGroup(group),
+    )
+    .addOption(
+      new Option(
+        '--start <NAME>',
+        describeOption({
+          help: 'exact multiplier to begin with',
+          values: `one of ${startNames.join(', ')}`,
+          default: 'array',
+        }),
+      )
+        .argParser(oneOf('--start', startNames))
+        .helpGroup(group),
+    )
+    .addOption(
+      new Option(
+        '--histograms <FILE>',
+        'operand histograms that weight the error (JSON, or CSV rows like w,17,203), for the descent',
+      )
+        .argParser(nonEmpty('--histograms', 'a file'))
         .helpGroup(group),
     );
   addSettings(command, search, false);
@@ -90,12 +119,14 @@ export function defineMap(command: Command, services: Services): void {
 interface MapOptions {
   readonly theta?: readonly number[];
   readonly out?: string;
+  readonly start?: MappingStart;
+  readonly histograms?: string;
   readonly json?: boolean;
   readonly redo?: boolean;
 }
 
-function mapAlone(command: Command, { stdout }: Services): void {
-  const { theta, out, json, redo } = command.opts<MapOptions>();
+async function mapAlone(command: Command, { stdout }: Services): Promise<void> {
+  const { theta, out, json, redo, start = 'array', histograms } = command.opts<MapOptions>();
   if (theta === undefined) {
     throw new UserError('neither a run folder nor --theta is given; write tram map RUN, or tram map --theta 1,1,1,0.5');
   }
@@ -106,10 +137,19 @@ function mapAlone(command: Command, { stdout }: Services): void {
       '--multiplier and --signed are for a run folder, but none is given; tram simulate measures a multiplier alone',
     );
   }
+  const weightBits = settings.bits?.weights ?? 8;
+  const activationBits = settings.bits?.activations ?? 8;
+  const weighting = await loadHistograms(histograms, {
+    weightBits,
+    activationBits,
+    signed: mappingStarts[start].signed,
+  });
   const mapped = mapStructure({
-    weightBits: settings.bits?.weights ?? 8,
-    activationBits: settings.bits?.activations ?? 8,
+    weightBits,
+    activationBits,
     theta,
+    start,
+    ...(weighting ? { histograms: weighting } : {}),
     search: settings.map?.search ?? (defaultValue('map.search') as SearchName),
   });
   const metrics = errorMetrics(mapped.table);
