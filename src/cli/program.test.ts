@@ -250,7 +250,8 @@ describe('results', () => {
     const args = ['map', '--bits', '4', '--theta', '1,1,0.5', '--json'];
     const uniform = JSON.parse((await run(args)).out);
     const signed = JSON.parse((await run([...args, '--start', 'baugh-wooley'])).out);
-    expect([signed.mse, signed.mean]).not.toEqual([uniform.mse, uniform.mean]);
+    expect([uniform.start, signed.start]).toEqual(['array', 'baugh-wooley']);
+    expect(signed.cost).not.toBe(uniform.cost);
     const histograms = join(folder, 'operands.csv');
     writeFileSync(histograms, 'w,0,10\nw,3,5\nx,0,9\nx,12,4\n');
     const weighted = JSON.parse((await run([...args, '--histograms', histograms])).out);

@@ -51,6 +51,7 @@ export function multiplierReport(mapped: MappedMultiplier, metrics: ErrorMetrics
     activationBits,
     theta,
     search,
+    start: mapped.start,
     mse: mse.after,
     mseBefore: mse.before,
     mseAfterFixedColumns: mse.afterFixedColumns,
