@@ -115,20 +115,42 @@ struct Window {
 #if WGMMA
 // Hopper's warpgroup instructions: 128 threads multiply a 64×32 operand in registers with a 32×64 one in shared memory, asynchronously.
 
-/** Describes 64 rows of 32 bytes, the 16-byte halves of rows 4…7 of each 8 swapped (32-byte swizzle), to the matrix unit. */
-INLINE u64 describeTile(u32 address) { return (u64)((address & 0x3ffff) >> 4) | (u64)1 << 16 | (u64)(256 >> 4) << 32 | (u64)3 << 62; }
+/** Describes rows of 32 bytes, the inner index contiguous, the 16-byte halves of rows 4…7 of each 8 swapped (32-byte swizzle). */
+INLINE u64 describeRows(u32 address) { return (u64)((address & 0x3ffff) >> 4) | (u64)1 << 16 | (u64)(256 >> 4) << 32 | (u64)3 << 62; }
+/** Describes 64 columns of 16 bits contiguous, one row of 128 bytes per inner index, chunk c of row k at c ^ (k % 8) (128-byte swizzle). */
+INLINE u64 describeColumns(u32 address) { return (u64)((address & 0x3ffff) >> 4) | (u64)1 << 16 | (u64)(1024 >> 4) << 32 | (u64)1 << 62; }
 INLINE void beginGroup() { asm volatile("wgmma.fence.sync.aligned;\n" ::: "memory"); }
 INLINE void endGroup() { asm volatile("wgmma.commit_group.sync.aligned;\n" ::: "memory"); }
 INLINE void waitForGroup() { asm volatile("wgmma.wait_group.sync.aligned 0;\n" ::: "memory"); }
+/** Ordinary copies to shared memory become visible to the matrix unit's own reads. */
+INLINE void publishCopies() { asm volatile("fence.proxy.async.shared::cta;\n" ::: "memory"); }
 
-/** d += a·b on u8 operands: a as in multiplyU8, of 16 rows per warp; d[n] are the sums of columns 8n … 8n+7. */
-INLINE void multiplyU8Group(int (&d)[8][4], const u32 (&a)[4], u64 b) {
-#define SUMS(n) "+r"(d[n][0]), "+r"(d[n][1]), "+r"(d[n][2]), "+r"(d[n][3])
-  asm volatile("wgmma.mma_async.sync.aligned.m64n64k32.s32.u8.u8 "
-               "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,"
-               "%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31}, {%32,%33,%34,%35}, %36, 1;\n"
-               : SUMS(0), SUMS(1), SUMS(2), SUMS(3), SUMS(4), SUMS(5), SUMS(6), SUMS(7)
+#define SUMS_32                                                                                                                    \
+  "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31}"
+#define FOUR(constraint, d) constraint(d[0]), constraint(d[1]), constraint(d[2]), constraint(d[3])
+#define EIGHT_FOURS(constraint, d)                                                                                                 \
+  FOUR(constraint, (d)[0]), FOUR(constraint, (d)[1]), FOUR(constraint, (d)[2]), FOUR(constraint, (d)[3]),                          \
+      FOUR(constraint, (d)[4]), FOUR(constraint, (d)[5]), FOUR(constraint, (d)[6]), FOUR(constraint, (d)[7])
+
+/** d += a·b on u8 operands, 64 columns: a as in multiplyU8, of 16 rows per warp; d[n] are the sums of columns 8n … 8n+7. */
+INLINE void multiplyU8Group64(int (*d)[4], const u32 (&a)[4], u64 b) {
+  asm volatile("wgmma.mma_async.sync.aligned.m64n64k32.s32.u8.u8 " SUMS_32 ", {%32,%33,%34,%35}, %36, 1;\n"
+               : EIGHT_FOURS("+r", d)
                : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
-#undef SUMS
+}
+/** The same for 128 columns. */
+INLINE void multiplyU8Group128(int (*d)[4], const u32 (&a)[4], u64 b) {
+  asm volatile("wgmma.mma_async.sync.aligned.m64n128k32.s32.u8.u8 "
+               "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31,"
+               "%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,"
+               "%61,%62,%63}, {%64,%65,%66,%67}, %68, 1;\n"
+               : EIGHT_FOURS("+r", d), EIGHT_FOURS("+r", d + 8)
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+}
+/** d += a·b on f16 operands, 64 columns, inner length 16; b as describeColumns says. */
+INLINE void multiplyF16Group64(float (*d)[4], const u32 (&a)[4], u64 b) {
+  asm volatile("wgmma.mma_async.sync.aligned.m64n64k16.f32.f16.f16 " SUMS_32 ", {%32,%33,%34,%35}, %36, 1, 1, 1, 1;\n"
+               : EIGHT_FOURS("+f", d)
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
 }
 #endif

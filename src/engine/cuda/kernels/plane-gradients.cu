@@ -9,12 +9,16 @@
 // Kernels, in this order: largest, digits, products, tap_totals, fold.
 // Layout: x NHWC u8 with channels per group a multiple of 16 (COLUMNS = 0) or gathered to [pixel][group][KP] (COLUMNS = 1); digits f16
 // [digit][group][pixel][NP], NP a multiple of 8; H [part][plane][K][O] f32.
-// Tiling of `products`: 64 weights × 64 columns × all planes per block of 8 warps (16×32 each), 32 pixels per stage.
+// Tiling of `products`: 64 weights × 64 columns × all planes per block of 8 warps, 32 pixels per stage. A warp has 16 weights and either half
+// of the columns and all planes (mma.sync) or all columns and half of the planes (WGMMA = 1: Hopper's warpgroup instructions).
 #include "common.cuh"
 
 #define THREADS 256
 #define STAGE_BYTES (32 * 64 + GDIGITS * 32 * 128)
 #define STAGES 4
+#if WGMMA
+#define GROUP_PLANES ((ABITS + 1) / 2)
+#endif
 
 /** The power of two that takes `largest` into [2^14, 2^15); 1 for a gradient of zeros. */
 INLINE float scaleFor(u32 largest) {
@@ -100,13 +104,19 @@ extern "C" __global__ void __launch_bounds__(THREADS)
   }
 }
 
-/** totals[tap][o] = Σ over slabs, in order. */
+/** totals[tap][o] = Σ over slabs. Block: 32 sums × 8 shares of the slabs, which are added in order. */
 extern "C" __global__ void tap_totals(const float *__restrict__ sums, float *__restrict__ totals, int count, int slabs) {
-  const int i = blockIdx.x * blockDim.x + threadIdx.x;
-  if (i >= count) return;
+  __shared__ double partial[8][32];
+  const int i = blockIdx.x * 32 + threadIdx.x;
   double sum = 0;
+  if (i < count) {
 #pragma unroll 8
-  for (int slab = 0; slab < slabs; slab++) sum += sums[(size_t)slab * count + i];
+    for (int slab = threadIdx.y; slab < slabs; slab += 8) sum += sums[(size_t)slab * count + i];
+  }
+  partial[threadIdx.y][threadIdx.x] = sum;
+  __syncthreads();
+  if (threadIdx.y > 0 || i >= count) return;
+  for (int share = 1; share < 8; share++) sum += partial[share][threadIdx.x];
   totals[i] = (float)sum;
 }
 
@@ -114,12 +124,16 @@ extern "C" __global__ void tap_totals(const float *__restrict__ sums, float *__r
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
     products(const u8 *__restrict__ x, const u16 *__restrict__ gradient, float *__restrict__ result, const Geometry geometry,
              const Shares shares, int paddedInner, int paddedColumns) {
-  extern __shared__ __align__(128) u8 shared[];
+  extern __shared__ __align__(1024) u8 shared[];
   const Geometry &g = geometry;
   const int thread = threadIdx.x, warp = thread / 32, lane = thread % 32, group = blockIdx.z;
   const int gi = g.inputs(), columns = g.outputs(), rows = g.inner(), pixels = g.pixels();
   const int columnTiles = (columns + 63) / 64;
+#if WGMMA
+  const int warpRow = warp % 4, firstPlane = warp / 4 * GROUP_PLANES;
+#else
   const int warpRow = warp / 2, warpColumn = (warp % 2) * 4;
+#endif
   const int matrix = lane / 8, row = lane % 8, fragmentGroup = lane / 4, quad = lane % 4;
 
   u32 unit = shares.begin(blockIdx.x);
@@ -163,7 +177,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
       }
     };
 
+#if WGMMA
+    float sums[GROUP_PLANES][8][4] = {};
+#else
     float sums[ABITS][4][4] = {};
+#endif
 #pragma unroll
     for (int stage = 0; stage < STAGES - 1; stage++) {
       if (stage < steps) load(stage, stage);
@@ -171,6 +189,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
     }
     for (int step = 0; step < steps; step++) {
       waitForCopies<STAGES - 2>();
+#if WGMMA
+      publishCopies();
+#endif
       __syncthreads();
       const int next = step + STAGES - 1;
       if (next < steps) load(next, next % STAGES);
@@ -180,6 +201,33 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
       u32 pairs[4];
       const int pixelA = matrix * 8 + row;
       loadMatricesTransposed(pairs, tileA + pixelA * 64 + ((warpRow ^ ((pixelA >> 1) & 3)) * 16));
+#if WGMMA
+      u32 a[2][GROUP_PLANES][4];
+#pragma unroll
+      for (int half = 0; half < 2; half++)
+#pragma unroll
+        for (int i = 0; i < 2; i++) {
+          // Even codes of the pairs are rows 0…7 of the fragment, odd codes rows 8…15.
+          const u32 word = pairs[2 * half + i] >> firstPlane;
+#pragma unroll
+          for (int j = 0; j < GROUP_PLANES; j++) {
+            a[half][j][2 * i] = (word << (14 - j)) & 0x40004000u;
+            a[half][j][2 * i + 1] = (word << (6 - j)) & 0x40004000u;
+          }
+        }
+      beginGroup();
+#pragma unroll
+      for (int half = 0; half < 2; half++)
+#pragma unroll
+        for (int digit = 0; digit < GDIGITS; digit++)
+#pragma unroll
+          for (int j = 0; j < GROUP_PLANES; j++) {
+            multiplyF16Group64(sums[j], a[half][j], describeColumns(tileB + digit * 4096 + half * 2048));
+          }
+      endGroup();
+      waitForGroup();
+    }
+#else
 #pragma unroll
       for (int half = 0; half < 2; half++) {
         u32 b[GDIGITS][2][4];
@@ -210,18 +258,26 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
         }
       }
     }
+#endif
 
     const u32 slot = blockIdx.x - shares.firstBlock(tile);
+    constexpr int PLANES = sizeof(sums) / sizeof(sums[0]), NI = sizeof(sums[0]) / sizeof(sums[0][0]);
+#if WGMMA
+    const int column1 = column0;
+#else
+    const int firstPlane = 0, column1 = column0 + warpColumn * 8;
+#endif
 #pragma unroll
-    for (int j = 0; j < ABITS; j++) {
-      float *plane = result + ((size_t)slot * ABITS + j) * rows * g.o;
+    for (int j = 0; j < PLANES; j++) {
+      if (firstPlane + j >= ABITS) continue;
+      float *plane = result + ((size_t)slot * ABITS + firstPlane + j) * rows * g.o;
 #pragma unroll
       for (int part = 0; part < 2; part++) {
         const int k = row0 + warpRow * 16 + 2 * fragmentGroup + part;
         if (k >= rows) continue;
 #pragma unroll
-        for (int ni = 0; ni < 4; ni++) {
-          const int column = column0 + (warpColumn + ni) * 8 + 2 * quad;
+        for (int ni = 0; ni < NI; ni++) {
+          const int column = column1 + ni * 8 + 2 * quad;
           float *to = plane + (size_t)k * g.o + group * columns + column;
           if (PAIRS) {
             if (column < columns) *(float2 *)to = make_float2(sums[j][ni][2 * part], sums[j][ni][2 * part + 1]);
@@ -241,7 +297,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
 
 /**
  * Folds the parts of H into dw, and into dm by block partials that the last block adds in order. `counter` is zero before and after,
- * `largest` after. A warp takes 16 neighbouring weights at a time: lane (group, quad) holds plane `group` of weights 4·quad … 4·quad+3.
+ * `largest` after. A warp takes 16 neighbouring weights of a row at a time: lane (group, quad) holds plane `group` of weights 4·quad … 4·quad+3.
  * dw sums over the planes by shuffles; dm[i, j] = Σ bit i of w · H_j is a matrix product with the bits as exact operand A, H in tf32
  * (GDIGITS = 2: in two tf32 parts). tileParts: how many parts
  * each tile of `products` has. FOLD4 = 1: columns are a multiple of 4, so a lane's four weights are one aligned vector.
@@ -249,7 +305,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
 extern "C" __global__ void __launch_bounds__(FOLD_THREADS)
     fold(const float *__restrict__ h, const float *__restrict__ totals, u32 *largest, const u8 *__restrict__ w,
          const float *__restrict__ xScale, const float *__restrict__ xZero, const float *__restrict__ wScale, float *__restrict__ dw,
-         float *__restrict__ dm, float *__restrict__ partials, u32 *counter, const u8 *__restrict__ tileParts, int count, int outputs,
+         float *__restrict__ dm, float *__restrict__ partials, u32 *counter, const u8 *__restrict__ tileParts, int rows, int outputs,
          int channels, int groups) {
   __shared__ float warpSums[FOLD_THREADS / 32][64];
   __shared__ double shareSums[FOLD_THREADS / 64][64];
@@ -257,90 +313,89 @@ extern "C" __global__ void __launch_bounds__(FOLD_THREADS)
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, plane = lane / 4, quad = lane % 4;
   const float back = 1.0f / scaleFor(*largest), scale = *xScale, zero = *xZero;
   const int columns = outputs / groups, columnTiles = (columns + 63) / 64;
+  const int count = rows * outputs;
   const bool present = plane < ABITS;
   float sums[4] = {};
-  for (int base = (blockIdx.x * (FOLD_THREADS / 32) + warp) * 16; base < count; base += gridDim.x * (FOLD_THREADS / 32) * 16) {
-    const int e = base + 4 * quad;
-    float values[4] = {}, weightScales[4] = {};
-    u32 codes[4] = {};
-    int tap = 0;
+  // A warp's task: up to 128 neighbouring columns of one row of weights.
+  const int segments = (outputs + 127) / 128, tasks = rows * segments;
+  for (int task = blockIdx.x * (FOLD_THREADS / 32) + warp; task < tasks; task += gridDim.x * (FOLD_THREADS / 32)) {
+    const int k = task / segments, begin = (task - k * segments) * 128, end = min(outputs, begin + 128), tap = k / channels;
+    const int rowTile = (k / 64) * columnTiles;
+#pragma unroll 2
+    for (int base = begin; base < end; base += 16) {
+      const int o = base + 4 * quad, e = k * outputs + o;
+      float values[4] = {}, weightScales[4] = {};
+      u32 codes[4] = {};
 #if FOLD4
-    const int k = e / outputs, o = e - k * outputs;
-    tap = k / channels;
-    if (e < count) {
-      const int parts = tileParts[(k / 64) * columnTiles + (o % columns) / 64];
-      if (present) {
-        const float *from = h + (size_t)plane * count + e;
+      if (o < end) {
+        const int parts = tileParts[rowTile + (groups == 1 ? o : o % columns) / 64];
+        if (present) {
+          const float *from = h + (size_t)plane * count + e;
 #pragma unroll 4
-        for (int part = 0; part < parts; part++) {
-          const float4 v = *(const float4 *)(from + (size_t)part * ABITS * count);
-          values[0] += v.x;
-          values[1] += v.y;
-          values[2] += v.z;
-          values[3] += v.w;
+          for (int part = 0; part < parts; part++) {
+            const float4 v = *(const float4 *)(from + (size_t)part * ABITS * count);
+            values[0] += v.x;
+            values[1] += v.y;
+            values[2] += v.z;
+            values[3] += v.w;
+          }
         }
-      }
-      const u32 word = *(const u32 *)(w + e);
-      const float4 s = *(const float4 *)(wScale + o);
-      weightScales[0] = s.x;
-      weightScales[1] = s.y;
-      weightScales[2] = s.z;
-      weightScales[3] = s.w;
+        const u32 word = *(const u32 *)(w + e);
+        const float4 s = *(const float4 *)(wScale + o);
+        weightScales[0] = s.x;
+        weightScales[1] = s.y;
+        weightScales[2] = s.z;
+        weightScales[3] = s.w;
 #pragma unroll
-      for (int i = 0; i < 4; i++) codes[i] = (word >> (8 * i)) & 0xff;
-    }
+        for (int i = 0; i < 4; i++) codes[i] = (word >> (8 * i)) & 0xff;
+      }
 #else
-#pragma unroll
-    for (int i = 0; i < 4; i++) {
-      if (e + i >= count) continue;
-      const int k = (e + i) / outputs, o = e + i - k * outputs;
-      const int parts = tileParts[(k / 64) * columnTiles + (o % columns) / 64];
-      if (present) {
-        for (int part = 0; part < parts; part++) values[i] += h[((size_t)part * ABITS + plane) * count + e + i];
-      }
-      codes[i] = w[e + i];
-      weightScales[i] = wScale[o];
-    }
-#endif
-    float total[4];
-#pragma unroll
-    for (int i = 0; i < 4; i++) {
-      values[i] *= 0.5f * back;
-      total[i] = values[i] * (1 << plane);
-#pragma unroll
-      for (int distance = 4; distance < 32; distance *= 2) total[i] += __shfl_xor_sync(0xffffffffu, total[i], distance);
-    }
-    if (plane == 0) {
 #pragma unroll
       for (int i = 0; i < 4; i++) {
-        if (e + i >= count) continue;
-#if !FOLD4
-        tap = (e + i) / outputs / channels;
-#endif
-        const float ones = totals[tap * outputs + (e + i) % outputs];
-        dw[e + i] = scale * (total[i] - zero * ones * back);
+        if (o + i >= end) continue;
+        const int parts = tileParts[rowTile + ((o + i) % columns) / 64];
+        if (present) {
+          for (int part = 0; part < parts; part++) values[i] += h[((size_t)part * ABITS + plane) * count + e + i];
+        }
+        codes[i] = w[e + i];
+        weightScales[i] = wScale[o + i];
       }
-    }
+#endif
+      float total[4];
 #pragma unroll
-    for (int step = 0; step < 2; step++) {
-      // Inner index quad is weight 2·step, quad + 4 is weight 2·step + 1 of the lane's four.
-      const u32 a0 = (codes[2 * step] >> plane) & 1 ? 0x3f800000u : 0, a2 = (codes[2 * step + 1] >> plane) & 1 ? 0x3f800000u : 0;
-      float b[2];
+      for (int i = 0; i < 4; i++) {
+        values[i] *= 0.5f * back;
+        total[i] = values[i] * (1 << plane);
 #pragma unroll
-      for (int i = 0; i < 2; i++) b[i] = values[2 * step + i] * weightScales[2 * step + i];
+        for (int distance = 4; distance < 32; distance *= 2) total[i] += __shfl_xor_sync(0xffffffffu, total[i], distance);
+      }
+      if (plane == 0) {
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+          if (o + i < end) dw[e + i] = scale * (total[i] - zero * totals[tap * outputs + o + i] * back);
+        }
+      }
+#pragma unroll
+      for (int step = 0; step < 2; step++) {
+        // Inner index quad is weight 2·step, quad + 4 is weight 2·step + 1 of the lane's four.
+        const u32 a0 = (codes[2 * step] >> plane) & 1 ? 0x3f800000u : 0, a2 = (codes[2 * step + 1] >> plane) & 1 ? 0x3f800000u : 0;
+        float b[2];
+#pragma unroll
+        for (int i = 0; i < 2; i++) b[i] = values[2 * step + i] * weightScales[2 * step + i];
 #if GDIGITS == 2
-      u32 high[2];
-      float low[2];
+        u32 high[2];
+        float low[2];
 #pragma unroll
-      for (int i = 0; i < 2; i++) {
-        high[i] = __float_as_uint(b[i]) & 0xffffe000u;
-        low[i] = b[i] - __uint_as_float(high[i]);
-      }
-      multiplyTf32(sums, a0, 0, a2, 0, __float_as_uint(low[0]), __float_as_uint(low[1]));
-      multiplyTf32(sums, a0, 0, a2, 0, high[0], high[1]);
+        for (int i = 0; i < 2; i++) {
+          high[i] = __float_as_uint(b[i]) & 0xffffe000u;
+          low[i] = b[i] - __uint_as_float(high[i]);
+        }
+        multiplyTf32(sums, a0, 0, a2, 0, __float_as_uint(low[0]), __float_as_uint(low[1]));
+        multiplyTf32(sums, a0, 0, a2, 0, high[0], high[1]);
 #else
-      multiplyTf32(sums, a0, 0, a2, 0, __float_as_uint(b[0]) + 0x1000u, __float_as_uint(b[1]) + 0x1000u);
+        multiplyTf32(sums, a0, 0, a2, 0, __float_as_uint(b[0]) + 0x1000u, __float_as_uint(b[1]) + 0x1000u);
 #endif
+      }
     }
   }
   // Row `group` of the result is a bit of w, columns 2·quad and 2·quad + 1 are planes.

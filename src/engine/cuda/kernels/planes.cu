@@ -8,7 +8,7 @@
 // NP = columns padded to BN: one stage's tile is contiguous. Rows of 32 bytes in shared memory; the two 16-byte halves of rows 4…7
 // of each 8 are swapped, so ldmatrix meets all banks. Tiling: BM×BN per block, WARPS_K chunks of 32 codes of the inner axis per stage,
 // each for its own group of warps, whose sums are added at the end; STAGES stages.
-// WGMMA = 1 (Hopper): a warpgroup's 64 rows × BN = 64 columns per instruction, the bits from registers, the weights from shared memory.
+// WGMMA = 1 (Hopper): a warpgroup's 64 rows × 64 or 128 columns per instruction, the bits from registers, the weights from shared memory.
 // COLUMNS = 1: x was gathered to [pixel][group][KP] beforehand (`gather`): the path for channel counts that are no multiple of 16.
 // -D: PLANES, SLICES (digits of all planes), MASKS (a byte per plane: its bits of x), FRACTIONS (a bit per plane: it has FDIGITS more digits),
 // BITS (four bits per plane: the bit j whose column of m it loses, 15 for none), WBITS, ABITS.
@@ -129,8 +129,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
   for (int step = 0; step < steps; step++) {
     waitForCopies<STAGES - 2>();
 #if WGMMA
-    // What was copied to shared memory becomes visible to the matrix unit's own reads.
-    asm volatile("fence.proxy.async.shared::cta;\n" ::: "memory");
+    publishCopies();
 #endif
     __syncthreads();
     const int next = step + STAGES - 1;
@@ -139,7 +138,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     const u8 *stage = shared + (step % STAGES) * STAGE_BYTES;
     const u32 base = sharedAddress(stage) + warpK * CHUNK_BYTES;
 #if WGMMA
-    // One warp has 16 rows and all columns (MI = 1, NI = 8), four warps make a group.
+    // One warp has 16 rows and all columns (MI = 1, NI = BN / 8), four warps make a group.
     u32 codes[4], bits[PLANES][4];
     loadMatrices(codes, base + rowA[0]);
 #pragma unroll
@@ -149,12 +148,20 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     beginGroup();
     int slice = 0;
 #pragma unroll
-    for (int plane = 0; plane < PLANES; plane++)
+    for (int plane = 0; plane < PLANES; plane++) {
+      const u32 tile = base + BM * 32 + slice * (BN * 32);
+      constexpr int COLUMN_SUMS = BN / 8;
+      // A tile of 128 columns, or the two first digits of one of 64 side by side: one instruction.
+      const bool together = BN == 64 && digitsOf(plane) >= 2;
+      if (together) multiplyU8Group128(&sums[0][0][0], bits[plane], describeRows(tile));
 #pragma unroll
-      for (int digit = 0; digit < digitsOf(plane); digit++) {
-        multiplyU8Group(sums[digit][0], bits[plane], describeTile(base + BM * 32 + slice * (BN * 32)));
-        slice++;
+      for (int digit = together ? 2 : 0; digit < digitsOf(plane); digit++) {
+        int(*d)[4] = &sums[0][0][0] + digit * COLUMN_SUMS;
+        if (BN == 128) multiplyU8Group128(d, bits[plane], describeRows(tile + digit * (BN * 32)));
+        else multiplyU8Group64(d, bits[plane], describeRows(tile + digit * (BN * 32)));
       }
+      slice += digitsOf(plane);
+    }
     endGroup();
 #else
     u32 codes[MI][4];

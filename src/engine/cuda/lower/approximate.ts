@@ -45,6 +45,11 @@ const warpgroupTiles: readonly PlaneTile[] = [
   { rows: 128, columns: 64, warpsM: 8, warpsN: 1, warpsK: 2 },
   { rows: 64, columns: 64, warpsM: 4, warpsN: 1, warpsK: 2 },
 ];
+/** For weights of one digit, where the columns come in 128s. */
+const widePlaneTiles: readonly PlaneTile[] = [
+  { rows: 128, columns: 128, warpsM: 8, warpsN: 1, warpsK: 2 },
+  { rows: 64, columns: 128, warpsM: 4, warpsN: 1, warpsK: 2 },
+];
 /** For weights with three digits, whose sums leave registers for nothing larger. */
 const smallPlaneTile: PlaneTile = { rows: 64, columns: 64, warpsM: 4, warpsN: 1, warpsK: 1 };
 
@@ -104,6 +109,12 @@ function planeScratch(node: Node<'axmConv2d'>, target: Target): readonly [number
   return [expanded, 4 * g.kh * g.kw * g.o, gatheredBytes(g)];
 }
 
+function tilesFor(g: Convolution, planes: number, slices: number, fractionDigits: number, { warpgroups }: Target) {
+  if (slices > planes && fractionDigits === 2) return [smallPlaneTile];
+  if (!warpgroups) return planeTiles;
+  return slices === planes && g.outputs % 128 === 0 ? [...warpgroupTiles, ...widePlaneTiles] : warpgroupTiles;
+}
+
 const zeroPoints = (xScale: Address, xZero: Address, wScale: Address, wZero: Address): Argument =>
   struct(...[xScale, xZero, wScale, wZero].map(address));
 
@@ -122,11 +133,10 @@ function planeCommands(node: Node<'axmConv2d'>, operands: Operands, target: Targ
   const stageBytes = (tile: PlaneTile) => INNER_STEP * tile.warpsK * (tile.rows + slices * tile.columns);
   const room = target.sharedBytesPerBlock - 4 * 4 * 256 - 1024;
   const stagesOf = (tile: PlaneTile) => Math.min(STAGES, Math.floor(room / stageBytes(tile)));
-  const candidates =
-    fractionDigits === 2 && slices > planes.length ? [smallPlaneTile] : target.warpgroups ? warpgroupTiles : planeTiles;
+  const candidates = tilesFor(g, planes.length, slices, fractionDigits, target);
   const fitting = candidates.filter((tile) => stagesOf(tile) >= 2);
   const tile = chooseTile(fitting, g.pixels, g.outputs, g.groups, target.multiprocessors);
-  const areaBytes = 4 * (g.kh + 1) * (g.kw + 1) * COLUMN_TILE;
+  const areaBytes = 4 * (g.kh + 1) * (g.kw + 1) * tile.columns;
   const exchangeBytes = 4 * (1 + fractionDigits) * tile.rows * tile.columns;
   const threads = 32 * tile.warpsM * tile.warpsN * tile.warpsK;
   const defines = {
@@ -253,7 +263,7 @@ function gradientPlan(node: Node<'axmConv2dGradients'>, { multiprocessors, preci
   const tiles = ceilDivide(g.inner, GRADIENT_TILE) * ceilDivide(g.outputs, GRADIENT_TILE);
   const stages = ceilDivide(g.pixels, INNER_STEP);
   const shares = sharesOf(tiles, stages, Math.max(1, Math.min(255, Math.floor(multiprocessors / g.groups))));
-  const slabs = Math.max(1, Math.min(multiprocessors * 2, Math.floor(g.pixels / 16)));
+  const slabs = Math.max(1, Math.min(multiprocessors * 8, Math.floor(g.pixels / 32)));
   const paddedColumns = roundUp(g.outputs, 8);
   const count = g.inner * g.o;
   const foldBlocks = Math.min(ceilDivide(count, FOLD_THREADS / 2), 2 * multiprocessors);
@@ -265,7 +275,7 @@ function gradientPlan(node: Node<'axmConv2dGradients'>, { multiprocessors, preci
     4 * foldBlocks * FOLD_ENTRIES,
     gatheredBytes(g),
   ];
-  return { g, digits, shares, slabs, paddedColumns, count, foldBlocks, scratch };
+  return { g, digits, shares, slabs, paddedColumns, foldBlocks, scratch };
 }
 
 export const approximateLowerings: Lowerings<'axmConv2d' | 'axmConv2dGradients'> = {
@@ -283,7 +293,7 @@ export const approximateLowerings: Lowerings<'axmConv2d' | 'axmConv2dGradients'>
     scratchBytes: (node, target) => piecesBytes(...gradientPlan(node, target).scratch),
     launches: (node, { inputs, outputs, scratch }, target, memory) => {
       const plan = gradientPlan(node, target);
-      const { g, digits, shares, slabs, paddedColumns, count, foldBlocks } = plan;
+      const { g, digits, shares, slabs, paddedColumns, foldBlocks } = plan;
       const shareArgument = struct(i32(shares.tiles), i32(shares.stages), i32(shares.blocks));
       const [rounded, slabSums, totals, h, partials, columns] = pieces(scratch, ...plan.scratch);
       const largest = memory.counters(1);
@@ -299,6 +309,7 @@ export const approximateLowerings: Lowerings<'axmConv2d' | 'axmConv2dGradients'>
         COLUMNS: gathered ? 1 : 0,
         PAIRS: g.outputs % 2 === 0 ? 1 : 0,
         FOLD4: g.outputs % 4 === 0 ? 1 : 0,
+        WGMMA: target.warpgroups ? 1 : 0,
       };
       const source = { file: 'plane-gradients.cu', defines };
       const geometry = geometryArgument(g);
@@ -333,17 +344,19 @@ export const approximateLowerings: Lowerings<'axmConv2d' | 'axmConv2dGradients'>
           ],
           4 * stageBytes,
         ),
-        launch(source, 'tap_totals', ceilDivide(taps, 128), 128, [
-          ...[slabSums!, totals!].map(address),
-          i32(taps),
-          i32(slabs),
-        ]),
+        launch(
+          source,
+          'tap_totals',
+          ceilDivide(taps, 32),
+          [32, 8],
+          [...[slabSums!, totals!].map(address), i32(taps), i32(slabs)],
+        ),
         launch(source, 'fold', foldBlocks, FOLD_THREADS, [
           ...[h!, totals!, largest].map(address),
           ...[w!, xScale!, xZero!, wScale!],
           ...[...outputs, partials!, memory.counters(1)].map(address),
           address(memory.table(shares.parts)),
-          ...[count, g.o, g.inputs, g.groups].map(i32),
+          ...[g.inner, g.o, g.inputs, g.groups].map(i32),
         ]),
       ];
     },
