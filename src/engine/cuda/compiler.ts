@@ -156,7 +156,7 @@ function companionNames(folder: string): string[] {
 
 /** Compiles kernels for one device, each once per process, with the disk cache in between. */
 export class KernelLibrary {
-  readonly #compiler: () => Compiler;
+  readonly #compiler: () => Pick<Compiler, 'version' | 'compile'>;
   readonly #target: Omit<CompileTarget, 'compilerVersion'>;
   readonly #folder: string;
   readonly #images = new Map<string, Promise<Uint8Array>>();
@@ -164,7 +164,11 @@ export class KernelLibrary {
   /** Compilations that were not in the cache. */
   compiled = 0;
 
-  constructor(compiler: () => Compiler, target: Omit<CompileTarget, 'compilerVersion'>, folder = cacheFolder()) {
+  constructor(
+    compiler: () => Pick<Compiler, 'version' | 'compile'>,
+    target: Omit<CompileTarget, 'compilerVersion'>,
+    folder = cacheFolder(),
+  ) {
     this.#compiler = compiler;
     this.#target = target;
     this.#folder = folder;

@@ -97,17 +97,3 @@ export function sharesOf(tiles: number, stages: number, most: number) {
   const parts = Uint8Array.from({ length: tiles }, (_, tile) => partsOf(tile));
   return { tiles, stages, blocks, parts };
 }
-
-/** Cuts a long sum of `length` terms into parts of a multiple of `step`, so that `blocks` × parts fill the device `waves` times. */
-export function cutSum(
-  length: number,
-  step: number,
-  blocks: number,
-  multiprocessors: number,
-  waves: number,
-): { parts: number; partLength: number } {
-  const wanted = Math.max(1, Math.floor((multiprocessors * waves) / blocks));
-  const most = Math.max(1, Math.floor(length / (8 * step)));
-  const partLength = roundUp(ceilDivide(length, Math.min(wanted, most)), step);
-  return { parts: ceilDivide(length, partLength), partLength };
-}

@@ -2,9 +2,10 @@
 // (implicit GEMM: no im2col in memory). MODE chooses which product:
 //   0 forward         rows = output pixels,          inner = (ky, kx, input channel),  columns = output channels
 //   1 input gradient  rows = input pixels,           inner = (ky, kx, output channel), columns = input channels; pixels whose
-//     coordinates agree modulo the stride meet the same taps: blockIdx.y chooses the class, and only its taps are visited
-//   2 weight gradient rows = (ky, kx, input channel), inner = output pixels,           columns = output channels; the inner range is cut
-//     into gridDim.y parts, each with its own result; `sum_parts` adds them in order, so results do not depend on timing.
+//     coordinates agree modulo the stride meet the same taps: for strides above 1 blockIdx.y chooses the class, and only its taps are visited
+//   2 weight gradient rows = (ky, kx, input channel), inner = output pixels,           columns = output channels
+// Where that gives too few blocks, the inner range is cut into parts of partLength (blockIdx.y), each with its own result; `sum_parts`
+// adds them in order, so results do not depend on timing.
 // Layout: x NHWC, w [kh, kw, I/groups, O], one group per blockIdx.z. Tiling: BM×BN per block, BK = 32 inner steps per stage, STAGES stages
 // by cp.async; a warp owns (BM/WARPS_M)×(BN/WARPS_N);
 // with WARPS_K = 2 two groups of warps share a tile, one for each half of a stage, and their sums are added at the end. Shared tiles are padded by 4 or 8 words so that fragment loads meet 32 banks.
@@ -111,7 +112,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) convolve(const
 #if MODE == 0
   const int rows = g.pixels(), inner = g.inner(), columns = go, channels = gi;
 #elif MODE == 1
-  const int classY = blockIdx.y / g.stride, classX = blockIdx.y % g.stride;
+  const int pixelClass = g.stride == 1 ? 0 : blockIdx.y, part = g.stride == 1 ? blockIdx.y : 0;
+  const int classY = pixelClass / g.stride, classX = pixelClass % g.stride;
   const int firstKy = (classY + g.padding) % g.stride, firstKx = (classX + g.padding) % g.stride;
   const int tapsY = (g.kh - firstKy + g.stride - 1) / g.stride, tapsX = (g.kw - firstKx + g.stride - 1) / g.stride;
   const int classH = (g.h - classY + g.stride - 1) / g.stride, classW = (g.w - classX + g.stride - 1) / g.stride;
@@ -122,10 +124,13 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) convolve(const
   const int columnTiles = (columns + BN - 1) / BN;
   const int row0 = (blockIdx.x / columnTiles) * BM, column0 = (blockIdx.x % columnTiles) * BN;
   if (row0 >= rows) return;
+#if MODE != 1
+  const int part = blockIdx.y;
+#endif
+  const int first = part * partLength, last = min(inner, first + partLength);
+  const int steps = max(0, (last - first + BK - 1) / BK);
 
 #if MODE == 2
-  const int first = blockIdx.y * partLength, last = min(inner, first + partLength);
-  const int steps = (last - first + BK - 1) / BK;
   // Each thread copies the same channels of one tap in every stage.
   constexpr int A_CHUNKS = BM / VA, A_LANES = THREADS / A_CHUNKS > 0 ? THREADS / A_CHUNKS : 1;
   static_assert(THREADS % A_CHUNKS == 0 && BK % A_LANES == 0, "tile and threads");
@@ -134,10 +139,6 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) convolve(const
   const int tap = aRow / gi, aChannel = group * gi + aRow - tap * gi;
   const int ky = tap / g.kw, kx = tap - ky * g.kw;
 #else
-  const int steps = (inner + BK - 1) / BK, first = 0;
-#if MODE == 0
-  const int last = inner;
-#endif
   __shared__ int rowBase[BM], rowY[BM], rowX[BM];
 #if MODE == 1
   __shared__ int rowPixel[BM];
@@ -167,12 +168,12 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) convolve(const
   __syncthreads();
   constexpr int A_CHUNKS = BK / VA, A_LANES = THREADS / A_CHUNKS;
   const int aChunk = thread % A_CHUNKS, aLane = thread / A_CHUNKS;
-  Tap aTap(aChunk * VA, channels, tapColumns);
+  Tap aTap(first + aChunk * VA, channels, tapColumns);
 #endif
 #if MODE == 1
   constexpr int B_CHUNKS = BK / VB, B_LANES = THREADS / B_CHUNKS;
   const int bChunk = thread % B_CHUNKS, bLane = thread / B_CHUNKS;
-  Tap bTap(bChunk * VB, channels, tapColumns);
+  Tap bTap(first + bChunk * VB, channels, tapColumns);
 #else
   constexpr int B_CHUNKS = BN / VB, B_LANES = THREADS / B_CHUNKS;
   static_assert(THREADS % B_CHUNKS == 0 && BK % B_LANES == 0, "tile and threads");
@@ -195,7 +196,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) convolve(const
       copyWords<VA>(sharedAddress(tileA + lane * A_STRIDE + aChunk * VA), from, valid);
     }
 #else
-    const bool inside = k0 + aChunk * VA < inner;
+    const bool inside = k0 + aChunk * VA < last;
 #pragma unroll
     for (int i = 0; i < BM / A_LANES; i++) {
       const int r = aLane + i * A_LANES;
@@ -213,7 +214,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) convolve(const
     aTap.advance(channels, tapColumns);
 #endif
 #if MODE == 1
-    const bool within = k0 + bChunk * VB < inner;
+    const bool within = k0 + bChunk * VB < last;
 #pragma unroll
     for (int i = 0; i < BN / B_LANES; i++) {
       const int r = bLane + i * B_LANES, column = column0 + r;
@@ -253,8 +254,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) convolve(const
     commitCopies();
     const float *tileA = shared + (step % STAGES) * STAGE_WORDS, *tileB = tileA + A_WORDS;
 #pragma unroll
-    for (int part = 0; part < 2 / WARPS_K; part++) {
-      const int k = 16 * (WARPS_K == 2 ? warpK : part);
+    for (int half = 0; half < 2 / WARPS_K; half++) {
+      const int k = 16 * (WARPS_K == 2 ? warpK : half);
       // ldmatrix moves 16-byte rows whatever the type: where the inner index is contiguous, a row is four of its words.
       float fragmentB[NI][4];
 #pragma unroll
@@ -311,13 +312,13 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) convolve(const
 #endif
 
 #if MODE == 0
-  const int stride = g.o, offset = group * go;
+  const int stride = g.o, offset = group * go, results = rows;
 #elif MODE == 1
-  const int stride = g.c, offset = group * gi;
+  const int stride = g.c, offset = group * gi, results = g.n * g.h * g.w;
 #else
-  const int stride = g.o, offset = group * go;
-  result += (size_t)blockIdx.y * g.inner() * g.o;
+  const int stride = g.o, offset = group * go, results = rows;
 #endif
+  result += (size_t)part * results * stride;
 #pragma unroll
   for (int mi = 0; mi < MI; mi++)
 #pragma unroll

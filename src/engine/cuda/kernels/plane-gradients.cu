@@ -331,7 +331,7 @@ extern "C" __global__ void __launch_bounds__(FOLD_THREADS)
         const int parts = tileParts[rowTile + (groups == 1 ? o : o % columns) / 64];
         if (present) {
           const float *from = h + (size_t)plane * count + e;
-#pragma unroll 4
+#pragma unroll 8
           for (int part = 0; part < parts; part++) {
             const float4 v = *(const float4 *)(from + (size_t)part * ABITS * count);
             values[0] += v.x;

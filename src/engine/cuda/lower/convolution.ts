@@ -1,19 +1,10 @@
-// Convolutions of f32 tensors: which product, which tile, how the pixels of a weight gradient are cut; see kernels/convolution.cu.
+// Convolutions of f32 tensors: which product, which tile, how a long sum is cut into parts; see kernels/convolution.cu.
 
-import { sizeOf } from '../../../tensor/tensor.ts';
 import type { Node } from '../../graph.ts';
 import type { Address } from '../driver.ts';
-import {
-  type Convolution,
-  ceilDivide,
-  chooseTile,
-  convolutionOf,
-  cutSum,
-  geometryArgument,
-  type Tile,
-} from '../geometry.ts';
+import { type Convolution, ceilDivide, convolutionOf, geometryArgument, roundUp, type Tile } from '../geometry.ts';
 import { address, i32, type KernelLaunch, launch, type Target } from '../launch.ts';
-import type { Lowerings } from './lowering.ts';
+import type { Lowering, Lowerings, Operands } from './lowering.ts';
 
 const FORWARD = 0;
 const INPUT_GRADIENT = 1;
@@ -57,30 +48,71 @@ function sharedBytes(mode: Mode, { rows, columns }: Tile): number {
 interface Choice {
   readonly tile: ConvolutionTile;
   readonly blocks: number;
-  /** How the inner range of a weight gradient is cut; the classes of pixels of an input gradient. */
+  /** How the inner range is cut. */
   readonly parts: number;
   readonly partLength: number;
+  /** Classes of pixels of an input gradient. */
+  readonly classes: number;
 }
 
-function choose(mode: Mode, g: Convolution, { multiprocessors }: Target): Choice {
+/** Products per second of one multiprocessor and bytes per second of the device, to weigh tiles against parts. */
+const PRODUCT_RATE = 3.5e11;
+const MEMORY_RATE = 3e12;
+
+function innerOf(mode: Mode, g: Convolution): number {
+  if (mode === FORWARD) return g.inner;
+  return mode === INPUT_GRADIENT ? g.kh * g.kw * g.outputs : g.pixels;
+}
+
+function choose(mode: Mode, g: Convolution, { multiprocessors, sharedBytesPerBlock }: Target): Choice {
   const { rows, columns } = extent(mode, g);
+  const inner = innerOf(mode, g);
+  const classes = mode === INPUT_GRADIENT ? g.stride ** 2 : 1;
+  const fitting = tiles.filter((tile) => sharedBytes(mode, tile) <= sharedBytesPerBlock - 4096);
   const blocksOf = (tile: ConvolutionTile) => ceilDivide(rows, tile.rows) * ceilDivide(columns, tile.columns);
-  if (mode === WEIGHT_GRADIENT) {
-    const fitting = tiles.filter((tile) => tile.columns <= 64 || columns > 64);
-    const tile = (columns <= 16 ? tiles.at(-1) : fitting.find((candidate) => candidate.rows <= rows)) ?? tiles[2]!;
-    const blocks = blocksOf(tile);
-    return { tile, blocks, ...cutSum(g.pixels, STEP, blocks * g.groups, multiprocessors, 2) };
-  }
-  const parts = mode === INPUT_GRADIENT ? g.stride ** 2 : 1;
-  const tile = chooseTile(tiles, rows, columns, g.groups * parts, multiprocessors);
-  return { tile, blocks: blocksOf(tile), parts, partLength: 0 };
+  const choices = fitting.flatMap((tile) =>
+    [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128].flatMap((wanted) => {
+      const partLength = roundUp(ceilDivide(inner, wanted), STEP);
+      const parts = ceilDivide(inner, partLength);
+      if (parts > 1 && (classes > 1 || partLength < 8 * STEP)) return [];
+      return [{ tile, blocks: blocksOf(tile), parts, partLength, classes }];
+    }),
+  );
+  const cost = ({ tile, blocks, parts, partLength }: Choice): number => {
+    const rounds = ceilDivide(blocks * parts * classes * g.groups, multiprocessors);
+    // Loading the operands costs in proportion to the sides of the tile.
+    const products = tile.rows * tile.columns + 24 * (tile.rows + tile.columns);
+    const adding = parts > 1 ? (4 * (parts + 1) * rows * columns * g.groups) / MEMORY_RATE + 3e-6 : 0;
+    return (rounds * products * (partLength / classes)) / PRODUCT_RATE + adding;
+  };
+  return choices.reduce((best, choice) => (cost(choice) < cost(best) ? choice : best));
 }
 
 const width = (channels: number): number => (channels % 4 === 0 ? 4 : 1);
 
-/** a ⊛ b: the operands in the order of the operation's inputs. */
-function convolve(mode: Mode, g: Convolution, a: Address, b: Address, result: Address, target: Target): KernelLaunch {
-  const { tile, blocks, parts, partLength } = choose(mode, g, target);
+interface Product {
+  readonly mode: Mode;
+  readonly geometry: Convolution;
+}
+
+/** Bytes for the results of the parts, where the inner range is cut. */
+function partBytes({ mode, geometry }: Product, target: Target): number {
+  const { parts } = choose(mode, geometry, target);
+  return parts === 1 ? 0 : 4 * parts * resultCount(mode, geometry);
+}
+
+function resultCount(mode: Mode, g: Convolution): number {
+  if (mode === FORWARD) return g.pixels * g.o;
+  return mode === INPUT_GRADIENT ? g.n * g.h * g.w * g.c : g.inner * g.o;
+}
+
+/** The product of two operands in the order of the operation's inputs. */
+function convolve(
+  { mode, geometry: g }: Product,
+  { inputs, outputs, scratch }: Operands,
+  target: Target,
+): KernelLaunch[] {
+  const { tile, blocks, parts, partLength, classes } = choose(mode, g, target);
   const { columns } = extent(mode, g);
   const defines = {
     MODE: mode,
@@ -97,45 +129,43 @@ function convolve(mode: Mode, g: Convolution, a: Address, b: Address, result: Ad
     VB: width(g.outputs),
     PAIRS: columns % 2 === 0 ? 1 : 0,
   };
-  return launch(
-    { file: 'convolution.cu', defines },
+  const source = { file: 'convolution.cu', defines };
+  const [a, b] = inputs as [Address, Address];
+  const result = outputs[0]!;
+  const product = launch(
+    source,
     'convolve',
-    [blocks, parts, g.groups],
+    [blocks, parts * classes, g.groups],
     32 * tile.warpsM * tile.warpsN * tile.warpsK,
-    [address(a), address(b), address(result), geometryArgument(g), i32(partLength)],
+    [...[a, b, parts === 1 ? result : scratch].map(address), geometryArgument(g), i32(partLength)],
     sharedBytes(mode, tile),
   );
+  if (parts === 1) return [product];
+  const count = resultCount(mode, g);
+  const args = [address(scratch), address(result), i32(count), i32(parts)];
+  return [product, launch(source, 'sum_parts', Math.min(2048, ceilDivide(count, 256)), 256, args)];
 }
 
-const ofWeightGradient = ({ inputs: [x, g], attributes }: Node<'conv2dWeightGradient'>): Convolution =>
-  convolutionOf(x!.shape, attributes.weightShape, g!.shape, attributes);
+function lowering<K extends 'conv2d' | 'conv2dInputGradient' | 'conv2dWeightGradient'>(
+  productOf: (node: Node<K>) => Product,
+): Lowering<K> {
+  return {
+    scratchBytes: (node, target) => partBytes(productOf(node), target),
+    launches: (node, operands, target) => convolve(productOf(node), operands, target),
+  };
+}
 
 export const convolutionLowerings: Lowerings<'conv2d' | 'conv2dInputGradient' | 'conv2dWeightGradient'> = {
-  conv2d: {
-    launches: ({ inputs: [x, w], outputs: [y], attributes }, { inputs, outputs }, target) => {
-      const g = convolutionOf(x!.shape, w!.shape, y!.shape, attributes);
-      return [convolve(FORWARD, g, inputs[0]!, inputs[1]!, outputs[0]!, target)];
-    },
-  },
-  conv2dInputGradient: {
-    launches: ({ inputs: [gradient, w], outputs: [dx], attributes }, { inputs, outputs }, target) => {
-      const g = convolutionOf(dx!.shape, w!.shape, gradient!.shape, attributes);
-      return [convolve(INPUT_GRADIENT, g, inputs[0]!, inputs[1]!, outputs[0]!, target)];
-    },
-  },
-  conv2dWeightGradient: {
-    scratchBytes: (node, target) => {
-      const { parts } = choose(WEIGHT_GRADIENT, ofWeightGradient(node), target);
-      return parts === 1 ? 0 : 4 * parts * sizeOf(node.attributes.weightShape);
-    },
-    launches: (node, { inputs, outputs, scratch }, target) => {
-      const g = ofWeightGradient(node);
-      const { parts } = choose(WEIGHT_GRADIENT, g, target);
-      const count = sizeOf(node.attributes.weightShape);
-      const product = convolve(WEIGHT_GRADIENT, g, inputs[0]!, inputs[1]!, parts === 1 ? outputs[0]! : scratch, target);
-      if (parts === 1) return [product];
-      const args = [address(scratch), address(outputs[0]!), i32(count), i32(parts)];
-      return [product, launch(product.source, 'sum_parts', Math.min(1024, ceilDivide(count, 256)), 256, args)];
-    },
-  },
+  conv2d: lowering(({ inputs: [x, w], outputs: [y], attributes }) => ({
+    mode: FORWARD,
+    geometry: convolutionOf(x!.shape, w!.shape, y!.shape, attributes),
+  })),
+  conv2dInputGradient: lowering(({ inputs: [g, w], outputs: [dx], attributes }) => ({
+    mode: INPUT_GRADIENT,
+    geometry: convolutionOf(dx!.shape, w!.shape, g!.shape, attributes),
+  })),
+  conv2dWeightGradient: lowering(({ inputs: [x, g], attributes }) => ({
+    mode: WEIGHT_GRADIENT,
+    geometry: convolutionOf(x!.shape, attributes.weightShape, g!.shape, attributes),
+  })),
 };

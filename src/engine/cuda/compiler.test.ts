@@ -1,0 +1,72 @@
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { cacheFolder, cacheKey, compileOptions, KernelLibrary, kernelFolder, readSource } from './compiler.ts';
+
+const target = { capability: 90, device: 'A GPU', driverVersion: 13000, compilerVersion: '13.0' };
+
+test('the key of machine code depends on everything that the code depends on', () => {
+  const key = cacheKey('text', ['-DA=1'], target);
+  expect(key).toMatch(/^[0-9a-f]{32}$/);
+  const others = [
+    cacheKey('text2', ['-DA=1'], target),
+    cacheKey('text', ['-DA=2'], target),
+    cacheKey('text', ['-DA=1'], { ...target, capability: 89 }),
+    cacheKey('text', ['-DA=1'], { ...target, device: 'Another GPU' }),
+    cacheKey('text', ['-DA=1'], { ...target, driverVersion: 12080 }),
+    cacheKey('text', ['-DA=1'], { ...target, compilerVersion: '12.8' }),
+  ];
+  expect(new Set([key, ...others]).size).toBe(7);
+});
+
+test('options name the architecture and every macro, in an order of their own', () => {
+  const options = compileOptions({ file: 'x.cu', defines: { B: 2, A: '1ull' } }, 86);
+  expect(options[0]).toBe('--gpu-architecture=sm_86');
+  expect(options.slice(-2)).toEqual(['-DA=1ull', '-DB=2']);
+  expect(compileOptions({ file: 'x.cu', defines: {} }, 90)[0]).toBe('--gpu-architecture=sm_90a');
+});
+
+test('includes are put into the text, each once', () => {
+  const text = readSource('planes.cu');
+  expect(text).not.toContain('#include');
+  expect(text.match(/struct Geometry/g)).toHaveLength(1);
+  expect(readdirSync(kernelFolder())).toContain('planes.cu');
+});
+
+test('equal sources are compiled once, and never again while the cache holds them', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'tram-kernels-'));
+  const compiled: string[] = [];
+  const compiler = {
+    version: '13.0',
+    compile: async (_: string, name: string, options: readonly string[]) => {
+      compiled.push([name, ...options.slice(3)].join(' '));
+      return Uint8Array.of(1, 2, 3);
+    },
+  };
+  const source = (value: number) => ({ file: 'codes.cu', defines: { X: value } });
+  const first = new KernelLibrary(() => compiler, target, folder);
+  const images = await Promise.all([first.image(source(1)), first.image(source(1)), first.image(source(2))]);
+  expect(images.map((image) => [...image])).toEqual([
+    [1, 2, 3],
+    [1, 2, 3],
+    [1, 2, 3],
+  ]);
+  expect(compiled).toEqual(['codes.cu -DX=1', 'codes.cu -DX=2']);
+  const second = new KernelLibrary(() => compiler, target, folder);
+  expect([...(await second.image(source(2)))]).toEqual([1, 2, 3]);
+  expect(second.compiled).toBe(0);
+  expect(compiled).toHaveLength(2);
+  rmSync(folder, { recursive: true });
+});
+
+test('a cache that cannot be written costs no more than time', async () => {
+  const compiler = { version: '13.0', compile: async () => Uint8Array.of(7) };
+  const library = new KernelLibrary(() => compiler, target, '/dev/null/nowhere');
+  expect([...(await library.image({ file: 'codes.cu', defines: {} }))]).toEqual([7]);
+});
+
+test('the cache stands where the user’s caches are', () => {
+  expect(cacheFolder({ XDG_CACHE_HOME: '/c' })).toBe(join('/c', 'tram', 'kernels'));
+  expect(cacheFolder({})).toMatch(/\.cache.tram.kernels$/);
+});

@@ -1,0 +1,144 @@
+// What the cuda backend would run, checked without a GPU: every case of the conformance suite and a whole training step lower to launches
+// within a device's limits, and the kernels that they name compile.
+
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { compileOptions, KernelLibrary, type KernelSource, kernelFolder } from '../../src/engine/cuda/compiler.ts';
+import { dependenciesOf } from '../../src/engine/cuda/schedule.ts';
+import { findModel } from '../../src/nn/models.ts';
+import { descend } from '../../src/train/optimizer.ts';
+import { type Arithmetic, buildNetwork } from '../../src/train/task.ts';
+import { cases } from '../engine/cases.ts';
+import { graphOf, lowerGraph, target } from './fake-memory.ts';
+import { gpuCases } from './gpu-cases.ts';
+
+const everyCase = [...cases, ...gpuCases];
+
+describe.each(['tf32', 'fp32', 'bf16'] as const)('%s', (precision) => {
+  test('every case lowers to launches within the device’s limits', () => {
+    for (const item of everyCase) {
+      for (const { name, grid, block, shared, args } of lowerGraph(graphOf(item), target(precision)).launches) {
+        const what = `${item.name}: ${name}`;
+        expect(Math.min(...grid, ...block), what).toBeGreaterThanOrEqual(1);
+        expect(Math.max(grid[1], grid[2]), what).toBeLessThan(65536);
+        expect(block[0] * block[1] * block[2], what).toBeLessThanOrEqual(1024);
+        expect(shared, what).toBeLessThanOrEqual(232_448);
+        expect(args.length, what).toBeGreaterThan(0);
+      }
+    }
+  });
+});
+
+function trainingStep(batch: number) {
+  const images = { height: 32, width: 32, channels: 3, classes: 10, scale: 255, mean: [0, 0, 0], std: [1, 1, 1] };
+  const index = Array.from({ length: 64 }, (_, at) => ((at >> 3) + (at & 7) < 8 ? (at >> 3) + (at & 7) : -1));
+  const arithmetic: Arithmetic = {
+    kind: 'quantized',
+    weightBits: 8,
+    activationBits: 8,
+    channelwise: true,
+    multiplierOf: () => ({ kind: 'structure', theta: 'theta', columns: 8, index }),
+  };
+  const { graph, layers, crossEntropy } = buildNetwork(
+    { model: findModel('resnet18'), images },
+    arithmetic,
+    'train',
+    batch,
+  );
+  const variables = layers.parameters.filter(({ trainable }) => trainable).map(({ value }) => value);
+  descend(crossEntropy, [{ variables, rate: 'rate', momentum: 0.9, weightDecay: 5e-4 }]);
+  return graph;
+}
+
+describe('a training step of ResNet18 with a trained structure', () => {
+  const { tasks, launches, planned } = lowerGraph(trainingStep(256));
+
+  test('updates all parameters in one launch and copies what is assigned elsewhere in another', () => {
+    expect(launches.filter(({ name }) => name === 'sgd')).toHaveLength(1);
+    expect(launches.filter(({ name }) => name === 'copy')).toHaveLength(1);
+  });
+
+  test('needs less than 1.5 GB for the activations of 256 images', () => {
+    expect(planned.arenaBytes).toBeLessThan(1.5e9);
+  });
+
+  test('is a graph in which work that does not depend on each other is not in a row', () => {
+    const dependencies = dependenciesOf(tasks);
+    const depth: number[] = [];
+    for (const before of dependencies) depth.push(1 + Math.max(0, ...before.map((at) => depth[at]!)));
+    expect(Math.max(...depth)).toBeLessThan(0.8 * tasks.length);
+    expect(dependencies.every((before, at) => before.every((earlier) => earlier < at))).toBe(true);
+  });
+});
+
+test('a sum that needs more than 32 bits is refused with what to do', () => {
+  const item = cases.find(({ name }) => name === 'axmConv2d: exact, linear layer')!;
+  const [x, w, ...rest] = item.inputs;
+  const channels = 40_000;
+  const wide = {
+    ...item,
+    differentiate: [],
+    inputs: [
+      { ...x!, shape: [1, 1, 1, channels], data: new Uint8Array(channels) },
+      { ...w!, shape: [1, 1, channels, 10], data: new Uint8Array(10 * channels) },
+      ...rest,
+    ],
+  };
+  expect(() => lowerGraph(graphOf(wide))).toThrow('sums 40000 products of 8×8 bits');
+});
+
+const nvcc = findNvcc();
+/** One source per file and kind of work, as an RTX 30 and an H200 would compile it. */
+const representative = new Map<string, KernelSource>();
+for (const item of gpuCases) {
+  for (const { source, name } of lowerGraph(graphOf(item)).launches) {
+    const { MODE = '', COLUMNS = '', ENTRY = '', WIDTH = '' } = source.defines;
+    representative.set(`${name} ${[MODE, COLUMNS, ENTRY, WIDTH].join('')}`, source);
+  }
+}
+const sources = new Map([...representative.values()].map((source) => [KernelLibrary.nameOf(source), source]));
+
+describe(nvcc ? 'kernels compile' : 'kernels compile (skipped: nvcc is not on the path)', () => {
+  const compile = (source: KernelSource, capability: number, folder: string) => {
+    const defines = capability === 90 ? source.defines : withoutWarpgroups(source.defines);
+    const options = compileOptions({ ...source, defines }, capability).filter((option) => option.startsWith('-D'));
+    const architecture = capability === 90 ? '90a' : String(capability);
+    const code = `arch=compute_${architecture},code=sm_${architecture}`;
+    const output = join(folder, 'kernel.cubin');
+    const args = [
+      `-gencode=${code}`,
+      '-cubin',
+      '-std=c++17',
+      ...options,
+      '-o',
+      output,
+      join(kernelFolder(), source.file),
+    ];
+    execFileSync(nvcc!, args, { stdio: 'pipe' });
+  };
+  test.runIf(nvcc).each([...sources.values()].map((source) => [KernelLibrary.nameOf(source), source] as const))(
+    '%s',
+    (_, source) => {
+      const folder = mkdtempSync(join(tmpdir(), 'tram-nvcc-'));
+      compile(source, 90, folder);
+      if (source.file !== 'planes.cu') compile(source, 86, folder);
+      rmSync(folder, { recursive: true });
+    },
+  );
+});
+
+function withoutWarpgroups(defines: KernelSource['defines']): KernelSource['defines'] {
+  return 'WGMMA' in defines ? { ...defines, WGMMA: 0 } : defines;
+}
+
+function findNvcc(): string | undefined {
+  try {
+    execFileSync('nvcc', ['--version'], { stdio: 'pipe' });
+    return 'nvcc';
+  } catch {
+    return undefined;
+  }
+}
