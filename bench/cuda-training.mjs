@@ -1,85 +1,24 @@
 // Seconds per epoch of ResNet18 on images of CIFAR-10's size (random ones, batch 256) on a GPU, evaluation included: float training, phase 1
 // (trained structure, P = 8) and phase 3 (a truncation of five columns). With `profile`, the time of each kind of kernel in one step.
 //   npm run build && node bench/cuda-training.mjs [profile] [tf32|bf16|fp32]
-const root = process.env.TRAM_BUILD ?? '../dist';
+import { initialize, randomDataset, root, stages, taskOf } from './cuda-setup.mjs';
+
 const { cudaBackend } = await import(`${root}/engine/cuda/backend.js`);
-const { findModel } = await import(`${root}/nn/models.js`);
-const { initialTensor } = await import(`${root}/nn/parameters.js`);
 const { trainingBatches } = await import(`${root}/data/batches.js`);
-const { clipLogit, stateName } = await import(`${root}/quant/quantized.js`);
-const { Random } = await import(`${root}/tensor/random.js`);
-const { f32, sizeOf } = await import(`${root}/tensor/tensor.js`);
-const { trainEpochs, atStart } = await import(`${root}/train/loop.js`);
-const { buildNetwork } = await import(`${root}/train/task.js`);
+const { trainEpochs, atStart } = await import(`${root}/train/fit.js`);
 
 const profile = process.argv.includes('profile');
 const precision = ['bf16', 'fp32'].find((name) => process.argv.includes(name)) ?? 'tf32';
 const images = Number(process.env.IMAGES ?? 50_000);
-const random = new Random(1);
-const split = (count) => ({
-  count,
-  images: Uint8Array.from({ length: count * 3072 }, () => random.integer(256)),
-  labels: Uint8Array.from({ length: count }, () => random.integer(10)),
-});
-const dataset = {
-  ...{ name: 'random', classes: 10, height: 32, width: 32, channels: 3, scale: 255, sha256: '' },
-  ...{ mean: [0.5, 0.5, 0.5], std: [0.25, 0.25, 0.25], augment: { pad: 4, flip: true } },
-  train: split(images),
-  test: split(Math.ceil(images / 5)),
-};
-const task = { model: findModel('resnet18'), images: dataset };
-const columns = 8;
-const index = Array.from({ length: 64 }, (_, at) => ((at >> 3) + (at & 7) < columns ? (at >> 3) + (at & 7) : -1));
-const removed = Float32Array.from({ length: 64 }, (_, at) => ((at >> 3) + (at & 7) < 5 ? 1 : 0));
-const quantized = (multiplierOf) => ({
-  kind: 'quantized',
-  weightBits: 8,
-  activationBits: 8,
-  channelwise: true,
-  multiplierOf,
-});
-const structure = {
-  lambda: 0.3,
-  structures: [{ theta: 'theta', shares: Array.from({ length: columns }, () => 0.02) }],
-};
-const stages = [
-  ['float', { kind: 'float' }, undefined],
-  [
-    'phase 1',
-    quantized(() => ({ kind: 'structure', theta: 'theta', columns, index })),
-    { power: structure, learningRate: 5e-4, weightDecay: 5e-4 },
-  ],
-  ['phase 3', quantized(() => ({ kind: 'removal', removed })), undefined],
-];
+const dataset = randomDataset(images, Math.ceil(images / 5), 32);
+const task = taskOf('resnet18', dataset);
 
 const backend = cudaBackend({ precision });
 console.log(`${backend.description}; ${images} images, batch 256`);
-for (const [name, arithmetic, learned] of stages) {
+for (const { name, arithmetic, structure } of stages) {
   const session = await backend.openSession();
-  const { layers } = buildNetwork(task, arithmetic, 'train', 2);
-  layers.parameters.forEach((parameter, at) => {
-    session.write(parameter.value.source.name, initialTensor(parameter, 1, at));
-  });
-  if (arithmetic.kind === 'quantized') {
-    for (const { name: layer, weightShape } of layers.multiplying) {
-      for (const operand of ['weight', 'input']) {
-        const shape = operand === 'weight' ? [weightShape[3]] : [];
-        const fill = (value) => f32(shape, new Float32Array(sizeOf(shape)).fill(value));
-        session.write(stateName(layer, operand, 'clip_upper'), fill(clipLogit(0.98)));
-        session.write(stateName(layer, operand, 'clip_lower'), fill(clipLogit(0.98)));
-        if (operand === 'input') session.write(stateName(layer, operand, 'max'), fill(1));
-      }
-    }
-    session.write(
-      'theta',
-      f32(
-        [columns],
-        Float32Array.from({ length: columns }, (_, c) => (c < 4 ? 1 : 0)),
-      ),
-    );
-  }
-  const begun = performance.now();
-  let last = begun;
+  initialize(session, task, arithmetic);
+  let last = performance.now();
   const programs = [];
   const observed = { ...session, compile: async (graph) => programs[programs.push(await session.compile(graph)) - 1] };
   for (const method of ['write', 'read', 'hasVariable', 'variableNames'])
@@ -97,7 +36,7 @@ for (const [name, arithmetic, learned] of stages) {
       momentum: 0.9,
       schedule: 'constant',
     },
-    ...{ learningRate: 5e-4, weightDecay: 5e-4, start: atStart, ...(learned ? { structure: learned } : {}) },
+    ...{ learningRate: 5e-4, weightDecay: 5e-4, start: atStart, ...(structure ? { structure } : {}) },
     onEpoch: async ({ epoch, loss, testAccuracy }) => {
       const now = performance.now();
       console.log(
