@@ -23,15 +23,12 @@ const signatures = {
   cuDevicePrimaryCtxRetain: 'int cuDevicePrimaryCtxRetain(void *context, int device)',
   cuDevicePrimaryCtxRelease: 'int cuDevicePrimaryCtxRelease_v2(int device)',
   cuCtxSetCurrent: 'int cuCtxSetCurrent(void *context)',
-  cuCtxSynchronize: 'int cuCtxSynchronize()',
-  cuMemGetInfo: 'int cuMemGetInfo_v2(void *free, void *total)',
   cuMemAlloc: 'int cuMemAlloc_v2(void *address, size_t bytes)',
   cuMemFree: 'int cuMemFree_v2(uint64_t address)',
   cuMemHostAlloc: 'int cuMemHostAlloc(void *pointer, size_t bytes, uint flags)',
   cuMemFreeHost: 'int cuMemFreeHost(void *pointer)',
   cuMemcpyHtoDAsync: 'int cuMemcpyHtoDAsync_v2(uint64_t to, void *from, size_t bytes, void *stream)',
   cuMemcpyDtoHAsync: 'int cuMemcpyDtoHAsync_v2(void *to, uint64_t from, size_t bytes, void *stream)',
-  cuMemcpyDtoDAsync: 'int cuMemcpyDtoDAsync_v2(uint64_t to, uint64_t from, size_t bytes, void *stream)',
   cuMemsetD8Async: 'int cuMemsetD8Async(uint64_t to, uint8_t value, size_t bytes, void *stream)',
   cuStreamCreate: 'int cuStreamCreate(void *stream, uint flags)',
   cuStreamDestroy: 'int cuStreamDestroy_v2(void *stream)',
@@ -291,10 +288,6 @@ export class Context {
 
   toHost(to: bigint, from: Address, bytes: number): void {
     this.driver.call('cuMemcpyDtoHAsync', to, from, bytes, this.stream);
-  }
-
-  copy(to: Address, from: Address, bytes: number): void {
-    this.driver.call('cuMemcpyDtoDAsync', to, from, bytes, this.stream);
   }
 
   fill(to: Address, value: number, bytes: number): void {

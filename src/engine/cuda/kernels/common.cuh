@@ -99,19 +99,6 @@ struct Geometry {
   }
 };
 
-/** The taps of a window that lie inside the image: rows y0 ≤ ky < y1, columns x0 ≤ kx < x1. */
-struct Window {
-  int y0, y1, x0, x1;
-  INLINE Window(const Geometry &g, int oy, int ox) {
-    int top = oy * g.stride - g.padding, left = ox * g.stride - g.padding;
-    y0 = max(0, -top);
-    y1 = min(g.kh, g.h - top);
-    x0 = max(0, -left);
-    x1 = min(g.kw, g.w - left);
-  }
-  INLINE int count() const { return max(0, y1 - y0) * max(0, x1 - x0); }
-};
-
 #if WGMMA
 // Hopper's warpgroup instructions: 128 threads multiply a 64×32 operand in registers with a 32×64 one in shared memory, asynchronously.
 
