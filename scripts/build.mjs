@@ -1,7 +1,7 @@
-// Builds dist/: the TypeScript program, and the WebAssembly kernels from AssemblyScript.
+// Builds dist/: the TypeScript program, the WebAssembly kernels from AssemblyScript, and the CUDA kernels as they are (compiled at run time).
 // Runs as npm's `prepare`; where the development tools are absent (an install from a package) dist/ is already there.
 import { execFileSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, rmSync } from 'node:fs';
+import { chmodSync, cpSync, existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
 const bin = (name) => join('node_modules', '.bin', name);
@@ -22,4 +22,5 @@ if (existsSync(assembly)) {
   mkdirSync('dist/engine/wasm', { recursive: true });
   run('asc', assembly, '--config', 'src/engine/wasm/assembly/asconfig.json', '--target', 'release');
 }
+cpSync('src/engine/cuda/kernels', 'dist/engine/cuda/kernels', { recursive: true });
 if (existsSync('dist/cli/main.js')) chmodSync('dist/cli/main.js', 0o755);
