@@ -1,11 +1,12 @@
 // Seconds per epoch of ResNet18 on images of CIFAR-10's size (random ones, batch 256) on a GPU, evaluation included: float training, phase 1
 // (trained structure, P = 8) and phase 3 (a truncation of five columns). With `profile`, the time of each kind of kernel in one step.
 //   npm run build && node bench/cuda-training.mjs [profile] [tf32|bf16|fp32]
+import { writeFileSync } from 'node:fs';
 import { initialize, randomDataset, root, stages, taskOf } from './cuda-setup.mjs';
 
 const { cudaBackend } = await import(`${root}/engine/cuda/backend.js`);
 const { trainingBatches } = await import(`${root}/data/batches.js`);
-const { trainEpochs, atStart } = await import(`${root}/train/fit.js`);
+const { trainEpochs, atStart } = await import(`${root}/train/loop.js`);
 
 const profile = process.argv.includes('profile');
 const precision = ['bf16', 'fp32'].find((name) => process.argv.includes(name)) ?? 'tf32';
@@ -62,6 +63,7 @@ for (const { name, arithmetic, structure } of stages) {
   );
   if (profile) {
     const times = await step.timeKernels(5);
+    if (process.env.OUT) writeFileSync(`${process.env.OUT}/${name.replace(' ', '')}.json`, JSON.stringify(times));
     const sums = new Map();
     for (const { name: kernel, milliseconds } of times) {
       const [count, total] = sums.get(kernel) ?? [0, 0];

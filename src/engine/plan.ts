@@ -41,6 +41,11 @@ export interface PlanOptions {
   readonly alignment?: number;
   /** Scratch bytes that the backend's kernel for this node wants. */
   readonly workspaceBytes?: (node: Node) => number;
+  /**
+   * Steps that pass before bytes that became free are used again, default 0. Where independent steps may run at the same time, those that
+   * share bytes must wait for each other: more distance is more freedom and more memory.
+   */
+  readonly reuseDistance?: number;
 }
 
 /** The value whose storage this one shares: follows renames to their source. */
@@ -62,7 +67,7 @@ function liveNodes(graph: Graph): Node[] {
 }
 
 export function plan(graph: Graph, options: PlanOptions = {}): Plan {
-  const alignment = options.alignment ?? 64;
+  const { alignment = 64, reuseDistance = 0 } = options;
   const nodes = liveNodes(graph).filter((node) => !renames.has(node.op));
   const lastUse = new Map<Value, number>();
   nodes.forEach((node, at) => {
@@ -88,8 +93,12 @@ export function plan(graph: Graph, options: PlanOptions = {}): Plan {
   for (const [name, value] of graph.assignments) assignedTo.set(value, name);
   const copies: Copy[] = [];
   const steps: Step[] = [];
+  const resting: { readonly offset: number; readonly until: number }[] = [];
 
   nodes.forEach((node, at) => {
+    while (resting.length > 0 && resting[0]!.until <= at) arena.free(resting.shift()!.offset);
+    const release = ({ offset }: Storage & { region: 'arena' }) =>
+      resting.push({ offset, until: at + 1 + reuseDistance });
     const taken = new Set<Value>();
     for (const [index, output] of node.outputs.entries()) {
       const source = node.inputs[inPlace[node.op]?.[index] ?? -1];
@@ -116,11 +125,11 @@ export function plan(graph: Graph, options: PlanOptions = {}): Plan {
       outputs: node.outputs.map((value) => storage.get(value)!),
       workspace,
     });
-    if (workspace?.region === 'arena') arena.free(workspace.offset);
+    if (workspace?.region === 'arena') release(workspace);
     for (const value of new Set([...node.inputs.map(root), ...node.outputs])) {
       const place = storage.get(value)!;
       const dead = (lastUse.get(value) ?? at) <= at && !taken.has(value);
-      if (dead && place.region === 'arena' && value.source.kind === 'node') arena.free(place.offset);
+      if (dead && place.region === 'arena' && value.source.kind === 'node') release(place);
     }
   });
 

@@ -39,6 +39,7 @@ function wideConvolutions(): GpuCase[] {
     ['16 to 160 channels with stride 2', [3, 14, 14, 16], [3, 3, 16, 160], 2, 1, 1],
     ['1×1 to 68 channels with stride 2', [4, 16, 16, 64], [1, 1, 64, 68], 2, 0, 1],
     ['image layer', [3, 16, 16, 3], [3, 3, 3, 64], 1, 1, 1],
+    ['image layer with stride 2', [2, 15, 17, 3], [3, 3, 3, 64], 2, 1, 1],
     ['two groups of 16', [2, 9, 9, 32], [3, 3, 16, 64], 1, 1, 2],
   ];
   return geometries.flatMap(([note, x, w, stride, padding, groups]) => {

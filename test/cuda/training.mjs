@@ -6,7 +6,7 @@ const { initialize, randomDataset, stages, taskOf } = await import('../../bench/
 const { cudaBackend } = await import('../../build/gpu/src/engine/cuda/backend.js');
 const { findCuda } = await import('../../build/gpu/src/engine/cuda/device.js');
 const { referenceBackend } = await import('../../build/gpu/src/engine/reference/backend.js');
-const { atStart, trainEpochs } = await import('../../build/gpu/src/train/fit.js');
+const { atStart, trainEpochs } = await import('../../build/gpu/src/train/loop.js');
 
 const finding = findCuda();
 if (!finding.available) {

@@ -32,6 +32,11 @@ export interface CudaOptions {
 }
 
 const ALIGNMENT = 256;
+/**
+ * The device runs a graph, not a list: steps that share memory one after the other wait for each other. On a training step of ResNet18 the
+ * longest chain is then a third shorter, for a third more memory; beyond 32 steps nothing is gained.
+ */
+const REUSE_DISTANCE = 32;
 /** Outputs up to this size come back with every run. */
 const SMALL_OUTPUT_BYTES = 1024;
 /** Dynamic shared memory that needs no permission, with room for what a kernel declares itself. */
@@ -246,7 +251,11 @@ export class CudaProgram implements Program {
 
   static async create(graph: Graph, session: CudaSession): Promise<CudaProgram> {
     const { context, target } = session;
-    const planned = plan(graph, { alignment: ALIGNMENT, workspaceBytes: (node) => scratchBytes(node, target) });
+    const planned = plan(graph, {
+      alignment: ALIGNMENT,
+      workspaceBytes: (node) => scratchBytes(node, target),
+      reuseDistance: REUSE_DISTANCE,
+    });
     context.use();
     const arena = context.allocate(planned.arenaBytes);
     const pool = new MemoryPool(context);

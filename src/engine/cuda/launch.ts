@@ -14,6 +14,8 @@ export interface KernelLaunch {
   readonly shared: number;
   /** The arguments as the kernel's parameter block. */
   readonly args: Uint8Array;
+  /** The addresses among the arguments: where the memory that the kernel may touch begins. */
+  readonly addresses: readonly Address[];
 }
 
 export type Precision = 'tf32' | 'bf16' | 'fp32';
@@ -81,6 +83,12 @@ export function packArguments(args: readonly Argument[]): Uint8Array {
   return new Uint8Array(bytes.buffer.slice(0, at));
 }
 
+const addressesIn = (args: readonly Argument[]): Address[] =>
+  args.flatMap((argument) => {
+    if (argument.type === 'struct') return addressesIn(argument.fields);
+    return argument.type === 'address' ? [argument.value] : [];
+  });
+
 type Dimensions = number | readonly number[];
 
 function dimensions(size: Dimensions): [number, number, number] {
@@ -105,5 +113,6 @@ export function launch(
     block: dimensions(block),
     shared,
     args: packArguments(args),
+    addresses: addressesIn(args),
   };
 }

@@ -352,3 +352,23 @@ extern "C" __global__ void sum_parts(const float *__restrict__ parts, float *__r
     result[i] = sum;
   }
 }
+
+/**
+ * The input gradient of an image with few channels, second half: products[output pixel][tap][channel] hold what each output pixel's gradient
+ * gives to each tap of its window; dx[pixel][channel] sums those that meet there, in the order of the taps.
+ */
+extern "C" __global__ void __launch_bounds__(256)
+    collect_taps(const float *__restrict__ products, float *__restrict__ dx, const Geometry geometry, int count) {
+  const Geometry &g = geometry;
+  const int i = blockIdx.x * blockDim.x + threadIdx.x;
+  if (i >= count) return;
+  const int pixel = i / g.c, channel = i - pixel * g.c, line = pixel / g.w, x = pixel - line * g.w, image = line / g.h, y = line - image * g.h;
+  float sum = 0;
+  for (int ky = 0; ky < g.kh; ky++)
+    for (int kx = 0; kx < g.kw; kx++) {
+      const int top = y + g.padding - ky, left = x + g.padding - kx, oy = top / g.stride, ox = left / g.stride;
+      if (top < 0 || left < 0 || oy * g.stride != top || ox * g.stride != left || oy >= g.oh || ox >= g.ow) continue;
+      sum += products[((size_t)((image * g.oh + oy) * g.ow + ox) * (g.kh * g.kw) + ky * g.kw + kx) * g.c + channel];
+    }
+  dx[i] = sum;
+}

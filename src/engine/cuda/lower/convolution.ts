@@ -26,6 +26,7 @@ const tiles: readonly ConvolutionTile[] = [
   { rows: 128, columns: 128, warpsM: 2, warpsN: 4, warpsK: 1, minBlocks: 1 },
   { rows: 128, columns: 64, warpsM: 4, warpsN: 2, warpsK: 1, minBlocks: 2 },
   { rows: 64, columns: 64, warpsM: 2, warpsN: 2, warpsK: 2, minBlocks: 2 },
+  { rows: 128, columns: 32, warpsM: 4, warpsN: 2, warpsK: 1, minBlocks: 3 },
   { rows: 128, columns: 16, warpsM: 4, warpsN: 1, warpsK: 1, minBlocks: 4 },
 ];
 
@@ -155,15 +156,50 @@ function lowering<K extends 'conv2d' | 'conv2dInputGradient' | 'conv2dWeightGrad
   };
 }
 
+/**
+ * The input gradient of an image with few channels: its tiles would be mostly empty and read each gradient once per tap. One product of all
+ * taps' weights, taken as channels of a 1×1 convolution, reads each gradient once; then each pixel collects what its windows hold for it.
+ */
+const MOST_TAP_CHANNELS = 64;
+
+function byTaps(g: Convolution): Product | undefined {
+  const c = g.kh * g.kw * g.c;
+  if (g.groups > 1 || g.kh * g.kw === 1 || c > MOST_TAP_CHANNELS) return undefined;
+  const { n, oh, ow, o, outputs } = g;
+  const geometry = { n, h: oh, w: ow, c, oh, ow, o, kh: 1, kw: 1, inputs: c, outputs, pixels: g.pixels, inner: c };
+  return { mode: INPUT_GRADIENT, geometry: { ...geometry, stride: 1, padding: 0, groups: 1 } };
+}
+
+const inputGradient: Lowering<'conv2dInputGradient'> = {
+  scratchBytes: (node, target) => {
+    const whole = inputGradientOf(node);
+    const taps = byTaps(whole.geometry);
+    if (!taps) return partBytes(whole, target);
+    return roundUp(4 * resultCount(taps.mode, taps.geometry), 256) + partBytes(taps, target);
+  },
+  launches: (node, operands, target) => {
+    const whole = inputGradientOf(node);
+    const taps = byTaps(whole.geometry);
+    if (!taps) return convolve(whole, operands, target);
+    const { inputs, outputs, scratch } = operands;
+    const parts = scratch + BigInt(roundUp(4 * resultCount(taps.mode, taps.geometry), 256));
+    const { h, w, n, c } = whole.geometry;
+    const collect = [...[scratch, ...outputs].map(address), geometryArgument(whole.geometry), i32(n * h * w * c)];
+    const product = convolve(taps, { inputs, outputs: [scratch], scratch: parts }, target);
+    return [...product, launch(product[0]!.source, 'collect_taps', ceilDivide(n * h * w * c, 256), 256, collect)];
+  },
+};
+
+function inputGradientOf({ inputs: [g, w], outputs: [dx], attributes }: Node<'conv2dInputGradient'>): Product {
+  return { mode: INPUT_GRADIENT, geometry: convolutionOf(dx!.shape, w!.shape, g!.shape, attributes) };
+}
+
 export const convolutionLowerings: Lowerings<'conv2d' | 'conv2dInputGradient' | 'conv2dWeightGradient'> = {
   conv2d: lowering(({ inputs: [x, w], outputs: [y], attributes }) => ({
     mode: FORWARD,
     geometry: convolutionOf(x!.shape, w!.shape, y!.shape, attributes),
   })),
-  conv2dInputGradient: lowering(({ inputs: [g, w], outputs: [dx], attributes }) => ({
-    mode: INPUT_GRADIENT,
-    geometry: convolutionOf(dx!.shape, w!.shape, g!.shape, attributes),
-  })),
+  conv2dInputGradient: inputGradient,
   conv2dWeightGradient: lowering(({ inputs: [x, g], attributes }) => ({
     mode: WEIGHT_GRADIENT,
     geometry: convolutionOf(x!.shape, attributes.weightShape, g!.shape, attributes),

@@ -28,6 +28,7 @@ export interface ProgramMemory {
 
 export interface Lowering<K extends OpName = OpName> {
   readonly scratchBytes?: (node: Node<K>, target: Target) => number;
+  /** In an order that is right. Each launch names all memory that it touches: it runs as soon as that is ready, before others of the step if need be. */
   readonly launches: (
     node: Node<K>,
     operands: Operands,

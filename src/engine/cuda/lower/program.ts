@@ -7,7 +7,7 @@ import type { Node, Value } from '../../graph.ts';
 import type { OpName } from '../../ops.ts';
 import type { Plan, Step, Storage } from '../../plan.ts';
 import type { Address } from '../driver.ts';
-import type { Target } from '../launch.ts';
+import type { KernelLaunch, Target } from '../launch.ts';
 import type { Range, Task } from '../schedule.ts';
 import { approximateLowerings } from './approximate.ts';
 import { convolutionLowerings } from './convolution.ts';
@@ -48,10 +48,8 @@ export function lowerPlan(plan: Plan, addresses: Addresses, target: Target, memo
     const step = steps[at]!;
     const operands = operandsOf(step, addresses);
     if (step.node.op !== 'sgd') {
-      tasks.push({
-        launches: loweringOf(step.node).launches(step.node, operands, target, memory),
-        ...rangesOf([step], addresses, target),
-      });
+      const launches = loweringOf(step.node).launches(step.node, operands, target, memory);
+      tasks.push(...separate(launches, rangesOf([step], addresses, target)));
       at++;
       continue;
     }
@@ -84,6 +82,31 @@ export function copyTask(transfers: readonly Transfer[], memory: ProgramMemory):
     reads: transfers.map(({ from, words }) => range(from, 4 * words)),
     writes: transfers.map(({ to, words }) => range(to, 4 * words)),
   };
+}
+
+/**
+ * A step's launches as tasks of their own, each with what its arguments name, so that preparations of one operand need not wait for another.
+ * Memory of the step itself reaches from one address that is named to the next; an address outside (a counter, a table) stands for itself.
+ */
+export function separate(launches: readonly KernelLaunch[], { reads, writes }: Omit<Task, 'launches'>): Task[] {
+  if (launches.length === 1) return [{ launches, reads, writes }];
+  const named = [...new Set(launches.flatMap(({ addresses }) => addresses.map(Number)))].sort((a, b) => a - b);
+  const written = writes.flatMap(({ from, to }) => {
+    const cuts = named.filter((at) => from <= at && at < to);
+    invariant(cuts[0] === from, `${launches.map(({ name }) => name)}: no argument names the memory at ${from}`);
+    return cuts.map((at, index) => ({ from: at, to: cuts[index + 1] ?? to }));
+  });
+  return launches.map((launch) => {
+    const touched = launch.addresses.map(Number).filter((at) => at !== 0);
+    const meets = ({ from, to }: Range) => touched.some((at) => from <= at && at < to);
+    const own = [...reads, ...written].filter(meets);
+    const outside = touched.filter((at) => !own.some(({ from, to }) => from <= at && at < to));
+    return {
+      launches: [launch],
+      reads: reads.filter(meets),
+      writes: [...written.filter(meets), ...outside.map((at) => ({ from: at, to: at + 1 }))],
+    };
+  });
 }
 
 const range = (from: Address, bytes: number): Range => ({ from: Number(from), to: Number(from) + bytes });
