@@ -35,6 +35,7 @@ export const gradientRules: { readonly [K in OpName]?: Rule<K> } = {
   relu: ({ outputs: [y] }, [g], graph) => [graph.apply1('reluGradient', [g!, y!], {})],
   /** Surrogate: the identity. */
   clampStraightThrough: (_, [g]) => [g],
+  gatherImages: () => [undefined, undefined],
   imageToFloat: () => [undefined],
   bias: (_, [g], graph) => [g, graph.apply1('channelSum', [g!], {})],
   conv2d: ({ inputs: [x, w], attributes }, [g], graph) => [

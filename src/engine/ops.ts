@@ -65,6 +65,11 @@ export interface OpAttributes {
   reluGradient: None;
   /** x limited to [low, high]; straight-through: gradient 1 everywhere. */
   clampStraightThrough: { readonly low: number; readonly high: number };
+  /**
+   * (images u8 [count,H,W,C], picks i32 [N,4]: number, dy, dx, mirrored) → u8 [N,H,W,C]: pixel (y, x) of the output is pixel
+   * (y + dy, x + dx) of the image of that number, the row reversed where mirrored is 1; 0 outside, and where the number is negative.
+   */
+  gatherImages: None;
   /** u8 image [N,H,W,C] → f32 x·scale[c] + offset[c]. */
   imageToFloat: { readonly scale: readonly number[]; readonly offset: readonly number[] };
   /** (x, b) → x + b[c]. */
@@ -250,6 +255,16 @@ export const inference: { readonly [K in OpName]: Infer<K> } = {
   relu: alike('relu', 1),
   reluGradient: alike('reluGradient', 2),
   clampStraightThrough: alike('clampStraightThrough', 1),
+  gatherImages: (inputs) => {
+    const [images, picks] = inputs as [TensorType, TensorType];
+    const fits =
+      images.dtype === 'u8' &&
+      images.shape.length === 4 &&
+      picks.dtype === 'i32' &&
+      sameShape(picks.shape, [picks.shape[0]!, 4]);
+    expect('gatherImages', fits, inputs, 'u8 images [count,H,W,C] and i32 picks [N,4]');
+    return [{ dtype: 'u8', shape: [picks.shape[0]!, ...images.shape.slice(1)] }];
+  },
   imageToFloat: (inputs, { scale }) => {
     const x = inputs[0]!;
     expect(

@@ -40,6 +40,21 @@ export function codes(shape: Shape, bits: number): HostTensor {
 const constant = (shape: Shape, value: number) => f32(shape, new Float32Array(sizeOf(shape)).fill(value));
 const labels = (...values: number[]) => tensor('i32', [values.length], Int32Array.from(values));
 
+/** Picks that reach every edge of a 5×7 image, one that leaves it, and one of no image. */
+function picks(): HostTensor {
+  const rows = [
+    [0, 0, 0, 0],
+    [1, -2, 3, 0],
+    [2, 2, -3, 1],
+    [0, 0, 0, 1],
+    [1, 4, 6, 1],
+    [2, -5, 0, 0],
+    [0, 1, 7, 1],
+    [-1, 0, 0, 0],
+  ];
+  return tensor('i32', [rows.length, 4], Int32Array.from(rows.flat()));
+}
+
 function make<K extends OpName>(
   op: K,
   note: string,
@@ -186,6 +201,7 @@ export const cases: readonly Case[] = [
   make('stopGradient', '', [floats([4, 6])], {}),
   make('relu', '', [floats([5, 7, 3])], {}, differentiable(0)),
   make('clampStraightThrough', '', [floats([23], -1, 2)], { low: 0, high: 1 }, { differentiate: [0] }),
+  make('gatherImages', 'moved, mirrored, outside and empty', [codes([3, 5, 7, 3], 8), picks()], {}, { exact: true }),
   make('imageToFloat', '', [codes([2, 3, 3, 3], 8)], { scale: [0.1, 0.2, 0.3], offset: [-1, 0, 1] }),
   make('bias', '', [floats([4, 3, 10]), floats([10])], {}, differentiable(0, 1)),
   make('channelDotDifference', '', [floats([9, 5, 19]), floats([9, 5, 19]), floats([3, 19]), floats([3, 19])], {}),

@@ -10,6 +10,7 @@ import { type Plan, plan, type Storage } from '../plan.ts';
 import { approximate } from './approximate.ts';
 import { convolution } from './convolution.ts';
 import { elementwise } from './elementwise.ts';
+import { images } from './images.ts';
 import type { Data, Kernel, Kernels, Operand } from './kernel.ts';
 import { loss } from './loss.ts';
 import { normalization } from './normalization.ts';
@@ -24,6 +25,7 @@ const kernels: Kernels<Computed> = {
   ...convolution,
   ...normalization,
   ...pooling,
+  ...images,
   ...loss,
   ...quantization,
   ...approximate,
@@ -37,6 +39,7 @@ export function referenceBackend({ precision = 'single' }: ReferenceOptions = {}
   const backend: Backend = {
     name: 'reference',
     description: `plain TypeScript, ${precision} precision`,
+    datasetBytes: 0,
     openSession: async () => new ReferenceSession(backend, precision === 'double'),
   };
   return backend;

@@ -31,6 +31,7 @@ export function wasmBackend(options: WasmOptions = {}): Backend {
   const backend: Backend = {
     name: 'wasm',
     description: `WebAssembly SIMD, ${threads} ${threads === 1 ? 'thread' : 'threads'}`,
+    datasetBytes: 0,
     openSession: async () => {
       const memory = new LinearMemory();
       return new WasmSession(backend, memory, await Threads.start(memory, threads));

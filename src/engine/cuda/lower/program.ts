@@ -12,6 +12,7 @@ import type { Range, Task } from '../schedule.ts';
 import { approximateLowerings } from './approximate.ts';
 import { convolutionLowerings } from './convolution.ts';
 import { copyLaunch, elementwiseLowerings, sgdLaunch, type Transfer } from './elementwise.ts';
+import { imageLowerings } from './images.ts';
 import type { Lowering, Lowerings, ProgramMemory } from './lowering.ts';
 import { reductionLowerings } from './reductions.ts';
 import { windowLowerings } from './windows.ts';
@@ -23,6 +24,7 @@ const lowerings: Lowerings<Lowered> = {
   ...elementwiseLowerings,
   ...reductionLowerings,
   ...windowLowerings,
+  ...imageLowerings,
   ...convolutionLowerings,
   ...approximateLowerings,
 };

@@ -9,6 +9,7 @@ export { convolutionForward, convolutionInputGradient, packForward, packTranspos
 export { planeCoefficientsInteger, planeCoefficientsReal } from './axm-rows';
 export { depthwiseForward, depthwiseInputGradient, depthwiseWeightGradient } from './depthwise';
 export { add, affine, broadcast, clamp, copy, divide, relu, reluGradient, scaleBy, sgd } from './elementwise';
+export { gatherImages } from './images';
 export { meanLoss, softmaxGradient, softmaxRows } from './loss';
 export { batchStatistics, bias, givenStatistics, imageToFloat, normalizationSums, normalize, normalizeGradient } from './normalization';
 export { averagePool, averagePoolGradient, maxPool, maxPoolGradient } from './pooling';

@@ -6,6 +6,7 @@ import type { Lowered, Lowering, Lowerings } from '../launch.ts';
 import { approximate } from './approximate.ts';
 import { convolution } from './convolution.ts';
 import { elementwise } from './elementwise.ts';
+import { images } from './images.ts';
 import { loss } from './loss.ts';
 import { normalization } from './normalization.ts';
 import { pooling } from './pooling.ts';
@@ -21,6 +22,7 @@ const lowerings: Lowerings<Computed> = {
   ...convolution,
   ...normalization,
   ...pooling,
+  ...images,
   ...loss,
   ...quantization,
   ...approximate,
