@@ -55,11 +55,11 @@ for (const { name, arithmetic, structure } of stages) {
   for (let n = 0; n < 20; n++) await step.run();
   const launching = (performance.now() - issued) / 20;
   await step.read('loss');
-  const filling = performance.now();
+  const choosing = performance.now();
   const batches = [...trainingBatches(dataset, { seed: 1, epoch: 0, batchSize: 256, firstStep: 0 })].length;
-  const filled = (performance.now() - filling) / batches;
+  const chosen = (performance.now() - choosing) / batches;
   console.log(
-    `${name.padEnd(8)} host: ${launching.toFixed(3)} ms to start a step, ${filled.toFixed(3)} ms to fill a batch`,
+    `${name.padEnd(8)} host: ${launching.toFixed(3)} ms to start a step, ${chosen.toFixed(3)} ms to choose a batch`,
   );
   if (profile) {
     const times = await step.timeKernels(5);

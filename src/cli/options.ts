@@ -9,7 +9,7 @@ import {
   mergeSettings,
   published,
 } from '../flow/config.ts';
-import { type DeviceOptions, deviceNames } from '../flow/device.ts';
+import { type DeviceOptions, deviceNames, parseDevice, precisions } from '../flow/device.ts';
 import { UserError } from '../tensor/errors.ts';
 import { readJson } from '../tensor/files.ts';
 import { describeOption } from './facts.ts';
@@ -109,11 +109,23 @@ export function addDeviceOptions(command: Command): void {
         '--device <NAME>',
         describeOption({
           help: 'where to compute',
-          values: `one of ${deviceNames.join(', ')}`,
+          values: `one of ${deviceNames.join(', ')}, or cuda:N for the GPU of number N`,
           default: deviceNames[0],
         }),
       )
-        .argParser(oneOf('--device', deviceNames))
+        .argParser(parseDevice)
+        .helpGroup(group),
+    )
+    .addOption(
+      new Option(
+        '--precision <NAME>',
+        describeOption({
+          help: "operands of the device cuda's float products, gradients above all",
+          values: `one of ${precisions.join(', ')}`,
+          default: precisions[0],
+        }),
+      )
+        .argParser(oneOf('--precision', precisions))
         .helpGroup(group),
     )
     .addOption(
@@ -131,8 +143,13 @@ export function addDeviceOptions(command: Command): void {
 }
 
 export function readDevice(command: Command): DeviceOptions {
-  const { device, threads } = command.opts<{ device?: DeviceOptions['name']; threads?: number }>();
-  return { ...(device === undefined ? {} : { name: device }), ...(threads === undefined ? {} : { threads }) };
+  const { device, ...options } = command.opts<Omit<DeviceOptions, 'name' | 'index'> & { device?: DeviceOptions }>();
+  const { precision, threads } = options;
+  return {
+    ...device,
+    ...(precision === undefined ? {} : { precision }),
+    ...(threads === undefined ? {} : { threads }),
+  };
 }
 
 export function wantsColor(command: Command): boolean {

@@ -29,6 +29,10 @@ export function copyShifted(
   flip: boolean,
 ): void {
   const row = width * channels;
+  if (dy === 0 && dx === 0 && !flip) {
+    target.set(source.subarray(sourceOffset, sourceOffset + height * row), targetOffset);
+    return;
+  }
   const firstX = Math.max(0, -dx);
   const lastX = Math.min(width, width - dx);
   for (let y = 0; y < height; y++) {
@@ -49,18 +53,9 @@ export function copyShifted(
   }
 }
 
-/** Copies one image with a random shift within ±pad and a random flip; always takes the same number of random draws. */
-export function copyAugmented(
-  source: Uint8Array,
-  sourceOffset: number,
-  target: Uint8Array,
-  targetOffset: number,
-  size: ImageSize,
-  { pad, flip }: AugmentOptions,
-  random: Random,
-): void {
-  const dy = random.integer(2 * pad + 1) - pad;
-  const dx = random.integer(2 * pad + 1) - pad;
-  const mirrored = random.integer(2) === 1 && flip;
-  copyShifted(source, sourceOffset, target, targetOffset, size, dy, dx, mirrored);
+/** Writes a random shift within ±pad (dy, dx) and a random mirroring (0 or 1) to `into`; always takes the same number of random draws. */
+export function drawShift(into: Int32Array, at: number, { pad, flip }: AugmentOptions, random: Random): void {
+  into[at] = random.integer(2 * pad + 1) - pad;
+  into[at + 1] = random.integer(2 * pad + 1) - pad;
+  into[at + 2] = random.integer(2) === 1 && flip ? 1 : 0;
 }

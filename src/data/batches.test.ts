@@ -1,16 +1,31 @@
 import { describe, expect, test } from 'vitest';
 import { copyShifted } from './augment.ts';
-import { batchesPerEpoch, createBatch, evaluationBatches, type TrainingOptions, trainingBatches } from './batches.ts';
+import {
+  type Batch,
+  batchesPerEpoch,
+  createBatch,
+  evaluationBatches,
+  gatherImages,
+  type TrainingOptions,
+  trainingBatches,
+} from './batches.ts';
+import type { Split } from './dataset.ts';
 import { openDataset } from './registry.ts';
 
 const digits = openDataset('digits');
 const none = { pad: 0, flip: false };
 
+function imagesOf({ picks }: Batch, split: Split): Uint8Array {
+  const images = new Uint8Array((picks.length / 4) * 64).fill(99);
+  gatherImages(split, digits, picks, images);
+  return images;
+}
+
 const collect = (options: TrainingOptions) =>
-  Array.from(trainingBatches(digits, options), ({ images, labels, count }) => ({
-    images: images.slice(),
-    labels: labels.slice(),
-    count,
+  Array.from(trainingBatches(digits, options), (batch) => ({
+    images: imagesOf(batch, digits.train),
+    labels: batch.labels.slice(),
+    count: batch.count,
   }));
 
 describe('training batches', () => {
@@ -57,7 +72,7 @@ describe('training batches', () => {
   });
 
   test('fill the buffer they are given', () => {
-    const into = createBatch(digits, 32);
+    const into = createBatch(32);
     const [first] = trainingBatches(digits, { seed: 6, epoch: 0, batchSize: 32, into });
     expect(first).toBe(into);
     expect(into.count).toBe(32);
@@ -76,7 +91,7 @@ test('evaluation batches are the split in its order', () => {
   const labels: number[] = [];
   const counts: number[] = [];
   for (const batch of evaluationBatches(digits.test, 128)) {
-    images.push(...batch.images.subarray(0, batch.count * 64));
+    images.push(...imagesOf(batch, digits.test).subarray(0, batch.count * 64));
     labels.push(...batch.labels.subarray(0, batch.count));
     counts.push(batch.count);
   }
@@ -126,12 +141,13 @@ describe('augmentation', () => {
       },
     };
     const counts = new Map<number, number>();
-    for (const { images } of trainingBatches(dataset, {
+    for (const batch of trainingBatches(dataset, {
       seed: 1,
       epoch: 0,
       batchSize: 4000,
       augment: { pad: 1, flip: true },
     })) {
+      const images = imagesOf(batch, dataset.train);
       for (let k = 0; k < 4000; k++) {
         const at = images.subarray(k * 64, (k + 1) * 64).indexOf(1);
         counts.set(at, (counts.get(at) ?? 0) + 1);

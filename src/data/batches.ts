@@ -1,15 +1,16 @@
-// Batches of raw images in a buffer that is filled again and again. Invariant: the order of an epoch is a function of (seed,
-// epoch) and the augmentation of a batch of (seed, epoch, step), so a run resumed at any step sees the same bytes as one that
+// Which images make a batch, and how each is moved and mirrored: the images themselves are gathered from a split by the host
+// (`gatherImages` below) or by a device that keeps the split (the operation of that name). Invariant: the order of an epoch is a function
+// of (seed, epoch) and the augmentation of a batch of (seed, epoch, step), so a run resumed at any step sees the same bytes as one that
 // was never interrupted. The last batch may be partial: `count` says how many images are valid, the rest are black, label −1.
 
 import { invariant, UserError } from '../tensor/errors.ts';
 import { Random, streams } from '../tensor/random.ts';
-import { type AugmentOptions, copyAugmented } from './augment.ts';
+import { type AugmentOptions, copyShifted, drawShift } from './augment.ts';
 import type { Dataset, ImageSize, Split } from './dataset.ts';
 
 export interface Batch {
-  /** Raw 8-bit values, [batchSize, height, width, channels]. */
-  readonly images: Uint8Array;
+  /** For each image its number in the split, dy, dx, and 1 where it is mirrored (see gatherImages in engine/ops.ts); number −1 behind the last valid one. [batchSize, 4] */
+  readonly picks: Int32Array;
   /** Class numbers, [batchSize]; −1 behind the last valid image. */
   readonly labels: Int32Array;
   /** Number of valid images, 1 … batchSize. */
@@ -30,13 +31,9 @@ export interface TrainingOptions {
   readonly into?: Batch;
 }
 
-/** An empty buffer for batches of a data set's images. */
-export function createBatch({ height, width, channels }: ImageSize, batchSize: number): Batch {
-  return {
-    images: new Uint8Array(batchSize * height * width * channels),
-    labels: new Int32Array(batchSize),
-    count: 0,
-  };
+/** An empty buffer for batches. */
+export function createBatch(batchSize: number): Batch {
+  return { picks: new Int32Array(4 * batchSize), labels: new Int32Array(batchSize), count: 0 };
 }
 
 /** Number of batches that `count` images make. */
@@ -52,8 +49,7 @@ function checkBatchSize(batchSize: number): void {
 
 /** Marks what lies behind the last valid image. */
 function finish(batch: Batch, count: number): Batch {
-  const imageLength = batch.images.length / batch.labels.length;
-  batch.images.fill(0, count * imageLength);
+  for (let k = count; k < batch.labels.length; k++) batch.picks.set([-1, 0, 0, 0], 4 * k);
   batch.labels.fill(-1, count);
   batch.count = count;
   return batch;
@@ -71,44 +67,51 @@ export function trainingBatches(dataset: Dataset, options: TrainingOptions): Ite
       `the batch size ${batchSize} exceeds the ${dataset.train.count} training images of ${dataset.name}; choose a smaller one`,
     );
   }
-  const batch = options.into ?? createBatch(dataset, batchSize);
+  const batch = options.into ?? createBatch(batchSize);
   invariant(batch.labels.length === batchSize, `a buffer of ${batch.labels.length} images for batches of ${batchSize}`);
   return fillTraining(dataset, options, dropLast, batch);
 }
 
 function* fillTraining(dataset: Dataset, options: TrainingOptions, dropLast: boolean, batch: Batch): Generator<Batch> {
   const { seed, epoch, batchSize, augment = dataset.augment, firstStep = 0 } = options;
-  const { count, images, labels } = dataset.train;
-  const length = dataset.height * dataset.width * dataset.channels;
+  const { count, labels } = dataset.train;
   const order = new Random(seed, streams.order, epoch).permutation(count);
   const steps = batchesPerEpoch(count, batchSize, dropLast);
   const augmented = augment.pad > 0 || augment.flip;
   for (let step = firstStep; step < steps; step++) {
     const random = new Random(seed, streams.augmentation, epoch, step);
-    const indices = order.subarray(step * batchSize, (step + 1) * batchSize);
-    indices.forEach((index, k) => {
-      if (augmented) copyAugmented(images, index * length, batch.images, k * length, dataset, augment, random);
-      else batch.images.set(images.subarray(index * length, (index + 1) * length), k * length);
-      batch.labels[k] = labels[index]!;
+    const numbers = order.subarray(step * batchSize, (step + 1) * batchSize);
+    numbers.forEach((number, k) => {
+      batch.picks.set([number, 0, 0, 0], 4 * k);
+      if (augmented) drawShift(batch.picks, 4 * k + 1, augment, random);
+      batch.labels[k] = labels[number]!;
     });
-    yield finish(batch, indices.length);
+    yield finish(batch, numbers.length);
   }
 }
 
 /** All images of a split in their order, without augmentation; the last batch may be partial. */
-export function evaluationBatches(split: Split, batchSize: number, into?: Batch): IterableIterator<Batch> {
+export function evaluationBatches(split: Split, batchSize: number): IterableIterator<Batch> {
   checkBatchSize(batchSize);
-  const length = split.images.length / split.count;
-  const batch = into ?? createBatch({ height: 1, width: 1, channels: length }, batchSize);
-  invariant(batch.labels.length === batchSize, `a buffer of ${batch.labels.length} images for batches of ${batchSize}`);
-  return fillEvaluation(split, length, batchSize, batch);
+  return fillEvaluation(split, createBatch(batchSize));
 }
 
-function* fillEvaluation(split: Split, length: number, batchSize: number, batch: Batch): Generator<Batch> {
+function* fillEvaluation(split: Split, batch: Batch): Generator<Batch> {
+  const batchSize = batch.labels.length;
   for (let first = 0; first < split.count; first += batchSize) {
     const count = Math.min(batchSize, split.count - first);
-    batch.images.set(split.images.subarray(first * length, (first + count) * length));
+    for (let k = 0; k < count; k++) batch.picks.set([first + k, 0, 0, 0], 4 * k);
     batch.labels.set(split.labels.subarray(first, first + count));
     yield finish(batch, count);
+  }
+}
+
+/** Gathers the images of `picks` from a split into `target`, [picks, height, width, channels]: the operation `gatherImages` on the host. */
+export function gatherImages({ images }: Split, size: ImageSize, picks: Int32Array, target: Uint8Array): void {
+  const length = size.height * size.width * size.channels;
+  for (let k = 0; 4 * k < picks.length; k++) {
+    const [number, dy, dx, mirrored] = picks.subarray(4 * k, 4 * k + 4) as unknown as [number, number, number, number];
+    if (number < 0) target.fill(0, k * length, (k + 1) * length);
+    else copyShifted(images, number * length, target, k * length, size, dy, dx, mirrored === 1);
   }
 }

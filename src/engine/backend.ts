@@ -9,6 +9,8 @@ export interface Backend {
   readonly name: string;
   /** One line for people: threads, instruction set, device. */
   readonly description: string;
+  /** Bytes of device memory for data sets that stay there; 0 where the device works in the host's memory. */
+  readonly datasetBytes: number;
   openSession(): Promise<Session>;
 }
 
@@ -31,7 +33,7 @@ export interface Program {
   /** Sets an input for the runs to come; it keeps its value until written again. */
   write(name: string, data: TensorData): void;
   run(): Promise<void>;
-  /** A copy of an output of the latest run. */
+  /** A copy of an output of the latest run at the time of the call; later runs may be started before it arrives. */
   read(name: string): Promise<TensorData>;
   /** Bytes of the arena that this program's intermediate values share. */
   readonly arenaBytes: number;

@@ -4,21 +4,51 @@ import type { Backend } from '../engine/backend.ts';
 import { UserError } from '../tensor/errors.ts';
 import { unknownName } from '../tensor/names.ts';
 
-export const deviceNames = ['wasm', 'reference'] as const;
+export const deviceNames = ['wasm', 'cuda', 'reference'] as const;
 export type DeviceName = (typeof deviceNames)[number];
+
+export const precisions = ['tf32', 'bf16', 'fp32'] as const;
 
 export interface DeviceOptions {
   /** Default: wasm. */
   readonly name?: DeviceName;
+  /** Which GPU of the machine the device cuda is, counted from 0; default 0. */
+  readonly index?: number;
+  /** Operands of the device cuda's float products: tf32 (default), bf16, or fp32 as sums of several tf32 products. */
+  readonly precision?: (typeof precisions)[number];
   /** Worker threads of the wasm backend; default: one per core. */
   readonly threads?: number;
 }
 
-export async function openBackend({ name = 'wasm', threads }: DeviceOptions = {}): Promise<Backend> {
+/** "wasm", "reference", "cuda" or "cuda:1" as device options; a UserError names the valid ones. */
+export function parseDevice(text: string): Pick<DeviceOptions, 'name' | 'index'> {
+  const name = deviceNames.find((valid) => valid === text);
+  if (name !== undefined) return { name };
+  const [, index] = /^cuda:(\d{1,3})$/.exec(text) ?? [];
+  if (index !== undefined) return { name: 'cuda', index: Number(index) };
+  throw unknownName('device', text, deviceNames, ['wasm', 'cuda', 'cuda:N', 'reference']);
+}
+
+export async function openBackend({ name = 'wasm', index, precision, threads }: DeviceOptions = {}): Promise<Backend> {
   if (!deviceNames.includes(name)) throw unknownName('device', name, deviceNames);
-  if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= 64)) {
-    throw new UserError(`the number of threads is ${threads}; a whole number from 1 to 64 was expected`);
+  if (name !== 'cuda' && (index !== undefined || precision !== undefined)) {
+    throw new UserError(`a GPU's number and precision belong to the device cuda, not to ${name}; choose --device cuda`);
   }
-  if (name === 'reference') return (await import('../engine/reference/backend.ts')).referenceBackend();
-  return (await import('../engine/wasm/backend.ts')).wasmBackend(threads === undefined ? {} : { threads });
+  switch (name) {
+    case 'reference':
+      return (await import('../engine/reference/backend.ts')).referenceBackend();
+    case 'cuda': {
+      const { cudaBackend } = await import('../engine/cuda/backend.ts');
+      return cudaBackend({
+        ...(index === undefined ? {} : { device: index }),
+        ...(precision === undefined ? {} : { precision }),
+      });
+    }
+    case 'wasm': {
+      if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= 64)) {
+        throw new UserError(`the number of threads is ${threads}; a whole number from 1 to 64 was expected`);
+      }
+      return (await import('../engine/wasm/backend.ts')).wasmBackend(threads === undefined ? {} : { threads });
+    }
+  }
 }

@@ -2,7 +2,7 @@
 
 import { UserError } from '../tensor/errors.ts';
 import { f32 } from '../tensor/tensor.ts';
-import { evaluator } from '../train/loop.ts';
+import { evaluator } from '../train/evaluation.ts';
 import type { Arithmetic } from '../train/task.ts';
 import { files, openTask, type RunContext, requirePhase, sessionFrom } from './context.ts';
 import { type DeviceOptions, openBackend } from './device.ts';
@@ -68,8 +68,8 @@ export async function evaluateRun(options: EvaluateOptions): Promise<EvaluationR
       const theta = initialTheta(configuration);
       for (const name of structuresOf(configuration, layers).keys()) session.write(name, f32([theta.length], theta));
     }
-    const evaluate = await evaluator(session, task, arithmetic);
-    const { accuracy, loss, images } = await evaluate(dataset.test, options.onImages);
+    const evaluate = await evaluator(session, task, arithmetic, dataset.test);
+    const { accuracy, loss, images } = await evaluate(options.onImages);
     const power = recorded.find((result) => result.stage === stage)?.power;
     return { stage, accuracy, loss, images, ...(power === undefined ? {} : { power }) };
   } finally {

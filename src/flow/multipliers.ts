@@ -6,7 +6,7 @@ import { exactTable, type ProductTable } from '../netlist/table.ts';
 import type { MultiplyingLayer } from '../nn/layers.ts';
 import { UserError } from '../tensor/errors.ts';
 import { unknownName } from '../tensor/names.ts';
-import type { PowerTerm } from '../train/loop.ts';
+import type { PowerTerm } from '../train/step.ts';
 import type { LayerMultiplier, QuantizedArithmetic } from '../train/task.ts';
 import type { Configuration } from './config.ts';
 

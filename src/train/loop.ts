@@ -2,20 +2,16 @@
 // saving is a callback at points from which the loop can go on to the same bits (batches are a function of seed, epoch and step).
 
 import { setImmediate } from 'node:timers/promises';
-import { type Batch, batchesPerEpoch, createBatch, evaluationBatches, trainingBatches } from '../data/batches.ts';
-import type { Dataset, Split } from '../data/dataset.ts';
-import type { Program, Session } from '../engine/backend.ts';
-import { clipVariables } from '../quant/quantized.ts';
+import { batchesPerEpoch, createBatch, trainingBatches } from '../data/batches.ts';
+import type { Dataset } from '../data/dataset.ts';
+import type { Session } from '../engine/backend.ts';
 import { UserError } from '../tensor/errors.ts';
-import { f32 } from '../tensor/tensor.ts';
-import { descend, type ParameterGroup, type Schedule, scheduledRate } from './optimizer.ts';
-import { type Arithmetic, type BuiltNetwork, buildNetwork, clampedTheta, type Task } from './task.ts';
-
-/** λ · power as part of the loss: power = 1 − Σ over the structures of Σ_c share_c · clamp(θ_c). */
-export interface PowerTerm {
-  readonly lambda: number;
-  readonly structures: readonly { readonly theta: string; readonly shares: readonly number[] }[];
-}
+import { evaluator } from './evaluation.ts';
+import { feedOf } from './feed.ts';
+import { type Schedule, scheduledRate } from './optimizer.ts';
+import { UnderWay } from './pipeline.ts';
+import { type PowerTerm, readStructures, StepPrograms, type StepResult } from './step.ts';
+import type { Arithmetic, Task } from './task.ts';
 
 export interface RateOptions {
   readonly learningRate: number;
@@ -40,9 +36,9 @@ export interface LoopOptions extends RateOptions {
   readonly start: Position;
   readonly onStep?: (event: StepEvent) => void;
   readonly onEpoch: (record: EpochRecord, next: Position) => Promise<void>;
-  /** Called between steps; saves if it finds it is time to. */
-  readonly onSave?: (next: Position) => Promise<void>;
-  /** Checked between steps: stops the loop early when it says so. */
+  /** Asked between steps whether the position should be saved now; saving waits until the device has done all steps before it. */
+  readonly save?: { readonly due: () => boolean; readonly at: (next: Position) => Promise<void> };
+  /** Checked between steps: stops the loop early, saved, when it says so. */
   readonly signal?: AbortSignal;
 }
 
@@ -91,15 +87,12 @@ export interface EpochRecord {
   readonly learningRate: number;
 }
 
-const RATE = 'learningRate';
-const THETA_RATE = 'thetaLearningRate';
-
 /** Trains from `start` to the last epoch; a loss that is not finite stops it with a UserError that names the step. */
 export async function trainEpochs(options: LoopOptions): Promise<void> {
-  const { session, task, dataset, arithmetic, epochs, batchSize, structure } = options;
-  const trainer = new StepPrograms(options);
-  const evaluate = await evaluator(session, task, arithmetic);
-  const batch = createBatch(dataset, batchSize);
+  const { session, task, dataset, arithmetic, epochs, batchSize, structure, signal } = options;
+  const trainer = new StepPrograms(options, feedOf(session, dataset.train, dataset));
+  const evaluate = await evaluator(session, task, arithmetic, dataset.test);
+  const batch = createBatch(batchSize);
   const steps = batchesPerEpoch(dataset.train.count, batchSize, false);
   let position = options.start;
   while (position.epoch < epochs) {
@@ -114,39 +107,38 @@ export async function trainEpochs(options: LoopOptions): Promise<void> {
       firstStep: position.step,
       into: batch,
     });
-    let { step, sums } = position;
-    for (const filled of batches) {
-      const result = await trainer.run(filled, rate, thetaRate);
-      if (!Number.isFinite(result.loss)) {
+    let { sums } = position;
+    const underWay = new UnderWay<Step>(({ step, images, loss, crossEntropy, correct, power }) => {
+      if (!Number.isFinite(loss)) {
         throw new UserError(
-          `the loss became ${result.loss} in epoch ${epoch + 1}, step ${step + 1} of ${steps}; lower the learning rate (${rate}) or λ`,
+          `the loss became ${loss} in epoch ${epoch + 1}, step ${step} of ${steps}; lower the learning rate (${rate}) or λ`,
         );
       }
-      step++;
       sums = {
-        loss: sums.loss + result.loss * filled.count,
-        crossEntropy: sums.crossEntropy + result.crossEntropy * filled.count,
-        correct: sums.correct + result.correct,
-        images: sums.images + filled.count,
+        loss: sums.loss + loss * images,
+        crossEntropy: sums.crossEntropy + crossEntropy * images,
+        correct: sums.correct + correct,
+        images: sums.images + images,
       };
-      options.onStep?.({
-        epoch: epoch + 1,
-        epochs,
-        step,
-        steps,
-        loss: result.loss,
-        accuracy: sums.correct / sums.images,
-        power: result.power,
-        images: filled.count,
-      });
+      const accuracy = sums.correct / sums.images;
+      options.onStep?.({ epoch: epoch + 1, epochs, step, steps, loss, accuracy, power, images });
+    });
+    let step = position.step;
+    for (const { count } of batches) {
+      step++;
+      const { result } = await trainer.start(batch, rate, thetaRate);
+      const numbered = { step, images: count };
+      await underWay.add(result.then((values) => ({ ...numbered, ...values })));
       // Lets timers, signals and sockets of the host program have their turn: a backend may never wait.
       await setImmediate();
-      if (step === steps) continue;
-      await options.onSave?.({ epoch, step, sums });
-      options.signal?.throwIfAborted();
+      if (step === steps || !(signal?.aborted || options.save?.due())) continue;
+      await underWay.settle();
+      await options.save?.at({ epoch, step, sums });
+      signal?.throwIfAborted();
     }
+    await underWay.settle();
     position = { epoch: epoch + 1, step: 0, sums: noSums };
-    const test = await evaluate(dataset.test);
+    const test = await evaluate();
     const learned = structure && (await readStructures(session, structure.power));
     await options.onEpoch(
       {
@@ -161,126 +153,12 @@ export async function trainEpochs(options: LoopOptions): Promise<void> {
       },
       position,
     );
-    options.signal?.throwIfAborted();
+    signal?.throwIfAborted();
   }
 }
 
-interface StepResult {
-  readonly loss: number;
-  readonly crossEntropy: number;
-  readonly correct: number;
-  readonly power: number | undefined;
-}
-
-/** The compiled training step, one program per batch size (the last batch of an epoch may be short). */
-class StepPrograms {
-  readonly #options: LoopOptions;
-  readonly #programs = new Map<number, Promise<Program>>();
-
-  constructor(options: LoopOptions) {
-    this.#options = options;
-  }
-
-  async run(batch: Batch, rate: number, thetaRate: number | undefined): Promise<StepResult> {
-    const program = await this.#program(batch.count);
-    const imageLength = batch.images.length / batch.labels.length;
-    program.write('images', batch.images.subarray(0, batch.count * imageLength));
-    program.write('labels', batch.labels.subarray(0, batch.count));
-    program.write(RATE, Float32Array.of(rate));
-    if (thetaRate !== undefined) program.write(THETA_RATE, Float32Array.of(thetaRate));
-    await program.run();
-    const scalar = async (name: string) => (await program.read(name))[0]!;
-    return {
-      loss: await scalar('loss'),
-      crossEntropy: await scalar('crossEntropy'),
-      correct: await scalar('correct'),
-      power: thetaRate === undefined ? undefined : await scalar('power'),
-    };
-  }
-
-  #program(size: number): Promise<Program> {
-    const known = this.#programs.get(size);
-    if (known) return known;
-    const program = this.#options.session.compile(trainingStep(this.#options, size));
-    this.#programs.set(size, program);
-    return program;
-  }
-}
-
-function trainingStep({ task, arithmetic, momentum, weightDecay, structure }: LoopOptions, batchSize: number) {
-  const network = buildNetwork(task, arithmetic, 'train', batchSize);
-  const { graph, layers, crossEntropy, correct } = network;
-  const parameters = layers.parameters.filter(({ trainable }) => trainable).map(({ value }) => value);
-  const weights = [...parameters, ...clipVariables(graph, layers.multiplying)];
-  const groups: ParameterGroup[] = [{ variables: weights, rate: RATE, momentum, weightDecay }];
-  let loss = crossEntropy;
-  if (structure) {
-    const { lambda, structures } = structure.power;
-    const power = powerOf(network, structure.power);
-    graph.output('power', power);
-    loss = graph.apply1('add', [crossEntropy, power], { alpha: 1, beta: lambda });
-    const thetas = structures.map(({ theta, shares }) => graph.variable(theta, [shares.length]));
-    groups.push({ variables: thetas, rate: THETA_RATE, momentum, weightDecay: structure.weightDecay });
-  }
-  graph.output('loss', loss);
-  graph.output('crossEntropy', crossEntropy);
-  graph.output('correct', correct);
-  descend(loss, groups);
-  return graph;
-}
-
-/** 1 − Σ shares · clamp(θ), a scalar of the graph. */
-function powerOf({ graph }: BuiltNetwork, { structures }: PowerTerm) {
-  const saved = structures.map(({ theta, shares }) => {
-    const columns = clampedTheta(graph, theta, shares.length);
-    return graph.apply1('dot', [columns, graph.constant(f32([shares.length], shares))], {});
-  });
-  const total = saved.reduce((sum, term) => graph.apply1('add', [sum, term], { alpha: 1, beta: 1 }));
-  return graph.apply1('affine', [total], { scale: -1, offset: 1 });
-}
-
-/** θ of each structure as the network uses it, and the power they give. */
-export async function readStructures(session: Session, { structures }: PowerTerm) {
-  const theta: Record<string, number[]> = {};
-  let power = 1;
-  for (const { theta: name, shares } of structures) {
-    const { data } = await session.read(name);
-    theta[name] = Array.from(data, (value) => Math.min(1, Math.max(0, value)));
-    power -= theta[name].reduce((sum, value, c) => sum + value * shares[c]!, 0);
-  }
-  return { theta, power };
-}
-
-export interface Evaluation {
-  readonly loss: number;
-  readonly accuracy: number;
+/** The result of a step, with its number (1 … steps) and its images. */
+interface Step extends StepResult {
+  readonly step: number;
   readonly images: number;
-}
-
-const EVALUATION_BATCH = 128;
-
-/** Compiles the evaluation of a network once; the result evaluates splits with the session's current weights. */
-export async function evaluator(
-  session: Session,
-  task: Task,
-  arithmetic: Arithmetic,
-): Promise<(split: Split, onBatch?: (images: number) => void) => Promise<Evaluation>> {
-  const { graph, crossEntropy, correct } = buildNetwork(task, arithmetic, 'evaluate', EVALUATION_BATCH);
-  graph.output('crossEntropy', crossEntropy);
-  graph.output('correct', correct);
-  const program = await session.compile(graph);
-  return async (split, onBatch) => {
-    let loss = 0;
-    let hits = 0;
-    for (const batch of evaluationBatches(split, EVALUATION_BATCH)) {
-      program.write('images', batch.images);
-      program.write('labels', batch.labels);
-      await program.run();
-      loss += (await program.read('crossEntropy'))[0]! * batch.count;
-      hits += (await program.read('correct'))[0]!;
-      onBatch?.(batch.count);
-      await setImmediate();
-    }
-    return { loss: loss / split.count, accuracy: hits / split.count, images: split.count };
-  };
 }

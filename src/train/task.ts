@@ -6,6 +6,7 @@ import { Layers, type Multiply, type MultiplyingLayer, multiplyFloat } from '../
 import type { Model } from '../nn/models.ts';
 import { type LayerError, multiplyQuantized, type QuantMode } from '../quant/quantized.ts';
 import { tensor } from '../tensor/tensor.ts';
+import { type Feed, imagesInput } from './feed.ts';
 
 /** What the network must know of its data: x = (raw / scale − mean[c]) / std[c]. */
 export interface ImageFormat {
@@ -57,11 +58,17 @@ export interface BuiltNetwork {
   readonly correct: Value;
 }
 
-/** Builds the network for batches of one size: inputs `images` (u8 [N,H,W,C]) and `labels` (i32 [N]). */
-export function buildNetwork(task: Task, arithmetic: Arithmetic, mode: Mode, batchSize: number): BuiltNetwork {
+/** Builds the network for batches of one size: input `labels` (i32 [N]), and the images of a feed; without one, input `images` (u8 [N,H,W,C]). */
+export function buildNetwork(
+  task: Task,
+  arithmetic: Arithmetic,
+  mode: Mode,
+  batchSize: number,
+  feed?: Pick<Feed, 'images'>,
+): BuiltNetwork {
   const { model, images } = task;
   const graph = new Graph();
-  const raw = graph.input('images', [batchSize, images.height, images.width, images.channels], 'u8');
+  const raw = feed ? feed.images(graph, batchSize) : imagesInput(graph, images, batchSize);
   const labels = graph.input('labels', [batchSize], 'i32');
   const image = graph.apply1('imageToFloat', [raw], {
     scale: images.std.map((std) => 1 / (images.scale * std)),

@@ -1,10 +1,11 @@
 // `tram doctor`: what works here and what is missing, each with what to do about it.
 
 import { type Command, Option } from 'commander';
+import { findCuda } from '../../engine/cuda/device.ts';
 import { deviceNames } from '../../flow/device.ts';
 import { version } from '../../version.ts';
 import { atLeast, embeddedData, libraryVersions, requiredNode, tryDevice } from '../doctor/installation.ts';
-import { findNvidiaDriver, freeDisk, machineFacts, type Trial, trySimd, tryThreads } from '../doctor/machine.ts';
+import { freeDisk, machineFacts, type Trial, trySimd, tryThreads } from '../doctor/machine.ts';
 import { Exit } from '../failure.ts';
 import { wantsColor } from '../options.ts';
 import type { Services } from '../services.ts';
@@ -48,26 +49,39 @@ export async function examine() {
     disk: freeDisk('runs'),
     webassembly: { simd: trySimd(), threads: await tryThreads() },
     devices,
-    nvidia: findNvidiaDriver(),
+    cuda: findCuda(),
     libraries: libraryVersions(),
     data: embeddedData(),
   };
   const healthy =
     facts.node.works &&
     facts.data.works &&
-    Object.values(devices).some(({ works }) => works) &&
+    devices.wasm!.works &&
     Object.values(facts.libraries).every((found) => found !== null);
   return { healthy, ...facts };
 }
 
 function reportText(report: DoctorReport, style: Style): string {
-  const { node, machine, disk, webassembly, devices, nvidia, libraries, data, healthy } = report;
+  const { node, machine, disk, webassembly, devices, cuda, libraries, data, healthy } = report;
   const good = style.green('✓');
   const bad = style.red('✗');
   const line = (mark: string, name: string, text: string) => `${mark} ${name.padEnd(20)} ${text}`;
   const trial = (name: string, { works, detail }: Trial) => line(works ? good : bad, name, detail);
   const missing = Object.keys(libraries).filter((name) => libraries[name] === null);
   const installed = Object.entries(libraries).map(([name, found]) => `${name} ${found ?? 'missing'}`);
+  const cudaLines = () => {
+    const none = style.dim('–');
+    if (!cuda.available) return [line(none, 'device cuda', `${cuda.reason}; ${cuda.hint}`)];
+    const names = cuda.devices.map(({ ordinal, name, capability, memoryBytes }) =>
+      line(good, `GPU ${ordinal}`, `${name}, ${gibibytes(memoryBytes)}, compute capability ${capability / 10}`),
+    );
+    return [
+      trial('device cuda', devices.cuda!),
+      ...names,
+      line(good, 'NVIDIA driver', `CUDA ${cuda.driverVersion}, ${cuda.driverLibrary}`),
+      line(good, 'NVRTC', `${cuda.compilerVersion}, ${cuda.compilerLibrary}`),
+    ];
+  };
   const roomy = disk.freeBytes >= LEAST_DISK;
   const lines = [
     line(good, 'tram', report.tram),
@@ -78,8 +92,9 @@ function reportText(report: DoctorReport, style: Style): string {
     line(roomy ? good : style.yellow('!'), 'disk for runs', `${gibibytes(disk.freeBytes)} free in ${disk.path}`),
     trial('WebAssembly SIMD', webassembly.simd),
     trial('WebAssembly threads', webassembly.threads),
-    ...Object.entries(devices).map(([name, found]) => trial(`device ${name}`, found)),
-    line(nvidia.works ? good : style.dim('–'), 'NVIDIA driver', nvidia.detail),
+    trial('device wasm', devices.wasm!),
+    trial('device reference', devices.reference!),
+    ...cudaLines(),
     line(missing.length === 0 ? good : bad, 'libraries', installed.join(', ')),
     line(data.works ? good : bad, 'data: digits', `${data.path}, ${data.detail}`),
     '',

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { atLeast, embeddedData, libraryVersions, requiredNode, tryDevice } from './installation.ts';
-import { findNvidiaDriver, freeDisk, trySimd, tryThreads } from './machine.ts';
+import { freeDisk, trySimd, tryThreads } from './machine.ts';
 
 test('WebAssembly SIMD and threads are tried by running them', async () => {
   expect(trySimd()).toEqual({ works: true, detail: '128-bit' });
@@ -33,8 +33,8 @@ test('disk space is that of the nearest folder that exists', () => {
   expect(freeBytes).toBeGreaterThan(0);
 });
 
-test('a missing NVIDIA driver is told with what to do', () => {
-  const { works, detail } = findNvidiaDriver();
-  if (works) expect(detail).toMatch(/cuda/);
-  else expect(detail).toMatch(/install|not visible|no GPU is visible|no NVIDIA driver/);
+test('the GPUs are named, or what is missing with what to do', async () => {
+  const { works, detail } = await tryDevice('cuda');
+  if (works) expect(detail).toMatch(/^GPU 0: /);
+  else expect(detail).toMatch(/^the device cuda cannot be used: .+; (install|set|a GPU of)/);
 });

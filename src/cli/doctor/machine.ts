@@ -88,31 +88,3 @@ export async function tryThreads(): Promise<Trial> {
     return { works: false, detail: (error as Error).message };
   }
 }
-
-const driverLibraries: Partial<Record<NodeJS.Platform, string>> = { linux: 'libcuda.so.1', win32: 'nvcuda.dll' };
-
-/** Whether the system's loader finds the NVIDIA driver's library; it is opened, nothing in it is called. */
-export function findNvidiaDriver(): Trial {
-  const library = driverLibraries[process.platform];
-  if (library === undefined) return { works: false, detail: `there is no NVIDIA driver for ${process.platform}` };
-  try {
-    process.dlopen({ exports: {} }, library);
-  } catch (error) {
-    // A library that opens but is no Node add-on is what a driver is.
-    const { message } = error as Error;
-    if (!/self-register/.test(message)) {
-      return {
-        works: false,
-        detail: `${library} cannot be opened; install the NVIDIA driver to use a GPU (${message})`,
-      };
-    }
-  }
-  const node = '/dev/nvidiactl';
-  if (process.platform === 'linux' && !existsSync(node)) {
-    return {
-      works: false,
-      detail: `${library} is there, but ${node} is not: no GPU is visible here, or its kernel module is not loaded`,
-    };
-  }
-  return { works: true, detail: library };
-}

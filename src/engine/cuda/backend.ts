@@ -1,6 +1,6 @@
 // The cuda backend: the plan of every backend, lowered to kernels, built once as a CUDA graph and replayed for each run. A session owns the
-// variables and one stream, to which all work goes in order. Inputs travel through page-locked buffers; small outputs are written to host
-// memory by the graph itself, large ones copied on demand. Nothing waits for the device but `read`.
+// variables and one stream, to which all work goes in order. Inputs travel through page-locked buffers (staging.ts), small outputs come back
+// behind every run (outputs.ts), large ones are copied on demand. Nothing waits for the device but `read`.
 
 import { invariant, UserError } from '../../tensor/errors.ts';
 import { allocate, bytesPerElement, type HostTensor, sameShape, sizeOf, type TensorData } from '../../tensor/tensor.ts';
@@ -9,17 +9,11 @@ import type { Graph } from '../graph.ts';
 import type { TensorType } from '../ops.ts';
 import { plan, type Storage } from '../plan.ts';
 import { KernelLibrary } from './compiler.ts';
-import { openCuda } from './device.ts';
-import {
-  type Address,
-  Context,
-  type DeviceProperties,
-  type GraphNode,
-  type HostBuffer,
-  type PreparedKernel,
-} from './driver.ts';
+import { OLDEST_CAPABILITY, openCuda } from './device.ts';
+import { type Address, Context, type DeviceProperties, type GraphNode, type PreparedKernel } from './driver.ts';
 import type { KernelLaunch, Precision, Target } from './launch.ts';
 import { copyTask, lowerPlan, scratchBytes } from './lower/program.ts';
+import { OutputRing } from './outputs.ts';
 import { MemoryPool } from './pool.ts';
 import { dependenciesOf, type Task } from './schedule.ts';
 import { PinnedInput } from './staging.ts';
@@ -52,9 +46,15 @@ export function cudaBackend({ device = 0, precision = 'tf32' }: CudaOptions = {}
     device: properties.name,
     driverVersion: driver.version,
   });
+  if (properties.capability < OLDEST_CAPABILITY) {
+    throw new UserError(
+      `GPU ${device}, ${properties.name}, has compute capability ${properties.capability / 10}; 8.0 or newer is needed`,
+    );
+  }
   const backend: Backend = {
     name: 'cuda',
     description: `${describe(properties)}, ${precision}`,
+    datasetBytes: properties.memoryBytes / 2,
     openSession: async () => new CudaSession(backend, new Context(driver, properties), kernels, precision),
   };
   return backend;
@@ -76,6 +76,7 @@ class CudaSession implements Session {
   readonly #kernels: KernelLibrary;
   readonly #pool: MemoryPool;
   readonly #variables = new Map<string, Variable>();
+  readonly #constants = new Map<TensorData, Address>();
   readonly #programs: CudaProgram[] = [];
   readonly #modules = new Map<string, Promise<bigint>>();
 
@@ -125,21 +126,21 @@ class CudaSession implements Session {
 
   /** A copy of a tensor in device memory, after all work issued so far. */
   async readMemory({ dtype, shape }: TensorType, from: Address): Promise<TensorData> {
-    const { context } = this;
     const data = allocate(dtype, sizeOf(shape));
-    context.use();
-    const buffer = context.allocateHost(data.byteLength);
-    const done = context.createEvent();
-    try {
-      context.toHost(buffer.pointer, from, data.byteLength);
-      context.record(done);
-      await context.reached(done);
-      new Uint8Array(data.buffer).set(buffer.bytes.subarray(0, data.byteLength));
-    } finally {
-      context.destroyEvent(done);
-      context.freeHost(buffer);
-    }
+    this.context.use();
+    this.context.toHost(new Uint8Array(data.buffer), from, data.byteLength);
+    this.context.synchronize();
     return data;
+  }
+
+  /** The device's copy of constant data; programs that use the same data share it. */
+  constant(data: TensorData): Address {
+    const known = this.#constants.get(data);
+    if (known !== undefined) return known;
+    const address = this.#pool.allocate(data.byteLength);
+    this.context.toDevice(address, new Uint8Array(data.buffer, data.byteOffset, data.byteLength), data.byteLength);
+    this.#constants.set(data, address);
+    return address;
   }
 
   addressOf(name: string): Address {
@@ -177,6 +178,7 @@ class CudaSession implements Session {
     for (const program of this.#programs) program.dispose();
     for (const module of this.#modules.values()) this.context.unloadModule(await module);
     this.#pool.dispose();
+    this.#constants.clear();
     this.#variables.clear();
     this.context.dispose();
   }
@@ -199,8 +201,8 @@ class CudaSession implements Session {
 interface Output {
   readonly type: TensorType;
   readonly address: Address;
-  /** Where the graph copies it, if it is small. */
-  readonly host: HostBuffer | undefined;
+  /** Where it is in the block of small outputs, if it is one. */
+  readonly offset: number | undefined;
 }
 
 interface NamedKernel extends PreparedKernel {
@@ -227,6 +229,7 @@ interface ProgramParts {
   readonly nodes: readonly GraphNode[];
   readonly inputs: ReadonlyMap<string, PinnedInput>;
   readonly outputs: ReadonlyMap<string, Output>;
+  readonly ring: OutputRing;
 }
 
 /** How long one kernel of a program takes by itself. */
@@ -246,7 +249,7 @@ export class CudaProgram implements Program {
   readonly #inputs: ReadonlyMap<string, PinnedInput>;
   readonly #outputs: ReadonlyMap<string, Output>;
   readonly #launches: readonly NamedKernel[];
-  readonly #finished: bigint;
+  readonly #ring: OutputRing;
   readonly #executable: bigint;
 
   static async create(graph: Graph, session: CudaSession): Promise<CudaProgram> {
@@ -266,8 +269,7 @@ export class CudaProgram implements Program {
     };
     const constants = graph.constants.map(({ source }) => {
       invariant(source.kind === 'constant', 'a constant without its tensor');
-      const { data } = source.tensor;
-      return table(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+      return session.constant(source.tensor.data);
     });
     const of = (storage: Storage): Address => {
       if (storage.region === 'variable') return session.addressOf(storage.name);
@@ -285,15 +287,18 @@ export class CudaProgram implements Program {
     const inputs = [...graph.inputs].map(
       ([name, value]) => [name, new PinnedInput(context, name, value, of(planned.storage(value)))] as const,
     );
+    let smallBytes = 0;
     const outputs = [...graph.outputs].map(([name, value]) => {
       const bytes = sizeOf(value.shape) * bytesPerElement[value.dtype];
-      const host = bytes <= SMALL_OUTPUT_BYTES ? context.allocateHost(bytes) : undefined;
-      return [name, { type: value, address: of(planned.storage(value)), host }] as const;
+      const offset = bytes <= SMALL_OUTPUT_BYTES ? smallBytes : undefined;
+      if (offset !== undefined) smallBytes += 4 * Math.ceil(bytes / 4);
+      return [name, { type: value, address: of(planned.storage(value)), offset }] as const;
     });
-    // The device writes small outputs to host memory itself, in whole words: arenas and host buffers have room for them.
-    const small = outputs.flatMap(([, { type, address, host }]) => {
+    const block = pool.allocate(smallBytes);
+    // Whole words: arenas have room for them.
+    const small = outputs.flatMap(([, { type, address, offset }]) => {
       const words = Math.ceil((sizeOf(type.shape) * bytesPerElement[type.dtype]) / 4);
-      return host ? [{ from: address, to: host.pointer, words }] : [];
+      return offset === undefined ? [] : [{ from: address, to: block + BigInt(offset), words }];
     });
     if (small.length > 0) tasks.push(copyTask(small, memory));
     const prepare = await session.load(tasks.flatMap(({ launches }) => launches));
@@ -303,6 +308,7 @@ export class CudaProgram implements Program {
       nodes: graphNodes(tasks, prepare),
       inputs: new Map(inputs),
       outputs: new Map(outputs),
+      ring: new OutputRing(context, block, smallBytes),
     });
   }
 
@@ -311,7 +317,7 @@ export class CudaProgram implements Program {
     arenaBytes: number,
     arena: Address,
     pool: MemoryPool,
-    { launches, nodes, inputs, outputs }: ProgramParts,
+    { launches, nodes, inputs, outputs, ring }: ProgramParts,
   ) {
     this.#session = session;
     this.arenaBytes = arenaBytes;
@@ -321,7 +327,7 @@ export class CudaProgram implements Program {
     this.#outputs = outputs;
     this.#launches = launches;
     this.#executable = session.context.createGraph(nodes);
-    this.#finished = session.context.createEvent();
+    this.#ring = ring;
   }
 
   write(name: string, data: TensorData): void {
@@ -332,19 +338,19 @@ export class CudaProgram implements Program {
 
   async run(): Promise<void> {
     const { context } = this.#session;
+    await this.#ring.ready();
     context.use();
     context.replay(this.#executable);
-    context.record(this.#finished);
+    this.#ring.collect();
   }
 
   async read(name: string): Promise<TensorData> {
     const output = this.#outputs.get(name);
     invariant(output, `the program has no output ${name}`);
-    const { type, address, host } = output;
-    if (!host) return this.#session.readMemory(type, address);
-    await this.#session.context.reached(this.#finished);
+    const { type, address, offset } = output;
+    if (offset === undefined) return this.#session.readMemory(type, address);
     const data = allocate(type.dtype, sizeOf(type.shape));
-    new Uint8Array(data.buffer).set(host.bytes.subarray(0, data.byteLength));
+    new Uint8Array(data.buffer).set(await this.#ring.read(offset, data.byteLength));
     return data;
   }
 
@@ -387,7 +393,6 @@ export class CudaProgram implements Program {
     context.destroyGraph(this.#executable);
     for (const block of this.#blocks) context.free(block);
     for (const input of this.#inputs.values()) input.dispose();
-    for (const { host } of this.#outputs.values()) if (host) context.freeHost(host);
-    context.destroyEvent(this.#finished);
+    this.#ring.dispose();
   }
 }

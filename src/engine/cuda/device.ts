@@ -27,7 +27,7 @@ export interface Cuda {
 }
 
 /** Oldest device that the kernels run on: asynchronous copies and tf32 came with 8.0. */
-const OLDEST_CAPABILITY = 80;
+export const OLDEST_CAPABILITY = 80;
 
 class Unavailable extends Error {
   readonly hint: string;

@@ -286,7 +286,8 @@ export class Context {
     this.driver.call('cuMemcpyHtoDAsync', to, from, bytes, this.stream);
   }
 
-  toHost(to: bigint, from: Address, bytes: number): void {
+  /** Into page-locked memory asynchronously; into other memory it returns when the copy is done. */
+  toHost(to: bigint | Uint8Array, from: Address, bytes: number): void {
     this.driver.call('cuMemcpyDtoHAsync', to, from, bytes, this.stream);
   }
 

@@ -3,7 +3,8 @@
 import type { Session } from '../../engine/backend.ts';
 import { writeJson } from '../../tensor/files.ts';
 import { f32 } from '../../tensor/tensor.ts';
-import { evaluator, readStructures } from '../../train/loop.ts';
+import { evaluator } from '../../train/evaluation.ts';
+import { readStructures } from '../../train/step.ts';
 import { saveModel } from '../checkpoint.ts';
 import { files, inFolder, type RunContext, sessionFrom } from '../context.ts';
 import { initialTheta, powerTerm, quantizedArithmetic, structuredMultiplier, structuresOf } from '../multipliers.ts';
@@ -21,10 +22,10 @@ export async function explore(context: RunContext): Promise<PhaseResult> {
   try {
     // The starting point is measured anew on a resumed run too: it is cheap and needs no state of its own.
     writeInitialTheta(session, context);
-    const evaluate = await evaluator(session, task, arithmetic);
+    const evaluate = await evaluator(session, task, arithmetic, dataset.test);
     const proved = await proveActive(session, task, arithmetic, dataset.test);
     context.listener({ kind: 'note', text: `approximation active in ${proved.length} layers` });
-    const before = await evaluate(dataset.test);
+    const before = await evaluate();
     const powerBefore = (await readStructures(session, power)).power;
 
     const start = resumePosition(context, 'explore', session);
@@ -50,7 +51,7 @@ export async function explore(context: RunContext): Promise<PhaseResult> {
       },
       start,
     );
-    const after = await evaluate(dataset.test);
+    const after = await evaluate();
     const learned = await readStructures(session, power);
     writeJson(
       inFolder(context, files.theta),

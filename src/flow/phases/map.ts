@@ -5,7 +5,7 @@ import { networkPower } from '../../axm/power.ts';
 import { readNpy } from '../../netlist/formats/npy.ts';
 import { mapStructure } from '../../netlist/mapping/map.ts';
 import type { ProductTable } from '../../netlist/table.ts';
-import { evaluator } from '../../train/loop.ts';
+import { evaluator } from '../../train/evaluation.ts';
 import type { QuantizedArithmetic } from '../../train/task.ts';
 import { files, type RunContext, requirePhase, sessionFrom } from '../context.ts';
 import { type MultiplierRecord, type PhaseRecord, verifiedBytes } from '../manifest.ts';
@@ -33,8 +33,8 @@ export async function map(context: RunContext): Promise<PhaseResult> {
   }
   const session = await sessionFrom(context, 'explore', files.explored);
   try {
-    const evaluate = await evaluator(session, task, mappedArithmetic(context, tables));
-    const { accuracy, loss } = await evaluate(dataset.test);
+    const evaluate = await evaluator(session, task, mappedArithmetic(context, tables), dataset.test);
+    const { accuracy, loss } = await evaluate();
     return {
       files: written,
       stages: [{ stage: 'mapped', accuracy, loss, ...mappedPower(context, multipliers) }],

@@ -5,7 +5,8 @@ import { trainingBatches } from '../../data/batches.ts';
 import type { Session } from '../../engine/backend.ts';
 import { clipLogit, type OperandName, stateName } from '../../quant/quantized.ts';
 import { f32, sizeOf } from '../../tensor/tensor.ts';
-import { evaluator } from '../../train/loop.ts';
+import { evaluator } from '../../train/evaluation.ts';
+import { feedOf } from '../../train/feed.ts';
 import { type Arithmetic, buildNetwork } from '../../train/task.ts';
 import { saveModel } from '../checkpoint.ts';
 import { files, inFolder, type RunContext, sessionFrom } from '../context.ts';
@@ -24,7 +25,7 @@ export async function quantize(context: RunContext): Promise<PhaseResult> {
     if (training.epochs > 0) {
       await trainPhase(context, { phase: 'quantize', session, fit: { ...training, arithmetic } }, start);
     }
-    const { accuracy, loss } = await (await evaluator(session, task, arithmetic))(dataset.test);
+    const { accuracy, loss } = await (await evaluator(session, task, arithmetic, dataset.test))();
     await saveModel(inFolder(context, files.quantized), session, layers);
     return {
       files: [files.quantized],
@@ -40,7 +41,8 @@ export async function quantize(context: RunContext): Promise<PhaseResult> {
 async function calibrate(context: RunContext, session: Session, arithmetic: Arithmetic, images: number): Promise<void> {
   const { configuration, dataset, task, layers } = context;
   const batchSize = Math.min(images, dataset.train.count);
-  const { graph } = buildNetwork(task, arithmetic, 'calibrate', batchSize);
+  const feed = feedOf(session, dataset.train, dataset);
+  const { graph } = buildNetwork(task, arithmetic, 'calibrate', batchSize, feed);
   const program = await session.compile(graph);
   const sample = trainingBatches(dataset, {
     seed: configuration.seed,
@@ -49,8 +51,7 @@ async function calibrate(context: RunContext, session: Session, arithmetic: Arit
     augment: { pad: 0, flip: false },
   });
   const batch = sample.next().value!;
-  program.write('images', batch.images);
-  program.write('labels', batch.labels);
+  feed.write(program, batch);
   await program.run();
   for (const { name } of layers) {
     for (const operand of ['weight', 'input'] as const satisfies readonly OperandName[]) {

@@ -1,6 +1,6 @@
 // Phase 3: the weights are retrained with the mapped multiplier in the forward pass and straight-through gradients.
 
-import { evaluator } from '../../train/loop.ts';
+import { evaluator } from '../../train/evaluation.ts';
 import { saveModel } from '../checkpoint.ts';
 import { files, inFolder, type RunContext, requirePhase, sessionFrom } from '../context.ts';
 import { proveActive } from '../proof.ts';
@@ -18,7 +18,7 @@ export async function recover(context: RunContext): Promise<PhaseResult> {
     listener({ kind: 'note', text: `mapped multiplier active in ${proved.length} layers` });
     const start = resumePosition(context, 'recover', session);
     await trainPhase(context, { phase: 'recover', session, fit: { ...configuration.recover, arithmetic } }, start);
-    const { accuracy, loss } = await (await evaluator(session, task, arithmetic))(dataset.test);
+    const { accuracy, loss } = await (await evaluator(session, task, arithmetic, dataset.test))();
     await saveModel(inFolder(context, files.recovered), session, layers);
     return {
       files: [files.recovered],

@@ -1,7 +1,7 @@
 // The float model: trained from scratch, or taken from a checkpoint.
 
 import { initialTensor } from '../../nn/parameters.ts';
-import { evaluator } from '../../train/loop.ts';
+import { evaluator } from '../../train/evaluation.ts';
 import { buildNetwork } from '../../train/task.ts';
 import { loadFloatModel, saveModel } from '../checkpoint.ts';
 import { files, inFolder, type RunContext } from '../context.ts';
@@ -24,7 +24,7 @@ export async function trainFloat(context: RunContext): Promise<PhaseResult> {
       const start = resumePosition(context, 'train', session);
       await trainPhase(context, { phase: 'train', session, fit: { ...training, arithmetic } }, start);
     }
-    const { accuracy, loss } = await (await evaluator(session, task, arithmetic))(dataset.test);
+    const { accuracy, loss } = await (await evaluator(session, task, arithmetic, dataset.test))();
     await saveModel(inFolder(context, files.float), session, layers);
     return {
       files: [files.float],

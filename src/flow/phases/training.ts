@@ -9,15 +9,17 @@ import { files, inFolder, type RunContext } from '../context.ts';
 import { type MetricRecord, phases, type TrainingPhase } from '../events.ts';
 import { settingsOf } from '../manifest.ts';
 
-/** Seconds between resume points within an epoch; every epoch ends with one. */
+/** Seconds between resume points within an epoch. */
 const SAVE_INTERVAL = 20;
+/** An epoch ends with a resume point if writing one takes at most this share of the time since the last one. */
+const SAVE_SHARE = 0.05;
 
 export interface TrainingJob {
   readonly phase: TrainingPhase;
   readonly session: Session;
   readonly fit: Omit<
     LoopOptions,
-    'session' | 'task' | 'dataset' | 'seed' | 'firstEpoch' | 'start' | 'onStep' | 'onEpoch' | 'onSave' | 'signal'
+    'session' | 'task' | 'dataset' | 'seed' | 'firstEpoch' | 'start' | 'onStep' | 'onEpoch' | 'save' | 'signal'
   >;
 }
 
@@ -52,10 +54,14 @@ export async function trainPhase(
   const log = openJsonLines(inFolder(context, files.metrics), (record) => isBefore(record, phase, start ?? atStart));
   let last = log.records.findLast((record): record is MetricRecord => (record as MetricRecord).phase === phase);
   let saved = performance.now();
+  let saving = 0;
   const save = async (position: Position) => {
+    const begun = performance.now();
     await saveResumePoint(resumePath, session, { phase, settings, position });
     saved = performance.now();
+    saving = saved - begun;
   };
+  const sinceSaved = () => performance.now() - saved;
   try {
     await trainEpochs({
       ...job.fit,
@@ -69,12 +75,10 @@ export async function trainPhase(
       onEpoch: async (record, next) => {
         last = { phase, ...record };
         log.append(last);
-        await save(next);
+        if (signal?.aborted || saving <= SAVE_SHARE * sinceSaved()) await save(next);
         listener({ kind: 'epoch', record: last, epochs: job.fit.epochs });
       },
-      onSave: async (next) => {
-        if (signal?.aborted || performance.now() - saved > SAVE_INTERVAL * 1000) await save(next);
-      },
+      save: { due: () => sinceSaved() > SAVE_INTERVAL * 1000, at: save },
       ...(signal ? { signal } : {}),
     });
   } finally {

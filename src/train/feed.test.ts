@@ -1,0 +1,80 @@
+import { expect, test } from 'vitest';
+import { openDataset } from '../data/registry.ts';
+import { wasmBackend } from '../engine/wasm/backend.ts';
+import { findModel } from '../nn/models.ts';
+import { initialTensor } from '../nn/parameters.ts';
+import { evaluator } from './evaluation.ts';
+import { atStart, type EpochRecord, noSums, type Position, trainEpochs } from './loop.ts';
+import { buildNetwork, type Task } from './task.ts';
+
+const digits = openDataset('digits');
+const select = (split: typeof digits.train, count: number) => ({
+  count,
+  images: split.images.subarray(0, 64 * count),
+  labels: split.labels.subarray(0, count),
+});
+const dataset = {
+  ...digits,
+  train: select(digits.train, 150),
+  test: select(digits.test, 70),
+  augment: { pad: 2, flip: true },
+};
+const task: Task = { model: findModel('resnet8'), images: dataset };
+const arithmetic = { kind: 'float' } as const;
+
+async function trained(datasetBytes: number, save?: { due: () => boolean; at: (next: Position) => Promise<void> }) {
+  const backend = Object.assign(wasmBackend({ threads: 1 }), { datasetBytes });
+  const session = await backend.openSession();
+  const { parameters } = buildNetwork(task, arithmetic, 'evaluate', 1).layers;
+  parameters.forEach((parameter, position) => {
+    session.write(parameter.name, initialTensor(parameter, 1, position));
+  });
+  const records: EpochRecord[] = [];
+  const steps: number[] = [];
+  const schedule = { learningRate: 0.05, weightDecay: 5e-4, momentum: 0.9, schedule: 'cosine' } as const;
+  await trainEpochs({
+    ...schedule,
+    session,
+    task,
+    dataset,
+    arithmetic,
+    epochs: 2,
+    batchSize: 32,
+    seed: 3,
+    firstEpoch: 0,
+    start: atStart,
+    onStep: ({ step }) => steps.push(step),
+    onEpoch: async (record) => {
+      records.push(record);
+    },
+    ...(save ? { save } : {}),
+  });
+  const { data } = await session.read(parameters[0]!.name);
+  const evaluation = await (await evaluator(session, task, arithmetic, dataset.test))();
+  await session.dispose();
+  return { records, steps, weights: Array.from(data), evaluation };
+}
+
+test('a split kept by the device trains to the same bits as one that the host gathers', async () => {
+  const host = await trained(0);
+  const resident = await trained(2 ** 30);
+  expect(resident.steps).toEqual(host.steps);
+  expect(resident.weights).toEqual(host.weights);
+  // Evaluation takes larger batches there: the mean loss is summed in another order.
+  expect(resident.evaluation).toEqual({ ...host.evaluation, loss: expect.closeTo(host.evaluation.loss, 5) });
+});
+
+test('steps are reported in order, and a position is saved only when all steps before it are', async () => {
+  const reported: Position[] = [];
+  let asked = 0;
+  const { steps } = await trained(0, {
+    due: () => ++asked === 3,
+    at: async (position) => {
+      reported.push(position);
+    },
+  });
+  expect(steps).toEqual([1, 2, 3, 4, 5, 1, 2, 3, 4, 5]);
+  expect(reported).toHaveLength(1);
+  expect(reported[0]).toMatchObject({ epoch: 0, step: 3, sums: { images: 96 } });
+  expect(reported[0]!.sums).not.toEqual(noSums);
+});

@@ -1,0 +1,121 @@
+// The compiled training step: forward, backward, the optimisers of weights and structures, and the values to report.
+
+import type { Batch } from '../data/batches.ts';
+import type { Program, Session } from '../engine/backend.ts';
+import { clipVariables } from '../quant/quantized.ts';
+import { f32 } from '../tensor/tensor.ts';
+import type { Feed } from './feed.ts';
+import { descend, type ParameterGroup } from './optimizer.ts';
+import { type Arithmetic, type BuiltNetwork, buildNetwork, clampedTheta, type Task } from './task.ts';
+
+/** λ · power as part of the loss: power = 1 − Σ over the structures of Σ_c share_c · clamp(θ_c). */
+export interface PowerTerm {
+  readonly lambda: number;
+  readonly structures: readonly { readonly theta: string; readonly shares: readonly number[] }[];
+}
+
+export interface StepOptions {
+  readonly session: Session;
+  readonly task: Task;
+  readonly arithmetic: Arithmetic;
+  readonly momentum: number;
+  readonly weightDecay: number;
+  /** Structures that learn, with a weight decay of their own. */
+  readonly structure?: { readonly power: PowerTerm; readonly weightDecay: number };
+}
+
+const RATE = 'learningRate';
+const THETA_RATE = 'thetaLearningRate';
+
+export interface StepResult {
+  readonly loss: number;
+  readonly crossEntropy: number;
+  readonly correct: number;
+  readonly power: number | undefined;
+}
+
+/** The training step as a program per batch size (the last batch of an epoch may be short). */
+export class StepPrograms {
+  readonly #options: StepOptions;
+  readonly #feed: Feed;
+  readonly #programs = new Map<number, Promise<Program>>();
+
+  constructor(options: StepOptions, feed: Feed) {
+    this.#options = options;
+    this.#feed = feed;
+  }
+
+  /** Starts the step of a batch; the promise in the result is kept when the device has done it. */
+  async start(batch: Batch, rate: number, thetaRate: number | undefined): Promise<{ result: Promise<StepResult> }> {
+    const program = await this.#program(batch.count);
+    this.#feed.write(program, batch);
+    program.write(RATE, Float32Array.of(rate));
+    if (thetaRate !== undefined) program.write(THETA_RATE, Float32Array.of(thetaRate));
+    await program.run();
+    return { result: resultOf(program, thetaRate !== undefined) };
+  }
+
+  #program(size: number): Promise<Program> {
+    const known = this.#programs.get(size);
+    if (known) return known;
+    const program = this.#options.session.compile(trainingStep(this.#options, this.#feed, size));
+    this.#programs.set(size, program);
+    return program;
+  }
+}
+
+async function resultOf(program: Program, withPower: boolean): Promise<StepResult> {
+  const names = ['loss', 'crossEntropy', 'correct', ...(withPower ? ['power'] : [])];
+  const [loss, crossEntropy, correct, power] = await Promise.all(
+    names.map(async (name) => (await program.read(name))[0]!),
+  );
+  return { loss: loss!, crossEntropy: crossEntropy!, correct: correct!, power };
+}
+
+function trainingStep(
+  { task, arithmetic, momentum, weightDecay, structure }: StepOptions,
+  feed: Feed,
+  batchSize: number,
+) {
+  const network = buildNetwork(task, arithmetic, 'train', batchSize, feed);
+  const { graph, layers, crossEntropy, correct } = network;
+  const parameters = layers.parameters.filter(({ trainable }) => trainable).map(({ value }) => value);
+  const weights = [...parameters, ...clipVariables(graph, layers.multiplying)];
+  const groups: ParameterGroup[] = [{ variables: weights, rate: RATE, momentum, weightDecay }];
+  let loss = crossEntropy;
+  if (structure) {
+    const { lambda, structures } = structure.power;
+    const power = powerOf(network, structure.power);
+    graph.output('power', power);
+    loss = graph.apply1('add', [crossEntropy, power], { alpha: 1, beta: lambda });
+    const thetas = structures.map(({ theta, shares }) => graph.variable(theta, [shares.length]));
+    groups.push({ variables: thetas, rate: THETA_RATE, momentum, weightDecay: structure.weightDecay });
+  }
+  graph.output('loss', loss);
+  graph.output('crossEntropy', crossEntropy);
+  graph.output('correct', correct);
+  descend(loss, groups);
+  return graph;
+}
+
+/** 1 − Σ shares · clamp(θ), a scalar of the graph. */
+function powerOf({ graph }: BuiltNetwork, { structures }: PowerTerm) {
+  const saved = structures.map(({ theta, shares }) => {
+    const columns = clampedTheta(graph, theta, shares.length);
+    return graph.apply1('dot', [columns, graph.constant(f32([shares.length], shares))], {});
+  });
+  const total = saved.reduce((sum, term) => graph.apply1('add', [sum, term], { alpha: 1, beta: 1 }));
+  return graph.apply1('affine', [total], { scale: -1, offset: 1 });
+}
+
+/** θ of each structure as the network uses it, and the power they give. */
+export async function readStructures(session: Session, { structures }: PowerTerm) {
+  const theta: Record<string, number[]> = {};
+  let power = 1;
+  for (const { theta: name, shares } of structures) {
+    const { data } = await session.read(name);
+    theta[name] = Array.from(data, (value) => Math.min(1, Math.max(0, value)));
+    power -= theta[name].reduce((sum, value, c) => sum + value * shares[c]!, 0);
+  }
+  return { theta, power };
+}
