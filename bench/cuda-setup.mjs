@@ -1,11 +1,15 @@
 // What the GPU benches and checks train: networks on random images with the three kinds of arithmetic, and the state that calibration would
 // have left. `TRAM_BUILD` names the compiled program; default dist/.
+import { fileURLToPath } from 'node:url';
+
 export const root = process.env.TRAM_BUILD ?? '../dist';
+const { openDataset } = await import(`${root}/data/registry.js`);
 const { initialTensor } = await import(`${root}/nn/parameters.js`);
 const { findModel } = await import(`${root}/nn/models.js`);
 const { clipLogit, stateName } = await import(`${root}/quant/quantized.js`);
 const { Random } = await import(`${root}/tensor/random.js`);
 const { f32, sizeOf } = await import(`${root}/tensor/tensor.js`);
+const { atStart, trainEpochs } = await import(`${root}/train/loop.js`);
 const { buildNetwork } = await import(`${root}/train/task.js`);
 
 /** Random images of `size`×`size` pixels with random labels. */
@@ -68,5 +72,55 @@ export function initialize(session, task, arithmetic) {
       [COLUMNS],
       Float32Array.from({ length: COLUMNS }, (_, c) => (c < 4 ? 1 : 0)),
     ),
+  );
+}
+
+/** The losses of every step of an epoch, and the variables afterwards. */
+export async function train(backend, stage, task, dataset, batchSize) {
+  const session = await backend.openSession();
+  initialize(session, task, stage.arithmetic);
+  const losses = [];
+  await trainEpochs({
+    ...{ session, task, dataset, arithmetic: stage.arithmetic, epochs: 1, batchSize, seed: 1, firstEpoch: 0 },
+    ...{ momentum: 0.9, schedule: 'constant', learningRate: 5e-3, weightDecay: 5e-4, start: atStart },
+    ...(stage.structure ? { structure: stage.structure } : {}),
+    onStep: ({ loss }) => losses.push(loss),
+    onEpoch: async () => {},
+  });
+  const variables = {};
+  for (const name of session.variableNames()) variables[name] = (await session.read(name)).data;
+  await session.dispose();
+  return { losses, variables };
+}
+
+/** Losses of the reference backend that every other one must follow; `node test/cuda/training.mjs pin` writes them. */
+export const curvesPath = new URL('../test/cuda/curves.json', import.meta.url);
+const CURVE_STEPS = 20;
+const digitsPath = fileURLToPath(new URL('../data/digits.csv.gz', import.meta.url));
+
+/** The losses of ResNet8 on some of the digits, by stage. */
+export async function curvesOf(backend) {
+  const digits = openDataset(digitsPath, { image: { height: 8, width: 8, channels: 1 }, maximum: 16 });
+  const part = ({ images, labels }, count) => ({
+    ...{ count, images: images.subarray(0, 64 * count), labels: labels.subarray(0, count) },
+  });
+  const dataset = { ...digits, train: part(digits.train, 16 * CURVE_STEPS), test: part(digits.test, 16) };
+  const curves = {};
+  for (const stage of stages) {
+    curves[stage.name] = (await train(backend, stage, taskOf('resnet8', dataset), dataset, 16)).losses;
+  }
+  return curves;
+}
+
+/**
+ * How far each stage's losses are from the pinned ones, relative: that of the first step, and the largest. In quantised networks a code that lies
+ * on a rounding boundary may fall either way, and the steps behind it carry that on: the first is the sharp one there.
+ */
+export function distances(found, pinned) {
+  return Object.fromEntries(
+    Object.entries(pinned).map(([name, losses]) => {
+      const each = losses.map((loss, step) => Math.abs(found[name][step] - loss) / loss);
+      return [name, { first: each[0], largest: Math.max(...each) }];
+    }),
   );
 }
