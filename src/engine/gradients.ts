@@ -72,29 +72,51 @@ export const gradientRules: { readonly [K in OpName]?: Rule<K> } = {
   /** Codes take the gradient of their dequantised value; scale and zero point get theirs where the codes were made. */
   dequantize: (_, [g]) => [g],
   /**
-   * Surrogate for the operands: the exact product of the dequantised operands. The structure has its true derivative, and so have the
-   * scales that multiply the error: Σ g·(y − exact)/scale, where Σ g·exact per channel is Σ dw·w because the product is linear in w.
+   * Surrogate for the operands: the exact product of the dequantised operands, or, where the error's slopes are given, that product and an
+   * error with these slopes at the codes q = v/scale + zero. The structure has its true derivative, and so have the scales that multiply
+   * the error: Σ g·(y − exact)/scale, where Σ g·exact per channel is Σ dw·w because the product is linear in w. With slopes a scale
+   * also moves the codes, ∂q/∂scale = −v/scale²: less Σ v·dv/scale with dv what the operand v got through the error.
    */
   axmConv2d: (node, [g], graph, wanted) => {
-    const [xq, wq, xScale, xZero, wScale, wZero] = node.inputs;
+    const [xq, wq, xScale, xZero, wScale, wZero, , weightSlopes, activationSlopes] = node.inputs;
     const { stride, padding, groups, weightBits, activationBits, error } = node.attributes;
     const geometry = { stride, padding, groups };
+    const x = graph.apply1('dequantize', [xq!, xScale!, xZero!], { granularity: 'tensor' });
     const w = graph.apply1('dequantize', [wq!, wScale!, wZero!], { granularity: 'channel' });
     const dx = graph.apply1('conv2dInputGradient', [g!, w], { ...geometry, inputShape: xq!.shape });
     const [dw, dm] = wanted[6] ? ofStructure() : [exactWeightGradient()];
     if (error === 'exact') return [dx, dw];
-
-    const ofError = graph.apply1('channelDotDifference', [g!, node.outputs[0]!, dw!, w], {});
-    const dxScale = graph.apply1('divide', [graph.apply1('sum', [ofError], {}), xScale!], {});
-    return [dx, dw, dxScale, undefined, graph.apply1('divide', [ofError, wScale!], {}), undefined, dm];
+    if (!weightSlopes || !activationSlopes) {
+      const ofError = graph.apply1('channelDotDifference', [g!, node.outputs[0]!, dw!, w], {});
+      return [dx, dw, over(sum(ofError), xScale!), undefined, over(ofError, wScale!), undefined, dm];
+    }
+    const slopes = { ...geometry, weightBits, activationBits };
+    const dwError = graph.apply1('axmErrorWeightGradient', [g!, xq!, wq!, xScale!, weightSlopes], slopes);
+    const dxError = graph.apply1('axmErrorInputGradient', [g!, xq!, wq!, wScale!, activationSlopes], slopes);
+    const dwWhole = add(dw!, dwError, 1);
+    const ofWeightScales = graph.apply1('channelDotDifference', [g!, node.outputs[0]!, dwWhole, w], {});
+    const ofError = add(sum(ofWeightScales), dot(dwError, w), 1);
+    const dxScale = over(add(ofError, dot(dxError, x), -1), xScale!);
+    return [add(dx, dxError, 1), dwWhole, dxScale, undefined, over(ofWeightScales, wScale!), undefined, dm];
 
     function ofStructure(): readonly Value[] {
       const operands = [g!, xq!, wq!, xScale!, xZero!, wScale!];
       return graph.apply('axmConv2dGradients', operands, { ...geometry, weightBits, activationBits });
     }
     function exactWeightGradient(): Value {
-      const x = graph.apply1('dequantize', [xq!, xScale!, xZero!], { granularity: 'tensor' });
       return graph.apply1('conv2dWeightGradient', [x, g!], { ...geometry, weightShape: wq!.shape });
+    }
+    function sum(value: Value): Value {
+      return graph.apply1('sum', [value], {});
+    }
+    function dot(a: Value, b: Value): Value {
+      return graph.apply1('dot', [a, b], {});
+    }
+    function over(a: Value, b: Value): Value {
+      return graph.apply1('divide', [a, b], {});
+    }
+    function add(a: Value, b: Value, beta: number): Value {
+      return graph.apply1('add', [a, b], { alpha: 1, beta });
     }
   },
   structureMatrix: ({ inputs: [theta], attributes }, [g], graph) => [

@@ -134,8 +134,10 @@ export interface OpAttributes {
   /** (codes, scale, zero) → f32 (q − zero)·scale. */
   dequantize: { readonly granularity: Granularity };
   /**
-   * (xq, wq, xScale [], xZero [], wScale [O], wZero [O], error?) → f32 [N,OH,OW,O]
+   * (xq, wq, xScale [], xZero [], wScale [O], wZero [O], error?, weightSlopes?, activationSlopes?) → f32 [N,OH,OW,O]
    * = xScale·wScale[o]·Σ_valid taps ((wq − wZero[o])·(xq − xZero) + E(wq, xq)). A padded tap contributes nothing.
+   * The slopes of the error, ∂E/∂w and ∂E/∂x per pair of codes (f32 [2^weightBits, 2^activationBits], both or neither), are for the
+   * backward pass alone: with them the operands' gradients go through the error, without them they are those of the exact product.
    */
   axmConv2d: AxmConvAttributes;
   /**
@@ -143,6 +145,10 @@ export interface OpAttributes {
    * dm [weightBits, activationBits] = −2^(i+j) xScale Σ wScale[o]·w[i]·H_j, H_j = weight gradient of activation bit plane j.
    */
   axmConv2dGradients: ConvGeometry & OperandWidths;
+  /** (g, xq, wq, xScale, weightSlopes) → xScale·Σ g·slope(wq, xq), of w's shape: the weight's gradient through the error. */
+  axmErrorWeightGradient: ConvGeometry & OperandWidths;
+  /** (g, xq, wq, wScale, activationSlopes) → Σ g·wScale[o]·slope(wq, xq), of x's shape: the activation's gradient through the error. */
+  axmErrorInputGradient: ConvGeometry & OperandWidths;
   /** θ [P] → m [weightBits, activationBits] with m[i,j] = θ[index[i·activationBits + j]], 0 where the index is negative. */
   structureMatrix: OperandWidths & { readonly index: readonly number[] };
   /** dm → dθ [count]. */
@@ -234,6 +240,14 @@ function expectScale(
   const shape = perGranularity(x.shape, granularity);
   const fits = inputs.slice(at, at + 2).every((t) => sameShape(t.shape, shape));
   expect(op, fits, inputs, `scale and zero point of shape ${formatShape(shape)}`);
+}
+
+/** Shape of a table with an entry for each pair of codes. */
+const pairsOf = ({ weightBits, activationBits }: OperandWidths): Shape => [2 ** weightBits, 2 ** activationBits];
+
+function expectSlopes(op: OpName, inputs: readonly TensorType[], widths: OperandWidths): void {
+  const pairs = pairsOf(widths);
+  expect(op, sameShape(inputs[4]!.shape, pairs), inputs, `a table of slopes ${formatShape(pairs)}`);
 }
 
 /** Shape inference of every operation; a mismatch throws a UserError that names the operation and the shapes. */
@@ -349,11 +363,11 @@ export const inference: { readonly [K in OpName]: Infer<K> } = {
     return [f32(inputs[0]!.shape)];
   },
   axmConv2d: (inputs, attributes) => {
-    const [x, w, xScale, xZero, wScale, wZero, error] = inputs;
+    const [x, w, xScale, xZero, wScale, wZero, error, ...slopes] = inputs;
     const { weightBits, activationBits } = attributes;
     const perOutput = [last(w!.shape)];
-    const errorShape =
-      attributes.error === 'planes' ? [weightBits, activationBits] : [2 ** weightBits, 2 ** activationBits];
+    const pairs = pairsOf(attributes);
+    const errorShape = attributes.error === 'planes' ? [weightBits, activationBits] : pairs;
     const fits =
       x!.dtype === 'u8' &&
       w!.dtype === 'u8' &&
@@ -361,16 +375,28 @@ export const inference: { readonly [K in OpName]: Infer<K> } = {
       sameShape(xZero!.shape, []) &&
       sameShape(wScale!.shape, perOutput) &&
       sameShape(wZero!.shape, perOutput) &&
-      (attributes.error === 'exact' ? error === undefined : error !== undefined && sameShape(error.shape, errorShape));
+      (attributes.error === 'exact'
+        ? error === undefined
+        : error !== undefined && sameShape(error.shape, errorShape)) &&
+      (slopes.length === 0 || slopes.length === 2) &&
+      slopes.every(({ shape }) => sameShape(shape, pairs));
     expect(
       'axmConv2d',
       fits,
       inputs,
-      `u8 codes, scalars for x, [O] for w, and the error (${attributes.error}) ${formatShape(errorShape)}`,
+      `u8 codes, scalars for x, [O] for w, the error (${attributes.error}) ${formatShape(errorShape)}, no or two tables of slopes`,
     );
     return inferConv('axmConv2d', inputs, attributes);
   },
   axmConv2dGradients: ([, , w], { weightBits, activationBits }) => [f32(w!.shape), f32([weightBits, activationBits])],
+  axmErrorWeightGradient: (inputs, attributes) => {
+    expectSlopes('axmErrorWeightGradient', inputs, attributes);
+    return [f32(inputs[2]!.shape)];
+  },
+  axmErrorInputGradient: (inputs, attributes) => {
+    expectSlopes('axmErrorInputGradient', inputs, attributes);
+    return [f32(inputs[1]!.shape)];
+  },
   structureMatrix: (inputs, { weightBits, activationBits, index }) => {
     const fits = index.length === weightBits * activationBits && index.every((c) => c < inputs[0]!.shape[0]!);
     expect(

@@ -12,9 +12,12 @@ import { sizeOf } from '../tensor/tensor.ts';
 export type LayerError =
   | { readonly kind: 'exact' }
   /** m: f32 [weightBits, activationBits], the removed share of each partial product. */
-  | { readonly kind: 'planes'; readonly m: Value; readonly integer: boolean }
+  | { readonly kind: 'planes'; readonly m: Value; readonly integer: boolean; readonly slopes?: ErrorSlopes }
   /** i32 [2^weightBits, 2^activationBits]. */
-  | { readonly kind: 'table'; readonly table: Value };
+  | { readonly kind: 'table'; readonly table: Value; readonly slopes?: ErrorSlopes };
+
+/** ∂E/∂w and ∂E/∂x, f32 [2^weightBits, 2^activationBits], for gradients that go through the error; without them, straight-through. */
+export type ErrorSlopes = readonly [weight: Value, activation: Value];
 
 export type QuantMode = 'calibrate' | 'train' | 'evaluate';
 
@@ -84,10 +87,12 @@ export function multiplyQuantized(options: QuantOptions): Multiply {
     const attributes = { ...layer.geometry, weightBits, activationBits };
     if (error.kind === 'exact')
       return graph.apply1('axmConv2d', operands, { ...attributes, error: 'exact', integer: true });
+    const slopes = error.slopes ?? [];
     if (error.kind === 'table') {
-      return graph.apply1('axmConv2d', [...operands, error.table], { ...attributes, error: 'table', integer: true });
+      const inputs = [...operands, error.table, ...slopes];
+      return graph.apply1('axmConv2d', inputs, { ...attributes, error: 'table', integer: true });
     }
-    return graph.apply1('axmConv2d', [...operands, error.m], {
+    return graph.apply1('axmConv2d', [...operands, error.m, ...slopes], {
       ...attributes,
       error: 'planes',
       integer: error.integer,

@@ -97,6 +97,13 @@ function wideConvolutions(): GpuCase[] {
           constants: [6],
         },
       ),
+      make(
+        'axmConv2d',
+        `table with slopes, ${note}`,
+        [...operands, table, floats([256, 256], -32, 32), floats([256, 256], -32, 32)],
+        { ...axm, error: 'table', integer: true },
+        { differentiate: [0, 1, 2, 4], cancelling: [2] },
+      ),
       make('axmConv2d', `table, ${note}`, [...operands, table], { ...axm, error: 'table', integer: true }),
       make(
         'axmConv2d',

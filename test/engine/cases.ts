@@ -14,6 +14,8 @@ export interface Case<K extends OpName = OpName> {
   readonly differentiate: readonly number[];
   /** The rule is the derivative itself, to be checked by finite differences (not a straight-through surrogate). */
   readonly smooth?: readonly number[];
+  /** Inputs whose gradient is a small difference of large sums; backends must meet it to ten times the usual tolerance. */
+  readonly cancelling?: readonly number[];
   /** Outputs and gradients that must be equal to the last bit. */
   readonly exact?: boolean;
 }
@@ -109,6 +111,23 @@ function convolutions(): Case[] {
       [16, 32],
       Int32Array.from(codes([16, 32], 5).data, (v) => 2 * v - 31),
     );
+    const sloped = (weightBits: number, activationBits: number) => {
+      const pairs = [2 ** weightBits, 2 ** activationBits];
+      const bits = weightBits + activationBits;
+      const error = tensor(
+        'i32',
+        pairs,
+        Int32Array.from(codes(pairs, 8).data, (v) => Math.round(((v - 128) * 2 ** bits) / 2 ** 10)),
+      );
+      const slopes = () => floats(pairs, -(2 ** (bits / 2 - 3)), 2 ** (bits / 2 - 3));
+      return make(
+        'axmConv2d',
+        `error table with slopes, w${weightBits}a${activationBits}, ${note}`,
+        [...quantised(weightBits, activationBits), error, slopes(), slopes()],
+        { ...axm(weightBits, activationBits), error: 'table', integer: true },
+        { differentiate: [0, 1, 2, 4], cancelling: [2] },
+      );
+    };
     return [
       make('conv2d', note, [floats(x), floats(w)], geometry, differentiable(0, 1)),
       make(
@@ -152,6 +171,16 @@ function convolutions(): Case[] {
         [...quantised(4, 5), rectangular],
         { ...axm(4, 5), error: 'table', integer: true },
         { differentiate: [0, 1] },
+      ),
+      sloped(8, 8),
+      sloped(4, 8),
+      sloped(3, 5),
+      make(
+        'axmConv2d',
+        `mapped truncation with slopes, ${note}`,
+        [...quantised(8, 8), zeroOne, floats([256, 256], -32, 32), floats([256, 256], -32, 32)],
+        { ...axm(8, 8), error: 'planes', integer: true },
+        { differentiate: [0, 1, 2, 4], cancelling: [2] },
       ),
     ];
   });

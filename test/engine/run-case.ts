@@ -5,7 +5,7 @@ import type { Backend } from '../../src/engine/backend.ts';
 import { gradients } from '../../src/engine/gradients.ts';
 import { Graph, type Value } from '../../src/engine/graph.ts';
 import { Random } from '../../src/tensor/random.ts';
-import { f32, type HostTensor, sizeOf, type TensorData } from '../../src/tensor/tensor.ts';
+import { f32, type HostTensor, type Shape, sizeOf, type TensorData } from '../../src/tensor/tensor.ts';
 import type { Case } from './cases.ts';
 
 export type Results = Record<string, TensorData>;
@@ -49,13 +49,18 @@ function differentiableOutputs(test: Case, outputs: readonly Value[]): readonly 
   return test.op === 'minMax' ? outputs : outputs.slice(0, 1);
 }
 
+/** r_k. */
+export function cotangentOf(shape: Shape, index: number): HostTensor {
+  const random = new Random(7, index);
+  return f32(
+    shape,
+    Float32Array.from({ length: sizeOf(shape) }, () => random.uniform() - 0.5),
+  );
+}
+
 function weightedSum(graph: Graph, values: readonly Value[]): Value {
   const terms = values.map((value, index) => {
-    const random = new Random(7, index);
-    const weights = f32(
-      value.shape,
-      Float32Array.from({ length: sizeOf(value.shape) }, () => random.uniform() - 0.5),
-    );
+    const weights = cotangentOf(value.shape, index);
     // Codes take the cotangent of their dequantised value; scale 1 and zero point 0 make that the code itself.
     const operand =
       value.dtype === 'u8'

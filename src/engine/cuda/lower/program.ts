@@ -15,6 +15,7 @@ import { copyLaunch, elementwiseLowerings, sgdLaunch, type Transfer } from './el
 import { imageLowerings } from './images.ts';
 import type { Lowering, Lowerings, ProgramMemory } from './lowering.ts';
 import { reductionLowerings } from './reductions.ts';
+import { slopeLowerings } from './slopes.ts';
 import { windowLowerings } from './windows.ts';
 
 type Lowered = Exclude<OpName, 'reshape' | 'stopGradient' | 'sgd'>;
@@ -27,6 +28,7 @@ const lowerings: Lowerings<Lowered> = {
   ...imageLowerings,
   ...convolutionLowerings,
   ...approximateLowerings,
+  ...slopeLowerings,
 };
 
 const loweringOf = (node: Node): Lowering => lowerings[node.op as Lowered] as Lowering;

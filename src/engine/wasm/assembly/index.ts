@@ -5,6 +5,7 @@
 export { axmForwardInteger, axmForwardReal, axmForwardTable, pixelSums } from './axm-forward';
 export { axmGradients, structureGradient } from './axm-gradients';
 export { cotangentSums, planarCodes, tileCotangent } from './axm-operands';
+export { axmErrorInput, axmErrorWeight } from './axm-slopes';
 export { convolutionForward, convolutionInputGradient, packForward, packTransposed } from './convolution';
 export { planeCoefficientsInteger, planeCoefficientsReal } from './axm-rows';
 export { depthwiseForward, depthwiseInputGradient, depthwiseWeightGradient } from './depthwise';
@@ -22,6 +23,7 @@ export { packCotangent, weightGradient } from './weight-gradient';
 // registers, at half the speed.
 export { gatherHalves, gatherInteger, gatherReal, gatherTable } from './axm-sums';
 export { addPlanes, foldPlanes } from './axm-gradients';
+export { slopeColumns, slopeRows } from './axm-slopes';
 export { multiplyTile } from './convolution';
 export { multiplyColumns } from './weight-gradient';
 

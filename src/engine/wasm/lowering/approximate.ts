@@ -1,5 +1,6 @@
 // Convolutions with an approximate multiplier (assembly/axm-forward.ts, assembly/axm-gradients.ts) and the removal matrix of a structure.
 
+import type { Node } from '../../graph.ts';
 import { type Launch, Layout, type Lowered, type Lowerings } from '../launch.ts';
 import {
   channelsPerGroup,
@@ -68,8 +69,54 @@ function tileExtent(extent: number, kernel: number, { stride, padding }: Geometr
   return Math.floor((kernel - 1) / stride) + last + 1;
 }
 
+/** Positions that one part packs, and pixels of a part of the activation's gradient: as many as repay building the rows of slopes. */
+const PACKED_POSITIONS = 256;
+const SLOPE_PIXELS = { fewest: 512, most: 4096 };
+/** Channels whose slopes stand in scratch together, and bytes of their rows. */
+const SLOPE_CHANNELS = 4;
+const SLOPE_BYTES = SLOPE_CHANNELS * 256 * 32;
+
+/** Either gradient through the error; see assembly/axm-slopes.ts. */
+function throughError(
+  kernel: 'axmErrorWeight' | 'axmErrorInput',
+  { inputs: [, x, w], attributes }: Node<'axmErrorWeightGradient' | 'axmErrorInputGradient'>,
+): Lowered {
+  const geometry = geometryOf(x!.shape, w!.shape, attributes);
+  const { batch, height, width, groups, outHeight, outWidth } = geometry;
+  const panels = Math.ceil(outputsPerGroup(geometry) / 8);
+  const bundles = groups * Math.ceil(channelsPerGroup(geometry) / SLOPE_CHANNELS);
+  const rowsPerBlock = Math.ceil(PACKED_POSITIONS / outWidth);
+  const wanted = Math.ceil((pixels(geometry) * bundles) / ENOUGH_PARTS);
+  const limited = Math.min(Math.max(wanted, SLOPE_PIXELS.fewest), SLOPE_PIXELS.most);
+  const rowsPerPart = Math.min(batch * height, Math.ceil(limited / width));
+  const ofWeight = kernel === 'axmErrorWeight';
+  const layout = new Layout();
+  const packed = layout.take(groups * panels * positions(geometry) * 32);
+  return {
+    workspaceBytes: layout.bytes,
+    launches: ({ inputs: [g, xq, wq, scale, slopes], outputs: [out], workspace, place }) => {
+      const packing = [place(record(geometry)), xq!, g!, out!, workspace + packed, 0, rowsPerBlock];
+      const words = [...packing, wq!, scale!, slopes!, attributes.activationBits, rowsPerPart];
+      return [
+        { kernel: 'packCotangent', parts: Math.ceil((batch * outHeight) / rowsPerBlock), record: words },
+        {
+          kernel,
+          parts: bundles * (ofWeight ? taps(geometry) * panels : Math.ceil((batch * height) / rowsPerPart)),
+          record: words,
+          scratchBytes: SLOPE_BYTES + (ofWeight ? SLOPE_CHANNELS * 32 : rowsPerPart * width * 16),
+        },
+      ];
+    },
+  };
+}
+
 export const approximate: Lowerings<
-  'axmConv2d' | 'axmConv2dGradients' | 'structureMatrix' | 'structureMatrixGradient'
+  | 'axmConv2d'
+  | 'axmConv2dGradients'
+  | 'axmErrorWeightGradient'
+  | 'axmErrorInputGradient'
+  | 'structureMatrix'
+  | 'structureMatrixGradient'
 > = {
   axmConv2d: ({ inputs: [x, w], attributes }): Lowered => {
     const { weightBits, activationBits, error } = attributes;
@@ -169,6 +216,9 @@ export const approximate: Lowerings<
       },
     };
   },
+
+  axmErrorWeightGradient: (node) => throughError('axmErrorWeight', node),
+  axmErrorInputGradient: (node) => throughError('axmErrorInput', node),
 
   structureMatrix: ({ inputs: [theta], attributes: { index } }) => ({
     launches: ({ inputs: [from], outputs: [to], place }) => {
