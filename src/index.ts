@@ -2,6 +2,7 @@
 
 export { emulationOf, expandTheta, type Multiplier, removedPartialProducts } from './axm/multiplier.ts';
 export { columnCosts, networkPower, powerPerMultiplication } from './axm/power.ts';
+export { defaultSmoothing, type Slopes, type Smoothing, slopesOf } from './axm/slopes.ts';
 export type { Dataset, DatasetOptions } from './data/dataset.ts';
 export { openDataset } from './data/registry.ts';
 export type { Backend, Program, Session } from './engine/backend.ts';

@@ -23,8 +23,9 @@ const defaults: Configuration = parseConfiguration({}, 'test');
 
 describe('the table of settings', () => {
   test('has an option for every key of the configuration', () => {
+    const smoothing = ['recover.smoothing.weights', 'recover.smoothing.activations'];
     const covered = new Set(settings.flatMap(({ paths }) => paths));
-    const keys = [...leaves(defaults), 'image', 'maximum', 'train.checkpoint', 'map.multiplier'];
+    const keys = [...leaves(defaults), 'image', 'maximum', 'train.checkpoint', 'map.multiplier', ...smoothing];
     expect(keys.filter((key) => !covered.has(key))).toEqual([]);
     expect([...covered].filter((path) => !keys.includes(path))).toEqual([]);
   });
@@ -58,6 +59,8 @@ describe('a value', () => {
     ['lambda', '', "--lambda: expected a number of at least 0, got ''"],
     ['theta-learning-rate', '0', "--theta-learning-rate: expected a number greater than 0, got '0'"],
     ['image', '8x8', "--image: expected HEIGHTxWIDTHxCHANNELS, for example 28x28x1, got '8x8'"],
+    ['smoothing', '128', "--smoothing: expected 0 to 127 codes, or 16x4 along weights × activations, got '128'"],
+    ['gradient', 'diff', "--gradient: expected one of straight-through, difference, got 'diff'"],
     ['structure', 'shard', "--structure: expected one of shared, per-layer, got 'shard'; did you mean 'shared'?"],
     ['model', ' ', "--model: expected resnet8, resnet20, resnet18, resnet34, resnet50, got ' '"],
     ['exact-layers', 'a,,b', "--exact-layers: expected names separated by commas, got 'a,,b'"],

@@ -9,7 +9,7 @@ import { models } from '../nn/models.ts';
 import { invariant } from '../tensor/errors.ts';
 import { accepts, choices, defaultValue, expectation, valueKind } from './configuration-schema.ts';
 import { describeOption } from './facts.ts';
-import { badValue, decimalNumber, nameList, oneOf, operandBits, wholeNumber } from './values.ts';
+import { badValue, decimalNumber, nameList, oneOf, perOperand, wholeNumber } from './values.ts';
 
 export type SettingPhase = Exclude<Phase, 'report'>;
 
@@ -67,6 +67,7 @@ function trainingSettings(phase: keyof typeof trainingPhases): Setting[] {
 
 const explore = { phase: 'explore', group: trainingPhases.explore } as const;
 const quantize = { phase: 'quantize', group: trainingPhases.quantize } as const;
+const recover = { phase: 'recover', group: trainingPhases.recover } as const;
 const train = { phase: 'train', group: 'Data and model' } as const;
 
 export const settings: readonly Setting[] = [
@@ -119,7 +120,7 @@ export const settings: readonly Setting[] = [
     paths: ['bits.weights', 'bits.activations'],
     placeholder: 'B',
     help: 'operand widths: one number for both, or WxA for weights × activations',
-    parse: operandBits,
+    parse: perOperand,
     expected: '2 to 8, or 4x8 for 4-bit weights and 8-bit activations',
   },
   {
@@ -234,6 +235,23 @@ export const settings: readonly Setting[] = [
     help: "the multiplier given is signed (two's complement)",
   },
   ...trainingSettings('recover'),
+  {
+    ...recover,
+    name: 'gradient',
+    paths: ['recover.gradient'],
+    placeholder: 'NAME',
+    help: "slope of a product: of the exact one, or of differences of the multiplier's smoothed table",
+  },
+  {
+    ...recover,
+    name: 'smoothing',
+    paths: ['recover.smoothing.weights', 'recover.smoothing.activations'],
+    placeholder: 'H',
+    help: 'half size of the window that smooths the table, for the gradient difference',
+    parse: perOperand,
+    expected: '0 to 127 codes, or 16x4 along weights × activations',
+    defaultText: "a sixteenth of the operand's codes, 16 of 8 bits",
+  },
 ];
 
 /** The settings of some phases, in the order of the table. */

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { UserError } from '../tensor/errors.ts';
-import { decimalNumber, nameList, oneOf, operandBits, thetaList, wholeNumber, wholeNumberFrom } from './values.ts';
+import { decimalNumber, nameList, oneOf, perOperand, thetaList, wholeNumber, wholeNumberFrom } from './values.ts';
 
 describe('numbers', () => {
   test.each(['', ' 3', '3 ', '1x', '0x10', '1.5', '1e3', '--1', '99999999999999999999', 'NaN'])(
@@ -23,11 +23,11 @@ describe('numbers', () => {
   ])("'%s' is the number %d", (text, value) => expect(decimalNumber(text)).toBe(value));
 });
 
-test('operand widths are one number for both or weights × activations', () => {
-  expect(operandBits('8')).toEqual([8, 8]);
-  expect(operandBits('4x8')).toEqual([4, 8]);
-  expect(operandBits('4×6')).toEqual([4, 6]);
-  for (const text of ['', 'x8', '4x', '4x8x2', '-4', '4 x 8']) expect(operandBits(text)).toBeUndefined();
+test('a number per operand is one for both or weights × activations', () => {
+  expect(perOperand('8')).toEqual([8, 8]);
+  expect(perOperand('4x8')).toEqual([4, 8]);
+  expect(perOperand('4×6')).toEqual([4, 6]);
+  for (const text of ['', 'x8', '4x', '4x8x2', '-4', '4 x 8']) expect(perOperand(text)).toBeUndefined();
 });
 
 test('a list of names refuses an empty name, and none is the empty list', () => {

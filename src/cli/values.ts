@@ -24,8 +24,8 @@ export function decimalNumber(text: string): number | undefined {
   return Number.isFinite(value) ? value : undefined;
 }
 
-/** Operand widths: '8' for both, '4x8' for weights × activations; undefined when the text is neither. The range is the caller's. */
-export function operandBits(text: string): readonly [weights: number, activations: number] | undefined {
+/** A number for each operand, such as widths: '8' for both, '4x8' for weights × activations; else undefined. The range is the caller's. */
+export function perOperand(text: string): readonly [weights: number, activations: number] | undefined {
   const match = /^(\d+)(?:[x×](\d+))?$/.exec(text);
   return match ? [Number(match[1]), Number(match[2] ?? match[1])] : undefined;
 }

@@ -2,6 +2,7 @@
 // published scripts has a name here; `published` holds their settings for comparison.
 
 import { z } from 'zod';
+import { defaultSmoothing, type Smoothing } from '../axm/slopes.ts';
 import { searchNames } from '../netlist/mapping/map.ts';
 import { UserError } from '../tensor/errors.ts';
 
@@ -11,6 +12,9 @@ const epochs = z.int().min(1);
 const schedule = z.enum(['constant', 'cosine']);
 const batchSize = z.int().min(1);
 const momentum = z.number().min(0).lt(1);
+
+/** Half size of a smoothing window in codes; 127 leaves the mean slope everywhere, whatever the width. */
+const halfWindow = z.int().min(0).max(127);
 
 const training = {
   epochs,
@@ -109,15 +113,33 @@ const givenConfiguration = z.strictObject({
       momentum: momentum.default(0.9),
       weightDecay: decay.default(5e-4),
       schedule: schedule.default('cosine'),
+      /** What weights and activations learn from a product: the slope of the exact one, or of the multiplier's smoothed table. */
+      gradient: z.enum(['straight-through', 'difference']).default('straight-through'),
+      /** Half sizes of the windows that smooth the table along each operand, for the difference-based gradient. */
+      smoothing: z.strictObject({ weights: halfWindow.optional(), activations: halfWindow.optional() }).optional(),
     })
     .prefault({}),
 });
 
-/** With every default filled in; those of P and of the columns removed at the start depend on the widths (8 and 4, 4 and 2 bits). */
+/**
+ * With every default filled in; those of P and of the columns removed at the start depend on the widths (8 and 4, 4 and 2 bits), and so does
+ * the smoothing of the difference-based gradient, which only that gradient has.
+ */
 export const configurationSchema = givenConfiguration.transform((given) => {
-  const columns = given.explore.columns ?? Math.max(given.bits.weights, given.bits.activations);
-  const initiallyRemoved = given.explore.initiallyRemoved ?? Math.floor(columns / 2);
-  return { ...given, explore: { ...given.explore, columns, initiallyRemoved } };
+  const { bits, explore } = given;
+  const columns = explore.columns ?? Math.max(bits.weights, bits.activations);
+  const initiallyRemoved = explore.initiallyRemoved ?? Math.floor(columns / 2);
+  const { smoothing, ...recover } = given.recover;
+  const usual = defaultSmoothing(bits.weights, bits.activations);
+  const windows: Smoothing = {
+    weights: smoothing?.weights ?? usual.weights,
+    activations: smoothing?.activations ?? usual.activations,
+  };
+  return {
+    ...given,
+    explore: { ...explore, columns, initiallyRemoved },
+    recover: { ...recover, ...(recover.gradient === 'difference' ? { smoothing: windows } : {}) },
+  };
 });
 
 export type Configuration = z.output<typeof configurationSchema>;

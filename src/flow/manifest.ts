@@ -88,12 +88,21 @@ export function settingsOf(configuration: Configuration, phase: Phase): string {
   return JSON.stringify(Object.fromEntries(keys.map((key) => [key, configuration[key]])));
 }
 
-/** "explore.epochs 10 instead of 3" for what differs between two settings; empty when they mean the same, in whatever order. */
+/**
+ * "explore.epochs 10 instead of 3" for what differs between two settings; empty when they mean the same, in whatever order. What `done` does
+ * not say, because the program that wrote it did not have the setting yet, was the default.
+ */
 export function describeDifference(done: string, wanted: string): string {
-  const before = flatten(JSON.parse(done));
+  const before = flatten(withDefaults(JSON.parse(done)));
   const after = flatten(JSON.parse(wanted));
   const keys = [...new Set([...before.keys(), ...after.keys()])].filter((key) => before.get(key) !== after.get(key));
   return keys.map((key) => `${key} ${after.get(key) ?? 'unset'} instead of ${before.get(key) ?? 'unset'}`).join(', ');
+}
+
+function withDefaults(settings: Readonly<Record<string, unknown>>): unknown {
+  const parsed = configurationSchema.safeParse(settings);
+  if (!parsed.success) return settings;
+  return Object.fromEntries(Object.keys(settings).map((key) => [key, parsed.data[key as keyof Configuration]]));
 }
 
 function flatten(value: unknown, path = ''): Map<string, string> {

@@ -2,6 +2,7 @@
 
 import { emulationOf, expandTheta, tableOfRemoval } from '../axm/multiplier.ts';
 import { columnCosts } from '../axm/power.ts';
+import { slopesOf } from '../axm/slopes.ts';
 import { exactTable, type ProductTable } from '../netlist/table.ts';
 import type { MultiplyingLayer } from '../nn/layers.ts';
 import { UserError } from '../tensor/errors.ts';
@@ -102,6 +103,28 @@ export function concreteMultiplier(table: ProductTable): LayerMultiplier {
   if (emulation.strategy === 'planes')
     return { kind: 'removal', removed: Float32Array.from(emulation.removal.removed) };
   return { kind: 'table', error: errorByCodes(table) };
+}
+
+/** The arithmetic of phase 3: the given multipliers, with the slopes of their errors where gradients are to go through them. */
+export function recoveryArithmetic({ recover }: Configuration, arithmetic: QuantizedArithmetic): QuantizedArithmetic {
+  const { smoothing } = recover;
+  // Only the difference-based gradient has one.
+  if (!smoothing) return arithmetic;
+  const { weightBits, activationBits, multiplierOf } = arithmetic;
+  const sloped = new Map<LayerMultiplier, LayerMultiplier>();
+  return {
+    ...arithmetic,
+    multiplierOf: (layer) => {
+      const multiplier = multiplierOf(layer);
+      if (multiplier.kind === 'exact' || multiplier.kind === 'structure') return multiplier;
+      const known = sloped.get(multiplier);
+      if (known) return known;
+      const error = layerError(multiplier, weightBits, activationBits, undefined);
+      const made = { ...multiplier, slopes: slopesOf(error, weightBits, activationBits, smoothing) };
+      sloped.set(multiplier, made);
+      return made;
+    },
+  };
 }
 
 /**

@@ -63,6 +63,7 @@ export async function runFlow(options: FlowOptions): Promise<RunSummary> {
   if (!old) requireUsableFolder(folder, wanted[0]!);
   const settings = mergeSettings(old?.configuration ?? {}, options.settings ?? {});
   const configuration = parseConfiguration(settings, 'settings');
+  refuseIdleSmoothing(options.settings ?? {}, configuration);
   const { dataset, task, layers } = openTask(configuration);
   approximateLayers(configuration, layers);
   const inputs = inputsOf(configuration, dataset);
@@ -120,6 +121,14 @@ function phaseSummary({ stages }: PhaseResult): string {
       return `${stage} ${(100 * accuracy).toFixed(2)} %${cost}`;
     })
     .join(', ');
+}
+
+/** A window that was asked for but would smooth nothing is a mistake; one left over from another gradient's run is not. */
+function refuseIdleSmoothing(asked: ConfigurationInput, { recover: { gradient } }: Configuration): void {
+  if (!asked.recover?.smoothing || gradient === 'difference') return;
+  throw new UserError(
+    `settings: recover.smoothing is given, but recover.gradient is ${gradient}, which smooths nothing; choose the gradient difference or leave the smoothing out`,
+  );
 }
 
 /** A folder with other things in it is not written to; a phase in the middle cannot begin a run. */

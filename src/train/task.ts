@@ -4,7 +4,7 @@
 import { Graph, type Value } from '../engine/graph.ts';
 import { Layers, type Multiply, type MultiplyingLayer, multiplyFloat } from '../nn/layers.ts';
 import type { Model } from '../nn/models.ts';
-import { type LayerError, multiplyQuantized, type QuantMode } from '../quant/quantized.ts';
+import { type ErrorSlopes, type LayerError, multiplyQuantized, type QuantMode } from '../quant/quantized.ts';
 import { tensor } from '../tensor/tensor.ts';
 import { type Feed, imagesInput } from './feed.ts';
 
@@ -30,9 +30,15 @@ export type LayerMultiplier =
   /** A trained structure: the variable that holds θ, and which θ each partial product (i, j) reads (row-major, −1: none). */
   | { readonly kind: 'structure'; readonly theta: string; readonly columns: number; readonly index: readonly number[] }
   /** Partial products removed for good: 0 or 1 for each (i, j). */
-  | { readonly kind: 'removal'; readonly removed: Float32Array }
+  | { readonly kind: 'removal'; readonly removed: Float32Array; readonly slopes?: Slopes }
   /** Any multiplier: error of each pair of codes, index w·2^activationBits + x. */
-  | { readonly kind: 'table'; readonly error: Int32Array };
+  | { readonly kind: 'table'; readonly error: Int32Array; readonly slopes?: Slopes };
+
+/** Slopes of the error at each pair of codes, along either operand: training then differentiates the error too (see axm/slopes.ts). */
+export interface Slopes {
+  readonly weight: Float32Array;
+  readonly activation: Float32Array;
+}
 
 /** Both operands of every multiplying layer are codes; each layer has its multiplier. */
 export interface QuantizedArithmetic {
@@ -92,6 +98,15 @@ export function multiplyingLayers(task: Task): readonly MultiplyingLayer[] {
 function multiplication(graph: Graph, arithmetic: Arithmetic, mode: QuantMode): Multiply {
   if (arithmetic.kind === 'float') return multiplyFloat;
   const { weightBits, activationBits, channelwise, multiplierOf } = arithmetic;
+  const pairs = [2 ** weightBits, 2 ** activationBits];
+  // Only a backward pass reads slopes.
+  const slopesOf = ({ slopes }: { readonly slopes?: Slopes }): { slopes?: ErrorSlopes } => {
+    if (!slopes || mode !== 'train') return {};
+    const [weight, activation] = [slopes.weight, slopes.activation].map((data) =>
+      graph.constant(tensor('f32', pairs, data)),
+    );
+    return { slopes: [weight!, activation!] };
+  };
   const errorOf = ({ name }: MultiplyingLayer): LayerError => {
     const multiplier = multiplierOf(name);
     switch (multiplier.kind) {
@@ -104,11 +119,11 @@ function multiplication(graph: Graph, arithmetic: Arithmetic, mode: QuantMode): 
       }
       case 'removal': {
         const m = graph.constant(tensor('f32', [weightBits, activationBits], multiplier.removed));
-        return { kind: 'planes', m, integer: true };
+        return { kind: 'planes', m, integer: true, ...slopesOf(multiplier) };
       }
       case 'table': {
-        const table = graph.constant(tensor('i32', [2 ** weightBits, 2 ** activationBits], multiplier.error));
-        return { kind: 'table', table };
+        const table = graph.constant(tensor('i32', pairs, multiplier.error));
+        return { kind: 'table', table, ...slopesOf(multiplier) };
       }
     }
   };

@@ -141,6 +141,25 @@ describe('an interrupted run', () => {
   }, 300_000);
 });
 
+describe('recovery with the difference-based gradient', () => {
+  const folder = join(parent, 'difference');
+  const multiplier = 'mitchell:8x8';
+  const settings = (recover: ConfigurationInput['recover']): ConfigurationInput => ({
+    train: { epochs: 2 },
+    explore: { epochs: 1 },
+    map: { multiplier },
+    recover: { epochs: 1, ...recover },
+  });
+
+  test('recovers what the multiplier costs, to other weights than the straight-through one', async () => {
+    const summary = await runFlow({ folder, settings: settings({ gradient: 'difference' }) });
+    expect(stageOf(summary, 'recovered').accuracy).toBeGreaterThan(stageOf(summary, 'mapped').accuracy + 0.2);
+    const difference = hashOf(folder, 'checkpoints/recovered.safetensors');
+    await runFlow({ folder, settings: settings({ gradient: 'straight-through' }), redo: true });
+    expect(hashOf(folder, 'checkpoints/recovered.safetensors')).not.toBe(difference);
+  }, 300_000);
+});
+
 describe('λ', () => {
   const base: ConfigurationInput = { train: { epochs: 4 }, explore: { epochs: 2 } };
   const explored = async (name: string, explore: ConfigurationInput['explore']) => {
@@ -195,6 +214,11 @@ describe('a run that cannot go on', () => {
       'more columns removed than may be',
       { explore: { columns: 3, initiallyRemoved: 4 } },
       /explore.initiallyRemoved is 4, more than the 3 columns/,
+    ],
+    [
+      'smoothing that nothing uses',
+      { recover: { smoothing: { weights: 4 } } },
+      /recover.smoothing is given, but recover.gradient is straight-through, which smooths nothing; choose the gradient difference/,
     ],
     ['an unknown model', { model: 'resnet9' }, /unknown model 'resnet9'.* did you mean 'resnet8'/],
     ['an unknown data set', { data: 'digit' }, /unknown data set 'digit'.* did you mean 'digits'/],

@@ -11,7 +11,7 @@ import { describeOption } from '../facts.ts';
 import { wantsColor } from '../options.ts';
 import type { Services } from '../services.ts';
 import { grouped, percent, type Style, styleFor } from '../style.ts';
-import { badValue, nonEmpty, operandBits } from '../values.ts';
+import { badValue, nonEmpty, perOperand } from '../values.ts';
 import { addJson, filesText, OUTPUT, outFolder } from '../workbench.ts';
 
 const AFTER = `
@@ -67,7 +67,7 @@ export function defineGenerate(command: Command, services: Services): void {
 }
 
 function widths(text: string): readonly [number, number] {
-  const found = operandBits(text);
+  const found = perOperand(text);
   if (found) return found;
   throw badValue('--bits', text, 'one width or two, like 8 or 4x8');
 }

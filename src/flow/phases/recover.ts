@@ -1,8 +1,10 @@
-// Phase 3: the weights are retrained with the mapped multiplier in the forward pass and straight-through gradients.
+// Phase 3: the weights are retrained with the mapped multiplier in the forward pass. Gradients are straight-through (those of the exact
+// product) or difference-based (through the multiplier's error, axm/slopes.ts).
 
 import { evaluator } from '../../train/evaluation.ts';
 import { saveModel } from '../checkpoint.ts';
 import { files, inFolder, type RunContext, requirePhase, sessionFrom } from '../context.ts';
+import { recoveryArithmetic } from '../multipliers.ts';
 import { proveActive } from '../proof.ts';
 import { mappedArithmetic, mappedPower, readTables } from './map.ts';
 import type { PhaseResult } from './result.ts';
@@ -11,7 +13,8 @@ import { finishTraining, resumePosition, trainPhase } from './training.ts';
 export async function recover(context: RunContext): Promise<PhaseResult> {
   const { configuration, dataset, task, layers, folder, listener } = context;
   const mapRecord = requirePhase(context, 'map');
-  const arithmetic = mappedArithmetic(context, readTables(folder, mapRecord));
+  const mapped = mappedArithmetic(context, readTables(folder, mapRecord));
+  const arithmetic = recoveryArithmetic(configuration, mapped);
   const session = await sessionFrom(context, 'explore', files.explored);
   try {
     const proved = await proveActive(session, task, arithmetic, dataset.test);
