@@ -8,13 +8,14 @@ import { gunzipSync } from 'node:zlib';
 import { invariant, UserError } from '../tensor/errors.ts';
 import { Random } from '../tensor/random.ts';
 import { loadCircuit, readCircuit, readLimited } from './circuit.ts';
+import { type BitFunctions, differingSample, firstDifferingPattern } from './compiled/network.ts';
 import { readNpy } from './formats/npy.ts';
 import { readTextTable } from './formats/text.ts';
 import { generateFromSpec, isGeneratorSpec } from './generators/registry.ts';
-import type { Network, Signal } from './network.ts';
+import { type Network, ZERO } from './network.ts';
 import { MAX_EXHAUSTIVE_BITS, multiplierPorts } from './ports.ts';
-import { BlockEvaluator, simulate } from './simulate.ts';
-import { operandValue, type ProductTable, productTable } from './table.ts';
+import { productOf, simulate } from './simulate.ts';
+import { firstDifference, operandValue, type ProductTable, productTable } from './table.ts';
 
 export type Subject =
   | { readonly kind: 'network'; readonly name: string; readonly network: Network; readonly signed?: boolean }
@@ -84,17 +85,24 @@ export async function verifyEquivalence(
     );
   }
   const signed = options.signed ?? (isSigned(first) || isSigned(second));
-  if (weightBits + activationBits <= MAX_EXHAUSTIVE_BITS) return enumerate(first, second, signed);
-  invariant(first.kind === 'network' && second.kind === 'network', 'a table too wide to enumerate');
+  const pairs = 2 ** (weightBits + activationBits);
+  if (first.kind === 'table' || second.kind === 'table') return compareTables(first, second, signed);
   const [a, b] = [first.network, second.network];
-  const compare = (w: number, x: number): Counterexample | null => {
+  const functions = [a, b].map((network) => pairFunctions(network, signed)) as [BitFunctions, BitFunctions];
+  const counterexample = (inputs: readonly number[]): Equivalence => {
+    const [x, w] = [patternOf(inputs.slice(0, activationBits)), patternOf(inputs.slice(activationBits))];
     const [p, q] = [productOf(a, w, x, signed), productOf(b, w, x, signed)];
-    if (p === q) return null;
-    return { w: operandValue(w, weightBits, signed), x: operandValue(x, activationBits, signed), a: p, b: q };
+    invariant(p !== q, `the products of ${w} and ${x} that differ are both ${p}`);
+    const operands = { w: operandValue(w, weightBits, signed), x: operandValue(x, activationBits, signed) };
+    return { equal: false, counterexample: { ...operands, a: p, b: q } };
   };
-  const sampled = sampleDifference(a, b);
-  const difference = sampled && compare(sampled.w, sampled.x);
-  if (difference) return { equal: false, counterexample: difference };
+  if (weightBits + activationBits <= MAX_EXHAUSTIVE_BITS) {
+    const difference = firstDifferingPattern(...functions);
+    return difference ? counterexample(difference.inputs) : { equal: true, pairs, method: 'exhaustive' };
+  }
+  const random = new Random(1);
+  const sampled = differingSample(...functions, SAMPLES, () => random.bits());
+  if (sampled) return counterexample(sampled.inputs);
   if (!options.prover) {
     throw new UserError(
       `${weightBits}×${activationBits} bits are too many to enumerate (at most ${MAX_EXHAUSTIVE_BITS} together), and ` +
@@ -102,21 +110,29 @@ export async function verifyEquivalence(
     );
   }
   const found = await options.prover(a, b);
-  if (!found) return { equal: true, pairs: 2 ** (weightBits + activationBits), method: 'proof' };
-  const counterexample = compare(found.w, found.x);
-  invariant(counterexample, `the prover’s counterexample ${found.w}, ${found.x} is none`);
-  return { equal: false, counterexample };
+  if (!found) return { equal: true, pairs, method: 'proof' };
+  return counterexample([...bitsOf(found.x, activationBits), ...bitsOf(found.w, weightBits)]);
 }
 
-function enumerate(first: Subject, second: Subject, signed: boolean): Equivalence {
+/** The product bits as functions of the operand bits, x first; extended to the width of an exact product, so that any two compare. */
+function pairFunctions(network: Network, signed: boolean): BitFunctions {
+  const { weight, activation, product } = multiplierPorts(network);
+  const top = signed ? product.at(-1)! : ZERO;
+  const outputs = Array.from({ length: weight.length + activation.length }, (_, bit) => product[bit] ?? top);
+  return { network, inputs: [...activation, ...weight], outputs };
+}
+
+const patternOf = (bits: readonly number[]) => bits.reduce((sum, bit, n) => sum + bit * 2 ** n, 0);
+const bitsOf = (pattern: number, bits: number) => Array.from({ length: bits }, (_, n) => (pattern >> n) & 1);
+
+function compareTables(first: Subject, second: Subject, signed: boolean): Equivalence {
   const [a, b] = [tableOf(first, signed), tableOf(second, signed)];
-  for (let pair = 0; pair < a.data.length; pair++) {
-    if (a.data[pair] === b.data[pair]) continue;
-    const w = operandValue(pair >> a.activationBits, a.weightBits, signed);
-    const x = operandValue(pair & (2 ** a.activationBits - 1), a.activationBits, signed);
-    return { equal: false, counterexample: { w, x, a: a.data[pair]!, b: b.data[pair]! } };
-  }
-  return { equal: true, pairs: a.data.length, method: 'exhaustive' };
+  const difference = firstDifference(a, b);
+  if (!difference) return { equal: true, pairs: a.data.length, method: 'exhaustive' };
+  const pair = difference.w * 2 ** a.activationBits + difference.x;
+  const w = operandValue(difference.w, a.weightBits, signed);
+  const x = operandValue(difference.x, a.activationBits, signed);
+  return { equal: false, counterexample: { w, x, a: a.data[pair]!, b: b.data[pair]! } };
 }
 
 /** A table of the other signedness is read anew: its products modulo 2^(Bw+Bx). */
@@ -138,50 +154,4 @@ function widthsOf(subject: Subject): readonly [number, number] {
 
 function isSigned(subject: Subject): boolean {
   return subject.kind === 'table' ? subject.table.signed : (subject.signed ?? false);
-}
-
-/** The product of one pair of operand patterns, for multipliers of any width. */
-export function productOf(network: Network, w: number, x: number, signed: boolean): number {
-  const { weight, activation, product } = multiplierPorts(network);
-  const block = new BlockEvaluator(network, 1);
-  for (const [signals, operand] of [
-    [weight, w],
-    [activation, x],
-  ] as const) {
-    for (const [bit, signal] of signals.entries()) block.words(signal)[0] = (operand >> bit) & 1;
-  }
-  block.evaluate();
-  const pattern = product.reduce((sum, signal, bit) => sum + (block.words(signal)[0]! & 1) * 2 ** bit, 0);
-  return operandValue(pattern, product.length, signed);
-}
-
-/** The patterns of a random operand pair whose product bits differ, if there is one among the samples. */
-function sampleDifference(a: Network, b: Network): { w: number; x: number } | null {
-  const [ports, others] = [multiplierPorts(a), multiplierPorts(b)];
-  const words = 64;
-  const [first, second] = [new BlockEvaluator(a, words), new BlockEvaluator(b, words)];
-  const random = new Random(1);
-  for (let done = 0; done < SAMPLES; done += first.pairs) {
-    for (const operand of ['weight', 'activation'] as const) {
-      for (const [bit, signal] of ports[operand].entries()) {
-        const drawn = first.words(signal).map(() => random.bits());
-        first.words(signal).set(drawn);
-        second.words(others[operand][bit]!).set(drawn);
-      }
-    }
-    first.evaluate();
-    second.evaluate();
-    for (let n = 0; n < words; n++) {
-      const flips = ports.product.reduce((all, signal, bit) => {
-        const other = others.product[bit];
-        return all | (first.words(signal)[n]! ^ (other === undefined ? 0 : second.words(other)[n]!));
-      }, 0);
-      if (flips === 0) continue;
-      const lane = 31 - Math.clz32(flips);
-      const pattern = (signals: readonly Signal[]) =>
-        signals.reduce((sum, signal, bit) => sum + ((first.words(signal)[n]! >>> lane) & 1) * 2 ** bit, 0);
-      return { w: pattern(ports.weight), x: pattern(ports.activation) };
-    }
-  }
-  return null;
 }

@@ -4,7 +4,7 @@
 // All pairs count equally unless operand histograms are given; then the pair (w, x) counts histogram[w] · histogram[x].
 
 import { UserError } from '../tensor/errors.ts';
-import { operandValues, type ProductTable } from './table.ts';
+import { operandValue, operandValues, type ProductTable } from './table.ts';
 
 export interface ErrorMetrics {
   /** Share of pairs with a wrong product, 0..1. */
@@ -34,13 +34,14 @@ export function errorMetrics(table: ProductTable, histograms?: OperandHistograms
   const weightShare = shares(histograms?.weight, weights.length, 'weight');
   const activationShare = shares(histograms?.activation, activations.length, 'activation');
   const sums = new ErrorSums();
+  const exact = new Float64Array(activations.length);
   let worstPair = 0;
-  let pair = 0;
   for (let w = 0; w < weights.length; w++) {
-    for (let x = 0; x < activations.length; x++, pair++) {
-      const share = weightShare[w]! * activationShare[x]!;
-      if (share > 0 && sums.add(weights[w]! * activations[x]!, table.data[pair]!, share)) worstPair = pair;
-    }
+    if (weightShare[w] === 0) continue;
+    for (let x = 0; x < exact.length; x++) exact[x] = weights[w]! * activations[x]!;
+    const first = w * activations.length;
+    const worst = sums.add(exact, table.data.subarray(first, first + exact.length), activationShare, weightShare[w]!);
+    if (worst >= 0) worstPair = first + worst;
   }
   const w = worstPair >> table.activationBits;
   const x = worstPair & (activations.length - 1);
@@ -58,20 +59,42 @@ export class ErrorSums {
   private signed = 0;
   private largest = -1;
 
-  /** Counts a pair; true when its |error| is larger than all before. */
-  add(exact: number, product: number, share: number): boolean {
-    const error = product - exact;
-    this.total += share;
-    if (error === 0 && this.largest >= 0) return false;
-    const magnitude = Math.abs(error);
-    if (error !== 0) this.wrong += share;
-    this.distance += share * magnitude;
-    this.squares += share * error * error;
-    this.relative += (share * magnitude) / Math.max(1, Math.abs(exact));
-    this.signed += share * error;
-    if (magnitude <= this.largest) return false;
-    this.largest = magnitude;
-    return true;
+  /** Counts pair n shares[n] · weight times; gives the pair whose |error| is larger than all before, or −1. */
+  add(exact: Float64Array, products: Int32Array | Float64Array, shares: Float64Array, weight: number): number {
+    // Local sums: the engine keeps them in registers.
+    let total = 0;
+    let wrong = 0;
+    let distance = 0;
+    let squares = 0;
+    let relative = 0;
+    let signed = 0;
+    let largest = this.largest;
+    let worst = -1;
+    for (let n = 0; n < exact.length; n++) {
+      const share = shares[n]!;
+      const error = products[n]! - exact[n]!;
+      total += share;
+      if (error === 0 && largest >= 0) continue;
+      const magnitude = Math.abs(error);
+      const weighted = share * magnitude;
+      if (error !== 0) wrong += share;
+      distance += weighted;
+      squares += weighted * magnitude;
+      relative += weighted / Math.max(1, Math.abs(exact[n]!));
+      signed += share * error;
+      if (magnitude > largest && share > 0) {
+        largest = magnitude;
+        worst = n;
+      }
+    }
+    this.total += weight * total;
+    this.wrong += weight * wrong;
+    this.distance += weight * distance;
+    this.squares += weight * squares;
+    this.relative += weight * relative;
+    this.signed += weight * signed;
+    this.largest = largest;
+    return worst;
   }
 
   metrics(productBits: number, worst: ErrorMetrics['worst']): ErrorMetrics {
@@ -108,18 +131,30 @@ export function worstPairs(table: ProductTable, count: number): WorstPair[] {
   let least = 0;
   let pair = 0;
   for (let w = 0; w < weights.length; w++) {
+    const weight = weights[w]!;
     for (let x = 0; x < activations.length; x++, pair++) {
-      const exact = weights[w]! * activations[x]!;
-      const product = table.data[pair]!;
-      const distance = Math.abs(product - exact);
-      if (distance <= least) continue;
-      const at = worst.findIndex((other) => other.distance < distance);
-      worst.splice(at < 0 ? worst.length : at, 0, { w, x, product, exact, distance });
-      if (worst.length > count) worst.pop();
-      if (worst.length === count) least = worst.at(-1)!.distance;
+      const distance = Math.abs(table.data[pair]! - weight * activations[x]!);
+      if (distance > least) least = keepWorst(worst, count, distance, table, pair);
     }
   }
   return worst.map(({ w, x, product, exact }) => ({ w, x, product, exact }));
+}
+
+/** Puts a pair in its place among at most `count`; returns the distance that the next one must exceed. */
+function keepWorst(
+  worst: (WorstPair & { distance: number })[],
+  count: number,
+  distance: number,
+  table: ProductTable,
+  pair: number,
+): number {
+  const { weightBits, activationBits, signed, data } = table;
+  const [w, x] = [pair >> activationBits, pair & (2 ** activationBits - 1)];
+  const exact = operandValue(w, weightBits, signed) * operandValue(x, activationBits, signed);
+  const at = worst.findIndex((other) => other.distance < distance);
+  worst.splice(at < 0 ? worst.length : at, 0, { w, x, product: data[pair]!, exact, distance });
+  if (worst.length > count) worst.pop();
+  return worst.length === count ? worst.at(-1)!.distance : 0;
 }
 
 /** The share of every operand pair, w · 2^activationBits + x, under the histograms; they add up to 1. */

@@ -1,13 +1,13 @@
 // Error metrics of multipliers too wide to enumerate: Monte Carlo over random operand pairs, uniform or drawn from histograms, through
-// the bit-parallel simulation. The result says what it is: the number of samples, and 95 % confidence intervals of the means.
+// the compiled simulation. The result says what it is: the number of samples, and 95 % confidence intervals of the means.
 // Invariant: deterministic for a seed. The largest error seen is a lower bound of the true one, and is marked so by `sampled`.
 
 import { UserError } from '../tensor/errors.ts';
 import { Random } from '../tensor/random.ts';
+import { PairProducts } from './compiled/network.ts';
 import { type ErrorMetrics, ErrorSums, type OperandHistograms, shares } from './metrics.ts';
 import type { Network } from './network.ts';
 import { multiplierPorts } from './ports.ts';
-import { BlockEvaluator } from './simulate.ts';
 import { operandValue } from './table.ts';
 
 export interface Sampled {
@@ -33,12 +33,8 @@ export interface SampleOptions {
   readonly histograms?: OperandHistograms;
 }
 
-const BLOCK_WORDS = 128;
 /** The normal distribution's 97.5 % point. */
 const QUANTILE = 1.959964;
-/** Product bits are put together in two halves, each an exact integer of 32-bit arithmetic. */
-const HALF = 26;
-
 export function sampleMetrics(
   network: Network,
   { signed = false, samples = 2 ** 20, seed = 1, histograms }: SampleOptions = {},
@@ -46,44 +42,31 @@ export function sampleMetrics(
   if (!Number.isInteger(samples) || samples < 100 || samples > 2 ** 32) {
     throw new UserError(`${samples} samples: expected an integer from 100 to 2^32`);
   }
-  const { weight, activation, product } = multiplierPorts(network);
+  const ports = multiplierPorts(network);
+  const { weight, activation } = ports;
   const [first, second] = [new Random(seed, 1), new Random(seed, 2)];
   const drawWeight = drawer(first, weight.length, histograms?.weight, 'weight');
   const drawActivation = drawer(second, activation.length, histograms?.activation, 'activation');
-  const block = new BlockEvaluator(network, BLOCK_WORDS);
-  const [ws, xs] = [new Float64Array(block.pairs), new Float64Array(block.pairs)];
+  const simulator = new PairProducts(network, ports, signed);
+  const [ws, xs] = [new Int32Array(simulator.pairs), new Int32Array(simulator.pairs)];
+  const [products, exact] = [new Float64Array(simulator.pairs), new Float64Array(simulator.pairs)];
+  const once = new Float64Array(simulator.pairs).fill(1);
   const sums = new ErrorSums();
-  const squares = { distance: 0, square: 0, error: 0 };
+  const squares = { distance: 0, square: 0 };
   let worst = { w: 0, x: 0, product: 0, exact: 0 };
-  const fill = (signals: readonly number[], operands: Float64Array, draw: () => number) => {
-    for (const signal of signals) block.words(signal).fill(0);
-    for (let lane = 0; lane < operands.length; lane++) {
-      operands[lane] = draw();
-      signals.forEach((signal, bit) => {
-        block.words(signal)[lane >> 5]! |= ((operands[lane]! >> bit) & 1) << (lane & 31);
-      });
+  for (let done = 0; done < samples; done += simulator.pairs) {
+    const count = Math.min(simulator.pairs, samples - done);
+    for (let n = 0; n < count; n++) ws[n] = drawWeight();
+    for (let n = 0; n < count; n++) xs[n] = drawActivation();
+    simulator.evaluate(ws, xs, products.subarray(0, count));
+    for (let n = 0; n < count; n++) {
+      exact[n] = operandValue(ws[n]!, weight.length, signed) * operandValue(xs[n]!, activation.length, signed);
+      const square = (products[n]! - exact[n]!) ** 2;
+      squares.distance += square;
+      squares.square += square * square;
     }
-  };
-  for (let done = 0; done < samples; done += block.pairs) {
-    fill(weight, ws, drawWeight);
-    fill(activation, xs, drawActivation);
-    block.evaluate();
-    const bits = product.map((signal) => block.words(signal));
-    for (let lane = 0; lane < Math.min(block.pairs, samples - done); lane++) {
-      let [low, high] = [0, 0];
-      for (let bit = 0; bit < bits.length; bit++) {
-        const value = (bits[bit]![lane >> 5]! >>> (lane & 31)) & 1;
-        if (bit < HALF) low |= value << bit;
-        else high |= value << (bit - HALF);
-      }
-      const approximate = operandValue(high * 2 ** HALF + low, bits.length, signed);
-      const exact = operandValue(ws[lane]!, weight.length, signed) * operandValue(xs[lane]!, activation.length, signed);
-      const error = approximate - exact;
-      squares.distance += error * error;
-      squares.square += error ** 4;
-      squares.error += error * error;
-      if (sums.add(exact, approximate, 1)) worst = { w: ws[lane]!, x: xs[lane]!, product: approximate, exact };
-    }
+    const found = sums.add(exact.subarray(0, count), products, once, 1);
+    if (found >= 0) worst = { w: ws[found]!, x: xs[found]!, product: products[found]!, exact: exact[found]! };
   }
   const metrics = sums.metrics(weight.length + activation.length, worst);
   const interval = (mean: number, meanOfSquares: number): Interval => {
@@ -100,7 +83,7 @@ export function sampleMetrics(
         errorRate: wilson(metrics.errorRate, samples),
         meanErrorDistance: interval(metrics.meanErrorDistance, squares.distance / samples),
         meanSquareError: interval(metrics.meanSquareError, squares.square / samples),
-        meanError: interval(metrics.meanError, squares.error / samples),
+        meanError: interval(metrics.meanError, squares.distance / samples),
       },
     },
   };

@@ -1,17 +1,17 @@
-// Exhaustive bit-parallel simulation: one 32-bit word holds a signal's value for 32 operand pairs, and one pass over the nodes in
-// topological order, a tight loop of word operations each, gives all 2^(Bw+Bx) of them (2048 words per signal at 8×8).
-// Lane layout: pair number = w · 2^Bx + x; pair p is bit p mod 32 of word p div 32. Below 32 pairs the upper lanes repeat the lower.
-// `simulate` goes block by block, so that its memory does not grow with the number of pairs (2^24 at 12×12); the Simulator holds all
-// words of all signals, for searches at up to 8×8.
+// What a multiplier netlist computes: the table of all operand pairs, by compiled code (compiled/); the product of one pair; and, for
+// searches at up to 8×8 bits, an incremental simulation that evaluates only what a change affects.
+// Lane layout of the Simulator: pair number = w · 2^Bx + x; pair p is bit p mod 32 of word p div 32. Below 32 pairs the upper lanes repeat
+// the lower.
 // Invariant of the Simulator: `values` always belongs to the network with all accepted substitutions. A proposed substitution is evaluated in its
 // changed cone only and becomes part of the state, or not, at no further cost.
 
 import { invariant } from '../tensor/errors.ts';
-import { usedSignals } from './cleanup.ts';
+import { allProducts } from './compiled/network.ts';
+import { gateFunctions, words as wordBits } from './gates.ts';
 import type { GateKind, Network, Signal } from './network.ts';
 import { isGate, ONE, ZERO } from './network.ts';
 import { checkTableBits, type MultiplierPorts, multiplierPorts } from './ports.ts';
-import { type ProductTable, productTable } from './table.ts';
+import { operandValue, type ProductTable, productTable } from './table.ts';
 
 /** One bit of every operand pair, in the lane layout above. */
 export type Words = Int32Array<ArrayBuffer>;
@@ -27,62 +27,32 @@ export interface ProductBitChange {
 export function simulate(network: Network, options: { signed?: boolean } = {}): ProductTable {
   const signed = options.signed ?? false;
   const ports = multiplierPorts(network);
-  const { weight, activation, product } = ports;
+  const { weight, activation } = ports;
   checkTableBits(weight.length, activation.length);
   const pairs = 2 ** (weight.length + activation.length);
   const data = new Int32Array(pairs);
-  const blocks = new BlockEvaluator(network, blockWords(network, pairs));
-  [...activation, ...weight].forEach((signal, bit) => {
-    if (2 ** bit < blocks.pairs) fillPattern(blocks.words(signal), bit);
-  });
-  for (let first = 0; first < pairs; first += blocks.pairs) {
-    [...activation, ...weight].forEach((signal, bit) => {
-      if (2 ** bit >= blocks.pairs) blocks.words(signal).fill(-(Math.floor(first / 2 ** bit) & 1));
-    });
-    blocks.evaluate();
-    const bits = product.map((signal) => blocks.words(signal));
-    transposeWords(bits, data.subarray(first, Math.min(pairs, first + blocks.pairs)), signed);
-  }
+  allProducts(network, ports, signed, data);
   return productTable(weight.length, activation.length, signed, data);
 }
 
-/** As many as stay in the cache, a power of two; few for a circuit of very many gates. */
-function blockWords(network: Network, pairs: number): number {
-  const wanted = Math.min(256, Math.ceil(pairs / 32));
-  return Math.max(1, Math.min(wanted, 2 ** Math.floor(Math.log2(2 ** 24 / network.nodes.length))));
-}
-
-/** Evaluates the gates that outputs need on blocks of operand pairs; the caller fills the words of the inputs. */
-export class BlockEvaluator {
-  readonly pairs: number;
-  private readonly network: Network;
-  private readonly gates: readonly Signal[];
-  private readonly values: readonly Words[];
-
-  constructor(network: Network, wordCount: number) {
-    const used = usedSignals(network);
-    this.network = network;
-    this.pairs = 32 * wordCount;
-    this.gates = [...network.nodes.keys()].filter((s) => used[s] && isGate(network.nodes[s]!.kind));
-    this.values = network.nodes.map(() => new Int32Array(wordCount));
-    this.values[ONE]!.fill(-1);
-  }
-
-  words(signal: Signal): Words {
-    return this.values[signal]!;
-  }
-
-  evaluate(): void {
-    const value = (fanin: Signal) => this.values[fanin]!;
-    for (const gate of this.gates) {
-      const { kind, fanins } = this.network.nodes[gate]!;
-      if (isGate(kind)) evaluateGate(kind, this.values[gate]!, fanins, value);
-    }
-  }
+/** The product of one pair of operand patterns, for multipliers of any width: one gate after the other, without compiling anything. */
+export function productOf(network: Network, w: number, x: number, signed: boolean): number {
+  const { weight, activation, product } = multiplierPorts(network);
+  const values = new Int32Array(network.nodes.length);
+  values[ONE] = -1;
+  for (const [bit, signal] of weight.entries()) values[signal] = -((w >> bit) & 1);
+  for (const [bit, signal] of activation.entries()) values[signal] = -((x >> bit) & 1);
+  network.nodes.forEach(({ kind, fanins }, signal) => {
+    if (!isGate(kind)) return;
+    const [a = 0, b = 0, c = 0] = fanins.map((fanin) => values[fanin]!);
+    values[signal] = gateFunctions[kind](wordBits, a, b, c);
+  });
+  const pattern = product.reduce((sum, signal, bit) => sum + (values[signal]! & 1) * 2 ** bit, 0);
+  return operandValue(pattern, product.length, signed);
 }
 
 /** Turns the words of up to 32 product bits into products, 32 pairs at a time: a 32×32 bit matrix transposed. */
-export function transposeWords(bits: readonly Words[], products: Int32Array, signed: boolean): void {
+function transposeWords(bits: readonly Words[], products: Int32Array, signed: boolean): void {
   const matrix = new Int32Array(32);
   const signShift = signed ? 32 - bits.length : 0;
   for (let n = 0; n * 32 < products.length; n++) {
@@ -207,7 +177,7 @@ function fillPattern(words: Words, bit: number): void {
   }
 }
 
-/** Writes a gate's words; `value` gives those of a fanin. */
+/** Writes a gate's words; `value` gives those of a fanin. One loop per gate: the engine inlines its function there. */
 export function evaluateGate(
   kind: GateKind,
   out: Words,
@@ -220,22 +190,22 @@ export function evaluateGate(
   const count = out.length;
   switch (kind) {
     case 'not':
-      for (let n = 0; n < count; n++) out[n] = ~a[n]!;
+      for (let n = 0; n < count; n++) out[n] = gateFunctions.not(wordBits, a[n]!);
       break;
     case 'and':
-      for (let n = 0; n < count; n++) out[n] = a[n]! & b[n]!;
+      for (let n = 0; n < count; n++) out[n] = gateFunctions.and(wordBits, a[n]!, b[n]!);
       break;
     case 'or':
-      for (let n = 0; n < count; n++) out[n] = a[n]! | b[n]!;
+      for (let n = 0; n < count; n++) out[n] = gateFunctions.or(wordBits, a[n]!, b[n]!);
       break;
     case 'xor':
-      for (let n = 0; n < count; n++) out[n] = a[n]! ^ b[n]!;
+      for (let n = 0; n < count; n++) out[n] = gateFunctions.xor(wordBits, a[n]!, b[n]!);
       break;
     case 'xor3':
-      for (let n = 0; n < count; n++) out[n] = a[n]! ^ b[n]! ^ c[n]!;
+      for (let n = 0; n < count; n++) out[n] = gateFunctions.xor3(wordBits, a[n]!, b[n]!, c[n]!);
       break;
     case 'maj':
-      for (let n = 0; n < count; n++) out[n] = (a[n]! & b[n]!) | (c[n]! & (a[n]! | b[n]!));
+      for (let n = 0; n < count; n++) out[n] = gateFunctions.maj(wordBits, a[n]!, b[n]!, c[n]!);
       break;
   }
 }
