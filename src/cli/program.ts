@@ -118,6 +118,13 @@ export const commandEntries: readonly CommandEntry[] = [
     load: async () => (await import('./commands/report.ts')).defineReport,
   },
   {
+    name: 'compare',
+    term: 'compare RUNS…',
+    summary: 'runs side by side, and accuracy over power',
+    group: around,
+    load: async () => (await import('./commands/compare.ts')).defineCompare,
+  },
+  {
     name: 'doctor',
     term: 'doctor',
     summary: 'check this machine and this installation',

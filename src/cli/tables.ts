@@ -1,7 +1,9 @@
-// The end of a run as text: the stages with accuracy, loss and power, the multipliers with their error metrics and proof, and the files.
+// Results as text. The end of a run: the stages with accuracy, loss and power, the multipliers with their error metrics and proof, and the
+// files. And several runs side by side.
 
 import Table from 'cli-table3';
-import { type MultiplierSummary, powerNote, type RunSummary, stageTitles } from '../flow/summary.ts';
+import type { ComparedRun } from '../flow/compare.ts';
+import { type MultiplierSummary, powerNote, type RunSummary, type Stage, stageTitles } from '../flow/summary.ts';
 import { grouped, percent, type Style } from './style.ts';
 
 /** Lines without a final newline. */
@@ -61,6 +63,32 @@ export function errorTable(multipliers: readonly MultiplierRow[], style: Style):
 function filesText(files: RunSummary['files'], style: Style): string {
   const width = Math.max(...files.map(({ title }) => title.length));
   return [style.bold('files'), ...files.map(({ title, path }) => `  ${title.padEnd(width)}  ${path}`)].join('\n');
+}
+
+const comparedStages: readonly Stage[] = ['float', 'quantized', 'explored', 'mapped', 'recovered'];
+
+/** One line per run: accuracy at every stage, and the power it ended with. Lines without a final newline. */
+export function comparisonText(runs: readonly ComparedRun[], style: Style): string {
+  const heads = ['run', 'data', 'model', 'bits', ...comparedStages, 'power'];
+  const table = plainTable(
+    heads,
+    style,
+    heads.map((_, at) => (at < 4 ? 'left' : 'right')),
+  );
+  for (const { label, data, model, weightBits, activationBits, stages, result } of runs) {
+    const accuracies = comparedStages.map((name) => stages.find(({ stage }) => stage === name)?.accuracy);
+    table.push([
+      label,
+      data,
+      model,
+      `w${weightBits}a${activationBits}`,
+      ...accuracies.map((accuracy) => (accuracy === undefined ? '–' : percent(accuracy))),
+      result.power.toFixed(4),
+    ]);
+  }
+  const unfinished = runs.filter(({ result }) => result.stage !== 'recovered');
+  const notes = unfinished.map(({ label, result }) => `${label}: its power is that of the stage ${result.stage}`);
+  return [tableText(table), ...notes, style.dim(powerNote)].join('\n');
 }
 
 function significant(value: number): string {
