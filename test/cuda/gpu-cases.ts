@@ -35,6 +35,9 @@ function make<K extends OpName>(
 
 function wideConvolutions(): GpuCase[] {
   const geometries: [note: string, x: Shape, w: Shape, stride: number, padding: number, groups: number][] = [
+    ['64 to 128 channels', [5, 9, 11, 64], [3, 3, 64, 128], 1, 1, 1],
+    ['192 to 64 channels of small images', [7, 2, 2, 192], [3, 3, 192, 64], 1, 1, 1],
+    ['5×5 to 64 channels', [2, 6, 5, 128], [5, 5, 128, 64], 1, 2, 1],
     ['48 to 64 channels', [2, 13, 13, 48], [3, 3, 48, 64], 1, 1, 1],
     ['16 to 160 channels with stride 2', [3, 14, 14, 16], [3, 3, 16, 160], 2, 1, 1],
     ['1×1 to 68 channels with stride 2', [4, 16, 16, 64], [1, 1, 64, 68], 2, 0, 1],

@@ -26,6 +26,12 @@ export interface Convolution extends ConvGeometry {
   readonly inner: number;
 }
 
+/** The three products of a convolution, numbered as kernels/convolution.cu does. */
+export const FORWARD = 0;
+export const INPUT_GRADIENT = 1;
+export const WEIGHT_GRADIENT = 2;
+export type Mode = typeof FORWARD | typeof INPUT_GRADIENT | typeof WEIGHT_GRADIENT;
+
 /** Geometry from the shapes of x [n,h,w,c], the weights [kh,kw,c/groups,o] and the output [n,oh,ow,o]. */
 export function convolutionOf(x: Shape, weights: Shape, y: Shape, geometry: ConvGeometry): Convolution {
   const [n, h, w, c] = x as [number, number, number, number];

@@ -5,7 +5,7 @@
 //     coordinates agree modulo the stride meet the same taps: for strides above 1 blockIdx.y chooses the class, and only its taps are visited
 //   2 weight gradient rows = (ky, kx, input channel), inner = output pixels,           columns = output channels
 // Where that gives too few blocks, the inner range is cut into parts of partLength (blockIdx.y), each with its own result; `sum_parts`
-// adds them in order, so results do not depend on timing.
+// (elementwise.cu) adds them in order, so results do not depend on timing.
 // Layout: x NHWC, w [kh, kw, I/groups, O], one group per blockIdx.z. Tiling: BM×BN per block, BK = 32 inner steps per stage, STAGES stages
 // by cp.async; a warp owns (BM/WARPS_M)×(BN/WARPS_N);
 // with WARPS_K = 2 two groups of warps share a tile, one for each half of a stage, and their sums are added at the end. Shared tiles are padded by 4 or 8 words so that fragment loads meet 32 banks.
@@ -342,15 +342,6 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) convolve(const
         }
       }
     }
-}
-
-/** result[i] = Σ_part parts[part·count + i], in order. */
-extern "C" __global__ void sum_parts(const float *__restrict__ parts, float *__restrict__ result, int count, int number) {
-  for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < count; i += gridDim.x * blockDim.x) {
-    float sum = 0;
-    for (int part = 0; part < number; part++) sum += parts[(size_t)part * count + i];
-    result[i] = sum;
-  }
 }
 
 /**

@@ -79,6 +79,15 @@ KERNEL normalize_gradient(const float *g, const float *x, const float *gamma, co
     return gamma[c] * inverse * (g[i] - dbeta[c] * inverseRows - normalised * (dgamma[c] * inverseRows));
   });
 }
+/** y[i] = Σ_part parts[part·count + i], in order: the results of a sum that was cut into parts. One element per thread. */
+KERNEL sum_parts(const float *parts, float *y, int count, int number) {
+  const int i = blockIdx.x * 256 + threadIdx.x;
+  if (i >= count) return;
+  float sum = 0;
+#pragma unroll 8
+  for (int part = 0; part < number; part++) sum += parts[(size_t)part * count + i];
+  y[i] = sum;
+}
 
 // Quantisers.
 

@@ -1,15 +1,23 @@
-// Convolutions of f32 tensors: which product, which tile, how a long sum is cut into parts; see kernels/convolution.cu.
+// Convolutions of f32 tensors: which product, which tile, how a long sum is cut into parts; see kernels/convolution.cu. Those that keep the
+// size of the image have faster kernels where the device does (halves.ts).
 
 import type { Node } from '../../graph.ts';
 import type { Address } from '../driver.ts';
-import { type Convolution, ceilDivide, convolutionOf, geometryArgument, roundUp, type Tile } from '../geometry.ts';
+import {
+  type Convolution,
+  ceilDivide,
+  convolutionOf,
+  FORWARD,
+  geometryArgument,
+  INPUT_GRADIENT,
+  type Mode,
+  roundUp,
+  type Tile,
+  WEIGHT_GRADIENT,
+} from '../geometry.ts';
 import { address, i32, type KernelLaunch, launch, type Target } from '../launch.ts';
-import type { Lowering, Lowerings, Operands } from './lowering.ts';
-
-const FORWARD = 0;
-const INPUT_GRADIENT = 1;
-const WEIGHT_GRADIENT = 2;
-type Mode = typeof FORWARD | typeof INPUT_GRADIENT | typeof WEIGHT_GRADIENT;
+import { halvesOf } from './halves.ts';
+import { type Lowering, type Lowerings, type Operands, sumParts } from './lowering.ts';
 
 const precisions = { tf32: 0, bf16: 1, fp32: 2 } as const;
 const STAGES = 3;
@@ -142,17 +150,27 @@ function convolve(
     sharedBytes(mode, tile),
   );
   if (parts === 1) return [product];
-  const count = resultCount(mode, g);
-  const args = [address(scratch), address(result), i32(count), i32(parts)];
-  return [product, launch(source, 'sum_parts', Math.min(2048, ceilDivide(count, 256)), 256, args)];
+  return [product, sumParts(scratch, result, resultCount(mode, g), parts)];
 }
 
 function lowering<K extends 'conv2d' | 'conv2dInputGradient' | 'conv2dWeightGradient'>(
   productOf: (node: Node<K>) => Product,
 ): Lowering<K> {
   return {
-    scratchBytes: (node, target) => partBytes(productOf(node), target),
-    launches: (node, operands, target) => convolve(productOf(node), operands, target),
+    scratchBytes: (node, target) => {
+      const { mode, geometry } = productOf(node);
+      const halves = halvesOf(mode, geometry, target);
+      if (halves) return halves.scratchBytes;
+      const taps = mode === INPUT_GRADIENT ? byTaps(geometry) : undefined;
+      return taps ? tapBytes(taps) + partBytes(taps, target) : partBytes({ mode, geometry }, target);
+    },
+    launches: (node, operands, target) => {
+      const { mode, geometry } = productOf(node);
+      const halves = halvesOf(mode, geometry, target);
+      if (halves) return halves.launches(operands);
+      const taps = mode === INPUT_GRADIENT ? byTaps(geometry) : undefined;
+      return taps ? convolveTaps(taps, geometry, operands, target) : convolve({ mode, geometry }, operands, target);
+    },
   };
 }
 
@@ -170,28 +188,14 @@ function byTaps(g: Convolution): Product | undefined {
   return { mode: INPUT_GRADIENT, geometry: { ...geometry, stride: 1, padding: 0, groups: 1 } };
 }
 
-const inputGradient: Lowering<'conv2dInputGradient'> = {
-  scratchBytes: (node, target) => {
-    const whole = inputGradientOf(node);
-    const taps = byTaps(whole.geometry);
-    if (!taps) return partBytes(whole, target);
-    return roundUp(4 * resultCount(taps.mode, taps.geometry), 256) + partBytes(taps, target);
-  },
-  launches: (node, operands, target) => {
-    const whole = inputGradientOf(node);
-    const taps = byTaps(whole.geometry);
-    if (!taps) return convolve(whole, operands, target);
-    const { inputs, outputs, scratch } = operands;
-    const parts = scratch + BigInt(roundUp(4 * resultCount(taps.mode, taps.geometry), 256));
-    const { h, w, n, c } = whole.geometry;
-    const collect = [...[scratch, ...outputs].map(address), geometryArgument(whole.geometry), i32(n * h * w * c)];
-    const product = convolve(taps, { inputs, outputs: [scratch], scratch: parts }, target);
-    return [...product, launch(product[0]!.source, 'collect_taps', ceilDivide(n * h * w * c, 256), 256, collect)];
-  },
-};
+const tapBytes = ({ mode, geometry }: Product): number => roundUp(4 * resultCount(mode, geometry), 256);
 
-function inputGradientOf({ inputs: [g, w], outputs: [dx], attributes }: Node<'conv2dInputGradient'>): Product {
-  return { mode: INPUT_GRADIENT, geometry: convolutionOf(dx!.shape, w!.shape, g!.shape, attributes) };
+function convolveTaps(taps: Product, g: Convolution, { inputs, outputs, scratch }: Operands, target: Target) {
+  const parts = scratch + BigInt(tapBytes(taps));
+  const product = convolve(taps, { inputs, outputs: [scratch], scratch: parts }, target);
+  const count = g.n * g.h * g.w * g.c;
+  const collect = [...[scratch, ...outputs].map(address), geometryArgument(g), i32(count)];
+  return [...product, launch(product[0]!.source, 'collect_taps', ceilDivide(count, 256), 256, collect)];
 }
 
 export const convolutionLowerings: Lowerings<'conv2d' | 'conv2dInputGradient' | 'conv2dWeightGradient'> = {
@@ -199,7 +203,10 @@ export const convolutionLowerings: Lowerings<'conv2d' | 'conv2dInputGradient' | 
     mode: FORWARD,
     geometry: convolutionOf(x!.shape, w!.shape, y!.shape, attributes),
   })),
-  conv2dInputGradient: inputGradient,
+  conv2dInputGradient: lowering(({ inputs: [g, w], outputs: [dx], attributes }) => ({
+    mode: INPUT_GRADIENT,
+    geometry: convolutionOf(dx!.shape, w!.shape, g!.shape, attributes),
+  })),
   conv2dWeightGradient: lowering(({ inputs: [x, g], attributes }) => ({
     mode: WEIGHT_GRADIENT,
     geometry: convolutionOf(x!.shape, attributes.weightShape, g!.shape, attributes),

@@ -48,6 +48,13 @@ export function elementwise(name: string, count: number, args: readonly Argument
   return launch(source, name, ceilDivide(count, THREADS * UNROLL), THREADS, args);
 }
 
+/** Adds `parts` results of `count` elements each, in order. */
+export function sumParts(from: Address, to: Address, count: number, parts: number): KernelLaunch {
+  const source: KernelSource = { file: 'elementwise.cu', defines: {} };
+  const args = [address(from), address(to), i32(count), i32(parts)];
+  return launch(source, 'sum_parts', ceilDivide(count, THREADS), THREADS, args);
+}
+
 /** How a reduction over rows is cut into blocks; see kernels/reductions.cu. */
 export interface Reduction {
   readonly rows: number;

@@ -1,0 +1,117 @@
+// Convolutions that keep the size of the image, on f16 operands with a power of two per block; see kernels/halves.cu. Which ones qualify, how
+// their sums are cut into parts, and the launches: forward and input gradient are one kernel, with the weights laid out first.
+
+import {
+  type Convolution,
+  ceilDivide,
+  FORWARD,
+  geometryArgument,
+  INPUT_GRADIENT,
+  type Mode,
+  roundUp,
+  WEIGHT_GRADIENT,
+} from '../geometry.ts';
+import { address, i32, type KernelLaunch, launch, type Target } from '../launch.ts';
+import { type Operands, sumParts } from './lowering.ts';
+
+/** Channels of a tile, on both sides; a tile of halves has 64 rows of 128 bytes. */
+const CHANNELS = 64;
+const TILE_BYTES = 8192;
+/** Pixels of a block and tiles of weights that it keeps; words for the largest magnitudes of the weights. */
+const ROWS = 128;
+const STAGES = 4;
+const MAXIMA = 128;
+const THREADS = 256;
+/** Vectors of four floats per thread and chunk that registers have room for. */
+const MOST_LOADS = 13;
+const GRADIENT_THREADS = 384;
+const MOST_GRADIENT_LOADS = 5;
+const TAPS = 9;
+
+export interface Halves {
+  readonly scratchBytes: number;
+  readonly launches: (operands: Operands) => KernelLaunch[];
+}
+
+/** The product on halves; undefined where it has to be formed another way. */
+export function halvesOf(mode: Mode, g: Convolution, target: Target): Halves | undefined {
+  const keepsSize = g.stride === 1 && g.kh === g.kw && g.kh === 2 * g.padding + 1;
+  const wholeTiles = g.groups === 1 && g.inputs % CHANNELS === 0 && g.outputs % CHANNELS === 0;
+  if (!target.warpgroups || target.precision !== 'tf32' || !keepsSize || !wholeTiles) return undefined;
+  if (mode === WEIGHT_GRADIENT) return weightGradient(g, target);
+  return same(mode === FORWARD ? g : { ...g, c: g.o, o: g.c, inputs: g.outputs, outputs: g.inputs }, mode, target);
+}
+
+/** Pixels that `count` neighbouring ones meet in all taps. */
+const withMargins = (g: Convolution, count: number): number => count + 2 * g.padding * (g.w + 1);
+
+/** Shared memory for the pixels that the threads' vectors cover, and the row of zeros. */
+const pixelBytes = (loads: number, threads: number): number => 2 * CHANNELS * ((4 * loads * threads) / CHANNELS + 1);
+
+/** Blocks are two to a multiprocessor where the inner chunks can be cut into so many parts. */
+function same(g: Convolution, mode: Mode, { multiprocessors }: Target): Halves | undefined {
+  const rows = withMargins(g, ROWS);
+  const loads = ceilDivide(rows * CHANNELS, 4 * THREADS);
+  if (loads > MOST_LOADS) return undefined;
+  const chunks = g.inputs / CHANNELS;
+  const blocks = ceilDivide(g.pixels, ROWS) * (g.outputs / CHANNELS);
+  const perPart = ceilDivide(chunks, Math.max(1, Math.floor((2 * multiprocessors) / blocks)));
+  const parts = ceilDivide(chunks, perPart);
+  const taps = g.kh * g.kw;
+  const count = g.pixels * g.outputs;
+  const source = { file: 'halves.cu', defines: { LOADS: loads, WGMMA: 1 } };
+  const tilesBytes = 2 * taps * g.inputs * g.outputs;
+  const maximaBytes = 4 * MAXIMA;
+  return {
+    scratchBytes: tilesBytes + maximaBytes + (parts > 1 ? 4 * parts * count : 0),
+    launches: ({ inputs: [a, w], outputs: [result], scratch: tiles }) => {
+      const maxima = tiles + BigInt(tilesBytes);
+      const partials = maxima + BigInt(maximaBytes);
+      const vectors = i32((taps * g.inputs * g.outputs) / 4);
+      const layout = [g.inputs, g.outputs, mode === INPUT_GRADIENT ? 1 : 0].map(i32);
+      const operands = [a!, tiles, maxima, parts > 1 ? partials : result!].map(address);
+      const shared = STAGES * TILE_BYTES + pixelBytes(loads, THREADS);
+      return [
+        launch(source, 'largest', MAXIMA, THREADS, [address(w!), address(maxima), vectors]),
+        launch(source, 'halves', [taps, chunks, g.outputs / CHANNELS], THREADS, [
+          ...[w!, maxima, tiles].map(address),
+          ...layout,
+        ]),
+        launch(
+          source,
+          'convolve_same',
+          [blocks, parts],
+          THREADS,
+          [...operands, geometryArgument(g), i32(perPart)],
+          shared,
+        ),
+        ...(parts > 1 ? [sumParts(partials, result!, count, parts)] : []),
+      ];
+    },
+  };
+}
+
+/** One block per multiprocessor, each with its share of the pixels. */
+function weightGradient(g: Convolution, { multiprocessors }: Target): Halves | undefined {
+  const rows = withMargins(g, CHANNELS);
+  const loads = ceilDivide(rows * CHANNELS, 4 * GRADIENT_THREADS);
+  if (g.kh * g.kw !== TAPS || loads > MOST_GRADIENT_LOADS) return undefined;
+  const tiles = (g.inputs / CHANNELS) * (g.outputs / CHANNELS);
+  const stages = ceilDivide(g.pixels, CHANNELS);
+  const perPart = ceilDivide(stages, Math.max(1, Math.floor(multiprocessors / tiles)));
+  const parts = ceilDivide(stages, perPart);
+  const count = TAPS * g.inputs * g.outputs;
+  return {
+    scratchBytes: parts > 1 ? roundUp(4 * parts * count, 256) : 0,
+    launches: ({ inputs: [x, gradient], outputs: [dw], scratch }) => {
+      const source = { file: 'halves.cu', defines: { LOADS: loads, WGMMA: 1 } };
+      const operands = [x!, gradient!, parts > 1 ? scratch : dw!].map(address);
+      const shared = TILE_BYTES + pixelBytes(loads, GRADIENT_THREADS);
+      const args = [...operands, geometryArgument(g), i32(perPart)];
+      return [
+        launch(source, 'weight_gradient', [tiles, parts], GRADIENT_THREADS, args, shared),
+        ...(parts > 1 ? [sumParts(scratch, dw!, count, parts)] : []),
+      ];
+    },
+  };
+}
