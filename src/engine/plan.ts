@@ -49,7 +49,7 @@ export interface PlanOptions {
 }
 
 /** The value whose storage this one shares: follows renames to their source. */
-function root(value: Value): Value {
+export function root(value: Value): Value {
   let at = value;
   while (at.source.kind === 'node' && renames.has(at.source.node.op)) at = at.source.node.inputs[0]!;
   return at;

@@ -61,24 +61,6 @@ KERNEL image_to_float(const u8 *x, const float *factors, const float *offsets, f
 KERNEL bias(const float *x, const float *b, float *y, int count, int channels) {
   map(y, count, [=](int i) { return x[i] + b[(u32)i % (u32)channels]; });
 }
-/** (x − mean)·gamma/√(variance + epsilon) + beta. */
-KERNEL normalize(const float *x, const float *gamma, const float *beta, const float *mean, const float *variance, float *y, int count,
-                 int channels, float epsilon) {
-  map(y, count, [=](int i) {
-    const int c = (u32)i % (u32)channels;
-    return (x[i] - mean[c]) * (gamma[c] * rsqrtf(variance[c] + epsilon)) + beta[c];
-  });
-}
-/** factor·(g − sumG/rows − x̂·sumGx/rows), with sumG = dbeta and sumGx = dgamma. */
-KERNEL normalize_gradient(const float *g, const float *x, const float *gamma, const float *mean, const float *variance,
-                          const float *dgamma, const float *dbeta, float *dx, int count, int channels, float epsilon,
-                          float inverseRows) {
-  map(dx, count, [=](int i) {
-    const int c = (u32)i % (u32)channels;
-    const float inverse = rsqrtf(variance[c] + epsilon), normalised = (x[i] - mean[c]) * inverse;
-    return gamma[c] * inverse * (g[i] - dbeta[c] * inverseRows - normalised * (dgamma[c] * inverseRows));
-  });
-}
 /** y[i] = Σ_part parts[part·count + i], in order: the results of a sum that was cut into parts. One element per thread. */
 KERNEL sum_parts(const float *parts, float *y, int count, int number) {
   const int i = blockIdx.x * 256 + threadIdx.x;

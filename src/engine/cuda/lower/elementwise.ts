@@ -34,7 +34,6 @@ export const elementwiseLowerings: Lowerings<
   | 'imageToFloat'
   | 'bias'
   | 'divide'
-  | 'batchNormInference'
   | 'quantize'
   | 'dequantize'
   | 'rangeToScale'
@@ -73,10 +72,6 @@ export const elementwiseLowerings: Lowerings<
     },
   },
   bias: { launches: (node, operands) => plain('bias', node, operands, i32(channelsOf(node.outputs[0]!.shape))) },
-  batchNormInference: {
-    launches: (node, operands) =>
-      plain('normalize', node, operands, i32(channelsOf(node.outputs[0]!.shape)), f32(node.attributes.epsilon)),
-  },
   quantize: {
     launches: (node, operands) => {
       const { bits, granularity } = node.attributes;

@@ -26,15 +26,10 @@ export interface ProgramMemory {
   table(bytes: Uint8Array): Address;
 }
 
-export interface Lowering<K extends OpName = OpName> {
-  readonly scratchBytes?: (node: Node<K>, target: Target) => number;
+export interface Lowering<K extends OpName = OpName, N = Node<K>> {
+  readonly scratchBytes?: (node: N, target: Target) => number;
   /** In an order that is right. Each launch names all memory that it touches: it runs as soon as that is ready, before others of the step if need be. */
-  readonly launches: (
-    node: Node<K>,
-    operands: Operands,
-    target: Target,
-    memory: ProgramMemory,
-  ) => readonly KernelLaunch[];
+  readonly launches: (node: N, operands: Operands, target: Target, memory: ProgramMemory) => readonly KernelLaunch[];
 }
 
 export type Lowerings<K extends OpName = OpName> = { readonly [Op in K]: Lowering<Op> };
@@ -55,32 +50,37 @@ export function sumParts(from: Address, to: Address, count: number, parts: numbe
   return launch(source, 'sum_parts', ceilDivide(count, THREADS), THREADS, args);
 }
 
-/** How a reduction over rows is cut into blocks; see kernels/reductions.cu. */
+/** How a reduction over rows is cut into blocks; see kernels/reduce.cuh. */
 export interface Reduction {
   readonly rows: number;
+  /** Columns, or vectors of `width` neighbouring ones. */
   readonly columns: number;
-  /** Columns per block, a power of two. */
+  readonly width: number;
+  /** Columns (or vectors) per block, a power of two. */
   readonly tile: number;
   readonly tiles: number;
   readonly slabs: number;
 }
 
 const REDUCTION: KernelSource = { file: 'reductions.cu', defines: {} };
-/** Largest accumulator of a reduction, in bytes. */
+/** Largest accumulator of a reduction, in bytes per column. */
 const ACCUMULATOR_BYTES = 16;
 const ROWS_PER_THREAD = 16;
 
-export function reductionOf(rows: number, columns: number, { multiprocessors }: Target): Reduction {
-  const tile = Math.min(32, 2 ** Math.ceil(Math.log2(columns)));
-  const tiles = ceilDivide(columns, tile);
-  const useful = ceilDivide(rows, (THREADS / tile) * ROWS_PER_THREAD);
-  const slabs = Math.max(1, Math.min(useful, ceilDivide(4 * multiprocessors, tiles)));
-  return { rows, columns, tile, tiles, slabs };
+export function reductionOf(rows: number, columns: number, { multiprocessors }: Target, width = 1): Reduction {
+  const vectors = columns / width;
+  const tile = Math.min(32, 2 ** Math.ceil(Math.log2(vectors)));
+  const tiles = ceilDivide(vectors, tile);
+  // A thread that reads vectors has more in flight: half the rows and half the blocks keep memory busy.
+  const share = width > 1 ? 2 : 1;
+  const useful = ceilDivide(rows, (THREADS / tile) * (ROWS_PER_THREAD / share));
+  const slabs = Math.max(1, Math.min(useful, ceilDivide((4 / share) * multiprocessors, tiles)));
+  return { rows, columns: vectors, width, tile, tiles, slabs };
 }
 
 /** Scratch bytes of a reduction, `copies` of it side by side. */
-export function reductionBytes({ tile, tiles, slabs }: Reduction, copies = 1): number {
-  return slabs === 1 ? 0 : tiles * tile * slabs * ACCUMULATOR_BYTES * copies;
+export function reductionBytes({ tile, tiles, slabs, width }: Reduction, copies = 1): number {
+  return slabs === 1 ? 0 : tiles * tile * slabs * width * ACCUMULATOR_BYTES * copies;
 }
 
 /** A launch of a reduction kernel; the arguments before the shape are the kernel's own. */
@@ -90,12 +90,12 @@ export function reduce(
   args: readonly Argument[],
   scratch: Address,
   memory: ProgramMemory,
-  copies = 1,
+  { copies = 1, source = REDUCTION }: { readonly copies?: number; readonly source?: KernelSource } = {},
 ): KernelLaunch {
   const { rows, columns, tile, tiles, slabs } = reduction;
   const counters = memory.counters(tiles * copies);
   const shape = [i32(rows), i32(columns), i32(tile), address(scratch), address(counters)];
-  return launch(REDUCTION, name, [tiles, slabs, copies], THREADS, [...args, ...shape]);
+  return launch(source, name, [tiles, slabs, copies], THREADS, [...args, ...shape]);
 }
 
 /** A tensor as rows × channels; one column where it is taken as a whole. */

@@ -5,8 +5,9 @@ import { invariant } from '../../../tensor/errors.ts';
 import { bytesPerElement, sizeOf } from '../../../tensor/tensor.ts';
 import type { Node, Value } from '../../graph.ts';
 import type { OpName } from '../../ops.ts';
-import type { Plan, Step, Storage } from '../../plan.ts';
+import type { Plan, Storage } from '../../plan.ts';
 import type { Address } from '../driver.ts';
+import { type FusedNode, type FusedStep, fuse } from '../fuse.ts';
 import type { KernelLaunch, Target } from '../launch.ts';
 import type { Range, Task } from '../schedule.ts';
 import { approximateLowerings } from './approximate.ts';
@@ -14,6 +15,7 @@ import { convolutionLowerings } from './convolution.ts';
 import { copyLaunch, elementwiseLowerings, sgdLaunch, type Transfer } from './elementwise.ts';
 import { imageLowerings } from './images.ts';
 import type { Lowering, Lowerings, ProgramMemory } from './lowering.ts';
+import { fusedLowerings, normalizationLowerings } from './normalization.ts';
 import { reductionLowerings } from './reductions.ts';
 import { slopeLowerings } from './slopes.ts';
 import { windowLowerings } from './windows.ts';
@@ -27,14 +29,17 @@ const lowerings: Lowerings<Lowered> = {
   ...windowLowerings,
   ...imageLowerings,
   ...convolutionLowerings,
+  ...normalizationLowerings,
   ...approximateLowerings,
   ...slopeLowerings,
 };
 
-const loweringOf = (node: Node): Lowering => lowerings[node.op as Lowered] as Lowering;
+const isFused = (node: Node | FusedNode): node is FusedNode => node.op in fusedLowerings;
+const loweringOf = (node: Node | FusedNode) =>
+  (isFused(node) ? fusedLowerings[node.op] : lowerings[node.op as Lowered]) as Lowering<never, Node | FusedNode>;
 
 /** Scratch bytes of a node, for `plan`. */
-export function scratchBytes(node: Node, target: Target): number {
+export function scratchBytes(node: Node | FusedNode, target: Target): number {
   return node.op === 'sgd' ? 0 : (loweringOf(node).scratchBytes?.(node, target) ?? 0);
 }
 
@@ -47,7 +52,7 @@ export interface Addresses {
 /** The tasks of a plan, in an order that is right. */
 export function lowerPlan(plan: Plan, addresses: Addresses, target: Target, memory: ProgramMemory): Task[] {
   const tasks: Task[] = [];
-  const { steps } = plan;
+  const steps = fuse(plan);
   for (let at = 0; at < steps.length; ) {
     const step = steps[at]!;
     const operands = operandsOf(step, addresses);
@@ -57,7 +62,7 @@ export function lowerPlan(plan: Plan, addresses: Addresses, target: Target, memo
       at++;
       continue;
     }
-    const together: Step[] = [];
+    const together: FusedStep[] = [];
     for (let next = steps[at]; next && sharesLaunch(step, next); next = steps[++at]) {
       together.push(next);
       // An update outside its variable's storage may lie where an earlier gradient was: it goes alone.
@@ -115,7 +120,7 @@ export function separate(launches: readonly KernelLaunch[], { reads, writes }: O
 
 const range = (from: Address, bytes: number): Range => ({ from: Number(from), to: Number(from) + bytes });
 
-function rangesOf(steps: readonly Step[], addresses: Addresses, target: Target): Pick<Task, 'reads' | 'writes'> {
+function rangesOf(steps: readonly FusedStep[], addresses: Addresses, target: Target): Pick<Task, 'reads' | 'writes'> {
   const bytesOf = ({ shape, dtype }: Value): number => sizeOf(shape) * bytesPerElement[dtype];
   const each = (values: readonly Value[], places: readonly Storage[]) =>
     values.map((value, index) => range(addresses.of(places[index]!), bytesOf(value)));
@@ -128,7 +133,7 @@ function rangesOf(steps: readonly Step[], addresses: Addresses, target: Target):
   };
 }
 
-function operandsOf({ inputs, outputs, workspace }: Step, addresses: Addresses) {
+function operandsOf({ inputs, outputs, workspace }: FusedStep, addresses: Addresses) {
   return {
     inputs: inputs.map(addresses.of),
     outputs: outputs.map(addresses.of),
@@ -136,10 +141,10 @@ function operandsOf({ inputs, outputs, workspace }: Step, addresses: Addresses) 
   };
 }
 
-const updatesVariables = ({ outputs }: Step): boolean => outputs.every(({ region }) => region === 'variable');
+const updatesVariables = ({ outputs }: FusedStep): boolean => outputs.every(({ region }) => region === 'variable');
 
 /** Whether a step can join the launch that begins with `first`. */
-function sharesLaunch(first: Step, next: Step): boolean {
+function sharesLaunch(first: FusedStep, next: FusedStep): boolean {
   if (first === next) return true;
   if (next.node.op !== 'sgd' || !updatesVariables(next)) return false;
   const [a, b] = [first.node, next.node] as [Node<'sgd'>, Node<'sgd'>];

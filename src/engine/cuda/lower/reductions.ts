@@ -1,4 +1,4 @@
-// Operations that sum or search over the rows of a tensor, normalisation included.
+// Operations that sum or search over the rows of a tensor; those of batch norm are in normalization.ts.
 
 import { sizeOf } from '../../../tensor/tensor.ts';
 import type { Node } from '../../graph.ts';
@@ -62,8 +62,6 @@ export const reductionLowerings: Lowerings<
   | 'channelDotDifference'
   | 'minMax'
   | 'minMaxGradient'
-  | 'batchNorm'
-  | 'batchNormGradient'
   | 'quantizeGradient'
   | 'clipSearch'
 > = {
@@ -85,8 +83,8 @@ export const reductionLowerings: Lowerings<
   },
   minMaxGradient: {
     scratchBytes: (node, target) => {
-      const { columns, ...rest } = granular(2)(node, target);
-      return roundUp(8 * columns, 256) + reductionBytes({ columns, ...rest });
+      const reduction = granular(2)(node, target);
+      return roundUp(8 * reduction.columns, 256) + reductionBytes(reduction);
     },
     launches: (node, { inputs, outputs, scratch }, target, memory) => {
       const reduction = granular(2)(node, target);
@@ -102,35 +100,6 @@ export const reductionLowerings: Lowerings<
           i32(count),
           i32(columns),
         ]),
-      ];
-    },
-  },
-  batchNorm: {
-    scratchBytes: scratchOf(perChannel),
-    launches: (node, { inputs, outputs, scratch }, target, memory) => {
-      const reduction = perChannel(node as Node, target);
-      const [x, gamma, beta] = inputs.map(address);
-      const [y, mean, variance] = outputs.map(address);
-      const count = sizeOf(node.outputs[0]!.shape);
-      const shape = [i32(count), i32(reduction.columns), f32(node.attributes.epsilon)];
-      return [
-        reduce('moments', reduction, [x!, mean!, variance!], scratch, memory),
-        elementwise('normalize', count, [x!, gamma!, beta!, mean!, variance!, y!, ...shape]),
-      ];
-    },
-  },
-  batchNormGradient: {
-    scratchBytes: scratchOf(perChannel),
-    launches: (node, { inputs, outputs, scratch }, target, memory) => {
-      const reduction = perChannel(node as Node, target);
-      const [g, x, gamma, mean, variance] = inputs.map(address);
-      const [dx, dgamma, dbeta] = outputs.map(address);
-      const count = sizeOf(node.outputs[0]!.shape);
-      const epsilon = f32(node.attributes.epsilon);
-      const shape = [i32(count), i32(reduction.columns), epsilon, f32(1 / reduction.rows)];
-      return [
-        reduce('normalize_sums', reduction, [g!, x!, mean!, variance!, dgamma!, dbeta!, epsilon], scratch, memory),
-        elementwise('normalize_gradient', count, [g!, x!, gamma!, mean!, variance!, dgamma!, dbeta!, dx!, ...shape]),
       ];
     },
   },
@@ -153,7 +122,7 @@ export const reductionLowerings: Lowerings<
       const search = [f64(shrink), f64(exponent), f32(2 ** bits - 1), i32(channels)];
       const args = [...[...inputs, scratch].map(address), ...search];
       return [
-        reduce('clip_errors', clipReduction(node, target), args, partials, memory, steps),
+        reduce('clip_errors', clipReduction(node, target), args, partials, memory, { copies: steps }),
         launch({ file: 'reductions.cu', defines: {} }, 'best_clip', 1, 1, [
           ...[scratch, outputs[0]!].map(address),
           f64(shrink),
