@@ -43,6 +43,19 @@ function toleranceOf(item, name, precision) {
   return tolerances[precision] * (item.cancelling?.some((input) => name === `d${input}`) ? 10 : 1);
 }
 
+/**
+ * ‖found − expected‖ / ‖expected‖. The scalar Σ r·y with random r of both signs may come out near zero by chance: its error is taken relative
+ * to the size that such a sum has, ‖y‖ times the root mean square of r.
+ */
+function errorOf(name, found, expected) {
+  const error = relativeError(found, expected[name]);
+  if (name !== 'scalar' || error === 0) return error;
+  const outputs = Object.entries(expected).filter(([output, y]) => output.startsWith('y') && y instanceof Float32Array);
+  const usual = Math.sqrt(outputs.reduce((sum, [, y]) => y.reduce((total, v) => total + v * v, sum), 0) / 12);
+  const size = Math.abs(expected.scalar[0]);
+  return error * (size / Math.max(size, usual));
+}
+
 function difference(item, found, expected, precision) {
   const problems = [];
   for (const [name, data] of Object.entries(expected)) {
@@ -51,7 +64,7 @@ function difference(item, found, expected, precision) {
       problems.push(`${name} is missing`);
       continue;
     }
-    const error = relativeError(have, data);
+    const error = errorOf(name, have, expected);
     const tolerance = data instanceof Float32Array ? toleranceOf(item, name, precision) : 0;
     if (error <= tolerance) continue;
     const wrong = [];
@@ -85,7 +98,7 @@ for (const precision of precisions.split(',')) {
         );
         if (moved.length > 0) problems.push(`${moved.join(', ')} differ between two runs`);
         for (const [name, data] of Object.entries(expected)) {
-          const error = data instanceof Float32Array && found[name] ? relativeError(found[name], data) : 0;
+          const error = data instanceof Float32Array && found[name] ? errorOf(name, found[name], expected) : 0;
           if (error > worst[0]) worst = [error, `${item.name} ${name}`];
         }
       } catch (error) {

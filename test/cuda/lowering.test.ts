@@ -56,8 +56,10 @@ function trainingStep(batch: number) {
 describe('a training step of ResNet18 with a trained structure', () => {
   const { tasks, launches, planned } = lowerGraph(trainingStep(256));
 
-  test('updates all parameters in one launch and copies what is assigned elsewhere in another', () => {
-    expect(launches.filter(({ name }) => name === 'sgd')).toHaveLength(1);
+  test('updates all parameters in few launches, large layers by themselves, and copies what is assigned elsewhere in one', () => {
+    const updates = launches.filter(({ name }) => name === 'sgd').length;
+    expect(updates).toBeGreaterThan(2);
+    expect(updates).toBeLessThan(9);
     expect(launches.filter(({ name }) => name === 'copy')).toHaveLength(1);
   });
 

@@ -73,16 +73,46 @@ KERNEL sum_parts(const float *parts, float *y, int count, int number) {
 
 // Quantisers.
 
+INLINE u32 codeOf(float x, float scale, float zero, float highest) {
+  return (u32)fminf(fmaxf(rintf(__fdiv_rn(x, scale)) + zero, 0.0f), highest);
+}
 KERNEL quantize(const float *x, const float *scale, const float *zero, u8 *codes, int count, int channels, float highest) {
   map(codes, count, [=](int i) {
     const int c = (u32)i % (u32)channels;
-    return (u8)fminf(fmaxf(rintf(__fdiv_rn(x[i], scale[c])) + zero[c], 0.0f), highest);
+    return (u8)codeOf(x[i], scale[c], zero[c], highest);
   });
 }
 KERNEL dequantize(const u8 *codes, const float *scale, const float *zero, float *x, int count, int channels) {
   map(x, count, [=](int i) {
     const int c = (u32)i % (u32)channels;
     return (codes[i] - zero[c]) * scale[c];
+  });
+}
+/** The same for one scale, four at a time. */
+KERNEL tensor_quantize(const float4 *x, const float *scale, const float *zero, u32 *codes, int vectors, float highest) {
+  const float s = *scale, z = *zero;
+  float4 values[UNROLL];
+  const int start = blockIdx.x * (blockDim.x * UNROLL) + threadIdx.x;
+#pragma unroll
+  for (int part = 0; part < UNROLL; part++) {
+    const int i = start + part * blockDim.x;
+    if (i < vectors) values[part] = x[i];
+  }
+#pragma unroll
+  for (int part = 0; part < UNROLL; part++) {
+    const int i = start + part * blockDim.x;
+    const float4 &v = values[part];
+    if (i < vectors) {
+      codes[i] = codeOf(v.x, s, z, highest) | codeOf(v.y, s, z, highest) << 8 | codeOf(v.z, s, z, highest) << 16 |
+                 codeOf(v.w, s, z, highest) << 24;
+    }
+  }
+}
+KERNEL tensor_dequantize(const u32 *codes, const float *scale, const float *zero, float4 *x, int vectors) {
+  const float s = *scale, z = *zero;
+  map(x, vectors, [=](int i) {
+    const u32 word = codes[i];
+    return make_float4(((word & 0xff) - z) * s, ((word >> 8 & 0xff) - z) * s, ((word >> 16 & 0xff) - z) * s, ((word >> 24) - z) * s);
   });
 }
 /** Share of the gradients of the extremes among the elements that attain them; lows and highs count those per channel. */

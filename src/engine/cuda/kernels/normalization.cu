@@ -3,6 +3,7 @@
 // for the sign of a normalised value is formed again from x by the same operations. One thread works on WIDTH neighbouring channels (4
 // where the channel count is a multiple of 4, else 1); the channel axis is the last one.
 // -D: WIDTH.
+#define THREADS 512
 #include "reduce.cuh"
 
 struct __align__(4 * WIDTH) Lanes {
@@ -110,7 +111,7 @@ KERNEL rectified_gradient_sums(const float *g, const float *x, const float *gamm
   REDUCE(GradientSums<true>{{}, g, x, gamma, beta, mean, variance, dgamma, dbeta, epsilon});
 }
 
-// Elements. A thread has UNROLL vectors that lie a block apart, all read before the first is written.
+// Elements. A thread has UNROLL vectors that lie a block of 256 threads apart, all read before the first is written.
 
 #define UNROLL 4
 /** The vectors of this thread, as `part` and its number `i`. */

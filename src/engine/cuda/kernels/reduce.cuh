@@ -1,12 +1,14 @@
 // A reduction of a [rows, columns] tensor over its rows, per column (a whole tensor is one column). One pass over memory: a block sums a slab
 // of rows for a tile of columns, writes a partial, and the last block of the tile to finish combines the partials in slab order, so the
 // result does not depend on timing.
-// Block: TILE columns × 256/TILE rows, TILE a power of two up to 32. Grid: (column tiles, slabs). Partials: [tile][slab][TILE] accumulators.
+// Block: TILE columns × THREADS/TILE rows, TILE a power of two up to 32. Grid: (column tiles, slabs). Partials: [tile][slab][TILE] accumulators.
 // `counters`: one word per column tile, zero before and after.
 #pragma once
 #include "common.cuh"
 
+#ifndef THREADS
 #define THREADS 256
+#endif
 
 struct __align__(8) Extent {
   float low, high;
@@ -33,9 +35,11 @@ INLINE Pair readFresh(const Pair *from) {
  */
 template <class Op> INLINE void reduceColumns(const Op &op, int rows, int columns, int tile, void *partials, u32 *counters) {
   typedef typename Op::Sum Sum;
-  __shared__ __align__(16) unsigned char storage[THREADS * sizeof(Sum)];
+  // Large accumulators lie a little apart, so that neighbours are in different banks.
+  constexpr int DISTANCE = sizeof(Sum) + (sizeof(Sum) > 16 ? 16 : 0);
+  __shared__ __align__(16) unsigned char storage[THREADS * DISTANCE];
   __shared__ bool last;
-  Sum *shared = (Sum *)storage;
+  auto shared = [&](int at) -> Sum & { return *(Sum *)(storage + at * DISTANCE); };
   const int thread = threadIdx.x, tx = thread & (tile - 1), ty = thread / tile, lanes = THREADS / tile;
   const int column = blockIdx.x * tile + tx, slabs = gridDim.y;
   Sum sum = Op::empty();
@@ -52,13 +56,13 @@ template <class Op> INLINE void reduceColumns(const Op &op, int rows, int column
     for (; row < rows; row += stride) op.visit(sum, op.load(row * columns + column), row * columns + column, column);
   }
   auto combine = [&]() {
-    shared[thread] = sum;
+    shared(thread) = sum;
     __syncthreads();
     for (int half = lanes / 2; half > 0; half /= 2) {
-      if (ty < half) shared[thread] = Op::merge(shared[thread], shared[thread + half * tile]);
+      if (ty < half) shared(thread) = Op::merge(shared(thread), shared(thread + half * tile));
       __syncthreads();
     }
-    sum = shared[tx];
+    sum = shared(tx);
     __syncthreads();
   };
   combine();

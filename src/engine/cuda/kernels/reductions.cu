@@ -79,24 +79,61 @@ KERNEL extreme_counts(const float *x, const float *min, const float *max, float 
 }
 
 /** dx = g inside the range; dscale = Σ g·(code − zero − x/scale inside the range). */
+struct Quantizer {
+  float scale, inverse, zero, highest;
+  INLINE Quantizer(float scale, float zero, float highest) : scale(scale), inverse(__frcp_rn(scale)), zero(zero), highest(highest) {}
+  /** The gradient of x; `slope` is what the scale's gradient gains. */
+  INLINE float gradient(float g, float x, float &slope) const {
+    const float steps = rintf(__fdiv_rn(x, scale)), rounded = steps + zero, code = fminf(fmaxf(rounded, 0.0f), highest);
+    const bool inside = code == rounded;
+    // Inside, code − zero − x/s = steps − x/s, formed without cancellation.
+    slope = g * (inside ? fmaf(steps, scale, -x) * inverse : code - zero);
+    return inside ? g : 0.0f;
+  }
+};
 struct QuantizeGradient : Total {
   const float *g, *x, *scale, *zero;
   float *dx, *dscale;
   float highest;
   INLINE Item load(int i) const { return {g[i], x[i]}; }
   INLINE void visit(Sum &sum, Item item, int i, int column) const {
-    const float s = scale[column], z = zero[column], gradient = item.x, value = item.y;
-    const float steps = rintf(__fdiv_rn(value, s)), rounded = steps + z, code = fminf(fmaxf(rounded, 0.0f), highest);
-    const bool inside = code == rounded;
-    dx[i] = inside ? gradient : 0.0f;
-    // Inside, code − zero − x/s = steps − x/s, formed without cancellation.
-    sum += (double)(gradient * (inside ? __fdividef(fmaf(steps, s, -value), s) : code - z));
+    float slope;
+    dx[i] = Quantizer(scale[column], zero[column], highest).gradient(item.x, item.y, slope);
+    sum += (double)slope;
   }
   INLINE void finish(int column, Sum sum) const { dscale[column] = (float)sum; }
 };
 KERNEL quantize_gradient(const float *g, const float *x, const float *scale, const float *zero, float *dx, float *dscale, float highest,
                          SHAPE) {
   REDUCE(QuantizeGradient{{}, g, x, scale, zero, dx, dscale, highest});
+}
+/** The same for one scale, on vectors of four. */
+struct TensorQuantizeGradient {
+  typedef double Sum;
+  struct Item {
+    float4 g, x;
+  };
+  const float4 *g, *x;
+  const Quantizer quantizer;
+  float4 *dx;
+  float *dscale;
+  static INLINE Sum empty() { return 0; }
+  static INLINE Sum merge(Sum a, Sum b) { return a + b; }
+  INLINE Item load(int i) const { return {g[i], x[i]}; }
+  INLINE void visit(Sum &sum, const Item &item, int i, int) const {
+    float4 slope, result;
+    result.x = quantizer.gradient(item.g.x, item.x.x, slope.x);
+    result.y = quantizer.gradient(item.g.y, item.x.y, slope.y);
+    result.z = quantizer.gradient(item.g.z, item.x.z, slope.z);
+    result.w = quantizer.gradient(item.g.w, item.x.w, slope.w);
+    dx[i] = result;
+    sum += ((double)slope.x + (double)slope.y) + ((double)slope.z + (double)slope.w);
+  }
+  INLINE void finish(int, Sum sum) const { *dscale = (float)sum; }
+};
+KERNEL tensor_quantize_gradient(const float4 *g, const float4 *x, const float *scale, const float *zero, float4 *dx, float *dscale,
+                                float highest, SHAPE) {
+  REDUCE(TensorQuantizeGradient{g, x, Quantizer(*scale, *zero, highest), dx, dscale});
 }
 
 /** errors[step] = Σ |x − x_fq|^exponent for the clip factor 1 − shrink·step; grid z = step. Ranges per column of x, `channels` of them. */

@@ -20,6 +20,10 @@ function plain(name: string, node: Node, operands: Operands, ...more: Argument[]
 const perChannel = (granularity: 'tensor' | 'channel', shape: readonly number[]): Argument =>
   i32(granularity === 'tensor' ? 1 : channelsOf(shape));
 
+/** Vectors of four elements, where one scale serves all of a tensor that is made of them; else 0. */
+const vectorsOf = (node: Node<never> | Node, granularity: 'tensor' | 'channel'): number =>
+  granularity === 'tensor' && countOf(node) % 4 === 0 ? countOf(node) / 4 : 0;
+
 const indexTable = (index: readonly number[], memory: ProgramMemory): Address =>
   memory.table(new Uint8Array(Int32Array.from(index).buffer));
 
@@ -75,12 +79,18 @@ export const elementwiseLowerings: Lowerings<
   quantize: {
     launches: (node, operands) => {
       const { bits, granularity } = node.attributes;
+      const vectors = vectorsOf(node, granularity);
+      if (vectors) return [elementwise('tensor_quantize', vectors, [...all(operands), i32(vectors), levels(bits)])];
       return plain('quantize', node, operands, perChannel(granularity, node.outputs[0]!.shape), levels(bits));
     },
   },
   dequantize: {
-    launches: (node, operands) =>
-      plain('dequantize', node, operands, perChannel(node.attributes.granularity, node.outputs[0]!.shape)),
+    launches: (node, operands) => {
+      const { granularity } = node.attributes;
+      const vectors = vectorsOf(node, granularity);
+      if (vectors) return [elementwise('tensor_dequantize', vectors, [...all(operands), i32(vectors)])];
+      return plain('dequantize', node, operands, perChannel(granularity, node.outputs[0]!.shape));
+    },
   },
   rangeToScale: {
     launches: (node, operands) => plain('range_to_scale', node, operands, levels(node.attributes.bits)),

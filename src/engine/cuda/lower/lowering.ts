@@ -56,6 +56,8 @@ export interface Reduction {
   /** Columns, or vectors of `width` neighbouring ones. */
   readonly columns: number;
   readonly width: number;
+  /** Of a block. */
+  readonly threads: number;
   /** Columns (or vectors) per block, a power of two. */
   readonly tile: number;
   readonly tiles: number;
@@ -67,15 +69,21 @@ const REDUCTION: KernelSource = { file: 'reductions.cu', defines: {} };
 const ACCUMULATOR_BYTES = 16;
 const ROWS_PER_THREAD = 16;
 
-export function reductionOf(rows: number, columns: number, { multiprocessors }: Target, width = 1): Reduction {
+/** `width`: neighbouring columns that a thread reads as one vector, in blocks of `threads`. */
+export function reductionOf(
+  rows: number,
+  columns: number,
+  { multiprocessors }: Target,
+  { width = 1, threads = THREADS } = {},
+): Reduction {
   const vectors = columns / width;
   const tile = Math.min(32, 2 ** Math.ceil(Math.log2(vectors)));
   const tiles = ceilDivide(vectors, tile);
-  // A thread that reads vectors has more in flight: half the rows and half the blocks keep memory busy.
-  const share = width > 1 ? 2 : 1;
-  const useful = ceilDivide(rows, (THREADS / tile) * (ROWS_PER_THREAD / share));
-  const slabs = Math.max(1, Math.min(useful, ceilDivide((4 / share) * multiprocessors, tiles)));
-  return { rows, columns: vectors, width, tile, tiles, slabs };
+  const useful = ceilDivide(rows, (threads / tile) * ceilDivide(ROWS_PER_THREAD, width));
+  // Half as many threads that read vectors have more in flight.
+  const blocks = (multiprocessors * (width > 1 ? 512 : 1024)) / threads;
+  const slabs = Math.max(1, Math.min(useful, ceilDivide(blocks, tiles)));
+  return { rows, columns: vectors, width, threads, tile, tiles, slabs };
 }
 
 /** Scratch bytes of a reduction, `copies` of it side by side. */
@@ -92,10 +100,10 @@ export function reduce(
   memory: ProgramMemory,
   { copies = 1, source = REDUCTION }: { readonly copies?: number; readonly source?: KernelSource } = {},
 ): KernelLaunch {
-  const { rows, columns, tile, tiles, slabs } = reduction;
+  const { rows, columns, threads, tile, tiles, slabs } = reduction;
   const counters = memory.counters(tiles * copies);
   const shape = [i32(rows), i32(columns), i32(tile), address(scratch), address(counters)];
-  return launch(source, name, [tiles, slabs, copies], THREADS, [...args, ...shape]);
+  return launch(source, name, [tiles, slabs, copies], threads, [...args, ...shape]);
 }
 
 /** A tensor as rows × channels; one column where it is taken as a whole. */

@@ -21,6 +21,8 @@ import {
 } from './lowering.ts';
 
 const THREADS = 256;
+/** Few large blocks leave few partial sums to the last of them. */
+const REDUCTION_THREADS = 512;
 /** Vectors that a thread of an element-wise kernel has. */
 const UNROLL = 4;
 
@@ -28,7 +30,7 @@ const widthOf = (shape: Shape): number => (shape.at(-1)! % 4 === 0 ? 4 : 1);
 const sourceOf = (shape: Shape): KernelSource => ({ file: 'normalization.cu', defines: { WIDTH: widthOf(shape) } });
 
 const statistics = (shape: Shape, target: Target): Reduction =>
-  reductionOf(...rowsAndColumns(shape, 'channel'), target, widthOf(shape));
+  reductionOf(...rowsAndColumns(shape, 'channel'), target, { width: widthOf(shape), threads: REDUCTION_THREADS });
 
 const scratchBytes = ({ inputs: [x] }: Pick<Node, 'inputs'>, target: Target): number =>
   reductionBytes(statistics(x!.shape, target));

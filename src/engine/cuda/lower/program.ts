@@ -1,5 +1,5 @@
-// From a plan to the tasks of a program: every step by its operation's lowering, neighbouring optimiser updates in one launch, and the
-// remaining assignments in another. Pure: addresses come in, launches go out.
+// From a plan to the tasks of a program: every step by its operation's lowering, neighbouring optimiser updates in few launches, and the
+// remaining assignments in one. Pure: addresses come in, launches go out.
 
 import { invariant } from '../../../tensor/errors.ts';
 import { bytesPerElement, sizeOf } from '../../../tensor/tensor.ts';
@@ -49,6 +49,9 @@ export interface Addresses {
   readonly variable: (name: string) => Address;
 }
 
+/** A launch of updates takes no more once it has so many elements: large layers need not wait for the gradients of all others. */
+const UPDATE_ELEMENTS = 2 ** 20;
+
 /** The tasks of a plan, in an order that is right. */
 export function lowerPlan(plan: Plan, addresses: Addresses, target: Target, memory: ProgramMemory): Task[] {
   const tasks: Task[] = [];
@@ -63,10 +66,12 @@ export function lowerPlan(plan: Plan, addresses: Addresses, target: Target, memo
       continue;
     }
     const together: FusedStep[] = [];
+    let elements = 0;
     for (let next = steps[at]; next && sharesLaunch(step, next); next = steps[++at]) {
       together.push(next);
+      elements += sizeOf(next.node.outputs[0]!.shape);
       // An update outside its variable's storage may lie where an earlier gradient was: it goes alone.
-      if (!updatesVariables(next)) {
+      if (!updatesVariables(next) || elements >= UPDATE_ELEMENTS) {
         at++;
         break;
       }

@@ -30,6 +30,13 @@ const granular =
   (node: Node<'minMax' | 'minMaxGradient' | 'quantizeGradient'>, target: Target): Reduction =>
     reductionOf(...rowsAndColumns(node.inputs[at]!.shape, node.attributes.granularity), target);
 
+/** One scale for a tensor that is made of vectors of four. */
+const inVectors = ({ inputs: [g], attributes }: Node<'quantizeGradient'>): boolean =>
+  attributes.granularity === 'tensor' && sizeOf(g!.shape) % 4 === 0;
+
+const quantizerReduction = (node: Node<'quantizeGradient'>, target: Target): Reduction =>
+  inVectors(node) ? reductionOf(sizeOf(node.inputs[0]!.shape) / 4, 1, target) : granular(1)(node, target);
+
 /** Rows of the first pair, then rows of the second. */
 const bothPairs = (node: Node, target: Target): Reduction => {
   const [a, , c] = node.inputs;
@@ -104,10 +111,11 @@ export const reductionLowerings: Lowerings<
     },
   },
   quantizeGradient: {
-    scratchBytes: (node, target) => reductionBytes(granular(1)(node, target)),
+    scratchBytes: (node, target) => reductionBytes(quantizerReduction(node, target)),
     launches: (node, { inputs, outputs, scratch }, target, memory) => {
       const args = [...[...inputs, ...outputs].map(address), f32(2 ** node.attributes.bits - 1)];
-      return [reduce('quantize_gradient', granular(1)(node, target), args, scratch, memory)];
+      const name = inVectors(node) ? 'tensor_quantize_gradient' : 'quantize_gradient';
+      return [reduce(name, quantizerReduction(node, target), args, scratch, memory)];
     },
   },
   clipSearch: {
