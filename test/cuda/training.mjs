@@ -27,9 +27,12 @@ function report(passed, text) {
   console.log(`${passed ? 'pass' : 'FAIL'} ${text}`);
 }
 
-/** Of the first step and of all twenty: see `distances`. */
+/**
+ * Of the first step and of all twenty: see `distances`. Training amplifies rounding: the reference itself, with the operands of its convolutions
+ * rounded to tf32's 11 bits, is 4e-5 away in the first step and 8e-3 within twenty.
+ */
 const tolerances = {
-  float: { fp32: [1e-5, 1e-5], tf32: [1e-3, 1e-3] },
+  float: { fp32: [1e-5, 1e-5], tf32: [2e-4, 2e-2] },
   quantized: { fp32: [2e-4, 2e-2], tf32: [5e-4, 2e-2] },
 };
 const pinned = JSON.parse(readFileSync(curvesPath, 'utf8'));
