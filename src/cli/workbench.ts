@@ -5,8 +5,8 @@ import { basename } from 'node:path';
 import { type Command, Option } from 'commander';
 import type { SynthesisOptions } from '../hardware/synthesize.ts';
 import type { Circuit } from '../hardware/yosys/design.ts';
-import type { Subject } from '../netlist/equivalence.ts';
 import type { OperandHistograms } from '../netlist/metrics.ts';
+import type { Subject } from '../netlist/subject.ts';
 import type { ProductTable } from '../netlist/table.ts';
 import { UserError } from '../tensor/errors.ts';
 import { describeOption } from './facts.ts';
@@ -168,7 +168,7 @@ export async function loadForSynthesis(name: string, lenient: boolean): Promise<
     const { readLimited } = await import('../netlist/circuit.ts');
     return { verilog: readLimited(name).toString('utf8') };
   }
-  const { loadSubject } = await import('../netlist/equivalence.ts');
+  const { loadSubject } = await import('../netlist/subject.ts');
   const subject = loadSubject(name, { lenient });
   if (subject.kind === 'network') return { network: subject.network };
   throw new UserError(
@@ -182,7 +182,7 @@ export async function synthesisHistograms(
   { signed, lenient, histograms }: { signed: boolean; lenient: boolean; histograms: string | undefined },
 ): Promise<ArrayLike<number>[] | undefined> {
   if (histograms === undefined) return undefined;
-  const { loadSubject } = await import('../netlist/equivalence.ts');
+  const { loadSubject } = await import('../netlist/subject.ts');
   const { multiplierPorts } = await import('../netlist/ports.ts');
   const subject = loadSubject(name, { lenient });
   if (subject.kind === 'table') return undefined;

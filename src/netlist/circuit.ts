@@ -117,7 +117,7 @@ export interface Simulation {
 }
 
 export function simulateCircuit(network: Network, options: SimulateOptions = {}): Simulation {
-  const { signed = false, histograms } = options;
+  const { signed = false } = options;
   const { weight, activation } = multiplierPorts(network);
   const [weightBits, activationBits] = [weight.length, activation.length];
   if (weightBits + activationBits > MAX_EXHAUSTIVE_BITS) {
@@ -127,10 +127,18 @@ export function simulateCircuit(network: Network, options: SimulateOptions = {})
     const report = reportOf(network.name, widths, metrics, sampled.samples, worst);
     return { report: { ...report, sampled }, metrics, table: null };
   }
-  const table = simulate(network, { signed });
-  const metrics = errorMetrics(table, histograms);
+  return reportTable(network.name, simulate(network, { signed }), options);
+}
+
+/** The same of a table that is there already. */
+export function reportTable(
+  name: string,
+  table: ProductTable,
+  options: Pick<SimulateOptions, 'histograms' | 'worst'> = {},
+): Simulation {
+  const metrics = errorMetrics(table, options.histograms);
   const worst = worstPairs(table, options.worst ?? 10);
-  return { report: reportOf(network.name, table, metrics, table.data.length, worst), metrics, table };
+  return { report: reportOf(name, table, metrics, table.data.length, worst), metrics, table };
 }
 
 function reportOf(

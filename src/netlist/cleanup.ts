@@ -9,8 +9,13 @@ import { type AdderCell, type GateKind, isGate, Network, ONE, type Signal, ZERO 
 /** A signal → the signal that takes its place: a constant or any signal created before it. */
 export type Substitutions = ReadonlyMap<Signal, Signal>;
 
-export function cleanUp(network: Network, substitutions: Substitutions = new Map()): Network {
-  const hashed = new HashedBuilder(network.name);
+/** The cleaned-up network, under its own or another name. */
+export function cleanUp(
+  network: Network,
+  substitutions: Substitutions = new Map(),
+  name: string = network.name,
+): Network {
+  const hashed = new HashedBuilder(name);
   const simplified: Signal[] = [ZERO, ONE];
   const inputNames = new Map(network.inputs.map((port) => [port.signal, port.name]));
   network.nodes.forEach((node, signal) => {
@@ -40,7 +45,7 @@ function withoutUnusedGates(
   substitutions: Substitutions,
 ): Network {
   const used = usedSignals(hashed);
-  const result = new Network(original.name);
+  const result = new Network(hashed.name);
   const renumbered: Signal[] = [ZERO, ONE];
   const inputNames = new Map(hashed.inputs.map((port) => [port.signal, port.name]));
   hashed.nodes.forEach((node, signal) => {

@@ -4,11 +4,12 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, expect, test } from 'vitest';
 import { writeBlif } from './blif/write.ts';
-import { loadSubject, type Prover, verifyEquivalence } from './equivalence.ts';
+import { type Prover, verifyEquivalence } from './equivalence.ts';
 import { writeNpy } from './formats/npy.ts';
 import { writeTextTable } from './formats/text.ts';
 import { generateFromSpec } from './generators/registry.ts';
 import { productOf, simulate } from './simulate.ts';
+import { loadSubject } from './subject.ts';
 import { writeVerilog } from './verilog/write.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'equivalence-'));

@@ -1,25 +1,16 @@
-// Equivalence of two multipliers, each a network, BLIF, Verilog, a table or a generator: by enumeration up to 24 operand bits together,
+// Equivalence of two multipliers (subject.ts): by enumeration up to 24 operand bits together,
 // beyond that by random simulation first and then by a prover that the caller provides.
 // Invariant: "equal" means every pair was compared or proved, never sampled; a counterexample, also a prover's, is simulated again.
 // A table has no names: its first operand is the weight. Products are compared as integers of the chosen signedness.
 
-import { basename } from 'node:path';
-import { gunzipSync } from 'node:zlib';
 import { invariant, UserError } from '../tensor/errors.ts';
 import { Random } from '../tensor/random.ts';
-import { loadCircuit, readCircuit, readLimited } from './circuit.ts';
 import { type BitFunctions, differingSample, firstDifferingPattern } from './compiled/network.ts';
-import { readNpy } from './formats/npy.ts';
-import { readTextTable } from './formats/text.ts';
-import { generateFromSpec, isGeneratorSpec } from './generators/registry.ts';
 import { type Network, ZERO } from './network.ts';
 import { MAX_EXHAUSTIVE_BITS, multiplierPorts } from './ports.ts';
 import { productOf, simulate } from './simulate.ts';
+import type { Subject } from './subject.ts';
 import { firstDifference, operandValue, type ProductTable, productTable } from './table.ts';
-
-export type Subject =
-  | { readonly kind: 'network'; readonly name: string; readonly network: Network; readonly signed?: boolean }
-  | { readonly kind: 'table'; readonly name: string; readonly table: ProductTable };
 
 export interface Counterexample {
   /** Operand values (signed ones where the comparison is signed) and the two products. */
@@ -42,34 +33,7 @@ export interface EquivalenceOptions {
   readonly prover?: Prover;
 }
 
-const MAX_TABLE_BYTES = 2 ** 29;
 const SAMPLES = 2 ** 16;
-
-/** What a command line names: a generator spec (`dadda:8x8`), or a file: .npy, .txt, BLIF or Verilog, any of them also as .gz. */
-export function loadSubject(name: string, options: { lenient?: boolean } = {}): Subject {
-  if (isGeneratorSpec(name)) {
-    const { network, signed } = generateFromSpec(name);
-    return { kind: 'network', name, network, signed };
-  }
-  const plain = name.replace(/\.gz$/i, '');
-  const packed = plain !== name;
-  const file = basename(plain);
-  if (!packed && !/\.(npy|txt)$/i.test(plain)) {
-    return { kind: 'network', name, network: loadCircuit(name, options).network };
-  }
-  const bytes = packed ? unpack(readLimited(name, MAX_TABLE_BYTES), name) : readLimited(name, MAX_TABLE_BYTES);
-  if (/\.npy$/i.test(plain)) return { kind: 'table', name, table: readNpy(bytes, file) };
-  if (/\.txt$/i.test(plain)) return { kind: 'table', name, table: readTextTable(bytes.toString('utf8'), file) };
-  return { kind: 'network', name, network: readCircuit(bytes.toString('utf8'), file, options).network };
-}
-
-function unpack(bytes: Uint8Array, name: string): Buffer {
-  try {
-    return gunzipSync(bytes, { maxOutputLength: MAX_TABLE_BYTES });
-  } catch {
-    throw new UserError(`${name}: cannot be unpacked: expected gzip of at most ${MAX_TABLE_BYTES} bytes`);
-  }
-}
 
 /** Throws a UserError when the widths differ, or when they are too wide to enumerate and there is no prover. */
 export async function verifyEquivalence(

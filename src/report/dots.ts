@@ -1,7 +1,7 @@
 // The dot diagram of an approximate multiplier: its partial products as the classical parallelogram of dots (column of weight
 // 2^(i+j), most significant left), then one band per compression stage with its half adders (two dots) and full adders (three
-// dots) in their columns. What was removed is hollow and faint; an adder output fixed to 0 is named in its box. Drawn by hand
-// because no chart grammar knows these marks; the input says what survives, nothing is inferred here.
+// dots) in their columns. What was removed is hollow and faint; a constant bit is a 1 in the place of a dot; an adder output fixed to 0 is
+// named in its box. Drawn by hand because no chart grammar knows these marks; the input says what survives, nothing is inferred here.
 
 import { invariant } from '../tensor/errors.ts';
 import { element, escapeText } from './svg.ts';
@@ -20,6 +20,8 @@ export interface DiagramAdder {
   readonly column: number;
   readonly kind: 'half' | 'full';
   readonly kept: boolean;
+  /** How many of its inputs are the constant 1. */
+  readonly constantInputs?: number;
   /** Outputs of a kept adder that are fixed to 0. */
   readonly constantOutputs?: readonly ('sum' | 'carry')[];
 }
@@ -29,7 +31,7 @@ export interface DotDiagram {
   readonly activationBits: number;
   readonly partialProducts: readonly PartialProduct[];
   readonly adders: readonly DiagramAdder[];
-  /** Columns into which a constant 1 is injected (compensation). */
+  /** Columns to which a constant 1 is added (compensation). */
   readonly constants?: readonly number[];
 }
 
@@ -60,15 +62,24 @@ function text(x: number, y: number, content: string, attributes: Record<string, 
   return element('text', { x, y, 'font-size': fontSize.small, fill: colours.ink, ...attributes }, escapeText(content));
 }
 
+/** A constant bit, centred like a dot. */
+function one(x: number, y: number, fill: string): string {
+  return text(x, y + 4, '1', { class: 'one', 'text-anchor': 'middle', 'font-weight': 'bold', fill });
+}
+
 const boxHeight = (kind: 'half' | 'full') => 2 * boxPadding + 2 * dotRadius + dotGap * (kind === 'half' ? 1 : 2);
 
 /** A half or full adder with its top edge at `y`. */
-function adderBox(x: number, y: number, { kind, kept, constantOutputs = [] }: DiagramAdder): string {
+function adderBox(x: number, y: number, adder: DiagramAdder): string {
+  const { kind, kept, constantInputs = 0, constantOutputs = [] } = adder;
   const colour = kind === 'half' ? colours.green : colours.orange;
   const stroke = kept ? colour : colours.faint;
-  const dots = Array.from({ length: kind === 'half' ? 2 : 3 }, (_, k) =>
-    dot(x, y + boxPadding + dotRadius + k * dotGap, kept ? { fill: colour, stroke: colour } : removedDot, 'input'),
-  );
+  const inputs = kind === 'half' ? 2 : 3;
+  const dots = Array.from({ length: inputs }, (_, k) => {
+    const at = y + boxPadding + dotRadius + k * dotGap;
+    if (k >= inputs - constantInputs) return one(x, at, colour);
+    return dot(x, at, kept ? { fill: colour, stroke: colour } : removedDot, 'input');
+  });
   const frame = element('rect', {
     x: x - boxWidth / 2,
     y,
@@ -134,12 +145,7 @@ function productBand(diagram: DotDiagram, frame: Frame, top: number): { markup: 
   const title = bandTitle(top + 14, ['partial', 'products']);
   const rows = diagram.activationBits;
   const ones = (diagram.constants ?? []).map((column) =>
-    text(frame.columnX(column), top + (rows + 0.5) * rowHeight + 4, '1', {
-      class: 'one',
-      'text-anchor': 'middle',
-      'font-weight': 'bold',
-      fill: colours.blue,
-    }),
+    one(frame.columnX(column), top + (rows + 0.5) * rowHeight, colours.blue),
   );
   const label = ones.length > 0 ? bandTitle(top + (rows + 0.5) * rowHeight + 4, [], ['constants']) : '';
   const bottom = top + (rows + (ones.length > 0 ? 1 : 0)) * rowHeight;
@@ -192,7 +198,7 @@ function legend(entries: readonly LegendEntry[], frame: Frame, top: number): { m
   return { markup: element('g', { class: 'legend' }, ...parts), bottom: y + lineHeight / 2 };
 }
 
-function legendEntries({ partialProducts, adders }: DotDiagram): LegendEntry[] {
+function legendEntries({ partialProducts, adders, constants = [] }: DotDiagram): LegendEntry[] {
   const entries: LegendEntry[] = [];
   const keptProducts = partialProducts.filter(({ kept }) => kept).length;
   entries.push({
@@ -221,6 +227,12 @@ function legendEntries({ partialProducts, adders }: DotDiagram): LegendEntry[] {
   }
   if (keptProducts < partialProducts.length || adders.some(({ kept }) => !kept)) {
     entries.push({ symbol: (x, y) => dot(x, y, removedDot, 'key'), label: 'removed' });
+  }
+  if (constants.length > 0) {
+    entries.push({
+      symbol: (x, y) => one(x, y, colours.blue),
+      label: `constant 1 (${constants.length})`,
+    });
   }
   const fixed = adders.flatMap(({ constantOutputs = [] }) => constantOutputs).length;
   if (fixed > 0) {

@@ -28,7 +28,8 @@ describe('generate', () => {
     const report = JSON.parse((await tram(...args, '--out', out, '--json')).out);
     expect(report).toMatchObject({ kind: 'truncated', weightBits: 4, activationBits: 3, provedPairs: 128 });
     expect(report.parameters).toEqual({ columns: 2, compensation: 'constant' });
-    const base = 'truncated_4x3_columns-2_compensation-constant';
+    const base = 'truncated_4x3_columns2_compensation_constant';
+    expect(report.name).toBe(base);
     expect(readdirSync(out).sort()).toEqual(['blif', 'lut.txt', 'npy', 'v'].map((end) => `${base}.${end}`));
     for (const end of ['blif', 'lut.txt', 'npy', 'v']) {
       const verified = await tram(

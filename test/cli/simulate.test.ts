@@ -1,6 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { afterAll, describe, expect, test } from 'vitest';
 import { writeBlif } from '../../src/netlist/blif/write.ts';
 import { readNpy } from '../../src/netlist/formats/npy.ts';
@@ -57,6 +58,18 @@ describe('simulate', () => {
     expect(raw).toHaveLength(4 * 128);
     expect(raw.readInt32LE(4 * 127)).toBe(7 * 15);
     expect((await write('a.h')).toString()).toContain('static const uint8_t dadda_3x4[8][16]');
+  });
+
+  test.each(['t.txt', 't.npy', 't.txt.gz'])('a table %s has the report of the netlist it came from', async (name) => {
+    const plain = name.replace('.gz', '');
+    expect((await tram('simulate', file('t.blif'), '--lut', file(plain))).code).toBe(0);
+    if (name !== plain) writeFileSync(file(name), gzipSync(readFileSync(file(plain))));
+    const { out, code } = await tram('simulate', file(name), '--json');
+    expect(code).toBe(0);
+    const netlist = JSON.parse((await tram('simulate', file('t.blif'), '--json')).out);
+    expect(JSON.parse(out)).toEqual({ ...netlist, name: 't' });
+    const published = await tram('simulate', file(name), '--format', 'published');
+    expect(published.out).toBe((await tram('simulate', file('t.blif'), '--format', 'published')).out);
   });
 
   test('beyond 24 operand bits it says that it sampled, with confidence intervals', async () => {

@@ -20,7 +20,7 @@ ${SUBJECTS}
 
 Writes NAME-error-map.svg (the error of the product for every pair of operands), NAME-error-histogram.svg and, where the adders are
 known, NAME-dots.svg: partial products and adders stage by stage, with what was removed. They are known for the generators array, wallace,
-dadda, truncated (without compensation) and broken-array, and for the files that tram map --out wrote, as long as NAME.errors.json lies beside them. A
+dadda, truncated and broken-array, and for the files that tram map --out wrote, as long as NAME.errors.json lies beside them. A
 netlist of any other origin has gates only, and a table not even those.
 
 Up to 20 operand bits together (10×10). The axes of signed multipliers are bit patterns: the negative operands are the upper half.
@@ -63,7 +63,7 @@ interface Options {
 
 async function draw(file: string, command: Command, { stdout }: Services): Promise<void> {
   const { signed, lenient = false, out = '.', json } = command.opts<Options>();
-  const { loadSubject } = await import('../../netlist/equivalence.ts');
+  const { loadSubject } = await import('../../netlist/subject.ts');
   const subject = loadSubject(file, { lenient });
   const table = await tableOf(subject, signed);
   const { weightBits, activationBits } = table;
@@ -121,30 +121,33 @@ async function errorPictures(table: ProductTable, path: (ending: string) => stri
   ];
 }
 
-/** The dot diagram, or undefined and a note that says why there is none. */
+/** The dot diagram of a generator as it was built, or undefined and a note that says why there is none. */
 async function generatedDots(file: string, notes: string[]): Promise<string | undefined> {
   const { generateFromSpec } = await import('../../netlist/generators/registry.ts');
-  const { kind, network, parameters } = generateFromSpec(file);
+  const { ONE } = await import('../../netlist/network.ts');
+  const { multiplierPorts } = await import('../../netlist/ports.ts');
+  const { dotDiagramSvg } = await import('../../report/dots.ts');
+  const { kind, asBuilt } = generateFromSpec(file);
   if (!drawable.includes(kind)) {
     notes.push(`no dot diagram: a ${kind} multiplier is more than partial products and adders`);
     return undefined;
   }
-  if (parameters.compensation === 'constant') {
-    notes.push('no dot diagram: the compensation has turned adders into simpler gates');
-    return undefined;
-  }
-  const { describeStructure } = await import('../../netlist/structure.ts');
-  const { dotDiagramSvg } = await import('../../report/dots.ts');
-  const { weightBits, activationBits, partialProducts, adders } = describeStructure(network);
-  const kept = new Set(partialProducts.map(({ i, j }) => `${i},${j}`));
+  const { weight, activation, product } = multiplierPorts(asBuilt);
+  const kept = new Set(asBuilt.partialProducts.map(({ i, j }) => `${i},${j}`));
+  const adders = asBuilt.adders.map(({ stage, column, kind, inputs }) => ({
+    stage: stage - 1,
+    column,
+    kind,
+    kept: true,
+    constantInputs: inputs.filter((input) => input === ONE).length,
+  }));
+  const added = adders.flatMap(({ column, constantInputs }) => Array<number>(constantInputs).fill(column));
   return dotDiagramSvg({
-    weightBits,
-    activationBits,
-    partialProducts: Array.from({ length: weightBits * activationBits }, (_, n) => {
-      const [i, j] = [n % weightBits, Math.floor(n / weightBits)];
-      return { i, j, kept: kept.has(`${i},${j}`) };
-    }),
-    adders: adders.map(({ stage, column, kind }) => ({ stage: stage - 1, column, kind, kept: true })),
+    weightBits: weight.length,
+    activationBits: activation.length,
+    partialProducts: activation.flatMap((_, j) => weight.map((_, i) => ({ i, j, kept: kept.has(`${i},${j}`) }))),
+    adders,
+    constants: [...added, ...product.flatMap((signal, column) => (signal === ONE ? [column] : []))],
   });
 }
 

@@ -17,7 +17,8 @@ import { addJson, filesText, OUTPUT, outFolder } from '../workbench.ts';
 const AFTER = `
 The netlist is compared with the formula of its kind over all operand pairs before anything is written (up to 12×12 bits; wider
 netlists are made, but not enumerated). --out DIR writes NAME.v and NAME.blif and, up to 8×8 bits, NAME.npy and NAME.lut.txt;
-the name says kind, widths and parameters.
+NAME, also that of the
+module, says kind, widths and parameters.
 Without --out, --verilog and --blif nothing is written.
 
 tram generate --list shows every kind with its parameters, their ranges and their source.
@@ -144,7 +145,7 @@ async function provedTable(
 }
 
 async function write(
-  { network, name, parameters }: GeneratedMultiplier,
+  { network, name }: GeneratedMultiplier,
   table: ProductTable | null,
   { out, verilog, blif }: { out?: string | undefined; verilog?: string | undefined; blif?: string | undefined },
 ): Promise<string[]> {
@@ -155,7 +156,7 @@ async function write(
   if (blif !== undefined) files.push([blif, () => writeBlif(network)]);
   if (out !== undefined) {
     makeFolder(out);
-    const base = join(out, [name, ...Object.entries(parameters).map(([key, value]) => `${key}-${value}`)].join('_'));
+    const base = join(out, name);
     files.push([`${base}.v`, () => writeVerilog(network)], [`${base}.blif`, () => writeBlif(network)]);
     if (table && table.weightBits + table.activationBits <= MOST_TABLE_BITS) {
       const { writeNpy } = await import('../../netlist/formats/npy.ts');

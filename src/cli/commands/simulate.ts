@@ -18,13 +18,16 @@ import {
   loadHistograms,
   OUTPUT,
   type ReadingOptions,
+  SUBJECTS,
   subjectName,
+  tableOf,
   tellNotes,
 } from '../workbench.ts';
 
 const AFTER = `
-FILE is BLIF (.blif) or structural Verilog (.v, .sv) with two operand buses and a product bus, of any widths; the first bus is the
-weight w. A generator like dadda:8x8 or truncated:8x8:columns=6 stands for a file, too.
+${SUBJECTS}
+
+A netlist has two operand buses and a product bus, of any widths; the first bus is the weight w. Of a table the rows say whether it is signed.
 
 All operand pairs are simulated up to 24 operand bits together (12×12). Beyond that the figures are estimates from random pairs
 (Monte Carlo) with 95 % confidence intervals, and MaxED is only the largest error seen; the output says so.
@@ -42,6 +45,7 @@ Examples:
   tram simulate multiplier.v --signed --json
   tram simulate multiplier.blif --histograms operands.csv
   tram simulate multiplier.blif --lenient --format published > multiplier.txt
+  tram simulate multiplier.npy --histograms operands.csv
   tram simulate drum:8x8:bits=4 --lut drum.npy
 `;
 
@@ -62,8 +66,8 @@ export function defineSimulate(command: Command, services: Services): void {
   const values = (help: string, among: readonly string[], fallback: string) =>
     describeOption({ help, values: `one of ${among.join(', ')}`, default: fallback });
   command
-    .description('Simulates a multiplier netlist over all pairs of operands and tells its error.')
-    .argument('<FILE>', 'netlist or generator', nonEmpty('FILE', 'a netlist'));
+    .description('Simulates a multiplier over all pairs of operands and tells its error.')
+    .argument('<FILE>', 'netlist, table or generator', nonEmpty('FILE', 'a multiplier'));
   addSigned(command);
   addLenient(command);
   addHistograms(command, 'the error metrics');
@@ -107,26 +111,37 @@ function tableFile(path: string): string {
 async function simulateFile(file: string, command: Command, { stdout, stderr }: Services): Promise<void> {
   const options = command.opts<Options>();
   const format = chosenFormat(options);
-  const { simulateCircuit } = await import('../../netlist/circuit.ts');
+  const { reportTable, simulateCircuit } = await import('../../netlist/circuit.ts');
   const { multiplierPorts } = await import('../../netlist/ports.ts');
-  const { network, warnings, signed } = await load(file, options);
-  const { weight, activation } = multiplierPorts(network);
-  const widths = { weightBits: weight.length, activationBits: activation.length, signed };
-  const histograms = await loadHistograms(options.histograms, widths);
-  const { samples, seed } = options;
-  const simulation = simulateCircuit(network, {
-    signed,
-    ...(histograms === undefined ? {} : { histograms }),
-    ...(samples === undefined ? {} : { samples }),
-    ...(seed === undefined ? {} : { seed }),
-  });
+  const { loadSubject } = await import('../../netlist/subject.ts');
+  const subject = loadSubject(file, { lenient: options.lenient ?? false });
+  const warnings = subject.kind === 'network' ? subject.warnings : [];
+  let simulation: Simulation;
+  if (subject.kind === 'table') {
+    const table = await tableOf(subject, options.signed);
+    const histograms = await loadHistograms(options.histograms, table);
+    simulation = reportTable(subjectName(file), table, histograms === undefined ? {} : { histograms });
+  } else {
+    const { network } = subject;
+    const signed = options.signed ?? subject.signed ?? false;
+    const { weight, activation } = multiplierPorts(network);
+    const widths = { weightBits: weight.length, activationBits: activation.length, signed };
+    const histograms = await loadHistograms(options.histograms, widths);
+    const { samples, seed } = options;
+    simulation = simulateCircuit(network, {
+      signed,
+      ...(histograms === undefined ? {} : { histograms }),
+      ...(samples === undefined ? {} : { samples }),
+      ...(seed === undefined ? {} : { seed }),
+    });
+  }
   const { header = 'full' } = options;
   if (options.lut !== undefined) await writeTable(options.lut, simulation, { header, warnings }, subjectName(file));
   if (format !== 'published') tellNotes(stderr, warnings);
   if (format === 'json') stdout.write(`${JSON.stringify(simulation.report)}\n`);
   else if (format === 'text') {
     const style = styleFor(stdout, wantsColor(command));
-    stdout.write(reportText(simulation.report, histograms !== undefined, style, options.lut));
+    stdout.write(reportText(simulation.report, options.histograms !== undefined, style, options.lut));
   } else {
     const { textTableParts } = await import('../../netlist/formats/text.ts');
     const table = wholeTable(simulation, '--format published');
@@ -143,17 +158,6 @@ function chosenFormat({ format, json, header, lut }: Options): (typeof formats)[
     throw new UserError(`--header ${header} is for --format published or --lut FILE.txt; leave it out`);
   }
   return chosen;
-}
-
-async function load(file: string, { lenient = false, signed }: Options) {
-  const { generateFromSpec, isGeneratorSpec } = await import('../../netlist/generators/registry.ts');
-  if (isGeneratorSpec(file)) {
-    const generated = generateFromSpec(file);
-    return { network: generated.network, warnings: [], signed: signed ?? generated.signed };
-  }
-  const { loadCircuit } = await import('../../netlist/circuit.ts');
-  const { network, warnings } = loadCircuit(file, { lenient });
-  return { network, warnings, signed: signed ?? false };
 }
 
 function wholeTable({ table, report }: Simulation, option: string) {

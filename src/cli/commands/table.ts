@@ -76,7 +76,7 @@ async function compare(files: readonly string[], command: Command, { stdout }: S
       `--${misplaced} is for synthesis, but --synth is not given; add it, or leave --${misplaced} out`,
     );
   }
-  const { loadSubject } = await import('../../netlist/equivalence.ts');
+  const { loadSubject } = await import('../../netlist/subject.ts');
   const { errorMetrics } = await import('../../netlist/metrics.ts');
   const { isGeneratorSpec } = await import('../../netlist/generators/registry.ts');
   const { comparisonTable } = await import('../../report/comparison.ts');

@@ -59,7 +59,8 @@ export function defineVerify(command: Command, services: Services): void {
 
 async function verify(a: string, b: string, command: Command, { stdout }: Services): Promise<void> {
   const { signed, lenient = false, yosys = 'bundled', json } = command.opts<Options>();
-  const { loadSubject, verifyEquivalence } = await import('../../netlist/equivalence.ts');
+  const { verifyEquivalence } = await import('../../netlist/equivalence.ts');
+  const { loadSubject } = await import('../../netlist/subject.ts');
   const [first, second] = [loadSubject(a, { lenient }), loadSubject(b, { lenient })];
   const result = await verifyEquivalence(first, second, {
     ...(signed === undefined ? {} : { signed }),

@@ -7,6 +7,7 @@ import { simulate } from '../simulate.ts';
 import { exactTable, firstDifference, operandValues, type ProductTable } from '../table.ts';
 import { readVerilog } from '../verilog/read.ts';
 import { writeVerilog } from '../verilog/write.ts';
+import { compressors } from './compressors.ts';
 import { type GeneratedMultiplier, type GenerateOptions, generate, generateFromSpec, generators } from './registry.ts';
 
 function tableOfFormula(one: GeneratedMultiplier, { weightBits, activationBits }: GenerateOptions): ProductTable {
@@ -33,6 +34,7 @@ test.each(kinds)(
   '%s: the netlist equals the formula, and so do its BLIF and Verilog, for all pairs of six widths',
   (kind) => {
     const random = new Random(11);
+    const [names, made] = [new Set<string>(), new Set<string>()];
     for (const [weightBits, activationBits] of widths) {
       const options: Record<string, number | string> = {};
       for (const parameter of generators[kind]!.parameters) {
@@ -50,13 +52,18 @@ test.each(kinds)(
         const { signed } = one;
         const label = `${kind} ${JSON.stringify(all)}`;
         expect([label, firstDifference(simulate(one.network, { signed }), expected)]).toEqual([label, null]);
-        expect(firstDifference(simulate(readBlif(writeBlif(one.network)).network, { signed }), expected)).toBeNull();
-        expect(
-          firstDifference(simulate(readVerilog(writeVerilog(one.network)).network, { signed }), expected),
-        ).toBeNull();
+        for (const { network } of [readBlif(writeBlif(one.network)), readVerilog(writeVerilog(one.network))]) {
+          expect(network.name).toBe(one.name);
+          expect(firstDifference(simulate(network, { signed }), expected)).toBeNull();
+        }
+        expect(one.name).toMatch(/^[a-z][a-z0-9_]*$/);
+        names.add(one.name);
         if (generators[kind]!.exact) expect(errorMetrics(expected).errorRate).toBe(0);
+        made.add(JSON.stringify({ weightBits, activationBits, ...one.parameters }));
       }
     }
+    // Every set of parameters has a module name of its own.
+    expect(names.size).toBe(made.size);
   },
 );
 
@@ -65,6 +72,26 @@ test.each(['momeni', 'venkatachalam'])('the %s compressor in all columns equals 
   const one = generate('compressor', options);
   expect(firstDifference(simulate(one.network), tableOfFormula(one, options))).toBeNull();
 });
+
+/** Each of the four inputs is a partial product of uniform operand bits: 1 with probability 1/4. */
+test.each([
+  ['momeni', { wrong: 4, probability: 100 / 256, errors: [-1, 1] }],
+  ['venkatachalam', { wrong: 5, probability: 37 / 256, errors: [-1] }],
+] as const)(
+  'the %s compressor has the published error rate, over all inputs and over partial products',
+  (name, published) => {
+    let [wrong, probability] = [0, 0];
+    const errors = new Set<number>();
+    for (const [inputs, value] of compressors[name].table.entries()) {
+      const ones = [0, 1, 2, 3].filter((bit) => (inputs >> bit) & 1).length;
+      if (value === ones) continue;
+      wrong++;
+      probability += (1 / 4) ** ones * (3 / 4) ** (4 - ones);
+      errors.add(value - ones);
+    }
+    expect({ wrong, probability, errors: [...errors].sort() }).toEqual(published);
+  },
+);
 
 test('known figures: Kulkarni gives 7 for 3·3, DRUM is exact on short operands, Mitchell by at most 1/9', () => {
   expect(generate('kulkarni', { weightBits: 4, activationBits: 4 }).formula(15, 15)).toBe(7 * 25);
@@ -97,7 +124,8 @@ test('a Dadda tree at 8×8 has 35 full and 7 half adders before its final adder,
 
 test('a spec names kind, widths and parameters', () => {
   const one = generateFromSpec('truncated:8x4:columns=3,compensation=constant');
-  expect(one).toMatchObject({ kind: 'truncated', name: 'truncated_8x4', signed: false });
+  const name = 'truncated_8x4_columns3_compensation_constant';
+  expect(one).toMatchObject({ kind: 'truncated', name, signed: false });
   expect(one.parameters).toEqual({ columns: 3, compensation: 'constant' });
 });
 

@@ -219,6 +219,8 @@ export interface GeneratedMultiplier extends Generated {
   readonly kind: string;
   readonly signed: boolean;
   readonly parameters: ParameterValues;
+  /** The network before clean-up: every adder of the family's drawing, with the constants among its inputs. */
+  readonly asBuilt: Network;
 }
 
 /** Throws a UserError for an unknown kind or parameter (with the nearest and the valid ones) or a value out of range. */
@@ -247,8 +249,17 @@ export function generate(kind: string, options: GenerateOptions): GeneratedMulti
     ]),
   );
   const { network, formula } = generator.build(widths, values);
-  const clean = cleanUp(network);
-  return { name: clean.name, kind, signed: generator.signed, parameters: values, network: clean, formula };
+  const name = moduleName(kind, widths, values);
+  const clean = cleanUp(network, new Map(), name);
+  return { name, kind, signed: generator.signed, parameters: values, network: clean, asBuilt: network, formula };
+}
+
+/** Kind, widths and all parameters as one identifier of BLIF, Verilog and C: `truncated_8x8_columns6_compensation_none`. */
+function moduleName(kind: string, { weightBits, activationBits }: Widths, values: ParameterValues): string {
+  const parameters = Object.entries(values).map(
+    ([name, value]) => `${name}${typeof value === 'number' ? '' : '_'}${value}`,
+  );
+  return [kind, `${weightBits}x${activationBits}`, ...parameters].join('_').replaceAll('-', '_');
 }
 
 function parameterValue(
