@@ -2,12 +2,13 @@
 // Invariant: ports are matched by name and width; up to 2^16 input patterns all are compared, beyond that pseudo-random ones (a check
 // against mistakes of the tools, no proof: equivalence.ts proves).
 
+import { differingSample, firstDifferingPattern } from '../netlist/compiled/network.ts';
 import { UserError } from '../tensor/errors.ts';
 import { Random } from '../tensor/random.ts';
-import { parseExpression, type Words } from './liberty/expression.ts';
+import { parseExpression } from './liberty/expression.ts';
 import type { Cell, Library } from './liberty/library.ts';
-import type { MappedNetlist, Net } from './mapped.ts';
-import { countingPattern, GateSimulator, outputWords, simulateMapped } from './simulate.ts';
+import type { MappedNetlist } from './mapped.ts';
+import { bitFunctions } from './network.ts';
 
 export interface Comparison {
   readonly patterns: number;
@@ -15,8 +16,7 @@ export interface Comparison {
 }
 
 const EXHAUSTIVE_BITS = 16;
-const RANDOM_WORDS = 2048;
-const BLOCK_WORDS = 128;
+const RANDOM_PATTERNS = 2 ** 16;
 
 /** Yosys' own gates after `aigmap`, as a library without areas. */
 export const gateLibrary: Library = {
@@ -43,52 +43,19 @@ export function findDifference(
   b: MappedNetlist,
   exhaustiveBits = EXHAUSTIVE_BITS,
 ): Comparison & { readonly inputs: number[][] | null } {
-  const ports = matchedPorts(a, b);
-  const inputs = ports.filter((port) => port.direction === 'input');
-  const bits = inputs.reduce((sum, port) => sum + port.a.length, 0);
+  checkSamePorts(a, b);
+  const [first, second] = [bitFunctions(a), bitFunctions(reordered(b, a))];
+  const bits = first.inputs.length;
   const exhaustive = bits <= exhaustiveBits;
-  const words = exhaustive ? Math.max(1, 2 ** bits / 32) : RANDOM_WORDS;
   const random = new Random(1, bits);
-  const outputsOfA = outputsOf(a);
-  const outputsOfB = outputsOf(reordered(b, a));
-  for (let firstWord = 0; firstWord < words; firstWord += BLOCK_WORDS) {
-    const length = Math.min(BLOCK_WORDS, words - firstWord);
-    const [inputsOfA, inputsOfB] = [new Map<Net, Words>(), new Map<Net, Words>()];
-    let position = 0;
-    for (const port of inputs) {
-      port.a.forEach((net, bit) => {
-        const values = exhaustive
-          ? countingPattern(position, length, firstWord)
-          : Int32Array.from({ length }, () => random.bits());
-        inputsOfA.set(net, values);
-        inputsOfB.set(port.b[bit]!, values);
-        position++;
-      });
-    }
-    const wanted = outputsOfA(inputsOfA, length);
-    const actual = outputsOfB(inputsOfB, length);
-    const differing = new Int32Array(length);
-    wanted.forEach((values, k) => {
-      const others = actual[k]!;
-      for (let n = 0; n < length; n++) differing[n]! |= values[n]! ^ others[n]!;
-    });
-    for (let n = 0; n < length; n++) {
-      const difference = differing[n]!;
-      if (difference === 0) continue;
-      const lane = 31 - Math.clz32(difference & -difference);
-      const pattern = inputs.map((port) => port.a.map((net) => (inputsOfA.get(net)![n]! >>> lane) & 1));
-      return { patterns: (firstWord + n) * 32 + lane + 1, exhaustive, inputs: pattern };
-    }
-  }
-  return { patterns: exhaustive ? 2 ** bits : words * 32, exhaustive, inputs: null };
-}
-
-function outputsOf(netlist: MappedNetlist): (inputs: ReadonlyMap<Net, Words>, length: number) => Words[] {
-  if (netlist.instances.every(({ cell }) => gateLibrary.cells.get(cell.name) === cell)) {
-    const simulator = new GateSimulator(netlist, BLOCK_WORDS);
-    return (inputs, length) => simulator.outputs(inputs, length);
-  }
-  return (inputs, length) => outputWords(netlist, simulateMapped(netlist, inputs, length));
+  const difference = exhaustive
+    ? firstDifferingPattern(first, second)
+    : differingSample(first, second, RANDOM_PATTERNS, () => random.bits());
+  if (!difference) return { patterns: exhaustive ? 2 ** bits : RANDOM_PATTERNS, exhaustive, inputs: null };
+  let position = 0;
+  const inputPorts = a.ports.filter((port) => port.direction === 'input');
+  const inputs = inputPorts.map(({ nets }) => nets.map(() => difference.inputs[position++]!));
+  return { patterns: difference.patterns, exhaustive, inputs };
 }
 
 /** Throws a UserError if a mapped netlist does not compute what its circuit does. */
@@ -104,14 +71,12 @@ export function compareMapped(reference: MappedNetlist, mapped: MappedNetlist): 
   return { patterns, exhaustive };
 }
 
-function matchedPorts(a: MappedNetlist, b: MappedNetlist) {
-  if (a.ports.length !== b.ports.length) throw differentPorts(a, b);
-  return a.ports.map((port) => {
+function checkSamePorts(a: MappedNetlist, b: MappedNetlist): void {
+  const same = a.ports.every((port) => {
     const other = b.ports.find(({ name }) => name === port.name);
-    if (!other || other.direction !== port.direction || other.nets.length !== port.nets.length)
-      throw differentPorts(a, b);
-    return { name: port.name, direction: port.direction, a: port.nets, b: other.nets };
+    return other?.direction === port.direction && other.nets.length === port.nets.length;
   });
+  if (!same || a.ports.length !== b.ports.length) throw differentPorts(a, b);
 }
 
 function differentPorts(a: MappedNetlist, b: MappedNetlist): UserError {

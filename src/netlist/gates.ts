@@ -1,5 +1,5 @@
 // What the gates of a network compute: the only place that says it. Each gate is an expression of a few operations on bits, and the
-// bits may be anything: 32-bit words of 32 operand pairs (simulate.ts), values of a program that is being compiled (compiled/).
+// bits may be anything: words of 32 operand pairs, texts of expressions (simulate.ts), values of a program that is being compiled (compiled/).
 // Not here: arity (network.ts), local identities (cleanup.ts), how files spell gates (blif/, verilog/).
 
 import type { GateKind } from './network.ts';
@@ -34,4 +34,13 @@ export const words: BitAlgebra<number> = {
   or: (a, b) => a | b,
   xor: (a, b) => a ^ b,
   select: (mask, one, zero) => zero ^ (mask & (one ^ zero)),
+};
+
+/** Expressions over integers, in a notation that JavaScript and C share. */
+export const expressions: BitAlgebra<string> = {
+  not: (a) => `~${a}`,
+  and: (a, b) => `(${a} & ${b})`,
+  or: (a, b) => `(${a} | ${b})`,
+  xor: (a, b) => `(${a} ^ ${b})`,
+  select: (mask, one, zero) => `(${zero} ^ (${mask} & (${one} ^ ${zero})))`,
 };

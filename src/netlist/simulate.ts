@@ -7,7 +7,7 @@
 
 import { invariant } from '../tensor/errors.ts';
 import { allProducts } from './compiled/network.ts';
-import { gateFunctions, words as wordBits } from './gates.ts';
+import { expressions, gateFunctions, words as wordBits } from './gates.ts';
 import type { GateKind, Network, Signal } from './network.ts';
 import { isGate, ONE, ZERO } from './network.ts';
 import { checkTableBits, type MultiplierPorts, multiplierPorts } from './ports.ts';
@@ -177,7 +177,18 @@ function fillPattern(words: Words, bit: number): void {
   }
 }
 
-/** Writes a gate's words; `value` gives those of a fanin. One loop per gate: the engine inlines its function there. */
+type GateLoop = (out: Words, a: Words, b: Words, c: Words) => void;
+
+/** One loop over words for each gate, made from its definition: a function of its own, so that the engine compiles it for itself. */
+const gateLoops = Object.fromEntries(
+  Object.entries(gateFunctions).map(([kind, gate]) => {
+    const expression = gate(expressions, 'a[n]', 'b[n]', 'c[n]');
+    const body = `const count = out.length; for (let n = 0; n < count; n++) out[n] = ${expression};`;
+    return [kind, new Function('out', 'a', 'b', 'c', body)];
+  }),
+) as unknown as Readonly<Record<GateKind, GateLoop>>;
+
+/** Writes a gate's words; `value` gives those of a fanin. */
 export function evaluateGate(
   kind: GateKind,
   out: Words,
@@ -186,28 +197,7 @@ export function evaluateGate(
 ): void {
   const a = value(fanins[0]!);
   const b = fanins.length > 1 ? value(fanins[1]!) : a;
-  const c = fanins.length > 2 ? value(fanins[2]!) : a;
-  const count = out.length;
-  switch (kind) {
-    case 'not':
-      for (let n = 0; n < count; n++) out[n] = gateFunctions.not(wordBits, a[n]!);
-      break;
-    case 'and':
-      for (let n = 0; n < count; n++) out[n] = gateFunctions.and(wordBits, a[n]!, b[n]!);
-      break;
-    case 'or':
-      for (let n = 0; n < count; n++) out[n] = gateFunctions.or(wordBits, a[n]!, b[n]!);
-      break;
-    case 'xor':
-      for (let n = 0; n < count; n++) out[n] = gateFunctions.xor(wordBits, a[n]!, b[n]!);
-      break;
-    case 'xor3':
-      for (let n = 0; n < count; n++) out[n] = gateFunctions.xor3(wordBits, a[n]!, b[n]!, c[n]!);
-      break;
-    case 'maj':
-      for (let n = 0; n < count; n++) out[n] = gateFunctions.maj(wordBits, a[n]!, b[n]!, c[n]!);
-      break;
-  }
+  gateLoops[kind](out, a, b, fanins.length > 2 ? value(fanins[2]!) : a);
 }
 
 function sameWords(a: Words, b: Words): boolean {
