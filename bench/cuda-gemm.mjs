@@ -1,11 +1,17 @@
 // The approximate convolution on a GPU: ResNet18's four layer shapes (batch 256) as bit planes (a truncation of six columns: seven planes),
-// as trained structure (eight planes of two digits) and as a full-rank table. Each is first checked against integer arithmetic on sampled
-// outputs; then the kernel alone is timed (device events, mean of 20), in T products per second, beside the share of the device's
-// int8 rate (4096 multiply-accumulates per multiprocessor and clock on Hopper) that the planes' products are.
-//   npm run build && node bench/cuda-gemm.mjs
+// as trained structure (eight planes of two digits), as low-rank planes of multipliers that are no truncation, and as a full-rank table by look-ups.
+// Each is first checked against integer arithmetic on sampled outputs; then the kernel alone is timed (device events, mean of 20), in T
+// products per second, beside the share of the device's int8 rate (4096 multiply-accumulates per multiprocessor and clock on Hopper)
+// that the planes' products are. The low-rank ones must have the same bits as their look-ups, whose time is printed too.
+//   npm run build && node bench/cuda-gemm.mjs [kinds]
 const root = process.env.TRAM_BUILD ?? '../dist';
 const { cudaBackend } = await import(`${root}/engine/cuda/backend.js`);
 const { openCuda } = await import(`${root}/engine/cuda/device.js`);
+const { factorize } = await import(`${root}/engine/factorization.js`);
+const { errorByCodes } = await import(`${root}/flow/multipliers.js`);
+const { generateFromSpec } = await import(`${root}/netlist/generators/registry.js`);
+const { mapStructure } = await import(`${root}/netlist/mapping/map.js`);
+const { simulate } = await import(`${root}/netlist/simulate.js`);
 const { Graph } = await import(`${root}/engine/graph.js`);
 const { Random } = await import(`${root}/tensor/random.js`);
 const { f32, tensor } = await import(`${root}/tensor/tensor.js`);
@@ -31,14 +37,27 @@ const structure = f32(
   [8, 8],
   Float32Array.from({ length: 64 }, (_, at) => ((at >> 3) + (at & 7) < 8 ? random.uniform() : 0)),
 );
-const table = tensor(
-  'i32',
-  [256, 256],
-  Int32Array.from({ length: 65536 }, (_, at) => random.integer(65536) - (at >> 8) * (at & 255)),
-);
+const errorTable = (products) => tensor('i32', [256, 256], errorByCodes(products));
+const mapped = (search, theta) => errorTable(mapStructure({ weightBits: 8, activationBits: 8, theta, search }).table);
+const generated = (spec) => errorTable(simulate(generateFromSpec(spec).network));
+const tables = {
+  table: tensor(
+    'i32',
+    [256, 256],
+    Int32Array.from({ length: 65536 }, (_, at) => random.integer(65536) - (at >> 8) * (at & 255)),
+  ),
+  'mapped, small': mapped('descent', [0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5]),
+  'mapped, large': mapped('descent', [0.83, 0.74, 0.34, 0.79, 0.19, 0.58]),
+  'DRUM of 6 bits': generated('drum:8x8:bits=6'),
+  'lower-part OR': generated('lower-part-or:8x8:columns=5'),
+};
+/** Matrix products that a table's planes are made of; none for look-ups. */
+const planesOf = (kind) =>
+  kind === 'table' ? undefined : factorize(tables[kind].data, { weightBits: 8, activationBits: 8 }, 32);
+const kinds = process.argv[2]?.split(';') ?? ['planes', 'structure', ...Object.keys(tables)];
 
 function errorOf(kind) {
-  if (kind === 'table') return (w, x) => table.data[(w << 8) | x];
+  if (tables[kind]) return (w, x) => tables[kind].data[(w << 8) | x];
   const m = kind === 'planes' ? removed : structure;
   const errors = Float64Array.from({ length: 65536 }, (_, at) => {
     let sum = 0;
@@ -78,48 +97,66 @@ const peak = multiprocessors * clockHertz * 4096;
 console.log(
   `${name}: ${multiprocessors} multiprocessors at ${(clockHertz / 1e9).toFixed(2)} GHz, int8 ${(peak / 1e12).toFixed(0)} T MAC/s`,
 );
-console.log('kind       M×K×N              kernel ms   T products/s   of int8 peak   largest error');
+console.log('kind               planes   M×K×N              kernel ms   T products/s   of int8 peak   largest error');
 const backend = cudaBackend();
-for (const kind of ['planes', 'structure', 'table']) {
+
+/** Compiles, checks and times one kind on one shape; the output is returned for comparison. */
+async function measure(kind, x, w, shape, emulation) {
+  const [n, size, channels] = shape;
+  const graph = new Graph();
+  const xs = graph.input('x', x.shape, 'u8');
+  const ws = graph.input('w', w.shape, 'u8');
+  const per = f32([channels], new Float32Array(channels).fill(1));
+  const zeros = f32([channels], new Float32Array(channels));
+  const operands = [xs, ws, graph.scalar(1), graph.scalar(0), graph.constant(per), graph.constant(zeros)];
+  const constant = tables[kind] ?? (kind === 'planes' ? removed : undefined);
+  const error = constant ? graph.constant(constant) : graph.input('m', [8, 8]);
+  const attributes = {
+    ...{ stride: 1, padding: 1, groups: 1, weightBits: 8, activationBits: 8 },
+    error: tables[kind] ? 'table' : 'planes',
+    integer: kind !== 'structure',
+    ...(emulation ? { emulation } : {}),
+  };
+  graph.output('y', graph.apply1('axmConv2d', [...operands, error], attributes));
+  const session = await backend.openSession();
+  const program = await session.compile(graph);
+  program.write('x', x.data);
+  program.write('w', w.data);
+  if (kind === 'structure') program.write('m', structure.data);
+  await program.run();
+  const y = await program.read('y');
+  const worst = check(kind, x, w, y, shape);
+  const times = await program.timeKernels(20);
+  await session.dispose();
+  const kernel = times.find(({ name }) => name === 'look_up' || name === 'multiply');
+  const products = (n * size * size * 9 * channels * channels) / (kernel.milliseconds / 1e3);
+  return { y, worst, times, milliseconds: kernel.milliseconds, products };
+}
+
+for (const kind of kinds) {
+  const factors = tables[kind] ? planesOf(kind) : undefined;
+  // Seven planes of a truncation, or eight of two digits.
+  const planes = tables[kind] ? factors?.planes.length : kind === 'planes' ? 7 : 16;
   for (const shape of shapes) {
     const [n, size, channels] = shape;
-    const graph = new Graph();
     const x = codes([n, size, size, channels]);
     const w = codes([3, 3, channels, channels]);
-    const xs = graph.input('x', x.shape, 'u8');
-    const ws = graph.input('w', w.shape, 'u8');
-    const per = f32([channels], new Float32Array(channels).fill(1));
-    const zeros = f32([channels], new Float32Array(channels));
-    const operands = [xs, ws, graph.scalar(1), graph.scalar(0), graph.constant(per), graph.constant(zeros)];
-    const error =
-      kind === 'planes' ? graph.constant(removed) : kind === 'table' ? graph.constant(table) : graph.input('m', [8, 8]);
-    const attributes = {
-      stride: 1,
-      padding: 1,
-      groups: 1,
-      weightBits: 8,
-      activationBits: 8,
-      error: kind === 'table' ? 'table' : 'planes',
-      integer: kind !== 'structure',
-    };
-    graph.output('y', graph.apply1('axmConv2d', [...operands, error], attributes));
-    const session = await backend.openSession();
-    const program = await session.compile(graph);
-    program.write('x', x.data);
-    program.write('w', w.data);
-    if (kind === 'structure') program.write('m', structure.data);
-    await program.run();
-    const worst = check(kind, x, w, await program.read('y'), shape);
-    const times = await program.timeKernels(20);
-    const kernel = times.find((time) => time.name === (kind === 'table' ? 'look_up' : 'multiply'));
-    const products = (n * size * size * 9 * channels * channels) / (kernel.milliseconds / 1e3);
-    // Matrix products that the planes are made of: seven, or eight planes of two digits.
-    const share =
-      kind === 'table' ? '      —' : `${((products * (kind === 'planes' ? 7 : 16) * 100) / peak).toFixed(1)} %`;
+    const found = await measure(kind, x, w, shape, factors ? 'lowrank' : undefined);
+    const { worst, times, milliseconds, products } = found;
+    const share = planes === undefined ? '—' : `${((products * planes * 100) / peak).toFixed(1)} %`;
     const size3 = `${n * size * size}×${9 * channels}×${channels}`;
+    const count =
+      planes === undefined ? '—' : `${planes}${factors?.functions.length ? `+${factors.functions.length}` : ''}`;
+    const all = times.map((time) => `${time.name} ${(time.milliseconds * 1e3).toFixed(1)}`).join(', ');
     console.log(
-      `${kind.padEnd(10)} ${size3.padEnd(18)} ${kernel.milliseconds.toFixed(4).padStart(9)} ${(products / 1e12).toFixed(2).padStart(14)} ${share.padStart(14)} ${worst.toExponential(1).padStart(15)}   all: ${times.map((time) => `${time.name} ${(time.milliseconds * 1e3).toFixed(1)}`).join(', ')} µs`,
+      `${kind.padEnd(18)} ${count.padStart(6)}   ${size3.padEnd(18)} ${milliseconds.toFixed(4).padStart(9)} ${(products / 1e12).toFixed(2).padStart(14)} ${share.padStart(14)} ${worst.toExponential(1).padStart(15)}   all: ${all} µs`,
     );
-    await session.dispose();
+    if (!factors) continue;
+    const looked = await measure(kind, x, w, shape, 'table');
+    const same = Buffer.compare(Buffer.from(found.y.buffer), Buffer.from(looked.y.buffer)) === 0;
+    console.log(
+      `${' '.repeat(48)}${(looked.products / 1e12).toFixed(2).padStart(14)} by look-ups, ${same ? 'equal to the bit' : 'DIFFERENT'}`,
+    );
+    if (!same) process.exitCode = 1;
   }
 }

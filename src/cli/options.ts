@@ -9,7 +9,7 @@ import {
   mergeSettings,
   published,
 } from '../flow/config.ts';
-import { type DeviceOptions, deviceNames, parseDevice, precisions } from '../flow/device.ts';
+import { type DeviceOptions, deviceNames, emulations, parseDevice, precisions } from '../flow/device.ts';
 import { UserError } from '../tensor/errors.ts';
 import { readJson } from '../tensor/files.ts';
 import { describeOption } from './facts.ts';
@@ -130,6 +130,18 @@ export function addDeviceOptions(command: Command): void {
     )
     .addOption(
       new Option(
+        '--emulation <NAME>',
+        describeOption({
+          help: 'how mapped and imported multipliers are emulated; all that apply give the same bits',
+          values: `one of ${emulations.join(', ')} (lowrank: device cuda)`,
+          default: emulations[0],
+        }),
+      )
+        .argParser(oneOf('--emulation', emulations))
+        .helpGroup(group),
+    )
+    .addOption(
+      new Option(
         '--threads <N>',
         describeOption({
           help: 'worker threads of the device wasm',
@@ -144,10 +156,11 @@ export function addDeviceOptions(command: Command): void {
 
 export function readDevice(command: Command): DeviceOptions {
   const { device, ...options } = command.opts<Omit<DeviceOptions, 'name' | 'index'> & { device?: DeviceOptions }>();
-  const { precision, threads } = options;
+  const { precision, emulation, threads } = options;
   return {
     ...device,
     ...(precision === undefined ? {} : { precision }),
+    ...(emulation === undefined ? {} : { emulation }),
     ...(threads === undefined ? {} : { threads }),
   };
 }

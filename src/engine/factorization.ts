@@ -15,7 +15,7 @@ export interface FactorPlane {
   readonly source: number;
   /** The bits that it reads; without `at`, V is these bits in their places. */
   readonly mask: number;
-  /** Where given, V is 2^at if all bits of the mask are set, else 0. */
+  /** Where given, V is 2^at if all bits of the mask are set, else 0; of a function, it is 2^at times its value. */
   readonly at: number | undefined;
   /** U of each weight code: all in 0…255 or all in −128…127. */
   readonly weights: Int32Array;
@@ -51,7 +51,7 @@ export const isSigned = (values: Int32Array): boolean => values.some((value) => 
 export const costOf = ({ planes, functions }: Factorization): number =>
   planes.length + FUNCTION_COST * functions.length;
 
-/** Factors the multiplier whose error table is E[w·2^activationBits + x] into at most `mostPlanes` planes. */
+/** Factors the multiplier whose error table is E[w·2^activationBits + x] into at most `mostPlanes` planes and functions. */
 export function factorize(
   error: Int32Array,
   { weightBits, activationBits }: OperandWidths,
@@ -65,7 +65,9 @@ export function factorize(
     candidates.push(planesOfBits(table, terms, 'joined'), planesOfBits(table, terms, 'alone'));
   if (terms.size > activationBits)
     candidates.push(planesOfFunctions(table, 'product'), planesOfFunctions(table, 'error'));
-  const affordable = candidates.filter((one) => one !== undefined).filter(({ planes }) => planes.length <= mostPlanes);
+  const affordable = candidates
+    .filter((one) => one !== undefined)
+    .filter((one) => one.planes.length + one.functions.length <= mostPlanes);
   const best = affordable.sort((a, b) => costOf(a) - costOf(b)).find((candidate) => table.equals(candidate));
   if (best) return best;
   const rank = candidates.some((one) => one && one.functions.length > 0) ? '' : ` and a rank above ${MOST_FUNCTIONS}`;
@@ -123,7 +125,7 @@ export function operandsOf(
   activations: number,
 ): Int32Array {
   return Int32Array.from({ length: activations }, (_, x) => {
-    if (source > 0) return functions[source - 1]![x]!;
+    if (source > 0) return functions[source - 1]![x]! << (at ?? 0);
     if (at === undefined) return x & mask;
     return (x & mask) === mask ? 2 ** at : 0;
   });
@@ -219,15 +221,16 @@ function planesOfFunctions(table: Table, of: 'product' | 'error'): Factorization
     // Primitive, and with more positive than negative values.
     const sum = vector.reduce((total, value) => total + value, 0);
     const content = vector.reduce(greatestCommonDivisor, 0) * (sum < 0 ? -1 : 1);
-    const digits = digitsOf(
-      Int32Array.from(rows, (row) => content * row[dimension]!),
-      0,
-    );
+    const factors = Int32Array.from(rows, (row) => content * row[dimension]!);
     for (const values of piecesOf(Int32Array.from(vector, (value) => value / content))) {
       const isCode = values.every((value, x) => value === x);
       if (!isCode) functions.push(values);
-      const operand = isCode ? everything : { source: functions.length, mask: 255, at: undefined };
-      planes.push(...digits.map((digit) => ({ ...operand, weights: digit.values })));
+      const room = isCode || isSigned(values) ? 0 : Math.floor(Math.log2(255 / Math.max(...values)));
+      for (const { shift, values: weights } of digitsOf(factors, room)) {
+        planes.push(
+          isCode ? { ...everything, weights } : { source: functions.length, mask: activations - 1, at: shift, weights },
+        );
+      }
     }
   });
   return { functions, planes, constant: table.constant };

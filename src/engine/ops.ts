@@ -35,9 +35,14 @@ export interface OperandWidths {
  */
 export type ErrorKind = 'exact' | 'planes' | 'table';
 
+/** How a device forms products with an error table: by an exact factorisation into planes, or by look-ups. */
+export type TableEmulation = 'lowrank' | 'table';
+
 export interface AxmConvAttributes extends ConvGeometry, OperandWidths {
   readonly error: ErrorKind;
   readonly integer: boolean;
+  /** For tables; results are the same to the last bit. Without it the device takes the fastest that it has. */
+  readonly emulation?: TableEmulation;
 }
 
 type None = Readonly<Record<string, never>>;

@@ -11,6 +11,7 @@ import { makeFolder } from '../tensor/files.ts';
 import { multiplyingLayers, type Task } from '../train/task.ts';
 import { loadModel } from './checkpoint.ts';
 import type { Configuration } from './config.ts';
+import type { EmulationName } from './device.ts';
 import { type Listener, type Phase, phases } from './events.ts';
 import { type Manifest, type PhaseRecord, verifiedBytes } from './manifest.ts';
 
@@ -35,6 +36,8 @@ export interface RunContext {
   readonly task: Task;
   readonly layers: readonly MultiplyingLayer[];
   readonly backend: Backend;
+  /** How concrete multipliers are emulated. */
+  readonly emulation: EmulationName;
   readonly listener: Listener;
   readonly signal: AbortSignal | undefined;
 }

@@ -9,6 +9,10 @@ export type DeviceName = (typeof deviceNames)[number];
 
 export const precisions = ['tf32', 'bf16', 'fp32'] as const;
 
+/** How the network's concrete multipliers are emulated; results are the same to the last bit, so it is no part of a run's configuration. */
+export const emulations = ['auto', 'planes', 'lowrank', 'table'] as const;
+export type EmulationName = (typeof emulations)[number];
+
 export interface DeviceOptions {
   /** Default: wasm. */
   readonly name?: DeviceName;
@@ -16,6 +20,8 @@ export interface DeviceOptions {
   readonly index?: number;
   /** Operands of the device cuda's float products: tf32 (default), bf16, or fp32 as sums of several tf32 products. */
   readonly precision?: (typeof precisions)[number];
+  /** Default: auto, the fastest that applies to each multiplier. */
+  readonly emulation?: EmulationName;
   /** Worker threads of the wasm backend; default: one per core. */
   readonly threads?: number;
 }
@@ -29,10 +35,22 @@ export function parseDevice(text: string): Pick<DeviceOptions, 'name' | 'index'>
   throw unknownName('device', text, deviceNames, ['wasm', 'cuda', 'cuda:N', 'reference']);
 }
 
-export async function openBackend({ name = 'wasm', index, precision, threads }: DeviceOptions = {}): Promise<Backend> {
+export async function openBackend({
+  name = 'wasm',
+  index,
+  precision,
+  emulation,
+  threads,
+}: DeviceOptions = {}): Promise<Backend> {
   if (!deviceNames.includes(name)) throw unknownName('device', name, deviceNames);
   if (name !== 'cuda' && (index !== undefined || precision !== undefined)) {
     throw new UserError(`a GPU's number and precision belong to the device cuda, not to ${name}; choose --device cuda`);
+  }
+  if (name !== 'cuda' && emulation === 'lowrank') {
+    // Their cost per product is one addition whatever the table: planes of a factorisation could only add to it.
+    throw new UserError(
+      `the device ${name} has no emulation lowrank; choose auto, planes or table there, or --device cuda`,
+    );
   }
   switch (name) {
     case 'reference':

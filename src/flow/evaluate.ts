@@ -58,6 +58,7 @@ export async function evaluateRun(options: EvaluateOptions): Promise<EvaluationR
     task,
     layers,
     backend,
+    emulation: options.device?.emulation ?? 'auto',
     listener: () => {},
     signal: undefined,
   };

@@ -10,6 +10,7 @@ import { unknownName } from '../tensor/names.ts';
 import type { PowerTerm } from '../train/step.ts';
 import type { LayerMultiplier, QuantizedArithmetic } from '../train/task.ts';
 import type { Configuration } from './config.ts';
+import type { EmulationName } from './device.ts';
 
 /** The variable of the structure that a layer reads: one for all, or one per layer. */
 export function thetaName(configuration: Configuration, layer: string): string {
@@ -97,12 +98,18 @@ export function structuredMultiplier(configuration: Configuration): (layer: stri
   return (layer) => ({ kind: 'structure', theta: thetaName(configuration, layer), columns, index });
 }
 
-/** A mapped or imported multiplier as a layer uses it: removed partial products where it is that, else its error table by codes. */
-export function concreteMultiplier(table: ProductTable): LayerMultiplier {
-  const emulation = emulationOf({ kind: 'table', table });
-  if (emulation.strategy === 'planes')
-    return { kind: 'removal', removed: Float32Array.from(emulation.removal.removed) };
-  return { kind: 'table', error: errorByCodes(table) };
+/**
+ * A mapped or imported multiplier as a layer uses it: removed partial products where it is that, else its error table by codes. A forced
+ * emulation takes the one or the other; a UserError says so where the multiplier has no planes.
+ */
+export function concreteMultiplier(table: ProductTable, emulation: EmulationName = 'auto'): LayerMultiplier {
+  if (emulation === 'table' || emulation === 'lowrank') return { kind: 'table', error: errorByCodes(table), emulation };
+  const cheapest = emulationOf({ kind: 'table', table });
+  if (cheapest.strategy === 'planes') return { kind: 'removal', removed: Float32Array.from(cheapest.removal.removed) };
+  if (emulation === 'auto') return { kind: 'table', error: errorByCodes(table) };
+  throw new UserError(
+    'the emulation planes does not apply: the multiplier does more than leave out partial products; choose auto, table, or lowrank on the device cuda',
+  );
 }
 
 /** The arithmetic of phase 3: the given multipliers, with the slopes of their errors where gradients are to go through them. */

@@ -93,7 +93,10 @@ export async function runFlow(options: FlowOptions): Promise<RunSummary> {
       listener({ kind: 'phase-skip', phase, reason: 'done with these settings' });
       continue;
     }
-    const context: RunContext = { folder, manifest, configuration, dataset, task, layers, backend, listener, signal };
+    const context: RunContext = {
+      ...{ folder, manifest, configuration, dataset, task, layers, backend, listener, signal },
+      emulation: options.device?.emulation ?? 'auto',
+    };
     const before = phases[phases.indexOf(phase) - 1];
     if (before && phase !== 'report') requirePhase(context, before);
     const resumed = existsSync(inFolder(context, files.resume));

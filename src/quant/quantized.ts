@@ -4,7 +4,7 @@
 // All state lives in variables named `<layer>.<what>`; see `stateNames`.
 
 import type { Graph, Value } from '../engine/graph.ts';
-import type { Granularity, OperandWidths } from '../engine/ops.ts';
+import type { Granularity, OperandWidths, TableEmulation } from '../engine/ops.ts';
 import type { Multiply, MultiplyingLayer } from '../nn/layers.ts';
 import { sizeOf } from '../tensor/tensor.ts';
 
@@ -14,7 +14,12 @@ export type LayerError =
   /** m: f32 [weightBits, activationBits], the removed share of each partial product. */
   | { readonly kind: 'planes'; readonly m: Value; readonly integer: boolean; readonly slopes?: ErrorSlopes }
   /** i32 [2^weightBits, 2^activationBits]. */
-  | { readonly kind: 'table'; readonly table: Value; readonly slopes?: ErrorSlopes };
+  | {
+      readonly kind: 'table';
+      readonly table: Value;
+      readonly emulation?: TableEmulation;
+      readonly slopes?: ErrorSlopes;
+    };
 
 /** ∂E/∂w and ∂E/∂x, f32 [2^weightBits, 2^activationBits], for gradients that go through the error; without them, straight-through. */
 export type ErrorSlopes = readonly [weight: Value, activation: Value];
@@ -89,8 +94,10 @@ export function multiplyQuantized(options: QuantOptions): Multiply {
       return graph.apply1('axmConv2d', operands, { ...attributes, error: 'exact', integer: true });
     const slopes = error.slopes ?? [];
     if (error.kind === 'table') {
-      const inputs = [...operands, error.table, ...slopes];
-      return graph.apply1('axmConv2d', inputs, { ...attributes, error: 'table', integer: true });
+      const { table, emulation } = error;
+      const forced = emulation ? { emulation } : {};
+      const inputs = [...operands, table, ...slopes];
+      return graph.apply1('axmConv2d', inputs, { ...attributes, error: 'table', integer: true, ...forced });
     }
     return graph.apply1('axmConv2d', [...operands, error.m, ...slopes], {
       ...attributes,

@@ -2,6 +2,7 @@
 // calibration pass: they differ in how the layers multiply (`Arithmetic`) and in the mode of batch norm and quantisers.
 
 import { Graph, type Value } from '../engine/graph.ts';
+import type { TableEmulation } from '../engine/ops.ts';
 import { Layers, type Multiply, type MultiplyingLayer, multiplyFloat } from '../nn/layers.ts';
 import type { Model } from '../nn/models.ts';
 import { type ErrorSlopes, type LayerError, multiplyQuantized, type QuantMode } from '../quant/quantized.ts';
@@ -32,7 +33,12 @@ export type LayerMultiplier =
   /** Partial products removed for good: 0 or 1 for each (i, j). */
   | { readonly kind: 'removal'; readonly removed: Float32Array; readonly slopes?: Slopes }
   /** Any multiplier: error of each pair of codes, index w·2^activationBits + x. */
-  | { readonly kind: 'table'; readonly error: Int32Array; readonly slopes?: Slopes };
+  | {
+      readonly kind: 'table';
+      readonly error: Int32Array;
+      readonly emulation?: TableEmulation;
+      readonly slopes?: Slopes;
+    };
 
 /** Slopes of the error at each pair of codes, along either operand: training then differentiates the error too (see axm/slopes.ts). */
 export interface Slopes {
@@ -122,8 +128,9 @@ function multiplication(graph: Graph, arithmetic: Arithmetic, mode: QuantMode): 
         return { kind: 'planes', m, integer: true, ...slopesOf(multiplier) };
       }
       case 'table': {
-        const table = graph.constant(tensor('i32', pairs, multiplier.error));
-        return { kind: 'table', table, ...slopesOf(multiplier) };
+        const { error, emulation } = multiplier;
+        const table = graph.constant(tensor('i32', pairs, error));
+        return { kind: 'table', table, ...(emulation ? { emulation } : {}), ...slopesOf(multiplier) };
       }
     }
   };

@@ -1,5 +1,5 @@
 // The conformance suite on a GPU, without a test runner: every case on the cuda backend against the reference, each precision, each twice
-// (results must be equal to the bit). Prints one line per case that fails with the relative error and the first differing elements.
+// (results must be equal to the bit), low-rank emulations also against the look-ups (likewise). Prints one line per case that fails with the relative error and the first differing elements.
 //   npx tsc -p test/cuda/tsconfig.json && node test/cuda/conformance.mjs [tf32,fp32,bf16] [filter]
 // `prepare` instead of the precisions computes the reference's results and keeps them beside the compiled tests, for a host with a GPU.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
@@ -97,6 +97,11 @@ for (const precision of precisions.split(',')) {
           (name) => Buffer.compare(Buffer.from(found[name].buffer), Buffer.from(again[name].buffer)) !== 0,
         );
         if (moved.length > 0) problems.push(`${moved.join(', ')} differ between two runs`);
+        if (item.attributes.emulation === 'lowrank') {
+          const looked = await runGpuCase(backend, { ...item, attributes: { ...item.attributes, emulation: 'table' } });
+          if (Buffer.compare(Buffer.from(found.y0.buffer), Buffer.from(looked.y0.buffer)) !== 0)
+            problems.push('low-rank and table differ');
+        }
         for (const [name, data] of Object.entries(expected)) {
           const error = data instanceof Float32Array && found[name] ? errorOf(name, found[name], expected) : 0;
           if (error > worst[0]) worst = [error, `${item.name} ${name}`];

@@ -5,7 +5,7 @@ import { lowerPlan, scratchBytes } from '../../src/engine/cuda/lower/program.ts'
 import { gradients } from '../../src/engine/gradients.ts';
 import { Graph } from '../../src/engine/graph.ts';
 import { plan } from '../../src/engine/plan.ts';
-import type { Case } from '../engine/cases.ts';
+import type { GpuCase } from './gpu-cases.ts';
 
 /** An H200 as far as lowering is concerned. */
 export const target = (precision: Precision = 'tf32'): Target => ({
@@ -44,9 +44,11 @@ export function lowerGraph(graph: Graph, on: Target = target()) {
 }
 
 /** A conformance case as a graph with its gradients. */
-export function graphOf(item: Case): Graph {
+export function graphOf(item: GpuCase): Graph {
   const graph = new Graph();
-  const values = item.inputs.map((input, index) => graph.input(`x${index}`, input.shape, input.dtype));
+  const values = item.inputs.map((input, index) =>
+    item.constants?.includes(index) ? graph.constant(input) : graph.input(`x${index}`, input.shape, input.dtype),
+  );
   const outputs = graph.apply(item.op, values, item.attributes);
   outputs.forEach((output, index) => {
     graph.output(`y${index}`, output);

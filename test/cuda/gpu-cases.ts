@@ -33,6 +33,33 @@ function make<K extends OpName>(
   return { name: `${op}: ${note}`, op, inputs, attributes, differentiate: [], ...more } as unknown as GpuCase;
 }
 
+/** Error tables that factor: as products of bits (of both signs, beside a constant), and as functions without and with a sign. */
+function factoredTables(weightBits: number, activationBits: number): [note: string, table: HostTensor][] {
+  const random = new Random(20261122, weightBits, activationBits);
+  const [weights, activations] = [2 ** weightBits, 2 ** activationBits];
+  const among = (low: number, high: number) => low + random.integer(high - low + 1);
+  const values = (count: number, low: number, high: number) => Array.from({ length: count }, () => among(low, high));
+  const table = (errorOf: (w: number, x: number) => number) =>
+    tensor(
+      'i32',
+      [weights, activations],
+      Int32Array.from({ length: weights * activations }, (_, at) =>
+        errorOf(Math.floor(at / activations), at % activations),
+      ),
+    );
+  const masks = values(12, 0, activations - 1);
+  const coefficients = masks.map((_, at) => values(weights, at < 6 ? -90 : 0, at < 3 ? 600 : 30));
+  const [u, v, signed] = [values(weights, -20, 90), values(activations, 0, 230), values(activations, -100, 100)];
+  return [
+    [
+      'products of bits',
+      table((w, x) => masks.reduce((sum, mask, at) => sum + ((x & mask) === mask ? coefficients[at]![w]! : 0), 0)),
+    ],
+    ['a function', table((w, x) => (x > 0 ? u[w]! * v[x]! : 5))],
+    ['a signed function', table((w, x) => u[w]! * signed[x]!)],
+  ];
+}
+
 function wideConvolutions(): GpuCase[] {
   const geometries: [note: string, x: Shape, w: Shape, stride: number, padding: number, groups: number][] = [
     ['64 to 128 channels', [5, 9, 11, 64], [3, 3, 64, 128], 1, 1, 1],
@@ -116,6 +143,24 @@ function wideConvolutions(): GpuCase[] {
         {
           constants: [6],
         },
+      ),
+      ...factoredTables(8, 8).map(([form, factored]) =>
+        make(
+          'axmConv2d',
+          `${form}, ${note}`,
+          [...operands, factored],
+          { ...axm, error: 'table', integer: true, emulation: 'lowrank' },
+          { constants: [6] },
+        ),
+      ),
+      ...factoredTables(4, 5).map(([form, factored]) =>
+        make(
+          'axmConv2d',
+          `${form}, w4a5, ${note}`,
+          [codes(x, 5), codes(w, 4), ...operands.slice(2), factored],
+          { ...axm, weightBits: 4, activationBits: 5, error: 'table', integer: true, emulation: 'lowrank' },
+          { constants: [6] },
+        ),
       ),
     ];
   });

@@ -97,8 +97,8 @@ const nvcc = findNvcc();
 const representative = new Map<string, KernelSource>();
 for (const item of gpuCases) {
   for (const { source, name } of lowerGraph(graphOf(item)).launches) {
-    const { MODE = '', COLUMNS = '', ENTRY = '', WIDTH = '' } = source.defines;
-    representative.set(`${name} ${[MODE, COLUMNS, ENTRY, WIDTH].join('')}`, source);
+    const { MODE = '', COLUMNS = '', ENTRY = '', WIDTH = '', SOURCES = '' } = source.defines;
+    representative.set(`${name} ${[MODE, COLUMNS, ENTRY, WIDTH, SOURCES].join(' ')}`, source);
   }
 }
 const sources = new Map([...representative.values()].map((source) => [KernelLibrary.nameOf(source), source]));

@@ -19,7 +19,7 @@ function isEqual({ planes, functions, constant }: Factorization, error: Int32Arr
   const activations = 2 ** activationBits;
   const operands = planes.map(({ source, mask, at }) =>
     Array.from({ length: activations }, (_, x) => {
-      if (source > 0) return functions[source - 1]![x]!;
+      if (source > 0) return functions[source - 1]![x]! * 2 ** (at ?? 0);
       const all = (x & mask) === mask;
       return at === undefined ? x & mask : all ? 2 ** at : 0;
     }),

@@ -99,10 +99,15 @@ function open(): Cuda {
   return opened;
 }
 
+/** Bytes of stack for calls on koffi's threads: the compiler needs more than the 128 KiB that they get by default, and dies without. */
+const COMPILER_STACK = 4 * 2 ** 20;
+
 /** koffi is a native addon; it is loaded only here. */
 function loadFfi(): typeof koffi {
   try {
-    return createRequire(import.meta.url)('koffi') as typeof koffi;
+    const ffi = createRequire(import.meta.url)('koffi') as typeof koffi;
+    ffi.config({ ...ffi.config(), async_stack_size: COMPILER_STACK });
+    return ffi;
   } catch (error) {
     throw new Unavailable(
       `koffi cannot be loaded (${(error as Error).message})`,

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { f32 } from '../../tensor/tensor.ts';
 import { Graph, type Value } from '../graph.ts';
 import type { AxmConvAttributes } from '../ops.ts';
-import { planeDefines, planesOf, slicesOf } from './planes.ts';
+import { bytesOfFunctions, factoredForm, planeDefines, planesOf, slicesOf } from './planes.ts';
 
 const attributes = (error: 'exact' | 'planes', integer: boolean): AxmConvAttributes => ({
   ...{ stride: 1, padding: 1, groups: 1, weightBits: 8, activationBits: 8 },
@@ -64,14 +64,43 @@ test('equal columns share a plane whatever they are', () => {
   expect(planesOf(attributes('planes', true), m)).toEqual([{ mask: 255, bit: 0, fraction: false }]);
 });
 
-test('the macros carry a byte, a flag and a column per plane', () => {
+test('the macros list the bits, the fraction and the column of each plane', () => {
   const planes = planesOf(attributes('planes', false), structure(2));
-  expect(planeDefines(planes, 1)).toEqual({
+  expect(planeDefines({ planes, functions: [] }, 1)).toEqual({
     PLANES: 3,
     SLICES: 5,
+    SOURCES: 1,
     FDIGITS: 1,
-    MASKS: '0xfc0201ull',
-    FRACTIONS: '0x3ull',
-    BITS: '0xf10ull',
+    MASKS: '(1)(2)(252)',
+    PLACES: '(-1)(-1)(-1)',
+    READS: '(0)(0)(0)',
+    SIGNS: '(0)(0)(0)',
+    FRACTIONS: '(1)(1)(0)',
+    BITS: '(0)(1)(-1)',
   });
+});
+
+test('the planes of a factored table say what they read, where it goes and what has a sign', () => {
+  const all = (value: number) => new Int32Array(4).fill(value);
+  const form = factoredForm({
+    functions: [Int32Array.of(0, -3, 5, 7)],
+    planes: [
+      { source: 0, mask: 3, at: undefined, weights: all(255) },
+      { source: 0, mask: 3, at: 5, weights: all(-1) },
+      { source: 1, mask: 3, at: 0, weights: all(9) },
+    ],
+    constant: all(0),
+  });
+  expect(planeDefines(form, 1)).toMatchObject({
+    PLANES: 3,
+    SLICES: 3,
+    SOURCES: 2,
+    MASKS: '(3)(3)(3)',
+    PLACES: '(-1)(5)(0)',
+    READS: '(0)(0)(1)',
+    SIGNS: '(0)(2)(1)',
+  });
+  expect(form.factored?.digits).toEqual(Uint8Array.of(255, 255, 255, 255, 255, 255, 255, 255, 9, 9, 9, 9));
+  expect(form.factored?.constant).toBeUndefined();
+  expect([...bytesOfFunctions(form.functions).subarray(0, 5)]).toEqual([0, 253, 5, 7, 0]);
 });

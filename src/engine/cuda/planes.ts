@@ -1,8 +1,9 @@
-// Which bit planes an approximate convolution needs: the bits of the activation operand grouped by the weight operand that they meet.
-// Bits that lose nothing share one plane with v = w; bits that lose the same partial products share one too. A plane whose weights are
-// integers has one u8 digit, one with real-valued shares also digits of a fraction. See kernels/planes.cu.
+// Which planes an approximate convolution needs. Of a structure: the bits of the activation operand grouped by the weight operand that they meet;
+// bits that lose nothing share one plane with v = w, bits that lose the same partial products share one too. A plane whose weights are
+// integers has one u8 digit, one with real-valued shares also digits of a fraction. Of a table: the terms of its factorisation. See kernels/planes.cu.
 
 import { invariant } from '../../tensor/errors.ts';
+import { type Factorization, type FactorPlane, isSigned } from '../factorization.ts';
 import type { Value } from '../graph.ts';
 import type { AxmConvAttributes } from '../ops.ts';
 import { renames } from '../ops.ts';
@@ -14,6 +15,37 @@ export interface Plane {
   readonly bit: number | undefined;
   /** Whether the weights of the plane are fixed-point numbers with a fraction. */
   readonly fraction: boolean;
+  /** The term of a factorisation that it computes; without one it reads x, bits in their places, and its weights come from m. */
+  readonly factor?: FactorPlane;
+}
+
+/** The planes of a convolution, with what the kernels must be given for those of a factored table. */
+export interface Form {
+  readonly planes: readonly Plane[];
+  /** Functions of x that planes read instead of its bits. */
+  readonly functions: readonly Int32Array[];
+  readonly factored?: {
+    /** U of each plane and weight code, u8 or s8. */
+    readonly digits: Uint8Array;
+    /** AxM(w, 0) for each weight code, where it is not zero for all. */
+    readonly constant: Int32Array | undefined;
+  };
+}
+
+export function factoredForm({ planes, functions, constant }: Factorization): Form {
+  return {
+    planes: planes.map((factor) => ({ mask: factor.mask, bit: undefined, fraction: false, factor })),
+    functions,
+    factored: {
+      digits: Uint8Array.from(planes.flatMap(({ weights }) => Array.from(weights))),
+      constant: constant.some((value) => value !== 0) ? constant : undefined,
+    },
+  };
+}
+
+/** Tables of 256 bytes, one after the other. */
+export function bytesOfFunctions(functions: readonly Int32Array[]): Uint8Array {
+  return Uint8Array.from(functions.flatMap((values) => Array.from({ length: 256 }, (_, x) => values[x] ?? 0)));
 }
 
 /** The planes of an error kind; `m` is the structure operand, if there is one. */
@@ -64,18 +96,28 @@ export function slicesOf(planes: readonly Plane[], fractionDigits: number): numb
   return planes.reduce((sum, { fraction }) => sum + 1 + (fraction ? fractionDigits : 0), 0);
 }
 
-/** The macros of kernels/planes.cu for these planes. */
-export function planeDefines(planes: readonly Plane[], fractionDigits: number): Record<string, number | string> {
-  const packed = (bits: number, fieldOf: (plane: Plane) => number) => {
-    const word = planes.reduce((sum, plane, at) => sum | (BigInt(fieldOf(plane)) << BigInt(bits * at)), 0n);
-    return `0x${word.toString(16)}ull`;
+/** The macros of kernels/planes.cu for a form. */
+export function planeDefines(
+  { planes, functions }: Pick<Form, 'planes' | 'functions'>,
+  fractionDigits: number,
+): Record<string, number | string> {
+  const list = (of: (plane: Plane) => number) => planes.map((plane) => `(${of(plane)})`).join('');
+  const signsOf = ({ factor }: Plane): number => {
+    if (!factor) return 0;
+    const signedFunction = factor.source > 0 && isSigned(functions[factor.source - 1]!);
+    return (signedFunction ? 1 : 0) + (isSigned(factor.weights) ? 2 : 0);
   };
   return {
     PLANES: planes.length,
     SLICES: slicesOf(planes, fractionDigits),
+    SOURCES: 1 + functions.length,
     FDIGITS: fractionDigits,
-    MASKS: packed(8, ({ mask }) => mask),
-    FRACTIONS: packed(1, ({ fraction }) => (fraction ? 1 : 0)),
-    BITS: packed(4, ({ bit }) => bit ?? 15),
+    MASKS: list(({ mask }) => mask),
+    PLACES: list(({ factor }) => factor?.at ?? -1),
+    READS: list(({ factor }) => factor?.source ?? 0),
+    SIGNS: list(signsOf),
+    ALL_SIGNS: planes.reduce((all, plane) => all | signsOf(plane), 0),
+    FRACTIONS: list(({ fraction }) => (fraction ? 1 : 0)),
+    BITS: list(({ bit }) => bit ?? -1),
   };
 }

@@ -69,11 +69,14 @@ function makeMultiplier(
 
 /** Arithmetic of the network with each layer's concrete multiplier. */
 export function mappedArithmetic(
-  { configuration }: Pick<RunContext, 'configuration'>,
+  { configuration, emulation }: Pick<RunContext, 'configuration' | 'emulation'>,
   tables: ReadonlyMap<string, ProductTable>,
 ): QuantizedArithmetic {
-  const cache = new Map([...tables].map(([layer, table]) => [layer, concreteMultiplier(table)]));
-  return quantizedArithmetic(configuration, (layer) => cache.get(layer)!);
+  // Layers share tables: what a multiplier is like is found once.
+  const multipliers = new Map(
+    [...new Set(tables.values())].map((table) => [table, concreteMultiplier(table, emulation)]),
+  );
+  return quantizedArithmetic(configuration, (layer) => multipliers.get(tables.get(layer)!)!);
 }
 
 /** Gate cost of the multipliers relative to exact ones, weighted by the multiplications of the approximate layers, where it is known. */

@@ -1,15 +1,20 @@
-// Preparations that every emulation of an approximate convolution shares: sums of weight codes per tap, and gathered activation codes
-// for layers whose channel count does not allow 16-byte copies.
+// Preparations that the emulations of an approximate convolution share: sums of weight codes per tap, gathered activation codes for layers whose
+// channel count does not allow 16-byte copies, and activation codes mapped by functions.
 #include "common.cuh"
 
-/** sums[tap][o] = Σ over the input channels of w[tap][channel][o]. Block (32, 8); grid (taps, ⌈o/32⌉). */
-extern "C" __global__ void tap_sums(const u8 *__restrict__ w, int *__restrict__ sums, int channels, int outputs) {
+/**
+ * sums[tap][o] = Σ over the input channels of w[tap][channel][o], or of values[w] where values are given.
+ * Block (32, 8); grid (taps, ⌈o/32⌉).
+ */
+extern "C" __global__ void tap_sums(const u8 *__restrict__ w, const int *__restrict__ values, int *__restrict__ sums, int channels,
+                                    int outputs) {
   __shared__ int partial[8][32];
   const int column = blockIdx.y * 32 + threadIdx.x;
   int sum = 0;
   if (column < outputs) {
     for (int channel = threadIdx.y; channel < channels; channel += 8) {
-      sum += w[(size_t)(blockIdx.x * channels + channel) * outputs + column];
+      const int code = w[(size_t)(blockIdx.x * channels + channel) * outputs + column];
+      sum += values ? values[code] : code;
     }
   }
   partial[threadIdx.y][threadIdx.x] = sum;
@@ -41,5 +46,22 @@ extern "C" __global__ void gather(const u8 *__restrict__ x, u8 *__restrict__ col
       }
     }
     ((u32 *)columns)[i] = word;
+  }
+}
+
+/**
+ * mapped[f][i] = functions[f][codes[i]] four codes at a time; the functions' images are `stride` bytes apart.
+ * Grid: (any, functions). Block: 256 threads.
+ */
+extern "C" __global__ void map_codes(const u32 *__restrict__ codes, const u8 *__restrict__ functions, u8 *__restrict__ mapped, int words,
+                                     int stride) {
+  __shared__ u8 function[256];
+  function[threadIdx.x] = functions[blockIdx.y * 256 + threadIdx.x];
+  __syncthreads();
+  u32 *to = (u32 *)(mapped + (size_t)blockIdx.y * stride);
+  for (int i = blockIdx.x * 256 + threadIdx.x; i < words; i += gridDim.x * 256) {
+    const u32 four = codes[i];
+    to[i] = function[four & 0xff] | function[(four >> 8) & 0xff] << 8 | function[(four >> 16) & 0xff] << 16 |
+            (u32)function[four >> 24] << 24;
   }
 }

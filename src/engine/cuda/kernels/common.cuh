@@ -35,11 +35,24 @@ INLINE void loadMatricesTransposed(u32 (&r)[4], u32 address) {
                : "r"(address));
 }
 
-/** d += a·b on u8 operands, m16n8k32, int32 sums. */
-INLINE void multiplyU8(int (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) {
-  asm volatile("mma.sync.aligned.m16n8k32.row.col.s32.u8.u8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};\n"
-               : "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3])
-               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+/** Picks the form of an integer instruction for operands of 8 bits with and without sign; the flags fold to constants where loops unroll. */
+#define BY_SIGNS(signedA, signedB, INSTRUCTION)                                                                                    \
+  if (signedA) {                                                                                                                   \
+    if (signedB) INSTRUCTION("s8.s8");                                                                                             \
+    else INSTRUCTION("s8.u8");                                                                                                     \
+  } else {                                                                                                                         \
+    if (signedB) INSTRUCTION("u8.s8");                                                                                             \
+    else INSTRUCTION("u8.u8");                                                                                                     \
+  }
+
+/** d += a·b on 8-bit integers, m16n8k32, int32 sums. */
+INLINE void multiplyBytes(int (&d)[4], const u32 (&a)[4], u32 b0, u32 b1, bool signedA = false, bool signedB = false) {
+#define M16N8K32(types)                                                                                                            \
+  asm volatile("mma.sync.aligned.m16n8k32.row.col.s32." types ".s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};\n"       \
+               : "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3])                                                                    \
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1))
+  BY_SIGNS(signedA, signedB, M16N8K32)
+#undef M16N8K32
 }
 /** d += a·b on f16 operands, m16n8k16, f32 sums. */
 INLINE void multiplyF16(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) {
@@ -108,7 +121,7 @@ INLINE u64 describeRows(u32 address) { return (u64)((address & 0x3ffff) >> 4) | 
 INLINE u64 describeColumns(u32 address) { return (u64)((address & 0x3ffff) >> 4) | (u64)1 << 16 | (u64)(1024 >> 4) << 32 | (u64)1 << 62; }
 INLINE void beginGroup() { asm volatile("wgmma.fence.sync.aligned;\n" ::: "memory"); }
 INLINE void endGroup() { asm volatile("wgmma.commit_group.sync.aligned;\n" ::: "memory"); }
-INLINE void waitForGroup() { asm volatile("wgmma.wait_group.sync.aligned 0;\n" ::: "memory"); }
+template <int PENDING = 0> INLINE void waitForGroup() { asm volatile("wgmma.wait_group.sync.aligned %0;\n" ::"n"(PENDING) : "memory"); }
 /** Ordinary copies to shared memory become visible to the matrix unit's own reads. */
 INLINE void publishCopies() { asm volatile("fence.proxy.async.shared::cta;\n" ::: "memory"); }
 
@@ -119,20 +132,26 @@ INLINE void publishCopies() { asm volatile("fence.proxy.async.shared::cta;\n" ::
   FOUR(constraint, (d)[0]), FOUR(constraint, (d)[1]), FOUR(constraint, (d)[2]), FOUR(constraint, (d)[3]),                          \
       FOUR(constraint, (d)[4]), FOUR(constraint, (d)[5]), FOUR(constraint, (d)[6]), FOUR(constraint, (d)[7])
 
-/** d += a·b on u8 operands, 64 columns: a as in multiplyU8, of 16 rows per warp; d[n] are the sums of columns 8n … 8n+7. */
-INLINE void multiplyU8Group64(int (*d)[4], const u32 (&a)[4], u64 b) {
-  asm volatile("wgmma.mma_async.sync.aligned.m64n64k32.s32.u8.u8 " SUMS_32 ", {%32,%33,%34,%35}, %36, 1;\n"
-               : EIGHT_FOURS("+r", d)
-               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+/** d += a·b on 8-bit integers, 64 columns: a as in multiplyBytes, of 16 rows per warp; d[n] are the sums of columns 8n … 8n+7. */
+INLINE void multiplyBytesGroup64(int (*d)[4], const u32 (&a)[4], u64 b, bool signedA = false, bool signedB = false) {
+#define M64N64K32(types)                                                                                                           \
+  asm volatile("wgmma.mma_async.sync.aligned.m64n64k32.s32." types " " SUMS_32 ", {%32,%33,%34,%35}, %36, 1;\n"                    \
+               : EIGHT_FOURS("+r", d)                                                                                              \
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b))
+  BY_SIGNS(signedA, signedB, M64N64K32)
+#undef M64N64K32
 }
 /** The same for 128 columns. */
-INLINE void multiplyU8Group128(int (*d)[4], const u32 (&a)[4], u64 b) {
-  asm volatile("wgmma.mma_async.sync.aligned.m64n128k32.s32.u8.u8 "
-               "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31,"
-               "%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,"
-               "%61,%62,%63}, {%64,%65,%66,%67}, %68, 1;\n"
-               : EIGHT_FOURS("+r", d), EIGHT_FOURS("+r", d + 8)
-               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+INLINE void multiplyBytesGroup128(int (*d)[4], const u32 (&a)[4], u64 b, bool signedA = false, bool signedB = false) {
+#define M64N128K32(types)                                                                                                          \
+  asm volatile("wgmma.mma_async.sync.aligned.m64n128k32.s32." types " "                                                            \
+               "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,"   \
+               "%30,%31,%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,"  \
+               "%58,%59,%60,%61,%62,%63}, {%64,%65,%66,%67}, %68, 1;\n"                                                            \
+               : EIGHT_FOURS("+r", d), EIGHT_FOURS("+r", d + 8)                                                                    \
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b))
+  BY_SIGNS(signedA, signedB, M64N128K32)
+#undef M64N128K32
 }
 /** d += a·b on f16 operands, 64 columns, inner length 16; b as describeColumns says. */
 INLINE void multiplyF16Group64(float (*d)[4], const u32 (&a)[4], u64 b) {

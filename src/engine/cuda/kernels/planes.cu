@@ -1,41 +1,73 @@
-// The approximate convolution as one integer matrix product over bit planes (forward of axmConv2d for exact products and structures):
-//   Σ_k AxM(w, x) = Σ_p Σ_k (x & mask_p) · v_p(w),   v_p(w) = w − Σ_i m[i, j] 2^i w[i]   for the bits j of plane group p
-// The operand x & mask is one AND per four codes, in registers; v_p is tabulated for the codes of w and expanded once per step by `weights`,
-// as one u8 digit where it is an integer, else as 1 + FDIGITS digits, a fixed-point number rounded to nearest whose digits sum to
-// v·2^(8−WBITS) = digit0 + digit1/256 + digit2/65536. Sums are int32 and exact, one per position of the digits.
-// A code of a padded tap is 0, so it adds nothing in any plane. m is expected in [0, 1].
+// The approximate convolution as one integer matrix product over planes (forward of axmConv2d for exact products, structures and factored tables):
+//   Σ_k AxM(w, x) = Σ_k constant(w) + Σ_p Σ_k V_p(x)·U_p(w)
+// V_p is made of the bits of x in registers: x & mask_p, one AND per four codes, or, where a place is given, the AND of the bits of the mask put
+// at that place; or it is a function of x that is no short sum of such products, read from codes mapped beforehand (`map_codes`).
+// U_p is tabulated for the codes of w and expanded once per step by `weights`: for a structure v_p(w) = w − Σ_i m[i, j] 2^i w[i] with the bits j of
+// the plane, m in [0, 1], as one u8 digit where it is an integer, else as 1 + FDIGITS digits, a fixed-point number rounded to nearest whose
+// digits sum to v·2^(8−WBITS) = digit0 + digit1/256 + digit2/65536; for a factored table one digit, u8 or s8, from the host (TABULATED).
+// Sums are int32, one per position of the digits. They may wrap on the way (constant(w) can be large), the whole sum must not.
+// A code of a padded tap is 0 and V_p(0) = 0, so it adds nothing in any plane; constant(w) is summed over the valid taps only (OFFSETS).
 // Layout: x NHWC u8, w [kh, kw, I/groups, O] u8; the expanded weights are [group][K/32][slice][NP][32] with slice = (plane, digit) and
 // NP = columns padded to BN: one stage's tile is contiguous. Rows of 32 bytes in shared memory; the two 16-byte halves of rows 4…7
 // of each 8 are swapped, so ldmatrix meets all banks. Tiling: BM×BN per block, WARPS_K chunks of 32 codes of the inner axis per stage,
 // each for its own group of warps, whose sums are added at the end; STAGES stages.
 // WGMMA = 1 (Hopper): a warpgroup's 64 rows × 64 or 128 columns per instruction, the bits from registers, the weights from shared memory.
 // COLUMNS = 1: x was gathered to [pixel][group][KP] beforehand (`gather`): the path for channel counts that are no multiple of 16.
-// -D: PLANES, SLICES (digits of all planes), MASKS (a byte per plane: its bits of x), FRACTIONS (a bit per plane: it has FDIGITS more digits),
-// BITS (four bits per plane: the bit j whose column of m it loses, 15 for none), WBITS, ABITS.
+// -D: PLANES, SLICES (digits of all planes), SOURCES (the codes and their functions), WBITS, ABITS; lists (1)(2)(4) with an entry per plane: MASKS (bits of x), PLACES
+// (where their AND goes, −1: they stay where they are; of a function: how far its values go left, which fit), READS (which source), SIGNS (1: V is signed, 2: U is; ALL_SIGNS: of any plane), FRACTIONS (1: it has FDIGITS more
+// digits), BITS (the bit j whose column of m it loses; −1: none).
 #include "zero-points.cuh"
 
 #define THREADS (32 * WARPS_M * WARPS_N * WARPS_K)
 #define MI (BM / WARPS_M / 16)
 #define NI (BN / WARPS_N / 8)
-#define CHUNK_BYTES ((BM + SLICES * BN) * 32)
+#define CHUNK_BYTES ((SOURCES * BM + SLICES * BN) * 32)
 #define STAGE_BYTES (WARPS_K * CHUNK_BYTES)
 #define ACCUMULATORS (SLICES > PLANES ? 1 + FDIGITS : 1)
 
-/** The mask of a plane's bits in four packed codes. */
-INLINE constexpr u32 maskOf(int plane) { return (u32)((MASKS >> (8 * plane)) & 0xff) * 0x01010101u; }
-INLINE constexpr int digitsOf(int plane) { return 1 + FDIGITS * (int)((FRACTIONS >> plane) & 1); }
+// Compilers cut options at commas, so a list comes as (1)(2)(4); its items take turns: 1, EVEN_ITEM (2)(4) → 1, 2, ODD_ITEM (4) → 1, 2, 4, EVEN_ITEM,
+// which without an argument is the name of an item that nothing reads.
+#define ODD_ITEM(value) value, EVEN_ITEM
+#define EVEN_ITEM(value) value, ODD_ITEM
+enum { ODD_ITEM, EVEN_ITEM };
+#define PER_PLANE(NAME, LIST)                                                                                                      \
+  INLINE constexpr int NAME(int plane) {                                                                                           \
+    constexpr int values[] = {ODD_ITEM LIST};                                                                                      \
+    return values[plane];                                                                                                          \
+  }
+PER_PLANE(maskOf, MASKS)
+PER_PLANE(placeOf, PLACES)
+PER_PLANE(sourceOf, READS)
+PER_PLANE(signsOf, SIGNS)
+PER_PLANE(fractionOf, FRACTIONS)
+PER_PLANE(bitOf, BITS)
+INLINE constexpr int digitsOf(int plane) { return 1 + FDIGITS * fractionOf(plane); }
 /** Left shift of the weights of a plane: with a fraction the first digit uses all of its eight bits; all planes of a kernel agree. */
 #define WEIGHT_SHIFT (SLICES > PLANES ? 8 - WBITS : 0)
-/** The bit whose column of m the plane's weights read; −1: none. */
-INLINE constexpr int bitOf(int plane) { return ((BITS >> (4 * plane)) & 15) == 15 ? -1 : (int)((BITS >> (4 * plane)) & 15); }
+/** Planes whose operands are in registers at the same time; two such batches are under way. */
+#define BATCH 8
+
+/** V of a plane for four packed codes of its source. */
+INLINE u32 operandOf(u32 codes, int plane) {
+  const int mask = maskOf(plane), place = placeOf(plane);
+  if (sourceOf(plane) > 0) return codes << place;
+  if (place < 0) return codes & (u32)mask * 0x01010101u;
+  u32 all = 0x01010101u << place;
+#pragma unroll
+  for (int bit = 0; bit < 8; bit++) {
+    if ((mask >> bit) & 1) all &= bit > place ? codes >> (bit - place) : codes << (place - bit);
+  }
+  return all;
+}
 
 /** Offset of 16-byte half `half` of row `row` in a tile with rows of 32 bytes. */
 INLINE u32 tileOffset(int row, int half) { return row * 32 + ((half ^ ((row >> 2) & 1)) * 16); }
 
 #ifdef BM
 extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
-    multiply(const u8 *__restrict__ x, const u8 *__restrict__ weights, const int *__restrict__ tapSums, const ZeroPoints zero,
-             float *__restrict__ y, const Geometry geometry, int paddedInner, int paddedColumns) {
+    multiply(const u8 *__restrict__ x, const u8 *__restrict__ mapped, int mappedStride, const u8 *__restrict__ weights,
+             const int *__restrict__ tapSums, const int *__restrict__ tapConstants, const ZeroPoints zero, float *__restrict__ y,
+             const Geometry geometry, int paddedInner, int paddedColumns) {
   extern __shared__ __align__(1024) u8 shared[];
   __shared__ int rowBase[BM], rowY[BM], rowX[BM], rowSum[BM];
   const Geometry &g = geometry;
@@ -75,7 +107,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
   const u8 *weightTile = weights + (size_t)group * chunks * SLICES * paddedColumns * 32 + (size_t)column0 * 32;
   auto load = [&](int step, int stage) {
     const int chunk = step * WARPS_K + chunkOfThread;
-    const u32 tileA = sharedAddress(shared + stage * STAGE_BYTES) + chunkOfThread * CHUNK_BYTES, tileB = tileA + BM * 32;
+    const u32 tileA = sharedAddress(shared + stage * STAGE_BYTES) + chunkOfThread * CHUNK_BYTES, tileB = tileA + SOURCES * BM * 32;
     const int k = chunk * 32 + half * 16, first = thread / (2 * WARPS_K);
     constexpr int LANES = THREADS / (2 * WARPS_K);
 #pragma unroll
@@ -83,13 +115,17 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
       const int r = first + i * LANES;
 #if COLUMNS
       const bool valid = rowBase[r] >= 0 && k < paddedInner;
-      const u8 *from = x + (valid ? ((size_t)rowBase[r] * g.groups + group) * paddedInner + k : 0);
+      const size_t from = valid ? ((size_t)rowBase[r] * g.groups + group) * paddedInner + k : 0;
 #else
       const int sy = rowY[r] + ky, sx = rowX[r] + kx;
       const bool valid = k < inner && (u32)sy < (u32)g.h && (u32)sx < (u32)g.w;
-      const u8 *from = x + (valid ? (size_t)(rowBase[r] + sy * g.w + sx) * g.c + group * gi + channel : 0);
+      const size_t from = valid ? (size_t)(rowBase[r] + sy * g.w + sx) * g.c + group * gi + channel : 0;
 #endif
-      copyAsync16(tileA + tileOffset(r, half), from, valid);
+      copyAsync16(tileA + tileOffset(r, half), x + from, valid);
+#pragma unroll
+      for (int f = 0; f < SOURCES - 1; f++) {
+        copyAsync16(tileA + (1 + f) * (BM * 32) + tileOffset(r, half), mapped + (size_t)f * mappedStride + from, valid);
+      }
     }
 #pragma unroll
     for (int i = 0; i < (SLICES * BN + LANES - 1) / LANES; i++) {
@@ -117,7 +153,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
   u32 rowB[NI / 2];
 #pragma unroll
   for (int ni = 0; ni < NI / 2; ni++) {
-    rowB[ni] = BM * 32 + tileOffset(warpColumn + ni * 16 + lane % 8 + (lane / 16) * 8, (lane / 8) % 2);
+    rowB[ni] = SOURCES * BM * 32 + tileOffset(warpColumn + ni * 16 + lane % 8 + (lane / 16) * 8, (lane / 8) % 2);
   }
 #endif
 
@@ -139,42 +175,55 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     const u32 base = sharedAddress(stage) + warpK * CHUNK_BYTES;
 #if WGMMA
     // One warp has 16 rows and all columns (MI = 1, NI = BN / 8), four warps make a group.
-    u32 codes[4], bits[PLANES][4];
-    loadMatrices(codes, base + rowA[0]);
+    u32 codes[SOURCES][4];
 #pragma unroll
-    for (int plane = 0; plane < PLANES; plane++)
-#pragma unroll
-      for (int i = 0; i < 4; i++) bits[plane][i] = codes[i] & maskOf(plane);
-    beginGroup();
+    for (int source = 0; source < SOURCES; source++) loadMatrices(codes[source], base + source * (BM * 32) + rowA[0]);
     int slice = 0;
 #pragma unroll
-    for (int plane = 0; plane < PLANES; plane++) {
-      const u32 tile = base + BM * 32 + slice * (BN * 32);
-      constexpr int COLUMN_SUMS = BN / 8;
-      // A tile of 128 columns, or the two first digits of one of 64 side by side: one instruction.
-      const bool together = BN == 64 && digitsOf(plane) >= 2;
-      if (together) multiplyU8Group128(&sums[0][0][0], bits[plane], describeRows(tile));
+    for (int first = 0; first < PLANES; first += BATCH) {
+      u32 operands[BATCH][4];
 #pragma unroll
-      for (int digit = together ? 2 : 0; digit < digitsOf(plane); digit++) {
-        int(*d)[4] = &sums[0][0][0] + digit * COLUMN_SUMS;
-        if (BN == 128) multiplyU8Group128(d, bits[plane], describeRows(tile + digit * (BN * 32)));
-        else multiplyU8Group64(d, bits[plane], describeRows(tile + digit * (BN * 32)));
+      for (int plane = first; plane < min(first + BATCH, PLANES); plane++)
+#pragma unroll
+        for (int i = 0; i < 4; i++) operands[plane - first][i] = operandOf(codes[sourceOf(plane)][i], plane);
+      beginGroup();
+#pragma unroll
+      for (int plane = first; plane < min(first + BATCH, PLANES); plane++) {
+        const u32 tile = base + SOURCES * (BM * 32) + slice * (BN * 32);
+        const u32(&v)[4] = operands[plane - first];
+        const bool signedV = (ALL_SIGNS & 1) && (signsOf(plane) & 1), signedU = (ALL_SIGNS & 2) && (signsOf(plane) & 2);
+        constexpr int COLUMN_SUMS = BN / 8;
+        // A tile of 128 columns, or the two first digits of one of 64 side by side: one instruction.
+        const bool together = BN == 64 && digitsOf(plane) >= 2;
+        if (together) multiplyBytesGroup128(&sums[0][0][0], v, describeRows(tile));
+#pragma unroll
+        for (int digit = together ? 2 : 0; digit < digitsOf(plane); digit++) {
+          int(*d)[4] = &sums[0][0][0] + digit * COLUMN_SUMS;
+          const u64 u = describeRows(tile + digit * (BN * 32));
+          if (BN == 128) multiplyBytesGroup128(d, v, u, signedV, signedU);
+          else multiplyBytesGroup64(d, v, u, signedV, signedU);
+        }
+        slice += digitsOf(plane);
       }
-      slice += digitsOf(plane);
+      endGroup();
+      // The batch before this one is done with its registers.
+      if (first > 0) waitForGroup<1>();
     }
-    endGroup();
 #else
-    u32 codes[MI][4];
+    u32 codes[SOURCES][MI][4];
 #pragma unroll
-    for (int mi = 0; mi < MI; mi++) loadMatrices(codes[mi], base + rowA[mi]);
+    for (int source = 0; source < SOURCES; source++)
+#pragma unroll
+      for (int mi = 0; mi < MI; mi++) loadMatrices(codes[source][mi], base + source * (BM * 32) + rowA[mi]);
     int slice = 0;
 #pragma unroll
     for (int plane = 0; plane < PLANES; plane++) {
-      u32 bits[MI][4];
+      u32 operands[MI][4];
+      const bool signedV = (ALL_SIGNS & 1) && (signsOf(plane) & 1), signedU = (ALL_SIGNS & 2) && (signsOf(plane) & 2);
 #pragma unroll
       for (int mi = 0; mi < MI; mi++)
 #pragma unroll
-        for (int i = 0; i < 4; i++) bits[mi][i] = codes[mi][i] & maskOf(plane);
+        for (int i = 0; i < 4; i++) operands[mi][i] = operandOf(codes[sourceOf(plane)][mi][i], plane);
 #pragma unroll
       for (int digit = 0; digit < digitsOf(plane); digit++) {
 #pragma unroll
@@ -183,8 +232,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
           loadMatrices(w, base + rowB[ni] + slice * (BN * 32));
 #pragma unroll
           for (int mi = 0; mi < MI; mi++) {
-            multiplyU8(sums[digit][mi][2 * ni], bits[mi], w[0], w[1]);
-            multiplyU8(sums[digit][mi][2 * ni + 1], bits[mi], w[2], w[3]);
+            multiplyBytes(sums[digit][mi][2 * ni], operands[mi], w[0], w[1], signedV, signedU);
+            multiplyBytes(sums[digit][mi][2 * ni + 1], operands[mi], w[2], w[3], signedV, signedU);
           }
         }
         slice++;
@@ -236,17 +285,19 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
   }
 #endif
 
-  // Sums of the weight codes over rectangles of taps: area[ky][kx][n] = Σ over the taps above and to the left.
-  int *area = (int *)shared;
-  const int areaWidth = g.kw + 1;
-  for (int n = thread; n < BN; n += THREADS) {
-    const int column = column0 + n;
+  // Sums of the weight codes, and of their constants, over rectangles of taps: area[ky][kx][n] = Σ over the taps above and to the left.
+  const int areaWidth = g.kw + 1, areaSize = (g.kh + 1) * areaWidth * BN;
+  int *areas = (int *)shared;
+  for (int i = thread; i < (1 + OFFSETS) * BN; i += THREADS) {
+    const int n = i % BN, column = column0 + n;
+    const int *ofTap = i < BN ? tapSums : tapConstants;
+    int *area = areas + (i / BN) * areaSize;
     for (int kx = 0; kx <= g.kw; kx++) area[kx * BN + n] = 0;
     for (int ky = 1; ky <= g.kh; ky++) {
       int sum = 0;
       area[ky * areaWidth * BN + n] = 0;
       for (int kx = 1; kx <= g.kw; kx++) {
-        if (column < columns) sum += tapSums[((ky - 1) * g.kw + kx - 1) * g.o + group * columns + column];
+        if (column < columns) sum += ofTap[((ky - 1) * g.kw + kx - 1) * g.o + group * columns + column];
         area[(ky * areaWidth + kx) * BN + n] = area[((ky - 1) * areaWidth + kx) * BN + n] + sum;
       }
     }
@@ -277,13 +328,21 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
         float values[2];
 #pragma unroll
         for (int i = 0; i < 2; i++) {
-          int weightSum = area[(y1 * areaWidth + x1) * BN + n + i];
-          if (y0 > 0) weightSum -= area[(y0 * areaWidth + x1) * BN + n + i];
-          if (x0 > 0) weightSum -= area[(y1 * areaWidth + x0) * BN + n + i];
-          if (y0 > 0 && x0 > 0) weightSum += area[(y0 * areaWidth + x0) * BN + n + i];
+          auto over = [&](const int *area) {
+            int taps = area[(y1 * areaWidth + x1) * BN + n + i];
+            if (y0 > 0) taps -= area[(y0 * areaWidth + x1) * BN + n + i];
+            if (x0 > 0) taps -= area[(y1 * areaWidth + x0) * BN + n + i];
+            if (y0 > 0 && x0 > 0) taps += area[(y0 * areaWidth + x0) * BN + n + i];
+            return taps;
+          };
+          const int weightSum = over(areas);
           double sum = 0;
 #pragma unroll
-          for (int digit = ACCUMULATORS - 1; digit >= 0; digit--) sum = sum * 0.00390625 + sums[digit][mi][ni][2 * part + i];
+          for (int digit = ACCUMULATORS - 1; digit >= 0; digit--) {
+            u32 whole = sums[digit][mi][ni][2 * part + i];
+            if (OFFSETS && digit == 0) whole += over(areas + areaSize);
+            sum = sum * 0.00390625 + (int)whole;
+          }
           sum /= 1 << WEIGHT_SHIFT;
           values[i] = dequantized(sum, weightSum, rowSum[r], count, xScale, xZero, wScale[i], wZero[i]);
         }
@@ -300,16 +359,20 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
 #else
 
 /**
- * Expands weight codes to the digits of v_p(w), transposed to 32 inner codes per column. Block: 256 threads, 32 inner codes × 64 columns.
- * Grid: (inner / 32, padded columns / 64, groups).
+ * Expands weight codes to the digits of U_p(w), transposed to 32 inner codes per column. Block: 256 threads, 32 inner codes × 64 columns.
+ * Grid: (inner / 32, padded columns / 64, groups). `given`: the structure m, f32 [WBITS, ABITS], or TABULATED: the digits, u8 [SLICES][2^WBITS].
  */
 extern "C" __global__ void __launch_bounds__(256)
-    weights(const u8 *__restrict__ w, const float *__restrict__ m, u8 *__restrict__ expanded, int inner, int columns, int stride,
+    weights(const u8 *__restrict__ w, const void *__restrict__ given, u8 *__restrict__ expanded, int inner, int columns, int stride,
             int paddedColumns) {
   __shared__ u8 table[SLICES][1 << WBITS];
   __shared__ u8 tile[32][64 + 4];
   const int thread = threadIdx.x, step = blockIdx.x, column0 = blockIdx.y * 64, group = blockIdx.z;
+#if TABULATED
+  for (int i = thread; i < (SLICES << WBITS); i += 256) table[i >> WBITS][i & ((1 << WBITS) - 1)] = ((const u8 *)given)[i];
+#else
   for (int code = thread; code < (1 << WBITS); code += 256) {
+    const float *m = (const float *)given;
     int slice = 0;
 #pragma unroll
     for (int plane = 0; plane < PLANES; plane++) {
@@ -325,6 +388,7 @@ extern "C" __global__ void __launch_bounds__(256)
       for (int digit = 0; digit < digitsOf(plane); digit++) table[slice++][code] = (u8)(fixed >> (places - 8 * digit));
     }
   }
+#endif
   for (int i = thread; i < 32 * 64; i += 256) {
     const int k = step * 32 + i / 64, column = column0 + i % 64;
     tile[i / 64][i % 64] = k < inner && column < columns ? w[(size_t)k * stride + group * columns + column] : 0;

@@ -1,0 +1,205 @@
+// The approximate convolution as a product over planes: which planes a node has, the tiles that they fit in, and the launches. See kernels/planes.cu.
+
+import { UserError } from '../../../tensor/errors.ts';
+import { factorize, type NoFactorization } from '../../factorization.ts';
+import type { Node } from '../../graph.ts';
+import type { OperandWidths } from '../../ops.ts';
+import type { Address } from '../driver.ts';
+import { type Convolution, ceilDivide, chooseTile, geometryArgument, roundUp, type Tile } from '../geometry.ts';
+import { address, i32, type KernelLaunch, launch, type Target } from '../launch.ts';
+import { bytesOfFunctions, type Form, factoredForm, planeDefines, planesOf, slicesOf, sourceOf } from '../planes.ts';
+import {
+  gather,
+  gatheredBytes,
+  INNER_STEP,
+  innerOf,
+  mapCodes,
+  mappedStride,
+  ofForward,
+  pieces,
+  tapSums,
+  zeroPoints,
+} from './codes.ts';
+import type { Operands, ProgramMemory } from './lowering.ts';
+
+const COLUMN_TILE = 64;
+
+interface PlaneTile extends Tile {
+  /** Groups of warps that share a tile, each with its own part of the inner axis. */
+  readonly warpsK: number;
+}
+
+const STAGES = 3;
+/** With more planes the kernel spills registers and takes minutes to compile. */
+const MOST_PLANES = 32;
+
+const planeTiles: readonly PlaneTile[] = [
+  { rows: 256, columns: 64, warpsM: 4, warpsN: 2, warpsK: 1 },
+  { rows: 128, columns: 64, warpsM: 2, warpsN: 2, warpsK: 2 },
+  { rows: 64, columns: 64, warpsM: 2, warpsN: 2, warpsK: 2 },
+];
+/** For warpgroup instructions: a warp has 16 rows and all columns. */
+const warpgroupTiles: readonly PlaneTile[] = [
+  { rows: 256, columns: 64, warpsM: 16, warpsN: 1, warpsK: 1 },
+  { rows: 128, columns: 64, warpsM: 8, warpsN: 1, warpsK: 2 },
+  { rows: 64, columns: 64, warpsM: 4, warpsN: 1, warpsK: 2 },
+];
+/** For weights of one digit, where the columns come in 128s. */
+const widePlaneTiles: readonly PlaneTile[] = [
+  { rows: 128, columns: 128, warpsM: 8, warpsN: 1, warpsK: 2 },
+  { rows: 64, columns: 128, warpsM: 4, warpsN: 1, warpsK: 2 },
+];
+/** For weights with three digits, whose sums leave registers for nothing larger. */
+const smallPlaneTile: PlaneTile = { rows: 64, columns: 64, warpsM: 4, warpsN: 1, warpsK: 1 };
+/** For so many planes that the weights fill the shared memory. */
+const manyPlaneTiles: readonly PlaneTile[] = [
+  { rows: 128, columns: 64, warpsM: 8, warpsN: 1, warpsK: 1 },
+  smallPlaneTile,
+];
+
+/** Digits behind the first of weights with a fraction: 2^-9 of a code's unit is below tf32's rounding, 2^-17 below float32's needs. */
+const fractionDigitsOf = ({ precision }: Target): number => (precision === 'fp32' ? 2 : 1);
+
+/** Shared memory for the stages of a product. */
+const roomOf = ({ sharedBytesPerBlock }: Target): number => sharedBytesPerBlock - 4 * 4 * 256 - 1024;
+
+const stageBytesOf = (tile: PlaneTile, slices: number, functions: number): number =>
+  INNER_STEP * tile.warpsK * ((1 + functions) * tile.rows + slices * tile.columns);
+
+/** How the products are formed: the planes of a structure or of a factored table, or undefined for look-ups. */
+export function formOf(node: Node<'axmConv2d'>, target: Target): Form | undefined {
+  const { error, emulation } = node.attributes;
+  if (error !== 'table') return { planes: planesOf(node.attributes, node.inputs[6]), functions: [] };
+  if (emulation === 'table') return undefined;
+  const source = sourceOf(node.inputs[6]!);
+  if (source.kind !== 'constant') return undefined;
+  // Two stages of the smallest tile, which has as many rows as columns.
+  const fitting = Math.floor(roomOf(target) / (2 * INNER_STEP * smallPlaneTile.columns)) - 1;
+  const most = Math.min(MOST_PLANES, fitting);
+  const form = factored(source.tensor.data as Int32Array, node.attributes, most);
+  if (!('refused' in form)) return form;
+  if (emulation === undefined) return undefined;
+  throw new UserError(
+    `the multiplier has no low-rank emulation on this device: ${form.refused}; the emulation table applies`,
+  );
+}
+
+/** Factorisations already made: a multiplier is used by many layers and graphs. */
+const known = new WeakMap<Int32Array, Map<string, Form | NoFactorization>>();
+
+function factored(error: Int32Array, widths: OperandWidths, mostPlanes: number): Form | NoFactorization {
+  const { weightBits, activationBits } = widths;
+  const key = [weightBits, activationBits, mostPlanes].join();
+  const ofTable = known.get(error) ?? new Map<string, Form | NoFactorization>();
+  known.set(error, ofTable);
+  const before = ofTable.get(key);
+  if (before) return before;
+  const found = factorize(error, widths, mostPlanes);
+  const form = 'refused' in found ? found : factoredForm(found);
+  ofTable.set(key, form);
+  return form;
+}
+
+export function planeScratch(node: Node<'axmConv2d'>, { planes, functions, factored: table }: Form, target: Target) {
+  const g = ofForward(node);
+  const { padded } = innerOf(g);
+  const slices = slicesOf(planes, fractionDigitsOf(target));
+  const expanded = g.groups * padded * slices * roundUp(g.outputs, COLUMN_TILE);
+  const perTap = 4 * g.kh * g.kw * g.o;
+  const gatheredCodes = gatheredBytes(g);
+  const mapped = functions.length * mappedStride(g);
+  return [expanded, perTap, table?.constant ? perTap : 0, gatheredCodes, mapped] as const;
+}
+
+function tilesFor(g: Convolution, { planes }: Form, slices: number, fractionDigits: number, { warpgroups }: Target) {
+  if (slices > planes.length && fractionDigits === 2) return [smallPlaneTile];
+  const tiles = warpgroups ? warpgroupTiles : planeTiles;
+  const wide = warpgroups && slices === planes.length && g.outputs % 128 === 0;
+  return wide ? [...tiles, ...widePlaneTiles] : tiles;
+}
+
+export function planeCommands(
+  node: Node<'axmConv2d'>,
+  form: Form,
+  operands: Operands,
+  target: Target,
+  memory: ProgramMemory,
+): KernelLaunch[] {
+  const g = ofForward(node);
+  const { planes, functions, factored } = form;
+  const fractionDigits = fractionDigitsOf(target);
+  const slices = slicesOf(planes, fractionDigits);
+  const { gathered, padded } = innerOf(g);
+  const [x, w, xScale, xZero, wScale, wZero, m] = operands.inputs as [Address, ...Address[]] & Address[];
+  const [expanded, sums, constants, columns, mapped] = pieces(operands.scratch, ...planeScratch(node, form, target));
+  const paddedColumns = roundUp(g.outputs, COLUMN_TILE);
+  const { weightBits, activationBits } = node.attributes;
+  const tabulated = { TABULATED: factored ? 1 : 0, WBITS: weightBits, ABITS: activationBits };
+  const common = { ...planeDefines(form, fractionDigits), ...tabulated };
+
+  const stageBytes = (tile: PlaneTile) => stageBytesOf(tile, slices, functions.length);
+  const stagesOf = (tile: PlaneTile) => Math.min(STAGES, Math.floor(roomOf(target) / stageBytes(tile)));
+  const candidates = tilesFor(g, form, slices, fractionDigits, target);
+  const fits = (tile: PlaneTile) => stagesOf(tile) >= 2;
+  const fitting = candidates.filter(fits);
+  const tile = chooseTile(
+    fitting.length > 0 ? fitting : manyPlaneTiles.filter(fits),
+    g.pixels,
+    g.outputs,
+    g.groups,
+    target.multiprocessors,
+  );
+  const areaBytes = 4 * (factored?.constant ? 2 : 1) * (g.kh + 1) * (g.kw + 1) * tile.columns;
+  const exchangeBytes = 4 * (1 + fractionDigits) * tile.rows * tile.columns;
+  const threads = 32 * tile.warpsM * tile.warpsN * tile.warpsK;
+  const defines = {
+    ...common,
+    BM: tile.rows,
+    BN: tile.columns,
+    WARPS_M: tile.warpsM,
+    WARPS_N: tile.warpsN,
+    WARPS_K: tile.warpsK,
+    STAGES: stagesOf(tile),
+    MIN_BLOCKS: 1,
+    WGMMA: target.warpgroups ? 1 : 0,
+    COLUMNS: gathered ? 1 : 0,
+    PAIRS: g.outputs % 2 === 0 ? 1 : 0,
+    OFFSETS: factored?.constant ? 1 : 0,
+  };
+  const grid = [ceilDivide(g.pixels, tile.rows) * (paddedColumns / tile.columns), 1, g.groups];
+  const bytesOf = (data: Int32Array) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  const given = factored ? memory.table(factored.digits) : (m ?? 0n);
+  const codes = gathered ? columns! : x;
+  return [
+    launch(
+      { file: 'planes.cu', defines: common },
+      'weights',
+      [padded / INNER_STEP, paddedColumns / 64, g.groups],
+      256,
+      [address(w!), address(given), address(expanded!), ...[g.inner, g.outputs, g.o, paddedColumns].map(i32)],
+    ),
+    tapSums(g, w!, sums!),
+    ...(factored?.constant ? [tapSums(g, w!, constants!, memory.table(bytesOf(factored.constant)))] : []),
+    ...gather(g, x, columns!),
+    ...(functions.length > 0
+      ? [mapCodes(g, codes, memory.table(bytesOfFunctions(functions)), functions.length, mapped!)]
+      : []),
+    launch(
+      { file: 'planes.cu', defines },
+      'multiply',
+      grid,
+      threads,
+      [
+        ...[codes, mapped!].map(address),
+        i32(mappedStride(g)),
+        ...[expanded!, sums!, constants!].map(address),
+        zeroPoints(xScale!, xZero!, wScale!, wZero!),
+        address(operands.outputs[0]!),
+        geometryArgument(g),
+        i32(padded),
+        i32(paddedColumns),
+      ],
+      Math.max(stageBytes(tile) * stagesOf(tile), areaBytes, tile.warpsK > 1 ? exchangeBytes : 0),
+    ),
+  ];
+}
