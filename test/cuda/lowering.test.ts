@@ -8,12 +8,13 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { compileOptions, KernelLibrary, type KernelSource, kernelFolder } from '../../src/engine/cuda/compiler.ts';
 import { dependenciesOf } from '../../src/engine/cuda/schedule.ts';
+import type { OpAttributes, TableEmulation } from '../../src/engine/ops.ts';
 import { findModel } from '../../src/nn/models.ts';
 import { descend } from '../../src/train/optimizer.ts';
 import { type Arithmetic, buildNetwork } from '../../src/train/task.ts';
 import { cases } from '../engine/cases.ts';
 import { graphOf, lowerGraph, target } from './fake-memory.ts';
-import { gpuCases } from './gpu-cases.ts';
+import { type GpuCase, gpuCases } from './gpu-cases.ts';
 
 const everyCase = [...cases, ...gpuCases];
 
@@ -90,6 +91,26 @@ test('a sum that needs more than 32 bits is refused with what to do', () => {
     ],
   };
   expect(() => lowerGraph(graphOf(wide))).toThrow('sums 40000 products of 8×8 bits');
+});
+
+describe('a table', () => {
+  const mapped = gpuCases.find(({ name }) => name === 'axmConv2d: products of bits, 48 to 64 channels')!;
+  const random = gpuCases.find(({ name }) => name === 'axmConv2d: constant table, 48 to 64 channels')!;
+  const kernelOf = (item: GpuCase, emulation?: TableEmulation) => {
+    const attributes = { ...item.attributes, emulation } as OpAttributes['axmConv2d'];
+    const { launches } = lowerGraph(graphOf({ ...item, attributes } as GpuCase));
+    return launches.map(({ name }) => name).find((name) => name === 'multiply' || name === 'look_up');
+  };
+
+  test('that factors becomes planes, any other is looked up, as is one that must be', () => {
+    expect(kernelOf(mapped)).toBe('multiply');
+    expect(kernelOf(mapped, 'table')).toBe('look_up');
+    expect(kernelOf(random)).toBe('look_up');
+  });
+
+  test('without a factorisation cannot be forced into one', () => {
+    expect(() => kernelOf(random, 'lowrank')).toThrow(/no low-rank emulation.*products of bits.*table applies/);
+  });
 });
 
 const nvcc = findNvcc();

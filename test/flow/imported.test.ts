@@ -1,11 +1,13 @@
 // A multiplier made elsewhere in place of a mapped one: unsigned and signed, a netlist or a table alone. What training then uses is what
 // the multiplier does: the activity proof of phase 3 recomputes outputs from the table.
 
+import { createHash } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { ConfigurationInput } from '../../src/flow/config.ts';
+import { openBackend } from '../../src/flow/device.ts';
 import { readManifest } from '../../src/flow/manifest.ts';
 import { concreteMultiplier, errorByCodes } from '../../src/flow/multipliers.ts';
 import { runFlow } from '../../src/flow/run.ts';
@@ -34,6 +36,27 @@ describe('a multiplier as a layer uses it', () => {
     expect(concreteMultiplier(truncated).kind).toBe('removal');
     expect(concreteMultiplier(simulate(generateFromSpec('drum:8x8:bits=4').network)).kind).toBe('table');
   });
+
+  test('a forced emulation takes a truncation as a table, and refuses planes for anything else', () => {
+    const truncated = simulate(generateFromSpec('truncated:8x8:columns=6').network);
+    expect(concreteMultiplier(truncated, 'planes').kind).toBe('removal');
+    for (const emulation of ['table', 'lowrank'] as const) {
+      expect(concreteMultiplier(truncated, emulation)).toEqual({
+        kind: 'table',
+        error: errorByCodes(truncated),
+        emulation,
+      });
+    }
+    const drum = simulate(generateFromSpec('drum:8x8:bits=4').network);
+    expect(() => concreteMultiplier(drum, 'planes')).toThrow(/emulation planes does not apply.*choose auto, table/);
+  });
+
+  test('devices without low-rank emulation say what they have', async () => {
+    await expect(openBackend({ name: 'reference', emulation: 'lowrank' })).rejects.toThrow(
+      /no emulation lowrank; choose auto, planes or table/,
+    );
+    expect((await openBackend({ name: 'reference', emulation: 'table' })).name).toBe('reference');
+  });
 });
 
 describe('in a run', () => {
@@ -50,6 +73,25 @@ describe('in a run', () => {
 
   const withMultiplier = (map: ConfigurationInput['map']) =>
     runFlow({ folder, settings: { map }, phases: ['map', 'recover'], redo: true });
+
+  test('recovery with a truncation forced through its table ends with the same weights', async () => {
+    const results = [];
+    for (const emulation of ['planes', 'table'] as const) {
+      const settings = { map: { multiplier: 'truncated:8x8:columns=5' } };
+      const { stages } = await runFlow({
+        folder,
+        settings,
+        phases: ['map', 'recover'],
+        redo: true,
+        device: { emulation },
+      });
+      const weights = readFileSync(join(folder, 'checkpoints/recovered.safetensors'));
+      results.push([stages, createHash('sha256').update(weights).digest('hex')]);
+      // What is read next was written next.
+      rmSync(join(folder, 'checkpoints/recovered.safetensors'));
+    }
+    expect(results[1]).toEqual(results[0]);
+  });
 
   test('a generated netlist is written and certified like a mapped one', async () => {
     const summary = await withMultiplier({ multiplier: 'drum:8x8:bits=5' });

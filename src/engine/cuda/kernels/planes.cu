@@ -13,9 +13,10 @@
 // each for its own group of warps, whose sums are added at the end; STAGES stages.
 // WGMMA = 1 (Hopper): a warpgroup's 64 rows × 64 or 128 columns per instruction, the bits from registers, the weights from shared memory.
 // COLUMNS = 1: x was gathered to [pixel][group][KP] beforehand (`gather`): the path for channel counts that are no multiple of 16.
-// -D: PLANES, SLICES (digits of all planes), SOURCES (the codes and their functions), WBITS, ABITS; lists (1)(2)(4) with an entry per plane: MASKS (bits of x), PLACES
-// (where their AND goes, −1: they stay where they are; of a function: how far its values go left, which fit), READS (which source), SIGNS (1: V is signed, 2: U is; ALL_SIGNS: of any plane), FRACTIONS (1: it has FDIGITS more
-// digits), BITS (the bit j whose column of m it loses; −1: none).
+// -D: PLANES, SLICES (digits of all planes), SOURCES (the codes and their functions), WBITS, ABITS, ALL_SIGNS (those of any plane); lists (1)(2)(4)
+// with an entry per plane: MASKS (bits of x), PLACES (where their AND goes, −1: they stay where they are; of a function: how far its values go left,
+// which fit), READS (which source), SIGNS (1: V is signed, 2: U is), FRACTIONS (1: it has FDIGITS more digits), BITS (the bit j whose column of
+// m it loses; −1: none).
 #include "zero-points.cuh"
 
 #define THREADS (32 * WARPS_M * WARPS_N * WARPS_K)
