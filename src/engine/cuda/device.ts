@@ -106,7 +106,9 @@ const COMPILER_STACK = 4 * 2 ** 20;
 function loadFfi(): typeof koffi {
   try {
     const ffi = createRequire(import.meta.url)('koffi') as typeof koffi;
-    ffi.config({ ...ffi.config(), async_stack_size: COMPILER_STACK });
+    // Settings cannot change once a library is open, so this is for the first call.
+    const settings = ffi.config();
+    if (settings.async_stack_size! < COMPILER_STACK) ffi.config({ ...settings, async_stack_size: COMPILER_STACK });
     return ffi;
   } catch (error) {
     throw new Unavailable(

@@ -75,6 +75,7 @@ test('the macros list the bits, the fraction and the column of each plane', () =
     PLACES: '(-1)(-1)(-1)',
     READS: '(0)(0)(0)',
     SIGNS: '(0)(0)(0)',
+    ALL_SIGNS: 0,
     FRACTIONS: '(1)(1)(0)',
     BITS: '(0)(1)(-1)',
   });
@@ -99,6 +100,7 @@ test('the planes of a factored table say what they read, where it goes and what 
     PLACES: '(-1)(5)(0)',
     READS: '(0)(0)(1)',
     SIGNS: '(0)(2)(1)',
+    ALL_SIGNS: 3,
   });
   expect(form.factored?.digits).toEqual(Uint8Array.of(255, 255, 255, 255, 255, 255, 255, 255, 9, 9, 9, 9));
   expect(form.factored?.constant).toBeUndefined();
