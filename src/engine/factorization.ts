@@ -29,7 +29,7 @@ export interface Factorization {
   readonly constant: Int32Array;
 }
 
-/** Why there is no factorisation, to be shown: `65 bit products, rank above 8`. */
+/** Why there is no factorisation of that size, to be shown in a message. */
 export interface NoFactorization {
   readonly refused: string;
 }
@@ -48,8 +48,7 @@ const fits = (values: Int32Array): boolean => {
 /** Whether some value is negative: its eight bits are then two's complement. */
 export const isSigned = (values: Int32Array): boolean => values.some((value) => value < 0);
 
-export const costOf = ({ planes, functions }: Factorization): number =>
-  planes.length + FUNCTION_COST * functions.length;
+const costOf = ({ planes, functions }: Factorization): number => planes.length + FUNCTION_COST * functions.length;
 
 /** Factors the multiplier whose error table is E[w·2^activationBits + x] into at most `mostPlanes` planes and functions. */
 export function factorize(
@@ -60,8 +59,8 @@ export function factorize(
   const table = new Table(error, 2 ** weightBits, 2 ** activationBits);
   const terms = bitProducts(table);
   const candidates: (Factorization | undefined)[] = [];
-  // The exact product costs a plane by itself at most: more terms than this cannot do.
-  if (terms.size <= mostPlanes)
+  // Only single bits can share planes.
+  if (terms.size <= mostPlanes + activationBits)
     candidates.push(planesOfBits(table, terms, 'joined'), planesOfBits(table, terms, 'alone'));
   if (terms.size > activationBits)
     candidates.push(planesOfFunctions(table, 'product'), planesOfFunctions(table, 'error'));
@@ -119,7 +118,7 @@ class Table {
 }
 
 /** V of each activation code. */
-export function operandsOf(
+function operandsOf(
   { source, mask, at }: Omit<FactorPlane, 'weights'>,
   functions: readonly Int32Array[],
   activations: number,

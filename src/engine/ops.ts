@@ -41,7 +41,7 @@ export type TableEmulation = 'lowrank' | 'table';
 export interface AxmConvAttributes extends ConvGeometry, OperandWidths {
   readonly error: ErrorKind;
   readonly integer: boolean;
-  /** For tables; results are the same to the last bit. Without it the device takes the fastest that it has. */
+  /** For tables; results are the same to the last bit. By default the fastest that the device has; one that has no choice looks up. */
   readonly emulation?: TableEmulation;
 }
 

@@ -138,6 +138,11 @@ describe('tables of any kind', () => {
     expect(factorize(error, { weightBits: 8, activationBits: 8 }, MOST)).toHaveProperty('refused');
   });
 
+  test('a multiplier that always gives the same has no planes', () => {
+    const error = Int32Array.from({ length: 4096 }, (_, pair) => 3 - (pair >> 6) * (pair & 63));
+    expect(check(error, 6, 6)).toEqual({ planes: 0, functions: 0 });
+  });
+
   test('few planes are a limit', () => {
     const error = errorByCodes(generated('truncated:8x8:columns=6'));
     expect(factorize(error, { weightBits: 8, activationBits: 8 }, 6)).toHaveProperty('refused');

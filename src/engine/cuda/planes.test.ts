@@ -81,6 +81,12 @@ test('the macros list the bits, the fraction and the column of each plane', () =
   });
 });
 
+test('a multiplier that always gives the same keeps one plane, of zeros', () => {
+  const form = factoredForm({ functions: [], planes: [], constant: Int32Array.of(7, 7) });
+  expect(planeDefines(form, 1)).toMatchObject({ PLANES: 1, SLICES: 1, MASKS: '(1)' });
+  expect(form.factored).toEqual({ digits: Uint8Array.of(0, 0), constant: Int32Array.of(7, 7) });
+});
+
 test('the planes of a factored table say what they read, where it goes and what has a sign', () => {
   const all = (value: number) => new Int32Array(4).fill(value);
   const form = factoredForm({

@@ -32,7 +32,10 @@ export interface Form {
   };
 }
 
-export function factoredForm({ planes, functions, constant }: Factorization): Form {
+export function factoredForm({ planes: found, functions, constant }: Factorization): Form {
+  // A product takes a plane at least, be it of zeros.
+  const nothing: FactorPlane = { source: 0, mask: 1, at: undefined, weights: new Int32Array(constant.length) };
+  const planes = found.length > 0 ? found : [nothing];
   return {
     planes: planes.map((factor) => ({ mask: factor.mask, bit: undefined, fraction: false, factor })),
     functions,
