@@ -1,6 +1,6 @@
 // What `--help` of the phase commands teaches: what the command does, what it reads and writes in the run folder, and examples.
 
-import type { PhaseCommand } from './phases.ts';
+export type PhaseCommand = 'run' | 'train' | 'quantize' | 'explore' | 'recover';
 
 interface HelpTexts {
   readonly description: string;

@@ -20,9 +20,7 @@ import { performPhases } from '../perform.ts';
 import type { Define, Services } from '../services.ts';
 import { namesHelp, settingsOfPhases } from '../settings.ts';
 import { nonEmpty } from '../values.ts';
-import { phaseHelp } from './phase-help.ts';
-
-export type PhaseCommand = 'run' | 'train' | 'quantize' | 'explore' | 'recover';
+import { type PhaseCommand, phaseHelp } from './phase-help.ts';
 
 /** Defines the command of a phase, or of all. */
 export function definePhases(name: PhaseCommand): Define {
