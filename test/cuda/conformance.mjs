@@ -40,7 +40,7 @@ function toleranceOf(item, name, precision) {
   const { op, attributes } = item;
   const integer = op === 'axmConv2d' && (attributes.error !== 'planes' || attributes.integer);
   if (integer && name === 'y0') return 1e-7;
-  return tolerances[precision] * (item.cancelling?.some((input) => name === `d${input}`) ? 10 : 1);
+  return tolerances[precision];
 }
 
 /**

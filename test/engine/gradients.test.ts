@@ -160,6 +160,7 @@ describe('axmConv2d with slopes', () => {
       const { weight, activation } = slopesOf(table, 3, 5, { weights: 1, activations: 2 });
       const item = {
         ...given,
+        differentiate: [0, 1, 2, 4],
         inputs: [
           ...given.inputs.slice(0, 6),
           tensor('i32', [8, 32], table),

@@ -3,6 +3,8 @@
 //   dx[pixel][c]  = Σ_{tap, o} g[tap's pixel][o]·wScale[o]·S(w[tap][c][o], x[pixel][c])
 // As in table.cu a block packs table rows into shared memory: for one tap, 4 channels and 8 outputs, [channel][code][8 outputs] (32 KiB
 // with 8-bit activations), so that two 16-byte reads serve eight products. Products and sums are f32 in every kind of arithmetic.
+// Where the slopes are a sum of RANK products u(w)·v(x), both are matrix products over RANK times the channels (convolution.cu); the kernels
+// at the end put the factors of codes in place of the codes before and add the products up behind.
 // Sums are formed in a fixed order: per thread, over a warp, over a block's warps, over the slabs of pixels.
 // WIDE = 1: channels per group are a multiple of 4, so a pixel's four codes are one read. QUADS = 1: outputs per group are a multiple of 4.
 #include "common.cuh"
@@ -17,16 +19,16 @@
 INLINE void buildRows(float *rows, const u8 *w, const float *slopes, const float *scales, const Geometry &g, int group, int tap,
                       int channel, int n0) {
   const int gi = g.inputs(), outputs = g.outputs();
-#pragma unroll 4
-  for (int i = threadIdx.x; i < ROWS; i += THREADS) {
-    const int n = i % OUTPUTS, code = i / OUTPUTS % CODES, c = channel + i / (OUTPUTS * CODES);
-    const int o = group * outputs + n0 + n;
-    float slope = 0;
-    if (c < gi && n0 + n < outputs) {
-      slope = slopes[((u32)w[(size_t)(tap * gi + c) * g.o + o] << ABITS) + code];
-      if (scales) slope *= scales[o];
+  const int n = threadIdx.x % OUTPUTS, o = group * outputs + n0 + n;
+  const float scale = n0 + n >= outputs ? 0 : scales ? scales[o] : 1;
+#pragma unroll
+  for (int c = 0; c < CHANNELS; c++) {
+    const bool valid = channel + c < gi && n0 + n < outputs;
+    const float *row = slopes + (valid ? (u32)w[(size_t)(tap * gi + channel + c) * g.o + o] << ABITS : 0);
+#pragma unroll 8
+    for (int code = threadIdx.x / OUTPUTS; code < CODES; code += THREADS / OUTPUTS) {
+      rows[(c * CODES + code) * OUTPUTS + n] = valid ? scale * row[code] : 0;
     }
-    rows[i] = slope;
   }
 }
 
@@ -192,5 +194,47 @@ extern "C" __global__ void __launch_bounds__(THREADS)
       if (channel + c < gi) dx[(size_t)pixel * g.c + group * gi + channel + c] = sums[r][c];
     }
   }
+}
+#endif
+
+#ifdef RANK
+/** values[i][k] = factors[codes[i]][k]. */
+extern "C" __global__ void expand_codes(const u8 *__restrict__ codes, const float *__restrict__ factors, float *__restrict__ values,
+                                        int count) {
+  const int i = blockIdx.x * blockDim.x + threadIdx.x;
+  if (i < count * RANK) values[i] = factors[codes[i / RANK] * RANK + i % RANK];
+}
+
+/** values[row][k][o] = wScale[o]·factors[w[row][o]][k]; count is that of the weights. */
+extern "C" __global__ void expand_weights(const u8 *__restrict__ w, const float *__restrict__ wScale,
+                                          const float *__restrict__ factors, float *__restrict__ values, int count, int outputs) {
+  const int i = blockIdx.x * blockDim.x + threadIdx.x;
+  if (i >= count * RANK) return;
+  const int o = i % outputs, k = i / outputs % RANK, row = i / (outputs * RANK);
+  values[i] = wScale[o] * factors[w[row * outputs + o] * RANK + k];
+}
+
+/** dw[row][o] = xScale·Σ_k factors[w[row][o]][k]·products[row][k][o]. */
+extern "C" __global__ void collect_weights(const u8 *__restrict__ w, const float *__restrict__ xScale,
+                                           const float *__restrict__ factors, const float *__restrict__ products,
+                                           float *__restrict__ dw, int count, int outputs) {
+  const int i = blockIdx.x * blockDim.x + threadIdx.x;
+  if (i >= count) return;
+  const int o = i % outputs, row = i / outputs;
+  float sum = 0;
+#pragma unroll
+  for (int k = 0; k < RANK; k++) sum += factors[w[i] * RANK + k] * products[(row * RANK + k) * outputs + o];
+  dw[i] = *xScale * sum;
+}
+
+/** dx[i] = Σ_k factors[x[i]][k]·products[i][k]. */
+extern "C" __global__ void collect_codes(const u8 *__restrict__ x, const float *__restrict__ factors,
+                                         const float *__restrict__ products, float *__restrict__ dx, int count) {
+  const int i = blockIdx.x * blockDim.x + threadIdx.x;
+  if (i >= count) return;
+  float sum = 0;
+#pragma unroll
+  for (int k = 0; k < RANK; k++) sum += factors[x[i] * RANK + k] * products[(size_t)i * RANK + k];
+  dx[i] = sum;
 }
 #endif

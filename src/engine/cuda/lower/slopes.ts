@@ -1,9 +1,15 @@
-// The operands' gradients through the error of an approximate multiplier, by table look-up in its slopes; see kernels/slopes.cu.
+// The operands' gradients through the error of an approximate multiplier: constant slopes that are a sum of a few products of the operands'
+// codes by products of matrices, all others by table look-up; see kernels/slopes.cu.
 
-import type { Node } from '../../graph.ts';
-import { type Convolution, ceilDivide, convolutionOf, geometryArgument } from '../geometry.ts';
-import { address, i32, launch, type Target } from '../launch.ts';
-import type { Lowerings } from './lowering.ts';
+import { sizeOf } from '../../../tensor/tensor.ts';
+import { Graph, type Node } from '../../graph.ts';
+import type { Address } from '../driver.ts';
+import { type Factors, factorsOf } from '../factors.ts';
+import { type Convolution, ceilDivide, convolutionOf, geometryArgument, roundUp } from '../geometry.ts';
+import { address, i32, type KernelLaunch, launch, type Target } from '../launch.ts';
+import { sourceOf } from '../planes.ts';
+import { convolutionLowerings } from './convolution.ts';
+import type { Lowering, Lowerings, Operands, ProgramMemory } from './lowering.ts';
 
 /** As in the kernel: threads of a block, and the channels and outputs whose slopes it holds at once. */
 const THREADS = 256;
@@ -37,51 +43,185 @@ function slabsOf(g: Convolution, { multiprocessors }: Target): { slabs: number; 
   return { slabs: ceilDivide(g.pixels, slabPixels), slabPixels };
 }
 
+type WeightNode = Node<'axmErrorWeightGradient'>;
+type InputNode = Node<'axmErrorInputGradient'>;
+
+const weightLookUp: Lowering<'axmErrorWeightGradient'> = {
+  scratchBytes: (node, target) => {
+    const g = geometryOf(node);
+    return 4 * slabsOf(g, target).slabs * g.inner * g.o;
+  },
+  launches: (node, { inputs, outputs, scratch }, target) => {
+    const g = geometryOf(node);
+    const { slabs, slabPixels } = slabsOf(g, target);
+    const [gradient, x, w, xScale, slopes] = inputs.map(address);
+    const source = { file: 'slopes.cu', defines: definesOf(g, node) };
+    const count = g.inner * g.o;
+    return [
+      launch(
+        source,
+        'weight_shares',
+        [slabs, bundlesOf(g) * panelsOf(g), g.groups * g.kh * g.kw],
+        THREADS,
+        [gradient!, x!, w!, slopes!, address(scratch), geometryArgument(g), i32(slabPixels)],
+        rowBytes(node) + 4 * CHANNELS * OUTPUTS * (THREADS / 32),
+      ),
+      launch(source, 'add_shares', ceilDivide(count, THREADS), THREADS, [
+        ...[address(scratch), xScale!, address(outputs[0]!)],
+        ...[count, slabs].map(i32),
+      ]),
+    ];
+  },
+};
+
+function inputLookUp(node: InputNode, { inputs, outputs }: Operands, target: Target): KernelLaunch[] {
+  const g = geometryOf(node);
+  const total = g.n * g.h * g.w;
+  const tiles = (pixels: number) => ceilDivide(total, THREADS * pixels);
+  // The more pixels of a thread, the rarer the rows are built; but every multiprocessor should have a block.
+  const busy = (pixels: number) => tiles(pixels) * bundlesOf(g) * g.groups >= 2 * target.multiprocessors;
+  const pixels = [8, 4, 2].find(busy) ?? 1;
+  return [
+    launch(
+      { file: 'slopes.cu', defines: { ...definesOf(g, node), PIXELS: pixels } },
+      'input_gradient',
+      [tiles(pixels), bundlesOf(g), g.groups],
+      THREADS,
+      [...inputs.map(address), address(outputs[0]!), geometryArgument(g)],
+      rowBytes(node),
+    ),
+  ];
+}
+
+/** Up to this many terms the matrix products are much faster than look-ups, and their operands not too large. */
+const MOST_TERMS = 8;
+const known = new WeakMap<object, Factors | 'many'>();
+
+/** The factors of constant slopes of few terms; undefined for all others. */
+function termsOf({ inputs, attributes }: SlopeNode): Factors | undefined {
+  const source = sourceOf(inputs[4]!);
+  if (source.kind !== 'constant') return undefined;
+  const { data } = source.tensor;
+  let found = known.get(data);
+  if (!found) {
+    found = factorsOf(data, 2 ** attributes.weightBits, 2 ** attributes.activationBits, MOST_TERMS) ?? 'many';
+    known.set(data, found);
+  }
+  return found === 'many' ? undefined : found;
+}
+
+/** The gradient of the weights of a convolution with `rank` times the channels; its operands are x's factors and g. */
+function weightProduct({ inputs: [g, x, w], attributes }: WeightNode, rank: number): Node<'conv2dWeightGradient'> {
+  const { stride, padding, groups } = attributes;
+  const graph = new Graph();
+  const wide = graph.input('x', withLast(x!.shape, 3, rank));
+  const weightShape = withLast(w!.shape, 2, rank);
+  graph.apply('conv2dWeightGradient', [wide, graph.input('g', g!.shape)], { stride, padding, groups, weightShape });
+  return graph.nodes[0] as Node<'conv2dWeightGradient'>;
+}
+
+/** The same for the input; its operands are g and w's factors. */
+function inputProduct({ inputs: [g, x, w], attributes }: InputNode, rank: number): Node<'conv2dInputGradient'> {
+  const { stride, padding, groups } = attributes;
+  const graph = new Graph();
+  const wide = graph.input('w', withLast(w!.shape, 2, rank));
+  const inputShape = withLast(x!.shape, 3, rank);
+  graph.apply('conv2dInputGradient', [graph.input('g', g!.shape), wide], { stride, padding, groups, inputShape });
+  return graph.nodes[0] as Node<'conv2dInputGradient'>;
+}
+
+const withLast = (shape: readonly number[], axis: number, factor: number): number[] =>
+  shape.map((extent, at) => (at === axis ? extent * factor : extent));
+
+const table = (memory: ProgramMemory, factors: Float32Array): Address =>
+  memory.table(new Uint8Array(factors.buffer, factors.byteOffset, factors.byteLength));
+
+/** Three consecutive pieces of scratch memory: an operand's factors, the products, what the convolution asks for. */
+function piecesOf(scratch: Address, expanded: number, products: number): readonly [Address, Address, Address] {
+  const second = scratch + BigInt(roundUp(4 * expanded, 256));
+  return [scratch, second, second + BigInt(roundUp(4 * products, 256))];
+}
+const piecesBytes = (expanded: number, products: number): number =>
+  roundUp(4 * expanded, 256) + roundUp(4 * products, 256);
+
+const { conv2dWeightGradient, conv2dInputGradient } = convolutionLowerings;
+
 export const slopeLowerings: Lowerings<'axmErrorWeightGradient' | 'axmErrorInputGradient'> = {
   axmErrorWeightGradient: {
     scratchBytes: (node, target) => {
-      const g = geometryOf(node);
-      return 4 * slabsOf(g, target).slabs * g.inner * g.o;
+      const terms = termsOf(node);
+      if (!terms) return weightLookUp.scratchBytes!(node, target);
+      const product = weightProduct(node, terms.rank);
+      const own = piecesBytes(sizeOf(product.inputs[0]!.shape), sizeOf(product.outputs[0]!.shape));
+      return own + conv2dWeightGradient.scratchBytes!(product, target);
     },
-    launches: (node, { inputs, outputs, scratch }, target) => {
-      const g = geometryOf(node);
-      const { slabs, slabPixels } = slabsOf(g, target);
-      const [gradient, x, w, xScale, slopes] = inputs.map(address);
-      const source = { file: 'slopes.cu', defines: definesOf(g, node) };
-      const count = g.inner * g.o;
+    launches: (node, operands, target, memory) => {
+      const terms = termsOf(node);
+      if (!terms) return weightLookUp.launches(node, operands, target, memory);
+      const { rank, left, right } = terms;
+      const [gradient, x, w, xScale] = operands.inputs as [Address, Address, Address, Address];
+      const product = weightProduct(node, rank);
+      const [wide, result] = [product.inputs[0]!, product.outputs[0]!].map(({ shape }) => sizeOf(shape)) as [
+        number,
+        number,
+      ];
+      const [values, products, scratch] = piecesOf(operands.scratch, wide, result);
+      const source = { file: 'slopes.cu', defines: { ...definesOf(geometryOf(node), node), RANK: rank } };
+      const count = result / rank;
       return [
-        launch(
-          source,
-          'weight_shares',
-          [slabs, bundlesOf(g) * panelsOf(g), g.groups * g.kh * g.kw],
-          THREADS,
-          [gradient!, x!, w!, slopes!, address(scratch), geometryArgument(g), i32(slabPixels)],
-          rowBytes(node) + 4 * CHANNELS * OUTPUTS * (THREADS / 32),
+        launch(source, 'expand_codes', ceilDivide(wide, THREADS), THREADS, [
+          ...[x, table(memory, right), values].map(address),
+          i32(wide / rank),
+        ]),
+        ...conv2dWeightGradient.launches(
+          product,
+          { inputs: [values, gradient], outputs: [products], scratch },
+          target,
+          memory,
         ),
-        launch(source, 'add_shares', ceilDivide(count, THREADS), THREADS, [
-          ...[address(scratch), xScale!, address(outputs[0]!)],
-          ...[count, slabs].map(i32),
+        launch(source, 'collect_weights', ceilDivide(count, THREADS), THREADS, [
+          ...[w, xScale, table(memory, left), products, operands.outputs[0]!].map(address),
+          ...[count, node.inputs[2]!.shape[3]!].map(i32),
         ]),
       ];
     },
   },
   axmErrorInputGradient: {
-    launches: (node, { inputs, outputs }, target) => {
-      const g = geometryOf(node);
-      const total = g.n * g.h * g.w;
-      const tiles = (pixels: number) => ceilDivide(total, THREADS * pixels);
-      // The more pixels of a thread, the rarer the rows are built; but every multiprocessor should have a block.
-      const busy = (pixels: number) => tiles(pixels) * bundlesOf(g) * g.groups >= 2 * target.multiprocessors;
-      const pixels = [8, 4, 2].find(busy) ?? 1;
+    scratchBytes: (node, target) => {
+      const terms = termsOf(node);
+      if (!terms) return 0;
+      const product = inputProduct(node, terms.rank);
+      const own = piecesBytes(sizeOf(product.inputs[1]!.shape), sizeOf(product.outputs[0]!.shape));
+      return own + conv2dInputGradient.scratchBytes!(product, target);
+    },
+    launches: (node, operands, target, memory) => {
+      const terms = termsOf(node);
+      if (!terms) return inputLookUp(node, operands, target);
+      const { rank, left, right } = terms;
+      const [gradient, x, w, wScale] = operands.inputs as [Address, Address, Address, Address];
+      const product = inputProduct(node, rank);
+      const [wide, result] = [product.inputs[1]!, product.outputs[0]!].map(({ shape }) => sizeOf(shape)) as [
+        number,
+        number,
+      ];
+      const [values, products, scratch] = piecesOf(operands.scratch, wide, result);
+      const source = { file: 'slopes.cu', defines: { ...definesOf(geometryOf(node), node), RANK: rank } };
+      const count = result / rank;
       return [
-        launch(
-          { file: 'slopes.cu', defines: { ...definesOf(g, node), PIXELS: pixels } },
-          'input_gradient',
-          [tiles(pixels), bundlesOf(g), g.groups],
-          THREADS,
-          [...inputs.map(address), address(outputs[0]!), geometryArgument(g)],
-          rowBytes(node),
+        launch(source, 'expand_weights', ceilDivide(wide, THREADS), THREADS, [
+          ...[w, wScale, table(memory, left), values].map(address),
+          ...[wide / rank, node.inputs[2]!.shape[3]!].map(i32),
+        ]),
+        ...conv2dInputGradient.launches(
+          product,
+          { inputs: [gradient, values], outputs: [products], scratch },
+          target,
+          memory,
         ),
+        launch(source, 'collect_codes', ceilDivide(count, THREADS), THREADS, [
+          ...[x, table(memory, right), products, operands.outputs[0]!].map(address),
+          i32(count),
+        ]),
       ];
     },
   },
