@@ -1,11 +1,14 @@
 // Seconds per epoch of ResNet18 on images of CIFAR-10's size (random ones, batch 256) on a GPU, evaluation included: float training, phase 1
-// (trained structure, P = 8) and phase 3 (a truncation of five columns). With `profile`, the time of each kind of kernel in one step.
+// (trained structure, P = 8), phase 3 (a truncation of five columns) and phase 3 with a multiplier that descent mapped, as planes of its factorisation and by
+// look-ups: their losses must be the same. With `profile`, the time of each kind of kernel in one step. STAGES and IMAGES make it shorter.
 //   npm run build && node bench/cuda-training.mjs [profile] [tf32|bf16|fp32]
 import { writeFileSync } from 'node:fs';
 import { initialize, randomDataset, root, stages, taskOf } from './cuda-setup.mjs';
 
 const { cudaBackend } = await import(`${root}/engine/cuda/backend.js`);
 const { trainingBatches } = await import(`${root}/data/batches.js`);
+const { errorByCodes } = await import(`${root}/flow/multipliers.js`);
+const { mapStructure } = await import(`${root}/netlist/mapping/map.js`);
 const { trainEpochs, atStart } = await import(`${root}/train/loop.js`);
 
 const profile = process.argv.includes('profile');
@@ -14,9 +17,17 @@ const images = Number(process.env.IMAGES ?? 50_000);
 const dataset = randomDataset(images, Math.ceil(images / 5), 32);
 const task = taskOf('resnet18', dataset);
 
+const theta = new Array(8).fill(0.5);
+const error = errorByCodes(mapStructure({ weightBits: 8, activationBits: 8, theta, search: 'descent' }).table);
+const mapped = ['lowrank', 'table'].map((emulation) => ({
+  name: `phase 3, ${emulation}`,
+  arithmetic: { ...stages.at(-1).arithmetic, multiplierOf: () => ({ kind: 'table', error, emulation }) },
+}));
+const chosen = [...stages, ...mapped].filter(({ name }) => name.startsWith(process.env.STAGES ?? ''));
+
 const backend = cudaBackend({ precision });
 console.log(`${backend.description}; ${images} images, batch 256`);
-for (const { name, arithmetic, structure } of stages) {
+for (const { name, arithmetic, structure } of chosen) {
   const session = await backend.openSession();
   initialize(session, task, arithmetic);
   let last = performance.now();
@@ -57,13 +68,13 @@ for (const { name, arithmetic, structure } of stages) {
   await step.read('loss');
   const choosing = performance.now();
   const batches = [...trainingBatches(dataset, { seed: 1, epoch: 0, batchSize: 256, firstStep: 0 })].length;
-  const chosen = (performance.now() - choosing) / batches;
+  const perBatch = (performance.now() - choosing) / batches;
   console.log(
-    `${name.padEnd(8)} host: ${launching.toFixed(3)} ms to start a step, ${chosen.toFixed(3)} ms to choose a batch`,
+    `${name.padEnd(8)} host: ${launching.toFixed(3)} ms to start a step, ${perBatch.toFixed(3)} ms to choose a batch`,
   );
   if (profile) {
     const times = await step.timeKernels(5);
-    if (process.env.OUT) writeFileSync(`${process.env.OUT}/${name.replace(' ', '')}.json`, JSON.stringify(times));
+    if (process.env.OUT) writeFileSync(`${process.env.OUT}/${name.replaceAll(/\W/g, '')}.json`, JSON.stringify(times));
     const sums = new Map();
     for (const { name: kernel, milliseconds } of times) {
       const [count, total] = sums.get(kernel) ?? [0, 0];
