@@ -75,3 +75,36 @@ test('nothing joins where the value between is read elsewhere, or where an opera
   const weighted = graphWith((graph, y, x) => graph.apply1('add', [y, x], { alpha: 1, beta: 0.5 }));
   expect(opsOf(weighted)).toContain('batchNorm');
 });
+
+describe('the range of an activation', () => {
+  /** Moving averages of the extremes of x and the scale that they give, as a quantiser in training has them. */
+  function quantizer(shape: readonly number[], betas: readonly number[]): Graph {
+    const graph = new Graph();
+    const x = graph.apply1('affine', [graph.input('x', shape)], { scale: 2, offset: 0 });
+    const extremes = graph.apply('minMax', [x], { granularity: 'tensor' });
+    const moved = ['min', 'max'].map((name, at) => {
+      const running = graph.variable(name, []);
+      const next = graph.apply1('add', [running, extremes[at]!], { alpha: 0.9, beta: betas[at]! });
+      graph.assign(running, next);
+      return next;
+    });
+    const logits = ['upper', 'lower'].map((name) => graph.variable(name, []));
+    const [scale, zero] = graph.apply('clipScale', [...moved, ...logits], { bits: 8 });
+    graph.output('codes', graph.apply1('quantize', [x, scale!, zero!], { bits: 8, granularity: 'tensor' }));
+    return graph;
+  }
+
+  test('moves its averages and gives the scale in one step', () => {
+    const steps = fuse(plan(quantizer([4, 8], [0.1, 0.1])));
+    expect(steps.map(({ node }) => node.op)).toEqual(['affine', 'movingRange', 'quantize']);
+    const { inputs, outputs } = steps[1]!;
+    expect(inputs.slice(1)).toEqual(['min', 'max', 'upper', 'lower'].map((name) => ({ region: 'variable', name })));
+    expect(outputs.slice(0, 2)).toEqual(['min', 'max'].map((name) => ({ region: 'variable', name })));
+    expect(steps[2]!.inputs.slice(1)).toEqual(outputs.slice(2));
+  });
+
+  test('stays apart where the averages differ or the tensor is not made of fours', () => {
+    expect(opsOf(quantizer([4, 8], [0.1, 0.2]))).toContain('minMax');
+    expect(opsOf(quantizer([3, 5], [0.1, 0.1]))).toContain('minMax');
+  });
+});

@@ -1,20 +1,29 @@
 // Neighbouring steps that one pass over memory can do together: normalisation with the addition and the relu behind it, the gradient of batch
-// norm with that of the relu in front of it. The plan is laid out before, so a fused step may only use memory that still holds what it
+// norm with that of the relu in front of it, the range of an activation with the quantiser's scale that follows from it. The plan is laid out before, so a fused step may only use memory that still holds what it
 // reads: it takes the place of the last step that it joins, and is formed only where its operands live that long. Nothing else changes:
 // operations, their meaning and their storage stay what the plan says.
 
+import { sizeOf } from '../../tensor/tensor.ts';
 import type { Node, Value } from '../graph.ts';
+import type { OpAttributes, OpName } from '../ops.ts';
 import { type Plan, root, type Step, type Storage } from '../plan.ts';
 
-/**
- * Operations that exist only here. `moments`: x → mean, variance. `normalize`: x, gamma, beta, mean, variance, other? → batch norm of x, plus
- * other, its relu where `rectified`. `rectifiedGradient`: g, x, gamma, mean, variance, beta → dx, dgamma, dbeta of relu(batch norm of x).
- */
-export type FusedOp = 'moments' | 'normalize' | 'rectifiedGradient';
+/** The attributes of the operations that exist only here. */
+export interface FusedAttributes {
+  /** x → mean, variance. */
+  moments: OpAttributes['batchNorm'];
+  /** (x, gamma, beta, mean, variance, other?) → batch norm of x, plus other, its relu where `rectified`. */
+  normalize: OpAttributes['batchNorm'] & { readonly rectified: boolean };
+  /** (g, x, gamma, mean, variance, beta) → dx, dgamma, dbeta of relu(batch norm of x). */
+  rectifiedGradient: OpAttributes['batchNormGradient'];
+  /** (x, low, high, upper, lower) → low and high moved to the extremes of x (alpha·before + beta·extreme), and of these what clipScale gives. */
+  movingRange: OpAttributes['add'] & OpAttributes['clipScale'];
+}
+export type FusedOp = keyof FusedAttributes;
 
-export interface FusedNode {
-  readonly op: FusedOp;
-  readonly attributes: { readonly epsilon: number; readonly rectified: boolean };
+export interface FusedNode<K extends FusedOp = FusedOp> {
+  readonly op: K;
+  readonly attributes: FusedAttributes[K];
   readonly inputs: readonly Value[];
   readonly outputs: readonly Value[];
 }
@@ -30,6 +39,7 @@ export function fuse(plan: Plan): FusedStep[] {
   plan.steps.forEach(({ node }, at) => {
     if (node.op === 'batchNorm') joinForward(plan, uses, at, replaced);
     if (node.op === 'reluGradient') joinGradient(plan, uses, at, replaced);
+    if (node.op === 'minMax') joinRange(plan, uses, at, replaced);
   });
   return plan.steps.flatMap((step, at) => replaced.get(at) ?? [step]);
 }
@@ -127,7 +137,7 @@ function joinGradient(plan: Plan, uses: Uses, at: number, replaced: Map<number, 
       ...reader,
       node: {
         op: 'rectifiedGradient',
-        attributes: { epsilon: norm.attributes.epsilon, rectified: true },
+        attributes: norm.attributes,
         inputs: [g, ...reader.node.inputs.slice(1), beta],
         outputs: reader.node.outputs,
       },
@@ -135,6 +145,45 @@ function joinGradient(plan: Plan, uses: Uses, at: number, replaced: Map<number, 
     },
   ]);
 }
+
+/**
+ * The range of a whole tensor at `at`, then at once its two moving averages and the scale that they give. The tensor comes in vectors of four.
+ */
+function joinRange({ steps }: Plan, uses: Uses, at: number, replaced: Map<number, readonly FusedStep[]>): void {
+  const [range, low, high, scale] = steps.slice(at, at + 4) as [Step, Step?, Step?, Step?];
+  const { inputs, outputs, attributes } = range.node as Node<'minMax'>;
+  if (attributes.granularity !== 'tensor' || sizeOf(inputs[0]!.shape) % 4 !== 0) return;
+  if (!isStep(low, 'add') || !isStep(high, 'add') || !isStep(scale, 'clipScale')) return;
+  const { alpha, beta } = low.node.attributes;
+  const [min, max] = outputs as [Value, Value];
+  const average = ({ node }: typeof low, extreme: Value): boolean =>
+    node.inputs[1] === extreme &&
+    root(node.inputs[0]!) !== extreme &&
+    uses(extreme).length === 1 &&
+    node.attributes.alpha === alpha &&
+    node.attributes.beta === beta;
+  const ofAverages = scale.node.inputs[0] === low.node.outputs[0] && scale.node.inputs[1] === high.node.outputs[0];
+  if (!average(low, min) || !average(high, max) || !ofAverages || uses(inputs[0]!).at(-1)! < at + 3) return;
+
+  for (const joined of [at, at + 1, at + 2]) replaced.set(joined, []);
+  replaced.set(at + 3, [
+    {
+      node: {
+        op: 'movingRange',
+        attributes: { alpha, beta, ...scale.node.attributes },
+        inputs: [inputs[0]!, low.node.inputs[0]!, high.node.inputs[0]!, ...scale.node.inputs.slice(2)],
+        outputs: [low.node.outputs[0]!, high.node.outputs[0]!, ...scale.node.outputs],
+      },
+      inputs: [range.inputs[0]!, low.inputs[0]!, high.inputs[0]!, ...scale.inputs.slice(2)],
+      outputs: [low.outputs[0]!, high.outputs[0]!, ...scale.outputs],
+      // Other outputs may lie where it was: they are written when all of it has been read.
+      workspace: range.workspace,
+    },
+  ]);
+}
+
+const isStep = <K extends OpName>(step: Step | undefined, op: K): step is Step & { readonly node: Node<K> } =>
+  step?.node.op === op;
 
 /** The operation of this name whose first output a value is. */
 function producerOf<K extends 'relu' | 'batchNorm'>(value: Value | undefined, op: K): Node<K> | undefined {

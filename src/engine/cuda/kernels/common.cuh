@@ -94,6 +94,21 @@ struct Divider {
   INLINE u32 quotient(u32 n) const { return (__umulhi(n, factor) + n) >> shift; }
 };
 
+/**
+ * x / divisor, correctly rounded, without the branch of a division, which zeros take: x·(1/divisor), corrected twice by what the quotient
+ * leaves. For quotients below 2^100; a larger one stays uncorrected.
+ */
+struct Quotient {
+  float divisor, inverse;
+  INLINE explicit Quotient(float divisor) : divisor(divisor), inverse(__frcp_rn(divisor)) {}
+  INLINE float of(float x) const {
+    float q = __fmul_rn(x, inverse);
+    if (!(fabsf(q) < 1.2676506e30f)) return q;
+    q = __fmaf_rn(__fmaf_rn(-q, divisor, x), inverse, q);
+    return __fmaf_rn(__fmaf_rn(-q, divisor, x), inverse, q);
+  }
+};
+
 /** A convolution: x [n, h, w, c], w [kh, kw, c/groups, o], output [n, oh, ow, o]; channel counts are those of all groups together. */
 struct Geometry {
   int n, h, w, c, oh, ow, o, kh, kw, stride, padding, groups;

@@ -2,6 +2,7 @@
 // read, one write, bound by memory. A thread handles UNROLL elements that lie a block apart, so a warp's accesses are contiguous
 // and several are in flight. Channel of element i: i % channels (the channel axis is the last one); channels = 1 for scalars.
 // Arithmetic that decides codes, scales and zero points is done as the reference does it (float32 quotients, doubles for ranges).
+#include "clip.cuh"
 #include "common.cuh"
 
 #define UNROLL 4
@@ -73,13 +74,13 @@ KERNEL sum_parts(const float *parts, float *y, int count, int number) {
 
 // Quantisers.
 
-INLINE u32 codeOf(float x, float scale, float zero, float highest) {
-  return (u32)fminf(fmaxf(rintf(__fdiv_rn(x, scale)) + zero, 0.0f), highest);
+INLINE u32 codeOf(float x, const Quotient &scale, float zero, float highest) {
+  return (u32)fminf(fmaxf(rintf(scale.of(x)) + zero, 0.0f), highest);
 }
 KERNEL quantize(const float *x, const float *scale, const float *zero, u8 *codes, int count, int channels, float highest) {
   map(codes, count, [=](int i) {
     const int c = (u32)i % (u32)channels;
-    return (u8)codeOf(x[i], scale[c], zero[c], highest);
+    return (u8)codeOf(x[i], Quotient(scale[c]), zero[c], highest);
   });
 }
 KERNEL dequantize(const u8 *codes, const float *scale, const float *zero, float *x, int count, int channels) {
@@ -90,7 +91,8 @@ KERNEL dequantize(const u8 *codes, const float *scale, const float *zero, float 
 }
 /** The same for one scale, four at a time. */
 KERNEL tensor_quantize(const float4 *x, const float *scale, const float *zero, u32 *codes, int vectors, float highest) {
-  const float s = *scale, z = *zero;
+  const Quotient s(*scale);
+  const float z = *zero;
   float4 values[UNROLL];
   const int start = blockIdx.x * (blockDim.x * UNROLL) + threadIdx.x;
 #pragma unroll
@@ -123,9 +125,6 @@ KERNEL extremes_gradient(const float *gMin, const float *gMax, const float *x, c
     return (x[i] == min[c] ? gMin[c] / lows[c] : 0.0f) + (x[i] == max[c] ? gMax[c] / highs[c] : 0.0f);
   });
 }
-INLINE double limit(double x, double low, double high) { return fmin(fmax(x, low), high); }
-INLINE double sigmoid(float x) { return (float)(1.0 / (1.0 + exp(-(double)x))); }
-
 KERNEL range_to_scale(const float *min, const float *max, const float *factor, float *scale, float *zero, int count, float levels) {
 #pragma unroll
   EACH(i, count) {
@@ -137,11 +136,7 @@ KERNEL range_to_scale(const float *min, const float *max, const float *factor, f
 KERNEL clip_scale(const float *min, const float *max, const float *upper, const float *lower, float *scale, float *zero, int count,
                   float levels) {
 #pragma unroll
-  EACH(i, count) {
-    const double low = sigmoid(lower[i]) * min[i], s = limit((sigmoid(upper[i]) * max[i] - low) / levels, 1e-5, 1e4);
-    scale[i] = (float)s;
-    zero[i] = (float)rint(limit(-low / s, -1e4, 1e4));
-  }
+  EACH(i, count) clippedScale(min[i], max[i], upper[i], lower[i], levels, scale + i, zero + i);
 }
 KERNEL clip_scale_gradient(const float *gScale, const float *min, const float *max, const float *upper, const float *lower, float *dmin,
                            float *dmax, float *dupper, float *dlower, int count, float levels) {

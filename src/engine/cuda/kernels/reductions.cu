@@ -1,4 +1,5 @@
 // Operations that sum or search over the rows of a tensor, each an Op of `reduceColumns`. Sums are kept in double precision.
+#include "clip.cuh"
 #include "reduce.cuh"
 
 struct Total {
@@ -57,6 +58,35 @@ struct Extremes {
 };
 KERNEL extremes(const float *x, float *min, float *max, SHAPE) { REDUCE(Extremes{x, min, max}); }
 
+/**
+ * The extremes of x, in vectors of four, move running ones, low ← alpha·low + beta·min and high likewise, and those with the clip logits give
+ * the scale and the zero point of the quantiser that comes next.
+ */
+struct MovingRange {
+  typedef Extent Sum;
+  typedef float4 Item;
+  const float4 *x;
+  const float *lowBefore, *highBefore, *upper, *lower;
+  float *low, *high, *scale, *zero;
+  float alpha, beta, levels;
+  static INLINE Sum empty() { return Extremes::empty(); }
+  static INLINE Sum merge(Sum a, Sum b) { return Extremes::merge(a, b); }
+  INLINE Item load(int i) const { return x[i]; }
+  INLINE void visit(Sum &sum, const Item &v, int, int) const {
+    sum = merge(sum, {fminf(fminf(v.x, v.y), fminf(v.z, v.w)), fmaxf(fmaxf(v.x, v.y), fmaxf(v.z, v.w))});
+  }
+  INLINE void finish(int, Sum sum) const {
+    const float lowest = alpha * *lowBefore + beta * sum.low, highest = alpha * *highBefore + beta * sum.high;
+    *low = lowest;
+    *high = highest;
+    clippedScale(lowest, highest, *upper, *lower, levels, scale, zero);
+  }
+};
+KERNEL moving_range(const float4 *x, const float *lowBefore, const float *highBefore, const float *upper, const float *lower, float *low,
+                    float *high, float *scale, float *zero, float alpha, float beta, float levels, SHAPE) {
+  REDUCE(MovingRange{x, lowBefore, highBefore, upper, lower, low, high, scale, zero, alpha, beta, levels});
+}
+
 struct ExtremeCounts {
   typedef int2 Sum;
   typedef float Item;
@@ -80,14 +110,15 @@ KERNEL extreme_counts(const float *x, const float *min, const float *max, float 
 
 /** dx = g inside the range; dscale = Σ g·(code − zero − x/scale inside the range). */
 struct Quantizer {
-  float scale, inverse, zero, highest;
-  INLINE Quantizer(float scale, float zero, float highest) : scale(scale), inverse(__frcp_rn(scale)), zero(zero), highest(highest) {}
+  Quotient scale;
+  float zero, highest;
+  INLINE Quantizer(float scale, float zero, float highest) : scale(scale), zero(zero), highest(highest) {}
   /** The gradient of x; `slope` is what the scale's gradient gains. */
   INLINE float gradient(float g, float x, float &slope) const {
-    const float steps = rintf(__fdiv_rn(x, scale)), rounded = steps + zero, code = fminf(fmaxf(rounded, 0.0f), highest);
+    const float steps = rintf(scale.of(x)), rounded = steps + zero, code = fminf(fmaxf(rounded, 0.0f), highest);
     const bool inside = code == rounded;
     // Inside, code − zero − x/s = steps − x/s, formed without cancellation.
-    slope = g * (inside ? fmaf(steps, scale, -x) * inverse : code - zero);
+    slope = g * (inside ? fmaf(steps, scale.divisor, -x) * scale.inverse : code - zero);
     return inside ? g : 0.0f;
   }
 };

@@ -5,7 +5,7 @@ import { type Shape, sizeOf } from '../../../tensor/tensor.ts';
 import type { Node } from '../../graph.ts';
 import type { KernelSource } from '../compiler.ts';
 import type { Address } from '../driver.ts';
-import type { FusedNode, FusedOp } from '../fuse.ts';
+import type { FusedNode } from '../fuse.ts';
 import { ceilDivide } from '../geometry.ts';
 import { address, f32, i32, type KernelLaunch, launch, type Target } from '../launch.ts';
 import {
@@ -92,7 +92,9 @@ export const normalizationLowerings: Lowerings<'batchNorm' | 'batchNormInference
   batchNormGradient: { scratchBytes, launches: gradient },
 };
 
-export const fusedLowerings: { readonly [Op in FusedOp]: Lowering<never, FusedNode> } = {
+export const fusedNormalizationLowerings: {
+  readonly [Op in 'moments' | 'normalize' | 'rectifiedGradient']: Lowering<never, FusedNode<Op>>;
+} = {
   moments: {
     scratchBytes,
     launches: ({ inputs: [x] }, { inputs, outputs, scratch }, target, memory) => [

@@ -7,7 +7,7 @@ import type { Node, Value } from '../../graph.ts';
 import type { OpName } from '../../ops.ts';
 import type { Plan, Storage } from '../../plan.ts';
 import type { Address } from '../driver.ts';
-import { type FusedNode, type FusedStep, fuse } from '../fuse.ts';
+import { type FusedNode, type FusedOp, type FusedStep, fuse } from '../fuse.ts';
 import type { KernelLaunch, Target } from '../launch.ts';
 import type { Range, Task } from '../schedule.ts';
 import { approximateLowerings } from './approximate.ts';
@@ -15,8 +15,8 @@ import { convolutionLowerings } from './convolution.ts';
 import { copyLaunch, elementwiseLowerings, sgdLaunch, type Transfer } from './elementwise.ts';
 import { imageLowerings } from './images.ts';
 import type { Lowering, Lowerings, ProgramMemory } from './lowering.ts';
-import { fusedLowerings, normalizationLowerings } from './normalization.ts';
-import { reductionLowerings } from './reductions.ts';
+import { fusedNormalizationLowerings, normalizationLowerings } from './normalization.ts';
+import { movingRange, reductionLowerings } from './reductions.ts';
 import { slopeLowerings } from './slopes.ts';
 import { windowLowerings } from './windows.ts';
 
@@ -32,6 +32,11 @@ const lowerings: Lowerings<Lowered> = {
   ...normalizationLowerings,
   ...approximateLowerings,
   ...slopeLowerings,
+};
+
+const fusedLowerings: { readonly [Op in FusedOp]: Lowering<never, FusedNode<Op>> } = {
+  ...fusedNormalizationLowerings,
+  movingRange,
 };
 
 const isFused = (node: Node | FusedNode): node is FusedNode => node.op in fusedLowerings;

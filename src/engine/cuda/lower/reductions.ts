@@ -3,11 +3,13 @@
 import { sizeOf } from '../../../tensor/tensor.ts';
 import type { Node } from '../../graph.ts';
 import type { Address } from '../driver.ts';
+import type { FusedNode } from '../fuse.ts';
 import { roundUp } from '../geometry.ts';
 import type { Target } from '../launch.ts';
 import { address, f32, f64, i32, launch } from '../launch.ts';
 import {
   elementwise,
+  type Lowering,
   type Lowerings,
   type ProgramMemory,
   type Reduction,
@@ -138,5 +140,18 @@ export const reductionLowerings: Lowerings<
         ]),
       ];
     },
+  },
+};
+
+const vectorsOfFour = ({ inputs: [x] }: FusedNode<'movingRange'>, target: Target): Reduction =>
+  reductionOf(sizeOf(x!.shape) / 4, 1, target);
+
+/** See ../fuse.ts. */
+export const movingRange: Lowering<never, FusedNode<'movingRange'>> = {
+  scratchBytes: (node, target) => reductionBytes(vectorsOfFour(node, target)),
+  launches: (node, { inputs, outputs, scratch }, target, memory) => {
+    const { alpha, beta, bits } = node.attributes;
+    const args = [...[...inputs, ...outputs].map(address), ...[alpha, beta, 2 ** bits - 1].map(f32)];
+    return [reduce('moving_range', vectorsOfFour(node, target), args, scratch, memory)];
   },
 };
