@@ -40,7 +40,7 @@ export function lowerGraph(graph: Graph, on: Target = target()) {
     on,
     { counters: (count) => allocate(4 * count), table: (bytes) => allocate(bytes.byteLength) },
   );
-  return { planned, tasks, launches: tasks.flatMap(({ launches }) => launches) };
+  return { planned, tasks, launches: tasks.map(({ launch }) => launch) };
 }
 
 /** A conformance case as a graph with its gradients. */

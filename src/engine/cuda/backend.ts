@@ -205,28 +205,21 @@ interface Output {
   readonly offset: number | undefined;
 }
 
-interface NamedKernel extends PreparedKernel {
+interface NamedNode extends GraphNode {
   readonly name: string;
 }
 
-/** Each task's launches in a row, the first after the last launches of the tasks that it waits for. */
-function graphNodes(tasks: readonly Task[], prepare: (launch: KernelLaunch) => PreparedKernel): GraphNode[] {
-  const nodes: GraphNode[] = [];
-  const ends: number[] = [];
+function graphNodes(tasks: readonly Task[], prepare: (launch: KernelLaunch) => PreparedKernel): NamedNode[] {
   const dependencies = dependenciesOf(tasks);
-  tasks.forEach(({ launches }, at) => {
-    launches.forEach((launch, position) => {
-      const before = position === 0 ? dependencies[at]!.map((task) => ends[task]!) : [nodes.length - 1];
-      nodes.push({ ...prepare(launch), dependencies: before });
-    });
-    ends.push(nodes.length - 1);
-  });
-  return nodes;
+  return tasks.map(({ launch }, at) => ({
+    name: launch.name,
+    ...prepare(launch),
+    dependencies: dependencies[at]!,
+  }));
 }
 
 interface ProgramParts {
-  readonly launches: readonly NamedKernel[];
-  readonly nodes: readonly GraphNode[];
+  readonly nodes: readonly NamedNode[];
   readonly inputs: ReadonlyMap<string, PinnedInput>;
   readonly outputs: ReadonlyMap<string, Output>;
   readonly ring: OutputRing;
@@ -237,6 +230,8 @@ export interface KernelTime {
   readonly name: string;
   readonly grid: readonly number[];
   readonly shared: number;
+  /** The numbers of the kernels that it waits for. */
+  readonly dependencies: readonly number[];
   readonly milliseconds: number;
 }
 
@@ -248,7 +243,7 @@ export class CudaProgram implements Program {
   readonly #blocks: readonly Address[];
   readonly #inputs: ReadonlyMap<string, PinnedInput>;
   readonly #outputs: ReadonlyMap<string, Output>;
-  readonly #launches: readonly NamedKernel[];
+  readonly #nodes: readonly NamedNode[];
   readonly #ring: OutputRing;
   readonly #executable: bigint;
 
@@ -301,10 +296,9 @@ export class CudaProgram implements Program {
       return offset === undefined ? [] : [{ from: address, to: block + BigInt(offset), words }];
     });
     if (small.length > 0) tasks.push(copyTask(small, memory));
-    const prepare = await session.load(tasks.flatMap(({ launches }) => launches));
+    const prepare = await session.load(tasks.map(({ launch }) => launch));
     context.synchronize();
     return new CudaProgram(session, planned.arenaBytes, arena, pool, {
-      launches: tasks.flatMap(({ launches }) => launches.map((launch) => ({ name: launch.name, ...prepare(launch) }))),
       nodes: graphNodes(tasks, prepare),
       inputs: new Map(inputs),
       outputs: new Map(outputs),
@@ -317,7 +311,7 @@ export class CudaProgram implements Program {
     arenaBytes: number,
     arena: Address,
     pool: MemoryPool,
-    { launches, nodes, inputs, outputs, ring }: ProgramParts,
+    { nodes, inputs, outputs, ring }: ProgramParts,
   ) {
     this.#session = session;
     this.arenaBytes = arenaBytes;
@@ -325,7 +319,7 @@ export class CudaProgram implements Program {
     this.#blocks = [arena, ...pool.blocks];
     this.#inputs = inputs;
     this.#outputs = outputs;
-    this.#launches = launches;
+    this.#nodes = nodes;
     this.#executable = session.context.createGraph(nodes);
     this.#ring = ring;
   }
@@ -361,14 +355,14 @@ export class CudaProgram implements Program {
     context.use();
     const [start, end] = [context.createEvent(true), context.createEvent(true)];
     const times: KernelTime[] = [];
-    for (const kernel of this.#launches) {
+    for (const kernel of this.#nodes) {
       driver.launch(kernel, stream);
       context.record(start);
       for (let n = 0; n < repeats; n++) driver.launch(kernel, stream);
       context.record(end);
       await context.reached(end);
-      const { name, grid, shared } = kernel;
-      times.push({ name, grid, shared, milliseconds: context.elapsed(start, end) / repeats });
+      const { name, grid, shared, dependencies } = kernel;
+      times.push({ name, grid, shared, dependencies, milliseconds: context.elapsed(start, end) / repeats });
     }
     for (const event of [start, end]) context.destroyEvent(event);
     return times;

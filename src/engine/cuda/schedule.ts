@@ -10,9 +10,9 @@ export interface Range {
   readonly to: number;
 }
 
-/** Launches that follow each other, with the memory that they read and write. */
+/** A launch with the memory that it reads and writes. */
 export interface Task {
-  readonly launches: readonly KernelLaunch[];
+  readonly launch: KernelLaunch;
   readonly reads: readonly Range[];
   readonly writes: readonly Range[];
 }

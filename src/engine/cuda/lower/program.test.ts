@@ -35,6 +35,6 @@ test('memory that a step writes and no argument names is our own mistake', () =>
 });
 
 test('a single launch takes the ranges of its step as they are', () => {
-  const launches = [kernel('sgd', counter)];
-  expect(separate(launches, ranges)).toEqual([{ launches, ...ranges }]);
+  const launch = kernel('sgd', counter);
+  expect(separate([launch], ranges)).toEqual([{ launch, ...ranges }]);
 });

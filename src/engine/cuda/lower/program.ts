@@ -82,7 +82,7 @@ export function lowerPlan(plan: Plan, addresses: Addresses, target: Target, memo
       }
     }
     const updates = together.map((one) => ({ node: one.node as Node<'sgd'>, ...operandsOf(one, addresses) }));
-    tasks.push({ launches: [sgdLaunch(updates, memory)], ...rangesOf(together, addresses, target) });
+    tasks.push({ launch: sgdLaunch(updates, memory), ...rangesOf(together, addresses, target) });
   }
   if (plan.copies.length > 0) {
     const transfers = plan.copies.map(({ from, variable, bytes }) => {
@@ -97,7 +97,7 @@ export function lowerPlan(plan: Plan, addresses: Addresses, target: Target, memo
 /** Copies of whole words in one launch. */
 export function copyTask(transfers: readonly Transfer[], memory: ProgramMemory): Task {
   return {
-    launches: [copyLaunch(transfers, memory)],
+    launch: copyLaunch(transfers, memory),
     reads: transfers.map(({ from, words }) => range(from, 4 * words)),
     writes: transfers.map(({ to, words }) => range(to, 4 * words)),
   };
@@ -107,8 +107,8 @@ export function copyTask(transfers: readonly Transfer[], memory: ProgramMemory):
  * A step's launches as tasks of their own, each with what its arguments name, so that preparations of one operand need not wait for another.
  * Memory of the step itself reaches from one address that is named to the next; an address outside (a counter, a table) stands for itself.
  */
-export function separate(launches: readonly KernelLaunch[], { reads, writes }: Omit<Task, 'launches'>): Task[] {
-  if (launches.length === 1) return [{ launches, reads, writes }];
+export function separate(launches: readonly KernelLaunch[], { reads, writes }: Omit<Task, 'launch'>): Task[] {
+  if (launches.length === 1) return [{ launch: launches[0]!, reads, writes }];
   const named = [...new Set(launches.flatMap(({ addresses }) => addresses.map(Number)))].sort((a, b) => a - b);
   const written = writes.flatMap(({ from, to }) => {
     const cuts = named.filter((at) => from <= at && at < to);
@@ -121,7 +121,7 @@ export function separate(launches: readonly KernelLaunch[], { reads, writes }: O
     const own = [...reads, ...written].filter(meets);
     const outside = touched.filter((at) => !own.some(({ from, to }) => from <= at && at < to));
     return {
-      launches: [launch],
+      launch,
       reads: reads.filter(meets),
       writes: [...written.filter(meets), ...outside.map((at) => ({ from: at, to: at + 1 }))],
     };
