@@ -6,7 +6,7 @@
 // changed cone only and becomes part of the state, or not, at no further cost.
 
 import { invariant } from '../tensor/errors.ts';
-import { allProducts } from './compiled/network.ts';
+import { AllProducts } from './compiled/network.ts';
 import { expressions, gateFunctions, words as wordBits } from './gates.ts';
 import type { GateKind, Network, Signal } from './network.ts';
 import { isGate, ONE, ZERO } from './network.ts';
@@ -31,7 +31,7 @@ export function simulate(network: Network, options: { signed?: boolean } = {}): 
   checkTableBits(weight.length, activation.length);
   const pairs = 2 ** (weight.length + activation.length);
   const data = new Int32Array(pairs);
-  allProducts(network, ports, signed, data);
+  new AllProducts(network, ports, signed).evaluate(data);
   return productTable(weight.length, activation.length, signed, data);
 }
 

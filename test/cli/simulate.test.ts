@@ -118,4 +118,14 @@ describeWithReference('--format published', () => {
     expect(code).toBe(0);
     expect(out === referenceText(`multipliers/${lut}`)).toBe(true);
   });
+
+  test.each([
+    ['mul8u_0AB.txt.gz', 'short'],
+    ['resnet18_w8a8_lbd0.3.lut.txt.gz', 'full'],
+  ])('of the table %s is the table, byte for byte', async (lut, header) => {
+    const path = join(import.meta.dirname, '../../../shared/reference/multipliers', lut);
+    const { code, out } = await tram('simulate', path, '--format', 'published', '--header', header);
+    expect(code).toBe(0);
+    expect(out === referenceText(`multipliers/${lut}`)).toBe(true);
+  });
 });

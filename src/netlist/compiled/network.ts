@@ -42,19 +42,26 @@ function evaluate(
   return wanted.map((signal) => values[signal]!);
 }
 
-/** Fills `data` with the products of all operand pairs. */
-export function allProducts(network: Network, ports: MultiplierPorts, signed: boolean, data: Int32Array): void {
-  const program = new Program();
-  const inputs = [...ports.activation, ...ports.weight].map(
-    (signal, bit) => [signal, countingBit(program, bit)] as const,
-  );
-  const planes = evaluate(program, network, new Map(inputs), ports.product);
-  for (const [n, four] of integersOf(program, planes, signed).entries()) program.store(four, n * VECTOR);
-  const kernel = new Kernel(program, { inputBytes: 0, outputBytes: INTEGERS });
-  for (let pair = 0; pair < data.length; pair += kernel.blocks * LANES) {
-    const count = Math.min(kernel.blocks * LANES, data.length - pair);
-    kernel.run(pair / LANES, Math.ceil(count / LANES));
-    data.set(kernel.integers(count), pair);
+/** The products of all operand pairs. */
+export class AllProducts {
+  private readonly kernel: Kernel;
+
+  constructor(network: Network, { weight, activation, product }: MultiplierPorts, signed: boolean) {
+    const program = new Program();
+    const inputs = [...activation, ...weight].map((signal, bit) => [signal, countingBit(program, bit)] as const);
+    const planes = evaluate(program, network, new Map(inputs), product);
+    for (const [n, four] of integersOf(program, planes, signed).entries()) program.store(four, n * VECTOR);
+    this.kernel = new Kernel(program, { inputBytes: 0, outputBytes: INTEGERS });
+  }
+
+  /** Fills `data`, of one entry per pair. */
+  evaluate(data: Int32Array): void {
+    const { kernel } = this;
+    for (let pair = 0; pair < data.length; pair += kernel.blocks * LANES) {
+      const count = Math.min(kernel.blocks * LANES, data.length - pair);
+      kernel.run(pair / LANES, Math.ceil(count / LANES));
+      data.set(kernel.integers(count), pair);
+    }
   }
 }
 

@@ -2,7 +2,9 @@ import { expect, test } from 'vitest';
 import { Random } from '../../tensor/random.ts';
 import { readBlif } from '../blif/read.ts';
 import { writeBlif } from '../blif/write.ts';
+import { usedSignals } from '../cleanup.ts';
 import { errorMetrics } from '../metrics.ts';
+import { isGate, type Network, type Signal } from '../network.ts';
 import { simulate } from '../simulate.ts';
 import { exactTable, firstDifference, operandValues, type ProductTable } from '../table.ts';
 import { readVerilog } from '../verilog/read.ts';
@@ -18,6 +20,14 @@ function tableOfFormula(one: GeneratedMultiplier, { weightBits, activationBits }
   for (const w of operandValues(weightBits, signed))
     for (const x of activations) table.data[pair++] = one.formula(w, x);
   return table;
+}
+
+/** Gates and outputs of annotated adders that no output of the network needs. */
+function unusedGates(network: Network): Signal[] {
+  const used = usedSignals(network);
+  const cells = network.adders.flatMap(({ sum, carry }) => [sum, carry]).filter((signal) => signal !== null);
+  const gates = [...network.nodes.keys()].filter((signal) => isGate(network.nodes[signal]!.kind));
+  return [...gates, ...cells].filter((signal) => !used[signal]);
 }
 
 const kinds = Object.keys(generators);
@@ -57,6 +67,7 @@ test.each(kinds)(
           expect(firstDifference(simulate(network, { signed }), expected)).toBeNull();
         }
         expect(one.name).toMatch(/^[a-z][a-z0-9_]*$/);
+        expect(unusedGates(one.network)).toEqual([]);
         names.add(one.name);
         if (generators[kind]!.exact) expect(errorMetrics(expected).errorRate).toBe(0);
         made.add(JSON.stringify({ weightBits, activationBits, ...one.parameters }));
