@@ -190,9 +190,10 @@ export function planeCommands(
       grid,
       threads,
       [
-        ...[codes, mapped!].map(address),
+        // Memory that is not there must not be named: the launch would wait for whoever has its neighbour.
+        ...[codes, functions.length > 0 ? mapped! : 0n].map(address),
         i32(mappedStride(g)),
-        ...[expanded!, sums!, constants!].map(address),
+        ...[expanded!, sums!, factored?.constant ? constants! : 0n].map(address),
         zeroPoints(xScale!, xZero!, wScale!, wZero!),
         address(operands.outputs[0]!),
         geometryArgument(g),
