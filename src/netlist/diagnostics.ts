@@ -17,8 +17,9 @@ const SHOWN = 100;
 /** Names may be as long as their file. */
 const MOST = 500;
 
+/** On one line, and not longer than `most`. */
 export function clipped(text: string, most: number): string {
-  return text.length > most ? `${text.slice(0, most)}…` : text;
+  return (text.length > most ? `${text.slice(0, most)}…` : text).replace(/\s*[\r\n]\s*/g, ' ');
 }
 
 export class SourceText {

@@ -1,10 +1,8 @@
-// Random mutations of valid files, splices of two of them, and noise: a reader either still accepts the text or refuses it with a
-// UserError of one line, in bounded time, never anything else. A longer run, of all readers in turn, for a given time and seed:
-//   FUZZ_SECONDS=600 FUZZ_SEED=7 npx vitest run src/netlist/fuzz.test.ts
+// The readers of circuits, tables, histograms and generator specs under mutated texts (test/fuzz.ts), and texts made to exhaust them.
 
 import { expect, test } from 'vitest';
+import { type FuzzSubject, fuzzReaders } from '../../test/fuzz.ts';
 import { UserError } from '../tensor/errors.ts';
-import { Random } from '../tensor/random.ts';
 import { readBlif } from './blif/read.ts';
 import { writeBlif } from './blif/write.ts';
 import { readCircuit } from './circuit.ts';
@@ -75,14 +73,8 @@ const simulated = ({ network }: Elaborated) => {
   }
 };
 
-interface Subject {
-  readonly name: string;
-  readonly valid: readonly string[];
-  readonly read: (text: string) => void;
-}
-
 const widths = { weightBits: 2, activationBits: 2, signed: true };
-const subjects: Subject[] = [
+const subjects: FuzzSubject[] = [
   { name: 'BLIF', valid: blif, read: (text) => simulated(readBlif(text)) },
   { name: 'lenient BLIF', valid: blif, read: (text) => simulated(readBlif(text, { lenient: true })) },
   { name: 'Verilog', valid: verilog, read: (text) => simulated(readVerilog(text)) },
@@ -102,83 +94,7 @@ const subjects: Subject[] = [
   },
 ];
 
-const snippets =
-  "\n| |\\|#|[|]|(|)|{|}|,|.names|.end|.model|.subckt|.latch|-|0|1|=|'|~|;|\0|é|\ud800|9999999999|1e999|module|assign|wire [4095:0] |/*|(*|:|×".split(
-    '|',
-  );
-
-function mutant(random: Random, valid: readonly string[]): string {
-  let text = valid[random.integer(valid.length)]!;
-  if (random.integer(50) === 0) {
-    return Array.from({ length: random.integer(300) }, () => String.fromCharCode(random.integer(256))).join('');
-  }
-  const any = () => valid[random.integer(valid.length)]!;
-  for (let edit = random.integer(4); edit >= 0; edit--) {
-    const at = random.integer(text.length + 1);
-    const end = at + random.integer(random.integer(4) === 0 ? 200 : 4);
-    const cut = text.slice(at, end);
-    const from = any();
-    const inserted = [
-      snippets[random.integer(snippets.length)]!,
-      '',
-      cut + cut,
-      from.slice(random.integer(from.length)).slice(0, 1 + random.integer(60)),
-      cut.repeat(random.integer(30) === 0 ? 200 : 2),
-    ];
-    text = text.slice(0, at) + inserted[random.integer(inserted.length)] + text.slice(end);
-  }
-  return text;
-}
-
-/** True when the text was refused. */
-function expectRefusedOrRead(subject: Subject, text: string, seed: string): boolean {
-  const start = process.cpuUsage();
-  const refused = isRefused(subject, text, seed);
-  const { user } = process.cpuUsage(start);
-  if (user > 5e6) throw new Error(`${subject.name}, ${seed}: ${user / 1e6} s for ${JSON.stringify(text)}`);
-  return refused;
-}
-
-function isRefused({ read, name }: Subject, text: string, seed: string): boolean {
-  try {
-    read(text);
-    return false;
-  } catch (error) {
-    if (!(error instanceof UserError)) throw new Error(`${name}, ${seed}: ${JSON.stringify(text)}`, { cause: error });
-    expect(error.message).not.toContain('\n');
-    if (error.message.length > 2000)
-      throw new Error(`${name}, ${seed}: a message of ${error.message.length} characters`, { cause: error });
-    return true;
-  }
-}
-
-const MUTANTS = 400;
-const seconds = Number(process.env.FUZZ_SECONDS ?? 0);
-const seed = Number(process.env.FUZZ_SEED ?? 1);
-
-test.each(subjects)(`${MUTANTS} mutants of a valid $name are read or refused with a UserError`, (subject) => {
-  const random = new Random(1);
-  let refused = 0;
-  for (let n = 0; n < MUTANTS; n++) {
-    if (expectRefusedOrRead(subject, mutant(random, subject.valid), `mutant ${n}`)) refused++;
-  }
-  expect(refused).toBeGreaterThan(MUTANTS / 5);
-});
-
-test.runIf(seconds > 0)(
-  `mutants for ${seconds} s from seed ${seed}`,
-  () => {
-    const end = Date.now() + 1000 * seconds;
-    let count = 0;
-    for (; Date.now() < end; count++) {
-      const subject = subjects[count % subjects.length]!;
-      expectRefusedOrRead(subject, mutant(new Random(seed, count), subject.valid), `seed ${seed}, mutant ${count}`);
-    }
-    console.info(`${count} mutants`);
-    expect(count).toBeGreaterThan(0);
-  },
-  1000 * seconds + 60_000,
-);
+fuzzReaders(subjects);
 
 test.each<[string, string, RegExp]>([
   ['a hierarchy that doubles 40 times', doublingBlif(40), /nests too deeply or too often|more than 1000000 gates/],

@@ -3,6 +3,7 @@
 // Invariant: what is wrong is reported with file, line and column; a cell that this program has no use for is skipped, never guessed at.
 // Not read: constraints, composite current sources, noise, wire load models.
 
+import { clipped } from '../../netlist/diagnostics.ts';
 import { invariant, UserError } from '../../tensor/errors.ts';
 import { type BooleanExpression, parseExpression } from './expression.ts';
 import type {
@@ -55,7 +56,9 @@ export function readLiberties(texts: readonly LibertyText[]): Library {
     }
     for (const [name, cell] of library.cells) {
       if (cells.has(name))
-        throw new UserError(`cell "${name}" of ${texts[n]!.name} is in an earlier file already: give each file once`);
+        throw new UserError(
+          `cell "${clipped(name, 100)}" of ${texts[n]!.name} is in an earlier file already: give each file once`,
+        );
       cells.set(name, cell);
     }
   });
