@@ -103,17 +103,21 @@ export async function multiplierFigures(
   ];
 }
 
-/** The exact multiplier's cells, each marked kept or removed. */
+/** The exact multiplier's cells, each marked kept or removed; where the adders are arranged anew, the tree's own. */
 function dotDiagram(structure: StructureDescription): DotDiagram {
   const { weightBits, activationBits } = structure;
   const exact = describeStructure(arrayMultiplier(weightBits, activationBits));
   const products = new Set(structure.partialProducts.map(({ i, j }) => `${i},${j}`));
   const kept = new Set(structure.adders.map(({ id }) => id));
+  const published = structure.adders.every(
+    ({ id, stage, column }) => exact.adders[id]?.stage === stage && exact.adders[id].column === column,
+  );
+  const adders = published ? exact.adders : structure.adders;
   return {
     weightBits,
     activationBits,
     partialProducts: exact.partialProducts.map(({ i, j }) => ({ i, j, kept: products.has(`${i},${j}`) })),
-    adders: exact.adders.map(({ id, stage, column, kind }) => ({ stage: stage - 1, column, kind, kept: kept.has(id) })),
+    adders: adders.map(({ id, stage, column, kind }) => ({ stage: stage - 1, column, kind, kept: kept.has(id) })),
     constants: structure.constants.map(({ column }) => column),
   };
 }

@@ -1,11 +1,13 @@
-// A heap of bits by column (each of weight 2^column) and the classical ways to add it up: Wallace's and Dadda's compressor trees with a
-// ripple-carry adder at the end. The multiplier generators differ in the bits that they put on the heap.
+// A heap of bits by column (each of weight 2^column) and ways to add it up: Wallace's and Dadda's compressor trees with a ripple-carry
+// adder at the end, and the compact tree: column by column the three earliest bits, with a half adder only
+// where the count is even, down to one bit (compactCost tells its unit gates). The multiplier generators differ in the bits that they put on the heap.
 // Invariant: additions are modulo 2^columns: what leaves the top column is dropped, so that two's complement needs no further care.
-// Sources: C. S. Wallace, IEEE Trans. Electronic Computers 1964; L. Dadda, Alta Frequenza 1965.
+// Sources: C. S. Wallace, IEEE Trans. Electronic Computers 1964; L. Dadda, Alta Frequenza 1965; V. G. Oklobdzija, D. Villeger and
+// S. S. Liu, IEEE Trans. Computers 1996 (three earliest bits first).
 
 import { type Network, ONE, type Signal, ZERO } from '../network.ts';
 
-export type TreeKind = 'wallace' | 'dadda';
+export type TreeKind = 'wallace' | 'dadda' | 'compact';
 
 export class BitHeap {
   readonly columns: Signal[][];
@@ -32,6 +34,7 @@ export class BitHeap {
 
   /** The sum, one signal per column. */
   sum(kind: TreeKind): Signal[] {
+    if (kind === 'compact') return this.compact();
     if (kind === 'wallace') this.wallace();
     else this.dadda();
     return this.ripple();
@@ -72,6 +75,29 @@ export class BitHeap {
     }
   }
 
+  /** From the lowest column up, until every column holds one bit. A bit is as late as the adders before it are many. */
+  private compact(): Signal[] {
+    const arrival = new Map<Signal, number>();
+    const time = (bit: Signal) => arrival.get(bit) ?? 0;
+    // A constant is cheapest as the third input of the last adder.
+    const turn = (bit: Signal) => (bit === ONE ? Number.POSITIVE_INFINITY : time(bit));
+    return this.columns.map((bits, column) => {
+      while (bits.length > 1) {
+        bits.sort((a, b) => (turn(a) === turn(b) ? 0 : turn(a) - turn(b)));
+        const inputs = bits.splice(0, bits.length % 2 === 0 ? 2 : 3);
+        this.stage = 1 + Math.max(...inputs.map(time));
+        const { sum, carry } = this.network.addAdder(
+          { stage: this.stage, column },
+          inputs as [Signal, Signal] | [Signal, Signal, Signal],
+        );
+        bits.push(sum);
+        this.columns[column + 1]?.push(carry);
+        arrival.set(sum, this.stage).set(carry, this.stage);
+      }
+      return bits[0] ?? ZERO;
+    });
+  }
+
   /** From the lowest column up; every column holds at most two bits. */
   private ripple(): Signal[] {
     this.stage++;
@@ -95,4 +121,25 @@ export class BitHeap {
       bits.push(...carries[column]!);
     });
   }
+}
+
+/**
+ * Unit-gate cost (structure.ts) of the compact tree over `heights[c]` bits per column and a constant added to them: a full adder 7, a
+ * half adder 3, also with the constant as its third input; in the top column the sums alone. An upper bound where bits are equal.
+ */
+export function compactCost(heights: ArrayLike<number>, constant: number): number {
+  let cost = 0;
+  let carries = 0;
+  for (let column = 0; column < heights.length; column++) {
+    const bits = heights[column]! + carries;
+    const one = Math.floor(constant / 2 ** column) % 2;
+    const top = column === heights.length - 1;
+    const [full, half] = top ? [4, 2] : [7, 3];
+    const adders = Math.floor((bits + one) / 2);
+    // Of the adders of an even count one is a half adder; one that takes the constant costs no more than that.
+    const halves = (bits + one) % 2 === 0 ? 1 : 0;
+    if (adders > 0 && bits > 1) cost += (adders - halves - one) * full + (halves + one) * half;
+    carries = adders;
+  }
+  return cost;
 }

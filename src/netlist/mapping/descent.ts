@@ -60,6 +60,8 @@ export class Descent {
   private evaluations = 0;
   private steps: SearchStep[] = [];
   private best: DescentResult | null = null;
+  /** The least cost of all states so far, in unit gates. */
+  leastCost = Number.POSITIVE_INFINITY;
 
   constructor(
     tree: ReplaceableNetwork,
@@ -84,7 +86,11 @@ export class Descent {
     this.evaluations = 0;
     const changes = [...start].map(([signal, replacement]) => ({ signal, replacement }));
     if (!this.restore(start)) return null;
-    this.steps.push({ moves: changes.map((one) => this.describe(one)), mse: this.model.meanSquare, cost: this.cost });
+    this.steps.push({
+      moves: changes.map((one) => moveOf(this.tree, one)),
+      mse: this.model.meanSquare,
+      cost: this.cost,
+    });
     this.note();
     this.reduce(this.options.costBudget);
     this.improve();
@@ -208,7 +214,7 @@ export class Descent {
     if (!this.model.accept(changes)) return false;
     this.cost += cost;
     this.steps.push({
-      moves: changes.map((change) => this.describe(change)),
+      moves: changes.map((change) => moveOf(this.tree, change)),
       mse: this.model.meanSquare,
       cost: this.cost,
     });
@@ -218,6 +224,7 @@ export class Descent {
 
   /** Remembers the state if it keeps the budget and is the best. */
   private note(): void {
+    this.leastCost = Math.min(this.leastCost, this.cost);
     if (this.cost > this.options.costBudget) return;
     const { replacements, meanSquare: mse } = this.model;
     if (this.best) {
@@ -248,10 +255,11 @@ export class Descent {
     this.cost = this.costs.cost(replacements);
     return accepted;
   }
+}
 
-  describe({ signal, replacement }: Change): Move {
-    const { column, output, adder, replacements } = this.bySignal.get(signal)!;
-    const value = replacement === OWN ? 'own' : replacements.find((one) => one.signal === replacement)!.label;
-    return { column, adder, output, signal, value };
-  }
+/** A change as a report tells it. */
+export function moveOf({ positions }: ReplaceableNetwork, { signal, replacement }: Change): Move {
+  const { column, output, adder, replacements } = positions.find((position) => position.signal === signal)!;
+  const value = replacement === OWN ? 'own' : replacements.find((one) => one.signal === replacement)!.label;
+  return { column, adder, output, signal, value };
 }

@@ -10,14 +10,20 @@ import { Random } from '../../tensor/random.ts';
 import type { OperandHistograms } from '../metrics.ts';
 import { ONE, type Signal } from '../network.ts';
 import { multiplierPorts } from '../ports.ts';
-import { CostModel, OWN } from './cost.ts';
+import { OWN } from './cost.ts';
 import type { Change } from './errors.ts';
 import type { ReplaceableNetwork } from './positions.ts';
+import { isLeaf } from './rearrange.ts';
 
 export interface LeafObjective {
   readonly costBudget: number;
   readonly costWeight: number;
   readonly highestColumn: number;
+}
+
+/** The cost of the multiplier under replacements of leaves (indexed by signal, OWN where there is none). */
+export interface LeafCost {
+  cost(replacements: Int32Array): number;
 }
 
 /** Coefficients of a few basis functions. */
@@ -47,7 +53,7 @@ const SAVED_AT_ONCE = 25;
 
 export class LeafDescent {
   private readonly objective: LeafObjective;
-  private readonly costs: CostModel;
+  private readonly costs: LeafCost;
   private readonly leaves: readonly Leaf[];
   private readonly gram: Float64Array;
   private readonly size: number;
@@ -59,9 +65,10 @@ export class LeafDescent {
   private cost = 0;
   private considered = 0;
 
-  /** `theta` and the signs of signed partial products make the target (target.ts). */
+  /** `costs` for the tree; `theta` and the signs of signed partial products make the target (target.ts). */
   constructor(
     tree: ReplaceableNetwork,
+    costs: LeafCost,
     theta: readonly number[],
     histograms: OperandHistograms | undefined,
     signed: boolean,
@@ -71,7 +78,7 @@ export class LeafDescent {
     const { weight, activation } = multiplierPorts(network);
     const columns = activation.length + 1;
     this.objective = objective;
-    this.costs = new CostModel(network, false);
+    this.costs = costs;
     this.size = (weight.length + 1) * columns;
     const first = moments(histograms?.weight, weight.length);
     const second = moments(histograms?.activation, activation.length);
@@ -103,9 +110,7 @@ export class LeafDescent {
       return [{ at: (weight.indexOf(fanins[0]!) + 1) * columns + activation.indexOf(fanins[1]!) + 1, by: factor }];
     };
     this.leaves = positions
-      .filter(
-        ({ output, column }) => (output === 'product' || output === 'constant') && column <= objective.highestColumn,
-      )
+      .filter((position) => isLeaf(position) && position.column <= objective.highestColumn)
       .map(({ signal, column, replacements }) => ({
         signal,
         values: new Map([
@@ -118,20 +123,22 @@ export class LeafDescent {
     this.reset(new Map());
   }
 
-  /** The best set of replacements found, or null if the budget was out of reach. `start` is a first guess. */
-  run(start: ReadonlyMap<Signal, Signal>): ReadonlyMap<Signal, Signal> | null {
+  /** The best set of replacements found; the cheapest where the budget is out of reach. `start` is a first guess. */
+  run(start: ReadonlyMap<Signal, Signal>): ReadonlyMap<Signal, Signal> {
     const random = new Random(1);
     let best: { taken: ReadonlyMap<Signal, Signal>; value: number } | null = null;
+    let cheapest = { taken: start, cost: Number.POSITIVE_INFINITY };
     for (let round = -2; round < RESTARTS && (round < 0 || this.considered < ENOUGH); round++) {
       this.reset(round === -2 ? new Map() : round === -1 ? start : (best?.taken ?? start));
       for (let n = 0; round >= 0 && n < DISTURBED + (round % 3) * 3; n++) this.disturb(random);
       this.reduce();
       this.improve();
+      if (this.cost < cheapest.cost) cheapest = { taken: this.taken(), cost: this.cost };
       const value = this.meanSquare + this.objective.costWeight * this.cost + 1e-7 * this.cost;
       if (this.cost > this.objective.costBudget || (best && value >= best.value)) continue;
       best = { taken: this.taken(), value };
     }
-    return best?.taken ?? null;
+    return best?.taken ?? cheapest.taken;
   }
 
   private disturb(random: Random): void {

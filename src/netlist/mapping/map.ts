@@ -1,6 +1,6 @@
 // Phase 2: from structure parameters θ to a gate-level multiplier. A search replaces nets of an exact multiplier by constants or by
 // other nets, and clean-up removes what became unused. `greedy` is the published search: columns with θ_c = 1 are removed first, then
-// adder outputs are tried as 0. `descent` begins where greedy ends and at the exact multiplier, and is never worse at no more cost.
+// adder outputs are tried as 0. `descent` (descend.ts) minimises the error under a cost budget and is never worse at no more cost.
 // Invariant: the returned table is that of the returned network, simulated anew; the statistics are those of that table.
 
 import { UserError } from '../../tensor/errors.ts';
@@ -9,17 +9,16 @@ import { arrayMultiplier } from '../generators/array.ts';
 import { baughWooleyMultiplier } from '../generators/signed.ts';
 import { daddaMultiplier, wallaceMultiplier } from '../generators/trees.ts';
 import { type OperandHistograms, operandShares } from '../metrics.ts';
-import { type Network, type Signal, ZERO } from '../network.ts';
+import type { Network, Signal } from '../network.ts';
 import { simulate } from '../simulate.ts';
 import { describeStructure, type StructureDescription, unitGateCost } from '../structure.ts';
 import type { ProductTable } from '../table.ts';
 import { checkTheta } from '../theta.ts';
-import { Descent, type DescentResult, type SearchStep } from './descent.ts';
+import { descend } from './descend.ts';
+import type { SearchStep } from './descent.ts';
 import { greedySearch } from './greedy.ts';
-import { LeafDescent } from './leaves.ts';
-import { offerReplacements, type ReplaceableNetwork } from './positions.ts';
 import { MappingState, type Move } from './state.ts';
-import { meanSquareError, targetProducts } from './target.ts';
+import { targetProducts, weightedError } from './target.ts';
 
 /** The exact multipliers that a search may begin with; the last one is for signed operands. */
 export const mappingStarts = {
@@ -47,9 +46,9 @@ export interface MappingOptions {
   readonly lowestProduct?: 'remove' | 'try';
   /** descent: the operands that the error is taken over; by default all pairs count equally. */
   readonly histograms?: OperandHistograms;
-  /** descent: largest unit-gate cost (structure.ts) of the result; by default that of the greedy result. */
+  /** descent: largest cost of the result relative to the exact array multiplier, in (0, 1]; by default that of the greedy result. */
   readonly costBudget?: number;
-  /** descent: mean squared error that one unit gate is worth; with it the default budget is unlimited. */
+  /** descent: W ≥ 0 of the objective MSE + W · cost, cost relative to the exact array multiplier; with it no budget is the default. */
   readonly costWeight?: number;
 }
 
@@ -64,7 +63,7 @@ export interface MappedMultiplier {
    * the histograms where they are given.
    */
   readonly mse: { readonly before: number; readonly afterFixedColumns: number; readonly after: number };
-  /** The published search at the same θ, for comparison. */
+  /** The published search at the same θ, for comparison; the cost in unit gates. */
   readonly greedy: { readonly mse: number; readonly cost: number };
   /** greedy: removed before the search began, because θ_c = 1 or by `lowestProduct`. */
   readonly fixed: readonly Move[];
@@ -72,6 +71,8 @@ export interface MappedMultiplier {
   readonly moves: readonly Move[];
   /** The way to the result, with the error and the cost after each step. */
   readonly steps: readonly SearchStep[];
+  /** The adders were arranged anew for the bits that were left (rearrange.ts): their ids are not those of the start. */
+  readonly rearranged: boolean;
   readonly structure: StructureDescription;
 }
 
@@ -84,6 +85,7 @@ export function mapStructure(options: MappingOptions): MappedMultiplier {
   if (!Object.hasOwn(mappingStarts, start)) {
     throw new UserError(`unknown start "${start}": expected one of ${Object.keys(mappingStarts).join(', ')}`);
   }
+  checkLimits(options);
   const { generate, signed } = mappingStarts[start];
   const exact = generate(weightBits, activationBits);
   const target = targetProducts(theta, weightBits, activationBits, signed);
@@ -93,7 +95,7 @@ export function mapStructure(options: MappingOptions): MappedMultiplier {
   return search === 'greedy' ? { ...published, steps: stepsOf(task, published) } : mapByDescent(task, published);
 }
 
-interface Task {
+export interface Task {
   readonly exact: Network;
   readonly target: Float32Array;
   readonly signed: boolean;
@@ -138,6 +140,7 @@ function mapGreedily(task: Task): MappedMultiplier {
     fixed,
     moves,
     steps: [],
+    rearranged: false,
     structure: describeStructure(network),
   };
 }
@@ -154,81 +157,39 @@ function stepsOf({ exact, target, signed, shares }: Task, { fixed, moves }: Mapp
 }
 
 function mapByDescent(task: Task, published: MappedMultiplier): MappedMultiplier {
-  const { exact, target, signed, shares, options } = task;
-  const tree = offerReplacements(exact);
-  const { costWeight = 0 } = options;
-  for (const [name, value] of [
-    ['costBudget', options.costBudget ?? 0],
-    ['costWeight', costWeight],
-  ] as const) {
-    if (!(value >= 0)) throw new UserError(`${name} is ${value}: expected a number ≥ 0`);
-  }
-  const costBudget =
-    options.costBudget ?? (options.costWeight === undefined ? published.greedy.cost : Number.POSITIVE_INFINITY);
-  const highestColumn = options.theta.length;
-  const search = new Descent(tree, target, shares, signed, { costBudget, costWeight, highestColumn });
-
-  const ids = new Map(exact.adders.flatMap((cell) => [[cell.sum, cell.id] as const, [cell.carry, cell.id] as const]));
-  const fromGreedy = new Map<Signal, Signal>();
-  for (const { signal, output } of [...published.fixed, ...published.moves]) {
-    const cell = tree.cells[ids.get(signal) ?? -1];
-    const own = output === 'product' ? tree.network.partialProducts[0]!.signal : cell![output as 'sum' | 'carry'];
-    fromGreedy.set(own, 0);
-  }
-  const objective = (end: { mse: number; cost: number }) => end.mse + costWeight * end.cost;
-  const limits = { costBudget, costWeight, highestColumn };
-  const leaves = new LeafDescent(tree, options.theta, options.histograms, signed, limits);
-  const fromLeaves = leaves.run(leafRemovals(tree, fromGreedy));
-  const greedyFits = published.greedy.cost <= costBudget;
-  let best: DescentResult | null = null;
-  for (const from of [fromLeaves, fromGreedy, new Map<Signal, Signal>()]) {
-    if (!from || (best && !(greedyFits && objective(best) > objective(published.greedy)))) continue;
-    const end = search.run(from);
-    if (end && (!best || objective(end) < objective(best))) best = end;
-  }
-  if (!best && greedyFits) return { ...published, search: 'descent', steps: stepsOf(task, published) };
-  if (!best) {
-    throw new UserError(
-      `no multiplier of cost ${costBudget} was found for these θ (greedy: ${published.greedy.cost}): raise the budget`,
-    );
-  }
-  const network = cleanUp(tree.network, best.replacements);
-  const table = simulate(network, { signed });
-  const after = weightedError(table.data, target, shares);
-  const cost = unitGateCost(network);
-  if (greedyFits && objective({ mse: after, cost }) > objective(published.greedy)) {
-    return { ...published, search: 'descent', steps: stepsOf(task, published) };
-  }
+  const { weightBits, activationBits, costBudget, costWeight } = task.options;
+  const unit = unitGateCost(cleanUp(arrayMultiplier(weightBits, activationBits)));
+  const usual = costWeight === undefined ? published.greedy.cost : Number.POSITIVE_INFINITY;
+  const found = descend(task, published, {
+    costBudget: costBudget === undefined ? usual : costBudget * unit,
+    costWeight: (costWeight ?? 0) / unit,
+  });
+  if (!found) return { ...published, search: 'descent', steps: stepsOf(task, published) };
+  const { network, table, mse, moves, steps, rearranged } = found;
   return {
     ...published,
     network,
     table,
     search: 'descent',
-    mse: { ...published.mse, after },
+    mse: { ...published.mse, after: mse },
     fixed: [],
-    moves: [...best.replacements]
-      .sort(([a], [b]) => a - b)
-      .map(([signal, replacement]) => search.describe({ signal, replacement })),
-    steps: best.steps,
+    moves,
+    steps,
+    rearranged,
     structure: describeStructure(network),
   };
 }
 
-/** The partial products that nothing reads any more under the replacements, as removals of their own. */
-function leafRemovals(
-  { network, positions }: ReplaceableNetwork,
-  replacements: ReadonlyMap<Signal, Signal>,
-): Map<Signal, Signal> {
-  const live = new Uint8Array(network.nodes.length);
-  for (const port of network.outputs) live[port.signal] = 1;
-  for (let signal = network.nodes.length - 1; signal >= 0; signal--) {
-    if (live[signal] && !replacements.has(signal)) for (const fanin of network.nodes[signal]!.fanins) live[fanin] = 1;
+function checkLimits({ costBudget, costWeight, search = 'descent' }: MappingOptions): void {
+  if (search === 'greedy' && (costBudget ?? costWeight) !== undefined) {
+    throw new UserError('a cost budget or weight is given, but the greedy search has none: expected the descent');
   }
-  const products = positions.filter(({ output, signal }) => output === 'product' && !live[signal]);
-  return new Map(products.map(({ signal }) => [signal, ZERO]));
-}
-
-function weightedError(products: Int32Array, target: Float32Array, shares: Float64Array | null): number {
-  if (!shares) return meanSquareError(products, target);
-  return shares.reduce((sum, share, pair) => sum + share * (products[pair]! - target[pair]!) ** 2, 0);
+  if (costBudget !== undefined && !(costBudget > 0 && costBudget <= 1)) {
+    throw new UserError(
+      `the cost budget is ${costBudget}: expected a share of the exact multiplier, above 0 and up to 1`,
+    );
+  }
+  if (costWeight !== undefined && !(costWeight >= 0 && costWeight < Number.POSITIVE_INFINITY)) {
+    throw new UserError(`the cost weight is ${costWeight}: expected a mean squared error of at least 0`);
+  }
 }

@@ -103,3 +103,9 @@ function sumOfLanes(lanes: Float32Array): number {
   }
   return sum;
 }
+
+/** The mean squared error over the pairs by their shares, which add up to 1; null: all pairs count equally, in float32 as above. */
+export function weightedError(products: Int32Array, target: Float32Array, shares: Float64Array | null): number {
+  if (!shares) return meanSquareError(products, target);
+  return shares.reduce((sum, share, pair) => sum + share * (products[pair]! - target[pair]!) ** 2, 0);
+}

@@ -1,0 +1,122 @@
+// The descent: the published result is only where it begins. First the leaves of the tree are chosen (leaves.ts) at the cost of the compact
+// tree over them, that tree is built (rearrange.ts), and then nets anywhere in it are replaced (descent.ts). Where that does not beat the
+// published search the same moves begin at its result in the tree as it was, and at the exact multiplier.
+// Invariant: error and cost of what is returned are those of the cleaned-up network, simulated anew.
+
+import { UserError } from '../../tensor/errors.ts';
+import { cleanUp } from '../cleanup.ts';
+import { type Network, type Signal, ZERO } from '../network.ts';
+import { simulate } from '../simulate.ts';
+import { unitGateCost } from '../structure.ts';
+import type { ProductTable } from '../table.ts';
+import { OWN } from './cost.ts';
+import { Descent, type DescentOptions, moveOf, type SearchStep } from './descent.ts';
+import { LeafDescent } from './leaves.ts';
+import type { MappedMultiplier, Task } from './map.ts';
+import { offerReplacements, type ReplaceableNetwork } from './positions.ts';
+import { CompactTree } from './rearrange.ts';
+import type { Move } from './state.ts';
+import { weightedError } from './target.ts';
+
+export interface Descended {
+  readonly network: Network;
+  readonly table: ProductTable;
+  readonly mse: number;
+  readonly cost: number;
+  readonly moves: readonly Move[];
+  readonly steps: readonly SearchStep[];
+  readonly rearranged: boolean;
+}
+
+/** Costs in unit gates. */
+export type Limits = Omit<DescentOptions, 'highestColumn'>;
+
+/** Unit gates above the budget that the leaves are chosen for: moves on the adders may save that much at a smaller error. */
+const LEAF_EXCESS = [0, 20];
+
+/** The best result within the budget; null where the published one is. A UserError, with the least cost reached, where there is none. */
+export function descend(task: Task, published: MappedMultiplier, limits: Limits): Descended | null {
+  const { exact, target, signed, shares, options } = task;
+  const { costBudget, costWeight } = limits;
+  const reach = { ...limits, highestColumn: options.theta.length };
+  const tree = offerReplacements(exact);
+  const objective = (end: { mse: number; cost: number }) => end.mse + costWeight * end.cost;
+  const greedyFits = published.greedy.cost <= costBudget;
+  let best: Descended | null = null;
+  let least = published.greedy.cost;
+
+  const search = (from: ReplaceableNetwork, start: ReadonlyMap<Signal, Signal>, leafMoves: Move[] | null) => {
+    const descent = new Descent(from, target, shares, signed, reach);
+    const end = descent.run(start);
+    least = Math.min(least, descent.leastCost);
+    if (!end) return;
+    const network = cleanUp(from.network, end.replacements);
+    const table = simulate(network, { signed });
+    const found: Descended = {
+      network,
+      table,
+      mse: weightedError(table.data, target, shares),
+      cost: unitGateCost(network),
+      moves: [...(leafMoves ?? []), ...inOrder(end.replacements).map((change) => moveOf(from, change))],
+      steps: leafMoves
+        ? end.steps.map((step, n) => (n === 0 ? { ...step, moves: [...leafMoves, ...step.moves] } : step))
+        : end.steps,
+      rearranged: leafMoves !== null,
+    };
+    if (!best || objective(found) < objective(best)) best = found;
+  };
+  const beaten = () => best !== null && !(greedyFits && objective(best) > objective(published.greedy));
+
+  const fromGreedy = greedyReplacements(tree, exact, published);
+  const compact = new CompactTree(tree);
+  const firstGuess = leafRemovals(tree, fromGreedy);
+  for (const excess of LEAF_EXCESS) {
+    const within = { ...reach, costBudget: costBudget + excess };
+    const leaves = new LeafDescent(tree, compact, options.theta, options.histograms, signed, within).run(firstGuess);
+    const arranged = offerReplacements(compact.rearrange(leaves));
+    search(
+      arranged,
+      new Map(),
+      inOrder(leaves).map((change) => moveOf(tree, change)),
+    );
+  }
+  search(tree, fromGreedy, null);
+  if (!beaten()) search(tree, new Map(), null);
+  if (beaten()) return best;
+  if (greedyFits) return null;
+  const exactCost = unitGateCost(cleanUp(exact));
+  throw new UserError(
+    `no multiplier of cost ${(costBudget / exactCost).toFixed(4)} was found for these ${options.theta.length} θ: the least that was ` +
+      `reached is ${(least / exactCost).toFixed(4)}; raise the cost budget, or let more columns be approximated`,
+  );
+}
+
+function inOrder(replacements: ReadonlyMap<Signal, Signal>) {
+  return [...replacements].sort(([a], [b]) => a - b).map(([signal, replacement]) => ({ signal, replacement }));
+}
+
+/** The published result as replacements in the tree. */
+function greedyReplacements(tree: ReplaceableNetwork, exact: Network, { fixed, moves }: MappedMultiplier) {
+  const ids = new Map(exact.adders.flatMap((cell) => [[cell.sum, cell.id] as const, [cell.carry, cell.id] as const]));
+  const result = new Map<Signal, Signal>();
+  for (const { signal, output } of [...fixed, ...moves]) {
+    const cell = tree.cells[ids.get(signal) ?? OWN];
+    const own = output === 'product' ? tree.network.partialProducts[0]!.signal : cell![output as 'sum' | 'carry'];
+    result.set(own, ZERO);
+  }
+  return result;
+}
+
+/** The partial products that nothing reads any more under the replacements, as removals of their own. */
+function leafRemovals(
+  { network, positions }: ReplaceableNetwork,
+  replacements: ReadonlyMap<Signal, Signal>,
+): Map<Signal, Signal> {
+  const live = new Uint8Array(network.nodes.length);
+  for (const port of network.outputs) live[port.signal] = 1;
+  for (let signal = network.nodes.length - 1; signal >= 0; signal--) {
+    if (live[signal] && !replacements.has(signal)) for (const fanin of network.nodes[signal]!.fanins) live[fanin] = 1;
+  }
+  const products = positions.filter(({ output, signal }) => output === 'product' && !live[signal]);
+  return new Map(products.map(({ signal }) => [signal, ZERO]));
+}
