@@ -98,6 +98,12 @@ const givenConfiguration = z.strictObject({
   map: z
     .strictObject({
       search: z.enum(searchNames).default('descent'),
+      /** The operands that the descent takes the error over: those of the layers that share the multiplier, or all pairs alike. */
+      operands: z.enum(['measured', 'uniform']).default('measured'),
+      /** Largest cost relative to the exact multiplier; default: what the greedy search reaches. */
+      costBudget: z.number().positive().max(1).optional(),
+      /** W of the objective MSE + W · cost, cost relative to the exact multiplier. */
+      costWeight: z.number().nonnegative().optional(),
       /** A multiplier made elsewhere to use instead: BLIF, Verilog, .npy or published text (.gz too), or a generator such as dadda:8x8. */
       multiplier: z.string().min(1).optional(),
       /** The multiplier's operands and products are two's complement. */
@@ -151,7 +157,7 @@ export const published = {
   train: { batchSize: 256 },
   quantize: { batchSize: 256 },
   explore: { batchSize: 256, thetaLearningRate: 5e-4, thetaWeightDecay: 5e-4 },
-  map: { search: 'greedy' },
+  map: { search: 'greedy', operands: 'uniform' },
   recover: { batchSize: 256 },
 } as const satisfies ConfigurationInput;
 
@@ -171,6 +177,13 @@ export function parseConfiguration(input: unknown, source: string): Configuratio
   if (explore.initiallyRemoved > explore.columns) {
     throw new UserError(
       `${source}: explore.initiallyRemoved is ${explore.initiallyRemoved}, more than the ${explore.columns} columns that may be approximated`,
+    );
+  }
+  const limit = (['costBudget', 'costWeight'] as const).find((name) => configuration.map[name] !== undefined);
+  if (limit && (configuration.map.search === 'greedy' || configuration.map.multiplier !== undefined)) {
+    const why = configuration.map.multiplier === undefined ? 'the greedy search takes' : 'a given multiplier takes';
+    throw new UserError(
+      `${source}: map.${limit} is ${configuration.map[limit]}, but ${why} no cost; leave it out or use descent`,
     );
   }
   return configuration;

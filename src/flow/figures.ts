@@ -1,11 +1,13 @@
 // Pictures of a run and of its multipliers, from what the run folder holds: adapters between our data and the report's plain inputs.
 
 import { arrayMultiplier } from '../netlist/generators/array.ts';
+import type { OperandHistograms } from '../netlist/metrics.ts';
 import { describeStructure, type StructureDescription } from '../netlist/structure.ts';
 import { exactTable, type ProductTable } from '../netlist/table.ts';
 import { curvesSvg, type PhaseCurves, type ThetaPoint, thetaSvg } from '../report/curves.ts';
 import { type DotDiagram, dotDiagramSvg } from '../report/dots.ts';
 import { errorHeatmapSvg, errorHistogramSvg } from '../report/heatmap.ts';
+import { operandsSvg } from '../report/operands.ts';
 import type { MetricRecord, TrainingPhase } from './events.ts';
 
 export interface NamedFigure {
@@ -101,6 +103,16 @@ export async function multiplierFigures(
       svg: await errorHistogramSvg({ errors, weightBits, activationBits }),
     },
   ];
+}
+
+/** How often each code occurs among a multiplier's multiplications. */
+export async function operandsFigure(name: string, operands: OperandHistograms): Promise<NamedFigure> {
+  return {
+    name: `${name}-operands`,
+    title: 'Operands',
+    caption: 'how often each operand occurs in the multiplications of the calibration images',
+    svg: await operandsSvg(operands),
+  };
 }
 
 /** The exact multiplier's cells, each marked kept or removed; where the adders are arranged anew, the tree's own. */

@@ -122,9 +122,28 @@ export function readManifest(folder: string): Manifest {
   if (!existsSync(path)) {
     throw new UserError(`${folder} is not a run folder: it has no manifest.json; make one with tram run or tram train`);
   }
-  const parsed = manifestSchema.safeParse(readJson(path));
+  const parsed = manifestSchema.safeParse(withOldDefaults(readJson(path)));
   if (parsed.success) return parsed.data;
   throw new UserError(`${path} is not a manifest of this program: ${describeIssues(parsed.error)}`);
+}
+
+/** A run from before `map.operands` was a setting was mapped over uniform operands. */
+function withOldDefaults(manifest: unknown): unknown {
+  const old = manifest as { configuration?: { map?: object }; phases?: Record<string, { settings?: string }> };
+  const isOld = (map: object | undefined): map is object => map !== undefined && !('operands' in map);
+  if (!isOld(old?.configuration?.map)) return manifest;
+  const uniform = (map: object) => ({ ...map, operands: 'uniform' });
+  const phaseRecords = Object.entries(old.phases ?? {}).map(([phase, record]) => {
+    const settings = typeof record?.settings === 'string' ? JSON.parse(record.settings) : undefined;
+    if (!isOld(settings?.map)) return [phase, record];
+    return [phase, { ...record, settings: JSON.stringify({ ...settings, map: uniform(settings.map) }) }];
+  });
+  const { configuration } = old;
+  return {
+    ...old,
+    configuration: { ...configuration, map: uniform(configuration!.map!) },
+    phases: Object.fromEntries(phaseRecords),
+  };
 }
 
 export function writeManifest(folder: string, manifest: Manifest): void {

@@ -8,7 +8,7 @@ import { type Certificate, certify } from '../netlist/certify.ts';
 import { writeNpy } from '../netlist/formats/npy.ts';
 import { writeTextTable } from '../netlist/formats/text.ts';
 import type { MappedMultiplier } from '../netlist/mapping/map.ts';
-import { type ErrorMetrics, errorMetrics } from '../netlist/metrics.ts';
+import { type ErrorMetrics, errorMetrics, type OperandHistograms } from '../netlist/metrics.ts';
 import type { Network } from '../netlist/network.ts';
 import { simulate } from '../netlist/simulate.ts';
 import { describeStructure } from '../netlist/structure.ts';
@@ -26,6 +26,7 @@ export function multiplierFiles(name: string) {
     text: `${name}.lut.txt`,
     table: `${name}.npy`,
     errors: `${name}.errors.json`,
+    operands: `${name}.operands.json`,
   };
 }
 
@@ -70,7 +71,13 @@ export interface WrittenMultiplier {
   readonly files: readonly string[];
 }
 
-export function writeMultiplier(folder: string, mapped: MappedMultiplier, name: string): WrittenMultiplier {
+/** With the operands that the multiplier meets, where they were measured: their file, and the errors over them. */
+export function writeMultiplier(
+  folder: string,
+  mapped: MappedMultiplier,
+  name: string,
+  operands?: OperandHistograms,
+): WrittenMultiplier {
   const { network, table } = mapped;
   const blif = writeBlif(network);
   const verilog = writeVerilog(network);
@@ -83,8 +90,26 @@ export function writeMultiplier(folder: string, mapped: MappedMultiplier, name: 
   writeFileAtomic(join(folder, paths.text), writeTextTable(table));
   writeFileAtomic(join(folder, paths.table), writeNpy(table));
   const report = multiplierReport(mapped, metrics);
-  writeJson(join(folder, paths.errors), { name, ...report, structure: mapped.structure, certificate });
-  return { certificate, metrics, files: Object.values(paths) };
+  const measured = writeOperands(folder, name, table, operands);
+  writeJson(join(folder, paths.errors), {
+    name,
+    ...report,
+    ...measured.report,
+    structure: mapped.structure,
+    certificate,
+  });
+  const { operands: _, ...others } = paths;
+  return { certificate, metrics, files: [...Object.values(others), ...measured.files] };
+}
+
+/** The histograms in the form that `--histograms` reads, by patterns of the multiplier's operands. */
+function writeOperands(folder: string, name: string, table: ProductTable, operands: OperandHistograms | undefined) {
+  if (!operands) return { report: {}, files: [] };
+  const { weight, activation } = operands;
+  const path = multiplierFiles(name).operands;
+  const counts = { weight: Array.from(weight), activation: Array.from(activation) };
+  writeFileAtomic(join(folder, path), `${JSON.stringify(counts)}\n`);
+  return { report: { measuredOperands: metricsReport(errorMetrics(table, operands)) }, files: [path] };
 }
 
 /** A multiplier made elsewhere, read and simulated: a netlist in any form, or a table alone. */
@@ -114,7 +139,12 @@ export function importMultiplier(
 }
 
 /** Writes an imported multiplier in the forms that can be had of it, proved equal where there is a netlist. */
-export function writeImported(folder: string, { source, network, table }: ImportedMultiplier, name: string) {
+export function writeImported(
+  folder: string,
+  { source, network, table }: ImportedMultiplier,
+  name: string,
+  operands?: OperandHistograms,
+) {
   const metrics = errorMetrics(table);
   const paths = multiplierFiles(name);
   const contents = new Map<string, string | Uint8Array>();
@@ -137,6 +167,7 @@ export function writeImported(folder: string, { source, network, table }: Import
   for (const [path, content] of contents) writeFileAtomic(join(folder, path), content);
   const { weightBits, activationBits, signed } = table;
   const cost = network ? describeStructure(network).normalizedCost : null;
+  const measured = writeOperands(folder, name, table, operands);
   writeJson(join(folder, paths.errors), {
     name,
     source,
@@ -145,7 +176,8 @@ export function writeImported(folder: string, { source, network, table }: Import
     signed,
     cost,
     ...metricsReport(metrics),
+    ...measured.report,
     certificate,
   });
-  return { certificate, metrics, cost, files: [...contents.keys(), paths.errors] };
+  return { certificate, metrics, cost, files: [...contents.keys(), paths.errors, ...measured.files] };
 }

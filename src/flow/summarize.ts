@@ -33,6 +33,7 @@ export function summarize(folder: string): RunSummary {
         ['multiplier, table as text', paths.text],
         ['multiplier, table as .npy', paths.table],
         ['multiplier, error report', paths.errors],
+        ['operands that the multiplier meets', paths.operands],
       ];
     }),
     ['structure parameters θ', files.theta],

@@ -36,7 +36,7 @@ export interface MultiplierSummary {
   readonly theta: readonly number[];
   /** Unit-gate cost of the netlist relative to the exact array multiplier; null where only a table is known. */
   readonly normalizedCost: number | null;
-  /** Mean squared error to the products that θ asks for; null for an imported multiplier. */
+  /** Mean squared error to the products that θ asks for, over the operands it was mapped for; null for an imported multiplier. */
   readonly mseToTarget: number | null;
   readonly metrics: ErrorMetrics;
   /** Operand pairs over which netlist, BLIF, Verilog and table were proved equal. */

@@ -1,6 +1,6 @@
 // The main job on the shipped digits with few epochs: what a run leaves, that it can be interrupted anywhere, and what λ does.
 
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -10,6 +10,9 @@ import { phases, type RunEvent } from '../../src/flow/events.ts';
 import { readManifest } from '../../src/flow/manifest.ts';
 import { runFlow } from '../../src/flow/run.ts';
 import { type RunSummary, type Stage, stages } from '../../src/flow/summary.ts';
+import { readNpy } from '../../src/netlist/formats/npy.ts';
+import { readHistograms } from '../../src/netlist/histograms.ts';
+import { errorMetrics } from '../../src/netlist/metrics.ts';
 import { readBytes, sha256 } from '../../src/tensor/files.ts';
 
 const parent = mkdtempSync(join(tmpdir(), 'tram-flow-'));
@@ -56,6 +59,38 @@ describe('a run with few epochs', () => {
     expect(record!.certificate.sha256.verilog).toBe(hashOf(folder, 'multiplier.v'));
     expect(record!.certificate.sha256.blif).toBe(hashOf(folder, 'multiplier.blif'));
     expect(record!.certificate.sha256.table).toBe(hashOf(folder, 'multiplier.npy'));
+  });
+
+  test('keeps the operands that the multiplier meets in a form that the workbench reads', () => {
+    const file = join(folder, 'multiplier.operands.json');
+    const widths = { weightBits: 8, activationBits: 8, signed: false };
+    const histograms = readHistograms(readFileSync(file, 'utf8'), file, widths);
+    const [weight, activation] = [histograms.weight, histograms.activation].map((counts) =>
+      Array.from(counts).reduce((sum, count) => sum + count),
+    );
+    expect(weight).toBe(activation);
+    const report = JSON.parse(readFileSync(join(folder, 'multiplier.errors.json'), 'utf8'));
+    const table = readNpy(readBytes(join(folder, 'multiplier.npy')), file);
+    expect(report.measuredOperands.med).toBeCloseTo(errorMetrics(table, histograms).meanErrorDistance, 9);
+    expect(existsSync(join(folder, 'figures/multiplier-operands.svg'))).toBe(true);
+  });
+
+  test('a run of before the operands were measured goes on with uniform ones', async () => {
+    const old = join(parent, 'old');
+    cpSync(folder, old, { recursive: true });
+    const path = join(old, 'manifest.json');
+    const without = readFileSync(path, 'utf8')
+      .replace(/"operands": "measured",\s*/, '')
+      .replaceAll('\\"operands\\":\\"measured\\",', '');
+    writeFileSync(path, without);
+    expect(readManifest(old).configuration.map.operands).toBe('uniform');
+    const skipped: string[] = [];
+    const note = (event: RunEvent) => event.kind === 'phase-skip' && skipped.push(event.phase);
+    await runFlow({ folder: old, listener: note });
+    expect(skipped).toEqual(['train', 'quantize', 'explore', 'map', 'recover']);
+    await expect(runFlow({ folder: old, settings: { map: { operands: 'measured' } } })).rejects.toThrow(
+      /the phase map of .* is done with other settings \(map\.operands "measured" instead of "uniform"\)/,
+    );
   });
 
   test('proves before both approximate trainings that every layer is approximate', () => {

@@ -34,8 +34,12 @@ import { nonEmpty, oneOf, thetaList } from '../values.ts';
 import { loadHistograms } from '../workbench.ts';
 
 const AFTER = `
-With a run folder it reads theta.json and checkpoints/explored.safetensors and writes multiplier.v, .blif, .npy, .lut.txt and
-their error report. Without one it needs --theta, and writes those files only with --out.
+With a run folder it reads theta.json and checkpoints/explored.safetensors, counts the operands of the layers over the calibration images,
+and writes multiplier.v, .blif, .npy, .lut.txt, their error report and the operands (multiplier.operands.json, which --histograms of
+this and other commands reads). Without one it needs --theta, and writes the multiplier's files only with --out.
+
+The descent minimises the mean squared error to the products that θ asks for, at no more cost than the published greedy search needs;
+--cost-budget sets another limit, --cost-weight makes the cost a second objective.
 
 --json prints one object: the widths, θ, mse (to the products that θ asks for; also mseBefore and mseAfterFixedColumns),
 accepted and moves, cost (unit gates, relative to the exact array multiplier), power (analytic, relative), and errorRate,
@@ -45,7 +49,7 @@ Examples:
   tram map runs/mine
   tram map --bits 8 --theta 1,1,1,1,0.5,0.2
   tram map --bits 4x8 --theta 1,1,0.3 --out multipliers/w4a8
-  tram map --theta 1,1,1,1 --json
+  tram map --theta 1,1,1,1,0.5,0.5 --cost-budget 0.6 --json
   tram map --theta 1,1,1,0.5 --start baugh-wooley --histograms operands.csv
 `;
 
@@ -59,7 +63,7 @@ export function defineMap(command: Command, services: Services): void {
   command
     .description(
       'Phase 2: maps structure parameters θ to a gate-level multiplier. Columns with θ = 1 are removed from the exact array multiplier, ' +
-        'then a search sets further nets to 0 while that brings the products closer to what θ asks for.',
+        'then a search replaces further nets while that brings the products closer to what θ asks for.',
     )
     .argument('[RUN]', 'run folder; without it a multiplier is made from --theta', nonEmpty('RUN', 'a run folder'))
     .addHelpText('after', AFTER);
@@ -137,6 +141,11 @@ async function mapAlone(command: Command, { stdout }: Services): Promise<void> {
       '--multiplier and --signed are for a run folder, but none is given; tram simulate measures a multiplier alone',
     );
   }
+  if (settings.map?.operands !== undefined) {
+    throw new UserError(
+      '--operands is for a run folder, but none is given; --histograms gives the operands from a file',
+    );
+  }
   const weightBits = settings.bits?.weights ?? 8;
   const activationBits = settings.bits?.activations ?? 8;
   const weighting = await loadHistograms(histograms, {
@@ -150,6 +159,8 @@ async function mapAlone(command: Command, { stdout }: Services): Promise<void> {
     theta,
     start,
     ...(weighting ? { histograms: weighting } : {}),
+    ...(settings.map?.costBudget === undefined ? {} : { costBudget: settings.map.costBudget }),
+    ...(settings.map?.costWeight === undefined ? {} : { costWeight: settings.map.costWeight }),
     search: settings.map?.search ?? (defaultValue('map.search') as SearchName),
   });
   const metrics = errorMetrics(mapped.table);

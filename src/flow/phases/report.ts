@@ -6,7 +6,7 @@ import { runPageHtml } from '../../report/page.ts';
 import { readJsonLines, writeFileAtomic } from '../../tensor/files.ts';
 import { files, inFolder, type RunContext } from '../context.ts';
 import type { MetricRecord } from '../events.ts';
-import { curvesFigure, multiplierFigures, type NamedFigure, thetaFigure } from '../figures.ts';
+import { curvesFigure, multiplierFigures, type NamedFigure, operandsFigure, thetaFigure } from '../figures.ts';
 import { verifiedBytes } from '../manifest.ts';
 import { multiplierFiles } from '../multiplier-files.ts';
 import { initialTheta } from '../multipliers.ts';
@@ -29,6 +29,11 @@ export async function report(context: RunContext): Promise<PhaseResult> {
       const path = multiplierFiles(name).errors;
       const { structure } = JSON.parse(new TextDecoder().decode(verifiedBytes(folder, mapRecord, path)));
       figures.push(...(await multiplierFigures(name, structure, tables.get(layers[0]!)!)));
+      // Runs of earlier versions have not measured the operands.
+      const { operands } = multiplierFiles(name);
+      if (mapRecord.files[operands] === undefined) continue;
+      const counts = JSON.parse(new TextDecoder().decode(verifiedBytes(folder, mapRecord, operands)));
+      figures.push(await operandsFigure(name, counts));
     }
   }
   const written = figures.map(({ name, svg }) => {

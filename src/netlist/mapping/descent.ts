@@ -46,8 +46,9 @@ interface Candidate {
 const PAIRED = 40;
 const PAIRS_EVALUATED = 30;
 const MAX_STEPS = 400;
-/** Changes evaluated, after which the search ends: bounds the time. */
+/** Changes evaluated, after which the search ends: bounds the time. On the way to the budget more, for without it there is no result. */
 const ENOUGH = 5000;
+const ENOUGH_TO_REDUCE = 10_000;
 
 export class Descent {
   private readonly tree: ReplaceableNetwork;
@@ -99,7 +100,7 @@ export class Descent {
 
   /** Moves down in cost; the cheapest error per saved gate first. */
   private reduce(budget: number): void {
-    while (this.cost > budget && this.steps.length < MAX_STEPS) {
+    while (this.cost > budget && this.evaluations < ENOUGH_TO_REDUCE) {
       const candidates = this.candidates().filter((one) => one.cost < 0 || (one.cost === 0 && one.error < 0));
       const ratio = ({ error, cost }: Candidate) => (error < 0 ? error * 1e6 : error / -cost);
       candidates.sort((a, b) => ratio(a) - ratio(b));

@@ -11,6 +11,7 @@ import { isGate, ONE, type Signal, ZERO } from '../network.ts';
 import { evaluateGate, Simulator, type Words } from '../simulate.ts';
 import { OWN } from './cost.ts';
 import type { ReplaceableNetwork } from './positions.ts';
+import { PairShares } from './shares.ts';
 
 export interface Change {
   readonly signal: Signal;
@@ -31,9 +32,12 @@ export class ErrorModel {
   private readonly computed = new Map<Signal, Words>();
   private readonly weightOf: Float64Array;
   private readonly error: Float64Array;
+  /** share · error of every pair; the errors themselves where all shares are equal. */
+  private readonly weighted: Float64Array;
   private readonly target: Float32Array;
   /** Share of each pair (they add up to 1), or null when all are equal. */
   private readonly shares: Float64Array | null;
+  private readonly pairShares: PairShares | null;
   private readonly lanes: number;
   private readonly lowest: number;
   private readonly highest: number;
@@ -55,6 +59,7 @@ export class ErrorModel {
     this.values = simulator.words;
     this.target = target;
     this.shares = shares;
+    this.pairShares = shares && new PairShares(shares, simulator.ports.activation.length);
     this.replacements = new Int32Array(network.nodes.length).fill(OWN);
     this.relevant = new Uint8Array(network.nodes.length);
     const { data } = simulator.table(signed);
@@ -67,7 +72,8 @@ export class ErrorModel {
     for (const { signal, column } of positions) {
       if (column < simulator.ports.product.length) this.weightOf[signal] = 2 ** column;
     }
-    this.total = this.squaresOf(this.error);
+    this.weighted = shares ? new Float64Array(this.error.length) : this.error;
+    this.weigh();
   }
 
   /** Mean squared error over the pairs, by their shares. */
@@ -101,7 +107,7 @@ export class ErrorModel {
       }
     }
     this.error.set(next);
-    this.total = this.squaresOf(this.error);
+    this.weigh();
     this.settle(changes);
     for (const words of changed.values()) this.release(words);
     this.errorSums.clear();
@@ -200,14 +206,13 @@ export class ErrorModel {
     let sum = this.errorSums.get(words);
     if (sum !== undefined) return sum;
     sum = 0;
-    const { error, shares } = this;
+    const { weighted } = this;
     for (let n = 0; n < words.length; n++) {
       for (let bits = words[n]! & this.lanes; bits !== 0; bits &= bits - 1) {
-        const pair = n * 32 + 31 - Math.clz32(bits & -bits);
-        sum += shares ? shares[pair]! * error[pair]! : error[pair]!;
+        sum += weighted[n * 32 + 31 - Math.clz32(bits & -bits)]!;
       }
     }
-    if (!shares) sum /= error.length;
+    if (!this.shares) sum /= weighted.length;
     this.errorSums.set(words, sum);
     return sum;
   }
@@ -223,25 +228,21 @@ export class ErrorModel {
   }
 
   private shareOfBoth(a: Words, b: Words): number {
-    const { shares } = this;
+    if (this.pairShares) return this.pairShares.ofBoth(a, b);
     let sum = 0;
-    if (!shares) {
-      for (let n = 0; n < a.length; n++) sum += ones(a[n]! & b[n]! & this.lanes);
-      return sum / this.error.length;
-    }
-    for (let n = 0; n < a.length; n++) {
-      for (let bits = a[n]! & b[n]! & this.lanes; bits !== 0; bits &= bits - 1) {
-        sum += shares[n * 32 + 31 - Math.clz32(bits & -bits)]!;
-      }
-    }
-    return sum;
+    for (let n = 0; n < a.length; n++) sum += ones(a[n]! & b[n]! & this.lanes);
+    return sum / this.error.length;
   }
 
-  private squaresOf(error: Float64Array): number {
+  /** Brings what is summed up from the errors up to date with them. */
+  private weigh(): void {
+    const { error, weighted, shares } = this;
     let sum = 0;
-    const { shares } = this;
-    for (let pair = 0; pair < error.length; pair++) sum += error[pair]! ** 2 * (shares ? shares[pair]! : 1);
-    return shares ? sum : sum / error.length;
+    for (let pair = 0; pair < error.length; pair++) {
+      if (shares) weighted[pair] = shares[pair]! * error[pair]!;
+      sum += weighted[pair]! * error[pair]!;
+    }
+    this.total = shares ? sum : sum / error.length;
   }
 
   private forOnes(words: Words, visit: (pair: number) => void): void {

@@ -1,0 +1,88 @@
+// Operand histograms of a network against counting every multiplication of every output, tap by tap.
+
+import { expect, test } from 'vitest';
+import { referenceBackend } from '../../src/engine/reference/backend.ts';
+import { exactMultiplier } from '../../src/flow/multipliers.ts';
+import { asSignedPatterns, measureOperands, sumOfOperands } from '../../src/flow/operands.ts';
+import type { Model } from '../../src/nn/models.ts';
+import { stateName } from '../../src/quant/quantized.ts';
+import { Random } from '../../src/tensor/random.ts';
+import { f32 } from '../../src/tensor/tensor.ts';
+import type { QuantizedArithmetic } from '../../src/train/task.ts';
+
+const [SIZE, CHANNELS, OUTPUTS, KERNEL, STRIDE, PADDING, GROUPS] = [5, 4, 6, 3, 2, 1, 2];
+const out = 3;
+
+const model: Model = {
+  name: 'small',
+  description: 'one strided, padded, grouped convolution and a linear layer',
+  minimumSize: SIZE,
+  build: (layers, image, classes) => {
+    const spec = { out: OUTPUTS, kernel: KERNEL, stride: STRIDE, padding: PADDING, groups: GROUPS };
+    return layers.linear('fc', layers.globalAveragePool(layers.conv('conv', image, spec)), classes);
+  },
+};
+const arithmetic: QuantizedArithmetic = {
+  kind: 'quantized',
+  weightBits: 3,
+  activationBits: 4,
+  channelwise: true,
+  multiplierOf: exactMultiplier,
+};
+
+test('every multiplication that is not padding counts once, by the codes of its operands', async () => {
+  const random = new Random(4);
+  const [images, counted] = [3, 2];
+  const pixels = Uint8Array.from({ length: images * SIZE * SIZE * CHANNELS }, () => random.integer(16));
+  const perGroup = CHANNELS / GROUPS;
+  const weights = Array.from({ length: KERNEL * KERNEL * perGroup * OUTPUTS }, () => random.integer(8));
+  const session = await referenceBackend().openSession();
+  const set = (name: string, shape: number[], value: (at: number) => number) =>
+    session.write(
+      name,
+      f32(
+        shape,
+        Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, at) => value(at)),
+      ),
+    );
+  set('conv.weight', [KERNEL, KERNEL, perGroup, OUTPUTS], (at) => weights[at]!);
+  set('fc.weight', [1, 1, OUTPUTS, 2], (at) => at % 8);
+  set('fc.bias', [2], () => 0);
+  for (const [layer, outputs] of [
+    ['conv', OUTPUTS],
+    ['fc', 2],
+  ] as const) {
+    set(stateName(layer, 'weight', 'scale'), [outputs], () => 1);
+    set(stateName(layer, 'weight', 'zero_point'), [outputs], () => 0);
+    set(stateName(layer, 'input', 'scale'), [], () => 1);
+    set(stateName(layer, 'input', 'zero_point'), [], () => 0);
+  }
+  const format = { scale: 1, mean: [0, 0, 0, 0], std: [1, 1, 1, 1], classes: 2 };
+  const task = { model, images: { height: SIZE, width: SIZE, channels: CHANNELS, ...format } };
+  const split = { count: images, images: pixels, labels: new Uint8Array(images) };
+  const measured = await measureOperands(session, task, arithmetic, split, counted);
+  await session.dispose();
+
+  const expected = { weight: new Float64Array(8), activation: new Float64Array(16) };
+  for (let image = 0; image < counted; image++) {
+    for (let n = 0; n < out * out * OUTPUTS * KERNEL * KERNEL * perGroup; n++) {
+      const [i, rest] = [n % perGroup, Math.floor(n / perGroup)];
+      const [kx, ky] = [rest % KERNEL, Math.floor(rest / KERNEL) % KERNEL];
+      const place = Math.floor(rest / KERNEL ** 2);
+      const [o, ox, oy] = [place % OUTPUTS, Math.floor(place / OUTPUTS) % out, Math.floor(place / OUTPUTS / out)];
+      const [y, x] = [oy * STRIDE + ky - PADDING, ox * STRIDE + kx - PADDING];
+      if (y < 0 || y >= SIZE || x < 0 || x >= SIZE) continue;
+      const channel = Math.floor(o / (OUTPUTS / GROUPS)) * perGroup + i;
+      expected.activation[pixels[((image * SIZE + y) * SIZE + x) * CHANNELS + channel]!]!++;
+      expected.weight[weights[((ky * KERNEL + kx) * perGroup + i) * OUTPUTS + o]!]!++;
+    }
+  }
+  expect(measured.get('conv')).toEqual(expected);
+  const linear = measured.get('fc')!;
+  expect(Array.from(linear.weight).reduce((a, b) => a + b)).toBe(counted * OUTPUTS * 2);
+  expect(Array.from(linear.activation).reduce((a, b) => a + b)).toBe(counted * OUTPUTS * 2);
+
+  const both = sumOfOperands([measured.get('conv')!, linear]);
+  expect(both.weight[5]).toBe(expected.weight[5]! + linear.weight[5]!);
+  expect(asSignedPatterns(both).activation[0]).toBe(both.activation[8]);
+});
