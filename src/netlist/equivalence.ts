@@ -1,10 +1,11 @@
-// Equivalence of two multipliers (subject.ts): by enumeration up to 24 operand bits together,
-// beyond that by random simulation first and then by a prover that the caller provides.
+// Equivalence of two multipliers (subject.ts): by enumeration up to 24 operand bits together, beyond that by random simulation first, then
+// by algebra (algebra.ts), and then by a prover that the caller provides.
 // Invariant: "equal" means every pair was compared or proved, never sampled; a counterexample, also a prover's, is simulated again.
 // A table has no names: its first operand is the weight. Products are compared as integers of the chosen signedness.
 
 import { invariant, UserError } from '../tensor/errors.ts';
 import { Random } from '../tensor/random.ts';
+import { compareByAlgebra } from './algebra.ts';
 import { type BitFunctions, differingSample, firstDifferingPattern } from './compiled/network.ts';
 import { type Network, ZERO } from './network.ts';
 import { MAX_EXHAUSTIVE_BITS, multiplierPorts } from './ports.ts';
@@ -21,7 +22,7 @@ export interface Counterexample {
 }
 
 export type Equivalence =
-  | { readonly equal: true; readonly pairs: number; readonly method: 'exhaustive' | 'proof' }
+  | { readonly equal: true; readonly pairs: number; readonly method: 'exhaustive' | 'algebra' | 'proof' }
   | { readonly equal: false; readonly counterexample: Counterexample };
 
 /** Proves two networks equal (null), or gives the patterns of an operand pair on which they differ. */
@@ -67,10 +68,13 @@ export async function verifyEquivalence(
   const random = new Random(1);
   const sampled = differingSample(...functions, SAMPLES, () => random.bits());
   if (sampled) return counterexample(sampled.inputs);
+  const derived = compareByAlgebra(...functions);
+  if (derived) return counterexample(derived);
+  if (derived === null) return { equal: true, pairs, method: 'algebra' };
   if (!options.prover) {
     throw new UserError(
-      `${weightBits}×${activationBits} bits are too many to enumerate (at most ${MAX_EXHAUSTIVE_BITS} together), and ` +
-        `${SAMPLES} random pairs agree: expected a prover (SAT) to decide`,
+      `${weightBits}×${activationBits} bits are too many to enumerate (at most ${MAX_EXHAUSTIVE_BITS} together), ${SAMPLES} random ` +
+        'pairs agree, and algebra does not decide: expected a prover (SAT)',
     );
   }
   const found = await options.prover(a, b);

@@ -15,15 +15,16 @@ import { addJson, addLenient, addSigned, SUBJECTS } from '../workbench.ts';
 const AFTER = `
 ${SUBJECTS}
 
-All operand pairs are compared up to 24 operand bits together (12×12); beyond that random pairs look for a difference, then SAT
-(Yosys and ABC) decides. SAT is quick for netlists that are alike and may give up on wide ones that are not.
+All operand pairs are compared up to 24 operand bits together (12×12). Beyond that random pairs look for a difference; then algebra decides
+for netlists of full and half adders, however they are arranged (26×26 in seconds); then SAT (Yosys and ABC), which is quick for
+netlists that are alike and may give up, and says so, on wide ones that are not.
 
 Products are compared as signed if a table or a generator says so, or with --signed. Names of ports do not matter, their order does:
 the first bus is the weight.
 
 Exit code: 0 equal; 1 different, with the operands and both products; 2 a mistake in the arguments or the files.
 
---json prints one object: equal, and either method (exhaustive or proof) and pairs, or counterexample (w, x, a, b: the products of A, B).
+--json prints one object: equal, and either method (exhaustive, algebra or proof) and pairs, or counterexample (w, x, a, b: the products of A, B).
 
 Examples:
   tram verify multiplier.v multiplier.blif
@@ -31,6 +32,7 @@ Examples:
   tram verify multiplier.v multiplier.npy --json
 `;
 
+const methods = { exhaustive: 'over all', algebra: 'by algebra, for all', proof: 'by SAT, for all' } as const;
 const yosysNames = ['bundled', 'system'] as const;
 
 interface Options {
@@ -69,8 +71,7 @@ async function verify(a: string, b: string, command: Command, { stdout }: Servic
   const style = styleFor(stdout, wantsColor(command));
   if (json) stdout.write(`${JSON.stringify(result)}\n`);
   else if (result.equal) {
-    const how = result.method === 'proof' ? 'by SAT, for all' : 'over all';
-    stdout.write(`${style.green('equal')} ${how} ${grouped(result.pairs)} operand pairs\n`);
+    stdout.write(`${style.green('equal')} ${methods[result.method]} ${grouped(result.pairs)} operand pairs\n`);
   } else {
     const { w, x, a: product, b: other } = result.counterexample;
     stdout.write(`${style.red('different')} at ${w} × ${x}: ${a} gives ${product}, ${b} gives ${other}\n`);
