@@ -18,8 +18,8 @@ interface Monomial {
 /** Monomials by their bits as text. */
 type Polynomial = Map<string, Monomial>;
 
-const MOST_MONOMIALS = 100_000;
-const MOST_STEPS = 2_000_000;
+const MOST_MONOMIALS = 20_000;
+const MOST_STEPS = 1_000_000;
 
 /** Equal (null), input bits on which the functions differ, or undefined where this method gives up. Inputs and outputs go by position. */
 export function compareByAlgebra(a: BitFunctions, b: BitFunctions): readonly number[] | null | undefined {
