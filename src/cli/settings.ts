@@ -223,7 +223,7 @@ export const settings: readonly Setting[] = [
     name: 'operands',
     paths: ['map.operands'],
     placeholder: 'NAME',
-    help: 'operands that the descent takes the error over: as often as the layers multiply them, or all alike',
+    help: 'operands that the descent takes the error over: all alike, or as often as the layers multiply them',
   },
   {
     phase: 'map',

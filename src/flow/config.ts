@@ -99,7 +99,7 @@ const givenConfiguration = z.strictObject({
     .strictObject({
       search: z.enum(searchNames).default('descent'),
       /** The operands that the descent takes the error over: those of the layers that share the multiplier, or all pairs alike. */
-      operands: z.enum(['measured', 'uniform']).default('measured'),
+      operands: z.enum(['uniform', 'measured']).default('uniform'),
       /** Largest cost relative to the exact multiplier; default: what the greedy search reaches. */
       costBudget: z.number().positive().max(1).optional(),
       /** W of the objective MSE + W · cost, cost relative to the exact multiplier. */

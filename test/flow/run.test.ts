@@ -80,8 +80,8 @@ describe('a run with few epochs', () => {
     cpSync(folder, old, { recursive: true });
     const path = join(old, 'manifest.json');
     const without = readFileSync(path, 'utf8')
-      .replace(/"operands": "measured",\s*/, '')
-      .replaceAll('\\"operands\\":\\"measured\\",', '');
+      .replace(/"operands": "uniform",\s*/, '')
+      .replaceAll('\\"operands\\":\\"uniform\\",', '');
     writeFileSync(path, without);
     expect(readManifest(old).configuration.map.operands).toBe('uniform');
     const skipped: string[] = [];
