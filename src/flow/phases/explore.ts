@@ -8,7 +8,7 @@ import { readStructures } from '../../train/step.ts';
 import { saveModel } from '../checkpoint.ts';
 import { files, inFolder, type RunContext, sessionFrom } from '../context.ts';
 import { initialTheta, powerTerm, quantizedArithmetic, structuredMultiplier, structuresOf } from '../multipliers.ts';
-import { proveActive } from '../proof.ts';
+import { describeActivity, proveActive } from '../proof.ts';
 import { thetaDocument } from '../theta.ts';
 import type { PhaseResult } from './result.ts';
 import { finishTraining, resumePosition, trainPhase } from './training.ts';
@@ -24,7 +24,7 @@ export async function explore(context: RunContext): Promise<PhaseResult> {
     writeInitialTheta(session, context);
     const evaluate = await evaluator(session, task, arithmetic, dataset.test);
     const proved = await proveActive(session, task, arithmetic, dataset.test);
-    context.listener({ kind: 'note', text: `approximation active in ${proved.length} layers` });
+    context.listener({ kind: 'note', text: describeActivity('approximation', proved) });
     const before = await evaluate();
     const powerBefore = (await readStructures(session, power)).power;
 

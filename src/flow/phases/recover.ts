@@ -5,7 +5,7 @@ import { evaluator } from '../../train/evaluation.ts';
 import { saveModel } from '../checkpoint.ts';
 import { files, inFolder, type RunContext, requirePhase, sessionFrom } from '../context.ts';
 import { recoveryArithmetic } from '../multipliers.ts';
-import { proveActive } from '../proof.ts';
+import { describeActivity, proveActive } from '../proof.ts';
 import { mappedArithmetic, mappedPower, readTables } from './map.ts';
 import type { PhaseResult } from './result.ts';
 import { finishTraining, resumePosition, trainPhase } from './training.ts';
@@ -18,7 +18,7 @@ export async function recover(context: RunContext): Promise<PhaseResult> {
   const session = await sessionFrom(context, 'explore', files.explored);
   try {
     const proved = await proveActive(session, task, arithmetic, dataset.test);
-    listener({ kind: 'note', text: `mapped multiplier active in ${proved.length} layers` });
+    listener({ kind: 'note', text: describeActivity('mapped multiplier', proved) });
     const start = resumePosition(context, 'recover', session);
     await trainPhase(context, { phase: 'recover', session, fit: { ...configuration.recover, arithmetic } }, start);
     const { accuracy, loss } = await (await evaluator(session, task, arithmetic, dataset.test))();
