@@ -5,7 +5,8 @@
 import { invariant, UserError } from '../tensor/errors.ts';
 import type { DType, HostTensor, Shape } from '../tensor/tensor.ts';
 import { sameShape } from '../tensor/tensor.ts';
-import { inference, type OpAttributes, type OpName, type TensorType } from './ops.ts';
+import { inference } from './inference.ts';
+import type { OpAttributes, OpName, TensorType } from './ops.ts';
 
 /** One tensor in a graph: what produced it and its type. */
 export interface Value extends TensorType {

@@ -1,7 +1,8 @@
 // A convolution's extents as the kernels' Geometry record (assembly/geometry.ts).
 
 import type { Shape } from '../../../tensor/tensor.ts';
-import { type ConvGeometry, convOutputShape } from '../../ops.ts';
+import { convOutputShape } from '../../inference.ts';
+import type { ConvGeometry } from '../../ops.ts';
 
 export interface Geometry {
   readonly batch: number;
