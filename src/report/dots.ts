@@ -63,8 +63,8 @@ function text(x: number, y: number, content: string, attributes: Record<string, 
 }
 
 /** A constant bit, centred like a dot. */
-function one(x: number, y: number, fill: string): string {
-  return text(x, y + 4, '1', { class: 'one', 'text-anchor': 'middle', 'font-weight': 'bold', fill });
+function one(x: number, y: number, fill: string, kind: string): string {
+  return text(x, y + 4, '1', { class: kind, 'text-anchor': 'middle', 'font-weight': 'bold', fill });
 }
 
 const boxHeight = (kind: 'half' | 'full') => 2 * boxPadding + 2 * dotRadius + dotGap * (kind === 'half' ? 1 : 2);
@@ -77,7 +77,7 @@ function adderBox(x: number, y: number, adder: DiagramAdder): string {
   const inputs = kind === 'half' ? 2 : 3;
   const dots = Array.from({ length: inputs }, (_, k) => {
     const at = y + boxPadding + dotRadius + k * dotGap;
-    if (k >= inputs - constantInputs) return one(x, at, colour);
+    if (k >= inputs - constantInputs) return one(x, at, colour, 'one');
     return dot(x, at, kept ? { fill: colour, stroke: colour } : removedDot, 'input');
   });
   const frame = element('rect', {
@@ -145,7 +145,7 @@ function productBand(diagram: DotDiagram, frame: Frame, top: number): { markup: 
   const title = bandTitle(top + 14, ['partial', 'products']);
   const rows = diagram.activationBits;
   const ones = (diagram.constants ?? []).map((column) =>
-    one(frame.columnX(column), top + (rows + 0.5) * rowHeight, colours.blue),
+    one(frame.columnX(column), top + (rows + 0.5) * rowHeight, colours.blue, 'one'),
   );
   const label = ones.length > 0 ? bandTitle(top + (rows + 0.5) * rowHeight + 4, [], ['constants']) : '';
   const bottom = top + (rows + (ones.length > 0 ? 1 : 0)) * rowHeight;
@@ -230,7 +230,7 @@ function legendEntries({ partialProducts, adders, constants = [] }: DotDiagram):
   }
   if (constants.length > 0) {
     entries.push({
-      symbol: (x, y) => one(x, y, colours.blue),
+      symbol: (x, y) => one(x, y, colours.blue, 'key'),
       label: `constant 1 (${constants.length})`,
     });
   }
