@@ -3,7 +3,7 @@
 
 import { z } from 'zod';
 import { defaultSmoothing, type Smoothing } from '../axm/slopes.ts';
-import { searchNames } from '../netlist/mapping/map.ts';
+import { searchNames } from '../netlist/mapping/task.ts';
 import { UserError } from '../tensor/errors.ts';
 
 const rate = z.number().positive();

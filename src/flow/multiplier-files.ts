@@ -7,7 +7,7 @@ import { writeBlif } from '../netlist/blif/write.ts';
 import { type Certificate, certify } from '../netlist/certify.ts';
 import { writeNpy } from '../netlist/formats/npy.ts';
 import { writeTextTable } from '../netlist/formats/text.ts';
-import type { MappedMultiplier } from '../netlist/mapping/map.ts';
+import type { MappedMultiplier } from '../netlist/mapping/task.ts';
 import { type ErrorMetrics, errorMetrics, type OperandHistograms } from '../netlist/metrics.ts';
 import type { Network } from '../netlist/network.ts';
 import { simulate } from '../netlist/simulate.ts';

@@ -6,13 +6,13 @@ import { type Command, Option } from 'commander';
 import { powerPerMultiplication } from '../../axm/power.ts';
 import { multiplierReport, writeMultiplier } from '../../flow/multiplier-files.ts';
 import { certify } from '../../netlist/certify.ts';
+import { mapStructure } from '../../netlist/mapping/map.ts';
 import {
   type MappedMultiplier,
   type MappingStart,
   mappingStarts,
-  mapStructure,
   type SearchName,
-} from '../../netlist/mapping/map.ts';
+} from '../../netlist/mapping/task.ts';
 import { type ErrorMetrics, errorMetrics } from '../../netlist/metrics.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { defaultValue } from '../configuration-schema.ts';

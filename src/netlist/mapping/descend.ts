@@ -12,11 +12,11 @@ import type { ProductTable } from '../table.ts';
 import { OWN } from './cost.ts';
 import { Descent, type DescentOptions, moveOf, type SearchStep } from './descent.ts';
 import { LeafDescent } from './leaves.ts';
-import type { MappedMultiplier, Task } from './map.ts';
 import { offerReplacements, type ReplaceableNetwork } from './positions.ts';
 import { CompactTree } from './rearrange.ts';
 import type { Move } from './state.ts';
 import { weightedError } from './target.ts';
+import type { MappedMultiplier, Task } from './task.ts';
 
 export interface Descended {
   readonly network: Network;

@@ -9,10 +9,11 @@ import { unitGateCost } from '../structure.ts';
 import { firstDifference } from '../table.ts';
 import { CostModel, OWN } from './cost.ts';
 import { ErrorModel } from './errors.ts';
-import { type MappedMultiplier, type MappingStart, mappingStarts, mapStructure } from './map.ts';
+import { mapStructure } from './map.ts';
 import { offerReplacements } from './positions.ts';
 import { CompactTree } from './rearrange.ts';
 import { targetProducts } from './target.ts';
+import { type MappedMultiplier, type MappingStart, mappingStarts } from './task.ts';
 
 function randomTheta(random: Random, columns: number): number[] {
   const kind = random.integer(3);

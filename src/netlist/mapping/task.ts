@@ -1,0 +1,76 @@
+// What is asked of a mapping and what comes back: the options, the multipliers to begin with, the result with its statistics.
+
+import { arrayMultiplier } from '../generators/array.ts';
+import { baughWooleyMultiplier } from '../generators/signed.ts';
+import { daddaMultiplier, wallaceMultiplier } from '../generators/trees.ts';
+import type { OperandHistograms } from '../metrics.ts';
+import type { Network } from '../network.ts';
+import type { StructureDescription } from '../structure.ts';
+import type { ProductTable } from '../table.ts';
+import type { SearchStep } from './descent.ts';
+import type { Move } from './state.ts';
+
+/** The exact multipliers that a search may begin with; the last one is for signed operands. */
+export const mappingStarts = {
+  array: { generate: arrayMultiplier, signed: false },
+  wallace: { generate: wallaceMultiplier, signed: false },
+  dadda: { generate: daddaMultiplier, signed: false },
+  'baugh-wooley': { generate: baughWooleyMultiplier, signed: true },
+} as const;
+export type MappingStart = keyof typeof mappingStarts;
+
+export const searchNames = ['descent', 'greedy'] as const;
+export type SearchName = (typeof searchNames)[number];
+
+export interface MappingOptions {
+  /** Operand widths, 2..8 each. */
+  readonly weightBits: number;
+  readonly activationBits: number;
+  /** Structure parameters in [0, 1] of the P lowest columns, P ≤ weightBits + activationBits − 1. */
+  readonly theta: readonly number[];
+  /** By default `descent`. */
+  readonly search?: SearchName;
+  /** By default the published `array`. */
+  readonly start?: MappingStart;
+  /** greedy: what happens to w[0]·x[0], which no adder receives: 'remove' always (as published) or 'try' it like an adder output. */
+  readonly lowestProduct?: 'remove' | 'try';
+  /** descent: the operands that the error is taken over; by default all pairs count equally. */
+  readonly histograms?: OperandHistograms;
+  /** descent: largest cost of the result relative to the exact array multiplier, in (0, 1]; by default that of the greedy result. */
+  readonly costBudget?: number;
+  /** descent: W ≥ 0 of the objective MSE + W · cost, cost relative to the exact array multiplier; with it no budget is the default. */
+  readonly costWeight?: number;
+}
+
+export interface MappedMultiplier {
+  readonly network: Network;
+  readonly table: ProductTable;
+  readonly theta: readonly number[];
+  readonly search: SearchName;
+  readonly start: MappingStart;
+  /**
+   * Mean squared errors to the target of θ: of the exact multiplier, with the fixed removals, and of the result; over the operands of
+   * the histograms where they are given.
+   */
+  readonly mse: { readonly before: number; readonly afterFixedColumns: number; readonly after: number };
+  /** The published search at the same θ, for comparison; the cost in unit gates. */
+  readonly greedy: { readonly mse: number; readonly cost: number };
+  /** greedy: removed before the search began, because θ_c = 1 or by `lowestProduct`. */
+  readonly fixed: readonly Move[];
+  /** greedy: accepted by the search, in order. descent: all replacements of the result, from the lowest signal. */
+  readonly moves: readonly Move[];
+  /** The way to the result, with the error and the cost after each step. */
+  readonly steps: readonly SearchStep[];
+  /** The adders were arranged anew for the bits that were left (rearrange.ts): their ids are not those of the start. */
+  readonly rearranged: boolean;
+  readonly structure: StructureDescription;
+}
+
+/** A mapping as its searches see it: the exact multiplier to begin with, and the products that θ asks for (Y_ref). */
+export interface Task {
+  readonly exact: Network;
+  readonly target: Float32Array;
+  readonly signed: boolean;
+  readonly shares: Float64Array | null;
+  readonly options: MappingOptions;
+}
