@@ -31,8 +31,8 @@ describe('draw', () => {
     expect(notes).toEqual([]);
     const dots = readFileSync(files[0]!.path, 'utf8');
     expect(dots).toContain('constant 1 (2)');
-    const [constants, adders, legend] = [2, 1, 1];
-    expect(count(dots, 'one')).toBe(constants + adders + legend);
+    const [constants, adders] = [2, 1];
+    expect(count(dots, 'one')).toBe(constants + adders);
     const half = Array.from(dots.matchAll(/<g class="adder half kept">.*?<\/g>/gs), ([group]) => group);
     expect(half.filter((group) => group.includes('class="one"'))).toHaveLength(1);
   });
