@@ -45,7 +45,10 @@ async function mapAndMeasure(context: RunContext, document: ThetaDocument, sessi
     written.push(...made.files);
     for (const layer of structure.layers) tables.set(layer, made.table);
     multipliers.push({ name, layers: structure.layers, theta: structure.theta, ...made.record });
-    listener({ kind: 'note', text: `${name}: ${made.note}, ${made.record.certificate.pairs} operand pairs` });
+    listener({
+      kind: 'note',
+      text: `${name}: ${made.note}, proved over ${made.record.certificate.pairs} operand pairs`,
+    });
   }
   const evaluate = await evaluator(session, task, mappedArithmetic(context, tables), dataset.test);
   const { accuracy, loss } = await evaluate();
@@ -87,7 +90,7 @@ function makeMultiplier(
   const { certificate, files: paths } = writeMultiplier(folder, mapped, name, met);
   const { normalizedCost } = mapped.structure;
   const record = { normalizedCost, mseToTarget: mapped.mse.after, signed: false, certificate };
-  const note = `gate cost ${normalizedCost.toFixed(3)}, MSE to θ ${mapped.mse.after.toFixed(1)}, proved over`;
+  const note = `gate cost ${normalizedCost.toFixed(3)}, MSE to θ ${mapped.mse.after.toFixed(1)}`;
   return { table: mapped.table, files: paths, record, note };
 }
 
