@@ -1,7 +1,8 @@
 // Seconds per epoch of ResNet18 on images of CIFAR-10's size (random ones, batch 256) on a GPU, evaluation included: float training, phase 1
 // (trained structure, P = 8), phase 3 (a truncation of five columns) and phase 3 with a multiplier that descent mapped, as planes of its factorisation and by
-// look-ups: their losses must be the same. With `profile`, the time of each kind of kernel in one step. STAGES and IMAGES make it shorter.
-//   npm run build && node bench/cuda-training.mjs [profile] [tf32|bf16|fp32]
+// look-ups: their losses must be the same. With `profile`, the time of each kind of kernel in one step; with `streamed`, images come from the host
+// as those of a large data set do. STAGES and IMAGES make it shorter.
+//   npm run build && node bench/cuda-training.mjs [profile] [streamed] [tf32|bf16|fp32]
 import { initialize, randomDataset, root, stages, taskOf } from './cuda-setup.mjs';
 
 const { cudaBackend } = await import(`${root}/engine/cuda/backend.js`);
@@ -24,8 +25,9 @@ const mapped = ['lowrank', 'table'].map((emulation) => ({
 }));
 const chosen = [...stages, ...mapped].filter(({ name }) => name.startsWith(process.env.STAGES ?? ''));
 
-const backend = cudaBackend({ precision });
-console.log(`${backend.description}; ${images} images, batch 256`);
+const streamed = process.argv.includes('streamed');
+const backend = Object.assign(cudaBackend({ precision }), streamed ? { datasetBytes: 0 } : {});
+console.log(`${backend.description}; ${images} images${streamed ? ' from the host' : ''}, batch 256`);
 for (const { name, arithmetic, structure } of chosen) {
   const session = await backend.openSession();
   initialize(session, task, arithmetic);

@@ -9,7 +9,7 @@ export interface Backend {
   readonly name: string;
   /** One line for people: threads, instruction set, device. */
   readonly description: string;
-  /** Bytes of device memory for data sets that stay there; 0 where the device works in the host's memory. */
+  /** The largest split of a data set, in bytes, that stays in device memory; 0 where the device works in the host's memory. */
   readonly datasetBytes: number;
   openSession(): Promise<Session>;
 }

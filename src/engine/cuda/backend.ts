@@ -54,7 +54,8 @@ export function cudaBackend({ device = 0, precision = 'tf32' }: CudaOptions = {}
   const backend: Backend = {
     name: 'cuda',
     description: `${describe(properties)}, ${precision}`,
-    datasetBytes: properties.memoryBytes / 2,
+    // Two splits leave half of the memory to the training step.
+    datasetBytes: properties.memoryBytes / 4,
     openSession: async () => new CudaSession(backend, new Context(driver, properties), kernels, precision),
   };
   return backend;
