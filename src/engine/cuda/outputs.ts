@@ -4,6 +4,11 @@
 import { invariant } from '../../tensor/errors.ts';
 import type { Address, Context, HostBuffer } from './driver.ts';
 
+type Device = Pick<
+  Context,
+  'allocateHost' | 'freeHost' | 'createEvent' | 'destroyEvent' | 'record' | 'reached' | 'toHost'
+>;
+
 /** Runs that may be under way at once. */
 const SLOTS = 4;
 
@@ -16,14 +21,14 @@ interface Slot {
 }
 
 export class OutputRing {
-  readonly #context: Context;
+  readonly #context: Device;
   readonly #from: Address;
   readonly #bytes: number;
   readonly #slots: readonly Slot[];
   #turn = 0;
 
   /** For a block of `bytes` at `from`. */
-  constructor(context: Context, from: Address, bytes: number) {
+  constructor(context: Device, from: Address, bytes: number) {
     this.#context = context;
     this.#from = from;
     this.#bytes = bytes;
