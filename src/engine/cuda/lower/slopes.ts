@@ -3,10 +3,11 @@
 
 import { sizeOf } from '../../../tensor/tensor.ts';
 import { Graph, type Node } from '../../graph.ts';
+import type { KernelSource } from '../compiler.ts';
 import type { Address } from '../driver.ts';
 import { type Factors, factorsOf } from '../factors.ts';
 import { type Convolution, ceilDivide, convolutionOf, geometryArgument, roundUp } from '../geometry.ts';
-import { address, i32, type KernelLaunch, launch, type Target } from '../launch.ts';
+import { type Argument, address, i32, type KernelLaunch, launch, type Target } from '../launch.ts';
 import { sourceOf } from '../planes.ts';
 import { convolutionLowerings } from './convolution.ts';
 import type { Lowering, Lowerings, Operands, ProgramMemory } from './lowering.ts';
@@ -136,93 +137,121 @@ const withLast = (shape: readonly number[], axis: number, factor: number): numbe
 const table = (memory: ProgramMemory, factors: Float32Array): Address =>
   memory.table(new Uint8Array(factors.buffer, factors.byteOffset, factors.byteLength));
 
-/** Three consecutive pieces of scratch memory: an operand's factors, the products, what the convolution asks for. */
-function piecesOf(scratch: Address, expanded: number, products: number): readonly [Address, Address, Address] {
-  const second = scratch + BigInt(roundUp(4 * expanded, 256));
-  return [scratch, second, second + BigInt(roundUp(4 * products, 256))];
-}
-const piecesBytes = (expanded: number, products: number): number =>
-  roundUp(4 * expanded, 256) + roundUp(4 * products, 256);
+type Convolved = 'conv2dWeightGradient' | 'conv2dInputGradient';
 
-const { conv2dWeightGradient, conv2dInputGradient } = convolutionLowerings;
+/** A gradient of the error as that of a convolution with `rank` times the channels. Operand `wide` holds factors, the other one is g. */
+interface TermProduct<K extends Convolved> {
+  readonly node: Node<K>;
+  readonly lowering: Lowering<K>;
+  readonly wide: 0 | 1;
+}
+
+const throughWeights = (node: WeightNode, { rank }: Factors): TermProduct<'conv2dWeightGradient'> => ({
+  node: weightProduct(node, rank),
+  lowering: convolutionLowerings.conv2dWeightGradient,
+  wide: 0,
+});
+const throughInput = (node: InputNode, { rank }: Factors): TermProduct<'conv2dInputGradient'> => ({
+  node: inputProduct(node, rank),
+  lowering: convolutionLowerings.conv2dInputGradient,
+  wide: 1,
+});
+
+/** Elements of the operand's factors and of the products. */
+function extentsOf(node: Pick<Node, 'inputs' | 'outputs'>, wide: 0 | 1): readonly [factors: number, products: number] {
+  return [sizeOf(node.inputs[wide]!.shape), sizeOf(node.outputs[0]!.shape)];
+}
+
+/** Scratch memory: the factors, the products, what the convolution asks for. */
+function termScratch<K extends Convolved>(product: TermProduct<K>, target: Target): number {
+  const [factors, products] = extentsOf(product.node, product.wide);
+  const own = roundUp(4 * factors, 256) + roundUp(4 * products, 256);
+  return own + product.lowering.scratchBytes!(product.node, target);
+}
+
+/** `expand` forms the factors of the operand's codes, the convolution the products, `collect` the gradient from those. */
+function termLaunches<K extends Convolved>(
+  product: TermProduct<K>,
+  { inputs: [gradient], scratch }: Operands,
+  target: Target,
+  memory: ProgramMemory,
+  expand: (factors: Address, count: number) => KernelLaunch,
+  collect: (products: Address, count: number) => KernelLaunch,
+): KernelLaunch[] {
+  const [wide, result] = extentsOf(product.node, product.wide);
+  const products = scratch + BigInt(roundUp(4 * wide, 256));
+  const rest = products + BigInt(roundUp(4 * result, 256));
+  const inputs = product.wide === 0 ? [scratch, gradient!] : [gradient!, scratch];
+  return [
+    expand(scratch, wide),
+    ...product.lowering.launches(product.node, { inputs, outputs: [products], scratch: rest }, target, memory),
+    collect(products, result),
+  ];
+}
+
+/** A kernel over `count` elements. */
+const over = (source: KernelSource, name: string, count: number, args: readonly Argument[]): KernelLaunch =>
+  launch(source, name, ceilDivide(count, THREADS), THREADS, args);
+
+const termSource = (node: SlopeNode, rank: number): KernelSource => ({
+  file: 'slopes.cu',
+  defines: { ...definesOf(geometryOf(node), node), RANK: rank },
+});
 
 export const slopeLowerings: Lowerings<'axmErrorWeightGradient' | 'axmErrorInputGradient'> = {
   axmErrorWeightGradient: {
     scratchBytes: (node, target) => {
       const terms = termsOf(node);
-      if (!terms) return weightLookUp.scratchBytes!(node, target);
-      const product = weightProduct(node, terms.rank);
-      const own = piecesBytes(sizeOf(product.inputs[0]!.shape), sizeOf(product.outputs[0]!.shape));
-      return own + conv2dWeightGradient.scratchBytes!(product, target);
+      return terms ? termScratch(throughWeights(node, terms), target) : weightLookUp.scratchBytes!(node, target);
     },
     launches: (node, operands, target, memory) => {
       const terms = termsOf(node);
       if (!terms) return weightLookUp.launches(node, operands, target, memory);
       const { rank, left, right } = terms;
-      const [gradient, x, w, xScale] = operands.inputs as [Address, Address, Address, Address];
-      const product = weightProduct(node, rank);
-      const [wide, result] = [product.inputs[0]!, product.outputs[0]!].map(({ shape }) => sizeOf(shape)) as [
-        number,
-        number,
-      ];
-      const [values, products, scratch] = piecesOf(operands.scratch, wide, result);
-      const source = { file: 'slopes.cu', defines: { ...definesOf(geometryOf(node), node), RANK: rank } };
-      const count = result / rank;
-      return [
-        launch(source, 'expand_codes', ceilDivide(wide, THREADS), THREADS, [
-          ...[x, table(memory, right), values].map(address),
-          i32(wide / rank),
-        ]),
-        ...conv2dWeightGradient.launches(
-          product,
-          { inputs: [values, gradient], outputs: [products], scratch },
-          target,
-          memory,
-        ),
-        launch(source, 'collect_weights', ceilDivide(count, THREADS), THREADS, [
-          ...[w, xScale, table(memory, left), products, operands.outputs[0]!].map(address),
-          ...[count, node.inputs[2]!.shape[3]!].map(i32),
-        ]),
-      ];
+      const [, x, w, xScale] = operands.inputs as [Address, Address, Address, Address];
+      const source = termSource(node, rank);
+      return termLaunches(
+        throughWeights(node, terms),
+        operands,
+        target,
+        memory,
+        (factors, count) =>
+          over(source, 'expand_codes', count, [...[x, table(memory, right), factors].map(address), i32(count / rank)]),
+        (products, count) =>
+          over(source, 'collect_weights', count / rank, [
+            ...[w, xScale, table(memory, left), products, operands.outputs[0]!].map(address),
+            ...[count / rank, node.inputs[2]!.shape[3]!].map(i32),
+          ]),
+      );
     },
   },
   axmErrorInputGradient: {
     scratchBytes: (node, target) => {
       const terms = termsOf(node);
-      if (!terms) return 0;
-      const product = inputProduct(node, terms.rank);
-      const own = piecesBytes(sizeOf(product.inputs[1]!.shape), sizeOf(product.outputs[0]!.shape));
-      return own + conv2dInputGradient.scratchBytes!(product, target);
+      return terms ? termScratch(throughInput(node, terms), target) : 0;
     },
     launches: (node, operands, target, memory) => {
       const terms = termsOf(node);
       if (!terms) return inputLookUp(node, operands, target);
       const { rank, left, right } = terms;
-      const [gradient, x, w, wScale] = operands.inputs as [Address, Address, Address, Address];
-      const product = inputProduct(node, rank);
-      const [wide, result] = [product.inputs[1]!, product.outputs[0]!].map(({ shape }) => sizeOf(shape)) as [
-        number,
-        number,
-      ];
-      const [values, products, scratch] = piecesOf(operands.scratch, wide, result);
-      const source = { file: 'slopes.cu', defines: { ...definesOf(geometryOf(node), node), RANK: rank } };
-      const count = result / rank;
-      return [
-        launch(source, 'expand_weights', ceilDivide(wide, THREADS), THREADS, [
-          ...[w, wScale, table(memory, left), values].map(address),
-          ...[wide / rank, node.inputs[2]!.shape[3]!].map(i32),
-        ]),
-        ...conv2dInputGradient.launches(
-          product,
-          { inputs: [gradient, values], outputs: [products], scratch },
-          target,
-          memory,
-        ),
-        launch(source, 'collect_codes', ceilDivide(count, THREADS), THREADS, [
-          ...[x, table(memory, right), products, operands.outputs[0]!].map(address),
-          i32(count),
-        ]),
-      ];
+      const [, x, w, wScale] = operands.inputs as [Address, Address, Address, Address];
+      const source = termSource(node, rank);
+      return termLaunches(
+        throughInput(node, terms),
+        operands,
+        target,
+        memory,
+        (factors, count) =>
+          over(source, 'expand_weights', count, [
+            ...[w, wScale, table(memory, left), factors].map(address),
+            ...[count / rank, node.inputs[2]!.shape[3]!].map(i32),
+          ]),
+        (products, count) =>
+          over(source, 'collect_codes', count / rank, [
+            ...[x, table(memory, right), products, operands.outputs[0]!].map(address),
+            i32(count / rank),
+          ]),
+      );
     },
   },
 };
