@@ -1,8 +1,6 @@
 // Synthesis and proofs of equivalence through the bundled Yosys, on one warm worker.
 
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { proveEquivalent } from '../../src/hardware/equivalence.ts';
 import { readLibertyFile } from '../../src/hardware/liberty/file.ts';
@@ -11,6 +9,7 @@ import { BundledYosys } from '../../src/hardware/yosys/bundled.ts';
 import { SystemYosys } from '../../src/hardware/yosys/system.ts';
 import { arrayMultiplier } from '../../src/netlist/generators/array.ts';
 import { UserError } from '../../src/tensor/errors.ts';
+import { asap7Files, describeWithAsap7 } from '../shared.ts';
 
 const yosys = new BundledYosys();
 afterAll(() => yosys.close());
@@ -161,17 +160,12 @@ describe.skipIf(!system)(`a Yosys of the system${system ? '' : ' (skipped: no yo
   });
 });
 
-const asap7 = join(import.meta.dirname, '..', '..', '..', 'shared', 'data', 'asap7');
-if (!existsSync(asap7)) describe.skip('ASAP7 (skipped: its libraries are not beside the project)', () => {});
-else {
-  describe('ASAP7', () => {
-    it('maps the exact 8-bit multiplier near the area and power of the paper, for all 65 536 operand pairs', async () => {
-      const files = ['asap7sc7p5t_SIMPLE_RVT_TT_nldm_211120.lib.gz', 'asap7sc7p5t_INVBUF_RVT_TT_nldm_220122.lib.gz'];
-      const liberty = await Promise.all(files.map((file) => readLibertyFile(join(asap7, file))));
-      const result = await synthesize({ circuit: array(8), liberty, yosys, effort: 'quick', inputActivity: 0.1 });
-      expect(result.verified).toEqual({ patterns: 65_536, exhaustive: true });
-      expect(Math.abs(result.areaUm2 / 27.2 - 1)).toBeLessThan(0.12);
-      expect(Math.abs(result.powerMw.total / 0.0031 - 1)).toBeLessThan(0.15);
-    });
+describeWithAsap7('ASAP7', () => {
+  it('maps the exact 8-bit multiplier near the area and power of the paper, for all 65 536 operand pairs', async () => {
+    const liberty = await Promise.all(asap7Files.map(readLibertyFile));
+    const result = await synthesize({ circuit: array(8), liberty, yosys, effort: 'quick', inputActivity: 0.1 });
+    expect(result.verified).toEqual({ patterns: 65_536, exhaustive: true });
+    expect(Math.abs(result.areaUm2 / 27.2 - 1)).toBeLessThan(0.12);
+    expect(Math.abs(result.powerMw.total / 0.0031 - 1)).toBeLessThan(0.15);
   });
-}
+});

@@ -1,7 +1,6 @@
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { fuzzReaders } from '../../../test/fuzz.ts';
+import { asap7Files, describeWithAsap7 } from '../../../test/shared.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { unitGateLiberty } from '../technology/unit-gate.ts';
 import { evaluateExpression, parseExpression, truthTable } from './expression.ts';
@@ -172,24 +171,18 @@ fuzzReaders(
   words,
 );
 
-const asap7 = join(import.meta.dirname, '..', '..', '..', '..', 'shared', 'data', 'asap7');
-const name = 'the ASAP7 libraries';
-if (!existsSync(asap7)) describe.skip(`${name} (skipped: they are not beside the project)`, () => {});
-else {
-  describe(name, () => {
-    it('are read with units, states and the adders timed through their carry', async () => {
-      const files = ['asap7sc7p5t_SIMPLE_RVT_TT_nldm_211120.lib.gz', 'asap7sc7p5t_INVBUF_RVT_TT_nldm_220122.lib.gz'];
-      const library = readLiberties(await Promise.all(files.map((file) => readLibertyFile(join(asap7, file)))));
-      expect(library.voltage).toBe(0.7);
-      expect([library.cells.size, library.skipped.length]).toEqual([93, 0]);
-      const half = library.cells.get('HAxp5_ASAP7_75t_R')!;
-      expect(half.area).toBeCloseTo(0.13122, 9);
-      expect(half.leakage.map(({ nW }) => nW)).toEqual([0.122742, 0.150756, 0.1487, 0.125705]);
-      expect(half.outputs[0]!.timing[0]!.delay.rise.at(5, 0.36)).toBeCloseTo(10.7607, 9);
-      expect(half.outputs[0]!.power[0]!.energy.rise!.at(5, 0.36)).toBeCloseTo(0.150385, 9);
-      const full = library.cells.get('FAx1_ASAP7_75t_R')!;
-      expect(full.outputs.map((pin) => pin.name)).toEqual(['CON', 'SN']);
-      expect(full.outputs[1]!.timing.some((arc) => arc.relatedPin === 'CON')).toBe(true);
-    });
+describeWithAsap7('the ASAP7 libraries', () => {
+  it('are read with units, states and the adders timed through their carry', async () => {
+    const library = readLiberties(await Promise.all(asap7Files.map(readLibertyFile)));
+    expect(library.voltage).toBe(0.7);
+    expect([library.cells.size, library.skipped.length]).toEqual([93, 0]);
+    const half = library.cells.get('HAxp5_ASAP7_75t_R')!;
+    expect(half.area).toBeCloseTo(0.13122, 9);
+    expect(half.leakage.map(({ nW }) => nW)).toEqual([0.122742, 0.150756, 0.1487, 0.125705]);
+    expect(half.outputs[0]!.timing[0]!.delay.rise.at(5, 0.36)).toBeCloseTo(10.7607, 9);
+    expect(half.outputs[0]!.power[0]!.energy.rise!.at(5, 0.36)).toBeCloseTo(0.150385, 9);
+    const full = library.cells.get('FAx1_ASAP7_75t_R')!;
+    expect(full.outputs.map((pin) => pin.name)).toEqual(['CON', 'SN']);
+    expect(full.outputs[1]!.timing.some((arc) => arc.relatedPin === 'CON')).toBe(true);
   });
-}
+});
