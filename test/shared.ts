@@ -24,9 +24,10 @@ export function describeWithAsap7(name: string, body: () => void): void {
   describeWith(asap7, 'the ASAP7 libraries are', name, body);
 }
 
+/** The body is not even run where the material is absent: it may read it before its tests begin. */
 function describeWith(path: string, what: string, name: string, body: () => void): void {
   if (existsSync(path)) describe(name, body);
-  else describe.skip(`${name} (skipped: ${what} not beside the project)`, body);
+  else describe.skip(`${name} (skipped: ${what} not beside the project)`, () => {});
 }
 
 export function referenceJson<T>(name: string): T {
