@@ -5,7 +5,7 @@ import { afterAll, expect, test } from 'vitest';
 import { UserError } from '../tensor/errors.ts';
 import { compareRuns } from './compare.ts';
 import { type ConfigurationInput, parseConfiguration } from './config.ts';
-import { type Manifest, writeManifest } from './manifest.ts';
+import { MANIFEST_VERSION, type Manifest, writeManifest } from './manifest.ts';
 
 const parent = mkdtempSync(join(tmpdir(), 'tram-compare-'));
 afterAll(() => rmSync(parent, { recursive: true }));
@@ -15,17 +15,26 @@ function run(name: string, settings: ConfigurationInput, done: Manifest['phases'
   mkdirSync(folder);
   writeManifest(folder, {
     format: 'tram-run',
-    version: 1,
+    version: MANIFEST_VERSION,
     program: { tram: '0', node: '20' },
     created: '2026-11-22T00:00:00Z',
     configuration: parseConfiguration(settings, name),
-    inputs: { data: { name: 'digits', sha256: '0', trainImages: 1, testImages: 1, classes: 10 } },
+    inputs: {
+      data: {
+        ...{ name: 'digits', sha256: '0', directory: '/', trainImages: 1, testImages: 1, classes: 10, scale: 16 },
+        ...{ image: { height: 8, width: 8, channels: 1 }, mean: [0.3], deviation: [0.4], classCounts: [2], split: '' },
+      },
+      layers: [{ name: 'fc', macs: 640 }],
+    },
     phases: done,
   });
   return folder;
 }
 
-const phase = (...stages: NonNullable<Manifest['phases']['map']>['stages']) => ({ settings: '{}', files: {}, stages });
+const phase = (...stages: NonNullable<Manifest['phases']['map']>['stages']) => ({
+  ...{ settings: '{}', files: {}, stages, seconds: 1, finished: '2026-11-22T00:00:00Z' },
+  device: { name: 'wasm', detail: '1 thread' },
+});
 const float = phase({ stage: 'float', accuracy: 0.9, loss: 0.4 });
 const quantized = phase({ stage: 'quantized', accuracy: 0.89, loss: 0.4, power: 1 });
 const recovered = phase({ stage: 'recovered', accuracy: 0.88, loss: 0.5, power: 0.7 });

@@ -35,6 +35,12 @@ export function parseDevice(text: string): Pick<DeviceOptions, 'name' | 'index'>
   throw unknownName('device', text, deviceNames, ['wasm', 'cuda', 'cuda:N', 'reference']);
 }
 
+/** "WebAssembly SIMD, 8 threads; emulation auto": what a phase computed with, beside the backend's name. */
+export function deviceDetail({ name, description }: Backend, options: DeviceOptions = {}): string {
+  const precision = name === 'cuda' ? [`precision ${options.precision ?? precisions[0]}`] : [];
+  return [description, ...precision, `emulation ${options.emulation ?? emulations[0]}`].join('; ');
+}
+
 export async function openBackend({
   name = 'wasm',
   index,

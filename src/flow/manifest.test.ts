@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { parseConfiguration } from './config.ts';
-import { describeDifference, settingsOf } from './manifest.ts';
+import { phases } from './events.ts';
+import { describeDifference, phasesOf, settingsOf } from './manifest.ts';
 
 const settings = (input: object) => settingsOf(parseConfiguration(input, 'test'), 'recover');
 
@@ -23,4 +24,18 @@ test('the default smoothing named is the default smoothing left out', () => {
   expect(describeDifference(left, named)).toBe('');
   const other = settings({ bits, recover: { gradient: 'difference', smoothing: { weights: 0 } } });
   expect(describeDifference(left, other)).toBe('recover.smoothing.weights 0 instead of 1');
+});
+
+test('a run with a given multiplier explores nothing, and no setting of the exploration decides about it; the exact layers do', () => {
+  const given = (input: object) => parseConfiguration({ ...input, map: { multiplier: 'dadda:8x8' } }, 'test');
+  expect(phasesOf(parseConfiguration({}, 'test'))).toEqual(phases);
+  expect(phasesOf(given({}))).toEqual(['train', 'quantize', 'map', 'recover', 'report']);
+  for (const phase of ['map', 'recover'] as const) {
+    const of = (input: object) => settingsOf(given(input), phase);
+    expect(describeDifference(of({}), of({ explore: { epochs: 99, lambda: 7, structure: 'per-layer' } }))).toBe('');
+    expect(describeDifference(of({}), of({ exactLayers: ['fc'] }))).toBe('exactLayers ["fc"] instead of []');
+  }
+  expect(describeDifference(settings({}), settings({ explore: { epochs: 99 } }))).toBe(
+    'explore.epochs 99 instead of 10',
+  );
 });

@@ -4,13 +4,14 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
+import type { ErrorMetrics } from '../netlist/metrics.ts';
 import { UserError } from '../tensor/errors.ts';
 import { readBytes, readJson, sha256, writeJson } from '../tensor/files.ts';
 import { type Configuration, configurationSchema, describeIssues } from './config.ts';
 import { type Phase, phases } from './events.ts';
 import { type StageResult, stages } from './summary.ts';
 
-const MANIFEST_VERSION = 1;
+export const MANIFEST_VERSION = 2;
 
 const stageResult = z.strictObject({
   stage: z.enum(stages),
@@ -19,15 +20,30 @@ const stageResult = z.strictObject({
   power: z.number().optional(),
 });
 
+const errorMetricsRecord: z.ZodType<ErrorMetrics> = z.strictObject({
+  errorRate: z.number(),
+  meanErrorDistance: z.number(),
+  normalizedMeanErrorDistance: z.number(),
+  meanSquareError: z.number(),
+  maxErrorDistance: z.number(),
+  meanRelativeErrorDistance: z.number(),
+  meanError: z.number(),
+  errorVariance: z.number(),
+  worst: z.strictObject({ w: z.int(), x: z.int(), product: z.number(), exact: z.number() }),
+});
+
 const multiplierRecord = z.strictObject({
   name: z.string(),
   layers: z.array(z.string()),
+  /** Empty for an imported multiplier. */
   theta: z.array(z.number()),
   /** Null for a multiplier that is known by its table alone. */
   normalizedCost: z.number().nullable(),
   /** Null for an imported multiplier. */
   mseToTarget: z.number().nullable(),
   signed: z.boolean(),
+  /** Over all operand pairs alike. */
+  metrics: errorMetricsRecord,
   certificate: z.strictObject({
     pairs: z.int(),
     equal: z.literal(true),
@@ -43,6 +59,14 @@ const phaseRecord = z.strictObject({
   files: z.record(z.string(), z.string()),
   stages: z.array(stageResult),
   multipliers: z.array(multiplierRecord).optional(),
+  /** Wall-clock time of the phase; of its last part where it was interrupted. */
+  seconds: z.number().nonnegative(),
+  /** ISO date and time. */
+  finished: z.string(),
+  /** Backend, and what it computed with: threads or GPU, precision, emulation. */
+  device: z.strictObject({ name: z.string(), detail: z.string() }),
+  /** The command line that did the phase, where there was one. */
+  command: z.string().optional(),
 });
 export type PhaseRecord = z.output<typeof phaseRecord>;
 
@@ -51,39 +75,68 @@ export function stageResultOf({ power, ...rest }: z.output<typeof stageResult>):
   return power === undefined ? rest : { ...rest, power };
 }
 
+/** Everything that a reader of the run needs of its inputs, so that nobody has to open them again. */
+const inputsRecord = z.strictObject({
+  data: z.strictObject({
+    name: z.string(),
+    sha256: z.string(),
+    /** The working directory from which a relative path to the data was found. */
+    directory: z.string(),
+    trainImages: z.int(),
+    testImages: z.int(),
+    classes: z.int(),
+    image: z.strictObject({ height: z.int(), width: z.int(), channels: z.int() }),
+    /** Of the training split, one per channel: an input is (raw / scale − mean) / deviation. */
+    mean: z.array(z.number()),
+    deviation: z.array(z.number()),
+    /** The raw value that means 1.0. */
+    scale: z.number(),
+    /** Training and test images of each class. */
+    classCounts: z.array(z.int()),
+    /** One sentence: how the test images were chosen. */
+    split: z.string(),
+    /** Where the labels were read from, when that was a choice. */
+    labels: z.string().optional(),
+  }),
+  /** The layers that multiply, with their multiplications per image. */
+  layers: z.array(z.strictObject({ name: z.string(), macs: z.number() })),
+  /** The float model that the run started from. */
+  checkpoint: z.strictObject({ path: z.string(), sha256: z.string() }).optional(),
+  /** The multiplier that was given instead of mapping θ: a file's path, or a generator. */
+  multiplier: z.strictObject({ source: z.string(), sha256: z.string() }).optional(),
+});
+export type RunInputs = z.output<typeof inputsRecord>;
+
 const manifestSchema = z.strictObject({
   format: z.literal('tram-run'),
   version: z.literal(MANIFEST_VERSION),
   program: z.strictObject({ tram: z.string(), node: z.string() }),
   created: z.string(),
   configuration: configurationSchema,
-  inputs: z.strictObject({
-    data: z.strictObject({
-      name: z.string(),
-      sha256: z.string(),
-      trainImages: z.int(),
-      testImages: z.int(),
-      classes: z.int(),
-    }),
-    checkpoint: z.strictObject({ path: z.string(), sha256: z.string() }).optional(),
-  }),
+  inputs: inputsRecord,
   phases: z.partialRecord(z.enum(phases), phaseRecord),
 });
 export type Manifest = z.output<typeof manifestSchema>;
+
+/** The phases that the run has: a given multiplier is measured on the quantised network, and no structure is explored. */
+export function phasesOf({ map }: Pick<Configuration, 'map'>): readonly Phase[] {
+  return map.multiplier === undefined ? phases : phases.filter((phase) => phase !== 'explore');
+}
 
 /** Which sections of the configuration each phase's result depends on, beside those of the phases before it. */
 const sections: Record<Phase, readonly (keyof Configuration)[]> = {
   train: ['data', 'image', 'maximum', 'model', 'seed', 'train'],
   quantize: ['bits', 'channelwise', 'quantize'],
   explore: ['exactLayers', 'explore'],
-  map: ['map'],
+  map: ['exactLayers', 'map'],
   recover: ['recover'],
   report: [],
 };
 
-/** The settings that decide a phase's result: its own sections and those of all phases before. */
+/** The settings that decide a phase's result: its own sections and those of all phases before that the run has. */
 export function settingsOf(configuration: Configuration, phase: Phase): string {
-  const until = phases.slice(0, phases.indexOf(phase) + 1);
+  const before = phases.slice(0, phases.indexOf(phase));
+  const until = [...phasesOf(configuration).filter((name) => before.includes(name)), phase];
   const keys = until.flatMap((name) => sections[name]);
   return JSON.stringify(Object.fromEntries(keys.map((key) => [key, configuration[key]])));
 }
@@ -122,28 +175,17 @@ export function readManifest(folder: string): Manifest {
   if (!existsSync(path)) {
     throw new UserError(`${folder} is not a run folder: it has no manifest.json; make one with tram run or tram train`);
   }
-  const parsed = manifestSchema.safeParse(withOldDefaults(readJson(path)));
+  const json = readJson(path);
+  const parsed = manifestSchema.safeParse(json);
   if (parsed.success) return parsed.data;
+  const version = typeof json === 'object' && json !== null && 'version' in json ? json.version : undefined;
+  if (typeof version === 'number' && version !== MANIFEST_VERSION) {
+    const other = version < MANIFEST_VERSION ? 'an earlier' : 'a later';
+    throw new UserError(
+      `${path} was written by ${other} version of the program (format ${version}, this one reads ${MANIFEST_VERSION}); make the run again in another folder`,
+    );
+  }
   throw new UserError(`${path} is not a manifest of this program: ${describeIssues(parsed.error)}`);
-}
-
-/** A run from before `map.operands` was a setting was mapped over uniform operands. */
-function withOldDefaults(manifest: unknown): unknown {
-  const old = manifest as { configuration?: { map?: object }; phases?: Record<string, { settings?: string }> };
-  const isOld = (map: object | undefined): map is object => map !== undefined && !('operands' in map);
-  if (!isOld(old?.configuration?.map)) return manifest;
-  const uniform = (map: object) => ({ ...map, operands: 'uniform' });
-  const phaseRecords = Object.entries(old.phases ?? {}).map(([phase, record]) => {
-    const settings = typeof record?.settings === 'string' ? JSON.parse(record.settings) : undefined;
-    if (!isOld(settings?.map)) return [phase, record];
-    return [phase, { ...record, settings: JSON.stringify({ ...settings, map: uniform(settings.map) }) }];
-  });
-  const { configuration } = old;
-  return {
-    ...old,
-    configuration: { ...configuration, map: uniform(configuration!.map!) },
-    phases: Object.fromEntries(phaseRecords),
-  };
 }
 
 export function writeManifest(folder: string, manifest: Manifest): void {

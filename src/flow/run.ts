@@ -4,16 +4,17 @@
 import { existsSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '../tensor/errors.ts';
-import { readBytes, sha256 } from '../tensor/files.ts';
 import { version } from '../version.ts';
 import { type Configuration, type ConfigurationInput, mergeSettings, parseConfiguration } from './config.ts';
 import { files, inFolder, makeFolders, openTask, type RunContext, requirePhase } from './context.ts';
-import { type DeviceOptions, openBackend } from './device.ts';
+import { type DeviceOptions, deviceDetail, openBackend } from './device.ts';
 import { type Listener, type Phase, phases } from './events.ts';
+import { inputsOf } from './inputs.ts';
 import {
   describeDifference,
   hashFiles,
   hasManifest,
+  MANIFEST_VERSION,
   type Manifest,
   manifestPath,
   readManifest,
@@ -41,6 +42,8 @@ export interface FlowOptions {
   /** Discards finished phases that have other settings, and what follows them, instead of refusing. */
   readonly redo?: boolean;
   readonly device?: DeviceOptions;
+  /** The command line that asks for this, kept with each phase that it does. */
+  readonly command?: string;
   readonly listener?: Listener;
   /** Stops between two steps, after saving; the same call goes on from there. */
   readonly signal?: AbortSignal;
@@ -66,14 +69,14 @@ export async function runFlow(options: FlowOptions): Promise<RunSummary> {
   refuseIdleSmoothing(options.settings ?? {}, configuration);
   const { dataset, task, layers } = openTask(configuration);
   approximateLayers(configuration, layers);
-  const inputs = inputsOf(configuration, dataset);
+  const inputs = inputsOf(configuration, dataset, layers);
   const backend = await openBackend(options.device);
 
   let manifest: Manifest = old
     ? { ...old, configuration, phases: keptPhases(old, configuration, wanted, options.redo ?? false, folder) }
     : {
         format: 'tram-run',
-        version: 1,
+        version: MANIFEST_VERSION,
         program: { tram: version, node: process.version },
         created: new Date().toISOString(),
         configuration,
@@ -100,6 +103,7 @@ export async function runFlow(options: FlowOptions): Promise<RunSummary> {
     const before = phases[phases.indexOf(phase) - 1];
     if (before && phase !== 'report') requirePhase(context, before);
     const resumed = existsSync(inFolder(context, files.resume));
+    const begun = performance.now();
     listener({ kind: 'phase-start', phase, title: work[phase].title, resumed });
     const result = await work[phase].run(context);
     const record = {
@@ -107,6 +111,10 @@ export async function runFlow(options: FlowOptions): Promise<RunSummary> {
       files: hashFiles(folder, result.files),
       stages: [...result.stages],
       ...(result.multipliers ? { multipliers: [...result.multipliers] } : {}),
+      seconds: (performance.now() - begun) / 1000,
+      finished: new Date().toISOString(),
+      device: { name: backend.name, detail: deviceDetail(backend, options.device) },
+      ...(options.command === undefined ? {} : { command: options.command }),
     };
     manifest = { ...manifest, phases: { ...manifest.phases, [phase]: record } };
     writeManifest(folder, manifest);
@@ -143,20 +151,6 @@ function requireUsableFolder(folder: string, first: Phase): void {
   }
   if (!existsSync(folder)) return;
   if (!statSync(folder).isDirectory()) throw new UserError(`${folder} is a file; a folder for the run was expected`);
-}
-
-function inputsOf(configuration: Configuration, dataset: ReturnType<typeof openTask>['dataset']): Manifest['inputs'] {
-  const { checkpoint } = configuration.train;
-  return {
-    data: {
-      name: dataset.name,
-      sha256: dataset.sha256,
-      trainImages: dataset.train.count,
-      testImages: dataset.test.count,
-      classes: dataset.classes,
-    },
-    ...(checkpoint === undefined ? {} : { checkpoint: { path: checkpoint, sha256: sha256(readBytes(checkpoint)) } }),
-  };
 }
 
 /**

@@ -1,6 +1,6 @@
 // The main job on the shipped digits with few epochs: what a run leaves, that it can be interrupted anywhere, and what λ does.
 
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -73,24 +73,6 @@ describe('a run with few epochs', () => {
     const table = readNpy(readBytes(join(folder, 'multiplier.npy')), file);
     expect(report.measuredOperands.med).toBeCloseTo(errorMetrics(table, histograms).meanErrorDistance, 9);
     expect(existsSync(join(folder, 'figures/multiplier-operands.svg'))).toBe(true);
-  });
-
-  test('a run of before the operands were measured goes on with uniform ones', async () => {
-    const old = join(parent, 'old');
-    cpSync(folder, old, { recursive: true });
-    const path = join(old, 'manifest.json');
-    const without = readFileSync(path, 'utf8')
-      .replace(/"operands": "uniform",\s*/, '')
-      .replaceAll('\\"operands\\":\\"uniform\\",', '');
-    writeFileSync(path, without);
-    expect(readManifest(old).configuration.map.operands).toBe('uniform');
-    const skipped: string[] = [];
-    const note = (event: RunEvent) => event.kind === 'phase-skip' && skipped.push(event.phase);
-    await runFlow({ folder: old, listener: note });
-    expect(skipped).toEqual(['train', 'quantize', 'explore', 'map', 'recover']);
-    await expect(runFlow({ folder: old, settings: { map: { operands: 'measured' } } })).rejects.toThrow(
-      /the phase map of .* is done with other settings \(map\.operands "measured" instead of "uniform"\)/,
-    );
   });
 
   test('proves before both approximate trainings that every layer is approximate', () => {

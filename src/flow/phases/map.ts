@@ -73,9 +73,10 @@ function makeMultiplier(
     const {
       certificate,
       cost,
+      metrics,
       files: paths,
     } = writeImported(folder, imported, name, imported.table.signed ? asSignedPatterns(met) : met);
-    const record = { normalizedCost: cost, mseToTarget: null, signed: imported.table.signed, certificate };
+    const record = { normalizedCost: cost, mseToTarget: null, signed: imported.table.signed, metrics, certificate };
     return { table: imported.table, files: paths, record, note: `imported from ${multiplier}` };
   }
   const mapped = mapStructure({
@@ -87,9 +88,9 @@ function makeMultiplier(
     ...(costBudget === undefined ? {} : { costBudget }),
     ...(costWeight === undefined ? {} : { costWeight }),
   });
-  const { certificate, files: paths } = writeMultiplier(folder, mapped, name, met);
+  const { certificate, metrics, files: paths } = writeMultiplier(folder, mapped, name, met);
   const { normalizedCost } = mapped.structure;
-  const record = { normalizedCost, mseToTarget: mapped.mse.after, signed: false, certificate };
+  const record = { normalizedCost, mseToTarget: mapped.mse.after, signed: false, metrics, certificate };
   const note = `gate cost ${normalizedCost.toFixed(3)}, MSE to θ ${mapped.mse.after.toFixed(1)}`;
   return { table: mapped.table, files: paths, record, note };
 }

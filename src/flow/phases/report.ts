@@ -29,9 +29,7 @@ export async function report(context: RunContext): Promise<PhaseResult> {
       const path = multiplierFiles(name).errors;
       const { structure } = JSON.parse(new TextDecoder().decode(verifiedBytes(folder, mapRecord, path)));
       figures.push(...(await multiplierFigures(name, structure, tables.get(layers[0]!)!)));
-      // Runs of earlier versions have not measured the operands.
       const { operands } = multiplierFiles(name);
-      if (mapRecord.files[operands] === undefined) continue;
       const counts = JSON.parse(new TextDecoder().decode(verifiedBytes(folder, mapRecord, operands)));
       figures.push(await operandsFigure(name, counts));
     }
