@@ -28,7 +28,7 @@ export async function runFlowInThread({ listener, signal, ...options }: FlowOpti
   signal?.addEventListener('abort', onAbort);
   const job: FlowJob = { options, stop };
   const file = new URL(`./flow-worker${extname(import.meta.url)}`, import.meta.url);
-  const worker = new Worker(file, { workerData: job });
+  const worker = new Worker(file, { workerData: job, argv: process.argv.slice(2) });
   try {
     return await new Promise<RunSummary>((done, fail) => {
       worker.on('message', (message: FlowMessage) => {

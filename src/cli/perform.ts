@@ -5,6 +5,7 @@ import type { Command } from 'commander';
 import type { ConfigurationInput } from '../flow/config.ts';
 import type { DeviceOptions } from '../flow/device.ts';
 import type { Phase } from '../flow/events.ts';
+import { dropLock } from '../flow/lock.ts';
 import { hasManifest } from '../flow/manifest.ts';
 import type { RunSummary } from '../flow/summary.ts';
 import { Interrupted } from './failure.ts';
@@ -39,7 +40,10 @@ export async function performPhases(command: Command, services: Services, reques
       if (quiet) stderr.write(`tram: ${text}\n`);
       else progress.listener({ kind: 'note', text });
     },
-    onSecond: progress.close,
+    onSecond: () => {
+      progress.close();
+      dropLock(folder);
+    },
   });
   let summary: RunSummary;
   try {

@@ -10,6 +10,7 @@ import { files, inFolder, makeFolders, openTask, type RunContext, requirePhase }
 import { type DeviceOptions, deviceDetail, openBackend } from './device.ts';
 import { type Listener, type Phase, phases } from './events.ts';
 import { inputsOf } from './inputs.ts';
+import { lockRun, type RunLock } from './lock.ts';
 import {
   describeDifference,
   hashFiles,
@@ -58,8 +59,18 @@ const work: Record<Phase, { readonly title: string; readonly run: (context: RunC
   report: { title: 'report', run: report },
 };
 
-/** Does the phases and returns what the run has come to. */
+/** Does the phases and returns what the run has come to. A folder in which another process works is refused. */
 export async function runFlow(options: FlowOptions): Promise<RunSummary> {
+  const { folder, listener, signal } = options;
+  const lock = await lockRun(folder, { signal, onWait: (text) => listener?.({ kind: 'note', text }) });
+  try {
+    return await runLocked(options, lock);
+  } finally {
+    lock.release();
+  }
+}
+
+async function runLocked(options: FlowOptions, lock: RunLock): Promise<RunSummary> {
   const { folder, listener = () => {}, signal } = options;
   const wanted = options.phases ?? phases;
   const old = hasManifest(folder) ? readManifest(folder) : undefined;
@@ -117,6 +128,7 @@ export async function runFlow(options: FlowOptions): Promise<RunSummary> {
       ...(options.command === undefined ? {} : { command: options.command }),
     };
     manifest = { ...manifest, phases: { ...manifest.phases, [phase]: record } };
+    lock.check();
     writeManifest(folder, manifest);
     result.finish?.();
     listener({ kind: 'phase-end', phase, summary: phaseSummary(result) });

@@ -1,27 +1,33 @@
 // Files as artefacts: whole-file writes that either happen completely or not at all, JSON-lines logs that survive a killed
 // process, and content hashes. Invariant: under its final name a file is always whole (temporary name, fsync, rename), and a
-// log holds whole lines only once it has been opened. Every failure names the file and the cause. Not a cache, not a lock:
-// two processes that write the same run folder are the caller's business.
+// log holds whole lines only once it has been opened. Every failure names the file and the cause. What is written inside a folder stays
+// inside it, whatever names and links say. Not a cache, not a lock: two processes that write the same folder are the caller's business.
 
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import {
   accessSync,
   closeSync,
   constants,
   existsSync,
+  fchmodSync,
+  fstatSync,
   fsyncSync,
   ftruncateSync,
+  lstatSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readFileSync,
   realpathSync,
   renameSync,
+  type Stats,
   statSync,
   unlinkSync,
   writeSync,
 } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, isAbsolute, join, normalize, sep } from 'node:path';
 import { UserError } from './errors.ts';
+import { formatBytes } from './gzip.ts';
 
 const causes: Record<string, string> = {
   ENOSPC: 'no space left on the disk; free some space and run again',
@@ -33,23 +39,53 @@ const causes: Record<string, string> = {
   ENOENT: 'no such file or folder; check the path',
   ENOTDIR: 'a part of the path is a file, not a folder; check the path',
   EISDIR: 'it is a folder, a file was expected',
+  ELOOP: 'it is a symbolic link, which is not followed here; put the file itself there',
   ENAMETOOLONG: 'the name is too long for the file system',
 };
 
 /** The user's error for a failed file operation: what was tried, on which file, and why it failed. */
-export function fileError(action: 'read' | 'write', path: string, error: unknown): UserError {
+export function fileError(action: 'read' | 'write' | 'remove', path: string, error: unknown): UserError {
   const { code, message } = error as NodeJS.ErrnoException;
   const cause = (code !== undefined && causes[code]) || message;
   return new UserError(`cannot ${action} ${path}: ${cause}${code === undefined ? '' : ` (${code})`}`);
 }
 
-/** The file's bytes; throws a UserError that names the file when it is missing or unreadable. */
-export function readBytes(path: string): Uint8Array {
+/**
+ * The file's bytes; throws a UserError that names the file when it is missing, unreadable, larger than `limit` bytes, or no regular file
+ * (a pipe would be waited for, a device has no end).
+ */
+export function readBytes(path: string, limit = Number.POSITIVE_INFINITY): Uint8Array {
+  let descriptor: number | undefined;
   try {
-    return readFileSync(path);
+    descriptor = openSync(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
+    return readWhole(descriptor, path, limit);
   } catch (error) {
-    throw fileError('read', path, error);
+    throw error instanceof UserError ? error : fileError('read', path, error);
+  } finally {
+    if (descriptor !== undefined) closeSync(descriptor);
   }
+}
+
+function readWhole(descriptor: number, path: string, limit = Number.POSITIVE_INFINITY): Buffer {
+  const stats = fstatSync(descriptor);
+  if (!stats.isFile() && !stats.isDirectory()) {
+    throw new UserError(
+      `cannot read ${path}: it is ${kindOf(stats)}, a regular file was expected; save the data to a file`,
+    );
+  }
+  if (stats.size > limit) {
+    throw new UserError(
+      `cannot read ${path}: it has ${formatBytes(stats.size)}, at most ${formatBytes(limit)} are read`,
+    );
+  }
+  return readFileSync(descriptor);
+}
+
+function kindOf(stats: Stats): string {
+  if (stats.isSymbolicLink()) return 'a symbolic link';
+  if (stats.isFIFO()) return 'a pipe';
+  if (stats.isSocket()) return 'a socket';
+  return 'a device';
 }
 
 /** The file's text (UTF-8); throws like `readBytes`. */
@@ -66,9 +102,38 @@ function writeAll(descriptor: number, bytes: Uint8Array): void {
 function writeTarget(path: string): string {
   const existing = statSync(path, { throwIfNoEntry: false });
   if (existing === undefined) return path;
-  if (!existing.isFile()) throw new UserError(`cannot write ${path}: it exists and is not a regular file`);
+  requireFile(path, existing);
   accessSync(path, constants.W_OK);
   return realpathSync(path);
+}
+
+function requireFile(path: string, existing: Stats): void {
+  if (!existing.isFile()) throw new UserError(`cannot write ${path}: it exists and is not a regular file`);
+}
+
+/**
+ * Where a write to `path`, relative to `folder`, must end up. A link in the place of the file is replaced, not followed; a link in the
+ * place of a folder above it that leads out of `folder`, and a path that names something outside, are refused.
+ */
+function insideTarget(folder: string, path: string): string {
+  const wanted = join(folder, path);
+  if (!isInside(path)) throw new UserError(`cannot write ${wanted}: the path leads out of the folder ${folder}`);
+  const root = realpathSync(folder);
+  const parent = realpathSync(dirname(wanted));
+  if (parent !== root && !parent.startsWith(root.endsWith(sep) ? root : root + sep)) {
+    throw new UserError(
+      `cannot write ${wanted}: a symbolic link leads it out of the folder, to ${parent}; put a folder in the link's place`,
+    );
+  }
+  const target = join(parent, basename(wanted));
+  const existing = lstatSync(target, { throwIfNoEntry: false });
+  if (existing && !existing.isSymbolicLink()) requireFile(wanted, existing);
+  return target;
+}
+
+/** Whether a relative path names something below the folder that it is relative to. */
+export function isInside(path: string): boolean {
+  return path !== '' && !isAbsolute(path) && !path.includes('\0') && !/^(\.\.?)?$/.test(normalize(path).split(sep)[0]!);
 }
 
 /** Makes the rename itself durable; not every system lets a folder be synchronised, and none needs it for atomicity. */
@@ -96,20 +161,55 @@ export function makeFolder(path: string): void {
   }
 }
 
-let temporaries = 0;
+/** Names of the files under way: random, so that what a killed process left is in nobody's way; with the process's number in older versions. */
+const TEMPORARY = /^\..+\.([0-9a-f]{16}|\d+\.\d+)\.tmp$/;
+
+/**
+ * Removes what writes that were killed have left in a folder and the folders in it. For the one process that writes there: a temporary
+ * file of another would be lost. Links to folders are not followed.
+ */
+export function sweepTemporaries(folder: string): void {
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) {
+      for (const name of readdirSync(path)) if (TEMPORARY.test(name)) removeFile(join(path, name));
+    } else if (TEMPORARY.test(entry.name)) removeFile(path);
+  }
+}
+
+/** Removes a file (not what a link leads to), or nothing when there is none; a UserError names what cannot be removed. */
+export function removeFile(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw fileError('remove', path, error);
+  }
+}
 
 /**
  * Writes a whole file, or nothing: after an error (full disk, no permission, missing folder) the previous content is intact,
- * no temporary file remains, and a UserError names the file and the cause.
+ * no temporary file remains, and a UserError names the file and the cause. A file that is replaced keeps its permissions. `path` is what
+ * a user named: a symbolic link is written through.
  */
 export function writeFileAtomic(path: string, content: string | Uint8Array): void {
+  replace(path, () => writeTarget(path), content);
+}
+
+/** As `writeFileAtomic`, for a path relative to a folder that may be somebody else's: nothing outside of it is opened for writing. */
+export function writeInside(folder: string, path: string, content: string | Uint8Array): void {
+  replace(join(folder, path), () => insideTarget(folder, path), content);
+}
+
+function replace(path: string, findTarget: () => string, content: string | Uint8Array): void {
   let temporary: string | undefined;
   let descriptor: number | undefined;
   try {
-    const target = writeTarget(path);
-    const name = join(dirname(target), `.${basename(target)}.${process.pid}.${temporaries++}.tmp`);
-    descriptor = openSync(name, 'wx');
+    const target = findTarget();
+    const existing = lstatSync(target, { throwIfNoEntry: false });
+    const name = join(dirname(target), `.${basename(target)}.${randomBytes(8).toString('hex')}.tmp`);
+    descriptor = openSync(name, 'wx', existing?.isFile() ? 0o600 : 0o666);
     temporary = name;
+    if (existing?.isFile()) fchmodSync(descriptor, existing.mode & 0o777);
     writeAll(descriptor, typeof content === 'string' ? Buffer.from(content) : content);
     fsyncSync(descriptor);
     closeSync(descriptor);
@@ -126,8 +226,15 @@ export function writeFileAtomic(path: string, content: string | Uint8Array): voi
 
 /** Writes a value as indented JSON with a final newline, atomically. */
 export function writeJson(path: string, value: unknown): void {
-  writeFileAtomic(path, `${JSON.stringify(value, null, 2)}\n`);
+  writeFileAtomic(path, formatJson(value));
 }
+
+/** As `writeJson`, inside a folder as `writeInside` does. */
+export function writeJsonInside(folder: string, path: string, value: unknown): void {
+  writeInside(folder, path, formatJson(value));
+}
+
+const formatJson = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
 
 /** Reads a JSON file; throws a UserError that names the file when it is missing or not JSON. The caller checks the schema. */
 export function readJson(path: string): unknown {
@@ -190,12 +297,13 @@ export function openJsonLines(path: string, keep: (record: unknown) => boolean =
   let size = 0;
   let records: unknown[] = [];
   try {
-    descriptor = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_APPEND, 0o666);
+    const { O_RDWR, O_CREAT, O_APPEND, O_NOFOLLOW = 0, O_NONBLOCK = 0 } = constants;
+    descriptor = openSync(path, O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK, 0o666);
   } catch (error) {
     throw fileError('write', path, error);
   }
   try {
-    const lines = parseLines(readFileSync(descriptor), path);
+    const lines = parseLines(readWhole(descriptor, path), path);
     const refused = lines.records.findIndex((record) => !keep(record));
     const count = refused < 0 ? lines.records.length : refused;
     records = lines.records.slice(0, count);
