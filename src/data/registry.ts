@@ -2,6 +2,7 @@
 // it is. One list, from which the help text and the error for an unknown name are made.
 
 import { statSync } from 'node:fs';
+import { isAbsolute, join } from 'node:path';
 import { UserError } from '../tensor/errors.ts';
 import { unknownName } from '../tensor/names.ts';
 import { cifar10Folder, openCifar10 } from './cifar10.ts';
@@ -46,6 +47,14 @@ function detect(path: string): string | undefined {
   if (!stats?.isDirectory()) return undefined;
   if (cifar10Folder(path) !== undefined) return 'cifar10';
   return isIdxFolder(path) ? 'idx' : undefined;
+}
+
+/** The same data set with a relative location taken from `directory` instead of the working directory. */
+export function relocate(spec: string, directory: string): string {
+  const source = sources.find(({ name }) => spec === name || spec.startsWith(`${name}:`));
+  const prefix = source ? `${source.name}:` : '';
+  const location = spec.slice(prefix.length);
+  return location === '' || isAbsolute(location) ? spec : `${prefix}${join(directory, location)}`;
 }
 
 /**

@@ -40,22 +40,47 @@ function engineTensor(name: string, stored: HostTensor, layers: Layers): HostTen
   return layer ? fromStored(name, stored, layer.weightShape, layers) : stored;
 }
 
+/** The parameters of a float model by name, in the engine's layout. */
+export type FloatModel = ReadonlyMap<string, HostTensor>;
+
 /**
- * Reads a float model made elsewhere: every parameter of the model must be there with its shape; what PyTorch adds beside them
- * (num_batches_tracked) is left out, anything else is refused by name.
+ * Reads a float model made elsewhere: every parameter of the model must be there with its shape and finite values; what PyTorch adds
+ * beside them (num_batches_tracked) is left out, anything else is refused by name.
  */
-export function loadFloatModel(path: string, session: Session, parameters: readonly Parameter[], layers: Layers): void {
+export function readFloatModel(path: string, parameters: readonly Parameter[], layers: Layers): FloatModel {
   const { tensors } = decodeSafetensors(readBytes(path), path);
+  const model = new Map<string, HostTensor>();
   for (const { name, value } of parameters) {
     const stored = tensors.get(name);
     if (!stored) throw new UserError(`${path} has no tensor ${name}; was it made for another model?`);
-    session.write(name, fromStored(name, stored, value.shape, layers));
+    checkValues(path, name, stored);
+    model.set(name, fromStored(name, stored, value.shape, layers));
   }
-  const known = new Set(parameters.map(({ name }) => name));
-  const foreign = [...tensors.keys()].filter((name) => !known.has(name) && !name.endsWith('num_batches_tracked'));
+  const foreign = [...tensors.keys()].filter((name) => !model.has(name) && !name.endsWith('num_batches_tracked'));
   if (foreign.length > 0) {
     throw new UserError(
       `${path} has ${foreign.length} tensors that the model lacks, first ${foreign[0]}; was it made for another model?`,
+    );
+  }
+  return model;
+}
+
+function checkValues(path: string, name: string, { dtype, data }: HostTensor): void {
+  if (dtype !== 'f32') {
+    throw new UserError(
+      `${path}: the tensor ${name} holds whole numbers (${dtype}); floating-point values were expected`,
+    );
+  }
+  const wrong = data.findIndex((value) => !Number.isFinite(value));
+  if (wrong >= 0) {
+    throw new UserError(
+      `${path}: the tensor ${name} holds ${data[wrong]} (value ${wrong}); finite numbers were expected`,
+    );
+  }
+  const negative = name.endsWith('.running_var') ? data.findIndex((value) => value < 0) : -1;
+  if (negative >= 0) {
+    throw new UserError(
+      `${path}: the tensor ${name} holds the variance ${data[negative]} (value ${negative}); at least 0 was expected`,
     );
   }
 }

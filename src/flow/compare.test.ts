@@ -18,6 +18,7 @@ function run(name: string, settings: ConfigurationInput, done: Manifest['phases'
     version: MANIFEST_VERSION,
     program: { tram: '0', node: '20' },
     created: '2026-11-22T00:00:00Z',
+    given: settings,
     configuration: parseConfiguration(settings, name),
     inputs: {
       data: {

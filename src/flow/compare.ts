@@ -3,8 +3,7 @@
 
 import { basename, resolve } from 'node:path';
 import { UserError } from '../tensor/errors.ts';
-import { phases } from './events.ts';
-import { readManifest, stageResultOf } from './manifest.ts';
+import { phasesOf, readManifest, stageResultOf } from './manifest.ts';
 import type { StageResult } from './summary.ts';
 
 export interface ComparedRun {
@@ -33,7 +32,7 @@ export function compareRuns(folders: readonly string[]): ComparedRun[] {
 
 function readRun(folder: string): Omit<ComparedRun, 'label'> {
   const { configuration, phases: done } = readManifest(folder);
-  const stages = phases.flatMap((phase) => (done[phase]?.stages ?? []).map(stageResultOf));
+  const stages = phasesOf(configuration).flatMap((phase) => (done[phase]?.stages ?? []).map(stageResultOf));
   const result = stages.findLast((stage): stage is StageResult & { power: number } => stage.power !== undefined);
   if (!result) {
     throw new UserError(`${folder} has no stage with a power yet; run tram run ${folder} to the end first`);

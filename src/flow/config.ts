@@ -189,16 +189,28 @@ export function parseConfiguration(input: unknown, source: string): Configuratio
   return configuration;
 }
 
-/** Settings laid over settings, section by section; `over` wins. */
+/** Settings laid over settings, section by section; `over` wins, and what it holds as undefined returns to the default. */
 export function mergeSettings(base: ConfigurationInput, over: ConfigurationInput): ConfigurationInput {
-  const isSection = (value: unknown): value is object =>
-    typeof value === 'object' && value !== null && !Array.isArray(value);
+  return mergeObjects(base, over);
+}
+
+function mergeObjects(base: object, over: object): object {
   const merged: Record<string, unknown> = { ...base };
   for (const [key, value] of Object.entries(over)) {
     const below = merged[key];
-    merged[key] = isSection(below) && isSection(value) ? { ...below, ...value } : value;
+    if (isSection(value)) merged[key] = mergeObjects(isSection(below) ? below : {}, value);
+    else merged[key] = value;
   }
-  return merged;
+  return withoutUndefined(merged);
+}
+
+function withoutUndefined(settings: object): object {
+  const kept = Object.entries(settings).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(kept.map(([key, value]) => [key, isSection(value) ? withoutUndefined(value) : value]));
+}
+
+function isSection(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** "explore.epochs: expected a number of at least 1, found 0; …" for the first few issues. */

@@ -1,19 +1,18 @@
 // What every phase works with: the opened data, the model, a device, the manifest, and where things are in the run folder.
 
 import { join } from 'node:path';
-import type { Dataset, DatasetOptions } from '../data/dataset.ts';
-import { openDataset, parseImageSize } from '../data/registry.ts';
+import type { Dataset } from '../data/dataset.ts';
 import type { Backend, Session } from '../engine/backend.ts';
 import type { MultiplyingLayer } from '../nn/layers.ts';
-import { findModel } from '../nn/models.ts';
 import { UserError } from '../tensor/errors.ts';
 import { makeFolder } from '../tensor/files.ts';
-import { multiplyingLayers, type Task } from '../train/task.ts';
-import { loadModel } from './checkpoint.ts';
+import type { Task } from '../train/task.ts';
+import { type FloatModel, loadModel } from './checkpoint.ts';
 import type { Configuration } from './config.ts';
 import type { EmulationName } from './device.ts';
-import { type Listener, type Phase, phases } from './events.ts';
-import { type Manifest, type PhaseRecord, verifiedBytes } from './manifest.ts';
+import type { Listener, Phase } from './events.ts';
+import { type Manifest, type PhaseRecord, phasesOf, verifiedBytes } from './manifest.ts';
+import type { ImportedMultiplier } from './multiplier-files.ts';
 
 /** Paths in a run folder, relative to it. */
 export const files = {
@@ -36,34 +35,14 @@ export interface RunContext {
   readonly task: Task;
   readonly layers: readonly MultiplyingLayer[];
   readonly backend: Backend;
+  /** The multiplier that was given instead of mapping θ, where phase 2 is to be done. */
+  readonly imported: ImportedMultiplier | undefined;
+  /** The float model that was given, where it is to be loaded. */
+  readonly floatModel: FloatModel | undefined;
   /** How concrete multipliers are emulated. */
   readonly emulation: EmulationName;
   readonly listener: Listener;
   readonly signal: AbortSignal | undefined;
-}
-
-export function datasetOptions({ image, maximum }: Configuration): DatasetOptions {
-  return {
-    ...(image === undefined ? {} : { image: parseImageSize(image) }),
-    ...(maximum === undefined ? {} : { maximum }),
-  };
-}
-
-export function openTask(configuration: Configuration): {
-  dataset: Dataset;
-  task: Task;
-  layers: readonly MultiplyingLayer[];
-} {
-  const model = findModel(configuration.model);
-  const dataset = openDataset(configuration.data, datasetOptions(configuration));
-  const smallest = Math.min(dataset.height, dataset.width);
-  if (smallest < model.minimumSize) {
-    throw new UserError(
-      `the model ${model.name} needs images of at least ${model.minimumSize}×${model.minimumSize} pixels; those of ${dataset.name} have ${dataset.height}×${dataset.width}`,
-    );
-  }
-  const task: Task = { model, images: dataset };
-  return { dataset, task, layers: multiplyingLayers(task) };
 }
 
 export function inFolder({ folder }: { readonly folder: string }, path: string): string {
@@ -78,8 +57,13 @@ export function makeFolders(folder: string): void {
 export function requirePhase({ manifest, folder }: Pick<RunContext, 'manifest' | 'folder'>, phase: Phase): PhaseRecord {
   const record = manifest.phases[phase];
   if (record) return record;
-  const missing = phases.find((name) => !manifest.phases[name]) ?? phase;
+  const missing = phasesOf(manifest.configuration).find((name) => !manifest.phases[name]) ?? phase;
   throw new UserError(`the phase ${phase} of ${folder} is not done; run tram ${missing} ${folder} first`);
+}
+
+/** The checkpoint whose network meets the multiplier in phases 2 and 3: the explored one, or the quantised one under a given multiplier. */
+export function networkToMap(configuration: Configuration): readonly [Phase, string] {
+  return phasesOf(configuration).includes('explore') ? ['explore', files.explored] : ['quantize', files.quantized];
 }
 
 /** A session with a checkpoint of an earlier phase in it. */

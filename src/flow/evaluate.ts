@@ -4,10 +4,11 @@ import { UserError } from '../tensor/errors.ts';
 import { f32 } from '../tensor/tensor.ts';
 import { evaluator } from '../train/evaluation.ts';
 import type { Arithmetic } from '../train/task.ts';
-import { files, openTask, type RunContext, requirePhase, sessionFrom } from './context.ts';
+import { files, networkToMap, type RunContext, requirePhase, sessionFrom } from './context.ts';
 import { type DeviceOptions, openBackend } from './device.ts';
 import type { Phase } from './events.ts';
-import { readManifest } from './manifest.ts';
+import { openTask } from './inputs.ts';
+import { phasesOf, readManifest } from './manifest.ts';
 import {
   exactMultiplier,
   initialTheta,
@@ -22,6 +23,8 @@ export interface EvaluateOptions {
   readonly folder: string;
   /** Default: the last stage that the run has reached. */
   readonly stage?: Stage;
+  /** Where the run's data are now; default: where the run or the working directory has them. */
+  readonly data?: string;
   readonly device?: DeviceOptions;
   /** Called with the number of images of each batch. */
   readonly onImages?: (images: number) => void;
@@ -32,23 +35,23 @@ export interface EvaluationResult extends StageResult {
 }
 
 /** The phase whose checkpoint a stage reads. */
-const checkpoints: Record<Stage, readonly [Phase, string]> = {
+const checkpoints: Record<Exclude<Stage, 'mapped'>, readonly [Phase, string]> = {
   float: ['train', files.float],
   quantized: ['quantize', files.quantized],
   approximated: ['quantize', files.quantized],
   explored: ['explore', files.explored],
-  mapped: ['explore', files.explored],
   recovered: ['recover', files.recovered],
 };
 
 export async function evaluateRun(options: EvaluateOptions): Promise<EvaluationResult> {
   const { folder } = options;
   const manifest = readManifest(folder);
-  const recorded = Object.values(manifest.phases).flatMap((record) => record?.stages ?? []);
+  const recorded = phasesOf(manifest.configuration).flatMap((phase) => manifest.phases[phase]?.stages ?? []);
   const stage = options.stage ?? stages.findLast((name) => recorded.some((result) => result.stage === name));
   if (!stage) throw new UserError(`no phase of ${folder} is done; run tram train ${folder} first`);
-  const { configuration } = manifest;
-  const { dataset, task, layers } = openTask(configuration);
+  const data = options.data ?? manifest.configuration.data;
+  const configuration = { ...manifest.configuration, data };
+  const { dataset, task, layers } = openTask(configuration, manifest.inputs.data);
   const backend = await openBackend(options.device);
   const context: RunContext = {
     folder,
@@ -58,12 +61,17 @@ export async function evaluateRun(options: EvaluateOptions): Promise<EvaluationR
     task,
     layers,
     backend,
+    imported: undefined,
+    floatModel: undefined,
     emulation: options.device?.emulation ?? 'auto',
     listener: () => {},
     signal: undefined,
   };
   const arithmetic = arithmeticOf(context, stage);
-  const session = await sessionFrom(context, ...checkpoints[stage]);
+  const session = await sessionFrom(
+    context,
+    ...(stage === 'mapped' ? networkToMap(configuration) : checkpoints[stage]),
+  );
   try {
     if (stage === 'approximated') {
       const theta = initialTheta(configuration);

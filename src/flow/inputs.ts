@@ -1,33 +1,136 @@
-// What goes into a run, as the manifest keeps it: the data set with everything that inference elsewhere needs of it, the layers that
-// multiply, and the files that were given, each with its hash.
+// What goes into a run: the data set, wherever it lies now, and the files that were given. The manifest keeps of them everything that a
+// reader of the run or inference elsewhere needs, and their hashes. Invariant: a run has one data set for its whole life, known by its hash
+// and not by its path.
 
+import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
-import type { Dataset, Split } from '../data/dataset.ts';
+import type { Dataset, DatasetOptions, Split } from '../data/dataset.ts';
+import { openDataset, parseImageSize, relocate } from '../data/registry.ts';
 import type { MultiplyingLayer } from '../nn/layers.ts';
+import { findModel } from '../nn/models.ts';
+import { UserError } from '../tensor/errors.ts';
 import { readBytes, sha256 } from '../tensor/files.ts';
-import type { Configuration } from './config.ts';
-import type { RunInputs } from './manifest.ts';
+import { multiplyingLayers, type Task } from '../train/task.ts';
+import type { Configuration, ConfigurationInput } from './config.ts';
+import type { Manifest, RunInputs } from './manifest.ts';
 
-/** Reads the files among them for their hashes; a UserError names one that cannot be read. */
-export function inputsOf({ train }: Configuration, dataset: Dataset, layers: readonly MultiplyingLayer[]): RunInputs {
+export interface OpenTask {
+  readonly dataset: Dataset;
+  /** The working directory from which a relative path to the data was found. */
+  readonly directory: string;
+  readonly task: Task;
+  readonly layers: readonly MultiplyingLayer[];
+}
+
+/** Opens the data set and the model; data other than those that the run knows are a UserError. */
+export function openTask(configuration: Configuration, known?: RunInputs['data']): OpenTask {
+  const model = findModel(configuration.model);
+  const { dataset, directory } = openData(configuration, known);
+  const smallest = Math.min(dataset.height, dataset.width);
+  if (smallest < model.minimumSize) {
+    throw new UserError(
+      `the model ${model.name} needs images of at least ${model.minimumSize}×${model.minimumSize} pixels; those of ${dataset.name} have ${dataset.height}×${dataset.width}`,
+    );
+  }
+  const { train, test } = dataset;
+  if (train.count === 0 || test.count === 0) {
+    throw new UserError(
+      `the data set ${configuration.data} has ${train.count} training and ${test.count} test images; at least one of each was expected`,
+    );
+  }
+  const task: Task = { model, images: dataset };
+  return { dataset, directory, task, layers: multiplyingLayers(task) };
+}
+
+/** A relative path is tried from where the user stands and from where the run found it before; the hash says which is right. */
+function openData(
+  configuration: Configuration,
+  known: RunInputs['data'] | undefined,
+): Pick<OpenTask, 'dataset' | 'directory'> {
+  const { data } = configuration;
+  const places = new Map([[data, process.cwd()]]);
+  if (known && known.directory !== process.cwd()) places.set(relocate(data, known.directory), known.directory);
+  let failure: unknown;
+  let other: Dataset | undefined;
+  for (const [spec, directory] of places) {
+    try {
+      const dataset = openDataset(spec, datasetOptions(configuration));
+      if (!known || dataset.sha256 === known.sha256) return { dataset, directory };
+      other ??= dataset;
+    } catch (error) {
+      failure ??= error;
+    }
+  }
+  if (!other) throw known && failure instanceof UserError ? elsewhere(failure, places) : failure;
+  throw new UserError(
+    `the data set ${data} is not the one that the run was made with (SHA-256 ${other.sha256.slice(0, 12)}…, the run's ${known?.sha256.slice(0, 12)}…); name the right one with --data, or use another folder`,
+  );
+}
+
+function elsewhere({ message }: UserError, places: ReadonlyMap<string, string>): UserError {
+  return new UserError(
+    `${message} (looked in ${[...places.values()].join(' and ')}); --data says where the data are now`,
+  );
+}
+
+function datasetOptions({ image, maximum }: Configuration): DatasetOptions {
   return {
-    data: dataInputs(dataset),
-    layers: layers.map(({ name, macs }) => ({ name, macs })),
-    ...(train.checkpoint === undefined
-      ? {}
-      : { checkpoint: { path: resolve(train.checkpoint), sha256: sha256(readBytes(train.checkpoint)) } }),
+    ...(image === undefined ? {} : { image: parseImageSize(image) }),
+    ...(maximum === undefined ? {} : { maximum }),
   };
 }
 
-function dataInputs(dataset: Dataset): RunInputs['data'] {
+/** The run's inputs as its manifest keeps them; a file that was given and cannot be read is a UserError. */
+export function inputsOf(
+  configuration: Configuration,
+  { dataset, directory, layers }: OpenTask,
+  said: ConfigurationInput,
+  old: Manifest | undefined,
+): RunInputs {
+  const checkpoint = fileInput(
+    configuration.train.checkpoint,
+    said.train?.checkpoint !== undefined || !old?.phases.train,
+    old?.inputs.checkpoint,
+  );
+  const { multiplier } = configuration.map;
+  const given = isGenerator(multiplier)
+    ? { path: multiplier, sha256: sha256(multiplier) }
+    : fileInput(
+        multiplier,
+        said.map?.multiplier !== undefined || !old?.phases.map,
+        old?.inputs.multiplier && { path: old.inputs.multiplier.source, sha256: old.inputs.multiplier.sha256 },
+      );
+  return {
+    data: dataInputs(dataset, directory),
+    layers: layers.map(({ name, macs }) => ({ name, macs })),
+    ...(checkpoint ? { checkpoint } : {}),
+    ...(given ? { multiplier: { source: given.path, sha256: given.sha256 } } : {}),
+  };
+}
+
+/** Names of generators have no file. */
+function isGenerator(multiplier: string | undefined): multiplier is string {
+  return multiplier !== undefined && !existsSync(multiplier) && /^[a-z-]+:/.test(multiplier);
+}
+
+interface FileInput {
+  readonly path: string;
+  readonly sha256: string;
+}
+
+/** The file that counts. Once what needed it is done and the user does not name it again, it need not be there any more. */
+function fileInput(path: string | undefined, isNeeded: boolean, known: FileInput | undefined): FileInput | undefined {
+  if (path === undefined) return undefined;
+  if (!isNeeded && known) return known;
+  const places = [resolve(path), ...(known ? [known.path] : [])].filter((place) => existsSync(place));
+  const found = places.map((place) => ({ path: place, sha256: sha256(readBytes(place)) }));
+  return found.find((file) => file.sha256 === known?.sha256) ?? found[0] ?? { path, sha256: sha256(readBytes(path)) };
+}
+
+function dataInputs(dataset: Dataset, directory: string): RunInputs['data'] {
   const { name, height, width, channels, classes, train, test, mean, std, scale } = dataset;
   return {
-    name,
-    sha256: dataset.sha256,
-    directory: process.cwd(),
-    trainImages: train.count,
-    testImages: test.count,
-    classes,
+    ...{ name, sha256: dataset.sha256, directory, trainImages: train.count, testImages: test.count, classes },
     image: { height, width, channels },
     mean: [...mean],
     deviation: [...std],

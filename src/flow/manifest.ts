@@ -2,12 +2,12 @@
 // file it wrote. It is the only truth about a run: nothing is read from a log or a file name. Checked by its schema on every reading.
 
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { isAbsolute, join } from 'node:path';
 import { z } from 'zod';
 import type { ErrorMetrics } from '../netlist/metrics.ts';
-import { UserError } from '../tensor/errors.ts';
+import { invariant, UserError } from '../tensor/errors.ts';
 import { readBytes, readJson, sha256, writeJson } from '../tensor/files.ts';
-import { type Configuration, configurationSchema, describeIssues } from './config.ts';
+import { type Configuration, type ConfigurationInput, configurationSchema, describeIssues } from './config.ts';
 import { type Phase, phases } from './events.ts';
 import { type StageResult, stages } from './summary.ts';
 
@@ -107,14 +107,24 @@ const inputsRecord = z.strictObject({
 });
 export type RunInputs = z.output<typeof inputsRecord>;
 
+const givenRecord = z.custom<ConfigurationInput>(
+  (given) => configurationSchema.safeParse(given).success,
+  'expected settings',
+);
+
 const manifestSchema = z.strictObject({
   format: z.literal('tram-run'),
   version: z.literal(MANIFEST_VERSION),
   program: z.strictObject({ tram: z.string(), node: z.string() }),
   created: z.string(),
+  /** What was asked for, without the defaults: those that depend on other settings, as P on the widths, are filled in anew each time. */
+  given: givenRecord,
+  /** The same with every default. */
   configuration: configurationSchema,
   inputs: inputsRecord,
   phases: z.partialRecord(z.enum(phases), phaseRecord),
+  /** What a redone phase replaces is being removed: files, and the metrics of the phase and those behind it. */
+  discarding: z.strictObject({ from: z.enum(phases), files: z.array(z.string()) }).optional(),
 });
 export type Manifest = z.output<typeof manifestSchema>;
 
@@ -123,22 +133,40 @@ export function phasesOf({ map }: Pick<Configuration, 'map'>): readonly Phase[] 
   return map.multiplier === undefined ? phases : phases.filter((phase) => phase !== 'explore');
 }
 
-/** Which sections of the configuration each phase's result depends on, beside those of the phases before it. */
-const sections: Record<Phase, readonly (keyof Configuration)[]> = {
-  train: ['data', 'image', 'maximum', 'model', 'seed', 'train'],
-  quantize: ['bits', 'channelwise', 'quantize'],
-  explore: ['exactLayers', 'explore'],
-  map: ['exactLayers', 'map'],
-  recover: ['recover'],
-  report: [],
+/** Which parts of the configuration each phase's result depends on, beside those of the phases before it. */
+const parts: Record<Phase, (configuration: Configuration) => object> = {
+  train: ({ model, seed, train }) => ({ model, seed, train }),
+  quantize: ({ bits, channelwise, quantize }) => ({ bits, channelwise, quantize }),
+  explore: ({ exactLayers, explore }) => ({ exactLayers, explore }),
+  map: ({ exactLayers, map: { search, operands, costBudget, costWeight, ...given } }) => ({
+    exactLayers,
+    map: given.multiplier === undefined ? { ...given, search, operands, costBudget, costWeight } : given,
+  }),
+  recover: ({ recover }) => ({ recover }),
+  report: () => ({}),
 };
 
-/** The settings that decide a phase's result: its own sections and those of all phases before that the run has. */
-export function settingsOf(configuration: Configuration, phase: Phase): string {
+/**
+ * What decides a phase's result, as JSON text: its own settings and those of all phases before that the run has. The data set is not among
+ * them, since a run has only one; other files count with what is in them, wherever they are.
+ */
+export function settingsOf(configuration: Configuration, phase: Phase, inputs: FileInputs = {}): string {
   const before = phases.slice(0, phases.indexOf(phase));
   const until = [...phasesOf(configuration).filter((name) => before.includes(name)), phase];
-  const keys = until.flatMap((name) => sections[name]);
-  return JSON.stringify(Object.fromEntries(keys.map((key) => [key, configuration[key]])));
+  const decisive = withContents(configuration, inputs);
+  return JSON.stringify(Object.assign({}, ...until.map((name) => parts[name](decisive))));
+}
+
+type FileInputs = Pick<RunInputs, 'checkpoint' | 'multiplier'>;
+
+function withContents(configuration: Configuration, { checkpoint, multiplier }: FileInputs): Configuration {
+  const { train, map } = configuration;
+  const content = (sha256: string) => `file of SHA-256 ${sha256.slice(0, 16)}`;
+  return {
+    ...configuration,
+    train: checkpoint ? { ...train, checkpoint: content(checkpoint.sha256) } : train,
+    map: multiplier && isAbsolute(multiplier.source) ? { ...map, multiplier: content(multiplier.sha256) } : map,
+  };
 }
 
 /**
@@ -146,8 +174,10 @@ export function settingsOf(configuration: Configuration, phase: Phase): string {
  * not say, because the program that wrote it did not have the setting yet, was the default.
  */
 export function describeDifference(done: string, wanted: string): string {
-  const before = flatten(withDefaults(JSON.parse(done)));
-  const after = flatten(JSON.parse(wanted));
+  const [before, after] = [done, wanted].map((settings) => flatten(withDefaults(JSON.parse(settings)))) as [
+    Map<string, string>,
+    Map<string, string>,
+  ];
   const keys = [...new Set([...before.keys(), ...after.keys()])].filter((key) => before.get(key) !== after.get(key));
   return keys.map((key) => `${key} ${after.get(key) ?? 'unset'} instead of ${before.get(key) ?? 'unset'}`).join(', ');
 }
@@ -188,7 +218,10 @@ export function readManifest(folder: string): Manifest {
   throw new UserError(`${path} is not a manifest of this program: ${describeIssues(parsed.error)}`);
 }
 
+/** Writes the manifest, or nothing where it could not be read back. */
 export function writeManifest(folder: string, manifest: Manifest): void {
+  const parsed = manifestSchema.safeParse(JSON.parse(JSON.stringify(manifest)));
+  invariant(parsed.success, `the manifest cannot be written: ${parsed.success ? '' : describeIssues(parsed.error)}`);
   writeJson(manifestPath(folder), manifest);
 }
 

@@ -1,28 +1,30 @@
 // A run: the phases in order over one folder. What is done with the same settings is skipped, what was interrupted goes on, what would
-// contradict a finished phase is refused unless it is to be redone. The manifest changes only when a phase is complete.
+// contradict a finished phase is refused unless it is to be redone. Everything that was given is accepted before the folder changes, and the
+// manifest changes only when a phase is complete.
 
-import { existsSync, rmSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { UserError } from '../tensor/errors.ts';
 import { version } from '../version.ts';
+import { lookAhead, requireNewFolder } from './ahead.ts';
+import { phasesToTake, takePhases } from './branch.ts';
 import { type Configuration, type ConfigurationInput, mergeSettings, parseConfiguration } from './config.ts';
-import { files, inFolder, makeFolders, openTask, type RunContext, requirePhase } from './context.ts';
+import { files, inFolder, makeFolders, type RunContext } from './context.ts';
 import { type DeviceOptions, deviceDetail, openBackend } from './device.ts';
 import { type Listener, type Phase, phases } from './events.ts';
-import { inputsOf } from './inputs.ts';
+import { inputsOf, openTask } from './inputs.ts';
 import { lockRun, type RunLock } from './lock.ts';
 import {
-  describeDifference,
   hashFiles,
   hasManifest,
   MANIFEST_VERSION,
   type Manifest,
-  manifestPath,
+  type PhaseRecord,
+  phasesOf,
   readManifest,
   settingsOf,
   writeManifest,
 } from './manifest.ts';
-import { approximateLayers } from './multipliers.ts';
 import { explore } from './phases/explore.ts';
 import { map } from './phases/map.ts';
 import { quantize } from './phases/quantize.ts';
@@ -30,18 +32,28 @@ import { recover } from './phases/recover.ts';
 import { report } from './phases/report.ts';
 import type { PhaseResult } from './phases/result.ts';
 import { trainFloat } from './phases/train.ts';
+import { requireFinite } from './phases/training.ts';
+import { discard, type Plan, planPhases, removeFile, requireOrder } from './plan.ts';
 import { summarize } from './summarize.ts';
 import type { RunSummary } from './summary.ts';
 
 export interface FlowOptions {
   /** The run folder; made when it is missing. */
   readonly folder: string;
-  /** Only what differs: merged over the run's own configuration, or over the defaults for a new run, and checked. */
+  /**
+   * Only what differs: merged over the run's own settings, or over the defaults for a new run, and checked. What is there as undefined
+   * returns to its default.
+   */
   readonly settings?: ConfigurationInput;
-  /** Phases to do, in order; default: all. */
+  /** Phases to do, in order; default: all. Those that the configuration does not have are left out. */
   readonly phases?: readonly Phase[];
-  /** Discards finished phases that have other settings, and what follows them, instead of refusing. */
+  /**
+   * Does finished phases again instead of refusing other settings: from the first that differs, and what follows it; where none differs,
+   * from the first of `phases`.
+   */
   readonly redo?: boolean;
+  /** Another run, whose finished phases with the same settings are copied instead of being done; its settings are the defaults. */
+  readonly from?: string;
   readonly device?: DeviceOptions;
   /** The command line that asks for this, kept with each phase that it does. */
   readonly command?: string;
@@ -50,13 +62,21 @@ export interface FlowOptions {
   readonly signal?: AbortSignal;
 }
 
-const work: Record<Phase, { readonly title: string; readonly run: (context: RunContext) => Promise<PhaseResult> }> = {
-  train: { title: 'train the float model', run: trainFloat },
-  quantize: { title: 'quantise', run: quantize },
-  explore: { title: 'explore θ and weights', run: explore },
-  map: { title: 'map θ to a multiplier', run: map },
-  recover: { title: 'recover accuracy', run: recover },
-  report: { title: 'report', run: report },
+const work: Record<Exclude<Phase, 'report'>, (context: RunContext) => Promise<PhaseResult>> = {
+  train: trainFloat,
+  quantize,
+  explore,
+  map,
+  recover,
+};
+
+const titles: Record<Phase, string> = {
+  train: 'train the float model',
+  quantize: 'quantise',
+  explore: 'explore θ and weights',
+  map: 'map θ to a multiplier',
+  recover: 'recover accuracy',
+  report: 'report',
 };
 
 /** Does the phases and returns what the run has come to. A folder in which another process works is refused. */
@@ -71,70 +91,135 @@ export async function runFlow(options: FlowOptions): Promise<RunSummary> {
 }
 
 async function runLocked(options: FlowOptions, lock: RunLock): Promise<RunSummary> {
-  const { folder, listener = () => {}, signal } = options;
-  const wanted = options.phases ?? phases;
+  const { folder, settings: said = {}, from } = options;
   const old = hasManifest(folder) ? readManifest(folder) : undefined;
-  if (!old) requireUsableFolder(folder, wanted[0]!);
-  const settings = mergeSettings(old?.configuration ?? {}, options.settings ?? {});
-  const configuration = parseConfiguration(settings, 'settings');
-  refuseIdleSmoothing(options.settings ?? {}, configuration);
-  const { dataset, task, layers } = openTask(configuration);
-  approximateLayers(configuration, layers);
-  const inputs = inputsOf(configuration, dataset, layers);
-  const backend = await openBackend(options.device);
-
-  let manifest: Manifest = old
-    ? { ...old, configuration, phases: keptPhases(old, configuration, wanted, options.redo ?? false, folder) }
-    : {
-        format: 'tram-run',
-        version: MANIFEST_VERSION,
-        program: { tram: version, node: process.version },
-        created: new Date().toISOString(),
-        configuration,
-        inputs,
-        phases: {},
-      };
-  if (manifest.inputs.data.sha256 !== inputs.data.sha256) {
-    throw new UserError(
-      `the data set ${configuration.data} is not the one that ${folder} was made with (SHA-256 ${inputs.data.sha256.slice(0, 12)}…, the run's ${manifest.inputs.data.sha256.slice(0, 12)}…); use another folder`,
-    );
+  if (!old) requireNewFolder(folder, options.phases ? options.phases[0] : phases[0]);
+  const source = from === undefined ? undefined : sourceRun(from, folder);
+  const given = mergeSettings((old ?? source)?.given ?? {}, said);
+  const configuration = parseConfiguration(given, 'settings');
+  refuseIdleSmoothing(said, configuration);
+  const wanted = wantedPhases(options, configuration);
+  // What is reported is in the folder: neither the data nor a device is needed for it.
+  if (old && wanted.every((phase) => phase === 'report')) {
+    return await doPhases(options, discard(folder, old), wanted, lock, undefined);
   }
-  makeFolders(folder);
-  writeManifest(folder, manifest);
 
+  const known = (old ?? source)?.inputs.data;
+  const opened = openTask(configuration, known);
+  const inputs = inputsOf(configuration, opened, said, old ?? source);
+  const { kept, discarding }: Plan = old
+    ? planPhases({ folder, old, configuration, inputs, wanted, redo: options.redo ?? false })
+    : { kept: {}, discarding: undefined };
+  const taken = source && from !== undefined ? phasesToTake(from, source, configuration, inputs) : [];
+  const done = { ...kept, ...Object.fromEntries(taken.map((phase) => [phase, source!.phases[phase]])) };
+  requireOrder(folder, configuration, wanted, done);
+  const toDo = wanted.filter((phase) => !done[phase] || phase === 'report');
+  const emulation = options.device?.emulation ?? 'auto';
+  const backend = await openBackend(options.device);
+  const accepted = await lookAhead({ folder, configuration, opened, inputs, toDo, emulation });
+
+  makeFolders(folder);
+  const { discarding: unfinished, ...before } = old ?? newManifest();
+  let manifest: Manifest = { ...before, given, configuration, inputs, phases: kept };
+  const leftovers = [unfinished, discarding].filter((part) => part !== undefined);
+  if (leftovers.length > 0) {
+    const begin = phases.find((phase) => leftovers.some((part) => part.from === phase))!;
+    manifest = { ...manifest, discarding: { from: begin, files: leftovers.flatMap((part) => part.files) } };
+  }
+  writeManifest(folder, manifest);
+  manifest = discard(folder, manifest);
+  if (source && from !== undefined) manifest = takePhases(folder, manifest, from, source, taken);
+  const { dataset, task, layers } = opened;
+  return await doPhases(options, manifest, wanted, lock, { dataset, task, layers, backend, emulation, ...accepted });
+}
+
+type Opened = Omit<RunContext, 'folder' | 'manifest' | 'configuration' | 'listener' | 'signal'>;
+
+/** `opened` may be missing where only the report is wanted. */
+async function doPhases(
+  options: FlowOptions,
+  begun: Manifest,
+  wanted: readonly Phase[],
+  lock: RunLock,
+  opened: Opened | undefined,
+): Promise<RunSummary> {
+  const { folder, listener = () => {}, signal, command } = options;
+  const { configuration } = begun;
+  let manifest = begun;
   for (const phase of wanted) {
-    if (manifest.phases[phase] && phase !== 'report') {
+    const replaced = manifest.phases[phase];
+    if (replaced && phase !== 'report') {
       listener({ kind: 'phase-skip', phase, reason: 'done with these settings' });
       continue;
     }
-    const context: RunContext = {
-      ...{ folder, manifest, configuration, dataset, task, layers, backend, listener, signal },
-      emulation: options.device?.emulation ?? 'auto',
-    };
-    const before = phases[phases.indexOf(phase) - 1];
-    if (before && phase !== 'report') requirePhase(context, before);
-    const resumed = existsSync(inFolder(context, files.resume));
-    const begun = performance.now();
-    listener({ kind: 'phase-start', phase, title: work[phase].title, resumed });
-    const result = await work[phase].run(context);
-    const record = {
-      settings: settingsOf(configuration, phase),
+    const place = { folder, manifest, configuration, listener, signal };
+    listener({ kind: 'phase-start', phase, title: titles[phase], resumed: existsSync(inFolder(place, files.resume)) });
+    const start = performance.now();
+    const result = phase === 'report' ? await report(place) : await work[phase]({ ...place, ...opened! });
+    requireNumbers(folder, phase, result);
+    const record: PhaseRecord = {
+      settings: settingsOf(configuration, phase, manifest.inputs),
       files: hashFiles(folder, result.files),
       stages: [...result.stages],
       ...(result.multipliers ? { multipliers: [...result.multipliers] } : {}),
-      seconds: (performance.now() - begun) / 1000,
+      seconds: (performance.now() - start) / 1000,
       finished: new Date().toISOString(),
-      device: { name: backend.name, detail: deviceDetail(backend, options.device) },
-      ...(options.command === undefined ? {} : { command: options.command }),
+      device: deviceOf(opened, options.device),
+      ...(command === undefined ? {} : { command }),
     };
     manifest = { ...manifest, phases: { ...manifest.phases, [phase]: record } };
     lock.check();
     writeManifest(folder, manifest);
+    for (const path of Object.keys(replaced?.files ?? {})) {
+      if (record.files[path] === undefined) removeFile(folder, path);
+    }
     result.finish?.();
     listener({ kind: 'phase-end', phase, summary: phaseSummary(result) });
     signal?.throwIfAborted();
   }
   return summarize(folder);
+}
+
+function deviceOf(opened: Opened | undefined, options: DeviceOptions | undefined): PhaseRecord['device'] {
+  if (!opened) return { name: 'none', detail: 'nothing was computed' };
+  return { name: opened.backend.name, detail: deviceDetail(opened.backend, options) };
+}
+
+function newManifest(): Pick<Manifest, 'format' | 'version' | 'program' | 'created'> & { discarding?: undefined } {
+  return {
+    format: 'tram-run',
+    version: MANIFEST_VERSION,
+    program: { tram: version, node: process.version },
+    created: new Date().toISOString(),
+  };
+}
+
+function sourceRun(from: string, folder: string): Manifest {
+  if (resolve(from) === resolve(folder)) {
+    throw new UserError(`the run to start from and the new one are the same folder, ${folder}; choose another --out`);
+  }
+  return readManifest(from);
+}
+
+/** Those of the phases asked for that the run has; asking for none but such as it has not is a mistake. */
+function wantedPhases({ folder, phases: asked = phases }: FlowOptions, configuration: Configuration): readonly Phase[] {
+  const own = phasesOf(configuration);
+  const wanted = asked.filter((phase) => own.includes(phase));
+  if (wanted.length > 0) return wanted;
+  throw new UserError(
+    `${folder} uses the multiplier ${configuration.map.multiplier}, which is measured on the quantised network: nothing is explored; tram run ${folder} --unset multiplier --redo goes back to a trained one`,
+  );
+}
+
+/** A result that is not a number is not recorded, and its files do not stay. */
+function requireNumbers(folder: string, phase: Phase, { stages, files: written }: PhaseResult): void {
+  try {
+    for (const { stage, loss, accuracy } of stages)
+      requireFinite(loss + accuracy, `the test loss (${stage}) of ${phase}`);
+  } catch (error) {
+    for (const path of written) removeFile(folder, path);
+    throw error;
+  }
 }
 
 function phaseSummary({ stages }: PhaseResult): string {
@@ -152,43 +237,4 @@ function refuseIdleSmoothing(asked: ConfigurationInput, { recover: { gradient } 
   throw new UserError(
     `settings: recover.smoothing is given, but recover.gradient is ${gradient}, which smooths nothing; choose the gradient difference or leave the smoothing out`,
   );
-}
-
-/** A folder with other things in it is not written to; a phase in the middle cannot begin a run. */
-function requireUsableFolder(folder: string, first: Phase): void {
-  if (first !== 'train') {
-    throw new UserError(
-      `${folder} is not a run folder (no ${manifestPath(folder)}); start one with tram run or tram train`,
-    );
-  }
-  if (!existsSync(folder)) return;
-  if (!statSync(folder).isDirectory()) throw new UserError(`${folder} is a file; a folder for the run was expected`);
-}
-
-/**
- * The finished phases that stay. One with other settings is an error, or with `redo` it goes, with all behind it and the resume point;
- * with `redo` the wanted phases themselves go too.
- */
-function keptPhases(
-  old: Manifest,
-  configuration: Configuration,
-  wanted: readonly Phase[],
-  redo: boolean,
-  folder: string,
-): Manifest['phases'] {
-  for (const phase of phases) {
-    const record = old.phases[phase];
-    if (!record || phase === 'report') continue;
-    const settings = settingsOf(configuration, phase);
-    const difference = describeDifference(record.settings, settings);
-    if (difference === '' && !(redo && wanted.includes(phase))) continue;
-    if (!redo) {
-      throw new UserError(
-        `the phase ${phase} of ${folder} is done with other settings (${difference}); use another --out, or --redo to discard it and what follows`,
-      );
-    }
-    rmSync(join(folder, files.resume), { force: true });
-    return Object.fromEntries(Object.entries(old.phases).slice(0, phases.indexOf(phase)));
-  }
-  return old.phases;
 }

@@ -1,26 +1,23 @@
-// A run folder read back as its summary: from the manifest and the error reports alone, without computing anything.
+// A run folder read back as its summary: from the manifest alone, without the data and without computing anything. Files are listed as the
+// manifest has them, so nothing else that lies in the folder is taken for a result.
 
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
-import { errorMetrics } from '../netlist/metrics.ts';
-import { files, openTask } from './context.ts';
-import { phases } from './events.ts';
-import { manifestPath, readManifest, stageResultOf } from './manifest.ts';
+import { dirname, join } from 'node:path';
+import { files } from './context.ts';
+import { phasesOf, readManifest, stageResultOf } from './manifest.ts';
 import { multiplierFiles } from './multiplier-files.ts';
-import { readTables } from './phases/map.ts';
 import type { MultiplierSummary, RunSummary } from './summary.ts';
 
 export function summarize(folder: string): RunSummary {
   const manifest = readManifest(folder);
   const { configuration } = manifest;
-  const { layers } = openTask(configuration);
+  const { layers } = manifest.inputs;
+  const phases = phasesOf(configuration);
   const macs = layers.reduce((sum, layer) => sum + layer.macs, 0);
   const exact = layers.filter(({ name }) => configuration.exactLayers.includes(name));
   const mapRecord = manifest.phases.map;
-  const tables = mapRecord ? readTables(folder, mapRecord) : new Map();
   const multipliers: MultiplierSummary[] = (mapRecord?.multipliers ?? []).map(({ certificate, ...record }) => ({
     ...record,
-    metrics: errorMetrics(tables.get(record.layers[0]!)!),
     provedPairs: certificate.pairs,
   }));
   const listed: [title: string, path: string][] = [
@@ -41,6 +38,9 @@ export function summarize(folder: string): RunSummary {
     ['metrics of every epoch', files.metrics],
     ['manifest', 'manifest.json'],
   ];
+  const recorded = phases.flatMap((phase) => Object.keys(manifest.phases[phase]?.files ?? {}));
+  const unhashed = [files.metrics, 'manifest.json'].filter((path) => existsSync(join(folder, path)));
+  const written = new Set([...recorded, ...recorded.map((path) => dirname(path)), ...unhashed]);
   return {
     folder,
     data: configuration.data,
@@ -54,7 +54,7 @@ export function summarize(folder: string): RunSummary {
     exactShare: exact.reduce((sum, layer) => sum + layer.macs, 0) / macs,
     donePhases: phases.filter((phase) => manifest.phases[phase]),
     files: [...listed, ['figures', files.figures] as const]
-      .map(([title, path]) => ({ title, path: join(folder, path) }))
-      .filter(({ path }) => existsSync(path) && path !== manifestPath('')),
+      .filter(([, path]) => written.has(path))
+      .map(([title, path]) => ({ title, path: join(folder, path) })),
   };
 }

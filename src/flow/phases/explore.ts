@@ -57,6 +57,7 @@ export async function explore(context: RunContext): Promise<PhaseResult> {
       inFolder(context, files.theta),
       thetaDocument(configuration, structuresOf(configuration, layers), learned),
     );
+    noteSaturation(context, learned.theta);
     await saveModel(inFolder(context, files.explored), session, layers);
     return {
       files: [files.theta, files.explored],
@@ -74,4 +75,20 @@ export async function explore(context: RunContext): Promise<PhaseResult> {
 function writeInitialTheta(session: Session, { configuration, layers }: RunContext): void {
   const theta = initialTheta(configuration);
   for (const name of structuresOf(configuration, layers).keys()) session.write(name, f32([theta.length], theta));
+}
+
+/** Where λ has taken every column that it may take, a larger one changes nothing: says what would. */
+function noteSaturation(
+  { configuration, listener }: RunContext,
+  theta: Readonly<Record<string, readonly number[]>>,
+): void {
+  const { columns } = configuration.explore;
+  if (!Object.values(theta).every((values) => values.every((value) => value >= 0.999))) return;
+  const { weights, activations } = configuration.bits;
+  const most = weights + activations - 1;
+  const advice =
+    columns < most
+      ? `--columns ${Math.min(columns + 2, most)} lets it save more (up to ${most}), a smaller λ keeps more of the accuracy`
+      : 'nothing is left of the multiplier; choose a smaller λ';
+  listener({ kind: 'note', text: `all ${columns} columns that may be approximated are gone (θ = 1): ${advice}` });
 }

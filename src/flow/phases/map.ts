@@ -1,6 +1,7 @@
-// Phase 2: every distinct θ becomes a gate-level multiplier (or the user brings one), proved equal in all its forms before anything uses
-// it, and the network is measured with the multipliers as they are, before its weights have adapted to them. The operands that each
-// multiplier meets are counted first: the search weighs its error by them, and they are kept beside the multiplier.
+// Phase 2: every distinct θ becomes a gate-level multiplier, proved equal in all its forms before anything uses it, and the network is
+// measured with the multipliers as they are, before its weights have adapted to them. The operands that each multiplier meets are counted
+// first: the search weighs its error by them, and they are kept beside the multiplier. A multiplier that the user brings takes the place
+// of all of them on the quantised network, which has adapted to no other.
 
 import { networkPower } from '../../axm/power.ts';
 import type { Session } from '../../engine/backend.ts';
@@ -10,20 +11,23 @@ import type { OperandHistograms } from '../../netlist/metrics.ts';
 import type { ProductTable } from '../../netlist/table.ts';
 import { evaluator } from '../../train/evaluation.ts';
 import type { QuantizedArithmetic } from '../../train/task.ts';
-import { files, type RunContext, requirePhase, sessionFrom } from '../context.ts';
+import { files, networkToMap, type RunContext, requirePhase, sessionFrom } from '../context.ts';
 import { type MultiplierRecord, type PhaseRecord, verifiedBytes } from '../manifest.ts';
-import { importMultiplier, multiplierFiles, writeImported, writeMultiplier } from '../multiplier-files.ts';
-import { approximateLayers, concreteMultiplier, quantizedArithmetic, structuredMultiplier } from '../multipliers.ts';
+import { multiplierFiles, writeImported, writeMultiplier } from '../multiplier-files.ts';
+import {
+  approximateLayers,
+  concreteMultiplier,
+  exactMultiplier,
+  quantizedArithmetic,
+  structuredMultiplier,
+} from '../multipliers.ts';
 import { asSignedPatterns, measureOperands, sumOfOperands } from '../operands.ts';
 import { parseTheta, type ThetaDocument } from '../theta.ts';
 import type { PhaseResult } from './result.ts';
 
 export async function map(context: RunContext): Promise<PhaseResult> {
-  const document = parseTheta(
-    verifiedBytes(context.folder, requirePhase(context, 'explore'), files.theta),
-    files.theta,
-  );
-  const session = await sessionFrom(context, 'explore', files.explored);
+  const document = structuresToMap(context);
+  const session = await sessionFrom(context, ...networkToMap(context.configuration));
   try {
     return await mapAndMeasure(context, document, session);
   } finally {
@@ -31,9 +35,22 @@ export async function map(context: RunContext): Promise<PhaseResult> {
   }
 }
 
-async function mapAndMeasure(context: RunContext, document: ThetaDocument, session: Session): Promise<PhaseResult> {
-  const { configuration, dataset, task, listener } = context;
-  const trained = quantizedArithmetic(configuration, structuredMultiplier(configuration));
+/** The trained structures, or one without θ for all layers where the multiplier is given. */
+function structuresToMap(context: RunContext): Pick<ThetaDocument, 'weightBits' | 'activationBits' | 'structures'> {
+  const { configuration, folder, layers, imported } = context;
+  if (!imported) return parseTheta(verifiedBytes(folder, requirePhase(context, 'explore'), files.theta), files.theta);
+  const { weights, activations } = configuration.bits;
+  const shared = { name: 'theta', layers: approximateLayers(configuration, layers).map(({ name }) => name), theta: [] };
+  return { weightBits: weights, activationBits: activations, structures: [shared] };
+}
+
+async function mapAndMeasure(
+  context: RunContext,
+  document: ReturnType<typeof structuresToMap>,
+  session: Session,
+): Promise<PhaseResult> {
+  const { configuration, dataset, task, listener, imported } = context;
+  const trained = quantizedArithmetic(configuration, imported ? exactMultiplier : structuredMultiplier(configuration));
   const operands = await measureOperands(session, task, trained, dataset.train, configuration.quantize.images);
   const written: string[] = [];
   const multipliers: MultiplierRecord[] = [];
@@ -61,15 +78,14 @@ async function mapAndMeasure(context: RunContext, document: ThetaDocument, sessi
 
 /** Maps θ, or takes the multiplier that the user brings; either way it is written and certified. */
 function makeMultiplier(
-  { configuration, folder }: RunContext,
-  { weightBits, activationBits }: ThetaDocument,
+  { configuration, folder, imported }: RunContext,
+  { weightBits, activationBits }: Pick<ThetaDocument, 'weightBits' | 'activationBits'>,
   theta: readonly number[],
   name: string,
   met: OperandHistograms,
 ) {
-  const { search, multiplier, signed, operands, costBudget, costWeight } = configuration.map;
-  if (multiplier !== undefined) {
-    const imported = importMultiplier(multiplier, signed, weightBits, activationBits);
+  const { search, operands, costBudget, costWeight } = configuration.map;
+  if (imported) {
     const {
       certificate,
       cost,
@@ -77,7 +93,7 @@ function makeMultiplier(
       files: paths,
     } = writeImported(folder, imported, name, imported.table.signed ? asSignedPatterns(met) : met);
     const record = { normalizedCost: cost, mseToTarget: null, signed: imported.table.signed, metrics, certificate };
-    return { table: imported.table, files: paths, record, note: `imported from ${multiplier}` };
+    return { table: imported.table, files: paths, record, note: `imported from ${imported.source}` };
   }
   const mapped = mapStructure({
     weightBits,

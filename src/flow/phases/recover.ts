@@ -3,7 +3,7 @@
 
 import { evaluator } from '../../train/evaluation.ts';
 import { saveModel } from '../checkpoint.ts';
-import { files, inFolder, type RunContext, requirePhase, sessionFrom } from '../context.ts';
+import { files, inFolder, networkToMap, type RunContext, requirePhase, sessionFrom } from '../context.ts';
 import { recoveryArithmetic } from '../multipliers.ts';
 import { describeActivity, proveActive } from '../proof.ts';
 import { mappedArithmetic, mappedPower, readTables } from './map.ts';
@@ -15,7 +15,7 @@ export async function recover(context: RunContext): Promise<PhaseResult> {
   const mapRecord = requirePhase(context, 'map');
   const mapped = mappedArithmetic(context, readTables(folder, mapRecord));
   const arithmetic = recoveryArithmetic(configuration, mapped);
-  const session = await sessionFrom(context, 'explore', files.explored);
+  const session = await sessionFrom(context, ...networkToMap(configuration));
   try {
     const proved = await proveActive(session, task, arithmetic, dataset.test);
     listener({ kind: 'note', text: describeActivity('mapped multiplier', proved) });

@@ -7,7 +7,7 @@ import { readJsonLines, writeFileAtomic } from '../../tensor/files.ts';
 import { files, inFolder, type RunContext } from '../context.ts';
 import type { MetricRecord } from '../events.ts';
 import { curvesFigure, multiplierFigures, type NamedFigure, operandsFigure, thetaFigure } from '../figures.ts';
-import { verifiedBytes } from '../manifest.ts';
+import { phasesOf, verifiedBytes } from '../manifest.ts';
 import { multiplierFiles } from '../multiplier-files.ts';
 import { initialTheta } from '../multipliers.ts';
 import { summarize } from '../summarize.ts';
@@ -15,10 +15,11 @@ import { metricRows, powerNote, type RunSummary, stageTitles } from '../summary.
 import { readTables } from './map.ts';
 import type { PhaseResult } from './result.ts';
 
-export async function report(context: RunContext): Promise<PhaseResult> {
+export async function report(context: Pick<RunContext, 'folder' | 'manifest' | 'configuration'>): Promise<PhaseResult> {
   const { folder, manifest, configuration } = context;
   const figures: NamedFigure[] = [];
-  const records = metricRecords(inFolder(context, files.metrics));
+  const own = phasesOf(configuration);
+  const records = metricRecords(inFolder(context, files.metrics)).filter(({ phase }) => own.includes(phase));
   if (records.length > 0) figures.push(await curvesFigure(records));
   const theta = await thetaFigure(records, Array.from(initialTheta(configuration)));
   if (theta) figures.push(theta);

@@ -3,21 +3,21 @@
 import { initialTensor } from '../../nn/parameters.ts';
 import { evaluator } from '../../train/evaluation.ts';
 import { buildNetwork } from '../../train/task.ts';
-import { loadFloatModel, saveModel } from '../checkpoint.ts';
+import { saveModel } from '../checkpoint.ts';
 import { files, inFolder, type RunContext } from '../context.ts';
 import type { PhaseResult } from './result.ts';
 import { finishTraining, resumePosition, trainPhase } from './training.ts';
 
 export async function trainFloat(context: RunContext): Promise<PhaseResult> {
-  const { configuration, dataset, task, layers, backend } = context;
-  const { checkpoint, ...training } = configuration.train;
+  const { configuration, dataset, task, layers, backend, floatModel } = context;
+  const { checkpoint: _, ...training } = configuration.train;
   const arithmetic = { kind: 'float' } as const;
   const session = await backend.openSession();
   try {
-    const { parameters } = buildNetwork(task, arithmetic, 'evaluate', 1).layers;
-    if (checkpoint !== undefined) {
-      loadFloatModel(checkpoint, session, parameters, layers);
+    if (floatModel) {
+      for (const [name, tensor] of floatModel) session.write(name, tensor);
     } else {
+      const { parameters } = buildNetwork(task, arithmetic, 'evaluate', 1).layers;
       parameters.forEach((parameter, position) => {
         session.write(parameter.name, initialTensor(parameter, configuration.seed, position));
       });

@@ -2,12 +2,13 @@
 // resume point to the same bits; the log is cut back to what that point has seen.
 
 import type { Session } from '../../engine/backend.ts';
+import { UserError } from '../../tensor/errors.ts';
 import { openJsonLines } from '../../tensor/files.ts';
 import { atStart, type EpochRecord, type LoopOptions, type Position, trainEpochs } from '../../train/loop.ts';
 import { loadResumePoint, removeResumePoint, saveResumePoint } from '../checkpoint.ts';
 import { files, inFolder, type RunContext } from '../context.ts';
-import { type MetricRecord, phases, type TrainingPhase } from '../events.ts';
-import { settingsOf } from '../manifest.ts';
+import { type MetricRecord, type Phase, phases, type TrainingPhase } from '../events.ts';
+import { phasesOf, settingsOf } from '../manifest.ts';
 
 /** Seconds between resume points within an epoch. */
 const SAVE_INTERVAL = 20;
@@ -25,20 +26,19 @@ export interface TrainingJob {
 
 /** Goes on from the phase's resume point where there is one; tells the listener which. */
 export function resumePosition(context: RunContext, phase: TrainingPhase, session: Session): Position | undefined {
-  const settings = settingsOf(context.configuration, phase);
+  const settings = settingsOf(context.configuration, phase, context.manifest.inputs);
   return loadResumePoint(inFolder(context, files.resume), session, phase, settings);
 }
 
 /** Epochs that the training phases before this one take: their numbers go on through the run. */
 function firstEpoch({ configuration }: RunContext, phase: TrainingPhase): number {
-  const { train, quantize, explore } = configuration;
-  const order: [TrainingPhase, number][] = [
-    ['train', train.epochs],
-    ['quantize', quantize.epochs],
-    ['explore', explore.epochs],
-  ];
-  const before = order.slice(0, order.findIndex(([name]) => name === phase) >>> 0);
-  return before.reduce((sum, [, epochs]) => sum + epochs, 0);
+  const order = phasesOf(configuration).filter(isTraining);
+  const before = order.slice(0, order.indexOf(phase));
+  return before.reduce((sum, name) => sum + configuration[name].epochs, 0);
+}
+
+function isTraining(phase: Phase): phase is TrainingPhase {
+  return phase !== 'map' && phase !== 'report';
 }
 
 /** Trains to the end of the phase and returns the last epoch's record; the caller saves the result and then drops the resume point. */
@@ -49,7 +49,7 @@ export async function trainPhase(
 ): Promise<EpochRecord> {
   const { configuration, dataset, task, listener, signal } = context;
   const { phase, session } = job;
-  const settings = settingsOf(configuration, phase);
+  const settings = settingsOf(configuration, phase, context.manifest.inputs);
   const resumePath = inFolder(context, files.resume);
   const log = openJsonLines(inFolder(context, files.metrics), (record) => isBefore(record, phase, start ?? atStart));
   let last = log.records.findLast((record): record is MetricRecord => (record as MetricRecord).phase === phase);
@@ -73,6 +73,7 @@ export async function trainPhase(
       start: start ?? atStart,
       onStep: (event) => listener({ kind: 'step', phase, ...event }),
       onEpoch: async (record, next) => {
+        requireFinite(record.testLoss, `the test loss after epoch ${record.epoch} of ${phase}`);
         last = { phase, ...record };
         log.append(last);
         if (signal?.aborted || saving <= SAVE_SHARE * sinceSaved()) await save(next);
@@ -85,6 +86,12 @@ export async function trainPhase(
     log.close();
   }
   return last as MetricRecord;
+}
+
+/** What is not a number says nothing about the network, and no file could keep it. */
+export function requireFinite(value: number, what: string): void {
+  if (Number.isFinite(value)) return;
+  throw new UserError(`${what} is ${value}: the weights have grown out of range; lower the learning rate`);
 }
 
 function isBefore(record: unknown, phase: TrainingPhase, { epoch }: Position): boolean {

@@ -1,0 +1,73 @@
+// A new run from the finished phases of another: those whose settings are the same are copied with their metrics, each file checked against
+// its hash. The other run is only read.
+
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { makeFolder, openJsonLines, readJsonLines, writeFileAtomic } from '../tensor/files.ts';
+import type { Configuration } from './config.ts';
+import { files } from './context.ts';
+import { type MetricRecord, type Phase, phases } from './events.ts';
+import {
+  describeDifference,
+  type Manifest,
+  phasesOf,
+  type RunInputs,
+  settingsOf,
+  verifiedBytes,
+  writeManifest,
+} from './manifest.ts';
+import { isRunFile } from './plan.ts';
+
+/** The phases that a run with this configuration takes from `source`, every file of theirs verified. */
+export function phasesToTake(
+  from: string,
+  source: Manifest,
+  configuration: Configuration,
+  inputs: RunInputs,
+): readonly Phase[] {
+  const taken: Phase[] = [];
+  for (const phase of phasesOf(configuration)) {
+    const record = source.phases[phase];
+    if (!record || phase === 'report') break;
+    if (describeDifference(record.settings, settingsOf(configuration, phase, inputs)) !== '') break;
+    for (const path of Object.keys(record.files)) verifiedBytes(from, record, path);
+    taken.push(phase);
+  }
+  return taken;
+}
+
+/** Copies phases into the folder until one is there that was not made from the same files; returns the manifest with them. */
+export function takePhases(
+  folder: string,
+  manifest: Manifest,
+  from: string,
+  source: Manifest,
+  taken: readonly Phase[],
+): Manifest {
+  let grown = manifest;
+  for (const phase of taken) {
+    const record = source.phases[phase]!;
+    const own = grown.phases[phase];
+    if (own && JSON.stringify(own.files) !== JSON.stringify(record.files)) break;
+    if (own) continue;
+    for (const path of Object.keys(record.files).filter(isRunFile)) {
+      makeFolder(dirname(join(folder, path)));
+      writeFileAtomic(join(folder, path), verifiedBytes(from, record, path));
+    }
+    copyMetrics(from, folder, phase);
+    grown = { ...grown, phases: { ...grown.phases, [phase]: record } };
+    writeManifest(folder, grown);
+  }
+  return grown;
+}
+
+function copyMetrics(from: string, folder: string, phase: Phase): void {
+  const path = join(from, files.metrics);
+  const lines = existsSync(path) ? (readJsonLines(path) as MetricRecord[]) : [];
+  const own = lines.filter((line) => line?.phase === phase);
+  if (own.length === 0) return;
+  const isEarlier = (line: unknown) => phases.indexOf((line as MetricRecord)?.phase) < phases.indexOf(phase);
+  const log = openJsonLines(join(folder, files.metrics), isEarlier);
+  for (const line of own) log.append(line);
+  log.close();
+}
