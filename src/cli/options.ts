@@ -12,9 +12,10 @@ import {
 import { type DeviceOptions, deviceNames, emulations, parseDevice, precisions } from '../flow/device.ts';
 import { UserError } from '../tensor/errors.ts';
 import { readJson } from '../tensor/files.ts';
+import { unknownName } from '../tensor/names.ts';
 import { describeOption } from './facts.ts';
 import { describeSetting, optionName, parseSetting, prefixedNames, type Setting, withSetting } from './settings.ts';
-import { nonEmpty, oneOf, wholeNumberFrom } from './values.ts';
+import { badValue, nameList, nonEmpty, oneOf, wholeNumberFrom } from './values.ts';
 
 const MOST_THREADS = 64;
 
@@ -56,13 +57,41 @@ export function addConfigurationFiles(command: Command): void {
     );
 }
 
-/** What the user said, as settings: the published ones, then the file, then the options. */
+/** Returns options to their defaults, where the run has other values from before. */
+export function addUnset(command: Command, settings: readonly Setting[], onRun: boolean): void {
+  const names = settings.map((setting) => optionName(setting, onRun).slice(2));
+  const parse = (text: string) => {
+    const wanted = nameList(text)?.map((name) => name.replace(/^--/, ''));
+    if (!wanted || wanted.length === 0) throw badValue('--unset', text, 'names of options separated by commas');
+    for (const name of wanted) if (!names.includes(name)) throw unknownName('option', name, names);
+    return wanted;
+  };
+  command.addOption(
+    new Option(
+      '--unset <OPTIONS>',
+      describeOption({
+        help: 'options that return to their defaults, where the run has other values',
+        values: 'their names separated by commas',
+      }),
+    )
+      .argParser(parse)
+      .helpGroup('Configuration:'),
+  );
+}
+
+/** What the user said, as settings: the published ones, then the file, then the options; what is unset is there as undefined. */
 export function readSettings(command: Command, settings: readonly Setting[], onRun: boolean): ConfigurationInput {
   const values = command.opts<Record<string, unknown>>();
   let input: ConfigurationInput = values.published ? publishedFor(settings) : {};
   if (typeof values.config === 'string') input = mergeSettings(input, readConfigurationFile(values.config));
+  const unset = (values.unset ?? []) as readonly string[];
   for (const setting of settings) {
-    const given = values[new Option(optionName(setting, onRun)).attributeName()];
+    const name = optionName(setting, onRun);
+    const given = values[new Option(name).attributeName()];
+    if (unset.includes(name.slice(2))) {
+      if (given !== undefined) throw new UserError(`${name} is given and also unset; leave one out`);
+      for (const path of setting.paths) input = withSetting(input, path, undefined);
+    }
     if (given === undefined) continue;
     const parsed = setting.placeholder === undefined ? [setting.value] : (given as readonly unknown[]);
     setting.paths.forEach((path, k) => {
@@ -90,7 +119,8 @@ export const RUN_GROUP = 'Run:';
 
 /** Options of every command that does phases of a run. */
 export function addRunOutputOptions(command: Command): void {
-  const redo = 'discard finished phases that were done with other settings, and this one, with all that follows';
+  const redo =
+    'do finished phases again: from the first that has other settings, and all that follows; where none has, from the first of this command';
   command
     .addOption(new Option('--redo', redo).helpGroup(RUN_GROUP))
     .addOption(new Option('--quiet', 'only the table at the end').helpGroup('Output:'))

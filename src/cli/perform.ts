@@ -21,6 +21,8 @@ export interface PhaseRequest {
   readonly settings: ConfigurationInput;
   readonly phases: readonly Phase[];
   readonly device: DeviceOptions;
+  /** The run whose finished phases are taken. */
+  readonly from?: string | undefined;
   /** Discards what is done; default: what the user said with --redo. */
   readonly redo?: boolean;
   /** The command's name: `tram <name> <folder>` goes on after an interruption. */
@@ -53,6 +55,8 @@ export async function performPhases(command: Command, services: Services, reques
       settings,
       phases,
       redo: request.redo ?? redo ?? false,
+      ...(request.from === undefined ? {} : { from: request.from }),
+      command: commandLine(command),
       device,
       listener: progress.listener,
       signal: interrupt.signal,
@@ -67,6 +71,12 @@ export async function performPhases(command: Command, services: Services, reques
   }
   if (json) stdout.write(`${JSON.stringify(summary)}\n`);
   else stdout.write(`${quiet ? '' : '\n'}${summaryText(summary, styleFor(stdout, wantsColor(command)))}\n`);
+}
+
+/** What the user typed, as it can be typed again. */
+function commandLine(command: Command): string {
+  const { parent } = command;
+  return [parent?.name() ?? 'tram', ...(parent?.args ?? command.args)].map(shellWord).join(' ');
 }
 
 function stoppedMessage({ folder, command }: PhaseRequest): string {

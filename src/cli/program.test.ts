@@ -126,6 +126,28 @@ describe('settings', () => {
     expect(configuration.exactLayers).toEqual(['fc']);
   });
 
+  test('that are unset reach the flow as undefined, to return to their defaults', async () => {
+    const { asked } = await run(['run', 'r', '--unset', 'checkpoint,--signed,smoothing', '--lambda', '2']);
+    expect(asked[0]!.settings).toStrictEqual({
+      train: { checkpoint: undefined },
+      explore: { lambda: 2 },
+      map: { signed: undefined },
+      recover: { smoothing: { weights: undefined, activations: undefined } },
+    });
+  });
+
+  test('for both operands reach both', async () => {
+    const { asked } = await run(['recover', 'r', '--gradient', 'difference', '--smoothing', 'w16a4']);
+    expect(asked[0]!.settings).toEqual({
+      recover: { gradient: 'difference', smoothing: { weights: 16, activations: 4 } },
+    });
+  });
+
+  test('come with the command line that said them', async () => {
+    const { asked } = await run(['run', 'my run', '--lambda', '2']);
+    expect(asked[0]!.command).toBe("tram run 'my run' --lambda 2");
+  });
+
   test('of a switch are its value, and the last of two options on one key wins by the order of the table', async () => {
     expect((await run(['quantize', 'r', '--per-tensor'])).asked[0]!.settings).toEqual({ channelwise: false });
     expect((await run(['quantize', 'r', '--bits', '8', '--weight-bits', '4'])).asked[0]!.settings).toEqual({
@@ -139,6 +161,15 @@ describe('settings', () => {
     [['train', '--data', 'csv:/data/my faces.csv.gz', '--image', '8x8x1'], 'runs/my-faces-resnet8-seed1'],
     [['train', '--data', 'idx:/data/mnist/'], 'runs/mnist-resnet8-seed1'],
     [['run', 'somewhere'], 'somewhere'],
+    [['run', '--lambda', '1', '--structure', 'per-layer'], 'runs/digits-resnet8-seed1-lambda1-structure-per-layer'],
+    [['run', '--bits', 'w4a8', '--lambda', '0.3'], 'runs/digits-resnet8-seed1-bits4x8'],
+    [['run', '--weight-bits', '4', '--per-tensor'], 'runs/digits-resnet8-seed1-bits4x8-per-tensor'],
+    [['run', '--gradient', 'difference'], 'runs/digits-resnet8-seed1-gradient-difference'],
+    [['run', '--multiplier', 'a/drum.v.gz', '--signed'], 'runs/digits-resnet8-seed1-multiplier-drum-signed'],
+    [['run', '--multiplier', 'drum:8x8:bits=6'], 'runs/digits-resnet8-seed1-multiplier-drum-8x8-bits-6'],
+    [['train', '--epochs', '3'], 'runs/digits-resnet8-seed1-train-epochs3'],
+    [['run', '--published', '--bits', '4'], 'runs/digits-resnet8-seed1-published-bits4'],
+    [['run', '--published', '--search', 'descent'], 'runs/digits-resnet8-seed1-published-search-descent'],
   ])('%j makes the run folder %s', async (args, expected) => {
     expect((await run(args)).asked[0]!.folder).toBe(expected);
   });
@@ -157,6 +188,10 @@ describe('mistakes', () => {
     [['run', '--out', ''], /^tram: --out: expected a folder, got ''\n$/],
     [['run', 'a', '--out', 'b'], /^tram: two run folders are given/],
     [['run', 'a', 'b'], /^tram: too many arguments/],
+    [['run', '--unset', 'checkpiont'], /^tram: unknown option 'checkpiont'; did you mean 'checkpoint'\?/],
+    [['run', '--unset', 'lambda', '--lambda', '2'], /^tram: --lambda is given and also unset; leave one out\n$/],
+    [['run', '--from', 'nowhere'], /^tram: nowhere is not a run folder/],
+    [['map', '--theta', '1', '--unset', 'signed'], /^tram: --unset is for a run folder/],
     [['explore'], /^tram: missing required argument 'RUN'; see tram explore --help\n$/],
     [['run', '--config', file], /^tram: .*bad\.json: explore: Unrecognized key: "lamda"\n$/],
     [['run', '--config', join(folder, 'none.json')], /^tram: cannot read .*none\.json: no such file/],

@@ -3,7 +3,7 @@
 // configuration's schema. Invariant (tested): every key of the schema has at least one option.
 
 import { sources } from '../data/registry.ts';
-import { type ConfigurationInput, mergeSettings } from '../flow/config.ts';
+import { type ConfigurationInput, overlay } from '../flow/config.ts';
 import type { Phase } from '../flow/events.ts';
 import { models } from '../nn/models.ts';
 import { invariant } from '../tensor/errors.ts';
@@ -121,7 +121,7 @@ export const settings: readonly Setting[] = [
     placeholder: 'B',
     help: 'operand widths: one number for both, or WxA for weights × activations',
     parse: perOperand,
-    expected: '2 to 8, or 4x8 for 4-bit weights and 8-bit activations',
+    expected: '2 to 8, or 4x8 (or w4a8) for 4-bit weights and 8-bit activations',
   },
   {
     ...quantize,
@@ -331,10 +331,10 @@ function typedValue(path: string, text: string): unknown {
   return text.trim() === '' ? undefined : text;
 }
 
-/** Sets a path such as `explore.lambda` in nested settings; returns new settings. */
+/** Sets a path such as `explore.lambda` in nested settings, to undefined for its default; returns new settings. */
 export function withSetting(input: ConfigurationInput, path: string, value: unknown): ConfigurationInput {
   const nested = path.split('.').reduceRight<unknown>((inner, key) => ({ [key]: inner }), value);
-  return mergeSettings(input, nested as ConfigurationInput);
+  return overlay(input, nested as ConfigurationInput);
 }
 
 /** The phases' options of a name that `tram run` knows only with a prefix, such as --train-epochs and --explore-epochs. */

@@ -24,9 +24,9 @@ export function decimalNumber(text: string): number | undefined {
   return Number.isFinite(value) ? value : undefined;
 }
 
-/** A number for each operand, such as widths: '8' for both, '4x8' for weights × activations; else undefined. The range is the caller's. */
+/** A number for each operand, such as widths: '8' for both, '4x8' or 'w4a8' for weights × activations; else undefined. The range is the caller's. */
 export function perOperand(text: string): readonly [weights: number, activations: number] | undefined {
-  const match = /^(\d+)(?:[x×](\d+))?$/.exec(text);
+  const match = /^(\d+)(?:[x×](\d+))?$/.exec(text) ?? /^w(\d+)a(\d+)$/i.exec(text);
   return match ? [Number(match[1]), Number(match[2] ?? match[1])] : undefined;
 }
 

@@ -191,17 +191,21 @@ export function parseConfiguration(input: unknown, source: string): Configuratio
 
 /** Settings laid over settings, section by section; `over` wins, and what it holds as undefined returns to the default. */
 export function mergeSettings(base: ConfigurationInput, over: ConfigurationInput): ConfigurationInput {
-  return mergeObjects(base, over);
+  return withoutUndefined(overlay(base, over));
 }
 
-function mergeObjects(base: object, over: object): object {
+/** The same, but what is undefined stays so: settings that are still to be laid over others. */
+export function overlay(base: ConfigurationInput, over: ConfigurationInput): ConfigurationInput {
+  return overlayObjects(base, over);
+}
+
+function overlayObjects(base: object, over: object): object {
   const merged: Record<string, unknown> = { ...base };
   for (const [key, value] of Object.entries(over)) {
     const below = merged[key];
-    if (isSection(value)) merged[key] = mergeObjects(isSection(below) ? below : {}, value);
-    else merged[key] = value;
+    merged[key] = isSection(value) ? overlayObjects(isSection(below) ? below : {}, value) : value;
   }
-  return withoutUndefined(merged);
+  return merged;
 }
 
 function withoutUndefined(settings: object): object {

@@ -74,7 +74,7 @@ export function requireOrder(
 export function discard(folder: string, manifest: Manifest): Manifest {
   const { discarding, ...rest } = manifest;
   if (!discarding) return manifest;
-  for (const path of [...discarding.files, files.resume]) removeFile(folder, path);
+  for (const path of [...discarding.files, files.resume]) removeRunFile(folder, path);
   if (existsSync(join(folder, files.metrics))) {
     const from = phases.indexOf(discarding.from);
     openJsonLines(join(folder, files.metrics), (line) => phases.indexOf((line as MetricRecord)?.phase) < from).close();
@@ -89,7 +89,7 @@ export function isRunFile(path: string): boolean {
 }
 
 /** Removes a file of the run, and nothing outside its folder, whatever the path says or a link points to. */
-export function removeFile(folder: string, path: string): void {
+export function removeRunFile(folder: string, path: string): void {
   const parent = dirname(join(folder, path));
   if (!isRunFile(path) || !existsSync(parent)) return;
   const root = realpathSync(folder);

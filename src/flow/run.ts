@@ -33,7 +33,7 @@ import { report } from './phases/report.ts';
 import type { PhaseResult } from './phases/result.ts';
 import { trainFloat } from './phases/train.ts';
 import { requireFinite } from './phases/training.ts';
-import { discard, type Plan, planPhases, removeFile, requireOrder } from './plan.ts';
+import { discard, type Plan, planPhases, removeRunFile, requireOrder } from './plan.ts';
 import { summarize } from './summarize.ts';
 import type { RunSummary } from './summary.ts';
 
@@ -70,14 +70,22 @@ const work: Record<Exclude<Phase, 'report'>, (context: RunContext) => Promise<Ph
   recover,
 };
 
-const titles: Record<Phase, string> = {
-  train: 'train the float model',
-  quantize: 'quantise',
-  explore: 'explore θ and weights',
-  map: 'map θ to a multiplier',
-  recover: 'recover accuracy',
-  report: 'report',
-};
+function titleOf(phase: Phase, { train, map }: Configuration): string {
+  switch (phase) {
+    case 'train':
+      return train.checkpoint === undefined ? 'train the float model' : `take the float model from ${train.checkpoint}`;
+    case 'quantize':
+      return 'quantise';
+    case 'explore':
+      return 'explore θ and weights';
+    case 'map':
+      return map.multiplier === undefined ? 'map θ to a multiplier' : `measure the multiplier ${map.multiplier}`;
+    case 'recover':
+      return 'recover accuracy';
+    case 'report':
+      return 'report';
+  }
+}
 
 /** Does the phases and returns what the run has come to. A folder in which another process works is refused. */
 export async function runFlow(options: FlowOptions): Promise<RunSummary> {
@@ -153,7 +161,8 @@ async function doPhases(
       continue;
     }
     const place = { folder, manifest, configuration, listener, signal };
-    listener({ kind: 'phase-start', phase, title: titles[phase], resumed: existsSync(inFolder(place, files.resume)) });
+    const resumed = existsSync(inFolder(place, files.resume));
+    listener({ kind: 'phase-start', phase, title: titleOf(phase, configuration), resumed });
     const start = performance.now();
     const result = phase === 'report' ? await report(place) : await work[phase]({ ...place, ...opened! });
     requireNumbers(folder, phase, result);
@@ -171,7 +180,7 @@ async function doPhases(
     lock.check();
     writeManifest(folder, manifest);
     for (const path of Object.keys(replaced?.files ?? {})) {
-      if (record.files[path] === undefined) removeFile(folder, path);
+      if (record.files[path] === undefined) removeRunFile(folder, path);
     }
     result.finish?.();
     listener({ kind: 'phase-end', phase, summary: phaseSummary(result) });
@@ -217,7 +226,7 @@ function requireNumbers(folder: string, phase: Phase, { stages, files: written }
     for (const { stage, loss, accuracy } of stages)
       requireFinite(loss + accuracy, `the test loss (${stage}) of ${phase}`);
   } catch (error) {
-    for (const path of written) removeFile(folder, path);
+    for (const path of written) removeRunFile(folder, path);
     throw error;
   }
 }

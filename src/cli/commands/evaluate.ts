@@ -31,11 +31,16 @@ export function defineEvaluate(command: Command, services: Services): void {
     .description('Measures accuracy and loss of a run’s network on all test images, in the arithmetic of the stage.')
     .argument('<RUN>', 'run folder', nonEmpty('RUN', 'a run folder'))
     .addOption(new Option('--stage <STAGE>', stage).argParser(oneOf('--stage', stages)))
+    .addOption(
+      new Option('--data <DATA>', 'where the run’s data set is now, when it was moved').argParser(
+        nonEmpty('--data', 'a data set'),
+      ),
+    )
     .addOption(new Option('--json', 'print one JSON object').helpGroup('Output:'))
     .addHelpText('after', AFTER);
   addDeviceOptions(command);
   command.action(async (folder: string) => {
-    const { stage, json } = command.opts<{ stage?: (typeof stages)[number]; json?: boolean }>();
+    const { stage, data, json } = command.opts<{ stage?: (typeof stages)[number]; data?: string; json?: boolean }>();
     const { evaluateRun } = await loadFlow();
     let seen = 0;
     const live = isLive(stderr);
@@ -45,6 +50,7 @@ export function defineEvaluate(command: Command, services: Services): void {
         folder,
         device: readDevice(command),
         ...(stage === undefined ? {} : { stage }),
+        ...(data === undefined ? {} : { data }),
         onImages: (images) => {
           seen += images;
           if (live) stderr.write(`\r${grouped(seen)} images`);

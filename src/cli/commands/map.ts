@@ -21,6 +21,7 @@ import {
   addDeviceOptions,
   addRunOutputOptions,
   addSettings,
+  addUnset,
   readDevice,
   readSettings,
   wantsColor,
@@ -35,7 +36,9 @@ import { loadHistograms } from '../workbench.ts';
 
 const AFTER = `
 With a run folder it reads theta.json and checkpoints/explored.safetensors, counts the operands of the layers over the calibration images,
-and writes multiplier.v, .blif, .npy, .lut.txt, their error report and the operands (multiplier.operands.json, which --histograms of
+and measures the network. A multiplier of your own (--multiplier) takes the place of θ: it is measured on the quantised network
+(checkpoints/quantized.safetensors), which has adapted to no other multiplier, and no exploration is needed. Either way the command
+writes multiplier.v, .blif, .npy, .lut.txt, their error report and the operands (multiplier.operands.json, which --histograms of
 this and other commands reads). Without one it needs --theta, and writes the multiplier's files only with --out.
 
 The descent minimises the mean squared error to the products that θ asks for, at no more cost than the published greedy search needs;
@@ -47,6 +50,8 @@ med, nmed, maxEd, mred, mean, variance over all operand pairs.
 
 Examples:
   tram map runs/mine
+  tram map runs/mine --multiplier mul8u.v --redo
+  tram map runs/mine --unset multiplier --redo
   tram map --bits 8 --theta 1,1,1,1,0.5,0.2
   tram map --bits 4x8 --theta 1,1,0.3 --out multipliers/w4a8
   tram map --theta 1,1,1,1,0.5,0.5 --cost-budget 0.6 --json
@@ -100,6 +105,7 @@ export function defineMap(command: Command, services: Services): void {
         .helpGroup(group),
     );
   addSettings(command, search, false);
+  addUnset(command, search, false);
   addDeviceOptions(command);
   addRunOutputOptions(command);
   command.action(async (folder: string | undefined) => {
@@ -127,14 +133,16 @@ interface MapOptions {
   readonly histograms?: string;
   readonly json?: boolean;
   readonly redo?: boolean;
+  readonly unset?: readonly string[];
 }
 
 async function mapAlone(command: Command, { stdout }: Services): Promise<void> {
-  const { theta, out, json, redo, start = 'array', histograms } = command.opts<MapOptions>();
+  const { theta, out, json, redo, unset, start = 'array', histograms } = command.opts<MapOptions>();
   if (theta === undefined) {
     throw new UserError('neither a run folder nor --theta is given; write tram map RUN, or tram map --theta 1,1,1,0.5');
   }
   if (redo) throw new UserError('--redo is for a run folder, but none is given; leave it out');
+  if (unset) throw new UserError('--unset is for a run folder, but none is given; leave it out');
   const settings = readSettings(command, [bits, ...search], false);
   if (settings.map?.multiplier !== undefined || settings.map?.signed) {
     throw new UserError(

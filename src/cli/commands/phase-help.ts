@@ -10,7 +10,9 @@ interface HelpTexts {
 
 const CONTINUE = `
 A phase that is done with the same settings is skipped, an interrupted one goes on where it was saved. Settings that are
-not given are the run's own; the defaults above are those of a new run.
+not given are the run's own; the defaults above are those of a new run, and --unset OPTION,OPTION returns to them.
+With other settings --redo does the run again from the first phase that they concern, and no earlier; without --redo they
+are refused. Everything given is checked before the first epoch, and a refused command changes nothing.
 `;
 
 export const phaseHelp: Readonly<Record<PhaseCommand, HelpTexts>> = {
@@ -27,11 +29,17 @@ Writes the run folder:
   multiplier.*       the multiplier: Verilog, BLIF, table, error report
   report.html        the report, with its figures in figures/
 
-Run it again to go on after an interruption, or with another --lambda and --redo to explore anew.
+Run it again to go on after an interruption. Another --lambda makes a run of its own, in a folder named after it; with
+--redo it replaces the exploration of the run that is there and what follows, and with --from RUN it starts a new run from
+the trained and quantised network of that one, which stays as it is. With --redo and nothing different all phases are
+done again. With --multiplier nothing is explored: the quantised network is measured with that multiplier and recovered.
+A relative path to data is looked for from where you stand, then from where the run found it before.
 ${CONTINUE}
 Examples:
   tram run                                              digits, resnet8, 8 bits
   tram run --lambda 0.9 --out runs/low-power
+  tram run --lambda 2 --from runs/low-power --out runs/lower-power
+  tram run --multiplier drum:8x8:bits=6                 a multiplier of your own instead of a trained one
   tram run --data cifar10:data/cifar-10-batches-bin --model resnet20 --train-epochs 60
   tram run --data csv:faces.csv --image 32x32x1 --bits 4x8
   tram run --config settings.json --print-config
@@ -76,7 +84,7 @@ Examples:
   recover: {
     description: 'Phase 3: retrains the network with the mapped multiplier in every multiplication, and measures it.',
     after: `
-Reads checkpoints/explored.safetensors and the certified multiplier. Writes checkpoints/recovered.safetensors.
+Reads checkpoints/explored.safetensors (quantized.safetensors under a given multiplier) and the certified multiplier. Writes checkpoints/recovered.safetensors.
 ${CONTINUE}
 Examples:
   tram recover runs/mine

@@ -7,11 +7,13 @@ import { phases } from '../../flow/events.ts';
 import { hasManifest, readManifest } from '../../flow/manifest.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { describeOption } from '../facts.ts';
+import { defaultFolder, onlyData } from '../folder-name.ts';
 import {
   addConfigurationFiles,
   addDeviceOptions,
   addRunOutputOptions,
   addSettings,
+  addUnset,
   RUN_GROUP,
   readDevice,
   readSettings,
@@ -30,17 +32,19 @@ export function definePhases(name: PhaseCommand): Define {
     const onRun = name === 'run';
     const makesRun = onRun || name === 'train';
     command.description(description).addHelpText('after', makesRun ? `\n${namesHelp()}\n${after}` : after);
-    addFolder(command, makesRun);
+    addFolder(command, makesRun, onRun);
     addSettings(command, settings, onRun);
     addConfigurationFiles(command);
+    addUnset(command, settings, onRun);
     addDeviceOptions(command);
     addRunOutputOptions(command);
     command.action(async (given: string | undefined) => {
       const said = readSettings(command, settings, onRun);
       const folder = runFolder(command, given, said);
-      if (command.opts().printConfig) return printConfiguration(folder, said, services);
+      if (command.opts().printConfig) return printConfiguration(command, folder, said, services);
       await performPhases(command, services, {
         folder,
+        from: command.opts<FolderOptions>().from,
         settings: said,
         phases: onRun ? phases : [name],
         device: readDevice(command),
@@ -51,55 +55,49 @@ export function definePhases(name: PhaseCommand): Define {
 }
 
 /** The run folder: an argument, and for commands that make a run also --out with a default. */
-function addFolder(command: Command, makesRun: boolean): void {
+function addFolder(command: Command, makesRun: boolean, onRun: boolean): void {
   const folder = nonEmpty('RUN', 'a run folder');
   if (!makesRun) {
     command.argument('<RUN>', 'run folder', folder);
-  } else {
-    command.argument('[RUN]', 'run folder; the same as --out', folder);
-    const out = describeOption({
-      help: 'run folder, made when missing',
-      default: 'runs/<data>-<model>-seed<seed>',
-    });
-    command.addOption(new Option('--out <DIR>', out).argParser(nonEmpty('--out', 'a folder')).helpGroup(RUN_GROUP));
+    return;
   }
+  command.argument('[RUN]', 'run folder; the same as --out', folder);
+  const out = describeOption({
+    help: 'run folder, made when missing',
+    default: 'runs/<data>-<model>-seed<seed>, and what else is given',
+  });
+  command.addOption(new Option('--out <DIR>', out).argParser(nonEmpty('--out', 'a folder')).helpGroup(RUN_GROUP));
+  if (!onRun) return;
+  const from =
+    'start a new run from the finished phases of this one that have the same settings; its settings are the defaults';
+  command.addOption(
+    new Option('--from <RUN>', from).argParser(nonEmpty('--from', 'a run folder')).helpGroup(RUN_GROUP),
+  );
+}
+
+interface FolderOptions {
+  readonly out?: string;
+  readonly from?: string;
+  readonly redo?: boolean;
+  readonly published?: boolean;
 }
 
 function runFolder(command: Command, given: string | undefined, said: ConfigurationInput): string {
-  const { out } = command.opts<{ out?: string }>();
+  const { out, from, redo, published } = command.opts<FolderOptions>();
   if (given !== undefined && out !== undefined && given !== out) {
     throw new UserError(`two run folders are given, '${given}' and --out '${out}'; leave one out`);
   }
-  return given ?? out ?? defaultFolder(said);
+  if (given !== undefined || out !== undefined) return (given ?? out)!;
+  const all = mergeSettings(from === undefined ? {} : readManifest(from).given, said);
+  const folder = defaultFolder(all, published);
+  const plain = defaultFolder(onlyData(all));
+  return redo && !hasManifest(folder) && hasManifest(plain) ? plain : folder;
 }
 
-/** runs/<data>-<model>-seed<seed>, with the data set's own name: `cifar10:/data` is cifar10, `csv:/data/faces.csv.gz` is faces. */
-export function defaultFolder(said: ConfigurationInput): string {
-  const { data, model, seed } = parseConfiguration(said, 'settings');
-  return `runs/${dataLabel(data)}-${fileSafe(model)}-seed${seed}`;
-}
-
-function dataLabel(data: string): string {
-  const [, kind, location] = /^(?:(digits|cifar10|csv|idx)(?::|$))?(.*)$/s.exec(data) as unknown as [
-    string,
-    string?,
-    string?,
-  ];
-  if (kind === 'digits' || kind === 'cifar10') return kind;
-  const base =
-    (location ?? '')
-      .replace(/[/\\]+$/, '')
-      .split(/[/\\]/)
-      .at(-1) ?? '';
-  return fileSafe(base.replace(/(\.csv)?(\.gz)?$/i, '')) || kind || 'data';
-}
-
-function fileSafe(text: string): string {
-  return text.replace(/[^\w.-]+/g, '-').replace(/^[-.]+|-+$/g, '');
-}
-
-function printConfiguration(folder: string, said: ConfigurationInput, { stdout }: Services): void {
-  const before: ConfigurationInput = hasManifest(folder) ? readManifest(folder).configuration : {};
+function printConfiguration(command: Command, folder: string, said: ConfigurationInput, { stdout }: Services): void {
+  const { from } = command.opts<FolderOptions>();
+  const base = [folder, ...(from === undefined ? [] : [from])].find(hasManifest);
+  const before: ConfigurationInput = base === undefined ? {} : readManifest(base).given;
   const configuration = parseConfiguration(mergeSettings(before, said), 'settings');
   stdout.write(`${JSON.stringify(configuration, null, 2)}\n`);
 }

@@ -7,7 +7,7 @@ import type { Services } from '../services.ts';
 import { nonEmpty } from '../values.ts';
 
 const AFTER = `
-Reads the run folder; computes nothing but figures. Writes report.html and figures/.
+Reads the run folder alone, not the data; computes nothing but figures. Writes report.html and figures/.
 
 Examples:
   tram report runs/mine
