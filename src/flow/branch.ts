@@ -3,10 +3,11 @@
 
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { makeFolder, openJsonLines, readJsonLines, writeFileAtomic } from '../tensor/files.ts';
+import { makeFolder, openJsonLines, readJsonLines, writeInside } from '../tensor/files.ts';
 import type { Configuration } from './config.ts';
 import { files } from './context.ts';
 import { type MetricRecord, type Phase, phases } from './events.ts';
+import { requireIntact } from './integrity.ts';
 import {
   describeDifference,
   type Manifest,
@@ -30,9 +31,9 @@ export function phasesToTake(
     const record = source.phases[phase];
     if (!record || phase === 'report') break;
     if (describeDifference(record.settings, settingsOf(configuration, phase, inputs)) !== '') break;
-    for (const path of Object.keys(record.files)) verifiedBytes(from, record, path);
     taken.push(phase);
   }
+  requireIntact(from, Object.fromEntries(taken.map((phase) => [phase, source.phases[phase]])));
   return taken;
 }
 
@@ -52,7 +53,7 @@ export function takePhases(
     if (own) continue;
     for (const path of Object.keys(record.files).filter(isRunFile)) {
       makeFolder(dirname(join(folder, path)));
-      writeFileAtomic(join(folder, path), verifiedBytes(from, record, path));
+      writeInside(folder, path, verifiedBytes(from, record, path));
     }
     copyMetrics(from, folder, phase);
     grown = { ...grown, phases: { ...grown.phases, [phase]: record } };

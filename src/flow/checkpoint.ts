@@ -1,14 +1,15 @@
 // Checkpoints: the variables of a session as a safetensors file with PyTorch's names and layouts, so that they load elsewhere too.
 // A phase's result holds the model and its quantisers; the resume point adds the optimiser's velocities and the place in the epoch.
 
-import { existsSync, rmSync } from 'node:fs';
+import { existsSync } from 'node:fs';
+import { basename, dirname } from 'node:path';
 import { z } from 'zod';
 import type { Session } from '../engine/backend.ts';
 import type { MultiplyingLayer, Parameter } from '../nn/layers.ts';
 import { fromStored, toStored } from '../nn/parameters.ts';
 import { UserError } from '../tensor/errors.ts';
-import { readBytes } from '../tensor/files.ts';
-import { decodeSafetensors, writeSafetensors } from '../tensor/safetensors.ts';
+import { readBytes, removeFile, sha256, writeInside } from '../tensor/files.ts';
+import { decodeSafetensors, encodeSafetensors, type SafeTensors } from '../tensor/safetensors.ts';
 import type { HostTensor } from '../tensor/tensor.ts';
 import type { Position } from '../train/loop.ts';
 import { isVelocity } from '../train/optimizer.ts';
@@ -20,7 +21,7 @@ type Layers = readonly MultiplyingLayer[];
 /** Writes the session's variables, without velocities. */
 export async function saveModel(path: string, session: Session, layers: Layers): Promise<void> {
   const names = session.variableNames().filter((name) => !isVelocity(name));
-  writeSafetensors(path, await collect(session, names, layers), { format: 'pt' });
+  save(path, await collect(session, names, layers), { format: 'pt' });
 }
 
 async function collect(session: Session, names: readonly string[], layers: Layers): Promise<Map<string, HostTensor>> {
@@ -85,12 +86,12 @@ function checkValues(path: string, name: string, { dtype, data }: HostTensor): v
   }
 }
 
-const resumeSchema = z.object({
+const resumeSchema = z.strictObject({
   phase: z.enum(['train', 'quantize', 'explore', 'recover']),
   settings: z.string(),
   position: z.strictObject({
-    epoch: z.int(),
-    step: z.int(),
+    epoch: z.int().min(0),
+    step: z.int().min(0),
     sums: z.strictObject({ loss: z.number(), crossEntropy: z.number(), correct: z.number(), images: z.number() }),
   }),
 });
@@ -102,28 +103,77 @@ export interface ResumePoint {
   readonly position: Position;
 }
 
-/** Writes everything that the loop needs to go on from `position` to the same bits. */
-export async function saveResumePoint(path: string, session: Session, point: ResumePoint): Promise<void> {
-  writeSafetensors(path, await collect(session, session.variableNames(), []), { resume: JSON.stringify(point) });
+/** What a phase expects of its resume point. */
+export interface ResumeOptions extends Omit<ResumePoint, 'position'> {
+  readonly epochs: number;
+  /** Steps of an epoch. */
+  readonly steps: number;
 }
 
-/** The resume point of this phase and these settings, with its tensors written into the session; undefined when there is none. */
-export function loadResumePoint(
-  path: string,
-  session: Session,
-  phase: TrainingPhase,
-  settings: string,
-): Position | undefined {
+/** Writes everything that the loop needs to go on from `position` to the same bits, with a digest of it all. */
+export async function saveResumePoint(path: string, session: Session, point: ResumePoint): Promise<void> {
+  const tensors = await collect(session, session.variableNames(), []);
+  const resume = JSON.stringify(point);
+  save(path, tensors, { resume, digest: digestOf(resume, tensors) });
+}
+
+/** SHA-256 of a resume point: of its place, and of every tensor with its name, type and shape. */
+function digestOf(resume: string, tensors: ReadonlyMap<string, HostTensor>): string {
+  const ordered = [...tensors].sort(([a], [b]) => (a < b ? -1 : 1));
+  const parts = ordered.flatMap(([name, { dtype, shape, data }]) => [
+    JSON.stringify([name, dtype, shape]),
+    new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
+  ]);
+  return sha256(resume, ...parts);
+}
+
+/**
+ * The resume point of this phase and these settings, with its tensors written into the session; undefined when there is none. One that is
+ * damaged is a UserError, and so is one that does not fit: training on from it would end in other weights.
+ */
+export function loadResumePoint(path: string, session: Session, expected: ResumeOptions): Position | undefined {
   if (!existsSync(path)) return undefined;
-  const { tensors, metadata } = decodeSafetensors(readBytes(path), path);
-  const point = resumeSchema.safeParse(JSON.parse(metadata.resume ?? 'null'));
-  if (!point.success)
-    throw new UserError(`${path} is not a resume point of this program; remove it to start the phase again`);
-  if (point.data.phase !== phase || describeDifference(point.data.settings, settings) !== '') return undefined;
+  const wrong = (detail: string) =>
+    new UserError(`${path} is damaged: ${detail}; remove it, and the phase ${expected.phase} starts again`);
+  const { point, tensors } = readResumePoint(path, wrong);
+  if (point.phase !== expected.phase || describeDifference(point.settings, expected.settings) !== '') return undefined;
+  const { epoch, step, sums } = point.position;
+  const { epochs, steps } = expected;
+  if (epoch > epochs || step >= steps || (epoch === epochs && step > 0)) {
+    throw wrong(`it stands in epoch ${epoch + 1}, step ${step}, but the phase has ${epochs} epochs of ${steps} steps`);
+  }
+  if ((step === 0) !== (sums.images === 0)) throw wrong(`${sums.images} images in ${step} steps of the epoch`);
+  const missing = session.variableNames().find((name) => !tensors.has(name));
+  if (missing !== undefined) throw wrong(`it lacks the variable ${missing}`);
   for (const [name, tensor] of tensors) session.write(name, tensor);
-  return point.data.position;
+  return point.position;
+}
+
+/** Reads a resume point as it was written; `wrong` makes the error for anything else. */
+export function readResumePoint(path: string, wrong: (detail: string) => UserError) {
+  const bytes = readBytes(path);
+  let stored: SafeTensors;
+  let point: ResumePoint;
+  try {
+    stored = decodeSafetensors(bytes, path);
+    point = resumeSchema.parse(JSON.parse(stored.metadata.resume ?? 'null'));
+  } catch (error) {
+    throw wrong(error instanceof UserError ? error.message : 'it does not say where training stood');
+  }
+  const { tensors, metadata } = stored;
+  if (metadata.digest !== digestOf(metadata.resume!, tensors)) throw wrong('it is not what was saved (SHA-256)');
+  return { point, tensors };
 }
 
 export function removeResumePoint(path: string): void {
-  rmSync(path, { force: true });
+  removeFile(path);
+}
+
+/** Replaces what is at the path, not what a link there leads to. */
+function save(
+  path: string,
+  tensors: ReadonlyMap<string, HostTensor>,
+  metadata: Readonly<Record<string, string>>,
+): void {
+  writeInside(dirname(path), basename(path), encodeSafetensors(tensors, metadata));
 }

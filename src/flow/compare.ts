@@ -3,6 +3,7 @@
 
 import { basename, resolve } from 'node:path';
 import { UserError } from '../tensor/errors.ts';
+import { requireIntact } from './integrity.ts';
 import { phasesOf, readManifest, stageResultOf } from './manifest.ts';
 import type { StageResult } from './summary.ts';
 
@@ -32,6 +33,7 @@ export function compareRuns(folders: readonly string[]): ComparedRun[] {
 
 function readRun(folder: string): Omit<ComparedRun, 'label'> {
   const { configuration, phases: done } = readManifest(folder);
+  requireIntact(folder, done);
   const stages = phasesOf(configuration).flatMap((phase) => (done[phase]?.stages ?? []).map(stageResultOf));
   const result = stages.findLast((stage): stage is StageResult & { power: number } => stage.power !== undefined);
   if (!result) {

@@ -5,7 +5,7 @@ import type { Dataset } from '../data/dataset.ts';
 import type { Backend, Session } from '../engine/backend.ts';
 import type { MultiplyingLayer } from '../nn/layers.ts';
 import { UserError } from '../tensor/errors.ts';
-import { makeFolder } from '../tensor/files.ts';
+import { makeFolder, makeFolderInside } from '../tensor/files.ts';
 import type { Task } from '../train/task.ts';
 import { type FloatModel, loadModel } from './checkpoint.ts';
 import type { Configuration } from './config.ts';
@@ -50,7 +50,8 @@ export function inFolder({ folder }: { readonly folder: string }, path: string):
 }
 
 export function makeFolders(folder: string): void {
-  for (const path of [folder, join(folder, 'checkpoints'), join(folder, files.figures)]) makeFolder(path);
+  makeFolder(folder);
+  for (const path of ['checkpoints', files.figures]) makeFolderInside(folder, path);
 }
 
 /** The record of an earlier phase; a UserError that says what to run when it is not done. */

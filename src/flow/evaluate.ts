@@ -8,6 +8,7 @@ import { files, networkToMap, type RunContext, requirePhase, sessionFrom } from 
 import { type DeviceOptions, openBackend } from './device.ts';
 import type { Phase } from './events.ts';
 import { openTask } from './inputs.ts';
+import { requireIntact } from './integrity.ts';
 import { phasesOf, readManifest } from './manifest.ts';
 import {
   exactMultiplier,
@@ -46,6 +47,7 @@ const checkpoints: Record<Exclude<Stage, 'mapped'>, readonly [Phase, string]> = 
 export async function evaluateRun(options: EvaluateOptions): Promise<EvaluationResult> {
   const { folder } = options;
   const manifest = readManifest(folder);
+  requireIntact(folder, manifest.phases);
   const recorded = phasesOf(manifest.configuration).flatMap((phase) => manifest.phases[phase]?.stages ?? []);
   const stage = options.stage ?? stages.findLast((name) => recorded.some((result) => result.stage === name));
   if (!stage) throw new UserError(`no phase of ${folder} is done; run tram train ${folder} first`);

@@ -6,12 +6,25 @@ import { isAbsolute, join } from 'node:path';
 import { z } from 'zod';
 import type { ErrorMetrics } from '../netlist/metrics.ts';
 import { invariant, UserError } from '../tensor/errors.ts';
-import { readBytes, readJson, sha256, writeJson } from '../tensor/files.ts';
+import { isInside, readBytes, readJson, sha256, writeJsonInside } from '../tensor/files.ts';
 import { type Configuration, type ConfigurationInput, configurationSchema, describeIssues } from './config.ts';
 import { type Phase, phases } from './events.ts';
 import { type StageResult, stages } from './summary.ts';
 
 export const MANIFEST_VERSION = 2;
+
+/** A name that becomes the name of files: no folder, nothing hidden, nothing that a shell or a terminal takes for something else. */
+export const fileName = z.string().regex(/^[A-Za-z0-9_][\w.-]*$/, 'expected letters, digits, _, . and - alone');
+
+/** The path of a file in the run folder. */
+const filePath = z
+  .string()
+  .refine(
+    (path) => isInside(path) && path.split('/').every((name) => fileName.safeParse(name).success),
+    'expected the path of a file inside the run folder',
+  );
+
+const hash = z.string().regex(/^[0-9a-f]{64}$/, 'expected a SHA-256 in hexadecimal');
 
 const stageResult = z.strictObject({
   stage: z.enum(stages),
@@ -33,7 +46,7 @@ const errorMetricsRecord: z.ZodType<ErrorMetrics> = z.strictObject({
 });
 
 const multiplierRecord = z.strictObject({
-  name: z.string(),
+  name: fileName,
   layers: z.array(z.string()),
   /** Empty for an imported multiplier. */
   theta: z.array(z.number()),
@@ -54,9 +67,11 @@ export type MultiplierRecord = z.output<typeof multiplierRecord>;
 
 const phaseRecord = z.strictObject({
   /** The part of the configuration that this phase depends on, as JSON text: other settings make other results. */
-  settings: z.string(),
+  settings: z.string().refine(isJsonObject, 'expected an object as JSON text'),
   /** SHA-256 of each file that the phase wrote, by its path in the folder. */
-  files: z.record(z.string(), z.string()),
+  files: z.record(filePath, hash),
+  /** SHA-256 of the lines that the phase added to metrics.jsonl; absent when it trained nothing. */
+  metrics: hash.optional(),
   stages: z.array(stageResult),
   multipliers: z.array(multiplierRecord).optional(),
   /** Wall-clock time of the phase; of its last part where it was interrupted. */
@@ -69,6 +84,15 @@ const phaseRecord = z.strictObject({
   command: z.string().optional(),
 });
 export type PhaseRecord = z.output<typeof phaseRecord>;
+
+function isJsonObject(text: string): boolean {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null && !Array.isArray(value);
+  } catch {
+    return false;
+  }
+}
 
 /** A stage as the manifest stores it, without keys that are undefined. */
 export function stageResultOf({ power, ...rest }: z.output<typeof stageResult>): StageResult {
@@ -124,9 +148,11 @@ const manifestSchema = z.strictObject({
   inputs: inputsRecord,
   phases: z.partialRecord(z.enum(phases), phaseRecord),
   /** What a redone phase replaces is being removed: files, and the metrics of the phase and those behind it. */
-  discarding: z.strictObject({ from: z.enum(phases), files: z.array(z.string()) }).optional(),
+  discarding: z.strictObject({ from: z.enum(phases), files: z.array(filePath) }).optional(),
+  /** SHA-256 of the rest, so that damage to what no other hash covers (accuracies, settings) is noticed. */
+  digest: hash.optional(),
 });
-export type Manifest = z.output<typeof manifestSchema>;
+export type Manifest = Omit<z.output<typeof manifestSchema>, 'digest'>;
 
 /** The phases that the run has: a given multiplier is measured on the quantised network, and no structure is explored. */
 export function phasesOf({ map }: Pick<Configuration, 'map'>): readonly Phase[] {
@@ -207,7 +233,14 @@ export function readManifest(folder: string): Manifest {
   }
   const json = readJson(path);
   const parsed = manifestSchema.safeParse(json);
-  if (parsed.success) return parsed.data;
+  if (parsed.success) {
+    const { digest, ...manifest } = parsed.data;
+    const { digest: _, ...rest } = json as Record<string, unknown>;
+    if (digest === undefined || digest === digestOf(rest)) return manifest;
+    throw new UserError(
+      `${path} was changed since the program wrote it; restore it, or remove its last entry, digest, if the change is meant`,
+    );
+  }
   const version = typeof json === 'object' && json !== null && 'version' in json ? json.version : undefined;
   if (typeof version === 'number' && version !== MANIFEST_VERSION) {
     const other = version < MANIFEST_VERSION ? 'an earlier' : 'a later';
@@ -220,9 +253,14 @@ export function readManifest(folder: string): Manifest {
 
 /** Writes the manifest, or nothing where it could not be read back. */
 export function writeManifest(folder: string, manifest: Manifest): void {
-  const parsed = manifestSchema.safeParse(JSON.parse(JSON.stringify(manifest)));
+  const json = JSON.parse(JSON.stringify(manifest));
+  const parsed = manifestSchema.safeParse(json);
   invariant(parsed.success, `the manifest cannot be written: ${parsed.success ? '' : describeIssues(parsed.error)}`);
-  writeJson(manifestPath(folder), manifest);
+  writeJsonInside(folder, 'manifest.json', { ...json, digest: digestOf(json) });
+}
+
+function digestOf(manifest: object): string {
+  return sha256(JSON.stringify(manifest));
 }
 
 /** Hashes of files of the folder, by their paths in it. */

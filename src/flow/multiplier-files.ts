@@ -1,7 +1,6 @@
 // A mapped multiplier on disk: Verilog, BLIF, the table in the published text format and as .npy, and an error report. Nothing is written
 // before all forms were proved equal over all operand pairs.
 
-import { join } from 'node:path';
 import { powerPerMultiplication } from '../axm/power.ts';
 import { writeBlif } from '../netlist/blif/write.ts';
 import { type Certificate, certify } from '../netlist/certify.ts';
@@ -16,7 +15,7 @@ import { loadSubject } from '../netlist/subject.ts';
 import type { ProductTable } from '../netlist/table.ts';
 import { writeVerilog } from '../netlist/verilog/write.ts';
 import { UserError } from '../tensor/errors.ts';
-import { makeFolder, sha256, writeFileAtomic, writeJson } from '../tensor/files.ts';
+import { makeFolder, sha256, writeInside, writeJsonInside } from '../tensor/files.ts';
 
 /** File names of one multiplier. */
 export function multiplierFiles(name: string) {
@@ -85,13 +84,13 @@ export function writeMultiplier(
   const metrics = errorMetrics(table);
   const paths = multiplierFiles(name);
   makeFolder(folder);
-  writeFileAtomic(join(folder, paths.verilog), verilog);
-  writeFileAtomic(join(folder, paths.blif), blif);
-  writeFileAtomic(join(folder, paths.text), writeTextTable(table));
-  writeFileAtomic(join(folder, paths.table), writeNpy(table));
+  writeInside(folder, paths.verilog, verilog);
+  writeInside(folder, paths.blif, blif);
+  writeInside(folder, paths.text, writeTextTable(table));
+  writeInside(folder, paths.table, writeNpy(table));
   const report = multiplierReport(mapped, metrics);
   const measured = writeOperands(folder, name, table, operands);
-  writeJson(join(folder, paths.errors), {
+  writeJsonInside(folder, paths.errors, {
     name,
     ...report,
     ...measured.report,
@@ -108,7 +107,7 @@ function writeOperands(folder: string, name: string, table: ProductTable, operan
   const { weight, activation } = operands;
   const path = multiplierFiles(name).operands;
   const counts = { weight: Array.from(weight), activation: Array.from(activation) };
-  writeFileAtomic(join(folder, path), `${JSON.stringify(counts)}\n`);
+  writeInside(folder, path, `${JSON.stringify(counts)}\n`);
   return { report: { measuredOperands: metricsReport(errorMetrics(table, operands)) }, files: [path] };
 }
 
@@ -164,11 +163,11 @@ export function writeImported(
   contents.set(paths.text, writeTextTable(table));
   contents.set(paths.table, npy);
   makeFolder(folder);
-  for (const [path, content] of contents) writeFileAtomic(join(folder, path), content);
+  for (const [path, content] of contents) writeInside(folder, path, content);
   const { weightBits, activationBits, signed } = table;
   const cost = network ? describeStructure(network).normalizedCost : null;
   const measured = writeOperands(folder, name, table, operands);
-  writeJson(join(folder, paths.errors), {
+  writeJsonInside(folder, paths.errors, {
     name,
     source,
     weightBits,

@@ -2,10 +2,10 @@
 // with `redo`, work begins anew at the first phase that differs and no earlier. Deciding changes nothing: what the redone phases replace is
 // removed by `discard`, after every input was accepted and in an order that a kill at any moment leaves to be finished.
 
-import { existsSync, realpathSync, rmSync } from 'node:fs';
+import { existsSync, realpathSync } from 'node:fs';
 import { dirname, join, sep } from 'node:path';
 import { UserError } from '../tensor/errors.ts';
-import { openJsonLines } from '../tensor/files.ts';
+import { openJsonLines, removeFile as removePath } from '../tensor/files.ts';
 import type { Configuration } from './config.ts';
 import { files } from './context.ts';
 import { type MetricRecord, type Phase, phases } from './events.ts';
@@ -94,5 +94,5 @@ export function removeRunFile(folder: string, path: string): void {
   if (!isRunFile(path) || !existsSync(parent)) return;
   const root = realpathSync(folder);
   const real = realpathSync(parent);
-  if (real === root || real.startsWith(root + sep)) rmSync(join(folder, path), { force: true });
+  if (real === root || real.startsWith(root + sep)) removePath(join(folder, path));
 }

@@ -13,6 +13,7 @@ import { files, inFolder, makeFolders, type RunContext } from './context.ts';
 import { type DeviceOptions, deviceDetail, openBackend } from './device.ts';
 import { type Listener, type Phase, phases } from './events.ts';
 import { inputsOf, openTask } from './inputs.ts';
+import { requireIntact } from './integrity.ts';
 import { lockRun, type RunLock } from './lock.ts';
 import {
   hashFiles,
@@ -25,6 +26,7 @@ import {
   settingsOf,
   writeManifest,
 } from './manifest.ts';
+import { loggedBy } from './metrics.ts';
 import { explore } from './phases/explore.ts';
 import { map } from './phases/map.ts';
 import { quantize } from './phases/quantize.ts';
@@ -109,6 +111,7 @@ async function runLocked(options: FlowOptions, lock: RunLock): Promise<RunSummar
   const wanted = wantedPhases(options, configuration);
   // What is reported is in the folder: neither the data nor a device is needed for it.
   if (old && wanted.every((phase) => phase === 'report')) {
+    requireIntact(folder, old.phases);
     return await doPhases(options, discard(folder, old), wanted, lock, undefined);
   }
 
@@ -118,6 +121,7 @@ async function runLocked(options: FlowOptions, lock: RunLock): Promise<RunSummar
   const { kept, discarding }: Plan = old
     ? planPhases({ folder, old, configuration, inputs, wanted, redo: options.redo ?? false })
     : { kept: {}, discarding: undefined };
+  requireIntact(folder, kept);
   const taken = source && from !== undefined ? phasesToTake(from, source, configuration, inputs) : [];
   const done = { ...kept, ...Object.fromEntries(taken.map((phase) => [phase, source!.phases[phase]])) };
   requireOrder(folder, configuration, wanted, done);
@@ -169,6 +173,7 @@ async function doPhases(
     const record: PhaseRecord = {
       settings: settingsOf(configuration, phase, manifest.inputs),
       files: hashFiles(folder, result.files),
+      ...loggedBy(folder, phase),
       stages: [...result.stages],
       ...(result.multipliers ? { multipliers: [...result.multipliers] } : {}),
       seconds: (performance.now() - start) / 1000,

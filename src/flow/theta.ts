@@ -4,6 +4,7 @@ import { z } from 'zod';
 import type { MultiplyingLayer } from '../nn/layers.ts';
 import { UserError } from '../tensor/errors.ts';
 import { type Configuration, describeIssues } from './config.ts';
+import { fileName } from './manifest.ts';
 
 const thetaSchema = z.strictObject({
   weightBits: z.int(),
@@ -12,7 +13,8 @@ const thetaSchema = z.strictObject({
   power: z.number(),
   structures: z.array(
     z.strictObject({
-      name: z.string(),
+      /** Becomes part of the names of the multiplier's files. */
+      name: fileName,
       layers: z.array(z.string()),
       /** θ of the P lowest columns, in [0, 1]. */
       theta: z.array(z.number().min(0).max(1)),

@@ -115,7 +115,7 @@ function requireFile(path: string, existing: Stats): void {
  * Where a write to `path`, relative to `folder`, must end up. A link in the place of the file is replaced, not followed; a link in the
  * place of a folder above it that leads out of `folder`, and a path that names something outside, are refused.
  */
-function insideTarget(folder: string, path: string): string {
+function insideTarget(folder: string, path: string, check = requireFile): string {
   const wanted = join(folder, path);
   if (!isInside(path)) throw new UserError(`cannot write ${wanted}: the path leads out of the folder ${folder}`);
   const root = realpathSync(folder);
@@ -127,7 +127,7 @@ function insideTarget(folder: string, path: string): string {
   }
   const target = join(parent, basename(wanted));
   const existing = lstatSync(target, { throwIfNoEntry: false });
-  if (existing && !existing.isSymbolicLink()) requireFile(wanted, existing);
+  if (existing && !existing.isSymbolicLink()) check(wanted, existing);
   return target;
 }
 
@@ -159,6 +159,17 @@ export function makeFolder(path: string): void {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw fileError('write', path, error);
   }
+}
+
+/** Makes a folder in a folder; one that is a symbolic link is refused, because what is written there would land elsewhere. */
+export function makeFolderInside(folder: string, name: string): void {
+  const path = insideTarget(folder, name, () => {});
+  if (lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink()) {
+    throw new UserError(
+      `${join(folder, name)} is a symbolic link, which is not followed here; put a folder in its place`,
+    );
+  }
+  makeFolder(path);
 }
 
 /** Names of the files under way: random, so that what a killed process left is in nobody's way; with the process's number in older versions. */
@@ -285,6 +296,9 @@ export interface JsonLinesLog {
   readonly records: readonly unknown[];
   /** Appends one record; after a failed write the log ends with the record before and a UserError is thrown. */
   append(record: unknown): void;
+  /** Returns when the disk has every record. */
+  sync(): void;
+  /** Synchronises and closes. */
   close(): void;
 }
 
@@ -313,6 +327,13 @@ export function openJsonLines(path: string, keep: (record: unknown) => boolean =
     closeSync(descriptor);
     throw error instanceof UserError ? error : fileError('write', path, error);
   }
+  const sync = () => {
+    try {
+      fsyncSync(descriptor);
+    } catch (error) {
+      throw fileError('write', path, error);
+    }
+  };
   return {
     records,
     append(record) {
@@ -325,7 +346,14 @@ export function openJsonLines(path: string, keep: (record: unknown) => boolean =
         throw fileError('write', path, error);
       }
     },
-    close: () => closeSync(descriptor),
+    sync,
+    close() {
+      try {
+        sync();
+      } finally {
+        closeSync(descriptor);
+      }
+    },
   };
 }
 

@@ -1,7 +1,7 @@
 // Phase 1: weights and structure parameters θ are trained together on cross-entropy + λ·power (paper, Eq. 8). Writes θ as theta.json.
 
 import type { Session } from '../../engine/backend.ts';
-import { writeJson } from '../../tensor/files.ts';
+import { writeJsonInside } from '../../tensor/files.ts';
 import { f32 } from '../../tensor/tensor.ts';
 import { evaluator } from '../../train/evaluation.ts';
 import { readStructures } from '../../train/step.ts';
@@ -53,8 +53,9 @@ export async function explore(context: RunContext): Promise<PhaseResult> {
     );
     const after = await evaluate();
     const learned = await readStructures(session, power);
-    writeJson(
-      inFolder(context, files.theta),
+    writeJsonInside(
+      context.folder,
+      files.theta,
       thetaDocument(configuration, structuresOf(configuration, layers), learned),
     );
     noteSaturation(context, learned.theta);

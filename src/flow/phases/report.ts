@@ -1,13 +1,12 @@
 // The report: figures as SVG and one page that shows the whole run.
 
-import { existsSync } from 'node:fs';
 import { basename, relative } from 'node:path';
 import { runPageHtml } from '../../report/page.ts';
-import { readJsonLines, writeFileAtomic } from '../../tensor/files.ts';
-import { files, inFolder, type RunContext } from '../context.ts';
-import type { MetricRecord } from '../events.ts';
+import { writeInside } from '../../tensor/files.ts';
+import { files, type RunContext } from '../context.ts';
 import { curvesFigure, multiplierFigures, type NamedFigure, operandsFigure, thetaFigure } from '../figures.ts';
 import { phasesOf, verifiedBytes } from '../manifest.ts';
+import { readMetrics } from '../metrics.ts';
 import { multiplierFiles } from '../multiplier-files.ts';
 import { initialTheta } from '../multipliers.ts';
 import { summarize } from '../summarize.ts';
@@ -19,7 +18,7 @@ export async function report(context: Pick<RunContext, 'folder' | 'manifest' | '
   const { folder, manifest, configuration } = context;
   const figures: NamedFigure[] = [];
   const own = phasesOf(configuration);
-  const records = metricRecords(inFolder(context, files.metrics)).filter(({ phase }) => own.includes(phase));
+  const records = readMetrics(folder).filter(({ phase }) => own.includes(phase));
   if (records.length > 0) figures.push(await curvesFigure(records));
   const theta = await thetaFigure(records, Array.from(initialTheta(configuration)));
   if (theta) figures.push(theta);
@@ -37,16 +36,11 @@ export async function report(context: Pick<RunContext, 'folder' | 'manifest' | '
   }
   const written = figures.map(({ name, svg }) => {
     const path = `${files.figures}/${name}.svg`;
-    writeFileAtomic(inFolder(context, path), svg);
+    writeInside(folder, path, svg);
     return path;
   });
-  writeFileAtomic(inFolder(context, files.page), page(summarize(folder), figures, [...written]));
+  writeInside(folder, files.page, page(summarize(folder), figures, [...written]));
   return { files: [...written, files.page], stages: [] };
-}
-
-/** None when every trained phase was taken from a checkpoint. */
-function metricRecords(path: string): MetricRecord[] {
-  return existsSync(path) ? (readJsonLines(path) as MetricRecord[]) : [];
 }
 
 function page(summary: RunSummary, figures: readonly NamedFigure[], written: readonly string[]): string {

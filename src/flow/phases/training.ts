@@ -1,14 +1,15 @@
 // What the training phases share: the loop with its metrics log and its resume points. A run killed at any moment goes on from the last
 // resume point to the same bits; the log is cut back to what that point has seen.
 
+import { batchesPerEpoch } from '../../data/batches.ts';
 import type { Session } from '../../engine/backend.ts';
 import { UserError } from '../../tensor/errors.ts';
-import { openJsonLines } from '../../tensor/files.ts';
 import { atStart, type EpochRecord, type LoopOptions, type Position, trainEpochs } from '../../train/loop.ts';
 import { loadResumePoint, removeResumePoint, saveResumePoint } from '../checkpoint.ts';
 import { files, inFolder, type RunContext } from '../context.ts';
-import { type MetricRecord, type Phase, phases, type TrainingPhase } from '../events.ts';
+import type { MetricRecord, Phase, TrainingPhase } from '../events.ts';
 import { phasesOf, settingsOf } from '../manifest.ts';
+import { openMetrics } from '../metrics.ts';
 
 /** Seconds between resume points within an epoch. */
 const SAVE_INTERVAL = 20;
@@ -26,8 +27,14 @@ export interface TrainingJob {
 
 /** Goes on from the phase's resume point where there is one; tells the listener which. */
 export function resumePosition(context: RunContext, phase: TrainingPhase, session: Session): Position | undefined {
-  const settings = settingsOf(context.configuration, phase, context.manifest.inputs);
-  return loadResumePoint(inFolder(context, files.resume), session, phase, settings);
+  const { configuration, manifest, dataset } = context;
+  const { epochs, batchSize } = configuration[phase];
+  return loadResumePoint(inFolder(context, files.resume), session, {
+    phase,
+    settings: settingsOf(configuration, phase, manifest.inputs),
+    epochs,
+    steps: batchesPerEpoch(dataset.train.count, batchSize, false),
+  });
 }
 
 /** Epochs that the training phases before this one take: their numbers go on through the run. */
@@ -51,12 +58,14 @@ export async function trainPhase(
   const { phase, session } = job;
   const settings = settingsOf(configuration, phase, context.manifest.inputs);
   const resumePath = inFolder(context, files.resume);
-  const log = openJsonLines(inFolder(context, files.metrics), (record) => isBefore(record, phase, start ?? atStart));
+  const log = openMetrics(context.folder, phase, start ?? atStart);
   let last = log.records.findLast((record): record is MetricRecord => (record as MetricRecord).phase === phase);
   let saved = performance.now();
   let saving = 0;
   const save = async (position: Position) => {
     const begun = performance.now();
+    // What the point has behind it must not be lost when the point is not.
+    log.sync();
     await saveResumePoint(resumePath, session, { phase, settings, position });
     saved = performance.now();
     saving = saved - begun;
@@ -92,11 +101,6 @@ export async function trainPhase(
 export function requireFinite(value: number, what: string): void {
   if (Number.isFinite(value)) return;
   throw new UserError(`${what} is ${value}: the weights have grown out of range; lower the learning rate`);
-}
-
-function isBefore(record: unknown, phase: TrainingPhase, { epoch }: Position): boolean {
-  const { phase: of, epoch: done } = record as MetricRecord;
-  return of === phase ? done <= epoch : phases.indexOf(of) < phases.indexOf(phase);
 }
 
 export function finishTraining(context: RunContext): void {
