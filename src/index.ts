@@ -11,6 +11,7 @@ export { Graph, type Value } from './engine/graph.ts';
 export type { OpAttributes, OpName } from './engine/ops.ts';
 export { referenceBackend } from './engine/reference/backend.ts';
 export { wasmBackend } from './engine/wasm/backend.ts';
+export { type CheckedMultiplier, type CheckFault, type CheckResult, checkRun } from './flow/check.ts';
 export { type ComparedRun, compareRuns } from './flow/compare.ts';
 export { type Configuration, type ConfigurationInput, parseConfiguration, published } from './flow/config.ts';
 export { type DeviceOptions, openBackend } from './flow/device.ts';

@@ -125,6 +125,13 @@ export const commandEntries: readonly CommandEntry[] = [
     load: async () => (await import('./commands/compare.ts')).defineCompare,
   },
   {
+    name: 'check',
+    term: 'check RUN',
+    summary: 'verify a run folder, and prove its netlists anew',
+    group: around,
+    load: async () => (await import('./commands/check.ts')).defineCheck,
+  },
+  {
     name: 'doctor',
     term: 'doctor',
     summary: 'check this machine and this installation',

@@ -4,12 +4,14 @@
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { files } from './context.ts';
+import { requireIntact } from './integrity.ts';
 import { phasesOf, readManifest, stageResultOf } from './manifest.ts';
 import { multiplierFiles } from './multiplier-files.ts';
 import type { MultiplierSummary, RunSummary } from './summary.ts';
 
 export function summarize(folder: string): RunSummary {
   const manifest = readManifest(folder);
+  requireIntact(folder, manifest.phases);
   const { configuration } = manifest;
   const { layers } = manifest.inputs;
   const phases = phasesOf(configuration);

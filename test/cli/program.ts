@@ -1,13 +1,16 @@
-// Runs `tram` in this process, on arguments, with its output and exit code as values.
+// Runs `tram` in this process, on arguments, with its output and exit code as values. The flow runs in this thread: another one would need
+// the built program.
 
 import { runProgram } from '../../src/cli/program.ts';
-import { realServices } from '../../src/cli/services.ts';
 
 export async function tram(...args: string[]): Promise<{ code: number; out: string; err: string }> {
   const out: string[] = [];
   const err: string[] = [];
   const code = await runProgram(args, {
-    ...realServices,
+    loadFlow: async () => ({
+      runFlow: (await import('../../src/flow/run.ts')).runFlow,
+      evaluateRun: (await import('../../src/flow/evaluate.ts')).evaluateRun,
+    }),
     stdout: { write: (text) => out.push(text) },
     stderr: { write: (text) => err.push(text) },
   });

@@ -75,7 +75,10 @@ function page(summary: RunSummary, figures: readonly NamedFigure[], written: rea
     multipliers: summary.multipliers.map((multiplier) => ({ name: multiplier.name, metrics: metricRows(multiplier) })),
     figures,
     files: [
-      ...summary.files.map(({ title, path }) => ({ path: relative(summary.folder, path), description: title })),
+      ...summary.files
+        .map(({ title, path }) => ({ path: relative(summary.folder, path), description: title }))
+        // What this phase itself makes is there only from its second time on.
+        .filter(({ path }) => path !== files.page && path !== files.figures),
       ...written.map((path) => ({ path, description: basename(path, '.svg') })),
     ],
   });
