@@ -2,7 +2,8 @@
 // anything else is a bug of ours, code 1, with its stack only on demand.
 
 import { CommanderError } from 'commander';
-import { UserError } from '../tensor/errors.ts';
+import { oneLine, UserError } from '../tensor/errors.ts';
+import { fileError } from '../tensor/files.ts';
 
 /** Thrown to end a command whose text has been shown already. */
 export class Exit extends Error {
@@ -38,6 +39,10 @@ export function describeFailure(error: unknown, verbose: boolean, command = 'tra
     return error.exitCode === 0 ? { code: 0, text: '' } : { code: 2, text: `tram: ${usageMessage(error, command)}` };
   }
   if (error instanceof UserError) return { code: 2, text: `tram: ${oneLine(error.message)}` };
+  // The one thing that any call may meet: the folder in which the program was started has been removed.
+  if ((error as { syscall?: unknown } | null)?.syscall === 'uv_cwd') {
+    return { code: 2, text: 'tram: the current folder does not exist any more; change to another one' };
+  }
   const { message, stack } = error instanceof Error ? error : { message: String(error), stack: undefined };
   const advice = verbose
     ? 'please report this with the lines below'
@@ -46,14 +51,15 @@ export function describeFailure(error: unknown, verbose: boolean, command = 'tra
   return { code: 1, text: verbose && stack ? `${text}\n${stack}` : text };
 }
 
+/** Why the output could not be written. */
+export function outputFailure(error: unknown): string {
+  return oneLine(fileError('write', 'the output', error).message);
+}
+
 /** "unknown option '--epoch' (did you mean --epochs?)". */
 function usageMessage({ message }: CommanderError, command: string): string {
   const text = oneLine(message.replace(/^error: /, ''))
     .replace('(Did you mean', '(did you mean')
     .replace(/\.$/, '');
   return `${text}; see ${command} --help`;
-}
-
-function oneLine(text: string): string {
-  return text.trim().replace(/\s*[\r\n]+\s*/g, ' ');
 }

@@ -1,6 +1,7 @@
-// Ctrl-C, politely: the first signal asks the work to save and stop between two steps, the second ends the process at once.
+// Ctrl-C, politely: the first signal asks the work to save and stop between two steps, the second ends the process at once. A terminal
+// that is closed (SIGHUP) asks as well.
 
-const codes = { SIGINT: 130, SIGTERM: 143 } as const;
+const codes = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
 type SignalName = keyof typeof codes;
 
 export interface InterruptOptions {

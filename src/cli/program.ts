@@ -5,7 +5,7 @@ import { Command, Option } from 'commander';
 import { version } from '../version.ts';
 import { describeFailure } from './failure.ts';
 import type { Define, Services } from './services.ts';
-import { styleFor } from './style.ts';
+import { guarded, styleFor } from './style.ts';
 
 export interface CommandEntry {
   readonly name: string;
@@ -196,7 +196,8 @@ function helpWidth(columns: number | undefined): number {
 }
 
 /** Runs the program on arguments (without node and script); the result is the exit code. */
-export async function runProgram(args: readonly string[], services: Services): Promise<number> {
+export async function runProgram(args: readonly string[], given: Services): Promise<number> {
+  const services = { ...given, stdout: guarded(given.stdout), stderr: guarded(given.stderr) };
   try {
     const program = await buildProgram(services, (name) => args.includes(name));
     await program.parseAsync(args.length === 0 ? ['--help'] : [...args], { from: 'user' });

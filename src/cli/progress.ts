@@ -35,7 +35,7 @@ function liveProgress({ stream, style, now = Date.now }: ProgressOptions): Progr
     const shown = meter;
     if (!shown || bar) return;
     bar = new SingleBar({
-      stream: stream as NodeJS.WritableStream,
+      stream: (stream.bare ?? stream) as NodeJS.WritableStream,
       format: () => shown.line(stream.columns || USUAL_WIDTH, now(), style),
       hideCursor: true,
       clearOnComplete: true,

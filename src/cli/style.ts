@@ -2,6 +2,7 @@
 // stream itself (a terminal that is not dumb), NO_COLOR, FORCE_COLOR and --no-color; a pipe never gets control characters by itself.
 
 import pc from 'picocolors';
+import { visible } from '../tensor/errors.ts';
 
 export type Style = ReturnType<typeof pc.createColors>;
 
@@ -9,6 +10,31 @@ export interface Output {
   readonly isTTY?: boolean;
   readonly columns?: number;
   write(text: string): unknown;
+  /** The stream itself, where this is a guarded one: for what moves the cursor. */
+  readonly bare?: Output;
+}
+
+/** Colours, and the end of a line cleared: what is ours among control sequences. */
+const OURS = new RegExp(`(${String.fromCharCode(27)}\\[(?:[\\d;]*m|K))`);
+
+/** The stream with control characters of names written out: what files say does not reach a terminal as commands to it. */
+export function guarded(stream: Output): Output {
+  return {
+    get isTTY() {
+      return stream.isTTY ?? false;
+    },
+    get columns() {
+      return stream.columns ?? 0;
+    },
+    write: (text) =>
+      stream.write(
+        text
+          .split(OURS)
+          .map((part, at) => (at % 2 === 1 ? part : visible(part)))
+          .join(''),
+      ),
+    bare: stream,
+  };
 }
 
 type Environment = Readonly<Record<string, string | undefined>>;

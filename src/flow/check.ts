@@ -11,7 +11,7 @@ import { errorMetrics } from '../netlist/metrics.ts';
 import { firstDifference, type ProductTable } from '../netlist/table.ts';
 import { UserError } from '../tensor/errors.ts';
 import { readBytes, readText } from '../tensor/files.ts';
-import { decodeSafetensors } from '../tensor/safetensors.ts';
+import { decodeAll } from '../tensor/safetensors.ts';
 import { readResumePoint } from './checkpoint.ts';
 import { files } from './context.ts';
 import type { Phase } from './events.ts';
@@ -110,7 +110,7 @@ function attempt<T>(work: () => T): { readonly value: T } | { readonly error: st
 /** Reads a file as what its name says; the netlists and tables of multipliers are read by their proofs. */
 function parse(folder: string, path: string): void {
   const full = join(folder, path);
-  if (path.endsWith('.safetensors')) decodeSafetensors(readBytes(full), full);
+  if (path.endsWith('.safetensors')) decodeAll(readBytes(full), full);
   else if (path === files.theta) parseTheta(readBytes(full), full);
   else if (path.endsWith('.json')) parseJson(full);
 }

@@ -7,9 +7,9 @@ import { z } from 'zod';
 import type { Session } from '../engine/backend.ts';
 import type { MultiplyingLayer, Parameter } from '../nn/layers.ts';
 import { fromStored, toStored } from '../nn/parameters.ts';
-import { UserError } from '../tensor/errors.ts';
+import { quoted, UserError } from '../tensor/errors.ts';
 import { readBytes, removeFile, sha256, writeInside } from '../tensor/files.ts';
-import { decodeSafetensors, encodeSafetensors, type SafeTensors } from '../tensor/safetensors.ts';
+import { decodeAll, decodeSafetensors, encodeSafetensors } from '../tensor/safetensors.ts';
 import type { HostTensor } from '../tensor/tensor.ts';
 import type { Position } from '../train/loop.ts';
 import { isVelocity } from '../train/optimizer.ts';
@@ -32,8 +32,7 @@ async function collect(session: Session, names: readonly string[], layers: Layer
 
 /** Writes every tensor of a checkpoint into the session. */
 export function loadModel(bytes: Uint8Array, path: string, session: Session, layers: Layers): void {
-  for (const [name, stored] of decodeSafetensors(bytes, path).tensors)
-    session.write(name, engineTensor(name, stored, layers));
+  for (const [name, stored] of decodeAll(bytes, path).tensors) session.write(name, engineTensor(name, stored, layers));
 }
 
 function engineTensor(name: string, stored: HostTensor, layers: Layers): HostTensor {
@@ -41,35 +40,70 @@ function engineTensor(name: string, stored: HostTensor, layers: Layers): HostTen
   return layer ? fromStored(name, stored, layer.weightShape, layers) : stored;
 }
 
-/** The parameters of a float model by name, in the engine's layout. */
-export type FloatModel = ReadonlyMap<string, HostTensor>;
+/** A float model made elsewhere. */
+export interface FloatModel {
+  /** Its parameters by name, in the engine's layout. */
+  readonly parameters: ReadonlyMap<string, HostTensor>;
+  /** What was done to read it, for people. */
+  readonly notes: readonly string[];
+}
 
 /**
- * Reads a float model made elsewhere: every parameter of the model must be there with its shape and finite values; what PyTorch adds
- * beside them (num_batches_tracked) is left out, anything else is refused by name.
+ * Reads a float model made elsewhere: every parameter of the model must be there with its shape and finite values, under its own name or
+ * behind a prefix that all share (`module.`, `_orig_mod.`). Parameters that the model lacks are refused by name; whatever else the file
+ * holds (counters, masks) is left out.
  */
 export function readFloatModel(path: string, parameters: readonly Parameter[], layers: Layers): FloatModel {
-  const { tensors } = decodeSafetensors(readBytes(path), path);
+  const { tensors, others } = decodeSafetensors(readBytes(path), path);
+  const names = [...tensors.keys(), ...others.keys()];
+  const prefix = commonPrefix(names, parameters);
   const model = new Map<string, HostTensor>();
   for (const { name, value } of parameters) {
-    const stored = tensors.get(name);
-    if (!stored) throw new UserError(`${path} has no tensor ${name}; was it made for another model?`);
+    const stored = tensors.get(prefix + name);
+    if (!stored) throw missing(path, prefix + name, others.get(prefix + name));
     checkValues(path, name, stored);
     model.set(name, fromStored(name, stored, value.shape, layers));
   }
-  const foreign = [...tensors.keys()].filter((name) => !model.has(name) && !name.endsWith('num_batches_tracked'));
+  const left = names.filter((name) => !name.startsWith(prefix) || !model.has(name.slice(prefix.length)));
+  const foreign = left.filter((name) => /(^|\.)(weight|bias|running_mean|running_var)$/.test(name));
   if (foreign.length > 0) {
     throw new UserError(
-      `${path} has ${foreign.length} tensors that the model lacks, first ${foreign[0]}; was it made for another model?`,
+      `${path} has ${foreign.length} parameters that the model lacks, first ${quoted(foreign[0]!)}; was it made for another model?`,
     );
   }
-  return model;
+  const unused = left.filter((name) => !name.endsWith('num_batches_tracked'));
+  const also = unused.length > 1 ? ` and ${unused.length - 1} more` : '';
+  return {
+    parameters: model,
+    notes: [
+      ...(prefix === '' ? [] : [`${path}: the names begin with ${quoted(prefix)}, which is left out`]),
+      ...(unused.length === 0
+        ? []
+        : [`${path}: the tensor ${quoted(unused[0]!)}${also} is no parameter and is left out`]),
+    ],
+  };
+}
+
+/** What stands before the name of every parameter; nothing when there is no such text, so that names are missing as they are. */
+function commonPrefix(names: readonly string[], parameters: readonly Parameter[]): string {
+  const known = new Set(names);
+  const [first] = parameters;
+  if (!first || known.has(first.name)) return '';
+  const prefixes = names
+    .filter((name) => name.endsWith(`.${first.name}`))
+    .map((name) => name.slice(0, -first.name.length));
+  return prefixes.find((prefix) => parameters.every(({ name }) => known.has(prefix + name))) ?? '';
+}
+
+function missing(path: string, name: string, holds: string | undefined): UserError {
+  if (holds === undefined) return new UserError(`${path} has no tensor ${name}; was it made for another model?`);
+  return new UserError(`${path}: the tensor ${name} is ${holds}, expected F32, F64, F16 or BF16`);
 }
 
 function checkValues(path: string, name: string, { dtype, data }: HostTensor): void {
   if (dtype !== 'f32') {
     throw new UserError(
-      `${path}: the tensor ${name} holds whole numbers (${dtype}); floating-point values were expected`,
+      `${path}: the tensor ${name} holds whole numbers (${dtype.toUpperCase()}), expected F32, F64, F16 or BF16`,
     );
   }
   const wrong = data.findIndex((value) => !Number.isFinite(value));
@@ -152,10 +186,10 @@ export function loadResumePoint(path: string, session: Session, expected: Resume
 /** Reads a resume point as it was written; `wrong` makes the error for anything else. */
 export function readResumePoint(path: string, wrong: (detail: string) => UserError) {
   const bytes = readBytes(path);
-  let stored: SafeTensors;
+  let stored: ReturnType<typeof decodeAll>;
   let point: ResumePoint;
   try {
-    stored = decodeSafetensors(bytes, path);
+    stored = decodeAll(bytes, path);
     point = resumeSchema.parse(JSON.parse(stored.metadata.resume ?? 'null'));
   } catch (error) {
     throw wrong(error instanceof UserError ? error.message : 'it does not say where training stood');

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { UserError } from './errors.ts';
 import {
+  decodeAll,
   decodeSafetensors,
   encodeSafetensors,
   halfToNumber,
@@ -101,14 +102,41 @@ describe('other element types', () => {
     expect(tensors.get('a')).toEqual(f32([2], [1.5, -3]));
   });
 
-  test('64-bit integers become i32 when they fit and are refused otherwise', () => {
+  test('64-bit floats become f32', () => {
+    const { tensors } = decode(
+      file({ a: { dtype: 'F64', shape: [2], data_offsets: [0, 16] } }, new Float64Array([0.1, -1e300])),
+    );
+    expect(tensors.get('a')).toEqual(f32([2], [Math.fround(0.1), Number.NEGATIVE_INFINITY]));
+  });
+
+  test('64-bit integers become i32 when they fit and are kept apart otherwise', () => {
     const header = { n: { dtype: 'I64', shape: [2], data_offsets: [0, 16] } };
     expect(decode(file(header, new BigInt64Array([-5n, 2147483647n]))).tensors.get('n')).toEqual(
       tensor('i32', [2], new Int32Array([-5, 2147483647])),
     );
-    expect(() => decode(file(header, new BigInt64Array([0n, 2147483648n])))).toThrow(
-      "tensor 'n': the 64-bit value 2147483648 does not fit into 32 bits",
-    );
+    const { tensors, others } = decode(file(header, new BigInt64Array([0n, 2147483648n])));
+    expect(tensors.size).toBe(0);
+    expect([...others]).toEqual([['n', 'I64 with the value 2147483648, which does not fit into 32 bits']]);
+  });
+
+  test('tensors of other types are kept apart, and named where everything is to be read', () => {
+    const header = {
+      mask: { dtype: 'BOOL', shape: [2], data_offsets: [0, 2] },
+      scale: { dtype: 'F8_E4M3', shape: [1], data_offsets: [2, 3] },
+      new: { dtype: 'F4', shape: [2], data_offsets: [3, 4] },
+      a: { dtype: 'U8', shape: [1], data_offsets: [4, 5] },
+    };
+    const bytes = file(header, [1, 0, 9, 9, 7]);
+    const { tensors, others } = decode(bytes);
+    expect([...others]).toEqual([
+      ['mask', 'BOOL'],
+      ['scale', 'F8_E4M3'],
+      ['new', 'F4'],
+    ]);
+    expect(tensors.get('a')).toEqual(tensor('u8', [1], new Uint8Array([7])));
+    expect(() => decodeAll(bytes, 'x.safetensors')).toThrow("x.safetensors: the tensor 'mask' is BOOL; F64, F32,");
+    const wrong = { mask: { ...header.mask, shape: [3] } };
+    expect(() => decode(file(wrong, [1, 0]))).toThrow("tensor 'mask' takes 2 bytes, BOOL[3] needs 3");
   });
 });
 
@@ -130,9 +158,9 @@ describe('damaged and foreign files', () => {
       "the name 'a' appears twice",
     ],
     [
-      'an unknown element type',
-      file({ a: { ...u8(0, 1), dtype: 'F8_E4M3' } }, [1]),
-      `tensor 'a' has the element type "F8_E4M3"; F32, F16, BF16, I32, I64, U8`,
+      'an element type that is none',
+      file({ a: { ...u8(0, 1), dtype: 'uint8' } }, [1]),
+      `tensor 'a' has the element type "uint8", a name such as F32 was expected`,
     ],
     ['a shape that is not one', file({ a: u8(0, 1, [-1]) }, [1]), "tensor 'a' has the shape [-1]"],
     ['offsets the wrong way round', file({ a: u8(1, 0, [1]) }, [1]), "tensor 'a' has the offsets [1,0]"],
@@ -161,6 +189,50 @@ describe('damaged and foreign files', () => {
     const whole = encodeSafetensors(sample);
     for (let length = 0; length < whole.length; length++)
       expect(() => decode(whole.subarray(0, length))).toThrow(UserError);
+  });
+
+  test.each<[string, string, RegExp]>([
+    [
+      'an element type of 400 000 blanks',
+      `{"t":{"dtype":"${' '.repeat(400_000)}","shape":[1],"data_offsets":[0,1]}}`,
+      /element type " {40}"/,
+    ],
+    [
+      'a name of 10 MB',
+      `{"${'x'.repeat(1e7)}":{"dtype":"U8","shape":[2],"data_offsets":[0,1]}}`,
+      /tensor 'x{60}…' takes 1 bytes/,
+    ],
+    ['a name of 10 MB of escapes', `{"${'\\\\'.repeat(2_500_000)}":5}`, /has the element type undefined/],
+    [
+      'a shape of a million extents',
+      `{"t":{"dtype":"U8","shape":[${'9,'.repeat(1e6)}9],"data_offsets":[0,1]}}`,
+      /takes 1 bytes, U8\[9, 9, 9, 9, 9, 9, 9, 9\] needs/,
+    ],
+    ['a header of 10 MB of brackets', '['.repeat(1e7), /nests more than 3 deep/],
+    ['an entry that nests', `{"t":${'['.repeat(5e6)}}`, /nests more than 3 deep/],
+    [
+      '200 000 entries',
+      `{${Array.from({ length: 2e5 }, (_, k) => `"${k}":1`).join(',')}}`,
+      /tensor '0' has the element type undefined/,
+    ],
+    [
+      'a header above the limit',
+      ' '.repeat(2 ** 24 + 1),
+      /its header length reads 16777217, at most 16777216 is allowed/,
+    ],
+  ])('%s is refused at once, in a short line', (_, header, message) => {
+    const bytes = file(header, [1]);
+    const begun = process.cpuUsage();
+    let error: unknown;
+    try {
+      decode(bytes);
+    } catch (thrown) {
+      error = thrown;
+    }
+    expect(process.cpuUsage(begun).user).toBeLessThan(4e6);
+    expect(error).toBeInstanceOf(UserError);
+    expect((error as Error).message).toMatch(message);
+    expect((error as Error).message.length).toBeLessThan(500);
   });
 
   test('names with brackets and quotes do not count as repetitions', () => {

@@ -1,36 +1,48 @@
 // The safetensors file format (https://github.com/huggingface/safetensors, "Format"): eight bytes of header length, a JSON
 // header {name: {dtype, shape, data_offsets}, __metadata__}, then the tensors' bytes, little-endian and without gaps. What is
 // written here loads in the Python package and the other way round. Reading is strict: a file that is truncated, has gaps or
-// overlaps, or names a tensor twice is refused with what is wrong. Equal tensors give equal bytes. Not a pickle reader.
+// overlaps, or names a tensor twice is refused with what is wrong; a tensor of a type that has no place here is kept apart with the reason,
+// since nobody may ask for it. Reading takes time and memory in proportion to the file. Equal tensors give equal bytes. Not a pickle reader.
 
-import { invariant, UserError } from './errors.ts';
+import { invariant, quoted, UserError } from './errors.ts';
 import { readBytes, writeFileAtomic } from './files.ts';
 import { bytesPerElement, type DType, formatShape, type HostTensor, sizeOf, type TensorData } from './tensor.ts';
 
 export interface SafeTensors {
   readonly tensors: ReadonlyMap<string, HostTensor>;
+  /** The tensors that cannot be had here, with what they hold instead: "BOOL". */
+  readonly others: ReadonlyMap<string, string>;
   readonly metadata: Readonly<Record<string, string>>;
 }
 
-const maximumHeader = 100_000_000;
+/** The format allows 100 MB; what is made has some hundred bytes for each tensor. */
+const maximumHeader = 2 ** 24;
+/** An entry of the header has an object around a list. */
+const deepestHeader = 3;
 const metadataKey = '__metadata__';
 const formatName: Record<DType, string> = { f32: 'F32', i32: 'I32', u8: 'U8' };
 
 interface Reader {
   readonly bytes: number;
   readonly dtype: DType;
-  /** Takes bytes at the start of a buffer of their own; `wrong` makes the error for a value that cannot be represented. */
-  read(bytes: Uint8Array, wrong: (detail: string) => UserError): TensorData;
+  /** Takes bytes at the start of a buffer of their own; a text says what they are when a value cannot be represented. */
+  read(bytes: Uint8Array): TensorData | string;
 }
 
 /** The element types that can be read, and what each becomes on the host. */
 const readers: Readonly<Record<string, Reader>> = {
+  F64: { bytes: 8, dtype: 'f32', read: ({ buffer }) => Float32Array.from(new Float64Array(buffer)) },
   F32: { bytes: 4, dtype: 'f32', read: ({ buffer }) => new Float32Array(buffer) },
   F16: { bytes: 2, dtype: 'f32', read: ({ buffer }) => widen(new Uint16Array(buffer), halfToNumber) },
   BF16: { bytes: 2, dtype: 'f32', read: ({ buffer }) => widen(new Uint16Array(buffer), brainToNumber) },
   I32: { bytes: 4, dtype: 'i32', read: ({ buffer }) => new Int32Array(buffer) },
-  I64: { bytes: 8, dtype: 'i32', read: ({ buffer }, wrong) => narrow(new BigInt64Array(buffer), wrong) },
+  I64: { bytes: 8, dtype: 'i32', read: ({ buffer }) => narrow(new BigInt64Array(buffer)) },
   U8: { bytes: 1, dtype: 'u8', read: (bytes) => bytes },
+};
+
+/** Bytes of an element of the types that the format knows and that cannot be read here. */
+const otherBytes: Readonly<Record<string, number>> = {
+  ...{ BOOL: 1, I8: 1, F8_E4M3: 1, F8_E5M2: 1, F8_E8M0: 1, I16: 2, U16: 2, U32: 4, U64: 8, C64: 8 },
 };
 
 /** The value of an IEEE 754 half-precision bit pattern. */
@@ -69,11 +81,10 @@ function widen(values: Uint16Array, toNumber: (bits: number) => number): Float32
   return result;
 }
 
-function narrow(values: BigInt64Array, wrong: (detail: string) => UserError): Int32Array {
-  return Int32Array.from(values, (value) => {
-    if (BigInt.asIntN(32, value) !== value) throw wrong(`the 64-bit value ${value} does not fit into 32 bits`);
-    return Number(value);
-  });
+function narrow(values: BigInt64Array): Int32Array | string {
+  const large = values.find((value) => BigInt.asIntN(32, value) !== value);
+  if (large !== undefined) return `I64 with the value ${large}, which does not fit into 32 bits`;
+  return Int32Array.from(values, Number);
 }
 
 /** The file's bytes. Tensors are laid out by element size, then by name, so that every one is aligned and the order is fixed. */
@@ -107,18 +118,37 @@ export function encodeSafetensors(
   return file;
 }
 
-/** The keys of the outermost object of a valid JSON text, repetitions included (JSON.parse keeps only the last of each). */
-function topLevelKeys(json: string): string[] {
+/**
+ * Looks through a header before it is parsed, because parsing hostile nesting takes memory out of proportion, and because JSON.parse keeps
+ * only the last of several equal keys: how deep it nests, and the keys of its outermost object, repetitions included, as they are written.
+ * The scan stops below the depth that a header has.
+ */
+function scanHeader(json: string): { readonly depth: number; readonly keys: readonly string[] } {
   const keys: string[] = [];
   let depth = 0;
-  const tokens = /"(?:[^"\\]|\\.)*"|[{}[\]]/g;
-  for (let match = tokens.exec(json); match !== null; match = tokens.exec(json)) {
-    const [token] = match;
-    if (token === '{' || token === '[') depth++;
-    else if (token === '}' || token === ']') depth--;
-    else if (depth === 1) keys.push(JSON.parse(token));
+  let deepest = 0;
+  for (let at = 0; at < json.length && deepest <= deepestHeader; at++) {
+    const character = json.charCodeAt(at);
+    if (character === 0x7b || character === 0x5b) deepest = Math.max(deepest, ++depth);
+    else if (character === 0x7d || character === 0x5d) depth--;
+    else if (character === 0x22) {
+      const end = endOfString(json, at);
+      // A text as a value at this depth would be no entry and is refused by its own name.
+      if (depth === 1) keys.push(json.slice(at, end + 1));
+      at = end;
+    }
   }
-  return keys;
+  return { depth: deepest, keys };
+}
+
+/** The place of the quote that ends the string which begins at `start`; the end of the text when there is none. */
+function endOfString(json: string, start: number): number {
+  for (let at = json.indexOf('"', start + 1); at >= 0; at = json.indexOf('"', at + 1)) {
+    let before = at - 1;
+    while (json.charCodeAt(before) === 0x5c) before--;
+    if ((at - before) % 2 === 1) return at;
+  }
+  return json.length;
 }
 
 function parseHeader(bytes: Uint8Array, wrong: (detail: string) => UserError): { header: object; dataStart: number } {
@@ -133,6 +163,12 @@ function parseHeader(bytes: Uint8Array, wrong: (detail: string) => UserError): {
   let header: unknown;
   try {
     text = new TextDecoder('utf-8', { fatal: true }).decode(bytes.subarray(8, dataStart));
+  } catch {
+    throw wrong('its header is not JSON');
+  }
+  const { depth, keys } = scanHeader(text);
+  if (depth > deepestHeader) throw wrong(`its header nests more than ${deepestHeader} deep`);
+  try {
     header = JSON.parse(text);
   } catch {
     throw wrong('its header is not JSON');
@@ -141,8 +177,8 @@ function parseHeader(bytes: Uint8Array, wrong: (detail: string) => UserError): {
     throw wrong('its header is not a JSON object');
   }
   const seen = new Set<string>();
-  for (const key of topLevelKeys(text)) {
-    if (seen.has(key)) throw wrong(`the name '${key}' appears twice`);
+  for (const key of keys.map((written) => JSON.parse(written) as string)) {
+    if (seen.has(key)) throw wrong(`the name ${quoted(key)} appears twice`);
     seen.add(key);
   }
   return { header, dataStart };
@@ -160,22 +196,30 @@ interface Entry {
 
 function checkEntry(name: string, value: unknown, wrong: (detail: string) => UserError): Entry {
   const { dtype: format, shape, data_offsets: offsets } = (value ?? {}) as Record<string, unknown>;
-  if (typeof format !== 'string' || !Object.hasOwn(readers, format)) {
-    const known = Object.keys(readers).join(', ');
-    throw wrong(`tensor '${name}' has the element type ${JSON.stringify(format)}; ${known} can be read`);
+  const of = `tensor ${quoted(name)}`;
+  if (typeof format !== 'string' || !/^[A-Z][A-Z0-9_]{0,15}$/.test(format)) {
+    throw wrong(`${of} has the element type ${excerpt(format)}, a name such as F32 was expected`);
   }
   if (!Array.isArray(shape) || !shape.every(isIndex)) {
-    throw wrong(`tensor '${name}' has the shape ${JSON.stringify(shape)}, a list of extents was expected`);
+    throw wrong(`${of} has the shape ${excerpt(shape)}, a list of extents was expected`);
   }
   if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isIndex) || offsets[0] > offsets[1]) {
-    throw wrong(`tensor '${name}' has the offsets ${JSON.stringify(offsets)}, [begin, end] was expected`);
+    throw wrong(`${of} has the offsets ${excerpt(offsets)}, [begin, end] was expected`);
   }
   const [begin, end] = offsets as [number, number];
-  const expected = sizeOf(shape) * readers[format]!.bytes;
+  const bytes = Object.hasOwn(readers, format) ? readers[format]!.bytes : otherBytes[format];
+  const expected = bytes === undefined ? end - begin : sizeOf(shape) * bytes;
   if (end - begin !== expected) {
-    throw wrong(`tensor '${name}' takes ${end - begin} bytes, ${format}${formatShape(shape)} needs ${expected}`);
+    const needed = `${format}${formatShape(shape.slice(0, 8))}`;
+    throw wrong(`${of} takes ${end - begin} bytes, ${needed} needs ${expected}`);
   }
   return { name, format, shape, begin, end };
+}
+
+/** A value of the header as a message shows it. */
+function excerpt(value: unknown): string {
+  const text = JSON.stringify(typeof value === 'string' ? value.slice(0, 40) : value) ?? 'undefined';
+  return text.length > 60 ? `${text.slice(0, 60)}…` : text;
 }
 
 function checkMetadata(value: unknown, wrong: (detail: string) => UserError): Record<string, string> {
@@ -188,8 +232,9 @@ function checkMetadata(value: unknown, wrong: (detail: string) => UserError): Re
 }
 
 /**
- * Parses a safetensors file; `name` is the file's name for messages. F16 and BF16 become f32, I64 becomes i32 when every value
- * fits. Throws a UserError for anything that is not a whole, valid file. The tensors own their memory.
+ * Parses a safetensors file; `name` is the file's name for messages. F64, F16 and BF16 become f32, I64 becomes i32 when every value
+ * fits; what has another type is among the `others`. Throws a UserError for anything that is not a whole, valid file. The tensors own their
+ * memory.
  */
 export function decodeSafetensors(bytes: Uint8Array, name: string): SafeTensors {
   const wrong = (detail: string) => new UserError(`${name} is not a usable safetensors file: ${detail}`);
@@ -204,7 +249,7 @@ export function decodeSafetensors(bytes: Uint8Array, name: string): SafeTensors 
   for (const entry of entries.toSorted((a, b) => a.begin - b.begin || a.end - b.end)) {
     if (entry.begin !== end) {
       throw wrong(
-        `tensor '${entry.name}' begins at byte ${entry.begin} of the data, ${end} was expected (gap or overlap)`,
+        `tensor ${quoted(entry.name)} begins at byte ${entry.begin} of the data, ${end} was expected (gap or overlap)`,
       );
     }
     end = entry.end;
@@ -213,14 +258,27 @@ export function decodeSafetensors(bytes: Uint8Array, name: string): SafeTensors 
   if (end > available) throw wrong(`truncated: the tensors take ${end} bytes, the file holds ${available} of them`);
   if (end < available) throw wrong(`${available - end} bytes follow the last tensor`);
   const tensors = new Map<string, HostTensor>();
-  for (const entry of entries) {
-    const own = new Uint8Array(entry.end - entry.begin);
-    own.set(bytes.subarray(dataStart + entry.begin, dataStart + entry.end));
-    const reader = readers[entry.format]!;
-    const data = reader.read(own, (detail) => wrong(`tensor '${entry.name}': ${detail}`));
-    tensors.set(entry.name, { dtype: reader.dtype, shape: entry.shape, data });
+  const others = new Map<string, string>();
+  for (const { name: key, format, shape, begin, end } of entries) {
+    const reader = Object.hasOwn(readers, format) ? readers[format] : undefined;
+    const own = new Uint8Array(reader ? end - begin : 0);
+    if (reader) own.set(bytes.subarray(dataStart + begin, dataStart + end));
+    const data = reader?.read(own) ?? format;
+    if (!reader || typeof data === 'string') others.set(key, String(data));
+    else tensors.set(key, { dtype: reader.dtype, shape, data });
   }
-  return { tensors, metadata };
+  return { tensors, others, metadata };
+}
+
+/** As `decodeSafetensors`, for a file of which everything is meant to be read: a UserError names a tensor of another type. */
+export function decodeAll(bytes: Uint8Array, name: string): Omit<SafeTensors, 'others'> {
+  const { others, ...stored } = decodeSafetensors(bytes, name);
+  for (const [key, holds] of others) {
+    throw new UserError(
+      `${name}: the tensor ${quoted(key)} is ${holds}; ${Object.keys(readers).join(', ')} can be read`,
+    );
+  }
+  return stored;
 }
 
 /** Reads and checks a safetensors file; see `decodeSafetensors`. */

@@ -15,7 +15,8 @@ export async function trainFloat(context: RunContext): Promise<PhaseResult> {
   const session = await backend.openSession();
   try {
     if (floatModel) {
-      for (const [name, tensor] of floatModel) session.write(name, tensor);
+      for (const text of floatModel.notes) context.listener({ kind: 'note', text });
+      for (const [name, tensor] of floatModel.parameters) session.write(name, tensor);
     } else {
       const { parameters } = buildNetwork(task, arithmetic, 'evaluate', 1).layers;
       parameters.forEach((parameter, position) => {
