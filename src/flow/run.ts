@@ -112,7 +112,7 @@ async function runLocked(options: FlowOptions, lock: RunLock): Promise<RunSummar
   // What is reported is in the folder: neither the data nor a device is needed for it.
   if (old && wanted.every((phase) => phase === 'report')) {
     requireIntact(folder, old.phases);
-    return await doPhases(options, discard(folder, old), wanted, lock, undefined);
+    return await doPhases(options, discard(folder, old), wanted, lock, new Map(), undefined);
   }
 
   const known = (old ?? source)?.inputs.data;
@@ -142,7 +142,15 @@ async function runLocked(options: FlowOptions, lock: RunLock): Promise<RunSummar
   manifest = discard(folder, manifest);
   if (source && from !== undefined) manifest = takePhases(folder, manifest, from, source, taken);
   const { dataset, task, layers } = opened;
-  return await doPhases(options, manifest, wanted, lock, { dataset, task, layers, backend, emulation, ...accepted });
+  const skips = new Map(taken.filter((phase) => !kept[phase]).map((phase) => [phase, `taken from ${from}`]));
+  return await doPhases(options, manifest, wanted, lock, skips, {
+    dataset,
+    task,
+    layers,
+    backend,
+    emulation,
+    ...accepted,
+  });
 }
 
 type Opened = Omit<RunContext, 'folder' | 'manifest' | 'configuration' | 'listener' | 'signal'>;
@@ -153,6 +161,7 @@ async function doPhases(
   begun: Manifest,
   wanted: readonly Phase[],
   lock: RunLock,
+  skips: ReadonlyMap<Phase, string>,
   opened: Opened | undefined,
 ): Promise<RunSummary> {
   const { folder, listener = () => {}, signal, command } = options;
@@ -161,7 +170,7 @@ async function doPhases(
   for (const phase of wanted) {
     const replaced = manifest.phases[phase];
     if (replaced && phase !== 'report') {
-      listener({ kind: 'phase-skip', phase, reason: 'done with these settings' });
+      listener({ kind: 'phase-skip', phase, reason: skips.get(phase) ?? 'done with these settings' });
       continue;
     }
     const place = { folder, manifest, configuration, listener, signal };

@@ -2,19 +2,23 @@
 // the multiplier does: the activity proof of phase 3 recomputes outputs from the table.
 
 import { createHash } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { ConfigurationInput } from '../../src/flow/config.ts';
-import { openBackend } from '../../src/flow/device.ts';
+import { type DeviceOptions, openBackend } from '../../src/flow/device.ts';
+import { evaluateRun } from '../../src/flow/evaluate.ts';
+import type { Listener } from '../../src/flow/events.ts';
 import { readManifest } from '../../src/flow/manifest.ts';
 import { concreteMultiplier, errorByCodes } from '../../src/flow/multipliers.ts';
 import { runFlow } from '../../src/flow/run.ts';
+import { type RunSummary, type Stage, stages } from '../../src/flow/summary.ts';
 import { writeNpy } from '../../src/netlist/formats/npy.ts';
 import { generateFromSpec } from '../../src/netlist/generators/registry.ts';
 import { simulate } from '../../src/netlist/simulate.ts';
 import { exactTable } from '../../src/netlist/table.ts';
+import { readBytes, sha256 } from '../../src/tensor/files.ts';
 
 const parent = mkdtempSync(join(tmpdir(), 'tram-imported-'));
 afterAll(() => rmSync(parent, { recursive: true }));
@@ -62,13 +66,12 @@ describe('a multiplier as a layer uses it', () => {
 describe('in a run', () => {
   const base: ConfigurationInput = {
     train: { epochs: 6 },
-    explore: { epochs: 1, lambda: 0, initiallyRemoved: 0 },
     recover: { epochs: 1 },
   };
   const folder = join(parent, 'run');
 
   beforeAll(async () => {
-    await runFlow({ folder, settings: base, phases: ['train', 'quantize', 'explore'] });
+    await runFlow({ folder, settings: base, phases: ['train', 'quantize'] });
   }, 120_000);
 
   const withMultiplier = (map: ConfigurationInput['map']) =>
@@ -120,4 +123,97 @@ describe('in a run', () => {
       /multiplies 4×8 bits, .* operands have 8×8/,
     );
   });
+});
+
+describe('what a given multiplier is measured on', () => {
+  const settings: ConfigurationInput = { train: { epochs: 2 }, explore: { epochs: 1 }, recover: { epochs: 1 } };
+  const usual = join(parent, 'usual');
+  const stageOf = (summary: RunSummary, stage: Stage) => summary.stages.find((result) => result.stage === stage);
+  const copy = (name: string) => {
+    cpSync(usual, join(parent, name), { recursive: true });
+    return join(parent, name);
+  };
+  const hashOf = (folder: string, file: string) => sha256(readBytes(join(folder, file)));
+  const table = (name: string, signed: boolean) => {
+    const file = join(parent, `${name}.npy`);
+    writeFileSync(file, writeNpy(exactTable(8, 8, signed)));
+    return file;
+  };
+
+  beforeAll(async () => {
+    await runFlow({ folder: usual, settings });
+  }, 120_000);
+
+  test.each<[string, () => ConfigurationInput['map'], DeviceOptions]>([
+    ['dadda:8x8', () => ({ multiplier: 'dadda:8x8' }), {}],
+    ['dadda:8x8 through its table', () => ({ multiplier: 'dadda:8x8' }), { emulation: 'table' }],
+    ['a table', () => ({ multiplier: table('exact', false) }), {}],
+    ['a signed table', () => ({ multiplier: table('signed-exact', true), signed: true }), {}],
+  ])(
+    'is the quantised network, after any run: exact as %s, it changes no digit',
+    async (name, map, device) => {
+      const folder = copy(`exact ${name}`.replaceAll(/\W/g, '-'));
+      const summary = await runFlow({ folder, settings: { map: map()! }, phases: ['map'], redo: true, device });
+      const { accuracy, loss } = stageOf(summary, 'quantized')!;
+      expect(stageOf(summary, 'mapped')).toMatchObject({ accuracy, loss });
+      expect(await evaluateRun({ folder, stage: 'mapped', device })).toMatchObject({ accuracy, loss });
+      expect(await evaluateRun({ folder, stage: 'quantized' })).toMatchObject({ accuracy, loss });
+      expect(summary.multipliers.map(({ theta }) => theta)).toEqual([[]]);
+      expect(summary.stages.map(({ stage }) => stage)).toEqual(['float', 'quantized', 'mapped']);
+      expect(summary.files.map(({ path }) => path).join()).not.toContain('theta.json');
+    },
+    60_000,
+  );
+
+  test('and what recovery starts from: the same weights as without any exploration', async () => {
+    const given = { map: { multiplier: 'broken-array:8x8:rows=1,columns=6' } };
+    const explored = copy('explored before');
+    const never = join(parent, 'never explored');
+    await runFlow({ folder: explored, settings: given, redo: true });
+    const done: string[] = [];
+    const listener: Listener = (event) => event.kind === 'phase-start' && done.push(event.phase);
+    const summary = await runFlow({ folder: never, settings: { ...settings, ...given }, listener });
+    expect(done).toEqual(['train', 'quantize', 'map', 'recover', 'report']);
+    expect(summary.donePhases).toEqual(done);
+    const recovered = 'checkpoints/recovered.safetensors';
+    expect(hashOf(explored, recovered)).toBe(hashOf(never, recovered));
+    expect(readManifest(explored).phases.explore).toBeDefined();
+  }, 120_000);
+
+  test('until it is taken back: the finished exploration is there and is mapped again to the same', async () => {
+    const folder = copy('there and back');
+    const explored = hashOf(folder, 'checkpoints/explored.safetensors');
+    const lines = readFileSync(join(folder, 'metrics.jsonl'), 'utf8');
+    const netlist = hashOf(folder, 'multiplier.v');
+    await runFlow({ folder, settings: { map: { multiplier: 'drum:8x8:bits=6' } }, phases: ['map'], redo: true });
+    await expect(runFlow({ folder, phases: ['explore'] })).rejects.toThrow(
+      /uses the multiplier drum:8x8:bits=6.*nothing is explored; .* --unset multiplier --redo/,
+    );
+    expect(hashOf(folder, 'multiplier.v')).not.toBe(netlist);
+    const skipped: string[] = [];
+    const listener: Listener = (event) => event.kind === 'phase-skip' && skipped.push(event.phase);
+    const summary = await runFlow({ folder, settings: { map: { multiplier: undefined } }, redo: true, listener });
+    expect(skipped).toEqual(['train', 'quantize', 'explore']);
+    expect(hashOf(folder, 'checkpoints/explored.safetensors')).toBe(explored);
+    expect(hashOf(folder, 'multiplier.v')).toBe(netlist);
+    expect(readFileSync(join(folder, 'metrics.jsonl'), 'utf8')).toBe(lines);
+    expect(summary.stages.map(({ stage }) => stage)).toEqual(stages);
+  }, 60_000);
+
+  test('a file that changed under its name is another multiplier; the same one under another name is not', async () => {
+    const folder = copy('renamed');
+    const [file, other] = [table('one', false), table('other', false)];
+    await runFlow({ folder, settings: { map: { multiplier: file } }, redo: true });
+    const skipped: string[] = [];
+    const listener: Listener = (event) => event.kind === 'phase-skip' && skipped.push(event.phase);
+    rmSync(file);
+    await runFlow({ folder, listener });
+    await runFlow({ folder, settings: { map: { multiplier: other } }, listener });
+    expect(skipped).toEqual(Array(2).fill(['train', 'quantize', 'map', 'recover']).flat());
+    const { data, ...rest } = exactTable(8, 8);
+    writeFileSync(other, writeNpy({ ...rest, data: data.map((product) => product & ~1) }));
+    await expect(runFlow({ folder, settings: { map: { multiplier: other } } })).rejects.toThrow(
+      /the phase map .* done with other settings \(map\.multiplier "file of SHA-256 .*" instead of "file of SHA-256/,
+    );
+  }, 60_000);
 });

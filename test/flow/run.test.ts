@@ -179,10 +179,13 @@ describe('recovery with the difference-based gradient', () => {
 
 describe('λ', () => {
   const base: ConfigurationInput = { train: { epochs: 4 }, explore: { epochs: 2 } };
+  let notes: string[] = [];
   const explored = async (name: string, explore: ConfigurationInput['explore']) => {
     const folder = join(parent, name);
+    notes = [];
     await runFlow({
       folder,
+      listener: (event) => event.kind === 'note' && notes.push(event.text),
       settings: { ...base, explore: { ...base.explore, ...explore } },
       phases: ['train', 'quantize', 'explore'],
     });
@@ -198,11 +201,15 @@ describe('λ', () => {
     expect(power).toBeGreaterThan(0.88);
     expect(structures[0]!.theta.some((value, c) => value !== (c < 4 ? 1 : 0))).toBe(true);
     expect(pushed.power).toBeLessThan(power - 0.02);
+    expect(notes.join()).not.toContain('columns that may be approximated');
   }, 300_000);
 
-  test('very large drives all P columns to 1', async () => {
+  test('very large drives all P columns to 1, and says so with what would save more', async () => {
     const { structures } = await explored('lambda-1000', { lambda: 1000 });
     expect(structures[0]!.theta).toEqual(new Array(8).fill(1));
+    expect(notes).toContain(
+      'all 8 columns that may be approximated are gone (θ = 1): --columns 10 lets it save more (up to 15), a smaller λ keeps more of the accuracy',
+    );
   }, 300_000);
 });
 
