@@ -41,7 +41,7 @@ async function mapAndMeasure(context: RunContext, document: ThetaDocument, sessi
   for (const structure of document.structures) {
     const name = structure.name === 'theta' ? 'multiplier' : `multiplier-${structure.name.replace(/\.theta$/, '')}`;
     const met = sumOfOperands(structure.layers.map((layer) => operands.get(layer)!));
-    const made = makeMultiplier(context, document, structure.theta, name, met);
+    const made = await makeMultiplier(context, document, structure.theta, name, met);
     written.push(...made.files);
     for (const layer of structure.layers) tables.set(layer, made.table);
     multipliers.push({ name, layers: structure.layers, theta: structure.theta, ...made.record });
@@ -60,7 +60,7 @@ async function mapAndMeasure(context: RunContext, document: ThetaDocument, sessi
 }
 
 /** Maps θ, or takes the multiplier that the user brings; either way it is written and certified. */
-function makeMultiplier(
+async function makeMultiplier(
   { configuration, folder }: RunContext,
   { weightBits, activationBits }: ThetaDocument,
   theta: readonly number[],
@@ -69,7 +69,7 @@ function makeMultiplier(
 ) {
   const { search, multiplier, signed, operands, costBudget, costWeight } = configuration.map;
   if (multiplier !== undefined) {
-    const imported = importMultiplier(multiplier, signed, weightBits, activationBits);
+    const imported = await importMultiplier(multiplier, signed, weightBits, activationBits);
     const {
       certificate,
       cost,
