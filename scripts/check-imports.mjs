@@ -14,10 +14,25 @@ const allowed = {
   data: ['tensor'],
   train: ['data', 'nn', 'quant', 'engine', 'tensor'],
   report: ['netlist', 'tensor'],
-  flow: ['train', 'data', 'nn', 'quant', 'engine', 'axm', 'netlist', 'hardware', 'report', 'tensor', ''],
-  cli: ['flow', 'train', 'data', 'nn', 'quant', 'engine', 'axm', 'netlist', 'hardware', 'report', 'tensor', ''],
+  workbench: ['netlist', 'hardware', 'report', 'tensor'],
+  flow: ['train', 'data', 'nn', 'quant', 'engine', 'axm', 'workbench', 'netlist', 'hardware', 'report', 'tensor', ''],
+  cli: [
+    'flow',
+    'train',
+    'data',
+    'nn',
+    'quant',
+    'engine',
+    'axm',
+    'workbench',
+    'netlist',
+    'hardware',
+    'report',
+    'tensor',
+    '',
+  ],
   // Files directly in src/.
-  '': ['flow', 'train', 'data', 'nn', 'quant', 'engine', 'axm', 'netlist', 'hardware', 'report', 'tensor'],
+  '': ['flow', 'train', 'data', 'nn', 'quant', 'engine', 'axm', 'workbench', 'netlist', 'hardware', 'report', 'tensor'],
 };
 
 const root = resolve('src');

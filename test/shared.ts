@@ -7,6 +7,8 @@ import { describe } from 'vitest';
 
 const shared = join(import.meta.dirname, '..', '..', 'shared');
 const folder = join(shared, 'reference');
+/** The published program's figures; only in the body of describeWithReference. */
+export const referenceFolder = folder;
 const asap7 = join(shared, 'data', 'asap7');
 
 /** The Liberty files of the ASAP7 kit: simple gates with adders, and inverters. */

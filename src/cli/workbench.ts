@@ -4,11 +4,9 @@
 import { basename } from 'node:path';
 import { type Command, Option } from 'commander';
 import type { SynthesisOptions } from '../hardware/synthesize.ts';
-import type { Circuit } from '../hardware/yosys/design.ts';
 import type { OperandHistograms } from '../netlist/metrics.ts';
-import type { Subject } from '../netlist/subject.ts';
-import type { ProductTable } from '../netlist/table.ts';
-import { UserError } from '../tensor/errors.ts';
+import type { Network } from '../netlist/network.ts';
+import type { LoadOptions } from '../workbench/load.ts';
 import { describeOption } from './facts.ts';
 import type { Output } from './style.ts';
 import { badValue, decimalNumber, nonEmpty, oneOf } from './values.ts';
@@ -24,6 +22,12 @@ export interface ReadingOptions {
   readonly signed?: boolean;
   readonly lenient?: boolean;
   readonly histograms?: string;
+}
+
+/** How a multiplier is read, from the options of the command. */
+export function readLoading(command: Command): LoadOptions {
+  const { signed, lenient } = command.opts<ReadingOptions>();
+  return { ...(signed === undefined ? {} : { signed }), ...(lenient === undefined ? {} : { lenient }) };
 }
 
 export function addSigned(command: Command): void {
@@ -71,18 +75,6 @@ export async function loadHistograms(
   const { readLimited } = await import('../netlist/circuit.ts');
   const { readHistograms } = await import('../netlist/histograms.ts');
   return readHistograms(readLimited(path).toString('utf8'), path, widths);
-}
-
-/** The products of all operand pairs of a multiplier; a UserError where there are too many. */
-export async function tableOf(subject: Subject, signed: boolean | undefined): Promise<ProductTable> {
-  if (subject.kind === 'table') {
-    if (signed && !subject.table.signed) {
-      throw new UserError(`${subject.name}: --signed, but the rows of this table are unsigned; leave --signed out`);
-    }
-    return subject.table;
-  }
-  const { simulate } = await import('../netlist/simulate.ts');
-  return simulate(subject.network, { signed: signed ?? subject.signed ?? false });
 }
 
 /** The name of a multiplier for its files and for the rows of tables: the file's without folder and extension. */
@@ -162,36 +154,15 @@ export async function readSynthesis(command: Command): Promise<Omit<SynthesisOpt
   };
 }
 
-/** A netlist file or generator for Yosys: Verilog as it is, in all of the language that Yosys reads; a table is refused. */
-export async function loadForSynthesis(name: string, lenient: boolean): Promise<Circuit> {
-  if (/\.s?v$/i.test(name)) {
-    const { readLimited } = await import('../netlist/circuit.ts');
-    return { verilog: readLimited(name).toString('utf8') };
-  }
-  const { loadSubject } = await import('../netlist/subject.ts');
-  const subject = loadSubject(name, { lenient });
-  if (subject.kind === 'network') return { network: subject.network };
-  throw new UserError(
-    `${name}: a table has no gates to synthesise; expected BLIF, Verilog or a generator like dadda:8x8`,
-  );
-}
-
-/** Operand histograms by input port for the power analysis; the netlist is read here for its widths. */
+/** Operand histograms by input port for the power analysis. */
 export async function synthesisHistograms(
-  name: string,
-  { signed, lenient, histograms }: { signed: boolean; lenient: boolean; histograms: string | undefined },
+  { network, signed: known = false }: { readonly network: Network; readonly signed?: boolean },
+  { signed, histograms }: { signed: boolean; histograms: string | undefined },
 ): Promise<ArrayLike<number>[] | undefined> {
   if (histograms === undefined) return undefined;
-  const { loadSubject } = await import('../netlist/subject.ts');
   const { multiplierPorts } = await import('../netlist/ports.ts');
-  const subject = loadSubject(name, { lenient });
-  if (subject.kind === 'table') return undefined;
-  const { weight, activation } = multiplierPorts(subject.network);
-  const widths = {
-    weightBits: weight.length,
-    activationBits: activation.length,
-    signed: signed || (subject.signed ?? false),
-  };
+  const { weight, activation } = multiplierPorts(network);
+  const widths = { weightBits: weight.length, activationBits: activation.length, signed: signed || known };
   const found = await loadHistograms(histograms, widths);
   return found && [found.weight, found.activation];
 }

@@ -9,13 +9,12 @@ import { writeTextTable } from '../netlist/formats/text.ts';
 import type { MappedMultiplier } from '../netlist/mapping/task.ts';
 import { type ErrorMetrics, errorMetrics, type OperandHistograms } from '../netlist/metrics.ts';
 import type { Network } from '../netlist/network.ts';
-import { simulate } from '../netlist/simulate.ts';
 import { describeStructure } from '../netlist/structure.ts';
-import { loadSubject } from '../netlist/subject.ts';
 import type { ProductTable } from '../netlist/table.ts';
 import { writeVerilog } from '../netlist/verilog/write.ts';
 import { UserError } from '../tensor/errors.ts';
 import { makeFolder, sha256, writeInside, writeJsonInside } from '../tensor/files.ts';
+import { loadMultiplier, productsOf } from '../workbench/load.ts';
 
 /** File names of one multiplier. */
 export function multiplierFiles(name: string) {
@@ -119,18 +118,15 @@ export interface ImportedMultiplier {
 }
 
 /** Reads the multiplier that `source` names; operands of other widths than the network's are a UserError. */
-export function importMultiplier(
+export async function importMultiplier(
   source: string,
   signed: boolean,
   weightBits: number,
   activationBits: number,
-): ImportedMultiplier {
-  const subject = loadSubject(source);
-  const network = subject.kind === 'network' ? subject.network : null;
-  const table =
-    subject.kind === 'network'
-      ? simulate(subject.network, { signed: signed || (subject.signed ?? false) })
-      : { ...subject.table, signed: signed || subject.table.signed };
+): Promise<ImportedMultiplier> {
+  const loaded = await loadMultiplier(source, signed ? { signed } : {});
+  const network = loaded.network ?? null;
+  const table = productsOf(loaded);
   if (table.weightBits === weightBits && table.activationBits === activationBits) return { source, network, table };
   throw new UserError(
     `${source} multiplies ${table.weightBits}×${table.activationBits} bits, but the network's operands have ${weightBits}×${activationBits}; choose --bits ${table.weightBits}x${table.activationBits} or another multiplier`,

@@ -3,13 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, expect, test } from 'vitest';
+import { loadMultiplier } from '../workbench/load.ts';
 import { writeBlif } from './blif/write.ts';
 import { type Prover, verifyEquivalence } from './equivalence.ts';
 import { writeNpy } from './formats/npy.ts';
 import { writeTextTable } from './formats/text.ts';
 import { generateFromSpec } from './generators/registry.ts';
 import { productOf, simulate } from './simulate.ts';
-import { loadSubject } from './subject.ts';
 import { writeVerilog } from './verilog/write.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'equivalence-'));
@@ -34,37 +34,40 @@ const forms = [
 test('a generator, BLIF, Verilog, .npy, text and packed text of one multiplier are equal pair by pair', async () => {
   for (const a of forms) {
     for (const b of forms) {
-      const result = await verifyEquivalence(loadSubject(a), loadSubject(b));
+      const result = await verifyEquivalence(await loadMultiplier(a), await loadMultiplier(b));
       expect(result).toEqual({ equal: true, pairs: 2048, method: 'exhaustive' });
     }
   }
 });
 
 test('a difference is shown with its operands and both products', async () => {
-  const result = await verifyEquivalence(loadSubject('kulkarni:4x4'), loadSubject('array:4x4'));
+  const result = await verifyEquivalence(await loadMultiplier('kulkarni:4x4'), await loadMultiplier('array:4x4'));
   expect(result).toEqual({ equal: false, counterexample: { w: 3, x: 3, a: 7, b: 9 } });
-  const signed = await verifyEquivalence(loadSubject('booth:4x4'), loadSubject('array:4x4'));
+  const signed = await verifyEquivalence(await loadMultiplier('booth:4x4'), await loadMultiplier('array:4x4'));
   expect(signed).toEqual({ equal: false, counterexample: { w: 1, x: -8, a: -8, b: 8 } });
 });
 
 test('signed generators agree at 12×12 over all 16 777 216 pairs', async () => {
-  const result = await verifyEquivalence(loadSubject('booth:12x12'), loadSubject('baugh-wooley:12x12'));
+  const result = await verifyEquivalence(
+    await loadMultiplier('booth:12x12'),
+    await loadMultiplier('baugh-wooley:12x12'),
+  );
   expect(result).toEqual({ equal: true, pairs: 2 ** 24, method: 'exhaustive' });
 });
 
 test('beyond enumeration a cheap difference is found by simulation, and adders are proved by algebra', async () => {
-  const wallace = loadSubject('wallace:16x16');
-  const cut = await verifyEquivalence(wallace, loadSubject('truncated:16x16:columns=4'));
+  const wallace = await loadMultiplier('wallace:16x16');
+  const cut = await verifyEquivalence(wallace, await loadMultiplier('truncated:16x16:columns=4'));
   if (cut.equal) throw new Error('taken as equal');
   const { w, x, a, b } = cut.counterexample;
   expect(a).toBe(w * x);
   expect(b).toBeLessThan(a);
-  const equal = await verifyEquivalence(wallace, loadSubject('dadda:16x16'));
+  const equal = await verifyEquivalence(wallace, await loadMultiplier('dadda:16x16'));
   expect(equal).toEqual({ equal: true, pairs: 2 ** 32, method: 'algebra' });
 }, 60_000);
 
 test('what algebra does not decide is the prover’s', async () => {
-  const [mitchell, other] = [loadSubject('mitchell:16x16'), loadSubject('mitchell:16x16')];
+  const [mitchell, other] = [await loadMultiplier('mitchell:16x16'), await loadMultiplier('mitchell:16x16')];
   await expect(verifyEquivalence(mitchell, other)).rejects.toThrow('algebra does not decide: expected a prover (SAT)');
   const agrees: Prover = async () => null;
   expect(await verifyEquivalence(mitchell, other, { prover: agrees })).toEqual({
@@ -90,5 +93,7 @@ test.each([
   [['dadda:4x4', file('text', 'hello')], 'neither BLIF nor Verilog'],
   [['dadda:4x4', file('b.npy.gz', 'hello')], 'cannot be unpacked: expected gzip'],
 ])('refuses %j', async (names, message) => {
-  await expect(async () => verifyEquivalence(loadSubject(names[0]!), loadSubject(names[1]!))).rejects.toThrow(message);
+  await expect(async () =>
+    verifyEquivalence(await loadMultiplier(names[0]!), await loadMultiplier(names[1]!)),
+  ).rejects.toThrow(message);
 });

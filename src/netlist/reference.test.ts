@@ -6,10 +6,8 @@ import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { readBlif } from './blif/read.ts';
-import { certify } from './certify.ts';
 import { loadCircuit, simulateCircuit } from './circuit.ts';
 import { readTextTable, writeTextTable } from './formats/text.ts';
-import { mapStructure } from './mapping/map.ts';
 import { errorMetrics } from './metrics.ts';
 import { simulate } from './simulate.ts';
 import { firstDifference } from './table.ts';
@@ -20,37 +18,6 @@ if (absent) console.warn(`skipped: the published reference data is not at ${refe
 
 const text = (name: string) => readFileSync(join(reference, name), 'utf8');
 const published = (name: string) => gunzipSync(readFileSync(join(reference, 'multipliers', name))).toString('utf8');
-/** To as many decimals as the published figure has. */
-const printed = (value: number, figure: number) => Number(value.toFixed(`${figure}`.split('.')[1]?.length ?? 0));
-
-interface MappingCase {
-  name: string;
-  bits: number;
-  theta: number[];
-  mse_before?: number;
-  mse_after_fixed_columns: number;
-  greedy_final_mse: number;
-  accepted: number;
-}
-
-describe.skipIf(absent)('the published mapping', () => {
-  const cases = absent ? [] : (JSON.parse(text('mapping.json')) as MappingCase[]);
-
-  test.each(cases)('of "$name" is reproduced digit for digit', (one) => {
-    const mapped = mapStructure({ weightBits: one.bits, activationBits: one.bits, theta: one.theta, search: 'greedy' });
-    if (one.mse_before !== undefined) expect(printed(mapped.mse.before, one.mse_before)).toBe(one.mse_before);
-    expect(printed(mapped.mse.afterFixedColumns, one.mse_after_fixed_columns)).toBe(one.mse_after_fixed_columns);
-    expect(printed(mapped.mse.after, one.greedy_final_mse)).toBe(one.greedy_final_mse);
-    expect(mapped.moves).toHaveLength(one.accepted);
-    expect(certify(mapped).pairs).toBe(2 ** (2 * one.bits));
-  });
-
-  test('of the demo writes the published table byte for byte, below the published header', () => {
-    const { theta, bits } = cases[0]!;
-    const mapped = mapStructure({ weightBits: bits, activationBits: bits, theta, search: 'greedy' });
-    expect(writeTextTable(mapped.table) === published('resnet18_w8a8_lbd0.3.lut.txt.gz')).toBe(true);
-  });
-});
 
 describe.skipIf(absent)('the published multipliers', () => {
   test.each([

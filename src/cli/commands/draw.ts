@@ -13,7 +13,17 @@ import { wantsColor } from '../options.ts';
 import type { Services } from '../services.ts';
 import { styleFor } from '../style.ts';
 import { nonEmpty } from '../values.ts';
-import { addJson, addLenient, addSigned, filesText, outFolder, SUBJECTS, subjectName, tableOf } from '../workbench.ts';
+import {
+  addJson,
+  addLenient,
+  addSigned,
+  filesText,
+  outFolder,
+  readLoading,
+  SUBJECTS,
+  subjectName,
+  tellNotes,
+} from '../workbench.ts';
 
 const AFTER = `
 ${SUBJECTS}
@@ -55,17 +65,16 @@ export function defineDraw(command: Command, services: Services): void {
 }
 
 interface Options {
-  readonly signed?: boolean;
-  readonly lenient?: boolean;
   readonly out?: string;
   readonly json?: boolean;
 }
 
-async function draw(file: string, command: Command, { stdout }: Services): Promise<void> {
-  const { signed, lenient = false, out = '.', json } = command.opts<Options>();
-  const { loadSubject } = await import('../../netlist/subject.ts');
-  const subject = loadSubject(file, { lenient });
-  const table = await tableOf(subject, signed);
+async function draw(file: string, command: Command, { stdout, stderr }: Services): Promise<void> {
+  const { out = '.', json } = command.opts<Options>();
+  const { loadMultiplier, productsOf } = await import('../../workbench/load.ts');
+  const multiplier = await loadMultiplier(file, readLoading(command));
+  tellNotes(stderr, multiplier.notes);
+  const table = productsOf(multiplier);
   const { weightBits, activationBits } = table;
   if (weightBits + activationBits > MOST_BITS) {
     throw new UserError(

@@ -18,9 +18,9 @@ import {
   loadHistograms,
   OUTPUT,
   type ReadingOptions,
+  readLoading,
   SUBJECTS,
   subjectName,
-  tableOf,
   tellNotes,
 } from '../workbench.ts';
 
@@ -112,21 +112,16 @@ async function simulateFile(file: string, command: Command, { stdout, stderr }: 
   const options = command.opts<Options>();
   const format = chosenFormat(options);
   const { reportTable, simulateCircuit } = await import('../../netlist/circuit.ts');
-  const { multiplierPorts } = await import('../../netlist/ports.ts');
-  const { loadSubject } = await import('../../netlist/subject.ts');
-  const subject = loadSubject(file, { lenient: options.lenient ?? false });
-  const warnings = subject.kind === 'network' ? subject.warnings : [];
+  const { loadMultiplier } = await import('../../workbench/load.ts');
+  const multiplier = await loadMultiplier(file, readLoading(command));
+  const { notes } = multiplier;
   let simulation: Simulation;
-  if (subject.kind === 'table') {
-    const table = await tableOf(subject, options.signed);
-    const histograms = await loadHistograms(options.histograms, table);
+  const histograms = await loadHistograms(options.histograms, multiplier);
+  if (multiplier.kind === 'table') {
+    const { table } = multiplier;
     simulation = reportTable(subjectName(file), table, histograms === undefined ? {} : { histograms });
   } else {
-    const { network } = subject;
-    const signed = options.signed ?? subject.signed ?? false;
-    const { weight, activation } = multiplierPorts(network);
-    const widths = { weightBits: weight.length, activationBits: activation.length, signed };
-    const histograms = await loadHistograms(options.histograms, widths);
+    const { network, signed } = multiplier;
     const { samples, seed } = options;
     simulation = simulateCircuit(network, {
       signed,
@@ -136,8 +131,9 @@ async function simulateFile(file: string, command: Command, { stdout, stderr }: 
     });
   }
   const { header = 'full' } = options;
-  if (options.lut !== undefined) await writeTable(options.lut, simulation, { header, warnings }, subjectName(file));
-  if (format !== 'published') tellNotes(stderr, warnings);
+  if (options.lut !== undefined)
+    await writeTable(options.lut, simulation, { header, warnings: notes }, subjectName(file));
+  if (format !== 'published') tellNotes(stderr, notes);
   if (format === 'json') stdout.write(`${JSON.stringify(simulation.report)}\n`);
   else if (format === 'text') {
     const style = styleFor(stdout, wantsColor(command));
@@ -145,7 +141,7 @@ async function simulateFile(file: string, command: Command, { stdout, stderr }: 
   } else {
     const { textTableParts } = await import('../../netlist/formats/text.ts');
     const table = wholeTable(simulation, '--format published');
-    for (const part of textTableParts(table, simulation.metrics, { header, warnings })) stdout.write(part);
+    for (const part of textTableParts(table, simulation.metrics, { header, warnings: notes })) stdout.write(part);
   }
 }
 

@@ -16,11 +16,12 @@ import {
   addSigned,
   addSynthesis,
   filesText,
-  loadForSynthesis,
   outFolder,
+  readLoading,
   readSynthesis,
   subjectName,
   synthesisHistograms,
+  tellNotes,
 } from '../workbench.ts';
 
 const AFTER = `
@@ -59,17 +60,19 @@ export function defineSynth(command: Command, services: Services): void {
 
 interface Options {
   readonly signed?: boolean;
-  readonly lenient?: boolean;
   readonly histograms?: string;
   readonly out?: string;
   readonly json?: boolean;
 }
 
-async function synth(file: string, command: Command, { stdout }: Services): Promise<void> {
-  const { signed = false, lenient = false, histograms, out, json } = command.opts<Options>();
-  const circuit = await loadForSynthesis(file, lenient);
+async function synth(file: string, command: Command, { stdout, stderr }: Services): Promise<void> {
+  const { signed = false, histograms, out, json } = command.opts<Options>();
+  const { loadCircuit } = await import('../../workbench/load.ts');
+  const loaded = await loadCircuit(file, readLoading(command));
+  tellNotes(stderr, loaded.notes);
+  const { circuit } = loaded;
   const settings = await readSynthesis(command);
-  const weights = await synthesisHistograms(file, { signed, lenient, histograms });
+  const weights = await synthesisHistograms(loaded, { signed, histograms });
   const { synthesize } = await import('../../hardware/synthesize.ts');
   const result = await synthesize({ ...settings, circuit, ...(weights === undefined ? {} : { histograms: weights }) });
   const name = subjectName(file);

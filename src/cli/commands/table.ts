@@ -11,15 +11,15 @@ import {
   addLenient,
   addSigned,
   addSynthesis,
-  loadForSynthesis,
   loadHistograms,
   OUTPUT,
+  readLoading,
   readSynthesis,
   SUBJECTS,
   subjectName,
   synthesisHistograms,
   synthesisOptions,
-  tableOf,
+  tellNotes,
 } from '../workbench.ts';
 
 const AFTER = `
@@ -38,7 +38,6 @@ Examples:
 
 interface Options {
   readonly signed?: boolean;
-  readonly lenient?: boolean;
   readonly histograms?: string;
   readonly format?: ComparisonFormat;
   readonly synth?: boolean;
@@ -68,41 +67,41 @@ export function defineTable(command: Command, services: Services): void {
     .action((files: readonly string[]) => compare(files, command, services));
 }
 
-async function compare(files: readonly string[], command: Command, { stdout }: Services): Promise<void> {
-  const { format = comparisonFormats[0], synth, signed, lenient = false, histograms } = command.opts<Options>();
+async function compare(files: readonly string[], command: Command, { stdout, stderr }: Services): Promise<void> {
+  const { format = comparisonFormats[0], synth, signed, histograms } = command.opts<Options>();
   const misplaced = synthesisOptions.find((name) => command.opts()[name] !== undefined);
   if (!synth && misplaced !== undefined) {
     throw new UserError(
       `--${misplaced} is for synthesis, but --synth is not given; add it, or leave --${misplaced} out`,
     );
   }
-  const { loadSubject } = await import('../../netlist/subject.ts');
+  const { loadMultiplier, productsOf } = await import('../../workbench/load.ts');
   const { errorMetrics } = await import('../../netlist/metrics.ts');
   const { isGeneratorSpec } = await import('../../netlist/generators/registry.ts');
   const { comparisonTable } = await import('../../report/comparison.ts');
   const rows = [];
   for (const name of files) {
-    const subject = loadSubject(name, { lenient });
-    const table = await tableOf(subject, signed);
+    const multiplier = await loadMultiplier(name, readLoading(command));
+    tellNotes(stderr, multiplier.notes);
+    const table = productsOf(multiplier);
     const metrics = errorMetrics(table, await loadHistograms(histograms, table));
     rows.push({
       name: isGeneratorSpec(name) ? name : subjectName(name),
       metrics,
-      file: name,
-      tableOnly: subject.kind === 'table',
+      multiplier,
     });
   }
   // Errors are cheap, synthesis is not: mistakes in any file were told before it begins.
   const settings = synth ? await readSynthesis(command) : undefined;
   const compared = [];
-  for (const { name, metrics, file, tableOnly } of rows) {
-    if (settings === undefined || tableOnly) {
+  for (const { name, metrics, multiplier } of rows) {
+    if (settings === undefined || multiplier.kind === 'table') {
       compared.push({ name, metrics });
       continue;
     }
     const { synthesize } = await import('../../hardware/synthesize.ts');
-    const circuit = await loadForSynthesis(file, lenient);
-    const weights = await synthesisHistograms(file, { signed: signed ?? false, lenient, histograms });
+    const { circuit } = multiplier;
+    const weights = await synthesisHistograms(multiplier, { signed: signed ?? false, histograms });
     const result = await synthesize({
       ...settings,
       circuit,

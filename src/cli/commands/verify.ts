@@ -10,7 +10,7 @@ import { wantsColor } from '../options.ts';
 import type { Services } from '../services.ts';
 import { grouped, styleFor } from '../style.ts';
 import { nonEmpty, oneOf } from '../values.ts';
-import { addJson, addLenient, addSigned, SUBJECTS } from '../workbench.ts';
+import { addJson, addLenient, addSigned, readLoading, SUBJECTS, tellNotes } from '../workbench.ts';
 
 const AFTER = `
 ${SUBJECTS}
@@ -59,11 +59,15 @@ export function defineVerify(command: Command, services: Services): void {
   command.addHelpText('after', AFTER).action((a: string, b: string) => verify(a, b, command, services));
 }
 
-async function verify(a: string, b: string, command: Command, { stdout }: Services): Promise<void> {
-  const { signed, lenient = false, yosys = 'bundled', json } = command.opts<Options>();
+async function verify(a: string, b: string, command: Command, { stdout, stderr }: Services): Promise<void> {
+  const { signed, yosys = 'bundled', json } = command.opts<Options>();
   const { verifyEquivalence } = await import('../../netlist/equivalence.ts');
-  const { loadSubject } = await import('../../netlist/subject.ts');
-  const [first, second] = [loadSubject(a, { lenient }), loadSubject(b, { lenient })];
+  const { loadMultiplier } = await import('../../workbench/load.ts');
+  // Which of the two is signed is for the comparison to know: --signed reads the products of both so.
+  const { signed: _, ...options } = readLoading(command);
+  const first = await loadMultiplier(a, options);
+  const second = await loadMultiplier(b, options);
+  tellNotes(stderr, [...first.notes, ...second.notes]);
   const result = await verifyEquivalence(first, second, {
     ...(signed === undefined ? {} : { signed }),
     prover: satProver(yosys),

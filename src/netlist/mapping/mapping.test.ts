@@ -96,3 +96,17 @@ test('refuses an unknown search with the known ones', () => {
     'unknown search "exhaustive": expected one of descent, greedy',
   );
 });
+
+test('the error of a 2×2 mapping is the one worked out by hand', () => {
+  // θ_0 = ½ of w0·x0: kept or removed, the product is off by ½ where w0 = x0 = 1, in 4 of 16 pairs.
+  const half = mapStructure({ weightBits: 2, activationBits: 2, theta: [0.5], search: 'greedy' });
+  expect(half.mse.after).toBe(0.25 * (4 / 16));
+  // θ_1 = ¼: with n of w0·x1 and w1·x0 set, the exact sum is n/2 too large: n = 1 in 6 pairs, 2 in one. A sum or carry of the column held at 0
+  // would cost 1.5² · 6/16 + 1 · 1/16 or ¼ · 6/16 + 9 · 1/16, which is more.
+  const quarter = mapStructure({ weightBits: 2, activationBits: 2, theta: [1, 0.25], search: 'greedy' });
+  expect(quarter.mse).toMatchObject({ afterFixedColumns: 0.15625, after: 0.15625 });
+  expect(quarter.mse.after).toBe((0.25 * 6 + 1 * 1) / 16);
+  // The multiplier itself is off by w0·x0: a mean square of 4/16.
+  const error = quarter.table.data.reduce((sum, product, pair) => sum + (product - (pair >> 2) * (pair & 3)) ** 2, 0);
+  expect(error / 16).toBe(4 / 16);
+});

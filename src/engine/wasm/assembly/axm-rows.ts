@@ -67,7 +67,7 @@ function remaining(args: PlaneCoefficients, w: i32, j: i32): f32 {
   return value;
 }
 
-/** Bytes of one channel's rows: two halves, or a row per code (16 at least, for the single bits' rows of a half). */
+/** Bytes of one channel's rows: two halves, or a row per code (16 at least). */
 @inline
 export function channelBytes<T>(activationBits: i32): usize {
   return sizeof<T>() == 2 ? 2 * HALF : ROW << max(activationBits, 4);
@@ -90,13 +90,17 @@ export function buildRows<T>(args: AxmForward, table: usize, weights: usize, tap
   }
 }
 
-/** Rows of the single bits by transposition, then every other row as the sum of its highest bit's row and an earlier row. */
+/**
+ * Rows of the single bits by transposition, then every other row as the sum of its highest bit's row and an earlier row. Bits that the
+ * activation does not have get no rows: there is room for 2^activationBits only, so theirs go where the row of zeros will be.
+ */
 function buildReal(args: AxmForward, table: usize, weights: usize, firstOutput: i32, lanes: i32): void {
   const byCode = args.digitBits == 8;
   for (let quad = 0; quad < 16; quad += 4) {
     const at = table + (quad << 2);
     for (let half = 0; half < args.activationBits; half += 4) {
       const bits = f32x4.mul(f32x4(1, 2, 4, 8), f32x4.splat(half ? 16 : 1));
+      const present = min(4, args.activationBits - half);
       const rows = byCode ? at : at + (<usize>half << 2) * ROW;
       const bit = byCode ? ROW << half : ROW;
       storeTransposed(
@@ -105,11 +109,11 @@ function buildReal(args: AxmForward, table: usize, weights: usize, firstOutput: 
         centred(args, weights, firstOutput, quad + 2, lanes, half, bits),
         centred(args, weights, firstOutput, quad + 3, lanes, half, bits),
         rows + bit,
-        rows + 2 * bit,
-        rows + 4 * bit,
-        rows + 8 * bit,
+        rows + (present > 1 ? 2 * bit : 0),
+        rows + (present > 2 ? 4 * bit : 0),
+        rows + (present > 3 ? 8 * bit : 0),
       );
-      if (!byCode) completeRows(rows, 4);
+      if (!byCode) completeRows(rows, present);
     }
     if (byCode) completeRows(at, args.activationBits);
   }
@@ -130,7 +134,6 @@ function completeRows(rows: usize, bits: i32): void {
 function centred(args: AxmForward, weights: usize, firstOutput: i32, lane: i32, lanes: i32, half: i32, bits: v128): v128 {
   const zero = load<f32>(args.wZero + (<usize>(firstOutput + min(lane, lanes - 1)) << 2));
   const coefficients = v128.load(args.products + (code(weights, lane, lanes) << 5) + (<usize>half << 2));
-  // Bits that the activation does not have keep coefficient zero only if nothing is subtracted; their rows are never picked.
   return f32x4.sub(coefficients, f32x4.mul(f32x4.splat(zero), bits));
 }
 

@@ -1,0 +1,59 @@
+// Which edge of an input causes which edge of an output, worked out by hand on a library whose rising and falling delays differ.
+
+import { expect, test } from 'vitest';
+import { readLiberty } from './liberty/read.ts';
+import { readMapped } from './mapped.ts';
+import { Timing } from './timing.ts';
+
+/** A delay for every slew and load, ps; no transition times, so that arrivals are sums of delays. */
+const arc = (pin: string, sense: string, rise: number, fall: number) => `
+  timing () { related_pin : "${pin}"; timing_sense : ${sense};
+    cell_rise (t) { values ("${rise}, ${rise}", "${rise}, ${rise}"); } cell_fall (t) { values ("${fall}, ${fall}", "${fall}, ${fall}"); }
+    rise_transition (t) { values ("0, 0", "0, 0"); } fall_transition (t) { values ("0, 0", "0, 0"); } }`;
+const input = (name: string) => `pin (${name}) { direction : input; capacitance : 1; }`;
+const library = readLiberty({
+  name: 'edges.lib',
+  text: `library (edges) {
+  delay_model : table_lookup; time_unit : "1ps"; voltage_unit : "1V"; leakage_power_unit : "1nW";
+  capacitive_load_unit (1, ff); nom_voltage : 1.0;
+  lu_table_template (t) { variable_1 : input_net_transition; variable_2 : total_output_net_capacitance;
+    index_1 ("0, 100"); index_2 ("0, 100"); }
+  cell (INV) { area : 1; ${input('A')} pin (Y) { direction : output; function : "!A"; ${arc('A', 'negative_unate', 10, 20)} } }
+  cell (BUF) { area : 1; ${input('A')} pin (Y) { direction : output; function : "A"; ${arc('A', 'positive_unate', 10, 20)} } }
+  cell (NAND2) { area : 1; ${input('A')} ${input('B')} pin (Y) { direction : output; function : "!(A & B)";
+    ${arc('A', 'negative_unate', 3, 5)} ${arc('B', 'negative_unate', 4, 6)} } }
+  cell (XOR2) { area : 1; ${input('A')} ${input('B')} pin (Y) { direction : output; function : "A ^ B";
+    ${arc('A', 'non_unate', 3, 5)} ${arc('B', 'non_unate', 3, 5)} } }
+}`,
+});
+
+/** A first gate over a, and a second over the first one's output and b. */
+function delayOf(first: string, second: string, pin: 'A' | 'B'): number {
+  const other = pin === 'A' ? 'B' : 'A';
+  const module = {
+    ports: {
+      a: { direction: 'input', bits: [2] },
+      b: { direction: 'input', bits: [3] },
+      y: { direction: 'output', bits: [5] },
+    },
+    cells: {
+      u0: { type: first, connections: { A: [2], Y: [4] } },
+      u1: { type: second, connections: { [pin]: [4], [other]: [3], Y: [5] } },
+    },
+    netnames: {},
+  };
+  return new Timing(readMapped(JSON.stringify({ modules: { test: module } }), library), { inputSlewPs: 0 }).delay;
+}
+
+test.each([
+  // a rises: INV falls at 20, NAND rises at 20 + 3; a falls: INV rises at 10, NAND falls at 10 + 5.
+  ['INV', 'NAND2', 'A', 23],
+  // by the other pin: 20 + 4 and 10 + 6
+  ['INV', 'NAND2', 'B', 24],
+  // a rises: BUF rises at 10, NAND falls at 10 + 5; a falls: BUF falls at 20, NAND rises at 20 + 3.
+  ['BUF', 'NAND2', 'A', 23],
+  // Either edge causes either edge of an XOR: 20 + 5.
+  ['INV', 'XOR2', 'A', 25],
+] as const)('%s → %s by pin %s takes %d ps', (first, second, pin, delay) => {
+  expect(delayOf(first, second, pin)).toBe(delay);
+});

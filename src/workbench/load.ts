@@ -1,0 +1,139 @@
+// Something that multiplies, as a command line names it: a generator, a netlist or a table, packed or not. Every command and every phase
+// takes its multipliers through here, so that a file means the same everywhere.
+// Invariant: a loaded multiplier has two operand buses and a product; what was taken for granted in reading it is in `notes`.
+
+import { basename } from 'node:path';
+import { gunzipSync } from 'node:zlib';
+import type { Circuit } from '../hardware/yosys/design.ts';
+import { readCircuit, readLimited } from '../netlist/circuit.ts';
+import { isTableFile, readTable } from '../netlist/formats/read.ts';
+import { isGeneratorSpec } from '../netlist/generators/registry.ts';
+import type { Network } from '../netlist/network.ts';
+import { multiplierPorts } from '../netlist/ports.ts';
+import { simulate } from '../netlist/simulate.ts';
+import { generatedSubject } from '../netlist/subject.ts';
+import type { ProductTable } from '../netlist/table.ts';
+import { UserError } from '../tensor/errors.ts';
+import { sha256 } from '../tensor/files.ts';
+
+export interface LoadOptions {
+  /** Operands and products are two's complement; by default as the generator or table says, else unsigned. */
+  readonly signed?: boolean;
+  /** Undriven nets are the constant 0 instead of an error. */
+  readonly lenient?: boolean;
+  /** The module or model to take; by default the only one that no other instantiates. */
+  readonly top?: string;
+  /** Paths of Liberty files whose cells the netlist may instantiate. */
+  readonly liberty?: readonly string[];
+}
+
+interface Loaded {
+  /** As it was named. */
+  readonly name: string;
+  /** What the reader took for granted, a sentence each, for the user to see once. */
+  readonly notes: readonly string[];
+  /** Of the bytes of the file, or of the spec of a generator; hexadecimal. */
+  readonly sha256: string;
+}
+
+/** A netlist or generator; it need not be a multiplier. */
+export interface LoadedCircuit extends Loaded {
+  readonly kind: 'network';
+  readonly network: Network;
+  readonly table?: undefined;
+  /** Known of generators; netlist files do not say. */
+  readonly signed?: boolean;
+  /** The same circuit for synthesis. */
+  readonly circuit: Circuit;
+}
+
+interface LoadedTable extends Loaded {
+  readonly kind: 'table';
+  readonly table: ProductTable;
+  readonly network?: undefined;
+  readonly circuit?: undefined;
+}
+
+/** A multiplier: with a network and a circuit for synthesis, or (of kind table) with its products alone. */
+export type LoadedMultiplier = (LoadedCircuit | LoadedTable) & {
+  readonly weightBits: number;
+  readonly activationBits: number;
+  readonly signed: boolean;
+};
+
+const MAX_TABLE_BYTES = 2 ** 29;
+const MAX_NETLIST_BYTES = 2 ** 26;
+
+/** Loads what `spec` names: a generator (`dadda:8x8`), or a file: BLIF, Verilog or a table, any of them also as .gz. Throws a UserError. */
+export async function loadMultiplier(spec: string, options: LoadOptions = {}): Promise<LoadedMultiplier> {
+  if (isTable(spec)) {
+    const { file, bytes, digest } = readPacked(spec, MAX_TABLE_BYTES);
+    const table = readTable(bytes, file, options.signed ? { signed: true } : {});
+    if (options.signed && !table.signed) {
+      throw new UserError(`${spec}: --signed, but the rows of this table are unsigned; leave --signed out`);
+    }
+    const { weightBits, activationBits, signed } = table;
+    return { kind: 'table', name: spec, table, weightBits, activationBits, signed, notes: [], sha256: digest };
+  }
+  const loaded = await loadCircuit(spec, options);
+  const { weight, activation } = multiplierPorts(loaded.network);
+  const signed = options.signed ?? loaded.signed ?? false;
+  return { ...loaded, weightBits: weight.length, activationBits: activation.length, signed };
+}
+
+/** Loads a netlist or generator of any function; a table is a UserError. */
+export async function loadCircuit(spec: string, options: LoadOptions = {}): Promise<LoadedCircuit> {
+  if (isGeneratorSpec(spec)) {
+    const { network, signed = false } = generatedSubject(spec) as { network: Network; signed?: boolean };
+    const circuit = { network };
+    return { kind: 'network', name: spec, network, signed, circuit, notes: [], sha256: sha256(spec) };
+  }
+  const { file, bytes, digest } = readPacked(spec, MAX_NETLIST_BYTES);
+  if (isTable(spec)) {
+    throw new UserError(
+      `${spec}: a table has no gates to synthesise; expected BLIF, Verilog or a generator like dadda:8x8`,
+    );
+  }
+  const text = bytes.toString('utf8');
+  const { network, format, warnings } = readCircuit(text, file, { lenient: options.lenient ?? false });
+  const circuit = format === 'verilog' ? { verilog: text } : { network };
+  return { kind: 'network', name: spec, network, circuit, notes: warnings, sha256: digest };
+}
+
+function isTable(spec: string): boolean {
+  return !isGeneratorSpec(spec) && isTableFile(spec.replace(/\.gz$/i, ''));
+}
+
+/** The products of all operand pairs; a UserError where there are too many. */
+export function productsOf({ table, network, signed }: LoadedMultiplier): ProductTable {
+  return table ?? simulate(network!, { signed });
+}
+
+interface PackedFile {
+  /** The name without folder and `.gz`. */
+  readonly file: string;
+  /** Unpacked. */
+  readonly bytes: Buffer;
+  readonly digest: string;
+}
+
+/** Reads a file of at most so many bytes, unpacked if its name ends in `.gz`; inflating stops at the limit. */
+function readPacked(path: string, most: number): PackedFile {
+  const plain = path.replace(/\.gz$/i, '');
+  const stored = readLimited(path, most);
+  const bytes = plain === path ? stored : unpack(stored, path, most);
+  return { file: basename(plain), bytes, digest: sha256(stored) };
+}
+
+function unpack(bytes: Uint8Array, name: string, most: number): Buffer {
+  try {
+    return gunzipSync(bytes, { maxOutputLength: most });
+  } catch (error) {
+    const tooLong = (error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE';
+    throw new UserError(
+      tooLong
+        ? `${name}: more than ${most} bytes when unpacked: expected at most that`
+        : `${name}: cannot be unpacked: expected gzip; the file is damaged`,
+    );
+  }
+}

@@ -1,0 +1,148 @@
+// Every setting reaches its place. For each key of the configuration two values are run on a tiny data set over a recording device, and what
+// the phase asks of the device, or what it leaves in the manifest, must differ; and it is that phase, no earlier one, that is done anew.
+
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { settings as options } from '../../src/cli/settings.ts';
+import { openDataset } from '../../src/data/registry.ts';
+import { wasmBackend } from '../../src/engine/wasm/backend.ts';
+import { type ConfigurationInput, mergeSettings } from '../../src/flow/config.ts';
+import type { Phase } from '../../src/flow/events.ts';
+import { readManifest } from '../../src/flow/manifest.ts';
+import { runFlow } from '../../src/flow/run.ts';
+import { writeNpy } from '../../src/netlist/formats/npy.ts';
+import { exactTable } from '../../src/netlist/table.ts';
+import { type Recording, recording, traceOf } from './recording.ts';
+
+let recorded: Recording;
+vi.mock('../../src/flow/device.ts', async (load) => ({
+  ...(await load<typeof import('../../src/flow/device.ts')>()),
+  openBackend: async () => {
+    recorded = recording(wasmBackend({ threads: 1 }));
+    return recorded.backend;
+  },
+}));
+
+const parent = mkdtempSync(join(tmpdir(), 'tram-settings-'));
+afterAll(() => rmSync(parent, { recursive: true }));
+
+/** 60 of the digits as CSV, from `first` on. */
+function writeCsv(name: string, first: number): string {
+  const { images, labels } = openDataset('digits').train;
+  const lines = Array.from({ length: 60 }, (_, k) => {
+    const at = first + k;
+    return [...images.subarray(64 * at, 64 * (at + 1)), labels[at]].join(',');
+  });
+  const path = join(parent, name);
+  writeFileSync(path, `${lines.join('\n')}\n`);
+  return path;
+}
+
+const here = writeCsv('here.csv', 0);
+const there = writeCsv('there.csv', 100);
+const plainTable = join(parent, 'plain.npy');
+writeFileSync(plainTable, writeNpy(exactTable(8, 8)));
+const base: ConfigurationInput = {
+  data: `csv:${here}`,
+  image: '8x8x1',
+  maximum: 16,
+  train: { epochs: 2, batchSize: 24 },
+  quantize: { epochs: 2, batchSize: 24, images: 32 },
+  explore: { epochs: 2, batchSize: 24, thetaLearningRate: 0.3, columns: 6 },
+  map: {},
+  recover: { epochs: 2, batchSize: 24, gradient: 'difference' },
+};
+
+type Change = readonly [phase: Phase, value: unknown, also?: ConfigurationInput];
+
+const training = (phase: 'train' | 'quantize' | 'explore' | 'recover', schedule: string): [string, Change][] => [
+  [`${phase}.epochs`, [phase, 3]],
+  [`${phase}.batchSize`, [phase, 16]],
+  [`${phase}.learningRate`, [phase, 3e-3]],
+  [`${phase}.momentum`, [phase, 0.5]],
+  [`${phase}.weightDecay`, [phase, 1e-3]],
+  [`${phase}.schedule`, [phase, schedule]],
+];
+
+/** Another value for each key, and the phase whose work must change with it. */
+const changes = new Map<string, Change>([
+  ['data', ['train', `csv:${there}`]],
+  ['image', ['train', '4x16x1']],
+  ['maximum', ['train', 17]],
+  ['model', ['train', 'resnet20']],
+  ['seed', ['train', 2]],
+  ['train.checkpoint', ['train', join(parent, 'base/checkpoints/float.safetensors')]],
+  ...training('train', 'constant'),
+  ['bits.weights', ['quantize', 7]],
+  ['bits.activations', ['quantize', 7]],
+  ['channelwise', ['quantize', false]],
+  ['quantize.images', ['quantize', 24]],
+  ...training('quantize', 'constant'),
+  ['exactLayers', ['explore', ['fc']]],
+  ['explore.lambda', ['explore', 0.4]],
+  ['explore.columns', ['explore', 7]],
+  ['explore.initiallyRemoved', ['explore', 1]],
+  ['explore.structure', ['explore', 'per-layer']],
+  ['explore.thetaLearningRate', ['explore', 0.2]],
+  ['explore.thetaWeightDecay', ['explore', 0.1]],
+  ...training('explore', 'cosine'),
+  ['map.search', ['map', 'greedy']],
+  ['map.operands', ['map', 'measured']],
+  ['map.costBudget', ['map', 0.8]],
+  ['map.costWeight', ['map', 1e6]],
+  ['map.multiplier', ['map', 'truncated:8x8:columns=5']],
+  ['map.signed', ['map', true, { map: { multiplier: plainTable } }]],
+  ...training('recover', 'constant'),
+  ['recover.gradient', ['recover', 'straight-through']],
+  ['recover.smoothing.weights', ['recover', 3]],
+  ['recover.smoothing.activations', ['recover', 3]],
+]);
+
+/** What a phase asks of the device and what it leaves, done anew behind the finished phases before it. */
+async function workOf(folder: string, settings: ConfigurationInput, phase: Phase) {
+  await runFlow({ folder, settings, phases: [phase], redo: true });
+  const { inputs, phases } = readManifest(folder);
+  const { files, stages, multipliers } = phases[phase]!;
+  return { trace: traceOf(recorded.sessions), left: JSON.stringify({ inputs, files, stages, multipliers }) };
+}
+
+describe('every setting', () => {
+  const folder = join(parent, 'base');
+  beforeAll(async () => {
+    await runFlow({ folder, settings: base, phases: ['train', 'quantize', 'explore', 'map', 'recover'] });
+  }, 120_000);
+
+  test('has another value here', () => {
+    expect([...changes.keys()].toSorted()).toEqual([...new Set(options.flatMap(({ paths }) => paths))].toSorted());
+  });
+
+  test.each([...changes])(
+    '%s',
+    async (path, [phase, value, also = {}]) => {
+      const [before, after] = [join(parent, `${path}-before`), join(parent, `${path}-after`)];
+      // A new run for what the first phase reads; what comes later is done anew behind the same finished phases.
+      if (phase !== 'train') for (const copy of [before, after]) cpSync(folder, copy, { recursive: true });
+      const from = phase === 'train' ? base : also;
+      const nested = path.split('.').reduceRight<unknown>((inner, key) => ({ [key]: inner }), value);
+      const one = await workOf(before, from, phase);
+      const other = await workOf(after, mergeSettings(from, nested as ConfigurationInput), phase);
+      // What training asks shows on the device; what mapping does shows in what it leaves. The raw maximum falls out of normalised images.
+      if (phase === 'map' || path === 'maximum') expect(other.left).not.toBe(one.left);
+      else expect(other.trace).not.toBe(one.trace);
+      for (const copy of [before, after]) rmSync(copy, { recursive: true });
+    },
+    60_000,
+  );
+
+  test('means the same when it is given twice', async () => {
+    const traces = [];
+    for (const name of ['once', 'twice']) {
+      const copy = join(parent, name);
+      cpSync(folder, copy, { recursive: true });
+      traces.push(await workOf(copy, { explore: { lambda: 0.4 } }, 'explore'));
+    }
+    expect(traces[1]).toEqual(traces[0]);
+  }, 60_000);
+});
