@@ -9,7 +9,7 @@ import { type ErrorSlopes, type LayerError, multiplyQuantized, type QuantMode } 
 import { tensor } from '../tensor/tensor.ts';
 import { type Feed, imagesInput } from './feed.ts';
 
-/** What the network must know of its data: x = (raw / scale − mean[c]) / std[c]. */
+/** What the network must know of its data: x = (raw / scale − mean[c]) / deviation[c]. */
 export interface ImageFormat {
   readonly height: number;
   readonly width: number;
@@ -17,7 +17,7 @@ export interface ImageFormat {
   readonly classes: number;
   readonly scale: number;
   readonly mean: readonly number[];
-  readonly std: readonly number[];
+  readonly deviation: readonly number[];
 }
 
 export interface Task {
@@ -83,8 +83,8 @@ export function buildNetwork(
   const raw = feed ? feed.images(graph, batchSize) : imagesInput(graph, images, batchSize);
   const labels = graph.input('labels', [batchSize], 'i32');
   const image = graph.apply1('imageToFloat', [raw], {
-    scale: images.std.map((std) => 1 / (images.scale * std)),
-    offset: images.std.map((std, c) => -images.mean[c]! / std),
+    scale: images.deviation.map((deviation) => 1 / (images.scale * deviation)),
+    offset: images.deviation.map((deviation, c) => -images.mean[c]! / deviation),
   });
   // The published calibration runs with batch norm in training mode; its running averages move with it.
   const layers = new Layers(graph, {
