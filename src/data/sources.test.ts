@@ -93,7 +93,11 @@ describe('csv', () => {
   });
 
   test('uses the given maximum as the scale and the given augmentation', () => {
-    const data = openDataset(put('c.csv', '0,16,0\n16,0,1\n1,16,0\n16,1,1\n'), { image, maximum: 16, augment: { pad: 2, flip: true } });
+    const data = openDataset(put('c.csv', '0,16,0\n16,0,1\n1,16,0\n16,1,1\n'), {
+      image,
+      maximum: 16,
+      augment: { pad: 2, flip: true },
+    });
     expect(data).toMatchObject({ scale: 16, augment: { pad: 2, flip: true } });
   });
 
