@@ -9,6 +9,8 @@ import type { ImageSize } from './image.ts';
 export interface FileOptions {
   readonly image?: ImageSize;
   readonly label?: string;
+  /** The index of the label's column where nobody names it; default: the last, as a guess. */
+  readonly otherwise?: number;
 }
 
 export interface Columns {
@@ -34,11 +36,12 @@ export const bare = (cell: string): string => cell.trim().replace(/^"(.*)"$/, '$
 const isNumber = (cell: string): boolean => cell !== '' && !Number.isNaN(Number(cell));
 
 /** Reads the columns off the first line that is not blank; `at` is its place for messages, "digits.csv:1". */
-export function readColumns(line: string, file: string, at: string, { image, label }: FileOptions): Columns {
+export function readColumns(line: string, file: string, at: string, options: FileOptions): Columns {
+  const { image, label } = options;
   const delimiter = delimiters.toSorted((a, b) => line.split(b).length - line.split(a).length)[0]!;
   const cells = line.split(delimiter).map(bare);
   const hasHeader = isHeader(cells, label);
-  const found = labelColumn(cells, hasHeader ? cells : [], label, at);
+  const found = labelColumn(cells, hasHeader ? cells : [], options, at);
   const values = cells.length - 1;
   const size = image ?? inferredSize(values, file);
   const expected = size.height * size.width * size.channels;
@@ -61,7 +64,12 @@ function isHeader(cells: readonly string[], label: string | undefined): boolean 
   return cells.some((cell) => !isNumber(cell) && telling.includes(cell.toLowerCase()));
 }
 
-function labelColumn(cells: readonly string[], header: readonly string[], asked: string | undefined, at: string) {
+function labelColumn(
+  cells: readonly string[],
+  header: readonly string[],
+  { label: asked, otherwise }: FileOptions,
+  at: string,
+) {
   const named = (index: number) =>
     header[index]
       ? `the column ${header[index]}`
@@ -71,8 +79,8 @@ function labelColumn(cells: readonly string[], header: readonly string[], asked:
   if (asked === undefined) {
     const lower = header.map((name) => name.toLowerCase());
     const known = labelNames.map((name) => lower.indexOf(name)).find((index) => index >= 0);
-    const label = known ?? cells.length - 1;
-    return { label, labelName: named(label), isGuess: known === undefined };
+    const label = known ?? otherwise ?? cells.length - 1;
+    return { label, labelName: named(label), isGuess: known === undefined && otherwise === undefined };
   }
   const label = askedColumn(cells.length, header, asked, at);
   return { label, labelName: named(label), isGuess: false };

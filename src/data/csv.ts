@@ -2,6 +2,7 @@
 // names or else stands last; .csv or gzip. Every error is located: file:line and the value. The embedded `digits` data have this form too.
 // Not a general CSV reader: quotes only around names and labels, no missing values.
 
+import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { UserError } from '../tensor/errors.ts';
 import { noAugmentation } from './augment.ts';
@@ -202,7 +203,7 @@ export function openCsv(file: string, options: DatasetOptions): Dataset {
     labels: part.codes.map((code) => classes.of.get(part.labels[code]!.text)!),
   });
   const splits = test
-    ? { train: split(all), test: split(test), split: `the test images of ${testFile}` }
+    ? { train: split(all), test: split(test), split: `the images of ${basename(testFile!)}` }
     : { ...stratifiedSplit(split(all), image, Math.ceil(all.count / 5), splitSeed), split: HELD_BACK };
   return finishDataset({
     ...image,
@@ -224,12 +225,10 @@ function readFiles(file: string, testFile: string | undefined, options: DatasetO
   const all = parseCsv(readMaybeGzip(file), file, options, values);
   if (!all) return undefined;
   if (testFile === undefined) return [all] as const;
-  const bytes = readMaybeGzip(testFile);
-  const { size: image, isGuess, label } = all.columns;
-  const own = parseCsv(bytes, testFile, { ...options, image }, values);
+  const { size, label, isGuess } = all.columns;
   // A header of its own names its label; without one it is laid out as the training file.
-  const test =
-    own?.columns.isGuess && !isGuess ? parseCsv(bytes, testFile, { image, label: `${label + 1}` }, values) : own;
+  const alike = { ...options, image: size, ...(isGuess ? {} : { otherwise: label }) };
+  const test = parseCsv(readMaybeGzip(testFile), testFile, alike, values);
   return test && ([all, test] as const);
 }
 

@@ -125,13 +125,29 @@ function describeEmpty(empty: readonly number[], classes: number): string {
   return `no training image of ${which}`;
 }
 
+/** What a manifest keeps of a data set, as far as it is told. */
+export interface DataFacts {
+  readonly image: ImageSize;
+  readonly trainImages: number;
+  readonly testImages: number;
+  readonly classes: number;
+  readonly classCounts: readonly number[];
+  readonly split: string;
+}
+
+function factsOf(dataset: Dataset): DataFacts {
+  const { train, test } = dataset;
+  return { ...dataset, image: dataset, trainImages: train.count, testImages: test.count };
+}
+
 /** "4000 images 28×28×1, 10 classes (400 each); 3200 train, 800 test (a fifth of each class held back)". */
-export function describeData(dataset: Dataset): string {
-  const { height, width, channels, classes, classCounts, train, test, split } = dataset;
+export function describeData(data: Dataset | DataFacts): string {
+  const { image, trainImages, testImages, classes, classCounts, split } = 'image' in data ? data : factsOf(data);
+  const { height, width, channels } = image;
   const [least, most] = [Math.min(...classCounts), Math.max(...classCounts)];
   const each = least === most ? `${least} each` : `${least} to ${most} each`;
-  const images = `${train.count + test.count} images ${height}×${width}×${channels}`;
-  return `${images}, ${classes} classes (${each}); ${train.count} train, ${test.count} test (${split})`;
+  const images = `${trainImages + testImages} images ${height}×${width}×${channels}`;
+  return `${images}, ${classes} classes (${each}); ${trainImages} train, ${testImages} test (${split})`;
 }
 
 /** Mean and standard deviation per channel of raw / scale, by way of a histogram of the 256 raw values. */

@@ -116,7 +116,7 @@ describe('csv', () => {
     ['a value that is no number', '1,2,0\n1,x y,0\n', ":2: the value 'x y' in column 2"],
     ['an empty file', '', ' holds no images; one line per image was expected'],
     ['only a header', 'a,b,label\n', ' holds no images'],
-    ['damaged gzip', gzipSync(rows(10)).subarray(0, 30), ': its gzip data are damaged'],
+    ['cut gzip', gzipSync(rows(10)).subarray(0, 30), ': its gzip data end too early'],
   ];
   test.each(mistakes)('%s is located', (_, content, message) => {
     const path = put('bad.csv', content);

@@ -28,13 +28,19 @@ const training = {
 const givenConfiguration = z.strictObject({
   /** Data set: digits, cifar10:DIR, csv:FILE, idx:DIR or a path. */
   data: z.string().min(1).default('digits'),
-  /** Size of an image as HxWxC, for csv data. */
+  /** Size of an image as HxWxC, for csv data whose images are no squares of one channel. */
   image: z
     .string()
     .regex(/^\d+[x×]\d+[x×]\d+$/, 'expected HEIGHTxWIDTHxCHANNELS, for example 28x28x1')
     .optional(),
   /** Raw value that means 1.0, for csv data. */
   maximum: z.int().min(1).max(255).optional(),
+  /** Column of the label, for csv data: its name in the header, its number from 1, `first` or `last`. */
+  label: z.string().min(1).optional(),
+  /** A second file with the test images, for csv data; without it a fifth of each class is held back. */
+  testData: z.string().min(1).optional(),
+  /** Number of classes, for csv and idx data that do not show all of them. */
+  classes: z.int().min(2).max(256).optional(),
   model: z.string().min(1).default('resnet8'),
   seed: z
     .int()
