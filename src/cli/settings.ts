@@ -180,6 +180,13 @@ export const settings: readonly Setting[] = [
     placeholder: 'N',
     help: 'training images that calibrate the scales',
   },
+  {
+    ...quantize,
+    name: 'range',
+    paths: ['quantize.range'],
+    placeholder: 'NAME',
+    help: 'range that the quantisers observe: the extremes and 0, or the extremes alone (as published)',
+  },
   ...trainingSettings('quantize'),
   {
     ...explore,

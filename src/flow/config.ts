@@ -4,6 +4,7 @@
 import { z } from 'zod';
 import { defaultSmoothing, type Smoothing } from '../axm/slopes.ts';
 import { searchNames } from '../netlist/mapping/task.ts';
+import { rangeNames } from '../quant/quantized.ts';
 import { UserError } from '../tensor/errors.ts';
 
 const rate = z.number().positive();
@@ -73,6 +74,8 @@ const givenConfiguration = z.strictObject({
     .strictObject({
       /** Training images in the one calibration batch. */
       images: z.int().min(1).default(1024),
+      /** The range that an observer takes: the extremes and 0, so that every zero point is a code, or the extremes alone. */
+      range: z.enum(rangeNames).default('with-zero'),
       /** Epochs of quantisation-aware training behind it; 0: post-training quantisation only. */
       epochs: z.int().min(0).default(0),
       batchSize: batchSize.default(64),
@@ -161,7 +164,7 @@ export type ConfigurationInput = z.input<typeof configurationSchema>;
 export const published = {
   exactLayers: ['fc'],
   train: { batchSize: 256 },
-  quantize: { batchSize: 256 },
+  quantize: { batchSize: 256, range: 'as-observed' },
   explore: { batchSize: 256, thetaLearningRate: 5e-4, thetaWeightDecay: 5e-4 },
   map: { search: 'greedy', operands: 'uniform' },
   recover: { batchSize: 256 },
