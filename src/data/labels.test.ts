@@ -191,6 +191,10 @@ describe('values', () => {
     expect(() => open(fractions.replace(/^0\.04\d*,/m, '3,'))).toThrow(
       "the value '3' in column 1 is not a number from 0 to 1",
     );
+    expect(open(fractions, { maximum: 1 })).toMatchObject({ scale: 255, sha256: data.sha256 });
+    const halves = open(lines(16, (k) => k % 4, 'label').replaceAll(/\b\d\d+,/g, '0.4999,'));
+    expect(new Set(halves.train.images)).toEqual(new Set([0, 127]));
+    expect(new Set(open('0.502,0.0\n0.9999,1\n'.repeat(5)).train.images)).toEqual(new Set([128, 255]));
     expect(() => open(fractions, { maximum: 16 })).toThrow('in column 1 is not an integer from 0 to 16');
   });
 
