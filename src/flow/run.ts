@@ -4,6 +4,7 @@
 
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { describeData } from '../data/dataset.ts';
 import { UserError } from '../tensor/errors.ts';
 import { version } from '../version.ts';
 import { lookAhead, requireNewFolder } from './ahead.ts';
@@ -167,6 +168,11 @@ async function doPhases(
   const { folder, listener = () => {}, signal, command } = options;
   const { configuration } = begun;
   let manifest = begun;
+  if (opened) {
+    for (const text of [describeData(opened.dataset), ...opened.dataset.notes]) {
+      listener({ kind: 'note', text: `data: ${text}` });
+    }
+  }
   for (const phase of wanted) {
     const replaced = manifest.phases[phase];
     if (replaced && phase !== 'report') {

@@ -16,7 +16,7 @@ import { finishTraining, resumePosition, trainPhase } from './training.ts';
 
 export async function quantize(context: RunContext): Promise<PhaseResult> {
   const { configuration, dataset, task, layers } = context;
-  const { images, ...training } = configuration.quantize;
+  const { images, range, ...training } = configuration.quantize;
   const arithmetic = quantizedArithmetic(configuration, exactMultiplier);
   const session = await sessionFrom(context, 'train', files.float);
   try {
