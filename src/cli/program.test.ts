@@ -22,14 +22,14 @@ const summary: RunSummary = {
   activationBits: 8,
   stages: [
     { stage: 'float', accuracy: 0.975, loss: 0.1 },
-    { stage: 'recovered', accuracy: 0.9625, loss: 0.125, power: 0.75 },
+    { stage: 'recovered', accuracy: 0.9625, loss: 0.125, gateCost: 0.75 },
   ],
   multipliers: [
     {
       name: 'multiplier',
       layers: ['conv1', 'fc'],
       theta: [1, 0.25],
-      normalizedCost: 0.8125,
+      gateCost: 0.8125,
       mseToTarget: 1.5,
       metrics: {
         errorRate: 0.5,
@@ -45,10 +45,27 @@ const summary: RunSummary = {
       provedPairs: 65536,
     },
   ],
+  layers: [
+    { name: 'conv1', macs: 1000, share: 0.5, multiplier: 'multiplier', gateShare: 0.5 },
+    { name: 'fc', macs: 1000, share: 0.5, multiplier: 'multiplier', gateShare: 0.5 },
+  ],
   exactLayers: [],
   exactShare: 0,
+  verdict: '25 % fewer gates than before.',
+  changed: [],
+  options: [],
+  inputs: {
+    data: {
+      ...{ name: 'digits', sha256: '0', directory: '/', trainImages: 1, testImages: 1, classes: 10, scale: 16 },
+      ...{ image: { height: 8, width: 8, channels: 1 }, mean: [0.3], deviation: [0.4], classCounts: [2], split: '' },
+    },
+    layers: [],
+  },
+  program: { tram: '0', node: '20' },
+  created: '2026-11-22T00:00:00Z',
   donePhases: ['train', 'recover'],
-  files: [{ title: 'manifest', path: 'runs/x/manifest.json' }],
+  phases: [],
+  files: [{ group: 'run', title: 'manifest', path: 'runs/x/manifest.json' }],
 };
 
 /** Runs the program on a flow that does nothing but remember what it was asked. */
@@ -69,7 +86,7 @@ async function run(args: readonly string[], flow: (options: FlowOptions) => Prom
         accuracy: 0.9625,
         loss: 0.125,
         images: 360,
-        power: 0.75,
+        gateCost: 0.75,
       }),
     }),
   };
@@ -245,8 +262,8 @@ describe('results', () => {
     expect(err).toBe('');
     expect(out).not.toContain('unheard');
     expect(out.replaceAll('\n', '')).not.toMatch(/\p{Cc}/u);
-    expect(out).toMatch(/recovered +96\.25 % +0\.1250 +0\.7500\n/);
-    expect(out).toMatch(/multiplier +50\.0 % +0\.005 % +3 +20 +9 +-3 +0\.8125\n/);
+    expect(out).toMatch(/recovered +96\.25 % +0\.1250 +– +0\.7500\n/);
+    expect(out).toMatch(/multiplier +50\.0 % +0\.005 % +3 +20 +9 +−3 +0\.8125\n/);
     expect(out).toContain('θ = 1 0.25 (lowest column first)');
     expect(out).toContain('netlist ≡ BLIF ≡ Verilog ≡ table over 65 536 operand pairs');
     expect(out).toContain('manifest  runs/x/manifest.json');
@@ -254,9 +271,9 @@ describe('results', () => {
 
   test('evaluate prints the accuracy, or one object', async () => {
     const { out } = await run(['evaluate', 'r', '--stage', 'mapped', '--json']);
-    expect(JSON.parse(out)).toEqual({ stage: 'mapped', accuracy: 0.9625, loss: 0.125, images: 360, power: 0.75 });
+    expect(JSON.parse(out)).toEqual({ stage: 'mapped', accuracy: 0.9625, loss: 0.125, images: 360, gateCost: 0.75 });
     expect((await run(['evaluate', 'r'])).out).toBe(
-      'recovered: accuracy 96.25 %, loss 0.1250, power 0.7500 on 360 test images\n',
+      'recovered: accuracy 96.25 %, loss 0.1250, gate cost 0.7500 on 360 test images\n',
     );
   });
 
