@@ -74,6 +74,7 @@ export class PhaseMeter {
 
   /** The same in words, for a stream that only grows. */
   text(now: number): string {
+    if (!this.latest) return `${this.phase}: at work for ${clockTime(this.elapsed(now))}`;
     const [, ...facts] = this.parts(now);
     return `${this.phase}: ${facts.map(({ text }) => text.trim().replace(/ +/g, ' ')).join(', ')}`;
   }

@@ -9,6 +9,8 @@ import type { RunSummary } from '../flow/summary.ts';
 import { UserError } from '../tensor/errors.ts';
 import { commandEntries, runProgram } from './program.ts';
 import type { Services } from './services.ts';
+import { styleFor } from './style.ts';
+import { summaryText } from './tables.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'tram-cli-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -73,9 +75,14 @@ async function run(args: readonly string[], flow: (options: FlowOptions) => Prom
   const out: string[] = [];
   const err: string[] = [];
   const asked: FlowOptions[] = [];
+  const opened: string[] = [];
   const services: Services = {
     stdout: { write: (text) => out.push(text) },
     stderr: { write: (text) => err.push(text) },
+    openFile: async (path) => {
+      opened.push(path);
+      return path.includes('none') ? 'there is none' : undefined;
+    },
     loadFlow: async () => ({
       runFlow: (options) => {
         asked.push(options);
@@ -91,8 +98,61 @@ async function run(args: readonly string[], flow: (options: FlowOptions) => Prom
     }),
   };
   const code = await runProgram(args, services);
-  return { code, out: out.join(''), err: err.join(''), asked };
+  return { code, out: out.join(''), err: err.join(''), asked, opened };
 }
+
+describe('report', () => {
+  test('asks for the figures in the forms that were named, each once, and for SVG by itself', async () => {
+    expect((await run(['report', 'runs/x', '--figures', 'svg, pdf,svg'])).asked[0]!.figures).toEqual(['svg', 'pdf']);
+    expect((await run(['report', 'runs/x'])).asked[0]!.figures).toBeUndefined();
+    const { code, err, asked } = await run(['report', 'runs/x', '--figures', 'svg,pmg']);
+    expect([code, asked.length]).toEqual([2, 0]);
+    expect(err).toContain("unknown form of figures 'pmg'; did you mean 'png'?");
+    expect((await run(['report', 'runs/x', '--figures', ','])).code).toBe(2);
+  });
+
+  test('--open shows the page, or says where it is when nothing can', async () => {
+    expect(await run(['report', 'runs/x', '--open'])).toMatchObject({
+      code: 0,
+      err: '',
+      opened: ['runs/x/report.html'],
+    });
+    const { code, err } = await run(['report', 'runs/none', '--open']);
+    expect(code).toBe(0);
+    expect(err).toBe('tram: no browser could be started (there is none); the page is runs/none/report.html\n');
+    expect((await run(['report', 'runs/x'])).opened).toEqual([]);
+  });
+});
+
+describe('a run with a multiplier per layer', () => {
+  const [multiplier] = summary.multipliers;
+  const perLayer: RunSummary = {
+    ...summary,
+    multipliers: ['conv1', 'fc'].map((name) => ({ ...multiplier!, name: `multiplier-${name}`, layers: [name] })),
+    layers: summary.layers.map((layer) => ({ ...layer, multiplier: `multiplier-${layer.name}` })),
+    files: ['conv1.v', 'fc.v', 'conv1.npy', 'fc.npy'].map((name) => ({
+      ...{ group: 'multiplier' as const, title: name.endsWith('.v') ? 'Verilog' : 'table as .npy' },
+      path: `runs/x/multiplier-${name}`,
+    })),
+  };
+
+  test('is a table with a row per layer and a line per kind of file', async () => {
+    const { out } = await run(['run', '--out', 'runs/x', '--quiet'], async () => perLayer);
+    expect(out).toMatch(/conv1 +1 000 +50\.0 % +0\.8125 +50\.0 % +█▃ +50\.0 % +0\.005 % +9 +−3\n/);
+    expect(out).toContain('multiplier, Verilog        runs/x/multiplier-*.v (2 files)\n');
+    expect(out).toContain('multiplier, table as .npy  runs/x/multiplier-*.npy (2 files)\n');
+    expect(out.trimEnd().endsWith(perLayer.verdict)).toBe(true);
+  });
+
+  test('leaves out what a narrow terminal has no room for', async () => {
+    for (const width of [100, 80, 60, 40]) {
+      const lines = summaryText(perLayer, styleFor({ write: () => {} }, false), width - 1).split('\n');
+      const row = lines.find((line) => line.startsWith('conv1'))!;
+      expect(row.length).toBeLessThan(width);
+      expect(row).toContain('0.8125');
+    }
+  });
+});
 
 describe('settings', () => {
   test('reach the flow with nothing but what the user said', async () => {

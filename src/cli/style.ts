@@ -67,6 +67,29 @@ export function textWidth({ columns }: Output): number {
   return columns ? Math.max(40, columns - 1) : Number.POSITIVE_INFINITY;
 }
 
+/**
+ * A text in which paragraphs with a line longer than `width` are filled anew. A blank line or an indented one begins a paragraph; what an
+ * indented line has beyond the width goes on below it, as far in as the last of its columns.
+ */
+export function reflowed(text: string, width: number): string {
+  const paragraphs: string[][] = [];
+  for (const line of text.split('\n')) {
+    const last = paragraphs.at(-1);
+    const goesOn = last?.at(-1) && line !== '' && !line.startsWith(' ') && !last[0]!.startsWith(' ');
+    if (last && goesOn) last.push(line);
+    else paragraphs.push([line]);
+  }
+  return paragraphs
+    .map((lines) => {
+      if (lines.every((line) => line.length <= width)) return lines.join('\n');
+      const whole = lines.join(' ');
+      const column = /^ +\S.*? {2,}(?=\S)|^ */.exec(whole)![0];
+      const body = wrapped(whole.slice(column.length), Math.max(20, width - column.length));
+      return column + body.replaceAll('\n', `\n${' '.repeat(column.length)}`);
+    })
+    .join('\n');
+}
+
 /** A paragraph broken at blanks into lines of at most `width` characters; a longer word stands alone. */
 export function wrapped(text: string, width: number, indent = ''): string {
   const lines: string[] = [];

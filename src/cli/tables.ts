@@ -87,29 +87,44 @@ function proofLine(multipliers: readonly MultiplierRow[], style: Style): string 
   return `${style.green('proved:')} netlist ≡ BLIF ≡ Verilog ≡ table over ${count} operand pairs${each}`;
 }
 
-/** A row per layer: what share of the work it has, and what it multiplies with. */
+/** A row per layer: what share of the work it has, and what it multiplies with. Columns that a narrow terminal has no room for go. */
 function layersTable({ layers, multipliers }: RunSummary, style: Style, width: number): string {
-  const heads = ['layer', 'MACs', 'share', 'gates', 'of all', 'θ', 'ER', 'NMED', 'MaxED', 'mean'];
-  const table = plainTable(
-    heads,
-    style,
-    heads.map((head) => (head === 'layer' || head === 'θ' ? 'left' : 'right')),
-  );
-  for (const { name, macs, share, multiplier, gateShare } of layers) {
-    const own = multipliers.find((candidate) => candidate.name === multiplier);
-    table.push([
-      name,
-      grouped(macs),
-      percent(share, 1),
-      own ? (own.gateCost === null ? '–' : fixed(own.gateCost, 3)) : 'exact',
-      gateShare === undefined ? '–' : percent(gateShare, 1),
-      own ? thetaBars(own.theta) : '',
-      own ? percent(own.metrics.errorRate, 1) : '–',
-      own ? percent(own.metrics.normalizedMeanErrorDistance, 3) : '–',
-      own ? grouped(own.metrics.maxErrorDistance) : '–',
-      own ? significant(own.metrics.meanError, 3) : '–',
-    ]);
+  const rows = layers.map((layer) => ({ ...layer, own: multipliers.find(({ name }) => name === layer.multiplier) }));
+  type Row = (typeof rows)[number];
+  interface Column {
+    readonly head: string;
+    readonly of: (row: Row) => string;
+    /** The largest goes first when there is no room. */
+    readonly rank: number;
   }
+  const error = (head: string, rank: number, of: (metrics: MultiplierSummary['metrics']) => string): Column => ({
+    ...{ head, rank },
+    of: ({ own }) => (own ? of(own.metrics) : '–'),
+  });
+  const columns: readonly Column[] = [
+    { head: 'layer', rank: 0, of: ({ name }) => name },
+    { head: 'MACs', rank: 5, of: ({ macs }) => grouped(macs) },
+    { head: 'share', rank: 1, of: ({ share }) => percent(share, 1) },
+    { head: 'gates', rank: 0, of: ({ own }) => (own ? cost(own.gateCost) : 'exact') },
+    { head: 'of all', rank: 3, of: ({ gateShare }) => (gateShare === undefined ? '–' : percent(gateShare, 1)) },
+    { head: 'θ', rank: 1, of: ({ own }) => (own ? thetaBars(own.theta) : '') },
+    error('ER', 4, ({ errorRate }) => percent(errorRate, 1)),
+    error('NMED', 0, ({ normalizedMeanErrorDistance }) => percent(normalizedMeanErrorDistance, 3)),
+    error('MaxED', 2, ({ maxErrorDistance }) => grouped(maxErrorDistance)),
+    error('mean', 6, ({ meanError }) => significant(meanError, 3)),
+  ];
+  const widthOf = ({ head, of }: Column) => Math.max(head.length, ...rows.map((row) => of(row).length)) + 2;
+  let shown = [...columns];
+  while (shown.reduce((sum, column) => sum + widthOf(column), 0) > width && shown.some(({ rank }) => rank > 0)) {
+    const least = shown.reduce((worst, column) => (column.rank > worst.rank ? column : worst));
+    shown = shown.filter((column) => column !== least);
+  }
+  const table = plainTable(
+    shown.map(({ head }) => head),
+    style,
+    shown.map(({ head }) => (head === 'layer' || head === 'θ' ? 'left' : 'right')),
+  );
+  for (const row of rows) table.push(shown.map(({ of }) => of(row)));
   const note = `MACs per image; gates: gate cost, 1 = the cheapest exact 8×8, and the layer's share of all gates at work; ${thetaBarsNote}; errors over all operand pairs`;
   return [tableText(table), style.dim(wrapped(note, width)), proofLine(multipliers, style)].join('\n');
 }

@@ -92,12 +92,13 @@ export function curvesSvg(phases: readonly PhaseCurves[]): Promise<string> {
   const cells = present.flatMap((row, at) =>
     phases.map((phase, column) => {
       const size = { width: widths[column]!, height: 150 };
-      // Nothing but room: the panels below each other belong to one phase.
-      if (valuesOf(phase, row).length === 0) return { ...size, data: { values: [] }, mark: 'point' };
       const lowest = present.slice(at + 1).every((below) => valuesOf(phase, below).length === 0);
       const titled = column === 0 || valuesOf(phases[column - 1]!, row).length === 0;
       const heading = { title: { text: phase.phase, fontSize: fontSize.title, offset: 8, frame: 'group' } };
-      return { ...size, ...(at === 0 ? heading : {}), ...panel(phase, row, { dotted, lowest, titled }, size.width) };
+      const cell = { ...size, ...(at === 0 ? heading : {}) };
+      // Nothing but room: the panels below each other belong to one phase.
+      if (valuesOf(phase, row).length === 0) return { ...cell, data: { values: [] }, mark: 'point' };
+      return { ...cell, ...panel(phase, row, { dotted, lowest, titled }, size.width) };
     }),
   );
   return renderSpec({ concat: cells, columns: phases.length, spacing: { row: 16, column: gap } });

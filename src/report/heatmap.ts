@@ -2,7 +2,7 @@
 // palette PNG, so that 65 536 pairs cost a few kilobytes) and a histogram. Colours are centred at zero.
 
 import { invariant } from '../tensor/errors.ts';
-import { grouped, percent, significant } from '../tensor/numbers.ts';
+import { grouped, significant } from '../tensor/numbers.ts';
 import { encodePalettePng } from './png.ts';
 import { colours, diverging, divergingColour, figureWidth } from './theme.ts';
 import { renderSpec } from './vega.ts';
@@ -69,10 +69,10 @@ function operandAxis(name: string, bits: number) {
   };
 }
 
-/** "exact for 35.2 % of 65 536 pairs · mean −391.7 · from −1 500 to 0". */
+/** "exact for 35.21 % of 65 536 pairs · mean −391.7 · from −1 500 to 0". */
 export function errorSummary({ errors }: Pick<ErrorTable, 'errors'>): string {
   const { pairs, exact, mean, least, greatest } = errorStatistics(errors);
-  return `exact for ${percent(exact / pairs, 1)} of ${grouped(pairs)} pairs · mean ${significant(mean)} · from ${grouped(least)} to ${grouped(greatest)}`;
+  return `exact for ${significant((100 * exact) / pairs)} % of ${grouped(pairs)} pairs · mean ${significant(mean)} · from ${grouped(least)} to ${grouped(greatest)}`;
 }
 
 /** Title and summary inside a picture that stands alone; none where a caption says both. */
