@@ -43,6 +43,15 @@ function changed(path: string): ConfigurationInput {
   return withSetting({}, path, values[valueKind(path) as keyof typeof values]);
 }
 
+function mergeDeep(base: ConfigurationInput, over: ConfigurationInput): ConfigurationInput {
+  const merged: Record<string, unknown> = { ...base };
+  for (const [key, value] of Object.entries(over)) {
+    const isSection = typeof value === 'object' && !Array.isArray(value);
+    merged[key] = isSection ? mergeDeep((merged[key] ?? {}) as ConfigurationInput, value as ConfigurationInput) : value;
+  }
+  return merged;
+}
+
 const paths = [...new Set(settings.flatMap((setting) => setting.paths))];
 
 describe('the options of a run', () => {
@@ -53,24 +62,22 @@ describe('the options of a run', () => {
   });
 
   test('say all of them together, each once', () => {
-    const exclusive = ['map.costBudget', 'map.costWeight'];
-    const merge = (a: object, b: object): object =>
-      Object.entries(b).reduce<Record<string, unknown>>(
-        (all, [key, value]) => {
-          const isSection = typeof value === 'object' && !Array.isArray(value);
-          return { ...all, [key]: isSection ? merge((all[key] as object) ?? {}, value) : value };
-        },
-        a as Record<string, unknown>,
-      );
+    // A given multiplier takes no cost, and its run explores nothing.
+    const exclusive = ['map.costBudget', 'map.costWeight', 'map.multiplier'];
     const every = paths
       .filter((path) => !exclusive.includes(path))
       .map(changed)
-      .reduce<object>(merge, {});
+      .reduce<ConfigurationInput>(mergeDeep, {});
     const configuration = parseConfiguration(every, 'all');
     const words = optionsOf(configuration);
     const names = words.filter((word) => word.startsWith('--'));
     expect(new Set(names).size).toBe(names.length);
     expect(parsed(words)).toEqual(configuration);
+  });
+
+  test('of a run with a given multiplier leave out the exploration that it does not have', () => {
+    const given = parseConfiguration({ map: { multiplier: 'dadda:8x8' }, explore: { lambda: 7 } }, 'test');
+    expect(optionsOf(given)).toEqual(['--multiplier', 'dadda:8x8']);
   });
 
   test('are none for the defaults; those that follow from other settings are not told', () => {

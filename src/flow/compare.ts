@@ -70,7 +70,10 @@ function readRun(folder: string): Omit<ComparedRun, 'label'> {
   const { configuration, phases: done, inputs } = readManifest(folder);
   requireIntact(folder, done);
   const stages = phasesOf(configuration).flatMap((phase) => (done[phase]?.stages ?? []).map(stageResultOf));
-  const power = stages.findLast((stage): stage is StageResult & { power: number } => stage.power !== undefined);
+  const { multiplier } = configuration.map;
+  // Of a run with a given multiplier the model of θ says nothing.
+  const modelled = multiplier === undefined ? stages : [];
+  const power = modelled.findLast((stage): stage is StageResult & { power: number } => stage.power !== undefined);
   const gateCost = stages.findLast(
     (stage): stage is StageResult & { gateCost: number } => stage.gateCost !== undefined,
   );
@@ -79,7 +82,6 @@ function readRun(folder: string): Omit<ComparedRun, 'label'> {
       `${folder} has no stage with a power or a gate cost yet; run tram run ${folder} to the end first`,
     );
   }
-  const { multiplier } = configuration.map;
   const multipliers = done.map?.multipliers ?? [];
   const macs = new Map(inputs.layers.map((layer) => [layer.name, layer.macs]));
   return {

@@ -6,7 +6,7 @@ import { describeStructure, type StructureDescription } from '../netlist/structu
 import { exactTable, type ProductTable } from '../netlist/table.ts';
 import { curvesSvg, type PhaseCurves, type ThetaPoint, thetaSvg } from '../report/curves.ts';
 import { type DotDiagram, dotDiagramSvg } from '../report/dots.ts';
-import { errorHeatmapSvg, errorHistogramSvg, errorSummary } from '../report/heatmap.ts';
+import { type ErrorTable, errorHeatmapSvg, errorHistogramSvg, errorSummary } from '../report/heatmap.ts';
 import { operandsSvg } from '../report/operands.ts';
 import type { MetricRecord, TrainingPhase } from './events.ts';
 
@@ -97,13 +97,19 @@ export async function multiplierFigures(
       caption: `error of the product for every pair of operands: ${errorSummary({ errors })}`,
       svg: await errorHeatmapSvg({ errors, weightBits, activationBits }, null),
     },
-    {
-      name: `${name}-error-histogram`,
-      title: 'Error distribution',
-      caption: `over all pairs of operands: ${errorSummary({ errors })}`,
-      svg: await errorHistogramSvg({ errors, weightBits, activationBits }, null),
-    },
+    ...(errors.every((error) => error === 0)
+      ? []
+      : [await histogramFigure(name, { errors, weightBits, activationBits })]),
   ];
+}
+
+async function histogramFigure(name: string, table: ErrorTable): Promise<NamedFigure> {
+  return {
+    name: `${name}-error-histogram`,
+    title: 'Error distribution',
+    caption: `over all pairs of operands: ${errorSummary(table)}`,
+    svg: await errorHistogramSvg(table, null),
+  };
 }
 
 /** How often each code occurs among a multiplier's multiplications. */

@@ -2,16 +2,20 @@
 // follow from the paths by one rule with few exceptions; a test reads every option back through the command line.
 
 import { type Configuration, parseConfiguration } from './config.ts';
+import { phases } from './events.ts';
+import { phasesOf } from './manifest.ts';
 import type { ChangedSetting } from './summary.ts';
 
-/** Compared with the defaults at the same widths and gradient, on which other defaults depend. */
+/** Compared with the defaults at the same widths and gradient, on which other defaults depend; without the settings of a phase that the run lacks. */
 export function changedSettings(configuration: Configuration): ChangedSetting[] {
   const { bits, recover } = configuration;
   const defaults = flatten(parseConfiguration({}, 'defaults'));
   const usual = flatten(parseConfiguration({ bits, recover: { gradient: recover.gradient } }, 'defaults'));
+  const unused = phases.filter((phase) => !phasesOf(configuration).includes(phase));
   const own = ['bits.weights', 'bits.activations', 'recover.gradient'];
   return [...flatten(configuration)].flatMap(([setting, value]) => {
     const before = own.includes(setting) ? defaults.get(setting) : usual.get(setting);
+    if (unused.some((section) => setting.startsWith(`${section}.`))) return [];
     if (value === undefined || JSON.stringify(value) === JSON.stringify(before)) return [];
     return [{ setting, value, ...(before === undefined ? {} : { usual: before }) }];
   });

@@ -64,7 +64,10 @@ export function runPage(summary: RunSummary, figures: PageFigures): string {
     { title: 'Stages', blocks: stageBlocks(summary) },
     several
       ? { title: 'Multipliers', blocks: layerBlocks(summary) }
-      : { title: 'Multiplier', blocks: summary.multipliers.map(metricsBlock) },
+      : {
+          title: 'Multiplier',
+          blocks: summary.multipliers.map((own) => metricsBlock(own, summary.inputs.multiplier?.source)),
+        },
     { title: 'Training', blocks: figures.run.map(figure) },
     {
       title: several ? 'Each multiplier' : 'Multiplier in pictures',
@@ -96,8 +99,9 @@ function stageBlocks({ stages }: RunSummary): Block[] {
   ];
 }
 
-const metricsBlock = (multiplier: MultiplierSummary): Block =>
+const metricsBlock = (multiplier: MultiplierSummary, source?: string): Block =>
   facts([
+    ['Given', source],
     ...metricRows(multiplier).map(({ label, value }) => [label, value] as const),
     ['θ, lowest column first', multiplier.theta.map((value) => significant(value, 3)).join(', ') || undefined],
   ]);
@@ -134,7 +138,9 @@ function pictureBlocks({ multipliers: drawn }: PageFigures, multipliers: readonl
   return drawn.flatMap(({ name, figures }): Block[] => {
     const pictures = figures.map(figure);
     if (multipliers.length < 2) return pictures;
-    const own = multipliers.filter((multiplier) => multiplier.name === name).map(metricsBlock);
+    const own = multipliers
+      .filter((multiplier) => multiplier.name === name)
+      .map((multiplier) => metricsBlock(multiplier));
     return [{ kind: 'folded', title: name, blocks: [...own, ...pictures] }];
   });
 }

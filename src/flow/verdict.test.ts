@@ -34,11 +34,14 @@ describe('the verdict', () => {
     );
     expect(verdict({ gateCost: 1.06 })).toMatch(/^6 % more gates than/);
     expect(verdict({ gateCost: 1 })).toMatch(/^As many gates as the cheapest/);
+    expect(verdict({ gateCost: 1 })).not.toContain('--bits');
   });
 
   test('knows a gain and no loss', () => {
     expect(verdict({ exact: 0.95, accuracy: 0.96 })).toContain(' multiplier and 1.00 points more accuracy (');
-    expect(verdict({ exact: 0.95, accuracy: 0.95 })).toContain(' multiplier without a loss of accuracy (');
+    expect(verdict({ exact: 0.95, accuracy: 0.95 })).toContain(
+      ' multiplier without a loss of accuracy (95.00 %, as with the exact',
+    );
   });
 
   test.each<[string, Told, string]>([

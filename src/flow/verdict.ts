@@ -26,7 +26,11 @@ export function verdictOf({ configuration, stages, multipliers }: Outcome): stri
   const loss = exact.accuracy - result.accuracy;
   const state = result.stage === 'recovered' ? '' : ' before recovery';
   const { weights, activations } = configuration.bits;
-  const instead = `${percent(result.accuracy)}${state} instead of ${percent(exact.accuracy)} with the exact multiplier`;
+  const [own, others] = [percent(result.accuracy), percent(exact.accuracy)];
+  const instead =
+    own === others
+      ? `${own}${state}, as with the exact multiplier`
+      : `${own}${state} instead of ${others} with the exact multiplier`;
   if (result.gateCost === undefined) {
     return `${instead}; what that saves is not known, since the multiplier is a table without a netlist.`;
   }
@@ -83,6 +87,7 @@ const rounded = (value: number) => Number(value.toPrecision(1));
 
 /** The widest exact multiplier that costs no more, where the operands could have been that narrow instead. */
 function fewerBits({ bits }: Configuration, gateCost: number): string[] {
+  if (gateCost >= cheapestExact(bits.weights, bits.activations).gateCost) return [];
   for (let width = Math.min(bits.weights, bits.activations) - 1; width >= 2; width--) {
     const exact = cheapestExact(width, width);
     if (exact.gateCost > gateCost) continue;
