@@ -31,6 +31,7 @@ const stageResult = z.strictObject({
   accuracy: z.number(),
   loss: z.number(),
   power: z.number().optional(),
+  gateCost: z.number().optional(),
 });
 
 const errorMetricsRecord: z.ZodType<ErrorMetrics> = z.strictObject({
@@ -51,7 +52,7 @@ const multiplierRecord = z.strictObject({
   /** Empty for an imported multiplier. */
   theta: z.array(z.number()),
   /** Null for a multiplier that is known by its table alone. */
-  normalizedCost: z.number().nullable(),
+  gateCost: z.number().nullable(),
   /** Null for an imported multiplier. */
   mseToTarget: z.number().nullable(),
   signed: z.boolean(),
@@ -95,8 +96,12 @@ function isJsonObject(text: string): boolean {
 }
 
 /** A stage as the manifest stores it, without keys that are undefined. */
-export function stageResultOf({ power, ...rest }: z.output<typeof stageResult>): StageResult {
-  return power === undefined ? rest : { ...rest, power };
+export function stageResultOf({ power, gateCost, ...rest }: z.output<typeof stageResult>): StageResult {
+  return {
+    ...rest,
+    ...(power === undefined ? {} : { power }),
+    ...(gateCost === undefined ? {} : { gateCost }),
+  };
 }
 
 /** Everything that a reader of the run needs of its inputs, so that nobody has to open them again. */

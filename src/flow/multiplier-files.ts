@@ -1,7 +1,7 @@
 // A mapped multiplier on disk: Verilog, BLIF, the table in the published text format and as .npy, and an error report. Nothing is written
 // before all forms were proved equal over all operand pairs.
 
-import { powerPerMultiplication } from '../axm/power.ts';
+import { exactPower, powerPerMultiplication } from '../axm/power.ts';
 import { writeBlif } from '../netlist/blif/write.ts';
 import { type Certificate, certify } from '../netlist/certify.ts';
 import { writeNpy } from '../netlist/formats/npy.ts';
@@ -57,7 +57,8 @@ export function multiplierReport(mapped: MappedMultiplier, metrics: ErrorMetrics
     accepted: moves.length,
     moves,
     cost: structure.normalizedCost,
-    power: powerPerMultiplication(theta, weightBits, activationBits),
+    gateCost: structure.gateCost,
+    power: powerPerMultiplication(theta, weightBits, activationBits) * exactPower(weightBits, activationBits),
     ...metricsReport(metrics),
   };
 }
@@ -161,7 +162,8 @@ export function writeImported(
   makeFolder(folder);
   for (const [path, content] of contents) writeInside(folder, path, content);
   const { weightBits, activationBits, signed } = table;
-  const cost = network ? describeStructure(network).normalizedCost : null;
+  const structure = network ? describeStructure(network) : undefined;
+  const gateCost = structure?.gateCost ?? null;
   const measured = writeOperands(folder, name, table, operands);
   writeJsonInside(folder, paths.errors, {
     name,
@@ -169,10 +171,11 @@ export function writeImported(
     weightBits,
     activationBits,
     signed,
-    cost,
+    cost: structure?.normalizedCost ?? null,
+    gateCost,
     ...metricsReport(metrics),
     ...measured.report,
     certificate,
   });
-  return { certificate, metrics, cost, files: [...contents.keys(), paths.errors, ...measured.files] };
+  return { certificate, metrics, gateCost, files: [...contents.keys(), paths.errors, ...measured.files] };
 }
