@@ -12,8 +12,11 @@ import { hasMultiplierPorts } from './ports.ts';
 
 /** Cells that a netlist may instantiate without defining them. */
 export interface CellLibrary {
-  /** A cell's module; undefined for a name that is none; a text that says why there is none where that is known. */
-  readonly cell: (name: string) => Module | string | undefined;
+  /**
+   * The module of a cell of that name with those pins; undefined for a name that is none; a text that says why there is none where that
+   * is known.
+   */
+  readonly cell: (name: string, pins: Iterable<string>) => Module | string | undefined;
   /** The ending of "expected one defined in this file …". */
   readonly otherwise: string;
 }
@@ -77,7 +80,8 @@ export function elaborate(
   for (const port of root.outputs.values()) {
     network.addOutput(port.name ?? port.net, resolve({ scope, net: port.net }));
   }
-  return { network, undriven, roots, notes: options.lenient ? [] : deadNetsNote(undriven) };
+  const notes = [...unusedBoxes(modules, definitions), ...(options.lenient ? [] : deadNetsNote(undriven))];
+  return { network, undriven, roots, notes };
 
   /** Builds a net and all it depends on, depth first with an explicit stack. */
   function resolve(wanted: NetOfScope): Signal {
@@ -260,7 +264,7 @@ function definition(
   const { module: name } = instance;
   const own = modules.get(name);
   if (own && !own.hollow) return own;
-  const cell = cells?.cell(name);
+  const cell = cells?.cell(name, instance.connections.keys());
   const found = gateCell(name) ?? (typeof cell === 'string' ? undefined : cell) ?? own;
   if (found) return found;
   return source.fail(
@@ -309,9 +313,15 @@ function completeDrivers(source: SourceText, module: Module, { lenient }: Elabor
   return module.hollow ? [] : undriven.map(([net]) => net);
 }
 
+function unusedBoxes(modules: ReadonlyMap<string, Module>, used: ReadonlyMap<string, Module>): string[] {
+  const names = [...modules.values()].filter(({ name, hollow }) => hollow && !used.has(name)).map(({ name }) => name);
+  return names.length === 0 ? [] : [`black boxes that nothing uses: left out (${clipped(names.join(', '), 200)})`];
+}
+
 const NAMED = 4;
 
-function deadNetsNote(undriven: readonly string[]): string[] {
+/** Of nets that nothing drives and nothing needs. */
+export function deadNetsNote(undriven: readonly string[]): string[] {
   if (undriven.length === 0) return [];
   const names = clipped(undriven.slice(0, NAMED).join(', '), 200);
   const more = undriven.length > NAMED ? ', …' : '';

@@ -309,7 +309,7 @@ function connectInstances(
   for (const instance of scope.instances) {
     const { module } = instance;
     const target = scopes.get(module.text);
-    const cell = target?.module.hollow ? cells?.cell(module.text) : undefined;
+    const cell = target?.module.hollow ? cells?.cell(module.text, pinNames(instance.pins)) : undefined;
     const connections =
       target && (cell === undefined || typeof cell === 'string')
         ? busConnections(source, instance, target)
@@ -319,6 +319,8 @@ function connectInstances(
     scope.module.instances.push(connected);
   }
 }
+
+const pinNames = (pins: readonly Pin[]) => pins.flatMap(({ formal }) => (formal ? [formal.text] : []));
 
 function busConnections(
   source: SourceText,

@@ -9,6 +9,8 @@ export interface VerilogToken extends Token {
   readonly kind: 'keyword' | 'name' | 'number' | 'string' | 'symbol' | 'end';
   /** Behind the attribute of a black box. */
   readonly hollow?: true;
+  /** Written with a backslash: a name whatever it is spelled like. */
+  readonly escaped?: true;
 }
 
 export const PRIMITIVES = ['and', 'nand', 'or', 'nor', 'xor', 'xnor', 'buf', 'not'] as const;
@@ -25,8 +27,11 @@ const MAX_TOKENS = 4_000_000;
 const PATTERN =
   /(?<space>\s+)|(?<escaped>\\\S+)|(?<name>[A-Za-z_$][A-Za-z0-9_$]*)|(?<number>(?:\d[\d_]*\s*)?'\s*[sS]?[a-zA-Z]\s*[0-9a-zA-Z_?]+|\d[\d_]*(?:\.\d+)?)|(?<string>"(?:[^"\\\n]|\\[^\n])*")|(?<symbol>[=!]==?|<<<|>>>|<<|>>|[<>]=|&&|\|\||~[&|^]|\^~|[!-/:-@[-^{-~])/y;
 
-/** All tokens; the last one is of kind `end`. An escaped identifier loses its backslash and is never a keyword. */
-function tokenize(source: SourceText, text: string): VerilogToken[] {
+/**
+ * All tokens of a preprocessed text; the last one is of kind `end`. An escaped identifier loses its backslash and is never a keyword.
+ * Attributes are skipped, or (`attributes` true) taken apart like everything else.
+ */
+export function tokenize(source: SourceText, text: string, attributes = false): VerilogToken[] {
   const tokens: VerilogToken[] = [];
   let line = 1;
   let lineStart = 0;
@@ -45,7 +50,7 @@ function tokenize(source: SourceText, text: string): VerilogToken[] {
   for (let at = 0; at < text.length; ) {
     const place = { line, column: at - lineStart + 1 };
     if (tokens.length > MAX_TOKENS) source.fail(place, `more than ${MAX_TOKENS} tokens`, 'a smaller file');
-    const attribute = text.startsWith('(*', at) && !/^\(\*\s*\)/.test(text.slice(at, at + 20));
+    const attribute = !attributes && text.startsWith('(*', at) && !/^\(\*\s*\)/.test(text.slice(at, at + 20));
     if (attribute) {
       const end = text.indexOf('*)', at + 2);
       if (end < 0) source.fail(place, 'an attribute without an end', '"*)"');
@@ -65,7 +70,7 @@ function tokenize(source: SourceText, text: string): VerilogToken[] {
     if (escaped !== undefined) {
       if (/\p{Cc}/u.test(escaped))
         source.fail(place, `a control character in "${clipped(escaped, 60)}"`, 'a plain name');
-      add({ kind: 'name', text: escaped.slice(1), ...place });
+      add({ kind: 'name', text: escaped.slice(1), escaped: true, ...place });
     } else if (name !== undefined) add({ kind: KEYWORD_SET.has(name) ? 'keyword' : 'name', text: name, ...place });
     else if (number !== undefined) add({ kind: 'number', text: number.replaceAll(/\s/g, ''), ...place });
     else if (string !== undefined) add({ kind: 'string', text: string, ...place });
