@@ -34,8 +34,7 @@ async function elaborated(text: string, options: VerilogOptions, declined: Unsup
     return await elaborateThroughYosys(yosys, new SourceText(text, options.file ?? 'verilog'), options);
   } catch (error) {
     // A mistake of syntax that both saw: ours says what was expected.
-    const { line } = declined.place;
-    const same = error instanceof YosysRefusal && error.line !== null && error.line >= line && error.line <= line + 1;
+    const same = error instanceof YosysRefusal && error.syntax && error.line === declined.place.line;
     throw same ? declined : error;
   }
 }

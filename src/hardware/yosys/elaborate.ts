@@ -27,10 +27,12 @@ import type { Yosys, YosysRun } from './tool.ts';
 /** Yosys could not read the text; `line` is the line that it complains about, where it names one. */
 export class YosysRefusal extends UserError {
   readonly line: number | null;
+  readonly syntax: boolean;
 
-  constructor(message: string, line: number | null) {
+  constructor(message: string, line: number | null, syntax: boolean) {
     super(message);
     this.line = line;
+    this.syntax = syntax;
   }
 }
 
@@ -51,12 +53,12 @@ export async function elaborateThroughYosys(
   refuseForeignCode(source, text, yosys.sandboxed);
   const read = `read_verilog -sv${implicitNets ? '' : ' -noautowire'} ${FILE}`;
   const modules = await survey(yosys, source, read, text);
-  const { root, roots } = rootOf(source, modules, options);
+  const { root, roots, only } = rootOf(source, modules, options);
   const cells = foreignCells(source, modules, options.cells);
   const script = [
     ...(cells === '' ? [] : [`read_verilog -sv ${CELLS}`]),
     read,
-    `hierarchy -check ${roots.length === 1 ? '-auto-top' : `-top ${plain(root)}`}`,
+    `hierarchy -check ${only ? '-auto-top' : `-top ${plain(root)}`}`,
     'proc',
     'flatten',
     'delete t:$scopeinfo',
@@ -100,8 +102,8 @@ export async function elaborateThroughYosys(
 
 /** The module that our own rule chooses, for a script that reads the text; undefined where it is the only root. */
 export async function topOfVerilog(yosys: Yosys, source: SourceText, text: string): Promise<string | undefined> {
-  const { root, roots } = rootOf(source, await survey(yosys, source, `read_verilog -sv ${FILE}`, text), {});
-  return roots.length === 1 ? undefined : plain(root);
+  const { root, only } = rootOf(source, await survey(yosys, source, `read_verilog -sv ${FILE}`, text), {});
+  return only ? undefined : plain(root);
 }
 
 /** What modules the text has, before any is chosen. */
@@ -113,16 +115,18 @@ async function survey(
 ): Promise<ReadonlyMap<string, JsonModule>> {
   const script = [read, 'proc', 'write_json modules.json'];
   const { files } = await runChecked(yosys, source, script, { [FILE]: text }, ['modules.json']);
-  const modules = readModules(files['modules.json']!);
+  const line = ([, { attributes }]: readonly [string, JsonModule]) => placeOfSource(attributes?.src).line;
+  const modules = new Map([...readModules(files['modules.json']!)].sort((a, b) => line(a) - line(b)));
   if (modules.size === 0) source.fail({ line: 1, column: 1 }, 'no module', 'module … endmodule');
   return modules;
 }
 
+/** The module that is the circuit, and all roots, it first; `only`: Yosys, left alone, would take the same. */
 function rootOf(
   source: SourceText,
   modules: ReadonlyMap<string, JsonModule>,
   { top, lenient = false }: ElaborationOptions,
-): { root: string; roots: string[] } {
+): { root: string; roots: string[]; only: boolean } {
   const instantiated = new Set(
     [...modules.values()].flatMap(({ cells }) => Object.values(cells).map(({ type }) => type)),
   );
@@ -132,10 +136,7 @@ function rootOf(
     const module = modules.get(top);
     if (!module) throw new UserError(noSuchModule(source.file, top, [...modules.keys()]));
     if (isHollow(module)) refuseHollow(source, modules, top);
-    return {
-      root: top,
-      roots: all.length === 1 && all[0] === top ? all : [top, ...all.filter((name) => name !== top)],
-    };
+    return { root: top, roots: [top], only: all.length === 1 && all[0] === top };
   }
   const candidates = all.length > 0 ? all : names;
   const root = chooseRoot(candidates, (name) => portNames(modules.get(name)!)) ?? (lenient ? candidates[0] : undefined);
@@ -144,7 +145,7 @@ function rootOf(
     const place = placeOfSource(modules.get(candidates[1]!)!.attributes?.src);
     source.fail(place, `${candidates.length} modules that no other instantiates: ${candidates.join(', ')}`, AMBIGUOUS);
   }
-  return { root, roots: [root, ...candidates.filter((name) => name !== root)] };
+  return { root, roots: [root, ...candidates.filter((name) => name !== root)], only: candidates.length === 1 };
 }
 
 function isHollow({ attributes = {} }: JsonModule): boolean {
@@ -212,6 +213,7 @@ async function runChecked(
   throw new YosysRefusal(
     `${place}: ${message} (says Yosys): expected a combinational circuit in Verilog`,
     located ? Number(located[1]) : null,
+    /syntax error/.test(error),
   );
 }
 
@@ -222,6 +224,8 @@ function moduleOf(modules: ReadonlyMap<string, JsonModule>, name: string): JsonM
   return found;
 }
 
+/** Names of Yosys' own mean nothing to the user. */
+const described = (net: string) => (net.startsWith('$') ? 'a net' : `net "${net}"`);
 const placeOfNet = (flat: JsonModule, name: string) => placeOfSource(flat.netnames[name]?.attributes?.src);
 
 function refuseDrivers(source: SourceText, flat: JsonModule, log: string): void {
@@ -235,7 +239,7 @@ function refuseDrivers(source: SourceText, flat: JsonModule, log: string): void 
       .map((driver) => describeDriver(flat, driver));
     source.fail(
       placeOfNet(flat, name.replace(/\[.*$/, '')),
-      `net "${name}" is driven twice`,
+      `${described(name)} is driven twice`,
       `one driver; it is driven by ${list.join(' and by ')}`,
     );
   }
@@ -265,7 +269,7 @@ function refuseUndriven(source: SourceText, flat: JsonModule, log: string): void
   if (net === undefined) return;
   source.fail(
     placeOfNet(flat, net.replace(/\[.*$/, '')),
-    `net "${net}" has no driver`,
+    `${described(net)} has no driver`,
     'something that drives it (the lenient reading takes it as 0)',
   );
 }

@@ -201,6 +201,7 @@ class ModuleParser {
 
   private assign(at: Place, target: Bits): void {
     const value = this.expressions.expression();
+    if (!this.tokens.isOneOf([',', ';'])) this.tokens.refuse('";" at the end of the statement');
     if (value.length !== target.length) {
       this.source.decline(at, `${value.length} bits assigned to ${target.length} bits`, 'equal widths');
     }
