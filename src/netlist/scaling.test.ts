@@ -23,37 +23,37 @@ const cover = (rows: number) =>
 const texts: readonly [string, (n: number) => string, number][] = [
   [
     'an instance of many pins',
-    (n) => module(`sub u (${pins(n)}, .y(y));`) + `module sub (input ${wide(n)}, output y); assign y = p0; endmodule`,
-    20_000,
+    (n) => `${module(`sub u (${pins(n)}, .y(y));`)}module sub (input ${wide(n)}, output y); assign y = p0; endmodule`,
+    5_000,
   ],
-  ['an instance of many unknown pins', (n) => module(`sub u (${pins(n)});`), 40_000],
-  ['a decimal constant of many digits', (n) => module(`assign y = 4'd${'1'.repeat(n)};`), 500_000],
-  ['a binary constant of many digits', (n) => module(`assign y = 4'b${'1'.repeat(n)};`), 500_000],
-  ['attributes without an end', (n) => module('(* '.repeat(n)), 200_000],
-  ['parentheses that look like attributes', (n) => module('(*) '.repeat(n)), 200_000],
-  ['comments', (n) => module('/* * */ // x\n'.repeat(n)), 100_000],
-  ['strings without an end', (n) => module('"'.repeat(n)), 200_000],
-  ['backslashes', (n) => module('\\ '.repeat(n)), 200_000],
-  ['macros', (n) => `\`define A(x) (x)\n${module(`assign y = ${'`A(a[0]) | '.repeat(n)}a[1];`)}`, 20_000],
-  ['conditions', (n) => '`ifdef A\n`else\n'.repeat(n) + module('assign y = a[0];') + '`endif\n'.repeat(n), 50_000],
+  ['an instance of many unknown pins', (n) => module(`sub u (${pins(n)});`), 10_000],
+  ['a decimal constant of many digits', (n) => module(`assign y = 4'd${'1'.repeat(n)};`), 10_000],
+  ['a binary constant of many digits', (n) => module(`assign y = 4'b${'1'.repeat(n)};`), 10_000],
+  ['attributes without an end', (n) => module('(* '.repeat(n)), 10_000],
+  ['parentheses that look like attributes', (n) => module('(*) '.repeat(n)), 10_000],
+  ['comments', (n) => module('/* * */ // x\n'.repeat(n)), 20_000],
+  ['strings without an end', (n) => module('"'.repeat(n)), 10_000],
+  ['backslashes', (n) => module('\\ '.repeat(n)), 10_000],
+  ['macros', (n) => `\`define A(x) (x)\n${module(`assign y = ${'`A(a[0]) | '.repeat(n)}a[1];`)}`, 5_000],
+  ['conditions', (n) => '`ifdef A\n`else\n'.repeat(n) + module('assign y = a[0];') + '`endif\n'.repeat(n), 10_000],
   [
     'implicit nets',
-    (n) => module(Array.from({ length: n }, (_, k) => `assign w${k} = a[0];`).join('\n') + 'assign y = a[1];'),
-    50_000,
+    (n) => module(`${Array.from({ length: n }, (_, k) => `assign w${k} = a[0];`).join('\n')}assign y = a[1];`),
+    10_000,
   ],
   [
     'many instances',
     (n) =>
       module(`${Array.from({ length: n }, (_, k) => `sub u${k} (.x(a[0]), .y(w${k}));`).join('\n')} assign y = w0;`) +
       'module sub (input x, output y); assign y = x; endmodule',
-    20_000,
+    5_000,
   ],
-  ['newlines', (n) => module(`${'\n'.repeat(n)}assign y = a[0];`), 4_000_000],
+  ['newlines', (n) => module(`${'\n'.repeat(n)}assign y = a[0];`), 1_000_000],
 ];
 
 function work(run: () => void): number {
   let least = Number.POSITIVE_INFINITY;
-  for (let round = 0; round < 3; round++) {
+  for (let round = 0; round < 2; round++) {
     const start = process.cpuUsage();
     try {
       run();
@@ -75,14 +75,14 @@ test.each(texts)('%s: twice the Verilog is about twice the work', (_, text, n) =
 
 test.each<[string, (n: number) => string, number]>([
   ['rows of a cover', cover, 10_000],
-  ['newlines', (n) => `.model m\n.inputs a\n.outputs y\n${'\n'.repeat(n)}.names a y\n1 1\n.end\n`, 4_000_000],
-  ['continued lines', (n) => `.model m\n.inputs ${'\\\n'.repeat(n)} a\n.outputs y\n.names a y\n1 1\n.end\n`, 500_000],
-  ['blanks', (n) => `.model m\n.inputs ${' '.repeat(n)} a\n.outputs y\n.names a y\n1 1\n.end\n`, 2_000_000],
+  ['newlines', (n) => `.model m\n.inputs a\n.outputs y\n${'\n'.repeat(n)}.names a y\n1 1\n.end\n`, 1_000_000],
+  ['continued lines', (n) => `.model m\n.inputs ${'\\\n'.repeat(n)} a\n.outputs y\n.names a y\n1 1\n.end\n`, 10_000],
+  ['blanks', (n) => `.model m\n.inputs ${' '.repeat(n)} a\n.outputs y\n.names a y\n1 1\n.end\n`, 500_000],
   [
     'chains',
     (n) =>
       `.model m\n.inputs n0\n.outputs n${n}\n${Array.from({ length: n }, (_, k) => `.names n${k} n${k + 1}\n0 1\n`).join('')}.end\n`,
-    50_000,
+    10_000,
   ],
 ])('%s: twice the BLIF is about twice the work', (_, text, n) => {
   const [once, twice] = [text(n), text(2 * n)];

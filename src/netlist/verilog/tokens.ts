@@ -36,11 +36,12 @@ export function tokenize(source: SourceText, text: string, attributes = false): 
   let line = 1;
   let lineStart = 0;
   let hollow = false;
+  /** Of a part of the text alone: where no line ends for long, a search in the whole would begin anew at each token. */
   const countLines = (start: number, end: number) => {
-    for (let newline = text.indexOf('\n', start); newline >= 0 && newline < end; ) {
+    const part = text.slice(start, end);
+    for (let newline = part.indexOf('\n'); newline >= 0; newline = part.indexOf('\n', newline + 1)) {
       line++;
-      lineStart = newline + 1;
-      newline = text.indexOf('\n', lineStart);
+      lineStart = start + newline + 1;
     }
   };
   const add = (token: VerilogToken) => {
@@ -87,6 +88,9 @@ export class TokenStream {
   private readonly source: SourceText;
   private readonly tokens: readonly VerilogToken[];
   private position = 0;
+  /** What seems to be declared in the rest of the module, found once, and where the module ends. */
+  private readonly declared = new Set<string>();
+  private declaredUntil = -1;
 
   constructor(source: SourceText) {
     this.source = source;
@@ -145,12 +149,17 @@ export class TokenStream {
 
   /** Whether a declaration of this name seems to follow somewhere: `wire NAME`, `] NAME`, `function NAME`. */
   isDeclaredLater(name: string): boolean {
-    for (let n = this.position; n < this.tokens.length; n++) {
-      const { kind, text } = this.tokens[n]!;
-      if (text === 'endmodule' && kind === 'keyword') return false;
-      if (text === name && kind === 'name' && DECLARING.has(this.tokens[n - 1]?.text ?? '')) return true;
+    if (this.position > this.declaredUntil) {
+      this.declared.clear();
+      let n = this.position;
+      for (; n < this.tokens.length; n++) {
+        const { kind, text } = this.tokens[n]!;
+        if (text === 'endmodule' && kind === 'keyword') break;
+        if (kind === 'name' && DECLARING.has(this.tokens[n - 1]?.text ?? '')) this.declared.add(text);
+      }
+      this.declaredUntil = n;
     }
-    return false;
+    return this.declared.has(name);
   }
 
   /** Declines what comes next. */
