@@ -12,8 +12,9 @@ import type { Output } from './style.ts';
 import { badValue, decimalNumber, nonEmpty, oneOf } from './values.ts';
 
 /** For help texts: what stands for FILE. */
-export const SUBJECTS = `A FILE is BLIF (.blif), structural Verilog (.v, .sv), a table (.txt in the published form, .npy), any of them also as .gz, or
-a generator, made on the spot: kind:8x8 or kind:8x8:name=value,name=value (tram generate --list shows the kinds).`;
+export const SUBJECTS = `A FILE is BLIF (.blif), Verilog (.v, .sv: structural or behavioural, read by the bundled Yosys where our own reader does not), a
+netlist of library cells (with --liberty; without, those of tram synth), a table (.txt in the published form, .npy), any of them also
+as .gz, or a generator, made on the spot: kind:8x8 or kind:8x8:name=value,name=value (tram generate --list shows the kinds).`;
 
 export const READING = 'Reading:';
 export const OUTPUT = 'Output:';
@@ -21,13 +22,20 @@ export const OUTPUT = 'Output:';
 export interface ReadingOptions {
   readonly signed?: boolean;
   readonly lenient?: boolean;
+  readonly top?: string;
+  readonly liberty?: readonly string[];
   readonly histograms?: string;
 }
 
 /** How a multiplier is read, from the options of the command. */
 export function readLoading(command: Command): LoadOptions {
-  const { signed, lenient } = command.opts<ReadingOptions>();
-  return { ...(signed === undefined ? {} : { signed }), ...(lenient === undefined ? {} : { lenient }) };
+  const { signed, lenient, top, liberty } = command.opts<ReadingOptions>();
+  return {
+    ...(signed === undefined ? {} : { signed }),
+    ...(lenient === undefined ? {} : { lenient }),
+    ...(top === undefined ? {} : { top }),
+    ...(liberty === undefined ? {} : { liberty }),
+  };
 }
 
 export function addSigned(command: Command): void {
@@ -36,6 +44,29 @@ export function addSigned(command: Command): void {
 
 export function addLenient(command: Command): void {
   command.addOption(new Option('--lenient', 'take undriven nets as 0 instead of refusing the file').helpGroup(READING));
+}
+
+export function addTop(command: Command): void {
+  const text = describeOption({
+    help: 'the module or model that is the multiplier',
+    values: 'a name in the file',
+    default: 'the only one that no other instantiates',
+  });
+  command.addOption(new Option('--top <NAME>', text).argParser(nonEmpty('--top', 'a module')).helpGroup(READING));
+}
+
+/** Cells that netlists instantiate; where a command synthesises, too, addSynthesis has the option. */
+export function addLiberty(command: Command): void {
+  const text = describeOption({
+    help: 'library of the cells that the netlist instantiates',
+    values: '.lib or .lib.gz files',
+    default: 'the cells of tram synth without a library',
+  });
+  command.addOption(new Option('--liberty <LIB...>', text).argParser(libertyFiles).helpGroup(READING));
+}
+
+function libertyFiles(text: string, all: readonly string[] = []): string[] {
+  return [...all, nonEmpty('--liberty', 'a Liberty file')(text)];
 }
 
 export function addHistograms(command: Command, weighs: string): void {
@@ -107,17 +138,16 @@ export const synthesisOptions = [
 export function addSynthesis(command: Command): void {
   const option = (flags: string, help: string, values: string, fallback: string) =>
     new Option(flags, describeOption({ help, values, default: fallback })).helpGroup(SYNTHESIS);
-  const file = nonEmpty('--liberty', 'a Liberty file');
   const efforts = ['quick', 'best'] as const;
   const places = ['bundled', 'system'] as const;
   command
     .addOption(
       option(
         '--liberty <LIB...>',
-        'cell library',
+        'cell library, also of the cells that netlists instantiate',
         '.lib or .lib.gz files of one corner',
         'unit gates, built in',
-      ).argParser((text: string, all: readonly string[] = []) => [...all, file(text)]),
+      ).argParser(libertyFiles),
     )
     .addOption(
       option('--clock <MHZ>', 'clock of the power figures, one operand pair per cycle', 'MHz above 0', '100').argParser(
@@ -135,9 +165,12 @@ export function addSynthesis(command: Command): void {
       ),
     )
     .addOption(
-      option('--yosys <WHICH>', 'the Yosys that runs', `one of ${places.join(', ')}`, 'bundled').argParser(
-        oneOf('--yosys', places),
-      ),
+      option(
+        '--yosys <WHICH>',
+        'the Yosys that runs; a system one is no sandbox for Verilog of others',
+        `one of ${places.join(', ')}`,
+        'bundled',
+      ).argParser(oneOf('--yosys', places)),
     );
 }
 

@@ -153,7 +153,7 @@ function sizeBest(
 
 /** The circuit as one flat module for the candidates, and as a network of AND and NOT gates for the comparison at the end. */
 async function prepare(yosys: Yosys, circuit: Circuit): Promise<{ design: string; reference: MappedNetlist }> {
-  const { files, lines } = readScript(circuit, 'circuit');
+  const { files, lines } = await readScript(yosys, circuit, 'circuit');
   const script = [
     ...lines,
     'write_rtlil design.il',

@@ -6,7 +6,7 @@ import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { UserError } from '../tensor/errors.ts';
 import { readBlif } from './blif/read.ts';
-import type { Elaborated } from './elaborate.ts';
+import type { Elaborated, ElaborationOptions } from './elaborate.ts';
 import { publishedWarnings } from './formats/text.ts';
 import { type ErrorMetrics, errorMetrics, type OperandHistograms, type WorstPair, worstPairs } from './metrics.ts';
 import type { Network } from './network.ts';
@@ -25,22 +25,22 @@ export interface Circuit extends Elaborated {
 }
 
 /** The largest text that is read: 64 MiB. */
-const MAX_BYTES = 2 ** 26;
+export const MAX_NETLIST_BYTES = 2 ** 26;
 
-/** Parses a circuit; `file` names it in diagnostics. Throws a located UserError. */
-export function readCircuit(text: string, file: string, options: { lenient?: boolean } = {}): Circuit {
+/** Parses BLIF or structural Verilog; `file` names it in diagnostics. Throws a located UserError. */
+export function readCircuit(text: string, file: string, options: ElaborationOptions = {}): Circuit {
   const format = circuitFormat(text, file);
   const elaborated = (format === 'blif' ? readBlif : readVerilog)(text, { ...options, file });
   return { ...elaborated, format, warnings: publishedWarnings(elaborated) };
 }
 
 /** Reads and parses a circuit file. */
-export function loadCircuit(path: string, options: { lenient?: boolean } = {}): Circuit {
+export function loadCircuit(path: string, options: ElaborationOptions = {}): Circuit {
   return readCircuit(readLimited(path).toString('utf8'), basename(path), options);
 }
 
 /** The bytes of a file; a UserError that names it when it cannot be read or is no ordinary file of sensible size. */
-export function readLimited(path: string, most: number = MAX_BYTES): Buffer {
+export function readLimited(path: string, most: number = MAX_NETLIST_BYTES): Buffer {
   let descriptor: number | undefined;
   try {
     descriptor = openSync(path, 'r');
@@ -57,7 +57,8 @@ export function readLimited(path: string, most: number = MAX_BYTES): Buffer {
   }
 }
 
-function circuitFormat(text: string, file: string): CircuitFormat {
+/** The format that the name says, else the first word of the text. Throws a UserError where neither does. */
+export function circuitFormat(text: string, file: string): CircuitFormat {
   if (/\.blif$/i.test(file)) return 'blif';
   if (/\.s?v$/i.test(file)) return 'verilog';
   const start = text.slice(0, 100_000);

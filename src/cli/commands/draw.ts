@@ -16,7 +16,9 @@ import { nonEmpty } from '../values.ts';
 import {
   addJson,
   addLenient,
+  addLiberty,
   addSigned,
+  addTop,
   filesText,
   outFolder,
   readLoading,
@@ -59,6 +61,8 @@ export function defineDraw(command: Command, services: Services): void {
     .argument('<FILE>', 'netlist, table or generator', nonEmpty('FILE', 'a multiplier'));
   addSigned(command);
   addLenient(command);
+  addTop(command);
+  addLiberty(command);
   command.addOption(outFolder('the pictures (default: the current one)'));
   addJson(command);
   command.addHelpText('after', AFTER).action((file: string) => draw(file, command, services));

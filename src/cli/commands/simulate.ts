@@ -14,7 +14,9 @@ import {
   addHistograms,
   addJson,
   addLenient,
+  addLiberty,
   addSigned,
+  addTop,
   loadHistograms,
   OUTPUT,
   type ReadingOptions,
@@ -70,6 +72,8 @@ export function defineSimulate(command: Command, services: Services): void {
     .argument('<FILE>', 'netlist, table or generator', nonEmpty('FILE', 'a multiplier'));
   addSigned(command);
   addLenient(command);
+  addTop(command);
+  addLiberty(command);
   addHistograms(command, 'the error metrics');
   const lut = describeOption({
     help: 'write the table of all products',
@@ -115,6 +119,7 @@ async function simulateFile(file: string, command: Command, { stdout, stderr }: 
   const { loadMultiplier } = await import('../../workbench/load.ts');
   const multiplier = await loadMultiplier(file, readLoading(command));
   const { notes } = multiplier;
+  const warnings = multiplier.kind === 'network' ? multiplier.warnings : [];
   let simulation: Simulation;
   const histograms = await loadHistograms(options.histograms, multiplier);
   if (multiplier.kind === 'table') {
@@ -131,9 +136,9 @@ async function simulateFile(file: string, command: Command, { stdout, stderr }: 
     });
   }
   const { header = 'full' } = options;
-  if (options.lut !== undefined)
-    await writeTable(options.lut, simulation, { header, warnings: notes }, subjectName(file));
-  if (format !== 'published') tellNotes(stderr, notes);
+  if (options.lut !== undefined) await writeTable(options.lut, simulation, { header, warnings }, subjectName(file));
+  // The published form has the warnings of its own.
+  tellNotes(stderr, format === 'published' ? notes.filter((note) => !warnings.includes(note)) : notes);
   if (format === 'json') stdout.write(`${JSON.stringify(simulation.report)}\n`);
   else if (format === 'text') {
     const style = styleFor(stdout, wantsColor(command));
@@ -141,7 +146,7 @@ async function simulateFile(file: string, command: Command, { stdout, stderr }: 
   } else {
     const { textTableParts } = await import('../../netlist/formats/text.ts');
     const table = wholeTable(simulation, '--format published');
-    for (const part of textTableParts(table, simulation.metrics, { header, warnings: notes })) stdout.write(part);
+    for (const part of textTableParts(table, simulation.metrics, { header, warnings })) stdout.write(part);
   }
 }
 

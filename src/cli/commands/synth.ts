@@ -15,6 +15,7 @@ import {
   addLenient,
   addSigned,
   addSynthesis,
+  addTop,
   filesText,
   outFolder,
   readLoading,
@@ -51,6 +52,7 @@ export function defineSynth(command: Command, services: Services): void {
     .argument('<FILE>', 'netlist or generator', nonEmpty('FILE', 'a netlist'));
   addSigned(command);
   addLenient(command);
+  addTop(command);
   addHistograms(command, 'the power');
   addSynthesis(command);
   command.addOption(outFolder('the mapped netlist and the report'));

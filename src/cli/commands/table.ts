@@ -11,6 +11,7 @@ import {
   addLenient,
   addSigned,
   addSynthesis,
+  addTop,
   loadHistograms,
   OUTPUT,
   readLoading,
@@ -58,6 +59,7 @@ export function defineTable(command: Command, services: Services): void {
     ]);
   addSigned(command);
   addLenient(command);
+  addTop(command);
   addHistograms(command, 'errors and power');
   command.addOption(new Option('--synth', 'synthesise each one for its area, delay and power').helpGroup('Synthesis:'));
   addSynthesis(command);
@@ -69,7 +71,7 @@ export function defineTable(command: Command, services: Services): void {
 
 async function compare(files: readonly string[], command: Command, { stdout, stderr }: Services): Promise<void> {
   const { format = comparisonFormats[0], synth, signed, histograms } = command.opts<Options>();
-  const misplaced = synthesisOptions.find((name) => command.opts()[name] !== undefined);
+  const misplaced = synthesisOptions.find((name) => name !== 'liberty' && command.opts()[name] !== undefined);
   if (!synth && misplaced !== undefined) {
     throw new UserError(
       `--${misplaced} is for synthesis, but --synth is not given; add it, or leave --${misplaced} out`,
