@@ -4,16 +4,21 @@
 import { basename } from 'node:path';
 import { type Command, Option } from 'commander';
 import type { SynthesisOptions } from '../hardware/synthesize.ts';
+import { type TableOrder, tableOrders } from '../netlist/formats/interpret.ts';
 import type { OperandHistograms } from '../netlist/metrics.ts';
 import type { Network } from '../netlist/network.ts';
+import { MAX_EXHAUSTIVE_BITS, MIN_OPERAND_BITS } from '../netlist/ports.ts';
 import type { LoadOptions } from '../workbench/load.ts';
 import { describeOption } from './facts.ts';
 import type { Output } from './style.ts';
-import { badValue, decimalNumber, nonEmpty, oneOf } from './values.ts';
+import { badValue, decimalNumber, nonEmpty, oneOf, perOperand } from './values.ts';
 
 /** For help texts: what stands for FILE. */
-export const SUBJECTS = `A FILE is BLIF (.blif), structural Verilog (.v, .sv), a table (.txt in the published form, .npy), any of them also as .gz, or
-a generator, made on the spot: kind:8x8 or kind:8x8:name=value,name=value (tram generate --list shows the kinds).`;
+export const SUBJECTS = `A FILE is BLIF (.blif), structural Verilog (.v, .sv), a table, any of them also as .gz, or
+a generator, made on the spot: kind:8x8 or kind:8x8:name=value,name=value (tram generate --list shows the kinds).
+
+A table is .npy or .npz (integers of any type), the published text form, CSV or text (a matrix, or rows a,b,product), a C array (.h, .c), or
+raw int32 or uint16 (.bin). Rows are the first operand, the weight. Its widths are those of rows and columns, of a list those of a square.`;
 
 export const READING = 'Reading:';
 export const OUTPUT = 'Output:';
@@ -22,12 +27,20 @@ export interface ReadingOptions {
   readonly signed?: boolean;
   readonly lenient?: boolean;
   readonly histograms?: string;
+  /** Of tables. */
+  readonly bits?: readonly [number, number];
+  readonly tableOrder?: TableOrder;
 }
 
 /** How a multiplier is read, from the options of the command. */
 export function readLoading(command: Command): LoadOptions {
-  const { signed, lenient } = command.opts<ReadingOptions>();
-  return { ...(signed === undefined ? {} : { signed }), ...(lenient === undefined ? {} : { lenient }) };
+  const { signed, lenient, bits, tableOrder } = command.opts<ReadingOptions>();
+  return {
+    ...(signed === undefined ? {} : { signed }),
+    ...(lenient === undefined ? {} : { lenient }),
+    ...(bits === undefined ? {} : { bits }),
+    ...(tableOrder === undefined ? {} : { order: tableOrder }),
+  };
 }
 
 export function addSigned(command: Command): void {
@@ -36,6 +49,35 @@ export function addSigned(command: Command): void {
 
 export function addLenient(command: Command): void {
   command.addOption(new Option('--lenient', 'take undriven nets as 0 instead of refusing the file').helpGroup(READING));
+}
+
+/** What a table of products alone may not say. */
+export function addTableReading(command: Command): void {
+  const bits = describeOption({
+    help: 'widths of the operands of a table that is one list, or raw, and no square',
+    values: 'weights × activations, like 4x8',
+    default: 'a square',
+  });
+  const order = describeOption({
+    help: 'order of signed rows and columns without operands: by bit pattern (0, 1, …, −1) or by value (−128, …, 127)',
+    values: `one of ${tableOrders.join(', ')}`,
+    default: 'patterns, or an error where values fit better',
+  });
+  command
+    .addOption(new Option('--bits <WxX>', bits).argParser(tableBits).helpGroup(READING))
+    .addOption(
+      new Option('--table-order <NAME>', order).argParser(oneOf('--table-order', tableOrders)).helpGroup(READING),
+    );
+}
+
+function tableBits(text: string): readonly [number, number] {
+  const bits = perOperand(text);
+  if (bits?.every((width) => width >= MIN_OPERAND_BITS) && bits[0] + bits[1] <= MAX_EXHAUSTIVE_BITS) return bits;
+  throw badValue(
+    '--bits',
+    text,
+    `widths like 8 or 4x8, from ${MIN_OPERAND_BITS}, at most ${MAX_EXHAUSTIVE_BITS} together`,
+  );
 }
 
 export function addHistograms(command: Command, weighs: string): void {
@@ -81,7 +123,7 @@ export async function loadHistograms(
 export function subjectName(subject: string): string {
   return basename(subject)
     .replace(/\.gz$/i, '')
-    .replace(/\.(blif|s?v|npy|lut\.txt|txt)$/i, '')
+    .replace(/\.(blif|s?v|npy|npz|lut\.txt|txt|csv|tsv|json|h|c|bin|raw)$/i, '')
     .replace(/[^\p{L}\p{N}._+-]+/gu, '-');
 }
 

@@ -7,6 +7,7 @@ import { basename } from 'node:path';
 import { UserError } from '../tensor/errors.ts';
 import { readBlif } from './blif/read.ts';
 import type { Elaborated } from './elaborate.ts';
+import { TABLE_FORMS } from './formats/read.ts';
 import { publishedWarnings } from './formats/text.ts';
 import { type ErrorMetrics, errorMetrics, type OperandHistograms, type WorstPair, worstPairs } from './metrics.ts';
 import type { Network } from './network.ts';
@@ -24,8 +25,8 @@ export interface Circuit extends Elaborated {
   readonly warnings: readonly string[];
 }
 
-/** The largest text that is read: 64 MiB. */
-const MAX_BYTES = 2 ** 26;
+/** The largest netlist that is read: 64 MiB. */
+export const MAX_NETLIST_BYTES = 2 ** 26;
 
 /** Parses a circuit; `file` names it in diagnostics. Throws a located UserError. */
 export function readCircuit(text: string, file: string, options: { lenient?: boolean } = {}): Circuit {
@@ -40,7 +41,7 @@ export function loadCircuit(path: string, options: { lenient?: boolean } = {}): 
 }
 
 /** The bytes of a file; a UserError that names it when it cannot be read or is no ordinary file of sensible size. */
-export function readLimited(path: string, most: number = MAX_BYTES): Buffer {
+export function readLimited(path: string, most: number = MAX_NETLIST_BYTES): Buffer {
   let descriptor: number | undefined;
   try {
     descriptor = openSync(path, 'r');
@@ -64,7 +65,7 @@ function circuitFormat(text: string, file: string): CircuitFormat {
   if (/^\s*\.[a-z]/m.test(start)) return 'blif';
   if (/^\s*(\(\*.*\*\)\s*)?module\b/m.test(start)) return 'verilog';
   throw new UserError(
-    `${file}: neither BLIF nor Verilog: expected .model or module, or a name that ends in .blif or .v`,
+    `${file}: neither a netlist nor a table: expected BLIF (.model), Verilog (module), or a table: ${TABLE_FORMS}`,
   );
 }
 

@@ -6,7 +6,7 @@ import { basename } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import type { Circuit } from '../hardware/yosys/design.ts';
 import { readCircuit, readLimited } from '../netlist/circuit.ts';
-import { isTableFile, readTable } from '../netlist/formats/read.ts';
+import { MAX_TABLE_BYTES, readTable, type TableOptions, tableForm } from '../netlist/formats/read.ts';
 import { isGeneratorSpec } from '../netlist/generators/registry.ts';
 import type { Network } from '../netlist/network.ts';
 import { multiplierPorts } from '../netlist/ports.ts';
@@ -16,7 +16,7 @@ import type { ProductTable } from '../netlist/table.ts';
 import { UserError } from '../tensor/errors.ts';
 import { sha256 } from '../tensor/files.ts';
 
-export interface LoadOptions {
+export interface LoadOptions extends Pick<TableOptions, 'bits' | 'order'> {
   /** Operands and products are two's complement; by default as the generator or table says, else unsigned. */
   readonly signed?: boolean;
   /** Undriven nets are the constant 0 instead of an error. */
@@ -61,19 +61,16 @@ export type LoadedMultiplier = (LoadedCircuit | LoadedTable) & {
   readonly signed: boolean;
 };
 
-const MAX_TABLE_BYTES = 2 ** 29;
 const MAX_NETLIST_BYTES = 2 ** 26;
 
 /** Loads what `spec` names: a generator (`dadda:8x8`), or a file: BLIF, Verilog or a table, any of them also as .gz. Throws a UserError. */
 export async function loadMultiplier(spec: string, options: LoadOptions = {}): Promise<LoadedMultiplier> {
-  if (isTable(spec)) {
-    const { file, bytes, digest } = readPacked(spec, MAX_TABLE_BYTES);
-    const table = readTable(bytes, file, options.signed ? { signed: true } : {});
-    if (options.signed && !table.signed) {
-      throw new UserError(`${spec}: --signed, but the rows of this table are unsigned; leave --signed out`);
-    }
+  const packed = tableFile(spec);
+  if (packed) {
+    const { bits, order } = options;
+    const { table, notes } = readTable(packed.bytes, packed.file, { bits, order, signed: options.signed || undefined });
     const { weightBits, activationBits, signed } = table;
-    return { kind: 'table', name: spec, table, weightBits, activationBits, signed, notes: [], sha256: digest };
+    return { kind: 'table', name: spec, table, weightBits, activationBits, signed, notes, sha256: packed.digest };
   }
   const loaded = await loadCircuit(spec, options);
   const { weight, activation } = multiplierPorts(loaded.network);
@@ -89,7 +86,7 @@ export async function loadCircuit(spec: string, options: LoadOptions = {}): Prom
     return { kind: 'network', name: spec, network, signed, circuit, notes: [], sha256: sha256(spec) };
   }
   const { file, bytes, digest } = readPacked(spec, MAX_NETLIST_BYTES);
-  if (isTable(spec)) {
+  if (tableForm(bytes, file) !== null) {
     throw new UserError(
       `${spec}: a table has no gates to synthesise; expected BLIF, Verilog or a generator like dadda:8x8`,
     );
@@ -100,8 +97,11 @@ export async function loadCircuit(spec: string, options: LoadOptions = {}): Prom
   return { kind: 'network', name: spec, network, circuit, notes: warnings, sha256: digest };
 }
 
-function isTable(spec: string): boolean {
-  return !isGeneratorSpec(spec) && isTableFile(spec.replace(/\.gz$/i, ''));
+/** The bytes of a table; null for what is none. */
+function tableFile(spec: string): PackedFile | null {
+  if (isGeneratorSpec(spec)) return null;
+  const packed = readPacked(spec, MAX_TABLE_BYTES);
+  return tableForm(packed.bytes, packed.file) === null ? null : packed;
 }
 
 /** The products of all operand pairs; a UserError where there are too many. */

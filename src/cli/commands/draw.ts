@@ -17,6 +17,7 @@ import {
   addJson,
   addLenient,
   addSigned,
+  addTableReading,
   filesText,
   outFolder,
   readLoading,
@@ -59,6 +60,7 @@ export function defineDraw(command: Command, services: Services): void {
     .argument('<FILE>', 'netlist, table or generator', nonEmpty('FILE', 'a multiplier'));
   addSigned(command);
   addLenient(command);
+  addTableReading(command);
   command.addOption(outFolder('the pictures (default: the current one)'));
   addJson(command);
   command.addHelpText('after', AFTER).action((file: string) => draw(file, command, services));

@@ -15,6 +15,7 @@ import {
   addJson,
   addLenient,
   addSigned,
+  addTableReading,
   loadHistograms,
   OUTPUT,
   type ReadingOptions,
@@ -70,6 +71,7 @@ export function defineSimulate(command: Command, services: Services): void {
     .argument('<FILE>', 'netlist, table or generator', nonEmpty('FILE', 'a multiplier'));
   addSigned(command);
   addLenient(command);
+  addTableReading(command);
   addHistograms(command, 'the error metrics');
   const lut = describeOption({
     help: 'write the table of all products',
@@ -131,8 +133,8 @@ async function simulateFile(file: string, command: Command, { stdout, stderr }: 
     });
   }
   const { header = 'full' } = options;
-  if (options.lut !== undefined)
-    await writeTable(options.lut, simulation, { header, warnings: notes }, subjectName(file));
+  const warnings = multiplier.kind === 'table' ? [] : notes;
+  if (options.lut !== undefined) await writeTable(options.lut, simulation, { header, warnings }, subjectName(file));
   if (format !== 'published') tellNotes(stderr, notes);
   if (format === 'json') stdout.write(`${JSON.stringify(simulation.report)}\n`);
   else if (format === 'text') {
@@ -141,7 +143,7 @@ async function simulateFile(file: string, command: Command, { stdout, stderr }: 
   } else {
     const { textTableParts } = await import('../../netlist/formats/text.ts');
     const table = wholeTable(simulation, '--format published');
-    for (const part of textTableParts(table, simulation.metrics, { header, warnings: notes })) stdout.write(part);
+    for (const part of textTableParts(table, simulation.metrics, { header, warnings })) stdout.write(part);
   }
 }
 
@@ -180,7 +182,8 @@ async function writeTable(
     const { writeNpy } = await import('../../netlist/formats/npy.ts');
     writeFileAtomic(path, writeNpy(table));
   } else {
-    const { cHeaderParts, writeRaw } = await import('../../netlist/formats/raw.ts');
+    const { cHeaderParts } = await import('../../netlist/formats/c.ts');
+    const { writeRaw } = await import('../../netlist/formats/raw.ts');
     writeFileAtomic(path, extension === '.bin' ? writeRaw(table) : joined(cHeaderParts(table, name)));
   }
 }

@@ -58,6 +58,7 @@ export function defineTable(command: Command, services: Services): void {
     ]);
   addSigned(command);
   addLenient(command);
+  addTableReading(command);
   addHistograms(command, 'errors and power');
   command.addOption(new Option('--synth', 'synthesise each one for its area, delay and power').helpGroup('Synthesis:'));
   addSynthesis(command);
