@@ -9,7 +9,15 @@ import { readBlif } from './blif/read.ts';
 import type { Elaborated } from './elaborate.ts';
 import { TABLE_FORMS } from './formats/read.ts';
 import { publishedWarnings } from './formats/text.ts';
-import { type ErrorMetrics, errorMetrics, type OperandHistograms, type WorstPair, worstPairs } from './metrics.ts';
+import {
+  type ErrorMetrics,
+  errorMetrics,
+  type MetricsReport,
+  metricsReport,
+  type OperandHistograms,
+  type WorstPair,
+  worstPairs,
+} from './metrics.ts';
 import type { Network } from './network.ts';
 import { MAX_EXHAUSTIVE_BITS, multiplierPorts } from './ports.ts';
 import { type Sampled, sampleMetrics } from './sample.ts';
@@ -88,7 +96,7 @@ export interface WorstOperands {
   readonly error: number;
 }
 
-export interface SimulationReport {
+export interface SimulationReport extends MetricsReport {
   readonly name: string;
   /** The operand width, or both widths where they differ: weight, activation. */
   readonly bits: number | readonly [number, number];
@@ -97,14 +105,6 @@ export interface SimulationReport {
   readonly signed: boolean;
   /** Operand pairs behind the figures: all of them, unless `sampled` says otherwise. */
   readonly pairs: number;
-  readonly errorRate: number;
-  readonly med: number;
-  readonly nmed: number;
-  readonly mse: number;
-  readonly maxEd: number;
-  readonly mred: number;
-  readonly mean: number;
-  readonly variance: number;
   readonly worst: readonly WorstOperands[];
   /** Present when the multiplier is too wide to enumerate: figures are estimates, maxEd a lower bound. */
   readonly sampled?: Sampled;
@@ -156,14 +156,7 @@ function reportOf(
     activationBits,
     signed,
     pairs,
-    errorRate: metrics.errorRate,
-    med: metrics.meanErrorDistance,
-    nmed: metrics.normalizedMeanErrorDistance,
-    mse: metrics.meanSquareError,
-    maxEd: metrics.maxErrorDistance,
-    mred: metrics.meanRelativeErrorDistance,
-    mean: metrics.meanError,
-    variance: metrics.errorVariance,
+    ...metricsReport(metrics),
     worst: worst.map(({ w, x, product, exact }) => ({
       w: operandValue(w, weightBits, signed),
       x: operandValue(x, activationBits, signed),

@@ -11,6 +11,7 @@ import {
   addLenient,
   addSigned,
   addSynthesis,
+  addTableReading,
   loadHistograms,
   OUTPUT,
   readLoading,
