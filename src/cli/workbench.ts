@@ -167,9 +167,12 @@ export function addSynthesis(command: Command): void {
       ),
     )
     .addOption(
-      option('--delay <PS>', 'delay that the smallest netlist must meet', 'ps above 0', '500').argParser(
-        positive('--delay', 'ps'),
-      ),
+      option(
+        '--delay <PS>',
+        'delay that the smallest netlist must meet',
+        'ps above 0; without --liberty FO4 delays',
+        '500, without --liberty 19',
+      ).argParser(positive('--delay', 'ps')),
     )
     .addOption(
       option('--effort <NAME>', 'scripts that are tried', `one of ${efforts.join(', ')}`, 'best').argParser(
@@ -190,7 +193,7 @@ export async function readSynthesis(command: Command): Promise<Omit<SynthesisOpt
   return {
     ...(liberty === undefined ? {} : { liberty: await Promise.all(liberty.map(readLibertyFile)) }),
     ...(clock === undefined ? {} : { clockMHz: clock }),
-    ...(delay === undefined ? {} : { delayTargetPs: delay }),
+    ...(delay === undefined ? {} : { delayTarget: delay }),
     ...(effort === undefined ? {} : { effort }),
     ...(yosys === undefined ? {} : { yosys }),
   };

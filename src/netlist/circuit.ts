@@ -49,18 +49,18 @@ export function loadCircuit(path: string, options: { lenient?: boolean } = {}): 
 }
 
 /** The bytes of a file; a UserError that names it when it cannot be read or is no ordinary file of sensible size. */
-export function readLimited(path: string, most: number = MAX_NETLIST_BYTES): Buffer {
+export function readLimited(path: string, most: number = MAX_NETLIST_BYTES, what = 'a netlist or a table'): Buffer {
   let descriptor: number | undefined;
   try {
     descriptor = openSync(path, 'r');
     const stat = fstatSync(descriptor);
-    if (!stat.isFile()) throw new UserError(`${path}: not a file: expected a netlist or a table`);
-    if (stat.size > most) throw new UserError(`${path}: ${stat.size} bytes: expected at most ${most}`);
+    if (!stat.isFile()) throw new UserError(`${path}: not a file: expected ${what}`);
+    if (stat.size > most) throw new UserError(`${path}: ${stat.size} bytes: expected ${what} of at most ${most}`);
     return readFileSync(descriptor);
   } catch (error) {
     if (error instanceof UserError) throw error;
     const reason = (error as NodeJS.ErrnoException).code ?? 'unknown reason';
-    throw new UserError(`${path}: cannot be read (${reason}): expected a readable file`);
+    throw new UserError(`${path}: cannot be read (${reason}): expected ${what}`);
   } finally {
     if (descriptor !== undefined) closeSync(descriptor);
   }
