@@ -76,13 +76,13 @@ async function draw(file: string, command: Command, { stdout, stderr }: Services
   const { loadMultiplier, productsOf } = await import('../../workbench/load.ts');
   const multiplier = await loadMultiplier(file, readLoading(command));
   tellNotes(stderr, multiplier.notes);
-  const table = productsOf(multiplier);
-  const { weightBits, activationBits } = table;
+  const { weightBits, activationBits } = multiplier;
   if (weightBits + activationBits > MOST_BITS) {
     throw new UserError(
       `${file}: ${weightBits}×${activationBits} bits are too many to draw; expected at most ${MOST_BITS} together`,
     );
   }
+  const table = productsOf(multiplier);
   const notes: string[] = [];
   const path = (ending: string) => join(out, `${subjectName(file)}-${ending}.svg`);
   const pictures = await picturesOf(file, table, path, notes);

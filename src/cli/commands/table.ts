@@ -98,25 +98,29 @@ async function compare(files: readonly string[], command: Command, { stdout, std
   const rows: Row[] = [];
   for (const file of files) {
     const name = isGeneratorSpec(file) ? file : subjectName(file);
-    rows.push({ name, ...(await attempt(stderr, () => measured(file, name, command, stderr))) });
+    rows.push({ name, ...(await attempt(() => measured(file, name, command, stderr))) });
   }
-  const [first] = rows;
-  if (first?.failure && rows.every(({ failure }) => failure)) throw first.failure;
+  const failures = rows.flatMap(({ failure }) => failure ?? []);
+  const none = failures.length === rows.length;
+  tellNotes(
+    stderr,
+    failures.slice(none ? 1 : 0).map(({ message }) => message),
+  );
+  if (none) throw failures[0];
   if (synth) {
     const settings = await readSynthesis(command);
     for (const row of rows) {
       const { multiplier } = row;
       if (multiplier?.kind !== 'network') continue;
-      Object.assign(
-        row,
-        await attempt(stderr, async () => {
-          const { synthesize } = await import('../../hardware/synthesize.ts');
-          const weights = await synthesisHistograms(multiplier, { signed: signed ?? false, histograms });
-          const { circuit } = multiplier;
-          const more = weights === undefined ? {} : { histograms: weights };
-          return { synthesis: await synthesize({ ...settings, circuit, ...more }) };
-        }),
-      );
+      const result = await attempt(async () => {
+        const { synthesize } = await import('../../hardware/synthesize.ts');
+        const weights = await synthesisHistograms(multiplier, { signed: signed ?? false, histograms });
+        const { circuit } = multiplier;
+        const more = weights === undefined ? {} : { histograms: weights };
+        return { synthesis: await synthesize({ ...settings, circuit, ...more }) };
+      });
+      if ('failure' in result) tellNotes(stderr, [`${row.name}: ${result.failure.message}`]);
+      Object.assign(row, result);
     }
     tellNotes(stderr, [...new Set(rows.flatMap(({ synthesis }) => synthesis?.notes ?? []))]);
   }
@@ -139,16 +143,14 @@ interface Row {
   readonly failure?: UserError;
 }
 
-/** What a step gives, or its failure, told on the error stream: the other multipliers are not its concern. */
+/** What a step gives, or its failure: the other multipliers are not its concern. */
 async function attempt<Result extends object>(
-  stderr: Output,
   step: () => Promise<Result>,
 ): Promise<Result | { readonly failure: UserError }> {
   try {
     return await step();
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
-    tellNotes(stderr, [error.message]);
     return { failure: error };
   }
 }
