@@ -9,6 +9,7 @@ import { readLibertyFile } from '../../src/hardware/liberty/file.ts';
 import { readLiberty } from '../../src/hardware/liberty/read.ts';
 import { readMapped } from '../../src/hardware/mapped.ts';
 import { synthesize } from '../../src/hardware/synthesize.ts';
+import { unitGateLiberty } from '../../src/hardware/technology/unit-gate.ts';
 import { Timing } from '../../src/hardware/timing.ts';
 import { BundledYosys } from '../../src/hardware/yosys/bundled.ts';
 import { SystemYosys } from '../../src/hardware/yosys/system.ts';
@@ -67,6 +68,28 @@ describe('synthesize', () => {
     expect(Object.values(result.cells).reduce((sum, count) => sum + count, 0)).toBe(
       result.mappedBlif.match(/^\.gate/gm)!.length,
     );
+  });
+
+  it('tells the built-in technology in its gates, and the same technology as a library in µm², ps and mW', async () => {
+    const gates = await synthesize({ circuit: array(3), yosys, effort: 'quick' });
+    const absolute = await synthesize({ circuit: array(3), yosys, effort: 'quick', liberty: [unitGateLiberty] });
+    expect(absolute.units).toEqual({ area: 'µm²', delay: 'ps', power: 'mW' });
+    expect(gates.cells).toEqual(absolute.cells);
+    // An AND gate has 0.1 µm²; an inverter before four takes 3 + 7 · 2.4 + 0.2 · (2.4 + 12.6 · 2.4) ps; an AND gate with random operands
+    // 3/8 · (0.2 + 0.55 · 0.49 / 2) fJ and 0.08 nW.
+    expect(gates.area).toBeCloseTo(absolute.area / 0.1, 9);
+    expect(gates.delay).toBeCloseTo(absolute.delay / 26.328, 9);
+    const gate = 37.5 * (0.2 + (0.55 * 0.49) / 2) + 0.08;
+    expect(gates.power!.total).toBeCloseTo((absolute.power!.total * 1e6) / gate, 6);
+    expect(gates.criticalPath.at(-1)!.arrival).toBe(gates.delay);
+    for (const [delayTarget, meetsTarget] of [
+      [gates.delay / 2, false],
+      [gates.delay * 1.01, true],
+    ] as const) {
+      expect((await synthesize({ circuit: array(3), yosys, effort: 'quick', delayTarget })).meetsTarget).toBe(
+        meetsTarget,
+      );
+    }
   });
 
   it('gives the same netlist and figures every time', async () => {
