@@ -63,5 +63,6 @@ test('LaTeX is a booktabs table with escaped names', () => {
 test('text is aligned', () => {
   const lines = comparisonTable(rows.slice(0, 2), 'text').trimEnd().split('\n');
   expect(new Set(lines.map((line) => line.length)).size).toBe(1);
+  expect(comparisonTable(rows, 'text').split('\n')[1]).toMatch(/ -14\.5 {2}–$/);
   expect(lines[2]).toMatch(/^wide {8}16x8 signed +– +~23\.0 /);
 });

@@ -132,7 +132,8 @@ const layouts: Readonly<Record<ComparisonLayout, (titles: readonly string[], row
   text: (titles, rows) => {
     const cells = [titles, ...rows.map((row) => row.map((cell) => oneLine(cell ?? '–')))];
     const widths = titles.map((_, n) => Math.max(...cells.map((row) => row[n]!.length)));
-    const pad = (cell: string, n: number) => (n === 0 ? cell.padEnd(widths[n]!) : cell.padStart(widths[n]!));
+    const left = (n: number) => n === 0 || titles[n] === problem.titles.plain;
+    const pad = (cell: string, n: number) => (left(n) ? cell.padEnd(widths[n]!) : cell.padStart(widths[n]!));
     return cells.map((row) => row.map(pad).join('  ').trimEnd());
   },
   csv: (titles, rows) => [titles.join(','), ...rows.map((row) => row.map((cell) => csvCell(cell ?? '')).join(','))],
