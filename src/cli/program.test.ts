@@ -39,6 +39,7 @@ const summary: RunSummary = {
         normalizedMeanErrorDistance: 0.00005,
         meanSquareError: 20,
         maxErrorDistance: 9,
+        meanRelativeErrorOfNonzero: 0.01,
         meanRelativeErrorDistance: 0.01,
         meanError: -3,
         errorVariance: 11,
@@ -349,8 +350,21 @@ describe('results', () => {
     const result = JSON.parse(text);
     expect(result).toMatchObject({ weightBits: 4, activationBits: 3, theta: [1, 1, 0.5], search: 'greedy' });
     expect(result.accepted).toBe(result.moves.length);
-    expect(result.mse).toBeLessThanOrEqual(result.mseAfterFixedColumns);
-    for (const key of ['mseBefore', 'cost', 'power', 'errorRate', 'med', 'nmed', 'maxEd', 'mred', 'mean', 'variance']) {
+    expect(result.mseToTarget).toBeLessThanOrEqual(result.mseToTargetAfterFixedColumns);
+    expect(result.mse).toBeCloseTo(result.variance + result.mean ** 2, 9);
+    for (const key of [
+      'mseToTargetBefore',
+      'cost',
+      'power',
+      'errorRate',
+      'med',
+      'nmed',
+      'maxEd',
+      'mred',
+      'mredNonzero',
+      'mean',
+      'variance',
+    ]) {
       expect(result[key], key).toBeTypeOf('number');
     }
     const files = ['multiplier.blif', 'multiplier.errors.json', 'multiplier.lut.txt', 'multiplier.npy', 'multiplier.v'];
@@ -367,7 +381,7 @@ describe('results', () => {
     const histograms = join(folder, 'operands.csv');
     writeFileSync(histograms, 'w,0,10\nw,3,5\nx,0,9\nx,12,4\n');
     const weighted = JSON.parse((await run([...args, '--histograms', histograms])).out);
-    expect(weighted.mse).toBeLessThan(uniform.mse);
+    expect(weighted.mseToTarget).toBeLessThan(uniform.mseToTarget);
     expect((await run([...args, '--start', 'tree'])).code).toBe(2);
   });
 });

@@ -283,7 +283,7 @@ export const settings: readonly Setting[] = [
     name: 'multiplier',
     paths: ['map.multiplier'],
     placeholder: 'FILE',
-    help: 'a multiplier to use instead of mapping θ: BLIF, Verilog, .npy, published text, or a generator',
+    help: 'a multiplier to use instead of mapping θ: BLIF, Verilog, a table in any form, or a generator',
     expected: 'a file, or a generator such as dadda:8x8',
   },
   {

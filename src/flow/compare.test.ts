@@ -71,7 +71,13 @@ test('runs of the same λ are told apart by the ends of their paths, a folder gi
 test('errors of several multipliers are means over their multiplications, with the largest distance', () => {
   const metrics = (errorRate: number, maxErrorDistance: number) => ({
     ...{ errorRate, maxErrorDistance, meanErrorDistance: 1, normalizedMeanErrorDistance: errorRate / 100 },
-    ...{ meanSquareError: 2, meanRelativeErrorDistance: 0.1, meanError: -1, errorVariance: 1 },
+    ...{
+      meanSquareError: 2,
+      meanRelativeErrorDistance: 0.1,
+      meanRelativeErrorOfNonzero: 0.1,
+      meanError: -1,
+      errorVariance: 1,
+    },
     worst: { w: 1, x: 1, product: 0, exact: 1 },
   });
   const record = (name: string, errors: ReturnType<typeof metrics>) => ({

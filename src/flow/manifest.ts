@@ -41,6 +41,7 @@ const errorMetricsRecord: z.ZodType<ErrorMetrics> = z.strictObject({
   meanSquareError: z.number(),
   maxErrorDistance: z.number(),
   meanRelativeErrorDistance: z.number(),
+  meanRelativeErrorOfNonzero: z.number(),
   meanError: z.number(),
   errorVariance: z.number(),
   worst: z.strictObject({ w: z.int(), x: z.int(), product: z.number(), exact: z.number() }),

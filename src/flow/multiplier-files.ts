@@ -7,7 +7,7 @@ import { type Certificate, certify } from '../netlist/certify.ts';
 import { writeNpy } from '../netlist/formats/npy.ts';
 import { writeTextTable } from '../netlist/formats/text.ts';
 import type { MappedMultiplier } from '../netlist/mapping/task.ts';
-import { type ErrorMetrics, errorMetrics, type OperandHistograms } from '../netlist/metrics.ts';
+import { type ErrorMetrics, errorMetrics, metricsReport, type OperandHistograms } from '../netlist/metrics.ts';
 import type { Network } from '../netlist/network.ts';
 import { describeStructure } from '../netlist/structure.ts';
 import type { ProductTable } from '../netlist/table.ts';
@@ -28,19 +28,6 @@ export function multiplierFiles(name: string) {
   };
 }
 
-/** Error metrics under the names that `--json` prints. */
-function metricsReport(metrics: ErrorMetrics) {
-  return {
-    errorRate: metrics.errorRate,
-    med: metrics.meanErrorDistance,
-    nmed: metrics.normalizedMeanErrorDistance,
-    maxEd: metrics.maxErrorDistance,
-    mred: metrics.meanRelativeErrorDistance,
-    mean: metrics.meanError,
-    variance: metrics.errorVariance,
-  };
-}
-
 /** The error report: mapping, cost and error metrics, under the names that `--json` prints. */
 export function multiplierReport(mapped: MappedMultiplier, metrics: ErrorMetrics) {
   const { mse, moves, structure, theta, search } = mapped;
@@ -51,9 +38,9 @@ export function multiplierReport(mapped: MappedMultiplier, metrics: ErrorMetrics
     theta,
     search,
     start: mapped.start,
-    mse: mse.after,
-    mseBefore: mse.before,
-    mseAfterFixedColumns: mse.afterFixedColumns,
+    mseToTarget: mse.after,
+    mseToTargetBefore: mse.before,
+    mseToTargetAfterFixedColumns: mse.afterFixedColumns,
     accepted: moves.length,
     moves,
     cost: structure.normalizedCost,

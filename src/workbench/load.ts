@@ -9,7 +9,7 @@ import { readBlif } from '../netlist/blif/read.ts';
 import { circuitFormat, MAX_NETLIST_BYTES, readLimited } from '../netlist/circuit.ts';
 import { cleanUp } from '../netlist/cleanup.ts';
 import { printable } from '../netlist/diagnostics.ts';
-import { isTableFile, readTable } from '../netlist/formats/read.ts';
+import { MAX_TABLE_BYTES, readTable, type TableOptions, tableForm } from '../netlist/formats/read.ts';
 import { publishedWarnings } from '../netlist/formats/text.ts';
 import { isGeneratorSpec } from '../netlist/generators/registry.ts';
 import { Network, ZERO } from '../netlist/network.ts';
@@ -22,7 +22,7 @@ import { sha256 } from '../tensor/files.ts';
 import { openCells } from './cells.ts';
 import { readAnyVerilog } from './verilog.ts';
 
-export interface LoadOptions {
+export interface LoadOptions extends Pick<TableOptions, 'bits' | 'order'> {
   /** Operands and products are two's complement; by default as the generator or table says, else unsigned. */
   readonly signed?: boolean;
   /** Undriven nets are the constant 0 instead of an error. */
@@ -69,18 +69,14 @@ export type LoadedMultiplier = (LoadedCircuit | LoadedTable) & {
   readonly signed: boolean;
 };
 
-const MAX_TABLE_BYTES = 2 ** 29;
-
 /** Loads what `spec` names: a generator (`dadda:8x8`), or a file: BLIF, Verilog or a table, any of them also as .gz. Throws a UserError. */
 export async function loadMultiplier(spec: string, options: LoadOptions = {}): Promise<LoadedMultiplier> {
-  if (isTable(spec)) {
-    const { file, bytes, digest } = readPacked(spec, MAX_TABLE_BYTES);
-    const table = readTable(bytes, file, options.signed ? { signed: true } : {});
-    if (options.signed && !table.signed) {
-      throw new UserError(`${spec}: --signed, but the rows of this table are unsigned; leave --signed out`);
-    }
+  const packed = tableFile(spec);
+  if (packed) {
+    const { bits, order } = options;
+    const { table, notes } = readTable(packed.bytes, packed.file, { bits, order, signed: options.signed || undefined });
     const { weightBits, activationBits, signed } = table;
-    return { kind: 'table', name: spec, table, weightBits, activationBits, signed, notes: [], sha256: digest };
+    return { kind: 'table', name: spec, table, weightBits, activationBits, signed, notes, sha256: packed.digest };
   }
   const loaded = await loadCircuit(spec, options);
   const { network, note } = withoutZeroBits(loaded.network);
@@ -98,7 +94,7 @@ export async function loadCircuit(spec: string, options: LoadOptions = {}): Prom
     return { kind: 'network', name: spec, network, signed, circuit, warnings: [], notes: [], sha256: sha256(spec) };
   }
   const { file, bytes, digest } = readPacked(spec, MAX_NETLIST_BYTES);
-  if (isTable(spec)) {
+  if (tableForm(bytes, file) !== null) {
     throw new UserError(
       `${spec}: a table has no gates to synthesise; expected BLIF, Verilog or a generator like dadda:8x8`,
     );
@@ -146,8 +142,12 @@ function withoutZeroBits(network: Network): { network: Network; note: string[] }
   return { network: shorter, note: [`bits of the product that are always 0 were left out: ${[...left].join(', ')}`] };
 }
 
-function isTable(spec: string): boolean {
-  return !isGeneratorSpec(spec) && isTableFile(spec.replace(/\.gz$/i, ''));
+/** The bytes of a table; null for what is none. */
+function tableFile(spec: string): PackedFile | null {
+  // A netlist by its name is not unpacked to the limit of tables first.
+  if (isGeneratorSpec(spec) || /\.(v|sv|blif)(\.gz)?$/i.test(spec)) return null;
+  const packed = readPacked(spec, MAX_TABLE_BYTES);
+  return tableForm(packed.bytes, packed.file) === null ? null : packed;
 }
 
 /** The products of all operand pairs; a UserError where there are too many. */

@@ -44,9 +44,9 @@ this and other commands reads). Without one it needs --theta, and writes the mul
 The descent minimises the mean squared error to the products that θ asks for, at no more cost than the published greedy search needs;
 --cost-budget sets another limit, --cost-weight makes the cost a second objective.
 
---json prints one object: the widths, θ, mse (to the products that θ asks for; also mseBefore and mseAfterFixedColumns),
-accepted and moves, cost (unit gates, relative to the exact array multiplier), power (analytic, relative), and errorRate,
-med, nmed, maxEd, mred, mean, variance over all operand pairs.
+--json prints one object: the widths, θ, mseToTarget (to the products that θ asks for; also mseToTargetBefore and
+mseToTargetAfterFixedColumns), accepted and moves, cost (unit gates, relative to the exact array multiplier), power (analytic,
+relative), and errorRate, med, nmed, mse (to the exact products), maxEd, mred, mredNonzero, mean, variance over all operand pairs.
 
 Examples:
   tram map runs/mine
