@@ -3,22 +3,46 @@
 // that its rows run 0..127, −128..−1. The published files have two headers: the full one, and an earlier, short one of four lines
 // (signed) or six (unsigned). Metrics have six significant digits, as a C++ stream prints them.
 // The reader takes any lines before the title (the published files carry warnings there) and checks every row's place.
+// What its operands are a text says with the line `INFO: Operands: activation weight` before the title; the program that published the
+// form takes the first operand as the activation, and files of its own say nothing. The weight comes first in a ProductTable.
 
 import { UserError } from '../../tensor/errors.ts';
 import type { Elaborated } from '../elaborate.ts';
 import { type ErrorMetrics, errorMetrics } from '../metrics.ts';
 import { MAX_EXHAUSTIVE_BITS, MIN_OPERAND_BITS } from '../ports.ts';
-import { operandValues, type ProductTable, productTable } from '../table.ts';
+import { exchangeOperands, type OperandOrder, operandValues, type ProductTable, productTable } from '../table.ts';
 
 /** The other operand has at least two bits. */
 const MAX_OPERAND = MAX_EXHAUSTIVE_BITS - MIN_OPERAND_BITS;
 
 const TITLE = 'LUT for approximate multiplier:';
+const OPERANDS = /^INFO: Operands: (weight activation|activation weight)$/;
 
 export interface TextTableOptions {
   readonly header?: 'full' | 'short';
   /** Lines before the header, without their newline; see publishedWarnings. */
   readonly warnings?: readonly string[];
+  /** Writes a line that says what the operands of a row are, and the rows in this order; without it the weight is first and no line says so. */
+  readonly operands?: OperandOrder;
+}
+
+/** A table from a text, with the order of the operands in its rows. */
+export interface TextTable extends ProductTable {
+  readonly rows: RowOrder;
+}
+
+/**
+ * Said: the text says what its operands are, and the table has been turned so that the weight is first. Not said: the order is that of the
+ * program which published the form, and the table is as its rows are.
+ */
+export interface RowOrder {
+  readonly order: OperandOrder;
+  readonly said: boolean;
+}
+
+/** The order of the rows of a table that was read from the text form; undefined for any other. */
+export function rowOrder(table: ProductTable): RowOrder | undefined {
+  return 'rows' in table ? (table as TextTable).rows : undefined;
 }
 
 /** The whole text, with the given metrics (by default those of uniform operands) in its header; ends with a newline. */
@@ -30,10 +54,19 @@ export function writeTextTable(table: ProductTable, metrics?: ErrorMetrics, opti
 export function* textTableParts(
   table: ProductTable,
   metrics: ErrorMetrics = errorMetrics(table),
-  { header = 'full', warnings = [] }: TextTableOptions = {},
+  { header = 'full', warnings = [], operands }: TextTableOptions = {},
 ): Generator<string> {
-  const lines = [...warnings, ...(header === 'full' ? fullHeader : shortHeader)(metrics, table.signed), TITLE];
+  const lines = [
+    ...warnings,
+    ...(operands === undefined ? [] : [`INFO: Operands: ${operands.replace('-', ' ')}`]),
+    ...(header === 'full' ? fullHeader : shortHeader)(metrics, table.signed),
+    TITLE,
+  ];
   yield `${lines.join('\n')}\n`;
+  yield* rowsOf(operands === 'activation-weight' ? exchangeOperands(table) : table);
+}
+
+function* rowsOf(table: ProductTable): Generator<string> {
   const activations = operandValues(table.activationBits, table.signed);
   let pair = 0;
   for (const w of operandValues(table.weightBits, table.signed)) {
@@ -103,13 +136,21 @@ export function sixDigits(value: number): string {
   return `${Number(mantissa)}e${power[0]}${power.slice(1).padStart(2, '0')}`;
 }
 
-/** Reads the text form; widths and signedness follow from the rows. `file` names the source in error messages. */
-export function readTextTable(text: string, file = 'table'): ProductTable {
+/**
+ * Reads the text form; widths and signedness follow from the rows. `file` names the source in error messages. The rows' first operand is
+ * the first of the table, unless the text says that it is the activation.
+ */
+export function readTextTable(text: string, file = 'table'): TextTable {
   const lines = text.split('\n');
   const title = lines.findIndex((line) => line.trimEnd() === TITLE);
   if (title < 0) {
     throw new UserError(`${file}: no line "${TITLE}": expected the published text form of a multiplier's table`);
   }
+  const said = lines
+    .slice(0, title)
+    .map((line) => OPERANDS.exec(line.trimEnd())?.[1])
+    .findLast((found) => found !== undefined);
+  const order = (said ?? 'activation weight').replace(' ', '-') as OperandOrder;
   const first = title + 1;
   let end = lines.length;
   while (end > first && lines[end - 1]!.trim() === '') end--;
@@ -143,7 +184,9 @@ export function readTextTable(text: string, file = 'table'): ProductTable {
     }
     data[pair] = row.product;
   });
-  return productTable(weightBits, activationBits, signed, data);
+  const table = productTable(weightBits, activationBits, signed, data);
+  const turned = said !== undefined && order === 'activation-weight' ? exchangeOperands(table) : table;
+  return { ...turned, rows: { order, said: said !== undefined } };
 }
 
 function parseRow(line: string, at: string): { w: number; x: number; product: number } {
