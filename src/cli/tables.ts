@@ -238,7 +238,7 @@ export function comparedAxis(runs: readonly ComparedRun[]) {
 }
 
 /** A table with nothing but a rule under its heads. */
-function plainTable(heads: readonly string[], style: Style, aligns: readonly ('left' | 'right')[]): Table.Table {
+export function plainTable(heads: readonly string[], style: Style, aligns: readonly ('left' | 'right')[]): Table.Table {
   const none = {
     top: '',
     'top-mid': '',
@@ -267,6 +267,6 @@ function plainTable(heads: readonly string[], style: Style, aligns: readonly ('l
 }
 
 /** Without blanks at the ends of lines. */
-function tableText(table: Table.Table): string {
+export function tableText(table: Table.Table): string {
   return table.toString().replace(/ +$/gm, '');
 }

@@ -11,8 +11,10 @@ export interface ParetoPoint {
   readonly group: string;
   /** Share of correctly classified images, 0 … 1. */
   readonly accuracy: number;
-  /** Power relative to the exact multiplier. */
+  /** Power or gate cost relative to the exact multiplier. */
   readonly power: number;
+  /** The accuracy that it had before something was done about it: drawn as a thin line up to the point. */
+  readonly before?: number;
 }
 
 /** The points that no other point beats in both accuracy and power, by rising power. */
@@ -111,24 +113,42 @@ function domainOf(values: readonly number[]): [number, number] {
   return [low - margin, high + margin];
 }
 
+export interface ParetoOptions {
+  /** Accuracies below, 0 … 1, are drawn at it and told in the label: one failure does not flatten all the rest. */
+  readonly floor?: number;
+}
+
 /** The scatter plot; accuracies in per cent, and on the other axis the measure that the title names. */
 export function paretoSvg(
   points: readonly ParetoPoint[],
   axisTitle = 'Normalised power (exact multiplier = 1)',
+  { floor = 0 }: ParetoOptions = {},
 ): Promise<string> {
   invariant(points.length > 0, 'a Pareto picture without a point');
   const width = figureWidth - 100;
   const height = 400;
+  const shown = (accuracy: number) => 100 * Math.max(accuracy, floor);
   const xDomain = domainOf(points.map(({ power }) => power));
-  const yDomain = domainOf(points.map(({ accuracy }) => 100 * accuracy));
+  const yDomain = domainOf(points.flatMap(({ accuracy, before = accuracy }) => [shown(accuracy), shown(before)]));
   const position = ({ power, accuracy }: ParetoPoint) => ({
     x: (width * (power - xDomain[0])) / (xDomain[1] - xDomain[0]),
-    y: (height * (yDomain[1] - 100 * accuracy)) / (yDomain[1] - yDomain[0]),
+    y: (height * (yDomain[1] - shown(accuracy))) / (yDomain[1] - yDomain[0]),
   });
   const front = paretoFront(points);
-  const labelled = points.map((point) => ({ ...position(point), label: point.label }));
+  const labels = points.map(({ label, accuracy }) =>
+    accuracy < floor ? `${label} ↓ ${(100 * accuracy).toFixed(1)} %` : label,
+  );
+  const labelled = points.map((point, k) => ({ ...position(point), label: labels[k]! }));
   const placements = placeLabels(labelled, front.map(position), width, height);
-  const values = points.map((point, k) => ({ ...point, accuracy: 100 * point.accuracy, ...placements[k] }));
+  const values = points.map((point, k) => ({
+    ...point,
+    label: labels[k],
+    accuracy: shown(point.accuracy),
+    ...placements[k],
+  }));
+  const raised = points.flatMap(({ power, accuracy, before }) =>
+    before === undefined ? [] : [{ power, accuracy: shown(accuracy), before: shown(before) }],
+  );
   const groups = [...new Set(points.map(({ group }) => group))];
   const x = {
     field: 'power',
@@ -146,8 +166,17 @@ export function paretoSvg(
     width,
     height,
     layer: [
+      ...(raised.length === 0
+        ? []
+        : [
+            {
+              data: { values: raised },
+              mark: { type: 'rule', color: colours.faint, strokeWidth: 1 },
+              encoding: { x, y: { ...y, field: 'before' }, y2: { field: 'accuracy' } },
+            },
+          ]),
       {
-        data: { values: front.map(({ power, accuracy }) => ({ power, accuracy: 100 * accuracy })) },
+        data: { values: front.map(({ power, accuracy }) => ({ power, accuracy: shown(accuracy) })) },
         mark: { type: 'line', color: colours.faint, strokeWidth: 1.5, strokeDash: [5, 3] },
         encoding: { x, y, order: { field: 'power' } },
       },
