@@ -22,7 +22,8 @@ export function tryText(report: TryReport, style: Style): string {
   const retrained = recoverEpochs > 0 ? `; recovered: ${recoverEpochs} epochs of retraining` : '';
   sections.push(
     style.dim(
-      `gates: unit gates, 1 = the cheapest exact 8×8 multiplier; ER, MED, mean: errors over all operand pairs, here: MED over the operands of this network
+      `first: operand of the file that comes first, measured both ways where that matters (✓ the better)
+gates: unit gates, 1 = the cheapest exact 8×8 multiplier; ER, MED, mean: errors over all operand pairs, here: MED over the operands of this network
 as it is → folded (mean error taken out of the biases) → re-estimated (batch norm’s statistics over ${report.images} training images)${retrained}`,
     ),
   );
@@ -31,12 +32,13 @@ as it is → folded (mean error taken out of the biases) → re-estimated (batch
 
 function tableOf({ multipliers, recoverEpochs }: TryReport, style: Style): string {
   const stages = ['as it is', 'folded', 're-estimated', ...(recoverEpochs > 0 ? ['recovered'] : [])];
-  const heads = ['multiplier', 'gates', 'ER', 'MED', 'here', 'mean', ...stages];
-  const table = plainTable(heads, style, ['left', ...heads.slice(1).map(() => 'right' as const)]);
+  const heads = ['multiplier', 'first', 'gates', 'ER', 'MED', 'here', 'mean', ...stages];
+  const table = plainTable(heads, style, ['left', 'left', ...heads.slice(2).map(() => 'right' as const)]);
   for (const one of multipliers) {
     const { uniform, measured, results } = one;
     table.push([
-      one.better === true ? `${one.name} ${style.green('better')}` : one.name,
+      one.name.replace(/ \((weight-activation|activation-weight)\)$/, ''),
+      firstOperand(one, style),
       one.gateCost === null ? '–' : one.gateCost.toFixed(3),
       percent(uniform.errorRate, 1),
       significant(uniform.meanErrorDistance),
@@ -49,6 +51,13 @@ function tableOf({ multipliers, recoverEpochs }: TryReport, style: Style): strin
     ]);
   }
   return tableText(table);
+}
+
+/** Which operand of the source is the first, where it makes a difference, with a mark at the better one. */
+function firstOperand({ operandOrder, better }: TriedMultiplier, style: Style): string {
+  if (better === undefined || operandOrder === null) return '';
+  const first = operandOrder.split('-')[0]!;
+  return better ? style.green(`${first} ✓`) : first;
 }
 
 /** Which multipliers no exact one of fewer bits beats, and which tried ones are beaten. */

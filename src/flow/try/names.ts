@@ -2,6 +2,7 @@
 // stays in the list with its reason, so that it does not end the rest.
 
 import { existsSync } from 'node:fs';
+import { isAbsolute, resolve } from 'node:path';
 import { globSync } from 'tinyglobby';
 import { isGeneratorSpec } from '../../netlist/generators/registry.ts';
 
@@ -15,9 +16,10 @@ export interface NamedSource {
 export function expandNames(names: readonly string[]): readonly NamedSource[] {
   const found = names.flatMap((name): readonly NamedSource[] => {
     if (isGeneratorSpec(name) || existsSync(name) || !/[*?[{(]/.test(name)) return [{ name }];
-    const files = globSync(name, { expandDirectories: false }).sort();
+    const files = globSync(name, { expandDirectories: false, absolute: isAbsolute(name) }).sort();
     if (files.length > 0) return files.map((file) => ({ name: file }));
     return [{ name, reason: `${name} matches no file` }];
   });
-  return [...new Map(found.map((source) => [source.name, source])).values()];
+  const identity = ({ name }: NamedSource) => (isGeneratorSpec(name) ? name : resolve(name));
+  return [...new Map(found.map((source) => [identity(source), source])).values()];
 }
