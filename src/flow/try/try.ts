@@ -303,7 +303,7 @@ class Work {
       bits,
       network: table === null ? manifestHash(this.#run, bits) : sha256(this.#run.quantized),
       data: manifest.inputs.data.sha256,
-      ...{ model, seed, channelwise, exactLayers, images: quantize.images, device: device.name },
+      ...{ model, seed, channelwise, exactLayers, quantize, device: device.name },
     };
   }
 
