@@ -17,9 +17,7 @@ export function summarize(folder: string): RunSummary {
   const { configuration, inputs, program, created } = manifest;
   const phases = phasesOf(configuration);
   const stages = phases.flatMap((phase) => (manifest.phases[phase]?.stages ?? []).map(stageResultOf));
-  const multipliers: MultiplierSummary[] = (manifest.phases.map?.multipliers ?? []).map(
-    ({ certificate, ...record }) => ({ ...record, provedPairs: certificate.pairs }),
-  );
+  const multipliers: readonly MultiplierSummary[] = manifest.phases.map?.multipliers ?? [];
   const layers = layerSummaries(manifest, multipliers);
   const exact = layers.filter(({ name }) => configuration.exactLayers.includes(name));
   return {
