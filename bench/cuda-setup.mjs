@@ -22,7 +22,7 @@ export function randomDataset(count, testCount, size) {
   });
   return {
     ...{ name: 'random', classes: 10, height: size, width: size, channels: 3, scale: 255, sha256: '' },
-    ...{ mean: [0.5, 0.5, 0.5], std: [0.25, 0.25, 0.25], augment: { pad: 4, flip: true } },
+    ...{ mean: [0.5, 0.5, 0.5], deviation: [0.25, 0.25, 0.25], augment: { pad: 4, flip: true } },
     train: split(count),
     test: split(testCount),
   };

@@ -51,7 +51,7 @@ const settings = {
   liberty,
   yosys,
   clockMHz: 100,
-  delayTargetPs: 500,
+  delayTarget: 500,
   ...(activity === undefined ? {} : { inputActivity: activity }),
   glitches: process.argv.includes('--glitches'),
 };
@@ -72,8 +72,8 @@ function deviation(exact) {
     if (row.exact) return [];
     const paper = paperOf(row);
     const ours = {
-      area: row.ours.areaUm2 / exact.ours.areaUm2,
-      power: row.ours.powerMw.total / exact.ours.powerMw.total,
+      area: row.ours.area / exact.ours.area,
+      power: row.ours.power.total / exact.ours.power.total,
     };
     return ['area', 'power'].flatMap((key) => (paper[key] === null ? [] : [Math.abs(ours[key] / paper[key] - 1)]));
   });
@@ -81,15 +81,15 @@ function deviation(exact) {
 }
 const [exact] = rows;
 const compared = rows.map((row) => {
-  const { areaUm2, delayPs, powerMw, candidate } = row.ours;
+  const { area: areaUm2, delay: delayPs, power, candidate } = row.ours;
   const paper = paperOf(row);
   return {
     name: row.name,
     areaUm2,
     delayPs,
-    powerMw: powerMw.total,
-    area: areaUm2 / exact.ours.areaUm2,
-    power: powerMw.total / exact.ours.powerMw.total,
+    powerMw: power.total,
+    area: areaUm2 / exact.ours.area,
+    power: power.total / exact.ours.power.total,
     paperArea: paper.area,
     paperPower: paper.power,
     paper: row.paper ?? null,

@@ -17,8 +17,13 @@ const accuracy = Object.fromEntries(summary.stages.map((stage) => [stage.stage, 
 assert.deepEqual(Object.keys(accuracy), ['float', 'quantized', 'approximated', 'explored', 'mapped', 'recovered']);
 assert.ok(accuracy.float > 0.93, `float accuracy ${accuracy.float}`);
 assert.ok(accuracy.recovered > accuracy.float - 0.03, `recovered ${accuracy.recovered}, float ${accuracy.float}`);
-const power = summary.stages.find((stage) => stage.stage === 'explored').power;
-assert.ok(power < 0.9, `normalised power ${power}`);
+const stageOf = (name) => summary.stages.find((stage) => stage.stage === name);
+const { power } = stageOf('explored');
+assert.ok(power < 0.9, `analytic power ${power}`);
+assert.equal(stageOf('explored').gateCost, undefined);
+const { gateCost } = stageOf('recovered');
+assert.ok(gateCost < 0.9, `gate cost ${gateCost}`);
+assert.equal(stageOf('recovered').power, undefined);
 assert.equal(summary.multipliers[0].provedPairs, 65536);
 
 const evaluated = JSON.parse(
@@ -43,5 +48,5 @@ for (const figure of ['curves', 'theta', 'multiplier-dots', 'multiplier-error-ma
 }
 rmSync(parent, { recursive: true });
 console.log(
-  `main command: float ${accuracy.float.toFixed(4)}, recovered ${accuracy.recovered.toFixed(4)} at power ${power.toFixed(3)}`,
+  `main command: float ${accuracy.float.toFixed(4)}, recovered ${accuracy.recovered.toFixed(4)} at power ${power.toFixed(3)}, gate cost ${gateCost.toFixed(3)}`,
 );

@@ -34,7 +34,13 @@ export function columnCosts(weightBits: number, activationBits: number): Float64
   return costs;
 }
 
-/** Power of one multiplication relative to the exact multiplier, in (0, 1]; θ is clamped to [0, 1] and may be shorter than the columns. */
+/** Power of an exact multiplier of these widths relative to the exact 8×8 one, in (0, 1]: what a network's power begins at. */
+export function exactPower(weightBits: number, activationBits: number): number {
+  const total = (costs: Float64Array) => costs.reduce((sum, cost) => sum + cost, 0);
+  return total(columnCosts(weightBits, activationBits)) / total(columnCosts(8, 8));
+}
+
+/** Power of one multiplication relative to the exact multiplier of the same widths, in (0, 1]; θ is clamped to [0, 1] and may be shorter than the columns. */
 export function powerPerMultiplication(theta: ArrayLike<number>, weightBits: number, activationBits: number): number {
   checkThetaShape(theta, weightBits, activationBits);
   const costs = columnCosts(weightBits, activationBits);

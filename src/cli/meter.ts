@@ -68,34 +68,47 @@ export class PhaseMeter {
   /** The line for a terminal that is `width` columns wide; never longer than width − 1 and never with a control character of its own. */
   line(width: number, now: number, style: Style): string {
     const room = Math.max(1, width - 1);
+    const parts = this.parts(now, style);
+    return composeLine(parts, room, this.latest ? (bar) => barOf(this.fraction, bar, style) : undefined);
+  }
+
+  /** The same in words, for a stream that only grows. */
+  text(now: number): string {
+    if (!this.latest) return `${this.phase}: at work for ${clockTime(this.elapsed(now))}`;
+    const [, ...facts] = this.parts(now);
+    return `${this.phase}: ${facts.map(({ text }) => text.trim().replace(/ +/g, ' ')).join(', ')}`;
+  }
+
+  /** What is to be told; numbers keep their width while they change, so that what stands beside them does not move. */
+  private parts(now: number, style?: Style): Part[] {
     const clock = clockTime(this.elapsed(now));
     const { latest } = this;
-    if (!latest)
-      return composeLine(
-        [
-          { text: this.title, rank: 0, paint: style.bold },
-          { text: clock, rank: 1 },
-        ],
-        room,
-      );
+    if (!latest) {
+      return [
+        { text: this.title, rank: 0, paint: style?.bold },
+        { text: clock, rank: 1 },
+      ];
+    }
+    const { epoch, epochs, step, steps } = latest;
     const rate = this.rate;
     const left = this.remaining(now);
     const power = latest.power ?? this.epoch?.record.power;
     const test = this.epoch?.record.testAccuracy;
+    const counted = (value: number, of: number) => `${String(value).padStart(String(of).length)}/${of}`;
+    const share = (value: number) => percent(value, 1).padStart('100.0 %'.length);
     const parts: (Part | undefined)[] = [
-      { text: this.phase, rank: 0, paint: style.bold },
-      { text: `epoch ${latest.epoch}/${latest.epochs}`, rank: 1 },
-      { text: `step ${latest.step}/${latest.steps}`, rank: 6 },
-      rate === undefined ? undefined : { text: `${grouped(rate)} img/s`, rank: 7 },
-      { text: `loss ${latest.loss.toFixed(3)}`, rank: 4 },
-      { text: `acc ${percent(latest.accuracy, 1)}`, rank: 3 },
-      test === undefined ? undefined : { text: `test ${percent(test, 1)}`, rank: 9 },
+      { text: this.phase, rank: 0, paint: style?.bold },
+      { text: `epoch ${counted(epoch, epochs)}`, rank: 1 },
+      { text: `step ${counted(step, steps)}`, rank: 6 },
+      rate === undefined ? undefined : { text: `${grouped(rate).padStart('9 999'.length)} img/s`, rank: 7 },
+      { text: `loss ${latest.loss.toFixed(3).padStart('99.999'.length)}`, rank: 4 },
+      { text: `acc ${share(latest.accuracy)}`, rank: 3 },
+      test === undefined ? undefined : { text: `test ${share(test)}`, rank: 9 },
       power === undefined ? undefined : { text: `power ${power.toFixed(3)}`, rank: 5 },
-      { text: clock, rank: 8, paint: style.dim },
-      left === undefined ? undefined : { text: `${clockTime(left)} left`, rank: 2 },
+      { text: clock.padStart('59:59'.length), rank: 8, paint: style?.dim },
+      left === undefined ? undefined : { text: `${clockTime(left).padStart('59:59'.length)} left`, rank: 2 },
     ];
-    const shown = parts.filter((part) => part !== undefined);
-    return composeLine(shown, room, (bar) => barOf(this.fraction, bar, style));
+    return parts.filter((part) => part !== undefined);
   }
 }
 
@@ -103,7 +116,7 @@ interface Part {
   readonly text: string;
   /** The part with the largest rank goes first when there is no room. */
   readonly rank: number;
-  readonly paint?: (text: string) => string;
+  readonly paint?: ((text: string) => string) | undefined;
 }
 
 const GAP = '  ';
@@ -111,7 +124,7 @@ const LEAST_BAR = 8;
 const LARGEST_BAR = 24;
 
 /** Joins the parts, without those that the room does not allow; what is left over goes to the bar behind the first part. */
-function composeLine(parts: readonly Part[], room: number, bar?: (length: number) => string): string {
+function composeLine(parts: readonly Part[], room: number, bar: ((length: number) => string) | undefined): string {
   let shown = [...parts];
   const needed = () => shown.reduce((sum, { text }) => sum + text.length + GAP.length, -GAP.length);
   const reserve = () => (bar && shown.length > 2 ? LEAST_BAR + GAP.length : 0);

@@ -8,12 +8,13 @@ import type { Phase } from '../flow/events.ts';
 import { dropLock } from '../flow/lock.ts';
 import { hasManifest } from '../flow/manifest.ts';
 import type { RunSummary } from '../flow/summary.ts';
+import type { FigureFormat } from '../report/formats.ts';
 import { Interrupted } from './failure.ts';
 import { interruptible } from './interrupt.ts';
 import { wantsColor } from './options.ts';
 import { createProgress, silentProgress } from './progress.ts';
 import type { Services } from './services.ts';
-import { shellWord, styleFor } from './style.ts';
+import { shellWord, styleFor, textWidth } from './style.ts';
 import { summaryText } from './tables.ts';
 
 export interface PhaseRequest {
@@ -23,6 +24,8 @@ export interface PhaseRequest {
   readonly device: DeviceOptions;
   /** The run whose finished phases are taken. */
   readonly from?: string | undefined;
+  /** The forms of the report's figures. */
+  readonly figures?: readonly FigureFormat[];
   /** Discards what is done; default: what the user said with --redo. */
   readonly redo?: boolean;
   /** The command's name: `tram <name> <folder>` goes on after an interruption. */
@@ -58,6 +61,7 @@ export async function performPhases(command: Command, services: Services, reques
       ...(request.from === undefined ? {} : { from: request.from }),
       command: commandLine(command),
       device,
+      ...(request.figures ? { figures: request.figures } : {}),
       listener: progress.listener,
       signal: interrupt.signal,
     });
@@ -70,7 +74,10 @@ export async function performPhases(command: Command, services: Services, reques
     interrupt.dispose();
   }
   if (json) stdout.write(`${JSON.stringify(summary)}\n`);
-  else stdout.write(`${quiet ? '' : '\n'}${summaryText(summary, styleFor(stdout, wantsColor(command)))}\n`);
+  else
+    stdout.write(
+      `${quiet ? '' : '\n'}${summaryText(summary, styleFor(stdout, wantsColor(command)), textWidth(stdout))}\n`,
+    );
 }
 
 /** What the user typed, as it can be typed again. */

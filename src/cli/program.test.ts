@@ -9,6 +9,8 @@ import type { RunSummary } from '../flow/summary.ts';
 import { UserError } from '../tensor/errors.ts';
 import { commandEntries, runProgram } from './program.ts';
 import type { Services } from './services.ts';
+import { styleFor } from './style.ts';
+import { summaryText } from './tables.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'tram-cli-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -22,14 +24,14 @@ const summary: RunSummary = {
   activationBits: 8,
   stages: [
     { stage: 'float', accuracy: 0.975, loss: 0.1 },
-    { stage: 'recovered', accuracy: 0.9625, loss: 0.125, power: 0.75 },
+    { stage: 'recovered', accuracy: 0.9625, loss: 0.125, gateCost: 0.75 },
   ],
   multipliers: [
     {
       name: 'multiplier',
       layers: ['conv1', 'fc'],
       theta: [1, 0.25],
-      normalizedCost: 0.8125,
+      gateCost: 0.8125,
       mseToTarget: 1.5,
       metrics: {
         errorRate: 0.5,
@@ -37,6 +39,7 @@ const summary: RunSummary = {
         normalizedMeanErrorDistance: 0.00005,
         meanSquareError: 20,
         maxErrorDistance: 9,
+        meanRelativeErrorOfNonzero: 0.01,
         meanRelativeErrorDistance: 0.01,
         meanError: -3,
         errorVariance: 11,
@@ -45,10 +48,27 @@ const summary: RunSummary = {
       provedPairs: 65536,
     },
   ],
+  layers: [
+    { name: 'conv1', macs: 1000, share: 0.5, multiplier: 'multiplier', gateShare: 0.5 },
+    { name: 'fc', macs: 1000, share: 0.5, multiplier: 'multiplier', gateShare: 0.5 },
+  ],
   exactLayers: [],
   exactShare: 0,
+  verdict: '25 % fewer gates than before.',
+  changed: [],
+  options: [],
+  inputs: {
+    data: {
+      ...{ name: 'digits', sha256: '0', directory: '/', trainImages: 1, testImages: 1, classes: 10, scale: 16 },
+      ...{ image: { height: 8, width: 8, channels: 1 }, mean: [0.3], deviation: [0.4], classCounts: [2], split: '' },
+    },
+    layers: [],
+  },
+  program: { tram: '0', node: '20' },
+  created: '2026-11-22T00:00:00Z',
   donePhases: ['train', 'recover'],
-  files: [{ title: 'manifest', path: 'runs/x/manifest.json' }],
+  phases: [],
+  files: [{ group: 'run', title: 'manifest', path: 'runs/x/manifest.json' }],
 };
 
 /** Runs the program on a flow that does nothing but remember what it was asked. */
@@ -56,9 +76,14 @@ async function run(args: readonly string[], flow: (options: FlowOptions) => Prom
   const out: string[] = [];
   const err: string[] = [];
   const asked: FlowOptions[] = [];
+  const opened: string[] = [];
   const services: Services = {
     stdout: { write: (text) => out.push(text) },
     stderr: { write: (text) => err.push(text) },
+    openFile: async (path) => {
+      opened.push(path);
+      return path.includes('none') ? 'there is none' : undefined;
+    },
     loadFlow: async () => ({
       runFlow: (options) => {
         asked.push(options);
@@ -69,13 +94,66 @@ async function run(args: readonly string[], flow: (options: FlowOptions) => Prom
         accuracy: 0.9625,
         loss: 0.125,
         images: 360,
-        power: 0.75,
+        gateCost: 0.75,
       }),
     }),
   };
   const code = await runProgram(args, services);
-  return { code, out: out.join(''), err: err.join(''), asked };
+  return { code, out: out.join(''), err: err.join(''), asked, opened };
 }
+
+describe('report', () => {
+  test('asks for the figures in the forms that were named, each once, and for SVG by itself', async () => {
+    expect((await run(['report', 'runs/x', '--figures', 'svg, pdf,svg'])).asked[0]!.figures).toEqual(['svg', 'pdf']);
+    expect((await run(['report', 'runs/x'])).asked[0]!.figures).toBeUndefined();
+    const { code, err, asked } = await run(['report', 'runs/x', '--figures', 'svg,pmg']);
+    expect([code, asked.length]).toEqual([2, 0]);
+    expect(err).toContain("unknown form of figures 'pmg'; did you mean 'png'?");
+    expect((await run(['report', 'runs/x', '--figures', ','])).code).toBe(2);
+  });
+
+  test('--open shows the page, or says where it is when nothing can', async () => {
+    expect(await run(['report', 'runs/x', '--open'])).toMatchObject({
+      code: 0,
+      err: '',
+      opened: ['runs/x/report.html'],
+    });
+    const { code, err } = await run(['report', 'runs/none', '--open']);
+    expect(code).toBe(0);
+    expect(err).toBe('tram: no browser could be started (there is none); the page is runs/none/report.html\n');
+    expect((await run(['report', 'runs/x'])).opened).toEqual([]);
+  });
+});
+
+describe('a run with a multiplier per layer', () => {
+  const [multiplier] = summary.multipliers;
+  const perLayer: RunSummary = {
+    ...summary,
+    multipliers: ['conv1', 'fc'].map((name) => ({ ...multiplier!, name: `multiplier-${name}`, layers: [name] })),
+    layers: summary.layers.map((layer) => ({ ...layer, multiplier: `multiplier-${layer.name}` })),
+    files: ['conv1.v', 'fc.v', 'conv1.npy', 'fc.npy'].map((name) => ({
+      ...{ group: 'multiplier' as const, title: name.endsWith('.v') ? 'Verilog' : 'table as .npy' },
+      path: `runs/x/multiplier-${name}`,
+    })),
+  };
+
+  test('is a table with a row per layer and a line per kind of file', async () => {
+    const { out } = await run(['run', '--out', 'runs/x', '--quiet'], async () => perLayer);
+    expect(out).toMatch(/conv1 +1 000 +50\.0 % +0\.8125 +50\.0 % +█▃ +50\.0 % +0\.005 % +9 +−3\n/);
+    expect(out).toContain('multiplier, Verilog        runs/x/multiplier-*.v (2 files)\n');
+    expect(out).toContain('multiplier, table as .npy  runs/x/multiplier-*.npy (2 files)\n');
+    expect(out.trimEnd().endsWith(perLayer.verdict)).toBe(true);
+  });
+
+  test('leaves out what a narrow terminal has no room for', async () => {
+    for (const width of [100, 80, 60, 40]) {
+      const lines = summaryText(perLayer, styleFor({ write: () => {} }, false), width - 1).split('\n');
+      const row = lines.find((line) => line.startsWith('conv1'))!;
+      expect(row.length).toBeLessThan(width);
+      expect(row).toContain('0.8125');
+    }
+  });
+});
 
 describe('settings', () => {
   test('reach the flow with nothing but what the user said', async () => {
@@ -245,8 +323,8 @@ describe('results', () => {
     expect(err).toBe('');
     expect(out).not.toContain('unheard');
     expect(out.replaceAll('\n', '')).not.toMatch(/\p{Cc}/u);
-    expect(out).toMatch(/recovered +96\.25 % +0\.1250 +0\.7500\n/);
-    expect(out).toMatch(/multiplier +50\.0 % +0\.005 % +3 +20 +9 +-3 +0\.8125\n/);
+    expect(out).toMatch(/recovered +96\.25 % +0\.1250 +– +0\.7500\n/);
+    expect(out).toMatch(/multiplier +50\.0 % +0\.005 % +3 +20 +9 +−3 +0\.8125\n/);
     expect(out).toContain('θ = 1 0.25 (lowest column first)');
     expect(out).toContain('netlist ≡ BLIF ≡ Verilog ≡ table over 65 536 operand pairs');
     expect(out).toContain('manifest  runs/x/manifest.json');
@@ -254,9 +332,9 @@ describe('results', () => {
 
   test('evaluate prints the accuracy, or one object', async () => {
     const { out } = await run(['evaluate', 'r', '--stage', 'mapped', '--json']);
-    expect(JSON.parse(out)).toEqual({ stage: 'mapped', accuracy: 0.9625, loss: 0.125, images: 360, power: 0.75 });
+    expect(JSON.parse(out)).toEqual({ stage: 'mapped', accuracy: 0.9625, loss: 0.125, images: 360, gateCost: 0.75 });
     expect((await run(['evaluate', 'r'])).out).toBe(
-      'recovered: accuracy 96.25 %, loss 0.1250, power 0.7500 on 360 test images\n',
+      'recovered: accuracy 96.25 %, loss 0.1250, gate cost 0.7500 on 360 test images\n',
     );
   });
 
@@ -272,8 +350,21 @@ describe('results', () => {
     const result = JSON.parse(text);
     expect(result).toMatchObject({ weightBits: 4, activationBits: 3, theta: [1, 1, 0.5], search: 'greedy' });
     expect(result.accepted).toBe(result.moves.length);
-    expect(result.mse).toBeLessThanOrEqual(result.mseAfterFixedColumns);
-    for (const key of ['mseBefore', 'cost', 'power', 'errorRate', 'med', 'nmed', 'maxEd', 'mred', 'mean', 'variance']) {
+    expect(result.mseToTarget).toBeLessThanOrEqual(result.mseToTargetAfterFixedColumns);
+    expect(result.mse).toBeCloseTo(result.variance + result.mean ** 2, 9);
+    for (const key of [
+      'mseToTargetBefore',
+      'cost',
+      'power',
+      'errorRate',
+      'med',
+      'nmed',
+      'maxEd',
+      'mred',
+      'mredNonzero',
+      'mean',
+      'variance',
+    ]) {
       expect(result[key], key).toBeTypeOf('number');
     }
     const files = ['multiplier.blif', 'multiplier.errors.json', 'multiplier.lut.txt', 'multiplier.npy', 'multiplier.v'];
@@ -290,7 +381,7 @@ describe('results', () => {
     const histograms = join(folder, 'operands.csv');
     writeFileSync(histograms, 'w,0,10\nw,3,5\nx,0,9\nx,12,4\n');
     const weighted = JSON.parse((await run([...args, '--histograms', histograms])).out);
-    expect(weighted.mse).toBeLessThan(uniform.mse);
+    expect(weighted.mseToTarget).toBeLessThan(uniform.mseToTarget);
     expect((await run([...args, '--start', 'tree'])).code).toBe(2);
   });
 });

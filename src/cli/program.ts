@@ -5,7 +5,7 @@ import { Command, Option } from 'commander';
 import { version } from '../version.ts';
 import { describeFailure } from './failure.ts';
 import type { Define, Services } from './services.ts';
-import { guarded, styleFor } from './style.ts';
+import { guarded, reflowed, styleFor } from './style.ts';
 
 export interface CommandEntry {
   readonly name: string;
@@ -167,7 +167,8 @@ export async function buildProgram(services: Services, wanted: (name: string) =>
     .addHelpCommand(new Command('help').argument('[COMMAND]').summary('show the help of a command').helpGroup(around))
     .addHelpText('after', EXAMPLES)
     .configureOutput({
-      writeOut: (text) => void stdout.write(text),
+      // Commander fits what it makes itself; the texts behind the options are fitted here.
+      writeOut: (text) => void stdout.write(reflowed(text, helpWidth(stdout.columns))),
       writeErr: (text) => void stderr.write(text),
       outputError: () => {},
       getOutHelpWidth: () => helpWidth(stdout.columns),

@@ -1,10 +1,11 @@
 // What a run shows while it works, as a listener of its events: on a terminal one live line for the phase in progress, with finished
-// phases left as one line each; anywhere else plain lines, one for each epoch and for the start and end of each phase.
+// phases left as one line each; anywhere else plain lines, one for each epoch and for the start and end of each phase, and one a minute
+// while nothing else is told.
 
 import { SingleBar } from 'cli-progress';
 import type { Listener, Phase, RunEvent } from '../flow/events.ts';
 import { PhaseMeter } from './meter.ts';
-import { clockTime, isLive, type Output, percent, type Style } from './style.ts';
+import { clockTime, isLive, type Output, percent, type Style, wrapped } from './style.ts';
 
 export interface Progress {
   readonly listener: Listener;
@@ -73,9 +74,7 @@ function liveProgress({ stream, style, now = Date.now }: ProgressOptions): Progr
         const time = meter ? clockTime(meter.elapsed(now())) : '';
         hide();
         meter = undefined;
-        return print(
-          `${style.green('✓')} ${phaseColumn(event.phase, style)} ${event.summary || 'done'}  ${style.dim(time)}`,
-        );
+        return print(finishedLine(event.phase, event.summary || 'done', time, stream.columns || USUAL_WIDTH, style));
       }
       case 'phase-skip':
         return print(`${style.dim('·')} ${phaseColumn(event.phase, style)} ${style.dim(event.reason)}`);
@@ -84,14 +83,35 @@ function liveProgress({ stream, style, now = Date.now }: ProgressOptions): Progr
   return { listener, close: hide };
 }
 
+/** What a phase came to and its time; what does not fit goes on below, under the same column. */
+function finishedLine(phase: Phase, summary: string, time: string, columns: number, style: Style): string {
+  const indent = ' '.repeat('✓ quantize '.length);
+  const lines = wrapped(`${summary}  ${time}`, columns - 1 - indent.length).split('\n');
+  const last = lines.length - 1;
+  lines[last] = lines[last]!.replace(/\S+$/, style.dim(time));
+  return `${style.green('✓')} ${phaseColumn(phase, style)} ${lines.join(`\n${indent}`)}`;
+}
+
 function phaseColumn(phase: Phase, style: Style): string {
   return style.bold(phase.padEnd('quantize'.length));
 }
 
+/** Milliseconds after which a plain stream is told something again. */
+const LONGEST_SILENCE = 60_000;
+
 function plainProgress({ stream, now = Date.now }: ProgressOptions): Progress {
   let phaseStart = now();
   let epochStart = phaseStart;
-  const print = (text: string) => stream.write(`${text}\n`);
+  let meter: PhaseMeter | undefined;
+  let silence: NodeJS.Timeout | undefined;
+  const listen = () => {
+    clearTimeout(silence);
+    silence = meter && setTimeout(() => print(meter?.text(now()) ?? ''), LONGEST_SILENCE).unref();
+  };
+  const print = (text: string) => {
+    stream.write(`${text}\n`);
+    listen();
+  };
   const since = (start: number) => `${((now() - start) / 1000).toFixed(1)} s`;
 
   const listener = (event: RunEvent) => {
@@ -99,11 +119,13 @@ function plainProgress({ stream, now = Date.now }: ProgressOptions): Progress {
       case 'phase-start':
         phaseStart = now();
         epochStart = phaseStart;
+        meter = new PhaseMeter(event.phase, event.title, phaseStart);
         return print(`${event.phase}: ${event.title}${event.resumed ? ' (resumed)' : ''}`);
       case 'step':
-        return;
+        return meter?.step(event, now());
       case 'epoch': {
         const { record, epochs } = event;
+        meter?.finishEpoch(event);
         const facts = [
           `loss ${record.loss.toFixed(4)}`,
           `train ${percent(record.trainAccuracy)}`,
@@ -118,10 +140,11 @@ function plainProgress({ stream, now = Date.now }: ProgressOptions): Progress {
       case 'note':
         return print(`note: ${event.text}`);
       case 'phase-end':
+        meter = undefined;
         return print(`${event.phase}: done in ${since(phaseStart)}${event.summary ? `: ${event.summary}` : ''}`);
       case 'phase-skip':
         return print(`${event.phase}: skipped (${event.reason})`);
     }
   };
-  return { listener: (event) => void listener(event), close: () => {} };
+  return { listener: (event) => void listener(event), close: () => clearTimeout(silence) };
 }

@@ -3,6 +3,7 @@
 import type { Command } from 'commander';
 import type { evaluateRun } from '../flow/evaluate.ts';
 import type { runFlow } from '../flow/run.ts';
+import { openFile } from './open.ts';
 import type { Output } from './style.ts';
 
 export interface Flow {
@@ -14,6 +15,8 @@ export interface Services {
   readonly stdout: Output;
   readonly stderr: Output;
   readonly loadFlow: () => Promise<Flow>;
+  /** Shows a file to the user; resolves to what hindered it, if anything did. */
+  readonly openFile?: (path: string) => Promise<string | undefined>;
 }
 
 const loadFlow = async (): Promise<Flow> => ({
@@ -21,7 +24,7 @@ const loadFlow = async (): Promise<Flow> => ({
   evaluateRun: async (options) => (await import('../flow/evaluate.ts')).evaluateRun(options),
 });
 
-export const realServices: Services = { stdout: process.stdout, stderr: process.stderr, loadFlow };
+export const realServices: Services = { stdout: process.stdout, stderr: process.stderr, loadFlow, openFile };
 
 /** A module in commands/ defines its command's arguments, options, help and action. */
 export type Define = (command: Command, services: Services) => void;

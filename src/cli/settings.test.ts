@@ -24,7 +24,17 @@ const defaults: Configuration = parseConfiguration({}, 'test');
 describe('the table of settings', () => {
   test('has an option for every key of the configuration', () => {
     const optional = ['smoothing.weights', 'smoothing.activations'].map((key) => `recover.${key}`);
-    optional.push('image', 'maximum', 'train.checkpoint', 'map.multiplier', 'map.costBudget', 'map.costWeight');
+    optional.push(
+      'image',
+      'maximum',
+      'label',
+      'testData',
+      'classes',
+      'train.checkpoint',
+      'map.multiplier',
+      'map.costBudget',
+      'map.costWeight',
+    );
     const covered = new Set(settings.flatMap(({ paths }) => paths));
     const keys = [...leaves(defaults), ...optional];
     expect(keys.filter((key) => !covered.has(key))).toEqual([]);

@@ -86,6 +86,7 @@ export const settings: readonly Setting[] = [
     placeholder: 'HxWxC',
     help: 'size of an image, for csv data',
     expected: 'HEIGHTxWIDTHxCHANNELS, for example 28x28x1',
+    defaultText: 'a square of one channel, where the number of values is one',
   },
   {
     ...train,
@@ -94,6 +95,32 @@ export const settings: readonly Setting[] = [
     placeholder: 'N',
     help: 'raw value that means 1.0, for csv data',
     defaultText: '255',
+  },
+  {
+    ...train,
+    name: 'label',
+    paths: ['label'],
+    placeholder: 'COLUMN',
+    help: 'column of the label, for csv data',
+    expected: 'its name in the header, its number from 1, first or last',
+    defaultText: 'the one called label, class, target or y, else the last',
+  },
+  {
+    ...train,
+    name: 'test-data',
+    paths: ['testData'],
+    placeholder: 'FILE',
+    help: 'a second file with the test images, for csv data',
+    expected: 'the path of a file of the same form',
+    defaultText: 'a fifth of each class is held back',
+  },
+  {
+    ...train,
+    name: 'classes',
+    paths: ['classes'],
+    placeholder: 'N',
+    help: 'number of classes, for csv and idx data that do not show all of them',
+    defaultText: 'one more than the largest label',
   },
   {
     ...train,
@@ -152,6 +179,13 @@ export const settings: readonly Setting[] = [
     paths: ['quantize.images'],
     placeholder: 'N',
     help: 'training images that calibrate the scales',
+  },
+  {
+    ...quantize,
+    name: 'range',
+    paths: ['quantize.range'],
+    placeholder: 'NAME',
+    help: 'range that the quantisers observe: the extremes and 0, or the extremes alone (as published)',
   },
   ...trainingSettings('quantize'),
   {
@@ -249,7 +283,7 @@ export const settings: readonly Setting[] = [
     name: 'multiplier',
     paths: ['map.multiplier'],
     placeholder: 'FILE',
-    help: 'a multiplier to use instead of mapping θ: BLIF, Verilog, .npy, published text, or a generator',
+    help: 'a multiplier to use instead of mapping θ: BLIF, Verilog, a table in any form, or a generator',
     expected: 'a file, or a generator such as dadda:8x8',
   },
   {

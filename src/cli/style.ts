@@ -1,4 +1,4 @@
-// How text is shown on one output stream: colours or none, and the few number formats that every screen shares. Colours follow the
+// How text is shown on one output stream: colours or none, in which width, and times. Colours follow the
 // stream itself (a terminal that is not dumb), NO_COLOR, FORCE_COLOR and --no-color; a pipe never gets control characters by itself.
 
 import pc from 'picocolors';
@@ -50,15 +50,8 @@ export function styleFor(stream: Output, wanted = true, environment: Environment
   return pc.createColors(wanted && !NO_COLOR && (forced || isLive(stream, environment)));
 }
 
-/** 0.95123 → "95.12 %". */
-export function percent(share: number, digits = 2): string {
-  return `${(100 * share).toFixed(digits)} %`;
-}
-
-/** 65536 → "65 536". */
-export function grouped(count: number): string {
-  return String(Math.round(count)).replace(/\B(?=(\d{3})+$)/g, ' ');
-}
+export { shellWord } from '../tensor/names.ts';
+export { fixed, grouped, percent, significant } from '../tensor/numbers.ts';
 
 /** Milliseconds → "0:07", "12:34", "1:02:03". */
 export function clockTime(milliseconds: number): string {
@@ -69,7 +62,41 @@ export function clockTime(milliseconds: number): string {
   return minutes < 60 ? `${minutes}:${tail}` : `${Math.floor(minutes / 60)}:${two(minutes % 60)}:${tail}`;
 }
 
-/** A path or text as a word of a shell command. */
-export function shellWord(text: string): string {
-  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+/** Columns that prose may fill: those of the terminal, or no limit where the stream is none. */
+export function textWidth({ columns }: Output): number {
+  return columns ? Math.max(40, columns - 1) : Number.POSITIVE_INFINITY;
+}
+
+/**
+ * A text in which paragraphs with a line longer than `width` are filled anew. A blank line or an indented one begins a paragraph; what an
+ * indented line has beyond the width goes on below it, as far in as the last of its columns.
+ */
+export function reflowed(text: string, width: number): string {
+  const paragraphs: string[][] = [];
+  for (const line of text.split('\n')) {
+    const last = paragraphs.at(-1);
+    const goesOn = last?.at(-1) && line !== '' && !line.startsWith(' ') && !last[0]!.startsWith(' ');
+    if (last && goesOn) last.push(line);
+    else paragraphs.push([line]);
+  }
+  return paragraphs
+    .map((lines) => {
+      if (lines.every((line) => line.length <= width)) return lines.join('\n');
+      const whole = lines.join(' ');
+      const column = /^ +\S.*? {2,}(?=\S)|^ */.exec(whole)![0];
+      const body = wrapped(whole.slice(column.length), Math.max(20, width - column.length));
+      return column + body.replaceAll('\n', `\n${' '.repeat(column.length)}`);
+    })
+    .join('\n');
+}
+
+/** A paragraph broken at blanks into lines of at most `width` characters; a longer word stands alone. */
+export function wrapped(text: string, width: number, indent = ''): string {
+  const lines: string[] = [];
+  for (const word of text.split(' ')) {
+    const line = lines.at(-1);
+    if (line !== undefined && line.length + 1 + word.length <= width) lines[lines.length - 1] = `${line} ${word}`;
+    else lines.push(lines.length === 0 ? word : indent + word);
+  }
+  return lines.join('\n');
 }

@@ -1,98 +1,236 @@
-// Results as text. The end of a run: the stages with accuracy, loss and power, the multipliers with their error metrics and proof, and the
-// files. And several runs side by side.
+// Results as text. The end of a run: the stages with accuracy, loss, power and gate cost, the multipliers with their error metrics and
+// proof (a row per layer where each has its own), the files, and the last word. And several runs side by side.
 
 import Table from 'cli-table3';
-import type { ComparedRun } from '../flow/compare.ts';
-import { type MultiplierSummary, powerNote, type RunSummary, type Stage, stageTitles } from '../flow/summary.ts';
-import { grouped, percent, type Style } from './style.ts';
+import { type ComparedRun, commonMeasure } from '../flow/compare.ts';
+import {
+  type MultiplierSummary,
+  measuresNote,
+  type RunFile,
+  type RunSummary,
+  type Stage,
+  stageTitles,
+  thetaBars,
+  thetaBarsNote,
+} from '../flow/summary.ts';
+import { fixed, grouped, percent, type Style, shellWord, significant, wrapped } from './style.ts';
 
-/** Lines without a final newline. */
-export function summaryText(summary: RunSummary, style: Style): string {
-  const { data, model, seed, weightBits, activationBits, exactLayers, exactShare, files } = summary;
-  const sections = [`${style.bold(`${model} on ${data}`)}, w${weightBits}a${activationBits}, seed ${seed}`];
-  if (summary.stages.length > 0) sections.push(stagesTable(summary, style));
+/** Lines without a final newline; prose is wrapped to `width` columns. */
+export function summaryText(summary: RunSummary, style: Style, width = Number.POSITIVE_INFINITY): string {
+  const { data, model, seed, weightBits, activationBits, exactLayers, exactShare, files, multipliers, options } =
+    summary;
+  const changed = options.length === 0 ? '' : `\n${style.dim(`options: ${options.map(shellWord).join(' ')}`)}`;
+  const sections = [`${style.bold(`${model} on ${data}`)}, w${weightBits}a${activationBits}, seed ${seed}${changed}`];
+  if (summary.stages.length > 0) sections.push(stagesTable(summary, style, width));
   if (exactLayers.length > 0) {
     sections.push(
-      `exact multiplier kept for ${exactLayers.join(', ')}: ${percent(exactShare)} of the multiplications, not in the power figures`,
+      wrapped(
+        `exact multiplier kept for ${exactLayers.join(', ')}: ${percent(exactShare)} of the multiplications, not in power and gate cost`,
+        width,
+      ),
     );
   }
-  if (summary.multipliers.length > 0) sections.push(errorTable(summary.multipliers, style));
+  if (multipliers.length > 1) sections.push(layersTable(summary, style, width));
+  else if (multipliers.length > 0) sections.push(errorTable(multipliers, style, width));
   if (files.length > 0) sections.push(filesText(files, style));
+  if (summary.stages.length > 0) sections.push(wrapped(summary.verdict, width));
   return sections.join('\n\n');
 }
 
-function stagesTable({ stages }: RunSummary, style: Style): string {
-  const table = plainTable(['stage', 'accuracy', 'loss', 'power'], style, ['left', 'right', 'right', 'right']);
-  for (const { stage, accuracy, loss, power } of stages) {
-    table.push([stageTitles[stage], percent(accuracy), loss.toFixed(4), power === undefined ? '–' : power.toFixed(4)]);
+const cost = (value: number | null | undefined) => (value === undefined || value === null ? '–' : fixed(value, 4));
+
+function stagesTable({ stages }: RunSummary, style: Style, width: number): string {
+  const heads = ['stage', 'accuracy', 'loss', 'power', 'gate cost'];
+  const table = plainTable(heads, style, ['left', ...heads.slice(1).map(() => 'right' as const)]);
+  for (const { stage, accuracy, loss, power, gateCost } of stages) {
+    table.push([stageTitles[stage], percent(accuracy), fixed(loss, 4), cost(power), cost(gateCost)]);
   }
-  return `${tableText(table)}\n${style.dim(powerNote)}`;
+  return `${tableText(table)}\n${style.dim(wrapped(measuresNote, width))}`;
 }
 
-type MultiplierRow = Pick<MultiplierSummary, 'name' | 'theta' | 'metrics' | 'normalizedCost' | 'provedPairs'>;
+type MultiplierRow = Pick<MultiplierSummary, 'name' | 'theta' | 'metrics' | 'gateCost' | 'provedPairs'>;
 
 /** Error metrics, gate cost and proof of multipliers. */
-export function errorTable(multipliers: readonly MultiplierRow[], style: Style): string {
+export function errorTable(
+  multipliers: readonly MultiplierRow[],
+  style: Style,
+  width = Number.POSITIVE_INFINITY,
+): string {
   const heads = ['multiplier', 'ER', 'NMED', 'MED', 'MSE', 'MaxED', 'mean', 'gates'];
   const table = plainTable(heads, style, ['left', ...heads.slice(1).map(() => 'right' as const)]);
-  for (const { name, metrics, normalizedCost } of multipliers) {
+  for (const { name, metrics, gateCost } of multipliers) {
     table.push([
       name,
       percent(metrics.errorRate, 1),
       percent(metrics.normalizedMeanErrorDistance, 3),
       significant(metrics.meanErrorDistance),
       significant(metrics.meanSquareError),
-      String(metrics.maxErrorDistance),
+      grouped(metrics.maxErrorDistance),
       significant(metrics.meanError),
-      normalizedCost === null ? '–' : normalizedCost.toFixed(4),
+      cost(gateCost),
     ]);
   }
   const lines = [tableText(table)];
   const [only] = multipliers;
-  if (only && multipliers.length === 1) {
+  if (only && multipliers.length === 1 && only.theta.length > 0) {
     lines.push(`θ = ${only.theta.map((value) => Number(value.toFixed(3))).join(' ')} (lowest column first)`);
   }
-  lines.push(style.dim('errors over all operand pairs; gates: unit-gate cost relative to the exact array multiplier'));
-  const pairs = [...new Set(multipliers.map(({ provedPairs }) => provedPairs))];
-  const each = multipliers.length > 1 ? ' each' : '';
-  const count = pairs.map(grouped).join(' / ');
-  lines.push(`${style.green('proved:')} netlist ≡ BLIF ≡ Verilog ≡ table over ${count} operand pairs${each}`);
+  lines.push(style.dim(wrapped('errors over all operand pairs; gates: gate cost, 1 = the cheapest exact 8×8', width)));
+  lines.push(proofLine(multipliers, style));
   return lines.join('\n');
 }
 
-function filesText(files: RunSummary['files'], style: Style): string {
-  const width = Math.max(...files.map(({ title }) => title.length));
-  return [style.bold('files'), ...files.map(({ title, path }) => `  ${title.padEnd(width)}  ${path}`)].join('\n');
+function proofLine(multipliers: readonly MultiplierRow[], style: Style): string {
+  const pairs = [...new Set(multipliers.map(({ provedPairs }) => provedPairs))];
+  const each = multipliers.length > 1 ? ' each' : '';
+  const count = pairs.map(grouped).join(' / ');
+  return `${style.green('proved:')} netlist ≡ BLIF ≡ Verilog ≡ table over ${count} operand pairs${each}`;
+}
+
+/** A row per layer: what share of the work it has, and what it multiplies with. Columns that a narrow terminal has no room for go. */
+function layersTable({ layers, multipliers }: RunSummary, style: Style, width: number): string {
+  const rows = layers.map((layer) => ({ ...layer, own: multipliers.find(({ name }) => name === layer.multiplier) }));
+  type Row = (typeof rows)[number];
+  interface Column {
+    readonly head: string;
+    readonly of: (row: Row) => string;
+    /** The largest goes first when there is no room. */
+    readonly rank: number;
+  }
+  const error = (head: string, rank: number, of: (metrics: MultiplierSummary['metrics']) => string): Column => ({
+    ...{ head, rank },
+    of: ({ own }) => (own ? of(own.metrics) : '–'),
+  });
+  const columns: readonly Column[] = [
+    { head: 'layer', rank: 0, of: ({ name }) => name },
+    { head: 'MACs', rank: 5, of: ({ macs }) => grouped(macs) },
+    { head: 'share', rank: 1, of: ({ share }) => percent(share, 1) },
+    { head: 'gates', rank: 0, of: ({ own }) => (own ? cost(own.gateCost) : 'exact') },
+    { head: 'of all', rank: 3, of: ({ gateShare }) => (gateShare === undefined ? '–' : percent(gateShare, 1)) },
+    { head: 'θ', rank: 1, of: ({ own }) => (own ? thetaBars(own.theta) : '') },
+    error('ER', 4, ({ errorRate }) => percent(errorRate, 1)),
+    error('NMED', 0, ({ normalizedMeanErrorDistance }) => percent(normalizedMeanErrorDistance, 3)),
+    error('MaxED', 2, ({ maxErrorDistance }) => grouped(maxErrorDistance)),
+    error('mean', 6, ({ meanError }) => significant(meanError, 3)),
+  ];
+  const widthOf = ({ head, of }: Column) => Math.max(head.length, ...rows.map((row) => of(row).length)) + 2;
+  let shown = [...columns];
+  while (shown.reduce((sum, column) => sum + widthOf(column), 0) > width && shown.some(({ rank }) => rank > 0)) {
+    const least = shown.reduce((worst, column) => (column.rank > worst.rank ? column : worst));
+    shown = shown.filter((column) => column !== least);
+  }
+  const table = plainTable(
+    shown.map(({ head }) => head),
+    style,
+    shown.map(({ head }) => (head === 'layer' || head === 'θ' ? 'left' : 'right')),
+  );
+  for (const row of rows) table.push(shown.map(({ of }) => of(row)));
+  const note = `MACs per image; gates: gate cost, 1 = the cheapest exact 8×8, and the layer's share of all gates at work; ${thetaBarsNote}; errors over all operand pairs`;
+  return [tableText(table), style.dim(wrapped(note, width)), proofLine(multipliers, style)].join('\n');
+}
+
+/** A line per kind of file; files of the same kind share one, with a star for what differs. */
+function filesText(files: readonly RunFile[], style: Style): string {
+  const kinds = new Map<string, string[]>();
+  for (const { group, title, path } of files) {
+    const kind = group === 'multiplier' ? `multiplier, ${title}` : title;
+    kinds.set(kind, [...(kinds.get(kind) ?? []), path]);
+  }
+  const width = Math.max(...[...kinds.keys()].map((title) => title.length));
+  const lines = [...kinds].map(([title, paths]) => {
+    const count = paths.length > 1 ? ` (${paths.length} files)` : '';
+    return `  ${title.padEnd(width)}  ${commonPattern(paths)}${count}`;
+  });
+  return [style.bold('files'), ...lines].join('\n');
+}
+
+/** The paths' common beginning and end with a star between; a single path is itself. */
+function commonPattern(paths: readonly [string, ...string[]] | readonly string[]): string {
+  const [first = '', ...others] = paths;
+  if (others.length === 0) return first;
+  const shared = (same: (length: number) => boolean) => {
+    let length = 0;
+    while (length < first.length && same(length + 1)) length++;
+    return length;
+  };
+  const start = shared((length) => others.every((path) => path.startsWith(first.slice(0, length))));
+  const end = shared((length) => others.every((path) => path.endsWith(first.slice(first.length - length))));
+  return `${first.slice(0, start)}*${first.slice(first.length - end)}`;
 }
 
 const comparedStages: readonly Stage[] = ['float', 'quantized', 'explored', 'mapped', 'recovered'];
 
-/** One line per run: accuracy at every stage, and the power it ended with. Lines without a final newline. */
-export function comparisonText(runs: readonly ComparedRun[], style: Style): string {
-  const heads = ['run', 'data', 'model', 'bits', ...comparedStages, 'power'];
+/** One line per run: accuracy at every stage, the analytic power of θ and the gate cost; then the errors. Without a final newline. */
+export function comparisonText(runs: readonly ComparedRun[], style: Style, width = Number.POSITIVE_INFINITY): string {
+  const same = (of: (run: ComparedRun) => string) => (new Set(runs.map(of)).size === 1 ? of(runs[0]!) : undefined);
+  const facts = [
+    { head: 'data', of: ({ data }: ComparedRun) => data },
+    { head: 'model', of: ({ model }: ComparedRun) => model },
+    { head: 'bits', of: ({ weightBits, activationBits }: ComparedRun) => `w${weightBits}a${activationBits}` },
+  ].map((fact) => ({ ...fact, same: same(fact.of) }));
+  const differing = facts.filter((fact) => fact.same === undefined);
+  const [data, model, bits] = facts.map((fact) => fact.same);
+  const title = [model && data ? `${model} on ${data}` : (model ?? data), bits].filter((text) => text !== undefined);
+  const shown = comparedStages.filter((name) => runs.some(({ stages }) => stages.some(({ stage }) => stage === name)));
+  const heads = ['run', ...differing.map(({ head }) => head), ...shown, 'power', 'gate cost'];
+  const left = 1 + differing.length;
   const table = plainTable(
     heads,
     style,
-    heads.map((_, at) => (at < 4 ? 'left' : 'right')),
+    heads.map((_, at) => (at < left ? 'left' : 'right')),
   );
-  for (const { label, data, model, weightBits, activationBits, stages, result } of runs) {
-    const accuracies = comparedStages.map((name) => stages.find(({ stage }) => stage === name)?.accuracy);
+  for (const run of runs) {
+    const accuracies = shown.map((name) => run.stages.find(({ stage }) => stage === name)?.accuracy);
     table.push([
-      label,
-      data,
-      model,
-      `w${weightBits}a${activationBits}`,
+      run.label,
+      ...differing.map(({ of }) => of(run)),
       ...accuracies.map((accuracy) => (accuracy === undefined ? '–' : percent(accuracy))),
-      result.power.toFixed(4),
+      cost(run.power?.power),
+      cost(run.gateCost?.gateCost),
     ]);
   }
-  const unfinished = runs.filter(({ result }) => result.stage !== 'recovered');
-  const notes = unfinished.map(({ label, result }) => `${label}: its power is that of the stage ${result.stage}`);
-  return [tableText(table), ...notes, style.dim(powerNote)].join('\n');
+  const unfinished = runs.flatMap(({ label, gateCost, stages }) =>
+    gateCost && gateCost.stage !== 'recovered'
+      ? [`${label}: not recovered yet (${stageTitles[stages.at(-1)!.stage]})`]
+      : [],
+  );
+  const sections = [
+    ...(title.length > 0 ? [style.bold(title.join(', '))] : []),
+    [tableText(table), ...unfinished, style.dim(wrapped(measuresNote, width))].join('\n'),
+    ...comparedErrors(runs, style, width),
+  ];
+  return sections.join('\n\n');
 }
 
-function significant(value: number): string {
-  return String(Number(value.toPrecision(4)));
+function comparedErrors(runs: readonly ComparedRun[], style: Style, width: number): string[] {
+  if (runs.every(({ errors }) => errors === undefined)) return [];
+  const heads = ['run', 'multipliers', 'ER', 'NMED', 'MaxED', 'mean error'];
+  const table = plainTable(
+    heads,
+    style,
+    heads.map((_, at) => (at === 0 ? 'left' : 'right')),
+  );
+  for (const { label, errors } of runs) {
+    if (!errors) continue;
+    table.push([
+      label,
+      String(errors.multipliers),
+      percent(errors.errorRate, 1),
+      percent(errors.normalizedMeanErrorDistance, 3),
+      grouped(errors.maxErrorDistance),
+      significant(errors.meanError),
+    ]);
+  }
+  const several = runs.some(({ errors }) => errors && errors.multipliers > 1);
+  const note = `errors over all operand pairs${several ? '; of several multipliers the mean over their multiplications, and the largest MaxED' : ''}`;
+  return [`${tableText(table)}\n${style.dim(wrapped(note, width))}`];
+}
+
+/** What a picture of the runs can show: its axis, and the runs that have no place on it. */
+export function comparedAxis(runs: readonly ComparedRun[]) {
+  const measure = commonMeasure(runs);
+  const title = measure === 'power' ? 'analytic power of θ' : 'gate cost';
+  return { measure, title, missing: runs.filter((run) => run[measure] === undefined).map(({ label }) => label) };
 }
 
 /** A table with nothing but a rule under its heads. */

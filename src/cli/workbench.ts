@@ -4,16 +4,22 @@
 import { basename } from 'node:path';
 import { type Command, Option } from 'commander';
 import type { SynthesisOptions } from '../hardware/synthesize.ts';
+import { type TableOrder, tableOrders } from '../netlist/formats/interpret.ts';
 import type { OperandHistograms } from '../netlist/metrics.ts';
 import type { Network } from '../netlist/network.ts';
+import { MAX_EXHAUSTIVE_BITS, MIN_OPERAND_BITS } from '../netlist/ports.ts';
 import type { LoadOptions } from '../workbench/load.ts';
 import { describeOption } from './facts.ts';
 import type { Output } from './style.ts';
-import { badValue, decimalNumber, nonEmpty, oneOf } from './values.ts';
+import { badValue, decimalNumber, nonEmpty, oneOf, perOperand } from './values.ts';
 
 /** For help texts: what stands for FILE. */
-export const SUBJECTS = `A FILE is BLIF (.blif), structural Verilog (.v, .sv), a table (.txt in the published form, .npy), any of them also as .gz, or
-a generator, made on the spot: kind:8x8 or kind:8x8:name=value,name=value (tram generate --list shows the kinds).`;
+export const SUBJECTS = `A FILE is BLIF (.blif), Verilog (.v, .sv: structural or behavioural, read by the bundled Yosys where our own reader does not), a
+netlist of library cells (with --liberty; without, those of tram synth), a table, any of them also as .gz, or a generator, made on the
+spot: kind:8x8 or kind:8x8:name=value,name=value (tram generate --list shows the kinds).
+
+A table is .npy or .npz (integers of any type), the published text form, CSV or text (a matrix, or rows a,b,product), a C array (.h, .c), or
+raw int32 or uint16 (.bin). Rows are the first operand, the weight. Its widths are those of rows and columns, of a list those of a square.`;
 
 export const READING = 'Reading:';
 export const OUTPUT = 'Output:';
@@ -21,13 +27,25 @@ export const OUTPUT = 'Output:';
 export interface ReadingOptions {
   readonly signed?: boolean;
   readonly lenient?: boolean;
+  readonly top?: string;
+  readonly liberty?: readonly string[];
   readonly histograms?: string;
+  /** Of tables. */
+  readonly bits?: readonly [number, number];
+  readonly tableOrder?: TableOrder;
 }
 
 /** How a multiplier is read, from the options of the command. */
 export function readLoading(command: Command): LoadOptions {
-  const { signed, lenient } = command.opts<ReadingOptions>();
-  return { ...(signed === undefined ? {} : { signed }), ...(lenient === undefined ? {} : { lenient }) };
+  const { signed, lenient, top, liberty, bits, tableOrder } = command.opts<ReadingOptions>();
+  return {
+    ...(signed === undefined ? {} : { signed }),
+    ...(lenient === undefined ? {} : { lenient }),
+    ...(top === undefined ? {} : { top }),
+    ...(liberty === undefined ? {} : { liberty }),
+    ...(bits === undefined ? {} : { bits }),
+    ...(tableOrder === undefined ? {} : { order: tableOrder }),
+  };
 }
 
 export function addSigned(command: Command): void {
@@ -36,6 +54,58 @@ export function addSigned(command: Command): void {
 
 export function addLenient(command: Command): void {
   command.addOption(new Option('--lenient', 'take undriven nets as 0 instead of refusing the file').helpGroup(READING));
+}
+
+export function addTop(command: Command): void {
+  const text = describeOption({
+    help: 'the module or model that is the multiplier',
+    values: 'a name in the file',
+    default: 'the only one that no other instantiates',
+  });
+  command.addOption(new Option('--top <NAME>', text).argParser(nonEmpty('--top', 'a module')).helpGroup(READING));
+}
+
+/** Cells that netlists instantiate; where a command synthesises, too, addSynthesis has the option. */
+export function addLiberty(command: Command): void {
+  const text = describeOption({
+    help: 'library of the cells that the netlist instantiates',
+    values: '.lib or .lib.gz files',
+    default: 'the cells of tram synth without a library',
+  });
+  command.addOption(new Option('--liberty <LIB...>', text).argParser(libertyFiles).helpGroup(READING));
+}
+
+function libertyFiles(text: string, all: readonly string[] = []): string[] {
+  return [...all, nonEmpty('--liberty', 'a Liberty file')(text)];
+}
+
+/** What a table of products alone may not say. */
+export function addTableReading(command: Command): void {
+  const bits = describeOption({
+    help: 'widths of the operands of a table that is one list, or raw, and no square',
+    values: 'weights × activations, like 4x8',
+    default: 'a square',
+  });
+  const order = describeOption({
+    help: 'order of signed rows and columns without operands: by bit pattern (0, 1, …, −1) or by value (−128, …, 127)',
+    values: `one of ${tableOrders.join(', ')}`,
+    default: 'patterns, or an error where values fit better',
+  });
+  command
+    .addOption(new Option('--bits <WxX>', bits).argParser(tableBits).helpGroup(READING))
+    .addOption(
+      new Option('--table-order <NAME>', order).argParser(oneOf('--table-order', tableOrders)).helpGroup(READING),
+    );
+}
+
+function tableBits(text: string): readonly [number, number] {
+  const bits = perOperand(text);
+  if (bits?.every((width) => width >= MIN_OPERAND_BITS) && bits[0] + bits[1] <= MAX_EXHAUSTIVE_BITS) return bits;
+  throw badValue(
+    '--bits',
+    text,
+    `widths like 8 or 4x8, from ${MIN_OPERAND_BITS}, at most ${MAX_EXHAUSTIVE_BITS} together`,
+  );
 }
 
 export function addHistograms(command: Command, weighs: string): void {
@@ -81,7 +151,7 @@ export async function loadHistograms(
 export function subjectName(subject: string): string {
   return basename(subject)
     .replace(/\.gz$/i, '')
-    .replace(/\.(blif|s?v|npy|lut\.txt|txt)$/i, '')
+    .replace(/\.(blif|s?v|npy|npz|lut\.txt|txt|csv|tsv|json|h|c|bin|raw)$/i, '')
     .replace(/[^\p{L}\p{N}._+-]+/gu, '-');
 }
 
@@ -107,17 +177,16 @@ export const synthesisOptions = [
 export function addSynthesis(command: Command): void {
   const option = (flags: string, help: string, values: string, fallback: string) =>
     new Option(flags, describeOption({ help, values, default: fallback })).helpGroup(SYNTHESIS);
-  const file = nonEmpty('--liberty', 'a Liberty file');
   const efforts = ['quick', 'best'] as const;
   const places = ['bundled', 'system'] as const;
   command
     .addOption(
       option(
         '--liberty <LIB...>',
-        'cell library',
+        'cell library, also of the cells that netlists instantiate',
         '.lib or .lib.gz files of one corner',
         'unit gates, built in',
-      ).argParser((text: string, all: readonly string[] = []) => [...all, file(text)]),
+      ).argParser(libertyFiles),
     )
     .addOption(
       option('--clock <MHZ>', 'clock of the power figures, one operand pair per cycle', 'MHz above 0', '100').argParser(
@@ -125,9 +194,12 @@ export function addSynthesis(command: Command): void {
       ),
     )
     .addOption(
-      option('--delay <PS>', 'delay that the smallest netlist must meet', 'ps above 0', '500').argParser(
-        positive('--delay', 'ps'),
-      ),
+      option(
+        '--delay <PS>',
+        'delay that the smallest netlist must meet',
+        'ps above 0; without --liberty FO4 delays',
+        '500, without --liberty 19',
+      ).argParser(positive('--delay', 'ps')),
     )
     .addOption(
       option('--effort <NAME>', 'scripts that are tried', `one of ${efforts.join(', ')}`, 'best').argParser(
@@ -135,9 +207,12 @@ export function addSynthesis(command: Command): void {
       ),
     )
     .addOption(
-      option('--yosys <WHICH>', 'the Yosys that runs', `one of ${places.join(', ')}`, 'bundled').argParser(
-        oneOf('--yosys', places),
-      ),
+      option(
+        '--yosys <WHICH>',
+        'the Yosys that runs; a system one is no sandbox for Verilog of others',
+        `one of ${places.join(', ')}`,
+        'bundled',
+      ).argParser(oneOf('--yosys', places)),
     );
 }
 
@@ -148,7 +223,7 @@ export async function readSynthesis(command: Command): Promise<Omit<SynthesisOpt
   return {
     ...(liberty === undefined ? {} : { liberty: await Promise.all(liberty.map(readLibertyFile)) }),
     ...(clock === undefined ? {} : { clockMHz: clock }),
-    ...(delay === undefined ? {} : { delayTargetPs: delay }),
+    ...(delay === undefined ? {} : { delayTarget: delay }),
     ...(effort === undefined ? {} : { effort }),
     ...(yosys === undefined ? {} : { yosys }),
   };

@@ -64,10 +64,13 @@ export function openCifar10(location: string): Dataset {
   return finishDataset({
     ...size,
     name: 'cifar10',
+    location: `cifar10:${folder}`,
     classes: 10,
     train,
     test,
     scale: 255,
     augment: { pad: 4, flip: true },
+    split: `the images of ${testFile}`,
+    labels: 'the first byte of each record',
   });
 }

@@ -1,8 +1,9 @@
 // What a labelled image data set is once it has been opened: two splits of raw 8-bit images (NHWC) in memory, and how raw
-// values become network inputs: x = (raw / scale − mean[channel]) / std[channel]. Invariant: mean and std come from the
-// training split alone, and sha256 covers everything that a run can see. Where images come from is the sources' business.
+// values become network inputs: x = (raw / scale − mean[channel]) / deviation[channel]. Invariant: mean and deviation come from the
+// training split alone, sha256 covers everything that a run can see, and there are two classes at least to tell apart. Where images
+// come from is the sources' business.
 
-import { invariant } from '../tensor/errors.ts';
+import { invariant, UserError } from '../tensor/errors.ts';
 import { sha256 } from '../tensor/files.ts';
 import { Random, streams } from '../tensor/random.ts';
 import type { AugmentOptions } from './augment.ts';
@@ -28,7 +29,15 @@ export interface Dataset extends ImageSize {
   /** Per channel, of raw / scale over the training split. */
   readonly mean: readonly number[];
   /** Standard deviation likewise; 1 for a channel that is constant. */
-  readonly std: readonly number[];
+  readonly deviation: readonly number[];
+  /** Images of each class, training and test together. */
+  readonly classCounts: readonly number[];
+  /** How the test images were chosen, for people: "a fifth of each class held back". */
+  readonly split: string;
+  /** Where the labels come from and how they became class numbers: "the column label", "column 1, class = label − 1". */
+  readonly labels: string;
+  /** What was taken in a way that its owner should know. */
+  readonly notes: readonly string[];
   /** Of the sizes, the scale, and the images and labels of both splits. */
   readonly sha256: string;
   /** The augmentation that suits the data, unless the user asks for another. */
@@ -37,11 +46,13 @@ export interface Dataset extends ImageSize {
 
 /** What a user may say about a data set beside its name. */
 export interface DatasetOptions {
-  /** csv: the size of an image. */
+  /** csv: the size of an image; needed when its values are no square. For others it must be what they hold. */
   readonly image?: ImageSize;
   /** csv: the raw value that means 1.0, 1 … 255; default 255. */
   readonly maximum?: number;
-  /** csv: the number of classes, when not every one appears in the file. */
+  /** csv: the column of the label: its name in the header, its number from 1, `first` or `last`. */
+  readonly label?: string;
+  /** csv, idx: the number of classes, when not every one appears in the files. */
   readonly classes?: number;
   /** csv: a second file that is the test split; without it a fifth of each class is held back. */
   readonly testFile?: string;
@@ -49,31 +60,100 @@ export interface DatasetOptions {
   readonly augment?: AugmentOptions;
 }
 
+/** What a source gives: everything of a data set but what follows from the images. */
 export interface DatasetParts extends ImageSize {
   readonly name: string;
+  /** How messages name it: "csv:faces.csv"; default: its name. */
+  readonly location?: string;
   readonly classes: number;
   readonly train: Split;
   readonly test: Split;
   readonly scale: number;
   readonly augment: AugmentOptions;
+  /** Default: "as given". */
+  readonly split?: string;
+  /** Default: "as given". */
+  readonly labels?: string;
+  readonly notes?: readonly string[];
 }
 
-/** Completes a data set with its normalisation and its hash. */
-export function finishDataset(parts: DatasetParts): Dataset {
-  const { height, width, channels, classes, scale, train, test } = parts;
+/** Completes a data set with its normalisation, its class counts and its hash. Throws a UserError for fewer than two classes. */
+export function finishDataset({ location, ...parts }: DatasetParts): Dataset {
+  const { height, width, channels, classes, scale, train, test, labels = 'as given', split = 'as given' } = parts;
+  const source = location ?? parts.name;
   for (const { count, images, labels } of [train, test]) {
     invariant(images.length === count * height * width * channels, `${images.length} raw values for ${count} images`);
     invariant(labels.length === count, `${labels.length} labels for ${count} images`);
   }
+  const trained = countClasses(train, classes, source);
+  const tested = countClasses(test, classes, source);
+  const present = trained.flatMap((count, label) => (count > 0 ? [label] : []));
+  if (present.length < 2) {
+    const what =
+      present.length === 0
+        ? 'no training images'
+        : `one class: all ${train.count} training images are of class ${present[0]}`;
+    throw new UserError(`the data set ${source} has ${what} (labels: ${labels}); at least two classes were expected`);
+  }
+  if (test.count === 0) throw new UserError(`the data set ${source} has no test images; at least one was expected`);
+  const empty = trained.flatMap((count, label) => (count === 0 ? [label] : []));
   const sizes = { height, width, channels, classes, scale, train: train.count, test: test.count };
   const hash = sha256(JSON.stringify(sizes), train.images, train.labels, test.images, test.labels);
-  return { ...parts, ...normalisation(train.images, channels, scale), sha256: hash };
+  return {
+    ...parts,
+    ...normalisation(train.images, channels, scale),
+    classCounts: trained.map((count, label) => count + tested[label]!),
+    split,
+    labels,
+    notes: [...(parts.notes ?? []), ...(empty.length > 0 ? [describeEmpty(empty, classes)] : [])],
+    sha256: hash,
+  };
+}
+
+function countClasses({ labels }: Split, classes: number, source: string): number[] {
+  const counts = new Array<number>(classes).fill(0);
+  for (const label of labels) {
+    if (label >= classes) throw new UserError(`the data set ${source} has a label ${label}, but ${classes} classes`);
+    counts[label]!++;
+  }
+  return counts;
+}
+
+function describeEmpty(empty: readonly number[], classes: number): string {
+  const shown = empty.length > 8 ? [...empty.slice(0, 8), '…'] : empty;
+  const which = empty.length === 1 ? `class ${empty[0]}` : `${empty.length} of ${classes} classes: ${shown.join(', ')}`;
+  return `no training image of ${which}`;
+}
+
+/** What a manifest keeps of a data set, as far as it is told. */
+export interface DataFacts {
+  readonly image: ImageSize;
+  readonly trainImages: number;
+  readonly testImages: number;
+  readonly classes: number;
+  readonly classCounts: readonly number[];
+  readonly split: string;
+}
+
+function factsOf(dataset: Dataset): DataFacts {
+  const { train, test } = dataset;
+  return { ...dataset, image: dataset, trainImages: train.count, testImages: test.count };
+}
+
+/** "4000 images 28×28×1, 10 classes (400 each); 3200 train, 800 test (a fifth of each class held back)". */
+export function describeData(data: Dataset | DataFacts): string {
+  const { image, trainImages, testImages, classes, classCounts, split } = 'image' in data ? data : factsOf(data);
+  const { height, width, channels } = image;
+  const [least, most] = [Math.min(...classCounts), Math.max(...classCounts)];
+  const each = least === most ? `${least} each` : `${least} to ${most} each`;
+  const images = `${trainImages + testImages} images ${height}×${width}×${channels}`;
+  return `${images}, ${classes} classes (${each}); ${trainImages} train, ${testImages} test (${split})`;
 }
 
 /** Mean and standard deviation per channel of raw / scale, by way of a histogram of the 256 raw values. */
-function normalisation(images: Uint8Array, channels: number, scale: number): { mean: number[]; std: number[] } {
+function normalisation(images: Uint8Array, channels: number, scale: number): { mean: number[]; deviation: number[] } {
   const mean: number[] = [];
-  const std: number[] = [];
+  const deviation: number[] = [];
   const pixels = images.length / channels;
   for (let channel = 0; channel < channels; channel++) {
     const counts = new Float64Array(256);
@@ -82,9 +162,9 @@ function normalisation(images: Uint8Array, channels: number, scale: number): { m
     const average = sum / pixels;
     const variance = counts.reduce((total, count, raw) => total + count * (raw - average) ** 2, 0) / pixels;
     mean.push(average / scale);
-    std.push(variance > 0 ? Math.sqrt(variance) / scale : 1);
+    deviation.push(variance > 0 ? Math.sqrt(variance) / scale : 1);
   }
-  return { mean, std };
+  return { mean, deviation };
 }
 
 /**

@@ -1,10 +1,12 @@
 // MNIST and its relatives in the IDX format (Y. LeCun's MNIST page): big-endian magic number, extents, then bytes; plain or
-// gzip, with '-' or '.' before "idx". Both splits are read: train-… and t10k-…. Grey images only.
+// gzip, with '-' or '.' before "idx". Both splits are read: train-… and t10k-… or test-…, with or without a name before them
+// (EMNIST: emnist-letters-train-…); where a folder holds several, FOLDER/NAME says which. Grey images only.
 
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { UserError } from '../tensor/errors.ts';
-import { type Dataset, finishDataset, type ImageSize, type Split } from './dataset.ts';
+import { type Dataset, type DatasetOptions, finishDataset, type ImageSize, type Split } from './dataset.ts';
+import { numberClasses } from './labels.ts';
 import { readMaybeGzip } from './raw.ts';
 
 const imagesMagic = 0x0803;
@@ -15,9 +17,34 @@ function findFile(folder: string, stem: string, kind: string): string | undefine
   return names.map((name) => join(folder, name)).find((path) => existsSync(path));
 }
 
-/** Whether a folder looks like an IDX data set. */
-export function isIdxFolder(folder: string): boolean {
-  return findFile(folder, 'train-images', 'idx3-ubyte') !== undefined;
+/** What stands before "train-images" in the names of a folder's sets: '' for MNIST's own, 'emnist-letters-'. */
+function prefixesIn(folder: string): string[] {
+  if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) return [];
+  const found = readdirSync(folder).map((name) => /^(.*?)train-images[-.]idx3-ubyte(\.gz)?$/.exec(name)?.[1]);
+  return [...new Set(found.filter((prefix) => prefix !== undefined))].sort();
+}
+
+/** Whether a path names an IDX data set. */
+export function isIdx(path: string): boolean {
+  return prefixesIn(path).length > 0 || prefixesIn(dirname(path)).includes(`${basename(path)}-`);
+}
+
+/** The folder and the prefix of the set that a location names. */
+function findSet(location: string): { folder: string; prefix: string } {
+  const prefixes = prefixesIn(location);
+  if (prefixes.includes('') || prefixes.length === 1) {
+    return { folder: location, prefix: prefixes.includes('') ? '' : prefixes[0]! };
+  }
+  const sets = prefixes.map((prefix) => prefix.replace(/-$/, ''));
+  if (sets.length > 0) {
+    throw new UserError(
+      `${location} holds ${sets.length} data sets (${sets.join(', ')}); name one: idx:${join(location, sets[0]!)}`,
+    );
+  }
+  const named = `${basename(location)}-`;
+  return prefixesIn(dirname(location)).includes(named)
+    ? { folder: dirname(location), prefix: named }
+    : { folder: location, prefix: '' };
 }
 
 /** The extents and the bytes of one IDX file with the expected magic number. */
@@ -58,15 +85,34 @@ function readSplit(folder: string, prefix: string): { split: Split; size: ImageS
 }
 
 /** Opens the four IDX files of a folder. */
-export function openIdx(folder: string): Dataset {
-  const { split: train, size } = readSplit(folder, 'train');
-  const { split: test, size: testSize } = readSplit(folder, 't10k');
+export function openIdx(location: string, options: DatasetOptions): Dataset {
+  const { folder, prefix } = findSet(location);
+  const { split: train, size } = readSplit(folder, `${prefix}train`);
+  const testStem = findFile(folder, `${prefix}test-images`, 'idx3-ubyte') ? 'test' : 't10k';
+  const { split: test, size: testSize } = readSplit(folder, `${prefix}${testStem}`);
   if (size.height !== testSize.height || size.width !== testSize.width) {
     throw new UserError(
       `the training images in ${folder} are ${size.height}x${size.width}, the test images ${testSize.height}x${testSize.width}`,
     );
   }
-  const classes =
-    Math.max(...[train, test].map(({ labels }) => labels.reduce((most, label) => Math.max(most, label), 0))) + 1;
-  return finishDataset({ ...size, name: 'idx', classes, train, test, scale: 255, augment: { pad: 2, flip: false } });
+  const seen = [...new Set([...train.labels, ...test.labels])].sort((a, b) => a - b);
+  const labels = seen.map((label) => ({ text: String(label), at: `${folder}: the label '${label}'` }));
+  const classes = numberClasses(labels, options.classes);
+  const renumber = (split: Split): Split => ({
+    ...split,
+    labels: split.labels.map((label) => classes.of.get(String(label))!),
+  });
+  return finishDataset({
+    ...size,
+    name: 'idx',
+    location: `idx:${location}`,
+    classes: classes.count,
+    train: renumber(train),
+    test: renumber(test),
+    scale: 255,
+    augment: { pad: 2, flip: false },
+    split: `the images of ${prefix}${testStem}-images`,
+    labels: `the files ${prefix}…-labels${classes.rule}`,
+    notes: classes.notes,
+  });
 }

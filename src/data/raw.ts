@@ -1,18 +1,13 @@
-// Bytes of data files, plain or gzip-compressed (told apart by content, not by name). Damaged compression is the user's error.
+// Bytes of data files, plain or gzip-compressed (told apart by content, not by name).
 
-import { gunzipSync } from 'node:zlib';
-import { UserError } from '../tensor/errors.ts';
 import { readBytes } from '../tensor/files.ts';
+import { inflateLimited, isGzip } from '../tensor/gzip.ts';
 
-/** The file's bytes, decompressed when they are gzip; throws a UserError that names the file. */
-export function readMaybeGzip(path: string): Uint8Array {
+/** The largest size of a packed file's content, in bytes: 1 GiB. */
+export const MAX_BYTES = 2 ** 30;
+
+/** The file's bytes, decompressed when they are gzip; throws a UserError that names the file, and the limit where it was passed. */
+export function readMaybeGzip(path: string, limit = MAX_BYTES): Uint8Array {
   const bytes = readBytes(path);
-  if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return bytes;
-  try {
-    return gunzipSync(bytes);
-  } catch (error) {
-    throw new UserError(
-      `cannot read ${path}: its gzip data are damaged (${(error as Error).message}); fetch the file again`,
-    );
-  }
+  return isGzip(bytes) ? inflateLimited(bytes, limit, path) : bytes;
 }

@@ -8,7 +8,7 @@ import { unknownName } from '../tensor/names.ts';
 import { cifar10Folder, openCifar10 } from './cifar10.ts';
 import { openCsv, openDigits } from './csv.ts';
 import type { Dataset, DatasetOptions, ImageSize } from './dataset.ts';
-import { isIdxFolder, openIdx } from './idx.ts';
+import { isIdx, openIdx } from './idx.ts';
 
 interface Source {
   readonly name: string;
@@ -26,7 +26,7 @@ export const sources: readonly Source[] = [
     open: openDigits,
   },
   { name: 'cifar10', usage: 'cifar10:DIR', summary: 'CIFAR-10, binary version, 32x32x3', open: openCifar10 },
-  { name: 'csv', usage: 'csv:FILE', summary: 'one image per line, the label last; .csv or .csv.gz', open: openCsv },
+  { name: 'csv', usage: 'csv:FILE', summary: 'one image per line, with its label; .csv or .csv.gz', open: openCsv },
   { name: 'idx', usage: 'idx:DIR', summary: 'MNIST and relatives, IDX files, plain or .gz', open: openIdx },
 ];
 
@@ -43,10 +43,41 @@ export function parseImageSize(text: string): ImageSize {
 /** The source's name for a bare path, found from what lies there. */
 function detect(path: string): string | undefined {
   const stats = statSync(path, { throwIfNoEntry: false });
-  if (stats?.isFile() && /\.csv(\.gz)?$/i.test(path)) return 'csv';
-  if (!stats?.isDirectory()) return undefined;
-  if (cifar10Folder(path) !== undefined) return 'cifar10';
-  return isIdxFolder(path) ? 'idx' : undefined;
+  if (stats?.isFile()) return /\.[ct]sv(\.gz)?$/i.test(path) ? 'csv' : undefined;
+  if (stats?.isDirectory() && cifar10Folder(path) !== undefined) return 'cifar10';
+  return isIdx(path) ? 'idx' : undefined;
+}
+
+/** What a user may say of some sources alone. */
+const optionsOfSources = { label: ['csv'], testFile: ['csv'], classes: ['csv', 'idx'] } as const satisfies Partial<
+  Record<keyof DatasetOptions, readonly string[]>
+>;
+const optionNames = { label: '--label', testFile: '--test-data', classes: '--classes' } as const;
+
+function refuseForeignOptions({ name }: Source, options: DatasetOptions): void {
+  for (const key of Object.keys(optionsOfSources) as (keyof typeof optionsOfSources)[]) {
+    const takers: readonly string[] = optionsOfSources[key];
+    if (options[key] === undefined || takers.includes(name)) continue;
+    throw new UserError(
+      `${optionNames[key]} is '${options[key]}', but ${name} data have their own; leave it out (it is for ${takers.join(' and ')})`,
+    );
+  }
+}
+
+/** A source that knows its size and its range is not told another. */
+function checkSize(
+  spec: string,
+  { height, width, channels, scale }: Dataset,
+  { image, maximum }: DatasetOptions,
+): void {
+  const text = (size: ImageSize) => `${size.height}x${size.width}x${size.channels}`;
+  const own = { height, width, channels };
+  if (image && text(image) !== text(own)) {
+    throw new UserError(`--image is ${text(image)}, but the images of ${spec} are ${text(own)}; leave it out`);
+  }
+  if (maximum !== undefined && maximum !== scale && !(maximum === 1 && scale === 255)) {
+    throw new UserError(`--maximum is ${maximum}, but the values of ${spec} go up to ${scale}; leave it out`);
+  }
 }
 
 /** The same data set with a relative location taken from `directory` instead of the working directory. */
@@ -82,6 +113,8 @@ export function openDataset(spec: string, options: DatasetOptions = {}): Dataset
   if (!source.usage.includes(':') && location !== '') {
     throw new UserError(`the data set '${name}' takes no location, got '${location}'; write ${source.usage}`);
   }
+  refuseForeignOptions(source, options);
   const dataset = source.open(location, options);
+  checkSize(spec, dataset, options);
   return options.augment ? { ...dataset, augment: options.augment } : dataset;
 }

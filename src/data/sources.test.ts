@@ -50,7 +50,10 @@ describe('digits', () => {
   });
 
   test('normalises the training split to mean 0 and variance 1', () => {
-    const values = Array.from(digits.train.images, (raw) => (raw / digits.scale - digits.mean[0]!) / digits.std[0]!);
+    const values = Array.from(
+      digits.train.images,
+      (raw) => (raw / digits.scale - digits.mean[0]!) / digits.deviation[0]!,
+    );
     const mean = values.reduce((sum, x) => sum + x) / values.length;
     expect(Math.abs(mean)).toBeLessThan(1e-12);
     expect(values.reduce((sum, x) => sum + x * x, 0) / values.length).toBeCloseTo(1, 10);
@@ -90,7 +93,11 @@ describe('csv', () => {
   });
 
   test('uses the given maximum as the scale and the given augmentation', () => {
-    const data = openDataset(put('c.csv', '0,16,0\n16,0,1\n'), { image, maximum: 16, augment: { pad: 2, flip: true } });
+    const data = openDataset(put('c.csv', '0,16,0\n16,0,1\n1,16,0\n16,1,1\n'), {
+      image,
+      maximum: 16,
+      augment: { pad: 2, flip: true },
+    });
     expect(data).toMatchObject({ scale: 16, augment: { pad: 2, flip: true } });
   });
 
@@ -109,7 +116,7 @@ describe('csv', () => {
     ['a value that is no number', '1,2,0\n1,x y,0\n', ":2: the value 'x y' in column 2"],
     ['an empty file', '', ' holds no images; one line per image was expected'],
     ['only a header', 'a,b,label\n', ' holds no images'],
-    ['damaged gzip', gzipSync(rows(10)).subarray(0, 30), ': its gzip data are damaged'],
+    ['cut gzip', gzipSync(rows(10)).subarray(0, 30), ': its gzip data end too early'],
   ];
   test.each(mistakes)('%s is located', (_, content, message) => {
     const path = put('bad.csv', content);

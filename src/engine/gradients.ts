@@ -55,11 +55,9 @@ export const gradientRules: { readonly [K in OpName]?: Rule<K> } = {
     undefined,
   ],
   minMax: ({ inputs: [x], outputs: [min, max], attributes }, [gMin, gMax], graph) => [
-    graph.apply1(
-      'minMaxGradient',
-      [gMin ?? zerosLike(graph, min!), gMax ?? zerosLike(graph, max!), x!, min!, max!],
-      attributes,
-    ),
+    graph.apply1('minMaxGradient', [gMin ?? zerosLike(graph, min!), gMax ?? zerosLike(graph, max!), x!, min!, max!], {
+      granularity: attributes.granularity,
+    }),
   ],
   clipScale: ({ inputs, attributes }, [gScale], graph) => [
     ...graph.apply('clipScaleGradient', [gScale!, ...inputs], attributes),

@@ -110,9 +110,9 @@ export interface OpAttributes {
   softmaxCrossEntropy: None;
   /** (g [], probabilities, labels) → dlogits. */
   softmaxCrossEntropyGradient: None;
-  /** x → minimum and maximum, [] or [C]. */
-  minMax: { readonly granularity: Granularity };
-  /** (gmin, gmax, x, min, max) → dx: shared evenly among the elements that attain the extreme. */
+  /** x → minimum and maximum, [] or [C]; of x and 0 where the range is to hold it. */
+  minMax: { readonly granularity: Granularity; readonly holdsZero?: boolean };
+  /** (gmin, gmax, x, min, max) → dx: shared evenly among the elements that attain the extreme, lost where none does. */
   minMaxGradient: { readonly granularity: Granularity };
   /**
    * (x, min, max) → [] the clip factor f = 1 − shrink·k, k = 0…steps−1, whose quantiser of the range [f·min, f·max] has the least mean

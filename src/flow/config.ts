@@ -4,6 +4,7 @@
 import { z } from 'zod';
 import { defaultSmoothing, type Smoothing } from '../axm/slopes.ts';
 import { searchNames } from '../netlist/mapping/task.ts';
+import { rangeNames } from '../quant/quantized.ts';
 import { UserError } from '../tensor/errors.ts';
 
 const rate = z.number().positive();
@@ -28,13 +29,19 @@ const training = {
 const givenConfiguration = z.strictObject({
   /** Data set: digits, cifar10:DIR, csv:FILE, idx:DIR or a path. */
   data: z.string().min(1).default('digits'),
-  /** Size of an image as HxWxC, for csv data. */
+  /** Size of an image as HxWxC, for csv data whose images are no squares of one channel. */
   image: z
     .string()
     .regex(/^\d+[x×]\d+[x×]\d+$/, 'expected HEIGHTxWIDTHxCHANNELS, for example 28x28x1')
     .optional(),
   /** Raw value that means 1.0, for csv data. */
   maximum: z.int().min(1).max(255).optional(),
+  /** Column of the label, for csv data: its name in the header, its number from 1, `first` or `last`. */
+  label: z.string().min(1).optional(),
+  /** A second file with the test images, for csv data; without it a fifth of each class is held back. */
+  testData: z.string().min(1).optional(),
+  /** Number of classes, for csv and idx data that do not show all of them. */
+  classes: z.int().min(2).max(256).optional(),
   model: z.string().min(1).default('resnet8'),
   seed: z
     .int()
@@ -67,6 +74,8 @@ const givenConfiguration = z.strictObject({
     .strictObject({
       /** Training images in the one calibration batch. */
       images: z.int().min(1).default(1024),
+      /** The range that an observer takes: the extremes and 0, so that every zero point is a code, or the extremes alone. */
+      range: z.enum(rangeNames).default('with-zero'),
       /** Epochs of quantisation-aware training behind it; 0: post-training quantisation only. */
       epochs: z.int().min(0).default(0),
       batchSize: batchSize.default(64),
@@ -155,7 +164,7 @@ export type ConfigurationInput = z.input<typeof configurationSchema>;
 export const published = {
   exactLayers: ['fc'],
   train: { batchSize: 256 },
-  quantize: { batchSize: 256 },
+  quantize: { batchSize: 256, range: 'as-observed' },
   explore: { batchSize: 256, thetaLearningRate: 5e-4, thetaWeightDecay: 5e-4 },
   map: { search: 'greedy', operands: 'uniform' },
   recover: { batchSize: 256 },

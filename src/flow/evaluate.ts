@@ -9,7 +9,7 @@ import { type DeviceOptions, openBackend } from './device.ts';
 import type { Phase } from './events.ts';
 import { openTask } from './inputs.ts';
 import { requireIntact } from './integrity.ts';
-import { phasesOf, readManifest } from './manifest.ts';
+import { phasesOf, readManifest, stageResultOf } from './manifest.ts';
 import {
   exactMultiplier,
   initialTheta,
@@ -81,8 +81,8 @@ export async function evaluateRun(options: EvaluateOptions): Promise<EvaluationR
     }
     const evaluate = await evaluator(session, task, arithmetic, dataset.test);
     const { accuracy, loss, images } = await evaluate(options.onImages);
-    const power = recorded.find((result) => result.stage === stage)?.power;
-    return { stage, accuracy, loss, images, ...(power === undefined ? {} : { power }) };
+    const known = recorded.find((result) => result.stage === stage);
+    return { ...(known ? stageResultOf(known) : {}), stage, accuracy, loss, images };
   } finally {
     await session.dispose();
   }

@@ -6,7 +6,7 @@ import { describeStructure, type StructureDescription } from '../netlist/structu
 import { exactTable, type ProductTable } from '../netlist/table.ts';
 import { curvesSvg, type PhaseCurves, type ThetaPoint, thetaSvg } from '../report/curves.ts';
 import { type DotDiagram, dotDiagramSvg } from '../report/dots.ts';
-import { errorHeatmapSvg, errorHistogramSvg } from '../report/heatmap.ts';
+import { type ErrorTable, errorHeatmapSvg, errorHistogramSvg, errorSummary } from '../report/heatmap.ts';
 import { operandsSvg } from '../report/operands.ts';
 import type { MetricRecord, TrainingPhase } from './events.ts';
 
@@ -43,8 +43,9 @@ export async function curvesFigure(records: readonly MetricRecord[]): Promise<Na
   });
   return {
     name: 'curves',
-    title: 'Training',
-    caption: 'cross-entropy, accuracy and normalised power over the epochs of each phase',
+    title: 'Loss, accuracy and power',
+    caption:
+      'cross-entropy, accuracy and analytic power (relative to the exact 8×8 array) over the epochs, each phase on its own scales',
     svg: await curvesSvg(curves),
   };
 }
@@ -93,16 +94,22 @@ export async function multiplierFigures(
     {
       name: `${name}-error-map`,
       title: 'Error map',
-      caption: 'error of the product for every pair of operands',
-      svg: await errorHeatmapSvg({ errors, weightBits, activationBits }),
+      caption: `error of the product for every pair of operands: ${errorSummary({ errors })}`,
+      svg: await errorHeatmapSvg({ errors, weightBits, activationBits }, null),
     },
-    {
-      name: `${name}-error-histogram`,
-      title: 'Error distribution',
-      caption: 'over all pairs of operands',
-      svg: await errorHistogramSvg({ errors, weightBits, activationBits }),
-    },
+    ...(errors.every((error) => error === 0)
+      ? []
+      : [await histogramFigure(name, { errors, weightBits, activationBits })]),
   ];
+}
+
+async function histogramFigure(name: string, table: ErrorTable): Promise<NamedFigure> {
+  return {
+    name: `${name}-error-histogram`,
+    title: 'Error distribution',
+    caption: `over all pairs of operands: ${errorSummary(table)}`,
+    svg: await errorHistogramSvg(table, null),
+  };
 }
 
 /** How often each code occurs among a multiplier's multiplications. */
@@ -111,7 +118,7 @@ export async function operandsFigure(name: string, operands: OperandHistograms):
     name: `${name}-operands`,
     title: 'Operands',
     caption: 'how often each operand occurs in the multiplications of the calibration images',
-    svg: await operandsSvg(operands),
+    svg: await operandsSvg(operands, null),
   };
 }
 
@@ -125,11 +132,13 @@ function dotDiagram(structure: StructureDescription): DotDiagram {
     ({ id, stage, column }) => exact.adders[id]?.stage === stage && exact.adders[id].column === column,
   );
   const adders = published ? exact.adders : structure.adders;
+  const count = (wanted: 'full' | 'half') => exact.adders.filter(({ kind }) => kind === wanted).length;
   return {
     weightBits,
     activationBits,
     partialProducts: exact.partialProducts.map(({ i, j }) => ({ i, j, kept: products.has(`${i},${j}`) })),
     adders: adders.map(({ id, stage, column, kind }) => ({ stage: stage - 1, column, kind, kept: kept.has(id) })),
+    before: { full: count('full'), half: count('half') },
     constants: structure.constants.map(({ column }) => column),
   };
 }

@@ -4,7 +4,7 @@
 
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
-import type { Dataset, DatasetOptions, Split } from '../data/dataset.ts';
+import type { Dataset, DatasetOptions } from '../data/dataset.ts';
 import { openDataset, parseImageSize, relocate } from '../data/registry.ts';
 import type { MultiplyingLayer } from '../nn/layers.ts';
 import { findModel } from '../nn/models.ts';
@@ -55,7 +55,7 @@ function openData(
   let other: Dataset | undefined;
   for (const [spec, directory] of places) {
     try {
-      const dataset = openDataset(spec, datasetOptions(configuration));
+      const dataset = openDataset(spec, datasetOptions(configuration, directory));
       if (!known || dataset.sha256 === known.sha256) return { dataset, directory };
       other ??= dataset;
     } catch (error) {
@@ -74,10 +74,16 @@ function elsewhere({ message }: UserError, places: ReadonlyMap<string, string>):
   );
 }
 
-function datasetOptions({ image, maximum }: Configuration): DatasetOptions {
+function datasetOptions(configuration: Configuration, directory: string): DatasetOptions {
+  const { image, maximum, label, testData, classes } = configuration;
   return {
     ...(image === undefined ? {} : { image: parseImageSize(image) }),
     ...(maximum === undefined ? {} : { maximum }),
+    ...(label === undefined ? {} : { label }),
+    ...(testData === undefined
+      ? {}
+      : { testFile: directory === process.cwd() ? testData : relocate(testData, directory) }),
+    ...(classes === undefined ? {} : { classes }),
   };
 }
 
@@ -134,20 +140,15 @@ function fileInput(path: string | undefined, isNeeded: boolean, known: FileInput
 }
 
 function dataInputs(dataset: Dataset, directory: string): RunInputs['data'] {
-  const { name, height, width, channels, classes, train, test, mean, std, scale } = dataset;
+  const { name, height, width, channels, classes, train, test, mean, deviation, scale } = dataset;
   return {
     ...{ name, sha256: dataset.sha256, directory, trainImages: train.count, testImages: test.count, classes },
     image: { height, width, channels },
     mean: [...mean],
-    deviation: [...std],
+    deviation: [...deviation],
     scale,
-    classCounts: countClasses(classes, train, test),
-    split: 'as the data set gives it',
+    classCounts: [...dataset.classCounts],
+    split: dataset.split,
+    labels: dataset.labels,
   };
-}
-
-function countClasses(classes: number, ...splits: readonly Split[]): number[] {
-  const counts = new Array<number>(classes).fill(0);
-  for (const { labels } of splits) for (const label of labels) counts[label]!++;
-  return counts;
 }

@@ -31,6 +31,7 @@ const stageResult = z.strictObject({
   accuracy: z.number(),
   loss: z.number(),
   power: z.number().optional(),
+  gateCost: z.number().optional(),
 });
 
 const errorMetricsRecord: z.ZodType<ErrorMetrics> = z.strictObject({
@@ -40,6 +41,7 @@ const errorMetricsRecord: z.ZodType<ErrorMetrics> = z.strictObject({
   meanSquareError: z.number(),
   maxErrorDistance: z.number(),
   meanRelativeErrorDistance: z.number(),
+  meanRelativeErrorOfNonzero: z.number(),
   meanError: z.number(),
   errorVariance: z.number(),
   worst: z.strictObject({ w: z.int(), x: z.int(), product: z.number(), exact: z.number() }),
@@ -51,7 +53,7 @@ const multiplierRecord = z.strictObject({
   /** Empty for an imported multiplier. */
   theta: z.array(z.number()),
   /** Null for a multiplier that is known by its table alone. */
-  normalizedCost: z.number().nullable(),
+  gateCost: z.number().nullable(),
   /** Null for an imported multiplier. */
   mseToTarget: z.number().nullable(),
   signed: z.boolean(),
@@ -95,8 +97,12 @@ function isJsonObject(text: string): boolean {
 }
 
 /** A stage as the manifest stores it, without keys that are undefined. */
-export function stageResultOf({ power, ...rest }: z.output<typeof stageResult>): StageResult {
-  return power === undefined ? rest : { ...rest, power };
+export function stageResultOf({ power, gateCost, ...rest }: z.output<typeof stageResult>): StageResult {
+  return {
+    ...rest,
+    ...(power === undefined ? {} : { power }),
+    ...(gateCost === undefined ? {} : { gateCost }),
+  };
 }
 
 /** Everything that a reader of the run needs of its inputs, so that nobody has to open them again. */

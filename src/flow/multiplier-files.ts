@@ -1,13 +1,13 @@
 // A mapped multiplier on disk: Verilog, BLIF, the table in the published text format and as .npy, and an error report. Nothing is written
 // before all forms were proved equal over all operand pairs.
 
-import { powerPerMultiplication } from '../axm/power.ts';
+import { exactPower, powerPerMultiplication } from '../axm/power.ts';
 import { writeBlif } from '../netlist/blif/write.ts';
 import { type Certificate, certify } from '../netlist/certify.ts';
 import { writeNpy } from '../netlist/formats/npy.ts';
 import { writeTextTable } from '../netlist/formats/text.ts';
 import type { MappedMultiplier } from '../netlist/mapping/task.ts';
-import { type ErrorMetrics, errorMetrics, type OperandHistograms } from '../netlist/metrics.ts';
+import { type ErrorMetrics, errorMetrics, metricsReport, type OperandHistograms } from '../netlist/metrics.ts';
 import type { Network } from '../netlist/network.ts';
 import { describeStructure } from '../netlist/structure.ts';
 import type { ProductTable } from '../netlist/table.ts';
@@ -28,19 +28,6 @@ export function multiplierFiles(name: string) {
   };
 }
 
-/** Error metrics under the names that `--json` prints. */
-function metricsReport(metrics: ErrorMetrics) {
-  return {
-    errorRate: metrics.errorRate,
-    med: metrics.meanErrorDistance,
-    nmed: metrics.normalizedMeanErrorDistance,
-    maxEd: metrics.maxErrorDistance,
-    mred: metrics.meanRelativeErrorDistance,
-    mean: metrics.meanError,
-    variance: metrics.errorVariance,
-  };
-}
-
 /** The error report: mapping, cost and error metrics, under the names that `--json` prints. */
 export function multiplierReport(mapped: MappedMultiplier, metrics: ErrorMetrics) {
   const { mse, moves, structure, theta, search } = mapped;
@@ -51,13 +38,14 @@ export function multiplierReport(mapped: MappedMultiplier, metrics: ErrorMetrics
     theta,
     search,
     start: mapped.start,
-    mse: mse.after,
-    mseBefore: mse.before,
-    mseAfterFixedColumns: mse.afterFixedColumns,
+    mseToTarget: mse.after,
+    mseToTargetBefore: mse.before,
+    mseToTargetAfterFixedColumns: mse.afterFixedColumns,
     accepted: moves.length,
     moves,
     cost: structure.normalizedCost,
-    power: powerPerMultiplication(theta, weightBits, activationBits),
+    gateCost: structure.gateCost,
+    power: powerPerMultiplication(theta, weightBits, activationBits) * exactPower(weightBits, activationBits),
     ...metricsReport(metrics),
   };
 }
@@ -161,7 +149,8 @@ export function writeImported(
   makeFolder(folder);
   for (const [path, content] of contents) writeInside(folder, path, content);
   const { weightBits, activationBits, signed } = table;
-  const cost = network ? describeStructure(network).normalizedCost : null;
+  const structure = network ? describeStructure(network) : undefined;
+  const gateCost = structure?.gateCost ?? null;
   const measured = writeOperands(folder, name, table, operands);
   writeJsonInside(folder, paths.errors, {
     name,
@@ -169,10 +158,11 @@ export function writeImported(
     weightBits,
     activationBits,
     signed,
-    cost,
+    cost: structure?.normalizedCost ?? null,
+    gateCost,
     ...metricsReport(metrics),
     ...measured.report,
     certificate,
   });
-  return { certificate, metrics, cost, files: [...contents.keys(), paths.errors, ...measured.files] };
+  return { certificate, metrics, gateCost, files: [...contents.keys(), paths.errors, ...measured.files] };
 }

@@ -73,7 +73,7 @@ export function powerTerm(configuration: Configuration, layers: readonly Multipl
 
 /** Quantised arithmetic with the given multiplier for the approximate layers and the exact one for the others. */
 export function quantizedArithmetic(
-  { bits, channelwise, exactLayers }: Configuration,
+  { bits, channelwise, exactLayers, quantize }: Configuration,
   multiplierOf: (layer: string) => LayerMultiplier,
 ): QuantizedArithmetic {
   return {
@@ -81,6 +81,7 @@ export function quantizedArithmetic(
     weightBits: bits.weights,
     activationBits: bits.activations,
     channelwise,
+    range: quantize.range,
     multiplierOf: (layer) => (exactLayers.includes(layer) ? { kind: 'exact' } : multiplierOf(layer)),
   };
 }

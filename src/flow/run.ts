@@ -4,6 +4,8 @@
 
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { describeData } from '../data/dataset.ts';
+import type { FigureFormat } from '../report/formats.ts';
 import { UserError } from '../tensor/errors.ts';
 import { version } from '../version.ts';
 import { lookAhead, requireNewFolder } from './ahead.ts';
@@ -57,6 +59,8 @@ export interface FlowOptions {
   /** Another run, whose finished phases with the same settings are copied instead of being done; its settings are the defaults. */
   readonly from?: string;
   readonly device?: DeviceOptions;
+  /** The forms in which the report's figures are written; default: SVG. */
+  readonly figures?: readonly FigureFormat[];
   /** The command line that asks for this, kept with each phase that it does. */
   readonly command?: string;
   readonly listener?: Listener;
@@ -168,6 +172,11 @@ async function doPhases(
   const { folder, listener = () => {}, signal, command } = options;
   const { configuration } = begun;
   let manifest = begun;
+  if (opened) {
+    for (const text of [describeData(opened.dataset), ...opened.dataset.notes]) {
+      listener({ kind: 'note', text: `data: ${text}` });
+    }
+  }
   for (const phase of wanted) {
     const replaced = manifest.phases[phase];
     if (replaced && phase !== 'report') {
@@ -178,7 +187,8 @@ async function doPhases(
     const resumed = existsSync(inFolder(place, files.resume));
     listener({ kind: 'phase-start', phase, title: titleOf(phase, configuration), resumed });
     const start = performance.now();
-    const result = phase === 'report' ? await report(place) : await work[phase]({ ...place, ...opened! });
+    const result =
+      phase === 'report' ? await report(place, options.figures) : await work[phase]({ ...place, ...opened! });
     requireNumbers(folder, phase, result);
     const record: PhaseRecord = {
       settings: settingsOf(configuration, phase, manifest.inputs),
@@ -248,8 +258,9 @@ function requireNumbers(folder: string, phase: Phase, { stages, files: written }
 
 function phaseSummary({ stages }: PhaseResult): string {
   return stages
-    .map(({ stage, accuracy, power }) => {
-      const cost = power === undefined ? '' : ` at power ${power.toFixed(3)}`;
+    .map(({ stage, accuracy, power, gateCost }) => {
+      const measured = power === undefined ? '' : ` at power ${power.toFixed(4)}`;
+      const cost = gateCost === undefined ? measured : ` at gate cost ${gateCost.toFixed(4)}`;
       return `${stage} ${(100 * accuracy).toFixed(2)} %${cost}`;
     })
     .join(', ');

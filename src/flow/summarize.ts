@@ -1,48 +1,27 @@
-// A run folder read back as its summary: from the manifest alone, without the data and without computing anything. Files are listed as the
-// manifest has them, so nothing else that lies in the folder is taken for a result.
+// A run folder read back as its summary: from the manifest alone, without computing or opening anything else.
 
 import { existsSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
+import { cheapestExact } from '../netlist/exact-cost.ts';
 import { files } from './context.ts';
+import { changedSettings, optionsOf } from './flags.ts';
 import { requireIntact } from './integrity.ts';
-import { phasesOf, readManifest, stageResultOf } from './manifest.ts';
+import { type Manifest, manifestPath, phasesOf, readManifest, stageResultOf } from './manifest.ts';
 import { multiplierFiles } from './multiplier-files.ts';
-import type { MultiplierSummary, RunSummary } from './summary.ts';
+import type { LayerSummary, MultiplierSummary, RunFile, RunSummary } from './summary.ts';
+import { verdictOf } from './verdict.ts';
 
 export function summarize(folder: string): RunSummary {
   const manifest = readManifest(folder);
   requireIntact(folder, manifest.phases);
-  const { configuration } = manifest;
-  const { layers } = manifest.inputs;
+  const { configuration, inputs, program, created } = manifest;
   const phases = phasesOf(configuration);
-  const macs = layers.reduce((sum, layer) => sum + layer.macs, 0);
+  const stages = phases.flatMap((phase) => (manifest.phases[phase]?.stages ?? []).map(stageResultOf));
+  const multipliers: MultiplierSummary[] = (manifest.phases.map?.multipliers ?? []).map(
+    ({ certificate, ...record }) => ({ ...record, provedPairs: certificate.pairs }),
+  );
+  const layers = layerSummaries(manifest, multipliers);
   const exact = layers.filter(({ name }) => configuration.exactLayers.includes(name));
-  const mapRecord = manifest.phases.map;
-  const multipliers: MultiplierSummary[] = (mapRecord?.multipliers ?? []).map(({ certificate, ...record }) => ({
-    ...record,
-    provedPairs: certificate.pairs,
-  }));
-  const listed: [title: string, path: string][] = [
-    ['report page', files.page],
-    ...multipliers.flatMap(({ name }): [string, string][] => {
-      const paths = multiplierFiles(name);
-      return [
-        ['multiplier, Verilog', paths.verilog],
-        ['multiplier, BLIF', paths.blif],
-        ['multiplier, table as text', paths.text],
-        ['multiplier, table as .npy', paths.table],
-        ['multiplier, error report', paths.errors],
-        ['operands that the multiplier meets', paths.operands],
-      ];
-    }),
-    ['structure parameters θ', files.theta],
-    ['recovered network', files.recovered],
-    ['metrics of every epoch', files.metrics],
-    ['manifest', 'manifest.json'],
-  ];
-  const recorded = phases.flatMap((phase) => Object.keys(manifest.phases[phase]?.files ?? {}));
-  const unhashed = [files.metrics, 'manifest.json'].filter((path) => existsSync(join(folder, path)));
-  const written = new Set([...recorded, ...recorded.map((path) => dirname(path)), ...unhashed]);
   return {
     folder,
     data: configuration.data,
@@ -50,13 +29,81 @@ export function summarize(folder: string): RunSummary {
     seed: configuration.seed,
     weightBits: configuration.bits.weights,
     activationBits: configuration.bits.activations,
-    stages: phases.flatMap((phase) => (manifest.phases[phase]?.stages ?? []).map(stageResultOf)),
+    stages,
     multipliers,
+    layers,
     exactLayers: exact.map(({ name }) => name),
-    exactShare: exact.reduce((sum, layer) => sum + layer.macs, 0) / macs,
+    exactShare: exact.reduce((sum, { share }) => sum + share, 0),
+    verdict: verdictOf({ configuration, stages, multipliers }),
+    changed: changedSettings(configuration),
+    options: optionsOf(configuration),
+    inputs,
+    program,
+    created,
     donePhases: phases.filter((phase) => manifest.phases[phase]),
-    files: [...listed, ['figures', files.figures] as const]
-      .filter(([, path]) => written.has(path))
-      .map(([title, path]) => ({ title, path: join(folder, path) })),
+    phases: phases.flatMap((phase) => {
+      const record = manifest.phases[phase];
+      if (!record || phase === 'report') return [];
+      const { seconds, finished, device, command } = record;
+      return [{ phase, seconds, finished, device, ...(command === undefined ? {} : { command }) }];
+    }),
+    files: listedFiles(folder, manifest, multipliers),
   };
+}
+
+function layerSummaries(
+  { configuration, inputs }: Manifest,
+  multipliers: readonly MultiplierSummary[],
+): readonly LayerSummary[] {
+  const { weights, activations } = configuration.bits;
+  const total = inputs.layers.reduce((sum, { macs }) => sum + macs, 0);
+  const rows = inputs.layers.map(({ name, macs }) => {
+    const own = multipliers.find(({ layers }) => layers.includes(name));
+    const cost = own ? own.gateCost : cheapestExact(weights, activations).gateCost;
+    return { name, macs, own, gates: cost === null ? Number.NaN : macs * cost };
+  });
+  const gates = rows.reduce((sum, row) => sum + row.gates, 0);
+  return rows.map(({ name, macs, own, gates: part }) => ({
+    ...{ name, macs, share: macs / total },
+    ...(multipliers.length === 0 ? {} : { multiplier: own?.name ?? null }),
+    ...(multipliers.length === 0 || Number.isNaN(gates) ? {} : { gateShare: part / gates }),
+  }));
+}
+
+/** What the finished phases say that they wrote, not whatever lies in the folder. */
+function listedFiles(
+  folder: string,
+  { phases: done }: Manifest,
+  multipliers: readonly MultiplierSummary[],
+): readonly RunFile[] {
+  const written = new Set(Object.values(done).flatMap((record) => Object.keys(record.files)));
+  const run: readonly (readonly [title: string, path: string])[] = [
+    ['report page', files.page],
+    ['recovered network', files.recovered],
+    ['structure parameters θ', files.theta],
+  ];
+  const others = [
+    { title: 'metrics of every epoch', path: files.metrics },
+    { title: 'manifest', path: manifestPath('') },
+  ].filter(({ path }) => existsSync(join(folder, path)));
+  const figures = done.report ? [{ title: 'figures', path: files.figures }] : [];
+  const listed = [
+    ...run.filter(([, path]) => written.has(path)).map(([title, path]) => ({ title, path })),
+    ...figures,
+    ...others,
+  ].map((file) => ({ group: 'run' as const, ...file }));
+  const forms = multipliers.flatMap(({ name }) => {
+    const paths = multiplierFiles(name);
+    return [
+      { title: 'Verilog', path: paths.verilog },
+      { title: 'BLIF', path: paths.blif },
+      { title: 'table as text', path: paths.text },
+      { title: 'table as .npy', path: paths.table },
+      { title: 'error report', path: paths.errors },
+      { title: 'operands that it meets', path: paths.operands },
+    ]
+      .filter(({ path }) => written.has(path))
+      .map((file) => ({ group: 'multiplier' as const, ...file }));
+  });
+  return [...listed, ...forms].map((file) => ({ ...file, path: join(folder, file.path) }));
 }

@@ -9,7 +9,7 @@ import { fileName } from './manifest.ts';
 const thetaSchema = z.strictObject({
   weightBits: z.int(),
   activationBits: z.int(),
-  /** Normalised analytic power of the network. */
+  /** Analytic power of the network relative to exact 8×8 multipliers. */
   power: z.number(),
   structures: z.array(
     z.strictObject({

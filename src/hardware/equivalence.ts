@@ -63,7 +63,7 @@ export function proveEquivalent(a: Circuit, b: Circuit, options: EquivalenceOpti
 }
 
 async function gates(yosys: Yosys, circuit: Circuit, name: string): Promise<MappedNetlist> {
-  const { files, lines } = readScript(circuit, name);
+  const { files, lines } = await readScript(yosys, circuit, name);
   const script = [...lines, 'techmap', 'aigmap', 'opt_merge', 'opt_clean', 'write_json gates.json'].join('\n');
   const run = await mustRun(yosys, `the ${name} circuit cannot be read`, { script, files, outputs: ['gates.json'] });
   return readMapped(run.files['gates.json']!, gateLibrary);

@@ -30,7 +30,12 @@ export function bitFunctions(netlist: MappedNetlist): BitFunctions {
   return { network, inputs, outputs: driven };
 }
 
-function addExpression(network: Network, expression: BooleanExpression, pins: ReadonlyMap<string, Signal>): Signal {
+/** Adds the gates of a cell's function; `pins` are the signals at its inputs. */
+export function addExpression(
+  network: Network,
+  expression: BooleanExpression,
+  pins: ReadonlyMap<string, Signal>,
+): Signal {
   const stack: Signal[] = [];
   for (const operation of expression.program) {
     if (operation.kind === 'pin') stack.push(pins.get(operation.pin)!);

@@ -51,9 +51,16 @@ const MAX_HISTOGRAM_BITS = 16;
 /** The stream of the vectors among the random numbers of a seed. */
 const VECTOR_STREAM = 101;
 
-export function analysePower(library: Library, timing: Timing, options: PowerOptions = {}): Power {
+/** Throws a UserError for options that make no sense, and for a library without a supply voltage. */
+export function analysePower(
+  library: Pick<Library, 'name' | 'voltage'>,
+  timing: Timing,
+  options: PowerOptions = {},
+): Power {
   const clock = options.clockMHz ?? 100;
   if (!(clock > 0)) throw new UserError(`a clock of ${clock} MHz: expected a positive frequency`);
+  const { voltage } = library;
+  if (voltage === null) throw new UserError(`${library.name} gives no supply voltage: expected nom_voltage, for power`);
   const { netlist, load } = timing;
   const length = Math.ceil((options.vectors ?? DEFAULT_VECTORS) / 32);
   const inputs = drawInputs(netlist, length, options);
@@ -62,7 +69,7 @@ export function analysePower(library: Library, timing: Timing, options: PowerOpt
   const cycles = length * 32 - 1;
   const settled = moves.map((words) => count(words) / cycles);
   const rates = options.glitches ? timedRates(timing, inputs, settled, length) : settled;
-  const halfSquare = (library.voltage * library.voltage) / 2;
+  const halfSquare = (voltage * voltage) / 2;
   let switching = 0;
   let internal = 0;
   let leakage = 0;

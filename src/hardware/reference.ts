@@ -23,6 +23,7 @@ export const gateLibrary: Library = {
   name: 'gates',
   voltage: 1,
   skipped: [],
+  notes: [],
   cells: new Map([gate('$_AND_', ['A', 'B'], 'A * B'), gate('$_NOT_', ['A'], '!A')].map((cell) => [cell.name, cell])),
 };
 
@@ -31,7 +32,7 @@ function gate(name: string, pins: readonly string[], text: string): Cell {
   if ('error' in parsed) throw new Error(`internal: ${parsed.error}`);
   const output = { name: 'Y', function: parsed, maxCapacitance: Number.POSITIVE_INFINITY, timing: [], power: [] };
   const inputs = pins.map((pin) => ({ name: pin, capacitance: 0, power: [] }));
-  return { name, area: 0, dontUse: false, inputs, outputs: [output], defaultLeakage: 0, leakage: [] };
+  return { name, area: 0, dontUse: false, timed: false, inputs, outputs: [output], defaultLeakage: 0, leakage: [] };
 }
 
 /**

@@ -5,6 +5,7 @@
 // one version of Yosys.
 
 import { UserError } from '../tensor/errors.ts';
+import { abcCells, isAndLike, isInverter } from './abc-cells.ts';
 import { adderMap, findAdders } from './adders.ts';
 import { ALL, adderCommands, type Candidate, QUICK } from './candidates.ts';
 import type { Cell, Library } from './liberty/library.ts';
@@ -14,8 +15,9 @@ import { cellCounts, type MappedNetlist, readMapped, totalArea } from './mapped.
 import { analysePower, type Power, type PowerOptions } from './power.ts';
 import { type Comparison, compareMapped, gateLibrary } from './reference.ts';
 import { CellVariants, sizeGates } from './sizing.ts';
-import { unitGateLiberty } from './technology/unit-gate.ts';
+import { unitGateLiberty, unitGateUnits } from './technology/unit-gate.ts';
 import { type PathStep, Timing, type TimingOptions } from './timing.ts';
+import { libraryUnits, type Units } from './units.ts';
 import { writeMappedBlif, writeMappedVerilog } from './write.ts';
 import { withYosys, type YosysChoice } from './yosys/choose.ts';
 import { type Circuit, readScript } from './yosys/design.ts';
@@ -25,8 +27,8 @@ export interface SynthesisOptions extends TimingOptions, PowerOptions {
   readonly circuit: Circuit;
   /** Liberty texts of one corner, together one library (default: the built-in technology). */
   readonly liberty?: readonly LibertyText[] | 'builtin';
-  /** ps (default 500, as the TRAM paper's multipliers); Infinity asks for area alone. */
-  readonly delayTargetPs?: number;
+  /** In the units of the result: ps (default 500, as the TRAM paper's multipliers), or FO4 delays (19); Infinity asks for area alone. */
+  readonly delayTarget?: number;
   /** `quick`: one candidate, a fraction of a second; `best` (default): all of them, a few seconds for an 8-bit multiplier. */
   readonly effort?: 'quick' | 'best';
   /** Cells not to use, besides those the library excludes; `*` stands for anything. Default: DEFAULT_DONT_USE. */
@@ -38,18 +40,22 @@ export interface SynthesisOptions extends TimingOptions, PowerOptions {
 export interface CandidateResult {
   readonly name: string;
   /** null where the candidate failed; `problem` says why. */
-  readonly areaUm2: number | null;
-  readonly delayPs: number | null;
+  readonly area: number | null;
+  readonly delay: number | null;
   readonly problem: string | null;
 }
 
+/** Area, delay and power are in `units`: µm², ps and mW of a library, gates of the built-in technology. */
 export interface Synthesis {
+  readonly units: Pick<Units, 'area' | 'delay' | 'power'>;
   readonly cells: Readonly<Record<string, number>>;
-  readonly areaUm2: number;
-  readonly delayPs: number;
+  readonly area: number;
+  readonly delay: number;
   readonly meetsTarget: boolean;
-  readonly powerMw: Power;
-  readonly criticalPath: readonly PathStep[];
+  /** null where the library gives no supply voltage. */
+  readonly power: Power | null;
+  /** From a primary input to the latest output. */
+  readonly criticalPath: readonly (Omit<PathStep, 'arrivalPs'> & { readonly arrival: number })[];
   readonly mappedVerilog: string;
   readonly mappedBlif: string;
   /** How the mapped netlist was compared with the circuit. */
@@ -58,6 +64,8 @@ export interface Synthesis {
   readonly candidate: string;
   readonly candidates: readonly CandidateResult[];
   readonly library: string;
+  /** What was left out of the library, and why: one sentence each. */
+  readonly notes: readonly string[];
   readonly yosysVersion: string;
   /** The log of Yosys and ABC for the candidate that was kept. */
   readonly log: string;
@@ -65,17 +73,23 @@ export interface Synthesis {
 
 /** Ties (constants need no cell here), hold buffers and clock cells. */
 export const DEFAULT_DONT_USE: readonly string[] = ['TIE*', 'HB*', 'CK*'];
-export const DEFAULT_DELAY_TARGET_PS = 500;
+export const DEFAULT_DELAY_TARGET = { ps: 500, gates: 19 } as const;
 /** A candidate this much larger than the best so far, or this much slower than the target, is not sized once another meets it. */
 const HOPELESS = 1.05;
 const OUT_OF_REACH = 1.25;
+/** In notes. */
+const NAMED_CELLS = 5;
 
 /** Throws a UserError for circuits and libraries that cannot be used, with Yosys' own message where it has one. */
 export function synthesize(options: SynthesisOptions): Promise<Synthesis> {
-  const target = options.delayTargetPs ?? DEFAULT_DELAY_TARGET_PS;
-  if (!(target > 0))
-    throw new UserError(`a delay target of ${target} ps: expected a positive number of ps, or Infinity`);
-  return withYosys(options.yosys ?? 'bundled', (yosys) => run(yosys, options, target));
+  const builtIn = !options.liberty || options.liberty === 'builtin';
+  const target = options.delayTarget ?? DEFAULT_DELAY_TARGET[builtIn ? 'gates' : 'ps'];
+  const units = builtIn ? unitGateUnits : libraryUnits;
+  if (!(target > 0)) {
+    throw new UserError(`a delay target of ${target} ${units.delay}: expected a positive number, or Infinity`);
+  }
+  const { scale } = units;
+  return withYosys(options.yosys ?? 'bundled', (yosys) => run(yosys, options, units, target * scale.ps));
 }
 
 interface Mapped {
@@ -86,22 +100,23 @@ interface Mapped {
   readonly startArea: number;
 }
 
-async function run(yosys: Yosys, options: SynthesisOptions, target: number): Promise<Synthesis> {
+async function run(yosys: Yosys, options: SynthesisOptions, units: Units, target: number): Promise<Synthesis> {
   const texts = !options.liberty || options.liberty === 'builtin' ? [unitGateLiberty] : options.liberty;
   const library = readLiberties(texts);
-  const cells = usableCells(library, options.dontUse ?? DEFAULT_DONT_USE);
+  const { cells, notes } = usableCells(library, options.dontUse ?? DEFAULT_DONT_USE);
   const variants = new CellVariants(cells);
   const prepared = await prepare(yosys, options.circuit);
-  const adders = adderMap(findAdders(cells));
-  const liberty = writeTimingLiberty(cells, library.voltage);
-  const flow = { yosys, library, liberty, adders, design: prepared.design };
+  const abc = abcCells(cells);
+  const adders = adderMap(findAdders(abc.cells));
+  const liberty = writeTimingLiberty(abc.cells);
+  const flow = { yosys, library, abc, liberty, adders, design: prepared.design };
   const candidates = (options.effort === 'quick' ? QUICK : ALL).filter((one) => one.adders === 'none' || adders);
   const results: CandidateResult[] = [];
   const mapped: Mapped[] = [];
   for (const candidate of candidates) {
     const outcome = await map(flow, candidate);
     if ('problem' in outcome) {
-      results.push({ name: candidate.name, areaUm2: null, delayPs: null, problem: outcome.problem });
+      results.push({ name: candidate.name, area: null, delay: null, problem: outcome.problem });
     } else {
       const timing = new Timing(outcome.netlist, options);
       mapped.push({ candidate, timing, log: outcome.log, startArea: totalArea(outcome.netlist) });
@@ -111,22 +126,34 @@ async function run(yosys: Yosys, options: SynthesisOptions, target: number): Pro
   if (!best) throw new UserError(`synthesis failed: ${results[0]?.problem ?? 'no candidate'}`);
   const { netlist } = best.timing;
   const verified = compareMapped(prepared.reference, netlist);
+  const { um2, ps, mW } = units.scale;
+  const power = library.voltage === null ? null : analysePower(library, best.timing, options);
   return {
+    units: { area: units.area, delay: units.delay, power: units.power },
     cells: cellCounts(netlist),
-    areaUm2: totalArea(netlist),
-    delayPs: best.timing.delay,
+    area: totalArea(netlist) / um2,
+    delay: best.timing.delay / ps,
     meetsTarget: best.timing.delay <= target,
-    powerMw: analysePower(library, best.timing, options),
-    criticalPath: best.timing.criticalPath(),
+    power: power && scaledPower(power, mW),
+    criticalPath: best.timing.criticalPath().map(({ arrivalPs, ...step }) => ({ ...step, arrival: arrivalPs / ps })),
     mappedVerilog: writeMappedVerilog(netlist),
     mappedBlif: writeMappedBlif(netlist),
     verified,
     candidate: best.candidate.name,
-    candidates: results,
+    candidates: results.map((one) => ({
+      ...one,
+      area: one.area === null ? null : one.area / um2,
+      delay: one.delay === null ? null : one.delay / ps,
+    })),
     library: library.name,
+    notes: [...library.notes, ...notes],
     yosysVersion: await yosys.version(),
     log: best.log,
   };
+}
+
+function scaledPower({ internal, switching, leakage, total }: Power, unit: number): Power {
+  return { internal: internal / unit, switching: switching / unit, leakage: leakage / unit, total: total / unit };
 }
 
 /** Sizes the candidates, the smallest first, as long as they may still win; adds what came out of each to `results`. */
@@ -143,7 +170,7 @@ function sizeBest(
     const tooSlow = one.timing.delay > OUT_OF_REACH * target;
     if (!(met && (tooSlow || one.startArea > HOPELESS * area(best!)))) sizeGates(one.timing, variants, target);
     const { delay } = one.timing;
-    results.push({ name: one.candidate.name, areaUm2: area(one), delayPs: delay, problem: null });
+    results.push({ name: one.candidate.name, area: area(one), delay, problem: null });
     const meets = delay <= target;
     const smaller = best && (meets ? area(one) < area(best) : area(one) * delay < area(best) * best.timing.delay);
     if (!best || (meets !== met ? meets : smaller)) best = one;
@@ -153,7 +180,7 @@ function sizeBest(
 
 /** The circuit as one flat module for the candidates, and as a network of AND and NOT gates for the comparison at the end. */
 async function prepare(yosys: Yosys, circuit: Circuit): Promise<{ design: string; reference: MappedNetlist }> {
-  const { files, lines } = readScript(circuit, 'circuit');
+  const { files, lines } = await readScript(yosys, circuit, 'circuit');
   const script = [
     ...lines,
     'write_rtlil design.il',
@@ -170,7 +197,8 @@ async function prepare(yosys: Yosys, circuit: Circuit): Promise<{ design: string
 interface Flow {
   readonly yosys: Yosys;
   readonly library: Library;
-  /** The cells for ABC. */
+  readonly abc: ReturnType<typeof abcCells>;
+  /** Its cells as Liberty text. */
   readonly liberty: string;
   /** The technology map for adders; null where the library has none. */
   readonly adders: string | null;
@@ -185,32 +213,46 @@ async function map(
     'read_rtlil design.il',
     ...adderCommands(candidate.adders),
     `abc -liberty cells.lib -script ${candidate.abc}`,
+    ...(flow.abc.withoutBuffer === null ? [] : ['techmap -map buffer.v']),
     'opt_clean -purge',
     'write_json mapped.json',
   ].join('\n');
-  const files = { 'design.il': flow.design, 'cells.lib': flow.liberty, 'adders.v': flow.adders ?? '' };
+  const files = {
+    'design.il': flow.design,
+    'cells.lib': flow.liberty,
+    'adders.v': flow.adders ?? '',
+    'buffer.v': flow.abc.withoutBuffer ?? '',
+  };
   const result = await flow.yosys.run({ script, files, outputs: ['mapped.json'] });
   const json = result.files['mapped.json'];
   if (!result.ok || json === undefined) return { problem: yosysMessage(result.log) };
-  return { netlist: readMapped(json, flow.library), log: result.log };
+  const netlist = readMapped(json, { ...flow.library, cells: flow.abc.byName });
+  flow.abc.restore(netlist);
+  return { netlist, log: result.log };
 }
 
-/** Cells that may be used; throws when what is left cannot express every circuit. */
-function usableCells(library: Library, patterns: readonly string[]): Cell[] {
+/** Cells that may be used, and a note about those that have no delay; throws when what is left cannot express every circuit. */
+function usableCells(library: Library, patterns: readonly string[]): { cells: Cell[]; notes: string[] } {
   const globs = patterns.map((pattern) => new RegExp(`^${pattern.split('*').map(literal).join('.*')}$`));
-  const cells = [...library.cells.values()].filter(
+  const allowed = [...library.cells.values()].filter(
     (cell) => !cell.dontUse && cell.inputs.length > 0 && !globs.some((glob) => glob.test(cell.name)),
   );
-  const inverter = cells.some(
-    (cell) => cell.inputs.length === 1 && cell.outputs[0]!.function.program.some(({ kind }) => kind === 'not'),
-  );
-  const twoInputs = cells.some((cell) => cell.inputs.length === 2 && cell.outputs.length === 1);
-  if (!inverter || !twoInputs) {
+  const cells = allowed.filter((cell) => cell.timed);
+  const untimed = allowed.filter((cell) => !cell.timed).map(({ name }) => name);
+  const missing = [
+    ...(cells.some(isInverter) ? [] : ['inverter']),
+    ...(cells.some(isAndLike) ? [] : ['AND, OR, NAND or NOR gate of two inputs']),
+  ];
+  const more = untimed.length > NAMED_CELLS ? ` and ${untimed.length - NAMED_CELLS} more` : '';
+  const note =
+    `cells without complete delay tables (cell_rise, cell_fall, rise_transition, fall_transition from every input) are not used: ` +
+    `${untimed.slice(0, NAMED_CELLS).join(', ')}${more}`;
+  if (missing.length > 0) {
     throw new UserError(
-      `${library.name} has no usable inverter or no two-input gate: give all Liberty files of the library`,
+      `${library.name} has no usable ${missing.join(' and no ')}: ${untimed.length > 0 ? `${note}; expected NLDM tables` : 'give all Liberty files of the library'}`,
     );
   }
-  return cells;
+  return { cells, notes: untimed.length > 0 ? [`${library.name}: ${note}`] : [] };
 }
 
 function literal(text: string): string {

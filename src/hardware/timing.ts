@@ -5,6 +5,7 @@
 // Invariant: all values always belong to the cells that the netlist holds now; a change recomputes only what depends on it.
 // Source: Liberty User Guide, delay calculation; Sapatnekar, "Timing", chapter 5.
 
+import { UserError } from '../tensor/errors.ts';
 import type { Cell, TimingArc } from './liberty/library.ts';
 import type { LookupTable } from './liberty/table.ts';
 import { inputNets, type MappedNetlist, type Net, outputNets } from './mapped.ts';
@@ -49,6 +50,18 @@ interface Pin {
 
 const EDGES = ['rise', 'fall'] as const;
 
+const NAMED_CELLS = 5;
+
+function checkTimed(cells: readonly Cell[]): void {
+  const names = [...new Set(cells.filter((cell) => !cell.timed).map(({ name }) => name))];
+  if (names.length === 0) return;
+  const more = names.length > NAMED_CELLS ? ` and ${names.length - NAMED_CELLS} more` : '';
+  throw new UserError(
+    `cells without complete delay tables: ${names.slice(0, NAMED_CELLS).join(', ')}${more}: expected cell_rise, cell_fall, ` +
+      'rise_transition and fall_transition from every input; a path through them has no delay',
+  );
+}
+
 export class Timing {
   readonly netlist: MappedNetlist;
   /** fF per net. */
@@ -67,8 +80,10 @@ export class Timing {
   private readonly dirty: Uint8Array;
   private readonly compiled = new Map<Cell, CompiledCell>();
 
+  /** Throws a UserError that names cells without complete delay tables: a path through them has no delay. */
   constructor(netlist: MappedNetlist, options: TimingOptions = {}) {
     const { netCount, instances } = netlist;
+    checkTimed(instances.map(({ cell }) => cell));
     this.netlist = netlist;
     this.outputLoad = options.outputLoadFf ?? DEFAULT_OUTPUT_LOAD_FF;
     this.load = new Float64Array(netCount);

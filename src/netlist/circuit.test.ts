@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest';
 import { writeBlif } from './blif/write.ts';
 import { readCircuit, simulateCircuit } from './circuit.ts';
-import { writeCHeader, writeRaw } from './formats/raw.ts';
+import { writeCHeader } from './formats/c.ts';
+import { writeRaw } from './formats/raw.ts';
 import { generateFromSpec } from './generators/registry.ts';
 import { readHistograms } from './histograms.ts';
 import { errorMetrics } from './metrics.ts';

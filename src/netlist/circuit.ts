@@ -6,9 +6,18 @@ import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { UserError } from '../tensor/errors.ts';
 import { readBlif } from './blif/read.ts';
-import type { Elaborated } from './elaborate.ts';
+import type { Elaborated, ElaborationOptions } from './elaborate.ts';
+import { TABLE_FORMS } from './formats/read.ts';
 import { publishedWarnings } from './formats/text.ts';
-import { type ErrorMetrics, errorMetrics, type OperandHistograms, type WorstPair, worstPairs } from './metrics.ts';
+import {
+  type ErrorMetrics,
+  errorMetrics,
+  type MetricsReport,
+  metricsReport,
+  type OperandHistograms,
+  type WorstPair,
+  worstPairs,
+} from './metrics.ts';
 import type { Network } from './network.ts';
 import { MAX_EXHAUSTIVE_BITS, multiplierPorts } from './ports.ts';
 import { type Sampled, sampleMetrics } from './sample.ts';
@@ -24,47 +33,48 @@ export interface Circuit extends Elaborated {
   readonly warnings: readonly string[];
 }
 
-/** The largest text that is read: 64 MiB. */
-const MAX_BYTES = 2 ** 26;
+/** The largest netlist that is read: 64 MiB. */
+export const MAX_NETLIST_BYTES = 2 ** 26;
 
-/** Parses a circuit; `file` names it in diagnostics. Throws a located UserError. */
-export function readCircuit(text: string, file: string, options: { lenient?: boolean } = {}): Circuit {
+/** Parses BLIF or structural Verilog; `file` names it in diagnostics. Throws a located UserError. */
+export function readCircuit(text: string, file: string, options: ElaborationOptions = {}): Circuit {
   const format = circuitFormat(text, file);
   const elaborated = (format === 'blif' ? readBlif : readVerilog)(text, { ...options, file });
   return { ...elaborated, format, warnings: publishedWarnings(elaborated) };
 }
 
 /** Reads and parses a circuit file. */
-export function loadCircuit(path: string, options: { lenient?: boolean } = {}): Circuit {
+export function loadCircuit(path: string, options: ElaborationOptions = {}): Circuit {
   return readCircuit(readLimited(path).toString('utf8'), basename(path), options);
 }
 
 /** The bytes of a file; a UserError that names it when it cannot be read or is no ordinary file of sensible size. */
-export function readLimited(path: string, most: number = MAX_BYTES): Buffer {
+export function readLimited(path: string, most: number = MAX_NETLIST_BYTES, what = 'a netlist or a table'): Buffer {
   let descriptor: number | undefined;
   try {
     descriptor = openSync(path, 'r');
     const stat = fstatSync(descriptor);
-    if (!stat.isFile()) throw new UserError(`${path}: not a file: expected a netlist or a table`);
-    if (stat.size > most) throw new UserError(`${path}: ${stat.size} bytes: expected at most ${most}`);
+    if (!stat.isFile()) throw new UserError(`${path}: not a file: expected ${what}`);
+    if (stat.size > most) throw new UserError(`${path}: ${stat.size} bytes: expected ${what} of at most ${most}`);
     return readFileSync(descriptor);
   } catch (error) {
     if (error instanceof UserError) throw error;
     const reason = (error as NodeJS.ErrnoException).code ?? 'unknown reason';
-    throw new UserError(`${path}: cannot be read (${reason}): expected a readable file`);
+    throw new UserError(`${path}: cannot be read (${reason}): expected ${what}`);
   } finally {
     if (descriptor !== undefined) closeSync(descriptor);
   }
 }
 
-function circuitFormat(text: string, file: string): CircuitFormat {
+/** The format that the name says, else the first word of the text. Throws a UserError where neither does. */
+export function circuitFormat(text: string, file: string): CircuitFormat {
   if (/\.blif$/i.test(file)) return 'blif';
   if (/\.s?v$/i.test(file)) return 'verilog';
   const start = text.slice(0, 100_000);
   if (/^\s*\.[a-z]/m.test(start)) return 'blif';
   if (/^\s*(\(\*.*\*\)\s*)?module\b/m.test(start)) return 'verilog';
   throw new UserError(
-    `${file}: neither BLIF nor Verilog: expected .model or module, or a name that ends in .blif or .v`,
+    `${file}: neither a netlist nor a table: expected BLIF (.model), Verilog (module), or a table: ${TABLE_FORMS}`,
   );
 }
 
@@ -87,7 +97,7 @@ export interface WorstOperands {
   readonly error: number;
 }
 
-export interface SimulationReport {
+export interface SimulationReport extends MetricsReport {
   readonly name: string;
   /** The operand width, or both widths where they differ: weight, activation. */
   readonly bits: number | readonly [number, number];
@@ -96,14 +106,6 @@ export interface SimulationReport {
   readonly signed: boolean;
   /** Operand pairs behind the figures: all of them, unless `sampled` says otherwise. */
   readonly pairs: number;
-  readonly errorRate: number;
-  readonly med: number;
-  readonly nmed: number;
-  readonly mse: number;
-  readonly maxEd: number;
-  readonly mred: number;
-  readonly mean: number;
-  readonly variance: number;
   readonly worst: readonly WorstOperands[];
   /** Present when the multiplier is too wide to enumerate: figures are estimates, maxEd a lower bound. */
   readonly sampled?: Sampled;
@@ -155,14 +157,7 @@ function reportOf(
     activationBits,
     signed,
     pairs,
-    errorRate: metrics.errorRate,
-    med: metrics.meanErrorDistance,
-    nmed: metrics.normalizedMeanErrorDistance,
-    mse: metrics.meanSquareError,
-    maxEd: metrics.maxErrorDistance,
-    mred: metrics.meanRelativeErrorDistance,
-    mean: metrics.meanError,
-    variance: metrics.errorVariance,
+    ...metricsReport(metrics),
     worst: worst.map(({ w, x, product, exact }) => ({
       w: operandValue(w, weightBits, signed),
       x: operandValue(x, activationBits, signed),

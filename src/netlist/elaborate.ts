@@ -1,81 +1,42 @@
-// From modules to one network: the common back half of the BLIF and Verilog readers. A module is a set of named one-bit nets, each
-// driven by a function of other nets or by the output of an instance of another module; elaboration flattens them, in any order of
-// definition, into gates.
-// Invariant: each net is built once, after everything it depends on; undriven nets, combinational loops, recursive instances and
-// unknown ports end in a located diagnostic. No recursion of our own: a chain of very many gates is fine.
+// From modules to one network: the common back half of the BLIF and Verilog readers. Elaboration flattens modules, in any order of
+// definition, into gates; what no output needs is left out.
+// Invariant: each net is built once, after everything it depends on; undriven nets that are needed, combinational loops, recursive
+// instances and unknown ports end in a located diagnostic. No recursion of our own: a chain of very many gates is fine.
 
-import { didYouMean, type Place, type SourceText } from './diagnostics.ts';
+import { UserError } from '../tensor/errors.ts';
+import { gateCell } from './cells.ts';
+import { clipped, didYouMean, type Place, printable, type SourceText } from './diagnostics.ts';
+import type { Instance, Module } from './module.ts';
 import { Network, type Signal, ZERO } from './network.ts';
+import { hasMultiplierPorts } from './ports.ts';
 
-export interface NamedNet extends Place {
-  readonly net: string;
-}
-
-/** A net's value as a function of other nets, given as the gates to add. */
-export interface FunctionDriver extends Place {
-  readonly kind: 'function';
-  readonly inputs: readonly string[];
-  readonly build: (network: Network, inputs: readonly Signal[]) => Signal;
-}
-
-export interface Instance extends Place {
-  readonly module: string;
-  /** Formal port → net of the instantiating module. */
-  readonly connections: ReadonlyMap<string, NamedNet>;
-}
-
-interface InstanceDriver extends Place {
-  readonly kind: 'instance';
-  readonly instance: Instance;
-  readonly port: string;
-}
-
-type Driver = FunctionDriver | InstanceDriver;
-
-export class Module {
-  readonly name: string;
-  /** In the order of declaration, by net. */
-  readonly inputs = new Map<string, NamedNet>();
-  readonly outputs = new Map<string, NamedNet>();
-  readonly instances: Instance[] = [];
-  readonly drivers = new Map<string, Driver>();
-  /** The first use of each net, for diagnostics. */
-  readonly uses = new Map<string, Place>();
-
-  constructor(name: string) {
-    this.name = name;
-  }
-
-  /** Names a net's driver; a second driver is an error. */
-  drive(source: SourceText, net: string, driver: Driver): void {
-    const input = this.inputs.get(net);
-    const other = input ?? this.drivers.get(net);
-    if (other) {
-      source.fail(
-        driver,
-        `net "${net}" is driven twice`,
-        `one driver; ${input ? 'it is an input, declared' : 'it is driven already'} at line ${other.line}`,
-      );
-    }
-    this.drivers.set(net, driver);
-  }
-
-  use(net: string, place: Place): void {
-    if (!this.uses.has(net)) this.uses.set(net, place);
-  }
+/** Cells that a netlist may instantiate without defining them. */
+export interface CellLibrary {
+  /**
+   * The module of a cell of that name with those pins; undefined for a name that is none; a text that says why there is none where that
+   * is known.
+   */
+  readonly cell: (name: string, pins: Iterable<string>) => Module | string | undefined;
+  /** The ending of "expected one defined in this file …". */
+  readonly otherwise: string;
 }
 
 export interface ElaborationOptions {
-  /** Undriven nets are the constant 0 instead of an error. */
-  readonly lenient: boolean;
+  /** Undriven nets are the constant 0 instead of an error, and the first of several roots is the circuit. */
+  readonly lenient?: boolean;
+  /** The module that is the circuit; by default the only one that no other instantiates. */
+  readonly top?: string;
+  readonly cells?: CellLibrary;
 }
 
 export interface Elaborated {
   readonly network: Network;
   /** Nets without a driver that were taken as 0. */
   readonly undriven: readonly string[];
-  /** Modules that no other instantiates, in their order in the file; the circuit is one of them. */
+  /** Modules that no other instantiates, in their order in the file, unless the circuit was named; the circuit is one of them. */
   readonly roots: readonly string[];
+  /** What was read in a way that its author may not expect, a sentence each. */
+  readonly notes: readonly string[];
 }
 
 /** One instance of a module in the hierarchy; the root has no parent. */
@@ -96,17 +57,18 @@ interface NetOfScope {
 const MAX_DEPTH = 100;
 const MAX_INSTANCES = 100_000;
 /** Gates of the flattened circuit: a hierarchy multiplies what a short text can ask for. */
-const MAX_GATES = 1_000_000;
+export const MAX_GATES = 1_000_000;
 
+/** Throws a located UserError. */
 export function elaborate(
   source: SourceText,
   modules: ReadonlyMap<string, Module>,
-  root: Module,
-  options: ElaborationOptions,
+  options: ElaborationOptions = {},
 ): Elaborated {
+  const { root, roots } = rootOf(source, modules, options);
+  const definitions = connectHierarchy(source, modules, root, options);
   const undriven: string[] = [];
-  for (const module of modules.values()) {
-    connectInstances(source, module, modules, options);
+  for (const module of new Set(definitions.values())) {
     for (const net of completeDrivers(source, module, options)) {
       undriven.push(module === root ? net : `${module.name}.${net}`);
     }
@@ -114,11 +76,12 @@ export function elaborate(
   const network = new Network(root.name);
   let instances = 0;
   const scope = newScope(root, root.name, null);
-  for (const port of root.inputs.values()) scope.signals.set(port.net, network.addInput(port.net));
-  for (const port of root.outputs.values()) network.addOutput(port.net, resolve({ scope, net: port.net }));
-  const instantiated = new Set([...modules.values()].flatMap((module) => module.instances.map((one) => one.module)));
-  const roots = [...modules.keys()].filter((name) => !instantiated.has(name));
-  return { network, undriven, roots };
+  for (const port of root.inputs.values()) scope.signals.set(port.net, network.addInput(port.name ?? port.net));
+  for (const port of root.outputs.values()) {
+    network.addOutput(port.name ?? port.net, resolve({ scope, net: port.net }));
+  }
+  const notes = [...unusedBoxes(modules, definitions), ...(options.lenient ? [] : deadNetsNote(undriven))];
+  return { network, undriven, roots, notes };
 
   /** Builds a net and all it depends on, depth first with an explicit stack. */
   function resolve(wanted: NetOfScope): Signal {
@@ -160,18 +123,33 @@ export function elaborate(
   function dependencies({ scope, net }: NetOfScope): NetOfScope[] {
     const driver = scope.module.drivers.get(net);
     if (driver?.kind === 'function') return driver.inputs.map((input) => ({ scope, net: input }));
-    if (driver) return [{ scope: child(scope, driver.instance), net: driver.port }];
+    if (driver?.kind === 'instance') return [{ scope: child(scope, driver.instance), net: driver.port }];
+    if (driver) return needMissing(scope, net, driver);
     const outer = scope.parent?.instance.connections.get(net);
     return outer ? [{ scope: scope.parent!.scope, net: outer.net }] : [];
   }
 
   function build({ scope, net }: NetOfScope, sources: readonly Signal[]): Signal {
     const driver = scope.module.drivers.get(net);
-    if (network.nodes.length > MAX_GATES) {
+    const gates = driver?.kind === 'function' ? (driver.gates ?? 1) : 0;
+    if (network.nodes.length + gates > MAX_GATES) {
       source.fail(driver ?? source.end, `more than ${MAX_GATES} gates`, 'a smaller circuit');
     }
     if (driver?.kind === 'function') return driver.build(network, sources);
     return sources[0] ?? ZERO; // an instance's output, a connected input, or (lenient) an open one
+  }
+
+  function needMissing({ module }: Scope, net: string, place: Place): never {
+    const driven = [...module.inputs.keys(), ...module.drivers.keys()].filter((name) => name !== net);
+    return source.fail(
+      place,
+      module.hollow
+        ? `"${module.name}" is a black box, declared without its contents`
+        : `net "${net}" of "${module.name}" has no driver${didYouMean(net, driven)}`,
+      module.hollow
+        ? 'its function, as a module or a cell of a library (--liberty FILE)'
+        : 'an input, a function or an instance that drives it (the lenient reading takes it as 0)',
+    );
   }
 
   function child(scope: Scope, instance: Instance): Scope {
@@ -186,7 +164,7 @@ export function elaborate(
     }
     const path =
       scope.depth < 3 ? `${scope.path}/${instance.module}` : `${scope.path.split('/…/')[0]}/…/${instance.module}`;
-    const created = newScope(modules.get(instance.module)!, path, { scope, instance });
+    const created = newScope(definitions.get(instance.module)!, path, { scope, instance });
     scope.children.set(instance, created);
     return created;
   }
@@ -196,56 +174,159 @@ function newScope(module: Module, path: string, parent: Scope['parent']): Scope 
   return { module, path, depth: parent ? parent.scope.depth + 1 : 0, parent, children: new Map(), signals: new Map() };
 }
 
-/** Checks the ports of a module's instances and makes their outputs drivers. */
-function connectInstances(
+/**
+ * The module that is the circuit: the one asked for, else the only one that no other instantiates. Files carry helper cells that nothing
+ * uses, so among several the only one with the ports of a multiplier is meant.
+ */
+function rootOf(
+  source: SourceText,
+  modules: ReadonlyMap<string, Module>,
+  { top, lenient = false }: ElaborationOptions,
+): { root: Module; roots: string[] } {
+  if (top !== undefined) {
+    const root = modules.get(top);
+    if (root) return { root: withContents(source, root), roots: [top] };
+    throw new UserError(noSuchModule(source.file, top, [...modules.keys()]));
+  }
+  const instantiated = new Set<string>();
+  for (const { instances } of modules.values()) for (const one of instances) instantiated.add(one.module);
+  const all = [...modules.values()];
+  const full = all.filter(({ hollow }) => !hollow);
+  const roots = full.filter(({ name }) => !instantiated.has(name));
+  const chosen = chooseRoot(roots, portNames) ?? (lenient ? roots[0] : undefined);
+  if (!chosen && roots.length > 1) {
+    const names = roots.map(({ name }) => name).join(', ');
+    source.fail(roots[1]!.place, `${roots.length} modules that no other instantiates: ${names}`, AMBIGUOUS);
+  }
+  const root = withContents(source, chosen ?? full[0] ?? all[0]!);
+  return { root, roots: [root, ...roots.filter((one) => one !== root)].map(({ name }) => name) };
+}
+
+export const AMBIGUOUS = 'one, or --top NAME that says which is meant';
+
+export function noSuchModule(file: string, top: string, names: readonly string[]): string {
+  const known = clipped(names.join(', '), 500);
+  return `${printable(file)}: no module "${clipped(top, 60)}"${didYouMean(top, names)}: expected one of ${known}`;
+}
+
+/** The only root, or the only one with the ports of a multiplier; undefined where there is none such. */
+export function chooseRoot<T>(
+  roots: readonly T[],
+  ports: (root: T) => { readonly inputs: readonly string[]; readonly outputs: readonly string[] },
+): T | undefined {
+  if (roots.length === 1) return roots[0];
+  const multipliers = roots.filter((root) => {
+    const { inputs, outputs } = ports(root);
+    return hasMultiplierPorts(inputs, outputs);
+  });
+  return multipliers.length === 1 ? multipliers[0] : undefined;
+}
+
+function portNames({ inputs, outputs }: Module) {
+  const names = (ports: Module['inputs']) => [...ports.values()].map(({ name, net }) => name ?? net);
+  return { inputs: names(inputs), outputs: names(outputs) };
+}
+
+function withContents(source: SourceText, root: Module): Module {
+  const { name, place, hollow, outputs } = root;
+  if (hollow) {
+    source.fail(place, `"${name}" is a black box, declared without its contents`, 'a module with its gates');
+  }
+  if (outputs.size === 0) source.fail(place, `module "${name}" has no outputs`, 'at least one output');
+  return root;
+}
+
+/** The modules that the circuit consists of, by the name that instances call them, with their instances connected. */
+function connectHierarchy(
+  source: SourceText,
+  modules: ReadonlyMap<string, Module>,
+  root: Module,
+  options: ElaborationOptions,
+): Map<string, Module> {
+  const definitions = new Map([[root.name, root]]);
+  for (const module of definitions.values()) {
+    for (const instance of module.instances) {
+      const target = definitions.get(instance.module) ?? definition(source, instance, modules, options.cells);
+      definitions.set(instance.module, target); // a Map's iteration goes on to what is added
+      connectInstance(source, module, instance, target, options.lenient ?? false);
+    }
+  }
+  return definitions;
+}
+
+/** A module of the file, unless it is declared without contents and a cell has them. */
+function definition(
+  source: SourceText,
+  instance: Instance,
+  modules: ReadonlyMap<string, Module>,
+  cells: CellLibrary | undefined,
+): Module {
+  const { module: name } = instance;
+  const own = modules.get(name);
+  if (own && !own.hollow) return own;
+  const cell = cells?.cell(name, instance.connections.keys());
+  const found = gateCell(name) ?? (typeof cell === 'string' ? undefined : cell) ?? own;
+  if (found) return found;
+  return source.fail(
+    instance,
+    typeof cell === 'string' ? cell : `unknown module "${name}"${didYouMean(name, modules.keys())}`,
+    `one defined in this file: ${clipped([...modules.keys()].join(', '), 200)}${cells?.otherwise ?? ''}`,
+  );
+}
+
+/** Checks the ports of an instance and makes its outputs drivers. */
+function connectInstance(
   source: SourceText,
   module: Module,
-  modules: ReadonlyMap<string, Module>,
-  options: ElaborationOptions,
+  instance: Instance,
+  target: Module,
+  lenient: boolean,
 ): void {
-  for (const instance of module.instances) {
-    const target = modules.get(instance.module);
-    if (!target) {
+  const { inputs, outputs } = target;
+  for (const [port, actual] of instance.connections) {
+    if (outputs.has(port)) module.drive(source, actual.net, { kind: 'instance', instance, port, ...placeOf(actual) });
+    else if (inputs.has(port)) module.use(actual.net, actual);
+    else {
+      const ports = [...inputs.keys(), ...outputs.keys()];
       source.fail(
-        instance,
-        `unknown module "${instance.module}"${didYouMean(instance.module, modules.keys())}`,
-        `one defined in this file: ${[...modules.keys()].join(', ')}`,
+        actual,
+        `"${target.name}" has no port "${port}"${didYouMean(port, ports)}`,
+        `one of ${ports.join(', ')}`,
       );
     }
-    const { inputs, outputs } = target;
-    for (const [port, actual] of instance.connections) {
-      if (outputs.has(port)) module.drive(source, actual.net, { kind: 'instance', instance, port, ...placeOf(actual) });
-      else if (inputs.has(port)) module.use(actual.net, actual);
-      else {
-        const ports = [...inputs.keys(), ...outputs.keys()];
-        source.fail(
-          actual,
-          `"${target.name}" has no port "${port}"${didYouMean(port, ports)}`,
-          `one of ${ports.join(', ')}`,
-        );
-      }
+  }
+  if (lenient) return;
+  for (const port of inputs.values()) {
+    if (!instance.connections.has(port.net)) {
+      source.fail(instance, `input "${port.net}" of "${target.name}" is not connected`, 'a net for every input');
     }
-    const open = options.lenient ? undefined : [...inputs.values()].find((port) => !instance.connections.has(port.net));
-    if (open)
-      source.fail(instance, `input "${open.net}" of "${target.name}" is not connected`, 'a net for every input');
   }
 }
 
-/** Finds the used nets that nothing drives: an error, or (lenient) driven by 0 and returned. */
-function completeDrivers(source: SourceText, module: Module, options: ElaborationOptions): string[] {
-  const driven = new Set([...module.inputs.keys(), ...module.drivers.keys()]);
-  const undriven = [...module.uses].filter(([net]) => !driven.has(net));
+/** Finds the used nets that nothing drives; (lenient) they are driven by 0. */
+function completeDrivers(source: SourceText, module: Module, { lenient }: ElaborationOptions): string[] {
+  const undriven = [...module.uses].filter(([net]) => !module.inputs.has(net) && !module.drivers.has(net));
   for (const [net, { line, column }] of undriven) {
-    if (!options.lenient) {
-      source.fail(
-        { line, column },
-        `net "${net}" of "${module.name}" has no driver${didYouMean(net, driven)}`,
-        'an input, a function or an instance that drives it (the lenient reading takes it as 0)',
-      );
-    }
-    module.drive(source, net, { kind: 'function', inputs: [], build: () => ZERO, line, column });
+    const zero = { kind: 'function', inputs: [], build: () => ZERO, line, column } as const;
+    module.drive(source, net, lenient ? zero : { kind: 'missing', line, column });
   }
-  return undriven.map(([net]) => net);
+  return module.hollow ? [] : undriven.map(([net]) => net);
+}
+
+function unusedBoxes(modules: ReadonlyMap<string, Module>, used: ReadonlyMap<string, Module>): string[] {
+  const names = [...modules.values()].filter(({ name, hollow }) => hollow && !used.has(name)).map(({ name }) => name);
+  return names.length === 0 ? [] : [`black boxes that nothing uses: left out (${clipped(names.join(', '), 200)})`];
+}
+
+const NAMED = 4;
+
+/** Of nets that nothing drives and nothing needs. */
+export function deadNetsNote(undriven: readonly string[]): string[] {
+  if (undriven.length === 0) return [];
+  const names = clipped(undriven.slice(0, NAMED).join(', '), 200);
+  const more = undriven.length > NAMED ? ', …' : '';
+  const what = undriven.length === 1 ? 'a net without a driver' : `${undriven.length} nets without drivers`;
+  return [`${what} that no output needs: left out (${names}${more})`];
 }
 
 function placeOf({ line, column }: Place): Place {

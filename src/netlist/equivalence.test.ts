@@ -90,7 +90,7 @@ test.each([
   [['dadda:4x4', 'dadda:4x5'], 'dadda:4x4 is a 4×4 multiplier and dadda:4x5 4×5: expected equal widths'],
   [['dadda:4x4', 'nowhere.blif'], 'nowhere.blif: cannot be read (ENOENT)'],
   [['dadda:4x4', tmpdir()], 'not a file: expected a netlist or a table'],
-  [['dadda:4x4', file('text', 'hello')], 'neither BLIF nor Verilog'],
+  [['dadda:4x4', file('text', 'hello')], 'neither a netlist nor a table'],
   [['dadda:4x4', file('b.npy.gz', 'hello')], 'cannot be unpacked: expected gzip'],
 ])('refuses %j', async (names, message) => {
   await expect(async () =>

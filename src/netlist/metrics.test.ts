@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { errorMetrics } from './metrics.ts';
+import { errorMetrics, metricsReport, operandShares } from './metrics.ts';
 import { exactTable } from './table.ts';
 
 /** A 2×2 table whose products are off by the given amounts at some pairs. */
@@ -19,6 +19,7 @@ test('an exact multiplier has no error', () => {
       meanSquareError: 0,
       maxErrorDistance: 0,
       meanRelativeErrorDistance: 0,
+      meanRelativeErrorOfNonzero: 0,
       meanError: 0,
       errorVariance: 0,
       worst: null,
@@ -36,6 +37,7 @@ test('the metrics of a small table are those worked out by hand', () => {
     meanSquareError: 10 / 16,
     maxErrorDistance: 3,
     meanRelativeErrorDistance: (3 / 9 + 1 / 1) / 16,
+    meanRelativeErrorOfNonzero: 3 / 9 / 9, // nine pairs have a product other than 0
     meanError: -2 / 16,
     errorVariance: 10 / 16 - (2 / 16) ** 2,
     worst: { w: 3, x: 3, product: 6, exact: 9 },
@@ -67,4 +69,40 @@ test.each([
   [{ weight: [0, 0, 0, 0], activation: [1, 1, 1, 1] }, 'the weight histogram is all zero'],
 ])('refuses a bad histogram (%#)', (histograms, message) => {
   expect(() => errorMetrics(exactTable(2, 2), histograms)).toThrow(message);
+});
+
+test('the relative error without products of 0 counts pairs as their histograms do', () => {
+  const table = withErrors({ 15: -3, 1: 1 });
+  const { meanRelativeErrorOfNonzero, meanRelativeErrorDistance } = errorMetrics(table, {
+    weight: [3, 0, 0, 1],
+    activation: [0, 1, 0, 1],
+  });
+  // (0, 1) and (0, 3) count 3 each and have the product 0; (3, 1) and (3, 3) count 1 each.
+  expect(meanRelativeErrorOfNonzero).toBeCloseTo(3 / 9 / 2, 15);
+  expect(meanRelativeErrorDistance).toBeCloseTo((3 * 1 + 3 / 9) / 8, 15);
+  expect(errorMetrics(table, { weight: [1, 0, 0, 0], activation: [1, 1, 1, 1] }).meanRelativeErrorOfNonzero).toBe(0);
+});
+
+test.each([1e-320, 5e-324, 1e-200, 1e200, 1e308])('counts of %d give the metrics of counts of 1', (count) => {
+  const table = withErrors({ 15: -3, 1: 1 });
+  const scaled = [count, count, count, count];
+  const { errorRate, ...metrics } = errorMetrics(table, { weight: scaled, activation: scaled });
+  const plain = errorMetrics(table);
+  expect(errorRate).toBeCloseTo(plain.errorRate, 12);
+  expect(metrics.meanSquareError).toBeCloseTo(plain.meanSquareError, 12);
+  expect(operandShares({ weight: scaled, activation: scaled }, 2, 2)[3]).toBeCloseTo(1 / 16, 12);
+});
+
+test('the report of every command has the same names', () => {
+  expect(metricsReport(errorMetrics(withErrors({ 15: -3, 1: 1 })))).toEqual({
+    errorRate: 2 / 16,
+    med: 4 / 16,
+    nmed: 4 / 256,
+    mse: 10 / 16,
+    maxEd: 3,
+    mred: (3 / 9 + 1) / 16,
+    mredNonzero: 3 / 9 / 9,
+    mean: -2 / 16,
+    variance: 10 / 16 - (2 / 16) ** 2,
+  });
 });

@@ -1,6 +1,7 @@
 // Error metrics of a multiplier table against the exact product, with the conventions of the published tables: the error is
 // e = approximate − exact; NMED divides the mean |e| by 2^(Bw+Bx); the relative error divides |e| by max(1, |exact|), so that pairs
-// with an exact product of 0 count with their absolute error; variance is that of the population.
+// with an exact product of 0 count with their absolute error (EvoApproxLib leaves them out: the second relative figure); variance is
+// that of the population.
 // All pairs count equally unless operand histograms are given; then the pair (w, x) counts histogram[w] · histogram[x].
 
 import { UserError } from '../tensor/errors.ts';
@@ -13,12 +14,47 @@ export interface ErrorMetrics {
   readonly normalizedMeanErrorDistance: number;
   readonly meanSquareError: number;
   readonly maxErrorDistance: number;
+  /** Mean of |error| / max(1, |exact|) over all pairs, as in the published tables: pairs with the product 0 count with |error|. */
   readonly meanRelativeErrorDistance: number;
+  /** The same over the pairs whose exact product is not 0, EvoApproxLib's MRE; 0 where there are none. */
+  readonly meanRelativeErrorOfNonzero: number;
   /** Signed: negative when products come out too small. */
   readonly meanError: number;
   readonly errorVariance: number;
   /** The first pair (as patterns) with the largest |error|, its product and the exact one. Only pairs of positive weight count. */
   readonly worst: { readonly w: number; readonly x: number; readonly product: number; readonly exact: number };
+}
+
+/** Error metrics under the names that every `--json` and every error report has. */
+export interface MetricsReport {
+  /** 0 to 1. */
+  readonly errorRate: number;
+  readonly med: number;
+  /** 0 to 1. */
+  readonly nmed: number;
+  /** To the exact product. */
+  readonly mse: number;
+  readonly maxEd: number;
+  /** 0 to 1 and beyond; products of 0 counted with their absolute error. */
+  readonly mred: number;
+  /** The same without the pairs whose product is 0: EvoApproxLib's MRE. */
+  readonly mredNonzero: number;
+  readonly mean: number;
+  readonly variance: number;
+}
+
+export function metricsReport(metrics: ErrorMetrics): MetricsReport {
+  return {
+    errorRate: metrics.errorRate,
+    med: metrics.meanErrorDistance,
+    nmed: metrics.normalizedMeanErrorDistance,
+    mse: metrics.meanSquareError,
+    maxEd: metrics.maxErrorDistance,
+    mred: metrics.meanRelativeErrorDistance,
+    mredNonzero: metrics.meanRelativeErrorOfNonzero,
+    mean: metrics.meanError,
+    variance: metrics.errorVariance,
+  };
 }
 
 export interface OperandHistograms {
@@ -56,6 +92,8 @@ export class ErrorSums {
   private distance = 0;
   private squares = 0;
   private relative = 0;
+  private nonzero = 0;
+  private relativeOfNonzero = 0;
   private signed = 0;
   private largest = -1;
 
@@ -67,6 +105,8 @@ export class ErrorSums {
     let distance = 0;
     let squares = 0;
     let relative = 0;
+    let nonzero = 0;
+    let ofNonzero = 0;
     let signed = 0;
     let largest = this.largest;
     let worst = -1;
@@ -74,6 +114,7 @@ export class ErrorSums {
       const share = shares[n]!;
       const error = products[n]! - exact[n]!;
       total += share;
+      if (exact[n] !== 0) nonzero += share;
       if (error === 0 && largest >= 0) continue;
       const magnitude = Math.abs(error);
       const weighted = share * magnitude;
@@ -81,6 +122,7 @@ export class ErrorSums {
       distance += weighted;
       squares += weighted * magnitude;
       relative += weighted / Math.max(1, Math.abs(exact[n]!));
+      if (exact[n] !== 0) ofNonzero += weighted / Math.abs(exact[n]!);
       signed += share * error;
       if (magnitude > largest && share > 0) {
         largest = magnitude;
@@ -92,6 +134,8 @@ export class ErrorSums {
     this.distance += weight * distance;
     this.squares += weight * squares;
     this.relative += weight * relative;
+    this.nonzero += weight * nonzero;
+    this.relativeOfNonzero += weight * ofNonzero;
     this.signed += weight * signed;
     this.largest = largest;
     return worst;
@@ -108,6 +152,7 @@ export class ErrorSums {
       meanSquareError,
       maxErrorDistance: this.largest,
       meanRelativeErrorDistance: this.relative / total,
+      meanRelativeErrorOfNonzero: this.nonzero > 0 ? this.relativeOfNonzero / this.nonzero : 0,
       meanError,
       errorVariance: Math.max(0, meanSquareError - meanError * meanError),
       worst,
@@ -184,5 +229,14 @@ export function shares(histogram: ArrayLike<number> | undefined, patterns: numbe
     throw new UserError(`the ${operand} histogram has ${result[bad]} at pattern ${bad}: expected a count ≥ 0`);
   if (!result.some((count) => count > 0))
     throw new UserError(`the ${operand} histogram is all zero: expected a count > 0`);
-  return result;
+  return ordinary(result);
+}
+
+const LARGE = 2 ** 300;
+
+/** Counts so large or small that products of them would leave the doubles are scaled by a power of two, which rounds nothing. */
+function ordinary(counts: Float64Array): Float64Array {
+  const largest = counts.reduce((most, count) => Math.max(most, count), 0);
+  if (largest >= LARGE) return ordinary(counts.map((count) => count / LARGE));
+  return largest > 1 / LARGE ? counts : ordinary(counts.map((count) => count * LARGE));
 }

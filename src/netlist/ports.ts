@@ -89,6 +89,14 @@ export function groupBuses(ports: readonly Port[]): Bus[] {
   return buses;
 }
 
+/** Whether ports of these names are two operand buses of at least two bits and one product bus. */
+export function hasMultiplierPorts(inputs: readonly string[], outputs: readonly string[]): boolean {
+  const buses = (names: readonly string[]) => groupBuses(names.map((name) => ({ name, signal: 0 })));
+  const [operands, products] = [buses(inputs), buses(outputs)];
+  const wide = operands.every(({ ports }) => ports.length >= MIN_OPERAND_BITS);
+  return operands.length === 2 && products.length === 1 && wide;
+}
+
 /** Finds the operands and the product; throws a UserError naming the buses found when the network is not a multiplier. */
 export function multiplierPorts(network: Network): MultiplierPorts {
   const operands = groupBuses(network.inputs);

@@ -32,21 +32,17 @@ describe.skipIf(absent)('the published multipliers', () => {
   });
 
   test.each([
-    ['OPACT1.blif', 'OPACT1.txt.gz', true],
-    ['mul8u_0AB.blif', 'mul8u_0AB.txt.gz', false],
-    ['mul8s_1KV9.blif', 'mul8s_1KV9.txt.gz', false],
-    ['resnet18_w8a8_lbd0.3.blif', 'resnet18_w8a8_lbd0.3.lut.txt.gz', false],
-  ])('%s simulates to its published table for all 65 536 pairs', (blif, lut, lenient) => {
+    ['OPACT1.blif', 'OPACT1.txt.gz', true, 63],
+    ['OPACT1.blif', 'OPACT1.txt.gz', false, 63],
+    ['mul8u_0AB.blif', 'mul8u_0AB.txt.gz', false, 0],
+    ['mul8s_1KV9.blif', 'mul8s_1KV9.txt.gz', false, 0],
+    ['resnet18_w8a8_lbd0.3.blif', 'resnet18_w8a8_lbd0.3.lut.txt.gz', false, 0],
+  ])('%s simulates to its published table %s for all 65 536 pairs (lenient: %s)', (blif, lut, lenient, dead) => {
     const table = readTextTable(published(lut), lut);
-    const { network, undriven } = readBlif(text(`multipliers/${blif}`), { file: blif, lenient });
-    expect(undriven).toHaveLength(lenient ? 63 : 0);
+    const { network, undriven, notes } = readBlif(text(`multipliers/${blif}`), { file: blif, lenient });
+    expect(undriven).toHaveLength(dead);
+    expect(notes).toHaveLength(dead > 0 && !lenient ? 1 : 0);
     expect(firstDifference(simulate(network, { signed: table.signed }), table)).toBeNull();
-  });
-
-  test('OPACT_1 is refused without the lenient reading, at its first undriven net', () => {
-    expect(() => readBlif(text('multipliers/OPACT1.blif'), { file: 'OPACT1.blif' })).toThrow(
-      /^OPACT1\.blif:\d+:\d+: net ".*" of "Mult_8_8" has no driver.*expected an input, a function or an instance/,
-    );
   });
 
   test.each([

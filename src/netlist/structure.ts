@@ -36,7 +36,12 @@ export interface StructureDescription {
   readonly unitGateCost: number;
   /** unitGateCost divided by that of the cleaned-up exact array multiplier of the same widths. */
   readonly normalizedCost: number;
+  /** unitGateCost divided by that of the cheapest exact 8×8 multiplier, whatever the widths: comparable between multipliers. */
+  readonly gateCost: number;
 }
+
+/** Unit gates of the cheapest exact 8×8 multiplier among the generators: radix-4 Booth, after clean-up. */
+export const REFERENCE_GATES = 400;
 
 export function describeStructure(network: Network): StructureDescription {
   const { weight, activation, product } = multiplierPorts(network);
@@ -63,6 +68,7 @@ export function describeStructure(network: Network): StructureDescription {
     gates: countGates(network),
     unitGateCost: cost,
     normalizedCost: cost / unitGateCost(exact),
+    gateCost: cost / REFERENCE_GATES,
   };
 }
 

@@ -1,7 +1,8 @@
 // Quantised multiplication of a layer: both operands become codes, the product is that of the layer's multiplier. Three modes make three
 // graphs of the same network: `calibrate` finds ranges in one pass (min-max, then the MSE clip search), `train` learns them (weights:
 // minimum and maximum of each step, activations: moving average; both scaled by learned clip factors), `evaluate` uses what is stored.
-// All state lives in variables named `<layer>.<what>`; see `stateNames`.
+// A range holds 0 unless the published observers are asked for: then every zero point is a code, and nothing is clamped away.
+// All state lives in variables named `<layer>.<what>`; see `stateName`.
 
 import type { Graph, Value } from '../engine/graph.ts';
 import type { Granularity, OperandWidths, TableEmulation } from '../engine/ops.ts';
@@ -26,8 +27,14 @@ export type ErrorSlopes = readonly [weight: Value, activation: Value];
 
 export type QuantMode = 'calibrate' | 'train' | 'evaluate';
 
+/** What the observers take for the range of values: their extremes and 0, or the extremes alone as the published program does. */
+export const rangeNames = ['with-zero', 'as-observed'] as const;
+export type RangeName = (typeof rangeNames)[number];
+
 export interface QuantOptions extends OperandWidths {
   readonly mode: QuantMode;
+  /** Default: with-zero. */
+  readonly range?: RangeName;
   /** Weights: one scale per output channel, or one per layer. */
   readonly channelwise: boolean;
   /** The multiplier of a layer. */
@@ -72,10 +79,11 @@ interface Codes {
 export function multiplyQuantized(options: QuantOptions): Multiply {
   return (layer, x, weight) => {
     const { graph } = x;
-    const { weightBits, activationBits } = options;
+    const { weightBits, activationBits, mode, range = 'with-zero' } = options;
+    const observe = { mode, holdsZero: range === 'with-zero' };
     const granularity: Granularity = options.channelwise ? 'channel' : 'tensor';
-    const input = operandCodes(graph, options.mode, layer.name, 'input', x, activationBits, 'tensor');
-    const weights = operandCodes(graph, options.mode, layer.name, 'weight', weight, weightBits, granularity);
+    const input = operandCodes(graph, observe, layer.name, 'input', x, activationBits, 'tensor');
+    const weights = operandCodes(graph, observe, layer.name, 'weight', weight, weightBits, granularity);
     const perOutput = (value: Value) =>
       sizeOf(value.shape) === 1 && value.shape.length === 0
         ? graph.apply1('broadcast', [value], { count: weight.shape[3]! })
@@ -109,7 +117,7 @@ export function multiplyQuantized(options: QuantOptions): Multiply {
 
 function operandCodes(
   graph: Graph,
-  mode: QuantMode,
+  { mode, holdsZero }: { readonly mode: QuantMode; readonly holdsZero: boolean },
   layer: string,
   operand: OperandName,
   x: Value,
@@ -138,7 +146,7 @@ function operandCodes(
   return quantize(scale!, zero!);
 
   function extremes(of: Value): [Value, Value] {
-    const [min, max] = graph.apply('minMax', [of], { granularity });
+    const [min, max] = graph.apply('minMax', [of], { granularity, holdsZero });
     return [min!, max!];
   }
 

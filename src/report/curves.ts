@@ -1,4 +1,4 @@
-// Training curves: loss, accuracy and normalised power over the epochs of each phase, and the structure parameters θ over
+// Training curves: loss, accuracy and analytic power over the epochs of each phase, and the structure parameters θ over
 // time. Input are plain points, whatever wrote them; a metric that no point carries has no row.
 
 import { invariant } from '../tensor/errors.ts';
@@ -12,7 +12,7 @@ export interface CurvePoint {
   readonly loss?: number;
   /** Share of correctly classified images, 0 … 1. */
   readonly accuracy?: number;
-  /** Power of the multipliers relative to exact ones, 0 … 1. */
+  /** Analytic power of the multipliers relative to exact 8×8 ones, 0 … 1. */
   readonly power?: number;
 }
 
@@ -31,12 +31,15 @@ interface Row {
 const rows: readonly Row[] = [
   { metric: 'loss', title: 'Loss', factor: 1 },
   { metric: 'accuracy', title: 'Accuracy (%)', factor: 100 },
-  { metric: 'power', title: 'Normalised power', factor: 1 },
+  { metric: 'power', title: 'Power (model of θ)', factor: 1 },
 ];
 
-/** Pixels left of a plot for its axis, pixels between plots, and plots per row of a figure with one per layer. */
+/** Pixels left of a plot for the labels of its axis, for the axis title beside them, and between plots. */
+const labelSpace = 34;
+const titleSpace = 40;
+const gap = 20;
+/** The same for a figure with a plot per layer, and how many stand in a row. */
 const axisSpace = 110;
-const gap = 24;
 const perRow = 4;
 
 /** Values per line up to which each is marked with a dot; beyond, as with one value per step, dots would hide the line. */
@@ -70,54 +73,75 @@ function phaseWidths(phases: readonly PhaseCurves[]): number[] {
     new Set([...training, ...test].map((p) => p.epoch)).size > 1 ? 5 : 1,
   );
   const total = weights.reduce((sum, weight) => sum + weight, 0);
-  const width = figureWidth - axisSpace - gap * (phases.length - 1);
+  const width = figureWidth - titleSpace - (labelSpace + gap) * phases.length;
   return weights.map((weight) => Math.max((width * weight) / total, 80));
 }
 
-/** Loss, accuracy and normalised power, one row each, with the phases side by side on common scales. */
+/**
+ * Loss, accuracy and power from top to bottom, the phases side by side. Each panel has the scale of its own values, so that the small changes
+ * of late phases show beside the large ones of the first; a metric that a phase lacks has no panel.
+ */
 export function curvesSvg(phases: readonly PhaseCurves[]): Promise<string> {
-  const present = rows.filter((row) => phases.some((phase) => valuesOf(phase, row).length > 0));
-  invariant(present.length > 0, 'training curves without a single value');
+  invariant(
+    phases.some((phase) => rows.some((row) => valuesOf(phase, row).length > 0)),
+    'training curves without a single value',
+  );
   const widths = phaseWidths(phases);
   const dotted = Math.max(...phases.flatMap(({ training, test }) => [training.length, test.length])) <= mostDots;
-  const cells = present.flatMap((row, rowIndex) => {
-    const domain = domainOf(phases.flatMap((phase) => valuesOf(phase, row).map(({ value }) => value)));
-    return phases.map((phase, column) => ({
-      width: widths[column],
-      height: 150,
-      ...(rowIndex === 0 ? { title: { text: phase.phase, fontSize: fontSize.title, offset: 8, frame: 'group' } } : {}),
-      data: { values: valuesOf(phase, row) },
-      mark: { type: 'line', point: dotted && { size: 24, filled: true } },
-      encoding: {
-        x: {
-          field: 'epoch',
-          type: 'quantitative',
-          scale: { domain: epochDomain(phase), nice: false, zero: false },
-          axis: {
-            title: rowIndex === present.length - 1 ? 'Epoch' : null,
-            tickMinStep: 1,
-            tickCount: Math.max(2, Math.floor(widths[column]! / 30)),
-          },
-        },
-        y: {
-          field: 'value',
-          type: 'quantitative',
-          scale: { domain, nice: true, zero: false },
-          axis:
-            column === 0
-              ? { title: row.title, tickCount: 5, minExtent: 34 }
-              : { title: null, tickCount: 5, labels: false, ticks: false, domain: false },
-        },
-        color: {
-          field: 'series',
-          type: 'nominal',
-          scale: { domain: ['training', 'test'], range: [categories[0], categories[1]] },
-          legend: { title: null, orient: 'bottom', direction: 'horizontal', symbolType: 'stroke', symbolSize: 300 },
+  const present = rows.filter((row) => phases.some((phase) => valuesOf(phase, row).length > 0));
+  const cells = present.flatMap((row, at) =>
+    phases.map((phase, column) => {
+      const size = { width: widths[column]!, height: 150 };
+      const lowest = present.slice(at + 1).every((below) => valuesOf(phase, below).length === 0);
+      const titled = column === 0 || valuesOf(phases[column - 1]!, row).length === 0;
+      const heading = { title: { text: phase.phase, fontSize: fontSize.title, offset: 8, frame: 'group' } };
+      const cell = { ...size, ...(at === 0 ? heading : {}) };
+      // Nothing but room: the panels below each other belong to one phase.
+      if (valuesOf(phase, row).length === 0) return { ...cell, data: { values: [] }, mark: 'point' };
+      return { ...cell, ...panel(phase, row, { dotted, lowest, titled }, size.width) };
+    }),
+  );
+  return renderSpec({ concat: cells, columns: phases.length, spacing: { row: 16, column: gap } });
+}
+
+interface PanelLook {
+  readonly dotted: boolean;
+  /** The last of its phase: it names the axis of epochs. */
+  readonly lowest: boolean;
+  /** It has no neighbour at the left that names its metric. */
+  readonly titled: boolean;
+}
+
+function panel(phase: PhaseCurves, row: Row, { dotted, lowest, titled }: PanelLook, width: number) {
+  const values = valuesOf(phase, row);
+  return {
+    data: { values },
+    mark: { type: 'line', point: dotted && { size: 24, filled: true } },
+    encoding: {
+      x: {
+        field: 'epoch',
+        type: 'quantitative',
+        scale: { domain: epochDomain(phase), nice: false, zero: false },
+        axis: {
+          title: lowest ? 'Epoch' : null,
+          tickMinStep: 1,
+          tickCount: Math.max(2, Math.floor(width / 30)),
         },
       },
-    }));
-  });
-  return renderSpec({ concat: cells, columns: phases.length, spacing: { row: 16, column: gap } });
+      y: {
+        field: 'value',
+        type: 'quantitative',
+        scale: { domain: domainOf(values.map(({ value }) => value)), nice: true, zero: false },
+        axis: { title: titled ? row.title : null, tickCount: 5, minExtent: labelSpace },
+      },
+      color: {
+        field: 'series',
+        type: 'nominal',
+        scale: { domain: ['training', 'test'], range: [categories[0], categories[1]] },
+        legend: { title: null, orient: 'bottom', direction: 'horizontal', symbolType: 'stroke', symbolSize: 300 },
+      },
+    },
+  };
 }
 
 function epochDomain({ training, test }: PhaseCurves): [number, number] {

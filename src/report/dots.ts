@@ -31,6 +31,8 @@ export interface DotDiagram {
   readonly activationBits: number;
   readonly partialProducts: readonly PartialProduct[];
   readonly adders: readonly DiagramAdder[];
+  /** Adders of the exact multiplier that this one came from, where `adders` holds only those that are left. */
+  readonly before?: Readonly<Record<'full' | 'half', number>>;
   /** Columns to which a constant 1 is added (compensation). */
   readonly constants?: readonly number[];
 }
@@ -43,7 +45,7 @@ const boxPadding = 4;
 const dotGap = 13;
 const boxGap = 6;
 const leftMargin = 92;
-const rightMargin = 24;
+const rightMargin = 32;
 const bandGap = 16;
 
 interface Style {
@@ -169,8 +171,9 @@ function stageBand(
   });
   const bottom = Math.max(...fill.values()) - boxGap;
   const kept = adders.filter((adder) => adder.kept).length;
+  const count = kept === adders.length ? `${kept} adder${kept === 1 ? '' : 's'}` : `${kept} of ${adders.length}`;
   return {
-    markup: bandTitle(top + 14, [`stage ${stage + 1}`], [`${kept} of ${adders.length}`]) + boxes.join(''),
+    markup: bandTitle(top + 14, [`stage ${stage + 1}`], [count]) + boxes.join(''),
     bottom,
   };
 }
@@ -198,7 +201,12 @@ function legend(entries: readonly LegendEntry[], frame: Frame, top: number): { m
   return { markup: element('g', { class: 'legend' }, ...parts), bottom: y + lineHeight / 2 };
 }
 
-function legendEntries({ partialProducts, adders, constants = [] }: DotDiagram): LegendEntry[] {
+/** Adders arranged anew may be more of a kind than there were. */
+function adderCount(kept: number, before: number, kind: 'full' | 'half'): string {
+  return kept <= before ? `kept ${kept} of ${before} ${kind} adders` : `${kept} ${kind} adders instead of ${before}`;
+}
+
+function legendEntries({ partialProducts, adders, before, constants = [] }: DotDiagram): LegendEntry[] {
   const entries: LegendEntry[] = [];
   const keptProducts = partialProducts.filter(({ kept }) => kept).length;
   entries.push({
@@ -222,7 +230,7 @@ function legendEntries({ partialProducts, adders, constants = [] }: DotDiagram):
           stroke: colour,
           'stroke-width': 1.2,
         }),
-      label: `kept ${all.filter(({ kept }) => kept).length} of ${all.length} ${kind} adders`,
+      label: adderCount(all.filter(({ kept }) => kept).length, before?.[kind] ?? all.length, kind),
     });
   }
   if (keptProducts < partialProducts.length || adders.some(({ kept }) => !kept)) {

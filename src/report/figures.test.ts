@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { curvesSvg, endLabels, thetaSvg } from './curves.ts';
 import { type ErrorTable, errorBins, errorHeatmapSvg, errorHistogramSvg, errorStatistics } from './heatmap.ts';
 import { type ParetoPoint, paretoFront, paretoSvg, placeLabels } from './pareto.ts';
+import { svgToPdf } from './pdf.ts';
 import { encodePalettePng, svgToPng } from './png.ts';
 import { divergingColour, orderedColours, textWidth } from './theme.ts';
 
@@ -43,7 +44,7 @@ describe('training curves', () => {
         'Recovery &lt;3&gt;',
         'Loss',
         'Accuracy (%)',
-        'Normalised power',
+        'Power (model of θ)',
         'Epoch',
         'training',
         'test',
@@ -53,11 +54,27 @@ describe('training curves', () => {
     expect(widthOf(svg)).toBeLessThanOrEqual(840);
   });
 
+  test('have the scale of their own values, and no axes where a phase lacks a metric', async () => {
+    const flat = [
+      { epoch: 1, accuracy: 0.98 },
+      { epoch: 2, accuracy: 0.981 },
+    ];
+    const svg = await curvesSvg([
+      { phase: 'Float training', training: epochs, test: [] },
+      { phase: 'Recovery', training: flat, test: [] },
+    ]);
+    // Of a thousandth's change the curve takes most of its panel, 150 pixels high.
+    const [, , d] = Array.from(svg.matchAll(/aria-roledescription="line mark"[^>]* d="([^"]+)"/g), ([, path]) => path!);
+    const heights = Array.from(d!.matchAll(/,([\d.]+)/g), ([, y]) => Number(y));
+    expect(Math.max(...heights) - Math.min(...heights)).toBeGreaterThan(60);
+    expect(marks(svg, 'axis')).toBe(2 * 3);
+  });
+
   test('have no row for a metric that nobody measured', async () => {
     const svg = await curvesSvg([
       { phase: 'Recovery', training: [], test: epochs.map(({ epoch, loss }) => ({ epoch, loss })) },
     ]);
-    expect(texts(svg)).not.toContain('Normalised power');
+    expect(texts(svg)).not.toContain('Power (model of θ)');
     expect(marks(svg, 'point')).toBe(6);
   });
 
@@ -124,14 +141,14 @@ describe('error pictures', () => {
         '4',
       ]),
     );
-    expect(texts(svg)).toContain('exact for 50 % of 1,024 pairs · mean −1.25 · from −5 to 0');
+    expect(texts(svg)).toContain('exact for 50 % of 1 024 pairs · mean −1.25 · from −5 to 0');
     expect(svg.length).toBeLessThan(30_000);
   });
 
   test('the scale is symmetric around white and never divides by zero', async () => {
     expect(divergingColour(0)).toEqual([247, 247, 247]);
     const exact = { ...truncated, errors: new Int32Array(1024) };
-    expect(await errorHeatmapSvg(exact)).toContain('exact for 100 % of 1,024 pairs');
+    expect(await errorHeatmapSvg(exact)).toContain('exact for 100 % of 1 024 pairs');
     expect(await errorHistogramSvg(exact)).toContain('exact for 100 %');
   });
 
@@ -219,9 +236,67 @@ describe('PNG', () => {
 
   test('text without any font is refused, not silently dropped', async () => {
     const svg = '<svg xmlns="http://www.w3.org/2000/svg" width="30" height="20"><text y="9">θ</text></svg>';
-    await expect(svgToPng(svg, { systemFonts: false })).rejects.toThrow(
-      'cannot render a PNG: no font was found on this machine',
-    );
+    await expect(svgToPng(svg, { systemFonts: false })).rejects.toThrow('no font was found on this machine');
+  });
+});
+
+describe('PDF', () => {
+  const fontless =
+    '<svg xmlns="http://www.w3.org/2000/svg" width="80" height="40"><defs><linearGradient id="g"><stop offset="0" stop-color="#ff0000"/><stop offset="0.5" stop-color="#00ff00"/><stop offset="1" stop-color="#0000ff"/></linearGradient><clipPath id="c"><rect width="9" height="9"/></clipPath></defs><g clip-path="url(#c)" opacity="0.5"><rect width="40" height="20" fill="url(#g)"/></g><path d="M1 2Q4 8 7 2" fill="none" stroke="#0072b2" stroke-width="2" stroke-dasharray="3 2"/><g opacity="0"><circle r="99"/></g></svg>';
+
+  /** The objects by number, each found where the table at the end says, and the page's operators. */
+  function open(pdf: Uint8Array) {
+    const bytes = Buffer.from(pdf);
+    const text = bytes.toString('latin1');
+    const start = Number(/startxref\n(\d+)\n%%EOF\n$/.exec(text)?.[1]);
+    expect(text.slice(start, start + 5)).toBe('xref\n');
+    const offsets = Array.from(text.slice(start).matchAll(/^(\d{10}) 00000 n $/gm), ([, at]) => Number(at));
+    const objects = offsets.map((at, k) => {
+      expect(text.slice(at).startsWith(`${k + 1} 0 obj\n`)).toBe(true);
+      return text.slice(at, text.indexOf('\nendobj', at));
+    });
+    const streams = objects.flatMap((object, k) => {
+      const length = Number(/\/Length (\d+) >>\nstream\n/.exec(object)?.[1]);
+      if (Number.isNaN(length)) return [];
+      const at = offsets[k]! + object.indexOf('stream\n') + 'stream\n'.length;
+      expect(text.slice(at + length).startsWith('\nendstream')).toBe(true);
+      return [inflateSync(bytes.subarray(at, at + length))];
+    });
+    return { objects, operators: streams.at(-1)!.toString('latin1'), streams };
+  }
+
+  test('is one page of vectors: paths, curves, dashes, clipping, gradients and opacity, at 0.75 points per pixel', async () => {
+    const { objects, operators } = open(await svgToPdf(fontless));
+    expect(objects.some((object) => object.includes('/MediaBox [0 0 60 30]'))).toBe(true);
+    expect(operators).toContain('0.75 0 0 -0.75 0 30 cm');
+    // Half way to the control point at (4, 8) by thirds: (1, 2) + 2/3 · (3, 6) and (7, 2) + 2/3 · (−3, 6).
+    expect(operators).toContain('1 2 m 3 6 5 6 7 2 c');
+    expect(operators).toContain('0 0.447 0.698 RG 2 w');
+    expect(operators).toContain('[3 2] 0 d');
+    expect(operators).toMatch(/W n\n.*gs/s);
+    expect(operators).toMatch(/40 0 0 20 0 0 cm \/S0 sh/);
+    const page = objects.find((object) => object.includes('/Type /Page '))!;
+    expect(page).toContain('<< /ca 0.5 /CA 0.5 >>');
+    expect(page).toContain('/Bounds [0.5]');
+    expect(operators).not.toContain('99');
+  });
+
+  test('keeps a picture to the pixel, text as outlines, and is the same every time', async () => {
+    const svg = await errorHeatmapSvg(truncated);
+    const pdf = await svgToPdf(svg);
+    expect(Buffer.from(pdf).equals(await svgToPdf(svg))).toBe(true);
+    const { objects, streams } = open(pdf);
+    const image = objects.find((object) => object.includes('/Subtype /Image'))!;
+    expect(image).toContain('/Width 64 /Height 16');
+    // Rows with a filter byte each, as PNG and PDF both have them.
+    expect(streams[0]!.length).toBe(16 * 65);
+    expect(objects.join('')).not.toContain('/Font');
+  });
+
+  test('refuses what it cannot hold instead of leaving it out', async () => {
+    const masked =
+      '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><mask id="m"><rect width="5" height="5" fill="white"/></mask><g mask="url(#m)"><rect width="9" height="9"/></g></svg>';
+    await expect(svgToPdf(masked)).rejects.toThrow(/mask, which its PDF cannot hold/);
   });
 });
 

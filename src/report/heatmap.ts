@@ -2,6 +2,7 @@
 // palette PNG, so that 65 536 pairs cost a few kilobytes) and a histogram. Colours are centred at zero.
 
 import { invariant } from '../tensor/errors.ts';
+import { grouped, significant } from '../tensor/numbers.ts';
 import { encodePalettePng } from './png.ts';
 import { colours, diverging, divergingColour, figureWidth } from './theme.ts';
 import { renderSpec } from './vega.ts';
@@ -68,23 +69,26 @@ function operandAxis(name: string, bits: number) {
   };
 }
 
-const number = new Intl.NumberFormat('en', { maximumFractionDigits: 2 });
-const signed = (value: number) => number.format(value).replace('-', '−');
-
-function summary(statistics: ErrorStatistics): string {
-  const { pairs, exact, mean, least, greatest } = statistics;
-  return `exact for ${number.format((100 * exact) / pairs)} % of ${number.format(pairs)} pairs · mean ${signed(mean)} · from ${signed(least)} to ${signed(greatest)}`;
+/** "exact for 35.21 % of 65 536 pairs · mean −391.7 · from −1 500 to 0". */
+export function errorSummary({ errors }: Pick<ErrorTable, 'errors'>): string {
+  const { pairs, exact, mean, least, greatest } = errorStatistics(errors);
+  return `exact for ${significant((100 * exact) / pairs)} % of ${grouped(pairs)} pairs · mean ${significant(mean)} · from ${grouped(least)} to ${grouped(greatest)}`;
 }
 
-/** Heat map of the error over the operand plane. */
-export function errorHeatmapSvg(table: ErrorTable, title = 'Error of the product'): Promise<string> {
+/** Title and summary inside a picture that stands alone; none where a caption says both. */
+function heading(title: string | null, table: Pick<ErrorTable, 'errors'>) {
+  return title === null ? {} : { title: { text: title, subtitle: errorSummary(table) } };
+}
+
+/** Heat map of the error over the operand plane; without a title where it is null. */
+export function errorHeatmapSvg(table: ErrorTable, title: string | null = 'Error of the product'): Promise<string> {
   const { weightBits, activationBits } = table;
   const statistics = errorStatistics(table.errors);
   const extreme = Math.max(-statistics.least, statistics.greatest, 1);
   const side = 480;
   const stops = diverging.map((_, k) => extreme * ((2 * k) / (diverging.length - 1) - 1));
   return renderSpec({
-    title: { text: title, subtitle: summary(statistics) },
+    ...heading(title, table),
     width: side,
     height: side,
     layer: [
@@ -165,9 +169,11 @@ export function errorBins(errors: Int32Array, most = 60): Bin[] {
     });
 }
 
-/** Histogram of the non-zero errors; the share of exact products is in the subtitle. */
-export function errorHistogramSvg({ errors }: ErrorTable, title = 'Distribution of the error'): Promise<string> {
-  const statistics = errorStatistics(errors);
+/** Histogram of the non-zero errors; the share of exact products is in the subtitle. Without a title where it is null. */
+export function errorHistogramSvg(
+  { errors }: ErrorTable,
+  title: string | null = 'Distribution of the error',
+): Promise<string> {
   const bins = errorBins(errors);
   const step = bins[0] ? bins[0].to - bins[0].from : 1;
   const domain: [number, number] = [
@@ -175,7 +181,7 @@ export function errorHistogramSvg({ errors }: ErrorTable, title = 'Distribution 
     Math.max(0, ...bins.map(({ to }) => to)),
   ];
   return renderSpec({
-    title: { text: title, subtitle: summary(statistics) },
+    ...heading(title, { errors }),
     width: figureWidth - 90,
     height: 240,
     data: { values: bins },
@@ -187,7 +193,7 @@ export function errorHistogramSvg({ errors }: ErrorTable, title = 'Distribution 
         bin: { binned: true, step },
         scale: { domain, nice: false },
         axis: {
-          title: `Product − w·x (bins of ${number.format(step)})`,
+          title: `Product − w·x (bins of ${grouped(step)})`,
           values: ticksWithin(...domain, roundStep((domain[1] - domain[0]) / 8)),
           format: ',d',
         },

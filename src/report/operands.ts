@@ -5,9 +5,12 @@ import { colours, figureWidth } from './theme.ts';
 import { renderSpec } from './vega.ts';
 
 /** Shares in %; the axis ends at the second largest of an operand with one code far above the rest, which its title then tells. */
-export function operandsSvg({ weight, activation }: OperandHistograms, title = 'Operands'): Promise<string> {
+export function operandsSvg(
+  { weight, activation }: OperandHistograms,
+  title: string | null = 'Operands',
+): Promise<string> {
   return renderSpec({
-    title: { text: title, subtitle: 'share of each code among the multiplications' },
+    ...(title === null ? {} : { title: { text: title, subtitle: 'share of each code among the multiplications' } }),
     vconcat: [
       panel('weight', Array.from(weight), colours.blue),
       panel('activation', Array.from(activation), colours.orange),

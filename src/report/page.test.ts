@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { type DiagramAdder, type DotDiagram, dotDiagramSvg } from './dots.ts';
 import { runPageHtml } from './page.ts';
-import { escapeText, numberIds, prefixIds } from './svg.ts';
+import { describeSvg, escapeText, numberIds, prefixIds, svgSize } from './svg.ts';
+import { fontSize } from './theme.ts';
 
 const count = (text: string, part: string) => text.split(part).length - 1;
 
@@ -60,6 +61,14 @@ describe('dot diagram', () => {
     });
   });
 
+  test('counts what is left against the exact multiplier where only the adders that are left are drawn', () => {
+    const arranged = { ...diagram, adders: adders.filter(({ kept }) => kept), before: { full: 46, half: 0 } };
+    const text = dotDiagramSvg(arranged);
+    for (const label of ['kept 2 of 46 full adders', '1 half adders instead of 0', '2 adders']) {
+      expect(text).toContain(`>${label}</text>`);
+    }
+  });
+
   test('draws an exact multiplier without adders and without the words for what it lacks', () => {
     const exact = dotDiagramSvg({
       weightBits: 1,
@@ -93,6 +102,14 @@ describe('SVG helpers', () => {
     expect(escapeText(`<a href="x" title='y'>&`)).toBe('&lt;a href=&quot;x&quot; title=&#39;y&#39;&gt;&amp;');
   });
 
+  test('tell the size and the description of a figure, and refuse one without a size', () => {
+    expect(svgSize('<svg a="b" width="12.5" height="3">')).toEqual({ width: 12.5, height: 3 });
+    expect(() => svgSize('<svg viewBox="0 0 1 1">')).toThrow('a figure without width and height');
+    expect(describeSvg('<svg width="1" role="x" aria-label="y"><g/></svg>', 'a "b"')).toBe(
+      '<svg role="img" aria-label="a &quot;b&quot;" width="1"><g/></svg>',
+    );
+  });
+
   test('rename ids together with their references', () => {
     const svg =
       '<g id="clip7"/><g clip-path="url(#clip7)"/><g fill="url(\'#g\')"/><use xlink:href="#clip7"/><i id="g"/><image href="data:,#g"/>';
@@ -108,39 +125,86 @@ describe('run page', () => {
   const html = runPageHtml({
     title: `Run ${evil}`,
     summary: evil,
-    facts: [{ label: evil, value: evil }],
-    stages: [
-      { stage: evil, accuracy: 0.93051, power: 0.8329 },
-      { stage: 'float', accuracy: 0.9307 },
-    ],
-    multipliers: [
-      { name: evil, metrics: [{ label: 'NMED (%)', value: '0.122' }] },
-      { name: 'exact', metrics: [{ label: 'Area (µm²)', value: evil }] },
-    ],
-    figures: [
-      { title: evil, caption: evil, svg: '<svg><g id="a"/></svg>' },
-      { title: 'b', svg: '<svg><g id="a"/></svg>' },
-    ],
-    files: [
-      { path: 'phase 1/theta.json', description: evil },
-      { path: 'javascript:alert(1)', description: '' },
+    sections: [
+      {
+        title: evil,
+        blocks: [
+          {
+            kind: 'table',
+            columns: [{ title: evil }, { title: 'Accuracy', numeric: true }],
+            rows: [
+              [evil, '93.05 %'],
+              ['float', '–'],
+            ],
+          },
+          { kind: 'note', text: evil },
+          { kind: 'code', text: evil },
+        ],
+      },
+      {
+        title: 'Pictures',
+        blocks: [
+          {
+            kind: 'figure',
+            title: evil,
+            caption: evil,
+            svg: '<svg width="800" height="9" role="graphics"><g id="a"/></svg>',
+          },
+          {
+            kind: 'folded',
+            title: evil,
+            blocks: [
+              { kind: 'figure', title: 'b', svg: '<svg width="550" height="9"><g id="a" aria-label="x"/></svg>' },
+            ],
+          },
+        ],
+      },
+      {
+        title: 'Files',
+        blocks: [
+          {
+            kind: 'links',
+            links: [{ path: 'phase 1/theta.json', description: evil }, { path: 'javascript:alert(1)' }],
+          },
+        ],
+      },
+      { title: 'Nothing', blocks: [{ kind: 'links', links: [] }] },
     ],
   });
 
   test('escapes every text', () => {
     expect(html).not.toContain('<script');
-    expect(count(html, escapeText(evil))).toBe(2 + 1 + 2 + 1 + 2 + 2 + 1);
+    // Title twice, summary, section, column, row, note, code, figure: title, caption, and both in its label, fold, link.
+    expect(count(html, escapeText(evil))).toBe(2 + 1 + 1 + 2 + 2 + 4 + 1 + 1);
   });
 
-  test('shows stages in per cent and a dash for what was not measured', () => {
-    expect(html).toContain('<td class="number">93.05</td><td class="number">83.3</td>');
-    expect(html).toContain('<td class="number">93.07</td><td class="number">–</td>');
-    expect(html).toContain('<th scope="row">NMED (%)</th><td class="number">0.122</td><td class="number">–</td>');
+  test('sets numbers to the right, and heads of rows as heads', () => {
+    expect(html).toContain('<th scope="row">float</th><td class="number">–</td>');
+    expect(html).toContain('<th scope="col" class="number">Accuracy</th>');
   });
 
-  test('inlines figures without sharing ids', () => {
+  test('inlines figures with one description each, without sharing ids or what each mark says of itself', () => {
     expect(html).toContain('<g id="figure1-a"/>');
     expect(html).toContain('<g id="figure2-a"/>');
+    expect(html).toContain('role="img" aria-label="b"');
+    expect(count(html, 'role="img"')).toBe(2);
+    expect(html).not.toMatch(/role="graphics"|aria-label="x"/);
+  });
+
+  test('keeps the text of figures at nine pixels or more: 11 of 800 pixels need 655', () => {
+    const widths = Array.from(html.matchAll(/min-width:(\d+)px;max-width:(\d+)px/g), ([, least, most]) => [
+      least,
+      most,
+    ]);
+    expect(widths).toEqual([
+      [String(Math.ceil((800 * 9) / fontSize.small)), '800'],
+      [String(Math.ceil((550 * 9) / fontSize.small)), '550'],
+    ]);
+  });
+
+  test('is dark where the system is, with figures on a light ground', () => {
+    expect(html).toContain('@media (prefers-color-scheme: dark)');
+    expect(html).toMatch(/figure \.scroll \{ background: #ffffff/);
   });
 
   test('links files relative to itself, whatever they are called', () => {
@@ -150,15 +214,7 @@ describe('run page', () => {
 
   test('asks nothing of the network and leaves out empty sections', () => {
     expect(html).not.toMatch(/(src|href)="(https?:)?\/\//);
-    const empty = runPageHtml({
-      title: 'a',
-      summary: 'b',
-      facts: [],
-      stages: [],
-      multipliers: [],
-      figures: [],
-      files: [],
-    });
-    expect(empty).not.toContain('<section');
+    expect(html).not.toContain('Nothing');
+    expect(runPageHtml({ title: 'a', summary: 'b', sections: [] })).not.toContain('<section');
   });
 });

@@ -3,6 +3,7 @@
 // so rendering then refuses: the SVG is the primary artefact, its viewer has fonts.
 
 import { crc32, deflateSync } from 'node:zlib';
+import type { Resvg, ResvgRenderOptions } from '@resvg/resvg-js';
 import { invariant, UserError } from '../tensor/errors.ts';
 import type { Colour } from './theme.ts';
 
@@ -39,6 +40,35 @@ export function encodePalettePng(
   ]);
 }
 
+/** A picture of encodePalettePng taken apart again: the palette as red, green, blue bytes, and the filtered rows, still compressed. */
+export function readPalettePng(png: Uint8Array): {
+  width: number;
+  height: number;
+  palette: Uint8Array;
+  rows: Uint8Array;
+} {
+  const bytes = Buffer.from(png);
+  const chunks = new Map<string, Buffer[]>();
+  for (let at = 8; at + 12 <= bytes.length; ) {
+    const length = bytes.readUInt32BE(at);
+    const type = bytes.toString('latin1', at + 4, at + 8);
+    chunks.set(type, [...(chunks.get(type) ?? []), bytes.subarray(at + 8, at + 8 + length)]);
+    at += 12 + length;
+  }
+  const [header] = chunks.get('IHDR') ?? [];
+  const [palette] = chunks.get('PLTE') ?? [];
+  invariant(
+    header && palette && header[8] === 8 && header[9] === 3 && header[12] === 0,
+    'a picture that is no palette PNG',
+  );
+  return {
+    width: header.readUInt32BE(0),
+    height: header.readUInt32BE(4),
+    palette,
+    rows: Buffer.concat(chunks.get('IDAT') ?? []),
+  };
+}
+
 export interface PngOptions {
   /** Pixels per SVG unit; default 2. */
   readonly scale?: number;
@@ -50,18 +80,29 @@ export interface PngOptions {
 
 /** Renders an SVG on a white ground; throws a UserError when no font is found to draw its text with. */
 export async function svgToPng(svg: string, options: PngOptions = {}): Promise<Uint8Array> {
+  const { scale = 2 } = options;
+  const image = await open(svg, options, { background: 'white', fitTo: { mode: 'zoom', value: scale } });
+  return image.render().asPng();
+}
+
+/** The SVG with all styles and shapes resolved and its text as outlines; throws a UserError when no font is found to draw that with. */
+export async function simplifySvg(svg: string, options: PngOptions = {}): Promise<string> {
+  return (await open(svg, options, {})).toString();
+}
+
+async function open(svg: string, options: PngOptions, more: ResvgRenderOptions): Promise<Resvg> {
   const { Resvg } = await import('@resvg/resvg-js');
-  const { scale = 2, fontFiles = [], systemFonts = true } = options;
+  const { fontFiles = [], systemFonts = true } = options;
   const font = { loadSystemFonts: systemFonts, fontFiles: [...fontFiles] };
   const probe =
     '<svg xmlns="http://www.w3.org/2000/svg" width="20" height="20"><text y="15" font-size="15">H</text></svg>';
   if (svg.includes('<text') && new Resvg(probe, { font }).render().pixels.every((value) => value === 0)) {
     throw new UserError(
-      'cannot render a PNG: no font was found on this machine and its text would be missing; use the SVG, or install a font ' +
-        '(for example the package fonts-dejavu-core)',
+      'cannot draw a figure as PNG or PDF: no font was found on this machine and its text would be missing; use the SVG, or install a ' +
+        'font (for example the package fonts-dejavu-core)',
     );
   }
   // resvg reads only the last image-rendering of a style, and knows optimizeSpeed (which stands before it) but not pixelated.
   const crisp = svg.replaceAll('image-rendering: pixelated;', '');
-  return new Resvg(crisp, { font, background: 'white', fitTo: { mode: 'zoom', value: scale } }).render().asPng();
+  return new Resvg(crisp, { font, ...more });
 }

@@ -1,5 +1,7 @@
 // Small helpers for SVG and HTML text: escaping, elements, and making several figures live in one document.
 
+import { invariant } from '../tensor/errors.ts';
+
 /** Text with the five characters that mean something in markup replaced; safe in content and in quoted attributes. */
 export function escapeText(text: string): string {
   const entities: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
@@ -39,4 +41,26 @@ export function numberIds(svg: string): string {
     if (!numbers.has(id)) numbers.set(id, numbers.size);
     return `id${numbers.get(id)}`;
   });
+}
+
+/** Width and height in pixels that a figure's root element states. */
+export function svgSize(svg: string): { readonly width: number; readonly height: number } {
+  const root = /^<svg[^>]*>/.exec(svg)?.[0] ?? '';
+  const side = (name: string) => Number(new RegExp(` ${name}="([\\d.]+)"`).exec(root)?.[1] ?? Number.NaN);
+  const size = { width: side('width'), height: side('height') };
+  invariant(size.width > 0 && size.height > 0, 'a figure without width and height');
+  return size;
+}
+
+/** Says what a figure shows to those who do not see it; what the root said of itself before is replaced. */
+export function describeSvg(svg: string, label: string): string {
+  return svg.replace(
+    /^<svg([^>]*)>/,
+    (_, attributes: string) => `<svg role="img" aria-label="${escapeText(label)}"${withoutAria(attributes)}>`,
+  );
+}
+
+/** Without the roles and labels that a chart gives to each of its marks: one figure has one description. */
+export function withoutAria(svg: string): string {
+  return svg.replace(/ (?:role|aria-[a-z]+)="[^"]*"/g, '');
 }

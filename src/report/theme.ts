@@ -122,4 +122,6 @@ export const vegaConfig = {
   },
   range: { category: [...categories] },
   line: { strokeWidth: 2 },
+  // Numbers as tensor/numbers.ts writes them.
+  locale: { number: { decimal: '.', thousands: ' ', grouping: [3], currency: ['', ''], minus: '−' } },
 } as const;

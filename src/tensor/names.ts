@@ -40,3 +40,8 @@ export function unknownName(kind: string, value: string, valid: readonly string[
   const question = nearest === undefined ? '' : ` did you mean '${nearest}'?`;
   return new UserError(`unknown ${kind} '${value}';${question} valid: ${usages.join(', ')}`);
 }
+
+/** A path or text as a word of a shell command. */
+export function shellWord(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}

@@ -5,11 +5,17 @@ import { Graph, type Value } from '../engine/graph.ts';
 import type { TableEmulation } from '../engine/ops.ts';
 import { Layers, type Multiply, type MultiplyingLayer, multiplyFloat } from '../nn/layers.ts';
 import type { Model } from '../nn/models.ts';
-import { type ErrorSlopes, type LayerError, multiplyQuantized, type QuantMode } from '../quant/quantized.ts';
+import {
+  type ErrorSlopes,
+  type LayerError,
+  multiplyQuantized,
+  type QuantMode,
+  type RangeName,
+} from '../quant/quantized.ts';
 import { tensor } from '../tensor/tensor.ts';
 import { type Feed, imagesInput } from './feed.ts';
 
-/** What the network must know of its data: x = (raw / scale − mean[c]) / std[c]. */
+/** What the network must know of its data: x = (raw / scale − mean[c]) / deviation[c]. */
 export interface ImageFormat {
   readonly height: number;
   readonly width: number;
@@ -17,7 +23,7 @@ export interface ImageFormat {
   readonly classes: number;
   readonly scale: number;
   readonly mean: readonly number[];
-  readonly std: readonly number[];
+  readonly deviation: readonly number[];
 }
 
 export interface Task {
@@ -52,6 +58,8 @@ export interface QuantizedArithmetic {
   readonly weightBits: number;
   readonly activationBits: number;
   readonly channelwise: boolean;
+  /** Default: with-zero. */
+  readonly range?: RangeName;
   readonly multiplierOf: (layer: string) => LayerMultiplier;
 }
 
@@ -83,8 +91,8 @@ export function buildNetwork(
   const raw = feed ? feed.images(graph, batchSize) : imagesInput(graph, images, batchSize);
   const labels = graph.input('labels', [batchSize], 'i32');
   const image = graph.apply1('imageToFloat', [raw], {
-    scale: images.std.map((std) => 1 / (images.scale * std)),
-    offset: images.std.map((std, c) => -images.mean[c]! / std),
+    scale: images.deviation.map((deviation) => 1 / (images.scale * deviation)),
+    offset: images.deviation.map((deviation, c) => -images.mean[c]! / deviation),
   });
   // The published calibration runs with batch norm in training mode; its running averages move with it.
   const layers = new Layers(graph, {
@@ -103,7 +111,7 @@ export function multiplyingLayers(task: Task): readonly MultiplyingLayer[] {
 
 function multiplication(graph: Graph, arithmetic: Arithmetic, mode: QuantMode): Multiply {
   if (arithmetic.kind === 'float') return multiplyFloat;
-  const { weightBits, activationBits, channelwise, multiplierOf } = arithmetic;
+  const { weightBits, activationBits, channelwise, range = 'with-zero', multiplierOf } = arithmetic;
   const pairs = [2 ** weightBits, 2 ** activationBits];
   // Only a backward pass reads slopes.
   const slopesOf = ({ slopes }: { readonly slopes?: Slopes }): { slopes?: ErrorSlopes } => {
@@ -134,7 +142,7 @@ function multiplication(graph: Graph, arithmetic: Arithmetic, mode: QuantMode): 
       }
     }
   };
-  return multiplyQuantized({ weightBits, activationBits, channelwise, mode, errorOf });
+  return multiplyQuantized({ weightBits, activationBits, channelwise, range, mode, errorOf });
 }
 
 /** θ limited to [0, 1], straight-through: its gradient does not vanish at the ends (training-semantics, phase 1). */

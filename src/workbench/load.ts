@@ -5,18 +5,24 @@
 import { basename } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import type { Circuit } from '../hardware/yosys/design.ts';
-import { readCircuit, readLimited } from '../netlist/circuit.ts';
-import { isTableFile, readTable } from '../netlist/formats/read.ts';
+import { readBlif } from '../netlist/blif/read.ts';
+import { circuitFormat, MAX_NETLIST_BYTES, readLimited } from '../netlist/circuit.ts';
+import { cleanUp } from '../netlist/cleanup.ts';
+import { printable } from '../netlist/diagnostics.ts';
+import { MAX_TABLE_BYTES, readTable, type TableOptions, tableForm } from '../netlist/formats/read.ts';
+import { publishedWarnings } from '../netlist/formats/text.ts';
 import { isGeneratorSpec } from '../netlist/generators/registry.ts';
-import type { Network } from '../netlist/network.ts';
-import { multiplierPorts } from '../netlist/ports.ts';
+import { Network, ZERO } from '../netlist/network.ts';
+import { groupBuses, multiplierPorts } from '../netlist/ports.ts';
 import { simulate } from '../netlist/simulate.ts';
 import { generatedSubject } from '../netlist/subject.ts';
 import type { ProductTable } from '../netlist/table.ts';
 import { UserError } from '../tensor/errors.ts';
 import { sha256 } from '../tensor/files.ts';
+import { openCells } from './cells.ts';
+import { readAnyVerilog } from './verilog.ts';
 
-export interface LoadOptions {
+export interface LoadOptions extends Pick<TableOptions, 'bits' | 'order'> {
   /** Operands and products are two's complement; by default as the generator or table says, else unsigned. */
   readonly signed?: boolean;
   /** Undriven nets are the constant 0 instead of an error. */
@@ -43,6 +49,8 @@ export interface LoadedCircuit extends Loaded {
   readonly table?: undefined;
   /** Known of generators; netlist files do not say. */
   readonly signed?: boolean;
+  /** Those of the notes that the published simulator prints, in its words. */
+  readonly warnings: readonly string[];
   /** The same circuit for synthesis. */
   readonly circuit: Circuit;
 }
@@ -61,24 +69,21 @@ export type LoadedMultiplier = (LoadedCircuit | LoadedTable) & {
   readonly signed: boolean;
 };
 
-const MAX_TABLE_BYTES = 2 ** 29;
-const MAX_NETLIST_BYTES = 2 ** 26;
-
 /** Loads what `spec` names: a generator (`dadda:8x8`), or a file: BLIF, Verilog or a table, any of them also as .gz. Throws a UserError. */
 export async function loadMultiplier(spec: string, options: LoadOptions = {}): Promise<LoadedMultiplier> {
-  if (isTable(spec)) {
-    const { file, bytes, digest } = readPacked(spec, MAX_TABLE_BYTES);
-    const table = readTable(bytes, file, options.signed ? { signed: true } : {});
-    if (options.signed && !table.signed) {
-      throw new UserError(`${spec}: --signed, but the rows of this table are unsigned; leave --signed out`);
-    }
+  const packed = tableFile(spec);
+  if (packed) {
+    const { bits, order } = options;
+    const { table, notes } = readTable(packed.bytes, packed.file, { bits, order, signed: options.signed || undefined });
     const { weightBits, activationBits, signed } = table;
-    return { kind: 'table', name: spec, table, weightBits, activationBits, signed, notes: [], sha256: digest };
+    return { kind: 'table', name: spec, table, weightBits, activationBits, signed, notes, sha256: packed.digest };
   }
   const loaded = await loadCircuit(spec, options);
-  const { weight, activation } = multiplierPorts(loaded.network);
+  const { network, note } = withoutZeroBits(loaded.network);
+  const { weight, activation } = multiplierPorts(network);
   const signed = options.signed ?? loaded.signed ?? false;
-  return { ...loaded, weightBits: weight.length, activationBits: activation.length, signed };
+  const notes = [...loaded.notes, ...note.map((text) => `${printable(spec)}: ${text}`)];
+  return { ...loaded, network, notes, weightBits: weight.length, activationBits: activation.length, signed };
 }
 
 /** Loads a netlist or generator of any function; a table is a UserError. */
@@ -86,22 +91,63 @@ export async function loadCircuit(spec: string, options: LoadOptions = {}): Prom
   if (isGeneratorSpec(spec)) {
     const { network, signed = false } = generatedSubject(spec) as { network: Network; signed?: boolean };
     const circuit = { network };
-    return { kind: 'network', name: spec, network, signed, circuit, notes: [], sha256: sha256(spec) };
+    return { kind: 'network', name: spec, network, signed, circuit, warnings: [], notes: [], sha256: sha256(spec) };
   }
   const { file, bytes, digest } = readPacked(spec, MAX_NETLIST_BYTES);
-  if (isTable(spec)) {
+  if (tableForm(bytes, file) !== null) {
     throw new UserError(
       `${spec}: a table has no gates to synthesise; expected BLIF, Verilog or a generator like dadda:8x8`,
     );
   }
   const text = bytes.toString('utf8');
-  const { network, format, warnings } = readCircuit(text, file, { lenient: options.lenient ?? false });
-  const circuit = format === 'verilog' ? { verilog: text } : { network };
-  return { kind: 'network', name: spec, network, circuit, notes: warnings, sha256: digest };
+  const cells = await openCells(options.liberty);
+  const { lenient = false, top } = options;
+  const reading = { file, lenient, cells, ...(top === undefined ? {} : { top }) };
+  const verilog = circuitFormat(text, file) === 'verilog';
+  const read = verilog ? await readAnyVerilog(text, reading) : { ...readBlif(text, reading), signedPorts: [] };
+  const { network, roots } = read;
+  const warnings = publishedWarnings(lenient ? read : { ...read, undriven: [] });
+  const own = [...read.notes, ...cells.notes(), ...signedNote(read.signedPorts, options.signed)];
+  const notes = [...warnings, ...own.map((note) => `${printable(file)}: ${note}`)];
+  // Yosys knows no library cells; and of undriven nets it would not know that they are 0.
+  const asNetwork = !verilog || cells.used.size > 0 || read.undriven.length > 0;
+  const named = top === undefined && roots.length === 1 ? {} : { top: network.name };
+  const circuit = asNetwork ? { network } : { verilog: text, file, ...named };
+  return { kind: 'network', name: spec, network, circuit, warnings, notes, sha256: digest };
 }
 
-function isTable(spec: string): boolean {
-  return !isGeneratorSpec(spec) && isTableFile(spec.replace(/\.gz$/i, ''));
+function signedNote(ports: readonly string[], signed: boolean | undefined): string[] {
+  if (ports.length === 0 || signed !== undefined) return [];
+  return [
+    `declared signed, but read as unsigned: ${ports.join(', ')}; --signed reads operands and product as two’s complement`,
+  ];
+}
+
+/** The network without the highest bits of its product that are always 0, where it has more bits than a product can have. */
+function withoutZeroBits(network: Network): { network: Network; note: string[] } {
+  const products = groupBuses(network.outputs);
+  const most = network.inputs.length;
+  const [product] = products;
+  if (products.length !== 1 || !product || product.ports.length <= most) return { network, note: [] };
+  const signals = new Map(cleanUp(network).outputs.map(({ name, signal }) => [name, signal]));
+  const surplus = product.ports.slice(most);
+  if (surplus.some(({ name }) => signals.get(name) !== ZERO)) return { network, note: [] };
+  const left = new Set(surplus.map(({ name }) => name));
+  const shorter = new Network(network.name);
+  shorter.nodes.splice(0, shorter.nodes.length, ...network.nodes);
+  shorter.inputs.push(...network.inputs);
+  shorter.outputs.push(...network.outputs.filter(({ name }) => !left.has(name)));
+  shorter.adders.push(...network.adders);
+  shorter.partialProducts.push(...network.partialProducts);
+  return { network: shorter, note: [`bits of the product that are always 0 were left out: ${[...left].join(', ')}`] };
+}
+
+/** The bytes of a table; null for what is none. */
+function tableFile(spec: string): PackedFile | null {
+  // A netlist by its name is not unpacked to the limit of tables first.
+  if (isGeneratorSpec(spec) || /\.(v|sv|blif)(\.gz)?$/i.test(spec)) return null;
+  const packed = readPacked(spec, MAX_TABLE_BYTES);
+  return tableForm(packed.bytes, packed.file) === null ? null : packed;
 }
 
 /** The products of all operand pairs; a UserError where there are too many. */

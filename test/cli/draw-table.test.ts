@@ -65,6 +65,7 @@ describe('draw', () => {
 
   test.each([
     [['dadda:11x11'], /11×11 bits are too many to draw; expected at most 20 together/],
+    [['dadda:16x16'], /16×16 bits are too many to draw; expected at most 20 together/],
     [['none.blif'], /none\.blif: cannot be read/],
   ])('%j is one line on the error stream and code 2', async (args, message) => {
     const { code, out, err } = await tram('draw', ...args, '--out', file('nothing'));
@@ -75,48 +76,71 @@ describe('draw', () => {
 });
 
 describe('table', () => {
-  test('has one row per multiplier, in each layout', async () => {
+  test('has one row per multiplier with gates and errors, in each layout', async () => {
     const rows = async (format: string) =>
       (await tram('table', 'dadda:4x4', 'truncated:4x4:columns=2', '--format', format)).out.split('\n');
     const markdown = await rows('markdown');
-    expect(markdown[0]).toMatch(/^\| multiplier \| area/);
-    // Missing: w0 x0 + 2 (w1 x0 + w0 x1), mean 1.25, of 256.
-    expect(markdown.slice(2)).toEqual([
-      '| dadda:4x4 | — | — | — | 0.0 | 0.000 | 0 |',
-      '| truncated:4x4:columns=2 | — | — | — | 50.0 | 0.488 | 5 |',
-      '',
-    ]);
-    expect((await rows('csv'))[2]).toBe('truncated:4x4:columns=2,,,,50.0,0.488,5');
-    expect(await rows('latex')).toContain('dadda:4x4 & -- & -- & -- & 0.0 & 0.000 & 0 \\\\');
+    expect(markdown[0]).toBe(
+      '| multiplier | bits | gates | ER % | MED | NMED % | MSE | MaxED | MRED % | MRED≠0 % | mean |',
+    );
+    // Missing: w0 x0 + 2 (w1 x0 + w0 x1), mean 1.25, of 256; its square: 1/4 + 2 · 4/4 + 2 · 4/8 + 8/16.
+    expect(markdown[3]).toMatch(
+      /^\| truncated:4x4:columns=2 \| 4x4 \| 0\.\d{4} \| 50\.0 \| 1\.25 \| 0\.488 \| 3\.75 \| 5 \| \d+\.\d{3} \| \d+\.\d{3} \| -1\.25 \|$/,
+    );
+    expect((await rows('csv'))[2]).toMatch(/^truncated:4x4:columns=2,4x4,0\.\d{4},50\.0,1\.25,0\.488,3\.75,5,/);
+    expect((await rows('latex'))[5]).toMatch(/^truncated:4x4:columns=2 & 4x4 & 0\.\d{4} & 50\.0 & /);
+    expect((await rows('text'))[2]).toMatch(/^truncated:4x4:columns=2 {3}4x4 {2}0\.\d{4} {2}50\.0 /);
+    const { multipliers } = JSON.parse((await rows('json'))[0]!);
+    expect(multipliers[1]).toMatchObject({ name: 'truncated:4x4:columns=2', errorRate: 0.5, mse: 3.75, mean: -1.25 });
+    const simulated = JSON.parse((await tram('simulate', 'truncated:4x4:columns=2', '--json')).out);
+    for (const key of ['med', 'nmed', 'maxEd', 'mred', 'mredNonzero', 'variance', 'pairs', 'signed']) {
+      expect(multipliers[1][key], key).toBe(simulated[key]);
+    }
   });
 
-  test('--synth fills area, delay and power of netlists; a table of products has none', async () => {
+  test('marks what is estimated, and keeps the row of a file that is refused, with code 1', async () => {
+    const args = ['table', 'truncated:13x13:columns=4', file('none.v'), 'dadda:4x4'];
+    const { code, out, err } = await tram(...args);
+    expect(code).toBe(1);
+    const [head, , wide, failed, exact] = out.split('\n');
+    expect(head).toMatch(/ problem \|$/);
+    expect(wide).toMatch(/^\| truncated:13x13:columns=4 \| 13x13 \| 0\.\d{4} \| ~\d+\.\d \| ~[\d.]+ .*\| ≥ \d+ \| ~/);
+    expect(failed).toMatch(/^\| none \| — \|.*none\.v: cannot be read \(ENOENT\).* \|$/);
+    expect(exact).toMatch(/^\| dadda:4x4 \| 4x4 \| [\d.]+ \| 0\.0 \| 0 \|/);
+    expect(err).toMatch(/truncated:13x13:columns=4: ~ estimated from 1 048 576 random operand pairs\n/);
+    expect(err).toMatch(/none\.v: cannot be read/);
+    const { multipliers } = JSON.parse((await tram(...args, '--format', 'json')).out);
+    expect(multipliers[0].sampled).toMatchObject({ samples: 1048576, confidence: 0.95 });
+    expect(multipliers[1]).toEqual({ name: 'none', problem: expect.stringContaining('none.v') });
+    expect(multipliers[2]).not.toHaveProperty('sampled');
+  });
+
+  test('--synth fills area, delay and power of netlists, in gates without a library; a table of products has none', async () => {
     await tram('simulate', 'dadda:3x3', '--lut', file('dadda.npy'));
-    const { out } = await tram(
-      'table',
-      'dadda:3x3',
-      file('dadda.npy'),
-      '--synth',
-      '--effort',
-      'quick',
-      '--format',
-      'csv',
-    );
-    const [, netlist, products] = out.split('\n');
-    expect(netlist).toMatch(/^dadda:3x3,\d+\.\d,\d+\.\d,0\.\d{4},0\.0,0\.000,0$/);
-    expect(products).toBe('dadda,,,,0.0,0.000,0');
+    const args = ['table', 'dadda:3x3', file('dadda.npy'), '--synth', '--effort', 'quick', '--format'];
+    const [head, netlist, products] = (await tram(...args, 'csv')).out.split('\n');
+    expect(head).toMatch(/^multiplier,bits,area_and2,delay_fo4,power_and2,gates,er_percent,/);
+    expect(netlist).toMatch(/^dadda:3x3,3x3,\d+\.\d,\d+\.\d\d,\d+\.\d,[\d.]+,0\.0,0,0\.000,0,0,/);
+    expect(products).toMatch(/^dadda,3x3,,,,,0\.0,0,/);
+    const { units, multipliers } = JSON.parse((await tram(...args, 'json')).out);
+    expect(units.area).toBe('AND2 gates');
+    expect(multipliers.map((one: object) => 'area' in one)).toEqual([true, false]);
   });
 
   test.each([
     [[], /missing required argument 'FILES'/],
     [['dadda:4x4', '--clock', '100'], /^tram: --clock is for synthesis, but --synth is not given/],
-    [['dadda:4x4', '--format', 'html'], /--format: expected one of markdown, csv, latex, got 'html'/],
-    [['dadda:4x4', 'none.v'], /none\.v: cannot be read/],
-    [['dadda:13x13'], /13×13 bits: expected at most 24/],
+    [['dadda:4x4', '--format', 'html'], /--format: expected one of markdown, text, csv, latex, json, got 'html'/],
   ])('%j is one line on the error stream and code 2', async (args, message) => {
     const { code, out, err } = await tram('table', ...args);
     expect(err).toMatch(message);
     expect(err.split('\n')).toHaveLength(2);
     expect({ code, out }).toEqual({ code: 2, out: '' });
+  });
+
+  test('where nothing can be read there is no table, and code 2', async () => {
+    const { code, out, err } = await tram('table', file('none.v'), file('neither.npy'));
+    expect({ code, out }).toEqual({ code: 2, out: '' });
+    expect(err).toMatch(/neither\.npy: cannot be read[\s\S]*^tram: .*none\.v: cannot be read/m);
   });
 });

@@ -39,6 +39,35 @@ describe('simulate', () => {
     expect(out).toContain('3 × 3 = 4 instead of 9 (-5)');
   });
 
+  test('MRED says when products of 0 count, and gives the figure without them', async () => {
+    writeFileSync(file('zero.csv'), '1,0,0,0\n0,1,2,3\n0,2,4,6\n0,3,6,8\n');
+    const report = JSON.parse((await tram('simulate', file('zero.csv'), '--json')).out);
+    expect(report.mred).toBeCloseTo((1 + 1 / 9) / 16, 12);
+    expect(report.mredNonzero).toBeCloseTo(1 / 9 / 9, 12);
+    const { out } = await tram('simulate', file('zero.csv'));
+    expect(out).toMatch(/MRED +6\.9444 % {2}products of 0 counted .* EvoApproxLib, 1\.2346 %\n/);
+    expect((await tram('simulate', 'dadda:3x3')).out).not.toContain('EvoApproxLib');
+  });
+
+  test('a table in the order of values needs the word, one without a shape its widths; a wrong sign is noted', async () => {
+    const values = [-2, -1, 0, 1];
+    writeFileSync(file('v.csv'), values.map((w) => values.map((x) => w * x).join(',')).join('\n'));
+    const { code, err } = await tram('simulate', file('v.csv'));
+    expect(code).toBe(2);
+    expect(err).toMatch(/v\.csv: .*--table-order values or --table-order patterns/);
+    const read = await tram('simulate', file('v.csv'), '--table-order', 'values', '--json');
+    expect(JSON.parse(read.out)).toMatchObject({ signed: true, errorRate: 0 });
+    await tram('simulate', 'dadda:3x4', '--lut', file('oblong.bin'));
+    expect((await tram('simulate', file('oblong.bin'))).err).toMatch(/--bits WxX/);
+    expect(JSON.parse((await tram('simulate', file('oblong.bin'), '--bits', '3x4', '--json')).out).maxEd).toBe(0);
+    await tram('generate', 'baugh-wooley', '--bits', '4', '--blif', file('signed.blif'));
+    const wrong = await tram('simulate', file('signed.blif'));
+    expect(wrong.err).toMatch(/with --signed it would be 0: is it a signed multiplier/);
+    expect((await tram('simulate', file('signed.blif'), '--signed')).err).toBe('');
+    const wide = await tram('simulate', 'dadda:13x13', '--signed', '--samples', '1000');
+    expect(wide.err).toMatch(/as unsigned it would be 0: is --signed meant/);
+  });
+
   test('--histograms weighs the metrics', async () => {
     writeFileSync(file('h.csv'), 'operand,value,count\nw,3,1\nx,3,3\nx,0,1\n');
     const { out } = await tram('simulate', file('t.blif'), '--histograms', file('h.csv'), '--json');

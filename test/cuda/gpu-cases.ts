@@ -211,6 +211,13 @@ export const gpuCases: readonly GpuCase[] = [
         { differentiate: [0] },
       ),
       make(
+        'minMax',
+        `many blocks per ${granularity}, with 0`,
+        [floats([40_000 / 50, 50, 48], 1, 2)],
+        { granularity, holdsZero: true },
+        { differentiate: [0] },
+      ),
+      make(
         'quantize',
         `many blocks per ${granularity}`,
         [floats([500, 48], -2, 2), floats(per, 0.01, 0.012), f32(per, new Float32Array(sizeOf(per)).fill(100))],

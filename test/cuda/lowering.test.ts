@@ -34,7 +34,7 @@ describe.each(['tf32', 'fp32', 'bf16'] as const)('%s', (precision) => {
 });
 
 function trainingStep(batch: number) {
-  const images = { height: 32, width: 32, channels: 3, classes: 10, scale: 255, mean: [0, 0, 0], std: [1, 1, 1] };
+  const images = { height: 32, width: 32, channels: 3, classes: 10, scale: 255, mean: [0, 0, 0], deviation: [1, 1, 1] };
   const index = Array.from({ length: 64 }, (_, at) => ((at >> 3) + (at & 7) < 8 ? (at >> 3) + (at & 7) : -1));
   const arithmetic: Arithmetic = {
     kind: 'quantized',

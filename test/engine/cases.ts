@@ -206,6 +206,19 @@ function quantisers(): Case[] {
       ),
       make('dequantize', `per ${granularity}`, [codes([2, 7, 6], 8), scale, zero], { granularity }),
       make('minMax', `per ${granularity}`, [floats([4, 3, 6])], { granularity }, differentiable(0)),
+      ...[
+        [0.5, 2],
+        [-2, -0.5],
+        [-1, 1],
+      ].map(([low, high]) =>
+        make(
+          'minMax',
+          `per ${granularity}, of ${low} to ${high} and 0`,
+          [floats([4, 3, 6], low, high)],
+          { granularity, holdsZero: true },
+          differentiable(0),
+        ),
+      ),
       make('clipSearch', `per ${granularity}`, [floats([7, 9, 6], -1, 3), constant(per, -1.5), constant(per, 4)], {
         bits: 3,
         granularity,

@@ -20,7 +20,7 @@ test.each([1, 2, 3])(
     const [float, , , explored, , recovered] = stages;
     expect(float!.accuracy).toBeGreaterThan(0.96);
     expect(explored!.power).toBeLessThanOrEqual(0.85);
-    expect(recovered!.power).toBeLessThanOrEqual(0.85);
+    expect(recovered!.gateCost).toBeLessThanOrEqual(0.85);
     expect(recovered!.accuracy).toBeGreaterThanOrEqual(float!.accuracy - 0.01);
   },
   300_000,

@@ -111,9 +111,10 @@ describe('in a run', () => {
     // Lowest two bits of every product lost.
     writeFileSync(file, writeNpy({ ...table, data: table.data.map((product) => product & ~3) }));
     const summary = await withMultiplier({ multiplier: file, signed: true });
-    expect(summary.multipliers[0]!.normalizedCost).toBeNull();
+    expect(summary.multipliers[0]!.gateCost).toBeNull();
     expect(summary.multipliers[0]!.metrics.maxErrorDistance).toBe(3);
     const recovered = summary.stages.find(({ stage }) => stage === 'recovered')!;
+    expect(recovered.gateCost).toBeUndefined();
     expect(recovered.power).toBeUndefined();
     expect(recovered.accuracy).toBeGreaterThan(0.9);
   }, 120_000);

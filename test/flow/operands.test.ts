@@ -57,7 +57,7 @@ test('every multiplication that is not padding counts once, by the codes of its 
     set(stateName(layer, 'input', 'scale'), [], () => 1);
     set(stateName(layer, 'input', 'zero_point'), [], () => 0);
   }
-  const format = { scale: 1, mean: [0, 0, 0, 0], std: [1, 1, 1, 1], classes: 2 };
+  const format = { scale: 1, mean: [0, 0, 0, 0], deviation: [1, 1, 1, 1], classes: 2 };
   const task = { model, images: { height: SIZE, width: SIZE, channels: CHANNELS, ...format } };
   const split = { count: images, images: pixels, labels: new Uint8Array(images) };
   const measured = await measureOperands(session, task, arithmetic, split, counted);

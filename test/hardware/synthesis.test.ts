@@ -1,10 +1,16 @@
 // Synthesis and proofs of equivalence through the bundled Yosys, on one warm worker.
 
 import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { proveEquivalent } from '../../src/hardware/equivalence.ts';
 import { readLibertyFile } from '../../src/hardware/liberty/file.ts';
+import { readLiberty } from '../../src/hardware/liberty/read.ts';
+import { readMapped } from '../../src/hardware/mapped.ts';
 import { synthesize } from '../../src/hardware/synthesize.ts';
+import { unitGateLiberty } from '../../src/hardware/technology/unit-gate.ts';
+import { Timing } from '../../src/hardware/timing.ts';
 import { BundledYosys } from '../../src/hardware/yosys/bundled.ts';
 import { SystemYosys } from '../../src/hardware/yosys/system.ts';
 import { arrayMultiplier } from '../../src/netlist/generators/array.ts';
@@ -21,16 +27,41 @@ const shiftAdd = (bits: number) =>
   product(bits, Array.from({ length: bits }, (_, k) => `(({${bits}{b[${k}]}} & a) << ${k})`).join(' + '));
 const array = (bits: number) => ({ network: arrayMultiplier(bits, bits) });
 
+/** Good inverter, buffer and NAND gate; `timing` of the NAND gate and more cells as given. */
+function tiny({ nand = '', pins = ['A', 'B'], buffer = true, more = '', voltage = 'nom_voltage : 1;' } = {}): string {
+  const tables = (names: readonly string[]) =>
+    names.map((name) => `${name} (t) { values ("0.02, 0.06", "0.03, 0.07"); }`).join(' ');
+  const all = tables(['cell_rise', 'cell_fall', 'rise_transition', 'fall_transition']);
+  const arc = (pin: string, sense: string) =>
+    `timing () { related_pin : "${pin}"; timing_sense : ${sense}_unate; ${all} }`;
+  const input = (pin: string) => `pin (${pin}) { direction : input; capacitance : 0.001; }`;
+  const output = (text: string, timing: string) => `pin (Y) { direction : output; function : "${text}"; ${timing} }`;
+  const [a, b] = pins;
+  const split = [a, b].map(
+    (pin) =>
+      `timing () { related_pin : "${pin}"; timing_sense : negative_unate; ${tables(['cell_rise', 'rise_transition'])} }
+       timing () { related_pin : "${pin}"; timing_sense : negative_unate; ${tables(['cell_fall', 'fall_transition'])} }`,
+  );
+  const nandTiming = nand === 'split' ? split.join(' ') : nand || `${arc(a!, 'negative')} ${arc(b!, 'negative')}`;
+  return `library (tiny) { time_unit : "1ns"; capacitive_load_unit (1, pf); ${voltage}
+    lu_table_template (t) { variable_1 : input_net_transition; variable_2 : total_output_net_capacitance;
+      index_1 ("0.01, 0.1"); index_2 ("0.001, 0.01"); }
+    cell (INV) { area : 1; ${input('A')} ${output('!A', arc('A', 'negative'))} }
+    ${buffer ? `cell (BUF) { area : 1.5; ${input('A')} ${output('A', arc('A', 'positive'))} }` : ''}
+    cell (NAND2) { area : 2; ${pins.map(input).join(' ')} ${output(`!(${a} & ${b})`, nandTiming)} }
+    ${more} }`;
+}
+
 describe('synthesize', () => {
   it('maps a multiplier into the built-in technology and gives back a netlist equal to it', async () => {
     const result = await synthesize({ circuit: array(4), yosys });
     expect(result.verified).toEqual({ patterns: 256, exhaustive: true });
     expect(result.meetsTarget).toBe(true);
-    expect(result.delayPs).toBeLessThanOrEqual(500);
-    expect(result.criticalPath.at(-1)!.arrivalPs).toBe(result.delayPs);
+    expect(result.delay).toBeLessThanOrEqual(19);
+    expect(result.criticalPath.at(-1)!.arrival).toBe(result.delay);
     expect(result.candidates.filter(({ problem }) => problem !== null)).toEqual([]);
-    expect(Math.min(...result.candidates.map(({ areaUm2 }) => areaUm2!))).toBeCloseTo(result.areaUm2, 9);
-    const { internal, switching, leakage, total } = result.powerMw;
+    expect(Math.min(...result.candidates.map(({ area }) => area!))).toBeCloseTo(result.area, 9);
+    const { internal, switching, leakage, total } = result.power!;
     expect(total).toBeCloseTo(internal + switching + leakage, 12);
     expect(Math.min(internal, switching, leakage)).toBeGreaterThan(0);
     expect(result.yosysVersion).toMatch(/^Yosys 0\.55 /);
@@ -39,20 +70,42 @@ describe('synthesize', () => {
     );
   });
 
+  it('tells the built-in technology in its gates, and the same technology as a library in µm², ps and mW', async () => {
+    const gates = await synthesize({ circuit: array(3), yosys, effort: 'quick' });
+    const absolute = await synthesize({ circuit: array(3), yosys, effort: 'quick', liberty: [unitGateLiberty] });
+    expect(absolute.units).toEqual({ area: 'µm²', delay: 'ps', power: 'mW' });
+    expect(gates.cells).toEqual(absolute.cells);
+    // An AND gate has 0.1 µm²; an inverter before four takes 3 + 7 · 2.4 + 0.2 · (2.4 + 12.6 · 2.4) ps; an AND gate with random operands
+    // 3/8 · (0.2 + 0.55 · 0.49 / 2) fJ and 0.08 nW.
+    expect(gates.area).toBeCloseTo(absolute.area / 0.1, 9);
+    expect(gates.delay).toBeCloseTo(absolute.delay / 26.328, 9);
+    const gate = 37.5 * (0.2 + (0.55 * 0.49) / 2) + 0.08;
+    expect(gates.power!.total).toBeCloseTo((absolute.power!.total * 1e6) / gate, 6);
+    expect(gates.criticalPath.at(-1)!.arrival).toBe(gates.delay);
+    for (const [delayTarget, meetsTarget] of [
+      [gates.delay / 2, false],
+      [gates.delay * 1.01, true],
+    ] as const) {
+      expect((await synthesize({ circuit: array(3), yosys, effort: 'quick', delayTarget })).meetsTarget).toBe(
+        meetsTarget,
+      );
+    }
+  });
+
   it('gives the same netlist and figures every time', async () => {
     const run = async () => ({ ...(await synthesize({ circuit: array(4), yosys, effort: 'quick' })), log: '' });
     expect(await run()).toEqual(await run());
   });
 
   it('uses the adder cells of the library where they are smaller', async () => {
-    const { cells, areaUm2, candidates } = await synthesize({
+    const { cells, area, candidates } = await synthesize({
       circuit: array(4),
       yosys,
-      delayTargetPs: Number.POSITIVE_INFINITY,
+      delayTarget: Number.POSITIVE_INFINITY,
       dontUse: ['XOR*', 'XNOR*', 'MAJ*'],
     });
     expect((cells.FA_X1 ?? 0) + (cells.HA_X1 ?? 0)).toBeGreaterThan(0);
-    expect(areaUm2).toBeLessThan(candidates.find(({ name }) => name === 'choices')!.areaUm2!);
+    expect(area).toBeLessThan(candidates.find(({ name }) => name === 'choices')!.area!);
   });
 
   it('reads BLIF and keeps the names of its buses', async () => {
@@ -64,7 +117,11 @@ describe('synthesize', () => {
   });
 
   it.each([
-    ['a syntax error', 'module m(input a, output y); assign y = ; endmodule', /Yosys says: circuit\.v:1: syntax error/],
+    [
+      'a syntax error',
+      'module m(input a, output y); assign y = ; endmodule',
+      /^circuit\.v:1: syntax error.*says Yosys/,
+    ],
     [
       'storage',
       'module m(input c, input d, output reg q); always @(posedge c) q <= d; endmodule',
@@ -95,6 +152,103 @@ describe('synthesize', () => {
     );
     await own.close();
   });
+});
+
+describe('libraries', () => {
+  const map = (...texts: string[]) => {
+    const liberty = texts.map((text, n) => ({ name: `${n}.lib`, text }));
+    return synthesize({ circuit: array(2), liberty, yosys, effort: 'quick' });
+  };
+  const flops = 'library (seq) { nom_voltage : 1; cell (DFF) { ff (Q) { } pin (D) { direction : input; } } }';
+  const untimed = `cell (AND2) { area : 0.1; pin (A) { direction : input; } pin (B) { direction : input; }
+    pin (Y) { direction : output; function : "A & B"; } }`;
+
+  it.each([
+    ['as it should be', [tiny()], []],
+    ['with an odd cell', [tiny({ more: 'cell (RAM) { bus (A) { } }' })], ['0.lib: left out: RAM (pins in buses)']],
+    ['beside flip-flops', [tiny(), flops], ['1.lib: passed over, it has no combinational cells']],
+    ['with arcs in two groups', [tiny({ nand: 'split' })], []],
+    ['without a buffer', [tiny({ buffer: false })], []],
+    ['with pins in brackets', [tiny({ pins: ['A[0]', 'A[1]'] })], []],
+    [
+      'with a cell without delay',
+      [tiny({ more: untimed })],
+      [expect.stringMatching(/without complete delay.*: AND2$/)],
+    ],
+  ])('%s gives the same netlist and delay', async (_, texts, notes) => {
+    const result = await map(...texts);
+    expect(result.notes).toEqual(notes);
+    const { area, delay, cells } = result;
+    expect({ area, delay: delay.toFixed(1), cells }).toEqual({ area: 24, delay: '93.6', cells: { INV: 6, NAND2: 9 } });
+  });
+
+  it('needs no buffer for a product bit that is an operand bit', async () => {
+    const verilog = 'module m(input [1:0] a, b, output [1:0] p); assign p = {a[1], ~(a[0] & b[0])}; endmodule';
+    const liberty = [{ name: 'a.lib', text: tiny({ buffer: false }) }];
+    expect((await synthesize({ circuit: { verilog }, liberty, yosys, effort: 'quick' })).cells).toEqual({ NAND2: 1 });
+  });
+
+  it('gives no power without a supply voltage, but area and delay', async () => {
+    const { area, delay, power, notes } = await map(tiny({ voltage: '' }));
+    expect([area, delay.toFixed(1), power]).toEqual([24, '93.6', null]);
+    expect(notes).toEqual([expect.stringMatching(/no supply voltage \(nom_voltage\), so power is not known/)]);
+  });
+
+  it.each([
+    ['no timing', ' '],
+    ['a linear model', 'timing () { related_pin : "A B"; intrinsic_rise : 1; intrinsic_fall : 1; }'],
+    [
+      'one edge',
+      'timing () { related_pin : "A B"; cell_rise (scalar) { values ("1"); } rise_transition (scalar) { values ("1"); } }',
+    ],
+  ])('%s of the only gate is an error that names it, never 0 ps', async (_, nand) => {
+    await expect(map(tiny({ nand }))).rejects.toThrow(UserError);
+    await expect(map(tiny({ nand }))).rejects.toThrow(
+      /tiny has no usable AND.* gate of two inputs: cells without complete delay tables .*: NAND2; expected NLDM/,
+    );
+  });
+
+  it('has no delay for a path through a cell without tables', () => {
+    const library = readLiberty({ name: 'a.lib', text: tiny({ more: untimed }) });
+    const module = {
+      ports: { a: { direction: 'input', bits: [2] }, y: { direction: 'output', bits: [3] } },
+      cells: { u: { type: 'AND2', connections: { A: [2], B: [2], Y: [3] } } },
+      netnames: {},
+    };
+    const netlist = readMapped(JSON.stringify({ modules: { test: module } }), library);
+    expect(() => new Timing(netlist)).toThrow(/cells without complete delay tables: AND2: .* has no delay/);
+  });
+
+  const cases = join(import.meta.dirname, '../../../shared/cases');
+  const alike = [
+    '03_unquoted_power_down',
+    '04_paren_unquoted',
+    '05_brace_next_line',
+    '06_revision',
+    '06b_revision_dots',
+  ];
+  const more = [
+    '07_backslash',
+    '08_pg_bang',
+    '09_no_related_pin',
+    '10_semicolon_after_group',
+    '12_ccs',
+    '13_bus_memory',
+  ];
+  const others = [
+    '15_no_nom_voltage',
+    '17_quoted_names',
+    '20_units_unquoted',
+    '23_duplicate_cell',
+    '24_pin_name_bracket',
+  ];
+  it.runIf(existsSync(cases)).each([...alike, ...more, ...others, '26_bundle', '33_no_buffer'])(
+    'l%s.lib gives the result of l00_base.lib',
+    async (name) => {
+      const { area, delay } = await map(readFileSync(join(cases, `l${name}.lib`), 'utf8'));
+      expect({ area, delay: delay.toFixed(1) }).toEqual({ area: 24, delay: '93.6' });
+    },
+  );
 });
 
 describe('proveEquivalent', () => {
@@ -165,7 +319,7 @@ describeWithAsap7('ASAP7', () => {
     const liberty = await Promise.all(asap7Files.map(readLibertyFile));
     const result = await synthesize({ circuit: array(8), liberty, yosys, effort: 'quick', inputActivity: 0.1 });
     expect(result.verified).toEqual({ patterns: 65_536, exhaustive: true });
-    expect(Math.abs(result.areaUm2 / 27.2 - 1)).toBeLessThan(0.12);
-    expect(Math.abs(result.powerMw.total / 0.0031 - 1)).toBeLessThan(0.15);
+    expect(Math.abs(result.area / 27.2 - 1)).toBeLessThan(0.12);
+    expect(Math.abs(result.power!.total / 0.0031 - 1)).toBeLessThan(0.15);
   });
 });

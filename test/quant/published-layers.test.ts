@@ -85,6 +85,7 @@ class Harness {
       weightBits: item.bits,
       activationBits: item.bits,
       mode,
+      range: 'as-observed',
       channelwise: true,
       errorOf: () => this.#error(graph, mode, theta),
     });

@@ -16,7 +16,10 @@ import { nonEmpty } from '../values.ts';
 import {
   addJson,
   addLenient,
+  addLiberty,
   addSigned,
+  addTableReading,
+  addTop,
   filesText,
   outFolder,
   readLoading,
@@ -59,6 +62,9 @@ export function defineDraw(command: Command, services: Services): void {
     .argument('<FILE>', 'netlist, table or generator', nonEmpty('FILE', 'a multiplier'));
   addSigned(command);
   addLenient(command);
+  addTop(command);
+  addLiberty(command);
+  addTableReading(command);
   command.addOption(outFolder('the pictures (default: the current one)'));
   addJson(command);
   command.addHelpText('after', AFTER).action((file: string) => draw(file, command, services));
@@ -74,13 +80,13 @@ async function draw(file: string, command: Command, { stdout, stderr }: Services
   const { loadMultiplier, productsOf } = await import('../../workbench/load.ts');
   const multiplier = await loadMultiplier(file, readLoading(command));
   tellNotes(stderr, multiplier.notes);
-  const table = productsOf(multiplier);
-  const { weightBits, activationBits } = table;
+  const { weightBits, activationBits } = multiplier;
   if (weightBits + activationBits > MOST_BITS) {
     throw new UserError(
       `${file}: ${weightBits}×${activationBits} bits are too many to draw; expected at most ${MOST_BITS} together`,
     );
   }
+  const table = productsOf(multiplier);
   const notes: string[] = [];
   const path = (ending: string) => join(out, `${subjectName(file)}-${ending}.svg`);
   const pictures = await picturesOf(file, table, path, notes);

@@ -13,7 +13,7 @@ Stages:
 ${stages.map((stage) => `  ${stage.padEnd(14)}${stageTitles[stage]}`).join('\n')}
 
 Reads the run folder and the data set; writes nothing. --json prints one object with stage, accuracy (0 to 1), loss, images,
-and power where the stage has one.
+and power (analytic, of θ) or gateCost (of the netlist) where the stage has one, both relative to an exact 8×8 multiplier.
 
 Examples:
   tram evaluate runs/mine
@@ -58,9 +58,10 @@ export function defineEvaluate(command: Command, services: Services): void {
       });
       clear();
       if (json) return void stdout.write(`${JSON.stringify(result)}\n`);
-      const { accuracy, loss, power, images } = result;
+      const { accuracy, loss, power, gateCost, images } = result;
       const facts = [`accuracy ${percent(accuracy)}`, `loss ${loss.toFixed(4)}`];
       if (power !== undefined) facts.push(`power ${power.toFixed(4)}`);
+      if (gateCost !== undefined) facts.push(`gate cost ${gateCost.toFixed(4)}`);
       const title = styleFor(stdout, wantsColor(command)).bold(stageTitles[result.stage]);
       stdout.write(`${title}: ${facts.join(', ')} on ${grouped(images)} test images\n`);
     } catch (error) {

@@ -44,9 +44,9 @@ this and other commands reads). Without one it needs --theta, and writes the mul
 The descent minimises the mean squared error to the products that θ asks for, at no more cost than the published greedy search needs;
 --cost-budget sets another limit, --cost-weight makes the cost a second objective.
 
---json prints one object: the widths, θ, mse (to the products that θ asks for; also mseBefore and mseAfterFixedColumns),
-accepted and moves, cost (unit gates, relative to the exact array multiplier), power (analytic, relative), and errorRate,
-med, nmed, maxEd, mred, mean, variance over all operand pairs.
+--json prints one object: the widths, θ, mseToTarget (to the products that θ asks for; also mseToTargetBefore and
+mseToTargetAfterFixedColumns), accepted and moves, cost (unit gates, relative to the exact array multiplier), power (analytic,
+relative), and errorRate, med, nmed, mse (to the exact products), maxEd, mred, mredNonzero, mean, variance over all operand pairs.
 
 Examples:
   tram map runs/mine
@@ -188,13 +188,13 @@ function mappingText(
   files: readonly string[],
   style: Style,
 ): string {
-  const { weightBits, activationBits, normalizedCost } = structure;
+  const { weightBits, activationBits, gateCost } = structure;
   const power = powerPerMultiplication(theta, weightBits, activationBits);
   const sections = [
-    `${style.bold(`${weightBits}×${activationBits} multiplier`)}, power ${power.toFixed(4)} (analytic, of θ), gates ${normalizedCost.toFixed(4)}`,
+    `${style.bold(`${weightBits}×${activationBits} multiplier`)}, power ${power.toFixed(4)} (analytic, of θ), gate cost ${gateCost.toFixed(4)} (of the netlist)`,
     `MSE to what θ asks for: ${mse.before.toFixed(3)} exact → ${mse.afterFixedColumns.toFixed(3)} without the removed columns → ` +
       `${mse.after.toFixed(3)} after the search (${grouped(moves.length)} accepted)`,
-    errorTable([{ name: network.name, theta, metrics, normalizedCost, provedPairs }], style),
+    errorTable([{ name: network.name, theta, metrics, gateCost, provedPairs }], style),
     ...(files.length === 0 ? [] : [[style.bold('files'), ...files.map((path) => `  ${path}`)].join('\n')]),
   ];
   return `${sections.join('\n\n')}\n`;

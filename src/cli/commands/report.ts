@@ -1,34 +1,75 @@
 // `tram report`: the table of a run again, and its figures and report page made anew.
 
+import { join } from 'node:path';
 import type { Command } from 'commander';
 import { Option } from 'commander';
+import { type FigureFormat, figureFormats } from '../../report/formats.ts';
+import { UserError } from '../../tensor/errors.ts';
+import { unknownName } from '../../tensor/names.ts';
+import { describeOption } from '../facts.ts';
 import { performPhases } from '../perform.ts';
 import type { Services } from '../services.ts';
 import { nonEmpty } from '../values.ts';
 
 const AFTER = `
-Reads the run folder alone, not the data; computes nothing but figures. Writes report.html and figures/.
+Reads the run folder alone, not the data; computes nothing but figures. Writes report.html and figures/; the same run gives the same files. PNG
+and PDF draw their text with a font of this machine.
+
+--json prints one object: stages (accuracy and loss, power or gateCost), multipliers (theta, gateCost, metrics), layers (macs, share, multiplier,
+gateShare), verdict, changed and options (the settings that are not the defaults, and the options that say them), inputs, phases (seconds, device,
+command), files. power is the analytic model of θ relative to the exact 8×8 array, gateCost the unit gates of the netlist relative to the
+cheapest exact 8×8 multiplier.
 
 Examples:
-  tram report runs/mine
+  tram report runs/mine --open
+  tram report runs/mine --figures svg,pdf
   tram report runs/mine --json
 `;
 
 export function defineReport(command: Command, services: Services): void {
+  const figures = describeOption({
+    help: 'forms in which each figure is written',
+    values: `a list of ${figureFormats.join(', ')}`,
+    default: 'svg',
+  });
   command
     .description('Shows what a run has come to, and makes its figures and its report page anew.')
     .argument('<RUN>', 'run folder', nonEmpty('RUN', 'a run folder'))
+    .addOption(new Option('--figures <FORMS>', figures).argParser(parseFormats).helpGroup('Output:'))
+    .addOption(new Option('--open', 'show the page in the browser').helpGroup('Output:'))
     .addOption(new Option('--quiet', 'only the table').helpGroup('Output:'))
     .addOption(new Option('--json', 'only the summary as one JSON object').helpGroup('Output:'))
     .addHelpText('after', AFTER);
-  command.action((folder: string) =>
-    performPhases(command, services, {
+  command.action(async (folder: string) => {
+    const { figures, open } = command.opts<{ figures?: readonly FigureFormat[]; open?: boolean }>();
+    await performPhases(command, services, {
       folder,
       settings: {},
       phases: ['report'],
       device: {},
+      ...(figures ? { figures } : {}),
       redo: true,
       command: 'report',
-    }),
-  );
+    });
+    if (!open) return;
+    const page = join(folder, 'report.html');
+    const hindrance = await services.openFile?.(page);
+    if (hindrance !== undefined) {
+      services.stderr.write(`tram: no browser could be started (${hindrance}); the page is ${page}\n`);
+    }
+  });
+}
+
+/** "svg, pdf" → its names, each once. */
+function parseFormats(text: string): readonly FigureFormat[] {
+  const names = text.split(',').map((name) => name.trim());
+  if (names.every((name) => name === '')) {
+    throw new UserError(`--figures is empty; a list of ${figureFormats.join(', ')} was expected`);
+  }
+  const known = names.map((name) => {
+    const found = figureFormats.find((format) => format === name);
+    if (!found) throw unknownName('form of figures', name, figureFormats);
+    return found;
+  });
+  return [...new Set(known)];
 }

@@ -14,7 +14,10 @@ import {
   addHistograms,
   addJson,
   addLenient,
+  addLiberty,
   addSigned,
+  addTableReading,
+  addTop,
   loadHistograms,
   OUTPUT,
   type ReadingOptions,
@@ -36,8 +39,10 @@ All operand pairs are simulated up to 24 operand bits together (12×12). Beyond 
   MED   mean |error|                                  MaxED largest |error|
   NMED  MED / 2^(operand bits together)               MRED  mean of |error| / max(1, |exact product|)
 
+Pairs whose product is 0 count in MRED with their |error|; EvoApproxLib leaves them out, and that figure stands beside it (mredNonzero).
+
 --json prints one object: name, bits (one number, or [weight, activation]), weightBits, activationBits, signed, pairs, errorRate (0 to 1),
-med, nmed, mse, maxEd, mred, mean, variance, worst (a list of w, x, product, exact, error), and sampled (samples, seed, confidence,
+med, nmed, mse, maxEd, mred, mredNonzero, mean, variance, worst (a list of w, x, product, exact, error), and sampled (samples, seed, confidence,
 interval) when the pairs were sampled, else not.
 
 Examples:
@@ -70,6 +75,9 @@ export function defineSimulate(command: Command, services: Services): void {
     .argument('<FILE>', 'netlist, table or generator', nonEmpty('FILE', 'a multiplier'));
   addSigned(command);
   addLenient(command);
+  addTop(command);
+  addLiberty(command);
+  addTableReading(command);
   addHistograms(command, 'the error metrics');
   const lut = describeOption({
     help: 'write the table of all products',
@@ -111,29 +119,19 @@ function tableFile(path: string): string {
 async function simulateFile(file: string, command: Command, { stdout, stderr }: Services): Promise<void> {
   const options = command.opts<Options>();
   const format = chosenFormat(options);
-  const { reportTable, simulateCircuit } = await import('../../netlist/circuit.ts');
   const { loadMultiplier } = await import('../../workbench/load.ts');
+  const { measure } = await import('../../workbench/measure.ts');
   const multiplier = await loadMultiplier(file, readLoading(command));
-  const { notes } = multiplier;
-  let simulation: Simulation;
   const histograms = await loadHistograms(options.histograms, multiplier);
-  if (multiplier.kind === 'table') {
-    const { table } = multiplier;
-    simulation = reportTable(subjectName(file), table, histograms === undefined ? {} : { histograms });
-  } else {
-    const { network, signed } = multiplier;
-    const { samples, seed } = options;
-    simulation = simulateCircuit(network, {
-      signed,
-      ...(histograms === undefined ? {} : { histograms }),
-      ...(samples === undefined ? {} : { samples }),
-      ...(seed === undefined ? {} : { seed }),
-    });
-  }
+  const { samples, seed } = options;
+  const name = multiplier.network?.name ?? subjectName(file);
+  const { notes, ...simulation } = measure(multiplier, name, { histograms, samples, seed });
   const { header = 'full' } = options;
-  if (options.lut !== undefined)
-    await writeTable(options.lut, simulation, { header, warnings: notes }, subjectName(file));
-  if (format !== 'published') tellNotes(stderr, notes);
+  const warnings = multiplier.kind === 'network' ? multiplier.warnings : [];
+  if (options.lut !== undefined) await writeTable(options.lut, simulation, { header, warnings }, subjectName(file));
+  // The published form has the warnings of its own.
+  const told = [...multiplier.notes, ...notes];
+  tellNotes(stderr, format === 'published' ? told.filter((note) => !warnings.includes(note)) : told);
   if (format === 'json') stdout.write(`${JSON.stringify(simulation.report)}\n`);
   else if (format === 'text') {
     const style = styleFor(stdout, wantsColor(command));
@@ -141,7 +139,7 @@ async function simulateFile(file: string, command: Command, { stdout, stderr }: 
   } else {
     const { textTableParts } = await import('../../netlist/formats/text.ts');
     const table = wholeTable(simulation, '--format published');
-    for (const part of textTableParts(table, simulation.metrics, { header, warnings: notes })) stdout.write(part);
+    for (const part of textTableParts(table, simulation.metrics, { header, warnings })) stdout.write(part);
   }
 }
 
@@ -180,7 +178,8 @@ async function writeTable(
     const { writeNpy } = await import('../../netlist/formats/npy.ts');
     writeFileAtomic(path, writeNpy(table));
   } else {
-    const { cHeaderParts, writeRaw } = await import('../../netlist/formats/raw.ts');
+    const { cHeaderParts } = await import('../../netlist/formats/c.ts');
+    const { writeRaw } = await import('../../netlist/formats/raw.ts');
     writeFileAtomic(path, extension === '.bin' ? writeRaw(table) : joined(cHeaderParts(table, name)));
   }
 }
@@ -191,13 +190,19 @@ function reportText(report: SimulationReport, weighted: boolean, style: Style, l
     interval ? `  (${show(interval[0])} to ${show(interval[1])})` : '';
   const share = (value: number) => percent(value, 3);
   const interval = sampled?.interval;
+  // Only products of 0 with an error make the difference worth a word.
+  const other = percent(report.mredNonzero, 4);
+  const zeros =
+    report.mred > report.mredNonzero
+      ? `  products of 0 counted with |error|; without them, as in EvoApproxLib, ${other}`
+      : '';
   const rows: [string, string, string][] = [
     ['ER', share(report.errorRate), between(interval?.errorRate, share)],
     ['MED', figure(report.med), between(interval?.meanErrorDistance, figure)],
     ['NMED', percent(report.nmed, 5), ''],
     ['MSE', figure(report.mse), between(interval?.meanSquareError, figure)],
     ['MaxED', `${sampled ? '≥ ' : ''}${report.maxEd}`, ''],
-    ['MRED', percent(report.mred, 4), ''],
+    ['MRED', percent(report.mred, 4), zeros],
     ['mean', figure(report.mean), between(interval?.meanError, figure)],
     ['variance', figure(report.variance), ''],
   ];

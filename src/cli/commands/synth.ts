@@ -15,6 +15,7 @@ import {
   addLenient,
   addSigned,
   addSynthesis,
+  addTop,
   filesText,
   outFolder,
   readLoading,
@@ -31,13 +32,17 @@ smallest product of area and delay. --effort quick tries one script.
 
 Area is the sum of the cells; delay comes from the library's tables on the mapped netlist; power from simulating it with random operand
 pairs, one per cycle, drawn from --histograms if given: internal + switching + leakage. --signed says how a CSV file of
-histograms counts. Without --liberty the built-in technology is used: unit-gate costs, good for comparing multipliers, not for absolute
-figures.
+histograms counts. With --liberty figures are in µm², ps and mW. Without it the built-in technology of unit gates is used, and figures are
+relative: a two-input AND gate is 1 in area, and in power with random operands at 100 MHz; delays count those of an inverter that drives four
+of its kind (FO4). Good for comparing multipliers.
+
+Cells with storage, without a function, or with something that is not understood are left out of a library with a note, and so are those
+without delay tables for every edge from every input (NLDM). Liberty files are read up to 256 MiB, unpacked.
 
 --out DIR writes NAME.mapped.v, NAME.mapped.blif, NAME.synth.json and NAME.synth.log.
 
---json prints one object: name, library, areaUm2, delayPs, meetsTarget, powerMw (internal, switching, leakage, total), cells, criticalPath,
-verified, candidate, candidates, yosysVersion.
+--json prints one object: name, library, units (of area, delay and power), area, delay, meetsTarget, power (internal, switching, leakage,
+total; null where the library gives no voltage), cells, criticalPath, verified, candidate, candidates, notes, yosysVersion.
 
 Examples:
   tram synth dadda:8x8
@@ -51,6 +56,7 @@ export function defineSynth(command: Command, services: Services): void {
     .argument('<FILE>', 'netlist or generator', nonEmpty('FILE', 'a netlist'));
   addSigned(command);
   addLenient(command);
+  addTop(command);
   addHistograms(command, 'the power');
   addSynthesis(command);
   command.addOption(outFolder('the mapped netlist and the report'));
@@ -75,6 +81,7 @@ async function synth(file: string, command: Command, { stdout, stderr }: Service
   const weights = await synthesisHistograms(loaded, { signed, histograms });
   const { synthesize } = await import('../../hardware/synthesize.ts');
   const result = await synthesize({ ...settings, circuit, ...(weights === undefined ? {} : { histograms: weights }) });
+  tellNotes(stderr, result.notes);
   const name = subjectName(file);
   const { mappedVerilog, mappedBlif, log, ...rest } = result;
   const report = { name, ...rest };
@@ -95,23 +102,28 @@ async function synth(file: string, command: Command, { stdout, stderr }: Service
   stdout.write(json ? `${JSON.stringify(report)}\n` : synthesisText(name, result, paths, style));
 }
 
+const RELATIVE =
+  'relative units, for comparing multipliers: a two-input AND gate is 1 in area, and in power with random operands; an FO4 delay is that\n' +
+  'of an inverter driving four. --liberty gives µm², ps and mW of a cell library';
+
 function synthesisText(name: string, result: Synthesis, paths: readonly string[], style: Style): string {
-  const { areaUm2, delayPs, meetsTarget, powerMw, cells, verified, candidates, candidate, library } = result;
+  const { units, area, delay, meetsTarget, power, cells, verified, candidates, candidate, library } = result;
   const count = Object.values(cells).reduce((sum, number) => sum + number, 0);
   const slow = meetsTarget ? '' : style.yellow('  (no netlist meets the delay asked for)');
   const parts = (['internal', 'switching', 'leakage'] as const).map(
-    (part) => `${part} ${powerMw[part].toPrecision(4)}`,
+    (part) => `${part} ${power?.[part].toPrecision(4)}`,
   );
   const most = Object.entries(cells).sort(([a, n], [b, m]) => m - n || (a < b ? -1 : 1));
   const patterns = grouped(verified.patterns);
   const sections = [
     `${style.bold(name)} in ${library}`,
     [
-      `  area   ${areaUm2.toFixed(3)} µm²`,
-      `  delay  ${delayPs.toFixed(1)} ps${slow}`,
-      `  power  ${powerMw.total.toPrecision(4)} mW  (${parts.join(' + ')})`,
+      `  area   ${area.toFixed(3)} ${units.area}`,
+      `  delay  ${delay.toFixed(units.delay === 'ps' ? 1 : 2)} ${units.delay}${slow}`,
+      `  power  ${power ? `${power.total.toPrecision(4)} ${units.power}  (${parts.join(' + ')})` : 'not known: the library gives no supply voltage'}`,
       `  cells  ${grouped(count)}: ${most.map(([cell, number]) => `${number} ${cell}`).join(', ')}`,
     ].join('\n'),
+    ...(units.delay === 'ps' ? [] : [style.dim(RELATIVE)]),
     style.dim(
       `checked against the circuit for ${verified.exhaustive ? `all ${patterns}` : `${patterns} random`} input patterns; ` +
         `kept "${candidate}" of ${candidates.length} ${candidates.length === 1 ? 'candidate' : 'candidates'}`,

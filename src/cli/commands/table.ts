@@ -1,16 +1,23 @@
 // `tram table`: several multipliers side by side in the form of the paper's Table 1.
 
 import { type Command, Option } from 'commander';
-import { type ComparisonFormat, comparisonFormats } from '../../report/comparison.ts';
+import type { Synthesis } from '../../hardware/synthesize.ts';
+import type { Simulation } from '../../netlist/circuit.ts';
+import { type ComparedMultiplier, comparisonLayouts } from '../../report/comparison.ts';
 import { UserError } from '../../tensor/errors.ts';
+import type { LoadedMultiplier } from '../../workbench/load.ts';
 import { describeOption } from '../facts.ts';
+import { Exit } from '../failure.ts';
 import type { Services } from '../services.ts';
+import { grouped, type Output } from '../style.ts';
 import { nonEmpty, oneOf } from '../values.ts';
 import {
   addHistograms,
   addLenient,
   addSigned,
   addSynthesis,
+  addTableReading,
+  addTop,
   loadHistograms,
   OUTPUT,
   readLoading,
@@ -25,21 +32,32 @@ import {
 const AFTER = `
 ${SUBJECTS}
 
-One row per multiplier: error rate, NMED and MaxED over all operand pairs (up to 12×12 bits); with --synth also area, delay and
-power, synthesised one after the other as tram synth does. A figure that is not known is a dash, in CSV an empty cell. LaTeX needs the
-packages booktabs and siunitx. --histograms weighs the errors, and with --synth the power, of all of them.
+One row per multiplier: widths, gates (unit gates relative to the exact array multiplier), ER, MED, NMED, MSE, MaxED, MRED (all as in
+tram simulate; MRED≠0 without the pairs whose product is 0, as EvoApproxLib has it) and the mean error; with --synth also area, delay
+and power, synthesised one after the other as tram synth does. Beyond 12×12 bits the errors are estimates from random pairs: they are marked
+with ~, and ≥ at the largest error seen; CSV has the number of samples. A figure that is not known is a dash, in CSV an empty
+cell. LaTeX needs the packages booktabs and siunitx. --histograms weighs the errors, and with --synth the power, of all of them.
+
+A multiplier that cannot be read or synthesised keeps its row, with the reason in the column problem. Exit code: 0 all were measured; 1 one or
+more were not; 2 none was, or a mistake in the arguments.
+
+--format json prints one object: multipliers, a list with name, weightBits, activationBits, signed, gates and the errors by the names of
+tram simulate --json (sampled where they are estimates), or with problem; with --synth also area, delay, power, and units.
 
 Netlist files do not say whether they are signed: --signed reads all of them so. Compare signed and unsigned ones in two tables.
 
 Examples:
   tram table multipliers/*.v
+  tram table mul16u_*.v dadda:16x16 --format json
   tram table dadda:8x8 truncated:8x8:columns=6 drum:8x8 --synth --format latex > table.tex
 `;
+
+const comparisonFormats = [...comparisonLayouts, 'json'] as const;
 
 interface Options {
   readonly signed?: boolean;
   readonly histograms?: string;
-  readonly format?: ComparisonFormat;
+  readonly format?: (typeof comparisonFormats)[number];
   readonly synth?: boolean;
 }
 
@@ -58,6 +76,8 @@ export function defineTable(command: Command, services: Services): void {
     ]);
   addSigned(command);
   addLenient(command);
+  addTop(command);
+  addTableReading(command);
   addHistograms(command, 'errors and power');
   command.addOption(new Option('--synth', 'synthesise each one for its area, delay and power').helpGroup('Synthesis:'));
   addSynthesis(command);
@@ -69,46 +89,116 @@ export function defineTable(command: Command, services: Services): void {
 
 async function compare(files: readonly string[], command: Command, { stdout, stderr }: Services): Promise<void> {
   const { format = comparisonFormats[0], synth, signed, histograms } = command.opts<Options>();
-  const misplaced = synthesisOptions.find((name) => command.opts()[name] !== undefined);
+  const misplaced = synthesisOptions.find((name) => name !== 'liberty' && command.opts()[name] !== undefined);
   if (!synth && misplaced !== undefined) {
     throw new UserError(
       `--${misplaced} is for synthesis, but --synth is not given; add it, or leave --${misplaced} out`,
     );
   }
-  const { loadMultiplier, productsOf } = await import('../../workbench/load.ts');
-  const { errorMetrics } = await import('../../netlist/metrics.ts');
   const { isGeneratorSpec } = await import('../../netlist/generators/registry.ts');
-  const { comparisonTable } = await import('../../report/comparison.ts');
-  const rows = [];
-  for (const name of files) {
-    const multiplier = await loadMultiplier(name, readLoading(command));
-    tellNotes(stderr, multiplier.notes);
-    const table = productsOf(multiplier);
-    const metrics = errorMetrics(table, await loadHistograms(histograms, table));
-    rows.push({
-      name: isGeneratorSpec(name) ? name : subjectName(name),
-      metrics,
-      multiplier,
-    });
-  }
   // Errors are cheap, synthesis is not: mistakes in any file were told before it begins.
-  const settings = synth ? await readSynthesis(command) : undefined;
-  const compared = [];
-  for (const { name, metrics, multiplier } of rows) {
-    if (settings === undefined || multiplier.kind === 'table') {
-      compared.push({ name, metrics });
-      continue;
-    }
-    const { synthesize } = await import('../../hardware/synthesize.ts');
-    const { circuit } = multiplier;
-    const weights = await synthesisHistograms(multiplier, { signed: signed ?? false, histograms });
-    const result = await synthesize({
-      ...settings,
-      circuit,
-      ...(weights === undefined ? {} : { histograms: weights }),
-    });
-    const { areaUm2: area, delayPs: delay, powerMw } = result;
-    compared.push({ name, metrics, area, delay, power: powerMw.total });
+  const rows: Row[] = [];
+  for (const file of files) {
+    const name = isGeneratorSpec(file) ? file : subjectName(file);
+    rows.push({ name, ...(await attempt(() => measured(file, name, command, stderr))) });
   }
-  stdout.write(comparisonTable(compared, format));
+  const failures = rows.flatMap(({ failure }) => failure ?? []);
+  const none = failures.length === rows.length;
+  tellNotes(
+    stderr,
+    failures.slice(none ? 1 : 0).map(({ message }) => message),
+  );
+  if (none) throw failures[0];
+  if (synth) {
+    const settings = await readSynthesis(command);
+    for (const row of rows) {
+      const { multiplier } = row;
+      if (multiplier?.kind !== 'network') continue;
+      const result = await attempt(async () => {
+        const { synthesize } = await import('../../hardware/synthesize.ts');
+        const weights = await synthesisHistograms(multiplier, { signed: signed ?? false, histograms });
+        const { circuit } = multiplier;
+        const more = weights === undefined ? {} : { histograms: weights };
+        return { synthesis: await synthesize({ ...settings, circuit, ...more }) };
+      });
+      if ('failure' in result) tellNotes(stderr, [`${row.name}: ${result.failure.message}`]);
+      Object.assign(row, result);
+    }
+    tellNotes(stderr, [...new Set(rows.flatMap(({ synthesis }) => synthesis?.notes ?? []))]);
+  }
+  if (format === 'json') stdout.write(`${JSON.stringify(await reportOf(rows))}\n`);
+  else {
+    const { comparisonTable } = await import('../../report/comparison.ts');
+    const units = command.opts().liberty === undefined ? 'gates' : 'library';
+    stdout.write(comparisonTable(rows.map(comparedOf), format, synth ? units : undefined));
+  }
+  if (rows.some(({ failure }) => failure)) throw new Exit(1);
+}
+
+/** A multiplier on its way into the table. */
+interface Row {
+  readonly name: string;
+  readonly multiplier?: LoadedMultiplier;
+  readonly simulation?: Pick<Simulation, 'report' | 'metrics'>;
+  readonly gates?: number | null;
+  readonly synthesis?: Synthesis;
+  readonly failure?: UserError;
+}
+
+/** What a step gives, or its failure: the other multipliers are not its concern. */
+async function attempt<Result extends object>(
+  step: () => Promise<Result>,
+): Promise<Result | { readonly failure: UserError }> {
+  try {
+    return await step();
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    return { failure: error };
+  }
+}
+
+async function measured(file: string, name: string, command: Command, stderr: Output) {
+  const { loadMultiplier } = await import('../../workbench/load.ts');
+  const { measure } = await import('../../workbench/measure.ts');
+  const { describeStructure } = await import('../../netlist/structure.ts');
+  const multiplier = await loadMultiplier(file, readLoading(command));
+  const histograms = await loadHistograms(command.opts<Options>().histograms, multiplier);
+  const { report, metrics, notes } = measure(multiplier, name, { histograms });
+  const about = [...multiplier.notes, ...notes].map((note) => (note.startsWith(file) ? note : `${file}: ${note}`));
+  const estimated = report.sampled ? [`${file}: ~ estimated from ${grouped(report.pairs)} random operand pairs`] : [];
+  tellNotes(stderr, [...about, ...estimated]);
+  const gates = multiplier.network ? describeStructure(multiplier.network).normalizedCost : null;
+  return { multiplier, simulation: { report: { ...report, name }, metrics }, gates };
+}
+
+function comparedOf({ name, simulation, gates = null, synthesis, failure }: Row): ComparedMultiplier {
+  const figures = simulation && {
+    ...{ weightBits: simulation.report.weightBits, activationBits: simulation.report.activationBits },
+    ...{ signed: simulation.report.signed, metrics: simulation.metrics, gates },
+    ...(simulation.report.sampled ? { samples: simulation.report.pairs } : {}),
+  };
+  return {
+    name,
+    ...(figures ? { figures } : {}),
+    ...(synthesis
+      ? { synthesis: { area: synthesis.area, delay: synthesis.delay, power: synthesis.power?.total ?? null } }
+      : {}),
+    ...(failure ? { problem: failure.message } : {}),
+  };
+}
+
+async function reportOf(rows: readonly Row[]) {
+  const units = rows.find(({ synthesis }) => synthesis)?.synthesis?.units;
+  const multipliers = rows.map(({ name, simulation, gates, synthesis, failure }) => {
+    const { worst: _, ...report } = simulation?.report ?? { worst: [] };
+    const { area, delay, power } = synthesis ?? {};
+    return {
+      name,
+      ...report,
+      ...(simulation ? { gates } : {}),
+      ...(synthesis ? { area, delay, power: power?.total ?? null } : {}),
+      ...(failure ? { problem: failure.message } : {}),
+    };
+  });
+  return { ...(units ? { units } : {}), multipliers };
 }

@@ -10,7 +10,17 @@ import { wantsColor } from '../options.ts';
 import type { Services } from '../services.ts';
 import { grouped, styleFor } from '../style.ts';
 import { nonEmpty, oneOf } from '../values.ts';
-import { addJson, addLenient, addSigned, readLoading, SUBJECTS, tellNotes } from '../workbench.ts';
+import {
+  addJson,
+  addLenient,
+  addLiberty,
+  addSigned,
+  addTableReading,
+  addTop,
+  readLoading,
+  SUBJECTS,
+  tellNotes,
+} from '../workbench.ts';
 
 const AFTER = `
 ${SUBJECTS}
@@ -54,6 +64,9 @@ export function defineVerify(command: Command, services: Services): void {
     .argument('<B>', 'the other', nonEmpty('B', 'a multiplier'));
   addSigned(command);
   addLenient(command);
+  addTop(command);
+  addLiberty(command);
+  addTableReading(command);
   command.addOption(new Option('--yosys <WHICH>', yosys).argParser(oneOf('--yosys', yosysNames)));
   addJson(command);
   command.addHelpText('after', AFTER).action((a: string, b: string) => verify(a, b, command, services));

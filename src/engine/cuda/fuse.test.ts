@@ -78,10 +78,10 @@ test('nothing joins where the value between is read elsewhere, or where an opera
 
 describe('the range of an activation', () => {
   /** Moving averages of the extremes of x and the scale that they give, as a quantiser in training has them. */
-  function quantizer(shape: readonly number[], betas: readonly number[]): Graph {
+  function quantizer(shape: readonly number[], betas: readonly number[], holdsZero = false): Graph {
     const graph = new Graph();
     const x = graph.apply1('affine', [graph.input('x', shape)], { scale: 2, offset: 0 });
-    const extremes = graph.apply('minMax', [x], { granularity: 'tensor' });
+    const extremes = graph.apply('minMax', [x], { granularity: 'tensor', holdsZero });
     const moved = ['min', 'max'].map((name, at) => {
       const running = graph.variable(name, []);
       const next = graph.apply1('add', [running, extremes[at]!], { alpha: 0.9, beta: betas[at]! });
@@ -101,6 +101,13 @@ describe('the range of an activation', () => {
     expect(inputs.slice(1)).toEqual(['min', 'max', 'upper', 'lower'].map((name) => ({ region: 'variable', name })));
     expect(outputs.slice(0, 2)).toEqual(['min', 'max'].map((name) => ({ region: 'variable', name })));
     expect(steps[2]!.inputs.slice(1)).toEqual(outputs.slice(2));
+  });
+
+  test('holds zero where the range does', () => {
+    for (const holdsZero of [false, true]) {
+      const joined = fuse(plan(quantizer([4, 8], [0.1, 0.1], holdsZero)))[1]!;
+      expect(joined.node.attributes).toMatchObject({ holdsZero });
+    }
   });
 
   test('stays apart where the averages differ or the tensor is not made of fours', () => {

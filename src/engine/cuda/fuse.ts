@@ -17,7 +17,7 @@ export interface FusedAttributes {
   /** (g, x, gamma, mean, variance, beta) → dx, dgamma, dbeta of relu(batch norm of x). */
   rectifiedGradient: OpAttributes['batchNormGradient'];
   /** (x, low, high, upper, lower) → low and high moved to the extremes of x (alpha·before + beta·extreme), and of these what clipScale gives. */
-  movingRange: OpAttributes['add'] & OpAttributes['clipScale'];
+  movingRange: OpAttributes['add'] & OpAttributes['clipScale'] & Pick<OpAttributes['minMax'], 'holdsZero'>;
 }
 export type FusedOp = keyof FusedAttributes;
 
@@ -170,7 +170,7 @@ function joinRange({ steps }: Plan, uses: Uses, at: number, replaced: Map<number
     {
       node: {
         op: 'movingRange',
-        attributes: { alpha, beta, ...scale.node.attributes },
+        attributes: { alpha, beta, ...scale.node.attributes, holdsZero: attributes.holdsZero ?? false },
         inputs: [inputs[0]!, low.node.inputs[0]!, high.node.inputs[0]!, ...scale.node.inputs.slice(2)],
         outputs: [low.node.outputs[0]!, high.node.outputs[0]!, ...scale.node.outputs],
       },

@@ -41,10 +41,10 @@ export const quantization: Kernels<
   | 'quantizeGradient'
   | 'dequantize'
 > = {
-  minMax: ([x], [min, max], { granularity }) => {
+  minMax: ([x], [min, max], { granularity, holdsZero }) => {
     const count = groups(x!, granularity);
-    min!.data.fill(Number.POSITIVE_INFINITY);
-    max!.data.fill(Number.NEGATIVE_INFINITY);
+    min!.data.fill(holdsZero ? 0 : Number.POSITIVE_INFINITY);
+    max!.data.fill(holdsZero ? 0 : Number.NEGATIVE_INFINITY);
     x!.data.forEach((value, i) => {
       min!.data[i % count] = Math.min(min!.data[i % count]!, value);
       max!.data[i % count] = Math.max(max!.data[i % count]!, value);

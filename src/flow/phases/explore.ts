@@ -1,5 +1,6 @@
 // Phase 1: weights and structure parameters θ are trained together on cross-entropy + λ·power (paper, Eq. 8). Writes θ as theta.json.
 
+import { exactPower } from '../../axm/power.ts';
 import type { Session } from '../../engine/backend.ts';
 import { writeJsonInside } from '../../tensor/files.ts';
 import { f32 } from '../../tensor/tensor.ts';
@@ -26,7 +27,11 @@ export async function explore(context: RunContext): Promise<PhaseResult> {
     const proved = await proveActive(session, task, arithmetic, dataset.test);
     context.listener({ kind: 'note', text: describeActivity('approximation', proved) });
     const before = await evaluate();
-    const powerBefore = (await readStructures(session, power)).power;
+    const structures = async () => {
+      const read = await readStructures(session, power);
+      return { ...read, power: read.power * exactPower(configuration.bits.weights, configuration.bits.activations) };
+    };
+    const powerBefore = (await structures()).power;
 
     const start = resumePosition(context, 'explore', session);
     await trainPhase(
@@ -52,7 +57,7 @@ export async function explore(context: RunContext): Promise<PhaseResult> {
       start,
     );
     const after = await evaluate();
-    const learned = await readStructures(session, power);
+    const learned = await structures();
     writeJsonInside(
       context.folder,
       files.theta,

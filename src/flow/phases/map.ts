@@ -71,7 +71,7 @@ async function mapAndMeasure(
   const { accuracy, loss } = await evaluate();
   return {
     files: written,
-    stages: [{ stage: 'mapped', accuracy, loss, ...mappedPower(context, multipliers) }],
+    stages: [{ stage: 'mapped', accuracy, loss, ...mappedGateCost(context, multipliers) }],
     multipliers,
   };
 }
@@ -88,11 +88,11 @@ function makeMultiplier(
   if (imported) {
     const {
       certificate,
-      cost,
+      gateCost,
       metrics,
       files: paths,
     } = writeImported(folder, imported, name, imported.table.signed ? asSignedPatterns(met) : met);
-    const record = { normalizedCost: cost, mseToTarget: null, signed: imported.table.signed, metrics, certificate };
+    const record = { gateCost, mseToTarget: null, signed: imported.table.signed, metrics, certificate };
     return { table: imported.table, files: paths, record, note: `imported from ${imported.source}` };
   }
   const mapped = mapStructure({
@@ -105,9 +105,9 @@ function makeMultiplier(
     ...(costWeight === undefined ? {} : { costWeight }),
   });
   const { certificate, metrics, files: paths } = writeMultiplier(folder, mapped, name, met);
-  const { normalizedCost } = mapped.structure;
-  const record = { normalizedCost, mseToTarget: mapped.mse.after, signed: false, metrics, certificate };
-  const note = `gate cost ${normalizedCost.toFixed(3)}, MSE to θ ${mapped.mse.after.toFixed(1)}`;
+  const { gateCost } = mapped.structure;
+  const record = { gateCost, mseToTarget: mapped.mse.after, signed: false, metrics, certificate };
+  const note = `gate cost ${gateCost.toFixed(4)}, MSE to θ ${mapped.mse.after.toFixed(1)}`;
   return { table: mapped.table, files: paths, record, note };
 }
 
@@ -123,16 +123,16 @@ export function mappedArithmetic(
   return quantizedArithmetic(configuration, (layer) => multipliers.get(tables.get(layer)!)!);
 }
 
-/** Gate cost of the multipliers relative to exact ones, weighted by the multiplications of the approximate layers, where it is known. */
-export function mappedPower(
+/** Gate cost of the network: the mean of its multipliers', weighted by the multiplications of the approximate layers, where all are known. */
+export function mappedGateCost(
   { configuration, layers }: Pick<RunContext, 'configuration' | 'layers'>,
   multipliers: readonly MultiplierRecord[],
-): { readonly power?: number } {
+): { readonly gateCost?: number } {
   const costs = approximateLayers(configuration, layers).map(({ name, macs }) => {
-    const cost = multipliers.find((multiplier) => multiplier.layers.includes(name))?.normalizedCost;
+    const cost = multipliers.find((multiplier) => multiplier.layers.includes(name))?.gateCost;
     return { macs, power: cost ?? Number.NaN };
   });
-  return costs.some(({ power }) => Number.isNaN(power)) ? {} : { power: networkPower(costs) };
+  return costs.some(({ power }) => Number.isNaN(power)) ? {} : { gateCost: networkPower(costs) };
 }
 
 /** The tables that phase 2 wrote, by layer, each checked against its hash. */

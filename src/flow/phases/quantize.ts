@@ -1,6 +1,7 @@
 // Phase 0: post-training calibration of all layers on one batch of training images with the MSE observer, then learned clipping takes over
 // the ranges; optionally quantisation-aware training with the exact multiplier (training-semantics, phase 0).
 
+import { exactPower } from '../../axm/power.ts';
 import { trainingBatches } from '../../data/batches.ts';
 import type { Session } from '../../engine/backend.ts';
 import { clipLogit, type OperandName, stateName } from '../../quant/quantized.ts';
@@ -16,7 +17,7 @@ import { finishTraining, resumePosition, trainPhase } from './training.ts';
 
 export async function quantize(context: RunContext): Promise<PhaseResult> {
   const { configuration, dataset, task, layers } = context;
-  const { images, ...training } = configuration.quantize;
+  const { images, range, ...training } = configuration.quantize;
   const arithmetic = quantizedArithmetic(configuration, exactMultiplier);
   const session = await sessionFrom(context, 'train', files.float);
   try {
@@ -27,9 +28,10 @@ export async function quantize(context: RunContext): Promise<PhaseResult> {
     }
     const { accuracy, loss } = await (await evaluator(session, task, arithmetic, dataset.test))();
     await saveModel(inFolder(context, files.quantized), session, layers);
+    const { weights, activations } = configuration.bits;
     return {
       files: [files.quantized],
-      stages: [{ stage: 'quantized', accuracy, loss, power: 1 }],
+      stages: [{ stage: 'quantized', accuracy, loss, power: exactPower(weights, activations) }],
       finish: () => finishTraining(context),
     };
   } finally {

@@ -6,7 +6,7 @@ import { saveModel } from '../checkpoint.ts';
 import { files, inFolder, networkToMap, type RunContext, requirePhase, sessionFrom } from '../context.ts';
 import { recoveryArithmetic } from '../multipliers.ts';
 import { describeActivity, proveActive } from '../proof.ts';
-import { mappedArithmetic, mappedPower, readTables } from './map.ts';
+import { mappedArithmetic, mappedGateCost, readTables } from './map.ts';
 import type { PhaseResult } from './result.ts';
 import { finishTraining, resumePosition, trainPhase } from './training.ts';
 
@@ -25,7 +25,7 @@ export async function recover(context: RunContext): Promise<PhaseResult> {
     await saveModel(inFolder(context, files.recovered), session, layers);
     return {
       files: [files.recovered],
-      stages: [{ stage: 'recovered', accuracy, loss, ...mappedPower(context, mapRecord.multipliers ?? []) }],
+      stages: [{ stage: 'recovered', accuracy, loss, ...mappedGateCost(context, mapRecord.multipliers ?? []) }],
       finish: () => finishTraining(context),
     };
   } finally {

@@ -1,11 +1,13 @@
 // What the training phases share: the loop with its metrics log and its resume points. A run killed at any moment goes on from the last
 // resume point to the same bits; the log is cut back to what that point has seen.
 
+import { exactPower } from '../../axm/power.ts';
 import { batchesPerEpoch } from '../../data/batches.ts';
 import type { Session } from '../../engine/backend.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { atStart, type EpochRecord, type LoopOptions, type Position, trainEpochs } from '../../train/loop.ts';
 import { loadResumePoint, removeResumePoint, saveResumePoint } from '../checkpoint.ts';
+import type { Configuration } from '../config.ts';
 import { files, inFolder, type RunContext } from '../context.ts';
 import type { MetricRecord, Phase, TrainingPhase } from '../events.ts';
 import { phasesOf, settingsOf } from '../manifest.ts';
@@ -57,6 +59,7 @@ export async function trainPhase(
   const { configuration, dataset, task, listener, signal } = context;
   const { phase, session } = job;
   const settings = settingsOf(configuration, phase, context.manifest.inputs);
+  const relative = relativePower(configuration);
   const resumePath = inFolder(context, files.resume);
   const log = openMetrics(context.folder, phase, start ?? atStart);
   let last = log.records.findLast((record): record is MetricRecord => (record as MetricRecord).phase === phase);
@@ -80,10 +83,10 @@ export async function trainPhase(
       seed: configuration.seed,
       firstEpoch: firstEpoch(context, phase),
       start: start ?? atStart,
-      onStep: (event) => listener({ kind: 'step', phase, ...event }),
+      onStep: (event) => listener({ kind: 'step', phase, ...relative(event) }),
       onEpoch: async (record, next) => {
         requireFinite(record.testLoss, `the test loss after epoch ${record.epoch} of ${phase}`);
-        last = { phase, ...record };
+        last = { phase, ...relative(record) };
         log.append(last);
         if (signal?.aborted || saving <= SAVE_SHARE * sinceSaved()) await save(next);
         listener({ kind: 'epoch', record: last, epochs: job.fit.epochs });
@@ -101,6 +104,13 @@ export async function trainPhase(
 export function requireFinite(value: number, what: string): void {
   if (Number.isFinite(value)) return;
   throw new UserError(`${what} is ${value}: the weights have grown out of range; lower the learning rate`);
+}
+
+/** The loss counts power relative to the exact multiplier of the same widths; what is shown and kept is relative to the exact 8×8 one. */
+function relativePower({ bits }: Configuration) {
+  const exact = exactPower(bits.weights, bits.activations);
+  return <T extends { readonly power?: number | undefined }>(event: T): T =>
+    event.power === undefined ? event : { ...event, power: event.power * exact };
 }
 
 export function finishTraining(context: RunContext): void {

@@ -3,6 +3,8 @@
 // Invariant: `program` is in postfix order and leaves exactly one value; nesting and length are bounded. Binding: not, exclusive or, and, or.
 // Source: Liberty User Guide, "function attribute".
 
+import { invariant } from '../../tensor/errors.ts';
+
 export type Operation =
   | { readonly kind: 'pin'; readonly pin: string }
   | { readonly kind: 'constant'; readonly value: 0 | 1 }
@@ -85,6 +87,24 @@ export function parseExpression(text: string): BooleanExpression | { readonly er
       if (!pins.includes(token)) pins.push(token);
     } else throw new SyntaxError(token === undefined ? 'the end of the expression' : `"${token}"`);
   }
+}
+
+/** The same expression of other pins, in a text with all its parentheses. */
+export function renamedExpression({ program }: BooleanExpression, rename: (pin: string) => string): BooleanExpression {
+  const signs = { and: ' * ', or: ' + ', xor: ' ^ ' } as const;
+  const stack: string[] = [];
+  for (const operation of program) {
+    if (operation.kind === 'pin') stack.push(rename(operation.pin));
+    else if (operation.kind === 'constant') stack.push(String(operation.value));
+    else if (operation.kind === 'not') stack.push(`!${stack.pop()}`);
+    else {
+      const b = stack.pop();
+      stack.push(`(${stack.pop()}${signs[operation.kind]}${b})`);
+    }
+  }
+  const renamed = parseExpression(stack.pop()!);
+  invariant(!('error' in renamed), 'an expression whose own text is none');
+  return renamed;
 }
 
 export type Words = Int32Array<ArrayBuffer>;

@@ -1,23 +1,17 @@
 // Liberty files: `.lib`, or `.lib.gz` unpacked on the way in. Reads the text only; read.ts understands it.
+// Invariant: neither a file nor what it unfolds to is read beyond MAX_LIBERTY_BYTES.
 
-import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
-import { promisify } from 'node:util';
-import { gunzip } from 'node:zlib';
-import { UserError } from '../../tensor/errors.ts';
+import { readLimited } from '../../netlist/circuit.ts';
+import { gunzip, isGzip } from '../../netlist/formats/unpack.ts';
 import type { LibertyText } from './read.ts';
 
-const MAX_BYTES = 2 ** 28;
+/** 256 MiB, unpacked. */
+export const MAX_LIBERTY_BYTES = 2 ** 28;
 
 /** Reads the text of a Liberty file, gzip-compressed or not, by its content. Throws a UserError. */
 export async function readLibertyFile(path: string): Promise<LibertyText> {
-  try {
-    const bytes = await readFile(path);
-    const packed = bytes[0] === 0x1f && bytes[1] === 0x8b;
-    const unpacked = packed ? await promisify(gunzip)(bytes, { maxOutputLength: MAX_BYTES }) : bytes;
-    return { name: basename(path), text: unpacked.toString('utf8') };
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new UserError(`cannot read the Liberty file ${path}: ${reason}; expected a readable .lib or .lib.gz`);
-  }
+  const bytes = readLimited(path, MAX_LIBERTY_BYTES, 'a Liberty file');
+  const unpacked = isGzip(bytes) ? gunzip(bytes, path, MAX_LIBERTY_BYTES) : bytes;
+  return { name: basename(path), text: unpacked.toString('utf8') };
 }

@@ -1,5 +1,5 @@
 // A cell library as area, timing and power analysis need it, in one set of units: ps, fF, fJ, nW, V, µm². Combinational cells only;
-// cells with storage, three-state outputs or no function are listed by name and otherwise left out.
+// cells with storage, three-state outputs, no function or something that is not understood are listed by name and otherwise left out.
 // Invariant: functions are of input pins; `when` and arcs may name outputs of the cell too.
 
 import type { BooleanExpression } from './expression.ts';
@@ -54,6 +54,8 @@ export interface Cell {
   readonly area: number;
   /** The library asks tools not to use it. */
   readonly dontUse: boolean;
+  /** Delay and slew tables lead to every output from all inputs that it depends on, for both edges: a path through it has a delay. */
+  readonly timed: boolean;
   readonly inputs: readonly InputPin[];
   readonly outputs: readonly OutputPin[];
   /** nW in the states that `leakage` does not name. */
@@ -63,11 +65,13 @@ export interface Cell {
 
 export interface Library {
   readonly name: string;
-  /** Supply voltage, V. */
-  readonly voltage: number;
+  /** Supply voltage, V; null where the library gives none: then power is not known. */
+  readonly voltage: number | null;
   readonly cells: ReadonlyMap<string, Cell>;
-  /** Cells that were left out: storage, three-state, or without a function. */
+  /** Cells that were left out: storage, three-state, without a function, or not understood. */
   readonly skipped: readonly string[];
+  /** What was left out and why, for the user: one sentence each. */
+  readonly notes: readonly string[];
 }
 
 /** Whether the names of a cell and of its pins can stand in any text without quoting. */

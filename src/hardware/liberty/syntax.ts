@@ -20,6 +20,22 @@ export interface Group {
 }
 
 const MAX_DEPTH = 32;
+/** Attributes of a group up to which they are searched one by one. */
+const FEW = 16;
+const indices = new WeakMap<Group, ReadonlyMap<string, Attribute>>();
+
+/** The first attribute of a name. */
+export function attributeOf(group: Group, name: string): Attribute | undefined {
+  if (group.attributes.length <= FEW) return group.attributes.find((one) => one.name === name);
+  const index = indices.get(group) ?? new Map(group.attributes.toReversed().map((one) => [one.name, one]));
+  indices.set(group, index);
+  return index.get(name);
+}
+
+/** Its value, the first of several. */
+export function attributeValue(group: Group, name: string): string | undefined {
+  return attributeOf(group, name)?.values[0];
+}
 
 /** Parses a text that consists of one group. Throws a located UserError. */
 export function parseGroups(text: string, file: string): Group {
@@ -61,10 +77,12 @@ function statement(tokens: LibertyTokens, name: LibertyToken, depth: number): At
   return { name: name.text, args, attributes, groups, offset };
 }
 
-/** A value up to its semicolon, or to the end of its line where the semicolon is missing. */
+/** A value up to its semicolon, or to the end of its line where the semicolon is missing. An expression without quotes may begin with "(". */
 function simpleValue(tokens: LibertyTokens): string {
   const first = tokens.take();
-  if (first.kind === 'end' || first.kind === 'mark') tokens.fail(first, describe(first), 'a value after ":"');
+  if (first.kind === 'end' || (first.kind === 'mark' && first.text !== '(')) {
+    tokens.fail(first, describe(first), 'a value after ":"');
+  }
   let value = first.text;
   while (!tokens.accept(';')) {
     const { next } = tokens;

@@ -12,6 +12,8 @@ export interface LibertyToken {
   readonly startsLine: boolean;
 }
 
+/** A backslash at the end of a line. */
+const CONTINUATION = /\\[ \t]{0,80}(\r\n|\r|\n)/y;
 const MARKS = new Set(['(', ')', '{', '}', ':', ';', ',']);
 
 export class LibertyTokens {
@@ -102,8 +104,11 @@ export class LibertyTokens {
       } else if (char === '/' && text[this.position + 1] === '/') {
         const end = text.indexOf('\n', this.position);
         this.position = (end < 0 ? text.length : end) - 1;
-      } else if (char === '\\' && /^\\[ \t]*(\r?\n|\r)/.test(text.slice(this.position, this.position + 80))) {
-        this.position = this.position + /^\\[ \t]*(\r\n|\r|\n)/.exec(text.slice(this.position))![0].length - 1;
+      } else if (char === '\\') {
+        CONTINUATION.lastIndex = this.position;
+        const length = CONTINUATION.exec(text)?.[0].length;
+        if (length === undefined) break;
+        this.position += length - 1;
       } else if (!/\s/.test(char)) break;
     }
     return newline;
@@ -121,6 +126,13 @@ export function failAt(text: string, file: string, offset: number, found: string
   const before = text.slice(0, offset).split(/\r\n|\n|\r/);
   const place: Place = { line: before.length, column: before.at(-1)!.length + 1 };
   return source.fail(place, found, expected);
+}
+
+/** The line of a character offset, from 1. */
+export function lineAt(text: string, offset: number): number {
+  let line = 1;
+  for (let at = text.indexOf('\n'); at >= 0 && at < offset; at = text.indexOf('\n', at + 1)) line++;
+  return line;
 }
 
 function isBoundary(text: string, position: number): boolean {

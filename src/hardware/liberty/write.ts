@@ -1,6 +1,6 @@
 // The timing half of a library as Liberty text, for ABC: one-output cells with area, pins, functions and delay tables, in ps and fF.
 // Only what this program has understood reaches ABC, and a text a fifth as long as the original is read that much faster.
-// Invariant: cells whose names are no plain identifiers are left out. Power and leakage are not written.
+// Invariant: names are plain identifiers (abc-cells.ts sees to it); other cells are left out. Power and leakage are not written.
 
 import { type Cell, hasPlainNames, type TimingArc, type Unateness } from './library.ts';
 import type { LookupTable } from './table.ts';
@@ -11,7 +11,7 @@ const SENSES: Readonly<Record<Unateness, string>> = {
   none: 'non_unate',
 };
 
-export function writeTimingLiberty(cells: Iterable<Cell>, voltage: number): string {
+export function writeTimingLiberty(cells: Iterable<Cell>): string {
   const used = [...cells].filter((cell) => cell.outputs.length === 1 && hasPlainNames(cell));
   const templates = new Map<string, LookupTable>();
   for (const cell of used) {
@@ -28,7 +28,7 @@ export function writeTimingLiberty(cells: Iterable<Cell>, voltage: number): stri
   current_unit : "1mA";
   leakage_power_unit : "1nW";
   pulling_resistance_unit : "1kohm";
-  nom_voltage : ${voltage};
+  nom_voltage : 1;
 ${[...templates.values()].map(writeTemplate).join('')}${used.map(writeCell).join('')}}
 `;
 }

@@ -1,11 +1,13 @@
 // The technology that is built in: simple gates and half and full adders with unit-gate areas AND : HA : FA = 1 : 1.822 : 4.470 (the cost
 // ratios of the TRAM paper), so that synthesis, timing and power work with no file. All other numbers are our own: plausible for a
 // small modern process, linear (delay = intrinsic + resistance · load + a share of the slew), and belonging to no real one.
-// Invariant: the library is written as Liberty text and read like any other; nothing else in this program knows it is built in.
+// Figures of it are told in its own gates (unitGateUnits), never in µm², ps and mW.
+// Invariant: the library is written as Liberty text and read like any other; only the units of the result know that it is built in.
 
 import { invariant } from '../../tensor/errors.ts';
 import { parseExpression, truthTable } from '../liberty/expression.ts';
 import type { LibertyText } from '../liberty/read.ts';
+import type { Units } from '../units.ts';
 
 /** Area of a two-input AND gate, µm²; the areas below are multiples of it. */
 const UNIT_AREA = 0.1;
@@ -54,6 +56,38 @@ const X1: readonly Gate[] = [
   gate('HA', { S: 'A ^ B', C: 'A * B' }, 1.822, 1.1, 16, 9, 0.25, 0.14),
   gate('FA', { S: 'A ^ B ^ C', C: '(A * B) + (C * (A + B))' }, 4.47, 1.4, 24, 9, 0.45, 0.28),
 ];
+
+/** The clock at which a gate's power is the unit, MHz. */
+const UNIT_CLOCK = 100;
+
+/** What is told of the built-in technology: in gates, and for delays in those of an inverter that drives four of its kind. */
+export const unitGateUnits: Units = {
+  area: 'AND2 gates',
+  delay: 'FO4 delays',
+  power: `AND2 gates at ${UNIT_CLOCK} MHz`,
+  scale: { um2: UNIT_AREA, ps: fanoutOfFour(), mW: gatePower() },
+};
+
+/** ps; in a chain of such inverters, so that the input slew is the output slew. */
+function fanoutOfFour(): number {
+  const { delay, resistance, capacitance } = gateNamed('INV');
+  const load = 4 * capacitance;
+  const slew = SLEW_INTRINSIC * delay + SLEW_RESISTANCE * resistance * load;
+  return delay + resistance * load + SLEW_SHARE * slew;
+}
+
+/** mW of an AND gate with random operands that drives another: it changes in 2 · ¼ · ¾ of the cycles. */
+function gatePower(): number {
+  const { energy, capacitance, leakage } = gateNamed('AND2');
+  const fJ = (3 / 8) * (energy + (capacitance * VOLTAGE * VOLTAGE) / 2);
+  return (fJ * UNIT_CLOCK + leakage) / 1e6;
+}
+
+function gateNamed(name: string): Gate {
+  const found = X1.find((one) => one.name === name);
+  invariant(found, `a built-in gate ${name}`);
+  return found;
+}
 
 function gate(
   name: string,

@@ -39,6 +39,7 @@ parentPort.on('message', async ({ script, files, outputs }) => {
 `;
 
 export class BundledYosys implements Yosys {
+  readonly sandboxed = true;
   private worker: Worker | null = null;
   private queue: Promise<unknown> = Promise.resolve();
 

@@ -24,6 +24,8 @@ export interface YosysRequest {
 }
 
 export interface Yosys {
+  /** Nothing outside of the request can be read or written, whatever its files hold. */
+  readonly sandboxed: boolean;
   /** Resolves for a run that Yosys ended with an error too (`ok` false). Throws a UserError if Yosys cannot run at all or in time. */
   run(request: YosysRequest): Promise<YosysRun>;
   /** For example `Yosys 0.55+3 (git sha1 …)`. */

@@ -81,7 +81,7 @@ test.each([
   ['.model a b', 'm.blif:1:1: .model with 2 names: expected one name'],
   [`${ports}.name a[0] y[0]`, 'm.blif:4:1: unknown command ".name" (did you mean ".names"?): expected one of .model'],
   [`${ports}.latch a[0] y[0] 0`, 'm.blif:4:1: .latch is a storage element: expected a combinational circuit'],
-  [`${ports}.gate and2 A=a[0]`, 'm.blif:4:1: unknown command ".gate"'],
+  [`${ports}.gate and2 A=a[0]`, 'm.blif:4:7: unknown module "and2": expected one defined in this file: m'],
   [`${ports}.names a[0] y[0]\n2 1`, 'm.blif:5:1: "2" in a cover: expected 0, 1 or -; in the line "2 1"'],
   [`${ports}.names a[0] b[0] y[0]\n1-1 1`, 'm.blif:5:1: 3 values for the 2 inputs of "y[0]": expected 2 of 0, 1 or -'],
   [`${ports}.names a[0] b[0] y[0]\n11 x`, 'm.blif:5:4: the output value "x": expected 0 or 1'],
@@ -107,7 +107,7 @@ test.each([
   [`${ports}.subckt m a[0]=a[0] y[0]=y[0]`, 'm.blif:4:9: input "a[1]" of "m" is not connected'],
   [`${ports}.subckt m a[0]=a[0] a[1]=a[1] b[0]=b[0] b[1]=b[1] y[0]=y[0]`, 'nests too deeply'],
   [`${ports}.subckt m a[0]`, 'm.blif:4:11: the connection "a[0]": expected formal=actual'],
-  ['.model m\n.inputs a\n.end', 'm.blif:3:5: model "m" has no outputs'],
+  ['.model m\n.inputs a\n.end', 'm.blif:1:8: module "m" has no outputs'],
   [`${ports}.model m`, 'm.blif:4:8: a second model "m"'],
 ])('a mistake is located and explained (%#)', (text, message) => {
   expect(() => readBlif(text, { file: 'm.blif' })).toThrow(message);

@@ -1,37 +1,42 @@
 // Reader of the combinational part of BLIF (Berkeley Logic Interchange Format): .model, .inputs, .outputs, .names with don't-cares and
-// either output phase, .subckt between models of the same file, comments and line continuation. The first model is the circuit.
-// Refused by name: .latch and every other construct. Undriven nets are errors unless the lenient reading is asked for.
+// either output phase, .subckt and .gate of models in the same file or of library cells, .conn, comments and line continuation.
+// What does not change the function (timing, attributes, external don't-cares) is left out with a note. Refused by name: .latch and
+// every other construct. Undriven nets that an output needs are errors unless the lenient reading is asked for.
 
-import { didYouMean, type Place, SourceText, type Token } from '../diagnostics.ts';
-import { type Elaborated, elaborate, Module, type NamedNet } from '../elaborate.ts';
+import { primitives } from '../cells.ts';
+import { clipped, didYouMean, type Place, SourceText, type Token } from '../diagnostics.ts';
+import { type Elaborated, type ElaborationOptions, elaborate, MAX_GATES } from '../elaborate.ts';
+import { Module, type NamedNet } from '../module.ts';
 import { type Cube, coverBuilder } from './cover.ts';
 
-export interface BlifOptions {
+export interface BlifOptions extends ElaborationOptions {
   /** Names the source in messages. */
   readonly file?: string;
-  /** Undriven nets become the constant 0 and are listed in the result. */
-  readonly lenient?: boolean;
 }
 
 /** Reads a circuit; its bits may have any names (see ports.ts for what makes it a multiplier). Throws a located UserError. */
 export function readBlif(text: string, options: BlifOptions = {}): Elaborated {
   const source = new SourceText(text, options.file ?? 'blif');
-  const modules = new Map<string, Module>();
-  const parser = new BlifParser(source, modules);
+  const parser = new BlifParser(source);
   for (const line of logicalLines(source)) parser.line(line);
-  const root = parser.finish();
-  return elaborate(source, modules, root, { lenient: options.lenient ?? false });
+  const { modules, notes } = parser.finish();
+  const elaborated = elaborate(source, modules, options);
+  return { ...elaborated, notes: [...notes, ...elaborated.notes] };
 }
 
 /** Non-empty lines as tokens: comments removed, lines that end in a backslash joined with the next. */
 function* logicalLines(source: SourceText): Generator<[Token, ...Token[]]> {
   let tokens: Token[] = [];
-  for (const [index, whole] of source.lines.entries()) {
+  let number = 0;
+  for (const whole of source.lines()) {
+    number++;
     const comment = whole.indexOf('#');
-    const line = comment < 0 ? whole : whole.slice(0, comment);
-    const continued = /\\\s*$/.test(line);
-    for (const match of (continued ? line.replace(/\\\s*$/, '') : line).matchAll(/\S+/g)) {
-      tokens.push({ text: match[0], line: index + 1, column: match.index + 1 });
+    const line = (comment < 0 ? whole : whole.slice(0, comment)).trimEnd();
+    const continued = line.endsWith('\\');
+    for (const { 0: text, index } of (continued ? line.slice(0, -1) : line).matchAll(/\S+/g)) {
+      const place = { line: number, column: index + 1 };
+      if (CONTROL.test(text)) source.fail(place, `a control character in "${clipped(text, 60)}"`, 'plain text');
+      tokens.push({ text, ...place });
     }
     if (continued) continue;
     if (tokens[0]) yield tokens as [Token, ...Token[]];
@@ -40,28 +45,40 @@ function* logicalLines(source: SourceText): Generator<[Token, ...Token[]]> {
   if (tokens[0]) yield tokens as [Token, ...Token[]];
 }
 
-const COMMANDS = ['.model', '.inputs', '.outputs', '.names', '.subckt', '.end'];
+const CONTROL = /\p{Cc}/u;
+const COMMANDS = ['.model', '.inputs', '.outputs', '.names', '.subckt', '.gate', '.conn', '.end'];
+/** Lines of SIS, ABC and EBLIF that say nothing about the function. */
+const IGNORED = new Set(
+  `.area .delay .wire .wire_load_slope .wire_load .input_arrival .default_input_arrival .input_required .default_input_required
+  .output_required .default_output_required .output_arrival .default_output_arrival .input_drive .default_input_drive .output_load
+  .default_output_load .max_input_load .default_max_input_load .clock .attr .param .cname`.split(/\s+/),
+);
+const STORAGE = new Set(['.latch', '.mlatch']);
 
 interface OpenCover {
   readonly inputs: readonly string[];
   readonly output: Token;
   readonly cubes: Cube[];
+  literals: number;
   phase: '0' | '1' | null;
 }
 
 class BlifParser {
   private readonly source: SourceText;
-  private readonly modules: Map<string, Module>;
-  private root: Module | null = null;
+  private readonly modules = new Map<string, Module>();
+  private readonly ignored = new Set<string>();
   private module: Module | null = null;
   private cover: OpenCover | null = null;
+  private inDontCares = false;
+  private dontCares = false;
 
-  constructor(source: SourceText, modules: Map<string, Module>) {
+  constructor(source: SourceText) {
     this.source = source;
-    this.modules = modules;
   }
 
   line([command, ...rest]: [Token, ...Token[]]): void {
+    if (this.inDontCares && command.text !== '.end') return;
+    this.inDontCares = false;
     if (!command.text.startsWith('.')) {
       this.cube(command, rest);
       return;
@@ -81,31 +98,54 @@ class BlifParser {
         this.names(this.opened(command), command, rest);
         break;
       case '.subckt':
+      case '.gate':
         this.subcircuit(this.opened(command), command, rest);
         break;
       case '.end':
         this.opened(command);
         this.module = null;
         break;
-      case '.latch':
-        this.source.fail(command, '.latch is a storage element', 'a combinational circuit: .names and .subckt only');
+      case '.conn':
+        this.connection(this.opened(command), command, rest);
+        break;
+      case '.blackbox':
+        this.opened(command).hollow = true;
+        break;
+      case '.exdc':
+        this.opened(command);
+        this.inDontCares = true;
+        this.dontCares = true;
         break;
       default:
-        this.source.fail(
-          command,
-          `unknown command "${command.text}"${didYouMean(command.text, COMMANDS)}`,
-          `one of ${COMMANDS.join(' ')}`,
-        );
+        this.other(command);
     }
   }
 
-  finish(): Module {
-    this.closeCover();
-    if (!this.root) this.source.fail({ line: 1, column: 1 }, 'no model', '.model with .inputs, .outputs and .names');
-    if (this.root.outputs.size === 0) {
-      this.source.fail(this.source.end, `model "${this.root.name}" has no outputs`, '.outputs with at least one net');
+  private other(command: Token): void {
+    const { text } = command;
+    if (IGNORED.has(text)) this.ignored.add(text);
+    else if (STORAGE.has(text)) {
+      this.source.fail(command, `${text} is a storage element`, 'a combinational circuit: .names and .subckt only');
+    } else {
+      this.source.fail(
+        command,
+        `unknown command "${text}"${didYouMean(text, COMMANDS)}`,
+        `one of ${COMMANDS.join(' ')}`,
+      );
     }
-    return this.root;
+  }
+
+  finish(): { modules: Map<string, Module>; notes: string[] } {
+    this.closeCover();
+    if (this.modules.size === 0) {
+      this.source.fail({ line: 1, column: 1 }, 'no model', '.model with .inputs, .outputs and .names');
+    }
+    const notes: string[] = [];
+    if (this.ignored.size > 0) {
+      notes.push(`lines that do not change the function were not read (${[...this.ignored].join(', ')})`);
+    }
+    if (this.dontCares) notes.push('external don’t-cares (.exdc) were not read: the circuit is taken as it is');
+    return { modules: this.modules, notes };
   }
 
   private opened(command: Token): Module {
@@ -116,9 +156,8 @@ class BlifParser {
     const name = rest[0];
     if (!name || rest.length > 1) this.source.fail(command, `.model with ${rest.length} names`, 'one name');
     if (this.modules.has(name.text)) this.source.fail(name, `a second model "${name.text}"`, 'a name of its own');
-    this.module = new Module(name.text);
+    this.module = new Module(name.text, place(name));
     this.modules.set(name.text, this.module);
-    this.root ??= this.module;
   }
 
   private input(module: Module, net: Token): void {
@@ -141,7 +180,7 @@ class BlifParser {
     if (!output) this.source.fail(command, '.names without a net', 'the inputs, if any, and the output of a cover');
     const inputs = rest.slice(0, -1);
     for (const net of inputs) module.use(net.text, net);
-    this.cover = { inputs: inputs.map((net) => net.text), output, cubes: [], phase: null };
+    this.cover = { inputs: inputs.map((net) => net.text), output, cubes: [], literals: 0, phase: null };
   }
 
   private cube(first: Token, rest: Token[]): void {
@@ -178,25 +217,38 @@ class BlifParser {
       this.source.fail(output, 'both output values in one cover', `${cover.phase} as in its first row`);
     }
     cover.phase = output.text;
+    cover.literals += Math.max(1, literals.replaceAll('-', '').length);
+    if (cover.literals > MAX_GATES) this.source.fail(first, `more than ${MAX_GATES} values in a cover`, 'smaller ones');
     cover.cubes.push(literals);
   }
 
   private closeCover(): void {
     if (!this.cover) return;
-    const { inputs, output, cubes, phase } = this.cover;
+    const { inputs, output, cubes, literals, phase } = this.cover;
     this.cover = null;
     this.module!.drive(this.source, output.text, {
       kind: 'function',
       inputs,
       build: coverBuilder(inputs.length, cubes, phase !== '0'),
+      gates: literals + inputs.length + cubes.length,
       line: output.line,
       column: output.column,
     });
   }
 
+  /** `.conn from to`: two names of one net. */
+  private connection(module: Module, command: Token, rest: Token[]): void {
+    const [from, to] = rest;
+    if (!from || !to || rest.length > 2) this.source.fail(command, `.conn of ${rest.length} nets`, 'two nets');
+    module.use(from.text, from);
+    const build = primitives.buf;
+    module.drive(this.source, to.text, { kind: 'function', inputs: [from.text], build, gates: 0, ...place(to) });
+  }
+
   private subcircuit(module: Module, command: Token, rest: Token[]): void {
     const [name, ...pins] = rest;
-    if (!name) this.source.fail(command, '.subckt without a model', 'a model name and connections formal=actual');
+    if (!name)
+      this.source.fail(command, `${command.text} without a model`, 'a model name and connections formal=actual');
     const connections = new Map<string, NamedNet>();
     for (const pin of pins) {
       const equals = pin.text.indexOf('=');

@@ -77,7 +77,11 @@ test.each([
   ['PK\x03\x04', 'a.txt: no line "LUT for approximate multiplier:"'],
   [good.slice(0, -6), 'a.txt: 15 rows give the second operand 3.75 values'],
   [good.slice(0, good.indexOf(':\n') + 2), 'a.txt: 0 rows give the first operand 0 values'],
-  [good.replace('3 2 6', '3 2'), 'a.txt:25: cannot read the row "3 2": expected "w x product", three integers'],
+  [
+    good.replace('3 2 6', '3 2'),
+    'a.txt:25: 2 numbers after rows of 3, in the row "3 2": expected "w x product", three integers',
+  ],
+  [good.replace('3 2 6', '3 2 six'), 'a.txt:25: cannot read the row "3 2 six": expected "w x product", three integers'],
   [good.replace('2 3 6\n3 0 0', '3 0 0\n2 3 6'), 'a.txt:22: row of the operands 3 0: expected the row of 2 3'],
 ])('a damaged text table is named (%#)', (text, message) => {
   expect(() => readTextTable(text, 'a.txt')).toThrow(UserError);
@@ -95,9 +99,13 @@ test.each([
   [new Uint8Array(), 'not a .npy file'],
   [writeNpy(exactTable(2, 2)).subarray(0, 30), '30 bytes, ends inside its header'],
   [writeNpy(exactTable(2, 2)).subarray(0, -4), 'bytes for its shape; the file is truncated or damaged'],
-  [damaged('<i4', '<f4'), `elements of type "<f4": expected '<i4'`],
-  [damaged('False', 'True '), 'not in C order'],
-  [damaged('(4, 4)', '(4, 5)'), 'shape (4, 5): expected two powers of two from 4 to 4194304'],
+  [damaged('<i4', '<c4'), 'elements of type "<c4": expected integers (int8 to int64'],
+  [damaged('<i4', '<f4'), 'the element 1.401298464324817e-45 at position 5: expected products that are integers'],
+  [damaged('False', 'Maybe'), 'a header without fortran_order'],
+  [damaged('(4, 4)', '(4, 5)'), '192 bytes: expected 208 bytes for its shape'],
+  [damaged('(4, 4)', '(2, 8)'), 'the shape (2, 8): expected 2^w × 2^x products'],
+  [damaged('(4, 4), }  ', '(99999999)'), 'at most 2^24 products'],
+  [damaged('\x01\x00', '\x04\x00'), '.npy format version 4'],
 ])('a damaged .npy file is named (%#)', (bytes, message) => {
   expect(() => readNpy(bytes, 'a.npy')).toThrow(UserError);
   expect(() => readNpy(bytes, 'a.npy')).toThrow(message);

@@ -1,17 +1,24 @@
-// NumPy's .npy form of a product table: format version 1.0, little-endian int32, C order, shape [2^Bw, 2^Bx], so that in Python
-// `table[w, x]` is the product of the patterns w and x. Nothing else of .npy is read; the file cannot say whether operands are signed.
+// NumPy's arrays as product tables. Written: format version 1.0, little-endian int32, C order, shape [2^Bw, 2^Bx], so that in Python
+// `table[w, x]` is the product of the patterns w and x. Read: versions 1 to 3, integers of any width, sign and byte order, floats that
+// hold integers, C or Fortran order, two dimensions or one; a .npz file of one such array.
+// The file cannot say whether operands are signed, nor in which order signed ones stand: see interpret.ts.
 
 import { UserError } from '../../tensor/errors.ts';
-import { checkTableBits, MAX_EXHAUSTIVE_BITS, MIN_OPERAND_BITS } from '../ports.ts';
-import { type ProductTable, productTable } from '../table.ts';
+import { clipped } from '../diagnostics.ts';
+import { MAX_EXHAUSTIVE_BITS } from '../ports.ts';
+import type { ProductTable } from '../table.ts';
+import { interpretProducts, type Products, type ReadTable, type TableOptions } from './interpret.ts';
+import { fitsInt32 } from './scan.ts';
+import { unzip } from './unpack.ts';
 
 const MAGIC = [0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59];
 /** Header and data start are padded to a multiple of this. */
 const ALIGNMENT = 64;
-/** The other operand has at least two bits. */
-const MAX_OPERAND = MAX_EXHAUSTIVE_BITS - MIN_OPERAND_BITS;
 const PREFIX = MAGIC.length + 4;
+const MAX_HEADER = 2 ** 16;
+const MOST = 2 ** MAX_EXHAUSTIVE_BITS;
 
+/** The .npy file of a table: `table[w, x]` by bit patterns, int32. */
 export function writeNpy(table: ProductTable): Uint8Array {
   const shape = `(${2 ** table.weightBits}, ${2 ** table.activationBits})`;
   const dictionary = `{'descr': '<i4', 'fortran_order': False, 'shape': ${shape}, }`;
@@ -29,40 +36,97 @@ export function writeNpy(table: ProductTable): Uint8Array {
   return bytes;
 }
 
-/** Reads what writeNpy writes. Without `signed`, a table with a negative product is taken as signed. */
-export function readNpy(bytes: Uint8Array, file = 'table', options: { signed?: boolean } = {}): ProductTable {
+/**
+ * The table that writeNpy wrote, or one of NumPy's. Rows are in the order of the bit patterns unless `order` says otherwise; without
+ * `signed`, a table with a negative product is taken as signed. Throws a UserError that names the file.
+ */
+export function readNpy(bytes: Uint8Array, file = 'table', options: TableOptions = {}): ProductTable {
+  return interpretProducts(npyProducts(bytes, file), file, { order: 'patterns', ...options }).table;
+}
+
+/** The one array of a .npz file. Throws a UserError. */
+export function readNpz(bytes: Uint8Array, file: string, options: TableOptions): ReadTable {
+  const members = Object.entries(unzip(bytes, file)).filter(([name]) => name.endsWith('.npy'));
+  const [member] = members;
+  if (!member || members.length > 1) {
+    const names = members.map(([name]) => clipped(name.slice(0, -4), 40)).join(', ');
+    throw new UserError(
+      `${file}: ${members.length} arrays${names === '' ? '' : ` (${clipped(names, 200)})`}: expected a .npz file of one array, the table`,
+    );
+  }
+  return interpretProducts(npyProducts(member[1], file), file, options);
+}
+
+export function isNpy(bytes: Uint8Array): boolean {
+  return MAGIC.every((byte, at) => bytes[at] === byte);
+}
+
+type Reader = (view: DataView, at: number, little: boolean) => number;
+
+/** By kind and bytes of an element, as in NumPy's type names. */
+const readers: Readonly<Record<string, Reader>> = {
+  i1: (view, at) => view.getInt8(at),
+  i2: (view, at, little) => view.getInt16(at, little),
+  i4: (view, at, little) => view.getInt32(at, little),
+  i8: (view, at, little) => Number(view.getBigInt64(at, little)),
+  u1: (view, at) => view.getUint8(at),
+  u2: (view, at, little) => view.getUint16(at, little),
+  u4: (view, at, little) => view.getUint32(at, little),
+  u8: (view, at, little) => Number(view.getBigUint64(at, little)),
+  f4: (view, at, little) => view.getFloat32(at, little),
+  f8: (view, at, little) => view.getFloat64(at, little),
+};
+
+/** The numbers of a .npy file, whatever they mean. Throws a UserError that names the file. */
+export function npyProducts(bytes: Uint8Array, file: string): Products {
   const fail = (found: string, expected: string): never => {
     throw new UserError(`${file}: ${found}: expected ${expected}`);
   };
-  if (bytes.length < PREFIX || MAGIC.some((byte, at) => bytes[at] !== byte)) {
-    fail('not a .npy file', 'the NumPy array format');
-  }
-  const version = `${bytes[MAGIC.length]}.${bytes[MAGIC.length + 1]}`;
-  if (version !== '1.0') fail(`.npy format version ${version}`, 'version 1.0');
+  if (bytes.length < PREFIX || !isNpy(bytes)) fail('not a .npy file', 'the NumPy array format');
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const start = PREFIX + view.getUint16(MAGIC.length + 2, true);
-  if (bytes.length < start)
+  const version = bytes[MAGIC.length]!;
+  if (version < 1 || version > 3) fail(`.npy format version ${version}`, 'version 1, 2 or 3');
+  const wide = version > 1;
+  const length =
+    wide && bytes.length >= PREFIX + 2
+      ? view.getUint32(MAGIC.length + 2, true)
+      : view.getUint16(MAGIC.length + 2, true);
+  const start = PREFIX + (wide ? 2 : 0) + length;
+  if (length > MAX_HEADER) fail(`a header of ${length} bytes`, `at most ${MAX_HEADER}`);
+  if (bytes.length < start) {
     fail(`${bytes.length} bytes, ends inside its header`, `at least ${start} bytes; the file is truncated`);
-  const header = new TextDecoder('latin1').decode(bytes.subarray(PREFIX, start));
-  const type = /'descr':\s*'([^']*)'/.exec(header)?.[1];
-  if (type !== '<i4')
-    fail(`elements of type ${JSON.stringify(type?.slice(0, 20) ?? 'unknown')}`, "'<i4' (little-endian int32)");
-  if (!/'fortran_order':\s*False/.test(header)) fail('not in C order', "'fortran_order': False");
-  const shape = /'shape':\s*\((\d+), (\d+),?\)/.exec(header);
-  const [weightBits, activationBits] = [Math.log2(Number(shape?.[1])), Math.log2(Number(shape?.[2]))];
-  for (const bits of [weightBits, activationBits]) {
-    if (!Number.isInteger(bits) || bits < MIN_OPERAND_BITS || bits > MAX_OPERAND) {
-      fail(
-        `shape ${/'shape':\s*(\([\d, ]*\))/.exec(header)?.[1] ?? 'unknown'}`,
-        `two powers of two from ${2 ** MIN_OPERAND_BITS} to ${2 ** MAX_OPERAND}`,
-      );
-    }
   }
-  checkTableBits(weightBits, activationBits);
-  const data = new Int32Array(2 ** (weightBits + activationBits));
-  const length = start + 4 * data.length;
-  if (bytes.length !== length)
-    fail(`${bytes.length} bytes`, `${length} bytes for its shape; the file is truncated or damaged`);
-  for (let pair = 0; pair < data.length; pair++) data[pair] = view.getInt32(start + 4 * pair, true);
-  return productTable(weightBits, activationBits, options.signed ?? data.some((product) => product < 0), data);
+  const header = new TextDecoder('latin1').decode(bytes.subarray(start - length, start));
+  const type = /'descr':\s*'([^']*)'/.exec(header)?.[1];
+  const [, byteOrder, kind] = /^([<>|=])([iuf][1248])$/.exec(type ?? '') ?? [];
+  const read = readers[kind ?? ''];
+  if (!read) {
+    return fail(
+      `elements of type ${JSON.stringify(type?.slice(0, 20) ?? 'unknown')}`,
+      'integers (int8 to int64, uint8 to uint64), or float32 or float64 that hold integers',
+    );
+  }
+  const order = /'fortran_order':\s*(True|False)/.exec(header)?.[1];
+  if (order === undefined) fail('a header without fortran_order', 'the NumPy array format');
+  const shapeText = /'shape':\s*\(([\d, ]{0,200})\)/.exec(header)?.[1];
+  if (shapeText === undefined) fail('a header without a shape', 'the NumPy array format');
+  const shape = shapeText!.split(',').flatMap((text) => (text.trim() === '' ? [] : [Number(text)]));
+  const count = shape.reduce((product, one) => product * one, 1);
+  const size = Number(kind![1]);
+  if (!(count <= MOST)) fail(`the shape (${shapeText})`, `at most 2^${MAX_EXHAUSTIVE_BITS} products`);
+  const wanted = start + size * count;
+  if (bytes.length !== wanted) {
+    fail(`${bytes.length} bytes`, `${wanted} bytes for its shape; the file is truncated or damaged`);
+  }
+  const values = new Int32Array(count);
+  const [rows = 1, columns = 1] = shape;
+  const fortran = order === 'True' && shape.length === 2;
+  for (let n = 0; n < count; n++) {
+    const value = read(view, start + size * n, byteOrder !== '>');
+    if (!Number.isInteger(value) || !fitsInt32(value)) {
+      fail(`the element ${value} at position ${n}`, 'products that are integers of 32 bits');
+    }
+    values[fortran ? (n % rows) * columns + Math.floor(n / rows) : n] = value;
+  }
+  return { values, shape, ...(kind!.startsWith('u') ? { unsignedBits: 8 * size } : {}) };
 }

@@ -1,21 +1,68 @@
-// A product table from the bytes of a file, whichever of the table forms it has; the form follows from the file's name.
+// A table of products from a file of any form, recognised by its content; the extension helps where the content does not tell.
+//   .npy, .npz     NumPy: integers of any width and byte order, floats that hold integers
+//   .txt           the published form, with its title line and rows `w x product`
+//   .csv, .txt …   a matrix, or rows `a b product`, with or without a line of titles
+//   .h, .c         the one array that C text initialises
+//   .bin, .raw     raw little-endian int32 or uint16
+// and any of them as .gz. Invariant: one reading or an error that says what settles it; time and memory are linear in the file, and
+// unpacking stops at MAX_TABLE_BYTES.
 
-import type { ProductTable } from '../table.ts';
-import { readNpy } from './npy.ts';
-import { readTextTable } from './text.ts';
+import { UserError } from '../../tensor/errors.ts';
+import { cProducts, initializerStart } from './c.ts';
+import { interpretProducts, type Products, type ReadTable, type TableOptions } from './interpret.ts';
+import { isNpy, npyProducts, readNpz } from './npy.ts';
+import { rawProducts } from './raw.ts';
+import { isRowsText, rowsProducts } from './rows.ts';
+import { isPublishedText, textProducts } from './text.ts';
+import { gunzip, isGzip, isZip, MAX_TABLE_BYTES } from './unpack.ts';
 
-/** Whether a file's name (without `.gz`) says that it holds a table of products. */
-export function isTableFile(name: string): boolean {
-  return /\.(npy|txt)$/i.test(name);
+export { type ReadTable, type TableOptions, type TableOrder, tableOrders } from './interpret.ts';
+export { MAX_TABLE_BYTES } from './unpack.ts';
+
+export type TableForm = 'npy' | 'npz' | 'published' | 'rows' | 'c' | 'raw';
+
+/** For help and messages. */
+export const TABLE_FORMS =
+  '.npy or .npz of integers, the published text form, CSV or text (a matrix, or rows a,b,product), a C array (.h, .c), or raw int32 or uint16 (.bin)';
+
+/** The form of a table, or null where the bytes (not packed) are none; netlists are none. */
+export function tableForm(bytes: Uint8Array, name: string): TableForm | null {
+  if (isNpy(bytes)) return 'npy';
+  if (isZip(bytes)) return 'npz';
+  const extension = /\.([a-z]+)$/i.exec(name.replace(/\.gz$/i, ''))?.[1]?.toLowerCase() ?? '';
+  if (extension === 'bin' || extension === 'raw') return 'raw';
+  if (extension === 'npy' || extension === 'npz') return extension;
+  if (/^(s?v|vh|svh|blif)$/.test(extension)) return null;
+  if (bytes.subarray(0, 1024).includes(0)) return 'raw';
+  if (isPublishedText(bytes)) return 'published';
+  if (/^[ch]$|^[ch](pp|xx|h)$|^cc$|^inc$/.test(extension)) return 'c';
+  if (isRowsText(bytes)) return 'rows';
+  if (extension === 'csv' || extension === 'tsv') return 'rows';
+  if (initializerStart(bytes) >= 0) return 'c';
+  return null;
 }
 
-export interface TableReadingOptions {
-  /** Take operands and products as two's complement where the form does not say. */
-  readonly signed?: boolean;
+/**
+ * Reads a table. `name` names it in messages, and its extension helps to recognise it. Throws a UserError in one line: of a damaged file,
+ * of one that is no table, and of one that can be read in two ways (then it names the option that settles it).
+ */
+export function readTable(bytes: Uint8Array, name: string, options: TableOptions = {}): ReadTable {
+  if (isGzip(bytes)) return readTable(gunzip(bytes, name), name.replace(/\.gz$/i, ''), options);
+  if (bytes.length > MAX_TABLE_BYTES) {
+    throw new UserError(`${name}: ${bytes.length} bytes: expected at most ${MAX_TABLE_BYTES} of a table`);
+  }
+  const form = tableForm(bytes, name);
+  if (form === null) throw new UserError(`${name}: no table of products: expected ${TABLE_FORMS}`);
+  if (form === 'npz') return readNpz(bytes, name, options);
+  return interpretProducts(productReaders[form](bytes, name, options), name, options);
 }
 
-/** Reads a table; `file` names it in messages and gives its form. Throws a UserError. */
-export function readTable(bytes: Uint8Array, file: string, options: TableReadingOptions = {}): ProductTable {
-  if (/\.npy$/i.test(file)) return readNpy(bytes, file, options);
-  return readTextTable(new TextDecoder().decode(bytes), file);
-}
+type ProductReader = (bytes: Uint8Array, name: string, options: TableOptions) => Products;
+
+const productReaders: Readonly<Record<Exclude<TableForm, 'npz'>, ProductReader>> = {
+  npy: npyProducts,
+  published: textProducts,
+  rows: rowsProducts,
+  c: cProducts,
+  raw: (bytes, name, { bits }) => rawProducts(bytes, name, bits),
+};

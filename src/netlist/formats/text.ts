@@ -7,11 +7,10 @@
 import { UserError } from '../../tensor/errors.ts';
 import type { Elaborated } from '../elaborate.ts';
 import { type ErrorMetrics, errorMetrics } from '../metrics.ts';
-import { MAX_EXHAUSTIVE_BITS, MIN_OPERAND_BITS } from '../ports.ts';
-import { operandValues, type ProductTable, productTable } from '../table.ts';
-
-/** The other operand has at least two bits. */
-const MAX_OPERAND = MAX_EXHAUSTIVE_BITS - MIN_OPERAND_BITS;
+import { operandValues, type ProductTable } from '../table.ts';
+import { interpretProducts, type Products, type TableOptions } from './interpret.ts';
+import { readRows, tripleProducts } from './rows.ts';
+import { NumberScanner } from './scan.ts';
 
 const TITLE = 'LUT for approximate multiplier:';
 
@@ -103,55 +102,36 @@ export function sixDigits(value: number): string {
   return `${Number(mantissa)}e${power[0]}${power.slice(1).padStart(2, '0')}`;
 }
 
-/** Reads the text form; widths and signedness follow from the rows. `file` names the source in error messages. */
-export function readTextTable(text: string, file = 'table'): ProductTable {
-  const lines = text.split('\n');
-  const title = lines.findIndex((line) => line.trimEnd() === TITLE);
-  if (title < 0) {
-    throw new UserError(`${file}: no line "${TITLE}": expected the published text form of a multiplier's table`);
-  }
-  const first = title + 1;
-  let end = lines.length;
-  while (end > first && lines[end - 1]!.trim() === '') end--;
-  const rows = lines.slice(first, end).map((line, n) => parseRow(line, `${file}:${first + n + 1}`));
-  const signed = rows.some((row) => row.w < 0 || row.x < 0);
-  const weights = rows.filter((row) => row.x === 0).length;
-  const weightBits = Math.log2(weights);
-  const activationBits = Math.log2(rows.length / weights);
-  for (const [operand, bits] of [
-    ['first', weightBits],
-    ['second', activationBits],
-  ] as const) {
-    if (!Number.isInteger(bits) || bits < MIN_OPERAND_BITS || bits > MAX_OPERAND) {
-      throw new UserError(
-        `${file}: ${rows.length} rows give the ${operand} operand ${2 ** bits} values: expected a power of two from ` +
-          `${2 ** MIN_OPERAND_BITS} to ${2 ** MAX_OPERAND}; the file is truncated or not a table of all operand pairs`,
-      );
-    }
-  }
-  const expectedWeights = operandValues(weightBits, signed);
-  const expectedActivations = operandValues(activationBits, signed);
-  const data = new Int32Array(rows.length);
-  rows.forEach((row, pair) => {
-    const w = expectedWeights[pair >> activationBits]!;
-    const x = expectedActivations[pair & (expectedActivations.length - 1)]!;
-    if (row.w !== w || row.x !== x) {
-      throw new UserError(
-        `${file}:${first + pair + 1}: row of the operands ${row.w} ${row.x}: expected the row of ${w} ${x}; rows go through all ` +
-          'pairs, the second operand fastest',
-      );
-    }
-    data[pair] = row.product;
-  });
-  return productTable(weightBits, activationBits, signed, data);
+/** Whether a text has the title line of the published form. */
+export function isPublishedText(bytes: Uint8Array): boolean {
+  return titleEnd(new NumberScanner(bytes, '')) !== null;
 }
 
-function parseRow(line: string, at: string): { w: number; x: number; product: number } {
-  const fields = /^\s*(-?\d{1,8})\s+(-?\d{1,8})\s+(-?\d{1,9})\s*$/.exec(line);
-  if (!fields) {
-    throw new UserError(
-      `${at}: cannot read the row ${JSON.stringify(line.slice(0, 80))}: expected "w x product", three integers`,
-    );
+/** Reads the text form; widths and signedness follow from the rows. `file` names the source in error messages. */
+export function readTextTable(text: string | Uint8Array, file = 'table', options: TableOptions = {}): ProductTable {
+  const bytes = typeof text === 'string' ? new TextEncoder().encode(text) : text;
+  return interpretProducts(textProducts(bytes, file), file, options).table;
+}
+
+/** The rows behind the title. Throws a UserError with file and line. */
+export function textProducts(bytes: Uint8Array, file: string): Products {
+  const scanner = new NumberScanner(bytes, file);
+  const first = titleEnd(scanner);
+  if (first === null) {
+    throw new UserError(`${file}: no line "${TITLE}": expected the published text form of a multiplier's table`);
   }
-  return { w: Number(fields[1]), x: Number(fields[2]), product: Number(fields[3]) };
+  const expected = '"w x product", three integers';
+  const rows = readRows(scanner, expected);
+  if (rows.rows > 0 && rows.columns !== 3) {
+    throw new UserError(`${file}:${first}: rows of ${rows.columns} numbers: expected ${expected}`);
+  }
+  return tripleProducts(rows, file, first);
+}
+
+/** Puts the scanner behind the title line and gives the number of the next line; null where there is no title. */
+function titleEnd(scanner: NumberScanner): number | null {
+  const at = Buffer.from(scanner.bytes.buffer, scanner.bytes.byteOffset, scanner.bytes.length).indexOf(TITLE);
+  if (at < 0) return null;
+  while (scanner.position <= at) scanner.skipLine();
+  return scanner.line;
 }

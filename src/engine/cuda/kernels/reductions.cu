@@ -42,24 +42,26 @@ KERNEL dot_difference(const float *a, const float *b, const float *c, const floa
   REDUCE(DotDifference{{}, a, b, c, d, y, split});
 }
 
+/** The range of x, widened to hold [bound, −bound]: 0, or infinity for a range that is as it is. */
 struct Extremes {
   typedef Extent Sum;
   typedef float Item;
   const float *x;
   float *min, *max;
+  float bound;
   static INLINE Sum empty() { return {__int_as_float(0x7f800000), __int_as_float(0xff800000)}; }
   static INLINE Sum merge(Sum a, Sum b) { return {fminf(a.low, b.low), fmaxf(a.high, b.high)}; }
   INLINE Item load(int i) const { return x[i]; }
   INLINE void visit(Sum &sum, Item item, int, int) const { sum = merge(sum, {item, item}); }
   INLINE void finish(int column, Sum sum) const {
-    min[column] = sum.low;
-    max[column] = sum.high;
+    min[column] = fminf(sum.low, bound);
+    max[column] = fmaxf(sum.high, -bound);
   }
 };
-KERNEL extremes(const float *x, float *min, float *max, SHAPE) { REDUCE(Extremes{x, min, max}); }
+KERNEL extremes(const float *x, float *min, float *max, float bound, SHAPE) { REDUCE(Extremes{x, min, max, bound}); }
 
 /**
- * The extremes of x, in vectors of four, move running ones, low ← alpha·low + beta·min and high likewise, and those with the clip logits give
+ * The extremes of x (and `bound`, see Extremes), in vectors of four, move running ones, low ← alpha·low + beta·min and high likewise, and those with the clip logits give
  * the scale and the zero point of the quantiser that comes next.
  */
 struct MovingRange {
@@ -68,7 +70,7 @@ struct MovingRange {
   const float4 *x;
   const float *lowBefore, *highBefore, *upper, *lower;
   float *low, *high, *scale, *zero;
-  float alpha, beta, levels;
+  float alpha, beta, levels, bound;
   static INLINE Sum empty() { return Extremes::empty(); }
   static INLINE Sum merge(Sum a, Sum b) { return Extremes::merge(a, b); }
   INLINE Item load(int i) const { return x[i]; }
@@ -76,15 +78,16 @@ struct MovingRange {
     sum = merge(sum, {fminf(fminf(v.x, v.y), fminf(v.z, v.w)), fmaxf(fmaxf(v.x, v.y), fmaxf(v.z, v.w))});
   }
   INLINE void finish(int, Sum sum) const {
-    const float lowest = alpha * *lowBefore + beta * sum.low, highest = alpha * *highBefore + beta * sum.high;
+    const float lowest = alpha * *lowBefore + beta * fminf(sum.low, bound);
+    const float highest = alpha * *highBefore + beta * fmaxf(sum.high, -bound);
     *low = lowest;
     *high = highest;
     clippedScale(lowest, highest, *upper, *lower, levels, scale, zero);
   }
 };
 KERNEL moving_range(const float4 *x, const float *lowBefore, const float *highBefore, const float *upper, const float *lower, float *low,
-                    float *high, float *scale, float *zero, float alpha, float beta, float levels, SHAPE) {
-  REDUCE(MovingRange{x, lowBefore, highBefore, upper, lower, low, high, scale, zero, alpha, beta, levels});
+                    float *high, float *scale, float *zero, float alpha, float beta, float levels, float bound, SHAPE) {
+  REDUCE(MovingRange{x, lowBefore, highBefore, upper, lower, low, high, scale, zero, alpha, beta, levels, bound});
 }
 
 struct ExtremeCounts {

@@ -32,6 +32,9 @@ const granular =
   (node: Node<'minMax' | 'minMaxGradient' | 'quantizeGradient'>, target: Target): Reduction =>
     reductionOf(...rowsAndColumns(node.inputs[at]!.shape, node.attributes.granularity), target);
 
+/** The end of the range that an extreme is widened to: 0, or infinity for none. */
+const bound = ({ holdsZero }: { readonly holdsZero?: boolean }) => f32(holdsZero ? 0 : Number.POSITIVE_INFINITY);
+
 /** One scale for a tensor that is made of vectors of four. */
 const inVectors = ({ inputs: [g], attributes }: Node<'quantizeGradient'>): boolean =>
   attributes.granularity === 'tensor' && sizeOf(g!.shape) % 4 === 0;
@@ -87,7 +90,13 @@ export const reductionLowerings: Lowerings<
   minMax: {
     scratchBytes: (node, target) => reductionBytes(granular(0)(node, target)),
     launches: (node, { inputs, outputs, scratch }, target, memory) => [
-      reduce('extremes', granular(0)(node, target), [...inputs, ...outputs].map(address), scratch, memory),
+      reduce(
+        'extremes',
+        granular(0)(node, target),
+        [...[...inputs, ...outputs].map(address), bound(node.attributes)],
+        scratch,
+        memory,
+      ),
     ],
   },
   minMaxGradient: {
@@ -151,7 +160,8 @@ export const movingRange: Lowering<never, FusedNode<'movingRange'>> = {
   scratchBytes: (node, target) => reductionBytes(vectorsOfFour(node, target)),
   launches: (node, { inputs, outputs, scratch }, target, memory) => {
     const { alpha, beta, bits } = node.attributes;
-    const args = [...[...inputs, ...outputs].map(address), ...[alpha, beta, 2 ** bits - 1].map(f32)];
+    const numbers = [...[alpha, beta, 2 ** bits - 1].map(f32), bound(node.attributes)];
+    const args = [...[...inputs, ...outputs].map(address), ...numbers];
     return [reduce('moving_range', vectorsOfFour(node, target), args, scratch, memory)];
   },
 };

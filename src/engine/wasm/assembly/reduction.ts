@@ -129,16 +129,19 @@ export class Extremes {
   highGradient: usize;
   counts: usize;
   out: usize;
+  /** finishExtremes: the range starts at 0 instead of empty. */
+  holdsZero: i32;
 }
 
 export function finishExtremes(args: Extremes, part: i32, scratch: usize): void {
   const channels = args.reduction.channels;
   const width = padded(channels);
-  let mergedLow: f32 = Infinity;
-  let mergedHigh: f32 = -Infinity;
+  const start: f32 = args.holdsZero ? 0 : Infinity;
+  let mergedLow = start;
+  let mergedHigh = -start;
   for (let c = 0; c < channels; ++c) {
-    let low: f32 = Infinity;
-    let high: f32 = -Infinity;
+    let low = start;
+    let high = -start;
     for (let p = 0; p < args.parts; ++p) {
       const at = args.reduction.partials + (<usize>(p * 2 * width + c) << 2);
       low = min(low, load<f32>(at));

@@ -87,7 +87,7 @@ export const reduction: Lowerings<'dot' | 'sum' | 'channelSum' | 'channelDotDiff
       };
     },
 
-    minMax: ({ inputs: [x], attributes: { granularity } }) => {
+    minMax: ({ inputs: [x], attributes: { granularity, holdsZero } }) => {
       const matrix = matrixOf(x!, granularity);
       return {
         workspaceBytes: partialBytes(matrix, 4),
@@ -98,7 +98,18 @@ export const reduction: Lowerings<'dot' | 'sum' | 'channelSum' | 'channelDotDiff
             {
               kernel: 'finishExtremes',
               parts: 1,
-              record: [place(Int32Array.from(words)), matrix.parts, Number(matrix.merge), low!, high!, 0, 0, 0, 0],
+              record: [
+                place(Int32Array.from(words)),
+                matrix.parts,
+                Number(matrix.merge),
+                low!,
+                high!,
+                0,
+                0,
+                0,
+                0,
+                Number(holdsZero ?? false),
+              ],
             },
           ];
         },
@@ -116,7 +127,7 @@ export const reduction: Lowerings<'dot' | 'sum' | 'channelSum' | 'channelDotDiff
           const matrixWords = [a!, 0, workspace + partials, matrix.rows, matrix.channels, matrix.rowsPerPart];
           const record = [
             ...[place(Int32Array.from(matrixWords)), matrix.parts, Number(matrix.merge)],
-            ...[low!, high!, gLow!, gHigh!, workspace + shares, out!],
+            ...[low!, high!, gLow!, gHigh!, workspace + shares, out!, 0],
           ];
           return [
             { kernel: 'countExtremes', parts: matrix.parts, record },

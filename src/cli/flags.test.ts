@@ -1,0 +1,94 @@
+import { Command } from 'commander';
+import { describe, expect, test } from 'vitest';
+import { type Configuration, type ConfigurationInput, parseConfiguration } from '../flow/config.ts';
+import { changedSettings, optionsOf } from '../flow/flags.ts';
+import { choices, defaultValue, valueKind } from './configuration-schema.ts';
+import { addSettings, readSettings } from './options.ts';
+import { settings, withSetting } from './settings.ts';
+
+/** What `tram run` makes of words of a command line. */
+function parsed(words: readonly string[]): Configuration {
+  const command = new Command().exitOverride();
+  addSettings(command, settings, true);
+  command.parse([...words], { from: 'user' });
+  return parseConfiguration(readSettings(command, settings, true), 'options');
+}
+
+/** Values of a form of their own, or that only stand beside others. */
+const special: Readonly<Record<string, ConfigurationInput>> = {
+  image: { image: '28x28x1' },
+  model: { model: 'resnet20' },
+  'explore.initiallyRemoved': { explore: { initiallyRemoved: 2 } },
+  'recover.smoothing.weights': { recover: { gradient: 'difference', smoothing: { weights: 3 } } },
+  'recover.smoothing.activations': { recover: { gradient: 'difference', smoothing: { activations: 3 } } },
+};
+
+function changed(path: string): ConfigurationInput {
+  if (special[path]) return special[path];
+  const usual = defaultValue(path);
+  const names = choices(path);
+  if (names)
+    return withSetting(
+      {},
+      path,
+      names.find((name) => name !== usual),
+    );
+  const values = {
+    boolean: !usual,
+    integer: usual === 5 ? 6 : 5,
+    number: 0.25,
+    string: "a b/it's.csv",
+    array: ['fc', 'conv1'],
+  };
+  return withSetting({}, path, values[valueKind(path) as keyof typeof values]);
+}
+
+function mergeDeep(base: ConfigurationInput, over: ConfigurationInput): ConfigurationInput {
+  const merged: Record<string, unknown> = { ...base };
+  for (const [key, value] of Object.entries(over)) {
+    const isSection = typeof value === 'object' && !Array.isArray(value);
+    merged[key] = isSection ? mergeDeep((merged[key] ?? {}) as ConfigurationInput, value as ConfigurationInput) : value;
+  }
+  return merged;
+}
+
+const paths = [...new Set(settings.flatMap((setting) => setting.paths))];
+
+describe('the options of a run', () => {
+  test.each(paths)('say %s so that the command line reads it back', (path) => {
+    const configuration = parseConfiguration(changed(path), path);
+    expect(changedSettings(configuration).map(({ setting }) => setting)).toContain(path);
+    expect(parsed(optionsOf(configuration))).toEqual(configuration);
+  });
+
+  test('say all of them together, each once', () => {
+    // A given multiplier takes no cost, and its run explores nothing.
+    const exclusive = ['map.costBudget', 'map.costWeight', 'map.multiplier'];
+    const every = paths
+      .filter((path) => !exclusive.includes(path))
+      .map(changed)
+      .reduce<ConfigurationInput>(mergeDeep, {});
+    const configuration = parseConfiguration(every, 'all');
+    const words = optionsOf(configuration);
+    const names = words.filter((word) => word.startsWith('--'));
+    expect(new Set(names).size).toBe(names.length);
+    expect(parsed(words)).toEqual(configuration);
+  });
+
+  test('of a run with a given multiplier leave out the exploration that it does not have', () => {
+    const given = parseConfiguration({ map: { multiplier: 'dadda:8x8' }, explore: { lambda: 7 } }, 'test');
+    expect(optionsOf(given)).toEqual(['--multiplier', 'dadda:8x8']);
+  });
+
+  test('are none for the defaults; those that follow from other settings are not told', () => {
+    expect(optionsOf(parseConfiguration({}, 'test'))).toEqual([]);
+    const narrow = parseConfiguration(
+      { bits: { weights: 4, activations: 4 }, recover: { gradient: 'difference' } },
+      'test',
+    );
+    expect(optionsOf(narrow)).toEqual(['--bits', '4', '--gradient', 'difference']);
+    expect(changedSettings(parseConfiguration({ explore: { lambda: 1 } }, 'test'))).toEqual([
+      { setting: 'explore.lambda', value: 1, usual: 0.3 },
+    ]);
+  });
+});
