@@ -2,26 +2,62 @@
 // with other settings make other runs. The name is a function of the settings alone.
 
 import { type Configuration, type ConfigurationInput, parseConfiguration, published } from '../flow/config.ts';
+import { UserError } from '../tensor/errors.ts';
 import { sha256 } from '../tensor/files.ts';
 import { optionName, settings } from './settings.ts';
 
 /** Names become unwieldy beyond this; what is longer is told by a hash. */
 const LONGEST = 100;
+/** Of more settings not every choice is looked for. */
+const MOST_PARTS = 10;
 
 /** With the published settings as what is usual, where the user asked for them. */
 export function defaultFolder(given: ConfigurationInput, isPublished = false): string {
   const configuration = parseConfiguration(given, 'settings');
-  const { data, model, seed } = configuration;
-  const { bits } = configuration;
-  const usual = parseConfiguration(isPublished ? { bits, ...published } : { bits }, 'settings');
-  const varied = [...(isPublished ? ['published'] : []), ...variations(given, configuration, usual)].join('-');
+  return folderName(configuration, variedParts(given, configuration, isPublished));
+}
+
+/**
+ * The run that a command with `--redo` and without a folder is about: the one of its settings, or else the one that is there and lacks the
+ * fewest of them. Where two are as near it is for the user to say; where there is none, a new one is made.
+ */
+export function redoneFolder(
+  given: ConfigurationInput,
+  isPublished: boolean,
+  isThere: (folder: string) => boolean,
+): string {
+  const configuration = parseConfiguration(given, 'settings');
+  const parts = variedParts(given, configuration, isPublished);
+  const few = parts.length <= MOST_PARTS;
+  for (let left = 0; left <= parts.length; left++) {
+    if (!few && left > 1 && left < parts.length) continue;
+    const found = choices(parts, parts.length - left)
+      .map((chosen) => folderName(configuration, chosen))
+      .filter(isThere);
+    if (found.length === 1) return found[0]!;
+    if (found.length > 1) {
+      throw new UserError(`--redo could mean ${found.slice(0, 3).join(' or ')}; name the run with --out`);
+    }
+  }
+  return folderName(configuration, parts);
+}
+
+/** The ways to keep so many parts, in their order. */
+function choices(parts: readonly string[], count: number): string[][] {
+  if (count === 0) return [[]];
+  return parts.flatMap((part, at) => choices(parts.slice(at + 1), count - 1).map((rest) => [part, ...rest]));
+}
+
+function folderName({ data, model, seed }: Configuration, parts: readonly string[]): string {
+  const varied = parts.join('-');
   const suffix = varied.length > LONGEST ? sha256(varied).slice(0, 12) : varied;
   return `runs/${dataLabel(data)}-${fileSafe(model)}-seed${seed}${suffix === '' ? '' : `-${suffix}`}`;
 }
 
-/** The settings that every folder's name tells, and those that belong to them. */
-export function onlyData({ data, image, maximum, model, seed }: ConfigurationInput): ConfigurationInput {
-  return { data, image, maximum, model, seed };
+function variedParts(given: ConfigurationInput, configuration: Configuration, isPublished: boolean): string[] {
+  const { bits } = configuration;
+  const usual = parseConfiguration(isPublished ? { bits, ...published } : { bits }, 'settings');
+  return [...(isPublished ? ['published'] : []), ...variations(given, configuration, usual)];
 }
 
 /** "lambda1", "structure-per-layer": each option whose value is not the usual one. */

@@ -12,6 +12,7 @@ import { UserError } from '../tensor/errors.ts';
 import { readBytes, sha256 } from '../tensor/files.ts';
 import { multiplyingLayers, type Task } from '../train/task.ts';
 import type { Configuration, ConfigurationInput } from './config.ts';
+import type { Phase } from './events.ts';
 import type { Manifest, RunInputs } from './manifest.ts';
 
 export interface OpenTask {
@@ -86,16 +87,21 @@ function datasetOptions(configuration: Configuration, directory: string): Datase
   };
 }
 
-/** The run's inputs as its manifest keeps them; a file that was given and cannot be read is a UserError. */
+/**
+ * The run's inputs as its manifest keeps them; a file that was given and cannot be read is a UserError. Files of finished phases that are
+ * not named anew are not looked at, unless `toDo` says that they will be read again.
+ */
 export function inputsOf(
   configuration: Configuration,
   { dataset, directory, layers }: OpenTask,
   said: ConfigurationInput,
   old: Manifest | undefined,
+  toDo: readonly Phase[] = [],
 ): RunInputs {
+  const isRead = (phase: Phase) => !old?.phases[phase] || toDo.includes(phase);
   const checkpoint = fileInput(
     configuration.train.checkpoint,
-    said.train?.checkpoint !== undefined || !old?.phases.train,
+    said.train?.checkpoint !== undefined || isRead('train'),
     old?.inputs.checkpoint,
   );
   const { multiplier } = configuration.map;
@@ -103,7 +109,7 @@ export function inputsOf(
     ? { path: multiplier, sha256: sha256(multiplier) }
     : fileInput(
         multiplier,
-        said.map?.multiplier !== undefined || !old?.phases.map,
+        said.map?.multiplier !== undefined || isRead('map'),
         old?.inputs.multiplier && { path: old.inputs.multiplier.source, sha256: old.inputs.multiplier.sha256 },
       );
   return {

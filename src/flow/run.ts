@@ -121,15 +121,16 @@ async function runLocked(options: FlowOptions, lock: RunLock): Promise<RunSummar
 
   const known = (old ?? source)?.inputs.data;
   const opened = openTask(configuration, known);
-  const inputs = inputsOf(configuration, opened, said, old ?? source);
+  const vouched = inputsOf(configuration, opened, said, old ?? source);
   const { kept, discarding }: Plan = old
-    ? planPhases({ folder, old, configuration, inputs, wanted, redo: options.redo ?? false })
+    ? planPhases({ folder, old, configuration, inputs: vouched, wanted, redo: options.redo ?? false })
     : { kept: {}, discarding: undefined };
   requireIntact(folder, kept);
-  const taken = source && from !== undefined ? phasesToTake(from, source, configuration, inputs) : [];
+  const taken = source && from !== undefined ? phasesToTake(from, source, configuration, vouched) : [];
   const done = { ...kept, ...Object.fromEntries(taken.map((phase) => [phase, source!.phases[phase]])) };
   requireOrder(folder, configuration, wanted, done);
   const toDo = wanted.filter((phase) => !done[phase] || phase === 'report');
+  const inputs = inputsOf(configuration, opened, said, old ?? source, toDo);
   const emulation = options.device?.emulation ?? 'auto';
   const backend = await openBackend(options.device);
   const accepted = await lookAhead({ folder, configuration, opened, inputs, toDo, emulation });

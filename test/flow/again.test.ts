@@ -24,6 +24,7 @@ import { readManifest, writeManifest } from '../../src/flow/manifest.ts';
 import { type FlowOptions, runFlow } from '../../src/flow/run.ts';
 import { summarize } from '../../src/flow/summarize.ts';
 import { readBytes, readJsonLines, sha256 } from '../../src/tensor/files.ts';
+import { encodeSafetensors, readSafetensors } from '../../src/tensor/safetensors.ts';
 
 const parent = mkdtempSync(join(tmpdir(), 'tram-again-'));
 const home = process.cwd();
@@ -342,5 +343,20 @@ describe('moved', () => {
       await begun({ folder, settings: { train: { checkpoint: undefined, epochs: 1 } }, phases: ['train'], redo: true }),
     ).toEqual(['train']);
     expect(readManifest(folder).inputs.checkpoint).toBeUndefined();
+  }, 60_000);
+
+  test('a checkpoint that is read again counts with what is in it now', async () => {
+    const file = join(parent, 'changing.safetensors');
+    cpSync(join(finished, 'checkpoints/float.safetensors'), file);
+    const folder = join(parent, 'changing');
+    const settings = { ...brief, train: { checkpoint: file } };
+    await runFlow({ folder, settings, phases: ['train'] });
+    cpSync(join(folder, 'checkpoints/float.safetensors'), file);
+    const { tensors } = readSafetensors(file);
+    tensors.get('fc.bias')!.data[0] = 0.25;
+    writeFileSync(file, encodeSafetensors(tensors));
+    await runFlow({ folder, phases: ['train'], redo: true });
+    expect(readManifest(folder).inputs.checkpoint!.sha256).toBe(sha256(readBytes(file)));
+    expect(await skipped({ folder, settings, phases: ['train'] })).toEqual(['train']);
   }, 60_000);
 });

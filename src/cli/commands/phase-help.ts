@@ -29,9 +29,9 @@ Writes the run folder:
   multiplier.*       the multiplier: Verilog, BLIF, table, error report
   report.html        the report, with its figures in figures/
 
-Run it again to go on after an interruption. Another --lambda makes a run of its own, in a folder named after it; with
---redo it replaces the exploration of the run that is there and what follows, and with --from RUN it starts a new run from
-the trained and quantised network of that one, which stays as it is. With --redo and nothing different all phases are
+Run it again to go on after an interruption. Without a folder, another --lambda makes a run of its own, in a folder named
+after it; with --redo it replaces the exploration of the run that is there and what follows, and with --from RUN it starts
+a new run from the trained and quantised network of that one, which stays as it is. With --redo and nothing different all phases are
 done again. With --multiplier nothing is explored: the quantised network is measured with that multiplier and recovered.
 A relative path to data is looked for from where you stand, then from where the run found it before.
 ${CONTINUE}

@@ -7,7 +7,7 @@ import { phases } from '../../flow/events.ts';
 import { hasManifest, readManifest } from '../../flow/manifest.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { describeOption } from '../facts.ts';
-import { defaultFolder, onlyData } from '../folder-name.ts';
+import { defaultFolder, redoneFolder } from '../folder-name.ts';
 import {
   addConfigurationFiles,
   addDeviceOptions,
@@ -89,9 +89,7 @@ function runFolder(command: Command, given: string | undefined, said: Configurat
   }
   if (given !== undefined || out !== undefined) return (given ?? out)!;
   const all = mergeSettings(from === undefined ? {} : readManifest(from).given, said);
-  const folder = defaultFolder(all, published);
-  const plain = defaultFolder(onlyData(all));
-  return redo && !hasManifest(folder) && hasManifest(plain) ? plain : folder;
+  return redo ? redoneFolder(all, published ?? false, hasManifest) : defaultFolder(all, published);
 }
 
 function printConfiguration(command: Command, folder: string, said: ConfigurationInput, { stdout }: Services): void {
