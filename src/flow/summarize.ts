@@ -68,13 +68,13 @@ function layerSummaries(
   }));
 }
 
-/** What the finished phases say that they wrote, not whatever lies in the folder. */
+/** What the finished phases that the run has say that they wrote, not whatever lies in the folder. */
 function listedFiles(
   folder: string,
-  { phases: done }: Manifest,
+  { configuration, phases: done }: Manifest,
   multipliers: readonly MultiplierSummary[],
 ): readonly RunFile[] {
-  const written = new Set(Object.values(done).flatMap((record) => Object.keys(record.files)));
+  const written = new Set(phasesOf(configuration).flatMap((phase) => Object.keys(done[phase]?.files ?? {})));
   const run: readonly (readonly [title: string, path: string])[] = [
     ['report page', files.page],
     ['recovered network', files.recovered],
