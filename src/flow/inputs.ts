@@ -13,7 +13,7 @@ import { multiplyingLayers, type Task } from '../train/task.ts';
 import type { Configuration, ConfigurationInput } from './config.ts';
 import type { Phase } from './events.ts';
 import type { Manifest, RunInputs } from './manifest.ts';
-import { datasetInMemory, isInMemory, type Material, modelNamed } from './material.ts';
+import { datasetInMemory, isInMemory, type Material, modelNamed, multiplierInMemory } from './material.ts';
 
 export interface OpenTask {
   readonly dataset: Dataset;
@@ -21,6 +21,8 @@ export interface OpenTask {
   readonly directory: string;
   readonly task: Task;
   readonly layers: readonly MultiplyingLayer[];
+  /** What the caller brought in memory. */
+  readonly material: Material;
 }
 
 /** Opens the data set and the model; data other than those that the run knows are a UserError. */
@@ -40,7 +42,7 @@ export function openTask(configuration: Configuration, known?: RunInputs['data']
     );
   }
   const task: Task = { model, images: dataset };
-  return { dataset, directory, task, layers: multiplyingLayers(task) };
+  return { dataset, directory, task, layers: multiplyingLayers(task), material };
 }
 
 /** A relative path is tried from where the user stands and from where the run found it before; the hash says which is right. */
@@ -97,7 +99,7 @@ function datasetOptions(configuration: Configuration, directory: string): Datase
  */
 export function inputsOf(
   configuration: Configuration,
-  { dataset, directory, task, layers }: OpenTask,
+  { dataset, directory, task, layers, material }: OpenTask,
   said: ConfigurationInput,
   old: Manifest | undefined,
   toDo: readonly Phase[] = [],
@@ -108,14 +110,12 @@ export function inputsOf(
     said.train?.checkpoint !== undefined || isRead('train'),
     old?.inputs.checkpoint,
   );
-  const { multiplier } = configuration.map;
-  const given = isGenerator(multiplier)
-    ? { path: multiplier, sha256: sha256(multiplier) }
-    : fileInput(
-        multiplier,
-        said.map?.multiplier !== undefined || isRead('map'),
-        old?.inputs.multiplier && { path: old.inputs.multiplier.source, sha256: old.inputs.multiplier.sha256 },
-      );
+  const given = multiplierInput(
+    configuration,
+    said.map?.multiplier !== undefined || isRead('map'),
+    old?.inputs.multiplier && { path: old.inputs.multiplier.source, sha256: old.inputs.multiplier.sha256 },
+    material,
+  );
   const layersNow = layers.map(({ name, macs }) => ({ name, macs }));
   // A model in memory has no file and no hash; its layers must be those of the run at the least.
   if (old && isInMemory(configuration.model) && JSON.stringify(layersNow) !== JSON.stringify(old.inputs.layers)) {
@@ -131,9 +131,24 @@ export function inputsOf(
   };
 }
 
+function multiplierInput(
+  { map: { multiplier, signed } }: Configuration,
+  isNeeded: boolean,
+  known: FileInput | undefined,
+  material: Material,
+): FileInput | undefined {
+  if (multiplier === undefined) return undefined;
+  if (!isNeeded && known) return known;
+  if (isInMemory(multiplier)) {
+    return { path: multiplier, sha256: multiplierInMemory(multiplier, signed, material).sha256 };
+  }
+  if (isGenerator(multiplier)) return { path: multiplier, sha256: sha256(multiplier) };
+  return fileInput(multiplier, isNeeded, known);
+}
+
 /** Names of generators have no file. */
-function isGenerator(multiplier: string | undefined): multiplier is string {
-  return multiplier !== undefined && !existsSync(multiplier) && /^[a-z-]+:/.test(multiplier);
+function isGenerator(multiplier: string): boolean {
+  return !existsSync(multiplier) && /^[a-z-]+:/.test(multiplier);
 }
 
 interface FileInput {

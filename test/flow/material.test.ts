@@ -11,6 +11,11 @@ import { evaluateRun } from '../../src/flow/evaluate.ts';
 import { readManifest } from '../../src/flow/manifest.ts';
 import { runFlow } from '../../src/flow/run.ts';
 import { summarize } from '../../src/flow/summarize.ts';
+import type { RunSummary } from '../../src/flow/summary.ts';
+import { generateFromSpec } from '../../src/netlist/generators/registry.ts';
+import type { Network } from '../../src/netlist/network.ts';
+import { simulate } from '../../src/netlist/simulate.ts';
+import type { ProductTable } from '../../src/netlist/table.ts';
 import type { Model } from '../../src/nn/model.ts';
 
 const parent = mkdtempSync(join(tmpdir(), 'tram-material-'));
@@ -64,3 +69,20 @@ test('naming the same thing in the settings too is refused', async () => {
   const twice = { folder: join(parent, 'twice'), dataset, settings: { ...settings, data: 'digits' } };
   await expect(runFlow(twice)).rejects.toThrow(/data is given, and a data set in memory too/);
 });
+
+test('a multiplier in memory is measured on the quantised network, as a table and as a netlist', async () => {
+  const branch = (name: string, products: ProductTable | Network) =>
+    runFlow({
+      ...{ folder: join(parent, name), from: folder, dataset, model, multiplier: { name, products } },
+      settings: { recover: { epochs: 1 } },
+    });
+  const { network } = generateFromSpec('truncated:8x8:columns=6');
+  const asNetwork = await branch('network', network);
+  const asTable = await branch('table', simulate(network));
+  const stages = ({ stages }: RunSummary) => stages.map(({ stage, accuracy, loss }) => [stage, accuracy, loss]);
+  expect(stages(asTable)).toEqual(stages(asNetwork));
+  expect(asTable.stages.map(({ stage }) => stage)).toEqual(['float', 'quantized', 'mapped', 'recovered']);
+  expect(readManifest(join(parent, 'table')).configuration.map.multiplier).toBe('memory:table');
+  expect(asNetwork.multipliers[0]!.certificate.forms).toContain('verilog');
+  expect(asTable.multipliers[0]!.certificate.forms).not.toContain('verilog');
+}, 120_000);
