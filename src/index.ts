@@ -3,7 +3,9 @@
 export { emulationOf, expandTheta, type Multiplier, removedPartialProducts } from './axm/multiplier.ts';
 export { columnCosts, networkPower, powerPerMultiplication } from './axm/power.ts';
 export { defaultSmoothing, type Slopes, type Smoothing, slopesOf } from './axm/slopes.ts';
-export type { Dataset, DatasetOptions } from './data/dataset.ts';
+export type { AugmentOptions } from './data/augment.ts';
+export type { Dataset, DatasetOptions, ImageSize, Split } from './data/dataset.ts';
+export { datasetOf, type LabelledImages, type MemoryDataset } from './data/memory.ts';
 export { openDataset } from './data/registry.ts';
 export type { Backend, Program, Session } from './engine/backend.ts';
 export { gradients } from './engine/gradients.ts';
@@ -17,6 +19,8 @@ export { type Configuration, type ConfigurationInput, parseConfiguration, publis
 export { type DeviceOptions, openBackend } from './flow/device.ts';
 export { type EvaluateOptions, type EvaluationResult, evaluateRun } from './flow/evaluate.ts';
 export { type Listener, type MetricRecord, type Phase, phases, type RunEvent } from './flow/events.ts';
+export { multiplierFigures, type NamedFigure } from './flow/figures.ts';
+export type { Material } from './flow/material.ts';
 export { type FlowOptions, runFlow } from './flow/run.ts';
 export { summarize } from './flow/summarize.ts';
 export type { MultiplierSummary, RunSummary, Stage, StageResult } from './flow/summary.ts';
@@ -38,9 +42,10 @@ export { type ErrorMetrics, errorMetrics, type MetricsReport, metricsReport } fr
 export type { Network } from './netlist/network.ts';
 export { simulate } from './netlist/simulate.ts';
 export { describeStructure, unitGateCost } from './netlist/structure.ts';
-export { exactTable, type ProductTable } from './netlist/table.ts';
+export { exactTable, type ProductTable, productTable } from './netlist/table.ts';
 export { readVerilog } from './netlist/verilog/read.ts';
 export { writeVerilog } from './netlist/verilog/write.ts';
+export type { ConvSpec, Layers, MultiplyingLayer } from './nn/layers.ts';
 export { type Model, models } from './nn/models.ts';
 export { UserError } from './tensor/errors.ts';
 export { type HostTensor, tensor } from './tensor/tensor.ts';

@@ -13,11 +13,11 @@ import type { FlowOptions } from '../src/flow/run.ts';
 const root = join(import.meta.dirname, '..');
 
 test('the library example of the README runs and prints what it says', () => {
-  const example = /```js\n([\s\S]*?)```/.exec(readFileSync(join(root, 'README.md'), 'utf8'))![1]!;
+  const example = /```ts\n([\s\S]*?)```/.exec(readFileSync(join(root, 'README.md'), 'utf8'))![1]!;
   expect(example.trim().split('\n').length).toBeLessThanOrEqual(15);
   const folder = mkdtempSync(join(tmpdir(), 'tram-readme-'));
   const library = pathToFileURL(join(root, 'dist/index.js')).href;
-  writeFileSync(join(folder, 'example.mjs'), example.replace("'tram'", `'${library}'`));
+  writeFileSync(join(folder, 'example.mjs'), example.replace("'tram-axm'", `'${library}'`));
   const output = execFileSync(process.execPath, ['example.mjs'], { cwd: folder, encoding: 'utf8' });
   rmSync(folder, { recursive: true });
   const lines = output.trim().split('\n');

@@ -7,15 +7,12 @@ import { fileURLToPath } from 'node:url';
 import { UserError } from '../tensor/errors.ts';
 import { noAugmentation } from './augment.ts';
 import { bare, type Columns, type FileOptions, readColumns, wrongColumns } from './columns.ts';
-import { type Dataset, type DatasetOptions, finishDataset, type Split, stratifiedSplit } from './dataset.ts';
+import { type Dataset, type DatasetOptions, finishDataset, holdBack, type Split } from './dataset.ts';
 import { MOST_CLASSES, numberClasses, type SeenLabel } from './labels.ts';
 import { readMaybeGzip } from './raw.ts';
 
 const newline = 0x0a;
 const carriageReturn = 0x0d;
-
-/** The split of data that come without one must not change with a run's seed, or test images would leak into training. */
-const splitSeed = 0;
 
 /** How cells become raw values: whole numbers 0 … maximum as they are, or numbers 0 … 1 as the nearest 255th. */
 type Values =
@@ -204,7 +201,7 @@ export function openCsv(file: string, options: DatasetOptions): Dataset {
   });
   const splits = test
     ? { train: split(all), test: split(test), split: `the images of ${basename(testFile!)}` }
-    : { ...stratifiedSplit(split(all), image, Math.ceil(all.count / 5), splitSeed), split: HELD_BACK };
+    : holdBack(split(all), image, Math.ceil(all.count / 5));
   return finishDataset({
     ...image,
     ...splits,
@@ -217,8 +214,6 @@ export function openCsv(file: string, options: DatasetOptions): Dataset {
     notes: [...classes.notes, ...(whole ? [] : ['the values are fractions of 1 and were rounded to 255ths'])],
   });
 }
-
-const HELD_BACK = 'a fifth of each class held back';
 
 /** Both files, or one of them, by the same rules; undefined when either holds fractions where whole numbers were expected. */
 function readFiles(file: string, testFile: string | undefined, options: DatasetOptions, values: Values) {
@@ -249,13 +244,12 @@ export function openDigits(): Dataset {
   const labels = all.codes.map((code) => classes.of.get(all.labels[code]!.text)!);
   return finishDataset({
     ...size,
-    ...stratifiedSplit({ count: all.count, images: all.images, labels }, size, 360, splitSeed),
+    ...holdBack({ count: all.count, images: all.images, labels }, size, 360),
     name: 'digits',
     location: 'digits',
     classes: 10,
     scale: 16,
     augment: { pad: 1, flip: false },
-    split: HELD_BACK,
     labels: all.columns.labelName,
   });
 }

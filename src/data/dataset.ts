@@ -167,6 +167,15 @@ function normalisation(images: Uint8Array, channels: number, scale: number): { m
   return { mean, deviation };
 }
 
+/** The split of data that come without one: the same share of each class, and the same images whatever a run's seed, or they would leak. */
+export function holdBack(
+  all: Split,
+  size: ImageSize,
+  testCount: number,
+): { readonly train: Split; readonly test: Split; readonly split: string } {
+  return { ...stratifiedSplit(all, size, testCount, 0), split: 'a fifth of each class held back' };
+}
+
 /**
  * Divides images into a training and a test split in which every class has the same share (largest remainders, ties to the
  * lower class). Which images of a class are tested depends on `seed` alone; both splits keep the original order.

@@ -11,10 +11,11 @@ import { type FloatModel, readFloatModel } from './checkpoint.ts';
 import type { Configuration } from './config.ts';
 import type { EmulationName } from './device.ts';
 import type { Phase } from './events.ts';
-import { type ImportedMultiplier, importMultiplier } from './import.ts';
+import { type ImportedMultiplier, importMultiplier, inOrder } from './import.ts';
 import type { OpenTask } from './inputs.ts';
 import { LOCK_FILE } from './lock.ts';
 import { manifestPath, type RunInputs } from './manifest.ts';
+import { isInMemory, type Material, multiplierInMemory } from './material.ts';
 import { approximateLayers, concreteMultiplier } from './multipliers.ts';
 
 export interface Ahead {
@@ -41,7 +42,7 @@ export async function lookAhead({ folder, configuration, opened, inputs, toDo, e
     inputs.checkpoint && toDo.includes('train')
       ? readFloatModel(inputs.checkpoint.path, parameters, layers)
       : undefined;
-  const imported = toDo.includes('map') ? await givenMultiplier(configuration, inputs) : undefined;
+  const imported = toDo.includes('map') ? await givenMultiplier(configuration, inputs, opened.material) : undefined;
   if (imported) concreteMultiplier(imported.table, emulation);
   requireSpace(folder, bytesToWrite(parameters, toDo), freeBytes(folder));
   return { imported, floatModel };
@@ -50,9 +51,13 @@ export async function lookAhead({ folder, configuration, opened, inputs, toDo, e
 async function givenMultiplier(
   { map, bits }: Configuration,
   { multiplier }: RunInputs,
+  material: Material,
 ): Promise<ImportedMultiplier | undefined> {
   if (map.multiplier === undefined || !multiplier) return undefined;
   const { signed, operandOrder } = map;
+  if (isInMemory(map.multiplier)) {
+    return inOrder(multiplierInMemory(map.multiplier, signed, material), bits, operandOrder);
+  }
   const imported = await importMultiplier(multiplier.source, bits, {
     ...(signed ? { signed } : {}),
     ...(operandOrder === undefined ? {} : { operandOrder }),

@@ -7,6 +7,9 @@ import { searchNames } from '../netlist/mapping/task.ts';
 import { operandOrders } from '../netlist/table.ts';
 import { rangeNames } from '../quant/quantized.ts';
 import { UserError } from '../tensor/errors.ts';
+import type { ConfigurationInput } from './settings.ts';
+
+export type { ConfigurationInput } from './settings.ts';
 
 const rate = z.number().positive();
 const decay = z.number().nonnegative();
@@ -27,21 +30,16 @@ const training = {
   schedule,
 };
 
+/** What each key means is said in settings.ts. */
 const givenConfiguration = z.strictObject({
-  /** Data set: digits, cifar10:DIR, csv:FILE, idx:DIR or a path. */
   data: z.string().min(1).default('digits'),
-  /** Size of an image as HxWxC, for csv data whose images are no squares of one channel. */
   image: z
     .string()
     .regex(/^\d+[x×]\d+[x×]\d+$/, 'expected HEIGHTxWIDTHxCHANNELS, for example 28x28x1')
     .optional(),
-  /** Raw value that means 1.0, for csv data. */
   maximum: z.int().min(1).max(255).optional(),
-  /** Column of the label, for csv data: its name in the header, its number from 1, `first` or `last`. */
   label: z.string().min(1).optional(),
-  /** A second file with the test images, for csv data; without it a fifth of each class is held back. */
   testData: z.string().min(1).optional(),
-  /** Number of classes, for csv and idx data that do not show all of them. */
   classes: z.int().min(2).max(256).optional(),
   model: z.string().min(1).default('resnet8'),
   seed: z
@@ -55,13 +53,10 @@ const givenConfiguration = z.strictObject({
       activations: z.int().min(2).max(8).default(8),
     })
     .prefault({}),
-  /** One weight scale per output channel (true) or per layer. */
   channelwise: z.boolean().default(true),
-  /** Layers that keep the exact multiplier; they are reported apart. */
   exactLayers: z.array(z.string()).default([]),
   train: z
     .strictObject({
-      /** A float model to start from (safetensors, PyTorch names) instead of training one. */
       checkpoint: z.string().optional(),
       epochs: epochs.default(30),
       batchSize: batchSize.default(64),
@@ -73,11 +68,8 @@ const givenConfiguration = z.strictObject({
     .prefault({}),
   quantize: z
     .strictObject({
-      /** Training images in the one calibration batch. */
       images: z.int().min(1).default(1024),
-      /** The range that an observer takes: the extremes and 0, so that every zero point is a code, or the extremes alone. */
       range: z.enum(rangeNames).default('with-zero'),
-      /** Epochs of quantisation-aware training behind it; 0: post-training quantisation only. */
       epochs: z.int().min(0).default(0),
       batchSize: batchSize.default(64),
       learningRate: rate.default(1e-3),
@@ -88,11 +80,8 @@ const givenConfiguration = z.strictObject({
     .prefault({}),
   explore: z
     .strictObject({
-      /** Weight of the power loss. */
       lambda: z.number().nonnegative().default(0.3),
-      /** P: how many of the lowest columns may be approximated; default: as many as the wider operand has bits. */
       columns: z.int().min(1).optional(),
-      /** Columns removed at the start; default: half of P. */
       initiallyRemoved: z.int().min(0).optional(),
       structure: z.enum(['shared', 'per-layer']).default('shared'),
       epochs: epochs.default(10),
@@ -108,17 +97,11 @@ const givenConfiguration = z.strictObject({
   map: z
     .strictObject({
       search: z.enum(searchNames).default('descent'),
-      /** The operands that the descent takes the error over: those of the layers that share the multiplier, or all pairs alike. */
       operands: z.enum(['uniform', 'measured']).default('uniform'),
-      /** Largest cost relative to the exact multiplier; default: what the greedy search reaches. */
       costBudget: z.number().positive().max(1).optional(),
-      /** W of the objective MSE + W · cost, cost relative to the exact multiplier. */
       costWeight: z.number().nonnegative().optional(),
-      /** A multiplier made elsewhere to use instead: BLIF, Verilog, .npy or published text (.gz too), or a generator such as dadda:8x8. */
       multiplier: z.string().min(1).optional(),
-      /** The multiplier's operands and products are two's complement. */
       signed: z.boolean().default(false),
-      /** Which operand of the multiplier given is the first; default: what its file says, or the custom of its form (docs/mapping.md). */
       operandOrder: z.enum(operandOrders).optional(),
     })
     .prefault({}),
@@ -131,9 +114,7 @@ const givenConfiguration = z.strictObject({
       momentum: momentum.default(0.9),
       weightDecay: decay.default(5e-4),
       schedule: schedule.default('cosine'),
-      /** What weights and activations learn from a product: the slope of the exact one, or of the multiplier's smoothed table. */
       gradient: z.enum(['straight-through', 'difference']).default('straight-through'),
-      /** Half sizes of the windows that smooth the table along each operand, for the difference-based gradient. */
       smoothing: z.strictObject({ weights: halfWindow.optional(), activations: halfWindow.optional() }).optional(),
     })
     .prefault({}),
@@ -161,7 +142,6 @@ export const configurationSchema = givenConfiguration.transform((given) => {
 });
 
 export type Configuration = z.output<typeof configurationSchema>;
-export type ConfigurationInput = z.input<typeof configurationSchema>;
 
 /** The settings of the published scripts where they differ from our defaults. */
 export const published = {

@@ -10,6 +10,7 @@ import type { Phase } from './events.ts';
 import { openTask } from './inputs.ts';
 import { requireIntact } from './integrity.ts';
 import { phasesOf, readManifest, stageResultOf } from './manifest.ts';
+import type { Material } from './material.ts';
 import {
   exactMultiplier,
   initialTheta,
@@ -20,7 +21,7 @@ import {
 import { mappedArithmetic, readTables } from './phases/map.ts';
 import { type Stage, type StageResult, stages } from './summary.ts';
 
-export interface EvaluateOptions {
+export interface EvaluateOptions extends Material {
   readonly folder: string;
   /** Default: the last stage that the run has reached. */
   readonly stage?: Stage;
@@ -53,7 +54,7 @@ export async function evaluateRun(options: EvaluateOptions): Promise<EvaluationR
   if (!stage) throw new UserError(`no phase of ${folder} is done; run tram train ${folder} first`);
   const data = options.data ?? manifest.configuration.data;
   const configuration = { ...manifest.configuration, data };
-  const { dataset, task, layers } = openTask(configuration, manifest.inputs.data);
+  const { dataset, task, layers } = openTask(configuration, manifest.inputs.data, options);
   const backend = await openBackend(options.device);
   const context: RunContext = {
     folder,

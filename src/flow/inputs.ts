@@ -7,13 +7,13 @@ import { resolve } from 'node:path';
 import type { Dataset, DatasetOptions } from '../data/dataset.ts';
 import { openDataset, parseImageSize, relocate } from '../data/registry.ts';
 import type { MultiplyingLayer } from '../nn/layers.ts';
-import { findModel } from '../nn/models.ts';
 import { UserError } from '../tensor/errors.ts';
 import { readBytes, sha256 } from '../tensor/files.ts';
 import { multiplyingLayers, type Task } from '../train/task.ts';
 import type { Configuration, ConfigurationInput } from './config.ts';
 import type { Phase } from './events.ts';
 import type { Manifest, RunInputs } from './manifest.ts';
+import { datasetInMemory, isInMemory, type Material, modelNamed, multiplierInMemory } from './material.ts';
 
 export interface OpenTask {
   readonly dataset: Dataset;
@@ -21,12 +21,14 @@ export interface OpenTask {
   readonly directory: string;
   readonly task: Task;
   readonly layers: readonly MultiplyingLayer[];
+  /** What the caller brought in memory. */
+  readonly material: Material;
 }
 
 /** Opens the data set and the model; data other than those that the run knows are a UserError. */
-export function openTask(configuration: Configuration, known?: RunInputs['data']): OpenTask {
-  const model = findModel(configuration.model);
-  const { dataset, directory } = openData(configuration, known);
+export function openTask(configuration: Configuration, known?: RunInputs['data'], material: Material = {}): OpenTask {
+  const model = modelNamed(configuration.model, material);
+  const { dataset, directory } = openData(configuration, known, material);
   const smallest = Math.min(dataset.height, dataset.width);
   if (smallest < model.minimumSize) {
     throw new UserError(
@@ -40,22 +42,26 @@ export function openTask(configuration: Configuration, known?: RunInputs['data']
     );
   }
   const task: Task = { model, images: dataset };
-  return { dataset, directory, task, layers: multiplyingLayers(task) };
+  return { dataset, directory, task, layers: multiplyingLayers(task), material };
 }
 
 /** A relative path is tried from where the user stands and from where the run found it before; the hash says which is right. */
 function openData(
   configuration: Configuration,
   known: RunInputs['data'] | undefined,
+  material: Material,
 ): Pick<OpenTask, 'dataset' | 'directory'> {
   const { data } = configuration;
   const places = new Map([[data, process.cwd()]]);
-  if (known && known.directory !== process.cwd()) places.set(relocate(data, known.directory), known.directory);
+  if (known && known.directory !== process.cwd() && !isInMemory(data))
+    places.set(relocate(data, known.directory), known.directory);
   let failure: unknown;
   let other: Dataset | undefined;
   for (const [spec, directory] of places) {
     try {
-      const dataset = openDataset(spec, datasetOptions(configuration, directory));
+      const dataset = isInMemory(data)
+        ? datasetInMemory(data, material)
+        : openDataset(spec, datasetOptions(configuration, directory));
       if (!known || dataset.sha256 === known.sha256) return { dataset, directory };
       other ??= dataset;
     } catch (error) {
@@ -93,7 +99,7 @@ function datasetOptions(configuration: Configuration, directory: string): Datase
  */
 export function inputsOf(
   configuration: Configuration,
-  { dataset, directory, layers }: OpenTask,
+  { dataset, directory, task, layers, material }: OpenTask,
   said: ConfigurationInput,
   old: Manifest | undefined,
   toDo: readonly Phase[] = [],
@@ -104,25 +110,45 @@ export function inputsOf(
     said.train?.checkpoint !== undefined || isRead('train'),
     old?.inputs.checkpoint,
   );
-  const { multiplier } = configuration.map;
-  const given = isGenerator(multiplier)
-    ? { path: multiplier, sha256: sha256(multiplier) }
-    : fileInput(
-        multiplier,
-        said.map?.multiplier !== undefined || isRead('map'),
-        old?.inputs.multiplier && { path: old.inputs.multiplier.source, sha256: old.inputs.multiplier.sha256 },
-      );
+  const given = multiplierInput(
+    configuration,
+    said.map?.multiplier !== undefined || isRead('map'),
+    old?.inputs.multiplier && { path: old.inputs.multiplier.source, sha256: old.inputs.multiplier.sha256 },
+    material,
+  );
+  const layersNow = layers.map(({ name, macs }) => ({ name, macs }));
+  // A model in memory has no file and no hash; its layers must be those of the run at the least.
+  if (old && isInMemory(configuration.model) && JSON.stringify(layersNow) !== JSON.stringify(old.inputs.layers)) {
+    throw new UserError(
+      `the model ${task.model.name} has other layers than the one that the run was made with; give that one, or use another folder`,
+    );
+  }
   return {
     data: dataInputs(dataset, directory),
-    layers: layers.map(({ name, macs }) => ({ name, macs })),
+    layers: layersNow,
     ...(checkpoint ? { checkpoint } : {}),
     ...(given ? { multiplier: { source: given.path, sha256: given.sha256 } } : {}),
   };
 }
 
+function multiplierInput(
+  { map: { multiplier, signed } }: Configuration,
+  isNeeded: boolean,
+  known: FileInput | undefined,
+  material: Material,
+): FileInput | undefined {
+  if (multiplier === undefined) return undefined;
+  if (!isNeeded && known) return known;
+  if (isInMemory(multiplier)) {
+    return { path: multiplier, sha256: multiplierInMemory(multiplier, signed, material).sha256 };
+  }
+  if (isGenerator(multiplier)) return { path: multiplier, sha256: sha256(multiplier) };
+  return fileInput(multiplier, isNeeded, known);
+}
+
 /** Names of generators have no file. */
-function isGenerator(multiplier: string | undefined): multiplier is string {
-  return multiplier !== undefined && !existsSync(multiplier) && /^[a-z-]+:/.test(multiplier);
+function isGenerator(multiplier: string): boolean {
+  return !existsSync(multiplier) && /^[a-z-]+:/.test(multiplier);
 }
 
 interface FileInput {

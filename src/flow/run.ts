@@ -28,6 +28,7 @@ import {
   settingsOf,
   writeManifest,
 } from './manifest.ts';
+import { type Material, namedSettings } from './material.ts';
 import { loggedBy } from './metrics.ts';
 import { explore } from './phases/explore.ts';
 import { map } from './phases/map.ts';
@@ -41,7 +42,7 @@ import { discard, type Plan, planPhases, removeRunFile, requireOrder } from './p
 import { summarize } from './summarize.ts';
 import type { RunSummary } from './summary.ts';
 
-export interface FlowOptions {
+export interface FlowOptions extends Material {
   /** The run folder; made when it is missing. */
   readonly folder: string;
   /**
@@ -105,7 +106,8 @@ export async function runFlow(options: FlowOptions): Promise<RunSummary> {
 }
 
 async function runLocked(options: FlowOptions, lock: RunLock): Promise<RunSummary> {
-  const { folder, settings: said = {}, from } = options;
+  const { folder, from } = options;
+  const said = namedSettings(options.settings ?? {}, options);
   const old = hasManifest(folder) ? readManifest(folder) : undefined;
   if (!old) requireNewFolder(folder, options.phases ? options.phases[0] : phases[0]);
   const source = from === undefined ? undefined : sourceRun(from, folder);
@@ -120,7 +122,7 @@ async function runLocked(options: FlowOptions, lock: RunLock): Promise<RunSummar
   }
 
   const known = (old ?? source)?.inputs.data;
-  const opened = openTask(configuration, known);
+  const opened = openTask(configuration, known, options);
   const vouched = inputsOf(configuration, opened, said, old ?? source);
   const { kept, discarding }: Plan = old
     ? planPhases({ folder, old, configuration, inputs: vouched, wanted, redo: options.redo ?? false })

@@ -6,14 +6,19 @@
 import { invariant } from '../tensor/errors.ts';
 import { checkTableBits } from './ports.ts';
 
+/** Every product of a multiplier. */
 export interface ProductTable {
+  /** Width of the first operand, the weight: 2 … 22 bits. */
   readonly weightBits: number;
+  /** Width of the second operand, the activation; both together at most 24 bits. */
   readonly activationBits: number;
+  /** Operands are two's complement patterns (255 of 8 bits is −1), and products signed integers. */
   readonly signed: boolean;
+  /** 2^(weightBits + activationBits) products; entry w · 2^activationBits + x belongs to the bit patterns w and x. */
   readonly data: Int32Array;
 }
 
-/** Wraps data without copying it. */
+/** Wraps products without copying them; entry w · 2^activationBits + x belongs to the bit patterns w and x. */
 export function productTable(
   weightBits: number,
   activationBits: number,

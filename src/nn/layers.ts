@@ -35,11 +35,17 @@ export interface MultiplyingLayer {
 export type Multiply = (layer: MultiplyingLayer, x: Value, weight: Value) => Value;
 
 export interface ConvSpec {
+  /** Output channels. */
   readonly out: number;
+  /** Height and width of the kernel, pixels. */
   readonly kernel: number;
+  /** Pixels between two outputs; default 1. */
   readonly stride?: number;
+  /** Rings of zeros around the image; default 0. */
   readonly padding?: number;
+  /** Groups of channels that are convolved apart; must divide the input and output channels; default 1. */
   readonly groups?: number;
+  /** Default: none, as before batch norm. */
   readonly bias?: boolean;
 }
 
@@ -54,6 +60,10 @@ export interface LayersOptions {
   readonly multiply: Multiply;
 }
 
+/**
+ * What a model is made of. Images are f32 [N, H, W, C], the channel last; names are those of PyTorch's modules, so that checkpoints cross over:
+ * the tensors of a layer are `<name>.weight`, `<name>.bias`, …
+ */
 export class Layers {
   readonly graph: Graph;
   readonly parameters: Parameter[] = [];
@@ -65,7 +75,7 @@ export class Layers {
     this.#options = options;
   }
 
-  /** Convolution; He initialisation by fan-out. */
+  /** Convolution, [N, H, W, I] → [N, H', W', out]; He initialisation by fan-out. */
   conv(name: string, x: Value, spec: ConvSpec): Value {
     const { out, kernel, stride = 1, padding = 0, groups = 1, bias = false } = spec;
     const shape = [kernel, kernel, x.shape[3]! / groups, out];
@@ -75,7 +85,7 @@ export class Layers {
     return bias ? this.#bias(name, y, 1 / Math.sqrt(sizeOf(shape) / out)) : y;
   }
 
-  /** Linear layer on [N, features]. */
+  /** Linear layer with a bias, [N, features] → [N, out]. */
   linear(name: string, x: Value, out: number): Value {
     const [n, features] = x.shape as [number, number];
     const bound = 1 / Math.sqrt(features);
@@ -85,6 +95,7 @@ export class Layers {
     return this.graph.apply1('reshape', [this.#bias(name, y, bound)], { shape: [n, out] });
   }
 
+  /** Batch normalisation over all axes but the last, with a learned scale and shift; any shape. */
   batchNorm(name: string, x: Value): Value {
     const channels = [x.shape.at(-1)!];
     const { epsilon, momentum } = BATCH_NORM;
@@ -103,19 +114,22 @@ export class Layers {
     return y!;
   }
 
+  /** max(x, 0). */
   relu(x: Value): Value {
     return this.graph.apply1('relu', [x], {});
   }
 
+  /** Sum of two values of one shape: a residual connection. */
   add(a: Value, b: Value): Value {
     return this.graph.apply1('add', [a, b], { alpha: 1, beta: 1 });
   }
 
+  /** Largest value of each window of size×size pixels, [N, H, W, C] → [N, H', W', C]; padding never wins. */
   maxPool(x: Value, size: number, stride: number, padding = 0): Value {
     return this.graph.apply1('maxPool', [x], { size: [size, size], stride, padding });
   }
 
-  /** Mean over the image → [N, C]. */
+  /** Mean over the image, [N, H, W, C] → [N, C]. */
   globalAveragePool(x: Value): Value {
     const [n, h, w, c] = x.shape as [number, number, number, number];
     const pooled = this.graph.apply1('averagePool', [x], { size: [h, w], stride: 1, padding: 0 });

@@ -1,0 +1,103 @@
+// The settings of a run as a caller of the library writes them, documented. Everything may be left out; `config.ts` has the schema that checks
+// them and fills in the defaults, and a test that the two name the same keys with the same types.
+
+/** How a phase trains: stochastic gradient descent with momentum (PyTorch's), the rate constant or falling as a cosine over the phase. */
+export interface TrainingSettings {
+  /** Passes over the training images, at least 1. */
+  epochs?: number | undefined;
+  /** Images per step; default 64 (256 in the published program). */
+  batchSize?: number | undefined;
+  /** Of weights, biases, batch norm and clip factors, at the start of the phase; above 0. */
+  learningRate?: number | undefined;
+  /** 0 … below 1; default 0.9. */
+  momentum?: number | undefined;
+  /** Default 5e-4. */
+  weightDecay?: number | undefined;
+  schedule?: 'constant' | 'cosine' | undefined;
+}
+
+/** What differs from the defaults. Options of the command line have the same names: `explore.lambda` is `--lambda`. */
+export interface ConfigurationInput {
+  /** Data set: `digits` (default, shipped), `cifar10:DIR`, `csv:FILE`, `idx:DIR`, or a path. */
+  data?: string | undefined;
+  /** csv: size of an image as HEIGHTxWIDTHxCHANNELS, where images are no squares of one channel. */
+  image?: string | undefined;
+  /** csv: the raw value that means 1.0, 1 … 255; default 255. */
+  maximum?: number | undefined;
+  /** csv: the column of the label: its name in the header, its number from 1, `first` or `last`. */
+  label?: string | undefined;
+  /** csv: a second file with the test images; without it a fifth of each class is held back. */
+  testData?: string | undefined;
+  /** csv, idx: number of classes, 2 … 256, where the files do not show all of them. */
+  classes?: number | undefined;
+  /** Name of a model: `resnet8` (default), `resnet18`, … */
+  model?: string | undefined;
+  /** Of everything that is drawn at random: 0 … 2³² − 1; default 1. */
+  seed?: number | undefined;
+  /** Operand widths, 2 … 8 each; default 8. */
+  bits?: { weights?: number | undefined; activations?: number | undefined } | undefined;
+  /** One weight scale per output channel (default) or per layer. */
+  channelwise?: boolean | undefined;
+  /** Layers that keep the exact multiplier, by their names; they are reported apart. */
+  exactLayers?: string[] | undefined;
+  /** The float model: 30 epochs at 0.05, cosine. */
+  train?:
+    | (TrainingSettings & {
+        /** A float model to start from (safetensors, PyTorch names and layouts) instead of training one. */
+        checkpoint?: string | undefined;
+      })
+    | undefined;
+  /** Phase 0: calibration, and epochs of quantisation-aware training behind it (default 0; 1e-3, cosine). */
+  quantize?:
+    | (TrainingSettings & {
+        /** Training images in the one calibration batch; default 1024. */
+        images?: number | undefined;
+        /** The range that an observer takes: the extremes and 0, so that every zero point is a code (default), or the extremes alone. */
+        range?: 'with-zero' | 'as-observed' | undefined;
+      })
+    | undefined;
+  /** Phase 1: weights and structure parameters θ on cross-entropy + λ · power; 10 epochs at 5e-4, constant. */
+  explore?:
+    | (TrainingSettings & {
+        /** Weight of the power loss, at least 0; default 0.3. */
+        lambda?: number | undefined;
+        /** P: how many of the lowest columns may be approximated, up to weights + activations − 1; default: the wider operand's bits. */
+        columns?: number | undefined;
+        /** Columns removed at the start (θ = 1); default: half of P. */
+        initiallyRemoved?: number | undefined;
+        /** One multiplier for all layers (default) or one for each. */
+        structure?: 'shared' | 'per-layer' | undefined;
+        /** Learning rate of θ; default 0.02. */
+        thetaLearningRate?: number | undefined;
+        /** Weight decay of θ; default 0. */
+        thetaWeightDecay?: number | undefined;
+      })
+    | undefined;
+  /** Phase 2: θ to a netlist, or a multiplier made elsewhere. */
+  map?:
+    | {
+        search?: 'descent' | 'greedy' | undefined;
+        /** The operands that the descent takes the error over: all pairs alike (default), or as the layers multiply them. */
+        operands?: 'uniform' | 'measured' | undefined;
+        /** Largest gate cost relative to the exact multiplier, 0 … 1; default: what the greedy search reaches. */
+        costBudget?: number | undefined;
+        /** W of the objective MSE + W · cost, the cost relative to the exact multiplier. */
+        costWeight?: number | undefined;
+        /** A multiplier to use instead: a netlist or table in a file, or a generator such as `dadda:8x8`; nothing is then explored. */
+        multiplier?: string | undefined;
+        /** Its operands and products are two's complement. */
+        signed?: boolean | undefined;
+        /** Which of its operands comes first; default: what its file says, or the custom of its form (docs/mapping.md). */
+        operandOrder?: 'weight-activation' | 'activation-weight' | undefined;
+      }
+    | undefined;
+  /** Phase 3: the weights with the multiplier fixed; 10 epochs at 5e-4, cosine. */
+  recover?:
+    | (TrainingSettings & {
+        /** What weights and activations learn from a product: the slope of the exact one (default), or of the multiplier's smoothed table. */
+        gradient?: 'straight-through' | 'difference' | undefined;
+        /** Half sizes of the smoothing windows along each operand, 0 … 127 codes, for the gradient `difference`. */
+        smoothing?: { weights?: number | undefined; activations?: number | undefined } | undefined;
+      })
+    | undefined;
+}

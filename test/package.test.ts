@@ -1,0 +1,101 @@
+// The package as people install it: packed, unpacked in an empty project, its examples compiled strictly against its declarations and the
+// shortest one run. What its texts link to is in it.
+
+import { execFileSync } from 'node:child_process';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+
+const root = join(import.meta.dirname, '..');
+const project = mkdtempSync(join(tmpdir(), 'tram-package-'));
+const installed = join(project, 'node_modules/tram-axm');
+afterAll(() => rmSync(project, { recursive: true }));
+
+beforeAll(() => {
+  const packed = execFileSync('npm', ['pack', '--ignore-scripts', '--json', '--pack-destination', project], {
+    cwd: root,
+    encoding: 'utf8',
+  });
+  const [{ filename }] = JSON.parse(packed) as [{ filename: string }];
+  mkdirSync(installed, { recursive: true });
+  execFileSync('tar', ['xzf', join(project, filename), '-C', installed, '--strip-components=1']);
+  // Its dependencies, which an installation would fetch.
+  const { dependencies } = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8')) as {
+    dependencies: Record<string, string>;
+  };
+  for (const name of [...Object.keys(dependencies), '@types/node', 'undici-types']) {
+    if (!existsSync(join(root, 'node_modules', name))) continue;
+    const place = join(project, 'node_modules', name);
+    mkdirSync(dirname(place), { recursive: true });
+    symlinkSync(join(root, 'node_modules', name), place);
+  }
+  writeFileSync(join(project, 'package.json'), '{ "type": "module", "private": true }');
+  cpSync(join(installed, 'examples'), join(project, 'examples'), { recursive: true });
+  const compilerOptions = {
+    ...{ strict: true, target: 'es2022', lib: ['es2023'], module: 'nodenext', moduleResolution: 'nodenext' },
+    ...{ types: ['node'], outDir: 'out', exactOptionalPropertyTypes: true, noUncheckedIndexedAccess: true },
+  };
+  writeFileSync(
+    join(project, 'tsconfig.json'),
+    JSON.stringify({ compilerOptions, include: ['examples', 'readme.ts'] }),
+  );
+}, 120_000);
+
+const run = (command: string, ...args: string[]) =>
+  execFileSync(command, args, { cwd: project, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+
+describe('the packed tarball in an empty project', () => {
+  test('its examples and the README’s compile under strict', () => {
+    const [, example] = /```ts\n([\s\S]*?)```/.exec(readFileSync(join(installed, 'README.md'), 'utf8'))!;
+    writeFileSync(join(project, 'readme.ts'), example!);
+    const examples = readdirSync(join(installed, 'examples')).filter((name) => name.endsWith('.ts'));
+    expect(examples.length).toBeGreaterThanOrEqual(3);
+    let output = '';
+    try {
+      run(process.execPath, join(root, 'node_modules/typescript/bin/tsc'), '-p', '.');
+    } catch (error) {
+      output = (error as { stdout: string }).stdout;
+    }
+    expect(output).toBe('');
+  }, 120_000);
+
+  test('an example maps θ, proves the netlist and draws it', () => {
+    const output = run(process.execPath, 'out/examples/theta-to-netlist.js');
+    expect(output).toMatch(/proved over 4096 pairs/);
+    expect(readFileSync(join(project, 'multiplier/multiplier-dots.svg'), 'utf8')).toMatch(/^<svg /);
+  }, 60_000);
+
+  test('the command works from there', () => {
+    const main = join(installed, 'dist/cli/main.js');
+    expect(JSON.parse(run(process.execPath, main, 'simulate', 'dadda:4x4', '--json')).errorRate).toBe(0);
+  }, 60_000);
+
+  test('every relative link of its texts leads to a file in it', () => {
+    const texts = ['README.md', 'CHANGELOG.md', ...readdirSync(join(installed, 'docs')).map((name) => `docs/${name}`)];
+    for (const text of texts.filter((name) => name.endsWith('.md'))) {
+      const links = [...readFileSync(join(installed, text), 'utf8').matchAll(/\]\((?!https?:|#|mailto:)([^)#\s]+)/g)];
+      for (const [, link] of links) {
+        expect(existsSync(join(installed, dirname(text), link!)), `${text} → ${link}`).toBe(true);
+      }
+    }
+  });
+
+  test('what an editor shows says layouts and units', () => {
+    const declarations = (name: string) => readFileSync(join(installed, 'dist', name), 'utf8');
+    expect(declarations('netlist/table.d.ts')).toMatch(/w · 2\^activationBits \+ x[\s\S]*readonly data: Int32Array/);
+    expect(declarations('flow/settings.d.ts')).toMatch(/Weight of the power loss[^\n]*\n\s*lambda\?/);
+    expect(declarations('data/memory.d.ts')).toMatch(/\[count, height, width, channels\][^\n]*\n\s*readonly images/);
+    expect(declarations('nn/layers.d.ts')).toMatch(/\[N, ?H, ?W, ?C\]/);
+  });
+});
