@@ -87,7 +87,8 @@ function mutant(random: Random): string {
     else if (choice === 1) holder[key] = structuredClone(other.holder[other.key]!);
     else if (choice === 2 && typeof value === 'number')
       holder[key] = [value + 1, -value, value * 1e6, value / 3][random.integer(4)]!;
-    else if (choice === 2 && typeof value === 'string') holder[key] = value.slice(random.integer(value.length + 1)) || 'a';
+    else if (choice === 2 && typeof value === 'string')
+      holder[key] = value.slice(random.integer(value.length + 1)) || 'a';
     else if (choice === 3 && Array.isArray(value)) holder[key] = value.slice(random.integer(value.length + 1));
     else if (choice === 4 && !Array.isArray(holder)) holder[`${key}x`] = value;
     else holder[key] = odd[random.integer(odd.length)]!;
