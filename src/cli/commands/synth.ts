@@ -26,8 +26,11 @@ import {
 } from '../workbench.ts';
 
 const AFTER = `
-FILE is Verilog (.v, .sv: all of the language that Yosys reads), BLIF, or a generator like dadda:8x8. Several scripts of Yosys and ABC
-are tried, gates are sized against the delay, and the smallest netlist that meets it is kept; if none meets it, the one with the
+FILE is Verilog (.v, .sv: all of the language that Yosys reads), BLIF, either also as .gz or in cells of the library, or a generator like
+dadda:8x8. Foreign functions (DPI), bind and included files in Verilog are refused, and for a Yosys of the system also tasks that reach
+files; even so that one is no sandbox and runs with your rights. Use the bundled one for files of others.
+
+Several scripts of Yosys and ABC are tried, gates are sized against the delay, and the smallest netlist that meets it is kept; if none meets it, the one with the
 smallest product of area and delay. --effort quick tries one script.
 
 Area is the sum of the cells; delay comes from the library's tables on the mapped netlist; power from simulating it with random operand
