@@ -6,6 +6,7 @@ import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, write
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { trainingBatches } from '../../src/data/batches.ts';
 import { Graph } from '../../src/engine/graph.ts';
 import { loadModel } from '../../src/flow/checkpoint.ts';
 import { exactMultiplier, quantizedArithmetic } from '../../src/flow/multipliers.ts';
@@ -24,6 +25,8 @@ import { writeNpy } from '../../src/netlist/formats/npy.ts';
 import { errorMetrics } from '../../src/netlist/metrics.ts';
 import { exactTable, exchangeOperands, type ProductTable } from '../../src/netlist/table.ts';
 import { f32, type TensorData, tensor } from '../../src/tensor/tensor.ts';
+import { feedOf } from '../../src/train/feed.ts';
+import { buildNetwork } from '../../src/train/task.ts';
 
 const parent = mkdtempSync(join(tmpdir(), 'tram-try-'));
 afterAll(() => rmSync(parent, { recursive: true }));
@@ -203,8 +206,37 @@ describe('the mean error of a layer', () => {
       await session.dispose();
     }
     expect(results[1]).toEqual(results[0]);
-    expect(results[0]![1]!.every((variance) => variance >= 0 && Number.isFinite(variance))).toBe(true);
+    const [mean, variance] = await firstLayerStatistics(256);
+    results[0]![0]!.forEach((value, c) => void expect(value).toBeCloseTo(mean![c]!, 4));
+    results[0]![1]!.forEach((value, c) => void expect(value / variance![c]!).toBeCloseTo(1, 4));
   });
+
+  /** Mean and unbiased variance of the first layer's output in each channel, over the images that are taken in the order of the seed. */
+  async function firstLayerStatistics(images: number): Promise<[number[], number[]]> {
+    const session = await quantized();
+    const feed = feedOf(session, run.dataset.train, run.dataset);
+    const { graph } = buildNetwork(run.task, exactly(), 'evaluate', 128, feed);
+    graph.output('y', graph.nodes.find(({ op }) => op === 'axmConv2d')!.outputs[0]!);
+    const program = await session.compile(graph);
+    const batches = trainingBatches(run.dataset, {
+      seed: 1,
+      epoch: 0,
+      batchSize: 128,
+      augment: { pad: 0, flip: false },
+    });
+    const values: number[][] = Array.from({ length: 16 }, () => []);
+    for (let done = 0; done < images; done += 128) {
+      feed.write(program, batches.next().value!);
+      await program.run();
+      (await program.read('y')).forEach((value, at) => void values[at % 16]!.push(value));
+    }
+    await session.dispose();
+    const means = values.map((all) => all.reduce((sum, value) => sum + value, 0) / all.length);
+    const variances = values.map(
+      (all, c) => all.reduce((sum, value) => sum + (value - means[c]!) ** 2, 0) / (all.length - 1),
+    );
+    return [means, variances];
+  }
 });
 
 describe('trying', () => {
