@@ -45,7 +45,7 @@ const summary: RunSummary = {
         errorVariance: 11,
         worst: { w: 1, x: 1, product: 0, exact: 1 },
       },
-      provedPairs: 65536,
+      certificate: { forms: ['netlist', 'blif', 'verilog', 'table'], pairs: 65536, sha256: { table: '' } },
     },
   ],
   layers: [

@@ -104,6 +104,13 @@ export const commandEntries: readonly CommandEntry[] = [
     load: async () => (await import('./commands/table.ts')).defineTable,
   },
   {
+    name: 'try',
+    term: 'try RUN M…',
+    summary: 'many multipliers in the network of a run, beside exact ones of fewer bits',
+    group: around,
+    load: async () => (await import('./commands/try.ts')).defineTry,
+  },
+  {
     name: 'evaluate',
     term: 'evaluate RUN',
     summary: 'measure the network on the test images',

@@ -34,6 +34,7 @@ describe('the table of settings', () => {
       'map.multiplier',
       'map.costBudget',
       'map.costWeight',
+      'map.operandOrder',
     );
     const covered = new Set(settings.flatMap(({ paths }) => paths));
     const keys = [...leaves(defaults), ...optional];

@@ -294,6 +294,15 @@ export const settings: readonly Setting[] = [
     value: true,
     help: "the multiplier given is signed (two's complement)",
   },
+  {
+    phase: 'map',
+    group: 'Mapping',
+    name: 'operand-order',
+    paths: ['map.operandOrder'],
+    placeholder: 'ORDER',
+    help: 'which operand of the multiplier given is the first: the first bus of a netlist, the row of a table',
+    defaultText: 'what its file says; else activation-weight for published text, weight-activation for the rest',
+  },
   ...trainingSettings('recover'),
   {
     ...recover,

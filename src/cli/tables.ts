@@ -13,6 +13,7 @@ import {
   thetaBars,
   thetaBarsNote,
 } from '../flow/summary.ts';
+import { describeCertificate, isProof } from '../netlist/certify.ts';
 import { fixed, grouped, percent, type Style, shellWord, significant, wrapped } from './style.ts';
 
 /** Lines without a final newline; prose is wrapped to `width` columns. */
@@ -48,7 +49,7 @@ function stagesTable({ stages }: RunSummary, style: Style, width: number): strin
   return `${tableText(table)}\n${style.dim(wrapped(measuresNote, width))}`;
 }
 
-type MultiplierRow = Pick<MultiplierSummary, 'name' | 'theta' | 'metrics' | 'gateCost' | 'provedPairs'>;
+type MultiplierRow = Pick<MultiplierSummary, 'name' | 'theta' | 'metrics' | 'gateCost' | 'certificate'>;
 
 /** Error metrics, gate cost and proof of multipliers. */
 export function errorTable(
@@ -80,11 +81,14 @@ export function errorTable(
   return lines.join('\n');
 }
 
+/** What was proved of them, and of which there was nothing to compare. */
 function proofLine(multipliers: readonly MultiplierRow[], style: Style): string {
-  const pairs = [...new Set(multipliers.map(({ provedPairs }) => provedPairs))];
+  const different = new Map(multipliers.map(({ certificate }) => [describeCertificate(certificate), certificate]));
   const each = multipliers.length > 1 ? ' each' : '';
-  const count = pairs.map(grouped).join(' / ');
-  return `${style.green('proved:')} netlist ≡ BLIF ≡ Verilog ≡ table over ${count} operand pairs${each}`;
+  const lines = [...different].map(([text, certificate]) =>
+    isProof(certificate) ? `${style.green('proved:')} ${text}${each}` : `not compared: ${text}${each}`,
+  );
+  return lines.join('\n');
 }
 
 /** A row per layer: what share of the work it has, and what it multiplies with. Columns that a narrow terminal has no room for go. */
@@ -234,7 +238,7 @@ export function comparedAxis(runs: readonly ComparedRun[]) {
 }
 
 /** A table with nothing but a rule under its heads. */
-function plainTable(heads: readonly string[], style: Style, aligns: readonly ('left' | 'right')[]): Table.Table {
+export function plainTable(heads: readonly string[], style: Style, aligns: readonly ('left' | 'right')[]): Table.Table {
   const none = {
     top: '',
     'top-mid': '',
@@ -263,6 +267,6 @@ function plainTable(heads: readonly string[], style: Style, aligns: readonly ('l
 }
 
 /** Without blanks at the ends of lines. */
-function tableText(table: Table.Table): string {
+export function tableText(table: Table.Table): string {
   return table.toString().replace(/ +$/gm, '');
 }

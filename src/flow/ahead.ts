@@ -11,10 +11,10 @@ import { type FloatModel, readFloatModel } from './checkpoint.ts';
 import type { Configuration } from './config.ts';
 import type { EmulationName } from './device.ts';
 import type { Phase } from './events.ts';
+import { type ImportedMultiplier, importMultiplier } from './import.ts';
 import type { OpenTask } from './inputs.ts';
 import { LOCK_FILE } from './lock.ts';
 import { manifestPath, type RunInputs } from './manifest.ts';
-import { type ImportedMultiplier, importMultiplier } from './multiplier-files.ts';
 import { approximateLayers, concreteMultiplier } from './multipliers.ts';
 
 export interface Ahead {
@@ -52,7 +52,11 @@ async function givenMultiplier(
   { multiplier }: RunInputs,
 ): Promise<ImportedMultiplier | undefined> {
   if (map.multiplier === undefined || !multiplier) return undefined;
-  const imported = await importMultiplier(multiplier.source, map.signed, bits.weights, bits.activations);
+  const { signed, operandOrder } = map;
+  const imported = await importMultiplier(multiplier.source, bits, {
+    ...(signed ? { signed } : {}),
+    ...(operandOrder === undefined ? {} : { operandOrder }),
+  });
   return { ...imported, source: map.multiplier };
 }
 

@@ -83,7 +83,7 @@ test('errors of several multipliers are means over their multiplications, with t
   const record = (name: string, errors: ReturnType<typeof metrics>) => ({
     ...{ name: `multiplier-${name}`, layers: [name], theta: [1], gateCost: 0.5, mseToTarget: 1, signed: false },
     metrics: errors,
-    certificate: { pairs: 65536, equal: true as const, sha256: { table: '0' } },
+    certificate: { pairs: 65536, forms: ['table'] as const, sha256: { table: '0' } },
   });
   const multipliers = [record('conv1', metrics(0.2, 9)), record('fc', metrics(0.8, 5))];
   const layers = [

@@ -4,6 +4,7 @@
 import { z } from 'zod';
 import { defaultSmoothing, type Smoothing } from '../axm/slopes.ts';
 import { searchNames } from '../netlist/mapping/task.ts';
+import { operandOrders } from '../netlist/table.ts';
 import { rangeNames } from '../quant/quantized.ts';
 import { UserError } from '../tensor/errors.ts';
 
@@ -117,6 +118,8 @@ const givenConfiguration = z.strictObject({
       multiplier: z.string().min(1).optional(),
       /** The multiplier's operands and products are two's complement. */
       signed: z.boolean().default(false),
+      /** Which operand of the multiplier given is the first; default: what its file says, or the custom of its form (docs/mapping.md). */
+      operandOrder: z.enum(operandOrders).optional(),
     })
     .prefault({}),
   recover: z

@@ -11,8 +11,8 @@ import { type FloatModel, loadModel } from './checkpoint.ts';
 import type { Configuration } from './config.ts';
 import type { EmulationName } from './device.ts';
 import type { Listener, Phase } from './events.ts';
+import type { ImportedMultiplier } from './import.ts';
 import { type Manifest, type PhaseRecord, phasesOf, verifiedBytes } from './manifest.ts';
-import type { ImportedMultiplier } from './multiplier-files.ts';
 
 /** Paths in a run folder, relative to it. */
 export const files = {

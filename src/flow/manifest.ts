@@ -4,7 +4,9 @@
 import { existsSync } from 'node:fs';
 import { isAbsolute, join } from 'node:path';
 import { z } from 'zod';
+import { type Certificate, certifiedForms } from '../netlist/certify.ts';
 import type { ErrorMetrics } from '../netlist/metrics.ts';
+import { operandOrders } from '../netlist/table.ts';
 import { invariant, UserError } from '../tensor/errors.ts';
 import { isInside, readBytes, readJson, sha256, writeJsonInside } from '../tensor/files.ts';
 import { type Configuration, type ConfigurationInput, configurationSchema, describeIssues } from './config.ts';
@@ -47,6 +49,16 @@ const errorMetricsRecord: z.ZodType<ErrorMetrics> = z.strictObject({
   worst: z.strictObject({ w: z.int(), x: z.int(), product: z.number(), exact: z.number() }),
 });
 
+const certificateRecord: z.ZodType<Certificate> = z.strictObject({
+  forms: z.array(z.enum(certifiedForms)),
+  pairs: z.int(),
+  sha256: z.strictObject({
+    blif: z.string().exactOptional(),
+    verilog: z.string().exactOptional(),
+    table: z.string(),
+  }),
+});
+
 const multiplierRecord = z.strictObject({
   name: fileName,
   layers: z.array(z.string()),
@@ -59,11 +71,9 @@ const multiplierRecord = z.strictObject({
   signed: z.boolean(),
   /** Over all operand pairs alike. */
   metrics: errorMetricsRecord,
-  certificate: z.strictObject({
-    pairs: z.int(),
-    equal: z.literal(true),
-    sha256: z.strictObject({ blif: z.string().optional(), verilog: z.string().optional(), table: z.string() }),
-  }),
+  /** Which operand of an imported multiplier's source is the first; in the run's files the weight is. */
+  operandOrder: z.enum(operandOrders).optional(),
+  certificate: certificateRecord,
 });
 export type MultiplierRecord = z.output<typeof multiplierRecord>;
 

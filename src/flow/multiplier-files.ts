@@ -1,20 +1,23 @@
-// A mapped multiplier on disk: Verilog, BLIF, the table in the published text format and as .npy, and an error report. Nothing is written
+// A multiplier of a run on disk: Verilog, BLIF, the table in the published text format and as .npy, and an error report. Nothing is written
 // before all forms were proved equal over all operand pairs.
+// Invariant: the weight is the first operand of netlists and .npy, the activation that of the text; modules are named after their files.
 
 import { exactPower, powerPerMultiplication } from '../axm/power.ts';
 import { writeBlif } from '../netlist/blif/write.ts';
-import { type Certificate, certify } from '../netlist/certify.ts';
+import { type Certificate, certify, certifyTable } from '../netlist/certify.ts';
+import { cleanUp } from '../netlist/cleanup.ts';
 import { writeNpy } from '../netlist/formats/npy.ts';
 import { writeTextTable } from '../netlist/formats/text.ts';
 import type { MappedMultiplier } from '../netlist/mapping/task.ts';
 import { type ErrorMetrics, errorMetrics, metricsReport, type OperandHistograms } from '../netlist/metrics.ts';
-import type { Network } from '../netlist/network.ts';
+import { type Network, relabelled } from '../netlist/network.ts';
+import { groupBuses } from '../netlist/ports.ts';
 import { describeStructure } from '../netlist/structure.ts';
-import type { ProductTable } from '../netlist/table.ts';
-import { writeVerilog } from '../netlist/verilog/write.ts';
+import { isSymmetric, type ProductTable } from '../netlist/table.ts';
+import { verilogModules, writeVerilog } from '../netlist/verilog/write.ts';
 import { UserError } from '../tensor/errors.ts';
-import { makeFolder, sha256, writeInside, writeJsonInside } from '../tensor/files.ts';
-import { loadMultiplier, productsOf } from '../workbench/load.ts';
+import { makeFolder, writeInside, writeJsonInside } from '../tensor/files.ts';
+import type { ImportedMultiplier } from './import.ts';
 
 /** File names of one multiplier. */
 export function multiplierFiles(name: string) {
@@ -64,28 +67,23 @@ export function writeMultiplier(
   name: string,
   operands?: OperandHistograms,
 ): WrittenMultiplier {
-  const { network, table } = mapped;
-  const blif = writeBlif(network);
-  const verilog = writeVerilog(network);
-  const certificate = certify({ network, table, blif, verilog });
+  const { table } = mapped;
+  const texts = netlistTexts(mapped.network, moduleName(name));
+  const certificate = certify({ ...texts, table });
   const metrics = errorMetrics(table);
   const paths = multiplierFiles(name);
   makeFolder(folder);
-  writeInside(folder, paths.verilog, verilog);
-  writeInside(folder, paths.blif, blif);
-  writeInside(folder, paths.text, writeTextTable(table));
-  writeInside(folder, paths.table, writeNpy(table));
+  const written = [...writeTexts(folder, paths, texts), ...writeTables(folder, paths, table)];
   const report = multiplierReport(mapped, metrics);
   const measured = writeOperands(folder, name, table, operands);
   writeJsonInside(folder, paths.errors, {
     name,
     ...report,
     ...measured.report,
-    structure: mapped.structure,
+    structure: { ...mapped.structure, name: moduleName(name) },
     certificate,
   });
-  const { operands: _, ...others } = paths;
-  return { certificate, metrics, files: [...Object.values(others), ...measured.files] };
+  return { certificate, metrics, files: [...written, paths.errors, ...measured.files] };
 }
 
 /** The histograms in the form that `--histograms` reads, by patterns of the multiplier's operands. */
@@ -98,63 +96,28 @@ function writeOperands(folder: string, name: string, table: ProductTable, operan
   return { report: { measuredOperands: metricsReport(errorMetrics(table, operands)) }, files: [path] };
 }
 
-/** A multiplier made elsewhere, read and simulated: a netlist in any form, or a table alone. */
-export interface ImportedMultiplier {
-  readonly source: string;
-  readonly network: Network | null;
-  readonly table: ProductTable;
-}
-
-/** Reads the multiplier that `source` names; operands of other widths than the network's are a UserError. */
-export async function importMultiplier(
-  source: string,
-  signed: boolean,
-  weightBits: number,
-  activationBits: number,
-): Promise<ImportedMultiplier> {
-  const loaded = await loadMultiplier(source, signed ? { signed } : {});
-  const network = loaded.network ?? null;
-  const table = productsOf(loaded);
-  if (table.weightBits === weightBits && table.activationBits === activationBits) return { source, network, table };
-  throw new UserError(
-    `${source} multiplies ${table.weightBits}×${table.activationBits} bits, but the network's operands have ${weightBits}×${activationBits}; choose --bits ${table.weightBits}x${table.activationBits} or another multiplier`,
-  );
-}
-
 /** Writes an imported multiplier in the forms that can be had of it, proved equal where there is a netlist. */
 export function writeImported(
   folder: string,
-  { source, network, table }: ImportedMultiplier,
+  { source, network, table, operandOrder }: ImportedMultiplier,
   name: string,
   operands?: OperandHistograms,
 ) {
   const metrics = errorMetrics(table);
   const paths = multiplierFiles(name);
-  const contents = new Map<string, string | Uint8Array>();
-  if (network) {
-    contents.set(paths.blif, writeBlif(network));
-    contents.set(paths.verilog, writeVerilog(network));
-  }
-  const npy = writeNpy(table);
-  const certificate = network
-    ? certify({
-        network,
-        table,
-        blif: contents.get(paths.blif) as string,
-        verilog: contents.get(paths.verilog) as string,
-      })
-    : { pairs: table.data.length, equal: true as const, sha256: { table: sha256(npy) } };
-  contents.set(paths.text, writeTextTable(table));
-  contents.set(paths.table, npy);
-  makeFolder(folder);
-  for (const [path, content] of contents) writeInside(folder, path, content);
+  const texts = network ? netlistTexts(network, moduleName(name)) : undefined;
+  const certificate = texts ? certify({ ...texts, table }) : certifyTable(table);
   const { weightBits, activationBits, signed } = table;
-  const structure = network ? describeStructure(network) : undefined;
+  // What constants and sharing make superfluous costs nothing in hardware.
+  const structure = network ? describeStructure(cleanUp(network)) : undefined;
   const gateCost = structure?.gateCost ?? null;
+  makeFolder(folder);
+  const written = [...(texts ? writeTexts(folder, paths, texts) : []), ...writeTables(folder, paths, table)];
   const measured = writeOperands(folder, name, table, operands);
   writeJsonInside(folder, paths.errors, {
     name,
     source,
+    operandOrder,
     weightBits,
     activationBits,
     signed,
@@ -164,5 +127,57 @@ export function writeImported(
     ...measured.report,
     certificate,
   });
-  return { certificate, metrics, gateCost, files: [...contents.keys(), paths.errors, ...measured.files] };
+  return { certificate, metrics, gateCost, files: [...written, paths.errors, ...measured.files] };
+}
+
+type Paths = ReturnType<typeof multiplierFiles>;
+
+interface NetlistTexts {
+  readonly network: Network;
+  readonly verilog: string;
+  readonly blif: string;
+}
+
+/** The netlist under the name of its files, and its texts; the Verilog begins with what its operands are. */
+function netlistTexts(network: Network, name: string): NetlistTexts {
+  const named = relabelled(network, name);
+  const [weight, activation] = groupBuses(named.inputs);
+  const operands = `// weight: ${weight?.name}, activation: ${activation?.name}\n`;
+  return { network: named, verilog: operands + writeVerilog(named), blif: writeBlif(named) };
+}
+
+function writeTexts(folder: string, paths: Paths, { verilog, blif }: NetlistTexts): string[] {
+  writeInside(folder, paths.verilog, verilog);
+  writeInside(folder, paths.blif, blif);
+  return [paths.verilog, paths.blif];
+}
+
+/** The text has the activation first, as the program that published the form reads it, and says so where that makes a difference. */
+function writeTables(folder: string, paths: Paths, table: ProductTable): string[] {
+  const options = isSymmetric(table) ? {} : { operands: 'activation-weight' as const };
+  writeInside(folder, paths.text, writeTextTable(table, undefined, options));
+  writeInside(folder, paths.table, writeNpy(table));
+  return [paths.text, paths.table];
+}
+
+/** An identifier of Verilog and BLIF from a name: `multiplier_layer1_0_conv1` from `multiplier-layer1.0.conv1`. */
+export function moduleName(name: string): string {
+  const plain = name.replaceAll(/[^A-Za-z0-9_]/g, '_');
+  return /^[A-Za-z_]/.test(plain) ? plain : `m_${plain}`;
+}
+
+/** A UserError unless the netlists of these names can be read together: no two of their modules have one name. */
+export function checkModuleNames(names: readonly string[]): void {
+  const owners = new Map<string, string>();
+  for (const name of names) {
+    for (const module of verilogModules(moduleName(name))) {
+      const owner = owners.get(module);
+      if (owner !== undefined) {
+        throw new UserError(
+          `the multipliers ${owner} and ${name} would both have a module ${module}; rename one of their layers`,
+        );
+      }
+      owners.set(module, name);
+    }
+  }
 }

@@ -14,6 +14,52 @@ import { buildNetwork, type QuantizedArithmetic, type Task } from '../train/task
 
 const BATCH = 32;
 
+/** One layer in one batch of a pass over images. */
+export interface LayerVisit {
+  readonly layer: string;
+  readonly node: Node<'axmConv2d'>;
+  /** Images of the batch that count; what lies behind them is padding. */
+  readonly images: number;
+  /** One of the node's inputs (see axmConv2d in engine/ops.ts) as it is in this batch: 0 the activations' codes, 1 the weights', … */
+  readonly read: (input: number) => Promise<TensorData>;
+}
+
+/** Inputs of axmConv2d before the error: codes, scales and zero points. */
+const OPERANDS = 6;
+
+/** Shows every layer of the network in every batch of the first `images` images of the split. */
+export async function visitLayers(
+  session: Session,
+  task: Task,
+  arithmetic: QuantizedArithmetic,
+  split: Split,
+  images: number,
+  visit: (visit: LayerVisit) => Promise<void>,
+): Promise<void> {
+  const batchSize = Math.min(BATCH, images, split.count);
+  const feed = feedOf(session, split, task.images);
+  const { graph, layers } = buildNetwork(task, arithmetic, 'evaluate', batchSize, feed);
+  const products = graph.nodes.filter((node): node is Node<'axmConv2d'> & Node => node.op === 'axmConv2d');
+  products.forEach((node, at) => {
+    node.inputs.slice(0, OPERANDS).forEach((input, k) => {
+      graph.output(`${at}.${k}`, input);
+    });
+  });
+  const program = await session.compile(graph);
+  let done = 0;
+  for (const batch of evaluationBatches(split, batchSize)) {
+    const valid = Math.min(batch.count, images - done);
+    if (valid <= 0) break;
+    feed.write(program, batch, batchSize);
+    await program.run();
+    for (const [at, node] of products.entries()) {
+      const read = (input: number) => program.read(`${at}.${input}`);
+      await visit({ layer: layers.multiplying[at]!.name, node, images: valid, read });
+    }
+    done += valid;
+  }
+}
+
 /** Histograms by layer, over the first `images` images of the split. */
 export async function measureOperands(
   session: Session,
@@ -22,34 +68,21 @@ export async function measureOperands(
   split: Split,
   images: number,
 ): Promise<Map<string, OperandHistograms>> {
-  const batchSize = Math.min(BATCH, images, split.count);
-  const feed = feedOf(session, split, task.images);
-  const { graph, layers } = buildNetwork(task, arithmetic, 'evaluate', batchSize, feed);
-  const products = graph.nodes.filter((node): node is Node<'axmConv2d'> & Node => node.op === 'axmConv2d');
-  products.forEach((node, at) => {
-    graph.output(`${at}.activations`, node.inputs[0]!);
-    graph.output(`${at}.weights`, node.inputs[1]!);
-  });
-  const program = await session.compile(graph);
-  const counts = products.map(() => ({
-    weight: new Float64Array(2 ** arithmetic.weightBits),
-    activation: new Float64Array(2 ** arithmetic.activationBits),
-  }));
-  let done = 0;
-  for (const batch of evaluationBatches(split, batchSize)) {
-    const valid = Math.min(batch.count, images - done);
-    if (valid <= 0) break;
-    feed.write(program, batch, batchSize);
-    await program.run();
-    for (const [at, node] of products.entries()) {
-      countActivations(node, await program.read(`${at}.activations`), valid, counts[at]!.activation);
-      if (done === 0) countWeights(node, await program.read(`${at}.weights`), counts[at]!.weight);
+  const counts = new Map<string, { weight: Float64Array; activation: Float64Array; images: number }>();
+  await visitLayers(session, task, arithmetic, split, images, async ({ layer, node, images: valid, read }) => {
+    let found = counts.get(layer);
+    if (!found) {
+      const weight = new Float64Array(2 ** arithmetic.weightBits);
+      countWeights(node, await read(1), weight);
+      found = { weight, activation: new Float64Array(2 ** arithmetic.activationBits), images: 0 };
+      counts.set(layer, found);
     }
-    done += valid;
-  }
+    countActivations(node, await read(0), valid, found.activation);
+    found.images += valid;
+  });
   return new Map(
-    counts.map(({ weight, activation }, at) => [
-      layers.multiplying[at]!.name,
+    [...counts].map(([layer, { weight, activation, images: done }]) => [
+      layer,
       { weight: weight.map((count) => count * done), activation },
     ]),
   );

@@ -17,9 +17,7 @@ export function summarize(folder: string): RunSummary {
   const { configuration, inputs, program, created } = manifest;
   const phases = phasesOf(configuration);
   const stages = phases.flatMap((phase) => (manifest.phases[phase]?.stages ?? []).map(stageResultOf));
-  const multipliers: MultiplierSummary[] = (manifest.phases.map?.multipliers ?? []).map(
-    ({ certificate, ...record }) => ({ ...record, provedPairs: certificate.pairs }),
-  );
+  const multipliers: readonly MultiplierSummary[] = manifest.phases.map?.multipliers ?? [];
   const layers = layerSummaries(manifest, multipliers);
   const exact = layers.filter(({ name }) => configuration.exactLayers.includes(name));
   return {
@@ -70,13 +68,13 @@ function layerSummaries(
   }));
 }
 
-/** What the finished phases say that they wrote, not whatever lies in the folder. */
+/** What the finished phases that the run has say that they wrote, not whatever lies in the folder. */
 function listedFiles(
   folder: string,
-  { phases: done }: Manifest,
+  { configuration, phases: done }: Manifest,
   multipliers: readonly MultiplierSummary[],
 ): readonly RunFile[] {
-  const written = new Set(Object.values(done).flatMap((record) => Object.keys(record.files)));
+  const written = new Set(phasesOf(configuration).flatMap((phase) => Object.keys(done[phase]?.files ?? {})));
   const run: readonly (readonly [title: string, path: string])[] = [
     ['report page', files.page],
     ['recovered network', files.recovered],

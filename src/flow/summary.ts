@@ -1,5 +1,6 @@
 // What a run came to, as data: the table at the end of `tram run`, `--json`, the report page and library users all read this.
 
+import { type Certificate, describeCertificate, isProof } from '../netlist/certify.ts';
 import type { ErrorMetrics } from '../netlist/metrics.ts';
 import { REFERENCE_GATES } from '../netlist/structure.ts';
 import { fixed, grouped, percent, significant } from '../tensor/numbers.ts';
@@ -50,8 +51,8 @@ export interface MultiplierSummary {
   /** Mean squared error to the products that θ asks for, over the operands it was mapped for; null for an imported multiplier. */
   readonly mseToTarget: number | null;
   readonly metrics: ErrorMetrics;
-  /** Operand pairs over which the forms that were written were proved equal. */
-  readonly provedPairs: number;
+  /** What was compared, and proved equal where it is more than the table. */
+  readonly certificate: Certificate;
 }
 
 /** One multiplying layer of the network, and what it multiplies with. */
@@ -120,7 +121,7 @@ export interface RunSummary {
 }
 
 /** A multiplier's figures as label and text, in the order of the field's tables. */
-export function metricRows({ metrics, gateCost, mseToTarget, provedPairs }: MultiplierSummary) {
+export function metricRows({ metrics, gateCost, mseToTarget, certificate }: MultiplierSummary) {
   return [
     { label: 'Gate cost, exact 8×8 = 1', value: gateCost === null ? '–' : fixed(gateCost, 4) },
     { label: 'Error rate (ER): share of wrong products', value: percent(metrics.errorRate) },
@@ -131,7 +132,7 @@ export function metricRows({ metrics, gateCost, mseToTarget, provedPairs }: Mult
     { label: 'MRED: mean of distance over product', value: percent(metrics.meanRelativeErrorDistance, 3) },
     { label: 'Mean error (bias)', value: significant(metrics.meanError, 6) },
     ...(mseToTarget === null ? [] : [{ label: 'MSE to the products of θ', value: significant(mseToTarget, 6) }]),
-    { label: 'Proved equal in its forms', value: `${grouped(provedPairs)} operand pairs` },
+    { label: isProof(certificate) ? 'Proved equal' : 'Not compared', value: describeCertificate(certificate) },
   ];
 }
 

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { writeBlif } from './blif/write.ts';
-import { certify } from './certify.ts';
+import { certify, certifyTable, describeCertificate, isProof } from './certify.ts';
 import { arrayMultiplier } from './generators/array.ts';
 import { exactTable } from './table.ts';
 import { writeVerilog } from './verilog/write.ts';
@@ -12,10 +12,19 @@ const table = exactTable(4, 3);
 test('an exact multiplier is certified for all its pairs, with the hashes of its texts', () => {
   const certificate = certify({ network, table });
   const hash = (text: string) => createHash('sha256').update(text).digest('hex');
-  expect(certificate).toMatchObject({ pairs: 128, equal: true });
+  expect(certificate).toMatchObject({ pairs: 128, forms: ['netlist', 'blif', 'verilog', 'table'] });
+  expect(describeCertificate(certificate)).toBe('netlist ≡ BLIF ≡ Verilog ≡ table over 128 operand pairs');
   expect(certificate.sha256.blif).toBe(hash(writeBlif(network)));
   expect(certificate.sha256.verilog).toBe(hash(writeVerilog(network)));
   expect(certificate.sha256.table).toMatch(/^[0-9a-f]{64}$/);
+});
+
+test('the certificate of a table alone names the table and proves nothing', () => {
+  const certificate = certifyTable(exactTable(8, 8));
+  expect(certificate.forms).toEqual(['table']);
+  expect(Object.keys(certificate.sha256)).toEqual(['table']);
+  expect(isProof(certificate)).toBe(false);
+  expect(describeCertificate(certificate)).toBe('table, 65 536 entries; no netlist');
 });
 
 test('the first differing pair of a wrong table is named', () => {

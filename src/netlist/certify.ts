@@ -1,5 +1,6 @@
-// The certificate of a mapped multiplier: its network, its BLIF and Verilog texts (read back as any other tool would) and its table
+// The certificate of a multiplier: its network, its BLIF and Verilog texts (read back as any other tool would) and its table
 // compute the same product for every operand pair. Nothing may use a multiplier before this has passed.
+// Invariant: `forms` names what was compared, and nothing that was not; a table alone has nothing to be compared with.
 
 import { createHash } from 'node:crypto';
 import { UserError } from '../tensor/errors.ts';
@@ -12,12 +13,42 @@ import { firstDifference, operandValue, type ProductTable } from './table.ts';
 import { readVerilog } from './verilog/read.ts';
 import { writeVerilog } from './verilog/write.ts';
 
+/** The forms that a multiplier can be had in. */
+export const certifiedForms = ['netlist', 'blif', 'verilog', 'table'] as const;
+export type CertifiedForm = (typeof certifiedForms)[number];
+
+const formTitles: Record<CertifiedForm, string> = {
+  netlist: 'netlist',
+  blif: 'BLIF',
+  verilog: 'Verilog',
+  table: 'table',
+};
+
 export interface Certificate {
-  /** Operand pairs compared: all of them. */
+  /** What was compared, product by product; the table alone where there was nothing to compare it with. */
+  readonly forms: readonly CertifiedForm[];
+  /** Operand pairs of each form: all of them. */
   readonly pairs: number;
-  readonly equal: true;
   /** SHA-256 in hexadecimal of the texts (UTF-8) and of the table in .npy form. */
-  readonly sha256: { readonly blif: string; readonly verilog: string; readonly table: string };
+  readonly sha256: { readonly blif?: string; readonly verilog?: string; readonly table: string };
+}
+
+/** Whether anything was proved: two forms at least were compared. */
+export function isProof({ forms }: Pick<Certificate, 'forms'>): boolean {
+  return forms.length > 1;
+}
+
+/** "netlist ≡ BLIF ≡ Verilog ≡ table over 65 536 operand pairs", or "table, 65 536 entries; no netlist" where nothing was compared. */
+export function describeCertificate(certificate: Pick<Certificate, 'forms' | 'pairs'>): string {
+  const { forms, pairs } = certificate;
+  const count = String(pairs).replace(/\B(?=(\d{3})+$)/g, ' ');
+  const names = forms.map((form) => formTitles[form]).join(' ≡ ');
+  return isProof(certificate) ? `${names} over ${count} operand pairs` : `${names}, ${count} entries; no netlist`;
+}
+
+/** The certificate of a multiplier that is known by its table alone: it names the table, and proves nothing. */
+export function certifyTable(table: ProductTable): Certificate {
+  return { forms: ['table'], pairs: table.data.length, sha256: { table: sha256(writeNpy(table)) } };
 }
 
 export interface Artefacts {
@@ -48,8 +79,8 @@ export function certify(artefacts: Artefacts): Certificate {
     if (difference) throw new UserError(describeDifference(name, network.name, products, table, difference));
   }
   return {
+    forms: certifiedForms,
     pairs: table.data.length,
-    equal: true,
     sha256: { blif: sha256(blif), verilog: sha256(verilog), table: sha256(writeNpy(table)) },
   };
 }

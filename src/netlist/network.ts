@@ -114,6 +114,17 @@ export class Network {
   }
 }
 
+/** The same gates under another name; with `inputs`, the same input signals in another order or under other names. */
+export function relabelled(network: Network, name: string, inputs: readonly Port[] = network.inputs): Network {
+  const copy = new Network(name);
+  for (const node of network.nodes.slice(copy.nodes.length)) copy.nodes.push(node);
+  copy.inputs.push(...inputs);
+  copy.outputs.push(...network.outputs);
+  copy.adders.push(...network.adders);
+  copy.partialProducts.push(...network.partialProducts);
+  return copy;
+}
+
 export interface SumAndCarry {
   readonly sum: Signal;
   readonly carry: Signal;

@@ -4,7 +4,7 @@
 
 import { UserError } from '../tensor/errors.ts';
 import { clipped } from './diagnostics.ts';
-import type { Network, Port, Signal } from './network.ts';
+import { type Network, type Port, relabelled, type Signal } from './network.ts';
 
 export const MIN_OPERAND_BITS = 2;
 /** The widest operand that is trained and mapped. */
@@ -120,4 +120,25 @@ export function multiplierPorts(network: Network): MultiplierPorts {
   }
   const signals = (ports: readonly Port[]) => ports.map((port) => port.signal);
   return { weight: signals(weight.ports), activation: signals(activation.ports), product: signals(product) };
+}
+
+/**
+ * The multiplier whose first operand is this one's second: the input buses change places. Ports keep their names, but w and x, which say
+ * what they are, change names as well.
+ */
+export function exchangeNetworkOperands(network: Network): Network {
+  multiplierPorts(network);
+  const [first, second] = groupBuses(network.inputs) as [Bus, Bus];
+  const renamed = [first.name, second.name].sort().join() === 'w,x';
+  const portsOf = (bus: Bus, name: string) =>
+    bus.ports.map(({ name: old, signal }) => ({
+      name: renamed ? `${name}${old.slice(bus.name.length)}` : old,
+      signal,
+    }));
+  const inputs = [...portsOf(second, first.name), ...portsOf(first, second.name)];
+  const exchanged = relabelled(network, network.name, inputs);
+  exchanged.partialProducts.forEach(({ i, j, signal }, at, all) => {
+    all[at] = { i: j, j: i, signal };
+  });
+  return exchanged;
 }

@@ -58,3 +58,22 @@ export function firstDifference(a: ProductTable, b: ProductTable): { w: number; 
   if (pair === a.data.length) return null;
   return { w: pair >> a.activationBits, x: pair & (2 ** a.activationBits - 1) };
 }
+
+/** Which operand of a multiplier that was made elsewhere is the first: the first bus of a netlist, the row of a table. */
+export const operandOrders = ['weight-activation', 'activation-weight'] as const;
+export type OperandOrder = (typeof operandOrders)[number];
+
+/** The table with its operands exchanged: entry (a, b) of the result is entry (b, a) of the given one. */
+export function exchangeOperands({ weightBits, activationBits, signed, data }: ProductTable): ProductTable {
+  const [rows, columns] = [2 ** weightBits, 2 ** activationBits];
+  const exchanged = new Int32Array(data.length);
+  for (let row = 0; row < rows; row++) {
+    for (let column = 0; column < columns; column++) exchanged[column * rows + row] = data[row * columns + column]!;
+  }
+  return productTable(activationBits, weightBits, signed, exchanged);
+}
+
+/** Whether exchanging the operands changes nothing. */
+export function isSymmetric(table: ProductTable): boolean {
+  return table.weightBits === table.activationBits && firstDifference(table, exchangeOperands(table)) === null;
+}

@@ -1,5 +1,6 @@
 // Accuracy against normalised power, one labelled point per multiplier or sweep setting, with the Pareto front drawn. Labels
-// are placed greedily at the first of eight positions that touches no point and no earlier label.
+// are placed greedily at the first position around their point that touches no point, no line and no earlier label; one that has to stand
+// further off is tied to its point by a thin line.
 
 import { invariant } from '../tensor/errors.ts';
 import { categories, colours, figureWidth, fontSize, textWidth } from './theme.ts';
@@ -11,8 +12,10 @@ export interface ParetoPoint {
   readonly group: string;
   /** Share of correctly classified images, 0 … 1. */
   readonly accuracy: number;
-  /** Power relative to the exact multiplier. */
+  /** Power or gate cost relative to the exact multiplier. */
   readonly power: number;
+  /** The accuracy that it had before something was done about it: drawn as a thin line up to the point. */
+  readonly before?: number;
 }
 
 /** The points that no other point beats in both accuracy and power, by rising power. */
@@ -46,10 +49,15 @@ const directions = [
   [-1, 1],
 ] as const;
 
+/** Pixels that a label may stand further off, tied to its point; first none. */
+const rings = [0, 14, 28, 44, 60] as const;
+
 export interface Placement {
   /** Offset of the label's centre from its point in pixels. */
   readonly dx: number;
   readonly dy: number;
+  /** Stands further off than the points around would tell. */
+  readonly tied: boolean;
 }
 
 interface Position {
@@ -71,36 +79,38 @@ function boxesAlong(line: readonly Position[]): Box[] {
 }
 
 /**
- * Centre offsets of labels at pixel positions inside a width × height frame, clear of points, of each other and of a line;
+ * Centre offsets of labels at pixel positions inside a width × height frame, clear of points, of each other and of lines;
  * a label without a free place stands right of its point.
  */
 export function placeLabels(
   points: readonly (Position & { readonly label: string })[],
-  line: readonly Position[],
+  lines: readonly (readonly Position[])[],
   width: number,
   height: number,
 ): Placement[] {
   const marks: Box[] = points.map(({ x, y }) => ({ left: x - 6, right: x + 6, top: y - 6, bottom: y + 6 }));
-  const taken = [...marks, ...boxesAlong(line)];
+  const taken = [...marks, ...lines.flatMap(boxesAlong)];
   return points.map(({ x, y, label }) => {
     const halfWidth = textWidth(label, fontSize.small) / 2;
     const halfHeight = fontSize.small * 0.6;
-    const at = ([horizontal, vertical]: readonly [number, number]) => {
-      const dx = horizontal * (halfWidth + (vertical === 0 ? 10 : 5));
-      const dy = vertical * (halfHeight + (horizontal === 0 ? 9 : 5));
+    const at = ([horizontal, vertical]: readonly [number, number], ring = 0) => {
+      const dx = horizontal * (halfWidth + (vertical === 0 ? 10 : 5) + ring / 2);
+      const dy = vertical * (halfHeight + (horizontal === 0 ? 9 : 5) + ring);
       const box = {
         left: x + dx - halfWidth,
         right: x + dx + halfWidth,
         top: y + dy - halfHeight,
         bottom: y + dy + halfHeight,
       };
-      return { dx, dy, box };
+      return { dx, dy, box, tied: ring > 0 };
     };
     const inside = ({ left, right, top, bottom }: Box) => left >= 0 && right <= width && top >= 0 && bottom <= height;
-    const free = directions.map(at).find(({ box }) => inside(box) && !taken.some((other) => overlaps(box, other)));
-    const { dx, dy, box } = free ?? at(directions[0]);
+    const free = rings
+      .flatMap((ring) => directions.map((direction) => at(direction, ring)))
+      .find(({ box }) => inside(box) && !taken.some((other) => overlaps(box, other)));
+    const { dx, dy, box, tied } = free ?? at(directions[0]);
     taken.push(box);
-    return { dx, dy };
+    return { dx, dy, tied };
   });
 }
 
@@ -111,24 +121,59 @@ function domainOf(values: readonly number[]): [number, number] {
   return [low - margin, high + margin];
 }
 
+export interface ParetoOptions {
+  /** Accuracies below, 0 … 1, are drawn at it and told in the label: one failure does not flatten all the rest. */
+  readonly floor?: number;
+  /** A line above the picture: what the points and lines are. */
+  readonly caption?: string;
+}
+
 /** The scatter plot; accuracies in per cent, and on the other axis the measure that the title names. */
 export function paretoSvg(
   points: readonly ParetoPoint[],
   axisTitle = 'Normalised power (exact multiplier = 1)',
+  { floor = 0, caption }: ParetoOptions = {},
 ): Promise<string> {
   invariant(points.length > 0, 'a Pareto picture without a point');
   const width = figureWidth - 100;
   const height = 400;
+  const shown = (accuracy: number) => 100 * Math.max(accuracy, floor);
   const xDomain = domainOf(points.map(({ power }) => power));
-  const yDomain = domainOf(points.map(({ accuracy }) => 100 * accuracy));
+  const yDomain = domainOf(points.flatMap(({ accuracy, before = accuracy }) => [shown(accuracy), shown(before)]));
   const position = ({ power, accuracy }: ParetoPoint) => ({
     x: (width * (power - xDomain[0])) / (xDomain[1] - xDomain[0]),
-    y: (height * (yDomain[1] - 100 * accuracy)) / (yDomain[1] - yDomain[0]),
+    y: (height * (yDomain[1] - shown(accuracy))) / (yDomain[1] - yDomain[0]),
   });
   const front = paretoFront(points);
-  const labelled = points.map((point) => ({ ...position(point), label: point.label }));
-  const placements = placeLabels(labelled, front.map(position), width, height);
-  const values = points.map((point, k) => ({ ...point, accuracy: 100 * point.accuracy, ...placements[k] }));
+  const labels = points.map(({ label, accuracy }) =>
+    accuracy < floor ? `${label} ↓ ${(100 * accuracy).toFixed(1)} %` : label,
+  );
+  const labelled = points.map((point, k) => ({ ...position(point), label: labels[k]! }));
+  const before = points.flatMap((point) =>
+    point.before === undefined ? [] : [[position(point), position({ ...point, accuracy: point.before })]],
+  );
+  const placements = placeLabels(labelled, [front.map(position), ...before], width, height);
+  const values = points.map((point, k) => ({
+    ...point,
+    label: labels[k],
+    accuracy: shown(point.accuracy),
+    ...placements[k],
+  }));
+  // From the point to the edge of its label, in the units of the axes.
+  const ties = points.flatMap((point, k) => {
+    const { dx, dy, tied } = placements[k]!;
+    const [toX, toY] = [dx * 0.8, dy - Math.sign(dy) * fontSize.small * 0.6];
+    const { power, accuracy } = point;
+    if (!tied) return [];
+    const end = {
+      power: power + (toX * (xDomain[1] - xDomain[0])) / width,
+      accuracy: shown(accuracy) - (toY * (yDomain[1] - yDomain[0])) / height,
+    };
+    return [{ power, accuracy: shown(accuracy), toPower: end.power, toAccuracy: end.accuracy }];
+  });
+  const raised = points.flatMap(({ power, accuracy, before }) =>
+    before === undefined ? [] : [{ power, accuracy: shown(accuracy), before: shown(before) }],
+  );
   const groups = [...new Set(points.map(({ group }) => group))];
   const x = {
     field: 'power',
@@ -145,9 +190,38 @@ export function paretoSvg(
   return renderSpec({
     width,
     height,
+    ...(caption === undefined
+      ? {}
+      : {
+          title: {
+            text: caption,
+            anchor: 'start',
+            fontSize: fontSize.label,
+            fontWeight: 'normal',
+            color: colours.muted,
+          },
+        }),
     layer: [
+      ...(ties.length === 0
+        ? []
+        : [
+            {
+              data: { values: ties },
+              mark: { type: 'rule', color: colours.muted, strokeWidth: 0.5 },
+              encoding: { x, y, x2: { field: 'toPower' }, y2: { field: 'toAccuracy' } },
+            },
+          ]),
+      ...(raised.length === 0
+        ? []
+        : [
+            {
+              data: { values: raised },
+              mark: { type: 'rule', color: colours.faint, strokeWidth: 1 },
+              encoding: { x, y: { ...y, field: 'before' }, y2: { field: 'accuracy' } },
+            },
+          ]),
       {
-        data: { values: front.map(({ power, accuracy }) => ({ power, accuracy: 100 * accuracy })) },
+        data: { values: front.map(({ power, accuracy }) => ({ power, accuracy: shown(accuracy) })) },
         mark: { type: 'line', color: colours.faint, strokeWidth: 1.5, strokeDash: [5, 3] },
         encoding: { x, y, order: { field: 'power' } },
       },

@@ -65,7 +65,8 @@ export interface QuantizedArithmetic {
 
 export type Arithmetic = { readonly kind: 'float' } | QuantizedArithmetic;
 
-export type Mode = 'train' | 'evaluate' | 'calibrate';
+/** `statistics`: batch norm as in training, quantisers as in evaluation: what the running statistics would have to be. */
+export type Mode = 'train' | 'evaluate' | 'calibrate' | 'statistics';
 
 /** A network built into a graph, from the raw images to the logits and the loss against the labels. */
 export interface BuiltNetwork {
@@ -97,7 +98,7 @@ export function buildNetwork(
   // The published calibration runs with batch norm in training mode; its running averages move with it.
   const layers = new Layers(graph, {
     training: mode !== 'evaluate',
-    multiply: multiplication(graph, arithmetic, mode),
+    multiply: multiplication(graph, arithmetic, mode === 'statistics' ? 'evaluate' : mode),
   });
   const logits = model.build(layers, image, images.classes);
   const [crossEntropy, , correct] = graph.apply('softmaxCrossEntropy', [logits, labels], {});

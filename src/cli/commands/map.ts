@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { powerPerMultiplication } from '../../axm/power.ts';
 import { multiplierReport, writeMultiplier } from '../../flow/multiplier-files.ts';
-import { certify } from '../../netlist/certify.ts';
+import { type Certificate, certify } from '../../netlist/certify.ts';
 import { mapStructure } from '../../netlist/mapping/map.ts';
 import {
   type MappedMultiplier,
@@ -144,9 +144,9 @@ async function mapAlone(command: Command, { stdout }: Services): Promise<void> {
   if (redo) throw new UserError('--redo is for a run folder, but none is given; leave it out');
   if (unset) throw new UserError('--unset is for a run folder, but none is given; leave it out');
   const settings = readSettings(command, [bits, ...search], false);
-  if (settings.map?.multiplier !== undefined || settings.map?.signed) {
+  if (settings.map?.multiplier !== undefined || settings.map?.signed || settings.map?.operandOrder !== undefined) {
     throw new UserError(
-      '--multiplier and --signed are for a run folder, but none is given; tram simulate measures a multiplier alone',
+      '--multiplier, --signed and --operand-order are for a run folder, but none is given; tram simulate measures a multiplier alone',
     );
   }
   if (settings.map?.operands !== undefined) {
@@ -172,19 +172,21 @@ async function mapAlone(command: Command, { stdout }: Services): Promise<void> {
     search: settings.map?.search ?? (defaultValue('map.search') as SearchName),
   });
   const metrics = errorMetrics(mapped.table);
-  const files =
-    out === undefined ? [] : writeMultiplier(out, mapped, 'multiplier').files.map((file) => join(out, file));
-  const { pairs } = out === undefined ? certify(mapped) : { pairs: mapped.table.data.length };
+  const written = out === undefined ? undefined : writeMultiplier(out, mapped, 'multiplier');
+  const certificate = written?.certificate ?? certify(mapped);
+  const files = (written?.files ?? []).map((file) => join(out!, file));
   const style = styleFor(stdout, wantsColor(command));
   stdout.write(
-    json ? `${JSON.stringify(multiplierReport(mapped, metrics))}\n` : mappingText(mapped, metrics, pairs, files, style),
+    json
+      ? `${JSON.stringify(multiplierReport(mapped, metrics))}\n`
+      : mappingText(mapped, metrics, certificate, files, style),
   );
 }
 
 function mappingText(
   { mse, moves, structure, theta, network }: MappedMultiplier,
   metrics: ErrorMetrics,
-  provedPairs: number,
+  certificate: Certificate,
   files: readonly string[],
   style: Style,
 ): string {
@@ -194,7 +196,7 @@ function mappingText(
     `${style.bold(`${weightBits}×${activationBits} multiplier`)}, power ${power.toFixed(4)} (analytic, of θ), gate cost ${gateCost.toFixed(4)} (of the netlist)`,
     `MSE to what θ asks for: ${mse.before.toFixed(3)} exact → ${mse.afterFixedColumns.toFixed(3)} without the removed columns → ` +
       `${mse.after.toFixed(3)} after the search (${grouped(moves.length)} accepted)`,
-    errorTable([{ name: network.name, theta, metrics, gateCost, provedPairs }], style),
+    errorTable([{ name: network.name, theta, metrics, gateCost, certificate }], style),
     ...(files.length === 0 ? [] : [[style.bold('files'), ...files.map((path) => `  ${path}`)].join('\n')]),
   ];
   return `${sections.join('\n\n')}\n`;

@@ -5,6 +5,7 @@
 
 import { networkPower } from '../../axm/power.ts';
 import type { Session } from '../../engine/backend.ts';
+import { describeCertificate } from '../../netlist/certify.ts';
 import { readNpy } from '../../netlist/formats/npy.ts';
 import { mapStructure } from '../../netlist/mapping/map.ts';
 import type { OperandHistograms } from '../../netlist/metrics.ts';
@@ -13,7 +14,7 @@ import { evaluator } from '../../train/evaluation.ts';
 import type { QuantizedArithmetic } from '../../train/task.ts';
 import { files, networkToMap, type RunContext, requirePhase, sessionFrom } from '../context.ts';
 import { type MultiplierRecord, type PhaseRecord, verifiedBytes } from '../manifest.ts';
-import { multiplierFiles, writeImported, writeMultiplier } from '../multiplier-files.ts';
+import { checkModuleNames, multiplierFiles, writeImported, writeMultiplier } from '../multiplier-files.ts';
 import {
   approximateLayers,
   concreteMultiplier,
@@ -55,8 +56,9 @@ async function mapAndMeasure(
   const written: string[] = [];
   const multipliers: MultiplierRecord[] = [];
   const tables = new Map<string, ProductTable>();
+  checkModuleNames(document.structures.map(multiplierName));
   for (const structure of document.structures) {
-    const name = structure.name === 'theta' ? 'multiplier' : `multiplier-${structure.name.replace(/\.theta$/, '')}`;
+    const name = multiplierName(structure);
     const met = sumOfOperands(structure.layers.map((layer) => operands.get(layer)!));
     const made = makeMultiplier(context, document, structure.theta, name, met);
     written.push(...made.files);
@@ -64,7 +66,7 @@ async function mapAndMeasure(
     multipliers.push({ name, layers: structure.layers, theta: structure.theta, ...made.record });
     listener({
       kind: 'note',
-      text: `${name}: ${made.note}, proved over ${made.record.certificate.pairs} operand pairs`,
+      text: `${name}: ${made.note}; ${describeCertificate(made.record.certificate)}`,
     });
   }
   const evaluate = await evaluator(session, task, mappedArithmetic(context, tables), dataset.test);
@@ -76,9 +78,14 @@ async function mapAndMeasure(
   };
 }
 
+/** `multiplier`, or `multiplier-layer1.0.conv1` where each layer has its own. */
+function multiplierName({ name }: { readonly name: string }): string {
+  return name === 'theta' ? 'multiplier' : `multiplier-${name.replace(/\.theta$/, '')}`;
+}
+
 /** Maps θ, or takes the multiplier that the user brings; either way it is written and certified. */
 function makeMultiplier(
-  { configuration, folder, imported }: RunContext,
+  { configuration, folder, imported, listener }: RunContext,
   { weightBits, activationBits }: Pick<ThetaDocument, 'weightBits' | 'activationBits'>,
   theta: readonly number[],
   name: string,
@@ -86,14 +93,16 @@ function makeMultiplier(
 ) {
   const { search, operands, costBudget, costWeight } = configuration.map;
   if (imported) {
+    const { table, source, operandOrder } = imported;
+    for (const text of imported.notes) listener({ kind: 'note', text });
     const {
       certificate,
       gateCost,
       metrics,
       files: paths,
-    } = writeImported(folder, imported, name, imported.table.signed ? asSignedPatterns(met) : met);
-    const record = { gateCost, mseToTarget: null, signed: imported.table.signed, metrics, certificate };
-    return { table: imported.table, files: paths, record, note: `imported from ${imported.source}` };
+    } = writeImported(folder, imported, name, table.signed ? asSignedPatterns(met) : met);
+    const record = { gateCost, mseToTarget: null, signed: table.signed, metrics, certificate, operandOrder };
+    return { table, files: paths, record, note: `imported from ${source} (${operandOrder})` };
   }
   const mapped = mapStructure({
     weightBits,

@@ -40,7 +40,12 @@ export async function quantize(context: RunContext): Promise<PhaseResult> {
 }
 
 /** One pass over `images` training images sets scales, zero points and ranges; the clip factors start where the search ended. */
-async function calibrate(context: RunContext, session: Session, arithmetic: Arithmetic, images: number): Promise<void> {
+export async function calibrate(
+  context: Pick<RunContext, 'configuration' | 'dataset' | 'task' | 'layers'>,
+  session: Session,
+  arithmetic: Arithmetic,
+  images: number,
+): Promise<void> {
   const { configuration, dataset, task, layers } = context;
   const batchSize = Math.min(images, dataset.train.count);
   const feed = feedOf(session, dataset.train, dataset);

@@ -40,7 +40,7 @@ export function resumePosition(context: RunContext, phase: TrainingPhase, sessio
 }
 
 /** Epochs that the training phases before this one take: their numbers go on through the run. */
-function firstEpoch({ configuration }: RunContext, phase: TrainingPhase): number {
+export function firstEpoch({ configuration }: Pick<RunContext, 'configuration'>, phase: TrainingPhase): number {
   const order = phasesOf(configuration).filter(isTraining);
   const before = order.slice(0, order.indexOf(phase));
   return before.reduce((sum, name) => sum + configuration[name].epochs, 0);

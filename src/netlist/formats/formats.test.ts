@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
 import { UserError } from '../../tensor/errors.ts';
-import { exactTable, firstDifference, type ProductTable } from '../table.ts';
+import { exactTable, exchangeOperands, firstDifference, operandOrders, type ProductTable } from '../table.ts';
 import { readNpy, writeNpy } from './npy.ts';
-import { readTextTable, sixDigits, writeTextTable } from './text.ts';
+import { readTextTable, rowOrder, sixDigits, writeTextTable } from './text.ts';
 
 const tables: [string, ProductTable][] = [
   ['8×8 unsigned', exactTable(8, 8)],
@@ -14,7 +14,8 @@ const tables: [string, ProductTable][] = [
 
 /** Equal formats and products, quicker than a deep comparison. */
 function expectEqual(table: ProductTable, expected: ProductTable): void {
-  expect({ ...table, data: null }).toEqual({ ...expected, data: null });
+  const { weightBits, activationBits, signed } = expected;
+  expect(table).toMatchObject({ weightBits, activationBits, signed });
   expect(table.data).toHaveLength(expected.data.length);
   expect(firstDifference(table, expected)).toBeNull();
 }
@@ -26,6 +27,33 @@ test.each(tables)('the text form of %s reads back equal', (_, table) => {
 test.each(tables)('the .npy form of %s reads back equal', (_, table) => {
   expectEqual(readNpy(writeNpy(table)), table);
 });
+
+test.each([
+  ['6×2 signed', exactTable(6, 2, true)],
+  ['3×3, not symmetric', withError(exactTable(3, 3), 1, 5)],
+])('a text of %s that says its operands reads back equal whatever their order', (_, table) => {
+  const [rows, turned] = operandOrders.map((operands) => writeTextTable(table, undefined, { operands }));
+  for (const [text, order] of [
+    [rows!, 'weight-activation'],
+    [turned!, 'activation-weight'],
+  ] as const) {
+    const read = readTextTable(text);
+    expectEqual(read, table);
+    expect(rowOrder(read)).toEqual({ order, said: true });
+  }
+  const line = 'INFO: Operands: activation weight\n';
+  expect(turned!.startsWith(line)).toBe(true);
+  // Without the line the same rows are the same table with its operands exchanged, and only a custom says what they are.
+  const unsaid = readTextTable(turned!.slice(line.length));
+  expectEqual(unsaid, exchangeOperands(table));
+  expect(rowOrder(unsaid)).toEqual({ order: 'activation-weight', said: false });
+});
+
+function withError(table: ProductTable, w: number, x: number): ProductTable {
+  const data = table.data.slice();
+  data[w * 2 ** table.activationBits + x]! += 1;
+  return { ...table, data };
+}
 
 test('the text form begins with the published header', () => {
   const table = exactTable(2, 2);

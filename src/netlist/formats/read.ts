@@ -13,7 +13,7 @@ import { interpretProducts, type Products, type ReadTable, type TableOptions } f
 import { isNpy, npyProducts, readNpz } from './npy.ts';
 import { rawProducts } from './raw.ts';
 import { isRowsText, rowsProducts } from './rows.ts';
-import { isPublishedText, textProducts } from './text.ts';
+import { inSaidOrder, isPublishedText, textProducts } from './text.ts';
 import { gunzip, isGzip, isZip, MAX_TABLE_BYTES } from './unpack.ts';
 
 export { type ReadTable, type TableOptions, type TableOrder, tableOrders } from './interpret.ts';
@@ -54,7 +54,8 @@ export function readTable(bytes: Uint8Array, name: string, options: TableOptions
   const form = tableForm(bytes, name);
   if (form === null) throw new UserError(`${name}: no table of products: expected ${TABLE_FORMS}`);
   if (form === 'npz') return readNpz(bytes, name, options);
-  return interpretProducts(productReaders[form](bytes, name, options), name, options);
+  const read = interpretProducts(productReaders[form](bytes, name, options), name, options);
+  return form === 'published' ? { ...read, table: inSaidOrder(read.table, bytes) } : read;
 }
 
 type ProductReader = (bytes: Uint8Array, name: string, options: TableOptions) => Products;

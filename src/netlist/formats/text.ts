@@ -3,21 +3,45 @@
 // that its rows run 0..127, −128..−1. The published files have two headers: the full one, and an earlier, short one of four lines
 // (signed) or six (unsigned). Metrics have six significant digits, as a C++ stream prints them.
 // The reader takes any lines before the title (the published files carry warnings there) and checks every row's place.
+// What its operands are a text says with the line `INFO: Operands: activation weight` before the title; the program that published the
+// form takes the first operand as the activation, and files of its own say nothing. The weight comes first in a ProductTable.
 
 import { UserError } from '../../tensor/errors.ts';
 import type { Elaborated } from '../elaborate.ts';
 import { type ErrorMetrics, errorMetrics } from '../metrics.ts';
-import { operandValues, type ProductTable } from '../table.ts';
+import { exchangeOperands, type OperandOrder, operandValues, type ProductTable } from '../table.ts';
 import { interpretProducts, type Products, type TableOptions } from './interpret.ts';
 import { readRows, tripleProducts } from './rows.ts';
 import { NumberScanner } from './scan.ts';
 
 const TITLE = 'LUT for approximate multiplier:';
+const OPERANDS = /^INFO: Operands: (weight activation|activation weight)$/;
 
 export interface TextTableOptions {
   readonly header?: 'full' | 'short';
   /** Lines before the header, without their newline; see publishedWarnings. */
   readonly warnings?: readonly string[];
+  /** Writes a line that says what the operands of a row are, and the rows in this order; without it the weight is first and no line says so. */
+  readonly operands?: OperandOrder;
+}
+
+/** A table from a text, with the order of the operands in its rows. */
+export interface TextTable extends ProductTable {
+  readonly rows: RowOrder;
+}
+
+/**
+ * Said: the text says what its operands are, and the table has been turned so that the weight is first. Not said: the order is that of the
+ * program which published the form, and the table is as its rows are.
+ */
+export interface RowOrder {
+  readonly order: OperandOrder;
+  readonly said: boolean;
+}
+
+/** The order of the rows of a table that was read from the text form; undefined for any other. */
+export function rowOrder(table: ProductTable): RowOrder | undefined {
+  return 'rows' in table ? (table as TextTable).rows : undefined;
 }
 
 /** The whole text, with the given metrics (by default those of uniform operands) in its header; ends with a newline. */
@@ -29,10 +53,19 @@ export function writeTextTable(table: ProductTable, metrics?: ErrorMetrics, opti
 export function* textTableParts(
   table: ProductTable,
   metrics: ErrorMetrics = errorMetrics(table),
-  { header = 'full', warnings = [] }: TextTableOptions = {},
+  { header = 'full', warnings = [], operands }: TextTableOptions = {},
 ): Generator<string> {
-  const lines = [...warnings, ...(header === 'full' ? fullHeader : shortHeader)(metrics, table.signed), TITLE];
+  const lines = [
+    ...warnings,
+    ...(operands === undefined ? [] : [`INFO: Operands: ${operands.replace('-', ' ')}`]),
+    ...(header === 'full' ? fullHeader : shortHeader)(metrics, table.signed),
+    TITLE,
+  ];
   yield `${lines.join('\n')}\n`;
+  yield* rowsOf(operands === 'activation-weight' ? exchangeOperands(table) : table);
+}
+
+function* rowsOf(table: ProductTable): Generator<string> {
   const activations = operandValues(table.activationBits, table.signed);
   let pair = 0;
   for (const w of operandValues(table.weightBits, table.signed)) {
@@ -107,10 +140,25 @@ export function isPublishedText(bytes: Uint8Array): boolean {
   return titleEnd(new NumberScanner(bytes, '')) !== null;
 }
 
-/** Reads the text form; widths and signedness follow from the rows. `file` names the source in error messages. */
-export function readTextTable(text: string | Uint8Array, file = 'table', options: TableOptions = {}): ProductTable {
+/**
+ * Reads the text form; widths and signedness follow from the rows. `file` names the source in error messages. The rows' first operand is
+ * the first of the table, unless the text says that it is the activation.
+ */
+export function readTextTable(text: string | Uint8Array, file = 'table', options: TableOptions = {}): TextTable {
   const bytes = typeof text === 'string' ? new TextEncoder().encode(text) : text;
-  return interpretProducts(textProducts(bytes, file), file, options).table;
+  return inSaidOrder(interpretProducts(textProducts(bytes, file), file, options).table, bytes);
+}
+
+/** The table of a text with the order of its rows; where the text says that the activation comes first, turned so that the weight does. */
+export function inSaidOrder(table: ProductTable, bytes: Uint8Array): TextTable {
+  const header = Buffer.from(bytes.buffer, bytes.byteOffset, Math.max(0, titleAt(bytes))).toString('utf8');
+  const said = header
+    .split('\n')
+    .map((line) => OPERANDS.exec(line.trimEnd())?.[1])
+    .findLast((found) => found !== undefined);
+  const order = (said ?? 'activation weight').replace(' ', '-') as OperandOrder;
+  const turned = said !== undefined && order === 'activation-weight' ? exchangeOperands(table) : table;
+  return { ...turned, rows: { order, said: said !== undefined } };
 }
 
 /** The rows behind the title. Throws a UserError with file and line. */
@@ -130,8 +178,12 @@ export function textProducts(bytes: Uint8Array, file: string): Products {
 
 /** Puts the scanner behind the title line and gives the number of the next line; null where there is no title. */
 function titleEnd(scanner: NumberScanner): number | null {
-  const at = Buffer.from(scanner.bytes.buffer, scanner.bytes.byteOffset, scanner.bytes.length).indexOf(TITLE);
+  const at = titleAt(scanner.bytes);
   if (at < 0) return null;
   while (scanner.position <= at) scanner.skipLine();
   return scanner.line;
+}
+
+function titleAt(bytes: Uint8Array): number {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).indexOf(TITLE);
 }

@@ -124,16 +124,16 @@ test('writes adders as instances, with the small modules they need', () => {
   wire p_1_1 = w[1] & x[1];
   // stage 1
   wire ha_s1_c1_0_sum, ha_s1_c1_0_carry;
-  half_adder ha_s1_c1_0 (.a(p_0_1), .b(p_1_0), .sum(ha_s1_c1_0_sum), .carry(ha_s1_c1_0_carry));
+  mult_2x2_half_adder ha_s1_c1_0 (.a(p_0_1), .b(p_1_0), .sum(ha_s1_c1_0_sum), .carry(ha_s1_c1_0_carry));
   wire ha_s1_c2_1_sum, ha_s1_c2_1_carry;
-  half_adder ha_s1_c2_1 (.a(p_1_1), .b(ha_s1_c1_0_carry), .sum(ha_s1_c2_1_sum), .carry(ha_s1_c2_1_carry));
+  mult_2x2_half_adder ha_s1_c2_1 (.a(p_1_1), .b(ha_s1_c1_0_carry), .sum(ha_s1_c2_1_sum), .carry(ha_s1_c2_1_carry));
   assign y[0] = p_0_0;
   assign y[1] = ha_s1_c1_0_sum;
   assign y[2] = ha_s1_c2_1_sum;
   assign y[3] = ha_s1_c2_1_carry;
 endmodule
 
-module half_adder (input a, input b, output sum, output carry);
+module mult_2x2_half_adder (input a, input b, output sum, output carry);
   assign sum = a ^ b;
   assign carry = a & b;
 endmodule

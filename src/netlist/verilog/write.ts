@@ -1,5 +1,6 @@
 // Writer of a network as structural Verilog: one module with bus ports, partial products as assigns, half and full adders as instances
-// of two small modules in the same file, single gates as assigns.
+// of two small modules in the same file, single gates as assigns. The small modules carry the name of the large one in front, so that
+// multipliers of different names can be read together.
 // Invariant: readVerilog gives back the same function with the same buses; every net is declared before it is used.
 
 import { UserError } from '../../tensor/errors.ts';
@@ -18,18 +19,25 @@ const expressions: Readonly<Record<GateKind, (fanins: readonly string[]) => stri
   maj: ([a, b, c]) => `(${a} & ${b}) | (${c} & (${a} | ${b}))`,
 };
 
-const HALF_ADDER = `
-module half_adder (input a, input b, output sum, output carry);
+const adderModules = {
+  half: (name: string) => `
+module ${name} (input a, input b, output sum, output carry);
   assign sum = a ^ b;
   assign carry = a & b;
 endmodule
-`;
-const FULL_ADDER = `
-module full_adder (input a, input b, input c, output sum, output carry);
+`,
+  full: (name: string) => `
+module ${name} (input a, input b, input c, output sum, output carry);
   assign sum = a ^ b ^ c;
   assign carry = (a & b) | (c & (a | b));
 endmodule
-`;
+`,
+} as const;
+
+/** Names of the modules that writeVerilog may write for a network of this name. */
+export function verilogModules(name: string): readonly [top: string, halfAdder: string, fullAdder: string] {
+  return [name, `${name}_half_adder`, `${name}_full_adder`];
+}
 
 export function writeVerilog(network: Network): string {
   const inputs = groupBuses(network.inputs);
@@ -46,11 +54,12 @@ export function writeVerilog(network: Network): string {
     ...inputs.map((bus) => declaration('input', bus)),
     ...outputs.map((bus) => declaration('output', bus)),
   ];
-  const name = /^(half|full)_adder$/.test(network.name) ? `${network.name}_top` : network.name;
-  const lines = [`module ${identifier(name)} (${ports.join(', ')});`];
-  const used = usedSignals(network);
-  if (used[ZERO]) lines.push(`  wire ${names[ZERO]} = 1'b0;`);
-  if (used[ONE]) lines.push(`  wire ${names[ONE]} = 1'b1;`);
+  const [top, half, full] = verilogModules(network.name).map(identifier) as [string, string, string];
+  const modules = { half, full };
+  const lines = [`module ${top} (${ports.join(', ')});`];
+  const needed = usedSignals(network);
+  if (needed[ZERO]) lines.push(`  wire ${names[ZERO]} = 1'b0;`);
+  if (needed[ONE]) lines.push(`  wire ${names[ONE]} = 1'b1;`);
   let stage = 0;
   network.nodes.forEach((node, signal) => {
     if (!isGate(node.kind)) return;
@@ -60,12 +69,13 @@ export function writeVerilog(network: Network): string {
     } else if (signal === Math.min(cell.sum!, cell.carry!)) {
       if (cell.stage !== stage) lines.push(`  // stage ${cell.stage}`);
       stage = cell.stage;
-      lines.push(...instance(cell, names));
+      lines.push(...instance(cell, modules[cell.kind], names));
     }
   });
   for (const port of network.outputs) lines.push(`  assign ${written.get(port.name)} = ${names[port.signal]};`);
   const kinds = new Set([...cells.values()].map((cell) => cell.kind));
-  return `${lines.join('\n')}\nendmodule\n${kinds.has('half') ? HALF_ADDER : ''}${kinds.has('full') ? FULL_ADDER : ''}`;
+  const used = (['half', 'full'] as const).filter((kind) => kinds.has(kind));
+  return `${lines.join('\n')}\nendmodule\n${used.map((kind) => adderModules[kind](modules[kind])).join('')}`;
 }
 
 /** Plain adders with both outputs, by each of their outputs; a gate that two adders share belongs to the first. */
@@ -80,12 +90,12 @@ function completeAdders(network: Network): Map<Signal, AdderCell> {
   return cells;
 }
 
-function instance(cell: AdderCell, names: readonly string[]): string[] {
+function instance(cell: AdderCell, module: string, names: readonly string[]): string[] {
   const pins = cell.inputs.map((input, n) => `.${'abc'[n]}(${names[input]})`);
   const [sum, carry] = [names[cell.sum!]!, names[cell.carry!]!];
   return [
     `  wire ${sum}, ${carry};`,
-    `  ${cell.kind}_adder ${adderName(cell)} (${[...pins, `.sum(${sum})`, `.carry(${carry})`].join(', ')});`,
+    `  ${module} ${adderName(cell)} (${[...pins, `.sum(${sum})`, `.carry(${carry})`].join(', ')});`,
   ];
 }
 
@@ -94,7 +104,7 @@ function declaration(direction: 'input' | 'output', bus: Bus): string {
   return `${direction} ${range}${identifier(bus.name)}`;
 }
 
-/** The keywords of Verilog-2005 and the common ones of SystemVerilog, and the two modules of the writer. */
+/** The keywords of Verilog-2005 and the common ones of SystemVerilog. */
 const RESERVED = new Set(
   `always and assign automatic begin bit buf bufif0 bufif1 byte case casex casez cell cmos config const deassign default defparam
   design disable do edge else end endcase endconfig endfunction endgenerate endmodule endprimitive endspecify endtable endtask enum
@@ -104,7 +114,7 @@ const RESERVED = new Set(
   pulsestyle_ondetect pulsestyle_onevent rcmos real realtime reg release repeat return rnmos rpmos rtran rtranif0 rtranif1 scalared
   shortint showcancelled signed small specify specparam static string strong0 strong1 struct supply0 supply1 table task this time
   tran tranif0 tranif1 tri tri0 tri1 triand trior trireg typedef union unsigned use uwire var vectored void wait wand weak0 weak1
-  while wire wor xnor xor half_adder full_adder`.split(/\s+/),
+  while wire wor xnor xor`.split(/\s+/),
 );
 
 /** A name as a Verilog identifier, escaped when it must be. Throws a UserError for a name that no identifier can hold. */

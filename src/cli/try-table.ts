@@ -1,0 +1,90 @@
+// What `tram try` came to as text: a row for each multiplier in each order of its operands, and what is to be read from the rows.
+
+import { lastResult, lastTreatment, type TriedMultiplier, type TryReport } from '../flow/try/report.ts';
+import { percent, type Style } from './style.ts';
+import { plainTable, tableText } from './tables.ts';
+
+/** Lines without a final newline. */
+export function tryText(report: TryReport, style: Style): string {
+  const { run, recoverEpochs, multipliers, failed } = report;
+  const { weights, activations } = run.bits;
+  const sections = [
+    `${style.bold(`${run.model} on ${run.data}`)}, w${weights}a${activations}, seed ${run.seed}; multipliers tried in the quantised network of ${run.folder}`,
+    tableOf(report, style),
+    ...verdicts(report),
+  ];
+  for (const { name, notes } of multipliers) sections.push(...notes.map((note) => `${name}: ${note}`));
+  if (failed.length > 0) {
+    sections.push(
+      [style.red('not tried:'), ...failed.map(({ source, reason }) => `  ${source}: ${reason}`)].join('\n'),
+    );
+  }
+  const retrained = recoverEpochs > 0 ? `; recovered: ${recoverEpochs} epochs of retraining` : '';
+  sections.push(
+    style.dim(
+      `first: operand of the file that comes first, measured both ways where that matters (✓ the better)
+gates: unit gates, 1 = the cheapest exact 8×8 multiplier; ER, MED, mean: errors over all operand pairs, here: MED over the operands of this network
+as it is → folded (mean error taken out of the biases) → re-estimated (batch norm’s statistics over ${report.images} training images)${retrained}`,
+    ),
+  );
+  return sections.join('\n\n');
+}
+
+function tableOf({ multipliers, recoverEpochs }: TryReport, style: Style): string {
+  const stages = ['as it is', 'folded', 're-estimated', ...(recoverEpochs > 0 ? ['recovered'] : [])];
+  const heads = ['multiplier', 'first', 'gates', 'ER', 'MED', 'here', 'mean', ...stages];
+  const table = plainTable(heads, style, ['left', 'left', ...heads.slice(2).map(() => 'right' as const)]);
+  for (const one of multipliers) {
+    const { uniform, measured, results } = one;
+    table.push([
+      one.name.replace(/ \((weight-activation|activation-weight)\)$/, ''),
+      firstOperand(one, style),
+      one.gateCost === null ? '–' : one.gateCost.toFixed(3),
+      percent(uniform.errorRate, 1),
+      significant(uniform.meanErrorDistance),
+      measured ? significant(measured.meanErrorDistance) : '–',
+      significant(uniform.meanError),
+      percent(results.plain.accuracy),
+      percent(results.folded.accuracy),
+      percent(results.reestimated.accuracy),
+      ...(recoverEpochs > 0 ? [results.recovered ? percent(results.recovered.accuracy) : '–'] : []),
+    ]);
+  }
+  return tableText(table);
+}
+
+/** Which operand of the source is the first, where it makes a difference, with a mark at the better one. */
+function firstOperand({ operandOrder, better }: TriedMultiplier, style: Style): string {
+  if (better === undefined || operandOrder === null) return '';
+  const first = operandOrder.split('-')[0]!;
+  return better ? style.green(`${first} ✓`) : first;
+}
+
+/** Which multipliers no exact one of fewer bits beats, and which tried ones are beaten. */
+function verdicts(report: TryReport): string[] {
+  const tried = report.multipliers.filter(({ group, better }) => group === 'tried' && better !== false);
+  const priced = tried.filter(({ gateCost }) => gateCost !== null);
+  const exact = report.multipliers.filter(({ group }) => group === 'exact');
+  const beaten = priced.filter((one) => exact.some((rival) => isNoWorse(rival, one)));
+  const unpriced = tried.length - priced.length;
+  const lines: string[] = [];
+  if (priced.length > 0) {
+    const stand = priced.filter((one) => !beaten.includes(one)).map(({ name }) => name);
+    const best = stand.length === 0 ? 'none' : stand.join(', ');
+    lines.push(
+      `An exact multiplier of these or fewer bits is as cheap and as accurate as ${beaten.length} of the ${priced.length} tried; not beaten so: ${best}.`,
+    );
+  }
+  if (unpriced > 0) lines.push(`${unpriced} known by their tables alone have no gate cost and are not in the picture.`);
+  return lines.length === 0 ? [] : [lines.join('\n')];
+}
+
+/** As cheap or cheaper, and as accurate or more, after the same treatment. */
+function isNoWorse(rival: TriedMultiplier, one: TriedMultiplier): boolean {
+  if (lastTreatment(rival) !== lastTreatment(one)) return false;
+  return rival.gateCost! <= one.gateCost! && lastResult(rival).accuracy >= lastResult(one).accuracy;
+}
+
+function significant(value: number): string {
+  return String(Number(value.toPrecision(4)));
+}

@@ -1,0 +1,169 @@
+// The mean error of a multiplier in each output channel of each layer, and its removal: it is a constant, and a layer's bias (or the mean
+// that its batch norm subtracts) takes a constant for free, in hardware too. Exact over the images that were counted: of every tap of every
+// input channel the codes are counted by themselves, so that padding and stride are in it.
+// Invariant: nothing but those biases and running means changes.
+
+import type { Split } from '../../data/dataset.ts';
+import type { Session } from '../../engine/backend.ts';
+import type { Node, Value } from '../../engine/graph.ts';
+import type { Shape, TensorData } from '../../tensor/tensor.ts';
+import type { QuantizedArithmetic, Task } from '../../train/task.ts';
+import { type LayerVisit, visitLayers } from '../operands.ts';
+
+/** Where a constant in a layer's output can be taken back: the variable, and with which sign the constant is added to it. */
+interface Sink {
+  readonly variable: string;
+  readonly sign: 1 | -1;
+}
+
+/** A layer's operands as its mean error needs them. */
+export interface LayerOperands {
+  readonly layer: string;
+  readonly activationBits: number;
+  readonly groups: number;
+  /** Codes of the weights, [kh, kw, inputs of a group, outputs]. */
+  readonly weightShape: readonly [number, number, number, number];
+  readonly weights: TensorData;
+  /** How often each activation code meets each tap of each input channel, [kh · kw, inputs, codes]; padded taps meet none. */
+  readonly occurrences: Float64Array;
+  /** Output positions that were counted, over all images. */
+  readonly positions: number;
+  /** What one unit of the product is worth in each output channel. */
+  readonly units: Float64Array;
+  /** Undefined where neither a bias nor a batch norm follows the layer. */
+  readonly sink: Sink | undefined;
+}
+
+type Four = Shape & readonly [number, number, number, number];
+
+/** Counts the operands of every layer over the first `images` images of the split, in the network as the session has it. */
+export async function measureLayers(
+  session: Session,
+  task: Task,
+  arithmetic: QuantizedArithmetic,
+  split: Split,
+  images: number,
+): Promise<readonly LayerOperands[]> {
+  const found = new Map<string, LayerOperands & { positions: number }>();
+  await visitLayers(session, task, arithmetic, split, images, async (visit) => {
+    const { layer, node } = visit;
+    let own = found.get(layer);
+    if (!own) {
+      own = await emptyLayer(visit);
+      found.set(layer, own);
+    }
+    const [, oh, ow] = node.outputs[0]!.shape as Four;
+    own.positions += visit.images * oh * ow;
+    countTaps(node, await visit.read(0), visit.images, own.occurrences);
+  });
+  return [...found.values()];
+}
+
+async function emptyLayer({ layer, node, read }: LayerVisit): Promise<LayerOperands & { positions: number }> {
+  const { activationBits, groups } = node.attributes;
+  const weightShape = node.inputs[1]!.shape as Four;
+  const [kh, kw, perGroup] = weightShape;
+  const [xScale, wScale] = [await read(2), await read(4)];
+  return {
+    ...{ layer, activationBits, groups, weightShape, positions: 0 },
+    weights: (await read(1)).slice(),
+    occurrences: new Float64Array(kh * kw * perGroup * groups * 2 ** activationBits),
+    units: Float64Array.from(wScale, (scale) => scale * xScale[0]!),
+    sink: sinkOf(node.outputs[0]!),
+  };
+}
+
+function countTaps(node: Node<'axmConv2d'>, codes: TensorData, images: number, occurrences: Float64Array): void {
+  const { stride, padding, activationBits } = node.attributes;
+  const [, height, width, channels] = node.inputs[0]!.shape as Four;
+  const [kh, kw] = node.inputs[1]!.shape as Four;
+  const [, oh, ow] = node.outputs[0]!.shape as Four;
+  const row = channels * 2 ** activationBits;
+  for (let image = 0; image < images; image++) {
+    for (let tap = 0; tap < kh * kw; tap++) {
+      const [ky, kx] = [Math.floor(tap / kw), tap % kw];
+      for (let oy = 0; oy < oh; oy++) {
+        const y = oy * stride + ky - padding;
+        if (y < 0 || y >= height) continue;
+        for (let ox = 0; ox < ow; ox++) {
+          const x = ox * stride + kx - padding;
+          if (x < 0 || x >= width) continue;
+          const first = ((image * height + y) * width + x) * channels;
+          for (let c = 0; c < channels; c++) occurrences[tap * row + (c << activationBits) + codes[first + c]!]!++;
+        }
+      }
+    }
+  }
+}
+
+/** The bias that is added to a layer's product, or the batch norm that it goes into; reshapes between do not matter. */
+function sinkOf(product: Value): Sink | undefined {
+  const readers = product.graph.nodes.filter(({ inputs }) => inputs.includes(product));
+  const [reader] = readers;
+  if (readers.length !== 1 || !reader) return undefined;
+  if (reader.op === 'reshape') return sinkOf(reader.outputs[0]!);
+  if (reader.op === 'bias') return variableSink(reader.inputs[1]!, -1);
+  // (x − mean): a constant in x is one in the mean.
+  if (reader.op === 'batchNormInference') return variableSink(reader.inputs[3]!, 1);
+  return undefined;
+}
+
+function variableSink({ source }: Value, sign: Sink['sign']): Sink | undefined {
+  return source.kind === 'variable' ? { variable: source.name, sign } : undefined;
+}
+
+/** The mean of Σ over the taps of E(w, x) in each output channel, in units of the layer's output; `error` is by codes, w · 2^bits + x. */
+export function meanErrors(operands: LayerOperands, error: ArrayLike<number>): Float64Array {
+  const { weightShape, weights, occurrences, groups, activationBits, positions, units } = operands;
+  const [kh, kw, perGroup, outputs] = weightShape;
+  const codes = 2 ** activationBits;
+  const sums = new Float64Array(outputs);
+  const perOutput = outputs / groups;
+  const met = new Int32Array(codes);
+  for (let tap = 0; tap < kh * kw; tap++) {
+    for (let channel = 0; channel < perGroup * groups; channel++) {
+      const first = (tap * perGroup * groups + channel) * codes;
+      let count = 0;
+      for (let x = 0; x < codes; x++) if (occurrences[first + x]! > 0) met[count++] = x;
+      // Weights share codes: each is summed once.
+      const known = new Map<number, number>();
+      const group = Math.floor(channel / perGroup);
+      const at = (tap * perGroup + (channel % perGroup)) * outputs;
+      for (let o = group * perOutput; o < (group + 1) * perOutput; o++) {
+        const w = weights[at + o]!;
+        let sum = known.get(w);
+        if (sum === undefined) {
+          sum = 0;
+          for (let k = 0; k < count; k++)
+            sum += occurrences[first + met[k]!]! * error[(w << activationBits) + met[k]!]!;
+          known.set(w, sum);
+        }
+        sums[o]! += sum;
+      }
+    }
+  }
+  return sums.map((sum, o) => (units[o]! * sum) / positions);
+}
+
+/** Takes the layers' mean errors out of the session's biases and running means; returns the layers that have neither. */
+export async function foldMeanErrors(
+  session: Session,
+  layers: readonly LayerOperands[],
+  errorOf: (layer: string) => ArrayLike<number> | undefined,
+): Promise<readonly string[]> {
+  const left: string[] = [];
+  for (const operands of layers) {
+    const error = errorOf(operands.layer);
+    if (!error) continue;
+    const { sink } = operands;
+    if (!sink) {
+      left.push(operands.layer);
+      continue;
+    }
+    const means = meanErrors(operands, error);
+    const { shape, data } = await session.read(sink.variable);
+    const moved = Float32Array.from(data, (value, o) => value + sink.sign * means[o]!);
+    session.write(sink.variable, { dtype: 'f32', shape, data: moved });
+  }
+  return left;
+}

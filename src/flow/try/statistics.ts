@@ -1,0 +1,92 @@
+// Batch norm's running statistics, estimated anew: what they would be under the multiplier that is now in the network, on training images
+// as they are (without crops and flips). Mean and variance are pooled over all batches, not a moving average, so that the result does not
+// depend on what was stored before.
+// Invariant: weights, biases and quantisers stay as they are.
+
+import { trainingBatches } from '../../data/batches.ts';
+import type { Dataset } from '../../data/dataset.ts';
+import type { Session } from '../../engine/backend.ts';
+import type { Node } from '../../engine/graph.ts';
+import { invariant } from '../../tensor/errors.ts';
+import { f32 } from '../../tensor/tensor.ts';
+import { feedOf } from '../../train/feed.ts';
+import { type Arithmetic, buildNetwork, type Task } from '../../train/task.ts';
+
+const BATCH = 128;
+
+/** Over `images` images (whole batches of them, at least one) in the order of the seed. */
+export async function reestimateStatistics(
+  session: Session,
+  task: Task,
+  arithmetic: Arithmetic,
+  dataset: Dataset,
+  { images, seed }: { readonly images: number; readonly seed: number },
+): Promise<void> {
+  const batchSize = Math.min(BATCH, images, dataset.train.count);
+  const feed = feedOf(session, dataset.train, dataset);
+  const { graph } = buildNetwork(task, arithmetic, 'statistics', batchSize, feed);
+  const norms = graph.nodes.filter((node): node is Node<'batchNorm'> & Node => node.op === 'batchNorm').map(normOf);
+  if (norms.length === 0) return;
+  norms.forEach(({ node }, at) => {
+    graph.output(`${at}.mean`, node.outputs[1]!);
+    graph.output(`${at}.variance`, node.outputs[2]!);
+  });
+  // The moving averages of training are not wanted: what is written below is all that changes.
+  graph.assignments.clear();
+  const program = await session.compile(graph);
+  const batches = trainingBatches(dataset, { seed, epoch: 0, batchSize, augment: { pad: 0, flip: false } });
+  const pools = norms.map(({ channels }) => new Pool(channels));
+  for (let left = Math.max(1, Math.floor(images / batchSize)); left > 0; left--) {
+    const next = batches.next();
+    if (next.done) break;
+    feed.write(program, next.value);
+    await program.run();
+    for (const [at, pool] of pools.entries()) {
+      pool.add(await program.read(`${at}.mean`), await program.read(`${at}.variance`));
+    }
+  }
+  norms.forEach(({ name, channels, count }, at) => {
+    const { mean, variance } = pools[at]!.statistics(count);
+    session.write(`${name}.running_mean`, f32([channels], mean));
+    session.write(`${name}.running_var`, f32([channels], variance));
+  });
+}
+
+/** A batch norm with its name, its channels and the elements behind each of a batch's means. */
+function normOf(node: Node<'batchNorm'>) {
+  const [x, gamma] = node.inputs;
+  const { source } = gamma!;
+  invariant(source.kind === 'variable', 'a batch norm whose gain is no variable');
+  const channels = gamma!.shape[0]!;
+  const count = x!.shape.reduce((product, size) => product * size, 1) / channels;
+  return { node, name: source.name.replace(/\.weight$/, ''), channels, count };
+}
+
+/** Mean and unbiased variance of all batches together, from those of each; batches have the same size. */
+class Pool {
+  readonly #means: Float64Array;
+  readonly #squares: Float64Array;
+  #batches = 0;
+
+  constructor(channels: number) {
+    this.#means = new Float64Array(channels);
+    this.#squares = new Float64Array(channels);
+  }
+
+  add(mean: ArrayLike<number>, variance: ArrayLike<number>): void {
+    this.#batches++;
+    for (let c = 0; c < this.#means.length; c++) {
+      this.#means[c]! += mean[c]!;
+      this.#squares[c]! += variance[c]! + mean[c]! ** 2;
+    }
+  }
+
+  /** `count` elements are behind each mean of a batch. */
+  statistics(count: number): { mean: Float32Array; variance: Float32Array } {
+    const elements = count * this.#batches;
+    const unbiased = elements / Math.max(1, elements - 1);
+    const mean = this.#means.map((sum) => sum / this.#batches);
+    const variance = this.#squares.map((sum, c) => Math.max(0, sum / this.#batches - mean[c]! ** 2) * unbiased);
+    return { mean: Float32Array.from(mean), variance: Float32Array.from(variance) };
+  }
+}

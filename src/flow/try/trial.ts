@@ -1,0 +1,244 @@
+// One multiplier in the quantised network of a run: measured as it is, with its mean error folded into the biases, with batch norm's
+// statistics estimated anew, and after retraining. Each treatment stands on the one before it.
+// Invariant: the run is only read; every file that is read is checked against the hash in its manifest.
+
+import type { Dataset } from '../../data/dataset.ts';
+import type { Backend, Session } from '../../engine/backend.ts';
+import type { OperandHistograms } from '../../netlist/metrics.ts';
+import { exactTable, type ProductTable } from '../../netlist/table.ts';
+import type { MultiplyingLayer } from '../../nn/layers.ts';
+import { evaluator } from '../../train/evaluation.ts';
+import { atStart, trainEpochs } from '../../train/loop.ts';
+import type { QuantizedArithmetic, Task } from '../../train/task.ts';
+import { loadModel } from '../checkpoint.ts';
+import type { Configuration } from '../config.ts';
+import { files, inFolder, requirePhase } from '../context.ts';
+import { type DeviceOptions, deviceDetail, type EmulationName, openBackend } from '../device.ts';
+import type { OperandBits } from '../import.ts';
+import { openTask } from '../inputs.ts';
+import { type Manifest, readManifest, verifiedBytes } from '../manifest.ts';
+import {
+  approximateLayers,
+  concreteMultiplier,
+  exactMultiplier,
+  layerError,
+  quantizedArithmetic,
+  recoveryArithmetic,
+} from '../multipliers.ts';
+import { measureOperands, sumOfOperands } from '../operands.ts';
+import { calibrate } from '../phases/quantize.ts';
+import { firstEpoch } from '../phases/training.ts';
+import { proveActive } from '../proof.ts';
+import type { TryEvent } from './events.ts';
+import { foldMeanErrors, type LayerOperands, measureLayers } from './mean-error.ts';
+import { reestimateStatistics } from './statistics.ts';
+
+/** What is done to the network before it is measured, in this order. */
+export const treatments = ['plain', 'folded', 'reestimated', 'recovered'] as const;
+export type Treatment = (typeof treatments)[number];
+
+export interface Measured {
+  /** On the test images, 0 … 1. */
+  readonly accuracy: number;
+  /** Mean cross-entropy on the test images. */
+  readonly loss: number;
+}
+
+/** The three measurements that need no training. */
+export interface Untrained {
+  readonly plain: Measured;
+  readonly folded: Measured;
+  readonly reestimated: Measured;
+  /** Layers whose mean error has nowhere to go: neither a bias nor a batch norm follows them. */
+  readonly unfolded: readonly string[];
+}
+
+/** A run that is opened to try multipliers in its quantised network. */
+export interface OpenRun {
+  readonly folder: string;
+  readonly manifest: Manifest;
+  readonly configuration: Configuration;
+  readonly dataset: Dataset;
+  readonly task: Task;
+  readonly layers: readonly MultiplyingLayer[];
+  readonly backend: Backend;
+  readonly device: { readonly name: string; readonly detail: string };
+  readonly emulation: EmulationName;
+  readonly quantized: Uint8Array;
+  readonly float: Uint8Array;
+}
+
+/** Reads a run whose quantisation is done; throws a UserError for any other, and for files that are not those of the run. */
+export async function openRun(
+  folder: string,
+  { data, device = {} }: { readonly data?: string; readonly device?: DeviceOptions } = {},
+): Promise<OpenRun> {
+  const manifest = readManifest(folder);
+  const record = requirePhase({ manifest, folder }, 'quantize');
+  const quantized = verifiedBytes(folder, record, files.quantized);
+  const float = verifiedBytes(folder, requirePhase({ manifest, folder }, 'train'), files.float);
+  const configuration = { ...manifest.configuration, ...(data === undefined ? {} : { data }) };
+  const { dataset, task, layers } = openTask(configuration, manifest.inputs.data);
+  approximateLayers(configuration, layers);
+  const backend = await openBackend(device);
+  return {
+    ...{ folder, manifest, configuration, dataset, task, layers, backend, quantized, float },
+    device: { name: backend.name, detail: deviceDetail(backend, device) },
+    emulation: device.emulation ?? 'auto',
+  };
+}
+
+/** A multiplier for all approximate layers; null is the exact one of these widths. */
+export interface Candidate {
+  readonly bits: OperandBits;
+  readonly table: ProductTable | null;
+}
+
+function arithmeticOf({ configuration, emulation }: OpenRun, { bits, table }: Candidate): QuantizedArithmetic {
+  const multiplier = table === null ? exactMultiplier() : concreteMultiplier(table, emulation);
+  return quantizedArithmetic({ ...configuration, bits }, () => multiplier);
+}
+
+/** The quantised network of the run, or at other widths the float model after post-training quantisation to them. */
+async function sessionOf(run: OpenRun, bits: OperandBits): Promise<Session> {
+  const { configuration, layers } = run;
+  const session = await run.backend.openSession();
+  const own = isOwn(run, bits);
+  const [bytes, path] = own ? [run.quantized, files.quantized] : [run.float, files.float];
+  loadModel(bytes, inFolder(run, path), session, layers);
+  if (!own) {
+    const arithmetic = quantizedArithmetic({ ...configuration, bits }, exactMultiplier);
+    await calibrate(run, session, arithmetic, configuration.quantize.images);
+  }
+  return session;
+}
+
+function isOwn({ configuration }: OpenRun, { weights, activations }: OperandBits): boolean {
+  return configuration.bits.weights === weights && configuration.bits.activations === activations;
+}
+
+/** The operands that the run's quantised network multiplies, over its calibration images: by layer, and of all approximate layers. */
+export interface RunOperands {
+  readonly layers: readonly LayerOperands[];
+  readonly histograms: OperandHistograms;
+}
+
+export async function measureRun(run: OpenRun): Promise<RunOperands> {
+  const { configuration, task, dataset } = run;
+  const session = await sessionOf(run, configuration.bits);
+  try {
+    const arithmetic = quantizedArithmetic(configuration, exactMultiplier);
+    const over = [session, task, arithmetic, dataset.train, configuration.quantize.images] as const;
+    const byLayer = await measureOperands(...over);
+    const approximate = approximateLayers(configuration, run.layers).map(({ name }) => byLayer.get(name)!);
+    return { layers: await measureLayers(...over), histograms: sumOfOperands(approximate) };
+  } finally {
+    await session.dispose();
+  }
+}
+
+export type Listener = (event: TryEvent) => void;
+
+/** A multiplier in the network, ready to be measured; dispose of it at the end. */
+export class Trial {
+  readonly #run: OpenRun;
+  readonly #candidate: Candidate;
+  readonly #operands: RunOperands;
+  readonly #arithmetic: QuantizedArithmetic;
+  readonly #session: Session;
+
+  private constructor(run: OpenRun, candidate: Candidate, operands: RunOperands, session: Session) {
+    this.#run = run;
+    this.#candidate = candidate;
+    this.#operands = operands;
+    this.#arithmetic = arithmeticOf(run, candidate);
+    this.#session = session;
+  }
+
+  static async open(run: OpenRun, candidate: Candidate, operands: RunOperands): Promise<Trial> {
+    const session = await sessionOf(run, candidate.bits);
+    try {
+      const trial = new Trial(run, candidate, operands, session);
+      // What is measured is what the table says: a kernel that computes something else is found here.
+      await proveActive(session, run.task, trial.#arithmetic, run.dataset.test);
+      return trial;
+    } catch (error) {
+      await session.dispose();
+      throw error;
+    }
+  }
+
+  async untrained(listener: (treatment: Treatment, measured: Measured) => void): Promise<Untrained> {
+    const measure = await evaluator(this.#session, this.#run.task, this.#arithmetic, this.#run.dataset.test);
+    const told = async (treatment: Treatment): Promise<Measured> => {
+      const { accuracy, loss } = await measure();
+      listener(treatment, { accuracy, loss });
+      return { accuracy, loss };
+    };
+    const plain = await told('plain');
+    const unfolded = await this.#fold();
+    const folded = await told('folded');
+    await this.#reestimate();
+    return { plain, folded, reestimated: await told('reestimated'), unfolded };
+  }
+
+  /** As `untrained`, without measuring. */
+  async prepare(): Promise<void> {
+    await this.#fold();
+    await this.#reestimate();
+  }
+
+  #fold(): Promise<readonly string[]> {
+    const { table, bits } = this.#candidate;
+    if (table === null) return Promise.resolve([]);
+    const known = new Map<unknown, Float64Array>();
+    return foldMeanErrors(this.#session, this.#operands.layers, (layer) => {
+      const multiplier = this.#arithmetic.multiplierOf(layer);
+      if (multiplier.kind === 'exact') return undefined;
+      let error = known.get(multiplier);
+      if (!error) {
+        error = layerError(multiplier, bits.weights, bits.activations, undefined);
+        known.set(multiplier, error);
+      }
+      return error;
+    });
+  }
+
+  #reestimate(): Promise<void> {
+    const { task, dataset, configuration } = this.#run;
+    const { images } = configuration.quantize;
+    return reestimateStatistics(this.#session, task, this.#arithmetic, dataset, { images, seed: configuration.seed });
+  }
+
+  /** Retrains with the settings of the run's recovery, for so many epochs. */
+  async recover(
+    epochs: number,
+    onEpoch: (epoch: number, measured: Measured) => void,
+    signal?: AbortSignal,
+  ): Promise<Measured> {
+    const { configuration, task, dataset } = this.#run;
+    const arithmetic = recoveryArithmetic({ ...configuration, bits: this.#candidate.bits }, this.#arithmetic);
+    const given = { ...configuration.map, multiplier: 'tried' };
+    let last: Measured | undefined;
+    await trainEpochs({
+      ...configuration.recover,
+      ...{ session: this.#session, task, dataset, arithmetic, epochs, seed: configuration.seed, start: atStart },
+      firstEpoch: firstEpoch({ configuration: { ...configuration, map: given } }, 'recover'),
+      onEpoch: async ({ epoch, testAccuracy, testLoss }) => {
+        last = { accuracy: testAccuracy, loss: testLoss };
+        onEpoch(epoch, last);
+      },
+      ...(signal ? { signal } : {}),
+    });
+    return last!;
+  }
+
+  dispose(): Promise<void> {
+    return this.#session.dispose();
+  }
+}
+
+/** The table of a candidate: its own, or the exact products. */
+export function tableOf({ bits, table }: Candidate): ProductTable {
+  return table ?? exactTable(bits.weights, bits.activations);
+}

@@ -1,0 +1,356 @@
+// Many multipliers in one network: each is read, measured in the quantised network of a run, and set beside exact multipliers of fewer bits.
+// Invariants: the run is only read; each measurement is kept the moment it is finished and never made twice under the same facts; a
+// multiplier that fails has its reason in the report and does not end the rest.
+
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import { basename, dirname, join, relative, resolve, sep } from 'node:path';
+import { cleanUp } from '../../netlist/cleanup.ts';
+import { writeNpy } from '../../netlist/formats/npy.ts';
+import { isGeneratorSpec } from '../../netlist/generators/registry.ts';
+import { errorMetrics, type OperandHistograms } from '../../netlist/metrics.ts';
+import { describeStructure } from '../../netlist/structure.ts';
+import { exactTable, type OperandOrder } from '../../netlist/table.ts';
+import { svgToPng } from '../../report/png.ts';
+import { UserError } from '../../tensor/errors.ts';
+import { readJson, sha256, writeInside, writeJsonInside } from '../../tensor/files.ts';
+import { version } from '../../version.ts';
+import type { LoadOptions } from '../../workbench/load.ts';
+import type { DeviceOptions } from '../device.ts';
+import { type ImportedMultiplier, inOrder, type OperandBits, possibleOrders, readSource } from '../import.ts';
+import { LOCK_FILE, lockRun } from '../lock.ts';
+import { asSignedPatterns } from '../operands.ts';
+import { expandNames } from './names.ts';
+import { drawable, tryPicture } from './picture.ts';
+import { type FailedMultiplier, type TriedMultiplier, type TryReport, tryCsv } from './report.ts';
+import { type Facts, ResultStore } from './store.ts';
+import { type Candidate, type Listener, measureRun, type OpenRun, openRun, type RunOperands, Trial } from './trial.ts';
+import { exactMultiplierOf, narrowerWidths, widthName } from './widths.ts';
+
+export interface TryOptions {
+  /** A run folder whose quantisation is done; it is only read. */
+  readonly run: string;
+  /** Files (BLIF, Verilog, tables; .gz too), generators such as `drum:8x8`, and patterns of file names. */
+  readonly multipliers: readonly string[];
+  /** Folder for the results, not inside the run; default: the run's name with `-try` behind it, beside the run. */
+  readonly out?: string;
+  /** Epochs of retraining with each multiplier; default 0: none. */
+  readonly recover?: number;
+  /** Default `both`: an asymmetric multiplier is measured in both orders, and the report says which is better. */
+  readonly operandOrder?: OperandOrder | 'both';
+  /** Exact multipliers to set beside them; default: fewer bits step by step (see narrowerWidths). */
+  readonly exact?: readonly OperandBits[];
+  /** How files are read; `signed` is for those that do not say. */
+  readonly reading?: LoadOptions;
+  /** Where the run's data are now; default: where the run or the working directory has them. */
+  readonly data?: string;
+  readonly device?: DeviceOptions;
+  readonly listener?: Listener;
+  /** Stops between two steps; what is finished is kept, and the same call goes on from there. */
+  readonly signal?: AbortSignal;
+}
+
+export const tryFiles = { json: 'try.json', csv: 'try.csv', svg: 'try.svg', png: 'try.png' } as const;
+
+/** The default folder of the results: beside the run. */
+export function tryFolder(run: string): string {
+  return join(dirname(resolve(run)), `${basename(resolve(run))}-try`);
+}
+
+/** Measures all of them and returns the report, which is also in the folder as JSON, CSV and a picture. Throws for what concerns all. */
+export async function tryMultipliers(options: TryOptions): Promise<TryReport> {
+  const { listener = () => {}, signal } = options;
+  const out = options.out ?? tryFolder(options.run);
+  requireEpochs(options.recover ?? 0);
+  const run = await openRun(options.run, {
+    ...(options.data === undefined ? {} : { data: options.data }),
+    ...(options.device ? { device: options.device } : {}),
+  });
+  requireFolder(out, options.run);
+  const lock = await lockRun(out, { signal, onWait: (text) => listener({ kind: 'note', text }) });
+  try {
+    return await new Work(run, out, options).all();
+  } finally {
+    lock.release();
+  }
+}
+
+function requireEpochs(epochs: number): void {
+  if (Number.isInteger(epochs) && epochs >= 0) return;
+  throw new UserError(`recover is ${epochs}; a whole number of epochs of at least 0 was expected`);
+}
+
+/** Beside the run, and ours: new, empty, or the folder of an earlier try. */
+function requireFolder(out: string, run: string): void {
+  const inside = relative(resolve(run), resolve(out));
+  if (inside === '' || !(inside === '..' || inside.startsWith(`..${sep}`))) {
+    throw new UserError(`${out} is inside the run ${run}, which is not changed; choose another --out`);
+  }
+  if (!existsSync(out)) return;
+  if (!statSync(out).isDirectory()) throw new UserError(`${out} is a file; a folder for the results was expected`);
+  const known = new Set<string>([...Object.values(tryFiles), 'results', LOCK_FILE]);
+  const foreign = readdirSync(out).filter((name) => !known.has(name) && !/^\..*\.tmp$/.test(name));
+  const own = join(out, tryFiles.json);
+  const isOurs = !existsSync(own) || (readJson(own) as { format?: unknown } | null)?.format === 'tram-try';
+  if (foreign.length === 0 && isOurs) return;
+  const found = foreign.length > 0 ? foreign.slice(0, 4).join(', ') : tryFiles.json;
+  throw new UserError(
+    `${out} is not a folder of results of tram try: ${found} stands there; choose a new or empty folder with --out`,
+  );
+}
+
+/** A row that is to be measured. */
+type Row = Omit<TriedMultiplier, 'results' | 'measured' | 'better'>;
+
+interface Task extends Candidate {
+  readonly row: Row;
+  readonly histograms: OperandHistograms | null;
+}
+
+class Work {
+  readonly #run: OpenRun;
+  readonly #out: string;
+  readonly #options: TryOptions;
+  readonly #store: ResultStore;
+  readonly #listener: Listener;
+  readonly #rows: TriedMultiplier[] = [];
+  readonly #failed: FailedMultiplier[] = [];
+  #operands: RunOperands | undefined;
+
+  constructor(run: OpenRun, out: string, options: TryOptions) {
+    this.#run = run;
+    this.#out = out;
+    this.#options = options;
+    this.#listener = options.listener ?? (() => {});
+    this.#store = new ResultStore(out);
+  }
+
+  async all(): Promise<TryReport> {
+    const { bits } = this.#run.configuration;
+    const sources = expandNames(this.#options.multipliers);
+    const narrower = this.#options.exact ?? narrowerWidths(bits);
+    const of = 1 + sources.length + narrower.length;
+    this.#operands = await measureRun(this.#run);
+    let at = 0;
+    await this.#exact(bits, ++at, of);
+    for (const { name, reason } of sources) {
+      at++;
+      if (reason === undefined) await this.#attempt(name, () => this.#tried(name, at, of));
+      else this.#fail(name, reason);
+      this.#write(false);
+    }
+    for (const width of narrower) {
+      const source = `exact ${widthName(width)}`;
+      at++;
+      await this.#attempt(source, () => this.#exact(width, at, of));
+      this.#write(false);
+    }
+    const report = this.#write(true);
+    await this.#draw(report);
+    return report;
+  }
+
+  /** What goes wrong with one is told and does not end the rest; being stopped does. */
+  async #attempt(source: string, work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      this.#fail(source, error.message);
+    }
+  }
+
+  #fail(source: string, reason: string): void {
+    this.#failed.push({ source, reason });
+    this.#listener({ kind: 'failed', name: source, reason });
+  }
+
+  async #exact(bits: OperandBits, at: number, of: number): Promise<void> {
+    const { source, unitGates, gateCost } = exactMultiplierOf(bits);
+    const table = exactTable(bits.weights, bits.activations);
+    const row: Row = {
+      name: `exact ${widthName(bits)}`,
+      source,
+      group: 'exact',
+      form: 'netlist',
+      bits,
+      signed: false,
+      operandOrder: null,
+      unitGates,
+      gateCost,
+      sha256: sha256(writeNpy(table)),
+      uniform: errorMetrics(table),
+      notes: [],
+    };
+    const own = widthName(bits) === widthName(this.#run.configuration.bits);
+    const histograms = own ? this.#operands!.histograms : null;
+    this.#rows.push(await this.#measure({ bits, table: null, row, histograms }, at, of, true));
+  }
+
+  /** In the order asked for, or in both where that makes a difference; only the better one is retrained. */
+  async #tried(source: string, at: number, of: number): Promise<void> {
+    const { reading = {}, operandOrder = 'both' } = this.#options;
+    const { bits } = this.#run.configuration;
+    const { signed: _, ...readingGenerators } = reading;
+    const read = await readSource(source, isGeneratorSpec(source) ? readingGenerators : reading);
+    const orders = operandOrder === 'both' ? possibleOrders(read, bits) : [operandOrder];
+    // Where none fits, the usual one says so.
+    const imported = (orders.length > 0 ? orders : [undefined]).map((order) => inOrder(read, bits, order));
+    const tasks = imported.map((one) => this.#taskOf(one, imported.length > 1));
+    if (tasks.length === 1) {
+      this.#rows.push(await this.#measure(tasks[0]!, at, of, true));
+      return;
+    }
+    const measured: TriedMultiplier[] = [];
+    for (const task of tasks) measured.push(await this.#measure(task, at, of, false));
+    const best = betterOf(measured);
+    for (const [k, row] of measured.entries()) {
+      const better = row === best;
+      const recovered = better ? await this.#recovered(tasks[k]!) : undefined;
+      this.#rows.push({ ...row, better, results: { ...row.results, ...(recovered ? { recovered } : {}) } });
+    }
+  }
+
+  #taskOf({ source, network, table, operandOrder, notes }: ImportedMultiplier, both: boolean): Task {
+    const { bits } = this.#run.configuration;
+    const cost = network ? describeStructure(cleanUp(network)) : undefined;
+    const name = shortName(source, this.#rows) + (both ? ` (${operandOrder})` : '');
+    const row: Row = {
+      name,
+      source,
+      group: 'tried',
+      form: network ? 'netlist' : 'table',
+      bits,
+      signed: table.signed,
+      operandOrder,
+      unitGates: cost?.unitGateCost ?? null,
+      gateCost: cost?.gateCost ?? null,
+      sha256: sha256(writeNpy(table)),
+      uniform: errorMetrics(table),
+      notes,
+    };
+    const { histograms } = this.#operands!;
+    return { bits, table, row, histograms: table.signed ? asSignedPatterns(histograms) : histograms };
+  }
+
+  async #measure(task: Task, at: number, of: number, retrain: boolean): Promise<TriedMultiplier> {
+    const { row, bits, histograms } = task;
+    const { name } = row;
+    this.#listener({ kind: 'begin', name, at, of });
+    const table = task.table ?? exactTable(bits.weights, bits.activations);
+    let untrained = this.#store.find('untrained', this.#facts(task));
+    if (untrained) this.#listener({ kind: 'kept', name });
+    else {
+      this.#options.signal?.throwIfAborted();
+      untrained = await this.#with(task, (trial) =>
+        trial.untrained((treatment, measured) => {
+          this.#listener({ kind: 'measured', name, treatment, ...measured });
+          this.#options.signal?.throwIfAborted();
+        }),
+      );
+      this.#store.keep('untrained', this.#facts(task), untrained);
+    }
+    const recovered = retrain ? await this.#recovered(task) : undefined;
+    const { unfolded, ...results } = untrained;
+    const left = unfolded.length === 0 ? [] : [`nothing takes the mean error of ${unfolded.join(', ')}`];
+    return {
+      ...row,
+      notes: [...row.notes, ...left],
+      measured: histograms ? errorMetrics(table, histograms) : null,
+      results: { ...results, ...(recovered ? { recovered } : {}) },
+    };
+  }
+
+  /** After retraining, where that was asked for. */
+  async #recovered(task: Task) {
+    const { recover: epochs = 0, signal } = this.#options;
+    if (epochs === 0) return undefined;
+    const { name } = task.row;
+    const { epochs: _, ...settings } = this.#run.configuration.recover;
+    const facts = { ...this.#facts(task), recover: { ...settings, epochs } };
+    const known = this.#store.find('recovered', facts);
+    if (known) return known;
+    signal?.throwIfAborted();
+    const measured = await this.#with(task, async (trial) => {
+      await trial.prepare();
+      return trial.recover(
+        epochs,
+        (epoch, reached) => this.#listener({ kind: 'epoch', name, epoch, epochs, ...reached }),
+        signal,
+      );
+    });
+    this.#listener({ kind: 'measured', name, treatment: 'recovered', ...measured });
+    this.#store.keep('recovered', facts, measured);
+    return measured;
+  }
+
+  async #with<T>(candidate: Candidate, work: (trial: Trial) => Promise<T>): Promise<T> {
+    const trial = await Trial.open(this.#run, candidate, this.#operands!);
+    try {
+      return await work(trial);
+    } finally {
+      await trial.dispose();
+    }
+  }
+
+  /** Everything that the measurements without training depend on. */
+  #facts({ table, bits, row }: Task): Facts {
+    const { manifest, configuration, device } = this.#run;
+    const { channelwise, exactLayers, seed, model, quantize } = configuration;
+    return {
+      tram: version,
+      multiplier: table === null ? 'exact' : row.sha256,
+      signed: row.signed,
+      bits,
+      network: table === null ? manifestHash(this.#run, bits) : sha256(this.#run.quantized),
+      data: manifest.inputs.data.sha256,
+      ...{ model, seed, channelwise, exactLayers, quantize, device: device.name },
+    };
+  }
+
+  /** The report of what is there, written as JSON and CSV. */
+  #write(complete: boolean): TryReport {
+    const { folder, configuration, device, quantized } = this.#run;
+    const { model, data, seed, bits, exactLayers, quantize } = configuration;
+    const report: TryReport = {
+      ...{ format: 'tram-try', version: 1, program: { tram: version, node: process.version } },
+      run: { ...{ folder, model, data, seed, bits, exactLayers }, quantized: sha256(quantized) },
+      ...{ recoverEpochs: this.#options.recover ?? 0, images: quantize.images, device },
+      ...{ multipliers: [...this.#rows], failed: [...this.#failed], complete },
+    };
+    writeJsonInside(this.#out, tryFiles.json, report);
+    writeInside(this.#out, tryFiles.csv, tryCsv(report));
+    return report;
+  }
+
+  async #draw(report: TryReport): Promise<void> {
+    if (drawable(report).length === 0) return;
+    const svg = await tryPicture(report);
+    writeInside(this.#out, tryFiles.svg, svg);
+    try {
+      writeInside(this.#out, tryFiles.png, await svgToPng(svg));
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      this.#listener({ kind: 'note', text: error.message });
+    }
+  }
+}
+
+/** At the run's widths its quantised network, at others what post-training quantisation makes of its float model. */
+function manifestHash(run: OpenRun, bits: OperandBits): string {
+  return widthName(bits) === widthName(run.configuration.bits) ? sha256(run.quantized) : sha256(run.float);
+}
+
+/** The higher accuracy after the last treatment without training; the lower loss where it is the same. */
+function betterOf(rows: readonly TriedMultiplier[]): TriedMultiplier {
+  return rows.reduce((best, row) => {
+    const [a, b] = [best.results.reestimated, row.results.reestimated];
+    return b.accuracy > a.accuracy || (b.accuracy === a.accuracy && b.loss < a.loss) ? row : best;
+  });
+}
+
+/** A generator as it is, of a file its name; the whole path where another has that name. */
+function shortName(source: string, rows: readonly TriedMultiplier[]): string {
+  if (isGeneratorSpec(source)) return source;
+  const name = basename(source);
+  return rows.some((row) => row.name.startsWith(name) && row.source !== source) ? source : name;
+}

@@ -1,0 +1,74 @@
+// `tram try` from the command line: its table, JSON and CSV say the same, progress goes where it is not in the way, and the exit code tells
+// whether all of them were measured.
+
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { runFlow } from '../../src/flow/run.ts';
+import type { TryReport } from '../../src/flow/try/report.ts';
+import { tram } from './program.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'tram-cli-try-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+const run = join(folder, 'run');
+const common = ['--exact', '4,3x4', '--threads', '1'];
+
+beforeAll(async () => {
+  const settings = { train: { epochs: 3 }, quantize: { images: 60 } };
+  await runFlow({ folder: run, settings, phases: ['train', 'quantize'], device: { threads: 1 } });
+  writeFileSync(join(folder, 'bad.v'), 'module bad (');
+}, 120_000);
+
+test('the table has a row for each, exact ones of fewer bits among them, and names what it could not read', async () => {
+  const names = ['truncated:8x8:columns=5', 'broken-array:8x8:rows=2,columns=3', join(folder, '*.v')];
+  const { code, out, err } = await tram('try', run, ...names, ...common);
+  expect({ code, err }).toEqual({ code: 2, err: '' });
+  expect(out).toMatch(/^1\/6 exact 8×8: as it is \d/m);
+  expect(out).toMatch(/^truncated:8x8:columns=5 +0\.\d{3} /m);
+  expect(out).toMatch(/^broken-array:8x8:rows=2,columns=3 +weight /m);
+  expect(out).toMatch(/^broken-array:8x8:rows=2,columns=3 +activation /m);
+  expect(out.match(/(weight|activation) ✓/g)).toHaveLength(1);
+  expect(out).toMatch(/^exact 4×4 +0\.\d{3} /m);
+  expect(out).toMatch(/^exact 3×4 +0\.\d{3} /m);
+  expect(out).toMatch(/not tried:\n {2}.*bad\.v: bad\.v:1:/);
+  expect(out).toContain('try.png');
+}, 60_000);
+
+test('JSON and CSV are the whole output and say the same', async () => {
+  const json = await tram('try', run, 'truncated:8x8:columns=5', ...common, '--format', 'json');
+  expect(json.code).toBe(0);
+  expect(json.err).toContain('truncated:8x8:columns=5: measured before');
+  const { multipliers } = JSON.parse(json.out) as TryReport;
+  const csv = await tram('try', run, 'truncated:8x8:columns=5', ...common, '--format', 'csv', '--quiet');
+  expect(csv.err).toBe('');
+  const [heads, ...rows] = csv.out
+    .trim()
+    .split('\n')
+    .map((line) => line.split(','));
+  expect(rows).toHaveLength(multipliers.length);
+  for (const [at, row] of rows.entries()) {
+    const cell = (name: string) => row[heads!.indexOf(name)];
+    const one = multipliers[at]!;
+    expect(cell('name')).toBe(one.name);
+    expect(Number(cell('gate_cost'))).toBe(one.gateCost);
+    expect(Number(cell('er'))).toBe(one.uniform.errorRate);
+    expect(Number(cell('folded_accuracy'))).toBe(one.results.folded.accuracy);
+    expect(cell('recovered_accuracy')).toBe('');
+    expect(cell('measured_med')).toBe(one.measured ? String(one.measured.meanErrorDistance) : '');
+  }
+  expect(readFileSync(join(folder, 'run-try', 'try.csv'), 'utf8')).toBe(csv.out);
+}, 60_000);
+
+test.each([
+  [
+    ['--exact', '9x9'],
+    "--exact: expected widths from 2 to 8 separated by commas, such as 7,6x6,4x5; or none, got '9x9'",
+  ],
+  [['--operand-order', 'weight'], '--operand-order: expected one of weight-activation, activation-weight, both'],
+  [['--recover', '-1'], "--recover: expected a whole number from 0 to 10000, got '-1'"],
+])('%j is refused', async (more, message) => {
+  const { code, err } = await tram('try', run, 'dadda:8x8', ...more);
+  expect(code).toBe(2);
+  expect(err).toContain(message);
+});
