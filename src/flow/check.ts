@@ -14,7 +14,7 @@ import { readBytes, readText } from '../tensor/files.ts';
 import { decodeAll } from '../tensor/safetensors.ts';
 import { readResumePoint } from './checkpoint.ts';
 import { files } from './context.ts';
-import type { Phase } from './events.ts';
+import { type Phase, phases } from './events.ts';
 import { recordFaults } from './integrity.ts';
 import { LOCK_FILE } from './lock.ts';
 import { type Manifest, type MultiplierRecord, phasesOf, readManifest } from './manifest.ts';
@@ -69,7 +69,8 @@ export function checkRun(folder: string): CheckResult {
   const { value: manifest } = read;
   const faults: CheckFault[] = recordFaults(folder, manifest.phases);
   const broken = new Set(faults.map(({ path }) => path));
-  const recorded = phasesOf(manifest.configuration).flatMap((phase) =>
+  // An exploration that a given multiplier leaves idle belongs to the run, too.
+  const recorded = phases.flatMap((phase) =>
     Object.keys(manifest.phases[phase]?.files ?? {}).map((path) => ({ path, phase })),
   );
   for (const { path, phase } of recorded) {

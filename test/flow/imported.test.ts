@@ -6,6 +6,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { checkRun } from '../../src/flow/check.ts';
 import type { ConfigurationInput } from '../../src/flow/config.ts';
 import { type DeviceOptions, openBackend } from '../../src/flow/device.ts';
 import { evaluateRun } from '../../src/flow/evaluate.ts';
@@ -191,6 +192,7 @@ describe('what a given multiplier is measured on', () => {
       /uses the multiplier drum:8x8:bits=6.*nothing is explored; .* --unset multiplier --redo/,
     );
     expect(hashOf(folder, 'multiplier.v')).not.toBe(netlist);
+    expect(checkRun(folder)).toMatchObject({ whole: true, extra: [] });
     const skipped: string[] = [];
     const listener: Listener = (event) => event.kind === 'phase-skip' && skipped.push(event.phase);
     const summary = await runFlow({ folder, settings: { map: { multiplier: undefined } }, redo: true, listener });
