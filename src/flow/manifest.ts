@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { type Certificate, certifiedForms } from '../netlist/certify.ts';
 import type { ErrorMetrics } from '../netlist/metrics.ts';
 import { operandOrders } from '../netlist/table.ts';
-import { invariant, UserError } from '../tensor/errors.ts';
+import { invariant, quoted, UserError } from '../tensor/errors.ts';
 import { isInside, readBytes, readJson, sha256, writeJsonInside } from '../tensor/files.ts';
 import { type Configuration, type ConfigurationInput, configurationSchema, describeIssues } from './config.ts';
 import { type Phase, phases } from './events.ts';
@@ -252,10 +252,14 @@ export function readManifest(folder: string): Manifest {
   if (parsed.success) {
     const { digest, ...manifest } = parsed.data;
     const { digest: _, ...rest } = json as Record<string, unknown>;
-    if (digest === undefined || digest === digestOf(rest)) return manifest;
-    throw new UserError(
-      `${path} was changed since the program wrote it; restore it, or remove its last entry, digest, if the change is meant`,
-    );
+    if (digest !== undefined && digest !== digestOf(rest)) {
+      throw new UserError(
+        `${path} was changed since the program wrote it; restore it, or remove its last entry, digest, if the change is meant`,
+      );
+    }
+    const contradiction = contradictionIn(manifest);
+    if (contradiction === undefined) return manifest;
+    throw new UserError(`${path} contradicts itself: ${contradiction}; restore it`);
   }
   const version = typeof json === 'object' && json !== null && 'version' in json ? json.version : undefined;
   if (typeof version === 'number' && version !== MANIFEST_VERSION) {
@@ -267,11 +271,33 @@ export function readManifest(folder: string): Manifest {
   throw new UserError(`${path} is not a manifest of this program: ${describeIssues(parsed.error)}`);
 }
 
+/** What one part of a manifest says against another: every layer that is approximated has one multiplier, whose table is there. */
+function contradictionIn({ inputs, configuration, phases: { map } }: Manifest): string | undefined {
+  if (!map) return undefined;
+  const expected = inputs.layers.map(({ name }) => name).filter((name) => !configuration.exactLayers.includes(name));
+  const multipliers = map.multipliers ?? [];
+  const found = multipliers.flatMap(({ layers }) => layers);
+  const odd = [
+    expected.find((name) => found.filter((other) => other === name).length !== 1),
+    found.find((name) => !expected.includes(name)),
+  ].find((name) => name !== undefined);
+  if (odd !== undefined) return `the layer ${quoted(odd)} is not one of those that have a multiplier, each one`;
+  const idle = multipliers.find(({ name, layers }) => layers.length === 0 || map.files[`${name}.npy`] === undefined);
+  if (idle) return `the multiplier ${idle.name} has no layer, or no table among the files`;
+  return expected.length === 0 ? 'no layer is approximated' : undefined;
+}
+
 /** Writes the manifest, or nothing where it could not be read back. */
 export function writeManifest(folder: string, manifest: Manifest): void {
   const json = JSON.parse(JSON.stringify(manifest));
   const parsed = manifestSchema.safeParse(json);
   invariant(parsed.success, `the manifest cannot be written: ${parsed.success ? '' : describeIssues(parsed.error)}`);
+  const contradiction = contradictionIn(parsed.data!);
+  if (contradiction !== undefined) {
+    throw new UserError(
+      `${manifestPath(folder)} would contradict itself: ${contradiction}; make the run again in another folder`,
+    );
+  }
   writeJsonInside(folder, 'manifest.json', { ...json, digest: digestOf(json) });
 }
 

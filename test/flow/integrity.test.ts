@@ -204,7 +204,27 @@ describe('a manifest', () => {
     expect(() => readManifest(edited(() => {}, true))).not.toThrow();
   });
 
+  const mapped = ({ phases }: Manifest) => phases.map!.multipliers![0]! as { layers: string[] };
+
   test.each<[string, (manifest: Manifest) => void, RegExp]>([
+    [
+      'another layer',
+      (manifest) => void mapped(manifest).layers.splice(0, 1, 'convX'),
+      /contradicts itself: the layer 'conv1'/,
+    ],
+    ['a layer more', (manifest) => void mapped(manifest).layers.push('convX'), /contradicts itself: the layer 'convX'/],
+    ['a layer twice', (manifest) => void mapped(manifest).layers.push('fc'), /contradicts itself: the layer 'fc'/],
+    [
+      'no multiplier',
+      ({ phases }) => Object.assign(phases.map!, { multipliers: [] }),
+      /contradicts itself: the layer 'conv1'/,
+    ],
+    ['no layers', ({ inputs }) => Object.assign(inputs, { layers: [] }), /contradicts itself: the layer 'conv1'/],
+    [
+      'no table',
+      ({ phases }) => void delete phases.map!.files['multiplier.npy'],
+      /multiplier has no layer, or no table/,
+    ],
     [
       'a multiplier outside',
       ({ phases }) => Object.assign(phases.map!.multipliers![0]!, { name: '../../PWNED' }),

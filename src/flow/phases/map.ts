@@ -10,6 +10,7 @@ import { readNpy } from '../../netlist/formats/npy.ts';
 import { mapStructure } from '../../netlist/mapping/map.ts';
 import type { OperandHistograms } from '../../netlist/metrics.ts';
 import type { ProductTable } from '../../netlist/table.ts';
+import { UserError } from '../../tensor/errors.ts';
 import { evaluator } from '../../train/evaluation.ts';
 import type { QuantizedArithmetic } from '../../train/task.ts';
 import { files, networkToMap, type RunContext, requirePhase, sessionFrom } from '../context.ts';
@@ -125,11 +126,18 @@ export function mappedArithmetic(
   { configuration, emulation }: Pick<RunContext, 'configuration' | 'emulation'>,
   tables: ReadonlyMap<string, ProductTable>,
 ): QuantizedArithmetic {
+  const { weights, activations } = configuration.bits;
   // Layers share tables: what a multiplier is like is found once.
   const multipliers = new Map(
     [...new Set(tables.values())].map((table) => [table, concreteMultiplier(table, emulation)]),
   );
-  return quantizedArithmetic(configuration, (layer) => multipliers.get(tables.get(layer)!)!);
+  return quantizedArithmetic(configuration, (layer) => {
+    const table = tables.get(layer);
+    if (table?.weightBits === weights && table.activationBits === activations) return multipliers.get(table)!;
+    throw new UserError(
+      `the layer ${layer} has no ${weights}×${activations}-bit multiplier in this run; restore its manifest, or make the run again in another folder`,
+    );
+  });
 }
 
 /** Gate cost of the network: the mean of its multipliers', weighted by the multiplications of the approximate layers, where all are known. */
