@@ -1,6 +1,8 @@
 // Which paths the lowerings of a backend can take, and which case of the conformance suite takes each: collected from the lowerings' own
 // decisions, for every operation of every case's graph, gradients included.
 
+import type { Target } from '../../src/engine/cuda/launch.ts';
+import { ways as cudaWays, pathsOf, scratchBytes } from '../../src/engine/cuda/lower/program.ts';
 import type { Graph } from '../../src/engine/graph.ts';
 import { namesOfPath, namesOfWays, type Path, type Ways } from '../../src/engine/paths.ts';
 import { plan } from '../../src/engine/plan.ts';
@@ -24,14 +26,16 @@ export interface TakenPath {
 export function coverageOf(
   ways: Readonly<Record<string, Ways>>,
   cases: readonly Case[],
-  pathsOf: (graph: Graph, item: Case) => readonly TakenPath[],
+  pathsOf: (graph: Graph) => readonly TakenPath[],
 ): Coverage[] {
   const takers = new Map<string, Set<string>>();
   for (const item of cases) {
-    for (const { op, path } of pathsOf(graphOf(item), item)) {
+    for (const { op, path } of pathsOf(graphOf(item))) {
       for (const name of namesOfPath(path)) {
         const key = `${op}\n${name}`;
-        takers.set(key, (takers.get(key) ?? new Set()).add(item.name));
+        // Cases of the operation itself come before those that meet it on their way.
+        const before = [...(takers.get(key) ?? [])];
+        takers.set(key, new Set(item.op === op ? [item.name, ...before] : [...before, item.name]));
       }
     }
   }
@@ -46,6 +50,12 @@ export function coverageOf(
 export const wasmCoverage = (cases: readonly Case[]): Coverage[] =>
   coverageOf(wasmWays, cases, (graph) =>
     plan(graph).steps.map(({ node }) => ({ op: node.op, path: lower(node).path })),
+  );
+
+/** On any of the given targets; see ./devices.ts for what the suite runs on. */
+export const cudaCoverage = (cases: readonly Case[], targets: readonly Target[]): Coverage[] =>
+  coverageOf(cudaWays, cases, (graph) =>
+    targets.flatMap((target) => pathsOf(plan(graph, { workspaceBytes: (node) => scratchBytes(node, target) }), target)),
   );
 
 /** A line per path: the case that covers it, and how many others do. */

@@ -17,6 +17,11 @@ export function innerOf(g: Convolution): { gathered: boolean; padded: number } {
   return { gathered: g.inputs % CHANNEL_STEP !== 0, padded: roundUp(g.inner, INNER_STEP) };
 }
 
+/** Whether products read x where it is. */
+export const CODE_PLACES = ['in place', 'gathered'] as const;
+export const codesPlace = (g: Convolution): (typeof CODE_PLACES)[number] =>
+  innerOf(g).gathered ? 'gathered' : 'in place';
+
 export const gatheredBytes = (g: Convolution): number => {
   const { gathered, padded } = innerOf(g);
   return gathered ? g.pixels * g.groups * padded : 0;
