@@ -14,7 +14,7 @@ import { descend } from '../../src/train/optimizer.ts';
 import { type Arithmetic, buildNetwork } from '../../src/train/task.ts';
 import { cases } from '../engine/all-cases.ts';
 import type { Case } from '../engine/cases.ts';
-import { cudaTargets } from '../engine/devices.ts';
+import { cudaTargets, hopper } from '../engine/devices.ts';
 import { graphOf } from '../engine/run-case.ts';
 import { wideCases } from '../engine/wide-cases.ts';
 import { lowerGraph } from './fake-memory.ts';
@@ -92,6 +92,14 @@ test('a sum that needs more than 32 bits is refused with what to do', () => {
     ],
   };
   expect(() => lowerGraph(graphOf(wide))).toThrow('sums 40000 products of 8×8 bits');
+});
+
+test('a structure whose digits do not fit the shared memory is refused with what to do', () => {
+  const item = cases.find(({ name }) => name === 'axmConv2d: trained structure, 3×3 with padding')!;
+  const rtx30 = { ...hopper('fp32'), sharedBytesPerBlock: 101_376, warpgroups: false };
+  expect(() => lowerGraph(graphOf(item), rtx30)).toThrow(
+    /a structure of 8 columns in the precision fp32 needs \d+ bytes of shared memory per block, and this GPU has \d+; choose the precision tf32/,
+  );
 });
 
 describe('a table', () => {

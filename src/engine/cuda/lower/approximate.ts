@@ -2,10 +2,10 @@
 // structure. Which of the two a table gets is a matter of cost alone: a factorisation that fits is faster (docs/performance-cuda.md has the figures).
 // See kernels/planes.cu, kernels/table.cu and kernels/plane-gradients.cu for what is computed.
 
-import { UserError } from '../../../tensor/errors.ts';
 import { sizeOf } from '../../../tensor/tensor.ts';
 import type { Node } from '../../graph.ts';
 import { CODE_BITS, COUNTS, codeBits, FILLING, filling, oneOrSeveral, pathOf } from '../../paths.ts';
+import { checkSums, productsOf } from '../../sums.ts';
 import type { Address } from '../driver.ts';
 import { type Convolution, ceilDivide, convolutionOf, geometryArgument, roundUp, sharesOf } from '../geometry.ts';
 import { address, i32, type KernelLaunch, launch, struct, type Target } from '../launch.ts';
@@ -20,25 +20,11 @@ import {
   ofForward,
   pieces,
   piecesBytes,
-  productsOf,
   tapSums,
   zeroPoints,
 } from './codes.ts';
 import type { Lowerings, Operands, ProgramMemory } from './lowering.ts';
 import { formOf, planeCommands, planePath, planeScratch, planeWays } from './planes.ts';
-
-/** Sums of up to this many products of codes fit in 32 bits; digits of a fixed-point weight have 8 bits whatever its width. */
-function checkSums(g: Convolution, { inputs, attributes }: Node<'axmConv2d'>): void {
-  const { weightBits, activationBits, integer } = attributes;
-  const ofCodes = (2 ** (integer ? weightBits : 8) - 1) * (2 ** activationBits - 1);
-  const products = attributes.error === 'table' ? productsOf(inputs[6]!, activationBits) : undefined;
-  const largest = products?.reduce((most, product) => Math.max(most, Math.abs(product)), 1) ?? ofCodes;
-  const most = Math.floor((2 ** 31 - 1) / largest);
-  if (g.inner <= most) return;
-  throw new UserError(
-    `axmConv2d: an output element sums ${g.inner} products of ${weightBits}×${activationBits} bits; the cuda device sums up to ${most}, use the wasm device`,
-  );
-}
 
 /** The products of a constant error table as u16, or undefined where they are not constant or do not fit. */
 export function constantProducts({ inputs, attributes }: Node<'axmConv2d'>): Uint16Array | undefined {
@@ -184,7 +170,9 @@ export const approximateLowerings: Lowerings<'axmConv2d' | 'axmConv2dGradients'>
       return piecesBytes(...(form ? planeScratch(node, form, target) : tableScratch(node)));
     },
     launches: (node, operands, target, memory) => {
-      checkSums(ofForward(node), node);
+      const { weightBits, integer } = node.attributes;
+      // Digits of a fixed-point weight have 8 bits whatever its width.
+      checkSums(node, ofForward(node).inner, { device: 'cuda', other: 'wasm', weightBits: integer ? weightBits : 8 });
       const form = formOf(node, target);
       return form ? planeCommands(node, form, operands, target, memory) : tableCommands(node, operands, target, memory);
     },

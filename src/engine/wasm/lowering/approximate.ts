@@ -2,6 +2,7 @@
 
 import type { Node } from '../../graph.ts';
 import { CODE_BITS, COUNTS, CUTS, codeBits, cuts, FILLING, filling, oneOrSeveral, pathOf } from '../../paths.ts';
+import { checkSums } from '../../sums.ts';
 import { asOne, type Launch, Layout, type Lowered, type Lowerings, pathAsOne, type WaysOf } from '../launch.ts';
 import {
   channelsPerGroup,
@@ -173,11 +174,19 @@ function throughError(
 }
 
 export const approximate: Lowerings<Approximate> = {
-  axmConv2d: ({ inputs: [x, w], attributes }): Lowered => {
+  axmConv2d: (node): Lowered => {
+    const {
+      inputs: [x, w],
+      attributes,
+    } = node;
     const { weightBits, activationBits, error } = attributes;
     const kind = error === 'table' ? table : error === 'exact' || attributes.integer ? integer : real;
     const geometry = geometryOf(x!.shape, w!.shape, attributes);
     const { batch, groups, outHeight, outWidth } = geometry;
+    if (kind !== real) {
+      const inner = taps(geometry) * channelsPerGroup(geometry);
+      checkSums(node, inner, { device: 'wasm', other: 'reference', weightBits });
+    }
     const tiles = Math.ceil(outputsPerGroup(geometry) / kind.lanes) * groups;
     const rowsPerPart = forwardRows(geometry, kind, tiles);
     const rowPerCode = activationBits <= 4 || rowsPerPart * outWidth >= ROW_PER_CODE_POSITIONS;
