@@ -38,3 +38,9 @@ export interface Program {
   /** Bytes of the arena that this program's intermediate values share. */
   readonly arenaBytes: number;
 }
+
+/**
+ * What memory holds in tests before it is written: NaN as f32, no valid code as u8. With a backend's option `poison` nothing that a kernel
+ * must write itself holds anything else when it starts, so that reading what was not written shows.
+ */
+export const POISON = 0xff;

@@ -24,8 +24,8 @@ export interface StepOptions {
   readonly structure?: { readonly power: PowerTerm; readonly weightDecay: number };
 }
 
-const RATE = 'learningRate';
-const THETA_RATE = 'thetaLearningRate';
+export const RATE = 'learningRate';
+export const THETA_RATE = 'thetaLearningRate';
 
 export interface StepResult {
   readonly loss: number;
@@ -58,7 +58,7 @@ export class StepPrograms {
   #program(size: number): Promise<Program> {
     const known = this.#programs.get(size);
     if (known) return known;
-    const program = this.#options.session.compile(trainingStep(this.#options, this.#feed, size));
+    const program = this.#options.session.compile(trainingStep(this.#options, this.#feed, size).graph);
     this.#programs.set(size, program);
     return program;
   }
@@ -72,11 +72,12 @@ async function resultOf(program: Program, withPower: boolean): Promise<StepResul
   return { loss: loss!, crossEntropy: crossEntropy!, correct: correct!, power };
 }
 
-function trainingStep(
-  { task, arithmetic, momentum, weightDecay, structure }: StepOptions,
+/** The graph of a step over `batchSize` images: inputs of the feed and the learning rates, outputs loss, crossEntropy, correct and power. */
+export function trainingStep(
+  { task, arithmetic, momentum, weightDecay, structure }: Omit<StepOptions, 'session'>,
   feed: Feed,
   batchSize: number,
-) {
+): BuiltNetwork {
   const network = buildNetwork(task, arithmetic, 'train', batchSize, feed);
   const { graph, layers, crossEntropy, correct } = network;
   const parameters = layers.parameters.filter(({ trainable }) => trainable).map(({ value }) => value);
@@ -95,7 +96,7 @@ function trainingStep(
   graph.output('crossEntropy', crossEntropy);
   graph.output('correct', correct);
   descend(loss, groups);
-  return graph;
+  return network;
 }
 
 /** 1 − Σ shares · clamp(θ), a scalar of the graph. */

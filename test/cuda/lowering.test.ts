@@ -12,21 +12,22 @@ import type { OpAttributes, TableEmulation } from '../../src/engine/ops.ts';
 import { findModel } from '../../src/nn/models.ts';
 import { descend } from '../../src/train/optimizer.ts';
 import { type Arithmetic, buildNetwork } from '../../src/train/task.ts';
-import { cases } from '../engine/cases.ts';
-import { graphOf, lowerGraph, target } from './fake-memory.ts';
-import { type GpuCase, gpuCases } from './gpu-cases.ts';
+import { cases } from '../engine/all-cases.ts';
+import type { Case } from '../engine/cases.ts';
+import { cudaTargets, hopper } from '../engine/devices.ts';
+import { graphOf } from '../engine/run-case.ts';
+import { wideCases } from '../engine/wide-cases.ts';
+import { lowerGraph } from './fake-memory.ts';
 
-const everyCase = [...cases, ...gpuCases];
-
-describe.each(['tf32', 'fp32', 'bf16'] as const)('%s', (precision) => {
+describe.each(Object.entries(cudaTargets))('%s', (_, target) => {
   test('every case lowers to launches within the device’s limits', () => {
-    for (const item of everyCase) {
-      for (const { name, grid, block, shared, args } of lowerGraph(graphOf(item), target(precision)).launches) {
+    for (const item of cases) {
+      for (const { name, grid, block, shared, args } of lowerGraph(graphOf(item), target).launches) {
         const what = `${item.name}: ${name}`;
         expect(Math.min(...grid, ...block), what).toBeGreaterThanOrEqual(1);
         expect(Math.max(grid[1], grid[2]), what).toBeLessThan(65536);
         expect(block[0] * block[1] * block[2], what).toBeLessThanOrEqual(1024);
-        expect(shared, what).toBeLessThanOrEqual(232_448);
+        expect(shared, what).toBeLessThanOrEqual(target.sharedBytesPerBlock);
         expect(args.length, what).toBeGreaterThan(0);
       }
     }
@@ -93,12 +94,20 @@ test('a sum that needs more than 32 bits is refused with what to do', () => {
   expect(() => lowerGraph(graphOf(wide))).toThrow('sums 40000 products of 8×8 bits');
 });
 
+test('a structure whose digits do not fit the shared memory is refused with what to do', () => {
+  const item = cases.find(({ name }) => name === 'axmConv2d: trained structure, 3×3 with padding')!;
+  const rtx30 = { ...hopper('fp32'), sharedBytesPerBlock: 101_376, warpgroups: false };
+  expect(() => lowerGraph(graphOf(item), rtx30)).toThrow(
+    /a structure of 8 columns in the precision fp32 needs \d+ bytes of shared memory per block, and this GPU has \d+; choose the precision tf32/,
+  );
+});
+
 describe('a table', () => {
-  const mapped = gpuCases.find(({ name }) => name === 'axmConv2d: products of bits, 48 to 64 channels')!;
-  const random = gpuCases.find(({ name }) => name === 'axmConv2d: constant table, 48 to 64 channels')!;
-  const kernelOf = (item: GpuCase, emulation?: TableEmulation) => {
+  const mapped = wideCases.find(({ name }) => name === 'axmConv2d: products of bits, 48 to 64 channels')!;
+  const random = wideCases.find(({ name }) => name === 'axmConv2d: constant table, 48 to 64 channels')!;
+  const kernelOf = (item: Case, emulation?: TableEmulation) => {
     const attributes = { ...item.attributes, emulation } as OpAttributes['axmConv2d'];
-    const { launches } = lowerGraph(graphOf({ ...item, attributes } as GpuCase));
+    const { launches } = lowerGraph(graphOf({ ...item, attributes } as Case));
     return launches.map(({ name }) => name).find((name) => name === 'multiply' || name === 'look_up');
   };
 
@@ -116,7 +125,7 @@ describe('a table', () => {
 const nvcc = findNvcc();
 /** One source per file and kind of work, as an RTX 30 and an H200 would compile it. */
 const representative = new Map<string, KernelSource>();
-for (const item of gpuCases) {
+for (const item of wideCases) {
   for (const { source, name } of lowerGraph(graphOf(item)).launches) {
     const { MODE = '', COLUMNS = '', ENTRY = '', WIDTH = '', SOURCES = '' } = source.defines;
     representative.set(`${name} ${[MODE, COLUMNS, ENTRY, WIDTH, SOURCES].join(' ')}`, source);

@@ -1,6 +1,7 @@
 // The conformance suite's cases: one operation each, with inputs that reach its corners (odd shapes, padding, groups, short rows, ties).
 // Every backend must agree with the reference on the outputs and on the gradients of the inputs listed under `differentiate`.
 
+import type { Graph, Value } from '../../src/engine/graph.ts';
 import type { OpAttributes, OpName } from '../../src/engine/ops.ts';
 import { Random } from '../../src/tensor/random.ts';
 import { f32, type HostTensor, type Shape, sizeOf, tensor } from '../../src/tensor/tensor.ts';
@@ -16,11 +17,15 @@ export interface Case<K extends OpName = OpName> {
   readonly smooth?: readonly number[];
   /** Outputs and gradients that must be equal to the last bit. */
   readonly exact?: boolean;
+  /** Inputs that are constants of the graph instead of inputs of the program; they have no gradients. */
+  readonly constants?: readonly number[];
+  /** What is applied in place of the operation alone, where a backend joins several; returns the outputs. */
+  readonly build?: (graph: Graph, inputs: readonly Value[]) => readonly Value[];
 }
 
 let stream = 0;
 
-function floats(shape: Shape, low = -1, high = 1): HostTensor {
+export function floats(shape: Shape, low = -1, high = 1): HostTensor {
   const random = new Random(20261122, stream++);
   return f32(
     shape,
@@ -37,7 +42,7 @@ export function codes(shape: Shape, bits: number): HostTensor {
   );
 }
 
-const constant = (shape: Shape, value: number) => f32(shape, new Float32Array(sizeOf(shape)).fill(value));
+export const constant = (shape: Shape, value: number) => f32(shape, new Float32Array(sizeOf(shape)).fill(value));
 const labels = (...values: number[]) => tensor('i32', [values.length], Int32Array.from(values));
 
 /** Picks that reach every edge of a 5×7 image, one that leaves it, and one of no image. */
@@ -55,7 +60,7 @@ function picks(): HostTensor {
   return tensor('i32', [rows.length, 4], Int32Array.from(rows.flat()));
 }
 
-function make<K extends OpName>(
+export function make<K extends OpName>(
   op: K,
   note: string,
   inputs: readonly HostTensor[],
@@ -66,6 +71,22 @@ function make<K extends OpName>(
 }
 
 const differentiable = (...inputs: number[]) => ({ differentiate: inputs, smooth: inputs });
+
+/** Operands of axmConv2d, the error left out. */
+export function operands(x: Shape, w: Shape, weightBits: number, activationBits: number): HostTensor[] {
+  const outputs = w.at(-1)!;
+  return [
+    codes(x, activationBits),
+    codes(w, weightBits),
+    constant([], 0.0625),
+    constant([], Math.round(2 ** activationBits * 0.4)),
+    floats([outputs], 0.01, 0.02),
+    f32(
+      [outputs],
+      Float32Array.from({ length: outputs }, (_, c) => 2 ** (weightBits - 1) - 3 + (c % 7)),
+    ),
+  ];
+}
 
 function convolutions(): Case[] {
   const geometries: [note: string, x: Shape, w: Shape, stride: number, padding: number, groups: number][] = [
@@ -82,18 +103,7 @@ function convolutions(): Case[] {
   ];
   return geometries.flatMap(([note, x, w, stride, padding, groups]) => {
     const geometry = { stride, padding, groups };
-    const o = w[3]!;
-    const quantised = (weightBits: number, activationBits: number) => [
-      codes(x, activationBits),
-      codes(w, weightBits),
-      constant([], 0.0625),
-      constant([], Math.round(2 ** activationBits * 0.4)),
-      floats([o], 0.01, 0.02),
-      f32(
-        [o],
-        Float32Array.from({ length: o }, (_, c) => 2 ** (weightBits - 1) - 3 + (c % 7)),
-      ),
-    ];
+    const quantised = (weightBits: number, activationBits: number) => operands(x, w, weightBits, activationBits);
     const axm = (weightBits: number, activationBits: number) => ({ ...geometry, weightBits, activationBits });
     const zeroOne = f32(
       [8, 8],

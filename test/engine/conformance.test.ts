@@ -1,38 +1,33 @@
-// Every backend computes what the reference computes, operation by operation, forward and backward. A backend that is not there on this
-// machine is skipped with its reason.
+// Every backend computes what the reference computes, operation by operation, forward and backward, on poisoned memory and on every path that
+// its lowering can choose (paths.test.ts). A device that is not there on this machine is skipped with its reason; on a GPU host without npm
+// conformance.mjs runs the same.
 
 import { describe, expect, test } from 'vitest';
-import type { Backend } from '../../src/engine/backend.ts';
-import { referenceBackend } from '../../src/engine/reference/backend.ts';
-import { wasmBackend } from '../../src/engine/wasm/backend.ts';
-import { cases } from './cases.ts';
-import { relativeError, runCase } from './run-case.ts';
+import { cases, processorCases } from './all-cases.ts';
+import type { Case } from './cases.ts';
+import { check, differences, expectedOf, problemsOf } from './conformance.ts';
+import { cudaDevices, wasmDevices } from './devices.ts';
+import { runCase } from './run-case.ts';
 
-const reference = referenceBackend();
-const backends: readonly Backend[] = [wasmBackend({ threads: 1 }), wasmBackend({ threads: 2 })];
+const named = (list: readonly Case[]) => list.map((item) => [item.name, item] as const);
 
-for (const backend of backends) {
-  describe(`${backend.name} (${backend.description})`, () => {
-    for (const item of cases) {
-      test(item.name, async () => {
-        const expected = await runCase(reference, item);
-        const found = await runCase(backend, item);
-        expect(Object.keys(found)).toEqual(Object.keys(expected));
-        for (const [name, data] of Object.entries(expected)) {
-          if (data instanceof Float32Array) expect(relativeError(found[name]!, data), name).toBeLessThan(2e-6);
-          else expect(found[name], name).toEqual(data);
-        }
-      });
-    }
+test('no two cases have the same name', () => {
+  expect(new Set(cases.map(({ name }) => name)).size).toBe(cases.length);
+});
+
+describe(wasmDevices.map(({ name }) => name).join('; '), () => {
+  test.each(named(processorCases))('%s', async (_, item) => {
+    const expected = await expectedOf(item);
+    const [one, ...others] = await Promise.all(wasmDevices.map(({ open }) => runCase(open(), item)));
+    expect(problemsOf(item, one!, expected, wasmDevices[0]!.tolerance)).toEqual([]);
+    for (const other of others) expect(differences(one!, other), 'bits of other thread counts').toEqual([]);
   });
-}
+});
 
-describe('thread counts', () => {
-  test('give the same bits', async () => {
-    for (const item of cases) {
-      const one = await runCase(backends[0]!, item);
-      const two = await runCase(backends[1]!, item);
-      expect(two, item.name).toEqual(one);
-    }
+const { devices, reason } = cudaDevices();
+
+describe.each(devices)(reason === undefined ? '$name' : `$name (skipped: ${reason})`, (device) => {
+  test.skipIf(reason !== undefined).each(named(cases))('%s', async (_, item) => {
+    expect(await check(device, item)).toEqual([]);
   });
 });

@@ -10,14 +10,13 @@ import type { Case } from './cases.ts';
 
 export type Results = Record<string, TensorData>;
 
-export async function runCase(
-  backend: Backend,
-  test: Case,
-  inputs: readonly HostTensor[] = test.inputs,
-): Promise<Results> {
+/** A case as a graph, its gradients with it. */
+export function graphOf(test: Case, inputs: readonly HostTensor[] = test.inputs): Graph {
   const graph = new Graph();
-  const values = inputs.map((input, index) => graph.input(`x${index}`, input.shape, input.dtype));
-  const outputs = graph.apply(test.op, values, test.attributes);
+  const values = inputs.map((input, index) =>
+    test.constants?.includes(index) ? graph.constant(input) : graph.input(`x${index}`, input.shape, input.dtype),
+  );
+  const outputs = test.build?.(graph, values) ?? graph.apply(test.op, values, test.attributes);
   outputs.forEach((output, index) => {
     graph.output(`y${index}`, output);
   });
@@ -32,11 +31,18 @@ export async function runCase(
       if (gradient) graph.output(`d${test.differentiate[at]}`, gradient);
     });
   }
+  return graph;
+}
+
+export async function runCase(
+  backend: Backend,
+  test: Case,
+  inputs: readonly HostTensor[] = test.inputs,
+): Promise<Results> {
+  const graph = graphOf(test, inputs);
   const session = await backend.openSession();
   const program = await session.compile(graph);
-  inputs.forEach((input, index) => {
-    program.write(`x${index}`, input.data);
-  });
+  for (const name of graph.inputs.keys()) program.write(name, inputs[Number(name.slice(1))]!.data);
   await program.run();
   const results: Results = {};
   for (const name of graph.outputs.keys()) results[name] = await program.read(name);

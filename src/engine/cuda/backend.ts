@@ -4,10 +4,10 @@
 
 import { invariant, UserError } from '../../tensor/errors.ts';
 import { allocate, bytesPerElement, type HostTensor, sameShape, sizeOf, type TensorData } from '../../tensor/tensor.ts';
-import type { Backend, Program, Session } from '../backend.ts';
+import { type Backend, POISON, type Program, type Session } from '../backend.ts';
 import type { Graph } from '../graph.ts';
 import type { TensorType } from '../ops.ts';
-import { plan, type Storage } from '../plan.ts';
+import { type Plan, plan, type Storage } from '../plan.ts';
 import { KernelLibrary } from './compiler.ts';
 import { OLDEST_CAPABILITY, openCuda } from './device.ts';
 import { type Address, Context, type DeviceProperties, type GraphNode, type PreparedKernel } from './driver.ts';
@@ -23,6 +23,10 @@ export interface CudaOptions {
   readonly device?: number;
   /** Operands of float convolutions and gradients: tf32 (default), bf16, or f32 in two tf32 parts. */
   readonly precision?: Precision;
+  /** In tests: the arena is poisoned before each run, other memory when it is taken (see ../backend.ts). */
+  readonly poison?: boolean;
+  /** In tests: what work is lowered for in place of what the GPU is, to run the paths of smaller and older ones. */
+  readonly as?: Partial<Omit<Target, 'precision'>>;
 }
 
 const ALIGNMENT = 256;
@@ -37,7 +41,7 @@ const SMALL_OUTPUT_BYTES = 1024;
 const ALWAYS_ALLOWED_SHARED = 32 * 1024;
 
 /** Opens the GPU; a UserError says why there is none. */
-export function cudaBackend({ device = 0, precision = 'tf32' }: CudaOptions = {}): Backend {
+export function cudaBackend({ device = 0, precision = 'tf32', poison = false, as = {} }: CudaOptions = {}): Backend {
   const { driver, compiler, devices } = openCuda();
   const properties = devices[device];
   if (!properties) throw new UserError(`there is no GPU ${device}; the machine has ${devices.length}, counted from 0`);
@@ -56,7 +60,11 @@ export function cudaBackend({ device = 0, precision = 'tf32' }: CudaOptions = {}
     description: `${describe(properties)}, ${precision}`,
     // Two splits leave half of the memory to the training step.
     datasetBytes: properties.memoryBytes / 4,
-    openSession: async () => new CudaSession(backend, new Context(driver, properties), kernels, precision),
+    openSession: async () => {
+      const { multiprocessors, sharedBytesPerBlock, capability } = properties;
+      const target = { multiprocessors, sharedBytesPerBlock, precision, warpgroups: capability === 90, ...as };
+      return new CudaSession(backend, new Context(driver, properties), kernels, target, poison);
+    },
   };
   return backend;
 }
@@ -74,6 +82,7 @@ class CudaSession implements Session {
   readonly backend: Backend;
   readonly context: Context;
   readonly target: Target;
+  readonly poison: boolean;
   readonly #kernels: KernelLibrary;
   readonly #pool: MemoryPool;
   readonly #variables = new Map<string, Variable>();
@@ -81,13 +90,18 @@ class CudaSession implements Session {
   readonly #programs: CudaProgram[] = [];
   readonly #modules = new Map<string, Promise<bigint>>();
 
-  constructor(backend: Backend, context: Context, kernels: KernelLibrary, precision: Precision) {
+  constructor(backend: Backend, context: Context, kernels: KernelLibrary, target: Target, poison: boolean) {
     this.backend = backend;
     this.context = context;
     this.#kernels = kernels;
-    this.#pool = new MemoryPool(context);
-    const { multiprocessors, sharedBytesPerBlock, capability } = context.device;
-    this.target = { multiprocessors, sharedBytesPerBlock, precision, warpgroups: capability === 90 };
+    this.target = target;
+    this.poison = poison;
+    this.#pool = this.newPool();
+  }
+
+  newPool(): MemoryPool {
+    const { context } = this;
+    return new MemoryPool(context, this.poison ? (block, bytes) => context.fill(block, POISON, bytes) : undefined);
   }
 
   get bytes(): number {
@@ -224,6 +238,18 @@ interface ProgramParts {
   readonly inputs: ReadonlyMap<string, PinnedInput>;
   readonly outputs: ReadonlyMap<string, Output>;
   readonly ring: OutputRing;
+  /** What is poisoned before each run. */
+  readonly poisoned: { readonly from: Address; readonly bytes: number } | undefined;
+}
+
+/** The arena without the inputs, which it begins with: they are written before a run. */
+function behindInputs(graph: Graph, planned: Plan, arena: Address) {
+  const ends = [...graph.inputs.values()].map((value) => {
+    const at = planned.storage(value);
+    return at.region === 'arena' ? at.offset + sizeOf(value.shape) * bytesPerElement[value.dtype] : 0;
+  });
+  const start = Math.max(0, ...ends);
+  return { from: arena + BigInt(start), bytes: planned.arenaBytes - start };
 }
 
 /** How long one kernel of a program takes by itself. */
@@ -246,6 +272,7 @@ export class CudaProgram implements Program {
   readonly #outputs: ReadonlyMap<string, Output>;
   readonly #nodes: readonly NamedNode[];
   readonly #ring: OutputRing;
+  readonly #poisoned: ProgramParts['poisoned'];
   readonly #executable: bigint;
 
   static async create(graph: Graph, session: CudaSession): Promise<CudaProgram> {
@@ -257,7 +284,7 @@ export class CudaProgram implements Program {
     });
     context.use();
     const arena = context.allocate(planned.arenaBytes);
-    const pool = new MemoryPool(context);
+    const pool = session.newPool();
     const table = (bytes: Uint8Array): Address => {
       const at = pool.allocate(bytes.byteLength);
       context.toDevice(at, bytes, bytes.byteLength);
@@ -304,6 +331,7 @@ export class CudaProgram implements Program {
       inputs: new Map(inputs),
       outputs: new Map(outputs),
       ring: new OutputRing(context, block, smallBytes),
+      poisoned: session.poison ? behindInputs(graph, planned, arena) : undefined,
     });
   }
 
@@ -312,7 +340,7 @@ export class CudaProgram implements Program {
     arenaBytes: number,
     arena: Address,
     pool: MemoryPool,
-    { nodes, inputs, outputs, ring }: ProgramParts,
+    { nodes, inputs, outputs, ring, poisoned }: ProgramParts,
   ) {
     this.#session = session;
     this.arenaBytes = arenaBytes;
@@ -323,6 +351,7 @@ export class CudaProgram implements Program {
     this.#nodes = nodes;
     this.#executable = session.context.createGraph(nodes);
     this.#ring = ring;
+    this.#poisoned = poisoned;
   }
 
   write(name: string, data: TensorData): void {
@@ -335,6 +364,7 @@ export class CudaProgram implements Program {
     const { context } = this.#session;
     await this.#ring.ready();
     context.use();
+    if (this.#poisoned) context.fill(this.#poisoned.from, POISON, this.#poisoned.bytes);
     context.replay(this.#executable);
     this.#ring.collect();
   }

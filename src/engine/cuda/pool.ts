@@ -7,14 +7,17 @@ const ALIGNMENT = 256;
 
 export class MemoryPool {
   readonly #context: Pick<Context, 'allocate' | 'free'>;
+  readonly #prepare: ((block: Address, bytes: number) => void) | undefined;
   readonly blocks: Address[] = [];
   /** Bytes taken from the driver. */
   bytes = 0;
   #next: Address = 0n;
   #left = 0;
 
-  constructor(context: Pick<Context, 'allocate' | 'free'>) {
+  /** `prepare` is given each block that comes from the driver. */
+  constructor(context: Pick<Context, 'allocate' | 'free'>, prepare?: (block: Address, bytes: number) => void) {
     this.#context = context;
+    this.#prepare = prepare;
   }
 
   /** Aligned memory that lives as long as the pool. */
@@ -23,6 +26,7 @@ export class MemoryPool {
     if (need > this.#left) {
       const size = Math.max(need, BLOCK_BYTES);
       const block = this.#context.allocate(size);
+      this.#prepare?.(block, size);
       this.blocks.push(block);
       this.bytes += size;
       // What is left of the smaller remainder is given up.

@@ -3,7 +3,7 @@
 
 import { invariant } from '../../tensor/errors.ts';
 import { allocate, bytesPerElement, type HostTensor, sameShape, sizeOf, type TensorData } from '../../tensor/tensor.ts';
-import type { Backend, Program, Session } from '../backend.ts';
+import { type Backend, POISON, type Program, type Session } from '../backend.ts';
 import type { Graph, Value } from '../graph.ts';
 import type { OpAttributes, OpName, TensorType } from '../ops.ts';
 import { type Plan, plan, type Storage } from '../plan.ts';
@@ -33,14 +33,16 @@ const kernels: Kernels<Computed> = {
 
 export interface ReferenceOptions {
   readonly precision?: 'single' | 'double';
+  /** In tests: outputs are poisoned before they are written (see ../backend.ts). */
+  readonly poison?: boolean;
 }
 
-export function referenceBackend({ precision = 'single' }: ReferenceOptions = {}): Backend {
+export function referenceBackend({ precision = 'single', poison = false }: ReferenceOptions = {}): Backend {
   const backend: Backend = {
     name: 'reference',
     description: `plain TypeScript, ${precision} precision`,
     datasetBytes: 0,
-    openSession: async () => new ReferenceSession(backend, precision === 'double'),
+    openSession: async () => new ReferenceSession(backend, precision === 'double', poison),
   };
   return backend;
 }
@@ -52,12 +54,14 @@ interface Variable extends TensorType {
 class ReferenceSession implements Session {
   readonly backend: Backend;
   readonly #double: boolean;
+  readonly #poison: boolean;
   readonly #variables = new Map<string, Variable>();
   readonly #programs: ReferenceProgram[] = [];
 
-  constructor(backend: Backend, double: boolean) {
+  constructor(backend: Backend, double: boolean, poison: boolean) {
     this.backend = backend;
     this.#double = double;
+    this.#poison = poison;
   }
 
   get bytes(): number {
@@ -67,7 +71,7 @@ class ReferenceSession implements Session {
 
   async compile(graph: Graph): Promise<Program> {
     for (const [name, value] of graph.variables) this.#declare(name, value);
-    const program = new ReferenceProgram(plan(graph, { alignment: 8 }), this.#double, this.#variables);
+    const program = new ReferenceProgram(plan(graph, { alignment: 8 }), this.#double, this.#poison, this.#variables);
     this.#programs.push(program);
     return program;
   }
@@ -114,6 +118,8 @@ interface ReadyStep {
   readonly inputs: readonly Operand[];
   readonly outputs: readonly Operand[];
   readonly attributes: OpAttributes[OpName];
+  /** In tests: outputs to poison first, all but those that take an input's place. */
+  readonly poisoned: readonly Uint8Array[];
 }
 
 class ReferenceProgram implements Program {
@@ -123,7 +129,7 @@ class ReferenceProgram implements Program {
   readonly #inputs = new Map<string, Data>();
   readonly #outputs = new Map<string, { readonly type: TensorType; readonly data: Data }>();
 
-  constructor(planned: Plan, double: boolean, variables: ReadonlyMap<string, Variable>) {
+  constructor(planned: Plan, double: boolean, poison: boolean, variables: ReadonlyMap<string, Variable>) {
     const { graph } = planned;
     // In double precision every element takes eight bytes where the plan counted four.
     const widen = double ? 2 : 1;
@@ -140,12 +146,21 @@ class ReferenceProgram implements Program {
       return type.dtype === 'i32' ? new Int32Array(arena, offset, count) : new Uint8Array(arena, offset, count);
     };
     const operand = (value: Value, at: Storage): Operand => ({ shape: value.shape, data: place(value, at) });
-    this.#steps = planned.steps.map(({ node, inputs, outputs }) => ({
-      kernel: kernels[node.op as Computed] as Kernel<OpName>,
-      inputs: node.inputs.map((value, index) => operand(value, inputs[index]!)),
-      outputs: node.outputs.map((value, index) => operand(value, outputs[index]!)),
-      attributes: node.attributes,
-    }));
+    this.#steps = planned.steps.map((step) => {
+      const { node } = step;
+      const inputs = node.inputs.map((value, index) => operand(value, step.inputs[index]!));
+      const outputs = node.outputs.map((value, index) => operand(value, step.outputs[index]!));
+      const own = outputs.filter(({ data: to }) =>
+        inputs.every(({ data: from }) => from.buffer !== to.buffer || from.byteOffset !== to.byteOffset),
+      );
+      return {
+        kernel: kernels[node.op as Computed] as Kernel<OpName>,
+        inputs,
+        outputs,
+        attributes: node.attributes,
+        poisoned: poison ? own.map(({ data }) => bytesOf(data)) : [],
+      };
+    });
     this.#copies = planned.copies.map(({ from, variable }) => {
       const to = variables.get(variable)!;
       return { to: to.data, from: place(to, from) };
@@ -164,7 +179,10 @@ class ReferenceProgram implements Program {
   }
 
   async run(): Promise<void> {
-    for (const { kernel, inputs, outputs, attributes } of this.#steps) kernel(inputs, outputs, attributes);
+    for (const { kernel, inputs, outputs, attributes, poisoned } of this.#steps) {
+      for (const bytes of poisoned) bytes.fill(POISON);
+      kernel(inputs, outputs, attributes);
+    }
     for (const { to, from } of this.#copies) to.set(from);
   }
 
@@ -176,6 +194,9 @@ class ReferenceProgram implements Program {
     return data;
   }
 }
+
+const bytesOf = ({ buffer, byteOffset, byteLength }: Data): Uint8Array =>
+  new Uint8Array(buffer, byteOffset, byteLength);
 
 function constantData(graph: Graph, index: number, double: boolean): Data {
   const source = graph.constants[index]!.source;

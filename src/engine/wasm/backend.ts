@@ -6,10 +6,10 @@
 import { availableParallelism } from 'node:os';
 import { invariant, UserError } from '../../tensor/errors.ts';
 import { bytesPerElement, type HostTensor, sameShape, sizeOf, type TensorData } from '../../tensor/tensor.ts';
-import type { Backend, Program, Session } from '../backend.ts';
+import { type Backend, POISON, type Program, type Session } from '../backend.ts';
 import type { Graph, Node, Value } from '../graph.ts';
 import type { TensorType } from '../ops.ts';
-import { type Plan, plan, type Storage } from '../plan.ts';
+import { type Plan, type Step as PlannedStep, plan, type Storage } from '../plan.ts';
 import { type Launch, type Lowered, runs } from './launch.ts';
 import { lower } from './lowering/index.ts';
 import { LinearMemory } from './memory.ts';
@@ -21,6 +21,8 @@ const MOST_THREADS = 16;
 export interface WasmOptions {
   /** Threads, the calling one included: 1…64; by default one per core, at most 16. */
   readonly threads?: number;
+  /** In tests: what a kernel must write itself is poisoned before (see ../backend.ts). */
+  readonly poison?: boolean;
 }
 
 export function wasmBackend(options: WasmOptions = {}): Backend {
@@ -33,8 +35,8 @@ export function wasmBackend(options: WasmOptions = {}): Backend {
     description: `WebAssembly SIMD, ${threads} ${threads === 1 ? 'thread' : 'threads'}`,
     datasetBytes: 0,
     openSession: async () => {
-      const memory = new LinearMemory();
-      return new WasmSession(backend, memory, await Threads.start(memory, threads));
+      const memory = new LinearMemory(options.poison);
+      return new WasmSession(backend, memory, await Threads.start(memory, threads, options.poison));
     },
   };
   return backend;
@@ -98,6 +100,7 @@ class WasmSession implements Session {
     }
     const address = this.#memory.allocate(sizeOf(shape) * bytesPerElement[dtype]);
     const variable = { dtype, shape, address };
+    this.#memory.view(dtype, address, sizeOf(shape)).fill(0);
     this.#variables.set(name, variable);
     return variable;
   }
@@ -129,14 +132,16 @@ class WasmProgram implements Program {
       if (at.region === 'arena') return arena + at.offset;
       return at.region === 'constant' ? constants[at.index]! : variables.get(at.name)!.address;
     };
-    const launches = planned.steps.flatMap(({ node, inputs, outputs, workspace }) =>
-      loweringOf(node).launches({
+    const launches = planned.steps.flatMap((step) => {
+      const { node, inputs, outputs, workspace } = step;
+      const launched = loweringOf(node).launches({
         inputs: inputs.map(address),
         outputs: outputs.map(address),
         workspace: workspace ? address(workspace) : 0,
         place: (data) => memory.place(data),
-      }),
-    );
+      });
+      return memory.poison ? [...poisoned(step, address, loweringOf(node)), ...launched] : launched;
+    });
     launches.push(...copies(planned, address, variables));
     const steps = launches.map(
       ({ kernel, parts, record }): Step => ({ kernel, parts, record: memory.place(Int32Array.from(record)) }),
@@ -171,6 +176,21 @@ class WasmProgram implements Program {
     invariant(output, `the program has no output ${name}`);
     return this.#memory.copy(output.dtype, output.address, sizeOf(output.shape));
   }
+}
+
+/** Fills what a step has to write: its workspace, and its outputs but those that take an input's place. */
+function poisoned(
+  { node, inputs, outputs, workspace }: PlannedStep,
+  address: (at: Storage) => number,
+  lowered: Lowered,
+) {
+  const taken = new Set(inputs.map(address));
+  const own = node.outputs.flatMap(({ dtype, shape }, index) => {
+    const to = address(outputs[index]!);
+    return taken.has(to) ? [] : [{ to, bytes: sizeOf(shape) * bytesPerElement[dtype] }];
+  });
+  if (workspace) own.push({ to: address(workspace), bytes: lowered.workspaceBytes! });
+  return own.map(({ to, bytes }): Launch => ({ kernel: 'fill', parts: 1, record: [to, bytes, POISON] }));
 }
 
 /** Assignments that the plan could not produce in the variables' own storage. */

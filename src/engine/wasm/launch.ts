@@ -4,6 +4,7 @@
 import { bytesPerElement, sizeOf, type TensorData } from '../../tensor/tensor.ts';
 import type { Node } from '../graph.ts';
 import type { OpName, TensorType } from '../ops.ts';
+import { CUTS, cuts, FILLING, filling, type Path, pathOf, type Ways } from '../paths.ts';
 
 export interface Launch {
   readonly kernel: string;
@@ -23,14 +24,17 @@ export interface Addresses {
   readonly place: (data: TensorData | Float64Array) => number;
 }
 
-/** How one node runs: the workspace it wants from the plan, and its launches once everything has an address. */
+/** How one node runs: its path, the workspace it wants from the plan, and its launches once everything has an address. */
 export interface Lowered {
+  readonly path: Path;
   readonly workspaceBytes?: number;
   readonly launches: (at: Addresses) => readonly Launch[];
 }
 
 export type Lowering<K extends OpName> = (node: Node<K>) => Lowered;
 export type Lowerings<K extends OpName> = { readonly [Op in K]: Lowering<Op> };
+/** The ways of the lowerings of some operations. */
+export type WaysOf<K extends OpName> = { readonly [Op in K]: Ways };
 
 const words = new DataView(new ArrayBuffer(4));
 
@@ -52,6 +56,15 @@ export function rowsPerPart(channels: number): number {
 export function runs(count: number, length = ELEMENTS_PER_PART): { readonly length: number; readonly parts: number } {
   return { length, parts: Math.ceil(count / length) };
 }
+
+/** Ways of kernels that go through the elements in runs, four at a time. */
+export const overElements = { elements: { runs: CUTS, vectors: FILLING } } as const;
+export const pathOverElements = (count: number): Path =>
+  pathOf(overElements, 'elements', { runs: cuts(count, ELEMENTS_PER_PART), vectors: filling(count, 4) });
+
+/** Of kernels with one part and nothing to choose. */
+export const asOne = { 'in one part': {} } as const;
+export const pathAsOne: Path = pathOf(asOne, 'in one part', {});
 
 export function elements(type: TensorType): number {
   return sizeOf(type.shape);

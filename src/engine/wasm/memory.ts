@@ -3,6 +3,7 @@
 
 import { UserError } from '../../tensor/errors.ts';
 import { allocate, type DType, type TensorData } from '../../tensor/tensor.ts';
+import { POISON } from '../backend.ts';
 import { align } from './launch.ts';
 import { type Memory, WebAssembly } from './webassembly.ts';
 
@@ -13,9 +14,12 @@ const SLACK = 64;
 
 export class LinearMemory {
   readonly memory: Memory;
+  /** Whether new memory is poisoned, what lies behind the end of a tensor included. */
+  readonly poison: boolean;
   #top = PAGE;
 
-  constructor() {
+  constructor(poison = false) {
+    this.poison = poison;
     this.memory = new WebAssembly.Memory({ initial: 16, maximum: LARGEST_PAGES, shared: true });
   }
 
@@ -36,7 +40,13 @@ export class LinearMemory {
     const missing = pages - this.memory.buffer.byteLength / PAGE;
     if (missing > 0) this.#grow(missing, pages);
     this.#top = top;
+    if (this.poison) this.bytes(address, top - address + SLACK).fill(POISON);
     return address;
+  }
+
+  /** A view of bytes. */
+  bytes(address: number, count: number): Uint8Array {
+    return new Uint8Array(this.memory.buffer, address, count);
   }
 
   /** A view of `count` elements. */
@@ -56,9 +66,7 @@ export class LinearMemory {
   /** Puts data into memory and returns its address. */
   place(data: TensorData | Float64Array): number {
     const address = this.allocate(data.byteLength);
-    new Uint8Array(this.memory.buffer, address, data.byteLength).set(
-      new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
-    );
+    this.bytes(address, data.byteLength).set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
     return address;
   }
 

@@ -29,6 +29,8 @@ export interface WorkerData {
   readonly port: MessagePort;
   /** 1… ; the main thread is 0. */
   readonly thread: number;
+  /** Whether scratch memory is poisoned before each part. */
+  readonly poison: boolean;
 }
 
 export interface ProgramMessage {

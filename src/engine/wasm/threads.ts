@@ -8,7 +8,16 @@ import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from '
 import { invariant, UserError } from '../../tensor/errors.ts';
 import type { LinearMemory } from './memory.ts';
 import { CONTROL, OPEN, type ProgramMessage, type WorkerData } from './protocol.ts';
-import { type Kernels, type Step, WORDS_PER_STEP, waitFor, walkAlone, walkTogether } from './walk.ts';
+import {
+  type Kernels,
+  type Scratch,
+  type Step,
+  scratchAt,
+  WORDS_PER_STEP,
+  waitFor,
+  walkAlone,
+  walkTogether,
+} from './walk.ts';
 import { type Module, WebAssembly } from './webassembly.ts';
 
 /** A file that the build puts beside this one; when this file runs as TypeScript source, the build's copy in dist/. */
@@ -34,13 +43,15 @@ export class Threads {
   readonly #module: Module;
   readonly #memory: LinearMemory;
   readonly #count: number;
+  readonly #poison: boolean;
   readonly #control = new Int32Array(new SharedArrayBuffer(CONTROL.words * 4));
   readonly #workers: { readonly worker: Worker; readonly port: MessagePort }[] = [];
   #scratch = 0;
   #scratchBytes = 0;
   #nextProgram = 0;
 
-  private constructor(module: Module, memory: LinearMemory, count: number) {
+  private constructor(module: Module, memory: LinearMemory, count: number, poison: boolean) {
+    this.#poison = poison;
     this.#module = module;
     this.#memory = memory;
     this.#count = count;
@@ -48,8 +59,8 @@ export class Threads {
     memory.reserve((this.#kernels.firstFree as unknown as () => number)());
   }
 
-  static async start(memory: LinearMemory, count: number): Promise<Threads> {
-    return new Threads(await kernelModule(), memory, count);
+  static async start(memory: LinearMemory, count: number, poison = false): Promise<Threads> {
+    return new Threads(await kernelModule(), memory, count, poison);
   }
 
   /** Makes a program known to all threads and returns what runs it. `scratchBytes`: what each thread needs. */
@@ -59,12 +70,16 @@ export class Threads {
       this.#scratchBytes = scratchBytes;
     }
     const parallel = steps.some(({ parts }) => parts > 1);
-    if (this.#count === 1 || !parallel) return () => walkAlone(this.#kernels, steps, this.#scratch);
+    if (this.#count === 1 || !parallel) return () => walkAlone(this.#kernels, steps, this.#ownScratch());
     this.#startWorkers();
     const counters = new Int32Array(new SharedArrayBuffer(steps.length * WORDS_PER_STEP * 4));
     const program: ProgramMessage = { id: this.#nextProgram++, steps, counters };
     for (const { port } of this.#workers) port.postMessage(program);
     return () => this.#run(program);
+  }
+
+  #ownScratch(): Scratch {
+    return scratchAt(this.#memory.memory, this.#scratch, this.#scratchBytes, this.#poison);
   }
 
   async dispose(): Promise<void> {
@@ -80,6 +95,7 @@ export class Threads {
         control: this.#control,
         port: port2,
         thread: this.#workers.length + 1,
+        poison: this.#poison,
       };
       const worker = new Worker(built('worker.js'), { workerData: data, transferList: [port2], execArgv: [] });
       worker.on('error', () => Atomics.store(this.#control, CONTROL.failed, 1));
@@ -101,7 +117,7 @@ export class Threads {
     Atomics.notify(control, CONTROL.run);
     const failed = () => Atomics.load(control, CONTROL.failed) !== 0;
     try {
-      walkTogether(this.#kernels, steps, this.#scratch, counters, failed);
+      walkTogether(this.#kernels, steps, this.#ownScratch(), counters, failed);
     } catch (error) {
       Atomics.store(control, CONTROL.failed, 1);
       throw error;

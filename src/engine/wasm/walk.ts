@@ -2,6 +2,9 @@
 // of the step is done. A step is complete when its parts are, not when all threads have arrived, so a thread that sleeps or is held up
 // costs only the part it holds. Which thread does which part changes from run to run; what a part computes does not.
 
+import { POISON } from '../backend.ts';
+import type { Memory } from './webassembly.ts';
+
 export type Kernels = Readonly<Record<string, (record: number, part: number, scratch: number) => void>>;
 
 export interface Step {
@@ -18,11 +21,25 @@ const POLLS = 4000;
 /** A sleeping thread looks this often whether another one has failed, in milliseconds. */
 const FAILURE_CHECK = 200;
 
+/** The scratch memory of a thread. `poison`, in tests: fills it before each part. */
+export interface Scratch {
+  readonly address: number;
+  readonly poison?: () => void;
+}
+
+export function scratchAt(memory: Memory, address: number, bytes: number, poison: boolean): Scratch {
+  if (!poison) return { address };
+  return { address, poison: () => new Uint8Array(memory.buffer, address, bytes).fill(POISON) };
+}
+
 /** One thread alone. */
-export function walkAlone(kernels: Kernels, steps: readonly Step[], scratch: number): void {
+export function walkAlone(kernels: Kernels, steps: readonly Step[], scratch: Scratch): void {
   for (const { kernel, parts, record } of steps) {
     const run = kernels[kernel]!;
-    for (let part = 0; part < parts; part++) run(record, part, scratch);
+    for (let part = 0; part < parts; part++) {
+      scratch.poison?.();
+      run(record, part, scratch.address);
+    }
   }
 }
 
@@ -30,7 +47,7 @@ export function walkAlone(kernels: Kernels, steps: readonly Step[], scratch: num
 export function walkTogether(
   kernels: Kernels,
   steps: readonly Step[],
-  scratch: number,
+  scratch: Scratch,
   counters: Int32Array,
   failed: () => boolean,
 ): void {
@@ -40,7 +57,8 @@ export function walkTogether(
     const taken = at * WORDS_PER_STEP;
     const done = taken + 1;
     for (let part = Atomics.add(counters, taken, 1); part < parts; part = Atomics.add(counters, taken, 1)) {
-      run(record, part, scratch);
+      scratch.poison?.();
+      run(record, part, scratch.address);
       if (Atomics.add(counters, done, 1) === parts - 1) Atomics.notify(counters, done);
     }
     if (!waitFor(counters, done, parts, failed)) return;

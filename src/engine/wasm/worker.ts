@@ -3,10 +3,10 @@
 
 import { receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { CONTROL, OPEN, type ProgramMessage, type WorkerData } from './protocol.ts';
-import { type Kernels, walkTogether } from './walk.ts';
+import { type Kernels, scratchAt, walkTogether } from './walk.ts';
 import { WebAssembly } from './webassembly.ts';
 
-const { module, memory, control, port, thread } = workerData as WorkerData;
+const { module, memory, control, port, thread, poison } = workerData as WorkerData;
 const kernels = new WebAssembly.Instance(module, { env: { memory } }).exports as Kernels;
 const programs = new Map<number, ProgramMessage>();
 
@@ -36,8 +36,9 @@ for (let seen = 0; ; ) {
   if (!join()) continue;
   try {
     const { steps, counters } = programOf(Atomics.load(control, CONTROL.program));
-    const scratch = Atomics.load(control, CONTROL.scratch) + thread * Atomics.load(control, CONTROL.scratchBytes);
-    walkTogether(kernels, steps, scratch >>> 0, counters, () => Atomics.load(control, CONTROL.failed) !== 0);
+    const bytes = Atomics.load(control, CONTROL.scratchBytes);
+    const scratch = scratchAt(memory, (Atomics.load(control, CONTROL.scratch) + thread * bytes) >>> 0, bytes, poison);
+    walkTogether(kernels, steps, scratch, counters, () => Atomics.load(control, CONTROL.failed) !== 0);
   } catch (error) {
     port.postMessage(error instanceof Error ? (error.stack ?? error.message) : String(error));
     Atomics.store(control, CONTROL.failed, 1);

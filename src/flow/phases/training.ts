@@ -12,6 +12,7 @@ import { files, inFolder, type RunContext } from '../context.ts';
 import type { MetricRecord, Phase, TrainingPhase } from '../events.ts';
 import { phasesOf, settingsOf } from '../manifest.ts';
 import { openMetrics } from '../metrics.ts';
+import { describeTraining, proveTraining } from '../training-proof.ts';
 
 /** Seconds between resume points within an epoch. */
 const SAVE_INTERVAL = 20;
@@ -58,6 +59,12 @@ export async function trainPhase(
 ): Promise<EpochRecord> {
   const { configuration, dataset, task, listener, signal } = context;
   const { phase, session } = job;
+  const common = { ...job.fit, task, dataset, seed: configuration.seed, firstEpoch: firstEpoch(context, phase) };
+  const { arithmetic } = job.fit;
+  if (arithmetic.kind === 'quantized') {
+    const proved = await proveTraining(session, { ...common, arithmetic });
+    listener({ kind: 'note', text: describeTraining(proved) });
+  }
   const settings = settingsOf(configuration, phase, context.manifest.inputs);
   const relative = relativePower(configuration);
   const resumePath = inFolder(context, files.resume);
@@ -76,12 +83,8 @@ export async function trainPhase(
   const sinceSaved = () => performance.now() - saved;
   try {
     await trainEpochs({
-      ...job.fit,
+      ...common,
       session,
-      task,
-      dataset,
-      seed: configuration.seed,
-      firstEpoch: firstEpoch(context, phase),
       start: start ?? atStart,
       onStep: (event) => listener({ kind: 'step', phase, ...relative(event) }),
       onEpoch: async (record, next) => {

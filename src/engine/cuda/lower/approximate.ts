@@ -2,14 +2,17 @@
 // structure. Which of the two a table gets is a matter of cost alone: a factorisation that fits is faster (docs/performance-cuda.md has the figures).
 // See kernels/planes.cu, kernels/table.cu and kernels/plane-gradients.cu for what is computed.
 
-import { UserError } from '../../../tensor/errors.ts';
 import { sizeOf } from '../../../tensor/tensor.ts';
 import type { Node } from '../../graph.ts';
+import { CODE_BITS, COUNTS, codeBits, FILLING, filling, oneOrSeveral, pathOf } from '../../paths.ts';
+import { checkSums, productsOf } from '../../sums.ts';
 import type { Address } from '../driver.ts';
 import { type Convolution, ceilDivide, convolutionOf, geometryArgument, roundUp, sharesOf } from '../geometry.ts';
 import { address, i32, type KernelLaunch, launch, struct, type Target } from '../launch.ts';
 import {
   CHANNEL_STEP,
+  CODE_PLACES,
+  codesPlace,
   gather,
   gatheredBytes,
   INNER_STEP,
@@ -17,25 +20,11 @@ import {
   ofForward,
   pieces,
   piecesBytes,
-  productsOf,
   tapSums,
   zeroPoints,
 } from './codes.ts';
 import type { Lowerings, Operands, ProgramMemory } from './lowering.ts';
-import { formOf, planeCommands, planeScratch } from './planes.ts';
-
-/** Sums of up to this many products of codes fit in 32 bits; digits of a fixed-point weight have 8 bits whatever its width. */
-function checkSums(g: Convolution, { inputs, attributes }: Node<'axmConv2d'>): void {
-  const { weightBits, activationBits, integer } = attributes;
-  const ofCodes = (2 ** (integer ? weightBits : 8) - 1) * (2 ** activationBits - 1);
-  const products = attributes.error === 'table' ? productsOf(inputs[6]!, activationBits) : undefined;
-  const largest = products?.reduce((most, product) => Math.max(most, Math.abs(product)), 1) ?? ofCodes;
-  const most = Math.floor((2 ** 31 - 1) / largest);
-  if (g.inner <= most) return;
-  throw new UserError(
-    `axmConv2d: an output element sums ${g.inner} products of ${weightBits}×${activationBits} bits; the cuda device sums up to ${most}, use the wasm device`,
-  );
-}
+import { formOf, planeCommands, planePath, planeScratch, planeWays } from './planes.ts';
 
 /** The products of a constant error table as u16, or undefined where they are not constant or do not fit. */
 export function constantProducts({ inputs, attributes }: Node<'axmConv2d'>): Uint16Array | undefined {
@@ -50,27 +39,56 @@ function tableScratch(node: Node<'axmConv2d'>): readonly [number, number] {
   return [4 * g.kh * g.kw * g.o, constantProducts(node) ? 0 : 4 * sizeOf(node.inputs[6]!.shape)];
 }
 
+/** How look-ups are cut: entries of a table, pixels of a thread, whether channels come in vectors. */
+function lookUpPlan(node: Node<'axmConv2d'>, { multiprocessors }: Target) {
+  const g = ofForward(node);
+  const products = constantProducts(node);
+  const perBlock = (rows: number) => ceilDivide(g.pixels, TABLE_THREADS * rows) * ceilDivide(g.outputs, 4) * g.groups;
+  // A block per multiprocessor at least: the tables that a block builds pay off over its pixels.
+  const rows = ([4, 2] as const).find((candidate) => perBlock(candidate) >= 0.9 * multiprocessors) ?? (1 as const);
+  return { g, products, rows, wide: g.inputs % CHANNEL_STEP === 0 };
+}
+
+const lookUpWays = {
+  'look-ups': {
+    entries: ['16 bits', '32 bits'],
+    pixels: ['1', '2', '4'],
+    channels: ['in vectors', 'one by one'],
+    outputs: FILLING,
+    bits: CODE_BITS,
+    groups: COUNTS,
+  },
+} as const;
+
+function lookUpPath(node: Node<'axmConv2d'>, target: Target) {
+  const { g, products, rows, wide } = lookUpPlan(node, target);
+  return pathOf(lookUpWays, 'look-ups', {
+    entries: products ? '16 bits' : '32 bits',
+    pixels: `${rows}` as const,
+    channels: wide ? 'in vectors' : 'one by one',
+    outputs: filling(g.outputs, 4),
+    bits: codeBits(node.attributes.activationBits),
+    groups: oneOrSeveral(g.groups),
+  });
+}
+
 function tableCommands(
   node: Node<'axmConv2d'>,
   operands: Operands,
   target: Target,
   memory: ProgramMemory,
 ): KernelLaunch[] {
-  const g = ofForward(node);
+  const { g, products, rows, wide } = lookUpPlan(node, target);
   const { weightBits, activationBits } = node.attributes;
   const [x, w, xScale, xZero, wScale, wZero, error] = operands.inputs as [Address, ...Address[]] & Address[];
   const [sums, scratchTable] = pieces(operands.scratch, ...tableScratch(node));
-  const products = constantProducts(node);
   const entry = products ? 2 : 4;
   const chunk = products ? 16 : 8;
-  const perBlock = (rows: number) => ceilDivide(g.pixels, TABLE_THREADS * rows) * ceilDivide(g.outputs, 4) * g.groups;
-  // A block per multiprocessor at least: the tables that a block builds pay off over its pixels.
-  const rows = [4, 2].find((candidate) => perBlock(candidate) >= 0.9 * target.multiprocessors) ?? 1;
   const defines = {
     ENTRY: entry,
     CHUNK: chunk,
     ROWS: rows,
-    WIDE: g.inputs % CHANNEL_STEP === 0 ? 1 : 0,
+    WIDE: wide ? 1 : 0,
     WBITS: weightBits,
     ABITS: activationBits,
   };
@@ -128,19 +146,52 @@ function gradientPlan(node: Node<'axmConv2dGradients'>, { multiprocessors, preci
   return { g, digits, shares, slabs, paddedColumns, foldBlocks, scratch };
 }
 
+const gradientAspects = {
+  codes: CODE_PLACES,
+  digits: ['1', '2'],
+  outputs: ['in pairs', 'one by one'],
+  folded: ['in fours', 'one by one'],
+  shares: ['whole tiles', 'parts of tiles'],
+  columns: FILLING,
+  bits: CODE_BITS,
+  groups: COUNTS,
+} as const;
+const gradientWays = { 'by warps': gradientAspects, 'by warpgroups': gradientAspects } as const;
+
 export const approximateLowerings: Lowerings<'axmConv2d' | 'axmConv2dGradients'> = {
   axmConv2d: {
+    ways: { ...planeWays, ...lookUpWays },
+    path: (node, target) => {
+      const form = formOf(node, target);
+      return form ? planePath(node, form, target) : lookUpPath(node, target);
+    },
     scratchBytes: (node, target) => {
       const form = formOf(node, target);
       return piecesBytes(...(form ? planeScratch(node, form, target) : tableScratch(node)));
     },
     launches: (node, operands, target, memory) => {
-      checkSums(ofForward(node), node);
+      const { weightBits, integer } = node.attributes;
+      // Digits of a fixed-point weight have 8 bits whatever its width.
+      checkSums(node, ofForward(node).inner, { device: 'cuda', other: 'wasm', weightBits: integer ? weightBits : 8 });
       const form = formOf(node, target);
       return form ? planeCommands(node, form, operands, target, memory) : tableCommands(node, operands, target, memory);
     },
   },
   axmConv2dGradients: {
+    ways: gradientWays,
+    path: (node, target) => {
+      const { g, digits, shares } = gradientPlan(node, target);
+      return pathOf(gradientWays, target.warpgroups ? 'by warpgroups' : 'by warps', {
+        codes: codesPlace(g),
+        digits: digits === 2 ? '2' : '1',
+        outputs: g.outputs % 2 === 0 ? 'in pairs' : 'one by one',
+        folded: g.outputs % 4 === 0 ? 'in fours' : 'one by one',
+        shares: shares.parts.some((parts) => parts > 1) ? 'parts of tiles' : 'whole tiles',
+        columns: filling(g.outputs, GRADIENT_TILE),
+        bits: codeBits(node.attributes.activationBits),
+        groups: oneOrSeveral(g.groups),
+      });
+    },
     scratchBytes: (node, target) => piecesBytes(...gradientPlan(node, target).scratch),
     launches: (node, { inputs, outputs, scratch }, target, memory) => {
       const plan = gradientPlan(node, target);

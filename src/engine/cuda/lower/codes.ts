@@ -1,11 +1,10 @@
 // What the emulations of an approximate convolution share: the inner axis of codes in memory, gathered and mapped codes, sums of weight codes per
 // tap, pieces of scratch memory. See kernels/codes.cu.
 
-import type { Node, Value } from '../../graph.ts';
+import type { Node } from '../../graph.ts';
 import type { Address } from '../driver.ts';
 import { type Convolution, ceilDivide, convolutionOf, geometryArgument, roundUp } from '../geometry.ts';
 import { type Argument, address, i32, type KernelLaunch, launch, struct } from '../launch.ts';
-import { sourceOf } from '../planes.ts';
 
 const CODES = { file: 'codes.cu', defines: {} };
 
@@ -16,6 +15,11 @@ export const CHANNEL_STEP = 16;
 export function innerOf(g: Convolution): { gathered: boolean; padded: number } {
   return { gathered: g.inputs % CHANNEL_STEP !== 0, padded: roundUp(g.inner, INNER_STEP) };
 }
+
+/** Whether products read x where it is. */
+export const CODE_PLACES = ['in place', 'gathered'] as const;
+export const codesPlace = (g: Convolution): (typeof CODE_PLACES)[number] =>
+  innerOf(g).gathered ? 'gathered' : 'in place';
 
 export const gatheredBytes = (g: Convolution): number => {
   const { gathered, padded } = innerOf(g);
@@ -69,11 +73,3 @@ export const ofForward = ({ inputs: [x, w], outputs: [y], attributes }: Node<'ax
 
 export const zeroPoints = (xScale: Address, xZero: Address, wScale: Address, wZero: Address): Argument =>
   struct(...[xScale, xZero, wScale, wZero].map(address));
-
-/** All products with a constant error table. */
-export function productsOf(table: Value, activationBits: number): Int32Array | undefined {
-  const source = sourceOf(table);
-  if (source.kind !== 'constant') return undefined;
-  const activations = 2 ** activationBits;
-  return Int32Array.from(source.tensor.data, (error, at) => Math.floor(at / activations) * (at % activations) + error);
-}

@@ -2,6 +2,7 @@
 // size of the image have faster kernels where the device does (halves.ts).
 
 import type { Node } from '../../graph.ts';
+import { COUNTS, oneOrSeveral, type Path, pathOf } from '../../paths.ts';
 import type { Address } from '../driver.ts';
 import {
   type Convolution,
@@ -16,7 +17,7 @@ import {
   WEIGHT_GRADIENT,
 } from '../geometry.ts';
 import { address, i32, type KernelLaunch, launch, type Target } from '../launch.ts';
-import { halvesOf } from './halves.ts';
+import { halvesAspects, halvesOf } from './halves.ts';
 import { type Lowering, type Lowerings, type Operands, sumParts } from './lowering.ts';
 
 const precisions = { tf32: 0, bf16: 1, fp32: 2 } as const;
@@ -97,7 +98,55 @@ function choose(mode: Mode, g: Convolution, { multiprocessors, sharedBytesPerBlo
   return choices.reduce((best, choice) => (cost(choice) < cost(best) ? choice : best));
 }
 
-const width = (channels: number): number => (channels % 4 === 0 ? 4 : 1);
+const width = (channels: number): 1 | 4 => (channels % 4 === 0 ? 4 : 1);
+
+const tileName = ({ rows, columns }: Tile) => `${rows}×${columns}`;
+const widths = ['four values', 'one value'] as const;
+const tiling = {
+  tile: tiles.map(tileName),
+  parts: COUNTS,
+  first: widths,
+  second: widths,
+  columns: ['even', 'odd'],
+  groups: COUNTS,
+  stride: COUNTS,
+  precision: ['tf32', 'bf16', 'fp32'],
+} as const;
+
+function tilingOf({ mode, geometry: g }: Product, target: Target) {
+  const { tile, parts } = choose(mode, g, target);
+  const of = (channels: number) => (width(channels) === 4 ? 'four values' : 'one value');
+  return {
+    tile: tileName(tile),
+    parts: oneOrSeveral(parts),
+    first: of(mode === INPUT_GRADIENT ? g.outputs : g.inputs),
+    second: of(g.outputs),
+    columns: extent(mode, g).columns % 2 === 0 ? 'even' : 'odd',
+    groups: oneOrSeveral(g.groups),
+    stride: oneOrSeveral(g.stride),
+    precision: target.precision,
+  } as const;
+}
+
+const ways = {
+  [FORWARD]: { halves: halvesAspects(FORWARD), tiles: tiling },
+  [INPUT_GRADIENT]: {
+    halves: halvesAspects(INPUT_GRADIENT),
+    tiles: tiling,
+    'all taps at once': { parts: COUNTS, precision: tiling.precision },
+  },
+  [WEIGHT_GRADIENT]: { halves: halvesAspects(WEIGHT_GRADIENT), tiles: { ...tiling } },
+} as const;
+
+/** How a product is formed, with all that its lowering needs to know. */
+function pathOfProduct({ mode, geometry }: Product, target: Target): Path {
+  const halves = halvesOf(mode, geometry, target);
+  if (halves) return pathOf(ways[mode], 'halves', halves.aspects);
+  const taps = mode === INPUT_GRADIENT ? byTaps(geometry) : undefined;
+  if (!taps) return pathOf(ways[mode], 'tiles', tilingOf({ mode, geometry }, target));
+  const parts = oneOrSeveral(choose(taps.mode, taps.geometry, target).parts);
+  return pathOf(ways[INPUT_GRADIENT], 'all taps at once', { parts, precision: target.precision });
+}
 
 interface Product {
   readonly mode: Mode;
@@ -154,9 +203,13 @@ function convolve(
 }
 
 function lowering<K extends 'conv2d' | 'conv2dInputGradient' | 'conv2dWeightGradient'>(
-  productOf: (node: Node<K>) => Product,
+  mode: Mode,
+  geometryOf: (node: Node<K>) => Convolution,
 ): Lowering<K> {
+  const productOf = (node: Node<K>): Product => ({ mode, geometry: geometryOf(node) });
   return {
+    ways: ways[mode],
+    path: (node, target) => pathOfProduct(productOf(node), target),
     scratchBytes: (node, target) => {
       const { mode, geometry } = productOf(node);
       const halves = halvesOf(mode, geometry, target);
@@ -199,16 +252,13 @@ function convolveTaps(taps: Product, g: Convolution, { inputs, outputs, scratch 
 }
 
 export const convolutionLowerings: Lowerings<'conv2d' | 'conv2dInputGradient' | 'conv2dWeightGradient'> = {
-  conv2d: lowering(({ inputs: [x, w], outputs: [y], attributes }) => ({
-    mode: FORWARD,
-    geometry: convolutionOf(x!.shape, w!.shape, y!.shape, attributes),
-  })),
-  conv2dInputGradient: lowering(({ inputs: [g, w], outputs: [dx], attributes }) => ({
-    mode: INPUT_GRADIENT,
-    geometry: convolutionOf(dx!.shape, w!.shape, g!.shape, attributes),
-  })),
-  conv2dWeightGradient: lowering(({ inputs: [x, g], attributes }) => ({
-    mode: WEIGHT_GRADIENT,
-    geometry: convolutionOf(x!.shape, attributes.weightShape, g!.shape, attributes),
-  })),
+  conv2d: lowering(FORWARD, ({ inputs: [x, w], outputs: [y], attributes }) =>
+    convolutionOf(x!.shape, w!.shape, y!.shape, attributes),
+  ),
+  conv2dInputGradient: lowering(INPUT_GRADIENT, ({ inputs: [g, w], outputs: [dx], attributes }) =>
+    convolutionOf(dx!.shape, w!.shape, g!.shape, attributes),
+  ),
+  conv2dWeightGradient: lowering(WEIGHT_GRADIENT, ({ inputs: [x, g], attributes }) =>
+    convolutionOf(x!.shape, attributes.weightShape, g!.shape, attributes),
+  ),
 };

@@ -2,11 +2,19 @@
 
 import { sizeOf } from '../../../tensor/tensor.ts';
 import type { Node } from '../../graph.ts';
+import { pathOf } from '../../paths.ts';
 import type { Address } from '../driver.ts';
 import { type Argument, address, f32, i32, launch } from '../launch.ts';
-import { elementwise, type Lowerings, type Operands, type ProgramMemory } from './lowering.ts';
+import {
+  alwaysTheSame,
+  elementwise,
+  type Lowerings,
+  type Operands,
+  overElements,
+  type ProgramMemory,
+} from './lowering.ts';
 
-const countOf = (node: Node<never> | Node): number => sizeOf(node.outputs[0]!.shape);
+const countOf = (node: Pick<Node, 'outputs'>): number => sizeOf(node.outputs[0]!.shape);
 const channelsOf = (shape: readonly number[]): number => shape.at(-1) ?? 1;
 const levels = (bits: number): Argument => f32(2 ** bits - 1);
 const all = ({ inputs, outputs }: Operands): Argument[] => [...inputs, ...outputs].map(address);
@@ -23,6 +31,18 @@ const perChannel = (granularity: 'tensor' | 'channel', shape: readonly number[])
 /** Vectors of four elements, where one scale serves all of a tensor that is made of them; else 0. */
 const vectorsOf = (node: Node<never> | Node, granularity: 'tensor' | 'channel'): number =>
   granularity === 'tensor' && countOf(node) % 4 === 0 ? countOf(node) / 4 : 0;
+
+const cut = overElements(countOf);
+
+const quantiserWays = { 'vectors of four': {}, elements: { scales: ['one', 'per channel'] } } as const;
+const quantiser = {
+  ways: quantiserWays,
+  path: (node: Node<'quantize'> | Node<'dequantize'>) => {
+    const { granularity } = node.attributes;
+    if (vectorsOf(node as Node, granularity)) return pathOf(quantiserWays, 'vectors of four', {});
+    return pathOf(quantiserWays, 'elements', { scales: granularity === 'tensor' ? 'one' : 'per channel' });
+  },
+};
 
 const indexTable = (index: readonly number[], memory: ProgramMemory): Address =>
   memory.table(new Uint8Array(Int32Array.from(index).buffer));
@@ -47,21 +67,25 @@ export const elementwiseLowerings: Lowerings<
   | 'structureMatrixGradient'
 > = {
   add: {
+    ...cut,
     launches: (node, operands) => plain('add', node, operands, f32(node.attributes.alpha), f32(node.attributes.beta)),
   },
   affine: {
+    ...cut,
     launches: (node, operands) =>
       plain('affine', node, operands, f32(node.attributes.scale), f32(node.attributes.offset)),
   },
-  scaleBy: { launches: (node, operands) => plain('scale_by', node, operands) },
-  broadcast: { launches: (node, operands) => plain('broadcast', node, operands) },
-  relu: { launches: (node, operands) => plain('relu', node, operands) },
-  reluGradient: { launches: (node, operands) => plain('relu_gradient', node, operands) },
+  scaleBy: { ...cut, launches: (node, operands) => plain('scale_by', node, operands) },
+  broadcast: { ...cut, launches: (node, operands) => plain('broadcast', node, operands) },
+  relu: { ...cut, launches: (node, operands) => plain('relu', node, operands) },
+  reluGradient: { ...cut, launches: (node, operands) => plain('relu_gradient', node, operands) },
   clampStraightThrough: {
+    ...cut,
     launches: (node, operands) => plain('clamp', node, operands, f32(node.attributes.low), f32(node.attributes.high)),
   },
-  divide: { launches: (node, operands) => plain('divide', node, operands) },
+  divide: { ...cut, launches: (node, operands) => plain('divide', node, operands) },
   imageToFloat: {
+    ...cut,
     launches: (node, { inputs, outputs }, _, memory) => {
       const { scale, offset } = node.attributes;
       const tables = [scale, offset].map((values) => memory.table(new Uint8Array(Float32Array.from(values).buffer)));
@@ -75,8 +99,12 @@ export const elementwiseLowerings: Lowerings<
       ];
     },
   },
-  bias: { launches: (node, operands) => plain('bias', node, operands, i32(channelsOf(node.outputs[0]!.shape))) },
+  bias: {
+    ...cut,
+    launches: (node, operands) => plain('bias', node, operands, i32(channelsOf(node.outputs[0]!.shape))),
+  },
   quantize: {
+    ...quantiser,
     launches: (node, operands) => {
       const { bits, granularity } = node.attributes;
       const vectors = vectorsOf(node, granularity);
@@ -85,6 +113,7 @@ export const elementwiseLowerings: Lowerings<
     },
   },
   dequantize: {
+    ...quantiser,
     launches: (node, operands) => {
       const { granularity } = node.attributes;
       const vectors = vectorsOf(node, granularity);
@@ -93,13 +122,19 @@ export const elementwiseLowerings: Lowerings<
     },
   },
   rangeToScale: {
+    ...alwaysTheSame,
     launches: (node, operands) => plain('range_to_scale', node, operands, levels(node.attributes.bits)),
   },
-  clipScale: { launches: (node, operands) => plain('clip_scale', node, operands, levels(node.attributes.bits)) },
+  clipScale: {
+    ...alwaysTheSame,
+    launches: (node, operands) => plain('clip_scale', node, operands, levels(node.attributes.bits)),
+  },
   clipScaleGradient: {
+    ...alwaysTheSame,
     launches: (node, operands) => plain('clip_scale_gradient', node, operands, levels(node.attributes.bits)),
   },
   structureMatrix: {
+    ...alwaysTheSame,
     launches: (node, { inputs, outputs }, _, memory) => {
       const count = countOf(node);
       const index = indexTable(node.attributes.index, memory);
@@ -107,6 +142,7 @@ export const elementwiseLowerings: Lowerings<
     },
   },
   structureMatrixGradient: {
+    ...alwaysTheSame,
     launches: (node, { inputs, outputs }, _, memory) => {
       const { index, count } = node.attributes;
       const table = indexTable(index, memory);

@@ -1,6 +1,7 @@
 // Convolutions that keep the size of the image, on f16 operands with a power of two per block; see kernels/halves.cu. Which ones qualify, how
 // their sums are cut into parts, and the launches: forward and input gradient are one kernel, with the weights laid out first.
 
+import { COUNTS, oneOrSeveral } from '../../paths.ts';
 import {
   type Convolution,
   ceilDivide,
@@ -29,8 +30,16 @@ const MOST_GRADIENT_LOADS = 5;
 const TAPS = 9;
 
 export interface Halves {
+  readonly aspects: { readonly parts: (typeof COUNTS)[number]; readonly loads: string };
   readonly scratchBytes: number;
   readonly launches: (operands: Operands) => KernelLaunch[];
+}
+
+/** Cut inner chunks or pixels, and the vectors per thread that kernels are made for. */
+export function halvesAspects(mode: Mode) {
+  // Without margins the fewest vectors cover a block's pixels, with the smallest margins those of a weight gradient's tile.
+  const [fewest, most] = mode === WEIGHT_GRADIENT ? [3, MOST_GRADIENT_LOADS] : [8, MOST_LOADS];
+  return { parts: COUNTS, loads: Array.from({ length: most - fewest + 1 }, (_, more) => `${fewest + more}`) };
 }
 
 /** The product on halves; undefined where it has to be formed another way. */
@@ -63,6 +72,7 @@ function same(g: Convolution, mode: Mode, { multiprocessors }: Target): Halves |
   const tilesBytes = 2 * taps * g.inputs * g.outputs;
   const maximaBytes = 4 * MAXIMA;
   return {
+    aspects: { parts: oneOrSeveral(parts), loads: `${loads}` },
     scratchBytes: tilesBytes + maximaBytes + (parts > 1 ? 4 * parts * count : 0),
     launches: ({ inputs: [a, w], outputs: [result], scratch: tiles }) => {
       const maxima = tiles + BigInt(tilesBytes);
@@ -102,6 +112,7 @@ function weightGradient(g: Convolution, { multiprocessors }: Target): Halves | u
   const parts = ceilDivide(stages, perPart);
   const count = TAPS * g.inputs * g.outputs;
   return {
+    aspects: { parts: oneOrSeveral(parts), loads: `${loads}` },
     scratchBytes: parts > 1 ? roundUp(4 * parts * count, 256) : 0,
     launches: ({ inputs: [x, gradient], outputs: [dw], scratch }) => {
       const source = { file: 'halves.cu', defines: { LOADS: loads, WGMMA: 1 } };

@@ -2,12 +2,13 @@
 
 import { ceilDivide } from '../geometry.ts';
 import { address, i32, launch } from '../launch.ts';
-import type { Lowerings } from './lowering.ts';
+import { alwaysTheSame, type Lowerings } from './lowering.ts';
 
 const THREADS = 256;
 
 export const imageLowerings: Lowerings<'gatherImages'> = {
   gatherImages: {
+    ...alwaysTheSame,
     launches: ({ outputs: [out] }, { inputs, outputs }) => {
       const [count, height, width, channels] = out!.shape as [number, number, number, number];
       return [

@@ -3,8 +3,9 @@
 // program. A lowering is a pure function of its arguments.
 
 import { sizeOf } from '../../../tensor/tensor.ts';
-import type { Node } from '../../graph.ts';
+import type { Node, Value } from '../../graph.ts';
 import type { OpName } from '../../ops.ts';
+import { COUNTS, CUTS, cuts, FILLING, filling, oneOrSeveral, type Path, pathOf, type Ways } from '../../paths.ts';
 import type { KernelSource } from '../compiler.ts';
 import type { Address } from '../driver.ts';
 import { ceilDivide } from '../geometry.ts';
@@ -27,6 +28,10 @@ export interface ProgramMemory {
 }
 
 export interface Lowering<K extends OpName = OpName, N = Node<K>> {
+  /** All ways that `path` can name. */
+  readonly ways: Ways;
+  /** The path that a node takes on a target. */
+  readonly path: (node: N, target: Target) => Path;
   readonly scratchBytes?: (node: N, target: Target) => number;
   /** In an order that is right. Each launch names all memory that it touches: it runs as soon as that is ready, before others of the step if need be. */
   readonly launches: (node: N, operands: Operands, target: Target, memory: ProgramMemory) => readonly KernelLaunch[];
@@ -36,6 +41,18 @@ export type Lowerings<K extends OpName = OpName> = { readonly [Op in K]: Lowerin
 
 const THREADS = 256;
 const UNROLL = 4;
+
+/** The ways of element-wise kernels, by the number of elements. */
+const elementWays = { elements: { blocks: CUTS } } as const;
+export const overElements = (countOf: (node: { readonly outputs: readonly Value[] }) => number) => ({
+  ways: elementWays,
+  path: (node: { readonly outputs: readonly Value[] }) =>
+    pathOf(elementWays, 'elements', { blocks: cuts(countOf(node), THREADS * UNROLL) }),
+});
+
+/** Of lowerings that have nothing to choose. */
+const noChoice = { 'the same for all': {} } as const;
+export const alwaysTheSame = { ways: noChoice, path: () => pathOf(noChoice, 'the same for all', {}) };
 
 /** A launch of one of the element-wise kernels over `count` elements. */
 export function elementwise(name: string, count: number, args: readonly Argument[]): KernelLaunch {
@@ -85,6 +102,14 @@ export function reductionOf(
   const slabs = Math.max(1, Math.min(useful, ceilDivide(blocks, tiles)));
   return { rows, columns: vectors, width, threads, tile, tiles, slabs };
 }
+
+/** How the work of a reduction is cut. */
+export const REDUCTION_ASPECTS = { slabs: COUNTS, tiles: COUNTS, columns: FILLING } as const;
+export const reductionAspects = ({ slabs, tiles, tile, columns }: Reduction) => ({
+  slabs: oneOrSeveral(slabs),
+  tiles: oneOrSeveral(tiles),
+  columns: filling(columns, tile),
+});
 
 /** Scratch bytes of a reduction, `copies` of it side by side. */
 export function reductionBytes({ tile, tiles, slabs, width }: Reduction, copies = 1): number {

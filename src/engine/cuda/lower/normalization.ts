@@ -3,6 +3,7 @@
 
 import { type Shape, sizeOf } from '../../../tensor/tensor.ts';
 import type { Node } from '../../graph.ts';
+import { pathOf } from '../../paths.ts';
 import type { KernelSource } from '../compiler.ts';
 import type { Address } from '../driver.ts';
 import type { FusedNode } from '../fuse.ts';
@@ -13,8 +14,10 @@ import {
   type Lowerings,
   type Operands,
   type ProgramMemory,
+  REDUCTION_ASPECTS,
   type Reduction,
   reduce,
+  reductionAspects,
   reductionBytes,
   reductionOf,
   rowsAndColumns,
@@ -34,6 +37,35 @@ const statistics = (shape: Shape, target: Target): Reduction =>
 
 const scratchBytes = ({ inputs: [x] }: Pick<Node, 'inputs'>, target: Target): number =>
   reductionBytes(statistics(x!.shape, target));
+
+const elementWays = { 'four channels at a time': {}, 'one channel at a time': {} } as const;
+const reducingWays = {
+  'four channels at a time': REDUCTION_ASPECTS,
+  'one channel at a time': REDUCTION_ASPECTS,
+} as const;
+const wayOf = (shape: Shape) => (widthOf(shape) === 4 ? 'four channels at a time' : 'one channel at a time');
+const elementwise = {
+  ways: elementWays,
+  path: ({ inputs: [x] }: Pick<Node, 'inputs'>) => pathOf(elementWays, wayOf(x!.shape), {}),
+};
+const reducing = {
+  ways: reducingWays,
+  path: ({ inputs: [x] }: Pick<Node, 'inputs'>, target: Target) =>
+    pathOf(reducingWays, wayOf(x!.shape), reductionAspects(statistics(x!.shape, target))),
+};
+
+const behind = { behind: ['a relu', 'an addition', 'an addition and a relu'] } as const;
+const normalizeWays = { 'four channels at a time': behind, 'one channel at a time': behind } as const;
+const joined = {
+  ways: normalizeWays,
+  path: ({ inputs, attributes }: FusedNode<'normalize'>) => {
+    const added = inputs.length > 5;
+    const rectified = added ? 'an addition and a relu' : 'a relu';
+    return pathOf(normalizeWays, wayOf(inputs[0]!.shape), {
+      behind: attributes.rectified ? rectified : 'an addition',
+    });
+  },
+};
 
 /** Blocks, and the arguments behind the addresses: vectors in all and in a row, what keeps the root away from zero. */
 function elements(shape: Shape, epsilon: number) {
@@ -78,6 +110,7 @@ function gradient(
 
 export const normalizationLowerings: Lowerings<'batchNorm' | 'batchNormInference' | 'batchNormGradient'> = {
   batchNorm: {
+    ...reducing,
     scratchBytes,
     launches: ({ inputs: [x], attributes }, { inputs, outputs: [y, mean, variance], scratch }, target, memory) => [
       moments(x!.shape, [inputs[0]!, mean!, variance!], scratch, target, memory),
@@ -85,26 +118,29 @@ export const normalizationLowerings: Lowerings<'batchNorm' | 'batchNormInference
     ],
   },
   batchNormInference: {
+    ...elementwise,
     launches: ({ inputs: [x], attributes }, { inputs, outputs: [y] }) => [
       normalize(x!.shape, inputs, y!, attributes.epsilon, false),
     ],
   },
-  batchNormGradient: { scratchBytes, launches: gradient },
+  batchNormGradient: { ...reducing, scratchBytes, launches: gradient },
 };
 
 export const fusedNormalizationLowerings: {
   readonly [Op in 'moments' | 'normalize' | 'rectifiedGradient']: Lowering<never, FusedNode<Op>>;
 } = {
   moments: {
+    ...reducing,
     scratchBytes,
     launches: ({ inputs: [x] }, { inputs, outputs, scratch }, target, memory) => [
       moments(x!.shape, [...inputs, ...outputs], scratch, target, memory),
     ],
   },
   normalize: {
+    ...joined,
     launches: ({ inputs: [x], attributes }, { inputs, outputs: [y] }) => [
       normalize(x!.shape, inputs, y!, attributes.epsilon, attributes.rectified),
     ],
   },
-  rectifiedGradient: { scratchBytes, launches: gradient },
+  rectifiedGradient: { ...reducing, scratchBytes, launches: gradient },
 };

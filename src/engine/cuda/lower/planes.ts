@@ -4,11 +4,14 @@ import { UserError } from '../../../tensor/errors.ts';
 import { factorize, type NoFactorization } from '../../factorization.ts';
 import type { Node } from '../../graph.ts';
 import type { OperandWidths } from '../../ops.ts';
+import { COUNTS, FILLING, filling, oneOrSeveral, pathOf } from '../../paths.ts';
 import type { Address } from '../driver.ts';
 import { type Convolution, ceilDivide, chooseTile, geometryArgument, roundUp, type Tile } from '../geometry.ts';
 import { address, i32, type KernelLaunch, launch, type Target } from '../launch.ts';
 import { bytesOfFunctions, type Form, factoredForm, planeDefines, planesOf, slicesOf, sourceOf } from '../planes.ts';
 import {
+  CODE_PLACES,
+  codesPlace,
   gather,
   gatheredBytes,
   INNER_STEP,
@@ -118,6 +121,80 @@ function tilesFor(g: Convolution, { planes }: Form, slices: number, fractionDigi
   return wide ? [...tiles, ...widePlaneTiles] : tiles;
 }
 
+/** The tile that the planes of a node are multiplied in, and how many stages of it fit. */
+function chosenTile(node: Node<'axmConv2d'>, form: Form, target: Target): { tile: PlaneTile; stages: number } {
+  const g = ofForward(node);
+  const fractionDigits = fractionDigitsOf(target);
+  const slices = slicesOf(form.planes, fractionDigits);
+  const stagesOf = (tile: PlaneTile) =>
+    Math.min(STAGES, Math.floor(roomOf(target) / stageBytesOf(tile, slices, form.functions.length)));
+  const fits = (tile: PlaneTile) => stagesOf(tile) >= 2;
+  const fitting = tilesFor(g, form, slices, fractionDigits, target).filter(fits);
+  const candidates = fitting.length > 0 ? fitting : manyPlaneTiles.filter(fits);
+  if (candidates.length === 0) {
+    // Factored tables are only taken where they fit (see formOf): these are weights of three digits.
+    const [needed, found] = [2 * stageBytesOf(smallPlaneTile, slices, form.functions.length), roomOf(target)];
+    throw new UserError(
+      `a structure of ${form.planes.length} columns in the precision ${target.precision} needs ${needed} bytes of shared memory per block, and this GPU has ${found}; choose the precision tf32`,
+    );
+  }
+  const tile = chooseTile(candidates, g.pixels, g.outputs, g.groups, target.multiprocessors);
+  return { tile, stages: stagesOf(tile) };
+}
+
+const tileName = ({ rows, columns, warpsK }: PlaneTile) => `${rows}×${columns}${warpsK > 1 ? ' halved' : ''}`;
+const multiplied = {
+  stages: ['2', '3'],
+  codes: CODE_PLACES,
+  columns: FILLING,
+  pairs: ['even', 'odd'],
+  groups: COUNTS,
+} as const;
+const tilesOf = (...lists: (readonly PlaneTile[])[]) => [...new Set(lists.flat().map(tileName))];
+const structured = { digits: ['1', '2', '3'], ...multiplied } as const;
+const factors = { functions: ['none', 'some'], constant: ['none', 'some'], ...multiplied } as const;
+
+/**
+ * The ways of products of planes; by warps or by warpgroups is a matter of the device. The at most eight planes of a structure never need the
+ * tiles for many.
+ */
+export const planeWays = {
+  'planes, by warps': { tile: tilesOf(planeTiles, [smallPlaneTile]), ...structured },
+  // The shared memory of devices with warpgroups has room for three stages of the at most eight planes of a structure.
+  'planes, by warpgroups': {
+    tile: tilesOf(warpgroupTiles, widePlaneTiles, [smallPlaneTile]),
+    ...structured,
+    stages: ['3'],
+  },
+  'factors, by warps': { tile: tilesOf(planeTiles, manyPlaneTiles), ...factors },
+  'factors, by warpgroups': { tile: tilesOf(warpgroupTiles, widePlaneTiles, manyPlaneTiles), ...factors },
+} as const;
+
+export function planePath(node: Node<'axmConv2d'>, form: Form, target: Target) {
+  const g = ofForward(node);
+  const { tile, stages } = chosenTile(node, form, target);
+  const by = target.warpgroups ? 'by warpgroups' : 'by warps';
+  const common = {
+    tile: tileName(tile),
+    stages: stages === 2 ? '2' : '3',
+    codes: codesPlace(g),
+    columns: filling(g.outputs, tile.columns),
+    pairs: g.outputs % 2 === 0 ? 'even' : 'odd',
+    groups: oneOrSeveral(g.groups),
+  } as const;
+  if (!form.factored) {
+    const fraction = form.planes.some((plane) => plane.fraction);
+    const digits = `${1 + (fraction ? fractionDigitsOf(target) : 0)}` as '1' | '2' | '3';
+    return pathOf(planeWays, `planes, ${by}`, { digits, ...common });
+  }
+  const functions = form.functions.length > 0 ? 'some' : 'none';
+  return pathOf(planeWays, `factors, ${by}`, {
+    functions,
+    constant: form.factored.constant ? 'some' : 'none',
+    ...common,
+  });
+}
+
 export function planeCommands(
   node: Node<'axmConv2d'>,
   form: Form,
@@ -137,18 +214,7 @@ export function planeCommands(
   const tabulated = { TABULATED: factored ? 1 : 0, WBITS: weightBits, ABITS: activationBits };
   const common = { ...planeDefines(form, fractionDigits), ...tabulated };
 
-  const stageBytes = (tile: PlaneTile) => stageBytesOf(tile, slices, functions.length);
-  const stagesOf = (tile: PlaneTile) => Math.min(STAGES, Math.floor(roomOf(target) / stageBytes(tile)));
-  const candidates = tilesFor(g, form, slices, fractionDigits, target);
-  const fits = (tile: PlaneTile) => stagesOf(tile) >= 2;
-  const fitting = candidates.filter(fits);
-  const tile = chooseTile(
-    fitting.length > 0 ? fitting : manyPlaneTiles.filter(fits),
-    g.pixels,
-    g.outputs,
-    g.groups,
-    target.multiprocessors,
-  );
+  const { tile, stages } = chosenTile(node, form, target);
   const areaBytes = 4 * (factored?.constant ? 2 : 1) * (g.kh + 1) * (g.kw + 1) * tile.columns;
   const exchangeBytes = 4 * (1 + fractionDigits) * tile.rows * tile.columns;
   const threads = 32 * tile.warpsM * tile.warpsN * tile.warpsK;
@@ -159,7 +225,7 @@ export function planeCommands(
     WARPS_M: tile.warpsM,
     WARPS_N: tile.warpsN,
     WARPS_K: tile.warpsK,
-    STAGES: stagesOf(tile),
+    STAGES: stages,
     MIN_BLOCKS: 1,
     WGMMA: target.warpgroups ? 1 : 0,
     COLUMNS: gathered ? 1 : 0,
@@ -200,7 +266,7 @@ export function planeCommands(
         i32(padded),
         i32(paddedColumns),
       ],
-      Math.max(stageBytes(tile) * stagesOf(tile), areaBytes, tile.warpsK > 1 ? exchangeBytes : 0),
+      Math.max(stageBytesOf(tile, slices, functions.length) * stages, areaBytes, tile.warpsK > 1 ? exchangeBytes : 0),
     ),
   ];
 }

@@ -5,6 +5,7 @@ import { invariant } from '../../../tensor/errors.ts';
 import { bytesPerElement, sizeOf } from '../../../tensor/tensor.ts';
 import type { Node, Value } from '../../graph.ts';
 import type { OpName } from '../../ops.ts';
+import type { Path, Ways } from '../../paths.ts';
 import type { Plan, Storage } from '../../plan.ts';
 import type { Address } from '../driver.ts';
 import { type FusedNode, type FusedOp, type FusedStep, fuse } from '../fuse.ts';
@@ -46,6 +47,18 @@ const loweringOf = (node: Node | FusedNode) =>
 /** Scratch bytes of a node, for `plan`. */
 export function scratchBytes(node: Node | FusedNode, target: Target): number {
   return node.op === 'sgd' ? 0 : (loweringOf(node).scratchBytes?.(node, target) ?? 0);
+}
+
+/** All ways of each operation's lowering. An update of several tensors at once has but one. */
+export const ways: Readonly<Record<string, Ways>> = Object.fromEntries(
+  Object.entries({ ...lowerings, ...fusedLowerings }).map(([op, lowering]) => [op, lowering.ways]),
+);
+
+/** The path of each step of a plan but those of updates. */
+export function pathsOf(plan: Plan, target: Target): { readonly op: string; readonly path: Path }[] {
+  return fuse(plan)
+    .filter(({ node }) => node.op !== 'sgd')
+    .map(({ node }) => ({ op: node.op, path: loweringOf(node).path(node, target) }));
 }
 
 export interface Addresses {

@@ -2,6 +2,7 @@
 
 import { sizeOf } from '../../../tensor/tensor.ts';
 import type { Node } from '../../graph.ts';
+import { COUNTS, oneOrSeveral, pathOf } from '../../paths.ts';
 import type { Address } from '../driver.ts';
 import type { FusedNode } from '../fuse.ts';
 import { roundUp } from '../geometry.ts';
@@ -12,8 +13,10 @@ import {
   type Lowering,
   type Lowerings,
   type ProgramMemory,
+  REDUCTION_ASPECTS,
   type Reduction,
   reduce,
+  reductionAspects,
   reductionBytes,
   reductionOf,
   rowsAndColumns,
@@ -49,14 +52,47 @@ const bothPairs = (node: Node, target: Target): Reduction => {
   return reductionOf((sizeOf(a!.shape) + sizeOf(c!.shape)) / columns, columns, target);
 };
 
+const ofWhole = { slabs: COUNTS } as const;
+const wholeWays = { 'whole tensor': ofWhole } as const;
+const columnWays = { columns: REDUCTION_ASPECTS } as const;
+const granularWays = { 'whole tensor': ofWhole, columns: REDUCTION_ASPECTS } as const;
+const searchWays = { 'one range': ofWhole, 'a range per channel': ofWhole } as const;
+const quantizerWays = { 'vectors of four': ofWhole, ...granularWays } as const;
+
+/** The ways of a reduction over the whole tensor, over columns, or by granularity. */
+const overWhole = (plan: (node: Node, target: Target) => Reduction) => ({
+  ways: wholeWays,
+  path: (node: Node<never> | Node, target: Target) =>
+    pathOf(wholeWays, 'whole tensor', { slabs: oneOrSeveral(plan(node as Node, target).slabs) }),
+});
+const overColumns = (plan: (node: Node, target: Target) => Reduction) => ({
+  ways: columnWays,
+  path: (node: Node<never> | Node, target: Target) =>
+    pathOf(columnWays, 'columns', reductionAspects(plan(node as Node, target))),
+});
+const byGranularity = (at: number) => ({
+  ways: granularWays,
+  path: (node: Node<'minMax'> | Node<'minMaxGradient'>, target: Target) => {
+    const reduction = granular(at)(node as Node<'minMax'>, target);
+    return node.attributes.granularity === 'tensor'
+      ? pathOf(granularWays, 'whole tensor', { slabs: oneOrSeveral(reduction.slabs) })
+      : pathOf(granularWays, 'columns', reductionAspects(reduction));
+  },
+});
+
 /** Largest number of slabs for a search over `steps` candidates at once. */
 function clipReduction(node: Node<'clipSearch'>, target: Target): Reduction {
   const whole = wholeTensor(node as Node, target);
   return { ...whole, slabs: Math.max(1, Math.min(whole.slabs, target.multiprocessors)) };
 }
 
-function total(name: string, plan: (node: Node, target: Target) => Reduction) {
+function total<P>(
+  name: string,
+  plan: (node: Node, target: Target) => Reduction,
+  paths: (plan: (node: Node, target: Target) => Reduction) => P,
+) {
   return {
+    ...paths(plan),
     scratchBytes: scratchOf(plan),
     launches: (
       node: Node,
@@ -77,10 +113,11 @@ export const reductionLowerings: Lowerings<
   | 'quantizeGradient'
   | 'clipSearch'
 > = {
-  sum: total('column_sum', wholeTensor),
-  dot: total('column_dot', wholeTensor),
-  channelSum: total('column_sum', perChannel),
+  sum: total('column_sum', wholeTensor, overWhole),
+  dot: total('column_dot', wholeTensor, overWhole),
+  channelSum: total('column_sum', perChannel, overColumns),
   channelDotDifference: {
+    ...overColumns(bothPairs),
     scratchBytes: scratchOf(bothPairs),
     launches: (node, { inputs, outputs, scratch }, target, memory) => {
       const args = [...[...inputs, ...outputs].map(address), i32(sizeOf(node.inputs[0]!.shape))];
@@ -88,6 +125,7 @@ export const reductionLowerings: Lowerings<
     },
   },
   minMax: {
+    ...byGranularity(0),
     scratchBytes: (node, target) => reductionBytes(granular(0)(node, target)),
     launches: (node, { inputs, outputs, scratch }, target, memory) => [
       reduce(
@@ -100,6 +138,7 @@ export const reductionLowerings: Lowerings<
     ],
   },
   minMaxGradient: {
+    ...byGranularity(2),
     scratchBytes: (node, target) => {
       const reduction = granular(2)(node, target);
       return roundUp(8 * reduction.columns, 256) + reductionBytes(reduction);
@@ -122,6 +161,15 @@ export const reductionLowerings: Lowerings<
     },
   },
   quantizeGradient: {
+    ways: quantizerWays,
+    path: (node, target) => {
+      const reduction = quantizerReduction(node, target);
+      const slabs = oneOrSeveral(reduction.slabs);
+      if (inVectors(node)) return pathOf(quantizerWays, 'vectors of four', { slabs });
+      return node.attributes.granularity === 'tensor'
+        ? pathOf(quantizerWays, 'whole tensor', { slabs })
+        : pathOf(quantizerWays, 'columns', reductionAspects(reduction));
+    },
     scratchBytes: (node, target) => reductionBytes(quantizerReduction(node, target)),
     launches: (node, { inputs, outputs, scratch }, target, memory) => {
       const args = [...[...inputs, ...outputs].map(address), f32(2 ** node.attributes.bits - 1)];
@@ -130,6 +178,11 @@ export const reductionLowerings: Lowerings<
     },
   },
   clipSearch: {
+    ways: searchWays,
+    path: (node, target) =>
+      pathOf(searchWays, node.attributes.granularity === 'tensor' ? 'one range' : 'a range per channel', {
+        slabs: oneOrSeveral(clipReduction(node, target).slabs),
+      }),
     scratchBytes: (node, target) => {
       const { steps } = node.attributes;
       return roundUp(8 * steps, 256) + reductionBytes(clipReduction(node, target), steps);
@@ -157,6 +210,8 @@ const vectorsOfFour = ({ inputs: [x] }: FusedNode<'movingRange'>, target: Target
 
 /** See ../fuse.ts. */
 export const movingRange: Lowering<never, FusedNode<'movingRange'>> = {
+  ways: wholeWays,
+  path: (node, target) => pathOf(wholeWays, 'whole tensor', { slabs: oneOrSeveral(vectorsOfFour(node, target).slabs) }),
   scratchBytes: (node, target) => reductionBytes(vectorsOfFour(node, target)),
   launches: (node, { inputs, outputs, scratch }, target, memory) => {
     const { alpha, beta, bits } = node.attributes;

@@ -3,6 +3,7 @@
 
 import { sizeOf } from '../../../tensor/tensor.ts';
 import { Graph, type Node } from '../../graph.ts';
+import { CODE_BITS, COUNTS, codeBits, oneOrSeveral, pathOf } from '../../paths.ts';
 import type { KernelSource } from '../compiler.ts';
 import type { Address } from '../driver.ts';
 import { type Factors, factorsOf } from '../factors.ts';
@@ -47,7 +48,26 @@ function slabsOf(g: Convolution, { multiprocessors }: Target): { slabs: number; 
 type WeightNode = Node<'axmErrorWeightGradient'>;
 type InputNode = Node<'axmErrorInputGradient'>;
 
-const weightLookUp: Lowering<'axmErrorWeightGradient'> = {
+const lookUp = {
+  bits: CODE_BITS,
+  channels: ['in fours', 'one by one'],
+  outputs: ['in fours', 'one by one'],
+  groups: COUNTS,
+} as const;
+const weightWays = { terms: { groups: COUNTS }, 'look-ups': { ...lookUp, slabs: COUNTS } } as const;
+const inputWays = { terms: { groups: COUNTS }, 'look-ups': { ...lookUp, pixels: ['1', '2', '4', '8'] } } as const;
+
+function lookUpAspects(node: SlopeNode) {
+  const { inputs, outputs, groups } = geometryOf(node);
+  return {
+    bits: codeBits(node.attributes.activationBits),
+    channels: inputs % CHANNELS === 0 ? 'in fours' : 'one by one',
+    outputs: outputs % 4 === 0 ? 'in fours' : 'one by one',
+    groups: oneOrSeveral(groups),
+  } as const;
+}
+
+const weightLookUp: Pick<Lowering<'axmErrorWeightGradient'>, 'scratchBytes' | 'launches'> = {
   scratchBytes: (node, target) => {
     const g = geometryOf(node);
     return 4 * slabsOf(g, target).slabs * g.inner * g.o;
@@ -75,18 +95,23 @@ const weightLookUp: Lowering<'axmErrorWeightGradient'> = {
   },
 };
 
-function inputLookUp(node: InputNode, { inputs, outputs }: Operands, target: Target): KernelLaunch[] {
-  const g = geometryOf(node);
+/** Pixels of a thread and tiles: the more pixels, the rarer the rows are built; but every multiprocessor should have a block. */
+function inputTiles(g: Convolution, { multiprocessors }: Target) {
   const total = g.n * g.h * g.w;
   const tiles = (pixels: number) => ceilDivide(total, THREADS * pixels);
-  // The more pixels of a thread, the rarer the rows are built; but every multiprocessor should have a block.
-  const busy = (pixels: number) => tiles(pixels) * bundlesOf(g) * g.groups >= 2 * target.multiprocessors;
-  const pixels = [8, 4, 2].find(busy) ?? 1;
+  const busy = (pixels: number) => tiles(pixels) * bundlesOf(g) * g.groups >= 2 * multiprocessors;
+  const pixels = ([8, 4, 2] as const).find(busy) ?? (1 as const);
+  return { pixels, tiles: tiles(pixels) };
+}
+
+function inputLookUp(node: InputNode, { inputs, outputs }: Operands, target: Target): KernelLaunch[] {
+  const g = geometryOf(node);
+  const { pixels, tiles } = inputTiles(g, target);
   return [
     launch(
       { file: 'slopes.cu', defines: { ...definesOf(g, node), PIXELS: pixels } },
       'input_gradient',
-      [tiles(pixels), bundlesOf(g), g.groups],
+      [tiles, bundlesOf(g), g.groups],
       THREADS,
       [...inputs.map(address), address(outputs[0]!), geometryArgument(g)],
       rowBytes(node),
@@ -200,6 +225,13 @@ const termSource = (node: SlopeNode, rank: number): KernelSource => ({
 
 export const slopeLowerings: Lowerings<'axmErrorWeightGradient' | 'axmErrorInputGradient'> = {
   axmErrorWeightGradient: {
+    ways: weightWays,
+    path: (node, target) => {
+      const g = geometryOf(node);
+      if (termsOf(node)) return pathOf(weightWays, 'terms', { groups: oneOrSeveral(g.groups) });
+      const slabs = oneOrSeveral(slabsOf(g, target).slabs);
+      return pathOf(weightWays, 'look-ups', { ...lookUpAspects(node), slabs });
+    },
     scratchBytes: (node, target) => {
       const terms = termsOf(node);
       return terms ? termScratch(throughWeights(node, terms), target) : weightLookUp.scratchBytes!(node, target);
@@ -226,6 +258,13 @@ export const slopeLowerings: Lowerings<'axmErrorWeightGradient' | 'axmErrorInput
     },
   },
   axmErrorInputGradient: {
+    ways: inputWays,
+    path: (node, target) => {
+      const g = geometryOf(node);
+      if (termsOf(node)) return pathOf(inputWays, 'terms', { groups: oneOrSeveral(g.groups) });
+      const { pixels } = inputTiles(g, target);
+      return pathOf(inputWays, 'look-ups', { ...lookUpAspects(node), pixels: `${pixels}` as const });
+    },
     scratchBytes: (node, target) => {
       const terms = termsOf(node);
       return terms ? termScratch(throughInput(node, terms), target) : 0;

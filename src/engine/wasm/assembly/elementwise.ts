@@ -145,3 +145,15 @@ export function copy(args: Copy, part: i32, scratch: usize): void {
   const at = part * args.perPart;
   memory.copy(args.to + at, args.from + at, min(args.perPart, args.bytes - at));
 }
+
+@unmanaged
+export class Fill {
+  to: usize;
+  bytes: usize;
+  value: i32;
+}
+
+/** Every byte the same. One part. */
+export function fill(args: Fill, part: i32, scratch: usize): void {
+  memory.fill(args.to, <u8>args.value, args.bytes);
+}

@@ -9,7 +9,7 @@ export { axmErrorInput, axmErrorWeight } from './axm-slopes';
 export { convolutionForward, convolutionInputGradient, packForward, packTransposed } from './convolution';
 export { planeCoefficientsInteger, planeCoefficientsReal } from './axm-rows';
 export { depthwiseForward, depthwiseInputGradient, depthwiseWeightGradient } from './depthwise';
-export { add, affine, broadcast, clamp, copy, divide, relu, reluGradient, scaleBy, sgd } from './elementwise';
+export { add, affine, broadcast, clamp, copy, divide, fill, relu, reluGradient, scaleBy, sgd } from './elementwise';
 export { gatherImages } from './images';
 export { meanLoss, softmaxGradient, softmaxRows } from './loss';
 export { batchStatistics, bias, givenStatistics, imageToFloat, normalizationSums, normalize, normalizeGradient } from './normalization';

@@ -1,7 +1,9 @@
 // Convolutions with an approximate multiplier (assembly/axm-forward.ts, assembly/axm-gradients.ts) and the removal matrix of a structure.
 
 import type { Node } from '../../graph.ts';
-import { type Launch, Layout, type Lowered, type Lowerings } from '../launch.ts';
+import { CODE_BITS, COUNTS, CUTS, codeBits, cuts, FILLING, filling, oneOrSeveral, pathOf } from '../../paths.ts';
+import { checkSums } from '../../sums.ts';
+import { asOne, type Launch, Layout, type Lowered, type Lowerings, pathAsOne, type WaysOf } from '../launch.ts';
 import {
   channelsPerGroup,
   type Geometry,
@@ -14,9 +16,12 @@ import {
 } from './geometry.ts';
 
 interface Kind {
+  readonly way: 'real rows by code' | 'integer rows' | 'table rows';
   readonly kernel: string;
   /** Outputs of a tile. */
   readonly lanes: number;
+  /** Channels of a block. */
+  readonly channels: number;
   /** Bytes of the rows of one block of channels. */
   readonly rowBytes: number;
   /** Positions of a part: many, to build the rows rarely, but as few as it takes for its sums to stay in the cache. */
@@ -24,9 +29,58 @@ interface Kind {
   readonly most: number;
 }
 
-const real: Kind = { kernel: 'axmForwardReal', lanes: 16, rowBytes: 8 * 16384, fewest: 256, most: 4096 };
-const integer: Kind = { kernel: 'axmForwardInteger', lanes: 32, rowBytes: 16 * 2048, fewest: 256, most: 2048 };
-const table: Kind = { kernel: 'axmForwardTable', lanes: 16, rowBytes: 8 * 16384, fewest: 1024, most: 4096 };
+const real: Kind = {
+  ...{ way: 'real rows by code', kernel: 'axmForwardReal' },
+  ...{ lanes: 16, channels: 8, rowBytes: 8 * 16384, fewest: 256, most: 4096 },
+};
+const integer: Kind = {
+  ...{ way: 'integer rows', kernel: 'axmForwardInteger' },
+  ...{ lanes: 32, channels: 16, rowBytes: 16 * 2048, fewest: 256, most: 2048 },
+};
+const table: Kind = {
+  ...{ way: 'table rows', kernel: 'axmForwardTable' },
+  ...{ lanes: 16, channels: 8, rowBytes: 8 * 16384, fewest: 1024, most: 4096 },
+};
+
+const tiling = { groups: COUNTS, outputs: FILLING, channels: FILLING, rows: CUTS } as const;
+
+/** What a row of products is picked by, and of what numbers it is. */
+const forwardWays = {
+  'real rows by code': { bits: CODE_BITS, ...tiling },
+  'real rows by half a code': { bits: ['5 to 7', '8'], ...tiling },
+  'integer rows': { bits: CODE_BITS, ...tiling },
+  'table rows': { bits: CODE_BITS, ...tiling },
+} as const;
+
+const sorting = { groups: COUNTS, outputs: FILLING, channels: FILLING, slices: COUNTS, blocks: CUTS } as const;
+const gradientWays = {
+  'sorted by code, per residue class': { bits: CODE_BITS, ...sorting },
+  'sorted by code, per tap': { bits: CODE_BITS, ...sorting },
+  'sorted by half a code, per residue class': { bits: ['5 to 7', '8'], ...sorting },
+  'sorted by half a code, per tap': { bits: ['5 to 7', '8'], ...sorting },
+} as const;
+
+const slopeRows = {
+  'rows of slopes': { bits: CODE_BITS, groups: COUNTS, outputs: FILLING, channels: FILLING },
+} as const;
+const slopesOfPixels = { 'rows of slopes': { ...slopeRows['rows of slopes'], parts: CUTS } } as const;
+
+type Approximate =
+  | 'axmConv2d'
+  | 'axmConv2dGradients'
+  | 'axmErrorWeightGradient'
+  | 'axmErrorInputGradient'
+  | 'structureMatrix'
+  | 'structureMatrixGradient';
+
+export const approximateWays: WaysOf<Approximate> = {
+  axmConv2d: forwardWays,
+  axmConv2dGradients: gradientWays,
+  axmErrorWeightGradient: slopeRows,
+  axmErrorInputGradient: slopesOfPixels,
+  structureMatrix: asOne,
+  structureMatrixGradient: asOne,
+};
 
 /** From this many positions of a part on, 256 rows per channel repay their making; below, two halves of 16 rows are used. */
 const ROW_PER_CODE_POSITIONS = 512;
@@ -92,7 +146,16 @@ function throughError(
   const ofWeight = kernel === 'axmErrorWeight';
   const layout = new Layout();
   const packed = layout.take(groups * panels * positions(geometry) * 32);
+  const common = {
+    bits: codeBits(attributes.activationBits),
+    groups: oneOrSeveral(groups),
+    outputs: filling(outputsPerGroup(geometry), 8),
+    channels: filling(channelsPerGroup(geometry), SLOPE_CHANNELS),
+  };
   return {
+    path: ofWeight
+      ? pathOf(slopeRows, 'rows of slopes', common)
+      : pathOf(slopesOfPixels, 'rows of slopes', { ...common, parts: cuts(batch * height, rowsPerPart) }),
     workspaceBytes: layout.bytes,
     launches: ({ inputs: [g, xq, wq, scale, slopes], outputs: [out], workspace, place }) => {
       const packing = [place(record(geometry)), xq!, g!, out!, workspace + packed, 0, rowsPerBlock];
@@ -110,25 +173,35 @@ function throughError(
   };
 }
 
-export const approximate: Lowerings<
-  | 'axmConv2d'
-  | 'axmConv2dGradients'
-  | 'axmErrorWeightGradient'
-  | 'axmErrorInputGradient'
-  | 'structureMatrix'
-  | 'structureMatrixGradient'
-> = {
-  axmConv2d: ({ inputs: [x, w], attributes }): Lowered => {
+export const approximate: Lowerings<Approximate> = {
+  axmConv2d: (node): Lowered => {
+    const {
+      inputs: [x, w],
+      attributes,
+    } = node;
     const { weightBits, activationBits, error } = attributes;
     const kind = error === 'table' ? table : error === 'exact' || attributes.integer ? integer : real;
     const geometry = geometryOf(x!.shape, w!.shape, attributes);
     const { batch, groups, outHeight, outWidth } = geometry;
+    if (kind !== real) {
+      const inner = taps(geometry) * channelsPerGroup(geometry);
+      checkSums(node, inner, { device: 'wasm', other: 'reference', weightBits });
+    }
     const tiles = Math.ceil(outputsPerGroup(geometry) / kind.lanes) * groups;
     const rowsPerPart = forwardRows(geometry, kind, tiles);
+    const rowPerCode = activationBits <= 4 || rowsPerPart * outWidth >= ROW_PER_CODE_POSITIONS;
+    const path = pathOf(forwardWays, kind !== real || rowPerCode ? kind.way : 'real rows by half a code', {
+      bits: codeBits(activationBits),
+      groups: oneOrSeveral(groups),
+      outputs: filling(outputsPerGroup(geometry), kind.lanes),
+      channels: filling(channelsPerGroup(geometry), kind.channels),
+      rows: cuts(batch * outHeight, rowsPerPart),
+    });
     const layout = new Layout();
     const products = layout.take(2 ** weightBits * 32);
     const sums = layout.take(pixels(geometry) * groups * 4);
     return {
+      path,
       workspaceBytes: layout.bytes,
       launches: ({ inputs, outputs: [out], workspace, place }) => {
         const [xq, wq, xScale, xZero, wScale, wZero, errors = 0] = inputs as [number, number, ...number[]];
@@ -156,7 +229,7 @@ export const approximate: Lowerings<
             workspace + sums,
             rowsPerPart,
             activationBits,
-            activationBits <= 4 || rowsPerPart * outWidth >= ROW_PER_CODE_POSITIONS ? 8 : 4,
+            path.way === 'real rows by half a code' ? 4 : 8,
           ],
           scratchBytes: rowsPerPart * outWidth * kind.lanes * 4 + kind.rowBytes + (taps(geometry) + 4) * kind.lanes * 8,
         });
@@ -187,11 +260,25 @@ export const approximate: Lowerings<
     const ones = layout.take(groups * tiles * taps(geometry) * 64);
     const shares = layout.take(bundles * slices * 256);
     const blockPositions = (imagesPerBlock * height * width) / geometry.stride ** 2;
-    const digitBits = activationBits <= 4 || blockPositions >= SORT_BY_CODE_POSITIONS ? 8 : 4;
+    const byCode = activationBits <= 4 || blockPositions >= SORT_BY_CODE_POSITIONS;
+    const path = pathOf(
+      gradientWays,
+      `sorted by ${byCode ? 'code' : 'half a code'}, per ${sortPerTap ? 'tap' : 'residue class'}`,
+      {
+        bits: codeBits(activationBits),
+        groups: oneOrSeveral(groups),
+        outputs: filling(outputsPerGroup(geometry), 16),
+        channels: filling(channelsPerGroup(geometry), CHANNELS),
+        slices: oneOrSeveral(slices),
+        blocks: cuts(batch, imagesPerBlock),
+      },
+    );
+    const digitBits = byCode ? 8 : 4;
     const digits = Math.ceil(activationBits / digitBits);
     const channelBytes =
       2 * 17 * 64 + taps(geometry) * Math.ceil(tiles / slices) * 512 + digits * imagesPerBlock * height * width * 4;
     return {
+      path,
       workspaceBytes: layout.bytes,
       launches: ({ inputs, outputs, workspace, place }) => {
         const words = [
@@ -221,6 +308,7 @@ export const approximate: Lowerings<
   axmErrorInputGradient: (node) => throughError('axmErrorInput', node),
 
   structureMatrix: ({ inputs: [theta], attributes: { index } }) => ({
+    path: pathAsOne,
     launches: ({ inputs: [from], outputs: [to], place }) => {
       const words = [from!, to!, place(Int32Array.from(index)), index.length, theta!.shape[0]!];
       return [{ kernel: 'structureMatrix', parts: 1, record: words }];
@@ -228,6 +316,7 @@ export const approximate: Lowerings<
   }),
 
   structureMatrixGradient: ({ attributes: { index, count } }) => ({
+    path: pathAsOne,
     launches: ({ inputs: [from], outputs: [to], place }) => [
       {
         kernel: 'structureMatrixGradient',

@@ -2,7 +2,8 @@
 
 import type { Shape } from '../../../tensor/tensor.ts';
 import type { ConvGeometry } from '../../ops.ts';
-import { type Launch, Layout, type Lowered, type Lowerings } from '../launch.ts';
+import { COUNTS, CUTS, cuts, FILLING, filling, oneOrSeveral, type Path, pathOf } from '../../paths.ts';
+import { type Launch, Layout, type Lowered, type Lowerings, type WaysOf } from '../launch.ts';
 import {
   channelsPerGroup,
   type Geometry,
@@ -19,6 +20,29 @@ const POSITIONS_PER_PART = 128;
 const POSITIONS_PER_BLOCK = 256;
 /** A step with fewer parts is cut along its panels too. */
 const ENOUGH_PARTS = 64;
+
+const PANELS = ['all in a part', 'cut', 'cut and a shorter range'] as const;
+
+/** Of either direction of the product of convolution.ts, of the weight gradient, and of the depthwise kernels. */
+const byPanels = {
+  panels: { ranges: PANELS, outputs: FILLING, rows: CUTS, positions: FILLING, groups: COUNTS, residues: COUNTS },
+} as const;
+const byTapsAndPanels = {
+  panels: { ranges: PANELS, outputs: FILLING, blocks: CUTS, channels: FILLING, groups: COUNTS, stride: COUNTS },
+} as const;
+const lanesOfChannels = { depthwise: { channels: FILLING, stride: COUNTS } } as const;
+
+export const convolutionWays: WaysOf<'conv2d' | 'conv2dInputGradient' | 'conv2dWeightGradient'> = {
+  // Only the gradient of the input tells residues apart.
+  conv2d: { panels: { ...byPanels.panels, residues: ['one'] }, ...lanesOfChannels },
+  conv2dInputGradient: { ...byPanels, ...lanesOfChannels },
+  conv2dWeightGradient: { ...byTapsAndPanels, ...lanesOfChannels },
+};
+
+function rangesOf(panels: number, perPart: number): (typeof PANELS)[number] {
+  if (perPart >= panels) return 'all in a part';
+  return panels % perPart === 0 ? 'cut' : 'cut and a shorter range';
+}
 
 /** Panels per part such that `others` parts become about ENOUGH_PARTS. */
 function panelsPerPart(panels: number, others: number): number {
@@ -43,6 +67,14 @@ function product(x: Shape, w: Shape, conv: ConvGeometry, transposed: boolean): L
   const zeros = layout.take(depth * 4);
   const tileBytes = (5 + 5 * taps(geometry)) * 4;
   return {
+    path: pathOf(byPanels, 'panels', {
+      ranges: rangesOf(panels, perPart),
+      outputs: filling(lanes, 8),
+      rows: cuts(rows, rowsPerPart),
+      positions: filling(Math.min(rows, rowsPerPart) * width, 4),
+      groups: oneOrSeveral(groups),
+      residues: oneOrSeveral(transposed ? Math.min(geometry.stride, width) : 1),
+    }),
     workspaceBytes: layout.bytes,
     launches: ({ inputs: [source, weights], outputs: [out], workspace, place }) => {
       const fields = [place(record(geometry)), source!, weights!, out!, workspace + packed, workspace + zeros];
@@ -70,6 +102,14 @@ function weightGradient(x: Shape, w: Shape, conv: ConvGeometry): Lowered {
   const layout = new Layout();
   const packed = layout.take(groups * panels * positions(geometry) * 32);
   return {
+    path: pathOf(byTapsAndPanels, 'panels', {
+      ranges: rangesOf(panels, perPart),
+      outputs: filling(outputsPerGroup(geometry), 8),
+      blocks: cuts(batch * outHeight, rowsPerBlock),
+      channels: filling(channelsPerGroup(geometry), 16),
+      groups: oneOrSeveral(groups),
+      stride: oneOrSeveral(geometry.stride),
+    }),
     workspaceBytes: layout.bytes,
     launches: ({ inputs: [source, cotangent], outputs: [out], workspace, place }): Launch[] => {
       const fields = [place(record(geometry)), source!, cotangent!, out!, workspace + packed];
@@ -102,7 +142,12 @@ function depthwise(
   order: (inputs: readonly number[]) => readonly [x: number, w: number, g: number],
 ): Lowered {
   const geometry = geometryOf(x, w, conv);
+  const path: Path = pathOf(lanesOfChannels, 'depthwise', {
+    channels: filling(geometry.channels, 16),
+    stride: oneOrSeveral(geometry.stride),
+  });
   return {
+    path,
     launches: ({ inputs, outputs: [out], place }) => [
       { kernel, parts: parts(geometry), record: [place(record(geometry)), ...order(inputs), out!] },
     ],

@@ -2,22 +2,53 @@
 
 import type { Node } from '../../graph.ts';
 import type { OpName } from '../../ops.ts';
-import { elements, float, type Lowered, type Lowerings, runs } from '../launch.ts';
+import {
+  elements,
+  float,
+  type Lowered,
+  type Lowerings,
+  overElements,
+  pathOverElements,
+  runs,
+  type WaysOf,
+} from '../launch.ts';
 
 /** A launch of the Elementwise record over all elements of the output. */
 function over(node: Node<OpName>, kernel: string, alpha = 0, beta = 0): Lowered {
   const count = elements(node.outputs[0]!);
   const { length, parts } = runs(count);
   return {
+    path: pathOverElements(count),
     launches: ({ inputs: [a, b = 0], outputs: [out] }) => [
       { kernel, parts, record: [out!, a!, b, count, length, float(alpha), float(beta)] },
     ],
   };
 }
 
-export const elementwise: Lowerings<
-  'add' | 'affine' | 'scaleBy' | 'broadcast' | 'relu' | 'reluGradient' | 'clampStraightThrough' | 'divide' | 'sgd'
-> = {
+type Elementwise =
+  | 'add'
+  | 'affine'
+  | 'scaleBy'
+  | 'broadcast'
+  | 'relu'
+  | 'reluGradient'
+  | 'clampStraightThrough'
+  | 'divide'
+  | 'sgd';
+
+export const elementwiseWays: WaysOf<Elementwise> = {
+  add: overElements,
+  affine: overElements,
+  scaleBy: overElements,
+  broadcast: overElements,
+  relu: overElements,
+  reluGradient: overElements,
+  clampStraightThrough: overElements,
+  divide: overElements,
+  sgd: overElements,
+};
+
+export const elementwise: Lowerings<Elementwise> = {
   add: (node) => over(node, 'add', node.attributes.alpha, node.attributes.beta),
   affine: (node) => over(node, 'affine', node.attributes.scale, node.attributes.offset),
   scaleBy: (node) => over(node, 'scaleBy'),
@@ -30,6 +61,7 @@ export const elementwise: Lowerings<
     const count = elements(outputs[0]!);
     const { length, parts } = runs(count);
     return {
+      path: pathOverElements(count),
       launches: ({ inputs, outputs: results }) => [
         {
           kernel: 'sgd',

@@ -2,16 +2,16 @@
 
 import type { Node } from '../../graph.ts';
 import type { OpName } from '../../ops.ts';
-import type { Lowered, Lowering, Lowerings } from '../launch.ts';
-import { approximate } from './approximate.ts';
-import { convolution } from './convolution.ts';
-import { elementwise } from './elementwise.ts';
-import { images } from './images.ts';
-import { loss } from './loss.ts';
-import { normalization } from './normalization.ts';
-import { pooling } from './pooling.ts';
-import { quantization } from './quantization.ts';
-import { reduction } from './reduction.ts';
+import type { Lowered, Lowering, Lowerings, WaysOf } from '../launch.ts';
+import { approximate, approximateWays } from './approximate.ts';
+import { convolution, convolutionWays } from './convolution.ts';
+import { elementwise, elementwiseWays } from './elementwise.ts';
+import { images, imageWays } from './images.ts';
+import { loss, lossWays } from './loss.ts';
+import { normalization, normalizationWays } from './normalization.ts';
+import { pooling, poolingWays } from './pooling.ts';
+import { quantization, quantizationWays } from './quantization.ts';
+import { reduction, reductionWays } from './reduction.ts';
 
 /** Renames need no kernel: the plan gives both names one storage. */
 type Computed = Exclude<OpName, 'reshape' | 'stopGradient'>;
@@ -26,6 +26,19 @@ const lowerings: Lowerings<Computed> = {
   ...loss,
   ...quantization,
   ...approximate,
+};
+
+/** All ways of each operation's lowering. */
+export const ways: WaysOf<Computed> = {
+  ...elementwiseWays,
+  ...reductionWays,
+  ...convolutionWays,
+  ...normalizationWays,
+  ...poolingWays,
+  ...imageWays,
+  ...lossWays,
+  ...quantizationWays,
+  ...approximateWays,
 };
 
 export function lower(node: Node): Lowered {

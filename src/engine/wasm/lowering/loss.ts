@@ -1,8 +1,17 @@
 // Softmax cross-entropy: assembly/loss.ts.
 
-import { Layout, type Lowerings } from '../launch.ts';
+import { CUTS, cuts, pathOf } from '../../paths.ts';
+import { Layout, type Lowerings, type WaysOf } from '../launch.ts';
 
 const ROWS_PER_PART = 16;
+
+const byRows = { rows: { runs: CUTS } } as const;
+const pathOfRows = (rows: number) => pathOf(byRows, 'rows', { runs: cuts(rows, ROWS_PER_PART) });
+
+export const lossWays: WaysOf<'softmaxCrossEntropy' | 'softmaxCrossEntropyGradient'> = {
+  softmaxCrossEntropy: byRows,
+  softmaxCrossEntropyGradient: byRows,
+};
 
 export const loss: Lowerings<'softmaxCrossEntropy' | 'softmaxCrossEntropyGradient'> = {
   softmaxCrossEntropy: ({ inputs: [type] }) => {
@@ -10,6 +19,7 @@ export const loss: Lowerings<'softmaxCrossEntropy' | 'softmaxCrossEntropyGradien
     const layout = new Layout();
     const losses = layout.take(rows * 12);
     return {
+      path: pathOfRows(rows),
       workspaceBytes: layout.bytes,
       launches: ({ inputs: [logits, labels], outputs: [mean, probabilities, correct], workspace }) => {
         const tensors = [logits!, labels!, probabilities!, workspace + losses, mean!, correct!, 0, 0];
@@ -25,6 +35,7 @@ export const loss: Lowerings<'softmaxCrossEntropy' | 'softmaxCrossEntropyGradien
   softmaxCrossEntropyGradient: ({ outputs: [type] }) => {
     const [rows, classes] = type!.shape as [number, number];
     return {
+      path: pathOfRows(rows),
       launches: ({ inputs: [g, probabilities, labels], outputs: [gradient] }) => [
         {
           kernel: 'softmaxGradient',

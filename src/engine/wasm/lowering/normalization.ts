@@ -1,7 +1,7 @@
 // Batch normalisation and the other per-channel operations: assembly/normalization.ts.
 
-import { float, type Launch, Layout, type Lowerings } from '../launch.ts';
-import { type Matrix, matrixOf, partialBytes, sumsLaunch } from './reduction.ts';
+import { float, type Launch, Layout, type Lowerings, type WaysOf } from '../launch.ts';
+import { type Matrix, matrixOf, partialBytes, perChannel, sumsLaunch } from './reduction.ts';
 
 interface Operands {
   readonly g?: number;
@@ -36,13 +36,22 @@ function workspaceOf(matrix: Matrix): {
   return { bytes: layout.bytes, partials, coefficients };
 }
 
-export const normalization: Lowerings<
-  'batchNorm' | 'batchNormGradient' | 'batchNormInference' | 'bias' | 'imageToFloat'
-> = {
+type PerChannel = 'batchNorm' | 'batchNormGradient' | 'batchNormInference' | 'bias' | 'imageToFloat';
+
+export const normalizationWays: WaysOf<PerChannel> = {
+  batchNorm: perChannel,
+  batchNormGradient: perChannel,
+  batchNormInference: perChannel,
+  bias: perChannel,
+  imageToFloat: perChannel,
+};
+
+export const normalization: Lowerings<PerChannel> = {
   batchNorm: ({ inputs: [type], attributes: { epsilon } }) => {
     const matrix = matrixOf(type!, 'channel');
     const { bytes, partials, coefficients } = workspaceOf(matrix);
     return {
+      path: matrix.path,
       workspaceBytes: bytes,
       launches: ({ inputs: [x, gamma, beta], outputs: [out, mean, variance], workspace }): Launch[] => {
         const at = { x: x!, gamma: gamma!, beta: beta!, mean: mean!, variance: variance!, out: out! };
@@ -60,6 +69,7 @@ export const normalization: Lowerings<
     const matrix = matrixOf(type!, 'channel');
     const { bytes, partials, coefficients } = workspaceOf(matrix);
     return {
+      path: matrix.path,
       workspaceBytes: bytes,
       launches: ({ inputs: [g, x, gamma, mean, variance], outputs: [out, gammaGradient, betaGradient], workspace }) => {
         const statistics = { mean: mean!, variance: variance! };
@@ -79,6 +89,7 @@ export const normalization: Lowerings<
     const matrix = matrixOf(type!, 'channel');
     const { bytes, partials, coefficients } = workspaceOf(matrix);
     return {
+      path: matrix.path,
       workspaceBytes: bytes,
       launches: ({ inputs: [x, gamma, beta, mean, variance], outputs: [out], workspace }): Launch[] => {
         const at = { x: x!, gamma: gamma!, beta: beta!, mean: mean!, variance: variance!, out: out! };
@@ -94,6 +105,7 @@ export const normalization: Lowerings<
   bias: ({ inputs: [type] }) => {
     const matrix = matrixOf(type!, 'channel');
     return {
+      path: matrix.path,
       launches: ({ inputs: [x, offset], outputs: [out] }) => [
         {
           kernel: 'bias',
@@ -107,6 +119,7 @@ export const normalization: Lowerings<
   imageToFloat: ({ inputs: [type], attributes }) => {
     const matrix = matrixOf(type!, 'channel');
     return {
+      path: matrix.path,
       launches: ({ inputs: [x], outputs: [out], place }) => {
         const scale = place(Float32Array.from(attributes.scale));
         const offset = place(Float32Array.from(attributes.offset));

@@ -2,9 +2,12 @@
 
 import type { Shape } from '../../../tensor/tensor.ts';
 import type { PoolGeometry } from '../../ops.ts';
-import type { Lowered, Lowerings } from '../launch.ts';
+import { FILLING, filling, pathOf } from '../../paths.ts';
+import type { Lowered, Lowerings, WaysOf } from '../launch.ts';
 
 type Extents = readonly [batch: number, height: number, width: number, channels: number];
+
+const windows = { windows: { channels: FILLING } } as const;
 
 /** One launch of the Pooling record; `x` or `g` name the inputs in order. */
 function pool(
@@ -18,6 +21,7 @@ function pool(
   const extents = image as Extents;
   const [, outHeight, outWidth] = result as Extents;
   return {
+    path: pathOf(windows, 'windows', { channels: filling(extents[3], 4) }),
     launches: ({ inputs, outputs: [out] }) => [
       { kernel, parts, record: [...order(inputs), out!, ...extents, outHeight, outWidth, ...size, stride, padding] },
     ],
@@ -27,7 +31,16 @@ function pool(
 /** Rows of all images together. */
 const rows = (shape: Shape): number => shape[0]! * shape[1]!;
 
-export const pooling: Lowerings<'maxPool' | 'maxPoolGradient' | 'averagePool' | 'averagePoolGradient'> = {
+type Pooling = 'maxPool' | 'maxPoolGradient' | 'averagePool' | 'averagePoolGradient';
+
+export const poolingWays: WaysOf<Pooling> = {
+  maxPool: windows,
+  averagePool: windows,
+  maxPoolGradient: windows,
+  averagePoolGradient: windows,
+};
+
+export const pooling: Lowerings<Pooling> = {
   maxPool: ({ inputs: [x], outputs: [y], attributes }) =>
     pool('maxPool', x!.shape, y!.shape, attributes, rows(y!.shape), ([image]) => [image!, 0]),
   averagePool: ({ inputs: [x], outputs: [y], attributes }) =>

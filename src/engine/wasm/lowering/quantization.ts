@@ -1,7 +1,7 @@
 // Quantisers, their gradients and the range observers: assembly/quantizer.ts.
 
-import { elements, float, Layout, type Lowerings } from '../launch.ts';
-import { finishSums, type Matrix, matrixOf, partialBytes } from './reduction.ts';
+import { asOne, elements, float, Layout, type Lowerings, pathAsOne, type WaysOf } from '../launch.ts';
+import { finishSums, type Matrix, matrixOf, partialBytes, perEither } from './reduction.ts';
 
 const levels = (bits: number): number => float(2 ** bits - 1);
 
@@ -22,12 +22,30 @@ function words(matrix: Matrix, bits: number, at: Operands): number[] {
   return [x, codes, scale, zero, g, out, partials, ...extents, levels(bits)];
 }
 
-export const quantization: Lowerings<
-  'quantize' | 'quantizeGradient' | 'dequantize' | 'rangeToScale' | 'clipScale' | 'clipScaleGradient' | 'clipSearch'
-> = {
+type Quantizing =
+  | 'quantize'
+  | 'quantizeGradient'
+  | 'dequantize'
+  | 'rangeToScale'
+  | 'clipScale'
+  | 'clipScaleGradient'
+  | 'clipSearch';
+
+export const quantizationWays: WaysOf<Quantizing> = {
+  quantize: perEither,
+  quantizeGradient: perEither,
+  dequantize: perEither,
+  rangeToScale: asOne,
+  clipScale: asOne,
+  clipScaleGradient: asOne,
+  clipSearch: perEither,
+};
+
+export const quantization: Lowerings<Quantizing> = {
   quantize: ({ inputs: [type], attributes: { bits, granularity } }) => {
     const matrix = matrixOf(type!, granularity);
     return {
+      path: matrix.path,
       launches: ({ inputs: [x, scale, zero], outputs: [codes] }) => {
         const record = words(matrix, bits, { x: x!, codes: codes!, scale: scale!, zero: zero! });
         return [{ kernel: 'quantize', parts: matrix.parts, record }];
@@ -38,6 +56,7 @@ export const quantization: Lowerings<
   dequantize: ({ inputs: [type], attributes: { granularity } }) => {
     const matrix = matrixOf(type!, granularity);
     return {
+      path: matrix.path,
       launches: ({ inputs: [codes, scale, zero], outputs: [out] }) => {
         const record = words(matrix, 8, { codes: codes!, scale: scale!, zero: zero!, out: out! });
         return [{ kernel: 'dequantize', parts: matrix.parts, record }];
@@ -48,6 +67,7 @@ export const quantization: Lowerings<
   quantizeGradient: ({ inputs: [, type], attributes: { bits, granularity } }) => {
     const matrix = matrixOf(type!, granularity);
     return {
+      path: matrix.path,
       workspaceBytes: partialBytes(matrix, 8),
       launches: ({ inputs: [g, x, scale, zero], outputs: [dx, dscale], workspace }) => {
         const at = { x: x!, scale: scale!, zero: zero!, g: g!, out: dx!, partials: workspace };
@@ -60,6 +80,7 @@ export const quantization: Lowerings<
   },
 
   rangeToScale: ({ outputs: [type], attributes: { bits } }) => ({
+    path: pathAsOne,
     launches: ({ inputs: [low, high, factor], outputs: [scale, zero] }) => {
       const record = [low!, high!, factor!, 0, scale!, zero!, 0, 0, 0, 0, 0, elements(type!), levels(bits)];
       return [{ kernel: 'rangeToScale', parts: 1, record }];
@@ -67,6 +88,7 @@ export const quantization: Lowerings<
   }),
 
   clipScale: ({ outputs: [type], attributes: { bits } }) => ({
+    path: pathAsOne,
     launches: ({ inputs, outputs }) => {
       const record = [...inputs, ...outputs, 0, 0, 0, 0, 0, elements(type!), levels(bits)];
       return [{ kernel: 'clipScale', parts: 1, record }];
@@ -74,6 +96,7 @@ export const quantization: Lowerings<
   }),
 
   clipScaleGradient: ({ outputs: [type], attributes: { bits } }) => ({
+    path: pathAsOne,
     launches: ({ inputs: [gScale, ...range], outputs }) => {
       const record = [...range, 0, 0, gScale!, ...outputs, elements(type!), levels(bits)];
       return [{ kernel: 'clipScaleGradient', parts: 1, record }];
@@ -88,6 +111,7 @@ export const quantization: Lowerings<
     const ranges = layout.take(steps * 2 * Math.ceil(matrix.channels / 4) * 16);
     const partials = layout.take(matrix.parts * steps * 8);
     return {
+      path: matrix.path,
       workspaceBytes: layout.bytes,
       launches: ({ inputs: [x, low, high], outputs: [out], workspace, place }) => {
         const tensors = [x!, low!, high!, out!, place(factors), workspace + ranges, workspace + partials];

@@ -1,40 +1,12 @@
-// Cases beyond the common conformance suite that exercise what only this backend has: wide copies, several tiles and parts, constant
-// structures and tables (planes that merge, products of 16 bits), reductions over several blocks.
+// Cases with many channels, and with structures, tables and slopes that are constants of the graph: what kernels for matrix units tell apart
+// (wide copies, several tiles and parts, planes that merge, tables that factor, reductions over several blocks).
 
 import { expandTheta, tableOfRemoval } from '../../src/axm/multiplier.ts';
 import { slopesOf } from '../../src/axm/slopes.ts';
-import type { Backend } from '../../src/engine/backend.ts';
-import { Graph } from '../../src/engine/graph.ts';
 import { convOutputShape } from '../../src/engine/inference.ts';
-import type { OpAttributes, OpName } from '../../src/engine/ops.ts';
 import { Random } from '../../src/tensor/random.ts';
 import { f32, type HostTensor, type Shape, sizeOf, tensor } from '../../src/tensor/tensor.ts';
-import { type Case, codes } from '../engine/cases.ts';
-import { type Results, runCase } from '../engine/run-case.ts';
-
-/** Which inputs of a case are constants of the graph instead of inputs of the program. */
-export interface GpuCase extends Case {
-  readonly constants?: readonly number[];
-}
-
-let stream = 1000;
-function floats(shape: Shape, low = -1, high = 1): HostTensor {
-  const random = new Random(20261122, stream++);
-  return f32(
-    shape,
-    Float32Array.from({ length: sizeOf(shape) }, () => low + (high - low) * random.uniform()),
-  );
-}
-
-function make<K extends OpName>(
-  op: K,
-  note: string,
-  inputs: readonly HostTensor[],
-  attributes: OpAttributes[K],
-  more: Partial<GpuCase> = {},
-): GpuCase {
-  return { name: `${op}: ${note}`, op, inputs, attributes, differentiate: [], ...more } as unknown as GpuCase;
-}
+import { type Case, codes, floats, make } from './cases.ts';
 
 /** Error tables that factor: as products of bits (of both signs, beside a constant), and as functions without and with a sign. */
 function factoredTables(weightBits: number, activationBits: number): [note: string, table: HostTensor][] {
@@ -63,7 +35,7 @@ function factoredTables(weightBits: number, activationBits: number): [note: stri
   ];
 }
 
-function wideConvolutions(): GpuCase[] {
+function wideConvolutions(): Case[] {
   const geometries: [note: string, x: Shape, w: Shape, stride: number, padding: number, groups: number][] = [
     ['64 to 128 channels', [5, 9, 11, 64], [3, 3, 64, 128], 1, 1, 1],
     ['192 to 64 channels of small images', [7, 2, 2, 192], [3, 3, 192, 64], 1, 1, 1],
@@ -187,7 +159,7 @@ function wideConvolutions(): GpuCase[] {
   });
 }
 
-export const gpuCases: readonly GpuCase[] = [
+export const wideCases: readonly Case[] = [
   make('sum', 'many blocks', [floats([100_003])], {}),
   make('dot', 'many blocks', [floats([100_003]), floats([100_003])], {}),
   make('channelSum', 'many blocks', [floats([3000, 70])], {}),
@@ -231,21 +203,3 @@ export const gpuCases: readonly GpuCase[] = [
   }),
   ...wideConvolutions(),
 ];
-
-/** `runCase`, with the case's constants as constants of the graph; those cases have no gradients. */
-export async function runGpuCase(backend: Backend, item: GpuCase): Promise<Results> {
-  const { constants } = item;
-  if (!constants) return runCase(backend, item);
-  const graph = new Graph();
-  const values = item.inputs.map((input, index) =>
-    constants.includes(index) ? graph.constant(input) : graph.input(`x${index}`, input.shape, input.dtype),
-  );
-  graph.output('y0', graph.apply1(item.op, values, item.attributes));
-  const session = await backend.openSession();
-  const program = await session.compile(graph);
-  for (const name of graph.inputs.keys()) program.write(name, item.inputs[Number(name.slice(1))]!.data);
-  await program.run();
-  const y0 = await program.read('y0');
-  await session.dispose();
-  return { y0 };
-}

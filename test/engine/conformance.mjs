@@ -1,0 +1,50 @@
+// The conformance suite on a host that has a GPU and neither npm nor network: the same cases and GPU devices as conformance.test.ts, compiled.
+// Prints a line per case that fails.
+//   node test/engine/conformance.mjs [filter]      runs; a filter is part of the text "DEVICE: CASE"
+//   node test/engine/conformance.mjs paths         prints each path of the lowerings, of every backend, with the case that covers it
+import { cases, processorCases } from '../../build/gpu/test/engine/all-cases.js';
+import { check, expectedOf } from '../../build/gpu/test/engine/conformance.js';
+import { cudaCoverage, tableOf, wasmCoverage } from '../../build/gpu/test/engine/coverage.js';
+import { cudaDevices, cudaTargets } from '../../build/gpu/test/engine/devices.js';
+
+const [filter = ''] = process.argv.slice(2);
+
+if (filter === 'paths') {
+  const coverages = { wasm: wasmCoverage(processorCases), cuda: cudaCoverage(cases, Object.values(cudaTargets)) };
+  for (const [device, coverage] of Object.entries(coverages)) {
+    const covered = coverage.filter(({ cases: [first] }) => first !== undefined).length;
+    console.log(`${device}: ${covered} of ${coverage.length} paths have a case\n${tableOf(coverage)}\n`);
+  }
+  process.exit(0);
+}
+
+const { devices, reason } = cudaDevices();
+if (reason !== undefined) {
+  console.log(`skipped: ${reason}`);
+  process.exit(0);
+}
+/** Kernels compile in other threads: cases wait for theirs side by side. */
+const SIDE_BY_SIDE = 12;
+
+let failures = 0;
+for (const device of devices) {
+  const chosen = cases.filter(({ name }) => `${device.name}: ${name}`.includes(filter));
+  if (chosen.length === 0) continue;
+  console.log(`${device.name}: ${device.open().description}`);
+  for (const item of chosen) await expectedOf(item);
+  const queue = [...chosen];
+  let passed = 0;
+  const worker = async () => {
+    for (let item = queue.shift(); item; item = queue.shift()) {
+      const problems = await check(device, item).catch((error) => [String(error.stack ?? error).slice(0, 1500)]);
+      if (problems.length === 0) passed++;
+      else console.log(`FAIL ${device.name}: ${item.name}\n     ${problems.join('\n     ')}`);
+    }
+  };
+  const start = performance.now();
+  await Promise.all(Array.from({ length: SIDE_BY_SIDE }, worker));
+  failures += chosen.length - passed;
+  const seconds = ((performance.now() - start) / 1000).toFixed(1);
+  console.log(`${device.name}: ${passed} of ${chosen.length} cases passed in ${seconds} s`);
+}
+process.exit(failures > 0 ? 1 : 0);

@@ -1,0 +1,201 @@
+// Neighbouring operations that a backend may join into one kernel (src/engine/cuda/fuse.ts), and work of the sizes at which kernels for matrix
+// units are tiled differently.
+
+import type { Graph, Value } from '../../src/engine/graph.ts';
+import { Random } from '../../src/tensor/random.ts';
+import { type HostTensor, type Shape, tensor } from '../../src/tensor/tensor.ts';
+import { type Case, constant, floats, make, operands } from './cases.ts';
+import { approximateCase } from './path-cases.ts';
+
+const plus = { alpha: 1, beta: 1 };
+
+/** Batch norm with an addition, a relu, or both behind it. Inputs: x, gamma, beta, what is added. */
+function normalizations(): Case[] {
+  const norm = (graph: Graph, [x, gamma, beta]: readonly Value[]): Value =>
+    graph.apply('batchNorm', [x!, gamma!, beta!], { epsilon: 1e-5 })[0]!;
+  const relu = (graph: Graph, x: Value) => graph.apply1('relu', [x], {});
+  const sum = (graph: Graph, a: Value, b: Value) => graph.apply1('add', [a, b], plus);
+  const forms: [string, (graph: Graph, inputs: readonly Value[]) => Value][] = [
+    ['a relu', (graph, inputs) => relu(graph, norm(graph, inputs))],
+    ['an addition', (graph, inputs) => sum(graph, norm(graph, inputs), inputs[3]!)],
+    ['an addition and a relu', (graph, inputs) => relu(graph, sum(graph, norm(graph, inputs), inputs[3]!))],
+  ];
+  const shapes: Shape[] = [
+    [2, 3, 5, 20],
+    [3000, 32],
+    [40, 160],
+    [2, 3, 5, 7],
+    [3000, 33],
+    [600, 2],
+  ];
+  return shapes.flatMap((shape) =>
+    forms.map(([note, build]) => {
+      const c = shape.at(-1)!;
+      const inputs = [floats(shape, -1, 3), floats([c], 0.5, 1.5), floats([c]), floats(shape)];
+      const wanted = note === 'a relu' ? [0, 1, 2] : [0, 1, 2, 3];
+      return make(
+        'relu',
+        `batch norm with ${note} behind it, [${shape.join(', ')}]`,
+        inputs,
+        {},
+        {
+          differentiate: wanted,
+          build: (graph, values) => [build(graph, values)],
+        },
+      );
+    }),
+  );
+}
+
+/** The range of a tensor, its moving averages, and the scale that they give. */
+const ranges: readonly Case[] = [64, 40_000].map((count) =>
+  make(
+    'minMax',
+    `moving range of ${count} elements`,
+    [floats([count], -1, 3), ...[-1, 2, 4, 4].map((v) => constant([], v))],
+    {
+      granularity: 'tensor',
+    },
+    {
+      build: (graph, [x, low, high, upper, lower]) => {
+        const [min, max] = graph.apply('minMax', [x!], { granularity: 'tensor' }) as [Value, Value];
+        const average = { alpha: 0.75, beta: 0.25 };
+        const averages = [graph.apply1('add', [low!, min], average), graph.apply1('add', [high!, max], average)];
+        const scale = graph.apply('clipScale', [...averages, upper!, lower!], { bits: 8 });
+        return [...scale, ...averages, graph.apply1('affine', [x!], { scale: 2, offset: 0 })];
+      },
+    },
+  ),
+);
+
+/** A table that is a sum over `terms`, a function of each operand in each. */
+function sumTable(
+  terms: readonly { readonly u: (w: number) => number; readonly v: (x: number) => number }[],
+): HostTensor {
+  const entry = (w: number, x: number) => terms.reduce((sum, { u, v }) => sum + u(w) * v(x), 0);
+  return tensor(
+    'i32',
+    [256, 256],
+    Int32Array.from({ length: 65_536 }, (_, at) => entry(at >> 8, at & 255)),
+  );
+}
+
+const random = new Random(17);
+const list = (below: number) => Array.from({ length: 256 }, () => random.integer(below));
+const pairsOfBits = Array.from({ length: 8 }, (_, i) =>
+  Array.from({ length: i }, (_, j) => (1 << i) | (1 << j)),
+).flat();
+
+/** Of products of two bits: so many that the weights fill the shared memory at the usual tiles, if not of every device. */
+const productsOfBits = (count: number): HostTensor =>
+  sumTable(
+    pairsOfBits.slice(0, count).map((mask) => {
+      const u = list(10);
+      return { u: (w) => u[w]!, v: (x) => ((x & mask) === mask ? 1 : 0) };
+    }),
+  );
+
+/** Of functions of the activation, each of codes of its own, whose weights have two or three digits. */
+const functionsOf = (...digits: readonly (1 | 2 | 3)[]): HostTensor =>
+  sumTable(
+    digits.map((count, k) => {
+      const [u, v] = [list([16, 8000, 11_900][count - 1]!), list(7)];
+      return { u: (w) => u[w]!, v: (x) => (x > 0 && x % digits.length === k ? 1 + v[x]! : 0) };
+    }),
+  );
+
+function factored(
+  note: string,
+  table: HostTensor,
+  x: Shape,
+  w: Shape,
+  padding = 1,
+  forced: { readonly emulation?: 'lowrank' } = { emulation: 'lowrank' },
+): Case {
+  return make(
+    'axmConv2d',
+    `factored table, ${note}`,
+    [...operands(x, w, 8, 8), table],
+    {
+      stride: 1,
+      padding,
+      groups: 1,
+      weightBits: 8,
+      activationBits: 8,
+      error: 'table',
+      integer: true,
+      ...forced,
+    },
+    { constants: [6] },
+  );
+}
+
+const sizes: readonly Case[] = [
+  ...[7, 16].flatMap((batch) => [
+    approximateCase(
+      `${batch} images to 4 channels`,
+      { x: [batch, 16, 16, 3], w: [3, 3, 3, 4] },
+      [8, 8],
+      'table with slopes',
+    ),
+  ]),
+  approximateCase('an image to 256 channels', { x: [1, 8, 8, 16], w: [3, 3, 16, 256] }, [8, 8], 'truncation', true),
+  approximateCase('17 images to 64 channels', { x: [17, 16, 16, 3], w: [3, 3, 3, 64] }, [8, 8], 'structure', true),
+  factored('an image to 256 channels', functionsOf(1), [1, 8, 8, 16], [3, 3, 16, 256]),
+  factored('to 7 channels', functionsOf(1), [2, 8, 8, 16], [3, 3, 16, 7]),
+  // Whether these fit depends on the device: looked up where they do not.
+  ...(
+    [
+      ['20 products of bits', productsOfBits(20)],
+      ['28 products of bits', productsOfBits(28)],
+      ['5 functions', functionsOf(2, 2, 2, 2, 2)],
+      ['8 functions', functionsOf(3, 3, 3, 3, 2, 2, 2, 2)],
+    ] as const
+  ).flatMap(([note, table]) => [
+    factored(`${note}, few pixels`, table, [1, 8, 8, 16], [1, 1, 16, 64], 0, {}),
+    factored(`${note}, many pixels`, table, [5, 16, 16, 16], [1, 1, 16, 64], 0, {}),
+  ]),
+];
+
+const convolutions: readonly Case[] = (
+  [
+    ['64 channels, pointwise', [2, 6, 7, 64], [1, 1, 64, 64], 1, 0],
+    ...[23, 31, 39].map((width) => [`64 channels, ${width} columns`, [1, 3, width, 64], [3, 3, 64, 64], 1, 1] as const),
+    ['128 channels with stride 2', [2, 32, 32, 128], [3, 3, 128, 16], 2, 1],
+    ['3 to 640 channels', [2, 5, 5, 3], [3, 3, 3, 640], 1, 1],
+  ] as [string, Shape, Shape, number, number][]
+).map(([note, x, w, stride, padding]) =>
+  make('conv2d', note, [floats(x), floats(w)], { stride, padding, groups: 1 }, { differentiate: [0, 1] }),
+);
+
+const reductions: readonly Case[] = [
+  make(
+    'quantize',
+    '40001 elements',
+    [floats([40_001], -2, 2), constant([], 0.011), constant([], 100)],
+    {
+      bits: 8,
+      granularity: 'tensor',
+    },
+    { differentiate: [0, 1] },
+  ),
+  ...(
+    [
+      [3000, 33],
+      [600, 2],
+    ] as Shape[]
+  ).map((shape) => {
+    const c = shape.at(-1)!;
+    return make(
+      'batchNorm',
+      `[${shape.join(', ')}]`,
+      [floats(shape, -1, 3), floats([c], 0.5, 1.5), floats([c])],
+      {
+        epsilon: 1e-5,
+      },
+      { differentiate: [0, 1, 2] },
+    );
+  }),
+];
+
+export const joinedCases: readonly Case[] = [...normalizations(), ...ranges, ...sizes, ...convolutions, ...reductions];

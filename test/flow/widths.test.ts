@@ -1,0 +1,77 @@
+// Exploration at every width between those of half a code and a whole one, in batches as large as the published ones: the loss of its first
+// step, on the default device, is the one that the reference gives for the same weights and images.
+
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, test } from 'vitest';
+import { trainingBatches } from '../../src/data/batches.ts';
+import { openDataset } from '../../src/data/registry.ts';
+import { referenceBackend } from '../../src/engine/reference/backend.ts';
+import { loadModel } from '../../src/flow/checkpoint.ts';
+import { files, openTask } from '../../src/flow/context.ts';
+import type { RunEvent } from '../../src/flow/events.ts';
+import { readManifest } from '../../src/flow/manifest.ts';
+import { initialTheta, quantizedArithmetic, structuredMultiplier } from '../../src/flow/multipliers.ts';
+import { runFlow } from '../../src/flow/run.ts';
+import { readBytes } from '../../src/tensor/files.ts';
+import { f32 } from '../../src/tensor/tensor.ts';
+import { feedOf } from '../../src/train/feed.ts';
+import { buildNetwork } from '../../src/train/task.ts';
+
+const parent = mkdtempSync(join(tmpdir(), 'tram-widths-'));
+afterAll(() => rmSync(parent, { recursive: true }));
+
+const BATCH = 256;
+
+/** As many digits as give one batch of training images. */
+function fewDigits(): string {
+  const { images, labels } = openDataset('digits').train;
+  const lines = Array.from({ length: 320 }, (_, at) => [...images.subarray(64 * at, 64 * at + 64), labels[at]].join());
+  const path = join(parent, 'digits.csv');
+  writeFileSync(path, `${lines.join('\n')}\n`);
+  return `csv:${path}`;
+}
+
+const data = fewDigits();
+
+/** Cross-entropy of the run's first exploring step by the reference, from the quantised model. */
+async function expectedLoss(folder: string): Promise<number> {
+  const { configuration } = readManifest(folder);
+  const { dataset, task, layers } = openTask(configuration);
+  const session = await referenceBackend().openSession();
+  loadModel(readBytes(join(folder, files.quantized)), files.quantized, session, layers);
+  session.write('theta', f32([configuration.explore.columns], initialTheta(configuration)));
+  const arithmetic = quantizedArithmetic(configuration, structuredMultiplier(configuration));
+  const feed = feedOf(session, dataset.train, dataset);
+  const { graph, crossEntropy } = buildNetwork(task, arithmetic, 'train', dataset.train.count, feed);
+  graph.output('crossEntropy', crossEntropy);
+  const program = await session.compile(graph);
+  const epoch = configuration.train.epochs + configuration.quantize.epochs;
+  const { count } = dataset.train;
+  feed.write(program, trainingBatches(dataset, { seed: configuration.seed, epoch, batchSize: count }).next().value!);
+  await program.run();
+  return (await program.read('crossEntropy'))[0]!;
+}
+
+test.each([7, 6, 5])('%i bits', { timeout: 180_000 }, async (bits) => {
+  const folder = join(parent, `${bits}`);
+  const events: RunEvent[] = [];
+  await runFlow({
+    folder,
+    phases: ['train', 'quantize', 'explore'],
+    settings: {
+      ...{ data, image: '8x8x1', maximum: 16, bits: { weights: bits, activations: bits } },
+      train: { epochs: 2, batchSize: 32 },
+      explore: { epochs: 1, batchSize: BATCH, lambda: 0 },
+    },
+    listener: (event) => events.push(event),
+  });
+  const notes = events.flatMap((event) => (event.kind === 'note' ? [event.text] : []));
+  expect(notes.join('\n')).toMatch(/training step of \d+ images checked: outputs of \d+ layers/);
+  const lines = readFileSync(join(folder, files.metrics), 'utf8').trim().split('\n');
+  const record = lines.map((line) => JSON.parse(line)).find(({ phase }) => phase === 'explore');
+  const expected = await expectedLoss(folder);
+  // A code on the edge between two may fall on either side.
+  expect(Math.abs(record.crossEntropy - expected) / expected).toBeLessThan(1e-2);
+});
