@@ -48,17 +48,19 @@ function normalizations(): Case[] {
 }
 
 /** The range of a tensor, its moving averages, and the scale that they give. */
-const ranges: readonly Case[] = [64, 40_000].map((count) =>
+const ranges: readonly Case[] = [
+  { count: 64, holdsZero: false },
+  { count: 40_000, holdsZero: false },
+  { count: 40_000, holdsZero: true },
+].map(({ count, holdsZero }) =>
   make(
     'minMax',
-    `moving range of ${count} elements`,
-    [floats([count], -1, 3), ...[-1, 2, 4, 4].map((v) => constant([], v))],
-    {
-      granularity: 'tensor',
-    },
+    `moving range of ${count} elements${holdsZero ? ' and 0' : ''}`,
+    [floats([count], holdsZero ? 1 : -1, 3), ...[-1, 2, 4, 4].map((v) => constant([], v))],
+    { granularity: 'tensor', holdsZero },
     {
       build: (graph, [x, low, high, upper, lower]) => {
-        const [min, max] = graph.apply('minMax', [x!], { granularity: 'tensor' }) as [Value, Value];
+        const [min, max] = graph.apply('minMax', [x!], { granularity: 'tensor', holdsZero }) as [Value, Value];
         const average = { alpha: 0.75, beta: 0.25 };
         const averages = [graph.apply1('add', [low!, min], average), graph.apply1('add', [high!, max], average)];
         const scale = graph.apply('clipScale', [...averages, upper!, lower!], { bits: 8 });
