@@ -4,7 +4,6 @@
 const fault = (file, title, from, to) => ({ file, title, from, to });
 
 export const mutants = [
-  // What a phase does.
   fault(
     'src/data/batches.ts',
     'every batch of an epoch is augmented alike',
@@ -51,10 +50,9 @@ export const mutants = [
   fault(
     'src/flow/phases/training.ts',
     'recovery’s epochs are numbered from 0',
-    '.reduce((sum, [, epochs]) => sum + epochs, 0)',
-    '.reduce((sum, [, epochs]) => sum + 0 * epochs, 0)',
+    '(sum, name) => sum + configuration[name].epochs',
+    '(sum, name) => sum + 0 * configuration[name].epochs',
   ),
-  // Arithmetic.
   fault(
     'src/axm/power.ts',
     'the last carries are not counted',
@@ -91,8 +89,8 @@ export const mutants = [
   fault(
     'src/flow/operands.ts',
     'weights are counted as if no tap met padding',
-    'counts[codes[at++]!]! += times;\n      }\n    }\n  }\n}\n\n/** In one',
-    'counts[codes[at++]!]! += 1;\n      }\n    }\n  }\n}\n\n/** In one',
+    'const times = rows[ky]! * columns[kx]!;',
+    'const times = 1;',
   ),
   fault(
     'src/quant/quantized.ts',
@@ -100,7 +98,6 @@ export const mutants = [
     "if (mode === 'evaluate') return quantize(storedScale, storedZero);",
     "if (mode === 'evaluate' && operand === 'weight') return quantize(storedScale, storedZero);",
   ),
-  // Multipliers.
   fault(
     'src/netlist/metrics.ts',
     'NMED is relative to the number of pairs',
@@ -115,32 +112,31 @@ export const mutants = [
   ),
   fault(
     'src/netlist/certify.ts',
-    'the Verilog text is not read back',
-    'readVerilog(verilog, { file: `${network.name}.v` }).network',
-    'network',
+    'the Verilog text that was given is not what is read back',
+    'readVerilog(verilog, {',
+    'readVerilog(writeVerilog(network), {',
   ),
   fault('src/hardware/timing.ts', 'any edge causes any edge', "sense !== 'none' && ", "false && sense !== 'none' && "),
-  fault(
-    'src/hardware/power.ts',
-    'switching energy is CV²',
-    '(library.voltage * library.voltage) / 2',
-    'library.voltage * library.voltage',
-  ),
+  fault('src/hardware/power.ts', 'switching energy is CV²', '(voltage * voltage) / 2', 'voltage * voltage'),
   fault(
     'src/netlist/mapping/errors.ts',
     'a product may leave its range',
     'if (product < this.lowest || product > this.highest)',
     'if (product < this.lowest)',
   ),
-  // Runs and files.
-  fault('src/flow/phases/recover.ts', 'recovery forgets the checkpoint of exploration', "'explored'", "'quantized'"),
+  fault(
+    'src/flow/context.ts',
+    'an imported multiplier is measured on the explored checkpoint',
+    "phasesOf(configuration).includes('explore')",
+    "phasesOf(configuration).includes('report')",
+  ),
   fault(
     'src/flow/manifest.ts',
     'exact layers do not decide whether a phase is done',
-    "['exactLayers', 'explore']",
-    "['explore']",
+    'explore: ({ exactLayers, explore }) => ({ exactLayers, explore })',
+    'explore: ({ explore }) => ({ explore })',
   ),
-  fault('src/flow/checkpoint.ts', 'a resume point of another phase is taken', 'point.data.phase !== phase || ', ''),
+  fault('src/flow/checkpoint.ts', 'a resume point of another phase is taken', 'point.phase !== expected.phase || ', ''),
   fault(
     'src/data/dataset.ts',
     'the hash of the data leaves out the test images',
@@ -153,5 +149,16 @@ export const mutants = [
     'offset += data.byteLength;',
     'offset += data.byteLength - 4;',
   ),
-  fault('src/netlist/formats/npy.ts', 'DEFERRED', 'DEFERRED', 'DEFERRED'),
+  fault(
+    'src/netlist/formats/text.ts',
+    'a text that does not say its order is turned round all the same',
+    'const turned = said !== undefined && order',
+    'const turned = order',
+  ),
+  fault(
+    'src/flow/phases/recover.ts',
+    'recovery starts from the quantised checkpoint',
+    '...networkToMap(configuration)',
+    "'quantize', files.quantized",
+  ),
 ];
