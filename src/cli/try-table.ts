@@ -76,7 +76,16 @@ function verdicts(report: TryReport): string[] {
     );
   }
   if (unpriced > 0) lines.push(`${unpriced} known by their tables alone have no gate cost and are not in the picture.`);
-  return lines.length === 0 ? [] : [lines.join('\n')];
+  lines.push(uncertainty(report));
+  return [lines.join('\n')];
+}
+
+/** What a difference of accuracies is worth: two standard errors of one of them, at the best of the table. */
+function uncertainty({ run, multipliers }: TryReport): string {
+  const best = Math.max(...multipliers.map((one) => lastResult(one).accuracy));
+  const wrong = Math.max(1 / run.testImages, 1 - best);
+  const error = 2 * Math.sqrt((wrong * (1 - wrong)) / run.testImages);
+  return `One of the ${run.testImages} test images is ${percent(1 / run.testImages)}; differences below about ${percent(error, 1)} say little.`;
 }
 
 /** As cheap or cheaper, and as accurate or more, after the same treatment. */

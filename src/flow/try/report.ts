@@ -51,6 +51,8 @@ export interface TryReport {
     readonly model: string;
     readonly data: string;
     readonly seed: number;
+    /** Behind every accuracy. */
+    readonly testImages: number;
     readonly bits: OperandBits;
     readonly exactLayers: readonly string[];
     /** SHA-256 of the quantised network that the multipliers were tried in. */

@@ -309,11 +309,14 @@ class Work {
 
   /** The report of what is there, written as JSON and CSV. */
   #write(complete: boolean): TryReport {
-    const { folder, configuration, device, quantized } = this.#run;
+    const { folder, configuration, device, quantized, dataset } = this.#run;
     const { model, data, seed, bits, exactLayers, quantize } = configuration;
     const report: TryReport = {
       ...{ format: 'tram-try', version: 1, program: { tram: version, node: process.version } },
-      run: { ...{ folder, model, data, seed, bits, exactLayers }, quantized: sha256(quantized) },
+      run: {
+        ...{ folder, model, data, seed, testImages: dataset.test.count, bits, exactLayers },
+        quantized: sha256(quantized),
+      },
       ...{ recoverEpochs: this.#options.recover ?? 0, images: quantize.images, device },
       ...{ multipliers: [...this.#rows], failed: [...this.#failed], complete },
     };
