@@ -86,14 +86,14 @@ test('a training phase prints plain lines into a pipe, resumes after Ctrl-C, and
   });
   expect(stopped.code).toBe(130);
   expect(stopped.out.replaceAll('\n', '')).not.toMatch(/\p{Cc}/u);
-  expect(stopped.out).toMatch(/^train: .*\ntrain: epoch 1\/4: loss [^\n]+\n/);
+  expect(stopped.out).toMatch(/^note: data: 1797 images [^\n]+\ntrain: .*\ntrain: epoch 1\/4: loss [^\n]+\n/);
   expect(stopped.err).toBe('tram: stopped; the work so far is saved, go on with: tram train one\n');
 
   const left = await tram(['train', 'one'], (child) => child.stdout?.destroy());
   expect(left).toMatchObject({ code: 0, err: '' });
 
   const skipped = await tram(['train', 'one', '--json']);
-  expect(skipped.err).toBe('train: skipped (done with these settings)\n');
+  expect(skipped.err).toMatch(/^note: data: [^\n]+\ntrain: skipped \(done with these settings\)\n$/);
   expect(JSON.parse(skipped.out)).toMatchObject({ data: 'digits', donePhases: ['train'] });
 
   const evaluated = JSON.parse((await tram(['evaluate', 'one', '--json'])).out);
