@@ -303,6 +303,39 @@ export const settings: readonly Setting[] = [
     help: 'which operand of the multiplier given is the first: the first bus of a netlist, the row of a table',
     defaultText: 'what its file says; else activation-weight for published text, weight-activation for the rest',
   },
+  {
+    phase: 'map',
+    group: 'Mapping',
+    name: 'table-order',
+    paths: ['map.tableOrder'],
+    placeholder: 'NAME',
+    help: 'order of the rows of a signed table that do not name their operands: by bit pattern or by value',
+    defaultText: 'patterns, or an error where values fit better',
+  },
+  {
+    phase: 'map',
+    group: 'Mapping',
+    name: 'top',
+    paths: ['map.top'],
+    placeholder: 'NAME',
+    help: 'module or model of the netlist given that is the multiplier',
+    expected: 'a name in the file',
+    defaultText: 'the only one that no other instantiates',
+  },
+  {
+    phase: 'map',
+    group: 'Mapping',
+    name: 'liberty',
+    paths: ['map.liberty'],
+    placeholder: 'A,B',
+    help: 'Liberty libraries of the cells that the netlist given instantiates',
+    parse: (text) => {
+      const names = nameList(text);
+      return names && [names];
+    },
+    expected: '.lib or .lib.gz files separated by commas',
+    defaultText: 'the cells of tram synth without a library',
+  },
   ...trainingSettings('recover'),
   {
     ...recover,

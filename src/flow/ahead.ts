@@ -54,13 +54,16 @@ async function givenMultiplier(
   material: Material,
 ): Promise<ImportedMultiplier | undefined> {
   if (map.multiplier === undefined || !multiplier) return undefined;
-  const { signed, operandOrder } = map;
+  const { signed, operandOrder, tableOrder, top, liberty } = map;
   if (isInMemory(map.multiplier)) {
     return inOrder(multiplierInMemory(map.multiplier, signed, material), bits, operandOrder);
   }
   const imported = await importMultiplier(multiplier.source, bits, {
     ...(signed ? { signed } : {}),
     ...(operandOrder === undefined ? {} : { operandOrder }),
+    ...(tableOrder === undefined ? {} : { order: tableOrder }),
+    ...(top === undefined ? {} : { top }),
+    ...(liberty === undefined ? {} : { liberty }),
   });
   return { ...imported, source: map.multiplier };
 }

@@ -3,6 +3,7 @@
 
 import { z } from 'zod';
 import { defaultSmoothing, type Smoothing } from '../axm/slopes.ts';
+import { tableOrders } from '../netlist/formats/interpret.ts';
 import { searchNames } from '../netlist/mapping/task.ts';
 import { operandOrders } from '../netlist/table.ts';
 import { rangeNames } from '../quant/quantized.ts';
@@ -103,6 +104,9 @@ const givenConfiguration = z.strictObject({
       multiplier: z.string().min(1).optional(),
       signed: z.boolean().default(false),
       operandOrder: z.enum(operandOrders).optional(),
+      tableOrder: z.enum(tableOrders).optional(),
+      top: z.string().min(1).optional(),
+      liberty: z.array(z.string().min(1)).optional(),
     })
     .prefault({}),
   recover: z

@@ -132,7 +132,7 @@ export function inputsOf(
 }
 
 function multiplierInput(
-  { map: { multiplier, signed } }: Configuration,
+  { map: { multiplier, signed, liberty = [] } }: Configuration,
   isNeeded: boolean,
   known: FileInput | undefined,
   material: Material,
@@ -143,7 +143,10 @@ function multiplierInput(
     return { path: multiplier, sha256: multiplierInMemory(multiplier, signed, material).sha256 };
   }
   if (isGenerator(multiplier)) return { path: multiplier, sha256: sha256(multiplier) };
-  return fileInput(multiplier, isNeeded, known);
+  const file = fileInput(multiplier, isNeeded, known);
+  if (!file || liberty.length === 0) return file;
+  // What its cells do is part of what it is.
+  return { ...file, sha256: sha256(file.sha256, ...liberty.map((path) => readBytes(path))) };
 }
 
 /** Names of generators have no file. */

@@ -89,6 +89,12 @@ export interface ConfigurationInput {
         signed?: boolean | undefined;
         /** Which of its operands comes first; default: what its file says, or the custom of its form (docs/mapping.md). */
         operandOrder?: 'weight-activation' | 'activation-weight' | undefined;
+        /** Order of a signed table's rows that do not name their operands: by bit pattern (0, 1, …, −1) or by value (−128, …, 127). */
+        tableOrder?: 'patterns' | 'values' | undefined;
+        /** Its module or model in the file; default: the only one that no other instantiates. */
+        top?: string | undefined;
+        /** Liberty files of the cells that it instantiates. */
+        liberty?: string[] | undefined;
       }
     | undefined;
   /** Phase 3: the weights with the multiplier fixed; 10 epochs at 5e-4, cosine. */

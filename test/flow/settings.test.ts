@@ -13,7 +13,10 @@ import type { Phase } from '../../src/flow/events.ts';
 import { readManifest } from '../../src/flow/manifest.ts';
 import { runFlow } from '../../src/flow/run.ts';
 import { writeNpy } from '../../src/netlist/formats/npy.ts';
+import { generateFromSpec } from '../../src/netlist/generators/registry.ts';
+import { relabelled } from '../../src/netlist/network.ts';
 import { exactTable } from '../../src/netlist/table.ts';
+import { writeVerilog } from '../../src/netlist/verilog/write.ts';
 import { type Recording, recording, traceOf } from './recording.ts';
 
 let recorded: Recording;
@@ -44,6 +47,36 @@ const here = writeCsv('here.csv', 0);
 const there = writeCsv('there.csv', 100);
 const plainTable = join(parent, 'plain.npy');
 writeFileSync(plainTable, writeNpy(exactTable(8, 8)));
+const signedTable = join(parent, 'signed.npy');
+writeFileSync(signedTable, writeNpy(exactTable(8, 8, true)));
+const twoModules = join(parent, 'two.v');
+writeFileSync(
+  twoModules,
+  ['first', 'second']
+    .map((name, k) => writeVerilog(relabelled(generateFromSpec(`truncated:8x8:columns=${3 + k}`).network, name)))
+    .join('\n'),
+);
+const ofCells = join(parent, 'cells.v');
+writeFileSync(
+  ofCells,
+  `module cells (input [7:0] a, input [7:0] b, output [15:0] p);
+  GATE u (.A(a[7]), .B(b[7]), .Y(p[14]));
+  assign p[15] = 1'b0;
+  assign p[13:0] = 14'b0;
+endmodule
+`,
+);
+/** A library with one cell of two inputs. */
+function libraryOf(name: string, formula: string): string {
+  const path = join(parent, `${name}.lib`);
+  const pins = ['A', 'B'].map((pin) => `pin (${pin}) { direction : input; capacitance : 1; }`).join(' ');
+  writeFileSync(
+    path,
+    `library (${name}) { nom_voltage : 1.0; cell (GATE) { area : 1; ${pins}
+      pin (Y) { direction : output; function : "${formula}"; } } }`,
+  );
+  return path;
+}
 const base: ConfigurationInput = {
   data: `csv:${here}`,
   image: '8x8x1',
@@ -97,6 +130,13 @@ const changes = new Map<string, Change>([
   ['map.costBudget', ['map', 0.8]],
   ['map.costWeight', ['map', 1e6]],
   ['map.multiplier', ['map', 'truncated:8x8:columns=5']],
+  ['map.operandOrder', ['map', 'activation-weight', { map: { multiplier: 'broken-array:8x8:rows=3,columns=4' } }]],
+  ['map.tableOrder', ['map', 'values', { map: { multiplier: signedTable, tableOrder: 'patterns' } }]],
+  ['map.top', ['map', 'second', { map: { multiplier: twoModules, top: 'first' } }]],
+  [
+    'map.liberty',
+    ['map', [libraryOf('or', 'A + B')], { map: { multiplier: ofCells, liberty: [libraryOf('and', 'A * B')] } }],
+  ],
   ['map.signed', ['map', true, { map: { multiplier: plainTable } }]],
   ...training('recover', 'constant'),
   ['recover.gradient', ['recover', 'straight-through']],

@@ -14,7 +14,18 @@ import type { Services } from '../services.ts';
 import { shellWord, styleFor } from '../style.ts';
 import { ProgressLines } from '../try-progress.ts';
 import { badValue, nonEmpty, oneOf, perOperand, wholeNumberFrom } from '../values.ts';
-import { addLenient, addSigned, OUTPUT, outFolder, READING, readLoading, SUBJECTS } from '../workbench.ts';
+import {
+  addLenient,
+  addLiberty,
+  addSigned,
+  addTableReading,
+  addTop,
+  OUTPUT,
+  outFolder,
+  READING,
+  readLoading,
+  SUBJECTS,
+} from '../workbench.ts';
 
 const AFTER = `
 ${SUBJECTS}
@@ -66,6 +77,9 @@ export function defineTry(command: Command, services: Services): void {
     .addHelpText('after', AFTER);
   addSigned(command);
   addLenient(command);
+  addTop(command);
+  addLiberty(command);
+  addTableReading(command);
   command
     .addOption(
       new Option('--operand-order <ORDER>', describeOption(orderFacts))
