@@ -395,6 +395,13 @@ describe('the top module', () => {
     }
   });
 
+  test('--top is what is simulated, whoever reads it', async () => {
+    const path = file('mixed.v', mixed);
+    const errorRate = async (top: string) =>
+      JSON.parse((await tram('simulate', path, '--top', top, '--json')).out).errorRate;
+    expect([await errorRate('t'), await errorRate('s')]).toEqual([9 / 16, 0]);
+  });
+
   test('helper cells that nothing uses are no second circuit', async () => {
     const helper = 'module HA (input A, B, output S, C);\n  assign S = A ^ B, C = A & B;\nendmodule\n';
     for (const value of ["{4{1'b0}}", 'a * b']) {
