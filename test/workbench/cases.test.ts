@@ -384,12 +384,22 @@ describe('the top module', () => {
       const run = async (top: string) =>
         (await tram('table', file(name, text), '--top', top, '--synth', '--effort', 'quick', '--format', 'csv')).out;
       const [constant, logic] = [await run('t'), await run('s')];
-      const area = (csv: string) => Number(csv.split('\n')[1]!.split(',')[1]);
+      const area = (csv: string) => {
+        const [head, row] = csv.split('\n').map((line) => line.split(','));
+        return Number(row![head!.findIndex((title) => title.startsWith('area'))]);
+      };
       expect(area(constant), name).toBe(0);
       expect(area(logic), name).toBeGreaterThan(0);
       const { err } = await tram('simulate', file(name, text), '--top', 'nobody');
       expect(err).toMatch(/no module "nobody": expected one of t, s/);
     }
+  });
+
+  test('--top is what is simulated, whoever reads it', async () => {
+    const path = file('mixed.v', mixed);
+    const errorRate = async (top: string) =>
+      JSON.parse((await tram('simulate', path, '--top', top, '--json')).out).errorRate;
+    expect([await errorRate('t'), await errorRate('s')]).toEqual([9 / 16, 0]);
   });
 
   test('helper cells that nothing uses are no second circuit', async () => {
