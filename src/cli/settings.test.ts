@@ -35,6 +35,9 @@ describe('the table of settings', () => {
       'map.costBudget',
       'map.costWeight',
       'map.operandOrder',
+      'map.tableOrder',
+      'map.top',
+      'map.liberty',
     );
     const covered = new Set(settings.flatMap(({ paths }) => paths));
     const keys = [...leaves(defaults), ...optional];
