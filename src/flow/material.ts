@@ -11,7 +11,7 @@ import type { Model } from '../nn/model.ts';
 import { findModel } from '../nn/models.ts';
 import { UserError } from '../tensor/errors.ts';
 import { sha256 } from '../tensor/files.ts';
-import { type ConfigurationInput, mergeSettings } from './config.ts';
+import { type ConfigurationInput, overlay } from './config.ts';
 import type { SourceMultiplier } from './import.ts';
 
 export interface Material {
@@ -45,7 +45,7 @@ export function namedSettings(
   refuse(dataset !== undefined && settings.data !== undefined, 'data', 'data set');
   refuse(model !== undefined && settings.model !== undefined, 'model', 'model');
   refuse(multiplier !== undefined && settings.map?.multiplier !== undefined, 'map.multiplier', 'multiplier');
-  return mergeSettings(settings, {
+  return overlay(settings, {
     ...(dataset ? { data: MEMORY + dataset.name } : {}),
     ...(model ? { model: MEMORY + model.name } : {}),
     ...(multiplier ? { map: { multiplier: MEMORY + multiplier.name } } : {}),
