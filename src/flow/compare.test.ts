@@ -90,7 +90,7 @@ test('errors of several multipliers are means over their multiplications, with t
     { name: 'conv1', macs: 300 },
     { name: 'fc', macs: 100 },
   ];
-  const files = Object.fromEntries(multipliers.map(({ name }) => [`${name}.npy`, '0']));
+  const files = Object.fromEntries(multipliers.map(({ name }) => [`${name}.npy`, '0'.repeat(64)]));
   const [compared] = compareRuns([run('two', {}, { map: { ...recovered, files, multipliers } }, layers)]);
   const { errorRate, normalizedMeanErrorDistance, ...others } = compared!.errors!;
   expect(errorRate).toBeCloseTo(0.35);
