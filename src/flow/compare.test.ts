@@ -1,8 +1,9 @@
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { UserError } from '../tensor/errors.ts';
+import { sha256 } from '../tensor/files.ts';
 import { commonMeasure, compareRuns } from './compare.ts';
 import { type ConfigurationInput, parseConfiguration } from './config.ts';
 import { MANIFEST_VERSION, type Manifest, writeManifest } from './manifest.ts';
@@ -90,8 +91,10 @@ test('errors of several multipliers are means over their multiplications, with t
     { name: 'conv1', macs: 300 },
     { name: 'fc', macs: 100 },
   ];
-  const files = Object.fromEntries(multipliers.map(({ name }) => [`${name}.npy`, '0'.repeat(64)]));
-  const [compared] = compareRuns([run('two', {}, { map: { ...recovered, files, multipliers } }, layers)]);
+  const files = Object.fromEntries(multipliers.map(({ name }) => [`${name}.npy`, sha256(name)]));
+  const folder = run('two', {}, { map: { ...recovered, files, multipliers } }, layers);
+  for (const { name } of multipliers) writeFileSync(join(folder, `${name}.npy`), name);
+  const [compared] = compareRuns([folder]);
   const { errorRate, normalizedMeanErrorDistance, ...others } = compared!.errors!;
   expect(errorRate).toBeCloseTo(0.35);
   expect(normalizedMeanErrorDistance).toBeCloseTo(0.0035);
