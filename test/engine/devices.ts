@@ -52,7 +52,8 @@ export function cudaDevices(): { readonly devices: readonly Device[]; readonly r
   const devices = Object.entries(cudaVariants).map(([name, { precision, ...as }]) => ({
     name: `cuda, ${name}`,
     open: once(() => cudaBackend({ precision, as, poison: true })),
-    tolerance: tolerances[precision],
+    // Few multiprocessors sum an inner length in one piece; fp32 then rounds as often as that is long (seen: 1.14e-5).
+    tolerance: precision === 'fp32' && as.multiprocessors !== undefined ? 2e-5 : tolerances[precision],
   }));
   return { devices, reason: finding.available ? undefined : `${finding.reason}; ${finding.hint}` };
 }
