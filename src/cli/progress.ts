@@ -138,6 +138,8 @@ function plainProgress({ stream, now = Date.now }: ProgressOptions): Progress {
         return print(`${record.phase}: epoch ${record.epoch}/${epochs}: ${facts.join(', ')}`);
       }
       case 'note':
+        // What is noted before the first epoch (proofs, measurements) is no part of its time.
+        epochStart = now();
         return print(`note: ${event.text}`);
       case 'phase-end':
         meter = undefined;
