@@ -235,6 +235,19 @@ describe('branched', () => {
     expect(hashOf(folder, 'theta.json')).toBe(hashOf(join(parent, 'branch'), 'theta.json'));
   }, 60_000);
 
+  test('a run with phases of its own takes nothing that was made from others', async () => {
+    const small: ConfigurationInput = { ...brief, data: `csv:${join(data, 'few.csv')}`, maximum: 16 };
+    const [own, source] = [join(parent, 'on another device'), join(parent, 'with a multiplier')];
+    await runFlow({ folder: own, settings: small, phases: ['train'], device: { name: 'reference' } });
+    await runFlow({ folder: source, settings: { ...small, map: { multiplier: 'dadda:8x8' } } });
+    const float = hashOf(own, 'checkpoints/float.safetensors');
+    expect(float).not.toBe(hashOf(source, 'checkpoints/float.safetensors'));
+    const phases = ['train', 'quantize', 'map'] as const;
+    const settings: ConfigurationInput = { map: { multiplier: 'dadda:8x8' } };
+    expect(await begun({ folder: own, from: source, settings, phases })).toEqual(['quantize', 'map']);
+    expect(hashOf(own, 'checkpoints/float.safetensors')).toBe(float);
+  }, 60_000);
+
   test('a damaged file is named, and no folder is left', async () => {
     const source = copyOf(finished, 'damaged');
     const file = join(source, 'checkpoints/quantized.safetensors');
@@ -358,5 +371,20 @@ describe('moved', () => {
     await runFlow({ folder, phases: ['train'], redo: true });
     expect(readManifest(folder).inputs.checkpoint!.sha256).toBe(sha256(readBytes(file)));
     expect(await skipped({ folder, settings, phases: ['train'] })).toEqual(['train']);
+  }, 60_000);
+
+  test('a checkpoint named in place of another counts, though the other still lies there', async () => {
+    const [first, second] = ['one', 'two'].map((name) => join(parent, `${name}.safetensors`)) as [string, string];
+    cpSync(join(finished, 'checkpoints/float.safetensors'), first);
+    const { tensors } = readSafetensors(first);
+    tensors.get('fc.bias')!.data[0] = 0.25;
+    writeFileSync(second, encodeSafetensors(tensors));
+    const folder = join(parent, 'exchanged');
+    const from = (checkpoint: string) => ({ folder, settings: { train: { checkpoint } }, phases: ['train'] as const });
+    await runFlow(from(first));
+    await expect(runFlow(from(second))).rejects.toThrow(/train\.checkpoint "file of SHA-256 .*" instead of "file of/);
+    await runFlow({ ...from(second), redo: true });
+    expect(readManifest(folder).inputs.checkpoint).toEqual({ path: second, sha256: sha256(readBytes(second)) });
+    expect(readSafetensors(join(folder, 'checkpoints/float.safetensors')).tensors.get('fc.bias')!.data[0]).toBe(0.25);
   }, 60_000);
 });
