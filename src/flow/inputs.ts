@@ -3,7 +3,7 @@
 // and not by its path.
 
 import { existsSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import type { Dataset, DatasetOptions } from '../data/dataset.ts';
 import { openDataset, parseImageSize, relocate } from '../data/registry.ts';
 import type { MultiplyingLayer } from '../nn/layers.ts';
@@ -61,7 +61,10 @@ function openData(
     try {
       const dataset = isInMemory(data)
         ? datasetInMemory(data, material)
-        : openDataset(spec, datasetOptions(configuration, directory));
+        : openDataset(spec, {
+            ...datasetOptions(configuration, directory),
+            ...(known ? movedTestFile(configuration, spec, directory) : {}),
+          });
       if (!known || dataset.sha256 === known.sha256) return { dataset, directory };
       other ??= dataset;
     } catch (error) {
@@ -91,6 +94,13 @@ function datasetOptions(configuration: Configuration, directory: string): Datase
       : { testFile: directory === process.cwd() ? testData : relocate(testData, directory) }),
     ...(classes === undefined ? {} : { classes }),
   };
+}
+
+/** The test images of a run whose data were moved: where they were is empty, and they lie beside the training images. */
+function movedTestFile({ testData }: Configuration, spec: string, directory: string): DatasetOptions {
+  if (testData === undefined || existsSync(resolve(directory, testData))) return {};
+  const beside = join(dirname(spec.replace(/^csv:/, '')), basename(testData));
+  return existsSync(beside) ? { testFile: beside } : {};
 }
 
 /**

@@ -136,6 +136,23 @@ describe('redone', () => {
     expect(filesOf(folder).filter((file) => /\.(v|blif)$/.test(file))).toEqual([]);
   }, 60_000);
 
+  test('a report that was made before a phase does not stay beside it; what training had reached does', async () => {
+    const folder = copyOf(finished, 'reported early');
+    const settings = { explore: { epochs: 3 } };
+    const isSecond = (event: RunEvent) => event.kind === 'epoch' && event.record.phase === 'explore';
+    await stopped({ folder, settings, redo: true }, isSecond);
+    await runFlow({ folder, phases: ['report'] });
+    expect(filesOf(folder)).toContain('report.html');
+    let resumed = false;
+    const listener = (event: RunEvent) => {
+      if (event.kind === 'phase-start' && event.phase === 'explore') resumed = event.resumed;
+    };
+    const summary = await runFlow({ folder, phases: ['explore'], listener });
+    expect(resumed).toBe(true);
+    expect(summary.donePhases).toEqual(['train', 'quantize', 'explore']);
+    expect(filesOf(folder).filter((file) => /report|figures/.test(file))).toEqual([]);
+  }, 60_000);
+
   test('the report leaves no figure that it no longer makes', async () => {
     const folder = copyOf(finished, 'old figure');
     const manifest = readManifest(folder);
@@ -310,6 +327,25 @@ describe('moved', () => {
       renameSync(join(data, 'gone.csv'), join(data, 'few.csv'));
     }
   });
+
+  test('test images that were moved along are found beside the training images', async () => {
+    const [there, here] = [join(parent, 'there'), join(parent, 'here')];
+    mkdirSync(there);
+    const lines = readFileSync(join(data, 'few.csv'), 'utf8').trim().split('\n');
+    writeFileSync(join(there, 'train.csv'), `${lines.slice(0, 100).join('\n')}\n`);
+    writeFileSync(join(there, 'test.csv'), `${lines.slice(100).join('\n')}\n`);
+    const folder = join(parent, 'two parts');
+    process.chdir(parent);
+    const settings = { ...brief, data: 'csv:there/train.csv', testData: 'there/test.csv', maximum: 16 };
+    await runFlow({ folder, settings, phases: ['train'] });
+    renameSync(there, here);
+    const { accuracy, loss } = summarize(folder).stages[0]!;
+    expect(await evaluateRun({ folder, data: 'csv:here/train.csv' })).toMatchObject({ accuracy, loss });
+    writeFileSync(join(here, 'test.csv'), `${lines.slice(90).join('\n')}\n`);
+    await expect(evaluateRun({ folder, data: 'csv:here/train.csv' })).rejects.toThrow(
+      /is not the one that the run was/,
+    );
+  }, 60_000);
 
   test('other data under the same name are refused, unless the right ones lie where they were', async () => {
     const place = join(parent, 'other place');
