@@ -19,25 +19,31 @@ import {
 } from './manifest.ts';
 import { isRunFile } from './plan.ts';
 
-/** The phases that a run with this configuration takes from `source`, every file of theirs verified. */
+/**
+ * The phases that a run with this configuration takes from `source`, every file of theirs verified. They end where the run has a phase of its
+ * own, among `kept`, that came to other files: what follows in the source was not made from those.
+ */
 export function phasesToTake(
   from: string,
   source: Manifest,
   configuration: Configuration,
   inputs: RunInputs,
+  kept: Manifest['phases'],
 ): readonly Phase[] {
   const taken: Phase[] = [];
   for (const phase of phasesOf(configuration)) {
     const record = source.phases[phase];
     if (!record || phase === 'report') break;
     if (describeDifference(record.settings, settingsOf(configuration, phase, inputs)) !== '') break;
+    const own = kept[phase];
+    if (own && describeDifference(JSON.stringify(own.files), JSON.stringify(record.files)) !== '') break;
     taken.push(phase);
   }
   requireIntact(from, Object.fromEntries(taken.map((phase) => [phase, source.phases[phase]])));
   return taken;
 }
 
-/** Copies phases into the folder until one is there that was not made from the same files; returns the manifest with them. */
+/** Copies those of the phases into the folder that it does not have; returns the manifest with them. */
 export function takePhases(
   folder: string,
   manifest: Manifest,
@@ -47,10 +53,8 @@ export function takePhases(
 ): Manifest {
   let grown = manifest;
   for (const phase of taken) {
+    if (grown.phases[phase]) continue;
     const record = source.phases[phase]!;
-    const own = grown.phases[phase];
-    if (own && JSON.stringify(own.files) !== JSON.stringify(record.files)) break;
-    if (own) continue;
     for (const path of Object.keys(record.files).filter(isRunFile)) {
       makeFolder(dirname(join(folder, path)));
       writeInside(folder, path, verifiedBytes(from, record, path));

@@ -4,12 +4,13 @@ import { UserError } from '../tensor/errors.ts';
 import { f32 } from '../tensor/tensor.ts';
 import { evaluator } from '../train/evaluation.ts';
 import type { Arithmetic } from '../train/task.ts';
+import type { Configuration } from './config.ts';
 import { files, networkToMap, type RunContext, requirePhase, sessionFrom } from './context.ts';
 import { type DeviceOptions, openBackend } from './device.ts';
 import type { Phase } from './events.ts';
 import { openTask } from './inputs.ts';
 import { requireIntact } from './integrity.ts';
-import { phasesOf, readManifest, stageResultOf } from './manifest.ts';
+import { type Manifest, phasesOf, readManifest, stageResultOf } from './manifest.ts';
 import type { Material } from './material.ts';
 import {
   exactMultiplier,
@@ -53,7 +54,7 @@ export async function evaluateRun(options: EvaluateOptions): Promise<EvaluationR
   const stage = options.stage ?? stages.findLast((name) => recorded.some((result) => result.stage === name));
   if (!stage) throw new UserError(`no phase of ${folder} is done; run tram train ${folder} first`);
   const data = options.data ?? manifest.configuration.data;
-  const configuration = { ...manifest.configuration, data };
+  const configuration = { ...manifest.configuration, data, ...exploredWith(manifest, stage) };
   const { dataset, task, layers } = openTask(configuration, manifest.inputs.data, options);
   const backend = await openBackend(options.device);
   const context: RunContext = {
@@ -87,6 +88,13 @@ export async function evaluateRun(options: EvaluateOptions): Promise<EvaluationR
   } finally {
     await session.dispose();
   }
+}
+
+/** Under a given multiplier an exploration stays as it was done, whatever the run's settings have become since. */
+function exploredWith({ phases }: Manifest, stage: Stage): Partial<Configuration> {
+  if (!phases.explore || !['approximated', 'explored'].includes(stage)) return {};
+  const { exactLayers, explore } = JSON.parse(phases.explore.settings) as Configuration;
+  return { exactLayers, explore };
 }
 
 function arithmeticOf(context: RunContext, stage: Stage): Arithmetic {

@@ -3,7 +3,7 @@
 // and not by its path.
 
 import { existsSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import type { Dataset, DatasetOptions } from '../data/dataset.ts';
 import { openDataset, parseImageSize, relocate } from '../data/registry.ts';
 import type { MultiplyingLayer } from '../nn/layers.ts';
@@ -61,7 +61,10 @@ function openData(
     try {
       const dataset = isInMemory(data)
         ? datasetInMemory(data, material)
-        : openDataset(spec, datasetOptions(configuration, directory));
+        : openDataset(spec, {
+            ...datasetOptions(configuration, directory),
+            ...(known ? movedTestFile(configuration, spec, directory) : {}),
+          });
       if (!known || dataset.sha256 === known.sha256) return { dataset, directory };
       other ??= dataset;
     } catch (error) {
@@ -93,6 +96,13 @@ function datasetOptions(configuration: Configuration, directory: string): Datase
   };
 }
 
+/** The test images of a run whose data were moved: where they were is empty, and they lie beside the training images. */
+function movedTestFile({ testData }: Configuration, spec: string, directory: string): DatasetOptions {
+  if (testData === undefined || existsSync(resolve(directory, testData))) return {};
+  const beside = join(dirname(spec.replace(/^csv:/, '')), basename(testData));
+  return existsSync(beside) ? { testFile: beside } : {};
+}
+
 /**
  * The run's inputs as its manifest keeps them; a file that was given and cannot be read is a UserError. Files of finished phases that are
  * not named anew are not looked at, unless `toDo` says that they will be read again.
@@ -105,17 +115,17 @@ export function inputsOf(
   toDo: readonly Phase[] = [],
 ): RunInputs {
   const isRead = (phase: Phase) => !old?.phases[phase] || toDo.includes(phase);
-  const checkpoint = fileInput(
-    configuration.train.checkpoint,
-    said.train?.checkpoint !== undefined || isRead('train'),
-    old?.inputs.checkpoint,
-  );
-  const given = multiplierInput(
-    configuration,
-    said.map?.multiplier !== undefined || isRead('map'),
-    old?.inputs.multiplier && { path: old.inputs.multiplier.source, sha256: old.inputs.multiplier.sha256 },
-    material,
-  );
+  const checkpoint = fileInput(configuration.train.checkpoint, {
+    isNamed: said.train?.checkpoint !== undefined,
+    isRead: isRead('train'),
+    known: old?.inputs.checkpoint,
+  });
+  const known = old?.inputs.multiplier;
+  const given = multiplierInput(configuration, material, {
+    isNamed: said.map?.multiplier !== undefined,
+    isRead: isRead('map') || said.map?.liberty !== undefined,
+    known: known && { path: known.source, sha256: known.sha256 },
+  });
   const layersNow = layers.map(({ name, macs }) => ({ name, macs }));
   // A model in memory has no file and no hash; its layers must be those of the run at the least.
   if (old && isInMemory(configuration.model) && JSON.stringify(layersNow) !== JSON.stringify(old.inputs.layers)) {
@@ -133,17 +143,16 @@ export function inputsOf(
 
 function multiplierInput(
   { map: { multiplier, signed, liberty = [] } }: Configuration,
-  isNeeded: boolean,
-  known: FileInput | undefined,
   material: Material,
+  use: FileUse,
 ): FileInput | undefined {
   if (multiplier === undefined) return undefined;
-  if (!isNeeded && known) return known;
+  if (isKnownEnough(use)) return use.known;
   if (isInMemory(multiplier)) {
     return { path: multiplier, sha256: multiplierInMemory(multiplier, signed, material).sha256 };
   }
   if (isGenerator(multiplier)) return { path: multiplier, sha256: sha256(multiplier) };
-  const file = fileInput(multiplier, isNeeded, known);
+  const file = fileInput(multiplier, use);
   if (!file || liberty.length === 0) return file;
   // What its cells do is part of what it is.
   return { ...file, sha256: sha256(file.sha256, ...liberty.map((path) => readBytes(path))) };
@@ -159,11 +168,26 @@ interface FileInput {
   readonly sha256: string;
 }
 
-/** The file that counts. Once what needed it is done and the user does not name it again, it need not be there any more. */
-function fileInput(path: string | undefined, isNeeded: boolean, known: FileInput | undefined): FileInput | undefined {
+/** What a command wants of a file that a run was given. */
+interface FileUse {
+  /** The command names it: then it is the file at that place, whatever the run has read before. */
+  readonly isNamed: boolean;
+  /** What it is for is not done yet, or is to be done again. */
+  readonly isRead: boolean;
+  /** The one that the run has read. */
+  readonly known: FileInput | undefined;
+}
+
+/** Once what needed a file is done and the user does not name it again, it need not be there any more. */
+const isKnownEnough = ({ isNamed, isRead, known }: FileUse) => known !== undefined && !isNamed && !isRead;
+
+/** The file that counts: the one named, else the one that the run has read, wherever it is found. */
+function fileInput(path: string | undefined, use: FileUse): FileInput | undefined {
   if (path === undefined) return undefined;
-  if (!isNeeded && known) return known;
-  const places = [resolve(path), ...(known ? [known.path] : [])].filter((place) => existsSync(place));
+  const { isNamed, known } = use;
+  if (isKnownEnough(use)) return known;
+  const before = known && !isNamed ? [known.path] : [];
+  const places = [resolve(path), ...before].filter((place) => existsSync(place));
   const found = places.map((place) => ({ path: place, sha256: sha256(readBytes(place)) }));
   return found.find((file) => file.sha256 === known?.sha256) ?? found[0] ?? { path, sha256: sha256(readBytes(path)) };
 }

@@ -166,6 +166,8 @@ function look(path: string): Seen | undefined {
     const { mtimeMs, size, ino } = fstatSync(descriptor);
     const owner = ownerSchema.safeParse(parsed(readFileSync(descriptor, 'utf8')));
     return { owner: owner.data, pulse: `${owner.data?.token} ${ino} ${size} ${mtimeMs}` };
+  } catch (error) {
+    throw fileError('read', path, error);
   } finally {
     closeSync(descriptor);
   }

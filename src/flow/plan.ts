@@ -44,7 +44,9 @@ export function planPhases({ folder, old, configuration, inputs, wanted, redo }:
   const asked = redo ? wanted.find((phase) => isWork(phase) && old.phases[phase]) : undefined;
   const last = wanted.findLast(isWork);
   const isInReach = differing && last && phases.indexOf(differing) <= phases.indexOf(last);
-  const first = isInReach ? differing : (asked ?? differing);
+  // A report does not show what is done after it.
+  const outdated = wanted.some((phase) => isWork(phase) && !old.phases[phase]) && old.phases.report && 'report';
+  const first = (isInReach ? differing : (asked ?? differing)) ?? outdated;
   if (!first) return { kept: old.phases, discarding: undefined };
   const stays = ([phase]: [string, unknown]) => phases.indexOf(phase as Phase) < phases.indexOf(first);
   const records = Object.entries(old.phases);
@@ -74,7 +76,8 @@ export function requireOrder(
 export function discard(folder: string, manifest: Manifest): Manifest {
   const { discarding, ...rest } = manifest;
   if (!discarding) return manifest;
-  for (const path of [...discarding.files, files.resume]) removeRunFile(folder, path);
+  const resume = discarding.from === 'report' ? [] : [files.resume];
+  for (const path of [...discarding.files, ...resume]) removeRunFile(folder, path);
   if (existsSync(join(folder, files.metrics))) {
     const from = phases.indexOf(discarding.from);
     openJsonLines(join(folder, files.metrics), (line) => phases.indexOf((line as MetricRecord)?.phase) < from).close();

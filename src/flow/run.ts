@@ -128,7 +128,7 @@ async function runLocked(options: FlowOptions, lock: RunLock): Promise<RunSummar
     ? planPhases({ folder, old, configuration, inputs: vouched, wanted, redo: options.redo ?? false })
     : { kept: {}, discarding: undefined };
   requireIntact(folder, kept);
-  const taken = source && from !== undefined ? phasesToTake(from, source, configuration, vouched) : [];
+  const taken = source && from !== undefined ? phasesToTake(from, source, configuration, vouched, kept) : [];
   const done = { ...kept, ...Object.fromEntries(taken.map((phase) => [phase, source!.phases[phase]])) };
   requireOrder(folder, configuration, wanted, done);
   const toDo = wanted.filter((phase) => !done[phase] || phase === 'report');

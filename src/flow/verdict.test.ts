@@ -82,6 +82,13 @@ describe('the verdict', () => {
     );
   });
 
+  test('says of which layers the gates are where some keep the exact multiplier', () => {
+    expect(verdict({ settings: { exactLayers: ['fc'] } })).toMatch(
+      /gates than the cheapest exact 8×8 multiplier in the layers that do not keep one /,
+    );
+    expect(verdict({})).not.toContain('keep');
+  });
+
   test('names no exact multiplier of fewer bits where even 2×2 bits cost more', () => {
     expect(verdict({ gateCost: 0.01 })).not.toContain('--bits');
   });

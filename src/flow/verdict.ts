@@ -35,7 +35,8 @@ export function verdictOf({ configuration, stages, multipliers }: Outcome): stri
     return `${instead}; what that saves is not known, since the multiplier is a table without a netlist.`;
   }
   const relative = result.gateCost / cheapestExact(weights, activations).gateCost;
-  const saved = `${gatesText(relative)} the cheapest exact ${weights}×${activations} multiplier`;
+  const where = configuration.exactLayers.length > 0 ? ' in the layers that do not keep one' : '';
+  const saved = `${gatesText(relative)} the cheapest exact ${weights}×${activations} multiplier${where}`;
   const next = nextStep(configuration, multipliers, result.stage, loss);
   return [`${saved} ${lossText(loss)} (${instead}); ${next}.`, ...fewerBits(configuration, result.gateCost)].join(' ');
 }

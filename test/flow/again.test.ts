@@ -136,6 +136,23 @@ describe('redone', () => {
     expect(filesOf(folder).filter((file) => /\.(v|blif)$/.test(file))).toEqual([]);
   }, 60_000);
 
+  test('a report that was made before a phase does not stay beside it; what training had reached does', async () => {
+    const folder = copyOf(finished, 'reported early');
+    const settings = { explore: { epochs: 3 } };
+    const isSecond = (event: RunEvent) => event.kind === 'epoch' && event.record.phase === 'explore';
+    await stopped({ folder, settings, redo: true }, isSecond);
+    await runFlow({ folder, phases: ['report'] });
+    expect(filesOf(folder)).toContain('report.html');
+    let resumed = false;
+    const listener = (event: RunEvent) => {
+      if (event.kind === 'phase-start' && event.phase === 'explore') resumed = event.resumed;
+    };
+    const summary = await runFlow({ folder, phases: ['explore'], listener });
+    expect(resumed).toBe(true);
+    expect(summary.donePhases).toEqual(['train', 'quantize', 'explore']);
+    expect(filesOf(folder).filter((file) => /report|figures/.test(file))).toEqual([]);
+  }, 60_000);
+
   test('the report leaves no figure that it no longer makes', async () => {
     const folder = copyOf(finished, 'old figure');
     const manifest = readManifest(folder);
@@ -235,6 +252,19 @@ describe('branched', () => {
     expect(hashOf(folder, 'theta.json')).toBe(hashOf(join(parent, 'branch'), 'theta.json'));
   }, 60_000);
 
+  test('a run with phases of its own takes nothing that was made from others', async () => {
+    const small: ConfigurationInput = { ...brief, data: `csv:${join(data, 'few.csv')}`, maximum: 16 };
+    const [own, source] = [join(parent, 'on another device'), join(parent, 'with a multiplier')];
+    await runFlow({ folder: own, settings: small, phases: ['train'], device: { name: 'reference' } });
+    await runFlow({ folder: source, settings: { ...small, map: { multiplier: 'dadda:8x8' } } });
+    const float = hashOf(own, 'checkpoints/float.safetensors');
+    expect(float).not.toBe(hashOf(source, 'checkpoints/float.safetensors'));
+    const phases = ['train', 'quantize', 'map'] as const;
+    const settings: ConfigurationInput = { map: { multiplier: 'dadda:8x8' } };
+    expect(await begun({ folder: own, from: source, settings, phases })).toEqual(['quantize', 'map']);
+    expect(hashOf(own, 'checkpoints/float.safetensors')).toBe(float);
+  }, 60_000);
+
   test('a damaged file is named, and no folder is left', async () => {
     const source = copyOf(finished, 'damaged');
     const file = join(source, 'checkpoints/quantized.safetensors');
@@ -298,6 +328,25 @@ describe('moved', () => {
     }
   });
 
+  test('test images that were moved along are found beside the training images', async () => {
+    const [there, here] = [join(parent, 'there'), join(parent, 'here')];
+    mkdirSync(there);
+    const lines = readFileSync(join(data, 'few.csv'), 'utf8').trim().split('\n');
+    writeFileSync(join(there, 'train.csv'), `${lines.slice(0, 100).join('\n')}\n`);
+    writeFileSync(join(there, 'test.csv'), `${lines.slice(100).join('\n')}\n`);
+    const folder = join(parent, 'two parts');
+    process.chdir(parent);
+    const settings = { ...brief, data: 'csv:there/train.csv', testData: 'there/test.csv', maximum: 16 };
+    await runFlow({ folder, settings, phases: ['train'] });
+    renameSync(there, here);
+    const { accuracy, loss } = summarize(folder).stages[0]!;
+    expect(await evaluateRun({ folder, data: 'csv:here/train.csv' })).toMatchObject({ accuracy, loss });
+    writeFileSync(join(here, 'test.csv'), `${lines.slice(90).join('\n')}\n`);
+    await expect(evaluateRun({ folder, data: 'csv:here/train.csv' })).rejects.toThrow(
+      /is not the one that the run was/,
+    );
+  }, 60_000);
+
   test('other data under the same name are refused, unless the right ones lie where they were', async () => {
     const place = join(parent, 'other place');
     mkdirSync(place);
@@ -358,5 +407,20 @@ describe('moved', () => {
     await runFlow({ folder, phases: ['train'], redo: true });
     expect(readManifest(folder).inputs.checkpoint!.sha256).toBe(sha256(readBytes(file)));
     expect(await skipped({ folder, settings, phases: ['train'] })).toEqual(['train']);
+  }, 60_000);
+
+  test('a checkpoint named in place of another counts, though the other still lies there', async () => {
+    const [first, second] = ['one', 'two'].map((name) => join(parent, `${name}.safetensors`)) as [string, string];
+    cpSync(join(finished, 'checkpoints/float.safetensors'), first);
+    const { tensors } = readSafetensors(first);
+    tensors.get('fc.bias')!.data[0] = 0.25;
+    writeFileSync(second, encodeSafetensors(tensors));
+    const folder = join(parent, 'exchanged');
+    const from = (checkpoint: string) => ({ folder, settings: { train: { checkpoint } }, phases: ['train'] as const });
+    await runFlow(from(first));
+    await expect(runFlow(from(second))).rejects.toThrow(/train\.checkpoint "file of SHA-256 .*" instead of "file of/);
+    await runFlow({ ...from(second), redo: true });
+    expect(readManifest(folder).inputs.checkpoint).toEqual({ path: second, sha256: sha256(readBytes(second)) });
+    expect(readSafetensors(join(folder, 'checkpoints/float.safetensors')).tensors.get('fc.bias')!.data[0]).toBe(0.25);
   }, 60_000);
 });

@@ -14,6 +14,7 @@ import type { Listener } from '../../src/flow/events.ts';
 import { readManifest } from '../../src/flow/manifest.ts';
 import { concreteMultiplier, errorByCodes } from '../../src/flow/multipliers.ts';
 import { runFlow } from '../../src/flow/run.ts';
+import { summarize } from '../../src/flow/summarize.ts';
 import { type RunSummary, type Stage, stages } from '../../src/flow/summary.ts';
 import { writeNpy } from '../../src/netlist/formats/npy.ts';
 import { generateFromSpec } from '../../src/netlist/generators/registry.ts';
@@ -218,5 +219,40 @@ describe('what a given multiplier is measured on', () => {
     await expect(runFlow({ folder, settings: { map: { multiplier: other } } })).rejects.toThrow(
       /the phase map .* done with other settings \(map\.multiplier "file of SHA-256 .*" instead of "file of SHA-256/,
     );
+  }, 60_000);
+
+  test('a file named in place of another counts, though the other still lies there', async () => {
+    const folder = copy('another');
+    const { data, ...rest } = exactTable(8, 8);
+    const odd = { ...rest, data: data.map((product, pair) => product + (pair >> 15)) };
+    const [first, second] = ['first', 'second'].map((name) => join(parent, `${name}.npy`)) as [string, string];
+    writeFileSync(first, writeNpy(exactTable(8, 8)));
+    writeFileSync(second, writeNpy(odd));
+    const given = (multiplier: string) => ({ settings: { map: { multiplier } }, phases: ['map'] as const, redo: true });
+    await runFlow({ folder, ...given(first) });
+    await expect(runFlow({ folder, ...given(second), redo: false })).rejects.toThrow(/map.* other settings/);
+    await runFlow({ folder, ...given(second) });
+    expect(hashOf(folder, 'multiplier.npy')).toBe(sha256(writeNpy(odd)));
+    expect(readManifest(folder).inputs.multiplier).toEqual({ source: second, sha256: sha256(writeNpy(odd)) });
+    const branch = join(parent, 'branch of another');
+    await runFlow({ folder: branch, from: folder, ...given(first), phases: ['train', 'quantize', 'map'] });
+    expect(hashOf(branch, 'multiplier.npy')).toBe(sha256(writeNpy(exactTable(8, 8))));
+  }, 60_000);
+
+  test('the exploration that it leaves aside is measured as it was done, whatever is set since', async () => {
+    const folder = copy('set aside');
+    const explored = stageOf(summarize(folder), 'explored')!;
+    const approximated = stageOf(summarize(folder), 'approximated')!;
+    const set: ConfigurationInput[] = [
+      { exactLayers: ['conv1', 'fc'] },
+      { explore: { structure: 'per-layer' } },
+      { explore: { columns: 3 } },
+    ];
+    for (const other of set) {
+      await runFlow({ folder, settings: { ...other, map: { multiplier: 'dadda:8x8' } }, phases: ['map'], redo: true });
+      for (const { stage, accuracy, loss } of [explored, approximated]) {
+        expect(await evaluateRun({ folder, stage })).toMatchObject({ accuracy, loss });
+      }
+    }
   }, 60_000);
 });

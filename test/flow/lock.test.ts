@@ -134,6 +134,11 @@ describe('a second process', () => {
     expect(await timed(lockRun(folder).then((taken) => taken.release()))).toBeLessThan(10);
   }, 30_000);
 
+  test('refuses a folder in the place of the lock', async () => {
+    mkdirSync(join(parent, 'locked/.lock'), { recursive: true });
+    await expect(lockRun(join(parent, 'locked'))).rejects.toThrow(/^cannot read .*\.lock: .*EISDIR/);
+  });
+
   test('refuses a folder that is a file, and leaves nothing of a folder that it made', async () => {
     writeFileSync(join(parent, 'file'), '');
     await expect(lockRun(join(parent, 'file'))).rejects.toThrow(/file is a file; a folder for the run was expected/);

@@ -16,7 +16,7 @@ export type TableOrder = (typeof tableOrders)[number];
 
 /** What a file of products alone does not say. */
 export interface TableOptions {
-  /** Two's complement. By default: what the rows' operands say, else signed where a product is negative. */
+  /** Two's complement. By default: what the rows' operands say, else signed where a product is negative and signed operands fit no worse. */
   readonly signed?: boolean | undefined;
   /** Widths of the first and the second operand. By default those of the rows and columns, or of a square of all products. */
   readonly bits?: readonly [weightBits: number, activationBits: number] | undefined;
@@ -50,7 +50,14 @@ export function interpretProducts(products: Products, file: string, options: Tab
   const [weightBits, activationBits] = widthsOf(products, file, options.bits);
   const notes: string[] = [];
   const negative = products.values.some((product) => product < 0);
-  const signed = options.signed ?? ((labels?.signed ?? false) || negative);
+  const signed =
+    options.signed ??
+    ((labels?.signed ?? false) || (negative && fitsSigned(products.values, weightBits, activationBits)));
+  if (negative && !signed && options.signed === undefined) {
+    notes.push(
+      `${file}: negative products, but far from those of signed operands: read as unsigned; --signed says otherwise`,
+    );
+  }
   let data = products.values;
   if (signed && !negative) data = signedProducts(products, weightBits + activationBits, file, notes);
   const byPatterns = productTable(weightBits, activationBits, signed, data);
@@ -65,6 +72,14 @@ export function interpretProducts(products: Products, file: string, options: Tab
       `error of ${short(values)}, and in the order of their bit patterns (0, 1, …, −1) ${short(patterns)}: expected ` +
       '--table-order values or --table-order patterns (tram simulate FILE --table-order … --lut NEW.npy writes one that needs no option)',
   );
+}
+
+/** Whether negative products are those of signed operands, and not those that an unsigned multiplier errs to. */
+function fitsSigned(values: Int32Array, weightBits: number, activationBits: number): boolean {
+  const byPatterns = productTable(weightBits, activationBits, true, values);
+  const byValues = productTable(weightBits, activationBits, true, exchangedHalves(byPatterns));
+  const unsigned = meanErrorDistance(productTable(weightBits, activationBits, false, values));
+  return Math.min(meanErrorDistance(byPatterns), meanErrorDistance(byValues)) <= unsigned;
 }
 
 function finished(table: ProductTable, notes: string[]): ReadTable {

@@ -335,3 +335,16 @@ fuzzReaders([
     read: (content) => void readTable(Buffer.from(content, 'latin1'), 'a'),
   },
 ]);
+
+test('negative products of an unsigned multiplier make it no signed one', () => {
+  const { data, ...widths } = exactTable(4, 5);
+  const low: ProductTable = { ...widths, data: data.map((product) => product - 2) };
+  const file = { ...readTable(writeNpy(low), 'low.npy'), text: readTable(text(writeTextTable(low)), 'low.txt') };
+  expect(firstDifference(file.table, low)).toBeNull();
+  expect(file.table.signed).toBe(false);
+  expect(file.notes.join()).toMatch(/negative products.* read as unsigned; --signed/);
+  expect(file.text.table.signed).toBe(false);
+  expect(readTable(writeNpy(low), 'low.npy', { signed: true }).table.signed).toBe(true);
+  const signedTable = exactTable(4, 5, true);
+  expect(readTable(writeNpy(signedTable), 'signed.npy').table.signed).toBe(true);
+});
