@@ -20,33 +20,61 @@ export { type DeviceOptions, openBackend } from './flow/device.ts';
 export { type EvaluateOptions, type EvaluationResult, evaluateRun } from './flow/evaluate.ts';
 export { type Listener, type MetricRecord, type Phase, phases, type RunEvent } from './flow/events.ts';
 export { multiplierFigures, type NamedFigure } from './flow/figures.ts';
+export type { OperandBits } from './flow/import.ts';
 export type { Material } from './flow/material.ts';
 export { type FlowOptions, runFlow } from './flow/run.ts';
 export { summarize } from './flow/summarize.ts';
 export type { MultiplierSummary, RunSummary, Stage, StageResult } from './flow/summary.ts';
+export type { TryEvent } from './flow/try/events.ts';
+export { tryPicture } from './flow/try/picture.ts';
+export {
+  type FailedMultiplier,
+  lastResult,
+  lastTreatment,
+  type TriedMultiplier,
+  type TryReport,
+  tryCsv,
+} from './flow/try/report.ts';
+export type { Measured, Treatment } from './flow/try/trial.ts';
+export { type TryOptions, tryFolder, tryMultipliers } from './flow/try/try.ts';
 export { proveEquivalent } from './hardware/equivalence.ts';
 export { type Synthesis, type SynthesisOptions, synthesize } from './hardware/synthesize.ts';
 export { readBlif } from './netlist/blif/read.ts';
 export { writeBlif } from './netlist/blif/write.ts';
-export { type Certificate, certify } from './netlist/certify.ts';
+export { type Artefacts, type Certificate, certify, describeCertificate, isProof } from './netlist/certify.ts';
 export { loadCircuit, simulateCircuit } from './netlist/circuit.ts';
 export { verifyEquivalence } from './netlist/equivalence.ts';
+export { writeCHeader } from './netlist/formats/c.ts';
 export { readNpy, writeNpy } from './netlist/formats/npy.ts';
-export { type ReadTable, readTable, type TableOptions } from './netlist/formats/read.ts';
+export { writeRaw } from './netlist/formats/raw.ts';
+export { type ReadTable, readTable, type TableOptions, type TableOrder } from './netlist/formats/read.ts';
 export { readTextTable, writeTextTable } from './netlist/formats/text.ts';
 export { arrayMultiplier } from './netlist/generators/array.ts';
 export { generate, generateFromSpec, generators } from './netlist/generators/registry.ts';
+export { readHistograms } from './netlist/histograms.ts';
 export { mapStructure } from './netlist/mapping/map.ts';
 export type { MappedMultiplier, MappingOptions } from './netlist/mapping/task.ts';
-export { type ErrorMetrics, errorMetrics, type MetricsReport, metricsReport } from './netlist/metrics.ts';
+export {
+  type ErrorMetrics,
+  errorMetrics,
+  type MetricsReport,
+  metricsReport,
+  type OperandHistograms,
+} from './netlist/metrics.ts';
 export type { Network } from './netlist/network.ts';
 export { simulate } from './netlist/simulate.ts';
 export { describeStructure, unitGateCost } from './netlist/structure.ts';
-export { exactTable, type ProductTable, productTable } from './netlist/table.ts';
+export { exactTable, type OperandOrder, type ProductTable, productTable } from './netlist/table.ts';
 export { readVerilog } from './netlist/verilog/read.ts';
 export { writeVerilog } from './netlist/verilog/write.ts';
 export type { ConvSpec, Layers, MultiplyingLayer } from './nn/layers.ts';
 export { type Model, models } from './nn/models.ts';
+export { type CurvePoint, curvesSvg, type PhaseCurves, type ThetaPoint, thetaSvg } from './report/curves.ts';
+export { type DotDiagram, dotDiagramSvg } from './report/dots.ts';
+export { type ErrorTable, errorHeatmapSvg, errorHistogramSvg } from './report/heatmap.ts';
+export { type ParetoOptions, type ParetoPoint, paretoFront, paretoSvg } from './report/pareto.ts';
+export { svgToPdf } from './report/pdf.ts';
+export { type PngOptions, svgToPng } from './report/png.ts';
 export { UserError } from './tensor/errors.ts';
 export { type HostTensor, tensor } from './tensor/tensor.ts';
 export { type LoadedMultiplier, type LoadOptions, loadMultiplier, productsOf } from './workbench/load.ts';

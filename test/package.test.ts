@@ -98,4 +98,41 @@ describe('the packed tarball in an empty project', () => {
     expect(declarations('data/memory.d.ts')).toMatch(/\[count, height, width, channels\][^\n]*\n\s*readonly images/);
     expect(declarations('nn/layers.d.ts')).toMatch(/\[N, ?H, ?W, ?C\]/);
   });
+
+  test('each function, class and list that is exported has a word about it', () => {
+    const index = readFileSync(join(installed, 'dist/index.d.ts'), 'utf8');
+    const exported = [...index.matchAll(/^export \{([^}]*)\} from '\.\/(.*)\.ts'/gm)].flatMap(([, names, module]) =>
+      names!.split(',').map((name) => ({ name: name.trim(), module: module! })),
+    );
+    const values = exported.filter(({ name }) => name !== '' && !name.startsWith('type '));
+    expect(values.length).toBeGreaterThan(50);
+    const silent = values.filter(({ name, module }) => {
+      const declarations = readFileSync(join(installed, `dist/${module}.d.ts`), 'utf8');
+      return !new RegExp(`\\*/\\nexport (declare )?(async )?(function|class|const) ${name}\\b`).test(declarations);
+    });
+    expect(silent.map(({ name }) => name)).toEqual([]);
+  });
+
+  test('multipliers are tried from a program, and typed', () => {
+    writeFileSync(
+      join(project, 'examples/trying.ts'),
+      `import { lastResult, tryMultipliers, tryPicture, type TryEvent, type TryOptions, UserError } from 'tram-axm';
+const events: TryEvent[] = [];
+const options: TryOptions = {
+  ...{ run: 'no-run', multipliers: ['drum:8x8:bits=4'], exact: [{ weights: 4, activations: 4 }] },
+  listener: (event) => events.push(event),
+};
+try {
+  const report = await tryMultipliers(options);
+  for (const one of report.multipliers) console.log(one.name, one.gateCost, lastResult(one).accuracy);
+  console.log(await tryPicture(report));
+} catch (error) {
+  if (!(error instanceof UserError)) throw error;
+  console.log('refused:', error.message);
+}
+`,
+    );
+    run(process.execPath, join(root, 'node_modules/typescript/bin/tsc'), '-p', '.');
+    expect(run(process.execPath, 'out/examples/trying.js')).toMatch(/^refused: .*no-run/);
+  });
 });

@@ -28,6 +28,7 @@ export interface Node<K extends OpName = OpName> {
   readonly outputs: readonly Value[];
 }
 
+/** A program in the making: operations on values, compiled by a backend. */
 export class Graph {
   readonly nodes: Node[] = [];
   readonly variables = new Map<string, Value>();

@@ -41,6 +41,7 @@ export function deviceDetail({ name, description }: Backend, options: DeviceOpti
   return [description, ...precision, `emulation ${options.emulation ?? emulations[0]}`].join('; ');
 }
 
+/** The device of that name, ready to compute. Throws a UserError where this machine has none. */
 export async function openBackend({
   name = 'wasm',
   index,

@@ -2,6 +2,7 @@
 
 import type { EpochRecord, StepEvent } from '../train/loop.ts';
 
+/** The phases of a run in their order. */
 export const phases = ['train', 'quantize', 'explore', 'map', 'recover', 'report'] as const;
 export type Phase = (typeof phases)[number];
 

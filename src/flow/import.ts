@@ -81,7 +81,7 @@ export function inOrder(read: SourceMultiplier, bits: OperandBits, wanted?: Oper
   const fitting = operandOrders.filter((order) => fits(table, order, bits));
   if (fitting.length === 0) {
     throw new UserError(
-      `${source} multiplies ${sizes} bits, but ${needed}; choose --bits ${table.weightBits}x${table.activationBits} or another multiplier`,
+      `${source} multiplies ${sizes} bits, but ${needed}; choose another multiplier, or a run of --bits ${table.weightBits}x${table.activationBits}`,
     );
   }
   if (wanted !== undefined && !fitting.includes(wanted)) {

@@ -42,6 +42,7 @@ import { discard, type Plan, planPhases, removeRunFile, requireOrder } from './p
 import { summarize } from './summarize.ts';
 import type { RunSummary } from './summary.ts';
 
+/** What a run does and where; settings, a model, data and a multiplier of your own are optional. */
 export interface FlowOptions extends Material {
   /** The run folder; made when it is missing. */
   readonly folder: string;

@@ -118,6 +118,10 @@ export interface Simulation {
   readonly table: ProductTable | null;
 }
 
+/**
+ * Errors of a network: over all operand pairs up to 24 operand bits together, with the table; beyond that over random ones, then
+ * `sampled` is set.
+ */
 export function simulateCircuit(network: Network, options: SimulateOptions = {}): Simulation {
   const { signed = false } = options;
   const { weight, activation } = multiplierPorts(network);

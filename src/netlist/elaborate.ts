@@ -245,6 +245,7 @@ function connectHierarchy(
 ): Map<string, Module> {
   const definitions = new Map([[root.name, root]]);
   for (const module of definitions.values()) {
+    if (module.refusal) source.fail(module.refusal, module.refusal.found, module.refusal.expected);
     for (const instance of module.instances) {
       const target = definitions.get(instance.module) ?? definition(source, instance, modules, options.cells);
       definitions.set(instance.module, target); // a Map's iteration goes on to what is added

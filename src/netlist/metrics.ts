@@ -43,6 +43,7 @@ export interface MetricsReport {
   readonly variance: number;
 }
 
+/** The metrics under the short names that reports and --json have. */
 export function metricsReport(metrics: ErrorMetrics): MetricsReport {
   return {
     errorRate: metrics.errorRate,
@@ -64,6 +65,7 @@ export interface OperandHistograms {
   readonly activation: ArrayLike<number>;
 }
 
+/** Errors of a table over all operand pairs, alike or weighted by histograms; distances are in units of the product, rates from 0 to 1. */
 export function errorMetrics(table: ProductTable, histograms?: OperandHistograms): ErrorMetrics {
   const weights = operandValues(table.weightBits, table.signed);
   const activations = operandValues(table.activationBits, table.signed);

@@ -53,6 +53,8 @@ export class Module {
   readonly uses = new Map<string, Place>();
   /** Declared without its contents, as a black box is. */
   hollow = false;
+  /** Why it is no combinational circuit, for a circuit that needs it; a model that nothing uses may hold storage. */
+  refusal: ({ readonly found: string; readonly expected: string } & Place) | null = null;
 
   /** Where its name stands. */
   readonly place: Place;

@@ -53,6 +53,7 @@ export interface PartialProduct {
   readonly signal: Signal;
 }
 
+/** A combinational netlist: gates in topological order, named one-bit inputs and outputs. */
 export class Network {
   readonly name: string;
   readonly nodes: Node[] = [

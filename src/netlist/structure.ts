@@ -43,6 +43,7 @@ export interface StructureDescription {
 /** Unit gates of the cheapest exact 8×8 multiplier among the generators: radix-4 Booth, after clean-up. */
 export const REFERENCE_GATES = 400;
 
+/** Gates, adders and unit-gate cost of a network; costs are relative to the exact array multiplier of the same widths. */
 export function describeStructure(network: Network): StructureDescription {
   const { weight, activation, product } = multiplierPorts(network);
   const cost = unitGateCost(network);

@@ -40,6 +40,7 @@ export function operandValues(bits: number, signed: boolean): Int32Array {
   return Int32Array.from({ length: 2 ** bits }, (_, pattern) => operandValue(pattern, bits, signed));
 }
 
+/** The exact products of operands of these widths, by bit patterns. */
 export function exactTable(weightBits: number, activationBits: number, signed = false): ProductTable {
   checkTableBits(weightBits, activationBits);
   const weights = operandValues(weightBits, signed);

@@ -6,6 +6,7 @@ import { residualNetworks } from './resnet.ts';
 
 export type { Model } from './model.ts';
 
+/** The models that settings name; a model of your own needs no listing (see FlowOptions.model). */
 export const models: readonly Model[] = [...residualNetworks];
 
 export function findModel(name: string): Model {

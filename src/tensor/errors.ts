@@ -2,6 +2,10 @@
 // A UserError's message is one line of bounded length that holds nothing a terminal would obey, whatever names of files it quotes: what
 // failed, with which value, what was expected, what to do. The CLI prints it without a stack trace and exits with code 2.
 
+/**
+ * A mistake in what was given (settings, files, sizes), in one line for the user; anything else that is thrown is a fault of the
+ * program.
+ */
 export class UserError extends Error {
   override readonly name = 'UserError';
 

@@ -8,12 +8,13 @@ import type { Circuit } from '../hardware/yosys/design.ts';
 import { readBlif } from '../netlist/blif/read.ts';
 import { circuitFormat, MAX_NETLIST_BYTES, readLimited } from '../netlist/circuit.ts';
 import { cleanUp } from '../netlist/cleanup.ts';
+import { firstDifferingPattern } from '../netlist/compiled/network.ts';
 import { printable } from '../netlist/diagnostics.ts';
 import { MAX_TABLE_BYTES, readTable, type TableOptions, tableForm } from '../netlist/formats/read.ts';
 import { publishedWarnings } from '../netlist/formats/text.ts';
 import { isGeneratorSpec } from '../netlist/generators/registry.ts';
-import { Network, ZERO } from '../netlist/network.ts';
-import { groupBuses, multiplierPorts } from '../netlist/ports.ts';
+import { Network, type Signal, ZERO } from '../netlist/network.ts';
+import { groupBuses, MAX_EXHAUSTIVE_BITS, multiplierPorts } from '../netlist/ports.ts';
 import { simulate } from '../netlist/simulate.ts';
 import { generatedSubject } from '../netlist/subject.ts';
 import type { ProductTable } from '../netlist/table.ts';
@@ -79,9 +80,9 @@ export async function loadMultiplier(spec: string, options: LoadOptions = {}): P
     return { kind: 'table', name: spec, table, weightBits, activationBits, signed, notes, sha256: packed.digest };
   }
   const loaded = await loadCircuit(spec, options);
-  const { network, note } = withoutZeroBits(loaded.network);
-  const { weight, activation } = multiplierPorts(network);
   const signed = options.signed ?? loaded.signed ?? false;
+  const { network, note } = withoutSurplusBits(loaded.network, signed);
+  const { weight, activation } = multiplierPorts(network);
   const notes = [...loaded.notes, ...note.map((text) => `${printable(spec)}: ${text}`)];
   return { ...loaded, network, notes, weightBits: weight.length, activationBits: activation.length, signed };
 }
@@ -123,15 +124,27 @@ function signedNote(ports: readonly string[], signed: boolean | undefined): stri
   ];
 }
 
-/** The network without the highest bits of its product that are always 0, where it has more bits than a product can have. */
-function withoutZeroBits(network: Network): { network: Network; note: string[] } {
+/**
+ * The network without the highest bits of its product that say nothing, where it has more bits than a product can have: always 0, or of a
+ * signed one copies of the sign.
+ */
+function withoutSurplusBits(network: Network, signed: boolean): { network: Network; note: string[] } {
   const products = groupBuses(network.outputs);
   const most = network.inputs.length;
   const [product] = products;
   if (products.length !== 1 || !product || product.ports.length <= most) return { network, note: [] };
-  const signals = new Map(cleanUp(network).outputs.map(({ name, signal }) => [name, signal]));
+  const clean = cleanUp(network);
+  const signals = new Map(clean.outputs.map(({ name, signal }) => [name, signal]));
   const surplus = product.ports.slice(most);
-  if (surplus.some(({ name }) => signals.get(name) !== ZERO)) return { network, note: [] };
+  const extension = signed ? signals.get(product.ports[most - 1]!.name)! : ZERO;
+  if (
+    !allEqual(
+      clean,
+      surplus.map(({ name }) => signals.get(name)!),
+      extension,
+    )
+  )
+    return { network, note: [] };
   const left = new Set(surplus.map(({ name }) => name));
   const shorter = new Network(network.name);
   shorter.nodes.splice(0, shorter.nodes.length, ...network.nodes);
@@ -139,7 +152,18 @@ function withoutZeroBits(network: Network): { network: Network; note: string[] }
   shorter.outputs.push(...network.outputs.filter(({ name }) => !left.has(name)));
   shorter.adders.push(...network.adders);
   shorter.partialProducts.push(...network.partialProducts);
-  return { network: shorter, note: [`bits of the product that are always 0 were left out: ${[...left].join(', ')}`] };
+  const what = extension === ZERO ? 'are always 0' : 'repeat its sign';
+  return { network: shorter, note: [`bits of the product that ${what} were left out: ${[...left].join(', ')}`] };
+}
+
+/** Whether these signals are the same function as another: as gates, or over all inputs where these are not too many. */
+function allEqual(network: Network, signals: readonly Signal[], other: Signal): boolean {
+  const different = signals.filter((signal) => signal !== other);
+  if (different.length === 0) return true;
+  if (network.inputs.length > MAX_EXHAUSTIVE_BITS) return false;
+  const inputs = network.inputs.map(({ signal }) => signal);
+  const others = different.map(() => other);
+  return firstDifferingPattern({ network, inputs, outputs: different }, { network, inputs, outputs: others }) === null;
 }
 
 /** The bytes of a table; null for what is none. */

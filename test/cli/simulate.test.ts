@@ -110,6 +110,9 @@ describe('simulate', () => {
     expect(high).toBeGreaterThan(report.med);
     const { out } = await tram(...args);
     expect(out).toContain('estimated from 4 096 random operand pairs (seed 7)');
+    // Seeing no error is not that there is none.
+    const exact = await tram('simulate', 'array:13x13', '--samples', '4096');
+    expect(exact.out).toContain('No wrong product was seen: at most 937 in a million of the pairs have one');
     expect(out).toMatch(/MaxED +≥ \d+/);
   });
 

@@ -74,6 +74,11 @@ describe('BLIF', () => {
       `${exact}\n.model ram\n.inputs d\n.outputs q\n.blackbox\n.end\n`,
       /black boxes that nothing uses: left out \(ram\)/,
     ],
+    [
+      'storage in a model that nothing uses',
+      `${exact}.model state\n.inputs d clk\n.outputs q\n.latch d q re clk 0\n.end\n`,
+      /2 root-level modules/,
+    ],
     ['.conn', `${header}.names a[0] b[0] t\n11 1\n.conn t p[0]\n${p1}${p2}${p3}.end\n`, ''],
     ['external don’t-cares', exact.replace('.end', '.exdc\n.names a[0] p[3]\n0 1\n.end'), /\.exdc\) were not read/],
     ['names with numbers', `${exact.replaceAll(/\[(\d)\]/g, '$1')}`, ''],
@@ -291,6 +296,11 @@ describe('Verilog', () => {
       `module tiny (input [1:0] a, b, input c, output reg [3:0] p);\n  always @(posedge c) p <= a * b;\nendmodule`,
       /^t\.v:2:3: the element .*storage/,
     ],
+    [
+      'a power',
+      'module t (input [1:0] a, b, output [3:0] p);\n  assign p = a ** b;\nendmodule',
+      /^t\.v:2:\d+: a power \(\*\*\) that is not a shift/,
+    ],
     ['an undefined output', behavioural("  always @* p = 4'bx;"), /the output "p\[0\]" is undefined/],
     [
       'a mistake of syntax, structural',
@@ -355,6 +365,56 @@ describe('Verilog', () => {
       const expected = (w: number, x: number) => (value.includes('-') ? (w - x) & 15 : w ^ (x & 1));
       expect([...table.data]).toEqual(Array.from({ length: 16 }, (_, pair) => expected(pair >> 2, pair & 3)));
     }
+  });
+});
+
+describe('behavioural Verilog', () => {
+  // By hand from the language's rules of widths and signs: in a mixed expression all is unsigned.
+  const signed = (value: number) => (value >= 8 ? value - 16 : value);
+  test.each<[string, string, number, (a: number, b: number) => number]>([
+    [
+      'comparisons, shifts and signs',
+      `module t (input [3:0] a, b, output [7:0] p);
+        wire signed [3:0] s = a, u = b;
+        assign p = {s < u, a >= b, s == u, s >>> 1 == u, -s + 3 > u, a - b > 5, (a + b) >> 1 != a, s * 3 <= -u};
+      endmodule`,
+      4,
+      (a, b) => {
+        const [s, u] = [signed(a), signed(b)];
+        const truths = [s < u, a >= b, s === u, s >> 1 === u, -s + 3 > u, (a - b) >>> 0 > 5, ((a + b) % 16) >> 1 !== a];
+        return [...truths, s * 3 <= -u].reduce((bits, truth) => 2 * bits + Number(truth), 0);
+      },
+    ],
+    [
+      'sums, differences, products and quotients',
+      `module t (input signed [4:0] a, input [3:0] b, output [8:0] p);
+        assign p = -(a * 9'd3) - b + (a - 9'd1) * (b + 9'd2) - ~a + (b << a[1:0]) + (a % 9'd3) + (b / 9'd5);
+      endmodule`,
+      5,
+      (a, b) => (-(a * 3) - b + (a - 1) * (b + 2) - ~a + (b << (a & 3)) + (a % 3) + Math.floor(b / 5)) & 511,
+    ],
+    ['a negative', 'module t (input [3:0] a, b, output [7:0] p); assign p = -a; endmodule', 4, (a) => -a & 255],
+  ])('%s', async (_, text, bits, expected) => {
+    const { data } = productsOf(await loadMultiplier(file('t.v', text), { signed: false }));
+    expect([...data]).toEqual(Array.from({ length: 2 ** (bits + 4) }, (_, pair) => expected(pair >> 4, pair & 15)));
+  });
+
+  test('a × b of 16×16 bits is full adders, which algebra proves', async () => {
+    const path = file('m.v', 'module m (input [15:0] a, b, output [31:0] p); assign p = a * b; endmodule');
+    const { code, out } = await tram('verify', path, 'dadda:16x16', '--json');
+    expect(code).toBe(0);
+    expect(JSON.parse(out)).toMatchObject({ equal: true, method: 'algebra' });
+  }, 60_000);
+
+  test('copies of the sign above a product are left out, as zeros are', async () => {
+    const text = (sign: string) =>
+      `module t (input ${sign} [3:0] a, b, output ${sign} [9:0] p);\n  assign p = a * b;\nendmodule`;
+    const { notes, errorRate } = await read('t.v', text('signed'), { signed: true });
+    expect(errorRate).toBe(0);
+    expect(notes).toMatch(/repeat its sign were left out: p\[8\], p\[9\]/);
+    // As unsigned patterns they say something: ten bits are too many.
+    await expect(read('t.v', text('signed'))).rejects.toThrow(/a product of 10 bits: expected at most 8/);
+    expect((await read('t.v', text(''))).notes).toMatch(/always 0 were left out: p\[8\], p\[9\]/);
   });
 });
 

@@ -37,6 +37,7 @@ export interface ReferenceOptions {
   readonly poison?: boolean;
 }
 
+/** Plain loops in JavaScript: slow, and what the other devices are compared with. */
 export function referenceBackend({ precision = 'single', poison = false }: ReferenceOptions = {}): Backend {
   const backend: Backend = {
     name: 'reference',

@@ -25,6 +25,7 @@ export interface WasmOptions {
   readonly poison?: boolean;
 }
 
+/** WebAssembly with SIMD on worker threads, the default device. */
 export function wasmBackend(options: WasmOptions = {}): Backend {
   const threads = options.threads ?? Math.min(availableParallelism(), MOST_THREADS);
   if (!Number.isInteger(threads) || threads < 1 || threads > 64) {

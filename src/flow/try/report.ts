@@ -42,6 +42,7 @@ export interface FailedMultiplier {
   readonly reason: string;
 }
 
+/** What tryMultipliers returns and try.json holds. */
 export interface TryReport {
   readonly format: 'tram-try';
   readonly version: 1;
@@ -75,6 +76,7 @@ export function lastTreatment({ results }: Pick<TriedMultiplier, 'results'>): Tr
   return results.recovered ? 'recovered' : 'reestimated';
 }
 
+/** Accuracy and loss after the last treatment. */
 export function lastResult({ results }: Pick<TriedMultiplier, 'results'>): Measured {
   return results.recovered ?? results.reestimated;
 }

@@ -26,6 +26,7 @@ import { type Facts, ResultStore } from './store.ts';
 import { type Candidate, type Listener, measureRun, type OpenRun, openRun, type RunOperands, Trial } from './trial.ts';
 import { exactMultiplierOf, narrowerWidths, widthName } from './widths.ts';
 
+/** What to try, in which run, and where the results go. */
 export interface TryOptions {
   /** A run folder whose quantisation is done; it is only read. */
   readonly run: string;

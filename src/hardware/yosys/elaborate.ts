@@ -38,6 +38,41 @@ export class YosysRefusal extends UserError {
 
 const FILE = 'circuit.v';
 const CELLS = 'cells.v';
+const RIPPLE = 'ripple.v';
+/**
+ * Sums as chains of full adders, where Yosys would look ahead for the carry: the smallest form, which tells what a behavioural multiplier
+ * needs at least, and the one that algebra proves.
+ */
+const RIPPLE_ADDER = `(* techmap_celltype = "$alu" *)
+module tram_ripple (A, B, CI, BI, X, Y, CO);
+  parameter A_SIGNED = 0;
+  parameter B_SIGNED = 0;
+  parameter A_WIDTH = 1;
+  parameter B_WIDTH = 1;
+  parameter Y_WIDTH = 1;
+  input [A_WIDTH-1:0] A;
+  input [B_WIDTH-1:0] B;
+  input CI, BI;
+  output [Y_WIDTH-1:0] X, Y, CO;
+  wire [Y_WIDTH-1:0] a, given;
+  generate
+    if (A_WIDTH == 0) assign a = 0;
+    else \\$pos #(.A_SIGNED(A_SIGNED), .A_WIDTH(A_WIDTH), .Y_WIDTH(Y_WIDTH)) extendA (.A(A), .Y(a));
+    if (B_WIDTH == 0) assign given = 0;
+    else \\$pos #(.A_SIGNED(B_SIGNED), .A_WIDTH(B_WIDTH), .Y_WIDTH(Y_WIDTH)) extendB (.A(B), .Y(given));
+  endgenerate
+  wire [Y_WIDTH-1:0] b = BI ? ~given : given;
+  wire [Y_WIDTH:0] carry;
+  assign carry[0] = CI;
+  assign X = a ^ b;
+  assign Y = X ^ carry[Y_WIDTH-1:0];
+  genvar n;
+  generate for (n = 0; n < Y_WIDTH; n = n + 1) begin : adder
+    assign carry[n + 1] = (a[n] & b[n]) | (X[n] & carry[n]);
+  end endgenerate
+  assign CO = carry[Y_WIDTH:1];
+endmodule
+`;
 const PLAIN = /^[A-Za-z_][A-Za-z0-9_]*$/;
 const MARK = 'tram-check';
 /** Cells that only watch. */
@@ -72,12 +107,18 @@ export async function elaborateThroughYosys(
     `log ${MARK}`,
     'opt -full',
     'memory',
+    'alumacc',
+    'maccmap',
+    `techmap -map ${RIPPLE}`,
     'techmap',
     'opt -full',
     'opt_clean -purge',
     'write_json gates.json',
   ];
-  const run = await runChecked(yosys, source, script, { [FILE]: text, [CELLS]: cells }, ['flat.json', 'gates.json']);
+  const run = await runChecked(yosys, source, script, { [FILE]: text, [CELLS]: cells, [RIPPLE]: RIPPLE_ADDER }, [
+    'flat.json',
+    'gates.json',
+  ]);
   const [before, first, second] = run.log.split(new RegExp(`^${MARK}$`, 'm'));
   const flat = moduleOf(readModules(run.files['flat.json']!), root);
   refuseDrivers(source, flat, first ?? '');
@@ -344,6 +385,7 @@ function addCell(
     return;
   }
   if (type.startsWith('$')) {
+    if (type === '$pow') source.fail(place, 'a power (**) that is not a shift', 'products, as in a * a');
     const latch = /latch/i.test(type);
     source.fail(
       place,

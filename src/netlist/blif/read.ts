@@ -1,7 +1,7 @@
 // Reader of the combinational part of BLIF (Berkeley Logic Interchange Format): .model, .inputs, .outputs, .names with don't-cares and
 // either output phase, .subckt and .gate of models in the same file or of library cells, .conn, comments and line continuation.
-// What does not change the function (timing, attributes, external don't-cares) is left out with a note. Refused by name: .latch and
-// every other construct. Undriven nets that an output needs are errors unless the lenient reading is asked for.
+// What does not change the function (timing, attributes, external don't-cares) is left out with a note. Refused by name: .latch in
+// a model that the circuit needs, and every other construct. Undriven nets that an output needs are errors unless the lenient reading is asked for.
 
 import { primitives } from '../cells.ts';
 import { clipped, didYouMean, type Place, SourceText, type Token } from '../diagnostics.ts';
@@ -125,7 +125,11 @@ class BlifParser {
     const { text } = command;
     if (IGNORED.has(text)) this.ignored.add(text);
     else if (STORAGE.has(text)) {
-      this.source.fail(command, `${text} is a storage element`, 'a combinational circuit: .names and .subckt only');
+      this.opened(command).refusal ??= {
+        found: `${text} is a storage element`,
+        expected: 'a combinational circuit: .names and .subckt only',
+        ...place(command),
+      };
     } else {
       this.source.fail(
         command,

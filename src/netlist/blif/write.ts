@@ -18,6 +18,7 @@ const covers: Readonly<Record<GateKind, readonly string[]>> = {
   maj: ['11- 1', '1-1 1', '-11 1'],
 };
 
+/** The network as BLIF text: one model, .names alone. */
 export function writeBlif(network: Network): string {
   const names = netNames(network, (name) => name);
   const lines = [`.model ${network.name}`];

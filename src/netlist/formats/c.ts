@@ -27,6 +27,7 @@ export function* cHeaderParts(table: ProductTable, name: string): Generator<stri
   yield `};\n#endif /* ${guard} */\n`;
 }
 
+/** A C header with one constant array `name[2^weightBits][2^activationBits]` of the products, by bit patterns. */
 export function writeCHeader(table: ProductTable, name: string): string {
   return [...cHeaderParts(table, name)].join('');
 }

@@ -103,8 +103,8 @@ const good = writeTextTable(exactTable(2, 2));
 test.each([
   ['', 'a.txt: no line "LUT for approximate multiplier:"'],
   ['PK\x03\x04', 'a.txt: no line "LUT for approximate multiplier:"'],
-  [good.slice(0, -6), 'a.txt: 15 rows give the second operand 3.75 values'],
-  [good.slice(0, good.indexOf(':\n') + 2), 'a.txt: 0 rows give the first operand 0 values'],
+  [good.slice(0, -6), 'a.txt: 15 rows: expected one for each pair of operands'],
+  [good.slice(0, good.indexOf(':\n') + 2), 'a.txt: 0 rows: expected one for each pair of operands'],
   [
     good.replace('3 2 6', '3 2'),
     'a.txt:25: 2 numbers after rows of 3, in the row "3 2": expected "w x product", three integers',

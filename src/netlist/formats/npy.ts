@@ -5,7 +5,7 @@
 
 import { UserError } from '../../tensor/errors.ts';
 import { clipped } from '../diagnostics.ts';
-import { MAX_EXHAUSTIVE_BITS } from '../ports.ts';
+import { MAX_EXHAUSTIVE_BITS, MIN_OPERAND_BITS } from '../ports.ts';
 import type { ProductTable } from '../table.ts';
 import { interpretProducts, type Products, type ReadTable, type TableOptions } from './interpret.ts';
 import { fitsInt32 } from './scan.ts';
@@ -44,17 +44,36 @@ export function readNpy(bytes: Uint8Array, file = 'table', options: TableOptions
   return interpretProducts(npyProducts(bytes, file), file, { order: 'patterns', ...options }).table;
 }
 
-/** The one array of a .npz file. Throws a UserError. */
+/** The one array of a .npz file that can be a table. Throws a UserError. */
 export function readNpz(bytes: Uint8Array, file: string, options: TableOptions): ReadTable {
   const members = Object.entries(unzip(bytes, file)).filter(([name]) => name.endsWith('.npy'));
-  const [member] = members;
-  if (!member || members.length > 1) {
+  // Beside the table often stand its widths, or a name.
+  const tables = members.length > 1 ? members.filter(([, content]) => mayBeTable(content)) : members;
+  const [member] = tables;
+  if (!member || tables.length > 1) {
     const names = members.map(([name]) => clipped(name.slice(0, -4), 40)).join(', ');
     throw new UserError(
       `${file}: ${members.length} arrays${names === '' ? '' : ` (${clipped(names, 200)})`}: expected a .npz file of one array, the table`,
     );
   }
-  return interpretProducts(npyProducts(member[1], file), file, options);
+  const read = interpretProducts(npyProducts(member[1], file), file, options);
+  if (members.length === 1) return read;
+  const chosen = clipped(member[0].slice(0, -4), 40);
+  return {
+    ...read,
+    notes: [
+      `${file}: the table is "${chosen}", the only one of ${members.length} arrays that can be one`,
+      ...read.notes,
+    ],
+  };
+}
+
+/** Whether an array has enough elements for a table: a power of two of them, 16 at least. */
+function mayBeTable(bytes: Uint8Array): boolean {
+  const header = new TextDecoder('latin1').decode(bytes.subarray(0, 512));
+  const shape = /'shape':\s*\(([\d, ]*)\)/.exec(header)?.[1] ?? '';
+  const count = shape.split(',').reduce((product, text) => (text.trim() === '' ? product : product * Number(text)), 1);
+  return count >= 2 ** (2 * MIN_OPERAND_BITS) && Number.isInteger(Math.log2(count));
 }
 
 export function isNpy(bytes: Uint8Array): boolean {

@@ -9,6 +9,7 @@ import type { ProductTable } from '../table.ts';
 import type { Products, TableOptions } from './interpret.ts';
 import { fitsInt32 } from './scan.ts';
 
+/** The products as raw little-endian int32, row by row of the first operand, without a header. */
 export function writeRaw(table: ProductTable): Uint8Array {
   const bytes = new Uint8Array(4 * table.data.length);
   const view = new DataView(bytes.buffer);

@@ -109,6 +109,9 @@ describe('NumPy arrays', () => {
     expect(() => readTable(zipSync({ 'a.npy': member, 'b.npy': member }), 'a.npz')).toThrow(
       /a\.npz: 2 arrays \(a, b\): expected a \.npz file of one array/,
     );
+    const beside = readTable(zipSync({ 'bits.npy': npy([2], { shape: '(1,)' }), 'lut.npy': member }), 'a.npz');
+    expectTable(beside, exactTable(2, 2));
+    expect(beside.notes).toEqual(['a.npz: the table is "lut", the only one of 2 arrays that can be one']);
     expect(() => readTable(zipSync({}), 'a.npz')).toThrow(UserError);
     expect(() => readTable(zipSync({ 'lut.npy': member }).subarray(0, 90), 'a.npz')).toThrow(/zip data are damaged/);
   });
@@ -162,6 +165,7 @@ describe('the same table as', () => {
     ['a nested C array', 'a.h', c(`static const uint8_t lut[4][4] = { ${nested} };`)],
     ['a flat C array', 'a.c', c(`int lut[] = {\n${unsigned.map((one) => `0x${one.toString(16)}u`).join(',\n')},\n};`)],
     ['numbers in braces', 'a.txt', `{${unsigned.join(', ')}}`],
+    ['a C array in octal', 'a.c', c(`int lut[] = { ${unsigned.map((one) => `0${one.toString(8)}`).join(', ')} };`)],
     ['a C array without an extension', 'lut', c(`int lut[4][4] = { ${nested} };`)],
   ])('%s', (_, name, content) => {
     expectTable(readTable(text(content), name), exactTable(2, 2));

@@ -84,16 +84,15 @@ export function tripleProducts({ values, rows }: Rows, file: string, firstLine?:
   }
   const weightBits = Math.log2(weights);
   const activationBits = Math.log2(rows / weights);
-  for (const [operand, bits] of [
-    ['first', weightBits],
-    ['second', activationBits],
-  ] as const) {
-    if (!Number.isInteger(bits) || bits < MIN_OPERAND_BITS || bits > MOST_OPERAND_BITS) {
-      throw new UserError(
-        `${file}: ${rows} rows give the ${operand} operand ${2 ** bits} values: expected a power of two from ` +
-          `${2 ** MIN_OPERAND_BITS} to ${2 ** MOST_OPERAND_BITS}; the file is truncated or not a table of all operand pairs`,
-      );
-    }
+  if (
+    [weightBits, activationBits].some(
+      (bits) => !Number.isInteger(bits) || bits < MIN_OPERAND_BITS || bits > MOST_OPERAND_BITS,
+    )
+  ) {
+    throw new UserError(
+      `${file}: ${rows} rows: expected one for each pair of operands, 2^w × 2^x of them with ${2 ** MIN_OPERAND_BITS} values of each at ` +
+        'least; the file is truncated, has rows twice, or is no table of all operand pairs',
+    );
   }
   const weightValues = operandValues(weightBits, signed);
   const activationValues = operandValues(activationBits, signed);

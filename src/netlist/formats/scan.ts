@@ -78,8 +78,11 @@ export class NumberScanner {
     return new TextDecoder().decode(piece).trimEnd();
   }
 
-  /** A decimal integer, 1.0 and 1e3 too, or 0x… with `hexadecimal`; null, and nothing consumed, where no integer stands. */
-  integer(hexadecimal = false): number | null {
+  /**
+   * A decimal integer, 1.0 and 1e3 too; as C has them with `inC`: 0x…, octal with a leading 0, suffixes. Null, and nothing consumed, where
+   * no integer stands.
+   */
+  integer(inC = false): number | null {
     const { bytes } = this;
     let at = this.position;
     const negative = bytes[at] === MINUS;
@@ -88,20 +91,27 @@ export class NumberScanner {
     let value = 0;
     while (isDigit(bytes[at])) value = 10 * value + bytes[at++]! - ZERO;
     const plain = at > start;
-    if (plain && !continues(bytes[at])) {
+    const octal = inC && bytes[start] === ZERO && at > start + 1;
+    if (plain && !octal && !continues(bytes[at])) {
       this.position = at;
       return negative ? -value : value;
     }
     while (at - start < MAX_DIGITS && (continues(bytes[at]) || isSign(bytes, at))) at++;
     const text = String.fromCharCode(...bytes.subarray(start, at));
-    const other = hexadecimal && /^0[xX][0-9a-fA-F]+[uUlL]*$/.test(text) ? Number(text.replace(/[uUlL]+$/, '')) : null;
-    const suffixed = hexadecimal && /^\d+[uUlL]+$/.test(text) ? Number(text.replace(/[uUlL]+$/, '')) : null;
-    const decimal = /^(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/.test(text) ? Number(text) : null;
-    const found = other ?? suffixed ?? decimal;
+    const decimal =
+      /^(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/.test(text) && !(inC && /^0\d+$/.test(text)) ? Number(text) : null;
+    const found = (inC ? cInteger(text) : null) ?? decimal;
     if (found === null || !Number.isInteger(found) || continues(bytes[at])) return null;
     this.position = at;
     return negative ? -found : found;
   }
+}
+
+/** An integer literal of C; null where it is none. */
+function cInteger(text: string): number | null {
+  const digits = text.replace(/[uUlL]+$/, '');
+  if (/^0[0-7]+$/.test(digits)) return Number.parseInt(digits, 8);
+  return /^(0[xX][0-9a-fA-F]+|0|[1-9]\d*)$/.test(digits) ? Number(digits) : null;
 }
 
 function isDigit(byte: number | undefined): boolean {

@@ -88,6 +88,7 @@ function approximate(
   return { name, summary, signed: false, exact: false, parameters, source, build };
 }
 
+/** The families of multipliers by the name that `generate` takes. */
 export const generators: Readonly<Record<string, Generator>> = {
   array: exact(
     'array',

@@ -18,6 +18,10 @@ import { MappingState, type Move } from './state.ts';
 import { targetProducts, weightedError } from './target.ts';
 import { type MappedMultiplier, type MappingOptions, mappingStarts, searchNames, type Task } from './task.ts';
 
+/**
+ * Maps θ to a netlist: columns of θ = 1 are removed, then a search replaces nets. Returns network, table and what it cost. Throws a
+ * UserError.
+ */
 export function mapStructure(options: MappingOptions): MappedMultiplier {
   const { weightBits, activationBits, theta, search = 'descent', start = 'array' } = options;
   checkTheta(theta, weightBits, activationBits);

@@ -39,6 +39,7 @@ export function verilogModules(name: string): readonly [top: string, halfAdder: 
   return [name, `${name}_half_adder`, `${name}_full_adder`];
 }
 
+/** The network as structural Verilog text: one module of assignments and adder cells. */
 export function writeVerilog(network: Network): string {
   const inputs = groupBuses(network.inputs);
   const outputs = groupBuses(network.outputs);
