@@ -352,3 +352,23 @@ test('negative products of an unsigned multiplier make it no signed one', () => 
   const signedTable = exactTable(4, 5, true);
   expect(readTable(writeNpy(signedTable), 'signed.npy').table.signed).toBe(true);
 });
+
+test.each([
+  ['w,x,p', false],
+  ['x,w,p', true],
+  ['activation;weight;product', true],
+  ['a,b,p', false],
+  ['weight,activation,product', false],
+])('rows under the titles %s have the activation first: %s', (titles, turned) => {
+  // 3·a·b + b for 2 and 3 bits: not the same the other way round.
+  const product = (first: number, second: number) => 3 * first * second + second;
+  const pairs = Array.from({ length: 32 }, (_, k) => [k >> 3, k & 7] as const);
+  const rows = pairs.map(([first, second]) => `${first},${second},${product(first, second)}`);
+  const { table } = readTable(Buffer.from([titles, ...rows].join('\n')), 'rows.csv');
+  const [weightBits, activationBits] = turned ? [3, 2] : [2, 3];
+  expect([table.weightBits, table.activationBits]).toEqual([weightBits, activationBits]);
+  for (const [first, second] of pairs) {
+    const [w, x] = turned ? [second, first] : [first, second];
+    expect(table.data[(w << activationBits) | x]).toBe(product(first, second));
+  }
+});

@@ -33,12 +33,27 @@ export function isRowsText(bytes: Uint8Array): boolean {
 export function rowsProducts(bytes: Uint8Array, file: string): Products {
   const scanner = new NumberScanner(bytes, file);
   skipTitles(scanner);
+  const titles = Buffer.from(bytes.subarray(0, scanner.position)).toString('utf8');
   const read = readRows(scanner, EXPECTED);
   const { values, columns, rows } = read;
-  if (columns === 3) return tripleProducts(read, file);
+  if (columns === 3) return tripleProducts(activationFirst(titles) ? exchanged(read) : read, file);
   if (columns === 1 || rows === 1) return { values, shape: [values.length] };
   if (Number.isInteger(Math.log2(columns - 1)) && columns > 4) return labelledProducts(read, file);
   return { values, shape: [rows, columns] };
+}
+
+/** Whether the titles of rows `a b product` say that the activation comes first: `x,w,p` or `activation,weight,product`. */
+function activationFirst(titles: string): boolean {
+  const line = titles.split('\n').findLast((text) => text.trim() !== '') ?? '';
+  const [first = '', second = ''] = line.toLowerCase().match(/[a-z]+/g) ?? [];
+  return /^(x|act|activations?)$/.test(first) && /^(w|weights?)$/.test(second);
+}
+
+/** Rows with their first two numbers exchanged. */
+function exchanged({ values, ...rest }: Rows): Rows {
+  const turned = values.slice();
+  for (let at = 0; at < turned.length; at += 3) turned.set([values[at + 1]!, values[at]!], at);
+  return { ...rest, values: turned };
 }
 
 /** Reads rows of one length from where the scanner stands to the end. Throws a UserError with file and line. */
