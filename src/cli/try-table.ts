@@ -1,6 +1,7 @@
 // What `tram try` came to as text: a row for each multiplier in each order of its operands, and what is to be read from the rows.
 
 import { lastResult, lastTreatment, type TriedMultiplier, type TryReport } from '../flow/try/report.ts';
+import { significant } from '../tensor/numbers.ts';
 import { percent, type Style } from './style.ts';
 import { plainTable, tableText } from './tables.ts';
 
@@ -60,19 +61,19 @@ function firstOperand({ operandOrder, better }: TriedMultiplier, style: Style): 
   return better ? style.green(`${first} ✓`) : first;
 }
 
-/** Which multipliers no exact one of fewer bits beats, and which tried ones are beaten. */
+/** How many of the tried ones an exact multiplier matches, and which it does not. */
 function verdicts(report: TryReport): string[] {
   const tried = report.multipliers.filter(({ group, better }) => group === 'tried' && better !== false);
   const priced = tried.filter(({ gateCost }) => gateCost !== null);
   const exact = report.multipliers.filter(({ group }) => group === 'exact');
-  const beaten = priced.filter((one) => exact.some((rival) => isNoWorse(rival, one)));
+  const matched = priced.filter((one) => exact.some((rival) => isNoWorse(rival, one)));
   const unpriced = tried.length - priced.length;
   const lines: string[] = [];
   if (priced.length > 0) {
-    const stand = priced.filter((one) => !beaten.includes(one)).map(({ name }) => name);
-    const best = stand.length === 0 ? 'none' : stand.join(', ');
+    const rest = priced.filter((one) => !matched.includes(one)).map(({ name }) => name);
+    const unmatched = rest.length === 0 ? '' : ` Not matched: ${rest.join(', ')}.`;
     lines.push(
-      `An exact multiplier of these or fewer bits is as cheap and as accurate as ${beaten.length} of the ${priced.length} tried; not beaten so: ${best}.`,
+      `Matched by an exact multiplier of as many or fewer bits, no dearer and no less accurate: ${matched.length} of the ${priced.length} tried.${unmatched}`,
     );
   }
   if (unpriced > 0) lines.push(`${unpriced} known by their tables alone have no gate cost and are not in the picture.`);
@@ -85,15 +86,11 @@ function uncertainty({ run, multipliers }: TryReport): string {
   const best = Math.max(...multipliers.map((one) => lastResult(one).accuracy));
   const wrong = Math.max(1 / run.testImages, 1 - best);
   const error = 2 * Math.sqrt((wrong * (1 - wrong)) / run.testImages);
-  return `One of the ${run.testImages} test images is ${percent(1 / run.testImages)}; differences below about ${percent(error, 1)} say little.`;
+  return `One of the ${run.testImages} test images is ${percent(1 / run.testImages)}; differences below about ${(100 * error).toFixed(1)} points say little.`;
 }
 
 /** As cheap or cheaper, and as accurate or more, after the same treatment. */
 function isNoWorse(rival: TriedMultiplier, one: TriedMultiplier): boolean {
   if (lastTreatment(rival) !== lastTreatment(one)) return false;
   return rival.gateCost! <= one.gateCost! && lastResult(rival).accuracy >= lastResult(one).accuracy;
-}
-
-function significant(value: number): string {
-  return String(Number(value.toPrecision(4)));
 }

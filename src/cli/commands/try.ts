@@ -150,7 +150,8 @@ async function tryAll(
 ): Promise<void> {
   const { stdout, stderr } = services;
   const { operandOrder, recover, exact, out, data, format = 'text', quiet } = command.opts<Options>();
-  const { tryMultipliers, tryFolder, tryFiles } = await import('../../flow/try/try.ts');
+  const { tryMultipliers } = await import('../../flow/try/try.ts');
+  const { tryFiles, tryFolder } = await import('../../flow/try/folder.ts');
   const folder = out ?? tryFolder(run);
   const progress = quiet ? undefined : new ProgressLines(format === 'text' ? stdout : stderr);
   const interrupt = interruptible({
