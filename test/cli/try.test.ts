@@ -5,6 +5,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { styleFor } from '../../src/cli/style.ts';
+import { tryText } from '../../src/cli/try-table.ts';
 import { runFlow } from '../../src/flow/run.ts';
 import type { TryReport } from '../../src/flow/try/report.ts';
 import { tram } from './program.ts';
@@ -87,4 +89,14 @@ test('a try among the folders to compare is left out with a note, but one alone 
     code: 2,
     err: expect.stringContaining('not a run folder'),
   });
+});
+
+test('in a narrow terminal nothing is wider than it: columns that matter less go', () => {
+  const report = JSON.parse(readFileSync(join(folder, 'run-try', 'try.json'), 'utf8')) as TryReport;
+  const short = { ...report, run: { ...report.run, folder: 'runs/a' }, failed: [] };
+  const text = (width?: number) => tryText(short, styleFor({ write: () => {} }, false), width);
+  const lines = text(79).split('\n');
+  expect(lines.filter((line) => line.length > 79)).toEqual([]);
+  expect(lines).toContainEqual(expect.stringMatching(/^multiplier +gates .*here .*as it is +folded +re-estimated$/));
+  expect(text()).toMatch(/^multiplier +gates +ER +MED +here +mean /m);
 });
