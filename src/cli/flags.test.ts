@@ -4,7 +4,8 @@ import { type Configuration, type ConfigurationInput, parseConfiguration } from 
 import { changedSettings, optionsOf } from '../flow/flags.ts';
 import { choices, defaultValue, valueKind } from './configuration-schema.ts';
 import { addSettings, readSettings } from './options.ts';
-import { settings, withSetting } from './settings.ts';
+import { settings } from './setting-table.ts';
+import { withSetting } from './settings.ts';
 
 /** What `tram run` makes of words of a command line. */
 function parsed(words: readonly string[]): Configuration {

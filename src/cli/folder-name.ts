@@ -4,7 +4,8 @@
 import { type Configuration, type ConfigurationInput, parseConfiguration, published } from '../flow/config.ts';
 import { UserError } from '../tensor/errors.ts';
 import { sha256 } from '../tensor/files.ts';
-import { optionName, settings } from './settings.ts';
+import { settings } from './setting-table.ts';
+import { optionName } from './settings.ts';
 
 /** Names become unwieldy beyond this; what is longer is told by a hash. */
 const LONGEST = 100;

@@ -14,7 +14,8 @@ import { UserError } from '../tensor/errors.ts';
 import { readJson } from '../tensor/files.ts';
 import { unknownName } from '../tensor/names.ts';
 import { describeOption } from './facts.ts';
-import { describeSetting, optionName, parseSetting, prefixedNames, type Setting, withSetting } from './settings.ts';
+import type { Setting } from './setting-table.ts';
+import { describeSetting, optionName, parseSetting, prefixedNames, withSetting } from './settings.ts';
 import { badValue, nameList, nonEmpty, oneOf, wholeNumberFrom } from './values.ts';
 
 const MOST_THREADS = 64;

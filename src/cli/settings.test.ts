@@ -3,13 +3,13 @@ import { type Configuration, parseConfiguration } from '../flow/config.ts';
 import { phases } from '../flow/events.ts';
 import { defaultValue, expectation } from './configuration-schema.ts';
 import { describeOption, optionFacts } from './facts.ts';
+import { settings } from './setting-table.ts';
 import {
   describeSetting,
   findSetting,
   optionName,
   parseSetting,
   prefixedNames,
-  settings,
   settingsOfPhases,
   withSetting,
 } from './settings.ts';

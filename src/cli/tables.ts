@@ -1,6 +1,7 @@
 // Results as text. The end of a run: the stages with accuracy, loss, power and gate cost, the multipliers with their error metrics and
 // proof (a row per layer where each has its own), the files, and the last word. And several runs side by side.
 
+import { stripVTControlCharacters } from 'node:util';
 import Table from 'cli-table3';
 import { type ComparedRun, commonMeasure } from '../flow/compare.ts';
 import {
@@ -91,46 +92,36 @@ function proofLine(multipliers: readonly MultiplierRow[], style: Style): string 
   return lines.join('\n');
 }
 
-/** A row per layer: what share of the work it has, and what it multiplies with. Columns that a narrow terminal has no room for go. */
+/** A row per layer: what share of the work it has, and what it multiplies with. */
 function layersTable({ layers, multipliers }: RunSummary, style: Style, width: number): string {
   const rows = layers.map((layer) => ({ ...layer, own: multipliers.find(({ name }) => name === layer.multiplier) }));
   type Row = (typeof rows)[number];
-  interface Column {
-    readonly head: string;
-    readonly of: (row: Row) => string;
-    /** The largest goes first when there is no room. */
-    readonly rank: number;
-  }
-  const error = (head: string, rank: number, of: (metrics: MultiplierSummary['metrics']) => string): Column => ({
+  const error = (
+    head: string,
+    rank: number,
+    of: (metrics: MultiplierSummary['metrics']) => string,
+  ): RankedColumn<Row> => ({
     ...{ head, rank },
     of: ({ own }) => (own ? of(own.metrics) : '–'),
   });
-  const columns: readonly Column[] = [
-    { head: 'layer', rank: 0, of: ({ name }) => name },
+  const columns: readonly RankedColumn<Row>[] = [
+    { head: 'layer', rank: 0, left: true, of: ({ name }) => name },
     { head: 'MACs', rank: 5, of: ({ macs }) => grouped(macs) },
     { head: 'share', rank: 1, of: ({ share }) => percent(share, 1) },
     { head: 'gates', rank: 0, of: ({ own }) => (own ? cost(own.gateCost) : 'exact') },
     { head: 'of all', rank: 3, of: ({ gateShare }) => (gateShare === undefined ? '–' : percent(gateShare, 1)) },
-    { head: 'θ', rank: 1, of: ({ own }) => (own ? thetaBars(own.theta) : '') },
+    { head: 'θ', rank: 1, left: true, of: ({ own }) => (own ? thetaBars(own.theta) : '') },
     error('ER', 4, ({ errorRate }) => percent(errorRate, 1)),
     error('NMED', 0, ({ normalizedMeanErrorDistance }) => percent(normalizedMeanErrorDistance, 3)),
     error('MaxED', 2, ({ maxErrorDistance }) => grouped(maxErrorDistance)),
     error('mean', 6, ({ meanError }) => significant(meanError, 3)),
   ];
-  const widthOf = ({ head, of }: Column) => Math.max(head.length, ...rows.map((row) => of(row).length)) + 2;
-  let shown = [...columns];
-  while (shown.reduce((sum, column) => sum + widthOf(column), 0) > width && shown.some(({ rank }) => rank > 0)) {
-    const least = shown.reduce((worst, column) => (column.rank > worst.rank ? column : worst));
-    shown = shown.filter((column) => column !== least);
-  }
-  const table = plainTable(
-    shown.map(({ head }) => head),
-    style,
-    shown.map(({ head }) => (head === 'layer' || head === 'θ' ? 'left' : 'right')),
-  );
-  for (const row of rows) table.push(shown.map(({ of }) => of(row)));
   const note = `MACs per image; gates: gate cost, 1 = the cheapest exact 8×8, and the layer's share of all gates at work; ${thetaBarsNote}; errors over all operand pairs`;
-  return [tableText(table), style.dim(wrapped(note, width)), proofLine(multipliers, style)].join('\n');
+  return [
+    fittingTable(rows, columns, style, width),
+    style.dim(wrapped(note, width)),
+    proofLine(multipliers, style),
+  ].join('\n');
 }
 
 /** A line per kind of file; files of the same kind share one, with a star for what differs. */
@@ -235,6 +226,38 @@ export function comparedAxis(runs: readonly ComparedRun[]) {
   const measure = commonMeasure(runs);
   const title = measure === 'power' ? 'analytic power of θ' : 'gate cost';
   return { measure, title, missing: runs.filter((run) => run[measure] === undefined).map(({ label }) => label) };
+}
+
+export interface RankedColumn<Row> {
+  readonly head: string;
+  readonly of: (row: Row) => string;
+  /** Of columns for which there is no room the one with the largest rank goes first; those of rank 0 stay. */
+  readonly rank: number;
+  /** Texts stand at the left, numbers at the right. */
+  readonly left?: boolean;
+}
+
+/** A table without the columns that a narrow terminal has no room for. */
+export function fittingTable<Row>(
+  rows: readonly Row[],
+  columns: readonly RankedColumn<Row>[],
+  style: Style,
+  width: number,
+): string {
+  const widthOf = ({ head, of }: RankedColumn<Row>) =>
+    Math.max(head.length, ...rows.map((row) => stripVTControlCharacters(of(row)).length)) + 2;
+  let shown = [...columns];
+  while (shown.reduce((sum, column) => sum + widthOf(column), 0) > width && shown.some(({ rank }) => rank > 0)) {
+    const least = shown.reduce((worst, column) => (column.rank > worst.rank ? column : worst));
+    shown = shown.filter((column) => column !== least);
+  }
+  const table = plainTable(
+    shown.map(({ head }) => head),
+    style,
+    shown.map(({ left = false }) => (left ? 'left' : 'right')),
+  );
+  for (const row of rows) table.push(shown.map(({ of }) => of(row)));
+  return tableText(table);
 }
 
 /** A table with nothing but a rule under its heads. */

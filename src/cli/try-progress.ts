@@ -15,6 +15,7 @@ const treatmentTitles: Record<Treatment, string> = {
 export class ProgressLines {
   readonly #stream: Output;
   #open = false;
+  #results = 0;
 
   constructor(stream: Output) {
     this.#stream = stream;
@@ -25,6 +26,7 @@ export class ProgressLines {
       case 'begin':
         this.close();
         this.#open = true;
+        this.#results = 0;
         this.#stream.write(`${event.at}/${event.of} ${event.name}:`);
         break;
       case 'measured':
@@ -48,7 +50,7 @@ export class ProgressLines {
   }
 
   #add(text: string): void {
-    this.#stream.write(this.#open ? ` ${text};` : `  ${text}\n`);
+    this.#stream.write(this.#open ? `${this.#results++ === 0 ? ' ' : '; '}${text}` : `  ${text}\n`);
   }
 
   close(): void {

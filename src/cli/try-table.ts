@@ -1,17 +1,22 @@
 // What `tram try` came to as text: a row for each multiplier in each order of its operands, and what is to be read from the rows.
 
 import { lastResult, lastTreatment, type TriedMultiplier, type TryReport } from '../flow/try/report.ts';
-import { percent, type Style } from './style.ts';
-import { plainTable, tableText } from './tables.ts';
+import { fixed, percent, type Style, significant, wrapped } from './style.ts';
+import { fittingTable, type RankedColumn } from './tables.ts';
 
-/** Lines without a final newline. */
-export function tryText(report: TryReport, style: Style): string {
-  const { run, recoverEpochs, multipliers, failed } = report;
+/** Lines without a final newline; prose is wrapped to `width` columns, and the table has those that fit. */
+export function tryText(report: TryReport, style: Style, width = Number.POSITIVE_INFINITY): string {
+  const { run, multipliers, failed } = report;
   const { weights, activations } = run.bits;
+  const filled = (text: string) =>
+    text
+      .split('\n')
+      .map((line) => wrapped(line, width))
+      .join('\n');
   const sections = [
-    `${style.bold(`${run.model} on ${run.data}`)}, w${weights}a${activations}, seed ${run.seed}; multipliers tried in the quantised network of ${run.folder}`,
-    tableOf(report, style),
-    ...verdicts(report),
+    `${style.bold(`${run.model} on ${run.data}`)}, w${weights}a${activations}, seed ${run.seed}\n${filled(`multipliers tried in the quantised network of ${run.folder}`)}`,
+    tableOf(report, style, width),
+    filled(verdicts(report)),
   ];
   for (const { name, notes } of multipliers) sections.push(...notes.map((note) => `${name}: ${note}`));
   if (failed.length > 0) {
@@ -19,39 +24,53 @@ export function tryText(report: TryReport, style: Style): string {
       [style.red('not tried:'), ...failed.map(({ source, reason }) => `  ${source}: ${reason}`)].join('\n'),
     );
   }
-  const retrained = recoverEpochs > 0 ? `; recovered: ${recoverEpochs} epochs of retraining` : '';
-  sections.push(
-    style.dim(
-      `first: operand of the file that comes first, measured both ways where that matters (✓ the better)
-gates: unit gates, 1 = the cheapest exact 8×8 multiplier; ER, MED, mean: errors over all operand pairs, here: MED over the operands of this network
-as it is → folded (mean error taken out of the biases) → re-estimated (batch norm’s statistics over ${report.images} training images)${retrained}`,
-    ),
-  );
+  sections.push(style.dim(filled(legendOf(report))));
   return sections.join('\n\n');
 }
 
-function tableOf({ multipliers, recoverEpochs }: TryReport, style: Style): string {
-  const stages = ['as it is', 'folded', 're-estimated', ...(recoverEpochs > 0 ? ['recovered'] : [])];
-  const heads = ['multiplier', 'first', 'gates', 'ER', 'MED', 'here', 'mean', ...stages];
-  const table = plainTable(heads, style, ['left', 'left', ...heads.slice(2).map(() => 'right' as const)]);
-  for (const one of multipliers) {
-    const { uniform, measured, results } = one;
-    table.push([
-      one.name.replace(/ \((weight-activation|activation-weight)\)$/, ''),
-      firstOperand(one, style),
-      one.gateCost === null ? '–' : one.gateCost.toFixed(3),
-      percent(uniform.errorRate, 1),
-      significant(uniform.meanErrorDistance),
-      measured ? significant(measured.meanErrorDistance) : '–',
-      significant(uniform.meanError),
-      percent(results.plain.accuracy),
-      percent(results.folded.accuracy),
-      percent(results.reestimated.accuracy),
-      ...(recoverEpochs > 0 ? [results.recovered ? percent(results.recovered.accuracy) : '–'] : []),
-    ]);
-  }
-  return tableText(table);
+function legendOf(report: TryReport): string {
+  const { recoverEpochs, images } = report;
+  const retrained = recoverEpochs > 0 ? `; recovered: ${recoverEpochs} epochs of retraining` : '';
+  return [
+    ...(hasOrders(report)
+      ? ['first: operand of the file that comes first, measured both ways where that matters (✓ the better)']
+      : []),
+    'gates: unit gates, 1 = the cheapest exact 8×8 multiplier; ER, MED, mean: errors over all operand pairs, here: MED over the operands of this network',
+    `as it is → folded (mean error taken out of the biases) → re-estimated (batch norm’s statistics over ${images} training images)${retrained}`,
+  ].join('\n');
 }
+
+/** Whether the order of the operands made a difference to one of them. */
+const hasOrders = ({ multipliers }: TryReport): boolean => multipliers.some(({ better }) => better !== undefined);
+
+function tableOf(report: TryReport, style: Style, width: number): string {
+  const { multipliers, recoverEpochs } = report;
+  const columns: RankedColumn<TriedMultiplier>[] = [
+    { head: 'multiplier', rank: 0, left: true, of: nameWithoutOrder },
+    ...(hasOrders(report)
+      ? [{ head: 'first', rank: 0, left: true, of: (one: TriedMultiplier) => firstOperand(one, style) }]
+      : []),
+    { head: 'gates', rank: 0, of: ({ gateCost }) => (gateCost === null ? '–' : fixed(gateCost, 3)) },
+    { head: 'ER', rank: 3, of: ({ uniform }) => percent(uniform.errorRate, 1) },
+    { head: 'MED', rank: 1, of: ({ uniform }) => significant(uniform.meanErrorDistance) },
+    { head: 'here', rank: 0, of: ({ measured }) => (measured ? significant(measured.meanErrorDistance) : '–') },
+    { head: 'mean', rank: 2, of: ({ uniform }) => significant(uniform.meanError) },
+    { head: 'as it is', rank: 0, of: ({ results }) => percent(results.plain.accuracy) },
+    { head: 'folded', rank: 0, of: ({ results }) => percent(results.folded.accuracy) },
+    { head: 're-estimated', rank: 0, of: ({ results }) => percent(results.reestimated.accuracy) },
+  ];
+  if (recoverEpochs > 0) {
+    columns.push({
+      head: 'recovered',
+      rank: 0,
+      of: ({ results }) => (results.recovered ? percent(results.recovered.accuracy) : '–'),
+    });
+  }
+  return fittingTable(multipliers, columns, style, width);
+}
+
+const nameWithoutOrder = ({ name }: TriedMultiplier): string =>
+  name.replace(/ \((weight-activation|activation-weight)\)$/, '');
 
 /** Which operand of the source is the first, where it makes a difference, with a mark at the better one. */
 function firstOperand({ operandOrder, better }: TriedMultiplier, style: Style): string {
@@ -60,24 +79,24 @@ function firstOperand({ operandOrder, better }: TriedMultiplier, style: Style): 
   return better ? style.green(`${first} ✓`) : first;
 }
 
-/** Which multipliers no exact one of fewer bits beats, and which tried ones are beaten. */
-function verdicts(report: TryReport): string[] {
+/** How many of the tried ones an exact multiplier matches, and which it does not. */
+function verdicts(report: TryReport): string {
   const tried = report.multipliers.filter(({ group, better }) => group === 'tried' && better !== false);
   const priced = tried.filter(({ gateCost }) => gateCost !== null);
   const exact = report.multipliers.filter(({ group }) => group === 'exact');
-  const beaten = priced.filter((one) => exact.some((rival) => isNoWorse(rival, one)));
+  const matched = priced.filter((one) => exact.some((rival) => isNoWorse(rival, one)));
   const unpriced = tried.length - priced.length;
   const lines: string[] = [];
   if (priced.length > 0) {
-    const stand = priced.filter((one) => !beaten.includes(one)).map(({ name }) => name);
-    const best = stand.length === 0 ? 'none' : stand.join(', ');
+    const rest = priced.filter((one) => !matched.includes(one)).map(({ name }) => name);
+    const unmatched = rest.length === 0 ? '' : ` Not matched: ${rest.join(', ')}.`;
     lines.push(
-      `An exact multiplier of these or fewer bits is as cheap and as accurate as ${beaten.length} of the ${priced.length} tried; not beaten so: ${best}.`,
+      `Matched by an exact multiplier of as many or fewer bits, no dearer and no less accurate: ${matched.length} of the ${priced.length} tried.${unmatched}`,
     );
   }
   if (unpriced > 0) lines.push(`${unpriced} known by their tables alone have no gate cost and are not in the picture.`);
   lines.push(uncertainty(report));
-  return [lines.join('\n')];
+  return lines.join('\n');
 }
 
 /** What a difference of accuracies is worth: two standard errors of one of them, at the best of the table. */
@@ -85,15 +104,11 @@ function uncertainty({ run, multipliers }: TryReport): string {
   const best = Math.max(...multipliers.map((one) => lastResult(one).accuracy));
   const wrong = Math.max(1 / run.testImages, 1 - best);
   const error = 2 * Math.sqrt((wrong * (1 - wrong)) / run.testImages);
-  return `One of the ${run.testImages} test images is ${percent(1 / run.testImages)}; differences below about ${percent(error, 1)} say little.`;
+  return `One of the ${run.testImages} test images is ${percent(1 / run.testImages)}; differences below about ${(100 * error).toFixed(1)} points say little.`;
 }
 
 /** As cheap or cheaper, and as accurate or more, after the same treatment. */
 function isNoWorse(rival: TriedMultiplier, one: TriedMultiplier): boolean {
   if (lastTreatment(rival) !== lastTreatment(one)) return false;
   return rival.gateCost! <= one.gateCost! && lastResult(rival).accuracy >= lastResult(one).accuracy;
-}
-
-function significant(value: number): string {
-  return String(Number(value.toPrecision(4)));
 }

@@ -7,6 +7,7 @@ import { resolve } from 'node:path';
 import { describeData } from '../data/dataset.ts';
 import type { FigureFormat } from '../report/formats.ts';
 import { UserError } from '../tensor/errors.ts';
+import { fixed, percent } from '../tensor/numbers.ts';
 import { version } from '../version.ts';
 import { lookAhead, requireNewFolder } from './ahead.ts';
 import { phasesToTake, takePhases } from './branch.ts';
@@ -163,7 +164,7 @@ async function runLocked(options: FlowOptions, lock: RunLock): Promise<RunSummar
 
 type Opened = Omit<RunContext, 'folder' | 'manifest' | 'configuration' | 'listener' | 'signal'>;
 
-/** `opened` may be missing where only the report is wanted. */
+/** Those of the phases wanted that are not done; `opened` may be missing where only the report is wanted. */
 async function doPhases(
   options: FlowOptions,
   begun: Manifest,
@@ -172,8 +173,7 @@ async function doPhases(
   skips: ReadonlyMap<Phase, string>,
   opened: Opened | undefined,
 ): Promise<RunSummary> {
-  const { folder, listener = () => {}, signal, command } = options;
-  const { configuration } = begun;
+  const { folder, listener = () => {}, signal } = options;
   let manifest = begun;
   if (opened) {
     for (const text of [describeData(opened.dataset), ...opened.dataset.notes]) {
@@ -181,40 +181,53 @@ async function doPhases(
     }
   }
   for (const phase of wanted) {
-    const replaced = manifest.phases[phase];
-    if (replaced && phase !== 'report') {
+    if (manifest.phases[phase] && phase !== 'report') {
       listener({ kind: 'phase-skip', phase, reason: skips.get(phase) ?? 'done with these settings' });
       continue;
     }
-    const place = { folder, manifest, configuration, listener, signal };
-    const resumed = existsSync(inFolder(place, files.resume));
-    listener({ kind: 'phase-start', phase, title: titleOf(phase, configuration), resumed });
-    const start = performance.now();
-    const result =
-      phase === 'report' ? await report(place, options.figures) : await work[phase]({ ...place, ...opened! });
-    requireNumbers(folder, phase, result);
-    const record: PhaseRecord = {
-      settings: settingsOf(configuration, phase, manifest.inputs),
-      files: hashFiles(folder, result.files),
-      ...loggedBy(folder, phase),
-      stages: [...result.stages],
-      ...(result.multipliers ? { multipliers: [...result.multipliers] } : {}),
-      seconds: (performance.now() - start) / 1000,
-      finished: new Date().toISOString(),
-      device: deviceOf(opened, options.device),
-      ...(command === undefined ? {} : { command }),
-    };
-    manifest = { ...manifest, phases: { ...manifest.phases, [phase]: record } };
-    lock.check();
-    writeManifest(folder, manifest);
-    for (const path of Object.keys(replaced?.files ?? {})) {
-      if (record.files[path] === undefined) removeRunFile(folder, path);
-    }
-    result.finish?.();
-    listener({ kind: 'phase-end', phase, summary: phaseSummary(result) });
+    manifest = await doPhase(options, manifest, phase, lock, opened);
     signal?.throwIfAborted();
   }
   return summarize(folder);
+}
+
+/** Does one phase; returns the manifest, as it is written then, with its record. */
+async function doPhase(
+  options: FlowOptions,
+  before: Manifest,
+  phase: Phase,
+  lock: RunLock,
+  opened: Opened | undefined,
+): Promise<Manifest> {
+  const { folder, listener = () => {}, signal, command } = options;
+  const { configuration } = before;
+  const place = { folder, manifest: before, configuration, listener, signal };
+  const resumed = existsSync(inFolder(place, files.resume));
+  listener({ kind: 'phase-start', phase, title: titleOf(phase, configuration), resumed });
+  const start = performance.now();
+  const result =
+    phase === 'report' ? await report(place, options.figures) : await work[phase]({ ...place, ...opened! });
+  requireNumbers(folder, phase, result);
+  const record: PhaseRecord = {
+    settings: settingsOf(configuration, phase, before.inputs),
+    files: hashFiles(folder, result.files),
+    ...loggedBy(folder, phase),
+    stages: [...result.stages],
+    ...(result.multipliers ? { multipliers: [...result.multipliers] } : {}),
+    seconds: (performance.now() - start) / 1000,
+    finished: new Date().toISOString(),
+    device: deviceOf(opened, options.device),
+    ...(command === undefined ? {} : { command }),
+  };
+  const manifest = { ...before, phases: { ...before.phases, [phase]: record } };
+  lock.check();
+  writeManifest(folder, manifest);
+  for (const path of Object.keys(before.phases[phase]?.files ?? {})) {
+    if (record.files[path] === undefined) removeRunFile(folder, path);
+  }
+  result.finish?.();
+  listener({ kind: 'phase-end', phase, summary: phaseSummary(result) });
+  return manifest;
 }
 
 function deviceOf(opened: Opened | undefined, options: DeviceOptions | undefined): PhaseRecord['device'] {
@@ -262,9 +275,9 @@ function requireNumbers(folder: string, phase: Phase, { stages, files: written }
 function phaseSummary({ stages }: PhaseResult): string {
   return stages
     .map(({ stage, accuracy, power, gateCost }) => {
-      const measured = power === undefined ? '' : ` at power ${power.toFixed(4)}`;
-      const cost = gateCost === undefined ? measured : ` at gate cost ${gateCost.toFixed(4)}`;
-      return `${stage} ${(100 * accuracy).toFixed(2)} %${cost}`;
+      const modelled = power === undefined ? '' : ` at power ${fixed(power, 4)}`;
+      const cost = gateCost === undefined ? modelled : ` at gate cost ${fixed(gateCost, 4)}`;
+      return `${stage} ${percent(accuracy)}${cost}`;
     })
     .join(', ');
 }

@@ -178,6 +178,12 @@ describe('run page', () => {
     expect(count(html, escapeText(evil))).toBe(2 + 1 + 1 + 2 + 2 + 4 + 1 + 1);
   });
 
+  test('never breaks a number across lines in running text', () => {
+    const text = 'exact for 0.46 % of 65 536 pairs at 3 2048 places';
+    const page = runPageHtml({ title: '', summary: '', sections: [{ title: '', blocks: [{ kind: 'note', text }] }] });
+    expect(page).toContain('exact for 0.46\u00a0% of 65\u00a0536 pairs at 3 2048 places');
+  });
+
   test('sets numbers to the right, and heads of rows as heads', () => {
     expect(html).toContain('<th scope="row">float</th><td class="number">–</td>');
     expect(html).toContain('<th scope="col" class="number">Accuracy</th>');

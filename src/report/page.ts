@@ -94,8 +94,11 @@ function table(columns: readonly Column[], rows: readonly (readonly string[])[])
   return `<div class="scroll" tabindex="0"><table>${header}<tbody>${body.join('\n')}</tbody></table></div>`;
 }
 
+/** Running text, in which a number stays on its line: neither a group of its digits nor its per cent sign begins another. */
+const pageText = (text: string): string => escapeText(text).replace(/(?<=\d) (?=\d{3}(?!\d)|%)/g, '\u00a0');
+
 function figureBlock({ title, caption, svg }: Figure, id: string): string {
-  const note = caption === undefined ? '' : `<br><span>${escapeText(caption)}</span>`;
+  const note = caption === undefined ? '' : `<br><span>${pageText(caption)}</span>`;
   const { width } = svgSize(svg);
   const least = Math.ceil((width * SMALLEST_TEXT) / fontSize.small);
   const label = caption === undefined ? title : `${title}: ${caption}`;
@@ -119,7 +122,7 @@ export function runPageHtml({ title, summary, sections }: RunPage): string {
   const markup = (block: Block): string => {
     switch (block.kind) {
       case 'note':
-        return `<p class="note">${escapeText(block.text)}</p>`;
+        return `<p class="note">${pageText(block.text)}</p>`;
       case 'code':
         return `<pre tabindex="0">${escapeText(block.text)}</pre>`;
       case 'table':

@@ -5,6 +5,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { styleFor } from '../../src/cli/style.ts';
+import { tryText } from '../../src/cli/try-table.ts';
 import { runFlow } from '../../src/flow/run.ts';
 import type { TryReport } from '../../src/flow/try/report.ts';
 import { tram } from './program.ts';
@@ -24,7 +26,11 @@ test('the table has a row for each, exact ones of fewer bits among them, and nam
   const names = ['truncated:8x8:columns=5', 'broken-array:8x8:rows=2,columns=3', join(folder, '*.v')];
   const { code, out, err } = await tram('try', run, ...names, ...common);
   expect({ code, err }).toEqual({ code: 2, err: '' });
-  expect(out).toMatch(/^1\/6 exact 8×8: as it is \d/m);
+  expect(out).toMatch(/^1\/6 exact 8×8: as it is [\d.]+ %; folded [\d.]+ %; re-estimated [\d.]+ %$/m);
+  // One form of numbers in all tables: a true minus sign.
+  expect(out).toMatch(/^truncated:8x8:columns=5 .* −[\d.]+ /m);
+  expect(out).toMatch(/^Matched by an exact multiplier .*: \d of the 2 tried\.( Not matched: .+\.)?$/m);
+  expect(out).toMatch(/differences below about [\d.]+ points say little/);
   expect(out).toMatch(/^truncated:8x8:columns=5 +0\.\d{3} /m);
   expect(out).toMatch(/^broken-array:8x8:rows=2,columns=3 +weight /m);
   expect(out).toMatch(/^broken-array:8x8:rows=2,columns=3 +activation /m);
@@ -71,4 +77,26 @@ test.each([
   const { code, err } = await tram('try', run, 'dadda:8x8', ...more);
   expect(code).toBe(2);
   expect(err).toContain(message);
+});
+
+test('a try among the folders to compare is left out with a note, but one alone is no run', async () => {
+  const folders = [run, join(folder, 'run-try')];
+  expect(await tram('compare', ...folders)).toMatchObject({
+    code: 0,
+    err: `${folders[1]} holds what tram try found, not a run: left out\n`,
+  });
+  expect(await tram('compare', folders[1]!)).toMatchObject({
+    code: 2,
+    err: expect.stringContaining('not a run folder'),
+  });
+});
+
+test('in a narrow terminal nothing is wider than it: columns that matter less go', () => {
+  const report = JSON.parse(readFileSync(join(folder, 'run-try', 'try.json'), 'utf8')) as TryReport;
+  const short = { ...report, run: { ...report.run, folder: 'runs/a' }, failed: [] };
+  const text = (width?: number) => tryText(short, styleFor({ write: () => {} }, false), width);
+  const lines = text(79).split('\n');
+  expect(lines.filter((line) => line.length > 79)).toEqual([]);
+  expect(lines).toContainEqual(expect.stringMatching(/^multiplier +gates .*here .*as it is +folded +re-estimated$/));
+  expect(text()).toMatch(/^multiplier +gates +ER +MED +here +mean /m);
 });

@@ -5,7 +5,7 @@ import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import { settings as options } from '../../src/cli/settings.ts';
+import { settings as options } from '../../src/cli/setting-table.ts';
 import { openDataset } from '../../src/data/registry.ts';
 import { wasmBackend } from '../../src/engine/wasm/backend.ts';
 import { type ConfigurationInput, mergeSettings } from '../../src/flow/config.ts';

@@ -9,9 +9,10 @@ import { wantsColor } from '../options.ts';
 import type { Services } from '../services.ts';
 import { styleFor, textWidth } from '../style.ts';
 import { nonEmpty } from '../values.ts';
+import { tellNotes } from '../workbench.ts';
 
 const AFTER = `
-Reads the manifests of the run folders; computes nothing anew. Two measures, each in its own column: power is the analytic model of θ, at the
+Reads the manifests of the run folders; computes nothing anew. A folder of tram try among them is left out. Two measures, each in its own column: power is the analytic model of θ, at the
 end of the exploration; gate cost counts the gates of the netlist, at the end of the run. Both are relative to an exact 8×8 multiplier.
 --figure draws accuracy over the measure that most of the runs have (gate cost at a tie) and names it on its axis; the exact multiplier in it
 is that of the best quantised network among the runs. --json prints one array: label, folder, data, model, widths, lambda, stages, and for each
@@ -19,7 +20,7 @@ run the last stage with a power and with a gateCost, and errors of its multiplie
 
 Examples:
   tram compare runs/a runs/b
-  tram compare runs/lambda-* --figure pareto.svg
+  tram compare runs/* --figure pareto.svg
 `;
 
 export function defineCompare(command: Command, services: Services): void {
@@ -37,10 +38,18 @@ export function defineCompare(command: Command, services: Services): void {
     .action((folders: readonly string[]) => compare(folders, command, services));
 }
 
-async function compare(folders: readonly string[], command: Command, { stdout }: Services): Promise<void> {
+async function compare(given: readonly string[], command: Command, { stdout, stderr }: Services): Promise<void> {
   const { figure, json } = command.opts<{ figure?: string; json?: boolean }>();
   const { compareRuns } = await import('../../flow/compare.ts');
+  const { isTryFolder } = await import('../../flow/try/folder.ts');
   const { comparedAxis, comparisonText } = await import('../tables.ts');
+  // A try lies beside its run, where a pattern such as runs/* finds both.
+  const tries = given.length > 1 ? given.filter(isTryFolder) : [];
+  const folders = given.filter((folder) => !tries.includes(folder));
+  tellNotes(
+    stderr,
+    tries.map((folder) => `${folder} holds what tram try found, not a run: left out`),
+  );
   const runs = compareRuns(folders);
   const axis = comparedAxis(runs);
   if (figure !== undefined) {

@@ -11,7 +11,7 @@ import { Exit, Interrupted } from '../failure.ts';
 import { interruptible } from '../interrupt.ts';
 import { addDeviceOptions, readDevice, wantsColor } from '../options.ts';
 import type { Services } from '../services.ts';
-import { shellWord, styleFor } from '../style.ts';
+import { shellWord, styleFor, textWidth } from '../style.ts';
 import { ProgressLines } from '../try-progress.ts';
 import { badValue, nonEmpty, oneOf, perOperand, wholeNumberFrom } from '../values.ts';
 import {
@@ -150,7 +150,8 @@ async function tryAll(
 ): Promise<void> {
   const { stdout, stderr } = services;
   const { operandOrder, recover, exact, out, data, format = 'text', quiet } = command.opts<Options>();
-  const { tryMultipliers, tryFolder, tryFiles } = await import('../../flow/try/try.ts');
+  const { tryMultipliers } = await import('../../flow/try/try.ts');
+  const { tryFiles, tryFolder } = await import('../../flow/try/folder.ts');
   const folder = out ?? tryFolder(run);
   const progress = quiet ? undefined : new ProgressLines(format === 'text' ? stdout : stderr);
   const interrupt = interruptible({
@@ -189,7 +190,7 @@ async function tryAll(
     const { tryText } = await import('../try-table.ts');
     const files = Object.values(tryFiles).map((name) => shellWord(relative('', join(folder, name))));
     stdout.write(
-      `${progress ? '\n' : ''}${tryText(report, styleFor(stdout, wantsColor(command)))}\n\nfiles: ${files.join(' ')}\n`,
+      `${progress ? '\n' : ''}${tryText(report, styleFor(stdout, wantsColor(command)), textWidth(stdout))}\n\nfiles: ${files.join(' ')}\n`,
     );
   }
   if (report.failed.length > 0) throw new Exit(2);

@@ -28,7 +28,7 @@ export function tryPicture(report: TryReport): Promise<string> {
   const unpriced = left === 0 ? '' : `; ${left} tables without a gate cost are not shown`;
   return paretoSvg(points, 'Gate cost (cheapest exact 8×8 multiplier = 1)', {
     floor: floorOf(points.map(({ accuracy }) => accuracy)),
-    caption: `${report.run.model} on ${report.run.data}: ${done}; thin lines begin at its accuracy as it is${unpriced}`,
+    caption: `${report.run.model} on ${report.run.data}: ${done}; thin lines begin at the accuracy before any treatment; dashed: nothing cheaper is as accurate${unpriced}`,
   });
 }
 

@@ -2,8 +2,7 @@
 // Invariants: the run is only read; each measurement is kept the moment it is finished and never made twice under the same facts; a
 // multiplier that fails has its reason in the report and does not end the rest.
 
-import { existsSync, readdirSync, statSync } from 'node:fs';
-import { basename, dirname, join, relative, resolve, sep } from 'node:path';
+import { basename } from 'node:path';
 import { cleanUp } from '../../netlist/cleanup.ts';
 import { writeNpy } from '../../netlist/formats/npy.ts';
 import { isGeneratorSpec } from '../../netlist/generators/registry.ts';
@@ -12,13 +11,14 @@ import { describeStructure } from '../../netlist/structure.ts';
 import { exactTable, type OperandOrder } from '../../netlist/table.ts';
 import { svgToPng } from '../../report/png.ts';
 import { UserError } from '../../tensor/errors.ts';
-import { readJson, sha256, writeInside, writeJsonInside } from '../../tensor/files.ts';
+import { sha256, writeInside, writeJsonInside } from '../../tensor/files.ts';
 import { version } from '../../version.ts';
 import type { LoadOptions } from '../../workbench/load.ts';
 import type { DeviceOptions } from '../device.ts';
 import { type ImportedMultiplier, inOrder, type OperandBits, possibleOrders, readSource } from '../import.ts';
-import { LOCK_FILE, lockRun } from '../lock.ts';
+import { lockRun } from '../lock.ts';
 import { asSignedPatterns } from '../operands.ts';
+import { requireFolder, tryFiles, tryFolder } from './folder.ts';
 import { expandNames } from './names.ts';
 import { drawable, tryPicture } from './picture.ts';
 import { type FailedMultiplier, type TriedMultiplier, type TryReport, tryCsv } from './report.ts';
@@ -50,13 +50,6 @@ export interface TryOptions {
   readonly signal?: AbortSignal;
 }
 
-export const tryFiles = { json: 'try.json', csv: 'try.csv', svg: 'try.svg', png: 'try.png' } as const;
-
-/** The default folder of the results: beside the run. */
-export function tryFolder(run: string): string {
-  return join(dirname(resolve(run)), `${basename(resolve(run))}-try`);
-}
-
 /** Measures all of them and returns the report, which is also in the folder as JSON, CSV and a picture. Throws for what concerns all. */
 export async function tryMultipliers(options: TryOptions): Promise<TryReport> {
   const { listener = () => {}, signal } = options;
@@ -78,25 +71,6 @@ export async function tryMultipliers(options: TryOptions): Promise<TryReport> {
 function requireEpochs(epochs: number): void {
   if (Number.isInteger(epochs) && epochs >= 0) return;
   throw new UserError(`recover is ${epochs}; a whole number of epochs of at least 0 was expected`);
-}
-
-/** Beside the run, and ours: new, empty, or the folder of an earlier try. */
-function requireFolder(out: string, run: string): void {
-  const inside = relative(resolve(run), resolve(out));
-  if (inside === '' || !(inside === '..' || inside.startsWith(`..${sep}`))) {
-    throw new UserError(`${out} is inside the run ${run}, which is not changed; choose another --out`);
-  }
-  if (!existsSync(out)) return;
-  if (!statSync(out).isDirectory()) throw new UserError(`${out} is a file; a folder for the results was expected`);
-  const known = new Set<string>([...Object.values(tryFiles), 'results', LOCK_FILE]);
-  const foreign = readdirSync(out).filter((name) => !known.has(name) && !/^\..*\.tmp$/.test(name));
-  const own = join(out, tryFiles.json);
-  const isOurs = !existsSync(own) || (readJson(own) as { format?: unknown } | null)?.format === 'tram-try';
-  if (foreign.length === 0 && isOurs) return;
-  const found = foreign.length > 0 ? foreign.slice(0, 4).join(', ') : tryFiles.json;
-  throw new UserError(
-    `${out} is not a folder of results of tram try: ${found} stands there; choose a new or empty folder with --out`,
-  );
 }
 
 /** A row that is to be measured. */
