@@ -14,7 +14,7 @@ import type { ConfigurationInput } from '../../src/flow/config.ts';
 import type { MetricRecord, TrainingPhase } from '../../src/flow/events.ts';
 import { runFlow } from '../../src/flow/run.ts';
 import { readSafetensors } from '../../src/tensor/safetensors.ts';
-import { type RecordedProgram, type RecordedSession, recording, trainingPrograms } from './recording.ts';
+import { isTrial, type RecordedProgram, type RecordedSession, recording, trainingPrograms } from './recording.ts';
 
 const sessions: RecordedSession[] = [];
 vi.mock('../../src/flow/device.ts', async (load) => ({
@@ -85,7 +85,7 @@ let dataset: Dataset;
 beforeAll(async () => {
   dataset = openDataset('digits');
   await runFlow({ folder, settings });
-  starts = [...sessions];
+  starts = sessions.filter((session) => !isTrial(session));
   const training = starts.filter((session) => trainingPrograms(session).length > 0);
   expect(training).toHaveLength(4);
   order.forEach((phase, k) => {
