@@ -37,10 +37,10 @@ function importGraph() {
 }
 
 /**
- * The test files that import a file, directly or not, in groups by the length of the way; the one beside it comes before all, and at the
- * same length those of a unit before those of the whole.
+ * The test files that import a file, directly or not, in groups by the length of the way; the one that is named, or stands beside it, comes
+ * before all, and at the same length those of a unit before those of the whole.
  */
-function testsOf(graph, file) {
+function testsOf(graph, file, by) {
   const distance = new Map([[resolve(root, file), 0]]);
   let front = [resolve(root, file)];
   for (let steps = 1; front.length > 0; steps++) {
@@ -55,7 +55,7 @@ function testsOf(graph, file) {
   for (const [name, steps] of distance) {
     const test = relative(root, name);
     if (!test.endsWith('.test.ts') || steps > Number(options.steps ?? Infinity)) continue;
-    const key = test === beside ? 0 : 2 * steps + (test.startsWith('test/') ? 1 : 0);
+    const key = test === (by ?? beside) ? 0 : 2 * steps + (test.startsWith('test/') ? 1 : 0);
     groups.set(key, [...(groups.get(key) ?? []), test]);
   }
   return [...groups.keys()].toSorted((a, b) => a - b).map((key) => groups.get(key));
@@ -90,7 +90,7 @@ function firstFailure(tests, { timeout, bail = true }) {
 let killed = 0;
 const killers = new Set();
 try {
-  for (const [at, { file, title, from, to }] of chosen.entries()) {
+  for (const [at, { file, title, from, to, by }] of chosen.entries()) {
     const path = join(place, file);
     const text = readFileSync(path, 'utf8');
     const say = (verdict, more) =>
@@ -105,7 +105,7 @@ try {
     );
     const begun = Date.now();
     let failure;
-    for (const tests of testsOf(graph, file)) {
+    for (const tests of testsOf(graph, file, by)) {
       failure = firstFailure(tests, { timeout: Math.max(1, begun + MINUTES * 60_000 - Date.now()) });
       if (failure) break;
     }

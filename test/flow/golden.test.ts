@@ -361,6 +361,8 @@ describe('which images a phase sees', () => {
             : 'evaluated';
       seen[what]++;
       expect(gather.inputs[0]!.shape[0], what).toBe(what === 'evaluated' ? 20 : 50);
+      // Calibration normalises by the batch, as training does.
+      expect(has('batchNormInference'), what).toBe(what === 'evaluated' || what === 'counted');
     }
     // A short batch has a program of its own; every phase evaluates its epochs and its end.
     expect(seen).toMatchObject({ trained: 8, calibrated: 1, counted: 1 });
