@@ -1,14 +1,21 @@
 // Applies faults of one line each to src/, one at a time in a copy of the project, and runs the tests that import the file, the nearest
-// first: every fault must make one fail. Not part of the tests: it takes long.
-//   npm run test:mutants -- [PART OF A FILE NAME OR TITLE]…
+// first: every fault must make one fail, and the tests that failed must pass without a fault. Not part of the tests: it takes long.
+//   npm run test:mutants -- [--list FILE] [--steps N] [PART OF A FILE NAME OR TITLE]…
+// --list takes the faults from another module than test/mutants.mjs; --steps stops at tests that many imports away.
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, relative, resolve } from 'node:path';
-import { mutants } from '../test/mutants.mjs';
+import { pathToFileURL } from 'node:url';
+import { parseArgs } from 'node:util';
 
+const MINUTES = 20;
 const root = resolve(import.meta.dirname, '..');
-const wanted = process.argv.slice(2);
+const { values: options, positionals: wanted } = parseArgs({
+  allowPositionals: true,
+  options: { list: { type: 'string', default: join(root, 'test/mutants.mjs') }, steps: { type: 'string' } },
+});
+const { mutants } = await import(pathToFileURL(resolve(options.list)).href);
 const chosen = mutants.filter(
   ({ file, title }) => wanted.length === 0 || wanted.some((part) => file.includes(part) || title.includes(part)),
 );
@@ -29,8 +36,11 @@ function importGraph() {
   );
 }
 
-/** The test files that import a file, directly or not, in groups by the length of the way: 1, 2, and the rest. */
-function testsOf(graph, file) {
+/**
+ * The test files that import a file, directly or not, in groups by the length of the way; the one that is named, or stands beside it, comes
+ * before all, and at the same length those of a unit before those of the whole.
+ */
+function testsOf(graph, file, by) {
   const distance = new Map([[resolve(root, file), 0]]);
   let front = [resolve(root, file)];
   for (let steps = 1; front.length > 0; steps++) {
@@ -40,30 +50,53 @@ function testsOf(graph, file) {
     for (const from of next) distance.set(from, steps);
     front = next;
   }
-  const tests = [...distance].filter(([name]) => name.endsWith('.test.ts'));
-  const group = (test) => tests.filter(([, steps]) => test(steps)).map(([name]) => relative(root, name));
-  return [group((steps) => steps === 1), group((steps) => steps === 2), group((steps) => steps > 2)].filter(
-    (names) => names.length > 0,
-  );
+  const beside = file.replace(/\.ts$/, '.test.ts');
+  const groups = new Map();
+  for (const [name, steps] of distance) {
+    const test = relative(root, name);
+    if (!test.endsWith('.test.ts') || steps > Number(options.steps ?? Infinity)) continue;
+    const key = test === (by ?? beside) ? 0 : 2 * steps + (test.startsWith('test/') ? 1 : 0);
+    groups.set(key, [...(groups.get(key) ?? []), test]);
+  }
+  return [...groups.keys()].toSorted((a, b) => a - b).map((key) => groups.get(key));
 }
 
 const copy = mkdtempSync(join(tmpdir(), 'tram-mutants-'));
 const place = join(copy, 'project');
 cpSync(root, place, {
   recursive: true,
-  filter: (path) =>
-    !/\/(node_modules|\.git|runs)(\/|$)/.test(relative(root, path) === '' ? '' : `/${relative(root, path)}`),
+  filter: (path) => !/^(node_modules|\.git|runs)(\/|$)/.test(relative(root, path)),
 });
 symlinkSync(join(root, 'node_modules'), join(place, 'node_modules'));
 const graph = importGraph();
-let survived = 0;
+
+/** What vitest says of the copy as it stands: undefined if all tests pass, else the first that fails. */
+function firstFailure(tests, { timeout, bail = true }) {
+  const vitest = join(root, 'node_modules/vitest/vitest.mjs');
+  const flags = ['--reporter=dot', '--maxWorkers=1', ...(bail ? ['--bail=1'] : [])];
+  const { status, stdout, stderr, error } = spawnSync(process.execPath, [vitest, 'run', ...flags, ...tests], {
+    cwd: place,
+    encoding: 'utf8',
+    maxBuffer: 2 ** 28,
+    timeout,
+    killSignal: 'SIGKILL',
+    env: { ...process.env, NO_COLOR: '1' },
+  });
+  if (status === 0) return undefined;
+  if (error) return { late: true };
+  return { name: /FAIL\s+(.*)/.exec(stdout + stderr)?.[1] ?? 'a test file that does not load' };
+}
+
+let killed = 0;
+const killers = new Set();
 try {
-  for (const { file, title, from, to } of chosen) {
+  for (const [at, { file, title, from, to, by }] of chosen.entries()) {
     const path = join(place, file);
     const text = readFileSync(path, 'utf8');
+    const say = (verdict, more) =>
+      console.log(`${`${at + 1}/${chosen.length}`.padStart(7)}  ${verdict}  ${file}: ${title}${more}`);
     if (text.split(from).length !== 2) {
-      console.log(`STALE     ${file}: ${title}: its line is not there exactly once`);
-      survived++;
+      say('STALE   ', ': its line is not there exactly once');
       continue;
     }
     writeFileSync(
@@ -71,27 +104,28 @@ try {
       text.replace(from, () => to),
     );
     const begun = Date.now();
-    let killer;
-    for (const tests of testsOf(graph, file)) {
-      const { status, stdout } = spawnSync('npx', ['vitest', 'run', '--bail=1', '--reporter=dot', ...tests], {
-        cwd: place,
-        encoding: 'utf8',
-        maxBuffer: 2 ** 28,
-        env: { ...process.env, NO_COLOR: '1' },
-      });
-      if (status === 0) continue;
-      killer = /FAIL\s+(.*)/.exec(stdout)?.[1] ?? 'a test file that does not load';
-      break;
+    let failure;
+    for (const tests of testsOf(graph, file, by)) {
+      failure = firstFailure(tests, { timeout: Math.max(1, begun + MINUTES * 60_000 - Date.now()) });
+      if (failure) break;
     }
     writeFileSync(path, text);
-    const seconds = Math.round((Date.now() - begun) / 1000);
-    if (killer === undefined) survived++;
-    console.log(
-      `${killer === undefined ? 'SURVIVED' : 'killed  '}  ${file}: ${title} (${seconds} s)${killer === undefined ? '' : `\n            by ${killer}`}`,
-    );
+    const took = ` (${Math.round((Date.now() - begun) / 1000)} s)`;
+    if (failure?.late) say('TOO LONG', `: no test failed within ${MINUTES} minutes`);
+    else if (!failure) say('SURVIVED', took);
+    else {
+      killed++;
+      killers.add(failure.name.split(' > ')[0].split(' [ ')[0]);
+      say('killed  ', `${took}\n                   by ${failure.name}`);
+    }
+  }
+  const broken = killers.size > 0 && firstFailure([...killers], { bail: false });
+  if (broken) {
+    console.log(`Without a fault fails too: ${broken.name}; what it killed does not count`);
+    process.exitCode = 1;
   }
 } finally {
   rmSync(copy, { recursive: true });
 }
-console.log(`${chosen.length - survived} of ${chosen.length} faults were killed`);
-process.exit(survived === 0 ? 0 : 1);
+console.log(`${killed} of ${chosen.length} faults were killed`);
+if (killed < chosen.length) process.exitCode = 1;

@@ -26,6 +26,7 @@ export { type FlowOptions, runFlow } from './flow/run.ts';
 export { summarize } from './flow/summarize.ts';
 export type { MultiplierSummary, RunSummary, Stage, StageResult } from './flow/summary.ts';
 export type { TryEvent } from './flow/try/events.ts';
+export { tryFolder } from './flow/try/folder.ts';
 export { tryPicture } from './flow/try/picture.ts';
 export {
   type FailedMultiplier,
@@ -36,7 +37,7 @@ export {
   tryCsv,
 } from './flow/try/report.ts';
 export type { Measured, Treatment } from './flow/try/trial.ts';
-export { type TryOptions, tryFolder, tryMultipliers } from './flow/try/try.ts';
+export { type TryOptions, tryMultipliers } from './flow/try/try.ts';
 export { proveEquivalent } from './hardware/equivalence.ts';
 export { type Synthesis, type SynthesisOptions, synthesize } from './hardware/synthesize.ts';
 export { readBlif } from './netlist/blif/read.ts';

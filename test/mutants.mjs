@@ -1,7 +1,9 @@
 // Faults of one line each that the tests must notice (scripts/mutants.mjs applies them). Each is a plausible slip whose result would look
-// right: the program runs and its figures are wrong. `from` stands exactly once in its file.
+// right: the program runs and its figures are wrong. `from` stands exactly once in its file; `by` is the test that is tried first, where it
+// is not the one beside the file.
 
-const fault = (file, title, from, to) => ({ file, title, from, to });
+const fault = (file, title, from, to, by) => ({ file, title, from, to, by });
+const golden = 'test/flow/golden.test.ts';
 
 export const mutants = [
   fault(
@@ -9,6 +11,7 @@ export const mutants = [
     'every batch of an epoch is augmented alike',
     'new Random(seed, streams.augmentation, epoch, step)',
     'new Random(seed, streams.augmentation, epoch)',
+    golden,
   ),
   fault(
     'src/data/batches.ts',
@@ -21,37 +24,43 @@ export const mutants = [
     'the power term forgets the layers’ multiplications',
     '(macsOf(group) / macs) * (cost / total)',
     '(cost / total) / structures.size',
+    'test/flow/power.test.ts',
   ),
   fault(
     'src/flow/phases/explore.ts',
     'θ decays as the weights do',
     'weightDecay: settings.thetaWeightDecay',
     'weightDecay: settings.weightDecay',
+    golden,
   ),
   fault(
     'src/flow/phases/explore.ts',
     'θ learns at the rate of the weights',
     'learningRate: settings.thetaLearningRate',
     'learningRate: settings.learningRate',
+    golden,
   ),
-  fault('src/train/step.ts', 'λ is always 0.3', '{ alpha: 1, beta: lambda }', '{ alpha: 1, beta: 0.3 }'),
+  fault('src/train/step.ts', 'λ is always 0.3', '{ alpha: 1, beta: lambda }', '{ alpha: 1, beta: 0.3 }', golden),
   fault(
     'src/train/optimizer.ts',
     'cosine runs an epoch ahead',
     '(Math.PI * epoch) / epochs',
     '(Math.PI * (epoch + 1)) / epochs',
+    golden,
   ),
   fault(
     'src/train/evaluation.ts',
     'accuracy counts the padding of the last batch',
     'hits / split.count',
     'hits / (split.count + 1)',
+    'src/train/loop.test.ts',
   ),
   fault(
     'src/flow/phases/training.ts',
     'recovery’s epochs are numbered from 0',
     '(sum, name) => sum + configuration[name].epochs',
     '(sum, name) => sum + 0 * configuration[name].epochs',
+    golden,
   ),
   fault(
     'src/axm/power.ts',
@@ -64,9 +73,22 @@ export const mutants = [
     'activation ranges move by 0.3',
     'const RANGE_MOMENTUM = 0.1',
     'const RANGE_MOMENTUM = 0.3',
+    'test/quant/published-layers.test.ts',
   ),
-  fault('src/quant/quantized.ts', 'the clip search minimises the mean distance', 'exponent: 2.4', 'exponent: 1'),
-  fault('src/nn/layers.ts', 'the running variance is biased', 'momentum * unbiased', 'momentum'),
+  fault(
+    'src/quant/quantized.ts',
+    'the clip search minimises the mean distance',
+    'exponent: 2.4',
+    'exponent: 1',
+    'test/quant/published-layers.test.ts',
+  ),
+  fault(
+    'src/nn/layers.ts',
+    'the running variance is biased',
+    'momentum * unbiased',
+    'momentum',
+    'test/nn/batch-norm.test.ts',
+  ),
   fault(
     'src/nn/layers.ts',
     'weights start at half their deviation',
@@ -78,6 +100,7 @@ export const mutants = [
     'a value that is used twice has the gradient of its last use',
     'sum ? graph.apply1(',
     'false && sum ? graph.apply1(',
+    'test/engine/gradients.test.ts',
   ),
   fault(
     'src/engine/plan.ts',
@@ -91,12 +114,14 @@ export const mutants = [
     'weights are counted as if no tap met padding',
     'const times = rows[ky]! * columns[kx]!;',
     'const times = 1;',
+    'test/flow/operands.test.ts',
   ),
   fault(
     'src/quant/quantized.ts',
     'evaluation clips by the latest range instead of what is stored',
     "if (mode === 'evaluate') return quantize(storedScale, storedZero);",
     "if (mode === 'evaluate' && operand === 'weight') return quantize(storedScale, storedZero);",
+    'test/quant/published-layers.test.ts',
   ),
   fault(
     'src/netlist/metrics.ts',
@@ -116,19 +141,33 @@ export const mutants = [
     'readVerilog(verilog, {',
     'readVerilog(writeVerilog(network), {',
   ),
-  fault('src/hardware/timing.ts', 'any edge causes any edge', "sense !== 'none' && ", "false && sense !== 'none' && "),
-  fault('src/hardware/power.ts', 'switching energy is CV²', '(voltage * voltage) / 2', 'voltage * voltage'),
+  fault(
+    'src/hardware/timing.ts',
+    'any edge causes any edge',
+    "sense !== 'none' && ",
+    "false && sense !== 'none' && ",
+    'src/hardware/edges.test.ts',
+  ),
+  fault(
+    'src/hardware/power.ts',
+    'switching energy is CV²',
+    '(voltage * voltage) / 2',
+    'voltage * voltage',
+    'src/hardware/analysis.test.ts',
+  ),
   fault(
     'src/netlist/mapping/errors.ts',
     'a product may leave its range',
     'if (product < this.lowest || product > this.highest)',
     'if (product < this.lowest)',
+    'src/netlist/mapping/descent.test.ts',
   ),
   fault(
     'src/flow/context.ts',
     'an imported multiplier is measured on the explored checkpoint',
     "phasesOf(configuration).includes('explore')",
     "phasesOf(configuration).includes('report')",
+    golden,
   ),
   fault(
     'src/flow/manifest.ts',
@@ -142,6 +181,7 @@ export const mutants = [
     'the hash of the data leaves out the test images',
     'train.labels, test.images, test.labels',
     'train.labels, test.labels',
+    'src/data/sources.test.ts',
   ),
   fault(
     'src/tensor/safetensors.ts',
@@ -154,11 +194,67 @@ export const mutants = [
     'a text that does not say its order is turned round all the same',
     'const turned = said !== undefined && order',
     'const turned = order',
+    'src/flow/import.test.ts',
   ),
   fault(
     'src/flow/phases/recover.ts',
     'recovery starts from the quantised checkpoint',
     '...networkToMap(configuration)',
     "'quantize', files.quantized",
+    golden,
+  ),
+  fault(
+    'src/train/loop.ts',
+    'an epoch’s cross-entropy is the mean of its batches',
+    'sums.crossEntropy + crossEntropy * images',
+    'sums.crossEntropy + crossEntropy * batchSize',
+    'src/train/loop.test.ts',
+  ),
+  fault(
+    'src/flow/phases/map.ts',
+    'operands are counted on the test images',
+    'measureOperands(session, task, trained, dataset.train',
+    'measureOperands(session, task, trained, dataset.test',
+    golden,
+  ),
+  fault(
+    'src/flow/phases/map.ts',
+    'the gate cost of a network is the plain mean',
+    'return { macs, power: cost ?? Number.NaN };',
+    'return { macs: 1, power: cost ?? Number.NaN };',
+    'test/flow/power.test.ts',
+  ),
+  fault(
+    'src/flow/try/mean-error.ts',
+    'an output takes the weights of another channel of its group',
+    '(channel % perGroup)) * outputs',
+    'group) * outputs',
+  ),
+  fault(
+    'src/flow/try/trial.ts',
+    'exact multipliers of fewer bits begin with the quantised network',
+    ': [run.float, files.float]',
+    ': [run.quantized, files.quantized]',
+    'test/flow/try.test.ts',
+  ),
+  fault(
+    'src/netlist/verilog/expressions.ts',
+    '?: takes the other branch',
+    '[zero[bit]!, net, select]',
+    '[net, zero[bit]!, select]',
+    'src/netlist/verilog/verilog.test.ts',
+  ),
+  fault(
+    'src/netlist/equivalence.ts',
+    'a prover’s operands are exchanged',
+    '[...bitsOf(found.x, activationBits), ...bitsOf(found.w, weightBits)]',
+    '[...bitsOf(found.w, activationBits), ...bitsOf(found.x, weightBits)]',
+  ),
+  fault(
+    'src/hardware/timing.ts',
+    'the slew of an edge is that of its last arc',
+    'slew = Math.max(slew, transition[edge]!.at(this.slew[at]!, load));',
+    'slew = transition[edge]!.at(this.slew[at]!, load);',
+    'src/hardware/edges.test.ts',
   ),
 ];

@@ -59,6 +59,14 @@ describe('the column of the label', () => {
     }
   });
 
+  test('is the more telling one of two such names', () => {
+    const rows = Array.from({ length: 40 }, (_, k) => [k % 3, ...imageOf(k % 4, k).slice(1), k % 4].join());
+    const names = ['class', ...pixels.slice(1).map((i) => `pixel${i}`), 'label'];
+    const data = open([names.join(), ...rows].join('\n'));
+    expect(data.labels).toBe('the column label');
+    expect(data.classes).toBe(4);
+  });
+
   test('is the last one without a header', () => {
     const data = open(lines(16, (k) => k % 4));
     expect(data.sha256).toBe(expected().sha256);

@@ -1,14 +1,16 @@
-// Float models made elsewhere: what of a safetensors file is read, left out with a note, or refused by name.
+// Float models made elsewhere: what of a safetensors file is read, left out with a note, or refused by name. Resume points: whose they are.
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
+import { Graph } from '../engine/graph.ts';
+import { referenceBackend } from '../engine/reference/backend.ts';
 import { initialTensor, toStored } from '../nn/parameters.ts';
 import { encodeSafetensors } from '../tensor/safetensors.ts';
 import { f32, type HostTensor, sizeOf, tensor } from '../tensor/tensor.ts';
 import { buildNetwork } from '../train/task.ts';
-import { readFloatModel } from './checkpoint.ts';
+import { loadResumePoint, readFloatModel, saveResumePoint } from './checkpoint.ts';
 import { parseConfiguration } from './config.ts';
 import { openTask } from './inputs.ts';
 
@@ -123,4 +125,27 @@ describe('a float model', () => {
   ])('with %s is refused by name', (_, change, message) => {
     expect(read(change).read).toThrow(message);
   });
+});
+
+test('a resume point is one of its phase and its settings alone', async () => {
+  const session = await referenceBackend().openSession();
+  const graph = new Graph();
+  const value = graph.variable('a', [2]);
+  graph.output('b', value);
+  session.write('a', f32([2], [1, 2]));
+  await session.compile(graph);
+  const path = join(parent, 'resume.safetensors');
+  const settings = (momentum: number) => JSON.stringify({ train: { momentum } });
+  const position = { epoch: 1, step: 2, sums: { loss: 1, crossEntropy: 1, correct: 1, images: 6 } };
+  await saveResumePoint(path, session, { phase: 'explore', settings: settings(0.9), position });
+  session.write('a', f32([2], [7, 7]));
+  const load = (phase: 'explore' | 'recover', momentum: number) =>
+    loadResumePoint(path, session, { phase, settings: settings(momentum), epochs: 3, steps: 4 });
+  expect(load('recover', 0.9)).toBeUndefined();
+  expect(load('explore', 0.8)).toBeUndefined();
+  // What is not taken has changed nothing.
+  expect(Array.from((await session.read('a')).data)).toEqual([7, 7]);
+  expect(load('explore', 0.9)).toEqual(position);
+  expect(Array.from((await session.read('a')).data)).toEqual([1, 2]);
+  await session.dispose();
 });

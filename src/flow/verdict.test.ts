@@ -89,6 +89,10 @@ describe('the verdict', () => {
     expect(verdict({})).not.toContain('keep');
   });
 
+  test('counts an exact multiplier of fewer bits that costs the same', () => {
+    expect(verdict({ gateCost: 0.21 })).toContain('An exact 4×4 multiplier costs no more (0.21 of the exact 8×8)');
+  });
+
   test('names no exact multiplier of fewer bits where even 2×2 bits cost more', () => {
     expect(verdict({ gateCost: 0.01 })).not.toContain('--bits');
   });

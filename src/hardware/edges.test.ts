@@ -5,11 +5,11 @@ import { readLiberty } from './liberty/read.ts';
 import { readMapped } from './mapped.ts';
 import { Timing } from './timing.ts';
 
-/** A delay for every slew and load, ps; no transition times, so that arrivals are sums of delays. */
-const arc = (pin: string, sense: string, rise: number, fall: number) => `
+/** A delay for every slew and load, ps; transition times of their own, 0 unless given, so that arrivals are sums of delays. */
+const arc = (pin: string, sense: string, rise: number, fall: number, [up, down] = [0, 0]) => `
   timing () { related_pin : "${pin}"; timing_sense : ${sense};
     cell_rise (t) { values ("${rise}, ${rise}", "${rise}, ${rise}"); } cell_fall (t) { values ("${fall}, ${fall}", "${fall}, ${fall}"); }
-    rise_transition (t) { values ("0, 0", "0, 0"); } fall_transition (t) { values ("0, 0", "0, 0"); } }`;
+    rise_transition (t) { values ("${up}, ${up}", "${up}, ${up}"); } fall_transition (t) { values ("${down}, ${down}", "${down}, ${down}"); } }`;
 const input = (name: string) => `pin (${name}) { direction : input; capacitance : 1; }`;
 const library = readLiberty({
   name: 'edges.lib',
@@ -22,6 +22,8 @@ const library = readLiberty({
   cell (BUF) { area : 1; ${input('A')} pin (Y) { direction : output; function : "A"; ${arc('A', 'positive_unate', 10, 20)} } }
   cell (NAND2) { area : 1; ${input('A')} ${input('B')} pin (Y) { direction : output; function : "!(A & B)";
     ${arc('A', 'negative_unate', 3, 5)} ${arc('B', 'negative_unate', 4, 6)} } }
+  cell (SLOW2) { area : 1; ${input('A')} ${input('B')} pin (Y) { direction : output; function : "A & B";
+    ${arc('A', 'positive_unate', 3, 3, [50, 40])} ${arc('B', 'positive_unate', 9, 9, [5, 4])} } }
   cell (XOR2) { area : 1; ${input('A')} ${input('B')} pin (Y) { direction : output; function : "A ^ B";
     ${arc('A', 'non_unate', 3, 5)} ${arc('B', 'non_unate', 3, 5)} } }
 }`,
@@ -56,4 +58,20 @@ test.each([
   ['INV', 'XOR2', 'A', 25],
 ] as const)('%s → %s by pin %s takes %d ps', (first, second, pin, delay) => {
   expect(delayOf(first, second, pin)).toBe(delay);
+});
+
+test('the slew of an edge is the slowest that any input causes, also one that comes early', () => {
+  const module = {
+    ports: {
+      a: { direction: 'input', bits: [2] },
+      b: { direction: 'input', bits: [3] },
+      y: { direction: 'output', bits: [4] },
+    },
+    cells: { u0: { type: 'SLOW2', connections: { A: [2], B: [3], Y: [4] } } },
+    netnames: {},
+  };
+  const timing = new Timing(readMapped(JSON.stringify({ modules: { test: module } }), library), { inputSlewPs: 0 });
+  const [net] = timing.netlist.ports.find(({ name }) => name === 'y')!.nets;
+  expect(timing.delay).toBe(9);
+  expect([timing.slew[2 * net!], timing.slew[2 * net! + 1]]).toEqual([50, 40]);
 });

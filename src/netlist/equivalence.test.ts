@@ -4,11 +4,13 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, expect, test } from 'vitest';
 import { loadMultiplier } from '../workbench/load.ts';
+import { readBlif } from './blif/read.ts';
 import { writeBlif } from './blif/write.ts';
 import { type Prover, verifyEquivalence } from './equivalence.ts';
 import { writeNpy } from './formats/npy.ts';
 import { writeTextTable } from './formats/text.ts';
 import { generateFromSpec } from './generators/registry.ts';
+import { Network, relabelled } from './network.ts';
 import { productOf, simulate } from './simulate.ts';
 import { writeVerilog } from './verilog/write.ts';
 
@@ -96,4 +98,47 @@ test.each([
   await expect(async () =>
     verifyEquivalence(await loadMultiplier(names[0]!), await loadMultiplier(names[1]!)),
   ).rejects.toThrow(message);
+});
+
+test('a signed product of fewer bits is extended by its sign', async () => {
+  const [narrow, wide] = [3, 4].map((bits) => {
+    const network = new Network('m');
+    const [w0, w1, x0] = ['w[0]', 'w[1]', 'x[0]', 'x[1]'].map((name) => network.addInput(name));
+    for (let bit = 0; bit < bits; bit++) network.addOutput(`p[${bit}]`, [w0!, x0!, w1!][Math.min(bit, 2)]!);
+    return { kind: 'network', name: `${bits}`, network } as const;
+  });
+  expect(await verifyEquivalence(narrow!, wide!, { signed: true })).toMatchObject({ equal: true });
+  expect(await verifyEquivalence(narrow!, wide!, { signed: false })).toMatchObject({ equal: false });
+});
+
+test('what a prover finds is shown with the weight as the weight', async () => {
+  const plain = await loadMultiplier('mitchell:16x16');
+  if (plain.kind !== 'network') throw new Error('a generator without a netlist');
+  // The same, but for the lowest bit of one product.
+  const [w, x] = [12_345, 54_321];
+  const bits = (bus: string) => Array.from({ length: 16 }, (_, bit) => `${bus}[${bit}]`);
+  const operands = [...bits('w'), ...bits('x')];
+  const product = Array.from({ length: 32 }, (_, bit) => `p[${bit}]`);
+  const pattern = [...operands.keys()].map((n) => ((n < 16 ? w : x) >> (n % 16)) & 1).join('');
+  const names = plain.network.outputs.map(({ name }) => name);
+  const pins = [
+    ...operands.map((pin) => `${pin}=${pin}`),
+    ...names.map((name, bit) => `${name}=${bit === 0 ? 'low' : product[bit]}`),
+  ];
+  const text = `.model top
+.inputs ${operands.join(' ')}
+.outputs ${product.join(' ')}
+.subckt inner ${pins.join(' ')}
+.names ${operands.join(' ')} hit
+${pattern} 1
+.names low hit p[0]
+10 1
+01 1
+.end
+${writeBlif(relabelled(plain.network, 'inner'))}`;
+  const other = { kind: 'network', name: 'top', network: readBlif(text).network } as const;
+  const found = await verifyEquivalence(plain, other, { prover: async () => ({ w, x }) });
+  if (found.equal) throw new Error('taken as equal');
+  expect(found.counterexample).toMatchObject({ w, x });
+  expect(Math.abs(found.counterexample.a - found.counterexample.b)).toBe(1);
 });

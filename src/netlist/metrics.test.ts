@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { errorMetrics, metricsReport, operandShares } from './metrics.ts';
+import { errorMetrics, metricsReport, operandShares, worstPairs } from './metrics.ts';
 import { exactTable } from './table.ts';
 
 /** A 2×2 table whose products are off by the given amounts at some pairs. */
@@ -105,4 +105,27 @@ test('the report of every command has the same names', () => {
     mean: -2 / 16,
     variance: 10 / 16 - (2 / 16) ** 2,
   });
+});
+
+test('the largest error is one of a pair that occurs, and the first such pair', () => {
+  const table = withErrors({ 5: 2, 6: -9, 13: 2, 15: -3 });
+  // The weights 1 and 3, the activations 1 and 3: of the wrong pairs (1, 1), (3, 1) and (3, 3) occur, (1, 2) does not.
+  const metrics = errorMetrics(table, { weight: [0, 1, 0, 1], activation: [0, 1, 0, 1] });
+  expect(metrics.maxErrorDistance).toBe(3);
+  expect(metrics.worst).toEqual({ w: 3, x: 3, product: 6, exact: 9 });
+});
+
+test('the worst pairs come largest first, those of one distance in the order of the patterns', () => {
+  const pairs = worstPairs(withErrors({ 1: 2, 6: -9, 13: -2, 14: 2, 15: 1 }), 3);
+  expect(pairs.map(({ w, x, product }) => [w, x, product])).toEqual([
+    [1, 2, -7],
+    [0, 1, 2],
+    [3, 1, 1],
+  ]);
+});
+
+test('the share of a pair is its weight’s times its activation’s', () => {
+  const shares = operandShares({ weight: [1, 0, 0, 3], activation: [1, 1, 0, 0, 0, 0, 0, 2] }, 2, 3);
+  expect(shares).toHaveLength(32);
+  expect([shares[0], shares[1], shares[7], shares[24], shares[31]]).toEqual([1, 1, 2, 3, 6].map((n) => n / 16));
 });

@@ -12,9 +12,10 @@ import { openDataset } from '../../src/data/registry.ts';
 import { wasmBackend } from '../../src/engine/wasm/backend.ts';
 import type { ConfigurationInput } from '../../src/flow/config.ts';
 import type { MetricRecord, TrainingPhase } from '../../src/flow/events.ts';
+import { readManifest } from '../../src/flow/manifest.ts';
 import { runFlow } from '../../src/flow/run.ts';
 import { readSafetensors } from '../../src/tensor/safetensors.ts';
-import { type RecordedProgram, type RecordedSession, recording, trainingPrograms } from './recording.ts';
+import { isTrial, type RecordedProgram, type RecordedSession, recording, trainingPrograms } from './recording.ts';
 
 const sessions: RecordedSession[] = [];
 vi.mock('../../src/flow/device.ts', async (load) => ({
@@ -77,6 +78,22 @@ const settings: ConfigurationInput = {
 const order: readonly TrainingPhase[] = ['train', 'quantize', 'explore', 'recover'];
 const steps = { train: 3, quantize: 3, explore: 3, recover: 2 };
 
+/** resnet8 on 8×8 images: MACs by hand, without conv1, which keeps its exact multiplier. */
+const macs: Readonly<Record<string, number>> = {
+  'layer1.0.conv1': 64 * 9 * 16 * 16,
+  'layer1.0.conv2': 64 * 9 * 16 * 16,
+  'layer2.0.conv1': 16 * 9 * 16 * 32,
+  'layer2.0.conv2': 16 * 9 * 32 * 32,
+  'layer2.0.downsample.0': 16 * 16 * 32,
+  'layer3.0.conv1': 4 * 9 * 32 * 64,
+  'layer3.0.conv2': 4 * 9 * 64 * 64,
+  'layer3.0.downsample.0': 4 * 32 * 64,
+  fc: 64 * 10,
+};
+const total = Object.values(macs).reduce((sum, count) => sum + count);
+const costs = columnCosts(8, 8);
+const cost = costs.reduce((sum, value) => sum + value);
+
 /** The session in which a phase trained, and its training steps in their order. */
 const trainedIn = new Map<TrainingPhase, { session: RecordedSession; steps: RecordedProgram['runs'] }>();
 let starts: RecordedSession[];
@@ -85,7 +102,7 @@ let dataset: Dataset;
 beforeAll(async () => {
   dataset = openDataset('digits');
   await runFlow({ folder, settings });
-  starts = [...sessions];
+  starts = sessions.filter((session) => !isTrial(session));
   const training = starts.filter((session) => trainingPrograms(session).length > 0);
   expect(training).toHaveLength(4);
   order.forEach((phase, k) => {
@@ -213,21 +230,6 @@ describe('how a phase trains', () => {
     expect(loss.node.op).toBe('add');
     expect(loss.node.attributes).toEqual({ alpha: 1, beta: 0.45 });
     expect(loss.node.inputs).toEqual([graph.outputs.get('crossEntropy'), graph.outputs.get('power')]);
-    // resnet8 on 8×8 images: MACs by hand, without conv1, which keeps its exact multiplier.
-    const macs: Record<string, number> = {
-      'layer1.0.conv1': 64 * 9 * 16 * 16,
-      'layer1.0.conv2': 64 * 9 * 16 * 16,
-      'layer2.0.conv1': 16 * 9 * 16 * 32,
-      'layer2.0.conv2': 16 * 9 * 32 * 32,
-      'layer2.0.downsample.0': 16 * 16 * 32,
-      'layer3.0.conv1': 4 * 9 * 32 * 64,
-      'layer3.0.conv2': 4 * 9 * 64 * 64,
-      'layer3.0.downsample.0': 4 * 32 * 64,
-      fc: 64 * 10,
-    };
-    const total = Object.values(macs).reduce((sum, count) => sum + count);
-    const costs = columnCosts(8, 8);
-    const cost = costs.reduce((sum, value) => sum + value);
     const shares = new Map(
       graph.nodes.flatMap((node): [string, number[]][] => {
         if (node.op !== 'dot') return [];
@@ -247,6 +249,29 @@ describe('how a phase trains', () => {
         expect(share, layer).toBeCloseTo(((count / total) * costs[c]!) / cost, 7);
       }
     }
+  });
+
+  test('the power and the gate cost that are told are means over the multiplications', () => {
+    const { phases } = readManifest(folder);
+    const stages = Object.values(phases).flatMap((record) => record!.stages);
+    const at = (stage: string) => stages.find((result) => result.stage === stage)!;
+    expect(at('quantized').power).toBe(1);
+    expect(at('approximated').power).toBeCloseTo(1 - (costs[0]! + costs[1]!) / cost, 6);
+    const { structures } = JSON.parse(readFileSync(join(folder, 'theta.json'), 'utf8')) as {
+      structures: { layers: [string]; theta: number[] }[];
+    };
+    const saved = structures.map(
+      ({ layers: [layer], theta }) =>
+        (macs[layer]! / total) * theta.reduce((sum, value, c) => sum + (value * costs[c]!) / cost, 0),
+    );
+    expect(saved).toHaveLength(9);
+    expect(at('explored').power).toBeCloseTo(1 - saved.reduce((sum, share) => sum + share), 6);
+    const mapped = phases.map!.multipliers!.map(({ layers: [layer], gateCost }) => (macs[layer!]! / total) * gateCost!);
+    expect(at('mapped').gateCost).toBeCloseTo(
+      mapped.reduce((sum, share) => sum + share),
+      9,
+    );
+    expect(at('recovered').gateCost).toBe(at('mapped').gateCost);
   });
 
   test('an exact layer multiplies exactly in every phase, the others approximately from exploration on', () => {
@@ -319,6 +344,29 @@ describe('which images a phase sees', () => {
     for (const at of [1, 2]) expect([...new Set(column(at))].toSorted((a, b) => a - b)).toEqual([-2, -1, 0, 1, 2]);
     const mirrored = column(3).reduce((sum, value) => sum + value, 0) / column(3).length;
     expect(Math.abs(mirrored - 0.5)).toBeLessThan(0.1);
+  });
+
+  test('training, calibration and the count of operands read training images, an evaluation the test images', () => {
+    const seen = { trained: 0, calibrated: 0, counted: 0, evaluated: 0 };
+    for (const { graph } of starts.flatMap(({ programs }) => programs)) {
+      const gather = graph.nodes.find(({ op }) => op === 'gatherImages');
+      if (!gather) continue;
+      const has = (operation: string) => graph.nodes.some(({ op }) => op === operation);
+      const what = has('sgd')
+        ? 'trained'
+        : has('clipSearch')
+          ? 'calibrated'
+          : graph.outputs.has('0.0')
+            ? 'counted'
+            : 'evaluated';
+      seen[what]++;
+      expect(gather.inputs[0]!.shape[0], what).toBe(what === 'evaluated' ? 20 : 50);
+      // Calibration normalises by the batch, as training does.
+      expect(has('batchNormInference'), what).toBe(what === 'evaluated' || what === 'counted');
+    }
+    // A short batch has a program of its own; every phase evaluates its epochs and its end.
+    expect(seen).toMatchObject({ trained: 8, calibrated: 1, counted: 1 });
+    expect(seen.evaluated).toBeGreaterThan(5);
   });
 
   test('calibration and evaluation are not augmented', () => {

@@ -121,6 +121,23 @@ describe('in a run', () => {
     expect(recovered.accuracy).toBeGreaterThan(0.9);
   }, 120_000);
 
+  test('the operands of a signed multiplier are the codes less half their range, by their patterns', async () => {
+    const operandsOf = async (map: ConfigurationInput['map']) => {
+      await runFlow({ folder, settings: { map }, phases: ['map'], redo: true });
+      const text = readFileSync(join(folder, 'multiplier.operands.json'), 'utf8');
+      return JSON.parse(text) as { weight: number[]; activation: number[] };
+    };
+    const file = join(parent, 'signed-exact.npy');
+    writeFileSync(file, writeNpy(exactTable(8, 8, true)));
+    const codes = await operandsOf({ multiplier: 'dadda:8x8', signed: false });
+    const patterns = await operandsOf({ multiplier: file, signed: true });
+    for (const operand of ['weight', 'activation'] as const) {
+      // The code 0 is −128, pattern 128; the code 128 is 0.
+      expect(patterns[operand]).toEqual([...codes[operand].slice(128), ...codes[operand].slice(0, 128)]);
+    }
+    expect(patterns).not.toEqual(codes);
+  }, 60_000);
+
   test('other widths than the operands are refused by both numbers', async () => {
     await expect(withMultiplier({ multiplier: 'dadda:4x8' })).rejects.toThrow(
       /multiplies 4×8 bits, .* operands have 8×8/,

@@ -6,7 +6,9 @@ import { columnCosts } from '../../src/axm/power.ts';
 import { Graph } from '../../src/engine/graph.ts';
 import { referenceBackend } from '../../src/engine/reference/backend.ts';
 import { parseConfiguration } from '../../src/flow/config.ts';
+import type { MultiplierRecord } from '../../src/flow/manifest.ts';
 import { powerTerm } from '../../src/flow/multipliers.ts';
+import { mappedGateCost } from '../../src/flow/phases/map.ts';
 import type { MultiplyingLayer } from '../../src/nn/layers.ts';
 import { f32 } from '../../src/tensor/tensor.ts';
 import { readStructures } from '../../src/train/step.ts';
@@ -57,4 +59,15 @@ test('shared: all layers have the one structure’s power', async () => {
 
 test('θ outside [0, 1] counts as the nearest end', async () => {
   expect(await powerOf('shared', { theta: [1.5, -2] })).toBeCloseTo(1 - costs[0]! / total, 6);
+});
+
+test('the gate cost of a network is the mean of its multipliers’ over the approximate multiplications', () => {
+  const record = (layer: string, gateCost: number | null) =>
+    ({ layers: [layer], gateCost }) as unknown as MultiplierRecord;
+  const context = { configuration: configuration('per-layer'), layers };
+  const cost = (first: number | null, second: number) =>
+    mappedGateCost(context, [record('first', first), record('second', second)]).gateCost;
+  expect(cost(0.4, 0.8)).toBeCloseTo(0.75 * 0.4 + 0.25 * 0.8, 12);
+  // Where one has no netlist, none is known.
+  expect(cost(null, 0.8)).toBeUndefined();
 });

@@ -135,3 +135,8 @@ export function hashOf(data: TensorData): string {
 export function trainingPrograms({ programs }: RecordedSession): RecordedProgram[] {
   return programs.filter(({ graph }) => graph.nodes.some(({ op }) => op === 'sgd'));
 }
+
+/** Whether a session was opened to check a training step before the phase trains (flow/training-proof.ts), and given up then. */
+export function isTrial({ programs }: RecordedSession): boolean {
+  return programs.some(({ graph }) => graph.outputs.has('proof.0'));
+}

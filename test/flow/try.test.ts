@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { trainingBatches } from '../../src/data/batches.ts';
 import { Graph } from '../../src/engine/graph.ts';
 import { loadModel } from '../../src/flow/checkpoint.ts';
-import { exactMultiplier, quantizedArithmetic } from '../../src/flow/multipliers.ts';
+import { concreteMultiplier, exactMultiplier, layerError, quantizedArithmetic } from '../../src/flow/multipliers.ts';
 import { visitLayers } from '../../src/flow/operands.ts';
 import { runFlow } from '../../src/flow/run.ts';
 import type { RunSummary } from '../../src/flow/summary.ts';
@@ -20,12 +20,15 @@ import { expandNames } from '../../src/flow/try/names.ts';
 import { lastResult, tryCsv } from '../../src/flow/try/report.ts';
 import { reestimateStatistics } from '../../src/flow/try/statistics.ts';
 import { measureRun, type OpenRun, openRun, type RunOperands, Trial } from '../../src/flow/try/trial.ts';
-import { tryMultipliers } from '../../src/flow/try/try.ts';
+import { betterOf, tryMultipliers } from '../../src/flow/try/try.ts';
 import { narrowerWidths, widthName } from '../../src/flow/try/widths.ts';
 import { writeNpy } from '../../src/netlist/formats/npy.ts';
+import { generateFromSpec } from '../../src/netlist/generators/registry.ts';
 import { errorMetrics } from '../../src/netlist/metrics.ts';
+import { simulate } from '../../src/netlist/simulate.ts';
 import { exactTable, exchangeOperands, type ProductTable } from '../../src/netlist/table.ts';
 import { f32, type TensorData, tensor } from '../../src/tensor/tensor.ts';
+import { evaluator } from '../../src/train/evaluation.ts';
 import { feedOf } from '../../src/train/feed.ts';
 import { buildNetwork } from '../../src/train/task.ts';
 
@@ -33,6 +36,7 @@ const parent = mkdtempSync(join(tmpdir(), 'tram-try-'));
 afterAll(() => rmSync(parent, { recursive: true }));
 const folder = join(parent, 'run');
 const device = { threads: 1 } as const;
+const eight = { weights: 8, activations: 8 };
 let summary: RunSummary;
 
 beforeAll(async () => {
@@ -361,6 +365,87 @@ describe('trying', () => {
     expect(events.some(({ kind }) => kind === 'kept')).toBe(false);
   }, 60_000);
 
+  test('the same quantised network with other exact layers, or treated by other images, is measured by itself', async () => {
+    for (const [at, settings] of [{ exactLayers: ['fc'] }, { quantize: { images: 90 } }].entries()) {
+      const other = join(parent, `settings-${at}`);
+      cpSync(folder, other, { recursive: true });
+      await runFlow({ folder: other, settings, phases: ['quantize'], redo: true, device });
+      events.length = 0;
+      await attempt(['dadda:8x8'], { run: other, exact: [] });
+      expect(events.some(({ kind }) => kind === 'kept')).toBe(false);
+    }
+  }, 60_000);
+
+  test('an exact multiplier of fewer bits is what a run at these widths makes of the same float model', async () => {
+    const narrow = join(parent, 'narrow');
+    const settings = { bits: { weights: 4, activations: 4 } };
+    const { stages } = await runFlow({ folder: narrow, from: folder, settings, phases: ['train', 'quantize'], device });
+    const { accuracy, loss } = stages.find(({ stage }) => stage === 'quantized')!;
+    const { multipliers } = await attempt([], { out: join(parent, 'narrow-try') });
+    expect(multipliers.map(({ name }) => name)).toEqual(['exact 8×8', 'exact 4×4']);
+    expect(multipliers[1]!.results.plain).toEqual({ accuracy, loss });
+  }, 60_000);
+
+  test('retraining alone is the recovery of a run with this multiplier', async () => {
+    const given = join(parent, 'given');
+    cpSync(folder, given, { recursive: true });
+    const settings = { map: { multiplier: 'truncated:8x8:columns=6' }, recover: { epochs: 1 } };
+    const { stages } = await runFlow({ folder: given, settings, phases: ['map', 'recover'], device });
+    const { accuracy, loss } = stages.find(({ stage }) => stage === 'recovered')!;
+    const run = await openRun(folder, { device });
+    const table = generateFromSpec('truncated:8x8:columns=6').network;
+    const trial = await Trial.open(run, { bits: eight, table: simulate(table) }, await measureRun(run));
+    expect(await trial.recover(1, () => {})).toEqual({ accuracy, loss });
+    await trial.dispose();
+  }, 60_000);
+
+  test('each treatment is the one before it with its own step, under the multiplier that is tried', async () => {
+    const run = await openRun(folder, { device });
+    const operands = await measureRun(run);
+    const table = biased();
+    const trial = await Trial.open(run, { bits: eight, table }, operands);
+    const { plain, folded, reestimated } = await trial.untrained(() => {});
+    await trial.dispose();
+
+    const { dataset, task, layers, configuration } = run;
+    const multiplier = concreteMultiplier(table);
+    const arithmetic = quantizedArithmetic(configuration, () => multiplier);
+    const session = await run.backend.openSession();
+    loadModel(run.quantized, 'quantized', session, layers);
+    const measure = await evaluator(session, task, arithmetic, dataset.test);
+    const { images: _, ...first } = await measure();
+    expect(plain).toEqual(first);
+    const error = layerError(multiplier, 8, 8, undefined);
+    await foldMeanErrors(session, operands.layers, () => error);
+    const { images: __, ...second } = await measure();
+    expect(folded).toEqual(second);
+    await reestimateStatistics(session, task, arithmetic, dataset, {
+      images: configuration.quantize.images,
+      seed: configuration.seed,
+    });
+    const { images: ___, ...third } = await measure();
+    expect(reestimated).toEqual(third);
+    expect(new Set([plain, folded, reestimated].map(({ loss }) => loss)).size).toBe(3);
+    await session.dispose();
+  }, 60_000);
+
+  test('of two orders the one with the higher accuracy after the last treatment is better, else the one with the lower loss', () => {
+    const row = (plain: number, accuracy: number, loss: number) => ({
+      results: {
+        plain: { accuracy: plain, loss: 1 },
+        folded: { accuracy: 0.5, loss: 1 },
+        reestimated: { accuracy, loss },
+      },
+    });
+    const [low, high] = [row(0.9, 0.7, 0.1), row(0.2, 0.8, 0.9)];
+    expect(betterOf([low, high])).toBe(high);
+    expect(betterOf([high, low])).toBe(high);
+    const [worse, closer] = [row(0.9, 0.8, 0.4), row(0.2, 0.8, 0.3)];
+    expect(betterOf([worse, closer])).toBe(closer);
+    expect(betterOf([closer, worse])).toBe(closer);
+    expect(betterOf([closer, row(0.9, 0.8, 0.3)])).toBe(closer);
+  });
+
   test('refuses folders that are not its own, before it does anything', async () => {
     await expect(attempt(['dadda:8x8'], { out: join(folder, 'try') })).rejects.toThrow(/inside the run .* not changed/);
     await expect(attempt(['dadda:8x8'], { out: folder })).rejects.toThrow(/inside the run/);
@@ -380,8 +465,7 @@ describe('trying', () => {
   test('what a trial measures is proved by its table first', async () => {
     const run = await openRun(folder, { device });
     const operands = await measureRun(run);
-    const bits = { weights: 8, activations: 8 };
-    const trial = await Trial.open(run, { bits, table: biased() }, operands);
+    const trial = await Trial.open(run, { bits: eight, table: biased() }, operands);
     const measured = await trial.untrained(() => {});
     await trial.dispose();
     expect(lastResult({ results: measured })).toBe(measured.reestimated);

@@ -5,6 +5,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
+import { columnCosts } from '../../src/axm/power.ts';
 import { trainingBatches } from '../../src/data/batches.ts';
 import { openDataset } from '../../src/data/registry.ts';
 import { referenceBackend } from '../../src/engine/reference/backend.ts';
@@ -55,6 +56,8 @@ async function expectedLoss(folder: string): Promise<number> {
   return (await program.read('crossEntropy'))[0]!;
 }
 
+const sum = (costs: ArrayLike<number>) => Array.from(costs).reduce((all, cost) => all + cost);
+
 test.each([7, 6, 5])('%i bits', { timeout: 180_000 }, async (bits) => {
   const folder = join(parent, `${bits}`);
   const events: RunEvent[] = [];
@@ -75,4 +78,19 @@ test.each([7, 6, 5])('%i bits', { timeout: 180_000 }, async (bits) => {
   const expected = await expectedLoss(folder);
   // A code on the edge between two may fall on either side.
   expect(Math.abs(record.crossEntropy - expected) / expected).toBeLessThan(1e-2);
+
+  // Power is told against the exact multiplier of 8×8.
+  const { phases } = readManifest(folder);
+  const exact = sum(columnCosts(bits, bits)) / sum(columnCosts(8, 8));
+  const left = (theta: readonly number[]) =>
+    exact *
+    (1 -
+      theta.reduce((saved, value, c) => saved + value * columnCosts(bits, bits)[c]!, 0) / sum(columnCosts(bits, bits)));
+  const [quantized] = phases.quantize!.stages;
+  const [approximated, explored] = phases.explore!.stages;
+  expect(quantized!.power).toBeCloseTo(exact, 9);
+  const removed = Math.floor(bits / 2);
+  expect(approximated!.power).toBeCloseTo(left(new Array(removed).fill(1)), 6);
+  expect(explored!.power).toBeCloseTo(left(record.theta.theta), 6);
+  expect(record.power).toBeCloseTo(left(record.theta.theta), 6);
 });

@@ -154,3 +154,23 @@ describe('the setting', () => {
     expect([...ranges(published, mode)]).toEqual([false]);
   });
 });
+
+test.each([
+  ['reference', referenceBackend()],
+  ['wasm', wasmBackend({ threads: 1 })],
+])('%s: a zero point half way between two codes is the even one', async (_, backend) => {
+  const session = await backend.openSession();
+  const graph = new Graph();
+  // 255 steps of 1 from −0.5, −1.5, −2.5.
+  const lows = [-0.5, -1.5, -2.5];
+  const ends = [lows, lows.map((low) => low + levels)];
+  const range = ends.map((values) => graph.constant(f32([3], values)));
+  const [scale, zero] = graph.apply('rangeToScale', [...range, graph.scalar(1)], { bits: 8 });
+  graph.output('scale', scale!);
+  graph.output('zero', zero!);
+  const program = await session.compile(graph);
+  await program.run();
+  expect(Array.from(await program.read('scale'))).toEqual([1, 1, 1]);
+  expect(Array.from(await program.read('zero'))).toEqual([0, 2, 2]);
+  await session.dispose();
+});

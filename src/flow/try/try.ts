@@ -319,7 +319,7 @@ function manifestHash(run: OpenRun, bits: OperandBits): string {
 }
 
 /** The higher accuracy after the last treatment without training; the lower loss where it is the same. */
-function betterOf(rows: readonly TriedMultiplier[]): TriedMultiplier {
+export function betterOf<T extends Pick<TriedMultiplier, 'results'>>(rows: readonly T[]): T {
   return rows.reduce((best, row) => {
     const [a, b] = [best.results.reestimated, row.results.reestimated];
     return b.accuracy > a.accuracy || (b.accuracy === a.accuracy && b.loss < a.loss) ? row : best;

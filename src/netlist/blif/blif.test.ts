@@ -151,3 +151,22 @@ test('a chain of 30 000 gates is read without overflowing the stack', () => {
   lines.push('.names a[0] n29999\n1 1\n.end');
   expect(simulate(cleanUp(readBlif(lines.join('')).network)).data.join('')).toBe('0000111100001111');
 });
+
+test('.conn gives its first net a second name, and the order of a cover’s columns is that of its inputs', () => {
+  const text = `.model m
+.inputs a[0] a[1] b[0] b[1]
+.outputs p[0] p[1]
+.conn a[1] n
+.names n b[0] p[0]
+10 1
+.names n b[0] a[0] b[1] p[1]
+1-10 0
+.end`;
+  const { data } = simulate(readBlif(text).network);
+  data.forEach((product, pair) => {
+    const [a0, a1, b0, b1] = [(pair >> 2) & 1, pair >> 3, pair & 1, (pair >> 1) & 1];
+    const low = a1 === 1 && b0 === 0 ? 1 : 0;
+    const high = a1 === 1 && a0 === 1 && b1 === 0 ? 0 : 2;
+    expect(product, `${pair}`).toBe(low + high);
+  });
+});

@@ -259,6 +259,10 @@ describe('raw numbers', () => {
     expect(read.notes).toEqual([expect.stringMatching(/two's complement of 16 bits/)]);
     const eight = [...table.data].map((product) => product & 255);
     expectTable(readTable(npy(eight, { shape: '(16, 16)' }), 'a.npy', { signed: true }), table);
+    // Products that fit eight bits are of eight, however wide the elements are.
+    const wide = readTable(raw(eight, 2), 'a.bin', { signed: true });
+    expectTable(wide, table);
+    expect(wide.notes).toEqual([expect.stringMatching(/two's complement of 8 bits/)]);
   });
 });
 

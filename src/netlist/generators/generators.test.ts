@@ -5,11 +5,13 @@ import { writeBlif } from '../blif/write.ts';
 import { usedSignals } from '../cleanup.ts';
 import { errorMetrics } from '../metrics.ts';
 import { isGate, type Network, type Signal } from '../network.ts';
+import { exchangeNetworkOperands } from '../ports.ts';
 import { simulate } from '../simulate.ts';
 import { exactTable, firstDifference, operandValues, type ProductTable } from '../table.ts';
 import { readVerilog } from '../verilog/read.ts';
 import { writeVerilog } from '../verilog/write.ts';
 import { compressors } from './compressors.ts';
+import { compactCost } from './heap.ts';
 import { type GeneratedMultiplier, type GenerateOptions, generate, generateFromSpec, generators } from './registry.ts';
 
 function tableOfFormula(one: GeneratedMultiplier, { weightBits, activationBits }: GenerateOptions): ProductTable {
@@ -152,4 +154,21 @@ test.each([
   ['dadda', 'cannot read the generator "dadda": expected kind:8x8'],
 ])('refuses %s', (spec, message) => {
   expect(() => generateFromSpec(spec)).toThrow(message);
+});
+
+test('a broken array lacks rows of the activation, and exchanged it lacks them of the weight', () => {
+  const { network, formula } = generate('broken-array', { weightBits: 4, activationBits: 4, rows: 2, columns: 1 });
+  expect([formula(15, 3), formula(3, 15), formula(15, 15)]).toEqual([0, 36, 180]);
+  expect(network.partialProducts.map(({ j }) => j).every((j) => j >= 2)).toBe(true);
+  const exchanged = exchangeNetworkOperands(network);
+  expect(exchanged.partialProducts.map(({ i }) => i).every((i) => i >= 2)).toBe(true);
+  expect(simulate(exchanged).data[3 * 16 + 15]).toBe(0);
+});
+
+test('the cost of a compact tree: full adders 7, half adders 3 also with a constant, in the top column the sums alone', () => {
+  // Three bits: a full adder; its carry meets a bit in the top column: 2.
+  expect(compactCost([3, 1], 0)).toBe(7 + 2);
+  // Two bits and a constant 1: no more than a half adder.
+  expect(compactCost([2, 1], 1)).toBe(3 + 2);
+  expect(compactCost([2, 1], 0)).toBe(3 + 2);
 });

@@ -110,3 +110,40 @@ test('the error of a 2×2 mapping is the one worked out by hand', () => {
   const error = quarter.table.data.reduce((sum, product, pair) => sum + (product - (pair >> 2) * (pair & 3)) ** 2, 0);
   expect(error / 16).toBe(4 / 16);
 });
+
+test('the target of signed operands lacks the same share of the negative partial products', () => {
+  const theta = [1, 0.25, 0.5];
+  const target = targetProducts(theta, 2, 3, true);
+  const values = (bits: number) => (pattern: number) => (pattern < 2 ** (bits - 1) ? pattern : pattern - 2 ** bits);
+  for (let w = 0; w < 4; w++) {
+    for (let x = 0; x < 8; x++) {
+      let expected = values(2)(w) * values(3)(x);
+      for (let i = 0; i < 2; i++) {
+        for (let j = 0; j < 3; j++) {
+          // The bit of the sign counts −2 of the weight, −4 of the activation.
+          const weight = (i === 1 ? -2 : 1) * (j === 2 ? -4 : 2 ** j);
+          expected -= (theta[i + j] ?? 0) * weight * ((w >> i) & (x >> j) & 1);
+        }
+      }
+      expect(target[w * 8 + x], `${w}, ${x}`).toBe(expected);
+    }
+  }
+});
+
+test('the errors of a mapping count pairs as the operands occur', () => {
+  // ½ of w0·x0 is to be lost; the weight is always 1, the activation 1 or 3: that product is 1 in every pair.
+  const histograms = { weight: [0, 1, 0, 0], activation: [0, 3, 0, 1] };
+  const { mse } = mapStructure({ weightBits: 2, activationBits: 2, theta: [0.5], search: 'greedy', histograms });
+  expect(mse).toMatchObject({ before: 0.25, after: 0.25 });
+});
+
+test('the cost weight is what the whole exact multiplier is worth', () => {
+  // The exact 2×2 multiplier has 4 ANDs and 2 half adders, 10 unit gates. The best of 2 unit gates has a mean square of ¾: saving 8 of 10
+  // gates is worth it from a weight of ¾ · 10 / 8 = 0.94 on.
+  const mapped = (costWeight: number) => {
+    const { structure, mse } = mapStructure({ weightBits: 2, activationBits: 2, theta: [0], costWeight });
+    return [structure.unitGateCost, mse.after];
+  };
+  expect(mapped(0.9)).toEqual([10, 0]);
+  expect(mapped(1)).toEqual([2, 0.75]);
+});

@@ -1,0 +1,107 @@
+// What an epoch's record says, worked out by hand on a network of one weight: means over the images (the last batch is short), the test
+// split's own figures, the same when the epoch is begun in its middle.
+
+import { expect, test } from 'vitest';
+import { trainingBatches } from '../data/batches.ts';
+import { datasetOf } from '../data/memory.ts';
+import { referenceBackend } from '../engine/reference/backend.ts';
+import type { Model } from '../nn/model.ts';
+import { f32 } from '../tensor/tensor.ts';
+import { evaluator } from './evaluation.ts';
+import { atStart, type EpochRecord, type Position, type StepEvent, trainEpochs } from './loop.ts';
+
+const model: Model = {
+  name: 'one',
+  description: 'logits 0 and x',
+  minimumSize: 1,
+  build: (layers, image, classes) => layers.linear('fc', layers.globalAveragePool(image), classes),
+};
+const train = { images: Uint8Array.of(1, 2, 4, 5, 9), labels: [0, 1, 1, 0, 1] };
+const held = { images: Uint8Array.of(3, 7, 8), labels: [1, 0, 1] };
+const dataset = datasetOf({
+  ...{ name: 'five', height: 1, width: 1, channels: 1, maximum: 10, classes: 2 },
+  ...{ train, test: held },
+});
+const task = { model, images: dataset };
+
+// The mean of the training images is 21 / 5 of 10; Σ (raw − 4.2)² = 38.8.
+const normalised = (raw: number) => (raw / 10 - 0.42) / (Math.sqrt(38.8 / 5) / 10);
+const lossOf = (raw: number, label: number) => Math.log(1 + Math.exp(label === 1 ? -normalised(raw) : normalised(raw)));
+const isRight = (raw: number, label: number) => normalised(raw) > 0 === (label === 1);
+
+function sumsOf({ images, labels }: typeof train, numbers: Iterable<number> = images.keys()) {
+  let [loss, correct, count] = [0, 0, 0];
+  for (const k of numbers) {
+    loss += lossOf(images[k]!, labels[k]!);
+    correct += isRight(images[k]!, labels[k]!) ? 1 : 0;
+    count++;
+  }
+  return { loss, crossEntropy: loss, correct, images: count };
+}
+
+async function openSession() {
+  const session = await referenceBackend().openSession();
+  session.write('fc.weight', f32([1, 1, 1, 2], [0, 1]));
+  session.write('fc.bias', f32([2], [0, 0]));
+  return session;
+}
+
+/** An epoch at rate 0, which leaves the weight. */
+async function epochFrom(start: Position) {
+  const session = await openSession();
+  const records: EpochRecord[] = [];
+  const events: StepEvent[] = [];
+  await trainEpochs({
+    ...{ session, task, dataset, arithmetic: { kind: 'float' }, epochs: 1, batchSize: 2, seed: 3, firstEpoch: 4 },
+    ...{ momentum: 0, weightDecay: 0, learningRate: 0, schedule: 'constant', start },
+    onStep: (event) => void events.push(event),
+    onEpoch: async (record) => void records.push(record),
+  });
+  await session.dispose();
+  expect(records).toHaveLength(1);
+  return { record: records[0]!, events };
+}
+
+function expectRecord({ loss, crossEntropy, trainAccuracy, testLoss, testAccuracy }: EpochRecord) {
+  const [seen, tested] = [sumsOf(train), sumsOf(held)];
+  expect(loss).toBeCloseTo(seen.loss / 5, 6);
+  expect(crossEntropy).toBeCloseTo(seen.loss / 5, 6);
+  expect(trainAccuracy).toBe(seen.correct / 5);
+  expect(testLoss).toBeCloseTo(tested.loss / 3, 6);
+  expect(testAccuracy).toBe(tested.correct / 3);
+  expect(seen.correct / 5).not.toBe(tested.correct / 3);
+}
+
+test('an epoch’s figures are means over its images, and the test figures those of the test images', async () => {
+  const { record, events } = await epochFrom(atStart);
+  expectRecord(record);
+  expect(events.map(({ step, steps, images }) => [step, steps, images])).toEqual([
+    [1, 3, 2],
+    [2, 3, 2],
+    [3, 3, 1],
+  ]);
+  expect(events.at(-1)!.accuracy).toBe(record.trainAccuracy);
+});
+
+test('an epoch that is begun behind its first step takes the others, and counts all', async () => {
+  const { picks } = trainingBatches(dataset, { seed: 3, epoch: 4, batchSize: 2 }).next().value!;
+  const numbers = [picks[0]!, picks[4]!];
+  const { record, events } = await epochFrom({ epoch: 0, step: 1, sums: sumsOf(train, numbers) });
+  expect(events.map(({ step, images }) => [step, images])).toEqual([
+    [2, 2],
+    [3, 1],
+  ]);
+  expectRecord(record);
+});
+
+test('an evaluation counts the images of the split and nothing behind them', async () => {
+  const session = await openSession();
+  const batches: number[] = [];
+  const evaluate = await evaluator(session, task, { kind: 'float' }, dataset.train);
+  const { loss, accuracy, images } = await evaluate((count) => void batches.push(count));
+  const sums = sumsOf(train);
+  expect(loss).toBeCloseTo(sums.loss / 5, 6);
+  expect(accuracy).toBe(sums.correct / 5);
+  expect([images, batches]).toEqual([5, [5]]);
+  await session.dispose();
+});
