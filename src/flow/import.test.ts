@@ -235,3 +235,10 @@ describe.skipIf(!existsSync(published))('the published tables', () => {
     });
   });
 });
+
+test('a netlist that looks signed is told, as a table is', async () => {
+  const unsigned = await readSource('baugh-wooley:4x4', { signed: false });
+  expect(unsigned.notes.join()).toMatch(/read as unsigned the mean error is .*is it a signed multiplier/);
+  expect((await readSource('baugh-wooley:4x4', { signed: true })).notes).toEqual([]);
+  expect((await readSource('drum:4x4:bits=2')).notes).toEqual([]);
+});

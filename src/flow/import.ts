@@ -6,6 +6,7 @@
 import { rowOrder } from '../netlist/formats/text.ts';
 import type { Network } from '../netlist/network.ts';
 import { exchangeNetworkOperands } from '../netlist/ports.ts';
+import { signednessNote } from '../netlist/signedness.ts';
 import {
   exchangeOperands,
   isSymmetric,
@@ -57,7 +58,10 @@ export async function readSource(source: string, options: LoadOptions = {}): Pro
   const rows = rowOrder(table);
   // A table that was turned for what its file says is turned back: here the order of the file counts.
   const asRows = rows?.said && rows.order === 'activation-weight' ? exchangeOperands(table) : table;
-  return { source, network, table: asRows, usual: rows?.order ?? 'weight-activation', notes };
+  // Of a table its reader has said it.
+  const sign = network ? signednessNote(table) : null;
+  const told = sign === null ? notes : [...notes, `${source}: ${sign}`];
+  return { source, network, table: asRows, usual: rows?.order ?? 'weight-activation', notes: told };
 }
 
 /** The orders in which the operands fit, the usual one first; a multiplier to which the order is the same has one. */
