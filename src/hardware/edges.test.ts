@@ -1,6 +1,7 @@
 // Which edge of an input causes which edge of an output, worked out by hand on a library whose rising and falling delays differ.
 
 import { expect, test } from 'vitest';
+import { countTransitions } from './glitches.ts';
 import { readLiberty } from './liberty/read.ts';
 import { readMapped } from './mapped.ts';
 import { Timing } from './timing.ts';
@@ -19,6 +20,7 @@ const library = readLiberty({
   lu_table_template (t) { variable_1 : input_net_transition; variable_2 : total_output_net_capacitance;
     index_1 ("0, 100"); index_2 ("0, 100"); }
   cell (INV) { area : 1; ${input('A')} pin (Y) { direction : output; function : "!A"; ${arc('A', 'negative_unate', 10, 20)} } }
+  cell (FAST) { area : 1; ${input('A')} pin (Y) { direction : output; function : "!A"; ${arc('A', 'negative_unate', 1, 1)} } }
   cell (BUF) { area : 1; ${input('A')} pin (Y) { direction : output; function : "A"; ${arc('A', 'positive_unate', 10, 20)} } }
   cell (NAND2) { area : 1; ${input('A')} ${input('B')} pin (Y) { direction : output; function : "!(A & B)";
     ${arc('A', 'negative_unate', 3, 5)} ${arc('B', 'negative_unate', 4, 6)} } }
@@ -74,4 +76,24 @@ test('the slew of an edge is the slowest that any input causes, also one that co
   const [net] = timing.netlist.ports.find(({ name }) => name === 'y')!.nets;
   expect(timing.delay).toBe(9);
   expect([timing.slew[2 * net!], timing.slew[2 * net! + 1]]).toEqual([50, 40]);
+});
+
+test.each([
+  // a rises: y would rise after 9; the fast inverter takes that back at 1, the slow one at 20, when y has risen.
+  ['FAST', 0],
+  ['INV', 2],
+] as const)('a pulse that is shorter than a gate’s delay does not pass it: %s', (inverter, expected) => {
+  const module = {
+    ports: { a: { direction: 'input', bits: [2] }, y: { direction: 'output', bits: [4] } },
+    cells: {
+      u0: { type: inverter, connections: { A: [2], Y: [3] } },
+      u1: { type: 'SLOW2', connections: { A: [3], B: [2], Y: [4] } },
+    },
+    netnames: {},
+  };
+  const timing = new Timing(readMapped(JSON.stringify({ modules: { test: module } }), library), { inputSlewPs: 0 });
+  const net = (name: string) => timing.netlist.ports.find((port) => port.name === name)!.nets[0]!;
+  // Low, then high.
+  const transitions = countTransitions(timing, new Map([[net('a'), Int32Array.of(0b10)]]), 2);
+  expect([transitions[net('a')], transitions[net('y')]]).toEqual([1, expected]);
 });

@@ -31,6 +31,19 @@ const library = readLiberty({
   lu_table_template (t) { variable_1 : total_output_net_capacitance; variable_2 : input_net_transition;
     index_1 ("0, 0.002"); index_2 ("0, 0.1"); }
   ${buffer('BUF_X1', 1, 0.0005)} ${buffer('BUF_X2', 2, 0.01)}
+  power_lut_template (q) { variable_1 : input_transition_time; index_1 ("0, 0.1"); }
+  cell (STEEP) { area : 3; pin (A) { direction : input; capacitance : 0.001; }
+    pin (Y) { direction : output; function : "A";
+      timing () { related_pin : "A"; timing_sense : positive_unate; ${delay('cell_rise')} ${delay('cell_fall')}
+        ${slew('rise_transition')} fall_transition (t) { values ("0.1, 0.1", "0.1, 0.1"); } } } }
+  cell (INPUT) { area : 3; pin (A) { direction : input; capacitance : 0.001;
+      internal_power () { power (q) { values ("2, 6"); } } }
+    pin (Y) { direction : output; function : "A"; timing () { related_pin : "A"; timing_sense : positive_unate;
+      ${delay('cell_rise')} ${delay('cell_fall')} ${slew('rise_transition')} ${slew('fall_transition')} } } }
+  cell (AND2) { area : 3; pin (A) { direction : input; } pin (B) { direction : input; }
+    pin (Y) { direction : output; function : "A & B"; ${power('VDD', 2, 2)} ${power('VDD', 10, 10).replace('"A"', '"B"')}
+      timing () { related_pin : "A B"; timing_sense : positive_unate;
+        ${delay('cell_rise')} ${delay('cell_fall')} ${slew('rise_transition')} ${slew('fall_transition')} } } }
   cell (HALVES) { area : 3; pin (A) { direction : input; capacitance : 0.001; }
     pin (Y) { direction : output; function : "A";
       timing () { related_pin : "A"; timing_sense : positive_unate; ${delay('cell_rise')} ${slew('rise_transition')} }
@@ -66,6 +79,32 @@ test('power adds up what every rail and every state takes', () => {
   expect(power.internal / ((250 * 5 * 100) / 1e6)).toBeCloseTo(1, 3);
   // Half of the time A is 1: 3 + 4 mW, else the cell's 11.
   expect(power.leakage).toBeCloseTo((7 + 11) / 2, 9);
+});
+
+/** fJ per cycle inside the cells, in the library's unit of 250 fJ, while the input moves in every cycle. */
+function internalOf(cells: object): number {
+  const ports = { a: { direction: 'input', bits: [2] }, y: { direction: 'output', bits: [4] } };
+  const module = { ports, cells, netnames: {} };
+  const netlist = readMapped(JSON.stringify({ modules: { test: module } }), library);
+  const { internal } = analysePower(library, new Timing(netlist, { inputSlewPs: 0 }), {
+    clockMHz: 100,
+    inputActivity: 1,
+  });
+  return (internal * 1e6) / 100 / 250;
+}
+
+test('an input’s energy is that of the slew of its edge', () => {
+  // Rises come at no slew: 2; falls at 100 ps: 6.
+  const cells = {
+    u0: { type: 'STEEP', connections: { A: [2], Y: [3] } },
+    u1: { type: 'INPUT', connections: { A: [3], Y: [4] } },
+  };
+  expect(internalOf(cells)).toBeCloseTo(4, 2);
+});
+
+test('of the energies of one rail that counts whose input has moved', () => {
+  expect(internalOf({ u0: { type: 'AND2', connections: { A: [2], B: ['1'], Y: [4] } } })).toBeCloseTo(2, 9);
+  expect(internalOf({ u0: { type: 'AND2', connections: { A: ['1'], B: [2], Y: [4] } } })).toBeCloseTo(10, 9);
 });
 
 test('halves of an arc with different senses may be caused by either edge', () => {

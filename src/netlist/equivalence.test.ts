@@ -109,6 +109,10 @@ test('a signed product of fewer bits is extended by its sign', async () => {
   });
   expect(await verifyEquivalence(narrow!, wide!, { signed: true })).toMatchObject({ equal: true });
   expect(await verifyEquivalence(narrow!, wide!, { signed: false })).toMatchObject({ equal: false });
+  // Signed where either says so.
+  expect(await verifyEquivalence(narrow!, wide!)).toMatchObject({ equal: false });
+  expect(await verifyEquivalence(narrow!, { ...wide!, signed: true })).toMatchObject({ equal: true });
+  expect(await verifyEquivalence({ ...narrow!, signed: true }, wide!)).toMatchObject({ equal: true });
 });
 
 test('what a prover finds is shown with the weight as the weight', async () => {

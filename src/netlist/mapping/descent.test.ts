@@ -8,6 +8,7 @@ import { simulate } from '../simulate.ts';
 import { unitGateCost } from '../structure.ts';
 import { firstDifference } from '../table.ts';
 import { CostModel, OWN } from './cost.ts';
+import { Descent } from './descent.ts';
 import { ErrorModel } from './errors.ts';
 import { mapStructure } from './map.ts';
 import { offerReplacements } from './positions.ts';
@@ -191,4 +192,19 @@ test('a constant injected into a half adder shows in the structure, and the cell
   const cells = network.adders.filter(({ plusOne }) => plusOne);
   expect(cells).toMatchObject([{ kind: 'half', column: 3, id: slot.adder }]);
   expect(certify({ network, table: simulate(network) }).forms).toHaveLength(4);
+});
+
+test('what gates are worth decides which state is the best of a search', () => {
+  const tree = offerReplacements(mappingStarts.array.generate(2, 2));
+  const target = targetProducts([], 2, 2);
+  const found = (costWeight: number) => {
+    const options = { costBudget: Number.POSITIVE_INFINITY, costWeight, highestColumn: 3 };
+    return new Descent(tree, target, null, false, options).run(new Map())!;
+  };
+  const exact = found(0.05);
+  expect(exact.mse).toBe(0);
+  // Where a gate is worth more, a state with errors and fewer gates is the better one.
+  const small = found(0.5);
+  expect(small.mse + 0.5 * small.cost).toBeLessThan(0.5 * exact.cost);
+  expect(small.mse).toBeGreaterThan(0);
 });
