@@ -159,3 +159,15 @@ describeWithReference('published multipliers', () => {
     expect(checkTable(table)).toEqual({ planes, functions: 0 });
   });
 });
+
+test('coefficients from −128 to 128 are too many for eight bits', () => {
+  // Of x[0]·x[1] alone, by the weight; odd ones among them, so that no power of two is common.
+  for (const [most, planes] of [
+    [127, 2],
+    [128, 3],
+  ] as const) {
+    const coefficients = [-128, most, 1, 0];
+    const error = Int32Array.from({ length: 16 }, (_, pair) => ((pair & 3) === 3 ? coefficients[pair >> 2]! : 0));
+    expect(check(error, 2, 2).planes).toBe(planes);
+  }
+});

@@ -21,6 +21,7 @@ import type { ConfigurationInput } from '../../src/flow/config.ts';
 import { evaluateRun } from '../../src/flow/evaluate.ts';
 import type { RunEvent } from '../../src/flow/events.ts';
 import { readManifest, writeManifest } from '../../src/flow/manifest.ts';
+import { discard } from '../../src/flow/plan.ts';
 import { type FlowOptions, runFlow } from '../../src/flow/run.ts';
 import { summarize } from '../../src/flow/summarize.ts';
 import { readBytes, readJsonLines, sha256 } from '../../src/tensor/files.ts';
@@ -163,6 +164,13 @@ describe('redone', () => {
     await runFlow({ folder, phases: ['report'] });
     expect(existsSync(join(folder, 'figures/old.svg'))).toBe(false);
     expect(existsSync(join(folder, 'figures/curves.svg'))).toBe(true);
+  });
+
+  test('the metrics of the phase go with those that follow, before anything is logged anew', () => {
+    const folder = copyOf(finished, 'discarded');
+    const left = discard(folder, { ...readManifest(folder), discarding: { from: 'explore', files: [] } });
+    expect(phasesIn(folder)).toEqual(['train']);
+    expect(left.discarding).toBeUndefined();
   });
 
   test('what a kill left of the removing is removed by the next command', async () => {
