@@ -3,7 +3,6 @@
 // Invariant: a loaded multiplier has two operand buses and a product; what was taken for granted in reading it is in `notes`.
 
 import { basename } from 'node:path';
-import { gunzipSync } from 'node:zlib';
 import type { Circuit } from '../hardware/yosys/design.ts';
 import { readBlif } from '../netlist/blif/read.ts';
 import { circuitFormat, MAX_NETLIST_BYTES, readLimited } from '../netlist/circuit.ts';
@@ -20,6 +19,7 @@ import { generatedSubject } from '../netlist/subject.ts';
 import type { ProductTable } from '../netlist/table.ts';
 import { UserError } from '../tensor/errors.ts';
 import { sha256 } from '../tensor/files.ts';
+import { inflateLimited } from '../tensor/gzip.ts';
 import { openCells } from './cells.ts';
 import { readAnyVerilog } from './verilog.ts';
 
@@ -191,19 +191,6 @@ interface PackedFile {
 function readPacked(path: string, most: number): PackedFile {
   const plain = path.replace(/\.gz$/i, '');
   const stored = readLimited(path, most);
-  const bytes = plain === path ? stored : unpack(stored, path, most);
+  const bytes = plain === path ? stored : inflateLimited(stored, most, path);
   return { file: basename(plain), bytes, digest: sha256(stored) };
-}
-
-function unpack(bytes: Uint8Array, name: string, most: number): Buffer {
-  try {
-    return gunzipSync(bytes, { maxOutputLength: most });
-  } catch (error) {
-    const tooLong = (error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE';
-    throw new UserError(
-      tooLong
-        ? `${name}: more than ${most} bytes when unpacked: expected at most that`
-        : `${name}: cannot be unpacked: expected gzip; the file is damaged`,
-    );
-  }
 }

@@ -8,13 +8,14 @@
 // unpacking stops at MAX_TABLE_BYTES.
 
 import { UserError } from '../../tensor/errors.ts';
+import { inflateLimited, isGzip } from '../../tensor/gzip.ts';
 import { cProducts, initializerStart } from './c.ts';
 import { interpretProducts, type Products, type ReadTable, type TableOptions } from './interpret.ts';
 import { isNpy, npyProducts, readNpz } from './npy.ts';
 import { rawProducts } from './raw.ts';
 import { isRowsText, rowsProducts } from './rows.ts';
 import { inSaidOrder, isPublishedText, textProducts } from './text.ts';
-import { gunzip, isGzip, isZip, MAX_TABLE_BYTES } from './unpack.ts';
+import { isZip, MAX_TABLE_BYTES } from './unpack.ts';
 
 export { type ReadTable, type TableOptions, type TableOrder, tableOrders } from './interpret.ts';
 export { MAX_TABLE_BYTES } from './unpack.ts';
@@ -47,7 +48,8 @@ export function tableForm(bytes: Uint8Array, name: string): TableForm | null {
  * of one that is no table, and of one that can be read in two ways (then it names the option that settles it).
  */
 export function readTable(bytes: Uint8Array, name: string, options: TableOptions = {}): ReadTable {
-  if (isGzip(bytes)) return readTable(gunzip(bytes, name), name.replace(/\.gz$/i, ''), options);
+  if (isGzip(bytes))
+    return readTable(inflateLimited(bytes, MAX_TABLE_BYTES, name), name.replace(/\.gz$/i, ''), options);
   if (bytes.length > MAX_TABLE_BYTES) {
     throw new UserError(`${name}: ${bytes.length} bytes: expected at most ${MAX_TABLE_BYTES} of a table`);
   }
