@@ -303,7 +303,9 @@ describe('files', () => {
     await expect(readLibertyFile(large)).rejects.toThrow(/large\.lib: 268435457 bytes.*at most 268435456/);
     const bomb = path('bomb.lib.gz', gzipSync(Buffer.alloc(2 ** 28 + 1)));
     await expect(readLibertyFile(bomb)).rejects.toThrow(/bomb\.lib\.gz.*unpacks to more than 256 MiB/);
-    await expect(readLibertyFile(path('bad.lib.gz', gzipSync(small).subarray(0, 50)))).rejects.toThrow(/bad\.lib\.gz.*cut off/);
+    await expect(readLibertyFile(path('bad.lib.gz', gzipSync(small).subarray(0, 50)))).rejects.toThrow(
+      /bad\.lib\.gz.*cut off/,
+    );
   });
 });
 
