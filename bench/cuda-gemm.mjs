@@ -5,14 +5,14 @@
 // that the planes' products are. The low-rank ones must have the same bits as their look-ups, whose time is printed too.
 //   npm run build && node bench/cuda-gemm.mjs [kinds]
 const root = process.env.TRAM_BUILD ?? '../dist';
-const { cudaBackend } = await import(`${root}/engine/cuda/backend.js`);
-const { openCuda } = await import(`${root}/engine/cuda/device.js`);
-const { factorize } = await import(`${root}/engine/factorization.js`);
-const { errorByCodes } = await import(`${root}/flow/multipliers.js`);
+const { cudaBackend } = await import(`${root}/engine/cuda/runtime/backend.js`);
+const { openCuda } = await import(`${root}/engine/cuda/runtime/device.js`);
+const { factorize } = await import(`${root}/multiplier/factorization.js`);
+const { errorByCodes } = await import(`${root}/flow/multipliers/multipliers.js`);
 const { generateFromSpec } = await import(`${root}/netlist/generators/registry.js`);
 const { mapStructure } = await import(`${root}/netlist/mapping/map.js`);
 const { simulate } = await import(`${root}/netlist/simulate.js`);
-const { Graph } = await import(`${root}/engine/graph.js`);
+const { Graph } = await import(`${root}/engine/graph/graph.js`);
 const { Random } = await import(`${root}/tensor/random.js`);
 const { f32, tensor } = await import(`${root}/tensor/tensor.js`);
 

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 export const root = process.env.TRAM_BUILD ?? '../dist';
 const { openDataset } = await import(`${root}/data/registry.js`);
 const { initialTensor } = await import(`${root}/nn/parameters.js`);
-const { findModel } = await import(`${root}/nn/models.js`);
+const { findModel } = await import(`${root}/nn/models/registry.js`);
 const { clipLogit, stateName } = await import(`${root}/quant/quantized.js`);
 const { Random } = await import(`${root}/tensor/random.js`);
 const { f32, sizeOf } = await import(`${root}/tensor/tensor.js`);

@@ -3,10 +3,10 @@
 // elements; then their kernels are timed one by one (device events, mean of 20), beside those of the exact product's gradients.
 //   npm run build && node bench/cuda-slopes.mjs
 const root = process.env.TRAM_BUILD ?? '../dist';
-const { cudaBackend } = await import(`${root}/engine/cuda/backend.js`);
-const { expandTheta, tableOfRemoval } = await import(`${root}/axm/multiplier.js`);
-const { defaultSmoothing, slopesOf } = await import(`${root}/axm/slopes.js`);
-const { Graph } = await import(`${root}/engine/graph.js`);
+const { cudaBackend } = await import(`${root}/engine/cuda/runtime/backend.js`);
+const { expandTheta, tableOfRemoval } = await import(`${root}/multiplier/multiplier.js`);
+const { defaultSmoothing, slopesOf } = await import(`${root}/multiplier/slopes.js`);
+const { Graph } = await import(`${root}/engine/graph/graph.js`);
 const { Random } = await import(`${root}/tensor/random.js`);
 const { f32, sizeOf, tensor } = await import(`${root}/tensor/tensor.js`);
 

@@ -5,9 +5,9 @@
 //   npm run build && node bench/cuda-training.mjs [profile] [streamed] [tf32|bf16|fp32]
 import { initialize, randomDataset, root, stages, taskOf } from './cuda-setup.mjs';
 
-const { cudaBackend } = await import(`${root}/engine/cuda/backend.js`);
+const { cudaBackend } = await import(`${root}/engine/cuda/runtime/backend.js`);
 const { trainingBatches } = await import(`${root}/data/batches.js`);
-const { errorByCodes } = await import(`${root}/flow/multipliers.js`);
+const { errorByCodes } = await import(`${root}/flow/multipliers/multipliers.js`);
 const { mapStructure } = await import(`${root}/netlist/mapping/map.js`);
 const { trainEpochs, atStart } = await import(`${root}/train/loop.js`);
 

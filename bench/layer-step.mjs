@@ -5,9 +5,9 @@
 
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
-import { Graph } from '../dist/engine/graph.js';
+import { Graph } from '../dist/engine/graph/graph.js';
 import { referenceBackend } from '../dist/engine/reference/backend.js';
-import { wasmBackend } from '../dist/engine/wasm/backend.js';
+import { wasmBackend } from '../dist/engine/wasm/runtime/backend.js';
 
 const options = Object.fromEntries(
   Object.entries(

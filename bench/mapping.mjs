@@ -3,10 +3,10 @@
 // Run after `npm run build`:  node bench/mapping.mjs [runs]
 // Published figures (released program, two CPU cores): mapping 3.3 s, one exhaustive simulation 0.8–1.4 s.
 
+import { errorMetrics } from '../dist/multiplier/metrics.js';
 import { certify } from '../dist/netlist/certify.js';
 import { arrayMultiplier } from '../dist/netlist/generators/array.js';
 import { mapStructure } from '../dist/netlist/mapping/map.js';
-import { errorMetrics } from '../dist/netlist/metrics.js';
 import { simulate } from '../dist/netlist/simulate.js';
 
 const runs = Number(process.argv[2] ?? 15);

@@ -17,10 +17,10 @@ const run = (command, ...args) => execFileSync(bin(command), args, { stdio: 'inh
 
 rmSync('dist', { recursive: true, force: true });
 run('tsc', '-p', 'tsconfig.build.json');
-const assembly = 'src/engine/wasm/assembly/index.ts';
+const assembly = 'src/engine/wasm/kernels/index.ts';
 if (existsSync(assembly)) {
-  mkdirSync('dist/engine/wasm', { recursive: true });
-  run('asc', assembly, '--config', 'src/engine/wasm/assembly/asconfig.json', '--target', 'release');
+  mkdirSync('dist/engine/wasm/runtime', { recursive: true });
+  run('asc', assembly, '--config', 'src/engine/wasm/kernels/asconfig.json', '--target', 'release');
 }
 cpSync('src/engine/cuda/kernels', 'dist/engine/cuda/kernels', { recursive: true });
 if (existsSync('dist/cli/main.js')) chmodSync('dist/cli/main.js', 0o755);

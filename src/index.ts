@@ -1,30 +1,27 @@
 // TRAM as a library: the same functions that the command line calls. Nothing here prints; progress comes as events.
 
-export { emulationOf, expandTheta, type Multiplier, removedPartialProducts } from './axm/multiplier.ts';
-export { columnCosts, networkPower, powerPerMultiplication } from './axm/power.ts';
-export { defaultSmoothing, type Slopes, type Smoothing, slopesOf } from './axm/slopes.ts';
 export type { AugmentOptions } from './data/augment.ts';
 export type { Dataset, DatasetOptions, ImageSize, Split } from './data/dataset.ts';
 export { datasetOf, type LabelledImages, type MemoryDataset } from './data/memory.ts';
 export { openDataset } from './data/registry.ts';
 export type { Backend, Program, Session } from './engine/backend.ts';
-export { gradients } from './engine/gradients.ts';
-export { Graph, type Value } from './engine/graph.ts';
-export type { OpAttributes, OpName } from './engine/ops.ts';
+export { gradients } from './engine/graph/gradients.ts';
+export { Graph, type Value } from './engine/graph/graph.ts';
+export type { OpAttributes, OpName } from './engine/graph/ops.ts';
 export { referenceBackend } from './engine/reference/backend.ts';
-export { wasmBackend } from './engine/wasm/backend.ts';
-export { type CheckedMultiplier, type CheckFault, type CheckResult, checkRun } from './flow/check.ts';
-export { type ComparedRun, compareRuns } from './flow/compare.ts';
-export { type Configuration, type ConfigurationInput, parseConfiguration, published } from './flow/config.ts';
-export { type DeviceOptions, openBackend } from './flow/device.ts';
-export { type EvaluateOptions, type EvaluationResult, evaluateRun } from './flow/evaluate.ts';
-export { type Listener, type MetricRecord, type Phase, phases, type RunEvent } from './flow/events.ts';
-export { multiplierFigures, type NamedFigure } from './flow/figures.ts';
-export type { OperandBits } from './flow/import.ts';
-export type { Material } from './flow/material.ts';
-export { type FlowOptions, runFlow } from './flow/run.ts';
-export { summarize } from './flow/summarize.ts';
-export type { MultiplierSummary, RunSummary, Stage, StageResult } from './flow/summary.ts';
+export { wasmBackend } from './engine/wasm/runtime/backend.ts';
+export type { OperandBits } from './flow/multipliers/import.ts';
+export { type ComparedRun, compareRuns } from './flow/results/compare.ts';
+export { type EvaluateOptions, type EvaluationResult, evaluateRun } from './flow/results/evaluate.ts';
+export { multiplierFigures, type NamedFigure } from './flow/results/figures.ts';
+export { summarize } from './flow/results/summarize.ts';
+export type { MultiplierSummary, RunSummary, Stage, StageResult } from './flow/results/summary.ts';
+export { type CheckedMultiplier, type CheckFault, type CheckResult, checkRun } from './flow/run/check.ts';
+export { type DeviceOptions, openBackend } from './flow/run/device.ts';
+export { type Listener, type MetricRecord, type Phase, phases, type RunEvent } from './flow/run/events.ts';
+export type { Material } from './flow/run/material.ts';
+export { type FlowOptions, runFlow } from './flow/run/run.ts';
+export { type Configuration, type ConfigurationInput, parseConfiguration, published } from './flow/settings/config.ts';
 export type { TryEvent } from './flow/try/events.ts';
 export { tryFolder } from './flow/try/folder.ts';
 export { tryPicture } from './flow/try/picture.ts';
@@ -40,6 +37,18 @@ export type { Measured, Treatment } from './flow/try/trial.ts';
 export { type TryOptions, tryMultipliers } from './flow/try/try.ts';
 export { proveEquivalent } from './hardware/equivalence.ts';
 export { type Synthesis, type SynthesisOptions, synthesize } from './hardware/synthesize.ts';
+export { readHistograms } from './multiplier/histograms.ts';
+export {
+  type ErrorMetrics,
+  errorMetrics,
+  type MetricsReport,
+  metricsReport,
+  type OperandHistograms,
+} from './multiplier/metrics.ts';
+export { emulationOf, expandTheta, type Multiplier, removedPartialProducts } from './multiplier/multiplier.ts';
+export { columnCosts, networkPower, powerPerMultiplication } from './multiplier/power.ts';
+export { defaultSmoothing, type Slopes, type Smoothing, slopesOf } from './multiplier/slopes.ts';
+export { exactTable, type OperandOrder, type ProductTable, productTable } from './multiplier/table.ts';
 export { readBlif } from './netlist/blif/read.ts';
 export { writeBlif } from './netlist/blif/write.ts';
 export { type Artefacts, type Certificate, certify, describeCertificate, isProof } from './netlist/certify.ts';
@@ -52,24 +61,15 @@ export { type ReadTable, readTable, type TableOptions, type TableOrder } from '.
 export { readTextTable, writeTextTable } from './netlist/formats/text.ts';
 export { arrayMultiplier } from './netlist/generators/array.ts';
 export { generate, generateFromSpec, generators } from './netlist/generators/registry.ts';
-export { readHistograms } from './netlist/histograms.ts';
 export { mapStructure } from './netlist/mapping/map.ts';
 export type { MappedMultiplier, MappingOptions } from './netlist/mapping/task.ts';
-export {
-  type ErrorMetrics,
-  errorMetrics,
-  type MetricsReport,
-  metricsReport,
-  type OperandHistograms,
-} from './netlist/metrics.ts';
 export type { Network } from './netlist/network.ts';
 export { simulate } from './netlist/simulate.ts';
 export { describeStructure, unitGateCost } from './netlist/structure.ts';
-export { exactTable, type OperandOrder, type ProductTable, productTable } from './netlist/table.ts';
 export { readVerilog } from './netlist/verilog/read.ts';
 export { writeVerilog } from './netlist/verilog/write.ts';
 export type { ConvSpec, Layers, MultiplyingLayer } from './nn/layers.ts';
-export { type Model, models } from './nn/models.ts';
+export { type Model, models } from './nn/models/registry.ts';
 export { type CurvePoint, curvesSvg, type PhaseCurves, type ThetaPoint, thetaSvg } from './report/curves.ts';
 export { type DotDiagram, dotDiagramSvg } from './report/dots.ts';
 export { type ErrorTable, errorHeatmapSvg, errorHistogramSvg } from './report/heatmap.ts';

@@ -1,10 +1,10 @@
 import { Command } from 'commander';
 import { describe, expect, test } from 'vitest';
-import { type Configuration, type ConfigurationInput, parseConfiguration } from '../flow/config.ts';
-import { changedSettings, optionsOf } from '../flow/flags.ts';
-import { choices, defaultValue, valueKind } from './configuration-schema.ts';
+import { type Configuration, type ConfigurationInput, parseConfiguration } from '../flow/settings/config.ts';
+import { changedSettings, optionsOf } from '../flow/settings/flags.ts';
+import { choices, defaultValue, valueKind } from '../flow/settings/schema.ts';
+import { settings } from '../flow/settings/table.ts';
 import { addSettings, readSettings } from './options.ts';
-import { settings } from './setting-table.ts';
 import { withSetting } from './settings.ts';
 
 /** What `tram run` makes of words of a command line. */

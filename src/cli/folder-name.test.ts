@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { ConfigurationInput } from '../flow/config.ts';
+import type { ConfigurationInput } from '../flow/settings/config.ts';
 import { defaultFolder, redoneFolder } from './folder-name.ts';
 
 const short: ConfigurationInput = { train: { epochs: 1 }, recover: { epochs: 2 } };

@@ -1,10 +1,10 @@
 // The folder of a run that was given none: runs/<data>-<model>-seed<seed>, and behind it whatever else is not the default, so that commands
 // with other settings make other runs. The name is a function of the settings alone.
 
-import { type Configuration, type ConfigurationInput, parseConfiguration, published } from '../flow/config.ts';
+import { type Configuration, type ConfigurationInput, parseConfiguration, published } from '../flow/settings/config.ts';
+import { settings } from '../flow/settings/table.ts';
 import { UserError } from '../tensor/errors.ts';
 import { sha256 } from '../tensor/files.ts';
-import { settings } from './setting-table.ts';
 import { optionName } from './settings.ts';
 
 /** Names become unwieldy beyond this; what is longer is told by a hash. */

@@ -2,21 +2,21 @@
 // the device and the output. Reading them back gives settings that hold only what the user said.
 
 import { type Command, Option } from 'commander';
+import { type DeviceOptions, deviceNames, emulations, parseDevice, precisions } from '../flow/run/device.ts';
 import {
   type ConfigurationInput,
   configurationSchema,
   describeIssues,
   mergeSettings,
   published,
-} from '../flow/config.ts';
-import { type DeviceOptions, deviceNames, emulations, parseDevice, precisions } from '../flow/device.ts';
+} from '../flow/settings/config.ts';
+import type { Setting } from '../flow/settings/table.ts';
+import { badValue, nameList, nonEmpty, oneOf, wholeNumberFrom } from '../flow/settings/values.ts';
 import { UserError } from '../tensor/errors.ts';
 import { readJson } from '../tensor/files.ts';
 import { unknownName } from '../tensor/names.ts';
 import { describeOption } from './facts.ts';
-import type { Setting } from './setting-table.ts';
 import { describeSetting, optionName, parseSetting, prefixedNames, withSetting } from './settings.ts';
-import { badValue, nameList, nonEmpty, oneOf, wholeNumberFrom } from './values.ts';
 
 const MOST_THREADS = 64;
 

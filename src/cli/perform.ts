@@ -2,12 +2,12 @@
 // the summary at the end, as a table or as JSON.
 
 import type { Command } from 'commander';
-import type { ConfigurationInput } from '../flow/config.ts';
-import type { DeviceOptions } from '../flow/device.ts';
-import type { Phase } from '../flow/events.ts';
-import { dropLock } from '../flow/lock.ts';
-import { hasManifest } from '../flow/manifest.ts';
-import type { RunSummary } from '../flow/summary.ts';
+import type { RunSummary } from '../flow/results/summary.ts';
+import type { DeviceOptions } from '../flow/run/device.ts';
+import type { Phase } from '../flow/run/events.ts';
+import { dropLock } from '../flow/run/lock.ts';
+import { hasManifest } from '../flow/run/manifest.ts';
+import type { ConfigurationInput } from '../flow/settings/config.ts';
 import type { FigureFormat } from '../report/formats.ts';
 import { Interrupted } from './failure.ts';
 import { interruptible } from './interrupt.ts';

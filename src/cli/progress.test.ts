@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import type { RunEvent } from '../flow/events.ts';
+import type { RunEvent } from '../flow/run/events.ts';
 import { PhaseMeter } from './meter.ts';
 import { createProgress } from './progress.ts';
 import { clockTime, fixed, grouped, percent, reflowed, significant, styleFor } from './style.ts';

@@ -1,8 +1,8 @@
 // What the commands need from outside, so that tests can stand in for it: the output streams and the flow, loaded when first used.
 
 import type { Command } from 'commander';
-import type { evaluateRun } from '../flow/evaluate.ts';
-import type { runFlow } from '../flow/run.ts';
+import type { evaluateRun } from '../flow/results/evaluate.ts';
+import type { runFlow } from '../flow/run/run.ts';
 import { openFile } from './open.ts';
 import type { Output } from './style.ts';
 
@@ -21,7 +21,7 @@ export interface Services {
 
 const loadFlow = async (): Promise<Flow> => ({
   runFlow: (await import('./flow-thread.ts')).runFlowInThread,
-  evaluateRun: async (options) => (await import('../flow/evaluate.ts')).evaluateRun(options),
+  evaluateRun: async (options) => (await import('../flow/results/evaluate.ts')).evaluateRun(options),
 });
 
 export const realServices: Services = { stdout: process.stdout, stderr: process.stderr, loadFlow, openFile };

@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest';
-import { type Configuration, parseConfiguration } from '../flow/config.ts';
-import { phases } from '../flow/events.ts';
-import { defaultValue, expectation } from './configuration-schema.ts';
+import { phases } from '../flow/run/events.ts';
+import { type Configuration, parseConfiguration } from '../flow/settings/config.ts';
+import { defaultValue, expectation } from '../flow/settings/schema.ts';
+import { settings } from '../flow/settings/table.ts';
 import { describeOption, optionFacts } from './facts.ts';
-import { settings } from './setting-table.ts';
 import {
   describeSetting,
   findSetting,

@@ -2,13 +2,13 @@
 // values of the configuration.
 
 import { sources } from '../data/registry.ts';
-import { type ConfigurationInput, overlay } from '../flow/config.ts';
-import { models } from '../nn/models.ts';
+import { type ConfigurationInput, overlay } from '../flow/settings/config.ts';
+import { accepts, choices, defaultValue, expectation, valueKind } from '../flow/settings/schema.ts';
+import { type Setting, settings } from '../flow/settings/table.ts';
+import { badValue, decimalNumber, oneOf, wholeNumber } from '../flow/settings/values.ts';
+import { models } from '../nn/models/registry.ts';
 import { invariant } from '../tensor/errors.ts';
-import { accepts, choices, defaultValue, expectation, valueKind } from './configuration-schema.ts';
 import { describeOption } from './facts.ts';
-import { type Setting, settings } from './setting-table.ts';
-import { badValue, decimalNumber, oneOf, wholeNumber } from './values.ts';
 
 /** The settings of some phases, in the order of the table. */
 export function settingsOfPhases(phases: readonly string[]): readonly Setting[] {

@@ -3,7 +3,7 @@
 
 import { stripVTControlCharacters } from 'node:util';
 import Table from 'cli-table3';
-import { type ComparedRun, commonMeasure } from '../flow/compare.ts';
+import { type ComparedRun, commonMeasure } from '../flow/results/compare.ts';
 import {
   type MultiplierSummary,
   measuresNote,
@@ -13,7 +13,7 @@ import {
   stageTitles,
   thetaBars,
   thetaBarsNote,
-} from '../flow/summary.ts';
+} from '../flow/results/summary.ts';
 import { describeCertificate, isProof } from '../netlist/certify.ts';
 import { fixed, grouped, percent, type Style, shellWord, significant, wrapped } from './style.ts';
 

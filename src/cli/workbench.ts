@@ -3,15 +3,15 @@
 
 import { basename } from 'node:path';
 import { type Command, Option } from 'commander';
+import { badValue, decimalNumber, nonEmpty, oneOf, perOperand } from '../flow/settings/values.ts';
 import type { SynthesisOptions } from '../hardware/synthesize.ts';
+import type { OperandHistograms } from '../multiplier/metrics.ts';
+import { MAX_EXHAUSTIVE_BITS, MIN_OPERAND_BITS } from '../multiplier/widths.ts';
 import { type TableOrder, tableOrders } from '../netlist/formats/interpret.ts';
-import type { OperandHistograms } from '../netlist/metrics.ts';
 import type { Network } from '../netlist/network.ts';
-import { MAX_EXHAUSTIVE_BITS, MIN_OPERAND_BITS } from '../netlist/ports.ts';
 import type { LoadOptions } from '../workbench/load.ts';
 import { describeOption } from './facts.ts';
 import type { Output } from './style.ts';
-import { badValue, decimalNumber, nonEmpty, oneOf, perOperand } from './values.ts';
 
 /** For help texts: what stands for FILE. */
 export const SUBJECTS = `A FILE is BLIF (.blif), Verilog (.v, .sv: structural or behavioural, read by the bundled Yosys where our own reader does not), a
@@ -143,7 +143,7 @@ export async function loadHistograms(
 ): Promise<OperandHistograms | undefined> {
   if (path === undefined) return undefined;
   const { readLimited } = await import('../netlist/circuit.ts');
-  const { readHistograms } = await import('../netlist/histograms.ts');
+  const { readHistograms } = await import('../multiplier/histograms.ts');
   return readHistograms(readLimited(path).toString('utf8'), path, widths);
 }
 

@@ -9,7 +9,7 @@ import { type AugmentOptions, copyShifted, drawShift } from './augment.ts';
 import type { Dataset, ImageSize, Split } from './dataset.ts';
 
 export interface Batch {
-  /** For each image its number in the split, dy, dx, and 1 where it is mirrored (see gatherImages in engine/ops.ts); number −1 behind the last valid one. [batchSize, 4] */
+  /** For each image its number in the split, dy, dx, and 1 where it is mirrored (see gatherImages in engine/graph/ops.ts); number −1 behind the last valid one. [batchSize, 4] */
   readonly picks: Int32Array;
   /** Class numbers, [batchSize]; −1 behind the last valid image. */
   readonly labels: Int32Array;

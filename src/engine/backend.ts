@@ -2,7 +2,7 @@
 // step see the same weights. Reads and runs are asynchronous because a GPU's are; a backend may finish before it returns.
 
 import type { HostTensor, TensorData } from '../tensor/tensor.ts';
-import type { Graph } from './graph.ts';
+import type { Graph } from './graph/graph.ts';
 
 export interface Backend {
   /** `reference`, `wasm`, … */

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { expect, test } from 'vitest';
+import { exactTable } from '../multiplier/table.ts';
 import { writeBlif } from './blif/write.ts';
 import { certify, certifyTable, describeCertificate, isProof } from './certify.ts';
 import { arrayMultiplier } from './generators/array.ts';
-import { exactTable } from './table.ts';
 import { writeVerilog } from './verilog/write.ts';
 
 const network = arrayMultiplier(4, 3);

@@ -3,13 +3,13 @@
 // Invariant: `forms` names what was compared, and nothing that was not; a table alone has nothing to be compared with.
 
 import { createHash } from 'node:crypto';
+import { firstDifference, operandValue, type ProductTable } from '../multiplier/table.ts';
 import { UserError } from '../tensor/errors.ts';
 import { readBlif } from './blif/read.ts';
 import { writeBlif } from './blif/write.ts';
 import { writeNpy } from './formats/npy.ts';
 import type { Network } from './network.ts';
 import { simulate } from './simulate.ts';
-import { firstDifference, operandValue, type ProductTable } from './table.ts';
 import { readVerilog } from './verilog/read.ts';
 import { writeVerilog } from './verilog/write.ts';
 

@@ -1,15 +1,15 @@
 import { expect, test } from 'vitest';
+import { readHistograms } from '../multiplier/histograms.ts';
+import { errorMetrics } from '../multiplier/metrics.ts';
+import { exactTable, firstDifference } from '../multiplier/table.ts';
 import { writeBlif } from './blif/write.ts';
 import { readCircuit, simulateCircuit } from './circuit.ts';
 import { writeCHeader } from './formats/c.ts';
 import { writeRaw } from './formats/raw.ts';
 import { generateFromSpec } from './generators/registry.ts';
-import { readHistograms } from './histograms.ts';
-import { errorMetrics } from './metrics.ts';
 import { safeIdentifier } from './names.ts';
 import { sampleMetrics } from './sample.ts';
 import { Simulator, simulate } from './simulate.ts';
-import { exactTable, firstDifference } from './table.ts';
 
 test('8×4 is reported with both widths, its metrics and its worst operands', () => {
   const { network } = generateFromSpec('truncated:8x4:columns=4');

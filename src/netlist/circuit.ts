@@ -4,11 +4,6 @@
 
 import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import { basename } from 'node:path';
-import { UserError } from '../tensor/errors.ts';
-import { readBlif } from './blif/read.ts';
-import type { Elaborated, ElaborationOptions } from './elaborate.ts';
-import { TABLE_FORMS } from './formats/read.ts';
-import { publishedWarnings } from './formats/text.ts';
 import {
   type ErrorMetrics,
   errorMetrics,
@@ -17,12 +12,18 @@ import {
   type OperandHistograms,
   type WorstPair,
   worstPairs,
-} from './metrics.ts';
+} from '../multiplier/metrics.ts';
+import { operandValue, type ProductTable } from '../multiplier/table.ts';
+import { MAX_EXHAUSTIVE_BITS } from '../multiplier/widths.ts';
+import { UserError } from '../tensor/errors.ts';
+import { readBlif } from './blif/read.ts';
+import type { Elaborated, ElaborationOptions } from './elaborate.ts';
+import { TABLE_FORMS } from './formats/read.ts';
+import { publishedWarnings } from './formats/text.ts';
 import type { Network } from './network.ts';
-import { MAX_EXHAUSTIVE_BITS, multiplierPorts } from './ports.ts';
+import { multiplierPorts } from './ports.ts';
 import { type Sampled, sampleMetrics } from './sample.ts';
 import { simulate } from './simulate.ts';
-import { operandValue, type ProductTable } from './table.ts';
 import { readVerilog } from './verilog/read.ts';
 
 export type CircuitFormat = 'blif' | 'verilog';

@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest';
+import { exactTable, firstDifference } from '../multiplier/table.ts';
 import { cleanUp, countGates, usedSignals } from './cleanup.ts';
 import { arrayMultiplier } from './generators/array.ts';
 import { type GateKind, gateArity, Network, ONE, ZERO } from './network.ts';
 import { Simulator, simulate } from './simulate.ts';
-import { exactTable, firstDifference } from './table.ts';
 
 /** Uniform integers below n from a fixed seed. */
 function randomIntegers(seed: number): (n: number) => number {

@@ -2,6 +2,7 @@
 // line of a UserError. The readers stop at the first problem; nothing is guessed around.
 
 import { UserError } from '../tensor/errors.ts';
+import { clipped, editDistance, printable } from '../tensor/names.ts';
 
 /** A place in a text; line and column count from 1. */
 export interface Place {
@@ -16,21 +17,6 @@ export interface Token extends Place {
 const SHOWN = 100;
 /** Names may be as long as their file. */
 const MOST = 500;
-
-/** On one line, not longer than `most`, and with nothing that a terminal would obey. */
-export function clipped(text: string, most: number): string {
-  return printable((text.length > most ? `${text.slice(0, most)}…` : text).replace(/\s*[\r\n]\s*/g, ' '));
-}
-
-/** Control characters and marks that turn the direction of writing as escapes: `\x1b`, `\u202e`. */
-export function printable(text: string): string {
-  return text.replace(INVISIBLE, (char) => {
-    const code = char.codePointAt(0)!;
-    return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u${code.toString(16).padStart(4, '0')}`;
-  });
-}
-
-const INVISIBLE = /[\p{Cc}\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu;
 
 /** Something legal that a reader does not take; a reader of more of the language may. */
 export class Unsupported extends UserError {
@@ -116,16 +102,4 @@ export function didYouMean(word: string, candidates: Iterable<string>): string {
     }
   }
   return best ? ` (did you mean "${best.candidate}"?)` : '';
-}
-
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, n) => n);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      next[j] = Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1));
-    }
-    row = next;
-  }
-  return row[b.length]!;
 }

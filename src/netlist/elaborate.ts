@@ -4,8 +4,9 @@
 // instances and unknown ports end in a located diagnostic. No recursion of our own: a chain of very many gates is fine.
 
 import { UserError } from '../tensor/errors.ts';
+import { clipped, printable } from '../tensor/names.ts';
 import { gateCell } from './cells.ts';
-import { clipped, didYouMean, type Place, printable, type SourceText } from './diagnostics.ts';
+import { didYouMean, type Place, type SourceText } from './diagnostics.ts';
 import type { Instance, Module } from './module.ts';
 import { Network, type Signal, ZERO } from './network.ts';
 import { hasMultiplierPorts } from './ports.ts';

@@ -3,15 +3,16 @@
 // Invariant: "equal" means every pair was compared or proved, never sampled; a counterexample, also a prover's, is simulated again.
 // A table has no names: its first operand is the weight. Products are compared as integers of the chosen signedness.
 
+import { firstDifference, operandValue, type ProductTable, productTable } from '../multiplier/table.ts';
+import { MAX_EXHAUSTIVE_BITS } from '../multiplier/widths.ts';
 import { invariant, UserError } from '../tensor/errors.ts';
 import { Random } from '../tensor/random.ts';
 import { compareByAlgebra } from './algebra.ts';
 import { type BitFunctions, differingSample, firstDifferingPattern } from './compiled/network.ts';
 import { type Network, ZERO } from './network.ts';
-import { MAX_EXHAUSTIVE_BITS, multiplierPorts } from './ports.ts';
+import { multiplierPorts } from './ports.ts';
 import { productOf, simulate } from './simulate.ts';
 import type { Subject } from './subject.ts';
-import { firstDifference, operandValue, type ProductTable, productTable } from './table.ts';
 
 export interface Counterexample {
   /** Operand values (signed ones where the comparison is signed) and the two products. */

@@ -2,6 +2,8 @@
 
 import { expect, test } from 'vitest';
 import { type FuzzSubject, fuzzReaders } from '../../test/fuzz.ts';
+import { readHistograms } from '../multiplier/histograms.ts';
+import { exactTable } from '../multiplier/table.ts';
 import { UserError } from '../tensor/errors.ts';
 import { readBlif } from './blif/read.ts';
 import { writeBlif } from './blif/write.ts';
@@ -10,9 +12,7 @@ import type { Elaborated } from './elaborate.ts';
 import { readNpy, writeNpy } from './formats/npy.ts';
 import { readTextTable, writeTextTable } from './formats/text.ts';
 import { generateFromSpec } from './generators/registry.ts';
-import { readHistograms } from './histograms.ts';
 import { simulate } from './simulate.ts';
-import { exactTable } from './table.ts';
 import { readVerilog } from './verilog/read.ts';
 import { writeVerilog } from './verilog/write.ts';
 

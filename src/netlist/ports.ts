@@ -2,17 +2,10 @@
 // The first bus in the order of the inputs is the first operand (the weight w), the second the activation x. Any names will do:
 // `w[3]`, `IN1[3]`, `A3`, `A_3`, `A<3>`.
 
+import { checkNetlistBits, MIN_OPERAND_BITS } from '../multiplier/widths.ts';
 import { UserError } from '../tensor/errors.ts';
-import { clipped } from './diagnostics.ts';
+import { clipped } from '../tensor/names.ts';
 import { type Network, type Port, relabelled, type Signal } from './network.ts';
-
-export const MIN_OPERAND_BITS = 2;
-/** The widest operand that is trained and mapped. */
-export const MAX_OPERAND_BITS = 8;
-/** The widest operand of a netlist: products of two are integers that a double holds. */
-export const MAX_NETLIST_BITS = 26;
-/** Operand bits together up to which all pairs are enumerated (2^24 of them: 12×12). */
-export const MAX_EXHAUSTIVE_BITS = 24;
 
 export interface MultiplierPorts {
   readonly weight: readonly Signal[];
@@ -25,39 +18,6 @@ export interface Bus {
   readonly name: string;
   readonly indexed: boolean;
   readonly ports: readonly Port[];
-}
-
-/** Throws a UserError unless both operand widths are integers from 2 to 8, the widths that are trained and mapped. */
-export function checkOperandBits(weightBits: number, activationBits: number): void {
-  checkBits(weightBits, activationBits, MAX_OPERAND_BITS);
-}
-
-/** Throws a UserError unless both operand widths are integers from 2 to 26. */
-export function checkNetlistBits(weightBits: number, activationBits: number): void {
-  checkBits(weightBits, activationBits, MAX_NETLIST_BITS);
-}
-
-/** Throws a UserError unless all operand pairs can be enumerated. */
-export function checkTableBits(weightBits: number, activationBits: number): void {
-  checkNetlistBits(weightBits, activationBits);
-  if (weightBits + activationBits > MAX_EXHAUSTIVE_BITS) {
-    throw new UserError(
-      `a table of ${weightBits}×${activationBits} bits: expected at most ${MAX_EXHAUSTIVE_BITS} bits together, as 12×12 has`,
-    );
-  }
-}
-
-function checkBits(weightBits: number, activationBits: number, most: number): void {
-  for (const [what, bits] of [
-    ['weight', weightBits],
-    ['activation', activationBits],
-  ] as const) {
-    if (!Number.isInteger(bits) || bits < MIN_OPERAND_BITS || bits > most) {
-      throw new UserError(
-        `a multiplier with ${bits} ${what} bits: expected an integer from ${MIN_OPERAND_BITS} to ${most}`,
-      );
-    }
-  }
 }
 
 /** Splits `IN1[3]` into `IN1` and 3; a name without an index has index null. */

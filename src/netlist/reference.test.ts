@@ -5,12 +5,12 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
+import { errorMetrics } from '../multiplier/metrics.ts';
+import { firstDifference } from '../multiplier/table.ts';
 import { readBlif } from './blif/read.ts';
 import { loadCircuit, simulateCircuit } from './circuit.ts';
 import { readTextTable, writeTextTable } from './formats/text.ts';
-import { errorMetrics } from './metrics.ts';
 import { simulate } from './simulate.ts';
-import { firstDifference } from './table.ts';
 
 const reference = join(import.meta.dirname, '../../../shared/reference');
 const absent = !existsSync(reference);

@@ -2,13 +2,13 @@
 // the compiled simulation. The result says what it is: the number of samples, and 95 % confidence intervals of the means.
 // Invariant: deterministic for a seed. The largest error seen is a lower bound of the true one, and is marked so by `sampled`.
 
+import { type ErrorMetrics, ErrorSums, type OperandHistograms, shares } from '../multiplier/metrics.ts';
+import { operandValue } from '../multiplier/table.ts';
 import { UserError } from '../tensor/errors.ts';
 import { Random } from '../tensor/random.ts';
 import { PairProducts } from './compiled/network.ts';
-import { type ErrorMetrics, ErrorSums, type OperandHistograms, shares } from './metrics.ts';
 import type { Network } from './network.ts';
 import { multiplierPorts } from './ports.ts';
-import { operandValue } from './table.ts';
 
 export interface Sampled {
   readonly samples: number;

@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest';
+import { exactTable, firstDifference, operandValue } from '../multiplier/table.ts';
 import { arrayMultiplier } from './generators/array.ts';
 import { type GateKind, gateArity, Network, ONE, type Signal, ZERO } from './network.ts';
 import { groupBuses, splitPortName } from './ports.ts';
 import { Simulator, simulate } from './simulate.ts';
-import { exactTable, firstDifference, operandValue } from './table.ts';
 
 const functions: Record<GateKind, (a: number, b: number, c: number) => number> = {
   not: (a) => 1 - a,

@@ -5,13 +5,14 @@
 // Invariant of the Simulator: `values` always belongs to the network with all accepted substitutions. A proposed substitution is evaluated in its
 // changed cone only and becomes part of the state, or not, at no further cost.
 
+import { operandValue, type ProductTable, productTable } from '../multiplier/table.ts';
+import { checkTableBits } from '../multiplier/widths.ts';
 import { invariant } from '../tensor/errors.ts';
 import { AllProducts } from './compiled/network.ts';
 import { expressions, gateFunctions, words as wordBits } from './gates.ts';
 import type { GateKind, Network, Signal } from './network.ts';
 import { isGate, ONE, ZERO } from './network.ts';
-import { checkTableBits, type MultiplierPorts, multiplierPorts } from './ports.ts';
-import { operandValue, type ProductTable, productTable } from './table.ts';
+import { type MultiplierPorts, multiplierPorts } from './ports.ts';
 
 /** One bit of every operand pair, in the lane layout above. */
 export type Words = Int32Array<ArrayBuffer>;

@@ -1,9 +1,9 @@
 // Something that multiplies: a netlist or a generator, which have a network, or a table of products. Files become subjects in
 // workbench/load.ts; generators need no file.
 
+import type { ProductTable } from '../multiplier/table.ts';
 import { generateFromSpec } from './generators/registry.ts';
 import type { Network } from './network.ts';
-import type { ProductTable } from './table.ts';
 
 export type Subject =
   | {

@@ -1,7 +1,7 @@
 // Shapes, starting values and multiplications of layers, worked out by hand.
 
 import { expect, test } from 'vitest';
-import { Graph } from '../engine/graph.ts';
+import { Graph } from '../engine/graph/graph.ts';
 import { Layers, multiplyFloat } from './layers.ts';
 
 test('a grouped, strided convolution and a linear layer', () => {

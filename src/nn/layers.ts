@@ -2,8 +2,8 @@
 // definition gives the float network, its calibration pass and the quantised approximate network, because how a multiplying layer
 // multiplies is a value (`Multiply`) that the caller hands in. Parameters carry PyTorch's names, so checkpoints cross over.
 
-import type { Graph, Value } from '../engine/graph.ts';
-import type { ConvGeometry } from '../engine/ops.ts';
+import type { Graph, Value } from '../engine/graph/graph.ts';
+import type { ConvGeometry } from '../engine/graph/ops.ts';
 import { invariant } from '../tensor/errors.ts';
 import { type Shape, sizeOf } from '../tensor/tensor.ts';
 

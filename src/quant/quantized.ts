@@ -4,12 +4,12 @@
 // A range holds 0 unless the published observers are asked for: then every zero point is a code, and nothing is clamped away.
 // All state lives in variables named `<layer>.<what>`; see `stateName`.
 
-import type { Graph, Value } from '../engine/graph.ts';
-import type { Granularity, OperandWidths, TableEmulation } from '../engine/ops.ts';
+import type { Graph, Value } from '../engine/graph/graph.ts';
+import type { Granularity, OperandWidths, TableEmulation } from '../engine/graph/ops.ts';
 import type { Multiply, MultiplyingLayer } from '../nn/layers.ts';
 import { sizeOf } from '../tensor/tensor.ts';
 
-/** What the layer multiplies with: exact products of codes, or products with an error term (see ErrorKind in engine/ops.ts). */
+/** What the layer multiplies with: exact products of codes, or products with an error term (see ErrorKind in engine/graph/ops.ts). */
 export type LayerError =
   | { readonly kind: 'exact' }
   /** m: f32 [weightBits, activationBits], the removed share of each partial product. */

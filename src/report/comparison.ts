@@ -3,7 +3,7 @@
 // Invariant: what is estimated is marked (~, and ≥ for a largest error seen), in CSV by the number of samples; a figure that is not known is
 // a dash, in CSV an empty cell; a multiplier that failed keeps its row, with the reason. Names are escaped for each format.
 
-import type { ErrorMetrics } from '../netlist/metrics.ts';
+import type { ErrorMetrics } from '../multiplier/metrics.ts';
 
 /** What was measured of a multiplier. */
 export interface ComparedFigures {

@@ -1,6 +1,6 @@
 // Picture of the operands that a multiplier meets: the share of each code among its multiplications, weights above, activations below.
 
-import type { OperandHistograms } from '../netlist/metrics.ts';
+import type { OperandHistograms } from '../multiplier/metrics.ts';
 import { colours, figureWidth } from './theme.ts';
 import { renderSpec } from './vega.ts';
 

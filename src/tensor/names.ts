@@ -4,7 +4,7 @@
 import { UserError } from './errors.ts';
 
 /** Number of single-character insertions, deletions and substitutions between two words (Levenshtein). */
-function editDistance(a: string, b: string): number {
+export function editDistance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, column) => column);
   for (let i = 1; i <= a.length; i++) {
     const next = [i];
@@ -44,4 +44,19 @@ export function unknownName(kind: string, value: string, valid: readonly string[
 /** A path or text as a word of a shell command. */
 export function shellWord(text: string): string {
   return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}
+
+/** On one line, not longer than `most`, and with nothing that a terminal would obey. */
+export function clipped(text: string, most: number): string {
+  return printable((text.length > most ? `${text.slice(0, most)}…` : text).replace(/\s*[\r\n]\s*/g, ' '));
+}
+
+const INVISIBLE = /[\p{Cc}\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu;
+
+/** Control characters and marks that turn the direction of writing as escapes: `\x1b`, `\u202e`. */
+export function printable(text: string): string {
+  return text.replace(INVISIBLE, (char) => {
+    const code = char.codePointAt(0)!;
+    return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u${code.toString(16).padStart(4, '0')}`;
+  });
 }

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { openDataset } from '../data/registry.ts';
-import { wasmBackend } from '../engine/wasm/backend.ts';
-import { findModel } from '../nn/models.ts';
+import { wasmBackend } from '../engine/wasm/runtime/backend.ts';
+import { findModel } from '../nn/models/registry.ts';
 import { initialTensor } from '../nn/parameters.ts';
 import { evaluator } from './evaluation.ts';
 import { atStart, type EpochRecord, noSums, type Position, trainEpochs } from './loop.ts';

@@ -5,7 +5,7 @@
 import { type Batch, gatherImages } from '../data/batches.ts';
 import type { ImageSize, Split } from '../data/dataset.ts';
 import type { Program, Session } from '../engine/backend.ts';
-import type { Graph, Value } from '../engine/graph.ts';
+import type { Graph, Value } from '../engine/graph/graph.ts';
 import { tensor } from '../tensor/tensor.ts';
 
 export interface Feed {

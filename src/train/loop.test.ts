@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 import { trainingBatches } from '../data/batches.ts';
 import { datasetOf } from '../data/memory.ts';
 import { referenceBackend } from '../engine/reference/backend.ts';
-import type { Model } from '../nn/model.ts';
+import type { Model } from '../nn/models/model.ts';
 import { f32 } from '../tensor/tensor.ts';
 import { evaluator } from './evaluation.ts';
 import { atStart, type EpochRecord, type Position, type StepEvent, trainEpochs } from './loop.ts';

@@ -1,7 +1,7 @@
 // The optimiser's part of a training step: which variables learn, by which rule, and how the learning rate moves over the epochs.
 
-import { gradients } from '../engine/gradients.ts';
-import type { Value } from '../engine/graph.ts';
+import { gradients } from '../engine/graph/gradients.ts';
+import type { Value } from '../engine/graph/graph.ts';
 
 /** Stochastic gradient descent with momentum and weight decay, as PyTorch defines it. */
 export interface SgdOptions {

@@ -1,10 +1,10 @@
 // A task is a model on a data set; its graphs are built here. One definition of the network gives the training step, the evaluation and the
 // calibration pass: they differ in how the layers multiply (`Arithmetic`) and in the mode of batch norm and quantisers.
 
-import { Graph, type Value } from '../engine/graph.ts';
-import type { TableEmulation } from '../engine/ops.ts';
+import { Graph, type Value } from '../engine/graph/graph.ts';
+import type { TableEmulation } from '../engine/graph/ops.ts';
 import { Layers, type Multiply, type MultiplyingLayer, multiplyFloat } from '../nn/layers.ts';
-import type { Model } from '../nn/models.ts';
+import type { Model } from '../nn/models/registry.ts';
 import {
   type ErrorSlopes,
   type LayerError,
@@ -46,7 +46,7 @@ export type LayerMultiplier =
       readonly slopes?: Slopes;
     };
 
-/** Slopes of the error at each pair of codes, along either operand: training then differentiates the error too (see axm/slopes.ts). */
+/** Slopes of the error at each pair of codes, along either operand: training then differentiates the error too (see multiplier/slopes.ts). */
 export interface Slopes {
   readonly weight: Float32Array;
   readonly activation: Float32Array;

@@ -4,22 +4,23 @@
 
 import { basename } from 'node:path';
 import type { Circuit } from '../hardware/yosys/design.ts';
+import type { ProductTable } from '../multiplier/table.ts';
+import { MAX_EXHAUSTIVE_BITS } from '../multiplier/widths.ts';
 import { readBlif } from '../netlist/blif/read.ts';
 import { circuitFormat, MAX_NETLIST_BYTES, readLimited } from '../netlist/circuit.ts';
 import { cleanUp } from '../netlist/cleanup.ts';
 import { firstDifferingPattern } from '../netlist/compiled/network.ts';
-import { printable } from '../netlist/diagnostics.ts';
 import { MAX_TABLE_BYTES, readTable, type TableOptions, tableForm } from '../netlist/formats/read.ts';
 import { publishedWarnings } from '../netlist/formats/text.ts';
 import { isGeneratorSpec } from '../netlist/generators/registry.ts';
 import { Network, type Signal, ZERO } from '../netlist/network.ts';
-import { groupBuses, MAX_EXHAUSTIVE_BITS, multiplierPorts } from '../netlist/ports.ts';
+import { groupBuses, multiplierPorts } from '../netlist/ports.ts';
 import { simulate } from '../netlist/simulate.ts';
 import { generatedSubject } from '../netlist/subject.ts';
-import type { ProductTable } from '../netlist/table.ts';
 import { UserError } from '../tensor/errors.ts';
 import { sha256 } from '../tensor/files.ts';
 import { inflateLimited } from '../tensor/gzip.ts';
+import { printable } from '../tensor/names.ts';
 import { openCells } from './cells.ts';
 import { readAnyVerilog } from './verilog.ts';
 

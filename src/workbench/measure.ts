@@ -2,10 +2,10 @@
 // that tells errors measures here.
 // Invariant: sampled figures carry `sampled`; a multiplier that looks as if it were read with the wrong sign has a note that says so.
 
+import type { OperandHistograms } from '../multiplier/metrics.ts';
+import { signednessNote, signednessText } from '../multiplier/signedness.ts';
 import { reportTable, type Simulation, simulateCircuit } from '../netlist/circuit.ts';
-import type { OperandHistograms } from '../netlist/metrics.ts';
 import { sampleMetrics } from '../netlist/sample.ts';
-import { signednessNote, signednessText } from '../netlist/signedness.ts';
 import type { LoadedMultiplier } from './load.ts';
 
 export interface MeasureOptions {

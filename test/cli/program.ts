@@ -8,8 +8,8 @@ export async function tram(...args: string[]): Promise<{ code: number; out: stri
   const err: string[] = [];
   const code = await runProgram(args, {
     loadFlow: async () => ({
-      runFlow: (await import('../../src/flow/run.ts')).runFlow,
-      evaluateRun: (await import('../../src/flow/evaluate.ts')).evaluateRun,
+      runFlow: (await import('../../src/flow/run/run.ts')).runFlow,
+      evaluateRun: (await import('../../src/flow/results/evaluate.ts')).evaluateRun,
     }),
     stdout: { write: (text) => out.push(text) },
     stderr: { write: (text) => err.push(text) },

@@ -3,11 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, describe, expect, test } from 'vitest';
+import { exactTable, firstDifference } from '../../src/multiplier/table.ts';
 import { writeBlif } from '../../src/netlist/blif/write.ts';
 import { readNpy } from '../../src/netlist/formats/npy.ts';
 import { readTextTable } from '../../src/netlist/formats/text.ts';
 import { generate } from '../../src/netlist/generators/registry.ts';
-import { exactTable, firstDifference } from '../../src/netlist/table.ts';
 import { describeWithReference, referenceText } from '../shared.ts';
 import { tram } from './program.ts';
 

@@ -7,7 +7,7 @@ import { expect, test } from 'vitest';
 const script = `
   import { readFileSync } from 'node:fs';
   import { curvesOf, curvesPath, distances } from './bench/cuda-setup.mjs';
-  import { wasmBackend } from './dist/engine/wasm/backend.js';
+  import { wasmBackend } from './dist/engine/wasm/runtime/backend.js';
   const pinned = JSON.parse(readFileSync(curvesPath, 'utf8'));
   console.log(JSON.stringify(distances(await curvesOf(wasmBackend({ threads: 1 })), pinned)));
 `;

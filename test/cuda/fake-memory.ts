@@ -1,9 +1,9 @@
 // Addresses without a device: what lowering needs to turn a graph into commands where there is no GPU.
 
-import type { Target } from '../../src/engine/cuda/launch.ts';
+import type { Target } from '../../src/engine/cuda/lower/launch.ts';
 import { lowerPlan, scratchBytes } from '../../src/engine/cuda/lower/program.ts';
-import type { Graph } from '../../src/engine/graph.ts';
-import { plan } from '../../src/engine/plan.ts';
+import type { Graph } from '../../src/engine/graph/graph.ts';
+import { plan } from '../../src/engine/graph/plan.ts';
 import { hopper } from '../engine/devices.ts';
 
 const ARENA = 0x7000_0000_0000n;

@@ -6,10 +6,15 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { compileOptions, KernelLibrary, type KernelSource, kernelFolder } from '../../src/engine/cuda/compiler.ts';
-import { dependenciesOf } from '../../src/engine/cuda/schedule.ts';
-import type { OpAttributes, TableEmulation } from '../../src/engine/ops.ts';
-import { findModel } from '../../src/nn/models.ts';
+import {
+  compileOptions,
+  KernelLibrary,
+  type KernelSource,
+  kernelFolder,
+} from '../../src/engine/cuda/runtime/compiler.ts';
+import { dependenciesOf } from '../../src/engine/cuda/runtime/schedule.ts';
+import type { OpAttributes, TableEmulation } from '../../src/engine/graph/ops.ts';
+import { findModel } from '../../src/nn/models/registry.ts';
 import { descend } from '../../src/train/optimizer.ts';
 import { type Arithmetic, buildNetwork } from '../../src/train/task.ts';
 import { cases } from '../engine/all-cases.ts';

@@ -7,8 +7,8 @@ const { readFileSync, writeFileSync } = await import('node:fs');
 const { curvesOf, curvesPath, distances, randomDataset, stages, taskOf, train } = await import(
   '../../bench/cuda-setup.mjs'
 );
-const { cudaBackend } = await import('../../build/gpu/src/engine/cuda/backend.js');
-const { findCuda } = await import('../../build/gpu/src/engine/cuda/device.js');
+const { cudaBackend } = await import('../../build/gpu/src/engine/cuda/runtime/backend.js');
+const { findCuda } = await import('../../build/gpu/src/engine/cuda/runtime/device.js');
 const { referenceBackend } = await import('../../build/gpu/src/engine/reference/backend.js');
 
 if (process.argv[2] === 'pin') {

@@ -1,12 +1,12 @@
 // Which paths the lowerings of a backend can take, and which case of the conformance suite takes each: collected from the lowerings' own
 // decisions, for every operation of every case's graph, gradients included.
 
-import type { Target } from '../../src/engine/cuda/launch.ts';
+import type { Target } from '../../src/engine/cuda/lower/launch.ts';
 import { ways as cudaWays, pathsOf, scratchBytes } from '../../src/engine/cuda/lower/program.ts';
-import type { Graph } from '../../src/engine/graph.ts';
-import { namesOfPath, namesOfWays, type Path, type Ways } from '../../src/engine/paths.ts';
-import { plan } from '../../src/engine/plan.ts';
-import { lower, ways as wasmWays } from '../../src/engine/wasm/lowering/index.ts';
+import type { Graph } from '../../src/engine/graph/graph.ts';
+import { namesOfPath, namesOfWays, type Path, type Ways } from '../../src/engine/graph/paths.ts';
+import { plan } from '../../src/engine/graph/plan.ts';
+import { lower, ways as wasmWays } from '../../src/engine/wasm/lower/lowerings.ts';
 import type { Case } from './cases.ts';
 import { graphOf } from './run-case.ts';
 

@@ -1,10 +1,10 @@
 // The devices that the conformance suite runs on. A GPU is lowered for as itself in each precision, and as smaller and older ones: with few
 // multiprocessors, the larger tiles and the uncut sums that else belong to large work are chosen for small cases.
 
-import { cudaBackend } from '../../src/engine/cuda/backend.ts';
-import { findCuda } from '../../src/engine/cuda/device.ts';
-import type { Precision, Target } from '../../src/engine/cuda/launch.ts';
-import { wasmBackend } from '../../src/engine/wasm/backend.ts';
+import type { Precision, Target } from '../../src/engine/cuda/lower/launch.ts';
+import { cudaBackend } from '../../src/engine/cuda/runtime/backend.ts';
+import { findCuda } from '../../src/engine/cuda/runtime/device.ts';
+import { wasmBackend } from '../../src/engine/wasm/runtime/backend.ts';
 import type { Device } from './conformance.ts';
 
 /** An H200 as far as lowering is concerned. */

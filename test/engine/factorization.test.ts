@@ -2,13 +2,13 @@
 // product by product and compared with the table it came from; the numbers of planes are part of the contract, because they are the cost.
 
 import { describe, expect, test } from 'vitest';
-import { type Factorization, factorize, isSigned } from '../../src/engine/factorization.ts';
-import { errorByCodes } from '../../src/flow/multipliers.ts';
+import { errorByCodes } from '../../src/flow/multipliers/multipliers.ts';
+import { type Factorization, factorize, isSigned } from '../../src/multiplier/factorization.ts';
+import type { ProductTable } from '../../src/multiplier/table.ts';
 import { readTextTable } from '../../src/netlist/formats/text.ts';
 import { generateFromSpec } from '../../src/netlist/generators/registry.ts';
 import { mapStructure } from '../../src/netlist/mapping/map.ts';
 import { simulate } from '../../src/netlist/simulate.ts';
-import type { ProductTable } from '../../src/netlist/table.ts';
 import { Random } from '../../src/tensor/random.ts';
 import { describeWithReference, referenceText } from '../shared.ts';
 

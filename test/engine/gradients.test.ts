@@ -2,14 +2,14 @@
 // derivative of what they compute; each is checked against the surrogate that the table names.
 
 import { describe, expect, test } from 'vitest';
-import { slopesOf } from '../../src/axm/slopes.ts';
-import { gradientRules, gradients } from '../../src/engine/gradients.ts';
-import { Graph } from '../../src/engine/graph.ts';
-import { convOutputShape } from '../../src/engine/inference.ts';
-import type { OpAttributes, OpName } from '../../src/engine/ops.ts';
+import { gradientRules, gradients } from '../../src/engine/graph/gradients.ts';
+import { Graph } from '../../src/engine/graph/graph.ts';
+import { convOutputShape } from '../../src/engine/graph/inference.ts';
+import type { OpAttributes, OpName } from '../../src/engine/graph/ops.ts';
 import { referenceBackend } from '../../src/engine/reference/backend.ts';
 import { forEachProduct } from '../../src/engine/reference/convolution.ts';
 import { clamp, roundHalfEven } from '../../src/engine/reference/kernel.ts';
+import { slopesOf } from '../../src/multiplier/slopes.ts';
 import { f32, type HostTensor, type Shape, tensor } from '../../src/tensor/tensor.ts';
 import { type Case, cases } from './cases.ts';
 import { cotangentOf, relativeError, runCase } from './run-case.ts';

@@ -1,7 +1,7 @@
-// Neighbouring operations that a backend may join into one kernel (src/engine/cuda/fuse.ts), and work of the sizes at which kernels for matrix
+// Neighbouring operations that a backend may join into one kernel (src/engine/cuda/lower/fuse.ts), and work of the sizes at which kernels for matrix
 // units are tiled differently.
 
-import type { Graph, Value } from '../../src/engine/graph.ts';
+import type { Graph, Value } from '../../src/engine/graph/graph.ts';
 import { Random } from '../../src/tensor/random.ts';
 import { type HostTensor, type Shape, tensor } from '../../src/tensor/tensor.ts';
 import { type Case, constant, floats, make, operands } from './cases.ts';

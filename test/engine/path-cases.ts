@@ -1,7 +1,7 @@
 // Cases that take the paths which the small ones of ./cases.ts do not: work that is cut into parts, blocks and slices, tiles and vectors
 // that are not filled, each width of codes on each way. test/engine/paths.test.ts says which path has no case.
 
-import type { OpAttributes, OpName } from '../../src/engine/ops.ts';
+import type { OpAttributes, OpName } from '../../src/engine/graph/ops.ts';
 import { Random } from '../../src/tensor/random.ts';
 import { f32, type HostTensor, type Shape, tensor } from '../../src/tensor/tensor.ts';
 import { type Case, codes, constant, floats, make, operands } from './cases.ts';

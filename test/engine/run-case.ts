@@ -2,8 +2,8 @@
 // the chosen inputs as d0, d1, …
 
 import type { Backend } from '../../src/engine/backend.ts';
-import { gradients } from '../../src/engine/gradients.ts';
-import { Graph, type Value } from '../../src/engine/graph.ts';
+import { gradients } from '../../src/engine/graph/gradients.ts';
+import { Graph, type Value } from '../../src/engine/graph/graph.ts';
 import { Random } from '../../src/tensor/random.ts';
 import { f32, type HostTensor, type Shape, sizeOf, type TensorData } from '../../src/tensor/tensor.ts';
 import type { Case } from './cases.ts';

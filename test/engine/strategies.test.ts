@@ -2,10 +2,10 @@
 // multiplier as itself, as planes that remove nothing and as a table of zeros; for several widths and layer geometries, on each backend.
 
 import { describe, expect, test } from 'vitest';
-import type { ErrorKind } from '../../src/engine/ops.ts';
+import type { ErrorKind } from '../../src/engine/graph/ops.ts';
 import { referenceBackend } from '../../src/engine/reference/backend.ts';
-import { wasmBackend } from '../../src/engine/wasm/backend.ts';
-import { layerError } from '../../src/flow/multipliers.ts';
+import { wasmBackend } from '../../src/engine/wasm/runtime/backend.ts';
+import { layerError } from '../../src/flow/multipliers/multipliers.ts';
 import { Random } from '../../src/tensor/random.ts';
 import { f32, type HostTensor, tensor } from '../../src/tensor/tensor.ts';
 import { type Case, cases, codes } from './cases.ts';

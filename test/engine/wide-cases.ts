@@ -1,9 +1,9 @@
 // Cases with many channels, and with structures, tables and slopes that are constants of the graph: what kernels for matrix units tell apart
 // (wide copies, several tiles and parts, planes that merge, tables that factor, reductions over several blocks).
 
-import { expandTheta, tableOfRemoval } from '../../src/axm/multiplier.ts';
-import { slopesOf } from '../../src/axm/slopes.ts';
-import { convOutputShape } from '../../src/engine/inference.ts';
+import { convOutputShape } from '../../src/engine/graph/inference.ts';
+import { expandTheta, tableOfRemoval } from '../../src/multiplier/multiplier.ts';
+import { slopesOf } from '../../src/multiplier/slopes.ts';
 import { Random } from '../../src/tensor/random.ts';
 import { f32, type HostTensor, type Shape, sizeOf, tensor } from '../../src/tensor/tensor.ts';
 import { type Case, codes, floats, make } from './cases.ts';

@@ -6,9 +6,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { describeData } from '../../src/data/dataset.ts';
-import type { ConfigurationInput } from '../../src/flow/config.ts';
-import { readManifest } from '../../src/flow/manifest.ts';
-import { runFlow } from '../../src/flow/run.ts';
+import { readManifest } from '../../src/flow/run/manifest.ts';
+import { runFlow } from '../../src/flow/run/run.ts';
+import type { ConfigurationInput } from '../../src/flow/settings/config.ts';
 
 const home = process.cwd();
 const parent = mkdtempSync(join(tmpdir(), 'tram-run-data-'));

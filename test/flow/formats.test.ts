@@ -6,8 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, describe, expect, test } from 'vitest';
-import type { ConfigurationInput } from '../../src/flow/config.ts';
-import { runFlow } from '../../src/flow/run.ts';
+import { runFlow } from '../../src/flow/run/run.ts';
+import type { ConfigurationInput } from '../../src/flow/settings/config.ts';
 
 const parent = mkdtempSync(join(tmpdir(), 'tram-formats-'));
 afterAll(() => rmSync(parent, { recursive: true }));

@@ -5,21 +5,21 @@ import { cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import { columnCosts } from '../../src/axm/power.ts';
 import { trainingBatches } from '../../src/data/batches.ts';
 import type { Dataset } from '../../src/data/dataset.ts';
 import { openDataset } from '../../src/data/registry.ts';
-import { wasmBackend } from '../../src/engine/wasm/backend.ts';
-import type { ConfigurationInput } from '../../src/flow/config.ts';
-import type { MetricRecord, TrainingPhase } from '../../src/flow/events.ts';
-import { readManifest } from '../../src/flow/manifest.ts';
-import { runFlow } from '../../src/flow/run.ts';
+import { wasmBackend } from '../../src/engine/wasm/runtime/backend.ts';
+import type { MetricRecord, TrainingPhase } from '../../src/flow/run/events.ts';
+import { readManifest } from '../../src/flow/run/manifest.ts';
+import { runFlow } from '../../src/flow/run/run.ts';
+import type { ConfigurationInput } from '../../src/flow/settings/config.ts';
+import { columnCosts } from '../../src/multiplier/power.ts';
 import { readSafetensors } from '../../src/tensor/safetensors.ts';
 import { isTrial, type RecordedProgram, type RecordedSession, recording, trainingPrograms } from './recording.ts';
 
 const sessions: RecordedSession[] = [];
-vi.mock('../../src/flow/device.ts', async (load) => ({
-  ...(await load<typeof import('../../src/flow/device.ts')>()),
+vi.mock('../../src/flow/run/device.ts', async (load) => ({
+  ...(await load<typeof import('../../src/flow/run/device.ts')>()),
   openBackend: async () => {
     const made = recording(wasmBackend({ threads: 1 }));
     sessions.length = 0;

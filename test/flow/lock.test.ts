@@ -18,7 +18,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
-import { LOCK_FILE, lockRun } from '../../src/flow/lock.ts';
+import { LOCK_FILE, lockRun } from '../../src/flow/run/lock.ts';
 
 const parent = mkdtempSync(join(tmpdir(), 'tram-lock-'));
 const children = new Set<ChildProcess>();

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { columnCosts, exactPower } from '../../src/axm/power.ts';
+import { columnCosts, exactPower } from '../../src/multiplier/power.ts';
 import { cheapestExact } from '../../src/netlist/exact-cost.ts';
 import { generate, generators } from '../../src/netlist/generators/registry.ts';
 import { describeStructure, REFERENCE_GATES, unitGateCost } from '../../src/netlist/structure.ts';

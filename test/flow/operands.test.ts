@@ -2,9 +2,9 @@
 
 import { expect, test } from 'vitest';
 import { referenceBackend } from '../../src/engine/reference/backend.ts';
-import { exactMultiplier } from '../../src/flow/multipliers.ts';
-import { asSignedPatterns, measureOperands, sumOfOperands } from '../../src/flow/operands.ts';
-import type { Model } from '../../src/nn/models.ts';
+import { exactMultiplier } from '../../src/flow/multipliers/multipliers.ts';
+import { asSignedPatterns, measureOperands, sumOfOperands } from '../../src/flow/multipliers/operands.ts';
+import type { Model } from '../../src/nn/models/registry.ts';
 import { stateName } from '../../src/quant/quantized.ts';
 import { Random } from '../../src/tensor/random.ts';
 import { f32 } from '../../src/tensor/tensor.ts';

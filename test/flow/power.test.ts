@@ -2,13 +2,13 @@
 // from the configuration to the number.
 
 import { expect, test } from 'vitest';
-import { columnCosts } from '../../src/axm/power.ts';
-import { Graph } from '../../src/engine/graph.ts';
+import { Graph } from '../../src/engine/graph/graph.ts';
 import { referenceBackend } from '../../src/engine/reference/backend.ts';
-import { parseConfiguration } from '../../src/flow/config.ts';
-import type { MultiplierRecord } from '../../src/flow/manifest.ts';
-import { powerTerm } from '../../src/flow/multipliers.ts';
+import { powerTerm } from '../../src/flow/multipliers/multipliers.ts';
 import { mappedGateCost } from '../../src/flow/phases/map.ts';
+import type { MultiplierRecord } from '../../src/flow/run/manifest.ts';
+import { parseConfiguration } from '../../src/flow/settings/config.ts';
+import { columnCosts } from '../../src/multiplier/power.ts';
 import type { MultiplyingLayer } from '../../src/nn/layers.ts';
 import { f32 } from '../../src/tensor/tensor.ts';
 import { readStructures } from '../../src/train/step.ts';

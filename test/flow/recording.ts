@@ -4,7 +4,7 @@
 
 import { createHash } from 'node:crypto';
 import type { Backend, Program, Session } from '../../src/engine/backend.ts';
-import type { Graph, Value } from '../../src/engine/graph.ts';
+import type { Graph, Value } from '../../src/engine/graph/graph.ts';
 import type { HostTensor, TensorData } from '../../src/tensor/tensor.ts';
 
 export interface RecordedRun {
@@ -136,7 +136,7 @@ export function trainingPrograms({ programs }: RecordedSession): RecordedProgram
   return programs.filter(({ graph }) => graph.nodes.some(({ op }) => op === 'sgd'));
 }
 
-/** Whether a session was opened to check a training step before the phase trains (flow/training-proof.ts), and given up then. */
+/** Whether a session was opened to check a training step before the phase trains (flow/multipliers/training-proof.ts), and given up then. */
 export function isTrial({ programs }: RecordedSession): boolean {
   return programs.some(({ graph }) => graph.outputs.has('proof.0'));
 }

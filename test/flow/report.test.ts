@@ -4,10 +4,10 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { exactPower } from '../../src/axm/power.ts';
-import { readManifest } from '../../src/flow/manifest.ts';
-import { runFlow } from '../../src/flow/run.ts';
-import type { RunSummary } from '../../src/flow/summary.ts';
+import type { RunSummary } from '../../src/flow/results/summary.ts';
+import { readManifest } from '../../src/flow/run/manifest.ts';
+import { runFlow } from '../../src/flow/run/run.ts';
+import { exactPower } from '../../src/multiplier/power.ts';
 
 const parent = mkdtempSync(join(tmpdir(), 'tram-report-'));
 const folder = join(parent, 'run');

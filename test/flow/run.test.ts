@@ -4,15 +4,15 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { ConfigurationInput } from '../../src/flow/config.ts';
-import { evaluateRun } from '../../src/flow/evaluate.ts';
-import { phases, type RunEvent } from '../../src/flow/events.ts';
-import { readManifest } from '../../src/flow/manifest.ts';
-import { runFlow } from '../../src/flow/run.ts';
-import { type RunSummary, type Stage, stages } from '../../src/flow/summary.ts';
+import { evaluateRun } from '../../src/flow/results/evaluate.ts';
+import { type RunSummary, type Stage, stages } from '../../src/flow/results/summary.ts';
+import { phases, type RunEvent } from '../../src/flow/run/events.ts';
+import { readManifest } from '../../src/flow/run/manifest.ts';
+import { runFlow } from '../../src/flow/run/run.ts';
+import type { ConfigurationInput } from '../../src/flow/settings/config.ts';
+import { readHistograms } from '../../src/multiplier/histograms.ts';
+import { errorMetrics } from '../../src/multiplier/metrics.ts';
 import { readNpy } from '../../src/netlist/formats/npy.ts';
-import { readHistograms } from '../../src/netlist/histograms.ts';
-import { errorMetrics } from '../../src/netlist/metrics.ts';
 import { readBytes, sha256 } from '../../src/tensor/files.ts';
 
 const parent = mkdtempSync(join(tmpdir(), 'tram-flow-'));

@@ -5,23 +5,23 @@ import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import { settings as options } from '../../src/cli/setting-table.ts';
 import { openDataset } from '../../src/data/registry.ts';
-import { wasmBackend } from '../../src/engine/wasm/backend.ts';
-import { type ConfigurationInput, mergeSettings } from '../../src/flow/config.ts';
-import type { Phase } from '../../src/flow/events.ts';
-import { readManifest } from '../../src/flow/manifest.ts';
-import { runFlow } from '../../src/flow/run.ts';
+import { wasmBackend } from '../../src/engine/wasm/runtime/backend.ts';
+import type { Phase } from '../../src/flow/run/events.ts';
+import { readManifest } from '../../src/flow/run/manifest.ts';
+import { runFlow } from '../../src/flow/run/run.ts';
+import { type ConfigurationInput, mergeSettings } from '../../src/flow/settings/config.ts';
+import { settings as options } from '../../src/flow/settings/table.ts';
+import { exactTable } from '../../src/multiplier/table.ts';
 import { writeNpy } from '../../src/netlist/formats/npy.ts';
 import { generateFromSpec } from '../../src/netlist/generators/registry.ts';
 import { relabelled } from '../../src/netlist/network.ts';
-import { exactTable } from '../../src/netlist/table.ts';
 import { writeVerilog } from '../../src/netlist/verilog/write.ts';
 import { type Recording, recording, traceOf } from './recording.ts';
 
 let recorded: Recording;
-vi.mock('../../src/flow/device.ts', async (load) => ({
-  ...(await load<typeof import('../../src/flow/device.ts')>()),
+vi.mock('../../src/flow/run/device.ts', async (load) => ({
+  ...(await load<typeof import('../../src/flow/run/device.ts')>()),
   openBackend: async () => {
     recorded = recording(wasmBackend({ threads: 1 }));
     return recorded.backend;

@@ -7,12 +7,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { trainingBatches } from '../../src/data/batches.ts';
-import { Graph } from '../../src/engine/graph.ts';
-import { loadModel } from '../../src/flow/checkpoint.ts';
-import { concreteMultiplier, exactMultiplier, layerError, quantizedArithmetic } from '../../src/flow/multipliers.ts';
-import { visitLayers } from '../../src/flow/operands.ts';
-import { runFlow } from '../../src/flow/run.ts';
-import type { RunSummary } from '../../src/flow/summary.ts';
+import { Graph } from '../../src/engine/graph/graph.ts';
+import {
+  concreteMultiplier,
+  exactMultiplier,
+  layerError,
+  quantizedArithmetic,
+} from '../../src/flow/multipliers/multipliers.ts';
+import { visitLayers } from '../../src/flow/multipliers/operands.ts';
+import type { RunSummary } from '../../src/flow/results/summary.ts';
+import { loadModel } from '../../src/flow/run/checkpoint.ts';
+import { runFlow } from '../../src/flow/run/run.ts';
 import type { TryEvent } from '../../src/flow/try/events.ts';
 import { tryFolder } from '../../src/flow/try/folder.ts';
 import { foldMeanErrors, meanErrors, measureLayers } from '../../src/flow/try/mean-error.ts';
@@ -22,11 +27,11 @@ import { reestimateStatistics } from '../../src/flow/try/statistics.ts';
 import { measureRun, type OpenRun, openRun, type RunOperands, Trial } from '../../src/flow/try/trial.ts';
 import { betterOf, tryMultipliers } from '../../src/flow/try/try.ts';
 import { narrowerWidths, widthName } from '../../src/flow/try/widths.ts';
+import { errorMetrics } from '../../src/multiplier/metrics.ts';
+import { exactTable, exchangeOperands, type ProductTable } from '../../src/multiplier/table.ts';
 import { writeNpy } from '../../src/netlist/formats/npy.ts';
 import { generateFromSpec } from '../../src/netlist/generators/registry.ts';
-import { errorMetrics } from '../../src/netlist/metrics.ts';
 import { simulate } from '../../src/netlist/simulate.ts';
-import { exactTable, exchangeOperands, type ProductTable } from '../../src/netlist/table.ts';
 import { f32, type TensorData, tensor } from '../../src/tensor/tensor.ts';
 import { evaluator } from '../../src/train/evaluation.ts';
 import { feedOf } from '../../src/train/feed.ts';

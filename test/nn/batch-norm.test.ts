@@ -3,9 +3,9 @@
 
 import { expect, test } from 'vitest';
 import type { Backend } from '../../src/engine/backend.ts';
-import { Graph } from '../../src/engine/graph.ts';
+import { Graph } from '../../src/engine/graph/graph.ts';
 import { referenceBackend } from '../../src/engine/reference/backend.ts';
-import { wasmBackend } from '../../src/engine/wasm/backend.ts';
+import { wasmBackend } from '../../src/engine/wasm/runtime/backend.ts';
 import { Layers, multiplyFloat } from '../../src/nn/layers.ts';
 import { f32 } from '../../src/tensor/tensor.ts';
 

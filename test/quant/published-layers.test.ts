@@ -5,10 +5,10 @@
 
 import { describe, expect, test } from 'vitest';
 import type { Backend, Program, Session } from '../../src/engine/backend.ts';
-import { gradients } from '../../src/engine/gradients.ts';
-import { Graph, type Value } from '../../src/engine/graph.ts';
+import { gradients } from '../../src/engine/graph/gradients.ts';
+import { Graph, type Value } from '../../src/engine/graph/graph.ts';
 import { referenceBackend } from '../../src/engine/reference/backend.ts';
-import { wasmBackend } from '../../src/engine/wasm/backend.ts';
+import { wasmBackend } from '../../src/engine/wasm/runtime/backend.ts';
 import type { MultiplyingLayer } from '../../src/nn/layers.ts';
 import { fromStored, toStored } from '../../src/nn/parameters.ts';
 import { clipLogit, type LayerError, multiplyQuantized, type QuantMode, stateName } from '../../src/quant/quantized.ts';

@@ -3,14 +3,14 @@
 
 import { describe, expect, test } from 'vitest';
 import type { Backend } from '../../src/engine/backend.ts';
-import { gradients } from '../../src/engine/gradients.ts';
-import { Graph } from '../../src/engine/graph.ts';
+import { gradients } from '../../src/engine/graph/gradients.ts';
+import { Graph } from '../../src/engine/graph/graph.ts';
 import { referenceBackend } from '../../src/engine/reference/backend.ts';
-import { wasmBackend } from '../../src/engine/wasm/backend.ts';
-import { parseConfiguration, published } from '../../src/flow/config.ts';
-import { exactMultiplier, quantizedArithmetic } from '../../src/flow/multipliers.ts';
+import { wasmBackend } from '../../src/engine/wasm/runtime/backend.ts';
+import { exactMultiplier, quantizedArithmetic } from '../../src/flow/multipliers/multipliers.ts';
+import { parseConfiguration, published } from '../../src/flow/settings/config.ts';
 import type { MultiplyingLayer } from '../../src/nn/layers.ts';
-import { findModel } from '../../src/nn/models.ts';
+import { findModel } from '../../src/nn/models/registry.ts';
 import { clipLogit, multiplyQuantized, type RangeName, stateName } from '../../src/quant/quantized.ts';
 import { f32 } from '../../src/tensor/tensor.ts';
 import { buildNetwork, type Mode } from '../../src/train/task.ts';

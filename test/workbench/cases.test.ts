@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, describe, expect, test } from 'vitest';
-import { errorMetrics } from '../../src/netlist/metrics.ts';
+import { errorMetrics } from '../../src/multiplier/metrics.ts';
 import { loadMultiplier, productsOf } from '../../src/workbench/load.ts';
 import { tram } from '../cli/program.ts';
 

@@ -1,14 +1,14 @@
 // `tram compare`: runs side by side, as a table and as accuracy over power.
 
 import { type Command, Option } from 'commander';
-import { exactPower } from '../../axm/power.ts';
-import type { ComparedRun, Measure } from '../../flow/compare.ts';
+import type { ComparedRun, Measure } from '../../flow/results/compare.ts';
+import { nonEmpty } from '../../flow/settings/values.ts';
+import { exactPower } from '../../multiplier/power.ts';
 import { cheapestExact } from '../../netlist/exact-cost.ts';
 import type { ParetoPoint } from '../../report/pareto.ts';
 import { wantsColor } from '../options.ts';
 import type { Services } from '../services.ts';
 import { styleFor, textWidth } from '../style.ts';
-import { nonEmpty } from '../values.ts';
 import { tellNotes } from '../workbench.ts';
 
 const AFTER = `
@@ -40,7 +40,7 @@ export function defineCompare(command: Command, services: Services): void {
 
 async function compare(given: readonly string[], command: Command, { stdout, stderr }: Services): Promise<void> {
   const { figure, json } = command.opts<{ figure?: string; json?: boolean }>();
-  const { compareRuns } = await import('../../flow/compare.ts');
+  const { compareRuns } = await import('../../flow/results/compare.ts');
   const { isTryFolder } = await import('../../flow/try/folder.ts');
   const { comparedAxis, comparisonText } = await import('../tables.ts');
   // A try lies beside its run, where a pattern such as runs/* finds both.

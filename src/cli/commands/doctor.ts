@@ -1,8 +1,8 @@
 // `tram doctor`: what works here and what is missing, each with what to do about it.
 
 import { type Command, Option } from 'commander';
-import { findCuda } from '../../engine/cuda/device.ts';
-import { deviceNames } from '../../flow/device.ts';
+import { findCuda } from '../../engine/cuda/runtime/device.ts';
+import { deviceNames } from '../../flow/run/device.ts';
 import { version } from '../../version.ts';
 import { atLeast, embeddedData, libraryVersions, requiredNode, tryDevice } from '../doctor/installation.ts';
 import { freeDisk, machineFacts, type Trial, trySimd, tryThreads } from '../doctor/machine.ts';

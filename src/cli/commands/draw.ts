@@ -5,14 +5,14 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
+import { nonEmpty } from '../../flow/settings/values.ts';
+import type { ProductTable } from '../../multiplier/table.ts';
 import type { StructureDescription } from '../../netlist/structure.ts';
-import type { ProductTable } from '../../netlist/table.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { makeFolder, readBytes, readJson, sha256, writeFileAtomic } from '../../tensor/files.ts';
 import { wantsColor } from '../options.ts';
 import type { Services } from '../services.ts';
 import { styleFor } from '../style.ts';
-import { nonEmpty } from '../values.ts';
 import {
   addJson,
   addLenient,
@@ -115,7 +115,7 @@ async function picturesOf(
   }
   const structure = structureBeside(file, notes);
   if (!structure) return errorPictures(table, path);
-  const { multiplierFigures } = await import('../../flow/figures.ts');
+  const { multiplierFigures } = await import('../../flow/results/figures.ts');
   const figures = await multiplierFigures('mapped', structure, table);
   return figures.map(({ name, title, svg }) => ({
     title: title.toLowerCase(),
@@ -125,7 +125,7 @@ async function picturesOf(
 }
 
 async function errorPictures(table: ProductTable, path: (ending: string) => string): Promise<Picture[]> {
-  const { exactTable } = await import('../../netlist/table.ts');
+  const { exactTable } = await import('../../multiplier/table.ts');
   const { errorHeatmapSvg, errorHistogramSvg } = await import('../../report/heatmap.ts');
   const { weightBits, activationBits, signed, data } = table;
   const exact = exactTable(weightBits, activationBits, signed).data;

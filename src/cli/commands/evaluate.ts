@@ -1,12 +1,12 @@
 // `tram evaluate`: measures a run's network anew on the test images.
 
 import { type Command, Option } from 'commander';
-import { stages, stageTitles } from '../../flow/summary.ts';
+import { stages, stageTitles } from '../../flow/results/summary.ts';
+import { nonEmpty, oneOf } from '../../flow/settings/values.ts';
 import { describeOption } from '../facts.ts';
 import { addDeviceOptions, readDevice, wantsColor } from '../options.ts';
 import type { Services } from '../services.ts';
 import { grouped, isLive, percent, styleFor } from '../style.ts';
-import { nonEmpty, oneOf } from '../values.ts';
 
 const AFTER = `
 Stages:

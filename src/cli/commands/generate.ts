@@ -3,15 +3,15 @@
 
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
+import { badValue, nonEmpty, perOperand } from '../../flow/settings/values.ts';
+import type { ProductTable } from '../../multiplier/table.ts';
 import type { GeneratedMultiplier, Generator, GeneratorParameter } from '../../netlist/generators/registry.ts';
-import type { ProductTable } from '../../netlist/table.ts';
 import { invariant, UserError } from '../../tensor/errors.ts';
 import { makeFolder, writeFileAtomic } from '../../tensor/files.ts';
 import { describeOption } from '../facts.ts';
 import { wantsColor } from '../options.ts';
 import type { Services } from '../services.ts';
 import { grouped, percent, type Style, styleFor } from '../style.ts';
-import { badValue, nonEmpty, perOperand } from '../values.ts';
 import { addJson, filesText, OUTPUT, outFolder } from '../workbench.ts';
 
 const AFTER = `
@@ -99,7 +99,7 @@ async function generateKind(kind: string | undefined, command: Command, { stdout
   const table = await provedTable(made, weightBits, activationBits);
   const paths = await write(made, table, { out, verilog, blif });
   const { unitGateCost } = await import('../../netlist/structure.ts');
-  const { errorMetrics } = await import('../../netlist/metrics.ts');
+  const { errorMetrics } = await import('../../multiplier/metrics.ts');
   const metrics = table && errorMetrics(table);
   const cost = unitGateCost(made.network);
   if (json) {
@@ -131,10 +131,10 @@ async function provedTable(
   weightBits: number,
   activationBits: number,
 ): Promise<ProductTable | null> {
-  const { MAX_EXHAUSTIVE_BITS } = await import('../../netlist/ports.ts');
+  const { MAX_EXHAUSTIVE_BITS } = await import('../../multiplier/widths.ts');
   if (weightBits + activationBits > MAX_EXHAUSTIVE_BITS) return null;
   const { simulate } = await import('../../netlist/simulate.ts');
-  const { operandValues } = await import('../../netlist/table.ts');
+  const { operandValues } = await import('../../multiplier/table.ts');
   const table = simulate(network, { signed });
   const [ws, xs] = [operandValues(weightBits, signed), operandValues(activationBits, signed)];
   table.data.forEach((product, pair) => {

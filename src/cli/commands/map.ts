@@ -3,8 +3,11 @@
 
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
-import { powerPerMultiplication } from '../../axm/power.ts';
-import { multiplierReport, writeMultiplier } from '../../flow/multiplier-files.ts';
+import { multiplierReport, writeMultiplier } from '../../flow/multipliers/multiplier-files.ts';
+import { defaultValue } from '../../flow/settings/schema.ts';
+import { nonEmpty, oneOf, thetaList } from '../../flow/settings/values.ts';
+import { type ErrorMetrics, errorMetrics } from '../../multiplier/metrics.ts';
+import { powerPerMultiplication } from '../../multiplier/power.ts';
 import { type Certificate, certify } from '../../netlist/certify.ts';
 import { mapStructure } from '../../netlist/mapping/map.ts';
 import {
@@ -13,9 +16,7 @@ import {
   mappingStarts,
   type SearchName,
 } from '../../netlist/mapping/task.ts';
-import { type ErrorMetrics, errorMetrics } from '../../netlist/metrics.ts';
 import { UserError } from '../../tensor/errors.ts';
-import { defaultValue } from '../configuration-schema.ts';
 import { describeOption } from '../facts.ts';
 import {
   addDeviceOptions,
@@ -31,7 +32,6 @@ import type { Services } from '../services.ts';
 import { findSetting, settingsOfPhases } from '../settings.ts';
 import { grouped, type Style, styleFor } from '../style.ts';
 import { errorTable } from '../tables.ts';
-import { nonEmpty, oneOf, thetaList } from '../values.ts';
 import { loadHistograms } from '../workbench.ts';
 
 const AFTER = `

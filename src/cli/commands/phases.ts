@@ -2,9 +2,10 @@
 // table of settings, and everything about progress, interruption and the final table.
 
 import { type Command, Option } from 'commander';
-import { type ConfigurationInput, mergeSettings, parseConfiguration } from '../../flow/config.ts';
-import { phases } from '../../flow/events.ts';
-import { hasManifest, readManifest } from '../../flow/manifest.ts';
+import { phases } from '../../flow/run/events.ts';
+import { hasManifest, readManifest } from '../../flow/run/manifest.ts';
+import { type ConfigurationInput, mergeSettings, parseConfiguration } from '../../flow/settings/config.ts';
+import { nonEmpty } from '../../flow/settings/values.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { describeOption } from '../facts.ts';
 import { defaultFolder, redoneFolder } from '../folder-name.ts';
@@ -21,7 +22,6 @@ import {
 import { performPhases } from '../perform.ts';
 import type { Define, Services } from '../services.ts';
 import { namesHelp, settingsOfPhases } from '../settings.ts';
-import { nonEmpty } from '../values.ts';
 import { type PhaseCommand, phaseHelp } from './phase-help.ts';
 
 /** Defines the command of a phase, or of all. */

@@ -3,13 +3,13 @@
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { Option } from 'commander';
+import { nonEmpty } from '../../flow/settings/values.ts';
 import { type FigureFormat, figureFormats } from '../../report/formats.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { unknownName } from '../../tensor/names.ts';
 import { describeOption } from '../facts.ts';
 import { performPhases } from '../perform.ts';
 import type { Services } from '../services.ts';
-import { nonEmpty } from '../values.ts';
 
 const AFTER = `
 Reads the run folder alone, not the data; computes nothing but figures. Writes report.html and figures/; the same run gives the same files. PNG

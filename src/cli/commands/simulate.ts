@@ -2,6 +2,7 @@
 // Invariant: sampled figures are never shown without saying so.
 
 import { type Command, Option } from 'commander';
+import { nonEmpty, oneOf, wholeNumberFrom } from '../../flow/settings/values.ts';
 import type { Simulation, SimulationReport } from '../../netlist/circuit.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { writeFileAtomic } from '../../tensor/files.ts';
@@ -9,7 +10,6 @@ import { describeOption } from '../facts.ts';
 import { wantsColor } from '../options.ts';
 import type { Services } from '../services.ts';
 import { grouped, percent, type Style, styleFor } from '../style.ts';
-import { nonEmpty, oneOf, wholeNumberFrom } from '../values.ts';
 import {
   addHistograms,
   addJson,

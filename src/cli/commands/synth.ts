@@ -3,12 +3,12 @@
 
 import { join } from 'node:path';
 import type { Command } from 'commander';
+import { nonEmpty } from '../../flow/settings/values.ts';
 import type { Synthesis } from '../../hardware/synthesize.ts';
 import { makeFolder, writeFileAtomic, writeJson } from '../../tensor/files.ts';
 import { wantsColor } from '../options.ts';
 import type { Services } from '../services.ts';
 import { grouped, type Style, styleFor } from '../style.ts';
-import { nonEmpty } from '../values.ts';
 import {
   addHistograms,
   addJson,

@@ -1,6 +1,7 @@
 // `tram table`: several multipliers side by side in the form of the paper's Table 1.
 
 import { type Command, Option } from 'commander';
+import { nonEmpty, oneOf } from '../../flow/settings/values.ts';
 import type { Synthesis } from '../../hardware/synthesize.ts';
 import type { Simulation } from '../../netlist/circuit.ts';
 import { type ComparedMultiplier, comparisonLayouts } from '../../report/comparison.ts';
@@ -10,7 +11,6 @@ import { describeOption } from '../facts.ts';
 import { Exit } from '../failure.ts';
 import type { Services } from '../services.ts';
 import { grouped, type Output } from '../style.ts';
-import { nonEmpty, oneOf } from '../values.ts';
 import {
   addHistograms,
   addLenient,

@@ -2,10 +2,11 @@
 
 import { join, relative } from 'node:path';
 import { type Command, Option } from 'commander';
-import type { OperandBits } from '../../flow/import.ts';
+import type { OperandBits } from '../../flow/multipliers/import.ts';
+import { badValue, nonEmpty, oneOf, perOperand, wholeNumberFrom } from '../../flow/settings/values.ts';
 import type { TryReport } from '../../flow/try/report.ts';
 import type { TryOptions } from '../../flow/try/try.ts';
-import { operandOrders } from '../../netlist/table.ts';
+import { operandOrders } from '../../multiplier/table.ts';
 import { describeOption } from '../facts.ts';
 import { Exit, Interrupted } from '../failure.ts';
 import { interruptible } from '../interrupt.ts';
@@ -13,7 +14,6 @@ import { addDeviceOptions, readDevice, wantsColor } from '../options.ts';
 import type { Services } from '../services.ts';
 import { shellWord, styleFor, textWidth } from '../style.ts';
 import { ProgressLines } from '../try-progress.ts';
-import { badValue, nonEmpty, oneOf, perOperand, wholeNumberFrom } from '../values.ts';
 import {
   addLenient,
   addLiberty,

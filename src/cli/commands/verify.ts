@@ -2,6 +2,7 @@
 // Invariant: "equal" is said only after all operand pairs or a proof, never after samples.
 
 import { type Command, Option } from 'commander';
+import { nonEmpty, oneOf } from '../../flow/settings/values.ts';
 import type { Prover } from '../../netlist/equivalence.ts';
 import { invariant } from '../../tensor/errors.ts';
 import { describeOption } from '../facts.ts';
@@ -9,7 +10,6 @@ import { Exit } from '../failure.ts';
 import { wantsColor } from '../options.ts';
 import type { Services } from '../services.ts';
 import { grouped, styleFor } from '../style.ts';
-import { nonEmpty, oneOf } from '../values.ts';
 import {
   addJson,
   addLenient,

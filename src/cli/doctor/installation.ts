@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { DeviceName } from '../../flow/device.ts';
+import type { DeviceName } from '../../flow/run/device.ts';
 import { readBytes, readJson, sha256 } from '../../tensor/files.ts';
 import type { Trial } from './machine.ts';
 
@@ -61,8 +61,8 @@ export function embeddedData(): Trial & { readonly path: string } {
 /** Computes a dot product on a device. */
 export async function tryDevice(name: DeviceName): Promise<Trial> {
   try {
-    const { openBackend } = await import('../../flow/device.ts');
-    const { Graph } = await import('../../engine/graph.ts');
+    const { openBackend } = await import('../../flow/run/device.ts');
+    const { Graph } = await import('../../engine/graph/graph.ts');
     const backend = await openBackend({ name });
     const session = await backend.openSession();
     try {

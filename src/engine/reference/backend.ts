@@ -4,9 +4,9 @@
 import { invariant } from '../../tensor/errors.ts';
 import { allocate, bytesPerElement, type HostTensor, sameShape, sizeOf, type TensorData } from '../../tensor/tensor.ts';
 import { type Backend, POISON, type Program, type Session } from '../backend.ts';
-import type { Graph, Value } from '../graph.ts';
-import type { OpAttributes, OpName, TensorType } from '../ops.ts';
-import { type Plan, plan, type Storage } from '../plan.ts';
+import type { Graph, Value } from '../graph/graph.ts';
+import type { OpAttributes, OpName, TensorType } from '../graph/ops.ts';
+import { type Plan, plan, type Storage } from '../graph/plan.ts';
 import { approximate } from './approximate.ts';
 import { convolution } from './convolution.ts';
 import { elementwise } from './elementwise.ts';

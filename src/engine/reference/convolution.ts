@@ -2,7 +2,7 @@
 // input element and weight element; a padded tap is never visited, so it contributes nothing to any sum.
 
 import type { Shape } from '../../tensor/tensor.ts';
-import type { ConvGeometry } from '../ops.ts';
+import type { ConvGeometry } from '../graph/ops.ts';
 import type { Kernels } from './kernel.ts';
 
 /** Calls `visit(xIndex, wIndex, outIndex)` for every multiplication of the convolution. */

@@ -2,7 +2,7 @@
 // obvious loops, float64 accumulation, no blocking. It is the specification that other backends are checked against, not a fast path.
 
 import type { Shape } from '../../tensor/tensor.ts';
-import type { OpAttributes, OpName } from '../ops.ts';
+import type { OpAttributes, OpName } from '../graph/ops.ts';
 
 /** Storage of a tensor; f32 tensors are held in float64 when the backend was opened with double precision (for finite differences). */
 export type Data = Float32Array | Float64Array | Int32Array | Uint8Array;

@@ -1,7 +1,7 @@
 // Pooling over windows of an NHWC image. Padding never wins a maximum and counts as zeros in an average.
 
 import type { Shape } from '../../tensor/tensor.ts';
-import type { PoolGeometry } from '../ops.ts';
+import type { PoolGeometry } from '../graph/ops.ts';
 import type { Kernels, Operand } from './kernel.ts';
 
 /** Calls `visit(outIndex, inputIndices)` for every output element with the elements of its window that lie inside the image. */

@@ -1,7 +1,7 @@
 // The uniform asymmetric quantiser, its observers and their gradients (paper, section on quantisation; OmniQuant's learned clipping):
 // q = clamp(round(x/s) + z, 0, 2^B − 1), x_fq = (q − z)·s; x/s is a float32 quotient, so codes are the same on every backend. A scale or minimum of shape [] serves the whole tensor, [C] the last axis.
 
-import type { Granularity } from '../ops.ts';
+import type { Granularity } from '../graph/ops.ts';
 import { channels, clamp, type Kernels, type Operand, roundHalfEven } from './kernel.ts';
 
 /** No scale is below this, float32's epsilon. */

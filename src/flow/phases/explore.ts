@@ -1,16 +1,22 @@
 // Phase 1: weights and structure parameters θ are trained together on cross-entropy + λ·power (paper, Eq. 8). Writes θ as theta.json.
 
-import { exactPower } from '../../axm/power.ts';
 import type { Session } from '../../engine/backend.ts';
+import { exactPower } from '../../multiplier/power.ts';
 import { writeJsonInside } from '../../tensor/files.ts';
 import { f32 } from '../../tensor/tensor.ts';
 import { evaluator } from '../../train/evaluation.ts';
 import { readStructures } from '../../train/step.ts';
-import { saveModel } from '../checkpoint.ts';
-import { files, inFolder, type RunContext, sessionFrom } from '../context.ts';
-import { initialTheta, powerTerm, quantizedArithmetic, structuredMultiplier, structuresOf } from '../multipliers.ts';
-import { describeActivity, proveActive } from '../proof.ts';
-import { thetaDocument } from '../theta.ts';
+import {
+  initialTheta,
+  powerTerm,
+  quantizedArithmetic,
+  structuredMultiplier,
+  structuresOf,
+} from '../multipliers/multipliers.ts';
+import { describeActivity, proveActive } from '../multipliers/proof.ts';
+import { thetaDocument } from '../multipliers/theta.ts';
+import { saveModel } from '../run/checkpoint.ts';
+import { files, inFolder, type RunContext, sessionFrom } from '../run/context.ts';
 import type { PhaseResult } from './result.ts';
 import { finishTraining, resumePosition, trainPhase } from './training.ts';
 

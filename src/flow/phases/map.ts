@@ -3,28 +3,28 @@
 // first: the search weighs its error by them, and they are kept beside the multiplier. A multiplier that the user brings takes the place
 // of all of them on the quantised network, which has adapted to no other.
 
-import { networkPower } from '../../axm/power.ts';
 import type { Session } from '../../engine/backend.ts';
+import type { OperandHistograms } from '../../multiplier/metrics.ts';
+import { networkPower } from '../../multiplier/power.ts';
+import type { ProductTable } from '../../multiplier/table.ts';
 import { describeCertificate } from '../../netlist/certify.ts';
 import { readNpy } from '../../netlist/formats/npy.ts';
 import { mapStructure } from '../../netlist/mapping/map.ts';
-import type { OperandHistograms } from '../../netlist/metrics.ts';
-import type { ProductTable } from '../../netlist/table.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { evaluator } from '../../train/evaluation.ts';
 import type { QuantizedArithmetic } from '../../train/task.ts';
-import { files, networkToMap, type RunContext, requirePhase, sessionFrom } from '../context.ts';
-import { type MultiplierRecord, type PhaseRecord, verifiedBytes } from '../manifest.ts';
-import { checkModuleNames, multiplierFiles, writeImported, writeMultiplier } from '../multiplier-files.ts';
+import { checkModuleNames, multiplierFiles, writeImported, writeMultiplier } from '../multipliers/multiplier-files.ts';
 import {
   approximateLayers,
   concreteMultiplier,
   exactMultiplier,
   quantizedArithmetic,
   structuredMultiplier,
-} from '../multipliers.ts';
-import { asSignedPatterns, measureOperands, sumOfOperands } from '../operands.ts';
-import { parseTheta, type ThetaDocument } from '../theta.ts';
+} from '../multipliers/multipliers.ts';
+import { asSignedPatterns, measureOperands, sumOfOperands } from '../multipliers/operands.ts';
+import { parseTheta, type ThetaDocument } from '../multipliers/theta.ts';
+import { files, networkToMap, type RunContext, requirePhase, sessionFrom } from '../run/context.ts';
+import { type MultiplierRecord, type PhaseRecord, verifiedBytes } from '../run/manifest.ts';
 import type { PhaseResult } from './result.ts';
 
 export async function map(context: RunContext): Promise<PhaseResult> {

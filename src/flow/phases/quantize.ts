@@ -1,17 +1,17 @@
 // Phase 0: post-training calibration of all layers on one batch of training images with the MSE observer, then learned clipping takes over
 // the ranges; optionally quantisation-aware training with the exact multiplier (training-semantics, phase 0).
 
-import { exactPower } from '../../axm/power.ts';
 import { trainingBatches } from '../../data/batches.ts';
 import type { Session } from '../../engine/backend.ts';
+import { exactPower } from '../../multiplier/power.ts';
 import { clipLogit, type OperandName, stateName } from '../../quant/quantized.ts';
 import { f32, sizeOf } from '../../tensor/tensor.ts';
 import { evaluator } from '../../train/evaluation.ts';
 import { feedOf } from '../../train/feed.ts';
 import { type Arithmetic, buildNetwork } from '../../train/task.ts';
-import { saveModel } from '../checkpoint.ts';
-import { files, inFolder, type RunContext, sessionFrom } from '../context.ts';
-import { exactMultiplier, quantizedArithmetic } from '../multipliers.ts';
+import { exactMultiplier, quantizedArithmetic } from '../multipliers/multipliers.ts';
+import { saveModel } from '../run/checkpoint.ts';
+import { files, inFolder, type RunContext, sessionFrom } from '../run/context.ts';
 import type { PhaseResult } from './result.ts';
 import { finishTraining, resumePosition, trainPhase } from './training.ts';
 

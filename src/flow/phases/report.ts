@@ -2,14 +2,14 @@
 
 import { type FigureFormat, figureFiles } from '../../report/formats.ts';
 import { writeInside } from '../../tensor/files.ts';
-import { files, type RunContext } from '../context.ts';
-import { curvesFigure, multiplierFigures, type NamedFigure, operandsFigure, thetaFigure } from '../figures.ts';
-import { phasesOf, verifiedBytes } from '../manifest.ts';
-import { readMetrics } from '../metrics.ts';
-import { multiplierFiles } from '../multiplier-files.ts';
-import { initialTheta } from '../multipliers.ts';
-import { runPage } from '../run-page.ts';
-import { summarize } from '../summarize.ts';
+import { multiplierFiles } from '../multipliers/multiplier-files.ts';
+import { initialTheta } from '../multipliers/multipliers.ts';
+import { curvesFigure, multiplierFigures, type NamedFigure, operandsFigure, thetaFigure } from '../results/figures.ts';
+import { runPage } from '../results/run-page.ts';
+import { summarize } from '../results/summarize.ts';
+import { files, type RunContext } from '../run/context.ts';
+import { phasesOf, verifiedBytes } from '../run/manifest.ts';
+import { readMetrics } from '../run/metrics.ts';
 import { readTables } from './map.ts';
 import type { PhaseResult } from './result.ts';
 

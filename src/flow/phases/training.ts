@@ -1,18 +1,18 @@
 // What the training phases share: the loop with its metrics log and its resume points. A run killed at any moment goes on from the last
 // resume point to the same bits; the log is cut back to what that point has seen.
 
-import { exactPower } from '../../axm/power.ts';
 import { batchesPerEpoch } from '../../data/batches.ts';
 import type { Session } from '../../engine/backend.ts';
+import { exactPower } from '../../multiplier/power.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { atStart, type EpochRecord, type LoopOptions, type Position, trainEpochs } from '../../train/loop.ts';
-import { loadResumePoint, removeResumePoint, saveResumePoint } from '../checkpoint.ts';
-import type { Configuration } from '../config.ts';
-import { files, inFolder, type RunContext } from '../context.ts';
-import type { MetricRecord, Phase, TrainingPhase } from '../events.ts';
-import { phasesOf, settingsOf } from '../manifest.ts';
-import { openMetrics } from '../metrics.ts';
-import { describeTraining, proveTraining } from '../training-proof.ts';
+import { describeTraining, proveTraining } from '../multipliers/training-proof.ts';
+import { loadResumePoint, removeResumePoint, saveResumePoint } from '../run/checkpoint.ts';
+import { files, inFolder, type RunContext } from '../run/context.ts';
+import type { MetricRecord, Phase, TrainingPhase } from '../run/events.ts';
+import { phasesOf, settingsOf } from '../run/manifest.ts';
+import { openMetrics } from '../run/metrics.ts';
+import type { Configuration } from '../settings/config.ts';
 
 /** Seconds between resume points within an epoch. */
 const SAVE_INTERVAL = 20;

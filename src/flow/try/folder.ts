@@ -4,8 +4,8 @@ import { existsSync, readdirSync, statSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import { UserError } from '../../tensor/errors.ts';
 import { readJson } from '../../tensor/files.ts';
-import { LOCK_FILE } from '../lock.ts';
-import { hasManifest } from '../manifest.ts';
+import { LOCK_FILE } from '../run/lock.ts';
+import { hasManifest } from '../run/manifest.ts';
 
 export const tryFiles = { json: 'try.json', csv: 'try.csv', svg: 'try.svg', png: 'try.png' } as const;
 

@@ -5,10 +5,10 @@
 
 import type { Split } from '../../data/dataset.ts';
 import type { Session } from '../../engine/backend.ts';
-import type { Node, Value } from '../../engine/graph.ts';
+import type { Node, Value } from '../../engine/graph/graph.ts';
 import type { Shape, TensorData } from '../../tensor/tensor.ts';
 import type { QuantizedArithmetic, Task } from '../../train/task.ts';
-import { type LayerVisit, visitLayers } from '../operands.ts';
+import { type LayerVisit, visitLayers } from '../multipliers/operands.ts';
 
 /** Where a constant in a layer's output can be taken back: the variable, and with which sign the constant is added to it. */
 interface Sink {

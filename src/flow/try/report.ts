@@ -1,8 +1,8 @@
 // What trying multipliers came to, as plain data: try.json is this, the command line's table and the picture are drawn from it.
 
-import type { ErrorMetrics } from '../../netlist/metrics.ts';
-import type { OperandOrder } from '../../netlist/table.ts';
-import type { OperandBits } from '../import.ts';
+import type { ErrorMetrics } from '../../multiplier/metrics.ts';
+import type { OperandOrder } from '../../multiplier/table.ts';
+import type { OperandBits } from '../multipliers/import.ts';
 import type { Measured, Treatment } from './trial.ts';
 
 /** One multiplier in one order of its operands. */

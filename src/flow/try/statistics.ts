@@ -6,7 +6,7 @@
 import { trainingBatches } from '../../data/batches.ts';
 import type { Dataset } from '../../data/dataset.ts';
 import type { Session } from '../../engine/backend.ts';
-import type { Node } from '../../engine/graph.ts';
+import type { Node } from '../../engine/graph/graph.ts';
 import { invariant } from '../../tensor/errors.ts';
 import { f32 } from '../../tensor/tensor.ts';
 import { feedOf } from '../../train/feed.ts';

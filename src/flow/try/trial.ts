@@ -4,19 +4,13 @@
 
 import type { Dataset } from '../../data/dataset.ts';
 import type { Backend, Session } from '../../engine/backend.ts';
-import type { OperandHistograms } from '../../netlist/metrics.ts';
-import { exactTable, type ProductTable } from '../../netlist/table.ts';
+import type { OperandHistograms } from '../../multiplier/metrics.ts';
+import { exactTable, type ProductTable } from '../../multiplier/table.ts';
 import type { MultiplyingLayer } from '../../nn/layers.ts';
 import { evaluator } from '../../train/evaluation.ts';
 import { atStart, trainEpochs } from '../../train/loop.ts';
 import type { QuantizedArithmetic, Task } from '../../train/task.ts';
-import { loadModel } from '../checkpoint.ts';
-import type { Configuration } from '../config.ts';
-import { files, inFolder, requirePhase } from '../context.ts';
-import { type DeviceOptions, deviceDetail, type EmulationName, openBackend } from '../device.ts';
-import type { OperandBits } from '../import.ts';
-import { openTask } from '../inputs.ts';
-import { type Manifest, readManifest, verifiedBytes } from '../manifest.ts';
+import type { OperandBits } from '../multipliers/import.ts';
 import {
   approximateLayers,
   concreteMultiplier,
@@ -24,11 +18,17 @@ import {
   layerError,
   quantizedArithmetic,
   recoveryArithmetic,
-} from '../multipliers.ts';
-import { measureOperands, sumOfOperands } from '../operands.ts';
+} from '../multipliers/multipliers.ts';
+import { measureOperands, sumOfOperands } from '../multipliers/operands.ts';
+import { proveActive } from '../multipliers/proof.ts';
 import { calibrate } from '../phases/quantize.ts';
 import { firstEpoch } from '../phases/training.ts';
-import { proveActive } from '../proof.ts';
+import { loadModel } from '../run/checkpoint.ts';
+import { files, inFolder, requirePhase } from '../run/context.ts';
+import { type DeviceOptions, deviceDetail, type EmulationName, openBackend } from '../run/device.ts';
+import { openTask } from '../run/inputs.ts';
+import { type Manifest, readManifest, verifiedBytes } from '../run/manifest.ts';
+import type { Configuration } from '../settings/config.ts';
 import type { TryEvent } from './events.ts';
 import { foldMeanErrors, type LayerOperands, measureLayers } from './mean-error.ts';
 import { reestimateStatistics } from './statistics.ts';

@@ -3,21 +3,27 @@
 // multiplier that fails has its reason in the report and does not end the rest.
 
 import { basename } from 'node:path';
+import { errorMetrics, type OperandHistograms } from '../../multiplier/metrics.ts';
+import { exactTable, type OperandOrder } from '../../multiplier/table.ts';
 import { cleanUp } from '../../netlist/cleanup.ts';
 import { writeNpy } from '../../netlist/formats/npy.ts';
 import { isGeneratorSpec } from '../../netlist/generators/registry.ts';
-import { errorMetrics, type OperandHistograms } from '../../netlist/metrics.ts';
 import { describeStructure } from '../../netlist/structure.ts';
-import { exactTable, type OperandOrder } from '../../netlist/table.ts';
 import { svgToPng } from '../../report/png.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { sha256, writeInside, writeJsonInside } from '../../tensor/files.ts';
 import { version } from '../../version.ts';
 import type { LoadOptions } from '../../workbench/load.ts';
-import type { DeviceOptions } from '../device.ts';
-import { type ImportedMultiplier, inOrder, type OperandBits, possibleOrders, readSource } from '../import.ts';
-import { lockRun } from '../lock.ts';
-import { asSignedPatterns } from '../operands.ts';
+import {
+  type ImportedMultiplier,
+  inOrder,
+  type OperandBits,
+  possibleOrders,
+  readSource,
+} from '../multipliers/import.ts';
+import { asSignedPatterns } from '../multipliers/operands.ts';
+import type { DeviceOptions } from '../run/device.ts';
+import { lockRun } from '../run/lock.ts';
 import { requireFolder, tryFiles, tryFolder } from './folder.ts';
 import { expandNames } from './names.ts';
 import { drawable, tryPicture } from './picture.ts';

@@ -1,8 +1,8 @@
 // Liberty texts as one library: files of one corner, of which some may have nothing for combinational circuits.
 // Invariant: cells have names of their own over all files; what was left out is in the library's notes.
 
-import { clipped } from '../../netlist/diagnostics.ts';
 import { UserError } from '../../tensor/errors.ts';
+import { clipped } from '../../tensor/names.ts';
 import type { Cell, Library } from './library.ts';
 import { LibraryReader } from './reader.ts';
 import { parseGroups } from './syntax.ts';

@@ -5,8 +5,8 @@
 // never guessed at. Reading is linear in the text.
 // Not read: constraints, composite current sources, noise, wire load models.
 
-import { clipped } from '../../netlist/diagnostics.ts';
 import { invariant } from '../../tensor/errors.ts';
+import { clipped } from '../../tensor/names.ts';
 import { type BooleanExpression, parseExpression } from './expression.ts';
 import type { Cell, Edge, InputPin, LeakageState, Library, OutputPin, PowerArc, Unateness } from './library.ts';
 import { type Attribute, attributeOf, attributeValue, type Group } from './syntax.ts';

@@ -4,7 +4,7 @@
 // for the top chooses, not Yosys'. Names from the text reach no script, unless they are plain.
 
 import { gateCell } from '../../netlist/cells.ts';
-import { clipped, printable, type SourceText } from '../../netlist/diagnostics.ts';
+import type { SourceText } from '../../netlist/diagnostics.ts';
 import {
   AMBIGUOUS,
   type CellLibrary,
@@ -20,6 +20,7 @@ import { ONE, ZERO } from '../../netlist/network.ts';
 import { preprocess } from '../../netlist/verilog/preprocess.ts';
 import { ascendingNoteOf, type VerilogCircuit } from '../../netlist/verilog/read.ts';
 import { UserError } from '../../tensor/errors.ts';
+import { clipped, printable } from '../../tensor/names.ts';
 import { bitsOfPort, type JsonCell, type JsonModule, placeOfSource, readModules } from './json.ts';
 import { refuseForeignCode } from './safety.ts';
 import type { Yosys, YosysRun } from './tool.ts';

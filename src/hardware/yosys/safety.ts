@@ -4,8 +4,9 @@
 // Invariant: what is judged are the tokens of the preprocessed text, the very text that Yosys gets; it has no macros left to assemble a
 // word from.
 
-import { clipped, type SourceText } from '../../netlist/diagnostics.ts';
+import type { SourceText } from '../../netlist/diagnostics.ts';
 import { tokenize } from '../../netlist/verilog/tokens.ts';
+import { clipped } from '../../tensor/names.ts';
 
 /** System functions and tasks that neither read nor write anything. */
 const HARMLESS = new Set(

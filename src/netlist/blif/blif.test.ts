@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest';
+import { exactTable, firstDifference } from '../../multiplier/table.ts';
 import { cleanUp, countGates } from '../cleanup.ts';
 import { arrayMultiplier } from '../generators/array.ts';
 import { Network, ONE, ZERO } from '../network.ts';
 import { simulate } from '../simulate.ts';
-import { exactTable, firstDifference } from '../table.ts';
 import { readBlif } from './read.ts';
 import { writeBlif } from './write.ts';
 

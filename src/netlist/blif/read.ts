@@ -3,8 +3,9 @@
 // What does not change the function (timing, attributes, external don't-cares) is left out with a note. Refused by name: .latch in
 // a model that the circuit needs, and every other construct. Undriven nets that an output needs are errors unless the lenient reading is asked for.
 
+import { clipped } from '../../tensor/names.ts';
 import { primitives } from '../cells.ts';
-import { clipped, didYouMean, type Place, SourceText, type Token } from '../diagnostics.ts';
+import { didYouMean, type Place, SourceText, type Token } from '../diagnostics.ts';
 import { type Elaborated, type ElaborationOptions, elaborate, MAX_GATES } from '../elaborate.ts';
 import { Module, type NamedNet } from '../module.ts';
 import { type Cube, coverBuilder } from './cover.ts';

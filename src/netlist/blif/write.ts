@@ -3,8 +3,8 @@
 // Invariant: reading the text back gives a network of the same function and the same ports in the same order.
 
 import { UserError } from '../../tensor/errors.ts';
+import { clipped } from '../../tensor/names.ts';
 import { usedSignals } from '../cleanup.ts';
-import { clipped } from '../diagnostics.ts';
 import { netNames } from '../names.ts';
 import type { GateKind, Network } from '../network.ts';
 import { isGate, ONE, ZERO } from '../network.ts';

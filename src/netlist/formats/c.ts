@@ -2,9 +2,9 @@
 // Read: the one array that a C file initialises, nested or flat, decimal or hexadecimal; everything around it is passed over.
 // Invariant: numbers are read with their places; a file of several arrays is refused, none is chosen.
 
+import type { ProductTable } from '../../multiplier/table.ts';
+import { MAX_EXHAUSTIVE_BITS } from '../../multiplier/widths.ts';
 import { safeIdentifier } from '../names.ts';
-import { MAX_EXHAUSTIVE_BITS } from '../ports.ts';
-import type { ProductTable } from '../table.ts';
 import type { Products } from './interpret.ts';
 import { fitsInt32, IntegerList, NumberScanner } from './scan.ts';
 

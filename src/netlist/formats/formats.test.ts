@@ -1,6 +1,12 @@
 import { expect, test } from 'vitest';
+import {
+  exactTable,
+  exchangeOperands,
+  firstDifference,
+  operandOrders,
+  type ProductTable,
+} from '../../multiplier/table.ts';
 import { UserError } from '../../tensor/errors.ts';
-import { exactTable, exchangeOperands, firstDifference, operandOrders, type ProductTable } from '../table.ts';
 import { readNpy, writeNpy } from './npy.ts';
 import { readTextTable, rowOrder, sixDigits, writeTextTable } from './text.ts';
 

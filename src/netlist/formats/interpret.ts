@@ -2,10 +2,10 @@
 // Invariant: nothing is guessed where two readings are sensible; then the error names the option that settles it. What was concluded
 // beyond the numbers themselves is told in a note.
 
+import { meanErrorDistance, signednessNote, wrapped } from '../../multiplier/signedness.ts';
+import { type ProductTable, productTable } from '../../multiplier/table.ts';
+import { MAX_EXHAUSTIVE_BITS, MIN_OPERAND_BITS } from '../../multiplier/widths.ts';
 import { invariant, UserError } from '../../tensor/errors.ts';
-import { MAX_EXHAUSTIVE_BITS, MIN_OPERAND_BITS } from '../ports.ts';
-import { meanErrorDistance, signednessNote, wrapped } from '../signedness.ts';
-import { type ProductTable, productTable } from '../table.ts';
 
 /**
  * `patterns`: entry n belongs to the operand with the bit pattern n, so that signed operands run 0, 1, …, 127, −128, …, −1;

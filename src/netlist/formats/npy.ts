@@ -3,10 +3,10 @@
 // hold integers, C or Fortran order, two dimensions or one; a .npz file of one such array.
 // The file cannot say whether operands are signed, nor in which order signed ones stand: see interpret.ts.
 
+import type { ProductTable } from '../../multiplier/table.ts';
+import { MAX_EXHAUSTIVE_BITS, MIN_OPERAND_BITS } from '../../multiplier/widths.ts';
 import { UserError } from '../../tensor/errors.ts';
-import { clipped } from '../diagnostics.ts';
-import { MAX_EXHAUSTIVE_BITS, MIN_OPERAND_BITS } from '../ports.ts';
-import type { ProductTable } from '../table.ts';
+import { clipped } from '../../tensor/names.ts';
 import { interpretProducts, type Products, type ReadTable, type TableOptions } from './interpret.ts';
 import { fitsInt32 } from './scan.ts';
 import { unzip } from './unpack.ts';

@@ -3,9 +3,9 @@
 // given also 1 and 8 bytes each.
 // Invariant: where the size fits two readings and the numbers do not decide, the error asks for the widths.
 
+import type { ProductTable } from '../../multiplier/table.ts';
+import { MAX_EXHAUSTIVE_BITS, MIN_OPERAND_BITS } from '../../multiplier/widths.ts';
 import { UserError } from '../../tensor/errors.ts';
-import { MAX_EXHAUSTIVE_BITS, MIN_OPERAND_BITS } from '../ports.ts';
-import type { ProductTable } from '../table.ts';
 import type { Products, TableOptions } from './interpret.ts';
 import { fitsInt32 } from './scan.ts';
 

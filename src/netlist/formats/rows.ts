@@ -3,9 +3,9 @@
 // are passed over, and so is a first line of titles.
 // Invariant: every pair of operands has exactly one product; rows that name their operands may come in any order.
 
+import { operandValues } from '../../multiplier/table.ts';
+import { MAX_EXHAUSTIVE_BITS, MIN_OPERAND_BITS } from '../../multiplier/widths.ts';
 import { UserError } from '../../tensor/errors.ts';
-import { MAX_EXHAUSTIVE_BITS, MIN_OPERAND_BITS } from '../ports.ts';
-import { operandValues } from '../table.ts';
 import type { Products, TableOrder } from './interpret.ts';
 import { blanksAnd, fitsInt32, IntegerList, NumberScanner } from './scan.ts';
 

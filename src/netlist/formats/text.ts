@@ -6,10 +6,10 @@
 // What its operands are a text says with the line `INFO: Operands: activation weight` before the title; the program that published the
 // form takes the first operand as the activation, and files of its own say nothing. The weight comes first in a ProductTable.
 
+import { type ErrorMetrics, errorMetrics } from '../../multiplier/metrics.ts';
+import { exchangeOperands, type OperandOrder, operandValues, type ProductTable } from '../../multiplier/table.ts';
 import { UserError } from '../../tensor/errors.ts';
 import type { Elaborated } from '../elaborate.ts';
-import { type ErrorMetrics, errorMetrics } from '../metrics.ts';
-import { exchangeOperands, type OperandOrder, operandValues, type ProductTable } from '../table.ts';
 import { interpretProducts, type Products, type TableOptions } from './interpret.ts';
 import { readRows, tripleProducts } from './rows.ts';
 import { NumberScanner } from './scan.ts';

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
+import { exactTable, firstDifference } from '../../multiplier/table.ts';
 import { simulate } from '../simulate.ts';
-import { exactTable, firstDifference } from '../table.ts';
 import { arrayMultiplier } from './array.ts';
 
 const widths = [2, 3, 4, 5, 6, 7, 8];

@@ -2,9 +2,9 @@
 // adders as in a Wallace tree, then by half adders that ripple through the columns. At 8×8 it has 46 full and 18 half adders.
 // Invariant: the order of creation is the published one, for the greedy mapping tries its candidates in that order.
 
+import { checkNetlistBits } from '../../multiplier/widths.ts';
 import { invariant } from '../../tensor/errors.ts';
 import { Network, type Signal, ZERO } from '../network.ts';
-import { checkNetlistBits } from '../ports.ts';
 
 /** Ports `w[i]`, `x[j]` and `y[k]`; bits from 2 to 26 each, y has weightBits + activationBits bits. */
 export function arrayMultiplier(weightBits: number, activationBits: number): Network {

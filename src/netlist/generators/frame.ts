@@ -1,7 +1,7 @@
 // The frame that all generated multipliers share: the ports w, x and y, and the partial products of unsigned operands.
 
+import { checkNetlistBits } from '../../multiplier/widths.ts';
 import { Network, type Signal } from '../network.ts';
-import { checkNetlistBits } from '../ports.ts';
 import type { BitHeap } from './heap.ts';
 
 export interface Frame {

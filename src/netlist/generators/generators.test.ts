@@ -1,13 +1,13 @@
 import { expect, test } from 'vitest';
+import { errorMetrics } from '../../multiplier/metrics.ts';
+import { exactTable, firstDifference, operandValues, type ProductTable } from '../../multiplier/table.ts';
 import { Random } from '../../tensor/random.ts';
 import { readBlif } from '../blif/read.ts';
 import { writeBlif } from '../blif/write.ts';
 import { usedSignals } from '../cleanup.ts';
-import { errorMetrics } from '../metrics.ts';
 import { isGate, type Network, type Signal } from '../network.ts';
 import { exchangeNetworkOperands } from '../ports.ts';
 import { simulate } from '../simulate.ts';
-import { exactTable, firstDifference, operandValues, type ProductTable } from '../table.ts';
 import { readVerilog } from '../verilog/read.ts';
 import { writeVerilog } from '../verilog/write.ts';
 import { compressors } from './compressors.ts';

@@ -1,11 +1,12 @@
 // All generators by kind, with what a person needs to choose one: summary, parameters, signedness, source. `generate` checks the
 // parameters and gives the network, cleaned up, with the formula that it must equal; `parseGeneratorSpec` reads `kind:8x8:name=value,…`.
 
+import { checkNetlistBits, MAX_NETLIST_BITS, MIN_OPERAND_BITS } from '../../multiplier/widths.ts';
 import { UserError } from '../../tensor/errors.ts';
+import { clipped } from '../../tensor/names.ts';
 import { cleanUp } from '../cleanup.ts';
-import { clipped, didYouMean } from '../diagnostics.ts';
+import { didYouMean } from '../diagnostics.ts';
 import type { Network } from '../network.ts';
-import { checkNetlistBits, MAX_NETLIST_BITS, MIN_OPERAND_BITS } from '../ports.ts';
 import { arrayMultiplier } from './array.ts';
 import { brokenArray, lowerPartOr, truncated, underdesignedBlocks } from './arrays.ts';
 import { type CompressorName, compressorMultiplier, compressors } from './compressors.ts';

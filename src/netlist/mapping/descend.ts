@@ -3,12 +3,12 @@
 // published search the same moves begin at its result in the tree as it was, and at the exact multiplier.
 // Invariant: error and cost of what is returned are those of the cleaned-up network, simulated anew.
 
+import type { ProductTable } from '../../multiplier/table.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { cleanUp } from '../cleanup.ts';
 import { type Network, type Signal, ZERO } from '../network.ts';
 import { simulate } from '../simulate.ts';
 import { unitGateCost } from '../structure.ts';
-import type { ProductTable } from '../table.ts';
 import { OWN } from './cost.ts';
 import { Descent, type DescentOptions, moveOf, type SearchStep } from './descent.ts';
 import { LeafDescent } from './leaves.ts';

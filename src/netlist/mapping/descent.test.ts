@@ -1,12 +1,12 @@
 import { expect, test } from 'vitest';
+import { operandShares } from '../../multiplier/metrics.ts';
+import { firstDifference } from '../../multiplier/table.ts';
 import { Random } from '../../tensor/random.ts';
 import { certify } from '../certify.ts';
 import { cleanUp, usedSignals } from '../cleanup.ts';
-import { operandShares } from '../metrics.ts';
 import { isGate, type Signal, ZERO } from '../network.ts';
 import { simulate } from '../simulate.ts';
 import { unitGateCost } from '../structure.ts';
-import { firstDifference } from '../table.ts';
 import { CostModel, OWN } from './cost.ts';
 import { Descent } from './descent.ts';
 import { ErrorModel } from './errors.ts';

@@ -5,9 +5,9 @@
 // Search: single changes and pairs of changes by steepest descent under the budget, repeated from disturbed copies of the best.
 // Invariant: deterministic; the mean square is that of the replacements, as long as no product overflows (errors.ts checks that).
 
+import type { OperandHistograms } from '../../multiplier/metrics.ts';
 import { invariant } from '../../tensor/errors.ts';
 import { Random } from '../../tensor/random.ts';
-import type { OperandHistograms } from '../metrics.ts';
 import { ONE, type Signal } from '../network.ts';
 import { multiplierPorts } from '../ports.ts';
 import { OWN } from './cost.ts';

@@ -3,14 +3,14 @@
 // adder outputs are tried as 0. `descent` (descend.ts) minimises the error under a cost budget and is never worse at no more cost.
 // Invariant: the returned table is that of the returned network, simulated anew; the statistics are those of that table.
 
+import { operandShares } from '../../multiplier/metrics.ts';
+import { checkTheta } from '../../multiplier/theta.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { cleanUp } from '../cleanup.ts';
 import { arrayMultiplier } from '../generators/array.ts';
-import { operandShares } from '../metrics.ts';
 import type { Signal } from '../network.ts';
 import { simulate } from '../simulate.ts';
 import { describeStructure, unitGateCost } from '../structure.ts';
-import { checkTheta } from '../theta.ts';
 import { descend } from './descend.ts';
 import type { SearchStep } from './descent.ts';
 import { greedySearch } from './greedy.ts';

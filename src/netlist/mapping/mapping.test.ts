@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
+import { exactTable, firstDifference } from '../../multiplier/table.ts';
 import { certify } from '../certify.ts';
 import { simulate } from '../simulate.ts';
-import { exactTable, firstDifference } from '../table.ts';
 import { mapStructure } from './map.ts';
 import { meanSquareError, targetProducts } from './target.ts';
 

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
+import { operandShares } from '../../multiplier/metrics.ts';
 import { Random } from '../../tensor/random.ts';
-import { operandShares } from '../metrics.ts';
 import { PairShares } from './shares.ts';
 
 test.each([

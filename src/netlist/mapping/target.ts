@@ -2,7 +2,7 @@
 // Y(w, x) = w·x − Σ_{c<P} θ_c 2^c Σ_{i+j=c} w[i] x[j] over all operand pairs, and the mean squared error to it.
 // The published program works in float32; so do these two, operation by operation, so that its figures are met to the last digit.
 
-import { exactTable } from '../table.ts';
+import { exactTable } from '../../multiplier/table.ts';
 
 /**
  * Y for every pair, in the order of a ProductTable: float32, the columns subtracted from the lowest up. With signed operands (two's

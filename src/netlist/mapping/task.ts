@@ -1,12 +1,12 @@
 // What is asked of a mapping and what comes back: the options, the multipliers to begin with, the result with its statistics.
 
+import type { OperandHistograms } from '../../multiplier/metrics.ts';
+import type { ProductTable } from '../../multiplier/table.ts';
 import { arrayMultiplier } from '../generators/array.ts';
 import { baughWooleyMultiplier } from '../generators/signed.ts';
 import { daddaMultiplier, wallaceMultiplier } from '../generators/trees.ts';
-import type { OperandHistograms } from '../metrics.ts';
 import type { Network } from '../network.ts';
 import type { StructureDescription } from '../structure.ts';
-import type { ProductTable } from '../table.ts';
 import type { SearchStep } from './descent.ts';
 import type { Move } from './state.ts';
 

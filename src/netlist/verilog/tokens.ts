@@ -2,7 +2,8 @@
 // Attributes are skipped, but one that says "black box" is remembered. A stream of tokens answers the questions of a recursive-descent
 // parser; a token that the parser does not take is declined, located, because it may be right in more of the language.
 
-import { clipped, type Place, type SourceText, type Token } from '../diagnostics.ts';
+import { clipped } from '../../tensor/names.ts';
+import type { Place, SourceText, Token } from '../diagnostics.ts';
 import { preprocess } from './preprocess.ts';
 
 export interface VerilogToken extends Token {

@@ -4,8 +4,8 @@
 // Invariant: readVerilog gives back the same function with the same buses; every net is declared before it is used.
 
 import { UserError } from '../../tensor/errors.ts';
+import { clipped } from '../../tensor/names.ts';
 import { usedSignals } from '../cleanup.ts';
-import { clipped } from '../diagnostics.ts';
 import { adderName, netNames } from '../names.ts';
 import { type AdderCell, type GateKind, isGate, type Network, ONE, type Signal, ZERO } from '../network.ts';
 import { type Bus, groupBuses } from '../ports.ts';

@@ -3,12 +3,10 @@
 // See kernels/planes.cu, kernels/table.cu and kernels/plane-gradients.cu for what is computed.
 
 import { sizeOf } from '../../../tensor/tensor.ts';
-import type { Node } from '../../graph.ts';
-import { CODE_BITS, COUNTS, codeBits, FILLING, filling, oneOrSeveral, pathOf } from '../../paths.ts';
-import { checkSums, productsOf } from '../../sums.ts';
-import type { Address } from '../driver.ts';
-import { type Convolution, ceilDivide, convolutionOf, geometryArgument, roundUp, sharesOf } from '../geometry.ts';
-import { address, i32, type KernelLaunch, launch, struct, type Target } from '../launch.ts';
+import type { Node } from '../../graph/graph.ts';
+import { CODE_BITS, COUNTS, codeBits, FILLING, filling, oneOrSeveral, pathOf } from '../../graph/paths.ts';
+import { checkSums, productsOf } from '../../graph/sums.ts';
+import type { Address } from '../runtime/driver.ts';
 import {
   CHANNEL_STEP,
   CODE_PLACES,
@@ -23,6 +21,8 @@ import {
   tapSums,
   zeroPoints,
 } from './codes.ts';
+import { type Convolution, ceilDivide, convolutionOf, geometryArgument, roundUp, sharesOf } from './geometry.ts';
+import { address, i32, type KernelLaunch, launch, struct, type Target } from './launch.ts';
 import type { Lowerings, Operands, ProgramMemory } from './lowering.ts';
 import { formOf, planeCommands, planePath, planeScratch, planeWays } from './planes.ts';
 

@@ -1,10 +1,10 @@
 // What the emulations of an approximate convolution share: the inner axis of codes in memory, gathered and mapped codes, sums of weight codes per
 // tap, pieces of scratch memory. See kernels/codes.cu.
 
-import type { Node } from '../../graph.ts';
-import type { Address } from '../driver.ts';
-import { type Convolution, ceilDivide, convolutionOf, geometryArgument, roundUp } from '../geometry.ts';
-import { type Argument, address, i32, type KernelLaunch, launch, struct } from '../launch.ts';
+import type { Node } from '../../graph/graph.ts';
+import type { Address } from '../runtime/driver.ts';
+import { type Convolution, ceilDivide, convolutionOf, geometryArgument, roundUp } from './geometry.ts';
+import { type Argument, address, i32, type KernelLaunch, launch, struct } from './launch.ts';
 
 const CODES = { file: 'codes.cu', defines: {} };
 

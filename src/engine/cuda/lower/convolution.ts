@@ -1,9 +1,9 @@
 // Convolutions of f32 tensors: which product, which tile, how a long sum is cut into parts; see kernels/convolution.cu. Those that keep the
 // size of the image have faster kernels where the device does (halves.ts).
 
-import type { Node } from '../../graph.ts';
-import { COUNTS, oneOrSeveral, type Path, pathOf } from '../../paths.ts';
-import type { Address } from '../driver.ts';
+import type { Node } from '../../graph/graph.ts';
+import { COUNTS, oneOrSeveral, type Path, pathOf } from '../../graph/paths.ts';
+import type { Address } from '../runtime/driver.ts';
 import {
   type Convolution,
   ceilDivide,
@@ -15,9 +15,9 @@ import {
   roundUp,
   type Tile,
   WEIGHT_GRADIENT,
-} from '../geometry.ts';
-import { address, i32, type KernelLaunch, launch, type Target } from '../launch.ts';
+} from './geometry.ts';
 import { halvesAspects, halvesOf } from './halves.ts';
+import { address, i32, type KernelLaunch, launch, type Target } from './launch.ts';
 import { type Lowering, type Lowerings, type Operands, sumParts } from './lowering.ts';
 
 const precisions = { tf32: 0, bf16: 1, fp32: 2 } as const;

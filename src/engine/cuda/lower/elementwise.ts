@@ -1,10 +1,10 @@
 // Element-wise operations, structures, and the tables with which many tensors share one launch.
 
 import { sizeOf } from '../../../tensor/tensor.ts';
-import type { Node } from '../../graph.ts';
-import { pathOf } from '../../paths.ts';
-import type { Address } from '../driver.ts';
-import { type Argument, address, f32, i32, launch } from '../launch.ts';
+import type { Node } from '../../graph/graph.ts';
+import { pathOf } from '../../graph/paths.ts';
+import type { Address } from '../runtime/driver.ts';
+import { type Argument, address, f32, i32, launch } from './launch.ts';
 import {
   alwaysTheSame,
   elementwise,

@@ -1,7 +1,7 @@
 // Convolutions that keep the size of the image, on f16 operands with a power of two per block; see kernels/halves.cu. Which ones qualify, how
 // their sums are cut into parts, and the launches: forward and input gradient are one kernel, with the weights laid out first.
 
-import { COUNTS, oneOrSeveral } from '../../paths.ts';
+import { COUNTS, oneOrSeveral } from '../../graph/paths.ts';
 import {
   type Convolution,
   ceilDivide,
@@ -11,8 +11,8 @@ import {
   type Mode,
   roundUp,
   WEIGHT_GRADIENT,
-} from '../geometry.ts';
-import { address, i32, type KernelLaunch, launch, type Target } from '../launch.ts';
+} from './geometry.ts';
+import { address, i32, type KernelLaunch, launch, type Target } from './launch.ts';
 import { type Operands, sumParts } from './lowering.ts';
 
 /** Channels of a tile, on both sides; a tile of halves has 64 rows of 128 bytes. */

@@ -1,7 +1,7 @@
 // Images gathered from a data set; see kernels/images.cu.
 
-import { ceilDivide } from '../geometry.ts';
-import { address, i32, launch } from '../launch.ts';
+import { ceilDivide } from './geometry.ts';
+import { address, i32, launch } from './launch.ts';
 import { alwaysTheSame, type Lowerings } from './lowering.ts';
 
 const THREADS = 256;

@@ -3,14 +3,14 @@
 // program. A lowering is a pure function of its arguments.
 
 import { sizeOf } from '../../../tensor/tensor.ts';
-import type { Node, Value } from '../../graph.ts';
-import type { OpName } from '../../ops.ts';
-import { COUNTS, CUTS, cuts, FILLING, filling, oneOrSeveral, type Path, pathOf, type Ways } from '../../paths.ts';
-import type { KernelSource } from '../compiler.ts';
-import type { Address } from '../driver.ts';
-import { ceilDivide } from '../geometry.ts';
-import type { Argument, KernelLaunch, Target } from '../launch.ts';
-import { address, i32, launch } from '../launch.ts';
+import type { Node, Value } from '../../graph/graph.ts';
+import type { OpName } from '../../graph/ops.ts';
+import { COUNTS, CUTS, cuts, FILLING, filling, oneOrSeveral, type Path, pathOf, type Ways } from '../../graph/paths.ts';
+import type { KernelSource } from '../runtime/compiler.ts';
+import type { Address } from '../runtime/driver.ts';
+import { ceilDivide } from './geometry.ts';
+import type { Argument, KernelLaunch, Target } from './launch.ts';
+import { address, i32, launch } from './launch.ts';
 
 export interface Operands {
   readonly inputs: readonly Address[];

@@ -2,13 +2,13 @@
 // gradient with that of a relu in front. See kernels/normalization.cu.
 
 import { type Shape, sizeOf } from '../../../tensor/tensor.ts';
-import type { Node } from '../../graph.ts';
-import { pathOf } from '../../paths.ts';
-import type { KernelSource } from '../compiler.ts';
-import type { Address } from '../driver.ts';
-import type { FusedNode } from '../fuse.ts';
-import { ceilDivide } from '../geometry.ts';
-import { address, f32, i32, type KernelLaunch, launch, type Target } from '../launch.ts';
+import type { Node } from '../../graph/graph.ts';
+import { pathOf } from '../../graph/paths.ts';
+import type { KernelSource } from '../runtime/compiler.ts';
+import type { Address } from '../runtime/driver.ts';
+import type { FusedNode } from './fuse.ts';
+import { ceilDivide } from './geometry.ts';
+import { address, f32, i32, type KernelLaunch, launch, type Target } from './launch.ts';
 import {
   type Lowering,
   type Lowerings,

@@ -1,14 +1,11 @@
 // The approximate convolution as a product over planes: which planes a node has, the tiles that they fit in, and the launches. See kernels/planes.cu.
 
+import { factorize, type NoFactorization } from '../../../multiplier/factorization.ts';
 import { UserError } from '../../../tensor/errors.ts';
-import { factorize, type NoFactorization } from '../../factorization.ts';
-import type { Node } from '../../graph.ts';
-import type { OperandWidths } from '../../ops.ts';
-import { COUNTS, FILLING, filling, oneOrSeveral, pathOf } from '../../paths.ts';
-import type { Address } from '../driver.ts';
-import { type Convolution, ceilDivide, chooseTile, geometryArgument, roundUp, type Tile } from '../geometry.ts';
-import { address, i32, type KernelLaunch, launch, type Target } from '../launch.ts';
-import { bytesOfFunctions, type Form, factoredForm, planeDefines, planesOf, slicesOf, sourceOf } from '../planes.ts';
+import type { Node } from '../../graph/graph.ts';
+import type { OperandWidths } from '../../graph/ops.ts';
+import { COUNTS, FILLING, filling, oneOrSeveral, pathOf } from '../../graph/paths.ts';
+import type { Address } from '../runtime/driver.ts';
 import {
   CODE_PLACES,
   codesPlace,
@@ -23,7 +20,10 @@ import {
   tapSums,
   zeroPoints,
 } from './codes.ts';
+import { type Convolution, ceilDivide, chooseTile, geometryArgument, roundUp, type Tile } from './geometry.ts';
+import { address, i32, type KernelLaunch, launch, type Target } from './launch.ts';
 import type { Operands, ProgramMemory } from './lowering.ts';
+import { bytesOfFunctions, type Form, factoredForm, planeDefines, planesOf, slicesOf, sourceOf } from './plane-form.ts';
 
 const COLUMN_TILE = 64;
 

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { address, launch } from '../launch.ts';
-import { dependenciesOf } from '../schedule.ts';
+import { dependenciesOf } from '../runtime/schedule.ts';
+import { address, launch } from './launch.ts';
 import { separate } from './program.ts';
 
 const kernel = (name: string, ...addresses: bigint[]) =>

@@ -3,18 +3,18 @@
 
 import { invariant } from '../../../tensor/errors.ts';
 import { bytesPerElement, sizeOf } from '../../../tensor/tensor.ts';
-import type { Node, Value } from '../../graph.ts';
-import type { OpName } from '../../ops.ts';
-import type { Path, Ways } from '../../paths.ts';
-import type { Plan, Storage } from '../../plan.ts';
-import type { Address } from '../driver.ts';
-import { type FusedNode, type FusedOp, type FusedStep, fuse } from '../fuse.ts';
-import type { KernelLaunch, Target } from '../launch.ts';
-import type { Range, Task } from '../schedule.ts';
+import type { Node, Value } from '../../graph/graph.ts';
+import type { OpName } from '../../graph/ops.ts';
+import type { Path, Ways } from '../../graph/paths.ts';
+import type { Plan, Storage } from '../../graph/plan.ts';
+import type { Address } from '../runtime/driver.ts';
+import type { Range, Task } from '../runtime/schedule.ts';
 import { approximateLowerings } from './approximate.ts';
 import { convolutionLowerings } from './convolution.ts';
 import { copyLaunch, elementwiseLowerings, sgdLaunch, type Transfer } from './elementwise.ts';
+import { type FusedNode, type FusedOp, type FusedStep, fuse } from './fuse.ts';
 import { imageLowerings } from './images.ts';
+import type { KernelLaunch, Target } from './launch.ts';
 import type { Lowering, Lowerings, ProgramMemory } from './lowering.ts';
 import { fusedNormalizationLowerings, normalizationLowerings } from './normalization.ts';
 import { movingRange, reductionLowerings } from './reductions.ts';

@@ -1,13 +1,13 @@
 // Operations that sum or search over the rows of a tensor; those of batch norm are in normalization.ts.
 
 import { sizeOf } from '../../../tensor/tensor.ts';
-import type { Node } from '../../graph.ts';
-import { COUNTS, oneOrSeveral, pathOf } from '../../paths.ts';
-import type { Address } from '../driver.ts';
-import type { FusedNode } from '../fuse.ts';
-import { roundUp } from '../geometry.ts';
-import type { Target } from '../launch.ts';
-import { address, f32, f64, i32, launch } from '../launch.ts';
+import type { Node } from '../../graph/graph.ts';
+import { COUNTS, oneOrSeveral, pathOf } from '../../graph/paths.ts';
+import type { Address } from '../runtime/driver.ts';
+import type { FusedNode } from './fuse.ts';
+import { roundUp } from './geometry.ts';
+import type { Target } from './launch.ts';
+import { address, f32, f64, i32, launch } from './launch.ts';
 import {
   elementwise,
   type Lowering,

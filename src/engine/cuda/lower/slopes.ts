@@ -1,17 +1,17 @@
 // The operands' gradients through the error of an approximate multiplier: constant slopes that are a sum of a few products of the operands'
 // codes by products of matrices, all others by table look-up; see kernels/slopes.cu.
 
+import { type Factors, factorsOf } from '../../../multiplier/factors.ts';
 import { sizeOf } from '../../../tensor/tensor.ts';
-import { Graph, type Node } from '../../graph.ts';
-import { CODE_BITS, COUNTS, codeBits, oneOrSeveral, pathOf } from '../../paths.ts';
-import type { KernelSource } from '../compiler.ts';
-import type { Address } from '../driver.ts';
-import { type Factors, factorsOf } from '../factors.ts';
-import { type Convolution, ceilDivide, convolutionOf, geometryArgument, roundUp } from '../geometry.ts';
-import { type Argument, address, i32, type KernelLaunch, launch, type Target } from '../launch.ts';
-import { sourceOf } from '../planes.ts';
+import { Graph, type Node } from '../../graph/graph.ts';
+import { CODE_BITS, COUNTS, codeBits, oneOrSeveral, pathOf } from '../../graph/paths.ts';
+import type { KernelSource } from '../runtime/compiler.ts';
+import type { Address } from '../runtime/driver.ts';
 import { convolutionLowerings } from './convolution.ts';
+import { type Convolution, ceilDivide, convolutionOf, geometryArgument, roundUp } from './geometry.ts';
+import { type Argument, address, i32, type KernelLaunch, launch, type Target } from './launch.ts';
 import type { Lowering, Lowerings, Operands, ProgramMemory } from './lowering.ts';
+import { sourceOf } from './plane-form.ts';
 
 /** As in the kernel: threads of a block, and the channels and outputs whose slopes it holds at once. */
 const THREADS = 256;

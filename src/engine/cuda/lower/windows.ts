@@ -1,13 +1,13 @@
 // Pooling and the softmax cross-entropy; see kernels/windows.cu.
 
 import { type Shape, sizeOf } from '../../../tensor/tensor.ts';
-import type { Node } from '../../graph.ts';
-import type { PoolGeometry } from '../../ops.ts';
-import { pathOf } from '../../paths.ts';
-import type { KernelSource } from '../compiler.ts';
-import type { Address } from '../driver.ts';
-import { ceilDivide, dividerArgument } from '../geometry.ts';
-import { address, i32, launch, struct } from '../launch.ts';
+import type { Node } from '../../graph/graph.ts';
+import type { PoolGeometry } from '../../graph/ops.ts';
+import { pathOf } from '../../graph/paths.ts';
+import type { KernelSource } from '../runtime/compiler.ts';
+import type { Address } from '../runtime/driver.ts';
+import { ceilDivide, dividerArgument } from './geometry.ts';
+import { address, i32, launch, struct } from './launch.ts';
 import { alwaysTheSame, type Lowerings, type Operands } from './lowering.ts';
 
 const poolWays = { 'four channels at a time': {}, 'one channel at a time': {} } as const;

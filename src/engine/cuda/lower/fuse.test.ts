@@ -1,0 +1,117 @@
+import { describe, expect, test } from 'vitest';
+import { gradients } from '../../graph/gradients.ts';
+import { Graph, type Value } from '../../graph/graph.ts';
+import { plan } from '../../graph/plan.ts';
+import { fuse } from './fuse.ts';
+
+const attributes = { epsilon: 1e-5 };
+const sum = { alpha: 1, beta: 1 };
+
+/** A graph with an image, its batch norm, and what `rest` makes of both; with gradients of everything where `trained`. */
+function graphWith(rest: (graph: Graph, y: Value, x: Value) => Value, trained = true): Graph {
+  const graph = new Graph();
+  const image = graph.input('image', [2, 4, 4, 8]);
+  const x = graph.apply1('affine', [image], { scale: 2, offset: 0 });
+  const scales = [graph.variable('gamma', [8]), graph.variable('beta', [8])];
+  const [y] = graph.apply('batchNorm', [x, ...scales], attributes);
+  const end = rest(graph, y!, x);
+  const loss = graph.apply1('dot', [end, end], {});
+  graph.output('loss', loss);
+  if (!trained) return graph;
+  gradients(loss, [image, ...scales]).forEach((slope, at) => {
+    graph.output(`slope${at}`, slope!);
+  });
+  return graph;
+}
+
+const opsOf = (graph: Graph): string[] => fuse(plan(graph)).map(({ node }) => node.op);
+const relu = (graph: Graph, value: Value): Value => graph.apply1('relu', [value], {});
+
+describe('batch norm with a relu', () => {
+  const steps = fuse(plan(graphWith(relu)));
+
+  test('is normalised where the relu was, and its gradient is that of both', () => {
+    const ops = steps.map(({ node }) => node.op);
+    expect(ops.slice(0, 4)).toEqual(['affine', 'moments', 'normalize', 'dot']);
+    expect(ops).toContain('rectifiedGradient');
+    expect(ops.filter((op) => op.startsWith('relu') || op.startsWith('batchNorm'))).toEqual([]);
+  });
+
+  test('reads what both read and writes what the last of them writes', () => {
+    const [, moments, normalize] = steps;
+    expect(moments!.node.outputs.map(({ shape }) => shape)).toEqual([[8], [8]]);
+    expect(moments!.outputs).toHaveLength(2);
+    expect(normalize!.node.inputs).toHaveLength(5);
+    expect(normalize!.inputs.slice(3)).toEqual(moments!.outputs);
+    const gradient = steps.find(({ node }) => node.op === 'rectifiedGradient')!;
+    expect(gradient.inputs).toHaveLength(6);
+    expect(gradient.inputs[5]).toEqual({ region: 'variable', name: 'beta' });
+  });
+});
+
+test('an addition joins, with the relu behind it or without', () => {
+  const added = (graph: Graph, y: Value, x: Value) => graph.apply1('add', [y, x], sum);
+  expect(opsOf(graphWith(added)).slice(0, 4)).toEqual(['affine', 'moments', 'normalize', 'dot']);
+  const steps = fuse(plan(graphWith((graph, y, x) => relu(graph, added(graph, y, x)))));
+  expect(steps.slice(0, 4).map(({ node }) => node.op)).toEqual(['affine', 'moments', 'normalize', 'dot']);
+  expect(steps[2]!.inputs[5]).toEqual(steps[0]!.outputs[0]);
+});
+
+test('of two batch norms that are added one takes the addition', () => {
+  const ops = opsOf(
+    graphWith((graph, y, x) => {
+      const scales = ['gamma2', 'beta2'].map((name) => graph.variable(name, [8]));
+      return relu(graph, graph.apply1('add', [y, graph.apply1('batchNorm', [x, ...scales], attributes)], sum));
+    }),
+  );
+  expect(ops.slice(0, 5)).toEqual(['affine', 'moments', 'batchNorm', 'normalize', 'dot']);
+});
+
+test('nothing joins where the value between is read elsewhere, or where an operand is gone by then', () => {
+  const twice = graphWith((graph, y) => graph.apply1('add', [relu(graph, y), y], sum));
+  expect(opsOf(twice)).toContain('batchNorm');
+  expect(opsOf(twice)).toContain('batchNormGradient');
+  expect(opsOf(graphWith(relu, false))).toEqual(['affine', 'batchNorm', 'relu', 'dot']);
+  const weighted = graphWith((graph, y, x) => graph.apply1('add', [y, x], { alpha: 1, beta: 0.5 }));
+  expect(opsOf(weighted)).toContain('batchNorm');
+});
+
+describe('the range of an activation', () => {
+  /** Moving averages of the extremes of x and the scale that they give, as a quantiser in training has them. */
+  function quantizer(shape: readonly number[], betas: readonly number[], holdsZero = false): Graph {
+    const graph = new Graph();
+    const x = graph.apply1('affine', [graph.input('x', shape)], { scale: 2, offset: 0 });
+    const extremes = graph.apply('minMax', [x], { granularity: 'tensor', holdsZero });
+    const moved = ['min', 'max'].map((name, at) => {
+      const running = graph.variable(name, []);
+      const next = graph.apply1('add', [running, extremes[at]!], { alpha: 0.9, beta: betas[at]! });
+      graph.assign(running, next);
+      return next;
+    });
+    const logits = ['upper', 'lower'].map((name) => graph.variable(name, []));
+    const [scale, zero] = graph.apply('clipScale', [...moved, ...logits], { bits: 8 });
+    graph.output('codes', graph.apply1('quantize', [x, scale!, zero!], { bits: 8, granularity: 'tensor' }));
+    return graph;
+  }
+
+  test('moves its averages and gives the scale in one step', () => {
+    const steps = fuse(plan(quantizer([4, 8], [0.1, 0.1])));
+    expect(steps.map(({ node }) => node.op)).toEqual(['affine', 'movingRange', 'quantize']);
+    const { inputs, outputs } = steps[1]!;
+    expect(inputs.slice(1)).toEqual(['min', 'max', 'upper', 'lower'].map((name) => ({ region: 'variable', name })));
+    expect(outputs.slice(0, 2)).toEqual(['min', 'max'].map((name) => ({ region: 'variable', name })));
+    expect(steps[2]!.inputs.slice(1)).toEqual(outputs.slice(2));
+  });
+
+  test('holds zero where the range does', () => {
+    for (const holdsZero of [false, true]) {
+      const joined = fuse(plan(quantizer([4, 8], [0.1, 0.1], holdsZero)))[1]!;
+      expect(joined.node.attributes).toMatchObject({ holdsZero });
+    }
+  });
+
+  test('stays apart where the averages differ or the tensor is not made of fours', () => {
+    expect(opsOf(quantizer([4, 8], [0.1, 0.2]))).toContain('minMax');
+    expect(opsOf(quantizer([3, 5], [0.1, 0.1]))).toContain('minMax');
+  });
+});

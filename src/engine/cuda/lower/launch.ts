@@ -1,0 +1,118 @@
+// What a program consists of on the device: kernel launches with addresses already known. Lowering an operation gives commands;
+// nothing here calls the driver, so plans can be tested without a GPU.
+
+import { invariant } from '../../../tensor/errors.ts';
+import type { KernelSource } from '../runtime/compiler.ts';
+import type { Address, DeviceProperties } from '../runtime/driver.ts';
+
+export interface KernelLaunch {
+  readonly source: KernelSource;
+  readonly name: string;
+  readonly grid: readonly [number, number, number];
+  readonly block: readonly [number, number, number];
+  /** Bytes of dynamic shared memory. */
+  readonly shared: number;
+  /** The arguments as the kernel's parameter block. */
+  readonly args: Uint8Array;
+  /** The addresses among the arguments: where the memory that the kernel may touch begins. */
+  readonly addresses: readonly Address[];
+}
+
+export type Precision = 'tf32' | 'bf16' | 'fp32';
+
+/** What lowering may know of the device. */
+export type Target = Pick<DeviceProperties, 'multiprocessors' | 'sharedBytesPerBlock'> & {
+  readonly precision: Precision;
+  /** Whether warpgroup matrix instructions exist (Hopper). */
+  readonly warpgroups: boolean;
+};
+
+/** A kernel argument: an address, a 32-bit integer, a float or double, or a structure of 32-bit words and addresses. */
+export type Argument =
+  | { readonly type: 'address'; readonly value: Address }
+  | { readonly type: 'i32' | 'f32' | 'f64'; readonly value: number }
+  | { readonly type: 'struct'; readonly fields: readonly Argument[] };
+
+export const address = (value: Address): Argument => ({ type: 'address', value });
+export const i32 = (value: number): Argument => ({ type: 'i32', value });
+export const f32 = (value: number): Argument => ({ type: 'f32', value });
+export const f64 = (value: number): Argument => ({ type: 'f64', value });
+export const struct = (...fields: readonly Argument[]): Argument => ({ type: 'struct', fields });
+
+const sizes = { address: 8, i32: 4, f32: 4, f64: 8 } as const;
+
+function alignmentOf(argument: Argument): number {
+  if (argument.type !== 'struct') return sizes[argument.type];
+  return Math.max(...argument.fields.map(alignmentOf));
+}
+
+/** The parameter block: each argument at its natural alignment, as the compiler lays them out. */
+export function packArguments(args: readonly Argument[]): Uint8Array {
+  const bytes = new DataView(new ArrayBuffer(4096));
+  let at = 0;
+  const align = (to: number) => {
+    at = Math.ceil(at / to) * to;
+  };
+  const put = (argument: Argument): void => {
+    align(alignmentOf(argument));
+    switch (argument.type) {
+      case 'struct':
+        argument.fields.forEach(put);
+        align(alignmentOf(argument));
+        return;
+      case 'address':
+        bytes.setBigUint64(at, argument.value, true);
+        break;
+      case 'i32':
+        invariant(
+          Number.isInteger(argument.value) && Math.abs(argument.value) < 2 ** 32,
+          `${argument.value} as 32 bits`,
+        );
+        bytes.setInt32(at, argument.value, true);
+        break;
+      case 'f32':
+        bytes.setFloat32(at, argument.value, true);
+        break;
+      case 'f64':
+        bytes.setFloat64(at, argument.value, true);
+        break;
+    }
+    at += sizes[argument.type];
+  };
+  args.forEach(put);
+  return new Uint8Array(bytes.buffer.slice(0, at));
+}
+
+const addressesIn = (args: readonly Argument[]): Address[] =>
+  args.flatMap((argument) => {
+    if (argument.type === 'struct') return addressesIn(argument.fields);
+    return argument.type === 'address' ? [argument.value] : [];
+  });
+
+type Dimensions = number | readonly number[];
+
+function dimensions(size: Dimensions): [number, number, number] {
+  const [x = 1, y = 1, z = 1] = typeof size === 'number' ? [size] : size;
+  return [x, y, z];
+}
+
+export function launch(
+  source: KernelSource,
+  name: string,
+  grid: Dimensions,
+  block: Dimensions,
+  args: readonly Argument[],
+  shared = 0,
+): KernelLaunch {
+  const [gx, gy, gz] = dimensions(grid);
+  invariant(gx >= 1 && gy >= 1 && gz >= 1 && gy < 65536 && gz < 65536, `${name}: a grid of ${gx}×${gy}×${gz} blocks`);
+  return {
+    source,
+    name,
+    grid: [gx, gy, gz],
+    block: dimensions(block),
+    shared,
+    args: packArguments(args),
+    addresses: addressesIn(args),
+  };
+}

@@ -1,0 +1,180 @@
+// Reverse-mode differentiation of a graph: a table with one rule per operation, and the walk that applies it. The gradient is more
+// nodes of the same graph. An operation without a rule throws its name. Rules that are not the derivative of what the operation computes
+// (straight-through estimators) say so; the finite-difference test checks those against the surrogate that is named here.
+
+import { UserError } from '../../tensor/errors.ts';
+import type { Graph, Node, Value } from './graph.ts';
+import type { OpAttributes, OpName } from './ops.ts';
+
+type Cotangents = readonly (Value | undefined)[];
+/** `wanted[i]`: whether the gradient of input i is asked for, where a rule can save work by knowing. */
+type Rule<K extends OpName> = (
+  node: Node<K>,
+  cotangents: Cotangents,
+  graph: Graph,
+  wanted: readonly boolean[],
+) => (Value | undefined)[];
+
+const addition: OpAttributes['add'] = { alpha: 1, beta: 1 };
+
+/** The rules that exist; gradient operations themselves are not differentiated a second time. */
+export const gradientRules: { readonly [K in OpName]?: Rule<K> } = {
+  add: ({ attributes: { alpha, beta } }, [g], graph) => [scaled(graph, g!, alpha), scaled(graph, g!, beta)],
+  affine: ({ attributes: { scale } }, [g], graph) => [scaled(graph, g!, scale)],
+  scaleBy: ({ inputs: [x, s] }, [g], graph) => [
+    graph.apply1('scaleBy', [g!, s!], {}),
+    graph.apply1('dot', [g!, x!], {}),
+  ],
+  dot: ({ inputs: [a, b] }, [g], graph) => [
+    graph.apply1('scaleBy', [b!, g!], {}),
+    graph.apply1('scaleBy', [a!, g!], {}),
+  ],
+  broadcast: (_, [g], graph) => [graph.apply1('sum', [g!], {})],
+  reshape: ({ inputs: [x] }, [g], graph) => [graph.apply1('reshape', [g!], { shape: x!.shape })],
+  stopGradient: () => [undefined],
+  relu: ({ outputs: [y] }, [g], graph) => [graph.apply1('reluGradient', [g!, y!], {})],
+  /** Surrogate: the identity. */
+  clampStraightThrough: (_, [g]) => [g],
+  gatherImages: () => [undefined, undefined],
+  imageToFloat: () => [undefined],
+  bias: (_, [g], graph) => [g, graph.apply1('channelSum', [g!], {})],
+  conv2d: ({ inputs: [x, w], attributes }, [g], graph) => [
+    graph.apply1('conv2dInputGradient', [g!, w!], { ...attributes, inputShape: x!.shape }),
+    graph.apply1('conv2dWeightGradient', [x!, g!], { ...attributes, weightShape: w!.shape }),
+  ],
+  /** The batch statistics (outputs 1 and 2) feed running averages only and take no gradient of their own. */
+  batchNorm: ({ inputs: [x, gamma], outputs: [, mean, variance], attributes }, [g], graph) => [
+    ...graph.apply('batchNormGradient', [g!, x!, gamma!, mean!, variance!], attributes),
+  ],
+  maxPool: ({ inputs: [x], attributes }, [g], graph) => [graph.apply1('maxPoolGradient', [g!, x!], attributes)],
+  averagePool: ({ inputs: [x], attributes }, [g], graph) => [
+    graph.apply1('averagePoolGradient', [g!], { ...attributes, inputShape: x!.shape }),
+  ],
+  softmaxCrossEntropy: ({ inputs: [, labels], outputs: [, probabilities] }, [g], graph) => [
+    graph.apply1('softmaxCrossEntropyGradient', [g!, probabilities!, labels!], {}),
+    undefined,
+  ],
+  minMax: ({ inputs: [x], outputs: [min, max], attributes }, [gMin, gMax], graph) => [
+    graph.apply1('minMaxGradient', [gMin ?? zerosLike(graph, min!), gMax ?? zerosLike(graph, max!), x!, min!, max!], {
+      granularity: attributes.granularity,
+    }),
+  ],
+  clipScale: ({ inputs, attributes }, [gScale], graph) => [
+    ...graph.apply('clipScaleGradient', [gScale!, ...inputs], attributes),
+  ],
+  /** Surrogate: rounding is the identity, the zero point is a constant; g is the gradient of the dequantised codes. */
+  quantize: ({ inputs, attributes }, [g], graph) => [
+    ...graph.apply('quantizeGradient', [g!, ...inputs], attributes),
+    undefined,
+  ],
+  /** Codes take the gradient of their dequantised value; scale and zero point get theirs where the codes were made. */
+  dequantize: (_, [g]) => [g],
+  /**
+   * Surrogate for the operands: the exact product of the dequantised operands, or, where the error's slopes are given, that product and an
+   * error with these slopes at the codes q = v/scale + zero. The structure has its true derivative, and so have the scales that multiply
+   * the error: Σ g·(y − exact)/scale, where Σ g·exact per channel is Σ dw·w because the product is linear in w. With slopes a scale
+   * also moves the codes, ∂q/∂scale = −v/scale²: less Σ v·dv/scale with dv what the operand v got through the error.
+   */
+  axmConv2d: (node, [g], graph, wanted) => {
+    const [xq, wq, xScale, xZero, wScale, wZero, , weightSlopes, activationSlopes] = node.inputs;
+    const { stride, padding, groups, weightBits, activationBits, error } = node.attributes;
+    const geometry = { stride, padding, groups };
+    const x = graph.apply1('dequantize', [xq!, xScale!, xZero!], { granularity: 'tensor' });
+    const w = graph.apply1('dequantize', [wq!, wScale!, wZero!], { granularity: 'channel' });
+    const dx = graph.apply1('conv2dInputGradient', [g!, w], { ...geometry, inputShape: xq!.shape });
+    const [dw, dm] = wanted[6] ? ofStructure() : [exactWeightGradient()];
+    if (error === 'exact') return [dx, dw];
+    if (!weightSlopes || !activationSlopes) {
+      const ofError = graph.apply1('channelDotDifference', [g!, node.outputs[0]!, dw!, w], {});
+      return [dx, dw, over(sum(ofError), xScale!), undefined, over(ofError, wScale!), undefined, dm];
+    }
+    const slopes = { ...geometry, weightBits, activationBits };
+    const dwError = graph.apply1('axmErrorWeightGradient', [g!, xq!, wq!, xScale!, weightSlopes], slopes);
+    const dxError = graph.apply1('axmErrorInputGradient', [g!, xq!, wq!, wScale!, activationSlopes], slopes);
+    const dwWhole = add(dw!, dwError, 1);
+    const ofWeightScales = graph.apply1('channelDotDifference', [g!, node.outputs[0]!, dwWhole, w], {});
+    const ofError = add(sum(ofWeightScales), dot(dwError, w), 1);
+    const dxScale = over(add(ofError, dot(dxError, x), -1), xScale!);
+    return [add(dx, dxError, 1), dwWhole, dxScale, undefined, over(ofWeightScales, wScale!), undefined, dm];
+
+    function ofStructure(): readonly Value[] {
+      const operands = [g!, xq!, wq!, xScale!, xZero!, wScale!];
+      return graph.apply('axmConv2dGradients', operands, { ...geometry, weightBits, activationBits });
+    }
+    function exactWeightGradient(): Value {
+      return graph.apply1('conv2dWeightGradient', [x, g!], { ...geometry, weightShape: wq!.shape });
+    }
+    function sum(value: Value): Value {
+      return graph.apply1('sum', [value], {});
+    }
+    function dot(a: Value, b: Value): Value {
+      return graph.apply1('dot', [a, b], {});
+    }
+    function over(a: Value, b: Value): Value {
+      return graph.apply1('divide', [a, b], {});
+    }
+    function add(a: Value, b: Value, beta: number): Value {
+      return graph.apply1('add', [a, b], { alpha: 1, beta });
+    }
+  },
+  structureMatrix: ({ inputs: [theta], attributes }, [g], graph) => [
+    graph.apply1('structureMatrixGradient', [g!], { ...attributes, count: theta!.shape[0]! }),
+  ],
+};
+
+function scaled(graph: Graph, value: Value, factor: number): Value {
+  return factor === 1 ? value : graph.apply1('affine', [value], { scale: factor, offset: 0 });
+}
+
+function zerosLike(graph: Graph, value: Value): Value {
+  return graph.apply1('affine', [value], { scale: 0, offset: 0 });
+}
+
+/**
+ * Appends to the graph the gradient of a scalar with respect to the given values (f32 [] → one value of each target's shape, undefined
+ * where the scalar does not depend on the target). Only what lies between the targets and the scalar is differentiated.
+ */
+export function gradients(scalar: Value, targets: readonly Value[]): (Value | undefined)[] {
+  const graph = scalar.graph;
+  const depends = dependents(graph, targets);
+  const cotangents = new Map<Value, Value>([[scalar, graph.scalar(1)]]);
+  for (const node of graph.nodes.slice().reverse()) {
+    if (!node.outputs.some((output) => cotangents.has(output))) continue;
+    if (!node.inputs.some((input) => depends.has(input))) continue;
+    const given = node.outputs.map((output) => cotangents.get(output));
+    const results = applyRule(
+      node,
+      given,
+      graph,
+      node.inputs.map((input) => depends.has(input)),
+    );
+    node.inputs.forEach((input, index) => {
+      const result = results[index];
+      if (!result || !depends.has(input)) return;
+      const sum = cotangents.get(input);
+      cotangents.set(input, sum ? graph.apply1('add', [sum, result], addition) : result);
+    });
+  }
+  return targets.map((target) => cotangents.get(target));
+}
+
+function applyRule(
+  node: Node,
+  cotangents: Cotangents,
+  graph: Graph,
+  wanted: readonly boolean[],
+): (Value | undefined)[] {
+  const rule = gradientRules[node.op] as Rule<OpName> | undefined;
+  if (!rule)
+    throw new UserError(`no gradient rule for the operation ${node.op}; add one to src/engine/graph/gradients.ts`);
+  return rule(node, cotangents, graph, wanted);
+}
+
+/** All values that depend on one of the targets, the targets included. */
+function dependents(graph: Graph, targets: readonly Value[]): Set<Value> {
+  const found = new Set(targets);
+  for (const node of graph.nodes) {
+    if (node.inputs.some((input) => found.has(input))) for (const output of node.outputs) found.add(output);
+  }
+  return found;
+}

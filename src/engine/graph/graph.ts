@@ -1,0 +1,113 @@
+// The graph IR: nodes appended in topological order, so creation order is a schedule. A graph reads named variables (which persist across
+// programs of a session), named inputs (fed before each run) and constants; it yields named outputs and assignments to variables.
+// Within one run every read of a variable sees its value from before the run; assignments take effect at the end.
+
+import { invariant, UserError } from '../../tensor/errors.ts';
+import type { DType, HostTensor, Shape } from '../../tensor/tensor.ts';
+import { sameShape } from '../../tensor/tensor.ts';
+import { inference } from './inference.ts';
+import type { OpAttributes, OpName, TensorType } from './ops.ts';
+
+/** One tensor in a graph: what produced it and its type. */
+export interface Value extends TensorType {
+  readonly graph: Graph;
+  readonly id: number;
+  readonly source: Source;
+}
+
+export type Source =
+  | { readonly kind: 'node'; readonly node: Node; readonly index: number }
+  | { readonly kind: 'variable'; readonly name: string }
+  | { readonly kind: 'input'; readonly name: string }
+  | { readonly kind: 'constant'; readonly tensor: HostTensor };
+
+export interface Node<K extends OpName = OpName> {
+  readonly op: K;
+  readonly attributes: OpAttributes[K];
+  readonly inputs: readonly Value[];
+  readonly outputs: readonly Value[];
+}
+
+/** A program in the making: operations on values, compiled by a backend. */
+export class Graph {
+  readonly nodes: Node[] = [];
+  readonly variables = new Map<string, Value>();
+  readonly inputs = new Map<string, Value>();
+  readonly constants: Value[] = [];
+  readonly outputs = new Map<string, Value>();
+  readonly assignments = new Map<string, Value>();
+  #nextId = 0;
+
+  /** A tensor that persists in the session under this name; the same name gives the same value. */
+  variable(name: string, shape: Shape, dtype: DType = 'f32'): Value {
+    const known = this.variables.get(name);
+    if (known) {
+      invariant(known.dtype === dtype && sameShape(known.shape, shape), `variable ${name} declared with two types`);
+      return known;
+    }
+    const value = this.#value({ dtype, shape }, { kind: 'variable', name });
+    this.variables.set(name, value);
+    return value;
+  }
+
+  /** A tensor that is written before each run. */
+  input(name: string, shape: Shape, dtype: DType = 'f32'): Value {
+    invariant(!this.inputs.has(name), `input ${name} declared twice`);
+    const value = this.#value({ dtype, shape }, { kind: 'input', name });
+    this.inputs.set(name, value);
+    return value;
+  }
+
+  constant(tensor: HostTensor): Value {
+    const value = this.#value(tensor, { kind: 'constant', tensor });
+    this.constants.push(value);
+    return value;
+  }
+
+  /** A f32 scalar constant. */
+  scalar(value: number): Value {
+    return this.constant({ dtype: 'f32', shape: [], data: Float32Array.of(value) });
+  }
+
+  /** Appends an operation and returns its outputs. */
+  apply<K extends OpName>(op: K, inputs: readonly Value[], attributes: OpAttributes[K]): readonly Value[] {
+    invariant(
+      inputs.every((value) => value.graph === this),
+      `${op}: an input belongs to another graph`,
+    );
+    const types = inference[op](inputs, attributes);
+    const outputs: Value[] = [];
+    const node: Node<K> = { op, attributes, inputs, outputs };
+    types.forEach((type, index) => {
+      outputs.push(this.#value(type, { kind: 'node', node: node as Node, index }));
+    });
+    this.nodes.push(node as Node);
+    return outputs;
+  }
+
+  /** The first output of an operation: what most have. */
+  apply1<K extends OpName>(op: K, inputs: readonly Value[], attributes: OpAttributes[K]): Value {
+    return this.apply(op, inputs, attributes)[0]!;
+  }
+
+  /** Makes a value readable after each run. */
+  output(name: string, value: Value): void {
+    if (this.outputs.has(name)) throw new UserError(`the graph has two outputs named ${name}`);
+    this.outputs.set(name, value);
+  }
+
+  /** At the end of each run the variable takes this value. */
+  assign(variable: Value, value: Value): void {
+    invariant(variable.source.kind === 'variable', 'only variables can be assigned');
+    invariant(
+      sameShape(variable.shape, value.shape) && variable.dtype === value.dtype,
+      'an assignment changes the type of a variable',
+    );
+    invariant(!this.assignments.has(variable.source.name), `variable ${variable.source.name} assigned twice`);
+    this.assignments.set(variable.source.name, value);
+  }
+
+  #value(type: TensorType, source: Source): Value {
+    return { graph: this, id: this.#nextId++, dtype: type.dtype, shape: type.shape, source };
+  }
+}

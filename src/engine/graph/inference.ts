@@ -1,0 +1,261 @@
+// Shape inference: the types of an operation's outputs from those of its inputs, and the refusal of inputs that do not fit, with the
+// operation and the shapes. What the operations mean is in ops.ts.
+
+import { UserError } from '../../tensor/errors.ts';
+import { formatShape, type Shape, sameShape, sizeOf } from '../../tensor/tensor.ts';
+import type {
+  ConvGeometry,
+  Granularity,
+  OpAttributes,
+  OperandWidths,
+  OpName,
+  PoolGeometry,
+  TensorType,
+} from './ops.ts';
+
+type Infer<K extends OpName> = (inputs: readonly TensorType[], attributes: OpAttributes[K]) => TensorType[];
+
+const f32 = (shape: Shape): TensorType => ({ dtype: 'f32', shape });
+const last = (shape: Shape): number => shape[shape.length - 1] as number;
+
+function expect(op: OpName, condition: boolean, found: readonly TensorType[], expected: string): void {
+  if (condition) return;
+  const shapes = found.map((type) => `${type.dtype}${formatShape(type.shape)}`).join(', ');
+  throw new UserError(`${op}: inputs ${shapes}; expected ${expected}`);
+}
+
+const alike =
+  <K extends OpName>(op: K, count: number): Infer<K> =>
+  (inputs) => {
+    const first = inputs[0]!;
+    expect(
+      op,
+      inputs.length === count && inputs.every((t) => sameShape(t.shape, first.shape)),
+      inputs,
+      `${count} of one shape`,
+    );
+    return [f32(first.shape)];
+  };
+
+/** Output extent of a window that slides over one axis. */
+export function slideExtent(extent: number, size: number, stride: number, padding: number): number {
+  return Math.floor((extent + 2 * padding - size) / stride) + 1;
+}
+
+/** Shape of a convolution's output for x [N,H,W,I] and w [kh,kw,I/groups,O]. */
+export function convOutputShape(x: Shape, w: Shape, geometry: ConvGeometry): Shape {
+  const [n, h, width] = x as [number, number, number, number];
+  const [kh, kw, , o] = w as [number, number, number, number];
+  const { stride, padding } = geometry;
+  return [n, slideExtent(h, kh, stride, padding), slideExtent(width, kw, stride, padding), o];
+}
+
+function inferConv(op: OpName, inputs: readonly TensorType[], geometry: ConvGeometry): TensorType[] {
+  const x = inputs[0]!.shape;
+  const w = inputs[1]!.shape;
+  const fits =
+    x.length === 4 &&
+    w.length === 4 &&
+    x[3] === w[2]! * geometry.groups &&
+    w[3]! % geometry.groups === 0 &&
+    slideExtent(x[1]!, w[0]!, geometry.stride, geometry.padding) > 0 &&
+    slideExtent(x[2]!, w[1]!, geometry.stride, geometry.padding) > 0;
+  expect(op, fits, inputs, `x [N,H,W,I] and w [kh,kw,I/${geometry.groups},O], kernel inside the padded image`);
+  return [f32(convOutputShape(x, w, geometry))];
+}
+
+function inferPool(op: OpName, inputs: readonly TensorType[], { size, stride, padding }: PoolGeometry): TensorType[] {
+  const [n, h, w, c] = inputs[0]!.shape as [number, number, number, number];
+  const oh = slideExtent(h, size[0], stride, padding);
+  const ow = slideExtent(w, size[1], stride, padding);
+  expect(
+    op,
+    inputs[0]!.shape.length === 4 && oh > 0 && ow > 0,
+    inputs,
+    `an image of at least ${size[0]}×${size[1]} with padding ${padding}`,
+  );
+  return [f32([n, oh, ow, c])];
+}
+
+const perGranularity = (x: Shape, granularity: Granularity): Shape => (granularity === 'tensor' ? [] : [last(x)]);
+
+function expectScale(
+  op: OpName,
+  inputs: readonly TensorType[],
+  x: TensorType,
+  granularity: Granularity,
+  at: number,
+): void {
+  const shape = perGranularity(x.shape, granularity);
+  const fits = inputs.slice(at, at + 2).every((t) => sameShape(t.shape, shape));
+  expect(op, fits, inputs, `scale and zero point of shape ${formatShape(shape)}`);
+}
+
+/** Shape of a table with an entry for each pair of codes. */
+const pairsOf = ({ weightBits, activationBits }: OperandWidths): Shape => [2 ** weightBits, 2 ** activationBits];
+
+function expectSlopes(op: OpName, inputs: readonly TensorType[], widths: OperandWidths): void {
+  const pairs = pairsOf(widths);
+  expect(op, sameShape(inputs[4]!.shape, pairs), inputs, `a table of slopes ${formatShape(pairs)}`);
+}
+
+/** Shape inference of every operation; a mismatch throws a UserError that names the operation and the shapes. */
+export const inference: { readonly [K in OpName]: Infer<K> } = {
+  add: alike('add', 2),
+  affine: alike('affine', 1),
+  scaleBy: ([x]) => [f32(x!.shape)],
+  dot: (inputs) => {
+    alike('dot', 2)(inputs, {});
+    return [f32([])];
+  },
+  broadcast: (_, { count }) => [f32([count])],
+  sum: () => [f32([])],
+  reshape: (inputs, { shape }) => {
+    expect('reshape', sizeOf(inputs[0]!.shape) === sizeOf(shape), inputs, `as many elements as ${formatShape(shape)}`);
+    return [{ dtype: inputs[0]!.dtype, shape }];
+  },
+  stopGradient: ([x]) => [x!],
+  relu: alike('relu', 1),
+  reluGradient: alike('reluGradient', 2),
+  clampStraightThrough: alike('clampStraightThrough', 1),
+  gatherImages: (inputs) => {
+    const [images, picks] = inputs as [TensorType, TensorType];
+    const fits =
+      images.dtype === 'u8' &&
+      images.shape.length === 4 &&
+      picks.dtype === 'i32' &&
+      sameShape(picks.shape, [picks.shape[0]!, 4]);
+    expect('gatherImages', fits, inputs, 'u8 images [count,H,W,C] and i32 picks [N,4]');
+    return [{ dtype: 'u8', shape: [picks.shape[0]!, ...images.shape.slice(1)] }];
+  },
+  imageToFloat: (inputs, { scale }) => {
+    const x = inputs[0]!;
+    expect(
+      'imageToFloat',
+      x.dtype === 'u8' && last(x.shape) === scale.length,
+      inputs,
+      `a u8 image with ${scale.length} channels`,
+    );
+    return [f32(x.shape)];
+  },
+  bias: (inputs) => {
+    expect('bias', sameShape(inputs[1]!.shape, [last(inputs[0]!.shape)]), inputs, 'one bias per channel');
+    return [f32(inputs[0]!.shape)];
+  },
+  channelSum: ([x]) => [f32([last(x!.shape)])],
+  channelDotDifference: (inputs) => {
+    const [a, b, c, d] = inputs as [TensorType, TensorType, TensorType, TensorType];
+    const fits = sameShape(a.shape, b.shape) && sameShape(c.shape, d.shape) && last(a.shape) === last(c.shape);
+    expect('channelDotDifference', fits, inputs, 'two pairs of equal shapes with the same channels');
+    return [f32([last(a.shape)])];
+  },
+  divide: alike('divide', 2),
+  conv2d: (inputs, attributes) => inferConv('conv2d', inputs, attributes),
+  conv2dInputGradient: (_, { inputShape }) => [f32(inputShape)],
+  conv2dWeightGradient: (_, { weightShape }) => [f32(weightShape)],
+  batchNorm: (inputs) => {
+    const c = [last(inputs[0]!.shape)];
+    expect(
+      'batchNorm',
+      inputs.slice(1).every((t) => sameShape(t.shape, c)),
+      inputs,
+      'gamma and beta per channel',
+    );
+    return [f32(inputs[0]!.shape), f32(c), f32(c)];
+  },
+  batchNormGradient: ([g, , gamma]) => [f32(g!.shape), f32(gamma!.shape), f32(gamma!.shape)],
+  batchNormInference: (inputs) => {
+    const c = [last(inputs[0]!.shape)];
+    expect(
+      'batchNormInference',
+      inputs.slice(1).every((t) => sameShape(t.shape, c)),
+      inputs,
+      'four vectors per channel',
+    );
+    return [f32(inputs[0]!.shape)];
+  },
+  maxPool: (inputs, attributes) => inferPool('maxPool', inputs, attributes),
+  maxPoolGradient: ([, x]) => [f32(x!.shape)],
+  averagePool: (inputs, attributes) => inferPool('averagePool', inputs, attributes),
+  averagePoolGradient: (_, { inputShape }) => [f32(inputShape)],
+  softmaxCrossEntropy: (inputs) => {
+    const [logits, labels] = inputs as [TensorType, TensorType];
+    const fits = logits.shape.length === 2 && labels.dtype === 'i32' && sameShape(labels.shape, [logits.shape[0]!]);
+    expect('softmaxCrossEntropy', fits, inputs, 'logits [N,C] and i32 labels [N]');
+    return [f32([]), f32(logits.shape), f32([])];
+  },
+  softmaxCrossEntropyGradient: ([, probabilities]) => [f32(probabilities!.shape)],
+  minMax: ([x], { granularity }) => {
+    const shape = perGranularity(x!.shape, granularity);
+    return [f32(shape), f32(shape)];
+  },
+  minMaxGradient: ([, , x]) => [f32(x!.shape)],
+  clipSearch: () => [f32([])],
+  rangeToScale: ([min]) => [f32(min!.shape), f32(min!.shape)],
+  clipScale: (inputs) => {
+    alike('clipScale', 4)(inputs, {} as never);
+    return [f32(inputs[0]!.shape), f32(inputs[0]!.shape)];
+  },
+  clipScaleGradient: ([, min]) => [f32(min!.shape), f32(min!.shape), f32(min!.shape), f32(min!.shape)],
+  quantize: (inputs, { granularity, bits }) => {
+    expect('quantize', bits >= 2 && bits <= 8, inputs, `2 to 8 bits, not ${bits}`);
+    expectScale('quantize', inputs, inputs[0]!, granularity, 1);
+    return [{ dtype: 'u8', shape: inputs[0]!.shape }];
+  },
+  quantizeGradient: (inputs, { granularity }) => {
+    expectScale('quantizeGradient', inputs, inputs[1]!, granularity, 2);
+    return [f32(inputs[1]!.shape), f32(inputs[2]!.shape)];
+  },
+  dequantize: (inputs, { granularity }) => {
+    expect('dequantize', inputs[0]!.dtype === 'u8', inputs, 'u8 codes');
+    expectScale('dequantize', inputs, inputs[0]!, granularity, 1);
+    return [f32(inputs[0]!.shape)];
+  },
+  axmConv2d: (inputs, attributes) => {
+    const [x, w, xScale, xZero, wScale, wZero, error, ...slopes] = inputs;
+    const { weightBits, activationBits } = attributes;
+    const perOutput = [last(w!.shape)];
+    const pairs = pairsOf(attributes);
+    const errorShape = attributes.error === 'planes' ? [weightBits, activationBits] : pairs;
+    const fits =
+      x!.dtype === 'u8' &&
+      w!.dtype === 'u8' &&
+      sameShape(xScale!.shape, []) &&
+      sameShape(xZero!.shape, []) &&
+      sameShape(wScale!.shape, perOutput) &&
+      sameShape(wZero!.shape, perOutput) &&
+      (attributes.error === 'exact'
+        ? error === undefined
+        : error !== undefined && sameShape(error.shape, errorShape)) &&
+      (slopes.length === 0 || slopes.length === 2) &&
+      slopes.every(({ shape }) => sameShape(shape, pairs));
+    expect(
+      'axmConv2d',
+      fits,
+      inputs,
+      `u8 codes, scalars for x, [O] for w, the error (${attributes.error}) ${formatShape(errorShape)}, no or two tables of slopes`,
+    );
+    return inferConv('axmConv2d', inputs, attributes);
+  },
+  axmConv2dGradients: ([, , w], { weightBits, activationBits }) => [f32(w!.shape), f32([weightBits, activationBits])],
+  axmErrorWeightGradient: (inputs, attributes) => {
+    expectSlopes('axmErrorWeightGradient', inputs, attributes);
+    return [f32(inputs[2]!.shape)];
+  },
+  axmErrorInputGradient: (inputs, attributes) => {
+    expectSlopes('axmErrorInputGradient', inputs, attributes);
+    return [f32(inputs[1]!.shape)];
+  },
+  structureMatrix: (inputs, { weightBits, activationBits, index }) => {
+    const fits = index.length === weightBits * activationBits && index.every((c) => c < inputs[0]!.shape[0]!);
+    expect(
+      'structureMatrix',
+      fits,
+      inputs,
+      `an index of ${weightBits}×${activationBits} entries below the length of θ`,
+    );
+    return [f32([weightBits, activationBits])];
+  },
+  structureMatrixGradient: (_, { count }) => [f32([count])],
+  sgd: ([p, , v]) => [f32(p!.shape), f32(v!.shape)],
+};

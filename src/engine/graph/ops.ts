@@ -1,0 +1,185 @@
+// The operations of the engine: attributes and what each computes in one sentence; shapes are in inference.ts. This table is the contract that
+// every backend implements and the conformance suite checks; `reference/` is its executable meaning.
+// Layout: the channel axis is the last one everywhere: images NHWC, convolution weights [kh, kw, I/groups, O], per-channel vectors [C].
+// The cotangent of a u8 code tensor is the gradient with respect to its dequantised value (q − zero)·scale: that is the straight-through
+// estimator of docs/architecture.md, and it lets an integer tensor stand in the middle of a differentiable graph.
+
+import type { OperandWidths } from '../../multiplier/widths.ts';
+import type { DType, Shape } from '../../tensor/tensor.ts';
+
+export type { OperandWidths } from '../../multiplier/widths.ts';
+
+export interface ConvGeometry {
+  readonly stride: number;
+  readonly padding: number;
+  readonly groups: number;
+}
+
+export interface PoolGeometry {
+  readonly size: readonly [height: number, width: number];
+  readonly stride: number;
+  readonly padding: number;
+}
+
+/** Where a scale, a zero point or a minimum applies: one for the whole tensor (shape []) or one per channel (shape [C], the last axis). */
+export type Granularity = 'tensor' | 'channel';
+
+/**
+ * How an approximate convolution forms its error E(w, x) = AxM(w, x) − w·x per product of codes:
+ * `exact`: E = 0, no further input. `planes`: E = −Σ_ij m[i,j] 2^(i+j) w[i] x[j], input m: f32 [weightBits, activationBits];
+ * `integer` promises that every m[i,j] is 0 or 1, so sums are exact integers. `table`: E is an i32 table [2^weightBits, 2^activationBits].
+ */
+export type ErrorKind = 'exact' | 'planes' | 'table';
+
+/** How a device forms products with an error table: by an exact factorisation into planes, or by look-ups. */
+export type TableEmulation = 'lowrank' | 'table';
+
+export interface AxmConvAttributes extends ConvGeometry, OperandWidths {
+  readonly error: ErrorKind;
+  readonly integer: boolean;
+  /** For tables; results are the same to the last bit. By default the fastest that the device has; one that has no choice looks up. */
+  readonly emulation?: TableEmulation;
+}
+
+type None = Readonly<Record<string, never>>;
+
+/** The attributes of each operation. */
+export interface OpAttributes {
+  /** alpha·a + beta·b, same shapes. */
+  add: { readonly alpha: number; readonly beta: number };
+  /** scale·x + offset, constants. */
+  affine: { readonly scale: number; readonly offset: number };
+  /** x·s with a scalar tensor s. */
+  scaleBy: None;
+  /** Σ a·b over all elements → []. */
+  dot: None;
+  /** A scalar repeated to a vector [count]. */
+  broadcast: { readonly count: number };
+  /** Σ x over all elements → []. */
+  sum: None;
+  /** The same elements under another shape; never moves data. */
+  reshape: { readonly shape: Shape };
+  /** The same tensor, cut off from differentiation; never moves data. */
+  stopGradient: None;
+  relu: None;
+  /** (g, y) → g where y > 0. */
+  reluGradient: None;
+  /** x limited to [low, high]; straight-through: gradient 1 everywhere. */
+  clampStraightThrough: { readonly low: number; readonly high: number };
+  /**
+   * (images u8 [count,H,W,C], picks i32 [N,4]: number, dy, dx, mirrored) → u8 [N,H,W,C]: pixel (y, x) of the output is pixel
+   * (y + dy, x + dx) of the image of that number, the row reversed where mirrored is 1; 0 outside, and where the number is negative.
+   */
+  gatherImages: None;
+  /** u8 image [N,H,W,C] → f32 x·scale[c] + offset[c]. */
+  imageToFloat: { readonly scale: readonly number[]; readonly offset: readonly number[] };
+  /** (x, b) → x + b[c]. */
+  bias: None;
+  /** x [..., C] → Σ over all but the last axis, [C]. */
+  channelSum: None;
+  /** (a, b, c, d) [..., C], c and d of another length than a and b → Σ a·b − Σ c·d over all but the last axis in double precision, [C]. */
+  channelDotDifference: None;
+  /** a / b, same shapes. */
+  divide: None;
+  /** (x [N,H,W,I], w [kh,kw,I/groups,O]) → [N,OH,OW,O]; zero padding on all sides. */
+  conv2d: ConvGeometry;
+  /** (g [N,OH,OW,O], w) → gradient of the input of the given shape. */
+  conv2dInputGradient: ConvGeometry & { readonly inputShape: Shape };
+  /** (x, g) → gradient of the weight of the given shape. */
+  conv2dWeightGradient: ConvGeometry & { readonly weightShape: Shape };
+  /** Training mode: (x, gamma, beta) → y, batch mean [C], batch variance [C] (biased). */
+  batchNorm: { readonly epsilon: number };
+  /** (g, x, gamma, mean, variance) → dx, dgamma, dbeta; the statistics depend on x. */
+  batchNormGradient: { readonly epsilon: number };
+  /** (x, gamma, beta, mean, variance) → y with given statistics. */
+  batchNormInference: { readonly epsilon: number };
+  maxPool: PoolGeometry;
+  /** (g, x) → dx: each window's gradient to its first maximum in row-major order. */
+  maxPoolGradient: PoolGeometry;
+  /** Mean over the window; padding counts as zeros in the mean. */
+  averagePool: PoolGeometry;
+  /** g → dx of the given shape. */
+  averagePoolGradient: PoolGeometry & { readonly inputShape: Shape };
+  /**
+   * (logits [N,C], labels i32 [N]) → mean loss [] over the rows with label ≥ 0, probabilities [N,C], number of correct rows [] (first
+   * maximum). Rows with a negative label are ignored.
+   */
+  softmaxCrossEntropy: None;
+  /** (g [], probabilities, labels) → dlogits. */
+  softmaxCrossEntropyGradient: None;
+  /** x → minimum and maximum, [] or [C]; of x and 0 where the range is to hold it. */
+  minMax: { readonly granularity: Granularity; readonly holdsZero?: boolean };
+  /** (gmin, gmax, x, min, max) → dx: shared evenly among the elements that attain the extreme, lost where none does. */
+  minMaxGradient: { readonly granularity: Granularity };
+  /**
+   * (x, min, max) → [] the clip factor f = 1 − shrink·k, k = 0…steps−1, whose quantiser of the range [f·min, f·max] has the least mean
+   * |x − x_fq|^exponent over the whole tensor; the first of equals.
+   */
+  clipSearch: {
+    readonly bits: number;
+    readonly granularity: Granularity;
+    readonly steps: number;
+    readonly shrink: number;
+    readonly exponent: number;
+  };
+  /** (min, max, factor []) → scale = max(f·(max − min)/(2^bits − 1), ε), zero = round(−f·min/scale). */
+  rangeToScale: { readonly bits: number };
+  /** Learned clipping: (min, max, upper, lower) → scale = clamp((σ(u)max − σ(l)min)/(2^bits − 1)), zero = round(clamp(−σ(l)min/scale)). */
+  clipScale: { readonly bits: number };
+  /** (gscale, min, max, upper, lower) → dmin, dmax, dupper, dlower; the zero point has no gradient. */
+  clipScaleGradient: { readonly bits: number };
+  /** (x, scale, zero) → u8 codes clamp(round(x/scale) + zero, 0, 2^bits − 1), half to even. */
+  quantize: { readonly bits: number; readonly granularity: Granularity };
+  /** (g, x, scale, zero) → dx (inside the range only), dscale. */
+  quantizeGradient: { readonly bits: number; readonly granularity: Granularity };
+  /** (codes, scale, zero) → f32 (q − zero)·scale. */
+  dequantize: { readonly granularity: Granularity };
+  /**
+   * (xq, wq, xScale [], xZero [], wScale [O], wZero [O], error?, weightSlopes?, activationSlopes?) → f32 [N,OH,OW,O]
+   * = xScale·wScale[o]·Σ_valid taps ((wq − wZero[o])·(xq − xZero) + E(wq, xq)). A padded tap contributes nothing.
+   * The slopes of the error, ∂E/∂w and ∂E/∂x per pair of codes (f32 [2^weightBits, 2^activationBits], both or neither), are for the
+   * backward pass alone: with them the operands' gradients go through the error, without them they are those of the exact product.
+   */
+  axmConv2d: AxmConvAttributes;
+  /**
+   * (g, xq, wq, xScale, xZero, wScale) → dw: gradient of the dequantised weight = that of the exact product, [kh,kw,I/groups,O];
+   * dm [weightBits, activationBits] = −2^(i+j) xScale Σ wScale[o]·w[i]·H_j, H_j = weight gradient of activation bit plane j.
+   */
+  axmConv2dGradients: ConvGeometry & OperandWidths;
+  /** (g, xq, wq, xScale, weightSlopes) → xScale·Σ g·slope(wq, xq), of w's shape: the weight's gradient through the error. */
+  axmErrorWeightGradient: ConvGeometry & OperandWidths;
+  /** (g, xq, wq, wScale, activationSlopes) → Σ g·wScale[o]·slope(wq, xq), of x's shape: the activation's gradient through the error. */
+  axmErrorInputGradient: ConvGeometry & OperandWidths;
+  /** θ [P] → m [weightBits, activationBits] with m[i,j] = θ[index[i·activationBits + j]], 0 where the index is negative. */
+  structureMatrix: OperandWidths & { readonly index: readonly number[] };
+  /** dm → dθ [count]. */
+  structureMatrixGradient: OperandWidths & { readonly index: readonly number[]; readonly count: number };
+  /** (p, dp, velocity, learningRate []) → p, velocity: v ← momentum·v + dp + weightDecay·p; p ← p − learningRate·v. */
+  sgd: { readonly momentum: number; readonly weightDecay: number };
+}
+
+export type OpName = keyof OpAttributes;
+
+export interface TensorType {
+  readonly dtype: DType;
+  readonly shape: Shape;
+}
+
+/** Operations that only rename a tensor: no kernel runs for them. */
+export const renames: ReadonlySet<OpName> = new Set<OpName>(['reshape', 'stopGradient']);
+
+/**
+ * Operations whose output may share storage with an input (output index → input index): each element of the output depends on the
+ * elements of that input at the same position only.
+ */
+export const inPlace: { readonly [K in OpName]?: Readonly<Record<number, number>> } = {
+  add: { 0: 0 },
+  affine: { 0: 0 },
+  scaleBy: { 0: 0 },
+  relu: { 0: 0 },
+  reluGradient: { 0: 0 },
+  clampStraightThrough: { 0: 0 },
+  bias: { 0: 0 },
+  batchNormInference: { 0: 0 },
+  sgd: { 0: 0, 1: 2 },
+};

@@ -1,0 +1,193 @@
+// From a graph to a list of steps over storage that was laid out once: dead nodes dropped, values whose lives do not overlap share bytes
+// of one arena, an operation writes over an input that dies there when its rule allows, renames are free, and an assigned value is
+// produced in its variable's own storage when nothing reads the old value later. No memory is allocated while a program runs.
+
+import { invariant } from '../../tensor/errors.ts';
+import { bytesPerElement, sizeOf } from '../../tensor/tensor.ts';
+import type { Graph, Node, Value } from './graph.ts';
+import { inPlace, renames } from './ops.ts';
+
+/** Where the bytes of a value are. */
+export type Storage =
+  | { readonly region: 'variable'; readonly name: string }
+  | { readonly region: 'constant'; readonly index: number }
+  | { readonly region: 'arena'; readonly offset: number };
+
+export interface Step {
+  readonly node: Node;
+  readonly inputs: readonly Storage[];
+  readonly outputs: readonly Storage[];
+  /** Scratch bytes of this step alone, where the backend asked for some. */
+  readonly workspace: Storage | undefined;
+}
+
+export interface Copy {
+  readonly from: Storage;
+  readonly variable: string;
+  readonly bytes: number;
+}
+
+export interface Plan {
+  readonly graph: Graph;
+  readonly steps: readonly Step[];
+  /** Assignments that could not be produced in place; done after the last step. */
+  readonly copies: readonly Copy[];
+  readonly arenaBytes: number;
+  readonly storage: (value: Value) => Storage;
+}
+
+export interface PlanOptions {
+  /** Alignment of every offset, a power of two. */
+  readonly alignment?: number;
+  /** Scratch bytes that the backend's kernel for this node wants. */
+  readonly workspaceBytes?: (node: Node) => number;
+  /**
+   * Steps that pass before bytes that became free are used again, default 0. Where independent steps may run at the same time, those that
+   * share bytes must wait for each other: more distance is more freedom and more memory.
+   */
+  readonly reuseDistance?: number;
+}
+
+/** The value whose storage this one shares: follows renames to their source. */
+export function root(value: Value): Value {
+  let at = value;
+  while (at.source.kind === 'node' && renames.has(at.source.node.op)) at = at.source.node.inputs[0]!;
+  return at;
+}
+
+function liveNodes(graph: Graph): Node[] {
+  const needed = new Set<Node>();
+  const visit = [...graph.outputs.values(), ...graph.assignments.values()];
+  for (let value = visit.pop(); value; value = visit.pop()) {
+    if (value.source.kind !== 'node' || needed.has(value.source.node)) continue;
+    needed.add(value.source.node);
+    visit.push(...value.source.node.inputs);
+  }
+  return graph.nodes.filter((node) => needed.has(node));
+}
+
+export function plan(graph: Graph, options: PlanOptions = {}): Plan {
+  const { alignment = 64, reuseDistance = 0 } = options;
+  const nodes = liveNodes(graph).filter((node) => !renames.has(node.op));
+  const lastUse = new Map<Value, number>();
+  nodes.forEach((node, at) => {
+    for (const input of node.inputs) lastUse.set(root(input), at);
+  });
+  const end = nodes.length;
+  for (const value of [...graph.outputs.values(), ...graph.assignments.values()]) lastUse.set(root(value), end);
+
+  const storage = new Map<Value, Storage>();
+  const arena = new Arena(alignment);
+  const bytes = (value: Value) => sizeOf(value.shape) * bytesPerElement[value.dtype];
+  for (const value of graph.variables.values()) {
+    storage.set(value, { region: 'variable', name: (value.source as { name: string }).name });
+  }
+  graph.constants.forEach((value, index) => {
+    storage.set(value, { region: 'constant', index });
+  });
+  // Inputs keep their bytes for the whole program: they are written between runs and may be kept for several.
+  for (const value of graph.inputs.values())
+    storage.set(value, { region: 'arena', offset: arena.allocate(bytes(value)) });
+
+  const assignedTo = new Map<Value, string>();
+  for (const [name, value] of graph.assignments) assignedTo.set(value, name);
+  const copies: Copy[] = [];
+  const steps: Step[] = [];
+  const resting: { readonly offset: number; readonly until: number }[] = [];
+
+  nodes.forEach((node, at) => {
+    while (resting.length > 0 && resting[0]!.until <= at) arena.free(resting.shift()!.offset);
+    const release = ({ offset }: Storage & { region: 'arena' }) =>
+      resting.push({ offset, until: at + 1 + reuseDistance });
+    const taken = new Set<Value>();
+    for (const [index, output] of node.outputs.entries()) {
+      const source = node.inputs[inPlace[node.op]?.[index] ?? -1];
+      const over = source && root(source);
+      if (over && !taken.has(over) && sizeOf(over.shape) === sizeOf(output.shape) && lastUse.get(over) === at) {
+        const readElsewhere = node.inputs.filter((input) => root(input) === over).length > 1;
+        const place = storage.get(over)!;
+        const dies = place.region === 'arena' && over.source.kind === 'node';
+        const becomes = place.region === 'variable' && assignedTo.get(output) === place.name;
+        if (!readElsewhere && (dies || becomes)) {
+          storage.set(output, place);
+          taken.add(over);
+          continue;
+        }
+      }
+      storage.set(output, { region: 'arena', offset: arena.allocate(bytes(output)) });
+    }
+    const scratch = options.workspaceBytes?.(node) ?? 0;
+    const workspace: Storage | undefined =
+      scratch > 0 ? { region: 'arena', offset: arena.allocate(scratch) } : undefined;
+    steps.push({
+      node,
+      inputs: node.inputs.map((value) => storage.get(root(value))!),
+      outputs: node.outputs.map((value) => storage.get(value)!),
+      workspace,
+    });
+    if (workspace?.region === 'arena') release(workspace);
+    for (const value of new Set([...node.inputs.map(root), ...node.outputs])) {
+      const place = storage.get(value)!;
+      const dead = (lastUse.get(value) ?? at) <= at && !taken.has(value);
+      if (dead && place.region === 'arena' && value.source.kind === 'node') release(place);
+    }
+  });
+
+  for (const [name, value] of graph.assignments) {
+    const from = storage.get(root(value))!;
+    if (from.region === 'variable' && from.name === name) continue;
+    invariant(
+      !(from.region === 'variable' && graph.assignments.has(from.name)),
+      `${name} is assigned from ${'name' in from ? from.name : ''}, which changes too`,
+    );
+    copies.push({ from, variable: name, bytes: bytes(value) });
+  }
+  return { graph, steps, copies, arenaBytes: arena.size, storage: (value) => storage.get(root(value))! };
+}
+
+/** First-fit allocation of aligned blocks in a growing range; neighbours that are free merge. */
+class Arena {
+  readonly #alignment: number;
+  readonly #used = new Map<number, number>();
+  #free: { offset: number; bytes: number }[] = [];
+  size = 0;
+
+  constructor(alignment: number) {
+    this.#alignment = alignment;
+  }
+
+  allocate(bytes: number): number {
+    const need = Math.max(1, Math.ceil(bytes / this.#alignment)) * this.#alignment;
+    let best = -1;
+    this.#free.forEach((block, index) => {
+      if (block.bytes >= need && (best < 0 || block.bytes < this.#free[best]!.bytes)) best = index;
+    });
+    let offset: number;
+    if (best >= 0) {
+      const block = this.#free[best]!;
+      offset = block.offset;
+      if (block.bytes === need) this.#free.splice(best, 1);
+      else this.#free[best] = { offset: offset + need, bytes: block.bytes - need };
+    } else {
+      const tail = this.#free.at(-1);
+      const extend = tail && tail.offset + tail.bytes === this.size ? this.#free.pop()! : undefined;
+      offset = extend ? extend.offset : this.size;
+      this.size = offset + need;
+    }
+    this.#used.set(offset, need);
+    return offset;
+  }
+
+  free(offset: number): void {
+    const bytes = this.#used.get(offset);
+    if (bytes === undefined) return;
+    this.#used.delete(offset);
+    const blocks = [...this.#free, { offset, bytes }].sort((a, b) => a.offset - b.offset);
+    this.#free = [];
+    for (const block of blocks) {
+      const previous = this.#free.at(-1);
+      if (previous && previous.offset + previous.bytes === block.offset) previous.bytes += block.bytes;
+      else this.#free.push({ ...block });
+    }
+  }
+}

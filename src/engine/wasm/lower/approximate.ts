@@ -1,0 +1,328 @@
+// Convolutions with an approximate multiplier (assembly/axm-forward.ts, assembly/axm-gradients.ts) and the removal matrix of a structure.
+
+import type { Node } from '../../graph/graph.ts';
+import { CODE_BITS, COUNTS, CUTS, codeBits, cuts, FILLING, filling, oneOrSeveral, pathOf } from '../../graph/paths.ts';
+import { checkSums } from '../../graph/sums.ts';
+import {
+  channelsPerGroup,
+  type Geometry,
+  convolution as geometryOf,
+  outputsPerGroup,
+  pixels,
+  positions,
+  record,
+  taps,
+} from './geometry.ts';
+import { asOne, type Launch, Layout, type Lowered, type Lowerings, pathAsOne, type WaysOf } from './lowering.ts';
+
+interface Kind {
+  readonly way: 'real rows by code' | 'integer rows' | 'table rows';
+  readonly kernel: string;
+  /** Outputs of a tile. */
+  readonly lanes: number;
+  /** Channels of a block. */
+  readonly channels: number;
+  /** Bytes of the rows of one block of channels. */
+  readonly rowBytes: number;
+  /** Positions of a part: many, to build the rows rarely, but as few as it takes for its sums to stay in the cache. */
+  readonly fewest: number;
+  readonly most: number;
+}
+
+const real: Kind = {
+  ...{ way: 'real rows by code', kernel: 'axmForwardReal' },
+  ...{ lanes: 16, channels: 8, rowBytes: 8 * 16384, fewest: 256, most: 4096 },
+};
+const integer: Kind = {
+  ...{ way: 'integer rows', kernel: 'axmForwardInteger' },
+  ...{ lanes: 32, channels: 16, rowBytes: 16 * 2048, fewest: 256, most: 2048 },
+};
+const table: Kind = {
+  ...{ way: 'table rows', kernel: 'axmForwardTable' },
+  ...{ lanes: 16, channels: 8, rowBytes: 8 * 16384, fewest: 1024, most: 4096 },
+};
+
+const tiling = { groups: COUNTS, outputs: FILLING, channels: FILLING, rows: CUTS } as const;
+
+/** What a row of products is picked by, and of what numbers it is. */
+const forwardWays = {
+  'real rows by code': { bits: CODE_BITS, ...tiling },
+  'real rows by half a code': { bits: ['5 to 7', '8'], ...tiling },
+  'integer rows': { bits: CODE_BITS, ...tiling },
+  'table rows': { bits: CODE_BITS, ...tiling },
+} as const;
+
+const sorting = { groups: COUNTS, outputs: FILLING, channels: FILLING, slices: COUNTS, blocks: CUTS } as const;
+const gradientWays = {
+  'sorted by code, per residue class': { bits: CODE_BITS, ...sorting },
+  'sorted by code, per tap': { bits: CODE_BITS, ...sorting },
+  'sorted by half a code, per residue class': { bits: ['5 to 7', '8'], ...sorting },
+  'sorted by half a code, per tap': { bits: ['5 to 7', '8'], ...sorting },
+} as const;
+
+const slopeRows = {
+  'rows of slopes': { bits: CODE_BITS, groups: COUNTS, outputs: FILLING, channels: FILLING },
+} as const;
+const slopesOfPixels = { 'rows of slopes': { ...slopeRows['rows of slopes'], parts: CUTS } } as const;
+
+type Approximate =
+  | 'axmConv2d'
+  | 'axmConv2dGradients'
+  | 'axmErrorWeightGradient'
+  | 'axmErrorInputGradient'
+  | 'structureMatrix'
+  | 'structureMatrixGradient';
+
+export const approximateWays: WaysOf<Approximate> = {
+  axmConv2d: forwardWays,
+  axmConv2dGradients: gradientWays,
+  axmErrorWeightGradient: slopeRows,
+  axmErrorInputGradient: slopesOfPixels,
+  structureMatrix: asOne,
+  structureMatrixGradient: asOne,
+};
+
+/** From this many positions of a part on, 256 rows per channel repay their making; below, two halves of 16 rows are used. */
+const ROW_PER_CODE_POSITIONS = 512;
+/** Parts wanted at least, if the positions allow. */
+const ENOUGH_PARTS = 32;
+const PIXELS_PER_PART = 4096;
+
+function forwardRows(geometry: Geometry, kind: Kind, tiles: number): number {
+  const wanted = Math.ceil((positions(geometry) * tiles) / ENOUGH_PARTS);
+  const limited = Math.min(Math.max(wanted, kind.fewest), kind.most);
+  return Math.max(1, Math.min(geometry.batch * geometry.outHeight, Math.floor(limited / geometry.outWidth)));
+}
+
+/** Bytes of cotangents of one tile that stay in the second-level cache while all taps pass over them. */
+const TILE_BYTES = 224 * 1024;
+/** Input channels of a part of the gradients. */
+const CHANNELS = 4;
+const ENOUGH_GRADIENT_PARTS = 16;
+/** From this many positions of a block on, the gradients sort them by code; below, by each half of the code. */
+const SORT_BY_CODE_POSITIONS = 2048;
+
+/** Sorting a position per tap costs about as much as using it in this many tiles of outputs. */
+const SORT_IN_TILES = 3;
+
+/** Share of the pairs of an input row and a window row of its residue class that meet in an output row; likewise for columns. */
+function usedShare(extent: number, kernel: number, outExtent: number, { stride, padding }: Geometry): number {
+  let used = 0;
+  for (let k = 0; k < kernel; k++) {
+    for (let out = 0; out < outExtent; out++) {
+      const at = out * stride + k - padding;
+      if (at >= 0 && at < extent) used++;
+    }
+  }
+  return Math.min(1, used / ((extent * kernel) / stride));
+}
+
+/** Rows (columns) of a cotangent tile with its halo, see assembly/axm-gradients.ts. */
+function tileExtent(extent: number, kernel: number, { stride, padding }: Geometry): number {
+  const last = Math.floor((extent - 1 + padding) / stride) - Math.floor(padding / stride);
+  return Math.floor((kernel - 1) / stride) + last + 1;
+}
+
+/** Positions that one part packs, and pixels of a part of the activation's gradient: as many as repay building the rows of slopes. */
+const PACKED_POSITIONS = 256;
+const SLOPE_PIXELS = { fewest: 512, most: 4096 };
+/** Channels whose slopes stand in scratch together, and bytes of their rows. */
+const SLOPE_CHANNELS = 4;
+const SLOPE_BYTES = SLOPE_CHANNELS * 256 * 32;
+
+/** Either gradient through the error; see assembly/axm-slopes.ts. */
+function throughError(
+  kernel: 'axmErrorWeight' | 'axmErrorInput',
+  { inputs: [, x, w], attributes }: Node<'axmErrorWeightGradient' | 'axmErrorInputGradient'>,
+): Lowered {
+  const geometry = geometryOf(x!.shape, w!.shape, attributes);
+  const { batch, height, width, groups, outHeight, outWidth } = geometry;
+  const panels = Math.ceil(outputsPerGroup(geometry) / 8);
+  const bundles = groups * Math.ceil(channelsPerGroup(geometry) / SLOPE_CHANNELS);
+  const rowsPerBlock = Math.ceil(PACKED_POSITIONS / outWidth);
+  const wanted = Math.ceil((pixels(geometry) * bundles) / ENOUGH_PARTS);
+  const limited = Math.min(Math.max(wanted, SLOPE_PIXELS.fewest), SLOPE_PIXELS.most);
+  const rowsPerPart = Math.min(batch * height, Math.ceil(limited / width));
+  const ofWeight = kernel === 'axmErrorWeight';
+  const layout = new Layout();
+  const packed = layout.take(groups * panels * positions(geometry) * 32);
+  const common = {
+    bits: codeBits(attributes.activationBits),
+    groups: oneOrSeveral(groups),
+    outputs: filling(outputsPerGroup(geometry), 8),
+    channels: filling(channelsPerGroup(geometry), SLOPE_CHANNELS),
+  };
+  return {
+    path: ofWeight
+      ? pathOf(slopeRows, 'rows of slopes', common)
+      : pathOf(slopesOfPixels, 'rows of slopes', { ...common, parts: cuts(batch * height, rowsPerPart) }),
+    workspaceBytes: layout.bytes,
+    launches: ({ inputs: [g, xq, wq, scale, slopes], outputs: [out], workspace, place }) => {
+      const packing = [place(record(geometry)), xq!, g!, out!, workspace + packed, 0, rowsPerBlock];
+      const words = [...packing, wq!, scale!, slopes!, attributes.activationBits, rowsPerPart];
+      return [
+        { kernel: 'packCotangent', parts: Math.ceil((batch * outHeight) / rowsPerBlock), record: words },
+        {
+          kernel,
+          parts: bundles * (ofWeight ? taps(geometry) * panels : Math.ceil((batch * height) / rowsPerPart)),
+          record: words,
+          scratchBytes: SLOPE_BYTES + (ofWeight ? SLOPE_CHANNELS * 32 : rowsPerPart * width * 16),
+        },
+      ];
+    },
+  };
+}
+
+export const approximate: Lowerings<Approximate> = {
+  axmConv2d: (node): Lowered => {
+    const {
+      inputs: [x, w],
+      attributes,
+    } = node;
+    const { weightBits, activationBits, error } = attributes;
+    const kind = error === 'table' ? table : error === 'exact' || attributes.integer ? integer : real;
+    const geometry = geometryOf(x!.shape, w!.shape, attributes);
+    const { batch, groups, outHeight, outWidth } = geometry;
+    if (kind !== real) {
+      const inner = taps(geometry) * channelsPerGroup(geometry);
+      checkSums(node, inner, { device: 'wasm', other: 'reference', weightBits });
+    }
+    const tiles = Math.ceil(outputsPerGroup(geometry) / kind.lanes) * groups;
+    const rowsPerPart = forwardRows(geometry, kind, tiles);
+    const rowPerCode = activationBits <= 4 || rowsPerPart * outWidth >= ROW_PER_CODE_POSITIONS;
+    const path = pathOf(forwardWays, kind !== real || rowPerCode ? kind.way : 'real rows by half a code', {
+      bits: codeBits(activationBits),
+      groups: oneOrSeveral(groups),
+      outputs: filling(outputsPerGroup(geometry), kind.lanes),
+      channels: filling(channelsPerGroup(geometry), kind.channels),
+      rows: cuts(batch * outHeight, rowsPerPart),
+    });
+    const layout = new Layout();
+    const products = layout.take(2 ** weightBits * 32);
+    const sums = layout.take(pixels(geometry) * groups * 4);
+    return {
+      path,
+      workspaceBytes: layout.bytes,
+      launches: ({ inputs, outputs: [out], workspace, place }) => {
+        const [xq, wq, xScale, xZero, wScale, wZero, errors = 0] = inputs as [number, number, ...number[]];
+        const launches: Launch[] = [];
+        if (error !== 'table') {
+          const kernel = kind === real ? 'planeCoefficientsReal' : 'planeCoefficientsInteger';
+          const words = [errors, workspace + products, weightBits, activationBits];
+          launches.push({ kernel, parts: 1, record: words });
+        }
+        if (kind !== real) {
+          const extents = [pixels(geometry), groups, channelsPerGroup(geometry), PIXELS_PER_PART];
+          launches.push({
+            kernel: 'pixelSums',
+            parts: Math.ceil(pixels(geometry) / PIXELS_PER_PART),
+            record: [xq, workspace + sums, ...extents],
+          });
+        }
+        const fields = [place(record(geometry)), xq, wq, out!, xScale!, xZero!, wScale!, wZero!];
+        launches.push({
+          kernel: kind.kernel,
+          parts: tiles * Math.ceil((batch * outHeight) / rowsPerPart),
+          record: [
+            ...fields,
+            error === 'table' ? errors : workspace + products,
+            workspace + sums,
+            rowsPerPart,
+            activationBits,
+            path.way === 'real rows by half a code' ? 4 : 8,
+          ],
+          scratchBytes: rowsPerPart * outWidth * kind.lanes * 4 + kind.rowBytes + (taps(geometry) + 4) * kind.lanes * 8,
+        });
+        return launches;
+      },
+    };
+  },
+
+  axmConv2dGradients: ({ inputs: [, x, w], attributes }): Lowered => {
+    const { weightBits, activationBits } = attributes;
+    const geometry = geometryOf(x!.shape, w!.shape, attributes);
+    const { batch, height, width, groups, channels } = geometry;
+    const tiles = Math.ceil(outputsPerGroup(geometry) / 16);
+    const bundles = groups * Math.ceil(channelsPerGroup(geometry) / CHANNELS);
+    const slices = Math.min(tiles, Math.ceil(ENOUGH_GRADIENT_PARTS / bundles));
+    const tileHeight = tileExtent(height, geometry.kernelHeight, geometry);
+    const tileWidth = tileExtent(width, geometry.kernelWidth, geometry);
+    const imageBytes = tileHeight * tileWidth * 64;
+    const imagesPerBlock = Math.max(1, Math.min(batch, Math.floor(TILE_BYTES / imageBytes)));
+    const idle =
+      1 -
+      usedShare(height, geometry.kernelHeight, geometry.outHeight, geometry) *
+        usedShare(width, geometry.kernelWidth, geometry.outWidth, geometry);
+    const sortPerTap = idle * Math.ceil(tiles / slices) > SORT_IN_TILES;
+    const layout = new Layout();
+    const planar = layout.take(channels * pixels(geometry));
+    const tiled = layout.take(groups * tiles * batch * imageBytes);
+    const ones = layout.take(groups * tiles * taps(geometry) * 64);
+    const shares = layout.take(bundles * slices * 256);
+    const blockPositions = (imagesPerBlock * height * width) / geometry.stride ** 2;
+    const byCode = activationBits <= 4 || blockPositions >= SORT_BY_CODE_POSITIONS;
+    const path = pathOf(
+      gradientWays,
+      `sorted by ${byCode ? 'code' : 'half a code'}, per ${sortPerTap ? 'tap' : 'residue class'}`,
+      {
+        bits: codeBits(activationBits),
+        groups: oneOrSeveral(groups),
+        outputs: filling(outputsPerGroup(geometry), 16),
+        channels: filling(channelsPerGroup(geometry), CHANNELS),
+        slices: oneOrSeveral(slices),
+        blocks: cuts(batch, imagesPerBlock),
+      },
+    );
+    const digitBits = byCode ? 8 : 4;
+    const digits = Math.ceil(activationBits / digitBits);
+    const channelBytes =
+      2 * 17 * 64 + taps(geometry) * Math.ceil(tiles / slices) * 512 + digits * imagesPerBlock * height * width * 4;
+    return {
+      path,
+      workspaceBytes: layout.bytes,
+      launches: ({ inputs, outputs, workspace, place }) => {
+        const words = [
+          ...[place(record(geometry)), ...inputs, ...outputs],
+          ...[workspace + planar, workspace + tiled, tileHeight, tileWidth, workspace + ones, workspace + shares],
+          ...[slices, imagesPerBlock, PIXELS_PER_PART, weightBits, activationBits, digitBits],
+          Number(sortPerTap),
+        ];
+        const step = (kernel: string, parts: number, scratchBytes = 0): Launch => ({
+          kernel,
+          parts,
+          record: words,
+          scratchBytes,
+        });
+        return [
+          step('planarCodes', Math.ceil(pixels(geometry) / PIXELS_PER_PART)),
+          step('tileCotangent', batch),
+          step('cotangentSums', groups * tiles),
+          step('axmGradients', bundles * slices, Math.max(2 ** activationBits, 16) * 64 + CHANNELS * channelBytes),
+          step('structureGradient', 1),
+        ];
+      },
+    };
+  },
+
+  axmErrorWeightGradient: (node) => throughError('axmErrorWeight', node),
+  axmErrorInputGradient: (node) => throughError('axmErrorInput', node),
+
+  structureMatrix: ({ inputs: [theta], attributes: { index } }) => ({
+    path: pathAsOne,
+    launches: ({ inputs: [from], outputs: [to], place }) => {
+      const words = [from!, to!, place(Int32Array.from(index)), index.length, theta!.shape[0]!];
+      return [{ kernel: 'structureMatrix', parts: 1, record: words }];
+    },
+  }),
+
+  structureMatrixGradient: ({ attributes: { index, count } }) => ({
+    path: pathAsOne,
+    launches: ({ inputs: [from], outputs: [to], place }) => [
+      {
+        kernel: 'structureMatrixGradient',
+        parts: 1,
+        record: [from!, to!, place(Int32Array.from(index)), index.length, count],
+      },
+    ],
+  }),
+};

@@ -1,0 +1,191 @@
+// f32 convolutions: assembly/convolution.ts and assembly/weight-gradient.ts; depthwise ones: assembly/depthwise.ts.
+
+import type { Shape } from '../../../tensor/tensor.ts';
+import type { ConvGeometry } from '../../graph/ops.ts';
+import { COUNTS, CUTS, cuts, FILLING, filling, oneOrSeveral, type Path, pathOf } from '../../graph/paths.ts';
+import {
+  channelsPerGroup,
+  type Geometry,
+  convolution as geometryOf,
+  outputsPerGroup,
+  positions,
+  record,
+  taps,
+} from './geometry.ts';
+import { type Launch, Layout, type Lowered, type Lowerings, type WaysOf } from './lowering.ts';
+
+/** Result positions of a part, enough to use a panel of weights from the first-level cache many times. */
+const POSITIONS_PER_PART = 128;
+/** Positions of a block of the weight gradient: its slices of x and g stay in the cache. */
+const POSITIONS_PER_BLOCK = 256;
+/** A step with fewer parts is cut along its panels too. */
+const ENOUGH_PARTS = 64;
+
+const PANELS = ['all in a part', 'cut', 'cut and a shorter range'] as const;
+
+/** Of either direction of the product of convolution.ts, of the weight gradient, and of the depthwise kernels. */
+const byPanels = {
+  panels: { ranges: PANELS, outputs: FILLING, rows: CUTS, positions: FILLING, groups: COUNTS, residues: COUNTS },
+} as const;
+const byTapsAndPanels = {
+  panels: { ranges: PANELS, outputs: FILLING, blocks: CUTS, channels: FILLING, groups: COUNTS, stride: COUNTS },
+} as const;
+const lanesOfChannels = { depthwise: { channels: FILLING, stride: COUNTS } } as const;
+
+export const convolutionWays: WaysOf<'conv2d' | 'conv2dInputGradient' | 'conv2dWeightGradient'> = {
+  // Only the gradient of the input tells residues apart.
+  conv2d: { panels: { ...byPanels.panels, residues: ['one'] }, ...lanesOfChannels },
+  conv2dInputGradient: { ...byPanels, ...lanesOfChannels },
+  conv2dWeightGradient: { ...byTapsAndPanels, ...lanesOfChannels },
+};
+
+function rangesOf(panels: number, perPart: number): (typeof PANELS)[number] {
+  if (perPart >= panels) return 'all in a part';
+  return panels % perPart === 0 ? 'cut' : 'cut and a shorter range';
+}
+
+/** Panels per part such that `others` parts become about ENOUGH_PARTS. */
+function panelsPerPart(panels: number, others: number): number {
+  return Math.ceil(panels / Math.min(panels, Math.ceil(ENOUGH_PARTS / others)));
+}
+
+/** The product of convolution.ts in either direction: results [rows, width] with `lanes` channels per group from `depth` channels. */
+function product(x: Shape, w: Shape, conv: ConvGeometry, transposed: boolean): Lowered {
+  const geometry = geometryOf(x, w, conv);
+  const { batch, groups } = geometry;
+  const [lanes, depth] = transposed
+    ? [channelsPerGroup(geometry), outputsPerGroup(geometry)]
+    : [outputsPerGroup(geometry), channelsPerGroup(geometry)];
+  const rows = batch * (transposed ? geometry.height : geometry.outHeight);
+  const width = transposed ? geometry.width : geometry.outWidth;
+  const panels = Math.ceil(lanes / 8);
+  const rowsPerPart = Math.ceil(POSITIONS_PER_PART / width);
+  const rowRuns = Math.ceil(rows / rowsPerPart);
+  const perPart = panelsPerPart(panels, groups * rowRuns);
+  const layout = new Layout();
+  const packed = layout.take(groups * panels * taps(geometry) * depth * 32);
+  const zeros = layout.take(depth * 4);
+  const tileBytes = (5 + 5 * taps(geometry)) * 4;
+  return {
+    path: pathOf(byPanels, 'panels', {
+      ranges: rangesOf(panels, perPart),
+      outputs: filling(lanes, 8),
+      rows: cuts(rows, rowsPerPart),
+      positions: filling(Math.min(rows, rowsPerPart) * width, 4),
+      groups: oneOrSeveral(groups),
+      residues: oneOrSeveral(transposed ? Math.min(geometry.stride, width) : 1),
+    }),
+    workspaceBytes: layout.bytes,
+    launches: ({ inputs: [source, weights], outputs: [out], workspace, place }) => {
+      const fields = [place(record(geometry)), source!, weights!, out!, workspace + packed, workspace + zeros];
+      const words = [...fields, rowsPerPart, perPart];
+      return [
+        { kernel: transposed ? 'packTransposed' : 'packForward', parts: groups * panels, record: words },
+        {
+          kernel: transposed ? 'convolutionInputGradient' : 'convolutionForward',
+          parts: groups * rowRuns * Math.ceil(panels / perPart),
+          record: words,
+          scratchBytes: (Math.ceil((rowsPerPart * width) / 4) + 1) * tileBytes + 32,
+        },
+      ];
+    },
+  };
+}
+
+function weightGradient(x: Shape, w: Shape, conv: ConvGeometry): Lowered {
+  const geometry = geometryOf(x, w, conv);
+  const { batch, groups, outHeight, outWidth } = geometry;
+  const panels = Math.ceil(outputsPerGroup(geometry) / 8);
+  const rowsPerBlock = Math.ceil(POSITIONS_PER_BLOCK / outWidth);
+  const others = groups * taps(geometry) * Math.ceil(channelsPerGroup(geometry) / 16);
+  const perPart = panelsPerPart(panels, others);
+  const layout = new Layout();
+  const packed = layout.take(groups * panels * positions(geometry) * 32);
+  return {
+    path: pathOf(byTapsAndPanels, 'panels', {
+      ranges: rangesOf(panels, perPart),
+      outputs: filling(outputsPerGroup(geometry), 8),
+      blocks: cuts(batch * outHeight, rowsPerBlock),
+      channels: filling(channelsPerGroup(geometry), 16),
+      groups: oneOrSeveral(groups),
+      stride: oneOrSeveral(geometry.stride),
+    }),
+    workspaceBytes: layout.bytes,
+    launches: ({ inputs: [source, cotangent], outputs: [out], workspace, place }): Launch[] => {
+      const fields = [place(record(geometry)), source!, cotangent!, out!, workspace + packed];
+      const words = [...fields, perPart, rowsPerBlock];
+      return [
+        { kernel: 'packCotangent', parts: Math.ceil((batch * outHeight) / rowsPerBlock), record: words },
+        {
+          kernel: 'weightGradient',
+          parts: others * Math.ceil(panels / perPart),
+          record: words,
+          scratchBytes: perPart * 16 * 32,
+        },
+      ];
+    },
+  };
+}
+
+/** One input and one output channel per group. */
+function isDepthwise(w: Shape, { groups }: ConvGeometry): boolean {
+  return groups > 1 && w[2] === 1 && w[3] === groups;
+}
+
+/** One launch of the Depthwise record; the operands are given in the order x, w, g. */
+function depthwise(
+  kernel: string,
+  x: Shape,
+  w: Shape,
+  conv: ConvGeometry,
+  parts: (geometry: Geometry) => number,
+  order: (inputs: readonly number[]) => readonly [x: number, w: number, g: number],
+): Lowered {
+  const geometry = geometryOf(x, w, conv);
+  const path: Path = pathOf(lanesOfChannels, 'depthwise', {
+    channels: filling(geometry.channels, 16),
+    stride: oneOrSeveral(geometry.stride),
+  });
+  return {
+    path,
+    launches: ({ inputs, outputs: [out], place }) => [
+      { kernel, parts: parts(geometry), record: [place(record(geometry)), ...order(inputs), out!] },
+    ],
+  };
+}
+
+export const convolution: Lowerings<'conv2d' | 'conv2dInputGradient' | 'conv2dWeightGradient'> = {
+  conv2d: ({ inputs: [x, w], attributes }) =>
+    isDepthwise(w!.shape, attributes)
+      ? depthwise(
+          'depthwiseForward',
+          x!.shape,
+          w!.shape,
+          attributes,
+          ({ batch, outHeight }) => batch * outHeight,
+          ([source, weights]) => [source!, weights!, 0],
+        )
+      : product(x!.shape, w!.shape, attributes, false),
+  conv2dInputGradient: ({ inputs: [, w], attributes }) =>
+    isDepthwise(w!.shape, attributes)
+      ? depthwise(
+          'depthwiseInputGradient',
+          attributes.inputShape,
+          w!.shape,
+          attributes,
+          ({ batch, height }) => batch * height,
+          ([cotangent, weights]) => [0, weights!, cotangent!],
+        )
+      : product(attributes.inputShape, w!.shape, attributes, true),
+  conv2dWeightGradient: ({ inputs: [x], attributes }) =>
+    isDepthwise(attributes.weightShape, attributes)
+      ? depthwise(
+          'depthwiseWeightGradient',
+          x!.shape,
+          attributes.weightShape,
+          attributes,
+          (geometry) => taps(geometry) * Math.ceil(geometry.channels / 16),
+          ([source, cotangent]) => [source!, 0, cotangent!],
+        )
+      : weightGradient(x!.shape, attributes.weightShape, attributes),
+};

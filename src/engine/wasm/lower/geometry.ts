@@ -1,0 +1,57 @@
+// A convolution's extents as the kernels' Geometry record (assembly/geometry.ts).
+
+import type { Shape } from '../../../tensor/tensor.ts';
+import { convOutputShape } from '../../graph/inference.ts';
+import type { ConvGeometry } from '../../graph/ops.ts';
+
+export interface Geometry {
+  readonly batch: number;
+  readonly height: number;
+  readonly width: number;
+  readonly channels: number;
+  readonly outHeight: number;
+  readonly outWidth: number;
+  readonly outputs: number;
+  readonly kernelHeight: number;
+  readonly kernelWidth: number;
+  readonly stride: number;
+  readonly padding: number;
+  readonly groups: number;
+}
+
+/** Longest row that a pointwise convolution is cut into. */
+const LONGEST_ROW = 1024;
+
+/**
+ * Geometry of a convolution with input x [N,H,W,I] and weights w [kh,kw,I/groups,O]. A pointwise convolution (and with it every linear
+ * layer) has no neighbours, so its pixels are arranged in few long rows, which the kernels prefer.
+ */
+export function convolution(x: Shape, w: Shape, conv: ConvGeometry): Geometry {
+  const [n, h, wide, channels] = x as [number, number, number, number];
+  const [kernelHeight, kernelWidth, , outputs] = w as [number, number, number, number];
+  const { stride, padding, groups } = conv;
+  const common = { channels, outputs, kernelHeight, kernelWidth, stride, padding, groups };
+  if (kernelHeight === 1 && kernelWidth === 1 && stride === 1 && padding === 0) {
+    const pixels = n * h * wide;
+    let width = Math.min(pixels, LONGEST_ROW);
+    while (pixels % width !== 0) width--;
+    return { ...common, batch: pixels / width, height: 1, width, outHeight: 1, outWidth: width };
+  }
+  const [, outHeight, outWidth] = convOutputShape(x, w, conv) as [number, number, number, number];
+  return { ...common, batch: n, height: h, width: wide, outHeight, outWidth };
+}
+
+/** The record, in the order of the fields of the AssemblyScript class. */
+export function record(geometry: Geometry): Int32Array {
+  const g = geometry;
+  return Int32Array.of(
+    ...[g.batch, g.height, g.width, g.channels, g.outHeight, g.outWidth, g.outputs],
+    ...[g.kernelHeight, g.kernelWidth, g.stride, g.padding, g.groups],
+  );
+}
+
+export const taps = (geometry: Geometry): number => geometry.kernelHeight * geometry.kernelWidth;
+export const pixels = (geometry: Geometry): number => geometry.batch * geometry.height * geometry.width;
+export const positions = (geometry: Geometry): number => geometry.batch * geometry.outHeight * geometry.outWidth;
+export const outputsPerGroup = (geometry: Geometry): number => geometry.outputs / geometry.groups;
+export const channelsPerGroup = (geometry: Geometry): number => geometry.channels / geometry.groups;

@@ -1,0 +1,84 @@
+import { expect, test } from 'vitest';
+import { exactTable, productTable } from '../../multiplier/table.ts';
+import { parseConfiguration } from '../settings/config.ts';
+import {
+  concreteMultiplier,
+  errorByCodes,
+  quantizedArithmetic,
+  recoveryArithmetic,
+  structuredMultiplier,
+} from './multipliers.ts';
+
+const bits = { weights: 4, activations: 4 };
+const configurationOf = (recover: object) => parseConfiguration({ bits, exactLayers: ['fc'], recover }, 'test');
+
+function recovering(signed: boolean, recover: object) {
+  const data = Int32Array.from(exactTable(4, 4, signed).data, (product) => 2 * product);
+  const doubled = concreteMultiplier(productTable(4, 4, signed, data));
+  const configuration = configurationOf(recover);
+  return recoveryArithmetic(
+    configuration,
+    quantizedArithmetic(configuration, () => doubled),
+  );
+}
+
+test('the difference-based gradient gives approximate layers the slopes of their error, by codes, and exact layers none', () => {
+  for (const [signed, zero] of [
+    [false, 0],
+    [true, 8],
+  ] as const) {
+    const { multiplierOf } = recovering(signed, { gradient: 'difference' });
+    const multiplier = multiplierOf('conv1');
+    // AxM = 2wx, so the error is wx and its slopes are the other operand: the code, less half the range where operands are signed.
+    const slopes = 'slopes' in multiplier ? multiplier.slopes : undefined;
+    expect(slopes?.weight).toEqual(Float32Array.from({ length: 256 }, (_, pair) => (pair & 15) - zero));
+    expect(slopes?.activation).toEqual(Float32Array.from({ length: 256 }, (_, pair) => (pair >> 4) - zero));
+    expect(multiplierOf('conv1')).toBe(multiplier);
+    expect(multiplierOf('fc')).toEqual({ kind: 'exact' });
+  }
+});
+
+test('the straight-through gradient leaves multipliers without slopes', () => {
+  expect(recovering(false, {}).multiplierOf('conv1')).not.toHaveProperty('slopes');
+});
+
+test('each operand is smoothed by its own window', () => {
+  // AxM doubles the products of odd weights: along the weight a window of half size 1 halves what single differences show.
+  const exact = exactTable(4, 4);
+  const data = Int32Array.from(exact.data, (product, pair) => ((pair >> 4) & 1 ? 2 * product : product));
+  const multiplier = concreteMultiplier(productTable(4, 4, false, data));
+  const slopesWith = (smoothing: object) => {
+    const configuration = configurationOf({ gradient: 'difference', smoothing });
+    const arithmetic = quantizedArithmetic(configuration, () => multiplier);
+    const made = recoveryArithmetic(configuration, arithmetic).multiplierOf('conv1');
+    return ('slopes' in made && made.slopes) as { weight: Float32Array; activation: Float32Array };
+  };
+  const at = 6 * 16 + 5;
+  // The error is wx for odd w and 0 for even w, here at w = 6 and x = 5: (7·5 − 5·5) / 2, or over a window of three
+  // (E(8) + E(7) − E(5) − E(4)) / 6 = (35 − 25) / 6.
+  expect(slopesWith({ weights: 0, activations: 1 }).weight[at]).toBeCloseTo(5, 6);
+  expect(slopesWith({ weights: 1, activations: 0 }).weight[at]).toBeCloseTo(10 / 6, 6);
+});
+
+test('of unequal widths partial product (i, j) reads θ of the column i + j', () => {
+  const configuration = parseConfiguration({ bits: { weights: 2, activations: 3 }, explore: { columns: 3 } }, 'test');
+  expect(structuredMultiplier(configuration)('conv1')).toEqual({
+    kind: 'structure',
+    theta: 'theta',
+    columns: 3,
+    // w[0] with x[0], x[1], x[2], then w[1].
+    index: [0, 1, 2, 1, 2, -1],
+  });
+});
+
+test('a signed multiplier of unequal widths is its error at operands less half their own range', () => {
+  // Products of the weight −2 (pattern 2) with 1 (pattern 1) and of 1 (pattern 1) with −4 (pattern 4) are wrong by 5 and 7.
+  const exact = exactTable(2, 3, true);
+  const data = exact.data.map((product, pair) => product + (pair === 2 * 8 + 1 ? 5 : pair === 8 + 4 ? 7 : 0));
+  const error = errorByCodes(productTable(2, 3, true, data));
+  // Codes: −2 is 0, 1 is 3 of the weight; 1 is 5, −4 is 0 of the activation.
+  const expected = new Int32Array(32);
+  expected[0 * 8 + 5] = 5;
+  expected[3 * 8 + 0] = 7;
+  expect(error).toEqual(expected);
+});

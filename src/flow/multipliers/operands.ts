@@ -1,0 +1,152 @@
+// How often each operand occurs in the multiplications of a network: the codes of the weights and of the activations of calibration
+// images, with the trained quantisers, counted in the very graph that evaluation uses. Padded taps multiply nothing and do not count.
+// Invariant: both histograms of a layer add up to its multiplications over the images, so that layers add up by their shares of the work.
+// The joint distribution is taken as the product of the two, which is what `--histograms` and the mapping know.
+
+import { evaluationBatches } from '../../data/batches.ts';
+import type { Split } from '../../data/dataset.ts';
+import type { Session } from '../../engine/backend.ts';
+import type { Node } from '../../engine/graph/graph.ts';
+import type { OperandHistograms } from '../../multiplier/metrics.ts';
+import type { Shape, TensorData } from '../../tensor/tensor.ts';
+import { feedOf } from '../../train/feed.ts';
+import { buildNetwork, type QuantizedArithmetic, type Task } from '../../train/task.ts';
+
+const BATCH = 32;
+
+/** One layer in one batch of a pass over images. */
+export interface LayerVisit {
+  readonly layer: string;
+  readonly node: Node<'axmConv2d'>;
+  /** Images of the batch that count; what lies behind them is padding. */
+  readonly images: number;
+  /** One of the node's inputs (see axmConv2d in engine/graph/ops.ts) as it is in this batch: 0 the activations' codes, 1 the weights', … */
+  readonly read: (input: number) => Promise<TensorData>;
+}
+
+/** Inputs of axmConv2d before the error: codes, scales and zero points. */
+const OPERANDS = 6;
+
+/** Shows every layer of the network in every batch of the first `images` images of the split. */
+export async function visitLayers(
+  session: Session,
+  task: Task,
+  arithmetic: QuantizedArithmetic,
+  split: Split,
+  images: number,
+  visit: (visit: LayerVisit) => Promise<void>,
+): Promise<void> {
+  const batchSize = Math.min(BATCH, images, split.count);
+  const feed = feedOf(session, split, task.images);
+  const { graph, layers } = buildNetwork(task, arithmetic, 'evaluate', batchSize, feed);
+  const products = graph.nodes.filter((node): node is Node<'axmConv2d'> & Node => node.op === 'axmConv2d');
+  products.forEach((node, at) => {
+    node.inputs.slice(0, OPERANDS).forEach((input, k) => {
+      graph.output(`${at}.${k}`, input);
+    });
+  });
+  const program = await session.compile(graph);
+  let done = 0;
+  for (const batch of evaluationBatches(split, batchSize)) {
+    const valid = Math.min(batch.count, images - done);
+    if (valid <= 0) break;
+    feed.write(program, batch, batchSize);
+    await program.run();
+    for (const [at, node] of products.entries()) {
+      const read = (input: number) => program.read(`${at}.${input}`);
+      await visit({ layer: layers.multiplying[at]!.name, node, images: valid, read });
+    }
+    done += valid;
+  }
+}
+
+/** Histograms by layer, over the first `images` images of the split. */
+export async function measureOperands(
+  session: Session,
+  task: Task,
+  arithmetic: QuantizedArithmetic,
+  split: Split,
+  images: number,
+): Promise<Map<string, OperandHistograms>> {
+  const counts = new Map<string, { weight: Float64Array; activation: Float64Array; images: number }>();
+  await visitLayers(session, task, arithmetic, split, images, async ({ layer, node, images: valid, read }) => {
+    let found = counts.get(layer);
+    if (!found) {
+      const weight = new Float64Array(2 ** arithmetic.weightBits);
+      countWeights(node, await read(1), weight);
+      found = { weight, activation: new Float64Array(2 ** arithmetic.activationBits), images: 0 };
+      counts.set(layer, found);
+    }
+    countActivations(node, await read(0), valid, found.activation);
+    found.images += valid;
+  });
+  return new Map(
+    [...counts].map(([layer, { weight, activation, images: done }]) => [
+      layer,
+      { weight: weight.map((count) => count * done), activation },
+    ]),
+  );
+}
+
+/** The histograms of layers that share a multiplier. */
+export function sumOfOperands(all: readonly OperandHistograms[]): OperandHistograms {
+  const add = (operand: keyof OperandHistograms) =>
+    Float64Array.from(all[0]![operand], (_, code) => all.reduce((sum, one) => sum + one[operand][code]!, 0));
+  return { weight: add('weight'), activation: add('activation') };
+}
+
+/** The same counts by the patterns of a signed multiplier, whose operands are the codes minus half their range. */
+export function asSignedPatterns({ weight, activation }: OperandHistograms): OperandHistograms {
+  const flip = (counts: ArrayLike<number>) => Float64Array.from(counts, (_, at) => counts[at ^ (counts.length / 2)]!);
+  return { weight: flip(weight), activation: flip(activation) };
+}
+
+/** Every activation counts once for each weight that it meets: taps in both directions times the outputs of its group. */
+function countActivations(node: Node<'axmConv2d'>, codes: TensorData, images: number, counts: Float64Array): void {
+  const { groups } = node.attributes;
+  const [, height, width, channels] = node.inputs[0]!.shape as Shape & [number, number, number, number];
+  const [kh, kw, , outputs] = node.inputs[1]!.shape as Shape & [number, number, number, number];
+  const [, oh, ow] = node.outputs[0]!.shape as Shape & [number, number, number, number];
+  const rows = tapsPerPosition(node, height, kh, oh).byInput;
+  const columns = tapsPerPosition(node, width, kw, ow).byInput;
+  let at = 0;
+  for (let image = 0; image < images; image++) {
+    for (let y = 0; y < height; y++) {
+      for (let x = 0; x < width; x++) {
+        const times = (rows[y]! * columns[x]! * outputs) / groups;
+        for (let c = 0; c < channels; c++) counts[codes[at++]!]! += times;
+      }
+    }
+  }
+}
+
+/** Every weight counts once for each output position where its tap is not padding. */
+function countWeights(node: Node<'axmConv2d'>, codes: TensorData, counts: Float64Array): void {
+  const [, height, width] = node.inputs[0]!.shape as Shape & [number, number, number, number];
+  const [kh, kw, inputs, outputs] = node.inputs[1]!.shape as Shape & [number, number, number, number];
+  const [, oh, ow] = node.outputs[0]!.shape as Shape & [number, number, number, number];
+  const rows = tapsPerPosition(node, height, kh, oh).byTap;
+  const columns = tapsPerPosition(node, width, kw, ow).byTap;
+  let at = 0;
+  for (let ky = 0; ky < kh; ky++) {
+    for (let kx = 0; kx < kw; kx++) {
+      const times = rows[ky]! * columns[kx]!;
+      for (let n = 0; n < inputs * outputs; n++) counts[codes[at++]!]! += times;
+    }
+  }
+}
+
+/** In one direction: how many (output, tap) pairs read each input position, and how many outputs each tap serves. */
+function tapsPerPosition({ attributes }: Node<'axmConv2d'>, size: number, kernel: number, outputs: number) {
+  const byInput = new Int32Array(size);
+  const byTap = new Int32Array(kernel);
+  for (let output = 0; output < outputs; output++) {
+    for (let tap = 0; tap < kernel; tap++) {
+      const position = output * attributes.stride + tap - attributes.padding;
+      if (position < 0 || position >= size) continue;
+      byInput[position]!++;
+      byTap[tap]!++;
+    }
+  }
+  return { byInput, byTap };
+}

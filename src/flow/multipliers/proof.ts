@@ -1,0 +1,142 @@
+// Before a layer is trained on an approximate multiplier it proves that its approximation is active: on real images, in the very graph
+// that evaluation uses, sampled outputs of every layer must equal the sum over the multiplier's table, product by product in plain
+// arithmetic. Where they differ from the exact layer's, that catches a multiplier that silently was not used, or was used wrongly; a layer
+// whose operands happen to meet no error (one that a harsh multiplier has silenced, say) shows nothing, and is named as such.
+
+import type { Split } from '../../data/dataset.ts';
+import type { Session } from '../../engine/backend.ts';
+import type { Node } from '../../engine/graph/graph.ts';
+import { UserError } from '../../tensor/errors.ts';
+import { Random, streams } from '../../tensor/random.ts';
+import type { Shape, TensorData } from '../../tensor/tensor.ts';
+import { buildNetwork, type QuantizedArithmetic, type Task } from '../../train/task.ts';
+import { layerError } from './multipliers.ts';
+
+export interface LayerActivity {
+  readonly layer: string;
+  /** Outputs that were computed anew. */
+  readonly outputs: number;
+  /** Largest |output − exact output| among them, in units of the layer's output; 0 where no operand pair of theirs has an error. */
+  readonly largestEffect: number;
+}
+
+const IMAGES = 2;
+const OUTPUTS_PER_LAYER = 200;
+const LAST_OUTPUTS = 8;
+/**
+ * Relative to the sum of the terms' magnitudes: float32 rounding of a sum of integers, and that of terms with shares of θ, which devices
+ * with matrix units hold as fixed-point numbers.
+ */
+const TOLERANCES = { integer: 1e-5, real: 1e-4 };
+
+/** Throws a UserError that names the layer whose output is not what its multiplier's table says. */
+export async function proveActive(
+  session: Session,
+  task: Task,
+  arithmetic: QuantizedArithmetic,
+  split: Split,
+): Promise<LayerActivity[]> {
+  const { graph, layers } = buildNetwork(task, arithmetic, 'evaluate', IMAGES);
+  const products = graph.nodes.filter((node): node is Node<'axmConv2d'> & Node => node.op === 'axmConv2d');
+  products.forEach((node, at) => {
+    [...node.inputs.slice(0, 6), node.outputs[0]!].forEach((value, k) => {
+      graph.output(`${at}.${k}`, value);
+    });
+  });
+  const program = await session.compile(graph);
+  const imageLength = split.images.length / split.count;
+  const images = new Uint8Array(IMAGES * imageLength);
+  images.set(split.images.subarray(0, images.length));
+  program.write('images', images);
+  program.write('labels', new Int32Array(IMAGES));
+  await program.run();
+
+  const found: LayerActivity[] = [];
+  for (const [at, node] of products.entries()) {
+    const layer = layers.multiplying[at]!.name;
+    const multiplier = arithmetic.multiplierOf(layer);
+    if (multiplier.kind === 'exact') continue;
+    const theta = multiplier.kind === 'structure' ? (await session.read(multiplier.theta)).data : undefined;
+    const error = layerError(multiplier, arithmetic.weightBits, arithmetic.activationBits, theta);
+    const data: TensorData[] = [];
+    for (let k = 0; k < 7; k++) data.push(await program.read(`${at}.${k}`));
+    found.push(checkLayer(layer, node, data, error));
+  }
+  return found;
+}
+
+/** "mapped multiplier active in 8 layers; without effect on the sampled outputs of conv2". */
+export function describeActivity(what: string, found: readonly LayerActivity[]): string {
+  const silent = found.filter(({ largestEffect }) => largestEffect === 0).map(({ layer }) => layer);
+  const active = `${what} active in ${found.length - silent.length} layers`;
+  return silent.length === 0 ? active : `${active}; without effect on the sampled outputs of ${silent.join(', ')}`;
+}
+
+/** Throws a UserError where a sampled output is not the sum over the table; `data`: the node's first six inputs and its output. */
+export function checkLayer(
+  layer: string,
+  node: Node<'axmConv2d'>,
+  data: readonly TensorData[],
+  error: Float64Array,
+): LayerActivity {
+  const [x, w, xScale, xZero, wScale, wZero, y] = data as [
+    TensorData,
+    TensorData,
+    TensorData,
+    TensorData,
+    TensorData,
+    TensorData,
+    TensorData,
+  ];
+  const random = new Random(1, streams.sample);
+  const outputs = Math.min(OUTPUTS_PER_LAYER, y.length);
+  const channels = node.outputs[0]!.shape[3]!;
+  const tolerance = node.attributes.integer ? TOLERANCES.integer : TOLERANCES.real;
+  let largestEffect = 0;
+  for (let k = 0; k < outputs; k++) {
+    // The end belongs to the sample: work that is cut goes wrong there first.
+    const at = k < LAST_OUTPUTS ? y.length - 1 - k : random.integer(y.length);
+    const channel = at % channels;
+    const scale = xScale[0]! * wScale[channel]!;
+    let exact = 0;
+    let effect = 0;
+    let magnitude = 0;
+    forEachTap(node, at, (xAt, wAt) => {
+      const product = (w[wAt]! - wZero[channel]!) * (x[xAt]! - xZero[0]!);
+      const e = error[(w[wAt]! << node.attributes.activationBits) | x[xAt]!]!;
+      exact += product;
+      effect += e;
+      magnitude += Math.abs(product) + Math.abs(e);
+    });
+    const expected = scale * (exact + effect);
+    if (!(Math.abs(y[at]! - expected) <= tolerance * scale * magnitude + 1e-12)) {
+      throw new UserError(
+        `layer ${layer}: output ${at} is ${y[at]}, but its multiplier's table gives ${expected} (exact multiplier: ${scale * exact}); the approximation is not what was asked for`,
+      );
+    }
+    largestEffect = Math.max(largestEffect, Math.abs(scale * effect));
+  }
+  return { layer, outputs, largestEffect };
+}
+
+/** Visits the valid taps of one output element. */
+function forEachTap(node: Node<'axmConv2d'>, output: number, visit: (x: number, w: number) => void): void {
+  const { stride, padding, groups } = node.attributes;
+  const [, h, width, inputs] = node.inputs[0]!.shape as Shape & [number, number, number, number];
+  const [kh, kw, perGroup, outputs] = node.inputs[1]!.shape as Shape & [number, number, number, number];
+  const [, oh, ow] = node.outputs[0]!.shape as Shape & [number, number, number, number];
+  const o = output % outputs;
+  const ox = Math.floor(output / outputs) % ow;
+  const oy = Math.floor(output / (outputs * ow)) % oh;
+  const image = Math.floor(output / (outputs * ow * oh));
+  const firstInput = Math.floor(o / (outputs / groups)) * perGroup;
+  for (let ky = 0; ky < kh; ky++)
+    for (let kx = 0; kx < kw; kx++) {
+      const y = oy * stride + ky - padding;
+      const x = ox * stride + kx - padding;
+      if (y < 0 || y >= h || x < 0 || x >= width) continue;
+      for (let i = 0; i < perGroup; i++) {
+        visit(((image * h + y) * width + x) * inputs + firstInput + i, ((ky * kw + kx) * perGroup + i) * outputs + o);
+      }
+    }
+}

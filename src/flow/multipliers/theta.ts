@@ -1,0 +1,53 @@
+// theta.json: the structures that phase 1 found, as phase 2 reads them.
+
+import { z } from 'zod';
+import type { MultiplyingLayer } from '../../nn/layers.ts';
+import { UserError } from '../../tensor/errors.ts';
+import { fileName } from '../run/manifest.ts';
+import { type Configuration, describeIssues } from '../settings/config.ts';
+
+const thetaSchema = z.strictObject({
+  weightBits: z.int(),
+  activationBits: z.int(),
+  /** Analytic power of the network relative to exact 8×8 multipliers. */
+  power: z.number(),
+  structures: z.array(
+    z.strictObject({
+      /** Becomes part of the names of the multiplier's files. */
+      name: fileName,
+      layers: z.array(z.string()),
+      /** θ of the P lowest columns, in [0, 1]. */
+      theta: z.array(z.number().min(0).max(1)),
+    }),
+  ),
+});
+export type ThetaDocument = z.output<typeof thetaSchema>;
+
+export function thetaDocument(
+  { bits }: Configuration,
+  structures: ReadonlyMap<string, readonly MultiplyingLayer[]>,
+  learned: { readonly theta: Readonly<Record<string, readonly number[]>>; readonly power: number },
+): ThetaDocument {
+  return {
+    weightBits: bits.weights,
+    activationBits: bits.activations,
+    power: learned.power,
+    structures: [...structures].map(([name, layers]) => ({
+      name,
+      layers: layers.map((layer) => layer.name),
+      theta: [...learned.theta[name]!],
+    })),
+  };
+}
+
+export function parseTheta(bytes: Uint8Array, path: string): ThetaDocument {
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder().decode(bytes));
+  } catch (error) {
+    throw new UserError(`${path} is not valid JSON: ${(error as Error).message}`);
+  }
+  const parsed = thetaSchema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  throw new UserError(`${path} does not hold structures: ${describeIssues(parsed.error)}`);
+}

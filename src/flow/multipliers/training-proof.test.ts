@@ -1,0 +1,165 @@
+import { expect, test } from 'vitest';
+import { openDataset } from '../../data/registry.ts';
+import type { Backend, Session } from '../../engine/backend.ts';
+import type { Graph, Value } from '../../engine/graph/graph.ts';
+import { referenceBackend } from '../../engine/reference/backend.ts';
+import { wasmBackend } from '../../engine/wasm/runtime/backend.ts';
+import { slopesOf } from '../../multiplier/slopes.ts';
+import { findModel } from '../../nn/models/registry.ts';
+import { initialTensor } from '../../nn/parameters.ts';
+import { stateName } from '../../quant/quantized.ts';
+import { UserError } from '../../tensor/errors.ts';
+import { f32, sizeOf, type TensorData } from '../../tensor/tensor.ts';
+import { buildNetwork, type LayerMultiplier, type QuantizedArithmetic, type Task } from '../../train/task.ts';
+import { layerError } from './multipliers.ts';
+import { proveActive } from './proof.ts';
+import { describeTraining, proveTraining } from './training-proof.ts';
+
+const digits = openDataset('digits');
+const task: Task = { model: findModel('resnet8'), images: digits };
+const index = Array.from({ length: 8 * 6 }, (_, at) => {
+  const column = Math.floor(at / 6) + (at % 6);
+  return column < 6 ? column : -1;
+});
+const structure: LayerMultiplier = { kind: 'structure', theta: 'theta', columns: 6, index };
+const removed = Float32Array.from(index, (column) => (column >= 0 && column < 4 ? 1 : 0));
+
+const arithmeticOf = (multiplier: LayerMultiplier): QuantizedArithmetic => ({
+  kind: 'quantized',
+  weightBits: 8,
+  activationBits: 6,
+  channelwise: true,
+  multiplierOf: (layer) => (layer === 'conv1' ? { kind: 'exact' } : multiplier),
+});
+
+async function sessionOn(backend: Backend, arithmetic: QuantizedArithmetic): Promise<Session> {
+  const session = await backend.openSession();
+  const { parameters, multiplying } = buildNetwork(task, arithmetic, 'train', 1).layers;
+  parameters.forEach((parameter, at) => {
+    session.write(parameter.name, initialTensor(parameter, 1, at));
+  });
+  session.write('theta', f32([6], [1, 0.9, 0.7, 0.4, 1.2, -0.3]));
+  const fill = (shape: readonly number[], value: number) => f32(shape, new Float32Array(sizeOf(shape)).fill(value));
+  for (const { name, weightShape } of multiplying) {
+    for (const [operand, shape] of [
+      ['weight', [weightShape[3]]],
+      ['input', []],
+    ] as const) {
+      const states = { scale: 0.01, zero_point: 0, min: -1, max: 2, clip_upper: 4, clip_lower: 4 };
+      for (const [state, value] of Object.entries(states)) {
+        session.write(stateName(name, operand, state as 'scale'), fill(shape, value));
+      }
+    }
+  }
+  return session;
+}
+
+const fitOf = (arithmetic: QuantizedArithmetic, batchSize: number) => ({
+  ...{ task, dataset: digits, arithmetic, batchSize, seed: 1, firstEpoch: 0 },
+  ...{ momentum: 0.9, weightDecay: 1e-4 },
+  ...(arithmetic.multiplierOf('fc').kind === 'structure' ? { structure: learning } : {}),
+});
+const learning = {
+  power: { lambda: 0.1, structures: [{ theta: 'theta', shares: [0.1, 0.1, 0.1, 0.1, 0.1, 0.1] }] },
+  ...{ learningRate: 0.1, weightDecay: 1e-4 },
+};
+const train = digits.train.count;
+
+/** A backend whose programs give other results than they compute. */
+function wrong(backend: Backend, corrupt: (value: Value, data: TensorData) => TensorData): Backend {
+  return {
+    ...backend,
+    openSession: async () => {
+      const session = await backend.openSession();
+      return Object.assign(Object.create(session), {
+        backend: wrong(backend, corrupt),
+        ...bound(session),
+        compile: async (graph: Graph) => {
+          const program = await session.compile(graph);
+          return {
+            arenaBytes: program.arenaBytes,
+            write: program.write.bind(program),
+            run: program.run.bind(program),
+            read: async (name: string) => corrupt(graph.outputs.get(name)!, await program.read(name)),
+          };
+        },
+      });
+    },
+  };
+}
+
+function bound(session: Session) {
+  return {
+    hasVariable: session.hasVariable.bind(session),
+    variableNames: session.variableNames.bind(session),
+    write: session.write.bind(session),
+    read: session.read.bind(session),
+    dispose: session.dispose.bind(session),
+  };
+}
+
+const operationOf = (value: Value) => (value.source.kind === 'node' ? value.source.node.op : undefined);
+
+test.each([
+  ['structure', structure],
+  ['truncation', { kind: 'removal', removed }],
+  [
+    'truncation with slopes',
+    {
+      ...{ kind: 'removal', removed },
+      slopes: slopesOf(layerError({ kind: 'removal', removed }, 8, 6, undefined), 8, 6, { weights: 4, activations: 4 }),
+    },
+  ],
+  ['exact', { kind: 'exact' }],
+] as [string, LayerMultiplier][])('the step of a %s passes at the sizes of its batches', async (_, multiplier) => {
+  const arithmetic = arithmeticOf(multiplier);
+  for (const [backend, batch] of [
+    [wasmBackend({ threads: 2 }), 64],
+    // A divisor of the images: one size only.
+    [referenceBackend(), 3],
+  ] as const) {
+    const session = await sessionOn(backend, arithmetic);
+    const before = (await session.read('fc.weight')).data;
+    const found = await proveTraining(session, fitOf(arithmetic, batch));
+    const sizes = train % batch === 0 ? [batch] : [batch, train % batch];
+    expect(found.batches).toEqual(sizes);
+    expect(found.layers).toBeGreaterThan(8);
+    expect(found.gradients).toBeGreaterThan(3);
+    expect((await session.read('fc.weight')).data).toEqual(before);
+    expect(describeTraining(found)).toBe(
+      `training step of ${sizes.join(' and ')} images checked: outputs of ${found.layers} layers, gradients of ${found.gradients}`,
+    );
+    await session.dispose();
+  }
+});
+
+test('a kernel that is wrong only far into a large batch stops the run with the layer’s name', async () => {
+  const arithmetic = arithmeticOf(structure);
+  const backend = wrong(wasmBackend({ threads: 1 }), (value, data) =>
+    operationOf(value) === 'axmConv2d' && value.shape[0]! >= 128 && value.shape[3] === 32
+      ? data.map((y, at) => (at >= 0.9 * data.length ? y * 1.01 : y))
+      : data,
+  );
+  const session = await sessionOn(backend, arithmetic);
+  await expect(proveActive(session, task, arithmetic, digits.test)).resolves.toBeDefined();
+  await expect(proveTraining(session, fitOf(arithmetic, 64))).resolves.toBeDefined();
+  const proving = proveTraining(session, fitOf(arithmetic, 128));
+  await expect(proving).rejects.toThrow(UserError);
+  await expect(proving).rejects.toThrow(/^layer layer2\S+: output \d+ is .+, but its multiplier's table gives/);
+});
+
+test.each([
+  ['axmConv2dGradients', structure, 0, /^layer \S+: weight gradient \d+ of the training step is/],
+  ['axmConv2dGradients', structure, 1, /^layer \S+: the structure's gradient in the training step adds up to/],
+  ['conv2dWeightGradient', { kind: 'removal', removed }, 0, /^layer \S+: weight gradient \d+ of the training step is/],
+] as const)('a wrong gradient stops it too: %s', async (op, multiplier, output, message) => {
+  const arithmetic = arithmeticOf(multiplier as LayerMultiplier);
+  const backend = wrong(wasmBackend({ threads: 1 }), (value, data) => {
+    const { source } = value;
+    const meant = source.kind === 'node' && source.node.op === op && source.index === output;
+    return meant && source.node.inputs[0]!.shape[0]! >= 128 ? data.map((g) => 3 * g + 1) : data;
+  });
+  const session = await sessionOn(backend, arithmetic);
+  await expect(proveTraining(session, fitOf(arithmetic, 64))).resolves.toBeDefined();
+  await expect(proveTraining(session, fitOf(arithmetic, 128))).rejects.toThrow(message);
+});

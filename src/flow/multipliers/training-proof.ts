@@ -1,0 +1,252 @@
+// Before a phase trains, its training step is tried once: the very graph that is trained, at the sizes of its batches, on real images, in a
+// session of its own that is given up afterwards. What a kernel computes may depend on the size of its work, so the small evaluation of
+// ./proof.ts cannot vouch for it. Sampled outputs of every quantised layer must equal the sum over its multiplier's table; of each kind of
+// layer, sampled weight gradients must equal sums over the positions of the batch, and the structure's gradient must fit both.
+
+import { trainingBatches } from '../../data/batches.ts';
+import type { Session } from '../../engine/backend.ts';
+import type { Graph, Node, Value } from '../../engine/graph/graph.ts';
+import type { OpName } from '../../engine/graph/ops.ts';
+import { UserError } from '../../tensor/errors.ts';
+import { Random, streams } from '../../tensor/random.ts';
+import type { TensorData } from '../../tensor/tensor.ts';
+import { feedOf } from '../../train/feed.ts';
+import type { LoopOptions } from '../../train/loop.ts';
+import { RATE, THETA_RATE, trainingStep } from '../../train/step.ts';
+import type { QuantizedArithmetic } from '../../train/task.ts';
+import { layerError } from './multipliers.ts';
+import { checkLayer } from './proof.ts';
+
+export interface TrainingProof {
+  /** Images of the steps that were tried. */
+  readonly batches: readonly number[];
+  /** Layers whose outputs were checked. */
+  readonly layers: number;
+  /** Layers whose gradients were checked, one of each shape. */
+  readonly gradients: number;
+}
+
+type Fit = Pick<
+  LoopOptions,
+  'task' | 'dataset' | 'batchSize' | 'momentum' | 'weightDecay' | 'structure' | 'seed' | 'firstEpoch'
+> & { readonly arithmetic: QuantizedArithmetic };
+
+const GRADIENTS_PER_LAYER = 16;
+/** Gradients are formed from operands of fewer bits on some devices: their error relative to √Σ term², and to Σ |term|. */
+const RANDOM_TOLERANCE = 0.05;
+const SUM_TOLERANCE = 1e-5;
+const DIFFERENCE_TOLERANCE = 1e-2;
+
+/** Throws a UserError that names the layer whose kernel disagrees. The session's variables stay as they are. */
+export async function proveTraining(session: Session, fit: Fit): Promise<TrainingProof> {
+  const last = fit.dataset.train.count % fit.batchSize;
+  const whole = Math.min(fit.batchSize, fit.dataset.train.count);
+  const batches = [...new Set([whole, last])].filter((size) => size > 0);
+  let counts: Checked = { layers: 0, gradients: 0 };
+  for (const size of batches) {
+    // Cotangents that are kept for the check take memory that the training itself does not need.
+    counts = (await tryStep(session, fit, size, true)) ?? (await tryStep(session, fit, size, false))!;
+  }
+  return { batches, ...counts };
+}
+
+/** Checks a step in a session of its own; undefined where there is no memory to keep the cotangents of its gradients. */
+async function tryStep(session: Session, fit: Fit, size: number, withGradients: boolean) {
+  const trial = await session.backend.openSession();
+  try {
+    for (const name of session.variableNames()) trial.write(name, await session.read(name));
+    return await proveStep(trial, fit, size, withGradients);
+  } finally {
+    await trial.dispose();
+  }
+}
+
+export function describeTraining({ batches, layers, gradients }: TrainingProof): string {
+  const images = batches.map((count) => `${count}`).join(' and ');
+  return `training step of ${images} images checked: outputs of ${layers} layers, gradients of ${gradients}`;
+}
+
+/** A quantised layer in the graph of a step, with its weight's gradient. */
+interface Layer {
+  readonly name: string;
+  readonly node: Node<'axmConv2d'>;
+  readonly gradients: readonly WeightGradient[];
+}
+
+/** A node that sums over the positions: cotangent, result, and what it multiplies the cotangent with. */
+interface WeightGradient {
+  readonly g: Value;
+  readonly dw: Value;
+  readonly slopes: Value | undefined;
+  /** ∂L/∂m, of a structure. */
+  readonly dm: Value | undefined;
+}
+
+interface Checked {
+  readonly layers: number;
+  readonly gradients: number;
+}
+
+async function proveStep(
+  session: Session,
+  fit: Fit,
+  size: number,
+  withGradients: boolean,
+): Promise<Checked | undefined> {
+  const { dataset, arithmetic, seed, firstEpoch } = fit;
+  const feed = feedOf(session, dataset.train, dataset);
+  const { graph, layers: built } = trainingStep(fit, feed, size);
+  const layers = layersOf(
+    graph,
+    built.multiplying.map(({ name }) => name),
+    withGradients,
+  );
+  const values = new Map<Value, string>();
+  const keep = (value: Value) => {
+    if (values.has(value) || value.source.kind === 'constant') return;
+    values.set(value, `proof.${values.size}`);
+    graph.output(values.get(value)!, value);
+  };
+  for (const { node, gradients } of layers) {
+    for (const value of [...node.inputs.slice(0, 7), node.outputs[0]!]) keep(value);
+    for (const { g, dw, dm } of gradients) for (const value of [g, dw, dm]) if (value) keep(value);
+  }
+  const program = await session.compile(graph).catch((error: unknown) => {
+    if (withGradients && error instanceof UserError) return undefined;
+    throw error;
+  });
+  if (!program) return undefined;
+  const sample = trainingBatches(dataset, { seed, epoch: firstEpoch, batchSize: size });
+  feed.write(program, sample.next().value!);
+  for (const rate of [RATE, THETA_RATE]) if (graph.inputs.has(rate)) program.write(rate, Float32Array.of(0));
+  await program.run();
+
+  const read = async (value: Value): Promise<TensorData> =>
+    value.source.kind === 'constant' ? value.source.tensor.data : program.read(values.get(value)!);
+  for (const { name, node, gradients } of layers) {
+    const multiplier = arithmetic.multiplierOf(name);
+    // At rate 0 θ has not moved; layers use it clamped.
+    const theta =
+      multiplier.kind === 'structure'
+        ? (await session.read(multiplier.theta)).data.map((value) => Math.min(1, Math.max(0, value)))
+        : undefined;
+    const error = layerError(multiplier, arithmetic.weightBits, arithmetic.activationBits, theta);
+    const data: TensorData[] = [];
+    for (const value of [...node.inputs.slice(0, 6), node.outputs[0]!]) data.push(await read(value));
+    checkLayer(name, node, data, error);
+    for (const gradient of gradients) await checkGradient(name, node, data, gradient, read);
+  }
+  return { layers: layers.length, gradients: layers.filter(({ gradients }) => gradients.length > 0).length };
+}
+
+/** The layers in the graph; gradients only of the first of each shape, since their cotangents take memory. */
+function layersOf(graph: Graph, names: readonly string[], withGradients: boolean): Layer[] {
+  const products = graph.nodes.filter((node): node is Node<'axmConv2d'> & Node => node.op === 'axmConv2d');
+  const seen = new Set<string>();
+  return products.map((node, at) => {
+    const shape = JSON.stringify([node.inputs.slice(0, 2).map((value) => value.shape), node.attributes]);
+    const first = !seen.has(shape);
+    seen.add(shape);
+    return { name: names[at]!, node, gradients: first && withGradients ? weightGradients(graph, node) : [] };
+  });
+}
+
+function weightGradients(graph: Graph, { inputs: [xq] }: Node<'axmConv2d'>): WeightGradient[] {
+  const isCodes = (value: Value): boolean =>
+    value.source.kind === 'node' && value.source.node.op === 'dequantize' && value.source.node.inputs[0] === xq;
+  return graph.nodes.flatMap((node: Node<OpName>): WeightGradient[] => {
+    const [a, b, , , slopes] = node.inputs;
+    const [dw, dm] = node.outputs;
+    if (node.op === 'axmConv2dGradients' && b === xq) return [{ g: a!, dw: dw!, dm, slopes: undefined }];
+    if (node.op === 'axmErrorWeightGradient' && b === xq) return [{ g: a!, dw: dw!, dm: undefined, slopes }];
+    if (node.op === 'conv2dWeightGradient' && isCodes(a!))
+      return [{ g: b!, dw: dw!, dm: undefined, slopes: undefined }];
+    return [];
+  });
+}
+
+type Read = (value: Value) => Promise<TensorData>;
+
+async function checkGradient(
+  layer: string,
+  node: Node<'axmConv2d'>,
+  operands: readonly TensorData[],
+  { g: gradient, dw: result, slopes, dm }: WeightGradient,
+  read: Read,
+): Promise<void> {
+  const [x, w, xScale, xZero, wScale, wZero, y] = operands as readonly [TensorData, ...TensorData[]] & TensorData[];
+  const [g, dw] = [await read(gradient), await read(result)];
+  const slope = slopes && (await read(slopes));
+  const { activationBits } = node.attributes;
+  const factor = slope
+    ? (wAt: number, xAt: number) => xScale![0]! * slope[(w![wAt]! << activationBits) | x[xAt]!]!
+    : (_: number, xAt: number) => xScale![0]! * (x[xAt]! - xZero![0]!);
+  const random = new Random(2, streams.sample);
+  for (let k = 0; k < Math.min(GRADIENTS_PER_LAYER, dw.length); k++) {
+    const at = k === 0 ? dw.length - 1 : random.integer(dw.length);
+    const sum = new Sum();
+    forEachPosition(node, at, (xAt, gAt) => sum.add(g[gAt]! * factor(at, xAt)));
+    if (sum.fits(dw[at]!)) continue;
+    throw new UserError(
+      `layer ${layer}: weight gradient ${at} of the training step is ${dw[at]}, but the batch gives ${sum.value}; the gradient is not what was asked for`,
+    );
+  }
+  if (!dm) return;
+  // The output is the exact product less Σ m·(planes), linear in both: Σ g·y = Σ w·dw + Σ m·dm.
+  const [m, given] = [await read(node.inputs[6]!), await read(dm)];
+  const outputs = wScale!.length;
+  const products = new Sum();
+  for (let at = 0; at < g.length; at++) products.add(g[at]! * y![at]!);
+  const ofOutputs = Math.abs(products.value);
+  for (let at = 0; at < dw.length; at++) {
+    products.add(-dw[at]! * (w![at]! - wZero![at % outputs]!) * wScale![at % outputs]!);
+  }
+  let found = 0;
+  for (let at = 0; at < given.length; at++) found += given[at]! * m[at]!;
+  if (products.fits(found, DIFFERENCE_TOLERANCE * ofOutputs)) return;
+  throw new UserError(
+    `layer ${layer}: the structure's gradient in the training step adds up to ${found}, but outputs and weights give ${products.value}; the gradient is not what was asked for`,
+  );
+}
+
+/** A sum, and whether another is equal to it up to the rounding of its terms. */
+class Sum {
+  value = 0;
+  #squares = 0;
+  #magnitudes = 0;
+
+  add(term: number): void {
+    this.value += term;
+    this.#squares += term ** 2;
+    this.#magnitudes += Math.abs(term);
+  }
+
+  /** `more`: tolerance beside that of rounding. */
+  fits(found: number, more = 1e-12): boolean {
+    const tolerance = RANDOM_TOLERANCE * Math.sqrt(this.#squares) + SUM_TOLERANCE * this.#magnitudes;
+    return Math.abs(found - this.value) <= tolerance + more;
+  }
+}
+
+/** Visits the positions of the batch that one weight meets: elements of x and of the output. */
+function forEachPosition(node: Node<'axmConv2d'>, weight: number, visit: (x: number, output: number) => void): void {
+  const { stride, padding, groups } = node.attributes;
+  const [n, h, width, inputs] = node.inputs[0]!.shape as readonly [number, number, number, number];
+  const [, kw, perGroup, outputs] = node.inputs[1]!.shape as readonly [number, number, number, number];
+  const [, oh, ow] = node.outputs[0]!.shape as readonly [number, number, number, number];
+  const o = weight % outputs;
+  const channel = Math.floor(o / (outputs / groups)) * perGroup + (Math.floor(weight / outputs) % perGroup);
+  const tap = Math.floor(weight / (outputs * perGroup));
+  const [ky, kx] = [Math.floor(tap / kw), tap % kw];
+  for (let image = 0; image < n; image++) {
+    for (let oy = 0; oy < oh; oy++) {
+      const y = oy * stride + ky - padding;
+      if (y < 0 || y >= h) continue;
+      for (let ox = 0; ox < ow; ox++) {
+        const x = ox * stride + kx - padding;
+        if (x < 0 || x >= width) continue;
+        visit(((image * h + y) * width + x) * inputs + channel, ((image * oh + oy) * ow + ox) * outputs + o);
+      }
+    }
+  }
+}

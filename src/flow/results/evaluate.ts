@@ -1,0 +1,115 @@
+// Measures a run's network anew at one of its stages, from the files of the run folder.
+
+import { UserError } from '../../tensor/errors.ts';
+import { f32 } from '../../tensor/tensor.ts';
+import { evaluator } from '../../train/evaluation.ts';
+import type { Arithmetic } from '../../train/task.ts';
+import {
+  exactMultiplier,
+  initialTheta,
+  quantizedArithmetic,
+  structuredMultiplier,
+  structuresOf,
+} from '../multipliers/multipliers.ts';
+import { mappedArithmetic, readTables } from '../phases/map.ts';
+import { files, networkToMap, type RunContext, requirePhase, sessionFrom } from '../run/context.ts';
+import { type DeviceOptions, openBackend } from '../run/device.ts';
+import type { Phase } from '../run/events.ts';
+import { openTask } from '../run/inputs.ts';
+import { requireIntact } from '../run/integrity.ts';
+import { type Manifest, phasesOf, readManifest, stageResultOf } from '../run/manifest.ts';
+import type { Material } from '../run/material.ts';
+import type { Configuration } from '../settings/config.ts';
+import { type Stage, type StageResult, stages } from './summary.ts';
+
+export interface EvaluateOptions extends Material {
+  readonly folder: string;
+  /** Default: the last stage that the run has reached. */
+  readonly stage?: Stage;
+  /** Where the run's data are now; default: where the run or the working directory has them. */
+  readonly data?: string;
+  readonly device?: DeviceOptions;
+  /** Called with the number of images of each batch. */
+  readonly onImages?: (images: number) => void;
+}
+
+export interface EvaluationResult extends StageResult {
+  readonly images: number;
+}
+
+/** The phase whose checkpoint a stage reads. */
+const checkpoints: Record<Exclude<Stage, 'mapped'>, readonly [Phase, string]> = {
+  float: ['train', files.float],
+  quantized: ['quantize', files.quantized],
+  approximated: ['quantize', files.quantized],
+  explored: ['explore', files.explored],
+  recovered: ['recover', files.recovered],
+};
+
+/** Measures the network of a run on its test images, at a stage of the run; the run is only read. Throws a UserError. */
+export async function evaluateRun(options: EvaluateOptions): Promise<EvaluationResult> {
+  const { folder } = options;
+  const manifest = readManifest(folder);
+  requireIntact(folder, manifest.phases);
+  const recorded = phasesOf(manifest.configuration).flatMap((phase) => manifest.phases[phase]?.stages ?? []);
+  const stage = options.stage ?? stages.findLast((name) => recorded.some((result) => result.stage === name));
+  if (!stage) throw new UserError(`no phase of ${folder} is done; run tram train ${folder} first`);
+  const data = options.data ?? manifest.configuration.data;
+  const configuration = { ...manifest.configuration, data, ...exploredWith(manifest, stage) };
+  const { dataset, task, layers } = openTask(configuration, manifest.inputs.data, options);
+  const backend = await openBackend(options.device);
+  const context: RunContext = {
+    folder,
+    manifest,
+    configuration,
+    dataset,
+    task,
+    layers,
+    backend,
+    imported: undefined,
+    floatModel: undefined,
+    emulation: options.device?.emulation ?? 'auto',
+    listener: () => {},
+    signal: undefined,
+  };
+  const arithmetic = arithmeticOf(context, stage);
+  const session = await sessionFrom(
+    context,
+    ...(stage === 'mapped' ? networkToMap(configuration) : checkpoints[stage]),
+  );
+  try {
+    if (stage === 'approximated') {
+      const theta = initialTheta(configuration);
+      for (const name of structuresOf(configuration, layers).keys()) session.write(name, f32([theta.length], theta));
+    }
+    const evaluate = await evaluator(session, task, arithmetic, dataset.test);
+    const { accuracy, loss, images } = await evaluate(options.onImages);
+    const known = recorded.find((result) => result.stage === stage);
+    return { ...(known ? stageResultOf(known) : {}), stage, accuracy, loss, images };
+  } finally {
+    await session.dispose();
+  }
+}
+
+/** Under a given multiplier an exploration stays as it was done, whatever the run's settings have become since. */
+function exploredWith({ phases }: Manifest, stage: Stage): Partial<Configuration> {
+  if (!phases.explore || !['approximated', 'explored'].includes(stage)) return {};
+  const { exactLayers, explore } = JSON.parse(phases.explore.settings) as Configuration;
+  return { exactLayers, explore };
+}
+
+function arithmeticOf(context: RunContext, stage: Stage): Arithmetic {
+  const { configuration, folder } = context;
+  switch (stage) {
+    case 'float':
+      return { kind: 'float' };
+    case 'quantized':
+      return quantizedArithmetic(configuration, exactMultiplier);
+    case 'approximated':
+    case 'explored':
+      return quantizedArithmetic(configuration, structuredMultiplier(configuration));
+    case 'mapped':
+    case 'recovered':
+      return mappedArithmetic(context, readTables(folder, requirePhase(context, 'map')));
+  }
+}

@@ -1,0 +1,255 @@
+// What the report page of a run says, section by section: results first, then the pictures, then everything that is needed to judge or repeat
+// the run. The same run gives the same page, to the byte: nothing here depends on where the folder is or when the page is made.
+
+import { relative } from 'node:path';
+import { CELL_COST } from '../../multiplier/power.ts';
+import { REFERENCE_GATES } from '../../netlist/structure.ts';
+import type { Block, Figure, Section } from '../../report/page.ts';
+import { runPageHtml } from '../../report/page.ts';
+import { shellWord } from '../../tensor/names.ts';
+import { duration, fixed, grouped, percent, significant } from '../../tensor/numbers.ts';
+import type { NamedFigure } from './figures.ts';
+import {
+  type MultiplierSummary,
+  metricRows,
+  type RunSummary,
+  stageTitles,
+  thetaBars,
+  thetaBarsNote,
+} from './summary.ts';
+
+export interface PageFigures {
+  /** Of the whole run. */
+  readonly run: readonly NamedFigure[];
+  /** Of each multiplier, in the order of the summary's. */
+  readonly multipliers: readonly { readonly name: string; readonly figures: readonly NamedFigure[] }[];
+  /** Paths in the run folder of all that were written. */
+  readonly paths: readonly string[];
+}
+
+const numeric = (title: string) => ({ title, numeric: true });
+const table = (
+  columns: readonly (string | { title: string; numeric: boolean })[],
+  rows: readonly string[][],
+): Block => ({
+  kind: 'table',
+  columns: columns.map((column) => (typeof column === 'string' ? { title: column } : column)),
+  rows,
+});
+const facts = (rows: readonly (readonly [label: string, value: string | undefined])[]): Block => ({
+  kind: 'table',
+  columns: [],
+  rows: rows.flatMap(([label, value]) => (value === undefined ? [] : [[label, value]])),
+});
+const note = (text: string): Block => ({ kind: 'note', text });
+const figure = ({ title, caption, svg }: Figure): Block => ({
+  kind: 'figure',
+  title,
+  svg,
+  ...(caption === undefined ? {} : { caption }),
+});
+
+/** How the two measures relate, said once. */
+const measuresText =
+  'Power and gate cost are two measures, each relative to its own exact 8×8 multiplier; a figure of one is not to be compared with a figure of the ' +
+  `other. Power is the model that the training differentiates: AND gates (${CELL_COST.and}), half adders (${CELL_COST.halfAdder}) and full adders ` +
+  `(${CELL_COST.fullAdder}) of the array multiplier's columns, each column counted with the share 1 − θ that is left of it. Gate cost counts the netlist ` +
+  'that came of it: AND and OR 1, XOR 2, a full adder 7, inverters free, divided by the ' +
+  `${REFERENCE_GATES} unit gates of the cheapest exact 8×8 multiplier known here (radix-4 Booth). The mapping makes whole gates of θ, leaves out what they ` +
+  'leave idle and arranges the adders anew, so the second is usually the smaller. Both are means over the multiplications of the approximate layers.';
+
+export function runPage(summary: RunSummary, figures: PageFigures): string {
+  const several = summary.multipliers.length > 1;
+  const sections: Section[] = [
+    { title: 'Stages', blocks: stageBlocks(summary) },
+    several
+      ? { title: 'Multipliers', blocks: layerBlocks(summary) }
+      : {
+          title: 'Multiplier',
+          blocks: summary.multipliers.map((own) => metricsBlock(own, summary.inputs.multiplier?.source)),
+        },
+    { title: 'Training', blocks: figures.run.map(figure) },
+    {
+      title: several ? 'Each multiplier' : 'Multiplier in pictures',
+      blocks: pictureBlocks(figures, summary.multipliers),
+    },
+    { title: 'Settings', blocks: settingBlocks(summary) },
+    { title: 'Data and inputs', blocks: [inputFacts(summary)] },
+    { title: 'Work', blocks: workBlocks(summary) },
+    { title: 'Files', blocks: fileBlocks(summary, figures.paths) },
+  ];
+  return runPageHtml({ title: `${summary.model} on ${summary.data}`, summary: summary.verdict, sections });
+}
+
+function stageBlocks({ stages }: RunSummary): Block[] {
+  if (stages.length === 0) return [];
+  const cost = (value: number | undefined) => (value === undefined ? '–' : fixed(value, 4));
+  return [
+    table(
+      ['Stage', ...['Accuracy', 'Loss', 'Power', 'Gate cost'].map(numeric)],
+      stages.map(({ stage, accuracy, loss, power, gateCost }) => [
+        stageTitles[stage],
+        percent(accuracy),
+        fixed(loss, 4),
+        cost(power),
+        cost(gateCost),
+      ]),
+    ),
+    note(measuresText),
+  ];
+}
+
+const metricsBlock = (multiplier: MultiplierSummary, source?: string): Block =>
+  facts([
+    ['Given', source],
+    ...metricRows(multiplier).map(({ label, value }) => [label, value] as const),
+    ['θ, lowest column first', multiplier.theta.map((value) => significant(value, 3)).join(', ') || undefined],
+  ]);
+
+/** A row per layer. */
+function layerBlocks({ layers, multipliers }: RunSummary): Block[] {
+  const heads = ['MACs', 'Share', 'Gate cost', 'Of all gates'].map(numeric);
+  const errors = ['ER', 'NMED', 'MaxED', 'Mean error'].map(numeric);
+  const rows = layers.map(({ name, macs, share, multiplier, gateShare }) => {
+    const own = multipliers.find((candidate) => candidate.name === multiplier);
+    return [
+      name,
+      grouped(macs),
+      percent(share, 1),
+      own ? (own.gateCost === null ? '–' : fixed(own.gateCost, 4)) : 'exact',
+      gateShare === undefined ? '–' : percent(gateShare, 1),
+      own ? thetaBars(own.theta) : '',
+      own ? percent(own.metrics.errorRate, 1) : '–',
+      own ? percent(own.metrics.normalizedMeanErrorDistance, 3) : '–',
+      own ? grouped(own.metrics.maxErrorDistance) : '–',
+      own ? significant(own.metrics.meanError) : '–',
+    ];
+  });
+  return [
+    table(['Layer', ...heads, 'θ', ...errors], rows),
+    note(
+      `MACs are multiplications per image; of all gates: multiplications times gate cost. ${thetaBarsNote}. ER: share of wrong products; NMED: mean distance over the largest product; MaxED: largest distance; over all operand pairs.`,
+    ),
+  ];
+}
+
+/** Of several multipliers each is folded, with all its figures in a table first. */
+function pictureBlocks({ multipliers: drawn }: PageFigures, multipliers: readonly MultiplierSummary[]): Block[] {
+  return drawn.flatMap(({ name, figures }): Block[] => {
+    const pictures = figures.map(figure);
+    if (multipliers.length < 2) return pictures;
+    const own = multipliers
+      .filter((multiplier) => multiplier.name === name)
+      .map((multiplier) => metricsBlock(multiplier));
+    return [{ kind: 'folded', title: name, blocks: [...own, ...pictures] }];
+  });
+}
+
+function settingBlocks({
+  changed,
+  options,
+  weightBits,
+  activationBits,
+  seed,
+  exactLayers,
+  exactShare,
+}: RunSummary): Block[] {
+  const text = (value: unknown) => (typeof value === 'string' ? value : JSON.stringify(value));
+  const exact =
+    exactLayers.length === 0 ? undefined : `${exactLayers.join(', ')} (${percent(exactShare)} of the multiplications)`;
+  return [
+    facts([
+      ['Operands', `${weightBits}-bit weights, ${activationBits}-bit activations`],
+      ['Seed', String(seed)],
+      ['Exact layers', exact],
+    ]),
+    ...(changed.length === 0
+      ? [note('Every setting is the default.')]
+      : [
+          table(
+            ['Setting', 'Value', 'Default'],
+            changed.map(({ setting, value, usual }) => [setting, text(value), usual === undefined ? '–' : text(usual)]),
+          ),
+        ]),
+    note('A run with these settings:'),
+    { kind: 'code', text: ['tram', 'run', ...options.map(shellWord)].join(' ') },
+  ];
+}
+
+function inputFacts({ inputs: { data, checkpoint, multiplier }, data: asked, multipliers }: RunSummary): Block {
+  const { image, classCounts, trainImages, testImages, classes } = data;
+  const [least, most] = [Math.min(...classCounts), Math.max(...classCounts)];
+  const each = least === most ? `${grouped(least)} images each` : `${grouped(least)} to ${grouped(most)} images each`;
+  const values = (list: readonly number[]) => list.map((value) => significant(value)).join(', ');
+  const known = multipliers.map(({ name }) => name).join(', ');
+  return facts([
+    ['Data set', data.name === asked ? asked : `${data.name} (${asked})`],
+    ['Images', `${grouped(trainImages + testImages)} of ${image.height}×${image.width}×${image.channels}`],
+    ['Classes', `${classes}, ${each}`],
+    [
+      'Split',
+      [`${grouped(trainImages)} to train, ${grouped(testImages)} to test`, data.split].filter(Boolean).join(': '),
+    ],
+    ['Labels', data.labels],
+    [
+      'Input',
+      `(raw / ${data.scale} − mean) / deviation; mean ${values(data.mean)}, deviation ${values(data.deviation)}`,
+    ],
+    ['SHA-256 of the data', data.sha256],
+    ['Float model from', checkpoint?.path],
+    ['SHA-256 of it', checkpoint?.sha256],
+    ['Multiplier given', multiplier?.source],
+    ['SHA-256 of it', multiplier?.sha256],
+    ['Written as', multiplier ? known : undefined],
+  ]);
+}
+
+function workBlocks({ phases, program, created }: RunSummary): Block[] {
+  if (phases.length === 0) return [];
+  const total = phases.reduce((sum, { seconds }) => sum + seconds, 0);
+  const commands = [...new Set(phases.flatMap(({ command }) => command ?? []))];
+  return [
+    table(
+      ['Phase', numeric('Time'), 'Finished', 'Device'],
+      phases.map(({ phase, seconds, finished, device }) => [
+        phase,
+        duration(seconds),
+        moment(finished),
+        `${device.name}: ${device.detail}`,
+      ]),
+    ),
+    facts([
+      ['In all', duration(total)],
+      ['Begun', moment(created)],
+      ['Versions', `tram ${program.tram}, Node.js ${program.node}`],
+    ]),
+    ...(commands.length === 0 ? [] : [note(commands.length > 1 ? 'Commands:' : 'Command:')]),
+    ...commands.map((text): Block => ({ kind: 'code', text })),
+  ];
+}
+
+/** 2026-11-25T16:38:34.123Z → "2026-11-25 16:38:34 UTC". */
+const moment = (iso: string) => iso.replace(/T([\d:]+)(?:\.\d+)?Z$/, ' $1 UTC');
+
+/** The page itself and what only this call knows of are not among the files of the summary. */
+function fileBlocks({ folder, files, multipliers }: RunSummary, figures: readonly string[]): Block[] {
+  const inRun = files.filter(({ group, path }) => group === 'run' && !/(^|[/\\])(figures|report\.html)$/.test(path));
+  const link = ({ title, path }: { title: string; path: string }) => ({
+    path: relative(folder, path),
+    description: title,
+  });
+  const ofMultipliers = files.filter(({ group }) => group === 'multiplier').map(link);
+  const pictures = figures.map((path) => ({ path }));
+  const fold = (title: string, links: readonly { path: string; description?: string }[]): Block => ({
+    kind: 'folded',
+    title,
+    blocks: [{ kind: 'links', links }],
+  });
+  return [
+    { kind: 'links', links: [...inRun.map(link), ...(multipliers.length > 1 ? [] : ofMultipliers)] },
+    ...(multipliers.length > 1
+      ? [fold(`${ofMultipliers.length} files of the ${multipliers.length} multipliers`, ofMultipliers)]
+      : []),
+    ...(pictures.length === 0 ? [] : [fold(`${pictures.length} figures`, pictures)]),
+  ];
+}

@@ -1,0 +1,108 @@
+// A run folder read back as its summary: from the manifest alone, without computing or opening anything else.
+
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { cheapestExact } from '../../netlist/exact-cost.ts';
+import { multiplierFiles } from '../multipliers/multiplier-files.ts';
+import { files } from '../run/context.ts';
+import { requireIntact } from '../run/integrity.ts';
+import { type Manifest, manifestPath, phasesOf, readManifest, stageResultOf } from '../run/manifest.ts';
+import { changedSettings, optionsOf } from '../settings/flags.ts';
+import type { LayerSummary, MultiplierSummary, RunFile, RunSummary } from './summary.ts';
+import { verdictOf } from './verdict.ts';
+
+/** What a run folder has come to so far, read from its manifest and metrics; nothing is computed. Throws a UserError. */
+export function summarize(folder: string): RunSummary {
+  const manifest = readManifest(folder);
+  requireIntact(folder, manifest.phases);
+  const { configuration, inputs, program, created } = manifest;
+  const phases = phasesOf(configuration);
+  const stages = phases.flatMap((phase) => (manifest.phases[phase]?.stages ?? []).map(stageResultOf));
+  const multipliers: readonly MultiplierSummary[] = manifest.phases.map?.multipliers ?? [];
+  const layers = layerSummaries(manifest, multipliers);
+  const exact = layers.filter(({ name }) => configuration.exactLayers.includes(name));
+  return {
+    folder,
+    data: configuration.data,
+    model: configuration.model,
+    seed: configuration.seed,
+    weightBits: configuration.bits.weights,
+    activationBits: configuration.bits.activations,
+    stages,
+    multipliers,
+    layers,
+    exactLayers: exact.map(({ name }) => name),
+    exactShare: exact.reduce((sum, { share }) => sum + share, 0),
+    verdict: verdictOf({ configuration, stages, multipliers }),
+    changed: changedSettings(configuration),
+    options: optionsOf(configuration),
+    inputs,
+    program,
+    created,
+    donePhases: phases.filter((phase) => manifest.phases[phase]),
+    phases: phases.flatMap((phase) => {
+      const record = manifest.phases[phase];
+      if (!record || phase === 'report') return [];
+      const { seconds, finished, device, command } = record;
+      return [{ phase, seconds, finished, device, ...(command === undefined ? {} : { command }) }];
+    }),
+    files: listedFiles(folder, manifest, multipliers),
+  };
+}
+
+function layerSummaries(
+  { configuration, inputs }: Manifest,
+  multipliers: readonly MultiplierSummary[],
+): readonly LayerSummary[] {
+  const { weights, activations } = configuration.bits;
+  const total = inputs.layers.reduce((sum, { macs }) => sum + macs, 0);
+  const rows = inputs.layers.map(({ name, macs }) => {
+    const own = multipliers.find(({ layers }) => layers.includes(name));
+    const cost = own ? own.gateCost : cheapestExact(weights, activations).gateCost;
+    return { name, macs, own, gates: cost === null ? Number.NaN : macs * cost };
+  });
+  const gates = rows.reduce((sum, row) => sum + row.gates, 0);
+  return rows.map(({ name, macs, own, gates: part }) => ({
+    ...{ name, macs, share: macs / total },
+    ...(multipliers.length === 0 ? {} : { multiplier: own?.name ?? null }),
+    ...(multipliers.length === 0 || Number.isNaN(gates) ? {} : { gateShare: part / gates }),
+  }));
+}
+
+/** What the finished phases that the run has say that they wrote, not whatever lies in the folder. */
+function listedFiles(
+  folder: string,
+  { configuration, phases: done }: Manifest,
+  multipliers: readonly MultiplierSummary[],
+): readonly RunFile[] {
+  const written = new Set(phasesOf(configuration).flatMap((phase) => Object.keys(done[phase]?.files ?? {})));
+  const run: readonly (readonly [title: string, path: string])[] = [
+    ['report page', files.page],
+    ['recovered network', files.recovered],
+    ['structure parameters θ', files.theta],
+  ];
+  const others = [
+    { title: 'metrics of every epoch', path: files.metrics },
+    { title: 'manifest', path: manifestPath('') },
+  ].filter(({ path }) => existsSync(join(folder, path)));
+  const figures = done.report ? [{ title: 'figures', path: files.figures }] : [];
+  const listed = [
+    ...run.filter(([, path]) => written.has(path)).map(([title, path]) => ({ title, path })),
+    ...figures,
+    ...others,
+  ].map((file) => ({ group: 'run' as const, ...file }));
+  const forms = multipliers.flatMap(({ name }) => {
+    const paths = multiplierFiles(name);
+    return [
+      { title: 'Verilog', path: paths.verilog },
+      { title: 'BLIF', path: paths.blif },
+      { title: 'table as text', path: paths.text },
+      { title: 'table as .npy', path: paths.table },
+      { title: 'error report', path: paths.errors },
+      { title: 'operands that it meets', path: paths.operands },
+    ]
+      .filter(({ path }) => written.has(path))
+      .map((file) => ({ group: 'multiplier' as const, ...file }));
+  });
+  return [...listed, ...forms].map((file) => ({ ...file, path: join(folder, file.path) }));
+}

@@ -1,0 +1,145 @@
+// What a run came to, as data: the table at the end of `tram run`, `--json`, the report page and library users all read this.
+
+import type { ErrorMetrics } from '../../multiplier/metrics.ts';
+import { type Certificate, describeCertificate, isProof } from '../../netlist/certify.ts';
+import { REFERENCE_GATES } from '../../netlist/structure.ts';
+import { fixed, grouped, percent, significant } from '../../tensor/numbers.ts';
+import type { Phase } from '../run/events.ts';
+import type { RunInputs } from '../run/manifest.ts';
+
+/** What the two measures of a stage are, in one line: a footnote to tables on a terminal. */
+export const measuresNote = `power: analytic model of θ, 1 = the exact 8×8 array; gate cost: unit gates of the netlist, 1 = the cheapest exact 8×8 multiplier (${REFERENCE_GATES})`;
+
+/** The stages at which a network is measured, in order. */
+export const stages = ['float', 'quantized', 'approximated', 'explored', 'mapped', 'recovered'] as const;
+export type Stage = (typeof stages)[number];
+
+export const stageTitles: Record<Stage, string> = {
+  float: 'float model',
+  quantized: 'quantised, exact multiplier',
+  approximated: 'approximate, before exploration',
+  explored: 'after exploration (trained θ)',
+  mapped: 'mapped multiplier, before recovery',
+  recovered: 'recovered',
+};
+
+export interface StageResult {
+  readonly stage: Stage;
+  /** On the test split, 0…1. */
+  readonly accuracy: number;
+  readonly loss: number;
+  /**
+   * Power of the network's multiplications in the analytic model of θ (paper, Eq. 3), relative to exact 8×8 array multipliers: what the
+   * training sees. Only of stages before the mapping; an exact multiplier of fewer bits has less than 1.
+   */
+  readonly power?: number;
+  /**
+   * Unit gates of the network's multipliers relative to the cheapest exact 8×8 multiplier (400 unit gates). Only of stages with a mapped
+   * or imported netlist.
+   */
+  readonly gateCost?: number;
+}
+
+export interface MultiplierSummary {
+  /** `multiplier`, or `multiplier-<layer>` where each layer has its own. */
+  readonly name: string;
+  readonly layers: readonly string[];
+  /** θ of the P lowest columns; empty for an imported multiplier. */
+  readonly theta: readonly number[];
+  /** Unit gates of the netlist relative to the cheapest exact 8×8 multiplier (400 unit gates); null where only a table is known. */
+  readonly gateCost: number | null;
+  /** Mean squared error to the products that θ asks for, over the operands it was mapped for; null for an imported multiplier. */
+  readonly mseToTarget: number | null;
+  readonly metrics: ErrorMetrics;
+  /** What was compared, and proved equal where it is more than the table. */
+  readonly certificate: Certificate;
+}
+
+/** One multiplying layer of the network, and what it multiplies with. */
+export interface LayerSummary {
+  readonly name: string;
+  /** Multiplications per image. */
+  readonly macs: number;
+  /** Its share of the network's multiplications, 0 … 1. */
+  readonly share: number;
+  /** Name of its multiplier; null where it keeps the exact one; absent before the mapping. */
+  readonly multiplier?: string | null;
+  /** Its share of the gates at work in the network: multiplications times gate cost. Absent where a gate cost is not known. */
+  readonly gateShare?: number;
+}
+
+export interface ChangedSetting {
+  /** Path in the configuration, e.g. `explore.lambda`. */
+  readonly setting: string;
+  readonly value: unknown;
+  /** The default that it stands in place of; absent where there is none. */
+  readonly usual?: unknown;
+}
+
+export interface PhaseFacts {
+  readonly phase: Phase;
+  readonly seconds: number;
+  /** ISO date and time. */
+  readonly finished: string;
+  readonly device: { readonly name: string; readonly detail: string };
+  readonly command?: string;
+}
+
+export interface RunFile {
+  readonly group: 'run' | 'multiplier';
+  readonly title: string;
+  readonly path: string;
+}
+
+export interface RunSummary {
+  readonly folder: string;
+  readonly data: string;
+  readonly model: string;
+  readonly seed: number;
+  readonly weightBits: number;
+  readonly activationBits: number;
+  readonly stages: readonly StageResult[];
+  readonly multipliers: readonly MultiplierSummary[];
+  readonly layers: readonly LayerSummary[];
+  /** Layers that keep the exact multiplier, and their share of the multiplications. */
+  readonly exactLayers: readonly string[];
+  readonly exactShare: number;
+  /** One or two sentences: what was saved for what loss, and what to try next. */
+  readonly verdict: string;
+  /** The settings that are not the defaults, and the options of `tram run` that make a run with them. */
+  readonly changed: readonly ChangedSetting[];
+  readonly options: readonly string[];
+  readonly inputs: RunInputs;
+  /** Versions of what began the run, and when. */
+  readonly program: { readonly tram: string; readonly node: string };
+  readonly created: string;
+  readonly donePhases: readonly Phase[];
+  /** Who did each finished phase, when and for how long; the report itself is not among them. */
+  readonly phases: readonly PhaseFacts[];
+  /** Files that exist, with what they are, in the order a reader wants them. */
+  readonly files: readonly RunFile[];
+}
+
+/** A multiplier's figures as label and text, in the order of the field's tables. */
+export function metricRows({ metrics, gateCost, mseToTarget, certificate }: MultiplierSummary) {
+  return [
+    { label: 'Gate cost, exact 8×8 = 1', value: gateCost === null ? '–' : fixed(gateCost, 4) },
+    { label: 'Error rate (ER): share of wrong products', value: percent(metrics.errorRate) },
+    { label: 'MED: mean distance to the exact product', value: significant(metrics.meanErrorDistance, 6) },
+    { label: 'NMED: MED over the largest product', value: percent(metrics.normalizedMeanErrorDistance, 4) },
+    { label: 'MSE: mean square of the error', value: significant(metrics.meanSquareError, 6) },
+    { label: 'MaxED: largest distance', value: grouped(metrics.maxErrorDistance) },
+    { label: 'MRED: mean of distance over product', value: percent(metrics.meanRelativeErrorDistance, 3) },
+    { label: 'Mean error (bias)', value: significant(metrics.meanError, 6) },
+    ...(mseToTarget === null ? [] : [{ label: 'MSE to the products of θ', value: significant(mseToTarget, 6) }]),
+    { label: isProof(certificate) ? 'Proved equal' : 'Not compared', value: describeCertificate(certificate) },
+  ];
+}
+
+/** θ as one character per column, lowest first: ▁ is 0, the column is kept; █ is 1, it is gone. */
+export function thetaBars(theta: readonly number[]): string {
+  const bars = '▁▂▃▄▅▆▇█';
+  return theta.map((value) => bars[Math.round(Math.min(1, Math.max(0, value)) * (bars.length - 1))]).join('');
+}
+
+export const thetaBarsNote = 'θ by column, lowest first: ▁ kept, █ gone';

@@ -1,0 +1,99 @@
+import { describe, expect, test } from 'vitest';
+import { type ConfigurationInput, parseConfiguration } from '../settings/config.ts';
+import type { StageResult } from './summary.ts';
+import { verdictOf } from './verdict.ts';
+
+interface Told {
+  readonly settings?: ConfigurationInput;
+  readonly exact?: number;
+  readonly accuracy?: number;
+  readonly gateCost?: number | undefined;
+  readonly theta?: readonly number[];
+  readonly stage?: 'mapped' | 'recovered';
+}
+
+function verdict({ settings = {}, exact = 0.9889, accuracy = 0.9861, theta = [1, 0.5], stage, ...rest }: Told): string {
+  const { gateCost = 0.45 } = rest;
+  const cost = 'gateCost' in rest && rest.gateCost === undefined ? {} : { gateCost };
+  const stages: StageResult[] = [
+    { stage: 'float', accuracy: 0.99, loss: 0.1 },
+    { stage: 'quantized', accuracy: exact, loss: 0.1, power: 1 },
+    { stage: stage ?? 'recovered', accuracy, loss: 0.1, ...cost },
+  ];
+  return verdictOf({ configuration: parseConfiguration(settings, 'test'), stages, multipliers: [{ theta }] });
+}
+
+describe('the verdict', () => {
+  test('tells what was saved for what loss against the exact multiplier of the same widths', () => {
+    expect(verdict({})).toBe(
+      '55 % fewer gates than the cheapest exact 8×8 multiplier for 0.28 points of accuracy (98.61 % instead of 98.89 % with the exact multiplier); try --lambda 0.9 to save more. An exact 5×5 multiplier costs no more (0.36 of the exact 8×8): compare with --bits 5.',
+    );
+    // An exact 4×4 multiplier has 84 of the 400 unit gates.
+    expect(verdict({ settings: { bits: { weights: 4, activations: 4 } }, gateCost: 0.105 })).toMatch(
+      /^50 % fewer gates than the cheapest exact 4×4 multiplier/,
+    );
+    expect(verdict({ gateCost: 1.06 })).toMatch(/^6 % more gates than/);
+    expect(verdict({ gateCost: 1 })).toMatch(/^As many gates as the cheapest/);
+    expect(verdict({ gateCost: 1 })).not.toContain('--bits');
+  });
+
+  test('knows a gain and no loss', () => {
+    expect(verdict({ exact: 0.95, accuracy: 0.96 })).toContain(' multiplier and 1.00 points more accuracy (');
+    expect(verdict({ exact: 0.95, accuracy: 0.95 })).toContain(
+      ' multiplier without a loss of accuracy (95.00 %, as with the exact',
+    );
+  });
+
+  test.each<[string, Told, string]>([
+    [
+      'all P columns are gone',
+      { theta: new Array(8).fill(1) },
+      'all 8 columns are gone: try --columns 10 to save more',
+    ],
+    [
+      'they are all that there are',
+      { settings: { explore: { columns: 15 } }, theta: new Array(15).fill(1) },
+      '; all 15 columns are gone.',
+    ],
+    ['much is lost', { accuracy: 0.95 }, 'try --recover-epochs 20, or --lambda 0.1 for a smaller loss'],
+    ['something is lost', { accuracy: 0.98 }, 'try --recover-epochs 20 for a smaller loss'],
+    ['λ was 0', { settings: { explore: { lambda: 0 } } }, 'try --lambda 0.3 to save more'],
+    [
+      'it is not recovered',
+      { stage: 'mapped' },
+      'before recovery instead of 98.89 % with the exact multiplier); tram run recovers',
+    ],
+    ['the multiplier was given', { settings: { map: { multiplier: 'drum:8x8' } } }, 'tram try measures many'],
+  ])('says what to try where %s', (_, told, expected) => {
+    expect(verdict(told)).toContain(expected);
+  });
+
+  test('does not make up gates for a table, nor a result for a run that has none', () => {
+    const table = verdict({ gateCost: undefined });
+    expect(table).toContain('what that saves is not known, since the multiplier is a table without a netlist');
+    expect(table).not.toContain('gates than');
+    const configuration = parseConfiguration({}, 'test');
+    expect(verdictOf({ configuration, stages: [], multipliers: [] })).toBe(
+      'Nothing is measured yet; tram run goes on.',
+    );
+    const float: StageResult = { stage: 'float', accuracy: 0.9, loss: 1 };
+    expect(verdictOf({ configuration, stages: [float], multipliers: [] })).toBe(
+      'So far 90.00 % (float model); tram run goes on.',
+    );
+  });
+
+  test('says of which layers the gates are where some keep the exact multiplier', () => {
+    expect(verdict({ settings: { exactLayers: ['fc'] } })).toMatch(
+      /gates than the cheapest exact 8×8 multiplier in the layers that do not keep one /,
+    );
+    expect(verdict({})).not.toContain('keep');
+  });
+
+  test('counts an exact multiplier of fewer bits that costs the same', () => {
+    expect(verdict({ gateCost: 0.21 })).toContain('An exact 4×4 multiplier costs no more (0.21 of the exact 8×8)');
+  });
+
+  test('names no exact multiplier of fewer bits where even 2×2 bits cost more', () => {
+    expect(verdict({ gateCost: 0.01 })).not.toContain('--bits');
+  });
+});

@@ -1,0 +1,100 @@
+// The last word on a run: what was saved for what loss, and what to try next. Loss is measured against the same network with an exact
+// multiplier of the same widths; gates against the cheapest exact multiplier of them.
+
+import { cheapestExact } from '../../netlist/exact-cost.ts';
+import { percent } from '../../tensor/numbers.ts';
+import type { Configuration } from '../settings/config.ts';
+import { type MultiplierSummary, type Stage, type StageResult, stageTitles } from './summary.ts';
+
+/** A column with this θ or more is gone. */
+const GONE = 0.995;
+/** Points of accuracy (0.01 is one) up to which a loss invites saving more, and from which it asks for less. */
+const SMALL_LOSS = 0.005;
+const LARGE_LOSS = 0.02;
+
+export interface Outcome {
+  readonly configuration: Configuration;
+  readonly stages: readonly StageResult[];
+  readonly multipliers: readonly Pick<MultiplierSummary, 'theta'>[];
+}
+
+export function verdictOf({ configuration, stages, multipliers }: Outcome): string {
+  const at = (stage: Stage) => stages.find((result) => result.stage === stage);
+  const result = at('recovered') ?? at('mapped');
+  const exact = at('quantized');
+  if (!result || !exact) return unfinished(stages);
+  const loss = exact.accuracy - result.accuracy;
+  const state = result.stage === 'recovered' ? '' : ' before recovery';
+  const { weights, activations } = configuration.bits;
+  const [own, others] = [percent(result.accuracy), percent(exact.accuracy)];
+  const instead =
+    own === others
+      ? `${own}${state}, as with the exact multiplier`
+      : `${own}${state} instead of ${others} with the exact multiplier`;
+  if (result.gateCost === undefined) {
+    return `${instead}; what that saves is not known, since the multiplier is a table without a netlist.`;
+  }
+  const relative = result.gateCost / cheapestExact(weights, activations).gateCost;
+  const where = configuration.exactLayers.length > 0 ? ' in the layers that do not keep one' : '';
+  const saved = `${gatesText(relative)} the cheapest exact ${weights}×${activations} multiplier${where}`;
+  const next = nextStep(configuration, multipliers, result.stage, loss);
+  return [`${saved} ${lossText(loss)} (${instead}); ${next}.`, ...fewerBits(configuration, result.gateCost)].join(' ');
+}
+
+function unfinished(stages: readonly StageResult[]): string {
+  const last = stages.at(-1);
+  if (!last) return 'Nothing is measured yet; tram run goes on.';
+  return `So far ${percent(last.accuracy)} (${stageTitles[last.stage]}); tram run goes on.`;
+}
+
+function gatesText(relative: number): string {
+  const difference = Math.abs(100 * (1 - relative)).toFixed(0);
+  if (difference === '0') return 'As many gates as';
+  return `${difference} % ${relative < 1 ? 'fewer' : 'more'} gates than`;
+}
+
+function lossText(loss: number): string {
+  const points = Math.abs(100 * loss).toFixed(2);
+  if (points === '0.00') return 'without a loss of accuracy';
+  return loss > 0 ? `for ${points} points of accuracy` : `and ${points} points more accuracy`;
+}
+
+function nextStep(
+  { bits, explore, map, recover }: Configuration,
+  multipliers: Outcome['multipliers'],
+  stage: Stage,
+  loss: number,
+): string {
+  if (stage === 'mapped') return 'tram run recovers accuracy next';
+  const longer = `--recover-epochs ${2 * recover.epochs}`;
+  if (map.multiplier !== undefined) {
+    return loss > SMALL_LOSS
+      ? `try ${longer}, or another multiplier`
+      : 'try one with fewer gates: tram try measures many';
+  }
+  if (loss > LARGE_LOSS) return `try ${longer}, or --lambda ${rounded(explore.lambda / 3)} for a smaller loss`;
+  const most = bits.weights + bits.activations - 1;
+  const gone = multipliers.every(({ theta }) => theta.every((value) => value >= GONE));
+  if (gone && explore.columns < most) {
+    return `all ${explore.columns} columns are gone: try --columns ${Math.min(most, explore.columns + 2)} to save more`;
+  }
+  if (gone) return `all ${explore.columns} columns are gone`;
+  if (loss > SMALL_LOSS) return `try ${longer} for a smaller loss`;
+  const more = explore.lambda === 0 ? 0.3 : rounded(explore.lambda * 3);
+  return `try --lambda ${more} to save more`;
+}
+
+const rounded = (value: number) => Number(value.toPrecision(1));
+
+/** The widest exact multiplier that costs no more, where the operands could have been that narrow instead. */
+function fewerBits({ bits }: Configuration, gateCost: number): string[] {
+  if (gateCost >= cheapestExact(bits.weights, bits.activations).gateCost) return [];
+  for (let width = Math.min(bits.weights, bits.activations) - 1; width >= 2; width--) {
+    const exact = cheapestExact(width, width);
+    if (exact.gateCost > gateCost) continue;
+    return [
+      `An exact ${width}×${width} multiplier costs no more (${exact.gateCost.toFixed(2)} of the exact 8×8): compare with --bits ${width}.`,
+    ];
+  }
+  return [];
+}

@@ -1,0 +1,119 @@
+// Everything that could stop a run and can be known before its first epoch is looked at here, before anything in the folder changes: the
+// checkpoint, the multiplier, the layers, the space on the disk. What was read on the way is handed on, so that it is read once.
+
+import { existsSync, readdirSync, statfsSync, statSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import type { Parameter } from '../../nn/layers.ts';
+import { UserError } from '../../tensor/errors.ts';
+import { sizeOf } from '../../tensor/tensor.ts';
+import { buildNetwork } from '../../train/task.ts';
+import { type ImportedMultiplier, importMultiplier, inOrder } from '../multipliers/import.ts';
+import { approximateLayers, concreteMultiplier } from '../multipliers/multipliers.ts';
+import type { Configuration } from '../settings/config.ts';
+import { type FloatModel, readFloatModel } from './checkpoint.ts';
+import type { EmulationName } from './device.ts';
+import type { Phase } from './events.ts';
+import type { OpenTask } from './inputs.ts';
+import { LOCK_FILE } from './lock.ts';
+import { manifestPath, type RunInputs } from './manifest.ts';
+import { isInMemory, type Material, multiplierInMemory } from './material.ts';
+
+export interface Ahead {
+  readonly folder: string;
+  readonly configuration: Configuration;
+  readonly opened: OpenTask;
+  readonly inputs: RunInputs;
+  /** The phases that will be done. */
+  readonly toDo: readonly Phase[];
+  readonly emulation: EmulationName;
+}
+
+export interface Given {
+  readonly imported: ImportedMultiplier | undefined;
+  readonly floatModel: FloatModel | undefined;
+}
+
+/** Reads and checks what the phases to do were given; throws a UserError for the first thing that is not right. */
+export async function lookAhead({ folder, configuration, opened, inputs, toDo, emulation }: Ahead): Promise<Given> {
+  const { layers, task } = opened;
+  approximateLayers(configuration, layers);
+  const { parameters } = buildNetwork(task, { kind: 'float' }, 'evaluate', 1).layers;
+  const floatModel =
+    inputs.checkpoint && toDo.includes('train')
+      ? readFloatModel(inputs.checkpoint.path, parameters, layers)
+      : undefined;
+  const imported = toDo.includes('map') ? await givenMultiplier(configuration, inputs, opened.material) : undefined;
+  if (imported) concreteMultiplier(imported.table, emulation);
+  requireSpace(folder, bytesToWrite(parameters, toDo), freeBytes(folder));
+  return { imported, floatModel };
+}
+
+async function givenMultiplier(
+  { map, bits }: Configuration,
+  { multiplier }: RunInputs,
+  material: Material,
+): Promise<ImportedMultiplier | undefined> {
+  if (map.multiplier === undefined || !multiplier) return undefined;
+  const { signed, operandOrder, tableOrder, top, liberty } = map;
+  if (isInMemory(map.multiplier)) {
+    return inOrder(multiplierInMemory(map.multiplier, signed, material), bits, operandOrder);
+  }
+  const imported = await importMultiplier(multiplier.source, bits, {
+    ...(signed ? { signed } : {}),
+    ...(operandOrder === undefined ? {} : { operandOrder }),
+    ...(tableOrder === undefined ? {} : { order: tableOrder }),
+    ...(top === undefined ? {} : { top }),
+    ...(liberty === undefined ? {} : { liberty }),
+  });
+  return { ...imported, source: map.multiplier };
+}
+
+/** A checkpoint for each phase, the resume point with the optimiser's state and its copy while it is written, and what is small. */
+function bytesToWrite(parameters: readonly Parameter[], toDo: readonly Phase[]): number {
+  const model = parameters.reduce((sum, { value }) => sum + 4 * sizeOf(value.shape), 0);
+  const trained = toDo.filter((phase) => phase !== 'map' && phase !== 'report').length;
+  return trained === 0 ? 0 : (trained + 4) * model + 2 ** 23;
+}
+
+/** Undefined where the file system does not say. */
+function freeBytes(folder: string): number | undefined {
+  let place = resolve(folder);
+  while (!existsSync(place)) place = dirname(place);
+  const { bavail, bsize, blocks } = statfsSync(place);
+  return blocks === 0 ? undefined : bavail * bsize;
+}
+
+export function requireSpace(folder: string, bytes: number, free: number | undefined): void {
+  if (free === undefined || free >= bytes) return;
+  const megabytes = (count: number) => `${Math.ceil(count / 1e6)} MB`;
+  throw new UserError(
+    `${folder}: the run writes about ${megabytes(bytes)}, but only ${megabytes(free)} are free there; free some space or choose another --out`,
+  );
+}
+
+/** A new run is made in a folder that does not exist or is empty, and begins with its first phase; nobody's files are written over. */
+export function requireNewFolder(folder: string, first: Phase | undefined): void {
+  if (first !== 'train') {
+    throw new UserError(
+      `${folder} is not a run folder (no ${manifestPath(folder)}); start one with tram run or tram train`,
+    );
+  }
+  if (!existsSync(folder)) return;
+  if (!statSync(folder).isDirectory()) throw new UserError(`${folder} is a file; a folder for the run was expected`);
+  const found = foreignFiles(folder);
+  if (found.length === 0) return;
+  const more = found.length > 4 ? ` and ${found.length - 4} more` : '';
+  throw new UserError(
+    `${folder} is not a run folder (no manifest.json), but ${found.slice(0, 4).join(', ')}${more} stand there; choose a new or empty folder with --out, or put the manifest back if this was a run`,
+  );
+}
+
+/** What stands in a folder beside the empty folders and the temporary files of a run that was killed before its manifest was written. */
+function foreignFiles(folder: string, path = ''): string[] {
+  return readdirSync(join(folder, path), { withFileTypes: true }).flatMap((entry) => {
+    const name = path + entry.name;
+    if (name === LOCK_FILE || /^\..*\.tmp$/.test(entry.name)) return [];
+    if (entry.isDirectory() && ['checkpoints', 'figures'].includes(name)) return foreignFiles(folder, `${name}/`);
+    return [entry.isDirectory() ? `${name}/` : name];
+  });
+}

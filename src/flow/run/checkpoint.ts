@@ -1,0 +1,213 @@
+// Checkpoints: the variables of a session as a safetensors file with PyTorch's names and layouts, so that they load elsewhere too.
+// A phase's result holds the model and its quantisers; the resume point adds the optimiser's velocities and the place in the epoch.
+
+import { existsSync } from 'node:fs';
+import { basename, dirname } from 'node:path';
+import { z } from 'zod';
+import type { Session } from '../../engine/backend.ts';
+import type { MultiplyingLayer, Parameter } from '../../nn/layers.ts';
+import { fromStored, toStored } from '../../nn/parameters.ts';
+import { quoted, UserError } from '../../tensor/errors.ts';
+import { readBytes, removeFile, sha256, writeInside } from '../../tensor/files.ts';
+import { decodeAll, decodeSafetensors, encodeSafetensors } from '../../tensor/safetensors.ts';
+import type { HostTensor } from '../../tensor/tensor.ts';
+import type { Position } from '../../train/loop.ts';
+import { isVelocity } from '../../train/optimizer.ts';
+import type { TrainingPhase } from './events.ts';
+import { describeDifference } from './manifest.ts';
+
+type Layers = readonly MultiplyingLayer[];
+
+/** Writes the session's variables, without velocities. */
+export async function saveModel(path: string, session: Session, layers: Layers): Promise<void> {
+  const names = session.variableNames().filter((name) => !isVelocity(name));
+  save(path, await collect(session, names, layers), { format: 'pt' });
+}
+
+async function collect(session: Session, names: readonly string[], layers: Layers): Promise<Map<string, HostTensor>> {
+  const tensors = new Map<string, HostTensor>();
+  for (const name of names) tensors.set(name, toStored(name, await session.read(name), layers));
+  return tensors;
+}
+
+/** Writes every tensor of a checkpoint into the session. */
+export function loadModel(bytes: Uint8Array, path: string, session: Session, layers: Layers): void {
+  for (const [name, stored] of decodeAll(bytes, path).tensors) session.write(name, engineTensor(name, stored, layers));
+}
+
+function engineTensor(name: string, stored: HostTensor, layers: Layers): HostTensor {
+  const layer = layers.find((candidate) => `${candidate.name}.weight` === name);
+  return layer ? fromStored(name, stored, layer.weightShape, layers) : stored;
+}
+
+/** A float model made elsewhere. */
+export interface FloatModel {
+  /** Its parameters by name, in the engine's layout. */
+  readonly parameters: ReadonlyMap<string, HostTensor>;
+  /** What was done to read it, for people. */
+  readonly notes: readonly string[];
+}
+
+/**
+ * Reads a float model made elsewhere: every parameter of the model must be there with its shape and finite values, under its own name or
+ * behind a prefix that all share (`module.`, `_orig_mod.`). Parameters that the model lacks are refused by name; whatever else the file
+ * holds (counters, masks) is left out.
+ */
+export function readFloatModel(path: string, parameters: readonly Parameter[], layers: Layers): FloatModel {
+  const { tensors, others } = decodeSafetensors(readBytes(path), path);
+  const names = [...tensors.keys(), ...others.keys()];
+  const prefix = commonPrefix(names, parameters);
+  const model = new Map<string, HostTensor>();
+  for (const { name, value } of parameters) {
+    const stored = tensors.get(prefix + name);
+    if (!stored) throw missing(path, prefix + name, others.get(prefix + name));
+    checkValues(path, name, stored);
+    model.set(name, fromStored(name, stored, value.shape, layers));
+  }
+  const left = names.filter((name) => !name.startsWith(prefix) || !model.has(name.slice(prefix.length)));
+  const foreign = left.filter((name) => /(^|\.)(weight|bias|running_mean|running_var)$/.test(name));
+  if (foreign.length > 0) {
+    throw new UserError(
+      `${path} has ${foreign.length} parameters that the model lacks, first ${quoted(foreign[0]!)}; was it made for another model?`,
+    );
+  }
+  const unused = left.filter((name) => !name.endsWith('num_batches_tracked'));
+  const also = unused.length > 1 ? ` and ${unused.length - 1} more` : '';
+  return {
+    parameters: model,
+    notes: [
+      ...(prefix === '' ? [] : [`${path}: the names begin with ${quoted(prefix)}, which is left out`]),
+      ...(unused.length === 0
+        ? []
+        : [`${path}: the tensor ${quoted(unused[0]!)}${also} is no parameter and is left out`]),
+    ],
+  };
+}
+
+/** What stands before the name of every parameter; nothing when there is no such text, so that names are missing as they are. */
+function commonPrefix(names: readonly string[], parameters: readonly Parameter[]): string {
+  const known = new Set(names);
+  const [first] = parameters;
+  if (!first || known.has(first.name)) return '';
+  const prefixes = names
+    .filter((name) => name.endsWith(`.${first.name}`))
+    .map((name) => name.slice(0, -first.name.length));
+  return prefixes.find((prefix) => parameters.every(({ name }) => known.has(prefix + name))) ?? '';
+}
+
+function missing(path: string, name: string, holds: string | undefined): UserError {
+  if (holds === undefined) return new UserError(`${path} has no tensor ${name}; was it made for another model?`);
+  return new UserError(`${path}: the tensor ${name} is ${holds}, expected F32, F64, F16 or BF16`);
+}
+
+function checkValues(path: string, name: string, { dtype, data }: HostTensor): void {
+  if (dtype !== 'f32') {
+    throw new UserError(
+      `${path}: the tensor ${name} holds whole numbers (${dtype.toUpperCase()}), expected F32, F64, F16 or BF16`,
+    );
+  }
+  const wrong = data.findIndex((value) => !Number.isFinite(value));
+  if (wrong >= 0) {
+    throw new UserError(
+      `${path}: the tensor ${name} holds ${data[wrong]} (value ${wrong}); finite numbers were expected`,
+    );
+  }
+  const negative = name.endsWith('.running_var') ? data.findIndex((value) => value < 0) : -1;
+  if (negative >= 0) {
+    throw new UserError(
+      `${path}: the tensor ${name} holds the variance ${data[negative]} (value ${negative}); at least 0 was expected`,
+    );
+  }
+}
+
+const resumeSchema = z.strictObject({
+  phase: z.enum(['train', 'quantize', 'explore', 'recover']),
+  settings: z.string(),
+  position: z.strictObject({
+    epoch: z.int().min(0),
+    step: z.int().min(0),
+    sums: z.strictObject({ loss: z.number(), crossEntropy: z.number(), correct: z.number(), images: z.number() }),
+  }),
+});
+
+export interface ResumePoint {
+  readonly phase: TrainingPhase;
+  /** The settings of the phase (see settingsOf): a resume point of other settings is not used. */
+  readonly settings: string;
+  readonly position: Position;
+}
+
+/** What a phase expects of its resume point. */
+export interface ResumeOptions extends Omit<ResumePoint, 'position'> {
+  readonly epochs: number;
+  /** Steps of an epoch. */
+  readonly steps: number;
+}
+
+/** Writes everything that the loop needs to go on from `position` to the same bits, with a digest of it all. */
+export async function saveResumePoint(path: string, session: Session, point: ResumePoint): Promise<void> {
+  const tensors = await collect(session, session.variableNames(), []);
+  const resume = JSON.stringify(point);
+  save(path, tensors, { resume, digest: digestOf(resume, tensors) });
+}
+
+/** SHA-256 of a resume point: of its place, and of every tensor with its name, type and shape. */
+function digestOf(resume: string, tensors: ReadonlyMap<string, HostTensor>): string {
+  const ordered = [...tensors].sort(([a], [b]) => (a < b ? -1 : 1));
+  const parts = ordered.flatMap(([name, { dtype, shape, data }]) => [
+    JSON.stringify([name, dtype, shape]),
+    new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
+  ]);
+  return sha256(resume, ...parts);
+}
+
+/**
+ * The resume point of this phase and these settings, with its tensors written into the session; undefined when there is none. One that is
+ * damaged is a UserError, and so is one that does not fit: training on from it would end in other weights.
+ */
+export function loadResumePoint(path: string, session: Session, expected: ResumeOptions): Position | undefined {
+  if (!existsSync(path)) return undefined;
+  const wrong = (detail: string) =>
+    new UserError(`${path} is damaged: ${detail}; remove it, and the phase ${expected.phase} starts again`);
+  const { point, tensors } = readResumePoint(path, wrong);
+  if (point.phase !== expected.phase || describeDifference(point.settings, expected.settings) !== '') return undefined;
+  const { epoch, step, sums } = point.position;
+  const { epochs, steps } = expected;
+  if (epoch > epochs || step >= steps || (epoch === epochs && step > 0)) {
+    throw wrong(`it stands in epoch ${epoch + 1}, step ${step}, but the phase has ${epochs} epochs of ${steps} steps`);
+  }
+  if ((step === 0) !== (sums.images === 0)) throw wrong(`${sums.images} images in ${step} steps of the epoch`);
+  const missing = session.variableNames().find((name) => !tensors.has(name));
+  if (missing !== undefined) throw wrong(`it lacks the variable ${missing}`);
+  for (const [name, tensor] of tensors) session.write(name, tensor);
+  return point.position;
+}
+
+/** Reads a resume point as it was written; `wrong` makes the error for anything else. */
+export function readResumePoint(path: string, wrong: (detail: string) => UserError) {
+  const bytes = readBytes(path);
+  let stored: ReturnType<typeof decodeAll>;
+  let point: ResumePoint;
+  try {
+    stored = decodeAll(bytes, path);
+    point = resumeSchema.parse(JSON.parse(stored.metadata.resume ?? 'null'));
+  } catch (error) {
+    throw wrong(error instanceof UserError ? error.message : 'it does not say where training stood');
+  }
+  const { tensors, metadata } = stored;
+  if (metadata.digest !== digestOf(metadata.resume!, tensors)) throw wrong('it is not what was saved (SHA-256)');
+  return { point, tensors };
+}
+
+export function removeResumePoint(path: string): void {
+  removeFile(path);
+}
+
+/** Replaces what is at the path, not what a link there leads to. */
+function save(
+  path: string,
+  tensors: ReadonlyMap<string, HostTensor>,
+  metadata: Readonly<Record<string, string>>,
+): void {
+  writeInside(dirname(path), basename(path), encodeSafetensors(tensors, metadata));
+}

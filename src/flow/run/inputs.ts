@@ -1,0 +1,207 @@
+// What goes into a run: the data set, wherever it lies now, and the files that were given. The manifest keeps of them everything that a
+// reader of the run or inference elsewhere needs, and their hashes. Invariant: a run has one data set for its whole life, known by its hash
+// and not by its path.
+
+import { existsSync } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
+import type { Dataset, DatasetOptions } from '../../data/dataset.ts';
+import { openDataset, parseImageSize, relocate } from '../../data/registry.ts';
+import type { MultiplyingLayer } from '../../nn/layers.ts';
+import { UserError } from '../../tensor/errors.ts';
+import { readBytes, sha256 } from '../../tensor/files.ts';
+import { multiplyingLayers, type Task } from '../../train/task.ts';
+import type { Configuration, ConfigurationInput } from '../settings/config.ts';
+import type { Phase } from './events.ts';
+import type { Manifest, RunInputs } from './manifest.ts';
+import { datasetInMemory, isInMemory, type Material, modelNamed, multiplierInMemory } from './material.ts';
+
+export interface OpenTask {
+  readonly dataset: Dataset;
+  /** The working directory from which a relative path to the data was found. */
+  readonly directory: string;
+  readonly task: Task;
+  readonly layers: readonly MultiplyingLayer[];
+  /** What the caller brought in memory. */
+  readonly material: Material;
+}
+
+/** Opens the data set and the model; data other than those that the run knows are a UserError. */
+export function openTask(configuration: Configuration, known?: RunInputs['data'], material: Material = {}): OpenTask {
+  const model = modelNamed(configuration.model, material);
+  const { dataset, directory } = openData(configuration, known, material);
+  const smallest = Math.min(dataset.height, dataset.width);
+  if (smallest < model.minimumSize) {
+    throw new UserError(
+      `the model ${model.name} needs images of at least ${model.minimumSize}×${model.minimumSize} pixels; those of ${dataset.name} have ${dataset.height}×${dataset.width}`,
+    );
+  }
+  const { train, test } = dataset;
+  if (train.count === 0 || test.count === 0) {
+    throw new UserError(
+      `the data set ${configuration.data} has ${train.count} training and ${test.count} test images; at least one of each was expected`,
+    );
+  }
+  const task: Task = { model, images: dataset };
+  return { dataset, directory, task, layers: multiplyingLayers(task), material };
+}
+
+/** A relative path is tried from where the user stands and from where the run found it before; the hash says which is right. */
+function openData(
+  configuration: Configuration,
+  known: RunInputs['data'] | undefined,
+  material: Material,
+): Pick<OpenTask, 'dataset' | 'directory'> {
+  const { data } = configuration;
+  const places = new Map([[data, process.cwd()]]);
+  if (known && known.directory !== process.cwd() && !isInMemory(data))
+    places.set(relocate(data, known.directory), known.directory);
+  let failure: unknown;
+  let other: Dataset | undefined;
+  for (const [spec, directory] of places) {
+    try {
+      const dataset = isInMemory(data)
+        ? datasetInMemory(data, material)
+        : openDataset(spec, {
+            ...datasetOptions(configuration, directory),
+            ...(known ? movedTestFile(configuration, spec, directory) : {}),
+          });
+      if (!known || dataset.sha256 === known.sha256) return { dataset, directory };
+      other ??= dataset;
+    } catch (error) {
+      failure ??= error;
+    }
+  }
+  if (!other) throw known && failure instanceof UserError ? elsewhere(failure, places) : failure;
+  throw new UserError(
+    `the data set ${data} is not the one that the run was made with (SHA-256 ${other.sha256.slice(0, 12)}…, the run's ${known?.sha256.slice(0, 12)}…); name the right one with --data, or use another folder`,
+  );
+}
+
+function elsewhere({ message }: UserError, places: ReadonlyMap<string, string>): UserError {
+  return new UserError(
+    `${message} (looked in ${[...places.values()].join(' and ')}); --data says where the data are now`,
+  );
+}
+
+function datasetOptions(configuration: Configuration, directory: string): DatasetOptions {
+  const { image, maximum, label, testData, classes } = configuration;
+  return {
+    ...(image === undefined ? {} : { image: parseImageSize(image) }),
+    ...(maximum === undefined ? {} : { maximum }),
+    ...(label === undefined ? {} : { label }),
+    ...(testData === undefined
+      ? {}
+      : { testFile: directory === process.cwd() ? testData : relocate(testData, directory) }),
+    ...(classes === undefined ? {} : { classes }),
+  };
+}
+
+/** The test images of a run whose data were moved: where they were is empty, and they lie beside the training images. */
+function movedTestFile({ testData }: Configuration, spec: string, directory: string): DatasetOptions {
+  if (testData === undefined || existsSync(resolve(directory, testData))) return {};
+  const beside = join(dirname(spec.replace(/^csv:/, '')), basename(testData));
+  return existsSync(beside) ? { testFile: beside } : {};
+}
+
+/**
+ * The run's inputs as its manifest keeps them; a file that was given and cannot be read is a UserError. Files of finished phases that are
+ * not named anew are not looked at, unless `toDo` says that they will be read again.
+ */
+export function inputsOf(
+  configuration: Configuration,
+  { dataset, directory, task, layers, material }: OpenTask,
+  said: ConfigurationInput,
+  old: Manifest | undefined,
+  toDo: readonly Phase[] = [],
+): RunInputs {
+  const isRead = (phase: Phase) => !old?.phases[phase] || toDo.includes(phase);
+  const checkpoint = fileInput(configuration.train.checkpoint, {
+    isNamed: said.train?.checkpoint !== undefined,
+    isRead: isRead('train'),
+    known: old?.inputs.checkpoint,
+  });
+  const known = old?.inputs.multiplier;
+  const given = multiplierInput(configuration, material, {
+    isNamed: said.map?.multiplier !== undefined,
+    isRead: isRead('map') || said.map?.liberty !== undefined,
+    known: known && { path: known.source, sha256: known.sha256 },
+  });
+  const layersNow = layers.map(({ name, macs }) => ({ name, macs }));
+  // A model in memory has no file and no hash; its layers must be those of the run at the least.
+  if (old && isInMemory(configuration.model) && JSON.stringify(layersNow) !== JSON.stringify(old.inputs.layers)) {
+    throw new UserError(
+      `the model ${task.model.name} has other layers than the one that the run was made with; give that one, or use another folder`,
+    );
+  }
+  return {
+    data: dataInputs(dataset, directory),
+    layers: layersNow,
+    ...(checkpoint ? { checkpoint } : {}),
+    ...(given ? { multiplier: { source: given.path, sha256: given.sha256 } } : {}),
+  };
+}
+
+function multiplierInput(
+  { map: { multiplier, signed, liberty = [] } }: Configuration,
+  material: Material,
+  use: FileUse,
+): FileInput | undefined {
+  if (multiplier === undefined) return undefined;
+  if (isKnownEnough(use)) return use.known;
+  if (isInMemory(multiplier)) {
+    return { path: multiplier, sha256: multiplierInMemory(multiplier, signed, material).sha256 };
+  }
+  if (isGenerator(multiplier)) return { path: multiplier, sha256: sha256(multiplier) };
+  const file = fileInput(multiplier, use);
+  if (!file || liberty.length === 0) return file;
+  // What its cells do is part of what it is.
+  return { ...file, sha256: sha256(file.sha256, ...liberty.map((path) => readBytes(path))) };
+}
+
+/** Names of generators have no file. */
+function isGenerator(multiplier: string): boolean {
+  return !existsSync(multiplier) && /^[a-z-]+:/.test(multiplier);
+}
+
+interface FileInput {
+  readonly path: string;
+  readonly sha256: string;
+}
+
+/** What a command wants of a file that a run was given. */
+interface FileUse {
+  /** The command names it: then it is the file at that place, whatever the run has read before. */
+  readonly isNamed: boolean;
+  /** What it is for is not done yet, or is to be done again. */
+  readonly isRead: boolean;
+  /** The one that the run has read. */
+  readonly known: FileInput | undefined;
+}
+
+/** Once what needed a file is done and the user does not name it again, it need not be there any more. */
+const isKnownEnough = ({ isNamed, isRead, known }: FileUse) => known !== undefined && !isNamed && !isRead;
+
+/** The file that counts: the one named, else the one that the run has read, wherever it is found. */
+function fileInput(path: string | undefined, use: FileUse): FileInput | undefined {
+  if (path === undefined) return undefined;
+  const { isNamed, known } = use;
+  if (isKnownEnough(use)) return known;
+  const before = known && !isNamed ? [known.path] : [];
+  const places = [resolve(path), ...before].filter((place) => existsSync(place));
+  const found = places.map((place) => ({ path: place, sha256: sha256(readBytes(place)) }));
+  return found.find((file) => file.sha256 === known?.sha256) ?? found[0] ?? { path, sha256: sha256(readBytes(path)) };
+}
+
+function dataInputs(dataset: Dataset, directory: string): RunInputs['data'] {
+  const { name, height, width, channels, classes, train, test, mean, deviation, scale } = dataset;
+  return {
+    ...{ name, sha256: dataset.sha256, directory, trainImages: train.count, testImages: test.count, classes },
+    image: { height, width, channels },
+    mean: [...mean],
+    deviation: [...deviation],
+    scale,
+    classCounts: [...dataset.classCounts],
+    split: dataset.split,
+    labels: dataset.labels,
+  };
+}

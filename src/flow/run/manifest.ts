@@ -1,0 +1,327 @@
+// The manifest of a run folder: what was asked for, what went in, which phases are done and what each came to, with the hash of every
+// file it wrote. It is the only truth about a run: nothing is read from a log or a file name. Checked by its schema on every reading.
+
+import { existsSync } from 'node:fs';
+import { isAbsolute, join } from 'node:path';
+import { z } from 'zod';
+import type { ErrorMetrics } from '../../multiplier/metrics.ts';
+import { operandOrders } from '../../multiplier/table.ts';
+import { type Certificate, certifiedForms } from '../../netlist/certify.ts';
+import { invariant, quoted, UserError } from '../../tensor/errors.ts';
+import { isInside, readBytes, readJson, sha256, writeJsonInside } from '../../tensor/files.ts';
+import { type StageResult, stages } from '../results/summary.ts';
+import {
+  type Configuration,
+  type ConfigurationInput,
+  configurationSchema,
+  describeIssues,
+} from '../settings/config.ts';
+import { type Phase, phases } from './events.ts';
+
+export const MANIFEST_VERSION = 2;
+
+/** A name that becomes the name of files: no folder, nothing hidden, nothing that a shell or a terminal takes for something else. */
+export const fileName = z.string().regex(/^[A-Za-z0-9_][\w.-]*$/, 'expected letters, digits, _, . and - alone');
+
+/** The path of a file in the run folder. */
+const filePath = z
+  .string()
+  .refine(
+    (path) => isInside(path) && path.split('/').every((name) => fileName.safeParse(name).success),
+    'expected the path of a file inside the run folder',
+  );
+
+const hash = z.string().regex(/^[0-9a-f]{64}$/, 'expected a SHA-256 in hexadecimal');
+
+const stageResult = z.strictObject({
+  stage: z.enum(stages),
+  accuracy: z.number(),
+  loss: z.number(),
+  power: z.number().optional(),
+  gateCost: z.number().optional(),
+});
+
+const errorMetricsRecord: z.ZodType<ErrorMetrics> = z.strictObject({
+  errorRate: z.number(),
+  meanErrorDistance: z.number(),
+  normalizedMeanErrorDistance: z.number(),
+  meanSquareError: z.number(),
+  maxErrorDistance: z.number(),
+  meanRelativeErrorDistance: z.number(),
+  meanRelativeErrorOfNonzero: z.number(),
+  meanError: z.number(),
+  errorVariance: z.number(),
+  worst: z.strictObject({ w: z.int(), x: z.int(), product: z.number(), exact: z.number() }),
+});
+
+const certificateRecord: z.ZodType<Certificate> = z.strictObject({
+  forms: z.array(z.enum(certifiedForms)),
+  pairs: z.int(),
+  sha256: z.strictObject({
+    blif: z.string().exactOptional(),
+    verilog: z.string().exactOptional(),
+    table: z.string(),
+  }),
+});
+
+const multiplierRecord = z.strictObject({
+  name: fileName,
+  layers: z.array(z.string()),
+  /** Empty for an imported multiplier. */
+  theta: z.array(z.number()),
+  /** Null for a multiplier that is known by its table alone. */
+  gateCost: z.number().nullable(),
+  /** Null for an imported multiplier. */
+  mseToTarget: z.number().nullable(),
+  signed: z.boolean(),
+  /** Over all operand pairs alike. */
+  metrics: errorMetricsRecord,
+  /** Which operand of an imported multiplier's source is the first; in the run's files the weight is. */
+  operandOrder: z.enum(operandOrders).optional(),
+  certificate: certificateRecord,
+});
+export type MultiplierRecord = z.output<typeof multiplierRecord>;
+
+const phaseRecord = z.strictObject({
+  /** The part of the configuration that this phase depends on, as JSON text: other settings make other results. */
+  settings: z.string().refine(isJsonObject, 'expected an object as JSON text'),
+  /** SHA-256 of each file that the phase wrote, by its path in the folder. */
+  files: z.record(filePath, hash),
+  /** SHA-256 of the lines that the phase added to metrics.jsonl; absent when it trained nothing. */
+  metrics: hash.optional(),
+  stages: z.array(stageResult),
+  multipliers: z.array(multiplierRecord).optional(),
+  /** Wall-clock time of the phase; of its last part where it was interrupted. */
+  seconds: z.number().nonnegative(),
+  /** ISO date and time. */
+  finished: z.string(),
+  /** Backend, and what it computed with: threads or GPU, precision, emulation. */
+  device: z.strictObject({ name: z.string(), detail: z.string() }),
+  /** The command line that did the phase, where there was one. */
+  command: z.string().optional(),
+});
+export type PhaseRecord = z.output<typeof phaseRecord>;
+
+function isJsonObject(text: string): boolean {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null && !Array.isArray(value);
+  } catch {
+    return false;
+  }
+}
+
+/** A stage as the manifest stores it, without keys that are undefined. */
+export function stageResultOf({ power, gateCost, ...rest }: z.output<typeof stageResult>): StageResult {
+  return {
+    ...rest,
+    ...(power === undefined ? {} : { power }),
+    ...(gateCost === undefined ? {} : { gateCost }),
+  };
+}
+
+/** Everything that a reader of the run needs of its inputs, so that nobody has to open them again. */
+const inputsRecord = z.strictObject({
+  data: z.strictObject({
+    name: z.string(),
+    sha256: z.string(),
+    /** The working directory from which a relative path to the data was found. */
+    directory: z.string(),
+    trainImages: z.int(),
+    testImages: z.int(),
+    classes: z.int(),
+    image: z.strictObject({ height: z.int(), width: z.int(), channels: z.int() }),
+    /** Of the training split, one per channel: an input is (raw / scale − mean) / deviation. */
+    mean: z.array(z.number()),
+    deviation: z.array(z.number()),
+    /** The raw value that means 1.0. */
+    scale: z.number(),
+    /** Training and test images of each class. */
+    classCounts: z.array(z.int()),
+    /** One sentence: how the test images were chosen. */
+    split: z.string(),
+    /** Where the labels were read from, when that was a choice. */
+    labels: z.string().optional(),
+  }),
+  /** The layers that multiply, with their multiplications per image. */
+  layers: z.array(z.strictObject({ name: z.string(), macs: z.number() })),
+  /** The float model that the run started from. */
+  checkpoint: z.strictObject({ path: z.string(), sha256: z.string() }).optional(),
+  /** The multiplier that was given instead of mapping θ: a file's path, or a generator. */
+  multiplier: z.strictObject({ source: z.string(), sha256: z.string() }).optional(),
+});
+export type RunInputs = z.output<typeof inputsRecord>;
+
+const givenRecord = z.custom<ConfigurationInput>(
+  (given) => configurationSchema.safeParse(given).success,
+  'expected settings',
+);
+
+const manifestSchema = z.strictObject({
+  format: z.literal('tram-run'),
+  version: z.literal(MANIFEST_VERSION),
+  program: z.strictObject({ tram: z.string(), node: z.string() }),
+  created: z.string(),
+  /** What was asked for, without the defaults: those that depend on other settings, as P on the widths, are filled in anew each time. */
+  given: givenRecord,
+  /** The same with every default. */
+  configuration: configurationSchema,
+  inputs: inputsRecord,
+  phases: z.partialRecord(z.enum(phases), phaseRecord),
+  /** What a redone phase replaces is being removed: files, and the metrics of the phase and those behind it. */
+  discarding: z.strictObject({ from: z.enum(phases), files: z.array(filePath) }).optional(),
+  /** SHA-256 of the rest, so that damage to what no other hash covers (accuracies, settings) is noticed. */
+  digest: hash.optional(),
+});
+export type Manifest = Omit<z.output<typeof manifestSchema>, 'digest'>;
+
+/** The phases that the run has: a given multiplier is measured on the quantised network, and no structure is explored. */
+export function phasesOf({ map }: Pick<Configuration, 'map'>): readonly Phase[] {
+  return map.multiplier === undefined ? phases : phases.filter((phase) => phase !== 'explore');
+}
+
+/** Which parts of the configuration each phase's result depends on, beside those of the phases before it. */
+const parts: Record<Phase, (configuration: Configuration) => object> = {
+  train: ({ model, seed, train }) => ({ model, seed, train }),
+  quantize: ({ bits, channelwise, quantize }) => ({ bits, channelwise, quantize }),
+  explore: ({ exactLayers, explore }) => ({ exactLayers, explore }),
+  map: ({ exactLayers, map: { search, operands, costBudget, costWeight, ...given } }) => ({
+    exactLayers,
+    map: given.multiplier === undefined ? { ...given, search, operands, costBudget, costWeight } : given,
+  }),
+  recover: ({ recover }) => ({ recover }),
+  report: () => ({}),
+};
+
+/**
+ * What decides a phase's result, as JSON text: its own settings and those of all phases before that the run has. The data set is not among
+ * them, since a run has only one; other files count with what is in them, wherever they are.
+ */
+export function settingsOf(configuration: Configuration, phase: Phase, inputs: FileInputs = {}): string {
+  const before = phases.slice(0, phases.indexOf(phase));
+  const until = [...phasesOf(configuration).filter((name) => before.includes(name)), phase];
+  const decisive = withContents(configuration, inputs);
+  return JSON.stringify(Object.assign({}, ...until.map((name) => parts[name](decisive))));
+}
+
+type FileInputs = Pick<RunInputs, 'checkpoint' | 'multiplier'>;
+
+function withContents(configuration: Configuration, { checkpoint, multiplier }: FileInputs): Configuration {
+  const { train, map } = configuration;
+  const content = (sha256: string) => `file of SHA-256 ${sha256.slice(0, 16)}`;
+  return {
+    ...configuration,
+    train: checkpoint ? { ...train, checkpoint: content(checkpoint.sha256) } : train,
+    map: multiplier && isAbsolute(multiplier.source) ? { ...map, multiplier: content(multiplier.sha256) } : map,
+  };
+}
+
+/**
+ * "explore.epochs 10 instead of 3" for what differs between two settings; empty when they mean the same, in whatever order. What `done` does
+ * not say, because the program that wrote it did not have the setting yet, was the default.
+ */
+export function describeDifference(done: string, wanted: string): string {
+  const [before, after] = [done, wanted].map((settings) => flatten(withDefaults(JSON.parse(settings)))) as [
+    Map<string, string>,
+    Map<string, string>,
+  ];
+  const keys = [...new Set([...before.keys(), ...after.keys()])].filter((key) => before.get(key) !== after.get(key));
+  return keys.map((key) => `${key} ${after.get(key) ?? 'unset'} instead of ${before.get(key) ?? 'unset'}`).join(', ');
+}
+
+function withDefaults(settings: Readonly<Record<string, unknown>>): unknown {
+  const parsed = configurationSchema.safeParse(settings);
+  if (!parsed.success) return settings;
+  return Object.fromEntries(Object.keys(settings).map((key) => [key, parsed.data[key as keyof Configuration]]));
+}
+
+function flatten(value: unknown, path = ''): Map<string, string> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    return new Map([[path, JSON.stringify(value)]]);
+  return new Map(Object.entries(value).flatMap(([key, inner]) => [...flatten(inner, path ? `${path}.${key}` : key)]));
+}
+
+export const manifestPath = (folder: string): string => join(folder, 'manifest.json');
+
+export function hasManifest(folder: string): boolean {
+  return existsSync(manifestPath(folder));
+}
+
+export function readManifest(folder: string): Manifest {
+  const path = manifestPath(folder);
+  if (!existsSync(path)) {
+    throw new UserError(`${folder} is not a run folder: it has no manifest.json; make one with tram run or tram train`);
+  }
+  const json = readJson(path);
+  const parsed = manifestSchema.safeParse(json);
+  if (parsed.success) {
+    const { digest, ...manifest } = parsed.data;
+    const { digest: _, ...rest } = json as Record<string, unknown>;
+    if (digest !== undefined && digest !== digestOf(rest)) {
+      throw new UserError(
+        `${path} was changed since the program wrote it; restore it, or remove its last entry, digest, if the change is meant`,
+      );
+    }
+    const contradiction = contradictionIn(manifest);
+    if (contradiction === undefined) return manifest;
+    throw new UserError(`${path} contradicts itself: ${contradiction}; restore it`);
+  }
+  const version = typeof json === 'object' && json !== null && 'version' in json ? json.version : undefined;
+  if (typeof version === 'number' && version !== MANIFEST_VERSION) {
+    const other = version < MANIFEST_VERSION ? 'an earlier' : 'a later';
+    throw new UserError(
+      `${path} was written by ${other} version of the program (format ${version}, this one reads ${MANIFEST_VERSION}); make the run again in another folder`,
+    );
+  }
+  throw new UserError(`${path} is not a manifest of this program: ${describeIssues(parsed.error)}`);
+}
+
+/** What one part of a manifest says against another: every layer that is approximated has one multiplier, whose table is there. */
+function contradictionIn({ inputs, configuration, phases: { map } }: Manifest): string | undefined {
+  if (!map) return undefined;
+  const expected = inputs.layers.map(({ name }) => name).filter((name) => !configuration.exactLayers.includes(name));
+  const multipliers = map.multipliers ?? [];
+  const found = multipliers.flatMap(({ layers }) => layers);
+  const odd = [
+    expected.find((name) => found.filter((other) => other === name).length !== 1),
+    found.find((name) => !expected.includes(name)),
+  ].find((name) => name !== undefined);
+  if (odd !== undefined) return `the layer ${quoted(odd)} is not one of those that have a multiplier, each one`;
+  const idle = multipliers.find(({ name, layers }) => layers.length === 0 || map.files[`${name}.npy`] === undefined);
+  if (idle) return `the multiplier ${idle.name} has no layer, or no table among the files`;
+  return expected.length === 0 ? 'no layer is approximated' : undefined;
+}
+
+/** Writes the manifest, or nothing where it could not be read back. */
+export function writeManifest(folder: string, manifest: Manifest): void {
+  const json = JSON.parse(JSON.stringify(manifest));
+  const parsed = manifestSchema.safeParse(json);
+  invariant(parsed.success, `the manifest cannot be written: ${parsed.success ? '' : describeIssues(parsed.error)}`);
+  const contradiction = contradictionIn(parsed.data!);
+  if (contradiction !== undefined) {
+    throw new UserError(
+      `${manifestPath(folder)} would contradict itself: ${contradiction}; make the run again in another folder`,
+    );
+  }
+  writeJsonInside(folder, 'manifest.json', { ...json, digest: digestOf(json) });
+}
+
+function digestOf(manifest: object): string {
+  return sha256(JSON.stringify(manifest));
+}
+
+/** Hashes of files of the folder, by their paths in it. */
+export function hashFiles(folder: string, paths: readonly string[]): Record<string, string> {
+  return Object.fromEntries(paths.map((path) => [path, sha256(readBytes(join(folder, path)))]));
+}
+
+/** The bytes of a file that a phase wrote; a missing or changed one is a UserError that names it. */
+export function verifiedBytes(folder: string, record: PhaseRecord, path: string): Uint8Array {
+  const bytes = readBytes(join(folder, path));
+  const expected = record.files[path];
+  const found = sha256(bytes);
+  if (expected === found) return bytes;
+  throw new UserError(
+    `${join(folder, path)} is not the file that the run wrote (SHA-256 ${found.slice(0, 12)}…, the manifest says ${expected?.slice(0, 12) ?? 'nothing'}…); restore it or redo the phase with --redo`,
+  );
+}

@@ -1,0 +1,291 @@
+// A run: the phases in order over one folder. What is done with the same settings is skipped, what was interrupted goes on, what would
+// contradict a finished phase is refused unless it is to be redone. Everything that was given is accepted before the folder changes, and the
+// manifest changes only when a phase is complete.
+
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { describeData } from '../../data/dataset.ts';
+import type { FigureFormat } from '../../report/formats.ts';
+import { UserError } from '../../tensor/errors.ts';
+import { fixed, percent } from '../../tensor/numbers.ts';
+import { version } from '../../version.ts';
+import { explore } from '../phases/explore.ts';
+import { map } from '../phases/map.ts';
+import { quantize } from '../phases/quantize.ts';
+import { recover } from '../phases/recover.ts';
+import { report } from '../phases/report.ts';
+import type { PhaseResult } from '../phases/result.ts';
+import { trainFloat } from '../phases/train.ts';
+import { requireFinite } from '../phases/training.ts';
+import { summarize } from '../results/summarize.ts';
+import type { RunSummary } from '../results/summary.ts';
+import { type Configuration, type ConfigurationInput, mergeSettings, parseConfiguration } from '../settings/config.ts';
+import { lookAhead, requireNewFolder } from './ahead.ts';
+import { phasesToTake, takePhases } from './branch.ts';
+import { files, inFolder, makeFolders, type RunContext } from './context.ts';
+import { type DeviceOptions, deviceDetail, openBackend } from './device.ts';
+import { type Listener, type Phase, phases } from './events.ts';
+import { inputsOf, openTask } from './inputs.ts';
+import { requireIntact } from './integrity.ts';
+import { lockRun, type RunLock } from './lock.ts';
+import {
+  hashFiles,
+  hasManifest,
+  MANIFEST_VERSION,
+  type Manifest,
+  type PhaseRecord,
+  phasesOf,
+  readManifest,
+  settingsOf,
+  writeManifest,
+} from './manifest.ts';
+import { type Material, namedSettings } from './material.ts';
+import { loggedBy } from './metrics.ts';
+import { discard, type Plan, planPhases, removeRunFile, requireOrder } from './plan.ts';
+
+/** What a run does and where; settings, a model, data and a multiplier of your own are optional. */
+export interface FlowOptions extends Material {
+  /** The run folder; made when it is missing. */
+  readonly folder: string;
+  /**
+   * Only what differs: merged over the run's own settings, or over the defaults for a new run, and checked. What is there as undefined
+   * returns to its default.
+   */
+  readonly settings?: ConfigurationInput;
+  /** Phases to do, in order; default: all. Those that the configuration does not have are left out. */
+  readonly phases?: readonly Phase[];
+  /**
+   * Does finished phases again instead of refusing other settings: from the first that differs, and what follows it; where none differs,
+   * from the first of `phases`.
+   */
+  readonly redo?: boolean;
+  /** Another run, whose finished phases with the same settings are copied instead of being done; its settings are the defaults. */
+  readonly from?: string;
+  readonly device?: DeviceOptions;
+  /** The forms in which the report's figures are written; default: SVG. */
+  readonly figures?: readonly FigureFormat[];
+  /** The command line that asks for this, kept with each phase that it does. */
+  readonly command?: string;
+  readonly listener?: Listener;
+  /** Stops between two steps, after saving; the same call goes on from there. */
+  readonly signal?: AbortSignal;
+}
+
+const work: Record<Exclude<Phase, 'report'>, (context: RunContext) => Promise<PhaseResult>> = {
+  train: trainFloat,
+  quantize,
+  explore,
+  map,
+  recover,
+};
+
+function titleOf(phase: Phase, { train, map }: Configuration): string {
+  switch (phase) {
+    case 'train':
+      return train.checkpoint === undefined ? 'train the float model' : `take the float model from ${train.checkpoint}`;
+    case 'quantize':
+      return 'quantise';
+    case 'explore':
+      return 'explore θ and weights';
+    case 'map':
+      return map.multiplier === undefined ? 'map θ to a multiplier' : `measure the multiplier ${map.multiplier}`;
+    case 'recover':
+      return 'recover accuracy';
+    case 'report':
+      return 'report';
+  }
+}
+
+/** Does the phases and returns what the run has come to. A folder in which another process works is refused. */
+export async function runFlow(options: FlowOptions): Promise<RunSummary> {
+  const { folder, listener, signal } = options;
+  const lock = await lockRun(folder, { signal, onWait: (text) => listener?.({ kind: 'note', text }) });
+  try {
+    return await runLocked(options, lock);
+  } finally {
+    lock.release();
+  }
+}
+
+async function runLocked(options: FlowOptions, lock: RunLock): Promise<RunSummary> {
+  const { folder, from } = options;
+  const said = namedSettings(options.settings ?? {}, options);
+  const old = hasManifest(folder) ? readManifest(folder) : undefined;
+  if (!old) requireNewFolder(folder, options.phases ? options.phases[0] : phases[0]);
+  const source = from === undefined ? undefined : sourceRun(from, folder);
+  const given = mergeSettings((old ?? source)?.given ?? {}, said);
+  const configuration = parseConfiguration(given, 'settings');
+  refuseIdleSmoothing(said, configuration);
+  const wanted = wantedPhases(options, configuration);
+  // What is reported is in the folder: neither the data nor a device is needed for it.
+  if (old && wanted.every((phase) => phase === 'report')) {
+    requireIntact(folder, old.phases);
+    return await doPhases(options, discard(folder, old), wanted, lock, new Map(), undefined);
+  }
+
+  const known = (old ?? source)?.inputs.data;
+  const opened = openTask(configuration, known, options);
+  const vouched = inputsOf(configuration, opened, said, old ?? source);
+  const { kept, discarding }: Plan = old
+    ? planPhases({ folder, old, configuration, inputs: vouched, wanted, redo: options.redo ?? false })
+    : { kept: {}, discarding: undefined };
+  requireIntact(folder, kept);
+  const taken = source && from !== undefined ? phasesToTake(from, source, configuration, vouched, kept) : [];
+  const done = { ...kept, ...Object.fromEntries(taken.map((phase) => [phase, source!.phases[phase]])) };
+  requireOrder(folder, configuration, wanted, done);
+  const toDo = wanted.filter((phase) => !done[phase] || phase === 'report');
+  const inputs = inputsOf(configuration, opened, said, old ?? source, toDo);
+  const emulation = options.device?.emulation ?? 'auto';
+  const backend = await openBackend(options.device);
+  const accepted = await lookAhead({ folder, configuration, opened, inputs, toDo, emulation });
+
+  makeFolders(folder);
+  const { discarding: unfinished, ...before } = old ?? newManifest();
+  let manifest: Manifest = { ...before, given, configuration, inputs, phases: kept };
+  const leftovers = [unfinished, discarding].filter((part) => part !== undefined);
+  if (leftovers.length > 0) {
+    const begin = phases.find((phase) => leftovers.some((part) => part.from === phase))!;
+    manifest = { ...manifest, discarding: { from: begin, files: leftovers.flatMap((part) => part.files) } };
+  }
+  writeManifest(folder, manifest);
+  manifest = discard(folder, manifest);
+  if (source && from !== undefined) manifest = takePhases(folder, manifest, from, source, taken);
+  const { dataset, task, layers } = opened;
+  const skips = new Map(taken.filter((phase) => !kept[phase]).map((phase) => [phase, `taken from ${from}`]));
+  return await doPhases(options, manifest, wanted, lock, skips, {
+    dataset,
+    task,
+    layers,
+    backend,
+    emulation,
+    ...accepted,
+  });
+}
+
+type Opened = Omit<RunContext, 'folder' | 'manifest' | 'configuration' | 'listener' | 'signal'>;
+
+/** Those of the phases wanted that are not done; `opened` may be missing where only the report is wanted. */
+async function doPhases(
+  options: FlowOptions,
+  begun: Manifest,
+  wanted: readonly Phase[],
+  lock: RunLock,
+  skips: ReadonlyMap<Phase, string>,
+  opened: Opened | undefined,
+): Promise<RunSummary> {
+  const { folder, listener = () => {}, signal } = options;
+  let manifest = begun;
+  if (opened) {
+    for (const text of [describeData(opened.dataset), ...opened.dataset.notes]) {
+      listener({ kind: 'note', text: `data: ${text}` });
+    }
+  }
+  for (const phase of wanted) {
+    if (manifest.phases[phase] && phase !== 'report') {
+      listener({ kind: 'phase-skip', phase, reason: skips.get(phase) ?? 'done with these settings' });
+      continue;
+    }
+    manifest = await doPhase(options, manifest, phase, lock, opened);
+    signal?.throwIfAborted();
+  }
+  return summarize(folder);
+}
+
+/** Does one phase; returns the manifest, as it is written then, with its record. */
+async function doPhase(
+  options: FlowOptions,
+  before: Manifest,
+  phase: Phase,
+  lock: RunLock,
+  opened: Opened | undefined,
+): Promise<Manifest> {
+  const { folder, listener = () => {}, signal, command } = options;
+  const { configuration } = before;
+  const place = { folder, manifest: before, configuration, listener, signal };
+  const resumed = existsSync(inFolder(place, files.resume));
+  listener({ kind: 'phase-start', phase, title: titleOf(phase, configuration), resumed });
+  const start = performance.now();
+  const result =
+    phase === 'report' ? await report(place, options.figures) : await work[phase]({ ...place, ...opened! });
+  requireNumbers(folder, phase, result);
+  const record: PhaseRecord = {
+    settings: settingsOf(configuration, phase, before.inputs),
+    files: hashFiles(folder, result.files),
+    ...loggedBy(folder, phase),
+    stages: [...result.stages],
+    ...(result.multipliers ? { multipliers: [...result.multipliers] } : {}),
+    seconds: (performance.now() - start) / 1000,
+    finished: new Date().toISOString(),
+    device: deviceOf(opened, options.device),
+    ...(command === undefined ? {} : { command }),
+  };
+  const manifest = { ...before, phases: { ...before.phases, [phase]: record } };
+  lock.check();
+  writeManifest(folder, manifest);
+  for (const path of Object.keys(before.phases[phase]?.files ?? {})) {
+    if (record.files[path] === undefined) removeRunFile(folder, path);
+  }
+  result.finish?.();
+  listener({ kind: 'phase-end', phase, summary: phaseSummary(result) });
+  return manifest;
+}
+
+function deviceOf(opened: Opened | undefined, options: DeviceOptions | undefined): PhaseRecord['device'] {
+  if (!opened) return { name: 'none', detail: 'nothing was computed' };
+  return { name: opened.backend.name, detail: deviceDetail(opened.backend, options) };
+}
+
+function newManifest(): Pick<Manifest, 'format' | 'version' | 'program' | 'created'> & { discarding?: undefined } {
+  return {
+    format: 'tram-run',
+    version: MANIFEST_VERSION,
+    program: { tram: version, node: process.version },
+    created: new Date().toISOString(),
+  };
+}
+
+function sourceRun(from: string, folder: string): Manifest {
+  if (resolve(from) === resolve(folder)) {
+    throw new UserError(`the run to start from and the new one are the same folder, ${folder}; choose another --out`);
+  }
+  return readManifest(from);
+}
+
+/** Those of the phases asked for that the run has; asking for none but such as it has not is a mistake. */
+function wantedPhases({ folder, phases: asked = phases }: FlowOptions, configuration: Configuration): readonly Phase[] {
+  const own = phasesOf(configuration);
+  const wanted = asked.filter((phase) => own.includes(phase));
+  if (wanted.length > 0) return wanted;
+  throw new UserError(
+    `${folder} uses the multiplier ${configuration.map.multiplier}, which is measured on the quantised network: nothing is explored; tram run ${folder} --unset multiplier --redo goes back to a trained one`,
+  );
+}
+
+/** A result that is not a number is not recorded, and its files do not stay. */
+function requireNumbers(folder: string, phase: Phase, { stages, files: written }: PhaseResult): void {
+  try {
+    for (const { stage, loss, accuracy } of stages)
+      requireFinite(loss + accuracy, `the test loss (${stage}) of ${phase}`);
+  } catch (error) {
+    for (const path of written) removeRunFile(folder, path);
+    throw error;
+  }
+}
+
+function phaseSummary({ stages }: PhaseResult): string {
+  return stages
+    .map(({ stage, accuracy, power, gateCost }) => {
+      const modelled = power === undefined ? '' : ` at power ${fixed(power, 4)}`;
+      const cost = gateCost === undefined ? modelled : ` at gate cost ${fixed(gateCost, 4)}`;
+      return `${stage} ${percent(accuracy)}${cost}`;
+    })
+    .join(', ');
+}
+
+/** A window that was asked for but would smooth nothing is a mistake; one left over from another gradient's run is not. */
+function refuseIdleSmoothing(asked: ConfigurationInput, { recover: { gradient } }: Configuration): void {
+  if (!asked.recover?.smoothing || gradient === 'difference') return;
+  throw new UserError(
+    `settings: recover.smoothing is given, but recover.gradient is ${gradient}, which smooths nothing; choose the gradient difference or leave the smoothing out`,
+  );
+}

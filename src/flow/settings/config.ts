@@ -1,0 +1,224 @@
+// The configuration of a run: one schema gives the type, the validator and the defaults. Unknown keys are errors. Every option of the
+// published scripts has a name here; `published` holds their settings for comparison.
+
+import { z } from 'zod';
+import { defaultSmoothing, type Smoothing } from '../../multiplier/slopes.ts';
+import { operandOrders } from '../../multiplier/table.ts';
+import { tableOrders } from '../../netlist/formats/interpret.ts';
+import { searchNames } from '../../netlist/mapping/task.ts';
+import { rangeNames } from '../../quant/quantized.ts';
+import { UserError } from '../../tensor/errors.ts';
+import type { ConfigurationInput } from './settings.ts';
+
+export type { ConfigurationInput } from './settings.ts';
+
+const rate = z.number().positive();
+const decay = z.number().nonnegative();
+const epochs = z.int().min(1);
+const schedule = z.enum(['constant', 'cosine']);
+const batchSize = z.int().min(1);
+const momentum = z.number().min(0).lt(1);
+
+/** Half size of a smoothing window in codes; 127 leaves the mean slope everywhere, whatever the width. */
+const halfWindow = z.int().min(0).max(127);
+
+const training = {
+  epochs,
+  batchSize,
+  learningRate: rate,
+  momentum,
+  weightDecay: decay,
+  schedule,
+};
+
+/** What each key means is said in settings.ts. */
+const givenConfiguration = z.strictObject({
+  data: z.string().min(1).default('digits'),
+  image: z
+    .string()
+    .regex(/^\d+[x×]\d+[x×]\d+$/, 'expected HEIGHTxWIDTHxCHANNELS, for example 28x28x1')
+    .optional(),
+  maximum: z.int().min(1).max(255).optional(),
+  label: z.string().min(1).optional(),
+  testData: z.string().min(1).optional(),
+  classes: z.int().min(2).max(256).optional(),
+  model: z.string().min(1).default('resnet8'),
+  seed: z
+    .int()
+    .min(0)
+    .max(2 ** 32 - 1)
+    .default(1),
+  bits: z
+    .strictObject({
+      weights: z.int().min(2).max(8).default(8),
+      activations: z.int().min(2).max(8).default(8),
+    })
+    .prefault({}),
+  channelwise: z.boolean().default(true),
+  exactLayers: z.array(z.string()).default([]),
+  train: z
+    .strictObject({
+      checkpoint: z.string().optional(),
+      epochs: epochs.default(30),
+      batchSize: batchSize.default(64),
+      learningRate: rate.default(0.05),
+      momentum: momentum.default(0.9),
+      weightDecay: decay.default(5e-4),
+      schedule: schedule.default('cosine'),
+    })
+    .prefault({}),
+  quantize: z
+    .strictObject({
+      images: z.int().min(1).default(1024),
+      range: z.enum(rangeNames).default('with-zero'),
+      epochs: z.int().min(0).default(0),
+      batchSize: batchSize.default(64),
+      learningRate: rate.default(1e-3),
+      momentum: momentum.default(0.9),
+      weightDecay: decay.default(5e-4),
+      schedule: schedule.default('cosine'),
+    })
+    .prefault({}),
+  explore: z
+    .strictObject({
+      lambda: z.number().nonnegative().default(0.3),
+      columns: z.int().min(1).optional(),
+      initiallyRemoved: z.int().min(0).optional(),
+      structure: z.enum(['shared', 'per-layer']).default('shared'),
+      epochs: epochs.default(10),
+      batchSize: batchSize.default(64),
+      learningRate: rate.default(5e-4),
+      momentum: momentum.default(0.9),
+      weightDecay: decay.default(5e-4),
+      schedule: schedule.default('constant'),
+      thetaLearningRate: rate.default(0.02),
+      thetaWeightDecay: decay.default(0),
+    })
+    .prefault({}),
+  map: z
+    .strictObject({
+      search: z.enum(searchNames).default('descent'),
+      operands: z.enum(['uniform', 'measured']).default('uniform'),
+      costBudget: z.number().positive().max(1).optional(),
+      costWeight: z.number().nonnegative().optional(),
+      multiplier: z.string().min(1).optional(),
+      signed: z.boolean().default(false),
+      operandOrder: z.enum(operandOrders).optional(),
+      tableOrder: z.enum(tableOrders).optional(),
+      top: z.string().min(1).optional(),
+      liberty: z.array(z.string().min(1)).optional(),
+    })
+    .prefault({}),
+  recover: z
+    .strictObject({
+      ...training,
+      epochs: epochs.default(10),
+      batchSize: batchSize.default(64),
+      learningRate: rate.default(5e-4),
+      momentum: momentum.default(0.9),
+      weightDecay: decay.default(5e-4),
+      schedule: schedule.default('cosine'),
+      gradient: z.enum(['straight-through', 'difference']).default('straight-through'),
+      smoothing: z.strictObject({ weights: halfWindow.optional(), activations: halfWindow.optional() }).optional(),
+    })
+    .prefault({}),
+});
+
+/**
+ * With every default filled in; those of P and of the columns removed at the start depend on the widths (8 and 4, 4 and 2 bits), and so does
+ * the smoothing of the difference-based gradient, which only that gradient has.
+ */
+export const configurationSchema = givenConfiguration.transform((given) => {
+  const { bits, explore } = given;
+  const columns = explore.columns ?? Math.max(bits.weights, bits.activations);
+  const initiallyRemoved = explore.initiallyRemoved ?? Math.floor(columns / 2);
+  const { smoothing, ...recover } = given.recover;
+  const usual = defaultSmoothing(bits.weights, bits.activations);
+  const windows: Smoothing = {
+    weights: smoothing?.weights ?? usual.weights,
+    activations: smoothing?.activations ?? usual.activations,
+  };
+  return {
+    ...given,
+    explore: { ...explore, columns, initiallyRemoved },
+    recover: { ...recover, ...(recover.gradient === 'difference' ? { smoothing: windows } : {}) },
+  };
+});
+
+export type Configuration = z.output<typeof configurationSchema>;
+
+/** The settings of the published scripts where they differ from our defaults. */
+export const published = {
+  exactLayers: ['fc'],
+  train: { batchSize: 256 },
+  quantize: { batchSize: 256, range: 'as-observed' },
+  explore: { batchSize: 256, thetaLearningRate: 5e-4, thetaWeightDecay: 5e-4 },
+  map: { search: 'greedy', operands: 'uniform' },
+  recover: { batchSize: 256 },
+} as const satisfies ConfigurationInput;
+
+/** Checks a configuration and fills in the defaults; `source` names where it came from. */
+export function parseConfiguration(input: unknown, source: string): Configuration {
+  const parsed = configurationSchema.safeParse(input);
+  if (!parsed.success) throw new UserError(`${source}: ${describeIssues(parsed.error)}`);
+  const configuration = parsed.data;
+  const { weights, activations } = configuration.bits;
+  const columns = weights + activations - 1;
+  const { explore } = configuration;
+  if (explore.columns > columns) {
+    throw new UserError(
+      `${source}: explore.columns is ${explore.columns}, but a ${weights}×${activations}-bit multiplier has ${columns} columns; choose P from 1 to ${columns}`,
+    );
+  }
+  if (explore.initiallyRemoved > explore.columns) {
+    throw new UserError(
+      `${source}: explore.initiallyRemoved is ${explore.initiallyRemoved}, more than the ${explore.columns} columns that may be approximated`,
+    );
+  }
+  const limit = (['costBudget', 'costWeight'] as const).find((name) => configuration.map[name] !== undefined);
+  if (limit && (configuration.map.search === 'greedy' || configuration.map.multiplier !== undefined)) {
+    const why = configuration.map.multiplier === undefined ? 'the greedy search takes' : 'a given multiplier takes';
+    throw new UserError(
+      `${source}: map.${limit} is ${configuration.map[limit]}, but ${why} no cost; leave it out or use descent`,
+    );
+  }
+  return configuration;
+}
+
+/** Settings laid over settings, section by section; `over` wins, and what it holds as undefined returns to the default. */
+export function mergeSettings(base: ConfigurationInput, over: ConfigurationInput): ConfigurationInput {
+  return withoutUndefined(overlay(base, over));
+}
+
+/** The same, but what is undefined stays so: settings that are still to be laid over others. */
+export function overlay(base: ConfigurationInput, over: ConfigurationInput): ConfigurationInput {
+  return overlayObjects(base, over);
+}
+
+function overlayObjects(base: object, over: object): object {
+  const merged: Record<string, unknown> = { ...base };
+  for (const [key, value] of Object.entries(over)) {
+    const below = merged[key];
+    merged[key] = isSection(value) ? overlayObjects(isSection(below) ? below : {}, value) : value;
+  }
+  return merged;
+}
+
+function withoutUndefined(settings: object): object {
+  const kept = Object.entries(settings).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(kept.map(([key, value]) => [key, isSection(value) ? withoutUndefined(value) : value]));
+}
+
+function isSection(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** "explore.epochs: expected a number of at least 1, found 0; …" for the first few issues. */
+export function describeIssues(error: z.ZodError): string {
+  const issues = error.issues.slice(0, 3).map((issue) => {
+    const path = issue.path.join('.') || 'the document';
+    return `${path}: ${issue.message}`;
+  });
+  const more = error.issues.length > 3 ? `; and ${error.issues.length - 3} more` : '';
+  return issues.join('; ') + more;
+}

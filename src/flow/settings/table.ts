@@ -1,0 +1,353 @@
+// The one table of configuration options: option name, configuration path, the phase it belongs to, and what it is for. Every command
+// builds its options from it, every help text and the command reference are made from it; valid values and defaults come from the
+// configuration's schema. Invariant (tested): every key of the schema has at least one option.
+
+import { sources } from '../../data/registry.ts';
+import { models } from '../../nn/models/registry.ts';
+import type { Phase } from '../run/events.ts';
+import { nameList, perOperand } from './values.ts';
+
+export type SettingPhase = Exclude<Phase, 'report'>;
+
+export interface Setting {
+  /** The option without its dashes, on the command of its phase. */
+  readonly name: string;
+  /** Configuration paths that the option sets, all to its value unless `parse` says otherwise. */
+  readonly paths: readonly string[];
+  /** The phase whose command has the option; `tram run` has all. */
+  readonly phase: SettingPhase;
+  readonly group: string;
+  readonly help: string;
+  /** What the value is called in the help text; a switch has none and sets `value`. */
+  readonly placeholder?: string;
+  readonly value?: boolean;
+  /** Whether `tram run` puts the phase's name before it, because other phases have an option of that name. */
+  readonly prefixed?: boolean;
+  /** For values that do not stand alone: one value per path, or undefined. */
+  readonly parse?: (text: string) => readonly unknown[] | undefined;
+  /** What a value must be, where the schema alone cannot say it well. */
+  readonly expected?: string;
+  /** Shown in place of the schema's default. */
+  readonly defaultText?: string;
+}
+
+const trainingPhases = {
+  train: 'Float training',
+  quantize: 'Quantisation',
+  explore: 'Exploration',
+  recover: 'Recovery',
+} as const;
+
+function trainingSettings(phase: keyof typeof trainingPhases): Setting[] {
+  const shared = { phase, group: trainingPhases[phase], prefixed: true };
+  const setting = (name: string, key: string, placeholder: string, help: string): Setting => ({
+    ...shared,
+    name,
+    paths: [`${phase}.${key}`],
+    placeholder,
+    help,
+  });
+  const epochs =
+    phase === 'quantize'
+      ? 'epochs of quantisation-aware training; 0: post-training quantisation only'
+      : 'passes over the training images';
+  return [
+    setting('epochs', 'epochs', 'N', epochs),
+    setting('batch-size', 'batchSize', 'N', 'images per step'),
+    setting('learning-rate', 'learningRate', 'RATE', 'learning rate of the weights'),
+    setting('momentum', 'momentum', 'M', 'momentum of the optimiser (SGD)'),
+    setting('weight-decay', 'weightDecay', 'D', 'weight decay of the weights'),
+    setting('schedule', 'schedule', 'NAME', 'course of the learning rate over the epochs'),
+  ];
+}
+
+/** One value for a path that takes a list. */
+function listOfNames(text: string): readonly unknown[] | undefined {
+  const names = nameList(text);
+  return names && [names];
+}
+
+const explore = { phase: 'explore', group: trainingPhases.explore } as const;
+const quantize = { phase: 'quantize', group: trainingPhases.quantize } as const;
+const recover = { phase: 'recover', group: trainingPhases.recover } as const;
+const train = { phase: 'train', group: 'Data and model' } as const;
+
+export const settings: readonly Setting[] = [
+  {
+    ...train,
+    name: 'data',
+    paths: ['data'],
+    placeholder: 'DATA',
+    help: 'data set, or a path that holds one',
+    expected: sources.map(({ usage }) => usage).join(', '),
+  },
+  {
+    ...train,
+    name: 'image',
+    paths: ['image'],
+    placeholder: 'HxWxC',
+    help: 'size of an image, for csv data',
+    expected: 'HEIGHTxWIDTHxCHANNELS, for example 28x28x1',
+    defaultText: 'a square of one channel, where the number of values is one',
+  },
+  {
+    ...train,
+    name: 'maximum',
+    paths: ['maximum'],
+    placeholder: 'N',
+    help: 'raw value that means 1.0, for csv data',
+    defaultText: '255',
+  },
+  {
+    ...train,
+    name: 'label',
+    paths: ['label'],
+    placeholder: 'COLUMN',
+    help: 'column of the label, for csv data',
+    expected: 'its name in the header, its number from 1, first or last',
+    defaultText: 'the one called label, class, target or y, else the last',
+  },
+  {
+    ...train,
+    name: 'test-data',
+    paths: ['testData'],
+    placeholder: 'FILE',
+    help: 'a second file with the test images, for csv data',
+    expected: 'the path of a file of the same form',
+    defaultText: 'a fifth of each class is held back',
+  },
+  {
+    ...train,
+    name: 'classes',
+    paths: ['classes'],
+    placeholder: 'N',
+    help: 'number of classes, for csv and idx data that do not show all of them',
+    defaultText: 'one more than the largest label',
+  },
+  {
+    ...train,
+    name: 'model',
+    paths: ['model'],
+    placeholder: 'MODEL',
+    help: 'network to train',
+    expected: models.map(({ name }) => name).join(', '),
+  },
+  { ...train, name: 'seed', paths: ['seed'], placeholder: 'N', help: 'seed of everything that is drawn at random' },
+  {
+    phase: 'train',
+    group: trainingPhases.train,
+    name: 'checkpoint',
+    paths: ['train.checkpoint'],
+    placeholder: 'FILE',
+    help: 'float model to start from instead of training one (safetensors with PyTorch names)',
+    expected: 'the path of a .safetensors file',
+  },
+  ...trainingSettings('train'),
+  {
+    ...quantize,
+    name: 'bits',
+    paths: ['bits.weights', 'bits.activations'],
+    placeholder: 'B',
+    help: 'operand widths: one number for both, or WxA for weights × activations',
+    parse: perOperand,
+    expected: '2 to 8, or 4x8 (or w4a8) for 4-bit weights and 8-bit activations',
+  },
+  {
+    ...quantize,
+    name: 'weight-bits',
+    paths: ['bits.weights'],
+    placeholder: 'N',
+    help: 'operand width of the weights alone',
+  },
+  {
+    ...quantize,
+    name: 'activation-bits',
+    paths: ['bits.activations'],
+    placeholder: 'N',
+    help: 'operand width of the activations alone',
+  },
+  {
+    ...quantize,
+    name: 'channelwise',
+    paths: ['channelwise'],
+    value: true,
+    help: 'one weight scale per output channel',
+    defaultText: 'yes',
+  },
+  { ...quantize, name: 'per-tensor', paths: ['channelwise'], value: false, help: 'one weight scale per layer' },
+  {
+    ...quantize,
+    name: 'calibration-images',
+    paths: ['quantize.images'],
+    placeholder: 'N',
+    help: 'training images that calibrate the scales',
+  },
+  {
+    ...quantize,
+    name: 'range',
+    paths: ['quantize.range'],
+    placeholder: 'NAME',
+    help: 'range that the quantisers observe: the extremes and 0, or the extremes alone (as published)',
+  },
+  ...trainingSettings('quantize'),
+  {
+    ...explore,
+    name: 'exact-layers',
+    paths: ['exactLayers'],
+    placeholder: 'A,B',
+    help: 'layers that keep the exact multiplier; none for no layer',
+    parse: listOfNames,
+    defaultText: 'none',
+  },
+  {
+    ...explore,
+    name: 'lambda',
+    paths: ['explore.lambda'],
+    placeholder: 'λ',
+    help: 'weight of the power loss: more saves more power and costs more accuracy',
+  },
+  {
+    ...explore,
+    name: 'columns',
+    paths: ['explore.columns'],
+    placeholder: 'P',
+    help: 'how many of the lowest columns of partial products may be approximated',
+  },
+  {
+    ...explore,
+    name: 'initially-removed',
+    paths: ['explore.initiallyRemoved'],
+    placeholder: 'N',
+    help: 'columns that are removed at the start (θ = 1)',
+  },
+  {
+    ...explore,
+    name: 'structure',
+    paths: ['explore.structure'],
+    placeholder: 'NAME',
+    help: 'one multiplier for all layers, or one for each',
+  },
+  {
+    ...explore,
+    name: 'theta-learning-rate',
+    paths: ['explore.thetaLearningRate'],
+    placeholder: 'RATE',
+    help: 'learning rate of θ',
+  },
+  {
+    ...explore,
+    name: 'theta-weight-decay',
+    paths: ['explore.thetaWeightDecay'],
+    placeholder: 'D',
+    help: 'weight decay of θ',
+  },
+  ...trainingSettings('explore'),
+  {
+    phase: 'map',
+    group: 'Mapping',
+    name: 'search',
+    paths: ['map.search'],
+    placeholder: 'NAME',
+    help: 'search for nets to replace',
+  },
+  {
+    phase: 'map',
+    group: 'Mapping',
+    name: 'operands',
+    paths: ['map.operands'],
+    placeholder: 'NAME',
+    help: 'operands that the descent takes the error over: all alike, or as often as the layers multiply them',
+  },
+  {
+    phase: 'map',
+    group: 'Mapping',
+    name: 'cost-budget',
+    paths: ['map.costBudget'],
+    placeholder: 'COST',
+    help: 'largest gate cost relative to the exact multiplier, for the descent',
+    defaultText: 'what greedy reaches; with --cost-weight none',
+  },
+  {
+    phase: 'map',
+    group: 'Mapping',
+    name: 'cost-weight',
+    paths: ['map.costWeight'],
+    placeholder: 'W',
+    help: 'makes the descent minimise MSE + W · gate cost, the cost relative to the exact multiplier',
+    defaultText: '0',
+  },
+  {
+    phase: 'map',
+    group: 'Mapping',
+    name: 'multiplier',
+    paths: ['map.multiplier'],
+    placeholder: 'FILE',
+    help: 'a multiplier to use instead of mapping θ: BLIF, Verilog, a table in any form, or a generator',
+    expected: 'a file, or a generator such as dadda:8x8',
+  },
+  {
+    phase: 'map',
+    group: 'Mapping',
+    name: 'signed',
+    paths: ['map.signed'],
+    value: true,
+    help: "the multiplier given is signed (two's complement)",
+  },
+  {
+    phase: 'map',
+    group: 'Mapping',
+    name: 'operand-order',
+    paths: ['map.operandOrder'],
+    placeholder: 'ORDER',
+    help: 'which operand of the multiplier given is the first: the first bus of a netlist, the row of a table',
+    defaultText: 'what its file says; else activation-weight for published text, weight-activation for the rest',
+  },
+  {
+    phase: 'map',
+    group: 'Mapping',
+    name: 'table-order',
+    paths: ['map.tableOrder'],
+    placeholder: 'NAME',
+    help: 'order of the rows of a signed table that do not name their operands: by bit pattern or by value',
+    defaultText: 'patterns, or an error where values fit better',
+  },
+  {
+    phase: 'map',
+    group: 'Mapping',
+    name: 'top',
+    paths: ['map.top'],
+    placeholder: 'NAME',
+    help: 'module or model of the netlist given that is the multiplier',
+    expected: 'a name in the file',
+    defaultText: 'the only one that no other instantiates',
+  },
+  {
+    phase: 'map',
+    group: 'Mapping',
+    name: 'liberty',
+    paths: ['map.liberty'],
+    placeholder: 'A,B',
+    help: 'Liberty libraries of the cells that the netlist given instantiates',
+    parse: listOfNames,
+    expected: '.lib or .lib.gz files separated by commas',
+    defaultText: 'the cells of tram synth without a library',
+  },
+  ...trainingSettings('recover'),
+  {
+    ...recover,
+    name: 'gradient',
+    paths: ['recover.gradient'],
+    placeholder: 'NAME',
+    help: "slope of a product: of the exact one, or of differences of the multiplier's smoothed table",
+  },
+  {
+    ...recover,
+    name: 'smoothing',
+    paths: ['recover.smoothing.weights', 'recover.smoothing.activations'],
+    placeholder: 'H',
+    help: 'half size of the window that smooths the table, for the gradient difference',
+    parse: perOperand,
+    expected: '0 to 127 codes, or 16x4 along weights × activations',
+    defaultText: "a sixteenth of the operand's codes, 16 of 8 bits",
+  },
+];

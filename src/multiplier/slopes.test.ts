@@ -1,0 +1,118 @@
+import { describe, expect, test } from 'vitest';
+import { expandTheta, tableOfRemoval } from './multiplier.ts';
+import { defaultSmoothing, slopesOf } from './slopes.ts';
+import { exactTable } from './table.ts';
+
+/** f(w, x) for every pair of operands, tabulated. */
+function tabulate(weightBits: number, activationBits: number, f: (w: number, x: number) => number): Float64Array {
+  return Float64Array.from({ length: 2 ** (weightBits + activationBits) }, (_, at) =>
+    f(at >> activationBits, at & (2 ** activationBits - 1)),
+  );
+}
+
+function largestGap(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  let largest = 0;
+  for (let at = 0; at < a.length; at++) largest = Math.max(largest, Math.abs(a[at]! - b[at]!));
+  return largest;
+}
+
+const windows = [0, 1, 3, 16, 126, 127, 1000];
+
+describe('slopes', () => {
+  test('follow the definition on one row by hand', () => {
+    // Along x: 0 0 0 4 4 4 4 8, beside a weight that changes nothing.
+    const row = [0, 0, 0, 4, 4, 4, 4, 8];
+    const table = [...row, ...row, ...row, ...row];
+    const sharp = slopesOf(table, 2, 3, { weights: 0, activations: 0 });
+    expect([...sharp.activation.slice(0, 8)]).toEqual([8 / 7, 0, 2, 2, 0, 0, 2, 8 / 7].map(Math.fround));
+    const smooth = slopesOf(table, 2, 3, { weights: 0, activations: 1 });
+    // The moving averages of three at x = 1 … 6 are 0, 4/3, 8/3, 4, 4, 16/3.
+    expect([...smooth.activation.slice(0, 8)]).toEqual(
+      [8 / 7, 8 / 7, 4 / 3, 4 / 3, 4 / 6, 4 / 6, 8 / 7, 8 / 7].map(Math.fround),
+    );
+    expect(sharp.weight.every((slope) => slope === 0)).toBe(true);
+  });
+
+  test('of the exact product are the other operand, exactly, at every width, window and sign', () => {
+    for (const [weightBits, activationBits] of [
+      [8, 8],
+      [4, 8],
+      [3, 5],
+      [2, 2],
+    ] as const) {
+      for (const half of windows) {
+        for (const shift of [0, 1]) {
+          const [w0, x0] = [shift * 2 ** (weightBits - 1), shift * 2 ** (activationBits - 1)];
+          const table = tabulate(weightBits, activationBits, (w, x) => (w - w0) * (x - x0));
+          const found = slopesOf(table, weightBits, activationBits, { weights: half, activations: half });
+          expect(
+            largestGap(
+              found.weight,
+              tabulate(weightBits, activationBits, (_, x) => x - x0),
+            ),
+          ).toBe(0);
+          expect(
+            largestGap(
+              found.activation,
+              tabulate(weightBits, activationBits, (w) => w - w0),
+            ),
+          ).toBe(0);
+        }
+      }
+    }
+  });
+
+  test('of a constant are zero', () => {
+    const { weight, activation } = slopesOf(new Int32Array(2 ** 9).fill(77), 4, 5, { weights: 1, activations: 2 });
+    expect([...weight, ...activation].every((slope) => slope === 0)).toBe(true);
+  });
+
+  test('of a truncation are the exact ones less those of what was removed', () => {
+    const removal = expandTheta([1, 1, 1, 1, 1, 1, 1, 1], 8, 8);
+    const truncated = tableOfRemoval(removal);
+    const exact = exactTable(8, 8).data;
+    const smoothing = { weights: 16, activations: 8 };
+    const whole = slopesOf(truncated, 8, 8, smoothing);
+    const error = slopesOf(
+      truncated.map((product, pair) => product - exact[pair]!),
+      8,
+      8,
+      smoothing,
+    );
+    expect(
+      largestGap(
+        whole.weight,
+        error.weight.map((slope, pair) => slope + (pair & 255)),
+      ),
+    ).toBeLessThan(1e-4);
+    expect(
+      largestGap(
+        whole.activation,
+        error.activation.map((slope, pair) => slope + (pair >> 8)),
+      ),
+    ).toBeLessThan(1e-4);
+    // A table that is symmetric in its operands has symmetric slopes where the windows are the same.
+    const { weight, activation } = slopesOf(truncated, 8, 8, { weights: 4, activations: 4 });
+    expect(weight[200 * 256 + 31]).toBe(activation[31 * 256 + 200]);
+  });
+
+  test('are the mean slope everywhere once no window fits, and only at the ends before', () => {
+    const steps = tabulate(3, 8, (w, x) => w * (x < 200 ? 0 : 255));
+    const mean = slopesOf(steps, 3, 8, { weights: 0, activations: 127 }).activation;
+    expect(mean).toEqual(Float32Array.from(tabulate(3, 8, (w) => w)));
+    const nearly = slopesOf(steps, 3, 8, { weights: 0, activations: 126 }).activation;
+    expect([...nearly.slice(256, 512).keys()].filter((x) => nearly[256 + x] !== mean[256 + x])).toEqual([127, 128]);
+  });
+
+  test('fall where the multiplier falls, beside a negative operand', () => {
+    const saturating = tabulate(4, 4, (w, x) => Math.max(-20, (w - 8) * (x - 8)));
+    const { activation } = slopesOf(saturating, 4, 4, { weights: 1, activations: 1 });
+    expect(Math.min(...activation.slice(0, 16))).toBeLessThan(0);
+    expect(Math.max(...activation.slice(0, 16))).toBe(0);
+  });
+});
+
+test('the default window is a sixteenth of the codes of each operand', () => {
+  expect(defaultSmoothing(8, 4)).toEqual({ weights: 16, activations: 1 });
+  expect(defaultSmoothing(3, 7)).toEqual({ weights: 0, activations: 8 });
+});
