@@ -3,7 +3,9 @@
 // (straight-through estimators) say so; the finite-difference test checks those against the surrogate that is named here.
 
 import { UserError } from '../../tensor/errors.ts';
+import { formulaGradient } from './formula.ts';
 import type { Graph, Node, Value } from './graph.ts';
+import { movementGradient } from './movement.ts';
 import type { OpAttributes, OpName } from './ops.ts';
 
 type Cotangents = readonly (Value | undefined)[];
@@ -19,6 +21,8 @@ const addition: OpAttributes['add'] = { alpha: 1, beta: 1 };
 
 /** The rules that exist; gradient operations themselves are not differentiated a second time. */
 export const gradientRules: { readonly [K in OpName]?: Rule<K> } = {
+  formula: formulaGradient,
+  move: (node, [g], graph, wanted) => movementGradient(node, g!, graph, wanted),
   add: ({ attributes: { alpha, beta } }, [g], graph) => [scaled(graph, g!, alpha), scaled(graph, g!, beta)],
   affine: ({ attributes: { scale } }, [g], graph) => [scaled(graph, g!, scale)],
   scaleBy: ({ inputs: [x, s] }, [g], graph) => [

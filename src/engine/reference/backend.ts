@@ -10,9 +10,11 @@ import { type Plan, plan, type Storage } from '../graph/plan.ts';
 import { approximate } from './approximate.ts';
 import { convolution } from './convolution.ts';
 import { elementwise } from './elementwise.ts';
+import { formula } from './formula.ts';
 import { images } from './images.ts';
 import type { Data, Kernel, Kernels, Operand } from './kernel.ts';
 import { loss } from './loss.ts';
+import { movement } from './movement.ts';
 import { normalization } from './normalization.ts';
 import { pooling } from './pooling.ts';
 import { quantization } from './quantization.ts';
@@ -21,6 +23,8 @@ import { quantization } from './quantization.ts';
 type Computed = Exclude<OpName, 'reshape' | 'stopGradient'>;
 
 const kernels: Kernels<Computed> = {
+  ...formula,
+  ...movement,
   ...elementwise,
   ...convolution,
   ...normalization,

@@ -1,13 +1,20 @@
-// What a program of this backend is made of. A launch names a kernel of assembly/, the record that describes its step, and the number of
+// What a program of this backend is made of. A launch names a kernel of ../kernels/, or carries one that is made for it, the record that describes its step, and the number of
 // parts its work is cut into. The number of parts depends on shapes only, never on the number of threads.
 
 import { bytesPerElement, sizeOf, type TensorData } from '../../../tensor/tensor.ts';
+import type { FunctionBody } from '../../../tensor/webassembly.ts';
 import type { Node } from '../../graph/graph.ts';
 import type { OpName, TensorType } from '../../graph/ops.ts';
 import { CUTS, cuts, FILLING, filling, type Path, pathOf, type Ways } from '../../graph/paths.ts';
 
+/** A kernel that is made for a program; equal keys mean the same code. */
+export interface GeneratedKernel {
+  readonly key: string;
+  readonly body: () => FunctionBody;
+}
+
 export interface Launch {
-  readonly kernel: string;
+  readonly kernel: string | GeneratedKernel;
   readonly parts: number;
   /** The record's words in the order of its fields: addresses, integers, or the bits of an f32 (see `float`). */
   readonly record: readonly number[];

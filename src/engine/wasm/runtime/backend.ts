@@ -6,15 +6,17 @@
 import { availableParallelism } from 'node:os';
 import { invariant, UserError } from '../../../tensor/errors.ts';
 import { bytesPerElement, type HostTensor, sameShape, sizeOf, type TensorData } from '../../../tensor/tensor.ts';
+import { encodeModule, type FunctionBody } from '../../../tensor/webassembly.ts';
 import { type Backend, POISON, type Program, type Session } from '../../backend.ts';
 import type { Graph, Node, Value } from '../../graph/graph.ts';
 import type { TensorType } from '../../graph/ops.ts';
 import { type Plan, type Step as PlannedStep, plan, type Storage } from '../../graph/plan.ts';
-import { type Launch, type Lowered, runs } from '../lower/lowering.ts';
+import { type GeneratedKernel, type Launch, type Lowered, runs } from '../lower/lowering.ts';
 import { lower } from '../lower/lowerings.ts';
-import { LinearMemory } from './memory.ts';
+import { LARGEST_PAGES, LinearMemory } from './memory.ts';
 import { Threads } from './threads.ts';
 import type { Step } from './walk.ts';
+import { type Module, WebAssembly } from './webassembly.ts';
 
 const MOST_THREADS = 16;
 
@@ -144,12 +146,15 @@ class WasmProgram implements Program {
       return memory.poison ? [...poisoned(step, address, loweringOf(node)), ...launched] : launched;
     });
     launches.push(...copies(planned, address, variables));
-    const steps = launches.map(
-      ({ kernel, parts, record }): Step => ({ kernel, parts, record: memory.place(Int32Array.from(record)) }),
-    );
+    const generated = new GeneratedModule();
+    const steps = launches.map(({ kernel, parts, record }): Step => {
+      const name = typeof kernel === 'string' ? kernel : generated.nameOf(kernel);
+      return { kernel: name, parts, record: memory.place(Int32Array.from(record)) };
+    });
     this.#run = threads.register(
       steps,
       launches.reduce((most, { scratchBytes = 0 }) => Math.max(most, scratchBytes), 0),
+      generated.compile(),
     );
     const place = (value: Value): Variable => ({
       dtype: value.dtype,
@@ -176,6 +181,25 @@ class WasmProgram implements Program {
     const output = this.#outputs.get(name);
     invariant(output, `the program has no output ${name}`);
     return this.#memory.copy(output.dtype, output.address, sizeOf(output.shape));
+  }
+}
+
+/** The kernels that are made for a program, each once. */
+class GeneratedModule {
+  readonly #functions = new Map<string, FunctionBody>();
+
+  /** The name of a kernel's export. */
+  nameOf({ key, body }: GeneratedKernel): string {
+    const known = this.#functions.get(key)?.name;
+    if (known !== undefined) return known;
+    const name = `generated ${this.#functions.size}`;
+    this.#functions.set(key, { ...body(), name });
+    return name;
+  }
+
+  compile(): Module | undefined {
+    if (this.#functions.size === 0) return undefined;
+    return new WebAssembly.Module(encodeModule([...this.#functions.values()], LARGEST_PAGES));
   }
 }
 
