@@ -2,7 +2,7 @@
 // calibration pass: they differ in how the layers multiply (`Arithmetic`) and in the mode of batch norm and quantisers.
 
 import { Graph, type Value } from '../engine/graph/graph.ts';
-import type { TableEmulation } from '../engine/graph/ops.ts';
+import type { TableEmulation } from '../multiplier/error.ts';
 import { Layers, type Multiply, type MultiplyingLayer, multiplyFloat } from '../nn/layers.ts';
 import type { Model } from '../nn/models/registry.ts';
 import {

@@ -83,7 +83,7 @@ export const gradientRules: { readonly [K in OpName]?: Rule<K> } = {
     const w = graph.apply1('dequantize', [wq!, wScale!, wZero!], { granularity: 'channel' });
     const dx = graph.apply1('conv2dInputGradient', [g!, w], { ...geometry, inputShape: xq!.shape });
     const [dw, dm] = wanted[6] ? ofStructure() : [exactWeightGradient()];
-    if (error === 'exact') return [dx, dw];
+    if (error.kind === 'none') return [dx, dw];
     if (!weightSlopes || !activationSlopes) {
       const ofError = graph.apply1('channelDotDifference', [g!, node.outputs[0]!, dw!, w], {});
       return [dx, dw, over(sum(ofError), xScale!), undefined, over(ofError, wScale!), undefined, dm];

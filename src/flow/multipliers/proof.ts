@@ -6,6 +6,7 @@
 import type { Split } from '../../data/dataset.ts';
 import type { Session } from '../../engine/backend.ts';
 import type { Node } from '../../engine/graph/graph.ts';
+import { isInteger } from '../../multiplier/error.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { Random, streams } from '../../tensor/random.ts';
 import type { Shape, TensorData } from '../../tensor/tensor.ts';
@@ -95,7 +96,7 @@ export function checkLayer(
   const random = new Random(1, streams.sample);
   const outputs = Math.min(OUTPUTS_PER_LAYER, y.length);
   const channels = node.outputs[0]!.shape[3]!;
-  const tolerance = node.attributes.integer ? TOLERANCES.integer : TOLERANCES.real;
+  const tolerance = isInteger(node.attributes.error) ? TOLERANCES.integer : TOLERANCES.real;
   let largestEffect = 0;
   for (let k = 0; k < outputs; k++) {
     // The end belongs to the sample: work that is cut goes wrong there first.

@@ -1,5 +1,6 @@
 // Convolutions with an approximate multiplier (assembly/axm-forward.ts, assembly/axm-gradients.ts) and the removal matrix of a structure.
 
+import { isInteger } from '../../../multiplier/error.ts';
 import type { Node } from '../../graph/graph.ts';
 import { CODE_BITS, COUNTS, CUTS, codeBits, cuts, FILLING, filling, oneOrSeveral, pathOf } from '../../graph/paths.ts';
 import { checkSums } from '../../graph/sums.ts';
@@ -180,7 +181,7 @@ export const approximate: Lowerings<Approximate> = {
       attributes,
     } = node;
     const { weightBits, activationBits, error } = attributes;
-    const kind = error === 'table' ? table : error === 'exact' || attributes.integer ? integer : real;
+    const kind = error.kind === 'table' ? table : isInteger(error) ? integer : real;
     const geometry = geometryOf(x!.shape, w!.shape, attributes);
     const { batch, groups, outHeight, outWidth } = geometry;
     if (kind !== real) {
@@ -206,7 +207,7 @@ export const approximate: Lowerings<Approximate> = {
       launches: ({ inputs, outputs: [out], workspace, place }) => {
         const [xq, wq, xScale, xZero, wScale, wZero, errors = 0] = inputs as [number, number, ...number[]];
         const launches: Launch[] = [];
-        if (error !== 'table') {
+        if (error.kind !== 'table') {
           const kernel = kind === real ? 'planeCoefficientsReal' : 'planeCoefficientsInteger';
           const words = [errors, workspace + products, weightBits, activationBits];
           launches.push({ kernel, parts: 1, record: words });
@@ -225,7 +226,7 @@ export const approximate: Lowerings<Approximate> = {
           parts: tiles * Math.ceil((batch * outHeight) / rowsPerPart),
           record: [
             ...fields,
-            error === 'table' ? errors : workspace + products,
+            error.kind === 'table' ? errors : workspace + products,
             workspace + sums,
             rowsPerPart,
             activationBits,
