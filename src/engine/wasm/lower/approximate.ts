@@ -1,5 +1,6 @@
 // Convolutions with an approximate multiplier and the removal matrix of a structure: ../kernels/approximate-*.ts.
 
+import { isInteger } from '../../../multiplier/error.ts';
 import type { Node } from '../../graph/graph.ts';
 import { CODE_BITS, COUNTS, CUTS, codeBits, cuts, FILLING, filling, oneOrSeveral, pathOf } from '../../graph/paths.ts';
 import { checkSums } from '../../graph/sums.ts';
@@ -185,7 +186,7 @@ export const approximate: Lowerings<Approximate> = {
       attributes,
     } = node;
     const { weightBits, activationBits, error } = attributes;
-    const kind = error === 'table' ? table : error === 'exact' || attributes.integer ? integer : real;
+    const kind = error.kind === 'table' ? table : isInteger(error) ? integer : real;
     const geometry = geometryOf(x!.shape, w!.shape, attributes);
     const { batch, groups, outHeight, outWidth } = geometry;
     if (kind !== real) {
@@ -211,7 +212,7 @@ export const approximate: Lowerings<Approximate> = {
       launches: ({ inputs, outputs: [out], workspace }) => {
         const [xq, wq, xScale, xZero, wScale, wZero, errors = 0] = inputs;
         const launches: Launch[] = [];
-        if (error !== 'table') {
+        if (error.kind !== 'table') {
           const kernel = kind === real ? 'planeCoefficientsReal' : 'planeCoefficientsInteger';
           const record = { matrix: errors, out: workspace + products, weightBits, activationBits };
           launches.push(launch(kernel, 1, record));
@@ -241,7 +242,7 @@ export const approximate: Lowerings<Approximate> = {
               xZero: xZero!,
               wScale: wScale!,
               wZero: wZero!,
-              products: error === 'table' ? errors : workspace + products,
+              products: error.kind === 'table' ? errors : workspace + products,
               pixelSums: workspace + sums,
               rowsPerPart,
               activationBits,

@@ -7,7 +7,7 @@ import { availableParallelism } from 'node:os';
 import { invariant, UserError } from '../../../tensor/errors.ts';
 import { bytesPerElement, type HostTensor, sameShape, sizeOf, type TensorData } from '../../../tensor/tensor.ts';
 import { type Backend, POISON, type Program, type Session } from '../../backend.ts';
-import type { Graph, Node, Value } from '../../graph/graph.ts';
+import { concerning, type Graph, type Node, type Value } from '../../graph/graph.ts';
 import type { TensorType } from '../../graph/ops.ts';
 import { type Plan, type Step as PlannedStep, plan, type Storage } from '../../graph/plan.ts';
 import { type Launch, launch, placeRecord } from '../lower/launch.ts';
@@ -118,7 +118,7 @@ class WasmProgram implements Program {
   constructor(graph: Graph, memory: LinearMemory, threads: Threads, variables: ReadonlyMap<string, Variable>) {
     const lowered = new Map<Node, Lowered>();
     const loweringOf = (node: Node): Lowered => {
-      const known = lowered.get(node) ?? lower(node);
+      const known = lowered.get(node) ?? concerning(node, () => lower(node));
       lowered.set(node, known);
       return known;
     };
@@ -136,12 +136,13 @@ class WasmProgram implements Program {
     };
     const launches = planned.steps.flatMap((step) => {
       const { node, inputs, outputs, workspace } = step;
-      const launched = loweringOf(node).launches({
+      const at = {
         inputs: inputs.map(address),
         outputs: outputs.map(address),
         workspace: workspace ? address(workspace) : 0,
-        place: (data) => memory.place(data),
-      });
+        place: (data: TensorData | Float64Array) => memory.place(data),
+      };
+      const launched = concerning(node, () => loweringOf(node).launches(at));
       return memory.poison ? [...poisoned(step, address, loweringOf(node)), ...launched] : launched;
     });
     launches.push(...copies(planned, address, variables));
