@@ -63,7 +63,7 @@ async function layerOutput(device: 'reference' | 'wasm', table: ProductTable, x:
   const [y] = graph.apply(
     'axmConv2d',
     constants.map((constant) => graph.constant(constant)),
-    { ...geometry, error: 'table', integer: true },
+    { ...geometry, error: { kind: 'table' } },
   );
   graph.output('y', y!);
   const session = await (await openBackend({ name: device })).openSession();

@@ -229,12 +229,14 @@ interface Output {
 
 interface NamedNode extends GraphNode {
   readonly name: string;
+  readonly label: string;
 }
 
 function graphNodes(tasks: readonly Task[], prepare: (launch: KernelLaunch) => PreparedKernel): NamedNode[] {
   const dependencies = dependenciesOf(tasks);
-  return tasks.map(({ launch }, at) => ({
+  return tasks.map(({ launch, label = '' }, at) => ({
     name: launch.name,
+    label,
     ...prepare(launch),
     dependencies: dependencies[at]!,
   }));
@@ -262,6 +264,8 @@ function behindInputs(graph: Graph, planned: Plan, arena: Address) {
 /** How long one kernel of a program takes by itself. */
 export interface KernelTime {
   readonly name: string;
+  /** The layer that it works for, or another part of the program; '' for none. */
+  readonly label: string;
   readonly grid: readonly number[];
   readonly shared: number;
   /** The numbers of the kernels that it waits for. */
@@ -399,8 +403,8 @@ export class CudaProgram implements Program {
       for (let n = 0; n < repeats; n++) driver.launch(kernel, stream);
       context.record(end);
       await context.reached(end);
-      const { name, grid, shared, dependencies } = kernel;
-      times.push({ name, grid, shared, dependencies, milliseconds: context.elapsed(start, end) / repeats });
+      const { name, label, grid, shared, dependencies } = kernel;
+      times.push({ name, label, grid, shared, dependencies, milliseconds: context.elapsed(start, end) / repeats });
     }
     for (const event of [start, end]) context.destroyEvent(event);
     return times;
