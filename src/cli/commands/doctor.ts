@@ -33,8 +33,8 @@ export function defineDoctor(command: Command, { stdout }: Services): void {
 const LEAST_DISK = 2 ** 30;
 
 /** Libraries by name: the version, or null. */
-function inJson({ libraries, ...report }: Examination) {
-  return { ...report, libraries: Object.fromEntries(libraries.map(({ name, version }) => [name, version])) };
+function inJson(report: Examination) {
+  return { ...report, libraries: Object.fromEntries(report.libraries.map(({ name, version }) => [name, version])) };
 }
 
 function reportText(report: Examination, style: Style): string {
