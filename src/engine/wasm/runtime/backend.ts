@@ -1,6 +1,6 @@
 // The default backend: SIMD kernels in WebAssembly on worker threads. Results are the same to the last bit for every number of threads
 // and on every machine: work is cut by shape, partial results are combined in order, and only baseline (deterministic) SIMD is used.
-// The kernels are in assembly/ (AssemblyScript), their layout and tiling is described there; lowering/ turns each operation of the
+// The kernels are in ../kernels (AssemblyScript), their layout and tiling is described there; ../lower turns each operation of the
 // engine's contract into launches of kernels.
 
 import { availableParallelism } from 'node:os';
@@ -10,7 +10,8 @@ import { type Backend, POISON, type Program, type Session } from '../../backend.
 import { concerning, type Graph, type Node, type Value } from '../../graph/graph.ts';
 import type { TensorType } from '../../graph/ops.ts';
 import { type Plan, type Step as PlannedStep, plan, type Storage } from '../../graph/plan.ts';
-import { type Launch, type Lowered, runs } from '../lower/lowering.ts';
+import { type Launch, launch, placeRecord } from '../lower/launch.ts';
+import { type Lowered, runs } from '../lower/lowering.ts';
 import { lower } from '../lower/lowerings.ts';
 import { LARGEST_BYTES, LinearMemory } from './memory.ts';
 import { Threads } from './threads.ts';
@@ -150,11 +151,15 @@ class WasmProgram implements Program {
     });
     launches.push(...copies(planned, address, variables));
     const steps = launches.map(
-      ({ kernel, parts, record }): Step => ({ kernel, parts, record: memory.place(Int32Array.from(record)) }),
+      ({ kernel, parts, record }): Step => ({
+        kernel,
+        parts,
+        record: placeRecord(record, (words) => memory.place(words)),
+      }),
     );
     this.#run = threads.register(
       steps,
-      launches.reduce((most, { scratchBytes = 0 }) => Math.max(most, scratchBytes), 0),
+      launches.reduce((most, { scratchBytes }) => Math.max(most, scratchBytes), 0),
     );
     const place = (value: Value): Variable => ({
       dtype: value.dtype,
@@ -196,7 +201,7 @@ function poisoned(
     return taken.has(to) ? [] : [{ to, bytes: sizeOf(shape) * bytesPerElement[dtype] }];
   });
   if (workspace) own.push({ to: address(workspace), bytes: lowered.workspaceBytes! });
-  return own.map(({ to, bytes }): Launch => ({ kernel: 'fill', parts: 1, record: [to, bytes, POISON] }));
+  return own.map(({ to, bytes }) => launch('fill', 1, { to, bytes, value: POISON }));
 }
 
 /** Assignments that the plan could not produce in the variables' own storage. */
@@ -206,7 +211,7 @@ function copies(
   variables: ReadonlyMap<string, Variable>,
 ): readonly Launch[] {
   return planned.copies.map(({ from, variable, bytes }) => {
-    const { length, parts } = runs(bytes, 1 << 18);
-    return { kernel: 'copy', parts, record: [variables.get(variable)!.address, address(from), bytes, length] };
+    const { length: perPart, parts } = runs(bytes, 1 << 18);
+    return launch('copy', parts, { to: variables.get(variable)!.address, from: address(from), bytes, perPart });
   });
 }
