@@ -26,8 +26,9 @@ const mapped = ['lowrank', 'table'].map((emulation) => ({
 const chosen = [...stages, ...mapped].filter(({ name }) => name.startsWith(process.env.STAGES ?? ''));
 
 const streamed = process.argv.includes('streamed');
-const backend = Object.assign(cudaBackend({ precision }), streamed ? { datasetBytes: 0 } : {});
-console.log(`${backend.description}; ${images} images${streamed ? ' from the host' : ''}, batch 256`);
+const opened = cudaBackend({ precision });
+const backend = Object.assign(opened, streamed ? { device: { ...opened.device, memoryBytes: 0 } } : {});
+console.log(`${backend.device.description}; ${images} images${streamed ? ' from the host' : ''}, batch 256`);
 for (const { name, arithmetic, structure } of chosen) {
   const session = await backend.openSession();
   initialize(session, task, arithmetic);

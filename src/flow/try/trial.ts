@@ -83,7 +83,7 @@ export async function openRun(
   const backend = await openBackend(device);
   return {
     ...{ folder, manifest, configuration, dataset, task, layers, backend, quantized, float },
-    device: { name: backend.name, detail: deviceDetail(backend, device) },
+    device: { name: backend.device.name, detail: deviceDetail(backend, device) },
     emulation: device.emulation ?? 'auto',
   };
 }

@@ -63,10 +63,13 @@ export function cudaBackend({ device = 0, precision = 'tf32', poison = false, as
     );
   }
   const backend: Backend = {
-    name: 'cuda',
-    description: `${describe(properties)}, ${precision}`,
-    // Two splits leave half of the memory to the training step.
-    datasetBytes: properties.memoryBytes / 4,
+    device: {
+      name: 'cuda',
+      description: `${describe(properties)}, ${precision}`,
+      memoryBytes: properties.memoryBytes,
+      ownMemory: true,
+      emulations: ['lowrank', 'table'],
+    },
     openSession: async () => {
       const { multiprocessors, sharedBytesPerBlock, capability } = properties;
       const target = { multiprocessors, sharedBytesPerBlock, precision, warpgroups: capability === 90, ...as };
