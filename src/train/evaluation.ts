@@ -25,7 +25,7 @@ export async function evaluator(
   arithmetic: Arithmetic,
   split: Split,
 ): Promise<(onBatch?: (images: number) => void) => Promise<Evaluation>> {
-  const batchSize = session.backend.datasetBytes > 0 ? DEVICE_BATCH : HOST_BATCH;
+  const batchSize = session.backend.device.ownMemory ? DEVICE_BATCH : HOST_BATCH;
   const feed = feedOf(session, split, task.images);
   const { graph, crossEntropy, correct } = buildNetwork(task, arithmetic, 'evaluate', batchSize, feed);
   graph.output('crossEntropy', crossEntropy);

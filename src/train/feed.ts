@@ -15,8 +15,13 @@ export interface Feed {
   write(program: Program, batch: Batch, rows?: number): void;
 }
 
+/** The part of a device's memory that a split may take: two of them leave half of it to the training step. */
+const RESIDENT_SHARE = 1 / 4;
+
 export function feedOf({ backend }: Session, split: Split, size: ImageSize): Feed {
-  return split.images.length <= backend.datasetBytes ? residentFeed(split, size) : hostFeed(split, size);
+  const { ownMemory, memoryBytes } = backend.device;
+  const resident = ownMemory && split.images.length <= RESIDENT_SHARE * memoryBytes;
+  return resident ? residentFeed(split, size) : hostFeed(split, size);
 }
 
 function residentFeed(split: Split, { height, width, channels }: ImageSize): Feed {

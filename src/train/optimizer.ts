@@ -33,7 +33,9 @@ export function descend(loss: Value, groups: readonly ParameterGroup[]): void {
       const slope = slopes[at++];
       if (!slope || variable.source.kind !== 'variable') continue;
       const velocity = graph.variable(velocityName(variable.source.name), variable.shape);
-      const updated = graph.apply('sgd', [variable, slope, velocity, learningRate], { momentum, weightDecay });
+      const updated = graph.labelled('optimiser', () =>
+        graph.apply('sgd', [variable, slope, velocity, learningRate], { momentum, weightDecay }),
+      );
       graph.assign(variable, updated[0]!);
       graph.assign(velocity, updated[1]!);
     }

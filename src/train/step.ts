@@ -86,9 +86,9 @@ export function trainingStep(
   let loss = crossEntropy;
   if (structure) {
     const { lambda, structures } = structure.power;
-    const power = powerOf(network, structure.power);
+    const power = graph.labelled('power', () => powerOf(network, structure.power));
     graph.output('power', power);
-    loss = graph.apply1('add', [crossEntropy, power], { alpha: 1, beta: lambda });
+    loss = graph.labelled('loss', () => graph.apply1('add', [crossEntropy, power], { alpha: 1, beta: lambda }));
     const thetas = structures.map(({ theta, shares }) => graph.variable(theta, [shares.length]));
     groups.push({ variables: thetas, rate: THETA_RATE, momentum, weightDecay: structure.weightDecay });
   }

@@ -2,7 +2,7 @@
 // calibration pass: they differ in how the layers multiply (`Arithmetic`) and in the mode of batch norm and quantisers.
 
 import { Graph, type Value } from '../engine/graph/graph.ts';
-import type { TableEmulation } from '../engine/graph/ops.ts';
+import type { TableEmulation } from '../multiplier/error.ts';
 import { Layers, type Multiply, type MultiplyingLayer, multiplyFloat } from '../nn/layers.ts';
 import type { Model } from '../nn/models/registry.ts';
 import {
@@ -89,19 +89,24 @@ export function buildNetwork(
 ): BuiltNetwork {
   const { model, images } = task;
   const graph = new Graph();
-  const raw = feed ? feed.images(graph, batchSize) : imagesInput(graph, images, batchSize);
+  const raw = graph.labelled('images', () =>
+    feed ? feed.images(graph, batchSize) : imagesInput(graph, images, batchSize),
+  );
   const labels = graph.input('labels', [batchSize], 'i32');
-  const image = graph.apply1('imageToFloat', [raw], {
+  const toFloat = {
     scale: images.deviation.map((deviation) => 1 / (images.scale * deviation)),
     offset: images.deviation.map((deviation, c) => -images.mean[c]! / deviation),
-  });
+  };
+  const image = graph.labelled('images', () => graph.apply1('imageToFloat', [raw], toFloat));
   // The published calibration runs with batch norm in training mode; its running averages move with it.
   const layers = new Layers(graph, {
     training: mode !== 'evaluate',
     multiply: multiplication(graph, arithmetic, mode === 'statistics' ? 'evaluate' : mode),
   });
   const logits = model.build(layers, image, images.classes);
-  const [crossEntropy, , correct] = graph.apply('softmaxCrossEntropy', [logits, labels], {});
+  const [crossEntropy, , correct] = graph.labelled('loss', () =>
+    graph.apply('softmaxCrossEntropy', [logits, labels], {}),
+  );
   return { graph, layers, logits, crossEntropy: crossEntropy!, correct: correct! };
 }
 

@@ -10,7 +10,7 @@ import type { MultiplyingLayer } from '../../nn/layers.ts';
 import { evaluator } from '../../train/evaluation.ts';
 import { atStart, trainEpochs } from '../../train/loop.ts';
 import type { QuantizedArithmetic, Task } from '../../train/task.ts';
-import type { OperandBits } from '../multipliers/import.ts';
+import type { OperandBits } from '../../workbench/import.ts';
 import {
   approximateLayers,
   concreteMultiplier,
@@ -83,7 +83,7 @@ export async function openRun(
   const backend = await openBackend(device);
   return {
     ...{ folder, manifest, configuration, dataset, task, layers, backend, quantized, float },
-    device: { name: backend.name, detail: deviceDetail(backend, device) },
+    device: { name: backend.device.name, detail: deviceDetail(backend, device) },
     emulation: device.emulation ?? 'auto',
   };
 }

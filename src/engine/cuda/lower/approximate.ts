@@ -2,6 +2,7 @@
 // through its planes and of the operands through the slopes of the error. Which of the two a table gets is a matter of cost alone: a
 // factorisation that fits is faster (docs/performance-cuda.md has the figures).
 
+import { isInteger } from '../../../multiplier/error.ts';
 import { checkSums } from '../../graph/sums.ts';
 import { convolutionOf } from './geometry.ts';
 import { addresses, integers } from './launch.ts';
@@ -34,9 +35,9 @@ export const approximate: Lowerings<Approximate> = {
   axmConv2d: (node, target) => {
     const { inputs, outputs, attributes } = node;
     const g = convolutionOf(inputs[0]!.shape, inputs[1]!.shape, outputs[0]!.shape, attributes);
-    const { weightBits, integer } = attributes;
+    const { weightBits, error } = attributes;
     // Digits of a fixed-point weight have 8 bits whatever its width.
-    checkSums(node, g.inner, { device: 'cuda', other: 'wasm', weightBits: integer ? weightBits : 8 });
+    checkSums(node, g.inner, { device: 'cuda', other: 'wasm', weightBits: isInteger(error) ? weightBits : 8 });
     const form = formOf(node, target);
     return form ? planeProduct(node, g, form, target) : lookUpProduct(node, g, target);
   },

@@ -1,7 +1,7 @@
 // The table from operations to launches of kernels, those of neighbouring operations that fuse.ts joins with them. An operation of the contract
 // without an entry is a type error here.
 
-import type { Node } from '../../graph/graph.ts';
+import { concerning, type Node } from '../../graph/graph.ts';
 import type { OpName } from '../../graph/ops.ts';
 import { approximate, approximateWays } from './approximate.ts';
 import { convolution, convolutionWays } from './convolution.ts';
@@ -56,7 +56,8 @@ export function lowerOn(target: Target): Lower {
   return (node) => {
     const known = lowered.get(node);
     if (known) return known;
-    const now = (lowerings[node.op as Computed] as Lowering<OpName, Node | FusedNode>)(node, target);
+    const lowering = lowerings[node.op as Computed] as Lowering<OpName, Node | FusedNode>;
+    const now = concerning(node, () => lowering(node, target));
     lowered.set(node, now);
     return now;
   };

@@ -3,7 +3,7 @@
 
 import { invariant } from '../../../tensor/errors.ts';
 import { bytesPerElement, sizeOf } from '../../../tensor/tensor.ts';
-import type { Node, Value } from '../../graph/graph.ts';
+import { concerning, type Node, type Value } from '../../graph/graph.ts';
 import type { Path } from '../../graph/paths.ts';
 import type { Plan, Storage } from '../../graph/plan.ts';
 import type { Address } from '../runtime/driver.ts';
@@ -35,8 +35,12 @@ export function lowerPlan(plan: Plan, addresses: Addresses, lower: Lower, memory
   for (let at = 0; at < steps.length; ) {
     const step = steps[at]!;
     if (step.node.op !== 'sgd') {
-      const launches = lower(step.node).launches(operandsOf(step, addresses, memory));
-      tasks.push(...separate(launches, rangesOf([step], addresses, lower)));
+      const { node } = step;
+      const { launches } = lower(node);
+      const own = concerning(node, () =>
+        separate(launches(operandsOf(step, addresses, memory)), rangesOf([step], addresses, lower)),
+      );
+      tasks.push(...own.map((task) => ({ ...task, label: node.label })));
       at++;
       continue;
     }
@@ -55,7 +59,8 @@ export function lowerPlan(plan: Plan, addresses: Addresses, lower: Lower, memory
       node: one.node as Node<'sgd'>,
       ...operandsOf(one, addresses, memory),
     }));
-    tasks.push({ launch: sgdLaunch(updates, memory), ...rangesOf(together, addresses, lower) });
+    const ranges = rangesOf(together, addresses, lower);
+    tasks.push({ launch: sgdLaunch(updates, memory), ...ranges, label: step.node.label });
   }
   if (plan.copies.length > 0) {
     const transfers = plan.copies.map(({ from, variable, bytes }) => {
@@ -80,7 +85,7 @@ export function copyTask(transfers: readonly Transfer[], memory: ProgramMemory):
  * A step's launches as tasks of their own, each with what its arguments name, so that preparations of one operand need not wait for another.
  * Memory of the step itself reaches from one address that is named to the next; an address outside (a counter, a table) stands for itself.
  */
-export function separate(launches: readonly KernelLaunch[], { reads, writes }: Omit<Task, 'launch'>): Task[] {
+export function separate(launches: readonly KernelLaunch[], { reads, writes }: Pick<Task, 'reads' | 'writes'>): Task[] {
   if (launches.length === 1) return [{ launch: launches[0]!, reads, writes }];
   const named = [...new Set(launches.flatMap(({ addresses }) => addresses.map(Number)))].sort((a, b) => a - b);
   const written = writes.flatMap(({ from, to }) => {
