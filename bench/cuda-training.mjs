@@ -26,8 +26,9 @@ const mapped = ['lowrank', 'table'].map((emulation) => ({
 const chosen = [...stages, ...mapped].filter(({ name }) => name.startsWith(process.env.STAGES ?? ''));
 
 const streamed = process.argv.includes('streamed');
-const backend = Object.assign(cudaBackend({ precision }), streamed ? { datasetBytes: 0 } : {});
-console.log(`${backend.description}; ${images} images${streamed ? ' from the host' : ''}, batch 256`);
+const opened = cudaBackend({ precision });
+const backend = Object.assign(opened, streamed ? { device: { ...opened.device, memoryBytes: 0 } } : {});
+console.log(`${backend.device.description}; ${images} images${streamed ? ' from the host' : ''}, batch 256`);
 for (const { name, arithmetic, structure } of chosen) {
   const session = await backend.openSession();
   initialize(session, task, arithmetic);
@@ -89,11 +90,11 @@ for (const { name, arithmetic, structure } of chosen) {
       console.log(`         ${kernel.padEnd(32)} ${String(count).padStart(5)} × ${ms.toFixed(3).padStart(9)} ms`);
     }
     console.log('         slowest:');
-    for (const { name: kernel, grid, shared, milliseconds } of times
+    for (const { name: kernel, label, grid, shared, milliseconds } of times
       .sort((a, b) => b.milliseconds - a.milliseconds)
       .slice(0, 70)) {
       console.log(
-        `         ${kernel.padEnd(24)} ${grid.join('×').padEnd(14)} ${String(shared).padStart(7)} B ${(milliseconds * 1e3).toFixed(1).padStart(8)} µs`,
+        `         ${kernel.padEnd(24)} ${grid.join('×').padEnd(14)} ${String(shared).padStart(7)} B ${(milliseconds * 1e3).toFixed(1).padStart(8)} µs  ${label}`,
       );
     }
   }

@@ -25,7 +25,7 @@ export async function evaluator<M extends string>(
   arithmetic: Arithmetic,
   split: Split,
 ): Promise<(onBatch?: (examples: number) => void) => Promise<Evaluation<M>>> {
-  const batchSize = session.backend.datasetBytes > 0 ? DEVICE_BATCH : HOST_BATCH;
+  const batchSize = session.backend.device.ownMemory ? DEVICE_BATCH : HOST_BATCH;
   const feed = feedOf(session, task, split);
   const { graph, ...outcome } = buildNetwork(task, arithmetic, 'evaluate', batchSize, feed);
   outputFigures(graph, outcome);

@@ -24,8 +24,9 @@ const dataset = {
 const task = imageTask(findModel('resnet8'), dataset);
 const arithmetic = { kind: 'float' } as const;
 
-async function trained(datasetBytes: number, save?: { due: () => boolean; at: (next: Position) => Promise<void> }) {
-  const backend = Object.assign(wasmBackend({ threads: 1 }), { datasetBytes });
+async function trained(ownMemory: boolean, save?: { due: () => boolean; at: (next: Position) => Promise<void> }) {
+  const backend = wasmBackend({ threads: 1 });
+  Object.assign(backend, { device: { ...backend.device, ownMemory } });
   const session = await backend.openSession();
   const { parameters } = buildNetwork(task, arithmetic, 'evaluate', 1).layers;
   parameters.forEach((parameter, position) => {
@@ -58,8 +59,8 @@ async function trained(datasetBytes: number, save?: { due: () => boolean; at: (n
 }
 
 test('a split kept by the device trains to the same bits as one that the host gathers', async () => {
-  const host = await trained(0);
-  const resident = await trained(2 ** 30);
+  const host = await trained(false);
+  const resident = await trained(true);
   expect(resident.steps).toEqual(host.steps);
   expect(resident.weights).toEqual(host.weights);
   // Evaluation takes larger batches there: the mean loss is summed in another order.
@@ -69,7 +70,7 @@ test('a split kept by the device trains to the same bits as one that the host ga
 test('steps are reported in order, and a position is saved only when all steps before it are', async () => {
   const reported: Position[] = [];
   let asked = 0;
-  const { steps } = await trained(0, {
+  const { steps } = await trained(false, {
     due: () => ++asked === 3,
     at: async (position) => {
       reported.push(position);

@@ -23,6 +23,9 @@ export interface ImageFormat {
   readonly deviation: readonly number[];
 }
 
+/** The part of a device's memory that a split may take: two of them leave half of it to the training step. */
+const RESIDENT_SHARE = 1 / 4;
+
 export type ImageTask = Task<'accuracy'>;
 
 export function imageTask(model: Model, format: ImageFormat): ImageTask {
@@ -38,11 +41,14 @@ export function imageTask(model: Model, format: ImageFormat): ImageTask {
     network: (layers, inputs) => classify(layers, inputs, model, format),
     feed: ({ backend }: Session, split: Split): Feed | undefined => {
       const { images, labels: classOf, count } = split as ImageSplit;
-      if (!images || images.length > backend.datasetBytes) return undefined;
+      const { ownMemory, memoryBytes } = backend.device;
+      if (!images || !ownMemory || images.length > RESIDENT_SHARE * memoryBytes) return undefined;
       const kept = tensor('u8', shape(count), images);
       return {
         inputs: (graph, batchSize) => ({
-          images: graph.apply1('gatherImages', [graph.constant(kept), graph.input('picks', [batchSize, 4], 'i32')], {}),
+          images: graph.labelled('images', () =>
+            graph.apply1('gatherImages', [graph.constant(kept), graph.input('picks', [batchSize, 4], 'i32')], {}),
+          ),
           labels: labels(graph, batchSize),
         }),
         read: async (selection, rows) => ({
@@ -61,11 +67,12 @@ function classify(
   { scale, mean, deviation, classes }: ImageFormat,
 ): Outcome<'accuracy'> {
   const { graph } = layers;
-  const image = graph.apply1('imageToFloat', [images!], {
+  const toFloat = {
     scale: deviation.map((one) => 1 / (scale * one)),
     offset: deviation.map((one, c) => -mean[c]! / one),
-  });
+  };
+  const image = graph.labelled('images', () => graph.apply1('imageToFloat', [images!], toFloat));
   const logits = model.build(layers, image, classes);
-  const [loss, , correct] = graph.apply('softmaxCrossEntropy', [logits, labels!], {});
+  const [loss, , correct] = graph.labelled('loss', () => graph.apply('softmaxCrossEntropy', [logits, labels!], {}));
   return { loss: loss!, metrics: { accuracy: correct! } };
 }

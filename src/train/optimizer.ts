@@ -33,7 +33,9 @@ export function appendSgd(loss: Value, groups: readonly ParameterGroup[]): void 
       const gradient = derivatives[at++];
       if (!gradient || variable.source.kind !== 'variable') continue;
       const velocity = graph.variable(velocityName(variable.source.name), variable.shape);
-      const updated = graph.apply('sgd', [variable, gradient, velocity, learningRate], { momentum, weightDecay });
+      const updated = graph.labelled('optimiser', () =>
+        graph.apply('sgd', [variable, gradient, velocity, learningRate], { momentum, weightDecay }),
+      );
       graph.assign(variable, updated[0]!);
       graph.assign(velocity, updated[1]!);
     }

@@ -93,9 +93,9 @@ export function trainingStep<M extends string>(
   let objective = loss;
   if (structure) {
     const { lambda, structures } = structure.power;
-    const power = powerOf(network, structure.power);
+    const power = graph.labelled('power', () => powerOf(network, structure.power));
     graph.output('power', power);
-    objective = graph.apply1('add', [loss, power], { alpha: 1, beta: lambda });
+    objective = graph.labelled('loss', () => graph.apply1('add', [loss, power], { alpha: 1, beta: lambda }));
     const thetas = structures.map(({ theta, shares }) => graph.variable(theta, [shares.length]));
     groups.push({ variables: thetas, rate: THETA_RATE, momentum, weightDecay: structure.weightDecay });
   }

@@ -5,7 +5,7 @@
 import type { Split } from '../data/split.ts';
 import type { Session } from '../engine/backend.ts';
 import { Graph, type Value } from '../engine/graph/graph.ts';
-import type { TableEmulation } from '../engine/graph/ops.ts';
+import type { TableEmulation } from '../multiplier/error.ts';
 import { Layers, type Multiply, type MultiplyingLayer, multiplyFloat } from '../nn/layers.ts';
 import {
   type ErrorSlopes,

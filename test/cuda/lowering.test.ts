@@ -13,7 +13,8 @@ import {
   kernelFolder,
 } from '../../src/engine/cuda/runtime/compiler.ts';
 import { dependenciesOf } from '../../src/engine/cuda/runtime/schedule.ts';
-import type { OpAttributes, TableEmulation } from '../../src/engine/graph/ops.ts';
+import type { OpAttributes } from '../../src/engine/graph/ops.ts';
+import type { TableEmulation } from '../../src/multiplier/error.ts';
 import { findModel } from '../../src/nn/models/registry.ts';
 import { imageTask } from '../../src/train/images.ts';
 import { appendSgd } from '../../src/train/optimizer.ts';
@@ -107,7 +108,8 @@ describe('a table', () => {
   const mapped = wideCases.find(({ name }) => name === 'axmConv2d: products of bits, 48 to 64 channels')!;
   const random = wideCases.find(({ name }) => name === 'axmConv2d: constant table, 48 to 64 channels')!;
   const kernelOf = (item: Case, emulation?: TableEmulation) => {
-    const attributes = { ...item.attributes, emulation } as OpAttributes['axmConv2d'];
+    const error = { kind: 'table', ...(emulation ? { emulation } : {}) };
+    const attributes = { ...item.attributes, error } as OpAttributes['axmConv2d'];
     const { launches } = lowerGraph(graphOf({ ...item, attributes } as Case));
     return launches.map(({ name }) => name).find((name) => name === 'multiply' || name === 'look_up');
   };

@@ -279,14 +279,14 @@ describe('how a phase trains', () => {
     const kinds = (phase: TrainingPhase) => {
       const { graph } = trainingPrograms(trainedIn.get(phase)!.session)[0]!;
       return graph.nodes.flatMap(({ op, attributes }) =>
-        op === 'axmConv2d' ? [(attributes as { error: string }).error] : [],
+        op === 'axmConv2d' ? [(attributes as { error: { kind: string } }).error.kind] : [],
       );
     };
     expect(kinds('train')).toEqual([]);
-    expect(kinds('quantize')).toEqual(new Array(10).fill('exact'));
-    expect(kinds('explore')).toEqual(['exact', ...new Array(9).fill('planes')]);
-    expect(kinds('recover')[0]).toBe('exact');
-    expect(kinds('recover').slice(1)).not.toContain('exact');
+    expect(kinds('quantize')).toEqual(new Array(10).fill('none'));
+    expect(kinds('explore')).toEqual(['none', ...new Array(9).fill('removal')]);
+    expect(kinds('recover')[0]).toBe('none');
+    expect(kinds('recover').slice(1)).not.toContain('none');
   });
 });
 

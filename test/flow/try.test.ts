@@ -152,7 +152,7 @@ describe('the mean error of a layer', () => {
         ),
       );
     const all = [...values, graph.constant(tensor('i32', [256, 256], errors))];
-    graph.output('y', graph.apply1('axmConv2d', all, { ...node.attributes, error: 'table', integer: true }));
+    graph.output('y', graph.apply1('axmConv2d', all, { ...node.attributes, error: { kind: 'table' } }));
     const session = await run.backend.openSession();
     const program = await session.compile(graph);
     await program.run();

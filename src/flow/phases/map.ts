@@ -13,7 +13,7 @@ import { mapStructure } from '../../netlist/mapping/map.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { evaluator } from '../../train/evaluation.ts';
 import type { QuantizedArithmetic } from '../../train/task.ts';
-import { checkModuleNames, multiplierFiles, writeImported, writeMultiplier } from '../multipliers/multiplier-files.ts';
+import { checkModuleNames, multiplierFiles, writeImported, writeMultiplier } from '../../workbench/files.ts';
 import {
   approximateLayers,
   concreteMultiplier,

@@ -7,7 +7,7 @@ import type { MultiplyingLayer } from '../../nn/layers.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { makeFolder, makeFolderInside } from '../../tensor/files.ts';
 import type { ImageTask } from '../../train/images.ts';
-import type { ImportedMultiplier } from '../multipliers/import.ts';
+import type { ImportedMultiplier } from '../../workbench/import.ts';
 import type { Configuration } from '../settings/config.ts';
 import { type FloatModel, loadModel } from './checkpoint.ts';
 import type { EmulationName } from './device.ts';

@@ -232,7 +232,7 @@ async function doPhase(
 
 function deviceOf(opened: Opened | undefined, options: DeviceOptions | undefined): PhaseRecord['device'] {
   if (!opened) return { name: 'none', detail: 'nothing was computed' };
-  return { name: opened.backend.name, detail: deviceDetail(opened.backend, options) };
+  return { name: opened.backend.device.name, detail: deviceDetail(opened.backend, options) };
 }
 
 function newManifest(): Pick<Manifest, 'format' | 'version' | 'program' | 'created'> & { discarding?: undefined } {

@@ -11,7 +11,7 @@ import { evaluator } from '../../train/evaluation.ts';
 import type { ImageTask } from '../../train/images.ts';
 import { atStart, trainEpochs } from '../../train/loop.ts';
 import type { QuantizedArithmetic } from '../../train/task.ts';
-import type { OperandBits } from '../multipliers/import.ts';
+import type { OperandBits } from '../../workbench/import.ts';
 import {
   approximateLayers,
   concreteMultiplier,
@@ -84,7 +84,7 @@ export async function openRun(
   const backend = await openBackend(device);
   return {
     ...{ folder, manifest, configuration, dataset, task, layers, backend, quantized, float },
-    device: { name: backend.name, detail: deviceDetail(backend, device) },
+    device: { name: backend.device.name, detail: deviceDetail(backend, device) },
     emulation: device.emulation ?? 'auto',
   };
 }

@@ -2,6 +2,7 @@
 // structure. Which of the two a table gets is a matter of cost alone: a factorisation that fits is faster (docs/performance-cuda.md has the figures).
 // See kernels/planes.cu, kernels/table.cu and kernels/plane-gradients.cu for what is computed.
 
+import { isInteger } from '../../../multiplier/error.ts';
 import { sizeOf } from '../../../tensor/tensor.ts';
 import type { Node } from '../../graph/graph.ts';
 import { CODE_BITS, COUNTS, codeBits, FILLING, filling, oneOrSeveral, pathOf } from '../../graph/paths.ts';
@@ -170,9 +171,13 @@ export const approximateLowerings: Lowerings<'axmConv2d' | 'axmConv2dGradients'>
       return piecesBytes(...(form ? planeScratch(node, form, target) : tableScratch(node)));
     },
     launches: (node, operands, target, memory) => {
-      const { weightBits, integer } = node.attributes;
+      const { weightBits, error } = node.attributes;
       // Digits of a fixed-point weight have 8 bits whatever its width.
-      checkSums(node, ofForward(node).inner, { device: 'cuda', other: 'wasm', weightBits: integer ? weightBits : 8 });
+      checkSums(node, ofForward(node).inner, {
+        device: 'cuda',
+        other: 'wasm',
+        weightBits: isInteger(error) ? weightBits : 8,
+      });
       const form = formOf(node, target);
       return form ? planeCommands(node, form, operands, target, memory) : tableCommands(node, operands, target, memory);
     },

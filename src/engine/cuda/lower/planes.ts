@@ -71,9 +71,9 @@ const stageBytesOf = (tile: PlaneTile, slices: number, functions: number): numbe
 
 /** How the products are formed: the planes of a structure or of a factored table, or undefined for look-ups. */
 export function formOf(node: Node<'axmConv2d'>, target: Target): Form | undefined {
-  const { error, emulation } = node.attributes;
-  if (error !== 'table') return { planes: planesOf(node.attributes, node.inputs[6]), functions: [] };
-  if (emulation === 'table') return undefined;
+  const { error } = node.attributes;
+  if (error.kind !== 'table') return { planes: planesOf(node.attributes, node.inputs[6]), functions: [] };
+  if (error.emulation === 'table') return undefined;
   const source = sourceOf(node.inputs[6]!);
   if (source.kind !== 'constant') return undefined;
   // Two stages of the smallest tile, which has as many rows as columns.
@@ -81,7 +81,7 @@ export function formOf(node: Node<'axmConv2d'>, target: Target): Form | undefine
   const most = Math.min(MOST_PLANES, fitting);
   const form = factored(source.tensor.data as Int32Array, node.attributes, most);
   if (!('refused' in form)) return form;
-  if (emulation === undefined) return undefined;
+  if (error.emulation === undefined) return undefined;
   throw new UserError(
     `the multiplier has no low-rank emulation on this device: ${form.refused}; the emulation table applies`,
   );

@@ -3,7 +3,7 @@
 
 import { invariant } from '../../../tensor/errors.ts';
 import { bytesPerElement, sizeOf } from '../../../tensor/tensor.ts';
-import type { Node, Value } from '../../graph/graph.ts';
+import { concerning, type Node, type Value } from '../../graph/graph.ts';
 import type { OpName } from '../../graph/ops.ts';
 import type { Path, Ways } from '../../graph/paths.ts';
 import type { Plan, Storage } from '../../graph/plan.ts';
@@ -46,7 +46,7 @@ const loweringOf = (node: Node | FusedNode) =>
 
 /** Scratch bytes of a node, for `plan`. */
 export function scratchBytes(node: Node | FusedNode, target: Target): number {
-  return node.op === 'sgd' ? 0 : (loweringOf(node).scratchBytes?.(node, target) ?? 0);
+  return node.op === 'sgd' ? 0 : concerning(node, () => loweringOf(node).scratchBytes?.(node, target) ?? 0);
 }
 
 /** All ways of each operation's lowering. An update of several tensors at once has but one. */
@@ -78,8 +78,12 @@ export function lowerPlan(plan: Plan, addresses: Addresses, target: Target, memo
     const step = steps[at]!;
     const operands = operandsOf(step, addresses);
     if (step.node.op !== 'sgd') {
-      const launches = loweringOf(step.node).launches(step.node, operands, target, memory);
-      tasks.push(...separate(launches, rangesOf([step], addresses, target)));
+      const { node } = step;
+      const own = concerning(node, () => {
+        const launches = loweringOf(node).launches(node, operands, target, memory);
+        return separate(launches, rangesOf([step], addresses, target));
+      });
+      tasks.push(...own.map((task) => ({ ...task, label: node.label })));
       at++;
       continue;
     }
@@ -95,7 +99,8 @@ export function lowerPlan(plan: Plan, addresses: Addresses, target: Target, memo
       }
     }
     const updates = together.map((one) => ({ node: one.node as Node<'sgd'>, ...operandsOf(one, addresses) }));
-    tasks.push({ launch: sgdLaunch(updates, memory), ...rangesOf(together, addresses, target) });
+    const ranges = rangesOf(together, addresses, target);
+    tasks.push({ launch: sgdLaunch(updates, memory), ...ranges, label: step.node.label });
   }
   if (plan.copies.length > 0) {
     const transfers = plan.copies.map(({ from, variable, bytes }) => {
@@ -120,7 +125,7 @@ export function copyTask(transfers: readonly Transfer[], memory: ProgramMemory):
  * A step's launches as tasks of their own, each with what its arguments name, so that preparations of one operand need not wait for another.
  * Memory of the step itself reaches from one address that is named to the next; an address outside (a counter, a table) stands for itself.
  */
-export function separate(launches: readonly KernelLaunch[], { reads, writes }: Omit<Task, 'launch'>): Task[] {
+export function separate(launches: readonly KernelLaunch[], { reads, writes }: Pick<Task, 'reads' | 'writes'>): Task[] {
   if (launches.length === 1) return [{ launch: launches[0]!, reads, writes }];
   const named = [...new Set(launches.flatMap(({ addresses }) => addresses.map(Number)))].sort((a, b) => a - b);
   const written = writes.flatMap(({ from, to }) => {

@@ -63,10 +63,13 @@ export function cudaBackend({ device = 0, precision = 'tf32', poison = false, as
     );
   }
   const backend: Backend = {
-    name: 'cuda',
-    description: `${describe(properties)}, ${precision}`,
-    // Two splits leave half of the memory to the training step.
-    datasetBytes: properties.memoryBytes / 4,
+    device: {
+      name: 'cuda',
+      description: `${describe(properties)}, ${precision}`,
+      memoryBytes: properties.memoryBytes,
+      ownMemory: true,
+      emulations: ['lowrank', 'table'],
+    },
     openSession: async () => {
       const { multiprocessors, sharedBytesPerBlock, capability } = properties;
       const target = { multiprocessors, sharedBytesPerBlock, precision, warpgroups: capability === 90, ...as };
@@ -229,12 +232,14 @@ interface Output {
 
 interface NamedNode extends GraphNode {
   readonly name: string;
+  readonly label: string;
 }
 
 function graphNodes(tasks: readonly Task[], prepare: (launch: KernelLaunch) => PreparedKernel): NamedNode[] {
   const dependencies = dependenciesOf(tasks);
-  return tasks.map(({ launch }, at) => ({
+  return tasks.map(({ launch, label = '' }, at) => ({
     name: launch.name,
+    label,
     ...prepare(launch),
     dependencies: dependencies[at]!,
   }));
@@ -262,6 +267,8 @@ function behindInputs(graph: Graph, planned: Plan, arena: Address) {
 /** How long one kernel of a program takes by itself. */
 export interface KernelTime {
   readonly name: string;
+  /** The layer that it works for, or another part of the program; '' for none. */
+  readonly label: string;
   readonly grid: readonly number[];
   readonly shared: number;
   /** The numbers of the kernels that it waits for. */
@@ -399,8 +406,8 @@ export class CudaProgram implements Program {
       for (let n = 0; n < repeats; n++) driver.launch(kernel, stream);
       context.record(end);
       await context.reached(end);
-      const { name, grid, shared, dependencies } = kernel;
-      times.push({ name, grid, shared, dependencies, milliseconds: context.elapsed(start, end) / repeats });
+      const { name, label, grid, shared, dependencies } = kernel;
+      times.push({ name, label, grid, shared, dependencies, milliseconds: context.elapsed(start, end) / repeats });
     }
     for (const event of [start, end]) context.destroyEvent(event);
     return times;

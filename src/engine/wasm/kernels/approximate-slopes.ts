@@ -1,14 +1,14 @@
 // Gradients of the operands through the error of an approximate multiplier, by the slopes of its table:
 //   dw[tap][c][o] = xScale·Σ_positions g[position][o]·slope(w[tap][c][o], x[pixel of the tap][c])
 //   dx[pixel][c]  = Σ_{tap, o} g[position of the tap][o]·wScale[o]·slope(w[tap][c][o], x[pixel][c])
-// As in ./axm-forward, one weight's slopes become rows: for one tap, 4 channels and a panel of 8 outputs the slopes stand as
+// As in ./approximate-forward, one weight's slopes become rows: for one tap, 4 channels and a panel of 8 outputs the slopes stand as
 // [channel][code][8 outputs], 32 KB with 8-bit activations (first-level cache), and each position picks a row per channel by its codes.
-// g is packed once into panels of 8 outputs (./weight-gradient), zero beyond the last output.
+// g is packed once into panels of 8 outputs (./convolution-weight-gradient), zero beyond the last output.
 // Scratch: rows | the sums of a part.
 
 import { ceilDivide, endValid, firstValid, Geometry } from './geometry';
 import { storeLanes, storeTransposed } from './lanes';
-import { WeightGradient } from './weight-gradient';
+import { WeightGradient } from './convolution-weight-gradient';
 
 /** Channels whose rows are used together. */
 const CHANNELS: i32 = 4;
@@ -17,7 +17,7 @@ const ROW: usize = 32;
 /** Bytes of the rows of a part; a byte that is no code of this part may pick any row, and its sum is dropped. */
 const ROWS: usize = 4 * 256 * ROW;
 
-/** The fields before `w` are those of ./weight-gradient, `dw` being the result. */
+/** The fields before `w` are those of ./convolution-weight-gradient, `dw` being the result. */
 @unmanaged
 export class AxmSlopes extends WeightGradient {
   w: usize;

@@ -1,5 +1,5 @@
 // Product rows of the approximate convolution: for one tap, a block of channels and a tile of outputs, what each pattern of activation
-// bits adds to the outputs' sums. The kinds of rows and their use are described in ./axm-forward; here they are made, from
+// bits adds to the outputs' sums. The kinds of rows and their use are described in ./approximate-forward; here they are made, from
 // per-weight coefficients (one per activation bit) or from a product table, by transposing lanes and adding earlier rows.
 
 import { Geometry } from './geometry';

@@ -16,8 +16,8 @@
 // product with i32x4.dot_i16x8_s has twice the rate of the f32 product but makes a pass per plane, eight in place of one.
 // Scratch: sums | rows | one correction per tap and output lane.
 
-import { AxmForward, buildRows, channelBytes } from './axm-rows';
-import { gatherHalves, gatherInteger, gatherReal, gatherTable } from './axm-sums';
+import { AxmForward, buildRows, channelBytes } from './approximate-rows';
+import { gatherHalves, gatherInteger, gatherReal, gatherTable } from './approximate-sums';
 import { ceilDivide, endValid, firstValid, Geometry } from './geometry';
 import { storeLanes, upperHalf } from './lanes';
 

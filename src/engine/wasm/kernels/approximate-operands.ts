@@ -1,5 +1,5 @@
-// Operands of the approximate convolution's gradients, arranged for ./axm-gradients: codes channel by channel, cotangents in tiles of 16
-// outputs with a halo of zeros, and the gradient H_1 of the all-ones plane. One record serves all steps.
+// Operands of the approximate convolution's gradients, arranged for ./approximate-gradients: codes channel by channel, cotangents in
+// tiles of 16 outputs with a halo of zeros, and the gradient H_1 of the all-ones plane. One record serves all steps.
 // In a tile the cotangent of output row oy stands in row oy + haloOf(…); an input row iy has its list entry in row
 // ⌊(iy + padding) / stride⌋ − ⌊padding / stride⌋, and the tap ky finds its output row ⌊(kernel − 1) / stride⌋ − ⌊ky / stride⌋ rows below.
 

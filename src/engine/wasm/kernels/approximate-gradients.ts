@@ -4,11 +4,12 @@
 // one vector addition per multiplication, for all planes together, and positions with code 0 (half of them after a ReLU) cost nothing.
 // With few positions the 256 runs would be too short; then each half of the code is a digit of its own: two sorts with 16 runs each.
 //   dw = xScale·(Σ_j 2^j H_j − xZero·H_1), H_1 = Σ_valid g;   dm[i,j] = −2^(i+j)·xScale·Σ wScale[o]·w[i]·H_j
-// Steps: the operands (./axm-operands); the gradients, a part owning four input channels and a slice of tiles; the sum of the parts' dm.
+// Steps: the operands (./approximate-operands); the gradients, a part owning four input channels and a slice of tiles; the sum of the
+// parts' dm.
 // Stride s: an input row iy meets the window rows ky ≡ iy + padding (mod s) only, so positions are sorted per residue class. On small
 // images many positions of a class lie outside the image for a given tap; if there are many outputs, sorting per tap leaves them out.
 
-import { AxmGradients, ROW, tilesOf } from './axm-operands';
+import { AxmGradients, ROW, tilesOf } from './approximate-operands';
 import { ceilDivide, Geometry } from './geometry';
 import { storeLanes, sumLanes } from './lanes';
 
