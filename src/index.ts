@@ -1,10 +1,12 @@
 // TRAM as a library: the same functions that the command line calls. Nothing here prints; progress comes as events.
 
 export type { AugmentOptions } from './data/augment.ts';
-export type { Dataset, DatasetOptions, ImageSize, Split } from './data/dataset.ts';
+export type { Dataset, DatasetOptions, ImageSize } from './data/dataset.ts';
+export type { ImageSplit } from './data/image-split.ts';
 export { datasetOf, type LabelledImages, type MemoryDataset } from './data/memory.ts';
 export { openDataset } from './data/registry.ts';
-export type { Backend, Program, Session } from './engine/backend.ts';
+export type { Batch, Selection, Split } from './data/split.ts';
+export type { Backend, Device, Program, Session } from './engine/backend.ts';
 export { gradients } from './engine/graph/gradients.ts';
 export { Graph, type Value } from './engine/graph/graph.ts';
 export type { OpAttributes, OpName } from './engine/graph/ops.ts';

@@ -84,7 +84,7 @@ export async function tryDevice(name: DeviceName): Promise<Trial> {
       await program.run();
       const [sum] = await program.read('y');
       if (sum !== 30) return { works: false, detail: `1² + 2² + 3² + 4² came out as ${sum}` };
-      return { works: true, detail: backend.description };
+      return { works: true, detail: backend.device.description };
     } finally {
       await session.dispose();
     }
