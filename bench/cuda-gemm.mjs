@@ -113,9 +113,9 @@ async function measure(kind, x, w, shape, emulation) {
   const error = constant ? graph.constant(constant) : graph.input('m', [8, 8]);
   const attributes = {
     ...{ stride: 1, padding: 1, groups: 1, weightBits: 8, activationBits: 8 },
-    error: tables[kind] ? 'table' : 'planes',
-    integer: kind !== 'structure',
-    ...(emulation ? { emulation } : {}),
+    error: tables[kind]
+      ? { kind: 'table', ...(emulation ? { emulation } : {}) }
+      : { kind: 'removal', integer: kind !== 'structure' },
   };
   graph.output('y', graph.apply1('axmConv2d', [...operands, error], attributes));
   const session = await backend.openSession();

@@ -96,7 +96,10 @@ function ours(data, parts) {
   if (parts.includes('forward')) {
     const matrix = graph.apply1('structureMatrix', [at.theta], { ...widths, index });
     const all = [at.x, at.w, at.xScale, at.xZero, at.wScale, at.wZero, matrix];
-    graph.output('y', graph.apply1('axmConv2d', all, { ...geometry, ...widths, error: 'planes', integer: false }));
+    graph.output(
+      'y',
+      graph.apply1('axmConv2d', all, { ...geometry, ...widths, error: { kind: 'removal', integer: false } }),
+    );
   }
   if (parts.includes('planes')) {
     const all = [at.g, at.x, at.w, at.xScale, at.xZero, at.wScale];

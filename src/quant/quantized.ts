@@ -5,11 +5,12 @@
 // All state lives in variables named `<layer>.<what>`; see `stateName`.
 
 import type { Graph, Value } from '../engine/graph/graph.ts';
-import type { Granularity, OperandWidths, TableEmulation } from '../engine/graph/ops.ts';
+import type { Granularity, OperandWidths } from '../engine/graph/ops.ts';
+import type { TableEmulation } from '../multiplier/error.ts';
 import type { Multiply, MultiplyingLayer } from '../nn/layers.ts';
 import { sizeOf } from '../tensor/tensor.ts';
 
-/** What the layer multiplies with: exact products of codes, or products with an error term (see ErrorKind in engine/graph/ops.ts). */
+/** What the layer multiplies with: exact products of codes, or products with an error term (see ProductError in multiplier/error.ts). */
 export type LayerError =
   | { readonly kind: 'exact' }
   /** m: f32 [weightBits, activationBits], the removed share of each partial product. */
@@ -98,19 +99,17 @@ export function multiplyQuantized(options: QuantOptions): Multiply {
       perOutput(weights.zero),
     ];
     const attributes = { ...layer.geometry, weightBits, activationBits };
-    if (error.kind === 'exact')
-      return graph.apply1('axmConv2d', operands, { ...attributes, error: 'exact', integer: true });
+    if (error.kind === 'exact') return graph.apply1('axmConv2d', operands, { ...attributes, error: { kind: 'none' } });
     const slopes = error.slopes ?? [];
     if (error.kind === 'table') {
       const { table, emulation } = error;
       const forced = emulation ? { emulation } : {};
       const inputs = [...operands, table, ...slopes];
-      return graph.apply1('axmConv2d', inputs, { ...attributes, error: 'table', integer: true, ...forced });
+      return graph.apply1('axmConv2d', inputs, { ...attributes, error: { kind: 'table', ...forced } });
     }
     return graph.apply1('axmConv2d', [...operands, error.m, ...slopes], {
       ...attributes,
-      error: 'planes',
-      integer: error.integer,
+      error: { kind: 'removal', integer: error.integer },
     });
   };
 }

@@ -2,7 +2,7 @@
 // within a device's limits, and the kernels that they name compile.
 
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -11,15 +11,19 @@ import {
   KernelLibrary,
   type KernelSource,
   kernelFolder,
+  readSource,
 } from '../../src/engine/cuda/runtime/compiler.ts';
 import { dependenciesOf } from '../../src/engine/cuda/runtime/schedule.ts';
-import type { OpAttributes, TableEmulation } from '../../src/engine/graph/ops.ts';
+import type { OpAttributes } from '../../src/engine/graph/ops.ts';
+import type { TableEmulation } from '../../src/multiplier/error.ts';
 import { findModel } from '../../src/nn/models/registry.ts';
-import { descend } from '../../src/train/optimizer.ts';
+import { imageTask } from '../../src/train/images.ts';
+import { appendSgd } from '../../src/train/optimizer.ts';
 import { type Arithmetic, buildNetwork } from '../../src/train/task.ts';
 import { cases } from '../engine/all-cases.ts';
 import type { Case } from '../engine/cases.ts';
 import { cudaTargets, hopper } from '../engine/devices.ts';
+import { formulaCases } from '../engine/formula-cases.ts';
 import { graphOf } from '../engine/run-case.ts';
 import { wideCases } from '../engine/wide-cases.ts';
 import { lowerGraph } from './fake-memory.ts';
@@ -49,14 +53,9 @@ function trainingStep(batch: number) {
     channelwise: true,
     multiplierOf: () => ({ kind: 'structure', theta: 'theta', columns: 8, index }),
   };
-  const { graph, layers, crossEntropy } = buildNetwork(
-    { model: findModel('resnet18'), images },
-    arithmetic,
-    'train',
-    batch,
-  );
+  const { graph, layers, loss } = buildNetwork(imageTask(findModel('resnet18'), images), arithmetic, 'train', batch);
   const variables = layers.parameters.filter(({ trainable }) => trainable).map(({ value }) => value);
-  descend(crossEntropy, [{ variables, rate: 'rate', momentum: 0.9, weightDecay: 5e-4 }]);
+  appendSgd(loss, [{ variables, rate: 'rate', momentum: 0.9, weightDecay: 5e-4 }]);
   return graph;
 }
 
@@ -111,7 +110,8 @@ describe('a table', () => {
   const mapped = wideCases.find(({ name }) => name === 'axmConv2d: products of bits, 48 to 64 channels')!;
   const random = wideCases.find(({ name }) => name === 'axmConv2d: constant table, 48 to 64 channels')!;
   const kernelOf = (item: Case, emulation?: TableEmulation) => {
-    const attributes = { ...item.attributes, emulation } as OpAttributes['axmConv2d'];
+    const error = { kind: 'table', ...(emulation ? { emulation } : {}) };
+    const attributes = { ...item.attributes, error } as OpAttributes['axmConv2d'];
     const { launches } = lowerGraph(graphOf({ ...item, attributes } as Case));
     return launches.map(({ name }) => name).find((name) => name === 'multiply' || name === 'look_up');
   };
@@ -165,6 +165,30 @@ describe(nvcc ? 'kernels compile' : 'kernels compile (skipped: nvcc is not on th
       rmSync(folder, { recursive: true });
     },
   );
+});
+
+/** The texts of all generated kernels as one file, each kernel under a name of its own. */
+function generatedKernels(): string {
+  const texts = new Set<string>();
+  for (const item of formulaCases) {
+    for (const { source } of lowerGraph(graphOf(item)).launches) if (source.text !== undefined) texts.add(source.text);
+  }
+  const include = '#include "formula.cuh"\n';
+  const kernels = [...texts].map((text, number) =>
+    text.replace(include, '').replace(/\b(formula|move|clear)\(/g, (_, name) => `${name}_${number}(`),
+  );
+  return readSource({ file: 'formulas.cu', text: [include, ...kernels].join('\n') });
+}
+
+describe(nvcc ? 'generated kernels compile' : 'generated kernels compile (skipped: nvcc is not on the path)', () => {
+  test.runIf(nvcc).each([80, 90])('for capability %i', (capability) => {
+    const folder = mkdtempSync(join(tmpdir(), 'tram-nvcc-'));
+    const file = join(folder, 'generated.cu');
+    writeFileSync(file, generatedKernels());
+    const args = [`-arch=sm_${capability}`, '-cubin', '-std=c++17', '-Werror=all-warnings', '-o', `${file}bin`, file];
+    execFileSync(nvcc!, args, { stdio: 'pipe' });
+    rmSync(folder, { recursive: true });
+  });
 });
 
 function withoutWarpgroups(defines: KernelSource['defines']): KernelSource['defines'] {

@@ -1,6 +1,8 @@
 // Cases of the operations that are made from a definition: formulas in each place of their operands and each form of a row, movements in each
 // form of a box. Odd extents, one element, one row, many rows, channels that do not fill a vector.
 
+import { exp, rowSum, squareRoot } from '../../src/engine/graph/expression.ts';
+import { formula } from '../../src/engine/graph/formula.ts';
 import type { Value } from '../../src/engine/graph/graph.ts';
 import { gelu, sigmoid, silu } from '../../src/engine/operations/activations.ts';
 import { concat, pad, permute, roll, slice } from '../../src/engine/operations/movements.ts';
@@ -35,7 +37,7 @@ function defined(
 const named = (shape: Shape) => shape.join('×') || 'a scalar';
 
 function activations(): Case[] {
-  const shapes: Shape[] = [[], [1], [3], [5, 7], [2, 3, 5, 16], [3, 10923]];
+  const shapes: Shape[] = [[], [1], [3], [5, 7], [2, 3, 5, 16], [3, 10923], [4, 8192]];
   return Object.entries({ gelu, sigmoid, silu }).flatMap(([name, operation]) =>
     shapes.map((shape) =>
       defined('formula', `${name}: ${named(shape)}`, [floats(shape, ...rangeOf(shape))], operation),
@@ -47,7 +49,23 @@ function activations(): Case[] {
 const rangeOf = (shape: Shape): [number, number] => (sizeOf(shape) > MOST_FOR_DIFFERENCES ? [-8, 8] : [-2, 2]);
 
 function normalizations(): Case[] {
-  const shapes: Shape[] = [[1], [7], [1, 5], [9, 1], [6, 3], [5, 17], [3, 4, 64], [257, 70], [2, 1031], [40, 500]];
+  const shapes: Shape[] = [
+    [1],
+    [7],
+    [1, 5],
+    [9, 1],
+    [6, 3],
+    [5, 17],
+    [3, 4, 64],
+    [3, 256],
+    [257, 70],
+    [2, 1031],
+    [40, 500],
+    [3, 2048],
+    [2, 1500],
+    [2, 20000],
+    [1, 20001],
+  ];
   return shapes.flatMap((shape) => {
     const channels = [shape.at(-1)!];
     const norm = (epsilon: number) => (x: Value, weight: Value, bias: Value) => layerNorm(x, weight, bias, epsilon);
@@ -82,6 +100,10 @@ function movements(): Case[] {
     ],
     [
       [150, 300],
+      [1, 0],
+    ],
+    [
+      [64, 512],
       [1, 0],
     ],
     [
@@ -138,4 +160,45 @@ function movements(): Case[] {
   ];
 }
 
-export const formulaCases: readonly Case[] = [...activations(), ...normalizations(), ...movements()];
+/** A sum of two softmaxes: two values of each element are kept between the passes. */
+const twoSoftmaxes = formula('twoSoftmaxes', (x) => {
+  const [wide, narrow] = [exp(x), exp(x.times(0.5))];
+  return wide.over(rowSum(wide)).plus(narrow.over(rowSum(narrow)));
+});
+
+/** Operands in every place, and an output of one value per row. */
+const places = (x: Value, channel: Value, row: Value, one: Value): Value => {
+  const all = formula('places', (x, c, r, s) =>
+    x
+      .times(c)
+      .plus(r.times(s))
+      .over(squareRoot(s.plus(3))),
+  );
+  const length = formula('length', (x, r, s) => squareRoot(rowSum(x.times(x)).plus(r.times(r)).plus(s.times(s))));
+  return concat([all(x, channel, row, one), length(x, row, one)], -1);
+};
+
+function composed(): Case[] {
+  const inPlaces = (shape: Shape) => [floats(shape), floats([shape.at(-1)!]), floats(shape.with(-1, 1)), floats([])];
+  const [tall, wide] = [
+    { input: 0, extents: [40, 20], from: { first: 0, strides: [1, 40] }, to: { first: 0, strides: [50, 1] } },
+    { input: 1, extents: [48, 20], from: { first: 0, strides: [1, 48] }, to: { first: 22, strides: [50, 1] } },
+  ];
+  const movement = { name: 'two matrices', shape: [48, 50], boxes: [tall!, wide!] };
+  return [
+    ...[
+      [5, 12],
+      [3, 30],
+    ].map((shape) => defined('formula', `two softmaxes: ${named(shape)}`, [floats(shape, -2, 2)], twoSoftmaxes)),
+    ...[
+      [2, 3, 8],
+      [4, 5],
+      [700, 30],
+    ].map((shape) => defined('formula', `operands in every place: ${named(shape)}`, inPlaces(shape), places as never)),
+    defined('move', 'two transposed matrices with zeros around', [floats([20, 40]), floats([20, 48])], (x, y) =>
+      x!.graph.apply1('move', [x!, y!], movement),
+    ),
+  ];
+}
+
+export const formulaCases: readonly Case[] = [...activations(), ...normalizations(), ...movements(), ...composed()];

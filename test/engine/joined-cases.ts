@@ -124,9 +124,7 @@ function factored(
       groups: 1,
       weightBits: 8,
       activationBits: 8,
-      error: 'table',
-      integer: true,
-      ...forced,
+      error: { kind: 'table', ...forced },
     },
     { constants: [6] },
   );

@@ -2,6 +2,7 @@
 // that are not filled, each width of codes on each way. test/engine/paths.test.ts says which path has no case.
 
 import type { OpAttributes, OpName } from '../../src/engine/graph/ops.ts';
+import type { ProductError } from '../../src/multiplier/error.ts';
 import { Random } from '../../src/tensor/random.ts';
 import { f32, type HostTensor, type Shape, tensor } from '../../src/tensor/tensor.ts';
 import { type Case, codes, constant, floats, make, operands } from './cases.ts';
@@ -39,6 +40,13 @@ export function approximateCase(
       return among(-Math.min(exact, 300), 300);
     });
   const slope = 2 ** ((weightBits + activationBits) / 2 - 3);
+  const kinds: Readonly<Record<ErrorForm, ProductError>> = {
+    exact: { kind: 'none' },
+    structure: { kind: 'removal', integer: false },
+    truncation: { kind: 'removal', integer: true },
+    table: { kind: 'table' },
+    'table with slopes': { kind: 'table' },
+  };
   const error: Readonly<Record<ErrorForm, () => HostTensor[]>> = {
     exact: () => [],
     structure: () => [floats([weightBits, activationBits], 0, 1)],
@@ -50,22 +58,20 @@ export function approximateCase(
       floats(pairs, -slope, slope),
     ],
   };
-  const kind = form === 'exact' ? 'exact' : form === 'structure' || form === 'truncation' ? 'planes' : 'table';
   const attributes = {
     stride,
     padding,
     groups,
     weightBits,
     activationBits,
-    error: kind,
-    integer: form !== 'structure',
+    error: kinds[form],
   };
   const differentiate = form === 'structure' ? [0, 1, 2, 4, 6] : form === 'table with slopes' ? [0, 1, 4] : [0, 1];
   return make(
     'axmConv2d',
     `${form}, w${weightBits}a${activationBits}, ${note}`,
     [...operands(x, w, weightBits, activationBits), ...error[form]()],
-    attributes as OpAttributes['axmConv2d'],
+    attributes,
     { differentiate: forward ? [] : differentiate },
   );
 }

@@ -3,10 +3,10 @@
 // ([C], the last axis), per row ([…, 1]) or in all.
 // Not here: what expressions are (expression.ts), their derivatives (derivative.ts), neighbours that become one formula (fuse.ts).
 
-import { UserError } from '../../tensor/errors.ts';
+import { invariant, UserError } from '../../tensor/errors.ts';
 import { formatShape, type Shape, sameShape, sizeOf } from '../../tensor/tensor.ts';
 import { derivatives, type Rank, ranksOf } from './derivative.ts';
-import { type Expression, input, isReduction, partsOf, rewrite } from './expression.ts';
+import { type Expression, input, isReduction, partsOf, rewrite, rowSum } from './expression.ts';
 import type { Graph, Node, Value } from './graph.ts';
 import type { TensorType } from './ops.ts';
 
@@ -82,6 +82,12 @@ export function inferFormula(inputs: readonly TensorType[], { name, shape, outpu
       `${name}: inputs ${found}; expected f32 of the shape ${formatShape(shape)}, or one value per channel, per row or in all`,
     );
   }
+  const places = inputs.map((type) => placeOf(type.shape, shape)!);
+  const ranks = ranksOf(expressionsOf({ outputs }), rankOf(places, true));
+  invariant(
+    outputs.every(({ of, per }) => per === 'element' || ranks.get(of) !== 'element'),
+    `${name}: an output of one value per row depends on the element`,
+  );
   return outputs.map(({ per }) => ({ dtype: 'f32', shape: per === 'row' ? rowShape(shape) : shape }));
 }
 
@@ -110,12 +116,14 @@ export function formulaGradient(
     const same = of?.kind === 'input' && places[of.value] === (places[index] === 'row' ? 'row' : 'element');
     return same ? givens[of.value] : undefined;
   });
-  const computed = asked.flatMap((index, k) => {
+  type Computed = { readonly k: number; readonly output: Formula['outputs'][number] };
+  const computed = asked.flatMap((index, k): Computed[] => {
     const of = found[k];
     if (!of || results[k]) return [];
-    const per =
-      places[index] === 'row' || (places[index] === 'one' && reduces) ? ('row' as const) : ('element' as const);
-    return [{ k, output: { of, per } }];
+    const byRow = places[index] === 'row' || (places[index] === 'one' && reduces);
+    if (!byRow) return [{ k, output: { of, per: 'element' } }];
+    const ofElements = ranksOf([of], rankOf(places, reduces)).get(of) === 'element';
+    return [{ k, output: { of: ofElements ? rowSum(of) : of, per: 'row' } }];
   });
   if (computed.length > 0) {
     const { used, renumbered } = compact(computed.map(({ output }) => output.of));

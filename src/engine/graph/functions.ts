@@ -1,6 +1,6 @@
 // exp and erf as devices compute them: expressions of operators that are rounded once, so that all devices have the same bits. Polynomials
 // by weighted least squares, made minimax by Lawson's iteration. Greatest errors against double precision, over all float32 that were tried
-// (functions.test.ts): exp 2.1e-7 relative; erf 1.4e-7 absolute and 1.6e-7 relative.
+// (functions.test.ts): exp 8.1e-8 relative; erf 1.4e-7 absolute and 1.6e-7 relative.
 
 import {
   absolute,
@@ -42,7 +42,7 @@ const FAR = [
   0.154281109, -0.201901801, 0.0957637642, -0.0106431132, -0.00737188758, 0.0027607135, 0.000247542291, -0.000157092522,
 ];
 const CENTRE = 2.4375;
-const LAST = 3.925;
+const LAST = 4.1;
 
 function errorFunction(x: Expression): Expression {
   const size = absolute(x);

@@ -1,10 +1,10 @@
 // Reverse-mode differentiation of a graph: a table with one rule per operation, and the walk that applies it. The gradient is more
-// nodes of the same graph. An operation without a rule throws its name. Rules that are not the derivative of what the operation computes
+// nodes of the same graph, under the label of what they differentiate. An operation without a rule throws its name. Rules that are not the derivative of what the operation computes
 // (straight-through estimators) say so; the finite-difference test checks those against the surrogate that is named here.
 
 import { UserError } from '../../tensor/errors.ts';
 import { formulaGradient } from './formula.ts';
-import type { Graph, Node, Value } from './graph.ts';
+import { concerning, type Graph, type Node, type Value } from './graph.ts';
 import { movementGradient } from './movement.ts';
 import type { OpAttributes, OpName } from './ops.ts';
 
@@ -87,7 +87,7 @@ export const gradientRules: { readonly [K in OpName]?: Rule<K> } = {
     const w = graph.apply1('dequantize', [wq!, wScale!, wZero!], { granularity: 'channel' });
     const dx = graph.apply1('conv2dInputGradient', [g!, w], { ...geometry, inputShape: xq!.shape });
     const [dw, dm] = wanted[6] ? ofStructure() : [exactWeightGradient()];
-    if (error === 'exact') return [dx, dw];
+    if (error.kind === 'none') return [dx, dw];
     if (!weightSlopes || !activationSlopes) {
       const ofError = graph.apply1('channelDotDifference', [g!, node.outputs[0]!, dw!, w], {});
       return [dx, dw, over(sum(ofError), xScale!), undefined, over(ofError, wScale!), undefined, dm];
@@ -146,17 +146,15 @@ export function gradients(scalar: Value, targets: readonly Value[]): (Value | un
     if (!node.outputs.some((output) => cotangents.has(output))) continue;
     if (!node.inputs.some((input) => depends.has(input))) continue;
     const given = node.outputs.map((output) => cotangents.get(output));
-    const results = applyRule(
-      node,
-      given,
-      graph,
-      node.inputs.map((input) => depends.has(input)),
-    );
-    node.inputs.forEach((input, index) => {
-      const result = results[index];
-      if (!result || !depends.has(input)) return;
-      const sum = cotangents.get(input);
-      cotangents.set(input, sum ? graph.apply1('add', [sum, result], addition) : result);
+    const wanted = node.inputs.map((input) => depends.has(input));
+    graph.labelled(node.label, () => {
+      const results = applyRule(node, given, graph, wanted);
+      node.inputs.forEach((input, index) => {
+        const result = results[index];
+        if (!result || !wanted[index]) return;
+        const sum = cotangents.get(input);
+        cotangents.set(input, sum ? graph.apply1('add', [sum, result], addition) : result);
+      });
     });
   }
   return targets.map((target) => cotangents.get(target));
@@ -169,9 +167,11 @@ function applyRule(
   wanted: readonly boolean[],
 ): (Value | undefined)[] {
   const rule = gradientRules[node.op] as Rule<OpName> | undefined;
-  if (!rule)
-    throw new UserError(`no gradient rule for the operation ${node.op}; add one to src/engine/graph/gradients.ts`);
-  return rule(node, cotangents, graph, wanted);
+  return concerning(node, () => {
+    if (!rule)
+      throw new UserError(`no gradient rule for the operation ${node.op}; add one to src/engine/graph/gradients.ts`);
+    return rule(node, cotangents, graph, wanted);
+  });
 }
 
 /** All values that depend on one of the targets, the targets included. */

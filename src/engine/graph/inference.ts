@@ -220,7 +220,7 @@ export const inference: { readonly [K in OpName]: Infer<K> } = {
     const { weightBits, activationBits } = attributes;
     const perOutput = [last(w!.shape)];
     const pairs = pairsOf(attributes);
-    const errorShape = attributes.error === 'planes' ? [weightBits, activationBits] : pairs;
+    const errorShape = attributes.error.kind === 'removal' ? [weightBits, activationBits] : pairs;
     const fits =
       x!.dtype === 'u8' &&
       w!.dtype === 'u8' &&
@@ -228,7 +228,7 @@ export const inference: { readonly [K in OpName]: Infer<K> } = {
       sameShape(xZero!.shape, []) &&
       sameShape(wScale!.shape, perOutput) &&
       sameShape(wZero!.shape, perOutput) &&
-      (attributes.error === 'exact'
+      (attributes.error.kind === 'none'
         ? error === undefined
         : error !== undefined && sameShape(error.shape, errorShape)) &&
       (slopes.length === 0 || slopes.length === 2) &&
@@ -237,7 +237,7 @@ export const inference: { readonly [K in OpName]: Infer<K> } = {
       'axmConv2d',
       fits,
       inputs,
-      `u8 codes, scalars for x, [O] for w, the error (${attributes.error}) ${formatShape(errorShape)}, no or two tables of slopes`,
+      `u8 codes, scalars for x, [O] for w, the error (${attributes.error.kind}) ${formatShape(errorShape)}, no or two tables of slopes`,
     );
     return inferConv('axmConv2d', inputs, attributes);
   },

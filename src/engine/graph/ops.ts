@@ -4,6 +4,7 @@
 // The cotangent of a u8 code tensor is the gradient with respect to its dequantised value (q − zero)·scale: that is the straight-through
 // estimator of docs/architecture.md, and it lets an integer tensor stand in the middle of a differentiable graph.
 
+import type { ProductError } from '../../multiplier/error.ts';
 import type { OperandWidths } from '../../multiplier/widths.ts';
 import type { DType, Shape } from '../../tensor/tensor.ts';
 import type { Formula } from './formula.ts';
@@ -26,21 +27,9 @@ export interface PoolGeometry {
 /** Where a scale, a zero point or a minimum applies: one for the whole tensor (shape []) or one per channel (shape [C], the last axis). */
 export type Granularity = 'tensor' | 'channel';
 
-/**
- * How an approximate convolution forms its error E(w, x) = AxM(w, x) − w·x per product of codes:
- * `exact`: E = 0, no further input. `planes`: E = −Σ_ij m[i,j] 2^(i+j) w[i] x[j], input m: f32 [weightBits, activationBits];
- * `integer` promises that every m[i,j] is 0 or 1, so sums are exact integers. `table`: E is an i32 table [2^weightBits, 2^activationBits].
- */
-export type ErrorKind = 'exact' | 'planes' | 'table';
-
-/** How a device forms products with an error table: by an exact factorisation into planes, or by look-ups. */
-export type TableEmulation = 'lowrank' | 'table';
-
 export interface AxmConvAttributes extends ConvGeometry, OperandWidths {
-  readonly error: ErrorKind;
-  readonly integer: boolean;
-  /** For tables; results are the same to the last bit. By default the fastest that the device has; one that has no choice looks up. */
-  readonly emulation?: TableEmulation;
+  /** E(w, x) = AxM(w, x) − w·x per product of codes, and which input it is read from. */
+  readonly error: ProductError;
 }
 
 type None = Readonly<Record<string, never>>;

@@ -16,11 +16,15 @@ export interface Pass {
 /** Operators that a value takes at least to be kept. */
 const WORTH_KEEPING = 4;
 
-/** `outputs`: those with a value per element. `all`: those with one per row too. `ofElements`: parts that have a value per element. */
+/**
+ * `outputs`: those with a value per element. `all`: those with one per row too. `ofElements`: parts that have a value per element. `worth`:
+ * operators that a value takes at least to be kept; none are where it is infinite.
+ */
 export function passesOf(
   outputs: readonly Expression[],
   all: readonly Expression[],
   ofElements: (part: Expression) => boolean,
+  worth = WORTH_KEEPING,
 ): readonly Pass[] {
   const levels = new Map<Expression, number>();
   for (const part of partsOf(all)) {
@@ -43,7 +47,7 @@ export function passesOf(
       kept,
     );
     const shared = [...elementParts(pass.roots, ofElements, kept)].filter(
-      (part) => later.has(part) && costOf(part, ofElements) >= WORTH_KEEPING,
+      (part) => later.has(part) && costOf(part, ofElements) >= worth,
     );
     const within = elementParts(
       shared.flatMap(({ operands }) => operands),

@@ -21,7 +21,7 @@ export function checkSums(
 ): void {
   const { activationBits } = attributes;
   const ofCodes = (2 ** weightBits - 1) * (2 ** activationBits - 1);
-  const products = attributes.error === 'table' ? productsOf(inputs[6]!, activationBits) : undefined;
+  const products = attributes.error.kind === 'table' ? productsOf(inputs[6]!, activationBits) : undefined;
   const largest = products?.reduce((most, product) => Math.max(most, Math.abs(product)), 1) ?? ofCodes;
   const most = Math.floor((2 ** 31 - 1) / largest);
   if (inner <= most) return;

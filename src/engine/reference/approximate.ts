@@ -32,7 +32,7 @@ export const approximate: Kernels<
 > = {
   axmConv2d: ([x, w, xScale, xZero, wScale, wZero, given], [y], attributes) => {
     const { weightBits, activationBits } = attributes;
-    const table = attributes.error === 'planes' ? errorTable(given!, weightBits, activationBits) : given?.data;
+    const table = attributes.error.kind === 'removal' ? errorTable(given!, weightBits, activationBits) : given?.data;
     const sums = new Float64Array(y!.data.length);
     const outputs = channels(w!);
     forEachProduct(x!.shape, w!.shape, y!.shape, attributes, (xi, wi, oi) => {

@@ -14,8 +14,8 @@ import { multiplierPorts } from '../../netlist/ports.ts';
 import { productOf } from '../../netlist/simulate.ts';
 import { Random } from '../../tensor/random.ts';
 import { f32, tensor } from '../../tensor/tensor.ts';
+import { importMultiplier, inOrder, possibleOrders, readSource } from '../../workbench/import.ts';
 import { openBackend } from '../run/device.ts';
-import { importMultiplier, inOrder, possibleOrders, readSource } from './import.ts';
 import { errorByCodes } from './multipliers.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'tram-import-'));
@@ -63,7 +63,7 @@ async function layerOutput(device: 'reference' | 'wasm', table: ProductTable, x:
   const [y] = graph.apply(
     'axmConv2d',
     constants.map((constant) => graph.constant(constant)),
-    { ...geometry, error: 'table', integer: true },
+    { ...geometry, error: { kind: 'table' } },
   );
   graph.output('y', y!);
   const session = await (await openBackend({ name: device })).openSession();

@@ -2,6 +2,7 @@
 // bits that lose nothing share one plane with v = w, bits that lose the same partial products share one too. A plane whose weights are
 // integers has one u8 digit, one with real-valued shares also digits of a fraction. Of a table: the terms of its factorisation. See kernels/planes.cu.
 
+import { isInteger } from '../../../multiplier/error.ts';
 import { type Factorization, type FactorPlane, isSigned } from '../../../multiplier/factorization.ts';
 import { invariant } from '../../../tensor/errors.ts';
 import type { Value } from '../../graph/graph.ts';
@@ -52,9 +53,9 @@ export function bytesOfFunctions(functions: readonly Int32Array[]): Uint8Array {
 }
 
 /** The planes of an error kind; `m` is the structure operand, if there is one. */
-export function planesOf({ error, integer, weightBits, activationBits }: AxmConvAttributes, m?: Value): Plane[] {
+export function planesOf({ error, weightBits, activationBits }: AxmConvAttributes, m?: Value): Plane[] {
   const everything = 2 ** activationBits - 1;
-  if (error === 'exact') return [{ mask: everything, bit: undefined, fraction: false }];
+  if (error.kind === 'none') return [{ mask: everything, bit: undefined, fraction: false }];
   invariant(m, 'planes without a structure');
   const column = (j: number) => columnOf(m, j, weightBits, activationBits);
   const groups = new Map<string, { mask: number; bit: number | undefined }>();
@@ -66,7 +67,7 @@ export function planesOf({ error, integer, weightBits, activationBits }: AxmConv
     if (group) group.mask |= 1 << j;
     else groups.set(key, { mask: 1 << j, bit: removed === EMPTY ? undefined : j });
   }
-  return [...groups.values()].map(({ mask, bit }) => ({ mask, bit, fraction: !integer && bit !== undefined }));
+  return [...groups.values()].map(({ mask, bit }) => ({ mask, bit, fraction: !isInteger(error) && bit !== undefined }));
 }
 
 const EMPTY = 'nothing';

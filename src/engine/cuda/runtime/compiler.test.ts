@@ -28,7 +28,7 @@ test('options name the architecture and every macro, in an order of their own', 
 });
 
 test('includes are put into the text, each once', () => {
-  const text = readSource('planes.cu');
+  const text = readSource({ file: 'planes.cu' });
   expect(text).not.toContain('#include');
   expect(text.match(/struct Geometry/g)).toHaveLength(1);
   expect(readdirSync(kernelFolder())).toContain('planes.cu');

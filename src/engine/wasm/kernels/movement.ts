@@ -17,7 +17,9 @@ export class Movement {
   perPart: i32;
   /** Elements of the output's contiguous axis. */
   length: i32;
-  /** moveRuns: elements that are moved at a time. moveTransposed: rows of the output, which are contiguous in the input; then bytes from row to row, and between columns in the input. */
+  /** moveRuns: elements of a run that are moved at a time. */
+  piece: i32;
+  /** moveTransposed: rows of the output, which are contiguous in the input; bytes from one to the next, and between columns in the input. */
   rows: i32;
   rowBytes: usize;
   columnBytes: usize;
@@ -76,14 +78,14 @@ export function moveRuns(args: Movement, part: i32, scratch: usize): void {
   const first = part * args.perPart;
   const stop = min(args.count, first + args.perPart);
   const behind = scratch + (<usize>args.axes << 2);
-  const pieces = (args.length + args.rows - 1) / args.rows;
+  const pieces = (args.length + args.piece - 1) / args.piece;
   let piece = first % pieces;
   seek(args, first / pieces, scratch);
   for (let position = first; position < stop; ++position) {
-    const begin = piece * args.rows;
+    const begin = piece * args.piece;
     const to = args.to + load<usize>(behind) + (<usize>begin << 2);
     const from = args.from + load<usize>(behind, 4) + (<usize>begin << 2);
-    const length = min(args.rows, args.length - begin);
+    const length = min(args.piece, args.length - begin);
     const bytes = <usize>length << 2;
     if (length >= LONG) memory.copy(to, from, bytes);
     else for (let at: usize = 0; at < bytes; at += 4) store<u32>(to + at, load<u32>(from + at));

@@ -4,6 +4,7 @@ import { sizeOf } from '../../../tensor/tensor.ts';
 import { placeOf } from '../../graph/formula.ts';
 import { COUNTS, CUTS, cuts, FILLING, filling, oneOrSeveral, pathOf } from '../../graph/paths.ts';
 import { formulaKernel } from './formula-code.ts';
+import { launchGenerated } from './launch.ts';
 import { type Lowerings, overElements, pathOverElements, rowsPerPart, runs, type WaysOf } from './lowering.ts';
 
 const LENGTHS = ['less than four vectors', 'four vectors and more'] as const;
@@ -27,7 +28,7 @@ export const formula: Lowerings<'formula'> = {
       const { length, parts } = runs(count);
       return {
         path: pathOverElements(count),
-        launches: (at) => [{ kernel, parts, record: [...at.inputs, ...at.outputs, count, 0, length] }],
+        launches: (at) => [launchGenerated(kernel, parts, [...at.inputs, ...at.outputs, count, 0, length], 0)],
       };
     }
     const length = shape.at(-1) ?? 1;
@@ -43,14 +44,10 @@ export const formula: Lowerings<'formula'> = {
         kept === 0
           ? pathOf(ways, 'rows', aspects)
           : pathOf(ways, 'rows, with values kept', { ...aspects, kept: oneOrSeveral(kept) }),
-      launches: (at) => [
-        {
-          kernel,
-          parts: Math.ceil(rows / perPart),
-          record: [...at.inputs, ...at.outputs, rows, length, perPart],
-          scratchBytes: kept * 16 * Math.ceil(length / 4),
-        },
-      ],
+      launches: (at) => {
+        const record = [...at.inputs, ...at.outputs, rows, length, perPart];
+        return [launchGenerated(kernel, Math.ceil(rows / perPart), record, kept * 16 * Math.ceil(length / 4))];
+      },
     };
   },
 };

@@ -3,7 +3,8 @@
 import { bytesPerElement, sizeOf } from '../../../tensor/tensor.ts';
 import { type Box, boxSize, covers, simplified } from '../../graph/movement.ts';
 import { COUNTS, CUTS, cuts, FILLING, filling, oneOrSeveral, pathOf } from '../../graph/paths.ts';
-import { type Addresses, type Launch, type Lowerings, rowsPerPart, type WaysOf } from './lowering.ts';
+import { type Launch, launch } from './launch.ts';
+import { type Addresses, type Lowerings, rowsPerPart, type WaysOf } from './lowering.ts';
 
 /** Rows that a transposition writes side by side, and elements from which a run is copied as a whole, as the kernels have it. */
 const BAND = 16;
@@ -65,16 +66,22 @@ function planOf(box: Box): Plan {
 function launchOf(box: Box, plan: Plan, at: Addresses): Launch {
   const { axes, length, piece = 0, matrix, positions, perPart } = plan;
   const table = at.place(Int32Array.from(axes.flatMap(({ extent, to, from }) => [extent, 4 * to, 4 * from])));
-  const { rows = piece, rowStride = 0, columnStride = 0 } = matrix ?? {};
-  return {
-    kernel: matrix ? 'moveTransposed' : 'moveRuns',
-    parts: Math.ceil(positions / perPart),
-    record: [
-      ...[at.outputs[0]! + 4 * box.to.first, at.inputs[box.input]! + 4 * box.from.first, table],
-      ...[axes.length, positions, perPart, length, rows, 4 * rowStride, 4 * columnStride],
-    ],
-    scratchBytes: 4 * (axes.length + 2),
+  const { rows = 0, rowStride = 0, columnStride = 0 } = matrix ?? {};
+  const record = {
+    to: at.outputs[0]! + 4 * box.to.first,
+    from: at.inputs[box.input]! + 4 * box.from.first,
+    table,
+    axes: axes.length,
+    count: positions,
+    perPart,
+    length,
+    piece,
+    rows,
+    rowBytes: 4 * rowStride,
+    columnBytes: 4 * columnStride,
   };
+  const kernel = matrix ? 'moveTransposed' : 'moveRuns';
+  return launch(kernel, Math.ceil(positions / perPart), record, 4 * (axes.length + 2));
 }
 
 export const movement: Lowerings<'move'> = {
@@ -96,7 +103,7 @@ export const movement: Lowerings<'move'> = {
       launches: (at) => [
         ...(zeros === 'none'
           ? []
-          : [{ kernel: 'fill', parts: 1, record: [at.outputs[0]!, sizeOf(shape) * bytesPerElement.f32, 0] }]),
+          : [launch('fill', 1, { to: at.outputs[0]!, bytes: sizeOf(shape) * bytesPerElement.f32, value: 0 })]),
         ...plans.map(({ box, plan }) => launchOf(box, plan, at)),
       ],
     };
