@@ -35,8 +35,7 @@ for (const { name, arithmetic, structure } of chosen) {
   let last = performance.now();
   const programs = [];
   const observed = { ...session, compile: async (graph) => programs[programs.push(await session.compile(graph)) - 1] };
-  for (const method of ['write', 'read', 'variableNames'])
-    observed[method] = session[method].bind(session);
+  for (const method of ['write', 'read', 'variableNames']) observed[method] = session[method].bind(session);
   await trainEpochs({
     ...{
       session: observed,
@@ -51,10 +50,10 @@ for (const { name, arithmetic, structure } of chosen) {
       schedule: 'constant',
     },
     ...{ learningRate: 5e-4, weightDecay: 5e-4, start: atStart, ...(structure ? { structure } : {}) },
-    onEpoch: async ({ epoch, loss, testAccuracy }) => {
+    onEpoch: async ({ epoch, objective, test }) => {
       const now = performance.now();
       console.log(
-        `${name.padEnd(8)} epoch ${epoch}: ${((now - last) / 1000).toFixed(2)} s, loss ${loss.toFixed(4)}, test accuracy ${testAccuracy.toFixed(4)}`,
+        `${name.padEnd(8)} epoch ${epoch}: ${((now - last) / 1000).toFixed(2)} s, loss ${objective.toFixed(4)}, test accuracy ${test.metrics.accuracy.toFixed(4)}`,
       );
       last = now;
     },
@@ -67,7 +66,7 @@ for (const { name, arithmetic, structure } of chosen) {
   const issued = performance.now();
   for (let n = 0; n < 20; n++) await step.run();
   const launching = (performance.now() - issued) / 20;
-  await step.read('loss');
+  await step.read('objective');
   const choosing = performance.now();
   const batches = [...trainingBatches(dataset, { seed: 1, epoch: 0, batchSize: 256, firstStep: 0 })].length;
   const perBatch = (performance.now() - choosing) / batches;

@@ -18,6 +18,7 @@ import { loss } from './loss.ts';
 import { normalization } from './normalization.ts';
 import { pooling } from './pooling.ts';
 import { quantization } from './quantization.ts';
+import { reduction } from './reduction.ts';
 
 /** Renames need no kernel: the plan gives both names one storage. */
 type Computed = Exclude<OpName, 'reshape' | 'stopGradient'>;
@@ -30,6 +31,7 @@ const kernels: Kernels<Computed> = {
   ...images,
   ...loss,
   ...quantization,
+  ...reduction,
   ...approximate,
 };
 

@@ -71,10 +71,10 @@ async function mapAndMeasure(
     });
   }
   const evaluate = await evaluator(session, task, mappedArithmetic(context, tables), dataset.test);
-  const { accuracy, loss } = await evaluate();
+  const { loss, metrics } = await evaluate();
   return {
     files: written,
-    stages: [{ stage: 'mapped', accuracy, loss, ...mappedGateCost(context, multipliers) }],
+    stages: [{ stage: 'mapped', accuracy: metrics.accuracy, loss, ...mappedGateCost(context, multipliers) }],
     multipliers,
   };
 }

@@ -124,7 +124,7 @@ async function runLocked(options: FlowOptions, lock: RunLock): Promise<RunSummar
   }
 
   const known = (old ?? source)?.inputs.data;
-  const opened = openTask(configuration, known, options);
+  const opened = await openTask(configuration, known, options);
   const vouched = inputsOf(configuration, opened, said, old ?? source);
   const { kept, discarding }: Plan = old
     ? planPhases({ folder, old, configuration, inputs: vouched, wanted, redo: options.redo ?? false })

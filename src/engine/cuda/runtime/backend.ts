@@ -10,7 +10,8 @@ import type { TensorType } from '../../graph/ops.ts';
 import { type Plan, plan, type Storage } from '../../graph/plan.ts';
 import { SharedSession } from '../../session.ts';
 import type { KernelLaunch, Precision, Target } from '../lower/launch.ts';
-import { copyTask, lowerPlan, scratchBytes } from '../lower/program.ts';
+import { type Lower, lowerOn } from '../lower/lowerings.ts';
+import { copyTask, lowerPlan } from '../lower/program.ts';
 import { Arena } from './arena.ts';
 import { KernelLibrary } from './compiler.ts';
 import { OLDEST_CAPABILITY, openCuda } from './device.ts';
@@ -238,6 +239,7 @@ export class CudaProgram implements Program {
   readonly arenaBytes: number;
   readonly #session: CudaSession;
   readonly #plan: Plan;
+  readonly #lower: Lower;
   /** Inputs, outputs and the block of small outputs. */
   readonly #pool: MemoryPool;
   readonly #own: Address;
@@ -256,9 +258,10 @@ export class CudaProgram implements Program {
   private constructor(graph: Graph, session: CudaSession) {
     const { context, target } = session;
     this.#session = session;
+    this.#lower = lowerOn(target);
     this.#plan = plan(graph, {
       alignment: ALIGNMENT,
-      workspaceBytes: (node) => scratchBytes(node, target),
+      workspaceBytes: (node) => this.#lower(node).workspaceBytes ?? 0,
       reuseDistance: REUSE_DISTANCE,
     });
     this.arenaBytes = this.#plan.arenaBytes;
@@ -329,10 +332,10 @@ export class CudaProgram implements Program {
 
   /** The kernels over the arena where it is; what they need beside is in the pool. */
   async #nodes(pool: MemoryPool): Promise<NamedNode[]> {
-    const { context, target } = this.#session;
-    const table = (bytes: Uint8Array): Address => {
-      const at = pool.allocate(bytes.byteLength);
-      context.toDevice(at, bytes, bytes.byteLength);
+    const { context } = this.#session;
+    const place = ({ buffer, byteOffset, byteLength }: ArrayBufferView): Address => {
+      const at = pool.allocate(byteLength);
+      context.toDevice(at, new Uint8Array(buffer, byteOffset, byteLength), byteLength);
       return at;
     };
     const counters = (count: number): Address => {
@@ -340,11 +343,11 @@ export class CudaProgram implements Program {
       context.fill(at, 0, 4 * count);
       return at;
     };
-    const memory = { counters, table };
+    const memory = { counters, place };
     const of = (at: Storage) => this.#addressOf(at);
     const variable = (name: string) => this.#session.variable(name).place;
     context.use();
-    const tasks = lowerPlan(this.#plan, { of, variable }, target, memory);
+    const tasks = lowerPlan(this.#plan, { of, variable }, this.#lower, memory);
     // Whole words: memory has room for them.
     const small = [...this.#outputs.values()].flatMap(({ type, address, offset }) => {
       const words = Math.ceil((sizeOf(type.shape) * bytesPerElement[type.dtype]) / 4);
