@@ -5,6 +5,7 @@ import { type Factors, factorsOf } from '../../../multiplier/factors.ts';
 import { sizeOf } from '../../../tensor/tensor.ts';
 import { Graph, type Node } from '../../graph/graph.ts';
 import { CODE_BITS, COUNTS, codeBits, oneOrSeveral, pathOf } from '../../graph/paths.ts';
+import { convGeometryOf } from '../../graph/window.ts';
 import type { KernelSource } from '../runtime/compiler.ts';
 import type { Address } from '../runtime/driver.ts';
 import { convolutionLowerings } from './convolution.ts';
@@ -138,21 +139,22 @@ function termsOf({ inputs, attributes }: SlopeNode): Factors | undefined {
 
 /** The gradient of the weights of a convolution with `rank` times the channels; its operands are x's factors and g. */
 function weightProduct({ inputs: [g, x, w], attributes }: WeightNode, rank: number): Node<'conv2dWeightGradient'> {
-  const { stride, padding, groups } = attributes;
   const graph = new Graph();
   const wide = graph.input('x', withLast(x!.shape, 3, rank));
   const weightShape = withLast(w!.shape, 2, rank);
-  graph.apply('conv2dWeightGradient', [wide, graph.input('g', g!.shape)], { stride, padding, groups, weightShape });
+  graph.apply('conv2dWeightGradient', [wide, graph.input('g', g!.shape)], {
+    ...convGeometryOf(attributes),
+    weightShape,
+  });
   return graph.nodes[0] as Node<'conv2dWeightGradient'>;
 }
 
 /** The same for the input; its operands are g and w's factors. */
 function inputProduct({ inputs: [g, x, w], attributes }: InputNode, rank: number): Node<'conv2dInputGradient'> {
-  const { stride, padding, groups } = attributes;
   const graph = new Graph();
   const wide = graph.input('w', withLast(w!.shape, 2, rank));
   const inputShape = withLast(x!.shape, 3, rank);
-  graph.apply('conv2dInputGradient', [graph.input('g', g!.shape), wide], { stride, padding, groups, inputShape });
+  graph.apply('conv2dInputGradient', [graph.input('g', g!.shape), wide], { ...convGeometryOf(attributes), inputShape });
   return graph.nodes[0] as Node<'conv2dInputGradient'>;
 }
 

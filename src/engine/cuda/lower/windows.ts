@@ -6,7 +6,7 @@ import type { PoolGeometry } from '../../graph/ops.ts';
 import { pathOf } from '../../graph/paths.ts';
 import type { KernelSource } from '../runtime/compiler.ts';
 import type { Address } from '../runtime/driver.ts';
-import { ceilDivide, dividerArgument } from './geometry.ts';
+import { ceilDivide, dividerArgument, sameOnBothAxes } from './geometry.ts';
 import { address, i32, launch, struct } from './launch.ts';
 import { alwaysTheSame, type Lowerings, type Operands } from './lowering.ts';
 
@@ -25,10 +25,12 @@ function pooling(
   x: Shape,
   y: Shape,
   over: Shape,
-  { size, stride, padding }: PoolGeometry,
+  geometryOfPool: PoolGeometry,
 ) {
   const [n, h, w, c] = x as [number, number, number, number];
   const [, oh, ow] = y as [number, number, number];
+  const { size } = geometryOfPool;
+  const { stride, padding } = sameOnBothAxes(geometryOfPool);
   const width = widthOf(x);
   const dividers = [c / width, over[2]!, over[1]!].map(dividerArgument);
   const geometry = struct(...[n, h, w, c, oh, ow, size[0], size[1], stride, padding].map(i32), ...dividers);
