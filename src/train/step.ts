@@ -1,22 +1,23 @@
 // The compiled training step: forward, backward, the optimisers of weights and structures, and the values to report.
 
-import type { Batch } from '../data/batches.ts';
+import type { Batch } from '../data/split.ts';
 import type { Program, Session } from '../engine/backend.ts';
 import { clipVariables } from '../quant/quantized.ts';
 import { f32 } from '../tensor/tensor.ts';
-import type { Feed } from './feed.ts';
-import { descend, type ParameterGroup } from './optimizer.ts';
+import { type Feed, writeBatch } from './feed.ts';
+import { type Figures, outputFigures, readFigures, readScalar } from './figures.ts';
+import { appendSgd, type ParameterGroup } from './optimizer.ts';
 import { type Arithmetic, type BuiltNetwork, buildNetwork, clampedTheta, type Task } from './task.ts';
 
-/** λ · power as part of the loss: power = 1 − Σ over the structures of Σ_c share_c · clamp(θ_c). */
+/** λ · power as part of what is minimised: power = 1 − Σ over the structures of Σ_c share_c · clamp(θ_c). */
 export interface PowerTerm {
   readonly lambda: number;
   readonly structures: readonly { readonly theta: string; readonly shares: readonly number[] }[];
 }
 
-export interface StepOptions {
+export interface StepOptions<M extends string = string> {
   readonly session: Session;
-  readonly task: Task;
+  readonly task: Task<M>;
   readonly arithmetic: Arithmetic;
   readonly momentum: number;
   readonly weightDecay: number;
@@ -27,32 +28,36 @@ export interface StepOptions {
 export const RATE = 'learningRate';
 export const THETA_RATE = 'thetaLearningRate';
 
-export interface StepResult {
-  readonly loss: number;
-  readonly crossEntropy: number;
-  readonly correct: number;
+export interface StepResult<M extends string = string> extends Figures<M> {
+  /** What the step lowers: the task's loss, and λ · power where structures learn. */
+  readonly objective: number;
   readonly power: number | undefined;
 }
 
 /** The training step as a program per batch size (the last batch of an epoch may be short). */
-export class StepPrograms {
-  readonly #options: StepOptions;
+export class StepPrograms<M extends string> {
+  readonly #options: StepOptions<M>;
   readonly #feed: Feed;
   readonly #programs = new Map<number, Promise<Program>>();
 
-  constructor(options: StepOptions, feed: Feed) {
+  constructor(options: StepOptions<M>, feed: Feed) {
     this.#options = options;
     this.#feed = feed;
   }
 
-  /** Starts the step of a batch; the promise in the result is kept when the device has done it. */
-  async start(batch: Batch, rate: number, thetaRate: number | undefined): Promise<{ result: Promise<StepResult> }> {
-    const program = await this.#program(batch.count);
-    this.#feed.write(program, batch);
+  /** Starts the step of a batch of `size` examples; the promise in the result is kept when the device has done it. */
+  async start(
+    batch: Batch,
+    size: number,
+    rate: number,
+    thetaRate: number | undefined,
+  ): Promise<{ result: Promise<StepResult<M>> }> {
+    const program = await this.#program(size);
+    writeBatch(program, batch);
     program.write(RATE, Float32Array.of(rate));
     if (thetaRate !== undefined) program.write(THETA_RATE, Float32Array.of(thetaRate));
     await program.run();
-    return { result: resultOf(program, thetaRate !== undefined) };
+    return { result: this.#resultOf(program) };
   }
 
   #program(size: number): Promise<Program> {
@@ -62,45 +67,46 @@ export class StepPrograms {
     this.#programs.set(size, program);
     return program;
   }
+
+  async #resultOf(program: Program): Promise<StepResult<M>> {
+    const { task, structure } = this.#options;
+    const [figures, objective, power] = await Promise.all([
+      readFigures(program, task),
+      readScalar(program, 'objective'),
+      structure ? readScalar(program, 'power') : undefined,
+    ]);
+    return { ...figures, objective, power };
+  }
 }
 
-async function resultOf(program: Program, withPower: boolean): Promise<StepResult> {
-  const names = ['loss', 'crossEntropy', 'correct', ...(withPower ? ['power'] : [])];
-  const [loss, crossEntropy, correct, power] = await Promise.all(
-    names.map(async (name) => (await program.read(name))[0]!),
-  );
-  return { loss: loss!, crossEntropy: crossEntropy!, correct: correct!, power };
-}
-
-/** The graph of a step over `batchSize` images: inputs of the feed and the learning rates, outputs loss, crossEntropy, correct and power. */
-export function trainingStep(
-  { task, arithmetic, momentum, weightDecay, structure }: Omit<StepOptions, 'session'>,
+/** The graph of a step over `batchSize` examples: inputs of the feed and the learning rates, outputs objective, loss, metrics and power. */
+export function trainingStep<M extends string>(
+  { task, arithmetic, momentum, weightDecay, structure }: Omit<StepOptions<M>, 'session'>,
   feed: Feed,
   batchSize: number,
-): BuiltNetwork {
+): BuiltNetwork<M> {
   const network = buildNetwork(task, arithmetic, 'train', batchSize, feed);
-  const { graph, layers, crossEntropy, correct } = network;
+  const { graph, layers, loss } = network;
   const parameters = layers.parameters.filter(({ trainable }) => trainable).map(({ value }) => value);
   const weights = [...parameters, ...clipVariables(graph, layers.multiplying)];
   const groups: ParameterGroup[] = [{ variables: weights, rate: RATE, momentum, weightDecay }];
-  let loss = crossEntropy;
+  let objective = loss;
   if (structure) {
     const { lambda, structures } = structure.power;
     const power = graph.labelled('power', () => powerOf(network, structure.power));
     graph.output('power', power);
-    loss = graph.labelled('loss', () => graph.apply1('add', [crossEntropy, power], { alpha: 1, beta: lambda }));
+    objective = graph.labelled('loss', () => graph.apply1('add', [loss, power], { alpha: 1, beta: lambda }));
     const thetas = structures.map(({ theta, shares }) => graph.variable(theta, [shares.length]));
     groups.push({ variables: thetas, rate: THETA_RATE, momentum, weightDecay: structure.weightDecay });
   }
-  graph.output('loss', loss);
-  graph.output('crossEntropy', crossEntropy);
-  graph.output('correct', correct);
-  descend(loss, groups);
+  graph.output('objective', objective);
+  outputFigures(graph, network);
+  appendSgd(objective, groups);
   return network;
 }
 
 /** 1 − Σ shares · clamp(θ), a scalar of the graph. */
-function powerOf({ graph }: BuiltNetwork, { structures }: PowerTerm) {
+function powerOf({ graph }: Pick<BuiltNetwork, 'graph'>, { structures }: PowerTerm) {
   const saved = structures.map(({ theta, shares }) => {
     const columns = clampedTheta(graph, theta, shares.length);
     return graph.apply1('dot', [columns, graph.constant(f32([shares.length], shares))], {});

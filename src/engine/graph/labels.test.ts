@@ -4,6 +4,7 @@ import { expect, test } from 'vitest';
 import { openDataset } from '../../data/registry.ts';
 import { findModel } from '../../nn/models/registry.ts';
 import { feedOf } from '../../train/feed.ts';
+import { imageTask } from '../../train/images.ts';
 import { trainingStep } from '../../train/step.ts';
 import { referenceBackend } from '../reference/backend.ts';
 import { gradients } from './gradients.ts';
@@ -53,16 +54,17 @@ test('an internal error says which layer it is about', () => {
 });
 
 test('every node of a training step but those between layers has a label', async () => {
-  const digits = openDataset('digits');
+  const digits = await openDataset('digits');
+  const task = imageTask(findModel('resnet8'), digits);
   const session = await referenceBackend().openSession();
   const { graph, layers } = trainingStep(
     {
-      task: { model: findModel('resnet8'), images: digits },
+      task,
       arithmetic: { kind: 'float' },
       momentum: 0,
       weightDecay: 0,
     },
-    feedOf(session, digits.train, digits),
+    feedOf(session, task, digits.train),
     4,
   );
   const names = new Set(layers.parameters.map(({ name }) => name.replace(/\.\w+$/, '')));

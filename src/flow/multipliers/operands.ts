@@ -4,13 +4,14 @@
 // The joint distribution is taken as the product of the two, which is what `--histograms` and the mapping know.
 
 import { evaluationBatches } from '../../data/batches.ts';
-import type { Split } from '../../data/dataset.ts';
+import { readAhead } from '../../data/read-ahead.ts';
+import type { Split } from '../../data/split.ts';
 import type { Session } from '../../engine/backend.ts';
 import type { Node } from '../../engine/graph/graph.ts';
 import { convolutionTaps, type Tap } from '../../engine/graph/window.ts';
 import type { OperandHistograms } from '../../multiplier/metrics.ts';
 import type { Shape, TensorData } from '../../tensor/tensor.ts';
-import { feedOf } from '../../train/feed.ts';
+import { feedOf, writeBatch } from '../../train/feed.ts';
 import { buildNetwork, type QuantizedArithmetic, type Task } from '../../train/task.ts';
 import { productsOf } from './products.ts';
 
@@ -39,7 +40,7 @@ export async function visitLayers(
   visit: (visit: LayerVisit) => Promise<void>,
 ): Promise<void> {
   const batchSize = Math.min(BATCH, images, split.count);
-  const feed = feedOf(session, split, task.images);
+  const feed = feedOf(session, task, split);
   const { graph, layers } = buildNetwork(task, arithmetic, 'evaluate', batchSize, feed);
   const products = productsOf(graph, layers.multiplying);
   products.forEach(({ node }, at) => {
@@ -49,10 +50,13 @@ export async function visitLayers(
   });
   const program = await session.compile(graph);
   let done = 0;
-  for (const batch of evaluationBatches(split, batchSize)) {
-    const valid = Math.min(batch.count, images - done);
+  const batches = readAhead(evaluationBatches(split, batchSize), (selection, signal) =>
+    feed.read(selection, batchSize, signal),
+  );
+  for await (const { request, result } of batches) {
+    const valid = Math.min(request.numbers.length, images - done);
     if (valid <= 0) break;
-    feed.write(program, batch, batchSize);
+    writeBatch(program, result);
     await program.run();
     for (const [at, { layer, node }] of products.entries()) {
       const read = (input: number) => program.read(`${at}.${input}`);

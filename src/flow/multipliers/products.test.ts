@@ -10,13 +10,14 @@ import type { Model } from '../../nn/models/registry.ts';
 import { initialTensor } from '../../nn/parameters.ts';
 import { stateName } from '../../quant/quantized.ts';
 import { f32, sizeOf } from '../../tensor/tensor.ts';
-import { buildNetwork, type LayerMultiplier, type QuantizedArithmetic, type Task } from '../../train/task.ts';
+import { imageTask } from '../../train/images.ts';
+import { buildNetwork, type LayerMultiplier, type QuantizedArithmetic } from '../../train/task.ts';
 import { measureOperands } from './operands.ts';
 import { productsOf } from './products.ts';
 import { describeActivity, proveActive } from './proof.ts';
 import { proveTraining } from './training-proof.ts';
 
-const digits = openDataset('digits');
+const digits = await openDataset('digits');
 
 /** Multiplies the codes of the latest product once more, under the same label, and adds both. */
 function again(x: Value, label: string): Value {
@@ -40,7 +41,7 @@ const model: Model = {
     return layers.linear('fc', layers.globalAveragePool(layers.relu(layers.batchNorm('bn2', x))), classes);
   },
 };
-const task: Task = { model, images: digits };
+const task = imageTask(model, digits);
 const removed = (columns: number): LayerMultiplier => ({
   kind: 'removal',
   removed: Float32Array.from({ length: 64 }, (_, at) => ((at >> 3) + (at & 7) < columns ? 1 : 0)),

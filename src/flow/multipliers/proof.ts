@@ -3,7 +3,8 @@
 // arithmetic. Where they differ from the exact layer's, that catches a multiplier that silently was not used, or was used wrongly; a layer
 // whose operands happen to meet no error (one that a harsh multiplier has silenced, say) shows nothing, and is named as such.
 
-import type { Split } from '../../data/dataset.ts';
+import { firstExamples } from '../../data/batches.ts';
+import type { Split } from '../../data/split.ts';
 import type { Session } from '../../engine/backend.ts';
 import type { Node } from '../../engine/graph/graph.ts';
 import { convolutionTaps } from '../../engine/graph/window.ts';
@@ -11,6 +12,7 @@ import { isInteger } from '../../multiplier/error.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { Random, streams } from '../../tensor/random.ts';
 import type { Shape, TensorData } from '../../tensor/tensor.ts';
+import { writeBatch } from '../../train/feed.ts';
 import { buildNetwork, type QuantizedArithmetic, type Task } from '../../train/task.ts';
 import { layerError } from './multipliers.ts';
 import { productsOf } from './products.ts';
@@ -48,11 +50,7 @@ export async function proveActive(
     });
   });
   const program = await session.compile(graph);
-  const imageLength = split.images.length / split.count;
-  const images = new Uint8Array(IMAGES * imageLength);
-  images.set(split.images.subarray(0, images.length));
-  program.write('images', images);
-  program.write('labels', new Int32Array(IMAGES));
+  writeBatch(program, await split.read(firstExamples(Math.min(IMAGES, split.count)), IMAGES));
   await program.run();
 
   const found: LayerActivity[] = [];

@@ -10,13 +10,14 @@ import { initialTensor } from '../../nn/parameters.ts';
 import { stateName } from '../../quant/quantized.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { f32, sizeOf, type TensorData } from '../../tensor/tensor.ts';
-import { buildNetwork, type LayerMultiplier, type QuantizedArithmetic, type Task } from '../../train/task.ts';
+import { imageTask } from '../../train/images.ts';
+import { buildNetwork, type LayerMultiplier, type QuantizedArithmetic } from '../../train/task.ts';
 import { layerError } from './multipliers.ts';
 import { proveActive } from './proof.ts';
 import { describeTraining, proveTraining } from './training-proof.ts';
 
-const digits = openDataset('digits');
-const task: Task = { model: findModel('resnet8'), images: digits };
+const digits = await openDataset('digits');
+const task = imageTask(findModel('resnet8'), digits);
 const index = Array.from({ length: 8 * 6 }, (_, at) => {
   const column = Math.floor(at / 6) + (at % 6);
   return column < 6 ? column : -1;

@@ -11,7 +11,7 @@ import { convolutionTaps } from '../../engine/graph/window.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { Random, streams } from '../../tensor/random.ts';
 import type { TensorData } from '../../tensor/tensor.ts';
-import { feedOf } from '../../train/feed.ts';
+import { feedOf, writeBatch } from '../../train/feed.ts';
 import type { LoopOptions } from '../../train/loop.ts';
 import { RATE, THETA_RATE, trainingStep } from '../../train/step.ts';
 import type { QuantizedArithmetic } from '../../train/task.ts';
@@ -95,8 +95,8 @@ async function proveStep(
   size: number,
   withGradients: boolean,
 ): Promise<Checked | undefined> {
-  const { dataset, arithmetic, seed, firstEpoch } = fit;
-  const feed = feedOf(session, dataset.train, dataset);
+  const { dataset, task, arithmetic, seed, firstEpoch } = fit;
+  const feed = feedOf(session, task, dataset.train);
   const { graph, layers: built } = trainingStep(fit, feed, size);
   const layers = layersOf(graph, productsOf(graph, built.multiplying), withGradients);
   const values = new Map<Value, string>();
@@ -115,7 +115,7 @@ async function proveStep(
   });
   if (!program) return undefined;
   const sample = trainingBatches(dataset, { seed, epoch: firstEpoch, batchSize: size });
-  feed.write(program, sample.next().value!);
+  writeBatch(program, await feed.read(sample.next().value!, size));
   for (const rate of [RATE, THETA_RATE]) if (graph.inputs.has(rate)) program.write(rate, Float32Array.of(0));
   await program.run();
 

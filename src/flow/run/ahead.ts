@@ -7,7 +7,7 @@ import type { Parameter } from '../../nn/layers.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { sizeOf } from '../../tensor/tensor.ts';
 import { buildNetwork } from '../../train/task.ts';
-import { type ImportedMultiplier, importMultiplier, inOrder } from '../multipliers/import.ts';
+import { type ImportedMultiplier, importMultiplier, inOrder } from '../../workbench/import.ts';
 import { approximateLayers, concreteMultiplier } from '../multipliers/multipliers.ts';
 import type { Configuration } from '../settings/config.ts';
 import { type FloatModel, readFloatModel } from './checkpoint.ts';

@@ -3,7 +3,7 @@
 // input channel the codes are counted by themselves, so that padding and stride are in it.
 // Invariant: nothing but those biases and running means changes.
 
-import type { Split } from '../../data/dataset.ts';
+import type { Split } from '../../data/split.ts';
 import type { Session } from '../../engine/backend.ts';
 import type { Node, Value } from '../../engine/graph/graph.ts';
 import { convolutionTaps } from '../../engine/graph/window.ts';

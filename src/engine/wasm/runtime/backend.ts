@@ -13,7 +13,7 @@ import { type Plan, type Step as PlannedStep, plan, type Storage } from '../../g
 import { type Launch, launch, placeRecord } from '../lower/launch.ts';
 import { type Lowered, runs } from '../lower/lowering.ts';
 import { lower } from '../lower/lowerings.ts';
-import { LinearMemory } from './memory.ts';
+import { LARGEST_BYTES, LinearMemory } from './memory.ts';
 import { Threads } from './threads.ts';
 import type { Step } from './walk.ts';
 
@@ -33,9 +33,13 @@ export function wasmBackend(options: WasmOptions = {}): Backend {
     throw new UserError(`threads ${threads}: expected a whole number from 1 to 64`);
   }
   const backend: Backend = {
-    name: 'wasm',
-    description: `WebAssembly SIMD, ${threads} ${threads === 1 ? 'thread' : 'threads'}`,
-    datasetBytes: 0,
+    device: {
+      name: 'wasm',
+      description: `WebAssembly SIMD, ${threads} ${threads === 1 ? 'thread' : 'threads'}`,
+      memoryBytes: LARGEST_BYTES,
+      ownMemory: false,
+      emulations: ['table'],
+    },
     openSession: async () => {
       const memory = new LinearMemory(options.poison);
       return new WasmSession(backend, memory, await Threads.start(memory, threads, options.poison));

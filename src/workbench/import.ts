@@ -3,19 +3,19 @@
 // program that published the text form takes its first operand as the activation, everything else here the first as the weight.
 // Invariant: network and table of the result are in the same order, and that order is recorded.
 
-import { signednessNote } from '../../multiplier/signedness.ts';
+import { signednessNote } from '../multiplier/signedness.ts';
 import {
   exchangeOperands,
   isSymmetric,
   type OperandOrder,
   operandOrders,
   type ProductTable,
-} from '../../multiplier/table.ts';
-import { rowOrder } from '../../netlist/formats/text.ts';
-import type { Network } from '../../netlist/network.ts';
-import { exchangeNetworkOperands } from '../../netlist/ports.ts';
-import { UserError } from '../../tensor/errors.ts';
-import { type LoadOptions, loadMultiplier, productsOf } from '../../workbench/load.ts';
+} from '../multiplier/table.ts';
+import { rowOrder } from '../netlist/formats/text.ts';
+import type { Network } from '../netlist/network.ts';
+import { exchangeNetworkOperands } from '../netlist/ports.ts';
+import { UserError } from '../tensor/errors.ts';
+import { type LoadOptions, loadMultiplier, productsOf } from './load.ts';
 
 /** A multiplier as its source has it: whichever operand comes first there is the first. */
 export interface SourceMultiplier {

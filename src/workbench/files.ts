@@ -2,21 +2,21 @@
 // before all forms were proved equal over all operand pairs.
 // Invariant: the weight is the first operand of netlists and .npy, the activation that of the text; modules are named after their files.
 
-import { type ErrorMetrics, errorMetrics, metricsReport, type OperandHistograms } from '../../multiplier/metrics.ts';
-import { exactPower, powerPerMultiplication } from '../../multiplier/power.ts';
-import { isSymmetric, type ProductTable } from '../../multiplier/table.ts';
-import { writeBlif } from '../../netlist/blif/write.ts';
-import { type Certificate, certify, certifyTable } from '../../netlist/certify.ts';
-import { cleanUp } from '../../netlist/cleanup.ts';
-import { writeNpy } from '../../netlist/formats/npy.ts';
-import { writeTextTable } from '../../netlist/formats/text.ts';
-import type { MappedMultiplier } from '../../netlist/mapping/task.ts';
-import { type Network, relabelled } from '../../netlist/network.ts';
-import { groupBuses } from '../../netlist/ports.ts';
-import { describeStructure } from '../../netlist/structure.ts';
-import { verilogModules, writeVerilog } from '../../netlist/verilog/write.ts';
-import { UserError } from '../../tensor/errors.ts';
-import { makeFolder, writeInside, writeJsonInside } from '../../tensor/files.ts';
+import { type ErrorMetrics, errorMetrics, metricsReport, type OperandHistograms } from '../multiplier/metrics.ts';
+import { exactPower, powerPerMultiplication } from '../multiplier/power.ts';
+import { isSymmetric, type ProductTable } from '../multiplier/table.ts';
+import { writeBlif } from '../netlist/blif/write.ts';
+import { type Certificate, certify, certifyTable } from '../netlist/certify.ts';
+import { cleanUp } from '../netlist/cleanup.ts';
+import { writeNpy } from '../netlist/formats/npy.ts';
+import { writeTextTable } from '../netlist/formats/text.ts';
+import type { MappedMultiplier } from '../netlist/mapping/task.ts';
+import { type Network, relabelled } from '../netlist/network.ts';
+import { groupBuses } from '../netlist/ports.ts';
+import { describeStructure } from '../netlist/structure.ts';
+import { verilogModules, writeVerilog } from '../netlist/verilog/write.ts';
+import { UserError } from '../tensor/errors.ts';
+import { makeFolder, writeInside, writeJsonInside } from '../tensor/files.ts';
 import type { ImportedMultiplier } from './import.ts';
 
 /** File names of one multiplier. */
