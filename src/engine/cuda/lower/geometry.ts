@@ -114,7 +114,7 @@ export function chooseTile<T extends Tile>(
   return tiles.reduce((best, tile) => (cost(tile) < cost(best) ? tile : best));
 }
 
-/** Work of tiles × stages cut into equal shares, as kernels/plane-gradients.cu does; `parts`: the number of shares that each tile is in. */
+/** Work of tiles × stages cut into equal shares, as kernels/approximate-plane-gradients.cu does; `parts`: the number of shares that each tile is in. */
 export function sharesOf(tiles: number, stages: number, most: number) {
   const units = tiles * stages;
   invariant(most < 256, `${most} shares`);

@@ -4,7 +4,7 @@ import { f32 } from '../../../tensor/tensor.ts';
 import { Graph, type Value } from '../../graph/graph.ts';
 import type { AxmConvAttributes } from '../../graph/ops.ts';
 import { square } from '../../graph/window.ts';
-import { bytesOfFunctions, factoredForm, planeDefines, planesOf, slicesOf } from './plane-form.ts';
+import { bytesOfFunctions, factoredForm, planeDefines, planesOf, slicesOf } from './approximate-plane-form.ts';
 
 const attributes = (error: ProductError): AxmConvAttributes => ({
   ...square({ padding: 1 }),
