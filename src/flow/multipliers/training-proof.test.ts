@@ -79,6 +79,7 @@ function wrong(backend: Backend, corrupt: (value: Value, data: TensorData) => Te
           const program = await session.compile(graph);
           return {
             arenaBytes: program.arenaBytes,
+            dispose: program.dispose.bind(program),
             write: program.write.bind(program),
             run: program.run.bind(program),
             read: async (name: string) => corrupt(graph.outputs.get(name)!, await program.read(name)),
@@ -91,7 +92,6 @@ function wrong(backend: Backend, corrupt: (value: Value, data: TensorData) => Te
 
 function bound(session: Session) {
   return {
-    hasVariable: session.hasVariable.bind(session),
     variableNames: session.variableNames.bind(session),
     write: session.write.bind(session),
     read: session.read.bind(session),
