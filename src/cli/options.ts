@@ -2,7 +2,7 @@
 // the device and the output. Reading them back gives settings that hold only what the user said.
 
 import { type Command, Option } from 'commander';
-import { type DeviceOptions, deviceNames, emulations, parseDevice, precisions } from '../flow/run/device.ts';
+import { type DeviceOptions, deviceNames, parseDevice, precisions } from '../flow/run/device.ts';
 import {
   type ConfigurationInput,
   configurationSchema,
@@ -12,6 +12,7 @@ import {
 } from '../flow/settings/config.ts';
 import type { Setting } from '../flow/settings/table.ts';
 import { badValue, nameList, nonEmpty, oneOf, wholeNumberFrom } from '../flow/settings/values.ts';
+import { emulations } from '../multiplier/multiplier.ts';
 import { UserError } from '../tensor/errors.ts';
 import { readJson } from '../tensor/files.ts';
 import { unknownName } from '../tensor/names.ts';

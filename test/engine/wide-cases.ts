@@ -2,8 +2,9 @@
 // (wide copies, several tiles and parts, planes that merge, tables that factor, reductions over several blocks).
 
 import { convOutputShape } from '../../src/engine/graph/inference.ts';
-import { expandTheta, tableOfRemoval } from '../../src/multiplier/multiplier.ts';
+import { tableOfRemoval } from '../../src/multiplier/removal.ts';
 import { slopesOf } from '../../src/multiplier/slopes.ts';
+import { expandTheta } from '../../src/multiplier/structure.ts';
 import { Random } from '../../src/tensor/random.ts';
 import { f32, type HostTensor, type Shape, sizeOf, tensor } from '../../src/tensor/tensor.ts';
 import { type Case, codes, floats, make } from './cases.ts';

@@ -7,7 +7,7 @@ import { multiplierReport, writeMultiplier } from '../../flow/multipliers/multip
 import { defaultValue } from '../../flow/settings/schema.ts';
 import { nonEmpty, oneOf, thetaList } from '../../flow/settings/values.ts';
 import { type ErrorMetrics, errorMetrics } from '../../multiplier/metrics.ts';
-import { powerPerMultiplication } from '../../multiplier/power.ts';
+import { structurePower } from '../../multiplier/structure.ts';
 import { type Certificate, certify } from '../../netlist/certify.ts';
 import { mapStructure } from '../../netlist/mapping/map.ts';
 import {
@@ -184,14 +184,14 @@ async function mapAlone(command: Command, { stdout }: Services): Promise<void> {
 }
 
 function mappingText(
-  { mse, moves, structure, theta, network }: MappedMultiplier,
+  { mseToTarget: mse, moves, structure, theta, thetaStructure, network }: MappedMultiplier,
   metrics: ErrorMetrics,
   certificate: Certificate,
   files: readonly string[],
   style: Style,
 ): string {
   const { weightBits, activationBits, gateCost } = structure;
-  const power = powerPerMultiplication(theta, weightBits, activationBits);
+  const power = structurePower(thetaStructure, theta);
   const sections = [
     `${style.bold(`${weightBits}×${activationBits} multiplier`)}, power ${power.toFixed(4)} (analytic, of θ), gate cost ${gateCost.toFixed(4)} (of the netlist)`,
     `MSE to what θ asks for: ${mse.before.toFixed(3)} exact → ${mse.afterFixedColumns.toFixed(3)} without the removed columns → ` +

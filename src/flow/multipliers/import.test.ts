@@ -7,6 +7,7 @@ import { basename, join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, describe, expect, test } from 'vitest';
 import { Graph } from '../../engine/graph/graph.ts';
+import { errorByCodes } from '../../multiplier/error.ts';
 import { exactTable, type OperandOrder, type ProductTable } from '../../multiplier/table.ts';
 import { writeNpy } from '../../netlist/formats/npy.ts';
 import { writeTextTable } from '../../netlist/formats/text.ts';
@@ -16,7 +17,6 @@ import { Random } from '../../tensor/random.ts';
 import { f32, tensor } from '../../tensor/tensor.ts';
 import { openBackend } from '../run/device.ts';
 import { importMultiplier, inOrder, possibleOrders, readSource } from './import.ts';
-import { errorByCodes } from './multipliers.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'tram-import-'));
 afterAll(() => rmSync(folder, { recursive: true }));

@@ -6,7 +6,7 @@ import { isInteger } from '../../../multiplier/error.ts';
 import { sizeOf } from '../../../tensor/tensor.ts';
 import type { Node } from '../../graph/graph.ts';
 import { CODE_BITS, COUNTS, codeBits, FILLING, filling, oneOrSeveral, pathOf } from '../../graph/paths.ts';
-import { checkSums, productsOf } from '../../graph/sums.ts';
+import { checkSums, knownProducts } from '../../graph/sums.ts';
 import type { Address } from '../runtime/driver.ts';
 import {
   CHANNEL_STEP,
@@ -28,8 +28,8 @@ import type { Lowerings, Operands, ProgramMemory } from './lowering.ts';
 import { formOf, planeCommands, planePath, planeScratch, planeWays } from './planes.ts';
 
 /** The products of a constant error table as u16, or undefined where they are not constant or do not fit. */
-export function constantProducts({ inputs, attributes }: Node<'axmConv2d'>): Uint16Array | undefined {
-  const products = productsOf(inputs[6]!, attributes.activationBits);
+export function constantProducts(node: Node<'axmConv2d'>): Uint16Array | undefined {
+  const products = knownProducts(node);
   return products?.every((product) => product >= 0 && product < 65536) ? Uint16Array.from(products) : undefined;
 }
 
