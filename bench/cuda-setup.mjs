@@ -3,6 +3,7 @@
 import { fileURLToPath } from 'node:url';
 
 export const root = process.env.TRAM_BUILD ?? '../dist';
+const { memorySplit } = await import(`${root}/data/image-split.js`);
 const { openDataset } = await import(`${root}/data/registry.js`);
 const { initialTensor } = await import(`${root}/nn/parameters.js`);
 const { columnStructure } = await import(`${root}/multiplier/structure.js`);
@@ -10,26 +11,28 @@ const { findModel } = await import(`${root}/nn/models/registry.js`);
 const { clipLogit, stateName } = await import(`${root}/quant/quantized.js`);
 const { Random } = await import(`${root}/tensor/random.js`);
 const { f32, sizeOf } = await import(`${root}/tensor/tensor.js`);
+const { imageTask } = await import(`${root}/train/images.js`);
 const { atStart, trainEpochs } = await import(`${root}/train/loop.js`);
 const { buildNetwork } = await import(`${root}/train/task.js`);
 
 /** Random images of `size`×`size` pixels with random labels. */
 export function randomDataset(count, testCount, size) {
   const random = new Random(1);
-  const split = (images) => ({
-    count: images,
-    images: Uint8Array.from({ length: images * size * size * 3 }, () => random.integer(256)),
-    labels: Uint8Array.from({ length: images }, () => random.integer(10)),
-  });
+  const shape = { height: size, width: size, channels: 3 };
+  const split = (images) => {
+    const pixels = Uint8Array.from({ length: images * size * size * 3 }, () => random.integer(256));
+    const labels = Int32Array.from({ length: images }, () => random.integer(10));
+    return memorySplit({ count: images, images: pixels, labels }, shape);
+  };
   return {
-    ...{ name: 'random', classes: 10, height: size, width: size, channels: 3, scale: 255, sha256: '' },
+    ...{ name: 'random', classes: 10, ...shape, scale: 255, sha256: '' },
     ...{ mean: [0.5, 0.5, 0.5], deviation: [0.25, 0.25, 0.25], augment: { pad: 4, flip: true } },
     train: split(count),
     test: split(testCount),
   };
 }
 
-export const taskOf = (model, dataset) => ({ model: findModel(model), images: dataset });
+export const taskOf = (model, dataset) => imageTask(findModel(model), dataset);
 
 const COLUMNS = 8;
 const structure = columnStructure({ weightBits: 8, activationBits: 8 }, COLUMNS);
@@ -85,7 +88,7 @@ export async function train(backend, stage, task, dataset, batchSize) {
     ...{ session, task, dataset, arithmetic: stage.arithmetic, epochs: 1, batchSize, seed: 1, firstEpoch: 0 },
     ...{ momentum: 0.9, schedule: 'constant', learningRate: 5e-3, weightDecay: 5e-4, start: atStart },
     ...(stage.structure ? { structure: stage.structure } : {}),
-    onStep: ({ loss }) => losses.push(loss),
+    onStep: ({ objective }) => losses.push(objective),
     onEpoch: async () => {},
   });
   const variables = {};
@@ -101,10 +104,9 @@ const digitsPath = fileURLToPath(new URL('../data/digits.csv.gz', import.meta.ur
 
 /** The losses of ResNet8 on some of the digits, by stage. */
 export async function curvesOf(backend) {
-  const digits = openDataset(digitsPath, { image: { height: 8, width: 8, channels: 1 }, maximum: 16 });
-  const part = ({ images, labels }, count) => ({
-    ...{ count, images: images.subarray(0, 64 * count), labels: labels.subarray(0, count) },
-  });
+  const digits = await openDataset(digitsPath, { image: { height: 8, width: 8, channels: 1 }, maximum: 16 });
+  const part = ({ images, labels }, count) =>
+    memorySplit({ count, images: images.subarray(0, 64 * count), labels: labels.subarray(0, count) }, digits);
   const dataset = { ...digits, train: part(digits.train, 16 * CURVE_STEPS), test: part(digits.test, 16) };
   const curves = {};
   for (const stage of stages) {

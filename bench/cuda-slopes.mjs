@@ -82,7 +82,7 @@ function check({ x, w, g, scales }, { ofWeight, ofInput }, dw, dx, [n, size, cha
 }
 
 const backend = cudaBackend();
-console.log(backend.description);
+console.log(backend.device.description);
 
 /** Results of the graph that `build` makes of (graph, x, w, g), and the milliseconds of its kernels but for `dequantize`. */
 async function run(data, build) {

@@ -26,8 +26,9 @@ const mapped = ['lowrank', 'table'].map((emulation) => ({
 const chosen = [...stages, ...mapped].filter(({ name }) => name.startsWith(process.env.STAGES ?? ''));
 
 const streamed = process.argv.includes('streamed');
-const backend = Object.assign(cudaBackend({ precision }), streamed ? { datasetBytes: 0 } : {});
-console.log(`${backend.description}; ${images} images${streamed ? ' from the host' : ''}, batch 256`);
+const opened = cudaBackend({ precision });
+const backend = Object.assign(opened, streamed ? { device: { ...opened.device, memoryBytes: 0 } } : {});
+console.log(`${backend.device.description}; ${images} images${streamed ? ' from the host' : ''}, batch 256`);
 for (const { name, arithmetic, structure } of chosen) {
   const session = await backend.openSession();
   initialize(session, task, arithmetic);
@@ -50,10 +51,10 @@ for (const { name, arithmetic, structure } of chosen) {
       schedule: 'constant',
     },
     ...{ learningRate: 5e-4, weightDecay: 5e-4, start: atStart, ...(structure ? { structure } : {}) },
-    onEpoch: async ({ epoch, loss, testAccuracy }) => {
+    onEpoch: async ({ epoch, objective, test }) => {
       const now = performance.now();
       console.log(
-        `${name.padEnd(8)} epoch ${epoch}: ${((now - last) / 1000).toFixed(2)} s, loss ${loss.toFixed(4)}, test accuracy ${testAccuracy.toFixed(4)}`,
+        `${name.padEnd(8)} epoch ${epoch}: ${((now - last) / 1000).toFixed(2)} s, loss ${objective.toFixed(4)}, test accuracy ${test.metrics.accuracy.toFixed(4)}`,
       );
       last = now;
     },
@@ -66,7 +67,7 @@ for (const { name, arithmetic, structure } of chosen) {
   const issued = performance.now();
   for (let n = 0; n < 20; n++) await step.run();
   const launching = (performance.now() - issued) / 20;
-  await step.read('loss');
+  await step.read('objective');
   const choosing = performance.now();
   const batches = [...trainingBatches(dataset, { seed: 1, epoch: 0, batchSize: 256, firstStep: 0 })].length;
   const perBatch = (performance.now() - choosing) / batches;
@@ -89,11 +90,11 @@ for (const { name, arithmetic, structure } of chosen) {
       console.log(`         ${kernel.padEnd(32)} ${String(count).padStart(5)} × ${ms.toFixed(3).padStart(9)} ms`);
     }
     console.log('         slowest:');
-    for (const { name: kernel, grid, shared, milliseconds } of times
+    for (const { name: kernel, label, grid, shared, milliseconds } of times
       .sort((a, b) => b.milliseconds - a.milliseconds)
       .slice(0, 70)) {
       console.log(
-        `         ${kernel.padEnd(24)} ${grid.join('×').padEnd(14)} ${String(shared).padStart(7)} B ${(milliseconds * 1e3).toFixed(1).padStart(8)} µs`,
+        `         ${kernel.padEnd(24)} ${grid.join('×').padEnd(14)} ${String(shared).padStart(7)} B ${(milliseconds * 1e3).toFixed(1).padStart(8)} µs  ${label}`,
       );
     }
   }

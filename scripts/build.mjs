@@ -3,6 +3,7 @@
 import { execFileSync } from 'node:child_process';
 import { chmodSync, cpSync, existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { writeRecords } from './wasm-records.mjs';
 
 const bin = (name) => join('node_modules', '.bin', name);
 if (!existsSync(bin('tsc'))) {
@@ -15,6 +16,7 @@ if (!existsSync(bin('tsc'))) {
 
 const run = (command, ...args) => execFileSync(bin(command), args, { stdio: 'inherit' });
 
+writeRecords();
 rmSync('dist', { recursive: true, force: true });
 run('tsc', '-p', 'tsconfig.build.json');
 const assembly = 'src/engine/wasm/kernels/index.ts';

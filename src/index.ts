@@ -1,19 +1,21 @@
 // TRAM as a library: the same functions that the command line calls. Nothing here prints; progress comes as events.
 
 export type { AugmentOptions } from './data/augment.ts';
-export type { Dataset, DatasetOptions, ImageSize, Split } from './data/dataset.ts';
+export type { Dataset, DatasetOptions, ImageSize } from './data/dataset.ts';
+export type { ImageSplit } from './data/image-split.ts';
 export { datasetOf, type LabelledImages, type MemoryDataset } from './data/memory.ts';
 export { openDataset } from './data/registry.ts';
-export type { Backend, Program, Session } from './engine/backend.ts';
+export type { Batch, Selection, Split } from './data/split.ts';
+export type { Backend, Device, Program, Session } from './engine/backend.ts';
 export { gradients } from './engine/graph/gradients.ts';
 export { Graph, type Value } from './engine/graph/graph.ts';
 export type { OpAttributes, OpName } from './engine/graph/ops.ts';
 export { referenceBackend } from './engine/reference/backend.ts';
 export { wasmBackend } from './engine/wasm/runtime/backend.ts';
-export type { OperandBits } from './flow/multipliers/import.ts';
+export { type Examination, examine } from './flow/doctor/examine.ts';
 export { type ComparedRun, compareRuns } from './flow/results/compare.ts';
 export { type EvaluateOptions, type EvaluationResult, evaluateRun } from './flow/results/evaluate.ts';
-export { multiplierFigures, type NamedFigure } from './flow/results/figures.ts';
+export { type ComparedPicture, comparedPicture } from './flow/results/pareto.ts';
 export { summarize } from './flow/results/summarize.ts';
 export type { MultiplierSummary, RunSummary, Stage, StageResult } from './flow/results/summary.ts';
 export { type CheckedMultiplier, type CheckFault, type CheckResult, checkRun } from './flow/run/check.ts';
@@ -22,6 +24,7 @@ export { type Listener, type MetricRecord, type Phase, phases, type RunEvent } f
 export type { Material } from './flow/run/material.ts';
 export { type FlowOptions, runFlow } from './flow/run/run.ts';
 export { type Configuration, type ConfigurationInput, parseConfiguration, published } from './flow/settings/config.ts';
+export { type Field, type FormReading, fields, namedChoices, readFields } from './flow/settings/fields.ts';
 export type { TryEvent } from './flow/try/events.ts';
 export { tryFolder } from './flow/try/folder.ts';
 export { tryPicture } from './flow/try/picture.ts';
@@ -37,6 +40,7 @@ export type { Measured, Treatment } from './flow/try/trial.ts';
 export { type TryOptions, tryMultipliers } from './flow/try/try.ts';
 export { proveEquivalent } from './hardware/equivalence.ts';
 export { type Synthesis, type SynthesisOptions, synthesize } from './hardware/synthesize.ts';
+export type { EmulationName } from './multiplier/error.ts';
 export { readHistograms } from './multiplier/histograms.ts';
 export {
   type ErrorMetrics,
@@ -45,7 +49,7 @@ export {
   metricsReport,
   type OperandHistograms,
 } from './multiplier/metrics.ts';
-export { concreteMultiplier, type EmulationName, type Multiplier } from './multiplier/multiplier.ts';
+export { concreteMultiplier, type Multiplier } from './multiplier/multiplier.ts';
 export { columnCosts, networkPower } from './multiplier/power.ts';
 export { removedPartialProducts } from './multiplier/removal.ts';
 export { defaultSmoothing, type Slopes, type Smoothing, slopesOf } from './multiplier/slopes.ts';
@@ -81,6 +85,7 @@ export { readVerilog } from './netlist/verilog/read.ts';
 export { writeVerilog } from './netlist/verilog/write.ts';
 export type { ConvSpec, Layers, MultiplyingLayer } from './nn/layers.ts';
 export { type Model, models } from './nn/models/registry.ts';
+export { type ComparedMultiplier, comparisonTable } from './report/comparison.ts';
 export { type CurvePoint, curvesSvg, type PhaseCurves, type ThetaPoint, thetaSvg } from './report/curves.ts';
 export { type DotDiagram, dotDiagramSvg } from './report/dots.ts';
 export { type ErrorTable, errorHeatmapSvg, errorHistogramSvg } from './report/heatmap.ts';
@@ -89,5 +94,40 @@ export { svgToPdf } from './report/pdf.ts';
 export { type PngOptions, svgToPng } from './report/png.ts';
 export { UserError } from './tensor/errors.ts';
 export { type HostTensor, tensor } from './tensor/tensor.ts';
+export {
+  type ComparedRow,
+  type CompareOptions,
+  type ComparisonReport,
+  comparedFigures,
+  compareMultipliers,
+  comparisonReport,
+  synthesizeRows,
+} from './workbench/compare.ts';
+export {
+  type Drawing,
+  drawMultiplier,
+  type FigureOptions,
+  multiplierFigures,
+  type NamedFigure,
+} from './workbench/figures.ts';
+export { multiplierReport, type WrittenMultiplier, writeMultiplier } from './workbench/files.ts';
+export {
+  type GeneratedPlaces,
+  generateProved,
+  type ListedGenerator,
+  listGenerators,
+  type ProvedMultiplier,
+  writeGenerated,
+} from './workbench/generate.ts';
+export type { OperandBits } from './workbench/import.ts';
 export { type LoadedMultiplier, type LoadOptions, loadMultiplier, productsOf } from './workbench/load.ts';
+export { type MapOptions, mapMultiplier, type ProvedMapping } from './workbench/map.ts';
 export { type MeasureOptions, measure } from './workbench/measure.ts';
+export { loadHistograms, type OperandWidths, operandWidths } from './workbench/operands.ts';
+export {
+  type MultiplierSynthesisOptions,
+  openLibraries,
+  synthesizeMultiplier,
+} from './workbench/synthesize.ts';
+export { type TableFileOptions, tableFile } from './workbench/tables.ts';
+export { type VerifyOptions, verifyMultipliers } from './workbench/verify.ts';

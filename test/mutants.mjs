@@ -49,10 +49,10 @@ export const mutants = [
     golden,
   ),
   fault(
-    'src/train/evaluation.ts',
-    'accuracy counts the padding of the last batch',
-    'hits / split.count',
-    'hits / (split.count + 1)',
+    'src/train/figures.ts',
+    'a metric is a mean over one target more than there are',
+    'mapRecord(metrics, (sum) => sum / targets)',
+    'mapRecord(metrics, (sum) => sum / (targets + 1))',
     'src/train/loop.test.ts',
   ),
   fault(
@@ -189,8 +189,8 @@ export const mutants = [
   fault(
     'src/data/dataset.ts',
     'the hash of the data leaves out the test images',
-    'train.labels, test.images, test.labels',
-    'train.labels, test.labels',
+    '[train, test].flatMap(({ images, labels }) => [images, labelBytes(labels, classes)])',
+    '[train, { ...test, images: new Uint8Array() }].flatMap(({ images, labels }) => [images, labelBytes(labels, classes)])',
     'src/data/sources.test.ts',
   ),
   fault(
@@ -214,10 +214,10 @@ export const mutants = [
     golden,
   ),
   fault(
-    'src/train/loop.ts',
-    'an epoch’s cross-entropy is the mean of its batches',
-    'sums.crossEntropy + crossEntropy * images',
-    'sums.crossEntropy + crossEntropy * batchSize',
+    'src/train/figures.ts',
+    'a short batch counts as much for the loss as a whole one',
+    'sums.loss + batch.loss * targets',
+    'sums.loss + batch.loss * 2',
     'src/train/loop.test.ts',
   ),
   fault(

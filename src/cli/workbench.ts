@@ -1,15 +1,21 @@
 // What the commands of the multiplier workbench share: how a multiplier is named on the command line, how its operands are read and
 // weighted, and how synthesis is set. Every option is defined once, here; the libraries behind them are loaded when a command runs.
 
-import { basename } from 'node:path';
 import { type Command, Option } from 'commander';
 import { badValue, decimalNumber, nonEmpty, oneOf, perOperand } from '../flow/settings/values.ts';
-import type { SynthesisOptions } from '../hardware/synthesize.ts';
 import type { OperandHistograms } from '../multiplier/metrics.ts';
-import { MAX_EXHAUSTIVE_BITS, MIN_OPERAND_BITS } from '../multiplier/widths.ts';
-import { type TableOrder, tableOrders } from '../netlist/formats/interpret.ts';
-import type { Network } from '../netlist/network.ts';
+import { given } from '../tensor/given.ts';
+import {
+  MAX_EXHAUSTIVE_BITS,
+  MIN_OPERAND_BITS,
+  synthesisEfforts,
+  type TableOrder,
+  tableOrders,
+  yosysPlaces,
+} from '../workbench/choices.ts';
 import type { LoadOptions } from '../workbench/load.ts';
+import type { OperandWidths } from '../workbench/operands.ts';
+import type { MultiplierSynthesisOptions } from '../workbench/synthesize.ts';
 import { describeOption } from './facts.ts';
 import type { Output } from './style.ts';
 
@@ -38,14 +44,7 @@ export interface ReadingOptions {
 /** How a multiplier is read, from the options of the command. */
 export function readLoading(command: Command): LoadOptions {
   const { signed, lenient, top, liberty, bits, tableOrder } = command.opts<ReadingOptions>();
-  return {
-    ...(signed === undefined ? {} : { signed }),
-    ...(lenient === undefined ? {} : { lenient }),
-    ...(top === undefined ? {} : { top }),
-    ...(liberty === undefined ? {} : { liberty }),
-    ...(bits === undefined ? {} : { bits }),
-    ...(tableOrder === undefined ? {} : { order: tableOrder }),
-  };
+  return given({ signed, lenient, top, liberty, bits, order: tableOrder });
 }
 
 export function addSigned(command: Command): void {
@@ -137,22 +136,11 @@ export function positive(option: string, unit: string): (text: string) => number
 }
 
 /** The histograms of a file, or undefined where none is given. */
-export async function loadHistograms(
+export async function givenHistograms(
   path: string | undefined,
-  widths: { readonly weightBits: number; readonly activationBits: number; readonly signed: boolean },
+  widths: () => OperandWidths,
 ): Promise<OperandHistograms | undefined> {
-  if (path === undefined) return undefined;
-  const { readLimited } = await import('../netlist/circuit.ts');
-  const { readHistograms } = await import('../multiplier/histograms.ts');
-  return readHistograms(readLimited(path).toString('utf8'), path, widths);
-}
-
-/** The name of a multiplier for its files and for the rows of tables: the file's without folder and extension. */
-export function subjectName(subject: string): string {
-  return basename(subject)
-    .replace(/\.gz$/i, '')
-    .replace(/\.(blif|s?v|npy|npz|lut\.txt|txt|csv|tsv|json|h|c|bin|raw)$/i, '')
-    .replace(/[^\p{L}\p{N}._+-]+/gu, '-');
+  return path === undefined ? undefined : (await import('../workbench/operands.ts')).loadHistograms(path, widths());
 }
 
 const SYNTHESIS = 'Synthesis:';
@@ -161,8 +149,8 @@ interface SynthesisSettings {
   readonly liberty?: readonly string[];
   readonly clock?: number;
   readonly delay?: number;
-  readonly effort?: 'quick' | 'best';
-  readonly yosys?: 'bundled' | 'system';
+  readonly effort?: (typeof synthesisEfforts)[number];
+  readonly yosys?: (typeof yosysPlaces)[number];
 }
 
 /** The options that addSynthesis defines. */
@@ -177,8 +165,6 @@ export const synthesisOptions = [
 export function addSynthesis(command: Command): void {
   const option = (flags: string, help: string, values: string, fallback: string) =>
     new Option(flags, describeOption({ help, values, default: fallback })).helpGroup(SYNTHESIS);
-  const efforts = ['quick', 'best'] as const;
-  const places = ['bundled', 'system'] as const;
   command
     .addOption(
       option(
@@ -202,44 +188,26 @@ export function addSynthesis(command: Command): void {
       ).argParser(positive('--delay', 'ps')),
     )
     .addOption(
-      option('--effort <NAME>', 'scripts that are tried', `one of ${efforts.join(', ')}`, 'best').argParser(
-        oneOf('--effort', efforts),
+      option('--effort <NAME>', 'scripts that are tried', `one of ${synthesisEfforts.join(', ')}`, 'best').argParser(
+        oneOf('--effort', synthesisEfforts),
       ),
     )
     .addOption(
       option(
         '--yosys <WHICH>',
         'the Yosys that runs; a system one is no sandbox for Verilog of others',
-        `one of ${places.join(', ')}`,
+        `one of ${yosysPlaces.join(', ')}`,
         'bundled',
-      ).argParser(oneOf('--yosys', places)),
+      ).argParser(oneOf('--yosys', yosysPlaces)),
     );
 }
 
-/** The user's settings as options of `synthesize`; reads the Liberty files. */
-export async function readSynthesis(command: Command): Promise<Omit<SynthesisOptions, 'circuit'>> {
+/** The user's settings as options of `synthesizeMultiplier`; reads the Liberty files. */
+export async function readSynthesis(command: Command): Promise<Omit<MultiplierSynthesisOptions, 'histograms'>> {
   const { liberty, clock, delay, effort, yosys } = command.opts<SynthesisSettings>();
-  const { readLibertyFile } = await import('../hardware/liberty/file.ts');
-  return {
-    ...(liberty === undefined ? {} : { liberty: await Promise.all(liberty.map(readLibertyFile)) }),
-    ...(clock === undefined ? {} : { clockMHz: clock }),
-    ...(delay === undefined ? {} : { delayTarget: delay }),
-    ...(effort === undefined ? {} : { effort }),
-    ...(yosys === undefined ? {} : { yosys }),
-  };
-}
-
-/** Operand histograms by input port for the power analysis. */
-export async function synthesisHistograms(
-  { network, signed: known = false }: { readonly network: Network; readonly signed?: boolean },
-  { signed, histograms }: { signed: boolean; histograms: string | undefined },
-): Promise<ArrayLike<number>[] | undefined> {
-  if (histograms === undefined) return undefined;
-  const { multiplierPorts } = await import('../netlist/ports.ts');
-  const { weight, activation } = multiplierPorts(network);
-  const widths = { weightBits: weight.length, activationBits: activation.length, signed: signed || known };
-  const found = await loadHistograms(histograms, widths);
-  return found && [found.weight, found.activation];
+  const { openLibraries } = await import('../workbench/synthesize.ts');
+  const libraries = liberty && (await openLibraries(liberty));
+  return given({ liberty: libraries, clockMHz: clock, delayTarget: delay, effort, yosys });
 }
 
 /** The list of files that were written, for the end of a text. */

@@ -5,6 +5,7 @@
 import type { Random } from '../tensor/random.ts';
 import type { ImageSize } from './image.ts';
 
+/** Which changes a batch of training images is drawn from. */
 export interface AugmentOptions {
   /** Pixels of zero padding on each side before cropping back to the original size; 0 for no crop. */
   readonly pad: number;

@@ -6,7 +6,8 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '../tensor/errors.ts';
 import { readBytes } from '../tensor/files.ts';
-import { type Dataset, finishDataset, type Split } from './dataset.ts';
+import { type Dataset, finishDataset } from './dataset.ts';
+import type { ImageArrays } from './image-split.ts';
 
 const size = { height: 32, width: 32, channels: 3 };
 const plane = size.height * size.width;
@@ -20,7 +21,7 @@ export function cifar10Folder(folder: string): string | undefined {
   return [folder, join(folder, 'cifar-10-batches-bin')].find((path) => existsSync(join(path, testFile)));
 }
 
-function readRecords(paths: readonly string[]): Split {
+function readRecords(paths: readonly string[]): ImageArrays {
   const files = paths.map((path) => {
     const bytes = readBytes(path);
     if (bytes.length === 0 || bytes.length % recordLength !== 0) {
@@ -32,7 +33,7 @@ function readRecords(paths: readonly string[]): Split {
   });
   const count = files.reduce((sum, { records }) => sum + records, 0);
   const images = new Uint8Array(count * imageLength);
-  const labels = new Uint8Array(count);
+  const labels = new Int32Array(count);
   let image = 0;
   for (const { path, bytes, records } of files) {
     for (let record = 0; record < records; record++, image++) {

@@ -7,7 +7,8 @@ import { fileURLToPath } from 'node:url';
 import { UserError } from '../tensor/errors.ts';
 import { noAugmentation } from './augment.ts';
 import { bare, type Columns, type FileOptions, readColumns, wrongColumns } from './columns.ts';
-import { type Dataset, type DatasetOptions, finishDataset, holdBack, type Split } from './dataset.ts';
+import { type Dataset, type DatasetOptions, finishDataset, holdBack } from './dataset.ts';
+import type { ImageArrays } from './image-split.ts';
 import { MOST_CLASSES, numberClasses, type SeenLabel } from './labels.ts';
 import { readMaybeGzip } from './raw.ts';
 
@@ -27,7 +28,7 @@ interface CsvImages {
   readonly count: number;
   readonly images: Uint8Array;
   /** For each image the index of its label in `labels`. */
-  readonly codes: Uint8Array;
+  readonly codes: Int32Array;
   readonly labels: readonly SeenLabel[];
 }
 
@@ -88,7 +89,7 @@ function parseCsv(bytes: Uint8Array, name: string, options: FileOptions, values:
   // A cell has at least one character, and one more behind it: no line is shorter.
   const capacity = Math.floor((bytes.length + 1) / (2 * columns.count));
   const images = new Uint8Array(capacity * length);
-  const codes = new Uint8Array(capacity);
+  const codes = new Int32Array(capacity);
   const seen = new Map<string, number>();
   const labels: SeenLabel[] = [];
   let count = 0;
@@ -154,8 +155,13 @@ function badValue(at: string, text: string, column: number, { isGuess }: Columns
 
 /** Whether numbers look like class numbers: two or more, without gaps, from 0 or 1, each of them often. */
 function looksLikeLabels(values: ReadonlySet<number>, count: number): boolean {
-  const [least, most] = [Math.min(...values), Math.max(...values)];
+  const [least, most] = rangeOf(values);
   return values.size >= 2 && least <= 1 && most - least + 1 === values.size && 2 * values.size <= count;
+}
+
+function rangeOf(values: ReadonlySet<number>): readonly [least: number, most: number] {
+  const all = [...values];
+  return [all.reduce((a, b) => Math.min(a, b)), all.reduce((a, b) => Math.max(a, b))];
 }
 
 /** A label's column that nobody named must look like one. */
@@ -165,7 +171,7 @@ function checkGuess(name: string, { columns, images, codes, labels, count }: Csv
   const first = new Set(Array.from(codes, (_, image) => images[image * length]!));
   const last = new Set(labels.map(({ text }) => Number(text)));
   const firstLooks = looksLikeLabels(first, count);
-  const range = `${Math.min(...first)} … ${Math.max(...first)}`;
+  const range = rangeOf(first).join(' … ');
   if (labels.length === 1) {
     throw new UserError(
       `${name} has one class: ${columns.labelName}, taken for the label, is ${labels[0]!.text} in all ${count} lines; ` +
@@ -194,7 +200,7 @@ export function openCsv(file: string, options: DatasetOptions): Dataset {
   const image = all.columns.size;
   const classes = numberClasses([...all.labels, ...(test?.labels ?? [])], declared);
   checkGuess(file, all);
-  const split = (part: CsvImages): Split => ({
+  const split = (part: CsvImages): ImageArrays => ({
     count: part.count,
     images: part.images,
     labels: part.codes.map((code) => classes.of.get(part.labels[code]!.text)!),

@@ -1,29 +1,21 @@
-// What a labelled image data set is once it has been opened: two splits of raw 8-bit images (NHWC) in memory, and how raw
-// values become network inputs: x = (raw / scale − mean[channel]) / deviation[channel]. Invariant: mean and deviation come from the
-// training split alone, sha256 covers everything that a run can see, and there are two classes at least to tell apart. Where images
-// come from is the sources' business.
+// What a labelled image data set is once it has been opened: two splits of raw 8-bit images (NHWC), and how raw values become network
+// inputs: x = (raw / scale − mean[channel]) / deviation[channel]. Invariant: mean and deviation come from the training split alone, sha256
+// covers everything that a run can see, and there are two classes at least to tell apart. Where images come from is the sources' business.
 
-import { invariant, UserError } from '../tensor/errors.ts';
+import { UserError } from '../tensor/errors.ts';
 import { sha256 } from '../tensor/files.ts';
 import { Random, streams } from '../tensor/random.ts';
 import type { AugmentOptions } from './augment.ts';
 import type { ImageSize } from './image.ts';
+import { type ImageArrays, type ImageSplit, type MemorySplit, memorySplit } from './image-split.ts';
 
 export type { ImageSize } from './image.ts';
 
-export interface Split {
-  readonly count: number;
-  /** Raw 8-bit values, [count, height, width, channels]. */
-  readonly images: Uint8Array;
-  /** One class number per image, 0 … classes − 1. */
-  readonly labels: Uint8Array;
-}
-
-export interface Dataset extends ImageSize {
+export interface Dataset<S extends ImageSplit = ImageSplit> extends ImageSize {
   readonly name: string;
   readonly classes: number;
-  readonly train: Split;
-  readonly test: Split;
+  readonly train: S;
+  readonly test: S;
   /** The raw value that means 1.0: 16 for digits, usually 255. */
   readonly scale: number;
   /** Per channel, of raw / scale over the training split. */
@@ -60,14 +52,14 @@ export interface DatasetOptions {
   readonly augment?: AugmentOptions;
 }
 
-/** What a source gives: everything of a data set but what follows from the images. */
+/** What a source of images in memory gives: everything of a data set but what follows from the images. */
 export interface DatasetParts extends ImageSize {
   readonly name: string;
   /** How messages name it: "csv:faces.csv"; default: its name. */
   readonly location?: string;
   readonly classes: number;
-  readonly train: Split;
-  readonly test: Split;
+  readonly train: ImageArrays;
+  readonly test: ImageArrays;
   readonly scale: number;
   readonly augment: AugmentOptions;
   /** Default: "as given". */
@@ -78,13 +70,10 @@ export interface DatasetParts extends ImageSize {
 }
 
 /** Completes a data set with its normalisation, its class counts and its hash. Throws a UserError for fewer than two classes. */
-export function finishDataset({ location, ...parts }: DatasetParts): Dataset {
+export function finishDataset({ location, ...parts }: DatasetParts): Dataset<MemorySplit> {
   const { height, width, channels, classes, scale, train, test, labels = 'as given', split = 'as given' } = parts;
   const source = location ?? parts.name;
-  for (const { count, images, labels } of [train, test]) {
-    invariant(images.length === count * height * width * channels, `${images.length} raw values for ${count} images`);
-    invariant(labels.length === count, `${labels.length} labels for ${count} images`);
-  }
+  const splits = { train: memorySplit(train, parts), test: memorySplit(test, parts) };
   const trained = countClasses(train, classes, source);
   const tested = countClasses(test, classes, source);
   const present = trained.flatMap((count, label) => (count > 0 ? [label] : []));
@@ -98,22 +87,35 @@ export function finishDataset({ location, ...parts }: DatasetParts): Dataset {
   if (test.count === 0) throw new UserError(`the data set ${source} has no test images; at least one was expected`);
   const empty = trained.flatMap((count, label) => (count === 0 ? [label] : []));
   const sizes = { height, width, channels, classes, scale, train: train.count, test: test.count };
-  const hash = sha256(JSON.stringify(sizes), train.images, train.labels, test.images, test.labels);
+  const labelled = [train, test].flatMap(({ images, labels }) => [images, labelBytes(labels, classes)]);
   return {
     ...parts,
+    ...splits,
     ...normalisation(train.images, channels, scale),
     classCounts: trained.map((count, label) => count + tested[label]!),
     split,
     labels,
     notes: [...(parts.notes ?? []), ...(empty.length > 0 ? [describeEmpty(empty, classes)] : [])],
-    sha256: hash,
+    sha256: sha256(JSON.stringify(sizes), ...labelled),
   };
 }
 
-function countClasses({ labels }: Split, classes: number, source: string): number[] {
+/** Labels as the hash takes them: a byte each while that is enough, so that a data set keeps the hash that older runs know it by. */
+function labelBytes(labels: Int32Array, classes: number): Uint8Array {
+  return classes <= 256 ? Uint8Array.from(labels) : littleEndian(labels);
+}
+
+function littleEndian(values: Int32Array): Uint8Array {
+  const view = new DataView(new ArrayBuffer(4 * values.length));
+  values.forEach((value, k) => void view.setInt32(4 * k, value, true));
+  return new Uint8Array(view.buffer);
+}
+
+function countClasses({ labels }: ImageArrays, classes: number, source: string): number[] {
   const counts = new Array<number>(classes).fill(0);
   for (const label of labels) {
-    if (label >= classes) throw new UserError(`the data set ${source} has a label ${label}, but ${classes} classes`);
+    if (label < 0 || label >= classes)
+      throw new UserError(`the data set ${source} has a label ${label}, but ${classes} classes`);
     counts[label]!++;
   }
   return counts;
@@ -144,7 +146,8 @@ function factsOf(dataset: Dataset): DataFacts {
 export function describeData(data: Dataset | DataFacts): string {
   const { image, trainImages, testImages, classes, classCounts, split } = 'image' in data ? data : factsOf(data);
   const { height, width, channels } = image;
-  const [least, most] = [Math.min(...classCounts), Math.max(...classCounts)];
+  const least = classCounts.reduce((a, b) => Math.min(a, b));
+  const most = classCounts.reduce((a, b) => Math.max(a, b));
   const each = least === most ? `${least} each` : `${least} to ${most} each`;
   const images = `${trainImages + testImages} images ${height}×${width}×${channels}`;
   return `${images}, ${classes} classes (${each}); ${trainImages} train, ${testImages} test (${split})`;
@@ -169,10 +172,10 @@ function normalisation(images: Uint8Array, channels: number, scale: number): { m
 
 /** The split of data that come without one: the same share of each class, and the same images whatever a run's seed, or they would leak. */
 export function holdBack(
-  all: Split,
+  all: ImageArrays,
   size: ImageSize,
   testCount: number,
-): { readonly train: Split; readonly test: Split; readonly split: string } {
+): { readonly train: ImageArrays; readonly test: ImageArrays; readonly split: string } {
   return { ...stratifiedSplit(all, size, testCount, 0), split: 'a fifth of each class held back' };
 }
 
@@ -181,11 +184,11 @@ export function holdBack(
  * lower class). Which images of a class are tested depends on `seed` alone; both splits keep the original order.
  */
 export function stratifiedSplit(
-  all: Split,
+  all: ImageArrays,
   size: ImageSize,
   testCount: number,
   seed: number,
-): { train: Split; test: Split } {
+): { train: ImageArrays; test: ImageArrays } {
   const members: number[][] = [];
   all.labels.forEach((label, index) => {
     members[label] ??= [];
@@ -210,12 +213,16 @@ export function stratifiedSplit(
   };
 }
 
-function select(all: Split, { height, width, channels }: ImageSize, wanted: (index: number) => boolean): Split {
+function select(
+  all: ImageArrays,
+  { height, width, channels }: ImageSize,
+  wanted: (index: number) => boolean,
+): ImageArrays {
   const indices = Array.from({ length: all.count }, (_, index) => index).filter(wanted);
   const length = height * width * channels;
   const images = new Uint8Array(indices.length * length);
   indices.forEach((index, k) => {
     images.set(all.images.subarray(index * length, (index + 1) * length), k * length);
   });
-  return { count: indices.length, images, labels: Uint8Array.from(indices, (index) => all.labels[index]!) };
+  return { count: indices.length, images, labels: Int32Array.from(indices, (index) => all.labels[index]!) };
 }

@@ -1,16 +1,18 @@
-// MNIST and its relatives in the IDX format (Y. LeCun's MNIST page): big-endian magic number, extents, then bytes; plain or
-// gzip, with '-' or '.' before "idx". Both splits are read: train-… and t10k-… or test-…, with or without a name before them
+// MNIST and its relatives in the IDX format (Y. LeCun's MNIST page): big-endian magic number, extents, then bytes, of labels also 32-bit
+// numbers (idx1-int); plain or gzip, with '-' or '.' before "idx". Both splits are read: train-… and t10k-… or test-…, with or without a name before them
 // (EMNIST: emnist-letters-train-…); where a folder holds several, FOLDER/NAME says which. Grey images only.
 
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { UserError } from '../tensor/errors.ts';
-import { type Dataset, type DatasetOptions, finishDataset, type ImageSize, type Split } from './dataset.ts';
+import { type Dataset, type DatasetOptions, finishDataset, type ImageSize } from './dataset.ts';
+import type { ImageArrays } from './image-split.ts';
 import { numberClasses } from './labels.ts';
 import { readMaybeGzip } from './raw.ts';
 
-const imagesMagic = 0x0803;
-const labelsMagic = 0x0801;
+/** What a file holds: its elements' code in the magic number, their name in the file's, and their size. */
+const elements = { ubyte: { code: 0x08, bytes: 1 }, int: { code: 0x0c, bytes: 4 } } as const;
+type ElementName = keyof typeof elements;
 
 function findFile(folder: string, stem: string, kind: string): string | undefined {
   const names = ['-', '.'].flatMap((separator) => ['', '.gz'].map((suffix) => `${stem}${separator}${kind}${suffix}`));
@@ -47,10 +49,11 @@ function findSet(location: string): { folder: string; prefix: string } {
     : { folder: location, prefix: '' };
 }
 
-/** The extents and the bytes of one IDX file with the expected magic number. */
-function readIdx(folder: string, stem: string, magic: number): { path: string; extents: number[]; data: Uint8Array } {
-  const rank = magic & 255;
-  const kind = `idx${rank}-ubyte`;
+/** The extents and the bytes of one IDX file of that rank. */
+function readIdx(folder: string, stem: string, rank: number, element: ElementName) {
+  const { code, bytes: size } = elements[element];
+  const magic = (code << 8) | rank;
+  const kind = `idx${rank}-${element}`;
   const path = findFile(folder, stem, kind);
   if (path === undefined)
     throw new UserError(`no ${stem}-${kind} (or .gz) in ${folder}; an IDX data set has four files`);
@@ -59,29 +62,38 @@ function readIdx(folder: string, stem: string, magic: number): { path: string; e
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (bytes.length < headerLength || view.getUint32(0) !== magic) {
     throw new UserError(
-      `${path} is not an IDX file of ${rank}-dimensional bytes: the magic number ${magic} was expected`,
+      `${path} is not an IDX file of ${rank}-dimensional ${element === 'ubyte' ? 'bytes' : '32-bit numbers'}: the magic number ${magic} was expected`,
     );
   }
   const extents = Array.from({ length: rank }, (_, axis) => view.getUint32(4 + 4 * axis));
   const expected = extents.reduce((product, extent) => product * extent, 1);
   const data = bytes.subarray(headerLength);
-  if (data.length !== expected) {
+  if (data.length !== size * expected) {
+    const times = size === 1 ? '' : `${size}×`;
     throw new UserError(
-      `${path} holds ${data.length} bytes behind its header; ${extents.join('×')} = ${expected} were expected`,
+      `${path} holds ${data.length} bytes behind its header; ${times}${extents.join('×')} = ${size * expected} were expected`,
     );
   }
   return { path, extents, data };
 }
 
-function readSplit(folder: string, prefix: string): { split: Split; size: ImageSize } {
-  const images = readIdx(folder, `${prefix}-images`, imagesMagic);
-  const labels = readIdx(folder, `${prefix}-labels`, labelsMagic);
+function readLabels(folder: string, stem: string): { path: string; extents: number[]; labels: Int32Array } {
+  const wide = findFile(folder, stem, 'idx1-int') !== undefined && !findFile(folder, stem, 'idx1-ubyte');
+  const { data, ...file } = readIdx(folder, stem, 1, wide ? 'int' : 'ubyte');
+  if (!wide) return { ...file, labels: Int32Array.from(data) };
+  const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+  return { ...file, labels: Int32Array.from({ length: data.length / 4 }, (_, k) => view.getInt32(4 * k)) };
+}
+
+function readSplit(folder: string, prefix: string): { split: ImageArrays; size: ImageSize } {
+  const images = readIdx(folder, `${prefix}-images`, 3, 'ubyte');
+  const labels = readLabels(folder, `${prefix}-labels`);
   const [count, height, width] = images.extents as [number, number, number];
   if (labels.extents[0] !== count) {
     throw new UserError(`${labels.path} holds ${labels.extents[0]} labels for ${count} images`);
   }
   if (count === 0) throw new UserError(`${images.path} holds no images`);
-  return { split: { count, images: images.data, labels: labels.data }, size: { height, width, channels: 1 } };
+  return { split: { count, images: images.data, labels: labels.labels }, size: { height, width, channels: 1 } };
 }
 
 /** Opens the four IDX files of a folder. */
@@ -98,7 +110,7 @@ export function openIdx(location: string, options: DatasetOptions): Dataset {
   const seen = [...new Set([...train.labels, ...test.labels])].sort((a, b) => a - b);
   const labels = seen.map((label) => ({ text: String(label), at: `${folder}: the label '${label}'` }));
   const classes = numberClasses(labels, options.classes);
-  const renumber = (split: Split): Split => ({
+  const renumber = (split: ImageArrays): ImageArrays => ({
     ...split,
     labels: split.labels.map((label) => classes.of.get(String(label))!),
   });

@@ -4,8 +4,10 @@
 
 import { UserError } from '../tensor/errors.ts';
 
-/** Class numbers are stored in a byte. */
-export const MOST_CLASSES = 256;
+/** A network's last layer has a row of weights for each: what is beyond is a mistake, and no memory is taken for it. */
+export const MOST_CLASSES = 1_000_000;
+/** Up to as many classes are taken for granted, however few of them appear. */
+const USUAL_CLASSES = 256;
 
 /** One label of a file: its text, and where it stands first, for messages. */
 export interface SeenLabel {
@@ -46,6 +48,13 @@ function numberedClasses(labels: readonly SeenLabel[], declared: number | undefi
   });
   const of = new Map(labels.map(({ text }, k) => [text, values[k]! - shift]));
   const count = declared ?? largest - shift + 1;
+  const seen = new Set(values).size;
+  if (declared === undefined && count > USUAL_CLASSES && 2 * seen < count) {
+    const last = labels[values.indexOf(largest)]!.at;
+    throw new UserError(
+      `${last} would make ${count} classes, but only ${seen} different labels appear; --classes ${largest + 1} says that they are meant, --label names another column`,
+    );
+  }
   if (shift === 0) return { count, of, notes: [], rule: '' };
   return {
     count,
@@ -69,6 +78,6 @@ function textClasses(labels: readonly SeenLabel[], declared: number | undefined)
     count,
     of: new Map(names.map((name, k) => [name, k])),
     notes: [`the labels are texts, numbered in sorted order: ${shown.join(', ')}`],
-    rule: `: ${list.join(', ')}`,
+    rule: `: ${(list.length > USUAL_CLASSES ? shown : list).join(', ')}`,
   };
 }

@@ -2,8 +2,10 @@
 
 import { UserError } from '../tensor/errors.ts';
 import { type AugmentOptions, noAugmentation } from './augment.ts';
-import { type Dataset, finishDataset, holdBack, type Split } from './dataset.ts';
+import { type Dataset, finishDataset, holdBack } from './dataset.ts';
 import type { ImageSize } from './image.ts';
+import type { ImageArrays, MemorySplit } from './image-split.ts';
+import { MOST_CLASSES } from './labels.ts';
 
 /** Images with their labels. */
 export interface LabelledImages {
@@ -28,7 +30,7 @@ export interface MemoryDataset extends ImageSize {
 }
 
 /** A data set of images in memory, for `runFlow`. Throws a UserError for arrays that do not fit together. */
-export function datasetOf(given: MemoryDataset): Dataset {
+export function datasetOf(given: MemoryDataset): Dataset<MemorySplit> {
   const { name, height, width, channels, maximum = 255, augment = noAugmentation } = given;
   if (!/^[\w.-]+$/.test(name)) {
     throw new UserError(`the data set's name is '${name}'; letters, digits, '.', '_' and '-' were expected`);
@@ -52,7 +54,12 @@ export function datasetOf(given: MemoryDataset): Dataset {
   });
 }
 
-function splitOf(name: string, which: string, { height, width, channels }: ImageSize, given: LabelledImages): Split {
+function splitOf(
+  name: string,
+  which: string,
+  { height, width, channels }: ImageSize,
+  given: LabelledImages,
+): ImageArrays {
   const count = given.labels.length;
   const length = height * width * channels;
   if (given.images.length !== count * length) {
@@ -60,11 +67,11 @@ function splitOf(name: string, which: string, { height, width, channels }: Image
       `the data set ${name} has ${given.images.length} raw values and ${count} labels under ${which}; ${length} values per image of ${height}×${width}×${channels} were expected`,
     );
   }
-  const labels = Uint8Array.from(given.labels);
-  const bad = labels.findIndex((label, at) => label !== given.labels[at]);
+  const labels = Int32Array.from(given.labels);
+  const bad = labels.findIndex((label, at) => label !== given.labels[at] || label < 0 || label >= MOST_CLASSES);
   if (bad >= 0) {
     throw new UserError(
-      `the data set ${name} has the label ${given.labels[bad]} at image ${bad} of ${which}; a whole number from 0 to 255 was expected`,
+      `the data set ${name} has the label ${given.labels[bad]} at image ${bad} of ${which}; a whole number from 0 to ${MOST_CLASSES - 1} was expected`,
     );
   }
   return { count, images: given.images, labels };

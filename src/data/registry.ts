@@ -15,7 +15,7 @@ interface Source {
   /** How it is written on a command line. */
   readonly usage: string;
   readonly summary: string;
-  readonly open: (location: string, options: DatasetOptions) => Dataset;
+  readonly open: (location: string, options: DatasetOptions) => Dataset | Promise<Dataset>;
 }
 
 export const sources: readonly Source[] = [
@@ -92,7 +92,7 @@ export function relocate(spec: string, directory: string): string {
  * Opens the data set that `spec` names: NAME, NAME:LOCATION, or a path. Throws a UserError for an unknown name (with the valid
  * ones and the nearest), a missing location, and anything wrong in the files.
  */
-export function openDataset(spec: string, options: DatasetOptions = {}): Dataset {
+export async function openDataset(spec: string, options: DatasetOptions = {}): Promise<Dataset> {
   const colon = spec.indexOf(':');
   const name = colon < 0 ? spec : spec.slice(0, colon);
   const named = sources.find((source) => source.name === name);
@@ -114,7 +114,7 @@ export function openDataset(spec: string, options: DatasetOptions = {}): Dataset
     throw new UserError(`the data set '${name}' takes no location, got '${location}'; write ${source.usage}`);
   }
   refuseForeignOptions(source, options);
-  const dataset = source.open(location, options);
+  const dataset = await source.open(location, options);
   checkSize(spec, dataset, options);
   return options.augment ? { ...dataset, augment: options.augment } : dataset;
 }

@@ -21,14 +21,14 @@ function put(name: string, content: string | Uint8Array): string {
   return path;
 }
 
-const perClass = (labels: Uint8Array) =>
+const perClass = (labels: Int32Array) =>
   Array.from({ length: 10 }, (_, c) => labels.filter((label) => label === c).length);
 const imageAt = (images: Uint8Array, k: number, length: number) => images.subarray(k * length, (k + 1) * length).join();
 
 describe('digits', () => {
   let digits: Dataset;
-  beforeAll(() => {
-    digits = openDataset('digits');
+  beforeAll(async () => {
+    digits = await openDataset('digits');
   });
 
   test('has 1437 training and 360 test images with the same share of each class', () => {
@@ -40,10 +40,10 @@ describe('digits', () => {
   });
 
   test('is whole: both splits together are the file, and the splits share no image', () => {
-    const total = [...digits.train.images, ...digits.test.images].reduce((sum, raw) => sum + raw, 0);
+    const total = [...digits.train.images!, ...digits.test.images!].reduce((sum, raw) => sum + raw, 0);
     expect(total).toBe(561718);
-    const train = new Set(Array.from({ length: 1437 }, (_, k) => imageAt(digits.train.images, k, 64)));
-    const shared = Array.from({ length: 360 }, (_, k) => imageAt(digits.test.images, k, 64)).filter((x) =>
+    const train = new Set(Array.from({ length: 1437 }, (_, k) => imageAt(digits.train.images!, k, 64)));
+    const shared = Array.from({ length: 360 }, (_, k) => imageAt(digits.test.images!, k, 64)).filter((x) =>
       train.has(x),
     );
     expect(shared).toEqual([]);
@@ -51,7 +51,7 @@ describe('digits', () => {
 
   test('normalises the training split to mean 0 and variance 1', () => {
     const values = Array.from(
-      digits.train.images,
+      digits.train.images!,
       (raw) => (raw / digits.scale - digits.mean[0]!) / digits.deviation[0]!,
     );
     const mean = values.reduce((sum, x) => sum + x) / values.length;
@@ -67,8 +67,8 @@ describe('digits', () => {
     });
   });
 
-  test('is the same every time, pinned by its hash', () => {
-    expect(openDataset('digits').sha256).toBe(digits.sha256);
+  test('is the same every time, pinned by its hash', async () => {
+    expect((await openDataset('digits')).sha256).toBe(digits.sha256);
     expect(digits.sha256).toBe('b52b9d85549391aee374bb4424b1f241e78200789996c2159bf1e763e187871e');
   });
 });
@@ -77,23 +77,23 @@ describe('csv', () => {
   const image = { height: 1, width: 2, channels: 1 };
   const rows = (count: number) => Array.from({ length: count }, (_, k) => `${k},${255 - k},${k % 2}`).join('\n');
 
-  test('reads plain, gzip, CRLF, a header and blank lines alike', () => {
-    const plain = openDataset(`csv:${put('a.csv', rows(10))}`, { image });
+  test('reads plain, gzip, CRLF, a header and blank lines alike', async () => {
+    const plain = await openDataset(`csv:${put('a.csv', rows(10))}`, { image });
     expect(plain).toMatchObject({ classes: 2, scale: 255, train: { count: 8 }, test: { count: 2 } });
     for (const text of [gzipSync(rows(10)), rows(10).replaceAll('\n', '\r\n'), `left,right,label\n${rows(10)}\n\n`]) {
-      expect(openDataset(put('b.csv', text), { image }).sha256).toBe(plain.sha256);
+      expect((await openDataset(put('b.csv', text), { image })).sha256).toBe(plain.sha256);
     }
   });
 
-  test('takes its test split from a second file', () => {
+  test('takes its test split from a second file', async () => {
     const testFile = put('test.csv', '1,2,4\n');
-    const data = openDataset(`csv:${put('a.csv', rows(10))}`, { image, testFile, maximum: 255 });
+    const data = await openDataset(`csv:${put('a.csv', rows(10))}`, { image, testFile, maximum: 255 });
     expect(data).toMatchObject({ classes: 5, train: { count: 10 }, test: { count: 1 } });
-    expect([...data.test.images]).toEqual([1, 2]);
+    expect([...data.test.images!]).toEqual([1, 2]);
   });
 
-  test('uses the given maximum as the scale and the given augmentation', () => {
-    const data = openDataset(put('c.csv', '0,16,0\n16,0,1\n1,16,0\n16,1,1\n'), {
+  test('uses the given maximum as the scale and the given augmentation', async () => {
+    const data = await openDataset(put('c.csv', '0,16,0\n16,0,1\n1,16,0\n16,1,1\n'), {
       image,
       maximum: 16,
       augment: { pad: 2, flip: true },
@@ -118,20 +118,20 @@ describe('csv', () => {
     ['only a header', 'a,b,label\n', ' holds no images'],
     ['cut gzip', gzipSync(rows(10)).subarray(0, 30), ': its gzip data end too early'],
   ];
-  test.each(mistakes)('%s is located', (_, content, message) => {
+  test.each(mistakes)('%s is located', async (_, content, message) => {
     const path = put('bad.csv', content);
     const open = () => openDataset(`csv:${path}`, { image, maximum: 100, classes: 5 });
-    expect(open).toThrow(UserError);
-    expect(open).toThrow(path + message);
+    await expect(open()).rejects.toThrow(UserError);
+    await expect(open()).rejects.toThrow(path + message);
   });
 
-  test('asks for the image size, and refuses a wrong one and a wrong maximum', () => {
+  test('asks for the image size, and refuses a wrong one and a wrong maximum', async () => {
     const path = put('a.csv', rows(10));
-    expect(() => openDataset(path)).toThrow(`the data set csv:${path} needs the image size (HxWxC`);
-    expect(() => openDataset(path, { image: parseImageSize('28x28x1') })).toThrow(
+    await expect(openDataset(path)).rejects.toThrow(`the data set csv:${path} needs the image size (HxWxC`);
+    await expect(openDataset(path, { image: parseImageSize('28x28x1') })).rejects.toThrow(
       `${path}:1: 3 columns; 785 (784 values`,
     );
-    expect(() => openDataset(path, { image, maximum: 256 })).toThrow(
+    await expect(openDataset(path, { image, maximum: 256 })).rejects.toThrow(
       'the largest raw value is 256; a whole number from 1 to 255',
     );
     expect(() => parseImageSize('8x8')).toThrow("the image size '8x8' is not HEIGHTxWIDTHxCHANNELS");
@@ -153,9 +153,9 @@ describe('cifar10', () => {
     write(`${at}/test_batch.bin`, [record(3, 11)]);
   }
 
-  test('interleaves the planes and finds the folder from above', () => {
+  test('interleaves the planes and finds the folder from above', async () => {
     writeAll('cifar/cifar-10-batches-bin');
-    const data = openDataset(`cifar10:${join(folder, 'cifar')}`);
+    const data = await openDataset(`cifar10:${join(folder, 'cifar')}`);
     expect(data).toMatchObject({
       height: 32,
       width: 32,
@@ -165,28 +165,28 @@ describe('cifar10', () => {
       augment: { pad: 4, flip: true },
     });
     expect([...data.train.labels]).toEqual([1, 5, 2, 6, 3, 7, 4, 8, 5, 9]);
-    expect([...data.test.images.subarray(0, 3)]).toEqual([11, 80 + ((1025 * 11) % 80), 160 + ((2049 * 11) % 80)]);
-    expect([...data.test.images.subarray(-3)]).toEqual([1024, 2048, 3072].map((k, c) => c * 80 + ((k * 11) % 80)));
+    expect([...data.test.images!.subarray(0, 3)]).toEqual([11, 80 + ((1025 * 11) % 80), 160 + ((2049 * 11) % 80)]);
+    expect([...data.test.images!.subarray(-3)]).toEqual([1024, 2048, 3072].map((k, c) => c * 80 + ((k * 11) % 80)));
     expect(data.mean.length).toBe(3);
     expect(data.mean[0]!).toBeLessThan(data.mean[1]!);
-    expect(openDataset(join(folder, 'cifar', 'cifar-10-batches-bin')).sha256).toBe(data.sha256);
+    expect((await openDataset(join(folder, 'cifar', 'cifar-10-batches-bin'))).sha256).toBe(data.sha256);
   });
 
-  test('names a missing file, a cut file and a wrong label', () => {
-    expect(() => openDataset(`cifar10:${join(folder, 'none')}`)).toThrow(
+  test('names a missing file, a cut file and a wrong label', async () => {
+    await expect(openDataset(`cifar10:${join(folder, 'none')}`)).rejects.toThrow(
       `no CIFAR-10 in ${join(folder, 'none')}: expected`,
     );
     writeAll('bad');
     rmSync(join(folder, 'bad/data_batch_4.bin'));
-    expect(() => openDataset(`cifar10:${join(folder, 'bad')}`)).toThrow(
+    await expect(openDataset(`cifar10:${join(folder, 'bad')}`)).rejects.toThrow(
       `cannot read ${join(folder, 'bad/data_batch_4.bin')}`,
     );
     write('bad/data_batch_4.bin', [record(1, 1).subarray(0, 3000)]);
-    expect(() => openDataset(`cifar10:${join(folder, 'bad')}`)).toThrow(
+    await expect(openDataset(`cifar10:${join(folder, 'bad')}`)).rejects.toThrow(
       'data_batch_4.bin has 3000 bytes; a multiple of 3073',
     );
     write('bad/data_batch_4.bin', [record(1, 1), record(10, 1)]);
-    expect(() => openDataset(`cifar10:${join(folder, 'bad')}`)).toThrow(
+    await expect(openDataset(`cifar10:${join(folder, 'bad')}`)).rejects.toThrow(
       'data_batch_4.bin: the label of record 2 is 10; 0 to 9',
     );
   });
@@ -208,44 +208,78 @@ describe('idx', () => {
     put(`${at}/t10k-labels-idx1-ubyte`, idx(0x801, [1], [2]));
   }
 
-  test('reads plain and gzip files', () => {
+  test('reads plain and gzip files', async () => {
     writeAll('idx');
-    const data = openDataset(join(folder, 'idx'));
+    const data = await openDataset(join(folder, 'idx'));
     expect(data).toMatchObject({ name: 'idx', height: 1, width: 2, channels: 1, classes: 3 });
-    expect([...data.train.images, ...data.train.labels, ...data.test.images, ...data.test.labels]).toEqual([
+    expect([...data.train.images!, ...data.train.labels, ...data.test.images!, ...data.test.labels]).toEqual([
       1, 2, 3, 4, 0, 1, 5, 6, 2,
     ]);
   });
 
-  test('names what is missing or damaged', () => {
+  test('reads labels of 32 bits, and refuses those that no class has', async () => {
+    const words = (...labels: number[]) =>
+      labels.flatMap((label) => [24, 16, 8, 0].map((bits) => (label >> bits) & 255));
+    const write = (...labels: number[]) => {
+      for (const part of ['train', 't10k']) {
+        put(
+          `idx-wide/${part}-images-idx3-ubyte`,
+          idx(
+            0x803,
+            [labels.length, 1, 1],
+            labels.map((label) => label & 255),
+          ),
+        );
+        put(`idx-wide/${part}-labels-idx1-int`, idx(0xc01, [labels.length], words(...labels)));
+      }
+      return `idx:${join(folder, 'idx-wide')}`;
+    };
+    const data = await openDataset(write(0, 300, 299), { classes: 400 });
+    expect([data.classes, ...data.train.labels]).toEqual([400, 0, 300, 299]);
+    await expect(openDataset(write(0, -1))).rejects.toThrow("the label '-1' is not an integer from 0 to 999999");
+    put('idx-wide/train-labels-idx1-int', idx(0xc01, [2], [0, 0, 0, 1]));
+    await expect(openDataset(`idx:${join(folder, 'idx-wide')}`)).rejects.toThrow(
+      'train-labels-idx1-int holds 4 bytes behind its header; 4×2 = 8 were expected',
+    );
+    put('idx-wide/train-labels-idx1-int', idx(0x801, [2], [0, 1]));
+    await expect(openDataset(`idx:${join(folder, 'idx-wide')}`)).rejects.toThrow(
+      'train-labels-idx1-int is not an IDX file of 1-dimensional 32-bit numbers: the magic number 3073 was expected',
+    );
+  });
+
+  test('names what is missing or damaged', async () => {
     writeAll('idx-bad');
     const spec = `idx:${join(folder, 'idx-bad')}`;
     put('idx-bad/t10k-labels-idx1-ubyte', idx(0x801, [2], [2, 2]));
-    expect(() => openDataset(spec)).toThrow('t10k-labels-idx1-ubyte holds 2 labels for 1 images');
+    await expect(openDataset(spec)).rejects.toThrow('t10k-labels-idx1-ubyte holds 2 labels for 1 images');
     put('idx-bad/t10k-labels-idx1-ubyte', idx(0x801, [9], [2, 2]));
-    expect(() => openDataset(spec)).toThrow(
+    await expect(openDataset(spec)).rejects.toThrow(
       't10k-labels-idx1-ubyte holds 2 bytes behind its header; 9 = 9 were expected',
     );
     put('idx-bad/train-images-idx3-ubyte', idx(0x802, [2, 1], [1, 2]));
-    expect(() => openDataset(spec)).toThrow('train-images-idx3-ubyte is not an IDX file of 3-dimensional bytes');
+    await expect(openDataset(spec)).rejects.toThrow(
+      'train-images-idx3-ubyte is not an IDX file of 3-dimensional bytes',
+    );
     rmSync(join(folder, 'idx-bad/train-images-idx3-ubyte'));
-    expect(() => openDataset(spec)).toThrow(`no train-images-idx3-ubyte (or .gz) in ${join(folder, 'idx-bad')}`);
+    await expect(openDataset(spec)).rejects.toThrow(
+      `no train-images-idx3-ubyte (or .gz) in ${join(folder, 'idx-bad')}`,
+    );
   });
 });
 
 describe('openDataset', () => {
-  test('lists the valid names and the nearest', () => {
-    expect(() => openDataset('cifra10:/x')).toThrow(
+  test('lists the valid names and the nearest', async () => {
+    await expect(openDataset('cifra10:/x')).rejects.toThrow(
       "unknown data set 'cifra10'; did you mean 'cifar10'? valid: digits, cifar10:DIR, csv:FILE, idx:DIR, or a path to such data",
     );
-    expect(() => openDataset('imagenet')).toThrow("unknown data set 'imagenet'; valid: digits");
+    await expect(openDataset('imagenet')).rejects.toThrow("unknown data set 'imagenet'; valid: digits");
     expect(nearestName('Digit', ['digits', 'cifar10'])).toBe('digits');
   });
 
-  test('names a missing and a superfluous location', () => {
-    expect(() => openDataset('csv')).toThrow("the data set 'csv' lacks its location; write csv:FILE");
-    expect(() => openDataset('digits:here')).toThrow("the data set 'digits' takes no location, got 'here'");
-    expect(() => openDataset('csv:/nowhere.csv', { image: parseImageSize('8x8x1') })).toThrow(
+  test('names a missing and a superfluous location', async () => {
+    await expect(openDataset('csv')).rejects.toThrow("the data set 'csv' lacks its location; write csv:FILE");
+    await expect(openDataset('digits:here')).rejects.toThrow("the data set 'digits' takes no location, got 'here'");
+    await expect(openDataset('csv:/nowhere.csv', { image: parseImageSize('8x8x1') })).rejects.toThrow(
       'cannot read /nowhere.csv',
     );
   });

@@ -1,16 +1,26 @@
-// What a device must offer. A session owns the variables; the programs compiled in it share them, so a training step and an evaluation
+// What a device must offer: facts that are known before it computes, and sessions that do. A session owns the variables; the programs compiled in it share them, so a training step and an evaluation
 // step see the same weights. Reads and runs are asynchronous because a GPU's are; a backend may finish before it returns.
 
+import type { TableEmulation } from '../multiplier/error.ts';
 import type { HostTensor, TensorData } from '../tensor/tensor.ts';
 import type { Graph } from './graph/graph.ts';
 
-export interface Backend {
+/** What is known of a device. */
+export interface Device {
   /** `reference`, `wasm`, … */
   readonly name: string;
   /** One line for people: threads, instruction set, device. */
   readonly description: string;
-  /** The largest split of a data set, in bytes, that stays in device memory; 0 where the device works in the host's memory. */
-  readonly datasetBytes: number;
+  /** What its programs and variables can have together, in bytes. */
+  readonly memoryBytes: number;
+  /** Whether that is memory of its own, to which everything from the host must travel. */
+  readonly ownMemory: boolean;
+  /** How it can be asked to form products with an error table. */
+  readonly emulations: readonly TableEmulation[];
+}
+
+export interface Backend {
+  readonly device: Device;
   openSession(): Promise<Session>;
 }
 

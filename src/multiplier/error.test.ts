@@ -1,12 +1,12 @@
 import { expect, test } from 'vitest';
-import { errorByCodes, errorsOf, isInteger, productsOf } from './error.ts';
+import { errorByCodes, errorsOf, isInteger, productsOfError } from './error.ts';
 import { exactTable, operandValue, productTable } from './table.ts';
 
 test('errors lead back to the products, for every pair of codes', () => {
   const widths = { weightBits: 3, activationBits: 4 };
   const data = exactTable(3, 4).data.map((product, pair) => product - (pair % 5) + 2);
-  expect(productsOf(errorByCodes(productTable(3, 4, false, data)), widths)).toEqual(data);
-  expect(productsOf(new Float64Array(128), widths)).toEqual(Float64Array.from(exactTable(3, 4).data));
+  expect(productsOfError(errorByCodes(productTable(3, 4, false, data)), widths)).toEqual(data);
+  expect(productsOfError(new Float64Array(128), widths)).toEqual(Float64Array.from(exactTable(3, 4).data));
 });
 
 test('the exact product has no error, signed or not', () => {

@@ -6,8 +6,12 @@ import { codeOfPattern } from './operands.ts';
 import { exactTable, type ProductTable } from './table.ts';
 import type { OperandWidths } from './widths.ts';
 
+/** How the products of a fixed multiplier are formed, as people choose it; results are the same to the last bit. */
+export const emulations = ['auto', 'planes', 'lowrank', 'table'] as const;
+export type EmulationName = (typeof emulations)[number];
+
 /** How a device forms products with an error table: by an exact factorisation into planes, or by look-ups. */
-export type TableEmulation = 'lowrank' | 'table';
+export type TableEmulation = Extract<EmulationName, 'lowrank' | 'table'>;
 
 /**
  * The error of a product node of a graph (axmConv2d), which takes what the error reads as inputs of its own. One value instead of a name
@@ -27,7 +31,7 @@ export function isInteger(error: ProductError): boolean {
 }
 
 /** AxM(w, x) = w·x + E(w, x) for every pair of codes. */
-export function productsOf<T extends Int32Array | Float64Array>(error: T, { activationBits }: OperandWidths): T {
+export function productsOfError<T extends Int32Array | Float64Array>(error: T, { activationBits }: OperandWidths): T {
   const activations = 2 ** activationBits;
   const products = error.slice() as T;
   for (let at = 0; at < products.length; at++) products[at]! += Math.floor(at / activations) * (at % activations);

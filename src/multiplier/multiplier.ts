@@ -5,7 +5,7 @@
 // Invariant: 'removal' is only claimed for a table after all operand pairs were compared. How any of them is computed is the engine's business.
 
 import { invariant, UserError } from '../tensor/errors.ts';
-import { errorByCodes, type TableEmulation } from './error.ts';
+import { type EmulationName, errorByCodes, type TableEmulation } from './error.ts';
 import { errorOfRemoval, removedPartialProducts } from './removal.ts';
 import { type Slopes, type Smoothing, slopesOf } from './slopes.ts';
 import { removalOf, type Structure } from './structure.ts';
@@ -28,10 +28,6 @@ export type Multiplier =
     };
 
 export const exactMultiplier = (): Multiplier => ({ kind: 'exact' });
-
-/** How concrete multipliers are emulated; results are the same to the last bit. */
-export const emulations = ['auto', 'planes', 'lowrank', 'table'] as const;
-export type EmulationName = (typeof emulations)[number];
 
 /**
  * A mapped or imported multiplier as a layer uses it: removed partial products where it is that, else its error table by codes. A forced

@@ -2,7 +2,7 @@
 // means at some θ (shares between 0 and 1), and what a truncation is (0 or 1).
 // Invariant: a table is only said to be such a removal after all operand pairs were compared.
 
-import { productsOf } from './error.ts';
+import { productsOfError } from './error.ts';
 import type { ProductTable } from './table.ts';
 import type { OperandWidths } from './widths.ts';
 
@@ -36,7 +36,7 @@ export function errorOfRemoval({
 
 /** The products of every pair, in the order of a ProductTable; real-valued for shares between 0 and 1. */
 export function tableOfRemoval(removal: PartialProductRemoval): Float64Array {
-  return productsOf(errorOfRemoval(removal), removal);
+  return productsOfError(errorOfRemoval(removal), removal);
 }
 
 /**

@@ -62,7 +62,7 @@ export interface LayersOptions {
 
 /**
  * What a model is made of. Images are f32 [N, H, W, C], the channel last; names are those of PyTorch's modules, so that checkpoints cross over:
- * the tensors of a layer are `<name>.weight`, `<name>.bias`, …
+ * the tensors of a layer are `<name>.weight`, `<name>.bias`, … The name is also the label of the layer's nodes (see engine/graph/graph.ts).
  */
 export class Layers {
   readonly graph: Graph;
@@ -75,43 +75,24 @@ export class Layers {
     this.#options = options;
   }
 
+  /** A part of the model with a name, such as a residual block: what `build` adds and is no layer of its own belongs to it. */
+  block(name: string, build: () => Value): Value {
+    return this.graph.labelled(name, build);
+  }
+
   /** Convolution, [N, H, W, I] → [N, H', W', out]; He initialisation by fan-out. */
   conv(name: string, x: Value, spec: ConvSpec): Value {
-    const { out, kernel, stride = 1, padding = 0, groups = 1, bias = false } = spec;
-    const shape = [kernel, kernel, x.shape[3]! / groups, out];
-    const deviation = Math.sqrt(2 / (kernel * kernel * (out / groups)));
-    const weight = this.#parameter(`${name}.weight`, shape, { kind: 'normal', deviation });
-    const y = this.#multiply(name, 'convolution', x, weight, { stride, padding, groups });
-    return bias ? this.#bias(name, y, 1 / Math.sqrt(sizeOf(shape) / out)) : y;
+    return this.graph.labelled(name, () => this.#conv(name, x, spec));
   }
 
   /** Linear layer with a bias, [N, features] → [N, out]. */
   linear(name: string, x: Value, out: number): Value {
-    const [n, features] = x.shape as [number, number];
-    const bound = 1 / Math.sqrt(features);
-    const weight = this.#parameter(`${name}.weight`, [1, 1, features, out], { kind: 'uniform', bound });
-    const pixels = this.graph.apply1('reshape', [x], { shape: [n, 1, 1, features] });
-    const y = this.#multiply(name, 'linear', pixels, weight, { stride: 1, padding: 0, groups: 1 });
-    return this.graph.apply1('reshape', [this.#bias(name, y, bound)], { shape: [n, out] });
+    return this.graph.labelled(name, () => this.#linear(name, x, out));
   }
 
   /** Batch normalisation over all axes but the last, with a learned scale and shift; any shape. */
   batchNorm(name: string, x: Value): Value {
-    const channels = [x.shape.at(-1)!];
-    const { epsilon, momentum } = BATCH_NORM;
-    const gamma = this.#parameter(`${name}.weight`, channels, { kind: 'constant', value: 1 });
-    const beta = this.#parameter(`${name}.bias`, channels, { kind: 'constant', value: 0 });
-    const runningMean = this.#parameter(`${name}.running_mean`, channels, { kind: 'constant', value: 0 }, false);
-    const runningVariance = this.#parameter(`${name}.running_var`, channels, { kind: 'constant', value: 1 }, false);
-    if (!this.#options.training) {
-      return this.graph.apply1('batchNormInference', [x, gamma, beta, runningMean, runningVariance], { epsilon });
-    }
-    const [y, mean, variance] = this.graph.apply('batchNorm', [x, gamma, beta], { epsilon });
-    const count = sizeOf(x.shape) / channels[0]!;
-    const unbiased = count / Math.max(1, count - 1);
-    this.#track(runningMean, mean!, 1 - momentum, momentum);
-    this.#track(runningVariance, variance!, 1 - momentum, momentum * unbiased);
-    return y!;
+    return this.graph.labelled(name, () => this.#batchNorm(name, x));
   }
 
   /** max(x, 0). */
@@ -134,6 +115,42 @@ export class Layers {
     const [n, h, w, c] = x.shape as [number, number, number, number];
     const pooled = this.graph.apply1('averagePool', [x], { size: [h, w], stride: 1, padding: 0 });
     return this.graph.apply1('reshape', [pooled], { shape: [n, c] });
+  }
+
+  #conv(name: string, x: Value, spec: ConvSpec): Value {
+    const { out, kernel, stride = 1, padding = 0, groups = 1, bias = false } = spec;
+    const shape = [kernel, kernel, x.shape[3]! / groups, out];
+    const deviation = Math.sqrt(2 / (kernel * kernel * (out / groups)));
+    const weight = this.#parameter(`${name}.weight`, shape, { kind: 'normal', deviation });
+    const y = this.#multiply(name, 'convolution', x, weight, { stride, padding, groups });
+    return bias ? this.#bias(name, y, 1 / Math.sqrt(sizeOf(shape) / out)) : y;
+  }
+
+  #linear(name: string, x: Value, out: number): Value {
+    const [n, features] = x.shape as [number, number];
+    const bound = 1 / Math.sqrt(features);
+    const weight = this.#parameter(`${name}.weight`, [1, 1, features, out], { kind: 'uniform', bound });
+    const pixels = this.graph.apply1('reshape', [x], { shape: [n, 1, 1, features] });
+    const y = this.#multiply(name, 'linear', pixels, weight, { stride: 1, padding: 0, groups: 1 });
+    return this.graph.apply1('reshape', [this.#bias(name, y, bound)], { shape: [n, out] });
+  }
+
+  #batchNorm(name: string, x: Value): Value {
+    const channels = [x.shape.at(-1)!];
+    const { epsilon, momentum } = BATCH_NORM;
+    const gamma = this.#parameter(`${name}.weight`, channels, { kind: 'constant', value: 1 });
+    const beta = this.#parameter(`${name}.bias`, channels, { kind: 'constant', value: 0 });
+    const runningMean = this.#parameter(`${name}.running_mean`, channels, { kind: 'constant', value: 0 }, false);
+    const runningVariance = this.#parameter(`${name}.running_var`, channels, { kind: 'constant', value: 1 }, false);
+    if (!this.#options.training) {
+      return this.graph.apply1('batchNormInference', [x, gamma, beta, runningMean, runningVariance], { epsilon });
+    }
+    const [y, mean, variance] = this.graph.apply('batchNorm', [x, gamma, beta], { epsilon });
+    const count = sizeOf(x.shape) / channels[0]!;
+    const unbiased = count / Math.max(1, count - 1);
+    this.#track(runningMean, mean!, 1 - momentum, momentum);
+    this.#track(runningVariance, variance!, 1 - momentum, momentum * unbiased);
+    return y!;
   }
 
   #multiply(name: string, kind: MultiplyingLayer['kind'], x: Value, weight: Value, geometry: ConvGeometry): Value {

@@ -1,51 +1,23 @@
-// How the images of a split reach a program. A device with memory of its own keeps the whole split when it fits and gathers each batch itself,
-// from a few numbers per image; otherwise the host gathers it and writes the pixels, the next batch while the device computes. Both give
-// the same bytes.
+// How the examples of a split reach a program: read batch by batch and written into the inputs of the task, unless the task has a better way
+// for this device and split. Whatever the way, a program computes on the same bytes.
 
-import { type Batch, gatherImages } from '../data/batches.ts';
-import type { ImageSize, Split } from '../data/dataset.ts';
+import type { Batch, Split } from '../data/split.ts';
 import type { Program, Session } from '../engine/backend.ts';
-import type { Graph, Value } from '../engine/graph/graph.ts';
-import { tensor } from '../tensor/tensor.ts';
+import type { Graph } from '../engine/graph/graph.ts';
+import type { Inputs, Task } from './task.ts';
 
 export interface Feed {
-  /** Declares the images of a batch in a graph: u8 [batchSize, height, width, channels]. */
-  images(graph: Graph, batchSize: number): Value;
-  /** Sets a program's images and labels to the valid rows of a batch, or to all its rows. */
-  write(program: Program, batch: Batch, rows?: number): void;
+  /** Declares what is written for each batch, and gives the task's inputs. */
+  readonly inputs: (graph: Graph, batchSize: number) => Inputs;
+  /** Reads a batch: values of what was declared. */
+  readonly read: Split['read'];
 }
 
-export function feedOf({ backend }: Session, split: Split, size: ImageSize): Feed {
-  return split.images.length <= backend.datasetBytes ? residentFeed(split, size) : hostFeed(split, size);
+export function feedOf(session: Session, task: Pick<Task, 'inputs' | 'feed'>, split: Split): Feed {
+  return task.feed?.(session, split) ?? { inputs: task.inputs, read: split.read };
 }
 
-function residentFeed(split: Split, { height, width, channels }: ImageSize): Feed {
-  const kept = tensor('u8', [split.count, height, width, channels], split.images);
-  return {
-    images: (graph, batchSize) =>
-      graph.apply1('gatherImages', [graph.constant(kept), graph.input('picks', [batchSize, 4], 'i32')], {}),
-    write: (program, { picks, labels, count }, rows = count) => {
-      program.write('picks', picks.subarray(0, 4 * rows));
-      program.write('labels', labels.subarray(0, rows));
-    },
-  };
-}
-
-function hostFeed(split: Split, size: ImageSize): Feed {
-  const length = size.height * size.width * size.channels;
-  let pixels = new Uint8Array(0);
-  return {
-    images: (graph, batchSize) => imagesInput(graph, size, batchSize),
-    write: (program, { picks, labels, count }, rows = count) => {
-      if (pixels.length !== rows * length) pixels = new Uint8Array(rows * length);
-      gatherImages(split, size, picks.subarray(0, 4 * rows), pixels);
-      program.write('images', pixels);
-      program.write('labels', labels.subarray(0, rows));
-    },
-  };
-}
-
-/** The images of a batch as the input `images` of a graph. */
-export function imagesInput(graph: Graph, { height, width, channels }: ImageSize, batchSize: number): Value {
-  return graph.input('images', [batchSize, height, width, channels], 'u8');
+/** Sets a program's inputs for the run to come. */
+export function writeBatch(program: Program, { inputs }: Batch): void {
+  for (const [name, values] of Object.entries(inputs)) program.write(name, values);
 }

@@ -8,6 +8,7 @@ import { referenceBackend } from '../engine/reference/backend.ts';
 import type { Model } from '../nn/models/model.ts';
 import { f32 } from '../tensor/tensor.ts';
 import { evaluator } from './evaluation.ts';
+import { imageTask } from './images.ts';
 import { atStart, type EpochRecord, type Position, type StepEvent, trainEpochs } from './loop.ts';
 
 const model: Model = {
@@ -22,7 +23,7 @@ const dataset = datasetOf({
   ...{ name: 'five', height: 1, width: 1, channels: 1, maximum: 10, classes: 2 },
   ...{ train, test: held },
 });
-const task = { model, images: dataset };
+const task = imageTask(model, dataset);
 
 // The mean of the training images is 21 / 5 of 10; Σ (raw − 4.2)² = 38.8.
 const normalised = (raw: number) => (raw / 10 - 0.42) / (Math.sqrt(38.8 / 5) / 10);
@@ -36,7 +37,7 @@ function sumsOf({ images, labels }: typeof train, numbers: Iterable<number> = im
     correct += isRight(images[k]!, labels[k]!) ? 1 : 0;
     count++;
   }
-  return { loss, crossEntropy: loss, correct, images: count };
+  return { objective: loss, loss, metrics: { accuracy: correct }, targets: count };
 }
 
 async function openSession() {
@@ -47,10 +48,10 @@ async function openSession() {
 }
 
 /** An epoch at rate 0, which leaves the weight. */
-async function epochFrom(start: Position) {
+async function epochFrom(start: Position<'accuracy'>) {
   const session = await openSession();
-  const records: EpochRecord[] = [];
-  const events: StepEvent[] = [];
+  const records: EpochRecord<'accuracy'>[] = [];
+  const events: StepEvent<'accuracy'>[] = [];
   await trainEpochs({
     ...{ session, task, dataset, arithmetic: { kind: 'float' }, epochs: 1, batchSize: 2, seed: 3, firstEpoch: 4 },
     ...{ momentum: 0, weightDecay: 0, learningRate: 0, schedule: 'constant', start },
@@ -62,32 +63,31 @@ async function epochFrom(start: Position) {
   return { record: records[0]!, events };
 }
 
-function expectRecord({ loss, crossEntropy, trainAccuracy, testLoss, testAccuracy }: EpochRecord) {
+function expectRecord({ objective, training, test: measured }: EpochRecord<'accuracy'>) {
   const [seen, tested] = [sumsOf(train), sumsOf(held)];
-  expect(loss).toBeCloseTo(seen.loss / 5, 6);
-  expect(crossEntropy).toBeCloseTo(seen.loss / 5, 6);
-  expect(trainAccuracy).toBe(seen.correct / 5);
-  expect(testLoss).toBeCloseTo(tested.loss / 3, 6);
-  expect(testAccuracy).toBe(tested.correct / 3);
-  expect(seen.correct / 5).not.toBe(tested.correct / 3);
+  expect(objective).toBeCloseTo(seen.loss / 5, 6);
+  expect(training.loss).toBeCloseTo(seen.loss / 5, 6);
+  expect(training.metrics.accuracy).toBe(seen.metrics.accuracy / 5);
+  expect(measured.loss).toBeCloseTo(tested.loss / 3, 6);
+  expect(measured.metrics.accuracy).toBe(tested.metrics.accuracy / 3);
+  expect(training.metrics.accuracy).not.toBe(measured.metrics.accuracy);
 }
 
 test('an epoch’s figures are means over its images, and the test figures those of the test images', async () => {
   const { record, events } = await epochFrom(atStart);
   expectRecord(record);
-  expect(events.map(({ step, steps, images }) => [step, steps, images])).toEqual([
+  expect(events.map(({ step, steps, examples }) => [step, steps, examples])).toEqual([
     [1, 3, 2],
     [2, 3, 2],
     [3, 3, 1],
   ]);
-  expect(events.at(-1)!.accuracy).toBe(record.trainAccuracy);
+  expect(events.at(-1)!.soFar).toEqual(record.training);
 });
 
 test('an epoch that is begun behind its first step takes the others, and counts all', async () => {
-  const { picks } = trainingBatches(dataset, { seed: 3, epoch: 4, batchSize: 2 }).next().value!;
-  const numbers = [picks[0]!, picks[4]!];
+  const { numbers } = trainingBatches(dataset, { seed: 3, epoch: 4, batchSize: 2 }).next().value!;
   const { record, events } = await epochFrom({ epoch: 0, step: 1, sums: sumsOf(train, numbers) });
-  expect(events.map(({ step, images }) => [step, images])).toEqual([
+  expect(events.map(({ step, examples }) => [step, examples])).toEqual([
     [2, 2],
     [3, 1],
   ]);
@@ -98,10 +98,10 @@ test('an evaluation counts the images of the split and nothing behind them', asy
   const session = await openSession();
   const batches: number[] = [];
   const evaluate = await evaluator(session, task, { kind: 'float' }, dataset.train);
-  const { loss, accuracy, images } = await evaluate((count) => void batches.push(count));
+  const { loss, metrics, examples } = await evaluate((count) => void batches.push(count));
   const sums = sumsOf(train);
   expect(loss).toBeCloseTo(sums.loss / 5, 6);
-  expect(accuracy).toBe(sums.correct / 5);
-  expect([images, batches]).toEqual([5, [5]]);
+  expect(metrics).toEqual({ accuracy: sums.metrics.accuracy / 5 });
+  expect([examples, batches]).toEqual([5, [5]]);
   await session.dispose();
 });

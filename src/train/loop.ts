@@ -1,15 +1,18 @@
-// The training loop: compiled steps over batches, an evaluation after each epoch. It knows nothing of phases or files: progress is an event,
-// saving is a callback at points from which the loop can go on to the same bits (batches are a function of seed, epoch and step).
+// The training loop: compiled steps over batches, an evaluation after each epoch. It knows nothing of phases, files, or of what is learnt:
+// progress is an event, saving is a callback at points from which the loop can go on to the same bits (batches are a function of seed, epoch
+// and step), and a task says what its loss and its metrics are. The next batch is read while the device computes.
 
 import { setImmediate } from 'node:timers/promises';
-import { batchesPerEpoch, createBatch, trainingBatches } from '../data/batches.ts';
-import type { Dataset } from '../data/dataset.ts';
+import { batchesPerEpoch, type TrainingData, trainingBatches } from '../data/batches.ts';
+import { readAhead } from '../data/read-ahead.ts';
+import type { Selection, Split } from '../data/split.ts';
 import type { Session } from '../engine/backend.ts';
 import { UserError } from '../tensor/errors.ts';
 import { evaluator } from './evaluation.ts';
 import { feedOf } from './feed.ts';
+import { added, type Figures, meansOf, noSums, type Sums } from './figures.ts';
 import { type Schedule, scheduledRate } from './optimizer.ts';
-import { UnderWay } from './pipeline.ts';
+import { ResultsInFlight } from './pipeline.ts';
 import { type PowerTerm, readStructures, StepPrograms, type StepResult } from './step.ts';
 import type { Arithmetic, Task } from './task.ts';
 
@@ -18,68 +21,71 @@ export interface RateOptions {
   readonly weightDecay: number;
 }
 
-export interface LoopOptions extends RateOptions {
+/** What is trained on and measured on. */
+export interface Examples extends TrainingData {
+  readonly train: Split;
+  readonly test: Split;
+}
+
+export interface LoopOptions<M extends string = string> extends RateOptions {
   readonly session: Session;
-  readonly task: Task;
-  readonly dataset: Dataset;
+  readonly task: Task<M>;
+  readonly dataset: Examples;
   readonly arithmetic: Arithmetic;
   readonly epochs: number;
   readonly batchSize: number;
   readonly seed: number;
-  /** Number of this loop's first epoch in the run as a whole: it chooses the order of the images and their augmentation. */
+  /** Number of this loop's first epoch in the run as a whole: it chooses the order of the examples and their augmentation. */
   readonly firstEpoch: number;
   readonly momentum: number;
   readonly schedule: Schedule;
   /** Structures that learn, with a learning rate and a weight decay of their own. */
   readonly structure?: { readonly power: PowerTerm } & RateOptions;
   /** Where to go on. */
-  readonly start: Position;
-  readonly onStep?: (event: StepEvent) => void;
-  readonly onEpoch: (record: EpochRecord, next: Position) => Promise<void>;
+  readonly start: Position<M>;
+  readonly onStep?: (event: StepEvent<M>) => void;
+  readonly onEpoch: (record: EpochRecord<M>, next: Position<M>) => Promise<void>;
   /** Asked between steps whether the position should be saved now; saving waits until the device has done all steps before it. */
-  readonly save?: { readonly due: () => boolean; readonly at: (next: Position) => Promise<void> };
+  readonly save?: { readonly due: () => boolean; readonly at: (next: Position<M>) => Promise<void> };
   /** Checked between steps: stops the loop early, saved, when it says so. */
   readonly signal?: AbortSignal;
 }
 
-/** A place between two steps, with the sums of the running epoch's steps so far. */
-export interface Position {
+/** A place between two steps, with the sums of the running epoch's steps so far; none at the beginning of one. */
+export interface Position<M extends string = string> {
   readonly epoch: number;
   readonly step: number;
-  readonly sums: StepSums;
+  readonly sums?: EpochSums<M>;
 }
 
-export interface StepSums {
-  readonly loss: number;
-  readonly crossEntropy: number;
-  readonly correct: number;
-  readonly images: number;
+export interface EpochSums<M extends string = string> extends Sums<M> {
+  readonly objective: number;
 }
 
-export const noSums: StepSums = { loss: 0, crossEntropy: 0, correct: 0, images: 0 };
-export const atStart: Position = { epoch: 0, step: 0, sums: noSums };
+export const atStart = { epoch: 0, step: 0 } as const satisfies Position;
 
-export interface StepEvent {
+export interface StepEvent<M extends string = string> {
   readonly epoch: number;
   readonly epochs: number;
   readonly step: number;
   readonly steps: number;
-  /** Loss of the step; accuracy of the epoch so far. */
-  readonly loss: number;
-  readonly accuracy: number;
+  /** What the step lowers: the task's loss, and λ · power where structures learn. */
+  readonly objective: number;
+  /** Means over the epoch so far. */
+  readonly soFar: Figures<M>;
   readonly power: number | undefined;
-  /** Images of this step: what a rate counts. */
-  readonly images: number;
+  /** Examples of this step: what a rate counts. */
+  readonly examples: number;
 }
 
-export interface EpochRecord {
+export interface EpochRecord<M extends string = string> {
   /** 1 … epochs. */
   readonly epoch: number;
-  readonly loss: number;
-  readonly crossEntropy: number;
-  readonly trainAccuracy: number;
-  readonly testLoss: number;
-  readonly testAccuracy: number;
+  readonly objective: number;
+  /** As the training steps of the epoch met them. */
+  readonly training: Figures<M>;
+  /** On the test split after the epoch. */
+  readonly test: Figures<M>;
   /** Normalised analytic power after the epoch, where structures learn. */
   readonly power?: number;
   /** θ of each structure after the epoch, clamped to [0, 1]. */
@@ -88,66 +94,69 @@ export interface EpochRecord {
 }
 
 /** Trains from `start` to the last epoch; a loss that is not finite stops it with a UserError that names the step. */
-export async function trainEpochs(options: LoopOptions): Promise<void> {
+export async function trainEpochs<M extends string>(options: LoopOptions<M>): Promise<void> {
   const { session, task, dataset, arithmetic, epochs, batchSize, structure, signal } = options;
-  const trainer = new StepPrograms(options, feedOf(session, dataset.train, dataset));
+  const feed = feedOf(session, task, dataset.train);
+  const trainer = new StepPrograms(options, feed);
   const evaluate = await evaluator(session, task, arithmetic, dataset.test);
-  const batch = createBatch(batchSize);
   const steps = batchesPerEpoch(dataset.train.count, batchSize, false);
   let position = options.start;
   while (position.epoch < epochs) {
     const { epoch } = position;
     const rate = scheduledRate(options.learningRate, options.schedule, epoch, epochs);
     const thetaRate = structure && scheduledRate(structure.learningRate, options.schedule, epoch, epochs);
-    const batches = trainingBatches(dataset, {
-      seed: options.seed,
-      epoch: options.firstEpoch + epoch,
-      batchSize,
-      dropLast: false,
-      firstStep: position.step,
-      into: batch,
-    });
-    let { sums } = position;
-    const underWay = new UnderWay<Step>(({ step, images, loss, crossEntropy, correct, power }) => {
-      if (!Number.isFinite(loss)) {
+    let sums: EpochSums<M> = position.sums ?? { objective: 0, ...noSums(task) };
+    const inFlight = new ResultsInFlight<Step<M>>(({ step, examples, targets, objective, power, ...figures }) => {
+      if (!Number.isFinite(objective)) {
         throw new UserError(
-          `the loss became ${loss} in epoch ${epoch + 1}, step ${step} of ${steps}; lower the learning rate (${rate}) or λ`,
+          `the loss became ${objective} in epoch ${epoch + 1}, step ${step} of ${steps}; lower the learning rate (${rate}) or λ`,
         );
       }
-      sums = {
-        loss: sums.loss + loss * images,
-        crossEntropy: sums.crossEntropy + crossEntropy * images,
-        correct: sums.correct + correct,
-        images: sums.images + images,
-      };
-      const accuracy = sums.correct / sums.images;
-      options.onStep?.({ epoch: epoch + 1, epochs, step, steps, loss, accuracy, power, images });
+      sums = { objective: sums.objective + objective * targets, ...added(sums, task, figures, targets) };
+      options.onStep?.({ epoch: epoch + 1, epochs, step, steps, objective, soFar: meansOf(sums), power, examples });
     });
-    let step = position.step;
-    for (const { count } of batches) {
-      step++;
-      const { result } = await trainer.start(batch, rate, thetaRate);
-      const numbered = { step, images: count };
-      await underWay.add(result.then((values) => ({ ...numbered, ...values })));
-      // Lets timers, signals and sockets of the host program have their turn: a backend may never wait.
-      await setImmediate();
-      if (step === steps || !(signal?.aborted || options.save?.due())) continue;
-      await underWay.settle();
-      await options.save?.at({ epoch, step, sums });
+    let { step } = position;
+    // Saves the position, and ends the loop there where that is wanted.
+    const pause = async () => {
+      await inFlight.settle();
+      await options.save?.at(step === 0 ? { epoch, step } : { epoch, step, sums });
       signal?.throwIfAborted();
+    };
+    const order = { seed: options.seed, epoch: options.firstEpoch + epoch };
+    const selections = trainingBatches(dataset, { ...order, batchSize, dropLast: false, firstStep: step });
+    const read = (selection: Selection, stop: AbortSignal) => feed.read(selection, selection.numbers.length, stop);
+    const batches = readAhead(selections, read, { signal });
+    try {
+      for (;;) {
+        const next = await batches.next().catch((error: unknown) => {
+          if (!signal?.aborted) throw error;
+        });
+        if (next?.done) break;
+        if (next) {
+          const { request, result: batch } = next.value;
+          const examples = request.numbers.length;
+          const { result } = await trainer.start(batch, examples, rate, thetaRate);
+          step++;
+          const counts = { step, examples, targets: batch.targets };
+          await inFlight.add(result.then((values) => ({ ...counts, ...values })));
+          // Lets timers, signals and sockets of the host program have their turn: a backend may never wait.
+          await setImmediate();
+        }
+        if (step < steps && (signal?.aborted || options.save?.due())) await pause();
+      }
+    } finally {
+      await batches.return();
     }
-    await underWay.settle();
-    position = { epoch: epoch + 1, step: 0, sums: noSums };
+    await inFlight.settle();
+    position = { epoch: epoch + 1, step: 0 };
     const test = await evaluate();
     const learned = structure && (await readStructures(session, structure.power));
     await options.onEpoch(
       {
         epoch: epoch + 1,
-        loss: sums.loss / sums.images,
-        crossEntropy: sums.crossEntropy / sums.images,
-        trainAccuracy: sums.correct / sums.images,
-        testLoss: test.loss,
-        testAccuracy: test.accuracy,
+        objective: sums.objective / sums.targets,
+        training: meansOf(sums),
+        test: { loss: test.loss, metrics: test.metrics },
         ...(learned ? { power: learned.power, theta: learned.theta } : {}),
         learningRate: rate,
       },
@@ -157,8 +166,9 @@ export async function trainEpochs(options: LoopOptions): Promise<void> {
   }
 }
 
-/** The result of a step, with its number (1 … steps) and its images. */
-interface Step extends StepResult {
+/** The result of a step, with its number (1 … steps) and what it was a mean over. */
+interface Step<M extends string> extends StepResult<M> {
   readonly step: number;
-  readonly images: number;
+  readonly examples: number;
+  readonly targets: number;
 }

@@ -19,10 +19,10 @@ export interface ParameterGroup extends SgdOptions {
 export const velocityName = (name: string): string => `${name}#velocity`;
 export const isVelocity = (name: string): boolean => name.endsWith('#velocity');
 
-/** Appends the update of every group by the gradient of the scalar loss; the updates take effect at the end of the run. */
-export function descend(loss: Value, groups: readonly ParameterGroup[]): void {
+/** Appends the SGD update of every group by the gradient of the scalar loss; the updates take effect at the end of the run. */
+export function appendSgd(loss: Value, groups: readonly ParameterGroup[]): void {
   const { graph } = loss;
-  const slopes = gradients(
+  const derivatives = gradients(
     loss,
     groups.flatMap((group) => group.variables),
   );
@@ -30,10 +30,12 @@ export function descend(loss: Value, groups: readonly ParameterGroup[]): void {
   for (const { variables, rate, momentum, weightDecay } of groups) {
     const learningRate = graph.input(rate, []);
     for (const variable of variables) {
-      const slope = slopes[at++];
-      if (!slope || variable.source.kind !== 'variable') continue;
+      const gradient = derivatives[at++];
+      if (!gradient || variable.source.kind !== 'variable') continue;
       const velocity = graph.variable(velocityName(variable.source.name), variable.shape);
-      const updated = graph.apply('sgd', [variable, slope, velocity, learningRate], { momentum, weightDecay });
+      const updated = graph.labelled('optimiser', () =>
+        graph.apply('sgd', [variable, gradient, velocity, learningRate], { momentum, weightDecay }),
+      );
       graph.assign(variable, updated[0]!);
       graph.assign(velocity, updated[1]!);
     }

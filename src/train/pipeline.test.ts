@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { UnderWay } from './pipeline.ts';
+import { ResultsInFlight } from './pipeline.ts';
 
 const later = <T>(value: T, ticks: number) =>
   new Promise<T>((done) => {
@@ -8,10 +8,10 @@ const later = <T>(value: T, ticks: number) =>
 
 test('results are taken in the order of their steps, whichever is there first', async () => {
   const taken: number[] = [];
-  const underWay = new UnderWay<number>((result) => taken.push(result));
-  for (const [step, ticks] of [9, 1, 5, 0].entries()) await underWay.add(later(step, ticks));
+  const inFlight = new ResultsInFlight<number>((result) => taken.push(result));
+  for (const [step, ticks] of [9, 1, 5, 0].entries()) await inFlight.add(later(step, ticks));
   expect(taken).toEqual([0, 1]);
-  await underWay.settle();
+  await inFlight.settle();
   expect(taken).toEqual([0, 1, 2, 3]);
 });
 
@@ -20,11 +20,11 @@ test('the first step that fails ends it with its error; those behind it raise no
   const unhandled: unknown[] = [];
   const note = (reason: unknown) => unhandled.push(reason);
   process.on('unhandledRejection', note);
-  const underWay = new UnderWay<number>((result) => taken.push(result));
-  await underWay.add(later(0, 0));
-  await underWay.add(Promise.reject(new Error('step 1')));
-  await underWay.add(Promise.reject(new Error('step 2')));
-  await expect(underWay.settle()).rejects.toThrow('step 1');
+  const inFlight = new ResultsInFlight<number>((result) => taken.push(result));
+  await inFlight.add(later(0, 0));
+  await inFlight.add(Promise.reject(new Error('step 1')));
+  await inFlight.add(Promise.reject(new Error('step 2')));
+  await expect(inFlight.settle()).rejects.toThrow('step 1');
   await later(undefined, 5);
   process.off('unhandledRejection', note);
   expect(taken).toEqual([0]);

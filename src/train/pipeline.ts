@@ -1,10 +1,10 @@
-// Results of steps that a device still computes, taken in the order of the steps: the host prepares and starts the next steps meanwhile, so the
-// device never waits for it. On a device that is the host itself every result is there at once, and only the order matters.
+// Results in flight, of steps that a device still computes, taken in the order of the steps: the host prepares and starts the next steps
+// meanwhile, so the device never waits for it. On a device that is the host itself every result is there at once, and only the order matters.
 
 /** Steps that may be started before the oldest one's result is taken. */
 const AHEAD = 2;
 
-export class UnderWay<T> {
+export class ResultsInFlight<T> {
   readonly #take: (result: T) => void;
   readonly #results: Promise<T>[] = [];
 

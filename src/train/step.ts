@@ -1,13 +1,14 @@
 // The compiled training step: forward, backward, the optimisers of weights and structures, and the values to report.
 
-import type { Batch } from '../data/batches.ts';
+import type { Batch } from '../data/split.ts';
 import type { Program, Session } from '../engine/backend.ts';
 import { clampTheta, powerShares, type Structure } from '../multiplier/structure.ts';
 import { clampedTheta } from '../quant/products.ts';
 import { clipVariables } from '../quant/quantized.ts';
 import { f32 } from '../tensor/tensor.ts';
-import type { Feed } from './feed.ts';
-import { descend, type ParameterGroup } from './optimizer.ts';
+import { type Feed, writeBatch } from './feed.ts';
+import { type Figures, outputFigures, readFigures, readScalar } from './figures.ts';
+import { appendSgd, type ParameterGroup } from './optimizer.ts';
 import { type Arithmetic, type BuiltNetwork, buildNetwork, type Task } from './task.ts';
 
 /** A structure that learns in a network: the variable of its θ, and its layers' share of the multiplications, from 0 to 1. */
@@ -17,7 +18,7 @@ export interface LearnedStructure {
   readonly share: number;
 }
 
-/** λ · power as part of the loss: power = 1 − Σ over the structures of share · Σ_t powerShare_t · clamp(θ_t). */
+/** λ · power as part of what is minimised: power = 1 − Σ over the structures of share · Σ_t powerShare_t · clamp(θ_t). */
 export interface PowerTerm {
   readonly lambda: number;
   readonly structures: readonly LearnedStructure[];
@@ -27,9 +28,9 @@ export interface PowerTerm {
 const savings = ({ structure, share }: LearnedStructure): number[] =>
   powerShares(structure).map((ofMultiplier) => share * ofMultiplier);
 
-export interface StepOptions {
+export interface StepOptions<M extends string = string> {
   readonly session: Session;
-  readonly task: Task;
+  readonly task: Task<M>;
   readonly arithmetic: Arithmetic;
   readonly momentum: number;
   readonly weightDecay: number;
@@ -40,32 +41,36 @@ export interface StepOptions {
 export const RATE = 'learningRate';
 export const THETA_RATE = 'thetaLearningRate';
 
-export interface StepResult {
-  readonly loss: number;
-  readonly crossEntropy: number;
-  readonly correct: number;
+export interface StepResult<M extends string = string> extends Figures<M> {
+  /** What the step lowers: the task's loss, and λ · power where structures learn. */
+  readonly objective: number;
   readonly power: number | undefined;
 }
 
 /** The training step as a program per batch size (the last batch of an epoch may be short). */
-export class StepPrograms {
-  readonly #options: StepOptions;
+export class StepPrograms<M extends string> {
+  readonly #options: StepOptions<M>;
   readonly #feed: Feed;
   readonly #programs = new Map<number, Promise<Program>>();
 
-  constructor(options: StepOptions, feed: Feed) {
+  constructor(options: StepOptions<M>, feed: Feed) {
     this.#options = options;
     this.#feed = feed;
   }
 
-  /** Starts the step of a batch; the promise in the result is kept when the device has done it. */
-  async start(batch: Batch, rate: number, thetaRate: number | undefined): Promise<{ result: Promise<StepResult> }> {
-    const program = await this.#program(batch.count);
-    this.#feed.write(program, batch);
+  /** Starts the step of a batch of `size` examples; the promise in the result is kept when the device has done it. */
+  async start(
+    batch: Batch,
+    size: number,
+    rate: number,
+    thetaRate: number | undefined,
+  ): Promise<{ result: Promise<StepResult<M>> }> {
+    const program = await this.#program(size);
+    writeBatch(program, batch);
     program.write(RATE, Float32Array.of(rate));
     if (thetaRate !== undefined) program.write(THETA_RATE, Float32Array.of(thetaRate));
     await program.run();
-    return { result: resultOf(program, thetaRate !== undefined) };
+    return { result: this.#resultOf(program) };
   }
 
   #program(size: number): Promise<Program> {
@@ -75,45 +80,46 @@ export class StepPrograms {
     this.#programs.set(size, program);
     return program;
   }
+
+  async #resultOf(program: Program): Promise<StepResult<M>> {
+    const { task, structure } = this.#options;
+    const [figures, objective, power] = await Promise.all([
+      readFigures(program, task),
+      readScalar(program, 'objective'),
+      structure ? readScalar(program, 'power') : undefined,
+    ]);
+    return { ...figures, objective, power };
+  }
 }
 
-async function resultOf(program: Program, withPower: boolean): Promise<StepResult> {
-  const names = ['loss', 'crossEntropy', 'correct', ...(withPower ? ['power'] : [])];
-  const [loss, crossEntropy, correct, power] = await Promise.all(
-    names.map(async (name) => (await program.read(name))[0]!),
-  );
-  return { loss: loss!, crossEntropy: crossEntropy!, correct: correct!, power };
-}
-
-/** The graph of a step over `batchSize` images: inputs of the feed and the learning rates, outputs loss, crossEntropy, correct and power. */
-export function trainingStep(
-  { task, arithmetic, momentum, weightDecay, structure }: Omit<StepOptions, 'session'>,
+/** The graph of a step over `batchSize` examples: inputs of the feed and the learning rates, outputs objective, loss, metrics and power. */
+export function trainingStep<M extends string>(
+  { task, arithmetic, momentum, weightDecay, structure }: Omit<StepOptions<M>, 'session'>,
   feed: Feed,
   batchSize: number,
-): BuiltNetwork {
+): BuiltNetwork<M> {
   const network = buildNetwork(task, arithmetic, 'train', batchSize, feed);
-  const { graph, layers, crossEntropy, correct } = network;
+  const { graph, layers, loss } = network;
   const parameters = layers.parameters.filter(({ trainable }) => trainable).map(({ value }) => value);
   const weights = [...parameters, ...clipVariables(graph, layers.multiplying)];
   const groups: ParameterGroup[] = [{ variables: weights, rate: RATE, momentum, weightDecay }];
-  let loss = crossEntropy;
+  let objective = loss;
   if (structure) {
     const { lambda, structures } = structure.power;
-    const power = powerOf(network, structure.power);
+    const power = graph.labelled('power', () => powerOf(network, structure.power));
     graph.output('power', power);
-    loss = graph.apply1('add', [crossEntropy, power], { alpha: 1, beta: lambda });
+    objective = graph.labelled('loss', () => graph.apply1('add', [loss, power], { alpha: 1, beta: lambda }));
     const thetas = structures.map(({ theta, structure: { count } }) => graph.variable(theta, [count]));
     groups.push({ variables: thetas, rate: THETA_RATE, momentum, weightDecay: structure.weightDecay });
   }
-  graph.output('loss', loss);
-  graph.output('crossEntropy', crossEntropy);
-  graph.output('correct', correct);
-  descend(loss, groups);
+  graph.output('objective', objective);
+  outputFigures(graph, network);
+  appendSgd(objective, groups);
   return network;
 }
 
 /** 1 − Σ savings · clamp(θ), a scalar of the graph. */
-function powerOf({ graph }: BuiltNetwork, { structures }: PowerTerm) {
+function powerOf({ graph }: Pick<BuiltNetwork, 'graph'>, { structures }: PowerTerm) {
   const saved = structures.map((learned) => {
     const { count } = learned.structure;
     const values = clampedTheta(graph, learned.theta, count);

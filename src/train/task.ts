@@ -1,27 +1,42 @@
-// A task is a model on a data set; its graphs are built here. One definition of the network gives the training step, the evaluation and the
-// calibration pass: they differ in how the layers multiply (`Arithmetic`) and in the mode of batch norm and quantisers.
+// A task is what a network learns from examples: inputs that it declares, a network from them to a loss, and metrics beside the loss. Images
+// with cross-entropy and accuracy are one (./images.ts). One definition gives the training step, the evaluation and the calibration pass: they
+// differ in how the layers multiply (`Arithmetic`) and in the mode of batch norm and quantisers. Loop, step and evaluation know no more of it.
 
+import type { Split } from '../data/split.ts';
+import type { Session } from '../engine/backend.ts';
 import { Graph, type Value } from '../engine/graph/graph.ts';
 import type { Multiplier } from '../multiplier/multiplier.ts';
 import { Layers, type Multiply, type MultiplyingLayer, multiplyFloat } from '../nn/layers.ts';
-import type { Model } from '../nn/models/registry.ts';
 import { multiplyQuantized, type QuantMode, type RangeName } from '../quant/quantized.ts';
-import { type Feed, imagesInput } from './feed.ts';
+import type { Feed } from './feed.ts';
 
-/** What the network must know of its data: x = (raw / scale − mean[c]) / deviation[c]. */
-export interface ImageFormat {
-  readonly height: number;
-  readonly width: number;
-  readonly channels: number;
-  readonly classes: number;
-  readonly scale: number;
-  readonly mean: readonly number[];
-  readonly deviation: readonly number[];
+/** A figure of merit beside the loss. */
+export interface Metric {
+  /** Which way is up: a lower error, a higher accuracy. */
+  readonly better: 'higher' | 'lower';
+  /** What the network gives over a batch: the mean over its targets, or the sum. What is told is the mean over all targets. */
+  readonly over: 'mean' | 'sum';
 }
 
-export interface Task {
-  readonly model: Model;
-  readonly images: ImageFormat;
+/** Inputs of a graph by their names. */
+export type Inputs = Readonly<Record<string, Value>>;
+
+/** What a network comes to on a batch, scalars. */
+export interface Outcome<M extends string> {
+  /** Mean over the targets of the batch. */
+  readonly loss: Value;
+  readonly metrics: Readonly<Record<M, Value>>;
+}
+
+/** `M`: the names of its metrics. */
+export interface Task<M extends string = string> {
+  readonly metrics: Readonly<Record<M, Metric>>;
+  /** Declares the inputs of a batch as a split reads them (`Split.read` gives values of the same names). */
+  readonly inputs: (graph: Graph, batchSize: number) => Inputs;
+  /** Builds the network, from the inputs to its loss and metrics. */
+  readonly network: (layers: Layers, inputs: Inputs) => Outcome<M>;
+  /** How the examples of a split reach a device where that is not by reading each batch and writing it. */
+  readonly feed?: (session: Session, split: Split) => Feed | undefined;
 }
 
 /** Both operands of every multiplying layer are codes; each layer has its multiplier. */
@@ -40,44 +55,31 @@ export type Arithmetic = { readonly kind: 'float' } | QuantizedArithmetic;
 /** `statistics`: batch norm as in training, quantisers as in evaluation: what the running statistics would have to be. */
 export type Mode = 'train' | 'evaluate' | 'calibrate' | 'statistics';
 
-/** A network built into a graph, from the raw images to the logits and the loss against the labels. */
-export interface BuiltNetwork {
+/** A network built into a graph, from the inputs to the loss. */
+export interface BuiltNetwork<M extends string = string> extends Outcome<M> {
   readonly graph: Graph;
   readonly layers: Layers;
-  readonly logits: Value;
-  /** Mean cross-entropy over the labelled rows, []. */
-  readonly crossEntropy: Value;
-  /** Number of correct rows, []. */
-  readonly correct: Value;
 }
 
-/** Builds the network for batches of one size: input `labels` (i32 [N]), and the images of a feed; without one, input `images` (u8 [N,H,W,C]). */
-export function buildNetwork(
-  task: Task,
+/** Builds the network for batches of one size, with the inputs of a feed; without one, those that a split is read into. */
+export function buildNetwork<M extends string>(
+  task: Task<M>,
   arithmetic: Arithmetic,
   mode: Mode,
   batchSize: number,
-  feed?: Pick<Feed, 'images'>,
-): BuiltNetwork {
-  const { model, images } = task;
+  feed: Pick<Feed, 'inputs'> = task,
+): BuiltNetwork<M> {
   const graph = new Graph();
-  const raw = feed ? feed.images(graph, batchSize) : imagesInput(graph, images, batchSize);
-  const labels = graph.input('labels', [batchSize], 'i32');
-  const image = graph.apply1('imageToFloat', [raw], {
-    scale: images.deviation.map((deviation) => 1 / (images.scale * deviation)),
-    offset: images.deviation.map((deviation, c) => -images.mean[c]! / deviation),
-  });
+  const inputs = feed.inputs(graph, batchSize);
   // The published calibration runs with batch norm in training mode; its running averages move with it.
   const layers = new Layers(graph, {
     training: mode !== 'evaluate',
     multiply: multiplication(arithmetic, mode === 'statistics' ? 'evaluate' : mode),
   });
-  const logits = model.build(layers, image, images.classes);
-  const [crossEntropy, , correct] = graph.apply('softmaxCrossEntropy', [logits, labels], {});
-  return { graph, layers, logits, crossEntropy: crossEntropy!, correct: correct! };
+  return { graph, layers, ...task.network(layers, inputs) };
 }
 
-/** The layers of a task that multiply, with their MACs per image. */
+/** The layers of a task that multiply, with their MACs per example. */
 export function multiplyingLayers(task: Task): readonly MultiplyingLayer[] {
   return buildNetwork(task, { kind: 'float' }, 'evaluate', 1).layers.multiplying;
 }

@@ -175,6 +175,14 @@ function tableFile(spec: string): PackedFile | null {
   return tableForm(packed.bytes, packed.file) === null ? null : packed;
 }
 
+/** The name of a multiplier for its files and for the rows of tables: the file's without folder and extension. */
+export function subjectName(spec: string): string {
+  return basename(spec)
+    .replace(/\.gz$/i, '')
+    .replace(/\.(blif|s?v|npy|npz|lut\.txt|txt|csv|tsv|json|h|c|bin|raw)$/i, '')
+    .replace(/[^\p{L}\p{N}._+-]+/gu, '-');
+}
+
 /** The products of all operand pairs; a UserError where there are too many. */
 export function productsOf({ table, network, signed }: LoadedMultiplier): ProductTable {
   return table ?? simulate(network!, { signed });

@@ -17,7 +17,8 @@ import type { OpAttributes } from '../../src/engine/graph/ops.ts';
 import type { TableEmulation } from '../../src/multiplier/error.ts';
 import { columnStructure } from '../../src/multiplier/structure.ts';
 import { findModel } from '../../src/nn/models/registry.ts';
-import { descend } from '../../src/train/optimizer.ts';
+import { imageTask } from '../../src/train/images.ts';
+import { appendSgd } from '../../src/train/optimizer.ts';
 import { type Arithmetic, buildNetwork } from '../../src/train/task.ts';
 import { cases } from '../engine/all-cases.ts';
 import type { Case } from '../engine/cases.ts';
@@ -51,14 +52,9 @@ function trainingStep(batch: number) {
     channelwise: true,
     multiplierOf: () => ({ kind: 'structure', theta: 'theta', structure }),
   };
-  const { graph, layers, crossEntropy } = buildNetwork(
-    { model: findModel('resnet18'), images },
-    arithmetic,
-    'train',
-    batch,
-  );
+  const { graph, layers, loss } = buildNetwork(imageTask(findModel('resnet18'), images), arithmetic, 'train', batch);
   const variables = layers.parameters.filter(({ trainable }) => trainable).map(({ value }) => value);
-  descend(crossEntropy, [{ variables, rate: 'rate', momentum: 0.9, weightDecay: 5e-4 }]);
+  appendSgd(loss, [{ variables, rate: 'rate', momentum: 0.9, weightDecay: 5e-4 }]);
   return graph;
 }
 

@@ -58,7 +58,7 @@ describe.each(widths)('w%ia%i', (weightBits, activationBits) => {
   const zeros = tensor('i32', shape, new Int32Array(table.data.length));
 
   for (const backend of backends) {
-    test(`planes and table are equal on ${backend.name}`, async () => {
+    test(`planes and table are equal on ${backend.device.name}`, async () => {
       expect(geometries.length).toBeGreaterThan(5);
       for (const item of geometries) {
         const asPlanes = await outputs(item, 'removal', weightBits, activationBits, [planes], backend);

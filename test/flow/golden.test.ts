@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { trainingBatches } from '../../src/data/batches.ts';
 import type { Dataset } from '../../src/data/dataset.ts';
+import { picksOf as selectionPicks } from '../../src/data/image-split.ts';
 import { openDataset } from '../../src/data/registry.ts';
 import { wasmBackend } from '../../src/engine/wasm/runtime/backend.ts';
 import type { MetricRecord, TrainingPhase } from '../../src/flow/run/events.ts';
@@ -37,16 +38,16 @@ vi.mock('../../src/flow/run/device.ts', async (load) => ({
 // The digits are not augmented; what is to be seen here needs shifts and mirrored images.
 vi.mock('../../src/data/registry.ts', async (load) => {
   const original = await load<typeof import('../../src/data/registry.ts')>();
-  const few = (split: Dataset['train'], count: number) => ({
-    ...split,
-    count,
-    images: split.images.subarray(0, 64 * count),
-    labels: split.labels.subarray(0, count),
-  });
+  const { memorySplit } = await import('../../src/data/image-split.ts');
+  const few = ({ images, labels }: Dataset['train'], count: number) =>
+    memorySplit(
+      { count, images: images!.subarray(0, 64 * count), labels: labels.subarray(0, count) },
+      { height: 8, width: 8, channels: 1 },
+    );
   return {
     ...original,
-    openDataset: (...request: Parameters<typeof original.openDataset>) => {
-      const whole = original.openDataset(...request);
+    openDataset: async (...request: Parameters<typeof original.openDataset>) => {
+      const whole = await original.openDataset(...request);
       return { ...whole, train: few(whole.train, 50), test: few(whole.test, 20), augment: { pad: 2, flip: true } };
     },
   };
@@ -100,7 +101,7 @@ let starts: RecordedSession[];
 let dataset: Dataset;
 
 beforeAll(async () => {
-  dataset = openDataset('digits');
+  dataset = await openDataset('digits');
   await runFlow({ folder, settings });
   starts = sessions.filter((session) => !isTrial(session));
   const training = starts.filter((session) => trainingPrograms(session).length > 0);
@@ -225,11 +226,11 @@ describe('how a phase trains', () => {
 
   test('the loss is cross-entropy + λ · power, each layer weighted by its multiplications', () => {
     const { graph } = trainingPrograms(trainedIn.get('explore')!.session)[0]!;
-    const loss = graph.outputs.get('loss')!.source;
+    const loss = graph.outputs.get('objective')!.source;
     if (loss.kind !== 'node') throw new Error('the loss is no operation');
     expect(loss.node.op).toBe('add');
     expect(loss.node.attributes).toEqual({ alpha: 1, beta: 0.45 });
-    expect(loss.node.inputs).toEqual([graph.outputs.get('crossEntropy'), graph.outputs.get('power')]);
+    expect(loss.node.inputs).toEqual([graph.outputs.get('loss'), graph.outputs.get('power')]);
     const shares = new Map(
       graph.nodes.flatMap((node): [string, number[]][] => {
         if (node.op !== 'dot') return [];
@@ -307,8 +308,9 @@ describe('which images a phase sees', () => {
     const batches = Array.from({ length: epochs! }, (_, epoch) => epoch).flatMap((epoch) => {
       const options = { seed: 7, epoch: first[phase] + epoch, batchSize: batchSize!, dropLast: false };
       const all: number[][] = [];
-      for (const { picks, count } of trainingBatches(dataset, options))
-        all.push(Array.from(picks.subarray(0, 4 * count)));
+      for (const selection of trainingBatches(dataset, options)) {
+        all.push(Array.from(selectionPicks(selection, selection.numbers.length)));
+      }
       return all;
     });
     expect(picksOf(phase)).toEqual(batches);

@@ -62,7 +62,7 @@ describe('a multiplier as a layer uses it', () => {
     await expect(openBackend({ name: 'reference', emulation: 'lowrank' })).rejects.toThrow(
       /no emulation lowrank; choose auto, planes or table/,
     );
-    expect((await openBackend({ name: 'reference', emulation: 'table' })).name).toBe('reference');
+    expect((await openBackend({ name: 'reference', emulation: 'table' })).device.name).toBe('reference');
   });
 });
 

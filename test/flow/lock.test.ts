@@ -29,7 +29,7 @@ afterEach(() => {
 afterAll(() => rmSync(parent, { recursive: true }));
 
 const dist = join(import.meta.dirname, '../../dist');
-const library = pathToFileURL(join(dist, 'flow/lock.js')).href;
+const library = pathToFileURL(join(dist, 'flow/run/lock.js')).href;
 
 let folders = 0;
 function newFolder(): string {

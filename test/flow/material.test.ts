@@ -22,8 +22,8 @@ const parent = mkdtempSync(join(tmpdir(), 'tram-material-'));
 afterAll(() => rmSync(parent, { recursive: true }));
 const folder = join(parent, 'run');
 
-const { images, labels } = openDataset('digits').train;
-const few = (count: number) => ({ images: images.subarray(0, 64 * count), labels: labels.subarray(0, count) });
+const { images, labels } = (await openDataset('digits')).train;
+const few = (count: number) => ({ images: images!.subarray(0, 64 * count), labels: labels.subarray(0, count) });
 const dataset = datasetOf({ name: 'few', height: 8, width: 8, channels: 1, maximum: 16, train: few(200) });
 const convolutions = (out: number): Model => ({
   name: 'two-layers',

@@ -1,6 +1,7 @@
 // Operand histograms of a network against counting every multiplication of every output, tap by tap.
 
 import { expect, test } from 'vitest';
+import { memorySplit } from '../../src/data/image-split.ts';
 import { referenceBackend } from '../../src/engine/reference/backend.ts';
 import { measureOperands } from '../../src/flow/multipliers/operands.ts';
 import { exactMultiplier } from '../../src/multiplier/multiplier.ts';
@@ -9,6 +10,7 @@ import type { Model } from '../../src/nn/models/registry.ts';
 import { stateName } from '../../src/quant/quantized.ts';
 import { Random } from '../../src/tensor/random.ts';
 import { f32 } from '../../src/tensor/tensor.ts';
+import { imageTask } from '../../src/train/images.ts';
 import type { QuantizedArithmetic } from '../../src/train/task.ts';
 
 const [SIZE, CHANNELS, OUTPUTS, KERNEL, STRIDE, PADDING, GROUPS] = [5, 4, 6, 3, 2, 1, 2];
@@ -59,8 +61,9 @@ test('every multiplication that is not padding counts once, by the codes of its 
     set(stateName(layer, 'input', 'zero_point'), [], () => 0);
   }
   const format = { scale: 1, mean: [0, 0, 0, 0], deviation: [1, 1, 1, 1], classes: 2 };
-  const task = { model, images: { height: SIZE, width: SIZE, channels: CHANNELS, ...format } };
-  const split = { count: images, images: pixels, labels: new Uint8Array(images) };
+  const size = { height: SIZE, width: SIZE, channels: CHANNELS };
+  const task = imageTask(model, { ...size, ...format });
+  const split = memorySplit({ count: images, images: pixels, labels: new Int32Array(images) }, size);
   const measured = await measureOperands(session, task, arithmetic, split, counted);
   await session.dispose();
 

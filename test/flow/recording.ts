@@ -1,6 +1,6 @@
 // A backend that computes as another does and writes down what it was asked: the variables that a session was given, each compiled graph
 // as canonical text, and what was written to a program before each run. What a setting does must show here or in the manifest; tests of
-// meaning read it. A device of its own (datasetBytes) is pretended, so that batches arrive as picks and not as pixels.
+// meaning read it. A device with memory of its own is pretended, so that batches arrive as picks and not as pixels.
 
 import { createHash } from 'node:crypto';
 import type { Backend, Program, Session } from '../../src/engine/backend.ts';
@@ -32,9 +32,7 @@ export interface Recording {
 export function recording(inner: Backend): Recording {
   const sessions: RecordedSession[] = [];
   const backend: Backend = {
-    name: inner.name,
-    description: inner.description,
-    datasetBytes: 2 ** 30,
+    device: { ...inner.device, ownMemory: true, memoryBytes: 2 ** 32 },
     openSession: async () => {
       const session = await inner.openSession();
       const record: RecordedSession = { start: new Map(), programs: [] };

@@ -31,12 +31,14 @@ vi.mock('../../src/flow/run/device.ts', async (load) => ({
 const parent = mkdtempSync(join(tmpdir(), 'tram-settings-'));
 afterAll(() => rmSync(parent, { recursive: true }));
 
+const digits = await openDataset('digits');
+
 /** 60 of the digits as CSV, from `first` on. */
 function writeCsv(name: string, first: number): string {
-  const { images, labels } = openDataset('digits').train;
+  const { images, labels } = digits.train;
   const lines = Array.from({ length: 60 }, (_, k) => {
     const at = first + k;
-    return [...images.subarray(64 * at, 64 * (at + 1)), labels[at]].join(',');
+    return [...images!.subarray(64 * at, 64 * (at + 1)), labels[at]].join(',');
   });
   const path = join(parent, name);
   writeFileSync(path, `${lines.join('\n')}\n`);

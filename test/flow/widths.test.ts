@@ -17,7 +17,7 @@ import { readManifest } from '../../src/flow/run/manifest.ts';
 import { runFlow } from '../../src/flow/run/run.ts';
 import { columnCosts } from '../../src/multiplier/power.ts';
 import { readBytes } from '../../src/tensor/files.ts';
-import { feedOf } from '../../src/train/feed.ts';
+import { feedOf, writeBatch } from '../../src/train/feed.ts';
 import { buildNetwork } from '../../src/train/task.ts';
 
 const parent = mkdtempSync(join(tmpdir(), 'tram-widths-'));
@@ -26,33 +26,34 @@ afterAll(() => rmSync(parent, { recursive: true }));
 const BATCH = 256;
 
 /** As many digits as give one batch of training images. */
-function fewDigits(): string {
-  const { images, labels } = openDataset('digits').train;
-  const lines = Array.from({ length: 320 }, (_, at) => [...images.subarray(64 * at, 64 * at + 64), labels[at]].join());
+async function fewDigits(): Promise<string> {
+  const { images, labels } = (await openDataset('digits')).train;
+  const lines = Array.from({ length: 320 }, (_, at) => [...images!.subarray(64 * at, 64 * at + 64), labels[at]].join());
   const path = join(parent, 'digits.csv');
   writeFileSync(path, `${lines.join('\n')}\n`);
   return `csv:${path}`;
 }
 
-const data = fewDigits();
+const data = await fewDigits();
 
 /** Cross-entropy of the run's first exploring step by the reference, from the quantised model. */
 async function expectedLoss(folder: string): Promise<number> {
   const { configuration } = readManifest(folder);
-  const { dataset, task, layers } = openTask(configuration);
+  const { dataset, task, layers } = await openTask(configuration);
   const session = await referenceBackend().openSession();
   loadModel(readBytes(join(folder, files.quantized)), files.quantized, session, layers);
   writeInitialTheta(session, { configuration, layers });
   const arithmetic = structuredArithmetic(configuration, layers);
-  const feed = feedOf(session, dataset.train, dataset);
-  const { graph, crossEntropy } = buildNetwork(task, arithmetic, 'train', dataset.train.count, feed);
-  graph.output('crossEntropy', crossEntropy);
+  const feed = feedOf(session, task, dataset.train);
+  const { graph, loss } = buildNetwork(task, arithmetic, 'train', dataset.train.count, feed);
+  graph.output('loss', loss);
   const program = await session.compile(graph);
   const epoch = configuration.train.epochs + configuration.quantize.epochs;
   const { count } = dataset.train;
-  feed.write(program, trainingBatches(dataset, { seed: configuration.seed, epoch, batchSize: count }).next().value!);
+  const batches = trainingBatches(dataset, { seed: configuration.seed, epoch, batchSize: count });
+  writeBatch(program, await feed.read(batches.next().value!, count));
   await program.run();
-  return (await program.read('crossEntropy'))[0]!;
+  return (await program.read('loss'))[0]!;
 }
 
 const sum = (costs: ArrayLike<number>) => Array.from(costs).reduce((all, cost) => all + cost);

@@ -173,7 +173,7 @@ describe('the published layers', () => {
   const items = publishedJson<LayerCase[]>('layers.json');
   for (const backend of backends) {
     for (const item of items) {
-      test(`${item.name} on ${backend.name}`, async () => {
+      test(`${item.name} on ${backend.device.name}`, async () => {
         const session = await backend.openSession();
         const harness = new Harness(item, session);
         const weight = f32(item.weight.shape, item.weight.data);

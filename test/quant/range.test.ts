@@ -14,6 +14,7 @@ import type { MultiplyingLayer } from '../../src/nn/layers.ts';
 import { findModel } from '../../src/nn/models/registry.ts';
 import { clipLogit, multiplyQuantized, type RangeName, stateName } from '../../src/quant/quantized.ts';
 import { f32 } from '../../src/tensor/tensor.ts';
+import { imageTask } from '../../src/train/images.ts';
 import { buildNetwork, type Mode } from '../../src/train/task.ts';
 
 const layer: MultiplyingLayer = {
@@ -141,7 +142,7 @@ describe('the setting', () => {
   const images = { height: 8, width: 8, channels: 1, classes: 2, scale: 255, mean: [0], deviation: [1] };
   const ranges = (settings: Parameters<typeof parseConfiguration>[0], mode: Mode) => {
     const arithmetic = quantizedArithmetic(parseConfiguration(settings, 'test'), exactMultiplier);
-    const { graph } = buildNetwork({ model: findModel('resnet8'), images }, arithmetic, mode, 2);
+    const { graph } = buildNetwork(imageTask(findModel('resnet8'), images), arithmetic, mode, 2);
     return new Set(
       graph.nodes.flatMap(({ op, attributes }) =>
         op === 'minMax' ? [(attributes as { holdsZero?: boolean }).holdsZero] : [],

@@ -1,22 +1,14 @@
 // `tram map`: phase 2 of a run, or the mapping of a θ given on the command line, without any network. Either way nothing is written or
 // printed before netlist, BLIF, Verilog and table are proved equal.
 
-import { join } from 'node:path';
 import { type Command, Option } from 'commander';
-import { multiplierReport, writeMultiplier } from '../../flow/multipliers/multiplier-files.ts';
+import { findSetting, settingsOfPhases } from '../../flow/settings/fields.ts';
 import { defaultValue } from '../../flow/settings/schema.ts';
 import { nonEmpty, oneOf, thetaList } from '../../flow/settings/values.ts';
-import { type ErrorMetrics, errorMetrics } from '../../multiplier/metrics.ts';
-import { structurePower } from '../../multiplier/structure.ts';
-import { type Certificate, certify } from '../../netlist/certify.ts';
-import { mapStructure } from '../../netlist/mapping/map.ts';
-import {
-  type MappedMultiplier,
-  type MappingStart,
-  mappingStarts,
-  type SearchName,
-} from '../../netlist/mapping/task.ts';
 import { UserError } from '../../tensor/errors.ts';
+import { given } from '../../tensor/given.ts';
+import { type MappingStart, mappingStarts, type SearchName } from '../../workbench/choices.ts';
+import type { ProvedMapping } from '../../workbench/map.ts';
 import { describeOption } from '../facts.ts';
 import {
   addDeviceOptions,
@@ -29,10 +21,9 @@ import {
 } from '../options.ts';
 import { performPhases } from '../perform.ts';
 import type { Services } from '../services.ts';
-import { findSetting, settingsOfPhases } from '../settings.ts';
 import { grouped, type Style, styleFor } from '../style.ts';
 import { errorTable } from '../tables.ts';
-import { loadHistograms } from '../workbench.ts';
+import { filesText, givenHistograms } from '../workbench.ts';
 
 const AFTER = `
 With a run folder it reads theta.json and checkpoints/explored.safetensors, counts the operands of the layers over the calibration images,
@@ -156,48 +147,29 @@ async function mapAlone(command: Command, { stdout }: Services): Promise<void> {
   }
   const weightBits = settings.bits?.weights ?? 8;
   const activationBits = settings.bits?.activations ?? 8;
-  const weighting = await loadHistograms(histograms, {
-    weightBits,
-    activationBits,
-    signed: mappingStarts[start].signed,
+  const { multiplierReport } = await import('../../workbench/files.ts');
+  const { mapMultiplier } = await import('../../workbench/map.ts');
+  const { signed } = mappingStarts[start];
+  const weighting = await givenHistograms(histograms, () => ({ weightBits, activationBits, signed }));
+  const { costBudget, costWeight, search: name = defaultValue('map.search') as SearchName } = settings.map ?? {};
+  const proved = mapMultiplier({
+    ...{ weightBits, activationBits, theta, start, search: name },
+    ...given({ histograms: weighting, costBudget, costWeight, folder: out }),
   });
-  const mapped = mapStructure({
-    weightBits,
-    activationBits,
-    theta,
-    start,
-    ...(weighting ? { histograms: weighting } : {}),
-    ...(settings.map?.costBudget === undefined ? {} : { costBudget: settings.map.costBudget }),
-    ...(settings.map?.costWeight === undefined ? {} : { costWeight: settings.map.costWeight }),
-    search: settings.map?.search ?? (defaultValue('map.search') as SearchName),
-  });
-  const metrics = errorMetrics(mapped.table);
-  const written = out === undefined ? undefined : writeMultiplier(out, mapped, 'multiplier');
-  const certificate = written?.certificate ?? certify(mapped);
-  const files = (written?.files ?? []).map((file) => join(out!, file));
   const style = styleFor(stdout, wantsColor(command));
-  stdout.write(
-    json
-      ? `${JSON.stringify(multiplierReport(mapped, metrics))}\n`
-      : mappingText(mapped, metrics, certificate, files, style),
-  );
+  const { mapped, metrics } = proved;
+  stdout.write(json ? `${JSON.stringify(multiplierReport(mapped, metrics))}\n` : mappingText(proved, style));
 }
 
-function mappingText(
-  { mseToTarget: mse, moves, structure, theta, thetaStructure, network }: MappedMultiplier,
-  metrics: ErrorMetrics,
-  certificate: Certificate,
-  files: readonly string[],
-  style: Style,
-): string {
+function mappingText({ mapped, metrics, certificate, power, files }: ProvedMapping, style: Style): string {
+  const { mseToTarget: mse, moves, structure, theta, network } = mapped;
   const { weightBits, activationBits, gateCost } = structure;
-  const power = structurePower(thetaStructure, theta);
   const sections = [
     `${style.bold(`${weightBits}×${activationBits} multiplier`)}, power ${power.toFixed(4)} (analytic, of θ), gate cost ${gateCost.toFixed(4)} (of the netlist)`,
     `MSE to what θ asks for: ${mse.before.toFixed(3)} exact → ${mse.afterFixedColumns.toFixed(3)} without the removed columns → ` +
       `${mse.after.toFixed(3)} after the search (${grouped(moves.length)} accepted)`,
     errorTable([{ name: network.name, theta, metrics, gateCost, certificate }], style),
-    ...(files.length === 0 ? [] : [[style.bold('files'), ...files.map((path) => `  ${path}`)].join('\n')]),
+    ...(files.length === 0 ? [] : [filesText(files, style.bold)]),
   ];
   return `${sections.join('\n\n')}\n`;
 }

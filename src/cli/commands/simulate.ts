@@ -6,6 +6,7 @@ import { nonEmpty, oneOf, wholeNumberFrom } from '../../flow/settings/values.ts'
 import type { Simulation, SimulationReport } from '../../netlist/circuit.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { writeFileAtomic } from '../../tensor/files.ts';
+import { tableEndings } from '../../workbench/choices.ts';
 import { describeOption } from '../facts.ts';
 import { wantsColor } from '../options.ts';
 import type { Services } from '../services.ts';
@@ -18,12 +19,11 @@ import {
   addSigned,
   addTableReading,
   addTop,
-  loadHistograms,
+  givenHistograms,
   OUTPUT,
   type ReadingOptions,
   readLoading,
   SUBJECTS,
-  subjectName,
   tellNotes,
 } from '../workbench.ts';
 
@@ -56,7 +56,6 @@ Examples:
 
 const formats = ['text', 'json', 'published'] as const;
 const headers = ['full', 'short'] as const;
-const tableFiles = ['.txt', '.npy', '.bin', '.h'] as const;
 
 interface Options extends ReadingOptions {
   readonly format?: (typeof formats)[number];
@@ -106,29 +105,34 @@ export function defineSimulate(command: Command, services: Services): void {
         .argParser(oneOf('--header', headers))
         .helpGroup(OUTPUT),
     )
-    .addOption(new Option('--lut <FILE>', lut).argParser(tableFile).helpGroup(OUTPUT))
+    .addOption(new Option('--lut <FILE>', lut).argParser(tablePath).helpGroup(OUTPUT))
     .addHelpText('after', AFTER)
     .action((file: string) => simulateFile(file, command, services));
 }
 
-function tableFile(path: string): string {
-  if (tableFiles.some((extension) => path.toLowerCase().endsWith(extension))) return path;
-  throw new UserError(`--lut: expected a file that ends in ${tableFiles.join(', ')}, got '${path}'`);
+function tablePath(path: string): string {
+  if (tableEndings.some((ending) => path.toLowerCase().endsWith(ending))) return path;
+  throw new UserError(`--lut: expected a file that ends in ${tableEndings.join(', ')}, got '${path}'`);
 }
 
 async function simulateFile(file: string, command: Command, { stdout, stderr }: Services): Promise<void> {
   const options = command.opts<Options>();
   const format = chosenFormat(options);
-  const { loadMultiplier } = await import('../../workbench/load.ts');
+  const { loadMultiplier, subjectName } = await import('../../workbench/load.ts');
   const { measure } = await import('../../workbench/measure.ts');
   const multiplier = await loadMultiplier(file, readLoading(command));
-  const histograms = await loadHistograms(options.histograms, multiplier);
+  const histograms = await givenHistograms(options.histograms, () => multiplier);
   const { samples, seed } = options;
   const name = multiplier.network?.name ?? subjectName(file);
   const { notes, ...simulation } = measure(multiplier, name, { histograms, samples, seed });
   const { header = 'full' } = options;
   const warnings = multiplier.kind === 'network' ? multiplier.warnings : [];
-  if (options.lut !== undefined) await writeTable(options.lut, simulation, { header, warnings }, subjectName(file));
+  if (options.lut !== undefined) {
+    const { tableFile } = await import('../../workbench/tables.ts');
+    const { metrics } = simulation;
+    const text = { metrics, header, warnings, name: subjectName(file) };
+    writeFileAtomic(options.lut, tableFile(options.lut, wholeTable(simulation, '--lut'), text));
+  }
   // The published form has the warnings of its own.
   const told = [...multiplier.notes, ...notes];
   tellNotes(stderr, format === 'published' ? told.filter((note) => !warnings.includes(note)) : told);
@@ -137,7 +141,7 @@ async function simulateFile(file: string, command: Command, { stdout, stderr }: 
     const style = styleFor(stdout, wantsColor(command));
     stdout.write(reportText(simulation.report, options.histograms !== undefined, style, options.lut));
   } else {
-    const { textTableParts } = await import('../../netlist/formats/text.ts');
+    const { textTableParts } = await import('../../workbench/tables.ts');
     const table = wholeTable(simulation, '--format published');
     for (const part of textTableParts(table, simulation.metrics, { header, warnings })) stdout.write(part);
   }
@@ -160,28 +164,6 @@ function wholeTable({ table, report }: Simulation, option: string) {
   throw new UserError(
     `${option} needs all operand pairs, but ${weightBits}×${activationBits} bits are too many (at most 24 together); leave it out`,
   );
-}
-
-async function writeTable(
-  path: string,
-  simulation: Simulation,
-  text: { header: (typeof headers)[number]; warnings: readonly string[] },
-  name: string,
-): Promise<void> {
-  const table = wholeTable(simulation, '--lut');
-  const joined = (parts: Iterable<string>) => Buffer.concat([...parts].map((part) => Buffer.from(part)));
-  const extension = tableFiles.find((end) => path.toLowerCase().endsWith(end));
-  if (extension === '.txt') {
-    const { textTableParts } = await import('../../netlist/formats/text.ts');
-    writeFileAtomic(path, joined(textTableParts(table, simulation.metrics, text)));
-  } else if (extension === '.npy') {
-    const { writeNpy } = await import('../../netlist/formats/npy.ts');
-    writeFileAtomic(path, writeNpy(table));
-  } else {
-    const { cHeaderParts } = await import('../../netlist/formats/c.ts');
-    const { writeRaw } = await import('../../netlist/formats/raw.ts');
-    writeFileAtomic(path, extension === '.bin' ? writeRaw(table) : joined(cHeaderParts(table, name)));
-  }
 }
 
 function reportText(report: SimulationReport, weighted: boolean, style: Style, lut: string | undefined): string {

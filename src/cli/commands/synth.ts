@@ -6,6 +6,7 @@ import type { Command } from 'commander';
 import { nonEmpty } from '../../flow/settings/values.ts';
 import type { Synthesis } from '../../hardware/synthesize.ts';
 import { makeFolder, writeFileAtomic, writeJson } from '../../tensor/files.ts';
+import { given } from '../../tensor/given.ts';
 import { wantsColor } from '../options.ts';
 import type { Services } from '../services.ts';
 import { grouped, type Style, styleFor } from '../style.ts';
@@ -17,11 +18,10 @@ import {
   addSynthesis,
   addTop,
   filesText,
+  givenHistograms,
   outFolder,
   readLoading,
   readSynthesis,
-  subjectName,
-  synthesisHistograms,
   tellNotes,
 } from '../workbench.ts';
 
@@ -75,15 +75,15 @@ interface Options {
 }
 
 async function synth(file: string, command: Command, { stdout, stderr }: Services): Promise<void> {
-  const { signed = false, histograms, out, json } = command.opts<Options>();
-  const { loadCircuit } = await import('../../workbench/load.ts');
+  const { signed, histograms: path, out, json } = command.opts<Options>();
+  const { loadCircuit, subjectName } = await import('../../workbench/load.ts');
+  const { operandWidths } = await import('../../workbench/operands.ts');
+  const { synthesizeMultiplier } = await import('../../workbench/synthesize.ts');
   const loaded = await loadCircuit(file, readLoading(command));
   tellNotes(stderr, loaded.notes);
-  const { circuit } = loaded;
   const settings = await readSynthesis(command);
-  const weights = await synthesisHistograms(loaded, { signed, histograms });
-  const { synthesize } = await import('../../hardware/synthesize.ts');
-  const result = await synthesize({ ...settings, circuit, ...(weights === undefined ? {} : { histograms: weights }) });
+  const histograms = await givenHistograms(path, () => operandWidths(loaded, signed));
+  const result = await synthesizeMultiplier(loaded, { ...settings, ...given({ histograms }) });
   tellNotes(stderr, result.notes);
   const name = subjectName(file);
   const { mappedVerilog, mappedBlif, log, ...rest } = result;

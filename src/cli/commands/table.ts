@@ -2,15 +2,14 @@
 
 import { type Command, Option } from 'commander';
 import { nonEmpty, oneOf } from '../../flow/settings/values.ts';
-import type { Synthesis } from '../../hardware/synthesize.ts';
-import type { Simulation } from '../../netlist/circuit.ts';
-import { type ComparedMultiplier, comparisonLayouts } from '../../report/comparison.ts';
+import { comparisonLayouts } from '../../report/comparison.ts';
 import { UserError } from '../../tensor/errors.ts';
-import type { LoadedMultiplier } from '../../workbench/load.ts';
+import { given } from '../../tensor/given.ts';
+import type { ComparedRow } from '../../workbench/compare.ts';
 import { describeOption } from '../facts.ts';
 import { Exit } from '../failure.ts';
 import type { Services } from '../services.ts';
-import { grouped, type Output } from '../style.ts';
+import { grouped } from '../style.ts';
 import {
   addHistograms,
   addLenient,
@@ -18,13 +17,10 @@ import {
   addSynthesis,
   addTableReading,
   addTop,
-  loadHistograms,
   OUTPUT,
   readLoading,
   readSynthesis,
   SUBJECTS,
-  subjectName,
-  synthesisHistograms,
   synthesisOptions,
   tellNotes,
 } from '../workbench.ts';
@@ -95,13 +91,15 @@ async function compare(files: readonly string[], command: Command, { stdout, std
       `--${misplaced} is for synthesis, but --synth is not given; add it, or leave --${misplaced} out`,
     );
   }
-  const { isGeneratorSpec } = await import('../../netlist/generators/registry.ts');
-  // Errors are cheap, synthesis is not: mistakes in any file were told before it begins.
-  const rows: Row[] = [];
-  for (const file of files) {
-    const name = isGeneratorSpec(file) ? file : subjectName(file);
-    rows.push({ name, ...(await attempt(() => measured(file, name, command, stderr))) });
-  }
+  const { comparedFigures, comparisonReport, compareMultipliers, synthesizeRows } = await import(
+    '../../workbench/compare.ts'
+  );
+  // Errors are cheap, synthesis is not: mistakes in any file are told before it begins.
+  let rows = await compareMultipliers(files, { ...readLoading(command), ...given({ histograms }) });
+  tellNotes(
+    stderr,
+    rows.flatMap((row) => [...row.notes, ...estimateNote(row)]),
+  );
   const failures = rows.flatMap(({ failure }) => failure ?? []);
   const none = failures.length === rows.length;
   tellNotes(
@@ -110,95 +108,22 @@ async function compare(files: readonly string[], command: Command, { stdout, std
   );
   if (none) throw failures[0];
   if (synth) {
-    const settings = await readSynthesis(command);
-    for (const row of rows) {
-      const { multiplier } = row;
-      if (multiplier?.kind !== 'network') continue;
-      const result = await attempt(async () => {
-        const { synthesize } = await import('../../hardware/synthesize.ts');
-        const weights = await synthesisHistograms(multiplier, { signed: signed ?? false, histograms });
-        const { circuit } = multiplier;
-        const more = weights === undefined ? {} : { histograms: weights };
-        return { synthesis: await synthesize({ ...settings, circuit, ...more }) };
-      });
-      if ('failure' in result) tellNotes(stderr, [`${row.name}: ${result.failure.message}`]);
-      Object.assign(row, result);
-    }
-    tellNotes(stderr, [...new Set(rows.flatMap(({ synthesis }) => synthesis?.notes ?? []))]);
+    rows = await synthesizeRows(rows, { ...(await readSynthesis(command)), ...given({ histograms, signed }) });
+    const failed = rows.flatMap(({ name, multiplier, failure }) =>
+      multiplier && failure ? [`${name}: ${failure.message}`] : [],
+    );
+    tellNotes(stderr, [...failed, ...new Set(rows.flatMap(({ synthesis }) => synthesis?.notes ?? []))]);
   }
-  if (format === 'json') stdout.write(`${JSON.stringify(await reportOf(rows))}\n`);
+  if (format === 'json') stdout.write(`${JSON.stringify(comparisonReport(rows))}\n`);
   else {
     const { comparisonTable } = await import('../../report/comparison.ts');
     const units = command.opts().liberty === undefined ? 'gates' : 'library';
-    stdout.write(comparisonTable(rows.map(comparedOf), format, synth ? units : undefined));
+    stdout.write(comparisonTable(comparedFigures(rows), format, synth ? units : undefined));
   }
   if (rows.some(({ failure }) => failure)) throw new Exit(1);
 }
 
-/** A multiplier on its way into the table. */
-interface Row {
-  readonly name: string;
-  readonly multiplier?: LoadedMultiplier;
-  readonly simulation?: Pick<Simulation, 'report' | 'metrics'>;
-  readonly gates?: number | null;
-  readonly synthesis?: Synthesis;
-  readonly failure?: UserError;
-}
-
-/** What a step gives, or its failure: the other multipliers are not its concern. */
-async function attempt<Result extends object>(
-  step: () => Promise<Result>,
-): Promise<Result | { readonly failure: UserError }> {
-  try {
-    return await step();
-  } catch (error) {
-    if (!(error instanceof UserError)) throw error;
-    return { failure: error };
-  }
-}
-
-async function measured(file: string, name: string, command: Command, stderr: Output) {
-  const { loadMultiplier } = await import('../../workbench/load.ts');
-  const { measure } = await import('../../workbench/measure.ts');
-  const { describeStructure } = await import('../../netlist/structure.ts');
-  const multiplier = await loadMultiplier(file, readLoading(command));
-  const histograms = await loadHistograms(command.opts<Options>().histograms, multiplier);
-  const { report, metrics, notes } = measure(multiplier, name, { histograms });
-  const about = [...multiplier.notes, ...notes].map((note) => (note.startsWith(file) ? note : `${file}: ${note}`));
-  const estimated = report.sampled ? [`${file}: ~ estimated from ${grouped(report.pairs)} random operand pairs`] : [];
-  tellNotes(stderr, [...about, ...estimated]);
-  const gates = multiplier.network ? describeStructure(multiplier.network).normalizedCost : null;
-  return { multiplier, simulation: { report: { ...report, name }, metrics }, gates };
-}
-
-function comparedOf({ name, simulation, gates = null, synthesis, failure }: Row): ComparedMultiplier {
-  const figures = simulation && {
-    ...{ weightBits: simulation.report.weightBits, activationBits: simulation.report.activationBits },
-    ...{ signed: simulation.report.signed, metrics: simulation.metrics, gates },
-    ...(simulation.report.sampled ? { samples: simulation.report.pairs } : {}),
-  };
-  return {
-    name,
-    ...(figures ? { figures } : {}),
-    ...(synthesis
-      ? { synthesis: { area: synthesis.area, delay: synthesis.delay, power: synthesis.power?.total ?? null } }
-      : {}),
-    ...(failure ? { problem: failure.message } : {}),
-  };
-}
-
-async function reportOf(rows: readonly Row[]) {
-  const units = rows.find(({ synthesis }) => synthesis)?.synthesis?.units;
-  const multipliers = rows.map(({ name, simulation, gates, synthesis, failure }) => {
-    const { worst: _, ...report } = simulation?.report ?? { worst: [] };
-    const { area, delay, power } = synthesis ?? {};
-    return {
-      name,
-      ...report,
-      ...(simulation ? { gates } : {}),
-      ...(synthesis ? { area, delay, power: power?.total ?? null } : {}),
-      ...(failure ? { problem: failure.message } : {}),
-    };
-  });
-  return { ...(units ? { units } : {}), multipliers };
+function estimateNote({ spec, simulation }: ComparedRow): string[] {
+  const { report } = simulation ?? {};
+  return report?.sampled ? [`${spec}: ~ estimated from ${grouped(report.pairs)} random operand pairs`] : [];
 }

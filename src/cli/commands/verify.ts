@@ -3,8 +3,8 @@
 
 import { type Command, Option } from 'commander';
 import { nonEmpty, oneOf } from '../../flow/settings/values.ts';
-import type { Prover } from '../../netlist/equivalence.ts';
-import { invariant } from '../../tensor/errors.ts';
+import { given } from '../../tensor/given.ts';
+import { yosysPlaces } from '../../workbench/choices.ts';
 import { describeOption } from '../facts.ts';
 import { Exit } from '../failure.ts';
 import { wantsColor } from '../options.ts';
@@ -43,20 +43,19 @@ Examples:
 `;
 
 const methods = { exhaustive: 'over all', algebra: 'by algebra, for all', proof: 'by SAT, for all' } as const;
-const yosysNames = ['bundled', 'system'] as const;
 
 interface Options {
   readonly signed?: boolean;
   readonly lenient?: boolean;
-  readonly yosys?: (typeof yosysNames)[number];
+  readonly yosys?: (typeof yosysPlaces)[number];
   readonly json?: boolean;
 }
 
 export function defineVerify(command: Command, services: Services): void {
   const yosys = describeOption({
     help: 'the Yosys that proves wide multipliers',
-    values: `one of ${yosysNames.join(', ')}`,
-    default: yosysNames[0],
+    values: `one of ${yosysPlaces.join(', ')}`,
+    default: yosysPlaces[0],
   });
   command
     .description('Proves two multipliers equal, or gives operands for which they differ.')
@@ -67,24 +66,21 @@ export function defineVerify(command: Command, services: Services): void {
   addTop(command);
   addLiberty(command);
   addTableReading(command);
-  command.addOption(new Option('--yosys <WHICH>', yosys).argParser(oneOf('--yosys', yosysNames)));
+  command.addOption(new Option('--yosys <WHICH>', yosys).argParser(oneOf('--yosys', yosysPlaces)));
   addJson(command);
   command.addHelpText('after', AFTER).action((a: string, b: string) => verify(a, b, command, services));
 }
 
 async function verify(a: string, b: string, command: Command, { stdout, stderr }: Services): Promise<void> {
-  const { signed, yosys = 'bundled', json } = command.opts<Options>();
-  const { verifyEquivalence } = await import('../../netlist/equivalence.ts');
+  const { signed, yosys, json } = command.opts<Options>();
   const { loadMultiplier } = await import('../../workbench/load.ts');
+  const { verifyMultipliers } = await import('../../workbench/verify.ts');
   // Which of the two is signed is for the comparison to know: --signed reads the products of both so.
   const { signed: _, ...options } = readLoading(command);
   const first = await loadMultiplier(a, options);
   const second = await loadMultiplier(b, options);
   tellNotes(stderr, [...first.notes, ...second.notes]);
-  const result = await verifyEquivalence(first, second, {
-    ...(signed === undefined ? {} : { signed }),
-    prover: satProver(yosys),
-  });
+  const result = await verifyMultipliers(first, second, given({ signed, yosys }));
   const style = styleFor(stdout, wantsColor(command));
   if (json) stdout.write(`${JSON.stringify(result)}\n`);
   else if (result.equal) {
@@ -94,16 +90,4 @@ async function verify(a: string, b: string, command: Command, { stdout, stderr }
     stdout.write(`${style.red('different')} at ${w} × ${x}: ${a} gives ${product}, ${b} gives ${other}\n`);
   }
   if (!result.equal) throw new Exit(1);
-}
-
-/** SAT through Yosys. The first input port of the netlists, in the order of their buses, is the weight. */
-function satProver(yosys: (typeof yosysNames)[number]): Prover {
-  return async (a, b) => {
-    const { proveEquivalent } = await import('../../hardware/equivalence.ts');
-    const { counterexample } = await proveEquivalent({ network: a }, { network: b }, { yosys });
-    if (!counterexample) return null;
-    const [w, x] = counterexample.operands.map(({ value }) => Number(value));
-    invariant(w !== undefined && x !== undefined, 'a counterexample without two operands');
-    return { w, x };
-  };
 }

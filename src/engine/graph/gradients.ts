@@ -1,9 +1,9 @@
 // Reverse-mode differentiation of a graph: a table with one rule per operation, and the walk that applies it. The gradient is more
-// nodes of the same graph. An operation without a rule throws its name. Rules that are not the derivative of what the operation computes
+// nodes of the same graph, under the label of what they differentiate. An operation without a rule throws its name. Rules that are not the derivative of what the operation computes
 // (straight-through estimators) say so; the finite-difference test checks those against the surrogate that is named here.
 
 import { UserError } from '../../tensor/errors.ts';
-import type { Graph, Node, Value } from './graph.ts';
+import { concerning, type Graph, type Node, type Value } from './graph.ts';
 import type { OpAttributes, OpName } from './ops.ts';
 
 type Cotangents = readonly (Value | undefined)[];
@@ -142,17 +142,15 @@ export function gradients(scalar: Value, targets: readonly Value[]): (Value | un
     if (!node.outputs.some((output) => cotangents.has(output))) continue;
     if (!node.inputs.some((input) => depends.has(input))) continue;
     const given = node.outputs.map((output) => cotangents.get(output));
-    const results = applyRule(
-      node,
-      given,
-      graph,
-      node.inputs.map((input) => depends.has(input)),
-    );
-    node.inputs.forEach((input, index) => {
-      const result = results[index];
-      if (!result || !depends.has(input)) return;
-      const sum = cotangents.get(input);
-      cotangents.set(input, sum ? graph.apply1('add', [sum, result], addition) : result);
+    const wanted = node.inputs.map((input) => depends.has(input));
+    graph.labelled(node.label, () => {
+      const results = applyRule(node, given, graph, wanted);
+      node.inputs.forEach((input, index) => {
+        const result = results[index];
+        if (!result || !wanted[index]) return;
+        const sum = cotangents.get(input);
+        cotangents.set(input, sum ? graph.apply1('add', [sum, result], addition) : result);
+      });
     });
   }
   return targets.map((target) => cotangents.get(target));
@@ -165,9 +163,11 @@ function applyRule(
   wanted: readonly boolean[],
 ): (Value | undefined)[] {
   const rule = gradientRules[node.op] as Rule<OpName> | undefined;
-  if (!rule)
-    throw new UserError(`no gradient rule for the operation ${node.op}; add one to src/engine/graph/gradients.ts`);
-  return rule(node, cotangents, graph, wanted);
+  return concerning(node, () => {
+    if (!rule)
+      throw new UserError(`no gradient rule for the operation ${node.op}; add one to src/engine/graph/gradients.ts`);
+    return rule(node, cotangents, graph, wanted);
+  });
 }
 
 /** All values that depend on one of the targets, the targets included. */

@@ -26,6 +26,20 @@ export interface Node<K extends OpName = OpName> {
   readonly attributes: OpAttributes[K];
   readonly inputs: readonly Value[];
   readonly outputs: readonly Value[];
+  /** What the node belongs to: the name of a layer or of a block of layers, or a part of the program (`loss`); '' for none. */
+  readonly label: string;
+}
+
+/** Works on a node; what is thrown meanwhile says which layer it is about. */
+export function concerning<T>({ label }: Pick<Node, 'label'>, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (label === '' || !(error instanceof Error)) throw error;
+    if (error instanceof UserError) throw new UserError(`${label}: ${error.message}`);
+    error.message = error.message.replace(/^(internal: )?/, `$1${label}: `);
+    throw error;
+  }
 }
 
 /** A program in the making: operations on values, compiled by a backend. */
@@ -37,6 +51,7 @@ export class Graph {
   readonly outputs = new Map<string, Value>();
   readonly assignments = new Map<string, Value>();
   #nextId = 0;
+  #label = '';
 
   /** A tensor that persists in the session under this name; the same name gives the same value. */
   variable(name: string, shape: Shape, dtype: DType = 'f32'): Value {
@@ -69,15 +84,27 @@ export class Graph {
     return this.constant({ dtype: 'f32', shape: [], data: Float32Array.of(value) });
   }
 
+  /** Builds a part of the graph: nodes that are appended meanwhile have this label, the innermost where several are open. */
+  labelled<T>(label: string, build: () => T): T {
+    const outer = this.#label;
+    this.#label = label;
+    try {
+      return build();
+    } finally {
+      this.#label = outer;
+    }
+  }
+
   /** Appends an operation and returns its outputs. */
   apply<K extends OpName>(op: K, inputs: readonly Value[], attributes: OpAttributes[K]): readonly Value[] {
     invariant(
       inputs.every((value) => value.graph === this),
       `${op}: an input belongs to another graph`,
     );
-    const types = inference[op](inputs, attributes);
+    const label = this.#label;
+    const types = concerning({ label }, () => inference[op](inputs, attributes));
     const outputs: Value[] = [];
-    const node: Node<K> = { op, attributes, inputs, outputs };
+    const node: Node<K> = { op, attributes, inputs, outputs, label };
     types.forEach((type, index) => {
       outputs.push(this.#value(type, { kind: 'node', node: node as Node, index }));
     });

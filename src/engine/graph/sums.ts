@@ -1,7 +1,7 @@
 // Sums of products of codes in 32-bit integers, which the devices' exact kernels form: how many products are sure to fit. What does not fit
 // is refused before it could wrap around.
 
-import { productsOf } from '../../multiplier/error.ts';
+import { productsOfError } from '../../multiplier/error.ts';
 import { UserError } from '../../tensor/errors.ts';
 import type { Node } from './graph.ts';
 import { root } from './plan.ts';
@@ -10,7 +10,7 @@ import { root } from './plan.ts';
 export function knownProducts({ inputs, attributes }: Node<'axmConv2d'>): Int32Array | undefined {
   if (attributes.error.kind !== 'table') return undefined;
   const { source } = root(inputs[6]!);
-  return source.kind === 'constant' ? productsOf(source.tensor.data as Int32Array, attributes) : undefined;
+  return source.kind === 'constant' ? productsOfError(source.tensor.data as Int32Array, attributes) : undefined;
 }
 
 /** Throws a UserError where an output sums so many products (`inner`) that they may need more than 32 bits; `weightBits`: of the operand summed. */

@@ -1,6 +1,7 @@
 // The reference backend: the same plan as every other backend, run step by step with the plain kernels of this folder. With
 // `precision: 'double'` the f32 tensors are held in float64, which makes finite differences sharp.
 
+import { totalmem } from 'node:os';
 import { invariant } from '../../tensor/errors.ts';
 import { allocate, bytesPerElement, type HostTensor, sameShape, sizeOf, type TensorData } from '../../tensor/tensor.ts';
 import { type Backend, POISON, type Program, type Session } from '../backend.ts';
@@ -16,6 +17,7 @@ import { loss } from './loss.ts';
 import { normalization } from './normalization.ts';
 import { pooling } from './pooling.ts';
 import { quantization } from './quantization.ts';
+import { reduction } from './reduction.ts';
 
 /** Renames need no kernel: the plan gives both names one storage. */
 type Computed = Exclude<OpName, 'reshape' | 'stopGradient'>;
@@ -28,6 +30,7 @@ const kernels: Kernels<Computed> = {
   ...images,
   ...loss,
   ...quantization,
+  ...reduction,
   ...approximate,
 };
 
@@ -40,9 +43,13 @@ export interface ReferenceOptions {
 /** Plain loops in JavaScript: slow, and what the other devices are compared with. */
 export function referenceBackend({ precision = 'single', poison = false }: ReferenceOptions = {}): Backend {
   const backend: Backend = {
-    name: 'reference',
-    description: `plain TypeScript, ${precision} precision`,
-    datasetBytes: 0,
+    device: {
+      name: 'reference',
+      description: `plain TypeScript, ${precision} precision`,
+      memoryBytes: totalmem(),
+      ownMemory: false,
+      emulations: ['table'],
+    },
     openSession: async () => new ReferenceSession(backend, precision === 'double', poison),
   };
   return backend;

@@ -15,8 +15,8 @@ import { multiplierPorts } from '../../netlist/ports.ts';
 import { productOf } from '../../netlist/simulate.ts';
 import { Random } from '../../tensor/random.ts';
 import { f32, tensor } from '../../tensor/tensor.ts';
+import { importMultiplier, inOrder, possibleOrders, readSource } from '../../workbench/import.ts';
 import { openBackend } from '../run/device.ts';
-import { importMultiplier, inOrder, possibleOrders, readSource } from './import.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'tram-import-'));
 afterAll(() => rmSync(folder, { recursive: true }));

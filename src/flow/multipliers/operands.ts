@@ -4,17 +4,20 @@
 // The joint distribution is taken as the product of the two, which is what `--histograms` and the mapping know.
 
 import { evaluationBatches } from '../../data/batches.ts';
-import type { Split } from '../../data/dataset.ts';
+import { readAhead } from '../../data/read-ahead.ts';
+import type { Split } from '../../data/split.ts';
 import type { Session } from '../../engine/backend.ts';
 import type { Node } from '../../engine/graph/graph.ts';
 import type { OperandHistograms } from '../../multiplier/metrics.ts';
+import { sumOfOperands } from '../../multiplier/operands.ts';
 import type { Shape, TensorData } from '../../tensor/tensor.ts';
-import { feedOf } from '../../train/feed.ts';
+import { feedOf, writeBatch } from '../../train/feed.ts';
 import { buildNetwork, type QuantizedArithmetic, type Task } from '../../train/task.ts';
+import { productsOf } from './products.ts';
 
 const BATCH = 32;
 
-/** One layer in one batch of a pass over images. */
+/** One product of a layer in one batch of a pass over images. */
 export interface LayerVisit {
   readonly layer: string;
   readonly node: Node<'axmConv2d'>;
@@ -27,7 +30,7 @@ export interface LayerVisit {
 /** Inputs of axmConv2d before the error: codes, scales and zero points. */
 const OPERANDS = 6;
 
-/** Shows every layer of the network in every batch of the first `images` images of the split. */
+/** Shows every product of the network in every batch of the first `images` images of the split. */
 export async function visitLayers(
   session: Session,
   task: Task,
@@ -37,30 +40,33 @@ export async function visitLayers(
   visit: (visit: LayerVisit) => Promise<void>,
 ): Promise<void> {
   const batchSize = Math.min(BATCH, images, split.count);
-  const feed = feedOf(session, split, task.images);
+  const feed = feedOf(session, task, split);
   const { graph, layers } = buildNetwork(task, arithmetic, 'evaluate', batchSize, feed);
-  const products = graph.nodes.filter((node): node is Node<'axmConv2d'> & Node => node.op === 'axmConv2d');
-  products.forEach((node, at) => {
+  const products = productsOf(graph, layers.multiplying);
+  products.forEach(({ node }, at) => {
     node.inputs.slice(0, OPERANDS).forEach((input, k) => {
       graph.output(`${at}.${k}`, input);
     });
   });
   const program = await session.compile(graph);
   let done = 0;
-  for (const batch of evaluationBatches(split, batchSize)) {
-    const valid = Math.min(batch.count, images - done);
+  const batches = readAhead(evaluationBatches(split, batchSize), (selection, signal) =>
+    feed.read(selection, batchSize, signal),
+  );
+  for await (const { request, result } of batches) {
+    const valid = Math.min(request.numbers.length, images - done);
     if (valid <= 0) break;
-    feed.write(program, batch, batchSize);
+    writeBatch(program, result);
     await program.run();
-    for (const [at, node] of products.entries()) {
+    for (const [at, { layer, node }] of products.entries()) {
       const read = (input: number) => program.read(`${at}.${input}`);
-      await visit({ layer: layers.multiplying[at]!.name, node, images: valid, read });
+      await visit({ layer, node, images: valid, read });
     }
     done += valid;
   }
 }
 
-/** Histograms by layer, over the first `images` images of the split. */
+/** Histograms by layer, over the first `images` images of the split; a layer's products count together. */
 export async function measureOperands(
   session: Session,
   task: Task,
@@ -68,23 +74,32 @@ export async function measureOperands(
   split: Split,
   images: number,
 ): Promise<Map<string, OperandHistograms>> {
-  const counts = new Map<string, { weight: Float64Array; activation: Float64Array; images: number }>();
+  const counts = new Map<
+    Node<'axmConv2d'>,
+    { layer: string; weight: Float64Array; activation: Float64Array; images: number }
+  >();
   await visitLayers(session, task, arithmetic, split, images, async ({ layer, node, images: valid, read }) => {
-    let found = counts.get(layer);
+    let found = counts.get(node);
     if (!found) {
       const weight = new Float64Array(2 ** arithmetic.weightBits);
       countWeights(node, await read(1), weight);
-      found = { weight, activation: new Float64Array(2 ** arithmetic.activationBits), images: 0 };
-      counts.set(layer, found);
+      found = { layer, weight, activation: new Float64Array(2 ** arithmetic.activationBits), images: 0 };
+      counts.set(node, found);
     }
     countActivations(node, await read(0), valid, found.activation);
     found.images += valid;
   });
+  const { weightBits, activationBits } = arithmetic;
+  const none = { weight: new Float64Array(2 ** weightBits), activation: new Float64Array(2 ** activationBits) };
   return new Map(
-    [...counts].map(([layer, { weight, activation, images: done }]) => [
-      layer,
-      { weight: weight.map((count) => count * done), activation },
-    ]),
+    buildNetwork(task, arithmetic, 'evaluate', 1).layers.multiplying.map(({ name }) => {
+      const own = [...counts.values()].filter(({ layer }) => layer === name);
+      const ofImages = own.map(({ weight, activation, images: done }) => ({
+        weight: weight.map((count) => count * done),
+        activation,
+      }));
+      return [name, sumOfOperands([none, ...ofImages])];
+    }),
   );
 }
 

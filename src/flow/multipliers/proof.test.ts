@@ -8,11 +8,12 @@ import { initialTensor } from '../../nn/parameters.ts';
 import { stateName } from '../../quant/quantized.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { f32, sizeOf } from '../../tensor/tensor.ts';
-import { buildNetwork, type QuantizedArithmetic, type Task } from '../../train/task.ts';
+import { imageTask } from '../../train/images.ts';
+import { buildNetwork, type QuantizedArithmetic } from '../../train/task.ts';
 import { describeActivity, proveActive } from './proof.ts';
 
-const digits = openDataset('digits');
-const task: Task = { model: findModel('resnet8'), images: digits };
+const digits = await openDataset('digits');
+const task = imageTask(findModel('resnet8'), digits);
 const removal = (columns: number): Multiplier => ({
   kind: 'removal',
   removed: Float32Array.from({ length: 64 }, (_, at) => ((at >> 3) + (at & 7) < columns ? 1 : 0)),

@@ -3,7 +3,8 @@
 // arithmetic. Where they differ from the exact layer's, that catches a multiplier that silently was not used, or was used wrongly; a layer
 // whose operands happen to meet no error (one that a harsh multiplier has silenced, say) shows nothing, and is named as such.
 
-import type { Split } from '../../data/dataset.ts';
+import { firstExamples } from '../../data/batches.ts';
+import type { Split } from '../../data/split.ts';
 import type { Session } from '../../engine/backend.ts';
 import type { Node } from '../../engine/graph/graph.ts';
 import { isInteger } from '../../multiplier/error.ts';
@@ -11,8 +12,11 @@ import { multiplierError } from '../../multiplier/multiplier.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { Random, streams } from '../../tensor/random.ts';
 import type { Shape, TensorData } from '../../tensor/tensor.ts';
+import { writeBatch } from '../../train/feed.ts';
 import { buildNetwork, type QuantizedArithmetic, type Task } from '../../train/task.ts';
+import { productsOf } from './products.ts';
 
+/** One product of a layer, of which most have one. */
 export interface LayerActivity {
   readonly layer: string;
   /** Outputs that were computed anew. */
@@ -38,23 +42,18 @@ export async function proveActive(
   split: Split,
 ): Promise<LayerActivity[]> {
   const { graph, layers } = buildNetwork(task, arithmetic, 'evaluate', IMAGES);
-  const products = graph.nodes.filter((node): node is Node<'axmConv2d'> & Node => node.op === 'axmConv2d');
-  products.forEach((node, at) => {
+  const products = productsOf(graph, layers.multiplying);
+  products.forEach(({ node }, at) => {
     [...node.inputs.slice(0, 6), node.outputs[0]!].forEach((value, k) => {
       graph.output(`${at}.${k}`, value);
     });
   });
   const program = await session.compile(graph);
-  const imageLength = split.images.length / split.count;
-  const images = new Uint8Array(IMAGES * imageLength);
-  images.set(split.images.subarray(0, images.length));
-  program.write('images', images);
-  program.write('labels', new Int32Array(IMAGES));
+  writeBatch(program, await split.read(firstExamples(Math.min(IMAGES, split.count)), IMAGES));
   await program.run();
 
   const found: LayerActivity[] = [];
-  for (const [at, node] of products.entries()) {
-    const layer = layers.multiplying[at]!.name;
+  for (const [at, { layer, node }] of products.entries()) {
     const multiplier = arithmetic.multiplierOf(layer);
     if (multiplier.kind === 'exact') continue;
     const theta = multiplier.kind === 'structure' ? (await session.read(multiplier.theta)).data : undefined;
@@ -68,8 +67,11 @@ export async function proveActive(
 
 /** "mapped multiplier active in 8 layers; without effect on the sampled outputs of conv2". */
 export function describeActivity(what: string, found: readonly LayerActivity[]): string {
-  const silent = found.filter(({ largestEffect }) => largestEffect === 0).map(({ layer }) => layer);
-  const active = `${what} active in ${found.length - silent.length} layers`;
+  const layers = [...new Set(found.map(({ layer }) => layer))];
+  const silent = layers.filter((name) =>
+    found.every(({ layer, largestEffect }) => layer !== name || largestEffect === 0),
+  );
+  const active = `${what} active in ${layers.length - silent.length} layers`;
   return silent.length === 0 ? active : `${active}; without effect on the sampled outputs of ${silent.join(', ')}`;
 }
 

@@ -12,12 +12,13 @@ import { initialTensor } from '../../nn/parameters.ts';
 import { stateName } from '../../quant/quantized.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { f32, sizeOf, type TensorData } from '../../tensor/tensor.ts';
-import { buildNetwork, type QuantizedArithmetic, type Task } from '../../train/task.ts';
+import { imageTask } from '../../train/images.ts';
+import { buildNetwork, type QuantizedArithmetic } from '../../train/task.ts';
 import { proveActive } from './proof.ts';
 import { describeTraining, proveTraining } from './training-proof.ts';
 
-const digits = openDataset('digits');
-const task: Task = { model: findModel('resnet8'), images: digits };
+const digits = await openDataset('digits');
+const task = imageTask(findModel('resnet8'), digits);
 const bits = { weightBits: 8, activationBits: 6 };
 const structure: Multiplier = { kind: 'structure', theta: 'theta', structure: columnStructure(bits, 6) };
 const removed = Float32Array.from(expandTheta([1, 1, 1, 1], 8, 6).removed);

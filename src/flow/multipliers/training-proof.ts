@@ -12,10 +12,11 @@ import { clampTheta } from '../../multiplier/structure.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { Random, streams } from '../../tensor/random.ts';
 import type { TensorData } from '../../tensor/tensor.ts';
-import { feedOf } from '../../train/feed.ts';
+import { feedOf, writeBatch } from '../../train/feed.ts';
 import type { LoopOptions } from '../../train/loop.ts';
 import { RATE, THETA_RATE, trainingStep } from '../../train/step.ts';
 import type { QuantizedArithmetic } from '../../train/task.ts';
+import { type Product, productsOf } from './products.ts';
 import { checkLayer } from './proof.ts';
 
 export interface TrainingProof {
@@ -67,7 +68,7 @@ export function describeTraining({ batches, layers, gradients }: TrainingProof):
   return `training step of ${images} images checked: outputs of ${layers} layers, gradients of ${gradients}`;
 }
 
-/** A quantised layer in the graph of a step, with its weight's gradient. */
+/** A product of a quantised layer in the graph of a step, with its weight's gradient. */
 interface Layer {
   readonly name: string;
   readonly node: Node<'axmConv2d'>;
@@ -94,14 +95,10 @@ async function proveStep(
   size: number,
   withGradients: boolean,
 ): Promise<Checked | undefined> {
-  const { dataset, arithmetic, seed, firstEpoch } = fit;
-  const feed = feedOf(session, dataset.train, dataset);
+  const { dataset, task, arithmetic, seed, firstEpoch } = fit;
+  const feed = feedOf(session, task, dataset.train);
   const { graph, layers: built } = trainingStep(fit, feed, size);
-  const layers = layersOf(
-    graph,
-    built.multiplying.map(({ name }) => name),
-    withGradients,
-  );
+  const layers = layersOf(graph, productsOf(graph, built.multiplying), withGradients);
   const values = new Map<Value, string>();
   const keep = (value: Value) => {
     if (values.has(value) || value.source.kind === 'constant') return;
@@ -118,7 +115,7 @@ async function proveStep(
   });
   if (!program) return undefined;
   const sample = trainingBatches(dataset, { seed, epoch: firstEpoch, batchSize: size });
-  feed.write(program, sample.next().value!);
+  writeBatch(program, await feed.read(sample.next().value!, size));
   for (const rate of [RATE, THETA_RATE]) if (graph.inputs.has(rate)) program.write(rate, Float32Array.of(0));
   await program.run();
 
@@ -134,29 +131,31 @@ async function proveStep(
     checkLayer(name, node, data, error);
     for (const gradient of gradients) await checkGradient(name, node, data, gradient, read);
   }
-  return { layers: layers.length, gradients: layers.filter(({ gradients }) => gradients.length > 0).length };
+  const namesOf = (some: readonly Layer[]) => new Set(some.map(({ name }) => name)).size;
+  return { layers: namesOf(layers), gradients: namesOf(layers.filter(({ gradients }) => gradients.length > 0)) };
 }
 
-/** The layers in the graph; gradients only of the first of each shape, since their cotangents take memory. */
-function layersOf(graph: Graph, names: readonly string[], withGradients: boolean): Layer[] {
-  const products = graph.nodes.filter((node): node is Node<'axmConv2d'> & Node => node.op === 'axmConv2d');
+/** The products in the graph; gradients only of the first of each shape, since their cotangents take memory. */
+function layersOf(graph: Graph, products: readonly Product[], withGradients: boolean): Layer[] {
   const seen = new Set<string>();
-  return products.map((node, at) => {
+  return products.map(({ layer: name, node }) => {
     const shape = JSON.stringify([node.inputs.slice(0, 2).map((value) => value.shape), node.attributes]);
     const first = !seen.has(shape);
     seen.add(shape);
-    return { name: names[at]!, node, gradients: first && withGradients ? weightGradients(graph, node) : [] };
+    return { name, node, gradients: first && withGradients ? weightGradients(graph, node) : [] };
   });
 }
 
-function weightGradients(graph: Graph, { inputs: [xq] }: Node<'axmConv2d'>): WeightGradient[] {
+function weightGradients(graph: Graph, { inputs: [xq, wq], label }: Node<'axmConv2d'>): WeightGradient[] {
   const isCodes = (value: Value): boolean =>
     value.source.kind === 'node' && value.source.node.op === 'dequantize' && value.source.node.inputs[0] === xq;
   return graph.nodes.flatMap((node: Node<OpName>): WeightGradient[] => {
-    const [a, b, , , slopes] = node.inputs;
+    if (node.label !== label) return [];
+    const [a, b, c, , slopes] = node.inputs;
+    const ofCodes = b === xq && c === wq;
     const [dw, dm] = node.outputs;
-    if (node.op === 'axmConv2dGradients' && b === xq) return [{ g: a!, dw: dw!, dm, slopes: undefined }];
-    if (node.op === 'axmErrorWeightGradient' && b === xq) return [{ g: a!, dw: dw!, dm: undefined, slopes }];
+    if (node.op === 'axmConv2dGradients' && ofCodes) return [{ g: a!, dw: dw!, dm, slopes: undefined }];
+    if (node.op === 'axmErrorWeightGradient' && ofCodes) return [{ g: a!, dw: dw!, dm: undefined, slopes }];
     if (node.op === 'conv2dWeightGradient' && isCodes(a!))
       return [{ g: b!, dw: dw!, dm: undefined, slopes: undefined }];
     return [];

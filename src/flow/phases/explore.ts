@@ -66,8 +66,8 @@ export async function explore(context: RunContext): Promise<PhaseResult> {
     return {
       files: [files.theta, files.explored],
       stages: [
-        { stage: 'approximated', accuracy: before.accuracy, loss: before.loss, power: powerBefore },
-        { stage: 'explored', accuracy: after.accuracy, loss: after.loss, power: learned.power },
+        { stage: 'approximated', accuracy: before.metrics.accuracy, loss: before.loss, power: powerBefore },
+        { stage: 'explored', accuracy: after.metrics.accuracy, loss: after.loss, power: learned.power },
       ],
       finish: () => finishTraining(context),
     };

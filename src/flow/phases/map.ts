@@ -15,7 +15,7 @@ import { mapStructure } from '../../netlist/mapping/map.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { evaluator } from '../../train/evaluation.ts';
 import type { QuantizedArithmetic } from '../../train/task.ts';
-import { checkModuleNames, multiplierFiles, writeImported, writeMultiplier } from '../multipliers/multiplier-files.ts';
+import { checkModuleNames, multiplierFiles, writeImported, writeMultiplier } from '../../workbench/files.ts';
 import { approximateLayers, quantizedArithmetic, structuredArithmetic } from '../multipliers/multipliers.ts';
 import { measureOperands } from '../multipliers/operands.ts';
 import { parseTheta, type ThetaDocument } from '../multipliers/theta.ts';
@@ -69,10 +69,10 @@ async function mapAndMeasure(
     });
   }
   const evaluate = await evaluator(session, task, mappedArithmetic(context, tables), dataset.test);
-  const { accuracy, loss } = await evaluate();
+  const { loss, metrics } = await evaluate();
   return {
     files: written,
-    stages: [{ stage: 'mapped', accuracy, loss, ...mappedGateCost(context, multipliers) }],
+    stages: [{ stage: 'mapped', accuracy: metrics.accuracy, loss, ...mappedGateCost(context, multipliers) }],
     multipliers,
   };
 }

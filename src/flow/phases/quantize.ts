@@ -1,6 +1,7 @@
 // Phase 0: post-training calibration of all layers on one batch of training images with the MSE observer, then learned clipping takes over
-// the ranges; optionally quantisation-aware training with the exact multiplier (training-semantics, phase 0).
+// the ranges; optionally quantisation-aware training with the exact multiplier.
 
+import { noAugmentation } from '../../data/augment.ts';
 import { trainingBatches } from '../../data/batches.ts';
 import type { Session } from '../../engine/backend.ts';
 import { exactMultiplier } from '../../multiplier/multiplier.ts';
@@ -8,7 +9,7 @@ import { exactPower } from '../../multiplier/power.ts';
 import { clipLogit, type OperandName, stateName } from '../../quant/quantized.ts';
 import { f32, sizeOf } from '../../tensor/tensor.ts';
 import { evaluator } from '../../train/evaluation.ts';
-import { feedOf } from '../../train/feed.ts';
+import { feedOf, writeBatch } from '../../train/feed.ts';
 import { type Arithmetic, buildNetwork } from '../../train/task.ts';
 import { quantizedArithmetic } from '../multipliers/multipliers.ts';
 import { saveModel } from '../run/checkpoint.ts';
@@ -27,12 +28,13 @@ export async function quantize(context: RunContext): Promise<PhaseResult> {
     if (training.epochs > 0) {
       await trainPhase(context, { phase: 'quantize', session, fit: { ...training, arithmetic } }, start);
     }
-    const { accuracy, loss } = await (await evaluator(session, task, arithmetic, dataset.test))();
+    const evaluate = await evaluator(session, task, arithmetic, dataset.test);
+    const { loss, metrics } = await evaluate();
     await saveModel(inFolder(context, files.quantized), session, layers);
     const { weights, activations } = configuration.bits;
     return {
       files: [files.quantized],
-      stages: [{ stage: 'quantized', accuracy, loss, power: exactPower(weights, activations) }],
+      stages: [{ stage: 'quantized', accuracy: metrics.accuracy, loss, power: exactPower(weights, activations) }],
       finish: () => finishTraining(context),
     };
   } finally {
@@ -49,17 +51,16 @@ export async function calibrate(
 ): Promise<void> {
   const { configuration, dataset, task, layers } = context;
   const batchSize = Math.min(images, dataset.train.count);
-  const feed = feedOf(session, dataset.train, dataset);
+  const feed = feedOf(session, task, dataset.train);
   const { graph } = buildNetwork(task, arithmetic, 'calibrate', batchSize, feed);
   const program = await session.compile(graph);
   const sample = trainingBatches(dataset, {
     seed: configuration.seed,
     epoch: 0,
     batchSize,
-    augment: { pad: 0, flip: false },
+    augment: noAugmentation,
   });
-  const batch = sample.next().value!;
-  feed.write(program, batch);
+  writeBatch(program, await feed.read(sample.next().value!, batchSize));
   await program.run();
   for (const { name } of layers) {
     for (const operand of ['weight', 'input'] as const satisfies readonly OperandName[]) {

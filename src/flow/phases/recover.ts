@@ -21,11 +21,19 @@ export async function recover(context: RunContext): Promise<PhaseResult> {
     listener({ kind: 'note', text: describeActivity('mapped multiplier', proved) });
     const start = resumePosition(context, 'recover', session);
     await trainPhase(context, { phase: 'recover', session, fit: { ...configuration.recover, arithmetic } }, start);
-    const { accuracy, loss } = await (await evaluator(session, task, arithmetic, dataset.test))();
+    const evaluate = await evaluator(session, task, arithmetic, dataset.test);
+    const { loss, metrics } = await evaluate();
     await saveModel(inFolder(context, files.recovered), session, layers);
     return {
       files: [files.recovered],
-      stages: [{ stage: 'recovered', accuracy, loss, ...mappedGateCost(context, mapRecord.multipliers ?? []) }],
+      stages: [
+        {
+          stage: 'recovered',
+          accuracy: metrics.accuracy,
+          loss,
+          ...mappedGateCost(context, mapRecord.multipliers ?? []),
+        },
+      ],
       finish: () => finishTraining(context),
     };
   } finally {

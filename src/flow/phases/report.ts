@@ -2,9 +2,10 @@
 
 import { type FigureFormat, figureFiles } from '../../report/formats.ts';
 import { writeInside } from '../../tensor/files.ts';
-import { multiplierFiles } from '../multipliers/multiplier-files.ts';
+import { multiplierFigures, type NamedFigure, operandsFigure } from '../../workbench/figures.ts';
+import { multiplierFiles } from '../../workbench/files.ts';
 import { initialTheta } from '../multipliers/multipliers.ts';
-import { curvesFigure, multiplierFigures, type NamedFigure, operandsFigure, thetaFigure } from '../results/figures.ts';
+import { curvesFigure, thetaFigure } from '../results/figures.ts';
 import { runPage } from '../results/run-page.ts';
 import { summarize } from '../results/summarize.ts';
 import { files, type RunContext } from '../run/context.ts';

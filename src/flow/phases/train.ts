@@ -25,11 +25,12 @@ export async function trainFloat(context: RunContext): Promise<PhaseResult> {
       const start = resumePosition(context, 'train', session);
       await trainPhase(context, { phase: 'train', session, fit: { ...training, arithmetic } }, start);
     }
-    const { accuracy, loss } = await (await evaluator(session, task, arithmetic, dataset.test))();
+    const evaluate = await evaluator(session, task, arithmetic, dataset.test);
+    const { loss, metrics } = await evaluate();
     await saveModel(inFolder(context, files.float), session, layers);
     return {
       files: [files.float],
-      stages: [{ stage: 'float', accuracy, loss }],
+      stages: [{ stage: 'float', accuracy: metrics.accuracy, loss }],
       finish: () => finishTraining(context),
     };
   } finally {

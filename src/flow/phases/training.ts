@@ -5,11 +5,18 @@ import { batchesPerEpoch } from '../../data/batches.ts';
 import type { Session } from '../../engine/backend.ts';
 import { exactPower } from '../../multiplier/power.ts';
 import { UserError } from '../../tensor/errors.ts';
-import { atStart, type EpochRecord, type LoopOptions, type Position, trainEpochs } from '../../train/loop.ts';
+import {
+  atStart,
+  type EpochRecord,
+  type LoopOptions,
+  type Position,
+  type StepEvent,
+  trainEpochs,
+} from '../../train/loop.ts';
 import { describeTraining, proveTraining } from '../multipliers/training-proof.ts';
 import { loadResumePoint, removeResumePoint, saveResumePoint } from '../run/checkpoint.ts';
 import { files, inFolder, type RunContext } from '../run/context.ts';
-import type { MetricRecord, Phase, TrainingPhase } from '../run/events.ts';
+import type { MetricRecord, Phase, StepProgress, TrainingPhase } from '../run/events.ts';
 import { phasesOf, settingsOf } from '../run/manifest.ts';
 import { openMetrics } from '../run/metrics.ts';
 import type { Configuration } from '../settings/config.ts';
@@ -23,13 +30,17 @@ export interface TrainingJob {
   readonly phase: TrainingPhase;
   readonly session: Session;
   readonly fit: Omit<
-    LoopOptions,
+    LoopOptions<'accuracy'>,
     'session' | 'task' | 'dataset' | 'seed' | 'firstEpoch' | 'start' | 'onStep' | 'onEpoch' | 'save' | 'signal'
   >;
 }
 
-/** Goes on from the phase's resume point where there is one; tells the listener which. */
-export function resumePosition(context: RunContext, phase: TrainingPhase, session: Session): Position | undefined {
+/** The position of the phase's resume point, whose tensors are then in the session; undefined where there is none. */
+export function resumePosition(
+  context: RunContext,
+  phase: TrainingPhase,
+  session: Session,
+): Position<'accuracy'> | undefined {
   const { configuration, manifest, dataset } = context;
   const { epochs, batchSize } = configuration[phase];
   return loadResumePoint(inFolder(context, files.resume), session, {
@@ -51,12 +62,12 @@ function isTraining(phase: Phase): phase is TrainingPhase {
   return phase !== 'map' && phase !== 'report';
 }
 
-/** Trains to the end of the phase and returns the last epoch's record; the caller saves the result and then drops the resume point. */
+/** Trains to the end of the phase; the caller saves the result and then drops the resume point. */
 export async function trainPhase(
   context: RunContext,
   job: TrainingJob,
-  start: Position | undefined,
-): Promise<EpochRecord> {
+  start: Position<'accuracy'> | undefined,
+): Promise<void> {
   const { configuration, dataset, task, listener, signal } = context;
   const { phase, session } = job;
   const common = { ...job.fit, task, dataset, seed: configuration.seed, firstEpoch: firstEpoch(context, phase) };
@@ -69,10 +80,9 @@ export async function trainPhase(
   const relative = relativePower(configuration);
   const resumePath = inFolder(context, files.resume);
   const log = openMetrics(context.folder, phase, start ?? atStart);
-  let last = log.records.findLast((record): record is MetricRecord => (record as MetricRecord).phase === phase);
   let saved = performance.now();
   let saving = 0;
-  const save = async (position: Position) => {
+  const save = async (position: Position<'accuracy'>) => {
     const begun = performance.now();
     // What the point has behind it must not be lost when the point is not.
     log.sync();
@@ -86,13 +96,13 @@ export async function trainPhase(
       ...common,
       session,
       start: start ?? atStart,
-      onStep: (event) => listener({ kind: 'step', phase, ...relative(event) }),
+      onStep: (event) => listener({ kind: 'step', phase, ...relative(progressOf(event)) }),
       onEpoch: async (record, next) => {
-        requireFinite(record.testLoss, `the test loss after epoch ${record.epoch} of ${phase}`);
-        last = { phase, ...relative(record) };
-        log.append(last);
+        requireFinite(record.test.loss, `the test loss after epoch ${record.epoch} of ${phase}`);
+        const kept = relative(recordOf(phase, record));
+        log.append(kept);
         if (signal?.aborted || saving <= SAVE_SHARE * sinceSaved()) await save(next);
-        listener({ kind: 'epoch', record: last, epochs: job.fit.epochs });
+        listener({ kind: 'epoch', record: kept, epochs: job.fit.epochs });
       },
       save: { due: () => sinceSaved() > SAVE_INTERVAL * 1000, at: save },
       ...(signal ? { signal } : {}),
@@ -100,7 +110,21 @@ export async function trainPhase(
   } finally {
     log.close();
   }
-  return last as MetricRecord;
+}
+
+/** What a run keeps and tells of the image task: its loss is the cross-entropy, and "loss" is what training lowers. */
+function recordOf(phase: TrainingPhase, record: EpochRecord<'accuracy'>): MetricRecord {
+  const { epoch, objective, training, test, learningRate, ...learned } = record;
+  return {
+    ...{ phase, epoch, loss: objective, crossEntropy: training.loss, trainAccuracy: training.metrics.accuracy },
+    ...{ testLoss: test.loss, testAccuracy: test.metrics.accuracy },
+    ...learned,
+    learningRate,
+  };
+}
+
+function progressOf({ objective, soFar, examples, ...place }: StepEvent<'accuracy'>): StepProgress {
+  return { ...place, loss: objective, accuracy: soFar.metrics.accuracy, images: examples };
 }
 
 /** What is not a number says nothing about the network, and no file could keep it. */

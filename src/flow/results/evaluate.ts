@@ -50,7 +50,7 @@ export async function evaluateRun(options: EvaluateOptions): Promise<EvaluationR
   if (!stage) throw new UserError(`no phase of ${folder} is done; run tram train ${folder} first`);
   const data = options.data ?? manifest.configuration.data;
   const configuration = { ...manifest.configuration, data, ...exploredWith(manifest, stage) };
-  const { dataset, task, layers } = openTask(configuration, manifest.inputs.data, options);
+  const { dataset, task, layers } = await openTask(configuration, manifest.inputs.data, options);
   const backend = await openBackend(options.device);
   const context: RunContext = {
     folder,
@@ -74,9 +74,9 @@ export async function evaluateRun(options: EvaluateOptions): Promise<EvaluationR
   try {
     if (stage === 'approximated') writeInitialTheta(session, context);
     const evaluate = await evaluator(session, task, arithmetic, dataset.test);
-    const { accuracy, loss, images } = await evaluate(options.onImages);
+    const { loss, metrics, examples } = await evaluate(options.onImages);
     const known = recorded.find((result) => result.stage === stage);
-    return { ...(known ? stageResultOf(known) : {}), stage, accuracy, loss, images };
+    return { ...(known ? stageResultOf(known) : {}), stage, accuracy: metrics.accuracy, loss, images: examples };
   } finally {
     await session.dispose();
   }

@@ -1,22 +1,9 @@
-// Pictures of a run and of its multipliers, from what the run folder holds: adapters between our data and the report's plain inputs.
+// Pictures of a run, from what its folder holds: adapters between our data and the report's plain inputs. Those of its multipliers are in
+// workbench/figures.ts.
 
-import type { OperandHistograms } from '../../multiplier/metrics.ts';
-import { exactTable, type ProductTable } from '../../multiplier/table.ts';
-import { arrayMultiplier } from '../../netlist/generators/array.ts';
-import { describeStructure, type StructureDescription } from '../../netlist/structure.ts';
 import { curvesSvg, type PhaseCurves, type ThetaPoint, thetaSvg } from '../../report/curves.ts';
-import { type DotDiagram, dotDiagramSvg } from '../../report/dots.ts';
-import { type ErrorTable, errorHeatmapSvg, errorHistogramSvg, errorSummary } from '../../report/heatmap.ts';
-import { operandsSvg } from '../../report/operands.ts';
+import type { NamedFigure } from '../../workbench/figures.ts';
 import type { MetricRecord, TrainingPhase } from '../run/events.ts';
-
-export interface NamedFigure {
-  /** File name without extension. */
-  readonly name: string;
-  readonly title: string;
-  readonly caption: string;
-  readonly svg: string;
-}
 
 const phaseTitles: Record<TrainingPhase, string> = {
   train: 'Float training',
@@ -68,77 +55,5 @@ export async function thetaFigure(
     title: 'Structure parameters',
     caption: 'θ of each column: the share of the column that the multiplier lacks',
     svg: await thetaSvg(points, titles),
-  };
-}
-
-/** Which partial products and adders of the exact multiplier a netlist has kept, and its error over all operand pairs. */
-export async function multiplierFigures(
-  name: string,
-  structure: StructureDescription | undefined,
-  table: ProductTable,
-): Promise<NamedFigure[]> {
-  const exact = exactTable(table.weightBits, table.activationBits, table.signed).data;
-  const errors = table.data.map((product, pair) => product - exact[pair]!);
-  const { weightBits, activationBits } = table;
-  return [
-    ...(structure
-      ? [
-          {
-            name: `${name}-dots`,
-            title: 'Structure',
-            caption: 'partial products and adders that are left of the exact multiplier',
-            svg: dotDiagramSvg(dotDiagram(structure)),
-          },
-        ]
-      : []),
-    {
-      name: `${name}-error-map`,
-      title: 'Error map',
-      caption: `error of the product for every pair of operands: ${errorSummary({ errors })}`,
-      svg: await errorHeatmapSvg({ errors, weightBits, activationBits }, null),
-    },
-    ...(errors.every((error) => error === 0)
-      ? []
-      : [await histogramFigure(name, { errors, weightBits, activationBits })]),
-  ];
-}
-
-async function histogramFigure(name: string, table: ErrorTable): Promise<NamedFigure> {
-  return {
-    name: `${name}-error-histogram`,
-    title: 'Error distribution',
-    caption: `over all pairs of operands: ${errorSummary(table)}`,
-    svg: await errorHistogramSvg(table, null),
-  };
-}
-
-/** How often each code occurs among a multiplier's multiplications. */
-export async function operandsFigure(name: string, operands: OperandHistograms): Promise<NamedFigure> {
-  return {
-    name: `${name}-operands`,
-    title: 'Operands',
-    caption: 'how often each operand occurs in the multiplications of the calibration images',
-    svg: await operandsSvg(operands, null),
-  };
-}
-
-/** The exact multiplier's cells, each marked kept or removed; where the adders are arranged anew, the tree's own. */
-function dotDiagram(structure: StructureDescription): DotDiagram {
-  const { weightBits, activationBits } = structure;
-  const exact = describeStructure(arrayMultiplier(weightBits, activationBits));
-  const products = new Set(structure.partialProducts.map(({ i, j }) => `${i},${j}`));
-  const kept = new Set(structure.adders.map(({ id }) => id));
-  const published = structure.adders.every(
-    ({ id, stage, column }) => exact.adders[id]?.stage === stage && exact.adders[id].column === column,
-  );
-  const adders = published ? exact.adders : structure.adders;
-  const count = (wanted: 'full' | 'half') => exact.adders.filter(({ kind }) => kind === wanted).length;
-  return {
-    weightBits,
-    activationBits,
-    partialProducts: exact.partialProducts.map(({ i, j }) => ({ i, j, kept: products.has(`${i},${j}`) })),
-    adders: adders.map(({ id, stage, column, kind }) => ({ stage: stage - 1, column, kind, kept: kept.has(id) })),
-    before: { full: count('full'), half: count('half') },
-    constants: structure.constants.map(({ column }) => column),
   };
 }

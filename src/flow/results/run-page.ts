@@ -8,7 +8,7 @@ import type { Block, Figure, Section } from '../../report/page.ts';
 import { runPageHtml } from '../../report/page.ts';
 import { shellWord } from '../../tensor/names.ts';
 import { duration, fixed, grouped, percent, significant } from '../../tensor/numbers.ts';
-import type { NamedFigure } from './figures.ts';
+import type { NamedFigure } from '../../workbench/figures.ts';
 import {
   type MultiplierSummary,
   metricRows,

@@ -3,7 +3,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { cheapestExact } from '../../netlist/exact-cost.ts';
-import { multiplierFiles } from '../multipliers/multiplier-files.ts';
+import { multiplierFiles } from '../../workbench/files.ts';
 import { files } from '../run/context.ts';
 import { requireIntact } from '../run/integrity.ts';
 import { type Manifest, manifestPath, phasesOf, readManifest, stageResultOf } from '../run/manifest.ts';

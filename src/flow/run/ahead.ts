@@ -3,12 +3,13 @@
 
 import { existsSync, readdirSync, statfsSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import { concreteMultiplier, type EmulationName } from '../../multiplier/multiplier.ts';
+import type { EmulationName } from '../../multiplier/error.ts';
+import { concreteMultiplier } from '../../multiplier/multiplier.ts';
 import type { Parameter } from '../../nn/layers.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { sizeOf } from '../../tensor/tensor.ts';
 import { buildNetwork } from '../../train/task.ts';
-import { type ImportedMultiplier, importMultiplier, inOrder } from '../multipliers/import.ts';
+import { type ImportedMultiplier, importMultiplier, inOrder } from '../../workbench/import.ts';
 import { approximateLayers } from '../multipliers/multipliers.ts';
 import type { Configuration } from '../settings/config.ts';
 import { type FloatModel, readFloatModel } from './checkpoint.ts';

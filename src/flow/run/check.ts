@@ -12,7 +12,7 @@ import { readTextTable } from '../../netlist/formats/text.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { readBytes, readText } from '../../tensor/files.ts';
 import { decodeAll } from '../../tensor/safetensors.ts';
-import { multiplierFiles } from '../multipliers/multiplier-files.ts';
+import { multiplierFiles } from '../../workbench/files.ts';
 import { parseTheta } from '../multipliers/theta.ts';
 import { readResumePoint } from './checkpoint.ts';
 import { files } from './context.ts';

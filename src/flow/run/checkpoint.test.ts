@@ -17,7 +17,7 @@ import { openTask } from './inputs.ts';
 const parent = mkdtempSync(join(tmpdir(), 'tram-checkpoint-'));
 afterAll(() => rmSync(parent, { recursive: true }));
 
-const { task, layers } = openTask(parseConfiguration({}, 'test'));
+const { task, layers } = await openTask(parseConfiguration({}, 'test'));
 const { parameters } = buildNetwork(task, { kind: 'float' }, 'evaluate', 1).layers;
 const own = new Map<string, HostTensor>(
   parameters.map((parameter, at) => [
@@ -136,7 +136,7 @@ test('a resume point is one of its phase and its settings alone', async () => {
   await session.compile(graph);
   const path = join(parent, 'resume.safetensors');
   const settings = (momentum: number) => JSON.stringify({ train: { momentum } });
-  const position = { epoch: 1, step: 2, sums: { loss: 1, crossEntropy: 1, correct: 1, images: 6 } };
+  const position = { epoch: 1, step: 2, sums: { objective: 2, loss: 1, metrics: { accuracy: 4 }, targets: 6 } };
   await saveResumePoint(path, session, { phase: 'explore', settings: settings(0.9), position });
   session.write('a', f32([2], [7, 7]));
   const load = (phase: 'explore' | 'recover', momentum: number) =>
@@ -147,5 +147,10 @@ test('a resume point is one of its phase and its settings alone', async () => {
   expect(Array.from((await session.read('a')).data)).toEqual([7, 7]);
   expect(load('explore', 0.9)).toEqual(position);
   expect(Array.from((await session.read('a')).data)).toEqual([1, 2]);
+  // As versions until 0.2 wrote their sums.
+  const sums = { loss: 2, crossEntropy: 1, correct: 4, images: 6 } as unknown as typeof position.sums;
+  const old = { ...position, sums };
+  await saveResumePoint(path, session, { phase: 'explore', settings: settings(0.9), position: old });
+  expect(load('explore', 0.9)).toEqual(position);
   await session.dispose();
 });

@@ -120,13 +120,27 @@ function checkValues(path: string, name: string, { dtype, data }: HostTensor): v
   }
 }
 
+const sumsSchema = z.strictObject({
+  objective: z.number(),
+  loss: z.number(),
+  metrics: z.strictObject({ accuracy: z.number() }),
+  targets: z.number(),
+});
+
+/** As versions until 0.2 wrote them. */
+const sumsOfImages = z
+  .strictObject({ loss: z.number(), crossEntropy: z.number(), correct: z.number(), images: z.number() })
+  .transform(({ loss, crossEntropy, correct, images }) => ({
+    ...{ objective: loss, loss: crossEntropy, metrics: { accuracy: correct }, targets: images },
+  }));
+
 const resumeSchema = z.strictObject({
   phase: z.enum(['train', 'quantize', 'explore', 'recover']),
   settings: z.string(),
   position: z.strictObject({
     epoch: z.int().min(0),
     step: z.int().min(0),
-    sums: z.strictObject({ loss: z.number(), crossEntropy: z.number(), correct: z.number(), images: z.number() }),
+    sums: z.union([sumsSchema, sumsOfImages]).exactOptional(),
   }),
 });
 
@@ -134,7 +148,7 @@ export interface ResumePoint {
   readonly phase: TrainingPhase;
   /** The settings of the phase (see settingsOf): a resume point of other settings is not used. */
   readonly settings: string;
-  readonly position: Position;
+  readonly position: Position<'accuracy'>;
 }
 
 /** What a phase expects of its resume point. */
@@ -165,18 +179,23 @@ function digestOf(resume: string, tensors: ReadonlyMap<string, HostTensor>): str
  * The resume point of this phase and these settings, with its tensors written into the session; undefined when there is none. One that is
  * damaged is a UserError, and so is one that does not fit: training on from it would end in other weights.
  */
-export function loadResumePoint(path: string, session: Session, expected: ResumeOptions): Position | undefined {
+export function loadResumePoint(
+  path: string,
+  session: Session,
+  expected: ResumeOptions,
+): Position<'accuracy'> | undefined {
   if (!existsSync(path)) return undefined;
   const wrong = (detail: string) =>
     new UserError(`${path} is damaged: ${detail}; remove it, and the phase ${expected.phase} starts again`);
   const { point, tensors } = readResumePoint(path, wrong);
   if (point.phase !== expected.phase || describeDifference(point.settings, expected.settings) !== '') return undefined;
   const { epoch, step, sums } = point.position;
+  const images = sums?.targets ?? 0;
   const { epochs, steps } = expected;
   if (epoch > epochs || step >= steps || (epoch === epochs && step > 0)) {
     throw wrong(`it stands in epoch ${epoch + 1}, step ${step}, but the phase has ${epochs} epochs of ${steps} steps`);
   }
-  if ((step === 0) !== (sums.images === 0)) throw wrong(`${sums.images} images in ${step} steps of the epoch`);
+  if ((step === 0) !== (images === 0)) throw wrong(`${images} images in ${step} steps of the epoch`);
   const missing = session.variableNames().find((name) => !tensors.has(name));
   if (missing !== undefined) throw wrong(`it lacks the variable ${missing}`);
   for (const [name, tensor] of tensors) session.write(name, tensor);

@@ -3,12 +3,12 @@
 import { join } from 'node:path';
 import type { Dataset } from '../../data/dataset.ts';
 import type { Backend, Session } from '../../engine/backend.ts';
-import type { EmulationName } from '../../multiplier/multiplier.ts';
+import type { EmulationName } from '../../multiplier/error.ts';
 import type { MultiplyingLayer } from '../../nn/layers.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { makeFolder, makeFolderInside } from '../../tensor/files.ts';
-import type { Task } from '../../train/task.ts';
-import type { ImportedMultiplier } from '../multipliers/import.ts';
+import type { ImageTask } from '../../train/images.ts';
+import type { ImportedMultiplier } from '../../workbench/import.ts';
 import type { Configuration } from '../settings/config.ts';
 import { type FloatModel, loadModel } from './checkpoint.ts';
 import type { Listener, Phase } from './events.ts';
@@ -32,7 +32,7 @@ export interface RunContext {
   readonly manifest: Manifest;
   readonly configuration: Configuration;
   readonly dataset: Dataset;
-  readonly task: Task;
+  readonly task: ImageTask;
   readonly layers: readonly MultiplyingLayer[];
   readonly backend: Backend;
   /** The multiplier that was given instead of mapping θ, where phase 2 is to be done. */

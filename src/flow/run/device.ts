@@ -1,9 +1,12 @@
 // Where the engine runs: the choice of a backend by name, loaded when it is chosen, with the reason when it cannot be had.
 
 import type { Backend } from '../../engine/backend.ts';
-import { type EmulationName, emulations } from '../../multiplier/multiplier.ts';
+import { type EmulationName, emulations } from '../../multiplier/error.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { unknownName } from '../../tensor/names.ts';
+
+/** What `emulation` may be; results are the same to the last bit, so it is no part of a run's configuration. */
+export { emulations };
 
 export const deviceNames = ['wasm', 'cuda', 'reference'] as const;
 export type DeviceName = (typeof deviceNames)[number];
@@ -33,46 +36,43 @@ export function parseDevice(text: string): Pick<DeviceOptions, 'name' | 'index'>
 }
 
 /** "WebAssembly SIMD, 8 threads; emulation auto": what a phase computed with, beside the backend's name. */
-export function deviceDetail({ name, description }: Backend, options: DeviceOptions = {}): string {
+export function deviceDetail({ device: { name, description } }: Backend, options: DeviceOptions = {}): string {
   const precision = name === 'cuda' ? [`precision ${options.precision ?? precisions[0]}`] : [];
   return [description, ...precision, `emulation ${options.emulation ?? emulations[0]}`].join('; ');
 }
 
 /** The device of that name, ready to compute. Throws a UserError where this machine has none. */
-export async function openBackend({
-  name = 'wasm',
-  index,
-  precision,
-  emulation,
-  threads,
-}: DeviceOptions = {}): Promise<Backend> {
+export async function openBackend(options: DeviceOptions = {}): Promise<Backend> {
+  const { name = 'wasm', index, precision, emulation } = options;
   if (!deviceNames.includes(name)) throw unknownName('device', name, deviceNames);
   if (name !== 'cuda' && (index !== undefined || precision !== undefined)) {
     throw new UserError(`a GPU's number and precision belong to the device cuda, not to ${name}; choose --device cuda`);
   }
-  if (name !== 'cuda' && emulation === 'lowrank') {
-    // Their cost per product is one addition whatever the table: planes of a factorisation could only add to it.
+  const backend = await backends[name](options);
+  // What a device does not have would gain nothing there: on a CPU a product costs one addition whatever the table, factors only add to it.
+  const { emulations: forms } = backend.device;
+  if ((emulation === 'lowrank' || emulation === 'table') && !forms.includes(emulation)) {
     throw new UserError(
-      `the device ${name} has no emulation lowrank; choose auto, planes or table there, or --device cuda`,
+      `the device ${name} has no emulation ${emulation}; choose auto, planes or ${forms.join(' or ')} there, or another --device`,
     );
   }
-  switch (name) {
-    case 'reference':
-      return (await import('../../engine/reference/backend.ts')).referenceBackend();
-    case 'cuda': {
-      const { cudaBackend } = await import('../../engine/cuda/runtime/backend.ts');
-      return cudaBackend({
-        ...(index === undefined ? {} : { device: index }),
-        ...(precision === undefined ? {} : { precision }),
-      });
-    }
-    case 'wasm': {
-      if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= 64)) {
-        throw new UserError(`the number of threads is ${threads}; a whole number from 1 to 64 was expected`);
-      }
-      return (await import('../../engine/wasm/runtime/backend.ts')).wasmBackend(
-        threads === undefined ? {} : { threads },
-      );
-    }
-  }
+  return backend;
 }
+
+const backends: Readonly<Record<DeviceName, (options: DeviceOptions) => Promise<Backend>>> = {
+  reference: async () => (await import('../../engine/reference/backend.ts')).referenceBackend(),
+  cuda: async ({ index, precision }) => {
+    const { cudaBackend } = await import('../../engine/cuda/runtime/backend.ts');
+    return cudaBackend({
+      ...(index === undefined ? {} : { device: index }),
+      ...(precision === undefined ? {} : { precision }),
+    });
+  },
+  wasm: async ({ threads }) => {
+    if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= 64)) {
+      throw new UserError(`the number of threads is ${threads}; a whole number from 1 to 64 was expected`);
+    }
+    const { wasmBackend } = await import('../../engine/wasm/runtime/backend.ts');
+    return wasmBackend(threads === undefined ? {} : { threads });
+  },
+};

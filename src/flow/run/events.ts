@@ -1,7 +1,5 @@
 // What a run tells while it works. The flow never prints: the command line draws a bar from these, a page a curve, a pipe plain lines.
 
-import type { EpochRecord, StepEvent } from '../../train/loop.ts';
-
 /** The phases of a run in their order. */
 export const phases = ['train', 'quantize', 'explore', 'map', 'recover', 'report'] as const;
 export type Phase = (typeof phases)[number];
@@ -10,13 +8,40 @@ export type Phase = (typeof phases)[number];
 export type TrainingPhase = 'train' | 'quantize' | 'explore' | 'recover';
 
 /** One line of metrics.jsonl: what an epoch came to. */
-export interface MetricRecord extends EpochRecord {
+export interface MetricRecord {
   readonly phase: TrainingPhase;
+  /** 1 … epochs. */
+  readonly epoch: number;
+  /** Mean over the training images, as the steps met them: cross-entropy, and λ · power where structures learn. */
+  readonly loss: number;
+  readonly crossEntropy: number;
+  readonly trainAccuracy: number;
+  readonly testLoss: number;
+  readonly testAccuracy: number;
+  /** Normalised analytic power after the epoch, where structures learn. */
+  readonly power?: number;
+  /** θ of each structure after the epoch, clamped to [0, 1]. */
+  readonly theta?: Readonly<Record<string, readonly number[]>>;
+  readonly learningRate: number;
+}
+
+/** A training step. */
+export interface StepProgress {
+  readonly epoch: number;
+  readonly epochs: number;
+  readonly step: number;
+  readonly steps: number;
+  /** Loss of the step; accuracy of the epoch so far. */
+  readonly loss: number;
+  readonly accuracy: number;
+  readonly power: number | undefined;
+  /** Images of this step: what a rate counts. */
+  readonly images: number;
 }
 
 export type RunEvent =
   | { readonly kind: 'phase-start'; readonly phase: Phase; readonly title: string; readonly resumed: boolean }
-  | ({ readonly kind: 'step'; readonly phase: TrainingPhase } & StepEvent)
+  | ({ readonly kind: 'step'; readonly phase: TrainingPhase } & StepProgress)
   | { readonly kind: 'epoch'; readonly record: MetricRecord; readonly epochs: number }
   | { readonly kind: 'note'; readonly text: string }
   | { readonly kind: 'phase-end'; readonly phase: Phase; readonly summary: string }

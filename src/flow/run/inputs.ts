@@ -9,7 +9,8 @@ import { openDataset, parseImageSize, relocate } from '../../data/registry.ts';
 import type { MultiplyingLayer } from '../../nn/layers.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { readBytes, sha256 } from '../../tensor/files.ts';
-import { multiplyingLayers, type Task } from '../../train/task.ts';
+import { type ImageTask, imageTask } from '../../train/images.ts';
+import { multiplyingLayers } from '../../train/task.ts';
 import type { Configuration, ConfigurationInput } from '../settings/config.ts';
 import type { Phase } from './events.ts';
 import type { Manifest, RunInputs } from './manifest.ts';
@@ -19,16 +20,20 @@ export interface OpenTask {
   readonly dataset: Dataset;
   /** The working directory from which a relative path to the data was found. */
   readonly directory: string;
-  readonly task: Task;
+  readonly task: ImageTask;
   readonly layers: readonly MultiplyingLayer[];
   /** What the caller brought in memory. */
   readonly material: Material;
 }
 
 /** Opens the data set and the model; data other than those that the run knows are a UserError. */
-export function openTask(configuration: Configuration, known?: RunInputs['data'], material: Material = {}): OpenTask {
+export async function openTask(
+  configuration: Configuration,
+  known?: RunInputs['data'],
+  material: Material = {},
+): Promise<OpenTask> {
   const model = modelNamed(configuration.model, material);
-  const { dataset, directory } = openData(configuration, known, material);
+  const { dataset, directory } = await openData(configuration, known, material);
   const smallest = Math.min(dataset.height, dataset.width);
   if (smallest < model.minimumSize) {
     throw new UserError(
@@ -41,16 +46,16 @@ export function openTask(configuration: Configuration, known?: RunInputs['data']
       `the data set ${configuration.data} has ${train.count} training and ${test.count} test images; at least one of each was expected`,
     );
   }
-  const task: Task = { model, images: dataset };
+  const task = imageTask(model, dataset);
   return { dataset, directory, task, layers: multiplyingLayers(task), material };
 }
 
 /** A relative path is tried from where the user stands and from where the run found it before; the hash says which is right. */
-function openData(
+async function openData(
   configuration: Configuration,
   known: RunInputs['data'] | undefined,
   material: Material,
-): Pick<OpenTask, 'dataset' | 'directory'> {
+): Promise<Pick<OpenTask, 'dataset' | 'directory'>> {
   const { data } = configuration;
   const places = new Map([[data, process.cwd()]]);
   if (known && known.directory !== process.cwd() && !isInMemory(data))
@@ -61,7 +66,7 @@ function openData(
     try {
       const dataset = isInMemory(data)
         ? datasetInMemory(data, material)
-        : openDataset(spec, {
+        : await openDataset(spec, {
             ...datasetOptions(configuration, directory),
             ...(known ? movedTestFile(configuration, spec, directory) : {}),
           });
@@ -109,7 +114,7 @@ function movedTestFile({ testData }: Configuration, spec: string, directory: str
  */
 export function inputsOf(
   configuration: Configuration,
-  { dataset, directory, task, layers, material }: OpenTask,
+  { dataset, directory, layers, material }: OpenTask,
   said: ConfigurationInput,
   old: Manifest | undefined,
   toDo: readonly Phase[] = [],
@@ -130,7 +135,7 @@ export function inputsOf(
   // A model in memory has no file and no hash; its layers must be those of the run at the least.
   if (old && isInMemory(configuration.model) && JSON.stringify(layersNow) !== JSON.stringify(old.inputs.layers)) {
     throw new UserError(
-      `the model ${task.model.name} has other layers than the one that the run was made with; give that one, or use another folder`,
+      `the model ${modelNamed(configuration.model, material).name} has other layers than the one that the run was made with; give that one, or use another folder`,
     );
   }
   return {

@@ -11,7 +11,7 @@ import type { Model } from '../../nn/models/model.ts';
 import { findModel } from '../../nn/models/registry.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { sha256 } from '../../tensor/files.ts';
-import type { SourceMultiplier } from '../multipliers/import.ts';
+import type { SourceMultiplier } from '../../workbench/import.ts';
 import { type ConfigurationInput, overlay } from '../settings/config.ts';
 
 export interface Material {

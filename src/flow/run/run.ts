@@ -124,7 +124,7 @@ async function runLocked(options: FlowOptions, lock: RunLock): Promise<RunSummar
   }
 
   const known = (old ?? source)?.inputs.data;
-  const opened = openTask(configuration, known, options);
+  const opened = await openTask(configuration, known, options);
   const vouched = inputsOf(configuration, opened, said, old ?? source);
   const { kept, discarding }: Plan = old
     ? planPhases({ folder, old, configuration, inputs: vouched, wanted, redo: options.redo ?? false })
@@ -232,7 +232,7 @@ async function doPhase(
 
 function deviceOf(opened: Opened | undefined, options: DeviceOptions | undefined): PhaseRecord['device'] {
   if (!opened) return { name: 'none', detail: 'nothing was computed' };
-  return { name: opened.backend.name, detail: deviceDetail(opened.backend, options) };
+  return { name: opened.backend.device.name, detail: deviceDetail(opened.backend, options) };
 }
 
 function newManifest(): Pick<Manifest, 'format' | 'version' | 'program' | 'created'> & { discarding?: undefined } {

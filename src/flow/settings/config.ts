@@ -2,6 +2,7 @@
 // published scripts has a name here; `published` holds their settings for comparison.
 
 import { z } from 'zod';
+import { MOST_CLASSES } from '../../data/labels.ts';
 import { defaultSmoothing, type Smoothing } from '../../multiplier/slopes.ts';
 import { operandOrders } from '../../multiplier/table.ts';
 import { tableOrders } from '../../netlist/formats/interpret.ts';
@@ -41,7 +42,7 @@ const givenConfiguration = z.strictObject({
   maximum: z.int().min(1).max(255).optional(),
   label: z.string().min(1).optional(),
   testData: z.string().min(1).optional(),
-  classes: z.int().min(2).max(256).optional(),
+  classes: z.int().min(2).max(MOST_CLASSES).optional(),
   model: z.string().min(1).default('resnet8'),
   seed: z
     .int()

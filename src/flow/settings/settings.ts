@@ -28,7 +28,7 @@ export interface ConfigurationInput {
   label?: string | undefined;
   /** csv: a second file with the test images; without it a fifth of each class is held back. */
   testData?: string | undefined;
-  /** csv, idx: number of classes, 2 … 256, where the files do not show all of them. */
+  /** csv, idx: number of classes, 2 … 1 000 000, where the files do not show all of them. */
   classes?: number | undefined;
   /** Name of a model: `resnet8` (default), `resnet18`, … */
   model?: string | undefined;

@@ -3,7 +3,7 @@
 // input channel the codes are counted by themselves, so that padding and stride are in it.
 // Invariant: nothing but those biases and running means changes.
 
-import type { Split } from '../../data/dataset.ts';
+import type { Split } from '../../data/split.ts';
 import type { Session } from '../../engine/backend.ts';
 import type { Node, Value } from '../../engine/graph/graph.ts';
 import type { Shape, TensorData } from '../../tensor/tensor.ts';
@@ -36,7 +36,7 @@ export interface LayerOperands {
 
 type Four = Shape & readonly [number, number, number, number];
 
-/** Counts the operands of every layer over the first `images` images of the split, in the network as the session has it. */
+/** Counts the operands of every product over the first `images` images of the split, in the network as the session has it. */
 export async function measureLayers(
   session: Session,
   task: Task,
@@ -44,13 +44,13 @@ export async function measureLayers(
   split: Split,
   images: number,
 ): Promise<readonly LayerOperands[]> {
-  const found = new Map<string, LayerOperands & { positions: number }>();
+  const found = new Map<Node, LayerOperands & { positions: number }>();
   await visitLayers(session, task, arithmetic, split, images, async (visit) => {
-    const { layer, node } = visit;
-    let own = found.get(layer);
+    const { node } = visit;
+    let own = found.get(node);
     if (!own) {
       own = await emptyLayer(visit);
-      found.set(layer, own);
+      found.set(node, own);
     }
     const [, oh, ow] = node.outputs[0]!.shape as Four;
     own.positions += visit.images * oh * ow;

@@ -3,13 +3,15 @@
 // depend on what was stored before.
 // Invariant: weights, biases and quantisers stay as they are.
 
+import { noAugmentation } from '../../data/augment.ts';
 import { trainingBatches } from '../../data/batches.ts';
 import type { Dataset } from '../../data/dataset.ts';
+import { readAhead } from '../../data/read-ahead.ts';
 import type { Session } from '../../engine/backend.ts';
 import type { Node } from '../../engine/graph/graph.ts';
 import { invariant } from '../../tensor/errors.ts';
 import { f32 } from '../../tensor/tensor.ts';
-import { feedOf } from '../../train/feed.ts';
+import { feedOf, writeBatch } from '../../train/feed.ts';
 import { type Arithmetic, buildNetwork, type Task } from '../../train/task.ts';
 
 const BATCH = 128;
@@ -23,7 +25,7 @@ export async function reestimateStatistics(
   { images, seed }: { readonly images: number; readonly seed: number },
 ): Promise<void> {
   const batchSize = Math.min(BATCH, images, dataset.train.count);
-  const feed = feedOf(session, dataset.train, dataset);
+  const feed = feedOf(session, task, dataset.train);
   const { graph } = buildNetwork(task, arithmetic, 'statistics', batchSize, feed);
   const norms = graph.nodes.filter((node): node is Node<'batchNorm'> & Node => node.op === 'batchNorm').map(normOf);
   if (norms.length === 0) return;
@@ -34,16 +36,16 @@ export async function reestimateStatistics(
   // The moving averages of training are not wanted: what is written below is all that changes.
   graph.assignments.clear();
   const program = await session.compile(graph);
-  const batches = trainingBatches(dataset, { seed, epoch: 0, batchSize, augment: { pad: 0, flip: false } });
+  const batches = trainingBatches(dataset, { seed, epoch: 0, batchSize, augment: noAugmentation });
   const pools = norms.map(({ channels }) => new Pool(channels));
-  for (let left = Math.max(1, Math.floor(images / batchSize)); left > 0; left--) {
-    const next = batches.next();
-    if (next.done) break;
-    feed.write(program, next.value);
+  let left = Math.max(1, Math.floor(images / batchSize));
+  for await (const { result } of readAhead(batches, (selection, signal) => feed.read(selection, batchSize, signal))) {
+    writeBatch(program, result);
     await program.run();
     for (const [at, pool] of pools.entries()) {
       pool.add(await program.read(`${at}.mean`), await program.read(`${at}.variance`));
     }
+    if (--left === 0) break;
   }
   norms.forEach(({ name, channels, count }, at) => {
     const { mean, variance } = pools[at]!.statistics(count);

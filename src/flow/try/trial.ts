@@ -4,20 +4,17 @@
 
 import type { Dataset } from '../../data/dataset.ts';
 import type { Backend, Session } from '../../engine/backend.ts';
+import type { EmulationName } from '../../multiplier/error.ts';
 import type { OperandHistograms } from '../../multiplier/metrics.ts';
-import {
-  concreteMultiplier,
-  type EmulationName,
-  exactMultiplier,
-  multiplierError,
-} from '../../multiplier/multiplier.ts';
+import { concreteMultiplier, exactMultiplier, multiplierError } from '../../multiplier/multiplier.ts';
 import { sumOfOperands } from '../../multiplier/operands.ts';
 import { exactTable, type ProductTable } from '../../multiplier/table.ts';
 import type { MultiplyingLayer } from '../../nn/layers.ts';
 import { evaluator } from '../../train/evaluation.ts';
+import type { ImageTask } from '../../train/images.ts';
 import { atStart, trainEpochs } from '../../train/loop.ts';
-import type { QuantizedArithmetic, Task } from '../../train/task.ts';
-import type { OperandBits } from '../multipliers/import.ts';
+import type { QuantizedArithmetic } from '../../train/task.ts';
+import type { OperandBits } from '../../workbench/import.ts';
 import { approximateLayers, quantizedArithmetic, recoveryArithmetic } from '../multipliers/multipliers.ts';
 import { measureOperands } from '../multipliers/operands.ts';
 import { proveActive } from '../multipliers/proof.ts';
@@ -59,7 +56,7 @@ export interface OpenRun {
   readonly manifest: Manifest;
   readonly configuration: Configuration;
   readonly dataset: Dataset;
-  readonly task: Task;
+  readonly task: ImageTask;
   readonly layers: readonly MultiplyingLayer[];
   readonly backend: Backend;
   readonly device: { readonly name: string; readonly detail: string };
@@ -78,12 +75,12 @@ export async function openRun(
   const quantized = verifiedBytes(folder, record, files.quantized);
   const float = verifiedBytes(folder, requirePhase({ manifest, folder }, 'train'), files.float);
   const configuration = { ...manifest.configuration, ...(data === undefined ? {} : { data }) };
-  const { dataset, task, layers } = openTask(configuration, manifest.inputs.data);
+  const { dataset, task, layers } = await openTask(configuration, manifest.inputs.data);
   approximateLayers(configuration, layers);
   const backend = await openBackend(device);
   return {
     ...{ folder, manifest, configuration, dataset, task, layers, backend, quantized, float },
-    device: { name: backend.name, detail: deviceDetail(backend, device) },
+    device: { name: backend.device.name, detail: deviceDetail(backend, device) },
     emulation: device.emulation ?? 'auto',
   };
 }
@@ -171,9 +168,10 @@ export class Trial {
   async untrained(listener: (treatment: Treatment, measured: Measured) => void): Promise<Untrained> {
     const measure = await evaluator(this.#session, this.#run.task, this.#arithmetic, this.#run.dataset.test);
     const told = async (treatment: Treatment): Promise<Measured> => {
-      const { accuracy, loss } = await measure();
-      listener(treatment, { accuracy, loss });
-      return { accuracy, loss };
+      const { loss, metrics } = await measure();
+      const measured = { accuracy: metrics.accuracy, loss };
+      listener(treatment, measured);
+      return measured;
     };
     const plain = await told('plain');
     const unfolded = await this.#fold();
@@ -224,8 +222,8 @@ export class Trial {
       ...configuration.recover,
       ...{ session: this.#session, task, dataset, arithmetic, epochs, seed: configuration.seed, start: atStart },
       firstEpoch: firstEpoch({ configuration: { ...configuration, map: given } }, 'recover'),
-      onEpoch: async ({ epoch, testAccuracy, testLoss }) => {
-        last = { accuracy: testAccuracy, loss: testLoss };
+      onEpoch: async ({ epoch, test }) => {
+        last = { accuracy: test.metrics.accuracy, loss: test.loss };
         onEpoch(epoch, last);
       },
       ...(signal ? { signal } : {}),

@@ -14,14 +14,14 @@ import { svgToPng } from '../../report/png.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { sha256, writeInside, writeJsonInside } from '../../tensor/files.ts';
 import { version } from '../../version.ts';
-import type { LoadOptions } from '../../workbench/load.ts';
 import {
   type ImportedMultiplier,
   inOrder,
   type OperandBits,
   possibleOrders,
   readSource,
-} from '../multipliers/import.ts';
+} from '../../workbench/import.ts';
+import type { LoadOptions } from '../../workbench/load.ts';
 import type { DeviceOptions } from '../run/device.ts';
 import { lockRun } from '../run/lock.ts';
 import { requireFolder, tryFiles, tryFolder } from './folder.ts';

@@ -2,7 +2,7 @@
 // weights go first, which networks mind less than their activations.
 
 import { cheapestExact } from '../../netlist/exact-cost.ts';
-import type { OperandBits } from '../multipliers/import.ts';
+import type { OperandBits } from '../../workbench/import.ts';
 
 const steps = [
   [7, 7],

@@ -53,7 +53,8 @@ function resnet(spec: ResNetSpec): Model {
       spec.depths.forEach((depth, stage) => {
         for (let index = 0; index < depth; index++) {
           const stride = stage > 0 && index === 0 ? 2 : 1;
-          x = block(nn, `layer${stage + 1}.${index}`, x, spec.width * 2 ** stage, stride);
+          const [name, width, input] = [`layer${stage + 1}.${index}`, spec.width * 2 ** stage, x];
+          x = nn.block(name, () => block(nn, name, input, width, stride));
         }
       });
       return nn.linear('fc', nn.globalAveragePool(x), classes);

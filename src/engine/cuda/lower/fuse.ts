@@ -26,6 +26,7 @@ export interface FusedNode<K extends FusedOp = FusedOp> {
   readonly attributes: FusedAttributes[K];
   readonly inputs: readonly Value[];
   readonly outputs: readonly Value[];
+  readonly label: string;
 }
 
 export interface FusedStep extends Omit<Step, 'node'> {
@@ -93,6 +94,7 @@ function joinForward({ steps }: Plan, uses: Uses, at: number, replaced: Map<numb
         attributes: { ...attributes, rectified },
         inputs: [inputs[0]!],
         outputs: [mean, variance],
+        label: step.node.label,
       },
       inputs: [step.inputs[0]!],
       outputs: step.outputs.slice(1),
@@ -105,6 +107,7 @@ function joinForward({ steps }: Plan, uses: Uses, at: number, replaced: Map<numb
         attributes: { ...attributes, rectified },
         inputs: [...inputs, mean, variance, ...added],
         outputs: steps[last]!.node.outputs,
+        label: step.node.label,
       },
       inputs: [...step.inputs, ...step.outputs.slice(1), ...addedPlace],
       outputs: steps[last]!.outputs,
@@ -140,6 +143,7 @@ function joinGradient(plan: Plan, uses: Uses, at: number, replaced: Map<number, 
         attributes: norm.attributes,
         inputs: [g, ...reader.node.inputs.slice(1), beta],
         outputs: reader.node.outputs,
+        label: reader.node.label,
       },
       inputs: [inputs[0]!, ...reader.inputs.slice(1), plan.storage(beta)],
     },
@@ -173,6 +177,7 @@ function joinRange({ steps }: Plan, uses: Uses, at: number, replaced: Map<number
         attributes: { alpha, beta, ...scale.node.attributes, holdsZero: attributes.holdsZero ?? false },
         inputs: [inputs[0]!, low.node.inputs[0]!, high.node.inputs[0]!, ...scale.node.inputs.slice(2)],
         outputs: [low.node.outputs[0]!, high.node.outputs[0]!, ...scale.node.outputs],
+        label: range.node.label,
       },
       inputs: [range.inputs[0]!, low.inputs[0]!, high.inputs[0]!, ...scale.inputs.slice(2)],
       outputs: [low.outputs[0]!, high.outputs[0]!, ...scale.outputs],

@@ -16,7 +16,8 @@ import type { Graph } from '../../graph/graph.ts';
 import type { TensorType } from '../../graph/ops.ts';
 import { type Plan, plan, type Storage } from '../../graph/plan.ts';
 import type { KernelLaunch, Precision, Target } from '../lower/launch.ts';
-import { copyTask, lowerPlan, scratchBytes } from '../lower/program.ts';
+import { lowerOn } from '../lower/lowerings.ts';
+import { copyTask, lowerPlan } from '../lower/program.ts';
 import { KernelLibrary } from './compiler.ts';
 import { OLDEST_CAPABILITY, openCuda } from './device.ts';
 import { type Address, Context, type DeviceProperties, type GraphNode, type PreparedKernel } from './driver.ts';
@@ -63,10 +64,13 @@ export function cudaBackend({ device = 0, precision = 'tf32', poison = false, as
     );
   }
   const backend: Backend = {
-    name: 'cuda',
-    description: `${describe(properties)}, ${precision}`,
-    // Two splits leave half of the memory to the training step.
-    datasetBytes: properties.memoryBytes / 4,
+    device: {
+      name: 'cuda',
+      description: `${describe(properties)}, ${precision}`,
+      memoryBytes: properties.memoryBytes,
+      ownMemory: true,
+      emulations: ['lowrank', 'table'],
+    },
     openSession: async () => {
       const { multiprocessors, sharedBytesPerBlock, capability } = properties;
       const target = { multiprocessors, sharedBytesPerBlock, precision, warpgroups: capability === 90, ...as };
@@ -229,12 +233,14 @@ interface Output {
 
 interface NamedNode extends GraphNode {
   readonly name: string;
+  readonly label: string;
 }
 
 function graphNodes(tasks: readonly Task[], prepare: (launch: KernelLaunch) => PreparedKernel): NamedNode[] {
   const dependencies = dependenciesOf(tasks);
-  return tasks.map(({ launch }, at) => ({
+  return tasks.map(({ launch, label = '' }, at) => ({
     name: launch.name,
+    label,
     ...prepare(launch),
     dependencies: dependencies[at]!,
   }));
@@ -262,6 +268,8 @@ function behindInputs(graph: Graph, planned: Plan, arena: Address) {
 /** How long one kernel of a program takes by itself. */
 export interface KernelTime {
   readonly name: string;
+  /** The layer that it works for, or another part of the program; '' for none. */
+  readonly label: string;
   readonly grid: readonly number[];
   readonly shared: number;
   /** The numbers of the kernels that it waits for. */
@@ -284,17 +292,18 @@ export class CudaProgram implements Program {
 
   static async create(graph: Graph, session: CudaSession): Promise<CudaProgram> {
     const { context, target } = session;
+    const lower = lowerOn(target);
     const planned = plan(graph, {
       alignment: ALIGNMENT,
-      workspaceBytes: (node) => scratchBytes(node, target),
+      workspaceBytes: (node) => lower(node).workspaceBytes ?? 0,
       reuseDistance: REUSE_DISTANCE,
     });
     context.use();
     const arena = context.allocate(planned.arenaBytes);
     const pool = session.newPool();
-    const table = (bytes: Uint8Array): Address => {
-      const at = pool.allocate(bytes.byteLength);
-      context.toDevice(at, bytes, bytes.byteLength);
+    const place = ({ buffer, byteOffset, byteLength }: ArrayBufferView): Address => {
+      const at = pool.allocate(byteLength);
+      context.toDevice(at, new Uint8Array(buffer, byteOffset, byteLength), byteLength);
       return at;
     };
     const constants = graph.constants.map(({ source }) => {
@@ -311,8 +320,8 @@ export class CudaProgram implements Program {
       return at;
     };
     const variable = (name: string) => session.addressOf(name);
-    const memory = { counters, table };
-    const tasks = lowerPlan(planned, { of, variable }, target, memory);
+    const memory = { counters, place };
+    const tasks = lowerPlan(planned, { of, variable }, lower, memory);
 
     const inputs = [...graph.inputs].map(
       ([name, value]) => [name, new PinnedInput(context, name, value, of(planned.storage(value)))] as const,
@@ -399,8 +408,8 @@ export class CudaProgram implements Program {
       for (let n = 0; n < repeats; n++) driver.launch(kernel, stream);
       context.record(end);
       await context.reached(end);
-      const { name, grid, shared, dependencies } = kernel;
-      times.push({ name, grid, shared, dependencies, milliseconds: context.elapsed(start, end) / repeats });
+      const { name, label, grid, shared, dependencies } = kernel;
+      times.push({ name, label, grid, shared, dependencies, milliseconds: context.elapsed(start, end) / repeats });
     }
     for (const event of [start, end]) context.destroyEvent(event);
     return times;

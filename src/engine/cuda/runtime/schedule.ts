@@ -13,6 +13,8 @@ export interface Range {
 /** A launch with the memory that it reads and writes. */
 export interface Task {
   readonly launch: KernelLaunch;
+  /** The label of the node that it computes (see engine/graph/graph.ts), where it is of one. */
+  readonly label?: string;
   readonly reads: readonly Range[];
   readonly writes: readonly Range[];
 }

@@ -1,4 +1,4 @@
-// The shape of a convolution as the kernels read it: a record of i32 words, written by ../records.ts in this order.
+// The shape of a convolution as the kernels read it: a record of i32 words.
 // Layouts: x [batch, height, width, channels], out [batch, outHeight, outWidth, outputs], w [kernelHeight, kernelWidth, channels / groups, outputs].
 // A tap is one position of the kernel window, numbered ky · kernelWidth + kx.
 

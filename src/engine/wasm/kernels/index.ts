@@ -2,30 +2,30 @@
 // (an @unmanaged class: the address of its fields in order, four bytes each), which of its parts to do, and scratch memory of the calling
 // thread. Which parts there are follows from the shapes alone, and a part never reads what another part of the same step writes: results
 // do not depend on the number of threads. Vectors may be read up to 15 bytes beyond the end of a tensor, never written.
-export { axmForwardInteger, axmForwardReal, axmForwardTable, pixelSums } from './axm-forward';
-export { axmGradients, structureGradient } from './axm-gradients';
-export { cotangentSums, planarCodes, tileCotangent } from './axm-operands';
-export { axmErrorInput, axmErrorWeight } from './axm-slopes';
+export { axmForwardInteger, axmForwardReal, axmForwardTable, pixelSums } from './approximate-forward';
+export { axmGradients, structureGradient } from './approximate-gradients';
+export { cotangentSums, planarCodes, tileCotangent } from './approximate-operands';
+export { axmErrorInput, axmErrorWeight } from './approximate-slopes';
 export { convolutionForward, convolutionInputGradient, packForward, packTransposed } from './convolution';
-export { planeCoefficientsInteger, planeCoefficientsReal } from './axm-rows';
-export { depthwiseForward, depthwiseInputGradient, depthwiseWeightGradient } from './depthwise';
+export { planeCoefficientsInteger, planeCoefficientsReal } from './approximate-rows';
+export { depthwiseForward, depthwiseInputGradient, depthwiseWeightGradient } from './convolution-depthwise';
 export { add, affine, broadcast, clamp, copy, divide, fill, relu, reluGradient, scaleBy, sgd } from './elementwise';
 export { gatherImages } from './images';
 export { meanLoss, softmaxGradient, softmaxRows } from './loss';
 export { batchStatistics, bias, givenStatistics, imageToFloat, normalizationSums, normalize, normalizeGradient } from './normalization';
 export { averagePool, averagePoolGradient, maxPool, maxPoolGradient } from './pooling';
-export { clipBest, clipErrors, clipRanges, clipScale, clipScaleGradient, dequantize, quantize, quantizeGradient, rangeToScale } from './quantizer';
+export { clipBest, clipErrors, clipRanges, clipScale, clipScaleGradient, dequantize, quantize, quantizeGradient, rangeToScale } from './quantization';
 export { countExtremes, extremes, extremesGradient, finishExtremes, finishSums, shareExtremes, sums } from './reduction';
-export { structureMatrix, structureMatrixGradient } from './structure';
-export { packCotangent, weightGradient } from './weight-gradient';
+export { structureMatrix, structureMatrixGradient } from './approximate-structure';
+export { packCotangent, weightGradient } from './convolution-weight-gradient';
 
 // Inner loops, exported so that the optimiser keeps them functions of their own: inlined into their only callers they would run out of
 // registers, at half the speed.
-export { gatherHalves, gatherInteger, gatherReal, gatherTable } from './axm-sums';
-export { addPlanes, foldPlanes } from './axm-gradients';
-export { slopeColumns, slopeRows } from './axm-slopes';
+export { gatherHalves, gatherInteger, gatherReal, gatherTable } from './approximate-sums';
+export { addPlanes, foldPlanes } from './approximate-gradients';
+export { slopeColumns, slopeRows } from './approximate-slopes';
 export { multiplyTile } from './convolution';
-export { multiplyColumns } from './weight-gradient';
+export { multiplyColumns } from './convolution-weight-gradient';
 
 /** First byte that the module does not use for constants of its own. */
 export function firstFree(): usize {

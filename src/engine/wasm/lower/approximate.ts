@@ -1,24 +1,17 @@
-// Convolutions with an approximate multiplier (assembly/axm-forward.ts, assembly/axm-gradients.ts) and the removal matrix of a structure.
+// Convolutions with an approximate multiplier and the removal matrix of a structure: ../kernels/approximate-*.ts.
 
 import { isInteger } from '../../../multiplier/error.ts';
 import type { Node } from '../../graph/graph.ts';
 import { CODE_BITS, COUNTS, CUTS, codeBits, cuts, FILLING, filling, oneOrSeveral, pathOf } from '../../graph/paths.ts';
 import { checkSums } from '../../graph/sums.ts';
-import {
-  channelsPerGroup,
-  type Geometry,
-  convolution as geometryOf,
-  outputsPerGroup,
-  pixels,
-  positions,
-  record,
-  taps,
-} from './geometry.ts';
-import { asOne, type Launch, Layout, type Lowered, type Lowerings, pathAsOne, type WaysOf } from './lowering.ts';
+import { channelsPerGroup, convolution as geometryOf, outputsPerGroup, pixels, positions, taps } from './geometry.ts';
+import { type Launch, launch } from './launch.ts';
+import { asOne, Layout, type Lowered, type Lowerings, pathAsOne, type WaysOf } from './lowering.ts';
+import type { AxmGradients, AxmSlopes, Geometry } from './records.ts';
 
 interface Kind {
   readonly way: 'real rows by code' | 'integer rows' | 'table rows';
-  readonly kernel: string;
+  readonly kernel: 'axmForwardReal' | 'axmForwardInteger' | 'axmForwardTable';
   /** Outputs of a tile. */
   readonly lanes: number;
   /** Channels of a block. */
@@ -118,7 +111,7 @@ function usedShare(extent: number, kernel: number, outExtent: number, { stride, 
   return Math.min(1, used / ((extent * kernel) / stride));
 }
 
-/** Rows (columns) of a cotangent tile with its halo, see assembly/axm-gradients.ts. */
+/** Rows (columns) of a cotangent tile with its halo, see ../kernels/approximate-gradients.ts. */
 function tileExtent(extent: number, kernel: number, { stride, padding }: Geometry): number {
   const last = Math.floor((extent - 1 + padding) / stride) - Math.floor(padding / stride);
   return Math.floor((kernel - 1) / stride) + last + 1;
@@ -131,7 +124,7 @@ const SLOPE_PIXELS = { fewest: 512, most: 4096 };
 const SLOPE_CHANNELS = 4;
 const SLOPE_BYTES = SLOPE_CHANNELS * 256 * 32;
 
-/** Either gradient through the error; see assembly/axm-slopes.ts. */
+/** Either gradient through the error; see ../kernels/approximate-slopes.ts. */
 function throughError(
   kernel: 'axmErrorWeight' | 'axmErrorInput',
   { inputs: [, x, w], attributes }: Node<'axmErrorWeightGradient' | 'axmErrorInputGradient'>,
@@ -158,17 +151,29 @@ function throughError(
       ? pathOf(slopeRows, 'rows of slopes', common)
       : pathOf(slopesOfPixels, 'rows of slopes', { ...common, parts: cuts(batch * height, rowsPerPart) }),
     workspaceBytes: layout.bytes,
-    launches: ({ inputs: [g, xq, wq, scale, slopes], outputs: [out], workspace, place }) => {
-      const packing = [place(record(geometry)), xq!, g!, out!, workspace + packed, 0, rowsPerBlock];
-      const words = [...packing, wq!, scale!, slopes!, attributes.activationBits, rowsPerPart];
+    launches: ({ inputs: [g, xq, wq, scale, slopes], outputs: [out], workspace }) => {
+      const record: AxmSlopes = {
+        geometry,
+        x: xq!,
+        g: g!,
+        dw: out!,
+        panels: workspace + packed,
+        panelsPerPart: 0,
+        rowsPerBlock,
+        w: wq!,
+        scale: scale!,
+        slopes: slopes!,
+        activationBits: attributes.activationBits,
+        rowsPerPart,
+      };
       return [
-        { kernel: 'packCotangent', parts: Math.ceil((batch * outHeight) / rowsPerBlock), record: words },
-        {
+        launch('packCotangent', Math.ceil((batch * outHeight) / rowsPerBlock), record),
+        launch(
           kernel,
-          parts: bundles * (ofWeight ? taps(geometry) * panels : Math.ceil((batch * height) / rowsPerPart)),
-          record: words,
-          scratchBytes: SLOPE_BYTES + (ofWeight ? SLOPE_CHANNELS * 32 : rowsPerPart * width * 16),
-        },
+          bundles * (ofWeight ? taps(geometry) * panels : Math.ceil((batch * height) / rowsPerPart)),
+          record,
+          SLOPE_BYTES + (ofWeight ? SLOPE_CHANNELS * 32 : rowsPerPart * width * 16),
+        ),
       ];
     },
   };
@@ -204,36 +209,48 @@ export const approximate: Lowerings<Approximate> = {
     return {
       path,
       workspaceBytes: layout.bytes,
-      launches: ({ inputs, outputs: [out], workspace, place }) => {
-        const [xq, wq, xScale, xZero, wScale, wZero, errors = 0] = inputs as [number, number, ...number[]];
+      launches: ({ inputs, outputs: [out], workspace }) => {
+        const [xq, wq, xScale, xZero, wScale, wZero, errors = 0] = inputs;
         const launches: Launch[] = [];
         if (error.kind !== 'table') {
           const kernel = kind === real ? 'planeCoefficientsReal' : 'planeCoefficientsInteger';
-          const words = [errors, workspace + products, weightBits, activationBits];
-          launches.push({ kernel, parts: 1, record: words });
+          const record = { matrix: errors, out: workspace + products, weightBits, activationBits };
+          launches.push(launch(kernel, 1, record));
         }
         if (kind !== real) {
-          const extents = [pixels(geometry), groups, channelsPerGroup(geometry), PIXELS_PER_PART];
-          launches.push({
-            kernel: 'pixelSums',
-            parts: Math.ceil(pixels(geometry) / PIXELS_PER_PART),
-            record: [xq, workspace + sums, ...extents],
-          });
+          launches.push(
+            launch('pixelSums', Math.ceil(pixels(geometry) / PIXELS_PER_PART), {
+              x: xq!,
+              out: workspace + sums,
+              pixels: pixels(geometry),
+              groups,
+              channelsPerGroup: channelsPerGroup(geometry),
+              pixelsPerPart: PIXELS_PER_PART,
+            }),
+          );
         }
-        const fields = [place(record(geometry)), xq, wq, out!, xScale!, xZero!, wScale!, wZero!];
-        launches.push({
-          kernel: kind.kernel,
-          parts: tiles * Math.ceil((batch * outHeight) / rowsPerPart),
-          record: [
-            ...fields,
-            error.kind === 'table' ? errors : workspace + products,
-            workspace + sums,
-            rowsPerPart,
-            activationBits,
-            path.way === 'real rows by half a code' ? 4 : 8,
-          ],
-          scratchBytes: rowsPerPart * outWidth * kind.lanes * 4 + kind.rowBytes + (taps(geometry) + 4) * kind.lanes * 8,
-        });
+        launches.push(
+          launch(
+            kind.kernel,
+            tiles * Math.ceil((batch * outHeight) / rowsPerPart),
+            {
+              geometry,
+              x: xq!,
+              w: wq!,
+              out: out!,
+              xScale: xScale!,
+              xZero: xZero!,
+              wScale: wScale!,
+              wZero: wZero!,
+              products: error.kind === 'table' ? errors : workspace + products,
+              pixelSums: workspace + sums,
+              rowsPerPart,
+              activationBits,
+              digitBits: path.way === 'real rows by half a code' ? 4 : 8,
+            },
+            rowsPerPart * outWidth * kind.lanes * 4 + kind.rowBytes + (taps(geometry) + 4) * kind.lanes * 8,
+          ),
+        );
         return launches;
       },
     };
@@ -281,25 +298,38 @@ export const approximate: Lowerings<Approximate> = {
     return {
       path,
       workspaceBytes: layout.bytes,
-      launches: ({ inputs, outputs, workspace, place }) => {
-        const words = [
-          ...[place(record(geometry)), ...inputs, ...outputs],
-          ...[workspace + planar, workspace + tiled, tileHeight, tileWidth, workspace + ones, workspace + shares],
-          ...[slices, imagesPerBlock, PIXELS_PER_PART, weightBits, activationBits, digitBits],
-          Number(sortPerTap),
-        ];
-        const step = (kernel: string, parts: number, scratchBytes = 0): Launch => ({
-          kernel,
-          parts,
-          record: words,
-          scratchBytes,
-        });
+      launches: ({ inputs: [g, xq, wq, xScale, xZero, wScale], outputs: [dw, dm], workspace }) => {
+        const record: AxmGradients = {
+          geometry,
+          g: g!,
+          x: xq!,
+          w: wq!,
+          xScale: xScale!,
+          xZero: xZero!,
+          wScale: wScale!,
+          dw: dw!,
+          dm: dm!,
+          planar: workspace + planar,
+          tiled: workspace + tiled,
+          tileHeight,
+          tileWidth,
+          ones: workspace + ones,
+          structures: workspace + shares,
+          slices,
+          imagesPerBlock,
+          pixelsPerPart: PIXELS_PER_PART,
+          weightBits,
+          activationBits,
+          digitBits,
+          sortPerTap: Number(sortPerTap),
+        };
+        const bucketBytes = Math.max(2 ** activationBits, 16) * 64;
         return [
-          step('planarCodes', Math.ceil(pixels(geometry) / PIXELS_PER_PART)),
-          step('tileCotangent', batch),
-          step('cotangentSums', groups * tiles),
-          step('axmGradients', bundles * slices, Math.max(2 ** activationBits, 16) * 64 + CHANNELS * channelBytes),
-          step('structureGradient', 1),
+          launch('planarCodes', Math.ceil(pixels(geometry) / PIXELS_PER_PART), record),
+          launch('tileCotangent', batch, record),
+          launch('cotangentSums', groups * tiles, record),
+          launch('axmGradients', bundles * slices, record, bucketBytes + CHANNELS * channelBytes),
+          launch('structureGradient', 1, record),
         ];
       },
     };
@@ -311,19 +341,16 @@ export const approximate: Lowerings<Approximate> = {
   structureMatrix: ({ inputs: [theta], attributes: { index } }) => ({
     path: pathAsOne,
     launches: ({ inputs: [from], outputs: [to], place }) => {
-      const words = [from!, to!, place(Int32Array.from(index)), index.length, theta!.shape[0]!];
-      return [{ kernel: 'structureMatrix', parts: 1, record: words }];
+      const mapping = { index: place(Int32Array.from(index)), entries: index.length, count: theta!.shape[0]! };
+      return [launch('structureMatrix', 1, { from: from!, to: to!, ...mapping })];
     },
   }),
 
   structureMatrixGradient: ({ attributes: { index, count } }) => ({
     path: pathAsOne,
-    launches: ({ inputs: [from], outputs: [to], place }) => [
-      {
-        kernel: 'structureMatrixGradient',
-        parts: 1,
-        record: [from!, to!, place(Int32Array.from(index)), index.length, count],
-      },
-    ],
+    launches: ({ inputs: [from], outputs: [to], place }) => {
+      const mapping = { index: place(Int32Array.from(index)), entries: index.length, count };
+      return [launch('structureMatrixGradient', 1, { from: from!, to: to!, ...mapping })];
+    },
   }),
 };

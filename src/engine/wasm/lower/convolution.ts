@@ -1,18 +1,13 @@
-// f32 convolutions: assembly/convolution.ts and assembly/weight-gradient.ts; depthwise ones: assembly/depthwise.ts.
+// f32 convolutions, depthwise ones by kernels of their own: ../kernels/convolution*.ts.
 
 import type { Shape } from '../../../tensor/tensor.ts';
 import type { ConvGeometry } from '../../graph/ops.ts';
 import { COUNTS, CUTS, cuts, FILLING, filling, oneOrSeveral, type Path, pathOf } from '../../graph/paths.ts';
-import {
-  channelsPerGroup,
-  type Geometry,
-  convolution as geometryOf,
-  outputsPerGroup,
-  positions,
-  record,
-  taps,
-} from './geometry.ts';
-import { type Launch, Layout, type Lowered, type Lowerings, type WaysOf } from './lowering.ts';
+import { channelsPerGroup, convolution as geometryOf, outputsPerGroup, positions, taps } from './geometry.ts';
+import { launch } from './launch.ts';
+import { Layout, type Lowered, type Lowerings, type WaysOf } from './lowering.ts';
+import type { Convolution, Depthwise, Geometry, WeightGradient } from './records.ts';
+import type { Address } from './words.ts';
 
 /** Result positions of a part, enough to use a panel of weights from the first-level cache many times. */
 const POSITIONS_PER_PART = 128;
@@ -76,17 +71,25 @@ function product(x: Shape, w: Shape, conv: ConvGeometry, transposed: boolean): L
       residues: oneOrSeveral(transposed ? Math.min(geometry.stride, width) : 1),
     }),
     workspaceBytes: layout.bytes,
-    launches: ({ inputs: [source, weights], outputs: [out], workspace, place }) => {
-      const fields = [place(record(geometry)), source!, weights!, out!, workspace + packed, workspace + zeros];
-      const words = [...fields, rowsPerPart, perPart];
+    launches: ({ inputs: [source, w], outputs: [out], workspace }) => {
+      const record: Convolution = {
+        geometry,
+        source: source!,
+        w: w!,
+        out: out!,
+        panels: workspace + packed,
+        zeros: workspace + zeros,
+        rowsPerPart,
+        panelsPerPart: perPart,
+      };
       return [
-        { kernel: transposed ? 'packTransposed' : 'packForward', parts: groups * panels, record: words },
-        {
-          kernel: transposed ? 'convolutionInputGradient' : 'convolutionForward',
-          parts: groups * rowRuns * Math.ceil(panels / perPart),
-          record: words,
-          scratchBytes: (Math.ceil((rowsPerPart * width) / 4) + 1) * tileBytes + 32,
-        },
+        launch(transposed ? 'packTransposed' : 'packForward', groups * panels, record),
+        launch(
+          transposed ? 'convolutionInputGradient' : 'convolutionForward',
+          groups * rowRuns * Math.ceil(panels / perPart),
+          record,
+          (Math.ceil((rowsPerPart * width) / 4) + 1) * tileBytes + 32,
+        ),
       ];
     },
   };
@@ -111,17 +114,12 @@ function weightGradient(x: Shape, w: Shape, conv: ConvGeometry): Lowered {
       stride: oneOrSeveral(geometry.stride),
     }),
     workspaceBytes: layout.bytes,
-    launches: ({ inputs: [source, cotangent], outputs: [out], workspace, place }): Launch[] => {
-      const fields = [place(record(geometry)), source!, cotangent!, out!, workspace + packed];
-      const words = [...fields, perPart, rowsPerBlock];
+    launches: ({ inputs: [source, g], outputs: [dw], workspace }) => {
+      const operands = { x: source!, g: g!, dw: dw!, panels: workspace + packed };
+      const record: WeightGradient = { geometry, ...operands, panelsPerPart: perPart, rowsPerBlock };
       return [
-        { kernel: 'packCotangent', parts: Math.ceil((batch * outHeight) / rowsPerBlock), record: words },
-        {
-          kernel: 'weightGradient',
-          parts: others * Math.ceil(panels / perPart),
-          record: words,
-          scratchBytes: perPart * 16 * 32,
-        },
+        launch('packCotangent', Math.ceil((batch * outHeight) / rowsPerBlock), record),
+        launch('weightGradient', others * Math.ceil(panels / perPart), record, perPart * 16 * 32),
       ];
     },
   };
@@ -132,14 +130,14 @@ function isDepthwise(w: Shape, { groups }: ConvGeometry): boolean {
   return groups > 1 && w[2] === 1 && w[3] === groups;
 }
 
-/** One launch of the Depthwise record; the operands are given in the order x, w, g. */
+/** One launch of a kernel with the Depthwise record; `operands` names the inputs. */
 function depthwise(
-  kernel: string,
+  kernel: 'depthwiseForward' | 'depthwiseInputGradient' | 'depthwiseWeightGradient',
   x: Shape,
   w: Shape,
   conv: ConvGeometry,
   parts: (geometry: Geometry) => number,
-  order: (inputs: readonly number[]) => readonly [x: number, w: number, g: number],
+  operands: (inputs: readonly Address[]) => Pick<Depthwise, 'x' | 'w' | 'g'>,
 ): Lowered {
   const geometry = geometryOf(x, w, conv);
   const path: Path = pathOf(lanesOfChannels, 'depthwise', {
@@ -148,8 +146,8 @@ function depthwise(
   });
   return {
     path,
-    launches: ({ inputs, outputs: [out], place }) => [
-      { kernel, parts: parts(geometry), record: [place(record(geometry)), ...order(inputs), out!] },
+    launches: ({ inputs, outputs: [out] }) => [
+      launch(kernel, parts(geometry), { geometry, ...operands(inputs), out: out! }),
     ],
   };
 }
@@ -163,7 +161,7 @@ export const convolution: Lowerings<'conv2d' | 'conv2dInputGradient' | 'conv2dWe
           w!.shape,
           attributes,
           ({ batch, outHeight }) => batch * outHeight,
-          ([source, weights]) => [source!, weights!, 0],
+          ([source, weights]) => ({ x: source!, w: weights!, g: 0 }),
         )
       : product(x!.shape, w!.shape, attributes, false),
   conv2dInputGradient: ({ inputs: [, w], attributes }) =>
@@ -174,7 +172,7 @@ export const convolution: Lowerings<'conv2d' | 'conv2dInputGradient' | 'conv2dWe
           w!.shape,
           attributes,
           ({ batch, height }) => batch * height,
-          ([cotangent, weights]) => [0, weights!, cotangent!],
+          ([cotangent, weights]) => ({ x: 0, w: weights!, g: cotangent! }),
         )
       : product(attributes.inputShape, w!.shape, attributes, true),
   conv2dWeightGradient: ({ inputs: [x], attributes }) =>
@@ -185,7 +183,7 @@ export const convolution: Lowerings<'conv2d' | 'conv2dInputGradient' | 'conv2dWe
           attributes.weightShape,
           attributes,
           (geometry) => taps(geometry) * Math.ceil(geometry.channels / 16),
-          ([source, cotangent]) => [source!, 0, cotangent!],
+          ([source, cotangent]) => ({ x: source!, w: 0, g: cotangent! }),
         )
       : weightGradient(x!.shape, attributes.weightShape, attributes),
 };

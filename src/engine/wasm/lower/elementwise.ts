@@ -1,10 +1,10 @@
-// Operations on elements in memory order: assembly/elementwise.ts.
+// Operations on elements in memory order: ../kernels/elementwise.ts.
 
 import type { Node } from '../../graph/graph.ts';
 import type { OpName } from '../../graph/ops.ts';
+import { type Kernel, launch } from './launch.ts';
 import {
   elements,
-  float,
   type Lowered,
   type Lowerings,
   overElements,
@@ -12,15 +12,19 @@ import {
   runs,
   type WaysOf,
 } from './lowering.ts';
+import type { Elementwise as ElementwiseRecord, KernelRecords } from './records.ts';
 
-/** A launch of the Elementwise record over all elements of the output. */
-function over(node: Node<OpName>, kernel: string, alpha = 0, beta = 0): Lowered {
+/** The kernels with the Elementwise record. */
+type ElementwiseKernel = { [K in Kernel]: KernelRecords[K] extends ElementwiseRecord ? K : never }[Kernel];
+
+/** One launch over all elements of the output. */
+function over(node: Node<OpName>, kernel: ElementwiseKernel, alpha = 0, beta = 0): Lowered {
   const count = elements(node.outputs[0]!);
-  const { length, parts } = runs(count);
+  const { length: perPart, parts } = runs(count);
   return {
     path: pathOverElements(count),
     launches: ({ inputs: [a, b = 0], outputs: [out] }) => [
-      { kernel, parts, record: [out!, a!, b, count, length, float(alpha), float(beta)] },
+      launch(kernel, parts, { out: out!, a: a!, b, count, perPart, alpha, beta }),
     ],
   };
 }
@@ -59,15 +63,22 @@ export const elementwise: Lowerings<Elementwise> = {
   divide: (node) => over(node, 'divide'),
   sgd: ({ outputs, attributes: { momentum, weightDecay } }) => {
     const count = elements(outputs[0]!);
-    const { length, parts } = runs(count);
+    const { length: perPart, parts } = runs(count);
     return {
       path: pathOverElements(count),
-      launches: ({ inputs, outputs: results }) => [
-        {
-          kernel: 'sgd',
-          parts,
-          record: [...inputs, ...results, count, length, float(momentum), float(weightDecay)],
-        },
+      launches: ({ inputs: [parameter, gradient, velocity, rate], outputs: [newParameter, newVelocity] }) => [
+        launch('sgd', parts, {
+          parameter: parameter!,
+          gradient: gradient!,
+          velocity: velocity!,
+          rate: rate!,
+          newParameter: newParameter!,
+          newVelocity: newVelocity!,
+          count,
+          perPart,
+          momentum,
+          weightDecay,
+        }),
       ],
     };
   },

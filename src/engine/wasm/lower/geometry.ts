@@ -1,23 +1,9 @@
-// A convolution's extents as the kernels' Geometry record (assembly/geometry.ts).
+// A convolution's extents as the kernels' Geometry record (../kernels/geometry.ts).
 
 import type { Shape } from '../../../tensor/tensor.ts';
 import { convOutputShape } from '../../graph/inference.ts';
 import type { ConvGeometry } from '../../graph/ops.ts';
-
-export interface Geometry {
-  readonly batch: number;
-  readonly height: number;
-  readonly width: number;
-  readonly channels: number;
-  readonly outHeight: number;
-  readonly outWidth: number;
-  readonly outputs: number;
-  readonly kernelHeight: number;
-  readonly kernelWidth: number;
-  readonly stride: number;
-  readonly padding: number;
-  readonly groups: number;
-}
+import type { Geometry } from './records.ts';
 
 /** Longest row that a pointwise convolution is cut into. */
 const LONGEST_ROW = 1024;
@@ -39,15 +25,6 @@ export function convolution(x: Shape, w: Shape, conv: ConvGeometry): Geometry {
   }
   const [, outHeight, outWidth] = convOutputShape(x, w, conv) as [number, number, number, number];
   return { ...common, batch: n, height: h, width: wide, outHeight, outWidth };
-}
-
-/** The record, in the order of the fields of the AssemblyScript class. */
-export function record(geometry: Geometry): Int32Array {
-  const g = geometry;
-  return Int32Array.of(
-    ...[g.batch, g.height, g.width, g.channels, g.outHeight, g.outWidth, g.outputs],
-    ...[g.kernelHeight, g.kernelWidth, g.stride, g.padding, g.groups],
-  );
 }
 
 export const taps = (geometry: Geometry): number => geometry.kernelHeight * geometry.kernelWidth;

@@ -1,7 +1,9 @@
-// Softmax cross-entropy: assembly/loss.ts.
+// Softmax cross-entropy: ../kernels/loss.ts.
 
 import { CUTS, cuts, pathOf } from '../../graph/paths.ts';
+import { launch } from './launch.ts';
 import { Layout, type Lowerings, type WaysOf } from './lowering.ts';
+import type { Loss } from './records.ts';
 
 const ROWS_PER_PART = 16;
 
@@ -22,12 +24,20 @@ export const loss: Lowerings<'softmaxCrossEntropy' | 'softmaxCrossEntropyGradien
       path: pathOfRows(rows),
       workspaceBytes: layout.bytes,
       launches: ({ inputs: [logits, labels], outputs: [mean, probabilities, correct], workspace }) => {
-        const tensors = [logits!, labels!, probabilities!, workspace + losses, mean!, correct!, 0, 0];
-        const record = [...tensors, rows, classes, ROWS_PER_PART];
-        return [
-          { kernel: 'softmaxRows', parts: Math.ceil(rows / ROWS_PER_PART), record },
-          { kernel: 'meanLoss', parts: 1, record },
-        ];
+        const record: Loss = {
+          logits: logits!,
+          labels: labels!,
+          probabilities: probabilities!,
+          rowLosses: workspace + losses,
+          loss: mean!,
+          correct: correct!,
+          g: 0,
+          gradient: 0,
+          rows,
+          classes,
+          rowsPerPart: ROWS_PER_PART,
+        };
+        return [launch('softmaxRows', Math.ceil(rows / ROWS_PER_PART), record), launch('meanLoss', 1, record)];
       },
     };
   },
@@ -37,11 +47,19 @@ export const loss: Lowerings<'softmaxCrossEntropy' | 'softmaxCrossEntropyGradien
     return {
       path: pathOfRows(rows),
       launches: ({ inputs: [g, probabilities, labels], outputs: [gradient] }) => [
-        {
-          kernel: 'softmaxGradient',
-          parts: Math.ceil(rows / ROWS_PER_PART),
-          record: [0, labels!, probabilities!, 0, 0, 0, g!, gradient!, rows, classes, ROWS_PER_PART],
-        },
+        launch('softmaxGradient', Math.ceil(rows / ROWS_PER_PART), {
+          logits: 0,
+          labels: labels!,
+          probabilities: probabilities!,
+          rowLosses: 0,
+          loss: 0,
+          correct: 0,
+          g: g!,
+          gradient: gradient!,
+          rows,
+          classes,
+          rowsPerPart: ROWS_PER_PART,
+        }),
       ],
     };
   },

@@ -1,27 +1,19 @@
-// What a program of this backend is made of. A launch names a kernel of assembly/, the record that describes its step, and the number of
-// parts its work is cut into. The number of parts depends on shapes only, never on the number of threads.
+// How one node becomes launches (./launch.ts) of kernels, and what the lowerings share: cuts of the work into parts, ways, workspaces.
 
 import { bytesPerElement, sizeOf, type TensorData } from '../../../tensor/tensor.ts';
 import type { Node } from '../../graph/graph.ts';
 import type { OpName, TensorType } from '../../graph/ops.ts';
 import { CUTS, cuts, FILLING, filling, type Path, pathOf, type Ways } from '../../graph/paths.ts';
+import type { Launch } from './launch.ts';
+import type { Address } from './words.ts';
 
-export interface Launch {
-  readonly kernel: string;
-  readonly parts: number;
-  /** The record's words in the order of its fields: addresses, integers, or the bits of an f32 (see `float`). */
-  readonly record: readonly number[];
-  /** Bytes of scratch memory that each thread needs. */
-  readonly scratchBytes?: number;
-}
-
-/** Where the tensors of one step are, as byte addresses in the linear memory. */
+/** Where the tensors of one step are. */
 export interface Addresses {
-  readonly inputs: readonly number[];
-  readonly outputs: readonly number[];
-  readonly workspace: number;
+  readonly inputs: readonly Address[];
+  readonly outputs: readonly Address[];
+  readonly workspace: Address;
   /** Puts constant data into memory, for as long as the program lives, and returns its address. */
-  readonly place: (data: TensorData | Float64Array) => number;
+  readonly place: (data: TensorData | Float64Array) => Address;
 }
 
 /** How one node runs: its path, the workspace it wants from the plan, and its launches once everything has an address. */
@@ -35,14 +27,6 @@ export type Lowering<K extends OpName> = (node: Node<K>) => Lowered;
 export type Lowerings<K extends OpName> = { readonly [Op in K]: Lowering<Op> };
 /** The ways of the lowerings of some operations. */
 export type WaysOf<K extends OpName> = { readonly [Op in K]: Ways };
-
-const words = new DataView(new ArrayBuffer(4));
-
-/** The bits of a number rounded to f32, as a record's word. */
-export function float(value: number): number {
-  words.setFloat32(0, value);
-  return words.getInt32(0);
-}
 
 /** Elements that one part of a memory-bound kernel handles: 64 KB of f32. */
 const ELEMENTS_PER_PART = 16384;

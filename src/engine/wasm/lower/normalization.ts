@@ -1,39 +1,31 @@
-// Batch normalisation and the other per-channel operations: assembly/normalization.ts.
+// Batch normalisation and the other per-channel operations: ../kernels/normalization.ts.
 
-import { float, type Launch, Layout, type Lowerings, type WaysOf } from './lowering.ts';
-import { type Matrix, matrixOf, partialBytes, perChannel, sumsLaunch } from './reduction.ts';
+import { type Launch, launch } from './launch.ts';
+import { Layout, type Lowerings, type WaysOf } from './lowering.ts';
+import type { Normalization } from './records.ts';
+import { extentsOf, type Matrix, matrixOf, partialBytes, perChannel, sumsLaunch } from './reduction.ts';
+import type { Address } from './words.ts';
 
-interface Operands {
-  readonly g?: number;
-  readonly x: number;
-  readonly gamma: number;
-  readonly beta?: number;
-  readonly mean: number;
-  readonly variance: number;
-  readonly out: number;
-  readonly gammaGradient?: number;
-  readonly betaGradient?: number;
-}
+/** What only the gradient's kernels have. */
+const absent = { g: 0, gammaGradient: 0, betaGradient: 0 } as const;
 
-/** The Normalization record. */
-function words(matrix: Matrix, partials: number, coefficients: number, epsilon: number, at: Operands): number[] {
-  const { g = 0, x, gamma, beta = 0, mean, variance, out, gammaGradient = 0, betaGradient = 0 } = at;
-  return [
-    ...[partials, matrix.parts, matrix.rows, matrix.channels, matrix.rowsPerPart],
-    ...[g, x, gamma, beta, mean, variance, out, gammaGradient, betaGradient, coefficients, float(epsilon)],
-  ];
-}
+type Shared = 'partials' | 'parts' | 'rows' | 'channels' | 'rowsPerPart' | 'coefficients' | 'epsilon';
 
-/** Workspace for partial sums and three coefficients per channel. */
-function workspaceOf(matrix: Matrix): {
-  readonly bytes: number;
-  readonly partials: number;
-  readonly coefficients: number;
-} {
+/** Workspace for partial sums and three coefficients per channel, and the fields of the Normalization record that all kernels share. */
+function shared(matrix: Matrix, epsilon: number) {
   const layout = new Layout();
   const partials = layout.take(partialBytes(matrix, 8));
   const coefficients = layout.take(3 * matrix.channels * 4);
-  return { bytes: layout.bytes, partials, coefficients };
+  return {
+    bytes: layout.bytes,
+    at: (workspace: Address): Pick<Normalization, Shared> => ({
+      partials: workspace + partials,
+      parts: matrix.parts,
+      ...extentsOf(matrix),
+      coefficients: workspace + coefficients,
+      epsilon,
+    }),
+  };
 }
 
 type PerChannel = 'batchNorm' | 'batchNormGradient' | 'batchNormInference' | 'bias' | 'imageToFloat';
@@ -49,17 +41,17 @@ export const normalizationWays: WaysOf<PerChannel> = {
 export const normalization: Lowerings<PerChannel> = {
   batchNorm: ({ inputs: [type], attributes: { epsilon } }) => {
     const matrix = matrixOf(type!, 'channel');
-    const { bytes, partials, coefficients } = workspaceOf(matrix);
+    const { bytes, at } = shared(matrix, epsilon);
     return {
       path: matrix.path,
       workspaceBytes: bytes,
       launches: ({ inputs: [x, gamma, beta], outputs: [out, mean, variance], workspace }): Launch[] => {
-        const at = { x: x!, gamma: gamma!, beta: beta!, mean: mean!, variance: variance!, out: out! };
-        const record = words(matrix, workspace + partials, workspace + coefficients, epsilon, at);
+        const operands = { x: x!, gamma: gamma!, beta: beta!, mean: mean!, variance: variance!, out: out! };
+        const record: Normalization = { ...at(workspace), ...absent, ...operands };
         return [
-          sumsLaunch(matrix, x!, x!, workspace + partials),
-          { kernel: 'batchStatistics', parts: 1, record },
-          { kernel: 'normalize', parts: matrix.parts, record },
+          sumsLaunch(matrix, x!, x!, record.partials),
+          launch('batchStatistics', 1, record),
+          launch('normalize', matrix.parts, record),
         ];
       },
     };
@@ -67,19 +59,18 @@ export const normalization: Lowerings<PerChannel> = {
 
   batchNormGradient: ({ inputs: [type], attributes: { epsilon } }) => {
     const matrix = matrixOf(type!, 'channel');
-    const { bytes, partials, coefficients } = workspaceOf(matrix);
+    const { bytes, at } = shared(matrix, epsilon);
     return {
       path: matrix.path,
       workspaceBytes: bytes,
       launches: ({ inputs: [g, x, gamma, mean, variance], outputs: [out, gammaGradient, betaGradient], workspace }) => {
-        const statistics = { mean: mean!, variance: variance! };
+        const operands = { g: g!, x: x!, gamma: gamma!, beta: 0, mean: mean!, variance: variance! };
         const results = { out: out!, gammaGradient: gammaGradient!, betaGradient: betaGradient! };
-        const at = { g: g!, x: x!, gamma: gamma!, ...statistics, ...results };
-        const record = words(matrix, workspace + partials, workspace + coefficients, epsilon, at);
+        const record: Normalization = { ...at(workspace), ...operands, ...results };
         return [
-          sumsLaunch(matrix, g!, x!, workspace + partials),
-          { kernel: 'normalizationSums', parts: 1, record },
-          { kernel: 'normalizeGradient', parts: matrix.parts, record },
+          sumsLaunch(matrix, g!, x!, record.partials),
+          launch('normalizationSums', 1, record),
+          launch('normalizeGradient', matrix.parts, record),
         ];
       },
     };
@@ -87,17 +78,14 @@ export const normalization: Lowerings<PerChannel> = {
 
   batchNormInference: ({ inputs: [type], attributes: { epsilon } }) => {
     const matrix = matrixOf(type!, 'channel');
-    const { bytes, partials, coefficients } = workspaceOf(matrix);
+    const { bytes, at } = shared(matrix, epsilon);
     return {
       path: matrix.path,
       workspaceBytes: bytes,
       launches: ({ inputs: [x, gamma, beta, mean, variance], outputs: [out], workspace }): Launch[] => {
-        const at = { x: x!, gamma: gamma!, beta: beta!, mean: mean!, variance: variance!, out: out! };
-        const record = words(matrix, workspace + partials, workspace + coefficients, epsilon, at);
-        return [
-          { kernel: 'givenStatistics', parts: 1, record },
-          { kernel: 'normalize', parts: matrix.parts, record },
-        ];
+        const operands = { x: x!, gamma: gamma!, beta: beta!, mean: mean!, variance: variance!, out: out! };
+        const record: Normalization = { ...at(workspace), ...absent, ...operands };
+        return [launch('givenStatistics', 1, record), launch('normalize', matrix.parts, record)];
       },
     };
   },
@@ -107,11 +95,7 @@ export const normalization: Lowerings<PerChannel> = {
     return {
       path: matrix.path,
       launches: ({ inputs: [x, offset], outputs: [out] }) => [
-        {
-          kernel: 'bias',
-          parts: matrix.parts,
-          record: [x!, 0, offset!, out!, matrix.rows, matrix.channels, matrix.rowsPerPart],
-        },
+        launch('bias', matrix.parts, { x: x!, scale: 0, offset: offset!, out: out!, ...extentsOf(matrix) }),
       ],
     };
   },
@@ -123,8 +107,7 @@ export const normalization: Lowerings<PerChannel> = {
       launches: ({ inputs: [x], outputs: [out], place }) => {
         const scale = place(Float32Array.from(attributes.scale));
         const offset = place(Float32Array.from(attributes.offset));
-        const extents = [matrix.rows, matrix.channels, matrix.rowsPerPart];
-        return [{ kernel: 'imageToFloat', parts: matrix.parts, record: [x!, scale, offset, out!, ...extents] }];
+        return [launch('imageToFloat', matrix.parts, { x: x!, scale, offset, out: out!, ...extentsOf(matrix) })];
       },
     };
   },

@@ -1,29 +1,34 @@
-// Pooling: assembly/pooling.ts.
+// Pooling: ../kernels/pooling.ts.
 
 import type { Shape } from '../../../tensor/tensor.ts';
 import type { PoolGeometry } from '../../graph/ops.ts';
 import { FILLING, filling, pathOf } from '../../graph/paths.ts';
+import { launch } from './launch.ts';
 import type { Lowered, Lowerings, WaysOf } from './lowering.ts';
+import type { Pooling as PoolingRecord } from './records.ts';
+import type { Address } from './words.ts';
 
 type Extents = readonly [batch: number, height: number, width: number, channels: number];
 
 const windows = { windows: { channels: FILLING } } as const;
 
-/** One launch of the Pooling record; `x` or `g` name the inputs in order. */
+/** One launch of a kernel with the Pooling record; `operands` names the inputs. */
 function pool(
-  kernel: string,
+  kernel: Pooling,
   image: Shape,
   result: Shape,
   { size, stride, padding }: PoolGeometry,
   parts: number,
-  order: (inputs: readonly number[]) => readonly [x: number, g: number],
+  operands: (inputs: readonly Address[]) => Pick<PoolingRecord, 'x' | 'g'>,
 ): Lowered {
-  const extents = image as Extents;
+  const [batch, height, width, channels] = image as Extents;
   const [, outHeight, outWidth] = result as Extents;
+  const [sizeY, sizeX] = size;
+  const extents = { batch, height, width, channels, outHeight, outWidth };
   return {
-    path: pathOf(windows, 'windows', { channels: filling(extents[3], 4) }),
+    path: pathOf(windows, 'windows', { channels: filling(channels, 4) }),
     launches: ({ inputs, outputs: [out] }) => [
-      { kernel, parts, record: [...order(inputs), out!, ...extents, outHeight, outWidth, ...size, stride, padding] },
+      launch(kernel, parts, { ...operands(inputs), out: out!, ...extents, sizeY, sizeX, stride, padding }),
     ],
   };
 }
@@ -42,13 +47,13 @@ export const poolingWays: WaysOf<Pooling> = {
 
 export const pooling: Lowerings<Pooling> = {
   maxPool: ({ inputs: [x], outputs: [y], attributes }) =>
-    pool('maxPool', x!.shape, y!.shape, attributes, rows(y!.shape), ([image]) => [image!, 0]),
+    pool('maxPool', x!.shape, y!.shape, attributes, rows(y!.shape), ([x]) => ({ x: x!, g: 0 })),
   averagePool: ({ inputs: [x], outputs: [y], attributes }) =>
-    pool('averagePool', x!.shape, y!.shape, attributes, rows(y!.shape), ([image]) => [image!, 0]),
+    pool('averagePool', x!.shape, y!.shape, attributes, rows(y!.shape), ([x]) => ({ x: x!, g: 0 })),
   maxPoolGradient: ({ inputs: [g, x], attributes }) =>
-    pool('maxPoolGradient', x!.shape, g!.shape, attributes, x!.shape[0]!, ([cotangent, image]) => [image!, cotangent!]),
+    pool('maxPoolGradient', x!.shape, g!.shape, attributes, x!.shape[0]!, ([g, x]) => ({ x: x!, g: g! })),
   averagePoolGradient: ({ inputs: [g], attributes }) => {
     const image = attributes.inputShape;
-    return pool('averagePoolGradient', image, g!.shape, attributes, rows(image), ([cotangent]) => [0, cotangent!]);
+    return pool('averagePoolGradient', image, g!.shape, attributes, rows(image), ([g]) => ({ x: 0, g: g! }));
   },
 };

@@ -1,26 +1,27 @@
-// Quantisers, their gradients and the range observers: assembly/quantizer.ts.
+// Quantisers, their gradients and the range observers: ../kernels/quantization.ts.
 
-import { asOne, elements, float, Layout, type Lowerings, pathAsOne, type WaysOf } from './lowering.ts';
-import { finishSums, type Matrix, matrixOf, partialBytes, perEither } from './reduction.ts';
+import { launch } from './launch.ts';
+import { asOne, elements, Layout, type Lowerings, pathAsOne, type WaysOf } from './lowering.ts';
+import type { ClipSearch, Quantizer, Range } from './records.ts';
+import { extentsOf, finishSums, type Matrix, matrixOf, partialBytes, perEither } from './reduction.ts';
 
-const levels = (bits: number): number => float(2 ** bits - 1);
+const levelsOf = (bits: number): number => 2 ** bits - 1;
 
-interface Operands {
-  readonly x?: number;
-  readonly codes?: number;
-  readonly scale: number;
-  readonly zero: number;
-  readonly g?: number;
-  readonly out?: number;
-  readonly partials?: number;
-}
+/** The operands of the kernels with the Quantizer record; each has some of them. */
+const noOperands = { x: 0, codes: 0, g: 0, out: 0, partials: 0 } as const;
 
-/** The Quantizer record. */
-function words(matrix: Matrix, bits: number, at: Operands): number[] {
-  const { x = 0, codes = 0, scale, zero, g = 0, out = 0, partials = 0 } = at;
-  const extents = [matrix.rows, matrix.channels, matrix.rowsPerPart, Number(!matrix.merge)];
-  return [x, codes, scale, zero, g, out, partials, ...extents, levels(bits)];
-}
+/** The other fields of the Quantizer record. */
+const cutOf = (matrix: Matrix, bits: number): Omit<Quantizer, keyof typeof noOperands | 'scale' | 'zero'> => ({
+  ...extentsOf(matrix),
+  perChannel: Number(!matrix.merge),
+  levels: levelsOf(bits),
+});
+
+/** The results of the kernels with the Range record; each has some of them. */
+const noResults = {
+  ...{ scale: 0, zero: 0 },
+  ...{ scaleGradient: 0, lowGradient: 0, highGradient: 0, upperGradient: 0, lowerGradient: 0 },
+} as const;
 
 type Quantizing =
   | 'quantize'
@@ -47,8 +48,8 @@ export const quantization: Lowerings<Quantizing> = {
     return {
       path: matrix.path,
       launches: ({ inputs: [x, scale, zero], outputs: [codes] }) => {
-        const record = words(matrix, bits, { x: x!, codes: codes!, scale: scale!, zero: zero! });
-        return [{ kernel: 'quantize', parts: matrix.parts, record }];
+        const operands = { x: x!, codes: codes!, scale: scale!, zero: zero! };
+        return [launch('quantize', matrix.parts, { ...noOperands, ...operands, ...cutOf(matrix, bits) })];
       },
     };
   },
@@ -58,8 +59,8 @@ export const quantization: Lowerings<Quantizing> = {
     return {
       path: matrix.path,
       launches: ({ inputs: [codes, scale, zero], outputs: [out] }) => {
-        const record = words(matrix, 8, { codes: codes!, scale: scale!, zero: zero!, out: out! });
-        return [{ kernel: 'dequantize', parts: matrix.parts, record }];
+        const operands = { codes: codes!, scale: scale!, zero: zero!, out: out! };
+        return [launch('dequantize', matrix.parts, { ...noOperands, ...operands, ...cutOf(matrix, 8) })];
       },
     };
   },
@@ -70,9 +71,9 @@ export const quantization: Lowerings<Quantizing> = {
       path: matrix.path,
       workspaceBytes: partialBytes(matrix, 8),
       launches: ({ inputs: [g, x, scale, zero], outputs: [dx, dscale], workspace }) => {
-        const at = { x: x!, scale: scale!, zero: zero!, g: g!, out: dx!, partials: workspace };
+        const operands = { x: x!, codes: 0, scale: scale!, zero: zero!, g: g!, out: dx!, partials: workspace };
         return [
-          { kernel: 'quantizeGradient', parts: matrix.parts, record: words(matrix, bits, at) },
+          launch('quantizeGradient', matrix.parts, { ...operands, ...cutOf(matrix, bits) }),
           finishSums(matrix, workspace, 0, dscale!),
         ];
       },
@@ -82,24 +83,31 @@ export const quantization: Lowerings<Quantizing> = {
   rangeToScale: ({ outputs: [type], attributes: { bits } }) => ({
     path: pathAsOne,
     launches: ({ inputs: [low, high, factor], outputs: [scale, zero] }) => {
-      const record = [low!, high!, factor!, 0, scale!, zero!, 0, 0, 0, 0, 0, elements(type!), levels(bits)];
-      return [{ kernel: 'rangeToScale', parts: 1, record }];
+      const range = { low: low!, high: high!, upper: factor!, lower: 0 };
+      const results = { ...noResults, scale: scale!, zero: zero! };
+      const record: Range = { ...range, ...results, channels: elements(type!), levels: levelsOf(bits) };
+      return [launch('rangeToScale', 1, record)];
     },
   }),
 
   clipScale: ({ outputs: [type], attributes: { bits } }) => ({
     path: pathAsOne,
-    launches: ({ inputs, outputs }) => {
-      const record = [...inputs, ...outputs, 0, 0, 0, 0, 0, elements(type!), levels(bits)];
-      return [{ kernel: 'clipScale', parts: 1, record }];
+    launches: ({ inputs: [low, high, upper, lower], outputs: [scale, zero] }) => {
+      const range = { low: low!, high: high!, upper: upper!, lower: lower! };
+      const results = { ...noResults, scale: scale!, zero: zero! };
+      const record: Range = { ...range, ...results, channels: elements(type!), levels: levelsOf(bits) };
+      return [launch('clipScale', 1, record)];
     },
   }),
 
   clipScaleGradient: ({ outputs: [type], attributes: { bits } }) => ({
     path: pathAsOne,
-    launches: ({ inputs: [gScale, ...range], outputs }) => {
-      const record = [...range, 0, 0, gScale!, ...outputs, elements(type!), levels(bits)];
-      return [{ kernel: 'clipScaleGradient', parts: 1, record }];
+    launches: ({ inputs: [scaleGradient, low, high, upper, lower], outputs: [dLow, dHigh, dUpper, dLower] }) => {
+      const range = { low: low!, high: high!, upper: upper!, lower: lower! };
+      const ofClips = { upperGradient: dUpper!, lowerGradient: dLower! };
+      const results = { scaleGradient: scaleGradient!, lowGradient: dLow!, highGradient: dHigh!, ...ofClips };
+      const extents = { channels: elements(type!), levels: levelsOf(bits) };
+      return [launch('clipScaleGradient', 1, { ...range, scale: 0, zero: 0, ...results, ...extents })];
     },
   }),
 
@@ -114,13 +122,25 @@ export const quantization: Lowerings<Quantizing> = {
       path: matrix.path,
       workspaceBytes: layout.bytes,
       launches: ({ inputs: [x, low, high], outputs: [out], workspace, place }) => {
-        const tensors = [x!, low!, high!, out!, place(factors), workspace + ranges, workspace + partials];
-        const extents = [matrix.rows, matrix.channels, matrix.rowsPerPart, Number(!matrix.merge), steps, matrix.parts];
-        const record = [...tensors, ...extents, levels(bits), float(exponent)];
+        const record: ClipSearch = {
+          x: x!,
+          low: low!,
+          high: high!,
+          out: out!,
+          factors: place(factors),
+          ranges: workspace + ranges,
+          partials: workspace + partials,
+          ...extentsOf(matrix),
+          perChannel: Number(!matrix.merge),
+          steps,
+          parts: matrix.parts,
+          levels: levelsOf(bits),
+          exponent,
+        };
         return [
-          { kernel: 'clipRanges', parts: 1, record },
-          { kernel: 'clipErrors', parts: matrix.parts, record },
-          { kernel: 'clipBest', parts: 1, record },
+          launch('clipRanges', 1, record),
+          launch('clipErrors', matrix.parts, record),
+          launch('clipBest', 1, record),
         ];
       },
     };

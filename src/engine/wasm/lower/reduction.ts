@@ -1,8 +1,11 @@
-// Sums and extremes over all elements or over all axes but the last: assembly/reduction.ts.
+// Sums and extremes over all elements or over all axes but the last: ../kernels/reduction.ts.
 
 import type { Granularity, TensorType } from '../../graph/ops.ts';
 import { CUTS, cuts, FILLING, filling, type Path, pathOf } from '../../graph/paths.ts';
-import { elements, type Launch, Layout, type Lowered, type Lowerings, rowsPerPart, type WaysOf } from './lowering.ts';
+import { type Launch, launch } from './launch.ts';
+import { elements, Layout, type Lowered, type Lowerings, rowsPerPart, type WaysOf } from './lowering.ts';
+import type { Extremes } from './records.ts';
+import type { Address } from './words.ts';
 
 const WIDTHS = [16, 8, 4, 2, 1] as const;
 
@@ -36,6 +39,9 @@ export function matrixOf(type: TensorType, granularity: Granularity): Matrix {
   return { path, rows, channels, rowsPerPart: perPart, parts: Math.ceil(rows / perPart), merge };
 }
 
+/** The fields of a record that say how a matrix is cut. */
+export const extentsOf = ({ rows, channels, rowsPerPart }: Matrix) => ({ rows, channels, rowsPerPart });
+
 const padded = ({ channels }: Matrix): number => Math.ceil(channels / 4) * 4;
 
 /** Bytes of partial results: two kinds per part and channel. */
@@ -43,28 +49,28 @@ export const partialBytes = (matrix: Matrix, bytesPerValue: number): number =>
   matrix.parts * 2 * padded(matrix) * bytesPerValue;
 
 /** Partial sums Σ a and Σ a·b. */
-export function sumsLaunch(matrix: Matrix, a: number, b: number, partials: number): Launch {
-  return {
-    kernel: 'sums',
-    parts: matrix.parts,
-    record: [a, b, partials, matrix.rows, matrix.channels, matrix.rowsPerPart],
-  };
+export function sumsLaunch(matrix: Matrix, a: Address, b: Address, partials: Address): Launch {
+  return launch('sums', matrix.parts, { a, b, partials, ...extentsOf(matrix) });
 }
 
 interface Partials {
-  readonly address: number;
+  readonly address: Address;
   readonly parts: number;
 }
 
 /** Combines partial sums of a kind (0: Σ a, 1: Σ a·b), less those of another pair. */
-export function finishSums(matrix: Matrix, partials: number, kind: 0 | 1, out: number, minus?: Partials): Launch {
+export function finishSums(matrix: Matrix, partials: Address, kind: 0 | 1, out: Address, minus?: Partials): Launch {
   const { parts, channels, merge } = matrix;
-  const subtracted = minus ? [minus.address, minus.parts] : [0, 0];
-  return {
-    kernel: 'finishSums',
-    parts: 1,
-    record: [partials, parts, channels, kind, Number(merge), out, ...subtracted],
-  };
+  return launch('finishSums', 1, {
+    partials,
+    parts,
+    channels,
+    kind,
+    merge: Number(merge),
+    out,
+    minus: minus?.address ?? 0,
+    minusParts: minus?.parts ?? 0,
+  });
 }
 
 function sumOver(type: TensorType, granularity: Granularity, kind: 0 | 1): Lowered {
@@ -117,26 +123,22 @@ export const reduction: Lowerings<Reducing> = {
     return {
       path: matrix.path,
       workspaceBytes: partialBytes(matrix, 4),
-      launches: ({ inputs: [a], outputs: [low, high], workspace, place }) => {
-        const words = [a!, 0, workspace, matrix.rows, matrix.channels, matrix.rowsPerPart];
+      launches: ({ inputs: [a], outputs: [low, high], workspace }) => {
+        const reduced = { a: a!, b: 0, partials: workspace, ...extentsOf(matrix) };
         return [
-          { kernel: 'extremes', parts: matrix.parts, record: words },
-          {
-            kernel: 'finishExtremes',
-            parts: 1,
-            record: [
-              place(Int32Array.from(words)),
-              matrix.parts,
-              Number(matrix.merge),
-              low!,
-              high!,
-              0,
-              0,
-              0,
-              0,
-              Number(holdsZero ?? false),
-            ],
-          },
+          launch('extremes', matrix.parts, reduced),
+          launch('finishExtremes', 1, {
+            reduction: reduced,
+            parts: matrix.parts,
+            merge: Number(matrix.merge),
+            low: low!,
+            high: high!,
+            lowGradient: 0,
+            highGradient: 0,
+            counts: 0,
+            out: 0,
+            holdsZero: Number(holdsZero ?? false),
+          }),
         ];
       },
     };
@@ -150,16 +152,23 @@ export const reduction: Lowerings<Reducing> = {
     return {
       path: matrix.path,
       workspaceBytes: layout.bytes,
-      launches: ({ inputs: [gLow, gHigh, a, low, high], outputs: [out], workspace, place }) => {
-        const matrixWords = [a!, 0, workspace + partials, matrix.rows, matrix.channels, matrix.rowsPerPart];
-        const record = [
-          ...[place(Int32Array.from(matrixWords)), matrix.parts, Number(matrix.merge)],
-          ...[low!, high!, gLow!, gHigh!, workspace + shares, out!, 0],
-        ];
+      launches: ({ inputs: [lowGradient, highGradient, a, low, high], outputs: [out], workspace }) => {
+        const record: Extremes = {
+          reduction: { a: a!, b: 0, partials: workspace + partials, ...extentsOf(matrix) },
+          parts: matrix.parts,
+          merge: Number(matrix.merge),
+          low: low!,
+          high: high!,
+          lowGradient: lowGradient!,
+          highGradient: highGradient!,
+          counts: workspace + shares,
+          out: out!,
+          holdsZero: 0,
+        };
         return [
-          { kernel: 'countExtremes', parts: matrix.parts, record },
-          { kernel: 'shareExtremes', parts: 1, record },
-          { kernel: 'extremesGradient', parts: matrix.parts, record },
+          launch('countExtremes', matrix.parts, record),
+          launch('shareExtremes', 1, record),
+          launch('extremesGradient', matrix.parts, record),
         ];
       },
     };

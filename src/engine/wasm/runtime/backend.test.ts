@@ -112,7 +112,7 @@ test('a session that is not disposed does not keep the process alive', async () 
   const built = import.meta.resolve('./backend.ts').replace('/src/', '/dist/').replace(/\.ts$/, '.js');
   const script = `
     import { wasmBackend } from ${JSON.stringify(built)};
-    import { Graph } from ${JSON.stringify(built.replace('wasm/backend.js', 'graph.js'))};
+    import { Graph } from ${JSON.stringify(new URL('../../graph/graph.js', built))};
     const graph = new Graph();
     graph.output('y', graph.apply1('relu', [graph.input('x', [200000])], {}));
     const program = await (await wasmBackend({ threads: 3 }).openSession()).compile(graph);

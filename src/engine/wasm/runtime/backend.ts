@@ -1,18 +1,19 @@
 // The default backend: SIMD kernels in WebAssembly on worker threads. Results are the same to the last bit for every number of threads
 // and on every machine: work is cut by shape, partial results are combined in order, and only baseline (deterministic) SIMD is used.
-// The kernels are in assembly/ (AssemblyScript), their layout and tiling is described there; lowering/ turns each operation of the
+// The kernels are in ../kernels (AssemblyScript), their layout and tiling is described there; ../lower turns each operation of the
 // engine's contract into launches of kernels.
 
 import { availableParallelism } from 'node:os';
 import { invariant, UserError } from '../../../tensor/errors.ts';
 import { bytesPerElement, type HostTensor, sameShape, sizeOf, type TensorData } from '../../../tensor/tensor.ts';
 import { type Backend, POISON, type Program, type Session } from '../../backend.ts';
-import type { Graph, Node, Value } from '../../graph/graph.ts';
+import { concerning, type Graph, type Node, type Value } from '../../graph/graph.ts';
 import type { TensorType } from '../../graph/ops.ts';
 import { type Plan, type Step as PlannedStep, plan, type Storage } from '../../graph/plan.ts';
-import { type Launch, type Lowered, runs } from '../lower/lowering.ts';
+import { type Launch, launch, placeRecord } from '../lower/launch.ts';
+import { type Lowered, runs } from '../lower/lowering.ts';
 import { lower } from '../lower/lowerings.ts';
-import { LinearMemory } from './memory.ts';
+import { LARGEST_BYTES, LinearMemory } from './memory.ts';
 import { Threads } from './threads.ts';
 import type { Step } from './walk.ts';
 
@@ -32,9 +33,13 @@ export function wasmBackend(options: WasmOptions = {}): Backend {
     throw new UserError(`threads ${threads}: expected a whole number from 1 to 64`);
   }
   const backend: Backend = {
-    name: 'wasm',
-    description: `WebAssembly SIMD, ${threads} ${threads === 1 ? 'thread' : 'threads'}`,
-    datasetBytes: 0,
+    device: {
+      name: 'wasm',
+      description: `WebAssembly SIMD, ${threads} ${threads === 1 ? 'thread' : 'threads'}`,
+      memoryBytes: LARGEST_BYTES,
+      ownMemory: false,
+      emulations: ['table'],
+    },
     openSession: async () => {
       const memory = new LinearMemory(options.poison);
       return new WasmSession(backend, memory, await Threads.start(memory, threads, options.poison));
@@ -117,7 +122,7 @@ class WasmProgram implements Program {
   constructor(graph: Graph, memory: LinearMemory, threads: Threads, variables: ReadonlyMap<string, Variable>) {
     const lowered = new Map<Node, Lowered>();
     const loweringOf = (node: Node): Lowered => {
-      const known = lowered.get(node) ?? lower(node);
+      const known = lowered.get(node) ?? concerning(node, () => lower(node));
       lowered.set(node, known);
       return known;
     };
@@ -135,21 +140,26 @@ class WasmProgram implements Program {
     };
     const launches = planned.steps.flatMap((step) => {
       const { node, inputs, outputs, workspace } = step;
-      const launched = loweringOf(node).launches({
+      const at = {
         inputs: inputs.map(address),
         outputs: outputs.map(address),
         workspace: workspace ? address(workspace) : 0,
-        place: (data) => memory.place(data),
-      });
+        place: (data: TensorData | Float64Array) => memory.place(data),
+      };
+      const launched = concerning(node, () => loweringOf(node).launches(at));
       return memory.poison ? [...poisoned(step, address, loweringOf(node)), ...launched] : launched;
     });
     launches.push(...copies(planned, address, variables));
     const steps = launches.map(
-      ({ kernel, parts, record }): Step => ({ kernel, parts, record: memory.place(Int32Array.from(record)) }),
+      ({ kernel, parts, record }): Step => ({
+        kernel,
+        parts,
+        record: placeRecord(record, (words) => memory.place(words)),
+      }),
     );
     this.#run = threads.register(
       steps,
-      launches.reduce((most, { scratchBytes = 0 }) => Math.max(most, scratchBytes), 0),
+      launches.reduce((most, { scratchBytes }) => Math.max(most, scratchBytes), 0),
     );
     const place = (value: Value): Variable => ({
       dtype: value.dtype,
@@ -191,7 +201,7 @@ function poisoned(
     return taken.has(to) ? [] : [{ to, bytes: sizeOf(shape) * bytesPerElement[dtype] }];
   });
   if (workspace) own.push({ to: address(workspace), bytes: lowered.workspaceBytes! });
-  return own.map(({ to, bytes }): Launch => ({ kernel: 'fill', parts: 1, record: [to, bytes, POISON] }));
+  return own.map(({ to, bytes }) => launch('fill', 1, { to, bytes, value: POISON }));
 }
 
 /** Assignments that the plan could not produce in the variables' own storage. */
@@ -201,7 +211,7 @@ function copies(
   variables: ReadonlyMap<string, Variable>,
 ): readonly Launch[] {
   return planned.copies.map(({ from, variable, bytes }) => {
-    const { length, parts } = runs(bytes, 1 << 18);
-    return { kernel: 'copy', parts, record: [variables.get(variable)!.address, address(from), bytes, length] };
+    const { length: perPart, parts } = runs(bytes, 1 << 18);
+    return launch('copy', parts, { to: variables.get(variable)!.address, from: address(from), bytes, perPart });
   });
 }

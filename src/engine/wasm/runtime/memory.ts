@@ -9,6 +9,7 @@ import { type Memory, WebAssembly } from './webassembly.ts';
 
 const PAGE = 65536;
 const LARGEST_PAGES = 65536;
+export const LARGEST_BYTES = LARGEST_PAGES * PAGE;
 /** Kernels may read a vector beyond the end of a tensor. */
 const SLACK = 64;
 

@@ -1,0 +1,118 @@
+// A split of labelled images: in memory, or read one by one when a batch asks for them. Inputs of a batch are `images`, u8 [rows, height,
+// width, channels], and `labels`, i32 [rows]; rows behind the last image are black and have the label −1. A device with memory of its own
+// may keep a split that is in memory and gather batches itself, from `picksOf`: both give the same bytes.
+
+import { invariant, UserError } from '../tensor/errors.ts';
+import { copyShifted, drawShift } from './augment.ts';
+import type { ImageSize } from './image.ts';
+import type { Batch, Selection, Split } from './split.ts';
+
+export interface ImageSplit extends Split {
+  /** One class number per image, 0 … classes − 1. */
+  readonly labels: Int32Array;
+  /** Raw 8-bit values, [count, height, width, channels], where all of them are in memory. */
+  readonly images?: Uint8Array;
+}
+
+/** Images and their labels as plain arrays. */
+export interface ImageArrays {
+  readonly count: number;
+  readonly images: Uint8Array;
+  readonly labels: Int32Array;
+}
+
+export interface MemorySplit extends ImageSplit {
+  readonly images: Uint8Array;
+}
+
+export function memorySplit({ count, images, labels }: ImageArrays, size: ImageSize): MemorySplit {
+  const { height, width, channels } = size;
+  const length = height * width * channels;
+  invariant(images.length === count * length, `${images.length} raw values for ${count} images`);
+  invariant(labels.length === count, `${labels.length} labels for ${count} images`);
+  const read = async (selection: Selection, rows: number): Promise<Batch> => {
+    const pixels = new Uint8Array(rows * length);
+    gatherImages(images, size, picksOf(selection, rows), pixels);
+    return {
+      inputs: { images: pixels, labels: labelsOf(labels, selection, rows) },
+      targets: selection.numbers.length,
+    };
+  };
+  return { count, images, labels, read };
+}
+
+/** How single images are had, from wherever they are. `View` says what of an image is to be seen: a crop, say. */
+export interface ImageReader<View = undefined> {
+  readonly labels: Int32Array;
+  /** Names an image in messages. */
+  readonly nameOf: (number: number) => string;
+  /** Draws the view of one image; called for the images of a batch in their order. */
+  readonly draw: (augmentation: Selection['augmentation']) => View;
+  /** Writes an image, [height, width, channels], into `target`. */
+  readonly read: (number: number, view: View, target: Uint8Array, signal: AbortSignal) => Promise<void>;
+}
+
+/** A split whose images are read when a batch asks for them, those of a batch side by side; an error names the image. */
+export function streamedSplit<View>(reader: ImageReader<View>, { height, width, channels }: ImageSize): ImageSplit {
+  const { labels, nameOf, draw } = reader;
+  const length = height * width * channels;
+  const read = async (selection: Selection, rows: number, signal?: AbortSignal): Promise<Batch> => {
+    const { numbers, augmentation } = selection;
+    const failed = new AbortController();
+    const stop = signal ? AbortSignal.any([signal, failed.signal]) : failed.signal;
+    const pixels = new Uint8Array(rows * length);
+    const one = async (number: number, view: View, target: Uint8Array) => {
+      try {
+        stop.throwIfAborted();
+        await reader.read(number, view, target, stop);
+      } catch (error) {
+        if (stop.aborted || !(error instanceof Error)) throw error;
+        throw new UserError(`cannot read the image ${nameOf(number)}: ${error.message}`);
+      }
+    };
+    const views = Array.from(numbers, () => draw(augmentation));
+    const reading = views.map((view, k) => one(numbers[k]!, view, pixels.subarray(k * length, (k + 1) * length)));
+    try {
+      await Promise.all(reading);
+    } catch (error) {
+      failed.abort();
+      await Promise.allSettled(reading);
+      throw error;
+    }
+    return { inputs: { images: pixels, labels: labelsOf(labels, selection, rows) }, targets: numbers.length };
+  };
+  return { count: labels.length, labels, read };
+}
+
+/** The labels of a batch: −1 behind the last image. */
+export function labelsOf(labels: Int32Array, { numbers }: Selection, rows: number): Int32Array {
+  const found = new Int32Array(rows).fill(-1);
+  numbers.forEach((number, k) => {
+    found[k] = labels[number]!;
+  });
+  return found;
+}
+
+/**
+ * For each row the number of its image in the split, dy, dx, and 1 where it is mirrored (see gatherImages in engine/graph/ops.ts); number −1
+ * behind the last image. [rows, 4]
+ */
+export function picksOf({ numbers, augmentation }: Selection, rows: number): Int32Array {
+  const picks = new Int32Array(4 * rows);
+  numbers.forEach((number, k) => {
+    picks[4 * k] = number;
+    if (augmentation) drawShift(picks, 4 * k + 1, augmentation.options, augmentation.random);
+  });
+  for (let k = numbers.length; k < rows; k++) picks[4 * k] = -1;
+  return picks;
+}
+
+/** Gathers the images of `picks` into `target`, [picks, height, width, channels]: the operation `gatherImages` on the host. */
+export function gatherImages(images: Uint8Array, size: ImageSize, picks: Int32Array, target: Uint8Array): void {
+  const length = size.height * size.width * size.channels;
+  for (let k = 0; 4 * k < picks.length; k++) {
+    const [number, dy, dx, mirrored] = picks.subarray(4 * k, 4 * k + 4) as unknown as [number, number, number, number];
+    if (number < 0) target.fill(0, k * length, (k + 1) * length);
+    else copyShifted(images, number * length, target, k * length, size, dy, dx, mirrored === 1);
+  }
+}

@@ -1,0 +1,316 @@
+// Convolutions that keep the size of the image (stride 1, odd kernel, half of it as padding) on f16 matrix units of Hopper, for operands in
+// f32: f16 has the 11 significant bits of tf32 at half the bytes and twice the rate, and what its exponent lacks is a power of two per
+// block. Each block scales what it reads so that its largest magnitude lies in [2^14, 2^15); where a later chunk has a larger one, the sums
+// so far are scaled down, exactly. Elements below 2^-29 of the largest lose bits, so the error relative to the whole is that of tf32.
+// Since the image keeps its size, tap (ky, kx) of output pixel p is pixel p + (ky − padding)·w + kx − padding: a block's rows are a range of
+// pixels with a margin on both sides, read once for all taps; taps outside the image point to a row of zeros.
+//   convolve_same    y[p][n] = Σ_tap Σ_k a[p + tap][k]·b[tap][k][n]: forward, or input gradient with flipped taps and b transposed
+//   weight_gradient  dw[tap][m][n] = Σ_p x[p + tap][m]·g[p][n], 3×3
+// Channels on both sides are multiples of 64. Shared tiles have rows of 128 bytes (64 halves), 16-byte chunk c of row r at c ^ (r % 8).
+// -D: LOADS (vectors of four floats that a thread reads per chunk of the operand with margins), WGMMA.
+#include "common.cuh"
+
+#if WGMMA
+
+/** The power of two that brings a magnitude, given as bits, to [2^14, 2^15); at most 126, for all that is smaller and for zero. */
+INLINE int shiftFor(u32 magnitude) { return min(126, 14 + 127 - (int)(magnitude >> 23)); }
+/** 2^e, −126 ≤ e ≤ 127. */
+INLINE float powerOfTwo(int e) { return __uint_as_float((u32)(e + 127) << 23); }
+INLINE u32 magnitude(float x) { return __float_as_uint(x) & 0x7fffffffu; }
+INLINE u32 largestOf(const float4 &v) { return max(max(magnitude(v.x), magnitude(v.y)), max(magnitude(v.z), magnitude(v.w))); }
+INLINE u32 packF16(float low, float high) {
+  u32 packed;
+  asm("cvt.rn.f16x2.f32 %0, %1, %2;\n" : "=r"(packed) : "f"(high), "f"(low));
+  return packed;
+}
+INLINE uint2 scaledHalves(const float4 &v, float scale) {
+  return make_uint2(packF16(v.x * scale, v.y * scale), packF16(v.z * scale, v.w * scale));
+}
+/** Where vector `quarter` (four halves) of row `row` lies in a tile. */
+INLINE u32 placeOf(int row, int quarter) { return row * 128 + (((quarter / 2) ^ (row & 7)) * 16) + (quarter % 2) * 8; }
+
+/** Vectors of four channels that the threads of a block hold on their way to a tile: thread i has quarter i % 16 of every (THREADS / 16)th row. */
+template <int VECTORS, int THREADS> struct Staged {
+  float4 v[VECTORS];
+  /** Rows from pixel `first` on, those outside 0 ≤ row < rows and first + row < last as zeros; `from` is the tensor's first wanted channel. */
+  INLINE void fetch(const float *from, int channels, int first, int last, int rows) {
+    const int row = threadIdx.x / 16;
+    from += (long long)(first + row) * channels + (threadIdx.x % 16) * 4;
+#pragma unroll
+    for (int j = 0; j < VECTORS; j++) {
+      const int at = row + j * (THREADS / 16), pixel = first + at;
+      v[j] = at < rows && pixel >= 0 && pixel < last ? *(const float4 *)from : make_float4(0, 0, 0, 0);
+      from += (THREADS / 16) * channels;
+    }
+  }
+  /** The largest magnitude of the warp's vectors, as bits. */
+  INLINE u32 largest() const {
+    u32 most = 0;
+#pragma unroll
+    for (int j = 0; j < VECTORS; j++) most = max(most, largestOf(v[j]));
+    return __reduce_max_sync(0xffffffffu, most);
+  }
+  INLINE void store(u8 *tile, float scale, int rows) const {
+    static_assert(THREADS % 128 == 0, "a thread's rows agree modulo 8");
+    const int row = threadIdx.x / 16;
+    tile += placeOf(row, threadIdx.x % 16);
+#pragma unroll
+    for (int j = 0; j < VECTORS; j++) {
+      if (row + j * (THREADS / 16) < rows) *(uint2 *)(tile + j * (THREADS * 8)) = scaledHalves(v[j], scale);
+    }
+  }
+};
+
+/** A block's shift of one operand; it only falls. `adopt` gives the factor that the sums so far take. */
+struct Shift {
+  int value = 126;
+  INLINE float adopt(u32 largest) {
+    const int next = min(value, shiftFor(largest)), fall = value - next;
+    value = next;
+    return fall > 126 ? 0.0f : powerOfTwo(-fall);
+  }
+};
+
+// Weights: their largest magnitude, then the tiles that `convolve_same` copies as they are.
+
+#define MAXIMA 128
+/** maxima[block] = the largest magnitude, as bits, of the block's share of w. Grid: MAXIMA. */
+extern "C" __global__ void __launch_bounds__(256) largest(const float4 *__restrict__ w, u32 *__restrict__ maxima, int vectors) {
+  __shared__ u32 slots[8];
+  u32 mine = 0;
+#pragma unroll 4
+  for (int i = blockIdx.x * 256 + threadIdx.x; i < vectors; i += MAXIMA * 256) mine = max(mine, largestOf(w[i]));
+  mine = __reduce_max_sync(0xffffffffu, mine);
+  if (threadIdx.x % 32 == 0) slots[threadIdx.x / 32] = mine;
+  __syncthreads();
+  if (threadIdx.x > 0) return;
+  for (int i = 1; i < 8; i++) mine = max(mine, slots[i]);
+  maxima[blockIdx.x] = mine;
+}
+/** The shift of all weights; every lane of a warp calls it. */
+INLINE int shiftOfWeights(const u32 *maxima) {
+  u32 mine = 0;
+#pragma unroll
+  for (int i = 0; i < MAXIMA / 32; i++) mine = max(mine, maxima[threadIdx.x % 32 + 32 * i]);
+  return shiftFor(__reduce_max_sync(0xffffffffu, mine));
+}
+
+/**
+ * tiles[column tile][chunk][tap] = 64 inner × 64 column halves. w is [tap][inner][column], or, transposed, [last tap − tap][column][inner].
+ * Grid: (taps, chunks, column tiles).
+ */
+extern "C" __global__ void __launch_bounds__(256)
+    lay_out(const float *__restrict__ w, const u32 *__restrict__ maxima, u8 *__restrict__ tiles, int inner, int columns, int transposed) {
+  __shared__ float tile[64][65];
+  const int tap = blockIdx.x, chunk = blockIdx.y, columnTile = blockIdx.z, thread = threadIdx.x;
+  const float scale = powerOfTwo(shiftOfWeights(maxima));
+#pragma unroll
+  for (int i = thread; i < 64 * 64; i += 256) {
+    const int slow = i / 64, fast = i % 64;
+    if (transposed) tile[fast][slow] = w[((size_t)(gridDim.x - 1 - tap) * columns + columnTile * 64 + slow) * inner + chunk * 64 + fast];
+    else tile[slow][fast] = w[((size_t)tap * inner + chunk * 64 + slow) * columns + columnTile * 64 + fast];
+  }
+  __syncthreads();
+  u8 *to = tiles + ((size_t)(columnTile * gridDim.y + chunk) * gridDim.x + tap) * 8192;
+#pragma unroll
+  for (int i = thread; i < 64 * 16; i += 256) {
+    const int k = i / 16, quarter = i % 16;
+    const float *from = &tile[k][4 * quarter];
+    *(uint2 *)(to + placeOf(k, quarter)) = scaledHalves(make_float4(from[0], from[1], from[2], from[3]), scale);
+  }
+}
+
+#define BM 128
+#define STAGES 4
+#define TILE_BYTES 8192
+
+/**
+ * 128 pixels × 64 columns per block, two warpgroups of 64 pixels each. Grid: (row tiles × column tiles, parts of the inner chunks); each part
+ * has its own result. Shared memory: STAGES tiles of weights, then the pixels with margins and the row of zeros.
+ */
+extern "C" __global__ void __launch_bounds__(256, 2)
+    convolve_same(const float *__restrict__ a, const u8 *__restrict__ weights, const u32 *__restrict__ maxima, float *__restrict__ result,
+                  const Geometry geometry, int chunksPerPart) {
+  extern __shared__ __align__(1024) u8 shared[];
+  __shared__ u32 slots[8];
+  const Geometry &g = geometry;
+  const int thread = threadIdx.x, warp = thread / 32, lane = thread % 32;
+  const int chunks = g.c / 64, taps = g.kh * g.kw, columnTiles = g.o / 64, pixels = g.pixels();
+  const int row0 = (blockIdx.x / columnTiles) * BM, columnTile = blockIdx.x % columnTiles;
+  const int chunk0 = blockIdx.y * chunksPerPart, chunk1 = min(chunks, chunk0 + chunksPerPart), steps = (chunk1 - chunk0) * taps;
+  const int margin = g.padding * (g.w + 1), rows = BM + 2 * margin;
+  u8 *tileA = shared + STAGES * TILE_BYTES;
+  if (thread < 8) *(uint4 *)(tileA + rows * 128 + thread * 16) = make_uint4(0, 0, 0, 0);
+
+  // The pixel whose matrix row this lane addresses, and the taps that lie inside its image.
+  const int r = warp * 16 + lane % 16;
+  u32 inside = 0;
+  if (row0 + r < pixels) {
+    int image, y, x;
+    g.locate(row0 + r, image, y, x);
+    for (int tap = 0; tap < taps; tap++) {
+      const int ky = tap / g.kw, kx = tap - ky * g.kw;
+      if ((u32)(y + ky - g.padding) < (u32)g.h && (u32)(x + kx - g.padding) < (u32)g.w) inside |= 1u << tap;
+    }
+  }
+
+  Staged<LOADS, 256> staged;
+  auto fetch = [&](int chunk) { staged.fetch(a + chunk * 64, g.c, row0 - margin, pixels, rows); };
+  const u8 *tiles = weights + ((size_t)(columnTile * chunks + chunk0) * taps) * TILE_BYTES;
+  auto load = [&](int step) {
+    const u32 to = sharedAddress(shared + (step % STAGES) * TILE_BYTES) + thread * 16;
+    const u8 *from = tiles + (size_t)step * TILE_BYTES + thread * 16;
+    copyAsync16(to, from, true);
+    copyAsync16(to + TILE_BYTES / 2, from + TILE_BYTES / 2, true);
+  };
+
+  fetch(chunk0);
+#pragma unroll
+  for (int stage = 0; stage < STAGES - 1; stage++) {
+    if (stage < steps) load(stage);
+    commitCopies();
+  }
+  float sums[8][4] = {};
+  Shift shift;
+  int step = 0;
+  for (int chunk = chunk0; chunk < chunk1; chunk++) {
+    u32 most = staged.largest();
+    if (lane == 0) slots[warp] = most;
+    // From here on nobody reads the previous chunk.
+    __syncthreads();
+    for (int i = 0; i < 8; i++) most = max(most, slots[i]);
+    const float factor = shift.adopt(most), scale = powerOfTwo(shift.value);
+    if (factor != 1.0f) {
+#pragma unroll
+      for (int i = 0; i < 32; i++) (&sums[0][0])[i] *= factor;
+    }
+    staged.store(tileA, scale, rows);
+    if (chunk + 1 < chunk1) fetch(chunk + 1);
+    int distance = -margin, kx = 0;
+    for (int tap = 0; tap < taps; tap++, step++) {
+      waitForCopies<STAGES - 2>();
+      publishCopies();
+      __syncthreads();
+      if (step + STAGES - 1 < steps) load(step + STAGES - 1);
+      commitCopies();
+      const int row = (inside >> tap) & 1 ? r + margin + distance : rows;
+      const u32 from = sharedAddress(tileA) + row * 128;
+      u32 fragments[4][4];
+#pragma unroll
+      for (int k = 0; k < 4; k++) loadMatrices(fragments[k], from + (((2 * k + lane / 16) ^ (row & 7)) * 16));
+      const u32 tileB = sharedAddress(shared + (step % STAGES) * TILE_BYTES);
+      beginGroup();
+#pragma unroll
+      for (int k = 0; k < 4; k++) multiplyF16Group64(sums, fragments[k], describeColumns(tileB + k * 2048));
+      endGroup();
+      waitForGroup();
+      distance++;
+      if (++kx == g.kw) {
+        kx = 0;
+        distance += g.w - g.kw;
+      }
+    }
+  }
+
+  const float back = powerOfTwo(-shift.value), backW = powerOfTwo(-shiftOfWeights(maxima));
+  result += (size_t)blockIdx.y * pixels * g.o;
+#pragma unroll
+  for (int half = 0; half < 2; half++) {
+    const int pixel = row0 + warp * 16 + lane / 4 + 8 * half;
+    if (pixel >= pixels) continue;
+    float *to = result + (size_t)pixel * g.o + columnTile * 64 + 2 * (lane % 4);
+#pragma unroll
+    for (int n = 0; n < 8; n++) {
+      *(float2 *)(to + 8 * n) = make_float2(sums[n][2 * half] * back * backW, sums[n][2 * half + 1] * back * backW);
+    }
+  }
+}
+
+/**
+ * 64 input × 64 output channels for all nine taps per block; warpgroup ky has the three taps of kernel row ky. Grid: (tiles, parts of the
+ * pixels), a part has stagesPerPart × 64 pixels and its own result. Shared memory: 64 pixels of g, then those of x with margins and zeros.
+ */
+extern "C" __global__ void __launch_bounds__(384, 1)
+    weight_gradient(const float *__restrict__ x, const float *__restrict__ gradient, float *__restrict__ result, const Geometry geometry,
+                    int stagesPerPart) {
+  extern __shared__ __align__(1024) u8 shared[];
+  __shared__ u32 slots[2][12];
+  const Geometry &g = geometry;
+  const int thread = threadIdx.x, warp = thread / 32, lane = thread % 32, ky = warp / 4, warpRow = warp % 4;
+  const int columnTiles = g.o / 64, pixels = g.pixels();
+  const int channel0 = (blockIdx.x / columnTiles) * 64, column0 = (blockIdx.x % columnTiles) * 64;
+  const int first = blockIdx.y * stagesPerPart * 64, last = min(pixels, first + stagesPerPart * 64);
+  const int margin = g.w + 1, rows = 64 + 2 * margin;
+  u8 *tileG = shared, *tileX = shared + 8192;
+  if (thread < 8) *(uint4 *)(tileX + rows * 128 + thread * 16) = make_uint4(0, 0, 0, 0);
+
+  Staged<LOADS, 384> stagedX;
+  Staged<3, 384> stagedG;
+  auto fetch = [&](int pixel0) {
+    stagedX.fetch(x + channel0, g.c, pixel0 - margin, pixels, rows);
+    stagedG.fetch(gradient + column0, g.o, pixel0, last, 64);
+  };
+
+  float sums[3][8][4] = {};
+  Shift shiftX, shiftG;
+  fetch(first);
+  for (int pixel0 = first; pixel0 < last; pixel0 += 64) {
+    u32 mostX = stagedX.largest(), mostG = stagedG.largest();
+    if (lane == 0) {
+      slots[0][warp] = mostX;
+      slots[1][warp] = mostG;
+    }
+    // From here on nobody reads the previous stage.
+    __syncthreads();
+    for (int i = 0; i < 12; i++) {
+      mostX = max(mostX, slots[0][i]);
+      mostG = max(mostG, slots[1][i]);
+    }
+    const float factor = shiftX.adopt(mostX) * shiftG.adopt(mostG);
+    const float scaleX = powerOfTwo(shiftX.value), scaleG = powerOfTwo(shiftG.value);
+    if (factor != 1.0f) {
+#pragma unroll
+      for (int i = 0; i < 96; i++) (&sums[0][0][0])[i] *= factor;
+    }
+    stagedX.store(tileX, scaleX, rows);
+    stagedG.store(tileG, scaleG, 64);
+    publishCopies();
+    __syncthreads();
+    if (pixel0 + 64 < last) fetch(pixel0 + 64);
+#pragma unroll
+    for (int k = 0; k < 4; k++) {
+      // Matrix i of A: pixels 8·(i / 2) … of this quarter by channels 8·(i % 2) … of the warp's 16; transposed, rows become channels.
+      const int at = 16 * k + (lane / 16) * 8 + lane % 8;
+      int image, py, px;
+      g.locate(min(pixel0 + at, pixels - 1), image, py, px);
+      const bool line = (u32)(py + ky - 1) < (u32)g.h;
+      u32 fragments[3][4];
+#pragma unroll
+      for (int kx = 0; kx < 3; kx++) {
+        const int row = line && (u32)(px + kx - 1) < (u32)g.w ? at + ky * g.w + kx : rows;
+        loadMatricesTransposed(fragments[kx], sharedAddress(tileX) + row * 128 + (((2 * warpRow + (lane / 8) % 2) ^ (row & 7)) * 16));
+      }
+      beginGroup();
+#pragma unroll
+      for (int kx = 0; kx < 3; kx++) multiplyF16Group64(sums[kx], fragments[kx], describeColumns(sharedAddress(tileG) + k * 2048));
+      endGroup();
+      waitForGroup();
+    }
+  }
+
+  const float backX = powerOfTwo(-shiftX.value), backG = powerOfTwo(-shiftG.value);
+  result += (size_t)blockIdx.y * 9 * g.c * g.o;
+#pragma unroll
+  for (int kx = 0; kx < 3; kx++)
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+      const int channel = channel0 + warpRow * 16 + lane / 4 + 8 * half;
+      float *to = result + ((size_t)(ky * 3 + kx) * g.c + channel) * g.o + column0 + 2 * (lane % 4);
+#pragma unroll
+      for (int n = 0; n < 8; n++) {
+        *(float2 *)(to + 8 * n) = make_float2(sums[kx][n][2 * half] * backX * backG, sums[kx][n][2 * half + 1] * backX * backG);
+      }
+    }
+}
+
+#endif

@@ -1,0 +1,141 @@
+// Pooling over windows of an NHWC image. One thread per pixel and WIDTH channels (16 bytes where the channel count is a multiple of 4),
+// channels fastest, so that a warp reads contiguous channels. Gradients gather: each input element visits the windows that contain it,
+// nothing is scattered. Padding never wins a maximum and counts as zeros in an average.
+// -D: WIDTH.
+#include "common.cuh"
+
+#define THREADS 256
+
+struct Pool {
+  int n, h, w, c, oh, ow, kh, kw, stride, padding;
+  /** Division by c / WIDTH, and by the columns and rows of the image that the kernel's threads run over. */
+  Divider byChannels, byColumns, byRows;
+};
+
+/** WIDTH neighbouring channels of one pixel: 4 where the channel count allows, else 1. */
+struct __align__(4 * WIDTH) Lanes {
+  float v[WIDTH];
+};
+INLINE Lanes readLanes(const float *from) {
+  Lanes lanes;
+#if WIDTH == 4
+  *(float4 *)lanes.v = *(const float4 *)from;
+#else
+  lanes.v[0] = *from;
+#endif
+  return lanes;
+}
+INLINE void writeLanes(float *to, const Lanes &lanes) {
+#if WIDTH == 4
+  *(float4 *)to = *(const float4 *)lanes.v;
+#else
+  *to = lanes.v[0];
+#endif
+}
+#define EACH_LANE for (int l = 0; l < WIDTH; l++)
+
+/** The pixel and first channel that a thread works on; `at` counts WIDTH channels at a time. */
+struct Place {
+  int image, y, x, channel;
+  INLINE Place(const Pool &p, u32 at) {
+    const u32 pixel = p.byChannels.quotient(at);
+    channel = (at - pixel * p.byChannels.divisor) * WIDTH;
+    const u32 line = p.byColumns.quotient(pixel);
+    x = pixel - line * p.byColumns.divisor;
+    image = p.byRows.quotient(line);
+    y = line - image * p.byRows.divisor;
+  }
+};
+
+/** The taps (ky·kw + kx) of the first maxima of a window, row by row, and their values. */
+INLINE Lanes firstMaxima(const float *x, const Pool &p, const Place &at, int (&taps)[WIDTH]) {
+  Lanes most;
+  EACH_LANE taps[l] = -1;
+  for (int ky = 0; ky < p.kh; ky++) {
+    const int y = at.y * p.stride - p.padding + ky;
+    if ((u32)y >= (u32)p.h) continue;
+    for (int kx = 0; kx < p.kw; kx++) {
+      const int column = at.x * p.stride - p.padding + kx;
+      if ((u32)column >= (u32)p.w) continue;
+      const Lanes values = readLanes(x + (size_t)((at.image * p.h + y) * p.w + column) * p.c + at.channel);
+      EACH_LANE if (taps[l] < 0 || values.v[l] > most.v[l]) {
+        taps[l] = ky * p.kw + kx;
+        most.v[l] = values.v[l];
+      }
+    }
+  }
+  return most;
+}
+
+/** One thread per pixel and WIDTH channels; `count` of them. */
+#define PLACE                                              \
+  const int i = blockIdx.x * blockDim.x + threadIdx.x;     \
+  if (i >= count) return;                                  \
+  const Place at(p, i)
+
+KERNEL max_pool(const float *x, float *y, const Pool p, int count) {
+  PLACE;
+  int taps[WIDTH];
+  writeLanes(y + (size_t)i * WIDTH, firstMaxima(x, p, at, taps));
+}
+/** taps[i] = the tap that window i takes its maximum from. */
+KERNEL max_pool_taps(const float *x, u16 *to, const Pool p, int count) {
+  PLACE;
+  int taps[WIDTH];
+  firstMaxima(x, p, at, taps);
+  EACH_LANE to[(size_t)i * WIDTH + l] = (u16)taps[l];
+}
+
+/** The windows along one axis that contain a position: first ≤ window ≤ last, window·stride − padding ≤ position < … + size. */
+struct Windows {
+  int first, last;
+  INLINE Windows(int position, int size, int stride, int padding, int windows) {
+    first = max(0, (position + padding - size + stride) / stride);
+    last = min(windows - 1, (position + padding) / stride);
+  }
+};
+
+KERNEL max_pool_gradient(const float *g, const u16 *taps, float *dx, const Pool p, int count) {
+  PLACE;
+  Lanes sum = {};
+  const Windows rows(at.y, p.kh, p.stride, p.padding, p.oh), columns(at.x, p.kw, p.stride, p.padding, p.ow);
+  for (int oy = rows.first; oy <= rows.last; oy++)
+    for (int ox = columns.first; ox <= columns.last; ox++) {
+      const size_t window = (size_t)((at.image * p.oh + oy) * p.ow + ox) * p.c + at.channel;
+      const int tap = (at.y - oy * p.stride + p.padding) * p.kw + at.x - ox * p.stride + p.padding;
+      const Lanes gradient = readLanes(g + window);
+      __align__(8) u16 chosen[WIDTH];
+#if WIDTH == 4
+      *(uint2 *)chosen = *(const uint2 *)(taps + window);
+#else
+      chosen[0] = taps[window];
+#endif
+      EACH_LANE if (chosen[l] == tap) sum.v[l] += gradient.v[l];
+    }
+  writeLanes(dx + (size_t)i * WIDTH, sum);
+}
+KERNEL average_pool(const float *x, float *y, const Pool p, int count) {
+  PLACE;
+  Lanes sum = {};
+  for (int ky = 0; ky < p.kh; ky++)
+    for (int kx = 0; kx < p.kw; kx++) {
+      const int row = at.y * p.stride - p.padding + ky, column = at.x * p.stride - p.padding + kx;
+      if ((u32)row >= (u32)p.h || (u32)column >= (u32)p.w) continue;
+      const Lanes values = readLanes(x + (size_t)((at.image * p.h + row) * p.w + column) * p.c + at.channel);
+      EACH_LANE sum.v[l] += values.v[l];
+    }
+  EACH_LANE sum.v[l] /= p.kh * p.kw;
+  writeLanes(y + (size_t)i * WIDTH, sum);
+}
+KERNEL average_pool_gradient(const float *g, float *dx, const Pool p, int count) {
+  PLACE;
+  Lanes sum = {};
+  const Windows rows(at.y, p.kh, p.stride, p.padding, p.oh), columns(at.x, p.kw, p.stride, p.padding, p.ow);
+  for (int oy = rows.first; oy <= rows.last; oy++)
+    for (int ox = columns.first; ox <= columns.last; ox++) {
+      const Lanes gradient = readLanes(g + (size_t)((at.image * p.oh + oy) * p.ow + ox) * p.c + at.channel);
+      EACH_LANE sum.v[l] += gradient.v[l];
+    }
+  EACH_LANE sum.v[l] /= p.kh * p.kw;
+  writeLanes(dx + (size_t)i * WIDTH, sum);
+}

@@ -1,0 +1,248 @@
+// Forward convolution with an approximate multiplier: out = xScale·wScale·Σ_valid taps ((wq − wZero)(xq − xZero) + E(wq, xq)).
+// One skeleton, three kinds of product rows. A row holds, for one tap and channel and one pattern of activation bits, the products with
+// the weights of a tile of output channels: 64 bytes, one cache line. An output is a sum of rows picked by the activation codes.
+//   f32: weights centred (wq − wZero), for real removal matrices, 16 outputs per row. The product is linear in the activation's bits, so
+//        all rows are sums of the single bits' rows. 2^activationBits rows per channel, or 16 rows for each half of a code where there
+//        are too few positions to repay building 256.
+//   i16: a code's low and high half have 16 rows each, 32 outputs per row, exact integers Σ_j (w − G_j(w)) 2^(j mod 4) x[j] ≤ 255·15, not
+//        centred. 16 channels are summed in 16 bits (16·3825 < 2^16), then widened: the sum of low halves plus 16 times that of high halves.
+//   i32: any product table: 2^activationBits rows per channel, 16 outputs each, exact.
+// All rows are zero for the pattern 0. The terms that the rows leave out come at the end: −xZero Σ_valid (wq − wZero) from a sum per
+// tap, and −wZero Σ_valid xq (i16, i32) from the sums over the channels of each pixel. The integer kinds finish in f64, so the value
+// before scaling is exact.
+// Tiling: a part owns one tile of outputs and a run of output rows (`rowsPerPart`). Its sums stay in scratch; for each tap and block of
+// channels it builds the rows (i16: 32 KB, first-level cache; else at most 128 KB, second-level) and passes once over its positions.
+// Alternatives: for f32, two halves as for i16 take a quarter longer where positions are many (measured; the loads bound the loop). A plane
+// product with i32x4.dot_i16x8_s has twice the rate of the f32 product but makes a pass per plane, eight in place of one.
+// Scratch: sums | rows | one correction per tap and output lane.
+
+import { AxmForward, buildRows, channelBytes } from './approximate-rows';
+import { gatherHalves, gatherInteger, gatherReal, gatherTable } from './approximate-sums';
+import { ceilDivide, endValid, firstValid, Geometry } from './geometry';
+import { storeLanes, upperHalf } from './lanes';
+
+@unmanaged
+export class PixelSums {
+  x: usize;
+  out: usize;
+  pixels: i32;
+  groups: i32;
+  channelsPerGroup: i32;
+  pixelsPerPart: i32;
+}
+
+export function pixelSums(args: PixelSums, part: i32, scratch: usize): void {
+  const first = part * args.pixelsPerPart * args.groups;
+  const end = min(args.pixels, (part + 1) * args.pixelsPerPart) * args.groups;
+  const channels = args.channelsPerGroup;
+  let x = args.x + <usize>first * channels;
+  for (let at = first; at < end; ++at) {
+    let sum = i32x4.splat(0);
+    let c = 0;
+    for (; c + 16 <= channels; c += 16) {
+      sum = i32x4.add(sum, i32x4.extadd_pairwise_i16x8_u(i16x8.extadd_pairwise_i8x16_u(v128.load(x + c))));
+    }
+    let total = i32x4.extract_lane(sum, 0) + i32x4.extract_lane(sum, 1);
+    total += i32x4.extract_lane(sum, 2) + i32x4.extract_lane(sum, 3);
+    for (; c < channels; ++c) total += <i32>load<u8>(x + c);
+    store<i32>(args.out + (<usize>at << 2), total);
+    x += channels;
+  }
+}
+
+export function axmForwardReal(args: AxmForward, part: i32, scratch: usize): void {
+  forward<f32>(args, part, scratch);
+}
+export function axmForwardInteger(args: AxmForward, part: i32, scratch: usize): void {
+  forward<i16>(args, part, scratch);
+}
+export function axmForwardTable(args: AxmForward, part: i32, scratch: usize): void {
+  forward<i32>(args, part, scratch);
+}
+
+@inline
+function lanesOf<T>(): i32 {
+  return sizeof<T>() == 2 ? 32 : 16;
+}
+
+/** Channels whose rows are built and used together. */
+@inline
+function blockOf<T>(): i32 {
+  return sizeof<T>() == 2 ? 16 : 8;
+}
+
+function forward<T>(args: AxmForward, part: i32, scratch: usize): void {
+  const geometry = args.geometry;
+  const stride = geometry.stride;
+  const padding = geometry.padding;
+  const outWidth = geometry.outWidth;
+  const channels = geometry.channels / geometry.groups;
+  const outputs = geometry.outputs / geometry.groups;
+  const tiles = ceilDivide(outputs, lanesOf<T>());
+  const tile = part % (tiles * geometry.groups);
+  const group = tile / tiles;
+  const firstLane = (tile % tiles) * lanesOf<T>();
+  const lanes = min(lanesOf<T>(), outputs - firstLane);
+  const firstOutput = group * outputs + firstLane;
+  const firstRow = (part / (tiles * geometry.groups)) * args.rowsPerPart;
+  const rows = min(args.rowsPerPart, geometry.batch * geometry.outHeight - firstRow);
+  const sumBytes = <usize>lanesOf<T>() * 4;
+  const codeStep = <usize>(stride * geometry.channels);
+
+  const sums = scratch;
+  const table = sums + <usize>args.rowsPerPart * outWidth * sumBytes;
+  const corrections = table + <usize>blockOf<T>() * channelBytes<T>(args.activationBits);
+  memory.fill(sums, 0, <usize>rows * outWidth * sumBytes);
+
+  for (let ky = 0; ky < geometry.kernelHeight; ++ky) {
+    for (let kx = 0; kx < geometry.kernelWidth; ++kx) {
+      const tap = ky * geometry.kernelWidth + kx;
+      const from = firstValid(kx, stride, padding);
+      const count = endValid(kx, stride, padding, geometry.width, outWidth) - from;
+      for (let channel = 0; channel < channels; channel += blockOf<T>()) {
+        const taps = min(blockOf<T>(), channels - channel);
+        const weights = args.w + <usize>(tap * channels + channel) * geometry.outputs + firstOutput;
+        buildRows<T>(args, table, weights, taps, firstOutput, lanes);
+        for (let r = 0; r < rows; ++r) {
+          const row = firstRow + r;
+          const iy = (row % geometry.outHeight) * stride + ky - padding;
+          if (iy < 0 || iy >= geometry.height) continue;
+          const pixel = ((row / geometry.outHeight) * geometry.height + iy) * geometry.width + from * stride + kx - padding;
+          const codes = args.x + <usize>pixel * geometry.channels + group * channels + channel;
+          const at = sums + <usize>(r * outWidth + from) * sumBytes;
+          if (isFloat<T>()) {
+            if (args.digitBits == 4) gatherHalves(at, codes, codeStep, count, table, taps);
+            else gatherReal(at, codes, codeStep, count, table, taps, channelBytes<T>(args.activationBits));
+          } else if (sizeof<T>() == 2) gatherInteger(at, codes, codeStep, count, table, taps);
+          else gatherTable(at, codes, codeStep, count, table, taps, channelBytes<T>(args.activationBits));
+        }
+      }
+      weightSums(args, corrections + <usize>tap * (lanesOf<T>() << 3), tap, firstOutput, lanes);
+    }
+  }
+  finish<T>(args, sums, corrections, group, firstOutput, lanes, firstRow, rows);
+}
+
+/** −xZero·Σ_channels (wq − wZero) of one tap for each lane, in f64. */
+function weightSums(args: AxmForward, out: usize, tap: i32, firstOutput: i32, lanes: i32): void {
+  const geometry = args.geometry;
+  const channels = geometry.channels / geometry.groups;
+  const xZero = <f64>load<f32>(args.xZero);
+  const weights = args.w + <usize>(tap * channels) * geometry.outputs + firstOutput;
+  for (let lane = 0; lane < lanes; ++lane) {
+    let sum = 0;
+    for (let c = 0; c < channels; ++c) sum += <i32>load<u8>(weights + <usize>c * geometry.outputs + lane);
+    const centredSum = <f64>sum - <f64>channels * <f64>load<f32>(args.wZero + (<usize>(firstOutput + lane) << 2));
+    store<f64>(out + (<usize>lane << 3), -xZero * centredSum);
+  }
+}
+
+/** Adds the corrections of the valid taps to the sums of a part, scales, and writes its outputs. */
+function finish<T>(
+  args: AxmForward,
+  sums: usize,
+  corrections: usize,
+  group: i32,
+  firstOutput: i32,
+  lanes: i32,
+  firstRow: i32,
+  rows: i32,
+): void {
+  const geometry = args.geometry;
+  const taps = geometry.kernelHeight * geometry.kernelWidth;
+  const laneBytes = <usize>lanesOf<T>() << 3;
+  const whole = corrections + <usize>taps * laneBytes;
+  const partial = whole + laneBytes;
+  const scales = partial + laneBytes;
+  const zeros = scales + laneBytes;
+  for (let lane: usize = 0; lane < <usize>lanes; ++lane) {
+    const output = <usize>firstOutput + lane;
+    store<f64>(scales + (lane << 3), <f64>load<f32>(args.xScale) * <f64>load<f32>(args.wScale + (output << 2)));
+    store<f64>(zeros + (lane << 3), isFloat<T>() ? 0 : <f64>load<f32>(args.wZero + (output << 2)));
+  }
+  sumTaps(geometry, corrections, whole, laneBytes, 0, geometry.kernelHeight, 0, geometry.kernelWidth);
+
+  for (let r = 0; r < rows; ++r) {
+    const row = firstRow + r;
+    const top = (row % geometry.outHeight) * geometry.stride - geometry.padding;
+    const ky0 = max(0, -top);
+    const ky1 = min(geometry.kernelHeight, geometry.height - top);
+    for (let ox = 0; ox < geometry.outWidth; ++ox) {
+      const left = ox * geometry.stride - geometry.padding;
+      const kx0 = max(0, -left);
+      const kx1 = min(geometry.kernelWidth, geometry.width - left);
+      let correction = whole;
+      if (ky0 > 0 || kx0 > 0 || ky1 < geometry.kernelHeight || kx1 < geometry.kernelWidth) {
+        correction = partial;
+        sumTaps(geometry, corrections, partial, laneBytes, ky0, ky1, kx0, kx1);
+      }
+      let codes = 0;
+      if (isInteger<T>()) {
+        const image = (row / geometry.outHeight) * geometry.height;
+        for (let ky = ky0; ky < ky1; ++ky) {
+          for (let kx = kx0; kx < kx1; ++kx) {
+            const pixel = (image + top + ky) * geometry.width + left + kx;
+            codes += load<i32>(args.pixelSums + (<usize>(pixel * geometry.groups + group) << 2));
+          }
+        }
+      }
+      const out = args.out + (<usize>((row * geometry.outWidth + ox) * geometry.outputs + firstOutput) << 2);
+      finishPosition<T>(sums, correction, scales, zeros, <f64>codes, out, lanes);
+      sums += lanesOf<T>() << 2;
+    }
+  }
+}
+
+function sumTaps(
+  geometry: Geometry,
+  corrections: usize,
+  out: usize,
+  bytes: usize,
+  ky0: i32,
+  ky1: i32,
+  kx0: i32,
+  kx1: i32,
+): void {
+  memory.fill(out, 0, bytes);
+  for (let ky = ky0; ky < ky1; ++ky) {
+    for (let kx = kx0; kx < kx1; ++kx) {
+      const tap = corrections + <usize>(ky * geometry.kernelWidth + kx) * bytes;
+      for (let at: usize = 0; at < bytes; at += 16) {
+        v128.store(out + at, f64x2.add(v128.load(out + at), v128.load(tap + at)));
+      }
+    }
+  }
+}
+
+@inline
+function finishPosition<T>(
+  sums: usize,
+  correction: usize,
+  scales: usize,
+  zeros: usize,
+  codes: f64,
+  out: usize,
+  lanes: i32,
+): void {
+  for (let lane = 0; lane < lanes; lane += 4) {
+    const sum = v128.load(sums + (<usize>lane << 2));
+    const at = <usize>lane << 3;
+    const next = at + 16;
+    const first = finishPair(widened<T>(sum), correction + at, scales + at, zeros + at, codes);
+    const second = finishPair(widened<T>(upperHalf(sum)), correction + next, scales + next, zeros + next, codes);
+    const value = v128.shuffle<i32>(f32x4.demote_f64x2_zero(first), f32x4.demote_f64x2_zero(second), 0, 1, 4, 5);
+    storeLanes(out + (<usize>lane << 2), value, lanes - lane);
+  }
+}
+
+/** Lanes 0 and 1 as f64. */
+@inline
+function widened<T>(sum: v128): v128 {
+  return isFloat<T>() ? f64x2.promote_low_f32x4(sum) : f64x2.convert_low_i32x4_s(sum);
+}
+
+@inline
+function finishPair(sum: v128, correction: usize, scales: usize, zeros: usize, codes: f64): v128 {
+  const centredSum = f64x2.sub(f64x2.add(sum, v128.load(correction)), f64x2.mul(v128.load(zeros), f64x2.splat(codes)));
+  return f64x2.mul(centredSum, v128.load(scales));
+}

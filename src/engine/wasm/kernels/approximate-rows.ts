@@ -1,0 +1,211 @@
+// Product rows of the approximate convolution: for one tap, a block of channels and a tile of outputs, what each pattern of activation
+// bits adds to the outputs' sums. The kinds of rows and their use are described in ./approximate-forward; here they are made, from
+// per-weight coefficients (one per activation bit) or from a product table, by transposing lanes and adding earlier rows.
+
+import { Geometry } from './geometry';
+import { storeTransposed } from './lanes';
+
+/** Bytes of a row: 16 outputs in 32 bits or 32 in 16. */
+export const ROW: usize = 64;
+/** Bytes of the 16 rows of half a code. */
+export const HALF: usize = 16 * ROW;
+
+@unmanaged
+export class AxmForward {
+  geometry: Geometry;
+  x: usize;
+  w: usize;
+  out: usize;
+  xScale: usize;
+  xZero: usize;
+  wScale: usize;
+  wZero: usize;
+  /** f32: [2^weightBits][8] f32 and i16: the same in i16, from planeCoefficients…; i32: the error table. */
+  products: usize;
+  /** Σ of the codes of a pixel over the channels of a group, i32 [batch·height·width, groups]; integer kinds only. */
+  pixelSums: usize;
+  rowsPerPart: i32;
+  activationBits: i32;
+  /** f32: bits of a code that share a row, 8 (a row per code) or 4 (a row per half). */
+  digitBits: i32;
+}
+
+@unmanaged
+export class PlaneCoefficients {
+  matrix: usize;
+  out: usize;
+  weightBits: i32;
+  activationBits: i32;
+}
+
+/** (w − Σ_i m[i,j] 2^i w[i])·2^j for every weight code and activation bit: [2^weightBits][8] f32, 0 beyond activationBits. */
+export function planeCoefficientsReal(args: PlaneCoefficients, part: i32, scratch: usize): void {
+  for (let w = 0; w < 1 << args.weightBits; ++w) {
+    for (let j = 0; j < 8; ++j) {
+      const value = j < args.activationBits ? remaining(args, w, j) * f32(1 << j) : 0;
+      store<f32>(args.out + (((w << 3) + j) << 2), value);
+    }
+  }
+}
+
+/** The same for a matrix of zeros and ones (none: matrix = 0), in i16 and scaled by 2^(j mod 4): at most 255·8. */
+export function planeCoefficientsInteger(args: PlaneCoefficients, part: i32, scratch: usize): void {
+  for (let w = 0; w < 1 << args.weightBits; ++w) {
+    for (let j = 0; j < 8; ++j) {
+      const value = j < args.activationBits ? <i32>remaining(args, w, j) << (j & 3) : 0;
+      store<i16>(args.out + (((w << 3) + j) << 1), <i16>value);
+    }
+  }
+}
+
+function remaining(args: PlaneCoefficients, w: i32, j: i32): f32 {
+  let value = f32(w);
+  if (args.matrix == 0) return value;
+  for (let i = 0; i < args.weightBits; ++i) {
+    if ((w >> i) & 1) value -= f32(1 << i) * load<f32>(args.matrix + ((i * args.activationBits + j) << 2));
+  }
+  return value;
+}
+
+/** Bytes of one channel's rows: two halves, or a row per code (16 at least). */
+@inline
+export function channelBytes<T>(activationBits: i32): usize {
+  return sizeof<T>() == 2 ? 2 * HALF : ROW << max(activationBits, 4);
+}
+
+/** Lanes beyond the last output repeat it; they are summed like the others and never stored. */
+@inline
+function code(weights: usize, lane: i32, lanes: i32): usize {
+  return <usize>load<u8>(weights + <usize>min(lane, lanes - 1));
+}
+
+export function buildRows<T>(args: AxmForward, table: usize, weights: usize, taps: i32, firstOutput: i32, lanes: i32): void {
+  const outputs: usize = args.geometry.outputs;
+  for (let t = 0; t < taps; ++t) {
+    if (isFloat<T>()) buildReal(args, table, weights, firstOutput, lanes);
+    else if (sizeof<T>() == 2) buildInteger(args, table, weights, lanes);
+    else buildTable(args, table, weights, lanes);
+    weights += outputs;
+    table += isFloat<T>() && args.digitBits == 4 ? 2 * HALF : channelBytes<T>(args.activationBits);
+  }
+}
+
+/**
+ * Rows of the single bits by transposition, then every other row as the sum of its highest bit's row and an earlier row. Bits that the
+ * activation does not have get no rows: there is room for 2^activationBits only, so theirs go where the row of zeros will be.
+ */
+function buildReal(args: AxmForward, table: usize, weights: usize, firstOutput: i32, lanes: i32): void {
+  const byCode = args.digitBits == 8;
+  for (let quad = 0; quad < 16; quad += 4) {
+    const at = table + (quad << 2);
+    for (let half = 0; half < args.activationBits; half += 4) {
+      const bits = f32x4.mul(f32x4(1, 2, 4, 8), f32x4.splat(half ? 16 : 1));
+      const present = min(4, args.activationBits - half);
+      const rows = byCode ? at : at + (<usize>half << 2) * ROW;
+      const bit = byCode ? ROW << half : ROW;
+      storeTransposed(
+        centred(args, weights, firstOutput, quad, lanes, half, bits),
+        centred(args, weights, firstOutput, quad + 1, lanes, half, bits),
+        centred(args, weights, firstOutput, quad + 2, lanes, half, bits),
+        centred(args, weights, firstOutput, quad + 3, lanes, half, bits),
+        rows + bit,
+        rows + (present > 1 ? 2 * bit : 0),
+        rows + (present > 2 ? 4 * bit : 0),
+        rows + (present > 3 ? 8 * bit : 0),
+      );
+      if (!byCode) completeRows(rows, present);
+    }
+    if (byCode) completeRows(at, args.activationBits);
+  }
+}
+
+/** Four lanes of all 2^bits rows from those of the single bits. */
+@inline
+function completeRows(rows: usize, bits: i32): void {
+  v128.store(rows, f32x4.splat(0));
+  for (let bit: usize = 2 * ROW, end = ROW << bits; bit < end; bit <<= 1) {
+    const top = v128.load(rows + bit);
+    for (let low: usize = ROW; low < bit; low += ROW) v128.store(rows + bit + low, f32x4.add(top, v128.load(rows + low)));
+  }
+}
+
+/** Four coefficients of one weight, less its zero point. */
+@inline
+function centred(args: AxmForward, weights: usize, firstOutput: i32, lane: i32, lanes: i32, half: i32, bits: v128): v128 {
+  const zero = load<f32>(args.wZero + (<usize>(firstOutput + min(lane, lanes - 1)) << 2));
+  const coefficients = v128.load(args.products + (code(weights, lane, lanes) << 5) + (<usize>half << 2));
+  return f32x4.sub(coefficients, f32x4.mul(f32x4.splat(zero), bits));
+}
+
+function buildInteger(args: AxmForward, table: usize, weights: usize, lanes: i32): void {
+  for (let octet = 0; octet < 32; octet += 8) {
+    const at = table + (octet << 1);
+    transposeIntoBitRows(args, weights, octet, lanes, at);
+    for (let half: usize = 0; half < 2; ++half) {
+      const rows = at + half * HALF;
+      v128.store(rows, i16x8.splat(0));
+      for (let high: usize = 2; high < 16; high <<= 1) {
+        const top = v128.load(rows + high * ROW);
+        for (let low: usize = 1; low < high; ++low) {
+          v128.store(rows + (high + low) * ROW, i16x8.add(top, v128.load(rows + low * ROW)));
+        }
+      }
+    }
+  }
+}
+
+/** Eight coefficients of eight lanes, transposed into the rows of the single bits of both halves. */
+function transposeIntoBitRows(args: AxmForward, weights: usize, lane: i32, lanes: i32, at: usize): void {
+  const products = args.products;
+  const a = v128.load(products + (code(weights, lane, lanes) << 4));
+  const b = v128.load(products + (code(weights, lane + 1, lanes) << 4));
+  const c = v128.load(products + (code(weights, lane + 2, lanes) << 4));
+  const d = v128.load(products + (code(weights, lane + 3, lanes) << 4));
+  const e = v128.load(products + (code(weights, lane + 4, lanes) << 4));
+  const f = v128.load(products + (code(weights, lane + 5, lanes) << 4));
+  const g = v128.load(products + (code(weights, lane + 6, lanes) << 4));
+  const h = v128.load(products + (code(weights, lane + 7, lanes) << 4));
+  // Pairs of lanes: each 32-bit element holds one coefficient of two neighbouring lanes.
+  const ab = v128.shuffle<i16>(a, b, 0, 8, 1, 9, 2, 10, 3, 11);
+  const cd = v128.shuffle<i16>(c, d, 0, 8, 1, 9, 2, 10, 3, 11);
+  const ef = v128.shuffle<i16>(e, f, 0, 8, 1, 9, 2, 10, 3, 11);
+  const gh = v128.shuffle<i16>(g, h, 0, 8, 1, 9, 2, 10, 3, 11);
+  storeTransposed(ab, cd, ef, gh, at + ROW, at + 2 * ROW, at + 4 * ROW, at + 8 * ROW);
+  const AB = v128.shuffle<i16>(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
+  const CD = v128.shuffle<i16>(c, d, 4, 12, 5, 13, 6, 14, 7, 15);
+  const EF = v128.shuffle<i16>(e, f, 4, 12, 5, 13, 6, 14, 7, 15);
+  const GH = v128.shuffle<i16>(g, h, 4, 12, 5, 13, 6, 14, 7, 15);
+  const high = at + HALF;
+  storeTransposed(AB, CD, EF, GH, high + ROW, high + 2 * ROW, high + 4 * ROW, high + 8 * ROW);
+}
+
+function buildTable(args: AxmForward, table: usize, weights: usize, lanes: i32): void {
+  const bits: usize = args.activationBits;
+  for (let quad = 0; quad < 16; quad += 4) {
+    const a = code(weights, quad, lanes);
+    const b = code(weights, quad + 1, lanes);
+    const c = code(weights, quad + 2, lanes);
+    const d = code(weights, quad + 3, lanes);
+    let at = table + (quad << 2);
+    for (let x: usize = 0; x < <usize>1 << bits; x += 4) {
+      const codes = i32x4.add(i32x4.splat(<i32>x), i32x4(0, 1, 2, 3));
+      storeTransposed(
+        product(args.products, a, x, bits, codes),
+        product(args.products, b, x, bits, codes),
+        product(args.products, c, x, bits, codes),
+        product(args.products, d, x, bits, codes),
+        at,
+        at + ROW,
+        at + 2 * ROW,
+        at + 3 * ROW,
+      );
+      at += 4 * ROW;
+    }
+  }
+}
+
+/** w·x + E(w, x) for four consecutive activation codes. */
+@inline
+function product(errors: usize, w: usize, x: usize, bits: usize, codes: v128): v128 {
+  return i32x4.add(v128.load(errors + (((w << bits) + x) << 2)), i32x4.mul(i32x4.splat(<i32>w), codes));
+}

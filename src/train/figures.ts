@@ -1,0 +1,69 @@
+// A task's figures, its loss and metrics: how a program gives them of a batch, how they are summed over batches, and their means over all
+// targets. Invariant: a mean of a batch counts as often as the batch has targets, so a short last batch counts for what it is.
+
+import type { Program } from '../engine/backend.ts';
+import type { Graph } from '../engine/graph/graph.ts';
+import type { Outcome, Task } from './task.ts';
+
+/** Of one batch: the loss as a mean, each metric as its task says; or over all of them: means. */
+export interface Figures<M extends string = string> {
+  readonly loss: number;
+  readonly metrics: Readonly<Record<M, number>>;
+}
+
+export function outputFigures<M extends string>(graph: Graph, { loss, metrics }: Outcome<M>): void {
+  graph.output('loss', loss);
+  mapRecord(metrics, (value, name) => graph.output(name, value));
+}
+
+/** Those of the latest run; the promise is kept when the device has done it. */
+export async function readFigures<M extends string>(
+  program: Program,
+  { metrics }: Pick<Task<M>, 'metrics'>,
+): Promise<Figures<M>> {
+  const names = Object.keys(metrics) as M[];
+  const [loss, ...values] = await Promise.all(['loss', ...names].map((name) => readScalar(program, name)));
+  return { loss: loss!, metrics: Object.fromEntries(names.map((name, k) => [name, values[k]!])) as Record<M, number> };
+}
+
+export async function readScalar(program: Program, name: string): Promise<number> {
+  return (await program.read(name))[0]!;
+}
+
+export interface Sums<M extends string = string> extends Figures<M> {
+  readonly targets: number;
+}
+
+export function noSums<M extends string>({ metrics }: Pick<Task<M>, 'metrics'>): Sums<M> {
+  return { loss: 0, metrics: mapRecord(metrics, () => 0), targets: 0 };
+}
+
+/** With a batch of so many targets. */
+export function added<M extends string>(
+  sums: Sums<M>,
+  { metrics }: Pick<Task<M>, 'metrics'>,
+  batch: Figures<M>,
+  targets: number,
+): Sums<M> {
+  return {
+    loss: sums.loss + batch.loss * targets,
+    metrics: mapRecord(metrics, ({ over }, name) => {
+      const value = batch.metrics[name];
+      return sums.metrics[name] + (over === 'sum' ? value : value * targets);
+    }),
+    targets: sums.targets + targets,
+  };
+}
+
+/** Means over the targets. */
+export function meansOf<M extends string>({ loss, metrics, targets }: Sums<M>): Figures<M> {
+  return { loss: loss / targets, metrics: mapRecord(metrics, (sum) => sum / targets) };
+}
+
+export function mapRecord<K extends string, A, B>(
+  record: Readonly<Record<K, A>>,
+  map: (value: A, key: K) => B,
+): Record<K, B> {
+  const entries = Object.entries(record) as [K, A][];
+  return Object.fromEntries(entries.map(([key, value]) => [key, map(value, key)])) as Record<K, B>;
+}

@@ -1,0 +1,25 @@
+// How often each operand occurs, from a file: what weighs the errors of a multiplier, and moves the nets in its power.
+
+import { readHistograms } from '../multiplier/histograms.ts';
+import type { OperandHistograms } from '../multiplier/metrics.ts';
+import { readLimited } from '../netlist/circuit.ts';
+import { multiplierPorts } from '../netlist/ports.ts';
+import type { LoadedCircuit } from './load.ts';
+
+export interface OperandWidths {
+  readonly weightBits: number;
+  readonly activationBits: number;
+  /** Whether the file counts operands as two's complement. */
+  readonly signed: boolean;
+}
+
+/** Histograms by patterns of the operands, from JSON or CSV (multiplier/histograms.ts). Throws a UserError. */
+export function loadHistograms(path: string, widths: OperandWidths): OperandHistograms {
+  return readHistograms(readLimited(path).toString('utf8'), path, widths);
+}
+
+/** The operands of a circuit that is a multiplier; signed where it or the caller says so. Throws a UserError where it is none. */
+export function operandWidths({ network, signed: known = false }: LoadedCircuit, signed = false): OperandWidths {
+  const { weight, activation } = multiplierPorts(network);
+  return { weightBits: weight.length, activationBits: activation.length, signed: signed || known };
+}

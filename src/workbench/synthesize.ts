@@ -1,0 +1,31 @@
+// A loaded multiplier in the cells of a library: area, delay and power, with the operands that it meets. hardware/synthesize.ts does it;
+// here a caller's paths and histograms become its inputs.
+
+import { readLibertyFile } from '../hardware/liberty/file.ts';
+import type { LibertyText } from '../hardware/liberty/read.ts';
+import { type Synthesis, type SynthesisOptions, synthesize } from '../hardware/synthesize.ts';
+import type { OperandHistograms } from '../multiplier/metrics.ts';
+import { given } from '../tensor/given.ts';
+import type { LoadedCircuit } from './load.ts';
+
+export interface MultiplierSynthesisOptions extends Omit<SynthesisOptions, 'circuit' | 'histograms'> {
+  /** How often each pattern of the operands occurs, for the power; by default all equally often. */
+  readonly histograms?: OperandHistograms;
+}
+
+/** The texts of Liberty files by their paths. Throws a UserError. */
+export function openLibraries(paths: readonly string[]): Promise<LibertyText[]> {
+  return Promise.all(paths.map(readLibertyFile));
+}
+
+/** Area, delay and power (in `units` of the result), the mapped netlist checked against the circuit. Throws a UserError. */
+export function synthesizeMultiplier(
+  { circuit }: Pick<LoadedCircuit, 'circuit'>,
+  { histograms, ...options }: MultiplierSynthesisOptions = {},
+): Promise<Synthesis> {
+  return synthesize({
+    ...options,
+    circuit,
+    ...given({ histograms: histograms && [histograms.weight, histograms.activation] }),
+  });
+}
