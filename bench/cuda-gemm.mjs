@@ -112,7 +112,7 @@ async function measure(kind, x, w, shape, emulation) {
   const constant = tables[kind] ?? (kind === 'planes' ? removed : undefined);
   const error = constant ? graph.constant(constant) : graph.input('m', [8, 8]);
   const attributes = {
-    ...{ stride: 1, padding: 1, groups: 1, weightBits: 8, activationBits: 8 },
+    ...{ stride: [1, 1], padding: [1, 1], dilation: [1, 1], groups: 1, weightBits: 8, activationBits: 8 },
     error: tables[kind]
       ? { kind: 'table', ...(emulation ? { emulation } : {}) }
       : { kind: 'removal', integer: kind !== 'structure' },

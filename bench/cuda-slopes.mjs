@@ -29,7 +29,7 @@ const floats = (shape, size) =>
     shape,
     Float32Array.from({ length: sizeOf(shape) }, () => size * (random.uniform() - 0.5)),
   );
-const geometry = { stride: 1, padding: 1, groups: 1 };
+const geometry = { stride: [1, 1], padding: [1, 1], dilation: [1, 1], groups: 1 };
 const widths = { weightBits: 8, activationBits: 8 };
 const truncation = slopesOf(
   tableOfRemoval(expandTheta([1, 1, 1, 1, 1, 1], 8, 8)).map((product, pair) => product - (pair >> 8) * (pair & 255)),

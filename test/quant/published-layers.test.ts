@@ -7,6 +7,7 @@ import { describe, expect, test } from 'vitest';
 import type { Backend, Program, Session } from '../../src/engine/backend.ts';
 import { gradients } from '../../src/engine/graph/gradients.ts';
 import { Graph, type Value } from '../../src/engine/graph/graph.ts';
+import { square } from '../../src/engine/graph/window.ts';
 import { referenceBackend } from '../../src/engine/reference/backend.ts';
 import { wasmBackend } from '../../src/engine/wasm/runtime/backend.ts';
 import type { Multiplier } from '../../src/multiplier/multiplier.ts';
@@ -73,7 +74,7 @@ class Harness {
     const [o, i, kh, kw] = item.weight.shape as [number, number, number, number];
     this.item = item;
     this.session = session;
-    const geometry = { stride: item.stride, padding: item.padding, groups: 1 };
+    const geometry = square({ stride: item.stride, padding: item.padding });
     this.layer = { name: 'layer', kind: 'convolution', geometry, weightShape: [kh, kw, i, o], macs: 0 };
   }
 

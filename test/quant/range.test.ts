@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest';
 import type { Backend } from '../../src/engine/backend.ts';
 import { gradients } from '../../src/engine/graph/gradients.ts';
 import { Graph } from '../../src/engine/graph/graph.ts';
+import { square } from '../../src/engine/graph/window.ts';
 import { referenceBackend } from '../../src/engine/reference/backend.ts';
 import { wasmBackend } from '../../src/engine/wasm/runtime/backend.ts';
 import { quantizedArithmetic } from '../../src/flow/multipliers/multipliers.ts';
@@ -20,7 +21,7 @@ import { buildNetwork, type Mode } from '../../src/train/task.ts';
 const layer: MultiplyingLayer = {
   name: 'layer',
   kind: 'convolution',
-  geometry: { stride: 1, padding: 1, groups: 1 },
+  geometry: square({ padding: 1 }),
   weightShape: [3, 3, 4, 5],
   macs: 0,
 };

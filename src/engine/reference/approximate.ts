@@ -20,7 +20,7 @@ export const approximate: Kernels<
       attributes.error.kind === 'removal' ? errorOfRemoval({ weightBits, activationBits, removed }) : removed;
     const sums = new Float64Array(y!.data.length);
     const outputs = channels(w!);
-    forEachProduct(x!.shape, w!.shape, y!.shape, attributes, (xi, wi, oi) => {
+    forEachProduct(x!.shape, w!.shape, attributes, (xi, wi, oi) => {
       const wq = w!.data[wi]!;
       const xq = x!.data[xi]!;
       const error = table ? table[(wq << activationBits) | xq]! : 0;
@@ -34,7 +34,7 @@ export const approximate: Kernels<
     const size = w!.data.length;
     const planes = new Float64Array(activationBits * size);
     const ones = new Float64Array(size);
-    forEachProduct(x!.shape, w!.shape, g!.shape, attributes, (xi, wi, oi) => {
+    forEachProduct(x!.shape, w!.shape, attributes, (xi, wi, oi) => {
       ones[wi]! += g!.data[oi]!;
       for (let j = 0; j < activationBits; j++) if ((x!.data[xi]! >> j) & 1) planes[j * size + wi]! += g!.data[oi]!;
     });
@@ -54,7 +54,7 @@ export const approximate: Kernels<
   },
   axmErrorWeightGradient: ([g, x, w, xScale, slopes], [dw], attributes) => {
     const sums = new Float64Array(dw!.data.length);
-    forEachProduct(x!.shape, w!.shape, g!.shape, attributes, (xi, wi, oi) => {
+    forEachProduct(x!.shape, w!.shape, attributes, (xi, wi, oi) => {
       sums[wi]! += g!.data[oi]! * slopes!.data[(w!.data[wi]! << attributes.activationBits) | x!.data[xi]!]!;
     });
     for (let wi = 0; wi < sums.length; wi++) dw!.data[wi] = xScale!.data[0]! * sums[wi]!;
@@ -62,7 +62,7 @@ export const approximate: Kernels<
   axmErrorInputGradient: ([g, x, w, wScale, slopes], [dx], attributes) => {
     const outputs = channels(w!);
     const sums = new Float64Array(dx!.data.length);
-    forEachProduct(x!.shape, w!.shape, g!.shape, attributes, (xi, wi, oi) => {
+    forEachProduct(x!.shape, w!.shape, attributes, (xi, wi, oi) => {
       const slope = slopes!.data[(w!.data[wi]! << attributes.activationBits) | x!.data[xi]!]!;
       sums[xi]! += g!.data[oi]! * wScale!.data[wi % outputs]! * slope;
     });

@@ -7,6 +7,7 @@ import { basename, join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, describe, expect, test } from 'vitest';
 import { Graph } from '../../engine/graph/graph.ts';
+import { square } from '../../engine/graph/window.ts';
 import { errorByCodes } from '../../multiplier/error.ts';
 import { exactTable, type OperandOrder, type ProductTable } from '../../multiplier/table.ts';
 import { writeNpy } from '../../netlist/formats/npy.ts';
@@ -59,7 +60,7 @@ async function layerOutput(device: 'reference' | 'wasm', table: ProductTable, x:
     f32([5], Float32Array.of(1, 4, 7, 2, 5)),
     tensor('i32', [2 ** weightBits, 2 ** activationBits], errorByCodes(table)),
   ];
-  const geometry = { stride: 1, padding: 0, groups: 1, weightBits, activationBits };
+  const geometry = { ...square(), weightBits, activationBits };
   const [y] = graph.apply(
     'axmConv2d',
     constants.map((constant) => graph.constant(constant)),

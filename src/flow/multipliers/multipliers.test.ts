@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { square } from '../../engine/graph/window.ts';
 import { concreteMultiplier } from '../../multiplier/multiplier.ts';
 import { columnStructure } from '../../multiplier/structure.ts';
 import { exactTable, productTable } from '../../multiplier/table.ts';
@@ -58,7 +59,7 @@ test('each operand is smoothed by its own window', () => {
 });
 
 const layerOf = (name: string): MultiplyingLayer => ({
-  ...{ name, kind: 'convolution', geometry: { stride: 1, padding: 0, groups: 1 } },
+  ...{ name, kind: 'convolution', geometry: square() },
   ...{ weightShape: [1, 1, 1, 1], macs: 1 },
 });
 

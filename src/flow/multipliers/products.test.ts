@@ -4,6 +4,7 @@ import { expect, test } from 'vitest';
 import { openDataset } from '../../data/registry.ts';
 import type { Session } from '../../engine/backend.ts';
 import type { Value } from '../../engine/graph/graph.ts';
+import { square } from '../../engine/graph/window.ts';
 import { referenceBackend } from '../../engine/reference/backend.ts';
 import type { Multiplier } from '../../multiplier/multiplier.ts';
 import type { Model } from '../../nn/models/registry.ts';
@@ -34,10 +35,10 @@ const model: Model = {
   description: 'a layer without a product, one with two, and two with one each',
   minimumSize: 8,
   build: (layers, image, classes) => {
-    const geometry = { stride: 1, padding: 0, groups: 1 };
+    const geometry = square();
     layers.multiplying.push({ name: 'none', kind: 'convolution', geometry, weightShape: [1, 1, 1, 1], macs: 0 });
     let x = layers.relu(layers.batchNorm('bn1', layers.conv('first', image, { out: 4, kernel: 3, stride: 2 })));
-    x = again(layers.conv('twice', x, { out: 6, kernel: 3 }), 'twice');
+    x = again(layers.conv('twice', x, { out: 6, kernel: [3, 2], dilation: [1, 2] }), 'twice');
     return layers.linear('fc', layers.globalAveragePool(layers.relu(layers.batchNorm('bn2', x))), classes);
   },
 };

@@ -7,6 +7,7 @@ import { trainingBatches } from '../../data/batches.ts';
 import type { Session } from '../../engine/backend.ts';
 import type { Graph, Node, Value } from '../../engine/graph/graph.ts';
 import type { OpName } from '../../engine/graph/ops.ts';
+import { convolutionTaps } from '../../engine/graph/window.ts';
 import { multiplierError } from '../../multiplier/multiplier.ts';
 import { clampTheta } from '../../multiplier/structure.ts';
 import { UserError } from '../../tensor/errors.ts';
@@ -227,22 +228,22 @@ class Sum {
 
 /** Visits the positions of the batch that one weight meets: elements of x and of the output. */
 function forEachPosition(node: Node<'axmConv2d'>, weight: number, visit: (x: number, output: number) => void): void {
-  const { stride, padding, groups } = node.attributes;
-  const [n, h, width, inputs] = node.inputs[0]!.shape as readonly [number, number, number, number];
+  const { groups } = node.attributes;
+  const [n, h, w, inputs] = node.inputs[0]!.shape as readonly [number, number, number, number];
   const [, kw, perGroup, outputs] = node.inputs[1]!.shape as readonly [number, number, number, number];
-  const [, oh, ow] = node.outputs[0]!.shape as readonly [number, number, number, number];
+  const { rows, columns } = convolutionTaps(node.inputs[0]!.shape, node.inputs[1]!.shape, node.attributes);
+  const [oh, ow] = [rows.length, columns.length];
   const o = weight % outputs;
   const channel = Math.floor(o / (outputs / groups)) * perGroup + (Math.floor(weight / outputs) % perGroup);
   const tap = Math.floor(weight / (outputs * perGroup));
-  const [ky, kx] = [Math.floor(tap / kw), tap % kw];
   for (let image = 0; image < n; image++) {
     for (let oy = 0; oy < oh; oy++) {
-      const y = oy * stride + ky - padding;
-      if (y < 0 || y >= h) continue;
+      const y = rows[oy]!.find((of) => of.tap === Math.floor(tap / kw))?.at;
+      if (y === undefined) continue;
       for (let ox = 0; ox < ow; ox++) {
-        const x = ox * stride + kx - padding;
-        if (x < 0 || x >= width) continue;
-        visit(((image * h + y) * width + x) * inputs + channel, ((image * oh + oy) * ow + ox) * outputs + o);
+        const x = columns[ox]!.find((of) => of.tap === tap % kw)?.at;
+        if (x === undefined) continue;
+        visit(((image * h + y) * w + x) * inputs + channel, ((image * oh + oy) * ow + ox) * outputs + o);
       }
     }
   }
