@@ -35,8 +35,7 @@ for (const { name, arithmetic, structure } of chosen) {
   let last = performance.now();
   const programs = [];
   const observed = { ...session, compile: async (graph) => programs[programs.push(await session.compile(graph)) - 1] };
-  for (const method of ['write', 'read', 'hasVariable', 'variableNames'])
-    observed[method] = session[method].bind(session);
+  for (const method of ['write', 'read', 'variableNames']) observed[method] = session[method].bind(session);
   await trainEpochs({
     ...{
       session: observed,

@@ -70,7 +70,6 @@ test('an output that is not what the table says is refused with the layer and bo
   const session = await sessionWith(arithmetic);
   const wrong: Session = {
     backend: session.backend,
-    hasVariable: (name) => session.hasVariable(name),
     variableNames: () => session.variableNames(),
     write: (name, value) => session.write(name, value),
     read: (name) => session.read(name),
@@ -80,6 +79,7 @@ test('an output that is not what the table says is refused with the layer and bo
       const program = await session.compile(graph);
       return {
         arenaBytes: 0,
+        dispose: () => program.dispose(),
         write: (name, data) => program.write(name, data),
         run: () => program.run(),
         // The first layer's output, as if its multiplier removed nothing of it.

@@ -77,6 +77,7 @@ function wrong(backend: Backend, corrupt: (value: Value, data: TensorData) => Te
           const program = await session.compile(graph);
           return {
             arenaBytes: program.arenaBytes,
+            dispose: program.dispose.bind(program),
             write: program.write.bind(program),
             run: program.run.bind(program),
             read: async (name: string) => corrupt(graph.outputs.get(name)!, await program.read(name)),
@@ -89,7 +90,6 @@ function wrong(backend: Backend, corrupt: (value: Value, data: TensorData) => Te
 
 function bound(session: Session) {
   return {
-    hasVariable: session.hasVariable.bind(session),
     variableNames: session.variableNames.bind(session),
     write: session.write.bind(session),
     read: session.read.bind(session),
