@@ -67,6 +67,7 @@ export class Threads {
   /** Makes a program known to all threads and returns what runs it. `scratchBytes`: what each thread needs; `generated`: kernels of its own. */
   register(steps: readonly Step[], scratchBytes: number, generated?: Module): () => void {
     if (scratchBytes > this.#scratchBytes) {
+      if (this.#scratchBytes > 0) this.#memory.free(this.#scratch);
       this.#scratch = this.#memory.allocate(scratchBytes * this.#count);
       this.#scratchBytes = scratchBytes;
     }
