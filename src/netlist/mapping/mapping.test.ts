@@ -127,6 +127,22 @@ test('the cost weight is what the whole exact multiplier is worth', () => {
   expect(mapped(1)).toEqual([2, 0.75]);
 });
 
+test('the searches count what they did, go as far as they are told, and are the same again', () => {
+  const options = { weightBits: 5, activationBits: 5, theta: [1, 1, 0.7, 0.4, 0.2] } as const;
+  const usual = mapStructure(options);
+  const { greedy, leaves, adders } = usual.statistics;
+  expect(greedy.tried).toBeGreaterThanOrEqual(greedy.accepted);
+  // Without a guess, from the guess, and 16 disturbed copies, for each of two budgets.
+  expect(leaves).toMatchObject({ rounds: 36 });
+  expect(adders!.tried).toBeGreaterThan(adders!.accepted);
+  expect(mapStructure(options).statistics).toEqual(usual.statistics);
+  const parameters = { leaves: { restarts: 1 }, adders: { steps: 2 }, leafExcess: [5] };
+  const short = mapStructure({ ...options, parameters });
+  expect(short.statistics.leaves!.rounds).toBe(3);
+  expect(short.statistics.adders!.tried).toBeLessThan(adders!.tried);
+  expect(mapStructure({ ...options, search: 'greedy' }).statistics).toEqual({ greedy });
+});
+
 test('a θ for each partial product maps like the columns that it says', () => {
   const widths = { weightBits: 4, activationBits: 5 };
   const theta = [1, 1, 0.75, 0.5];
