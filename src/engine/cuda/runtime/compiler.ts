@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, isAbsolute, join } from 'node:path';
 import type koffi from 'koffi';
 import { invariant } from '../../../tensor/errors.ts';
 
@@ -89,9 +89,6 @@ export class Compiler {
   readonly #calls: Record<Call, Native>;
 
   constructor(ffi: typeof koffi, library: string) {
-    // The library loads its companion by name, which only works when that is loaded already or the loader knows the folder.
-    const companion = library.replace(/libnvrtc\.so.*$/, '');
-    for (const name of companionNames(companion)) ffi.load(name, { global: true });
     const loaded = ffi.load(library);
     this.library = library;
     const entries = Object.entries(signatures).map(([name, text]) => [name, loaded.func(text)] as const);
@@ -100,6 +97,10 @@ export class Compiler {
     const minor = new Int32Array(1);
     this.#call('nvrtcVersion', major, minor);
     this.version = `${major[0]}.${minor[0]}`;
+    // When it first compiles, the library loads its companion of the same version by name, which only works where the loader knows the
+    // folder or the companion is loaded already.
+    const companion = join(dirname(library), `libnvrtc-builtins.so.${this.version}`);
+    if (isAbsolute(library) && existsSync(companion)) ffi.load(companion, { global: true });
   }
 
   /** Machine code of a source text; throws with the compiler's log. */
@@ -144,14 +145,6 @@ export class Compiler {
     const status = this.#calls[name](...values) as number;
     if (status !== 0) throw new Error(`${name}: ${this.#text(status)}`);
   }
-}
-
-/** The compiler's companion library in the same folder, where it stands there. */
-function companionNames(folder: string): string[] {
-  if (folder === '') return [];
-  const versions = ['13.3', '13.2', '13.1', '13.0', '12.9', '12.8', '12.6', '12.4', '12.2', '12.1', '12.0'];
-  const names = versions.map((version) => join(folder, `libnvrtc-builtins.so.${version}`));
-  return names.filter(existsSync).slice(0, 1);
 }
 
 /** Compiles kernels for one device, each once per process, with the disk cache in between. */
