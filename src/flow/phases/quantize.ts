@@ -70,4 +70,5 @@ export async function calibrate(
       session.write(stateName(name, operand, 'clip_lower'), start);
     }
   }
+  await program.dispose();
 }
