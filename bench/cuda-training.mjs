@@ -7,7 +7,7 @@ import { initialize, randomDataset, root, stages, taskOf } from './cuda-setup.mj
 
 const { cudaBackend } = await import(`${root}/engine/cuda/runtime/backend.js`);
 const { trainingBatches } = await import(`${root}/data/batches.js`);
-const { errorByCodes } = await import(`${root}/flow/multipliers/multipliers.js`);
+const { errorByCodes } = await import(`${root}/multiplier/error.js`);
 const { mapStructure } = await import(`${root}/netlist/mapping/map.js`);
 const { trainEpochs, atStart } = await import(`${root}/train/loop.js`);
 

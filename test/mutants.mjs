@@ -22,8 +22,8 @@ export const mutants = [
   fault(
     'src/flow/multipliers/multipliers.ts',
     'the power term forgets the layers’ multiplications',
-    '(macsOf(group) / macs) * (cost / total)',
-    '(cost / total) / structures.size',
+    'share: macsOf(one.layers) / all',
+    'share: 1 / structures.length',
     'test/flow/power.test.ts',
   ),
   fault(
@@ -67,6 +67,25 @@ export const mutants = [
     'the last carries are not counted',
     'add(long + 1, short - 2, CELL_COST.fullAdder)',
     'add(long + 1, 0, CELL_COST.fullAdder)',
+  ),
+  fault(
+    'src/multiplier/structure.ts',
+    'a partial product costs as much as its whole column',
+    'cost * (read / inColumn.length)',
+    'cost * Math.min(1, read)',
+  ),
+  fault(
+    'src/multiplier/error.ts',
+    'the operands of a signed multiplier are taken for codes',
+    'if (!signed) return errors;',
+    'if (signed) return errors;',
+  ),
+  fault(
+    'src/train/step.ts',
+    'a structure’s power counts without the share of its layers',
+    'share * ofMultiplier',
+    'ofMultiplier',
+    'test/flow/power.test.ts',
   ),
   fault(
     'src/quant/quantized.ts',
@@ -280,5 +299,12 @@ export const mutants = [
     'slew = Math.max(slew, transition[edge]!.at(this.slew[at]!, load));',
     'slew = transition[edge]!.at(this.slew[at]!, load);',
     'src/hardware/edges.test.ts',
+  ),
+  fault(
+    'src/engine/cuda/lower/loss.ts',
+    'losses and hits of the rows change places on the GPU',
+    'addresses({ losses, hits, counter: at.memory.counters(1) })',
+    'addresses({ hits, losses, counter: at.memory.counters(1) })',
+    'test/cuda/lowering.test.ts',
   ),
 ];

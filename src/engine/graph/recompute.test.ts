@@ -3,6 +3,7 @@
 import { expect, test } from 'vitest';
 import { evaluationBatches } from '../../data/batches.ts';
 import { openDataset } from '../../data/registry.ts';
+import { columnStructure } from '../../multiplier/structure.ts';
 import { findModel } from '../../nn/models/registry.ts';
 import { initialTensor } from '../../nn/parameters.ts';
 import { f32, sizeOf } from '../../tensor/tensor.ts';
@@ -16,12 +17,12 @@ import { gradients } from './gradients.ts';
 import { Graph, type Node } from './graph.ts';
 import { plan } from './plan.ts';
 
-const index = Array.from({ length: 64 }, (_, at) => ((at >> 3) + (at & 7) < 8 ? (at >> 3) + (at & 7) : -1));
+const structure = columnStructure({ weightBits: 8, activationBits: 8 }, 8);
 const arithmetics: readonly Arithmetic[] = [
   { kind: 'float' },
   {
     ...{ kind: 'quantized', weightBits: 8, activationBits: 8, channelwise: true },
-    multiplierOf: () => ({ kind: 'structure', theta: 'theta', columns: 8, index }),
+    multiplierOf: () => ({ kind: 'structure', theta: 'theta', structure }),
   },
 ];
 const digits = await openDataset('digits');
