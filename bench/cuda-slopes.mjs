@@ -4,7 +4,8 @@
 //   npm run build && node bench/cuda-slopes.mjs
 const root = process.env.TRAM_BUILD ?? '../dist';
 const { cudaBackend } = await import(`${root}/engine/cuda/runtime/backend.js`);
-const { expandTheta, tableOfRemoval } = await import(`${root}/multiplier/multiplier.js`);
+const { tableOfRemoval } = await import(`${root}/multiplier/removal.js`);
+const { expandTheta } = await import(`${root}/multiplier/structure.js`);
 const { defaultSmoothing, slopesOf } = await import(`${root}/multiplier/slopes.js`);
 const { Graph } = await import(`${root}/engine/graph/graph.js`);
 const { Random } = await import(`${root}/tensor/random.js`);

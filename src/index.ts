@@ -40,6 +40,7 @@ export type { Measured, Treatment } from './flow/try/trial.ts';
 export { type TryOptions, tryMultipliers } from './flow/try/try.ts';
 export { proveEquivalent } from './hardware/equivalence.ts';
 export { type Synthesis, type SynthesisOptions, synthesize } from './hardware/synthesize.ts';
+export type { EmulationName } from './multiplier/error.ts';
 export { readHistograms } from './multiplier/histograms.ts';
 export {
   type ErrorMetrics,
@@ -48,10 +49,21 @@ export {
   metricsReport,
   type OperandHistograms,
 } from './multiplier/metrics.ts';
-export { emulationOf, expandTheta, type Multiplier, removedPartialProducts } from './multiplier/multiplier.ts';
-export { columnCosts, networkPower, powerPerMultiplication } from './multiplier/power.ts';
+export { concreteMultiplier, type Multiplier } from './multiplier/multiplier.ts';
+export { columnCosts, networkPower } from './multiplier/power.ts';
+export { removedPartialProducts } from './multiplier/removal.ts';
 export { defaultSmoothing, type Slopes, type Smoothing, slopesOf } from './multiplier/slopes.ts';
+export {
+  columnStructure,
+  expandTheta,
+  powerPerMultiplication,
+  productStructure,
+  type Structure,
+  structureOf,
+  structurePower,
+} from './multiplier/structure.ts';
 export { exactTable, type OperandOrder, type ProductTable, productTable } from './multiplier/table.ts';
+export { targetProducts } from './multiplier/target.ts';
 export { readBlif } from './netlist/blif/read.ts';
 export { writeBlif } from './netlist/blif/write.ts';
 export { type Artefacts, type Certificate, certify, describeCertificate, isProof } from './netlist/certify.ts';

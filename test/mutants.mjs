@@ -22,8 +22,8 @@ export const mutants = [
   fault(
     'src/flow/multipliers/multipliers.ts',
     'the power term forgets the layers’ multiplications',
-    '(macsOf(group) / macs) * (cost / total)',
-    '(cost / total) / structures.size',
+    'share: macsOf(one.layers) / all',
+    'share: 1 / structures.length',
     'test/flow/power.test.ts',
   ),
   fault(

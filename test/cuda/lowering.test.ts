@@ -15,6 +15,7 @@ import {
 import { dependenciesOf } from '../../src/engine/cuda/runtime/schedule.ts';
 import type { OpAttributes } from '../../src/engine/graph/ops.ts';
 import type { TableEmulation } from '../../src/multiplier/error.ts';
+import { columnStructure } from '../../src/multiplier/structure.ts';
 import { findModel } from '../../src/nn/models/registry.ts';
 import { imageTask } from '../../src/train/images.ts';
 import { appendSgd } from '../../src/train/optimizer.ts';
@@ -46,13 +47,13 @@ describe.each(Object.entries(cudaTargets))('%s', (_, target) => {
 
 function trainingStep(batch: number) {
   const images = { height: 32, width: 32, channels: 3, classes: 10, scale: 255, mean: [0, 0, 0], deviation: [1, 1, 1] };
-  const index = Array.from({ length: 64 }, (_, at) => ((at >> 3) + (at & 7) < 8 ? (at >> 3) + (at & 7) : -1));
+  const structure = columnStructure({ weightBits: 8, activationBits: 8 }, 8);
   const arithmetic: Arithmetic = {
     kind: 'quantized',
     weightBits: 8,
     activationBits: 8,
     channelwise: true,
-    multiplierOf: () => ({ kind: 'structure', theta: 'theta', columns: 8, index }),
+    multiplierOf: () => ({ kind: 'structure', theta: 'theta', structure }),
   };
   const { graph, layers, loss } = buildNetwork(imageTask(findModel('resnet18'), images), arithmetic, 'train', batch);
   const variables = layers.parameters.filter(({ trainable }) => trainable).map(({ value }) => value);

@@ -3,8 +3,9 @@
 
 import { convOutputShape } from '../../src/engine/graph/inference.ts';
 import { type PerAxis, square } from '../../src/engine/graph/window.ts';
-import { expandTheta, tableOfRemoval } from '../../src/multiplier/multiplier.ts';
+import { tableOfRemoval } from '../../src/multiplier/removal.ts';
 import { slopesOf } from '../../src/multiplier/slopes.ts';
+import { expandTheta } from '../../src/multiplier/structure.ts';
 import { Random } from '../../src/tensor/random.ts';
 import { f32, type HostTensor, type Shape, sizeOf, tensor } from '../../src/tensor/tensor.ts';
 import { type Case, codes, floats, make } from './cases.ts';

@@ -3,8 +3,9 @@
 import { expect, test } from 'vitest';
 import { memorySplit } from '../../src/data/image-split.ts';
 import { referenceBackend } from '../../src/engine/reference/backend.ts';
-import { exactMultiplier } from '../../src/flow/multipliers/multipliers.ts';
-import { asSignedPatterns, measureOperands, sumOfOperands } from '../../src/flow/multipliers/operands.ts';
+import { measureOperands } from '../../src/flow/multipliers/operands.ts';
+import { exactMultiplier } from '../../src/multiplier/multiplier.ts';
+import { asSignedPatterns, sumOfOperands } from '../../src/multiplier/operands.ts';
 import type { Model } from '../../src/nn/models/registry.ts';
 import { stateName } from '../../src/quant/quantized.ts';
 import { Random } from '../../src/tensor/random.ts';

@@ -162,7 +162,7 @@ async function mapAlone(command: Command, { stdout }: Services): Promise<void> {
 }
 
 function mappingText({ mapped, metrics, certificate, power, files }: ProvedMapping, style: Style): string {
-  const { mse, moves, structure, theta, network } = mapped;
+  const { mseToTarget: mse, moves, structure, theta, network } = mapped;
   const { weightBits, activationBits, gateCost } = structure;
   const sections = [
     `${style.bold(`${weightBits}×${activationBits} multiplier`)}, power ${power.toFixed(4)} (analytic, of θ), gate cost ${gateCost.toFixed(4)} (of the netlist)`,

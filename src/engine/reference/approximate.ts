@@ -1,26 +1,9 @@
 // The approximate convolution as the paper writes it, product by product (Eq. (1) and (6)):
 // AxM(w, x) = w·x + E(w, x), E = −Σ_ij m[i,j] 2^(i+j) w[i] x[j] for a structure m, or an entry of an error table.
 
+import { errorOfRemoval } from '../../multiplier/removal.ts';
 import { forEachProduct } from './convolution.ts';
-import { channels, type Kernels, type Operand } from './kernel.ts';
-
-/** E for every pair of codes, index w·2^activationBits + x: for one w the removed part is Σ_j x[j]·G_j with G_j = Σ_i m[i,j] 2^(i+j) w[i]. */
-function errorTable(removal: Operand, weightBits: number, activationBits: number): Float64Array {
-  const table = new Float64Array(2 ** (weightBits + activationBits));
-  for (let w = 0; w < 2 ** weightBits; w++) {
-    const removed = new Float64Array(activationBits);
-    for (let i = 0; i < weightBits; i++)
-      for (let j = 0; j < activationBits; j++) {
-        if ((w >> i) & 1) removed[j]! += removal.data[i * activationBits + j]! * 2 ** (i + j);
-      }
-    for (let x = 0; x < 2 ** activationBits; x++) {
-      let error = 0;
-      for (let j = 0; j < activationBits; j++) if ((x >> j) & 1) error -= removed[j]!;
-      table[(w << activationBits) | x] = error;
-    }
-  }
-  return table;
-}
+import { channels, type Kernels } from './kernel.ts';
 
 export const approximate: Kernels<
   | 'axmConv2d'
@@ -32,7 +15,9 @@ export const approximate: Kernels<
 > = {
   axmConv2d: ([x, w, xScale, xZero, wScale, wZero, given], [y], attributes) => {
     const { weightBits, activationBits } = attributes;
-    const table = attributes.error.kind === 'removal' ? errorTable(given!, weightBits, activationBits) : given?.data;
+    const removed = given?.data as ArrayLike<number>;
+    const table =
+      attributes.error.kind === 'removal' ? errorOfRemoval({ weightBits, activationBits, removed }) : removed;
     const sums = new Float64Array(y!.data.length);
     const outputs = channels(w!);
     forEachProduct(x!.shape, w!.shape, attributes, (xi, wi, oi) => {

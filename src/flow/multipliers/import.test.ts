@@ -8,6 +8,7 @@ import { gunzipSync } from 'node:zlib';
 import { afterAll, describe, expect, test } from 'vitest';
 import { Graph } from '../../engine/graph/graph.ts';
 import { square } from '../../engine/graph/window.ts';
+import { errorByCodes } from '../../multiplier/error.ts';
 import { exactTable, type OperandOrder, type ProductTable } from '../../multiplier/table.ts';
 import { writeNpy } from '../../netlist/formats/npy.ts';
 import { writeTextTable } from '../../netlist/formats/text.ts';
@@ -17,7 +18,6 @@ import { Random } from '../../tensor/random.ts';
 import { f32, tensor } from '../../tensor/tensor.ts';
 import { importMultiplier, inOrder, possibleOrders, readSource } from '../../workbench/import.ts';
 import { openBackend } from '../run/device.ts';
-import { errorByCodes } from './multipliers.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'tram-import-'));
 afterAll(() => rmSync(folder, { recursive: true }));

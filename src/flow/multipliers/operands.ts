@@ -10,6 +10,7 @@ import type { Session } from '../../engine/backend.ts';
 import type { Node } from '../../engine/graph/graph.ts';
 import { convolutionTaps, type Tap } from '../../engine/graph/window.ts';
 import type { OperandHistograms } from '../../multiplier/metrics.ts';
+import { sumOfOperands } from '../../multiplier/operands.ts';
 import type { Shape, TensorData } from '../../tensor/tensor.ts';
 import { feedOf, writeBatch } from '../../train/feed.ts';
 import { buildNetwork, type QuantizedArithmetic, type Task } from '../../train/task.ts';
@@ -101,19 +102,6 @@ export async function measureOperands(
       return [name, sumOfOperands([none, ...ofImages])];
     }),
   );
-}
-
-/** The histograms of layers that share a multiplier. */
-export function sumOfOperands(all: readonly OperandHistograms[]): OperandHistograms {
-  const add = (operand: keyof OperandHistograms) =>
-    Float64Array.from(all[0]![operand], (_, code) => all.reduce((sum, one) => sum + one[operand][code]!, 0));
-  return { weight: add('weight'), activation: add('activation') };
-}
-
-/** The same counts by the patterns of a signed multiplier, whose operands are the codes minus half their range. */
-export function asSignedPatterns({ weight, activation }: OperandHistograms): OperandHistograms {
-  const flip = (counts: ArrayLike<number>) => Float64Array.from(counts, (_, at) => counts[at ^ (counts.length / 2)]!);
-  return { weight: flip(weight), activation: flip(activation) };
 }
 
 /** Every activation counts once for each weight that it meets: taps in both directions times the outputs of its group. */

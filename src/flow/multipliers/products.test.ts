@@ -6,12 +6,13 @@ import type { Session } from '../../engine/backend.ts';
 import type { Value } from '../../engine/graph/graph.ts';
 import { square } from '../../engine/graph/window.ts';
 import { referenceBackend } from '../../engine/reference/backend.ts';
+import type { Multiplier } from '../../multiplier/multiplier.ts';
 import type { Model } from '../../nn/models/registry.ts';
 import { initialTensor } from '../../nn/parameters.ts';
 import { stateName } from '../../quant/quantized.ts';
 import { f32, sizeOf } from '../../tensor/tensor.ts';
 import { imageTask } from '../../train/images.ts';
-import { buildNetwork, type LayerMultiplier, type QuantizedArithmetic } from '../../train/task.ts';
+import { buildNetwork, type QuantizedArithmetic } from '../../train/task.ts';
 import { measureOperands } from './operands.ts';
 import { productsOf } from './products.ts';
 import { describeActivity, proveActive } from './proof.ts';
@@ -42,7 +43,7 @@ const model: Model = {
   },
 };
 const task = imageTask(model, digits);
-const removed = (columns: number): LayerMultiplier => ({
+const removed = (columns: number): Multiplier => ({
   kind: 'removal',
   removed: Float32Array.from({ length: 64 }, (_, at) => ((at >> 3) + (at & 7) < columns ? 1 : 0)),
 });

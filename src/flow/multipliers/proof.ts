@@ -9,12 +9,12 @@ import type { Session } from '../../engine/backend.ts';
 import type { Node } from '../../engine/graph/graph.ts';
 import { convolutionTaps } from '../../engine/graph/window.ts';
 import { isInteger } from '../../multiplier/error.ts';
+import { multiplierError } from '../../multiplier/multiplier.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { Random, streams } from '../../tensor/random.ts';
 import type { Shape, TensorData } from '../../tensor/tensor.ts';
 import { writeBatch } from '../../train/feed.ts';
 import { buildNetwork, type QuantizedArithmetic, type Task } from '../../train/task.ts';
-import { layerError } from './multipliers.ts';
 import { productsOf } from './products.ts';
 
 /** One product of a layer, of which most have one. */
@@ -58,7 +58,7 @@ export async function proveActive(
     const multiplier = arithmetic.multiplierOf(layer);
     if (multiplier.kind === 'exact') continue;
     const theta = multiplier.kind === 'structure' ? (await session.read(multiplier.theta)).data : undefined;
-    const error = layerError(multiplier, arithmetic.weightBits, arithmetic.activationBits, theta);
+    const error = multiplierError(multiplier, arithmetic, theta);
     const data: TensorData[] = [];
     for (let k = 0; k < 7; k++) data.push(await program.read(`${at}.${k}`));
     found.push(checkLayer(layer, node, data, error));

@@ -8,6 +8,8 @@ import type { Session } from '../../engine/backend.ts';
 import type { Graph, Node, Value } from '../../engine/graph/graph.ts';
 import type { OpName } from '../../engine/graph/ops.ts';
 import { convolutionTaps } from '../../engine/graph/window.ts';
+import { multiplierError } from '../../multiplier/multiplier.ts';
+import { clampTheta } from '../../multiplier/structure.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { Random, streams } from '../../tensor/random.ts';
 import type { TensorData } from '../../tensor/tensor.ts';
@@ -15,7 +17,6 @@ import { feedOf, writeBatch } from '../../train/feed.ts';
 import type { LoopOptions } from '../../train/loop.ts';
 import { RATE, THETA_RATE, trainingStep } from '../../train/step.ts';
 import type { QuantizedArithmetic } from '../../train/task.ts';
-import { layerError } from './multipliers.ts';
 import { type Product, productsOf } from './products.ts';
 import { checkLayer } from './proof.ts';
 
@@ -124,11 +125,8 @@ async function proveStep(
   for (const { name, node, gradients } of layers) {
     const multiplier = arithmetic.multiplierOf(name);
     // At rate 0 θ has not moved; layers use it clamped.
-    const theta =
-      multiplier.kind === 'structure'
-        ? (await session.read(multiplier.theta)).data.map((value) => Math.min(1, Math.max(0, value)))
-        : undefined;
-    const error = layerError(multiplier, arithmetic.weightBits, arithmetic.activationBits, theta);
+    const theta = multiplier.kind === 'structure' ? clampTheta((await session.read(multiplier.theta)).data) : undefined;
+    const error = multiplierError(multiplier, arithmetic, theta);
     const data: TensorData[] = [];
     for (const value of [...node.inputs.slice(0, 6), node.outputs[0]!]) data.push(await read(value));
     checkLayer(name, node, data, error);

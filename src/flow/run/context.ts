@@ -3,6 +3,7 @@
 import { join } from 'node:path';
 import type { Dataset } from '../../data/dataset.ts';
 import type { Backend, Session } from '../../engine/backend.ts';
+import type { EmulationName } from '../../multiplier/error.ts';
 import type { MultiplyingLayer } from '../../nn/layers.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { makeFolder, makeFolderInside } from '../../tensor/files.ts';
@@ -10,7 +11,6 @@ import type { ImageTask } from '../../train/images.ts';
 import type { ImportedMultiplier } from '../../workbench/import.ts';
 import type { Configuration } from '../settings/config.ts';
 import { type FloatModel, loadModel } from './checkpoint.ts';
-import type { EmulationName } from './device.ts';
 import type { Listener, Phase } from './events.ts';
 import { type Manifest, type PhaseRecord, phasesOf, verifiedBytes } from './manifest.ts';
 

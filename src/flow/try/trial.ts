@@ -4,7 +4,10 @@
 
 import type { Dataset } from '../../data/dataset.ts';
 import type { Backend, Session } from '../../engine/backend.ts';
+import type { EmulationName } from '../../multiplier/error.ts';
 import type { OperandHistograms } from '../../multiplier/metrics.ts';
+import { concreteMultiplier, exactMultiplier, multiplierError } from '../../multiplier/multiplier.ts';
+import { sumOfOperands } from '../../multiplier/operands.ts';
 import { exactTable, type ProductTable } from '../../multiplier/table.ts';
 import type { MultiplyingLayer } from '../../nn/layers.ts';
 import { evaluator } from '../../train/evaluation.ts';
@@ -12,21 +15,14 @@ import type { ImageTask } from '../../train/images.ts';
 import { atStart, trainEpochs } from '../../train/loop.ts';
 import type { QuantizedArithmetic } from '../../train/task.ts';
 import type { OperandBits } from '../../workbench/import.ts';
-import {
-  approximateLayers,
-  concreteMultiplier,
-  exactMultiplier,
-  layerError,
-  quantizedArithmetic,
-  recoveryArithmetic,
-} from '../multipliers/multipliers.ts';
-import { measureOperands, sumOfOperands } from '../multipliers/operands.ts';
+import { approximateLayers, quantizedArithmetic, recoveryArithmetic } from '../multipliers/multipliers.ts';
+import { measureOperands } from '../multipliers/operands.ts';
 import { proveActive } from '../multipliers/proof.ts';
 import { calibrate } from '../phases/quantize.ts';
 import { firstEpoch } from '../phases/training.ts';
 import { loadModel } from '../run/checkpoint.ts';
 import { files, inFolder, requirePhase } from '../run/context.ts';
-import { type DeviceOptions, deviceDetail, type EmulationName, openBackend } from '../run/device.ts';
+import { type DeviceOptions, deviceDetail, openBackend } from '../run/device.ts';
 import { openTask } from '../run/inputs.ts';
 import { type Manifest, readManifest, verifiedBytes } from '../run/manifest.ts';
 import type { Configuration } from '../settings/config.ts';
@@ -191,7 +187,7 @@ export class Trial {
   }
 
   #fold(): Promise<readonly string[]> {
-    const { table, bits } = this.#candidate;
+    const { table } = this.#candidate;
     if (table === null) return Promise.resolve([]);
     const known = new Map<unknown, Float64Array>();
     return foldMeanErrors(this.#session, this.#operands.layers, (layer) => {
@@ -199,7 +195,7 @@ export class Trial {
       if (multiplier.kind === 'exact') return undefined;
       let error = known.get(multiplier);
       if (!error) {
-        error = layerError(multiplier, bits.weights, bits.activations, undefined);
+        error = multiplierError(multiplier, this.#arithmetic);
         known.set(multiplier, error);
       }
       return error;

@@ -3,6 +3,7 @@
 // published search the same moves begin at its result in the tree as it was, and at the exact multiplier.
 // Invariant: error and cost of what is returned are those of the cleaned-up network, simulated anew.
 
+import { approximableColumns, removalOf } from '../../multiplier/structure.ts';
 import type { ProductTable } from '../../multiplier/table.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { cleanUp } from '../cleanup.ts';
@@ -11,17 +12,17 @@ import { simulate } from '../simulate.ts';
 import { unitGateCost } from '../structure.ts';
 import { OWN } from './cost.ts';
 import { Descent, type DescentOptions, moveOf, type SearchStep } from './descent.ts';
+import { weightedError } from './distance.ts';
 import { LeafDescent } from './leaves.ts';
 import { offerReplacements, type ReplaceableNetwork } from './positions.ts';
 import { CompactTree } from './rearrange.ts';
 import type { Move } from './state.ts';
-import { weightedError } from './target.ts';
 import type { MappedMultiplier, Task } from './task.ts';
 
 export interface Descended {
   readonly network: Network;
   readonly table: ProductTable;
-  readonly mse: number;
+  readonly mseToTarget: number;
   readonly cost: number;
   readonly moves: readonly Move[];
   readonly steps: readonly SearchStep[];
@@ -36,11 +37,12 @@ const LEAF_EXCESS = [0, 20];
 
 /** The best result within the budget; null where the published one is. A UserError, with the least cost reached, where there is none. */
 export function descend(task: Task, published: MappedMultiplier, limits: Limits): Descended | null {
-  const { exact, target, signed, shares, options } = task;
+  const { exact, structure, target, signed, shares, options } = task;
   const { costBudget, costWeight } = limits;
-  const reach = { ...limits, highestColumn: options.theta.length };
+  const reach = { ...limits, highestColumn: approximableColumns(structure) };
+  const wanted = removalOf(structure, options.theta);
   const tree = offerReplacements(exact);
-  const objective = (end: { mse: number; cost: number }) => end.mse + costWeight * end.cost;
+  const objective = (end: { mseToTarget: number; cost: number }) => end.mseToTarget + costWeight * end.cost;
   const greedyFits = published.greedy.cost <= costBudget;
   let best: Descended | null = null;
   let least = published.greedy.cost;
@@ -55,7 +57,7 @@ export function descend(task: Task, published: MappedMultiplier, limits: Limits)
     const found: Descended = {
       network,
       table,
-      mse: weightedError(table.data, target, shares),
+      mseToTarget: weightedError(table.data, target, shares),
       cost: unitGateCost(network),
       moves: [...(leafMoves ?? []), ...inOrder(end.replacements).map((change) => moveOf(from, change))],
       steps: leafMoves
@@ -72,7 +74,7 @@ export function descend(task: Task, published: MappedMultiplier, limits: Limits)
   const firstGuess = leafRemovals(tree, fromGreedy);
   for (const excess of LEAF_EXCESS) {
     const within = { ...reach, costBudget: costBudget + excess };
-    const leaves = new LeafDescent(tree, compact, options.theta, options.histograms, signed, within).run(firstGuess);
+    const leaves = new LeafDescent(tree, compact, wanted, options.histograms, signed, within).run(firstGuess);
     const arranged = offerReplacements(compact.rearrange(leaves));
     search(
       arranged,

@@ -23,13 +23,13 @@ export interface DescentOptions {
 /** One accepted move of the search (one to four places at once), and where it led. */
 export interface SearchStep {
   readonly moves: readonly Move[];
-  readonly mse: number;
+  readonly mseToTarget: number;
   readonly cost: number;
 }
 
 export interface DescentResult {
   readonly replacements: ReadonlyMap<Signal, Signal>;
-  readonly mse: number;
+  readonly mseToTarget: number;
   readonly cost: number;
   /** The way to the result; the first step makes all replacements of the start at once. */
   readonly steps: readonly SearchStep[];
@@ -89,7 +89,7 @@ export class Descent {
     if (!this.restore(start)) return null;
     this.steps.push({
       moves: changes.map((one) => moveOf(this.tree, one)),
-      mse: this.model.meanSquare,
+      mseToTarget: this.model.meanSquare,
       cost: this.cost,
     });
     this.note();
@@ -216,7 +216,7 @@ export class Descent {
     this.cost += cost;
     this.steps.push({
       moves: changes.map((change) => moveOf(this.tree, change)),
-      mse: this.model.meanSquare,
+      mseToTarget: this.model.meanSquare,
       cost: this.cost,
     });
     this.note();
@@ -227,10 +227,10 @@ export class Descent {
   private note(): void {
     this.leastCost = Math.min(this.leastCost, this.cost);
     if (this.cost > this.options.costBudget) return;
-    const { replacements, meanSquare: mse } = this.model;
+    const { replacements, meanSquare: mseToTarget } = this.model;
     if (this.best) {
-      const difference = this.objective({ mse, cost: this.cost }) - this.objective(this.best);
-      const tolerance = 1e-9 * (1 + mse);
+      const difference = this.objective({ mseToTarget, cost: this.cost }) - this.objective(this.best);
+      const tolerance = 1e-9 * (1 + mseToTarget);
       if (difference > tolerance || (difference >= -tolerance && this.cost >= this.best.cost)) return;
     }
     const taken = new Map<Signal, Signal>();
@@ -238,11 +238,11 @@ export class Descent {
       if (replacement !== OWN) taken.set(signal, replacement);
     });
     const { cost, evaluations } = this;
-    this.best = { replacements: taken, mse, cost, steps: [...this.steps], evaluations };
+    this.best = { replacements: taken, mseToTarget, cost, steps: [...this.steps], evaluations };
   }
 
-  private objective({ mse, cost }: { mse: number; cost: number }): number {
-    return mse + this.options.costWeight * cost;
+  private objective({ mseToTarget, cost }: { mseToTarget: number; cost: number }): number {
+    return mseToTarget + this.options.costWeight * cost;
   }
 
   private restore(wanted: ReadonlyMap<Signal, Signal>): boolean {

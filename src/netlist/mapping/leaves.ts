@@ -6,6 +6,7 @@
 // Invariant: deterministic; the mean square is that of the replacements, as long as no product overflows (errors.ts checks that).
 
 import type { OperandHistograms } from '../../multiplier/metrics.ts';
+import type { PartialProductRemoval } from '../../multiplier/removal.ts';
 import { invariant } from '../../tensor/errors.ts';
 import { Random } from '../../tensor/random.ts';
 import { ONE, type Signal } from '../network.ts';
@@ -65,11 +66,11 @@ export class LeafDescent {
   private cost = 0;
   private considered = 0;
 
-  /** `costs` for the tree; `theta` and the signs of signed partial products make the target (target.ts). */
+  /** `costs` for the tree; `wanted` and the signs of signed partial products make the target. */
   constructor(
     tree: ReplaceableNetwork,
     costs: LeafCost,
-    theta: readonly number[],
+    wanted: PartialProductRemoval,
     histograms: OperandHistograms | undefined,
     signed: boolean,
     objective: LeafObjective,
@@ -91,9 +92,9 @@ export class LeafDescent {
     }
     this.exactError = new Float64Array(this.size);
     for (let i = 0; i < weight.length; i++) {
-      for (let j = 0; j < activation.length && i + j < theta.length; j++) {
+      for (let j = 0; j < activation.length; j++) {
         const sign = signed && (i === weight.length - 1) !== (j === activation.length - 1) ? -1 : 1;
-        this.exactError[(i + 1) * columns + j + 1] = sign * theta[i + j]! * 2 ** (i + j);
+        this.exactError[(i + 1) * columns + j + 1] = sign * wanted.removed[i * activation.length + j]! * 2 ** (i + j);
       }
     }
     const functionOf = (signal: Signal, factor: number): Sparse => {

@@ -1,6 +1,7 @@
 // What is asked of a mapping and what comes back: the options, the multipliers to begin with, the result with its statistics.
 
 import type { OperandHistograms } from '../../multiplier/metrics.ts';
+import type { Structure } from '../../multiplier/structure.ts';
 import type { ProductTable } from '../../multiplier/table.ts';
 import { arrayMultiplier } from '../generators/array.ts';
 import { baughWooleyMultiplier } from '../generators/signed.ts';
@@ -26,8 +27,10 @@ export interface MappingOptions {
   /** Operand widths, 2..8 each. */
   readonly weightBits: number;
   readonly activationBits: number;
-  /** Structure parameters in [0, 1] of the P lowest columns, P ≤ weightBits + activationBits − 1. */
+  /** Structure parameters in [0, 1]: of the P lowest columns, P ≤ weightBits + activationBits − 1, or one for each name of the structure. */
   readonly theta: readonly number[];
+  /** Which partial products each θ is of; by default those of a column. */
+  readonly structure?: Structure;
   /** By default `descent`. */
   readonly search?: SearchName;
   /** By default the published `array`. */
@@ -46,16 +49,18 @@ export interface MappedMultiplier {
   readonly network: Network;
   readonly table: ProductTable;
   readonly theta: readonly number[];
+  /** Which partial products each θ is of. */
+  readonly thetaStructure: Structure;
   readonly search: SearchName;
   readonly start: MappingStart;
   /**
    * Mean squared errors to the target of θ: of the exact multiplier, with the fixed removals, and of the result; over the operands of
    * the histograms where they are given.
    */
-  readonly mse: { readonly before: number; readonly afterFixedColumns: number; readonly after: number };
+  readonly mseToTarget: { readonly before: number; readonly afterFixedColumns: number; readonly after: number };
   /** The published search at the same θ, for comparison; the cost in unit gates. */
-  readonly greedy: { readonly mse: number; readonly cost: number };
-  /** greedy: removed before the search began, because θ_c = 1 or by `lowestProduct`. */
+  readonly greedy: { readonly mseToTarget: number; readonly cost: number };
+  /** greedy: removed before the search began, because a column’s θ is 1 or by `lowestProduct`. */
   readonly fixed: readonly Move[];
   /** greedy: accepted by the search, in order. descent: all replacements of the result, from the lowest signal. */
   readonly moves: readonly Move[];
@@ -69,6 +74,7 @@ export interface MappedMultiplier {
 /** A mapping as its searches see it: the exact multiplier to begin with, and the products that θ asks for (Y_ref). */
 export interface Task {
   readonly exact: Network;
+  readonly structure: Structure;
   readonly target: Float32Array;
   readonly signed: boolean;
   readonly shares: Float64Array | null;

@@ -3,7 +3,7 @@
 import { sizeOf } from '../../../tensor/tensor.ts';
 import type { Node } from '../../graph/graph.ts';
 import { CODE_BITS, COUNTS, codeBits, FILLING, filling, oneOrSeveral, pathOf } from '../../graph/paths.ts';
-import { productsOf } from '../../graph/sums.ts';
+import { knownProducts } from '../../graph/sums.ts';
 import type { Address } from '../runtime/driver.ts';
 import { CHANNEL_STEP, tapSums, zeroPoints } from './approximate-codes.ts';
 import { type Convolution, ceilDivide, geometryArgument, steps, stepsOf } from './geometry.ts';
@@ -25,8 +25,8 @@ export const lookUpWays = {
 } as const;
 
 /** The products of a constant error table as u16, or undefined where they are not constant or do not fit. */
-function constantProducts({ inputs, attributes }: Node<'axmConv2d'>): Uint16Array | undefined {
-  const products = productsOf(inputs[6]!, attributes.activationBits);
+function constantProducts(node: Node<'axmConv2d'>): Uint16Array | undefined {
+  const products = knownProducts(node);
   return products?.every((product) => product >= 0 && product < 65536) ? Uint16Array.from(products) : undefined;
 }
 
