@@ -69,6 +69,25 @@ export const mutants = [
     'add(long + 1, 0, CELL_COST.fullAdder)',
   ),
   fault(
+    'src/multiplier/structure.ts',
+    'a partial product costs as much as its whole column',
+    'cost * (read / inColumn.length)',
+    'cost * Math.min(1, read)',
+  ),
+  fault(
+    'src/multiplier/error.ts',
+    'the operands of a signed multiplier are taken for codes',
+    'if (!signed) return errors;',
+    'if (signed) return errors;',
+  ),
+  fault(
+    'src/train/step.ts',
+    'a structure’s power counts without the share of its layers',
+    'share * ofMultiplier',
+    'ofMultiplier',
+    'test/flow/power.test.ts',
+  ),
+  fault(
     'src/quant/quantized.ts',
     'activation ranges move by 0.3',
     'const RANGE_MOMENTUM = 0.1',

@@ -17,6 +17,7 @@ import { LeafDescent } from './leaves.ts';
 import { offerReplacements, type ReplaceableNetwork } from './positions.ts';
 import { CompactTree } from './rearrange.ts';
 import type { Move } from './state.ts';
+import { addCounts, nothingCounted, type SearchCount } from './statistics.ts';
 import type { MappedMultiplier, Task } from './task.ts';
 
 export interface Descended {
@@ -29,14 +30,19 @@ export interface Descended {
   readonly rearranged: boolean;
 }
 
+/** What `descend` found, and what its searches did. */
+export interface DescendResult {
+  /** The best result within the budget; null where the published one is. */
+  readonly best: Descended | null;
+  readonly leaves: SearchCount;
+  readonly adders: SearchCount;
+}
+
 /** Costs in unit gates. */
 export type Limits = Omit<DescentOptions, 'highestColumn'>;
 
-/** Unit gates above the budget that the leaves are chosen for: moves on the adders may save that much at a smaller error. */
-const LEAF_EXCESS = [0, 20];
-
-/** The best result within the budget; null where the published one is. A UserError, with the least cost reached, where there is none. */
-export function descend(task: Task, published: MappedMultiplier, limits: Limits): Descended | null {
+/** The best result within the budget. A UserError, with the least cost reached, where there is none. */
+export function descend(task: Task, published: MappedMultiplier, limits: Limits): DescendResult {
   const { exact, structure, target, signed, shares, options } = task;
   const { costBudget, costWeight } = limits;
   const reach = { ...limits, highestColumn: approximableColumns(structure) };
@@ -46,10 +52,13 @@ export function descend(task: Task, published: MappedMultiplier, limits: Limits)
   const greedyFits = published.greedy.cost <= costBudget;
   let best: Descended | null = null;
   let least = published.greedy.cost;
+  const { leafExcess = [0, 20], leaves: leafParameters, adders } = options.parameters ?? {};
+  let [leafCount, adderCount] = [nothingCounted, nothingCounted];
 
   const search = (from: ReplaceableNetwork, start: ReadonlyMap<Signal, Signal>, leafMoves: Move[] | null) => {
-    const descent = new Descent(from, target, shares, signed, reach);
+    const descent = new Descent(from, target, shares, signed, reach, adders);
     const end = descent.run(start);
+    adderCount = addCounts(adderCount, descent.statistics);
     least = Math.min(least, descent.leastCost);
     if (!end) return;
     const network = cleanUp(from.network, end.replacements);
@@ -72,9 +81,11 @@ export function descend(task: Task, published: MappedMultiplier, limits: Limits)
   const fromGreedy = greedyReplacements(tree, exact, published);
   const compact = new CompactTree(tree);
   const firstGuess = leafRemovals(tree, fromGreedy);
-  for (const excess of LEAF_EXCESS) {
+  for (const excess of leafExcess) {
     const within = { ...reach, costBudget: costBudget + excess };
-    const leaves = new LeafDescent(tree, compact, wanted, options.histograms, signed, within).run(firstGuess);
+    const descent = new LeafDescent(tree, compact, wanted, options.histograms, signed, within, leafParameters);
+    const leaves = descent.run(firstGuess);
+    leafCount = addCounts(leafCount, descent.statistics);
     const arranged = offerReplacements(compact.rearrange(leaves));
     search(
       arranged,
@@ -84,8 +95,8 @@ export function descend(task: Task, published: MappedMultiplier, limits: Limits)
   }
   search(tree, fromGreedy, null);
   if (!beaten()) search(tree, new Map(), null);
-  if (beaten()) return best;
-  if (greedyFits) return null;
+  if (beaten()) return { best, leaves: leafCount, adders: adderCount };
+  if (greedyFits) return { best: null, leaves: leafCount, adders: adderCount };
   const exactCost = unitGateCost(cleanUp(exact));
   throw new UserError(
     `no multiplier of cost ${(costBudget / exactCost).toFixed(4)} was found for these ${options.theta.length} θ: the least that was ` +

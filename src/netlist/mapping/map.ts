@@ -71,7 +71,8 @@ function mapGreedily(task: Task): MappedMultiplier {
     state.accept();
     moves.push(p00);
   }
-  moves.push(...greedySearch(state));
+  const search = greedySearch(state);
+  moves.push(...search.accepted);
   const network = cleanUp(exact, state.simulator.accepted);
   const table = simulate(network, { signed });
   const after = weightedError(table.data, target, shares);
@@ -88,6 +89,7 @@ function mapGreedily(task: Task): MappedMultiplier {
     moves,
     steps: [],
     rearranged: false,
+    statistics: { greedy: { rounds: 1, tried: search.tried, accepted: search.accepted.length } },
     structure: describeStructure(network),
   };
 }
@@ -107,12 +109,13 @@ function mapByDescent(task: Task, published: MappedMultiplier): MappedMultiplier
   const { weightBits, activationBits, costBudget, costWeight } = task.options;
   const unit = unitGateCost(cleanUp(arrayMultiplier(weightBits, activationBits)));
   const usual = costWeight === undefined ? published.greedy.cost : Number.POSITIVE_INFINITY;
-  const found = descend(task, published, {
+  const { best, leaves, adders } = descend(task, published, {
     costBudget: costBudget === undefined ? usual : costBudget * unit,
     costWeight: (costWeight ?? 0) / unit,
   });
-  if (!found) return { ...published, search: 'descent', steps: stepsOf(task, published) };
-  const { network, table, mseToTarget, moves, steps, rearranged } = found;
+  const statistics = { ...published.statistics, leaves, adders };
+  if (!best) return { ...published, search: 'descent', steps: stepsOf(task, published), statistics };
+  const { network, table, mseToTarget, moves, steps, rearranged } = best;
   return {
     ...published,
     network,
@@ -123,6 +126,7 @@ function mapByDescent(task: Task, published: MappedMultiplier): MappedMultiplier
     moves,
     steps,
     rearranged,
+    statistics,
     structure: describeStructure(network),
   };
 }

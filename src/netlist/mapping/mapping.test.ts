@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { columnStructure } from '../../multiplier/structure.ts';
+import { removedPartialProducts } from '../../multiplier/removal.ts';
+import { columnStructure, productStructure, removalOf, structureOf } from '../../multiplier/structure.ts';
 import { exactTable, firstDifference } from '../../multiplier/table.ts';
 import { targetProducts } from '../../multiplier/target.ts';
 import { certify } from '../certify.ts';
@@ -124,4 +125,63 @@ test('the cost weight is what the whole exact multiplier is worth', () => {
   };
   expect(mapped(0.9)).toEqual([10, 0]);
   expect(mapped(1)).toEqual([2, 0.75]);
+});
+
+test('the searches count what they did, go as far as they are told, and are the same again', () => {
+  const options = { weightBits: 5, activationBits: 5, theta: [1, 1, 0.7, 0.4, 0.2] } as const;
+  const usual = mapStructure(options);
+  const { greedy, leaves, adders } = usual.statistics;
+  expect(greedy.tried).toBeGreaterThanOrEqual(greedy.accepted);
+  // Without a guess, from the guess, and 16 disturbed copies, for each of two budgets.
+  expect(leaves).toMatchObject({ rounds: 36 });
+  expect(adders!.tried).toBeGreaterThan(adders!.accepted);
+  expect(mapStructure(options).statistics).toEqual(usual.statistics);
+  const parameters = { leaves: { restarts: 1 }, adders: { steps: 2 }, leafExcess: [5] };
+  const short = mapStructure({ ...options, parameters });
+  expect(short.statistics.leaves!.rounds).toBe(3);
+  expect(short.statistics.adders!.tried).toBeLessThan(adders!.tried);
+  expect(mapStructure({ ...options, search: 'greedy' }).statistics).toEqual({ greedy });
+});
+
+test('a θ for each partial product maps like the columns that it says', () => {
+  const widths = { weightBits: 4, activationBits: 5 };
+  const theta = [1, 1, 0.75, 0.5];
+  const columns = columnStructure(widths, theta.length);
+  // Columns above keep everything: a product structure that does not name them, so that no search may touch them either.
+  const named = columns.index.map((column, at) => (column < 0 ? -1 : at)).filter((at) => at >= 0);
+  const structure = structureOf(
+    widths,
+    columns.index.map((_, at) => named.indexOf(at)),
+    named.map((at) => `product ${at}`),
+  );
+  const each = named.map((at) => theta[columns.index[at]!]!);
+  for (const search of ['greedy', 'descent'] as const) {
+    const [a, b] = [
+      mapStructure({ ...widths, theta, search }),
+      mapStructure({ ...widths, theta: each, structure, search }),
+    ];
+    expect(firstDifference(a.table, b.table)).toBeNull();
+    expect(b.structure).toEqual(a.structure);
+    expect(b.mseToTarget).toEqual(a.mseToTarget);
+    expect(b.moves).toEqual(a.moves);
+  }
+});
+
+test('partial products of several columns are removed where their own θ says so', () => {
+  const widths = { weightBits: 4, activationBits: 4 };
+  const gone = [0, 1, 2, 4, 5, 8, 7];
+  const theta = Array.from({ length: 16 }, (_, at) => (gone.includes(at) ? 1 : 0));
+  const structure = productStructure(widths);
+  const mapped = mapStructure({ ...widths, theta, structure, costWeight: 0 });
+  expect(mapped.mseToTarget.after).toBe(0);
+  const removal = removedPartialProducts(mapped.table);
+  expect(removal).toEqual(removalOf(structure, theta));
+  expect(certify(mapped).forms).toHaveLength(4);
+});
+
+test('a structure of other widths is refused', () => {
+  const structure = productStructure({ weightBits: 4, activationBits: 3 });
+  expect(() => mapStructure({ weightBits: 4, activationBits: 4, theta: Array(12).fill(0), structure })).toThrow(
+    'the structure is of 4×3 bits, but the multiplier has 4×4: expected the same widths',
+  );
 });

@@ -8,8 +8,10 @@ import { baughWooleyMultiplier } from '../generators/signed.ts';
 import { daddaMultiplier, wallaceMultiplier } from '../generators/trees.ts';
 import type { Network } from '../network.ts';
 import type { StructureDescription } from '../structure.ts';
-import type { SearchStep } from './descent.ts';
+import type { DescentParameters, SearchStep } from './descent.ts';
+import type { LeafParameters } from './leaves.ts';
 import type { Move } from './state.ts';
+import type { SearchStatistics } from './statistics.ts';
 
 /** The exact multipliers that a search may begin with; the last one is for signed operands. */
 export const mappingStarts = {
@@ -22,6 +24,17 @@ export type MappingStart = keyof typeof mappingStarts;
 
 export const searchNames = ['descent', 'greedy'] as const;
 export type SearchName = (typeof searchNames)[number];
+
+/** How far the descent goes: longer searches find better multipliers. What is not given is as in leafDefaults and descentDefaults. */
+export interface SearchParameters {
+  readonly leaves?: Partial<LeafParameters>;
+  readonly adders?: Partial<DescentParameters>;
+  /**
+   * Unit gates above the budget that the leaves are chosen for, once for each: moves on the adders may save that much at a smaller error.
+   * By default 0 and 20.
+   */
+  readonly leafExcess?: readonly number[];
+}
 
 export interface MappingOptions {
   /** Operand widths, 2..8 each. */
@@ -43,6 +56,8 @@ export interface MappingOptions {
   readonly costBudget?: number;
   /** descent: W ≥ 0 of the objective MSE + W · cost, cost relative to the exact array multiplier; with it no budget is the default. */
   readonly costWeight?: number;
+  /** descent: how far it goes. */
+  readonly parameters?: SearchParameters;
 }
 
 export interface MappedMultiplier {
@@ -68,6 +83,8 @@ export interface MappedMultiplier {
   readonly steps: readonly SearchStep[];
   /** The adders were arranged anew for the bits that were left (rearrange.ts): their ids are not those of the start. */
   readonly rearranged: boolean;
+  /** What the searches did. */
+  readonly statistics: SearchStatistics;
   readonly structure: StructureDescription;
 }
 
