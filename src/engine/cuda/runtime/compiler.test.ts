@@ -37,7 +37,7 @@ test('options name the architecture and every macro, in an order of their own', 
 });
 
 test('includes are put into the text, each once', () => {
-  const text = readSource('approximate-planes.cu');
+  const text = readSource({ file: 'approximate-planes.cu' });
   expect(text).not.toContain('#include');
   expect(text.match(/struct Geometry/g)).toHaveLength(1);
   expect(readdirSync(kernelFolder())).toContain('approximate-planes.cu');

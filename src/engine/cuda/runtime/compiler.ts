@@ -9,9 +9,10 @@ import { dirname, isAbsolute, join } from 'node:path';
 import type koffi from 'koffi';
 import { invariant } from '../../../tensor/errors.ts';
 
-/** A `.cu` file and the macros that specialise it. */
+/** A `.cu` file and the macros that specialise it; of a kernel that is generated the text, and a name in place of the file. */
 export interface KernelSource {
   readonly file: string;
+  readonly text?: string;
   readonly defines: Readonly<Record<string, number | string>>;
 }
 
@@ -26,17 +27,16 @@ export function kernelFolder(): string {
 
 const SOURCE_KERNELS = join('src', 'engine', 'cuda', 'kernels');
 
-/** The text of a kernel file with `#include "…"` lines replaced by the files, each once. */
-export function readSource(file: string, folder = kernelFolder()): string {
+/** The text of a kernel with `#include "…"` lines replaced by the files, each once. */
+export function readSource({ file, text }: Pick<KernelSource, 'file' | 'text'>, folder = kernelFolder()): string {
   const seen = new Set<string>();
-  const expand = (name: string): string => {
+  const expand = (given: string): string => given.replace(/^#include "([^"]+)"$/gm, (_, inner: string) => read(inner));
+  const read = (name: string): string => {
     if (seen.has(name)) return '';
     seen.add(name);
-    return readFileSync(join(folder, name), 'utf8').replace(/^#include "([^"]+)"$/gm, (_, inner: string) =>
-      expand(inner),
-    );
+    return expand(readFileSync(join(folder, name), 'utf8'));
   };
-  return expand(file);
+  return text === undefined ? read(file) : expand(text);
 }
 
 export function compileOptions({ defines }: KernelSource, capability: number): string[] {
@@ -168,7 +168,8 @@ export class KernelLibrary {
   }
 
   /** A name for the specialised source, the same for equal sources. */
-  static nameOf({ file, defines }: KernelSource): string {
+  static nameOf({ file, text, defines }: KernelSource): string {
+    if (text !== undefined) return text;
     return `${file}?${Object.entries(defines)
       .map(([name, value]) => `${name}=${value}`)
       .sort()
@@ -186,7 +187,7 @@ export class KernelLibrary {
 
   async #produce(source: KernelSource): Promise<Uint8Array> {
     const compiler = this.#compiler();
-    const text = this.#text(source.file);
+    const text = this.#text(source);
     const options = compileOptions(source, this.#target.capability);
     const key = cacheKey(text, options, { ...this.#target, compilerVersion: compiler.version });
     const path = join(this.#folder, `${key}.cubin`);
@@ -197,8 +198,10 @@ export class KernelLibrary {
     return image;
   }
 
-  #text(file: string): string {
-    const text = this.#texts.get(file) ?? readSource(file);
+  #text(source: KernelSource): string {
+    const { file } = source;
+    if (source.text !== undefined) return readSource(source);
+    const text = this.#texts.get(file) ?? readSource(source);
     invariant(text.length > 0, `the kernel file ${file} is empty`);
     this.#texts.set(file, text);
     return text;
