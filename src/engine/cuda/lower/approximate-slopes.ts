@@ -14,6 +14,8 @@ import {
   convolutionOf,
   geometryArgument,
   INPUT_GRADIENT,
+  steps,
+  stepsOf,
   WEIGHT_GRADIENT,
 } from './geometry.ts';
 import { addresses, integers, type KernelLaunch, launch, type Target } from './launch.ts';
@@ -33,6 +35,7 @@ const lookUp = {
   channels: ['in fours', 'one by one'],
   outputs: ['in fours', 'one by one'],
   groups: COUNTS,
+  ...steps,
 } as const;
 export const weightSlopeWays = { terms: { groups: COUNTS }, 'look-ups': { ...lookUp, slabs: COUNTS } } as const;
 export const inputSlopeWays = {
@@ -54,6 +57,7 @@ function slopesOf({ inputs: [gradient, x, w], attributes }: SlopeNode) {
       channels: fourChannels ? 'in fours' : 'one by one',
       outputs: fourOutputs ? 'in fours' : 'one by one',
       groups: oneOrSeveral(g.groups),
+      ...stepsOf(g),
     },
     rowBytes: CHANNELS * OUTPUTS * 4 * 2 ** activationBits,
     bundles: ceilDivide(g.inputs, CHANNELS),
