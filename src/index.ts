@@ -12,8 +12,10 @@ export { Graph, type Value } from './engine/graph/graph.ts';
 export type { OpAttributes, OpName } from './engine/graph/ops.ts';
 export { referenceBackend } from './engine/reference/backend.ts';
 export { wasmBackend } from './engine/wasm/runtime/backend.ts';
+export { type Examination, examine } from './flow/doctor/examine.ts';
 export { type ComparedRun, compareRuns } from './flow/results/compare.ts';
 export { type EvaluateOptions, type EvaluationResult, evaluateRun } from './flow/results/evaluate.ts';
+export { type ComparedPicture, comparedPicture } from './flow/results/pareto.ts';
 export { summarize } from './flow/results/summarize.ts';
 export type { MultiplierSummary, RunSummary, Stage, StageResult } from './flow/results/summary.ts';
 export { type CheckedMultiplier, type CheckFault, type CheckResult, checkRun } from './flow/run/check.ts';
@@ -22,6 +24,7 @@ export { type Listener, type MetricRecord, type Phase, phases, type RunEvent } f
 export type { Material } from './flow/run/material.ts';
 export { type FlowOptions, runFlow } from './flow/run/run.ts';
 export { type Configuration, type ConfigurationInput, parseConfiguration, published } from './flow/settings/config.ts';
+export { type Field, type FormReading, fields, namedChoices, readFields } from './flow/settings/fields.ts';
 export type { TryEvent } from './flow/try/events.ts';
 export { tryFolder } from './flow/try/folder.ts';
 export { tryPicture } from './flow/try/picture.ts';
@@ -70,6 +73,7 @@ export { readVerilog } from './netlist/verilog/read.ts';
 export { writeVerilog } from './netlist/verilog/write.ts';
 export type { ConvSpec, Layers, MultiplyingLayer } from './nn/layers.ts';
 export { type Model, models } from './nn/models/registry.ts';
+export { type ComparedMultiplier, comparisonTable } from './report/comparison.ts';
 export { type CurvePoint, curvesSvg, type PhaseCurves, type ThetaPoint, thetaSvg } from './report/curves.ts';
 export { type DotDiagram, dotDiagramSvg } from './report/dots.ts';
 export { type ErrorTable, errorHeatmapSvg, errorHistogramSvg } from './report/heatmap.ts';
@@ -78,7 +82,40 @@ export { svgToPdf } from './report/pdf.ts';
 export { type PngOptions, svgToPng } from './report/png.ts';
 export { UserError } from './tensor/errors.ts';
 export { type HostTensor, tensor } from './tensor/tensor.ts';
-export { multiplierFigures, type NamedFigure } from './workbench/figures.ts';
+export {
+  type ComparedRow,
+  type CompareOptions,
+  type ComparisonReport,
+  comparedFigures,
+  compareMultipliers,
+  comparisonReport,
+  synthesizeRows,
+} from './workbench/compare.ts';
+export {
+  type Drawing,
+  drawMultiplier,
+  type FigureOptions,
+  multiplierFigures,
+  type NamedFigure,
+} from './workbench/figures.ts';
+export { multiplierReport, type WrittenMultiplier, writeMultiplier } from './workbench/files.ts';
+export {
+  type GeneratedPlaces,
+  generateProved,
+  type ListedGenerator,
+  listGenerators,
+  type ProvedMultiplier,
+  writeGenerated,
+} from './workbench/generate.ts';
 export type { OperandBits } from './workbench/import.ts';
 export { type LoadedMultiplier, type LoadOptions, loadMultiplier, productsOf } from './workbench/load.ts';
+export { type MapOptions, mapMultiplier, type ProvedMapping } from './workbench/map.ts';
 export { type MeasureOptions, measure } from './workbench/measure.ts';
+export { loadHistograms, type OperandWidths, operandWidths } from './workbench/operands.ts';
+export {
+  type MultiplierSynthesisOptions,
+  openLibraries,
+  synthesizeMultiplier,
+} from './workbench/synthesize.ts';
+export { type TableFileOptions, tableFile } from './workbench/tables.ts';
+export { type VerifyOptions, verifyMultipliers } from './workbench/verify.ts';

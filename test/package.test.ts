@@ -31,10 +31,12 @@ beforeAll(() => {
   mkdirSync(installed, { recursive: true });
   execFileSync('tar', ['xzf', join(project, filename), '-C', installed, '--strip-components=1']);
   // Its dependencies, which an installation would fetch.
-  const { dependencies } = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8')) as {
+  const { dependencies, optionalDependencies } = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8')) as {
     dependencies: Record<string, string>;
+    optionalDependencies: Record<string, string>;
   };
-  for (const name of [...Object.keys(dependencies), '@types/node', 'undici-types']) {
+  const libraries = Object.keys({ ...dependencies, ...optionalDependencies });
+  for (const name of [...libraries, '@types/node', 'undici-types']) {
     if (!existsSync(join(root, 'node_modules', name))) continue;
     const place = join(project, 'node_modules', name);
     mkdirSync(dirname(place), { recursive: true });
@@ -74,6 +76,15 @@ describe('the packed tarball in an empty project', () => {
     const output = run(process.execPath, 'out/examples/theta-to-netlist.js');
     expect(output).toMatch(/proved over 4096 pairs/);
     expect(readFileSync(join(project, 'multiplier/multiplier-dots.svg'), 'utf8')).toMatch(/^<svg /);
+  }, 60_000);
+
+  test('an example compares multipliers, finds where two differ and draws one', () => {
+    const output = run(process.execPath, 'out/examples/workbench.js');
+    expect(output).toMatch(/^truncated:6x6:columns=4 +6x6 +0\.\d{4} /m);
+    // The four lowest columns: 1, 2, 3 and 4 products of weight 1, 2, 4, 8, each 1 for a quarter of the pairs.
+    expect(output).toContain('mean error -12.25 over 4096 pairs');
+    expect(output).toMatch(/^different at \d+ × \d+$/m);
+    expect(readFileSync(join(project, 'workbench/truncated-6x6-columns-4-dots.svg'), 'utf8')).toMatch(/^<svg /);
   }, 60_000);
 
   test('the command works from there', () => {

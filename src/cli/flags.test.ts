@@ -1,11 +1,11 @@
 import { Command } from 'commander';
 import { describe, expect, test } from 'vitest';
 import { type Configuration, type ConfigurationInput, parseConfiguration } from '../flow/settings/config.ts';
+import { withSetting } from '../flow/settings/fields.ts';
 import { changedSettings, optionsOf } from '../flow/settings/flags.ts';
 import { choices, defaultValue, valueKind } from '../flow/settings/schema.ts';
 import { settings } from '../flow/settings/table.ts';
 import { addSettings, readSettings } from './options.ts';
-import { withSetting } from './settings.ts';
 
 /** What `tram run` makes of words of a command line. */
 function parsed(words: readonly string[]): Configuration {

@@ -10,13 +10,14 @@ import {
   mergeSettings,
   published,
 } from '../flow/settings/config.ts';
+import { parseSetting, withSetting } from '../flow/settings/fields.ts';
 import type { Setting } from '../flow/settings/table.ts';
 import { badValue, nameList, nonEmpty, oneOf, wholeNumberFrom } from '../flow/settings/values.ts';
 import { UserError } from '../tensor/errors.ts';
 import { readJson } from '../tensor/files.ts';
 import { unknownName } from '../tensor/names.ts';
 import { describeOption } from './facts.ts';
-import { describeSetting, optionName, parseSetting, prefixedNames, withSetting } from './settings.ts';
+import { describeSetting, optionName, prefixedNames } from './settings.ts';
 
 const MOST_THREADS = 64;
 

@@ -1,18 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { phases } from '../flow/run/events.ts';
 import { type Configuration, parseConfiguration } from '../flow/settings/config.ts';
+import { findSetting, parseSetting, settingsOfPhases, withSetting } from '../flow/settings/fields.ts';
 import { defaultValue, expectation } from '../flow/settings/schema.ts';
 import { settings } from '../flow/settings/table.ts';
 import { describeOption, optionFacts } from './facts.ts';
-import {
-  describeSetting,
-  findSetting,
-  optionName,
-  parseSetting,
-  prefixedNames,
-  settingsOfPhases,
-  withSetting,
-} from './settings.ts';
+import { describeSetting, optionName, prefixedNames } from './settings.ts';
 
 function leaves(value: unknown, path: readonly string[] = []): string[] {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return [path.join('.')];

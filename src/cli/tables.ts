@@ -3,10 +3,11 @@
 
 import { stripVTControlCharacters } from 'node:util';
 import Table from 'cli-table3';
-import { type ComparedRun, commonMeasure } from '../flow/results/compare.ts';
+import type { ComparedRun } from '../flow/results/compare.ts';
 import {
   type MultiplierSummary,
   measuresNote,
+  proofOf,
   type RunFile,
   type RunSummary,
   type Stage,
@@ -14,7 +15,6 @@ import {
   thetaBars,
   thetaBarsNote,
 } from '../flow/results/summary.ts';
-import { describeCertificate, isProof } from '../netlist/certify.ts';
 import { fixed, grouped, percent, type Style, shellWord, significant, wrapped } from './style.ts';
 
 /** Lines without a final newline; prose is wrapped to `width` columns. */
@@ -84,10 +84,10 @@ export function errorTable(
 
 /** What was proved of them, and of which there was nothing to compare. */
 function proofLine(multipliers: readonly MultiplierRow[], style: Style): string {
-  const different = new Map(multipliers.map(({ certificate }) => [describeCertificate(certificate), certificate]));
+  const different = new Map(multipliers.map(({ certificate }) => proofOf(certificate)).map((one) => [one.text, one]));
   const each = multipliers.length > 1 ? ' each' : '';
-  const lines = [...different].map(([text, certificate]) =>
-    isProof(certificate) ? `${style.green('proved:')} ${text}${each}` : `not compared: ${text}${each}`,
+  const lines = [...different.values()].map(({ text, proved }) =>
+    proved ? `${style.green('proved:')} ${text}${each}` : `not compared: ${text}${each}`,
   );
   return lines.join('\n');
 }
@@ -219,13 +219,6 @@ function comparedErrors(runs: readonly ComparedRun[], style: Style, width: numbe
   const several = runs.some(({ errors }) => errors && errors.multipliers > 1);
   const note = `errors over all operand pairs${several ? '; of several multipliers the mean over their multiplications, and the largest MaxED' : ''}`;
   return [`${tableText(table)}\n${style.dim(wrapped(note, width))}`];
-}
-
-/** What a picture of the runs can show: its axis, and the runs that have no place on it. */
-export function comparedAxis(runs: readonly ComparedRun[]) {
-  const measure = commonMeasure(runs);
-  const title = measure === 'power' ? 'analytic power of θ' : 'gate cost';
-  return { measure, title, missing: runs.filter((run) => run[measure] === undefined).map(({ label }) => label) };
 }
 
 export interface RankedColumn<Row> {

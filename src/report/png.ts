@@ -90,8 +90,20 @@ export async function simplifySvg(svg: string, options: PngOptions = {}): Promis
   return (await open(svg, options, {})).toString();
 }
 
+/** A native library that an installation may lack. */
+async function loadResvg() {
+  try {
+    return await import('@resvg/resvg-js');
+  } catch (error) {
+    throw new UserError(
+      `cannot draw a figure as PNG or PDF: @resvg/resvg-js cannot be loaded (${(error as Error).message}); use the SVG, or install the ` +
+        'dependencies with npm ci',
+    );
+  }
+}
+
 async function open(svg: string, options: PngOptions, more: ResvgRenderOptions): Promise<Resvg> {
-  const { Resvg } = await import('@resvg/resvg-js');
+  const { Resvg } = await loadResvg();
   const { fontFiles = [], systemFonts = true } = options;
   const font = { loadSystemFonts: systemFonts, fontFiles: [...fontFiles] };
   const probe =

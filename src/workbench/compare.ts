@@ -6,6 +6,7 @@ import type { OperandHistograms } from '../multiplier/metrics.ts';
 import type { Simulation, SimulationReport } from '../netlist/circuit.ts';
 import { isGeneratorSpec } from '../netlist/generators/registry.ts';
 import { describeStructure } from '../netlist/structure.ts';
+import type { ComparedMultiplier } from '../report/comparison.ts';
 import { UserError } from '../tensor/errors.ts';
 import { given } from '../tensor/given.ts';
 import { type LoadedCircuit, type LoadedMultiplier, type LoadOptions, loadMultiplier, subjectName } from './load.ts';
@@ -99,6 +100,22 @@ async function attempt<Result extends object>(
     if (!(error instanceof UserError)) throw error;
     return { failure: error };
   }
+}
+
+/** The rows as the table of a comparison takes them (`comparisonTable`). */
+export function comparedFigures(rows: readonly ComparedRow[]): ComparedMultiplier[] {
+  return rows.map(({ name, simulation, gates = null, synthesis, failure }) => {
+    const { report, metrics } = simulation ?? {};
+    const figures = report &&
+      metrics && {
+        ...{ weightBits: report.weightBits, activationBits: report.activationBits, signed: report.signed },
+        ...{ metrics, gates, ...given({ samples: report.sampled && report.pairs }) },
+      };
+    const costs = synthesis && {
+      ...{ area: synthesis.area, delay: synthesis.delay, power: synthesis.power?.total ?? null },
+    };
+    return { name, ...given({ figures, synthesis: costs, problem: failure?.message }) };
+  });
 }
 
 /** A row of the comparison as plain data, under the names of `tram simulate --json`. */

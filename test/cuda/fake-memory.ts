@@ -1,7 +1,8 @@
 // Addresses without a device: what lowering needs to turn a graph into commands where there is no GPU.
 
 import type { Target } from '../../src/engine/cuda/lower/launch.ts';
-import { lowerPlan, scratchBytes } from '../../src/engine/cuda/lower/program.ts';
+import { lowerOn } from '../../src/engine/cuda/lower/lowerings.ts';
+import { lowerPlan } from '../../src/engine/cuda/lower/program.ts';
 import type { Graph } from '../../src/engine/graph/graph.ts';
 import { plan } from '../../src/engine/graph/plan.ts';
 import { hopper } from '../engine/devices.ts';
@@ -9,7 +10,8 @@ import { hopper } from '../engine/devices.ts';
 const ARENA = 0x7000_0000_0000n;
 
 export function lowerGraph(graph: Graph, on: Target = hopper()) {
-  const planned = plan(graph, { alignment: 256, workspaceBytes: (node) => scratchBytes(node, on) });
+  const lower = lowerOn(on);
+  const planned = plan(graph, { alignment: 256, workspaceBytes: (node) => lower(node).workspaceBytes ?? 0 });
   let next = 0x1000_0000n;
   const allocate = (bytes: number) => {
     const at = next;
@@ -28,8 +30,8 @@ export function lowerGraph(graph: Graph, on: Target = hopper()) {
       },
       variable: (name) => variables.get(name)!,
     },
-    on,
-    { counters: (count) => allocate(4 * count), table: (bytes) => allocate(bytes.byteLength) },
+    lower,
+    { counters: (count) => allocate(4 * count), place: ({ byteLength }) => allocate(byteLength) },
   );
   return { planned, tasks, launches: tasks.map(({ launch }) => launch) };
 }

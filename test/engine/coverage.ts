@@ -2,7 +2,8 @@
 // decisions, for every operation of every case's graph, gradients included.
 
 import type { Target } from '../../src/engine/cuda/lower/launch.ts';
-import { ways as cudaWays, pathsOf, scratchBytes } from '../../src/engine/cuda/lower/program.ts';
+import { ways as cudaWays, lowerOn } from '../../src/engine/cuda/lower/lowerings.ts';
+import { pathsOf } from '../../src/engine/cuda/lower/program.ts';
 import type { Graph } from '../../src/engine/graph/graph.ts';
 import { namesOfPath, namesOfWays, type Path, type Ways } from '../../src/engine/graph/paths.ts';
 import { plan } from '../../src/engine/graph/plan.ts';
@@ -55,7 +56,10 @@ export const wasmCoverage = (cases: readonly Case[]): Coverage[] =>
 /** On any of the given targets; see ./devices.ts for what the suite runs on. */
 export const cudaCoverage = (cases: readonly Case[], targets: readonly Target[]): Coverage[] =>
   coverageOf(cudaWays, cases, (graph) =>
-    targets.flatMap((target) => pathsOf(plan(graph, { workspaceBytes: (node) => scratchBytes(node, target) }), target)),
+    targets.flatMap((target) => {
+      const lower = lowerOn(target);
+      return pathsOf(plan(graph, { workspaceBytes: (node) => lower(node).workspaceBytes ?? 0 }), lower);
+    }),
   );
 
 /** A line per path: the case that covers it, and how many others do. */

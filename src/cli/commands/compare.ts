@@ -1,11 +1,9 @@
 // `tram compare`: runs side by side, as a table and as accuracy over power.
 
 import { type Command, Option } from 'commander';
-import type { ComparedRun, Measure } from '../../flow/results/compare.ts';
+import type { ComparedRun } from '../../flow/results/compare.ts';
 import { nonEmpty } from '../../flow/settings/values.ts';
-import { exactPower } from '../../multiplier/power.ts';
-import { cheapestExact } from '../../netlist/exact-cost.ts';
-import type { ParetoPoint } from '../../report/pareto.ts';
+import { writeFileAtomic } from '../../tensor/files.ts';
 import { wantsColor } from '../options.ts';
 import type { Services } from '../services.ts';
 import { styleFor, textWidth } from '../style.ts';
@@ -42,7 +40,7 @@ async function compare(given: readonly string[], command: Command, { stdout, std
   const { figure, json } = command.opts<{ figure?: string; json?: boolean }>();
   const { compareRuns } = await import('../../flow/results/compare.ts');
   const { isTryFolder } = await import('../../flow/try/folder.ts');
-  const { comparedAxis, comparisonText } = await import('../tables.ts');
+  const { comparisonText } = await import('../tables.ts');
   // A try lies beside its run, where a pattern such as runs/* finds both.
   const tries = given.length > 1 ? given.filter(isTryFolder) : [];
   const folders = given.filter((folder) => !tries.includes(folder));
@@ -51,51 +49,20 @@ async function compare(given: readonly string[], command: Command, { stdout, std
     tries.map((folder) => `${folder} holds what tram try found, not a run: left out`),
   );
   const runs = compareRuns(folders);
-  const axis = comparedAxis(runs);
-  if (figure !== undefined) {
-    const { paretoSvg } = await import('../../report/pareto.ts');
-    const { writeFileAtomic } = await import('../../tensor/files.ts');
-    writeFileAtomic(figure, await paretoSvg(pointsOf(runs, axis.measure), axisTitles[axis.measure]));
-  }
+  const picture = figure === undefined ? undefined : await pictureOf(runs);
+  if (figure !== undefined && picture) writeFileAtomic(figure, picture.svg);
   if (json) return void stdout.write(`${JSON.stringify(runs)}\n`);
   stdout.write(`${comparisonText(runs, styleFor(stdout, wantsColor(command)), textWidth(stdout))}\n`);
-  if (figure === undefined) return;
-  const missing =
-    axis.missing.length === 0
-      ? ''
-      : `; without ${axis.missing.join(', ')}, which ${axis.missing.length > 1 ? 'have' : 'has'} none`;
-  stdout.write(`\naccuracy over ${axis.title}: ${figure}${missing}\n`);
+  if (!picture) return;
+  const { measure, missing } = picture;
+  const without =
+    missing.length === 0 ? '' : `; without ${missing.join(', ')}, which ${missing.length > 1 ? 'have' : 'has'} none`;
+  stdout.write(`\naccuracy over ${axes[measure]}: ${figure}${without}\n`);
 }
 
-const axisTitles: Record<Measure, string> = {
-  power: 'Power, analytic model of θ (exact 8×8 array = 1)',
-  gateCost: 'Gate cost of the netlist (cheapest exact 8×8 multiplier = 1)',
-};
-
-/** Points on one axis; the exact multiplier stands where its widths place it. */
-function pointsOf(runs: readonly ComparedRun[], measure: Measure): ParetoPoint[] {
-  const widths = (run: ComparedRun) => `${run.weightBits}×${run.activationBits}`;
-  const exact = new Map<string, ParetoPoint>();
-  for (const run of runs) {
-    const quantized = run.stages.find(({ stage }) => stage === 'quantized');
-    const before = exact.get(widths(run));
-    if (!quantized || (before && before.accuracy >= quantized.accuracy)) continue;
-    const { weightBits, activationBits } = run;
-    const power =
-      measure === 'power' ? exactPower(weightBits, activationBits) : cheapestExact(weightBits, activationBits).gateCost;
-    exact.set(widths(run), {
-      label: `exact ${widths(run)}`,
-      group: 'exact multiplier',
-      accuracy: quantized.accuracy,
-      power,
-    });
-  }
-  const points = runs.flatMap((run) => {
-    const result = run[measure];
-    const power = measure === 'power' ? run.power?.power : run.gateCost?.gateCost;
-    if (!result || power === undefined) return [];
-    const group = run.multiplier === undefined ? 'trained structure' : 'given multiplier';
-    return [{ label: run.label, group, accuracy: result.accuracy, power }];
-  });
-  return [...exact.values(), ...points];
+async function pictureOf(runs: readonly ComparedRun[]) {
+  const { comparedPicture } = await import('../../flow/results/pareto.ts');
+  return comparedPicture(runs);
 }
+
+const axes = { power: 'analytic power of θ', gateCost: 'gate cost' } as const;

@@ -1,11 +1,7 @@
 // `tram doctor`: what works here and what is missing, each with what to do about it.
 
 import { type Command, Option } from 'commander';
-import { findCuda } from '../../engine/cuda/runtime/device.ts';
-import { deviceNames } from '../../flow/run/device.ts';
-import { version } from '../../version.ts';
-import { atLeast, embeddedData, libraryVersions, requiredNode, tryDevice } from '../doctor/installation.ts';
-import { freeDisk, machineFacts, type Trial, trySimd, tryThreads } from '../doctor/machine.ts';
+import type { Examination, Trial } from '../../flow/doctor/examine.ts';
 import { Exit } from '../failure.ts';
 import { wantsColor } from '../options.ts';
 import type { Services } from '../services.ts';
@@ -26,49 +22,32 @@ export function defineDoctor(command: Command, { stdout }: Services): void {
     .addOption(new Option('--json', 'print one JSON object').helpGroup('Output:'))
     .addHelpText('after', AFTER);
   command.action(async () => {
+    const { examine } = await import('../../flow/doctor/examine.ts');
     const report = await examine();
     const style = styleFor(stdout, wantsColor(command));
-    stdout.write(command.opts().json ? `${JSON.stringify(report)}\n` : reportText(report, style));
+    stdout.write(command.opts().json ? `${JSON.stringify(inJson(report))}\n` : reportText(report, style));
     if (!report.healthy) throw new Exit(1);
   });
 }
 
-export type DoctorReport = Awaited<ReturnType<typeof examine>>;
-
 const LEAST_DISK = 2 ** 30;
 
-/** Everything that was found; `healthy` when a run can be done. */
-export async function examine() {
-  const required = requiredNode();
-  const devices: Record<string, Trial> = {};
-  for (const name of deviceNames) devices[name] = await tryDevice(name);
-  const facts = {
-    tram: version,
-    node: { version: process.versions.node, required, works: atLeast(process.versions.node, required) },
-    machine: machineFacts(),
-    disk: freeDisk('runs'),
-    webassembly: { simd: trySimd(), threads: await tryThreads() },
-    devices,
-    cuda: findCuda(),
-    libraries: libraryVersions(),
-    data: embeddedData(),
-  };
-  const healthy =
-    facts.node.works &&
-    facts.data.works &&
-    devices.wasm!.works &&
-    Object.values(facts.libraries).every((found) => found !== null);
-  return { healthy, ...facts };
+/** Libraries by name: the version, or null. */
+function inJson(report: Examination) {
+  return { ...report, libraries: Object.fromEntries(report.libraries.map(({ name, version }) => [name, version])) };
 }
 
-function reportText(report: DoctorReport, style: Style): string {
+function reportText(report: Examination, style: Style): string {
   const { node, machine, disk, webassembly, devices, cuda, libraries, data, healthy } = report;
   const good = style.green('✓');
   const bad = style.red('✗');
   const line = (mark: string, name: string, text: string) => `${mark} ${name.padEnd(20)} ${text}`;
   const trial = (name: string, { works, detail }: Trial) => line(works ? good : bad, name, detail);
-  const missing = Object.keys(libraries).filter((name) => libraries[name] === null);
-  const installed = Object.entries(libraries).map(([name, found]) => `${name} ${found ?? 'missing'}`);
+  const missing = libraries.filter((library) => library.version === null);
+  const installed = libraries.map(({ name, version, optional }) => {
+    return `${name} ${version ?? (optional ? 'missing, not needed by every run' : 'missing')}`;
+  });
+  const [fair, whole] = [missing.every(({ optional }) => optional), missing.length === 0];
   const cudaLines = () => {
     const none = style.dim('–');
     if (!cuda.available) return [line(none, 'device cuda', `${cuda.reason}; ${cuda.hint}`)];
@@ -76,7 +55,7 @@ function reportText(report: DoctorReport, style: Style): string {
       line(good, `GPU ${ordinal}`, `${name}, ${gibibytes(memoryBytes)}, compute capability ${capability / 10}`),
     );
     return [
-      trial('device cuda', devices.cuda!),
+      trial('device cuda', devices.cuda),
       ...names,
       line(good, 'NVIDIA driver', `CUDA ${cuda.driverVersion}, ${cuda.driverLibrary}`),
       line(good, 'NVRTC', `${cuda.compilerVersion}, ${cuda.compilerLibrary}`),
@@ -92,10 +71,10 @@ function reportText(report: DoctorReport, style: Style): string {
     line(roomy ? good : style.yellow('!'), 'disk for runs', `${gibibytes(disk.freeBytes)} free in ${disk.path}`),
     trial('WebAssembly SIMD', webassembly.simd),
     trial('WebAssembly threads', webassembly.threads),
-    trial('device wasm', devices.wasm!),
-    trial('device reference', devices.reference!),
+    trial('device wasm', devices.wasm),
+    trial('device reference', devices.reference),
     ...cudaLines(),
-    line(missing.length === 0 ? good : bad, 'libraries', installed.join(', ')),
+    line(whole ? good : fair ? style.yellow('!') : bad, 'libraries', installed.join(', ')),
     line(data.works ? good : bad, 'data: digits', `${data.path}, ${data.detail}`),
     '',
     healthy ? 'Ready: try tram run' : style.red('Not ready: see the lines marked ✗'),

@@ -2,6 +2,7 @@
 // printed before netlist, BLIF, Verilog and table are proved equal.
 
 import { type Command, Option } from 'commander';
+import { findSetting, settingsOfPhases } from '../../flow/settings/fields.ts';
 import { defaultValue } from '../../flow/settings/schema.ts';
 import { nonEmpty, oneOf, thetaList } from '../../flow/settings/values.ts';
 import { UserError } from '../../tensor/errors.ts';
@@ -20,7 +21,6 @@ import {
 } from '../options.ts';
 import { performPhases } from '../perform.ts';
 import type { Services } from '../services.ts';
-import { findSetting, settingsOfPhases } from '../settings.ts';
 import { grouped, type Style, styleFor } from '../style.ts';
 import { errorTable } from '../tables.ts';
 import { filesText, givenHistograms } from '../workbench.ts';

@@ -5,6 +5,7 @@ import { type Command, Option } from 'commander';
 import { phases } from '../../flow/run/events.ts';
 import { hasManifest, readManifest } from '../../flow/run/manifest.ts';
 import { type ConfigurationInput, mergeSettings, parseConfiguration } from '../../flow/settings/config.ts';
+import { settingsOfPhases } from '../../flow/settings/fields.ts';
 import { nonEmpty } from '../../flow/settings/values.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { describeOption } from '../facts.ts';
@@ -21,7 +22,7 @@ import {
 } from '../options.ts';
 import { performPhases } from '../perform.ts';
 import type { Define, Services } from '../services.ts';
-import { namesHelp, settingsOfPhases } from '../settings.ts';
+import { namesHelp } from '../settings.ts';
 import { type PhaseCommand, phaseHelp } from './phase-help.ts';
 
 /** Defines the command of a phase, or of all. */

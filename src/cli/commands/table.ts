@@ -2,7 +2,7 @@
 
 import { type Command, Option } from 'commander';
 import { nonEmpty, oneOf } from '../../flow/settings/values.ts';
-import { type ComparedMultiplier, comparisonLayouts } from '../../report/comparison.ts';
+import { comparisonLayouts } from '../../report/comparison.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { given } from '../../tensor/given.ts';
 import type { ComparedRow } from '../../workbench/compare.ts';
@@ -91,7 +91,9 @@ async function compare(files: readonly string[], command: Command, { stdout, std
       `--${misplaced} is for synthesis, but --synth is not given; add it, or leave --${misplaced} out`,
     );
   }
-  const { comparisonReport, compareMultipliers, synthesizeRows } = await import('../../workbench/compare.ts');
+  const { comparedFigures, comparisonReport, compareMultipliers, synthesizeRows } = await import(
+    '../../workbench/compare.ts'
+  );
   // Errors are cheap, synthesis is not: mistakes in any file are told before it begins.
   let rows = await compareMultipliers(files, { ...readLoading(command), ...given({ histograms }) });
   tellNotes(
@@ -116,7 +118,7 @@ async function compare(files: readonly string[], command: Command, { stdout, std
   else {
     const { comparisonTable } = await import('../../report/comparison.ts');
     const units = command.opts().liberty === undefined ? 'gates' : 'library';
-    stdout.write(comparisonTable(rows.map(comparedOf), format, synth ? units : undefined));
+    stdout.write(comparisonTable(comparedFigures(rows), format, synth ? units : undefined));
   }
   if (rows.some(({ failure }) => failure)) throw new Exit(1);
 }
@@ -124,20 +126,4 @@ async function compare(files: readonly string[], command: Command, { stdout, std
 function estimateNote({ spec, simulation }: ComparedRow): string[] {
   const { report } = simulation ?? {};
   return report?.sampled ? [`${spec}: ~ estimated from ${grouped(report.pairs)} random operand pairs`] : [];
-}
-
-function comparedOf({ name, simulation, gates = null, synthesis, failure }: ComparedRow): ComparedMultiplier {
-  const figures = simulation && {
-    ...{ weightBits: simulation.report.weightBits, activationBits: simulation.report.activationBits },
-    ...{ signed: simulation.report.signed, metrics: simulation.metrics, gates },
-    ...(simulation.report.sampled ? { samples: simulation.report.pairs } : {}),
-  };
-  return {
-    name,
-    ...(figures ? { figures } : {}),
-    ...(synthesis
-      ? { synthesis: { area: synthesis.area, delay: synthesis.delay, power: synthesis.power?.total ?? null } }
-      : {}),
-    ...(failure ? { problem: failure.message } : {}),
-  };
 }

@@ -5,7 +5,7 @@ import { type Command, Option } from 'commander';
 import { badValue, nonEmpty, oneOf, perOperand, wholeNumberFrom } from '../../flow/settings/values.ts';
 import type { TryReport } from '../../flow/try/report.ts';
 import type { TryOptions } from '../../flow/try/try.ts';
-import { operandOrders } from '../../multiplier/table.ts';
+import { operandOrders } from '../../workbench/choices.ts';
 import type { OperandBits } from '../../workbench/import.ts';
 import { describeOption } from '../facts.ts';
 import { Exit, Interrupted } from '../failure.ts';

@@ -17,6 +17,7 @@ import { loss } from './loss.ts';
 import { normalization } from './normalization.ts';
 import { pooling } from './pooling.ts';
 import { quantization } from './quantization.ts';
+import { reduction } from './reduction.ts';
 
 /** Renames need no kernel: the plan gives both names one storage. */
 type Computed = Exclude<OpName, 'reshape' | 'stopGradient'>;
@@ -29,6 +30,7 @@ const kernels: Kernels<Computed> = {
   ...images,
   ...loss,
   ...quantization,
+  ...reduction,
   ...approximate,
 };
 

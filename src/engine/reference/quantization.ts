@@ -1,8 +1,7 @@
-// The uniform asymmetric quantiser, its observers and their gradients (paper, section on quantisation; OmniQuant's learned clipping):
+// The uniform asymmetric quantiser, its range and their gradients (paper, section on quantisation; OmniQuant's learned clipping):
 // q = clamp(round(x/s) + z, 0, 2^B − 1), x_fq = (q − z)·s; x/s is a float32 quotient, so codes are the same on every backend. A scale or minimum of shape [] serves the whole tensor, [C] the last axis.
 
-import type { Granularity } from '../graph/ops.ts';
-import { channels, clamp, type Kernels, type Operand, roundHalfEven } from './kernel.ts';
+import { clamp, groups, type Kernels, roundHalfEven } from './kernel.ts';
 
 /** No scale is below this, float32's epsilon. */
 export const SMALLEST_SCALE = 2 ** -23;
@@ -11,11 +10,6 @@ const LARGEST_ZERO_POINT = 1e4;
 
 /** Rounded to float32: near 1 the slope σ(1 − σ) of learned clipping depends on it, and this is what the published program computes. */
 const sigmoid = (x: number): number => Math.fround(1 / (1 + Math.exp(-x)));
-
-/** How many values a per-granularity vector of x has; element i of x belongs to entry i mod that. */
-function groups(x: Operand, granularity: Granularity): number {
-  return granularity === 'tensor' ? 1 : channels(x);
-}
 
 /** Scale and zero point of the range [min, max] for 2^bits levels. */
 export function scaleOfRange(min: number, max: number, bits: number): { scale: number; zero: number } {
@@ -31,40 +25,8 @@ function learnedRange(min: number, max: number, upper: number, lower: number, bi
 }
 
 export const quantization: Kernels<
-  | 'minMax'
-  | 'minMaxGradient'
-  | 'clipSearch'
-  | 'rangeToScale'
-  | 'clipScale'
-  | 'clipScaleGradient'
-  | 'quantize'
-  | 'quantizeGradient'
-  | 'dequantize'
+  'clipSearch' | 'rangeToScale' | 'clipScale' | 'clipScaleGradient' | 'quantize' | 'quantizeGradient' | 'dequantize'
 > = {
-  minMax: ([x], [min, max], { granularity, holdsZero }) => {
-    const count = groups(x!, granularity);
-    min!.data.fill(holdsZero ? 0 : Number.POSITIVE_INFINITY);
-    max!.data.fill(holdsZero ? 0 : Number.NEGATIVE_INFINITY);
-    x!.data.forEach((value, i) => {
-      min!.data[i % count] = Math.min(min!.data[i % count]!, value);
-      max!.data[i % count] = Math.max(max!.data[i % count]!, value);
-    });
-  },
-  minMaxGradient: ([gMin, gMax, x, min, max], [dx], { granularity }) => {
-    const count = groups(x!, granularity);
-    const lows = new Float64Array(count);
-    const highs = new Float64Array(count);
-    x!.data.forEach((value, i) => {
-      if (value === min!.data[i % count]) lows[i % count]!++;
-      if (value === max!.data[i % count]) highs[i % count]!++;
-    });
-    x!.data.forEach((value, i) => {
-      const at = i % count;
-      const low = value === min!.data[at] ? gMin!.data[at]! / lows[at]! : 0;
-      const high = value === max!.data[at] ? gMax!.data[at]! / highs[at]! : 0;
-      dx!.data[i] = low + high;
-    });
-  },
   clipSearch: ([x, min, max], [factor], { bits, granularity, steps, shrink, exponent }) => {
     const count = groups(x!, granularity);
     let best = Number.POSITIVE_INFINITY;

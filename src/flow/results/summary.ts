@@ -120,8 +120,14 @@ export interface RunSummary {
   readonly files: readonly RunFile[];
 }
 
+/** What a certificate says: which forms were proved equal over how many pairs, or that there was nothing to compare. */
+export function proofOf(certificate: Certificate): { readonly proved: boolean; readonly text: string } {
+  return { proved: isProof(certificate), text: describeCertificate(certificate) };
+}
+
 /** A multiplier's figures as label and text, in the order of the field's tables. */
 export function metricRows({ metrics, gateCost, mseToTarget, certificate }: MultiplierSummary) {
+  const proof = proofOf(certificate);
   return [
     { label: 'Gate cost, exact 8×8 = 1', value: gateCost === null ? '–' : fixed(gateCost, 4) },
     { label: 'Error rate (ER): share of wrong products', value: percent(metrics.errorRate) },
@@ -132,7 +138,7 @@ export function metricRows({ metrics, gateCost, mseToTarget, certificate }: Mult
     { label: 'MRED: mean of distance over product', value: percent(metrics.meanRelativeErrorDistance, 3) },
     { label: 'Mean error (bias)', value: significant(metrics.meanError, 6) },
     ...(mseToTarget === null ? [] : [{ label: 'MSE to the products of θ', value: significant(mseToTarget, 6) }]),
-    { label: isProof(certificate) ? 'Proved equal' : 'Not compared', value: describeCertificate(certificate) },
+    { label: proof.proved ? 'Proved equal' : 'Not compared', value: proof.text },
   ];
 }
 

@@ -1,8 +1,9 @@
 // What the configuration's schema says about one key, for people: its default, its valid values, and whether a value will do. The
-// schema stays the only place where ranges and defaults are written; help texts, errors and the command reference read them here.
+// schema stays the only place where ranges and defaults are written; fields, help texts, errors and the command reference read them here.
 
 import { z } from 'zod';
 import { invariant } from '../../tensor/errors.ts';
+import { given } from '../../tensor/given.ts';
 import { type Configuration, configurationSchema } from './config.ts';
 
 /** The part of JSON Schema that the configuration uses. */
@@ -26,8 +27,11 @@ function nodeAt(path: string): SchemaNode {
   return node;
 }
 
+/** Of the value at a path. */
+export type ValueKind = NonNullable<SchemaNode['type']>;
+
 /** Kind of value at a path such as `explore.lambda`. */
-export function valueKind(path: string): NonNullable<SchemaNode['type']> {
+export function valueKind(path: string): ValueKind {
   const { type } = nodeAt(path);
   invariant(type, `the configuration's key ${path} has no type`);
   return type;
@@ -48,10 +52,30 @@ export function expectation(path: string): string {
   const node = nodeAt(path);
   if (node.enum) return `one of ${node.enum.join(', ')}`;
   if (node.type === 'array') return 'names separated by commas';
+  if (node.type === 'boolean') return 'true or false';
   if (node.type !== 'integer' && node.type !== 'number') return 'a text that is not empty';
   const what = node.type === 'integer' ? 'a whole number' : 'a number';
   const range = rangeOf(node);
   return range === '' ? what : `${what} ${range}`;
+}
+
+/** Limits of a number; those that are not there are none. */
+export interface Range {
+  readonly least?: number;
+  readonly most?: number;
+  /** Of values that are greater, or less, but not equal. */
+  readonly above?: number;
+  readonly below?: number;
+}
+
+/** The range of the number at a path; undefined where it is no number or has no limit. */
+export function rangeAt(path: string): Range | undefined {
+  const { type, minimum, maximum, exclusiveMinimum, exclusiveMaximum } = nodeAt(path);
+  if (type !== 'integer' && type !== 'number') return undefined;
+  const limit = (value: number | undefined) => (isLimit(value) ? value : undefined);
+  const range = { least: limit(minimum), most: limit(maximum), above: exclusiveMinimum, below: exclusiveMaximum };
+  const known = given(range);
+  return Object.keys(known).length === 0 ? undefined : known;
 }
 
 function rangeOf({ minimum, maximum, exclusiveMinimum, exclusiveMaximum }: SchemaNode): string {
@@ -63,8 +87,12 @@ function rangeOf({ minimum, maximum, exclusiveMinimum, exclusiveMaximum }: Schem
 }
 
 /** The schema's own bounds of safe integers are no limit worth naming. */
+function isLimit(value: number | undefined): value is number {
+  return value !== undefined && Math.abs(value) !== Number.MAX_SAFE_INTEGER;
+}
+
 function bound(value: number | undefined): string | undefined {
-  return value === undefined || Math.abs(value) === Number.MAX_SAFE_INTEGER ? undefined : String(value);
+  return isLimit(value) ? String(value) : undefined;
 }
 
 /** Whether the schema takes a value at a path. */

@@ -1,6 +1,6 @@
-// The one table of configuration options: option name, configuration path, the phase it belongs to, and what it is for. Every command
-// builds its options from it, every help text and the command reference are made from it; valid values and defaults come from the
-// configuration's schema. Invariant (tested): every key of the schema has at least one option.
+// The one table of settings as people meet them: name, configuration paths, the phase it belongs to, and what it is for. Command lines,
+// their help and the command reference are made from it (cli/settings.ts), and a form can be (fields.ts); valid values and defaults come
+// from the configuration's schema. Invariant (tested): every key of the schema has at least one setting.
 
 import { sources } from '../../data/registry.ts';
 import { models } from '../../nn/models/registry.ts';
@@ -10,18 +10,18 @@ import { nameList, perOperand } from './values.ts';
 export type SettingPhase = Exclude<Phase, 'report'>;
 
 export interface Setting {
-  /** The option without its dashes, on the command of its phase. */
+  /** Its name among the settings of its phase; as an option it has two dashes before it. */
   readonly name: string;
-  /** Configuration paths that the option sets, all to its value unless `parse` says otherwise. */
+  /** Configuration paths that it sets, all to its value unless `parse` says otherwise. */
   readonly paths: readonly string[];
-  /** The phase whose command has the option; `tram run` has all. */
+  /** The phase that it is for. */
   readonly phase: SettingPhase;
   readonly group: string;
   readonly help: string;
-  /** What the value is called in the help text; a switch has none and sets `value`. */
+  /** What the value is called in a help text; a switch has none and sets `value`. */
   readonly placeholder?: string;
   readonly value?: boolean;
-  /** Whether `tram run` puts the phase's name before it, because other phases have an option of that name. */
+  /** Whether among all settings the phase's name stands before it, because other phases have one of that name. */
   readonly prefixed?: boolean;
   /** For values that do not stand alone: one value per path, or undefined. */
   readonly parse?: (text: string) => readonly unknown[] | undefined;

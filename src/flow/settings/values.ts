@@ -1,5 +1,5 @@
-// Strict reading of what a user typed behind an option. A value is taken as a whole or refused with one line that says the option,
-// the value and what was expected: '1x', '', ' 3' and '0x10' are not numbers here.
+// Strict reading of what a user typed for an option or into a field. A value is taken as a whole or refused with one line that says which
+// one it was for, the value and what was expected: '1x', '', ' 3' and '0x10' are not numbers here.
 
 import { UserError } from '../../tensor/errors.ts';
 import { nearestName } from '../../tensor/names.ts';

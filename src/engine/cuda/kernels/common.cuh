@@ -10,6 +10,8 @@ typedef unsigned int u32;
 typedef unsigned long long u64;
 
 #define INLINE __device__ __forceinline__
+/** A kernel whose blocks have at most the file's THREADS threads. */
+#define KERNEL extern "C" __global__ void __launch_bounds__(THREADS)
 
 INLINE u32 sharedAddress(const void *pointer) { return (u32)__cvta_generic_to_shared(pointer); }
 

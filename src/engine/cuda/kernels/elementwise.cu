@@ -1,33 +1,7 @@
-// Operations in which each element of the output depends on the elements at the same position (and on per-channel or scalar values): one
-// read, one write, bound by memory. A thread handles UNROLL elements that lie a block apart, so a warp's accesses are contiguous
-// and several are in flight. Channel of element i: i % channels (the channel axis is the last one); channels = 1 for scalars.
-// Arithmetic that decides codes, scales and zero points is done as the reference does it (float32 quotients, doubles for ranges).
-#include "clip.cuh"
-#include "common.cuh"
+// Element-wise operations, sums of parts, and updates and copies of many tensors in one launch.
+#include "elementwise.cuh"
 
-#define UNROLL 4
-
-/** to[i] = value(i) for every i of this thread; all values are formed before the first is stored, so their reads overlap. */
-template <class T, class F> INLINE void map(T *to, int count, F value) {
-  const int start = blockIdx.x * (blockDim.x * UNROLL) + threadIdx.x;
-  T values[UNROLL];
-#pragma unroll
-  for (int part = 0; part < UNROLL; part++) {
-    const int i = start + part * blockDim.x;
-    if (i < count) values[part] = value(i);
-  }
-#pragma unroll
-  for (int part = 0; part < UNROLL; part++) {
-    const int i = start + part * blockDim.x;
-    if (i < count) to[i] = values[part];
-  }
-}
-/** For operations with several outputs, on short vectors. */
-#define EACH(i, count)                                                                                                       \
-  for (int start = blockIdx.x * (blockDim.x * UNROLL) + threadIdx.x, part = 0; part < UNROLL; part++)                         \
-    if (const int i = start + part * blockDim.x; i < count)
-
-#define KERNEL extern "C" __global__ void __launch_bounds__(256)
+#define THREADS 256
 
 KERNEL add(const float *a, const float *b, float *y, int count, float alpha, float beta) {
   map(y, count, [=](int i) { return alpha * a[i] + beta * b[i]; });
@@ -70,102 +44,6 @@ KERNEL sum_parts(const float *parts, float *y, int count, int number) {
 #pragma unroll 8
   for (int part = 0; part < number; part++) sum += parts[(size_t)part * count + i];
   y[i] = sum;
-}
-
-// Quantisers.
-
-INLINE u32 codeOf(float x, const Quotient &scale, float zero, float highest) {
-  return (u32)fminf(fmaxf(rintf(scale.of(x)) + zero, 0.0f), highest);
-}
-KERNEL quantize(const float *x, const float *scale, const float *zero, u8 *codes, int count, int channels, float highest) {
-  map(codes, count, [=](int i) {
-    const int c = (u32)i % (u32)channels;
-    return (u8)codeOf(x[i], Quotient(scale[c]), zero[c], highest);
-  });
-}
-KERNEL dequantize(const u8 *codes, const float *scale, const float *zero, float *x, int count, int channels) {
-  map(x, count, [=](int i) {
-    const int c = (u32)i % (u32)channels;
-    return (codes[i] - zero[c]) * scale[c];
-  });
-}
-/** The same for one scale, four at a time. */
-KERNEL tensor_quantize(const float4 *x, const float *scale, const float *zero, u32 *codes, int vectors, float highest) {
-  const Quotient s(*scale);
-  const float z = *zero;
-  float4 values[UNROLL];
-  const int start = blockIdx.x * (blockDim.x * UNROLL) + threadIdx.x;
-#pragma unroll
-  for (int part = 0; part < UNROLL; part++) {
-    const int i = start + part * blockDim.x;
-    if (i < vectors) values[part] = x[i];
-  }
-#pragma unroll
-  for (int part = 0; part < UNROLL; part++) {
-    const int i = start + part * blockDim.x;
-    const float4 &v = values[part];
-    if (i < vectors) {
-      codes[i] = codeOf(v.x, s, z, highest) | codeOf(v.y, s, z, highest) << 8 | codeOf(v.z, s, z, highest) << 16 |
-                 codeOf(v.w, s, z, highest) << 24;
-    }
-  }
-}
-KERNEL tensor_dequantize(const u32 *codes, const float *scale, const float *zero, float4 *x, int vectors) {
-  const float s = *scale, z = *zero;
-  map(x, vectors, [=](int i) {
-    const u32 word = codes[i];
-    return make_float4(((word & 0xff) - z) * s, ((word >> 8 & 0xff) - z) * s, ((word >> 16 & 0xff) - z) * s, ((word >> 24) - z) * s);
-  });
-}
-/** Share of the gradients of the extremes among the elements that attain them; lows and highs count those per channel. */
-KERNEL extremes_gradient(const float *gMin, const float *gMax, const float *x, const float *min, const float *max, const float *lows,
-                         const float *highs, float *dx, int count, int channels) {
-  map(dx, count, [=](int i) {
-    const int c = (u32)i % (u32)channels;
-    return (x[i] == min[c] ? gMin[c] / lows[c] : 0.0f) + (x[i] == max[c] ? gMax[c] / highs[c] : 0.0f);
-  });
-}
-KERNEL range_to_scale(const float *min, const float *max, const float *factor, float *scale, float *zero, int count, float levels) {
-#pragma unroll
-  EACH(i, count) {
-    const double f = *factor, low = f * min[i], s = fmax((f * max[i] - low) / levels, 1.1920928955078125e-7);
-    scale[i] = (float)s;
-    zero[i] = (float)rint(-low / s);
-  }
-}
-KERNEL clip_scale(const float *min, const float *max, const float *upper, const float *lower, float *scale, float *zero, int count,
-                  float levels) {
-#pragma unroll
-  EACH(i, count) clippedScale(min[i], max[i], upper[i], lower[i], levels, scale + i, zero + i);
-}
-KERNEL clip_scale_gradient(const float *gScale, const float *min, const float *max, const float *upper, const float *lower, float *dmin,
-                           float *dmax, float *dupper, float *dlower, int count, float levels) {
-#pragma unroll
-  EACH(i, count) {
-    const double up = sigmoid(upper[i]), down = sigmoid(lower[i]), raw = (up * max[i] - down * min[i]) / levels;
-    const double g = raw == limit(raw, 1e-5, 1e4) ? gScale[i] / (double)levels : 0.0;
-    const double highest = max[i], lowest = min[i];
-    dmax[i] = (float)(g * up);
-    dmin[i] = (float)(-g * down);
-    dupper[i] = (float)(g * up * (1 - up) * highest);
-    dlower[i] = (float)(-g * down * (1 - down) * lowest);
-  }
-}
-
-// Structures.
-
-/** m[at] = θ[index[at]], 0 where the index is negative. */
-KERNEL structure_matrix(const float *theta, const int *index, float *m, int count) {
-  map(m, count, [=](int i) { return index[i] < 0 ? 0.0f : theta[index[i]]; });
-}
-/** dθ[c] = Σ dm[at] over index[at] = c, in order. */
-KERNEL structure_matrix_gradient(const float *dm, const int *index, float *dtheta, int count, int entries) {
-#pragma unroll
-  EACH(i, count) {
-    double sum = 0;
-    for (int at = 0; at < entries; at++) sum += index[at] == i ? dm[at] : 0.0f;
-    dtheta[i] = (float)sum;
-  }
 }
 
 // Many tensors in one launch. Each block finds its piece in a table: (which tensor, first element).

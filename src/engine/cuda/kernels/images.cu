@@ -2,12 +2,13 @@
 // batch, columns fastest, so that a warp reads a row of an image.
 #include "common.cuh"
 
+#define THREADS 256
+
 struct Pick {
   int number, dy, dx, mirrored;
 };
 
-extern "C" __global__ void __launch_bounds__(256)
-    gather_images(const u8 *images, const Pick *picks, u8 *out, int count, int height, int width, int channels) {
+KERNEL gather_images(const u8 *images, const Pick *picks, u8 *out, int count, int height, int width, int channels) {
   const int at = blockIdx.x * blockDim.x + threadIdx.x;
   if (at >= count * height * width) return;
   const int x = at % width, y = at / width % height;

@@ -55,7 +55,7 @@ extern "C" __global__ void largest(const float *__restrict__ g, u32 *result, int
  * Digits of g, and per slab of pixels the sums of the rounded gradient over the pixels where each tap is valid: sums [slab][KH·KW][O].
  * Block: 64 columns × 4 pixels; grid (slabs, ⌈groups·NP/64⌉).
  */
-extern "C" __global__ void __launch_bounds__(THREADS)
+KERNEL
     digits(const float *__restrict__ gradient, const u32 *__restrict__ largest, u16 *__restrict__ rounded, float *__restrict__ sums,
            const Geometry geometry, int paddedColumns) {
   __shared__ float partial[4][64];

@@ -17,6 +17,19 @@ struct __align__(16) Pair {
   double a, b;
 };
 
+/** The accumulators that several Ops have. */
+struct Total {
+  typedef double Sum;
+  typedef float2 Item;
+  static INLINE Sum empty() { return 0; }
+  static INLINE Sum merge(Sum a, Sum b) { return a + b; }
+};
+struct Range {
+  typedef Extent Sum;
+  static INLINE Sum empty() { return {__int_as_float(0x7f800000), __int_as_float(0xff800000)}; }
+  static INLINE Sum merge(Sum a, Sum b) { return {fminf(a.low, b.low), fmaxf(a.high, b.high)}; }
+};
+
 // Values that another block wrote, read past this multiprocessor's first-level cache.
 INLINE double readFresh(const double *from) { return __ldcg(from); }
 INLINE int2 readFresh(const int2 *from) { return __ldcg(from); }
@@ -84,6 +97,5 @@ template <class Op> INLINE void reduceColumns(const Op &op, int rows, int column
   if (ty == 0 && column < columns) op.finish(column, sum);
 }
 
-#define KERNEL extern "C" __global__ void __launch_bounds__(THREADS)
 #define SHAPE int rows, int columns, int tile, void *partials, u32 *counters
 #define REDUCE(...) reduceColumns(__VA_ARGS__, rows, columns, tile, partials, counters)

@@ -66,7 +66,7 @@ INLINE const float4 *rowOf(const float *rows, int channel, u32 codes) {
 }
 
 /** Grid: (slabs of pixels, ⌈channels / 4⌉·⌈outputs / 8⌉, groups·taps). shares[slab][tap][channel][o]. */
-extern "C" __global__ void __launch_bounds__(THREADS)
+KERNEL
     weight_shares(const float *__restrict__ gradient, const u8 *__restrict__ x, const u8 *__restrict__ w,
                   const float *__restrict__ slopes, float *__restrict__ shares, const Geometry geometry, int slabPixels) {
   extern __shared__ __align__(16) float rows[];
@@ -135,7 +135,7 @@ extern "C" __global__ void add_shares(const float *__restrict__ shares, const fl
 
 #ifdef PIXELS
 /** A thread owns 4 channels of PIXELS input pixels. Grid: (tiles of THREADS·PIXELS input pixels, ⌈channels / 4⌉, groups). */
-extern "C" __global__ void __launch_bounds__(THREADS)
+KERNEL
     input_gradient(const float *__restrict__ gradient, const u8 *__restrict__ x, const u8 *__restrict__ w,
                    const float *__restrict__ wScale, const float *__restrict__ slopes, float *__restrict__ dx,
                    const Geometry geometry) {

@@ -1,9 +1,11 @@
 // Convolutions of f32 tensors: which product, which tile, how a long sum is cut into parts; see kernels/convolution.cu. Those that keep the
-// size of the image have faster kernels where the device does (halves.ts).
+// size of the image have faster kernels where the device does (convolution-f16.ts). The gradients through the error of an approximate multiplier
+// are such products too (slopes.ts).
 
 import type { Node } from '../../graph/graph.ts';
-import { COUNTS, oneOrSeveral, type Path, pathOf } from '../../graph/paths.ts';
-import type { Address } from '../runtime/driver.ts';
+import { COUNTS, oneOrSeveral, pathOf } from '../../graph/paths.ts';
+import type { KernelSource } from '../runtime/compiler.ts';
+import { f16Aspects, f16ProductOf } from './convolution-f16.ts';
 import {
   type Convolution,
   ceilDivide,
@@ -16,9 +18,8 @@ import {
   type Tile,
   WEIGHT_GRADIENT,
 } from './geometry.ts';
-import { halvesAspects, halvesOf } from './halves.ts';
-import { address, i32, type KernelLaunch, launch, type Target } from './launch.ts';
-import { type Lowering, type Lowerings, type Operands, sumParts } from './lowering.ts';
+import { addresses, integers, launch, type Target } from './launch.ts';
+import { type Lowered, type Lowering, type Lowerings, sumParts, type WaysOf } from './lowering.ts';
 
 const precisions = { tf32: 0, bf16: 1, fp32: 2 } as const;
 const STAGES = 3;
@@ -55,10 +56,10 @@ function sharedBytes(mode: Mode, { rows, columns }: Tile): number {
   return 4 * STAGES * (a + b);
 }
 
-interface Choice {
+/** How a product is cut: its tile, and the parts of its inner range, each with its own result. */
+interface Cut {
   readonly tile: ConvolutionTile;
   readonly blocks: number;
-  /** How the inner range is cut. */
   readonly parts: number;
   readonly partLength: number;
   /** Classes of pixels of an input gradient. */
@@ -74,13 +75,13 @@ function innerOf(mode: Mode, g: Convolution): number {
   return mode === INPUT_GRADIENT ? g.kh * g.kw * g.outputs : g.pixels;
 }
 
-function choose(mode: Mode, g: Convolution, { multiprocessors, sharedBytesPerBlock }: Target): Choice {
+function cutOf(mode: Mode, g: Convolution, { multiprocessors, sharedBytesPerBlock }: Target): Cut {
   const { rows, columns } = extent(mode, g);
   const inner = innerOf(mode, g);
   const classes = mode === INPUT_GRADIENT ? g.stride ** 2 : 1;
   const fitting = tiles.filter((tile) => sharedBytes(mode, tile) <= sharedBytesPerBlock - 4096);
   const blocksOf = (tile: ConvolutionTile) => ceilDivide(rows, tile.rows) * ceilDivide(columns, tile.columns);
-  const choices = fitting.flatMap((tile) =>
+  const cuts = fitting.flatMap((tile) =>
     [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128].flatMap((wanted) => {
       const partLength = roundUp(ceilDivide(inner, wanted), STEP);
       const parts = ceilDivide(inner, partLength);
@@ -88,14 +89,14 @@ function choose(mode: Mode, g: Convolution, { multiprocessors, sharedBytesPerBlo
       return [{ tile, blocks: blocksOf(tile), parts, partLength, classes }];
     }),
   );
-  const cost = ({ tile, blocks, parts, partLength }: Choice): number => {
+  const cost = ({ tile, blocks, parts, partLength }: Cut): number => {
     const rounds = ceilDivide(blocks * parts * classes * g.groups, multiprocessors);
     // Loading the operands costs in proportion to the sides of the tile.
     const products = tile.rows * tile.columns + 24 * (tile.rows + tile.columns);
     const adding = parts > 1 ? (4 * (parts + 1) * rows * columns * g.groups) / MEMORY_RATE + 3e-6 : 0;
     return (rounds * products * (partLength / classes)) / PRODUCT_RATE + adding;
   };
-  return choices.reduce((best, choice) => (cost(choice) < cost(best) ? choice : best));
+  return cuts.reduce((best, cut) => (cost(cut) < cost(best) ? cut : best));
 }
 
 const width = (channels: number): 1 | 4 => (channels % 4 === 0 ? 4 : 1);
@@ -113,65 +114,39 @@ const tiling = {
   precision: ['tf32', 'bf16', 'fp32'],
 } as const;
 
-function tilingOf({ mode, geometry: g }: Product, target: Target) {
-  const { tile, parts } = choose(mode, g, target);
-  const of = (channels: number) => (width(channels) === 4 ? 'four values' : 'one value');
-  return {
-    tile: tileName(tile),
-    parts: oneOrSeveral(parts),
-    first: of(mode === INPUT_GRADIENT ? g.outputs : g.inputs),
-    second: of(g.outputs),
-    columns: extent(mode, g).columns % 2 === 0 ? 'even' : 'odd',
-    groups: oneOrSeveral(g.groups),
-    stride: oneOrSeveral(g.stride),
-    precision: target.precision,
-  } as const;
-}
-
 const ways = {
-  [FORWARD]: { halves: halvesAspects(FORWARD), tiles: tiling },
+  [FORWARD]: { f16: f16Aspects(FORWARD), tiles: tiling },
   [INPUT_GRADIENT]: {
-    halves: halvesAspects(INPUT_GRADIENT),
+    f16: f16Aspects(INPUT_GRADIENT),
     tiles: tiling,
     'all taps at once': { parts: COUNTS, precision: tiling.precision },
   },
-  [WEIGHT_GRADIENT]: { halves: halvesAspects(WEIGHT_GRADIENT), tiles: { ...tiling } },
+  [WEIGHT_GRADIENT]: { f16: f16Aspects(WEIGHT_GRADIENT), tiles: { ...tiling } },
 } as const;
 
-/** How a product is formed, with all that its lowering needs to know. */
-function pathOfProduct({ mode, geometry }: Product, target: Target): Path {
-  const halves = halvesOf(mode, geometry, target);
-  if (halves) return pathOf(ways[mode], 'halves', halves.aspects);
-  const taps = mode === INPUT_GRADIENT ? byTaps(geometry) : undefined;
-  if (!taps) return pathOf(ways[mode], 'tiles', tilingOf({ mode, geometry }, target));
-  const parts = oneOrSeveral(choose(taps.mode, taps.geometry, target).parts);
-  return pathOf(ways[INPUT_GRADIENT], 'all taps at once', { parts, precision: target.precision });
-}
-
-interface Product {
-  readonly mode: Mode;
-  readonly geometry: Convolution;
-}
-
-/** Bytes for the results of the parts, where the inner range is cut. */
-function partBytes({ mode, geometry }: Product, target: Target): number {
-  const { parts } = choose(mode, geometry, target);
-  return parts === 1 ? 0 : 4 * parts * resultCount(mode, geometry);
-}
+export const convolutionWays: WaysOf<'conv2d' | 'conv2dInputGradient' | 'conv2dWeightGradient'> = {
+  conv2d: ways[FORWARD],
+  conv2dInputGradient: ways[INPUT_GRADIENT],
+  conv2dWeightGradient: ways[WEIGHT_GRADIENT],
+};
 
 function resultCount(mode: Mode, g: Convolution): number {
   if (mode === FORWARD) return g.pixels * g.o;
   return mode === INPUT_GRADIENT ? g.n * g.h * g.w * g.c : g.inner * g.o;
 }
 
-/** The product of two operands in the order of the operation's inputs. */
-function convolve(
-  { mode, geometry: g }: Product,
-  { inputs, outputs, scratch }: Operands,
-  target: Target,
-): KernelLaunch[] {
-  const { tile, blocks, parts, partLength, classes } = choose(mode, g, target);
-  const { columns } = extent(mode, g);
+/** One product of a convolution; its operands are in the order of the operation's inputs: x, w; g, w; or x, g. */
+export function productOf(mode: Mode, g: Convolution, target: Target): Lowered {
+  const f16 = f16ProductOf(mode, g, target);
+  if (f16) return { ...f16, path: pathOf(ways[mode], 'f16', f16.aspects) };
+  return (mode === INPUT_GRADIENT ? byTaps(g, target) : undefined) ?? byTiles(mode, g, target);
+}
+
+function byTiles(mode: Mode, g: Convolution, target: Target): TiledProduct {
+  const { tile, blocks, parts, partLength, classes } = cutOf(mode, g, target);
+  const evenColumns = extent(mode, g).columns % 2 === 0;
+  const [widthA, widthB] = [width(mode === INPUT_GRADIENT ? g.outputs : g.inputs), width(g.outputs)];
+  const widthName = (values: 1 | 4) => (values === 4 ? 'four values' : 'one value');
   const defines = {
     MODE: mode,
     BM: tile.rows,
@@ -183,48 +158,46 @@ function convolve(
     // In f32 each operand is two, which takes more registers.
     MIN_BLOCKS: target.precision === 'fp32' ? 1 : tile.minBlocks,
     PRECISION: precisions[target.precision],
-    VA: width(mode === INPUT_GRADIENT ? g.outputs : g.inputs),
-    VB: width(g.outputs),
-    PAIRS: columns % 2 === 0 ? 1 : 0,
+    VA: widthA,
+    VB: widthB,
+    PAIRS: evenColumns ? 1 : 0,
   };
   const source = { file: 'convolution.cu', defines };
-  const [a, b] = inputs as [Address, Address];
-  const result = outputs[0]!;
-  const product = launch(
+  const count = resultCount(mode, g);
+  const size = {
+    grid: [blocks, parts * classes, g.groups],
+    block: 32 * tile.warpsM * tile.warpsN * tile.warpsK,
+    shared: sharedBytes(mode, tile),
+  };
+  return {
     source,
-    'convolve',
-    [blocks, parts * classes, g.groups],
-    32 * tile.warpsM * tile.warpsN * tile.warpsK,
-    [...[a, b, parts === 1 ? result : scratch].map(address), geometryArgument(g), i32(partLength)],
-    sharedBytes(mode, tile),
-  );
-  if (parts === 1) return [product];
-  return [product, sumParts(scratch, result, resultCount(mode, g), parts)];
+    parts,
+    path: pathOf(ways[mode], 'tiles', {
+      tile: tileName(tile),
+      parts: oneOrSeveral(parts),
+      first: widthName(widthA),
+      second: widthName(widthB),
+      columns: evenColumns ? 'even' : 'odd',
+      groups: oneOrSeveral(g.groups),
+      stride: oneOrSeveral(g.stride),
+      precision: target.precision,
+    }),
+    workspaceBytes: parts === 1 ? 0 : 4 * parts * count,
+    launches: ({ inputs: [a, b], outputs: [result], workspace: partials }) => [
+      launch(source, 'convolve', size, {
+        ...addresses({ a: a!, b: b!, result: parts === 1 ? result! : partials }),
+        geometry: geometryArgument(g),
+        ...integers({ partLength }),
+      }),
+      ...(parts === 1 ? [] : [sumParts(partials, result!, count, parts)]),
+    ],
+  };
 }
 
-function lowering<K extends 'conv2d' | 'conv2dInputGradient' | 'conv2dWeightGradient'>(
-  mode: Mode,
-  geometryOf: (node: Node<K>) => Convolution,
-): Lowering<K> {
-  const productOf = (node: Node<K>): Product => ({ mode, geometry: geometryOf(node) });
-  return {
-    ways: ways[mode],
-    path: (node, target) => pathOfProduct(productOf(node), target),
-    scratchBytes: (node, target) => {
-      const { mode, geometry } = productOf(node);
-      const halves = halvesOf(mode, geometry, target);
-      if (halves) return halves.scratchBytes;
-      const taps = mode === INPUT_GRADIENT ? byTaps(geometry) : undefined;
-      return taps ? tapBytes(taps) + partBytes(taps, target) : partBytes({ mode, geometry }, target);
-    },
-    launches: (node, operands, target) => {
-      const { mode, geometry } = productOf(node);
-      const halves = halvesOf(mode, geometry, target);
-      if (halves) return halves.launches(operands);
-      const taps = mode === INPUT_GRADIENT ? byTaps(geometry) : undefined;
-      return taps ? convolveTaps(taps, geometry, operands, target) : convolve({ mode, geometry }, operands, target);
-    },
-  };
+interface TiledProduct extends Lowered {
+  readonly source: KernelSource;
+  /** Of its inner range. */
+  readonly parts: number;
 }
 
 /**
@@ -233,25 +206,44 @@ function lowering<K extends 'conv2d' | 'conv2dInputGradient' | 'conv2dWeightGrad
  */
 const MOST_TAP_CHANNELS = 64;
 
-function byTaps(g: Convolution): Product | undefined {
+function byTaps(g: Convolution, target: Target): Lowered | undefined {
   const c = g.kh * g.kw * g.c;
   if (g.groups > 1 || g.kh * g.kw === 1 || c > MOST_TAP_CHANNELS) return undefined;
   const { n, oh, ow, o, outputs } = g;
   const geometry = { n, h: oh, w: ow, c, oh, ow, o, kh: 1, kw: 1, inputs: c, outputs, pixels: g.pixels, inner: c };
-  return { mode: INPUT_GRADIENT, geometry: { ...geometry, stride: 1, padding: 0, groups: 1 } };
+  const taps = byTiles(INPUT_GRADIENT, { ...geometry, stride: 1, padding: 0, groups: 1 }, target);
+  const productBytes = roundUp(4 * g.pixels * c, 256);
+  const count = resultCount(INPUT_GRADIENT, g);
+  return {
+    path: pathOf(ways[INPUT_GRADIENT], 'all taps at once', {
+      parts: oneOrSeveral(taps.parts),
+      precision: target.precision,
+    }),
+    workspaceBytes: productBytes + (taps.workspaceBytes ?? 0),
+    launches: (at) => {
+      const products = at.workspace;
+      const size = { grid: ceilDivide(count, 256), block: 256 };
+      return [
+        ...taps.launches({ ...at, outputs: [products], workspace: products + BigInt(productBytes) }),
+        launch(taps.source, 'collect_taps', size, {
+          ...addresses({ products, dx: at.outputs[0]! }),
+          geometry: geometryArgument(g),
+          ...integers({ count }),
+        }),
+      ];
+    },
+  };
 }
 
-const tapBytes = ({ mode, geometry }: Product): number => roundUp(4 * resultCount(mode, geometry), 256);
+const lowering =
+  <K extends 'conv2d' | 'conv2dInputGradient' | 'conv2dWeightGradient'>(
+    mode: Mode,
+    geometryOf: (node: Node<K>) => Convolution,
+  ): Lowering<K> =>
+  (node, target) =>
+    productOf(mode, geometryOf(node), target);
 
-function convolveTaps(taps: Product, g: Convolution, { inputs, outputs, scratch }: Operands, target: Target) {
-  const parts = scratch + BigInt(tapBytes(taps));
-  const product = convolve(taps, { inputs, outputs: [scratch], scratch: parts }, target);
-  const count = g.n * g.h * g.w * g.c;
-  const collect = [...[scratch, ...outputs].map(address), geometryArgument(g), i32(count)];
-  return [...product, launch(product[0]!.source, 'collect_taps', ceilDivide(count, 256), 256, collect)];
-}
-
-export const convolutionLowerings: Lowerings<'conv2d' | 'conv2dInputGradient' | 'conv2dWeightGradient'> = {
+export const convolution: Lowerings<'conv2d' | 'conv2dInputGradient' | 'conv2dWeightGradient'> = {
   conv2d: lowering(FORWARD, ({ inputs: [x, w], outputs: [y], attributes }) =>
     convolutionOf(x!.shape, w!.shape, y!.shape, attributes),
   ),

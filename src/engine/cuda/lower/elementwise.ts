@@ -1,53 +1,27 @@
-// Element-wise operations, structures, and the tables with which many tensors share one launch.
+// Element-wise operations, and the tables with which many tensors share one launch. See kernels/elementwise.cu.
 
-import { sizeOf } from '../../../tensor/tensor.ts';
 import type { Node } from '../../graph/graph.ts';
-import { pathOf } from '../../graph/paths.ts';
+import type { OpName } from '../../graph/ops.ts';
+import type { KernelSource } from '../runtime/compiler.ts';
 import type { Address } from '../runtime/driver.ts';
-import { type Argument, address, f32, i32, launch } from './launch.ts';
+import { type Arguments, addresses, floats, integers, type KernelLaunch, launch } from './launch.ts';
 import {
-  alwaysTheSame,
-  elementwise,
+  elementsOf,
+  type Lowering,
   type Lowerings,
-  type Operands,
+  launchOverElements,
+  noChoice,
   overElements,
   type ProgramMemory,
+  pathOverElements,
+  tensors,
+  theOnlyPath,
+  type WaysOf,
 } from './lowering.ts';
 
-const countOf = (node: Pick<Node, 'outputs'>): number => sizeOf(node.outputs[0]!.shape);
-const channelsOf = (shape: readonly number[]): number => shape.at(-1) ?? 1;
-const levels = (bits: number): Argument => f32(2 ** bits - 1);
-const all = ({ inputs, outputs }: Operands): Argument[] => [...inputs, ...outputs].map(address);
+const SOURCE: KernelSource = { file: 'elementwise.cu', defines: {} };
 
-/** Inputs, outputs, element count, and what else the kernel takes. */
-function plain(name: string, node: Node, operands: Operands, ...more: Argument[]) {
-  const count = countOf(node);
-  return [elementwise(name, count, [...all(operands), i32(count), ...more])];
-}
-
-const perChannel = (granularity: 'tensor' | 'channel', shape: readonly number[]): Argument =>
-  i32(granularity === 'tensor' ? 1 : channelsOf(shape));
-
-/** Vectors of four elements, where one scale serves all of a tensor that is made of them; else 0. */
-const vectorsOf = (node: Node<never> | Node, granularity: 'tensor' | 'channel'): number =>
-  granularity === 'tensor' && countOf(node) % 4 === 0 ? countOf(node) / 4 : 0;
-
-const cut = overElements(countOf);
-
-const quantiserWays = { 'vectors of four': {}, elements: { scales: ['one', 'per channel'] } } as const;
-const quantiser = {
-  ways: quantiserWays,
-  path: (node: Node<'quantize'> | Node<'dequantize'>) => {
-    const { granularity } = node.attributes;
-    if (vectorsOf(node as Node, granularity)) return pathOf(quantiserWays, 'vectors of four', {});
-    return pathOf(quantiserWays, 'elements', { scales: granularity === 'tensor' ? 'one' : 'per channel' });
-  },
-};
-
-const indexTable = (index: readonly number[], memory: ProgramMemory): Address =>
-  memory.table(new Uint8Array(Int32Array.from(index).buffer));
-
-export const elementwiseLowerings: Lowerings<
+type Elementwise =
   | 'add'
   | 'affine'
   | 'scaleBy'
@@ -58,125 +32,104 @@ export const elementwiseLowerings: Lowerings<
   | 'imageToFloat'
   | 'bias'
   | 'divide'
-  | 'quantize'
-  | 'dequantize'
-  | 'rangeToScale'
-  | 'clipScale'
-  | 'clipScaleGradient'
-  | 'structureMatrix'
-  | 'structureMatrixGradient'
-> = {
-  add: {
-    ...cut,
-    launches: (node, operands) => plain('add', node, operands, f32(node.attributes.alpha), f32(node.attributes.beta)),
+  | 'sgd';
+
+export const elementwiseWays: WaysOf<Elementwise> = {
+  add: overElements,
+  affine: overElements,
+  scaleBy: overElements,
+  broadcast: overElements,
+  relu: overElements,
+  reluGradient: overElements,
+  clampStraightThrough: overElements,
+  imageToFloat: overElements,
+  bias: overElements,
+  divide: overElements,
+  sgd: noChoice,
+};
+
+/** A kernel over the elements of the only output; its parameters: the operands by these names, `count`, what else it takes. */
+function plain<K extends OpName>(
+  name: string,
+  operands: readonly string[],
+  more: (node: Node<K>) => Arguments = () => ({}),
+): Lowering<K> {
+  return (node) => {
+    const count = elementsOf(node);
+    const rest = more(node);
+    return {
+      path: pathOverElements(count),
+      launches: (at) => [
+        launchOverElements(SOURCE, name, count, { ...tensors(at, ...operands), ...integers({ count }), ...rest }),
+      ],
+    };
+  };
+}
+
+export const elementwise: Lowerings<Elementwise> = {
+  add: plain('add', ['a', 'b', 'y'], ({ attributes: { alpha, beta } }) => floats({ alpha, beta })),
+  affine: plain('affine', ['x', 'y'], ({ attributes: { scale, offset } }) => floats({ scale, offset })),
+  scaleBy: plain('scale_by', ['x', 's', 'y']),
+  broadcast: plain('broadcast', ['x', 'y']),
+  relu: plain('relu', ['x', 'y']),
+  reluGradient: plain('relu_gradient', ['g', 'y', 'dx']),
+  clampStraightThrough: plain('clamp', ['x', 'y'], ({ attributes: { low, high } }) => floats({ low, high })),
+  divide: plain('divide', ['a', 'b', 'y']),
+  bias: plain('bias', ['x', 'b', 'y'], ({ outputs: [y] }) => integers({ channels: y!.shape.at(-1) ?? 1 })),
+
+  imageToFloat: (node) => {
+    const { scale, offset } = node.attributes;
+    const count = elementsOf(node);
+    return {
+      path: pathOverElements(count),
+      launches: ({ inputs: [x], outputs: [y], memory }) => {
+        const [factors, offsets] = [scale, offset].map((values) => memory.place(Float32Array.from(values)));
+        return [
+          launchOverElements(SOURCE, 'image_to_float', count, {
+            ...addresses({ x: x!, factors: factors!, offsets: offsets!, y: y! }),
+            ...integers({ count, channels: scale.length }),
+          }),
+        ];
+      },
+    };
   },
-  affine: {
-    ...cut,
-    launches: (node, operands) =>
-      plain('affine', node, operands, f32(node.attributes.scale), f32(node.attributes.offset)),
-  },
-  scaleBy: { ...cut, launches: (node, operands) => plain('scale_by', node, operands) },
-  broadcast: { ...cut, launches: (node, operands) => plain('broadcast', node, operands) },
-  relu: { ...cut, launches: (node, operands) => plain('relu', node, operands) },
-  reluGradient: { ...cut, launches: (node, operands) => plain('relu_gradient', node, operands) },
-  clampStraightThrough: {
-    ...cut,
-    launches: (node, operands) => plain('clamp', node, operands, f32(node.attributes.low), f32(node.attributes.high)),
-  },
-  divide: { ...cut, launches: (node, operands) => plain('divide', node, operands) },
-  imageToFloat: {
-    ...cut,
-    launches: (node, { inputs, outputs }, _, memory) => {
-      const { scale, offset } = node.attributes;
-      const tables = [scale, offset].map((values) => memory.table(new Uint8Array(Float32Array.from(values).buffer)));
-      const count = countOf(node);
-      return [
-        elementwise('image_to_float', count, [
-          ...[inputs[0]!, ...tables, outputs[0]!].map(address),
-          i32(count),
-          i32(scale.length),
-        ]),
-      ];
-    },
-  },
-  bias: {
-    ...cut,
-    launches: (node, operands) => plain('bias', node, operands, i32(channelsOf(node.outputs[0]!.shape))),
-  },
-  quantize: {
-    ...quantiser,
-    launches: (node, operands) => {
-      const { bits, granularity } = node.attributes;
-      const vectors = vectorsOf(node, granularity);
-      if (vectors) return [elementwise('tensor_quantize', vectors, [...all(operands), i32(vectors), levels(bits)])];
-      return plain('quantize', node, operands, perChannel(granularity, node.outputs[0]!.shape), levels(bits));
-    },
-  },
-  dequantize: {
-    ...quantiser,
-    launches: (node, operands) => {
-      const { granularity } = node.attributes;
-      const vectors = vectorsOf(node, granularity);
-      if (vectors) return [elementwise('tensor_dequantize', vectors, [...all(operands), i32(vectors)])];
-      return plain('dequantize', node, operands, perChannel(granularity, node.outputs[0]!.shape));
-    },
-  },
-  rangeToScale: {
-    ...alwaysTheSame,
-    launches: (node, operands) => plain('range_to_scale', node, operands, levels(node.attributes.bits)),
-  },
-  clipScale: {
-    ...alwaysTheSame,
-    launches: (node, operands) => plain('clip_scale', node, operands, levels(node.attributes.bits)),
-  },
-  clipScaleGradient: {
-    ...alwaysTheSame,
-    launches: (node, operands) => plain('clip_scale_gradient', node, operands, levels(node.attributes.bits)),
-  },
-  structureMatrix: {
-    ...alwaysTheSame,
-    launches: (node, { inputs, outputs }, _, memory) => {
-      const count = countOf(node);
-      const index = indexTable(node.attributes.index, memory);
-      return [elementwise('structure_matrix', count, [...[inputs[0]!, index, outputs[0]!].map(address), i32(count)])];
-    },
-  },
-  structureMatrixGradient: {
-    ...alwaysTheSame,
-    launches: (node, { inputs, outputs }, _, memory) => {
-      const { index, count } = node.attributes;
-      const table = indexTable(index, memory);
-      const args = [...[inputs[0]!, table, outputs[0]!].map(address), i32(count), i32(index.length)];
-      return [elementwise('structure_matrix_gradient', count, args)];
-    },
-  },
+
+  /** Alone; neighbours share a launch (program.ts). */
+  sgd: (node) => ({
+    path: theOnlyPath,
+    launches: ({ inputs, outputs, memory }) => [sgdLaunch([{ node, inputs, outputs }], memory)],
+  }),
 };
 
 /** Elements that one block of a shared launch works on. */
 const PIECE = 4096;
 
 /** (tensor, first element) of every piece, as pairs of i32. */
-export function piecesOf(counts: readonly number[]): Int32Array {
+function piecesOf(counts: readonly number[]): Int32Array {
   const pieces = counts.flatMap((count, tensor) =>
     Array.from({ length: Math.ceil(count / PIECE) }, (_, piece) => [tensor, piece * PIECE]),
   );
   return Int32Array.from(pieces.flat());
 }
 
-/** One launch for several records of addresses and an element count each. */
+interface SharedLaunch {
+  readonly tables: Arguments;
+  readonly launch: (args: Arguments) => KernelLaunch;
+}
+
+/** One launch for several records of addresses and an element count each; the kernel finds them in a table called `records`. */
 function sharedLaunch(
   name: string,
-  records: readonly { readonly addresses: readonly Address[]; readonly count: number }[],
+  records: string,
+  given: readonly { readonly addresses: readonly Address[]; readonly count: number }[],
   memory: ProgramMemory,
-  more: readonly Argument[],
-) {
-  const table = BigUint64Array.from(records.flatMap(({ addresses, count }) => [...addresses, BigInt(count)]));
-  const pieces = piecesOf(records.map(({ count }) => count));
-  const tables = [memory.table(new Uint8Array(table.buffer)), memory.table(new Uint8Array(pieces.buffer))];
-  return launch({ file: 'elementwise.cu', defines: {} }, name, pieces.length / 2, 256, [
-    ...tables.map(address),
-    ...more,
-  ]);
+): SharedLaunch {
+  const table = BigUint64Array.from(given.flatMap(({ addresses, count }) => [...addresses, BigInt(count)]));
+  const pieces = piecesOf(given.map(({ count }) => count));
+  return {
+    tables: addresses({ [records]: memory.place(table), pieces: memory.place(pieces) }),
+    launch: (args) => launch(SOURCE, name, { grid: pieces.length / 2, block: 256 }, args),
+  };
 }
 
 export interface SgdStep {
@@ -186,13 +139,14 @@ export interface SgdStep {
 }
 
 /** The update of several tensors with one learning rate and the same attributes. */
-export function sgdLaunch(steps: readonly SgdStep[], memory: ProgramMemory) {
-  const { momentum, weightDecay } = steps[0]!.node.attributes;
-  const records = steps.map(({ node, inputs: [p, dp, v], outputs: [pNew, vNew] }) => ({
+export function sgdLaunch(steps: readonly SgdStep[], memory: ProgramMemory): KernelLaunch {
+  const { momentum, weightDecay: decay } = steps[0]!.node.attributes;
+  const given = steps.map(({ node, inputs: [p, dp, v], outputs: [pNew, vNew] }) => ({
     addresses: [p!, dp!, v!, pNew!, vNew!],
-    count: countOf(node),
+    count: elementsOf(node),
   }));
-  return sharedLaunch('sgd', records, memory, [address(steps[0]!.inputs[3]!), f32(momentum), f32(weightDecay)]);
+  const { tables, launch } = sharedLaunch('sgd', 'tensors', given, memory);
+  return launch({ ...tables, ...addresses({ rate: steps[0]!.inputs[3]! }), ...floats({ momentum, decay }) });
 }
 
 export interface Transfer {
@@ -203,7 +157,8 @@ export interface Transfer {
 }
 
 /** Copies of whole words: the assignments that could not be produced in place. */
-export function copyLaunch(transfers: readonly Transfer[], memory: ProgramMemory) {
-  const records = transfers.map(({ from, to, words }) => ({ addresses: [from, to], count: words }));
-  return sharedLaunch('copy', records, memory, []);
+export function copyLaunch(transfers: readonly Transfer[], memory: ProgramMemory): KernelLaunch {
+  const given = transfers.map(({ from, to, words }) => ({ addresses: [from, to], count: words }));
+  const { tables, launch } = sharedLaunch('copy', 'transfers', given, memory);
+  return launch(tables);
 }

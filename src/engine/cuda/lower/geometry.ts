@@ -4,7 +4,7 @@
 import { invariant } from '../../../tensor/errors.ts';
 import type { Shape } from '../../../tensor/tensor.ts';
 import type { ConvGeometry } from '../../graph/ops.ts';
-import { type Argument, i32, struct } from './launch.ts';
+import { type Argument, integers, struct } from './launch.ts';
 
 export interface Convolution extends ConvGeometry {
   readonly n: number;
@@ -55,15 +55,15 @@ export function dividerOf(divisor: number): { divisor: number; factor: number; s
 }
 
 /** The kernels' `Divider`. */
-export const dividerArgument = (divisor: number): Argument => {
-  const constants = dividerOf(divisor);
-  return struct(i32(constants.divisor), i32(constants.factor), i32(constants.shift));
-};
+export const dividerArgument = (divisor: number): Argument => struct(integers(dividerOf(divisor)));
 
 /** The kernels' `Geometry`. */
-export function geometryArgument(g: Convolution): Argument {
-  const fields = [g.n, g.h, g.w, g.c, g.oh, g.ow, g.o, g.kh, g.kw, g.stride, g.padding, g.groups].map(i32);
-  return struct(...fields, dividerArgument(g.oh * g.ow), dividerArgument(g.ow));
+export function geometryArgument({ n, h, w, c, oh, ow, o, kh, kw, stride, padding, groups }: Convolution): Argument {
+  return struct({
+    ...integers({ n, h, w, c, oh, ow, o, kh, kw, stride, padding, groups }),
+    byImage: dividerArgument(oh * ow),
+    byRow: dividerArgument(ow),
+  });
 }
 
 export const ceilDivide = (a: number, b: number): number => Math.ceil(a / b);

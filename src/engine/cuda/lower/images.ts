@@ -1,25 +1,25 @@
 // Images gathered from a data set; see kernels/images.cu.
 
 import { ceilDivide } from './geometry.ts';
-import { address, i32, launch } from './launch.ts';
-import { alwaysTheSame, type Lowerings } from './lowering.ts';
+import { integers, launch } from './launch.ts';
+import { type Lowerings, noChoice, tensors, theOnlyPath, type WaysOf } from './lowering.ts';
 
 const THREADS = 256;
 
-export const imageLowerings: Lowerings<'gatherImages'> = {
-  gatherImages: {
-    ...alwaysTheSame,
-    launches: ({ outputs: [out] }, { inputs, outputs }) => {
-      const [count, height, width, channels] = out!.shape as [number, number, number, number];
-      return [
-        launch(
-          { file: 'images.cu', defines: {} },
-          'gather_images',
-          ceilDivide(count * height * width, THREADS),
-          THREADS,
-          [...[...inputs, ...outputs].map(address), ...[count, height, width, channels].map(i32)],
-        ),
-      ];
-    },
+export const imageWays: WaysOf<'gatherImages'> = { gatherImages: noChoice };
+
+export const images: Lowerings<'gatherImages'> = {
+  gatherImages: ({ outputs: [out] }) => {
+    const [count, height, width, channels] = out!.shape as [number, number, number, number];
+    const size = { grid: ceilDivide(count * height * width, THREADS), block: THREADS };
+    return {
+      path: theOnlyPath,
+      launches: (at) => [
+        launch({ file: 'images.cu', defines: {} }, 'gather_images', size, {
+          ...tensors(at, 'images', 'picks', 'out'),
+          ...integers({ count, height, width, channels }),
+        }),
+      ],
+    };
   },
 };

@@ -1,17 +1,17 @@
 import { expect, test } from 'vitest';
 import { MemoryPool } from '../runtime/pool.ts';
-import { address, f32, f64, i32, launch, packArguments, struct } from './launch.ts';
+import { addresses, doubles, floats, integers, launch, packArguments, struct } from './launch.ts';
 
 test('arguments lie at their natural alignment, structures at that of their widest field', () => {
-  const bytes = packArguments([
-    i32(1),
-    address(2n),
-    i32(-1),
-    struct(i32(3), i32(4), i32(5)),
-    f32(0.5),
-    f64(0.25),
-    i32(7),
-  ]);
+  const bytes = packArguments({
+    ...integers({ count: 1 }),
+    ...addresses({ x: 2n }),
+    ...integers({ below: -1 }),
+    by: struct(integers({ divisor: 3, factor: 4, shift: 5 })),
+    ...floats({ alpha: 0.5 }),
+    ...doubles({ shrink: 0.25 }),
+    ...integers({ last: 7 }),
+  });
   const view = new DataView(bytes.buffer);
   expect(view.getInt32(0, true)).toBe(1);
   expect(view.getBigUint64(8, true)).toBe(2n);
@@ -21,11 +21,14 @@ test('arguments lie at their natural alignment, structures at that of their wide
   expect(view.getFloat64(40, true)).toBe(0.25);
   expect(view.getInt32(48, true)).toBe(7);
   expect(bytes).toHaveLength(52);
-  expect(packArguments([i32(1), struct(address(9n), i32(1)), i32(2)])).toHaveLength(28);
+  const pair = struct({ ...addresses({ from: 9n }), ...integers({ words: 1 }) });
+  expect(packArguments({ ...integers({ a: 1 }), pair, ...integers({ b: 2 }) })).toHaveLength(28);
 });
 
 test('a grid without blocks is a bug of ours', () => {
-  expect(() => launch({ file: 'x.cu', defines: {} }, 'k', 0, 256, [])).toThrow('internal: k: a grid of 0×1×1 blocks');
+  expect(() => launch({ file: 'x.cu', defines: {} }, 'k', { grid: 0, block: 256 }, {})).toThrow(
+    'internal: k: a grid of 0×1×1 blocks',
+  );
 });
 
 test('the pool cuts blocks into aligned pieces and frees them together', () => {

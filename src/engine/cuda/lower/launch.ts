@@ -12,7 +12,8 @@ export interface KernelLaunch {
   readonly block: readonly [number, number, number];
   /** Bytes of dynamic shared memory. */
   readonly shared: number;
-  /** The arguments as the kernel's parameter block. */
+  readonly parameters: Arguments;
+  /** The same as the kernel's parameter block. */
   readonly args: Uint8Array;
   /** The addresses among the arguments: where the memory that the kernel may touch begins. */
   readonly addresses: readonly Address[];
@@ -27,27 +28,38 @@ export type Target = Pick<DeviceProperties, 'multiprocessors' | 'sharedBytesPerB
   readonly warpgroups: boolean;
 };
 
-/** A kernel argument: an address, a 32-bit integer, a float or double, or a structure of 32-bit words and addresses. */
+/** A kernel argument: an address, a 32-bit integer, a float or double, or a structure of such by the names of its fields. */
 export type Argument =
   | { readonly type: 'address'; readonly value: Address }
   | { readonly type: 'i32' | 'f32' | 'f64'; readonly value: number }
-  | { readonly type: 'struct'; readonly fields: readonly Argument[] };
+  | { readonly type: 'struct'; readonly fields: Arguments };
 
-export const address = (value: Address): Argument => ({ type: 'address', value });
-export const i32 = (value: number): Argument => ({ type: 'i32', value });
-export const f32 = (value: number): Argument => ({ type: 'f32', value });
-export const f64 = (value: number): Argument => ({ type: 'f64', value });
-export const struct = (...fields: readonly Argument[]): Argument => ({ type: 'struct', fields });
+/**
+ * Arguments by the names that the kernel's parameters have, in their order. test/cuda/contract.test.ts holds every launch against the
+ * signature in the `.cu` file.
+ */
+export type Arguments = Readonly<Record<string, Argument>>;
+
+const named =
+  <T, A extends Argument>(make: (value: T) => A) =>
+  (values: Readonly<Record<string, T>>): Arguments =>
+    Object.fromEntries(Object.entries(values).map(([name, value]) => [name, make(value)]));
+
+export const addresses = named((value: Address): Argument => ({ type: 'address', value }));
+export const integers = named((value: number): Argument => ({ type: 'i32', value }));
+export const floats = named((value: number): Argument => ({ type: 'f32', value }));
+export const doubles = named((value: number): Argument => ({ type: 'f64', value }));
+export const struct = (fields: Arguments): Argument => ({ type: 'struct', fields });
 
 const sizes = { address: 8, i32: 4, f32: 4, f64: 8 } as const;
 
 function alignmentOf(argument: Argument): number {
   if (argument.type !== 'struct') return sizes[argument.type];
-  return Math.max(...argument.fields.map(alignmentOf));
+  return Math.max(...Object.values(argument.fields).map(alignmentOf));
 }
 
 /** The parameter block: each argument at its natural alignment, as the compiler lays them out. */
-export function packArguments(args: readonly Argument[]): Uint8Array {
+export function packArguments(args: Arguments): Uint8Array {
   const bytes = new DataView(new ArrayBuffer(4096));
   let at = 0;
   const align = (to: number) => {
@@ -57,7 +69,7 @@ export function packArguments(args: readonly Argument[]): Uint8Array {
     align(alignmentOf(argument));
     switch (argument.type) {
       case 'struct':
-        argument.fields.forEach(put);
+        Object.values(argument.fields).forEach(put);
         align(alignmentOf(argument));
         return;
       case 'address':
@@ -79,12 +91,12 @@ export function packArguments(args: readonly Argument[]): Uint8Array {
     }
     at += sizes[argument.type];
   };
-  args.forEach(put);
+  Object.values(args).forEach(put);
   return new Uint8Array(bytes.buffer.slice(0, at));
 }
 
-const addressesIn = (args: readonly Argument[]): Address[] =>
-  args.flatMap((argument) => {
+const addressesIn = (args: Arguments): Address[] =>
+  Object.values(args).flatMap((argument) => {
     if (argument.type === 'struct') return addressesIn(argument.fields);
     return argument.type === 'address' ? [argument.value] : [];
   });
@@ -96,13 +108,18 @@ function dimensions(size: Dimensions): [number, number, number] {
   return [x, y, z];
 }
 
+/** Blocks, threads of a block, and bytes of dynamic shared memory. */
+export interface LaunchSize {
+  readonly grid: Dimensions;
+  readonly block: Dimensions;
+  readonly shared?: number;
+}
+
 export function launch(
   source: KernelSource,
   name: string,
-  grid: Dimensions,
-  block: Dimensions,
-  args: readonly Argument[],
-  shared = 0,
+  { grid, block, shared = 0 }: LaunchSize,
+  args: Arguments,
 ): KernelLaunch {
   const [gx, gy, gz] = dimensions(grid);
   invariant(gx >= 1 && gy >= 1 && gz >= 1 && gy < 65536 && gz < 65536, `${name}: a grid of ${gx}×${gy}×${gz} blocks`);
@@ -112,6 +129,7 @@ export function launch(
     grid: [gx, gy, gz],
     block: dimensions(block),
     shared,
+    parameters: args,
     args: packArguments(args),
     addresses: addressesIn(args),
   };

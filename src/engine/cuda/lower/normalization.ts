@@ -1,27 +1,15 @@
-// Batch norm whole and in the pieces that ../fuse.ts makes of it: statistics alone, normalisation with an addition and a relu behind it, the
+// Batch norm whole and in the pieces that fuse.ts makes of it: statistics alone, normalisation with an addition and a relu behind it, the
 // gradient with that of a relu in front. See kernels/normalization.cu.
 
 import { type Shape, sizeOf } from '../../../tensor/tensor.ts';
 import type { Node } from '../../graph/graph.ts';
-import { pathOf } from '../../graph/paths.ts';
-import type { KernelSource } from '../runtime/compiler.ts';
+import { type Path, pathOf } from '../../graph/paths.ts';
 import type { Address } from '../runtime/driver.ts';
 import type { FusedNode } from './fuse.ts';
 import { ceilDivide } from './geometry.ts';
-import { address, f32, i32, type KernelLaunch, launch, type Target } from './launch.ts';
-import {
-  type Lowering,
-  type Lowerings,
-  type Operands,
-  type ProgramMemory,
-  REDUCTION_ASPECTS,
-  type Reduction,
-  reduce,
-  reductionAspects,
-  reductionBytes,
-  reductionOf,
-  rowsAndColumns,
-} from './lowering.ts';
+import { addresses, floats, integers, type KernelLaunch, launch, type Target } from './launch.ts';
+import type { Lowered, Lowering, Lowerings, Operands, WaysOf } from './lowering.ts';
+import { REDUCTION_ASPECTS, reduce, reductionAspects, reductionBytes, reductionOf, rowsAndColumns } from './reduce.ts';
 
 const THREADS = 256;
 /** Few large blocks leave few partial sums to the last of them. */
@@ -29,118 +17,152 @@ const REDUCTION_THREADS = 512;
 /** Vectors that a thread of an element-wise kernel has. */
 const UNROLL = 4;
 
-const widthOf = (shape: Shape): number => (shape.at(-1)! % 4 === 0 ? 4 : 1);
-const sourceOf = (shape: Shape): KernelSource => ({ file: 'normalization.cu', defines: { WIDTH: widthOf(shape) } });
-
-const statistics = (shape: Shape, target: Target): Reduction =>
-  reductionOf(...rowsAndColumns(shape, 'channel'), target, { width: widthOf(shape), threads: REDUCTION_THREADS });
-
-const scratchBytes = ({ inputs: [x] }: Pick<Node, 'inputs'>, target: Target): number =>
-  reductionBytes(statistics(x!.shape, target));
+type Normalizing = 'batchNorm' | 'batchNormInference' | 'batchNormGradient';
+type Fused = 'moments' | 'normalize' | 'rectifiedGradient';
 
 const elementWays = { 'four channels at a time': {}, 'one channel at a time': {} } as const;
 const reducingWays = {
   'four channels at a time': REDUCTION_ASPECTS,
   'one channel at a time': REDUCTION_ASPECTS,
 } as const;
-const wayOf = (shape: Shape) => (widthOf(shape) === 4 ? 'four channels at a time' : 'one channel at a time');
-const elementwise = {
-  ways: elementWays,
-  path: ({ inputs: [x] }: Pick<Node, 'inputs'>) => pathOf(elementWays, wayOf(x!.shape), {}),
-};
-const reducing = {
-  ways: reducingWays,
-  path: ({ inputs: [x] }: Pick<Node, 'inputs'>, target: Target) =>
-    pathOf(reducingWays, wayOf(x!.shape), reductionAspects(statistics(x!.shape, target))),
-};
-
 const behind = { behind: ['a relu', 'an addition', 'an addition and a relu'] } as const;
-const normalizeWays = { 'four channels at a time': behind, 'one channel at a time': behind } as const;
-const joined = {
-  ways: normalizeWays,
-  path: ({ inputs, attributes }: FusedNode<'normalize'>) => {
-    const added = inputs.length > 5;
-    const rectified = added ? 'an addition and a relu' : 'a relu';
-    return pathOf(normalizeWays, wayOf(inputs[0]!.shape), {
-      behind: attributes.rectified ? rectified : 'an addition',
-    });
-  },
+const joinedWays = { 'four channels at a time': behind, 'one channel at a time': behind } as const;
+
+export const normalizationWays: WaysOf<Normalizing> = {
+  batchNorm: reducingWays,
+  batchNormInference: elementWays,
+  batchNormGradient: reducingWays,
+};
+export const fusedNormalizationWays: WaysOf<Fused> = {
+  moments: reducingWays,
+  normalize: joinedWays,
+  rectifiedGradient: reducingWays,
 };
 
-/** Blocks, and the arguments behind the addresses: vectors in all and in a row, what keeps the root away from zero. */
-function elements(shape: Shape, epsilon: number) {
-  const vectors = sizeOf(shape) / widthOf(shape);
-  const inRow = shape.at(-1)! / widthOf(shape);
-  return { blocks: ceilDivide(vectors, THREADS * UNROLL), shape: [i32(vectors), i32(inRow), f32(epsilon)] };
+type Places = Readonly<Record<string, Address>>;
+
+/** The kernels over a tensor x: how many neighbouring channels a thread takes, how its rows are cut. */
+function kernelsFor({ shape }: { readonly shape: Shape }, epsilon: number, target: Target) {
+  const width = shape.at(-1)! % 4 === 0 ? 4 : 1;
+  const source = { file: 'normalization.cu', defines: { WIDTH: width } };
+  const cut = { width, threads: REDUCTION_THREADS };
+  const reduction = reductionOf(...rowsAndColumns(shape, 'channel'), target, cut);
+  const count = sizeOf(shape) / width;
+  const vectors = shape.at(-1)! / width;
+  const size = { grid: ceilDivide(count, THREADS * UNROLL), block: THREADS };
+  const elements = { ...integers({ count, vectors }), ...floats({ epsilon }) };
+  return {
+    way: width === 4 ? 'four channels at a time' : 'one channel at a time',
+    reduction,
+    moments: (places: Places, at: Operands): KernelLaunch =>
+      reduce(source, 'moments', reduction, addresses(places), at),
+    /** `places`: x, gamma, beta, mean, variance; `other`: what is added, null where nothing is. */
+    normalize: (places: Places, other: Address, y: Address, rectified: boolean): KernelLaunch =>
+      launch(source, 'normalize', size, {
+        ...addresses({ ...places, other, y }),
+        ...elements,
+        ...integers({ rectified: rectified ? 1 : 0 }),
+      }),
+    /** `places`: g, x, gamma, beta where the gradient is behind a relu, mean, variance, dgamma, dbeta. */
+    gradient: (places: Places, dx: Address, at: Operands): KernelLaunch[] => {
+      const prefix = 'beta' in places ? 'rectified_' : '';
+      const sums = { ...addresses(places), ...floats({ epsilon }) };
+      return [
+        reduce(source, `${prefix}gradient_sums`, reduction, sums, at),
+        launch(source, `${prefix}normalize_gradient`, size, {
+          ...addresses({ ...places, dx }),
+          ...elements,
+          ...floats({ inverseRows: 1 / reduction.rows }),
+        }),
+      ];
+    },
+  } as const;
 }
 
-function moments(x: Shape, places: readonly Address[], scratch: Address, target: Target, memory: ProgramMemory) {
-  return reduce('moments', statistics(x, target), places.map(address), scratch, memory, { source: sourceOf(x) });
-}
-
-/** x, gamma, beta, mean, variance, and what is added: null where nothing is. */
-function normalize(x: Shape, places: readonly Address[], y: Address, epsilon: number, rectified: boolean) {
-  const { blocks, shape } = elements(x, epsilon);
-  const operands = [...places, ...(places.length === 5 ? [0n] : []), y].map(address);
-  return launch(sourceOf(x), 'normalize', blocks, THREADS, [...operands, ...shape, i32(rectified ? 1 : 0)]);
+/** Path and workspace of steps with a reduction. */
+function reducing({ way, reduction }: ReturnType<typeof kernelsFor>) {
+  const path: Path = pathOf(reducingWays, way, reductionAspects(reduction));
+  return { path, workspaceBytes: reductionBytes(reduction) };
 }
 
 /** g, x, gamma, mean, variance and, behind a relu, beta. */
 function gradient(
   { inputs: [, x], attributes: { epsilon } }: Pick<Node<'batchNormGradient'>, 'inputs' | 'attributes'>,
-  { inputs, outputs, scratch }: Operands,
   target: Target,
-  memory: ProgramMemory,
-): KernelLaunch[] {
-  const [g, from, gamma, mean, variance, beta] = inputs as [Address, Address, Address, Address, Address, Address?];
-  const [dx, dgamma, dbeta] = outputs as [Address, Address, Address];
-  const prefix = beta === undefined ? '' : 'rectified_';
-  const operands = [g, from, gamma, ...(beta === undefined ? [] : [beta]), mean, variance, dgamma, dbeta].map(address);
-  const reduction = statistics(x!.shape, target);
-  const { blocks, shape } = elements(x!.shape, epsilon);
-  const source = sourceOf(x!.shape);
-  return [
-    reduce(`${prefix}gradient_sums`, reduction, [...operands, f32(epsilon)], scratch, memory, { source }),
-    launch(source, `${prefix}normalize_gradient`, blocks, THREADS, [
-      ...operands,
-      ...[address(dx), ...shape, f32(1 / reduction.rows)],
-    ]),
-  ];
+): Lowered {
+  const kernels = kernelsFor(x!, epsilon, target);
+  return {
+    ...reducing(kernels),
+    launches: (at) => {
+      const [g, x, gamma, mean, variance, beta] = at.inputs as [Address, Address, Address, Address, Address, Address?];
+      const [dx, dgamma, dbeta] = at.outputs as [Address, Address, Address];
+      const scales = { gamma, ...(beta === undefined ? {} : { beta }) };
+      return kernels.gradient({ g, x, ...scales, mean, variance, dgamma, dbeta }, dx, at);
+    },
+  };
 }
 
-export const normalizationLowerings: Lowerings<'batchNorm' | 'batchNormInference' | 'batchNormGradient'> = {
-  batchNorm: {
-    ...reducing,
-    scratchBytes,
-    launches: ({ inputs: [x], attributes }, { inputs, outputs: [y, mean, variance], scratch }, target, memory) => [
-      moments(x!.shape, [inputs[0]!, mean!, variance!], scratch, target, memory),
-      normalize(x!.shape, [...inputs, mean!, variance!], y!, attributes.epsilon, false),
-    ],
+export const normalization: Lowerings<Normalizing> = {
+  batchNorm: ({ inputs: [x], attributes: { epsilon } }, target) => {
+    const kernels = kernelsFor(x!, epsilon, target);
+    return {
+      ...reducing(kernels),
+      launches: (at) => {
+        const [x, gamma, beta] = at.inputs as [Address, Address, Address];
+        const [y, mean, variance] = at.outputs as [Address, Address, Address];
+        return [
+          kernels.moments({ x, mean, variance }, at),
+          kernels.normalize({ x, gamma, beta, mean, variance }, 0n, y, false),
+        ];
+      },
+    };
   },
-  batchNormInference: {
-    ...elementwise,
-    launches: ({ inputs: [x], attributes }, { inputs, outputs: [y] }) => [
-      normalize(x!.shape, inputs, y!, attributes.epsilon, false),
-    ],
+
+  batchNormInference: ({ inputs: [x], attributes: { epsilon } }, target) => {
+    const kernels = kernelsFor(x!, epsilon, target);
+    return {
+      path: pathOf(elementWays, kernels.way, {}),
+      launches: ({ inputs, outputs: [y] }) => {
+        const [x, gamma, beta, mean, variance] = inputs as [Address, Address, Address, Address, Address];
+        return [kernels.normalize({ x, gamma, beta, mean, variance }, 0n, y!, false)];
+      },
+    };
   },
-  batchNormGradient: { ...reducing, scratchBytes, launches: gradient },
+
+  batchNormGradient: gradient,
 };
 
-export const fusedNormalizationLowerings: {
-  readonly [Op in 'moments' | 'normalize' | 'rectifiedGradient']: Lowering<never, FusedNode<Op>>;
-} = {
-  moments: {
-    ...reducing,
-    scratchBytes,
-    launches: ({ inputs: [x] }, { inputs, outputs, scratch }, target, memory) => [
-      moments(x!.shape, [...inputs, ...outputs], scratch, target, memory),
-    ],
+export const fusedNormalization: { readonly [Op in Fused]: Lowering<never, FusedNode<Op>> } = {
+  moments: ({ inputs: [x], attributes: { epsilon } }, target) => {
+    const kernels = kernelsFor(x!, epsilon, target);
+    return {
+      ...reducing(kernels),
+      launches: (at) => {
+        const [mean, variance] = at.outputs as [Address, Address];
+        return [kernels.moments({ x: at.inputs[0]!, mean, variance }, at)];
+      },
+    };
   },
-  normalize: {
-    ...joined,
-    launches: ({ inputs: [x], attributes }, { inputs, outputs: [y] }) => [
-      normalize(x!.shape, inputs, y!, attributes.epsilon, attributes.rectified),
-    ],
+
+  normalize: ({ inputs, attributes: { epsilon, rectified } }, target) => {
+    const kernels = kernelsFor(inputs[0]!, epsilon, target);
+    const added = inputs.length > 5;
+    const relu = added ? 'an addition and a relu' : 'a relu';
+    return {
+      path: pathOf(joinedWays, kernels.way, { behind: rectified ? relu : 'an addition' }),
+      launches: ({ inputs, outputs: [y] }) => {
+        const [x, gamma, beta, mean, variance, other] = inputs as [
+          Address,
+          Address,
+          Address,
+          Address,
+          Address,
+          Address?,
+        ];
+        return [kernels.normalize({ x, gamma, beta, mean, variance }, other ?? 0n, y!, rectified)];
+      },
+    };
   },
-  rectifiedGradient: { ...reducing, scratchBytes, launches: gradient },
+
+  rectifiedGradient: gradient,
 };

@@ -1,28 +1,16 @@
-// The approximate convolution as a product over planes: which planes a node has, the tiles that they fit in, and the launches. See kernels/planes.cu.
+// The approximate convolution as a product over planes: which planes a node has, the tiles that they fit in, and the launches.
+// See kernels/planes.cu.
 
 import { factorize, type NoFactorization } from '../../../multiplier/factorization.ts';
 import { UserError } from '../../../tensor/errors.ts';
 import type { Node } from '../../graph/graph.ts';
 import type { OperandWidths } from '../../graph/ops.ts';
-import { COUNTS, FILLING, filling, oneOrSeveral, pathOf } from '../../graph/paths.ts';
+import { COUNTS, FILLING, filling, oneOrSeveral, type Path, pathOf } from '../../graph/paths.ts';
 import type { Address } from '../runtime/driver.ts';
-import {
-  CODE_PLACES,
-  codesPlace,
-  gather,
-  gatheredBytes,
-  INNER_STEP,
-  innerOf,
-  mapCodes,
-  mappedStride,
-  ofForward,
-  pieces,
-  tapSums,
-  zeroPoints,
-} from './codes.ts';
+import { CODE_PLACES, codePlaces, gather, INNER_STEP, mapCodes, tapSums, zeroPoints } from './codes.ts';
 import { type Convolution, ceilDivide, chooseTile, geometryArgument, roundUp, type Tile } from './geometry.ts';
-import { address, i32, type KernelLaunch, launch, type Target } from './launch.ts';
-import type { Operands, ProgramMemory } from './lowering.ts';
+import { addresses, integers, launch, type Target } from './launch.ts';
+import { Layout, type Lowered } from './lowering.ts';
 import { bytesOfFunctions, type Form, factoredForm, planeDefines, planesOf, slicesOf, sourceOf } from './plane-form.ts';
 
 const COLUMN_TILE = 64;
@@ -103,17 +91,6 @@ function factored(error: Int32Array, widths: OperandWidths, mostPlanes: number):
   return form;
 }
 
-export function planeScratch(node: Node<'axmConv2d'>, { planes, functions, factored: table }: Form, target: Target) {
-  const g = ofForward(node);
-  const { padded } = innerOf(g);
-  const slices = slicesOf(planes, fractionDigitsOf(target));
-  const expanded = g.groups * padded * slices * roundUp(g.outputs, COLUMN_TILE);
-  const perTap = 4 * g.kh * g.kw * g.o;
-  const gatheredCodes = gatheredBytes(g);
-  const mapped = functions.length * mappedStride(g);
-  return [expanded, perTap, table?.constant ? perTap : 0, gatheredCodes, mapped] as const;
-}
-
 function tilesFor(g: Convolution, { planes }: Form, slices: number, fractionDigits: number, { warpgroups }: Target) {
   if (slices > planes.length && fractionDigits === 2) return [smallPlaneTile];
   const tiles = warpgroups ? warpgroupTiles : planeTiles;
@@ -121,9 +98,8 @@ function tilesFor(g: Convolution, { planes }: Form, slices: number, fractionDigi
   return wide ? [...tiles, ...widePlaneTiles] : tiles;
 }
 
-/** The tile that the planes of a node are multiplied in, and how many stages of it fit. */
-function chosenTile(node: Node<'axmConv2d'>, form: Form, target: Target): { tile: PlaneTile; stages: number } {
-  const g = ofForward(node);
+/** The tile that planes are multiplied in, and how many stages of it fit. */
+function chosenTile(g: Convolution, form: Form, target: Target): { tile: PlaneTile; stages: number } {
   const fractionDigits = fractionDigitsOf(target);
   const slices = slicesOf(form.planes, fractionDigits);
   const stagesOf = (tile: PlaneTile) =>
@@ -152,7 +128,7 @@ const multiplied = {
 } as const;
 const tilesOf = (...lists: (readonly PlaneTile[])[]) => [...new Set(lists.flat().map(tileName))];
 const structured = { digits: ['1', '2', '3'], ...multiplied } as const;
-const factors = { functions: ['none', 'some'], constant: ['none', 'some'], ...multiplied } as const;
+const tabulated = { functions: ['none', 'some'], constant: ['none', 'some'], ...multiplied } as const;
 
 /**
  * The ways of products of planes; by warps or by warpgroups is a matter of the device. The at most eight planes of a structure never need the
@@ -166,60 +142,37 @@ export const planeWays = {
     ...structured,
     stages: ['3'],
   },
-  'factors, by warps': { tile: tilesOf(planeTiles, manyPlaneTiles), ...factors },
-  'factors, by warpgroups': { tile: tilesOf(warpgroupTiles, widePlaneTiles, manyPlaneTiles), ...factors },
+  'factors, by warps': { tile: tilesOf(planeTiles, manyPlaneTiles), ...tabulated },
+  'factors, by warpgroups': { tile: tilesOf(warpgroupTiles, widePlaneTiles, manyPlaneTiles), ...tabulated },
 } as const;
 
-export function planePath(node: Node<'axmConv2d'>, form: Form, target: Target) {
-  const g = ofForward(node);
-  const { tile, stages } = chosenTile(node, form, target);
-  const by = target.warpgroups ? 'by warpgroups' : 'by warps';
-  const common = {
-    tile: tileName(tile),
-    stages: stages === 2 ? '2' : '3',
-    codes: codesPlace(g),
-    columns: filling(g.outputs, tile.columns),
-    pairs: g.outputs % 2 === 0 ? 'even' : 'odd',
-    groups: oneOrSeveral(g.groups),
-  } as const;
-  if (!form.factored) {
-    const fraction = form.planes.some((plane) => plane.fraction);
-    const digits = `${1 + (fraction ? fractionDigitsOf(target) : 0)}` as '1' | '2' | '3';
-    return pathOf(planeWays, `planes, ${by}`, { digits, ...common });
-  }
-  const functions = form.functions.length > 0 ? 'some' : 'none';
-  return pathOf(planeWays, `factors, ${by}`, {
-    functions,
-    constant: form.factored.constant ? 'some' : 'none',
-    ...common,
-  });
-}
-
-export function planeCommands(
-  node: Node<'axmConv2d'>,
-  form: Form,
-  operands: Operands,
-  target: Target,
-  memory: ProgramMemory,
-): KernelLaunch[] {
-  const g = ofForward(node);
-  const { planes, functions, factored } = form;
+/** The product of a form; see kernels/planes.cu. */
+export function planeProduct(node: Node<'axmConv2d'>, g: Convolution, form: Form, target: Target): Lowered {
+  const { planes, functions, factored: factors } = form;
+  const { weightBits, activationBits } = node.attributes;
   const fractionDigits = fractionDigitsOf(target);
   const slices = slicesOf(planes, fractionDigits);
-  const { gathered, padded } = innerOf(g);
-  const [x, w, xScale, xZero, wScale, wZero, m] = operands.inputs as [Address, ...Address[]] & Address[];
-  const [expanded, sums, constants, columns, mapped] = pieces(operands.scratch, ...planeScratch(node, form, target));
+  const places = codePlaces(g);
+  const { gathered, padded, mappedStride } = places;
+  const { tile, stages } = chosenTile(g, form, target);
   const paddedColumns = roundUp(g.outputs, COLUMN_TILE);
-  const { weightBits, activationBits } = node.attributes;
-  const tabulated = { TABULATED: factored ? 1 : 0, WBITS: weightBits, ABITS: activationBits };
-  const common = { ...planeDefines(form, fractionDigits), ...tabulated };
 
-  const { tile, stages } = chosenTile(node, form, target);
-  const areaBytes = 4 * (factored?.constant ? 2 : 1) * (g.kh + 1) * (g.kw + 1) * tile.columns;
-  const exchangeBytes = 4 * (1 + fractionDigits) * tile.rows * tile.columns;
-  const threads = 32 * tile.warpsM * tile.warpsN * tile.warpsK;
-  const defines = {
-    ...common,
+  const layout = new Layout();
+  const expandedAt = layout.take(g.groups * padded * slices * paddedColumns);
+  const perTap = 4 * g.kh * g.kw * g.o;
+  const sumsAt = layout.take(perTap);
+  const constantsAt = layout.take(factors?.constant ? perTap : 0);
+  const columnsAt = layout.take(places.bytes);
+  const mappedAt = layout.take(functions.length * mappedStride);
+
+  const expanding = {
+    ...planeDefines(form, fractionDigits),
+    TABULATED: factors ? 1 : 0,
+    WBITS: weightBits,
+    ABITS: activationBits,
+  };
+  const multiplying = {
+    ...expanding,
     BM: tile.rows,
     BN: tile.columns,
     WARPS_M: tile.warpsM,
@@ -230,43 +183,74 @@ export function planeCommands(
     WGMMA: target.warpgroups ? 1 : 0,
     COLUMNS: gathered ? 1 : 0,
     PAIRS: g.outputs % 2 === 0 ? 1 : 0,
-    OFFSETS: factored?.constant ? 1 : 0,
+    OFFSETS: factors?.constant ? 1 : 0,
   };
-  const grid = [ceilDivide(g.pixels, tile.rows) * (paddedColumns / tile.columns), 1, g.groups];
-  const bytesOf = (data: Int32Array) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-  const given = factored ? memory.table(factored.digits) : (m ?? 0n);
-  const codes = gathered ? columns! : x;
-  return [
-    launch(
-      { file: 'planes.cu', defines: common },
-      'weights',
-      [padded / INNER_STEP, paddedColumns / 64, g.groups],
-      256,
-      [address(w!), address(given), address(expanded!), ...[g.inner, g.outputs, g.o, paddedColumns].map(i32)],
-    ),
-    tapSums(g, w!, sums!),
-    ...(factored?.constant ? [tapSums(g, w!, constants!, memory.table(bytesOf(factored.constant)))] : []),
-    ...gather(g, x, columns!),
-    ...(functions.length > 0
-      ? [mapCodes(g, codes, memory.table(bytesOfFunctions(functions)), functions.length, mapped!)]
-      : []),
-    launch(
-      { file: 'planes.cu', defines },
-      'multiply',
-      grid,
-      threads,
-      [
-        // Memory that is not there must not be named: the launch would wait for whoever has its neighbour.
-        ...[codes, functions.length > 0 ? mapped! : 0n].map(address),
-        i32(mappedStride(g)),
-        ...[expanded!, sums!, factored?.constant ? constants! : 0n].map(address),
-        zeroPoints(xScale!, xZero!, wScale!, wZero!),
-        address(operands.outputs[0]!),
-        geometryArgument(g),
-        i32(padded),
-        i32(paddedColumns),
-      ],
-      Math.max(stageBytesOf(tile, slices, functions.length) * stages, areaBytes, tile.warpsK > 1 ? exchangeBytes : 0),
-    ),
-  ];
+  const areaBytes = 4 * (factors?.constant ? 2 : 1) * (g.kh + 1) * (g.kw + 1) * tile.columns;
+  const exchangeBytes = tile.warpsK > 1 ? 4 * (1 + fractionDigits) * tile.rows * tile.columns : 0;
+  const size = {
+    grid: [ceilDivide(g.pixels, tile.rows) * (paddedColumns / tile.columns), 1, g.groups],
+    block: 32 * tile.warpsM * tile.warpsN * tile.warpsK,
+    shared: Math.max(stageBytesOf(tile, slices, functions.length) * stages, areaBytes, exchangeBytes),
+  };
+  return {
+    path: pathOfPlanes(g, form, tile, stages, target),
+    workspaceBytes: layout.bytes,
+    launches: ({ inputs, outputs: [y], workspace, memory }) => {
+      const [x, w, xScale, xZero, wScale, wZero, m] = inputs as [Address, ...Address[]] & Address[];
+      const [expanded, sums, constants, columns, mapped] = [expandedAt, sumsAt, constantsAt, columnsAt, mappedAt].map(
+        (offset) => workspace + offset,
+      ) as [Address, Address, Address, Address, Address];
+      const given = factors ? memory.place(factors.digits) : (m ?? 0n);
+      const codes = gathered ? columns : x;
+      return [
+        launch(
+          { file: 'planes.cu', defines: expanding },
+          'weights',
+          { grid: [padded / INNER_STEP, paddedColumns / 64, g.groups], block: 256 },
+          {
+            ...addresses({ w: w!, given, expanded }),
+            ...integers({ inner: g.inner, columns: g.outputs, stride: g.o, paddedColumns }),
+          },
+        ),
+        tapSums(g, w!, sums),
+        ...(factors?.constant ? [tapSums(g, w!, constants, memory.place(factors.constant))] : []),
+        ...gather(g, places, x, columns),
+        ...(functions.length > 0
+          ? [mapCodes(places, codes, memory.place(bytesOfFunctions(functions)), functions.length, mapped)]
+          : []),
+        launch({ file: 'planes.cu', defines: multiplying }, 'multiply', size, {
+          // Memory that is not there must not be named: the launch would wait for whoever has its neighbour.
+          ...addresses({ x: codes, mapped: functions.length > 0 ? mapped : 0n }),
+          ...integers({ mappedStride }),
+          ...addresses({ weights: expanded, tapSums: sums, tapConstants: factors?.constant ? constants : 0n }),
+          zero: zeroPoints(xScale!, xZero!, wScale!, wZero!),
+          ...addresses({ y: y! }),
+          geometry: geometryArgument(g),
+          ...integers({ paddedInner: padded, paddedColumns }),
+        }),
+      ];
+    },
+  };
+}
+
+function pathOfPlanes(g: Convolution, form: Form, tile: PlaneTile, stages: number, target: Target): Path {
+  const by = target.warpgroups ? 'by warpgroups' : 'by warps';
+  const common = {
+    tile: tileName(tile),
+    stages: stages === 2 ? '2' : '3',
+    codes: codePlaces(g).place,
+    columns: filling(g.outputs, tile.columns),
+    pairs: g.outputs % 2 === 0 ? 'even' : 'odd',
+    groups: oneOrSeveral(g.groups),
+  } as const;
+  if (!form.factored) {
+    const fraction = form.planes.some((plane) => plane.fraction);
+    const digits = `${1 + (fraction ? fractionDigitsOf(target) : 0)}` as '1' | '2' | '3';
+    return pathOf(planeWays, `planes, ${by}`, { digits, ...common });
+  }
+  return pathOf(planeWays, `factors, ${by}`, {
+    functions: form.functions.length > 0 ? 'some' : 'none',
+    constant: form.factored.constant ? 'some' : 'none',
+    ...common,
+  });
 }

@@ -1,10 +1,15 @@
 import { expect, test } from 'vitest';
 import { dependenciesOf } from '../runtime/schedule.ts';
-import { address, launch } from './launch.ts';
+import { addresses, launch } from './launch.ts';
 import { separate } from './program.ts';
 
-const kernel = (name: string, ...addresses: bigint[]) =>
-  launch({ file: 'none.cu', defines: {} }, name, 1, 32, addresses.map(address));
+const kernel = (name: string, ...named: bigint[]) =>
+  launch(
+    { file: 'none.cu', defines: {} },
+    name,
+    { grid: 1, block: 32 },
+    addresses(Object.fromEntries(named.map((at, index) => [`operand${index}`, at]))),
+  );
 
 const memory = (from: number) => ({ from, to: from + 100 });
 const [x, w, y, scratch, counter] = [1000n, 2000n, 3000n, 4000n, 9000n];

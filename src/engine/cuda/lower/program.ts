@@ -4,61 +4,19 @@
 import { invariant } from '../../../tensor/errors.ts';
 import { bytesPerElement, sizeOf } from '../../../tensor/tensor.ts';
 import { concerning, type Node, type Value } from '../../graph/graph.ts';
-import type { OpName } from '../../graph/ops.ts';
-import type { Path, Ways } from '../../graph/paths.ts';
+import type { Path } from '../../graph/paths.ts';
 import type { Plan, Storage } from '../../graph/plan.ts';
 import type { Address } from '../runtime/driver.ts';
 import type { Range, Task } from '../runtime/schedule.ts';
-import { approximateLowerings } from './approximate.ts';
-import { convolutionLowerings } from './convolution.ts';
-import { copyLaunch, elementwiseLowerings, sgdLaunch, type Transfer } from './elementwise.ts';
-import { type FusedNode, type FusedOp, type FusedStep, fuse } from './fuse.ts';
-import { imageLowerings } from './images.ts';
-import type { KernelLaunch, Target } from './launch.ts';
-import type { Lowering, Lowerings, ProgramMemory } from './lowering.ts';
-import { fusedNormalizationLowerings, normalizationLowerings } from './normalization.ts';
-import { movingRange, reductionLowerings } from './reductions.ts';
-import { slopeLowerings } from './slopes.ts';
-import { windowLowerings } from './windows.ts';
+import { copyLaunch, sgdLaunch, type Transfer } from './elementwise.ts';
+import { type FusedStep, fuse } from './fuse.ts';
+import type { KernelLaunch } from './launch.ts';
+import type { Operands, ProgramMemory } from './lowering.ts';
+import type { Lower } from './lowerings.ts';
 
-type Lowered = Exclude<OpName, 'reshape' | 'stopGradient' | 'sgd'>;
-
-/** Every operation that computes; renames need nothing, `sgd` is lowered for several steps at once. */
-const lowerings: Lowerings<Lowered> = {
-  ...elementwiseLowerings,
-  ...reductionLowerings,
-  ...windowLowerings,
-  ...imageLowerings,
-  ...convolutionLowerings,
-  ...normalizationLowerings,
-  ...approximateLowerings,
-  ...slopeLowerings,
-};
-
-const fusedLowerings: { readonly [Op in FusedOp]: Lowering<never, FusedNode<Op>> } = {
-  ...fusedNormalizationLowerings,
-  movingRange,
-};
-
-const isFused = (node: Node | FusedNode): node is FusedNode => node.op in fusedLowerings;
-const loweringOf = (node: Node | FusedNode) =>
-  (isFused(node) ? fusedLowerings[node.op] : lowerings[node.op as Lowered]) as Lowering<never, Node | FusedNode>;
-
-/** Scratch bytes of a node, for `plan`. */
-export function scratchBytes(node: Node | FusedNode, target: Target): number {
-  return node.op === 'sgd' ? 0 : concerning(node, () => loweringOf(node).scratchBytes?.(node, target) ?? 0);
-}
-
-/** All ways of each operation's lowering. An update of several tensors at once has but one. */
-export const ways: Readonly<Record<string, Ways>> = Object.fromEntries(
-  Object.entries({ ...lowerings, ...fusedLowerings }).map(([op, lowering]) => [op, lowering.ways]),
-);
-
-/** The path of each step of a plan but those of updates. */
-export function pathsOf(plan: Plan, target: Target): { readonly op: string; readonly path: Path }[] {
-  return fuse(plan)
-    .filter(({ node }) => node.op !== 'sgd')
-    .map(({ node }) => ({ op: node.op, path: loweringOf(node).path(node, target) }));
+/** The path of each step of a plan. */
+export function pathsOf(plan: Plan, lower: Lower): { readonly op: string; readonly path: Path }[] {
+  return fuse(plan).map(({ node }) => ({ op: node.op, path: lower(node).path }));
 }
 
 export interface Addresses {
@@ -70,19 +28,18 @@ export interface Addresses {
 /** A launch of updates takes no more once it has so many elements: large layers need not wait for the gradients of all others. */
 const UPDATE_ELEMENTS = 2 ** 20;
 
-/** The tasks of a plan, in an order that is right. */
-export function lowerPlan(plan: Plan, addresses: Addresses, target: Target, memory: ProgramMemory): Task[] {
+/** The tasks of a plan, in an order that is right; `lower` has been asked for the workspaces of its nodes. */
+export function lowerPlan(plan: Plan, addresses: Addresses, lower: Lower, memory: ProgramMemory): Task[] {
   const tasks: Task[] = [];
   const steps = fuse(plan);
   for (let at = 0; at < steps.length; ) {
     const step = steps[at]!;
-    const operands = operandsOf(step, addresses);
     if (step.node.op !== 'sgd') {
       const { node } = step;
-      const own = concerning(node, () => {
-        const launches = loweringOf(node).launches(node, operands, target, memory);
-        return separate(launches, rangesOf([step], addresses, target));
-      });
+      const { launches } = lower(node);
+      const own = concerning(node, () =>
+        separate(launches(operandsOf(step, addresses, memory)), rangesOf([step], addresses, lower)),
+      );
       tasks.push(...own.map((task) => ({ ...task, label: node.label })));
       at++;
       continue;
@@ -98,8 +55,11 @@ export function lowerPlan(plan: Plan, addresses: Addresses, target: Target, memo
         break;
       }
     }
-    const updates = together.map((one) => ({ node: one.node as Node<'sgd'>, ...operandsOf(one, addresses) }));
-    const ranges = rangesOf(together, addresses, target);
+    const updates = together.map((one) => ({
+      node: one.node as Node<'sgd'>,
+      ...operandsOf(one, addresses, memory),
+    }));
+    const ranges = rangesOf(together, addresses, lower);
     tasks.push({ launch: sgdLaunch(updates, memory), ...ranges, label: step.node.label });
   }
   if (plan.copies.length > 0) {
@@ -148,7 +108,7 @@ export function separate(launches: readonly KernelLaunch[], { reads, writes }: P
 
 const range = (from: Address, bytes: number): Range => ({ from: Number(from), to: Number(from) + bytes });
 
-function rangesOf(steps: readonly FusedStep[], addresses: Addresses, target: Target): Pick<Task, 'reads' | 'writes'> {
+function rangesOf(steps: readonly FusedStep[], addresses: Addresses, lower: Lower): Pick<Task, 'reads' | 'writes'> {
   const bytesOf = ({ shape, dtype }: Value): number => sizeOf(shape) * bytesPerElement[dtype];
   const each = (values: readonly Value[], places: readonly Storage[]) =>
     values.map((value, index) => range(addresses.of(places[index]!), bytesOf(value)));
@@ -156,16 +116,17 @@ function rangesOf(steps: readonly FusedStep[], addresses: Addresses, target: Tar
     reads: steps.flatMap(({ node, inputs }) => each(node.inputs, inputs)),
     writes: steps.flatMap(({ node, outputs, workspace }) => [
       ...each(node.outputs, outputs),
-      ...(workspace ? [range(addresses.of(workspace), scratchBytes(node, target))] : []),
+      ...(workspace ? [range(addresses.of(workspace), lower(node).workspaceBytes ?? 0)] : []),
     ]),
   };
 }
 
-function operandsOf({ inputs, outputs, workspace }: FusedStep, addresses: Addresses) {
+function operandsOf({ inputs, outputs, workspace }: FusedStep, addresses: Addresses, memory: ProgramMemory): Operands {
   return {
     inputs: inputs.map(addresses.of),
     outputs: outputs.map(addresses.of),
-    scratch: workspace ? addresses.of(workspace) : 0n,
+    workspace: workspace ? addresses.of(workspace) : 0n,
+    memory,
   };
 }
 

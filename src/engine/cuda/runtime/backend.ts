@@ -16,7 +16,8 @@ import type { Graph } from '../../graph/graph.ts';
 import type { TensorType } from '../../graph/ops.ts';
 import { type Plan, plan, type Storage } from '../../graph/plan.ts';
 import type { KernelLaunch, Precision, Target } from '../lower/launch.ts';
-import { copyTask, lowerPlan, scratchBytes } from '../lower/program.ts';
+import { lowerOn } from '../lower/lowerings.ts';
+import { copyTask, lowerPlan } from '../lower/program.ts';
 import { KernelLibrary } from './compiler.ts';
 import { OLDEST_CAPABILITY, openCuda } from './device.ts';
 import { type Address, Context, type DeviceProperties, type GraphNode, type PreparedKernel } from './driver.ts';
@@ -291,17 +292,18 @@ export class CudaProgram implements Program {
 
   static async create(graph: Graph, session: CudaSession): Promise<CudaProgram> {
     const { context, target } = session;
+    const lower = lowerOn(target);
     const planned = plan(graph, {
       alignment: ALIGNMENT,
-      workspaceBytes: (node) => scratchBytes(node, target),
+      workspaceBytes: (node) => lower(node).workspaceBytes ?? 0,
       reuseDistance: REUSE_DISTANCE,
     });
     context.use();
     const arena = context.allocate(planned.arenaBytes);
     const pool = session.newPool();
-    const table = (bytes: Uint8Array): Address => {
-      const at = pool.allocate(bytes.byteLength);
-      context.toDevice(at, bytes, bytes.byteLength);
+    const place = ({ buffer, byteOffset, byteLength }: ArrayBufferView): Address => {
+      const at = pool.allocate(byteLength);
+      context.toDevice(at, new Uint8Array(buffer, byteOffset, byteLength), byteLength);
       return at;
     };
     const constants = graph.constants.map(({ source }) => {
@@ -318,8 +320,8 @@ export class CudaProgram implements Program {
       return at;
     };
     const variable = (name: string) => session.addressOf(name);
-    const memory = { counters, table };
-    const tasks = lowerPlan(planned, { of, variable }, target, memory);
+    const memory = { counters, place };
+    const tasks = lowerPlan(planned, { of, variable }, lower, memory);
 
     const inputs = [...graph.inputs].map(
       ([name, value]) => [name, new PinnedInput(context, name, value, of(planned.storage(value)))] as const,

@@ -1,11 +1,12 @@
-// What `tram doctor` finds out about the installation: versions, the data that ships with the program, and which devices compute.
+// What can be found out about the installation: versions, the data that ships with the program, and which devices compute.
 
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { DeviceName } from '../../flow/run/device.ts';
+import { Graph } from '../../engine/graph/graph.ts';
 import { readBytes, readJson, sha256 } from '../../tensor/files.ts';
+import { type DeviceName, openBackend } from '../run/device.ts';
 import type { Trial } from './machine.ts';
 
 const packageFile = fileURLToPath(new URL('../../../package.json', import.meta.url));
@@ -13,6 +14,7 @@ const packageFile = fileURLToPath(new URL('../../../package.json', import.meta.u
 interface PackageJson {
   readonly engines: { readonly node: string };
   readonly dependencies: Readonly<Record<string, string>>;
+  readonly optionalDependencies: Readonly<Record<string, string>>;
 }
 
 /** Node's least version for this program, such as "20.19". */
@@ -30,17 +32,27 @@ export function atLeast(version: string, least: string): boolean {
   return true;
 }
 
-/** Installed version of each library that the program depends on; null for one that is missing. */
-export function libraryVersions(): Record<string, string | null> {
+export interface LibraryVersion {
+  readonly name: string;
+  /** Null where it is missing. */
+  readonly version: string | null;
+  /** Only some things need it: a GPU, or figures as PNG and PDF. */
+  readonly optional: boolean;
+}
+
+/** Each library that the program depends on, as the package says, with the version that is installed. */
+export function libraryVersions(): LibraryVersion[] {
+  const { dependencies, optionalDependencies } = readJson(packageFile) as PackageJson;
   const require = createRequire(import.meta.url);
-  const names = Object.keys((readJson(packageFile) as PackageJson).dependencies);
-  return Object.fromEntries(
-    names.map((name) => {
-      const folders = require.resolve.paths(name) ?? [];
-      const found = folders.map((folder) => join(folder, name, 'package.json')).find((path) => existsSync(path));
-      return [name, found ? (readJson(found) as { version: string }).version : null];
-    }),
-  );
+  const versionOf = (name: string) => {
+    const folders = require.resolve.paths(name) ?? [];
+    const found = folders.map((folder) => join(folder, name, 'package.json')).find((path) => existsSync(path));
+    return found ? (readJson(found) as { version: string }).version : null;
+  };
+  return [
+    ...Object.keys(dependencies).map((name) => ({ name, version: versionOf(name), optional: false })),
+    ...Object.keys(optionalDependencies).map((name) => ({ name, version: versionOf(name), optional: true })),
+  ];
 }
 
 const DIGITS_SHA256 = '09f66e6debdee2cd2b5ae59e0d6abbb73fc2b0e0185d2e1957e9ebb51e23aa22';
@@ -61,8 +73,6 @@ export function embeddedData(): Trial & { readonly path: string } {
 /** Computes a dot product on a device. */
 export async function tryDevice(name: DeviceName): Promise<Trial> {
   try {
-    const { openBackend } = await import('../../flow/run/device.ts');
-    const { Graph } = await import('../../engine/graph/graph.ts');
     const backend = await openBackend({ name });
     const session = await backend.openSession();
     try {

@@ -100,7 +100,7 @@ INLINE int shiftOfWeights(const u32 *maxima) {
  * Grid: (taps, chunks, column tiles).
  */
 extern "C" __global__ void __launch_bounds__(256)
-    halves(const float *__restrict__ w, const u32 *__restrict__ maxima, u8 *__restrict__ tiles, int inner, int columns, int transposed) {
+    lay_out(const float *__restrict__ w, const u32 *__restrict__ maxima, u8 *__restrict__ tiles, int inner, int columns, int transposed) {
   __shared__ float tile[64][65];
   const int tap = blockIdx.x, chunk = blockIdx.y, columnTile = blockIdx.z, thread = threadIdx.x;
   const float scale = powerOfTwo(shiftOfWeights(maxima));

@@ -1,5 +1,6 @@
-// Convolutions that keep the size of the image, on f16 operands with a power of two per block; see kernels/halves.cu. Which ones qualify, how
-// their sums are cut into parts, and the launches: forward and input gradient are one kernel, with the weights laid out first.
+// Convolutions of f32 tensors that keep the size of the image, on the f16 matrix units: operands are laid out as tiles of f16, with a power
+// of two per block in place of the exponent's range; see kernels/convolution-f16.cu. Which ones qualify, how their sums are cut into parts, and
+// the launches: forward and input gradient are one kernel, with the weights laid out first.
 
 import { COUNTS, oneOrSeveral } from '../../graph/paths.ts';
 import {
@@ -12,10 +13,10 @@ import {
   roundUp,
   WEIGHT_GRADIENT,
 } from './geometry.ts';
-import { address, i32, type KernelLaunch, launch, type Target } from './launch.ts';
-import { type Operands, sumParts } from './lowering.ts';
+import { addresses, integers, launch, type Target } from './launch.ts';
+import { type Lowered, sumParts } from './lowering.ts';
 
-/** Channels of a tile, on both sides; a tile of halves has 64 rows of 128 bytes. */
+/** Channels of a tile, on both sides; a tile has 64 rows of 128 bytes. */
 const CHANNELS = 64;
 const TILE_BYTES = 8192;
 /** Pixels of a block and tiles of weights that it keeps; words for the largest magnitudes of the weights. */
@@ -29,21 +30,19 @@ const GRADIENT_THREADS = 384;
 const MOST_GRADIENT_LOADS = 5;
 const TAPS = 9;
 
-export interface Halves {
+export interface F16Product extends Pick<Lowered, 'workspaceBytes' | 'launches'> {
   readonly aspects: { readonly parts: (typeof COUNTS)[number]; readonly loads: string };
-  readonly scratchBytes: number;
-  readonly launches: (operands: Operands) => KernelLaunch[];
 }
 
 /** Cut inner chunks or pixels, and the vectors per thread that kernels are made for. */
-export function halvesAspects(mode: Mode) {
+export function f16Aspects(mode: Mode) {
   // Without margins the fewest vectors cover a block's pixels, with the smallest margins those of a weight gradient's tile.
   const [fewest, most] = mode === WEIGHT_GRADIENT ? [3, MOST_GRADIENT_LOADS] : [8, MOST_LOADS];
   return { parts: COUNTS, loads: Array.from({ length: most - fewest + 1 }, (_, more) => `${fewest + more}`) };
 }
 
-/** The product on halves; undefined where it has to be formed another way. */
-export function halvesOf(mode: Mode, g: Convolution, target: Target): Halves | undefined {
+/** The product on f16 tiles; undefined where it has to be formed another way. */
+export function f16ProductOf(mode: Mode, g: Convolution, target: Target): F16Product | undefined {
   const keepsSize = g.stride === 1 && g.kh === g.kw && g.kh === 2 * g.padding + 1;
   const wholeTiles = g.groups === 1 && g.inputs % CHANNELS === 0 && g.outputs % CHANNELS === 0;
   if (!target.warpgroups || target.precision !== 'tf32' || !keepsSize || !wholeTiles) return undefined;
@@ -57,43 +56,51 @@ const withMargins = (g: Convolution, count: number): number => count + 2 * g.pad
 /** Shared memory for the pixels that the threads' vectors cover, and the row of zeros. */
 const pixelBytes = (loads: number, threads: number): number => 2 * CHANNELS * ((4 * loads * threads) / CHANNELS + 1);
 
+const sourceOf = (loads: number) => ({ file: 'convolution-f16.cu', defines: { LOADS: loads, WGMMA: 1 } });
+
 /** Blocks are two to a multiprocessor where the inner chunks can be cut into so many parts. */
-function same(g: Convolution, mode: Mode, { multiprocessors }: Target): Halves | undefined {
+function same(g: Convolution, mode: Mode, { multiprocessors }: Target): F16Product | undefined {
   const rows = withMargins(g, ROWS);
   const loads = ceilDivide(rows * CHANNELS, 4 * THREADS);
   if (loads > MOST_LOADS) return undefined;
   const chunks = g.inputs / CHANNELS;
   const blocks = ceilDivide(g.pixels, ROWS) * (g.outputs / CHANNELS);
-  const perPart = ceilDivide(chunks, Math.max(1, Math.floor((2 * multiprocessors) / blocks)));
-  const parts = ceilDivide(chunks, perPart);
+  const chunksPerPart = ceilDivide(chunks, Math.max(1, Math.floor((2 * multiprocessors) / blocks)));
+  const parts = ceilDivide(chunks, chunksPerPart);
   const taps = g.kh * g.kw;
   const count = g.pixels * g.outputs;
-  const source = { file: 'halves.cu', defines: { LOADS: loads, WGMMA: 1 } };
+  const source = sourceOf(loads);
   const tilesBytes = 2 * taps * g.inputs * g.outputs;
   const maximaBytes = 4 * MAXIMA;
+  const transposed = mode === INPUT_GRADIENT ? 1 : 0;
   return {
     aspects: { parts: oneOrSeveral(parts), loads: `${loads}` },
-    scratchBytes: tilesBytes + maximaBytes + (parts > 1 ? 4 * parts * count : 0),
-    launches: ({ inputs: [a, w], outputs: [result], scratch: tiles }) => {
+    workspaceBytes: tilesBytes + maximaBytes + (parts > 1 ? 4 * parts * count : 0),
+    launches: ({ inputs: [a, w], outputs: [result], workspace: tiles }) => {
       const maxima = tiles + BigInt(tilesBytes);
       const partials = maxima + BigInt(maximaBytes);
-      const vectors = i32((taps * g.inputs * g.outputs) / 4);
-      const layout = [g.inputs, g.outputs, mode === INPUT_GRADIENT ? 1 : 0].map(i32);
-      const operands = [a!, tiles, maxima, parts > 1 ? partials : result!].map(address);
-      const shared = STAGES * TILE_BYTES + pixelBytes(loads, THREADS);
       return [
-        launch(source, 'largest', MAXIMA, THREADS, [address(w!), address(maxima), vectors]),
-        launch(source, 'halves', [taps, chunks, g.outputs / CHANNELS], THREADS, [
-          ...[w!, maxima, tiles].map(address),
-          ...layout,
-        ]),
+        launch(
+          source,
+          'largest',
+          { grid: MAXIMA, block: THREADS },
+          { ...addresses({ w: w!, maxima }), ...integers({ vectors: (taps * g.inputs * g.outputs) / 4 }) },
+        ),
+        launch(
+          source,
+          'lay_out',
+          { grid: [taps, chunks, g.outputs / CHANNELS], block: THREADS },
+          { ...addresses({ w: w!, maxima, tiles }), ...integers({ inner: g.inputs, columns: g.outputs, transposed }) },
+        ),
         launch(
           source,
           'convolve_same',
-          [blocks, parts],
-          THREADS,
-          [...operands, geometryArgument(g), i32(perPart)],
-          shared,
+          { grid: [blocks, parts], block: THREADS, shared: STAGES * TILE_BYTES + pixelBytes(loads, THREADS) },
+          {
+            ...addresses({ a: a!, weights: tiles, maxima, result: parts > 1 ? partials : result! }),
+            geometry: geometryArgument(g),
+            ...integers({ chunksPerPart }),
+          },
         ),
         ...(parts > 1 ? [sumParts(partials, result!, count, parts)] : []),
       ];
@@ -102,27 +109,31 @@ function same(g: Convolution, mode: Mode, { multiprocessors }: Target): Halves |
 }
 
 /** One block per multiprocessor, each with its share of the pixels. */
-function weightGradient(g: Convolution, { multiprocessors }: Target): Halves | undefined {
+function weightGradient(g: Convolution, { multiprocessors }: Target): F16Product | undefined {
   const rows = withMargins(g, CHANNELS);
   const loads = ceilDivide(rows * CHANNELS, 4 * GRADIENT_THREADS);
   if (g.kh * g.kw !== TAPS || loads > MOST_GRADIENT_LOADS) return undefined;
   const tiles = (g.inputs / CHANNELS) * (g.outputs / CHANNELS);
   const stages = ceilDivide(g.pixels, CHANNELS);
-  const perPart = ceilDivide(stages, Math.max(1, Math.floor(multiprocessors / tiles)));
-  const parts = ceilDivide(stages, perPart);
+  const stagesPerPart = ceilDivide(stages, Math.max(1, Math.floor(multiprocessors / tiles)));
+  const parts = ceilDivide(stages, stagesPerPart);
   const count = TAPS * g.inputs * g.outputs;
+  const shared = TILE_BYTES + pixelBytes(loads, GRADIENT_THREADS);
   return {
     aspects: { parts: oneOrSeveral(parts), loads: `${loads}` },
-    scratchBytes: parts > 1 ? roundUp(4 * parts * count, 256) : 0,
-    launches: ({ inputs: [x, gradient], outputs: [dw], scratch }) => {
-      const source = { file: 'halves.cu', defines: { LOADS: loads, WGMMA: 1 } };
-      const operands = [x!, gradient!, parts > 1 ? scratch : dw!].map(address);
-      const shared = TILE_BYTES + pixelBytes(loads, GRADIENT_THREADS);
-      const args = [...operands, geometryArgument(g), i32(perPart)];
-      return [
-        launch(source, 'weight_gradient', [tiles, parts], GRADIENT_THREADS, args, shared),
-        ...(parts > 1 ? [sumParts(scratch, dw!, count, parts)] : []),
-      ];
-    },
+    workspaceBytes: parts > 1 ? roundUp(4 * parts * count, 256) : 0,
+    launches: ({ inputs: [x, gradient], outputs: [dw], workspace: partials }) => [
+      launch(
+        sourceOf(loads),
+        'weight_gradient',
+        { grid: [tiles, parts], block: GRADIENT_THREADS, shared },
+        {
+          ...addresses({ x: x!, gradient: gradient!, result: parts > 1 ? partials : dw! }),
+          geometry: geometryArgument(g),
+          ...integers({ stagesPerPart }),
+        },
+      ),
+      ...(parts > 1 ? [sumParts(partials, dw!, count, parts)] : []),
+    ],
   };
 }

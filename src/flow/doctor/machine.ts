@@ -1,4 +1,4 @@
-// What `tram doctor` finds out about the machine: by trying, not by asking. WebAssembly SIMD is a function that runs, threads are a
+// What can be found out about the machine: by trying, not by asking. WebAssembly SIMD is a function that runs, threads are a
 // worker that writes to shared memory, the NVIDIA driver is a library that the system's loader opens.
 
 import { existsSync, statfsSync } from 'node:fs';

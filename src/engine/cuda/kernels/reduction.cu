@@ -1,0 +1,81 @@
+// Operations that sum or search over the rows of a tensor, each an Op of `reduceColumns`. Sums are kept in double precision.
+#include "elementwise.cuh"
+#include "reduce.cuh"
+
+struct ColumnSum : Total {
+  const float *x;
+  float *y;
+  INLINE Item load(int i) const { return {x[i], 0}; }
+  INLINE void visit(Sum &sum, Item item, int, int) const { sum += item.x; }
+  INLINE void finish(int column, Sum sum) const { y[column] = (float)sum; }
+};
+KERNEL column_sum(const float *x, float *y, SHAPE) { REDUCE(ColumnSum{{}, x, y}); }
+
+struct ColumnDot : Total {
+  const float *a, *b;
+  float *y;
+  INLINE Item load(int i) const { return {a[i], b[i]}; }
+  INLINE void visit(Sum &sum, Item item, int, int) const { sum += (double)item.x * item.y; }
+  INLINE void finish(int column, Sum sum) const { y[column] = (float)sum; }
+};
+KERNEL column_dot(const float *a, const float *b, float *y, SHAPE) { REDUCE(ColumnDot{{}, a, b, y}); }
+
+/** Rows below `split` take a·b, the others −c·d. */
+struct DotDifference : Total {
+  const float *a, *b, *c, *d;
+  float *y;
+  int split;
+  INLINE Item load(int i) const {
+    if (i < split) return {a[i], b[i]};
+    return {-c[i - split], d[i - split]};
+  }
+  INLINE void visit(Sum &sum, Item item, int, int) const { sum += (double)item.x * item.y; }
+  INLINE void finish(int column, Sum sum) const { y[column] = (float)sum; }
+};
+KERNEL dot_difference(const float *a, const float *b, const float *c, const float *d, float *y, int split, SHAPE) {
+  REDUCE(DotDifference{{}, a, b, c, d, y, split});
+}
+
+/** The range of x, widened to hold [bound, −bound]: 0, or infinity for a range that is as it is. */
+struct Extremes : Range {
+  typedef float Item;
+  const float *x;
+  float *min, *max;
+  float bound;
+  INLINE Item load(int i) const { return x[i]; }
+  INLINE void visit(Sum &sum, Item item, int, int) const { sum = merge(sum, {item, item}); }
+  INLINE void finish(int column, Sum sum) const {
+    min[column] = fminf(sum.low, bound);
+    max[column] = fmaxf(sum.high, -bound);
+  }
+};
+KERNEL extremes(const float *x, float *min, float *max, float bound, SHAPE) { REDUCE(Extremes{{}, x, min, max, bound}); }
+
+struct ExtremeCounts {
+  typedef int2 Sum;
+  typedef float Item;
+  const float *x, *min, *max;
+  float *lows, *highs;
+  static INLINE Sum empty() { return {0, 0}; }
+  static INLINE Sum merge(Sum a, Sum b) { return {a.x + b.x, a.y + b.y}; }
+  INLINE Item load(int i) const { return x[i]; }
+  INLINE void visit(Sum &sum, Item item, int, int column) const {
+    sum.x += item == min[column];
+    sum.y += item == max[column];
+  }
+  INLINE void finish(int column, Sum sum) const {
+    lows[column] = (float)sum.x;
+    highs[column] = (float)sum.y;
+  }
+};
+KERNEL extreme_counts(const float *x, const float *min, const float *max, float *lows, float *highs, SHAPE) {
+  REDUCE(ExtremeCounts{x, min, max, lows, highs});
+}
+/** Share of the gradients of the extremes among the elements that attain them; lows and highs count those per channel. */
+KERNEL extremes_gradient(const float *gMin, const float *gMax, const float *x, const float *min, const float *max, const float *lows,
+                         const float *highs, float *dx, int count, int channels) {
+  map(dx, count, [=](int i) {
+    const int c = (u32)i % (u32)channels;
+    return (x[i] == min[c] ? gMin[c] / lows[c] : 0.0f) + (x[i] == max[c] ? gMax[c] / highs[c] : 0.0f);
+  });
+}

@@ -1,0 +1,64 @@
+// The table from operations to launches of kernels, those of neighbouring operations that fuse.ts joins with them. An operation of the contract
+// without an entry is a type error here.
+
+import { concerning, type Node } from '../../graph/graph.ts';
+import type { OpName } from '../../graph/ops.ts';
+import { approximate, approximateWays } from './approximate.ts';
+import { convolution, convolutionWays } from './convolution.ts';
+import { elementwise, elementwiseWays } from './elementwise.ts';
+import type { FusedNode, FusedOp } from './fuse.ts';
+import { images, imageWays } from './images.ts';
+import type { Target } from './launch.ts';
+import { loss, lossWays } from './loss.ts';
+import type { Lowered, Lowering, Lowerings, WaysOf } from './lowering.ts';
+import { fusedNormalization, fusedNormalizationWays, normalization, normalizationWays } from './normalization.ts';
+import { pooling, poolingWays } from './pooling.ts';
+import { fusedQuantization, fusedQuantizationWays, quantization, quantizationWays } from './quantization.ts';
+import { reduction, reductionWays } from './reduction.ts';
+
+/** Renames need no kernel: the plan gives both names one storage. */
+type Computed = Exclude<OpName, 'reshape' | 'stopGradient'>;
+
+const lowerings: Lowerings<Computed> & { readonly [Op in FusedOp]: Lowering<never, FusedNode<Op>> } = {
+  ...elementwise,
+  ...reduction,
+  ...convolution,
+  ...normalization,
+  ...pooling,
+  ...images,
+  ...loss,
+  ...quantization,
+  ...approximate,
+  ...fusedNormalization,
+  ...fusedQuantization,
+};
+
+/** All ways of each operation's lowering. */
+export const ways: WaysOf<Computed | FusedOp> = {
+  ...elementwiseWays,
+  ...reductionWays,
+  ...convolutionWays,
+  ...normalizationWays,
+  ...poolingWays,
+  ...imageWays,
+  ...lossWays,
+  ...quantizationWays,
+  ...approximateWays,
+  ...fusedNormalizationWays,
+  ...fusedQuantizationWays,
+};
+
+/** How the nodes of a plan run on a device. Each node is lowered once, be it asked for its workspace or for its launches. */
+export type Lower = (node: Node | FusedNode) => Lowered;
+
+export function lowerOn(target: Target): Lower {
+  const lowered = new Map<Node | FusedNode, Lowered>();
+  return (node) => {
+    const known = lowered.get(node);
+    if (known) return known;
+    const lowering = lowerings[node.op as Computed] as Lowering<OpName, Node | FusedNode>;
+    const now = concerning(node, () => lowering(node, target));
+    lowered.set(node, now);
+    return now;
+  };
+}

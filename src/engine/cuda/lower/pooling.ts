@@ -1,0 +1,86 @@
+// Pooling over windows of an image; see kernels/pooling.cu.
+
+import { type Shape, sizeOf } from '../../../tensor/tensor.ts';
+import type { PoolGeometry } from '../../graph/ops.ts';
+import { type Path, pathOf } from '../../graph/paths.ts';
+import type { Address } from '../runtime/driver.ts';
+import { ceilDivide, dividerArgument } from './geometry.ts';
+import { addresses, integers, type KernelLaunch, launch, struct } from './launch.ts';
+import type { Lowerings, WaysOf } from './lowering.ts';
+
+type Pooling = 'maxPool' | 'maxPoolGradient' | 'averagePool' | 'averagePoolGradient';
+
+const ways = { 'four channels at a time': {}, 'one channel at a time': {} } as const;
+export const poolingWays: WaysOf<Pooling> = {
+  maxPool: ways,
+  maxPoolGradient: ways,
+  averagePool: ways,
+  averagePoolGradient: ways,
+};
+
+interface Pool {
+  readonly path: Path;
+  /** A launch over the pixels of the image `over`, four channels at a time where possible. */
+  readonly launch: (name: string, over: Shape, tensors: Readonly<Record<string, Address>>) => KernelLaunch;
+}
+
+function poolOf(x: Shape, y: Shape, { size: [kh, kw], stride, padding }: PoolGeometry): Pool {
+  const [n, h, w, c] = x as [number, number, number, number];
+  const [, oh, ow] = y as [number, number, number];
+  const width = c % 4 === 0 ? 4 : 1;
+  const source = { file: 'pooling.cu', defines: { WIDTH: width } };
+  return {
+    path: pathOf(ways, width === 4 ? 'four channels at a time' : 'one channel at a time', {}),
+    launch: (name, over, tensors) => {
+      const count = sizeOf(over) / width;
+      const p = struct({
+        ...integers({ n, h, w, c, oh, ow, kh, kw, stride, padding }),
+        byChannels: dividerArgument(c / width),
+        byColumns: dividerArgument(over[2]!),
+        byRows: dividerArgument(over[1]!),
+      });
+      const args = { ...addresses(tensors), p, ...integers({ count }) };
+      return launch(source, name, { grid: ceilDivide(count, 256), block: 256 }, args);
+    },
+  };
+}
+
+export const pooling: Lowerings<Pooling> = {
+  maxPool: ({ inputs: [x], outputs: [y], attributes }) => {
+    const pool = poolOf(x!.shape, y!.shape, attributes);
+    return {
+      path: pool.path,
+      launches: ({ inputs: [x], outputs: [to] }) => [pool.launch('max_pool', y!.shape, { x: x!, y: to! })],
+    };
+  },
+
+  maxPoolGradient: ({ inputs: [g, x], attributes }) => {
+    const pool = poolOf(x!.shape, g!.shape, attributes);
+    return {
+      path: pool.path,
+      workspaceBytes: 2 * sizeOf(g!.shape),
+      launches: ({ inputs: [gradient, image], outputs: [dx], workspace: taps }) => [
+        pool.launch('max_pool_taps', g!.shape, { x: image!, to: taps }),
+        pool.launch('max_pool_gradient', x!.shape, { g: gradient!, taps, dx: dx! }),
+      ],
+    };
+  },
+
+  averagePool: ({ inputs: [x], outputs: [y], attributes }) => {
+    const pool = poolOf(x!.shape, y!.shape, attributes);
+    return {
+      path: pool.path,
+      launches: ({ inputs: [x], outputs: [to] }) => [pool.launch('average_pool', y!.shape, { x: x!, y: to! })],
+    };
+  },
+
+  averagePoolGradient: ({ inputs: [g], outputs: [dx], attributes }) => {
+    const pool = poolOf(dx!.shape, g!.shape, attributes);
+    return {
+      path: pool.path,
+      launches: ({ inputs: [g], outputs: [to] }) => [
+        pool.launch('average_pool_gradient', dx!.shape, { g: g!, dx: to! }),
+      ],
+    };
+  },
+};

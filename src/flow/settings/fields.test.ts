@@ -1,0 +1,83 @@
+// What a form does with the table: it reads every setting as plain data, shows it, and makes settings of what was typed, without a command
+// line.
+
+import { describe, expect, test } from 'vitest';
+import { parseConfiguration } from './config.ts';
+import { type Field, fields, namedChoices, readFields } from './fields.ts';
+import { defaultValue } from './schema.ts';
+
+const all = fields();
+const field = (name: string) => all.find((one) => one.name === name)!;
+
+/** A text that says something other than the default. */
+function other({ kind, choices, range, default: usual, value, name }: Field): string {
+  if (value !== undefined) return String(value === usual ? 'false' : 'true');
+  if (choices) return choices.find((choice) => choice !== usual)!;
+  const special: Readonly<Record<string, string>> = {
+    image: '28x28x1',
+    bits: '4x6',
+    smoothing: '3x2',
+    liberty: 'a.lib',
+  };
+  if (special[name] !== undefined) return special[name];
+  if (kind === 'integer') return String(Math.max(range?.least ?? 0, usual === 5 ? 6 : 5));
+  if (kind === 'number') return '0.25';
+  return kind === 'array' ? 'conv1,fc' : 'text';
+}
+
+describe('the fields of a form', () => {
+  test('are plain data, each with a name of its own, a word of help and what is expected', () => {
+    expect(structuredClone(all)).toEqual(all);
+    expect(new Set(all.map(({ name }) => name)).size).toBe(all.length);
+    for (const one of all) expect(one, one.name).toMatchObject({ help: /\S/, expected: /\S/, group: /\S/ });
+  });
+
+  test('say kind, range, choices and default as the schema has them', () => {
+    expect(field('lambda')).toEqual({
+      ...{ name: 'lambda', phase: 'explore', group: 'Exploration', paths: ['explore.lambda'], kind: 'number' },
+      help: 'weight of the power loss: more saves more power and costs more accuracy',
+      ...{ range: { least: 0 }, expected: 'a number of at least 0', default: 0.3, usual: '0.3' },
+    });
+    expect(field('seed').range).toEqual({ least: 0, most: 4294967295 });
+    expect(field('train-momentum').range).toEqual({ least: 0, below: 1 });
+    expect(field('theta-learning-rate').range).toEqual({ above: 0 });
+    expect(field('model')).not.toHaveProperty('range');
+    expect(field('search')).toMatchObject({ choices: ['descent', 'greedy'], kind: 'string', default: 'descent' });
+    expect(field('multiplier')).not.toHaveProperty('default');
+    expect(field('per-tensor')).toMatchObject({ kind: 'boolean', value: false, expected: 'true or false' });
+    expect(namedChoices().models.map(({ name }) => name)).toContain('resnet8');
+    expect(namedChoices().data.map(({ name }) => name)).toContain('digits');
+  });
+
+  test.each(all)('$name takes a text to its paths, and a bad one says what was expected', (one) => {
+    const text = other(one);
+    const { settings, problems } = readFields({ [one.name]: text });
+    expect(problems).toEqual({});
+    const valueAt = (path: string) =>
+      path.split('.').reduce<unknown>((at, key) => (at as Record<string, unknown> | undefined)?.[key], settings);
+    for (const path of one.paths) {
+      expect(valueAt(path), path).toBeDefined();
+      expect(valueAt(path), path).not.toEqual(defaultValue(path));
+    }
+    const bad = one.kind === 'string' && !one.choices ? ' ' : 'a,,b';
+    const refused = readFields({ [one.name]: bad });
+    expect(refused.settings).toEqual({});
+    expect(refused.problems[one.name]).toMatch(new RegExp(`^${one.name}: expected .+, got '${bad}'`));
+    if (one.value === undefined) expect(refused.problems[one.name]).toContain(one.expected);
+  });
+
+  test('left empty are the defaults', () => {
+    const { settings } = readFields(Object.fromEntries(all.map(({ name }) => [name, ''])));
+    expect(parseConfiguration(settings, 'form')).toEqual(parseConfiguration({}, 'form'));
+  });
+
+  test('filled in together make a configuration; what is wrong stands beside what is good', () => {
+    const texts = { bits: '4x8', lambda: '1', 'per-tensor': 'true', 'train-epochs': '0', model: 'resnet20' };
+    const { settings, problems } = readFields(texts);
+    expect(problems).toEqual({ 'train-epochs': "train-epochs: expected a whole number of at least 1, got '0'" });
+    expect(parseConfiguration(settings, 'form')).toMatchObject({
+      ...{ bits: { weights: 4, activations: 8 }, channelwise: false, model: 'resnet20' },
+      explore: { lambda: 1, columns: 8 },
+    });
+  });
+});
