@@ -4,9 +4,10 @@ import type { Batch } from '../data/split.ts';
 import type { Program, Session } from '../engine/backend.ts';
 import { clipVariables } from '../quant/quantized.ts';
 import { f32 } from '../tensor/tensor.ts';
-import { type Feed, writeBatch } from './feed.ts';
+import { writeBatch } from './feed.ts';
 import { type Figures, outputFigures, readFigures, readScalar } from './figures.ts';
 import { appendSgd, type ParameterGroup } from './optimizer.ts';
+import type { Feed } from './task.ts';
 import { type Arithmetic, type BuiltNetwork, buildNetwork, clampedTheta, type Task } from './task.ts';
 
 /** λ · power as part of what is minimised: power = 1 − Σ over the structures of Σ_c share_c · clamp(θ_c). */
