@@ -8,7 +8,7 @@ const root = process.env.TRAM_BUILD ?? '../dist';
 const { cudaBackend } = await import(`${root}/engine/cuda/runtime/backend.js`);
 const { openCuda } = await import(`${root}/engine/cuda/runtime/device.js`);
 const { factorize } = await import(`${root}/multiplier/factorization.js`);
-const { errorByCodes } = await import(`${root}/flow/multipliers/multipliers.js`);
+const { errorByCodes } = await import(`${root}/multiplier/error.js`);
 const { generateFromSpec } = await import(`${root}/netlist/generators/registry.js`);
 const { mapStructure } = await import(`${root}/netlist/mapping/map.js`);
 const { simulate } = await import(`${root}/netlist/simulate.js`);
@@ -112,7 +112,7 @@ async function measure(kind, x, w, shape, emulation) {
   const constant = tables[kind] ?? (kind === 'planes' ? removed : undefined);
   const error = constant ? graph.constant(constant) : graph.input('m', [8, 8]);
   const attributes = {
-    ...{ stride: 1, padding: 1, groups: 1, weightBits: 8, activationBits: 8 },
+    ...{ stride: [1, 1], padding: [1, 1], dilation: [1, 1], groups: 1, weightBits: 8, activationBits: 8 },
     error: tables[kind]
       ? { kind: 'table', ...(emulation ? { emulation } : {}) }
       : { kind: 'removal', integer: kind !== 'structure' },

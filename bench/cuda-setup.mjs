@@ -6,6 +6,7 @@ export const root = process.env.TRAM_BUILD ?? '../dist';
 const { memorySplit } = await import(`${root}/data/image-split.js`);
 const { openDataset } = await import(`${root}/data/registry.js`);
 const { initialTensor } = await import(`${root}/nn/parameters.js`);
+const { columnStructure } = await import(`${root}/multiplier/structure.js`);
 const { findModel } = await import(`${root}/nn/models/registry.js`);
 const { clipLogit, stateName } = await import(`${root}/quant/quantized.js`);
 const { Random } = await import(`${root}/tensor/random.js`);
@@ -34,20 +35,20 @@ export function randomDataset(count, testCount, size) {
 export const taskOf = (model, dataset) => imageTask(findModel(model), dataset);
 
 const COLUMNS = 8;
-const index = Array.from({ length: 64 }, (_, at) => ((at >> 3) + (at & 7) < COLUMNS ? (at >> 3) + (at & 7) : -1));
+const structure = columnStructure({ weightBits: 8, activationBits: 8 }, COLUMNS);
 const removed = Float32Array.from({ length: 64 }, (_, at) => ((at >> 3) + (at & 7) < 5 ? 1 : 0));
 const quantized = (multiplierOf) => ({
   ...{ kind: 'quantized', weightBits: 8, activationBits: 8, channelwise: true },
   multiplierOf,
 });
-const power = { lambda: 0.3, structures: [{ theta: 'theta', shares: Array.from({ length: COLUMNS }, () => 0.02) }] };
+const power = { lambda: 0.3, structures: [{ theta: 'theta', structure, share: 1 }] };
 
 /** Float training, phase 1 (a trained structure of eight columns) and phase 3 (a truncation of five columns). */
 export const stages = [
   { name: 'float', arithmetic: { kind: 'float' } },
   {
     name: 'phase 1',
-    arithmetic: quantized(() => ({ kind: 'structure', theta: 'theta', columns: COLUMNS, index })),
+    arithmetic: quantized(() => ({ kind: 'structure', theta: 'theta', structure })),
     structure: { power, learningRate: 5e-4, weightDecay: 5e-4 },
   },
   { name: 'phase 3', arithmetic: quantized(() => ({ kind: 'removal', removed })) },

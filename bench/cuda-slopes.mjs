@@ -4,7 +4,8 @@
 //   npm run build && node bench/cuda-slopes.mjs
 const root = process.env.TRAM_BUILD ?? '../dist';
 const { cudaBackend } = await import(`${root}/engine/cuda/runtime/backend.js`);
-const { expandTheta, tableOfRemoval } = await import(`${root}/multiplier/multiplier.js`);
+const { tableOfRemoval } = await import(`${root}/multiplier/removal.js`);
+const { expandTheta } = await import(`${root}/multiplier/structure.js`);
 const { defaultSmoothing, slopesOf } = await import(`${root}/multiplier/slopes.js`);
 const { Graph } = await import(`${root}/engine/graph/graph.js`);
 const { Random } = await import(`${root}/tensor/random.js`);
@@ -28,7 +29,7 @@ const floats = (shape, size) =>
     shape,
     Float32Array.from({ length: sizeOf(shape) }, () => size * (random.uniform() - 0.5)),
   );
-const geometry = { stride: 1, padding: 1, groups: 1 };
+const geometry = { stride: [1, 1], padding: [1, 1], dilation: [1, 1], groups: 1 };
 const widths = { weightBits: 8, activationBits: 8 };
 const truncation = slopesOf(
   tableOfRemoval(expandTheta([1, 1, 1, 1, 1, 1], 8, 8)).map((product, pair) => product - (pair >> 8) * (pair & 255)),

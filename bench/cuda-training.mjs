@@ -7,7 +7,7 @@ import { initialize, randomDataset, root, stages, taskOf } from './cuda-setup.mj
 
 const { cudaBackend } = await import(`${root}/engine/cuda/runtime/backend.js`);
 const { trainingBatches } = await import(`${root}/data/batches.js`);
-const { errorByCodes } = await import(`${root}/flow/multipliers/multipliers.js`);
+const { errorByCodes } = await import(`${root}/multiplier/error.js`);
 const { mapStructure } = await import(`${root}/netlist/mapping/map.js`);
 const { trainEpochs, atStart } = await import(`${root}/train/loop.js`);
 
@@ -35,8 +35,7 @@ for (const { name, arithmetic, structure } of chosen) {
   let last = performance.now();
   const programs = [];
   const observed = { ...session, compile: async (graph) => programs[programs.push(await session.compile(graph)) - 1] };
-  for (const method of ['write', 'read', 'hasVariable', 'variableNames'])
-    observed[method] = session[method].bind(session);
+  for (const method of ['write', 'read', 'variableNames']) observed[method] = session[method].bind(session);
   await trainEpochs({
     ...{
       session: observed,

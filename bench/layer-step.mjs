@@ -25,7 +25,7 @@ const options = Object.fromEntries(
 );
 
 const BITS = 8;
-const geometry = { stride: 1, padding: 1, groups: 1 };
+const geometry = { stride: [1, 1], padding: [1, 1], dilation: [1, 1], groups: 1 };
 const widths = { weightBits: BITS, activationBits: BITS };
 
 /** Pseudo-random numbers in [0, 1): the mulberry32 generator. */

@@ -27,7 +27,9 @@ if (errorMetrics(simulate(arrayMultiplier(8, 8))).errorRate !== 0) throw new Err
 console.log(
   `validated: ${pairs} operand pairs equal in network, BLIF, Verilog and table ${sha256.table.slice(0, 12)}…`,
 );
-console.log(`           mean squared error ${mapped.mse.after.toFixed(4)}, ${mapped.moves.length} moves accepted\n`);
+console.log(
+  `           mean squared error ${mapped.mseToTarget.after.toFixed(4)}, ${mapped.moves.length} moves accepted\n`,
+);
 
 function median(work) {
   for (let n = 0; n < 3; n++) work();

@@ -42,6 +42,7 @@ export type { Measured, Treatment } from './flow/try/treatments.ts';
 export { type TryOptions, tryMultipliers } from './flow/try/try.ts';
 export { proveEquivalent } from './hardware/equivalence.ts';
 export { type Synthesis, type SynthesisOptions, synthesize } from './hardware/synthesize.ts';
+export type { EmulationName } from './multiplier/error.ts';
 export { readHistograms } from './multiplier/histograms.ts';
 export {
   type ErrorMetrics,
@@ -50,10 +51,21 @@ export {
   metricsReport,
   type OperandHistograms,
 } from './multiplier/metrics.ts';
-export { emulationOf, expandTheta, type Multiplier, removedPartialProducts } from './multiplier/multiplier.ts';
-export { columnCosts, networkPower, powerPerMultiplication } from './multiplier/power.ts';
+export { concreteMultiplier, type Multiplier } from './multiplier/multiplier.ts';
+export { columnCosts, networkPower } from './multiplier/power.ts';
+export { removedPartialProducts } from './multiplier/removal.ts';
 export { defaultSmoothing, type Slopes, type Smoothing, slopesOf } from './multiplier/slopes.ts';
+export {
+  columnStructure,
+  expandTheta,
+  powerPerMultiplication,
+  productStructure,
+  type Structure,
+  structureOf,
+  structurePower,
+} from './multiplier/structure.ts';
 export { exactTable, type OperandOrder, type ProductTable, productTable } from './multiplier/table.ts';
+export { targetProducts } from './multiplier/target.ts';
 export { readBlif } from './netlist/blif/read.ts';
 export { writeBlif } from './netlist/blif/write.ts';
 export { type Artefacts, type Certificate, certify, describeCertificate, isProof } from './netlist/certify.ts';
@@ -67,7 +79,8 @@ export { readTextTable, writeTextTable } from './netlist/formats/text.ts';
 export { arrayMultiplier } from './netlist/generators/array.ts';
 export { generate, generateFromSpec, generators } from './netlist/generators/registry.ts';
 export { mapStructure } from './netlist/mapping/map.ts';
-export type { MappedMultiplier, MappingOptions } from './netlist/mapping/task.ts';
+export type { SearchCount, SearchStatistics } from './netlist/mapping/statistics.ts';
+export type { MappedMultiplier, MappingOptions, SearchParameters } from './netlist/mapping/task.ts';
 export type { Network } from './netlist/network.ts';
 export { simulate } from './netlist/simulate.ts';
 export { describeStructure, unitGateCost } from './netlist/structure.ts';

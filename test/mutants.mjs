@@ -44,8 +44,8 @@ export const mutants = [
   fault(
     'src/flow/multipliers/multipliers.ts',
     'the power term forgets the layers’ multiplications',
-    '(macsOf(group) / macs) * (cost / total)',
-    '(cost / total) / structures.size',
+    'share: macsOf(one.layers) / all',
+    'share: 1 / structures.length',
     'test/flow/power.test.ts',
   ),
   fault(
@@ -89,6 +89,25 @@ export const mutants = [
     'the last carries are not counted',
     'add(long + 1, short - 2, CELL_COST.fullAdder)',
     'add(long + 1, 0, CELL_COST.fullAdder)',
+  ),
+  fault(
+    'src/multiplier/structure.ts',
+    'a partial product costs as much as its whole column',
+    'cost * (read / inColumn.length)',
+    'cost * Math.min(1, read)',
+  ),
+  fault(
+    'src/multiplier/error.ts',
+    'the operands of a signed multiplier are taken for codes',
+    'if (!signed) return errors;',
+    'if (signed) return errors;',
+  ),
+  fault(
+    'src/train/step.ts',
+    'a structure’s power counts without the share of its layers',
+    'share * ofMultiplier',
+    'ofMultiplier',
+    'test/flow/power.test.ts',
   ),
   fault(
     'src/quant/quantized.ts',

@@ -30,7 +30,7 @@ const mapped = ({ bits, theta }: MappingCase) =>
 describe('the published mapping', () => {
   test.each(cases)('of "$name" is reproduced digit for digit', (one) => {
     const made = mapped(one);
-    const { mse, moves } = made;
+    const { mseToTarget: mse, moves } = made;
     if (one.mse_before !== undefined) expect(printed(mse.before, one.mse_before)).toBe(one.mse_before);
     expect(printed(mse.afterFixedColumns, one.mse_after_fixed_columns)).toBe(one.mse_after_fixed_columns);
     expect(printed(mse.after, one.greedy_final_mse)).toBe(one.greedy_final_mse);

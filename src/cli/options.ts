@@ -15,6 +15,7 @@ import type { Setting } from '../flow/settings/table.ts';
 import { badValue, nameList, nonEmpty, oneOf, wholeNumberFrom } from '../flow/settings/values.ts';
 import { UserError } from '../tensor/errors.ts';
 import { readJson } from '../tensor/files.ts';
+import { given } from '../tensor/given.ts';
 import { unknownName } from '../tensor/names.ts';
 import { describeOption } from './facts.ts';
 import { describeSetting, optionName, prefixedNames } from './settings.ts';
@@ -110,7 +111,7 @@ function publishedFor(settings: readonly Setting[]): ConfigurationInput {
 }
 
 /** A file of settings, checked by the schema but without the defaults, which are for the run to fill in. */
-export function readConfigurationFile(path: string): ConfigurationInput {
+function readConfigurationFile(path: string): ConfigurationInput {
   const input = readJson(path);
   const parsed = configurationSchema.safeParse(input);
   if (!parsed.success) throw new UserError(`${path}: ${describeIssues(parsed.error)}`);
@@ -191,9 +192,7 @@ export function readDevice(command: Command): DeviceOptions {
   const { precision, emulation, threads } = options;
   return {
     ...device,
-    ...(precision === undefined ? {} : { precision }),
-    ...(emulation === undefined ? {} : { emulation }),
-    ...(threads === undefined ? {} : { threads }),
+    ...given({ precision, emulation, threads }),
   };
 }
 

@@ -9,6 +9,7 @@ import { hasManifest } from '../flow/run/manifest.ts';
 import type { Phase } from '../flow/run/phases.ts';
 import type { ConfigurationInput } from '../flow/settings/config.ts';
 import type { FigureFormat } from '../report/formats.ts';
+import { given } from '../tensor/given.ts';
 import { Interrupted } from './failure.ts';
 import { interruptible } from './interrupt.ts';
 import { wantsColor } from './options.ts';
@@ -58,7 +59,7 @@ export async function performPhases(command: Command, services: Services, reques
       settings,
       phases,
       redo: request.redo ?? redo ?? false,
-      ...(request.from === undefined ? {} : { from: request.from }),
+      ...given({ from: request.from }),
       command: commandLine(command),
       device,
       ...(request.figures ? { figures: request.figures } : {}),

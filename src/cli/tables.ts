@@ -33,7 +33,7 @@ export function summaryText(summary: RunSummary, style: Style, width = Number.PO
   }
   if (multipliers.length > 1) sections.push(layersTable(summary, style, width));
   else if (multipliers.length > 0) sections.push(errorTable(multipliers, style, width));
-  if (files.length > 0) sections.push(filesText(files, style));
+  if (files.length > 0) sections.push(runFilesText(files, style));
   if (summary.stages.length > 0) sections.push(wrapped(summary.verdict, width));
   return sections.join('\n\n');
 }
@@ -124,7 +124,7 @@ function layersTable({ layers, multipliers }: RunSummary, style: Style, width: n
 }
 
 /** A line per kind of file; files of the same kind share one, with a star for what differs. */
-function filesText(files: readonly RunFile[], style: Style): string {
+function runFilesText(files: readonly RunFile[], style: Style): string {
   const kinds = new Map<string, string[]>();
   for (const { group, title, path } of files) {
     const kind = group === 'multiplier' ? `multiplier, ${title}` : title;
@@ -282,6 +282,6 @@ export function plainTable(heads: readonly string[], style: Style, aligns: reado
 }
 
 /** Without blanks at the ends of lines. */
-export function tableText(table: Table.Table): string {
+function tableText(table: Table.Table): string {
   return table.toString().replace(/ +$/gm, '');
 }

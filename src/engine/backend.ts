@@ -1,5 +1,6 @@
 // What a device must offer: facts that are known before it computes, and sessions that do. A session owns the variables; the programs compiled in it share them, so a training step and an evaluation
-// step see the same weights. Reads and runs are asynchronous because a GPU's are; a backend may finish before it returns.
+// step see the same weights. Programs of a session never run at once, so they also share one arena (see graph/plan.ts): what a program
+// computes on the way is gone when another one runs, what it was given and what it yields stays. Reads and runs are asynchronous because a GPU's are; a backend may finish before it returns.
 
 import type { TableEmulation } from '../multiplier/error.ts';
 import type { HostTensor, TensorData } from '../tensor/tensor.ts';
@@ -28,15 +29,17 @@ export interface Backend {
 
 export interface Session {
   readonly backend: Backend;
-  /** Plans the graph and allocates its memory. Variables new to the session start as zeros; known ones must have the same type. */
+  /**
+   * Plans the graph and takes its memory; the session's arena grows where this program needs more of it than the others. Variables new to
+   * the session start as zeros; known ones must have the same type.
+   */
   compile(graph: Graph): Promise<Program>;
-  hasVariable(name: string): boolean;
   variableNames(): readonly string[];
   /** Creates or overwrites a variable. */
   write(name: string, tensor: HostTensor): void;
   /** A copy of the variable's current value. */
   read(name: string): Promise<HostTensor>;
-  /** Bytes of device memory held by variables and programs. */
+  /** Bytes of device memory held by variables, programs and the arena. */
   readonly bytes: number;
   dispose(): Promise<void>;
 }
@@ -45,10 +48,12 @@ export interface Program {
   /** Sets an input for the runs to come; it keeps its value until written again. */
   write(name: string, data: TensorData): void;
   run(): Promise<void>;
-  /** A copy of an output of the latest run at the time of the call; later runs may be started before it arrives. */
+  /** A copy of an output of the latest run at the time of the call; later runs, of any program, may be started before it arrives. */
   read(name: string): Promise<TensorData>;
-  /** Bytes of the arena that this program's intermediate values share. */
+  /** Bytes of the session's arena that this program's intermediate values need. */
   readonly arenaBytes: number;
+  /** Frees what is the program's own and gives up its claim to the arena; reads that are under way are done first. */
+  dispose(): Promise<void>;
 }
 
 /**

@@ -43,7 +43,7 @@ export function isInverter(cell: Cell): boolean {
   return functionOfOne(cell) === 0b01;
 }
 
-export function isBuffer(cell: Cell): boolean {
+function isBuffer(cell: Cell): boolean {
   return functionOfOne(cell) === 0b10;
 }
 

@@ -109,6 +109,21 @@ describe('sizing', () => {
     sizeGates(timing, variants, 2 * slow);
     expect(totalArea(timing.netlist)).toBeCloseTo(small, 12);
   });
+
+  it('goes as far as its parameters say and tells what it did', () => {
+    const timing = new Timing(chain(8), { outputLoadFf: 20 });
+    const slow = timing.delay;
+    const variants = new CellVariants(library.cells.values());
+    const target = 0.1 * slow;
+    const one = sizeGates(timing, variants, target, { rounds: 1, enlargements: 1, passes: 0 });
+    expect(one).toMatchObject({ enlarged: 1, reduced: 0, rounds: 1, passes: 0 });
+    const after = timing.delay;
+    expect(after).toBeLessThan(slow);
+    const more = sizeGates(timing, variants, target);
+    expect(more.enlarged).toBeGreaterThan(0);
+    expect(more.tried).toBeGreaterThan(more.enlarged + more.reduced);
+    expect(timing.delay).toBeLessThan(after);
+  });
 });
 
 describe('power', () => {

@@ -5,6 +5,7 @@
 // Invariant: "equal" is said only after all patterns or a proof; ports are matched by position and width, their names may differ.
 
 import { UserError } from '../tensor/errors.ts';
+import { given } from '../tensor/given.ts';
 import { type MappedNetlist, readMapped } from './mapped.ts';
 import { type Comparison, findDifference, gateLibrary } from './reference.ts';
 import { withYosys, type YosysChoice } from './yosys/choose.ts';
@@ -112,7 +113,7 @@ async function decide(
     script,
     files: { 'miter.v': miter(a, b) },
     outputs: ['model.json'],
-    ...(timeoutMs === undefined ? {} : { timeoutMs }),
+    ...given({ timeoutMs }),
   });
   if (!run.ok) throw new UserError(`SAT could not compare the circuits: ${yosysMessage(run.log)}`);
   if (/SAT proof finished - no model found: SUCCESS!/.test(run.log)) return null;

@@ -9,7 +9,7 @@
 // Invariant: deterministic for a seed.
 
 import { UserError } from '../tensor/errors.ts';
-import { Random } from '../tensor/random.ts';
+import { drawByWeight, Random } from '../tensor/random.ts';
 import { countTransitions } from './glitches.ts';
 import { type BooleanExpression, evaluateExpression, type Words } from './liberty/expression.ts';
 import type { Edge, Library, PowerArc } from './liberty/library.ts';
@@ -131,9 +131,9 @@ function drawInputs(netlist: MappedNetlist, length: number, options: PowerOption
       for (const own of words) for (let word = 0; word < length; word++) own[word] = random.bits();
       return;
     }
-    const draw = sampler(port.name, port.nets.length, histogram);
+    const draw = drawByWeight(patternWeights(port.name, port.nets.length, histogram));
     for (let vector = 0; vector < length * 32; vector++) {
-      const pattern = draw(random.bits() / 2 ** 32);
+      const pattern = draw(random.uniform());
       words.forEach((own, bit) => {
         own[vector >> 5]! |= ((pattern >> bit) & 1) << (vector & 31);
       });
@@ -151,34 +151,23 @@ function fillWithActivity(words: Words, activity: number, random: Random): void 
   }
 }
 
-/** Inverts the cumulative distribution of a histogram. */
-function sampler(port: string, bits: number, histogram: ArrayLike<number>): (uniform: number) => number {
-  const weights = Array.from(histogram);
-  if (bits > MAX_HISTOGRAM_BITS || weights.length !== 2 ** bits) {
+/** The weights of a port's patterns, checked. */
+function patternWeights(port: string, bits: number, histogram: ArrayLike<number>): ArrayLike<number> {
+  if (bits > MAX_HISTOGRAM_BITS || histogram.length !== 2 ** bits) {
     throw new UserError(
-      `a histogram of ${weights.length} entries for the ${bits}-bit operand "${port}": expected ${2 ** bits}, one for each ` +
+      `a histogram of ${histogram.length} entries for the ${bits}-bit operand "${port}": expected ${2 ** bits}, one for each ` +
         `pattern, and at most ${MAX_HISTOGRAM_BITS} bits`,
     );
   }
   let total = 0;
-  const cumulative = weights.map((weight) => {
+  for (const weight of Array.from(histogram)) {
     if (!(weight >= 0)) throw new UserError(`a weight of ${weight} in the histogram of "${port}": expected 0 or more`);
     total += weight;
-    return total;
-  });
+  }
   if (!(total > 0 && total < Number.POSITIVE_INFINITY)) {
     throw new UserError(`the histogram of "${port}" sums to ${total}: expected a positive finite sum`);
   }
-  return (uniform) => {
-    const wanted = uniform * total;
-    let [low, high] = [0, cumulative.length - 1];
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (cumulative[middle]! > wanted) high = middle;
-      else low = middle + 1;
-    }
-    return low;
-  };
+  return histogram;
 }
 
 /** What happens at the pins of one instance over all cycles. */

@@ -14,7 +14,7 @@ import { writeTimingLiberty } from './liberty/write.ts';
 import { cellCounts, type MappedNetlist, readMapped, totalArea } from './mapped.ts';
 import { analysePower, type Power, type PowerOptions } from './power.ts';
 import { type Comparison, compareMapped, gateLibrary } from './reference.ts';
-import { CellVariants, sizeGates } from './sizing.ts';
+import { CellVariants, type SizingParameters, sizeGates } from './sizing.ts';
 import { unitGateLiberty, unitGateUnits } from './technology/unit-gate.ts';
 import { type PathStep, Timing, type TimingOptions } from './timing.ts';
 import { libraryUnits, type Units } from './units.ts';
@@ -33,6 +33,8 @@ export interface SynthesisOptions extends TimingOptions, PowerOptions {
   readonly effort?: 'quick' | 'best';
   /** Cells not to use, besides those the library excludes; `*` stands for anything. Default: DEFAULT_DONT_USE. */
   readonly dontUse?: readonly string[];
+  /** How far the sizing of gates goes; what is not given is as in `sizingDefaults`. */
+  readonly sizing?: Partial<SizingParameters>;
   /** Where Yosys runs (default `bundled`); pass an open one to keep it warm. */
   readonly yosys?: YosysChoice;
 }
@@ -122,7 +124,7 @@ async function run(yosys: Yosys, options: SynthesisOptions, units: Units, target
       mapped.push({ candidate, timing, log: outcome.log, startArea: totalArea(outcome.netlist) });
     }
   }
-  const best = sizeBest(mapped, variants, target, results);
+  const best = sizeBest(mapped, variants, target, options.sizing, results);
   if (!best) throw new UserError(`synthesis failed: ${results[0]?.problem ?? 'no candidate'}`);
   const { netlist } = best.timing;
   const verified = compareMapped(prepared.reference, netlist);
@@ -161,6 +163,7 @@ function sizeBest(
   mapped: readonly Mapped[],
   variants: CellVariants,
   target: number,
+  sizing: Partial<SizingParameters> | undefined,
   results: CandidateResult[],
 ): Mapped | null {
   let best: Mapped | null = null;
@@ -168,7 +171,7 @@ function sizeBest(
   for (const one of [...mapped].sort((a, b) => a.startArea - b.startArea)) {
     const met = best !== null && best.timing.delay <= target;
     const tooSlow = one.timing.delay > OUT_OF_REACH * target;
-    if (!(met && (tooSlow || one.startArea > HOPELESS * area(best!)))) sizeGates(one.timing, variants, target);
+    if (!(met && (tooSlow || one.startArea > HOPELESS * area(best!)))) sizeGates(one.timing, variants, target, sizing);
     const { delay } = one.timing;
     results.push({ name: one.candidate.name, area: area(one), delay, problem: null });
     const meets = delay <= target;

@@ -1,49 +1,47 @@
 import { expect, test } from 'vitest';
-import { mapStructure } from '../netlist/mapping/map.ts';
-import { emulationOf, expandTheta, removedPartialProducts, tableOfRemoval } from './multiplier.ts';
-import { exactTable } from './table.ts';
+import { concreteMultiplier, multiplierError, withSlopes } from './multiplier.ts';
+import { columnStructure, expandTheta } from './structure.ts';
+import { exactTable, productTable } from './table.ts';
 
-test('θ expands to one share per partial product, zero beyond its columns, clamped', () => {
-  expect(expandTheta([1, 0.5, 1.5], 2, 3)).toEqual({
-    weightBits: 2,
-    activationBits: 3,
-    removed: Float64Array.from([1, 0.5, 1, 0.5, 1, 0]),
-  });
+const widths = { weightBits: 2, activationBits: 3 };
+
+test('a table is a removal where it is nothing else, and its errors otherwise', () => {
+  const exact = exactTable(2, 3);
+  expect(concreteMultiplier(exact)).toEqual({ kind: 'removal', removed: new Float32Array(6) });
+  const data = exact.data.slice();
+  data[9]! += 4;
+  const error = new Int32Array(32);
+  error[9] = 4;
+  expect(concreteMultiplier(productTable(2, 3, false, data))).toEqual({ kind: 'table', error });
 });
 
-test('a truncated multiplier is recognised as its removed partial products', () => {
-  const { table } = mapStructure({ weightBits: 5, activationBits: 8, theta: [1, 1, 1, 1] });
-  const removal = removedPartialProducts(table);
-  expect(removal).toEqual(expandTheta([1, 1, 1, 1], 5, 8));
-  expect(emulationOf({ kind: 'table', table })).toEqual({ strategy: 'planes', removal });
-});
-
-test('any subset of removed partial products is recognised, on all operand pairs', () => {
-  const removed = Float64Array.from({ length: 12 }, (_, n) => Number([0, 3, 4, 7, 10].includes(n)));
-  const removal = { weightBits: 3, activationBits: 4, removed };
-  const table = { weightBits: 3, activationBits: 4, signed: false, data: Int32Array.from(tableOfRemoval(removal)) };
-  expect(removedPartialProducts(table)).toEqual(removal);
-});
-
-test('one wrong product makes it a table', () => {
-  const table = exactTable(4, 4);
-  expect(emulationOf({ kind: 'table', table }).strategy).toBe('planes');
-  for (const pair of [0, 17, 255]) {
-    const data = table.data.slice();
-    data[pair]!++;
-    expect(removedPartialProducts({ ...table, data })).toBeNull();
-    expect(emulationOf({ kind: 'table', table: { ...table, data } }).strategy).toBe('table');
+test('a forced emulation takes the table of a removal, and refuses planes for anything else', () => {
+  const error = new Int32Array(32);
+  for (const emulation of ['table', 'lowrank'] as const) {
+    expect(concreteMultiplier(exactTable(2, 3), emulation)).toEqual({ kind: 'table', error, emulation });
   }
-  expect(removedPartialProducts(exactTable(4, 4, true))).toBeNull();
+  expect(() => concreteMultiplier(exactTable(2, 3, true), 'planes')).toThrow(/emulation planes does not apply/);
 });
 
-test('exact and trained multipliers are planes', () => {
-  const bits = { weightBits: 4, activationBits: 4 };
-  expect(emulationOf({ kind: 'exact', ...bits })).toEqual({ strategy: 'planes', removal: expandTheta([], 4, 4) });
-  const theta = [0.25, 0.5];
-  expect(emulationOf({ kind: 'structure', ...bits, theta })).toEqual({
-    strategy: 'planes',
-    removal: expandTheta(theta, 4, 4),
-  });
-  expect(tableOfRemoval(expandTheta(theta, 4, 4))[3 * 16 + 1]).toBe(3 - 0.25 - 0.5 * 2);
+test('the errors of all kinds agree where they are the same multiplier', () => {
+  const theta = [1, 0, 1];
+  const removed = Float32Array.from(expandTheta(theta, 2, 3).removed);
+  const ofRemoval = multiplierError({ kind: 'removal', removed }, widths);
+  // w[0]·x[0], and 4 for each of w[0]·x[2] and w[1]·x[1].
+  expect(ofRemoval[3 * 8 + 7]).toBe(-1 - 8);
+  const structure = columnStructure(widths, 3);
+  expect(multiplierError({ kind: 'structure', theta: 'theta', structure }, widths, [2, -1, 1])).toEqual(ofRemoval);
+  expect(multiplierError({ kind: 'table', error: Int32Array.from(ofRemoval) }, widths)).toEqual(ofRemoval);
+  expect(multiplierError({ kind: 'exact' }, widths)).toEqual(new Float64Array(32));
+});
+
+test('what is fixed can have slopes: those of its error, along either operand by its own window', () => {
+  // AxM = 2wx: E = wx, whose slopes are the other operand.
+  const doubled = { kind: 'table', error: exactTable(2, 3).data } as const;
+  const slopes = {
+    weight: Float32Array.from({ length: 32 }, (_, pair) => pair & 7),
+    activation: Float32Array.from({ length: 32 }, (_, pair) => pair >> 3),
+  };
+  expect(withSlopes(doubled, widths, { weights: 0, activations: 1 })).toEqual({ ...doubled, slopes });
+  expect(withSlopes({ kind: 'exact' }, widths, { weights: 0, activations: 0 })).toEqual({ kind: 'exact' });
 });

@@ -1,5 +1,5 @@
-// The analytic power model (paper, Eq. 3): the share of a multiplier's power that the columns of θ leave, with the published unit costs
-// of an AND gate, a half adder and a full adder (ASAP7, relative to the AND gate).
+// The analytic power model (paper, Eq. 3): what the columns of an exact multiplier cost, with the published unit costs of an AND gate, a
+// half adder and a full adder (ASAP7, relative to the AND gate). What values of θ leave of it is in structure.ts.
 //
 // Column costs are those of the array (carry-save, ripple at the end) multiplier, as the paper counts them. Let n be the shorter operand
 // width and m the longer. Each row of n partial products is added to the running sum of the rows above:
@@ -11,7 +11,6 @@
 // For n = m = 8 this gives the published costs 1.0, 3.822, 9.292, …, 5.47.
 
 import { invariant } from '../tensor/errors.ts';
-import { checkThetaShape } from './theta.ts';
 import { checkOperandBits } from './widths.ts';
 
 /** Power of a cell relative to an AND gate. */
@@ -38,17 +37,6 @@ export function columnCosts(weightBits: number, activationBits: number): Float64
 export function exactPower(weightBits: number, activationBits: number): number {
   const total = (costs: Float64Array) => costs.reduce((sum, cost) => sum + cost, 0);
   return total(columnCosts(weightBits, activationBits)) / total(columnCosts(8, 8));
-}
-
-/** Power of one multiplication relative to the exact multiplier of the same widths, in (0, 1]; θ is clamped to [0, 1] and may be shorter than the columns. */
-export function powerPerMultiplication(theta: ArrayLike<number>, weightBits: number, activationBits: number): number {
-  checkThetaShape(theta, weightBits, activationBits);
-  const costs = columnCosts(weightBits, activationBits);
-  let removed = 0;
-  for (let column = 0; column < theta.length; column++) {
-    removed += Math.min(1, Math.max(0, theta[column]!)) * costs[column]!;
-  }
-  return 1 - removed / costs.reduce((sum, cost) => sum + cost, 0);
 }
 
 /** Power of a network relative to exact multipliers: the mean of the layers' power, weighted by their multiplications. */

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { expandTheta, tableOfRemoval } from './multiplier.ts';
+import { tableOfRemoval } from './removal.ts';
 import { defaultSmoothing, slopesOf } from './slopes.ts';
+import { expandTheta } from './structure.ts';
 import { exactTable } from './table.ts';
 
 /** f(w, x) for every pair of operands, tabulated. */

@@ -2,7 +2,6 @@
 // The format follows from the extension (.v, .sv, .blif), else from the first word of the text.
 // Invariant: the report says whether all pairs were enumerated or how many were sampled; nothing is silently approximate.
 
-import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import {
   type ErrorMetrics,
@@ -16,6 +15,7 @@ import {
 import { operandValue, type ProductTable } from '../multiplier/table.ts';
 import { MAX_EXHAUSTIVE_BITS } from '../multiplier/widths.ts';
 import { UserError } from '../tensor/errors.ts';
+import { readText } from '../tensor/files.ts';
 import { readBlif } from './blif/read.ts';
 import type { Elaborated, ElaborationOptions } from './elaborate.ts';
 import { TABLE_FORMS } from './formats/read.ts';
@@ -46,25 +46,7 @@ export function readCircuit(text: string, file: string, options: ElaborationOpti
 
 /** Reads and parses a circuit file. */
 export function loadCircuit(path: string, options: ElaborationOptions = {}): Circuit {
-  return readCircuit(readLimited(path).toString('utf8'), basename(path), options);
-}
-
-/** The bytes of a file; a UserError that names it when it cannot be read or is no ordinary file of sensible size. */
-export function readLimited(path: string, most: number = MAX_NETLIST_BYTES, what = 'a netlist or a table'): Buffer {
-  let descriptor: number | undefined;
-  try {
-    descriptor = openSync(path, 'r');
-    const stat = fstatSync(descriptor);
-    if (!stat.isFile()) throw new UserError(`${path}: not a file: expected ${what}`);
-    if (stat.size > most) throw new UserError(`${path}: ${stat.size} bytes: expected ${what} of at most ${most}`);
-    return readFileSync(descriptor);
-  } catch (error) {
-    if (error instanceof UserError) throw error;
-    const reason = (error as NodeJS.ErrnoException).code ?? 'unknown reason';
-    throw new UserError(`${path}: cannot be read (${reason}): expected ${what}`);
-  } finally {
-    if (descriptor !== undefined) closeSync(descriptor);
-  }
+  return readCircuit(readText(path, MAX_NETLIST_BYTES), basename(path), options);
 }
 
 /** The format that the name says, else the first word of the text. Throws a UserError where neither does. */

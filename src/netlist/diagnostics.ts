@@ -2,7 +2,7 @@
 // line of a UserError. The readers stop at the first problem; nothing is guessed around.
 
 import { UserError } from '../tensor/errors.ts';
-import { clipped, editDistance, printable } from '../tensor/names.ts';
+import { clipped, nearestName, printable } from '../tensor/names.ts';
 
 /** A place in a text; line and column count from 1. */
 export interface Place {
@@ -91,15 +91,8 @@ export class SourceText {
   }
 }
 
-/** A hint like `; did you mean ".names"?` when a candidate is within two edits, else nothing. */
+/** A hint like ` (did you mean ".names"?)` when a candidate is near enough, else nothing. */
 export function didYouMean(word: string, candidates: Iterable<string>): string {
-  let best: { candidate: string; distance: number } | undefined;
-  for (const candidate of candidates) {
-    if (Math.abs(candidate.length - word.length) > 2 || word.length > 64) continue;
-    const distance = editDistance(word, candidate);
-    if (distance <= 2 && distance < candidate.length / 2 && (!best || distance < best.distance)) {
-      best = { candidate, distance };
-    }
-  }
-  return best ? ` (did you mean "${best.candidate}"?)` : '';
+  const nearest = nearestName(word, candidates);
+  return nearest === undefined ? '' : ` (did you mean "${nearest}"?)`;
 }

@@ -90,8 +90,8 @@ test('one product of a wide multiplier is that of its operands', () => {
 
 test.each([
   [['dadda:4x4', 'dadda:4x5'], 'dadda:4x4 is a 4×4 multiplier and dadda:4x5 4×5: expected equal widths'],
-  [['dadda:4x4', 'nowhere.blif'], 'nowhere.blif: cannot be read (ENOENT)'],
-  [['dadda:4x4', tmpdir()], 'not a file: expected a netlist or a table'],
+  [['dadda:4x4', 'nowhere.blif'], 'cannot read nowhere.blif: no such file or folder; check the path (ENOENT)'],
+  [['dadda:4x4', tmpdir()], 'it is a folder, a file was expected'],
   [['dadda:4x4', file('text', 'hello')], 'neither a netlist nor a table'],
   [['dadda:4x4', file('b.npy.gz', 'hello')], 'its gzip data are damaged'],
 ])('refuses %j', async (names, message) => {

@@ -5,7 +5,7 @@
 import { type ErrorMetrics, ErrorSums, type OperandHistograms, shares } from '../multiplier/metrics.ts';
 import { operandValue } from '../multiplier/table.ts';
 import { UserError } from '../tensor/errors.ts';
-import { Random } from '../tensor/random.ts';
+import { drawByWeight, Random } from '../tensor/random.ts';
 import { PairProducts } from './compiled/network.ts';
 import type { Network } from './network.ts';
 import { multiplierPorts } from './ports.ts';
@@ -97,20 +97,9 @@ function wilson(share: number, samples: number): Interval {
   return [Math.max(0, centre - radius), Math.min(1, centre + radius)];
 }
 
-/** Draws patterns of an operand: uniform, or by inversion of the histogram's cumulative counts. */
+/** Draws patterns of an operand: uniform, or as often as its histogram has them. */
 function drawer(random: Random, bits: number, histogram: ArrayLike<number> | undefined, operand: string): () => number {
   if (!histogram) return () => random.integer(2 ** bits);
-  const cumulative = shares(histogram, 2 ** bits, operand);
-  for (let pattern = 1; pattern < cumulative.length; pattern++) cumulative[pattern]! += cumulative[pattern - 1]!;
-  const total = cumulative.at(-1)!;
-  return () => {
-    const wanted = random.uniform() * total;
-    let [low, high] = [0, cumulative.length - 1];
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (cumulative[middle]! > wanted) high = middle;
-      else low = middle + 1;
-    }
-    return low;
-  };
+  const draw = drawByWeight(shares(histogram, 2 ** bits, operand));
+  return () => draw(random.uniform());
 }

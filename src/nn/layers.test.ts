@@ -4,6 +4,25 @@ import { expect, test } from 'vitest';
 import { Graph } from '../engine/graph/graph.ts';
 import { Layers, multiplyFloat } from './layers.ts';
 
+test('windows that differ along the axes, as in Inception', () => {
+  const graph = new Graph();
+  const layers = new Layers(graph, { training: false, multiply: multiplyFloat });
+  const image = graph.input('x', [2, 17, 13, 8]);
+  expect(layers.conv('1x7', image, { out: 4, kernel: [1, 7], padding: [0, 3] }).shape).toEqual([2, 17, 13, 4]);
+  const spec = { out: 4, kernel: [3, 2], stride: [2, 1], padding: [2, 0], dilation: [2, 5] } as const;
+  // (17 + 4 − 5) / 2 + 1 rows, 13 − 6 + 1 columns.
+  expect(layers.conv('dilated', image, spec).shape).toEqual([2, 9, 8, 4]);
+  expect(layers.maxPool(image, [3, 2], [2, 1], [1, 0]).shape).toEqual([2, 9, 12, 8]);
+  expect(layers.multiplying.map(({ name, macs, geometry }) => [name, macs, geometry])).toEqual([
+    ['1x7', 17 * 13 * 4 * 7 * 8, { stride: [1, 1], padding: [0, 3], dilation: [1, 1], groups: 1 }],
+    ['dilated', 9 * 8 * 4 * 6 * 8, { stride: [2, 1], padding: [2, 0], dilation: [2, 5], groups: 1 }],
+  ]);
+  expect(layers.parameters.map(({ name, value, initial }) => [name, value.shape, initial])).toEqual([
+    ['1x7.weight', [1, 7, 8, 4], { kind: 'normal', deviation: Math.sqrt(2 / 28) }],
+    ['dilated.weight', [3, 2, 8, 4], { kind: 'normal', deviation: Math.sqrt(2 / 24) }],
+  ]);
+});
+
 test('a grouped, strided convolution and a linear layer', () => {
   const graph = new Graph();
   const layers = new Layers(graph, { training: false, multiply: multiplyFloat });

@@ -4,6 +4,7 @@
 
 import type { Graph, Value } from '../engine/graph/graph.ts';
 import type { ConvGeometry } from '../engine/graph/ops.ts';
+import { type PerAxis, pair, square, squareWindow } from '../engine/graph/window.ts';
 import { invariant } from '../tensor/errors.ts';
 import { type Shape, sizeOf } from '../tensor/tensor.ts';
 
@@ -37,12 +38,14 @@ export type Multiply = (layer: MultiplyingLayer, x: Value, weight: Value) => Val
 export interface ConvSpec {
   /** Output channels. */
   readonly out: number;
-  /** Height and width of the kernel, pixels. */
-  readonly kernel: number;
+  /** Taps of the kernel: [height, width], or one number for both, as below. */
+  readonly kernel: PerAxis;
   /** Pixels between two outputs; default 1. */
-  readonly stride?: number;
-  /** Rings of zeros around the image; default 0. */
-  readonly padding?: number;
+  readonly stride?: PerAxis;
+  /** Rows and columns of zeros on each side of the image; default 0. */
+  readonly padding?: PerAxis;
+  /** Pixels between two taps; default 1, dense. */
+  readonly dilation?: PerAxis;
   /** Groups of channels that are convolved apart; must divide the input and output channels; default 1. */
   readonly groups?: number;
   /** Default: none, as before batch norm. */
@@ -105,24 +108,25 @@ export class Layers {
     return this.graph.apply1('add', [a, b], { alpha: 1, beta: 1 });
   }
 
-  /** Largest value of each window of size×size pixels, [N, H, W, C] → [N, H', W', C]; padding never wins. */
-  maxPool(x: Value, size: number, stride: number, padding = 0): Value {
-    return this.graph.apply1('maxPool', [x], { size: [size, size], stride, padding });
+  /** Largest value of each window, [N, H, W, C] → [N, H', W', C]; padding never wins. A number goes for height and width. */
+  maxPool(x: Value, size: PerAxis, stride: PerAxis, padding: PerAxis = 0): Value {
+    return this.graph.apply1('maxPool', [x], squareWindow(size, stride, padding));
   }
 
   /** Mean over the image, [N, H, W, C] → [N, C]. */
   globalAveragePool(x: Value): Value {
     const [n, h, w, c] = x.shape as [number, number, number, number];
-    const pooled = this.graph.apply1('averagePool', [x], { size: [h, w], stride: 1, padding: 0 });
+    const pooled = this.graph.apply1('averagePool', [x], squareWindow([h, w], 1));
     return this.graph.apply1('reshape', [pooled], { shape: [n, c] });
   }
 
   #conv(name: string, x: Value, spec: ConvSpec): Value {
-    const { out, kernel, stride = 1, padding = 0, groups = 1, bias = false } = spec;
-    const shape = [kernel, kernel, x.shape[3]! / groups, out];
-    const deviation = Math.sqrt(2 / (kernel * kernel * (out / groups)));
+    const { out, kernel, groups = 1, bias = false } = spec;
+    const [height, width] = pair(kernel);
+    const shape = [height, width, x.shape[3]! / groups, out];
+    const deviation = Math.sqrt(2 / (height * width * (out / groups)));
     const weight = this.#parameter(`${name}.weight`, shape, { kind: 'normal', deviation });
-    const y = this.#multiply(name, 'convolution', x, weight, { stride, padding, groups });
+    const y = this.#multiply(name, 'convolution', x, weight, square(spec));
     return bias ? this.#bias(name, y, 1 / Math.sqrt(sizeOf(shape) / out)) : y;
   }
 
@@ -131,7 +135,7 @@ export class Layers {
     const bound = 1 / Math.sqrt(features);
     const weight = this.#parameter(`${name}.weight`, [1, 1, features, out], { kind: 'uniform', bound });
     const pixels = this.graph.apply1('reshape', [x], { shape: [n, 1, 1, features] });
-    const y = this.#multiply(name, 'linear', pixels, weight, { stride: 1, padding: 0, groups: 1 });
+    const y = this.#multiply(name, 'linear', pixels, weight, square());
     return this.graph.apply1('reshape', [this.#bias(name, y, bound)], { shape: [n, out] });
   }
 

@@ -6,25 +6,10 @@
 
 import type { Graph, Value } from '../engine/graph/graph.ts';
 import type { Granularity, OperandWidths } from '../engine/graph/ops.ts';
-import type { TableEmulation } from '../multiplier/error.ts';
+import type { Multiplier } from '../multiplier/multiplier.ts';
 import type { Multiply, MultiplyingLayer } from '../nn/layers.ts';
 import { sizeOf } from '../tensor/tensor.ts';
-
-/** What the layer multiplies with: exact products of codes, or products with an error term (see ProductError in multiplier/error.ts). */
-export type LayerError =
-  | { readonly kind: 'exact' }
-  /** m: f32 [weightBits, activationBits], the removed share of each partial product. */
-  | { readonly kind: 'planes'; readonly m: Value; readonly integer: boolean; readonly slopes?: ErrorSlopes }
-  /** i32 [2^weightBits, 2^activationBits]. */
-  | {
-      readonly kind: 'table';
-      readonly table: Value;
-      readonly emulation?: TableEmulation;
-      readonly slopes?: ErrorSlopes;
-    };
-
-/** ∂E/∂w and ∂E/∂x, f32 [2^weightBits, 2^activationBits], for gradients that go through the error; without them, straight-through. */
-export type ErrorSlopes = readonly [weight: Value, activation: Value];
+import { nodeError } from './products.ts';
 
 export type QuantMode = 'calibrate' | 'train' | 'evaluate';
 
@@ -38,8 +23,7 @@ export interface QuantOptions extends OperandWidths {
   readonly range?: RangeName;
   /** Weights: one scale per output channel, or one per layer. */
   readonly channelwise: boolean;
-  /** The multiplier of a layer. */
-  readonly errorOf: (layer: MultiplyingLayer) => LayerError;
+  readonly multiplierOf: (layer: MultiplyingLayer) => Multiplier;
 }
 
 /** Clip search of the MSE observer (training-semantics: 80 candidates, 1 % apart, |x − x_fq|^2.4). */
@@ -89,7 +73,7 @@ export function multiplyQuantized(options: QuantOptions): Multiply {
       sizeOf(value.shape) === 1 && value.shape.length === 0
         ? graph.apply1('broadcast', [value], { count: weight.shape[3]! })
         : value;
-    const error = options.errorOf(layer);
+    const { error, inputs } = nodeError(graph, options.multiplierOf(layer), options, mode === 'train');
     const operands = [
       input.codes,
       weights.codes,
@@ -98,19 +82,8 @@ export function multiplyQuantized(options: QuantOptions): Multiply {
       perOutput(weights.scale),
       perOutput(weights.zero),
     ];
-    const attributes = { ...layer.geometry, weightBits, activationBits };
-    if (error.kind === 'exact') return graph.apply1('axmConv2d', operands, { ...attributes, error: { kind: 'none' } });
-    const slopes = error.slopes ?? [];
-    if (error.kind === 'table') {
-      const { table, emulation } = error;
-      const forced = emulation ? { emulation } : {};
-      const inputs = [...operands, table, ...slopes];
-      return graph.apply1('axmConv2d', inputs, { ...attributes, error: { kind: 'table', ...forced } });
-    }
-    return graph.apply1('axmConv2d', [...operands, error.m, ...slopes], {
-      ...attributes,
-      error: { kind: 'removal', integer: error.integer },
-    });
+    const attributes = { ...layer.geometry, weightBits, activationBits, error };
+    return graph.apply1('axmConv2d', [...operands, ...inputs], attributes);
   };
 }
 

@@ -1,7 +1,7 @@
 // The dot diagram of an approximate multiplier: its partial products as the classical parallelogram of dots (column of weight
 // 2^(i+j), most significant left), then one band per compression stage with its half adders (two dots) and full adders (three
-// dots) in their columns. What was removed is hollow and faint; a constant bit is a 1 in the place of a dot; an adder output fixed to 0 is
-// named in its box. Drawn by hand because no chart grammar knows these marks; the input says what survives, nothing is inferred here.
+// dots) in their columns. What was removed is hollow and faint; a constant bit is a 1 in the place of a dot. Drawn by hand because no
+// chart grammar knows these marks; the input says what survives, nothing is inferred here.
 
 import { invariant } from '../tensor/errors.ts';
 import { element, escapeText } from './svg.ts';
@@ -22,8 +22,6 @@ export interface DiagramAdder {
   readonly kept: boolean;
   /** How many of its inputs are the constant 1. */
   readonly constantInputs?: number;
-  /** Outputs of a kept adder that are fixed to 0. */
-  readonly constantOutputs?: readonly ('sum' | 'carry')[];
 }
 
 export interface DotDiagram {
@@ -73,7 +71,7 @@ const boxHeight = (kind: 'half' | 'full') => 2 * boxPadding + 2 * dotRadius + do
 
 /** A half or full adder with its top edge at `y`. */
 function adderBox(x: number, y: number, adder: DiagramAdder): string {
-  const { kind, kept, constantInputs = 0, constantOutputs = [] } = adder;
+  const { kind, kept, constantInputs = 0 } = adder;
   const colour = kind === 'half' ? colours.green : colours.orange;
   const stroke = kept ? colour : colours.faint;
   const inputs = kind === 'half' ? 2 : 3;
@@ -94,17 +92,8 @@ function adderBox(x: number, y: number, adder: DiagramAdder): string {
     'stroke-width': 1.2,
     'stroke-dasharray': kept ? undefined : '3 2',
   });
-  const fixed = constantOutputs.map((output, k) =>
-    text(x - boxWidth / 2 - 1.5, y + 9 + k * 10, output === 'sum' ? 's' : 'c', {
-      class: 'constant',
-      'text-anchor': 'end',
-      'font-size': 10,
-      'font-weight': 'bold',
-      fill: colours.ink,
-    }),
-  );
   const state = kept ? 'kept' : 'removed';
-  return element('g', { class: `adder ${kind} ${state}` }, frame, ...dots, ...fixed);
+  return element('g', { class: `adder ${kind} ${state}` }, frame, ...dots);
 }
 
 interface Frame {
@@ -240,13 +229,6 @@ function legendEntries({ partialProducts, adders, before, constants = [] }: DotD
     entries.push({
       symbol: (x, y) => one(x, y, colours.blue, 'key'),
       label: `constant 1 (${constants.length})`,
-    });
-  }
-  const fixed = adders.flatMap(({ constantOutputs = [] }) => constantOutputs).length;
-  if (fixed > 0) {
-    entries.push({
-      symbol: (x, y) => text(x, y + 4, 's c', { 'text-anchor': 'middle', 'font-size': 10, 'font-weight': 'bold' }),
-      label: `sum or carry fixed to 0 (${fixed})`,
     });
   }
   return entries;

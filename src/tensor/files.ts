@@ -74,9 +74,10 @@ function readWhole(descriptor: number, path: string, limit = Number.POSITIVE_INF
     );
   }
   if (stats.size > limit) {
-    throw new UserError(
-      `cannot read ${path}: it has ${formatBytes(stats.size)}, at most ${formatBytes(limit)} are read`,
-    );
+    const most = formatBytes(limit);
+    const size = formatBytes(stats.size);
+    const excess = size === most ? `more than ${most}` : size;
+    throw new UserError(`cannot read ${path}: it has ${excess}, at most ${most} are read`);
   }
   return readFileSync(descriptor);
 }
@@ -89,8 +90,8 @@ function kindOf(stats: Stats): string {
 }
 
 /** The file's text (UTF-8); throws like `readBytes`. */
-export function readText(path: string): string {
-  return new TextDecoder().decode(readBytes(path));
+export function readText(path: string, limit = Number.POSITIVE_INFINITY): string {
+  return new TextDecoder().decode(readBytes(path, limit));
 }
 
 function writeAll(descriptor: number, bytes: Uint8Array): void {

@@ -4,7 +4,7 @@
 import { UserError } from './errors.ts';
 
 /** Number of single-character insertions, deletions and substitutions between two words (Levenshtein). */
-export function editDistance(a: string, b: string): number {
+function editDistance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, column) => column);
   for (let i = 1; i <= a.length; i++) {
     const next = [i];
@@ -17,18 +17,24 @@ export function editDistance(a: string, b: string): number {
   return row[b.length]!;
 }
 
-/** The valid name closest to `value`, or undefined when none is close enough to be a slip of the finger. */
-export function nearestName(value: string, valid: readonly string[]): string | undefined {
-  let best: string | undefined;
-  let least = Math.max(2, Math.floor(value.length / 3)) + 1;
+/** Nobody mistypes a longer word, and comparing it takes time. */
+const LONGEST = 64;
+
+/**
+ * The valid name closest to `value`, or undefined when none is close enough to be a slip of the finger: two letters, in long words one in
+ * three, and less than half of the name.
+ */
+export function nearestName(value: string, valid: Iterable<string>): string | undefined {
+  if (value.length > LONGEST) return undefined;
+  const most = Math.max(2, Math.floor(value.length / 3));
+  let best: { readonly name: string; readonly distance: number } | undefined;
   for (const name of valid) {
+    if (Math.abs(name.length - value.length) > most) continue;
     const distance = editDistance(value.toLowerCase(), name.toLowerCase());
-    if (distance < least) {
-      least = distance;
-      best = name;
-    }
+    if (distance > most || distance >= name.length / 2 || (best && distance >= best.distance)) continue;
+    best = { name, distance };
   }
-  return best;
+  return best?.name;
 }
 
 /**

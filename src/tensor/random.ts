@@ -6,7 +6,7 @@
 import { invariant } from './errors.ts';
 
 /** The streams of one run; each consumer has its own, so that one that draws more does not shift another. */
-export const streams = { split: 1, order: 2, augmentation: 3, weights: 4, dropout: 5, sample: 6 } as const;
+export const streams = { split: 1, order: 2, augmentation: 3, weights: 4, sample: 6 } as const;
 
 const rotateLeft = (x: number, k: number) => (x << k) | (x >>> (32 - k));
 
@@ -26,6 +26,25 @@ function stateOf(numbers: readonly number[]): [number, number, number, number] {
   }
   const word = (k: number) => mix(hash + Math.imul(k, 0x9e3779b9));
   return [word(1), word(2), word(3), word(4) | 1];
+}
+
+/** From a uniform number in [0, 1) the index that it falls on, where each is as likely as its weight (inversion of the running sums). */
+export function drawByWeight(weights: ArrayLike<number>): (uniform: number) => number {
+  let total = 0;
+  const sums = Float64Array.from(weights, (weight) => {
+    total += weight;
+    return total;
+  });
+  return (uniform) => {
+    const wanted = uniform * total;
+    let [low, high] = [0, sums.length - 1];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (sums[middle]! > wanted) high = middle;
+      else low = middle + 1;
+    }
+    return low;
+  };
 }
 
 export class Random {

@@ -2,19 +2,31 @@
 
 import type { Batch } from '../data/split.ts';
 import type { Program, Session } from '../engine/backend.ts';
+import { clampTheta, powerShares, type Structure } from '../multiplier/structure.ts';
+import { clampedTheta } from '../quant/products.ts';
 import { clipVariables } from '../quant/quantized.ts';
 import { f32 } from '../tensor/tensor.ts';
 import { writeBatch } from './feed.ts';
 import { type Figures, outputFigures, readFigures, readScalar } from './figures.ts';
 import { appendSgd, type ParameterGroup } from './optimizer.ts';
-import type { Feed } from './task.ts';
-import { type Arithmetic, type BuiltNetwork, buildNetwork, clampedTheta, type Task } from './task.ts';
+import { type Arithmetic, type BuiltNetwork, buildNetwork, type Feed, type Task } from './task.ts';
 
-/** λ · power as part of what is minimised: power = 1 − Σ over the structures of Σ_c share_c · clamp(θ_c). */
+/** A structure that learns in a network: the variable of its θ, and its layers' share of the multiplications, from 0 to 1. */
+export interface LearnedStructure {
+  readonly theta: string;
+  readonly structure: Structure;
+  readonly share: number;
+}
+
+/** λ · power as part of what is minimised: power = 1 − Σ over the structures of share · Σ_t powerShare_t · clamp(θ_t). */
 export interface PowerTerm {
   readonly lambda: number;
-  readonly structures: readonly { readonly theta: string; readonly shares: readonly number[] }[];
+  readonly structures: readonly LearnedStructure[];
 }
+
+/** What each θ of a structure saves of the network's power when all that reads it is removed. */
+const savings = ({ structure, share }: LearnedStructure): number[] =>
+  powerShares(structure).map((ofMultiplier) => share * ofMultiplier);
 
 export interface StepOptions<M extends string = string> {
   readonly session: Session;
@@ -97,7 +109,7 @@ export function trainingStep<M extends string>(
     const power = graph.labelled('power', () => powerOf(network, structure.power));
     graph.output('power', power);
     objective = graph.labelled('loss', () => graph.apply1('add', [loss, power], { alpha: 1, beta: lambda }));
-    const thetas = structures.map(({ theta, shares }) => graph.variable(theta, [shares.length]));
+    const thetas = structures.map(({ theta, structure: { count } }) => graph.variable(theta, [count]));
     groups.push({ variables: thetas, rate: THETA_RATE, momentum, weightDecay: structure.weightDecay });
   }
   graph.output('objective', objective);
@@ -106,11 +118,12 @@ export function trainingStep<M extends string>(
   return network;
 }
 
-/** 1 − Σ shares · clamp(θ), a scalar of the graph. */
+/** 1 − Σ savings · clamp(θ), a scalar of the graph. */
 function powerOf({ graph }: Pick<BuiltNetwork, 'graph'>, { structures }: PowerTerm) {
-  const saved = structures.map(({ theta, shares }) => {
-    const columns = clampedTheta(graph, theta, shares.length);
-    return graph.apply1('dot', [columns, graph.constant(f32([shares.length], shares))], {});
+  const saved = structures.map((learned) => {
+    const { count } = learned.structure;
+    const values = clampedTheta(graph, learned.theta, count);
+    return graph.apply1('dot', [values, graph.constant(f32([count], savings(learned)))], {});
   });
   const total = saved.reduce((sum, term) => graph.apply1('add', [sum, term], { alpha: 1, beta: 1 }));
   return graph.apply1('affine', [total], { scale: -1, offset: 1 });
@@ -120,10 +133,11 @@ function powerOf({ graph }: Pick<BuiltNetwork, 'graph'>, { structures }: PowerTe
 export async function readStructures(session: Session, { structures }: PowerTerm) {
   const theta: Record<string, number[]> = {};
   let power = 1;
-  for (const { theta: name, shares } of structures) {
-    const { data } = await session.read(name);
-    theta[name] = Array.from(data, (value) => Math.min(1, Math.max(0, value)));
-    power -= theta[name].reduce((sum, value, c) => sum + value * shares[c]!, 0);
+  for (const learned of structures) {
+    const values = clampTheta((await session.read(learned.theta)).data);
+    const saved = savings(learned);
+    theta[learned.theta] = values;
+    power -= values.reduce((sum, value, at) => sum + value * saved[at]!, 0);
   }
   return { theta, power };
 }

@@ -5,16 +5,9 @@
 import type { Split } from '../data/split.ts';
 import type { Session } from '../engine/backend.ts';
 import { Graph, type Value } from '../engine/graph/graph.ts';
-import type { TableEmulation } from '../multiplier/error.ts';
+import type { Multiplier } from '../multiplier/multiplier.ts';
 import { Layers, type Multiply, type MultiplyingLayer, multiplyFloat } from '../nn/layers.ts';
-import {
-  type ErrorSlopes,
-  type LayerError,
-  multiplyQuantized,
-  type QuantMode,
-  type RangeName,
-} from '../quant/quantized.ts';
-import { tensor } from '../tensor/tensor.ts';
+import { multiplyQuantized, type QuantMode, type RangeName } from '../quant/quantized.ts';
 
 /** A figure of merit beside the loss. */
 export interface Metric {
@@ -53,27 +46,6 @@ export interface Task<M extends string = string> {
   readonly feed?: (session: Session, split: Split) => Feed | undefined;
 }
 
-/** What one layer multiplies with, free of any graph. */
-export type LayerMultiplier =
-  | { readonly kind: 'exact' }
-  /** A trained structure: the variable that holds θ, and which θ each partial product (i, j) reads (row-major, −1: none). */
-  | { readonly kind: 'structure'; readonly theta: string; readonly columns: number; readonly index: readonly number[] }
-  /** Partial products removed for good: 0 or 1 for each (i, j). */
-  | { readonly kind: 'removal'; readonly removed: Float32Array; readonly slopes?: Slopes }
-  /** Any multiplier: error of each pair of codes, index w·2^activationBits + x. */
-  | {
-      readonly kind: 'table';
-      readonly error: Int32Array;
-      readonly emulation?: TableEmulation;
-      readonly slopes?: Slopes;
-    };
-
-/** Slopes of the error at each pair of codes, along either operand: training then differentiates the error too (see multiplier/slopes.ts). */
-export interface Slopes {
-  readonly weight: Float32Array;
-  readonly activation: Float32Array;
-}
-
 /** Both operands of every multiplying layer are codes; each layer has its multiplier. */
 export interface QuantizedArithmetic {
   readonly kind: 'quantized';
@@ -82,7 +54,7 @@ export interface QuantizedArithmetic {
   readonly channelwise: boolean;
   /** Default: with-zero. */
   readonly range?: RangeName;
-  readonly multiplierOf: (layer: string) => LayerMultiplier;
+  readonly multiplierOf: (layer: string) => Multiplier;
 }
 
 export type Arithmetic = { readonly kind: 'float' } | QuantizedArithmetic;
@@ -109,7 +81,7 @@ export function buildNetwork<M extends string>(
   // The published calibration runs with batch norm in training mode; its running averages move with it.
   const layers = new Layers(graph, {
     training: mode !== 'evaluate',
-    multiply: multiplication(graph, arithmetic, mode === 'statistics' ? 'evaluate' : mode),
+    multiply: multiplication(arithmetic, mode === 'statistics' ? 'evaluate' : mode),
   });
   return { graph, layers, ...task.network(layers, inputs) };
 }
@@ -119,43 +91,9 @@ export function multiplyingLayers(task: Task): readonly MultiplyingLayer[] {
   return buildNetwork(task, { kind: 'float' }, 'evaluate', 1).layers.multiplying;
 }
 
-function multiplication(graph: Graph, arithmetic: Arithmetic, mode: QuantMode): Multiply {
+function multiplication(arithmetic: Arithmetic, mode: QuantMode): Multiply {
   if (arithmetic.kind === 'float') return multiplyFloat;
-  const { weightBits, activationBits, channelwise, range = 'with-zero', multiplierOf } = arithmetic;
-  const pairs = [2 ** weightBits, 2 ** activationBits];
-  // Only a backward pass reads slopes.
-  const slopesOf = ({ slopes }: { readonly slopes?: Slopes }): { slopes?: ErrorSlopes } => {
-    if (!slopes || mode !== 'train') return {};
-    const [weight, activation] = [slopes.weight, slopes.activation].map((data) =>
-      graph.constant(tensor('f32', pairs, data)),
-    );
-    return { slopes: [weight!, activation!] };
-  };
-  const errorOf = ({ name }: MultiplyingLayer): LayerError => {
-    const multiplier = multiplierOf(name);
-    switch (multiplier.kind) {
-      case 'exact':
-        return { kind: 'exact' };
-      case 'structure': {
-        const theta = clampedTheta(graph, multiplier.theta, multiplier.columns);
-        const m = graph.apply1('structureMatrix', [theta], { weightBits, activationBits, index: multiplier.index });
-        return { kind: 'planes', m, integer: false };
-      }
-      case 'removal': {
-        const m = graph.constant(tensor('f32', [weightBits, activationBits], multiplier.removed));
-        return { kind: 'planes', m, integer: true, ...slopesOf(multiplier) };
-      }
-      case 'table': {
-        const { error, emulation } = multiplier;
-        const table = graph.constant(tensor('i32', pairs, error));
-        return { kind: 'table', table, ...(emulation ? { emulation } : {}), ...slopesOf(multiplier) };
-      }
-    }
-  };
-  return multiplyQuantized({ weightBits, activationBits, channelwise, range, mode, errorOf });
-}
-
-/** θ limited to [0, 1], straight-through: its gradient does not vanish at the ends. */
-export function clampedTheta(graph: Graph, name: string, columns: number): Value {
-  return graph.apply1('clampStraightThrough', [graph.variable(name, [columns])], { low: 0, high: 1 });
+  const { weightBits, activationBits, channelwise, range = 'with-zero' } = arithmetic;
+  const multiplierOf = ({ name }: MultiplyingLayer) => arithmetic.multiplierOf(name);
+  return multiplyQuantized({ weightBits, activationBits, channelwise, range, mode, multiplierOf });
 }

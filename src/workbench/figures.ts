@@ -3,8 +3,9 @@
 // Invariant: a dot diagram is drawn only from adders that are known (of a generator, or in a report of the mapping), never guessed from gates.
 
 import { existsSync } from 'node:fs';
+import { errorsOf } from '../multiplier/error.ts';
 import type { OperandHistograms } from '../multiplier/metrics.ts';
-import { exactTable, type ProductTable } from '../multiplier/table.ts';
+import type { ProductTable } from '../multiplier/table.ts';
 import { arrayMultiplier } from '../netlist/generators/array.ts';
 import { generateFromSpec, isGeneratorSpec } from '../netlist/generators/registry.ts';
 import { type Network, ONE } from '../netlist/network.ts';
@@ -79,11 +80,11 @@ function dotsFigure(name: string, dots: DotDiagram): NamedFigure {
 
 async function errorFigures(
   name: string,
-  { weightBits, activationBits, signed, data }: ProductTable,
+  products: ProductTable,
   { alone = false }: FigureOptions,
 ): Promise<NamedFigure[]> {
-  const exact = exactTable(weightBits, activationBits, signed).data;
-  const table = { errors: data.map((product, pair) => product - exact[pair]!), weightBits, activationBits };
+  const { weightBits, activationBits } = products;
+  const table = { errors: errorsOf(products), weightBits, activationBits };
   const summary = errorSummary(table);
   // Without an argument the pictures have titles of their own; null leaves them out.
   const heading = alone ? undefined : null;

@@ -3,7 +3,8 @@
 // Invariant: the weight is the first operand of netlists and .npy, the activation that of the text; modules are named after their files.
 
 import { type ErrorMetrics, errorMetrics, metricsReport, type OperandHistograms } from '../multiplier/metrics.ts';
-import { exactPower, powerPerMultiplication } from '../multiplier/power.ts';
+import { exactPower } from '../multiplier/power.ts';
+import { structurePower } from '../multiplier/structure.ts';
 import { isSymmetric, type ProductTable } from '../multiplier/table.ts';
 import { writeBlif } from '../netlist/blif/write.ts';
 import { type Certificate, certify, certifyTable } from '../netlist/certify.ts';
@@ -33,7 +34,7 @@ export function multiplierFiles(name: string) {
 
 /** The error report: mapping, cost and error metrics, under the names that `--json` prints. */
 export function multiplierReport(mapped: MappedMultiplier, metrics: ErrorMetrics) {
-  const { mse, moves, structure, theta, search } = mapped;
+  const { mseToTarget, moves, structure, theta, search } = mapped;
   const { weightBits, activationBits } = structure;
   return {
     weightBits,
@@ -41,14 +42,14 @@ export function multiplierReport(mapped: MappedMultiplier, metrics: ErrorMetrics
     theta,
     search,
     start: mapped.start,
-    mseToTarget: mse.after,
-    mseToTargetBefore: mse.before,
-    mseToTargetAfterFixedColumns: mse.afterFixedColumns,
+    mseToTarget: mseToTarget.after,
+    mseToTargetBefore: mseToTarget.before,
+    mseToTargetAfterFixedColumns: mseToTarget.afterFixedColumns,
     accepted: moves.length,
     moves,
     cost: structure.normalizedCost,
     gateCost: structure.gateCost,
-    power: powerPerMultiplication(theta, weightBits, activationBits) * exactPower(weightBits, activationBits),
+    power: structurePower(mapped.thetaStructure, theta) * exactPower(weightBits, activationBits),
     ...metricsReport(metrics),
   };
 }

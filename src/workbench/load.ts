@@ -7,7 +7,7 @@ import type { Circuit } from '../hardware/yosys/design.ts';
 import type { ProductTable } from '../multiplier/table.ts';
 import { MAX_EXHAUSTIVE_BITS } from '../multiplier/widths.ts';
 import { readBlif } from '../netlist/blif/read.ts';
-import { circuitFormat, MAX_NETLIST_BYTES, readLimited } from '../netlist/circuit.ts';
+import { circuitFormat, MAX_NETLIST_BYTES } from '../netlist/circuit.ts';
 import { cleanUp } from '../netlist/cleanup.ts';
 import { firstDifferingPattern } from '../netlist/compiled/network.ts';
 import { MAX_TABLE_BYTES, readTable, type TableOptions, tableForm } from '../netlist/formats/read.ts';
@@ -18,7 +18,8 @@ import { groupBuses, multiplierPorts } from '../netlist/ports.ts';
 import { simulate } from '../netlist/simulate.ts';
 import { generatedSubject } from '../netlist/subject.ts';
 import { UserError } from '../tensor/errors.ts';
-import { sha256 } from '../tensor/files.ts';
+import { readBytes, sha256 } from '../tensor/files.ts';
+import { given } from '../tensor/given.ts';
 import { inflateLimited } from '../tensor/gzip.ts';
 import { printable } from '../tensor/names.ts';
 import { openCells } from './cells.ts';
@@ -104,7 +105,7 @@ export async function loadCircuit(spec: string, options: LoadOptions = {}): Prom
   const text = bytes.toString('utf8');
   const cells = await openCells(options.liberty);
   const { lenient = false, top } = options;
-  const reading = { file, lenient, cells, ...(top === undefined ? {} : { top }) };
+  const reading = { file, lenient, cells, ...given({ top }) };
   const verilog = circuitFormat(text, file) === 'verilog';
   const read = verilog ? await readAnyVerilog(text, reading) : { ...readBlif(text, reading), signedPorts: [] };
   const { network, roots } = read;
@@ -199,7 +200,7 @@ interface PackedFile {
 /** Reads a file of at most so many bytes, unpacked if its name ends in `.gz`; inflating stops at the limit. */
 function readPacked(path: string, most: number): PackedFile {
   const plain = path.replace(/\.gz$/i, '');
-  const stored = readLimited(path, most);
-  const bytes = plain === path ? stored : inflateLimited(stored, most, path);
+  const stored = readBytes(path, most);
+  const bytes = plain === path ? Buffer.from(stored) : inflateLimited(stored, most, path);
   return { file: basename(plain), bytes, digest: sha256(stored) };
 }

@@ -3,7 +3,7 @@
 
 import { join } from 'node:path';
 import { type ErrorMetrics, errorMetrics } from '../multiplier/metrics.ts';
-import { powerPerMultiplication } from '../multiplier/power.ts';
+import { structurePower } from '../multiplier/structure.ts';
 import { type Certificate, certify } from '../netlist/certify.ts';
 import { mapStructure } from '../netlist/mapping/map.ts';
 import type { MappedMultiplier, MappingOptions } from '../netlist/mapping/task.ts';
@@ -28,8 +28,7 @@ export interface ProvedMapping {
 /** Maps θ and proves the result. Throws a UserError. */
 export function mapMultiplier({ folder, ...options }: MapOptions): ProvedMapping {
   const mapped = mapStructure(options);
-  const { weightBits, activationBits, theta } = options;
-  const power = powerPerMultiplication(theta, weightBits, activationBits);
+  const power = structurePower(mapped.thetaStructure, mapped.theta);
   if (folder === undefined) {
     return { mapped, metrics: errorMetrics(mapped.table), certificate: certify(mapped), power, files: [] };
   }

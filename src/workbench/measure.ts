@@ -6,6 +6,7 @@ import type { OperandHistograms } from '../multiplier/metrics.ts';
 import { signednessNote, signednessText } from '../multiplier/signedness.ts';
 import { reportTable, type Simulation, simulateCircuit } from '../netlist/circuit.ts';
 import { sampleMetrics } from '../netlist/sample.ts';
+import { given } from '../tensor/given.ts';
 import type { LoadedMultiplier } from './load.ts';
 
 export interface MeasureOptions {
@@ -27,14 +28,12 @@ export function measure(
 ): Simulation & { readonly notes: readonly string[] } {
   if (multiplier.kind === 'table') {
     // Its reader has said already what is odd about it.
-    return { ...reportTable(name, multiplier.table, histograms === undefined ? {} : { histograms }), notes: [] };
+    return { ...reportTable(name, multiplier.table, given({ histograms })), notes: [] };
   }
   const { network, signed } = multiplier;
   const simulation = simulateCircuit(network, {
     signed,
-    ...(histograms === undefined ? {} : { histograms }),
-    ...(samples === undefined ? {} : { samples }),
-    ...(seed === undefined ? {} : { seed }),
+    ...given({ histograms, samples, seed }),
   });
   let note: string | null;
   if (simulation.table) note = signednessNote(simulation.table);

@@ -2,8 +2,9 @@
 
 import { readHistograms } from '../multiplier/histograms.ts';
 import type { OperandHistograms } from '../multiplier/metrics.ts';
-import { readLimited } from '../netlist/circuit.ts';
+import { MAX_NETLIST_BYTES } from '../netlist/circuit.ts';
 import { multiplierPorts } from '../netlist/ports.ts';
+import { readText } from '../tensor/files.ts';
 import type { LoadedCircuit } from './load.ts';
 
 export interface OperandWidths {
@@ -15,7 +16,7 @@ export interface OperandWidths {
 
 /** Histograms by patterns of the operands, from JSON or CSV (multiplier/histograms.ts). Throws a UserError. */
 export function loadHistograms(path: string, widths: OperandWidths): OperandHistograms {
-  return readHistograms(readLimited(path).toString('utf8'), path, widths);
+  return readHistograms(readText(path, MAX_NETLIST_BYTES), path, widths);
 }
 
 /** The operands of a circuit that is a multiplier; signed where it or the caller says so. Throws a UserError where it is none. */

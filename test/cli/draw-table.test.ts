@@ -66,7 +66,7 @@ describe('draw', () => {
   test.each([
     [['dadda:11x11'], /11×11 bits are too many to draw; expected at most 20 together/],
     [['dadda:16x16'], /16×16 bits are too many to draw; expected at most 20 together/],
-    [['none.blif'], /none\.blif: cannot be read/],
+    [['none.blif'], /cannot read none\.blif: no such file/],
   ])('%j is one line on the error stream and code 2', async (args, message) => {
     const { code, out, err } = await tram('draw', ...args, '--out', file('nothing'));
     expect(err).toMatch(message);
@@ -105,10 +105,10 @@ describe('table', () => {
     const [head, , wide, failed, exact] = out.split('\n');
     expect(head).toMatch(/ problem \|$/);
     expect(wide).toMatch(/^\| truncated:13x13:columns=4 \| 13x13 \| 0\.\d{4} \| ~\d+\.\d \| ~[\d.]+ .*\| ≥ \d+ \| ~/);
-    expect(failed).toMatch(/^\| none \| — \|.*none\.v: cannot be read \(ENOENT\).* \|$/);
+    expect(failed).toMatch(/^\| none \| — \|.*cannot read .*none\.v: no such file.* \|$/);
     expect(exact).toMatch(/^\| dadda:4x4 \| 4x4 \| [\d.]+ \| 0\.0 \| 0 \|/);
     expect(err).toMatch(/truncated:13x13:columns=4: ~ estimated from 1 048 576 random operand pairs\n/);
-    expect(err).toMatch(/none\.v: cannot be read/);
+    expect(err).toMatch(/cannot read .*none\.v: no such file/);
     const { multipliers } = JSON.parse((await tram(...args, '--format', 'json')).out);
     expect(multipliers[0].sampled).toMatchObject({ samples: 1048576, confidence: 0.95 });
     expect(multipliers[1]).toEqual({ name: 'none', problem: expect.stringContaining('none.v') });
@@ -141,6 +141,6 @@ describe('table', () => {
   test('where nothing can be read there is no table, and code 2', async () => {
     const { code, out, err } = await tram('table', file('none.v'), file('neither.npy'));
     expect({ code, out }).toEqual({ code: 2, out: '' });
-    expect(err).toMatch(/neither\.npy: cannot be read[\s\S]*^tram: .*none\.v: cannot be read/m);
+    expect(err).toMatch(/cannot read .*neither\.npy: [\s\S]*^tram: cannot read .*none\.v: /m);
   });
 });

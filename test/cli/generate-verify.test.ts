@@ -128,7 +128,7 @@ describe('verify', () => {
   test.each([
     [['dadda:4x4'], /missing required argument 'B'/],
     [['dadda:4x4', 'dadda:4x5'], /4×4 multiplier and dadda:4x5 4×5: expected equal widths/],
-    [['dadda:4x4', 'none.v'], /none\.v: cannot be read/],
+    [['dadda:4x4', 'none.v'], /cannot read none\.v: no such file/],
   ])('%j is one line on the error stream and code 2', async (args, message) => {
     const { code, out, err } = await tram('verify', ...args);
     expect(err).toMatch(message);

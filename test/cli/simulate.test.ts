@@ -117,7 +117,7 @@ describe('simulate', () => {
   });
 
   test.each([
-    [['none.blif'], /cannot be read \(ENOENT\)/],
+    [['none.blif'], /cannot read none\.blif: no such file or folder; check the path \(ENOENT\)/],
     [
       [file('t.blif'), '--lut', 'x.csv'],
       /^tram: --lut: expected a file that ends in \.txt, \.npy, \.bin, \.h, got 'x\.csv'\n/,

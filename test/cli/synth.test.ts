@@ -65,9 +65,12 @@ describe('synth', () => {
       ['dadda:3x3', '--yosys', 'systen'],
       /--yosys: expected one of bundled, system, got 'systen'; did you mean 'system'\?/,
     ],
-    [['dadda:3x3', '--liberty', 'none.lib'], /none\.lib: cannot be read \(ENOENT\): expected a Liberty file/],
-    [['none.v'], /none\.v: cannot be read/],
-    [['none.npy'], /none\.npy: cannot be read/],
+    [
+      ['dadda:3x3', '--liberty', 'none.lib'],
+      /cannot read none\.lib: no such file or folder; check the path \(ENOENT\)/,
+    ],
+    [['none.v'], /cannot read none\.v: no such file/],
+    [['none.npy'], /cannot read none\.npy: no such file/],
   ])('%j is one line on the error stream and code 2', async (args, message) => {
     const { code, out, err } = await tram('synth', ...args);
     expect(err).toMatch(message);

@@ -8,6 +8,7 @@ import { plan } from '../../src/engine/graph/plan.ts';
 import { hopper } from '../engine/devices.ts';
 
 const ARENA = 0x7000_0000_0000n;
+const OWN = 0x5000_0000_0000n;
 
 export function lowerGraph(graph: Graph, on: Target = hopper()) {
   const lower = lowerOn(on);
@@ -24,6 +25,7 @@ export function lowerGraph(graph: Graph, on: Target = hopper()) {
     {
       of: (storage) => {
         if (storage.region === 'arena') return ARENA + BigInt(storage.offset);
+        if (storage.region === 'own') return OWN + BigInt(storage.offset);
         return storage.region === 'variable'
           ? variables.get(storage.name)!
           : 0x2000_0000n + BigInt(storage.index * 256);

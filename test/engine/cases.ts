@@ -3,6 +3,7 @@
 
 import type { Graph, Value } from '../../src/engine/graph/graph.ts';
 import type { OpAttributes, OpName } from '../../src/engine/graph/ops.ts';
+import { square, squareWindow } from '../../src/engine/graph/window.ts';
 import { Random } from '../../src/tensor/random.ts';
 import { f32, type HostTensor, type Shape, sizeOf, tensor } from '../../src/tensor/tensor.ts';
 
@@ -102,7 +103,7 @@ function convolutions(): Case[] {
     ['rectangular kernel', [1, 5, 8, 2], [1, 5, 2, 3], 1, 2, 1],
   ];
   return geometries.flatMap(([note, x, w, stride, padding, groups]) => {
-    const geometry = { stride, padding, groups };
+    const geometry = square({ stride, padding, groups });
     const quantised = (weightBits: number, activationBits: number) => operands(x, w, weightBits, activationBits);
     const axm = (weightBits: number, activationBits: number) => ({ ...geometry, weightBits, activationBits });
     const zeroOne = f32(
@@ -272,23 +273,11 @@ export const cases: readonly Case[] = [
     [floats([4, 5, 3, 10]), floats([10]), floats([10]), floats([10]), floats([10], 0.1, 1)],
     { epsilon: 1e-5 },
   ),
-  make('maxPool', '2×2', [floats([2, 6, 6, 5])], { size: [2, 2], stride: 2, padding: 0 }, differentiable(0)),
-  make(
-    'maxPool',
-    '3×3 with padding',
-    [floats([2, 7, 5, 18])],
-    { size: [3, 3], stride: 2, padding: 1 },
-    differentiable(0),
-  ),
-  make('maxPool', 'ties', [constant([1, 4, 4, 4], 1)], { size: [2, 2], stride: 2, padding: 0 }, { differentiate: [0] }),
-  make('averagePool', 'global', [floats([3, 4, 4, 9])], { size: [4, 4], stride: 1, padding: 0 }, differentiable(0)),
-  make(
-    'averagePool',
-    '3×3 with padding',
-    [floats([2, 5, 5, 16])],
-    { size: [3, 3], stride: 2, padding: 1 },
-    differentiable(0),
-  ),
+  make('maxPool', '2×2', [floats([2, 6, 6, 5])], squareWindow(2, 2), differentiable(0)),
+  make('maxPool', '3×3 with padding', [floats([2, 7, 5, 18])], squareWindow(3, 2, 1), differentiable(0)),
+  make('maxPool', 'ties', [constant([1, 4, 4, 4], 1)], squareWindow(2, 2), { differentiate: [0] }),
+  make('averagePool', 'global', [floats([3, 4, 4, 9])], squareWindow(4, 1), differentiable(0)),
+  make('averagePool', '3×3 with padding', [floats([2, 5, 5, 16])], squareWindow(3, 2, 1), differentiable(0)),
   make('softmaxCrossEntropy', '', [floats([5, 10], -3, 3), labels(1, 9, 0, 4, 4)], {}, { differentiate: [0] }),
   make(
     'softmaxCrossEntropy',

@@ -2,7 +2,7 @@
 // product by product and compared with the table it came from; the numbers of planes are part of the contract, because they are the cost.
 
 import { describe, expect, test } from 'vitest';
-import { errorByCodes } from '../../src/flow/multipliers/multipliers.ts';
+import { errorByCodes } from '../../src/multiplier/error.ts';
 import { type Factorization, factorize, isSigned } from '../../src/multiplier/factorization.ts';
 import type { ProductTable } from '../../src/multiplier/table.ts';
 import { readTextTable } from '../../src/netlist/formats/text.ts';

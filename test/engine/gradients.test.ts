@@ -12,6 +12,7 @@ import { clamp, roundHalfEven } from '../../src/engine/reference/kernel.ts';
 import { slopesOf } from '../../src/multiplier/slopes.ts';
 import { f32, type HostTensor, type Shape, tensor } from '../../src/tensor/tensor.ts';
 import { type Case, cases } from './cases.ts';
+import { geometryCases } from './geometry-cases.ts';
 import { cotangentOf, relativeError, runCase } from './run-case.ts';
 
 const double = referenceBackend({ precision: 'double' });
@@ -50,7 +51,7 @@ async function scalarOf(item: Case, inputs: readonly HostTensor[]): Promise<numb
 }
 
 describe('each differentiable rule is the derivative', () => {
-  for (const item of cases) {
+  for (const item of [...cases, ...geometryCases]) {
     for (const input of item.smooth ?? []) {
       test(`${item.name}, input ${input}`, async () => {
         // The output is linear in the structure, so there a large step loses nothing.
@@ -186,7 +187,7 @@ describe('axmConv2d with slopes', () => {
       ] as const;
       const scalar = ([xs, ws, sx, sw]: readonly Float64Array[]) => {
         let sum = 0;
-        forEachProduct(xShape, wShape, yShape, item.attributes as OpAttributes['axmConv2d'], (xi, wi, oi) => {
+        forEachProduct(xShape, wShape, item.attributes as OpAttributes['axmConv2d'], (xi, wi, oi) => {
           const o = oi % outputs;
           const xq = xs![xi]! / sx![0]! + xZero[0]!;
           const wq = ws![wi]! / sw![o]! + wZero[o]!;

@@ -2,6 +2,7 @@
 // units are tiled differently.
 
 import type { Graph, Value } from '../../src/engine/graph/graph.ts';
+import { square } from '../../src/engine/graph/window.ts';
 import { Random } from '../../src/tensor/random.ts';
 import { type HostTensor, type Shape, tensor } from '../../src/tensor/tensor.ts';
 import { type Case, constant, floats, make, operands } from './cases.ts';
@@ -119,9 +120,7 @@ function factored(
     `factored table, ${note}`,
     [...operands(x, w, 8, 8), table],
     {
-      stride: 1,
-      padding,
-      groups: 1,
+      ...square({ padding }),
       weightBits: 8,
       activationBits: 8,
       error: { kind: 'table', ...forced },
@@ -165,7 +164,7 @@ const convolutions: readonly Case[] = (
     ['3 to 640 channels', [2, 5, 5, 3], [3, 3, 3, 640], 1, 1],
   ] as [string, Shape, Shape, number, number][]
 ).map(([note, x, w, stride, padding]) =>
-  make('conv2d', note, [floats(x), floats(w)], { stride, padding, groups: 1 }, { differentiate: [0, 1] }),
+  make('conv2d', note, [floats(x), floats(w)], square({ stride, padding }), { differentiate: [0, 1] }),
 );
 
 const reductions: readonly Case[] = [

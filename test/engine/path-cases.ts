@@ -2,6 +2,7 @@
 // that are not filled, each width of codes on each way. test/engine/paths.test.ts says which path has no case.
 
 import type { OpAttributes, OpName } from '../../src/engine/graph/ops.ts';
+import { type PerAxis, square } from '../../src/engine/graph/window.ts';
 import type { ProductError } from '../../src/multiplier/error.ts';
 import { Random } from '../../src/tensor/random.ts';
 import { f32, type HostTensor, type Shape, tensor } from '../../src/tensor/tensor.ts';
@@ -12,15 +13,16 @@ export type ErrorForm = 'exact' | 'structure' | 'truncation' | 'table' | 'table 
 export interface ConvolutionShape {
   readonly x: Shape;
   readonly w: Shape;
-  readonly stride?: number;
-  readonly padding?: number;
+  readonly stride?: PerAxis;
+  readonly padding?: PerAxis;
+  readonly dilation?: PerAxis;
   readonly groups?: number;
 }
 
 /** A convolution with an approximate multiplier and all its gradients; `forward`: without them. */
 export function approximateCase(
   note: string,
-  { x, w, stride = 1, padding = 1, groups = 1 }: ConvolutionShape,
+  { x, w, padding = 1, ...window }: ConvolutionShape,
   [weightBits, activationBits]: readonly [number, number],
   form: ErrorForm,
   forward = false,
@@ -59,9 +61,7 @@ export function approximateCase(
     ],
   };
   const attributes = {
-    stride,
-    padding,
-    groups,
+    ...square({ ...window, padding }),
     weightBits,
     activationBits,
     error: kinds[form],
@@ -166,7 +166,7 @@ const convolutions: readonly Case[] = (
     ['depthwise with many channels', [2, 17, 16, 22], [3, 3, 1, 22], 2, 1, 22],
   ] as [string, Shape, Shape, number, number, number][]
 ).map(([note, x, w, stride, padding, groups]) =>
-  make('conv2d', note, [floats(x), floats(w)], { stride, padding, groups }, { differentiate: [0, 1] }),
+  make('conv2d', note, [floats(x), floats(w)], square({ stride, padding, groups }), { differentiate: [0, 1] }),
 );
 
 const LONG = 2 * 16384;

@@ -3,6 +3,8 @@
 //   RANDOM_TRIALS=2000 RANDOM_SEED=7 npx vitest run test/engine/random.test.ts    for a longer search
 
 import { expect, test } from 'vitest';
+import type { Pair } from '../../src/engine/graph/ops.ts';
+import { axesOf, outputsOf, square } from '../../src/engine/graph/window.ts';
 import { referenceBackend } from '../../src/engine/reference/backend.ts';
 import { Random } from '../../src/tensor/random.ts';
 import { differences, problemsOf } from './conformance.ts';
@@ -26,15 +28,24 @@ function randomShape(random: Random, manyPositions: boolean): ConvolutionShape {
     const [batch, height, width] = [upTo(200), upTo(24), upTo(24)];
     const [inputs, outputs] = [upTo(40), manyPositions ? upTo(8) : upTo(80)];
     const groups = random.integer(3) === 0 ? 1 + random.integer(8) : 1;
-    const [kh, kw, stride, padding] = [upTo(5), upTo(5), 1 + random.integer(3), random.integer(3)];
-    const outHeight = Math.floor((height + 2 * padding - kh) / stride) + 1;
-    const outWidth = Math.floor((width + 2 * padding - kw) / stride) + 1;
+    const [kh, kw] = [upTo(5), upTo(5)];
+    // One in three has windows that differ along the axes or skip pixels between their taps.
+    const other = random.integer(3) === 0;
+    const perAxis = (draw: () => number): Pair => {
+      const [first, second] = [draw(), draw()];
+      return [first, other ? second : first];
+    };
+    const stride = perAxis(() => 1 + random.integer(3));
+    const padding = perAxis(() => random.integer(3));
+    const dilation = other ? perAxis(() => 1 + random.integer(3)) : 1;
+    const axes = axesOf([batch, height, width, inputs], [kh, kw], square({ stride, padding, dilation }));
+    const [outHeight, outWidth] = axes.map(outputsOf) as [number, number];
     const products = batch * outHeight * outWidth * groups * inputs * outputs * kh * kw;
-    const possible = height + 2 * padding >= kh && width + 2 * padding >= kw;
+    const possible = outHeight > 0 && outWidth > 0;
     if (!possible || products > most || products < most / 100) continue;
     if (manyPositions && (batch * outHeight * outWidth * groups < 16_384 || inputs < 4)) continue;
     const shape = { x: [batch, height, width, groups * inputs], w: [kh, kw, inputs, groups * outputs] };
-    return { ...shape, stride, padding, groups };
+    return { ...shape, stride, padding, dilation, groups };
   }
 }
 

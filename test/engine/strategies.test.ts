@@ -4,8 +4,8 @@
 import { describe, expect, test } from 'vitest';
 import { referenceBackend } from '../../src/engine/reference/backend.ts';
 import { wasmBackend } from '../../src/engine/wasm/runtime/backend.ts';
-import { layerError } from '../../src/flow/multipliers/multipliers.ts';
 import type { ProductError } from '../../src/multiplier/error.ts';
+import { errorOfRemoval } from '../../src/multiplier/removal.ts';
 import { Random } from '../../src/tensor/random.ts';
 import { f32, type HostTensor, tensor } from '../../src/tensor/tensor.ts';
 import { type Case, cases, codes } from './cases.ts';
@@ -54,11 +54,7 @@ describe.each(widths)('w%ia%i', (weightBits, activationBits) => {
   const planes = f32([weightBits, activationBits], removed);
   const nothing = f32([weightBits, activationBits], new Float32Array(removed.length));
   const shape = [2 ** weightBits, 2 ** activationBits];
-  const table = tensor(
-    'i32',
-    shape,
-    Int32Array.from(layerError({ kind: 'removal', removed }, weightBits, activationBits, undefined)),
-  );
+  const table = tensor('i32', shape, Int32Array.from(errorOfRemoval({ weightBits, activationBits, removed })));
   const zeros = tensor('i32', shape, new Int32Array(table.data.length));
 
   for (const backend of backends) {

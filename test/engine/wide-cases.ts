@@ -2,8 +2,10 @@
 // (wide copies, several tiles and parts, planes that merge, tables that factor, reductions over several blocks).
 
 import { convOutputShape } from '../../src/engine/graph/inference.ts';
-import { expandTheta, tableOfRemoval } from '../../src/multiplier/multiplier.ts';
+import { square } from '../../src/engine/graph/window.ts';
+import { tableOfRemoval } from '../../src/multiplier/removal.ts';
 import { slopesOf } from '../../src/multiplier/slopes.ts';
+import { expandTheta } from '../../src/multiplier/structure.ts';
 import { Random } from '../../src/tensor/random.ts';
 import { f32, type HostTensor, type Shape, sizeOf, tensor } from '../../src/tensor/tensor.ts';
 import { type Case, codes, floats, make } from './cases.ts';
@@ -48,7 +50,7 @@ function wideConvolutions(): Case[] {
     ['two groups of 16', [2, 9, 9, 32], [3, 3, 16, 64], 1, 1, 2],
   ];
   return geometries.flatMap(([note, x, w, stride, padding, groups]) => {
-    const geometry = { stride, padding, groups };
+    const geometry = square({ stride, padding, groups });
     const o = w[3]!;
     const operands = [
       codes(x, 8),

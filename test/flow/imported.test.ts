@@ -6,7 +6,6 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { concreteMultiplier, errorByCodes } from '../../src/flow/multipliers/multipliers.ts';
 import { evaluateRun } from '../../src/flow/results/evaluate.ts';
 import { summarize } from '../../src/flow/results/summarize.ts';
 import type { RunSummary } from '../../src/flow/results/summary.ts';
@@ -17,6 +16,8 @@ import { readManifest } from '../../src/flow/run/manifest.ts';
 import { runFlow } from '../../src/flow/run/run.ts';
 import { type Stage, stages } from '../../src/flow/run/stages.ts';
 import type { ConfigurationInput } from '../../src/flow/settings/config.ts';
+import { errorByCodes } from '../../src/multiplier/error.ts';
+import { concreteMultiplier } from '../../src/multiplier/multiplier.ts';
 import { exactTable } from '../../src/multiplier/table.ts';
 import { writeNpy } from '../../src/netlist/formats/npy.ts';
 import { generateFromSpec } from '../../src/netlist/generators/registry.ts';

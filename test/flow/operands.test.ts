@@ -3,8 +3,9 @@
 import { expect, test } from 'vitest';
 import { memorySplit } from '../../src/data/image-split.ts';
 import { referenceBackend } from '../../src/engine/reference/backend.ts';
-import { exactMultiplier } from '../../src/flow/multipliers/multipliers.ts';
-import { asSignedPatterns, measureOperands, sumOfOperands } from '../../src/flow/multipliers/operands.ts';
+import { measureOperands } from '../../src/flow/multipliers/operands.ts';
+import { exactMultiplier } from '../../src/multiplier/multiplier.ts';
+import { asSignedPatterns, sumOfOperands } from '../../src/multiplier/operands.ts';
 import type { Model } from '../../src/nn/models/registry.ts';
 import { stateName } from '../../src/quant/quantized.ts';
 import { Random } from '../../src/tensor/random.ts';
@@ -12,15 +13,18 @@ import { f32 } from '../../src/tensor/tensor.ts';
 import { imageTask } from '../../src/train/images.ts';
 import type { QuantizedArithmetic } from '../../src/train/task.ts';
 
-const [SIZE, CHANNELS, OUTPUTS, KERNEL, STRIDE, PADDING, GROUPS] = [5, 4, 6, 3, 2, 1, 2];
-const out = 3;
+const [SIZE, CHANNELS, OUTPUTS, GROUPS] = [6, 4, 6, 2];
+const [KH, KW] = [3, 2];
+const window = { stride: [2, 1], padding: [1, 2], dilation: [1, 3] } as const;
+/** Rows 0, 2 and 4 of the padded 8, less the kernel's 3; columns 0…6 of the padded 10, less the 4 that two taps span. */
+const [OH, OW] = [3, 7];
 
 const model: Model = {
   name: 'small',
-  description: 'one strided, padded, grouped convolution and a linear layer',
+  description: 'one strided, padded, dilated, grouped convolution and a linear layer',
   minimumSize: SIZE,
   build: (layers, image, classes) => {
-    const spec = { out: OUTPUTS, kernel: KERNEL, stride: STRIDE, padding: PADDING, groups: GROUPS };
+    const spec = { out: OUTPUTS, kernel: [KH, KW], ...window, groups: GROUPS } as const;
     return layers.linear('fc', layers.globalAveragePool(layers.conv('conv', image, spec)), classes);
   },
 };
@@ -37,7 +41,7 @@ test('every multiplication that is not padding counts once, by the codes of its 
   const [images, counted] = [3, 2];
   const pixels = Uint8Array.from({ length: images * SIZE * SIZE * CHANNELS }, () => random.integer(16));
   const perGroup = CHANNELS / GROUPS;
-  const weights = Array.from({ length: KERNEL * KERNEL * perGroup * OUTPUTS }, () => random.integer(8));
+  const weights = Array.from({ length: KH * KW * perGroup * OUTPUTS }, () => random.integer(8));
   const session = await referenceBackend().openSession();
   const set = (name: string, shape: number[], value: (at: number) => number) =>
     session.write(
@@ -47,7 +51,7 @@ test('every multiplication that is not padding counts once, by the codes of its 
         Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, at) => value(at)),
       ),
     );
-  set('conv.weight', [KERNEL, KERNEL, perGroup, OUTPUTS], (at) => weights[at]!);
+  set('conv.weight', [KH, KW, perGroup, OUTPUTS], (at) => weights[at]!);
   set('fc.weight', [1, 1, OUTPUTS, 2], (at) => at % 8);
   set('fc.bias', [2], () => 0);
   for (const [layer, outputs] of [
@@ -68,16 +72,16 @@ test('every multiplication that is not padding counts once, by the codes of its 
 
   const expected = { weight: new Float64Array(8), activation: new Float64Array(16) };
   for (let image = 0; image < counted; image++) {
-    for (let n = 0; n < out * out * OUTPUTS * KERNEL * KERNEL * perGroup; n++) {
+    for (let n = 0; n < OH * OW * OUTPUTS * KH * KW * perGroup; n++) {
       const [i, rest] = [n % perGroup, Math.floor(n / perGroup)];
-      const [kx, ky] = [rest % KERNEL, Math.floor(rest / KERNEL) % KERNEL];
-      const place = Math.floor(rest / KERNEL ** 2);
-      const [o, ox, oy] = [place % OUTPUTS, Math.floor(place / OUTPUTS) % out, Math.floor(place / OUTPUTS / out)];
-      const [y, x] = [oy * STRIDE + ky - PADDING, ox * STRIDE + kx - PADDING];
+      const [kx, ky] = [rest % KW, Math.floor(rest / KW) % KH];
+      const place = Math.floor(rest / (KH * KW));
+      const [o, ox, oy] = [place % OUTPUTS, Math.floor(place / OUTPUTS) % OW, Math.floor(place / OUTPUTS / OW)];
+      const [y, x] = [oy * 2 + ky - 1, ox + 3 * kx - 2];
       if (y < 0 || y >= SIZE || x < 0 || x >= SIZE) continue;
       const channel = Math.floor(o / (OUTPUTS / GROUPS)) * perGroup + i;
       expected.activation[pixels[((image * SIZE + y) * SIZE + x) * CHANNELS + channel]!]!++;
-      expected.weight[weights[((ky * KERNEL + kx) * perGroup + i) * OUTPUTS + o]!]!++;
+      expected.weight[weights[((ky * KW + kx) * perGroup + i) * OUTPUTS + o]!]!++;
     }
   }
   expect(measured.get('conv')).toEqual(expected);

@@ -3,6 +3,7 @@
 
 import { expect, test } from 'vitest';
 import { Graph } from '../../src/engine/graph/graph.ts';
+import { square } from '../../src/engine/graph/window.ts';
 import { referenceBackend } from '../../src/engine/reference/backend.ts';
 import { powerTerm } from '../../src/flow/multipliers/multipliers.ts';
 import { mappedGateCost } from '../../src/flow/phases/map.ts';
@@ -13,7 +14,7 @@ import type { MultiplyingLayer } from '../../src/nn/layers.ts';
 import { f32 } from '../../src/tensor/tensor.ts';
 import { readStructures } from '../../src/train/step.ts';
 
-const geometry = { stride: 1, padding: 0, groups: 1 };
+const geometry = square();
 const layer = (name: string, macs: number): MultiplyingLayer => ({
   ...{ name, kind: 'convolution', geometry, weightShape: [1, 1, 1, 1], macs },
 });

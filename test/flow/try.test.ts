@@ -8,12 +8,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { trainingBatches } from '../../src/data/batches.ts';
 import { Graph } from '../../src/engine/graph/graph.ts';
-import {
-  concreteMultiplier,
-  exactMultiplier,
-  layerError,
-  quantizedArithmetic,
-} from '../../src/flow/multipliers/multipliers.ts';
+import { quantizedArithmetic } from '../../src/flow/multipliers/multipliers.ts';
 import { visitLayers } from '../../src/flow/multipliers/operands.ts';
 import type { RunSummary } from '../../src/flow/results/summary.ts';
 import { loadModel } from '../../src/flow/run/checkpoint.ts';
@@ -28,6 +23,7 @@ import { measureRun, openTriedRun, type RunOperands, Trial, type TriedRun } from
 import { betterOf, tryMultipliers } from '../../src/flow/try/try.ts';
 import { narrowerWidths, widthName } from '../../src/flow/try/widths.ts';
 import { errorMetrics } from '../../src/multiplier/metrics.ts';
+import { concreteMultiplier, exactMultiplier, multiplierError } from '../../src/multiplier/multiplier.ts';
 import { exactTable, exchangeOperands, type ProductTable } from '../../src/multiplier/table.ts';
 import { writeNpy } from '../../src/netlist/formats/npy.ts';
 import { generateFromSpec } from '../../src/netlist/generators/registry.ts';
@@ -420,7 +416,7 @@ describe('trying', () => {
     const measure = await evaluator(session, task, arithmetic, dataset.test);
     const first = await measure();
     expect(plain).toEqual({ accuracy: first.metrics.accuracy, loss: first.loss });
-    const error = layerError(multiplier, 8, 8, undefined);
+    const error = multiplierError(multiplier, arithmetic);
     await foldMeanErrors(session, operands.layers, () => error);
     const second = await measure();
     expect(folded).toEqual({ accuracy: second.metrics.accuracy, loss: second.loss });

@@ -8,7 +8,7 @@ import { afterAll, expect, test } from 'vitest';
 import { trainingBatches } from '../../src/data/batches.ts';
 import { openDataset } from '../../src/data/registry.ts';
 import { referenceBackend } from '../../src/engine/reference/backend.ts';
-import { initialTheta, quantizedArithmetic, structuredMultiplier } from '../../src/flow/multipliers/multipliers.ts';
+import { structuredArithmetic, writeInitialTheta } from '../../src/flow/multipliers/multipliers.ts';
 import { loadModel } from '../../src/flow/run/checkpoint.ts';
 import { files } from '../../src/flow/run/context.ts';
 import type { RunEvent } from '../../src/flow/run/events.ts';
@@ -17,7 +17,6 @@ import { readManifest } from '../../src/flow/run/manifest.ts';
 import { runFlow } from '../../src/flow/run/run.ts';
 import { columnCosts } from '../../src/multiplier/power.ts';
 import { readBytes } from '../../src/tensor/files.ts';
-import { f32 } from '../../src/tensor/tensor.ts';
 import { feedOf, writeBatch } from '../../src/train/feed.ts';
 import { buildNetwork } from '../../src/train/task.ts';
 
@@ -43,8 +42,8 @@ async function expectedLoss(folder: string): Promise<number> {
   const { dataset, task, layers } = await openTask(configuration);
   const session = await referenceBackend().openSession();
   loadModel(readBytes(join(folder, files.quantized)), files.quantized, session, layers);
-  session.write('theta', f32([configuration.explore.columns], initialTheta(configuration)));
-  const arithmetic = quantizedArithmetic(configuration, structuredMultiplier(configuration));
+  writeInitialTheta(session, { configuration, layers });
+  const arithmetic = structuredArithmetic(configuration, layers);
   const feed = feedOf(session, task, dataset.train);
   const { graph, loss } = buildNetwork(task, arithmetic, 'train', dataset.train.count, feed);
   graph.output('loss', loss);

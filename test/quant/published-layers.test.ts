@@ -7,12 +7,15 @@ import { describe, expect, test } from 'vitest';
 import type { Backend, Program, Session } from '../../src/engine/backend.ts';
 import { gradients } from '../../src/engine/graph/gradients.ts';
 import { Graph, type Value } from '../../src/engine/graph/graph.ts';
+import { square } from '../../src/engine/graph/window.ts';
 import { referenceBackend } from '../../src/engine/reference/backend.ts';
 import { wasmBackend } from '../../src/engine/wasm/runtime/backend.ts';
+import type { Multiplier } from '../../src/multiplier/multiplier.ts';
+import { columnStructure } from '../../src/multiplier/structure.ts';
 import type { MultiplyingLayer } from '../../src/nn/layers.ts';
 import { fromStored, toStored } from '../../src/nn/parameters.ts';
-import { clipLogit, type LayerError, multiplyQuantized, type QuantMode, stateName } from '../../src/quant/quantized.ts';
-import { f32, type HostTensor, type TensorData, tensor } from '../../src/tensor/tensor.ts';
+import { clipLogit, multiplyQuantized, type QuantMode, stateName } from '../../src/quant/quantized.ts';
+import { f32, type TensorData } from '../../src/tensor/tensor.ts';
 import { relativeError } from '../engine/run-case.ts';
 import { publishedJson } from '../published.ts';
 
@@ -37,15 +40,16 @@ interface LayerCase {
 }
 
 /** Error table of the published λ = 0.3 multiplier: the partial products of its six lowest columns are left out (proved in published.test.ts). */
-function publishedErrorTable(): HostTensor {
-  const data = Int32Array.from({ length: 65536 }, (_, pair) => {
+const bits = { weightBits: 8, activationBits: 8 };
+
+function publishedErrorTable(): Int32Array {
+  return Int32Array.from({ length: 65536 }, (_, pair) => {
     let lost = 0;
     for (let i = 0; i < 6; i++) {
       for (let j = 0; i + j < 6; j++) lost += 2 ** (i + j) * ((pair >> (8 + i)) & (pair >> j) & 1);
     }
     return -lost;
   });
-  return tensor('i32', [256, 256], data);
 }
 
 /** NCHW values to NHWC and back. */
@@ -70,7 +74,7 @@ class Harness {
     const [o, i, kh, kw] = item.weight.shape as [number, number, number, number];
     this.item = item;
     this.session = session;
-    const geometry = { stride: item.stride, padding: item.padding, groups: 1 };
+    const geometry = square({ stride: item.stride, padding: item.padding });
     this.layer = { name: 'layer', kind: 'convolution', geometry, weightShape: [kh, kw, i, o], macs: 0 };
   }
 
@@ -87,7 +91,7 @@ class Harness {
       mode,
       range: 'as-observed',
       channelwise: true,
-      errorOf: () => this.#error(graph, mode, theta),
+      multiplierOf: () => this.#multiplier(mode),
     });
     let y = multiply(layer, x, weight);
     const bias = item.bias ? graph.variable('layer.bias', item.bias.shape) : undefined;
@@ -119,16 +123,12 @@ class Harness {
     return this.session.compile(graph);
   }
 
-  #error(graph: Graph, mode: QuantMode, theta: Value | undefined): LayerError {
+  /** Calibration is done with exact products. */
+  #multiplier(mode: QuantMode): Multiplier {
     if (mode !== 'train') return { kind: 'exact' };
-    if (!theta) return { kind: 'table', table: graph.constant(publishedErrorTable()) };
-    const index = Array.from({ length: 64 }, (_, at) => {
-      const column = Math.floor(at / 8) + (at % 8);
-      return column < theta.shape[0]! ? column : -1;
-    });
-    const clamped = graph.apply1('clampStraightThrough', [theta], { low: 0, high: 1 });
-    const m = graph.apply1('structureMatrix', [clamped], { weightBits: 8, activationBits: 8, index });
-    return { kind: 'planes', m, integer: false };
+    const { theta } = this.item;
+    if (!theta) return { kind: 'table', error: publishedErrorTable() };
+    return { kind: 'structure', theta: 'theta', structure: columnStructure(bits, theta.length) };
   }
 
   async collectVariable(name: string, expected: Stored | undefined): Promise<void> {

@@ -5,10 +5,12 @@ import { describe, expect, test } from 'vitest';
 import type { Backend } from '../../src/engine/backend.ts';
 import { gradients } from '../../src/engine/graph/gradients.ts';
 import { Graph } from '../../src/engine/graph/graph.ts';
+import { square } from '../../src/engine/graph/window.ts';
 import { referenceBackend } from '../../src/engine/reference/backend.ts';
 import { wasmBackend } from '../../src/engine/wasm/runtime/backend.ts';
-import { exactMultiplier, quantizedArithmetic } from '../../src/flow/multipliers/multipliers.ts';
+import { quantizedArithmetic } from '../../src/flow/multipliers/multipliers.ts';
 import { parseConfiguration, published } from '../../src/flow/settings/config.ts';
+import { exactMultiplier } from '../../src/multiplier/multiplier.ts';
 import type { MultiplyingLayer } from '../../src/nn/layers.ts';
 import { findModel } from '../../src/nn/models/registry.ts';
 import { clipLogit, multiplyQuantized, type RangeName, stateName } from '../../src/quant/quantized.ts';
@@ -19,7 +21,7 @@ import { buildNetwork, type Mode } from '../../src/train/task.ts';
 const layer: MultiplyingLayer = {
   name: 'layer',
   kind: 'convolution',
-  geometry: { stride: 1, padding: 1, groups: 1 },
+  geometry: square({ padding: 1 }),
   weightShape: [3, 3, 4, 5],
   macs: 0,
 };
@@ -51,7 +53,7 @@ async function observe(backend: Backend, mode: 'calibrate' | 'train', range: Ran
   const x = graph.input('x', [2, 6, 6, 4]);
   const w = graph.variable('layer.weight', layer.weightShape);
   const options = { weightBits: 8, activationBits: 8, mode, range, channelwise: true };
-  const y = multiplyQuantized({ ...options, errorOf: () => ({ kind: 'exact' }) })(layer, x, w);
+  const y = multiplyQuantized({ ...options, multiplierOf: exactMultiplier })(layer, x, w);
   graph.output('y', y);
   const program = await session.compile(graph);
   program.write('x', images);

@@ -3,6 +3,7 @@
 import { type Command, Option } from 'commander';
 import { stages, stageTitles } from '../../flow/run/stages.ts';
 import { nonEmpty, oneOf } from '../../flow/settings/values.ts';
+import { given } from '../../tensor/given.ts';
 import { describeOption } from '../facts.ts';
 import { addDeviceOptions, readDevice, wantsColor } from '../options.ts';
 import type { Services } from '../services.ts';
@@ -49,8 +50,7 @@ export function defineEvaluate(command: Command, services: Services): void {
       const result = await evaluateRun({
         folder,
         device: readDevice(command),
-        ...(stage === undefined ? {} : { stage }),
-        ...(data === undefined ? {} : { data }),
+        ...given({ stage, data }),
         onImages: (images) => {
           seen += images;
           if (live) stderr.write(`\r${grouped(seen)} images`);

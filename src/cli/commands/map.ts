@@ -37,7 +37,8 @@ The descent minimises the mean squared error to the products that θ asks for, a
 
 --json prints one object: the widths, θ, mseToTarget (to the products that θ asks for; also mseToTargetBefore and
 mseToTargetAfterFixedColumns), accepted and moves, cost (unit gates, relative to the exact array multiplier), power (analytic,
-relative), and errorRate, med, nmed, mse (to the exact products), maxEd, mred, mredNonzero, mean, variance over all operand pairs.
+relative), and errorRate, med, nmed, mse (to the exact products), maxEd, mred, mredNonzero, mean, variance over all operand pairs;
+and statistics: what the searches did (rounds, changes tried and accepted).
 
 Examples:
   tram map runs/mine
@@ -158,11 +159,15 @@ async function mapAlone(command: Command, { stdout }: Services): Promise<void> {
   });
   const style = styleFor(stdout, wantsColor(command));
   const { mapped, metrics } = proved;
-  stdout.write(json ? `${JSON.stringify(multiplierReport(mapped, metrics))}\n` : mappingText(proved, style));
+  stdout.write(
+    json
+      ? `${JSON.stringify({ ...multiplierReport(mapped, metrics), statistics: mapped.statistics })}\n`
+      : mappingText(proved, style),
+  );
 }
 
 function mappingText({ mapped, metrics, certificate, power, files }: ProvedMapping, style: Style): string {
-  const { mse, moves, structure, theta, network } = mapped;
+  const { mseToTarget: mse, moves, structure, theta, network } = mapped;
   const { weightBits, activationBits, gateCost } = structure;
   const sections = [
     `${style.bold(`${weightBits}×${activationBits} multiplier`)}, power ${power.toFixed(4)} (analytic, of θ), gate cost ${gateCost.toFixed(4)} (of the netlist)`,

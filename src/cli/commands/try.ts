@@ -5,6 +5,7 @@ import { type Command, Option } from 'commander';
 import { badValue, nonEmpty, oneOf, perOperand, wholeNumberFrom } from '../../flow/settings/values.ts';
 import type { TryReport } from '../../flow/try/report.ts';
 import type { TryOptions } from '../../flow/try/try.ts';
+import { given } from '../../tensor/given.ts';
 import { operandOrders } from '../../workbench/choices.ts';
 import type { OperandBits } from '../../workbench/import.ts';
 import { describeOption } from '../facts.ts';
@@ -167,10 +168,7 @@ async function tryAll(
       device: readDevice(command),
       signal: interrupt.signal,
     },
-    ...(operandOrder === undefined ? {} : { operandOrder }),
-    ...(recover === undefined ? {} : { recover }),
-    ...(exact === undefined ? {} : { exact }),
-    ...(data === undefined ? {} : { data }),
+    ...given({ operandOrder, recover, exact, data }),
     ...(progress ? { listener: (event) => progress.tell(event) } : {}),
   };
   let report: TryReport;

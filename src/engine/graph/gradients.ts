@@ -1,10 +1,12 @@
-// Reverse-mode differentiation of a graph: a table with one rule per operation, and the walk that applies it. The gradient is more
-// nodes of the same graph, under the label of what they differentiate. An operation without a rule throws its name. Rules that are not the derivative of what the operation computes
-// (straight-through estimators) say so; the finite-difference test checks those against the surrogate that is named here.
+// Reverse-mode differentiation of a graph: a table with one rule per operation, and the walk that applies it. The gradient is more nodes
+// of the same graph, under the label of what they differentiate. An operation without a rule throws its name. Rules that are not the
+// derivative of what the operation computes (straight-through estimators) say so; the finite-difference test checks those against the
+// surrogate that is named here.
 
 import { UserError } from '../../tensor/errors.ts';
 import { concerning, type Graph, type Node, type Value } from './graph.ts';
 import type { OpAttributes, OpName } from './ops.ts';
+import { convGeometryOf } from './window.ts';
 
 type Cotangents = readonly (Value | undefined)[];
 /** `wanted[i]`: whether the gradient of input i is asked for, where a rule can save work by knowing. */
@@ -77,8 +79,8 @@ export const gradientRules: { readonly [K in OpName]?: Rule<K> } = {
    */
   axmConv2d: (node, [g], graph, wanted) => {
     const [xq, wq, xScale, xZero, wScale, wZero, , weightSlopes, activationSlopes] = node.inputs;
-    const { stride, padding, groups, weightBits, activationBits, error } = node.attributes;
-    const geometry = { stride, padding, groups };
+    const { weightBits, activationBits, error } = node.attributes;
+    const geometry = convGeometryOf(node.attributes);
     const x = graph.apply1('dequantize', [xq!, xScale!, xZero!], { granularity: 'tensor' });
     const w = graph.apply1('dequantize', [wq!, wScale!, wZero!], { granularity: 'channel' });
     const dx = graph.apply1('conv2dInputGradient', [g!, w], { ...geometry, inputShape: xq!.shape });

@@ -12,6 +12,7 @@ import type {
   PoolGeometry,
   TensorType,
 } from './ops.ts';
+import { axesOf, outputsOf } from './window.ts';
 
 type Infer<K extends OpName> = (inputs: readonly TensorType[], attributes: OpAttributes[K]) => TensorType[];
 
@@ -37,17 +38,10 @@ const alike =
     return [f32(first.shape)];
   };
 
-/** Output extent of a window that slides over one axis. */
-export function slideExtent(extent: number, size: number, stride: number, padding: number): number {
-  return Math.floor((extent + 2 * padding - size) / stride) + 1;
-}
-
 /** Shape of a convolution's output for x [N,H,W,I] and w [kh,kw,I/groups,O]. */
 export function convOutputShape(x: Shape, w: Shape, geometry: ConvGeometry): Shape {
-  const [n, h, width] = x as [number, number, number, number];
   const [kh, kw, , o] = w as [number, number, number, number];
-  const { stride, padding } = geometry;
-  return [n, slideExtent(h, kh, stride, padding), slideExtent(width, kw, stride, padding), o];
+  return [x[0]!, ...axesOf(x, [kh, kw], geometry).map(outputsOf), o];
 }
 
 function inferConv(op: OpName, inputs: readonly TensorType[], geometry: ConvGeometry): TensorType[] {
@@ -58,23 +52,22 @@ function inferConv(op: OpName, inputs: readonly TensorType[], geometry: ConvGeom
     w.length === 4 &&
     x[3] === w[2]! * geometry.groups &&
     w[3]! % geometry.groups === 0 &&
-    slideExtent(x[1]!, w[0]!, geometry.stride, geometry.padding) > 0 &&
-    slideExtent(x[2]!, w[1]!, geometry.stride, geometry.padding) > 0;
+    axesOf(x, [w[0]!, w[1]!], geometry).every((axis) => outputsOf(axis) > 0);
   expect(op, fits, inputs, `x [N,H,W,I] and w [kh,kw,I/${geometry.groups},O], kernel inside the padded image`);
   return [f32(convOutputShape(x, w, geometry))];
 }
 
-function inferPool(op: OpName, inputs: readonly TensorType[], { size, stride, padding }: PoolGeometry): TensorType[] {
-  const [n, h, w, c] = inputs[0]!.shape as [number, number, number, number];
-  const oh = slideExtent(h, size[0], stride, padding);
-  const ow = slideExtent(w, size[1], stride, padding);
+function inferPool(op: OpName, inputs: readonly TensorType[], geometry: PoolGeometry): TensorType[] {
+  const { size, padding } = geometry;
+  const x = inputs[0]!.shape;
+  const extents = axesOf(x, size, geometry).map(outputsOf);
   expect(
     op,
-    inputs[0]!.shape.length === 4 && oh > 0 && ow > 0,
+    x.length === 4 && extents.every((extent) => extent > 0),
     inputs,
-    `an image of at least ${size[0]}×${size[1]} with padding ${padding}`,
+    `an image of at least ${size[0]}×${size[1]} with padding ${padding[0]}×${padding[1]}`,
   );
-  return [f32([n, oh, ow, c])];
+  return [f32([x[0]!, ...extents, x[3]!])];
 }
 
 const perGranularity = (x: Shape, granularity: Granularity): Shape => (granularity === 'tensor' ? [] : [last(x)]);

@@ -10,16 +10,24 @@ import type { DType, Shape } from '../../tensor/tensor.ts';
 
 export type { OperandWidths } from '../../multiplier/widths.ts';
 
+/** A number for each axis of an image. */
+export type Pair = readonly [height: number, width: number];
+
 export interface ConvGeometry {
-  readonly stride: number;
-  readonly padding: number;
+  /** Pixels from one position of the window to the next. */
+  readonly stride: Pair;
+  /** Rows and columns of zeros on each side of the image. */
+  readonly padding: Pair;
+  /** Pixels from one tap of the window to the next; 1 is dense. */
+  readonly dilation: Pair;
+  /** Groups of channels that are convolved apart. */
   readonly groups: number;
 }
 
 export interface PoolGeometry {
-  readonly size: readonly [height: number, width: number];
-  readonly stride: number;
-  readonly padding: number;
+  readonly size: Pair;
+  readonly stride: Pair;
+  readonly padding: Pair;
 }
 
 /** Where a scale, a zero point or a minimum applies: one for the whole tensor (shape []) or one per channel (shape [C], the last axis). */

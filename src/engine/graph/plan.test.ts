@@ -23,6 +23,23 @@ test('bytes that became free are used by the next step that fits, so a second ch
 
 test('bytes that became free are used again only after the distance asked for', () => {
   expect(new Set(placesOf(4)).size).toBe(6);
+  expect(new Set(placesOf(4).map((place) => JSON.parse(place).region))).toEqual(new Set(['arena', 'own']));
   const { arenaBytes } = plan(chains(), { reuseDistance: 4 });
-  expect(arenaBytes).toBe(6 * 1024 + 2 * 64);
+  expect(arenaBytes).toBe(4 * 1024);
+});
+
+test('inputs and outputs lie outside the arena, one behind the other, whatever the operations could do in place', () => {
+  const graph = new Graph();
+  const x = graph.input('x', [256]);
+  const y = graph.apply1('relu', [graph.apply1('affine', [x], { scale: 2, offset: 0 })], {});
+  graph.output('y', y);
+  graph.output('again', graph.apply1('reshape', [y], { shape: [16, 16] }));
+  graph.output('given', x);
+  graph.assign(graph.variable('v', [256]), y);
+  const { steps, copies, arenaBytes, ownBytes, inputBytes, storage } = plan(graph);
+  expect(storage(x)).toEqual({ region: 'own', offset: 0 });
+  expect(storage(y)).toEqual({ region: 'own', offset: 1024 });
+  expect(steps.map(({ outputs: [to] }) => to!.region)).toEqual(['arena', 'own']);
+  expect({ arenaBytes, ownBytes, inputBytes }).toEqual({ arenaBytes: 1024, ownBytes: 2048, inputBytes: 1024 });
+  expect(copies).toEqual([{ from: storage(y), variable: 'v', bytes: 1024 }]);
 });

@@ -1,6 +1,8 @@
 // From a graph to a list of steps over storage that was laid out once: dead nodes dropped, values whose lives do not overlap share bytes
-// of one arena, an operation writes over an input that dies there when its rule allows, renames are free, and an assigned value is
+// of an arena, an operation writes over an input that dies there when its rule allows, renames are free, and an assigned value is
 // produced in its variable's own storage when nothing reads the old value later. No memory is allocated while a program runs.
+// Invariant: between two runs nothing in the arena is needed, so programs that never run at once can share one. What outlives a run is
+// elsewhere: variables, constants, and the inputs and outputs, which the host writes before a run and reads after it.
 
 import { invariant } from '../../tensor/errors.ts';
 import { bytesPerElement, sizeOf } from '../../tensor/tensor.ts';
@@ -11,6 +13,9 @@ import { inPlace, renames } from './ops.ts';
 export type Storage =
   | { readonly region: 'variable'; readonly name: string }
   | { readonly region: 'constant'; readonly index: number }
+  /** Memory of this program alone: its inputs, which may stay for several runs, and behind them its outputs, which may be read late. */
+  | { readonly region: 'own'; readonly offset: number }
+  /** Memory whose bytes mean something only while the program runs. */
   | { readonly region: 'arena'; readonly offset: number };
 
 export interface Step {
@@ -33,6 +38,9 @@ export interface Plan {
   /** Assignments that could not be produced in place; done after the last step. */
   readonly copies: readonly Copy[];
   readonly arenaBytes: number;
+  readonly ownBytes: number;
+  /** Where the outputs begin in the program's own memory. */
+  readonly inputBytes: number;
   readonly storage: (value: Value) => Storage;
 }
 
@@ -85,9 +93,14 @@ export function plan(graph: Graph, options: PlanOptions = {}): Plan {
   graph.constants.forEach((value, index) => {
     storage.set(value, { region: 'constant', index });
   });
-  // Inputs keep their bytes for the whole program: they are written between runs and may be kept for several.
-  for (const value of graph.inputs.values())
-    storage.set(value, { region: 'arena', offset: arena.allocate(bytes(value)) });
+  let ownBytes = 0;
+  const toOwn = (value: Value) => {
+    storage.set(value, { region: 'own', offset: ownBytes });
+    ownBytes += aligned(bytes(value), alignment);
+  };
+  for (const value of graph.inputs.values()) toOwn(value);
+  const inputBytes = ownBytes;
+  for (const value of new Set([...graph.outputs.values()].map(root))) if (value.source.kind === 'node') toOwn(value);
 
   const assignedTo = new Map<Value, string>();
   for (const [name, value] of graph.assignments) assignedTo.set(value, name);
@@ -101,12 +114,13 @@ export function plan(graph: Graph, options: PlanOptions = {}): Plan {
       resting.push({ offset, until: at + 1 + reuseDistance });
     const taken = new Set<Value>();
     for (const [index, output] of node.outputs.entries()) {
+      if (storage.has(output)) continue;
       const source = node.inputs[inPlace[node.op]?.[index] ?? -1];
       const over = source && root(source);
       if (over && !taken.has(over) && sizeOf(over.shape) === sizeOf(output.shape) && lastUse.get(over) === at) {
         const readElsewhere = node.inputs.filter((input) => root(input) === over).length > 1;
         const place = storage.get(over)!;
-        const dies = place.region === 'arena' && over.source.kind === 'node';
+        const dies = place.region === 'arena';
         const becomes = place.region === 'variable' && assignedTo.get(output) === place.name;
         if (!readElsewhere && (dies || becomes)) {
           storage.set(output, place);
@@ -129,7 +143,7 @@ export function plan(graph: Graph, options: PlanOptions = {}): Plan {
     for (const value of new Set([...node.inputs.map(root), ...node.outputs])) {
       const place = storage.get(value)!;
       const dead = (lastUse.get(value) ?? at) <= at && !taken.has(value);
-      if (dead && place.region === 'arena' && value.source.kind === 'node') release(place);
+      if (dead && place.region === 'arena') release(place);
     }
   });
 
@@ -142,10 +156,16 @@ export function plan(graph: Graph, options: PlanOptions = {}): Plan {
     );
     copies.push({ from, variable: name, bytes: bytes(value) });
   }
-  return { graph, steps, copies, arenaBytes: arena.size, storage: (value) => storage.get(root(value))! };
+  return {
+    ...{ graph, steps, copies, ownBytes, inputBytes },
+    arenaBytes: arena.size,
+    storage: (value) => storage.get(root(value))!,
+  };
 }
 
-/** First-fit allocation of aligned blocks in a growing range; neighbours that are free merge. */
+const aligned = (bytes: number, alignment: number): number => Math.max(1, Math.ceil(bytes / alignment)) * alignment;
+
+/** Best-fit allocation of aligned blocks in a growing range; neighbours that are free merge. */
 class Arena {
   readonly #alignment: number;
   readonly #used = new Map<number, number>();
@@ -157,7 +177,7 @@ class Arena {
   }
 
   allocate(bytes: number): number {
-    const need = Math.max(1, Math.ceil(bytes / this.#alignment)) * this.#alignment;
+    const need = aligned(bytes, this.#alignment);
     let best = -1;
     this.#free.forEach((block, index) => {
       if (block.bytes >= need && (best < 0 || block.bytes < this.#free[best]!.bytes)) best = index;

@@ -1,26 +1,9 @@
 // The approximate convolution as the paper writes it, product by product (Eq. (1) and (6)):
 // AxM(w, x) = w·x + E(w, x), E = −Σ_ij m[i,j] 2^(i+j) w[i] x[j] for a structure m, or an entry of an error table.
 
+import { errorOfRemoval } from '../../multiplier/removal.ts';
 import { forEachProduct } from './convolution.ts';
-import { channels, type Kernels, type Operand } from './kernel.ts';
-
-/** E for every pair of codes, index w·2^activationBits + x: for one w the removed part is Σ_j x[j]·G_j with G_j = Σ_i m[i,j] 2^(i+j) w[i]. */
-function errorTable(removal: Operand, weightBits: number, activationBits: number): Float64Array {
-  const table = new Float64Array(2 ** (weightBits + activationBits));
-  for (let w = 0; w < 2 ** weightBits; w++) {
-    const removed = new Float64Array(activationBits);
-    for (let i = 0; i < weightBits; i++)
-      for (let j = 0; j < activationBits; j++) {
-        if ((w >> i) & 1) removed[j]! += removal.data[i * activationBits + j]! * 2 ** (i + j);
-      }
-    for (let x = 0; x < 2 ** activationBits; x++) {
-      let error = 0;
-      for (let j = 0; j < activationBits; j++) if ((x >> j) & 1) error -= removed[j]!;
-      table[(w << activationBits) | x] = error;
-    }
-  }
-  return table;
-}
+import { channels, type Kernels } from './kernel.ts';
 
 export const approximate: Kernels<
   | 'axmConv2d'
@@ -32,10 +15,12 @@ export const approximate: Kernels<
 > = {
   axmConv2d: ([x, w, xScale, xZero, wScale, wZero, given], [y], attributes) => {
     const { weightBits, activationBits } = attributes;
-    const table = attributes.error.kind === 'removal' ? errorTable(given!, weightBits, activationBits) : given?.data;
+    const removed = given?.data as ArrayLike<number>;
+    const table =
+      attributes.error.kind === 'removal' ? errorOfRemoval({ weightBits, activationBits, removed }) : removed;
     const sums = new Float64Array(y!.data.length);
     const outputs = channels(w!);
-    forEachProduct(x!.shape, w!.shape, y!.shape, attributes, (xi, wi, oi) => {
+    forEachProduct(x!.shape, w!.shape, attributes, (xi, wi, oi) => {
       const wq = w!.data[wi]!;
       const xq = x!.data[xi]!;
       const error = table ? table[(wq << activationBits) | xq]! : 0;
@@ -49,7 +34,7 @@ export const approximate: Kernels<
     const size = w!.data.length;
     const planes = new Float64Array(activationBits * size);
     const ones = new Float64Array(size);
-    forEachProduct(x!.shape, w!.shape, g!.shape, attributes, (xi, wi, oi) => {
+    forEachProduct(x!.shape, w!.shape, attributes, (xi, wi, oi) => {
       ones[wi]! += g!.data[oi]!;
       for (let j = 0; j < activationBits; j++) if ((x!.data[xi]! >> j) & 1) planes[j * size + wi]! += g!.data[oi]!;
     });
@@ -69,7 +54,7 @@ export const approximate: Kernels<
   },
   axmErrorWeightGradient: ([g, x, w, xScale, slopes], [dw], attributes) => {
     const sums = new Float64Array(dw!.data.length);
-    forEachProduct(x!.shape, w!.shape, g!.shape, attributes, (xi, wi, oi) => {
+    forEachProduct(x!.shape, w!.shape, attributes, (xi, wi, oi) => {
       sums[wi]! += g!.data[oi]! * slopes!.data[(w!.data[wi]! << attributes.activationBits) | x!.data[xi]!]!;
     });
     for (let wi = 0; wi < sums.length; wi++) dw!.data[wi] = xScale!.data[0]! * sums[wi]!;
@@ -77,7 +62,7 @@ export const approximate: Kernels<
   axmErrorInputGradient: ([g, x, w, wScale, slopes], [dx], attributes) => {
     const outputs = channels(w!);
     const sums = new Float64Array(dx!.data.length);
-    forEachProduct(x!.shape, w!.shape, g!.shape, attributes, (xi, wi, oi) => {
+    forEachProduct(x!.shape, w!.shape, attributes, (xi, wi, oi) => {
       const slope = slopes!.data[(w!.data[wi]! << attributes.activationBits) | x!.data[xi]!]!;
       sums[xi]! += g!.data[oi]! * wScale!.data[wi % outputs]! * slope;
     });

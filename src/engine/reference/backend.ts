@@ -3,11 +3,12 @@
 
 import { totalmem } from 'node:os';
 import { invariant } from '../../tensor/errors.ts';
-import { allocate, bytesPerElement, type HostTensor, sameShape, sizeOf, type TensorData } from '../../tensor/tensor.ts';
-import { type Backend, POISON, type Program, type Session } from '../backend.ts';
+import { allocate, bytesPerElement, type HostTensor, sizeOf, type TensorData } from '../../tensor/tensor.ts';
+import { type Backend, POISON, type Program } from '../backend.ts';
 import type { Graph, Value } from '../graph/graph.ts';
 import type { OpAttributes, OpName, TensorType } from '../graph/ops.ts';
 import { type Plan, plan, type Storage } from '../graph/plan.ts';
+import { SharedSession } from '../session.ts';
 import { approximate } from './approximate.ts';
 import { convolution } from './convolution.ts';
 import { elementwise } from './elementwise.ts';
@@ -55,69 +56,55 @@ export function referenceBackend({ precision = 'single', poison = false }: Refer
   return backend;
 }
 
-interface Variable extends TensorType {
-  readonly data: Data;
-}
-
-class ReferenceSession implements Session {
-  readonly backend: Backend;
-  readonly #double: boolean;
-  readonly #poison: boolean;
-  readonly #variables = new Map<string, Variable>();
-  readonly #programs: ReferenceProgram[] = [];
+class ReferenceSession extends SharedSession<Data> {
+  readonly double: boolean;
+  readonly poison: boolean;
+  /** One buffer, made anew when its size changes. */
+  arena = new ArrayBuffer(0);
+  /** Bytes of variables and of what is the programs' own. */
+  held = 0;
 
   constructor(backend: Backend, double: boolean, poison: boolean) {
-    this.backend = backend;
-    this.#double = double;
-    this.#poison = poison;
+    super(backend);
+    this.double = double;
+    this.poison = poison;
   }
 
   get bytes(): number {
-    const variables = [...this.#variables.values()].reduce((sum, { data }) => sum + data.byteLength, 0);
-    return this.#programs.reduce((sum, program) => sum + program.arenaBytes, variables);
+    return this.held + this.arena.byteLength;
   }
 
-  async compile(graph: Graph): Promise<Program> {
-    for (const [name, value] of graph.variables) this.#declare(name, value);
-    const program = new ReferenceProgram(plan(graph, { alignment: 8 }), this.#double, this.#poison, this.#variables);
-    this.#programs.push(program);
-    return program;
+  protected allocate({ dtype, shape }: TensorType): Data {
+    const count = sizeOf(shape);
+    const data = this.double && dtype === 'f32' ? new Float64Array(count) : allocate(dtype, count);
+    this.held += data.byteLength;
+    return data;
   }
 
-  hasVariable(name: string): boolean {
-    return this.#variables.has(name);
+  protected store(to: Data, { data }: HostTensor): void {
+    to.set(data);
   }
 
-  variableNames(): readonly string[] {
-    return [...this.#variables.keys()];
+  protected async load(from: Data, { dtype }: TensorType): Promise<TensorData> {
+    const data = allocate(dtype, from.length);
+    data.set(from);
+    return data;
   }
 
-  write(name: string, tensor: HostTensor): void {
-    this.#declare(name, tensor).data.set(tensor.data);
+  protected async build(graph: Graph): Promise<Program> {
+    return new ReferenceProgram(plan(graph, { alignment: 8 }), this);
   }
 
-  async read(name: string): Promise<HostTensor> {
-    const variable = this.#variables.get(name);
-    invariant(variable, `no variable ${name} in this session`);
-    const data = allocate(variable.dtype, variable.data.length);
-    data.set(variable.data);
-    return { dtype: variable.dtype, shape: variable.shape, data };
+  protected fitArena(bytes: number): void {
+    this.arena = new ArrayBuffer(bytes);
   }
 
-  async dispose(): Promise<void> {
-    this.#variables.clear();
+  protected poisonArena(): void {
+    if (this.poison) new Uint8Array(this.arena).fill(POISON);
   }
 
-  #declare(name: string, { dtype, shape }: TensorType): Variable {
-    const known = this.#variables.get(name);
-    if (known) {
-      invariant(known.dtype === dtype && sameShape(known.shape, shape), `variable ${name} changes its type`);
-      return known;
-    }
-    const data = this.#double && dtype === 'f32' ? new Float64Array(sizeOf(shape)) : allocate(dtype, sizeOf(shape));
-    const variable = { dtype, shape, data };
-    this.#variables.set(name, variable);
-    return variable;
+  protected async end(): Promise<void> {
+    this.held = 0;
   }
 }
 
@@ -132,29 +119,64 @@ interface ReadyStep {
 
 class ReferenceProgram implements Program {
   readonly arenaBytes: number;
-  readonly #steps: ReadyStep[];
-  readonly #copies: { readonly to: Data; readonly from: Data }[];
-  readonly #inputs = new Map<string, Data>();
-  readonly #outputs = new Map<string, { readonly type: TensorType; readonly data: Data }>();
+  readonly #session: ReferenceSession;
+  readonly #plan: Plan;
+  readonly #own: ArrayBuffer;
+  #arena: ArrayBuffer | undefined;
+  #steps: readonly ReadyStep[] = [];
+  #copies: readonly { readonly to: Data; readonly from: Data }[] = [];
 
-  constructor(planned: Plan, double: boolean, poison: boolean, variables: ReadonlyMap<string, Variable>) {
-    const { graph } = planned;
+  constructor(planned: Plan, session: ReferenceSession) {
     // In double precision every element takes eight bytes where the plan counted four.
-    const widen = double ? 2 : 1;
-    const arena = new ArrayBuffer(planned.arenaBytes * widen);
-    this.arenaBytes = arena.byteLength;
-    const place = (type: TensorType, at: Storage): Data => {
-      if (at.region === 'variable') return variables.get(at.name)!.data;
-      if (at.region === 'constant') return constantData(graph, at.index, double);
-      const count = sizeOf(type.shape);
-      const offset = at.offset * widen;
-      invariant(offset + count * bytesPerElement[type.dtype] <= arena.byteLength, 'a value lies outside the arena');
-      if (type.dtype === 'f32')
-        return double ? new Float64Array(arena, offset, count) : new Float32Array(arena, offset, count);
-      return type.dtype === 'i32' ? new Int32Array(arena, offset, count) : new Uint8Array(arena, offset, count);
-    };
-    const operand = (value: Value, at: Storage): Operand => ({ shape: value.shape, data: place(value, at) });
-    this.#steps = planned.steps.map((step) => {
+    const widen = session.double ? 2 : 1;
+    this.#plan = planned;
+    this.#session = session;
+    this.arenaBytes = planned.arenaBytes * widen;
+    session.join(this, this.arenaBytes);
+    this.#own = new ArrayBuffer(planned.ownBytes * widen);
+    if (session.poison) new Uint8Array(this.#own).fill(POISON, planned.inputBytes * widen);
+    session.held += this.#own.byteLength;
+  }
+
+  write(name: string, data: TensorData): void {
+    const value = this.#plan.graph.inputs.get(name);
+    invariant(value, `the program has no input ${name}`);
+    const input = this.#dataOf(value);
+    invariant(input.length === data.length, `input ${name} takes ${input.length} elements, not ${data.length}`);
+    input.set(data);
+  }
+
+  async run(): Promise<void> {
+    this.#session.enter(this);
+    const { arena } = this.#session;
+    if (this.#arena !== arena) this.#resolve(arena);
+    for (const { kernel, inputs, outputs, attributes, poisoned } of this.#steps) {
+      for (const bytes of poisoned) bytes.fill(POISON);
+      kernel(inputs, outputs, attributes);
+    }
+    for (const { to, from } of this.#copies) to.set(from);
+  }
+
+  async read(name: string): Promise<TensorData> {
+    const value = this.#plan.graph.outputs.get(name);
+    invariant(value, `the program has no output ${name}`);
+    const found = this.#dataOf(value);
+    const data = allocate(value.dtype, found.length);
+    data.set(found);
+    return data;
+  }
+
+  async dispose(): Promise<void> {
+    this.#session.leave(this);
+    this.#session.held -= this.#own.byteLength;
+  }
+
+  /** The steps over the arena as it is now. */
+  #resolve(arena: ArrayBuffer): void {
+    const { steps, copies } = this.#plan;
+    const operand = (value: Value, at: Storage): Operand => ({ shape: value.shape, data: this.#place(value, at) });
+    this.#arena = arena;
+    this.#steps = steps.map((step) => {
       const { node } = step;
       const inputs = node.inputs.map((value, index) => operand(value, step.inputs[index]!));
       const outputs = node.outputs.map((value, index) => operand(value, step.outputs[index]!));
@@ -166,40 +188,30 @@ class ReferenceProgram implements Program {
         inputs,
         outputs,
         attributes: node.attributes,
-        poisoned: poison ? own.map(({ data }) => bytesOf(data)) : [],
+        poisoned: this.#session.poison ? own.map(({ data }) => bytesOf(data)) : [],
       };
     });
-    this.#copies = planned.copies.map(({ from, variable }) => {
-      const to = variables.get(variable)!;
-      return { to: to.data, from: place(to, from) };
+    this.#copies = copies.map(({ from, variable }) => {
+      const to = this.#session.variable(variable);
+      return { to: to.place, from: this.#place(to, from) };
     });
-    for (const [name, value] of graph.inputs) this.#inputs.set(name, place(value, planned.storage(value)));
-    for (const [name, value] of graph.outputs) {
-      this.#outputs.set(name, { type: value, data: place(value, planned.storage(value)) });
-    }
   }
 
-  write(name: string, data: TensorData): void {
-    const input = this.#inputs.get(name);
-    invariant(input, `the program has no input ${name}`);
-    invariant(input.length === data.length, `input ${name} takes ${input.length} elements, not ${data.length}`);
-    input.set(data);
+  #dataOf(value: Value): Data {
+    return this.#place(value, this.#plan.storage(value));
   }
 
-  async run(): Promise<void> {
-    for (const { kernel, inputs, outputs, attributes, poisoned } of this.#steps) {
-      for (const bytes of poisoned) bytes.fill(POISON);
-      kernel(inputs, outputs, attributes);
-    }
-    for (const { to, from } of this.#copies) to.set(from);
-  }
-
-  async read(name: string): Promise<TensorData> {
-    const output = this.#outputs.get(name);
-    invariant(output, `the program has no output ${name}`);
-    const data = allocate(output.type.dtype, output.data.length);
-    data.set(output.data);
-    return data;
+  #place(type: TensorType, at: Storage): Data {
+    const { double } = this.#session;
+    if (at.region === 'variable') return this.#session.variable(at.name).place;
+    if (at.region === 'constant') return constantData(this.#plan.graph, at.index, double);
+    const buffer = at.region === 'own' ? this.#own : this.#arena!;
+    const count = sizeOf(type.shape);
+    const offset = at.offset * (double ? 2 : 1);
+    invariant(offset + count * bytesPerElement[type.dtype] <= buffer.byteLength, 'a value lies outside its memory');
+    if (type.dtype === 'f32')
+      return double ? new Float64Array(buffer, offset, count) : new Float32Array(buffer, offset, count);
+    return type.dtype === 'i32' ? new Int32Array(buffer, offset, count) : new Uint8Array(buffer, offset, count);
   }
 }
 

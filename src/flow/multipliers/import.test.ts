@@ -7,6 +7,8 @@ import { basename, join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, describe, expect, test } from 'vitest';
 import { Graph } from '../../engine/graph/graph.ts';
+import { square } from '../../engine/graph/window.ts';
+import { errorByCodes } from '../../multiplier/error.ts';
 import { exactTable, type OperandOrder, type ProductTable } from '../../multiplier/table.ts';
 import { writeNpy } from '../../netlist/formats/npy.ts';
 import { writeTextTable } from '../../netlist/formats/text.ts';
@@ -16,7 +18,6 @@ import { Random } from '../../tensor/random.ts';
 import { f32, tensor } from '../../tensor/tensor.ts';
 import { importMultiplier, inOrder, possibleOrders, readSource } from '../../workbench/import.ts';
 import { openBackend } from '../run/device.ts';
-import { errorByCodes } from './multipliers.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'tram-import-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -59,7 +60,7 @@ async function layerOutput(device: 'reference' | 'wasm', table: ProductTable, x:
     f32([5], Float32Array.of(1, 4, 7, 2, 5)),
     tensor('i32', [2 ** weightBits, 2 ** activationBits], errorByCodes(table)),
   ];
-  const geometry = { stride: 1, padding: 0, groups: 1, weightBits, activationBits };
+  const geometry = { ...square(), weightBits, activationBits };
   const [y] = graph.apply(
     'axmConv2d',
     constants.map((constant) => graph.constant(constant)),

@@ -1,13 +1,11 @@
 import { expect, test } from 'vitest';
+import { square } from '../../engine/graph/window.ts';
+import { concreteMultiplier } from '../../multiplier/multiplier.ts';
+import { columnStructure } from '../../multiplier/structure.ts';
 import { exactTable, productTable } from '../../multiplier/table.ts';
+import type { MultiplyingLayer } from '../../nn/layers.ts';
 import { parseConfiguration } from '../settings/config.ts';
-import {
-  concreteMultiplier,
-  errorByCodes,
-  quantizedArithmetic,
-  recoveryArithmetic,
-  structuredMultiplier,
-} from './multipliers.ts';
+import { quantizedArithmetic, recoveryArithmetic, structuredArithmetic } from './multipliers.ts';
 
 const bits = { weights: 4, activations: 4 };
 const configurationOf = (recover: object) => parseConfiguration({ bits, exactLayers: ['fc'], recover }, 'test');
@@ -60,25 +58,20 @@ test('each operand is smoothed by its own window', () => {
   expect(slopesWith({ weights: 1, activations: 0 }).weight[at]).toBeCloseTo(10 / 6, 6);
 });
 
-test('of unequal widths partial product (i, j) reads θ of the column i + j', () => {
-  const configuration = parseConfiguration({ bits: { weights: 2, activations: 3 }, explore: { columns: 3 } }, 'test');
-  expect(structuredMultiplier(configuration)('conv1')).toEqual({
-    kind: 'structure',
-    theta: 'theta',
-    columns: 3,
-    // w[0] with x[0], x[1], x[2], then w[1].
-    index: [0, 1, 2, 1, 2, -1],
-  });
+const layerOf = (name: string): MultiplyingLayer => ({
+  ...{ name, kind: 'convolution', geometry: square() },
+  ...{ weightShape: [1, 1, 1, 1], macs: 1 },
 });
 
-test('a signed multiplier of unequal widths is its error at operands less half their own range', () => {
-  // Products of the weight −2 (pattern 2) with 1 (pattern 1) and of 1 (pattern 1) with −4 (pattern 4) are wrong by 5 and 7.
-  const exact = exactTable(2, 3, true);
-  const data = exact.data.map((product, pair) => product + (pair === 2 * 8 + 1 ? 5 : pair === 8 + 4 ? 7 : 0));
-  const error = errorByCodes(productTable(2, 3, true, data));
-  // Codes: −2 is 0, 1 is 3 of the weight; 1 is 5, −4 is 0 of the activation.
-  const expected = new Int32Array(32);
-  expected[0 * 8 + 5] = 5;
-  expected[3 * 8 + 0] = 7;
-  expect(error).toEqual(expected);
+test('layers read θ of the columns: those of one variable, or of one each', () => {
+  const layers = ['conv1', 'conv2', 'fc'].map(layerOf);
+  for (const structure of ['shared', 'per-layer'] as const) {
+    const settings = { bits: { weights: 2, activations: 3 }, exactLayers: ['fc'], explore: { structure, columns: 3 } };
+    const { multiplierOf } = structuredArithmetic(parseConfiguration(settings, 'test'), layers);
+    const theta = structure === 'shared' ? 'theta' : 'conv2.theta';
+    const columns = columnStructure({ weightBits: 2, activationBits: 3 }, 3);
+    expect(multiplierOf('conv2')).toEqual({ kind: 'structure', theta, structure: columns });
+    expect(multiplierOf('conv1') === multiplierOf('conv2')).toBe(structure === 'shared');
+    expect(multiplierOf('fc')).toEqual({ kind: 'exact' });
+  }
 });

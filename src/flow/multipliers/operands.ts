@@ -8,7 +8,9 @@ import { readAhead } from '../../data/read-ahead.ts';
 import type { Split } from '../../data/split.ts';
 import type { Session } from '../../engine/backend.ts';
 import type { Node } from '../../engine/graph/graph.ts';
+import { convolutionTaps, type Tap } from '../../engine/graph/window.ts';
 import type { OperandHistograms } from '../../multiplier/metrics.ts';
+import { sumOfOperands } from '../../multiplier/operands.ts';
 import type { Shape, TensorData } from '../../tensor/tensor.ts';
 import { feedOf, writeBatch } from '../../train/feed.ts';
 import { buildNetwork, type QuantizedArithmetic, type Task } from '../../train/task.ts';
@@ -102,27 +104,14 @@ export async function measureOperands(
   );
 }
 
-/** The histograms of layers that share a multiplier. */
-export function sumOfOperands(all: readonly OperandHistograms[]): OperandHistograms {
-  const add = (operand: keyof OperandHistograms) =>
-    Float64Array.from(all[0]![operand], (_, code) => all.reduce((sum, one) => sum + one[operand][code]!, 0));
-  return { weight: add('weight'), activation: add('activation') };
-}
-
-/** The same counts by the patterns of a signed multiplier, whose operands are the codes minus half their range. */
-export function asSignedPatterns({ weight, activation }: OperandHistograms): OperandHistograms {
-  const flip = (counts: ArrayLike<number>) => Float64Array.from(counts, (_, at) => counts[at ^ (counts.length / 2)]!);
-  return { weight: flip(weight), activation: flip(activation) };
-}
-
 /** Every activation counts once for each weight that it meets: taps in both directions times the outputs of its group. */
 function countActivations(node: Node<'axmConv2d'>, codes: TensorData, images: number, counts: Float64Array): void {
   const { groups } = node.attributes;
   const [, height, width, channels] = node.inputs[0]!.shape as Shape & [number, number, number, number];
-  const [kh, kw, , outputs] = node.inputs[1]!.shape as Shape & [number, number, number, number];
-  const [, oh, ow] = node.outputs[0]!.shape as Shape & [number, number, number, number];
-  const rows = tapsPerPosition(node, height, kh, oh).byInput;
-  const columns = tapsPerPosition(node, width, kw, ow).byInput;
+  const outputs = node.inputs[1]!.shape[3]!;
+  const taps = convolutionTaps(node.inputs[0]!.shape, node.inputs[1]!.shape, node.attributes);
+  const rows = countBy('at', height, taps.rows);
+  const columns = countBy('at', width, taps.columns);
   let at = 0;
   for (let image = 0; image < images; image++) {
     for (let y = 0; y < height; y++) {
@@ -136,11 +125,10 @@ function countActivations(node: Node<'axmConv2d'>, codes: TensorData, images: nu
 
 /** Every weight counts once for each output position where its tap is not padding. */
 function countWeights(node: Node<'axmConv2d'>, codes: TensorData, counts: Float64Array): void {
-  const [, height, width] = node.inputs[0]!.shape as Shape & [number, number, number, number];
   const [kh, kw, inputs, outputs] = node.inputs[1]!.shape as Shape & [number, number, number, number];
-  const [, oh, ow] = node.outputs[0]!.shape as Shape & [number, number, number, number];
-  const rows = tapsPerPosition(node, height, kh, oh).byTap;
-  const columns = tapsPerPosition(node, width, kw, ow).byTap;
+  const taps = convolutionTaps(node.inputs[0]!.shape, node.inputs[1]!.shape, node.attributes);
+  const rows = countBy('tap', kh, taps.rows);
+  const columns = countBy('tap', kw, taps.columns);
   let at = 0;
   for (let ky = 0; ky < kh; ky++) {
     for (let kx = 0; kx < kw; kx++) {
@@ -150,17 +138,9 @@ function countWeights(node: Node<'axmConv2d'>, codes: TensorData, counts: Float6
   }
 }
 
-/** In one direction: how many (output, tap) pairs read each input position, and how many outputs each tap serves. */
-function tapsPerPosition({ attributes }: Node<'axmConv2d'>, size: number, kernel: number, outputs: number) {
-  const byInput = new Int32Array(size);
-  const byTap = new Int32Array(kernel);
-  for (let output = 0; output < outputs; output++) {
-    for (let tap = 0; tap < kernel; tap++) {
-      const position = output * attributes.stride + tap - attributes.padding;
-      if (position < 0 || position >= size) continue;
-      byInput[position]!++;
-      byTap[tap]!++;
-    }
-  }
-  return { byInput, byTap };
+/** Along one axis: how many (output, tap) pairs read each position of the input (`at`), or how many outputs each tap serves. */
+function countBy(what: keyof Tap, length: number, taps: readonly (readonly Tap[])[]): Int32Array {
+  const counts = new Int32Array(length);
+  for (const ofOutput of taps) for (const tap of ofOutput) counts[tap[what]]!++;
+  return counts;
 }

@@ -4,13 +4,15 @@ import { expect, test } from 'vitest';
 import { openDataset } from '../../data/registry.ts';
 import type { Session } from '../../engine/backend.ts';
 import type { Value } from '../../engine/graph/graph.ts';
+import { square } from '../../engine/graph/window.ts';
 import { referenceBackend } from '../../engine/reference/backend.ts';
+import type { Multiplier } from '../../multiplier/multiplier.ts';
 import type { Model } from '../../nn/models/registry.ts';
 import { initialTensor } from '../../nn/parameters.ts';
 import { stateName } from '../../quant/quantized.ts';
 import { f32, sizeOf } from '../../tensor/tensor.ts';
 import { imageTask } from '../../train/images.ts';
-import { buildNetwork, type LayerMultiplier, type QuantizedArithmetic } from '../../train/task.ts';
+import { buildNetwork, type QuantizedArithmetic } from '../../train/task.ts';
 import { measureOperands } from './operands.ts';
 import { productsOf } from './products.ts';
 import { describeActivity, proveActive } from './proof.ts';
@@ -33,15 +35,15 @@ const model: Model = {
   description: 'a layer without a product, one with two, and two with one each',
   minimumSize: 8,
   build: (layers, image, classes) => {
-    const geometry = { stride: 1, padding: 0, groups: 1 };
+    const geometry = square();
     layers.multiplying.push({ name: 'none', kind: 'convolution', geometry, weightShape: [1, 1, 1, 1], macs: 0 });
     let x = layers.relu(layers.batchNorm('bn1', layers.conv('first', image, { out: 4, kernel: 3, stride: 2 })));
-    x = again(layers.conv('twice', x, { out: 6, kernel: 3 }), 'twice');
+    x = again(layers.conv('twice', x, { out: 6, kernel: [3, 2], dilation: [1, 2] }), 'twice');
     return layers.linear('fc', layers.globalAveragePool(layers.relu(layers.batchNorm('bn2', x))), classes);
   },
 };
 const task = imageTask(model, digits);
-const removed = (columns: number): LayerMultiplier => ({
+const removed = (columns: number): Multiplier => ({
   kind: 'removal',
   removed: Float32Array.from({ length: 64 }, (_, at) => ((at >> 3) + (at & 7) < columns ? 1 : 0)),
 });

@@ -2,22 +2,23 @@ import { expect, test } from 'vitest';
 import { openDataset } from '../../data/registry.ts';
 import type { Session } from '../../engine/backend.ts';
 import { referenceBackend } from '../../engine/reference/backend.ts';
+import type { Multiplier } from '../../multiplier/multiplier.ts';
 import { findModel } from '../../nn/models/registry.ts';
 import { initialTensor } from '../../nn/parameters.ts';
 import { stateName } from '../../quant/quantized.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { f32, sizeOf } from '../../tensor/tensor.ts';
 import { imageTask } from '../../train/images.ts';
-import { buildNetwork, type LayerMultiplier, type QuantizedArithmetic } from '../../train/task.ts';
+import { buildNetwork, type QuantizedArithmetic } from '../../train/task.ts';
 import { describeActivity, proveActive } from './proof.ts';
 
 const digits = await openDataset('digits');
 const task = imageTask(findModel('resnet8'), digits);
-const removal = (columns: number): LayerMultiplier => ({
+const removal = (columns: number): Multiplier => ({
   kind: 'removal',
   removed: Float32Array.from({ length: 64 }, (_, at) => ((at >> 3) + (at & 7) < columns ? 1 : 0)),
 });
-const arithmeticOf = (multiplierOf: (layer: string) => LayerMultiplier): QuantizedArithmetic => ({
+const arithmeticOf = (multiplierOf: (layer: string) => Multiplier): QuantizedArithmetic => ({
   kind: 'quantized',
   weightBits: 8,
   activationBits: 8,
@@ -69,7 +70,6 @@ test('an output that is not what the table says is refused with the layer and bo
   const session = await sessionWith(arithmetic);
   const wrong: Session = {
     backend: session.backend,
-    hasVariable: (name) => session.hasVariable(name),
     variableNames: () => session.variableNames(),
     write: (name, value) => session.write(name, value),
     read: (name) => session.read(name),
@@ -79,6 +79,7 @@ test('an output that is not what the table says is refused with the layer and bo
       const program = await session.compile(graph);
       return {
         arenaBytes: 0,
+        dispose: () => program.dispose(),
         write: (name, data) => program.write(name, data),
         run: () => program.run(),
         // The first layer's output, as if its multiplier removed nothing of it.

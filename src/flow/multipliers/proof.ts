@@ -7,13 +7,14 @@ import { firstExamples } from '../../data/batches.ts';
 import type { Split } from '../../data/split.ts';
 import type { Session } from '../../engine/backend.ts';
 import type { Node } from '../../engine/graph/graph.ts';
+import { convolutionTaps } from '../../engine/graph/window.ts';
 import { isInteger } from '../../multiplier/error.ts';
+import { multiplierError } from '../../multiplier/multiplier.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { Random, streams } from '../../tensor/random.ts';
 import type { Shape, TensorData } from '../../tensor/tensor.ts';
 import { writeBatch } from '../../train/feed.ts';
 import { buildNetwork, type QuantizedArithmetic, type Task } from '../../train/task.ts';
-import { layerError } from './multipliers.ts';
 import { productsOf } from './products.ts';
 
 /** One product of a layer, of which most have one. */
@@ -57,7 +58,7 @@ export async function proveActive(
     const multiplier = arithmetic.multiplierOf(layer);
     if (multiplier.kind === 'exact') continue;
     const theta = multiplier.kind === 'structure' ? (await session.read(multiplier.theta)).data : undefined;
-    const error = layerError(multiplier, arithmetic.weightBits, arithmetic.activationBits, theta);
+    const error = multiplierError(multiplier, arithmetic, theta);
     const data: TensorData[] = [];
     for (let k = 0; k < 7; k++) data.push(await program.read(`${at}.${k}`));
     found.push(checkLayer(layer, node, data, error));
@@ -92,6 +93,7 @@ export function checkLayer(
     TensorData,
   ];
   const random = new Random(1, streams.sample);
+  const taps = convolutionTaps(node.inputs[0]!.shape, node.inputs[1]!.shape, node.attributes);
   const outputs = Math.min(OUTPUTS_PER_LAYER, y.length);
   const channels = node.outputs[0]!.shape[3]!;
   const tolerance = isInteger(node.attributes.error) ? TOLERANCES.integer : TOLERANCES.real;
@@ -104,7 +106,7 @@ export function checkLayer(
     let exact = 0;
     let effect = 0;
     let magnitude = 0;
-    forEachTap(node, at, (xAt, wAt) => {
+    forEachTap(node, taps, at, (xAt, wAt) => {
       const product = (w[wAt]! - wZero[channel]!) * (x[xAt]! - xZero[0]!);
       const e = error[(w[wAt]! << node.attributes.activationBits) | x[xAt]!]!;
       exact += product;
@@ -123,23 +125,24 @@ export function checkLayer(
 }
 
 /** Visits the valid taps of one output element. */
-function forEachTap(node: Node<'axmConv2d'>, output: number, visit: (x: number, w: number) => void): void {
-  const { stride, padding, groups } = node.attributes;
+function forEachTap(
+  node: Node<'axmConv2d'>,
+  { rows, columns }: ReturnType<typeof convolutionTaps>,
+  output: number,
+  visit: (x: number, w: number) => void,
+): void {
+  const { groups } = node.attributes;
   const [, h, width, inputs] = node.inputs[0]!.shape as Shape & [number, number, number, number];
-  const [kh, kw, perGroup, outputs] = node.inputs[1]!.shape as Shape & [number, number, number, number];
+  const [, kw, perGroup, outputs] = node.inputs[1]!.shape as Shape & [number, number, number, number];
   const [, oh, ow] = node.outputs[0]!.shape as Shape & [number, number, number, number];
   const o = output % outputs;
   const ox = Math.floor(output / outputs) % ow;
   const oy = Math.floor(output / (outputs * ow)) % oh;
   const image = Math.floor(output / (outputs * ow * oh));
   const firstInput = Math.floor(o / (outputs / groups)) * perGroup;
-  for (let ky = 0; ky < kh; ky++)
-    for (let kx = 0; kx < kw; kx++) {
-      const y = oy * stride + ky - padding;
-      const x = ox * stride + kx - padding;
-      if (y < 0 || y >= h || x < 0 || x >= width) continue;
+  for (const { tap: ky, at: y } of rows[oy]!)
+    for (const { tap: kx, at: x } of columns[ox]!)
       for (let i = 0; i < perGroup; i++) {
         visit(((image * h + y) * width + x) * inputs + firstInput + i, ((ky * kw + kx) * perGroup + i) * outputs + o);
       }
-    }
 }

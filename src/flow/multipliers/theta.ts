@@ -1,10 +1,10 @@
 // theta.json: the structures that phase 1 found, as phase 2 reads them.
 
 import { z } from 'zod';
-import type { MultiplyingLayer } from '../../nn/layers.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { fileName } from '../run/manifest.ts';
 import { type Configuration, describeIssues } from '../settings/config.ts';
+import type { RunStructure } from './multipliers.ts';
 
 const thetaSchema = z.strictObject({
   weightBits: z.int(),
@@ -25,14 +25,14 @@ export type ThetaDocument = z.output<typeof thetaSchema>;
 
 export function thetaDocument(
   { bits }: Configuration,
-  structures: ReadonlyMap<string, readonly MultiplyingLayer[]>,
+  structures: readonly RunStructure[],
   learned: { readonly theta: Readonly<Record<string, readonly number[]>>; readonly power: number },
 ): ThetaDocument {
   return {
     weightBits: bits.weights,
     activationBits: bits.activations,
     power: learned.power,
-    structures: [...structures].map(([name, layers]) => ({
+    structures: structures.map(({ name, layers }) => ({
       name,
       layers: layers.map((layer) => layer.name),
       theta: [...learned.theta[name]!],

@@ -4,28 +4,26 @@ import type { Backend, Session } from '../../engine/backend.ts';
 import type { Graph, Value } from '../../engine/graph/graph.ts';
 import { referenceBackend } from '../../engine/reference/backend.ts';
 import { wasmBackend } from '../../engine/wasm/runtime/backend.ts';
+import { type Multiplier, multiplierError } from '../../multiplier/multiplier.ts';
 import { slopesOf } from '../../multiplier/slopes.ts';
+import { columnStructure, expandTheta } from '../../multiplier/structure.ts';
 import { findModel } from '../../nn/models/registry.ts';
 import { initialTensor } from '../../nn/parameters.ts';
 import { stateName } from '../../quant/quantized.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { f32, sizeOf, type TensorData } from '../../tensor/tensor.ts';
 import { imageTask } from '../../train/images.ts';
-import { buildNetwork, type LayerMultiplier, type QuantizedArithmetic } from '../../train/task.ts';
-import { layerError } from './multipliers.ts';
+import { buildNetwork, type QuantizedArithmetic } from '../../train/task.ts';
 import { proveActive } from './proof.ts';
 import { describeTraining, proveTraining } from './training-proof.ts';
 
 const digits = await openDataset('digits');
 const task = imageTask(findModel('resnet8'), digits);
-const index = Array.from({ length: 8 * 6 }, (_, at) => {
-  const column = Math.floor(at / 6) + (at % 6);
-  return column < 6 ? column : -1;
-});
-const structure: LayerMultiplier = { kind: 'structure', theta: 'theta', columns: 6, index };
-const removed = Float32Array.from(index, (column) => (column >= 0 && column < 4 ? 1 : 0));
+const bits = { weightBits: 8, activationBits: 6 };
+const structure: Multiplier = { kind: 'structure', theta: 'theta', structure: columnStructure(bits, 6) };
+const removed = Float32Array.from(expandTheta([1, 1, 1, 1], 8, 6).removed);
 
-const arithmeticOf = (multiplier: LayerMultiplier): QuantizedArithmetic => ({
+const arithmeticOf = (multiplier: Multiplier): QuantizedArithmetic => ({
   kind: 'quantized',
   weightBits: 8,
   activationBits: 6,
@@ -61,7 +59,7 @@ const fitOf = (arithmetic: QuantizedArithmetic, batchSize: number) => ({
   ...(arithmetic.multiplierOf('fc').kind === 'structure' ? { structure: learning } : {}),
 });
 const learning = {
-  power: { lambda: 0.1, structures: [{ theta: 'theta', shares: [0.1, 0.1, 0.1, 0.1, 0.1, 0.1] }] },
+  power: { lambda: 0.1, structures: [{ theta: 'theta', structure: columnStructure(bits, 6), share: 1 }] },
   ...{ learningRate: 0.1, weightDecay: 1e-4 },
 };
 const train = digits.train.count;
@@ -79,6 +77,7 @@ function wrong(backend: Backend, corrupt: (value: Value, data: TensorData) => Te
           const program = await session.compile(graph);
           return {
             arenaBytes: program.arenaBytes,
+            dispose: program.dispose.bind(program),
             write: program.write.bind(program),
             run: program.run.bind(program),
             read: async (name: string) => corrupt(graph.outputs.get(name)!, await program.read(name)),
@@ -91,7 +90,6 @@ function wrong(backend: Backend, corrupt: (value: Value, data: TensorData) => Te
 
 function bound(session: Session) {
   return {
-    hasVariable: session.hasVariable.bind(session),
     variableNames: session.variableNames.bind(session),
     write: session.write.bind(session),
     read: session.read.bind(session),
@@ -108,11 +106,11 @@ test.each([
     'truncation with slopes',
     {
       ...{ kind: 'removal', removed },
-      slopes: slopesOf(layerError({ kind: 'removal', removed }, 8, 6, undefined), 8, 6, { weights: 4, activations: 4 }),
+      slopes: slopesOf(multiplierError({ kind: 'removal', removed }, bits), 8, 6, { weights: 4, activations: 4 }),
     },
   ],
   ['exact', { kind: 'exact' }],
-] as [string, LayerMultiplier][])('the step of a %s passes at the sizes of its batches', async (_, multiplier) => {
+] as [string, Multiplier][])('the step of a %s passes at the sizes of its batches', async (_, multiplier) => {
   const arithmetic = arithmeticOf(multiplier);
   for (const [backend, batch] of [
     [wasmBackend({ threads: 2 }), 64],
@@ -154,7 +152,7 @@ test.each([
   ['axmConv2dGradients', structure, 1, /^layer \S+: the structure's gradient in the training step adds up to/],
   ['conv2dWeightGradient', { kind: 'removal', removed }, 0, /^layer \S+: weight gradient \d+ of the training step is/],
 ] as const)('a wrong gradient stops it too: %s', async (op, multiplier, output, message) => {
-  const arithmetic = arithmeticOf(multiplier as LayerMultiplier);
+  const arithmetic = arithmeticOf(multiplier as Multiplier);
   const backend = wrong(wasmBackend({ threads: 1 }), (value, data) => {
     const { source } = value;
     const meant = source.kind === 'node' && source.node.op === op && source.index === output;

@@ -7,6 +7,9 @@ import { trainingBatches } from '../../data/batches.ts';
 import type { Session } from '../../engine/backend.ts';
 import type { Graph, Node, Value } from '../../engine/graph/graph.ts';
 import type { OpName } from '../../engine/graph/ops.ts';
+import { convolutionTaps } from '../../engine/graph/window.ts';
+import { multiplierError } from '../../multiplier/multiplier.ts';
+import { clampTheta } from '../../multiplier/structure.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { Random, streams } from '../../tensor/random.ts';
 import type { TensorData } from '../../tensor/tensor.ts';
@@ -14,7 +17,6 @@ import { feedOf, writeBatch } from '../../train/feed.ts';
 import type { LoopOptions } from '../../train/loop.ts';
 import { RATE, THETA_RATE, trainingStep } from '../../train/step.ts';
 import type { QuantizedArithmetic } from '../../train/task.ts';
-import { layerError } from './multipliers.ts';
 import { type Product, productsOf } from './products.ts';
 import { checkLayer } from './proof.ts';
 
@@ -123,11 +125,8 @@ async function proveStep(
   for (const { name, node, gradients } of layers) {
     const multiplier = arithmetic.multiplierOf(name);
     // At rate 0 θ has not moved; layers use it clamped.
-    const theta =
-      multiplier.kind === 'structure'
-        ? (await session.read(multiplier.theta)).data.map((value) => Math.min(1, Math.max(0, value)))
-        : undefined;
-    const error = layerError(multiplier, arithmetic.weightBits, arithmetic.activationBits, theta);
+    const theta = multiplier.kind === 'structure' ? clampTheta((await session.read(multiplier.theta)).data) : undefined;
+    const error = multiplierError(multiplier, arithmetic, theta);
     const data: TensorData[] = [];
     for (const value of [...node.inputs.slice(0, 6), node.outputs[0]!]) data.push(await read(value));
     checkLayer(name, node, data, error);
@@ -229,22 +228,22 @@ class Sum {
 
 /** Visits the positions of the batch that one weight meets: elements of x and of the output. */
 function forEachPosition(node: Node<'axmConv2d'>, weight: number, visit: (x: number, output: number) => void): void {
-  const { stride, padding, groups } = node.attributes;
-  const [n, h, width, inputs] = node.inputs[0]!.shape as readonly [number, number, number, number];
+  const { groups } = node.attributes;
+  const [n, h, w, inputs] = node.inputs[0]!.shape as readonly [number, number, number, number];
   const [, kw, perGroup, outputs] = node.inputs[1]!.shape as readonly [number, number, number, number];
-  const [, oh, ow] = node.outputs[0]!.shape as readonly [number, number, number, number];
+  const { rows, columns } = convolutionTaps(node.inputs[0]!.shape, node.inputs[1]!.shape, node.attributes);
+  const [oh, ow] = [rows.length, columns.length];
   const o = weight % outputs;
   const channel = Math.floor(o / (outputs / groups)) * perGroup + (Math.floor(weight / outputs) % perGroup);
   const tap = Math.floor(weight / (outputs * perGroup));
-  const [ky, kx] = [Math.floor(tap / kw), tap % kw];
   for (let image = 0; image < n; image++) {
     for (let oy = 0; oy < oh; oy++) {
-      const y = oy * stride + ky - padding;
-      if (y < 0 || y >= h) continue;
+      const y = rows[oy]!.find((of) => of.tap === Math.floor(tap / kw))?.at;
+      if (y === undefined) continue;
       for (let ox = 0; ox < ow; ox++) {
-        const x = ox * stride + kx - padding;
-        if (x < 0 || x >= width) continue;
-        visit(((image * h + y) * width + x) * inputs + channel, ((image * oh + oy) * ow + ox) * outputs + o);
+        const x = columns[ox]!.find((of) => of.tap === tap % kw)?.at;
+        if (x === undefined) continue;
+        visit(((image * h + y) * w + x) * inputs + channel, ((image * oh + oy) * ow + ox) * outputs + o);
       }
     }
   }

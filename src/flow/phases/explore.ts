@@ -1,18 +1,10 @@
 // Phase 1: weights and structure parameters θ are trained together on cross-entropy + λ·power (paper, Eq. 8). Writes θ as theta.json.
 
-import type { Session } from '../../engine/backend.ts';
 import { exactPower } from '../../multiplier/power.ts';
 import { writeJsonInside } from '../../tensor/files.ts';
-import { f32 } from '../../tensor/tensor.ts';
 import { evaluator } from '../../train/evaluation.ts';
 import { readStructures } from '../../train/step.ts';
-import {
-  initialTheta,
-  powerTerm,
-  quantizedArithmetic,
-  structuredMultiplier,
-  structuresOf,
-} from '../multipliers/multipliers.ts';
+import { powerTerm, structuredArithmetic, structuresOf, writeInitialTheta } from '../multipliers/multipliers.ts';
 import { describeActivity, proveActive } from '../multipliers/proof.ts';
 import { thetaDocument } from '../multipliers/theta.ts';
 import { saveModel } from '../run/checkpoint.ts';
@@ -23,7 +15,7 @@ import { finishTraining, resumePosition, trainPhase } from './training.ts';
 export async function explore(context: RunContext): Promise<PhaseResult> {
   const { configuration, dataset, task, layers } = context;
   const { explore: settings } = configuration;
-  const arithmetic = quantizedArithmetic(configuration, structuredMultiplier(configuration));
+  const arithmetic = structuredArithmetic(configuration, layers);
   const power = powerTerm(configuration, layers);
   const session = await sessionFrom(context, 'quantize', files.quantized);
   try {
@@ -82,11 +74,6 @@ export async function explore(context: RunContext): Promise<PhaseResult> {
   } finally {
     await session.dispose();
   }
-}
-
-function writeInitialTheta(session: Session, { configuration, layers }: RunContext): void {
-  const theta = initialTheta(configuration);
-  for (const name of structuresOf(configuration, layers).keys()) session.write(name, f32([theta.length], theta));
 }
 
 /** Where λ has taken every column that it may take, a larger one changes nothing: says what would. */

@@ -5,6 +5,8 @@
 
 import type { Session } from '../../engine/backend.ts';
 import type { OperandHistograms } from '../../multiplier/metrics.ts';
+import { concreteMultiplier, exactMultiplier } from '../../multiplier/multiplier.ts';
+import { asSignedPatterns, sumOfOperands } from '../../multiplier/operands.ts';
 import { networkPower } from '../../multiplier/power.ts';
 import type { ProductTable } from '../../multiplier/table.ts';
 import { describeCertificate } from '../../netlist/certify.ts';
@@ -14,14 +16,8 @@ import { UserError } from '../../tensor/errors.ts';
 import { evaluator } from '../../train/evaluation.ts';
 import type { QuantizedArithmetic } from '../../train/task.ts';
 import { checkModuleNames, multiplierFiles, writeImported, writeMultiplier } from '../../workbench/files.ts';
-import {
-  approximateLayers,
-  concreteMultiplier,
-  exactMultiplier,
-  quantizedArithmetic,
-  structuredMultiplier,
-} from '../multipliers/multipliers.ts';
-import { asSignedPatterns, measureOperands, sumOfOperands } from '../multipliers/operands.ts';
+import { approximateLayers, quantizedArithmetic, structuredArithmetic } from '../multipliers/multipliers.ts';
+import { measureOperands } from '../multipliers/operands.ts';
 import { parseTheta, type ThetaDocument } from '../multipliers/theta.ts';
 import { files, networkToMap, type OpenRun, type RunContext, requirePhase, sessionFrom } from '../run/context.ts';
 import { type MultiplierRecord, type PhaseRecord, verifiedBytes } from '../run/manifest.ts';
@@ -51,8 +47,10 @@ async function mapAndMeasure(
   document: ReturnType<typeof structuresToMap>,
   session: Session,
 ): Promise<PhaseResult> {
-  const { configuration, dataset, task, listener, imported } = context;
-  const trained = quantizedArithmetic(configuration, imported ? exactMultiplier : structuredMultiplier(configuration));
+  const { configuration, dataset, task, layers, listener, imported } = context;
+  const trained = imported
+    ? quantizedArithmetic(configuration, exactMultiplier)
+    : structuredArithmetic(configuration, layers);
   const operands = await measureOperands(session, task, trained, dataset.train, configuration.quantize.images);
   const written: string[] = [];
   const multipliers: MultiplierRecord[] = [];
@@ -116,8 +114,8 @@ function makeMultiplier(
   });
   const { certificate, metrics, files: paths } = writeMultiplier(folder, mapped, name, met);
   const { gateCost } = mapped.structure;
-  const record = { gateCost, mseToTarget: mapped.mse.after, signed: false, metrics, certificate };
-  const note = `gate cost ${gateCost.toFixed(4)}, MSE to θ ${mapped.mse.after.toFixed(1)}`;
+  const record = { gateCost, mseToTarget: mapped.mseToTarget.after, signed: false, metrics, certificate };
+  const note = `gate cost ${gateCost.toFixed(4)}, MSE to θ ${mapped.mseToTarget.after.toFixed(1)}`;
   return { table: mapped.table, files: paths, record, note };
 }
 

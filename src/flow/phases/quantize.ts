@@ -4,13 +4,14 @@
 import { noAugmentation } from '../../data/augment.ts';
 import { trainingBatches } from '../../data/batches.ts';
 import type { Session } from '../../engine/backend.ts';
+import { exactMultiplier } from '../../multiplier/multiplier.ts';
 import { exactPower } from '../../multiplier/power.ts';
 import { clipLogit, type OperandName, stateName } from '../../quant/quantized.ts';
 import { f32, sizeOf } from '../../tensor/tensor.ts';
 import { evaluator } from '../../train/evaluation.ts';
 import { feedOf, writeBatch } from '../../train/feed.ts';
 import { type Arithmetic, buildNetwork } from '../../train/task.ts';
-import { exactMultiplier, quantizedArithmetic } from '../multipliers/multipliers.ts';
+import { quantizedArithmetic } from '../multipliers/multipliers.ts';
 import { saveModel } from '../run/checkpoint.ts';
 import { files, inFolder, type OpenRun, type RunContext, sessionFrom } from '../run/context.ts';
 import type { PhaseResult } from './result.ts';

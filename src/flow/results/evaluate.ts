@@ -1,16 +1,10 @@
 // Measures a run's network anew at one of its stages, from the files of the run folder.
 
+import { exactMultiplier } from '../../multiplier/multiplier.ts';
 import { UserError } from '../../tensor/errors.ts';
-import { f32 } from '../../tensor/tensor.ts';
 import { evaluator } from '../../train/evaluation.ts';
 import type { Arithmetic } from '../../train/task.ts';
-import {
-  exactMultiplier,
-  initialTheta,
-  quantizedArithmetic,
-  structuredMultiplier,
-  structuresOf,
-} from '../multipliers/multipliers.ts';
+import { quantizedArithmetic, structuredArithmetic, writeInitialTheta } from '../multipliers/multipliers.ts';
 import { mappedArithmetic, readTables } from '../phases/map.ts';
 import { files, networkToMap, type OpenRun, requirePhase, sessionFrom } from '../run/context.ts';
 import { type DeviceOptions, openBackend } from '../run/device.ts';
@@ -72,10 +66,7 @@ export async function evaluateRun(options: EvaluateOptions): Promise<EvaluationR
   const arithmetic = arithmeticOf(run, stage);
   const session = await sessionFrom(run, ...(stage === 'mapped' ? networkToMap(configuration) : checkpoints[stage]));
   try {
-    if (stage === 'approximated') {
-      const theta = initialTheta(configuration);
-      for (const name of structuresOf(configuration, layers).keys()) session.write(name, f32([theta.length], theta));
-    }
+    if (stage === 'approximated') writeInitialTheta(session, run);
     const evaluate = await evaluator(session, task, arithmetic, dataset.test);
     const { loss, metrics, examples } = await evaluate(options.onImages);
     const known = recorded.find((result) => result.stage === stage);
@@ -101,7 +92,7 @@ function arithmeticOf(run: OpenRun, stage: Stage): Arithmetic {
       return quantizedArithmetic(configuration, exactMultiplier);
     case 'approximated':
     case 'explored':
-      return quantizedArithmetic(configuration, structuredMultiplier(configuration));
+      return structuredArithmetic(configuration, run.layers);
     case 'mapped':
     case 'recovered':
       return mappedArithmetic(run, readTables(folder, requirePhase(run, 'map')));

@@ -3,15 +3,16 @@
 
 import { existsSync, readdirSync, statfsSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
+import type { EmulationName } from '../../multiplier/error.ts';
+import { concreteMultiplier } from '../../multiplier/multiplier.ts';
 import type { Parameter } from '../../nn/layers.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { sizeOf } from '../../tensor/tensor.ts';
 import { buildNetwork } from '../../train/task.ts';
 import { type ImportedMultiplier, importMultiplier, inOrder } from '../../workbench/import.ts';
-import { approximateLayers, concreteMultiplier } from '../multipliers/multipliers.ts';
+import { approximateLayers } from '../multipliers/multipliers.ts';
 import type { Configuration } from '../settings/config.ts';
 import { type FloatModel, readFloatModel } from './checkpoint.ts';
-import type { EmulationName } from './device.ts';
 import type { OpenTask } from './inputs.ts';
 import { LOCK_FILE } from './lock.ts';
 import { manifestPath, type RunInputs } from './manifest.ts';

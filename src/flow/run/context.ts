@@ -3,6 +3,7 @@
 import { join } from 'node:path';
 import type { Dataset } from '../../data/dataset.ts';
 import type { Backend, Session } from '../../engine/backend.ts';
+import type { EmulationName } from '../../multiplier/error.ts';
 import type { MultiplyingLayer } from '../../nn/layers.ts';
 import type { FigureFormat } from '../../report/formats.ts';
 import { UserError } from '../../tensor/errors.ts';
@@ -11,11 +12,9 @@ import type { ImageTask } from '../../train/images.ts';
 import type { ImportedMultiplier } from '../../workbench/import.ts';
 import type { Configuration } from '../settings/config.ts';
 import { type FloatModel, loadModel } from './checkpoint.ts';
-import type { EmulationName } from './device.ts';
 import type { Listener } from './events.ts';
 import { type Manifest, type PhaseRecord, verifiedBytes } from './manifest.ts';
-import type { Phase } from './phases.ts';
-import { phasesOf } from './phases.ts';
+import { type Phase, phasesOf } from './phases.ts';
 
 /** Paths in a run folder, relative to it. */
 export const files = {

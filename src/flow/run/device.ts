@@ -1,17 +1,17 @@
 // Where the engine runs: the choice of a backend by name, loaded when it is chosen, with the reason when it cannot be had.
 
 import type { Backend } from '../../engine/backend.ts';
+import { type EmulationName, emulations } from '../../multiplier/error.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { unknownName } from '../../tensor/names.ts';
+
+/** What `emulation` may be; results are the same to the last bit, so it is no part of a run's configuration. */
+export { emulations };
 
 export const deviceNames = ['wasm', 'cuda', 'reference'] as const;
 export type DeviceName = (typeof deviceNames)[number];
 
 export const precisions = ['tf32', 'bf16', 'fp32'] as const;
-
-/** How the network's concrete multipliers are emulated; results are the same to the last bit, so it is no part of a run's configuration. */
-export const emulations = ['auto', 'planes', 'lowrank', 'table'] as const;
-export type EmulationName = (typeof emulations)[number];
 
 export interface DeviceOptions {
   /** Default: wasm. */

@@ -1,6 +1,7 @@
 // Which settings of a run are not the defaults, and the options of `tram run` that say them: enough to make the run again. Option names
 // follow from the paths by one rule with few exceptions; a test reads every option back through the command line.
 
+import { given } from '../../tensor/given.ts';
 import type { ChangedSetting } from '../results/summary.ts';
 import { phases, phasesOf } from '../run/phases.ts';
 import { type Configuration, parseConfiguration } from './config.ts';
@@ -16,7 +17,7 @@ export function changedSettings(configuration: Configuration): ChangedSetting[] 
     const before = own.includes(setting) ? defaults.get(setting) : usual.get(setting);
     if (unused.some((section) => setting.startsWith(`${section}.`))) return [];
     if (value === undefined || JSON.stringify(value) === JSON.stringify(before)) return [];
-    return [{ setting, value, ...(before === undefined ? {} : { usual: before }) }];
+    return [{ setting, value, ...given({ usual: before }) }];
   });
 }
 

@@ -6,6 +6,7 @@
 import type { Split } from '../../data/split.ts';
 import type { Session } from '../../engine/backend.ts';
 import type { Node, Value } from '../../engine/graph/graph.ts';
+import { convolutionTaps } from '../../engine/graph/window.ts';
 import type { Shape, TensorData } from '../../tensor/tensor.ts';
 import type { QuantizedArithmetic, Task } from '../../train/task.ts';
 import { type LayerVisit, visitLayers } from '../multipliers/operands.ts';
@@ -74,23 +75,17 @@ async function emptyLayer({ layer, node, read }: LayerVisit): Promise<LayerOpera
 }
 
 function countTaps(node: Node<'axmConv2d'>, codes: TensorData, images: number, occurrences: Float64Array): void {
-  const { stride, padding, activationBits } = node.attributes;
+  const { activationBits } = node.attributes;
   const [, height, width, channels] = node.inputs[0]!.shape as Four;
-  const [kh, kw] = node.inputs[1]!.shape as Four;
-  const [, oh, ow] = node.outputs[0]!.shape as Four;
-  const row = channels * 2 ** activationBits;
+  const kw = node.inputs[1]!.shape[1]!;
+  const { rows, columns } = convolutionTaps(node.inputs[0]!.shape, node.inputs[1]!.shape, node.attributes);
+  const perTap = channels * 2 ** activationBits;
   for (let image = 0; image < images; image++) {
-    for (let tap = 0; tap < kh * kw; tap++) {
-      const [ky, kx] = [Math.floor(tap / kw), tap % kw];
-      for (let oy = 0; oy < oh; oy++) {
-        const y = oy * stride + ky - padding;
-        if (y < 0 || y >= height) continue;
-        for (let ox = 0; ox < ow; ox++) {
-          const x = ox * stride + kx - padding;
-          if (x < 0 || x >= width) continue;
-          const first = ((image * height + y) * width + x) * channels;
-          for (let c = 0; c < channels; c++) occurrences[tap * row + (c << activationBits) + codes[first + c]!]!++;
-        }
+    for (const { tap: ky, at: y } of rows.flat()) {
+      for (const { tap: kx, at: x } of columns.flat()) {
+        const first = ((image * height + y) * width + x) * channels;
+        const row = (ky * kw + kx) * perTap;
+        for (let c = 0; c < channels; c++) occurrences[row + (c << activationBits) + codes[first + c]!]!++;
       }
     }
   }

@@ -4,20 +4,15 @@
 
 import type { Session } from '../../engine/backend.ts';
 import type { OperandHistograms } from '../../multiplier/metrics.ts';
+import { concreteMultiplier, exactMultiplier, multiplierError } from '../../multiplier/multiplier.ts';
+import { sumOfOperands } from '../../multiplier/operands.ts';
 import { exactTable, type ProductTable } from '../../multiplier/table.ts';
 import { evaluator } from '../../train/evaluation.ts';
 import { atStart, trainEpochs } from '../../train/loop.ts';
 import type { QuantizedArithmetic } from '../../train/task.ts';
 import type { OperandBits } from '../../workbench/import.ts';
-import {
-  approximateLayers,
-  concreteMultiplier,
-  exactMultiplier,
-  layerError,
-  quantizedArithmetic,
-  recoveryArithmetic,
-} from '../multipliers/multipliers.ts';
-import { measureOperands, sumOfOperands } from '../multipliers/operands.ts';
+import { approximateLayers, quantizedArithmetic, recoveryArithmetic } from '../multipliers/multipliers.ts';
+import { measureOperands } from '../multipliers/operands.ts';
 import { proveActive } from '../multipliers/proof.ts';
 import { calibrate } from '../phases/quantize.ts';
 import { firstEpoch } from '../phases/training.ts';
@@ -168,7 +163,7 @@ export class Trial {
   }
 
   #fold(): Promise<readonly string[]> {
-    const { table, bits } = this.#candidate;
+    const { table } = this.#candidate;
     if (table === null) return Promise.resolve([]);
     const known = new Map<unknown, Float64Array>();
     return foldMeanErrors(this.#session, this.#operands.layers, (layer) => {
@@ -176,7 +171,7 @@ export class Trial {
       if (multiplier.kind === 'exact') return undefined;
       let error = known.get(multiplier);
       if (!error) {
-        error = layerError(multiplier, bits.weights, bits.activations, undefined);
+        error = multiplierError(multiplier, this.#arithmetic);
         known.set(multiplier, error);
       }
       return error;

@@ -4,6 +4,7 @@
 
 import { basename } from 'node:path';
 import { errorMetrics, type OperandHistograms } from '../../multiplier/metrics.ts';
+import { asSignedPatterns } from '../../multiplier/operands.ts';
 import { exactTable, type OperandOrder } from '../../multiplier/table.ts';
 import { cleanUp } from '../../netlist/cleanup.ts';
 import { writeNpy } from '../../netlist/formats/npy.ts';
@@ -21,7 +22,6 @@ import {
   readSource,
 } from '../../workbench/import.ts';
 import type { LoadOptions } from '../../workbench/load.ts';
-import { asSignedPatterns } from '../multipliers/operands.ts';
 import type { DeviceOptions } from '../run/device.ts';
 import { lockRun } from '../run/lock.ts';
 import type { Listener } from './events.ts';

@@ -2,16 +2,16 @@
 // Invariant: neither a file nor what it unfolds to is read beyond MAX_LIBERTY_BYTES.
 
 import { basename } from 'node:path';
-import { readLimited } from '../../netlist/circuit.ts';
+import { readBytes } from '../../tensor/files.ts';
 import { inflateLimited, isGzip } from '../../tensor/gzip.ts';
 import type { LibertyText } from './read.ts';
 
 /** 256 MiB, unpacked. */
-export const MAX_LIBERTY_BYTES = 2 ** 28;
+const MAX_LIBERTY_BYTES = 2 ** 28;
 
 /** Reads the text of a Liberty file, gzip-compressed or not, by its content. Throws a UserError. */
 export async function readLibertyFile(path: string): Promise<LibertyText> {
-  const bytes = readLimited(path, MAX_LIBERTY_BYTES, 'a Liberty file');
+  const bytes = readBytes(path, MAX_LIBERTY_BYTES);
   const unpacked = isGzip(bytes) ? inflateLimited(bytes, MAX_LIBERTY_BYTES, path) : bytes;
-  return { name: basename(path), text: unpacked.toString('utf8') };
+  return { name: basename(path), text: Buffer.from(unpacked).toString('utf8') };
 }

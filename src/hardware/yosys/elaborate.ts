@@ -20,6 +20,7 @@ import { ONE, ZERO } from '../../netlist/network.ts';
 import { preprocess } from '../../netlist/verilog/preprocess.ts';
 import { ascendingNoteOf, type VerilogCircuit } from '../../netlist/verilog/read.ts';
 import { UserError } from '../../tensor/errors.ts';
+import { given } from '../../tensor/given.ts';
 import { clipped, printable } from '../../tensor/names.ts';
 import { bitsOfPort, type JsonCell, type JsonModule, placeOfSource, readModules } from './json.ts';
 import { refuseForeignCode } from './safety.ts';
@@ -128,7 +129,7 @@ export async function elaborateThroughYosys(
   const { module, undefinedValues } = gatesAsModule(source, root, gates, options);
   const elaborated: Elaborated = elaborate(source, new Map([[root, module]]), {
     top: root,
-    ...(options.cells === undefined ? {} : { cells: options.cells }),
+    ...given({ cells: options.cells }),
   });
   const ports = Object.entries(gates.ports);
   const undriven = undrivenNets(first ?? '');

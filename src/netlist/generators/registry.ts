@@ -1,7 +1,7 @@
 // All generators by kind, with what a person needs to choose one: summary, parameters, signedness, source. `generate` checks the
 // parameters and gives the network, cleaned up, with the formula that it must equal; `parseGeneratorSpec` reads `kind:8x8:name=value,…`.
 
-import { checkNetlistBits, MAX_NETLIST_BITS, MIN_OPERAND_BITS } from '../../multiplier/widths.ts';
+import { checkNetlistBits } from '../../multiplier/widths.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { clipped } from '../../tensor/names.ts';
 import { cleanUp } from '../cleanup.ts';
@@ -50,9 +50,6 @@ export interface Generator {
   readonly source: string;
   readonly build: (widths: Widths, values: ParameterValues) => Generated;
 }
-
-/** Operand widths that every generator takes, each operand its own. */
-export const generatorWidths = { minimum: MIN_OPERAND_BITS, maximum: MAX_NETLIST_BITS } as const;
 
 const columnsParameter = (meaning: string): IntegerParameter => ({
   name: 'columns',

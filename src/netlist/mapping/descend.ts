@@ -3,6 +3,7 @@
 // published search the same moves begin at its result in the tree as it was, and at the exact multiplier.
 // Invariant: error and cost of what is returned are those of the cleaned-up network, simulated anew.
 
+import { approximableColumns, removalOf } from '../../multiplier/structure.ts';
 import type { ProductTable } from '../../multiplier/table.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { cleanUp } from '../cleanup.ts';
@@ -11,43 +12,53 @@ import { simulate } from '../simulate.ts';
 import { unitGateCost } from '../structure.ts';
 import { OWN } from './cost.ts';
 import { Descent, type DescentOptions, moveOf, type SearchStep } from './descent.ts';
+import { weightedError } from './distance.ts';
 import { LeafDescent } from './leaves.ts';
 import { offerReplacements, type ReplaceableNetwork } from './positions.ts';
 import { CompactTree } from './rearrange.ts';
 import type { Move } from './state.ts';
-import { weightedError } from './target.ts';
+import { addCounts, nothingCounted, type SearchCount } from './statistics.ts';
 import type { MappedMultiplier, Task } from './task.ts';
 
 export interface Descended {
   readonly network: Network;
   readonly table: ProductTable;
-  readonly mse: number;
+  readonly mseToTarget: number;
   readonly cost: number;
   readonly moves: readonly Move[];
   readonly steps: readonly SearchStep[];
   readonly rearranged: boolean;
 }
 
+/** What `descend` found, and what its searches did. */
+export interface DescendResult {
+  /** The best result within the budget; null where the published one is. */
+  readonly best: Descended | null;
+  readonly leaves: SearchCount;
+  readonly adders: SearchCount;
+}
+
 /** Costs in unit gates. */
 export type Limits = Omit<DescentOptions, 'highestColumn'>;
 
-/** Unit gates above the budget that the leaves are chosen for: moves on the adders may save that much at a smaller error. */
-const LEAF_EXCESS = [0, 20];
-
-/** The best result within the budget; null where the published one is. A UserError, with the least cost reached, where there is none. */
-export function descend(task: Task, published: MappedMultiplier, limits: Limits): Descended | null {
-  const { exact, target, signed, shares, options } = task;
+/** The best result within the budget. A UserError, with the least cost reached, where there is none. */
+export function descend(task: Task, published: MappedMultiplier, limits: Limits): DescendResult {
+  const { exact, structure, target, signed, shares, options } = task;
   const { costBudget, costWeight } = limits;
-  const reach = { ...limits, highestColumn: options.theta.length };
+  const reach = { ...limits, highestColumn: approximableColumns(structure) };
+  const wanted = removalOf(structure, options.theta);
   const tree = offerReplacements(exact);
-  const objective = (end: { mse: number; cost: number }) => end.mse + costWeight * end.cost;
+  const objective = (end: { mseToTarget: number; cost: number }) => end.mseToTarget + costWeight * end.cost;
   const greedyFits = published.greedy.cost <= costBudget;
   let best: Descended | null = null;
   let least = published.greedy.cost;
+  const { leafExcess = [0, 20], leaves: leafParameters, adders } = options.parameters ?? {};
+  let [leafCount, adderCount] = [nothingCounted, nothingCounted];
 
   const search = (from: ReplaceableNetwork, start: ReadonlyMap<Signal, Signal>, leafMoves: Move[] | null) => {
-    const descent = new Descent(from, target, shares, signed, reach);
+    const descent = new Descent(from, target, shares, signed, reach, adders);
     const end = descent.run(start);
+    adderCount = addCounts(adderCount, descent.statistics);
     least = Math.min(least, descent.leastCost);
     if (!end) return;
     const network = cleanUp(from.network, end.replacements);
@@ -55,7 +66,7 @@ export function descend(task: Task, published: MappedMultiplier, limits: Limits)
     const found: Descended = {
       network,
       table,
-      mse: weightedError(table.data, target, shares),
+      mseToTarget: weightedError(table.data, target, shares),
       cost: unitGateCost(network),
       moves: [...(leafMoves ?? []), ...inOrder(end.replacements).map((change) => moveOf(from, change))],
       steps: leafMoves
@@ -70,9 +81,11 @@ export function descend(task: Task, published: MappedMultiplier, limits: Limits)
   const fromGreedy = greedyReplacements(tree, exact, published);
   const compact = new CompactTree(tree);
   const firstGuess = leafRemovals(tree, fromGreedy);
-  for (const excess of LEAF_EXCESS) {
+  for (const excess of leafExcess) {
     const within = { ...reach, costBudget: costBudget + excess };
-    const leaves = new LeafDescent(tree, compact, options.theta, options.histograms, signed, within).run(firstGuess);
+    const descent = new LeafDescent(tree, compact, wanted, options.histograms, signed, within, leafParameters);
+    const leaves = descent.run(firstGuess);
+    leafCount = addCounts(leafCount, descent.statistics);
     const arranged = offerReplacements(compact.rearrange(leaves));
     search(
       arranged,
@@ -82,8 +95,8 @@ export function descend(task: Task, published: MappedMultiplier, limits: Limits)
   }
   search(tree, fromGreedy, null);
   if (!beaten()) search(tree, new Map(), null);
-  if (beaten()) return best;
-  if (greedyFits) return null;
+  if (beaten()) return { best, leaves: leafCount, adders: adderCount };
+  if (greedyFits) return { best: null, leaves: leafCount, adders: adderCount };
   const exactCost = unitGateCost(cleanUp(exact));
   throw new UserError(
     `no multiplier of cost ${(costBudget / exactCost).toFixed(4)} was found for these ${options.theta.length} θ: the least that was ` +

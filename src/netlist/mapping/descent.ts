@@ -11,6 +11,7 @@ import { CostModel, OWN } from './cost.ts';
 import { type Change, ErrorModel } from './errors.ts';
 import type { Position, ReplaceableNetwork } from './positions.ts';
 import type { Move } from './state.ts';
+import type { SearchCount } from './statistics.ts';
 
 export interface DescentOptions {
   readonly costBudget: number;
@@ -23,13 +24,13 @@ export interface DescentOptions {
 /** One accepted move of the search (one to four places at once), and where it led. */
 export interface SearchStep {
   readonly moves: readonly Move[];
-  readonly mse: number;
+  readonly mseToTarget: number;
   readonly cost: number;
 }
 
 export interface DescentResult {
   readonly replacements: ReadonlyMap<Signal, Signal>;
-  readonly mse: number;
+  readonly mseToTarget: number;
   readonly cost: number;
   /** The way to the result; the first step makes all replacements of the start at once. */
   readonly steps: readonly SearchStep[];
@@ -43,22 +44,39 @@ interface Candidate {
   readonly cost: number;
 }
 
-const PAIRED = 40;
-const PAIRS_EVALUATED = 30;
-const MAX_STEPS = 400;
-/** Changes evaluated, after which the search ends: bounds the time. On the way to the budget more, for without it there is no result. */
-const ENOUGH = 5000;
-const ENOUGH_TO_REDUCE = 10_000;
+/** How far the search in the tree goes. Results are reproducible for the same parameters. */
+export interface DescentParameters {
+  /** Changes evaluated, after which the search ends: bounds the time. */
+  readonly tried: number;
+  /** On the way down to the budget more, for without it there is no result. */
+  readonly triedToReduce: number;
+  /** Accepted moves, at most. */
+  readonly steps: number;
+  /** Moves of the least error, and as many of the cheapest savings, among which pairs are formed where no single one helps. */
+  readonly paired: number;
+  /** Pairs that are evaluated, those of the best estimate. */
+  readonly pairsTried: number;
+}
+
+export const descentDefaults: DescentParameters = {
+  tried: 5000,
+  triedToReduce: 10_000,
+  steps: 400,
+  paired: 40,
+  pairsTried: 30,
+};
 
 export class Descent {
   private readonly tree: ReplaceableNetwork;
   private readonly options: DescentOptions;
+  private readonly parameters: DescentParameters;
   private readonly model: ErrorModel;
   private readonly costs: CostModel;
   private readonly bySignal: ReadonlyMap<Signal, Position>;
   private readonly places: readonly Position[];
   private cost: number;
   private evaluations = 0;
+  private accepted = 0;
   private steps: SearchStep[] = [];
   private best: DescentResult | null = null;
   /** The least cost of all states so far, in unit gates. */
@@ -70,7 +88,9 @@ export class Descent {
     shares: Float64Array | null,
     signed: boolean,
     options: DescentOptions,
+    parameters: Partial<DescentParameters> = {},
   ) {
+    this.parameters = { ...descentDefaults, ...parameters };
     this.tree = tree;
     this.options = options;
     this.model = new ErrorModel(tree, target, shares, signed);
@@ -85,11 +105,12 @@ export class Descent {
     this.best = null;
     this.steps = [];
     this.evaluations = 0;
+    this.accepted = 0;
     const changes = [...start].map(([signal, replacement]) => ({ signal, replacement }));
     if (!this.restore(start)) return null;
     this.steps.push({
       moves: changes.map((one) => moveOf(this.tree, one)),
-      mse: this.model.meanSquare,
+      mseToTarget: this.model.meanSquare,
       cost: this.cost,
     });
     this.note();
@@ -98,9 +119,14 @@ export class Descent {
     return this.best;
   }
 
+  /** What the last run did. */
+  get statistics(): SearchCount {
+    return { rounds: 1, tried: this.evaluations, accepted: this.accepted };
+  }
+
   /** Moves down in cost; the cheapest error per saved gate first. */
   private reduce(budget: number): void {
-    while (this.cost > budget && this.evaluations < ENOUGH_TO_REDUCE) {
+    while (this.cost > budget && this.evaluations < this.parameters.triedToReduce) {
       const candidates = this.candidates().filter((one) => one.cost < 0 || (one.cost === 0 && one.error < 0));
       const ratio = ({ error, cost }: Candidate) => (error < 0 ? error * 1e6 : error / -cost);
       candidates.sort((a, b) => ratio(a) - ratio(b));
@@ -110,7 +136,8 @@ export class Descent {
 
   /** Moves down in the objective within the budget; single moves first, pairs when there is none. */
   private improve(): void {
-    while (this.evaluations < ENOUGH && this.steps.length < MAX_STEPS) {
+    const { tried, steps } = this.parameters;
+    while (this.evaluations < tried && this.steps.length < steps) {
       const all = this.candidates();
       const good = all.filter((one) => this.isBetter(one)).sort((a, b) => this.gain(a) - this.gain(b));
       if (good.some((candidate) => this.take(candidate))) continue;
@@ -131,12 +158,13 @@ export class Descent {
 
   /** The best pair of a move that lowers the error and one that pays for it or mends it. */
   private takePair(all: readonly Candidate[]): boolean {
-    const gainers = [...all].sort((a, b) => this.gain(a) - this.gain(b)).slice(0, PAIRED);
+    const { paired, pairsTried } = this.parameters;
+    const gainers = [...all].sort((a, b) => this.gain(a) - this.gain(b)).slice(0, paired);
     const ratio = ({ error, cost }: Candidate) => Math.max(0, error) / -cost;
     const savers = all
       .filter((one) => one.cost < 0)
       .sort((a, b) => ratio(a) - ratio(b))
-      .slice(0, PAIRED);
+      .slice(0, paired);
     const pairs: { changes: Change[]; estimate: number }[] = [];
     for (const [n, one] of gainers.entries()) {
       for (const other of [...savers, ...gainers.slice(n + 1)]) {
@@ -147,7 +175,7 @@ export class Descent {
     }
     pairs.sort((a, b) => a.estimate - b.estimate);
     let best: Candidate | null = null;
-    for (const { changes } of pairs.slice(0, PAIRS_EVALUATED)) {
+    for (const { changes } of pairs.slice(0, pairsTried)) {
       const candidate = this.evaluate(changes);
       if (this.isBetter(candidate) && (!best || this.gain(candidate) < this.gain(best))) best = candidate;
     }
@@ -213,10 +241,11 @@ export class Descent {
 
   private take({ changes, cost }: Candidate): boolean {
     if (!this.model.accept(changes)) return false;
+    this.accepted++;
     this.cost += cost;
     this.steps.push({
       moves: changes.map((change) => moveOf(this.tree, change)),
-      mse: this.model.meanSquare,
+      mseToTarget: this.model.meanSquare,
       cost: this.cost,
     });
     this.note();
@@ -227,10 +256,10 @@ export class Descent {
   private note(): void {
     this.leastCost = Math.min(this.leastCost, this.cost);
     if (this.cost > this.options.costBudget) return;
-    const { replacements, meanSquare: mse } = this.model;
+    const { replacements, meanSquare: mseToTarget } = this.model;
     if (this.best) {
-      const difference = this.objective({ mse, cost: this.cost }) - this.objective(this.best);
-      const tolerance = 1e-9 * (1 + mse);
+      const difference = this.objective({ mseToTarget, cost: this.cost }) - this.objective(this.best);
+      const tolerance = 1e-9 * (1 + mseToTarget);
       if (difference > tolerance || (difference >= -tolerance && this.cost >= this.best.cost)) return;
     }
     const taken = new Map<Signal, Signal>();
@@ -238,11 +267,11 @@ export class Descent {
       if (replacement !== OWN) taken.set(signal, replacement);
     });
     const { cost, evaluations } = this;
-    this.best = { replacements: taken, mse, cost, steps: [...this.steps], evaluations };
+    this.best = { replacements: taken, mseToTarget, cost, steps: [...this.steps], evaluations };
   }
 
-  private objective({ mse, cost }: { mse: number; cost: number }): number {
-    return mse + this.options.costWeight * cost;
+  private objective({ mseToTarget, cost }: { mseToTarget: number; cost: number }): number {
+    return mseToTarget + this.options.costWeight * cost;
   }
 
   private restore(wanted: ReadonlyMap<Signal, Signal>): boolean {

@@ -3,15 +3,17 @@
 
 import type { MappingState, Move } from './state.ts';
 
-/** Applies the moves to the state and returns the accepted ones in order. */
-export function greedySearch(state: MappingState): Move[] {
+/** Applies the moves to the state and returns the accepted ones in order, and how many were tried. */
+export function greedySearch(state: MappingState): { readonly accepted: readonly Move[]; readonly tried: number } {
   const accepted: Move[] = [];
+  let tried = 0;
   for (let column = 0; column < state.approximableColumns; column++) {
     for (const move of state.adderOutputs(column)) {
+      tried++;
       if (state.propose(move) >= state.squaredError) continue;
       state.accept();
       accepted.push(move);
     }
   }
-  return accepted;
+  return { accepted, tried };
 }

@@ -6,6 +6,7 @@
 // Invariant: deterministic; the mean square is that of the replacements, as long as no product overflows (errors.ts checks that).
 
 import type { OperandHistograms } from '../../multiplier/metrics.ts';
+import type { PartialProductRemoval } from '../../multiplier/removal.ts';
 import { invariant } from '../../tensor/errors.ts';
 import { Random } from '../../tensor/random.ts';
 import { ONE, type Signal } from '../network.ts';
@@ -14,6 +15,7 @@ import { OWN } from './cost.ts';
 import type { Change } from './errors.ts';
 import type { ReplaceableNetwork } from './positions.ts';
 import { isLeaf } from './rearrange.ts';
+import type { SearchCount } from './statistics.ts';
 
 export interface LeafObjective {
   readonly costBudget: number;
@@ -42,14 +44,33 @@ interface Leaf {
   readonly values: ReadonlyMap<Signal, Sparse>;
 }
 
-const RESTARTS = 16;
-const MAX_STEPS = 500;
-/** Changes considered, after which no further restart begins: bounds the time. */
-const ENOUGH = 30_000;
-const DISTURBED = 4;
-const PAIRED = 90;
-const PAIRS_CHECKED = 100;
-const SAVED_AT_ONCE = 25;
+/** How far the search on the leaves goes. Results are reproducible for the same parameters. */
+export interface LeafParameters {
+  /** Disturbed copies of the best from which the descent begins again, at most. */
+  readonly restarts: number;
+  /** Changes of leaves whose cost was computed, after which no further restart begins: bounds the time. */
+  readonly tried: number;
+  /** Accepted changes of one descent, at most. */
+  readonly steps: number;
+  /** Leaves that a restart changes at random; up to six more in turn. */
+  readonly disturbed: number;
+  /** Changes of the least error, and half as many of the cheapest savings, among which pairs are formed where no single one helps. */
+  readonly paired: number;
+  /** Pairs whose cost is computed, the best first. */
+  readonly pairsTried: number;
+  /** Unit gates above the budget for each further leaf that is changed at once on the way down to it. */
+  readonly savedAtOnce: number;
+}
+
+export const leafDefaults: LeafParameters = {
+  restarts: 16,
+  tried: 30_000,
+  steps: 500,
+  disturbed: 4,
+  paired: 90,
+  pairsTried: 100,
+  savedAtOnce: 25,
+};
 
 export class LeafDescent {
   private readonly objective: LeafObjective;
@@ -63,17 +84,22 @@ export class LeafDescent {
   private readonly product: Float64Array;
   private meanSquare = 0;
   private cost = 0;
-  private considered = 0;
+  private readonly parameters: LeafParameters;
+  private tried = 0;
+  private accepted = 0;
+  private rounds = 0;
 
-  /** `costs` for the tree; `theta` and the signs of signed partial products make the target (target.ts). */
+  /** `costs` for the tree; `wanted` and the signs of signed partial products make the target. */
   constructor(
     tree: ReplaceableNetwork,
     costs: LeafCost,
-    theta: readonly number[],
+    wanted: PartialProductRemoval,
     histograms: OperandHistograms | undefined,
     signed: boolean,
     objective: LeafObjective,
+    parameters: Partial<LeafParameters> = {},
   ) {
+    this.parameters = { ...leafDefaults, ...parameters };
     const { network, positions } = tree;
     const { weight, activation } = multiplierPorts(network);
     const columns = activation.length + 1;
@@ -91,9 +117,9 @@ export class LeafDescent {
     }
     this.exactError = new Float64Array(this.size);
     for (let i = 0; i < weight.length; i++) {
-      for (let j = 0; j < activation.length && i + j < theta.length; j++) {
+      for (let j = 0; j < activation.length; j++) {
         const sign = signed && (i === weight.length - 1) !== (j === activation.length - 1) ? -1 : 1;
-        this.exactError[(i + 1) * columns + j + 1] = sign * theta[i + j]! * 2 ** (i + j);
+        this.exactError[(i + 1) * columns + j + 1] = sign * wanted.removed[i * activation.length + j]! * 2 ** (i + j);
       }
     }
     const functionOf = (signal: Signal, factor: number): Sparse => {
@@ -128,9 +154,11 @@ export class LeafDescent {
     const random = new Random(1);
     let best: { taken: ReadonlyMap<Signal, Signal>; value: number } | null = null;
     let cheapest = { taken: start, cost: Number.POSITIVE_INFINITY };
-    for (let round = -2; round < RESTARTS && (round < 0 || this.considered < ENOUGH); round++) {
+    const { restarts, tried, disturbed } = this.parameters;
+    for (let round = -2; round < restarts && (round < 0 || this.tried < tried); round++) {
+      this.rounds++;
       this.reset(round === -2 ? new Map() : round === -1 ? start : (best?.taken ?? start));
-      for (let n = 0; round >= 0 && n < DISTURBED + (round % 3) * 3; n++) this.disturb(random);
+      for (let n = 0; round >= 0 && n < disturbed + (round % 3) * 3; n++) this.disturb(random);
       this.reduce();
       this.improve();
       if (this.cost < cheapest.cost) cheapest = { taken: this.taken(), cost: this.cost };
@@ -139,6 +167,12 @@ export class LeafDescent {
       best = { taken: this.taken(), value };
     }
     return best?.taken ?? cheapest.taken;
+  }
+
+  /** What the search has done so far. */
+  get statistics(): SearchCount {
+    const { rounds, tried, accepted } = this;
+    return { rounds, tried, accepted };
   }
 
   private disturb(random: Random): void {
@@ -153,7 +187,7 @@ export class LeafDescent {
       const options = this.options(true).sort((a, b) => ratio(a) - ratio(b));
       if (options.length === 0) return;
       // Far above the budget several at once, no two of the same leaf. Together they may save nothing (each alone does): then the first.
-      const count = 1 + Math.floor((this.cost - this.objective.costBudget) / SAVED_AT_ONCE);
+      const count = 1 + Math.floor((this.cost - this.objective.costBudget) / this.parameters.savedAtOnce);
       const [before, cost] = [this.taken(), this.cost];
       this.take([...new Map(options.slice(0, count).map((one) => [one.changes[0]!.signal, one.changes[0]!])).values()]);
       if (this.cost < cost) continue;
@@ -163,7 +197,7 @@ export class LeafDescent {
   }
 
   private improve(): void {
-    for (let step = 0; step < MAX_STEPS; step++) {
+    for (let step = 0; step < this.parameters.steps; step++) {
       const options = this.options(false);
       const good = options.filter((one) => this.gain(one) < -1e-9 * (1 + this.meanSquare));
       good.sort((a, b) => this.gain(a) - this.gain(b));
@@ -183,9 +217,10 @@ export class LeafDescent {
 
   /** Among the options with the least error and the cheapest savings. */
   private bestPair(all: readonly Option[]): { changes: readonly Change[] } | undefined {
+    const { paired, pairsTried } = this.parameters;
     const byGain = [...all].sort((a, b) => this.gain(a) - this.gain(b));
-    const saving = byGain.slice(PAIRED).filter(({ cost }) => cost < 0);
-    const options = [...byGain.slice(0, PAIRED), ...saving.slice(0, PAIRED / 2)];
+    const saving = byGain.slice(paired).filter(({ cost }) => cost < 0);
+    const options = [...byGain.slice(0, paired), ...saving.slice(0, paired / 2)];
     const room = this.objective.costBudget - this.cost + 2;
     const pairs: { changes: readonly Change[]; gain: number }[] = [];
     for (let n = 0; n < options.length; n++) {
@@ -198,7 +233,7 @@ export class LeafDescent {
       }
     }
     pairs.sort((a, b) => a.gain - b.gain);
-    return pairs.slice(0, PAIRS_CHECKED).find(({ changes }) => this.affordable(changes));
+    return pairs.slice(0, pairsTried).find(({ changes }) => this.affordable(changes));
   }
 
   /** Every other value of every leaf; those that change nothing at all are left out. */
@@ -226,7 +261,7 @@ export class LeafDescent {
   }
 
   private costAfter(changes: readonly Change[]): number {
-    this.considered++;
+    this.tried++;
     const before = changes.map(({ signal }) => this.replacements[signal]!);
     for (const { signal, replacement } of changes) this.replacements[signal] = replacement;
     const cost = this.costs.cost(this.replacements);
@@ -237,6 +272,7 @@ export class LeafDescent {
   }
 
   private take(changes: readonly Change[]): void {
+    this.accepted++;
     for (const { signal, replacement } of changes) this.replacements[signal] = replacement;
     this.refresh();
   }

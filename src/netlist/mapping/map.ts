@@ -4,7 +4,14 @@
 // Invariant: the returned table is that of the returned network, simulated anew; the statistics are those of that table.
 
 import { operandShares } from '../../multiplier/metrics.ts';
-import { checkTheta } from '../../multiplier/theta.ts';
+import {
+  approximableColumns,
+  checkTheta,
+  columnStructure,
+  removedColumns,
+  type Structure,
+} from '../../multiplier/structure.ts';
+import { targetProducts } from '../../multiplier/target.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { cleanUp } from '../cleanup.ts';
 import { arrayMultiplier } from '../generators/array.ts';
@@ -13,9 +20,9 @@ import { simulate } from '../simulate.ts';
 import { describeStructure, unitGateCost } from '../structure.ts';
 import { descend } from './descend.ts';
 import type { SearchStep } from './descent.ts';
+import { weightedError } from './distance.ts';
 import { greedySearch } from './greedy.ts';
 import { MappingState, type Move } from './state.ts';
-import { targetProducts, weightedError } from './target.ts';
 import { type MappedMultiplier, type MappingOptions, mappingStarts, searchNames, type Task } from './task.ts';
 
 /**
@@ -24,7 +31,9 @@ import { type MappedMultiplier, type MappingOptions, mappingStarts, searchNames,
  */
 export function mapStructure(options: MappingOptions): MappedMultiplier {
   const { weightBits, activationBits, theta, search = 'descent', start = 'array' } = options;
-  checkTheta(theta, weightBits, activationBits);
+  const structure = options.structure ?? columnStructure({ weightBits, activationBits }, theta.length);
+  checkWidths(structure, options);
+  checkTheta(structure, theta);
   if (!searchNames.includes(search)) {
     throw new UserError(`unknown search "${search}": expected one of ${searchNames.join(', ')}`);
   }
@@ -34,36 +43,36 @@ export function mapStructure(options: MappingOptions): MappedMultiplier {
   checkLimits(options);
   const { generate, signed } = mappingStarts[start];
   const exact = generate(weightBits, activationBits);
-  const target = targetProducts(theta, weightBits, activationBits, signed);
+  const target = targetProducts(structure, theta, signed);
   const shares = options.histograms ? operandShares(options.histograms, weightBits, activationBits) : null;
-  const task: Task = { exact, target, signed, shares, options };
+  const task: Task = { exact, structure, target, signed, shares, options };
   const published = mapGreedily(task);
   return search === 'greedy' ? { ...published, steps: stepsOf(task, published) } : mapByDescent(task, published);
 }
 
 function mapGreedily(task: Task): MappedMultiplier {
-  const { exact, target, signed, shares, options } = task;
+  const { exact, structure, target, signed, shares, options } = task;
   const { theta, lowestProduct = 'remove', start = 'array', weightBits, activationBits } = options;
-  const state = new MappingState(exact, target, theta.length, signed);
+  const state = new MappingState(exact, target, approximableColumns(structure), signed);
   const mseNow = () => weightedError(state.products, target, shares);
 
   const before = mseNow();
   const p00: Move = { column: 0, adder: null, output: 'product', signal: exact.partialProducts[0]!.signal, value: '0' };
   // From the column of the first sign bit on, a signed tree holds complements and constants, which are no products to remove.
-  const removable = signed ? Math.min(weightBits, activationBits) - 1 : theta.length;
-  const removed = theta.flatMap((value, column) =>
-    value === 1 && column < removable ? state.adderOutputs(column) : [],
-  );
-  const fixed = lowestProduct === 'remove' || theta[0] === 1 ? [p00, ...removed] : removed;
+  const removable = signed ? Math.min(weightBits, activationBits) - 1 : Number.POSITIVE_INFINITY;
+  const gone = removedColumns(structure, theta);
+  const removed = gone.flatMap((column) => (column < removable ? state.adderOutputs(column) : []));
+  const fixed = lowestProduct === 'remove' || gone[0] === 0 ? [p00, ...removed] : removed;
   for (const move of fixed) state.force(move);
   const afterFixedColumns = mseNow();
 
   const moves: Move[] = [];
-  if (!fixed.includes(p00) && theta.length > 0 && state.propose(p00) < state.squaredError) {
+  if (!fixed.includes(p00) && structure.index[0]! >= 0 && state.propose(p00) < state.squaredError) {
     state.accept();
     moves.push(p00);
   }
-  moves.push(...greedySearch(state));
+  const search = greedySearch(state);
+  moves.push(...search.accepted);
   const network = cleanUp(exact, state.simulator.accepted);
   const table = simulate(network, { signed });
   const after = weightedError(table.data, target, shares);
@@ -71,14 +80,16 @@ function mapGreedily(task: Task): MappedMultiplier {
     network,
     table,
     theta: [...theta],
+    thetaStructure: structure,
     search: 'greedy',
     start,
-    mse: { before, afterFixedColumns, after },
-    greedy: { mse: after, cost: unitGateCost(network) },
+    mseToTarget: { before, afterFixedColumns, after },
+    greedy: { mseToTarget: after, cost: unitGateCost(network) },
     fixed,
     moves,
     steps: [],
     rearranged: false,
+    statistics: { greedy: { rounds: 1, tried: search.tried, accepted: search.accepted.length } },
     structure: describeStructure(network),
   };
 }
@@ -90,7 +101,7 @@ function stepsOf({ exact, target, signed, shares }: Task, { fixed, moves }: Mapp
     for (const { signal } of step) taken.set(signal, 0);
     const network = cleanUp(exact, taken);
     const { data } = simulate(network, { signed });
-    return { moves: step, mse: weightedError(data, target, shares), cost: unitGateCost(network) };
+    return { moves: step, mseToTarget: weightedError(data, target, shares), cost: unitGateCost(network) };
   });
 }
 
@@ -98,24 +109,33 @@ function mapByDescent(task: Task, published: MappedMultiplier): MappedMultiplier
   const { weightBits, activationBits, costBudget, costWeight } = task.options;
   const unit = unitGateCost(cleanUp(arrayMultiplier(weightBits, activationBits)));
   const usual = costWeight === undefined ? published.greedy.cost : Number.POSITIVE_INFINITY;
-  const found = descend(task, published, {
+  const { best, leaves, adders } = descend(task, published, {
     costBudget: costBudget === undefined ? usual : costBudget * unit,
     costWeight: (costWeight ?? 0) / unit,
   });
-  if (!found) return { ...published, search: 'descent', steps: stepsOf(task, published) };
-  const { network, table, mse, moves, steps, rearranged } = found;
+  const statistics = { ...published.statistics, leaves, adders };
+  if (!best) return { ...published, search: 'descent', steps: stepsOf(task, published), statistics };
+  const { network, table, mseToTarget, moves, steps, rearranged } = best;
   return {
     ...published,
     network,
     table,
     search: 'descent',
-    mse: { ...published.mse, after: mse },
+    mseToTarget: { ...published.mseToTarget, after: mseToTarget },
     fixed: [],
     moves,
     steps,
     rearranged,
+    statistics,
     structure: describeStructure(network),
   };
+}
+
+function checkWidths(structure: Structure, { weightBits, activationBits }: MappingOptions): void {
+  if (structure.weightBits === weightBits && structure.activationBits === activationBits) return;
+  throw new UserError(
+    `the structure is of ${structure.weightBits}×${structure.activationBits} bits, but the multiplier has ${weightBits}×${activationBits}: expected the same widths`,
+  );
 }
 
 function checkLimits({ costBudget, costWeight, search = 'descent' }: MappingOptions): void {

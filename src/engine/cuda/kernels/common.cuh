@@ -129,7 +129,7 @@ struct Geometry {
   }
 };
 
-#if WGMMA
+#if defined(WGMMA) && WGMMA
 // Hopper's warpgroup instructions: 128 threads multiply a 64×32 operand in registers with a 32×64 one in shared memory, asynchronously.
 
 /** Describes rows of 32 bytes, the inner index contiguous, the 16-byte halves of rows 4…7 of each 8 swapped (32-byte swizzle). */

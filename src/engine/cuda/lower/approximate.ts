@@ -4,13 +4,13 @@
 
 import { isInteger } from '../../../multiplier/error.ts';
 import { checkSums } from '../../graph/sums.ts';
+import { planeGradients, planeGradientWays } from './approximate-plane-gradients.ts';
+import { formOf, planeProduct, planeWays } from './approximate-planes.ts';
+import { inputSlopeWays, slopesOfInput, slopesOfWeights, weightSlopeWays } from './approximate-slopes.ts';
+import { structure, structureWays } from './approximate-structure.ts';
+import { lookUpProduct, lookUpWays } from './approximate-table.ts';
 import { convolutionOf } from './geometry.ts';
-import { addresses, integers } from './launch.ts';
-import { elementsOf, type Lowerings, launchOverElements, noChoice, theOnlyPath, type WaysOf } from './lowering.ts';
-import { planeGradients, planeGradientWays } from './plane-gradients.ts';
-import { formOf, planeProduct, planeWays } from './planes.ts';
-import { inputSlopeWays, slopesOfInput, slopesOfWeights, weightSlopeWays } from './slopes.ts';
-import { lookUpProduct, lookUpWays } from './table.ts';
+import type { Lowerings, WaysOf } from './lowering.ts';
 
 type Approximate =
   | 'axmConv2d'
@@ -25,11 +25,8 @@ export const approximateWays: WaysOf<Approximate> = {
   axmConv2dGradients: planeGradientWays,
   axmErrorWeightGradient: weightSlopeWays,
   axmErrorInputGradient: inputSlopeWays,
-  structureMatrix: noChoice,
-  structureMatrixGradient: noChoice,
+  ...structureWays,
 };
-
-const STRUCTURE = { file: 'structure.cu', defines: {} };
 
 export const approximate: Lowerings<Approximate> = {
   axmConv2d: (node, target) => {
@@ -46,27 +43,5 @@ export const approximate: Lowerings<Approximate> = {
   axmErrorWeightGradient: slopesOfWeights,
   axmErrorInputGradient: slopesOfInput,
 
-  structureMatrix: (node) => {
-    const count = elementsOf(node);
-    return {
-      path: theOnlyPath,
-      launches: ({ inputs: [theta], outputs: [m], memory }) => {
-        const index = memory.place(Int32Array.from(node.attributes.index));
-        const args = { ...addresses({ theta: theta!, index, m: m! }), ...integers({ count }) };
-        return [launchOverElements(STRUCTURE, 'structure_matrix', count, args)];
-      },
-    };
-  },
-
-  structureMatrixGradient: ({ attributes: { index, count } }) => ({
-    path: theOnlyPath,
-    launches: ({ inputs: [dm], outputs: [dtheta], memory }) => {
-      const table = memory.place(Int32Array.from(index));
-      const args = {
-        ...addresses({ dm: dm!, index: table, dtheta: dtheta! }),
-        ...integers({ count, entries: index.length }),
-      };
-      return [launchOverElements(STRUCTURE, 'structure_matrix_gradient', count, args)];
-    },
-  }),
+  ...structure,
 };

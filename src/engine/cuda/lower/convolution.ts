@@ -1,6 +1,6 @@
 // Convolutions of f32 tensors: which product, which tile, how a long sum is cut into parts; see kernels/convolution.cu. Those that keep the
 // size of the image have faster kernels where the device does (convolution-f16.ts). The gradients through the error of an approximate multiplier
-// are such products too (slopes.ts).
+// are such products too (approximate-slopes.ts).
 
 import type { Node } from '../../graph/graph.ts';
 import { COUNTS, oneOrSeveral, pathOf } from '../../graph/paths.ts';

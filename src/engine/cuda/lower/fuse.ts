@@ -71,10 +71,11 @@ function joinForward({ steps }: Plan, uses: Uses, at: number, replaced: Map<numb
   const next = onlyReader(y);
   const addition = opAt(next) === 'add' && isSum(steps[next!]!.node as Node<'add'>) ? next : undefined;
   const after = addition === undefined ? next : onlyReader(steps[addition]!.node.outputs[0]!);
-  // Behind an addition the relu must be the next step and in place, else what was added may be gone.
+  // Behind an addition the relu must be the next step, and in place or outside the arena, else what was added may be gone.
+  const keepsAdded = (from: Storage, to: Storage) => to.region === 'own' || samePlace(from, to);
   const follows =
     addition === undefined ||
-    (after === addition + 1 && samePlace(steps[addition]!.outputs[0]!, steps[after]!.outputs[0]!));
+    (after === addition + 1 && keepsAdded(steps[addition]!.outputs[0]!, steps[after]!.outputs[0]!));
   const rectified = opAt(after) === 'relu' && follows;
   const last = rectified ? after : addition;
   // Of two batch norms that are added to each other the first takes the addition.

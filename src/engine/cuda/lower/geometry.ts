@@ -1,12 +1,15 @@
 // Host side of the kernels' geometry: the structure they take, division constants, tile shapes and the cutting of long sums. Pure functions of
 // shapes and of the number of multiprocessors, so that a result depends on neither timing nor the state of the device.
 
-import { invariant } from '../../../tensor/errors.ts';
+import { invariant, UserError } from '../../../tensor/errors.ts';
 import type { Shape } from '../../../tensor/tensor.ts';
-import type { ConvGeometry } from '../../graph/ops.ts';
+import type { ConvGeometry, Pair } from '../../graph/ops.ts';
 import { type Argument, integers, struct } from './launch.ts';
 
-export interface Convolution extends ConvGeometry {
+export interface Convolution {
+  readonly stride: number;
+  readonly padding: number;
+  readonly groups: number;
   readonly n: number;
   readonly h: number;
   readonly w: number;
@@ -32,12 +35,30 @@ export const INPUT_GRADIENT = 1;
 export const WEIGHT_GRADIENT = 2;
 export type Mode = typeof FORWARD | typeof INPUT_GRADIENT | typeof WEIGHT_GRADIENT;
 
+/** The kernels' one stride and padding of dense windows. */
+export function sameOnBothAxes({ stride, padding, dilation = [1, 1] }: Window): { stride: number; padding: number } {
+  const dense = dilation[0] === 1 && dilation[1] === 1;
+  if (!dense || stride[0] !== stride[1] || padding[0] !== padding[1]) {
+    throw new UserError(
+      `stride ${stride}, padding ${padding}, dilation ${dilation}: the cuda device needs one stride and padding for both axes and dilation 1; use the wasm device`,
+    );
+  }
+  return { stride: stride[0], padding: padding[0] };
+}
+
+interface Window {
+  readonly stride: Pair;
+  readonly padding: Pair;
+  readonly dilation?: Pair;
+}
+
 /** Geometry from the shapes of x [n,h,w,c], the weights [kh,kw,c/groups,o] and the output [n,oh,ow,o]. */
 export function convolutionOf(x: Shape, weights: Shape, y: Shape, geometry: ConvGeometry): Convolution {
   const [n, h, w, c] = x as [number, number, number, number];
   const [kh, kw, inputs, o] = weights as [number, number, number, number];
   const [, oh, ow] = y as [number, number, number];
-  const { stride, padding, groups } = geometry;
+  const { stride, padding } = sameOnBothAxes(geometry);
+  const { groups } = geometry;
   return {
     ...{ n, h, w, c, oh, ow, o, kh, kw, stride, padding, groups, inputs },
     outputs: o / groups,
@@ -93,7 +114,7 @@ export function chooseTile<T extends Tile>(
   return tiles.reduce((best, tile) => (cost(tile) < cost(best) ? tile : best));
 }
 
-/** Work of tiles × stages cut into equal shares, as kernels/plane-gradients.cu does; `parts`: the number of shares that each tile is in. */
+/** Work of tiles × stages cut into equal shares, as kernels/approximate-plane-gradients.cu does; `parts`: the number of shares that each tile is in. */
 export function sharesOf(tiles: number, stages: number, most: number) {
   const units = tiles * stages;
   invariant(most < 256, `${most} shares`);

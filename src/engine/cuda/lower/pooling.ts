@@ -4,7 +4,7 @@ import { type Shape, sizeOf } from '../../../tensor/tensor.ts';
 import type { PoolGeometry } from '../../graph/ops.ts';
 import { type Path, pathOf } from '../../graph/paths.ts';
 import type { Address } from '../runtime/driver.ts';
-import { ceilDivide, dividerArgument } from './geometry.ts';
+import { ceilDivide, dividerArgument, sameOnBothAxes } from './geometry.ts';
 import { addresses, integers, type KernelLaunch, launch, struct } from './launch.ts';
 import type { Lowerings, WaysOf } from './lowering.ts';
 
@@ -24,7 +24,9 @@ interface Pool {
   readonly launch: (name: string, over: Shape, tensors: Readonly<Record<string, Address>>) => KernelLaunch;
 }
 
-function poolOf(x: Shape, y: Shape, { size: [kh, kw], stride, padding }: PoolGeometry): Pool {
+function poolOf(x: Shape, y: Shape, geometry: PoolGeometry): Pool {
+  const [kh, kw] = geometry.size;
+  const { stride, padding } = sameOnBothAxes(geometry);
   const [n, h, w, c] = x as [number, number, number, number];
   const [, oh, ow] = y as [number, number, number];
   const width = c % 4 === 0 ? 4 : 1;

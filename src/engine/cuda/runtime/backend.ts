@@ -1,23 +1,18 @@
-// The cuda backend: the plan of every backend, lowered to kernels, built once as a CUDA graph and replayed for each run. A session owns the
-// variables and one stream, to which all work goes in order. Inputs travel through page-locked buffers (staging.ts), small outputs come back
+// The cuda backend: the plan of every backend, lowered to kernels, built as a CUDA graph (again when the arena has moved) and replayed for
+// each run. A session owns the variables and one stream, to which all work goes in order. Inputs travel through page-locked buffers (staging.ts), small outputs come back
 // behind every run (outputs.ts), large ones are copied on demand. Nothing waits for the device but `read`.
 
 import { invariant, UserError } from '../../../tensor/errors.ts';
-import {
-  allocate,
-  bytesPerElement,
-  type HostTensor,
-  sameShape,
-  sizeOf,
-  type TensorData,
-} from '../../../tensor/tensor.ts';
-import { type Backend, POISON, type Program, type Session } from '../../backend.ts';
-import type { Graph } from '../../graph/graph.ts';
+import { allocate, bytesPerElement, type HostTensor, sizeOf, type TensorData } from '../../../tensor/tensor.ts';
+import { type Backend, POISON, type Program } from '../../backend.ts';
+import type { Graph, Value } from '../../graph/graph.ts';
 import type { TensorType } from '../../graph/ops.ts';
 import { type Plan, plan, type Storage } from '../../graph/plan.ts';
+import { SharedSession } from '../../session.ts';
 import type { KernelLaunch, Precision, Target } from '../lower/launch.ts';
-import { lowerOn } from '../lower/lowerings.ts';
+import { type Lower, lowerOn } from '../lower/lowerings.ts';
 import { copyTask, lowerPlan } from '../lower/program.ts';
+import { Arena } from './arena.ts';
 import { KernelLibrary } from './compiler.ts';
 import { OLDEST_CAPABILITY, openCuda } from './device.ts';
 import { type Address, Context, type DeviceProperties, type GraphNode, type PreparedKernel } from './driver.ts';
@@ -84,29 +79,25 @@ function describe({ ordinal, name, memoryBytes }: DeviceProperties): string {
   return `GPU ${ordinal}: ${name}, ${Math.round(memoryBytes / 2 ** 30)} GiB`;
 }
 
-interface Variable extends TensorType {
-  readonly address: Address;
-  readonly bytes: number;
-}
-
-class CudaSession implements Session {
-  readonly backend: Backend;
+class CudaSession extends SharedSession<Address> {
   readonly context: Context;
   readonly target: Target;
   readonly poison: boolean;
+  readonly arena: Arena;
+  /** Bytes that programs have for themselves. */
+  ownBytes = 0;
   readonly #kernels: KernelLibrary;
   readonly #pool: MemoryPool;
-  readonly #variables = new Map<string, Variable>();
   readonly #constants = new Map<TensorData, Address>();
-  readonly #programs: CudaProgram[] = [];
   readonly #modules = new Map<string, Promise<bigint>>();
 
   constructor(backend: Backend, context: Context, kernels: KernelLibrary, target: Target, poison: boolean) {
-    this.backend = backend;
+    super(backend);
     this.context = context;
     this.#kernels = kernels;
     this.target = target;
     this.poison = poison;
+    this.arena = new Arena(context);
     this.#pool = this.newPool();
   }
 
@@ -116,38 +107,44 @@ class CudaSession implements Session {
   }
 
   get bytes(): number {
-    return this.#programs.reduce((sum, program) => sum + program.bytes, this.#pool.bytes);
+    return this.arena.bytes + this.ownBytes + this.#pool.bytes;
   }
 
-  async compile(graph: Graph): Promise<Program> {
-    for (const [name, value] of graph.variables) this.#declare(name, value);
-    const program = await CudaProgram.create(graph, this);
-    this.#programs.push(program);
-    return program;
+  protected allocate({ dtype, shape }: TensorType): Address {
+    const bytes = sizeOf(shape) * bytesPerElement[dtype];
+    const address = this.#pool.allocate(bytes);
+    this.context.fill(address, 0, bytes);
+    return address;
   }
 
-  hasVariable(name: string): boolean {
-    return this.#variables.has(name);
-  }
-
-  variableNames(): readonly string[] {
-    return [...this.#variables.keys()];
-  }
-
-  write(name: string, tensor: HostTensor): void {
-    const { address, bytes } = this.#declare(name, tensor);
-    const { data } = tensor;
+  protected store(to: Address, { data }: HostTensor): void {
     this.context.use();
-    this.context.toDevice(address, new Uint8Array(data.buffer, data.byteOffset, bytes), bytes);
+    this.context.toDevice(to, new Uint8Array(data.buffer, data.byteOffset, data.byteLength), data.byteLength);
     // The copy reads the caller's memory: it must be done before the caller may change it.
     this.context.synchronize();
   }
 
-  async read(name: string): Promise<HostTensor> {
-    const variable = this.#variables.get(name);
-    invariant(variable, `no variable ${name} in this session`);
-    const { dtype, shape } = variable;
-    return { dtype, shape, data: await this.readMemory(variable, variable.address) };
+  protected load(from: Address, type: TensorType): Promise<TensorData> {
+    return this.readMemory(type, from);
+  }
+
+  protected build(graph: Graph): Promise<Program> {
+    return CudaProgram.create(graph, this);
+  }
+
+  protected fitArena(bytes: number): void {
+    this.arena.fit(bytes);
+  }
+
+  /** Programs poison it before each run. */
+  protected poisonArena(): void {}
+
+  protected async end(): Promise<void> {
+    this.context.synchronize();
+    for (const module of this.#modules.values()) this.context.unloadModule(await module);
+    this.#pool.dispose();
+    this.#constants.clear();
+    this.context.dispose();
   }
 
   /** A copy of a tensor in device memory, after all work issued so far. */
@@ -169,14 +166,8 @@ class CudaSession implements Session {
     return address;
   }
 
-  addressOf(name: string): Address {
-    const variable = this.#variables.get(name);
-    invariant(variable, `no variable ${name} in this session`);
-    return variable.address;
-  }
-
   /** Compiles and loads what launches need; the result prepares a launch. */
-  async load(launches: readonly KernelLaunch[]): Promise<(launch: KernelLaunch) => PreparedKernel> {
+  async loadKernels(launches: readonly KernelLaunch[]): Promise<(launch: KernelLaunch) => PreparedKernel> {
     const sources = new Map(launches.map(({ source }) => [KernelLibrary.nameOf(source), source]));
     const modules = new Map<string, bigint>();
     await Promise.all(
@@ -197,30 +188,6 @@ class CudaSession implements Session {
       kernels.set(key, kernel);
       return { kernel, ...launch };
     };
-  }
-
-  async dispose(): Promise<void> {
-    this.context.synchronize();
-    for (const program of this.#programs) program.dispose();
-    for (const module of this.#modules.values()) this.context.unloadModule(await module);
-    this.#pool.dispose();
-    this.#constants.clear();
-    this.#variables.clear();
-    this.context.dispose();
-  }
-
-  #declare(name: string, { dtype, shape }: TensorType): Variable {
-    const known = this.#variables.get(name);
-    if (known) {
-      invariant(known.dtype === dtype && sameShape(known.shape, shape), `variable ${name} changes its type`);
-      return known;
-    }
-    const bytes = sizeOf(shape) * bytesPerElement[dtype];
-    const address = this.#pool.allocate(bytes);
-    this.context.fill(address, 0, bytes);
-    const variable = { dtype, shape, address, bytes };
-    this.#variables.set(name, variable);
-    return variable;
   }
 }
 
@@ -246,25 +213,6 @@ function graphNodes(tasks: readonly Task[], prepare: (launch: KernelLaunch) => P
   }));
 }
 
-interface ProgramParts {
-  readonly nodes: readonly NamedNode[];
-  readonly inputs: ReadonlyMap<string, PinnedInput>;
-  readonly outputs: ReadonlyMap<string, Output>;
-  readonly ring: OutputRing;
-  /** What is poisoned before each run. */
-  readonly poisoned: { readonly from: Address; readonly bytes: number } | undefined;
-}
-
-/** The arena without the inputs, which it begins with: they are written before a run. */
-function behindInputs(graph: Graph, planned: Plan, arena: Address) {
-  const ends = [...graph.inputs.values()].map((value) => {
-    const at = planned.storage(value);
-    return at.region === 'arena' ? at.offset + sizeOf(value.shape) * bytesPerElement[value.dtype] : 0;
-  });
-  const start = Math.max(0, ...ends);
-  return { from: arena + BigInt(start), bytes: planned.arenaBytes - start };
-}
-
 /** How long one kernel of a program takes by itself. */
 export interface KernelTime {
   readonly name: string;
@@ -277,97 +225,158 @@ export interface KernelTime {
   readonly milliseconds: number;
 }
 
+/** A program as a graph of kernels over the arena where it was when this was built. */
+interface Built {
+  readonly generation: number;
+  readonly nodes: readonly NamedNode[];
+  /** Tables and counters of the kernels. */
+  readonly pool: MemoryPool;
+  readonly executable: bigint;
+}
+
 /** A program of this backend; benches measure its parts. */
 export class CudaProgram implements Program {
   readonly arenaBytes: number;
-  readonly bytes: number;
   readonly #session: CudaSession;
-  readonly #blocks: readonly Address[];
+  readonly #plan: Plan;
+  readonly #lower: Lower;
+  /** Inputs, outputs and the block of small outputs. */
+  readonly #pool: MemoryPool;
+  readonly #own: Address;
+  readonly #block: Address;
+  readonly #constants: readonly Address[];
   readonly #inputs: ReadonlyMap<string, PinnedInput>;
   readonly #outputs: ReadonlyMap<string, Output>;
-  readonly #nodes: readonly NamedNode[];
   readonly #ring: OutputRing;
-  readonly #poisoned: ProgramParts['poisoned'];
-  readonly #executable: bigint;
+  #built: Built | undefined;
+  #building: Promise<void> | undefined;
 
   static async create(graph: Graph, session: CudaSession): Promise<CudaProgram> {
+    return await new CudaProgram(graph, session).#join();
+  }
+
+  private constructor(graph: Graph, session: CudaSession) {
     const { context, target } = session;
-    const lower = lowerOn(target);
-    const planned = plan(graph, {
+    this.#session = session;
+    this.#lower = lowerOn(target);
+    this.#plan = plan(graph, {
       alignment: ALIGNMENT,
-      workspaceBytes: (node) => lower(node).workspaceBytes ?? 0,
+      workspaceBytes: (node) => this.#lower(node).workspaceBytes ?? 0,
       reuseDistance: REUSE_DISTANCE,
     });
-    context.use();
-    const arena = context.allocate(planned.arenaBytes);
-    const pool = session.newPool();
+    this.arenaBytes = this.#plan.arenaBytes;
+    this.#pool = session.newPool();
+    this.#own = this.#pool.allocate(this.#plan.ownBytes);
+    this.#constants = graph.constants.map(({ source }) => {
+      invariant(source.kind === 'constant', 'a constant without its tensor');
+      return session.constant(source.tensor.data);
+    });
+    const address = (value: Value) => this.#addressOf(this.#plan.storage(value));
+    this.#inputs = new Map(
+      [...graph.inputs].map(([name, value]) => [name, new PinnedInput(context, name, value, address(value))]),
+    );
+    let smallBytes = 0;
+    this.#outputs = new Map(
+      [...graph.outputs].map(([name, value]) => {
+        const bytes = sizeOf(value.shape) * bytesPerElement[value.dtype];
+        const offset = bytes <= SMALL_OUTPUT_BYTES ? smallBytes : undefined;
+        if (offset !== undefined) smallBytes += 4 * Math.ceil(bytes / 4);
+        return [name, { type: value, address: address(value), offset }];
+      }),
+    );
+    this.#block = this.#pool.allocate(smallBytes);
+    this.#ring = new OutputRing(context, this.#block, smallBytes);
+    session.ownBytes += this.#pool.bytes;
+  }
+
+  async #join(): Promise<this> {
+    try {
+      this.#session.join(this, this.arenaBytes);
+      await this.#ready();
+      return this;
+    } catch (error) {
+      await this.dispose();
+      throw error;
+    }
+  }
+
+  #addressOf(at: Storage): Address {
+    switch (at.region) {
+      case 'variable':
+        return this.#session.variable(at.name).place;
+      case 'constant':
+        return this.#constants[at.index]!;
+      case 'own':
+        return this.#own + BigInt(at.offset);
+      case 'arena':
+        return this.#session.arena.address + BigInt(at.offset);
+    }
+  }
+
+  /** Lowers the plan to addresses and makes the graph, in place of the one for where the arena was before. */
+  async #build(): Promise<void> {
+    const { context, arena } = this.#session;
+    this.#unbuild();
+    const { generation } = arena;
+    const pool = this.#session.newPool();
+    try {
+      const nodes = await this.#nodes(pool);
+      this.#built = { generation, nodes, pool, executable: context.createGraph(nodes) };
+      this.#session.ownBytes += pool.bytes;
+    } catch (error) {
+      context.synchronize();
+      pool.dispose();
+      throw error;
+    }
+  }
+
+  /** The kernels over the arena where it is; what they need beside is in the pool. */
+  async #nodes(pool: MemoryPool): Promise<NamedNode[]> {
+    const { context } = this.#session;
     const place = ({ buffer, byteOffset, byteLength }: ArrayBufferView): Address => {
       const at = pool.allocate(byteLength);
       context.toDevice(at, new Uint8Array(buffer, byteOffset, byteLength), byteLength);
       return at;
-    };
-    const constants = graph.constants.map(({ source }) => {
-      invariant(source.kind === 'constant', 'a constant without its tensor');
-      return session.constant(source.tensor.data);
-    });
-    const of = (storage: Storage): Address => {
-      if (storage.region === 'variable') return session.addressOf(storage.name);
-      return storage.region === 'constant' ? constants[storage.index]! : arena + BigInt(storage.offset);
     };
     const counters = (count: number): Address => {
       const at = pool.allocate(4 * count);
       context.fill(at, 0, 4 * count);
       return at;
     };
-    const variable = (name: string) => session.addressOf(name);
     const memory = { counters, place };
-    const tasks = lowerPlan(planned, { of, variable }, lower, memory);
-
-    const inputs = [...graph.inputs].map(
-      ([name, value]) => [name, new PinnedInput(context, name, value, of(planned.storage(value)))] as const,
-    );
-    let smallBytes = 0;
-    const outputs = [...graph.outputs].map(([name, value]) => {
-      const bytes = sizeOf(value.shape) * bytesPerElement[value.dtype];
-      const offset = bytes <= SMALL_OUTPUT_BYTES ? smallBytes : undefined;
-      if (offset !== undefined) smallBytes += 4 * Math.ceil(bytes / 4);
-      return [name, { type: value, address: of(planned.storage(value)), offset }] as const;
-    });
-    const block = pool.allocate(smallBytes);
-    // Whole words: arenas have room for them.
-    const small = outputs.flatMap(([, { type, address, offset }]) => {
+    const of = (at: Storage) => this.#addressOf(at);
+    const variable = (name: string) => this.#session.variable(name).place;
+    context.use();
+    const tasks = lowerPlan(this.#plan, { of, variable }, this.#lower, memory);
+    // Whole words: memory has room for them.
+    const small = [...this.#outputs.values()].flatMap(({ type, address, offset }) => {
       const words = Math.ceil((sizeOf(type.shape) * bytesPerElement[type.dtype]) / 4);
-      return offset === undefined ? [] : [{ from: address, to: block + BigInt(offset), words }];
+      return offset === undefined ? [] : [{ from: address, to: this.#block + BigInt(offset), words }];
     });
     if (small.length > 0) tasks.push(copyTask(small, memory));
-    const prepare = await session.load(tasks.map(({ launch }) => launch));
+    const prepare = await this.#session.loadKernels(tasks.map(({ launch }) => launch));
     context.synchronize();
-    return new CudaProgram(session, planned.arenaBytes, arena, pool, {
-      nodes: graphNodes(tasks, prepare),
-      inputs: new Map(inputs),
-      outputs: new Map(outputs),
-      ring: new OutputRing(context, block, smallBytes),
-      poisoned: session.poison ? behindInputs(graph, planned, arena) : undefined,
-    });
+    return graphNodes(tasks, prepare);
   }
 
-  private constructor(
-    session: CudaSession,
-    arenaBytes: number,
-    arena: Address,
-    pool: MemoryPool,
-    { nodes, inputs, outputs, ring, poisoned }: ProgramParts,
-  ) {
-    this.#session = session;
-    this.arenaBytes = arenaBytes;
-    this.bytes = arenaBytes + pool.bytes;
-    this.#blocks = [arena, ...pool.blocks];
-    this.#inputs = inputs;
-    this.#outputs = outputs;
-    this.#nodes = nodes;
-    this.#executable = session.context.createGraph(nodes);
-    this.#ring = ring;
-    this.#poisoned = poisoned;
+  #unbuild(): void {
+    if (!this.#built) return;
+    const { pool, executable } = this.#built;
+    this.#session.context.destroyGraph(executable);
+    this.#session.ownBytes -= pool.bytes;
+    pool.dispose();
+    this.#built = undefined;
+  }
+
+  /** The graph for the arena where it is now. */
+  async #ready(): Promise<Built> {
+    for (;;) {
+      if (this.#built?.generation === this.#session.arena.generation) return this.#built;
+      this.#building ??= this.#build().finally(() => {
+        this.#building = undefined;
+      });
+      await this.#building;
+    }
   }
 
   write(name: string, data: TensorData): void {
@@ -377,12 +386,22 @@ export class CudaProgram implements Program {
   }
 
   async run(): Promise<void> {
-    const { context } = this.#session;
+    const { context, poison } = this.#session;
+    this.#session.enter(this);
     await this.#ring.ready();
+    const { executable } = await this.#ready();
     context.use();
-    if (this.#poisoned) context.fill(this.#poisoned.from, POISON, this.#poisoned.bytes);
-    context.replay(this.#executable);
+    if (poison) this.#poison();
+    context.replay(executable);
     this.#ring.collect();
+  }
+
+  /** What the kernels must write: all but the inputs. */
+  #poison(): void {
+    const { context, arena } = this.#session;
+    const { inputBytes, ownBytes } = this.#plan;
+    if (ownBytes > inputBytes) context.fill(this.#own + BigInt(inputBytes), POISON, ownBytes - inputBytes);
+    if (this.arenaBytes > 0) context.fill(arena.address, POISON, this.arenaBytes);
   }
 
   async read(name: string): Promise<TensorData> {
@@ -399,10 +418,12 @@ export class CudaProgram implements Program {
   async timeKernels(repeats: number): Promise<KernelTime[]> {
     const { context } = this.#session;
     const { driver, stream } = context;
+    this.#session.enter(this);
+    const { nodes } = await this.#ready();
     context.use();
     const [start, end] = [context.createEvent(true), context.createEvent(true)];
     const times: KernelTime[] = [];
-    for (const kernel of this.#nodes) {
+    for (const kernel of nodes) {
       driver.launch(kernel, stream);
       context.record(start);
       for (let n = 0; n < repeats; n++) driver.launch(kernel, stream);
@@ -429,11 +450,14 @@ export class CudaProgram implements Program {
     return milliseconds;
   }
 
-  dispose(): void {
-    const { context } = this.#session;
-    context.destroyGraph(this.#executable);
-    for (const block of this.#blocks) context.free(block);
+  async dispose(): Promise<void> {
+    await this.#ring.settled();
+    this.#session.context.synchronize();
+    this.#session.leave(this);
+    this.#unbuild();
     for (const input of this.#inputs.values()) input.dispose();
     this.#ring.dispose();
+    this.#session.ownBytes -= this.#pool.bytes;
+    this.#pool.dispose();
   }
 }

@@ -28,10 +28,10 @@ test('options name the architecture and every macro, in an order of their own', 
 });
 
 test('includes are put into the text, each once', () => {
-  const text = readSource('planes.cu');
+  const text = readSource('approximate-planes.cu');
   expect(text).not.toContain('#include');
   expect(text.match(/struct Geometry/g)).toHaveLength(1);
-  expect(readdirSync(kernelFolder())).toContain('planes.cu');
+  expect(readdirSync(kernelFolder())).toContain('approximate-planes.cu');
 });
 
 test('equal sources are compiled once, and never again while the cache holds them', async () => {
@@ -44,7 +44,7 @@ test('equal sources are compiled once, and never again while the cache holds the
       return Uint8Array.of(1, 2, 3);
     },
   };
-  const source = (value: number) => ({ file: 'codes.cu', defines: { X: value } });
+  const source = (value: number) => ({ file: 'approximate-codes.cu', defines: { X: value } });
   const first = new KernelLibrary(() => compiler, target, folder);
   const images = await Promise.all([first.image(source(1)), first.image(source(1)), first.image(source(2))]);
   expect(images.map((image) => [...image])).toEqual([
@@ -52,7 +52,7 @@ test('equal sources are compiled once, and never again while the cache holds the
     [1, 2, 3],
     [1, 2, 3],
   ]);
-  expect(compiled).toEqual(['codes.cu -DX=1', 'codes.cu -DX=2']);
+  expect(compiled).toEqual(['approximate-codes.cu -DX=1', 'approximate-codes.cu -DX=2']);
   const second = new KernelLibrary(() => compiler, target, folder);
   expect([...(await second.image(source(2)))]).toEqual([1, 2, 3]);
   expect(second.compiled).toBe(0);
@@ -63,7 +63,7 @@ test('equal sources are compiled once, and never again while the cache holds the
 test('a cache that cannot be written costs no more than time', async () => {
   const compiler = { version: '13.0', compile: async () => Uint8Array.of(7) };
   const library = new KernelLibrary(() => compiler, target, '/dev/null/nowhere');
-  expect([...(await library.image({ file: 'codes.cu', defines: {} }))]).toEqual([7]);
+  expect([...(await library.image({ file: 'approximate-codes.cu', defines: {} }))]).toEqual([7]);
 });
 
 test('the cache stands where the user’s caches are', () => {

@@ -69,6 +69,11 @@ export class OutputRing {
     return reading;
   }
 
+  /** Resolves when no read is under way any more. */
+  async settled(): Promise<void> {
+    await Promise.allSettled(this.#slots.flatMap(({ reads }) => [...reads]));
+  }
+
   dispose(): void {
     for (const { buffer, copied } of this.#slots) {
       this.#context.freeHost(buffer);

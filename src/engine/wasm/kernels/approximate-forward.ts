@@ -18,7 +18,7 @@
 
 import { AxmForward, buildRows, channelBytes } from './approximate-rows';
 import { gatherHalves, gatherInteger, gatherReal, gatherTable } from './approximate-sums';
-import { ceilDivide, endValid, firstValid, Geometry } from './geometry';
+import { ceilDivide, endTap, endValid, firstTap, firstValid, Geometry } from './geometry';
 import { storeLanes, upperHalf } from './lanes';
 
 @unmanaged
@@ -73,8 +73,8 @@ function blockOf<T>(): i32 {
 
 function forward<T>(args: AxmForward, part: i32, scratch: usize): void {
   const geometry = args.geometry;
-  const stride = geometry.stride;
-  const padding = geometry.padding;
+  const strideX = geometry.strideX;
+  const paddingX = geometry.paddingX;
   const outWidth = geometry.outWidth;
   const channels = geometry.channels / geometry.groups;
   const outputs = geometry.outputs / geometry.groups;
@@ -87,7 +87,7 @@ function forward<T>(args: AxmForward, part: i32, scratch: usize): void {
   const firstRow = (part / (tiles * geometry.groups)) * args.rowsPerPart;
   const rows = min(args.rowsPerPart, geometry.batch * geometry.outHeight - firstRow);
   const sumBytes = <usize>lanesOf<T>() * 4;
-  const codeStep = <usize>(stride * geometry.channels);
+  const codeStep = <usize>(strideX * geometry.channels);
 
   const sums = scratch;
   const table = sums + <usize>args.rowsPerPart * outWidth * sumBytes;
@@ -97,17 +97,20 @@ function forward<T>(args: AxmForward, part: i32, scratch: usize): void {
   for (let ky = 0; ky < geometry.kernelHeight; ++ky) {
     for (let kx = 0; kx < geometry.kernelWidth; ++kx) {
       const tap = ky * geometry.kernelWidth + kx;
-      const from = firstValid(kx, stride, padding);
-      const count = endValid(kx, stride, padding, geometry.width, outWidth) - from;
+      const offsetY = ky * geometry.dilationY - geometry.paddingY;
+      const offsetX = kx * geometry.dilationX;
+      const from = firstValid(offsetX, strideX, paddingX);
+      const count = endValid(offsetX, strideX, paddingX, geometry.width, outWidth) - from;
       for (let channel = 0; channel < channels; channel += blockOf<T>()) {
         const taps = min(blockOf<T>(), channels - channel);
         const weights = args.w + <usize>(tap * channels + channel) * geometry.outputs + firstOutput;
         buildRows<T>(args, table, weights, taps, firstOutput, lanes);
         for (let r = 0; r < rows; ++r) {
           const row = firstRow + r;
-          const iy = (row % geometry.outHeight) * stride + ky - padding;
+          const iy = (row % geometry.outHeight) * geometry.strideY + offsetY;
           if (iy < 0 || iy >= geometry.height) continue;
-          const pixel = ((row / geometry.outHeight) * geometry.height + iy) * geometry.width + from * stride + kx - padding;
+          const ix = from * strideX + offsetX - paddingX;
+          const pixel = ((row / geometry.outHeight) * geometry.height + iy) * geometry.width + ix;
           const codes = args.x + <usize>pixel * geometry.channels + group * channels + channel;
           const at = sums + <usize>(r * outWidth + from) * sumBytes;
           if (isFloat<T>()) {
@@ -164,13 +167,13 @@ function finish<T>(
 
   for (let r = 0; r < rows; ++r) {
     const row = firstRow + r;
-    const top = (row % geometry.outHeight) * geometry.stride - geometry.padding;
-    const ky0 = max(0, -top);
-    const ky1 = min(geometry.kernelHeight, geometry.height - top);
+    const top = (row % geometry.outHeight) * geometry.strideY - geometry.paddingY;
+    const ky0 = firstTap(top, geometry.dilationY);
+    const ky1 = endTap(top, geometry.dilationY, geometry.height, geometry.kernelHeight);
     for (let ox = 0; ox < geometry.outWidth; ++ox) {
-      const left = ox * geometry.stride - geometry.padding;
-      const kx0 = max(0, -left);
-      const kx1 = min(geometry.kernelWidth, geometry.width - left);
+      const left = ox * geometry.strideX - geometry.paddingX;
+      const kx0 = firstTap(left, geometry.dilationX);
+      const kx1 = endTap(left, geometry.dilationX, geometry.width, geometry.kernelWidth);
       let correction = whole;
       if (ky0 > 0 || kx0 > 0 || ky1 < geometry.kernelHeight || kx1 < geometry.kernelWidth) {
         correction = partial;
@@ -180,8 +183,9 @@ function finish<T>(
       if (isInteger<T>()) {
         const image = (row / geometry.outHeight) * geometry.height;
         for (let ky = ky0; ky < ky1; ++ky) {
+          const line = (image + top + ky * geometry.dilationY) * geometry.width + left;
           for (let kx = kx0; kx < kx1; ++kx) {
-            const pixel = (image + top + ky) * geometry.width + left + kx;
+            const pixel = line + kx * geometry.dilationX;
             codes += load<i32>(args.pixelSums + (<usize>(pixel * geometry.groups + group) << 2));
           }
         }

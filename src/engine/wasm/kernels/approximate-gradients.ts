@@ -6,11 +6,12 @@
 //   dw = xScale·(Σ_j 2^j H_j − xZero·H_1), H_1 = Σ_valid g;   dm[i,j] = −2^(i+j)·xScale·Σ wScale[o]·w[i]·H_j
 // Steps: the operands (./approximate-operands); the gradients, a part owning four input channels and a slice of tiles; the sum of the
 // parts' dm.
-// Stride s: an input row iy meets the window rows ky ≡ iy + padding (mod s) only, so positions are sorted per residue class. On small
-// images many positions of a class lie outside the image for a given tap; if there are many outputs, sorting per tap leaves them out.
+// Stride s, dilation d: an input row iy meets the window rows ky·d ≡ iy + padding (mod s) only, so positions are sorted per residue class,
+// whose window rows are s / gcd(s, d) apart. On small images many positions of a class lie outside the image for a given tap; if there are
+// many outputs, sorting per tap leaves them out.
 
 import { AxmGradients, ROW, tilesOf } from './approximate-operands';
-import { ceilDivide, Geometry } from './geometry';
+import { ceilDivide, Geometry, tapStep } from './geometry';
 import { storeLanes, sumLanes } from './lanes';
 
 /** Input channels of a part. */
@@ -23,7 +24,6 @@ const CHANNELS = 4;
  */
 export function axmGradients(args: AxmGradients, part: i32, scratch: usize): void {
   const geometry = args.geometry;
-  const stride = geometry.stride;
   const channels = geometry.channels / geometry.groups;
   const bundles = ceilDivide(channels, CHANNELS);
   const bundle = part / args.slices;
@@ -37,8 +37,8 @@ export function axmGradients(args: AxmGradients, part: i32, scratch: usize): voi
   const tapBytes = <usize>(tile1 - tile0) * 8 * ROW;
   const endsBytes: usize = ROW * 17;
   // Taps that share a sorted list follow each other at these distances.
-  const stepY = args.sortPerTap ? geometry.kernelHeight : stride;
-  const stepX = args.sortPerTap ? geometry.kernelWidth : stride;
+  const stepY = args.sortPerTap ? geometry.kernelHeight : tapStep(geometry.strideY, geometry.dilationY);
+  const stepX = args.sortPerTap ? geometry.kernelWidth : tapStep(geometry.strideX, geometry.dilationX);
   const digits = ceilDivide(args.activationBits, args.digitBits);
   const channelBytes: usize = 2 * endsBytes + <usize>(geometry.kernelHeight * geometry.kernelWidth) * tapBytes;
   const image = <usize>(args.tileHeight * args.tileWidth) * ROW;
@@ -95,14 +95,19 @@ export function axmGradients(args: AxmGradients, part: i32, scratch: usize): voi
 @inline
 function tapShift(args: AxmGradients, ky: i32, kx: i32): i32 {
   const geometry = args.geometry;
-  const down = (geometry.kernelHeight - 1) / geometry.stride - ky / geometry.stride;
-  return down * args.tileWidth + (geometry.kernelWidth - 1) / geometry.stride - kx / geometry.stride;
+  const down = below(ky, geometry.kernelHeight, geometry.strideY, geometry.dilationY);
+  return down * args.tileWidth + below(kx, geometry.kernelWidth, geometry.strideX, geometry.dilationX);
 }
 
-/** First input row (column) that meets window rows ≡ r (mod stride): iy + padding ≡ r. */
 @inline
-function firstOfClass(r: i32, stride: i32, padding: i32): i32 {
-  return (((r - padding) % stride) + stride) % stride;
+function below(k: i32, kernel: i32, stride: i32, dilation: i32): i32 {
+  return ((kernel - 1) * dilation) / stride - (k * dilation) / stride;
+}
+
+/** First input row (column) that meets a window row `offset` pixels into the window: iy + padding ≡ offset (mod stride). */
+@inline
+function firstOfClass(offset: i32, stride: i32, padding: i32): i32 {
+  return (((offset - padding) % stride) + stride) % stride;
 }
 
 /**
@@ -121,27 +126,31 @@ function sortCodes(
   list: usize,
 ): void {
   const geometry = args.geometry;
-  const stride = geometry.stride;
-  const padding = geometry.padding;
+  const strideY = geometry.strideY;
+  const strideX = geometry.strideX;
+  const paddingY = geometry.paddingY;
+  const paddingX = geometry.paddingX;
+  const offsetY = ry * geometry.dilationY;
+  const offsetX = rx * geometry.dilationX;
   const height = geometry.height;
   const width = geometry.width;
   const codes = args.planar + <usize>channel * geometry.batch * height * width + <usize>n0 * height * width;
-  let iy0 = firstOfClass(ry, stride, padding);
-  let ix0 = firstOfClass(rx, stride, padding);
+  let iy0 = firstOfClass(offsetY, strideY, paddingY);
+  let ix0 = firstOfClass(offsetX, strideX, paddingX);
   let iy1 = height;
   let ix1 = width;
   if (args.sortPerTap) {
-    iy0 = max(iy0, ry - padding);
-    ix0 = max(ix0, rx - padding);
-    iy1 = min(height, (geometry.outHeight - 1) * stride + ry - padding + 1);
-    ix1 = min(width, (geometry.outWidth - 1) * stride + rx - padding + 1);
+    iy0 = max(iy0, offsetY - paddingY);
+    ix0 = max(ix0, offsetX - paddingX);
+    iy1 = min(height, (geometry.outHeight - 1) * strideY + offsetY - paddingY + 1);
+    ix1 = min(width, (geometry.outWidth - 1) * strideX + offsetX - paddingX + 1);
   }
   const mask = (1 << args.digitBits) - 1;
   memory.fill(ends, 0, 257 * 4);
   for (let n = 0; n < images; ++n) {
-    for (let iy = iy0; iy < iy1; iy += stride) {
+    for (let iy = iy0; iy < iy1; iy += strideY) {
       const row = codes + <usize>((n * height + iy) * width);
-      for (let ix = ix0; ix < ix1; ix += stride) {
+      for (let ix = ix0; ix < ix1; ix += strideX) {
         const count = ends + <usize>(((<i32>load<u8>(row + ix) >> bit) & mask) << 2);
         store<i32>(count, load<i32>(count, 4) + 4, 4);
       }
@@ -155,17 +164,18 @@ function sortCodes(
     store<i32>(ends + (v << 2), start);
     start += count;
   }
-  const firstRow = padding / stride;
+  const firstRow = paddingY / strideY;
+  const firstColumn = paddingX / strideX;
   for (let n = 0; n < images; ++n) {
-    for (let iy = iy0; iy < iy1; iy += stride) {
+    for (let iy = iy0; iy < iy1; iy += strideY) {
       const row = codes + <usize>((n * height + iy) * width);
-      const tileRow = (n * args.tileHeight + (iy + padding) / stride - firstRow) * args.tileWidth - firstRow;
-      for (let ix = ix0; ix < ix1; ix += stride) {
+      const tileRow = (n * args.tileHeight + (iy + paddingY) / strideY - firstRow) * args.tileWidth - firstColumn;
+      for (let ix = ix0; ix < ix1; ix += strideX) {
         const digit = (<i32>load<u8>(row + ix) >> bit) & mask;
         if (digit == 0) continue;
         const end = ends + <usize>(digit << 2);
         const at = load<i32>(end, 4);
-        store<i32>(list + at, (tileRow + (ix + padding) / stride) * <i32>ROW);
+        store<i32>(list + at, (tileRow + (ix + paddingX) / strideX) * <i32>ROW);
         store<i32>(end, at + 4, 4);
       }
     }

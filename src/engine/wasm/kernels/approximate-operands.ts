@@ -1,7 +1,8 @@
 // Operands of the approximate convolution's gradients, arranged for ./approximate-gradients: codes channel by channel, cotangents in
 // tiles of 16 outputs with a halo of zeros, and the gradient H_1 of the all-ones plane. One record serves all steps.
 // In a tile the cotangent of output row oy stands in row oy + haloOf(…); an input row iy has its list entry in row
-// ⌊(iy + padding) / stride⌋ − ⌊padding / stride⌋, and the tap ky finds its output row ⌊(kernel − 1) / stride⌋ − ⌊ky / stride⌋ rows below.
+// ⌊(iy + padding) / stride⌋ − ⌊padding / stride⌋, and the tap ky finds its output row so many rows below:
+// ⌊(kernel − 1)·dilation / stride⌋ − ⌊ky·dilation / stride⌋.
 
 import { ceilDivide, endValid, firstValid, Geometry } from './geometry';
 
@@ -48,8 +49,8 @@ export function tilesOf(geometry: Geometry): i32 {
 
 /** Row (column) of a tile that holds output row (column) 0. */
 @inline
-function haloOf(kernel: i32, stride: i32, padding: i32): i32 {
-  return (kernel - 1) / stride - padding / stride;
+function haloOf(kernel: i32, stride: i32, padding: i32, dilation: i32): i32 {
+  return ((kernel - 1) * dilation) / stride - padding / stride;
 }
 
 /** x [pixels, channels] → [channels, pixels]; parts are runs of pixels. */
@@ -74,8 +75,8 @@ export function tileCotangent(args: AxmGradients, part: i32, scratch: usize): vo
   const geometry = args.geometry;
   const perGroup = geometry.outputs / geometry.groups;
   const tiles = tilesOf(geometry);
-  const top = haloOf(geometry.kernelHeight, geometry.stride, geometry.padding);
-  const left = haloOf(geometry.kernelWidth, geometry.stride, geometry.padding);
+  const top = haloOf(geometry.kernelHeight, geometry.strideY, geometry.paddingY, geometry.dilationY);
+  const left = haloOf(geometry.kernelWidth, geometry.strideX, geometry.paddingX, geometry.dilationX);
   const image = <usize>(args.tileHeight * args.tileWidth) * ROW;
   for (let tile = 0; tile < tiles * geometry.groups; ++tile) {
     const output = (tile / tiles) * perGroup + (tile % tiles) * 16;
@@ -97,18 +98,18 @@ export function tileCotangent(args: AxmGradients, part: i32, scratch: usize): vo
 export function cotangentSums(args: AxmGradients, part: i32, scratch: usize): void {
   const geometry = args.geometry;
   if (load<f32>(args.xZero) == 0) return;
-  const stride = geometry.stride;
-  const padding = geometry.padding;
   const perGroup = geometry.outputs / geometry.groups;
   const tiles = tilesOf(geometry);
   const output = (part / tiles) * perGroup + (part % tiles) * 16;
   const lanes = min(16, perGroup - (part % tiles) * 16);
   for (let ky = 0; ky < geometry.kernelHeight; ++ky) {
-    const y0 = firstValid(ky, stride, padding);
-    const y1 = endValid(ky, stride, padding, geometry.height, geometry.outHeight);
+    const offsetY = ky * geometry.dilationY;
+    const y0 = firstValid(offsetY, geometry.strideY, geometry.paddingY);
+    const y1 = endValid(offsetY, geometry.strideY, geometry.paddingY, geometry.height, geometry.outHeight);
     for (let kx = 0; kx < geometry.kernelWidth; ++kx) {
-      const x0 = firstValid(kx, stride, padding);
-      const x1 = endValid(kx, stride, padding, geometry.width, geometry.outWidth);
+      const offsetX = kx * geometry.dilationX;
+      const x0 = firstValid(offsetX, geometry.strideX, geometry.paddingX);
+      const x1 = endValid(offsetX, geometry.strideX, geometry.paddingX, geometry.width, geometry.outWidth);
       const tap = ky * geometry.kernelWidth + kx;
       for (let lane = 0; lane < lanes; lane += 4) {
         let total = f32x4.splat(0);

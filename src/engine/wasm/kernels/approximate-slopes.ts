@@ -81,8 +81,8 @@ function slopesOf(args: AxmSlopes, weight: usize): usize {
 /** Parts: [groups][taps][channels / 4][panels]. */
 export function axmErrorWeight(args: AxmSlopes, part: i32, scratch: usize): void {
   const geometry = args.geometry;
-  const stride = geometry.stride;
-  const padding = geometry.padding;
+  const strideX = geometry.strideX;
+  const paddingX = geometry.paddingX;
   const channels = geometry.channels / geometry.groups;
   const perGroup = geometry.outputs / geometry.groups;
   const panels = ceilDivide(perGroup, 8);
@@ -93,10 +93,10 @@ export function axmErrorWeight(args: AxmSlopes, part: i32, scratch: usize): void
   const count = min(CHANNELS, channels - first);
   const tap = (part / (panels * bundles)) % taps;
   const group = part / (panels * bundles * taps);
-  const ky = tap / geometry.kernelWidth;
-  const kx = tap % geometry.kernelWidth;
-  const x0 = firstValid(kx, stride, padding);
-  const width = endValid(kx, stride, padding, geometry.width, geometry.outWidth) - x0;
+  const offsetY = (tap / geometry.kernelWidth) * geometry.dilationY - geometry.paddingY;
+  const offsetX = (tap % geometry.kernelWidth) * geometry.dilationX;
+  const x0 = firstValid(offsetX, strideX, paddingX);
+  const width = endValid(offsetX, strideX, paddingX, geometry.width, geometry.outWidth) - x0;
   const positions = geometry.batch * geometry.outHeight * geometry.outWidth;
   const cotangent = args.panels + <usize>((group * panels + panel) * positions) * ROW;
   const sums = scratch + ROWS;
@@ -104,12 +104,13 @@ export function axmErrorWeight(args: AxmSlopes, part: i32, scratch: usize): void
   memory.fill(sums, 0, 4 * ROW);
 
   for (let row = 0; row < geometry.batch * geometry.outHeight; ++row) {
-    const iy = (row % geometry.outHeight) * stride + ky - padding;
+    const iy = (row % geometry.outHeight) * geometry.strideY + offsetY;
     if (iy < 0 || iy >= geometry.height) continue;
-    const pixel = ((row / geometry.outHeight) * geometry.height + iy) * geometry.width + x0 * stride + kx - padding;
+    const ix = x0 * strideX + offsetX - paddingX;
+    const pixel = ((row / geometry.outHeight) * geometry.height + iy) * geometry.width + ix;
     const codes = args.x + <usize>(pixel * geometry.channels + group * channels + first);
     const g = cotangent + <usize>(row * geometry.outWidth + x0) * ROW;
-    slopeColumns(sums, codes, <usize>(stride * geometry.channels), g, width, scratch, ROW << args.activationBits);
+    slopeColumns(sums, codes, <usize>(strideX * geometry.channels), g, width, scratch, ROW << args.activationBits);
   }
 
   const scale = f32x4.splat(load<f32>(args.scale));
@@ -166,8 +167,8 @@ export function slopeColumns(sums: usize, codes: usize, step: usize, g: usize, c
 /** Parts: [runs of rowsPerPart input rows][groups][channels / 4]. Sums: one vector of 4 channels per pixel of the run. */
 export function axmErrorInput(args: AxmSlopes, part: i32, scratch: usize): void {
   const geometry = args.geometry;
-  const stride = geometry.stride;
-  const padding = geometry.padding;
+  const strideY = geometry.strideY;
+  const strideX = geometry.strideX;
   const width = geometry.width;
   const channels = geometry.channels / geometry.groups;
   const panels = ceilDivide(geometry.outputs / geometry.groups, 8);
@@ -184,21 +185,23 @@ export function axmErrorInput(args: AxmSlopes, part: i32, scratch: usize): void 
 
   for (let ky = 0; ky < geometry.kernelHeight; ++ky) {
     for (let kx = 0; kx < geometry.kernelWidth; ++kx) {
-      const x0 = firstValid(kx, stride, padding);
-      const columns = endValid(kx, stride, padding, width, geometry.outWidth) - x0;
+      const offsetY = ky * geometry.dilationY - geometry.paddingY;
+      const offsetX = kx * geometry.dilationX;
+      const x0 = firstValid(offsetX, strideX, geometry.paddingX);
+      const columns = endValid(offsetX, strideX, geometry.paddingX, width, geometry.outWidth) - x0;
       for (let panel = 0; panel < panels; ++panel) {
         const cotangent = args.panels + <usize>((group * panels + panel) * positions) * ROW;
         buildSlopes(args, scratch, group, ky * geometry.kernelWidth + kx, first, count, panel, args.scale);
         for (let r = 0; r < rows; ++r) {
           const row = firstRow + r;
-          const y = (row % geometry.height) + padding - ky;
-          if (y < 0 || y % stride != 0 || y / stride >= geometry.outHeight) continue;
-          const position = ((row / geometry.height) * geometry.outHeight + y / stride) * geometry.outWidth + x0;
-          const ix = x0 * stride + kx - padding;
+          const y = (row % geometry.height) - offsetY;
+          if (y < 0 || y % strideY != 0 || y / strideY >= geometry.outHeight) continue;
+          const position = ((row / geometry.height) * geometry.outHeight + y / strideY) * geometry.outWidth + x0;
+          const ix = x0 * strideX + offsetX - geometry.paddingX;
           const codes = args.x + <usize>((row * width + ix) * geometry.channels + channel);
           const at = sums + (<usize>(r * width + ix) << 4);
           const g = cotangent + <usize>position * ROW;
-          slopeRows(at, stride, codes, stride * geometry.channels, g, columns, scratch, ROW << args.activationBits);
+          slopeRows(at, strideX, codes, strideX * geometry.channels, g, columns, scratch, ROW << args.activationBits);
         }
       }
     }

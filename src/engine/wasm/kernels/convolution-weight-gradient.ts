@@ -51,8 +51,8 @@ export function packCotangent(args: WeightGradient, part: i32, scratch: usize): 
 /** Parts: [groups][taps][channels / 16][panel ranges]. Scratch: sums [panels of the part][16 channels][8]. */
 export function weightGradient(args: WeightGradient, part: i32, scratch: usize): void {
   const geometry = args.geometry;
-  const stride = geometry.stride;
-  const padding = geometry.padding;
+  const strideX = geometry.strideX;
+  const paddingX = geometry.paddingX;
   const channels = geometry.channels / geometry.groups;
   const perGroup = geometry.outputs / geometry.groups;
   const panels = ceilDivide(perGroup, 8);
@@ -65,12 +65,12 @@ export function weightGradient(args: WeightGradient, part: i32, scratch: usize):
   const count = min(CHANNELS, channels - firstChannel);
   const tap = (part / (ranges * bundles)) % taps;
   const group = part / (ranges * bundles * taps);
-  const ky = tap / geometry.kernelWidth;
-  const kx = tap % geometry.kernelWidth;
+  const offsetY = (tap / geometry.kernelWidth) * geometry.dilationY - geometry.paddingY;
+  const offsetX = (tap % geometry.kernelWidth) * geometry.dilationX;
 
-  const x0 = firstValid(kx, stride, padding);
-  const width = endValid(kx, stride, padding, geometry.width, geometry.outWidth) - x0;
-  const xStep = <usize>(stride * geometry.channels) << 2;
+  const x0 = firstValid(offsetX, strideX, paddingX);
+  const width = endValid(offsetX, strideX, paddingX, geometry.width, geometry.outWidth) - x0;
+  const xStep = <usize>(strideX * geometry.channels) << 2;
   const rows = geometry.batch * geometry.outHeight;
   memory.fill(scratch, 0, <usize>(endPanel - firstPanel) * CHANNELS * 32);
 
@@ -81,9 +81,10 @@ export function weightGradient(args: WeightGradient, part: i32, scratch: usize):
       const cotangent = args.panels + <usize>(group * panels + panel) * rows * geometry.outWidth * 32;
       for (let c = 0; c < count; c += 4) {
         for (let row = row0; row < row1; ++row) {
-          const iy = (row % geometry.outHeight) * stride + ky - padding;
+          const iy = (row % geometry.outHeight) * geometry.strideY + offsetY;
           if (iy < 0 || iy >= geometry.height) continue;
-          const pixel = ((row / geometry.outHeight) * geometry.height + iy) * geometry.width + x0 * stride + kx - padding;
+          const ix = x0 * strideX + offsetX - paddingX;
+          const pixel = ((row / geometry.outHeight) * geometry.height + iy) * geometry.width + ix;
           const x = args.x + (<usize>(pixel * geometry.channels + group * channels + firstChannel + c) << 2);
           multiplyColumns(sums + c * 32, x, xStep, cotangent + <usize>(row * geometry.outWidth + x0) * 32, width);
         }

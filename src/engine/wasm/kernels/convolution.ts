@@ -4,7 +4,7 @@
 // tap (a zero row where the tap is padding; taps that are padding for all 4 are left out); then each panel passes over all positions:
 // 4 positions × 8 outputs in registers, `depth` input channels per tap contiguous in memory. Nothing of the im2col is materialised.
 // The data gradient is the same product with the roles of channels and outputs exchanged: its source is g, and an input pixel meets the
-// output (iy + padding − ky) / stride when that is whole. Its positions are visited residue by residue (mod stride), so that the 4
+// output (iy + padding − ky·dilation) / stride when that is whole. Its positions are visited residue by residue (mod stride), so that the 4
 // positions of a tile share their taps.
 
 import { ceilDivide, Geometry } from './geometry';
@@ -130,8 +130,8 @@ function listSources(
   scratch: usize,
 ): i32 {
   const geometry = args.geometry;
-  const residues = transposed ? min(geometry.stride, width) : 1;
-  const stride = transposed ? geometry.stride : 1;
+  const residues = transposed ? min(geometry.strideX, width) : 1;
+  const stride = transposed ? geometry.strideX : 1;
   const bytes = listBytes(geometry.kernelHeight * geometry.kernelWidth);
   let tiles = 0;
   let filled: usize = 0;
@@ -199,8 +199,8 @@ function listTile(
 /** Pixel of x under the tap for an output position, or −1 for padding. */
 @inline
 function forwardSource(geometry: Geometry, image: i32, oy: i32, ox: i32, ky: i32, kx: i32): i32 {
-  const iy = oy * geometry.stride + ky - geometry.padding;
-  const ix = ox * geometry.stride + kx - geometry.padding;
+  const iy = oy * geometry.strideY + ky * geometry.dilationY - geometry.paddingY;
+  const ix = ox * geometry.strideX + kx * geometry.dilationX - geometry.paddingX;
   if (iy < 0 || iy >= geometry.height || ix < 0 || ix >= geometry.width) return -1;
   return (image * geometry.height + iy) * geometry.width + ix;
 }
@@ -208,11 +208,11 @@ function forwardSource(geometry: Geometry, image: i32, oy: i32, ox: i32, ky: i32
 /** Position of g that the tap links to an input pixel, or −1 where there is none. */
 @inline
 function gradientSource(geometry: Geometry, image: i32, iy: i32, ix: i32, ky: i32, kx: i32): i32 {
-  const y = iy + geometry.padding - ky;
-  const x = ix + geometry.padding - kx;
-  if (y < 0 || x < 0 || y % geometry.stride != 0 || x % geometry.stride != 0) return -1;
-  const oy = y / geometry.stride;
-  const ox = x / geometry.stride;
+  const y = iy + geometry.paddingY - ky * geometry.dilationY;
+  const x = ix + geometry.paddingX - kx * geometry.dilationX;
+  if (y < 0 || x < 0 || y % geometry.strideY != 0 || x % geometry.strideX != 0) return -1;
+  const oy = y / geometry.strideY;
+  const ox = x / geometry.strideX;
   if (oy >= geometry.outHeight || ox >= geometry.outWidth) return -1;
   return (image * geometry.outHeight + oy) * geometry.outWidth + ox;
 }

@@ -16,8 +16,10 @@ export class Pooling {
   outWidth: i32;
   sizeY: i32;
   sizeX: i32;
-  stride: i32;
-  padding: i32;
+  strideY: i32;
+  strideX: i32;
+  paddingY: i32;
+  paddingX: i32;
 }
 
 @inline
@@ -37,14 +39,14 @@ export function averagePool(args: Pooling, part: i32, scratch: usize): void {
 @inline
 function pool(args: Pooling, part: i32, maximum: bool): void {
   const image = part / args.outHeight;
-  const top = (part % args.outHeight) * args.stride - args.padding;
+  const top = (part % args.outHeight) * args.strideY - args.paddingY;
   const y0 = max(0, top);
   const y1 = min(args.height, top + args.sizeY);
   const bytes = <usize>args.channels << 2;
   const area = f32x4.splat(<f32>(args.sizeY * args.sizeX));
   let out = args.out + <usize>(part * args.outWidth) * bytes;
   for (let ox = 0; ox < args.outWidth; ++ox) {
-    const left = ox * args.stride - args.padding;
+    const left = ox * args.strideX - args.paddingX;
     const x0 = max(0, left);
     const x1 = min(args.width, left + args.sizeX);
     for (let c: usize = 0; c < bytes; c += 16) {
@@ -67,11 +69,11 @@ export function maxPoolGradient(args: Pooling, part: i32, scratch: usize): void 
   const bytes = <usize>args.channels << 2;
   memory.fill(args.out + pixel(args, part, 0, 0), 0, <usize>(args.height * args.width) * bytes);
   for (let oy = 0; oy < args.outHeight; ++oy) {
-    const top = oy * args.stride - args.padding;
+    const top = oy * args.strideY - args.paddingY;
     const y0 = max(0, top);
     const y1 = min(args.height, top + args.sizeY);
     for (let ox = 0; ox < args.outWidth; ++ox) {
-      const left = ox * args.stride - args.padding;
+      const left = ox * args.strideX - args.paddingX;
       const x0 = max(0, left);
       const x1 = min(args.width, left + args.sizeX);
       const g = args.g + <usize>((part * args.outHeight + oy) * args.outWidth + ox) * bytes;
@@ -107,15 +109,15 @@ function scatter(to: usize, g: usize): void {
 /** One part per input row: an input pixel collects from every window that contains it. */
 export function averagePoolGradient(args: Pooling, part: i32, scratch: usize): void {
   const image = part / args.height;
-  const y = (part % args.height) + args.padding;
+  const y = (part % args.height) + args.paddingY;
   const bytes = <usize>args.channels << 2;
   const area = f32x4.splat(<f32>(args.sizeY * args.sizeX));
-  const oy0 = y < args.sizeY ? 0 : (y - args.sizeY) / args.stride + 1;
-  const oy1 = min(args.outHeight, y / args.stride + 1);
+  const oy0 = y < args.sizeY ? 0 : (y - args.sizeY) / args.strideY + 1;
+  const oy1 = min(args.outHeight, y / args.strideY + 1);
   for (let ix = 0; ix < args.width; ++ix) {
-    const x = ix + args.padding;
-    const ox0 = x < args.sizeX ? 0 : (x - args.sizeX) / args.stride + 1;
-    const ox1 = min(args.outWidth, x / args.stride + 1);
+    const x = ix + args.paddingX;
+    const ox0 = x < args.sizeX ? 0 : (x - args.sizeX) / args.strideX + 1;
+    const ox1 = min(args.outWidth, x / args.strideX + 1);
     const out = args.out + <usize>(part * args.width + ix) * bytes;
     for (let c: usize = 0; c < bytes; c += 16) {
       let sum = f32x4.splat(0);

@@ -4,7 +4,17 @@ import { isInteger } from '../../../multiplier/error.ts';
 import type { Node } from '../../graph/graph.ts';
 import { CODE_BITS, COUNTS, CUTS, codeBits, cuts, FILLING, filling, oneOrSeveral, pathOf } from '../../graph/paths.ts';
 import { checkSums } from '../../graph/sums.ts';
-import { channelsPerGroup, convolution as geometryOf, outputsPerGroup, pixels, positions, taps } from './geometry.ts';
+import { type Axis, axesOf, tapsAlong } from '../../graph/window.ts';
+import {
+  channelsPerGroup,
+  convolution as geometryOf,
+  outputsPerGroup,
+  pixels,
+  positions,
+  steps,
+  stepsOf,
+  taps,
+} from './geometry.ts';
 import { type Launch, launch } from './launch.ts';
 import { asOne, Layout, type Lowered, type Lowerings, pathAsOne, type WaysOf } from './lowering.ts';
 import type { AxmGradients, AxmSlopes, Geometry } from './records.ts';
@@ -36,7 +46,7 @@ const table: Kind = {
   ...{ lanes: 16, channels: 8, rowBytes: 8 * 16384, fewest: 1024, most: 4096 },
 };
 
-const tiling = { groups: COUNTS, outputs: FILLING, channels: FILLING, rows: CUTS } as const;
+const tiling = { groups: COUNTS, outputs: FILLING, channels: FILLING, rows: CUTS, ...steps } as const;
 
 /** What a row of products is picked by, and of what numbers it is. */
 const forwardWays = {
@@ -46,7 +56,10 @@ const forwardWays = {
   'table rows': { bits: CODE_BITS, ...tiling },
 } as const;
 
-const sorting = { groups: COUNTS, outputs: FILLING, channels: FILLING, slices: COUNTS, blocks: CUTS } as const;
+const sorting = {
+  ...{ groups: COUNTS, outputs: FILLING, channels: FILLING, slices: COUNTS, blocks: CUTS },
+  ...steps,
+} as const;
 const gradientWays = {
   'sorted by code, per residue class': { bits: CODE_BITS, ...sorting },
   'sorted by code, per tap': { bits: CODE_BITS, ...sorting },
@@ -55,7 +68,7 @@ const gradientWays = {
 } as const;
 
 const slopeRows = {
-  'rows of slopes': { bits: CODE_BITS, groups: COUNTS, outputs: FILLING, channels: FILLING },
+  'rows of slopes': { bits: CODE_BITS, groups: COUNTS, outputs: FILLING, channels: FILLING, ...steps },
 } as const;
 const slopesOfPixels = { 'rows of slopes': { ...slopeRows['rows of slopes'], parts: CUTS } } as const;
 
@@ -100,21 +113,15 @@ const SORT_BY_CODE_POSITIONS = 2048;
 const SORT_IN_TILES = 3;
 
 /** Share of the pairs of an input row and a window row of its residue class that meet in an output row; likewise for columns. */
-function usedShare(extent: number, kernel: number, outExtent: number, { stride, padding }: Geometry): number {
-  let used = 0;
-  for (let k = 0; k < kernel; k++) {
-    for (let out = 0; out < outExtent; out++) {
-      const at = out * stride + k - padding;
-      if (at >= 0 && at < extent) used++;
-    }
-  }
-  return Math.min(1, used / ((extent * kernel) / stride));
+function usedShare(axis: Axis): number {
+  const used = tapsAlong(axis).reduce((sum, taps) => sum + taps.length, 0);
+  return Math.min(1, used / ((axis.extent * axis.size) / axis.stride));
 }
 
 /** Rows (columns) of a cotangent tile with its halo, see ../kernels/approximate-gradients.ts. */
-function tileExtent(extent: number, kernel: number, { stride, padding }: Geometry): number {
+function tileExtent({ extent, size, stride, padding, dilation }: Axis): number {
   const last = Math.floor((extent - 1 + padding) / stride) - Math.floor(padding / stride);
-  return Math.floor((kernel - 1) / stride) + last + 1;
+  return Math.floor(((size - 1) * dilation) / stride) + last + 1;
 }
 
 /** Positions that one part packs, and pixels of a part of the activation's gradient: as many as repay building the rows of slopes. */
@@ -145,6 +152,7 @@ function throughError(
     groups: oneOrSeveral(groups),
     outputs: filling(outputsPerGroup(geometry), 8),
     channels: filling(channelsPerGroup(geometry), SLOPE_CHANNELS),
+    ...stepsOf(geometry),
   };
   return {
     path: ofWeight
@@ -202,6 +210,7 @@ export const approximate: Lowerings<Approximate> = {
       outputs: filling(outputsPerGroup(geometry), kind.lanes),
       channels: filling(channelsPerGroup(geometry), kind.channels),
       rows: cuts(batch * outHeight, rowsPerPart),
+      ...stepsOf(geometry),
     });
     const layout = new Layout();
     const products = layout.take(2 ** weightBits * 32);
@@ -263,21 +272,20 @@ export const approximate: Lowerings<Approximate> = {
     const tiles = Math.ceil(outputsPerGroup(geometry) / 16);
     const bundles = groups * Math.ceil(channelsPerGroup(geometry) / CHANNELS);
     const slices = Math.min(tiles, Math.ceil(ENOUGH_GRADIENT_PARTS / bundles));
-    const tileHeight = tileExtent(height, geometry.kernelHeight, geometry);
-    const tileWidth = tileExtent(width, geometry.kernelWidth, geometry);
+    const { strideY, strideX, kernelHeight, kernelWidth } = geometry;
+    const [rows, columns] = axesOf([batch, height, width, channels], [kernelHeight, kernelWidth], attributes);
+    const tileHeight = tileExtent(rows);
+    const tileWidth = tileExtent(columns);
     const imageBytes = tileHeight * tileWidth * 64;
     const imagesPerBlock = Math.max(1, Math.min(batch, Math.floor(TILE_BYTES / imageBytes)));
-    const idle =
-      1 -
-      usedShare(height, geometry.kernelHeight, geometry.outHeight, geometry) *
-        usedShare(width, geometry.kernelWidth, geometry.outWidth, geometry);
+    const idle = 1 - usedShare(rows) * usedShare(columns);
     const sortPerTap = idle * Math.ceil(tiles / slices) > SORT_IN_TILES;
     const layout = new Layout();
     const planar = layout.take(channels * pixels(geometry));
     const tiled = layout.take(groups * tiles * batch * imageBytes);
     const ones = layout.take(groups * tiles * taps(geometry) * 64);
     const shares = layout.take(bundles * slices * 256);
-    const blockPositions = (imagesPerBlock * height * width) / geometry.stride ** 2;
+    const blockPositions = (imagesPerBlock * height * width) / (strideY * strideX);
     const byCode = activationBits <= 4 || blockPositions >= SORT_BY_CODE_POSITIONS;
     const path = pathOf(
       gradientWays,
@@ -289,6 +297,7 @@ export const approximate: Lowerings<Approximate> = {
         channels: filling(channelsPerGroup(geometry), CHANNELS),
         slices: oneOrSeveral(slices),
         blocks: cuts(batch, imagesPerBlock),
+        ...stepsOf(geometry),
       },
     );
     const digitBits = byCode ? 8 : 4;

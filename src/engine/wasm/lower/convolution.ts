@@ -3,7 +3,15 @@
 import type { Shape } from '../../../tensor/tensor.ts';
 import type { ConvGeometry } from '../../graph/ops.ts';
 import { COUNTS, CUTS, cuts, FILLING, filling, oneOrSeveral, type Path, pathOf } from '../../graph/paths.ts';
-import { channelsPerGroup, convolution as geometryOf, outputsPerGroup, positions, taps } from './geometry.ts';
+import {
+  channelsPerGroup,
+  convolution as geometryOf,
+  outputsPerGroup,
+  positions,
+  steps,
+  stepsOf,
+  taps,
+} from './geometry.ts';
 import { launch } from './launch.ts';
 import { Layout, type Lowered, type Lowerings, type WaysOf } from './lowering.ts';
 import type { Convolution, Depthwise, Geometry, WeightGradient } from './records.ts';
@@ -20,12 +28,15 @@ const PANELS = ['all in a part', 'cut', 'cut and a shorter range'] as const;
 
 /** Of either direction of the product of convolution.ts, of the weight gradient, and of the depthwise kernels. */
 const byPanels = {
-  panels: { ranges: PANELS, outputs: FILLING, rows: CUTS, positions: FILLING, groups: COUNTS, residues: COUNTS },
+  panels: {
+    ...{ ranges: PANELS, outputs: FILLING, rows: CUTS, positions: FILLING, groups: COUNTS, residues: COUNTS },
+    ...steps,
+  },
 } as const;
 const byTapsAndPanels = {
-  panels: { ranges: PANELS, outputs: FILLING, blocks: CUTS, channels: FILLING, groups: COUNTS, stride: COUNTS },
+  panels: { ranges: PANELS, outputs: FILLING, blocks: CUTS, channels: FILLING, groups: COUNTS, ...steps },
 } as const;
-const lanesOfChannels = { depthwise: { channels: FILLING, stride: COUNTS } } as const;
+const lanesOfChannels = { depthwise: { channels: FILLING, ...steps } } as const;
 
 export const convolutionWays: WaysOf<'conv2d' | 'conv2dInputGradient' | 'conv2dWeightGradient'> = {
   // Only the gradient of the input tells residues apart.
@@ -68,7 +79,8 @@ function product(x: Shape, w: Shape, conv: ConvGeometry, transposed: boolean): L
       rows: cuts(rows, rowsPerPart),
       positions: filling(Math.min(rows, rowsPerPart) * width, 4),
       groups: oneOrSeveral(groups),
-      residues: oneOrSeveral(transposed ? Math.min(geometry.stride, width) : 1),
+      residues: oneOrSeveral(transposed ? Math.min(geometry.strideX, width) : 1),
+      ...stepsOf(geometry),
     }),
     workspaceBytes: layout.bytes,
     launches: ({ inputs: [source, w], outputs: [out], workspace }) => {
@@ -111,7 +123,7 @@ function weightGradient(x: Shape, w: Shape, conv: ConvGeometry): Lowered {
       blocks: cuts(batch * outHeight, rowsPerBlock),
       channels: filling(channelsPerGroup(geometry), 16),
       groups: oneOrSeveral(groups),
-      stride: oneOrSeveral(geometry.stride),
+      ...stepsOf(geometry),
     }),
     workspaceBytes: layout.bytes,
     launches: ({ inputs: [source, g], outputs: [dw], workspace }) => {
@@ -142,7 +154,7 @@ function depthwise(
   const geometry = geometryOf(x, w, conv);
   const path: Path = pathOf(lanesOfChannels, 'depthwise', {
     channels: filling(geometry.channels, 16),
-    stride: oneOrSeveral(geometry.stride),
+    ...stepsOf(geometry),
   });
   return {
     path,

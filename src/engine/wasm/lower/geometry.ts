@@ -3,6 +3,7 @@
 import type { Shape } from '../../../tensor/tensor.ts';
 import { convOutputShape } from '../../graph/inference.ts';
 import type { ConvGeometry } from '../../graph/ops.ts';
+import { COUNTS, oneOrSeveral } from '../../graph/paths.ts';
 import type { Geometry } from './records.ts';
 
 /** Longest row that a pointwise convolution is cut into. */
@@ -15,9 +16,14 @@ const LONGEST_ROW = 1024;
 export function convolution(x: Shape, w: Shape, conv: ConvGeometry): Geometry {
   const [n, h, wide, channels] = x as [number, number, number, number];
   const [kernelHeight, kernelWidth, , outputs] = w as [number, number, number, number];
-  const { stride, padding, groups } = conv;
-  const common = { channels, outputs, kernelHeight, kernelWidth, stride, padding, groups };
-  if (kernelHeight === 1 && kernelWidth === 1 && stride === 1 && padding === 0) {
+  const [strideY, strideX] = conv.stride;
+  const [paddingY, paddingX] = conv.padding;
+  // A single tap has no distance to the next.
+  const [dilationY, dilationX] = [kernelHeight, kernelWidth].map((taps, at) => (taps === 1 ? 1 : conv.dilation[at]!));
+  const window = { kernelHeight, kernelWidth, strideY, strideX, paddingY, paddingX, dilationY, dilationX };
+  const common = { channels, outputs, ...window, groups: conv.groups };
+  const [pointwise, dense] = [kernelHeight * kernelWidth === 1, strideY * strideX === 1];
+  if (pointwise && dense && paddingY + paddingX === 0) {
     const pixels = n * h * wide;
     let width = Math.min(pixels, LONGEST_ROW);
     while (pixels % width !== 0) width--;
@@ -32,3 +38,10 @@ export const pixels = (geometry: Geometry): number => geometry.batch * geometry.
 export const positions = (geometry: Geometry): number => geometry.batch * geometry.outHeight * geometry.outWidth;
 export const outputsPerGroup = (geometry: Geometry): number => geometry.outputs / geometry.groups;
 export const channelsPerGroup = (geometry: Geometry): number => geometry.channels / geometry.groups;
+
+/** What of a geometry makes kernels step otherwise: several pixels from one position of the window, or from one tap, to the next. */
+export const steps = { stride: COUNTS, dilation: COUNTS } as const;
+export const stepsOf = (geometry: Geometry) => ({
+  stride: oneOrSeveral(Math.max(geometry.strideY, geometry.strideX)),
+  dilation: oneOrSeveral(Math.max(geometry.dilationY, geometry.dilationX)),
+});

@@ -73,7 +73,8 @@ describe('a launch', () => {
   const copy: KernelRecords['copy'] = { to: 64, from: 128, bytes: 5, perPart: 2 };
   const geometry: Geometry = {
     ...{ batch: 1, height: 2, width: 3, channels: 4, outHeight: 5, outWidth: 6, outputs: 7 },
-    ...{ kernelHeight: 8, kernelWidth: 9, stride: 10, padding: 11, groups: 12 },
+    ...{ kernelHeight: 8, kernelWidth: 9, strideY: 10, strideX: 11, paddingY: 12, paddingX: 13 },
+    ...{ dilationY: 14, dilationX: 15, groups: 16 },
   };
 
   test('packs its record in the order of the class, f32 fields as their bits, and places records within', () => {
@@ -87,10 +88,7 @@ describe('a launch', () => {
     const place = (words: Int32Array) => 1000 + placed.push([...words]);
     const depthwise = launch('depthwiseForward', 1, { geometry, x: 20, w: 21, g: 0, out: 2 ** 32 - 64 });
     expect(placeRecord(depthwise.record, place)).toBe(1002);
-    expect(placed).toEqual([
-      [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12],
-      [1001, 20, 21, 0, -64],
-    ]);
+    expect(placed).toEqual([Array.from({ length: 16 }, (_, at) => at + 1), [1001, 20, 21, 0, -64]]);
   });
 
   test('with a missing, misspelt or superfluous field is a type error; a value that is not there is refused', () => {

@@ -24,11 +24,14 @@ function pool(
   const [batch, height, width, channels] = image as Extents;
   const [, outHeight, outWidth] = result as Extents;
   const [sizeY, sizeX] = size;
+  const [strideY, strideX] = stride;
+  const [paddingY, paddingX] = padding;
+  const window = { sizeY, sizeX, strideY, strideX, paddingY, paddingX };
   const extents = { batch, height, width, channels, outHeight, outWidth };
   return {
     path: pathOf(windows, 'windows', { channels: filling(channels, 4) }),
     launches: ({ inputs, outputs: [out] }) => [
-      launch(kernel, parts, { ...operands(inputs), out: out!, ...extents, sizeY, sizeX, stride, padding }),
+      launch(kernel, parts, { ...operands(inputs), out: out!, ...extents, ...window }),
     ],
   };
 }

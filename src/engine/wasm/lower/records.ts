@@ -299,8 +299,13 @@ export interface Geometry {
   readonly outputs: number;
   readonly kernelHeight: number;
   readonly kernelWidth: number;
-  readonly stride: number;
-  readonly padding: number;
+  readonly strideY: number;
+  readonly strideX: number;
+  readonly paddingY: number;
+  readonly paddingX: number;
+  /** Pixels from one tap to the next; 1 is dense. */
+  readonly dilationY: number;
+  readonly dilationX: number;
   readonly groups: number;
 }
 
@@ -315,8 +320,12 @@ function packGeometry(record: Geometry): Words {
     record.outputs,
     record.kernelHeight,
     record.kernelWidth,
-    record.stride,
-    record.padding,
+    record.strideY,
+    record.strideX,
+    record.paddingY,
+    record.paddingX,
+    record.dilationY,
+    record.dilationX,
     record.groups,
   ];
 }
@@ -433,8 +442,10 @@ export interface Pooling {
   readonly outWidth: number;
   readonly sizeY: number;
   readonly sizeX: number;
-  readonly stride: number;
-  readonly padding: number;
+  readonly strideY: number;
+  readonly strideX: number;
+  readonly paddingY: number;
+  readonly paddingX: number;
 }
 
 function packPooling(record: Pooling): Words {
@@ -450,8 +461,10 @@ function packPooling(record: Pooling): Words {
     record.outWidth,
     record.sizeY,
     record.sizeX,
-    record.stride,
-    record.padding,
+    record.strideY,
+    record.strideX,
+    record.paddingY,
+    record.paddingX,
   ];
 }
 

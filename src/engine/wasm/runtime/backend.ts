@@ -5,15 +5,17 @@
 
 import { availableParallelism } from 'node:os';
 import { invariant, UserError } from '../../../tensor/errors.ts';
-import { bytesPerElement, type HostTensor, sameShape, sizeOf, type TensorData } from '../../../tensor/tensor.ts';
-import { type Backend, POISON, type Program, type Session } from '../../backend.ts';
-import { concerning, type Graph, type Node, type Value } from '../../graph/graph.ts';
+import { bytesPerElement, type HostTensor, sizeOf, type TensorData } from '../../../tensor/tensor.ts';
+import { type Backend, POISON, type Program } from '../../backend.ts';
+import { concerning, type Graph, type Node } from '../../graph/graph.ts';
 import type { TensorType } from '../../graph/ops.ts';
 import { type Plan, type Step as PlannedStep, plan, type Storage } from '../../graph/plan.ts';
+import { SharedSession } from '../../session.ts';
 import { type Launch, launch, placeRecord } from '../lower/launch.ts';
 import { type Lowered, runs } from '../lower/lowering.ts';
 import { lower } from '../lower/lowerings.ts';
 import { LARGEST_BYTES, LinearMemory } from './memory.ts';
+import { Places } from './places.ts';
 import { Threads } from './threads.ts';
 import type { Step } from './walk.ts';
 
@@ -49,144 +51,158 @@ export function wasmBackend(options: WasmOptions = {}): Backend {
   return backend;
 }
 
-interface Variable extends TensorType {
-  readonly address: number;
-}
-
-class WasmSession implements Session {
-  readonly backend: Backend;
-  readonly #memory: LinearMemory;
-  readonly #threads: Threads;
-  readonly #variables = new Map<string, Variable>();
+class WasmSession extends SharedSession<number> {
+  readonly memory: LinearMemory;
+  readonly threads: Threads;
 
   constructor(backend: Backend, memory: LinearMemory, threads: Threads) {
-    this.backend = backend;
-    this.#memory = memory;
-    this.#threads = threads;
+    super(backend);
+    this.memory = memory;
+    this.threads = threads;
   }
 
   get bytes(): number {
-    return this.#memory.used;
+    return this.memory.used;
   }
 
-  async compile(graph: Graph): Promise<Program> {
-    for (const [name, value] of graph.variables) this.#declare(name, value);
-    return new WasmProgram(graph, this.#memory, this.#threads, this.#variables);
+  protected allocate({ dtype, shape }: TensorType): number {
+    const address = this.memory.allocate(sizeOf(shape) * bytesPerElement[dtype]);
+    this.memory.view(dtype, address, sizeOf(shape)).fill(0);
+    return address;
   }
 
-  hasVariable(name: string): boolean {
-    return this.#variables.has(name);
+  protected store(to: number, { dtype, shape, data }: HostTensor): void {
+    this.memory.view(dtype, to, sizeOf(shape)).set(data);
   }
 
-  variableNames(): readonly string[] {
-    return [...this.#variables.keys()];
+  protected async load(from: number, { dtype, shape }: TensorType): Promise<TensorData> {
+    return this.memory.copy(dtype, from, sizeOf(shape));
   }
 
-  write(name: string, tensor: HostTensor): void {
-    const { dtype, shape, address } = this.#declare(name, tensor);
-    this.#memory.view(dtype, address, sizeOf(shape)).set(tensor.data);
+  protected async build(graph: Graph): Promise<Program> {
+    return new WasmProgram(graph, this);
   }
 
-  async read(name: string): Promise<HostTensor> {
-    const variable = this.#variables.get(name);
-    invariant(variable, `no variable ${name} in this session`);
-    const { dtype, shape, address } = variable;
-    return { dtype, shape, data: this.#memory.copy(dtype, address, sizeOf(shape)) };
+  protected fitArena(bytes: number): void {
+    this.memory.fitArena(bytes);
   }
 
-  async dispose(): Promise<void> {
-    this.#variables.clear();
-    await this.#threads.dispose();
+  protected poisonArena(): void {
+    if (this.memory.poison) this.memory.poisonArena();
   }
 
-  #declare(name: string, { dtype, shape }: TensorType): Variable {
-    const known = this.#variables.get(name);
-    if (known) {
-      invariant(known.dtype === dtype && sameShape(known.shape, shape), `variable ${name} changes its type`);
-      return known;
-    }
-    const address = this.#memory.allocate(sizeOf(shape) * bytesPerElement[dtype]);
-    const variable = { dtype, shape, address };
-    this.#memory.view(dtype, address, sizeOf(shape)).fill(0);
-    this.#variables.set(name, variable);
-    return variable;
+  protected async end(): Promise<void> {
+    await this.threads.dispose();
   }
 }
 
 class WasmProgram implements Program {
   readonly arenaBytes: number;
-  readonly #memory: LinearMemory;
+  readonly #session: WasmSession;
+  readonly #plan: Plan;
+  readonly #lowered = new Map<Node, Lowered>();
+  readonly #places: Places;
+  readonly #own: number;
+  readonly #constants: readonly number[];
+  /** Where the arena was when the records were written. */
+  #arena: number;
   readonly #run: () => void;
-  readonly #inputs = new Map<string, Variable>();
-  readonly #outputs = new Map<string, Variable>();
 
-  constructor(graph: Graph, memory: LinearMemory, threads: Threads, variables: ReadonlyMap<string, Variable>) {
-    const lowered = new Map<Node, Lowered>();
-    const loweringOf = (node: Node): Lowered => {
-      const known = lowered.get(node) ?? concerning(node, () => lower(node));
-      lowered.set(node, known);
-      return known;
-    };
-    const planned = plan(graph, { alignment: 64, workspaceBytes: (node) => loweringOf(node).workspaceBytes ?? 0 });
-    this.#memory = memory;
-    this.arenaBytes = planned.arenaBytes;
-    const arena = memory.allocate(planned.arenaBytes);
-    const constants = graph.constants.map(({ source }) => {
-      invariant(source.kind === 'constant', 'a constant without its tensor');
-      return memory.place(source.tensor.data);
-    });
-    const address = (at: Storage): number => {
-      if (at.region === 'arena') return arena + at.offset;
-      return at.region === 'constant' ? constants[at.index]! : variables.get(at.name)!.address;
-    };
-    const launches = planned.steps.flatMap((step) => {
-      const { node, inputs, outputs, workspace } = step;
-      const at = {
-        inputs: inputs.map(address),
-        outputs: outputs.map(address),
-        workspace: workspace ? address(workspace) : 0,
-        place: (data: TensorData | Float64Array) => memory.place(data),
-      };
-      const launched = concerning(node, () => loweringOf(node).launches(at));
-      return memory.poison ? [...poisoned(step, address, loweringOf(node)), ...launched] : launched;
-    });
-    launches.push(...copies(planned, address, variables));
-    const steps = launches.map(
-      ({ kernel, parts, record }): Step => ({
-        kernel,
-        parts,
-        record: placeRecord(record, (words) => memory.place(words)),
-      }),
-    );
-    this.#run = threads.register(
-      steps,
-      launches.reduce((most, { scratchBytes }) => Math.max(most, scratchBytes), 0),
-    );
-    const place = (value: Value): Variable => ({
-      dtype: value.dtype,
-      shape: value.shape,
-      address: address(planned.storage(value)),
-    });
-    for (const [name, value] of graph.inputs) this.#inputs.set(name, place(value));
-    for (const [name, value] of graph.outputs) this.#outputs.set(name, place(value));
+  constructor(graph: Graph, session: WasmSession) {
+    const { memory, threads } = session;
+    this.#session = session;
+    this.#plan = plan(graph, { alignment: 64, workspaceBytes: (node) => this.#loweringOf(node).workspaceBytes ?? 0 });
+    this.arenaBytes = this.#plan.arenaBytes;
+    this.#places = new Places(memory);
+    session.join(this, this.arenaBytes);
+    try {
+      this.#own = this.#places.take(this.#plan.ownBytes);
+      this.#constants = graph.constants.map(({ source }) => {
+        invariant(source.kind === 'constant', 'a constant without its tensor');
+        return this.#places.put(source.tensor.data);
+      });
+      this.#arena = memory.arena;
+      const { steps, scratchBytes } = this.#resolve();
+      this.#run = threads.register(steps, scratchBytes);
+    } catch (error) {
+      this.#free();
+      throw error;
+    }
   }
 
   write(name: string, data: TensorData): void {
-    const input = this.#inputs.get(name);
+    const input = this.#plan.graph.inputs.get(name);
     invariant(input, `the program has no input ${name}`);
     const count = sizeOf(input.shape);
     invariant(count === data.length, `input ${name} takes ${count} elements, not ${data.length}`);
-    this.#memory.view(input.dtype, input.address, count).set(data);
+    this.#session.memory.view(input.dtype, this.#addressOf(this.#plan.storage(input)), count).set(data);
   }
 
   async run(): Promise<void> {
+    this.#session.enter(this);
+    const { arena } = this.#session.memory;
+    if (this.#arena !== arena) {
+      this.#arena = arena;
+      this.#resolve();
+    }
     this.#run();
   }
 
   async read(name: string): Promise<TensorData> {
-    const output = this.#outputs.get(name);
+    const output = this.#plan.graph.outputs.get(name);
     invariant(output, `the program has no output ${name}`);
-    return this.#memory.copy(output.dtype, output.address, sizeOf(output.shape));
+    return this.#session.memory.copy(output.dtype, this.#addressOf(this.#plan.storage(output)), sizeOf(output.shape));
+  }
+
+  async dispose(): Promise<void> {
+    this.#free();
+  }
+
+  #free(): void {
+    this.#session.leave(this);
+    this.#places.free();
+  }
+
+  #loweringOf(node: Node): Lowered {
+    const known = this.#lowered.get(node) ?? concerning(node, () => lower(node));
+    this.#lowered.set(node, known);
+    return known;
+  }
+
+  #addressOf(at: Storage): number {
+    switch (at.region) {
+      case 'variable':
+        return this.#session.variable(at.name).place;
+      case 'constant':
+        return this.#constants[at.index]!;
+      case 'own':
+        return this.#own + at.offset;
+      case 'arena':
+        return this.#arena + at.offset;
+    }
+  }
+
+  /** Writes the records of all steps for the arena where it is: the same steps with the same records in the same places each time. */
+  #resolve(): { readonly steps: readonly Step[]; readonly scratchBytes: number } {
+    const address = (at: Storage) => this.#addressOf(at);
+    const places = this.#places.again();
+    const launches = this.#plan.steps.flatMap((step) => {
+      const { node, inputs, outputs, workspace } = step;
+      const lowered = this.#loweringOf(node);
+      const at = {
+        inputs: inputs.map(address),
+        outputs: outputs.map(address),
+        workspace: workspace ? address(workspace) : 0,
+        place: places,
+      };
+      const launched = concerning(node, () => lowered.launches(at));
+      return this.#session.memory.poison ? [...poisoned(step, address, lowered), ...launched] : launched;
+    });
+    launches.push(...copies(this.#plan, address, (name) => this.#session.variable(name).place));
+    return {
+      steps: launches.map(({ kernel, parts, record }) => ({ kernel, parts, record: placeRecord(record, places) })),
+      scratchBytes: launches.reduce((most, { scratchBytes }) => Math.max(most, scratchBytes), 0),
+    };
   }
 }
 
@@ -209,10 +225,10 @@ function poisoned(
 function copies(
   planned: Plan,
   address: (at: Storage) => number,
-  variables: ReadonlyMap<string, Variable>,
+  addressOf: (variable: string) => number,
 ): readonly Launch[] {
-  return planned.copies.map(({ from, variable, bytes }) => {
+  return planned.copies.map(({ from, variable: to, bytes }) => {
     const { length: perPart, parts } = runs(bytes, 1 << 18);
-    return launch('copy', parts, { to: variables.get(variable)!.address, from: address(from), bytes, perPart });
+    return launch('copy', parts, { to: addressOf(to), from: address(from), bytes, perPart });
   });
 }

@@ -1,7 +1,8 @@
-// The linear memory of a session: shared between its threads, grown as programs are compiled, released as a whole. Addresses are handed
-// out once and never taken back; they are multiples of 64.
+// The linear memory of a session: shared between its threads, grown as programs are compiled. It cannot shrink, but bytes that are freed
+// are handed out again. The arena lies behind everything else: it takes no address from anything, can always grow, and moves when
+// something is placed before it; programs look where it is before they run. Addresses are multiples of 64.
 
-import { UserError } from '../../../tensor/errors.ts';
+import { invariant, UserError } from '../../../tensor/errors.ts';
 import { allocate, type DType, type TensorData } from '../../../tensor/tensor.ts';
 import { POISON } from '../../backend.ts';
 import { align } from '../lower/lowering.ts';
@@ -17,7 +18,12 @@ export class LinearMemory {
   readonly memory: Memory;
   /** Whether new memory is poisoned, what lies behind the end of a tensor included. */
   readonly poison: boolean;
+  /** The end of what is handed out; the arena begins here. */
   #top = PAGE;
+  #arenaBytes = 0;
+  /** Blocks in use, and those below the top that are free, by address; neighbours that are free are one. */
+  readonly #used = new Map<number, number>();
+  #free: { address: number; bytes: number }[] = [];
 
   constructor(poison = false) {
     this.poison = poison;
@@ -29,20 +35,61 @@ export class LinearMemory {
     this.#top = Math.max(this.#top, align(bytes));
   }
 
-  /** Bytes handed out so far, those of the module included. */
+  /** Bytes in use, those of the module included. */
   get used(): number {
+    return this.#free.reduce((sum, { bytes }) => sum - bytes, this.#top) + this.#arenaBytes;
+  }
+
+  /** Where the arena is now. */
+  get arena(): number {
     return this.#top;
   }
 
+  /** Makes the arena this large. */
+  fitArena(bytes: number): void {
+    this.#reach(this.#top + bytes);
+    this.#arenaBytes = bytes;
+  }
+
+  poisonArena(): void {
+    this.bytes(this.#top, this.#arenaBytes + SLACK).fill(POISON);
+  }
+
   allocate(bytes: number): number {
-    const address = this.#top;
-    const top = address + align(bytes);
-    const pages = Math.ceil((top + SLACK) / PAGE);
-    const missing = pages - this.memory.buffer.byteLength / PAGE;
-    if (missing > 0) this.#grow(missing, pages);
-    this.#top = top;
-    if (this.poison) this.bytes(address, top - address + SLACK).fill(POISON);
+    const need = align(Math.max(1, bytes));
+    const fitting = this.#free.filter((block) => block.bytes >= need);
+    const best = fitting.reduce<(typeof fitting)[0] | undefined>(
+      (least, block) => (least && least.bytes <= block.bytes ? least : block),
+      undefined,
+    );
+    const address = best?.address ?? this.#top;
+    if (best) {
+      best.address += need;
+      best.bytes -= need;
+      this.#free = this.#free.filter((block) => block.bytes > 0);
+    } else {
+      this.#reach(address + need + this.#arenaBytes);
+      this.#top = address + need;
+    }
+    this.#used.set(address, need);
+    if (this.poison) this.bytes(address, need).fill(POISON);
     return address;
+  }
+
+  /** Takes back what was allocated at this address. */
+  free(address: number): void {
+    const bytes = this.#used.get(address);
+    invariant(bytes !== undefined, `nothing was allocated at ${address}`);
+    this.#used.delete(address);
+    const blocks = [...this.#free, { address, bytes }].sort((a, b) => a.address - b.address);
+    this.#free = [];
+    for (const block of blocks) {
+      const previous = this.#free.at(-1);
+      if (previous && previous.address + previous.bytes === block.address) previous.bytes += block.bytes;
+      else this.#free.push(block);
+    }
+    const last = this.#free.at(-1);
+    if (last && last.address + last.bytes === this.#top) this.#top = this.#free.pop()!.address;
   }
 
   /** A view of bytes. */
@@ -71,7 +118,11 @@ export class LinearMemory {
     return address;
   }
 
-  #grow(pages: number, total: number): void {
+  /** Grows the memory until it holds the bytes before `end`. */
+  #reach(end: number): void {
+    const total = Math.ceil((end + SLACK) / PAGE);
+    const pages = total - this.memory.buffer.byteLength / PAGE;
+    if (pages <= 0) return;
     const wanted = `${Math.ceil(total / 16)} MiB`;
     if (total > LARGEST_PAGES) {
       throw new UserError(

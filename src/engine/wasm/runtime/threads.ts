@@ -66,6 +66,7 @@ export class Threads {
   /** Makes a program known to all threads and returns what runs it. `scratchBytes`: what each thread needs. */
   register(steps: readonly Step[], scratchBytes: number): () => void {
     if (scratchBytes > this.#scratchBytes) {
+      if (this.#scratchBytes > 0) this.#memory.free(this.#scratch);
       this.#scratch = this.#memory.allocate(scratchBytes * this.#count);
       this.#scratchBytes = scratchBytes;
     }

@@ -1,7 +1,7 @@
 // Gradients of the operands through the error of an approximate multiplier, by the slopes of its table S [2^WBITS][2^ABITS] (f32):
 //   dw[tap][c][o] = xScale·Σ_pixels g[pixel][o]·S(w[tap][c][o], x[tap's pixel][c])
 //   dx[pixel][c]  = Σ_{tap, o} g[tap's pixel][o]·wScale[o]·S(w[tap][c][o], x[pixel][c])
-// As in table.cu a block packs table rows into shared memory: for one tap, 4 channels and 8 outputs, [channel][code][8 outputs] (32 KiB
+// As in approximate-table.cu a block packs table rows into shared memory: for one tap, 4 channels and 8 outputs, [channel][code][8 outputs] (32 KiB
 // with 8-bit activations), so that two 16-byte reads serve eight products. Products and sums are f32 in every kind of arithmetic.
 // Where the slopes are a sum of RANK products u(w)·v(x), both are matrix products over RANK times the channels (convolution.cu); the kernels
 // at the end put the factors of codes in place of the codes before and add the products up behind.

@@ -1,11 +1,11 @@
-// The approximate convolution by look-ups in a table of products; see kernels/table.cu.
+// The approximate convolution by look-ups in a table of products; see kernels/approximate-table.cu.
 
 import { sizeOf } from '../../../tensor/tensor.ts';
 import type { Node } from '../../graph/graph.ts';
 import { CODE_BITS, COUNTS, codeBits, FILLING, filling, oneOrSeveral, pathOf } from '../../graph/paths.ts';
-import { productsOf } from '../../graph/sums.ts';
+import { knownProducts } from '../../graph/sums.ts';
 import type { Address } from '../runtime/driver.ts';
-import { CHANNEL_STEP, tapSums, zeroPoints } from './codes.ts';
+import { CHANNEL_STEP, tapSums, zeroPoints } from './approximate-codes.ts';
 import { type Convolution, ceilDivide, geometryArgument } from './geometry.ts';
 import { addresses, launch, type Target } from './launch.ts';
 import { Layout, type Lowered } from './lowering.ts';
@@ -24,8 +24,8 @@ export const lookUpWays = {
 } as const;
 
 /** The products of a constant error table as u16, or undefined where they are not constant or do not fit. */
-function constantProducts({ inputs, attributes }: Node<'axmConv2d'>): Uint16Array | undefined {
-  const products = productsOf(inputs[6]!, attributes.activationBits);
+function constantProducts(node: Node<'axmConv2d'>): Uint16Array | undefined {
+  const products = knownProducts(node);
   return products?.every((product) => product >= 0 && product < 65536) ? Uint16Array.from(products) : undefined;
 }
 
@@ -43,10 +43,10 @@ export function lookUpProduct(node: Node<'axmConv2d'>, g: Convolution, { multipr
     CHUNK: chunk,
     ROWS: rows,
     WIDE: wide ? 1 : 0,
-    WBITS: weightBits,
     ABITS: activationBits,
+    ...(products ? {} : { WBITS: weightBits }),
   };
-  const source = { file: 'table.cu', defines };
+  const source = { file: 'approximate-table.cu', defines };
   const count = sizeOf(node.inputs[6]!.shape);
   const layout = new Layout();
   const sumsAt = layout.take(4 * g.kh * g.kw * g.o);

@@ -3,10 +3,12 @@ import type { ProductError } from '../../../multiplier/error.ts';
 import { f32 } from '../../../tensor/tensor.ts';
 import { Graph, type Value } from '../../graph/graph.ts';
 import type { AxmConvAttributes } from '../../graph/ops.ts';
-import { bytesOfFunctions, factoredForm, planeDefines, planesOf, slicesOf } from './plane-form.ts';
+import { square } from '../../graph/window.ts';
+import { bytesOfFunctions, factoredForm, planeDefines, planesOf, slicesOf } from './approximate-plane-form.ts';
 
 const attributes = (error: ProductError): AxmConvAttributes => ({
-  ...{ stride: 1, padding: 1, groups: 1, weightBits: 8, activationBits: 8 },
+  ...square({ padding: 1 }),
+  ...{ weightBits: 8, activationBits: 8 },
   error,
 });
 const shares: ProductError = { kind: 'removal', integer: false };

@@ -1,10 +1,11 @@
 // The operands' gradients through the error of an approximate multiplier: constant slopes that are a sum of a few products of the operands'
-// codes by convolutions of their factors (convolution.ts), all others by table look-up; see kernels/slopes.cu.
+// codes by convolutions of their factors (convolution.ts), all others by table look-up; see kernels/approximate-slopes.cu.
 
 import { type Factors, factorsOf } from '../../../multiplier/factors.ts';
 import type { Node } from '../../graph/graph.ts';
 import { CODE_BITS, COUNTS, codeBits, oneOrSeveral, pathOf } from '../../graph/paths.ts';
 import type { Address } from '../runtime/driver.ts';
+import { sourceOf } from './approximate-plane-form.ts';
 import { productOf } from './convolution.ts';
 import {
   type Convolution,
@@ -16,7 +17,6 @@ import {
 } from './geometry.ts';
 import { addresses, integers, type KernelLaunch, launch, type Target } from './launch.ts';
 import { Layout, type Lowered, type Operands, tensors } from './lowering.ts';
-import { sourceOf } from './plane-form.ts';
 
 /** As in the kernel: threads of a block, and the channels and outputs whose slopes it holds at once. */
 const THREADS = 256;
@@ -68,7 +68,7 @@ function weightsByLookUp({ g, defines, lookUpAspects, rowBytes, bundles, panels 
   const slabPixels = ceilDivide(g.pixels, wanted);
   const slabs = ceilDivide(g.pixels, slabPixels);
   const count = g.inner * g.o;
-  const source = { file: 'slopes.cu', defines };
+  const source = { file: 'approximate-slopes.cu', defines };
   const size = {
     grid: [slabs, bundles * panels, g.groups * g.kh * g.kw],
     block: THREADS,
@@ -101,7 +101,7 @@ function inputByLookUp({ g, defines, lookUpAspects, rowBytes, bundles }: Slopes,
   const tiles = (pixels: number) => ceilDivide(g.n * g.h * g.w, THREADS * pixels);
   const busy = (pixels: number) => tiles(pixels) * bundles * g.groups >= 2 * target.multiprocessors;
   const pixels = ([8, 4, 2] as const).find(busy) ?? (1 as const);
-  const source = { file: 'slopes.cu', defines: { ...defines, PIXELS: pixels } };
+  const source = { file: 'approximate-slopes.cu', defines: { ...defines, PIXELS: pixels } };
   const size = { grid: [tiles(pixels), bundles, g.groups], block: THREADS, shared: rowBytes };
   return {
     path: pathOf(inputSlopeWays, 'look-ups', { ...lookUpAspects, pixels: `${pixels}` as const }),
@@ -183,7 +183,7 @@ export function slopesOfWeights(node: Node<'axmErrorWeightGradient'>, target: Ta
   if (!terms) return weightsByLookUp(slopes, target);
   const { g, defines, groups } = slopes;
   const { rank, left, right } = terms;
-  const source = { file: 'slopes.cu', defines: { ...defines, RANK: rank } };
+  const source = { file: 'approximate-slopes.cu', defines: { ...defines, RANK: rank } };
   const wide = widened(g, rank);
   const count = weightCount(g);
   return {
@@ -213,7 +213,7 @@ export function slopesOfInput(node: Node<'axmErrorInputGradient'>, target: Targe
   if (!terms) return inputByLookUp(slopes, target);
   const { g, defines, groups } = slopes;
   const { rank, left, right } = terms;
-  const source = { file: 'slopes.cu', defines: { ...defines, RANK: rank } };
+  const source = { file: 'approximate-slopes.cu', defines: { ...defines, RANK: rank } };
   const wide = widened(g, rank);
   const count = imageCount(g);
   return {

@@ -1,11 +1,11 @@
 // What the emulations of an approximate convolution share: the inner axis of codes in memory, gathered and mapped codes, sums of weight codes
-// per tap. See kernels/codes.cu.
+// per tap. See kernels/approximate-codes.cu.
 
 import type { Address } from '../runtime/driver.ts';
 import { type Convolution, ceilDivide, geometryArgument, roundUp } from './geometry.ts';
 import { type Argument, addresses, integers, type KernelLaunch, launch, struct } from './launch.ts';
 
-const SOURCE = { file: 'codes.cu', defines: {} };
+const SOURCE = { file: 'approximate-codes.cu', defines: {} };
 
 /** Codes of the inner axis that a stage of the integer product takes; channels are copied 16 at a time. */
 export const INNER_STEP = 32;

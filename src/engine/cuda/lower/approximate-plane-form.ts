@@ -1,6 +1,6 @@
 // Which planes an approximate convolution needs. Of a structure: the bits of the activation operand grouped by the weight operand that they meet;
 // bits that lose nothing share one plane with v = w, bits that lose the same partial products share one too. A plane whose weights are
-// integers has one u8 digit, one with real-valued shares also digits of a fraction. Of a table: the terms of its factorisation. See kernels/planes.cu.
+// integers has one u8 digit, one with real-valued shares also digits of a fraction. Of a table: the terms of its factorisation. See kernels/approximate-planes.cu.
 
 import { isInteger } from '../../../multiplier/error.ts';
 import { type Factorization, type FactorPlane, isSigned } from '../../../multiplier/factorization.ts';
@@ -100,11 +100,8 @@ export function slicesOf(planes: readonly Plane[], fractionDigits: number): numb
   return planes.reduce((sum, { fraction }) => sum + 1 + (fraction ? fractionDigits : 0), 0);
 }
 
-/** The macros of kernels/planes.cu for a form. */
-export function planeDefines(
-  { planes, functions }: Pick<Form, 'planes' | 'functions'>,
-  fractionDigits: number,
-): Record<string, number | string> {
+/** The macros of kernels/approximate-planes.cu for a form. */
+export function planeDefines({ planes, functions }: Pick<Form, 'planes' | 'functions'>, fractionDigits: number) {
   const list = (of: (plane: Plane) => number) => planes.map((plane) => `(${of(plane)})`).join('');
   const signsOf = ({ factor }: Plane): number => {
     if (!factor) return 0;

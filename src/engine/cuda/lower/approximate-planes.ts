@@ -1,5 +1,5 @@
 // The approximate convolution as a product over planes: which planes a node has, the tiles that they fit in, and the launches.
-// See kernels/planes.cu.
+// See kernels/approximate-planes.cu.
 
 import { factorize, type NoFactorization } from '../../../multiplier/factorization.ts';
 import { UserError } from '../../../tensor/errors.ts';
@@ -7,11 +7,19 @@ import type { Node } from '../../graph/graph.ts';
 import type { OperandWidths } from '../../graph/ops.ts';
 import { COUNTS, FILLING, filling, oneOrSeveral, type Path, pathOf } from '../../graph/paths.ts';
 import type { Address } from '../runtime/driver.ts';
-import { CODE_PLACES, codePlaces, gather, INNER_STEP, mapCodes, tapSums, zeroPoints } from './codes.ts';
+import { CODE_PLACES, codePlaces, gather, INNER_STEP, mapCodes, tapSums, zeroPoints } from './approximate-codes.ts';
+import {
+  bytesOfFunctions,
+  type Form,
+  factoredForm,
+  planeDefines,
+  planesOf,
+  slicesOf,
+  sourceOf,
+} from './approximate-plane-form.ts';
 import { type Convolution, ceilDivide, chooseTile, geometryArgument, roundUp, type Tile } from './geometry.ts';
 import { addresses, integers, launch, type Target } from './launch.ts';
 import { Layout, type Lowered } from './lowering.ts';
-import { bytesOfFunctions, type Form, factoredForm, planeDefines, planesOf, slicesOf, sourceOf } from './plane-form.ts';
 
 const COLUMN_TILE = 64;
 
@@ -146,7 +154,7 @@ export const planeWays = {
   'factors, by warpgroups': { tile: tilesOf(warpgroupTiles, widePlaneTiles, manyPlaneTiles), ...tabulated },
 } as const;
 
-/** The product of a form; see kernels/planes.cu. */
+/** The product of a form; see kernels/approximate-planes.cu. */
 export function planeProduct(node: Node<'axmConv2d'>, g: Convolution, form: Form, target: Target): Lowered {
   const { planes, functions, factored: factors } = form;
   const { weightBits, activationBits } = node.attributes;
@@ -165,14 +173,18 @@ export function planeProduct(node: Node<'axmConv2d'>, g: Convolution, form: Form
   const columnsAt = layout.take(places.bytes);
   const mappedAt = layout.take(functions.length * mappedStride);
 
+  const { PLANES, SOURCES, ALL_SIGNS, ...ofPlanes } = planeDefines(form, fractionDigits);
   const expanding = {
-    ...planeDefines(form, fractionDigits),
-    TABULATED: factors ? 1 : 0,
+    ...ofPlanes,
     WBITS: weightBits,
-    ABITS: activationBits,
+    ...(factors ? { TABULATED: 1 } : { TABULATED: 0, PLANES, ABITS: activationBits }),
   };
   const multiplying = {
-    ...expanding,
+    ...ofPlanes,
+    PLANES,
+    SOURCES,
+    ALL_SIGNS,
+    WBITS: weightBits,
     BM: tile.rows,
     BN: tile.columns,
     WARPS_M: tile.warpsM,
@@ -204,7 +216,7 @@ export function planeProduct(node: Node<'axmConv2d'>, g: Convolution, form: Form
       const codes = gathered ? columns : x;
       return [
         launch(
-          { file: 'planes.cu', defines: expanding },
+          { file: 'approximate-planes.cu', defines: expanding },
           'weights',
           { grid: [padded / INNER_STEP, paddedColumns / 64, g.groups], block: 256 },
           {
@@ -218,7 +230,7 @@ export function planeProduct(node: Node<'axmConv2d'>, g: Convolution, form: Form
         ...(functions.length > 0
           ? [mapCodes(places, codes, memory.place(bytesOfFunctions(functions)), functions.length, mapped)]
           : []),
-        launch({ file: 'planes.cu', defines: multiplying }, 'multiply', size, {
+        launch({ file: 'approximate-planes.cu', defines: multiplying }, 'multiply', size, {
           // Memory that is not there must not be named: the launch would wait for whoever has its neighbour.
           ...addresses({ x: codes, mapped: functions.length > 0 ? mapped : 0n }),
           ...integers({ mappedStride }),

@@ -1,9 +1,9 @@
-// Gradients of the weights and of a trained structure through its planes; see kernels/plane-gradients.cu.
+// Gradients of the weights and of a trained structure through its planes; see kernels/approximate-plane-gradients.cu.
 
 import type { Node } from '../../graph/graph.ts';
 import { CODE_BITS, COUNTS, codeBits, FILLING, filling, oneOrSeveral, pathOf } from '../../graph/paths.ts';
 import type { Address } from '../runtime/driver.ts';
-import { CODE_PLACES, codePlaces, gather, INNER_STEP } from './codes.ts';
+import { CODE_PLACES, codePlaces, gather, INNER_STEP } from './approximate-codes.ts';
 import { ceilDivide, convolutionOf, geometryArgument, roundUp, sharesOf } from './geometry.ts';
 import { addresses, integers, launch, struct, type Target } from './launch.ts';
 import { Layout, type Lowered } from './lowering.ts';
@@ -62,7 +62,7 @@ export function planeGradients(node: Node<'axmConv2dGradients'>, target: Target)
     FOLD4: g.outputs % 4 === 0 ? 1 : 0,
     WGMMA: warpgroups ? 1 : 0,
   };
-  const source = { file: 'plane-gradients.cu', defines };
+  const source = { file: 'approximate-plane-gradients.cu', defines };
   const sizes = {
     largest: { grid: Math.min(4 * multiprocessors, ceilDivide(elements, 1024)), block: 256 },
     digits: { grid: [slabs, ceilDivide(g.groups * paddedColumns, 64)], block: THREADS },

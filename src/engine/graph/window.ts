@@ -1,0 +1,94 @@
+// Windows that slide over an image: the geometry of convolutions and pooling along each axis, its extents, and the one walk over a window's
+// taps. A tap is a position of the window; one that lies outside of the image is padding, and is never visited.
+
+import type { Shape } from '../../tensor/tensor.ts';
+import type { ConvGeometry, Pair, PoolGeometry } from './ops.ts';
+
+/** What one number says for both axes, or a pair for each. */
+export type PerAxis = number | Pair;
+
+export const pair = (value: PerAxis): Pair => (typeof value === 'number' ? [value, value] : value);
+
+/** The geometry of a convolution from what differs from a dense one with stride 1 and no padding; a number goes for both axes. */
+export function square({
+  stride = 1,
+  padding = 0,
+  dilation = 1,
+  groups = 1,
+}: {
+  readonly stride?: PerAxis;
+  readonly padding?: PerAxis;
+  readonly dilation?: PerAxis;
+  readonly groups?: number;
+} = {}): ConvGeometry {
+  return { stride: pair(stride), padding: pair(padding), dilation: pair(dilation), groups };
+}
+
+/** The same for pooling. */
+export function squareWindow(size: PerAxis, stride: PerAxis, padding: PerAxis = 0): PoolGeometry {
+  return { size: pair(size), stride: pair(stride), padding: pair(padding) };
+}
+
+/** The geometry alone of an operation's attributes. */
+export const convGeometryOf = ({ stride, padding, dilation, groups }: ConvGeometry): ConvGeometry => ({
+  stride,
+  padding,
+  dilation,
+  groups,
+});
+
+/** A window along one axis of an image. */
+export interface Axis {
+  readonly extent: number;
+  /** Taps of the window. */
+  readonly size: number;
+  readonly stride: number;
+  readonly padding: number;
+  readonly dilation: number;
+}
+
+/** The axes of a window of `size` over an image [N,H,W,C]. */
+export function axesOf(
+  [, height, width]: Shape,
+  size: Pair,
+  { stride, padding, dilation = [1, 1] }: { readonly stride: Pair; readonly padding: Pair; readonly dilation?: Pair },
+): readonly [rows: Axis, columns: Axis] {
+  const axis = (at: 0 | 1, extent: number): Axis => ({
+    extent,
+    size: size[at],
+    stride: stride[at],
+    padding: padding[at],
+    dilation: dilation[at],
+  });
+  return [axis(0, height!), axis(1, width!)];
+}
+
+/** Positions of the window along an axis; not above 0 where it does not fit into the padded image. */
+export function outputsOf({ extent, size, stride, padding, dilation }: Axis): number {
+  return Math.floor((extent + 2 * padding - dilation * (size - 1) - 1) / stride) + 1;
+}
+
+/** A tap inside the image: its number in the window, and the position of the image that it lies on. */
+export interface Tap {
+  readonly tap: number;
+  readonly at: number;
+}
+
+/** Along an axis, for each position of the window: its taps inside the image, in order. */
+export function tapsAlong(axis: Axis): readonly (readonly Tap[])[] {
+  const { extent, size, stride, padding, dilation } = axis;
+  return Array.from({ length: outputsOf(axis) }, (_, output) => {
+    const taps = Array.from({ length: size }, (_, tap) => ({ tap, at: output * stride + tap * dilation - padding }));
+    return taps.filter(({ at }) => at >= 0 && at < extent);
+  });
+}
+
+/** The taps of a window of `size` over an image [N,H,W,C], along each axis. */
+export function windowTaps(x: Shape, size: Pair, geometry: ConvGeometry | PoolGeometry) {
+  const [rows, columns] = axesOf(x, size, geometry);
+  return { rows: tapsAlong(rows), columns: tapsAlong(columns) };
+}
+
+/** The taps of a convolution of x [N,H,W,I] with w [kh,kw,I/groups,O], along each axis. */
+export const convolutionTaps = (x: Shape, [kh, kw]: Shape, geometry: ConvGeometry) =>
+  windowTaps(x, [kh!, kw!], geometry);

@@ -1,0 +1,56 @@
+// A layer's multiplier as a product node of the graph takes it: the error that is the node's attribute, and the values that it reads, as
+// inputs behind the operands. Which multiplier a layer has is chosen elsewhere; how a device forms its products is the engine's business.
+
+import type { Graph, Value } from '../engine/graph/graph.ts';
+import type { OperandWidths } from '../engine/graph/ops.ts';
+import type { ProductError } from '../multiplier/error.ts';
+import type { Multiplier } from '../multiplier/multiplier.ts';
+import type { Slopes } from '../multiplier/slopes.ts';
+import { tensor } from '../tensor/tensor.ts';
+
+export interface NodeError {
+  readonly error: ProductError;
+  /** What the error reads, then the slopes along either operand, if gradients go through it (see axmConv2d in engine/graph/ops.ts). */
+  readonly inputs: readonly Value[];
+}
+
+/** `differentiated`: whether there is a backward pass, the only one that reads slopes. */
+export function nodeError(
+  graph: Graph,
+  multiplier: Multiplier,
+  { weightBits, activationBits }: OperandWidths,
+  differentiated: boolean,
+): NodeError {
+  const pairs = [2 ** weightBits, 2 ** activationBits];
+  const slopesOf = ({ slopes }: { readonly slopes?: Slopes }): Value[] =>
+    slopes && differentiated
+      ? [slopes.weight, slopes.activation].map((data) => graph.constant(tensor('f32', pairs, data)))
+      : [];
+  switch (multiplier.kind) {
+    case 'exact':
+      return { error: { kind: 'none' }, inputs: [] };
+    case 'structure': {
+      const { theta, structure } = multiplier;
+      const values = clampedTheta(graph, theta, structure.count);
+      const m = graph.apply1('structureMatrix', [values], { weightBits, activationBits, index: structure.index });
+      return { error: { kind: 'removal', integer: false }, inputs: [m] };
+    }
+    case 'removal': {
+      const m = graph.constant(tensor('f32', [weightBits, activationBits], multiplier.removed));
+      return { error: { kind: 'removal', integer: true }, inputs: [m, ...slopesOf(multiplier)] };
+    }
+    case 'table': {
+      const { error, emulation } = multiplier;
+      const table = graph.constant(tensor('i32', pairs, error));
+      return {
+        error: { kind: 'table', ...(emulation ? { emulation } : {}) },
+        inputs: [table, ...slopesOf(multiplier)],
+      };
+    }
+  }
+}
+
+/** The θ of a structure limited to [0, 1], straight-through: its gradient does not vanish at the ends. */
+export function clampedTheta(graph: Graph, theta: string, count: number): Value {
+  return graph.apply1('clampStraightThrough', [graph.variable(theta, [count])], { low: 0, high: 1 });
+}
