@@ -309,4 +309,11 @@ export const mutants = [
     'slew = transition[edge]!.at(this.slew[at]!, load);',
     'src/hardware/edges.test.ts',
   ),
+  fault(
+    'src/engine/cuda/lower/loss.ts',
+    'losses and hits of the rows change places on the GPU',
+    'addresses({ losses, hits, counter: at.memory.counters(1) })',
+    'addresses({ hits, losses, counter: at.memory.counters(1) })',
+    'test/cuda/lowering.test.ts',
+  ),
 ];

@@ -131,7 +131,7 @@ const scalars: Readonly<Record<string, Exclude<Kind, 'struct'>>> = {
 };
 
 function read(source: KernelSource): KernelFile {
-  const { text, macros, read } = preprocess(readSource(source.file), source.defines);
+  const { text, macros, read } = preprocess(readSource(source), source.defines);
   const structures = new Map<string, readonly Parameter[]>();
   const parameterOf = (declaration: string): Parameter => {
     const [, type, pointer, name] =

@@ -4,7 +4,9 @@
 // surrogate that is named here.
 
 import { UserError } from '../../tensor/errors.ts';
+import { formulaGradient } from './formula.ts';
 import { concerning, type Graph, type Node, type Value } from './graph.ts';
+import { movementGradient } from './movement.ts';
 import type { OpAttributes, OpName } from './ops.ts';
 import { convGeometryOf } from './window.ts';
 
@@ -21,6 +23,8 @@ const addition: OpAttributes['add'] = { alpha: 1, beta: 1 };
 
 /** The rules that exist; gradient operations themselves are not differentiated a second time. */
 export const gradientRules: { readonly [K in OpName]?: Rule<K> } = {
+  formula: formulaGradient,
+  move: (node, [g], graph, wanted) => movementGradient(node, g!, graph, wanted),
   add: ({ attributes: { alpha, beta } }, [g], graph) => [scaled(graph, g!, alpha), scaled(graph, g!, beta)],
   affine: ({ attributes: { scale } }, [g], graph) => [scaled(graph, g!, scale)],
   scaleBy: ({ inputs: [x, s] }, [g], graph) => [

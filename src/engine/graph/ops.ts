@@ -7,6 +7,8 @@
 import type { ProductError } from '../../multiplier/error.ts';
 import type { OperandWidths } from '../../multiplier/widths.ts';
 import type { DType, Shape } from '../../tensor/tensor.ts';
+import type { Formula } from './formula.ts';
+import type { Movement } from './movement.ts';
 
 export type { OperandWidths } from '../../multiplier/widths.ts';
 
@@ -42,6 +44,10 @@ type None = Readonly<Record<string, never>>;
 
 /** The attributes of each operation. */
 export interface OpAttributes {
+  /** Each output an expression of the inputs at the same place and of sums over its row: formula.ts; those with names, ../operations/. */
+  formula: Formula;
+  /** Boxes of the inputs to boxes of the output, zero where there is none: movement.ts; those with names, ../operations/. */
+  move: Movement;
   /** alpha·a + beta·b, same shapes. */
   add: { readonly alpha: number; readonly beta: number };
   /** scale·x + offset, constants. */

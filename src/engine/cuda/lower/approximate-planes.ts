@@ -17,7 +17,16 @@ import {
   slicesOf,
   sourceOf,
 } from './approximate-plane-form.ts';
-import { type Convolution, ceilDivide, chooseTile, geometryArgument, roundUp, type Tile } from './geometry.ts';
+import {
+  type Convolution,
+  ceilDivide,
+  chooseTile,
+  geometryArgument,
+  roundUp,
+  steps,
+  stepsOf,
+  type Tile,
+} from './geometry.ts';
 import { addresses, integers, launch, type Target } from './launch.ts';
 import { Layout, type Lowered } from './lowering.ts';
 
@@ -133,6 +142,7 @@ const multiplied = {
   columns: FILLING,
   pairs: ['even', 'odd'],
   groups: COUNTS,
+  ...steps,
 } as const;
 const tilesOf = (...lists: (readonly PlaneTile[])[]) => [...new Set(lists.flat().map(tileName))];
 const structured = { digits: ['1', '2', '3'], ...multiplied } as const;
@@ -254,6 +264,7 @@ function pathOfPlanes(g: Convolution, form: Form, tile: PlaneTile, stages: numbe
     columns: filling(g.outputs, tile.columns),
     pairs: g.outputs % 2 === 0 ? 'even' : 'odd',
     groups: oneOrSeveral(g.groups),
+    ...stepsOf(g),
   } as const;
   if (!form.factored) {
     const fraction = form.planes.some((plane) => plane.fraction);

@@ -13,6 +13,8 @@ import {
   convolutionOf,
   geometryArgument,
   INPUT_GRADIENT,
+  steps,
+  stepsOf,
   WEIGHT_GRADIENT,
 } from './geometry.ts';
 import { addresses, integers, type KernelLaunch, launch, type Target } from './launch.ts';
@@ -32,6 +34,7 @@ const lookUp = {
   channels: ['in fours', 'one by one'],
   outputs: ['in fours', 'one by one'],
   groups: COUNTS,
+  ...steps,
 } as const;
 export const weightSlopeWays = { terms: { groups: COUNTS }, 'look-ups': { ...lookUp, slabs: COUNTS } } as const;
 export const inputSlopeWays = {
@@ -53,6 +56,7 @@ function slopesOf({ inputs: [gradient, x, w], attributes }: SlopeNode) {
       channels: fourChannels ? 'in fours' : 'one by one',
       outputs: fourOutputs ? 'in fours' : 'one by one',
       groups: oneOrSeveral(g.groups),
+      ...stepsOf(g),
     },
     rowBytes: CHANNELS * OUTPUTS * 4 * 2 ** activationBits,
     bundles: ceilDivide(g.inputs, CHANNELS),

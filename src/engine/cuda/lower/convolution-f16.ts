@@ -43,7 +43,9 @@ export function f16Aspects(mode: Mode) {
 
 /** The product on f16 tiles; undefined where it has to be formed another way. */
 export function f16ProductOf(mode: Mode, g: Convolution, target: Target): F16Product | undefined {
-  const keepsSize = g.stride === 1 && g.kh === g.kw && g.kh === 2 * g.padding + 1;
+  const [padding] = g.padding;
+  const dense = [...g.stride, ...g.dilation].every((step) => step === 1);
+  const keepsSize = dense && g.kh === g.kw && g.kh === 2 * padding + 1 && padding === g.padding[1];
   const wholeTiles = g.groups === 1 && g.inputs % CHANNELS === 0 && g.outputs % CHANNELS === 0;
   if (!target.warpgroups || target.precision !== 'tf32' || !keepsSize || !wholeTiles) return undefined;
   if (mode === WEIGHT_GRADIENT) return weightGradient(g, target);
@@ -51,7 +53,7 @@ export function f16ProductOf(mode: Mode, g: Convolution, target: Target): F16Pro
 }
 
 /** Pixels that `count` neighbouring ones meet in all taps. */
-const withMargins = (g: Convolution, count: number): number => count + 2 * g.padding * (g.w + 1);
+const withMargins = (g: Convolution, count: number): number => count + 2 * g.padding[0] * (g.w + 1);
 
 /** Shared memory for the pixels that the threads' vectors cover, and the row of zeros. */
 const pixelBytes = (loads: number, threads: number): number => 2 * CHANNELS * ((4 * loads * threads) / CHANNELS + 1);

@@ -1,5 +1,5 @@
 // The CUDA driver API by FFI (koffi → libcuda): one table of signatures, one `check` through which every status goes, and thin objects for
-// devices, memory, streams, events, modules and graphs. Nothing is loaded before `loadDriver` is called. A failing call throws an Error
+// devices, memory, streams, events, modules and graphs. Nothing is loaded before a `Driver` is made. A failing call throws an Error
 // with the call's name and CUDA's name for the status. All calls are made on one thread, whose current context is the device's primary one.
 
 import type koffi from 'koffi';
