@@ -150,6 +150,20 @@ export const mutants = [
     'lastUse.get(over)! >= at',
   ),
   fault(
+    'src/engine/graph/plan.ts',
+    'outputs lie in the arena, where another program writes before they are read',
+    "if (value.source.kind === 'node') toOwn(value);",
+    "if (value.source.kind === 'input') toOwn(value);",
+    'test/engine/sharing.test.ts',
+  ),
+  fault(
+    'src/engine/wasm/runtime/backend.ts',
+    'records keep the addresses of an arena that has moved',
+    'if (this.#arena !== arena) {',
+    'if (this.#arena === 0) {',
+    'test/engine/sharing.test.ts',
+  ),
+  fault(
     'src/multiplier/slopes.ts',
     'central differences are taken over one code too few',
     '(4 * half + 2)',

@@ -71,6 +71,8 @@ export class Layers {
   readonly graph: Graph;
   readonly parameters: Parameter[] = [];
   readonly multiplying: MultiplyingLayer[] = [];
+  /** Names of the blocks. */
+  readonly blocks: string[] = [];
   readonly #options: LayersOptions;
 
   constructor(graph: Graph, options: LayersOptions) {
@@ -80,6 +82,7 @@ export class Layers {
 
   /** A part of the model with a name, such as a residual block: what `build` adds and is no layer of its own belongs to it. */
   block(name: string, build: () => Value): Value {
+    this.blocks.push(name);
     return this.graph.labelled(name, build);
   }
 

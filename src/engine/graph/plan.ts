@@ -54,6 +54,8 @@ export interface PlanOptions {
    * share bytes must wait for each other: more distance is more freedom and more memory.
    */
   readonly reuseDistance?: number;
+  /** Bytes that may rest so at once, default without limit: beyond, those that have rested longest are used again. */
+  readonly restingBytes?: number;
 }
 
 /** The value whose storage this one shares: follows renames to their source. */
@@ -75,7 +77,7 @@ function liveNodes(graph: Graph): Node[] {
 }
 
 export function plan(graph: Graph, options: PlanOptions = {}): Plan {
-  const { alignment = 64, reuseDistance = 0 } = options;
+  const { alignment = 64, reuseDistance = 0, restingBytes = Number.POSITIVE_INFINITY } = options;
   const nodes = liveNodes(graph).filter((node) => !renames.has(node.op));
   const lastUse = new Map<Value, number>();
   nodes.forEach((node, at) => {
@@ -107,11 +109,16 @@ export function plan(graph: Graph, options: PlanOptions = {}): Plan {
   const copies: Copy[] = [];
   const steps: Step[] = [];
   const resting: { readonly offset: number; readonly until: number }[] = [];
+  let atRest = 0;
 
   nodes.forEach((node, at) => {
-    while (resting.length > 0 && resting[0]!.until <= at) arena.free(resting.shift()!.offset);
-    const release = ({ offset }: Storage & { region: 'arena' }) =>
+    while (resting.length > 0 && (resting[0]!.until <= at || atRest > restingBytes)) {
+      atRest -= arena.free(resting.shift()!.offset);
+    }
+    const release = ({ offset }: Storage & { region: 'arena' }) => {
       resting.push({ offset, until: at + 1 + reuseDistance });
+      atRest += arena.sizeOf(offset);
+    };
     const taken = new Set<Value>();
     for (const [index, output] of node.outputs.entries()) {
       if (storage.has(output)) continue;
@@ -198,9 +205,15 @@ class Arena {
     return offset;
   }
 
-  free(offset: number): void {
-    const bytes = this.#used.get(offset);
-    if (bytes === undefined) return;
+  /** Bytes of the block in use at this offset; 0 where there is none. */
+  sizeOf(offset: number): number {
+    return this.#used.get(offset) ?? 0;
+  }
+
+  /** Returns the bytes that became free. */
+  free(offset: number): number {
+    const bytes = this.sizeOf(offset);
+    if (bytes === 0) return 0;
     this.#used.delete(offset);
     const blocks = [...this.#free, { offset, bytes }].sort((a, b) => a.offset - b.offset);
     this.#free = [];
@@ -209,5 +222,6 @@ class Arena {
       if (previous && previous.offset + previous.bytes === block.offset) previous.bytes += block.bytes;
       else this.#free.push({ ...block });
     }
+    return bytes;
   }
 }

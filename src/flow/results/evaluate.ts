@@ -62,6 +62,7 @@ export async function evaluateRun(options: EvaluateOptions): Promise<EvaluationR
     layers,
     backend,
     emulation: options.device?.emulation ?? 'auto',
+    recompute: false,
   };
   const arithmetic = arithmeticOf(run, stage);
   const session = await sessionFrom(run, ...(stage === 'mapped' ? networkToMap(configuration) : checkpoints[stage]));

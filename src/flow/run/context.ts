@@ -44,6 +44,8 @@ export interface OpenRun extends RunFolder {
   readonly backend: Backend;
   /** How concrete multipliers are emulated. */
   readonly emulation: EmulationName;
+  /** Whether training computes activations again instead of keeping them. */
+  readonly recompute: boolean;
 }
 
 /** What a phase has of the one who asks for it. */

@@ -24,6 +24,8 @@ export interface DeviceOptions {
   readonly emulation?: EmulationName;
   /** Worker threads of the wasm backend; default: one per core. */
   readonly threads?: number;
+  /** Training computes activations inside the network's blocks again instead of keeping them: less memory, the same results; default: false. */
+  readonly recompute?: boolean;
 }
 
 /** "wasm", "reference", "cuda" or "cuda:1" as device options; a UserError names the valid ones. */
@@ -49,7 +51,12 @@ export function deviceRecord({ device }: Backend, options: DeviceOptions = {}): 
   const { name, description, threads } = device;
   const { precision = precisions[0], emulation = emulations[0] } = options;
   const operands = name === 'cuda' ? { precision } : {};
-  const detail = [description, ...(name === 'cuda' ? [`precision ${precision}`] : []), `emulation ${emulation}`];
+  const detail = [
+    description,
+    ...(name === 'cuda' ? [`precision ${precision}`] : []),
+    `emulation ${emulation}`,
+    ...(options.recompute ? ['activations computed again'] : []),
+  ];
   return { name, detail: detail.join('; '), ...(threads === undefined ? {} : { threads }), ...operands, emulation };
 }
 
