@@ -48,11 +48,11 @@ const ALIGNED_16 = 4;
 
 /** Bytes in the making. */
 export class Code {
-  private buffer = new Uint8Array(256);
-  private length = 0;
+  #buffer = new Uint8Array(256);
+  #length = 0;
 
   get bytes(): Uint8Array<ArrayBuffer> {
-    return this.buffer.subarray(0, this.length);
+    return this.#buffer.subarray(0, this.#length);
   }
 
   byte(...values: readonly number[]): this {
@@ -60,39 +60,39 @@ export class Code {
   }
 
   append(values: ArrayLike<number>): this {
-    const length = this.length + values.length;
-    if (length > this.buffer.length) {
+    const length = this.#length + values.length;
+    if (length > this.#buffer.length) {
       const larger = new Uint8Array(2 * length);
       larger.set(this.bytes);
-      this.buffer = larger;
+      this.#buffer = larger;
     }
-    this.buffer.set(values, this.length);
-    this.length = length;
+    this.#buffer.set(values, this.#length);
+    this.#length = length;
     return this;
   }
 
   /** An unsigned LEB128 number. */
   unsigned(value: number): this {
     let rest = value;
-    for (; rest >= 128; rest = Math.floor(rest / 128)) this.one((rest % 128) + 128);
-    return this.one(rest);
+    for (; rest >= 128; rest = Math.floor(rest / 128)) this.#one((rest % 128) + 128);
+    return this.#one(rest);
   }
 
   /** An opcode, and its operand if it has one. */
   plain(opcode: number, operand?: number): this {
-    this.one(opcode);
+    this.#one(opcode);
     return operand === undefined ? this : this.unsigned(operand);
   }
 
   i32(value: number): this {
-    this.one(op.i32Const);
+    this.#one(op.i32Const);
     let rest = value | 0;
-    for (; rest < -64 || rest > 63; rest >>= 7) this.one((rest & 127) | 128);
-    return this.one(rest & 127);
+    for (; rest < -64 || rest > 63; rest >>= 7) this.#one((rest & 127) | 128);
+    return this.#one(rest & 127);
   }
 
   vector(opcode: number): this {
-    return this.one(VECTOR_PREFIX).unsigned(opcode);
+    return this.#one(VECTOR_PREFIX).unsigned(opcode);
   }
 
   /** A load or a store at the address on the stack plus an offset. */
@@ -107,9 +107,9 @@ export class Code {
     return this;
   }
 
-  private one(value: number): this {
-    if (this.length === this.buffer.length) return this.append([value]);
-    this.buffer[this.length++] = value;
+  #one(value: number): this {
+    if (this.#length === this.#buffer.length) return this.append([value]);
+    this.#buffer[this.#length++] = value;
     return this;
   }
 }
