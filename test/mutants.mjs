@@ -128,6 +128,20 @@ export const mutants = [
     'lastUse.get(over)! >= at',
   ),
   fault(
+    'src/engine/graph/plan.ts',
+    'outputs lie in the arena, where another program writes before they are read',
+    "if (value.source.kind === 'node') toOwn(value);",
+    "if (value.source.kind === 'input') toOwn(value);",
+    'test/engine/sharing.test.ts',
+  ),
+  fault(
+    'src/engine/wasm/runtime/backend.ts',
+    'records keep the addresses of an arena that has moved',
+    'if (this.#arena !== arena) {',
+    'if (this.#arena === 0) {',
+    'test/engine/sharing.test.ts',
+  ),
+  fault(
     'src/multiplier/slopes.ts',
     'central differences are taken over one code too few',
     '(4 * half + 2)',
@@ -285,5 +299,12 @@ export const mutants = [
     'slew = Math.max(slew, transition[edge]!.at(this.slew[at]!, load));',
     'slew = transition[edge]!.at(this.slew[at]!, load);',
     'src/hardware/edges.test.ts',
+  ),
+  fault(
+    'src/engine/cuda/lower/loss.ts',
+    'losses and hits of the rows change places on the GPU',
+    'addresses({ losses, hits, counter: at.memory.counters(1) })',
+    'addresses({ hits, losses, counter: at.memory.counters(1) })',
+    'test/cuda/lowering.test.ts',
   ),
 ];

@@ -153,28 +153,45 @@ function epochDomain({ training, test }: PhaseCurves): [number, number] {
 
 export interface ThetaPoint {
   readonly epoch: number;
-  /** One vector of column parameters per distinct multiplier: one if shared by all layers, else one per layer. */
+  /** One vector of parameters per distinct multiplier: one if shared by all layers, else one per layer. */
   readonly theta: readonly (readonly number[])[];
 }
 
-/** θ over the epochs, one line per column; a small picture per layer when layers have vectors of their own. */
-export function thetaSvg(points: readonly ThetaPoint[], layers: readonly string[] = ['all layers']): Promise<string> {
+/** θ over the epochs, one line for each, by name (columns by default); a small picture per layer when layers have vectors of their own. */
+export function thetaSvg(
+  points: readonly ThetaPoint[],
+  layers: readonly string[] = ['all layers'],
+  given?: readonly string[],
+): Promise<string> {
   invariant(points.length > 0, 'θ over time without a point');
   for (const { theta } of points) {
     invariant(theta.length === layers.length, `${theta.length} θ vectors for ${layers.length} layers`);
   }
-  const columns = Math.max(...points.flatMap(({ theta }) => theta.map((vector) => vector.length)));
+  const count = Math.max(...points.flatMap(({ theta }) => theta.map((vector) => vector.length)));
+  const names = given ?? Array.from({ length: count }, (_, column) => `column ${column}`);
+  invariant(names.length === count, `${names.length} names for ${count} θ`);
+  const counted = countedThings(names);
+  const field = counted?.word ?? 'θ';
+  const keys = counted?.numbers ?? names;
   const color = {
-    field: 'column',
+    field,
     type: 'ordinal',
-    scale: { domain: Array.from({ length: columns }, (_, c) => c), range: orderedColours(columns) },
-    legend: { title: 'Column', orient: 'bottom', direction: 'horizontal', symbolType: 'stroke', symbolSize: 200 },
+    scale: { domain: keys, range: orderedColours(count) },
+    legend: {
+      title: field.charAt(0).toUpperCase() + field.slice(1),
+      orient: 'bottom',
+      direction: 'horizontal',
+      symbolType: 'stroke',
+      symbolSize: 200,
+    },
   };
   const valuesOfLayer = (layer: number) =>
-    points.flatMap(({ epoch, theta }) => theta[layer]!.map((value, column) => ({ epoch, value, column })));
+    points.flatMap(({ epoch, theta }) =>
+      theta[layer]!.map((value, at) => ({ epoch, value, name: names[at]!, [field]: keys[at]! })),
+    );
   return renderSpec(
     layers.length === 1
-      ? sharedTheta(valuesOfLayer(0), color)
+      ? sharedTheta(valuesOfLayer(0), counted ? `θ (1: ${counted.word} removed)` : 'θ (1: removed)', color)
       : {
           concat: layers.map((name, layer) => layerTheta(name, layer, layers.length, valuesOfLayer(layer), color)),
           columns: perRow,
@@ -186,11 +203,11 @@ export function thetaSvg(points: readonly ThetaPoint[], layers: readonly string[
 interface ThetaValue {
   readonly epoch: number;
   readonly value: number;
-  readonly column: number;
+  readonly name: string;
 }
 
-/** One large picture with the columns named at the end of their lines, columns that end together in one label. */
-function sharedTheta(values: readonly ThetaValue[], color: object): object {
+/** One large picture with each θ named at the end of its line, those that end together in one label. */
+function sharedTheta(values: readonly ThetaValue[], title: string, color: object): object {
   const last = Math.max(...values.map(({ epoch }) => epoch));
   const x = { field: 'epoch', type: 'quantitative', axis: { title: 'Epoch', tickMinStep: 1, tickCount: 10 } };
   const y = { field: 'value', type: 'quantitative', scale: { domain: [0, 1.1], nice: false } };
@@ -203,7 +220,7 @@ function sharedTheta(values: readonly ThetaValue[], color: object): object {
         mark: { type: 'line', point: { size: 24, filled: true } },
         encoding: {
           x,
-          y: { ...y, axis: { title: 'θ (1: column removed)', values: [0, 0.2, 0.4, 0.6, 0.8, 1] } },
+          y: { ...y, axis: { title, values: [0, 0.2, 0.4, 0.6, 0.8, 1] } },
           color,
         },
       },
@@ -227,9 +244,26 @@ export function endLabels(ends: readonly ThetaValue[]): { epoch: number; value: 
   return groups.map((group) => ({
     epoch: group[0]!.epoch,
     value: group.reduce((sum, { value }) => sum + value, 0) / group.length,
-    label: `${group.length > 1 ? 'columns' : 'column'} ${formatRanges(group.map(({ column }) => column))}`,
+    label: labelOf(group.map(({ name }) => name)),
   }));
 }
+
+/** What names like "column 0", "column 1" count; undefined where they are of another kind. */
+function countedThings(names: readonly string[]): { word: string; numbers: number[] } | undefined {
+  const [, word] = /^([a-z]+) \d+$/.exec(names[0] ?? '') ?? [];
+  if (word === undefined) return undefined;
+  const numbers = names.map((name) => (name.startsWith(`${word} `) ? Number(name.slice(word.length + 1)) : Number.NaN));
+  return numbers.every((number) => Number.isInteger(number)) ? { word, numbers } : undefined;
+}
+
+/** "columns 0–3, 5", or the names themselves while they are few. */
+function labelOf(names: readonly string[]): string {
+  const counted = countedThings(names);
+  if (!counted) return names.length > MOST_NAMES ? `${names.length} θ` : names.join(', ');
+  return `${counted.word}${names.length > 1 ? 's' : ''} ${formatRanges(counted.numbers)}`;
+}
+
+const MOST_NAMES = 3;
 
 /** Numbers as ranges: 0–3, 5. */
 function formatRanges(numbers: readonly number[]): string {

@@ -110,8 +110,17 @@ describe('θ over time', () => {
   });
 
   test('shares a label between columns that end closer than a line of text', () => {
-    const ends = [0.5, 0.52, 0.9, 0.53].map((value, column) => ({ epoch: 4, value, column }));
+    const ends = [0.5, 0.52, 0.9, 0.53].map((value, column) => ({ epoch: 4, value, name: `column ${column}` }));
     expect(endLabels(ends).map(({ label }) => label)).toEqual(['columns 0–1, 3', 'column 2']);
+  });
+
+  test('θ of other kinds go by their names', async () => {
+    const names = ['w[0]·x[0]', 'w[0]·x[1]', 'w[1]·x[0]', 'w[1]·x[1]'];
+    const points = [0, 1].map((epoch) => ({ epoch, theta: [[0.1, 0.1, 0.9, 0.5].map((value) => value * epoch)] }));
+    const svg = await thetaSvg(points, undefined, names);
+    expect(texts(svg)).toEqual(expect.arrayContaining(['θ (1: removed)', ...names, 'w[0]·x[0], w[0]·x[1]']));
+    const ends = names.map((name) => ({ epoch: 1, value: 0, name }));
+    expect(endLabels(ends).map(({ label }) => label)).toEqual(['4 θ']);
   });
 });
 

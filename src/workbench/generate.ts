@@ -2,7 +2,7 @@
 // Invariant: what is returned with a table gave the formula's product for every operand pair of it (up to 24 operand bits together).
 
 import { join } from 'node:path';
-import { type ErrorMetrics, errorMetrics } from '../multiplier/metrics.ts';
+import { type ErrorMetrics, errorMetrics, type MetricsReport, metricsReport } from '../multiplier/metrics.ts';
 import { operandValues, type ProductTable } from '../multiplier/table.ts';
 import { MAX_EXHAUSTIVE_BITS } from '../multiplier/widths.ts';
 import { writeBlif } from '../netlist/blif/write.ts';
@@ -31,6 +31,8 @@ export interface ProvedMultiplier extends GeneratedMultiplier {
   /** All products, compared with the formula; null beyond 24 operand bits together, where nothing was proved. */
   readonly table: ProductTable | null;
   readonly metrics: ErrorMetrics | null;
+  /** The same under the names that --json has. */
+  readonly report: MetricsReport | null;
 }
 
 /** Makes a multiplier: a kind of `listGenerators`, operand widths (2 … 26 bits), parameters by name. Throws a UserError. */
@@ -44,7 +46,18 @@ export function generateProved(
     weightBits + activationBits > MAX_EXHAUSTIVE_BITS ? null : provedTable(made, weightBits, activationBits);
   const { summary, source } = generators[kind]!;
   const metrics = table && errorMetrics(table);
-  return { ...made, weightBits, activationBits, summary, source, cost: unitGateCost(made.network), table, metrics };
+  const report = metrics && metricsReport(metrics);
+  return {
+    ...made,
+    weightBits,
+    activationBits,
+    summary,
+    source,
+    cost: unitGateCost(made.network),
+    table,
+    metrics,
+    report,
+  };
 }
 
 /** The table of all products, equal to the formula. */

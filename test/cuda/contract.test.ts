@@ -1,5 +1,5 @@
-// The contract reader itself: a launch that differs from its kernel in any way is found. Every launch of the conformance cases is held against
-// its kernel in lowering.test.ts.
+// The contract reader itself: a launch that differs from its kernel in any way is found. Every launch of the
+// conformance cases is held against its kernel in lowering.test.ts.
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -7,11 +7,13 @@ import { describe, expect, test } from 'vitest';
 import { geometryArgument } from '../../src/engine/cuda/lower/geometry.ts';
 import { type Arguments, addresses, doubles, floats, integers, launch } from '../../src/engine/cuda/lower/launch.ts';
 import { type KernelSource, kernelFolder } from '../../src/engine/cuda/runtime/compiler.ts';
+import { square } from '../../src/engine/graph/window.ts';
 import { disagreements, kernelFile } from './contract.ts';
 
 const size = { grid: 1, block: 256 };
 const convolution = {
-  ...{ n: 1, h: 4, w: 4, c: 8, oh: 4, ow: 4, o: 8, kh: 3, kw: 3, stride: 1, padding: 1, groups: 1 },
+  ...{ n: 1, h: 4, w: 4, c: 8, oh: 4, ow: 4, o: 8, kh: 3, kw: 3 },
+  ...square({ padding: 1 }),
   ...{ inputs: 8, outputs: 8, pixels: 16, inner: 72 },
 };
 

@@ -2,7 +2,7 @@
 // within a device's limits, and the kernels that they name compile.
 
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -11,6 +11,7 @@ import {
   KernelLibrary,
   type KernelSource,
   kernelFolder,
+  readSource,
 } from '../../src/engine/cuda/runtime/compiler.ts';
 import { dependenciesOf } from '../../src/engine/cuda/runtime/schedule.ts';
 import type { OpAttributes } from '../../src/engine/graph/ops.ts';
@@ -23,6 +24,7 @@ import { type Arithmetic, buildNetwork } from '../../src/train/task.ts';
 import { cases } from '../engine/all-cases.ts';
 import type { Case } from '../engine/cases.ts';
 import { cudaTargets, hopper } from '../engine/devices.ts';
+import { formulaCases } from '../engine/formula-cases.ts';
 import { graphOf } from '../engine/run-case.ts';
 import { wideCases } from '../engine/wide-cases.ts';
 import { disagreements } from './contract.ts';
@@ -188,6 +190,30 @@ describe(nvcc ? 'kernels compile' : 'kernels compile (skipped: nvcc is not on th
       rmSync(folder, { recursive: true });
     },
   );
+});
+
+/** The texts of all generated kernels as one file, each kernel under a name of its own. */
+function generatedKernels(): string {
+  const texts = new Set<string>();
+  for (const item of formulaCases) {
+    for (const { source } of lowerGraph(graphOf(item)).launches) if (source.text !== undefined) texts.add(source.text);
+  }
+  const include = '#include "formula.cuh"\n';
+  const kernels = [...texts].map((text, number) =>
+    text.replace(include, '').replace(/\b(formula|move|clear)\(/g, (_, name) => `${name}_${number}(`),
+  );
+  return readSource({ file: 'formulas.cu', text: [include, ...kernels].join('\n') });
+}
+
+describe(nvcc ? 'generated kernels compile' : 'generated kernels compile (skipped: nvcc is not on the path)', () => {
+  test.runIf(nvcc).each([80, 90])('for capability %i', (capability) => {
+    const folder = mkdtempSync(join(tmpdir(), 'tram-nvcc-'));
+    const file = join(folder, 'generated.cu');
+    writeFileSync(file, generatedKernels());
+    const args = [`-arch=sm_${capability}`, '-cubin', '-std=c++17', '-Werror=all-warnings', '-o', `${file}bin`, file];
+    execFileSync(nvcc!, args, { stdio: 'pipe' });
+    rmSync(folder, { recursive: true });
+  });
 });
 
 function withoutWarpgroups(defines: KernelSource['defines']): KernelSource['defines'] {

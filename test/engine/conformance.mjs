@@ -30,7 +30,7 @@ let failures = 0;
 for (const device of devices) {
   const chosen = cases.filter(({ name }) => `${device.name}: ${name}`.includes(filter));
   if (chosen.length === 0) continue;
-  console.log(`${device.name}: ${device.open().description}`);
+  console.log(`${device.name}: ${device.open().device.description}`);
   for (const item of chosen) await expectedOf(item);
   const queue = [...chosen];
   let passed = 0;

@@ -12,6 +12,7 @@ import { clamp, roundHalfEven } from '../../src/engine/reference/kernel.ts';
 import { slopesOf } from '../../src/multiplier/slopes.ts';
 import { f32, type HostTensor, type Shape, tensor } from '../../src/tensor/tensor.ts';
 import { type Case, cases } from './cases.ts';
+import { formulaCases } from './formula-cases.ts';
 import { geometryCases } from './geometry-cases.ts';
 import { cotangentOf, relativeError, runCase } from './run-case.ts';
 
@@ -51,7 +52,7 @@ async function scalarOf(item: Case, inputs: readonly HostTensor[]): Promise<numb
 }
 
 describe('each differentiable rule is the derivative', () => {
-  for (const item of [...cases, ...geometryCases]) {
+  for (const item of [...cases, ...formulaCases, ...geometryCases]) {
     for (const input of item.smooth ?? []) {
       test(`${item.name}, input ${input}`, async () => {
         // The output is linear in the structure, so there a large step loses nothing.
@@ -233,7 +234,9 @@ async function weightsOf(item: Case): Promise<ArrayLike<number>> {
 }
 
 test('every rule of the table is reached by a case', () => {
-  const covered = new Set<OpName>(cases.filter((c) => c.differentiate.length > 0).map((c) => c.op));
+  const covered = new Set<OpName>(
+    [...cases, ...formulaCases].filter((c) => c.differentiate.length > 0).map((c) => c.op),
+  );
   const composed: OpName[] = ['dequantize'];
   const constants: OpName[] = ['gatherImages', 'imageToFloat', 'stopGradient'];
   const rules = Object.keys(gradientRules) as OpName[];

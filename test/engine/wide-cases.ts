@@ -2,7 +2,7 @@
 // (wide copies, several tiles and parts, planes that merge, tables that factor, reductions over several blocks).
 
 import { convOutputShape } from '../../src/engine/graph/inference.ts';
-import { square } from '../../src/engine/graph/window.ts';
+import { type PerAxis, square } from '../../src/engine/graph/window.ts';
 import { tableOfRemoval } from '../../src/multiplier/removal.ts';
 import { slopesOf } from '../../src/multiplier/slopes.ts';
 import { expandTheta } from '../../src/multiplier/structure.ts';
@@ -38,7 +38,15 @@ function factoredTables(weightBits: number, activationBits: number): [note: stri
 }
 
 function wideConvolutions(): Case[] {
-  const geometries: [note: string, x: Shape, w: Shape, stride: number, padding: number, groups: number][] = [
+  const geometries: [
+    string,
+    x: Shape,
+    w: Shape,
+    stride: PerAxis,
+    padding: PerAxis,
+    groups: number,
+    dilation?: PerAxis,
+  ][] = [
     ['64 to 128 channels', [5, 9, 11, 64], [3, 3, 64, 128], 1, 1, 1],
     ['192 to 64 channels of small images', [7, 2, 2, 192], [3, 3, 192, 64], 1, 1, 1],
     ['5×5 to 64 channels', [2, 6, 5, 128], [5, 5, 128, 64], 1, 2, 1],
@@ -48,9 +56,12 @@ function wideConvolutions(): Case[] {
     ['image layer', [3, 16, 16, 3], [3, 3, 3, 64], 1, 1, 1],
     ['image layer with stride 2', [2, 15, 17, 3], [3, 3, 3, 64], 2, 1, 1],
     ['two groups of 16', [2, 9, 9, 32], [3, 3, 16, 64], 1, 1, 2],
+    ['1×7 of 64 channels', [2, 9, 9, 64], [1, 7, 64, 64], 1, [0, 3], 1],
+    ['16 to 160 channels, dilation 2×1', [3, 14, 13, 16], [3, 3, 16, 160], [1, 2], [2, 1], 1, [2, 1]],
+    ['two groups of 16, dilation 4', [2, 17, 15, 32], [3, 3, 16, 64], 2, [4, 3], 2, 4],
   ];
-  return geometries.flatMap(([note, x, w, stride, padding, groups]) => {
-    const geometry = square({ stride, padding, groups });
+  return geometries.flatMap(([note, x, w, stride, padding, groups, dilation = 1]) => {
+    const geometry = square({ stride, padding, dilation, groups });
     const o = w[3]!;
     const operands = [
       codes(x, 8),

@@ -94,7 +94,7 @@ async function generateKind(kind: string | undefined, command: Command, { stdout
   const paths = writeGenerated(made, { folder: out, verilog, blif });
   if (json) {
     const report = { name, kind, weightBits, activationBits, signed, parameters, gates: network.gateCount, cost };
-    const error = metrics && { errorRate: metrics.errorRate, nmed: metrics.normalizedMeanErrorDistance };
+    const error = made.report && { errorRate: made.report.errorRate, nmed: made.report.nmed };
     stdout.write(`${JSON.stringify({ ...report, ...error, provedPairs: table?.data.length ?? 0, files: paths })}\n`);
     return;
   }

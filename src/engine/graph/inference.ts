@@ -3,6 +3,8 @@
 
 import { UserError } from '../../tensor/errors.ts';
 import { formatShape, type Shape, sameShape, sizeOf } from '../../tensor/tensor.ts';
+import { inferFormula } from './formula.ts';
+import { inferMovement } from './movement.ts';
 import type {
   ConvGeometry,
   Granularity,
@@ -94,6 +96,8 @@ function expectSlopes(op: OpName, inputs: readonly TensorType[], widths: Operand
 
 /** Shape inference of every operation; a mismatch throws a UserError that names the operation and the shapes. */
 export const inference: { readonly [K in OpName]: Infer<K> } = {
+  formula: inferFormula,
+  move: inferMovement,
   add: alike('add', 2),
   affine: alike('affine', 1),
   scaleBy: ([x]) => [f32(x!.shape)],

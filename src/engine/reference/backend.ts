@@ -12,9 +12,11 @@ import { SharedSession } from '../session.ts';
 import { approximate } from './approximate.ts';
 import { convolution } from './convolution.ts';
 import { elementwise } from './elementwise.ts';
+import { formula } from './formula.ts';
 import { images } from './images.ts';
 import type { Data, Kernel, Kernels, Operand } from './kernel.ts';
 import { loss } from './loss.ts';
+import { movement } from './movement.ts';
 import { normalization } from './normalization.ts';
 import { pooling } from './pooling.ts';
 import { quantization } from './quantization.ts';
@@ -24,6 +26,8 @@ import { reduction } from './reduction.ts';
 type Computed = Exclude<OpName, 'reshape' | 'stopGradient'>;
 
 const kernels: Kernels<Computed> = {
+  ...formula,
+  ...movement,
   ...elementwise,
   ...convolution,
   ...normalization,

@@ -15,7 +15,7 @@ export const loss: Kernels<'softmaxCrossEntropy' | 'softmaxCrossEntropyGradient'
     let hits = 0;
     for (let row = 0; row < labels!.data.length; row++) {
       const z = Array.from(logits!.data.subarray(row * classes, (row + 1) * classes));
-      const highest = Math.max(...z);
+      const highest = z.reduce((a, b) => Math.max(a, b));
       const exponentials = z.map((value) => Math.exp(value - highest));
       const sum = exponentials.reduce((a, b) => a + b, 0);
       probabilities!.data.set(

@@ -35,15 +35,19 @@ export function approximateLayers(
   return rest;
 }
 
-/** The structures of a run, in the order of their first layers: one for all, or one per layer, of θ per column. */
+/** What each θ of a run is: one per column. */
+export function structureOfRun({ bits, explore }: Configuration): Structure {
+  return columnStructure({ weightBits: bits.weights, activationBits: bits.activations }, explore.columns);
+}
+
+/** The structures of a run, in the order of their first layers: one for all, or one per layer. */
 export function structuresOf(
   configuration: Configuration,
   layers: readonly MultiplyingLayer[],
 ): readonly RunStructure[] {
-  const { bits, explore } = configuration;
-  const structure = columnStructure({ weightBits: bits.weights, activationBits: bits.activations }, explore.columns);
+  const structure = structureOfRun(configuration);
   const approximate = approximateLayers(configuration, layers);
-  if (explore.structure === 'shared') return [{ name: 'theta', structure, layers: approximate }];
+  if (configuration.explore.structure === 'shared') return [{ name: 'theta', structure, layers: approximate }];
   return approximate.map((layer) => ({ name: `${layer.name}.theta`, structure, layers: [layer] }));
 }
 

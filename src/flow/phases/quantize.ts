@@ -71,4 +71,5 @@ export async function calibrate(
       session.write(stateName(name, operand, 'clip_lower'), start);
     }
   }
+  await program.dispose();
 }

@@ -4,7 +4,7 @@ import { type FigureFormat, figureFiles } from '../../report/formats.ts';
 import { writeInside } from '../../tensor/files.ts';
 import { multiplierFigures, type NamedFigure, operandsFigure } from '../../workbench/figures.ts';
 import { multiplierFiles } from '../../workbench/files.ts';
-import { initialTheta } from '../multipliers/multipliers.ts';
+import { initialTheta, structureOfRun } from '../multipliers/multipliers.ts';
 import { curvesFigure, thetaFigure } from '../results/figures.ts';
 import { runPage } from '../results/run-page.ts';
 import { summarize } from '../results/summarize.ts';
@@ -35,7 +35,8 @@ export async function report(context: Context, formats: readonly FigureFormat[] 
 async function runFigures(context: Context): Promise<NamedFigure[]> {
   const own = phasesOf(context.configuration);
   const records = readMetrics(context.folder).filter(({ phase }) => own.includes(phase));
-  const theta = await thetaFigure(records, Array.from(initialTheta(context.configuration)));
+  const { configuration } = context;
+  const theta = await thetaFigure(records, Array.from(initialTheta(configuration)), structureOfRun(configuration));
   return [...(records.length > 0 ? [await curvesFigure(records)] : []), ...(theta ? [theta] : [])];
 }
 

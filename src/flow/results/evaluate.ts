@@ -63,6 +63,7 @@ export async function evaluateRun(options: EvaluateOptions): Promise<EvaluationR
     imported: undefined,
     floatModel: undefined,
     emulation: options.device?.emulation ?? 'auto',
+    recompute: false,
     listener: () => {},
     signal: undefined,
   };

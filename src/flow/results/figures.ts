@@ -1,6 +1,7 @@
 // Pictures of a run, from what its folder holds: adapters between our data and the report's plain inputs. Those of its multipliers are in
 // workbench/figures.ts.
 
+import type { Structure } from '../../multiplier/structure.ts';
 import { curvesSvg, type PhaseCurves, type ThetaPoint, thetaSvg } from '../../report/curves.ts';
 import type { NamedFigure } from '../../workbench/figures.ts';
 import type { MetricRecord, TrainingPhase } from '../run/events.ts';
@@ -41,6 +42,7 @@ export async function curvesFigure(records: readonly MetricRecord[]): Promise<Na
 export async function thetaFigure(
   records: readonly MetricRecord[],
   initial: readonly number[],
+  structure: Structure,
 ): Promise<NamedFigure | undefined> {
   const explored = records.filter((record) => record.phase === 'explore' && record.theta);
   const names = Object.keys(explored[0]?.theta ?? {});
@@ -54,6 +56,6 @@ export async function thetaFigure(
     name: 'theta',
     title: 'Structure parameters',
     caption: 'θ of each column: the share of the column that the multiplier lacks',
-    svg: await thetaSvg(points, titles),
+    svg: await thetaSvg(points, titles, structure.names),
   };
 }

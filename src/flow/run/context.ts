@@ -41,6 +41,8 @@ export interface RunContext {
   readonly floatModel: FloatModel | undefined;
   /** How concrete multipliers are emulated. */
   readonly emulation: EmulationName;
+  /** Whether training computes activations again instead of keeping them. */
+  readonly recompute: boolean;
   readonly listener: Listener;
   readonly signal: AbortSignal | undefined;
 }

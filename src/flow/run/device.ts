@@ -24,6 +24,8 @@ export interface DeviceOptions {
   readonly emulation?: EmulationName;
   /** Worker threads of the wasm backend; default: one per core. */
   readonly threads?: number;
+  /** Training computes activations inside the network's blocks again instead of keeping them: less memory, the same results; default: false. */
+  readonly recompute?: boolean;
 }
 
 /** "wasm", "reference", "cuda" or "cuda:1" as device options; a UserError names the valid ones. */
@@ -38,7 +40,8 @@ export function parseDevice(text: string): Pick<DeviceOptions, 'name' | 'index'>
 /** "WebAssembly SIMD, 8 threads; emulation auto": what a phase computed with, beside the backend's name. */
 export function deviceDetail({ device: { name, description } }: Backend, options: DeviceOptions = {}): string {
   const precision = name === 'cuda' ? [`precision ${options.precision ?? precisions[0]}`] : [];
-  return [description, ...precision, `emulation ${options.emulation ?? emulations[0]}`].join('; ');
+  const again = options.recompute ? ['activations computed again'] : [];
+  return [description, ...precision, `emulation ${options.emulation ?? emulations[0]}`, ...again].join('; ');
 }
 
 /** The device of that name, ready to compute. Throws a UserError where this machine has none. */

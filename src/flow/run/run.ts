@@ -158,6 +158,7 @@ async function runLocked(options: FlowOptions, lock: RunLock): Promise<RunSummar
     layers,
     backend,
     emulation,
+    recompute: options.device?.recompute ?? false,
     ...accepted,
   });
 }

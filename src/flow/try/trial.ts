@@ -61,6 +61,7 @@ export interface OpenRun {
   readonly backend: Backend;
   readonly device: { readonly name: string; readonly detail: string };
   readonly emulation: EmulationName;
+  readonly recompute: boolean;
   readonly quantized: Uint8Array;
   readonly float: Uint8Array;
 }
@@ -82,6 +83,7 @@ export async function openRun(
     ...{ folder, manifest, configuration, dataset, task, layers, backend, quantized, float },
     device: { name: backend.device.name, detail: deviceDetail(backend, device) },
     emulation: device.emulation ?? 'auto',
+    recompute: device.recompute ?? false,
   };
 }
 
@@ -177,7 +179,9 @@ export class Trial {
     const unfolded = await this.#fold();
     const folded = await told('folded');
     await this.#reestimate();
-    return { plain, folded, reestimated: await told('reestimated'), unfolded };
+    const reestimated = await told('reestimated');
+    await measure.dispose();
+    return { plain, folded, reestimated, unfolded };
   }
 
   /** As `untrained`, without measuring. */
@@ -214,12 +218,13 @@ export class Trial {
     onEpoch: (epoch: number, measured: Measured) => void,
     signal?: AbortSignal,
   ): Promise<Measured> {
-    const { configuration, task, dataset } = this.#run;
+    const { configuration, task, dataset, recompute } = this.#run;
     const arithmetic = recoveryArithmetic({ ...configuration, bits: this.#candidate.bits }, this.#arithmetic);
     const given = { ...configuration.map, multiplier: 'tried' };
     let last: Measured | undefined;
     await trainEpochs({
       ...configuration.recover,
+      recompute,
       ...{ session: this.#session, task, dataset, arithmetic, epochs, seed: configuration.seed, start: atStart },
       firstEpoch: firstEpoch({ configuration: { ...configuration, map: given } }, 'recover'),
       onEpoch: async ({ epoch, test }) => {

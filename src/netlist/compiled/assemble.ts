@@ -4,8 +4,8 @@
 // Operations are taken depth first from the stores, in their order: what is computed is soon used.
 // Invariant: memory is [slots][input, block by block][output, block by block]; a slot is written before it is read.
 
+import { Code, encodeModule, type FunctionBody, op, simd, type } from '../../tensor/webassembly.ts';
 import type { Operation, OperationKind, Program } from './program.ts';
-import { Code, encodeModule, type FunctionBody, op, simd, type } from './webassembly.ts';
 
 export interface Layout {
   readonly inputBytes: number;
@@ -278,5 +278,5 @@ function loopOver(pieces: number, layout: Layout, inputAt: number, outputAt: num
   add(block, 1);
   code.plain(op.localGet, block).plain(op.localGet, end).plain(op.i32LessUnsigned).plain(op.branchIf, 0);
   code.plain(op.end).i32(-1);
-  return { parameters: 2, returnsInteger: true, locals: { i32: 3, v128: 0 }, code };
+  return { name: 'run', parameters: 2, returnsInteger: true, locals: { i32: 3, v128: 0 }, code };
 }

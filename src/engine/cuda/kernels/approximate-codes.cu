@@ -40,7 +40,7 @@ extern "C" __global__ void gather(const u8 *__restrict__ x, u8 *__restrict__ col
       const int k = k0 + byte;
       if (k >= inner) break;
       const int tap = k / gi, channel = k - tap * gi, ky = tap / g.kw, kx = tap - ky * g.kw;
-      const int sy = oy * g.stride - g.padding + ky, sx = ox * g.stride - g.padding + kx;
+      const int sy = oy * g.strideY - g.paddingY + ky * g.dilationY, sx = ox * g.strideX - g.paddingX + kx * g.dilationX;
       if ((u32)sy < (u32)g.h && (u32)sx < (u32)g.w) {
         word |= (u32)x[((size_t)(image * g.h + sy) * g.w + sx) * g.c + group * gi + channel] << (8 * byte);
       }

@@ -81,15 +81,16 @@ KERNEL
 #endif
     int image, oy, ox;
     g.locate(pixel, image, oy, ox);
-    const int top = oy * g.stride - g.padding, left = ox * g.stride - g.padding;
+    const int top = oy * g.strideY - g.paddingY, left = ox * g.strideX - g.paddingX;
     // All lanes of a warp are at one pixel: most pixels have all taps inside and cost one addition.
     everywhere += kept;
-    if (top >= 0 && top + KH <= g.h && left >= 0 && left + KW <= g.w) continue;
+    if (top >= 0 && top + (KH - 1) * g.dilationY < g.h && left >= 0 && left + (KW - 1) * g.dilationX < g.w) continue;
 #pragma unroll
     for (int ky = 0; ky < KH; ky++)
 #pragma unroll
       for (int kx = 0; kx < KW; kx++) {
-        if ((u32)(top + ky) >= (u32)g.h || (u32)(left + kx) >= (u32)g.w) taps[ky * KW + kx] -= kept;
+        const int y = top + ky * g.dilationY, x = left + kx * g.dilationX;
+        if ((u32)y >= (u32)g.h || (u32)x >= (u32)g.w) taps[ky * KW + kx] -= kept;
       }
   }
 #pragma unroll
@@ -148,7 +149,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
     // Operand A: 32 pixels × 4 chunks of 16 codes by the first 128 threads; the chunk's tap is fixed.
     const int aPixel = thread / 4, aChunk = thread % 4, aRow = row0 + aChunk * 16;
 #if !COLUMNS
-    const int tap = aRow / gi, aChannel = group * gi + aRow - tap * gi, ky = tap / g.kw, kx = tap - ky * g.kw;
+    const int tap = aRow / gi, aChannel = group * gi + aRow - tap * gi, tapY = tap / g.kw, tapX = tap - tapY * g.kw;
+    const int offsetY = tapY * g.dilationY - g.paddingY, offsetX = tapX * g.dilationX - g.paddingX;
 #endif
     const int bPixel = thread / 8, bChunk = thread % 8, bColumn = column0 + bChunk * 8;
     auto load = [&](int step, int stage) {
@@ -162,7 +164,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
 #else
         int image, oy, ox;
         g.locate(min(pixel, pixels - 1), image, oy, ox);
-        const int sy = oy * g.stride - g.padding + ky, sx = ox * g.stride - g.padding + kx;
+        const int sy = oy * g.strideY + offsetY, sx = ox * g.strideX + offsetX;
         const bool valid = pixel < last && aRow < rows && (u32)sy < (u32)g.h && (u32)sx < (u32)g.w;
         const u8 *from = x + (valid ? ((size_t)(image * g.h + sy) * g.w + sx) * g.c + aChannel : 0);
 #endif

@@ -87,8 +87,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
 #else
     rowBase[r] = image * g.h * g.w;
 #endif
-    rowY[r] = row < rows ? oy * g.stride - g.padding : -(1 << 20);
-    rowX[r] = ox * g.stride - g.padding;
+    rowY[r] = row < rows ? oy * g.strideY - g.paddingY : -(1 << 20);
+    rowX[r] = ox * g.strideX - g.paddingX;
     rowSum[r] = 0;
   }
   __syncthreads();
@@ -96,11 +96,13 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
   // A thread copies the same half of the same chunk in every stage.
   const int half = thread % 2, chunkOfThread = thread / 2 % WARPS_K;
 #if !COLUMNS
-  int channel = chunkOfThread * 32 + half * 16, kx = 0, ky = 0;
+  // The tap in pixels from the window's begin.
+  int channel = chunkOfThread * 32 + half * 16, tapX = 0, tapY = 0;
+  const int endX = g.kw * g.dilationX;
   auto enterTap = [&]() {
     while (channel >= gi) {
       channel -= gi;
-      if (++kx == g.kw) { kx = 0; ky++; }
+      if ((tapX += g.dilationX) == endX) { tapX = 0; tapY += g.dilationY; }
     }
   };
   enterTap();
@@ -118,7 +120,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
       const bool valid = rowBase[r] >= 0 && k < paddedInner;
       const size_t from = valid ? ((size_t)rowBase[r] * g.groups + group) * paddedInner + k : 0;
 #else
-      const int sy = rowY[r] + ky, sx = rowX[r] + kx;
+      const int sy = rowY[r] + tapY, sx = rowX[r] + tapX;
       const bool valid = k < inner && (u32)sy < (u32)g.h && (u32)sx < (u32)g.w;
       const size_t from = valid ? (size_t)(rowBase[r] + sy * g.w + sx) * g.c + group * gi + channel : 0;
 #endif
@@ -303,6 +305,12 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
       }
     }
   }
+  // In place of where a row's window begins: which of its taps lie inside the image.
+  for (int r = thread; r < BM; r += THREADS) {
+    const TapRange inY(rowY[r], g.dilationY, g.h, g.kh), inX(rowX[r], g.dilationX, g.w, g.kw);
+    rowY[r] = inY.first | inY.end << 16;
+    rowX[r] = inX.first | inX.end << 16;
+  }
   __syncthreads();
   if (warpK > 0) return;
 
@@ -323,8 +331,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
       for (int part = 0; part < 2; part++) {
         const int r = warpRow + mi * 16 + fragmentGroup + 8 * part, row = row0 + r;
         if (row >= rows) continue;
-        const int top = rowY[r], left = rowX[r];
-        const int y0 = max(0, -top), y1 = max(y0, min(g.kh, g.h - top)), x0 = max(0, -left), x1 = max(x0, min(g.kw, g.w - left));
+        const int inY = rowY[r], inX = rowX[r], y0 = inY & 0xffff, y1 = inY >> 16, x0 = inX & 0xffff, x1 = inX >> 16;
         const int count = (y1 - y0) * (x1 - x0) * gi;
         float values[2];
 #pragma unroll

@@ -74,7 +74,8 @@ KERNEL
   const Geometry &g = geometry;
   const int gi = g.inputs(), outputs = g.outputs(), panels = (outputs + OUTPUTS - 1) / OUTPUTS;
   const int n0 = blockIdx.y % panels * OUTPUTS, channel = blockIdx.y / panels * CHANNELS;
-  const int group = blockIdx.z % g.groups, tap = blockIdx.z / g.groups, ky = tap / g.kw, kx = tap - ky * g.kw;
+  const int group = blockIdx.z % g.groups, tap = blockIdx.z / g.groups, tapY = tap / g.kw, tapX = tap - tapY * g.kw;
+  const int offsetY = tapY * g.dilationY - g.paddingY, offsetX = tapX * g.dilationX - g.paddingX;
   buildRows(rows, w, slopes, nullptr, g, group, tap, channel, n0);
   __syncthreads();
 
@@ -83,7 +84,7 @@ KERNEL
   for (int pixel = blockIdx.x * slabPixels + threadIdx.x; pixel < end; pixel += THREADS) {
     int image, oy, ox;
     g.locate(pixel, image, oy, ox);
-    const int sy = oy * g.stride - g.padding + ky, sx = ox * g.stride - g.padding + kx;
+    const int sy = oy * g.strideY + offsetY, sx = ox * g.strideX + offsetX;
     if ((u32)sy >= (u32)g.h || (u32)sx >= (u32)g.w) continue;
     const u32 codes = codesAt(x, (size_t)((image * g.h + sy) * g.w + sx) * g.c + group * gi + channel, gi - channel);
     float4 d[2];
@@ -159,9 +160,10 @@ KERNEL
 #pragma unroll
       for (int r = 0; r < PIXELS; r++) {
         const int pixel = first + r * THREADS, row = pixel / g.w, image = row / g.h;
-        const int sy = row - image * g.h + g.padding - ky, sx = pixel - row * g.w + g.padding - kx;
-        const int oy = sy / g.stride, ox = sx / g.stride;
-        const bool meets = pixel < total && sy >= 0 && sx >= 0 && oy * g.stride == sy && ox * g.stride == sx && oy < g.oh && ox < g.ow;
+        const int sy = row - image * g.h + g.paddingY - ky * g.dilationY, sx = pixel - row * g.w + g.paddingX - kx * g.dilationX;
+        const int oy = sy / g.strideY, ox = sx / g.strideX;
+        const bool inside = sy >= 0 && sx >= 0 && oy * g.strideY == sy && ox * g.strideX == sx && oy < g.oh && ox < g.ow;
+        const bool meets = pixel < total && inside;
         positions[r] = meets ? (image * g.oh + oy) * g.ow + ox : -1;
       }
       for (int n0 = 0; n0 < outputs; n0 += OUTPUTS) {

@@ -49,8 +49,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
     int image, oy, ox;
     g.locate(min(pixel, pixels - 1), image, oy, ox);
     rowBase[r] = image * g.h * g.w;
-    rowY[r] = pixel < pixels ? oy * g.stride - g.padding : -(1 << 20);
-    rowX[r] = ox * g.stride - g.padding;
+    rowY[r] = pixel < pixels ? oy * g.strideY - g.paddingY : -(1 << 20);
+    rowX[r] = ox * g.strideX - g.paddingX;
   }
 
   auto build = [&](int step) {
@@ -93,7 +93,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
 #endif
   };
 
-  int channel = 0, kx = 0, ky = 0;
+  // Of the tap, in pixels from the window's begin.
+  int channel = 0, tapX = 0, tapY = 0;
+  const int endX = g.kw * g.dilationX;
   build(0);
   for (int step = 0; step < steps; step++) {
     __syncthreads();
@@ -102,7 +104,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
 #if WIDE
 #pragma unroll
     for (int r = 0; r < ROWS; r++) {
-      const int sy = rowY[r] + ky, sx = rowX[r] + kx;
+      const int sy = rowY[r] + tapY, sx = rowX[r] + tapX;
       if ((u32)sy >= (u32)g.h || (u32)sx >= (u32)g.w) continue;
       const u8 *from = x + (size_t)(rowBase[r] + sy * g.w + sx) * g.c + group * gi + channel;
       __align__(16) u32 words[CHUNK / 4];
@@ -118,13 +120,13 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
     channel += CHUNK;
     if (channel == gi) {
       channel = 0;
-      if (++kx == g.kw) { kx = 0; ky++; }
+      if ((tapX += g.dilationX) == endX) { tapX = 0; tapY += g.dilationY; }
     }
 #else
     for (int lane = 0; lane < CHUNK; lane++) {
 #pragma unroll
       for (int r = 0; r < ROWS; r++) {
-        const int sy = rowY[r] + ky, sx = rowX[r] + kx;
+        const int sy = rowY[r] + tapY, sx = rowX[r] + tapX;
         if (step * CHUNK + lane >= inner || (u32)sy >= (u32)g.h || (u32)sx >= (u32)g.w) continue;
         const u32 code = x[(size_t)(rowBase[r] + sy * g.w + sx) * g.c + group * gi + channel];
         inputSum[r] += code;
@@ -132,7 +134,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
       }
       if (++channel == gi) {
         channel = 0;
-        if (++kx == g.kw) { kx = 0; ky++; }
+        if ((tapX += g.dilationX) == endX) { tapX = 0; tapY += g.dilationY; }
       }
     }
 #endif
@@ -145,7 +147,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
     if (pixel >= pixels) continue;
     int weightSum[4] = {}, count = 0;
     for (int tap = 0; tap < g.kh * g.kw; tap++) {
-      const int sy = rowY[r] + tap / g.kw, sx = rowX[r] + tap % g.kw;
+      const int sy = rowY[r] + tap / g.kw * g.dilationY, sx = rowX[r] + tap % g.kw * g.dilationX;
       if ((u32)sy >= (u32)g.h || (u32)sx >= (u32)g.w) continue;
       count += gi;
       for (int n = 0; n < valid; n++) weightSum[n] += tapSums[tap * g.o + o0 + n];

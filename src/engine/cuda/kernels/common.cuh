@@ -111,9 +111,24 @@ struct Quotient {
   }
 };
 
+/** Along one axis, the taps inside the image of a window that begins at `start`: first ≤ tap < end. */
+struct TapRange {
+  int first, end;
+  INLINE TapRange(int start, int dilation, int extent, int taps) {
+    first = max(0, -start);
+    end = max(0, extent - start);
+    if (dilation > 1) {
+      first = (first + dilation - 1) / dilation;
+      end = (end + dilation - 1) / dilation;
+    }
+    first = min(taps, first);
+    end = max(first, min(taps, end));
+  }
+};
+
 /** A convolution: x [n, h, w, c], w [kh, kw, c/groups, o], output [n, oh, ow, o]; channel counts are those of all groups together. */
 struct Geometry {
-  int n, h, w, c, oh, ow, o, kh, kw, stride, padding, groups;
+  int n, h, w, c, oh, ow, o, kh, kw, strideY, strideX, paddingY, paddingX, dilationY, dilationX, groups;
   /** Division of an output pixel's number by oh·ow and by ow. */
   Divider byImage, byRow;
 

@@ -1,4 +1,4 @@
-// Convolutions that keep the size of the image (stride 1, odd kernel, half of it as padding) on f16 matrix units of Hopper, for operands in
+// Convolutions that keep the size of the image (stride 1, odd kernel, half of it as padding, dense) on f16 matrix units of Hopper, for operands in
 // f32: f16 has the 11 significant bits of tf32 at half the bytes and twice the rate, and what its exponent lacks is a power of two per
 // block. Each block scales what it reads so that its largest magnitude lies in [2^14, 2^15); where a later chunk has a larger one, the sums
 // so far are scaled down, exactly. Elements below 2^-29 of the largest lose bits, so the error relative to the whole is that of tf32.
@@ -138,7 +138,7 @@ extern "C" __global__ void __launch_bounds__(256, 2)
   const int chunks = g.c / 64, taps = g.kh * g.kw, columnTiles = g.o / 64, pixels = g.pixels();
   const int row0 = (blockIdx.x / columnTiles) * BM, columnTile = blockIdx.x % columnTiles;
   const int chunk0 = blockIdx.y * chunksPerPart, chunk1 = min(chunks, chunk0 + chunksPerPart), steps = (chunk1 - chunk0) * taps;
-  const int margin = g.padding * (g.w + 1), rows = BM + 2 * margin;
+  const int margin = g.paddingY * (g.w + 1), rows = BM + 2 * margin;
   u8 *tileA = shared + STAGES * TILE_BYTES;
   if (thread < 8) *(uint4 *)(tileA + rows * 128 + thread * 16) = make_uint4(0, 0, 0, 0);
 
@@ -150,7 +150,7 @@ extern "C" __global__ void __launch_bounds__(256, 2)
     g.locate(row0 + r, image, y, x);
     for (int tap = 0; tap < taps; tap++) {
       const int ky = tap / g.kw, kx = tap - ky * g.kw;
-      if ((u32)(y + ky - g.padding) < (u32)g.h && (u32)(x + kx - g.padding) < (u32)g.w) inside |= 1u << tap;
+      if ((u32)(y + ky - g.paddingY) < (u32)g.h && (u32)(x + kx - g.paddingX) < (u32)g.w) inside |= 1u << tap;
     }
   }
 

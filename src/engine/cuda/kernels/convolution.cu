@@ -2,7 +2,8 @@
 // (implicit GEMM: no im2col in memory). MODE chooses which product:
 //   0 forward         rows = output pixels,          inner = (ky, kx, input channel),  columns = output channels
 //   1 input gradient  rows = input pixels,           inner = (ky, kx, output channel), columns = input channels; pixels whose
-//     coordinates agree modulo the stride meet the same taps: for strides above 1 blockIdx.y chooses the class, and only its taps are visited
+//     coordinates agree modulo the strides meet the same taps: for strides above 1 blockIdx.y chooses the class, and only its taps are
+//     visited
 //   2 weight gradient rows = (ky, kx, input channel), inner = output pixels,           columns = output channels
 // Where that gives too few blocks, the inner range is cut into parts of partLength (blockIdx.y), each with its own result; `sum_parts`
 // (elementwise.cu) adds them in order, so results do not depend on timing.
@@ -81,26 +82,56 @@ INLINE float operand(float value) {
 #endif
 }
 
-/** The place of an inner index k in (ky, kx, channel), advanced by BK at a time. */
+/** The place of an inner index k in (y, x, channel) of a window of `columns` taps per row, stepY and stepX apart; advanced by BK at a time. */
 struct Tap {
-  int ky, kx, channel;
-  INLINE Tap(int k, int channels, int kw) {
+  int y, x, channel;
+  INLINE Tap(int k, int channels, int columns, int stepY, int stepX) {
     int tap = k / channels;
     channel = k - tap * channels;
-    ky = tap / kw;
-    kx = tap - ky * kw;
+    y = tap / columns;
+    x = (tap - y * columns) * stepX;
+    y *= stepY;
   }
-  INLINE void advance(int channels, int kw) {
+  INLINE void advance(int channels, int columns, int stepY, int stepX) {
     channel += BK;
     while (channel >= channels) {
       channel -= channels;
-      if (++kx == kw) {
-        kx = 0;
-        ky++;
+      x += stepX;
+      if (x == columns * stepX) {
+        x = 0;
+        y += stepY;
       }
     }
   }
 };
+
+#if MODE == 1
+/**
+ * Along one axis, the taps that pixels of one class meet, those that lie `at` modulo the stride in the padded image: `count` of them from
+ * `first` on, `step` apart; from one to the next the output pixel that they meet lies `back` before.
+ */
+struct ClassTaps {
+  int first, count, step, back;
+  INLINE ClassTaps(int at, int stride, int dilation, int taps) {
+    first = at % stride;
+    step = stride;
+    back = 1;
+    if (dilation > 1) {
+      int common = stride, rest = dilation;
+      while (rest > 0) {
+        const int next = common % rest;
+        common = rest;
+        rest = next;
+      }
+      step = stride / common;
+      back = dilation / common;
+      for (first = 0; first < step && (at - first * dilation) % stride != 0; first++) {}
+      if (first == step) first = taps;
+    }
+    count = first < taps ? (taps - first + step - 1) / step : 0;
+  }
+};
+#endif
 
 extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) convolve(const float *__restrict__ a, const float *__restrict__ b,
                                                                float *__restrict__ result, const Geometry geometry, int partLength) {
@@ -112,12 +143,13 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) convolve(const
 #if MODE == 0
   const int rows = g.pixels(), inner = g.inner(), columns = go, channels = gi;
 #elif MODE == 1
-  const int pixelClass = g.stride == 1 ? 0 : blockIdx.y, part = g.stride == 1 ? blockIdx.y : 0;
-  const int classY = pixelClass / g.stride, classX = pixelClass % g.stride;
-  const int firstKy = (classY + g.padding) % g.stride, firstKx = (classX + g.padding) % g.stride;
-  const int tapsY = (g.kh - firstKy + g.stride - 1) / g.stride, tapsX = (g.kw - firstKx + g.stride - 1) / g.stride;
-  const int classH = (g.h - classY + g.stride - 1) / g.stride, classW = (g.w - classX + g.stride - 1) / g.stride;
-  const int rows = g.n * classH * classW, inner = tapsY * tapsX * go, columns = gi, channels = go;
+  const int classes = g.strideY * g.strideX;
+  const int pixelClass = classes == 1 ? 0 : blockIdx.y, part = classes == 1 ? blockIdx.y : 0;
+  const int classY = pixelClass / g.strideX, classX = pixelClass % g.strideX;
+  const ClassTaps tapsY(classY + g.paddingY, g.strideY, g.dilationY, g.kh);
+  const ClassTaps tapsX(classX + g.paddingX, g.strideX, g.dilationX, g.kw);
+  const int classH = (g.h - classY + g.strideY - 1) / g.strideY, classW = (g.w - classX + g.strideX - 1) / g.strideX;
+  const int rows = g.n * classH * classW, inner = tapsY.count * tapsX.count * go, columns = gi, channels = go;
 #else
   const int rows = g.inner(), inner = g.pixels(), columns = go;
 #endif
@@ -137,14 +169,14 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) convolve(const
   const int aChunk = thread % A_CHUNKS, aLane = thread / A_CHUNKS;
   const int aRow = row0 + aChunk * VA;
   const int tap = aRow / gi, aChannel = group * gi + aRow - tap * gi;
-  const int ky = tap / g.kw, kx = tap - ky * g.kw;
+  const int tapY = tap / g.kw, offsetX = (tap - tapY * g.kw) * g.dilationX - g.paddingX, offsetY = tapY * g.dilationY - g.paddingY;
 #else
   __shared__ int rowBase[BM], rowY[BM], rowX[BM];
 #if MODE == 1
   __shared__ int rowPixel[BM];
-  const int tapColumns = tapsX;
+  const int tapColumns = max(1, tapsX.count), stepY = tapsY.back, stepX = tapsX.back;
 #else
-  const int tapColumns = g.kw;
+  const int tapColumns = g.kw, stepY = g.dilationY, stepX = g.dilationX;
 #endif
   for (int r = thread; r < BM; r += THREADS) {
     const int row = row0 + r;
@@ -153,27 +185,27 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) convolve(const
     g.locate(min(row, rows - 1), image, oy, ox);
     rowBase[r] = image * g.h * g.w;
     // A row behind the end points outside the image everywhere.
-    rowY[r] = row < rows ? oy * g.stride - g.padding : -(1 << 20);
-    rowX[r] = ox * g.stride - g.padding;
+    rowY[r] = row < rows ? oy * g.strideY - g.paddingY : -(1 << 20);
+    rowX[r] = ox * g.strideX - g.paddingX;
 #else
     const int image = row / (classH * classW), rest = row - image * (classH * classW), line = rest / classW;
-    const int y = classY + line * g.stride, x = classX + (rest - line * classW) * g.stride;
+    const int y = classY + line * g.strideY, x = classX + (rest - line * classW) * g.strideX;
     rowPixel[r] = (image * g.h + y) * g.w + x;
     rowBase[r] = image * g.oh * g.ow;
     // The output pixel that tap number 0 of the class meets; further taps lie before it.
-    rowY[r] = row < rows ? (y + g.padding - firstKy) / g.stride : -(1 << 20);
-    rowX[r] = (x + g.padding - firstKx) / g.stride;
+    rowY[r] = row < rows ? (y + g.paddingY - tapsY.first * g.dilationY) / g.strideY : -(1 << 20);
+    rowX[r] = (x + g.paddingX - tapsX.first * g.dilationX) / g.strideX;
 #endif
   }
   __syncthreads();
   constexpr int A_CHUNKS = BK / VA, A_LANES = THREADS / A_CHUNKS;
   const int aChunk = thread % A_CHUNKS, aLane = thread / A_CHUNKS;
-  Tap aTap(first + aChunk * VA, channels, tapColumns);
+  Tap aTap(first + aChunk * VA, channels, tapColumns, stepY, stepX);
 #endif
 #if MODE == 1
   constexpr int B_CHUNKS = BK / VB, B_LANES = THREADS / B_CHUNKS;
   const int bChunk = thread % B_CHUNKS, bLane = thread / B_CHUNKS;
-  Tap bTap(first + bChunk * VB, channels, tapColumns);
+  Tap bTap(first + bChunk * VB, channels, tapColumns, tapsY.step, tapsX.step);
 #else
   constexpr int B_CHUNKS = BN / VB, B_LANES = THREADS / B_CHUNKS;
   static_assert(THREADS % B_CHUNKS == 0 && BK % B_LANES == 0, "tile and threads");
@@ -190,7 +222,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) convolve(const
       const int lane = aLane + i * A_LANES, pixel = k0 + lane;
       int image, oy, ox;
       g.locate(min(pixel, inner - 1), image, oy, ox);
-      const int y = oy * g.stride - g.padding + ky, x = ox * g.stride - g.padding + kx;
+      const int y = oy * g.strideY + offsetY, x = ox * g.strideX + offsetX;
       const bool valid = pixel < last && aRow < rows && (u32)y < (u32)g.h && (u32)x < (u32)g.w;
       const float *from = a + (valid ? ((size_t)(image * g.h + y) * g.w + x) * g.c + aChannel : 0);
       copyWords<VA>(sharedAddress(tileA + lane * A_STRIDE + aChunk * VA), from, valid);
@@ -201,17 +233,17 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) convolve(const
     for (int i = 0; i < BM / A_LANES; i++) {
       const int r = aLane + i * A_LANES;
 #if MODE == 0
-      const int y = rowY[r] + aTap.ky, x = rowX[r] + aTap.kx;
+      const int y = rowY[r] + aTap.y, x = rowX[r] + aTap.x;
       const bool valid = inside && (u32)y < (u32)g.h && (u32)x < (u32)g.w;
       const float *from = a + (valid ? (size_t)(rowBase[r] + y * g.w + x) * g.c + group * gi + aTap.channel : 0);
 #else
-      const int oy = rowY[r] - aTap.ky, ox = rowX[r] - aTap.kx;
+      const int oy = rowY[r] - aTap.y, ox = rowX[r] - aTap.x;
       const bool valid = inside && (u32)oy < (u32)g.oh && (u32)ox < (u32)g.ow;
       const float *from = a + (valid ? (size_t)(rowBase[r] + oy * g.ow + ox) * g.o + group * go + aTap.channel : 0);
 #endif
       copyWords<VA>(sharedAddress(tileA + r * A_STRIDE + aChunk * VA), from, valid);
     }
-    aTap.advance(channels, tapColumns);
+    aTap.advance(channels, tapColumns, stepY, stepX);
 #endif
 #if MODE == 1
     const bool within = k0 + bChunk * VB < last;
@@ -219,11 +251,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) convolve(const
     for (int i = 0; i < BN / B_LANES; i++) {
       const int r = bLane + i * B_LANES, column = column0 + r;
       const bool valid = within && column < columns;
-      const int tap = (firstKy + bTap.ky * g.stride) * g.kw + firstKx + bTap.kx * g.stride;
+      const int tap = (tapsY.first + bTap.y) * g.kw + tapsX.first + bTap.x;
       const float *from = b + (valid ? ((size_t)tap * gi + column) * g.o + group * go + bTap.channel : 0);
       copyWords<VB>(sharedAddress(tileB + r * B_STRIDE + bChunk * VB), from, valid);
     }
-    bTap.advance(channels, tapColumns);
+    bTap.advance(channels, tapColumns, tapsY.step, tapsX.step);
 #else
     const int column = column0 + bChunk * VB;
 #pragma unroll
@@ -357,8 +389,9 @@ extern "C" __global__ void __launch_bounds__(256)
   float sum = 0;
   for (int ky = 0; ky < g.kh; ky++)
     for (int kx = 0; kx < g.kw; kx++) {
-      const int top = y + g.padding - ky, left = x + g.padding - kx, oy = top / g.stride, ox = left / g.stride;
-      if (top < 0 || left < 0 || oy * g.stride != top || ox * g.stride != left || oy >= g.oh || ox >= g.ow) continue;
+      const int top = y + g.paddingY - ky * g.dilationY, left = x + g.paddingX - kx * g.dilationX;
+      const int oy = top / g.strideY, ox = left / g.strideX;
+      if (top < 0 || left < 0 || oy * g.strideY != top || ox * g.strideX != left || oy >= g.oh || ox >= g.ow) continue;
       sum += products[((size_t)((image * g.oh + oy) * g.ow + ox) * (g.kh * g.kw) + ky * g.kw + kx) * g.c + channel];
     }
   dx[i] = sum;

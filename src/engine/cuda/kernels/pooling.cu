@@ -7,7 +7,7 @@
 #define THREADS 256
 
 struct Pool {
-  int n, h, w, c, oh, ow, kh, kw, stride, padding;
+  int n, h, w, c, oh, ow, kh, kw, strideY, strideX, paddingY, paddingX;
   /** Division by c / WIDTH, and by the columns and rows of the image that the kernel's threads run over. */
   Divider byChannels, byColumns, byRows;
 };
@@ -52,10 +52,10 @@ INLINE Lanes firstMaxima(const float *x, const Pool &p, const Place &at, int (&t
   Lanes most;
   EACH_LANE taps[l] = -1;
   for (int ky = 0; ky < p.kh; ky++) {
-    const int y = at.y * p.stride - p.padding + ky;
+    const int y = at.y * p.strideY - p.paddingY + ky;
     if ((u32)y >= (u32)p.h) continue;
     for (int kx = 0; kx < p.kw; kx++) {
-      const int column = at.x * p.stride - p.padding + kx;
+      const int column = at.x * p.strideX - p.paddingX + kx;
       if ((u32)column >= (u32)p.w) continue;
       const Lanes values = readLanes(x + (size_t)((at.image * p.h + y) * p.w + column) * p.c + at.channel);
       EACH_LANE if (taps[l] < 0 || values.v[l] > most.v[l]) {
@@ -98,11 +98,11 @@ struct Windows {
 KERNEL max_pool_gradient(const float *g, const u16 *taps, float *dx, const Pool p, int count) {
   PLACE;
   Lanes sum = {};
-  const Windows rows(at.y, p.kh, p.stride, p.padding, p.oh), columns(at.x, p.kw, p.stride, p.padding, p.ow);
+  const Windows rows(at.y, p.kh, p.strideY, p.paddingY, p.oh), columns(at.x, p.kw, p.strideX, p.paddingX, p.ow);
   for (int oy = rows.first; oy <= rows.last; oy++)
     for (int ox = columns.first; ox <= columns.last; ox++) {
       const size_t window = (size_t)((at.image * p.oh + oy) * p.ow + ox) * p.c + at.channel;
-      const int tap = (at.y - oy * p.stride + p.padding) * p.kw + at.x - ox * p.stride + p.padding;
+      const int tap = (at.y - oy * p.strideY + p.paddingY) * p.kw + at.x - ox * p.strideX + p.paddingX;
       const Lanes gradient = readLanes(g + window);
       __align__(8) u16 chosen[WIDTH];
 #if WIDTH == 4
@@ -119,7 +119,7 @@ KERNEL average_pool(const float *x, float *y, const Pool p, int count) {
   Lanes sum = {};
   for (int ky = 0; ky < p.kh; ky++)
     for (int kx = 0; kx < p.kw; kx++) {
-      const int row = at.y * p.stride - p.padding + ky, column = at.x * p.stride - p.padding + kx;
+      const int row = at.y * p.strideY - p.paddingY + ky, column = at.x * p.strideX - p.paddingX + kx;
       if ((u32)row >= (u32)p.h || (u32)column >= (u32)p.w) continue;
       const Lanes values = readLanes(x + (size_t)((at.image * p.h + row) * p.w + column) * p.c + at.channel);
       EACH_LANE sum.v[l] += values.v[l];
@@ -130,7 +130,7 @@ KERNEL average_pool(const float *x, float *y, const Pool p, int count) {
 KERNEL average_pool_gradient(const float *g, float *dx, const Pool p, int count) {
   PLACE;
   Lanes sum = {};
-  const Windows rows(at.y, p.kh, p.stride, p.padding, p.oh), columns(at.x, p.kw, p.stride, p.padding, p.ow);
+  const Windows rows(at.y, p.kh, p.strideY, p.paddingY, p.oh), columns(at.x, p.kw, p.strideX, p.paddingX, p.ow);
   for (int oy = rows.first; oy <= rows.last; oy++)
     for (int ox = columns.first; ox <= columns.last; ox++) {
       const Lanes gradient = readLanes(g + (size_t)((at.image * p.oh + oy) * p.ow + ox) * p.c + at.channel);

@@ -4,7 +4,7 @@ import type { Node } from '../../graph/graph.ts';
 import { CODE_BITS, COUNTS, codeBits, FILLING, filling, oneOrSeveral, pathOf } from '../../graph/paths.ts';
 import type { Address } from '../runtime/driver.ts';
 import { CODE_PLACES, codePlaces, gather, INNER_STEP } from './approximate-codes.ts';
-import { ceilDivide, convolutionOf, geometryArgument, roundUp, sharesOf } from './geometry.ts';
+import { ceilDivide, convolutionOf, geometryArgument, roundUp, sharesOf, steps, stepsOf } from './geometry.ts';
 import { addresses, integers, launch, struct, type Target } from './launch.ts';
 import { Layout, type Lowered } from './lowering.ts';
 
@@ -23,6 +23,7 @@ const aspects = {
   columns: FILLING,
   bits: CODE_BITS,
   groups: COUNTS,
+  ...steps,
 } as const;
 export const planeGradientWays = { 'by warps': aspects, 'by warpgroups': aspects } as const;
 
@@ -80,6 +81,7 @@ export function planeGradients(node: Node<'axmConv2dGradients'>, target: Target)
       columns: filling(g.outputs, TILE),
       bits: codeBits(activationBits),
       groups: oneOrSeveral(g.groups),
+      ...stepsOf(g),
     }),
     workspaceBytes: layout.bytes,
     launches: (at) => {

@@ -1,5 +1,5 @@
-// The approximate convolution as a product over planes: which planes a node has, the tiles that they fit in, and the launches.
-// See kernels/approximate-planes.cu.
+// The approximate convolution as a product over planes: which planes a node has, the tiles that they fit in, and the
+// launches. See kernels/approximate-planes.cu.
 
 import { factorize, type NoFactorization } from '../../../multiplier/factorization.ts';
 import { UserError } from '../../../tensor/errors.ts';
@@ -17,7 +17,16 @@ import {
   slicesOf,
   sourceOf,
 } from './approximate-plane-form.ts';
-import { type Convolution, ceilDivide, chooseTile, geometryArgument, roundUp, type Tile } from './geometry.ts';
+import {
+  type Convolution,
+  ceilDivide,
+  chooseTile,
+  geometryArgument,
+  roundUp,
+  steps,
+  stepsOf,
+  type Tile,
+} from './geometry.ts';
 import { addresses, integers, launch, type Target } from './launch.ts';
 import { Layout, type Lowered } from './lowering.ts';
 
@@ -56,7 +65,10 @@ const manyPlaneTiles: readonly PlaneTile[] = [
   smallPlaneTile,
 ];
 
-/** Digits behind the first of weights with a fraction: 2^-9 of a code's unit is below tf32's rounding, 2^-17 below float32's needs. */
+/**
+ * Digits behind the first of weights with a fraction: 2^-9 of a code's unit is below tf32's rounding, 2^-17 below
+ * float32's needs.
+ */
 const fractionDigitsOf = ({ precision }: Target): number => (precision === 'fp32' ? 2 : 1);
 
 /** Shared memory for the stages of a product. */
@@ -133,14 +145,15 @@ const multiplied = {
   columns: FILLING,
   pairs: ['even', 'odd'],
   groups: COUNTS,
+  ...steps,
 } as const;
 const tilesOf = (...lists: (readonly PlaneTile[])[]) => [...new Set(lists.flat().map(tileName))];
 const structured = { digits: ['1', '2', '3'], ...multiplied } as const;
 const tabulated = { functions: ['none', 'some'], constant: ['none', 'some'], ...multiplied } as const;
 
 /**
- * The ways of products of planes; by warps or by warpgroups is a matter of the device. The at most eight planes of a structure never need the
- * tiles for many.
+ * The ways of products of planes; by warps or by warpgroups is a matter of the device. The at most eight planes of a
+ * structure never need the tiles for many.
  */
 export const planeWays = {
   'planes, by warps': { tile: tilesOf(planeTiles, [smallPlaneTile]), ...structured },
@@ -254,6 +267,7 @@ function pathOfPlanes(g: Convolution, form: Form, tile: PlaneTile, stages: numbe
     columns: filling(g.outputs, tile.columns),
     pairs: g.outputs % 2 === 0 ? 'even' : 'odd',
     groups: oneOrSeveral(g.groups),
+    ...stepsOf(g),
   } as const;
   if (!form.factored) {
     const fraction = form.planes.some((plane) => plane.fraction);

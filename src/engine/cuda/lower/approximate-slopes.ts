@@ -1,5 +1,6 @@
-// The operands' gradients through the error of an approximate multiplier: constant slopes that are a sum of a few products of the operands'
-// codes by convolutions of their factors (convolution.ts), all others by table look-up; see kernels/approximate-slopes.cu.
+// The operands' gradients through the error of an approximate multiplier: constant slopes that are a sum of a few
+// products of the operands' codes by convolutions of their factors (convolution.ts), all others by table look-up; see
+// kernels/approximate-slopes.cu.
 
 import { type Factors, factorsOf } from '../../../multiplier/factors.ts';
 import type { Node } from '../../graph/graph.ts';
@@ -13,6 +14,8 @@ import {
   convolutionOf,
   geometryArgument,
   INPUT_GRADIENT,
+  steps,
+  stepsOf,
   WEIGHT_GRADIENT,
 } from './geometry.ts';
 import { addresses, integers, type KernelLaunch, launch, type Target } from './launch.ts';
@@ -32,6 +35,7 @@ const lookUp = {
   channels: ['in fours', 'one by one'],
   outputs: ['in fours', 'one by one'],
   groups: COUNTS,
+  ...steps,
 } as const;
 export const weightSlopeWays = { terms: { groups: COUNTS }, 'look-ups': { ...lookUp, slabs: COUNTS } } as const;
 export const inputSlopeWays = {
@@ -53,6 +57,7 @@ function slopesOf({ inputs: [gradient, x, w], attributes }: SlopeNode) {
       channels: fourChannels ? 'in fours' : 'one by one',
       outputs: fourOutputs ? 'in fours' : 'one by one',
       groups: oneOrSeveral(g.groups),
+      ...stepsOf(g),
     },
     rowBytes: CHANNELS * OUTPUTS * 4 * 2 ** activationBits,
     bundles: ceilDivide(g.inputs, CHANNELS),
@@ -142,8 +147,9 @@ const imageCount = (g: Convolution): number => g.n * g.h * g.w * g.c;
 const weightCount = (g: Convolution): number => g.inner * g.o;
 
 /**
- * A gradient of the error as that of a convolution of factors: `expand` forms the factors of the operand's codes, the convolution the
- * products of those with g, `collect` the gradient from the products. The workspace holds the factors, the products, what the convolution wants.
+ * A gradient of the error as that of a convolution of factors: `expand` forms the factors of the operand's codes, the
+ * convolution the products of those with g, `collect` the gradient from the products. The workspace holds the factors,
+ * the products, what the convolution wants.
  */
 function throughTerms(
   product: Lowered,

@@ -6,7 +6,7 @@ import { CODE_BITS, COUNTS, codeBits, FILLING, filling, oneOrSeveral, pathOf } f
 import { knownProducts } from '../../graph/sums.ts';
 import type { Address } from '../runtime/driver.ts';
 import { CHANNEL_STEP, tapSums, zeroPoints } from './approximate-codes.ts';
-import { type Convolution, ceilDivide, geometryArgument } from './geometry.ts';
+import { type Convolution, ceilDivide, geometryArgument, steps, stepsOf } from './geometry.ts';
 import { addresses, launch, type Target } from './launch.ts';
 import { Layout, type Lowered } from './lowering.ts';
 
@@ -20,6 +20,7 @@ export const lookUpWays = {
     outputs: FILLING,
     bits: CODE_BITS,
     groups: COUNTS,
+    ...steps,
   },
 } as const;
 
@@ -59,6 +60,7 @@ export function lookUpProduct(node: Node<'axmConv2d'>, g: Convolution, { multipr
       outputs: filling(g.outputs, 4),
       bits: codeBits(activationBits),
       groups: oneOrSeveral(g.groups),
+      ...stepsOf(g),
     }),
     workspaceBytes: layout.bytes,
     launches: ({ inputs, outputs: [y], workspace, memory }) => {

@@ -1,6 +1,7 @@
-// Convolutions of f32 tensors that keep the size of the image, on the f16 matrix units: operands are laid out as tiles of f16, with a power
-// of two per block in place of the exponent's range; see kernels/convolution-f16.cu. Which ones qualify, how their sums are cut into parts, and
-// the launches: forward and input gradient are one kernel, with the weights laid out first.
+// Convolutions of f32 tensors that keep the size of the image, on the f16 matrix units: operands are laid out as tiles
+// of f16, with a power of two per block in place of the exponent's range; see kernels/convolution-f16.cu. Which ones
+// qualify, how their sums are cut into parts, and the launches: forward and input gradient are one kernel, with the
+// weights laid out first.
 
 import { COUNTS, oneOrSeveral } from '../../graph/paths.ts';
 import {
@@ -36,14 +37,17 @@ export interface F16Product extends Pick<Lowered, 'workspaceBytes' | 'launches'>
 
 /** Cut inner chunks or pixels, and the vectors per thread that kernels are made for. */
 export function f16Aspects(mode: Mode) {
-  // Without margins the fewest vectors cover a block's pixels, with the smallest margins those of a weight gradient's tile.
+  // Without margins the fewest vectors cover a block's pixels, with the smallest margins those of a weight gradient's
+  // tile.
   const [fewest, most] = mode === WEIGHT_GRADIENT ? [3, MOST_GRADIENT_LOADS] : [8, MOST_LOADS];
   return { parts: COUNTS, loads: Array.from({ length: most - fewest + 1 }, (_, more) => `${fewest + more}`) };
 }
 
 /** The product on f16 tiles; undefined where it has to be formed another way. */
 export function f16ProductOf(mode: Mode, g: Convolution, target: Target): F16Product | undefined {
-  const keepsSize = g.stride === 1 && g.kh === g.kw && g.kh === 2 * g.padding + 1;
+  const [padding] = g.padding;
+  const dense = [...g.stride, ...g.dilation].every((step) => step === 1);
+  const keepsSize = dense && g.kh === g.kw && g.kh === 2 * padding + 1 && padding === g.padding[1];
   const wholeTiles = g.groups === 1 && g.inputs % CHANNELS === 0 && g.outputs % CHANNELS === 0;
   if (!target.warpgroups || target.precision !== 'tf32' || !keepsSize || !wholeTiles) return undefined;
   if (mode === WEIGHT_GRADIENT) return weightGradient(g, target);
@@ -51,7 +55,7 @@ export function f16ProductOf(mode: Mode, g: Convolution, target: Target): F16Pro
 }
 
 /** Pixels that `count` neighbouring ones meet in all taps. */
-const withMargins = (g: Convolution, count: number): number => count + 2 * g.padding * (g.w + 1);
+const withMargins = (g: Convolution, count: number): number => count + 2 * g.padding[0] * (g.w + 1);
 
 /** Shared memory for the pixels that the threads' vectors cover, and the row of zeros. */
 const pixelBytes = (loads: number, threads: number): number => 2 * CHANNELS * ((4 * loads * threads) / CHANNELS + 1);

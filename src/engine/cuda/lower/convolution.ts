@@ -1,9 +1,10 @@
-// Convolutions of f32 tensors: which product, which tile, how a long sum is cut into parts; see kernels/convolution.cu. Those that keep the
-// size of the image have faster kernels where the device does (convolution-f16.ts). The gradients through the error of an approximate multiplier
-// are such products too (approximate-slopes.ts).
+// Convolutions of f32 tensors: which product, which tile, how a long sum is cut into parts; see kernels/convolution.cu.
+// Those that keep the size of the image have faster kernels where the device does (convolution-f16.ts). The gradients
+// through the error of an approximate multiplier are such products too (approximate-slopes.ts).
 
 import type { Node } from '../../graph/graph.ts';
 import { COUNTS, oneOrSeveral, pathOf } from '../../graph/paths.ts';
+import { square } from '../../graph/window.ts';
 import type { KernelSource } from '../runtime/compiler.ts';
 import { f16Aspects, f16ProductOf } from './convolution-f16.ts';
 import {
@@ -15,6 +16,8 @@ import {
   INPUT_GRADIENT,
   type Mode,
   roundUp,
+  steps,
+  stepsOf,
   type Tile,
   WEIGHT_GRADIENT,
 } from './geometry.ts';
@@ -43,9 +46,10 @@ const tiles: readonly ConvolutionTile[] = [
 /** Rows and columns of the matrix product. */
 function extent(mode: Mode, g: Convolution): { rows: number; columns: number } {
   if (mode === FORWARD) return { rows: g.pixels, columns: g.outputs };
-  // Of the largest of the stride² classes of pixels.
+  // Of the largest of the classes of pixels.
   if (mode === INPUT_GRADIENT) {
-    return { rows: g.n * ceilDivide(g.h, g.stride) * ceilDivide(g.w, g.stride), columns: g.inputs };
+    const [strideY, strideX] = g.stride;
+    return { rows: g.n * ceilDivide(g.h, strideY) * ceilDivide(g.w, strideX), columns: g.inputs };
   }
   return { rows: g.inner, columns: g.outputs };
 }
@@ -78,7 +82,7 @@ function innerOf(mode: Mode, g: Convolution): number {
 function cutOf(mode: Mode, g: Convolution, { multiprocessors, sharedBytesPerBlock }: Target): Cut {
   const { rows, columns } = extent(mode, g);
   const inner = innerOf(mode, g);
-  const classes = mode === INPUT_GRADIENT ? g.stride ** 2 : 1;
+  const classes = mode === INPUT_GRADIENT ? g.stride[0] * g.stride[1] : 1;
   const fitting = tiles.filter((tile) => sharedBytes(mode, tile) <= sharedBytesPerBlock - 4096);
   const blocksOf = (tile: ConvolutionTile) => ceilDivide(rows, tile.rows) * ceilDivide(columns, tile.columns);
   const cuts = fitting.flatMap((tile) =>
@@ -110,7 +114,7 @@ const tiling = {
   second: widths,
   columns: ['even', 'odd'],
   groups: COUNTS,
-  stride: COUNTS,
+  ...steps,
   precision: ['tf32', 'bf16', 'fp32'],
 } as const;
 
@@ -179,7 +183,7 @@ function byTiles(mode: Mode, g: Convolution, target: Target): TiledProduct {
       second: widthName(widthB),
       columns: evenColumns ? 'even' : 'odd',
       groups: oneOrSeveral(g.groups),
-      stride: oneOrSeveral(g.stride),
+      ...stepsOf(g),
       precision: target.precision,
     }),
     workspaceBytes: parts === 1 ? 0 : 4 * parts * count,
@@ -201,8 +205,9 @@ interface TiledProduct extends Lowered {
 }
 
 /**
- * The input gradient of an image with few channels: its tiles would be mostly empty and read each gradient once per tap. One product of all
- * taps' weights, taken as channels of a 1×1 convolution, reads each gradient once; then each pixel collects what its windows hold for it.
+ * The input gradient of an image with few channels: its tiles would be mostly empty and read each gradient once per
+ * tap. One product of all taps' weights, taken as channels of a 1×1 convolution, reads each gradient once; then each
+ * pixel collects what its windows hold for it.
  */
 const MOST_TAP_CHANNELS = 64;
 
@@ -211,7 +216,7 @@ function byTaps(g: Convolution, target: Target): Lowered | undefined {
   if (g.groups > 1 || g.kh * g.kw === 1 || c > MOST_TAP_CHANNELS) return undefined;
   const { n, oh, ow, o, outputs } = g;
   const geometry = { n, h: oh, w: ow, c, oh, ow, o, kh: 1, kw: 1, inputs: c, outputs, pixels: g.pixels, inner: c };
-  const taps = byTiles(INPUT_GRADIENT, { ...geometry, stride: 1, padding: 0, groups: 1 }, target);
+  const taps = byTiles(INPUT_GRADIENT, { ...geometry, ...square() }, target);
   const productBytes = roundUp(4 * g.pixels * c, 256);
   const count = resultCount(INPUT_GRADIENT, g);
   return {

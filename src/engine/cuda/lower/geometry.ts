@@ -1,15 +1,13 @@
 // Host side of the kernels' geometry: the structure they take, division constants, tile shapes and the cutting of long sums. Pure functions of
 // shapes and of the number of multiprocessors, so that a result depends on neither timing nor the state of the device.
 
-import { invariant, UserError } from '../../../tensor/errors.ts';
+import { invariant } from '../../../tensor/errors.ts';
 import type { Shape } from '../../../tensor/tensor.ts';
-import type { ConvGeometry, Pair } from '../../graph/ops.ts';
+import type { ConvGeometry } from '../../graph/ops.ts';
+import { COUNTS, oneOrSeveral } from '../../graph/paths.ts';
 import { type Argument, integers, struct } from './launch.ts';
 
-export interface Convolution {
-  readonly stride: number;
-  readonly padding: number;
-  readonly groups: number;
+export interface Convolution extends ConvGeometry {
   readonly n: number;
   readonly h: number;
   readonly w: number;
@@ -35,32 +33,16 @@ export const INPUT_GRADIENT = 1;
 export const WEIGHT_GRADIENT = 2;
 export type Mode = typeof FORWARD | typeof INPUT_GRADIENT | typeof WEIGHT_GRADIENT;
 
-/** The kernels' one stride and padding of dense windows. */
-export function sameOnBothAxes({ stride, padding, dilation = [1, 1] }: Window): { stride: number; padding: number } {
-  const dense = dilation[0] === 1 && dilation[1] === 1;
-  if (!dense || stride[0] !== stride[1] || padding[0] !== padding[1]) {
-    throw new UserError(
-      `stride ${stride}, padding ${padding}, dilation ${dilation}: the cuda device needs one stride and padding for both axes and dilation 1; use the wasm device`,
-    );
-  }
-  return { stride: stride[0], padding: padding[0] };
-}
-
-interface Window {
-  readonly stride: Pair;
-  readonly padding: Pair;
-  readonly dilation?: Pair;
-}
-
 /** Geometry from the shapes of x [n,h,w,c], the weights [kh,kw,c/groups,o] and the output [n,oh,ow,o]. */
 export function convolutionOf(x: Shape, weights: Shape, y: Shape, geometry: ConvGeometry): Convolution {
   const [n, h, w, c] = x as [number, number, number, number];
   const [kh, kw, inputs, o] = weights as [number, number, number, number];
   const [, oh, ow] = y as [number, number, number];
-  const { stride, padding } = sameOnBothAxes(geometry);
-  const { groups } = geometry;
+  const { stride, padding, groups } = geometry;
+  // A single tap has no distance to the next.
+  const dilation = [kh === 1 ? 1 : geometry.dilation[0], kw === 1 ? 1 : geometry.dilation[1]] as const;
   return {
-    ...{ n, h, w, c, oh, ow, o, kh, kw, stride, padding, groups, inputs },
+    ...{ n, h, w, c, oh, ow, o, kh, kw, stride, padding, dilation, groups, inputs },
     outputs: o / groups,
     pixels: n * oh * ow,
     inner: kh * kw * inputs,
@@ -79,9 +61,14 @@ export function dividerOf(divisor: number): { divisor: number; factor: number; s
 export const dividerArgument = (divisor: number): Argument => struct(integers(dividerOf(divisor)));
 
 /** The kernels' `Geometry`. */
-export function geometryArgument({ n, h, w, c, oh, ow, o, kh, kw, stride, padding, groups }: Convolution): Argument {
+export function geometryArgument(g: Convolution): Argument {
+  const { n, h, w, c, oh, ow, o, kh, kw, groups } = g;
+  const [strideY, strideX] = g.stride;
+  const [paddingY, paddingX] = g.padding;
+  const [dilationY, dilationX] = g.dilation;
   return struct({
-    ...integers({ n, h, w, c, oh, ow, o, kh, kw, stride, padding, groups }),
+    ...integers({ n, h, w, c, oh, ow, o, kh, kw }),
+    ...integers({ strideY, strideX, paddingY, paddingX, dilationY, dilationX, groups }),
     byImage: dividerArgument(oh * ow),
     byRow: dividerArgument(ow),
   });
@@ -124,3 +111,10 @@ export function sharesOf(tiles: number, stages: number, most: number) {
   const parts = Uint8Array.from({ length: tiles }, (_, tile) => partsOf(tile));
   return { tiles, stages, blocks, parts };
 }
+
+/** What of a geometry makes kernels step otherwise: several pixels from one position of the window, or from one tap, to the next. */
+export const steps = { stride: COUNTS, dilation: COUNTS } as const;
+export const stepsOf = ({ stride, dilation }: ConvGeometry) => ({
+  stride: oneOrSeveral(Math.max(...stride)),
+  dilation: oneOrSeveral(Math.max(...dilation)),
+});

@@ -1,16 +1,18 @@
-// The table from operations to launches of kernels, those of neighbouring operations that fuse.ts joins with them. An operation of the contract
-// without an entry is a type error here.
+// The table from operations to launches of kernels, those of neighbouring operations that fuse.ts joins with them. An
+// operation of the contract without an entry is a type error here.
 
 import { concerning, type Node } from '../../graph/graph.ts';
 import type { OpName } from '../../graph/ops.ts';
 import { approximate, approximateWays } from './approximate.ts';
 import { convolution, convolutionWays } from './convolution.ts';
 import { elementwise, elementwiseWays } from './elementwise.ts';
+import { formula, formulaWays } from './formula.ts';
 import type { FusedNode, FusedOp } from './fuse.ts';
 import { images, imageWays } from './images.ts';
 import type { Target } from './launch.ts';
 import { loss, lossWays } from './loss.ts';
 import type { Lowered, Lowering, Lowerings, WaysOf } from './lowering.ts';
+import { movement, movementWays } from './movement.ts';
 import { fusedNormalization, fusedNormalizationWays, normalization, normalizationWays } from './normalization.ts';
 import { pooling, poolingWays } from './pooling.ts';
 import { fusedQuantization, fusedQuantizationWays, quantization, quantizationWays } from './quantization.ts';
@@ -20,6 +22,8 @@ import { reduction, reductionWays } from './reduction.ts';
 type Computed = Exclude<OpName, 'reshape' | 'stopGradient'>;
 
 const lowerings: Lowerings<Computed> & { readonly [Op in FusedOp]: Lowering<never, FusedNode<Op>> } = {
+  ...formula,
+  ...movement,
   ...elementwise,
   ...reduction,
   ...convolution,
@@ -35,6 +39,8 @@ const lowerings: Lowerings<Computed> & { readonly [Op in FusedOp]: Lowering<neve
 
 /** All ways of each operation's lowering. */
 export const ways: WaysOf<Computed | FusedOp> = {
+  ...formulaWays,
+  ...movementWays,
   ...elementwiseWays,
   ...reductionWays,
   ...convolutionWays,
@@ -48,7 +54,10 @@ export const ways: WaysOf<Computed | FusedOp> = {
   ...fusedQuantizationWays,
 };
 
-/** How the nodes of a plan run on a device. Each node is lowered once, be it asked for its workspace or for its launches. */
+/**
+ * How the nodes of a plan run on a device. Each node is lowered once, be it asked for its workspace or for its
+ * launches.
+ */
 export type Lower = (node: Node | FusedNode) => Lowered;
 
 export function lowerOn(target: Target): Lower {

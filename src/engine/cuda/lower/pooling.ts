@@ -4,7 +4,7 @@ import { type Shape, sizeOf } from '../../../tensor/tensor.ts';
 import type { PoolGeometry } from '../../graph/ops.ts';
 import { type Path, pathOf } from '../../graph/paths.ts';
 import type { Address } from '../runtime/driver.ts';
-import { ceilDivide, dividerArgument, sameOnBothAxes } from './geometry.ts';
+import { ceilDivide, dividerArgument } from './geometry.ts';
 import { addresses, integers, type KernelLaunch, launch, struct } from './launch.ts';
 import type { Lowerings, WaysOf } from './lowering.ts';
 
@@ -26,7 +26,8 @@ interface Pool {
 
 function poolOf(x: Shape, y: Shape, geometry: PoolGeometry): Pool {
   const [kh, kw] = geometry.size;
-  const { stride, padding } = sameOnBothAxes(geometry);
+  const [strideY, strideX] = geometry.stride;
+  const [paddingY, paddingX] = geometry.padding;
   const [n, h, w, c] = x as [number, number, number, number];
   const [, oh, ow] = y as [number, number, number];
   const width = c % 4 === 0 ? 4 : 1;
@@ -36,7 +37,7 @@ function poolOf(x: Shape, y: Shape, geometry: PoolGeometry): Pool {
     launch: (name, over, tensors) => {
       const count = sizeOf(over) / width;
       const p = struct({
-        ...integers({ n, h, w, c, oh, ow, kh, kw, stride, padding }),
+        ...integers({ n, h, w, c, oh, ow, kh, kw, strideY, strideX, paddingY, paddingX }),
         byChannels: dividerArgument(c / width),
         byColumns: dividerArgument(over[2]!),
         byRows: dividerArgument(over[1]!),

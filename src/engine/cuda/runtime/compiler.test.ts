@@ -1,8 +1,17 @@
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type koffi from 'koffi';
 import { expect, test } from 'vitest';
-import { cacheFolder, cacheKey, compileOptions, KernelLibrary, kernelFolder, readSource } from './compiler.ts';
+import {
+  Compiler,
+  cacheFolder,
+  cacheKey,
+  compileOptions,
+  KernelLibrary,
+  kernelFolder,
+  readSource,
+} from './compiler.ts';
 
 const target = { capability: 90, device: 'A GPU', driverVersion: 13000, compilerVersion: '13.0' };
 
@@ -28,7 +37,7 @@ test('options name the architecture and every macro, in an order of their own', 
 });
 
 test('includes are put into the text, each once', () => {
-  const text = readSource('approximate-planes.cu');
+  const text = readSource({ file: 'approximate-planes.cu' });
   expect(text).not.toContain('#include');
   expect(text.match(/struct Geometry/g)).toHaveLength(1);
   expect(readdirSync(kernelFolder())).toContain('approximate-planes.cu');
@@ -69,4 +78,27 @@ test('a cache that cannot be written costs no more than time', async () => {
 test('the cache stands where the user’s caches are', () => {
   expect(cacheFolder({ XDG_CACHE_HOME: '/c' })).toBe(join('/c', 'tram', 'kernels'));
   expect(cacheFolder({})).toMatch(/\.cache.tram.kernels$/);
+});
+
+test('the compiler’s companion of its own version is loaded where it stands beside it, no other', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'tram-nvrtc-'));
+  for (const version of ['12.8', '12.9', '13.0']) writeFileSync(join(folder, `libnvrtc-builtins.so.${version}`), '');
+  const loadedBy = (library: string): string[] => {
+    const loaded: string[] = [];
+    const call = (major: Int32Array, minor: Int32Array) => {
+      major[0] = 12;
+      minor[0] = 9;
+      return 0;
+    };
+    const load = (name: string) => {
+      loaded.push(name);
+      return { func: () => call };
+    };
+    expect(new Compiler({ load } as unknown as typeof koffi, library).version).toBe('12.9');
+    return loaded;
+  };
+  const library = join(folder, 'libnvrtc.so.12');
+  expect(loadedBy(library)).toEqual([library, join(folder, 'libnvrtc-builtins.so.12.9')]);
+  expect(loadedBy('libnvrtc.so.12')).toEqual(['libnvrtc.so.12']);
+  rmSync(folder, { recursive: true });
 });

@@ -1,17 +1,21 @@
-// Kernels are compiled for the device at hand when they are first needed: NVRTC by FFI, specialised by -D options, and the machine code is
-// kept on disk under a key of everything it depends on (source text with its includes, options, compiler and driver version, device).
-// Compilations run on worker threads of the FFI, several at a time.
+// Kernels are compiled for the device at hand when they are first needed: NVRTC by FFI, specialised by -D options, and
+// the machine code is kept on disk under a key of everything it depends on (source text with its includes, options,
+// compiler and driver version, device). Compilations run on worker threads of the FFI, several at a time.
 
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, isAbsolute, join } from 'node:path';
 import type koffi from 'koffi';
 import { invariant } from '../../../tensor/errors.ts';
 
-/** A `.cu` file and the macros that specialise it. */
+/**
+ * A `.cu` file and the macros that specialise it; of a kernel that is generated the text, and a name in place of the
+ * file.
+ */
 export interface KernelSource {
   readonly file: string;
+  readonly text?: string;
   readonly defines: Readonly<Record<string, number | string>>;
 }
 
@@ -26,17 +30,16 @@ export function kernelFolder(): string {
 
 const SOURCE_KERNELS = join('src', 'engine', 'cuda', 'kernels');
 
-/** The text of a kernel file with `#include "…"` lines replaced by the files, each once. */
-export function readSource(file: string, folder = kernelFolder()): string {
+/** The text of a kernel with `#include "…"` lines replaced by the files, each once. */
+export function readSource({ file, text }: Pick<KernelSource, 'file' | 'text'>, folder = kernelFolder()): string {
   const seen = new Set<string>();
-  const expand = (name: string): string => {
+  const expand = (given: string): string => given.replace(/^#include "([^"]+)"$/gm, (_, inner: string) => read(inner));
+  const read = (name: string): string => {
     if (seen.has(name)) return '';
     seen.add(name);
-    return readFileSync(join(folder, name), 'utf8').replace(/^#include "([^"]+)"$/gm, (_, inner: string) =>
-      expand(inner),
-    );
+    return expand(readFileSync(join(folder, name), 'utf8'));
   };
-  return expand(file);
+  return text === undefined ? read(file) : expand(text);
 }
 
 export function compileOptions({ defines }: KernelSource, capability: number): string[] {
@@ -89,9 +92,6 @@ export class Compiler {
   readonly #calls: Record<Call, Native>;
 
   constructor(ffi: typeof koffi, library: string) {
-    // The library loads its companion by name, which only works when that is loaded already or the loader knows the folder.
-    const companion = library.replace(/libnvrtc\.so.*$/, '');
-    for (const name of companionNames(companion)) ffi.load(name, { global: true });
     const loaded = ffi.load(library);
     this.library = library;
     const entries = Object.entries(signatures).map(([name, text]) => [name, loaded.func(text)] as const);
@@ -100,6 +100,10 @@ export class Compiler {
     const minor = new Int32Array(1);
     this.#call('nvrtcVersion', major, minor);
     this.version = `${major[0]}.${minor[0]}`;
+    // When it first compiles, the library loads its companion of the same version by name, which only works where the
+    // loader knows the folder or the companion is loaded already.
+    const companion = join(dirname(library), `libnvrtc-builtins.so.${this.version}`);
+    if (isAbsolute(library) && existsSync(companion)) ffi.load(companion, { global: true });
   }
 
   /** Machine code of a source text; throws with the compiler's log. */
@@ -146,14 +150,6 @@ export class Compiler {
   }
 }
 
-/** The compiler's companion library in the same folder, where it stands there. */
-function companionNames(folder: string): string[] {
-  if (folder === '') return [];
-  const versions = ['13.3', '13.2', '13.1', '13.0', '12.9', '12.8', '12.6', '12.4', '12.2', '12.1', '12.0'];
-  const names = versions.map((version) => join(folder, `libnvrtc-builtins.so.${version}`));
-  return names.filter(existsSync).slice(0, 1);
-}
-
 /** Compiles kernels for one device, each once per process, with the disk cache in between. */
 export class KernelLibrary {
   readonly #compiler: () => Pick<Compiler, 'version' | 'compile'>;
@@ -175,7 +171,8 @@ export class KernelLibrary {
   }
 
   /** A name for the specialised source, the same for equal sources. */
-  static nameOf({ file, defines }: KernelSource): string {
+  static nameOf({ file, text, defines }: KernelSource): string {
+    if (text !== undefined) return text;
     return `${file}?${Object.entries(defines)
       .map(([name, value]) => `${name}=${value}`)
       .sort()
@@ -193,7 +190,7 @@ export class KernelLibrary {
 
   async #produce(source: KernelSource): Promise<Uint8Array> {
     const compiler = this.#compiler();
-    const text = this.#text(source.file);
+    const text = this.#text(source);
     const options = compileOptions(source, this.#target.capability);
     const key = cacheKey(text, options, { ...this.#target, compilerVersion: compiler.version });
     const path = join(this.#folder, `${key}.cubin`);
@@ -204,8 +201,10 @@ export class KernelLibrary {
     return image;
   }
 
-  #text(file: string): string {
-    const text = this.#texts.get(file) ?? readSource(file);
+  #text(source: KernelSource): string {
+    const { file } = source;
+    if (source.text !== undefined) return readSource(source);
+    const text = this.#texts.get(file) ?? readSource(source);
     invariant(text.length > 0, `the kernel file ${file} is empty`);
     this.#texts.set(file, text);
     return text;

@@ -13,6 +13,7 @@ export { add, affine, broadcast, clamp, copy, divide, fill, relu, reluGradient, 
 export { gatherImages } from './images';
 export { meanLoss, softmaxGradient, softmaxRows } from './loss';
 export { batchStatistics, bias, givenStatistics, imageToFloat, normalizationSums, normalize, normalizeGradient } from './normalization';
+export { moveRuns, moveTransposed } from './movement';
 export { averagePool, averagePoolGradient, maxPool, maxPoolGradient } from './pooling';
 export { clipBest, clipErrors, clipRanges, clipScale, clipScaleGradient, dequantize, quantize, quantizeGradient, rangeToScale } from './quantization';
 export { countExtremes, extremes, extremesGradient, finishExtremes, finishSums, shareExtremes, sums } from './reduction';

@@ -1,14 +1,21 @@
-// A launch: a kernel of ../kernels, how many parts its work is cut into, and its record. The number of parts depends on shapes only,
+// A launch: a kernel of ../kernels or one that is made for the program, how many parts its work is cut into, and its record. The number of parts depends on shapes only,
 // never on the number of threads.
 
 import { invariant } from '../../../tensor/errors.ts';
+import type { FunctionBody } from '../../../tensor/webassembly.ts';
 import { type KernelRecords, packers } from './records.ts';
 import type { Words } from './words.ts';
 
 export type Kernel = keyof KernelRecords;
 
+/** A kernel that is made for a program; equal keys mean the same code. */
+export interface GeneratedKernel {
+  readonly key: string;
+  readonly body: () => FunctionBody;
+}
+
 export interface Launch {
-  readonly kernel: Kernel;
+  readonly kernel: Kernel | GeneratedKernel;
   readonly parts: number;
   readonly record: Words;
   /** Bytes of scratch memory that each thread needs. */
@@ -17,9 +24,19 @@ export interface Launch {
 
 /** A launch of a kernel with the fields of its record, see ./records.ts. */
 export function launch<K extends Kernel>(kernel: K, parts: number, record: KernelRecords[K], scratchBytes = 0): Launch {
-  const words = packers[kernel](record);
-  invariant(words.every(isWord), `${kernel}: a field of its record is no number that fits its word`);
-  return { kernel, parts, record: words, scratchBytes };
+  return checked({ kernel, parts, record: packers[kernel](record), scratchBytes });
+}
+
+/** A launch of a kernel that is made for the program, with the words that its writer wants in its record. */
+export function launchGenerated(kernel: GeneratedKernel, parts: number, record: Words, scratchBytes: number): Launch {
+  return checked({ kernel, parts, record, scratchBytes });
+}
+
+function checked(launch: Launch): Launch {
+  const { kernel, record } = launch;
+  const name = typeof kernel === 'string' ? kernel : kernel.key;
+  invariant(record.every(isWord), `${name}: a field of its record is no number that fits its word`);
+  return launch;
 }
 
 /** A number of 32 bits, with or without sign, or words; nothing where a field has no value. */

@@ -2,13 +2,15 @@
 
 import { CUTS, cuts, pathOf } from '../../graph/paths.ts';
 import { launch } from './launch.ts';
-import { Layout, type Lowerings, type WaysOf } from './lowering.ts';
+import { Layout, type Lowerings, rowsPerPart, type WaysOf } from './lowering.ts';
 import type { Loss } from './records.ts';
 
-const ROWS_PER_PART = 16;
+const MOST_ROWS_PER_PART = 16;
+/** Fewer where there are many classes. */
+const rowsPerPartOf = (classes: number): number => Math.min(MOST_ROWS_PER_PART, rowsPerPart(classes));
 
 const byRows = { rows: { runs: CUTS } } as const;
-const pathOfRows = (rows: number) => pathOf(byRows, 'rows', { runs: cuts(rows, ROWS_PER_PART) });
+const pathOfRows = (rows: number, perPart: number) => pathOf(byRows, 'rows', { runs: cuts(rows, perPart) });
 
 export const lossWays: WaysOf<'softmaxCrossEntropy' | 'softmaxCrossEntropyGradient'> = {
   softmaxCrossEntropy: byRows,
@@ -18,10 +20,11 @@ export const lossWays: WaysOf<'softmaxCrossEntropy' | 'softmaxCrossEntropyGradie
 export const loss: Lowerings<'softmaxCrossEntropy' | 'softmaxCrossEntropyGradient'> = {
   softmaxCrossEntropy: ({ inputs: [type] }) => {
     const [rows, classes] = type!.shape as [number, number];
+    const perPart = rowsPerPartOf(classes);
     const layout = new Layout();
     const losses = layout.take(rows * 12);
     return {
-      path: pathOfRows(rows),
+      path: pathOfRows(rows, perPart),
       workspaceBytes: layout.bytes,
       launches: ({ inputs: [logits, labels], outputs: [mean, probabilities, correct], workspace }) => {
         const record: Loss = {
@@ -35,19 +38,20 @@ export const loss: Lowerings<'softmaxCrossEntropy' | 'softmaxCrossEntropyGradien
           gradient: 0,
           rows,
           classes,
-          rowsPerPart: ROWS_PER_PART,
+          rowsPerPart: perPart,
         };
-        return [launch('softmaxRows', Math.ceil(rows / ROWS_PER_PART), record), launch('meanLoss', 1, record)];
+        return [launch('softmaxRows', Math.ceil(rows / perPart), record), launch('meanLoss', 1, record)];
       },
     };
   },
 
   softmaxCrossEntropyGradient: ({ outputs: [type] }) => {
     const [rows, classes] = type!.shape as [number, number];
+    const perPart = rowsPerPartOf(classes);
     return {
-      path: pathOfRows(rows),
+      path: pathOfRows(rows, perPart),
       launches: ({ inputs: [g, probabilities, labels], outputs: [gradient] }) => [
-        launch('softmaxGradient', Math.ceil(rows / ROWS_PER_PART), {
+        launch('softmaxGradient', Math.ceil(rows / perPart), {
           logits: 0,
           labels: labels!,
           probabilities: probabilities!,
@@ -58,7 +62,7 @@ export const loss: Lowerings<'softmaxCrossEntropy' | 'softmaxCrossEntropyGradien
           gradient: gradient!,
           rows,
           classes,
-          rowsPerPart: ROWS_PER_PART,
+          rowsPerPart: perPart,
         }),
       ],
     };

@@ -5,9 +5,11 @@ import type { OpName } from '../../graph/ops.ts';
 import { approximate, approximateWays } from './approximate.ts';
 import { convolution, convolutionWays } from './convolution.ts';
 import { elementwise, elementwiseWays } from './elementwise.ts';
+import { formula, formulaWays } from './formula.ts';
 import { images, imageWays } from './images.ts';
 import { loss, lossWays } from './loss.ts';
 import type { Lowered, Lowering, Lowerings, WaysOf } from './lowering.ts';
+import { movement, movementWays } from './movement.ts';
 import { normalization, normalizationWays } from './normalization.ts';
 import { pooling, poolingWays } from './pooling.ts';
 import { quantization, quantizationWays } from './quantization.ts';
@@ -17,6 +19,8 @@ import { reduction, reductionWays } from './reduction.ts';
 type Computed = Exclude<OpName, 'reshape' | 'stopGradient'>;
 
 const lowerings: Lowerings<Computed> = {
+  ...formula,
+  ...movement,
   ...elementwise,
   ...reduction,
   ...convolution,
@@ -30,6 +34,8 @@ const lowerings: Lowerings<Computed> = {
 
 /** All ways of each operation's lowering. */
 export const ways: WaysOf<Computed> = {
+  ...formulaWays,
+  ...movementWays,
   ...elementwiseWays,
   ...reductionWays,
   ...convolutionWays,

@@ -374,6 +374,42 @@ function packLoss(record: Loss): Words {
   ];
 }
 
+export interface Movement {
+  /** Where the box begins. */
+  readonly to: Address;
+  readonly from: Address;
+  /** i32 [axes][3] of the outer axes: extent, bytes to the next in the output, in the input. */
+  readonly table: Address;
+  readonly axes: number;
+  /** Outer positions: combinations of the axes, times the pieces of a run or the bands of a matrix. */
+  readonly count: number;
+  readonly perPart: number;
+  /** Elements of the output's contiguous axis. */
+  readonly length: number;
+  /** moveRuns: elements of a run that are moved at a time. */
+  readonly piece: number;
+  /** moveTransposed: rows of the output, which are contiguous in the input; bytes from one to the next, and between columns in the input. */
+  readonly rows: number;
+  readonly rowBytes: Address;
+  readonly columnBytes: Address;
+}
+
+function packMovement(record: Movement): Words {
+  return [
+    record.to,
+    record.from,
+    record.table,
+    record.axes,
+    record.count,
+    record.perPart,
+    record.length,
+    record.piece,
+    record.rows,
+    record.rowBytes,
+    record.columnBytes,
+  ];
+}
+
 export interface Normalization {
   /** From `sums` over (x, x) or (g, x). */
   readonly partials: Address;
@@ -690,6 +726,8 @@ export interface KernelRecords {
   readonly normalizationSums: Normalization;
   readonly normalize: Normalization;
   readonly normalizeGradient: Normalization;
+  readonly moveRuns: Movement;
+  readonly moveTransposed: Movement;
   readonly averagePool: Pooling;
   readonly averagePoolGradient: Pooling;
   readonly maxPool: Pooling;
@@ -760,6 +798,8 @@ export const packers: { readonly [K in keyof KernelRecords]: (record: KernelReco
   normalizationSums: packNormalization,
   normalize: packNormalization,
   normalizeGradient: packNormalization,
+  moveRuns: packMovement,
+  moveTransposed: packMovement,
   averagePool: packPooling,
   averagePoolGradient: packPooling,
   maxPool: packPooling,

@@ -6,18 +6,20 @@
 import { availableParallelism } from 'node:os';
 import { invariant, UserError } from '../../../tensor/errors.ts';
 import { bytesPerElement, type HostTensor, sizeOf, type TensorData } from '../../../tensor/tensor.ts';
+import { encodeModule, type FunctionBody } from '../../../tensor/webassembly.ts';
 import { type Backend, POISON, type Program } from '../../backend.ts';
 import { concerning, type Graph, type Node } from '../../graph/graph.ts';
 import type { TensorType } from '../../graph/ops.ts';
 import { type Plan, type Step as PlannedStep, plan, type Storage } from '../../graph/plan.ts';
 import { SharedSession } from '../../session.ts';
-import { type Launch, launch, placeRecord } from '../lower/launch.ts';
+import { type GeneratedKernel, type Launch, launch, placeRecord } from '../lower/launch.ts';
 import { type Lowered, runs } from '../lower/lowering.ts';
 import { lower } from '../lower/lowerings.ts';
-import { LARGEST_BYTES, LinearMemory } from './memory.ts';
+import { LARGEST_BYTES, LARGEST_PAGES, LinearMemory } from './memory.ts';
 import { Places } from './places.ts';
 import { Threads } from './threads.ts';
 import type { Step } from './walk.ts';
+import { type Module, WebAssembly } from './webassembly.ts';
 
 const MOST_THREADS = 16;
 
@@ -105,12 +107,17 @@ class WasmProgram implements Program {
   readonly #constants: readonly number[];
   /** Where the arena was when the records were written. */
   #arena: number;
+  readonly #generated = new GeneratedModule();
   readonly #run: () => void;
 
   constructor(graph: Graph, session: WasmSession) {
     const { memory, threads } = session;
     this.#session = session;
-    this.#plan = plan(graph, { alignment: 64, workspaceBytes: (node) => this.#loweringOf(node).workspaceBytes ?? 0 });
+    this.#plan = plan(graph, {
+      join: true,
+      alignment: 64,
+      workspaceBytes: (node) => this.#loweringOf(node).workspaceBytes ?? 0,
+    });
     this.arenaBytes = this.#plan.arenaBytes;
     this.#places = new Places(memory);
     session.join(this, this.arenaBytes);
@@ -122,7 +129,7 @@ class WasmProgram implements Program {
       });
       this.#arena = memory.arena;
       const { steps, scratchBytes } = this.#resolve();
-      this.#run = threads.register(steps, scratchBytes);
+      this.#run = threads.register(steps, scratchBytes, this.#generated.compile());
     } catch (error) {
       this.#free();
       throw error;
@@ -199,9 +206,32 @@ class WasmProgram implements Program {
     });
     launches.push(...copies(this.#plan, address, (name) => this.#session.variable(name).place));
     return {
-      steps: launches.map(({ kernel, parts, record }) => ({ kernel, parts, record: placeRecord(record, places) })),
+      steps: launches.map(({ kernel, parts, record }) => ({
+        kernel: typeof kernel === 'string' ? kernel : this.#generated.nameOf(kernel),
+        parts,
+        record: placeRecord(record, places),
+      })),
       scratchBytes: launches.reduce((most, { scratchBytes }) => Math.max(most, scratchBytes), 0),
     };
+  }
+}
+
+/** The kernels that are made for a program, each once. */
+class GeneratedModule {
+  readonly #functions = new Map<string, FunctionBody>();
+
+  /** The name of a kernel's export. */
+  nameOf({ key, body }: GeneratedKernel): string {
+    const known = this.#functions.get(key)?.name;
+    if (known !== undefined) return known;
+    const name = `generated ${this.#functions.size}`;
+    this.#functions.set(key, { ...body(), name });
+    return name;
+  }
+
+  compile(): Module | undefined {
+    if (this.#functions.size === 0) return undefined;
+    return new WebAssembly.Module(encodeModule([...this.#functions.values()], LARGEST_PAGES));
   }
 }
 

@@ -9,7 +9,8 @@ import { align } from '../lower/lowering.ts';
 import { type Memory, WebAssembly } from './webassembly.ts';
 
 const PAGE = 65536;
-const LARGEST_PAGES = 65536;
+/** The most pages of a session's memory, which its modules declare. */
+export const LARGEST_PAGES = 65536;
 export const LARGEST_BYTES = LARGEST_PAGES * PAGE;
 /** Kernels may read a vector beyond the end of a tensor. */
 const SLACK = 64;

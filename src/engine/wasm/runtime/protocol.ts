@@ -37,4 +37,6 @@ export interface ProgramMessage {
   readonly id: number;
   readonly steps: readonly Step[];
   readonly counters: Int32Array;
+  /** Kernels that were made for this program. */
+  readonly generated: Module | undefined;
 }

@@ -17,6 +17,7 @@ import {
   waitFor,
   walkAlone,
   walkTogether,
+  withGenerated,
 } from './walk.ts';
 import { type Module, WebAssembly } from './webassembly.ts';
 
@@ -63,20 +64,21 @@ export class Threads {
     return new Threads(await kernelModule(), memory, count, poison);
   }
 
-  /** Makes a program known to all threads and returns what runs it. `scratchBytes`: what each thread needs. */
-  register(steps: readonly Step[], scratchBytes: number): () => void {
+  /** Makes a program known to all threads and returns what runs it. `scratchBytes`: what each thread needs; `generated`: kernels of its own. */
+  register(steps: readonly Step[], scratchBytes: number, generated?: Module): () => void {
     if (scratchBytes > this.#scratchBytes) {
       if (this.#scratchBytes > 0) this.#memory.free(this.#scratch);
       this.#scratch = this.#memory.allocate(scratchBytes * this.#count);
       this.#scratchBytes = scratchBytes;
     }
     const parallel = steps.some(({ parts }) => parts > 1);
-    if (this.#count === 1 || !parallel) return () => walkAlone(this.#kernels, steps, this.#ownScratch());
+    const kernels = withGenerated(this.#kernels, generated, this.#memory.memory);
+    if (this.#count === 1 || !parallel) return () => walkAlone(kernels, steps, this.#ownScratch());
     this.#startWorkers();
     const counters = new Int32Array(new SharedArrayBuffer(steps.length * WORDS_PER_STEP * 4));
-    const program: ProgramMessage = { id: this.#nextProgram++, steps, counters };
+    const program: ProgramMessage = { id: this.#nextProgram++, steps, counters, generated };
     for (const { port } of this.#workers) port.postMessage(program);
-    return () => this.#run(program);
+    return () => this.#run(program, kernels);
   }
 
   #ownScratch(): Scratch {
@@ -106,7 +108,7 @@ export class Threads {
     }
   }
 
-  #run({ id, steps, counters }: ProgramMessage): void {
+  #run({ id, steps, counters }: ProgramMessage, kernels: Kernels): void {
     const control = this.#control;
     invariant(this.#workers.length > 0, 'a program of a disposed session is run');
     counters.fill(0);
@@ -118,7 +120,7 @@ export class Threads {
     Atomics.notify(control, CONTROL.run);
     const failed = () => Atomics.load(control, CONTROL.failed) !== 0;
     try {
-      walkTogether(this.#kernels, steps, this.#ownScratch(), counters, failed);
+      walkTogether(kernels, steps, this.#ownScratch(), counters, failed);
     } catch (error) {
       Atomics.store(control, CONTROL.failed, 1);
       throw error;

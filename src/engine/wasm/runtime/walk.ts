@@ -3,9 +3,15 @@
 // costs only the part it holds. Which thread does which part changes from run to run; what a part computes does not.
 
 import { POISON } from '../../backend.ts';
-import type { Memory } from './webassembly.ts';
+import { type Memory, type Module, WebAssembly } from './webassembly.ts';
 
 export type Kernels = Readonly<Record<string, (record: number, part: number, scratch: number) => void>>;
+
+/** The kernels of a program: those of all programs, and those that were made for it. */
+export function withGenerated(kernels: Kernels, generated: Module | undefined, memory: Memory): Kernels {
+  if (!generated) return kernels;
+  return { ...kernels, ...(new WebAssembly.Instance(generated, { env: { memory } }).exports as Kernels) };
+}
 
 export interface Step {
   readonly kernel: string;

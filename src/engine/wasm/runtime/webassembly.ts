@@ -15,6 +15,7 @@ export interface Module {
 interface Api {
   readonly Memory: new (limits: { initial: number; maximum: number; shared: true }) => Memory;
   readonly Instance: new (module: Module, imports: { env: { memory: Memory } }) => { readonly exports: object };
+  readonly Module: new (bytes: Uint8Array) => Module;
   compile(bytes: Uint8Array): Promise<Module>;
 }
 

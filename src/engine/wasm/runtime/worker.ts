@@ -3,21 +3,25 @@
 
 import { receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { CONTROL, OPEN, type ProgramMessage, type WorkerData } from './protocol.ts';
-import { type Kernels, scratchAt, walkTogether } from './walk.ts';
+import { type Kernels, scratchAt, walkTogether, withGenerated } from './walk.ts';
 import { WebAssembly } from './webassembly.ts';
 
 const { module, memory, control, port, thread, poison } = workerData as WorkerData;
 const kernels = new WebAssembly.Instance(module, { env: { memory } }).exports as Kernels;
-const programs = new Map<number, ProgramMessage>();
 
-function programOf(id: number): ProgramMessage {
+interface KnownProgram extends ProgramMessage {
+  readonly kernels: Kernels;
+}
+const programs = new Map<number, KnownProgram>();
+
+function programOf(id: number): KnownProgram {
   for (;;) {
     const known = programs.get(id);
     if (known) return known;
     const received = receiveMessageOnPort(port);
     if (!received) throw new Error(`internal: program ${id} was not sent to worker ${thread}`);
     const program = received.message as ProgramMessage;
-    programs.set(program.id, program);
+    programs.set(program.id, { ...program, kernels: withGenerated(kernels, program.generated, memory) });
   }
 }
 
@@ -35,10 +39,10 @@ for (let seen = 0; ; ) {
   seen = Atomics.load(control, CONTROL.run);
   if (!join()) continue;
   try {
-    const { steps, counters } = programOf(Atomics.load(control, CONTROL.program));
+    const { steps, counters, kernels: own } = programOf(Atomics.load(control, CONTROL.program));
     const bytes = Atomics.load(control, CONTROL.scratchBytes);
     const scratch = scratchAt(memory, (Atomics.load(control, CONTROL.scratch) + thread * bytes) >>> 0, bytes, poison);
-    walkTogether(kernels, steps, scratch, counters, () => Atomics.load(control, CONTROL.failed) !== 0);
+    walkTogether(own, steps, scratch, counters, () => Atomics.load(control, CONTROL.failed) !== 0);
   } catch (error) {
     port.postMessage(error instanceof Error ? (error.stack ?? error.message) : String(error));
     Atomics.store(control, CONTROL.failed, 1);

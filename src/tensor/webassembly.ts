@@ -1,34 +1,45 @@
-// A WebAssembly module from the bodies of its functions: one memory, imported, and one exported function, the last. Only what straight
-// code on 128-bit vectors and one loop around it need of the format; opcodes by their names in the specification.
+// A WebAssembly module from the bodies of its functions: one memory, imported, and the functions that have names, exported. Only what
+// straight code on 128-bit vectors and loops around it need of the format; opcodes by their names in the specification.
 // Source: WebAssembly Core Specification 2.0, chapter 5 (binary format).
-// Not here: which code is emitted (assemble.ts).
+// Not here: which code is emitted (netlist/compiled/assemble.ts, engine/wasm/lower/formula-code.ts).
 
 /** Opcodes of one byte. */
 export const op = {
+  block: 0x02,
   loop: 0x03,
   if: 0x04,
   end: 0x0b,
+  branch: 0x0c,
   branchIf: 0x0d,
   return: 0x0f,
   call: 0x10,
+  select: 0x1b,
   localGet: 0x20,
   localSet: 0x21,
   localTee: 0x22,
   i32Const: 0x41,
+  i32EqualZero: 0x45,
   i32LessUnsigned: 0x49,
+  i32GreaterUnsigned: 0x4b,
   i32Add: 0x6a,
   i32Sub: 0x6b,
+  i32Multiply: 0x6c,
   i32And: 0x71,
+  i32ShiftLeft: 0x74,
   i32ShiftRight: 0x76,
 } as const;
 
 /** Opcodes behind the vector prefix. */
 export const simd = {
   load: 0x00,
+  load32Splat: 0x09,
   store: 0x0b,
   constant: 0x0c,
   shuffle: 0x0d,
   i32x4Splat: 0x11,
+  f32x4Splat: 0x13,
+  i32x4GreaterSigned: 0x3b,
+  f32x4Greater: 0x44,
   not: 0x4d,
   and: 0x4e,
   andnot: 0x4f,
@@ -36,15 +47,31 @@ export const simd = {
   xor: 0x51,
   bitselect: 0x52,
   anyTrue: 0x53,
+  store32Lane: 0x5a,
+  f32x4Nearest: 0x6a,
   i32x4ShiftLeft: 0xab,
   i32x4ShiftRightSigned: 0xac,
   i32x4ShiftRight: 0xad,
+  i32x4Add: 0xae,
+  f32x4Absolute: 0xe0,
+  f32x4Negate: 0xe1,
+  f32x4SquareRoot: 0xe3,
+  f32x4Add: 0xe4,
+  f32x4Subtract: 0xe5,
+  f32x4Multiply: 0xe6,
+  f32x4Divide: 0xe7,
+  f32x4Minimum: 0xe8,
+  f32x4Maximum: 0xe9,
+  i32x4Truncate: 0xf8,
+  f32x4FromSigned: 0xfa,
 } as const;
 
 export const type = { i32: 0x7f, v128: 0x7b, none: 0x40 } as const;
 
 const VECTOR_PREFIX = 0xfd;
-const ALIGNED_16 = 4;
+/** Alignment hints, as powers of two: they cost nothing where they do not hold. */
+const ALIGNED = { word: 2, vector: 4 } as const;
+const I32_LOAD = 0x28;
 
 /** Bytes in the making. */
 export class Code {
@@ -97,7 +124,22 @@ export class Code {
 
   /** A load or a store at the address on the stack plus an offset. */
   access(opcode: typeof simd.load | typeof simd.store, offset: number): this {
-    return this.vector(opcode).unsigned(ALIGNED_16).unsigned(offset);
+    return this.vector(opcode).unsigned(ALIGNED.vector).unsigned(offset);
+  }
+
+  /** The 32-bit integer at the address on the stack plus an offset. */
+  loadInteger(offset: number): this {
+    return this.plain(I32_LOAD, ALIGNED.word).unsigned(offset);
+  }
+
+  /** The 32 bits at the address on the stack, in all lanes. */
+  loadSplat(offset: number): this {
+    return this.vector(simd.load32Splat).unsigned(ALIGNED.word).unsigned(offset);
+  }
+
+  /** One lane of the vector on the stack to the address below it. */
+  storeLane(lane: number, offset: number): this {
+    return this.vector(simd.store32Lane).unsigned(ALIGNED.word).unsigned(offset).byte(lane);
   }
 
   /** Items, behind their number. */
@@ -115,6 +157,8 @@ export class Code {
 }
 
 export interface FunctionBody {
+  /** Under which it is exported, if it is. */
+  readonly name?: string;
   readonly parameters: number;
   readonly returnsInteger: boolean;
   /** Of each type, in this order behind the parameters, which are i32. */
@@ -123,9 +167,10 @@ export interface FunctionBody {
   readonly code: Code;
 }
 
-/** The module with the memory `env.memory` whose last function is exported as `run`. */
-export function encodeModule(functions: readonly FunctionBody[]): Uint8Array<ArrayBuffer> {
-  const text = (name: string) => [name.length, ...Buffer.from(name)];
+/** The module with the memory `env.memory`; `shared`: the most pages of one that threads share. */
+export function encodeModule(functions: readonly FunctionBody[], shared?: number): Uint8Array<ArrayBuffer> {
+  const text = (name: string) => new Code().unsigned(name.length).append(Buffer.from(name)).bytes;
+  const limits = shared === undefined ? new Code().byte(0x00, 0x01) : new Code().byte(0x03, 0x01).unsigned(shared);
   const signatures = functions.map(({ parameters, returnsInteger }) =>
     new Code()
       .byte(0x60)
@@ -141,11 +186,14 @@ export function encodeModule(functions: readonly FunctionBody[]): Uint8Array<Arr
     return new Code().unsigned(body.bytes.length).append(body.bytes);
   });
   const indices = functions.map((_, n) => new Code().unsigned(n).bytes);
+  const exported = functions.flatMap(({ name }, n) =>
+    name === undefined ? [] : [new Code().append(text(name)).byte(0x00).append(indices[n]!).bytes],
+  );
   const sections: readonly (readonly [id: number, items: readonly ArrayLike<number>[]])[] = [
     [1, signatures.map(({ bytes }) => bytes)],
-    [2, [[...text('env'), ...text('memory'), 0x02, 0x00, 0x01]]],
+    [2, [new Code().append(text('env')).append(text('memory')).byte(0x02).append(limits.bytes).bytes]],
     [3, indices],
-    [7, [[...text('run'), 0x00, ...indices.at(-1)!]]],
+    [7, exported],
     [10, bodies.map(({ bytes }) => bytes)],
   ];
   const module = new Code().byte(0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00);

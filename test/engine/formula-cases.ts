@@ -1,0 +1,204 @@
+// Cases of the operations that are made from a definition: formulas in each place of their operands and each form of a row, movements in each
+// form of a box. Odd extents, one element, one row, many rows, channels that do not fill a vector.
+
+import { exp, rowSum, squareRoot } from '../../src/engine/graph/expression.ts';
+import { formula } from '../../src/engine/graph/formula.ts';
+import type { Value } from '../../src/engine/graph/graph.ts';
+import { gelu, sigmoid, silu } from '../../src/engine/operations/activations.ts';
+import { concat, pad, permute, roll, slice } from '../../src/engine/operations/movements.ts';
+import { layerNorm, softmax } from '../../src/engine/operations/normalizations.ts';
+import { type HostTensor, type Shape, sizeOf } from '../../src/tensor/tensor.ts';
+import { type Case, floats } from './cases.ts';
+
+/** Finite differences of a sum over more elements are lost in its rounding. */
+const MOST_FOR_DIFFERENCES = 400;
+
+/** A case of one result, differentiated by all operands. */
+function defined(
+  op: 'formula' | 'move',
+  name: string,
+  inputs: readonly HostTensor[],
+  build: (...values: Value[]) => Value,
+): Case {
+  const all = [...inputs.keys()];
+  const elements = inputs.reduce((sum, { data }) => sum + data.length, 0);
+  return {
+    name,
+    op,
+    inputs,
+    attributes: {} as never,
+    differentiate: all,
+    smooth: elements <= MOST_FOR_DIFFERENCES ? all : [],
+    exact: op === 'move',
+    build: (_, values) => [build(...values)],
+  };
+}
+
+const named = (shape: Shape) => shape.join('×') || 'a scalar';
+
+function activations(): Case[] {
+  const shapes: Shape[] = [[], [1], [3], [5, 7], [2, 3, 5, 16], [3, 10923], [4, 8192]];
+  return Object.entries({ gelu, sigmoid, silu }).flatMap(([name, operation]) =>
+    shapes.map((shape) =>
+      defined('formula', `${name}: ${named(shape)}`, [floats(shape, ...rangeOf(shape))], operation),
+    ),
+  );
+}
+
+/** Large tensors reach the flat ends, where a difference of small steps has no digits left. */
+const rangeOf = (shape: Shape): [number, number] => (sizeOf(shape) > MOST_FOR_DIFFERENCES ? [-8, 8] : [-2, 2]);
+
+function normalizations(): Case[] {
+  const shapes: Shape[] = [
+    [1],
+    [7],
+    [1, 5],
+    [9, 1],
+    [6, 3],
+    [5, 17],
+    [3, 4, 64],
+    [3, 256],
+    [257, 70],
+    [2, 1031],
+    [40, 500],
+    [3, 2048],
+    [2, 1500],
+    [2, 20000],
+    [1, 20001],
+  ];
+  return shapes.flatMap((shape) => {
+    const channels = [shape.at(-1)!];
+    const norm = (epsilon: number) => (x: Value, weight: Value, bias: Value) => layerNorm(x, weight, bias, epsilon);
+    // A row of one element has no variance: what is left is ε, and the result the bias.
+    const epsilon = channels[0] === 1 ? 1e-2 : 1e-5;
+    return [
+      defined('formula', `softmax: ${named(shape)}`, [floats(shape, -4, 4)], softmax),
+      defined(
+        'formula',
+        `layerNorm: ${named(shape)}`,
+        [floats(shape, -1, 3), floats(channels, 0.5, 1.5), floats(channels)],
+        norm(epsilon),
+      ),
+    ];
+  });
+}
+
+function movements(): Case[] {
+  const orders: [Shape, number[]][] = [
+    [[6], [0]],
+    [
+      [5, 7],
+      [1, 0],
+    ],
+    [
+      [1, 1],
+      [1, 0],
+    ],
+    [
+      [64, 48],
+      [1, 0],
+    ],
+    [
+      [150, 300],
+      [1, 0],
+    ],
+    [
+      [64, 512],
+      [1, 0],
+    ],
+    [
+      [3, 5, 6],
+      [2, 0, 1],
+    ],
+    [
+      [2, 9, 4, 33],
+      [0, 2, 1, 3],
+    ],
+    [
+      [2, 9, 4, 5],
+      [0, 2, 1, 3],
+    ],
+    [
+      [2, 7, 3, 20],
+      [0, 2, 3, 1],
+    ],
+    [
+      [2, 3, 4, 5, 6],
+      [4, 2, 0, 3, 1],
+    ],
+    [
+      [16, 90, 4, 8],
+      [2, 0, 1, 3],
+    ],
+  ];
+  return [
+    ...orders.map(([shape, order]) =>
+      defined('move', `permute: ${named(shape)} to ${order.join(', ')}`, [floats(shape)], (x) => permute(x, order)),
+    ),
+    ...[0, 1, -1].map((axis) =>
+      defined('move', `concat: along ${axis}`, [floats([3, 4, 5]), floats([3, 4, 5])], (a, b) =>
+        concat([a!, b!], axis),
+      ),
+    ),
+    defined(
+      'move',
+      'concat: three, of other extents',
+      [floats([2, 1, 3]), floats([2, 9, 3]), floats([2, 2, 3])],
+      (...x) => concat(x, 1),
+    ),
+    defined('move', 'concat: long runs', [floats([2, 40000]), floats([2, 7])], (...x) => concat(x, 1)),
+    defined('move', 'concat: many short runs', [floats([9000, 2]), floats([9000, 1])], (...x) => concat(x, 1)),
+    defined('move', 'slice: rows', [floats([7, 3, 5])], (x) => slice(x, 0, 2, 5)),
+    defined('move', 'slice: channels', [floats([4, 3, 50])], (x) => slice(x, -1, 7, 49)),
+    defined('move', 'slice: one element', [floats([4, 3, 5])], (x) =>
+      slice(slice(slice(x, 0, 3, 4), 1, 0, 1), 2, 4, 5),
+    ),
+    defined('move', 'pad', [floats([3, 4])], (x) => pad(pad(x, 0, 1, 2), 1, 3, 0)),
+    defined('move', 'roll: both axes of a window', [floats([2, 6, 7, 3])], (x) => roll(x, [-2, 3], [1, 2])),
+    defined('move', 'roll: by a whole turn and more', [floats([5, 4])], (x) => roll(x, [5, -9], [0, 1])),
+    defined('move', 'roll: one element', [floats([1])], (x) => roll(x, [3], [0])),
+  ];
+}
+
+/** A sum of two softmaxes: two values of each element are kept between the passes. */
+const twoSoftmaxes = formula('twoSoftmaxes', (x) => {
+  const [wide, narrow] = [exp(x), exp(x.times(0.5))];
+  return wide.over(rowSum(wide)).plus(narrow.over(rowSum(narrow)));
+});
+
+/** Operands in every place, and an output of one value per row. */
+const places = (x: Value, channel: Value, row: Value, one: Value): Value => {
+  const all = formula('places', (x, c, r, s) =>
+    x
+      .times(c)
+      .plus(r.times(s))
+      .over(squareRoot(s.plus(3))),
+  );
+  const length = formula('length', (x, r, s) => squareRoot(rowSum(x.times(x)).plus(r.times(r)).plus(s.times(s))));
+  return concat([all(x, channel, row, one), length(x, row, one)], -1);
+};
+
+function composed(): Case[] {
+  const inPlaces = (shape: Shape) => [floats(shape), floats([shape.at(-1)!]), floats(shape.with(-1, 1)), floats([])];
+  const [tall, wide] = [
+    { input: 0, extents: [40, 20], from: { first: 0, strides: [1, 40] }, to: { first: 0, strides: [50, 1] } },
+    { input: 1, extents: [48, 20], from: { first: 0, strides: [1, 48] }, to: { first: 22, strides: [50, 1] } },
+  ];
+  const movement = { name: 'two matrices', shape: [48, 50], boxes: [tall!, wide!] };
+  return [
+    ...[
+      [5, 12],
+      [3, 30],
+    ].map((shape) => defined('formula', `two softmaxes: ${named(shape)}`, [floats(shape, -2, 2)], twoSoftmaxes)),
+    ...[
+      [2, 3, 8],
+      [4, 5],
+      [700, 30],
+    ].map((shape) => defined('formula', `operands in every place: ${named(shape)}`, inPlaces(shape), places as never)),
+    defined('move', 'two transposed matrices with zeros around', [floats([20, 40]), floats([20, 48])], (x, y) =>
+      x!.graph.apply1('move', [x!, y!], movement),
+    ),
+  ];
+}
+
+export const formulaCases: readonly Case[] = [...activations(), ...normalizations(), ...movements(), ...composed()];
