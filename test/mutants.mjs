@@ -218,8 +218,8 @@ export const mutants = [
   fault(
     'src/netlist/mapping/errors.ts',
     'a product may leave its range',
-    'if (product < this.lowest || product > this.highest)',
-    'if (product < this.lowest)',
+    'if (product < this.#lowest || product > this.#highest)',
+    'if (product < this.#lowest)',
     'src/netlist/mapping/descent.test.ts',
   ),
   fault(

@@ -262,6 +262,7 @@ export class CudaProgram implements Program {
     this.#session = session;
     this.#lower = lowerOn(target);
     this.#plan = plan(graph, {
+      join: true,
       alignment: ALIGNMENT,
       workspaceBytes: (node) => this.#lower(node).workspaceBytes ?? 0,
       reuseDistance: REUSE_DISTANCE,
