@@ -7,10 +7,10 @@ import { clampTheta, powerShares, type Structure } from '../multiplier/structure
 import { clampedTheta } from '../quant/products.ts';
 import { clipVariables } from '../quant/quantized.ts';
 import { f32 } from '../tensor/tensor.ts';
-import { type Feed, writeBatch } from './feed.ts';
+import { writeBatch } from './feed.ts';
 import { type Figures, outputFigures, readFigures, readScalar } from './figures.ts';
 import { appendSgd, type ParameterGroup } from './optimizer.ts';
-import { type Arithmetic, type BuiltNetwork, buildNetwork, type Task } from './task.ts';
+import { type Arithmetic, type BuiltNetwork, buildNetwork, type Feed, type Task } from './task.ts';
 
 /** A structure that learns in a network: the variable of its θ, and its layers' share of the multiplications, from 0 to 1. */
 export interface LearnedStructure {

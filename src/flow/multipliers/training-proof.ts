@@ -13,10 +13,10 @@ import { clampTheta } from '../../multiplier/structure.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { Random, streams } from '../../tensor/random.ts';
 import type { TensorData } from '../../tensor/tensor.ts';
-import { type Feed, feedOf, writeBatch } from '../../train/feed.ts';
+import { feedOf, writeBatch } from '../../train/feed.ts';
 import type { LoopOptions } from '../../train/loop.ts';
 import { RATE, THETA_RATE, trainingStep } from '../../train/step.ts';
-import type { QuantizedArithmetic } from '../../train/task.ts';
+import type { Feed, QuantizedArithmetic } from '../../train/task.ts';
 import { type Product, productsOf } from './products.ts';
 import { checkLayer } from './proof.ts';
 

@@ -18,9 +18,9 @@ import { recomputation } from '../../train/step.ts';
 import { describeTraining, proveTraining } from '../multipliers/training-proof.ts';
 import { loadResumePoint, removeResumePoint, saveResumePoint } from '../run/checkpoint.ts';
 import { files, inFolder, type RunContext } from '../run/context.ts';
-import type { MetricRecord, Phase, StepProgress, TrainingPhase } from '../run/events.ts';
-import { phasesOf, settingsOf } from '../run/manifest.ts';
+import type { MetricRecord, StepProgress } from '../run/events.ts';
 import { openMetrics } from '../run/metrics.ts';
+import { isTraining, phasesOf, settingsOf, type TrainingPhase } from '../run/phases.ts';
 import type { Configuration } from '../settings/config.ts';
 
 /** Seconds between resume points within an epoch. */
@@ -58,10 +58,6 @@ export function firstEpoch({ configuration }: Pick<RunContext, 'configuration'>,
   const order = phasesOf(configuration).filter(isTraining);
   const before = order.slice(0, order.indexOf(phase));
   return before.reduce((sum, name) => sum + configuration[name].epochs, 0);
-}
-
-function isTraining(phase: Phase): phase is TrainingPhase {
-  return phase !== 'map' && phase !== 'report';
 }
 
 /** Trains to the end of the phase; the caller saves the result and then drops the resume point. */

@@ -40,6 +40,7 @@ export function wasmBackend(options: WasmOptions = {}): Backend {
     device: {
       name: 'wasm',
       description: `WebAssembly SIMD, ${threads} ${threads === 1 ? 'thread' : 'threads'}`,
+      threads,
       memoryBytes: LARGEST_BYTES,
       ownMemory: false,
       emulations: ['table'],
