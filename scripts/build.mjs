@@ -1,8 +1,9 @@
 // Builds dist/: the TypeScript program, the WebAssembly kernels from AssemblyScript, and the CUDA kernels as they are (compiled at run time).
+// Everything is made beside it first: a build that fails leaves the program that was there.
 // Runs as npm's `prepare`; where the development tools are absent (an install from a package) dist/ is already there.
 import { execFileSync } from 'node:child_process';
-import { chmodSync, cpSync, existsSync, mkdirSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { chmodSync, cpSync, existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { writeRecords } from './wasm-records.mjs';
 
 const bin = (name) => join('node_modules', '.bin', name);
@@ -14,15 +15,29 @@ if (!existsSync(bin('tsc'))) {
   process.exit(0);
 }
 
-const run = (command, ...args) => execFileSync(bin(command), args, { stdio: 'inherit' });
+/** A tool of the development dependencies; what it says of a mistake is enough. */
+function run(command, ...args) {
+  try {
+    execFileSync(bin(command), args, { stdio: 'inherit' });
+  } catch (error) {
+    console.error(`build: ${command} failed; dist/ is as it was`);
+    process.exit(error.status ?? 1);
+  }
+}
 
 writeRecords();
-rmSync('dist', { recursive: true, force: true });
-run('tsc', '-p', 'tsconfig.build.json');
-const assembly = 'src/engine/wasm/kernels/index.ts';
-if (existsSync(assembly)) {
-  mkdirSync('dist/engine/wasm/runtime', { recursive: true });
-  run('asc', assembly, '--config', 'src/engine/wasm/kernels/asconfig.json', '--target', 'release');
-}
-cpSync('src/engine/cuda/kernels', 'dist/engine/cuda/kernels', { recursive: true });
-if (existsSync('dist/cli/main.js')) chmodSync('dist/cli/main.js', 0o755);
+const made = join('build', 'dist');
+rmSync(made, { recursive: true, force: true });
+run('tsc', '-p', 'tsconfig.build.json', '--outDir', made);
+const kernels = join(made, 'engine/wasm/runtime/kernels.wasm');
+mkdirSync(dirname(kernels), { recursive: true });
+const assembly = ['src/engine/wasm/kernels/index.ts', '--config', 'src/engine/wasm/kernels/asconfig.json'];
+run('asc', ...assembly, '--target', 'release', '--outFile', kernels);
+cpSync('src/engine/cuda/kernels', join(made, 'engine/cuda/kernels'), { recursive: true });
+chmodSync(join(made, 'cli/main.js'), 0o755);
+
+const old = join('build', 'dist-before');
+rmSync(old, { recursive: true, force: true });
+if (existsSync('dist')) renameSync('dist', old);
+renameSync(made, 'dist');
+rmSync(old, { recursive: true, force: true });

@@ -17,12 +17,14 @@ export { type ComparedRun, compareRuns } from './flow/results/compare.ts';
 export { type EvaluateOptions, type EvaluationResult, evaluateRun } from './flow/results/evaluate.ts';
 export { type ComparedPicture, comparedPicture } from './flow/results/pareto.ts';
 export { summarize } from './flow/results/summarize.ts';
-export type { MultiplierSummary, RunSummary, Stage, StageResult } from './flow/results/summary.ts';
+export type { MultiplierSummary, RunSummary } from './flow/results/summary.ts';
 export { type CheckedMultiplier, type CheckFault, type CheckResult, checkRun } from './flow/run/check.ts';
 export { type DeviceOptions, openBackend } from './flow/run/device.ts';
-export { type Listener, type MetricRecord, type Phase, phases, type RunEvent } from './flow/run/events.ts';
+export type { Listener, MetricRecord, RunEvent } from './flow/run/events.ts';
 export type { Material } from './flow/run/material.ts';
+export { type Phase, phases } from './flow/run/phases.ts';
 export { type FlowOptions, runFlow } from './flow/run/run.ts';
+export type { Stage, StageResult } from './flow/run/stages.ts';
 export { type Configuration, type ConfigurationInput, parseConfiguration, published } from './flow/settings/config.ts';
 export { type Field, type FormReading, fields, namedChoices, readFields } from './flow/settings/fields.ts';
 export type { TryEvent } from './flow/try/events.ts';
@@ -36,7 +38,7 @@ export {
   type TryReport,
   tryCsv,
 } from './flow/try/report.ts';
-export type { Measured, Treatment } from './flow/try/trial.ts';
+export type { Measured, Treatment } from './flow/try/treatments.ts';
 export { type TryOptions, tryMultipliers } from './flow/try/try.ts';
 export { proveEquivalent } from './hardware/equivalence.ts';
 export { type Synthesis, type SynthesisOptions, synthesize } from './hardware/synthesize.ts';

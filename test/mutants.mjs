@@ -6,6 +6,28 @@ const fault = (file, title, from, to, by) => ({ file, title, from, to, by });
 const golden = 'test/flow/golden.test.ts';
 
 export const mutants = [
+  fault('src/data/read-ahead.ts', 'reading goes on behind an early end', 'ended.abort();', ''),
+  fault(
+    'src/train/evaluation.ts',
+    'a batch counts by its examples, not by its targets',
+    'added(sums, task, batch, batch.targets)',
+    'added(sums, task, batch, batch.examples)',
+    'src/train/tokens.test.ts',
+  ),
+  fault(
+    'src/data/dataset.ts',
+    'labels beyond a byte are cut in the hash',
+    'classes <= 256 ? ',
+    'classes <= 2 ** 20 ? ',
+    'src/data/labels.test.ts',
+  ),
+  fault(
+    'src/flow/run/phases.ts',
+    'a report reads the data',
+    "settings: () => ({}), done: 'always', reads: 'folder' }",
+    "settings: () => ({}), done: 'always', reads: 'data' }",
+    'test/flow/alone.test.ts',
+  ),
   fault(
     'src/data/batches.ts',
     'every batch of an epoch is augmented alike',
@@ -128,6 +150,20 @@ export const mutants = [
     'lastUse.get(over)! >= at',
   ),
   fault(
+    'src/engine/graph/plan.ts',
+    'outputs lie in the arena, where another program writes before they are read',
+    "if (value.source.kind === 'node') toOwn(value);",
+    "if (value.source.kind === 'input') toOwn(value);",
+    'test/engine/sharing.test.ts',
+  ),
+  fault(
+    'src/engine/wasm/runtime/backend.ts',
+    'records keep the addresses of an arena that has moved',
+    'if (this.#arena !== arena) {',
+    'if (this.#arena === 0) {',
+    'test/engine/sharing.test.ts',
+  ),
+  fault(
     'src/multiplier/slopes.ts',
     'central differences are taken over one code too few',
     '(4 * half + 2)',
@@ -196,8 +232,8 @@ export const mutants = [
   fault(
     'src/netlist/mapping/errors.ts',
     'a product may leave its range',
-    'if (product < this.lowest || product > this.highest)',
-    'if (product < this.lowest)',
+    'if (product < this.#lowest || product > this.#highest)',
+    'if (product < this.#lowest)',
     'src/netlist/mapping/descent.test.ts',
   ),
   fault(
@@ -208,10 +244,11 @@ export const mutants = [
     golden,
   ),
   fault(
-    'src/flow/run/manifest.ts',
+    'src/flow/run/phases.ts',
     'exact layers do not decide whether a phase is done',
-    'explore: ({ exactLayers, explore }) => ({ exactLayers, explore })',
-    'explore: ({ explore }) => ({ explore })',
+    'settings: ({ exactLayers, explore }) => ({ exactLayers, explore })',
+    'settings: ({ explore }) => ({ explore })',
+    'src/flow/run/manifest.test.ts',
   ),
   fault(
     'src/flow/run/checkpoint.ts',

@@ -1,7 +1,8 @@
 // What is known of the phase in progress, and one line that shows it in a given width. Rates and times left count only what this
 // process did, so that a resumed phase does not boast; the clock is the caller's. Nothing here writes.
 
-import type { Phase, RunEvent } from '../flow/run/events.ts';
+import type { RunEvent } from '../flow/run/events.ts';
+import type { Phase } from '../flow/run/phases.ts';
 import { clockTime, grouped, percent, type Style } from './style.ts';
 
 type StepOf = Extract<RunEvent, { kind: 'step' }>;

@@ -175,6 +175,12 @@ export function addDeviceOptions(command: Command): void {
     )
     .addOption(
       new Option(
+        '--recompute',
+        'train with less memory and the same results: activations inside residual blocks are computed again, not kept',
+      ).helpGroup(group),
+    )
+    .addOption(
+      new Option(
         '--threads <N>',
         describeOption({
           help: 'worker threads of the device wasm',
@@ -189,10 +195,10 @@ export function addDeviceOptions(command: Command): void {
 
 export function readDevice(command: Command): DeviceOptions {
   const { device, ...options } = command.opts<Omit<DeviceOptions, 'name' | 'index'> & { device?: DeviceOptions }>();
-  const { precision, emulation, threads } = options;
+  const { precision, emulation, threads, recompute } = options;
   return {
     ...device,
-    ...given({ precision, emulation, threads }),
+    ...given({ precision, emulation, threads, recompute }),
   };
 }
 

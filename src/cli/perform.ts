@@ -4,9 +4,9 @@
 import type { Command } from 'commander';
 import type { RunSummary } from '../flow/results/summary.ts';
 import type { DeviceOptions } from '../flow/run/device.ts';
-import type { Phase } from '../flow/run/events.ts';
 import { dropLock } from '../flow/run/lock.ts';
 import { hasManifest } from '../flow/run/manifest.ts';
+import type { Phase } from '../flow/run/phases.ts';
 import type { ConfigurationInput } from '../flow/settings/config.ts';
 import type { FigureFormat } from '../report/formats.ts';
 import { given } from '../tensor/given.ts';

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import type { RunSummary } from '../flow/results/summary.ts';
-import { phases } from '../flow/run/events.ts';
+import { phases } from '../flow/run/phases.ts';
 import type { FlowOptions } from '../flow/run/run.ts';
 import { parseConfiguration } from '../flow/settings/config.ts';
 import { UserError } from '../tensor/errors.ts';

@@ -3,7 +3,8 @@
 // while nothing else is told.
 
 import { SingleBar } from 'cli-progress';
-import type { Listener, Phase, RunEvent } from '../flow/run/events.ts';
+import type { Listener, RunEvent } from '../flow/run/events.ts';
+import type { Phase } from '../flow/run/phases.ts';
 import { PhaseMeter } from './meter.ts';
 import { clockTime, isLive, type Output, percent, type Style, wrapped } from './style.ts';
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { phases } from '../flow/run/events.ts';
+import { phases } from '../flow/run/phases.ts';
 import { type Configuration, parseConfiguration } from '../flow/settings/config.ts';
 import { findSetting, parseSetting, settingsOfPhases, withSetting } from '../flow/settings/fields.ts';
 import { defaultValue, expectation } from '../flow/settings/schema.ts';

@@ -10,11 +10,10 @@ import {
   proofOf,
   type RunFile,
   type RunSummary,
-  type Stage,
-  stageTitles,
   thetaBars,
   thetaBarsNote,
 } from '../flow/results/summary.ts';
+import { type Stage, stageTitles } from '../flow/run/stages.ts';
 import { fixed, grouped, percent, type Style, shellWord, significant, wrapped } from './style.ts';
 
 /** Lines without a final newline; prose is wrapped to `width` columns. */

@@ -1,7 +1,7 @@
 // Trying multipliers as it goes: plain lines for a terminal and a pipe alike, each of which grows while its multiplier is measured.
 
 import type { TryEvent } from '../flow/try/events.ts';
-import type { Treatment } from '../flow/try/trial.ts';
+import type { Treatment } from '../flow/try/treatments.ts';
 import { type Output, percent } from './style.ts';
 
 const treatmentTitles: Record<Treatment, string> = {

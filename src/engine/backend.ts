@@ -12,6 +12,8 @@ export interface Device {
   readonly name: string;
   /** One line for people: threads, instruction set, device. */
   readonly description: string;
+  /** Threads that compute, where it is a processor's. */
+  readonly threads?: number;
   /** What its programs and variables can have together, in bytes. */
   readonly memoryBytes: number;
   /** Whether that is memory of its own, to which everything from the host must travel. */

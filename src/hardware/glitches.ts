@@ -97,10 +97,10 @@ function readersOf(netlist: MappedNetlist): { instance: number; input: number }[
 
 /** A binary heap; events of one time come out in the order of their insertion or not, deterministically. */
 class EventQueue {
-  private readonly heap: Event[] = [];
+  readonly #heap: Event[] = [];
 
   add(event: Event): void {
-    const { heap } = this;
+    const heap = this.#heap;
     let at = heap.length;
     heap.push(event);
     while (at > 0) {
@@ -113,7 +113,7 @@ class EventQueue {
   }
 
   take(): Event | undefined {
-    const { heap } = this;
+    const heap = this.#heap;
     const first = heap[0];
     const last = heap.pop();
     if (heap.length === 0 || !last) return first;

@@ -11,22 +11,23 @@ import type { Timing } from './timing.ts';
 
 /** The cells that may stand in for each other: same pins in the same order, same functions; smallest first. */
 export class CellVariants {
-  private readonly families = new Map<string, Cell[]>();
-  private readonly symmetries = new Map<Cell, readonly (readonly [number, number])[]>();
+  readonly #families = new Map<string, Cell[]>();
+  readonly #symmetries = new Map<Cell, readonly (readonly [number, number])[]>();
 
   constructor(cells: Iterable<Cell>) {
     for (const cell of cells) {
       const key = signature(cell);
-      const family = this.families.get(key);
+      const family = this.#families.get(key);
       if (family) family.push(cell);
-      else this.families.set(key, [cell]);
+      else this.#families.set(key, [cell]);
     }
-    for (const family of this.families.values()) family.sort((a, b) => cost(a) - cost(b) || (a.name < b.name ? -1 : 1));
+    for (const family of this.#families.values())
+      family.sort((a, b) => cost(a) - cost(b) || (a.name < b.name ? -1 : 1));
   }
 
   /** Pairs of inputs in which all functions of the cell are symmetric. */
   symmetricInputs(cell: Cell): readonly (readonly [number, number])[] {
-    const known = this.symmetries.get(cell);
+    const known = this.#symmetries.get(cell);
     if (known) return known;
     const pins = cell.inputs.map((pin) => pin.name);
     const pairs: [number, number][] = [];
@@ -37,12 +38,12 @@ export class CellVariants {
           pairs.push([a, b]);
       }
     }
-    this.symmetries.set(cell, pairs);
+    this.#symmetries.set(cell, pairs);
     return pairs;
   }
 
   of(cell: Cell): readonly Cell[] {
-    return this.families.get(signature(cell)) ?? [];
+    return this.#families.get(signature(cell)) ?? [];
   }
 }
 

@@ -55,17 +55,17 @@ function polynomialOf({ network, inputs, outputs }: BitFunctions): Polynomial | 
 
 class Rewriting {
   readonly monomials: Polynomial = new Map();
-  private readonly network: Network;
-  private readonly modulus: number;
+  readonly #network: Network;
+  readonly #modulus: number;
   /** Keys of the monomials that a signal is in. */
-  private readonly readers = new Map<Signal, Set<string>>();
+  readonly #readers = new Map<Signal, Set<string>>();
   /** AND gate → the XOR gate of the same fanins: never both 1. */
-  private readonly exclusive = new Map<Signal, Signal>();
-  private steps = 0;
+  readonly #exclusive = new Map<Signal, Signal>();
+  #steps = 0;
 
   constructor(network: Network, productBits: number) {
-    this.network = network;
-    this.modulus = productBits;
+    this.#network = network;
+    this.#modulus = productBits;
     const parities = new Map<string, Signal>();
     const fanins = ({ fanins: [a, b] }: Node) => `${Math.min(a!, b!)} ${Math.max(a!, b!)}`;
     network.nodes.forEach((node, signal) => {
@@ -73,49 +73,49 @@ class Rewriting {
     });
     network.nodes.forEach((node, signal) => {
       const parity = node.kind === 'and' ? parities.get(fanins(node)) : undefined;
-      if (parity !== undefined) this.exclusive.set(signal, parity);
+      if (parity !== undefined) this.#exclusive.set(signal, parity);
     });
   }
 
   add(bits: readonly Signal[], coefficient: bigint): void {
-    if (bits.some((bit) => bits.includes(this.exclusive.get(bit) ?? -1))) return;
+    if (bits.some((bit) => bits.includes(this.#exclusive.get(bit) ?? -1))) return;
     const key = bits.join();
-    const sum = BigInt.asUintN(this.modulus, (this.monomials.get(key)?.coefficient ?? 0n) + coefficient);
+    const sum = BigInt.asUintN(this.#modulus, (this.monomials.get(key)?.coefficient ?? 0n) + coefficient);
     if (sum === 0n) {
-      this.remove(key);
+      this.#remove(key);
       return;
     }
     if (!this.monomials.has(key)) {
       for (const bit of bits) {
-        const known = this.readers.get(bit);
+        const known = this.#readers.get(bit);
         if (known) known.add(key);
-        else this.readers.set(bit, new Set([key]));
+        else this.#readers.set(bit, new Set([key]));
       }
     }
     this.monomials.set(key, { bits, coefficient: sum });
   }
 
-  private remove(key: string): void {
+  #remove(key: string): void {
     const monomial = this.monomials.get(key);
     if (!monomial) return;
     this.monomials.delete(key);
-    for (const bit of monomial.bits) this.readers.get(bit)!.delete(key);
+    for (const bit of monomial.bits) this.#readers.get(bit)!.delete(key);
   }
 
   /** Puts a gate's polynomial in its place; false when there are too many monomials. */
   replace(signal: Signal): boolean {
-    const keys = this.readers.get(signal);
+    const keys = this.#readers.get(signal);
     if (!keys || keys.size === 0) return true;
-    const polynomial = gatePolynomial(this.network.nodes[signal]!, signal);
+    const polynomial = gatePolynomial(this.#network.nodes[signal]!, signal);
     for (const key of [...keys]) {
       const { bits, coefficient } = this.monomials.get(key)!;
-      this.remove(key);
+      this.#remove(key);
       const rest = bits.filter((bit) => bit !== signal);
       for (const { bits: own, coefficient: factor } of polynomial) this.add(union(rest, own), coefficient * factor);
-      this.steps += polynomial.length;
-      if (this.monomials.size > MOST_MONOMIALS || this.steps > MOST_STEPS) return false;
+      this.#steps += polynomial.length;
+      if (this.monomials.size > MOST_MONOMIALS || this.#steps > MOST_STEPS) return false;
     }
-    this.readers.delete(signal);
+    this.#readers.delete(signal);
     return true;
   }
 }

@@ -124,7 +124,7 @@ export function usedSignals(network: Network): Uint8Array {
 /** Builds gates with local simplification; a gate that exists already is returned instead of a copy. */
 class HashedBuilder {
   readonly network: Network;
-  private readonly existing = new Map<string, Signal>();
+  readonly #existing = new Map<string, Signal>();
 
   constructor(name: string) {
     this.network = new Network(name);
@@ -134,70 +134,70 @@ class HashedBuilder {
     const [a, b, c] = [...fanins].sort((p, q) => p - q) as [Signal, Signal, Signal];
     switch (kind) {
       case 'not':
-        return this.not(a);
+        return this.#not(a);
       case 'and':
-        if (a === ZERO || this.complementary(a, b)) return ZERO;
+        if (a === ZERO || this.#complementary(a, b)) return ZERO;
         if (a === ONE || a === b) return b;
-        return this.shared('and', a, b);
+        return this.#shared('and', a, b);
       case 'or':
-        if (a === ONE || b === ONE || this.complementary(a, b)) return ONE;
+        if (a === ONE || b === ONE || this.#complementary(a, b)) return ONE;
         if (a === ZERO || a === b) return b;
-        return this.shared('or', a, b);
+        return this.#shared('or', a, b);
       case 'xor':
         if (a === b) return ZERO;
-        if (this.complementary(a, b)) return ONE;
+        if (this.#complementary(a, b)) return ONE;
         if (a === ZERO) return b;
-        if (a === ONE) return this.not(b);
-        return this.shared('xor', a, b);
+        if (a === ONE) return this.#not(b);
+        return this.#shared('xor', a, b);
       case 'xor3': {
         if (a === ZERO) return this.gate('xor', [b, c]);
-        if (a === ONE) return this.not(this.gate('xor', [b, c]));
-        const paired = this.pair(a, b, c);
-        if (!paired) return this.shared('xor3', a, b, c);
-        return paired.equal ? paired.other : this.not(paired.other);
+        if (a === ONE) return this.#not(this.gate('xor', [b, c]));
+        const paired = this.#pair(a, b, c);
+        if (!paired) return this.#shared('xor3', a, b, c);
+        return paired.equal ? paired.other : this.#not(paired.other);
       }
       case 'maj': {
         if (a === ZERO) return this.gate('and', [b, c]);
         if (a === ONE) return this.gate('or', [b, c]);
-        const paired = this.pair(a, b, c);
-        if (!paired) return this.shared('maj', a, b, c);
+        const paired = this.#pair(a, b, c);
+        if (!paired) return this.#shared('maj', a, b, c);
         return paired.equal ? paired.one : paired.other;
       }
     }
   }
 
-  private not(a: Signal): Signal {
+  #not(a: Signal): Signal {
     if (a === ZERO) return ONE;
     if (a === ONE) return ZERO;
     const node = this.network.nodes[a]!;
-    return node.kind === 'not' ? node.fanins[0]! : this.shared('not', a);
+    return node.kind === 'not' ? node.fanins[0]! : this.#shared('not', a);
   }
 
-  private complementary(a: Signal, b: Signal): boolean {
+  #complementary(a: Signal, b: Signal): boolean {
     const [first, second] = [this.network.nodes[a]!, this.network.nodes[b]!];
     if (a + b === ZERO + ONE) return true;
     return (first.kind === 'not' && first.fanins[0] === b) || (second.kind === 'not' && second.fanins[0] === a);
   }
 
   /** Two equal or complementary signals among three, and the remaining one. */
-  private pair(a: Signal, b: Signal, c: Signal): { equal: boolean; one: Signal; other: Signal } | undefined {
+  #pair(a: Signal, b: Signal, c: Signal): { equal: boolean; one: Signal; other: Signal } | undefined {
     for (const [one, two, other] of [
       [a, b, c],
       [b, c, a],
       [a, c, b],
     ] as const) {
       if (one === two) return { equal: true, one, other };
-      if (this.complementary(one, two)) return { equal: false, one, other };
+      if (this.#complementary(one, two)) return { equal: false, one, other };
     }
     return undefined;
   }
 
-  private shared(kind: GateKind, ...fanins: Signal[]): Signal {
+  #shared(kind: GateKind, ...fanins: Signal[]): Signal {
     const key = `${kind} ${fanins.join(' ')}`;
-    const known = this.existing.get(key);
+    const known = this.#existing.get(key);
     if (known !== undefined) return known;
     const signal = this.network.addGate(kind, ...fanins);
-    this.existing.set(key, signal);
+    this.#existing.set(key, signal);
     return signal;
   }
 }

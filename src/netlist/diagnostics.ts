@@ -51,16 +51,16 @@ export class SourceText {
 
   /** Throws `file:line:column: found: expected …; in the line "…"`. */
   fail(place: Place, found: string, expected: string): never {
-    throw new UserError(this.message(place, found, expected));
+    throw new UserError(this.#message(place, found, expected));
   }
 
   /** The same for what is not wrong, only not read here. */
   decline(place: Place, found: string, expected: string): never {
-    throw new Unsupported(this.message(place, found, expected), place);
+    throw new Unsupported(this.#message(place, found, expected), place);
   }
 
-  private message(place: Place, found: string, expected: string): string {
-    const line = this.lineAt(place.line).trim();
+  #message(place: Place, found: string, expected: string): string {
+    const line = this.#lineAt(place.line).trim();
     const shown = printable(JSON.stringify(line.length > SHOWN ? `${line.slice(0, SHOWN)}…` : line));
     return (
       `${printable(this.file)}:${place.line}:${place.column}: ${clipped(found, MOST)}: expected ${clipped(expected, MOST)}` +
@@ -68,7 +68,7 @@ export class SourceText {
     );
   }
 
-  private lineAt(number: number): string {
+  #lineAt(number: number): string {
     let start = 0;
     for (let line = 1; line < number; line++) {
       const end = this.text.indexOf('\n', start);

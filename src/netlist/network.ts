@@ -77,14 +77,14 @@ export class Network {
   }
 
   addOutput(name: string, signal: Signal): void {
-    this.checkSignal(signal);
+    this.#checkSignal(signal);
     this.outputs.push({ name, signal });
   }
 
   /** Appends a gate as it is: no simplification, no sharing (that is clean-up's work). */
   addGate(kind: GateKind, ...fanins: Signal[]): Signal {
     invariant(fanins.length === gateArity[kind], `${kind} gate with ${fanins.length} fanins`);
-    for (const fanin of fanins) this.checkSignal(fanin);
+    for (const fanin of fanins) this.#checkSignal(fanin);
     this.nodes.push({ kind, fanins });
     return this.nodes.length - 1;
   }
@@ -110,7 +110,7 @@ export class Network {
     return this.nodes.length - 2 - this.inputs.length;
   }
 
-  private checkSignal(signal: Signal): void {
+  #checkSignal(signal: Signal): void {
     invariant(signal >= 0 && signal < this.nodes.length, `signal ${signal} of a network of ${this.nodes.length} nodes`);
   }
 }

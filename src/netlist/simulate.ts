@@ -75,28 +75,29 @@ export class Simulator {
   readonly network: Network;
   readonly ports: MultiplierPorts;
   readonly pairs: number;
-  private readonly wordCount: number;
-  private readonly values: Words[];
-  private readonly spare: Words[] = [];
-  private readonly substitutions = new Map<Signal, Signal>();
-  private proposal: { signal: Signal; replacement: Signal; changed: Map<Signal, Words> } | null = null;
+  readonly #wordCount: number;
+  readonly #values: Words[];
+  readonly #spare: Words[] = [];
+  readonly #substitutions = new Map<Signal, Signal>();
+  #proposal: { signal: Signal; replacement: Signal; changed: Map<Signal, Words> } | null = null;
 
   constructor(network: Network) {
     this.network = network;
     this.ports = multiplierPorts(network);
     const { weight, activation } = this.ports;
     this.pairs = 2 ** (weight.length + activation.length);
-    this.wordCount = Math.ceil(this.pairs / 32);
-    const all = new Int32Array(this.wordCount * network.nodes.length);
-    this.values = network.nodes.map((_, signal) =>
-      all.subarray(signal * this.wordCount, (signal + 1) * this.wordCount),
+    this.#wordCount = Math.ceil(this.pairs / 32);
+    const all = new Int32Array(this.#wordCount * network.nodes.length);
+    this.#values = network.nodes.map((_, signal) =>
+      all.subarray(signal * this.#wordCount, (signal + 1) * this.#wordCount),
     );
-    this.values[ONE]!.fill(-1);
+    this.#values[ONE]!.fill(-1);
     [...activation, ...weight].forEach((signal, bit) => {
-      fillPattern(this.values[signal]!, bit);
+      fillPattern(this.#values[signal]!, bit);
     });
     network.nodes.forEach((node, signal) => {
-      if (isGate(node.kind)) evaluateGate(node.kind, this.values[signal]!, node.fanins, (fanin) => this.values[fanin]!);
+      if (isGate(node.kind))
+        evaluateGate(node.kind, this.#values[signal]!, node.fanins, (fanin) => this.#values[fanin]!);
     });
   }
 
@@ -105,53 +106,53 @@ export class Simulator {
     invariant(replacement < signal, `signal ${signal} replaced by the later ${replacement}`);
     this.discard();
     const changed = new Map<Signal, Words>();
-    this.proposal = { signal, replacement, changed };
-    const now = (fanin: Signal) => changed.get(fanin) ?? this.values[fanin]!;
+    this.#proposal = { signal, replacement, changed };
+    const now = (fanin: Signal) => changed.get(fanin) ?? this.#values[fanin]!;
     for (let s = signal; s < this.network.nodes.length; s++) {
       const node = this.network.nodes[s]!;
-      const substitute = s === signal ? replacement : this.substitutions.get(s);
+      const substitute = s === signal ? replacement : this.#substitutions.get(s);
       const sources = substitute === undefined ? node.fanins : [substitute];
       if (s !== signal && !sources.some((source) => changed.has(source))) continue;
-      const words = this.spare.pop() ?? new Int32Array(this.wordCount);
+      const words = this.#spare.pop() ?? new Int32Array(this.#wordCount);
       if (substitute !== undefined) words.set(now(substitute));
       else if (isGate(node.kind)) evaluateGate(node.kind, words, node.fanins, now);
-      if (sameWords(words, this.values[s]!)) this.spare.push(words);
+      if (sameWords(words, this.#values[s]!)) this.#spare.push(words);
       else changed.set(s, words);
     }
     const changes: ProductBitChange[] = [];
     this.ports.product.forEach((output, bit) => {
       const after = changed.get(output);
-      if (after) changes.push({ bit, before: this.values[output]!, after });
+      if (after) changes.push({ bit, before: this.#values[output]!, after });
     });
     return changes;
   }
 
   /** Makes the proposed substitution part of the state. */
   accept(): void {
-    invariant(this.proposal, 'no substitution proposed');
-    const { signal, replacement, changed } = this.proposal;
-    this.substitutions.set(signal, replacement);
+    invariant(this.#proposal, 'no substitution proposed');
+    const { signal, replacement, changed } = this.#proposal;
+    this.#substitutions.set(signal, replacement);
     for (const [s, words] of changed) {
-      this.spare.push(this.values[s]!);
-      this.values[s] = words;
+      this.#spare.push(this.#values[s]!);
+      this.#values[s] = words;
     }
-    this.proposal = null;
+    this.#proposal = null;
   }
 
   /** Forgets the proposed substitution, if any. */
   discard(): void {
-    if (this.proposal) this.spare.push(...this.proposal.changed.values());
-    this.proposal = null;
+    if (this.#proposal) this.#spare.push(...this.#proposal.changed.values());
+    this.#proposal = null;
   }
 
   /** The words of every signal in the current state; not to be written to. */
   get words(): Words[] {
-    return [...this.values];
+    return [...this.#values];
   }
 
   /** Substitutions accepted so far, for clean-up. */
   get accepted(): ReadonlyMap<Signal, Signal> {
-    return this.substitutions;
+    return this.#substitutions;
   }
 
   /** The products in the current state. */
@@ -159,7 +160,7 @@ export class Simulator {
     const { weight, activation, product } = this.ports;
     const data = new Int32Array(this.pairs);
     transposeWords(
-      product.map((signal) => this.values[signal]!),
+      product.map((signal) => this.#values[signal]!),
       data,
       signed,
     );

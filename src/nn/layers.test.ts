@@ -45,3 +45,19 @@ test('a grouped, strided convolution and a linear layer', () => {
     ['fc', 'linear', 60],
   ]);
 });
+
+test('a layer norm has the tensors of PyTorch, and the others none', () => {
+  const graph = new Graph();
+  const layers = new Layers(graph, { training: true, multiply: multiplyFloat });
+  const tokens = layers.layerNorm('norm1', graph.input('x', [2, 5, 12]), 1e-6);
+  const heads = layers.permute(layers.slice(layers.gelu(tokens), -1, 4, 12), [0, 2, 1]);
+  expect(layers.concat([layers.softmax(heads), layers.roll(heads, [2], [1])], 2).shape).toEqual([2, 8, 10]);
+  expect([layers.silu(tokens), layers.sigmoid(tokens)].map(({ shape }) => shape)).toEqual([
+    [2, 5, 12],
+    [2, 5, 12],
+  ]);
+  expect(layers.parameters.map(({ name, value, initial }) => [name, value.shape, initial])).toEqual([
+    ['norm1.weight', [12], { kind: 'constant', value: 1 }],
+    ['norm1.bias', [12], { kind: 'constant', value: 0 }],
+  ]);
+});

@@ -5,6 +5,9 @@
 import type { Graph, Value } from '../engine/graph/graph.ts';
 import type { ConvGeometry } from '../engine/graph/ops.ts';
 import { type PerAxis, pair, square, squareWindow } from '../engine/graph/window.ts';
+import { gelu, sigmoid, silu } from '../engine/operations/activations.ts';
+import { concat, permute, roll, slice } from '../engine/operations/movements.ts';
+import { layerNorm, softmax } from '../engine/operations/normalizations.ts';
 import { invariant } from '../tensor/errors.ts';
 import { type Shape, sizeOf } from '../tensor/tensor.ts';
 
@@ -71,6 +74,8 @@ export class Layers {
   readonly graph: Graph;
   readonly parameters: Parameter[] = [];
   readonly multiplying: MultiplyingLayer[] = [];
+  /** Names of the blocks. */
+  readonly blocks: string[] = [];
   readonly #options: LayersOptions;
 
   constructor(graph: Graph, options: LayersOptions) {
@@ -80,6 +85,7 @@ export class Layers {
 
   /** A part of the model with a name, such as a residual block: what `build` adds and is no layer of its own belongs to it. */
   block(name: string, build: () => Value): Value {
+    this.blocks.push(name);
     return this.graph.labelled(name, build);
   }
 
@@ -96,6 +102,59 @@ export class Layers {
   /** Batch normalisation over all axes but the last, with a learned scale and shift; any shape. */
   batchNorm(name: string, x: Value): Value {
     return this.graph.labelled(name, () => this.#batchNorm(name, x));
+  }
+
+  /**
+   * Normalisation of each row (the last axis), with a learned scale and shift; any shape. PyTorch's LayerNorm takes epsilon 1e-5, most vision
+   * transformers 1e-6.
+   */
+  layerNorm(name: string, x: Value, epsilon = 1e-5): Value {
+    return this.graph.labelled(name, () => {
+      const channels = [x.shape.at(-1)!];
+      const weight = this.#parameter(`${name}.weight`, channels, { kind: 'constant', value: 1 });
+      const bias = this.#parameter(`${name}.bias`, channels, { kind: 'constant', value: 0 });
+      return layerNorm(x, weight, bias, epsilon);
+    });
+  }
+
+  /** x·Φ(x), the exact form. */
+  gelu(x: Value): Value {
+    return gelu(x);
+  }
+
+  /** x·sigmoid(x). */
+  silu(x: Value): Value {
+    return silu(x);
+  }
+
+  /** 1 / (1 + exp(−x)). */
+  sigmoid(x: Value): Value {
+    return sigmoid(x);
+  }
+
+  /** Over the last axis. */
+  softmax(x: Value): Value {
+    return softmax(x);
+  }
+
+  /** Tensors one behind the other along an axis; −1 is the last. */
+  concat(values: readonly Value[], axis: number): Value {
+    return concat(values, axis);
+  }
+
+  /** Elements `from` to `to` − 1 along an axis; −1 is the last. */
+  slice(x: Value, axis: number, from: number, to: number): Value {
+    return slice(x, axis, from, to);
+  }
+
+  /** Axis k of the result is axis order[k] of x. */
+  permute(x: Value, order: readonly number[]): Value {
+    return permute(x, order);
+  }
+
+  /** A cyclic shift: what was at i along axes[k] is at i + shifts[k]. */
+  roll(x: Value, shifts: readonly number[], axes: readonly number[]): Value {
+    return roll(x, shifts, axes);
   }
 
   /** max(x, 0). */

@@ -18,19 +18,26 @@ export interface Evaluation<M extends string = string> extends Figures<M> {
 const HOST_BATCH = 128;
 const DEVICE_BATCH = 512;
 
-/** Compiles the evaluation of a network on a split once; the result measures it with the weights of the moment. */
+/** Measures a network with the weights of the moment. */
+export interface Evaluator<M extends string = string> {
+  (onBatch?: (examples: number) => void): Promise<Evaluation<M>>;
+  /** Gives up its program. */
+  dispose(): Promise<void>;
+}
+
+/** Compiles the evaluation of a network on a split once; it lives as long as the session, or until it is disposed of. */
 export async function evaluator<M extends string>(
   session: Session,
   task: Task<M>,
   arithmetic: Arithmetic,
   split: Split,
-): Promise<(onBatch?: (examples: number) => void) => Promise<Evaluation<M>>> {
+): Promise<Evaluator<M>> {
   const batchSize = session.backend.device.ownMemory ? DEVICE_BATCH : HOST_BATCH;
   const feed = feedOf(session, task, split);
   const { graph, ...outcome } = buildNetwork(task, arithmetic, 'evaluate', batchSize, feed);
   outputFigures(graph, outcome);
   const program = await session.compile(graph);
-  return async (onBatch) => {
+  const measure = async (onBatch?: (examples: number) => void) => {
     let sums = noSums(task);
     let examples = 0;
     const inFlight = new ResultsInFlight<Figures<M> & Counts>((batch) => {
@@ -51,6 +58,7 @@ export async function evaluator<M extends string>(
     await inFlight.settle();
     return { ...meansOf(sums), examples };
   };
+  return Object.assign(measure, { dispose: () => program.dispose() });
 }
 
 interface Counts {

@@ -3,15 +3,7 @@
 
 import type { Batch, Split } from '../data/split.ts';
 import type { Program, Session } from '../engine/backend.ts';
-import type { Graph } from '../engine/graph/graph.ts';
-import type { Inputs, Task } from './task.ts';
-
-export interface Feed {
-  /** Declares what is written for each batch, and gives the task's inputs. */
-  readonly inputs: (graph: Graph, batchSize: number) => Inputs;
-  /** Reads a batch: values of what was declared. */
-  readonly read: Split['read'];
-}
+import type { Feed, Task } from './task.ts';
 
 export function feedOf(session: Session, task: Pick<Task, 'inputs' | 'feed'>, split: Split): Feed {
   return task.feed?.(session, split) ?? { inputs: task.inputs, read: split.read };

@@ -9,8 +9,7 @@ import type { Graph } from '../engine/graph/graph.ts';
 import type { Layers } from '../nn/layers.ts';
 import type { Model } from '../nn/models/model.ts';
 import { tensor } from '../tensor/tensor.ts';
-import type { Feed } from './feed.ts';
-import type { Inputs, Outcome, Task } from './task.ts';
+import type { Feed, Inputs, Outcome, Task } from './task.ts';
 
 /** What the network must know of its data: x = (raw / scale − mean[c]) / deviation[c]. */
 export interface ImageFormat {

@@ -41,6 +41,8 @@ export interface LoopOptions<M extends string = string> extends RateOptions {
   readonly schedule: Schedule;
   /** Structures that learn, with a learning rate and a weight decay of their own. */
   readonly structure?: { readonly power: PowerTerm } & RateOptions;
+  /** Activations are computed again instead of being kept (see StepOptions); default: false. */
+  readonly recompute?: boolean;
   /** Where to go on. */
   readonly start: Position<M>;
   readonly onStep?: (event: StepEvent<M>) => void;
@@ -164,6 +166,8 @@ export async function trainEpochs<M extends string>(options: LoopOptions<M>): Pr
     );
     signal?.throwIfAborted();
   }
+  await trainer.dispose();
+  await evaluate.dispose();
 }
 
 /** The result of a step, with its number (1 … steps) and what it was a mean over. */

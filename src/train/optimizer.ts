@@ -1,6 +1,6 @@
 // The optimiser's part of a training step: which variables learn, by which rule, and how the learning rate moves over the epochs.
 
-import { gradients } from '../engine/graph/gradients.ts';
+import { type GradientOptions, gradients } from '../engine/graph/gradients.ts';
 import type { Value } from '../engine/graph/graph.ts';
 
 /** Stochastic gradient descent with momentum and weight decay, as PyTorch defines it. */
@@ -20,16 +20,14 @@ export const velocityName = (name: string): string => `${name}#velocity`;
 export const isVelocity = (name: string): boolean => name.endsWith('#velocity');
 
 /** Appends the SGD update of every group by the gradient of the scalar loss; the updates take effect at the end of the run. */
-export function appendSgd(loss: Value, groups: readonly ParameterGroup[]): void {
+export function appendSgd(loss: Value, groups: readonly ParameterGroup[], options: GradientOptions = {}): void {
   const { graph } = loss;
-  const derivatives = gradients(
-    loss,
-    groups.flatMap((group) => group.variables),
-  );
+  const variables = groups.flatMap((group) => group.variables);
+  const derivatives = gradients(loss, variables, options);
   let at = 0;
-  for (const { variables, rate, momentum, weightDecay } of groups) {
+  for (const { variables: own, rate, momentum, weightDecay } of groups) {
     const learningRate = graph.input(rate, []);
-    for (const variable of variables) {
+    for (const variable of own) {
       const gradient = derivatives[at++];
       if (!gradient || variable.source.kind !== 'variable') continue;
       const velocity = graph.variable(velocityName(variable.source.name), variable.shape);

@@ -2,14 +2,15 @@
 
 import type { Batch } from '../data/split.ts';
 import type { Program, Session } from '../engine/backend.ts';
+import { plan } from '../engine/graph/plan.ts';
 import { clampTheta, powerShares, type Structure } from '../multiplier/structure.ts';
 import { clampedTheta } from '../quant/products.ts';
 import { clipVariables } from '../quant/quantized.ts';
 import { f32 } from '../tensor/tensor.ts';
-import { type Feed, writeBatch } from './feed.ts';
+import { writeBatch } from './feed.ts';
 import { type Figures, outputFigures, readFigures, readScalar } from './figures.ts';
 import { appendSgd, type ParameterGroup } from './optimizer.ts';
-import { type Arithmetic, type BuiltNetwork, buildNetwork, type Task } from './task.ts';
+import { type Arithmetic, type BuiltNetwork, buildNetwork, type Feed, type Task } from './task.ts';
 
 /** A structure that learns in a network: the variable of its θ, and its layers' share of the multiplications, from 0 to 1. */
 export interface LearnedStructure {
@@ -36,6 +37,8 @@ export interface StepOptions<M extends string = string> {
   readonly weightDecay: number;
   /** Structures that learn, with a weight decay of their own. */
   readonly structure?: { readonly power: PowerTerm; readonly weightDecay: number };
+  /** Activations inside the network's blocks are computed again in the backward pass instead of being kept; the results are the same. */
+  readonly recompute?: boolean;
 }
 
 export const RATE = 'learningRate';
@@ -81,6 +84,11 @@ export class StepPrograms<M extends string> {
     return program;
   }
 
+  async dispose(): Promise<void> {
+    for (const program of this.#programs.values()) await (await program).dispose();
+    this.#programs.clear();
+  }
+
   async #resultOf(program: Program): Promise<StepResult<M>> {
     const { task, structure } = this.#options;
     const [figures, objective, power] = await Promise.all([
@@ -94,7 +102,7 @@ export class StepPrograms<M extends string> {
 
 /** The graph of a step over `batchSize` examples: inputs of the feed and the learning rates, outputs objective, loss, metrics and power. */
 export function trainingStep<M extends string>(
-  { task, arithmetic, momentum, weightDecay, structure }: Omit<StepOptions<M>, 'session'>,
+  { task, arithmetic, momentum, weightDecay, structure, recompute }: Omit<StepOptions<M>, 'session'>,
   feed: Feed,
   batchSize: number,
 ): BuiltNetwork<M> {
@@ -114,8 +122,22 @@ export function trainingStep<M extends string>(
   }
   graph.output('objective', objective);
   outputFigures(graph, network);
-  appendSgd(objective, groups);
+  appendSgd(objective, groups, recompute ? { recompute: layers.blocks } : {});
   return network;
+}
+
+/** Blocks of the network, and what a step's intermediate values take where they are kept and where they are computed again, in bytes. */
+export function recomputation<M extends string>(
+  options: Omit<StepOptions<M>, 'session' | 'recompute'>,
+  feed: Feed,
+  batchSize: number,
+): { readonly blocks: number; readonly kept: number; readonly recomputed: number } {
+  const [kept, recomputed] = [false, true].map((recompute) => trainingStep({ ...options, recompute }, feed, batchSize));
+  return {
+    blocks: kept!.layers.blocks.length,
+    kept: plan(kept!.graph).arenaBytes,
+    recomputed: plan(recomputed!.graph).arenaBytes,
+  };
 }
 
 /** 1 − Σ savings · clamp(θ), a scalar of the graph. */

@@ -8,7 +8,6 @@ import { Graph, type Value } from '../engine/graph/graph.ts';
 import type { Multiplier } from '../multiplier/multiplier.ts';
 import { Layers, type Multiply, type MultiplyingLayer, multiplyFloat } from '../nn/layers.ts';
 import { multiplyQuantized, type QuantMode, type RangeName } from '../quant/quantized.ts';
-import type { Feed } from './feed.ts';
 
 /** A figure of merit beside the loss. */
 export interface Metric {
@@ -20,6 +19,14 @@ export interface Metric {
 
 /** Inputs of a graph by their names. */
 export type Inputs = Readonly<Record<string, Value>>;
+
+/** How the examples of a split reach a program. */
+export interface Feed {
+  /** Declares what is written for each batch, and gives the task's inputs. */
+  readonly inputs: (graph: Graph, batchSize: number) => Inputs;
+  /** Reads a batch: values of what was declared. */
+  readonly read: Split['read'];
+}
 
 /** What a network comes to on a batch, scalars. */
 export interface Outcome<M extends string> {

@@ -1,5 +1,5 @@
-// The contract reader itself: a launch that differs from its kernel in any way is found. Every launch of the conformance cases is held against
-// its kernel in lowering.test.ts.
+// The contract reader itself: a launch that differs from its kernel in any way is found. Every launch of the
+// conformance cases is held against its kernel in lowering.test.ts.
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';

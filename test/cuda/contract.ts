@@ -1,5 +1,6 @@
-// The contract between host and kernels, read from the `.cu` files: for a launch, the kernel's signature under the launch's macros, and where
-// the launch disagrees with it. A small preprocessor decides the conditionals; no compiler is needed. What a kernel computes is not its matter.
+// The contract between host and kernels, read from the `.cu` files: for a launch, the kernel's signature under the
+// launch's macros, and where the launch disagrees with it. A small preprocessor decides the conditionals; no compiler
+// is needed. What a kernel computes is not its matter.
 
 import type { Argument, Arguments, KernelLaunch } from '../../src/engine/cuda/lower/launch.ts';
 import { KernelLibrary, type KernelSource, readSource } from '../../src/engine/cuda/runtime/compiler.ts';
@@ -42,7 +43,9 @@ function preprocess(text: string, defines: KernelSource['defines']) {
   );
   const read = new Set<string>();
   const lines: string[] = [];
-  /** Of each open conditional: whether its lines stay, whether a branch was taken, whether it stands in lines that stay. */
+  /**
+   * Of each open conditional: whether its lines stay, whether a branch was taken, whether it stands in lines that stay.
+   */
   const open: { stays: boolean; taken: boolean; readonly outer: boolean }[] = [];
   const stays = () => open.every((one) => one.stays);
   const holds = (condition: string) => {

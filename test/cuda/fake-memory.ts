@@ -12,7 +12,11 @@ const OWN = 0x5000_0000_0000n;
 
 export function lowerGraph(graph: Graph, on: Target = hopper()) {
   const lower = lowerOn(on);
-  const planned = plan(graph, { alignment: 256, workspaceBytes: (node) => lower(node).workspaceBytes ?? 0 });
+  const planned = plan(graph, {
+    join: true,
+    alignment: 256,
+    workspaceBytes: (node) => lower(node).workspaceBytes ?? 0,
+  });
   let next = 0x1000_0000n;
   const allocate = (bytes: number) => {
     const at = next;

@@ -50,7 +50,7 @@ export function coverageOf(
 
 export const wasmCoverage = (cases: readonly Case[]): Coverage[] =>
   coverageOf(wasmWays, cases, (graph) =>
-    plan(graph).steps.map(({ node }) => ({ op: node.op, path: lower(node).path })),
+    plan(graph, { join: true }).steps.map(({ node }) => ({ op: node.op, path: lower(node).path })),
   );
 
 /** On any of the given targets; see ./devices.ts for what the suite runs on. */
@@ -58,7 +58,7 @@ export const cudaCoverage = (cases: readonly Case[], targets: readonly Target[])
   coverageOf(cudaWays, cases, (graph) =>
     targets.flatMap((target) => {
       const lower = lowerOn(target);
-      return pathsOf(plan(graph, { workspaceBytes: (node) => lower(node).workspaceBytes ?? 0 }), lower);
+      return pathsOf(plan(graph, { join: true, workspaceBytes: (node) => lower(node).workspaceBytes ?? 0 }), lower);
     }),
   );
 

@@ -19,7 +19,7 @@ import { foldMeanErrors, meanErrors, measureLayers } from '../../src/flow/try/me
 import { expandNames } from '../../src/flow/try/names.ts';
 import { lastResult, tryCsv } from '../../src/flow/try/report.ts';
 import { reestimateStatistics } from '../../src/flow/try/statistics.ts';
-import { measureRun, type OpenRun, openRun, type RunOperands, Trial } from '../../src/flow/try/trial.ts';
+import { measureRun, openTriedRun, type RunOperands, Trial, type TriedRun } from '../../src/flow/try/trial.ts';
 import { betterOf, tryMultipliers } from '../../src/flow/try/try.ts';
 import { narrowerWidths, widthName } from '../../src/flow/try/widths.ts';
 import { errorMetrics } from '../../src/multiplier/metrics.ts';
@@ -74,13 +74,13 @@ function stateOf(path: string): Record<string, string> {
 }
 
 describe('the mean error of a layer', () => {
-  let run: OpenRun;
+  let run: TriedRun;
   let operands: RunOperands;
   const table = biased();
   const error = table.data.map((product, pair) => product - exactTable(8, 8).data[pair]!);
 
   beforeAll(async () => {
-    run = await openRun(folder, { device });
+    run = await openTriedRun(folder, { device });
     operands = await measureRun(run);
   });
 
@@ -393,7 +393,7 @@ describe('trying', () => {
     const settings = { map: { multiplier: 'truncated:8x8:columns=6' }, recover: { epochs: 1 } };
     const { stages } = await runFlow({ folder: given, settings, phases: ['map', 'recover'], device });
     const { accuracy, loss } = stages.find(({ stage }) => stage === 'recovered')!;
-    const run = await openRun(folder, { device });
+    const run = await openTriedRun(folder, { device });
     const table = generateFromSpec('truncated:8x8:columns=6').network;
     const trial = await Trial.open(run, { bits: eight, table: simulate(table) }, await measureRun(run));
     expect(await trial.recover(1, () => {})).toEqual({ accuracy, loss });
@@ -401,7 +401,7 @@ describe('trying', () => {
   }, 60_000);
 
   test('each treatment is the one before it with its own step, under the multiplier that is tried', async () => {
-    const run = await openRun(folder, { device });
+    const run = await openTriedRun(folder, { device });
     const operands = await measureRun(run);
     const table = biased();
     const trial = await Trial.open(run, { bits: eight, table }, operands);
@@ -464,7 +464,7 @@ describe('trying', () => {
   });
 
   test('what a trial measures is proved by its table first', async () => {
-    const run = await openRun(folder, { device });
+    const run = await openTriedRun(folder, { device });
     const operands = await measureRun(run);
     const trial = await Trial.open(run, { bits: eight, table: biased() }, operands);
     const measured = await trial.untrained(() => {});

@@ -1,7 +1,7 @@
 // `tram evaluate`: measures a run's network anew on the test images.
 
 import { type Command, Option } from 'commander';
-import { stages, stageTitles } from '../../flow/results/summary.ts';
+import { stages, stageTitles } from '../../flow/run/stages.ts';
 import { nonEmpty, oneOf } from '../../flow/settings/values.ts';
 import { given } from '../../tensor/given.ts';
 import { describeOption } from '../facts.ts';

@@ -2,8 +2,8 @@
 // table of settings, and everything about progress, interruption and the final table.
 
 import { type Command, Option } from 'commander';
-import { phases } from '../../flow/run/events.ts';
 import { hasManifest, readManifest } from '../../flow/run/manifest.ts';
+import { phases } from '../../flow/run/phases.ts';
 import { type ConfigurationInput, mergeSettings, parseConfiguration } from '../../flow/settings/config.ts';
 import { settingsOfPhases } from '../../flow/settings/fields.ts';
 import { nonEmpty } from '../../flow/settings/values.ts';

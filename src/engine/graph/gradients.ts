@@ -8,6 +8,7 @@ import { formulaGradient } from './formula.ts';
 import { concerning, type Graph, type Node, type Value } from './graph.ts';
 import { movementGradient } from './movement.ts';
 import type { OpAttributes, OpName } from './ops.ts';
+import { Recomputation } from './recompute.ts';
 import { convGeometryOf } from './window.ts';
 
 type Cotangents = readonly (Value | undefined)[];
@@ -136,12 +137,22 @@ function zerosLike(graph: Graph, value: Value): Value {
   return graph.apply1('affine', [value], { scale: 0, offset: 0 });
 }
 
+export interface GradientOptions {
+  /** Blocks whose values are not kept for the backward pass but computed again in it, by label: see ./recompute.ts. */
+  readonly recompute?: readonly string[];
+}
+
 /**
  * Appends to the graph the gradient of a scalar with respect to the given values (f32 [] → one value of each target's shape, undefined
  * where the scalar does not depend on the target). Only what lies between the targets and the scalar is differentiated.
  */
-export function gradients(scalar: Value, targets: readonly Value[]): (Value | undefined)[] {
+export function gradients(
+  scalar: Value,
+  targets: readonly Value[],
+  { recompute = [] }: GradientOptions = {},
+): (Value | undefined)[] {
   const graph = scalar.graph;
+  const recomputation = new Recomputation(graph, recompute);
   const depends = dependents(graph, targets);
   const cotangents = new Map<Value, Value>([[scalar, graph.scalar(1)]]);
   for (const node of graph.nodes.slice().reverse()) {
@@ -149,8 +160,9 @@ export function gradients(scalar: Value, targets: readonly Value[]): (Value | un
     if (!node.inputs.some((input) => depends.has(input))) continue;
     const given = node.outputs.map((output) => cotangents.get(output));
     const wanted = node.inputs.map((input) => depends.has(input));
+    const seen = recomputation.seenBackward(node);
     graph.labelled(node.label, () => {
-      const results = applyRule(node, given, graph, wanted);
+      const results = applyRule(seen, given, graph, wanted);
       node.inputs.forEach((input, index) => {
         const result = results[index];
         if (!result || !wanted[index]) return;

@@ -28,6 +28,11 @@ test('bytes that became free are used again only after the distance asked for', 
   expect(arenaBytes).toBe(4 * 1024);
 });
 
+test('of what rests, no more than asked for is kept from use', () => {
+  const arenaBytes = (restingBytes: number) => plan(chains(), { reuseDistance: 4, restingBytes }).arenaBytes;
+  expect([0, 1023, 2048].map(arenaBytes)).toEqual([2048, 2048, 4096]);
+});
+
 test('inputs and outputs lie outside the arena, one behind the other, whatever the operations could do in place', () => {
   const graph = new Graph();
   const x = graph.input('x', [256]);

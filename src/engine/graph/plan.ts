@@ -7,7 +7,8 @@
 import { invariant } from '../../tensor/errors.ts';
 import { bytesPerElement, sizeOf } from '../../tensor/tensor.ts';
 import type { Graph, Node, Value } from './graph.ts';
-import { inPlace, renames } from './ops.ts';
+import { joinFormulas } from './join.ts';
+import { overwritable, renames } from './ops.ts';
 
 /** Where the bytes of a value are. */
 export type Storage =
@@ -49,11 +50,15 @@ export interface PlanOptions {
   readonly alignment?: number;
   /** Scratch bytes that the backend's kernel for this node wants. */
   readonly workspaceBytes?: (node: Node) => number;
+  /** Whether neighbouring formulas become one (join.ts); by default each stays a step. */
+  readonly join?: boolean;
   /**
    * Steps that pass before bytes that became free are used again, default 0. Where independent steps may run at the same time, those that
    * share bytes must wait for each other: more distance is more freedom and more memory.
    */
   readonly reuseDistance?: number;
+  /** Bytes that may rest so at once, default without limit: beyond, those that have rested longest are used again. */
+  readonly restingBytes?: number;
 }
 
 /** The value whose storage this one shares: follows renames to their source. */
@@ -75,8 +80,10 @@ function liveNodes(graph: Graph): Node[] {
 }
 
 export function plan(graph: Graph, options: PlanOptions = {}): Plan {
-  const { alignment = 64, reuseDistance = 0 } = options;
-  const nodes = liveNodes(graph).filter((node) => !renames.has(node.op));
+  const { alignment = 64, reuseDistance = 0, restingBytes = Number.POSITIVE_INFINITY } = options;
+  const live = liveNodes(graph);
+  const kept = new Set([...graph.outputs.values(), ...graph.assignments.values()]);
+  const nodes = (options.join ? joinFormulas(live, kept) : live).filter((node) => !renames.has(node.op));
   const lastUse = new Map<Value, number>();
   nodes.forEach((node, at) => {
     for (const input of node.inputs) lastUse.set(root(input), at);
@@ -107,26 +114,34 @@ export function plan(graph: Graph, options: PlanOptions = {}): Plan {
   const copies: Copy[] = [];
   const steps: Step[] = [];
   const resting: { readonly offset: number; readonly until: number }[] = [];
+  let atRest = 0;
 
   nodes.forEach((node, at) => {
-    while (resting.length > 0 && resting[0]!.until <= at) arena.free(resting.shift()!.offset);
-    const release = ({ offset }: Storage & { region: 'arena' }) =>
+    while (resting.length > 0 && (resting[0]!.until <= at || atRest > restingBytes)) {
+      atRest -= arena.free(resting.shift()!.offset);
+    }
+    const release = ({ offset }: Storage & { region: 'arena' }) => {
       resting.push({ offset, until: at + 1 + reuseDistance });
+      atRest += arena.sizeOf(offset);
+    };
     const taken = new Set<Value>();
     for (const [index, output] of node.outputs.entries()) {
       if (storage.has(output)) continue;
-      const source = node.inputs[inPlace[node.op]?.[index] ?? -1];
-      const over = source && root(source);
-      if (over && !taken.has(over) && sizeOf(over.shape) === sizeOf(output.shape) && lastUse.get(over) === at) {
-        const readElsewhere = node.inputs.filter((input) => root(input) === over).length > 1;
-        const place = storage.get(over)!;
-        const dies = place.region === 'arena';
-        const becomes = place.region === 'variable' && assignedTo.get(output) === place.name;
-        if (!readElsewhere && (dies || becomes)) {
-          storage.set(output, place);
-          taken.add(over);
-          continue;
-        }
+      const over = overwritable(node, index)
+        .map((input) => root(node.inputs[input]!))
+        .find((value) => {
+          if (taken.has(value) || sizeOf(value.shape) !== sizeOf(output.shape) || lastUse.get(value) !== at)
+            return false;
+          const readElsewhere = node.inputs.filter((input) => root(input) === value).length > 1;
+          const place = storage.get(value)!;
+          const dies = place.region === 'arena';
+          const becomes = place.region === 'variable' && assignedTo.get(output) === place.name;
+          return !readElsewhere && (dies || becomes);
+        });
+      if (over) {
+        storage.set(output, storage.get(over)!);
+        taken.add(over);
+        continue;
       }
       storage.set(output, { region: 'arena', offset: arena.allocate(bytes(output)) });
     }
@@ -198,9 +213,15 @@ class Arena {
     return offset;
   }
 
-  free(offset: number): void {
-    const bytes = this.#used.get(offset);
-    if (bytes === undefined) return;
+  /** Bytes of the block in use at this offset; 0 where there is none. */
+  sizeOf(offset: number): number {
+    return this.#used.get(offset) ?? 0;
+  }
+
+  /** Returns the bytes that became free. */
+  free(offset: number): number {
+    const bytes = this.sizeOf(offset);
+    if (bytes === 0) return 0;
     this.#used.delete(offset);
     const blocks = [...this.#free, { offset, bytes }].sort((a, b) => a.offset - b.offset);
     this.#free = [];
@@ -209,5 +230,6 @@ class Arena {
       if (previous && previous.offset + previous.bytes === block.offset) previous.bytes += block.bytes;
       else this.#free.push({ ...block });
     }
+    return bytes;
   }
 }

@@ -9,7 +9,7 @@ export const softmax = formula(
   'softmax',
   (x) => {
     const e = exp(x.minus(held(rowMax(x))));
-    return e.over(rowSum(e));
+    return e.times(constant(1).over(rowSum(e)));
   },
   (g, y) => [y.times(g.minus(rowSum(g.times(y))))],
 );

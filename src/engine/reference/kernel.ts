@@ -1,10 +1,14 @@
-// What a kernel of the reference backend is: a plain function over typed arrays, one per operation. Written to be read and trusted:
-// obvious loops, float64 accumulation, no blocking. It is the specification that other backends are checked against, not a fast path.
+// What a kernel of the reference backend is: a plain function over typed arrays, one per operation. Written to be read
+// and trusted: obvious loops, float64 accumulation, no blocking. It is the specification that other backends are
+// checked against, not a fast path.
 
 import type { Shape } from '../../tensor/tensor.ts';
 import type { Granularity, OpAttributes, OpName } from '../graph/ops.ts';
 
-/** Storage of a tensor; f32 tensors are held in float64 when the backend was opened with double precision (for finite differences). */
+/**
+ * Storage of a tensor; f32 tensors are held in float64 when the backend was opened with double precision (for finite
+ * differences).
+ */
 export type Data = Float32Array | Float64Array | Int32Array | Uint8Array;
 
 export interface Operand {

@@ -65,6 +65,7 @@ export async function visitLayers(
     }
     done += valid;
   }
+  await program.dispose();
 }
 
 /** Histograms by layer, over the first `images` images of the split; a layer's products count together. */

@@ -63,6 +63,7 @@ export async function proveActive(
     for (let k = 0; k < 7; k++) data.push(await program.read(`${at}.${k}`));
     found.push(checkLayer(layer, node, data, error));
   }
+  await program.dispose();
   return found;
 }
 

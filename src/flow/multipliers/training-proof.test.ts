@@ -162,3 +162,42 @@ test.each([
   await expect(proveTraining(session, fitOf(arithmetic, 64))).resolves.toBeDefined();
   await expect(proveTraining(session, fitOf(arithmetic, 128))).rejects.toThrow(message);
 });
+
+test('a step that computes activations again is proved where it does', async () => {
+  const arithmetic = arithmeticOf(structure);
+  const session = await sessionOn(wasmBackend({ threads: 2 }), arithmetic);
+  const fit = { ...fitOf(arithmetic, 256), recompute: true };
+  const found = await proveTraining(session, fit);
+  expect(found).toEqual(await proveTraining(session, fitOf(arithmetic, 256)));
+  await session.dispose();
+});
+
+/** A backend that refuses programs with so many outputs: what is kept for a check is what memory is short of. */
+function short(backend: Backend, most: number, compiled: number[]): Backend {
+  return {
+    ...backend,
+    openSession: async () => {
+      const session = await backend.openSession();
+      return Object.assign(Object.create(session), {
+        ...bound(session),
+        backend: short(backend, most, compiled),
+        compile: async (graph: Graph) => {
+          compiled.push(graph.outputs.size);
+          if (graph.outputs.size > most) throw new UserError('no memory');
+          return session.compile(graph);
+        },
+      });
+    },
+  };
+}
+
+test('where memory is short the same is proved in several runs; where it is too short the reason is told', async () => {
+  const arithmetic = arithmeticOf(structure);
+  const expected = await proveTraining(await sessionOn(wasmBackend({ threads: 2 }), arithmetic), fitOf(arithmetic, 64));
+  const compiled: number[] = [];
+  const backend = short(wasmBackend({ threads: 2 }), 40, compiled);
+  expect(await proveTraining(await sessionOn(backend, arithmetic), fitOf(arithmetic, 64))).toEqual(expected);
+  expect(compiled.some((outputs) => outputs > 40)).toBe(true);
+  const none = await sessionOn(short(wasmBackend({ threads: 2 }), 4, []), arithmetic);
+  await expect(proveTraining(none, fitOf(arithmetic, 64))).rejects.toThrow(/^no memory$/);
+});

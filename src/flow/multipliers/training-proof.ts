@@ -16,7 +16,7 @@ import type { TensorData } from '../../tensor/tensor.ts';
 import { feedOf, writeBatch } from '../../train/feed.ts';
 import type { LoopOptions } from '../../train/loop.ts';
 import { RATE, THETA_RATE, trainingStep } from '../../train/step.ts';
-import type { QuantizedArithmetic } from '../../train/task.ts';
+import type { Feed, QuantizedArithmetic } from '../../train/task.ts';
 import { type Product, productsOf } from './products.ts';
 import { checkLayer } from './proof.ts';
 
@@ -31,7 +31,7 @@ export interface TrainingProof {
 
 type Fit = Pick<
   LoopOptions,
-  'task' | 'dataset' | 'batchSize' | 'momentum' | 'weightDecay' | 'structure' | 'seed' | 'firstEpoch'
+  'task' | 'dataset' | 'recompute' | 'batchSize' | 'momentum' | 'weightDecay' | 'structure' | 'seed' | 'firstEpoch'
 > & { readonly arithmetic: QuantizedArithmetic };
 
 const GRADIENTS_PER_LAYER = 16;
@@ -46,21 +46,24 @@ export async function proveTraining(session: Session, fit: Fit): Promise<Trainin
   const whole = Math.min(fit.batchSize, fit.dataset.train.count);
   const batches = [...new Set([whole, last])].filter((size) => size > 0);
   let counts: Checked = { layers: 0, gradients: 0 };
-  for (const size of batches) {
-    // Cotangents that are kept for the check take memory that the training itself does not need.
-    counts = (await tryStep(session, fit, size, true)) ?? (await tryStep(session, fit, size, false))!;
-  }
+  for (const size of batches) counts = await proveSize(session, fit, size);
   return { batches, ...counts };
 }
 
-/** Checks a step in a session of its own; undefined where there is no memory to keep the cotangents of its gradients. */
-async function tryStep(session: Session, fit: Fit, size: number, withGradients: boolean) {
-  const trial = await session.backend.openSession();
-  try {
-    for (const name of session.variableNames()) trial.write(name, await session.read(name));
-    return await proveStep(trial, fit, size, withGradients);
-  } finally {
-    await trial.dispose();
+/**
+ * Checks a step in a session of its own. What is kept for the check takes memory that the training itself does not need: where there is not
+ * enough for all products at once, a part of them is checked in each of several runs.
+ */
+async function proveSize(session: Session, fit: Fit, size: number): Promise<Checked> {
+  for (let passes = 1; ; passes *= 2) {
+    const trial = await session.backend.openSession();
+    try {
+      for (const name of session.variableNames()) trial.write(name, await session.read(name));
+      const found = await proveInPasses(trial, fit, size, passes);
+      if (found) return found;
+    } finally {
+      await trial.dispose();
+    }
   }
 }
 
@@ -90,16 +93,37 @@ interface Checked {
   readonly gradients: number;
 }
 
-async function proveStep(
+/** Undefined where there is no memory for so many products in a pass, and more passes would have fewer. */
+async function proveInPasses(session: Session, fit: Fit, size: number, passes: number): Promise<Checked | undefined> {
+  const checked: Layer[] = [];
+  for (let pass = 0; pass < passes; pass++) {
+    const feed = feedOf(session, fit.task, fit.dataset.train);
+    const { graph, layers: built } = trainingStep(fit, feed, size);
+    const layers = layersOf(graph, productsOf(graph, built.multiplying));
+    const part = layers.filter((_, at) => at % passes === pass);
+    try {
+      await provePart(session, fit, size, feed, graph, part);
+    } catch (error) {
+      if (error instanceof Refused && passes < layers.length) return undefined;
+      throw error instanceof Refused ? error.cause : error;
+    }
+    checked.push(...part);
+  }
+  const namesOf = (some: readonly Layer[]) => new Set(some.map(({ name }) => name)).size;
+  return { layers: namesOf(checked), gradients: namesOf(checked.filter(({ gradients }) => gradients.length > 0)) };
+}
+
+/** A program was refused: see `cause`. */
+class Refused extends Error {}
+
+async function provePart(
   session: Session,
-  fit: Fit,
+  { dataset, arithmetic, seed, firstEpoch }: Fit,
   size: number,
-  withGradients: boolean,
-): Promise<Checked | undefined> {
-  const { dataset, task, arithmetic, seed, firstEpoch } = fit;
-  const feed = feedOf(session, task, dataset.train);
-  const { graph, layers: built } = trainingStep(fit, feed, size);
-  const layers = layersOf(graph, productsOf(graph, built.multiplying), withGradients);
+  feed: Feed,
+  graph: Graph,
+  layers: readonly Layer[],
+): Promise<void> {
   const values = new Map<Value, string>();
   const keep = (value: Value) => {
     if (values.has(value) || value.source.kind === 'constant') return;
@@ -111,10 +135,8 @@ async function proveStep(
     for (const { g, dw, dm } of gradients) for (const value of [g, dw, dm]) if (value) keep(value);
   }
   const program = await session.compile(graph).catch((error: unknown) => {
-    if (withGradients && error instanceof UserError) return undefined;
-    throw error;
+    throw error instanceof UserError ? new Refused('a program was refused', { cause: error }) : error;
   });
-  if (!program) return undefined;
   const sample = trainingBatches(dataset, { seed, epoch: firstEpoch, batchSize: size });
   writeBatch(program, await feed.read(sample.next().value!, size));
   for (const rate of [RATE, THETA_RATE]) if (graph.inputs.has(rate)) program.write(rate, Float32Array.of(0));
@@ -132,18 +154,18 @@ async function proveStep(
     checkLayer(name, node, data, error);
     for (const gradient of gradients) await checkGradient(name, node, data, gradient, read);
   }
-  const namesOf = (some: readonly Layer[]) => new Set(some.map(({ name }) => name)).size;
-  return { layers: namesOf(layers), gradients: namesOf(layers.filter(({ gradients }) => gradients.length > 0)) };
+  await program.dispose();
 }
 
 /** The products in the graph; gradients only of the first of each shape, since their cotangents take memory. */
-function layersOf(graph: Graph, products: readonly Product[], withGradients: boolean): Layer[] {
+function layersOf(graph: Graph, products: readonly Product[]): Layer[] {
   const seen = new Set<string>();
   return products.map(({ layer: name, node }) => {
     const shape = JSON.stringify([node.inputs.slice(0, 2).map((value) => value.shape), node.attributes]);
-    const first = !seen.has(shape);
-    seen.add(shape);
-    return { name, node, gradients: first && withGradients ? weightGradients(graph, node) : [] };
+    const gradients = seen.has(shape) ? [] : weightGradients(graph, node);
+    // A product that is computed again has its gradients there.
+    if (gradients.length > 0) seen.add(shape);
+    return { name, node, gradients };
   });
 }
 

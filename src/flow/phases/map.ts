@@ -19,7 +19,7 @@ import { checkModuleNames, multiplierFiles, writeImported, writeMultiplier } fro
 import { approximateLayers, quantizedArithmetic, structuredArithmetic } from '../multipliers/multipliers.ts';
 import { measureOperands } from '../multipliers/operands.ts';
 import { parseTheta, type ThetaDocument } from '../multipliers/theta.ts';
-import { files, networkToMap, type RunContext, requirePhase, sessionFrom } from '../run/context.ts';
+import { files, networkToMap, type OpenRun, type RunContext, requirePhase, sessionFrom } from '../run/context.ts';
 import { type MultiplierRecord, type PhaseRecord, verifiedBytes } from '../run/manifest.ts';
 import type { PhaseResult } from './result.ts';
 
@@ -121,7 +121,7 @@ function makeMultiplier(
 
 /** Arithmetic of the network with each layer's concrete multiplier. */
 export function mappedArithmetic(
-  { configuration, emulation }: Pick<RunContext, 'configuration' | 'emulation'>,
+  { configuration, emulation }: Pick<OpenRun, 'configuration' | 'emulation'>,
   tables: ReadonlyMap<string, ProductTable>,
 ): QuantizedArithmetic {
   const { weights, activations } = configuration.bits;
@@ -140,7 +140,7 @@ export function mappedArithmetic(
 
 /** Gate cost of the network: the mean of its multipliers', weighted by the multiplications of the approximate layers, where all are known. */
 export function mappedGateCost(
-  { configuration, layers }: Pick<RunContext, 'configuration' | 'layers'>,
+  { configuration, layers }: Pick<OpenRun, 'configuration' | 'layers'>,
   multipliers: readonly MultiplierRecord[],
 ): { readonly gateCost?: number } {
   const costs = approximateLayers(configuration, layers).map(({ name, macs }) => {

@@ -13,7 +13,7 @@ import { feedOf, writeBatch } from '../../train/feed.ts';
 import { type Arithmetic, buildNetwork } from '../../train/task.ts';
 import { quantizedArithmetic } from '../multipliers/multipliers.ts';
 import { saveModel } from '../run/checkpoint.ts';
-import { files, inFolder, type RunContext, sessionFrom } from '../run/context.ts';
+import { files, inFolder, type OpenRun, type RunContext, sessionFrom } from '../run/context.ts';
 import type { PhaseResult } from './result.ts';
 import { finishTraining, resumePosition, trainPhase } from './training.ts';
 
@@ -44,7 +44,7 @@ export async function quantize(context: RunContext): Promise<PhaseResult> {
 
 /** One pass over `images` training images sets scales, zero points and ranges; the clip factors start where the search ended. */
 export async function calibrate(
-  context: Pick<RunContext, 'configuration' | 'dataset' | 'task' | 'layers'>,
+  context: Pick<OpenRun, 'configuration' | 'dataset' | 'task' | 'layers'>,
   session: Session,
   arithmetic: Arithmetic,
   images: number,
@@ -71,4 +71,5 @@ export async function calibrate(
       session.write(stateName(name, operand, 'clip_lower'), start);
     }
   }
+  await program.dispose();
 }

@@ -1,24 +1,23 @@
 // The report: figures of the run and of its multipliers, and one page that shows the whole run.
 
-import { type FigureFormat, figureFiles } from '../../report/formats.ts';
+import { figureFiles } from '../../report/formats.ts';
 import { writeInside } from '../../tensor/files.ts';
 import { multiplierFigures, type NamedFigure, operandsFigure } from '../../workbench/figures.ts';
 import { multiplierFiles } from '../../workbench/files.ts';
 import { initialTheta, structureOfRun } from '../multipliers/multipliers.ts';
 import { curvesFigure, thetaFigure } from '../results/figures.ts';
-import { runPage } from '../results/run-page.ts';
+import { runPage } from '../results/page.ts';
 import { summarize } from '../results/summarize.ts';
-import { files, type RunContext } from '../run/context.ts';
-import { phasesOf, verifiedBytes } from '../run/manifest.ts';
+import { type Asked, files, type RunFolder } from '../run/context.ts';
+import { verifiedBytes } from '../run/manifest.ts';
 import { readMetrics } from '../run/metrics.ts';
+import { phasesOf } from '../run/phases.ts';
 import { readTables } from './map.ts';
 import type { PhaseResult } from './result.ts';
 
-type Context = Pick<RunContext, 'folder' | 'manifest' | 'configuration'>;
-
 /** Needs neither the data nor a device. */
-export async function report(context: Context, formats: readonly FigureFormat[] = ['svg']): Promise<PhaseResult> {
-  const { folder } = context;
+export async function report(context: RunFolder & Pick<Asked, 'figures'>): Promise<PhaseResult> {
+  const { folder, figures: formats } = context;
   const [run, multipliers] = [await runFigures(context), await figuresOfMultipliers(context)];
   const paths: string[] = [];
   for (const figure of [...run, ...multipliers.flatMap(({ figures }) => figures)]) {
@@ -32,7 +31,7 @@ export async function report(context: Context, formats: readonly FigureFormat[] 
   return { files: [...paths, files.page], stages: [] };
 }
 
-async function runFigures(context: Context): Promise<NamedFigure[]> {
+async function runFigures(context: RunFolder): Promise<NamedFigure[]> {
   const own = phasesOf(context.configuration);
   const records = readMetrics(context.folder).filter(({ phase }) => own.includes(phase));
   const { configuration } = context;
@@ -40,7 +39,7 @@ async function runFigures(context: Context): Promise<NamedFigure[]> {
   return [...(records.length > 0 ? [await curvesFigure(records)] : []), ...(theta ? [theta] : [])];
 }
 
-async function figuresOfMultipliers({ folder, manifest }: Context) {
+async function figuresOfMultipliers({ folder, manifest }: RunFolder) {
   const record = manifest.phases.map;
   if (!record) return [];
   const tables = readTables(folder, record);

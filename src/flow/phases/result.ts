@@ -1,7 +1,7 @@
 // What a phase hands to the run: the files it wrote, the accuracies it measured, and what to tidy once the manifest says that it is done.
 
-import type { StageResult } from '../results/summary.ts';
 import type { MultiplierRecord } from '../run/manifest.ts';
+import type { StageResult } from '../run/stages.ts';
 
 export interface PhaseResult {
   /** Paths in the run folder. */

@@ -6,15 +6,16 @@ import { evaluator } from '../../train/evaluation.ts';
 import type { Arithmetic } from '../../train/task.ts';
 import { quantizedArithmetic, structuredArithmetic, writeInitialTheta } from '../multipliers/multipliers.ts';
 import { mappedArithmetic, readTables } from '../phases/map.ts';
-import { files, networkToMap, type RunContext, requirePhase, sessionFrom } from '../run/context.ts';
+import { files, networkToMap, type OpenRun, requirePhase, sessionFrom } from '../run/context.ts';
 import { type DeviceOptions, openBackend } from '../run/device.ts';
-import type { Phase } from '../run/events.ts';
 import { openTask } from '../run/inputs.ts';
 import { requireIntact } from '../run/integrity.ts';
-import { type Manifest, phasesOf, readManifest, stageResultOf } from '../run/manifest.ts';
+import { type Manifest, readManifest, stageResultOf } from '../run/manifest.ts';
 import type { Material } from '../run/material.ts';
+import type { Phase } from '../run/phases.ts';
+import { phasesOf } from '../run/phases.ts';
+import { type Stage, type StageResult, stages } from '../run/stages.ts';
 import type { Configuration } from '../settings/config.ts';
-import { type Stage, type StageResult, stages } from './summary.ts';
 
 export interface EvaluateOptions extends Material {
   readonly folder: string;
@@ -52,7 +53,7 @@ export async function evaluateRun(options: EvaluateOptions): Promise<EvaluationR
   const configuration = { ...manifest.configuration, data, ...exploredWith(manifest, stage) };
   const { dataset, task, layers } = await openTask(configuration, manifest.inputs.data, options);
   const backend = await openBackend(options.device);
-  const context: RunContext = {
+  const run: OpenRun = {
     folder,
     manifest,
     configuration,
@@ -60,19 +61,13 @@ export async function evaluateRun(options: EvaluateOptions): Promise<EvaluationR
     task,
     layers,
     backend,
-    imported: undefined,
-    floatModel: undefined,
     emulation: options.device?.emulation ?? 'auto',
-    listener: () => {},
-    signal: undefined,
+    recompute: false,
   };
-  const arithmetic = arithmeticOf(context, stage);
-  const session = await sessionFrom(
-    context,
-    ...(stage === 'mapped' ? networkToMap(configuration) : checkpoints[stage]),
-  );
+  const arithmetic = arithmeticOf(run, stage);
+  const session = await sessionFrom(run, ...(stage === 'mapped' ? networkToMap(configuration) : checkpoints[stage]));
   try {
-    if (stage === 'approximated') writeInitialTheta(session, context);
+    if (stage === 'approximated') writeInitialTheta(session, run);
     const evaluate = await evaluator(session, task, arithmetic, dataset.test);
     const { loss, metrics, examples } = await evaluate(options.onImages);
     const known = recorded.find((result) => result.stage === stage);
@@ -89,8 +84,8 @@ function exploredWith({ phases }: Manifest, stage: Stage): Partial<Configuration
   return { exactLayers, explore };
 }
 
-function arithmeticOf(context: RunContext, stage: Stage): Arithmetic {
-  const { configuration, folder } = context;
+function arithmeticOf(run: OpenRun, stage: Stage): Arithmetic {
+  const { configuration, folder } = run;
   switch (stage) {
     case 'float':
       return { kind: 'float' };
@@ -98,9 +93,9 @@ function arithmeticOf(context: RunContext, stage: Stage): Arithmetic {
       return quantizedArithmetic(configuration, exactMultiplier);
     case 'approximated':
     case 'explored':
-      return structuredArithmetic(configuration, context.layers);
+      return structuredArithmetic(configuration, run.layers);
     case 'mapped':
     case 'recovered':
-      return mappedArithmetic(context, readTables(folder, requirePhase(context, 'map')));
+      return mappedArithmetic(run, readTables(folder, requirePhase(run, 'map')));
   }
 }

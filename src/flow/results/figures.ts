@@ -4,7 +4,8 @@
 import type { Structure } from '../../multiplier/structure.ts';
 import { curvesSvg, type PhaseCurves, type ThetaPoint, thetaSvg } from '../../report/curves.ts';
 import type { NamedFigure } from '../../workbench/figures.ts';
-import type { MetricRecord, TrainingPhase } from '../run/events.ts';
+import type { MetricRecord } from '../run/events.ts';
+import type { TrainingPhase } from '../run/phases.ts';
 
 const phaseTitles: Record<TrainingPhase, string> = {
   train: 'Float training',

@@ -6,7 +6,8 @@ import { cheapestExact } from '../../netlist/exact-cost.ts';
 import { multiplierFiles } from '../../workbench/files.ts';
 import { files } from '../run/context.ts';
 import { requireIntact } from '../run/integrity.ts';
-import { type Manifest, manifestPath, phasesOf, readManifest, stageResultOf } from '../run/manifest.ts';
+import { type Manifest, manifestPath, readManifest, stageResultOf } from '../run/manifest.ts';
+import { isView, phasesOf } from '../run/phases.ts';
 import { changedSettings, optionsOf } from '../settings/flags.ts';
 import type { LayerSummary, MultiplierSummary, RunFile, RunSummary } from './summary.ts';
 import { verdictOf } from './verdict.ts';
@@ -42,7 +43,7 @@ export function summarize(folder: string): RunSummary {
     donePhases: phases.filter((phase) => manifest.phases[phase]),
     phases: phases.flatMap((phase) => {
       const record = manifest.phases[phase];
-      if (!record || phase === 'report') return [];
+      if (!record || isView(phase)) return [];
       const { seconds, finished, device, command } = record;
       return [{ phase, seconds, finished, device, ...(command === undefined ? {} : { command }) }];
     }),

@@ -4,41 +4,12 @@ import type { ErrorMetrics } from '../../multiplier/metrics.ts';
 import { type Certificate, describeCertificate, isProof } from '../../netlist/certify.ts';
 import { REFERENCE_GATES } from '../../netlist/structure.ts';
 import { fixed, grouped, percent, significant } from '../../tensor/numbers.ts';
-import type { Phase } from '../run/events.ts';
 import type { RunInputs } from '../run/manifest.ts';
+import type { Phase } from '../run/phases.ts';
+import type { StageResult } from '../run/stages.ts';
 
 /** What the two measures of a stage are, in one line: a footnote to tables on a terminal. */
 export const measuresNote = `power: analytic model of θ, 1 = the exact 8×8 array; gate cost: unit gates of the netlist, 1 = the cheapest exact 8×8 multiplier (${REFERENCE_GATES})`;
-
-/** The stages at which a network is measured, in order. */
-export const stages = ['float', 'quantized', 'approximated', 'explored', 'mapped', 'recovered'] as const;
-export type Stage = (typeof stages)[number];
-
-export const stageTitles: Record<Stage, string> = {
-  float: 'float model',
-  quantized: 'quantised, exact multiplier',
-  approximated: 'approximate, before exploration',
-  explored: 'after exploration (trained θ)',
-  mapped: 'mapped multiplier, before recovery',
-  recovered: 'recovered',
-};
-
-export interface StageResult {
-  readonly stage: Stage;
-  /** On the test split, 0…1. */
-  readonly accuracy: number;
-  readonly loss: number;
-  /**
-   * Power of the network's multiplications in the analytic model of θ (paper, Eq. 3), relative to exact 8×8 array multipliers: what the
-   * training sees. Only of stages before the mapping; an exact multiplier of fewer bits has less than 1.
-   */
-  readonly power?: number;
-  /**
-   * Unit gates of the network's multipliers relative to the cheapest exact 8×8 multiplier (400 unit gates). Only of stages with a mapped
-   * or imported netlist.
-   */
-  readonly gateCost?: number;
-}
 
 export interface MultiplierSummary {
   /** `multiplier`, or `multiplier-<layer>` where each layer has its own. */

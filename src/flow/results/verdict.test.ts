@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
+import type { StageResult } from '../run/stages.ts';
 import { type ConfigurationInput, parseConfiguration } from '../settings/config.ts';
-import type { StageResult } from './summary.ts';
 import { verdictOf } from './verdict.ts';
 
 interface Told {

@@ -3,8 +3,9 @@
 
 import { cheapestExact } from '../../netlist/exact-cost.ts';
 import { percent } from '../../tensor/numbers.ts';
+import { type Stage, type StageResult, stageTitles } from '../run/stages.ts';
 import type { Configuration } from '../settings/config.ts';
-import { type MultiplierSummary, type Stage, type StageResult, stageTitles } from './summary.ts';
+import type { MultiplierSummary } from './summary.ts';
 
 /** A column with this θ or more is gone. */
 const GONE = 0.995;

@@ -13,11 +13,11 @@ import { type ImportedMultiplier, importMultiplier, inOrder } from '../../workbe
 import { approximateLayers } from '../multipliers/multipliers.ts';
 import type { Configuration } from '../settings/config.ts';
 import { type FloatModel, readFloatModel } from './checkpoint.ts';
-import type { Phase } from './events.ts';
 import type { OpenTask } from './inputs.ts';
 import { LOCK_FILE } from './lock.ts';
 import { manifestPath, type RunInputs } from './manifest.ts';
 import { isInMemory, type Material, multiplierInMemory } from './material.ts';
+import { isTraining, type Phase } from './phases.ts';
 
 export interface Ahead {
   readonly folder: string;
@@ -72,7 +72,7 @@ async function givenMultiplier(
 /** A checkpoint for each phase, the resume point with the optimiser's state and its copy while it is written, and what is small. */
 function bytesToWrite(parameters: readonly Parameter[], toDo: readonly Phase[]): number {
   const model = parameters.reduce((sum, { value }) => sum + 4 * sizeOf(value.shape), 0);
-  const trained = toDo.filter((phase) => phase !== 'map' && phase !== 'report').length;
+  const trained = toDo.filter(isTraining).length;
   return trained === 0 ? 0 : (trained + 4) * model + 2 ** 23;
 }
 

@@ -6,17 +6,10 @@ import { dirname, join } from 'node:path';
 import { makeFolder, openJsonLines, readJsonLines, writeInside } from '../../tensor/files.ts';
 import type { Configuration } from '../settings/config.ts';
 import { files } from './context.ts';
-import { type MetricRecord, type Phase, phases } from './events.ts';
+import type { MetricRecord } from './events.ts';
 import { requireIntact } from './integrity.ts';
-import {
-  describeDifference,
-  type Manifest,
-  phasesOf,
-  type RunInputs,
-  settingsOf,
-  verifiedBytes,
-  writeManifest,
-} from './manifest.ts';
+import { type Manifest, type RunInputs, verifiedBytes, writeManifest } from './manifest.ts';
+import { describeDifference, isView, type Phase, phases, phasesOf, settingsOf } from './phases.ts';
 import { isRunFile } from './plan.ts';
 
 /**
@@ -33,7 +26,7 @@ export function phasesToTake(
   const taken: Phase[] = [];
   for (const phase of phasesOf(configuration)) {
     const record = source.phases[phase];
-    if (!record || phase === 'report') break;
+    if (!record || isView(phase)) break;
     if (describeDifference(record.settings, settingsOf(configuration, phase, inputs)) !== '') break;
     const own = kept[phase];
     if (own && describeDifference(JSON.stringify(own.files), JSON.stringify(record.files)) !== '') break;

@@ -16,11 +16,11 @@ import { multiplierFiles } from '../../workbench/files.ts';
 import { parseTheta } from '../multipliers/theta.ts';
 import { readResumePoint } from './checkpoint.ts';
 import { files } from './context.ts';
-import { type Phase, phases } from './events.ts';
 import { recordFaults } from './integrity.ts';
 import { LOCK_FILE } from './lock.ts';
-import { type Manifest, type MultiplierRecord, phasesOf, readManifest } from './manifest.ts';
+import { type Manifest, type MultiplierRecord, readManifest } from './manifest.ts';
 import { readMetrics } from './metrics.ts';
+import { type Phase, phases, phasesOf } from './phases.ts';
 
 export interface CheckFault {
   /** Of the file, in the run folder. */

@@ -13,8 +13,7 @@ import { decodeAll, decodeSafetensors, encodeSafetensors } from '../../tensor/sa
 import type { HostTensor } from '../../tensor/tensor.ts';
 import type { Position } from '../../train/loop.ts';
 import { isVelocity } from '../../train/optimizer.ts';
-import type { TrainingPhase } from './events.ts';
-import { describeDifference } from './manifest.ts';
+import { describeDifference, type TrainingPhase, trainingPhases } from './phases.ts';
 
 type Layers = readonly MultiplyingLayer[];
 
@@ -135,7 +134,7 @@ const sumsOfImages = z
   }));
 
 const resumeSchema = z.strictObject({
-  phase: z.enum(['train', 'quantize', 'explore', 'recover']),
+  phase: z.enum(trainingPhases),
   settings: z.string(),
   position: z.strictObject({
     epoch: z.int().min(0),

@@ -24,6 +24,8 @@ export interface DeviceOptions {
   readonly emulation?: EmulationName;
   /** Worker threads of the wasm backend; default: one per core. */
   readonly threads?: number;
+  /** Training computes activations inside the network's blocks again instead of keeping them: less memory, the same results; default: false. */
+  readonly recompute?: boolean;
 }
 
 /** "wasm", "reference", "cuda" or "cuda:1" as device options; a UserError names the valid ones. */
@@ -35,10 +37,27 @@ export function parseDevice(text: string): Pick<DeviceOptions, 'name' | 'index'>
   throw unknownName('device', text, deviceNames, ['wasm', 'cuda', 'cuda:N', 'reference']);
 }
 
-/** "WebAssembly SIMD, 8 threads; emulation auto": what a phase computed with, beside the backend's name. */
-export function deviceDetail({ device: { name, description } }: Backend, options: DeviceOptions = {}): string {
-  const precision = name === 'cuda' ? [`precision ${options.precision ?? precisions[0]}`] : [];
-  return [description, ...precision, `emulation ${options.emulation ?? emulations[0]}`].join('; ');
+/** What something was computed with. */
+export interface DeviceRecord {
+  readonly name: string;
+  /** "WebAssembly SIMD, 8 threads; emulation auto", for people. */
+  readonly detail: string;
+  readonly threads?: number;
+  readonly precision?: (typeof precisions)[number];
+  readonly emulation?: EmulationName;
+}
+
+export function deviceRecord({ device }: Backend, options: DeviceOptions = {}): DeviceRecord {
+  const { name, description, threads } = device;
+  const { precision = precisions[0], emulation = emulations[0] } = options;
+  const operands = name === 'cuda' ? { precision } : {};
+  const detail = [
+    description,
+    ...(name === 'cuda' ? [`precision ${precision}`] : []),
+    `emulation ${emulation}`,
+    ...(options.recompute ? ['activations computed again'] : []),
+  ];
+  return { name, detail: detail.join('; '), ...(threads === undefined ? {} : { threads }), ...operands, emulation };
 }
 
 /** The device of that name, ready to compute. Throws a UserError where this machine has none. */

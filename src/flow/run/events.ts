@@ -1,11 +1,6 @@
 // What a run tells while it works. The flow never prints: the command line draws a bar from these, a page a curve, a pipe plain lines.
 
-/** The phases of a run in their order. */
-export const phases = ['train', 'quantize', 'explore', 'map', 'recover', 'report'] as const;
-export type Phase = (typeof phases)[number];
-
-/** The phases that train for epochs; each line of metrics.jsonl names one of them. */
-export type TrainingPhase = 'train' | 'quantize' | 'explore' | 'recover';
+import type { Phase, TrainingPhase } from './phases.ts';
 
 /** One line of metrics.jsonl: what an epoch came to. */
 export interface MetricRecord {

@@ -5,9 +5,9 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '../../tensor/errors.ts';
 import { readBytes, sha256 } from '../../tensor/files.ts';
-import { type Phase, phases } from './events.ts';
 import type { Manifest } from './manifest.ts';
 import { METRICS_FILE, metricsFault, readMetrics } from './metrics.ts';
+import { isView, type Phase, phases } from './phases.ts';
 
 export interface Fault {
   /** Of the file, in the run folder. */
@@ -54,11 +54,11 @@ function logFaults(folder: string, done: Manifest['phases']): Fault[] {
 }
 
 /**
- * Throws a UserError that names what is missing or differs of the finished phases, but for the report, which is made anew from them. Every
+ * Throws a UserError that names what is missing or differs of the finished phases, but for views, which are made anew from them. Every
  * command calls it before it says anything about a run.
  */
-export function requireIntact(folder: string, { report: _, ...done }: Manifest['phases']): void {
-  const faults = recordFaults(folder, done);
+export function requireIntact(folder: string, done: Manifest['phases']): void {
+  const faults = recordFaults(folder, done).filter(({ phase }) => !phase || !isView(phase));
   if (faults.length === 0) return;
   const named = faults.slice(0, 3).map(({ path, detail }) => `${path} ${detail}`);
   const more = faults.length > 3 ? `; and ${faults.length - 3} more` : '';

@@ -1,7 +1,6 @@
 import { expect, test } from 'vitest';
 import { parseConfiguration } from '../settings/config.ts';
-import { phases } from './events.ts';
-import { describeDifference, phasesOf, settingsOf } from './manifest.ts';
+import { describeDifference, phases, phasesOf, settingsOf } from './phases.ts';
 
 const settings = (input: object) => settingsOf(parseConfiguration(input, 'test'), 'recover');
 

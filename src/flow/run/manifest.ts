@@ -2,21 +2,17 @@
 // file it wrote. It is the only truth about a run: nothing is read from a log or a file name. Checked by its schema on every reading.
 
 import { existsSync } from 'node:fs';
-import { isAbsolute, join } from 'node:path';
+import { join } from 'node:path';
 import { z } from 'zod';
 import type { ErrorMetrics } from '../../multiplier/metrics.ts';
 import { operandOrders } from '../../multiplier/table.ts';
 import { type Certificate, certifiedForms } from '../../netlist/certify.ts';
 import { invariant, quoted, UserError } from '../../tensor/errors.ts';
 import { isInside, readBytes, readJson, sha256, writeJsonInside } from '../../tensor/files.ts';
-import { type StageResult, stages } from '../results/summary.ts';
-import {
-  type Configuration,
-  type ConfigurationInput,
-  configurationSchema,
-  describeIssues,
-} from '../settings/config.ts';
-import { type Phase, phases } from './events.ts';
+import { type ConfigurationInput, configurationSchema, describeIssues } from '../settings/config.ts';
+import { emulations, precisions } from './device.ts';
+import { phases } from './phases.ts';
+import { type StageResult, stages } from './stages.ts';
 
 export const MANIFEST_VERSION = 2;
 
@@ -95,8 +91,15 @@ const phaseRecord = z.strictObject({
   seconds: z.number().nonnegative(),
   /** ISO date and time. */
   finished: z.string(),
-  /** Backend, and what it computed with: threads or GPU, precision, emulation. */
-  device: z.strictObject({ name: z.string(), detail: z.string() }),
+  device: z.strictObject({
+    name: z.string(),
+    /** What it computed with, for people. */
+    detail: z.string(),
+    /** The same as facts, where the device has such a choice; versions until 0.2 did not keep them. */
+    threads: z.int().exactOptional(),
+    precision: z.enum(precisions).exactOptional(),
+    emulation: z.enum(emulations).exactOptional(),
+  }),
   /** The command line that did the phase, where there was one. */
   command: z.string().optional(),
 });
@@ -174,72 +177,6 @@ const manifestSchema = z.strictObject({
   digest: hash.optional(),
 });
 export type Manifest = Omit<z.output<typeof manifestSchema>, 'digest'>;
-
-/** The phases that the run has: a given multiplier is measured on the quantised network, and no structure is explored. */
-export function phasesOf({ map }: Pick<Configuration, 'map'>): readonly Phase[] {
-  return map.multiplier === undefined ? phases : phases.filter((phase) => phase !== 'explore');
-}
-
-/** Which parts of the configuration each phase's result depends on, beside those of the phases before it. */
-const parts: Record<Phase, (configuration: Configuration) => object> = {
-  train: ({ model, seed, train }) => ({ model, seed, train }),
-  quantize: ({ bits, channelwise, quantize }) => ({ bits, channelwise, quantize }),
-  explore: ({ exactLayers, explore }) => ({ exactLayers, explore }),
-  map: ({ exactLayers, map: { search, operands, costBudget, costWeight, ...given } }) => ({
-    exactLayers,
-    map: given.multiplier === undefined ? { ...given, search, operands, costBudget, costWeight } : given,
-  }),
-  recover: ({ recover }) => ({ recover }),
-  report: () => ({}),
-};
-
-/**
- * What decides a phase's result, as JSON text: its own settings and those of all phases before that the run has. The data set is not among
- * them, since a run has only one; other files count with what is in them, wherever they are.
- */
-export function settingsOf(configuration: Configuration, phase: Phase, inputs: FileInputs = {}): string {
-  const before = phases.slice(0, phases.indexOf(phase));
-  const until = [...phasesOf(configuration).filter((name) => before.includes(name)), phase];
-  const decisive = withContents(configuration, inputs);
-  return JSON.stringify(Object.assign({}, ...until.map((name) => parts[name](decisive))));
-}
-
-type FileInputs = Pick<RunInputs, 'checkpoint' | 'multiplier'>;
-
-function withContents(configuration: Configuration, { checkpoint, multiplier }: FileInputs): Configuration {
-  const { train, map } = configuration;
-  const content = (sha256: string) => `file of SHA-256 ${sha256.slice(0, 16)}`;
-  return {
-    ...configuration,
-    train: checkpoint ? { ...train, checkpoint: content(checkpoint.sha256) } : train,
-    map: multiplier && isAbsolute(multiplier.source) ? { ...map, multiplier: content(multiplier.sha256) } : map,
-  };
-}
-
-/**
- * "explore.epochs 10 instead of 3" for what differs between two settings; empty when they mean the same, in whatever order. What `done` does
- * not say, because the program that wrote it did not have the setting yet, was the default.
- */
-export function describeDifference(done: string, wanted: string): string {
-  const [before, after] = [done, wanted].map((settings) => flatten(withDefaults(JSON.parse(settings)))) as [
-    Map<string, string>,
-    Map<string, string>,
-  ];
-  const keys = [...new Set([...before.keys(), ...after.keys()])].filter((key) => before.get(key) !== after.get(key));
-  return keys.map((key) => `${key} ${after.get(key) ?? 'unset'} instead of ${before.get(key) ?? 'unset'}`).join(', ');
-}
-
-function withDefaults(settings: Readonly<Record<string, unknown>>): unknown {
-  const parsed = configurationSchema.safeParse(settings);
-  if (!parsed.success) return settings;
-  return Object.fromEntries(Object.keys(settings).map((key) => [key, parsed.data[key as keyof Configuration]]));
-}
-
-function flatten(value: unknown, path = ''): Map<string, string> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    return new Map([[path, JSON.stringify(value)]]);
-  return new Map(Object.entries(value).flatMap(([key, inner]) => [...flatten(inner, path ? `${path}.${key}` : key)]));
-}
 
 export const manifestPath = (folder: string): string => join(folder, 'manifest.json');
 

@@ -8,12 +8,11 @@ import { UserError } from '../../tensor/errors.ts';
 import { type JsonLinesLog, openJsonLines, readJsonLines, sha256 } from '../../tensor/files.ts';
 import type { Position } from '../../train/loop.ts';
 import { describeIssues } from '../settings/config.ts';
-import { type MetricRecord, type Phase, phases, type TrainingPhase } from './events.ts';
+import type { MetricRecord } from './events.ts';
 import type { Manifest } from './manifest.ts';
+import { type Phase, phases, type TrainingPhase, trainingPhases } from './phases.ts';
 
 export const METRICS_FILE = 'metrics.jsonl';
-
-const trainingPhases = ['train', 'quantize', 'explore', 'recover'] as const satisfies readonly TrainingPhase[];
 
 const metricSchema = z.looseObject({
   phase: z.enum(trainingPhases),

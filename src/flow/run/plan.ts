@@ -8,8 +8,9 @@ import { UserError } from '../../tensor/errors.ts';
 import { openJsonLines, removeFile as removePath } from '../../tensor/files.ts';
 import type { Configuration } from '../settings/config.ts';
 import { files } from './context.ts';
-import { type MetricRecord, type Phase, phases } from './events.ts';
-import { describeDifference, type Manifest, phasesOf, type RunInputs, settingsOf, writeManifest } from './manifest.ts';
+import type { MetricRecord } from './events.ts';
+import { type Manifest, type RunInputs, writeManifest } from './manifest.ts';
+import { describeDifference, isView, type Phase, phases, phasesOf, settingsOf } from './phases.ts';
 
 export interface Plan {
   /** Records of the phases that stay. */
@@ -30,7 +31,7 @@ export interface PlanOptions {
 
 /** A finished phase with other settings is a UserError that says how to go on, unless it is to be redone. */
 export function planPhases({ folder, old, configuration, inputs, wanted, redo }: PlanOptions): Plan {
-  const isWork = (phase: Phase) => phase !== 'report';
+  const isWork = (phase: Phase) => !isView(phase);
   const difference = (phase: Phase) => {
     const record = old.phases[phase];
     return record ? describeDifference(record.settings, settingsOf(configuration, phase, inputs)) : '';
@@ -44,8 +45,8 @@ export function planPhases({ folder, old, configuration, inputs, wanted, redo }:
   const asked = redo ? wanted.find((phase) => isWork(phase) && old.phases[phase]) : undefined;
   const last = wanted.findLast(isWork);
   const isInReach = differing && last && phases.indexOf(differing) <= phases.indexOf(last);
-  // A report does not show what is done after it.
-  const outdated = wanted.some((phase) => isWork(phase) && !old.phases[phase]) && old.phases.report && 'report';
+  const works = wanted.some((phase) => isWork(phase) && !old.phases[phase]);
+  const outdated = works ? phases.find((phase) => isView(phase) && old.phases[phase]) : undefined;
   const first = (isInReach ? differing : (asked ?? differing)) ?? outdated;
   if (!first) return { kept: old.phases, discarding: undefined };
   const stays = ([phase]: [string, unknown]) => phases.indexOf(phase as Phase) < phases.indexOf(first);
@@ -63,7 +64,7 @@ export function requireOrder(
 ): void {
   const order = phasesOf(configuration);
   for (const phase of wanted) {
-    const before = phase === 'report' ? undefined : order[order.indexOf(phase) - 1];
+    const before = isView(phase) ? undefined : order[order.indexOf(phase) - 1];
     if (!before || kept[before] || wanted.includes(before)) continue;
     const missing = order.find((name) => !kept[name])!;
     throw new UserError(
@@ -76,7 +77,7 @@ export function requireOrder(
 export function discard(folder: string, manifest: Manifest): Manifest {
   const { discarding, ...rest } = manifest;
   if (!discarding) return manifest;
-  const resume = discarding.from === 'report' ? [] : [files.resume];
+  const resume = isView(discarding.from) ? [] : [files.resume];
   for (const path of [...discarding.files, ...resume]) removeRunFile(folder, path);
   if (existsSync(join(folder, files.metrics))) {
     const from = phases.indexOf(discarding.from);

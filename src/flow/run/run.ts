@@ -22,9 +22,9 @@ import type { RunSummary } from '../results/summary.ts';
 import { type Configuration, type ConfigurationInput, mergeSettings, parseConfiguration } from '../settings/config.ts';
 import { lookAhead, requireNewFolder } from './ahead.ts';
 import { phasesToTake, takePhases } from './branch.ts';
-import { files, inFolder, makeFolders, type RunContext } from './context.ts';
-import { type DeviceOptions, deviceDetail, openBackend } from './device.ts';
-import { type Listener, type Phase, phases } from './events.ts';
+import { type Asked, files, inFolder, makeFolders, type RunContext, type RunFolder } from './context.ts';
+import { type DeviceOptions, deviceRecord, openBackend } from './device.ts';
+import type { Listener } from './events.ts';
 import { inputsOf, openTask } from './inputs.ts';
 import { requireIntact } from './integrity.ts';
 import { lockRun, type RunLock } from './lock.ts';
@@ -34,13 +34,12 @@ import {
   MANIFEST_VERSION,
   type Manifest,
   type PhaseRecord,
-  phasesOf,
   readManifest,
-  settingsOf,
   writeManifest,
 } from './manifest.ts';
 import { type Material, namedSettings } from './material.ts';
 import { loggedBy } from './metrics.ts';
+import { isView, type Phase, phaseFacts, phases, phasesOf, settingsOf } from './phases.ts';
 import { discard, type Plan, planPhases, removeRunFile, requireOrder } from './plan.ts';
 
 /** What a run does and where; settings, a model, data and a multiplier of your own are optional. */
@@ -71,30 +70,15 @@ export interface FlowOptions extends Material {
   readonly signal?: AbortSignal;
 }
 
-const work: Record<Exclude<Phase, 'report'>, (context: RunContext) => Promise<PhaseResult>> = {
+/** What each phase does; one that reads the folder alone (phaseFacts) asks for no more of the context than that. */
+const work: Readonly<Record<Phase, (context: RunContext) => Promise<PhaseResult>>> = {
   train: trainFloat,
   quantize,
   explore,
   map,
   recover,
+  report,
 };
-
-function titleOf(phase: Phase, { train, map }: Configuration): string {
-  switch (phase) {
-    case 'train':
-      return train.checkpoint === undefined ? 'train the float model' : `take the float model from ${train.checkpoint}`;
-    case 'quantize':
-      return 'quantise';
-    case 'explore':
-      return 'explore θ and weights';
-    case 'map':
-      return map.multiplier === undefined ? 'map θ to a multiplier' : `measure the multiplier ${map.multiplier}`;
-    case 'recover':
-      return 'recover accuracy';
-    case 'report':
-      return 'report';
-  }
-}
 
 /** Does the phases and returns what the run has come to. A folder in which another process works is refused. */
 export async function runFlow(options: FlowOptions): Promise<RunSummary> {
@@ -117,8 +101,7 @@ async function runLocked(options: FlowOptions, lock: RunLock): Promise<RunSummar
   const configuration = parseConfiguration(given, 'settings');
   refuseIdleSmoothing(said, configuration);
   const wanted = wantedPhases(options, configuration);
-  // What is reported is in the folder: neither the data nor a device is needed for it.
-  if (old && wanted.every((phase) => phase === 'report')) {
+  if (old && wanted.every((phase) => phaseFacts[phase].reads === 'folder')) {
     requireIntact(folder, old.phases);
     return await doPhases(options, discard(folder, old), wanted, lock, new Map(), undefined);
   }
@@ -133,7 +116,7 @@ async function runLocked(options: FlowOptions, lock: RunLock): Promise<RunSummar
   const taken = source && from !== undefined ? phasesToTake(from, source, configuration, vouched, kept) : [];
   const done = { ...kept, ...Object.fromEntries(taken.map((phase) => [phase, source!.phases[phase]])) };
   requireOrder(folder, configuration, wanted, done);
-  const toDo = wanted.filter((phase) => !done[phase] || phase === 'report');
+  const toDo = wanted.filter((phase) => !done[phase] || isView(phase));
   const inputs = inputsOf(configuration, opened, said, old ?? source, toDo);
   const emulation = options.device?.emulation ?? 'auto';
   const backend = await openBackend(options.device);
@@ -158,13 +141,14 @@ async function runLocked(options: FlowOptions, lock: RunLock): Promise<RunSummar
     layers,
     backend,
     emulation,
+    recompute: options.device?.recompute ?? false,
     ...accepted,
   });
 }
 
-type Opened = Omit<RunContext, 'folder' | 'manifest' | 'configuration' | 'listener' | 'signal'>;
+type Opened = Omit<RunContext, keyof RunFolder | keyof Asked>;
 
-/** Those of the phases wanted that are not done; `opened` may be missing where only the report is wanted. */
+/** Those of the phases wanted that are not done; `opened` may be missing where all of them read the folder alone. */
 async function doPhases(
   options: FlowOptions,
   begun: Manifest,
@@ -181,7 +165,7 @@ async function doPhases(
     }
   }
   for (const phase of wanted) {
-    if (manifest.phases[phase] && phase !== 'report') {
+    if (manifest.phases[phase] && !isView(phase)) {
       listener({ kind: 'phase-skip', phase, reason: skips.get(phase) ?? 'done with these settings' });
       continue;
     }
@@ -199,14 +183,13 @@ async function doPhase(
   lock: RunLock,
   opened: Opened | undefined,
 ): Promise<Manifest> {
-  const { folder, listener = () => {}, signal, command } = options;
+  const { folder, listener = () => {}, signal, figures = ['svg'], command } = options;
   const { configuration } = before;
-  const place = { folder, manifest: before, configuration, listener, signal };
+  const place = { folder, manifest: before, configuration, listener, signal, figures };
   const resumed = existsSync(inFolder(place, files.resume));
-  listener({ kind: 'phase-start', phase, title: titleOf(phase, configuration), resumed });
+  listener({ kind: 'phase-start', phase, title: phaseFacts[phase].title(configuration), resumed });
   const start = performance.now();
-  const result =
-    phase === 'report' ? await report(place, options.figures) : await work[phase]({ ...place, ...opened! });
+  const result = await work[phase]({ ...place, ...opened! });
   requireNumbers(folder, phase, result);
   const record: PhaseRecord = {
     settings: settingsOf(configuration, phase, before.inputs),
@@ -216,7 +199,7 @@ async function doPhase(
     ...(result.multipliers ? { multipliers: [...result.multipliers] } : {}),
     seconds: (performance.now() - start) / 1000,
     finished: new Date().toISOString(),
-    device: deviceOf(opened, options.device),
+    device: opened ? deviceRecord(opened.backend, options.device) : noDevice,
     ...(command === undefined ? {} : { command }),
   };
   const manifest = { ...before, phases: { ...before.phases, [phase]: record } };
@@ -230,10 +213,7 @@ async function doPhase(
   return manifest;
 }
 
-function deviceOf(opened: Opened | undefined, options: DeviceOptions | undefined): PhaseRecord['device'] {
-  if (!opened) return { name: 'none', detail: 'nothing was computed' };
-  return { name: opened.backend.device.name, detail: deviceDetail(opened.backend, options) };
-}
+const noDevice: PhaseRecord['device'] = { name: 'none', detail: 'nothing was computed' };
 
 function newManifest(): Pick<Manifest, 'format' | 'version' | 'program' | 'created'> & { discarding?: undefined } {
   return {

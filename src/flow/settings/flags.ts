@@ -3,8 +3,7 @@
 
 import { given } from '../../tensor/given.ts';
 import type { ChangedSetting } from '../results/summary.ts';
-import { phases } from '../run/events.ts';
-import { phasesOf } from '../run/manifest.ts';
+import { phases, phasesOf } from '../run/phases.ts';
 import { type Configuration, parseConfiguration } from './config.ts';
 
 /** Compared with the defaults at the same widths and gradient, on which other defaults depend; without the settings of a phase that the run lacks. */

@@ -1,6 +1,6 @@
 // What trying multipliers tells while it works; the command line prints it, a library user may draw it.
 
-import type { Measured, Treatment } from './trial.ts';
+import type { Measured, Treatment } from './treatments.ts';
 
 export type TryEvent =
   /** `at` of `of` multipliers begins; `name` says in which operand order where both are tried. */
@@ -12,3 +12,5 @@ export type TryEvent =
   | { readonly kind: 'kept'; readonly name: string }
   | { readonly kind: 'failed'; readonly name: string; readonly reason: string }
   | { readonly kind: 'note'; readonly text: string };
+
+export type Listener = (event: TryEvent) => void;

@@ -3,7 +3,7 @@
 import type { ErrorMetrics } from '../../multiplier/metrics.ts';
 import type { OperandOrder } from '../../multiplier/table.ts';
 import type { OperandBits } from '../../workbench/import.ts';
-import type { Measured, Treatment } from './trial.ts';
+import type { Measured, Treatment } from './treatments.ts';
 
 /** One multiplier in one order of its operands. */
 export interface TriedMultiplier {

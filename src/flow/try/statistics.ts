@@ -47,6 +47,7 @@ export async function reestimateStatistics(
     }
     if (--left === 0) break;
   }
+  await program.dispose();
   norms.forEach(({ name, channels, count }, at) => {
     const { mean, variance } = pools[at]!.statistics(count);
     session.write(`${name}.running_mean`, f32([channels], mean));

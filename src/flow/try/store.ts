@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { UserError } from '../../tensor/errors.ts';
 import { makeFolder, readJson, sha256, writeJsonInside } from '../../tensor/files.ts';
-import type { Measured, Untrained } from './trial.ts';
+import type { Measured } from './treatments.ts';
+import type { Untrained } from './trial.ts';
 
 const measured: z.ZodType<Measured> = z.strictObject({ accuracy: z.number(), loss: z.number() });
 

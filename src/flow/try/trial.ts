@@ -2,16 +2,12 @@
 // statistics estimated anew, and after retraining. Each treatment stands on the one before it.
 // Invariant: the run is only read; every file that is read is checked against the hash in its manifest.
 
-import type { Dataset } from '../../data/dataset.ts';
-import type { Backend, Session } from '../../engine/backend.ts';
-import type { EmulationName } from '../../multiplier/error.ts';
+import type { Session } from '../../engine/backend.ts';
 import type { OperandHistograms } from '../../multiplier/metrics.ts';
 import { concreteMultiplier, exactMultiplier, multiplierError } from '../../multiplier/multiplier.ts';
 import { sumOfOperands } from '../../multiplier/operands.ts';
 import { exactTable, type ProductTable } from '../../multiplier/table.ts';
-import type { MultiplyingLayer } from '../../nn/layers.ts';
 import { evaluator } from '../../train/evaluation.ts';
-import type { ImageTask } from '../../train/images.ts';
 import { atStart, trainEpochs } from '../../train/loop.ts';
 import type { QuantizedArithmetic } from '../../train/task.ts';
 import type { OperandBits } from '../../workbench/import.ts';
@@ -21,25 +17,13 @@ import { proveActive } from '../multipliers/proof.ts';
 import { calibrate } from '../phases/quantize.ts';
 import { firstEpoch } from '../phases/training.ts';
 import { loadModel } from '../run/checkpoint.ts';
-import { files, inFolder, requirePhase } from '../run/context.ts';
-import { type DeviceOptions, deviceDetail, openBackend } from '../run/device.ts';
+import { files, inFolder, type OpenRun, requirePhase } from '../run/context.ts';
+import { type DeviceOptions, type DeviceRecord, deviceRecord, openBackend } from '../run/device.ts';
 import { openTask } from '../run/inputs.ts';
-import { type Manifest, readManifest, verifiedBytes } from '../run/manifest.ts';
-import type { Configuration } from '../settings/config.ts';
-import type { TryEvent } from './events.ts';
+import { readManifest, verifiedBytes } from '../run/manifest.ts';
 import { foldMeanErrors, type LayerOperands, measureLayers } from './mean-error.ts';
 import { reestimateStatistics } from './statistics.ts';
-
-/** What is done to the network before it is measured, in this order. */
-export const treatments = ['plain', 'folded', 'reestimated', 'recovered'] as const;
-export type Treatment = (typeof treatments)[number];
-
-export interface Measured {
-  /** On the test images, 0 … 1. */
-  readonly accuracy: number;
-  /** Mean cross-entropy on the test images. */
-  readonly loss: number;
-}
+import type { Measured, Treatment } from './treatments.ts';
 
 /** The three measurements that need no training. */
 export interface Untrained {
@@ -51,25 +35,18 @@ export interface Untrained {
 }
 
 /** A run that is opened to try multipliers in its quantised network. */
-export interface OpenRun {
-  readonly folder: string;
-  readonly manifest: Manifest;
-  readonly configuration: Configuration;
-  readonly dataset: Dataset;
-  readonly task: ImageTask;
-  readonly layers: readonly MultiplyingLayer[];
-  readonly backend: Backend;
-  readonly device: { readonly name: string; readonly detail: string };
-  readonly emulation: EmulationName;
+export interface TriedRun extends OpenRun {
+  readonly device: Pick<DeviceRecord, 'name' | 'detail'>;
+  /** Its checkpoints. */
   readonly quantized: Uint8Array;
   readonly float: Uint8Array;
 }
 
 /** Reads a run whose quantisation is done; throws a UserError for any other, and for files that are not those of the run. */
-export async function openRun(
+export async function openTriedRun(
   folder: string,
   { data, device = {} }: { readonly data?: string; readonly device?: DeviceOptions } = {},
-): Promise<OpenRun> {
+): Promise<TriedRun> {
   const manifest = readManifest(folder);
   const record = requirePhase({ manifest, folder }, 'quantize');
   const quantized = verifiedBytes(folder, record, files.quantized);
@@ -78,10 +55,12 @@ export async function openRun(
   const { dataset, task, layers } = await openTask(configuration, manifest.inputs.data);
   approximateLayers(configuration, layers);
   const backend = await openBackend(device);
+  const { name, detail } = deviceRecord(backend, device);
   return {
     ...{ folder, manifest, configuration, dataset, task, layers, backend, quantized, float },
-    device: { name: backend.device.name, detail: deviceDetail(backend, device) },
+    device: { name, detail },
     emulation: device.emulation ?? 'auto',
+    recompute: device.recompute ?? false,
   };
 }
 
@@ -91,13 +70,13 @@ export interface Candidate {
   readonly table: ProductTable | null;
 }
 
-function arithmeticOf({ configuration, emulation }: OpenRun, { bits, table }: Candidate): QuantizedArithmetic {
+function arithmeticOf({ configuration, emulation }: TriedRun, { bits, table }: Candidate): QuantizedArithmetic {
   const multiplier = table === null ? exactMultiplier() : concreteMultiplier(table, emulation);
   return quantizedArithmetic({ ...configuration, bits }, () => multiplier);
 }
 
 /** The quantised network of the run, or at other widths the float model after post-training quantisation to them. */
-async function sessionOf(run: OpenRun, bits: OperandBits): Promise<Session> {
+async function sessionOf(run: TriedRun, bits: OperandBits): Promise<Session> {
   const { configuration, layers } = run;
   const session = await run.backend.openSession();
   const own = isOwn(run, bits);
@@ -110,7 +89,7 @@ async function sessionOf(run: OpenRun, bits: OperandBits): Promise<Session> {
   return session;
 }
 
-function isOwn({ configuration }: OpenRun, { weights, activations }: OperandBits): boolean {
+function isOwn({ configuration }: TriedRun, { weights, activations }: OperandBits): boolean {
   return configuration.bits.weights === weights && configuration.bits.activations === activations;
 }
 
@@ -120,7 +99,7 @@ export interface RunOperands {
   readonly histograms: OperandHistograms;
 }
 
-export async function measureRun(run: OpenRun): Promise<RunOperands> {
+export async function measureRun(run: TriedRun): Promise<RunOperands> {
   const { configuration, task, dataset } = run;
   const session = await sessionOf(run, configuration.bits);
   try {
@@ -134,17 +113,15 @@ export async function measureRun(run: OpenRun): Promise<RunOperands> {
   }
 }
 
-export type Listener = (event: TryEvent) => void;
-
 /** A multiplier in the network, ready to be measured; dispose of it at the end. */
 export class Trial {
-  readonly #run: OpenRun;
+  readonly #run: TriedRun;
   readonly #candidate: Candidate;
   readonly #operands: RunOperands;
   readonly #arithmetic: QuantizedArithmetic;
   readonly #session: Session;
 
-  private constructor(run: OpenRun, candidate: Candidate, operands: RunOperands, session: Session) {
+  private constructor(run: TriedRun, candidate: Candidate, operands: RunOperands, session: Session) {
     this.#run = run;
     this.#candidate = candidate;
     this.#operands = operands;
@@ -152,7 +129,7 @@ export class Trial {
     this.#session = session;
   }
 
-  static async open(run: OpenRun, candidate: Candidate, operands: RunOperands): Promise<Trial> {
+  static async open(run: TriedRun, candidate: Candidate, operands: RunOperands): Promise<Trial> {
     const session = await sessionOf(run, candidate.bits);
     try {
       const trial = new Trial(run, candidate, operands, session);
@@ -177,7 +154,9 @@ export class Trial {
     const unfolded = await this.#fold();
     const folded = await told('folded');
     await this.#reestimate();
-    return { plain, folded, reestimated: await told('reestimated'), unfolded };
+    const reestimated = await told('reestimated');
+    await measure.dispose();
+    return { plain, folded, reestimated, unfolded };
   }
 
   /** As `untrained`, without measuring. */
@@ -214,12 +193,13 @@ export class Trial {
     onEpoch: (epoch: number, measured: Measured) => void,
     signal?: AbortSignal,
   ): Promise<Measured> {
-    const { configuration, task, dataset } = this.#run;
+    const { configuration, task, dataset, recompute } = this.#run;
     const arithmetic = recoveryArithmetic({ ...configuration, bits: this.#candidate.bits }, this.#arithmetic);
     const given = { ...configuration.map, multiplier: 'tried' };
     let last: Measured | undefined;
     await trainEpochs({
       ...configuration.recover,
+      recompute,
       ...{ session: this.#session, task, dataset, arithmetic, epochs, seed: configuration.seed, start: atStart },
       firstEpoch: firstEpoch({ configuration: { ...configuration, map: given } }, 'recover'),
       onEpoch: async ({ epoch, test }) => {

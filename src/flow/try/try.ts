@@ -24,12 +24,13 @@ import {
 import type { LoadOptions } from '../../workbench/load.ts';
 import type { DeviceOptions } from '../run/device.ts';
 import { lockRun } from '../run/lock.ts';
+import type { Listener } from './events.ts';
 import { requireFolder, tryFiles, tryFolder } from './folder.ts';
 import { expandNames } from './names.ts';
 import { drawable, tryPicture } from './picture.ts';
 import { type FailedMultiplier, type TriedMultiplier, type TryReport, tryCsv } from './report.ts';
 import { type Facts, ResultStore } from './store.ts';
-import { type Candidate, type Listener, measureRun, type OpenRun, openRun, type RunOperands, Trial } from './trial.ts';
+import { type Candidate, measureRun, openTriedRun, type RunOperands, Trial, type TriedRun } from './trial.ts';
 import { exactMultiplierOf, narrowerWidths, widthName } from './widths.ts';
 
 /** What to try, in which run, and where the results go. */
@@ -61,7 +62,7 @@ export async function tryMultipliers(options: TryOptions): Promise<TryReport> {
   const { listener = () => {}, signal } = options;
   const out = options.out ?? tryFolder(options.run);
   requireEpochs(options.recover ?? 0);
-  const run = await openRun(options.run, {
+  const run = await openTriedRun(options.run, {
     ...(options.data === undefined ? {} : { data: options.data }),
     ...(options.device ? { device: options.device } : {}),
   });
@@ -88,7 +89,7 @@ interface Task extends Candidate {
 }
 
 class Work {
-  readonly #run: OpenRun;
+  readonly #run: TriedRun;
   readonly #out: string;
   readonly #options: TryOptions;
   readonly #store: ResultStore;
@@ -97,7 +98,7 @@ class Work {
   readonly #failed: FailedMultiplier[] = [];
   #operands: RunOperands | undefined;
 
-  constructor(run: OpenRun, out: string, options: TryOptions) {
+  constructor(run: TriedRun, out: string, options: TryOptions) {
     this.#run = run;
     this.#out = out;
     this.#options = options;
@@ -320,7 +321,7 @@ class Work {
 }
 
 /** At the run's widths its quantised network, at others what post-training quantisation makes of its float model. */
-function manifestHash(run: OpenRun, bits: OperandBits): string {
+function manifestHash(run: TriedRun, bits: OperandBits): string {
   return widthName(bits) === widthName(run.configuration.bits) ? sha256(run.quantized) : sha256(run.float);
 }
 

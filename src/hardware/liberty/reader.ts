@@ -47,37 +47,37 @@ const NAMED_CELLS = 3;
 const LOCATED_CELLS = 4;
 
 export class LibraryReader {
-  private readonly text: string;
-  private readonly file: string;
-  private readonly root: Group;
-  private readonly templates = new Map<string, Template>();
-  private readonly units: Units;
+  readonly #text: string;
+  readonly #file: string;
+  readonly #root: Group;
+  readonly #templates = new Map<string, Template>();
+  readonly #units: Units;
 
   /** Throws a located UserError for units that are none. */
   constructor(text: string, file: string, root: Group) {
-    this.text = text;
-    this.file = file;
-    this.root = root;
-    this.units = this.readUnits();
+    this.#text = text;
+    this.#file = file;
+    this.#root = root;
+    this.#units = this.#readUnits();
   }
 
   fail(at: { readonly offset: number }, found: string, expected: string): never {
-    return failAt(this.text, this.file, at.offset, found, expected);
+    return failAt(this.#text, this.#file, at.offset, found, expected);
   }
 
   /** Leaves the cell out that is being read. */
-  private odd(at: { readonly offset: number }, found: string): never {
+  #odd(at: { readonly offset: number }, found: string): never {
     throw new OddCell(at.offset, clipped(found, 100));
   }
 
   /** May have no cells. Throws a located UserError. */
   library(): Library {
-    const { root } = this;
+    const root = this.#root;
     for (const group of root.groups) {
       if (group.name !== 'lu_table_template' && group.name !== 'power_lut_template') continue;
-      const indices = [1, 2].map((n) => this.numberList(group, `index_${n}`));
+      const indices = [1, 2].map((n) => this.#numberList(group, `index_${n}`));
       const variables = [1, 2].flatMap((n) => attributeValue(group, `variable_${n}`) ?? []);
-      this.templates.set(group.args[0] ?? '', { variables, indices });
+      this.#templates.set(group.args[0] ?? '', { variables, indices });
     }
     const cells = new Map<string, Cell>();
     const skipped: string[] = [];
@@ -95,50 +95,50 @@ export class LibraryReader {
         leaveOut(name, 'defined before');
         continue;
       }
-      const cell = this.cellOrReason(name, group, reasons.size < LOCATED_CELLS);
+      const cell = this.#cellOrReason(name, group, reasons.size < LOCATED_CELLS);
       if (typeof cell !== 'string') cells.set(name, cell);
       else {
         skipped.push(name);
         leaveOut(name, cell);
       }
     }
-    const voltage = this.voltage();
-    const notes = [...reasons].map(([reason, names]) => `${this.file}: left out: ${listed(names)} (${reason})`);
+    const voltage = this.#voltage();
+    const notes = [...reasons].map(([reason, names]) => `${this.#file}: left out: ${listed(names)} (${reason})`);
     if (cells.size > 0 && voltage === null) {
-      notes.push(`${this.file}: no supply voltage (nom_voltage), so power is not known`);
+      notes.push(`${this.#file}: no supply voltage (nom_voltage), so power is not known`);
     }
     return { name: root.args[0] ?? 'library', voltage, cells, skipped, notes };
   }
 
   /** The cell, or the reason why it is left out; its line is looked for only where it will be told. */
-  private cellOrReason(name: string, group: Group, located: boolean): Cell | string {
+  #cellOrReason(name: string, group: Group, located: boolean): Cell | string {
     try {
-      return this.cell(name, group);
+      return this.#cell(name, group);
     } catch (error) {
       if (!(error instanceof OddCell)) throw error;
-      return located ? `${error.message} in line ${lineAt(this.text, error.offset)}` : 'not understood';
+      return located ? `${error.message} in line ${lineAt(this.#text, error.offset)}` : 'not understood';
     }
   }
 
-  private voltage(): number | null {
-    const { root } = this;
+  #voltage(): number | null {
+    const root = this.#root;
     const wanted = attributeValue(root, 'default_operating_conditions');
     const conditions = root.groups.find((group) => group.name === 'operating_conditions' && group.args[0] === wanted);
-    const fromConditions = conditions && this.number(conditions, 'voltage');
-    const volts = (fromConditions ?? this.number(root, 'nom_voltage') ?? Number.NaN) * this.voltUnit();
+    const fromConditions = conditions && this.#number(conditions, 'voltage');
+    const volts = (fromConditions ?? this.#number(root, 'nom_voltage') ?? Number.NaN) * this.#voltUnit();
     if (volts <= 0) this.fail(root, `a supply voltage of ${volts} V`, 'nom_voltage : … in volts');
     return Number.isNaN(volts) ? null : volts;
   }
 
-  private voltUnit(): number {
-    return this.unit('voltage_unit', 'V', { V: 1, mV: 1e-3 }, 1);
+  #voltUnit(): number {
+    return this.#unit('voltage_unit', 'V', { V: 1, mV: 1e-3 }, 1);
   }
 
-  private readUnits(): Units {
-    const ps = this.unit('time_unit', 's', { ps: 1, ns: 1e3, fs: 1e-3 }, 1e3);
-    const volts = this.voltUnit();
-    const nW = this.unit('leakage_power_unit', 'W', { pW: 1e-3, nW: 1, uW: 1e3, mW: 1e6 }, 1);
-    const capacitance = attributeOf(this.root, 'capacitive_load_unit');
+  #readUnits(): Units {
+    const ps = this.#unit('time_unit', 's', { ps: 1, ns: 1e3, fs: 1e-3 }, 1e3);
+    const volts = this.#voltUnit();
+    const nW = this.#unit('leakage_power_unit', 'W', { pW: 1e-3, nW: 1, uW: 1e3, mW: 1e6 }, 1);
+    const capacitance = attributeOf(this.#root, 'capacitive_load_unit');
     let fF = 1e3;
     if (capacitance) {
       const scale = { ff: 1, pf: 1e3 }[(capacitance.values[1] ?? '').toLowerCase()];
@@ -149,8 +149,8 @@ export class LibraryReader {
     return { ps, fF, fJ: fF * volts * volts, nW };
   }
 
-  private unit(name: string, symbol: string, scales: Record<string, number>, otherwise: number): number {
-    const attribute = attributeOf(this.root, name);
+  #unit(name: string, symbol: string, scales: Record<string, number>, otherwise: number): number {
+    const attribute = attributeOf(this.#root, name);
     if (!attribute) return otherwise;
     const match = /^([0-9.]+)\s*([a-zA-Z]+)$/.exec(attribute.values[0] ?? '');
     const key = Object.keys(scales).find((unit) => unit.toLowerCase() === match?.[2]?.toLowerCase());
@@ -166,7 +166,7 @@ export class LibraryReader {
   }
 
   /** The reason where the cell has storage, a three-state output, no function or more inputs than a truth table here holds. */
-  private cell(name: string, group: Group): Cell | string {
+  #cell(name: string, group: Group): Cell | string {
     if (group.groups.some((inner) => CELL_GROUPS_WITH_STATE.has(inner.name))) return 'storage';
     if (group.groups.some((inner) => inner.name === 'bus' || inner.name === 'bundle')) return 'pins in buses';
     const inputs: InputPin[] = [];
@@ -180,45 +180,45 @@ export class LibraryReader {
     if (inputNames.length > MAX_PINS) return `more than ${MAX_PINS} inputs`;
     for (const pin of pins) {
       const direction = attributeValue(pin, 'direction');
-      if (direction === 'input') inputs.push(this.inputPin(pin, pinNames));
+      if (direction === 'input') inputs.push(this.#inputPin(pin, pinNames));
       else if (direction !== 'output') return `a pin of direction ${clipped(direction ?? 'unknown', 20)}`;
       else if (attributeValue(pin, 'three_state')) return 'three-state output';
       else if (!attributeValue(pin, 'function')) return 'no function';
-      else outputs.push(this.outputPin(pin, new Set(inputNames), pinNames));
+      else outputs.push(this.#outputPin(pin, new Set(inputNames), pinNames));
     }
     if (outputs.length === 0) return 'no output';
     // An output may be timed from another output of its cell (a full adder's sum from its carry): that one stands before it.
     const dependent = (pin: OutputPin) => Number(pin.timing.some((arc) => !inputNames.includes(arc.relatedPin)));
     outputs.sort((a, b) => dependent(a) - dependent(b));
-    const leakage = this.leakage(group, pinNames);
-    const area = this.number(group, 'area') ?? 0;
+    const leakage = this.#leakage(group, pinNames);
+    const area = this.#number(group, 'area') ?? 0;
     if (area < 0) this.fail(group, `an area of ${area}`, 'a positive number of µm²');
     const timed = isTimed(inputNames, outputs);
     return { name, area, dontUse: attributeValue(group, 'dont_use') === 'true', timed, inputs, outputs, ...leakage };
   }
 
-  private inputPin(pin: Group, pinNames: ReadonlySet<string>): InputPin {
+  #inputPin(pin: Group, pinNames: ReadonlySet<string>): InputPin {
     const capacitance =
-      (this.number(pin, 'capacitance') ?? this.number(this.root, 'default_input_pin_cap') ?? 0) * this.units.fF;
-    return { name: pin.args[0]!, capacitance, power: this.power(pin, pinNames) };
+      (this.#number(pin, 'capacitance') ?? this.#number(this.#root, 'default_input_pin_cap') ?? 0) * this.#units.fF;
+    return { name: pin.args[0]!, capacitance, power: this.#power(pin, pinNames) };
   }
 
-  private outputPin(pin: Group, inputs: ReadonlySet<string>, pinNames: ReadonlySet<string>): OutputPin {
+  #outputPin(pin: Group, inputs: ReadonlySet<string>, pinNames: ReadonlySet<string>): OutputPin {
     const attribute = attributeOf(pin, 'function')!;
-    const expression = this.expression(attribute, inputs);
-    const maximum = this.number(pin, 'max_capacitance');
+    const expression = this.#expression(attribute, inputs);
+    const maximum = this.#number(pin, 'max_capacitance');
     return {
       name: pin.args[0]!,
       function: expression,
-      maxCapacitance: maximum === undefined ? Number.POSITIVE_INFINITY : maximum * this.units.fF,
+      maxCapacitance: maximum === undefined ? Number.POSITIVE_INFINITY : maximum * this.#units.fF,
       timing: arcsOf(
-        pin.groups.filter((inner) => inner.name === 'timing').flatMap((inner) => this.timing(inner, pinNames)),
+        pin.groups.filter((inner) => inner.name === 'timing').flatMap((inner) => this.#timing(inner, pinNames)),
       ),
-      power: this.power(pin, pinNames),
+      power: this.#power(pin, pinNames),
     };
   }
 
-  private timing(group: Group, pinNames: ReadonlySet<string>): TimingGroup[] {
+  #timing(group: Group, pinNames: ReadonlySet<string>): TimingGroup[] {
     const type = attributeValue(group, 'timing_type') ?? 'combinational';
     if (!/^combinational(_rise|_fall)?$/.test(type)) return [];
     const senses: Record<string, Unateness> = {
@@ -228,40 +228,40 @@ export class LibraryReader {
     };
     const senseText = attributeValue(group, 'timing_sense') ?? 'non_unate';
     const sense = Object.hasOwn(senses, senseText) ? senses[senseText] : undefined;
-    if (!sense) this.odd(group, `timing_sense "${senseText}"`);
+    if (!sense) this.#odd(group, `timing_sense "${senseText}"`);
     const tables: TimingTables = {};
     for (const name of tableNames) {
-      const table = this.table(group, name, this.units.ps);
+      const table = this.#table(group, name, this.#units.ps);
       if (table) tables[name] = table;
     }
-    return this.relatedPins(group, pinNames).map((relatedPin) => ({ relatedPin, sense, tables }));
+    return this.#relatedPins(group, pinNames).map((relatedPin) => ({ relatedPin, sense, tables }));
   }
 
-  private power(pin: Group, pinNames: ReadonlySet<string>): PowerArc[] {
+  #power(pin: Group, pinNames: ReadonlySet<string>): PowerArc[] {
     const arcs: PowerArc[] = [];
     for (const group of pin.groups) {
       if (group.name !== 'internal_power') continue;
-      const both = this.table(group, 'power', this.units.fJ);
+      const both = this.#table(group, 'power', this.#units.fJ);
       const energy: Record<Edge, LookupTable | null> = {
-        rise: this.table(group, 'rise_power', this.units.fJ) ?? both,
-        fall: this.table(group, 'fall_power', this.units.fJ) ?? both,
+        rise: this.#table(group, 'rise_power', this.#units.fJ) ?? both,
+        fall: this.#table(group, 'fall_power', this.#units.fJ) ?? both,
       };
-      const when = this.when(group, pinNames);
+      const when = this.#when(group, pinNames);
       const rail = attributeValue(group, 'related_pg_pin') ?? '';
-      const related = attributeValue(group, 'related_pin') ? this.relatedPins(group, pinNames) : [null];
+      const related = attributeValue(group, 'related_pin') ? this.#relatedPins(group, pinNames) : [null];
       for (const relatedPin of related) arcs.push({ relatedPin, when, rail, energy });
     }
     return arcs;
   }
 
-  private leakage(cell: Group, pinNames: ReadonlySet<string>): { defaultLeakage: number; leakage: LeakageState[] } {
+  #leakage(cell: Group, pinNames: ReadonlySet<string>): { defaultLeakage: number; leakage: LeakageState[] } {
     const states = new Map<string, { when: BooleanExpression; nW: number }>();
-    let defaultLeakage = (this.number(cell, 'cell_leakage_power') ?? 0) * this.units.nW;
+    let defaultLeakage = (this.#number(cell, 'cell_leakage_power') ?? 0) * this.#units.nW;
     let unconditional = 0;
     for (const group of cell.groups) {
       if (group.name !== 'leakage_power') continue;
-      const nW = (this.number(group, 'value') ?? 0) * this.units.nW;
-      const when = this.when(group, pinNames);
+      const nW = (this.#number(group, 'value') ?? 0) * this.#units.nW;
+      const when = this.#when(group, pinNames);
       if (when)
         states.set(when.text, { when, nW: nW + (states.get(when.text)?.nW ?? 0) }); // one per supply rail
       else unconditional += nW;
@@ -270,35 +270,35 @@ export class LibraryReader {
     return { defaultLeakage, leakage: [...states.values()] };
   }
 
-  private when(group: Group, pinNames: ReadonlySet<string>): BooleanExpression | null {
+  #when(group: Group, pinNames: ReadonlySet<string>): BooleanExpression | null {
     const attribute = attributeOf(group, 'when');
-    return attribute ? this.expression(attribute, pinNames) : null;
+    return attribute ? this.#expression(attribute, pinNames) : null;
   }
 
-  private expression(attribute: Attribute, pins: ReadonlySet<string>): BooleanExpression {
+  #expression(attribute: Attribute, pins: ReadonlySet<string>): BooleanExpression {
     const parsed = parseExpression(attribute.values[0] ?? '');
-    if ('error' in parsed) this.odd(attribute, `the ${attribute.name} with ${parsed.error}`);
+    if ('error' in parsed) this.#odd(attribute, `the ${attribute.name} with ${parsed.error}`);
     const foreign = parsed.pins.find((pin) => !pins.has(pin));
-    if (foreign !== undefined) this.odd(attribute, `the ${attribute.name} of the unknown pin "${foreign}"`);
+    if (foreign !== undefined) this.#odd(attribute, `the ${attribute.name} of the unknown pin "${foreign}"`);
     return parsed;
   }
 
-  private relatedPins(group: Group, pins: ReadonlySet<string>): string[] {
+  #relatedPins(group: Group, pins: ReadonlySet<string>): string[] {
     const names = (attributeValue(group, 'related_pin') ?? '').split(/\s+/).filter((name) => name !== '');
-    if (names.length === 0) this.odd(group, `${group.name} without a related_pin`);
+    if (names.length === 0) this.#odd(group, `${group.name} without a related_pin`);
     const foreign = names.find((name) => !pins.has(name));
-    if (foreign !== undefined) this.odd(group, `${group.name} from the unknown pin "${foreign}"`);
+    if (foreign !== undefined) this.#odd(group, `${group.name} from the unknown pin "${foreign}"`);
     return names;
   }
 
-  private table(owner: Group, name: string, scale: number): LookupTable | null {
+  #table(owner: Group, name: string, scale: number): LookupTable | null {
     const group = owner.groups.find((inner) => inner.name === name);
     if (!group) return null;
-    const template = this.templates.get(group.args[0] ?? '');
+    const template = this.#templates.get(group.args[0] ?? '');
     const rows = attributeOf(group, 'values');
     if (!rows) this.fail(group, `the table "${name}" without values`, 'values ("…", …)');
-    const values = this.numbers(rows);
-    const indices = [0, 1].map((n) => this.numberList(group, `index_${n + 1}`) ?? template?.indices[n] ?? null);
+    const values = this.#numbers(rows);
+    const indices = [0, 1].map((n) => this.#numberList(group, `index_${n + 1}`) ?? template?.indices[n] ?? null);
     const axis = (variables: ReadonlySet<string>) => template?.variables.findIndex((one) => variables.has(one)) ?? -1;
     const [slewAxis, loadAxis] = [axis(SLEW_VARIABLES), axis(LOAD_VARIABLES)];
     const slews = (slewAxis >= 0 ? indices[slewAxis] : null) ?? [0];
@@ -316,23 +316,23 @@ export class LibraryReader {
         ? values.map((_, n) => values[(n % loads.length) * slews.length + Math.floor(n / loads.length)]!)
         : values;
     return new LookupTable(
-      slews.map((slew) => slew * this.units.ps),
-      loads.map((load) => load * this.units.fF),
+      slews.map((slew) => slew * this.#units.ps),
+      loads.map((load) => load * this.#units.fF),
       slewMajor.map((one) => one * scale),
     );
   }
 
   /** An index: strictly increasing numbers. */
-  private numberList(group: Group, name: string): number[] | null {
+  #numberList(group: Group, name: string): number[] | null {
     const attribute = attributeOf(group, name);
     if (!attribute) return null;
-    const list = this.numbers(attribute);
+    const list = this.#numbers(attribute);
     if (list.some((one, n) => n > 0 && one <= list[n - 1]!))
       this.fail(attribute, `${name} (${list})`, 'increasing numbers');
     return list;
   }
 
-  private numbers(attribute: Attribute): number[] {
+  #numbers(attribute: Attribute): number[] {
     const list: number[] = [];
     for (const text of attribute.values) {
       for (const part of text.split(/[\s,]+/)) {
@@ -347,7 +347,7 @@ export class LibraryReader {
     return list;
   }
 
-  private number(group: Group, name: string): number | undefined {
+  #number(group: Group, name: string): number | undefined {
     const attribute = attributeOf(group, name);
     if (!attribute) return undefined;
     const number = Number(attribute.values[0]);

@@ -17,29 +17,29 @@ const CONTINUATION = /\\[ \t]{0,80}(\r\n|\r|\n)/y;
 const MARKS = new Set(['(', ')', '{', '}', ':', ';', ',']);
 
 export class LibertyTokens {
-  private readonly text: string;
-  private readonly file: string;
-  private position = 0;
-  private token: LibertyToken;
+  readonly #text: string;
+  readonly #file: string;
+  #position = 0;
+  #token: LibertyToken;
 
   constructor(text: string, file: string) {
-    this.text = text;
-    this.file = file;
-    this.token = this.scan();
+    this.#text = text;
+    this.#file = file;
+    this.#token = this.#scan();
   }
 
   get next(): LibertyToken {
-    return this.token;
+    return this.#token;
   }
 
   take(): LibertyToken {
-    const taken = this.token;
-    if (taken.kind !== 'end') this.token = this.scan();
+    const taken = this.#token;
+    if (taken.kind !== 'end') this.#token = this.#scan();
     return taken;
   }
 
   isNext(mark: string): boolean {
-    return this.token.kind === 'mark' && this.token.text === mark;
+    return this.#token.kind === 'mark' && this.#token.text === mark;
   }
 
   accept(mark: string): boolean {
@@ -49,32 +49,32 @@ export class LibertyTokens {
   }
 
   expect(mark: string, where: string): void {
-    if (!this.accept(mark)) this.fail(this.token, describe(this.token), `"${mark}" ${where}`);
+    if (!this.accept(mark)) this.fail(this.#token, describe(this.#token), `"${mark}" ${where}`);
   }
 
   /** Throws a located UserError; the lines of the text are counted only here. */
   fail(at: { readonly offset: number }, found: string, expected: string): never {
-    return failAt(this.text, this.file, at.offset, found, expected);
+    return failAt(this.#text, this.#file, at.offset, found, expected);
   }
 
-  private scan(): LibertyToken {
-    const { text } = this;
-    const startsLine = this.skipSpace();
-    const offset = this.position;
+  #scan(): LibertyToken {
+    const text = this.#text;
+    const startsLine = this.#skipSpace();
+    const offset = this.#position;
     if (offset >= text.length) return { kind: 'end', text: '', offset, startsLine };
     const first = text[offset]!;
     if (MARKS.has(first)) {
-      this.position++;
+      this.#position++;
       return { kind: 'mark', text: first, offset, startsLine };
     }
-    if (first === '"') return { kind: 'string', text: this.quoted(offset), offset, startsLine };
-    while (this.position < text.length && !isBoundary(text, this.position)) this.position++;
-    if (this.position === offset) this.position++; // a lone backslash
-    return { kind: 'word', text: text.slice(offset, this.position), offset, startsLine };
+    if (first === '"') return { kind: 'string', text: this.#quoted(offset), offset, startsLine };
+    while (this.#position < text.length && !isBoundary(text, this.#position)) this.#position++;
+    if (this.#position === offset) this.#position++; // a lone backslash
+    return { kind: 'word', text: text.slice(offset, this.#position), offset, startsLine };
   }
 
-  private quoted(offset: number): string {
-    const { text } = this;
+  #quoted(offset: number): string {
+    const text = this.#text;
     let end = offset + 1;
     let escaped = false;
     while (end < text.length && text[end] !== '"') {
@@ -85,30 +85,30 @@ export class LibertyTokens {
       end++;
     }
     if (end >= text.length) this.fail({ offset }, 'a string without an end', 'a closing "');
-    this.position = end + 1;
+    this.#position = end + 1;
     const raw = text.slice(offset + 1, end);
     return escaped ? raw.replace(/\\(\r\n|[\s\S])/g, (_, char: string) => (/^[\r\n]/.test(char) ? ' ' : char)) : raw;
   }
 
   /** True when a line ended. */
-  private skipSpace(): boolean {
-    const { text } = this;
-    let newline = this.position === 0;
-    for (; this.position < text.length; this.position++) {
-      const char = text[this.position]!;
+  #skipSpace(): boolean {
+    const text = this.#text;
+    let newline = this.#position === 0;
+    for (; this.#position < text.length; this.#position++) {
+      const char = text[this.#position]!;
       if (char === '\n' || char === '\r') newline = true;
-      else if (char === '/' && text[this.position + 1] === '*') {
-        const end = text.indexOf('*/', this.position + 2);
-        if (end < 0) this.fail({ offset: this.position }, 'a comment without an end', '*/');
-        this.position = end + 1;
-      } else if (char === '/' && text[this.position + 1] === '/') {
-        const end = text.indexOf('\n', this.position);
-        this.position = (end < 0 ? text.length : end) - 1;
+      else if (char === '/' && text[this.#position + 1] === '*') {
+        const end = text.indexOf('*/', this.#position + 2);
+        if (end < 0) this.fail({ offset: this.#position }, 'a comment without an end', '*/');
+        this.#position = end + 1;
+      } else if (char === '/' && text[this.#position + 1] === '/') {
+        const end = text.indexOf('\n', this.#position);
+        this.#position = (end < 0 ? text.length : end) - 1;
       } else if (char === '\\') {
-        CONTINUATION.lastIndex = this.position;
+        CONTINUATION.lastIndex = this.#position;
         const length = CONTINUATION.exec(text)?.[0].length;
         if (length === undefined) break;
-        this.position += length - 1;
+        this.#position += length - 1;
       } else if (!/\s/.test(char)) break;
     }
     return newline;

@@ -40,12 +40,12 @@ parentPort.on('message', async ({ script, files, outputs }) => {
 
 export class BundledYosys implements Yosys {
   readonly sandboxed = true;
-  private worker: Worker | null = null;
-  private queue: Promise<unknown> = Promise.resolve();
+  #worker: Worker | null = null;
+  #queue: Promise<unknown> = Promise.resolve();
 
   run(request: YosysRequest): Promise<YosysRun> {
-    const result = this.queue.then(() => this.runNow(request));
-    this.queue = result.catch(() => undefined);
+    const result = this.#queue.then(() => this.#runNow(request));
+    this.#queue = result.catch(() => undefined);
     return result;
   }
 
@@ -55,14 +55,14 @@ export class BundledYosys implements Yosys {
   }
 
   async close(): Promise<void> {
-    const { worker } = this;
-    this.worker = null;
+    const worker = this.#worker;
+    this.#worker = null;
     await worker?.terminate();
   }
 
-  private runNow({ script, files, outputs, timeoutMs = DEFAULT_TIMEOUT_MS }: YosysRequest): Promise<YosysRun> {
-    this.worker ??= this.start();
-    const { worker } = this;
+  #runNow({ script, files, outputs, timeoutMs = DEFAULT_TIMEOUT_MS }: YosysRequest): Promise<YosysRun> {
+    this.#worker ??= this.#start();
+    const worker = this.#worker;
     return new Promise((resolve, reject) => {
       const finish = (action: () => void) => {
         clearTimeout(timer);
@@ -71,7 +71,7 @@ export class BundledYosys implements Yosys {
         action();
       };
       const drop = (error: UserError) => {
-        if (this.worker === worker) this.worker = null;
+        if (this.#worker === worker) this.#worker = null;
         void worker.terminate();
         finish(() => reject(error));
       };
@@ -91,7 +91,7 @@ export class BundledYosys implements Yosys {
     });
   }
 
-  private start(): Worker {
+  #start(): Worker {
     let path: string;
     try {
       path = createRequire(import.meta.url).resolve('@yowasp/yosys');

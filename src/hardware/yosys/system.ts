@@ -18,12 +18,12 @@ interface Outcome {
 
 export class SystemYosys implements Yosys {
   readonly sandboxed = false;
-  private readonly running = new AbortController();
-  private readonly command: string;
+  readonly #running = new AbortController();
+  readonly #command: string;
 
   /** `command` is the name or path of the program. */
   constructor(command = 'yosys') {
-    this.command = command;
+    this.#command = command;
   }
 
   async run({ script, files, outputs, timeoutMs = DEFAULT_TIMEOUT_MS }: YosysRequest): Promise<YosysRun> {
@@ -32,7 +32,7 @@ export class SystemYosys implements Yosys {
       for (const [name, text] of Object.entries({ ...files, 'script.ys': script })) {
         await writeFile(join(folder, name), text);
       }
-      const { ok, log } = await this.execute(['-s', 'script.ys'], folder, timeoutMs);
+      const { ok, log } = await this.#execute(['-s', 'script.ys'], folder, timeoutMs);
       const written: Record<string, string> = {};
       for (const name of outputs) {
         const text = await readFile(join(folder, name), 'utf8').catch(() => null);
@@ -45,20 +45,20 @@ export class SystemYosys implements Yosys {
   }
 
   async version(): Promise<string> {
-    return (await this.execute(['-V'], tmpdir(), DEFAULT_TIMEOUT_MS)).log.trim();
+    return (await this.#execute(['-V'], tmpdir(), DEFAULT_TIMEOUT_MS)).log.trim();
   }
 
   async close(): Promise<void> {
-    this.running.abort();
+    this.#running.abort();
   }
 
-  private execute(args: readonly string[], cwd: string, timeout: number): Promise<Outcome> {
-    const { signal } = this.running;
+  #execute(args: readonly string[], cwd: string, timeout: number): Promise<Outcome> {
+    const { signal } = this.#running;
     return new Promise((resolve, reject) => {
       const options = { cwd, timeout, signal, maxBuffer: MAX_LOG_BYTES };
-      execFile(this.command, args, options, (error, stdout, stderr) => {
+      execFile(this.#command, args, options, (error, stdout, stderr) => {
         if (error?.code === 'ENOENT') {
-          reject(new UserError(`no program "${this.command}" found: install Yosys, or use the bundled one`));
+          reject(new UserError(`no program "${this.#command}" found: install Yosys, or use the bundled one`));
         } else if (error?.killed) {
           reject(
             new UserError(

@@ -65,74 +65,74 @@ interface OpenCover {
 }
 
 class BlifParser {
-  private readonly source: SourceText;
-  private readonly modules = new Map<string, Module>();
-  private readonly ignored = new Set<string>();
-  private module: Module | null = null;
-  private cover: OpenCover | null = null;
-  private inDontCares = false;
-  private dontCares = false;
+  readonly #source: SourceText;
+  readonly #modules = new Map<string, Module>();
+  readonly #ignored = new Set<string>();
+  #module: Module | null = null;
+  #cover: OpenCover | null = null;
+  #inDontCares = false;
+  #dontCares = false;
 
   constructor(source: SourceText) {
-    this.source = source;
+    this.#source = source;
   }
 
   line([command, ...rest]: [Token, ...Token[]]): void {
-    if (this.inDontCares && command.text !== '.end') return;
-    this.inDontCares = false;
+    if (this.#inDontCares && command.text !== '.end') return;
+    this.#inDontCares = false;
     if (!command.text.startsWith('.')) {
-      this.cube(command, rest);
+      this.#cube(command, rest);
       return;
     }
-    this.closeCover();
+    this.#closeCover();
     switch (command.text) {
       case '.model':
-        this.model(command, rest);
+        this.#model(command, rest);
         break;
       case '.inputs':
-        for (const net of rest) this.input(this.opened(command), net);
+        for (const net of rest) this.#input(this.#opened(command), net);
         break;
       case '.outputs':
-        for (const net of rest) this.output(this.opened(command), net);
+        for (const net of rest) this.#output(this.#opened(command), net);
         break;
       case '.names':
-        this.names(this.opened(command), command, rest);
+        this.#names(this.#opened(command), command, rest);
         break;
       case '.subckt':
       case '.gate':
-        this.subcircuit(this.opened(command), command, rest);
+        this.#subcircuit(this.#opened(command), command, rest);
         break;
       case '.end':
-        this.opened(command);
-        this.module = null;
+        this.#opened(command);
+        this.#module = null;
         break;
       case '.conn':
-        this.connection(this.opened(command), command, rest);
+        this.#connection(this.#opened(command), command, rest);
         break;
       case '.blackbox':
-        this.opened(command).hollow = true;
+        this.#opened(command).hollow = true;
         break;
       case '.exdc':
-        this.opened(command);
-        this.inDontCares = true;
-        this.dontCares = true;
+        this.#opened(command);
+        this.#inDontCares = true;
+        this.#dontCares = true;
         break;
       default:
-        this.other(command);
+        this.#other(command);
     }
   }
 
-  private other(command: Token): void {
+  #other(command: Token): void {
     const { text } = command;
-    if (IGNORED.has(text)) this.ignored.add(text);
+    if (IGNORED.has(text)) this.#ignored.add(text);
     else if (STORAGE.has(text)) {
-      this.opened(command).refusal ??= {
+      this.#opened(command).refusal ??= {
         found: `${text} is a storage element`,
         expected: 'a combinational circuit: .names and .subckt only',
         ...place(command),
       };
     } else {
-      this.source.fail(
+      this.#source.fail(
         command,
         `unknown command "${text}"${didYouMean(text, COMMANDS)}`,
         `one of ${COMMANDS.join(' ')}`,
@@ -141,61 +141,61 @@ class BlifParser {
   }
 
   finish(): { modules: Map<string, Module>; notes: string[] } {
-    this.closeCover();
-    if (this.modules.size === 0) {
-      this.source.fail({ line: 1, column: 1 }, 'no model', '.model with .inputs, .outputs and .names');
+    this.#closeCover();
+    if (this.#modules.size === 0) {
+      this.#source.fail({ line: 1, column: 1 }, 'no model', '.model with .inputs, .outputs and .names');
     }
     const notes: string[] = [];
-    if (this.ignored.size > 0) {
-      notes.push(`lines that do not change the function were not read (${[...this.ignored].join(', ')})`);
+    if (this.#ignored.size > 0) {
+      notes.push(`lines that do not change the function were not read (${[...this.#ignored].join(', ')})`);
     }
-    if (this.dontCares) notes.push('external don’t-cares (.exdc) were not read: the circuit is taken as it is');
-    return { modules: this.modules, notes };
+    if (this.#dontCares) notes.push('external don’t-cares (.exdc) were not read: the circuit is taken as it is');
+    return { modules: this.#modules, notes };
   }
 
-  private opened(command: Token): Module {
-    return this.module ?? this.source.fail(command, `${command.text} outside of a model`, '.model before it');
+  #opened(command: Token): Module {
+    return this.#module ?? this.#source.fail(command, `${command.text} outside of a model`, '.model before it');
   }
 
-  private model(command: Token, rest: Token[]): void {
+  #model(command: Token, rest: Token[]): void {
     const name = rest[0];
-    if (!name || rest.length > 1) this.source.fail(command, `.model with ${rest.length} names`, 'one name');
-    if (this.modules.has(name.text)) this.source.fail(name, `a second model "${name.text}"`, 'a name of its own');
-    this.module = new Module(name.text, place(name));
-    this.modules.set(name.text, this.module);
+    if (!name || rest.length > 1) this.#source.fail(command, `.model with ${rest.length} names`, 'one name');
+    if (this.#modules.has(name.text)) this.#source.fail(name, `a second model "${name.text}"`, 'a name of its own');
+    this.#module = new Module(name.text, place(name));
+    this.#modules.set(name.text, this.#module);
   }
 
-  private input(module: Module, net: Token): void {
+  #input(module: Module, net: Token): void {
     if (module.drivers.has(net.text) || module.inputs.has(net.text)) {
-      this.source.fail(net, `input "${net.text}" is driven already`, 'each input once and no driver for it');
+      this.#source.fail(net, `input "${net.text}" is driven already`, 'each input once and no driver for it');
     }
     module.inputs.set(net.text, named(net));
   }
 
-  private output(module: Module, net: Token): void {
+  #output(module: Module, net: Token): void {
     if (module.outputs.has(net.text)) {
-      this.source.fail(net, `output "${net.text}" is listed twice`, 'each output once');
+      this.#source.fail(net, `output "${net.text}" is listed twice`, 'each output once');
     }
     module.outputs.set(net.text, named(net));
     module.use(net.text, net);
   }
 
-  private names(module: Module, command: Token, rest: Token[]): void {
+  #names(module: Module, command: Token, rest: Token[]): void {
     const output = rest.at(-1);
-    if (!output) this.source.fail(command, '.names without a net', 'the inputs, if any, and the output of a cover');
+    if (!output) this.#source.fail(command, '.names without a net', 'the inputs, if any, and the output of a cover');
     const inputs = rest.slice(0, -1);
     for (const net of inputs) module.use(net.text, net);
-    this.cover = { inputs: inputs.map((net) => net.text), output, cubes: [], literals: 0, phase: null };
+    this.#cover = { inputs: inputs.map((net) => net.text), output, cubes: [], literals: 0, phase: null };
   }
 
-  private cube(first: Token, rest: Token[]): void {
-    const cover = this.cover;
-    if (!cover) this.source.fail(first, `"${first.text}" outside of a cover`, `a command: ${COMMANDS.join(' ')}`);
+  #cube(first: Token, rest: Token[]): void {
+    const cover = this.#cover;
+    if (!cover) this.#source.fail(first, `"${first.text}" outside of a cover`, `a command: ${COMMANDS.join(' ')}`);
     const fields = [first, ...rest];
     const width = cover.inputs.length;
     const parts = width === 0 ? 1 : 2;
     if (fields.length !== parts) {
-      this.source.fail(
+      this.#source.fail(
         first,
         `a cover row of ${fields.length} fields`,
         width === 0 ? 'the output value' : 'the input values and the output value',
@@ -205,10 +205,10 @@ class BlifParser {
     const foreign = literals.search(/[^01-]/);
     if (foreign >= 0) {
       const place = { line: first.line, column: first.column + foreign };
-      this.source.fail(place, `"${literals[foreign]}" in a cover`, '0, 1 or -');
+      this.#source.fail(place, `"${literals[foreign]}" in a cover`, '0, 1 or -');
     }
     if (literals.length !== width) {
-      this.source.fail(
+      this.#source.fail(
         first,
         `${literals.length} values for the ${width} inputs of "${cover.output.text}"`,
         `${width} of 0, 1 or -`,
@@ -216,22 +216,23 @@ class BlifParser {
     }
     const output = fields.at(-1)!;
     if (output.text !== '0' && output.text !== '1') {
-      this.source.fail(output, `the output value "${output.text}"`, '0 or 1');
+      this.#source.fail(output, `the output value "${output.text}"`, '0 or 1');
     }
     if (cover.phase !== null && cover.phase !== output.text) {
-      this.source.fail(output, 'both output values in one cover', `${cover.phase} as in its first row`);
+      this.#source.fail(output, 'both output values in one cover', `${cover.phase} as in its first row`);
     }
     cover.phase = output.text;
     cover.literals += Math.max(1, literals.replaceAll('-', '').length);
-    if (cover.literals > MAX_GATES) this.source.fail(first, `more than ${MAX_GATES} values in a cover`, 'smaller ones');
+    if (cover.literals > MAX_GATES)
+      this.#source.fail(first, `more than ${MAX_GATES} values in a cover`, 'smaller ones');
     cover.cubes.push(literals);
   }
 
-  private closeCover(): void {
-    if (!this.cover) return;
-    const { inputs, output, cubes, literals, phase } = this.cover;
-    this.cover = null;
-    this.module!.drive(this.source, output.text, {
+  #closeCover(): void {
+    if (!this.#cover) return;
+    const { inputs, output, cubes, literals, phase } = this.#cover;
+    this.#cover = null;
+    this.#module!.drive(this.#source, output.text, {
       kind: 'function',
       inputs,
       build: coverBuilder(inputs.length, cubes, phase !== '0'),
@@ -242,25 +243,25 @@ class BlifParser {
   }
 
   /** `.conn from to`: two names of one net. */
-  private connection(module: Module, command: Token, rest: Token[]): void {
+  #connection(module: Module, command: Token, rest: Token[]): void {
     const [from, to] = rest;
-    if (!from || !to || rest.length > 2) this.source.fail(command, `.conn of ${rest.length} nets`, 'two nets');
+    if (!from || !to || rest.length > 2) this.#source.fail(command, `.conn of ${rest.length} nets`, 'two nets');
     module.use(from.text, from);
     const build = primitives.buf;
-    module.drive(this.source, to.text, { kind: 'function', inputs: [from.text], build, gates: 0, ...place(to) });
+    module.drive(this.#source, to.text, { kind: 'function', inputs: [from.text], build, gates: 0, ...place(to) });
   }
 
-  private subcircuit(module: Module, command: Token, rest: Token[]): void {
+  #subcircuit(module: Module, command: Token, rest: Token[]): void {
     const [name, ...pins] = rest;
     if (!name)
-      this.source.fail(command, `${command.text} without a model`, 'a model name and connections formal=actual');
+      this.#source.fail(command, `${command.text} without a model`, 'a model name and connections formal=actual');
     const connections = new Map<string, NamedNet>();
     for (const pin of pins) {
       const equals = pin.text.indexOf('=');
       const formal = pin.text.slice(0, Math.max(0, equals));
       const actual = pin.text.slice(equals + 1);
-      if (formal === '' || actual === '') this.source.fail(pin, `the connection "${pin.text}"`, 'formal=actual');
-      if (connections.has(formal)) this.source.fail(pin, `port "${formal}" is connected twice`, 'each port once');
+      if (formal === '' || actual === '') this.#source.fail(pin, `the connection "${pin.text}"`, 'formal=actual');
+      if (connections.has(formal)) this.#source.fail(pin, `port "${formal}" is connected twice`, 'each port once');
       connections.set(formal, { net: actual, ...place(pin) });
     }
     module.instances.push({ module: name.text, connections, ...place(name) });

@@ -112,104 +112,104 @@ function reads(operations: readonly Operation[], { operation, storeAt }: Step): 
 
 /** The code of one piece: parameters block number, address of its input, address of its output. */
 class Piece {
-  private readonly code = new Code();
-  private readonly program: Program;
-  private readonly steps: readonly Step[];
-  private readonly slots: ReadonlyMap<number, number>;
-  private readonly uses = new Map<number, number>();
-  private readonly locals = new Map<number, number>();
-  private readonly free: number[] = [];
-  private localCount = 0;
+  readonly #code = new Code();
+  readonly #program: Program;
+  readonly #steps: readonly Step[];
+  readonly #slots: ReadonlyMap<number, number>;
+  readonly #uses = new Map<number, number>();
+  readonly #locals = new Map<number, number>();
+  readonly #free: number[] = [];
+  #localCount = 0;
   /** The value that the step before left on the stack. */
-  private stacked = -1;
+  #stacked = -1;
 
   constructor(program: Program, steps: readonly Step[], slots: ReadonlyMap<number, number>) {
-    this.program = program;
-    this.steps = steps;
-    this.slots = slots;
+    this.#program = program;
+    this.#steps = steps;
+    this.#slots = slots;
     for (const step of steps) {
-      for (const value of reads(program.operations, step)) this.uses.set(value, (this.uses.get(value) ?? 0) + 1);
+      for (const value of reads(program.operations, step)) this.#uses.set(value, (this.#uses.get(value) ?? 0) + 1);
     }
   }
 
   body(): FunctionBody {
-    for (const [n, step] of this.steps.entries()) {
-      if (step.storeAt !== undefined) this.store(step.operation, step.storeAt);
-      else this.compute(step.operation, this.steps[n + 1]);
+    for (const [n, step] of this.#steps.entries()) {
+      if (step.storeAt !== undefined) this.#store(step.operation, step.storeAt);
+      else this.#compute(step.operation, this.#steps[n + 1]);
     }
     return {
       parameters: PARAMETERS,
       returnsInteger: false,
-      locals: { i32: 0, v128: this.localCount },
-      code: this.code,
+      locals: { i32: 0, v128: this.#localCount },
+      code: this.#code,
     };
   }
 
-  private store(value: number, offset: number): void {
-    this.code.plain(op.localGet, OUTPUT);
-    this.push(value);
-    this.code.access(simd.store, offset);
+  #store(value: number, offset: number): void {
+    this.#code.plain(op.localGet, OUTPUT);
+    this.#push(value);
+    this.#code.access(simd.store, offset);
   }
 
-  private compute(value: number, next: Step | undefined): void {
-    const operation = this.program.operations[value]!;
-    for (const operand of this.inOrder(operation)) this.push(operand);
-    emit(this.code, operation);
-    const uses = this.uses.get(value) ?? 0;
-    const slot = this.slots.get(value);
+  #compute(value: number, next: Step | undefined): void {
+    const operation = this.#program.operations[value]!;
+    for (const operand of this.#inOrder(operation)) this.#push(operand);
+    emit(this.#code, operation);
+    const uses = this.#uses.get(value) ?? 0;
+    const slot = this.#slots.get(value);
     const neededNext =
       next !== undefined &&
       next.storeAt === undefined &&
-      this.inOrder(this.program.operations[next.operation]!, value)[0] === value;
+      this.#inOrder(this.#program.operations[next.operation]!, value)[0] === value;
     if (slot === undefined && uses === 1 && neededNext) {
-      this.stacked = value;
+      this.#stacked = value;
       return;
     }
-    const local = this.free.pop() ?? this.localCount++;
-    this.code.plain(op.localSet, PARAMETERS + local);
+    const local = this.#free.pop() ?? this.#localCount++;
+    this.#code.plain(op.localSet, PARAMETERS + local);
     if (slot !== undefined) {
-      this.code
+      this.#code
         .i32(0)
         .plain(op.localGet, PARAMETERS + local)
         .access(simd.store, slot);
     }
-    if (uses > 0) this.locals.set(value, local);
-    else this.free.push(local);
+    if (uses > 0) this.#locals.set(value, local);
+    else this.#free.push(local);
   }
 
   /** Operands as the instruction takes them; of a commutative one the value on the stack comes first. */
-  private inOrder({ kind, operands }: Operation, stacked = this.stacked): readonly number[] {
+  #inOrder({ kind, operands }: Operation, stacked = this.#stacked): readonly number[] {
     const swapped = operands[1] === stacked && (kind === 'and' || kind === 'or' || kind === 'xor');
     return swapped ? [stacked, operands[0]!] : operands;
   }
 
-  private push(value: number): void {
-    if (this.stacked === value) {
-      this.stacked = -1;
+  #push(value: number): void {
+    if (this.#stacked === value) {
+      this.#stacked = -1;
       return;
     }
-    const left = this.uses.get(value)! - 1;
-    this.uses.set(value, left);
-    const known = this.locals.get(value);
+    const left = this.#uses.get(value)! - 1;
+    this.#uses.set(value, left);
+    const known = this.#locals.get(value);
     if (known !== undefined) {
-      this.code.plain(op.localGet, PARAMETERS + known);
+      this.#code.plain(op.localGet, PARAMETERS + known);
       if (left > 0) return;
-      this.locals.delete(value);
-      this.free.push(known);
+      this.#locals.delete(value);
+      this.#free.push(known);
       return;
     }
-    const slot = this.slots.get(value);
-    if (slot === undefined) this.source(this.program.operations[value]!);
-    else this.code.i32(0).access(simd.load, slot);
+    const slot = this.#slots.get(value);
+    if (slot === undefined) this.#source(this.#program.operations[value]!);
+    else this.#code.i32(0).access(simd.load, slot);
     if (left === 0) return;
-    const local = this.free.pop() ?? this.localCount++;
-    this.locals.set(value, local);
-    this.code.plain(op.localTee, PARAMETERS + local);
+    const local = this.#free.pop() ?? this.#localCount++;
+    this.#locals.set(value, local);
+    this.#code.plain(op.localTee, PARAMETERS + local);
   }
 
-  private source({ kind, parameter }: Operation): void {
-    const { code } = this;
-    if (kind === 'constant') code.vector(simd.constant).append(this.program.constants[parameter]!);
+  #source({ kind, parameter }: Operation): void {
+    const code = this.#code;
+    if (kind === 'constant') code.vector(simd.constant).append(this.#program.constants[parameter]!);
     else if (kind === 'load') code.plain(op.localGet, INPUT).access(simd.load, parameter);
     else {
       // 0 or −1 in all lanes.

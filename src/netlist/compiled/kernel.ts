@@ -46,36 +46,36 @@ const CALL_BYTES = 2 ** 16;
 export class Kernel {
   /** The most blocks of one call; any number where nothing is left behind. */
   readonly blocks: number;
-  private readonly memory: Memory;
-  private readonly place: Assembled;
-  private readonly shape: KernelShape;
-  private readonly execute: (first: number, count: number) => number;
+  readonly #memory: Memory;
+  readonly #place: Assembled;
+  readonly #shape: KernelShape;
+  readonly #execute: (first: number, count: number) => number;
 
   constructor(program: Program, shape: KernelShape) {
     const { inputBytes, outputBytes, search = false } = shape;
-    this.shape = shape;
+    this.#shape = shape;
     const perBlock = inputBytes + (search ? 0 : outputBytes);
     const resident = Math.max(1, Math.floor(CALL_BYTES / Math.max(1, perBlock)));
     this.blocks = perBlock === 0 ? 2 ** 30 : resident;
-    this.place = assemble(program, { inputBytes, outputBytes, blocks: perBlock === 0 ? 1 : resident, search });
-    this.memory = memoryOf(this.place.memoryBytes);
-    const module = new WebAssembly.Module(this.place.bytes);
-    this.execute = new WebAssembly.Instance(module, { env: { memory: this.memory } }).exports.run;
+    this.#place = assemble(program, { inputBytes, outputBytes, blocks: perBlock === 0 ? 1 : resident, search });
+    this.#memory = memoryOf(this.#place.memoryBytes);
+    const module = new WebAssembly.Module(this.#place.bytes);
+    this.#execute = new WebAssembly.Instance(module, { env: { memory: this.#memory } }).exports.run;
   }
 
   /** The input of the next call, block by block. */
   get input(): Uint8Array<ArrayBuffer> {
-    return new Uint8Array(this.memory.buffer, this.place.inputAt, this.blocks * this.shape.inputBytes);
+    return new Uint8Array(this.#memory.buffer, this.#place.inputAt, this.blocks * this.#shape.inputBytes);
   }
 
   /** The output of the last call as integers of 32 bits. */
   integers(count: number): Int32Array<ArrayBuffer> {
-    return new Int32Array(this.memory.buffer, this.place.outputAt, count);
+    return new Int32Array(this.#memory.buffer, this.#place.outputAt, count);
   }
 
   /** Runs blocks first … first + count − 1; a search returns the block that it stopped at, or −1. */
   run(first: number, count: number): number {
     invariant(count >= 1 && count <= this.blocks, `${count} blocks in a call of at most ${this.blocks}`);
-    return this.execute(first, count);
+    return this.#execute(first, count);
   }
 }

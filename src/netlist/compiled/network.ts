@@ -44,19 +44,19 @@ function evaluate(
 
 /** The products of all operand pairs. */
 export class AllProducts {
-  private readonly kernel: Kernel;
+  readonly #kernel: Kernel;
 
   constructor(network: Network, { weight, activation, product }: MultiplierPorts, signed: boolean) {
     const program = new Program();
     const inputs = [...activation, ...weight].map((signal, bit) => [signal, countingBit(program, bit)] as const);
     const planes = evaluate(program, network, new Map(inputs), product);
     for (const [n, four] of integersOf(program, planes, signed).entries()) program.store(four, n * VECTOR);
-    this.kernel = new Kernel(program, { inputBytes: 0, outputBytes: INTEGERS });
+    this.#kernel = new Kernel(program, { inputBytes: 0, outputBytes: INTEGERS });
   }
 
   /** Fills `data`, of one entry per pair. */
   evaluate(data: Int32Array): void {
-    const { kernel } = this;
+    const kernel = this.#kernel;
     for (let pair = 0; pair < data.length; pair += kernel.blocks * LANES) {
       const count = Math.min(kernel.blocks * LANES, data.length - pair);
       kernel.run(pair / LANES, Math.ceil(count / LANES));
@@ -69,15 +69,15 @@ export class AllProducts {
 export class PairProducts {
   /** The most pairs of one call. */
   readonly pairs: number;
-  private readonly kernel: Kernel;
-  private readonly signed: boolean;
-  private readonly halves: number;
-  private readonly bytes: readonly [weight: number, activation: number];
+  readonly #kernel: Kernel;
+  readonly #signed: boolean;
+  readonly #halves: number;
+  readonly #bytes: readonly [weight: number, activation: number];
 
   constructor(network: Network, { weight, activation, product }: MultiplierPorts, signed: boolean) {
     const program = new Program();
-    this.signed = signed;
-    this.bytes = [Math.ceil(weight.length / 8), Math.ceil(activation.length / 8)];
+    this.#signed = signed;
+    this.#bytes = [Math.ceil(weight.length / 8), Math.ceil(activation.length / 8)];
     const values = new Map<Signal, Value>();
     let at = 0;
     for (const operand of [weight, activation]) {
@@ -89,18 +89,18 @@ export class PairProducts {
     }
     const planes = evaluate(program, network, values, product);
     const halves = [planes.slice(0, 32), planes.slice(32)].filter((half) => half.length > 0);
-    this.halves = halves.length;
+    this.#halves = halves.length;
     for (const [n, half] of halves.entries()) {
       const integers = integersOf(program, half, signed && n === halves.length - 1);
       for (const [k, four] of integers.entries()) program.store(four, n * INTEGERS + k * VECTOR);
     }
-    this.kernel = new Kernel(program, { inputBytes: at, outputBytes: halves.length * INTEGERS });
-    this.pairs = this.kernel.blocks * LANES;
+    this.#kernel = new Kernel(program, { inputBytes: at, outputBytes: halves.length * INTEGERS });
+    this.pairs = this.#kernel.blocks * LANES;
   }
 
   /** Writes the products of the patterns ws[n], xs[n] to products[n]. */
   evaluate(ws: Int32Array, xs: Int32Array, products: Float64Array): void {
-    const { kernel, halves, bytes } = this;
+    const [kernel, halves, bytes] = [this.#kernel, this.#halves, this.#bytes];
     const { input } = kernel;
     const blocks = Math.ceil(products.length / LANES);
     for (let block = 0, at = 0; block < blocks; block++) {
@@ -117,7 +117,7 @@ export class PairProducts {
       const at = (n - (n % LANES)) * halves + (n % LANES);
       const low = words[at]!;
       if (halves > 1) products[n] = words[at + LANES]! * 2 ** 32 + (low >>> 0);
-      else products[n] = this.signed ? low : low >>> 0;
+      else products[n] = this.#signed ? low : low >>> 0;
     }
   }
 }

@@ -72,7 +72,7 @@ export class Program implements BitAlgebra<Value> {
   readonly operations: Operation[] = [];
   readonly constants: Uint8Array[] = [];
   readonly stores: Store[] = [];
-  private readonly known = new Map<number, number>();
+  readonly #known = new Map<number, number>();
 
   constructor() {
     this.constant(new Uint8Array(16));
@@ -82,15 +82,15 @@ export class Program implements BitAlgebra<Value> {
   constant(bytes: Uint8Array): Value {
     const found = this.constants.findIndex((other) => other.every((byte, n) => byte === bytes[n]));
     if (found < 0) this.constants.push(bytes);
-    return this.operation('constant', [], found < 0 ? this.constants.length - 1 : found);
+    return this.#operation('constant', [], found < 0 ? this.constants.length - 1 : found);
   }
 
   load(offset: number): Value {
-    return this.operation('load', [], offset);
+    return this.#operation('load', [], offset);
   }
 
   blockBit(bit: number): Value {
-    return this.operation('blockBit', [], bit);
+    return this.#operation('blockBit', [], bit);
   }
 
   readonly not = (a: Value): Value => a ^ 1;
@@ -99,9 +99,9 @@ export class Program implements BitAlgebra<Value> {
     if (a > b) return this.and(b, a);
     if (a === ZERO || a === (b ^ 1)) return ZERO;
     if (a === ONE || a === b) return b;
-    if (a & b & 1) return this.operation('or', [a >> 1, b >> 1]) ^ 1;
-    if (a & 1) return this.operation('andnot', [b >> 1, a >> 1]);
-    return this.operation(b & 1 ? 'andnot' : 'and', [a >> 1, b >> 1]);
+    if (a & b & 1) return this.#operation('or', [a >> 1, b >> 1]) ^ 1;
+    if (a & 1) return this.#operation('andnot', [b >> 1, a >> 1]);
+    return this.#operation(b & 1 ? 'andnot' : 'and', [a >> 1, b >> 1]);
   };
 
   readonly or = (a: Value, b: Value): Value => this.and(a ^ 1, b ^ 1) ^ 1;
@@ -110,7 +110,7 @@ export class Program implements BitAlgebra<Value> {
     if (a > b) return this.xor(b, a);
     if (a <= ONE) return a ^ b;
     if (a >> 1 === b >> 1) return (a ^ b) & 1;
-    return this.operation('xor', [a >> 1, b >> 1]) ^ ((a ^ b) & 1);
+    return this.#operation('xor', [a >> 1, b >> 1]) ^ ((a ^ b) & 1);
   };
 
   readonly select = (mask: Value, one: Value, zero: Value): Value => {
@@ -121,36 +121,36 @@ export class Program implements BitAlgebra<Value> {
     }
     // Complementing both alternatives complements the result.
     const both = one & 1;
-    return this.operation('select', [one >> 1, this.plain(zero ^ both), mask >> 1]) ^ both;
+    return this.#operation('select', [one >> 1, this.#plain(zero ^ both), mask >> 1]) ^ both;
   };
 
   shift(direction: 'shiftLeft' | 'shiftRight' | 'shiftRightSigned', a: Value, bits: number): Value {
-    return a === ZERO ? ZERO : this.operation(direction, [this.plain(a)], bits);
+    return a === ZERO ? ZERO : this.#operation(direction, [this.#plain(a)], bits);
   }
 
   interleave(half: 'interleaveLow' | 'interleaveHigh', a: Value, b: Value, bytes: 1 | 2): Value {
-    return a + b === ZERO ? ZERO : this.operation(half, [this.plain(a), this.plain(b)], bytes);
+    return a + b === ZERO ? ZERO : this.#operation(half, [this.#plain(a), this.#plain(b)], bytes);
   }
 
   store(value: Value, offset: number): void {
-    this.stores.push({ operation: this.plain(value), offset });
+    this.stores.push({ operation: this.#plain(value), offset });
   }
 
   /** The operation that computes a value, complemented where it must be. */
-  private plain(value: Value): number {
-    return value & 1 ? this.operation('not', [value >> 1]) >> 1 : value >> 1;
+  #plain(value: Value): number {
+    return value & 1 ? this.#operation('not', [value >> 1]) >> 1 : value >> 1;
   }
 
-  private operation(kind: OperationKind, operands: readonly number[], parameter = 0): Value {
+  #operation(kind: OperationKind, operands: readonly number[], parameter = 0): Value {
     const number = this.operations.length;
     invariant(number < MOST_OPERATIONS, `a program of more than ${MOST_OPERATIONS} operations`);
     const [a = parameter, b = parameter, third] = operands;
     // Two numbers of 24 bits and a kind of 4 fit the 53 bits of a double; operations of three operands are made anew.
     const key = (a * MOST_OPERATIONS + b) * 16 + kindCode[kind];
-    const existing = third === undefined ? this.known.get(key) : undefined;
+    const existing = third === undefined ? this.#known.get(key) : undefined;
     if (existing !== undefined) return 2 * existing;
     this.operations.push({ kind, operands, parameter });
-    if (third === undefined) this.known.set(key, number);
+    if (third === undefined) this.#known.set(key, number);
     return 2 * number;
   }
 }

@@ -133,23 +133,23 @@ function isSign(bytes: Uint8Array, at: number): boolean {
 /** Integers of 32 bits, as many as come, up to a limit that the caller keeps. */
 export class IntegerList {
   length = 0;
-  private data = new Int32Array(1024);
+  #data = new Int32Array(1024);
 
   push(value: number): void {
-    if (this.length === this.data.length) {
-      const larger = new Int32Array(2 * this.data.length);
-      larger.set(this.data);
-      this.data = larger;
+    if (this.length === this.#data.length) {
+      const larger = new Int32Array(2 * this.#data.length);
+      larger.set(this.#data);
+      this.#data = larger;
     }
-    this.data[this.length++] = value;
+    this.#data[this.length++] = value;
   }
 
   at(index: number): number {
-    return this.data[index]!;
+    return this.#data[index]!;
   }
 
   values(): Int32Array {
-    return this.data.subarray(0, this.length);
+    return this.#data.subarray(0, this.length);
   }
 }
 

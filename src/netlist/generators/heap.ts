@@ -11,11 +11,11 @@ export type TreeKind = 'wallace' | 'dadda' | 'compact';
 
 export class BitHeap {
   readonly columns: Signal[][];
-  private readonly network: Network;
-  private stage = 0;
+  readonly #network: Network;
+  #stage = 0;
 
   constructor(network: Network, columns: number) {
-    this.network = network;
+    this.#network = network;
     this.columns = Array.from({ length: columns }, () => []);
   }
 
@@ -34,49 +34,49 @@ export class BitHeap {
 
   /** The sum, one signal per column. */
   sum(kind: TreeKind): Signal[] {
-    if (kind === 'compact') return this.compact();
-    if (kind === 'wallace') this.wallace();
-    else this.dadda();
-    return this.ripple();
+    if (kind === 'compact') return this.#compact();
+    if (kind === 'wallace') this.#wallace();
+    else this.#dadda();
+    return this.#ripple();
   }
 
   /** As many full adders as fit in every column and a half adder on two bits that remain, until no column has more than two. */
-  private wallace(): void {
+  #wallace(): void {
     while (this.columns.some((bits) => bits.length > 2)) {
-      this.stage++;
+      this.#stage++;
       const carries: Signal[][] = this.columns.map(() => []);
       this.columns.forEach((bits, column) => {
         const groups = Math.floor(bits.length / 3) + (bits.length > 3 && bits.length % 3 === 2 ? 1 : 0);
         const sums: Signal[] = [];
         for (let n = 0; n < groups; n++)
-          sums.push(this.adder(column, bits.splice(0, Math.min(3, bits.length)), carries));
+          sums.push(this.#adder(column, bits.splice(0, Math.min(3, bits.length)), carries));
         bits.push(...sums);
       });
-      this.append(carries);
+      this.#append(carries);
     }
   }
 
   /** Stage by stage down to the heights 13, 9, 6, 4, 3, 2, with no more adders than the next height asks for. */
-  private dadda(): void {
+  #dadda(): void {
     const heights = [2];
     const tallest = () => Math.max(...this.columns.map((bits) => bits.length));
     while (heights.at(-1)! < tallest()) heights.push(Math.floor((heights.at(-1)! * 3) / 2));
     for (const height of heights.reverse()) {
       if (tallest() <= height) continue;
-      this.stage++;
+      this.#stage++;
       const carries: Signal[][] = this.columns.map(() => []);
       this.columns.forEach((bits, column) => {
         const sums: Signal[] = [];
         const excess = () => bits.length + sums.length + carries[column]!.length - height;
-        while (excess() > 0) sums.push(this.adder(column, bits.splice(0, excess() === 1 ? 2 : 3), carries));
+        while (excess() > 0) sums.push(this.#adder(column, bits.splice(0, excess() === 1 ? 2 : 3), carries));
         bits.push(...sums);
       });
-      this.append(carries);
+      this.#append(carries);
     }
   }
 
   /** From the lowest column up, until every column holds one bit. A bit is as late as the adders before it are many. */
-  private compact(): Signal[] {
+  #compact(): Signal[] {
     const arrival = new Map<Signal, number>();
     const time = (bit: Signal) => arrival.get(bit) ?? 0;
     // A constant is cheapest as the third input of the last adder.
@@ -85,38 +85,38 @@ export class BitHeap {
       while (bits.length > 1) {
         bits.sort((a, b) => (turn(a) === turn(b) ? 0 : turn(a) - turn(b)));
         const inputs = bits.splice(0, bits.length % 2 === 0 ? 2 : 3);
-        this.stage = 1 + Math.max(...inputs.map(time));
-        const { sum, carry } = this.network.addAdder(
-          { stage: this.stage, column },
+        this.#stage = 1 + Math.max(...inputs.map(time));
+        const { sum, carry } = this.#network.addAdder(
+          { stage: this.#stage, column },
           inputs as [Signal, Signal] | [Signal, Signal, Signal],
         );
         bits.push(sum);
         this.columns[column + 1]?.push(carry);
-        arrival.set(sum, this.stage).set(carry, this.stage);
+        arrival.set(sum, this.#stage).set(carry, this.#stage);
       }
       return bits[0] ?? ZERO;
     });
   }
 
   /** From the lowest column up; every column holds at most two bits. */
-  private ripple(): Signal[] {
-    this.stage++;
+  #ripple(): Signal[] {
+    this.#stage++;
     const carries: Signal[][] = this.columns.map(() => []);
     return this.columns.map((bits, column) => {
       const all = [...bits, ...carries[column]!];
-      return all.length > 1 ? this.adder(column, all, carries) : (all[0] ?? ZERO);
+      return all.length > 1 ? this.#adder(column, all, carries) : (all[0] ?? ZERO);
     });
   }
 
   /** The sum of two or three bits; the carry goes to the next column, if there is one. */
-  private adder(column: number, bits: readonly Signal[], carries: Signal[][]): Signal {
+  #adder(column: number, bits: readonly Signal[], carries: Signal[][]): Signal {
     const inputs = bits as [Signal, Signal] | [Signal, Signal, Signal];
-    const { sum, carry } = this.network.addAdder({ stage: this.stage, column }, inputs);
+    const { sum, carry } = this.#network.addAdder({ stage: this.#stage, column }, inputs);
     carries[column + 1]?.push(carry);
     return sum;
   }
 
-  private append(carries: readonly Signal[][]): void {
+  #append(carries: readonly Signal[][]): void {
     this.columns.forEach((bits, column) => {
       bits.push(...carries[column]!);
     });

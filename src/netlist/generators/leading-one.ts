@@ -124,23 +124,23 @@ function extended(bits: readonly Signal[], count: number): Signal[] {
 
 /** Gates over signals that may be the constant 0. */
 class Gates {
-  private readonly network: Network;
+  readonly #network: Network;
 
   constructor(network: Network) {
-    this.network = network;
+    this.#network = network;
   }
 
   not(a: Signal): Signal {
-    return this.network.addGate('not', a);
+    return this.#network.addGate('not', a);
   }
 
   and(a: Signal, b: Signal): Signal {
-    return a === ZERO || b === ZERO ? ZERO : this.network.addGate('and', a, b);
+    return a === ZERO || b === ZERO ? ZERO : this.#network.addGate('and', a, b);
   }
 
   or(a: Signal, b: Signal): Signal {
     if (a === ZERO || b === ZERO) return a + b;
-    return this.network.addGate('or', a, b);
+    return this.#network.addGate('or', a, b);
   }
 
   any(bits: readonly Signal[]): Signal {

@@ -67,18 +67,18 @@ export const descentDefaults: DescentParameters = {
 };
 
 export class Descent {
-  private readonly tree: ReplaceableNetwork;
-  private readonly options: DescentOptions;
-  private readonly parameters: DescentParameters;
-  private readonly model: ErrorModel;
-  private readonly costs: CostModel;
-  private readonly bySignal: ReadonlyMap<Signal, Position>;
-  private readonly places: readonly Position[];
-  private cost: number;
-  private evaluations = 0;
-  private accepted = 0;
-  private steps: SearchStep[] = [];
-  private best: DescentResult | null = null;
+  readonly #tree: ReplaceableNetwork;
+  readonly #options: DescentOptions;
+  readonly #parameters: DescentParameters;
+  readonly #model: ErrorModel;
+  readonly #costs: CostModel;
+  readonly #bySignal: ReadonlyMap<Signal, Position>;
+  readonly #places: readonly Position[];
+  #cost: number;
+  #evaluations = 0;
+  #accepted = 0;
+  #steps: SearchStep[] = [];
+  #best: DescentResult | null = null;
   /** The least cost of all states so far, in unit gates. */
   leastCost = Number.POSITIVE_INFINITY;
 
@@ -90,76 +90,76 @@ export class Descent {
     options: DescentOptions,
     parameters: Partial<DescentParameters> = {},
   ) {
-    this.parameters = { ...descentDefaults, ...parameters };
-    this.tree = tree;
-    this.options = options;
-    this.model = new ErrorModel(tree, target, shares, signed);
-    this.costs = new CostModel(tree.network, true);
-    this.bySignal = new Map(tree.positions.map((position) => [position.signal, position]));
-    this.places = tree.positions.filter(({ column }) => column <= options.highestColumn);
-    this.cost = this.costs.cost(this.model.replacements);
+    this.#parameters = { ...descentDefaults, ...parameters };
+    this.#tree = tree;
+    this.#options = options;
+    this.#model = new ErrorModel(tree, target, shares, signed);
+    this.#costs = new CostModel(tree.network, true);
+    this.#bySignal = new Map(tree.positions.map((position) => [position.signal, position]));
+    this.#places = tree.positions.filter(({ column }) => column <= options.highestColumn);
+    this.#cost = this.#costs.cost(this.#model.replacements);
   }
 
   /** The best from `start` on; null when the budget was out of reach or a product of the start overflows. */
   run(start: ReadonlyMap<Signal, Signal>): DescentResult | null {
-    this.best = null;
-    this.steps = [];
-    this.evaluations = 0;
-    this.accepted = 0;
+    this.#best = null;
+    this.#steps = [];
+    this.#evaluations = 0;
+    this.#accepted = 0;
     const changes = [...start].map(([signal, replacement]) => ({ signal, replacement }));
-    if (!this.restore(start)) return null;
-    this.steps.push({
-      moves: changes.map((one) => moveOf(this.tree, one)),
-      mseToTarget: this.model.meanSquare,
-      cost: this.cost,
+    if (!this.#restore(start)) return null;
+    this.#steps.push({
+      moves: changes.map((one) => moveOf(this.#tree, one)),
+      mseToTarget: this.#model.meanSquare,
+      cost: this.#cost,
     });
-    this.note();
-    this.reduce(this.options.costBudget);
-    this.improve();
-    return this.best;
+    this.#note();
+    this.#reduce(this.#options.costBudget);
+    this.#improve();
+    return this.#best;
   }
 
   /** What the last run did. */
   get statistics(): SearchCount {
-    return { rounds: 1, tried: this.evaluations, accepted: this.accepted };
+    return { rounds: 1, tried: this.#evaluations, accepted: this.#accepted };
   }
 
   /** Moves down in cost; the cheapest error per saved gate first. */
-  private reduce(budget: number): void {
-    while (this.cost > budget && this.evaluations < this.parameters.triedToReduce) {
-      const candidates = this.candidates().filter((one) => one.cost < 0 || (one.cost === 0 && one.error < 0));
+  #reduce(budget: number): void {
+    while (this.#cost > budget && this.#evaluations < this.#parameters.triedToReduce) {
+      const candidates = this.#candidates().filter((one) => one.cost < 0 || (one.cost === 0 && one.error < 0));
       const ratio = ({ error, cost }: Candidate) => (error < 0 ? error * 1e6 : error / -cost);
       candidates.sort((a, b) => ratio(a) - ratio(b));
-      if (!candidates.some((candidate) => this.take(candidate))) return;
+      if (!candidates.some((candidate) => this.#take(candidate))) return;
     }
   }
 
   /** Moves down in the objective within the budget; single moves first, pairs when there is none. */
-  private improve(): void {
-    const { tried, steps } = this.parameters;
-    while (this.evaluations < tried && this.steps.length < steps) {
-      const all = this.candidates();
-      const good = all.filter((one) => this.isBetter(one)).sort((a, b) => this.gain(a) - this.gain(b));
-      if (good.some((candidate) => this.take(candidate))) continue;
-      if (!this.takePair(all)) return;
+  #improve(): void {
+    const { tried, steps } = this.#parameters;
+    while (this.#evaluations < tried && this.#steps.length < steps) {
+      const all = this.#candidates();
+      const good = all.filter((one) => this.#isBetter(one)).sort((a, b) => this.#gain(a) - this.#gain(b));
+      if (good.some((candidate) => this.#take(candidate))) continue;
+      if (!this.#takePair(all)) return;
     }
   }
 
-  private gain({ error, cost }: { error: number; cost: number }): number {
-    return error + this.options.costWeight * cost;
+  #gain({ error, cost }: { error: number; cost: number }): number {
+    return error + this.#options.costWeight * cost;
   }
 
-  private isBetter(one: { error: number; cost: number }): boolean {
-    if (this.cost + one.cost > this.options.costBudget && one.cost > 0) return false;
-    const tolerance = 1e-9 * (1 + this.model.meanSquare);
-    const gain = this.gain(one);
+  #isBetter(one: { error: number; cost: number }): boolean {
+    if (this.#cost + one.cost > this.#options.costBudget && one.cost > 0) return false;
+    const tolerance = 1e-9 * (1 + this.#model.meanSquare);
+    const gain = this.#gain(one);
     return gain < -tolerance || (gain <= tolerance && one.cost < 0);
   }
 
   /** The best pair of a move that lowers the error and one that pays for it or mends it. */
-  private takePair(all: readonly Candidate[]): boolean {
-    const { paired, pairsTried } = this.parameters;
-    const gainers = [...all].sort((a, b) => this.gain(a) - this.gain(b)).slice(0, paired);
+  #takePair(all: readonly Candidate[]): boolean {
+    const { paired, pairsTried } = this.#parameters;
+    const gainers = [...all].sort((a, b) => this.#gain(a) - this.#gain(b)).slice(0, paired);
     const ratio = ({ error, cost }: Candidate) => Math.max(0, error) / -cost;
     const savers = all
       .filter((one) => one.cost < 0)
@@ -169,36 +169,36 @@ export class Descent {
     for (const [n, one] of gainers.entries()) {
       for (const other of [...savers, ...gainers.slice(n + 1)]) {
         if (one.changes.some((change) => other.changes.some(({ signal }) => signal === change.signal))) continue;
-        if (this.cost + one.cost + other.cost > this.options.costBudget + 2) continue;
-        pairs.push({ changes: [...one.changes, ...other.changes], estimate: this.gain(one) + this.gain(other) });
+        if (this.#cost + one.cost + other.cost > this.#options.costBudget + 2) continue;
+        pairs.push({ changes: [...one.changes, ...other.changes], estimate: this.#gain(one) + this.#gain(other) });
       }
     }
     pairs.sort((a, b) => a.estimate - b.estimate);
     let best: Candidate | null = null;
     for (const { changes } of pairs.slice(0, pairsTried)) {
-      const candidate = this.evaluate(changes);
-      if (this.isBetter(candidate) && (!best || this.gain(candidate) < this.gain(best))) best = candidate;
+      const candidate = this.#evaluate(changes);
+      if (this.#isBetter(candidate) && (!best || this.#gain(candidate) < this.#gain(best))) best = candidate;
     }
-    return best !== null && this.take(best);
+    return best !== null && this.#take(best);
   }
 
   /** All single moves: every replacement of every place, and both outputs of an adder at once. */
-  private candidates(): Candidate[] {
-    const { replacements } = this.model;
+  #candidates(): Candidate[] {
+    const { replacements } = this.#model;
     const result: Candidate[] = [];
     const consider = (...wanted: Change[]) => {
       const changes = wanted.filter(({ signal, replacement }) => replacements[signal] !== replacement);
-      if (changes.length === wanted.length) result.push(this.evaluate(changes));
+      if (changes.length === wanted.length) result.push(this.#evaluate(changes));
     };
-    const live = this.live();
-    for (const { signal, replacements: alternatives } of this.places) {
+    const live = this.#live();
+    for (const { signal, replacements: alternatives } of this.#places) {
       if (!live[signal]) continue;
       if (replacements[signal] !== OWN) consider({ signal, replacement: OWN });
       for (const alternative of alternatives) consider({ signal, replacement: alternative.signal });
     }
-    for (const { sum, carry, or } of this.tree.cells) {
-      const column = this.bySignal.get(carry)!.column;
-      if (column > this.options.highestColumn || !(live[sum] || live[carry])) continue;
+    for (const { sum, carry, or } of this.#tree.cells) {
+      const column = this.#bySignal.get(carry)!.column;
+      if (column > this.#options.highestColumn || !(live[sum] || live[carry])) continue;
       for (const [first, second] of [
         [OWN, OWN],
         [0, 0],
@@ -214,75 +214,75 @@ export class Descent {
   }
 
   /** Places that an output depends on; what stands at the others has no effect. */
-  private live(): Uint8Array {
-    const { nodes, outputs } = this.tree.network;
+  #live(): Uint8Array {
+    const { nodes, outputs } = this.#tree.network;
     const live = new Uint8Array(nodes.length);
     for (const port of outputs) live[port.signal] = 1;
     for (let signal = nodes.length - 1; signal > ONE; signal--) {
       if (!live[signal]) continue;
-      const replacement = this.model.replacements[signal]!;
+      const replacement = this.#model.replacements[signal]!;
       if (replacement !== OWN) live[replacement] = 1;
       else for (const fanin of nodes[signal]!.fanins) live[fanin] = 1;
     }
     return live;
   }
 
-  private evaluate(changes: readonly Change[]): Candidate {
-    this.evaluations++;
-    const { replacements } = this.model;
+  #evaluate(changes: readonly Change[]): Candidate {
+    this.#evaluations++;
+    const { replacements } = this.#model;
     const before = changes.map(({ signal }) => replacements[signal]!);
     for (const { signal, replacement } of changes) replacements[signal] = replacement;
-    const cost = this.costs.cost(replacements) - this.cost;
+    const cost = this.#costs.cost(replacements) - this.#cost;
     changes.forEach(({ signal }, n) => {
       replacements[signal] = before[n]!;
     });
-    return { changes, error: this.model.difference(changes), cost };
+    return { changes, error: this.#model.difference(changes), cost };
   }
 
-  private take({ changes, cost }: Candidate): boolean {
-    if (!this.model.accept(changes)) return false;
-    this.accepted++;
-    this.cost += cost;
-    this.steps.push({
-      moves: changes.map((change) => moveOf(this.tree, change)),
-      mseToTarget: this.model.meanSquare,
-      cost: this.cost,
+  #take({ changes, cost }: Candidate): boolean {
+    if (!this.#model.accept(changes)) return false;
+    this.#accepted++;
+    this.#cost += cost;
+    this.#steps.push({
+      moves: changes.map((change) => moveOf(this.#tree, change)),
+      mseToTarget: this.#model.meanSquare,
+      cost: this.#cost,
     });
-    this.note();
+    this.#note();
     return true;
   }
 
   /** Remembers the state if it keeps the budget and is the best. */
-  private note(): void {
-    this.leastCost = Math.min(this.leastCost, this.cost);
-    if (this.cost > this.options.costBudget) return;
-    const { replacements, meanSquare: mseToTarget } = this.model;
-    if (this.best) {
-      const difference = this.objective({ mseToTarget, cost: this.cost }) - this.objective(this.best);
+  #note(): void {
+    this.leastCost = Math.min(this.leastCost, this.#cost);
+    if (this.#cost > this.#options.costBudget) return;
+    const { replacements, meanSquare: mseToTarget } = this.#model;
+    if (this.#best) {
+      const difference = this.#objective({ mseToTarget, cost: this.#cost }) - this.#objective(this.#best);
       const tolerance = 1e-9 * (1 + mseToTarget);
-      if (difference > tolerance || (difference >= -tolerance && this.cost >= this.best.cost)) return;
+      if (difference > tolerance || (difference >= -tolerance && this.#cost >= this.#best.cost)) return;
     }
     const taken = new Map<Signal, Signal>();
     replacements.forEach((replacement, signal) => {
       if (replacement !== OWN) taken.set(signal, replacement);
     });
-    const { cost, evaluations } = this;
-    this.best = { replacements: taken, mseToTarget, cost, steps: [...this.steps], evaluations };
+    const [cost, evaluations] = [this.#cost, this.#evaluations];
+    this.#best = { replacements: taken, mseToTarget, cost, steps: [...this.#steps], evaluations };
   }
 
-  private objective({ mseToTarget, cost }: { mseToTarget: number; cost: number }): number {
-    return mseToTarget + this.options.costWeight * cost;
+  #objective({ mseToTarget, cost }: { mseToTarget: number; cost: number }): number {
+    return mseToTarget + this.#options.costWeight * cost;
   }
 
-  private restore(wanted: ReadonlyMap<Signal, Signal>): boolean {
-    const { replacements } = this.model;
+  #restore(wanted: ReadonlyMap<Signal, Signal>): boolean {
+    const { replacements } = this.#model;
     const changes: Change[] = [];
     replacements.forEach((replacement, signal) => {
       const next = wanted.get(signal) ?? OWN;
       if (next !== replacement) changes.push({ signal, replacement: next });
     });
-    const accepted = changes.length === 0 || this.model.accept(changes);
-    this.cost = this.costs.cost(replacements);
+    const accepted = changes.length === 0 || this.#model.accept(changes);
+    this.#cost = this.#costs.cost(replacements);
     return accepted;
   }
 }

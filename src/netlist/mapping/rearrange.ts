@@ -17,30 +17,30 @@ interface Leaf {
 }
 
 export class CompactTree {
-  private readonly tree: ReplaceableNetwork;
-  private readonly leaves: readonly Leaf[];
-  private readonly columns: number;
+  readonly #tree: ReplaceableNetwork;
+  readonly #leaves: readonly Leaf[];
+  readonly #columns: number;
   /** Constant bits that stand directly at an output. */
-  private readonly fixed: number;
+  readonly #fixed: number;
 
   constructor(tree: ReplaceableNetwork) {
     const { network, positions } = tree;
-    this.tree = tree;
-    this.columns = network.outputs.length;
-    this.leaves = positions.filter(isLeaf).map(({ signal, column, output }) => ({
+    this.#tree = tree;
+    this.#columns = network.outputs.length;
+    this.#leaves = positions.filter(isLeaf).map(({ signal, column, output }) => ({
       signal,
       column,
       own: output === 'constant' ? network.nodes[signal]!.fanins[0]! : signal,
     }));
-    this.fixed = network.outputs.reduce((sum, { signal }, column) => sum + (signal === ONE ? 2 ** column : 0), 0);
+    this.#fixed = network.outputs.reduce((sum, { signal }, column) => sum + (signal === ONE ? 2 ** column : 0), 0);
   }
 
   /** Unit gates of the compact tree and its partial products under replacements of leaves. */
   cost(replacements: Int32Array): number {
-    const heights = new Int32Array(this.columns);
-    let constant = this.fixed;
+    const heights = new Int32Array(this.#columns);
+    let constant = this.#fixed;
     let products = 0;
-    for (const { signal, column, own } of this.leaves) {
+    for (const { signal, column, own } of this.#leaves) {
       const replacement = replacements[signal]!;
       const value = replacement === OWN ? own : replacement;
       if (value > ONE) {
@@ -53,7 +53,7 @@ export class CompactTree {
 
   /** The compact tree with replacements of leaves in it. */
   rearrange(replacements: ReadonlyMap<Signal, Signal>): Network {
-    const { network: original } = this.tree;
+    const { network: original } = this.#tree;
     const network = new Network(original.name);
     const copies = new Map<Signal, Signal>([
       [ZERO, ZERO],
@@ -73,9 +73,9 @@ export class CompactTree {
       copies.set(signal, made);
       return made;
     };
-    const heap = new BitHeap(network, this.columns);
-    let constant = this.fixed;
-    for (const { signal, column, own } of this.leaves) {
+    const heap = new BitHeap(network, this.#columns);
+    let constant = this.#fixed;
+    for (const { signal, column, own } of this.#leaves) {
       const value = replacements.get(signal) ?? own;
       if (value === ONE) constant += 2 ** column;
       else if (value === own) heap.add(column, own === ZERO ? ZERO : copy(own));

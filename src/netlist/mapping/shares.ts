@@ -5,25 +5,25 @@
 import type { Words } from '../simulate.ts';
 
 export class PairShares {
-  private readonly activationBits: number;
-  private readonly shares: Float64Array;
+  readonly #activationBits: number;
+  readonly #shares: Float64Array;
   /** Of each weight. */
-  private readonly rows: Float64Array;
+  readonly #rows: Float64Array;
   /** Sum over the ones of a byte of eight activations: [activations / 8, 256]. */
-  private readonly bytes: Float64Array;
+  readonly #bytes: Float64Array;
 
   /** `shares` of all pairs, the outer product of the two operands' (operandShares in metrics.ts). */
   constructor(shares: Float64Array, activationBits: number) {
     const activations = 2 ** activationBits;
-    this.activationBits = activationBits;
-    this.shares = shares;
-    this.rows = new Float64Array(shares.length / activations);
+    this.#activationBits = activationBits;
+    this.#shares = shares;
+    this.#rows = new Float64Array(shares.length / activations);
     const columns = new Float64Array(activations);
     shares.forEach((share, pair) => {
-      this.rows[pair >> activationBits]! += share;
+      this.#rows[pair >> activationBits]! += share;
       columns[pair & (activations - 1)]! += share;
     });
-    this.bytes = Float64Array.from({ length: Math.ceil(activations / 8) * 256 }, (_, at) => {
+    this.#bytes = Float64Array.from({ length: Math.ceil(activations / 8) * 256 }, (_, at) => {
       let sum = 0;
       for (let bit = 0; bit < 8; bit++) if ((at >> bit) & 1) sum += columns[8 * (at >> 8) + bit] ?? 0;
       return sum;
@@ -31,12 +31,12 @@ export class PairShares {
   }
 
   ofBoth(a: Words, b: Words): number {
-    return this.activationBits < 5 ? this.pairByPair(a, b) : this.byteByByte(a, b);
+    return this.#activationBits < 5 ? this.#pairByPair(a, b) : this.#byteByByte(a, b);
   }
 
-  private byteByByte(a: Words, b: Words): number {
-    const { rows, bytes } = this;
-    const words = 2 ** (this.activationBits - 5);
+  #byteByByte(a: Words, b: Words): number {
+    const [rows, bytes] = [this.#rows, this.#bytes];
+    const words = 2 ** (this.#activationBits - 5);
     let total = 0;
     for (let w = 0; w < rows.length; w++) {
       const row = rows[w]!;
@@ -57,9 +57,9 @@ export class PairShares {
     return total;
   }
 
-  private pairByPair(a: Words, b: Words): number {
+  #pairByPair(a: Words, b: Words): number {
     let sum = 0;
-    this.shares.forEach((share, pair) => {
+    this.#shares.forEach((share, pair) => {
       if (((a[pair >> 5]! & b[pair >> 5]!) >>> (pair & 31)) & 1) sum += share;
     });
     return sum;

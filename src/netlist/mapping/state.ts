@@ -24,16 +24,16 @@ export class MappingState {
   readonly simulator: Simulator;
   /** The product of every pair in the current state. */
   readonly products: Int32Array;
-  private readonly errors: Float64Array;
-  private total = 0;
+  readonly #errors: Float64Array;
+  #total = 0;
   /** The proposal: pairs whose product changes, and by how much. */
-  private proposedTotal = 0;
-  private changedCount = 0;
-  private readonly changedPairs: Int32Array;
-  private readonly changes: Int32Array;
+  #proposedTotal = 0;
+  #changedCount = 0;
+  readonly #changedPairs: Int32Array;
+  readonly #changes: Int32Array;
 
   /** The weight of the highest product bit is negative when the products are signed. */
-  private readonly bitWeights: readonly number[];
+  readonly #bitWeights: readonly number[];
 
   constructor(network: Network, target: Float32Array, approximableColumns: number, signed = false) {
     this.network = network;
@@ -41,45 +41,45 @@ export class MappingState {
     this.simulator = new Simulator(network);
     this.products = this.simulator.table(signed).data;
     const productBits = this.simulator.ports.product.length;
-    this.bitWeights = this.simulator.ports.product.map((_, bit) =>
+    this.#bitWeights = this.simulator.ports.product.map((_, bit) =>
       signed && bit === productBits - 1 ? -(2 ** bit) : 2 ** bit,
     );
-    this.errors = new Float64Array(target.length);
+    this.#errors = new Float64Array(target.length);
     for (let pair = 0; pair < target.length; pair++) {
       const error = this.products[pair]! - target[pair]!;
-      this.errors[pair] = error;
-      this.total += error * error;
+      this.#errors[pair] = error;
+      this.#total += error * error;
     }
-    this.changedPairs = new Int32Array(target.length);
-    this.changes = new Int32Array(target.length);
+    this.#changedPairs = new Int32Array(target.length);
+    this.#changes = new Int32Array(target.length);
   }
 
   get squaredError(): number {
-    return this.total;
+    return this.#total;
   }
 
   /** The squared error if `move.signal` were the constant 0. */
   propose(move: Move): number {
-    this.collectChanges(this.simulator.propose(move.signal, ZERO));
+    this.#collectChanges(this.simulator.propose(move.signal, ZERO));
     let difference = 0;
-    for (let n = 0; n < this.changedCount; n++) {
-      const change = this.changes[n]!;
-      difference += change * (2 * this.errors[this.changedPairs[n]!]! + change);
+    for (let n = 0; n < this.#changedCount; n++) {
+      const change = this.#changes[n]!;
+      difference += change * (2 * this.#errors[this.#changedPairs[n]!]! + change);
     }
-    this.proposedTotal = this.total + difference;
-    return this.proposedTotal;
+    this.#proposedTotal = this.#total + difference;
+    return this.#proposedTotal;
   }
 
   /** Makes the last proposal part of the network. */
   accept(): void {
     this.simulator.accept();
-    for (let n = 0; n < this.changedCount; n++) {
-      const pair = this.changedPairs[n]!;
-      this.products[pair]! += this.changes[n]!;
-      this.errors[pair]! += this.changes[n]!;
+    for (let n = 0; n < this.#changedCount; n++) {
+      const pair = this.#changedPairs[n]!;
+      this.products[pair]! += this.#changes[n]!;
+      this.#errors[pair]! += this.#changes[n]!;
     }
-    this.total = this.proposedTotal;
-    this.changedCount = 0;
+    this.#total = this.#proposedTotal;
+    this.#changedCount = 0;
   }
 
   /** Sets a net to 0 whatever it does to the error. */
@@ -100,17 +100,17 @@ export class MappingState {
   }
 
   /** Turns changed product bits into changed products; the work is proportional to the number of flipped bits. */
-  private collectChanges(bits: readonly ProductBitChange[]): void {
+  #collectChanges(bits: readonly ProductBitChange[]): void {
     const words = bits[0]?.before.length ?? 0;
-    const validLanes = this.errors.length < 32 ? 2 ** this.errors.length - 1 : -1;
+    const validLanes = this.#errors.length < 32 ? 2 ** this.#errors.length - 1 : -1;
     const laneChange = new Int32Array(32);
-    this.changedCount = 0;
+    this.#changedCount = 0;
     for (let n = 0; n < words; n++) {
       let lanes = 0;
       for (let k = 0; k < bits.length; k++) {
         const { bit, before, after } = bits[k]!;
         const now = after[n]!;
-        const weight = this.bitWeights[bit]!;
+        const weight = this.#bitWeights[bit]!;
         let flipped = (before[n]! ^ now) & validLanes;
         lanes |= flipped;
         while (flipped !== 0) {
@@ -122,8 +122,8 @@ export class MappingState {
       while (lanes !== 0) {
         const lane = 31 - Math.clz32(lanes & -lanes);
         lanes &= lanes - 1;
-        this.changedPairs[this.changedCount] = n * 32 + lane;
-        this.changes[this.changedCount++] = laneChange[lane]!;
+        this.#changedPairs[this.#changedCount] = n * 32 + lane;
+        this.#changes[this.#changedCount++] = laneChange[lane]!;
         laneChange[lane] = 0;
       }
     }

@@ -58,23 +58,23 @@ const REDUCTIONS: Readonly<Record<string, Build>> = {
 
 export class Expressions {
   readonly scope: ModuleScope;
-  private readonly source: SourceText;
-  private readonly tokens: TokenStream;
-  private nesting = 0;
+  readonly #source: SourceText;
+  readonly #tokens: TokenStream;
+  #nesting = 0;
 
   constructor(source: SourceText, tokens: TokenStream, scope: ModuleScope) {
-    this.source = source;
-    this.tokens = tokens;
+    this.#source = source;
+    this.#tokens = tokens;
     this.scope = scope;
   }
 
   expression(): Bits {
-    return this.nested('an expression', () => {
-      const condition = this.binary(0);
-      const at = this.tokens.next;
-      if (!this.tokens.accept('?')) return condition;
+    return this.#nested('an expression', () => {
+      const condition = this.#binary(0);
+      const at = this.#tokens.next;
+      if (!this.#tokens.accept('?')) return condition;
       const one = this.expression();
-      this.tokens.expect(':', 'between the two values');
+      this.#tokens.expect(':', 'between the two values');
       const zero = this.expression();
       this.sameWidth(at, one, zero);
       const select = this.truth(at, condition);
@@ -84,35 +84,36 @@ export class Expressions {
 
   /** A net, a part of one, or a concatenation of such. */
   target(): Bits {
-    if (this.tokens.accept('{')) return this.concatenation(() => this.target());
-    if (this.tokens.next.kind === 'name' && this.tokens.afterNext.text !== '[') this.scope.implicit(this.tokens.next);
-    return this.select(false);
+    if (this.#tokens.accept('{')) return this.#concatenation(() => this.target());
+    if (this.#tokens.next.kind === 'name' && this.#tokens.afterNext.text !== '[')
+      this.scope.implicit(this.#tokens.next);
+    return this.#select(false);
   }
 
   /** What a pin is connected to: a name that is not declared becomes a net. */
   connection(): Bits {
-    const { next, afterNext } = this.tokens;
+    const { next, afterNext } = this.#tokens;
     if (next.kind === 'name' && /^[,)]$/.test(afterNext.text)) this.scope.implicit(next);
     return this.expression();
   }
 
   /** `[left:right]` of integer expressions; null without a range. */
   range(): Range | null {
-    if (!this.tokens.accept('[')) return null;
-    const at = this.tokens.next;
-    const left = this.sum();
-    this.tokens.expect(':', 'in a range');
-    const right = this.sum();
-    this.tokens.expect(']', 'after the range');
+    if (!this.#tokens.accept('[')) return null;
+    const at = this.#tokens.next;
+    const left = this.#sum();
+    this.#tokens.expect(':', 'in a range');
+    const right = this.#sum();
+    this.#tokens.expect(']', 'after the range');
     if (Math.min(left, right) < 0 || Math.max(left, right) >= MAX_BUS) {
-      this.source.fail(at, `a range from ${left} to ${right}`, `indices from 0 to ${MAX_BUS - 1}`);
+      this.#source.fail(at, `a range from ${left} to ${right}`, `indices from 0 to ${MAX_BUS - 1}`);
     }
     return { left, right };
   }
 
   sameWidth(at: VerilogToken, left: Bits, right: Bits): void {
     if (left.length !== right.length) {
-      this.source.decline(at, `"${at.text}" of ${left.length} and ${right.length} bits`, 'equal widths');
+      this.#source.decline(at, `"${at.text}" of ${left.length} and ${right.length} bits`, 'equal widths');
     }
   }
 
@@ -125,94 +126,94 @@ export class Expressions {
     return bits.length === 1 ? bits[0]! : this.reduce(at, bits, primitives.or);
   }
 
-  private nested<T>(what: string, parse: () => T): T {
-    if (++this.nesting > MAX_NESTING) {
-      this.source.fail(this.tokens.next, `${what} nested too deeply`, `at most ${MAX_NESTING} levels`);
+  #nested<T>(what: string, parse: () => T): T {
+    if (++this.#nesting > MAX_NESTING) {
+      this.#source.fail(this.#tokens.next, `${what} nested too deeply`, `at most ${MAX_NESTING} levels`);
     }
     const result = parse();
-    this.nesting--;
+    this.#nesting--;
     return result;
   }
 
-  private binary(level: number): Bits {
+  #binary(level: number): Bits {
     const operators = OPERATORS[level];
-    if (!operators) return this.unary();
-    let left = this.binary(level + 1);
-    while (this.tokens.next.kind === 'symbol' && Object.hasOwn(operators, this.tokens.next.text)) {
-      const at = this.tokens.take();
-      left = operators[at.text]!(this, at, left, this.binary(level + 1));
+    if (!operators) return this.#unary();
+    let left = this.#binary(level + 1);
+    while (this.#tokens.next.kind === 'symbol' && Object.hasOwn(operators, this.#tokens.next.text)) {
+      const at = this.#tokens.take();
+      left = operators[at.text]!(this, at, left, this.#binary(level + 1));
     }
     return left;
   }
 
-  private unary(): Bits {
-    return this.nested('an expression', () => this.primary(this.tokens.next));
+  #unary(): Bits {
+    return this.#nested('an expression', () => this.#primary(this.#tokens.next));
   }
 
-  private primary(at: VerilogToken): Bits {
-    if (this.tokens.accept('~')) return this.unary().map((net) => this.scope.intermediate(at, [net], primitives.not));
+  #primary(at: VerilogToken): Bits {
+    if (this.#tokens.accept('~')) return this.#unary().map((net) => this.scope.intermediate(at, [net], primitives.not));
     if (at.kind === 'symbol' && Object.hasOwn(REDUCTIONS, at.text)) {
-      this.tokens.take();
-      return [this.reduce(at, this.unary(), REDUCTIONS[at.text]!)];
+      this.#tokens.take();
+      return [this.reduce(at, this.#unary(), REDUCTIONS[at.text]!)];
     }
-    if (this.tokens.accept('(')) {
+    if (this.#tokens.accept('(')) {
       const bits = this.expression();
-      this.tokens.expect(')', 'after the expression');
+      this.#tokens.expect(')', 'after the expression');
       return bits;
     }
-    if (this.tokens.accept('{')) {
-      return this.isReplication() ? this.replication(at) : this.concatenation(() => this.expression());
+    if (this.#tokens.accept('{')) {
+      return this.#isReplication() ? this.#replication(at) : this.#concatenation(() => this.expression());
     }
-    if (at.kind === 'number') return this.constant(this.tokens.take());
-    return this.select(true);
+    if (at.kind === 'number') return this.#constant(this.#tokens.take());
+    return this.#select(true);
   }
 
-  private isReplication(): boolean {
-    return this.tokens.next.kind === 'number' && this.tokens.afterNext.text === '{';
+  #isReplication(): boolean {
+    return this.#tokens.next.kind === 'number' && this.#tokens.afterNext.text === '{';
   }
 
   /** `{n{…}}`, after its opening brace. */
-  private replication(at: VerilogToken): Bits {
-    const count = this.tokens.integer('how often the bits are repeated', MAX_CONCATENATED);
-    this.tokens.expect('{', 'before what is repeated');
-    const bits = this.concatenation(() => this.expression());
-    this.tokens.expect('}', 'after the replication');
+  #replication(at: VerilogToken): Bits {
+    const count = this.#tokens.integer('how often the bits are repeated', MAX_CONCATENATED);
+    this.#tokens.expect('{', 'before what is repeated');
+    const bits = this.#concatenation(() => this.expression());
+    this.#tokens.expect('}', 'after the replication');
     if (count === 0 || count * bits.length > MAX_CONCATENATED) {
-      this.source.fail(at, `a replication of ${count} × ${bits.length} bits`, `1 to ${MAX_CONCATENATED} bits`);
+      this.#source.fail(at, `a replication of ${count} × ${bits.length} bits`, `1 to ${MAX_CONCATENATED} bits`);
     }
     return Array.from({ length: count }, () => bits).flat();
   }
 
   /** `{high, …, low}`, after its opening brace. */
-  private concatenation(part: () => Bits): Bits {
-    return this.nested('a concatenation', () => {
-      const at = this.tokens.next;
+  #concatenation(part: () => Bits): Bits {
+    return this.#nested('a concatenation', () => {
+      const at = this.#tokens.next;
       const parts: Bits[] = [];
       let width = 0;
       do {
         parts.push(part());
         width += parts.at(-1)!.length;
         if (width > MAX_CONCATENATED) {
-          this.source.fail(at, 'a concatenation too wide', `at most ${MAX_CONCATENATED} bits`);
+          this.#source.fail(at, 'a concatenation too wide', `at most ${MAX_CONCATENATED} bits`);
         }
-      } while (this.tokens.accept(','));
-      this.tokens.expect('}', 'after the concatenation');
+      } while (this.#tokens.accept(','));
+      this.#tokens.expect('}', 'after the concatenation');
       return parts.reverse().flat();
     });
   }
 
   /** `name`, `name[3]` or `name[7:4]`. */
-  private select(isUse: boolean): Bits {
-    const name = this.tokens.name('a net, a constant, "~", "(" or "{"');
+  #select(isUse: boolean): Bits {
+    const name = this.#tokens.name('a net, a constant, "~", "(" or "{"');
     const { bits, range } = this.scope.vector(name);
     let selected = bits;
-    if (this.tokens.accept('[')) {
-      if (range === null) this.source.fail(name, `a select of the one-bit net "${name.text}"`, 'a bus');
-      const left = this.position(name, range);
-      const right = this.tokens.accept(':') ? this.position(name, range) : left;
-      this.tokens.expect(']', 'after the select');
+    if (this.#tokens.accept('[')) {
+      if (range === null) this.#source.fail(name, `a select of the one-bit net "${name.text}"`, 'a bus');
+      const left = this.#position(name, range);
+      const right = this.#tokens.accept(':') ? this.#position(name, range) : left;
+      this.#tokens.expect(']', 'after the select');
       if (right > left)
-        this.source.fail(name, `a select of "${name.text}" against its range`, 'the order of the range');
+        this.#source.fail(name, `a select of "${name.text}" against its range`, 'the order of the range');
       selected = bits.slice(right, left + 1);
     }
     if (isUse) for (const net of selected) this.scope.module.use(net, name);
@@ -220,20 +221,20 @@ export class Expressions {
   }
 
   /** The significance of the bit whose index comes next. */
-  private position(name: VerilogToken, { left, right }: Range): number {
+  #position(name: VerilogToken, { left, right }: Range): number {
     const [least, most] = [Math.min(left, right), Math.max(left, right)];
-    const at = this.tokens.next;
-    const index = this.tokens.integer(`a bit of "${name.text}"`, most);
-    if (index < least) this.source.fail(at, `"${index}"`, `a bit of "${name.text}", an integer from ${least}`);
+    const at = this.#tokens.next;
+    const index = this.#tokens.integer(`a bit of "${name.text}"`, most);
+    if (index < least) this.#source.fail(at, `"${index}"`, `a bit of "${name.text}", an integer from ${least}`);
     return Math.abs(index - right);
   }
 
   /** `4'b0101`, `8'hff`, `4'd5` or `4'sd5`. */
-  private constant(token: VerilogToken): Bits {
+  #constant(token: VerilogToken): Bits {
     const match = /^(\d{1,9})'[sS]?([bodhBODH])([0-9a-fA-F_]+)$/.exec(token.text);
     const width = Number(match?.[1]);
     if (!match || !(width >= 1 && width <= MAX_BUS)) {
-      this.source.decline(token, `the number "${token.text}"`, "a sized constant without x and z, like 1'b0");
+      this.#source.decline(token, `the number "${token.text}"`, "a sized constant without x and z, like 1'b0");
     }
     const radix = { b: 2, o: 8, d: 10, h: 16 }[match[2]!.toLowerCase()]!;
     const digits = match[3]!
@@ -241,11 +242,11 @@ export class Expressions {
       .toLowerCase()
       .replace(/^0+(?=.)/, '');
     const foreign = radix < 16 && [...digits.slice(0, MAX_BUS)].some((digit) => !(Number.parseInt(digit, 16) < radix));
-    if (foreign) this.source.fail(token, `the number "${token.text}"`, `digits below ${radix}`);
+    if (foreign) this.#source.fail(token, `the number "${token.text}"`, `digits below ${radix}`);
     const tooLong = digits.length > (radix === 10 ? MAX_DIGITS : width);
     const value = tooLong ? 0n : BigInt(radix === 10 ? digits : `${PREFIX[radix]}${digits}`);
     if (tooLong || value >> BigInt(width) !== 0n) {
-      this.source.fail(token, `the number "${token.text}"`, `a value of ${width} bits`);
+      this.#source.fail(token, `the number "${token.text}"`, `a value of ${width} bits`);
     }
     const binary = value.toString(2).padStart(width, '0');
     return Array.from({ length: width }, (_, bit) => {
@@ -255,27 +256,27 @@ export class Expressions {
   }
 
   /** An integer expression of numbers, + - and *. */
-  private sum(): number {
-    return this.nested('an expression', () => {
-      let value = this.product();
+  #sum(): number {
+    return this.#nested('an expression', () => {
+      let value = this.#product();
       for (;;) {
-        if (this.tokens.accept('+')) value += this.product();
-        else if (this.tokens.accept('-')) value -= this.product();
+        if (this.#tokens.accept('+')) value += this.#product();
+        else if (this.#tokens.accept('-')) value -= this.#product();
         else return value;
       }
     });
   }
 
-  private product(): number {
-    let value = this.factor();
-    while (this.tokens.accept('*')) value *= this.factor();
+  #product(): number {
+    let value = this.#factor();
+    while (this.#tokens.accept('*')) value *= this.#factor();
     return value;
   }
 
-  private factor(): number {
-    if (!this.tokens.accept('(')) return this.tokens.integer('an index', 1e6);
-    const value = this.sum();
-    this.tokens.expect(')', 'after the index');
+  #factor(): number {
+    if (!this.#tokens.accept('(')) return this.#tokens.integer('an index', 1e6);
+    const value = this.#sum();
+    this.#tokens.expect(')', 'after the index');
     return value;
   }
 }

@@ -45,40 +45,40 @@ export function preprocess(source: SourceText): Preprocessed {
 
 class Preprocessor {
   implicitNets = true;
-  private readonly source: SourceText;
+  readonly #source: SourceText;
   /** Those that Yosys defines are defined here, too: a text means the same to both. */
-  private readonly macros = new Map<string, Macro>(
+  readonly #macros = new Map<string, Macro>(
     ['SYNTHESIS', 'YOSYS'].map((name) => [name, { parameters: null, body: '1' }]),
   );
-  private readonly conditions: Condition[] = [];
-  private expansions = 0;
-  private length = 0;
+  readonly #conditions: Condition[] = [];
+  #expansions = 0;
+  #length = 0;
   /** Where in the file the text that is expanded stands. */
-  private origin: number | null = null;
+  #origin: number | null = null;
 
   constructor(source: SourceText) {
-    this.source = source;
+    this.#source = source;
   }
 
   text(): string {
-    const text = this.expand(this.source.text, 0);
-    const open = this.conditions[0];
-    if (open) this.fail(open.offset, 'a condition without an end', '`endif');
+    const text = this.#expand(this.#source.text, 0);
+    const open = this.#conditions[0];
+    if (open) this.#fail(open.offset, 'a condition without an end', '`endif');
     return text;
   }
 
-  private get active(): boolean {
-    return this.conditions.at(-1)?.active ?? true;
+  get #active(): boolean {
+    return this.#conditions.at(-1)?.active ?? true;
   }
 
-  private expand(text: string, depth: number): string {
+  #expand(text: string, depth: number): string {
     const out: string[] = [];
     const put = (part: string) => {
-      this.length += part.length;
-      if (this.length > MAX_TEXT) this.fail(at, `more than ${MAX_TEXT} characters`, 'a smaller text');
+      this.#length += part.length;
+      if (this.#length > MAX_TEXT) this.#fail(at, `more than ${MAX_TEXT} characters`, 'a smaller text');
       out.push(part);
     };
-    const emit = (part: string) => put(this.active ? part : blank(part));
+    const emit = (part: string) => put(this.#active ? part : blank(part));
     let at = 0;
     while (at < text.length) {
       INTERESTING.lastIndex = at;
@@ -86,8 +86,8 @@ class Preprocessor {
       if (next > at) emit(text.slice(at, next));
       at = next;
       if (at >= text.length) break;
-      const end = this.endOfAtom(text, at);
-      if (text[at] === '`') at = this.directive(text, at, depth, put);
+      const end = this.#endOfAtom(text, at);
+      if (text[at] === '`') at = this.#directive(text, at, depth, put);
       else {
         const atom = text.slice(at, end);
         if (/^\/[/*]/.test(atom)) put(blank(atom));
@@ -99,71 +99,71 @@ class Preprocessor {
   }
 
   /** The end of the comment, string or escaped name that begins here; of one character where none does. */
-  private endOfAtom(text: string, at: number): number {
+  #endOfAtom(text: string, at: number): number {
     if (text.startsWith('//', at)) {
       const end = text.indexOf('\n', at);
       return end < 0 ? text.length : end;
     }
     if (text.startsWith('/*', at)) {
       const end = text.indexOf('*/', at + 2);
-      if (end < 0) this.fail(at, 'a comment without an end', '*/');
+      if (end < 0) this.#fail(at, 'a comment without an end', '*/');
       return end + 2;
     }
     if (text[at] === '"') {
       const length = matchAt(STRING, text, at)?.length;
-      if (length === undefined) this.fail(at, 'a string without an end', 'a closing " in its line');
+      if (length === undefined) this.#fail(at, 'a string without an end', 'a closing " in its line');
       return at + length;
     }
     return at + (matchAt(ESCAPED, text, at)?.length ?? 1);
   }
 
   /** Obeys the directive or expands the macro at a backtick; returns where the text goes on. */
-  private directive(text: string, at: number, depth: number, put: (part: string) => void): number {
+  #directive(text: string, at: number, depth: number, put: (part: string) => void): number {
     const name = matchAt(NAME, text, at + 1);
-    if (name === undefined) return this.fail(at, 'a "`" without a name', 'a directive or a macro');
+    if (name === undefined) return this.#fail(at, 'a "`" without a name', 'a directive or a macro');
     const end = at + 1 + name.length;
     const lineEnd = endOfLine(text, end);
-    if (this.condition(name, text, at, end)) return skipped(put, text, at, this.afterCondition(name, text, end));
-    if (!this.active) return skipped(put, text, at, end);
-    if (name === 'define') return skipped(put, text, at, this.define(text, at, end));
+    if (this.#condition(name, text, at, end)) return skipped(put, text, at, this.#afterCondition(name, text, end));
+    if (!this.#active) return skipped(put, text, at, end);
+    if (name === 'define') return skipped(put, text, at, this.#define(text, at, end));
     if (name === 'undef') {
-      this.macros.delete(text.slice(end, lineEnd).trim());
+      this.#macros.delete(text.slice(end, lineEnd).trim());
       return skipped(put, text, at, lineEnd);
     }
     if (name === 'default_nettype') this.implicitNets = !/^\s*none\b/.test(text.slice(end, lineEnd));
     if (WITH_LINE.has(name)) return skipped(put, text, at, lineEnd);
     if (ALONE.has(name)) return skipped(put, text, at, end);
-    if (name === 'include') return this.fail(at, 'an `include', 'one text: put the other file’s text in its place');
-    return this.use(name, text, at, end, depth, put);
+    if (name === 'include') return this.#fail(at, 'an `include', 'one text: put the other file’s text in its place');
+    return this.#use(name, text, at, end, depth, put);
   }
 
-  private use(name: string, text: string, at: number, end: number, depth: number, put: (part: string) => void): number {
-    const macro = this.macros.get(name);
-    if (!macro) return this.fail(at, `the macro "\`${name}", which is not defined`, '`define before it');
-    if (depth >= MAX_DEPTH || ++this.expansions > MAX_EXPANSIONS) {
-      return this.fail(at, `the macro "\`${name}" nests too deeply or too often`, `at most ${MAX_DEPTH} levels`);
+  #use(name: string, text: string, at: number, end: number, depth: number, put: (part: string) => void): number {
+    const macro = this.#macros.get(name);
+    if (!macro) return this.#fail(at, `the macro "\`${name}", which is not defined`, '`define before it');
+    if (depth >= MAX_DEPTH || ++this.#expansions > MAX_EXPANSIONS) {
+      return this.#fail(at, `the macro "\`${name}" nests too deeply or too often`, `at most ${MAX_DEPTH} levels`);
     }
-    const call = macro.parameters ? this.callArguments(name, macro.parameters, text, end) : { values: [], end };
+    const call = macro.parameters ? this.#callArguments(name, macro.parameters, text, end) : { values: [], end };
     const values = new Map(macro.parameters?.map((parameter, n) => [parameter.name, call.values[n]!]));
     const body = macro.parameters ? substitute(macro.body, values) : macro.body;
-    const outermost = this.origin === null;
-    if (outermost) this.origin = at;
-    const expanded = this.expand(body, depth + 1).replaceAll('\n', ' ');
-    if (outermost) this.origin = null;
+    const outermost = this.#origin === null;
+    if (outermost) this.#origin = at;
+    const expanded = this.#expand(body, depth + 1).replaceAll('\n', ' ');
+    if (outermost) this.#origin = null;
     put(` ${expanded} ${linesOf(text.slice(at, call.end))}`);
     return call.end;
   }
 
   /** `define NAME body or `define NAME(a, b = default) body; the body ends with its line, unless a backslash continues it. */
-  private define(text: string, at: number, end: number): number {
+  #define(text: string, at: number, end: number): number {
     let body = end;
     while (text[body] === ' ' || text[body] === '\t') body++;
     const name = matchAt(NAME, text, body);
-    if (name === undefined) return this.fail(at, 'a `define without a name', '`define NAME text');
+    if (name === undefined) return this.#fail(at, 'a `define without a name', '`define NAME text');
     body += name.length;
     let parameters: Macro['parameters'] = null;
     if (text[body] === '(') {
-      const list = this.balanced(text, body, at);
+      const list = this.#balanced(text, body, at);
       parameters = list.parts.map((part) => {
         const [parameter, ...otherwise] = part.split('=');
         return { name: parameter!.trim(), otherwise: otherwise.length > 0 ? otherwise.join('=').trim() : null };
@@ -172,26 +172,26 @@ class Preprocessor {
     }
     const parts: string[] = [];
     for (;;) {
-      const { line, end: lineEnd, continued } = this.bodyLine(text, body);
+      const { line, end: lineEnd, continued } = this.#bodyLine(text, body);
       parts.push(line);
       body = lineEnd;
       if (!continued) break;
     }
     const joined = parts.join(' ').trim();
     if (joined.includes('``') || joined.includes('`"')) {
-      this.fail(at, `the macro "${name}" joins or quotes its text`, 'whole words');
+      this.#fail(at, `the macro "${name}" joins or quotes its text`, 'whole words');
     }
-    this.macros.set(name, { parameters, body: joined });
+    this.#macros.set(name, { parameters, body: joined });
     return body;
   }
 
   /** One line of a macro's body without comments; `end` is the end of the line, or the start of the next where it is continued. */
-  private bodyLine(text: string, start: number): { line: string; end: number; continued: boolean } {
+  #bodyLine(text: string, start: number): { line: string; end: number; continued: boolean } {
     const parts: string[] = [];
     let at = start;
     while (at < text.length && text[at] !== '\n') {
       if (text.startsWith('\\\n', at)) return { line: parts.join(''), end: at + 2, continued: true };
-      const end = /["\\/]/.test(text[at]!) ? this.endOfAtom(text, at) : at + 1;
+      const end = /["\\/]/.test(text[at]!) ? this.#endOfAtom(text, at) : at + 1;
       const atom = text.slice(at, end);
       parts.push(/^\/[/*]/.test(atom) ? ' ' : atom);
       at = end;
@@ -199,7 +199,7 @@ class Preprocessor {
     return { line: parts.join(''), end: at, continued: false };
   }
 
-  private callArguments(
+  #callArguments(
     name: string,
     parameters: NonNullable<Macro['parameters']>,
     text: string,
@@ -208,20 +208,20 @@ class Preprocessor {
     let open = end;
     while (/\s/.test(text[open] ?? '')) open++;
     if (text[open] !== '(')
-      this.fail(end, `the macro "\`${name}" without its arguments`, `${parameters.length} in ( )`);
-    const list = this.balanced(text, open, end);
+      this.#fail(end, `the macro "\`${name}" without its arguments`, `${parameters.length} in ( )`);
+    const list = this.#balanced(text, open, end);
     const values = parameters.map(({ otherwise }, n) => {
       const given = list.parts[n]?.trim();
       return given === undefined || given === '' ? (otherwise ?? given) : given;
     });
     if (list.parts.length > Math.max(1, parameters.length) || values.some((given) => given === undefined)) {
-      this.fail(end, `${list.parts.length} arguments of the macro "\`${name}"`, String(parameters.length));
+      this.#fail(end, `${list.parts.length} arguments of the macro "\`${name}"`, String(parameters.length));
     }
     return { values: values as string[], end: list.end };
   }
 
   /** The parts between commas of a parenthesis, brackets counted; `end` is behind it. */
-  private balanced(text: string, open: number, place: number): { parts: string[]; end: number } {
+  #balanced(text: string, open: number, place: number): { parts: string[]; end: number } {
     const parts: string[] = [];
     let depth = 0;
     let start = open + 1;
@@ -234,23 +234,23 @@ class Preprocessor {
         start = at + 1;
       }
       if (depth === 0) return { parts, end: at + 1 };
-      at = /["\\/]/.test(char) ? this.endOfAtom(text, at) : at + 1;
+      at = /["\\/]/.test(char) ? this.#endOfAtom(text, at) : at + 1;
     }
-    return this.fail(place, 'a parenthesis without its end', '")"');
+    return this.#fail(place, 'a parenthesis without its end', '")"');
   }
 
   /** Obeys a directive of a condition; false for any other. */
-  private condition(name: string, text: string, at: number, end: number): boolean {
-    const { conditions } = this;
+  #condition(name: string, text: string, at: number, end: number): boolean {
+    const conditions = this.#conditions;
     const last = conditions.at(-1);
-    const defined = () => this.macros.has(/^\s*([A-Za-z_][A-Za-z0-9_$]*)/.exec(text.slice(end, end + 500))?.[1] ?? '');
+    const defined = () => this.#macros.has(/^\s*([A-Za-z_][A-Za-z0-9_$]*)/.exec(text.slice(end, end + 500))?.[1] ?? '');
     if (name === 'ifdef' || name === 'ifndef') {
       const holds = defined() === (name === 'ifdef');
-      conditions.push({ outer: this.active, taken: holds, active: this.active && holds, offset: this.origin ?? at });
+      conditions.push({ outer: this.#active, taken: holds, active: this.#active && holds, offset: this.#origin ?? at });
       return true;
     }
     if (name !== 'elsif' && name !== 'else' && name !== 'endif') return false;
-    if (!last) return this.fail(at, `\`${name} without \`ifdef`, 'a condition before it');
+    if (!last) return this.#fail(at, `\`${name} without \`ifdef`, 'a condition before it');
     if (name === 'endif') conditions.pop();
     else {
       const holds = !last.taken && (name === 'else' || defined());
@@ -260,14 +260,14 @@ class Preprocessor {
     return true;
   }
 
-  private afterCondition(name: string, text: string, end: number): number {
+  #afterCondition(name: string, text: string, end: number): number {
     if (name === 'else' || name === 'endif') return end;
     const match = /^\s*[A-Za-z_][A-Za-z0-9_$]*/.exec(text.slice(end, end + 500));
     return end + (match?.[0].length ?? 0);
   }
 
-  private fail(offset: number, found: string, expected: string): never {
-    return this.source.fail(placeAt(this.source.text, this.origin ?? offset), found, expected);
+  #fail(offset: number, found: string, expected: string): never {
+    return this.#source.fail(placeAt(this.#source.text, this.#origin ?? offset), found, expected);
   }
 }
 

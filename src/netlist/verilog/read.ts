@@ -59,55 +59,55 @@ function ascendingNote({ order, vectors }: ModuleScope): string[] {
 }
 
 class VerilogParser {
-  private readonly source: SourceText;
-  private readonly tokens: TokenStream;
-  private readonly limits: Limits = { nets: 0 };
+  readonly #source: SourceText;
+  readonly #tokens: TokenStream;
+  readonly #limits: Limits = { nets: 0 };
 
   constructor(source: SourceText) {
-    this.source = source;
-    this.tokens = new TokenStream(source);
+    this.#source = source;
+    this.#tokens = new TokenStream(source);
   }
 
   parse(): Map<string, ModuleScope> {
     const scopes = new Map<string, ModuleScope>();
-    while (this.tokens.next.kind !== 'end') {
-      const hollow = this.tokens.next.hollow ?? false;
-      this.tokens.expect('module', 'at the top level of the file');
-      const name = this.tokens.name('the name of the module');
-      if (scopes.has(name.text)) this.source.fail(name, `a second module "${name.text}"`, 'a name of its own');
-      const scope = new ModuleScope(this.source, this.tokens, this.limits, name);
+    while (this.#tokens.next.kind !== 'end') {
+      const hollow = this.#tokens.next.hollow ?? false;
+      this.#tokens.expect('module', 'at the top level of the file');
+      const name = this.#tokens.name('the name of the module');
+      if (scopes.has(name.text)) this.#source.fail(name, `a second module "${name.text}"`, 'a name of its own');
+      const scope = new ModuleScope(this.#source, this.#tokens, this.#limits, name);
       scope.module.hollow = hollow;
       scopes.set(name.text, scope);
-      new ModuleParser(this.source, this.tokens, scope).parse();
+      new ModuleParser(this.#source, this.#tokens, scope).parse();
     }
-    if (scopes.size === 0) this.source.fail({ line: 1, column: 1 }, 'no module', 'module … endmodule');
+    if (scopes.size === 0) this.#source.fail({ line: 1, column: 1 }, 'no module', 'module … endmodule');
     return scopes;
   }
 }
 
 /** Parses one module, from behind its name to its endmodule. */
 class ModuleParser {
-  private readonly source: SourceText;
-  private readonly tokens: TokenStream;
-  private readonly scope: ModuleScope;
-  private readonly expressions: Expressions;
+  readonly #source: SourceText;
+  readonly #tokens: TokenStream;
+  readonly #scope: ModuleScope;
+  readonly #expressions: Expressions;
 
   constructor(source: SourceText, tokens: TokenStream, scope: ModuleScope) {
-    this.source = source;
-    this.tokens = tokens;
-    this.scope = scope;
-    this.expressions = new Expressions(source, tokens, scope);
+    this.#source = source;
+    this.#tokens = tokens;
+    this.#scope = scope;
+    this.#expressions = new Expressions(source, tokens, scope);
   }
 
   parse(): void {
-    const { scope } = this;
-    const header = this.tokens.accept('(') ? this.header() : [];
+    const scope = this.#scope;
+    const header = this.#tokens.accept('(') ? this.#header() : [];
     scope.order = header.map((port) => port.text);
-    this.tokens.expect(';', 'after the ports of the module');
-    while (!this.tokens.accept('endmodule')) this.item();
+    this.#tokens.expect(';', 'after the ports of the module');
+    while (!this.#tokens.accept('endmodule')) this.#item();
     for (const port of header) {
       if (!scope.directions.has(port.text)) {
-        this.source.fail(port, `port "${port.text}" has no direction`, 'input or output declared for it');
+        this.#source.fail(port, `port "${port.text}" has no direction`, 'input or output declared for it');
       }
     }
     const listed = new Set(scope.order);
@@ -116,186 +116,186 @@ class ModuleParser {
   }
 
   /** The port list: declarations, or names alone that the body declares. */
-  private header(): VerilogToken[] {
+  #header(): VerilogToken[] {
     const names: VerilogToken[] = [];
-    if (this.tokens.accept(')')) return names;
+    if (this.#tokens.accept(')')) return names;
     let declared: { direction: Direction; signed: boolean; range: Range | null } | null = null;
     do {
-      if (this.tokens.isOneOf(['input', 'output'])) {
-        const direction = this.tokens.take().text as Direction;
-        declared = { direction, ...this.netType() };
+      if (this.#tokens.isOneOf(['input', 'output'])) {
+        const direction = this.#tokens.take().text as Direction;
+        declared = { direction, ...this.#netType() };
       }
-      const name = this.tokens.name('a port');
-      if (declared) this.scope.declarePort(declared.direction, name, declared.range, declared.signed);
+      const name = this.#tokens.name('a port');
+      if (declared) this.#scope.declarePort(declared.direction, name, declared.range, declared.signed);
       names.push(name);
-    } while (this.tokens.accept(','));
-    this.tokens.expect(')', 'after the last port');
+    } while (this.#tokens.accept(','));
+    this.#tokens.expect(')', 'after the last port');
     return names;
   }
 
   /** The kind, sign and range of what is declared; the kind makes no difference. */
-  private netType(): { signed: boolean; range: Range | null } {
-    while (this.tokens.isOneOf(NETS)) this.tokens.take();
-    const signed = this.tokens.accept('signed');
-    if (!signed) this.tokens.accept('unsigned');
-    return { signed, range: this.expressions.range() };
+  #netType(): { signed: boolean; range: Range | null } {
+    while (this.#tokens.isOneOf(NETS)) this.#tokens.take();
+    const signed = this.#tokens.accept('signed');
+    if (!signed) this.#tokens.accept('unsigned');
+    return { signed, range: this.#expressions.range() };
   }
 
-  private item(): void {
-    const first = this.tokens.next;
-    if (first.kind === 'end') this.source.fail(first, 'the end of the file', '"endmodule"');
-    if (this.tokens.accept(';')) return;
-    if (this.tokens.isOneOf(['input', 'output'])) this.ports(this.tokens.take().text as Direction);
-    else if (this.tokens.isOneOf(NETS)) this.nets();
-    else if (this.tokens.isOneOf(['supply0', 'supply1'])) this.supplies(this.tokens.take().text === 'supply1');
-    else if (this.tokens.accept('assign')) this.assigns();
-    else if (this.tokens.isOneOf(PRIMITIVES)) this.gates(this.tokens.take());
-    else if (this.tokens.accept('specify')) {
-      while (!this.tokens.accept('endspecify')) {
-        if (this.tokens.next.kind === 'end') this.tokens.refuse('"endspecify"');
-        this.tokens.take();
+  #item(): void {
+    const first = this.#tokens.next;
+    if (first.kind === 'end') this.#source.fail(first, 'the end of the file', '"endmodule"');
+    if (this.#tokens.accept(';')) return;
+    if (this.#tokens.isOneOf(['input', 'output'])) this.#ports(this.#tokens.take().text as Direction);
+    else if (this.#tokens.isOneOf(NETS)) this.#nets();
+    else if (this.#tokens.isOneOf(['supply0', 'supply1'])) this.#supplies(this.#tokens.take().text === 'supply1');
+    else if (this.#tokens.accept('assign')) this.#assigns();
+    else if (this.#tokens.isOneOf(PRIMITIVES)) this.#gates(this.#tokens.take());
+    else if (this.#tokens.accept('specify')) {
+      while (!this.#tokens.accept('endspecify')) {
+        if (this.#tokens.next.kind === 'end') this.#tokens.refuse('"endspecify"');
+        this.#tokens.take();
       }
       return;
-    } else this.instances();
-    this.tokens.expect(';', 'at the end of the statement');
+    } else this.#instances();
+    this.#tokens.expect(';', 'at the end of the statement');
   }
 
-  private ports(direction: Direction): void {
-    const { signed, range } = this.netType();
-    do this.scope.declarePort(direction, this.tokens.name('a port'), range, signed);
-    while (this.tokens.accept(','));
+  #ports(direction: Direction): void {
+    const { signed, range } = this.#netType();
+    do this.#scope.declarePort(direction, this.#tokens.name('a port'), range, signed);
+    while (this.#tokens.accept(','));
   }
 
-  private nets(): void {
-    const { range } = this.netType();
+  #nets(): void {
+    const { range } = this.#netType();
     do {
-      const name = this.tokens.name('a net');
-      const { bits } = this.scope.redeclaredPort(name, range) ?? this.scope.declare(name, range);
-      if (this.tokens.accept('=')) this.assign(name, bits);
-    } while (this.tokens.accept(','));
+      const name = this.#tokens.name('a net');
+      const { bits } = this.#scope.redeclaredPort(name, range) ?? this.#scope.declare(name, range);
+      if (this.#tokens.accept('=')) this.#assign(name, bits);
+    } while (this.#tokens.accept(','));
   }
 
-  private supplies(one: boolean): void {
-    const range = this.expressions.range();
+  #supplies(one: boolean): void {
+    const range = this.#expressions.range();
     do {
-      const name = this.tokens.name('a net');
-      const { bits } = this.scope.declare(name, range);
+      const name = this.#tokens.name('a net');
+      const { bits } = this.#scope.declare(name, range);
       const signal = one ? ONE : ZERO;
-      this.scope.connect(
+      this.#scope.connect(
         name,
         bits,
-        bits.map(() => this.scope.intermediate(name, [], () => signal, 0)),
+        bits.map(() => this.#scope.intermediate(name, [], () => signal, 0)),
       );
-    } while (this.tokens.accept(','));
+    } while (this.#tokens.accept(','));
   }
 
-  private assigns(): void {
-    this.delay();
+  #assigns(): void {
+    this.#delay();
     do {
-      const at = this.tokens.next;
-      const target = this.expressions.target();
-      this.tokens.expect('=', 'after the target of the assign');
-      this.assign(at, target);
-    } while (this.tokens.accept(','));
+      const at = this.#tokens.next;
+      const target = this.#expressions.target();
+      this.#tokens.expect('=', 'after the target of the assign');
+      this.#assign(at, target);
+    } while (this.#tokens.accept(','));
   }
 
-  private assign(at: Place, target: Bits): void {
-    const value = this.expressions.expression();
-    if (!this.tokens.isOneOf([',', ';'])) this.tokens.refuse('";" at the end of the statement');
+  #assign(at: Place, target: Bits): void {
+    const value = this.#expressions.expression();
+    if (!this.#tokens.isOneOf([',', ';'])) this.#tokens.refuse('";" at the end of the statement');
     if (value.length !== target.length) {
-      this.source.decline(at, `${value.length} bits assigned to ${target.length} bits`, 'equal widths');
+      this.#source.decline(at, `${value.length} bits assigned to ${target.length} bits`, 'equal widths');
     }
-    this.scope.connect(at, target, value);
+    this.#scope.connect(at, target, value);
   }
 
   /** `#3` or `#(1, 2)`: the time a gate takes is not its function. */
-  private delay(): void {
-    if (!this.tokens.accept('#')) return;
-    if (!this.tokens.accept('(')) {
-      if (this.tokens.next.kind !== 'number') this.tokens.refuse('a delay');
-      this.tokens.take();
+  #delay(): void {
+    if (!this.#tokens.accept('#')) return;
+    if (!this.#tokens.accept('(')) {
+      if (this.#tokens.next.kind !== 'number') this.#tokens.refuse('a delay');
+      this.#tokens.take();
       return;
     }
-    while (!this.tokens.accept(')')) {
-      if (this.tokens.next.kind !== 'number' && !this.tokens.isOneOf([',', ':'])) this.tokens.refuse('a delay');
-      this.tokens.take();
+    while (!this.#tokens.accept(')')) {
+      if (this.#tokens.next.kind !== 'number' && !this.#tokens.isOneOf([',', ':'])) this.#tokens.refuse('a delay');
+      this.#tokens.take();
     }
   }
 
   /** `and #1 name (output, input, …), (…);` */
-  private gates(kind: VerilogToken): void {
-    this.delay();
+  #gates(kind: VerilogToken): void {
+    this.#delay();
     do {
-      if (this.tokens.next.kind === 'name') this.tokens.take();
-      const at = this.tokens.expect('(', 'before the connections of the gate');
+      if (this.#tokens.next.kind === 'name') this.#tokens.take();
+      const at = this.#tokens.expect('(', 'before the connections of the gate');
       const terminals: Bits[] = [];
-      do terminals.push(this.expressions.connection());
-      while (this.tokens.accept(','));
-      this.tokens.expect(')', 'after the connections of the gate');
-      this.gate(kind, at, terminals);
-    } while (this.tokens.accept(','));
+      do terminals.push(this.#expressions.connection());
+      while (this.#tokens.accept(','));
+      this.#tokens.expect(')', 'after the connections of the gate');
+      this.#gate(kind, at, terminals);
+    } while (this.#tokens.accept(','));
   }
 
-  private gate(kind: VerilogToken, at: Place, terminals: readonly Bits[]): void {
+  #gate(kind: VerilogToken, at: Place, terminals: readonly Bits[]): void {
     const type = kind.text as (typeof PRIMITIVES)[number];
     const wide = terminals.find((bits) => bits.length !== 1);
-    if (wide) this.source.decline(at, `${wide.length} bits connected to "${type}"`, 'one bit');
+    if (wide) this.#source.decline(at, `${wide.length} bits connected to "${type}"`, 'one bit');
     const nets = terminals.map(([net]) => net!);
     // The last terminal of buf and not is the input, the first one of the others the output.
     const forward = type === 'buf' || type === 'not';
     const outputs = forward ? nets.slice(0, -1) : nets.slice(0, 1);
     const inputs = forward ? nets.slice(-1) : nets.slice(1);
     if (outputs.length === 0 || inputs.length === 0) {
-      this.source.fail(at, `"${type}" of ${nets.length} terminals`, 'an output and an input');
+      this.#source.fail(at, `"${type}" of ${nets.length} terminals`, 'an output and an input');
     }
     const build: Build = primitives[type];
     const { line, column } = at;
     for (const output of outputs) {
-      if (isAnonymous(output)) this.source.fail(at, `the output of "${type}" connected to an expression`, 'a net');
+      if (isAnonymous(output)) this.#source.fail(at, `the output of "${type}" connected to an expression`, 'a net');
       const gates = inputs.length + 1;
-      this.scope.module.drive(this.source, output, { kind: 'function', inputs, build, gates, line, column });
+      this.#scope.module.drive(this.#source, output, { kind: 'function', inputs, build, gates, line, column });
     }
   }
 
-  private instances(): void {
+  #instances(): void {
     const items = `one of ${KEYWORDS.slice(1).join(', ')}, or an instance of a module`;
-    const module = this.tokens.name(items);
-    if (this.tokens.next.kind !== 'name' || this.tokens.afterNext.text !== '(') {
-      this.source.decline(module, `"${module.text}"${didYouMean(module.text, KEYWORDS)}`, items);
+    const module = this.#tokens.name(items);
+    if (this.#tokens.next.kind !== 'name' || this.#tokens.afterNext.text !== '(') {
+      this.#source.decline(module, `"${module.text}"${didYouMean(module.text, KEYWORDS)}`, items);
     }
     do {
-      this.tokens.name('the name of the instance');
-      this.tokens.expect('(', 'before the connections');
-      const pins = this.tokens.isNext(')') ? [] : this.pins();
-      this.tokens.expect(')', 'after the last connection');
-      this.scope.instances.push({ module, pins });
-    } while (this.tokens.accept(','));
+      this.#tokens.name('the name of the instance');
+      this.#tokens.expect('(', 'before the connections');
+      const pins = this.#tokens.isNext(')') ? [] : this.#pins();
+      this.#tokens.expect(')', 'after the last connection');
+      this.#scope.instances.push({ module, pins });
+    } while (this.#tokens.accept(','));
   }
 
-  private pins(): Pin[] {
+  #pins(): Pin[] {
     const pins: Pin[] = [];
     const connected = new Set<string>();
     do {
-      const place = this.tokens.next;
-      const named = this.tokens.accept('.');
+      const place = this.#tokens.next;
+      const named = this.#tokens.accept('.');
       if (pins.length > 0 && named !== (pins[0]!.formal !== null)) {
-        this.source.fail(place, 'connections by name beside others by position', 'one of the two');
+        this.#source.fail(place, 'connections by name beside others by position', 'one of the two');
       }
       if (!named) {
-        const open = this.tokens.isOneOf([',', ')']);
-        pins.push({ formal: null, actual: open ? null : this.expressions.connection(), place });
+        const open = this.#tokens.isOneOf([',', ')']);
+        pins.push({ formal: null, actual: open ? null : this.#expressions.connection(), place });
         continue;
       }
-      const formal = this.tokens.name('the name of a port');
-      this.tokens.expect('(', 'after the name of the port');
-      const actual = this.tokens.isNext(')') ? null : this.expressions.connection();
-      this.tokens.expect(')', 'after the connection');
+      const formal = this.#tokens.name('the name of a port');
+      this.#tokens.expect('(', 'after the name of the port');
+      const actual = this.#tokens.isNext(')') ? null : this.#expressions.connection();
+      this.#tokens.expect(')', 'after the connection');
       if (connected.has(formal.text)) {
-        this.source.fail(formal, `port "${formal.text}" is connected twice`, 'each port once');
+        this.#source.fail(formal, `port "${formal.text}" is connected twice`, 'each port once');
       }
       connected.add(formal.text);
       pins.push({ formal, actual, place: formal });
-    } while (this.tokens.accept(','));
+    } while (this.#tokens.accept(','));
     return pins;
   }
 }

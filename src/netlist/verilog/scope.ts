@@ -54,26 +54,26 @@ export class ModuleScope {
   /** The ports in the order of the header, for positional connections. */
   order: string[] = [];
   readonly signedPorts: string[] = [];
-  private readonly source: SourceText;
-  private readonly tokens: TokenStream;
-  private readonly limits: Limits;
-  private readonly taken = new Set<string>();
-  private anonymous = 0;
+  readonly #source: SourceText;
+  readonly #tokens: TokenStream;
+  readonly #limits: Limits;
+  readonly #taken = new Set<string>();
+  #anonymous = 0;
 
   constructor(source: SourceText, tokens: TokenStream, limits: Limits, name: VerilogToken) {
-    this.source = source;
-    this.tokens = tokens;
-    this.limits = limits;
+    this.#source = source;
+    this.#tokens = tokens;
+    this.#limits = limits;
     this.module = new Module(name.text, { line: name.line, column: name.column });
   }
 
   declare(name: VerilogToken, range: Range | null): Vector {
-    if (this.vectors.has(name.text)) this.source.fail(name, `"${name.text}" is declared twice`, 'one declaration');
+    if (this.vectors.has(name.text)) this.#source.fail(name, `"${name.text}" is declared twice`, 'one declaration');
     const bits = range === null ? [name.text] : bitsOf(range).map((index) => `${name.text}[${index}]`);
-    const taken = bits.find((net) => this.taken.has(net));
-    if (taken) this.source.fail(name, `"${taken}" is declared twice`, 'one declaration');
-    this.count(name, bits.length);
-    for (const net of bits) this.taken.add(net);
+    const taken = bits.find((net) => this.#taken.has(net));
+    if (taken) this.#source.fail(name, `"${taken}" is declared twice`, 'one declaration');
+    this.#count(name, bits.length);
+    for (const net of bits) this.#taken.add(net);
     const vector = { bits, range };
     this.vectors.set(name.text, vector);
     return vector;
@@ -98,7 +98,7 @@ export class ModuleScope {
     const vector = this.vectors.get(name.text)!;
     const bits = range === null ? 1 : bitsOf(range).length;
     if (vector.bits.length !== bits) {
-      this.source.fail(name, `"${name.text}" of ${bits} bits`, `${vector.bits.length} bits as the port has`);
+      this.#source.fail(name, `"${name.text}" of ${bits} bits`, `${vector.bits.length} bits as the port has`);
     }
     return vector;
   }
@@ -120,28 +120,28 @@ export class ModuleScope {
   /** A name where Verilog declares a scalar net by its use: the target of an assign, or a whole connection. */
   implicit(name: VerilogToken): void {
     if (this.vectors.has(name.text)) return;
-    if (!this.tokens.implicitNets || this.tokens.isDeclaredLater(name.text)) this.unknown(name);
+    if (!this.#tokens.implicitNets || this.#tokens.isDeclaredLater(name.text)) this.#unknown(name);
     this.declare(name, null);
   }
 
   /** The vector of a name that is used. */
   vector(name: VerilogToken): Vector {
-    return this.vectors.get(name.text) ?? this.unknown(name);
+    return this.vectors.get(name.text) ?? this.#unknown(name);
   }
 
-  private unknown(name: VerilogToken): never {
+  #unknown(name: VerilogToken): never {
     const hint = didYouMean(name.text, this.vectors.keys());
-    const legal = this.tokens.isNext('(') || this.tokens.isDeclaredLater(name.text);
-    const tell = legal ? this.source.decline : this.source.fail;
-    return tell.call(this.source, name, `unknown net "${name.text}"${hint}`, 'a net declared before');
+    const legal = this.#tokens.isNext('(') || this.#tokens.isDeclaredLater(name.text);
+    const tell = legal ? this.#source.decline : this.#source.fail;
+    return tell.call(this.#source, name, `unknown net "${name.text}"${hint}`, 'a net declared before');
   }
 
   /** A net without a name that holds a part of an expression. */
   intermediate(at: Place, inputs: readonly string[], build: Build, gates = 1): string {
-    this.count(at, 1);
-    const net = `${ANONYMOUS}${++this.anonymous}`;
+    this.#count(at, 1);
+    const net = `${ANONYMOUS}${++this.#anonymous}`;
     const { line, column } = at;
-    this.module.drive(this.source, net, { kind: 'function', inputs, build, gates, line, column });
+    this.module.drive(this.#source, net, { kind: 'function', inputs, build, gates, line, column });
     return net;
   }
 
@@ -151,13 +151,13 @@ export class ModuleScope {
     const { buf: build } = primitives;
     target.forEach((net, bit) => {
       const inputs = [value[bit]!];
-      this.module.drive(this.source, net, { kind: 'function', inputs, build, gates: 0, line, column });
+      this.module.drive(this.#source, net, { kind: 'function', inputs, build, gates: 0, line, column });
     });
   }
 
-  private count(at: Place, bits: number): void {
-    this.limits.nets += bits;
-    if (this.limits.nets > MAX_NETS) this.source.fail(at, `more than ${MAX_NETS} nets`, 'a smaller circuit');
+  #count(at: Place, bits: number): void {
+    this.#limits.nets += bits;
+    if (this.#limits.nets > MAX_NETS) this.#source.fail(at, `more than ${MAX_NETS} nets`, 'a smaller circuit');
   }
 }
 

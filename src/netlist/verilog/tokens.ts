@@ -86,31 +86,31 @@ export function tokenize(source: SourceText, text: string, attributes = false): 
 export class TokenStream {
   /** Names that are not declared may be nets. */
   readonly implicitNets: boolean;
-  private readonly source: SourceText;
-  private readonly tokens: readonly VerilogToken[];
-  private position = 0;
+  readonly #source: SourceText;
+  readonly #tokens: readonly VerilogToken[];
+  #position = 0;
   /** What seems to be declared in the rest of the module, found once, and where the module ends. */
-  private readonly declared = new Set<string>();
-  private declaredUntil = -1;
+  readonly #declared = new Set<string>();
+  #declaredUntil = -1;
 
   constructor(source: SourceText) {
-    this.source = source;
+    this.#source = source;
     const { text, implicitNets } = preprocess(source);
     this.implicitNets = implicitNets;
-    this.tokens = tokenize(source, text);
+    this.#tokens = tokenize(source, text);
   }
 
   get next(): VerilogToken {
-    return this.tokens[this.position]!;
+    return this.#tokens[this.#position]!;
   }
 
   get afterNext(): VerilogToken {
-    return this.tokens[this.position + 1] ?? this.next;
+    return this.#tokens[this.#position + 1] ?? this.next;
   }
 
   take(): VerilogToken {
     const token = this.next;
-    if (token.kind !== 'end') this.position++;
+    if (token.kind !== 'end') this.#position++;
     return token;
   }
 
@@ -125,7 +125,7 @@ export class TokenStream {
 
   accept(text: string): boolean {
     if (!this.isNext(text)) return false;
-    this.position++;
+    this.#position++;
     return true;
   }
 
@@ -144,29 +144,29 @@ export class TokenStream {
     const { kind, text } = this.next;
     const value = kind === 'number' && /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN;
     if (!(value <= largest)) this.refuse(`${what}, an integer up to ${largest}`);
-    this.position++;
+    this.#position++;
     return value;
   }
 
   /** Whether a declaration of this name seems to follow somewhere: `wire NAME`, `] NAME`, `function NAME`. */
   isDeclaredLater(name: string): boolean {
-    if (this.position > this.declaredUntil) {
-      this.declared.clear();
-      let n = this.position;
-      for (; n < this.tokens.length; n++) {
-        const { kind, text } = this.tokens[n]!;
+    if (this.#position > this.#declaredUntil) {
+      this.#declared.clear();
+      let n = this.#position;
+      for (; n < this.#tokens.length; n++) {
+        const { kind, text } = this.#tokens[n]!;
         if (text === 'endmodule' && kind === 'keyword') break;
-        if (kind === 'name' && DECLARING.has(this.tokens[n - 1]?.text ?? '')) this.declared.add(text);
+        if (kind === 'name' && DECLARING.has(this.#tokens[n - 1]?.text ?? '')) this.#declared.add(text);
       }
-      this.declaredUntil = n;
+      this.#declaredUntil = n;
     }
-    return this.declared.has(name);
+    return this.#declared.has(name);
   }
 
   /** Declines what comes next. */
   refuse(expected: string, place: Place = this.next): never {
     const { kind, text } = this.next;
-    return this.source.decline(place, kind === 'end' ? 'the end of the file' : `"${text}"`, expected);
+    return this.#source.decline(place, kind === 'end' ? 'the end of the file' : `"${text}"`, expected);
   }
 }
 

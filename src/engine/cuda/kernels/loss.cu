@@ -1,7 +1,7 @@
-// Softmax cross-entropy over rows of logits; rows with a negative label are ignored. LANES threads share a row: a warp where there are few
-// classes, a block where there are many. With few classes exponentials are formed in double precision; with many in float, and their sums in
-// double. The last block to finish adds the losses of the rows in an order that the number of rows decides, so results depend neither on
-// timing nor on the number of blocks.
+// Softmax cross-entropy over rows of logits; rows with a negative label are ignored. LANES threads share a row: a warp
+// where there are few classes, a block where there are many. With few classes exponentials are formed in double
+// precision; with many in float, and their sums in double. The last block to finish adds the losses of the rows in an
+// order that the number of rows decides, so results depend neither on timing nor on the number of blocks.
 // -D: LANES (32 or THREADS).
 #include "common.cuh"
 
@@ -60,8 +60,8 @@ INLINE int labelled(const int *labels, int rows) {
 }
 
 /**
- * Probabilities; mean loss over the labelled rows and the number of correct ones, by way of losses and hits of each row.
- * Grid: ⌈rows / ROWS⌉. `counter`: a word that is zero before and after.
+ * Probabilities; mean loss over the labelled rows and the number of correct ones, by way of losses and hits of each
+ * row. Grid: ⌈rows / ROWS⌉. `counter`: a word that is zero before and after.
  */
 KERNEL softmax_cross_entropy(const float *logits, const int *labels, float *mean, float *probabilities, float *correct, double *losses,
                              int *hits, u32 *counter, int rows, int classes) {

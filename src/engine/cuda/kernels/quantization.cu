@@ -1,5 +1,6 @@
-// Quantisers, their gradients, and the ranges and scales that they take. Arithmetic that decides codes, scales and zero points is done as the
-// reference does it (float32 quotients, doubles for ranges); sums over a tensor are Ops of `reduceColumns` in double precision.
+// Quantisers, their gradients, and the ranges and scales that they take. Arithmetic that decides codes, scales and zero
+// points is done as the reference does it (float32 quotients, doubles for ranges); sums over a tensor are Ops of
+// `reduceColumns` in double precision.
 #include "clip.cuh"
 #include "elementwise.cuh"
 #include "reduce.cuh"
@@ -139,8 +140,9 @@ KERNEL clip_scale_gradient(const float *gScale, const float *min, const float *m
 }
 
 /**
- * The extremes of x, in vectors of four, widened to hold [bound, −bound] (reduction.cu), move running ones, low ← alpha·low + beta·min and
- * high likewise, and those with the clip logits give the scale and the zero point of the quantiser that comes next.
+ * The extremes of x, in vectors of four, widened to hold [bound, −bound] (reduction.cu), move running ones, low ←
+ * alpha·low + beta·min and high likewise, and those with the clip logits give the scale and the zero point of the
+ * quantiser that comes next.
  */
 struct MovingRange : Range {
   typedef float4 Item;
@@ -165,7 +167,10 @@ KERNEL moving_range(const float4 *x, const float *lowBefore, const float *highBe
   REDUCE(MovingRange{{}, x, lowBefore, highBefore, upper, lower, low, high, scale, zero, alpha, beta, levels, bound});
 }
 
-/** errors[step] = Σ |x − x_fq|^exponent for the clip factor 1 − shrink·step; grid z = step. Ranges per column of x, `channels` of them. */
+/**
+ * errors[step] = Σ |x − x_fq|^exponent for the clip factor 1 − shrink·step; grid z = step. Ranges per column of x,
+ * `channels` of them.
+ */
 struct ClipError : Total {
   const float *x, *min, *max;
   double *errors;

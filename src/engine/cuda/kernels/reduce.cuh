@@ -1,8 +1,8 @@
-// A reduction of a [rows, columns] tensor over its rows, per column (a whole tensor is one column). One pass over memory: a block sums a slab
-// of rows for a tile of columns, writes a partial, and the last block of the tile to finish combines the partials in slab order, so the
-// result does not depend on timing.
-// Block: TILE columns × THREADS/TILE rows, TILE a power of two up to 32. Grid: (column tiles, slabs). Partials: [tile][slab][TILE] accumulators.
-// `counters`: one word per column tile, zero before and after.
+// A reduction of a [rows, columns] tensor over its rows, per column (a whole tensor is one column). One pass over
+// memory: a block sums a slab of rows for a tile of columns, writes a partial, and the last block of the tile to finish
+// combines the partials in slab order, so the result does not depend on timing.
+// Block: TILE columns × THREADS/TILE rows, TILE a power of two up to 32. Grid: (column tiles, slabs). Partials:
+// [tile][slab][TILE] accumulators. `counters`: one word per column tile, zero before and after.
 #pragma once
 #include "common.cuh"
 
@@ -43,8 +43,9 @@ INLINE Pair readFresh(const Pair *from) {
 }
 
 /**
- * Op: Sum (the accumulator), empty(), merge(Sum, Sum), Item load(index) and visit(Sum &, Item, index, column) per element, finish(column, Sum).
- * Several items are loaded before the first is visited, so that their reads overlap even where `visit` writes.
+ * Op: Sum (the accumulator), empty(), merge(Sum, Sum), Item load(index) and visit(Sum &, Item, index, column) per
+ * element, finish(column, Sum). Several items are loaded before the first is visited, so that their reads overlap even
+ * where `visit` writes.
  */
 template <class Op> INLINE void reduceColumns(const Op &op, int rows, int columns, int tile, void *partials, u32 *counters) {
   typedef typename Op::Sum Sum;

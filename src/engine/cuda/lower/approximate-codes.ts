@@ -1,5 +1,5 @@
-// What the emulations of an approximate convolution share: the inner axis of codes in memory, gathered and mapped codes, sums of weight codes
-// per tap. See kernels/approximate-codes.cu.
+// What the emulations of an approximate convolution share: the inner axis of codes in memory, gathered and mapped
+// codes, sums of weight codes per tap. See kernels/approximate-codes.cu.
 
 import type { Address } from '../runtime/driver.ts';
 import { type Convolution, ceilDivide, geometryArgument, roundUp } from './geometry.ts';

@@ -1,6 +1,7 @@
-// Which planes an approximate convolution needs. Of a structure: the bits of the activation operand grouped by the weight operand that they meet;
-// bits that lose nothing share one plane with v = w, bits that lose the same partial products share one too. A plane whose weights are
-// integers has one u8 digit, one with real-valued shares also digits of a fraction. Of a table: the terms of its factorisation. See kernels/approximate-planes.cu.
+// Which planes an approximate convolution needs. Of a structure: the bits of the activation operand grouped by the
+// weight operand that they meet; bits that lose nothing share one plane with v = w, bits that lose the same partial
+// products share one too. A plane whose weights are integers has one u8 digit, one with real-valued shares also digits
+// of a fraction. Of a table: the terms of its factorisation. See kernels/approximate-planes.cu.
 
 import { isInteger } from '../../../multiplier/error.ts';
 import { type Factorization, type FactorPlane, isSigned } from '../../../multiplier/factorization.ts';
@@ -16,7 +17,10 @@ export interface Plane {
   readonly bit: number | undefined;
   /** Whether the weights of the plane are fixed-point numbers with a fraction. */
   readonly fraction: boolean;
-  /** The term of a factorisation that it computes; without one it reads x, bits in their places, and its weights come from m. */
+  /**
+   * The term of a factorisation that it computes; without one it reads x, bits in their places, and its weights come
+   * from m.
+   */
   readonly factor?: FactorPlane;
 }
 
@@ -72,7 +76,10 @@ export function planesOf({ error, weightBits, activationBits }: AxmConvAttribute
 
 const EMPTY = 'nothing';
 
-/** What is removed from bit j's partial products as far as the graph says: a text that is equal for equal columns, undefined if unknown. */
+/**
+ * What is removed from bit j's partial products as far as the graph says: a text that is equal for equal columns,
+ * undefined if unknown.
+ */
 function columnOf(m: Value, j: number, weightBits: number, activationBits: number): string | undefined {
   const rows = Array.from({ length: weightBits }, (_, i) => i * activationBits + j);
   const source = sourceOf(m);

@@ -1,5 +1,5 @@
-// The approximate convolution as a product over planes: which planes a node has, the tiles that they fit in, and the launches.
-// See kernels/approximate-planes.cu.
+// The approximate convolution as a product over planes: which planes a node has, the tiles that they fit in, and the
+// launches. See kernels/approximate-planes.cu.
 
 import { factorize, type NoFactorization } from '../../../multiplier/factorization.ts';
 import { UserError } from '../../../tensor/errors.ts';
@@ -65,7 +65,10 @@ const manyPlaneTiles: readonly PlaneTile[] = [
   smallPlaneTile,
 ];
 
-/** Digits behind the first of weights with a fraction: 2^-9 of a code's unit is below tf32's rounding, 2^-17 below float32's needs. */
+/**
+ * Digits behind the first of weights with a fraction: 2^-9 of a code's unit is below tf32's rounding, 2^-17 below
+ * float32's needs.
+ */
 const fractionDigitsOf = ({ precision }: Target): number => (precision === 'fp32' ? 2 : 1);
 
 /** Shared memory for the stages of a product. */
@@ -149,8 +152,8 @@ const structured = { digits: ['1', '2', '3'], ...multiplied } as const;
 const tabulated = { functions: ['none', 'some'], constant: ['none', 'some'], ...multiplied } as const;
 
 /**
- * The ways of products of planes; by warps or by warpgroups is a matter of the device. The at most eight planes of a structure never need the
- * tiles for many.
+ * The ways of products of planes; by warps or by warpgroups is a matter of the device. The at most eight planes of a
+ * structure never need the tiles for many.
  */
 export const planeWays = {
   'planes, by warps': { tile: tilesOf(planeTiles, [smallPlaneTile]), ...structured },

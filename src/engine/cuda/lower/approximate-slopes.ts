@@ -1,5 +1,6 @@
-// The operands' gradients through the error of an approximate multiplier: constant slopes that are a sum of a few products of the operands'
-// codes by convolutions of their factors (convolution.ts), all others by table look-up; see kernels/approximate-slopes.cu.
+// The operands' gradients through the error of an approximate multiplier: constant slopes that are a sum of a few
+// products of the operands' codes by convolutions of their factors (convolution.ts), all others by table look-up; see
+// kernels/approximate-slopes.cu.
 
 import { type Factors, factorsOf } from '../../../multiplier/factors.ts';
 import type { Node } from '../../graph/graph.ts';
@@ -146,8 +147,9 @@ const imageCount = (g: Convolution): number => g.n * g.h * g.w * g.c;
 const weightCount = (g: Convolution): number => g.inner * g.o;
 
 /**
- * A gradient of the error as that of a convolution of factors: `expand` forms the factors of the operand's codes, the convolution the
- * products of those with g, `collect` the gradient from the products. The workspace holds the factors, the products, what the convolution wants.
+ * A gradient of the error as that of a convolution of factors: `expand` forms the factors of the operand's codes, the
+ * convolution the products of those with g, `collect` the gradient from the products. The workspace holds the factors,
+ * the products, what the convolution wants.
  */
 function throughTerms(
   product: Lowered,

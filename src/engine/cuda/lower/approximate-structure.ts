@@ -1,4 +1,5 @@
-// The structure matrix of a trained multiplier, and the gradient of its parameters; see kernels/approximate-structure.cu.
+// The structure matrix of a trained multiplier, and the gradient of its parameters; see
+// kernels/approximate-structure.cu.
 
 import { addresses, integers } from './launch.ts';
 import { elementsOf, type Lowerings, launchOverElements, noChoice, theOnlyPath, type WaysOf } from './lowering.ts';

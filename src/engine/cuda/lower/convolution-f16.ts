@@ -1,6 +1,7 @@
-// Convolutions of f32 tensors that keep the size of the image, on the f16 matrix units: operands are laid out as tiles of f16, with a power
-// of two per block in place of the exponent's range; see kernels/convolution-f16.cu. Which ones qualify, how their sums are cut into parts, and
-// the launches: forward and input gradient are one kernel, with the weights laid out first.
+// Convolutions of f32 tensors that keep the size of the image, on the f16 matrix units: operands are laid out as tiles
+// of f16, with a power of two per block in place of the exponent's range; see kernels/convolution-f16.cu. Which ones
+// qualify, how their sums are cut into parts, and the launches: forward and input gradient are one kernel, with the
+// weights laid out first.
 
 import { COUNTS, oneOrSeveral } from '../../graph/paths.ts';
 import {
@@ -36,7 +37,8 @@ export interface F16Product extends Pick<Lowered, 'workspaceBytes' | 'launches'>
 
 /** Cut inner chunks or pixels, and the vectors per thread that kernels are made for. */
 export function f16Aspects(mode: Mode) {
-  // Without margins the fewest vectors cover a block's pixels, with the smallest margins those of a weight gradient's tile.
+  // Without margins the fewest vectors cover a block's pixels, with the smallest margins those of a weight gradient's
+  // tile.
   const [fewest, most] = mode === WEIGHT_GRADIENT ? [3, MOST_GRADIENT_LOADS] : [8, MOST_LOADS];
   return { parts: COUNTS, loads: Array.from({ length: most - fewest + 1 }, (_, more) => `${fewest + more}`) };
 }

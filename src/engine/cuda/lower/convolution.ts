@@ -1,6 +1,6 @@
-// Convolutions of f32 tensors: which product, which tile, how a long sum is cut into parts; see kernels/convolution.cu. Those that keep the
-// size of the image have faster kernels where the device does (convolution-f16.ts). The gradients through the error of an approximate multiplier
-// are such products too (approximate-slopes.ts).
+// Convolutions of f32 tensors: which product, which tile, how a long sum is cut into parts; see kernels/convolution.cu.
+// Those that keep the size of the image have faster kernels where the device does (convolution-f16.ts). The gradients
+// through the error of an approximate multiplier are such products too (approximate-slopes.ts).
 
 import type { Node } from '../../graph/graph.ts';
 import { COUNTS, oneOrSeveral, pathOf } from '../../graph/paths.ts';
@@ -205,8 +205,9 @@ interface TiledProduct extends Lowered {
 }
 
 /**
- * The input gradient of an image with few channels: its tiles would be mostly empty and read each gradient once per tap. One product of all
- * taps' weights, taken as channels of a 1×1 convolution, reads each gradient once; then each pixel collects what its windows hold for it.
+ * The input gradient of an image with few channels: its tiles would be mostly empty and read each gradient once per
+ * tap. One product of all taps' weights, taken as channels of a 1×1 convolution, reads each gradient once; then each
+ * pixel collects what its windows hold for it.
  */
 const MOST_TAP_CHANNELS = 64;
 

@@ -7,7 +7,9 @@ import { fuse } from './fuse.ts';
 const attributes = { epsilon: 1e-5 };
 const sum = { alpha: 1, beta: 1 };
 
-/** A graph with an image, its batch norm, and what `rest` makes of both; with gradients of everything where `trained`. */
+/**
+ * A graph with an image, its batch norm, and what `rest` makes of both; with gradients of everything where `trained`.
+ */
 function graphWith(rest: (graph: Graph, y: Value, x: Value) => Value, trained = true): Graph {
   const graph = new Graph();
   const image = graph.input('image', [2, 4, 4, 8]);

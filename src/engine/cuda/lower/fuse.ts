@@ -1,7 +1,8 @@
-// Neighbouring steps that one pass over memory can do together: normalisation with the addition and the relu behind it, the gradient of batch
-// norm with that of the relu in front of it, the range of an activation with the quantiser's scale that follows from it. The plan is laid out before, so a fused step may only use memory that still holds what it
-// reads: it takes the place of the last step that it joins, and is formed only where its operands live that long. Nothing else changes:
-// operations, their meaning and their storage stay what the plan says.
+// Neighbouring steps that one pass over memory can do together: normalisation with the addition and the relu behind it,
+// the gradient of batch norm with that of the relu in front of it, the range of an activation with the quantiser's
+// scale that follows from it. The plan is laid out before, so a fused step may only use memory that still holds what it
+// reads: it takes the place of the last step that it joins, and is formed only where its operands live that long.
+// Nothing else changes: operations, their meaning and their storage stay what the plan says.
 
 import { sizeOf } from '../../../tensor/tensor.ts';
 import type { Node, Value } from '../../graph/graph.ts';
@@ -16,7 +17,10 @@ export interface FusedAttributes {
   normalize: OpAttributes['batchNorm'] & { readonly rectified: boolean };
   /** (g, x, gamma, mean, variance, beta) → dx, dgamma, dbeta of relu(batch norm of x). */
   rectifiedGradient: OpAttributes['batchNormGradient'];
-  /** (x, low, high, upper, lower) → low and high moved to the extremes of x (alpha·before + beta·extreme), and of these what clipScale gives. */
+  /**
+   * (x, low, high, upper, lower) → low and high moved to the extremes of x (alpha·before + beta·extreme), and of these
+   * what clipScale gives.
+   */
   movingRange: OpAttributes['add'] & OpAttributes['clipScale'] & Pick<OpAttributes['minMax'], 'holdsZero'>;
 }
 export type FusedOp = keyof FusedAttributes;
@@ -60,7 +64,10 @@ function usesOf({ graph, steps }: Plan): Uses {
 
 const samePlace = (a: Storage, b: Storage): boolean => JSON.stringify(a) === JSON.stringify(b);
 
-/** Batch norm at `at`, then an addition, a relu, or both: statistics stay where they are, the rest moves to the last of them. */
+/**
+ * Batch norm at `at`, then an addition, a relu, or both: statistics stay where they are, the rest moves to the last of
+ * them.
+ */
 function joinForward({ steps }: Plan, uses: Uses, at: number, replaced: Map<number, readonly FusedStep[]>): void {
   const step = steps[at]!;
   const { inputs, outputs, attributes } = step.node as Node<'batchNorm'>;
@@ -71,7 +78,8 @@ function joinForward({ steps }: Plan, uses: Uses, at: number, replaced: Map<numb
   const next = onlyReader(y);
   const addition = opAt(next) === 'add' && isSum(steps[next!]!.node as Node<'add'>) ? next : undefined;
   const after = addition === undefined ? next : onlyReader(steps[addition]!.node.outputs[0]!);
-  // Behind an addition the relu must be the next step, and in place or outside the arena, else what was added may be gone.
+  // Behind an addition the relu must be the next step, and in place or outside the arena, else what was added may be
+  // gone.
   const keepsAdded = (from: Storage, to: Storage) => to.region === 'own' || samePlace(from, to);
   const follows =
     addition === undefined ||
@@ -152,7 +160,8 @@ function joinGradient(plan: Plan, uses: Uses, at: number, replaced: Map<number, 
 }
 
 /**
- * The range of a whole tensor at `at`, then at once its two moving averages and the scale that they give. The tensor comes in vectors of four.
+ * The range of a whole tensor at `at`, then at once its two moving averages and the scale that they give. The tensor
+ * comes in vectors of four.
  */
 function joinRange({ steps }: Plan, uses: Uses, at: number, replaced: Map<number, readonly FusedStep[]>): void {
   const [range, low, high, scale] = steps.slice(at, at + 4) as [Step, Step?, Step?, Step?];

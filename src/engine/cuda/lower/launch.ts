@@ -1,5 +1,5 @@
-// What a program consists of on the device: kernel launches with addresses already known. Lowering an operation gives commands;
-// nothing here calls the driver, so plans can be tested without a GPU.
+// What a program consists of on the device: kernel launches with addresses already known. Lowering an operation gives
+// commands; nothing here calls the driver, so plans can be tested without a GPU.
 
 import { invariant } from '../../../tensor/errors.ts';
 import type { KernelSource } from '../runtime/compiler.ts';
@@ -28,15 +28,18 @@ export type Target = Pick<DeviceProperties, 'multiprocessors' | 'sharedBytesPerB
   readonly warpgroups: boolean;
 };
 
-/** A kernel argument: an address, a 32-bit integer, a float or double, or a structure of such by the names of its fields. */
+/**
+ * A kernel argument: an address, a 32-bit integer, a float or double, or a structure of such by the names of its
+ * fields.
+ */
 export type Argument =
   | { readonly type: 'address'; readonly value: Address }
   | { readonly type: 'i32' | 'f32' | 'f64'; readonly value: number }
   | { readonly type: 'struct'; readonly fields: Arguments };
 
 /**
- * Arguments by the names that the kernel's parameters have, in their order. test/cuda/contract.test.ts holds every launch against the
- * signature in the `.cu` file.
+ * Arguments by the names that the kernel's parameters have, in their order. test/cuda/contract.test.ts holds every
+ * launch against the signature in the `.cu` file.
  */
 export type Arguments = Readonly<Record<string, Argument>>;
 

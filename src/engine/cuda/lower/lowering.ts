@@ -1,6 +1,7 @@
-// What lowering means on this backend: a node and a target give its path, the workspace it wants from the plan, and, once everything has an
-// address, the kernel launches that compute it. All choices (tiles, parts, planes, factors) are made once, when a node is lowered, and closed
-// over. Words that must be zero before each use (block counters) and constant tables come from the program.
+// What lowering means on this backend: a node and a target give its path, the workspace it wants from the plan, and,
+// once everything has an address, the kernel launches that compute it. All choices (tiles, parts, planes, factors) are
+// made once, when a node is lowered, and closed over. Words that must be zero before each use (block counters) and
+// constant tables come from the program.
 
 import { invariant } from '../../../tensor/errors.ts';
 import { sizeOf } from '../../../tensor/tensor.ts';
@@ -34,8 +35,8 @@ export interface Lowered {
   readonly path: Path;
   readonly workspaceBytes?: number;
   /**
-   * In an order that is right. Each launch names all memory that it touches: it runs as soon as that is ready, before others of the step
-   * if need be.
+   * In an order that is right. Each launch names all memory that it touches: it runs as soon as that is ready, before
+   * others of the step if need be.
    */
   readonly launches: (at: Operands) => readonly KernelLaunch[];
 }

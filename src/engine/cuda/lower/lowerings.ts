@@ -1,5 +1,5 @@
-// The table from operations to launches of kernels, those of neighbouring operations that fuse.ts joins with them. An operation of the contract
-// without an entry is a type error here.
+// The table from operations to launches of kernels, those of neighbouring operations that fuse.ts joins with them. An
+// operation of the contract without an entry is a type error here.
 
 import { concerning, type Node } from '../../graph/graph.ts';
 import type { OpName } from '../../graph/ops.ts';
@@ -54,7 +54,10 @@ export const ways: WaysOf<Computed | FusedOp> = {
   ...fusedQuantizationWays,
 };
 
-/** How the nodes of a plan run on a device. Each node is lowered once, be it asked for its workspace or for its launches. */
+/**
+ * How the nodes of a plan run on a device. Each node is lowered once, be it asked for its workspace or for its
+ * launches.
+ */
 export type Lower = (node: Node | FusedNode) => Lowered;
 
 export function lowerOn(target: Target): Lower {

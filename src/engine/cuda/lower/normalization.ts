@@ -1,5 +1,5 @@
-// Batch norm whole and in the pieces that fuse.ts makes of it: statistics alone, normalisation with an addition and a relu behind it, the
-// gradient with that of a relu in front. See kernels/normalization.cu.
+// Batch norm whole and in the pieces that fuse.ts makes of it: statistics alone, normalisation with an addition and a
+// relu behind it, the gradient with that of a relu in front. See kernels/normalization.cu.
 
 import { type Shape, sizeOf } from '../../../tensor/tensor.ts';
 import type { Node } from '../../graph/graph.ts';

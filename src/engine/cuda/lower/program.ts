@@ -1,5 +1,5 @@
-// From a plan to the tasks of a program: every step by its operation's lowering, neighbouring optimiser updates in few launches, and the
-// remaining assignments in one. Pure: addresses come in, launches go out.
+// From a plan to the tasks of a program: every step by its operation's lowering, neighbouring optimiser updates in few
+// launches, and the remaining assignments in one. Pure: addresses come in, launches go out.
 
 import { invariant } from '../../../tensor/errors.ts';
 import { bytesPerElement, sizeOf } from '../../../tensor/tensor.ts';
@@ -25,7 +25,10 @@ export interface Addresses {
   readonly variable: (name: string) => Address;
 }
 
-/** A launch of updates takes no more once it has so many elements: large layers need not wait for the gradients of all others. */
+/**
+ * A launch of updates takes no more once it has so many elements: large layers need not wait for the gradients of all
+ * others.
+ */
 const UPDATE_ELEMENTS = 2 ** 20;
 
 /** The tasks of a plan, in an order that is right; `lower` has been asked for the workspaces of its nodes. */
@@ -82,8 +85,9 @@ export function copyTask(transfers: readonly Transfer[], memory: ProgramMemory):
 }
 
 /**
- * A step's launches as tasks of their own, each with what its arguments name, so that preparations of one operand need not wait for another.
- * Memory of the step itself reaches from one address that is named to the next; an address outside (a counter, a table) stands for itself.
+ * A step's launches as tasks of their own, each with what its arguments name, so that preparations of one operand need
+ * not wait for another. Memory of the step itself reaches from one address that is named to the next; an address
+ * outside (a counter, a table) stands for itself.
  */
 export function separate(launches: readonly KernelLaunch[], { reads, writes }: Pick<Task, 'reads' | 'writes'>): Task[] {
   if (launches.length === 1) return [{ launch: launches[0]!, reads, writes }];

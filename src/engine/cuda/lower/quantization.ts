@@ -65,8 +65,8 @@ const levelsOf = ({ bits }: { readonly bits: number }): number => 2 ** bits - 1;
 const inVectors = (count: number, granularity: Granularity): boolean => granularity === 'tensor' && count % 4 === 0;
 
 /**
- * A quantiser over elements, or over vectors of four. Its parameters: the operands by these names, the number of elements or vectors, and
- * what else it takes.
+ * A quantiser over elements, or over vectors of four. Its parameters: the operands by these names, the number of
+ * elements or vectors, and what else it takes.
  */
 function overCodes(
   name: string,

@@ -38,6 +38,8 @@ const ALIGNMENT = 256;
  * longest chain is then a third shorter, for a third more memory; beyond 32 steps nothing is gained.
  */
 const REUSE_DISTANCE = 32;
+/** Beyond that, steps are so large that they fill the device one by one, and memory is worth more. */
+const RESTING_BYTES = 2 ** 29;
 /** Outputs up to this size come back with every run. */
 const SMALL_OUTPUT_BYTES = 1024;
 /** Dynamic shared memory that needs no permission, with room for what a kernel declares itself. */
@@ -260,9 +262,11 @@ export class CudaProgram implements Program {
     this.#session = session;
     this.#lower = lowerOn(target);
     this.#plan = plan(graph, {
+      join: true,
       alignment: ALIGNMENT,
       workspaceBytes: (node) => this.#lower(node).workspaceBytes ?? 0,
       reuseDistance: REUSE_DISTANCE,
+      restingBytes: RESTING_BYTES,
     });
     this.arenaBytes = this.#plan.arenaBytes;
     this.#pool = session.newPool();

@@ -1,6 +1,6 @@
-// Kernels are compiled for the device at hand when they are first needed: NVRTC by FFI, specialised by -D options, and the machine code is
-// kept on disk under a key of everything it depends on (source text with its includes, options, compiler and driver version, device).
-// Compilations run on worker threads of the FFI, several at a time.
+// Kernels are compiled for the device at hand when they are first needed: NVRTC by FFI, specialised by -D options, and
+// the machine code is kept on disk under a key of everything it depends on (source text with its includes, options,
+// compiler and driver version, device). Compilations run on worker threads of the FFI, several at a time.
 
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
@@ -9,7 +9,10 @@ import { dirname, isAbsolute, join } from 'node:path';
 import type koffi from 'koffi';
 import { invariant } from '../../../tensor/errors.ts';
 
-/** A `.cu` file and the macros that specialise it; of a kernel that is generated the text, and a name in place of the file. */
+/**
+ * A `.cu` file and the macros that specialise it; of a kernel that is generated the text, and a name in place of the
+ * file.
+ */
 export interface KernelSource {
   readonly file: string;
   readonly text?: string;
@@ -97,8 +100,8 @@ export class Compiler {
     const minor = new Int32Array(1);
     this.#call('nvrtcVersion', major, minor);
     this.version = `${major[0]}.${minor[0]}`;
-    // When it first compiles, the library loads its companion of the same version by name, which only works where the loader knows the
-    // folder or the companion is loaded already.
+    // When it first compiles, the library loads its companion of the same version by name, which only works where the
+    // loader knows the folder or the companion is loaded already.
     const companion = join(dirname(library), `libnvrtc-builtins.so.${this.version}`);
     if (isAbsolute(library) && existsSync(companion)) ffi.load(companion, { global: true });
   }

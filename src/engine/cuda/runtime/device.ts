@@ -1,5 +1,6 @@
-// Opening CUDA: `findCuda` says what there is and, where something is missing, what and how to get it; `openCuda` gives the driver and the
-// compiler or throws the same reason as a UserError. The libraries are loaded by the first call and kept.
+// Opening CUDA: `findCuda` says what there is and, where something is missing, what and how to get it; `openCuda` gives
+// the driver and the compiler or throws the same reason as a UserError. The libraries are loaded by the first call and
+// kept.
 
 import { createRequire } from 'node:module';
 import type koffi from 'koffi';
@@ -99,7 +100,10 @@ function open(): Cuda {
   return opened;
 }
 
-/** Bytes of stack for calls on koffi's threads: the compiler needs more than the 128 KiB that they get by default, and dies without. */
+/**
+ * Bytes of stack for calls on koffi's threads: the compiler needs more than the 128 KiB that they get by default, and
+ * dies without.
+ */
 const COMPILER_STACK = 4 * 2 ** 20;
 
 /** koffi is a native addon; it is loaded only here. */

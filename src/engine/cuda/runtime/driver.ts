@@ -1,6 +1,7 @@
-// The CUDA driver API by FFI (koffi → libcuda): one table of signatures, one `check` through which every status goes, and thin objects for
-// devices, memory, streams, events, modules and graphs. Nothing is loaded before a `Driver` is made. A failing call throws an Error
-// with the call's name and CUDA's name for the status. All calls are made on one thread, whose current context is the device's primary one.
+// The CUDA driver API by FFI (koffi → libcuda): one table of signatures, one `check` through which every status goes,
+// and thin objects for devices, memory, streams, events, modules and graphs. Nothing is loaded before a `Driver` is
+// made. A failing call throws an Error with the call's name and CUDA's name for the status. All calls are made on one
+// thread, whose current context is the device's primary one.
 
 import type koffi from 'koffi';
 import { invariant, UserError } from '../../../tensor/errors.ts';
@@ -113,7 +114,10 @@ export class Driver {
   readonly version: number;
   readonly #koffi: typeof koffi;
   readonly #calls: Record<Call, Native>;
-  /** Native memory in which a launch is laid out: the list (arguments, their size), the size, the node parameters, the arguments. */
+  /**
+   * Native memory in which a launch is laid out: the list (arguments, their size), the size, the node parameters, the
+   * arguments.
+   */
   readonly #launch: {
     readonly memory: bigint;
     readonly words: BigUint64Array;

@@ -1,5 +1,6 @@
-// Where the NVIDIA libraries are: the driver's libcuda comes with the driver and is found by the system's loader; NVRTC comes with the CUDA
-// toolkit or with Python wheels (nvidia-cuda-nvrtc), which the loader does not know. This file lists the places in order; it opens nothing.
+// Where the NVIDIA libraries are: the driver's libcuda comes with the driver and is found by the system's loader; NVRTC
+// comes with the CUDA toolkit or with Python wheels (nvidia-cuda-nvrtc), which the loader does not know. This file
+// lists the places in order; it opens nothing.
 
 import { existsSync, readdirSync, realpathSync } from 'node:fs';
 import { homedir } from 'node:os';
@@ -64,7 +65,10 @@ export function compilerFolders({ platform, variables, home }: SearchEnvironment
   return [...folders, ...wheels].filter(existsSync);
 }
 
-/** Folders of installed Python packages: of the active environments, of every python3 on the path, of the system and of the user. */
+/**
+ * Folders of installed Python packages: of the active environments, of every python3 on the path, of the system and of
+ * the user.
+ */
 function sitePackages({ platform, variables, home }: SearchEnvironment): string[] {
   const prefixes = [variables.VIRTUAL_ENV, variables.CONDA_PREFIX, '/usr/local', '/usr', join(home, '.local')];
   for (const folder of (variables.PATH ?? '').split(delimiter)) {

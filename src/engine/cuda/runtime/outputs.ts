@@ -1,5 +1,6 @@
-// The way of a program's small outputs to the host: the graph gathers them in one block of device memory, and behind every run that block is copied
-// to one of a few page-locked buffers in turn. So several runs can be under way while the host still reads the outputs of earlier ones.
+// The way of a program's small outputs to the host: the graph gathers them in one block of device memory, and behind
+// every run that block is copied to one of a few page-locked buffers in turn. So several runs can be under way while
+// the host still reads the outputs of earlier ones.
 
 import { invariant } from '../../../tensor/errors.ts';
 import type { Address, Context, HostBuffer } from './driver.ts';

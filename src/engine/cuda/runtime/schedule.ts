@@ -1,6 +1,7 @@
-// From tasks in an order that is right to the dependencies that must be kept: a task waits for those before it that write what it touches or
-// read what it writes. Everything else may run at the same time: on the device a program is a graph, not a list. Memory that two values
-// share one after the other makes their users wait too, so the result is right for any plan.
+// From tasks in an order that is right to the dependencies that must be kept: a task waits for those before it that
+// write what it touches or read what it writes. Everything else may run at the same time: on the device a program is a
+// graph, not a list. Memory that two values share one after the other makes their users wait too, so the result is
+// right for any plan.
 
 import type { KernelLaunch } from '../lower/launch.ts';
 

@@ -1,5 +1,5 @@
-// An input's way to the device: two page-locked buffers in turn, each with an event that says when its copy is done, so that the host can
-// fill one while the other is still travelling.
+// An input's way to the device: two page-locked buffers in turn, each with an event that says when its copy is done, so
+// that the host can fill one while the other is still travelling.
 
 import { invariant } from '../../../tensor/errors.ts';
 import { bytesPerElement, sizeOf, type TensorData } from '../../../tensor/tensor.ts';

@@ -8,7 +8,7 @@ import { type Addresses, type Lowerings, rowsPerPart, type WaysOf } from './lowe
 
 /** Rows that a transposition writes side by side, and elements from which a run is copied as a whole, as the kernels have it. */
 const BAND = 16;
-const LONG = 32;
+const LONG = 2048;
 /** Longer runs are cut. */
 const LONGEST_PIECE = 16384;
 

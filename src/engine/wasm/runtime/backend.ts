@@ -40,6 +40,7 @@ export function wasmBackend(options: WasmOptions = {}): Backend {
     device: {
       name: 'wasm',
       description: `WebAssembly SIMD, ${threads} ${threads === 1 ? 'thread' : 'threads'}`,
+      threads,
       memoryBytes: LARGEST_BYTES,
       ownMemory: false,
       emulations: ['table'],
@@ -113,7 +114,11 @@ class WasmProgram implements Program {
   constructor(graph: Graph, session: WasmSession) {
     const { memory, threads } = session;
     this.#session = session;
-    this.#plan = plan(graph, { alignment: 64, workspaceBytes: (node) => this.#loweringOf(node).workspaceBytes ?? 0 });
+    this.#plan = plan(graph, {
+      join: true,
+      alignment: 64,
+      workspaceBytes: (node) => this.#loweringOf(node).workspaceBytes ?? 0,
+    });
     this.arenaBytes = this.#plan.arenaBytes;
     this.#places = new Places(memory);
     session.join(this, this.arenaBytes);

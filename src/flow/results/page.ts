@@ -9,14 +9,8 @@ import { runPageHtml } from '../../report/page.ts';
 import { shellWord } from '../../tensor/names.ts';
 import { duration, fixed, grouped, percent, significant } from '../../tensor/numbers.ts';
 import type { NamedFigure } from '../../workbench/figures.ts';
-import {
-  type MultiplierSummary,
-  metricRows,
-  type RunSummary,
-  stageTitles,
-  thetaBars,
-  thetaBarsNote,
-} from './summary.ts';
+import { stageTitles } from '../run/stages.ts';
+import { type MultiplierSummary, metricRows, type RunSummary, thetaBars, thetaBarsNote } from './summary.ts';
 
 export interface PageFigures {
   /** Of the whole run. */

@@ -1,0 +1,124 @@
+// The phases of a run as facts: their order, what decides each one's result, and how each stands to the others. Everything that treats one
+// phase in another way than the rest asks here; what they do is in phases/.
+
+import { isAbsolute } from 'node:path';
+import { type Configuration, configurationSchema } from '../settings/config.ts';
+
+/** In their order. */
+export const phases = ['train', 'quantize', 'explore', 'map', 'recover', 'report'] as const;
+export type Phase = (typeof phases)[number];
+
+/** The phases that train for epochs: they have lines in metrics.jsonl and a resume point. */
+export const trainingPhases = ['train', 'quantize', 'explore', 'recover'] as const satisfies readonly Phase[];
+export type TrainingPhase = (typeof trainingPhases)[number];
+
+export function isTraining(phase: Phase): phase is TrainingPhase {
+  return (trainingPhases as readonly Phase[]).includes(phase);
+}
+
+interface PhaseFacts {
+  readonly title: (configuration: Configuration) => string;
+  /** The part of the configuration that decides its result, beside those of the phases before it. */
+  readonly settings: (configuration: Configuration) => object;
+  /**
+   * `once`: done behind the phase before it, and then not again while its settings stay. `always`: a view of whatever is done, made anew
+   * each time that it is asked for and out of date as soon as another phase is done.
+   */
+  readonly done: 'once' | 'always';
+  /** What it needs: the run folder alone, or also the data set and a device. */
+  readonly reads: 'folder' | 'data';
+}
+
+export const phaseFacts: Readonly<Record<Phase, PhaseFacts>> = {
+  train: {
+    title: ({ train: { checkpoint } }) =>
+      checkpoint === undefined ? 'train the float model' : `take the float model from ${checkpoint}`,
+    settings: ({ model, seed, train }) => ({ model, seed, train }),
+    ...{ done: 'once', reads: 'data' },
+  },
+  quantize: {
+    title: () => 'quantise',
+    settings: ({ bits, channelwise, quantize }) => ({ bits, channelwise, quantize }),
+    ...{ done: 'once', reads: 'data' },
+  },
+  explore: {
+    title: () => 'explore θ and weights',
+    settings: ({ exactLayers, explore }) => ({ exactLayers, explore }),
+    ...{ done: 'once', reads: 'data' },
+  },
+  map: {
+    title: ({ map: { multiplier } }) =>
+      multiplier === undefined ? 'map θ to a multiplier' : `measure the multiplier ${multiplier}`,
+    settings: ({ exactLayers, map: { search, operands, costBudget, costWeight, ...given } }) => ({
+      exactLayers,
+      map: given.multiplier === undefined ? { ...given, search, operands, costBudget, costWeight } : given,
+    }),
+    ...{ done: 'once', reads: 'data' },
+  },
+  recover: {
+    title: () => 'recover accuracy',
+    settings: ({ recover }) => ({ recover }),
+    ...{ done: 'once', reads: 'data' },
+  },
+  report: { title: () => 'report', settings: () => ({}), done: 'always', reads: 'folder' },
+};
+
+/** Whether a phase is only a view of the others. */
+export const isView = (phase: Phase): boolean => phaseFacts[phase].done === 'always';
+
+/** The phases that a run has: a given multiplier is measured on the quantised network, and no structure is explored. */
+export function phasesOf({ map }: Pick<Configuration, 'map'>): readonly Phase[] {
+  return map.multiplier === undefined ? phases : phases.filter((phase) => phase !== 'explore');
+}
+
+/** Files of a run's inputs, by what is in them. */
+export interface FileInputs {
+  readonly checkpoint?: { readonly sha256: string } | undefined;
+  readonly multiplier?: { readonly source: string; readonly sha256: string } | undefined;
+}
+
+/**
+ * What decides a phase's result, as JSON text: its own settings and those of all phases before that the run has. The data set is not among
+ * them, since a run has only one; other files count with what is in them, wherever they are.
+ */
+export function settingsOf(configuration: Configuration, phase: Phase, inputs: FileInputs = {}): string {
+  const before = phases.slice(0, phases.indexOf(phase));
+  const until = [...phasesOf(configuration).filter((name) => before.includes(name)), phase];
+  const decisive = withContents(configuration, inputs);
+  return JSON.stringify(Object.assign({}, ...until.map((name) => phaseFacts[name].settings(decisive))));
+}
+
+function withContents(configuration: Configuration, { checkpoint, multiplier }: FileInputs): Configuration {
+  const { train, map } = configuration;
+  const content = (sha256: string) => `file of SHA-256 ${sha256.slice(0, 16)}`;
+  return {
+    ...configuration,
+    train: checkpoint ? { ...train, checkpoint: content(checkpoint.sha256) } : train,
+    map: multiplier && isAbsolute(multiplier.source) ? { ...map, multiplier: content(multiplier.sha256) } : map,
+  };
+}
+
+/**
+ * "explore.epochs 10 instead of 3" for what differs between two settings; empty when they mean the same, in whatever order. What `done` does
+ * not say, because the program that wrote it did not have the setting yet, was the default.
+ */
+export function describeDifference(done: string, wanted: string): string {
+  const [before, after] = [done, wanted].map((settings) => flatten(withDefaults(JSON.parse(settings)))) as [
+    Map<string, string>,
+    Map<string, string>,
+  ];
+  const keys = [...new Set([...before.keys(), ...after.keys()])].filter((key) => before.get(key) !== after.get(key));
+  return keys.map((key) => `${key} ${after.get(key) ?? 'unset'} instead of ${before.get(key) ?? 'unset'}`).join(', ');
+}
+
+function withDefaults(settings: Readonly<Record<string, unknown>>): unknown {
+  const parsed = configurationSchema.safeParse(settings);
+  if (!parsed.success) return settings;
+  return Object.fromEntries(Object.keys(settings).map((key) => [key, parsed.data[key as keyof Configuration]]));
+}
+
+function flatten(value: unknown, path = ''): Map<string, string> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    return new Map([[path, JSON.stringify(value)]]);
+  return new Map(Object.entries(value).flatMap(([key, inner]) => [...flatten(inner, path ? `${path}.${key}` : key)]));
+}
