@@ -206,6 +206,20 @@ export const mutants = [
     '(4 * half + 4)',
   ),
   fault(
+    'src/engine/graph/window.ts',
+    'taps follow each other at the distance of the rows along both axes',
+    'dilation: dilation[at],',
+    'dilation: dilation[0],',
+    'test/engine/window.test.ts',
+  ),
+  fault(
+    'src/engine/graph/window.ts',
+    'the image is padded like its rows along both axes',
+    'padding: padding[at],',
+    'padding: padding[0],',
+    'test/engine/window.test.ts',
+  ),
+  fault(
     'src/flow/multipliers/operands.ts',
     'weights are counted as if no tap met padding',
     'const times = rows[ky]! * columns[kx]!;',
