@@ -6,6 +6,42 @@ const fault = (file, title, from, to, by) => ({ file, title, from, to, by });
 const golden = 'test/flow/golden.test.ts';
 
 export const mutants = [
+  fault(
+    'src/engine/graph/derivative.ts',
+    'a quotient grows with its divisor',
+    'c.times(y).over(b!).negated()]',
+    'c.times(y).over(b!)]',
+    'test/engine/gradients.test.ts',
+  ),
+  fault(
+    'src/engine/graph/derivative.ts',
+    'the elements of a row are not summed for what the row has in common',
+    'summed ? rowSum(contribution) : contribution',
+    'contribution',
+    'test/engine/gradients.test.ts',
+  ),
+  fault(
+    'src/engine/graph/join.ts',
+    'a value that the program gives out loses its step',
+    ' && !kept.has(output!)',
+    '',
+    'test/engine/join.test.ts',
+  ),
+  fault(
+    'src/engine/wasm/lower/formula-code.ts',
+    'what lies behind a row is summed with it',
+    "!filled && kind === 'rowSum'",
+    'false',
+    'test/engine/conformance.test.ts',
+  ),
+  fault(
+    'src/engine/graph/movement.ts',
+    'axes become one where only the output is a run',
+    'outer.from === axis.from * axis.extent && ',
+    '',
+    'test/engine/conformance.test.ts',
+  ),
+  fault('src/engine/graph/functions.ts', 'erf ends below one', 'const LAST = 4.1;', 'const LAST = 3.9;'),
   fault('src/data/read-ahead.ts', 'reading goes on behind an early end', 'ended.abort();', ''),
   fault(
     'src/train/evaluation.ts',

@@ -157,6 +157,7 @@ const nvcc = findNvcc();
 const representative = new Map<string, KernelSource>();
 for (const item of wideCases) {
   for (const { source, name } of lowerGraph(graphOf(item)).launches) {
+    if (source.text !== undefined) continue;
     const { MODE = '', COLUMNS = '', ENTRY = '', WIDTH = '', SOURCES = '' } = source.defines;
     representative.set(`${name} ${[MODE, COLUMNS, ENTRY, WIDTH, SOURCES].join(' ')}`, source);
   }

@@ -37,11 +37,11 @@ export const expressionsOf = ({ outputs }: Pick<Formula, 'outputs'>): Expression
 
 export const hasReductions = (expressions: readonly Expression[]): boolean => partsOf(expressions).some(isReduction);
 
-/** The ranks of inputs. Where rows are reduced, a value for all counts as one per row: what it contributes is summed by rows first. */
-function rankOf(places: readonly Place[], reduces: boolean): (index: number) => Rank {
+/** The ranks of inputs. Where something has one value per row, a value for all counts as that: what it contributes is summed by rows first. */
+function rankOf(places: readonly Place[], byRows: boolean): (index: number) => Rank {
   return (index) => {
     const place = places[index]!;
-    if (place === 'one') return reduces ? 'row' : 'one';
+    if (place === 'one') return byRows ? 'row' : 'one';
     return place === 'row' ? 'row' : 'element';
   };
 }
@@ -100,7 +100,7 @@ export function formulaGradient(
 ): (Value | undefined)[] {
   const { name, shape, outputs, gradient } = node.attributes;
   const expressions = expressionsOf(node.attributes);
-  const reduces = hasReductions(expressions);
+  const byRows = hasReductions(expressions) || node.inputs.some(({ shape: own }) => placeOf(own, shape) === 'row');
   const givens = [...node.inputs, ...node.outputs, ...cotangents];
   const places = givens.map((value) => (value ? placeOf(value.shape, shape)! : 'one'));
   const behind = node.inputs.length + outputs.length;
@@ -108,7 +108,7 @@ export function formulaGradient(
   const asked = node.inputs.flatMap((_, index) => (wanted[index] ? [index] : []));
   const found = gradient
     ? asked.map((index) => gradient[index])
-    : derivatives(expressions, given, asked, rankOf(places, reduces));
+    : derivatives(expressions, given, asked, rankOf(places, byRows));
 
   // A gradient that is a given value itself needs no kernel.
   const results: (Value | undefined)[] = asked.map((index, k) => {
@@ -120,9 +120,9 @@ export function formulaGradient(
   const computed = asked.flatMap((index, k): Computed[] => {
     const of = found[k];
     if (!of || results[k]) return [];
-    const byRow = places[index] === 'row' || (places[index] === 'one' && reduces);
-    if (!byRow) return [{ k, output: { of, per: 'element' } }];
-    const ofElements = ranksOf([of], rankOf(places, reduces)).get(of) === 'element';
+    const sums = places[index] === 'row' || (places[index] === 'one' && byRows);
+    if (!sums) return [{ k, output: { of, per: 'element' } }];
+    const ofElements = ranksOf([of], rankOf(places, byRows)).get(of) === 'element';
     return [{ k, output: { of: ofElements ? rowSum(of) : of, per: 'row' } }];
   });
   if (computed.length > 0) {

@@ -706,14 +706,8 @@ export interface KernelRecords {
   readonly depthwiseWeightGradient: Depthwise;
   readonly add: Elementwise;
   readonly affine: Elementwise;
-  readonly broadcast: Elementwise;
-  readonly clamp: Elementwise;
   readonly copy: Copy;
-  readonly divide: Elementwise;
   readonly fill: Fill;
-  readonly relu: Elementwise;
-  readonly reluGradient: Elementwise;
-  readonly scaleBy: Elementwise;
   readonly sgd: Sgd;
   readonly gatherImages: Gathering;
   readonly meanLoss: Loss;
@@ -778,14 +772,8 @@ export const packers: { readonly [K in keyof KernelRecords]: (record: KernelReco
   depthwiseWeightGradient: packDepthwise,
   add: packElementwise,
   affine: packElementwise,
-  broadcast: packElementwise,
-  clamp: packElementwise,
   copy: packCopy,
-  divide: packElementwise,
   fill: packFill,
-  relu: packElementwise,
-  reluGradient: packElementwise,
-  scaleBy: packElementwise,
   sgd: packSgd,
   gatherImages: packGathering,
   meanLoss: packLoss,
