@@ -1,5 +1,5 @@
-// Kernels written by hand for one shape each, beside which operations.mjs measures the generated ones: vectors of four floats, rows of 768 in
-// the registers of a warp, tiles of 32 by 32 in shared memory.
+// Kernels written by hand for one shape each, beside which operations.mjs measures the generated ones: vectors of four
+// floats, rows of 768 in the registers of a warp, tiles of 32 by 32 in shared memory.
 #define KERNEL extern "C" __global__ void __launch_bounds__(256)
 #define INLINE __device__ __forceinline__
 

@@ -1,6 +1,7 @@
-// Operations made from one definition (src/engine/operations) beside kernels written by hand for the same work and the same memory traffic: on
-// the processor those of the engine where it has one, else AssemblyScript with SIMD (the text below), on one thread; on a GPU operations.cu. Each is first checked against double
-// precision, then timed (best of the repeats on the processor, device events on a GPU), in bytes that must be moved per second.
+// Operations made from one definition (src/engine/operations) beside kernels written by hand for the same work and the
+// same memory traffic: on the processor those of the engine where it has one, else AssemblyScript with SIMD (the text
+// below), on one thread; on a GPU operations.cu. Each is first checked against double precision, then timed (best of
+// the repeats on the processor, device events on a GPU), in bytes that must be moved per second.
 //   npm run build && node bench/operations.mjs [--device cuda] [--repeats 15] [--only NAME]
 
 import { execFileSync } from 'node:child_process';

@@ -1,5 +1,6 @@
-// Cases of the operations that are made from a definition: formulas in each place of their operands and each form of a row, movements in each
-// form of a box. Odd extents, one element, one row, many rows, channels that do not fill a vector.
+// Cases of the operations that are made from a definition: formulas in each place of their operands and each form of a
+// row, movements in each form of a box. Odd extents, one element, one row, many rows, channels that do not fill a
+// vector.
 
 import { exp, rowSum, squareRoot } from '../../src/engine/graph/expression.ts';
 import { formula } from '../../src/engine/graph/formula.ts';

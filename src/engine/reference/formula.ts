@@ -1,4 +1,5 @@
-// Formulas, interpreted: every part of an expression for a whole row at a time in double precision, rounded where it is stored.
+// Formulas, interpreted: every part of an expression for a whole row at a time in double precision, rounded where it is
+// stored.
 
 import { sizeOf } from '../../tensor/tensor.ts';
 import { type DefinedOp, formulaOf } from '../graph/elementwise.ts';

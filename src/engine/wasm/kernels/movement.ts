@@ -1,6 +1,6 @@
-// Boxes of elements from one place to another (graph/movement.ts), words of 32 bits. The outer axes are counted through like the digits of a
-// number; what lies inside is a run that is contiguous in both tensors, or a matrix that is transposed. A part is a range of outer
-// positions; its counters are in the scratch memory of the thread.
+// Boxes of elements from one place to another (graph/movement.ts), words of 32 bits. The outer axes are counted through
+// like the digits of a number; what lies inside is a run that is contiguous in both tensors, or a matrix that is
+// transposed. A part is a range of outer positions; its counters are in the scratch memory of the thread.
 
 import { storeTransposed } from './lanes';
 
@@ -19,7 +19,10 @@ export class Movement {
   length: i32;
   /** moveRuns: elements of a run that are moved at a time. */
   piece: i32;
-  /** moveTransposed: rows of the output, which are contiguous in the input; bytes from one to the next, and between columns in the input. */
+  /**
+   * moveTransposed: rows of the output, which are contiguous in the input; bytes from one to the next, and between
+   * columns in the input.
+   */
   rows: i32;
   rowBytes: usize;
   columnBytes: usize;
@@ -27,7 +30,9 @@ export class Movement {
 
 /** Rows of the output that moveTransposed writes side by side: a cache line of the input. */
 const BAND = 16;
-/** Runs from here on are copied as a whole: a call out of the module takes as long as some hundred elements in vectors. */
+/**
+ * Runs from here on are copied as a whole: a call out of the module takes as long as some hundred elements in vectors.
+ */
 const LONG = 2048;
 
 /** A run that is too short for that. */

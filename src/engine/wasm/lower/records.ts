@@ -388,7 +388,10 @@ export interface Movement {
   readonly length: number;
   /** moveRuns: elements of a run that are moved at a time. */
   readonly piece: number;
-  /** moveTransposed: rows of the output, which are contiguous in the input; bytes from one to the next, and between columns in the input. */
+  /**
+   * moveTransposed: rows of the output, which are contiguous in the input; bytes from one to the next, and between
+   * columns in the input.
+   */
   readonly rows: number;
   readonly rowBytes: Address;
   readonly columnBytes: Address;
