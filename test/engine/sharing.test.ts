@@ -132,6 +132,12 @@ describe.each(backends)('%s', (_, open) => {
     await large.program.dispose();
     const variable = 4 * LARGE * (open().device.description.includes('double') ? 2 : 1);
     expect(session.bytes).toBeLessThanOrEqual(withSmall + Math.max(variable + 64, POOL_BYTES));
+    const given = 'internal: a program that was given up is';
+    expect(() => large.program.write('x', new Float32Array(LARGE))).toThrow(`${given} written`);
+    await expect(large.program.read('y')).rejects.toThrow(`${given} read`);
+    const left = session.bytes;
+    await large.program.dispose();
+    expect(session.bytes).toBe(left);
     await expect(large.program.run()).rejects.toThrow('internal: a program that was given up is run');
     await small.run();
     await small.check();

@@ -127,6 +127,7 @@ class ReferenceProgram implements Program {
   readonly #plan: Plan;
   readonly #own: ArrayBuffer;
   #arena: ArrayBuffer | undefined;
+  #disposed = false;
   #steps: readonly ReadyStep[] = [];
   #copies: readonly { readonly to: Data; readonly from: Data }[] = [];
 
@@ -143,6 +144,7 @@ class ReferenceProgram implements Program {
   }
 
   write(name: string, data: TensorData): void {
+    this.#session.checkUse(this, 'written');
     const value = this.#plan.graph.inputs.get(name);
     invariant(value, `the program has no input ${name}`);
     const input = this.#dataOf(value);
@@ -162,6 +164,7 @@ class ReferenceProgram implements Program {
   }
 
   async read(name: string): Promise<TensorData> {
+    this.#session.checkUse(this, 'read');
     const value = this.#plan.graph.outputs.get(name);
     invariant(value, `the program has no output ${name}`);
     const found = this.#dataOf(value);
@@ -171,6 +174,8 @@ class ReferenceProgram implements Program {
   }
 
   async dispose(): Promise<void> {
+    if (this.#disposed) return;
+    this.#disposed = true;
     this.#session.leave(this);
     this.#session.held -= this.#own.byteLength;
   }

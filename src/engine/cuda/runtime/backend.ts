@@ -252,6 +252,7 @@ export class CudaProgram implements Program {
   readonly #ring: OutputRing;
   #built: Built | undefined;
   #building: Promise<void> | undefined;
+  #disposed = false;
 
   static async create(graph: Graph, session: CudaSession): Promise<CudaProgram> {
     return await new CudaProgram(graph, session).#join();
@@ -384,6 +385,7 @@ export class CudaProgram implements Program {
   }
 
   write(name: string, data: TensorData): void {
+    this.#session.checkUse(this, 'written');
     const input = this.#inputs.get(name);
     invariant(input, `the program has no input ${name}`);
     input.write(data);
@@ -394,6 +396,7 @@ export class CudaProgram implements Program {
     this.#session.enter(this);
     await this.#ring.ready();
     const { executable } = await this.#ready();
+    this.#session.checkUse(this, 'run');
     context.use();
     if (poison) this.#poison();
     context.replay(executable);
@@ -409,6 +412,7 @@ export class CudaProgram implements Program {
   }
 
   async read(name: string): Promise<TensorData> {
+    this.#session.checkUse(this, 'read');
     const output = this.#outputs.get(name);
     invariant(output, `the program has no output ${name}`);
     const { type, address, offset } = output;
@@ -455,6 +459,8 @@ export class CudaProgram implements Program {
   }
 
   async dispose(): Promise<void> {
+    if (this.#disposed) return;
+    this.#disposed = true;
     await this.#ring.settled();
     this.#session.context.synchronize();
     this.#session.leave(this);

@@ -138,6 +138,7 @@ class WasmProgram implements Program {
   }
 
   write(name: string, data: TensorData): void {
+    this.#session.checkUse(this, 'written');
     const input = this.#plan.graph.inputs.get(name);
     invariant(input, `the program has no input ${name}`);
     const count = sizeOf(input.shape);
@@ -156,6 +157,7 @@ class WasmProgram implements Program {
   }
 
   async read(name: string): Promise<TensorData> {
+    this.#session.checkUse(this, 'read');
     const output = this.#plan.graph.outputs.get(name);
     invariant(output, `the program has no output ${name}`);
     return this.#session.memory.copy(output.dtype, this.#addressOf(this.#plan.storage(output)), sizeOf(output.shape));
