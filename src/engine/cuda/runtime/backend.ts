@@ -5,7 +5,7 @@
 import { invariant, UserError } from '../../../tensor/errors.ts';
 import { allocate, bytesPerElement, type HostTensor, sizeOf, type TensorData } from '../../../tensor/tensor.ts';
 import { type Backend, POISON, type Program } from '../../backend.ts';
-import type { Graph, Value } from '../../graph/graph.ts';
+import type { Graph } from '../../graph/graph.ts';
 import type { TensorType } from '../../graph/ops.ts';
 import { type Plan, plan, type Storage } from '../../graph/plan.ts';
 import { SharedSession } from '../../session.ts';
@@ -276,9 +276,11 @@ export class CudaProgram implements Program {
       invariant(source.kind === 'constant', 'a constant without its tensor');
       return session.constant(source.tensor.data);
     });
-    const address = (value: Value) => this.#addressOf(this.#plan.storage(value));
     this.#inputs = new Map(
-      [...graph.inputs].map(([name, value]) => [name, new PinnedInput(context, name, value, address(value))]),
+      [...graph.inputs].map(([name, value]) => [
+        name,
+        new PinnedInput(context, name, value, this.#addressOf(this.#plan.storage(value))),
+      ]),
     );
     let smallBytes = 0;
     this.#outputs = new Map(
@@ -286,7 +288,7 @@ export class CudaProgram implements Program {
         const bytes = sizeOf(value.shape) * bytesPerElement[value.dtype];
         const offset = bytes <= SMALL_OUTPUT_BYTES ? smallBytes : undefined;
         if (offset !== undefined) smallBytes += 4 * Math.ceil(bytes / 4);
-        return [name, { type: value, address: address(value), offset }];
+        return [name, { type: value, address: this.#addressOf(this.#plan.outputStorage(value)), offset }];
       }),
     );
     this.#block = this.#pool.allocate(smallBytes);
@@ -350,9 +352,8 @@ export class CudaProgram implements Program {
     };
     const memory = { counters, place };
     const of = (at: Storage) => this.#addressOf(at);
-    const variable = (name: string) => this.#session.variable(name).place;
     context.use();
-    const tasks = lowerPlan(this.#plan, { of, variable }, this.#lower, memory);
+    const tasks = lowerPlan(this.#plan, of, this.#lower, memory);
     // Whole words: memory has room for them.
     const small = [...this.#outputs.values()].flatMap(({ type, address, offset }) => {
       const words = Math.ceil((sizeOf(type.shape) * bytesPerElement[type.dtype]) / 4);

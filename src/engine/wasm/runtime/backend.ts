@@ -13,7 +13,7 @@ import type { TensorType } from '../../graph/ops.ts';
 import { type Plan, type Step as PlannedStep, plan, type Storage } from '../../graph/plan.ts';
 import { SharedSession } from '../../session.ts';
 import { type GeneratedKernel, type Launch, launch, placeRecord } from '../lower/launch.ts';
-import { type Lowered, runs } from '../lower/lowering.ts';
+import { byteSize, type Lowered, runs } from '../lower/lowering.ts';
 import { lower } from '../lower/lowerings.ts';
 import { LARGEST_BYTES, LARGEST_PAGES, LinearMemory } from './memory.ts';
 import { Places } from './places.ts';
@@ -160,7 +160,11 @@ class WasmProgram implements Program {
     this.#session.checkUse(this, 'read');
     const output = this.#plan.graph.outputs.get(name);
     invariant(output, `the program has no output ${name}`);
-    return this.#session.memory.copy(output.dtype, this.#addressOf(this.#plan.storage(output)), sizeOf(output.shape));
+    return this.#session.memory.copy(
+      output.dtype,
+      this.#addressOf(this.#plan.outputStorage(output)),
+      sizeOf(output.shape),
+    );
   }
 
   async dispose(): Promise<void> {
@@ -207,7 +211,7 @@ class WasmProgram implements Program {
       const launched = concerning(node, () => lowered.launches(at));
       return this.#session.memory.poison ? [...poisoned(step, address, lowered), ...launched] : launched;
     });
-    launches.push(...copies(this.#plan, address, (name) => this.#session.variable(name).place));
+    launches.push(...copies(this.#plan, address));
     return {
       steps: launches.map(({ kernel, parts, record }) => ({
         kernel: typeof kernel === 'string' ? kernel : this.#generated.nameOf(kernel),
@@ -245,22 +249,19 @@ function poisoned(
   lowered: Lowered,
 ) {
   const taken = new Set(inputs.map(address));
-  const own = node.outputs.flatMap(({ dtype, shape }, index) => {
+  const own = node.outputs.flatMap((output, index) => {
     const to = address(outputs[index]!);
-    return taken.has(to) ? [] : [{ to, bytes: sizeOf(shape) * bytesPerElement[dtype] }];
+    return taken.has(to) ? [] : [{ to, bytes: byteSize(output) }];
   });
   if (workspace) own.push({ to: address(workspace), bytes: lowered.workspaceBytes! });
   return own.map(({ to, bytes }) => launch('fill', 1, { to, bytes, value: POISON }));
 }
 
-/** Assignments that the plan could not produce in the variables' own storage. */
-function copies(
-  planned: Plan,
-  address: (at: Storage) => number,
-  addressOf: (variable: string) => number,
-): readonly Launch[] {
-  return planned.copies.map(({ from, variable: to, bytes }) => {
+/** What is left to do behind the last step. */
+function copies({ snapshots, copies }: Plan, address: (at: Storage) => number): readonly Launch[] {
+  return [...snapshots, ...copies].map(({ from, to, of }) => {
+    const bytes = byteSize(of);
     const { length: perPart, parts } = runs(bytes, 1 << 18);
-    return launch('copy', parts, { to: addressOf(to), from: address(from), bytes, perPart });
+    return launch('copy', parts, { to: address(to), from: address(from), bytes, perPart });
   });
 }
