@@ -14,6 +14,8 @@ import {
   readSource,
 } from '../../src/engine/cuda/runtime/compiler.ts';
 import { dependenciesOf } from '../../src/engine/cuda/runtime/schedule.ts';
+import { binary, unary } from '../../src/engine/graph/expression.ts';
+import { expandedKinds } from '../../src/engine/graph/functions.ts';
 import type { OpAttributes } from '../../src/engine/graph/ops.ts';
 import type { TableEmulation } from '../../src/multiplier/error.ts';
 import { columnStructure } from '../../src/multiplier/structure.ts';
@@ -215,6 +217,13 @@ describe(nvcc ? 'generated kernels compile' : 'generated kernels compile (skippe
     execFileSync(nvcc!, args, { stdio: 'pipe' });
     rmSync(folder, { recursive: true });
   });
+});
+
+test('every operator of expressions is a function of the generated kernels', () => {
+  const header = readSource({ file: 'formula.cuh', text: '#include "formula.cuh"\n' });
+  const made: readonly string[] = expandedKinds;
+  const operators = [...unary, ...binary, 'whereGreater'].filter((kind) => !made.includes(kind));
+  expect(operators.filter((kind) => !header.includes(`INLINE float ${kind}(`))).toEqual([]);
 });
 
 function withoutWarpgroups(defines: KernelSource['defines']): KernelSource['defines'] {
