@@ -19,7 +19,8 @@ import { checkModuleNames, multiplierFiles, writeImported, writeMultiplier } fro
 import { approximateLayers, quantizedArithmetic, structuredArithmetic } from '../multipliers/multipliers.ts';
 import { measureOperands } from '../multipliers/operands.ts';
 import { parseTheta, type ThetaDocument } from '../multipliers/theta.ts';
-import { files, networkToMap, type OpenRun, type RunContext, requirePhase, sessionFrom } from '../run/context.ts';
+import { networkToMap, type OpenRun, type RunContext, requirePhase, sessionFrom } from '../run/context.ts';
+import { files } from '../run/folder.ts';
 import { type MultiplierRecord, type PhaseRecord, verifiedBytes } from '../run/manifest.ts';
 import type { PhaseResult } from './result.ts';
 
