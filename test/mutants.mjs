@@ -6,6 +6,42 @@ const fault = (file, title, from, to, by) => ({ file, title, from, to, by });
 const golden = 'test/flow/golden.test.ts';
 
 export const mutants = [
+  fault(
+    'src/engine/graph/derivative.ts',
+    'a quotient grows with its divisor',
+    'c.times(y).over(b!).negated()]',
+    'c.times(y).over(b!)]',
+    'test/engine/gradients.test.ts',
+  ),
+  fault(
+    'src/engine/graph/derivative.ts',
+    'the elements of a row are not summed for what the row has in common',
+    'summed ? rowSum(contribution) : contribution',
+    'contribution',
+    'test/engine/gradients.test.ts',
+  ),
+  fault(
+    'src/engine/graph/join.ts',
+    'a value that the program gives out loses its step',
+    ' && !kept.has(output!)',
+    '',
+    'test/engine/join.test.ts',
+  ),
+  fault(
+    'src/engine/wasm/lower/formula-code.ts',
+    'what lies behind a row is summed with it',
+    "!filled && kind === 'rowSum'",
+    'false',
+    'test/engine/conformance.test.ts',
+  ),
+  fault(
+    'src/engine/graph/movement.ts',
+    'axes become one where only the output is a run',
+    'outer.from === axis.from * axis.extent && ',
+    '',
+    'test/engine/conformance.test.ts',
+  ),
+  fault('src/engine/graph/functions.ts', 'erf ends below one', 'const LAST = 4.1;', 'const LAST = 3.9;'),
   fault('src/data/read-ahead.ts', 'reading goes on behind an early end', 'ended.abort();', ''),
   fault(
     'src/train/evaluation.ts',
@@ -133,8 +169,8 @@ export const mutants = [
   fault(
     'src/nn/layers.ts',
     'weights start at half their deviation',
-    'Math.sqrt(2 / (kernel',
-    'Math.sqrt(0.5 / (kernel',
+    'Math.sqrt(2 / (height',
+    'Math.sqrt(0.5 / (height',
   ),
   fault(
     'src/engine/graph/gradients.ts',
@@ -146,8 +182,8 @@ export const mutants = [
   fault(
     'src/engine/graph/plan.ts',
     'a buffer is overwritten in place although a later node reads it',
-    'lastUse.get(over) === at',
-    'lastUse.get(over)! >= at',
+    'lastUse.get(value) !== at',
+    'lastUse.get(value)! < at',
   ),
   fault(
     'src/engine/graph/plan.ts',
@@ -168,6 +204,20 @@ export const mutants = [
     'central differences are taken over one code too few',
     '(4 * half + 2)',
     '(4 * half + 4)',
+  ),
+  fault(
+    'src/engine/graph/window.ts',
+    'taps follow each other at the distance of the rows along both axes',
+    'dilation: dilation[at],',
+    'dilation: dilation[0],',
+    'test/engine/window.test.ts',
+  ),
+  fault(
+    'src/engine/graph/window.ts',
+    'the image is padded like its rows along both axes',
+    'padding: padding[at],',
+    'padding: padding[0],',
+    'test/engine/window.test.ts',
   ),
   fault(
     'src/flow/multipliers/operands.ts',
@@ -260,7 +310,7 @@ export const mutants = [
     'a text that does not say its order is turned round all the same',
     'const turned = said !== undefined && order',
     'const turned = order',
-    'src/flow/import.test.ts',
+    'src/workbench/import.test.ts',
   ),
   fault(
     'src/flow/phases/recover.ts',

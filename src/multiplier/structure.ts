@@ -6,7 +6,7 @@
 // Invariant: the costs of the θ of a structure that reads every partial product add up to those of the exact multiplier.
 
 import { invariant, UserError } from '../tensor/errors.ts';
-import { columnCosts } from './power.ts';
+import { columnCosts, exactCost } from './power.ts';
 import type { PartialProductRemoval } from './removal.ts';
 import { checkOperandBits, type OperandWidths } from './widths.ts';
 
@@ -141,10 +141,6 @@ export function structurePower(structure: Structure, theta: ArrayLike<number>): 
   const { weightBits, activationBits, costs } = structure;
   const removed = clampTheta(theta).reduce((sum, value, at) => sum + value * costs[at]!, 0);
   return 1 - removed / exactCost(weightBits, activationBits);
-}
-
-function exactCost(weightBits: number, activationBits: number): number {
-  return columnCosts(weightBits, activationBits).reduce((sum, cost) => sum + cost, 0);
 }
 
 /** The structure that a vector θ of the lowest columns belongs to: the published one, of as many columns. */

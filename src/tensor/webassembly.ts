@@ -1,5 +1,6 @@
-// A WebAssembly module from the bodies of its functions: one memory, imported, and the functions that have names, exported. Only what
-// straight code on 128-bit vectors and loops around it need of the format; opcodes by their names in the specification.
+// A WebAssembly module from the bodies of its functions: one memory, imported, and the functions that have names,
+// exported. Only what straight code on 128-bit vectors and loops around it need of the format; opcodes by their names
+// in the specification.
 // Source: WebAssembly Core Specification 2.0, chapter 5 (binary format).
 // Not here: which code is emitted (netlist/compiled/assemble.ts, engine/wasm/lower/formula-code.ts).
 

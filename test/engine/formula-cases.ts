@@ -1,5 +1,6 @@
-// Cases of the operations that are made from a definition: formulas in each place of their operands and each form of a row, movements in each
-// form of a box. Odd extents, one element, one row, many rows, channels that do not fill a vector.
+// Cases of the operations that are made from a definition: formulas in each place of their operands and each form of a
+// row, movements in each form of a box. Odd extents, one element, one row, many rows, channels that do not fill a
+// vector.
 
 import { exp, rowSum, squareRoot } from '../../src/engine/graph/expression.ts';
 import { formula } from '../../src/engine/graph/formula.ts';
@@ -8,7 +9,7 @@ import { gelu, sigmoid, silu } from '../../src/engine/operations/activations.ts'
 import { concat, pad, permute, roll, slice } from '../../src/engine/operations/movements.ts';
 import { layerNorm, softmax } from '../../src/engine/operations/normalizations.ts';
 import { type HostTensor, type Shape, sizeOf } from '../../src/tensor/tensor.ts';
-import { type Case, floats } from './cases.ts';
+import { type Case, floats, make } from './cases.ts';
 
 /** Finite differences of a sum over more elements are lost in its rounding. */
 const MOST_FOR_DIFFERENCES = 400;
@@ -178,6 +179,24 @@ const places = (x: Value, channel: Value, row: Value, one: Value): Value => {
   return concat([all(x, channel, row, one), length(x, row, one)], -1);
 };
 
+/** Operations of the contract with a formula for meaning, in sizes that fill vectors and blocks and that do not. */
+function contract(): Case[] {
+  const ops = [
+    ['scaleBy', 1, {}],
+    ['relu', 0, {}],
+    ['reluGradient', 1, {}],
+    ['clampStraightThrough', 0, { low: -0.5, high: 0.5 }],
+    ['divide', 1, {}],
+  ] as const;
+  return [[65536], [3, 1366], [4, 16385], [8193]].flatMap((shape) => [
+    ...ops.map(([op, more, attributes]) => {
+      const second = op === 'scaleBy' ? floats([]) : floats(shape, 0.5, 2);
+      return make(op, named(shape), [floats(shape), ...(more ? [second] : [])], attributes as never);
+    }),
+    make('broadcast', named(shape), [floats([])], { count: sizeOf(shape) }),
+  ]);
+}
+
 function composed(): Case[] {
   const inPlaces = (shape: Shape) => [floats(shape), floats([shape.at(-1)!]), floats(shape.with(-1, 1)), floats([])];
   const [tall, wide] = [
@@ -201,4 +220,10 @@ function composed(): Case[] {
   ];
 }
 
-export const formulaCases: readonly Case[] = [...activations(), ...normalizations(), ...movements(), ...composed()];
+export const formulaCases: readonly Case[] = [
+  ...activations(),
+  ...normalizations(),
+  ...movements(),
+  ...composed(),
+  ...contract(),
+];

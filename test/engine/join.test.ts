@@ -1,4 +1,5 @@
-// Neighbouring formulas as one: fewer steps, the same bits. An intermediate value that is an output of the graph keeps its step.
+// Neighbouring formulas as one: fewer steps, the same bits. An intermediate value that is an output of the graph keeps
+// its step.
 
 import { expect, test } from 'vitest';
 import { gradients } from '../../src/engine/graph/gradients.ts';
@@ -12,7 +13,10 @@ import { floats } from './cases.ts';
 const shape = [37, 45];
 const inputs = { x: floats(shape, -3, 3), weight: floats([45], 0.5, 1.5), bias: floats([45]) };
 
-/** silu → layer norm → gelu → softmax and the gradients of its elements' weighted sum; `apart`: every value between is an output too. */
+/**
+ * silu → layer norm → gelu → softmax and the gradients of its elements' weighted sum; `apart`: every value between is
+ * an output too.
+ */
 function chain(apart: boolean): Graph {
   const graph = new Graph();
   const [x, weight, bias] = Object.entries(inputs).map(([name, of]) => graph.input(name, of.shape)) as [

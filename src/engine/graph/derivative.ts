@@ -1,6 +1,8 @@
-// Differentiation of expressions: of Σ cotangent·output the derivative by each input, as an expression again. Where an input or a part has
-// one value per row and is used for every element, the elements' contributions are summed over the row.
-// Not here: that an operand has one value per channel or one in all; the sums over the other axes are operations of the graph (formula.ts).
+// Differentiation of expressions: of Σ cotangent·output the derivative by each input, as an expression again. Where an
+// input or a part has one value per row and is used for every element, the elements' contributions are summed over the
+// row.
+// Not here: that an operand has one value per channel or one in all; the sums over the other axes are operations of the
+// graph (formula.ts).
 
 import { invariant } from '../../tensor/errors.ts';
 import { type Expression, exp, isReduction, partsOf, rowSum, type Term, whereGreater } from './expression.ts';
@@ -47,8 +49,8 @@ const rules: { readonly [K in Expression['kind']]?: Rule } = {
 };
 
 /**
- * Σ_k ⟨cotangents[k], outputs[k]⟩ differentiated by the inputs of the given numbers; undefined where it does not depend on one.
- * `ranks`: of the inputs, cotangents included.
+ * Σ_k ⟨cotangents[k], outputs[k]⟩ differentiated by the inputs of the given numbers; undefined where it does not depend
+ * on one. `ranks`: of the inputs, cotangents included.
  */
 export function derivatives(
   outputs: readonly Expression[],

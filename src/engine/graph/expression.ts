@@ -1,15 +1,19 @@
-// What one element of a tensor is, as an expression of the elements at the same place in other tensors, and of sums and maxima over the row
-// (the last axis) that it lies in. Expressions are the one definition from which the reference, the WebAssembly and the CUDA kernels of an
-// operation are made (formula.ts), and its gradient (derivative.ts).
-// Invariant: equal expressions are one object, so that what is computed twice is seen to be. Every operator but `exp` and `erf` is rounded
-// once, to nearest, to float32: devices that compute them one by one agree to the last bit. Those two are made of the others
-// (functions.ts) where a device computes them, and are the functions themselves in the reference.
+// What one element of a tensor is, as an expression of the elements at the same place in other tensors, and of sums and
+// maxima over the row (the last axis) that it lies in. Expressions are the one definition from which the reference, the
+// WebAssembly and the CUDA kernels of an operation are made (formula.ts), and its gradient (derivative.ts).
+// Invariant: equal expressions are one object, so that what is computed twice is seen to be. Every operator but `exp`
+// and `erf` is rounded once, to nearest, to float32: devices that compute them one by one agree to the last bit. Those
+// two are made of the others (functions.ts) where a device computes them, and are the functions themselves in the
+// reference.
 
 import { invariant } from '../../tensor/errors.ts';
 
 const unary = ['negate', 'absolute', 'squareRoot', 'nearest', 'powerOfTwo', 'exp', 'erf', 'held'] as const;
 const binary = ['add', 'subtract', 'multiply', 'divide', 'minimum', 'maximum'] as const;
-/** `whereGreater`: (a, b, c, d) → c where a > b, else d. `rowSum`, `rowMax`: over the row; `rowLength`: its number of elements. */
+/**
+ * `whereGreater`: (a, b, c, d) → c where a > b, else d. `rowSum`, `rowMax`: over the row; `rowLength`: its number of
+ * elements.
+ */
 const others = ['input', 'constant', 'whereGreater', 'rowSum', 'rowMax', 'rowLength'] as const;
 
 export type Unary = (typeof unary)[number];
@@ -164,7 +168,10 @@ export function compute(kind: Kind, a: number, b: number, c: number, d: number):
   return operator(a, b);
 }
 
-/** erf to some units of the last place of a double: its Taylor series where that is short, else the continued fraction of erfc. */
+/**
+ * erf to some units of the last place of a double: its Taylor series where that is short, else the continued fraction
+ * of erfc.
+ */
 export function errorFunction(x: number): number {
   if (Number.isNaN(x)) return x;
   const size = Math.abs(x);

@@ -1,7 +1,8 @@
-// Operations that are an expression: element-wise ones, and those that reduce rows (the last axis) on the way. `formula` makes one from its
-// meaning; shapes, the gradient and the kernels of every backend follow. An operand has the shape of the result, or one value per channel
-// ([C], the last axis), per row ([…, 1]) or in all.
-// Not here: what expressions are (expression.ts), their derivatives (derivative.ts), neighbours that become one formula (fuse.ts).
+// Operations that are an expression: element-wise ones, and those that reduce rows (the last axis) on the way.
+// `formula` makes one from its meaning; shapes, the gradient and the kernels of every backend follow. An operand has
+// the shape of the result, or one value per channel ([C], the last axis), per row ([…, 1]) or in all.
+// Not here: what expressions are (expression.ts), their derivatives (derivative.ts), neighbours that become one formula
+// (fuse.ts).
 
 import { invariant, UserError } from '../../tensor/errors.ts';
 import { formatShape, type Shape, sameShape, sizeOf } from '../../tensor/tensor.ts';
@@ -17,7 +18,9 @@ export interface Formula {
   readonly shape: Shape;
   /** Each output, and whether it has a value per element or one per row ([…, 1]). */
   readonly outputs: readonly { readonly of: Expression; readonly per: 'element' | 'row' }[];
-  /** For each input its gradient, where it is not to be derived: by the inputs, then the outputs, then their cotangents. */
+  /**
+   * For each input its gradient, where it is not to be derived: by the inputs, then the outputs, then their cotangents.
+   */
   readonly gradient?: readonly (Expression | undefined)[];
 }
 
@@ -37,11 +40,14 @@ export const expressionsOf = ({ outputs }: Pick<Formula, 'outputs'>): Expression
 
 export const hasReductions = (expressions: readonly Expression[]): boolean => partsOf(expressions).some(isReduction);
 
-/** The ranks of inputs. Where rows are reduced, a value for all counts as one per row: what it contributes is summed by rows first. */
-function rankOf(places: readonly Place[], reduces: boolean): (index: number) => Rank {
+/**
+ * The ranks of inputs. Where something has one value per row, a value for all counts as that: what it contributes is
+ * summed by rows first.
+ */
+function rankOf(places: readonly Place[], byRows: boolean): (index: number) => Rank {
   return (index) => {
     const place = places[index]!;
-    if (place === 'one') return reduces ? 'row' : 'one';
+    if (place === 'one') return byRows ? 'row' : 'one';
     return place === 'row' ? 'row' : 'element';
   };
 }
@@ -49,8 +55,9 @@ function rankOf(places: readonly Place[], reduces: boolean): (index: number) => 
 export type Operation<Operands extends readonly unknown[]> = (...values: { [K in keyof Operands]: Value }) => Value;
 
 /**
- * An operation from its meaning: the result as an expression of the operands. `gradient`, where the derivative of that is not wanted or can
- * be had for less: for each operand an expression of the cotangent g, the result y and the operands.
+ * An operation from its meaning: the result as an expression of the operands. `gradient`, where the derivative of that
+ * is not wanted or can be had for less: for each operand an expression of the cotangent g, the result y and the
+ * operands.
  */
 export function formula<Operands extends readonly Expression[]>(
   name: string,
@@ -91,7 +98,10 @@ export function inferFormula(inputs: readonly TensorType[], { name, shape, outpu
   return outputs.map(({ per }) => ({ dtype: 'f32', shape: per === 'row' ? rowShape(shape) : shape }));
 }
 
-/** The gradient rule: one formula for all inputs that ask for theirs, and sums over the axes that an operand does not have. */
+/**
+ * The gradient rule: one formula for all inputs that ask for theirs, and sums over the axes that an operand does not
+ * have.
+ */
 export function formulaGradient(
   node: Node<'formula'>,
   cotangents: readonly (Value | undefined)[],
@@ -100,7 +110,7 @@ export function formulaGradient(
 ): (Value | undefined)[] {
   const { name, shape, outputs, gradient } = node.attributes;
   const expressions = expressionsOf(node.attributes);
-  const reduces = hasReductions(expressions);
+  const byRows = hasReductions(expressions) || node.inputs.some(({ shape: own }) => placeOf(own, shape) === 'row');
   const givens = [...node.inputs, ...node.outputs, ...cotangents];
   const places = givens.map((value) => (value ? placeOf(value.shape, shape)! : 'one'));
   const behind = node.inputs.length + outputs.length;
@@ -108,7 +118,7 @@ export function formulaGradient(
   const asked = node.inputs.flatMap((_, index) => (wanted[index] ? [index] : []));
   const found = gradient
     ? asked.map((index) => gradient[index])
-    : derivatives(expressions, given, asked, rankOf(places, reduces));
+    : derivatives(expressions, given, asked, rankOf(places, byRows));
 
   // A gradient that is a given value itself needs no kernel.
   const results: (Value | undefined)[] = asked.map((index, k) => {
@@ -120,9 +130,9 @@ export function formulaGradient(
   const computed = asked.flatMap((index, k): Computed[] => {
     const of = found[k];
     if (!of || results[k]) return [];
-    const byRow = places[index] === 'row' || (places[index] === 'one' && reduces);
-    if (!byRow) return [{ k, output: { of, per: 'element' } }];
-    const ofElements = ranksOf([of], rankOf(places, reduces)).get(of) === 'element';
+    const sums = places[index] === 'row' || (places[index] === 'one' && byRows);
+    if (!sums) return [{ k, output: { of, per: 'element' } }];
+    const ofElements = ranksOf([of], rankOf(places, byRows)).get(of) === 'element';
     return [{ k, output: { of: ofElements ? rowSum(of) : of, per: 'row' } }];
   });
   if (computed.length > 0) {

@@ -1,6 +1,7 @@
-// exp and erf as devices compute them: expressions of operators that are rounded once, so that all devices have the same bits. Polynomials
-// by weighted least squares, made minimax by Lawson's iteration. Greatest errors against double precision, over all float32 that were tried
-// (functions.test.ts): exp 8.1e-8 relative; erf 1.4e-7 absolute and 1.6e-7 relative.
+// exp and erf as devices compute them: expressions of operators that are rounded once, so that all devices have the
+// same bits. Polynomials by weighted least squares, made minimax by Lawson's iteration. Greatest errors against double
+// precision, over all float32 that were tried (functions.test.ts): exp 8.1e-8 relative; erf 1.4e-7 absolute and 1.6e-7
+// relative.
 
 import {
   absolute,

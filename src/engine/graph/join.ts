@@ -1,5 +1,6 @@
-// Neighbouring formulas become one: what only one formula reads is not stored but computed where it is read. Nothing else changes: a result
-// has the same bits, for every operator is rounded by itself and sums are formed in an order that the row's extent alone decides.
+// Neighbouring formulas become one: what only one formula reads is not stored but computed where it is read. Nothing
+// else changes: a result has the same bits, for every operator is rounded by itself and sums are formed in an order
+// that the row's extent alone decides.
 
 import { sameShape } from '../../tensor/tensor.ts';
 import { type Expression, input, rewrite } from './expression.ts';

@@ -1,6 +1,6 @@
-// Operations that move elements and compute nothing: boxes of the inputs to boxes of the output, each axis of a box with its stride in both.
-// Concatenation, slices, padding with zeros, permutations of the axes and cyclic shifts are lists of such boxes, and so is the gradient of
-// each: the boxes the other way round. What no box covers is zero.
+// Operations that move elements and compute nothing: boxes of the inputs to boxes of the output, each axis of a box
+// with its stride in both. Concatenation, slices, padding with zeros, permutations of the axes and cyclic shifts are
+// lists of such boxes, and so is the gradient of each: the boxes the other way round. What no box covers is zero.
 // Invariant: no element of the output is written twice, and none of an input is read twice by one operation.
 
 import { UserError } from '../../tensor/errors.ts';
@@ -78,8 +78,8 @@ export function movementGradient(
 }
 
 /**
- * The same elements moved by as few axes as say it, those of the output in the order of memory: axes of one element are dropped, and two
- * that are one run in both tensors become one. At least one axis is left.
+ * The same elements moved by as few axes as say it, those of the output in the order of memory: axes of one element are
+ * dropped, and two that are one run in both tensors become one. At least one axis is left.
  */
 export function simplified({ input, extents, from, to }: Box): Box {
   const axes = extents

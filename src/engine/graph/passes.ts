@@ -1,6 +1,6 @@
-// In how many passes over a row a formula is computed: a sum that needs another one first must wait for it; reductions that wait for the
-// same are formed together, and the outputs last. A value of an element that several passes need, and that costs more than to read it, is
-// kept by the first of them.
+// In how many passes over a row a formula is computed: a sum that needs another one first must wait for it; reductions
+// that wait for the same are formed together, and the outputs last. A value of an element that several passes need, and
+// that costs more than to read it, is kept by the first of them.
 
 import { type Expression, isReduction, partsOf } from './expression.ts';
 
@@ -17,8 +17,8 @@ export interface Pass {
 const WORTH_KEEPING = 4;
 
 /**
- * `outputs`: those with a value per element. `all`: those with one per row too. `ofElements`: parts that have a value per element. `worth`:
- * operators that a value takes at least to be kept; none are where it is infinite.
+ * `outputs`: those with a value per element. `all`: those with one per row too. `ofElements`: parts that have a value
+ * per element. `worth`: operators that a value takes at least to be kept; none are where it is infinite.
  */
 export function passesOf(
   outputs: readonly Expression[],

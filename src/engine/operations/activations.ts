@@ -1,4 +1,5 @@
-// Element-wise operations of one operand. Each is its meaning; shapes, gradient and the kernels of all backends follow from it.
+// Element-wise operations of one operand. Each is its meaning; shapes, gradient and the kernels of all backends follow
+// from it.
 
 import { constant, erf, exp } from '../graph/expression.ts';
 import { formula } from '../graph/formula.ts';

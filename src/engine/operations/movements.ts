@@ -1,4 +1,5 @@
-// Operations that move elements. Each is its list of boxes (graph/movement.ts); gradient and the kernels of all backends follow.
+// Operations that move elements. Each is its list of boxes (graph/movement.ts); gradient and the kernels of all
+// backends follow.
 
 import { invariant, UserError } from '../../tensor/errors.ts';
 import { formatShape, type Shape, sameShape } from '../../tensor/tensor.ts';

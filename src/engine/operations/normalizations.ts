@@ -1,15 +1,18 @@
-// Operations over rows (the last axis). Each is its meaning; where the gradient is said too, it is the derivative in fewer sums.
+// Operations over rows (the last axis). Each is its meaning; where the gradient is said too, it is the derivative in
+// fewer sums.
 
 import { constant, exp, held, rowMax, rowMean, rowSum, squareRoot } from '../graph/expression.ts';
 import { formula } from '../graph/formula.ts';
 import type { Value } from '../graph/graph.ts';
 
-/** exp(x) / Σ exp(x) over the row. The largest element is subtracted first, which changes nothing but what overflows. */
+/**
+ * exp(x) / Σ exp(x) over the row. The largest element is subtracted first, which changes nothing but what overflows.
+ */
 export const softmax = formula(
   'softmax',
   (x) => {
     const e = exp(x.minus(held(rowMax(x))));
-    return e.over(rowSum(e));
+    return e.times(constant(1).over(rowSum(e)));
   },
   (g, y) => [y.times(g.minus(rowSum(g.times(y))))],
 );

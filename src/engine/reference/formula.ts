@@ -1,17 +1,36 @@
-// Formulas, interpreted: every part of an expression for a whole row at a time in double precision, rounded where it is stored.
+// Formulas, interpreted: every part of an expression for a whole row at a time in double precision, rounded where it is
+// stored.
 
 import { sizeOf } from '../../tensor/tensor.ts';
-import { compute, partsOf } from '../graph/expression.ts';
+import { type DefinedOp, formulaOf } from '../graph/elementwise.ts';
+import { compute, isReduction, partsOf } from '../graph/expression.ts';
 import { expressionsOf, placeOf } from '../graph/formula.ts';
-import type { Kernels } from './kernel.ts';
+import type { Kernel, Kernels } from './kernel.ts';
 
-export const formula: Kernels<'formula'> = {
+/** An operation of the contract whose meaning is a formula. */
+const defined =
+  <K extends DefinedOp>(op: K): Kernel<K> =>
+  (inputs, outputs, attributes) =>
+    formula.formula(inputs, outputs, formulaOf(op, attributes, outputs[0]!.shape));
+
+export const formula: Kernels<'formula' | DefinedOp> = {
+  scaleBy: defined('scaleBy'),
+  broadcast: defined('broadcast'),
+  relu: defined('relu'),
+  reluGradient: defined('reluGradient'),
+  clampStraightThrough: defined('clampStraightThrough'),
+  divide: defined('divide'),
   formula: (inputs, outputs, attributes) => {
     const { shape } = attributes;
-    const length = shape.at(-1) ?? 1;
-    const rows = sizeOf(shape) / length;
     const parts = partsOf(expressionsOf(attributes));
     const places = inputs.map((operand) => placeOf(operand.shape, shape)!);
+    // Where nothing belongs to a row or a channel, all elements are one row.
+    const flat =
+      places.every((place) => place === 'element' || place === 'one') &&
+      attributes.outputs.every(({ per }) => per === 'element') &&
+      !parts.some((part) => isReduction(part) || part.kind === 'rowLength');
+    const length = flat ? sizeOf(shape) : (shape.at(-1) ?? 1);
+    const rows = sizeOf(shape) / length;
     /** The element of an operand that belongs to one of the result. */
     const elementOf = (index: number, row: number, column: number): number => {
       const { data } = inputs[index]!;

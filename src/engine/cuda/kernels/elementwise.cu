@@ -9,26 +9,6 @@ KERNEL add(const float *a, const float *b, float *y, int count, float alpha, flo
 KERNEL affine(const float *x, float *y, int count, float scale, float offset) {
   map(y, count, [=](int i) { return scale * x[i] + offset; });
 }
-KERNEL scale_by(const float *x, const float *s, float *y, int count) {
-  const float factor = *s;
-  map(y, count, [=](int i) { return factor * x[i]; });
-}
-KERNEL broadcast(const float *x, float *y, int count) {
-  const float value = *x;
-  map(y, count, [=](int i) { return value; });
-}
-KERNEL relu(const float *x, float *y, int count) {
-  map(y, count, [=](int i) { return fmaxf(x[i], 0.0f); });
-}
-KERNEL relu_gradient(const float *g, const float *y, float *dx, int count) {
-  map(dx, count, [=](int i) { return y[i] > 0 ? g[i] : 0.0f; });
-}
-KERNEL clamp(const float *x, float *y, int count, float low, float high) {
-  map(y, count, [=](int i) { return fminf(fmaxf(x[i], low), high); });
-}
-KERNEL divide(const float *a, const float *b, float *y, int count) {
-  map(y, count, [=](int i) { return __fdiv_rn(a[i], b[i]); });
-}
 /** x·factors[c] + offsets[c] of u8 values. */
 KERNEL image_to_float(const u8 *x, const float *factors, const float *offsets, float *y, int count, int channels) {
   map(y, count, [=](int i) { return x[i] * factors[i % channels] + offsets[i % channels]; });

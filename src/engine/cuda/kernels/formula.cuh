@@ -1,6 +1,6 @@
-// What generated kernels are made of (lower/formula-text.ts): operators of float32 that are rounded once and never contracted, so that a
-// result has the same bits in any kernel; vectors that are read as a whole; sums and maxima over the lanes or the threads that have a row.
-// minimum, maximum: not a number where an operand is none.
+// What generated kernels are made of (lower/formula-text.ts): operators of float32 that are rounded once and never
+// contracted, so that a result has the same bits in any kernel; vectors that are read as a whole; sums and maxima over
+// the lanes or the threads that have a row. minimum, maximum: not a number where an operand is none.
 
 typedef unsigned int u32;
 #define INLINE __device__ __forceinline__
@@ -30,15 +30,17 @@ INLINE float maximum(float a, float b) {
 }
 
 struct Sum {
-  static constexpr float nothing = 0.0f;
+  static INLINE float nothing() { return 0.0f; }
   static INLINE float of(float a, float b) { return add(a, b); }
 };
 struct Max {
-  static constexpr float nothing = -__builtin_huge_valf();
+  static INLINE float nothing() { return __int_as_float(0xff800000); }
   static INLINE float of(float a, float b) { return maximum(a, b); }
 };
 
-/** Over `LANES` neighbouring lanes, a power of two: the same value for each of them. All lanes of the warp take part. */
+/**
+ * Over `LANES` neighbouring lanes, a power of two: the same value for each of them. All lanes of the warp take part.
+ */
 template <class Join, int LANES> INLINE float overLanes(float value) {
 #pragma unroll
   for (int offset = LANES / 2; offset > 0; offset /= 2) value = Join::of(value, __shfl_xor_sync(0xffffffffu, value, offset));

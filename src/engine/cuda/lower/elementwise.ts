@@ -21,30 +21,13 @@ import {
 
 const SOURCE: KernelSource = { file: 'elementwise.cu', defines: {} };
 
-type Elementwise =
-  | 'add'
-  | 'affine'
-  | 'scaleBy'
-  | 'broadcast'
-  | 'relu'
-  | 'reluGradient'
-  | 'clampStraightThrough'
-  | 'imageToFloat'
-  | 'bias'
-  | 'divide'
-  | 'sgd';
+type Elementwise = 'add' | 'affine' | 'imageToFloat' | 'bias' | 'sgd';
 
 export const elementwiseWays: WaysOf<Elementwise> = {
   add: overElements,
   affine: overElements,
-  scaleBy: overElements,
-  broadcast: overElements,
-  relu: overElements,
-  reluGradient: overElements,
-  clampStraightThrough: overElements,
   imageToFloat: overElements,
   bias: overElements,
-  divide: overElements,
   sgd: noChoice,
 };
 
@@ -69,12 +52,6 @@ function plain<K extends OpName>(
 export const elementwise: Lowerings<Elementwise> = {
   add: plain('add', ['a', 'b', 'y'], ({ attributes: { alpha, beta } }) => floats({ alpha, beta })),
   affine: plain('affine', ['x', 'y'], ({ attributes: { scale, offset } }) => floats({ scale, offset })),
-  scaleBy: plain('scale_by', ['x', 's', 'y']),
-  broadcast: plain('broadcast', ['x', 'y']),
-  relu: plain('relu', ['x', 'y']),
-  reluGradient: plain('relu_gradient', ['g', 'y', 'dx']),
-  clampStraightThrough: plain('clamp', ['x', 'y'], ({ attributes: { low, high } }) => floats({ low, high })),
-  divide: plain('divide', ['a', 'b', 'y']),
   bias: plain('bias', ['x', 'b', 'y'], ({ outputs: [y] }) => integers({ channels: y!.shape.at(-1) ?? 1 })),
 
   imageToFloat: (node) => {

@@ -1,6 +1,7 @@
-// The CUDA C++ of a formula: a kernel `formula` whose parameters are the inputs x0, x1, …, the outputs y0, … and what its form needs. Without
-// reductions a thread has a few vectors of elements. With them the threads that have a row hold it in registers: some lanes of a warp, a
-// warp, or a block; only a row that is too long for a block is read again in every pass. Operators: kernels/formula.cuh.
+// The CUDA C++ of a formula: a kernel `formula` whose parameters are the inputs x0, x1, …, the outputs y0, … and what
+// its form needs. Without reductions a thread has a few vectors of elements. With them the threads that have a row hold
+// it in registers: some lanes of a warp, a warp, or a block; only a row that is too long for a block is read again in
+// every pass. Operators: kernels/formula.cuh.
 
 import { ranksOf } from '../../graph/derivative.ts';
 import { type Expression, isReduction, partsOf } from '../../graph/expression.ts';
@@ -242,7 +243,7 @@ export function rowsText(formula: Formula, places: readonly Place[], form: RowFo
     }
     const joins = reductions.map((part) => (part.kind === 'rowSum' ? 'Sum' : 'Max'));
     reductions.forEach((part, at) => {
-      lines.push(`float s${writer.numberOf(part)} = ${joins[at]}::nothing;`);
+      lines.push(`float s${writer.numberOf(part)} = ${joins[at]}::nothing();`);
     });
     for (const part of keeps) lines.push(`${vector} k${writer.numberOf(part)}[${held}];`);
     lines.push(

@@ -1,13 +1,15 @@
 // Formulas: the form of a kernel for the extents at hand, and its launch; the text is that of formula-text.ts.
 
 import { sizeOf } from '../../../tensor/tensor.ts';
+import { asFormula, type DefinedOp } from '../../graph/elementwise.ts';
 import type { Formula } from '../../graph/formula.ts';
 import { expressionsOf, hasReductions, type Place, placeOf } from '../../graph/formula.ts';
+import type { Node } from '../../graph/graph.ts';
 import { CUTS, cuts, FILLING, filling, type Path, pathOf } from '../../graph/paths.ts';
 import { ELEMENT_THREADS, elementsText, type RowForm, rowsText, vectorsPerThread, type Width } from './formula-text.ts';
 import { ceilDivide } from './geometry.ts';
 import { type Arguments, addresses, integers, launch } from './launch.ts';
-import type { Lowerings, Operands, WaysOf } from './lowering.ts';
+import type { Lowered, Lowerings, Operands, WaysOf } from './lowering.ts';
 
 const WIDTHS = ['four elements at a time', 'one element at a time'] as const;
 const widthName = (width: Width) => WIDTHS[width === 4 ? 0 : 1];
@@ -20,7 +22,16 @@ const ways = {
   'a block for a row that it reads in each pass': { width: WIDTHS },
 } as const;
 
-export const formulaWays: WaysOf<'formula'> = { formula: ways };
+const elementWays = { elements: ways.elements } as const;
+export const formulaWays: WaysOf<'formula' | DefinedOp> = {
+  formula: ways,
+  scaleBy: elementWays,
+  broadcast: elementWays,
+  relu: elementWays,
+  reluGradient: elementWays,
+  clampStraightThrough: elementWays,
+  divide: elementWays,
+};
 
 const WARP = 32;
 /** Elements of a row that a thread holds of each operand: more would not stay in registers. */
@@ -66,32 +77,42 @@ function operands({ inputs, outputs }: Operands): Arguments {
 const byRows = (formula: Formula): boolean =>
   hasReductions(expressionsOf(formula)) || formula.outputs.some(({ per }) => per === 'row');
 
-export const formula: Lowerings<'formula'> = {
-  formula: ({ inputs, attributes }) => {
-    const { shape } = attributes;
-    const count = sizeOf(shape);
-    const length = shape.at(-1) ?? 1;
-    const places = inputs.map((operand): Place => placeOf(operand.shape, shape)!);
-    if (byRows(attributes)) {
-      const form = rowForm(length);
-      const rows = count / length;
-      const source = { file: 'formula.cu', text: rowsText(attributes, places, form), defines: {} };
-      const size = { grid: ceilDivide(rows, form.threads / form.lanes), block: form.threads };
-      return {
-        path: rowPath(form),
-        launches: (at) => [launch(source, 'formula', size, { ...operands(at), ...integers({ rows }) })],
-      };
-    }
-    const byChannels = places.includes('channel') || places.includes('row');
-    const width: Width = (byChannels ? length : count) % 4 === 0 ? 4 : 1;
-    const vectors = count / width;
-    const perBlock = ELEMENT_THREADS * vectorsPerThread(width);
-    const source = { file: 'formula.cu', text: elementsText(attributes, places, width), defines: {} };
-    const size = { grid: ceilDivide(vectors, perBlock), block: ELEMENT_THREADS };
-    const extents = integers({ count: vectors, inRow: byChannels ? length / width : 1 });
+function lowerFormula({ inputs, attributes }: Node<'formula'>): Lowered {
+  const { shape } = attributes;
+  const count = sizeOf(shape);
+  const length = shape.at(-1) ?? 1;
+  const places = inputs.map((operand): Place => placeOf(operand.shape, shape)!);
+  if (byRows(attributes)) {
+    const form = rowForm(length);
+    const rows = count / length;
+    const source = { file: 'formula.cu', text: rowsText(attributes, places, form), defines: {} };
+    const size = { grid: ceilDivide(rows, form.threads / form.lanes), block: form.threads };
     return {
-      path: pathOf(ways, 'elements', { width: widthName(width), blocks: cuts(vectors, perBlock) }),
-      launches: (at) => [launch(source, 'formula', size, { ...operands(at), ...extents })],
+      path: rowPath(form),
+      launches: (at) => [launch(source, 'formula', size, { ...operands(at), ...integers({ rows }) })],
     };
-  },
+  }
+  const byChannels = places.includes('channel') || places.includes('row');
+  const width: Width = (byChannels ? length : count) % 4 === 0 ? 4 : 1;
+  const vectors = count / width;
+  const perBlock = ELEMENT_THREADS * vectorsPerThread(width);
+  const source = { file: 'formula.cu', text: elementsText(attributes, places, width), defines: {} };
+  const size = { grid: ceilDivide(vectors, perBlock), block: ELEMENT_THREADS };
+  const extents = integers({ count: vectors, inRow: byChannels ? length / width : 1 });
+  return {
+    path: pathOf(ways, 'elements', { width: widthName(width), blocks: cuts(vectors, perBlock) }),
+    launches: (at) => [launch(source, 'formula', size, { ...operands(at), ...extents })],
+  };
+}
+
+const defined = (node: Node<DefinedOp>): Lowered => lowerFormula(asFormula(node));
+
+export const formula: Lowerings<'formula' | DefinedOp> = {
+  formula: lowerFormula,
+  scaleBy: defined,
+  broadcast: defined,
+  relu: defined,
+  reluGradient: defined,
+  clampStraightThrough: defined,
+  divide: defined,
 };

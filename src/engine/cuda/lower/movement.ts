@@ -1,6 +1,7 @@
-// Movements: one kernel for all boxes of a node, each with blocks of its own. A box is read and written in the order of the output, vectors of
-// four where both sides allow it; or, where the output's contiguous axis is not the input's, in tiles that are transposed in shared memory.
-// Extents and strides are constants of the text, so that the compiler divides by them without a division.
+// Movements: one kernel for all boxes of a node, each with blocks of its own. A box is read and written in the order of
+// the output, vectors of four where both sides allow it; or, where the output's contiguous axis is not the input's, in
+// tiles that are transposed in shared memory. Extents and strides are constants of the text, so that the compiler
+// divides by them without a division.
 
 import { sizeOf } from '../../../tensor/tensor.ts';
 import { type Box, boxSize, covers, type Movement, simplified } from '../../graph/movement.ts';

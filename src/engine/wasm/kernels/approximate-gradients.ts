@@ -169,13 +169,15 @@ function sortCodes(
   for (let n = 0; n < images; ++n) {
     for (let iy = iy0; iy < iy1; iy += strideY) {
       const row = codes + <usize>((n * height + iy) * width);
-      const tileRow = (n * args.tileHeight + (iy + paddingY) / strideY - firstRow) * args.tileWidth - firstColumn;
-      for (let ix = ix0; ix < ix1; ix += strideX) {
+      const tileRow = (n * args.tileHeight + (iy + paddingY) / strideY - firstRow) * args.tileWidth;
+      // Entries of a row follow each other in the tile, for they are one stride apart in the image.
+      let entry = (tileRow + (ix0 + paddingX) / strideX - firstColumn) * <i32>ROW;
+      for (let ix = ix0; ix < ix1; ix += strideX, entry += <i32>ROW) {
         const digit = (<i32>load<u8>(row + ix) >> bit) & mask;
         if (digit == 0) continue;
         const end = ends + <usize>(digit << 2);
         const at = load<i32>(end, 4);
-        store<i32>(list + at, (tileRow + (ix + paddingX) / strideX) * <i32>ROW);
+        store<i32>(list + at, entry);
         store<i32>(end, at + 4, 4);
       }
     }

@@ -47,57 +47,6 @@ export function affine(args: Elementwise, part: i32, scratch: usize): void {
   for (; at < stop; at += 4) store<f32>(args.out + at, args.alpha * load<f32>(args.a + at) + args.beta);
 }
 
-/** a·b[0] */
-export function scaleBy(args: Elementwise, part: i32, scratch: usize): void {
-  const factor = load<f32>(args.b);
-  let at = first(args, part);
-  const stop = end(args, part);
-  for (; at + 16 <= stop; at += 16) v128.store(args.out + at, f32x4.mul(f32x4.splat(factor), v128.load(args.a + at)));
-  for (; at < stop; at += 4) store<f32>(args.out + at, factor * load<f32>(args.a + at));
-}
-
-export function divide(args: Elementwise, part: i32, scratch: usize): void {
-  let at = first(args, part);
-  const stop = end(args, part);
-  for (; at + 16 <= stop; at += 16) v128.store(args.out + at, f32x4.div(v128.load(args.a + at), v128.load(args.b + at)));
-  for (; at < stop; at += 4) store<f32>(args.out + at, load<f32>(args.a + at) / load<f32>(args.b + at));
-}
-
-/** a[0] everywhere */
-export function broadcast(args: Elementwise, part: i32, scratch: usize): void {
-  const value = load<f32>(args.a);
-  for (let at = first(args, part), stop = end(args, part); at < stop; at += 4) store<f32>(args.out + at, value);
-}
-
-/** a limited to [alpha, beta] */
-export function clamp(args: Elementwise, part: i32, scratch: usize): void {
-  const low = f32x4.splat(args.alpha);
-  const high = f32x4.splat(args.beta);
-  let at = first(args, part);
-  const stop = end(args, part);
-  for (; at + 16 <= stop; at += 16) v128.store(args.out + at, f32x4.min(f32x4.max(v128.load(args.a + at), low), high));
-  for (; at < stop; at += 4) store<f32>(args.out + at, min(max(load<f32>(args.a + at), args.alpha), args.beta));
-}
-
-export function relu(args: Elementwise, part: i32, scratch: usize): void {
-  const zero = f32x4.splat(0);
-  let at = first(args, part);
-  const stop = end(args, part);
-  for (; at + 16 <= stop; at += 16) v128.store(args.out + at, f32x4.max(v128.load(args.a + at), zero));
-  for (; at < stop; at += 4) store<f32>(args.out + at, max(load<f32>(args.a + at), <f32>0));
-}
-
-/** a where b > 0, else 0 */
-export function reluGradient(args: Elementwise, part: i32, scratch: usize): void {
-  const zero = f32x4.splat(0);
-  let at = first(args, part);
-  const stop = end(args, part);
-  for (; at + 16 <= stop; at += 16) {
-    v128.store(args.out + at, v128.and(v128.load(args.a + at), f32x4.gt(v128.load(args.b + at), zero)));
-  }
-  for (; at < stop; at += 4) store<f32>(args.out + at, load<f32>(args.b + at) > 0 ? load<f32>(args.a + at) : 0);
-}
-
 @unmanaged
 export class Sgd {
   parameter: usize;

@@ -9,7 +9,7 @@ export { axmErrorInput, axmErrorWeight } from './approximate-slopes';
 export { convolutionForward, convolutionInputGradient, packForward, packTransposed } from './convolution';
 export { planeCoefficientsInteger, planeCoefficientsReal } from './approximate-rows';
 export { depthwiseForward, depthwiseInputGradient, depthwiseWeightGradient } from './convolution-depthwise';
-export { add, affine, broadcast, clamp, copy, divide, fill, relu, reluGradient, scaleBy, sgd } from './elementwise';
+export { add, affine, copy, fill, sgd } from './elementwise';
 export { gatherImages } from './images';
 export { meanLoss, softmaxGradient, softmaxRows } from './loss';
 export { batchStatistics, bias, givenStatistics, imageToFloat, normalizationSums, normalize, normalizeGradient } from './normalization';

@@ -1,6 +1,6 @@
-// Boxes of elements from one place to another (graph/movement.ts), words of 32 bits. The outer axes are counted through like the digits of a
-// number; what lies inside is a run that is contiguous in both tensors, or a matrix that is transposed. A part is a range of outer
-// positions; its counters are in the scratch memory of the thread.
+// Boxes of elements from one place to another (graph/movement.ts), words of 32 bits. The outer axes are counted through
+// like the digits of a number; what lies inside is a run that is contiguous in both tensors, or a matrix that is
+// transposed. A part is a range of outer positions; its counters are in the scratch memory of the thread.
 
 import { storeTransposed } from './lanes';
 
@@ -19,7 +19,10 @@ export class Movement {
   length: i32;
   /** moveRuns: elements of a run that are moved at a time. */
   piece: i32;
-  /** moveTransposed: rows of the output, which are contiguous in the input; bytes from one to the next, and between columns in the input. */
+  /**
+   * moveTransposed: rows of the output, which are contiguous in the input; bytes from one to the next, and between
+   * columns in the input.
+   */
   rows: i32;
   rowBytes: usize;
   columnBytes: usize;
@@ -27,8 +30,28 @@ export class Movement {
 
 /** Rows of the output that moveTransposed writes side by side: a cache line of the input. */
 const BAND = 16;
-/** Runs from here on are copied as a whole. */
-const LONG = 32;
+/**
+ * Runs from here on are copied as a whole: a call out of the module takes as long as some hundred elements in vectors.
+ */
+const LONG = 2048;
+
+/** A run that is too short for that. */
+@inline
+function copyRun(to: usize, from: usize, bytes: usize): void {
+  let at: usize = 0;
+  for (; at + 64 <= bytes; at += 64) {
+    const a = v128.load(from + at);
+    const b = v128.load(from + at, 16);
+    const c = v128.load(from + at, 32);
+    const d = v128.load(from + at, 48);
+    v128.store(to + at, a);
+    v128.store(to + at, b, 16);
+    v128.store(to + at, c, 32);
+    v128.store(to + at, d, 48);
+  }
+  for (; at + 16 <= bytes; at += 16) v128.store(to + at, v128.load(from + at));
+  for (; at < bytes; at += 4) store<u32>(to + at, load<u32>(from + at));
+}
 
 /** Sets the counters to a position; the offsets of its place in the output and the input are left behind them. */
 @inline
@@ -81,17 +104,36 @@ export function moveRuns(args: Movement, part: i32, scratch: usize): void {
   const pieces = (args.length + args.piece - 1) / args.piece;
   let piece = first % pieces;
   seek(args, first / pieces, scratch);
+  let to = load<usize>(behind);
+  let from = load<usize>(behind, 4);
+  // The innermost of the outer axes is counted in registers.
+  const inner = args.table + <usize>((args.axes - 1) * 12);
+  const counter = behind - 4;
+  const extent = args.axes > 0 ? load<i32>(inner) : i32.MAX_VALUE;
+  const toStep = args.axes > 0 ? load<usize>(inner, 4) : 0;
+  const fromStep = args.axes > 0 ? load<usize>(inner, 8) : 0;
+  let left = args.axes > 0 ? extent - load<i32>(counter) : extent;
   for (let position = first; position < stop; ++position) {
     const begin = piece * args.piece;
-    const to = args.to + load<usize>(behind) + (<usize>begin << 2);
-    const from = args.from + load<usize>(behind, 4) + (<usize>begin << 2);
+    const target = args.to + to + (<usize>begin << 2);
+    const source = args.from + from + (<usize>begin << 2);
     const length = min(args.piece, args.length - begin);
     const bytes = <usize>length << 2;
-    if (length >= LONG) memory.copy(to, from, bytes);
-    else for (let at: usize = 0; at < bytes; at += 4) store<u32>(to + at, load<u32>(from + at));
-    if (++piece == pieces) {
-      piece = 0;
+    if (length >= LONG) memory.copy(target, source, bytes);
+    else copyRun(target, source, bytes);
+    if (++piece < pieces) continue;
+    piece = 0;
+    if (--left > 0) {
+      to += toStep;
+      from += fromStep;
+    } else if (position + 1 < stop) {
+      store<i32>(counter, extent - 1);
+      store<usize>(behind, to);
+      store<usize>(behind, from, 4);
       advance(args, scratch);
+      to = load<usize>(behind);
+      from = load<usize>(behind, 4);
+      left = extent;
     }
   }
 }

@@ -29,38 +29,17 @@ function over(node: Node<OpName>, kernel: ElementwiseKernel, alpha = 0, beta = 0
   };
 }
 
-type Elementwise =
-  | 'add'
-  | 'affine'
-  | 'scaleBy'
-  | 'broadcast'
-  | 'relu'
-  | 'reluGradient'
-  | 'clampStraightThrough'
-  | 'divide'
-  | 'sgd';
+type Elementwise = 'add' | 'affine' | 'sgd';
 
 export const elementwiseWays: WaysOf<Elementwise> = {
   add: overElements,
   affine: overElements,
-  scaleBy: overElements,
-  broadcast: overElements,
-  relu: overElements,
-  reluGradient: overElements,
-  clampStraightThrough: overElements,
-  divide: overElements,
   sgd: overElements,
 };
 
 export const elementwise: Lowerings<Elementwise> = {
   add: (node) => over(node, 'add', node.attributes.alpha, node.attributes.beta),
   affine: (node) => over(node, 'affine', node.attributes.scale, node.attributes.offset),
-  scaleBy: (node) => over(node, 'scaleBy'),
-  broadcast: (node) => over(node, 'broadcast'),
-  relu: (node) => over(node, 'relu'),
-  reluGradient: (node) => over(node, 'reluGradient'),
-  clampStraightThrough: (node) => over(node, 'clamp', node.attributes.low, node.attributes.high),
-  divide: (node) => over(node, 'divide'),
   sgd: ({ outputs, attributes: { momentum, weightDecay } }) => {
     const count = elements(outputs[0]!);
     const { length: perPart, parts } = runs(count);

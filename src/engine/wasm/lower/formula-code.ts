@@ -1,8 +1,10 @@
-// The WebAssembly function of a formula: (record, part, scratch) like every kernel, for the addresses and extents of a record.
-// All values are vectors of four f32; what has one value per row has it in all lanes. A pass over a row takes four vectors at a time, then
-// single ones, then what does not fill one: read beyond the end, masked in sums, stored lane by lane. A sum is formed in four accumulators
-// of four lanes whatever is summed, so that its bits do not depend on what else the kernel does.
-// The record: addresses of inputs and outputs, then the number of rows (or elements), the extent of a row, and how many of them are a part.
+// The WebAssembly function of a formula: (record, part, scratch) like every kernel, for the addresses and extents of a
+// record. All values are vectors of four f32; what has one value per row has it in all lanes. A pass over a row takes
+// four vectors at a time, then single ones, then what does not fill one: read beyond the end, masked in sums, stored
+// lane by lane. A sum is formed in four accumulators of four lanes whatever is summed, so that its bits do not depend
+// on what else the kernel does.
+// The record: addresses of inputs and outputs, then the number of rows (or elements), the extent of a row, and how many
+// of them are a part.
 
 import { Code, type FunctionBody, op, simd, type } from '../../../tensor/webassembly.ts';
 import { ranksOf } from '../../graph/derivative.ts';
@@ -58,7 +60,9 @@ interface Plan {
 
 const VECTOR = 16;
 const UNROLL = 4;
-/** Operators of an element beyond which a pass without sums takes one vector at a time: there is enough to do at once. */
+/**
+ * Operators of an element beyond which a pass without sums takes one vector at a time: there is enough to do at once.
+ */
 const UNROLLED_OPERATORS = 12;
 const [RECORD, PART, SCRATCH] = [0, 1, 2];
 const PARAMETERS = 3;
@@ -261,7 +265,10 @@ class Writer {
     code.plain(op.branch, 0).plain(op.end).plain(op.end);
   }
 
-  /** One vector: what is kept, then the sums or the outputs. Outputs may lie where inputs are, so all are formed before one is stored. */
+  /**
+   * One vector: what is kept, then the sums or the outputs. Outputs may lie where inputs are, so all are formed before
+   * one is stored.
+   */
   #element(
     {
       roots,

@@ -1,11 +1,21 @@
 // Formulas: a kernel made for each (formula-code.ts), over rows or over all elements in the order of memory.
 
 import { sizeOf } from '../../../tensor/tensor.ts';
+import { asFormula, type DefinedOp } from '../../graph/elementwise.ts';
 import { placeOf } from '../../graph/formula.ts';
+import type { Node } from '../../graph/graph.ts';
 import { COUNTS, CUTS, cuts, FILLING, filling, oneOrSeveral, pathOf } from '../../graph/paths.ts';
 import { formulaKernel } from './formula-code.ts';
 import { launchGenerated } from './launch.ts';
-import { type Lowerings, overElements, pathOverElements, rowsPerPart, runs, type WaysOf } from './lowering.ts';
+import {
+  type Lowered,
+  type Lowerings,
+  overElements,
+  pathOverElements,
+  rowsPerPart,
+  runs,
+  type WaysOf,
+} from './lowering.ts';
 
 const LENGTHS = ['less than four vectors', 'four vectors and more'] as const;
 const rowAspects = { runs: CUTS, vectors: FILLING, length: LENGTHS } as const;
@@ -15,39 +25,57 @@ const ways = {
   'rows, with values kept': { ...rowAspects, kept: COUNTS },
 } as const;
 
-export const formulaWays: WaysOf<'formula'> = { formula: ways };
+export const formulaWays: WaysOf<'formula' | DefinedOp> = {
+  formula: ways,
+  scaleBy: overElements,
+  broadcast: overElements,
+  relu: overElements,
+  reluGradient: overElements,
+  clampStraightThrough: overElements,
+  divide: overElements,
+};
 
-export const formula: Lowerings<'formula'> = {
-  formula: ({ inputs, attributes }) => {
-    const { shape } = attributes;
-    const places = inputs.map((operand) => placeOf(operand.shape, shape)!);
-    const kernel = formulaKernel(attributes, places);
-    const { byRows, kept } = kernel;
-    const count = sizeOf(shape);
-    if (!byRows) {
-      const { length, parts } = runs(count);
-      return {
-        path: pathOverElements(count),
-        launches: (at) => [launchGenerated(kernel, parts, [...at.inputs, ...at.outputs, count, 0, length], 0)],
-      };
-    }
-    const length = shape.at(-1) ?? 1;
-    const rows = count / length;
-    const perPart = rowsPerPart(length);
-    const aspects = {
-      runs: cuts(rows, perPart),
-      vectors: filling(length, 4),
-      length: LENGTHS[length < 16 ? 0 : 1]!,
-    };
+function lowerFormula({ inputs, attributes }: Node<'formula'>): Lowered {
+  const { shape } = attributes;
+  const places = inputs.map((operand) => placeOf(operand.shape, shape)!);
+  const kernel = formulaKernel(attributes, places);
+  const { byRows, kept } = kernel;
+  const count = sizeOf(shape);
+  if (!byRows) {
+    const { length, parts } = runs(count);
     return {
-      path:
-        kept === 0
-          ? pathOf(ways, 'rows', aspects)
-          : pathOf(ways, 'rows, with values kept', { ...aspects, kept: oneOrSeveral(kept) }),
-      launches: (at) => {
-        const record = [...at.inputs, ...at.outputs, rows, length, perPart];
-        return [launchGenerated(kernel, Math.ceil(rows / perPart), record, kept * 16 * Math.ceil(length / 4))];
-      },
+      path: pathOverElements(count),
+      launches: (at) => [launchGenerated(kernel, parts, [...at.inputs, ...at.outputs, count, 0, length], 0)],
     };
-  },
+  }
+  const length = shape.at(-1) ?? 1;
+  const rows = count / length;
+  const perPart = rowsPerPart(length);
+  const aspects = {
+    runs: cuts(rows, perPart),
+    vectors: filling(length, 4),
+    length: LENGTHS[length < 16 ? 0 : 1]!,
+  };
+  return {
+    path:
+      kept === 0
+        ? pathOf(ways, 'rows', aspects)
+        : pathOf(ways, 'rows, with values kept', { ...aspects, kept: oneOrSeveral(kept) }),
+    launches: (at) => {
+      const record = [...at.inputs, ...at.outputs, rows, length, perPart];
+      return [launchGenerated(kernel, Math.ceil(rows / perPart), record, kept * 16 * Math.ceil(length / 4))];
+    },
+  };
+}
+
+const defined = (node: Node<DefinedOp>): Lowered => lowerFormula(asFormula(node));
+
+export const formula: Lowerings<'formula' | DefinedOp> = {
+  formula: lowerFormula,
+  scaleBy: defined,
+  broadcast: defined,
+  relu: defined,
+  reluGradient: defined,
+  clampStraightThrough: defined,
+  divide: defined,
 };

@@ -6,9 +6,12 @@ import { COUNTS, CUTS, cuts, FILLING, filling, oneOrSeveral, pathOf } from '../.
 import { type Launch, launch } from './launch.ts';
 import { type Addresses, type Lowerings, rowsPerPart, type WaysOf } from './lowering.ts';
 
-/** Rows that a transposition writes side by side, and elements from which a run is copied as a whole, as the kernels have it. */
+/**
+ * Rows that a transposition writes side by side, and elements from which a run is copied as a whole, as the kernels
+ * have it.
+ */
 const BAND = 16;
-const LONG = 32;
+const LONG = 2048;
 /** Longer runs are cut. */
 const LONGEST_PIECE = 16384;
 

@@ -388,7 +388,10 @@ export interface Movement {
   readonly length: number;
   /** moveRuns: elements of a run that are moved at a time. */
   readonly piece: number;
-  /** moveTransposed: rows of the output, which are contiguous in the input; bytes from one to the next, and between columns in the input. */
+  /**
+   * moveTransposed: rows of the output, which are contiguous in the input; bytes from one to the next, and between
+   * columns in the input.
+   */
   readonly rows: number;
   readonly rowBytes: Address;
   readonly columnBytes: Address;
@@ -706,14 +709,8 @@ export interface KernelRecords {
   readonly depthwiseWeightGradient: Depthwise;
   readonly add: Elementwise;
   readonly affine: Elementwise;
-  readonly broadcast: Elementwise;
-  readonly clamp: Elementwise;
   readonly copy: Copy;
-  readonly divide: Elementwise;
   readonly fill: Fill;
-  readonly relu: Elementwise;
-  readonly reluGradient: Elementwise;
-  readonly scaleBy: Elementwise;
   readonly sgd: Sgd;
   readonly gatherImages: Gathering;
   readonly meanLoss: Loss;
@@ -778,14 +775,8 @@ export const packers: { readonly [K in keyof KernelRecords]: (record: KernelReco
   depthwiseWeightGradient: packDepthwise,
   add: packElementwise,
   affine: packElementwise,
-  broadcast: packElementwise,
-  clamp: packElementwise,
   copy: packCopy,
-  divide: packElementwise,
   fill: packFill,
-  relu: packElementwise,
-  reluGradient: packElementwise,
-  scaleBy: packElementwise,
   sgd: packSgd,
   gatherImages: packGathering,
   meanLoss: packLoss,

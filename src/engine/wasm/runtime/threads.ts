@@ -64,7 +64,10 @@ export class Threads {
     return new Threads(await kernelModule(), memory, count, poison);
   }
 
-  /** Makes a program known to all threads and returns what runs it. `scratchBytes`: what each thread needs; `generated`: kernels of its own. */
+  /**
+   * Makes a program known to all threads and returns what runs it. `scratchBytes`: what each thread needs;
+   * `generated`: kernels of its own.
+   */
   register(steps: readonly Step[], scratchBytes: number, generated?: Module): () => void {
     if (scratchBytes > this.#scratchBytes) {
       if (this.#scratchBytes > 0) this.#memory.free(this.#scratch);
