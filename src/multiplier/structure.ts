@@ -1,6 +1,7 @@
 // A structure: which parameter θ each partial product of a multiplier reads, and with that what the values of θ mean. θ in [0, 1] is the
 // share that the partial products reading it lose; 1 removes them, 0 keeps them (paper, Eq. 1). The published structure has one θ per
-// column, but nothing outside `columnStructure` knows of columns: a θ for each partial product, or any other grouping, is another index.
+// column; a θ for each partial product, or any other grouping, is another index. Columns are what all structures have in common: the
+// significance of a partial product is that of its column, which is how power is counted and where mapping and exploration begin.
 // Layers share a structure's values or have their own, under the name of the variable that holds them: that is no part of a structure.
 // Invariant: the costs of the θ of a structure that reads every partial product add up to those of the exact multiplier.
 
@@ -109,6 +110,15 @@ export function removalOf(structure: Structure, theta: ArrayLike<number>): Parti
 export function approximableColumns(structure: Structure): number {
   const read = columnsOf(structure).filter((_, product) => structure.index[product]! >= 0);
   return Math.max(0, ...read.map((column) => column + 1));
+}
+
+/** θ that removes the `count` lowest columns and keeps the rest: 1 where all that reads a θ lies in these columns, else 0. */
+export function thetaOfColumns(structure: Structure, count: number): number[] {
+  const columns = columnsOf(structure);
+  return structure.names.map((_, theta) => {
+    const read = columns.filter((_, product) => structure.index[product] === theta);
+    return read.length > 0 && read.every((column) => column < count) ? 1 : 0;
+  });
 }
 
 /** The columns that are gone altogether: every partial product of theirs reads a θ of 1. */
