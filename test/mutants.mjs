@@ -310,7 +310,7 @@ export const mutants = [
     'a text that does not say its order is turned round all the same',
     'const turned = said !== undefined && order',
     'const turned = order',
-    'src/workbench/import.test.ts',
+    'src/flow/multipliers/import.test.ts',
   ),
   fault(
     'src/flow/phases/recover.ts',

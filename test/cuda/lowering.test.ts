@@ -6,16 +6,16 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import type { KernelSource } from '../../src/engine/cuda/lower/launch.ts';
+import { dependenciesOf } from '../../src/engine/cuda/lower/schedule.ts';
 import {
   type Compiler,
   compileOptions,
   KernelLibrary,
-  type KernelSource,
   kernelFolder,
   readSource,
 } from '../../src/engine/cuda/runtime/compiler.ts';
 import { openCompiler } from '../../src/engine/cuda/runtime/device.ts';
-import { dependenciesOf } from '../../src/engine/cuda/runtime/schedule.ts';
 import type { OpAttributes } from '../../src/engine/graph/ops.ts';
 import type { TableEmulation } from '../../src/multiplier/error.ts';
 import { columnStructure } from '../../src/multiplier/structure.ts';
