@@ -1,11 +1,12 @@
 // A structure: which parameter θ each partial product of a multiplier reads, and with that what the values of θ mean. θ in [0, 1] is the
 // share that the partial products reading it lose; 1 removes them, 0 keeps them (paper, Eq. 1). The published structure has one θ per
-// column, but nothing outside `columnStructure` knows of columns: a θ for each partial product, or any other grouping, is another index.
+// column; a θ for each partial product, or any other grouping, is another index. Columns are what all structures have in common: the
+// significance of a partial product is that of its column, which is how power is counted and where mapping and exploration begin.
 // Layers share a structure's values or have their own, under the name of the variable that holds them: that is no part of a structure.
 // Invariant: the costs of the θ of a structure that reads every partial product add up to those of the exact multiplier.
 
 import { UserError } from '../tensor/errors.ts';
-import { columnCosts } from './power.ts';
+import { columnCosts, exactCost } from './power.ts';
 import type { PartialProductRemoval } from './removal.ts';
 import { checkOperandBits, type OperandWidths } from './widths.ts';
 
@@ -122,6 +123,15 @@ export function approximableColumns(structure: Structure): number {
   return Math.max(0, ...read.map((column) => column + 1));
 }
 
+/** θ that removes the `count` lowest columns and keeps the rest: 1 where all that reads a θ lies in these columns, else 0. */
+export function thetaOfColumns(structure: Structure, count: number): number[] {
+  const columns = columnsOf(structure);
+  return structure.names.map((_, theta) => {
+    const read = columns.filter((_, product) => structure.index[product] === theta);
+    return read.length > 0 && read.every((column) => column < count) ? 1 : 0;
+  });
+}
+
 /** The columns that are gone altogether: every partial product of theirs reads a θ of 1. */
 export function removedColumns(structure: Structure, theta: ArrayLike<number>): number[] {
   const { removed } = removalOf(structure, theta);
@@ -142,10 +152,6 @@ export function structurePower(structure: Structure, theta: ArrayLike<number>): 
   const { weightBits, activationBits, costs } = structure;
   const removed = clampTheta(theta).reduce((sum, value, at) => sum + value * costs[at]!, 0);
   return 1 - removed / exactCost(weightBits, activationBits);
-}
-
-function exactCost(weightBits: number, activationBits: number): number {
-  return columnCosts(weightBits, activationBits).reduce((sum, cost) => sum + cost, 0);
 }
 
 /** The structure that a vector θ of the lowest columns belongs to: the published one, of as many columns. */

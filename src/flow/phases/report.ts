@@ -36,7 +36,8 @@ async function runFigures(context: RunFolder): Promise<NamedFigure[]> {
   const own = phasesOf(context.configuration);
   const records = readMetrics(context.folder).filter(({ phase }) => own.includes(phase));
   const { configuration } = context;
-  const theta = await thetaFigure(records, Array.from(initialTheta(configuration)), structureOfRun(configuration));
+  const structure = structureOfRun(configuration);
+  const theta = await thetaFigure(records, initialTheta(configuration, structure), structure);
   return [...(records.length > 0 ? [await curvesFigure(records)] : []), ...(theta ? [theta] : [])];
 }
 

@@ -4,8 +4,19 @@
 // and its macros with those that the file takes; test/cuda/lowering.test.ts holds every launch against the source.
 
 import { invariant } from '../../../tensor/errors.ts';
-import type { KernelSource } from '../runtime/compiler.ts';
-import type { Address, DeviceProperties } from '../runtime/driver.ts';
+
+/** An address in device memory. */
+export type Address = bigint;
+
+/**
+ * A `.cu` file and the macros that specialise it; of a kernel that is generated the text, and a name in place of the
+ * file.
+ */
+export interface KernelSource {
+  readonly file: string;
+  readonly text?: string;
+  readonly defines: Readonly<Record<string, number | string>>;
+}
 
 export interface KernelLaunch {
   readonly source: KernelSource;
@@ -24,11 +35,14 @@ export interface KernelLaunch {
 export type Precision = 'tf32' | 'bf16' | 'fp32';
 
 /** What lowering may know of the device. */
-export type Target = Pick<DeviceProperties, 'multiprocessors' | 'sharedBytesPerBlock'> & {
+export interface Target {
+  readonly multiprocessors: number;
+  /** Largest shared memory of one block. */
+  readonly sharedBytesPerBlock: number;
   readonly precision: Precision;
   /** Whether warpgroup matrix instructions exist (Hopper). */
   readonly warpgroups: boolean;
-};
+}
 
 /**
  * A kernel argument: an address, a 32-bit integer, a float or double, or a structure of such by the names of its
