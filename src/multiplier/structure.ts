@@ -5,7 +5,7 @@
 // Layers share a structure's values or have their own, under the name of the variable that holds them: that is no part of a structure.
 // Invariant: the costs of the θ of a structure that reads every partial product add up to those of the exact multiplier.
 
-import { invariant, UserError } from '../tensor/errors.ts';
+import { UserError } from '../tensor/errors.ts';
 import { columnCosts, exactCost } from './power.ts';
 import type { PartialProductRemoval } from './removal.ts';
 import { checkOperandBits, type OperandWidths } from './widths.ts';
@@ -29,15 +29,23 @@ function columnsOf({ weightBits, activationBits }: OperandWidths): number[] {
   );
 }
 
-/** Any structure. A partial product costs as much as the others of its column: its share of the column's gates. */
+/** Any structure; `names` has one for each θ. Throws a UserError for an index that does not fit. A partial product costs as much as the others of its column: its share of the column's gates. */
 export function structureOf(widths: OperandWidths, index: readonly number[], names: readonly string[]): Structure {
   const { weightBits, activationBits } = widths;
   checkOperandBits(weightBits, activationBits);
   const count = names.length;
-  invariant(
-    index.length === weightBits * activationBits && index.every((at) => Number.isInteger(at) && at >= -1 && at < count),
-    `an index of ${index.length} partial products to ${count} θ for ${weightBits}×${activationBits} bits`,
-  );
+  const products = weightBits * activationBits;
+  if (index.length !== products) {
+    throw new UserError(
+      `the index has ${index.length} entries: a ${weightBits}×${activationBits} multiplier has ${products} partial products, expected one for each`,
+    );
+  }
+  const bad = index.findIndex((at) => !(Number.isInteger(at) && at >= -1 && at < count));
+  if (bad >= 0) {
+    throw new UserError(
+      `the index of partial product ${bad} is ${index[bad]}: expected the number of one of ${count} θ, or -1 for none`,
+    );
+  }
   const columns = columnsOf(widths);
   const all = columnCosts(weightBits, activationBits);
   const costs = names.map((_, theta) =>
@@ -55,6 +63,9 @@ export function columnStructure(widths: OperandWidths, count: number): Structure
   const { weightBits, activationBits } = widths;
   checkOperandBits(weightBits, activationBits);
   const columns = weightBits + activationBits - 1;
+  if (!(Number.isInteger(count) && count >= 0)) {
+    throw new UserError(`a structure of ${count} columns: expected a whole number from 0 to ${columns}`);
+  }
   if (count > columns) {
     throw new UserError(
       `θ has ${count} values: a ${weightBits}×${activationBits} multiplier has ${columns} columns, expected at most that many`,

@@ -2,7 +2,7 @@
 // `formula` makes one from its meaning; shapes, the gradient and the kernels of every backend follow. An operand has
 // the shape of the result, or one value per channel ([C], the last axis), per row ([…, 1]) or in all.
 // Not here: what expressions are (expression.ts), their derivatives (derivative.ts), neighbours that become one formula
-// (fuse.ts).
+// (join.ts).
 
 import { invariant, UserError } from '../../tensor/errors.ts';
 import { formatShape, type Shape, sameShape, sizeOf } from '../../tensor/tensor.ts';

@@ -24,7 +24,8 @@ import {
 } from '../multipliers/multipliers.ts';
 import { measureOperands } from '../multipliers/operands.ts';
 import { type FoundStructure, foundStructures, parseTheta } from '../multipliers/theta.ts';
-import { files, networkToMap, type OpenRun, type RunContext, requirePhase, sessionFrom } from '../run/context.ts';
+import { networkToMap, type OpenRun, type RunContext, requirePhase, sessionFrom } from '../run/context.ts';
+import { files } from '../run/folder.ts';
 import { type MultiplierRecord, type PhaseRecord, verifiedBytes } from '../run/manifest.ts';
 import type { PhaseResult } from './result.ts';
 

@@ -1,5 +1,7 @@
 // What a program consists of on the device: kernel launches with addresses already known. Lowering an operation gives
 // commands; nothing here calls the driver, so plans can be tested without a GPU.
+// Invariant: a launch's arguments agree with the parameters of its kernel in the `.cu` file, by name, order and type,
+// and its macros with those that the file takes; test/cuda/lowering.test.ts holds every launch against the source.
 
 import { invariant } from '../../../tensor/errors.ts';
 
@@ -51,10 +53,7 @@ export type Argument =
   | { readonly type: 'i32' | 'f32' | 'f64'; readonly value: number }
   | { readonly type: 'struct'; readonly fields: Arguments };
 
-/**
- * Arguments by the names that the kernel's parameters have, in their order. test/cuda/contract.test.ts holds every
- * launch against the signature in the `.cu` file.
- */
+/** Arguments by the names that the kernel's parameters have, in their order. */
 export type Arguments = Readonly<Record<string, Argument>>;
 
 const named =
