@@ -6,13 +6,12 @@ import { bytesPerElement, sizeOf } from '../../../tensor/tensor.ts';
 import { concerning, type Node, type Value } from '../../graph/graph.ts';
 import type { Path } from '../../graph/paths.ts';
 import type { Plan, Storage } from '../../graph/plan.ts';
-import type { Address } from '../runtime/driver.ts';
-import type { Range, Task } from '../runtime/schedule.ts';
 import { copyLaunch, sgdLaunch, type Transfer } from './elementwise.ts';
 import { type FusedStep, fuse } from './fuse.ts';
-import type { KernelLaunch } from './launch.ts';
+import type { Address, KernelLaunch } from './launch.ts';
 import type { Operands, ProgramMemory } from './lowering.ts';
 import type { Lower } from './lowerings.ts';
+import type { Range, Task } from './schedule.ts';
 
 /** The path of each step of a plan. */
 export function pathsOf(plan: Plan, lower: Lower): { readonly op: string; readonly path: Path }[] {

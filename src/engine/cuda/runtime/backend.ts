@@ -9,16 +9,16 @@ import type { Graph } from '../../graph/graph.ts';
 import type { TensorType } from '../../graph/ops.ts';
 import { type Plan, plan, type Storage } from '../../graph/plan.ts';
 import { SharedSession } from '../../session.ts';
-import type { KernelLaunch, Precision, Target } from '../lower/launch.ts';
+import type { Address, KernelLaunch, Precision, Target } from '../lower/launch.ts';
 import { type Lower, lowerOn } from '../lower/lowerings.ts';
 import { copyTask, lowerPlan } from '../lower/program.ts';
+import { dependenciesOf, type Task } from '../lower/schedule.ts';
 import { Arena } from './arena.ts';
 import { KernelLibrary } from './compiler.ts';
 import { OLDEST_CAPABILITY, openCuda } from './device.ts';
-import { type Address, Context, type DeviceProperties, type GraphNode, type PreparedKernel } from './driver.ts';
+import { Context, type DeviceProperties, type GraphNode, type PreparedKernel } from './driver.ts';
 import { OutputRing } from './outputs.ts';
 import { MemoryPool } from './pool.ts';
-import { dependenciesOf, type Task } from './schedule.ts';
 import { PinnedInput } from './staging.ts';
 
 export interface CudaOptions {
