@@ -4,7 +4,7 @@
 // Invariant: between two runs nothing in the arena is needed, so programs that never run at once can share one. What outlives a run is
 // elsewhere: variables, constants, and the inputs and outputs, which the host writes before a run and reads after it.
 
-import { bytesPerElement, sizeOf } from '../../tensor/tensor.ts';
+import { byteSize, sizeOf } from '../../tensor/tensor.ts';
 import type { Graph, Node, Value } from './graph.ts';
 import { joinFormulas } from './join.ts';
 import { overwritable, renames } from './ops.ts';
@@ -97,7 +97,6 @@ export function plan(graph: Graph, options: PlanOptions = {}): Plan {
 
   const storage = new Map<Value, Storage>();
   const arena = new Arena(alignment);
-  const bytes = (value: Value) => sizeOf(value.shape) * bytesPerElement[value.dtype];
   for (const value of graph.variables.values()) {
     storage.set(value, { region: 'variable', name: (value.source as { name: string }).name });
   }
@@ -107,7 +106,7 @@ export function plan(graph: Graph, options: PlanOptions = {}): Plan {
   let ownBytes = 0;
   const own = (value: Value): Storage => {
     const offset = ownBytes;
-    ownBytes += aligned(bytes(value), alignment);
+    ownBytes += aligned(byteSize(value), alignment);
     return { region: 'own', offset };
   };
   for (const value of graph.inputs.values()) storage.set(value, own(value));
@@ -156,7 +155,7 @@ export function plan(graph: Graph, options: PlanOptions = {}): Plan {
         taken.add(over);
         continue;
       }
-      storage.set(output, { region: 'arena', offset: arena.allocate(bytes(output)) });
+      storage.set(output, { region: 'arena', offset: arena.allocate(byteSize(output)) });
     }
     const scratch = options.workspaceBytes?.(node) ?? 0;
     const workspace: Storage | undefined =

@@ -2,7 +2,7 @@
 // launches, and the remaining assignments in one. Pure: addresses come in, launches go out.
 
 import { invariant } from '../../../tensor/errors.ts';
-import { bytesPerElement, sizeOf } from '../../../tensor/tensor.ts';
+import { byteSize, sizeOf } from '../../../tensor/tensor.ts';
 import { concerning, type Node, type Value } from '../../graph/graph.ts';
 import type { Path } from '../../graph/paths.ts';
 import type { Plan, Storage } from '../../graph/plan.ts';
@@ -64,7 +64,7 @@ export function lowerPlan(plan: Plan, addressOf: AddressOf, lower: Lower, memory
   for (const copies of [plan.snapshots, plan.copies]) {
     // Whole words: memory has room for them.
     const transfers = copies.map(({ from, to, of }) => ({
-      ...{ from: addressOf(from), to: addressOf(to), words: Math.ceil(bytesOf(of) / 4) },
+      ...{ from: addressOf(from), to: addressOf(to), words: Math.ceil(byteSize(of) / 4) },
     }));
     if (transfers.length > 0) tasks.push(copyTask(transfers, memory));
   }
@@ -106,13 +106,11 @@ export function separate(launches: readonly KernelLaunch[], { reads, writes }: P
   });
 }
 
-const bytesOf = ({ shape, dtype }: Value): number => sizeOf(shape) * bytesPerElement[dtype];
-
 const range = (from: Address, bytes: number): Range => ({ from: Number(from), to: Number(from) + bytes });
 
 function rangesOf(steps: readonly FusedStep[], addressOf: AddressOf, lower: Lower): Pick<Task, 'reads' | 'writes'> {
   const each = (values: readonly Value[], places: readonly Storage[]) =>
-    values.map((value, index) => range(addressOf(places[index]!), bytesOf(value)));
+    values.map((value, index) => range(addressOf(places[index]!), byteSize(value)));
   return {
     reads: steps.flatMap(({ node, inputs }) => each(node.inputs, inputs)),
     writes: steps.flatMap(({ node, outputs, workspace }) => [

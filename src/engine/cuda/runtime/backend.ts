@@ -3,7 +3,7 @@
 // behind every run (outputs.ts), large ones are copied on demand. Nothing waits for the device but `read`.
 
 import { invariant, UserError } from '../../../tensor/errors.ts';
-import { allocate, bytesPerElement, type HostTensor, sizeOf, type TensorData } from '../../../tensor/tensor.ts';
+import { allocate, byteSize, type HostTensor, sizeOf, type TensorData } from '../../../tensor/tensor.ts';
 import { type Backend, POISON, type Program } from '../../backend.ts';
 import type { Graph } from '../../graph/graph.ts';
 import type { TensorType } from '../../graph/ops.ts';
@@ -112,8 +112,8 @@ class CudaSession extends SharedSession<Address> {
     return this.arena.bytes + this.ownBytes + this.#pool.bytes;
   }
 
-  protected allocate({ dtype, shape }: TensorType): Address {
-    const bytes = sizeOf(shape) * bytesPerElement[dtype];
+  protected allocate(type: TensorType): Address {
+    const bytes = byteSize(type);
     const address = this.#pool.allocate(bytes);
     this.context.fill(address, 0, bytes);
     return address;
@@ -285,7 +285,7 @@ export class CudaProgram implements Program {
     let smallBytes = 0;
     this.#outputs = new Map(
       [...graph.outputs].map(([name, value]) => {
-        const bytes = sizeOf(value.shape) * bytesPerElement[value.dtype];
+        const bytes = byteSize(value);
         const offset = bytes <= SMALL_OUTPUT_BYTES ? smallBytes : undefined;
         if (offset !== undefined) smallBytes += 4 * Math.ceil(bytes / 4);
         return [name, { type: value, address: this.#addressOf(this.#plan.outputStorage(value)), offset }];
@@ -356,7 +356,7 @@ export class CudaProgram implements Program {
     const tasks = lowerPlan(this.#plan, of, this.#lower, memory);
     // Whole words: memory has room for them.
     const small = [...this.#outputs.values()].flatMap(({ type, address, offset }) => {
-      const words = Math.ceil((sizeOf(type.shape) * bytesPerElement[type.dtype]) / 4);
+      const words = Math.ceil(byteSize(type) / 4);
       return offset === undefined ? [] : [{ from: address, to: this.#block + BigInt(offset), words }];
     });
     if (small.length > 0) tasks.push(copyTask(small, memory));

@@ -5,7 +5,7 @@
 
 import { availableParallelism } from 'node:os';
 import { invariant, UserError } from '../../../tensor/errors.ts';
-import { bytesPerElement, type HostTensor, sizeOf, type TensorData } from '../../../tensor/tensor.ts';
+import { byteSize, type HostTensor, sizeOf, type TensorData } from '../../../tensor/tensor.ts';
 import { encodeModule, type FunctionBody } from '../../../tensor/webassembly.ts';
 import { type Backend, POISON, type Program } from '../../backend.ts';
 import { concerning, type Graph, type Node } from '../../graph/graph.ts';
@@ -13,7 +13,7 @@ import type { TensorType } from '../../graph/ops.ts';
 import { type Plan, type Step as PlannedStep, plan, type Storage } from '../../graph/plan.ts';
 import { SharedSession } from '../../session.ts';
 import { type GeneratedKernel, type Launch, launch, placeRecord } from '../lower/launch.ts';
-import { byteSize, type Lowered, runs } from '../lower/lowering.ts';
+import { type Lowered, runs } from '../lower/lowering.ts';
 import { lower } from '../lower/lowerings.ts';
 import { LARGEST_BYTES, LARGEST_PAGES, LinearMemory } from './memory.ts';
 import { Places } from './places.ts';
@@ -67,9 +67,9 @@ class WasmSession extends SharedSession<number> {
     return this.memory.used;
   }
 
-  protected allocate({ dtype, shape }: TensorType): number {
-    const address = this.memory.allocate(sizeOf(shape) * bytesPerElement[dtype]);
-    this.memory.view(dtype, address, sizeOf(shape)).fill(0);
+  protected allocate(type: TensorType): number {
+    const address = this.memory.allocate(byteSize(type));
+    this.memory.view(type.dtype, address, sizeOf(type.shape)).fill(0);
     return address;
   }
 
