@@ -16,6 +16,8 @@ import {
   readSource,
 } from '../../src/engine/cuda/runtime/compiler.ts';
 import { openCompiler } from '../../src/engine/cuda/runtime/device.ts';
+import { binary, unary } from '../../src/engine/graph/expression.ts';
+import { expandedKinds } from '../../src/engine/graph/functions.ts';
 import type { OpAttributes } from '../../src/engine/graph/ops.ts';
 import type { TableEmulation } from '../../src/multiplier/error.ts';
 import { columnStructure } from '../../src/multiplier/structure.ts';
@@ -217,6 +219,13 @@ describe(nvcc ? 'generated kernels compile' : 'generated kernels compile (skippe
     execFileSync(nvcc!, args, { stdio: 'pipe' });
     rmSync(folder, { recursive: true });
   });
+});
+
+test('every operator of expressions is a function of the generated kernels', () => {
+  const header = readSource({ file: 'formula.cuh', text: '#include "formula.cuh"\n' });
+  const made: readonly string[] = expandedKinds;
+  const operators = [...unary, ...binary, 'whereGreater'].filter((kind) => !made.includes(kind));
+  expect(operators.filter((kind) => !header.includes(`INLINE float ${kind}(`))).toEqual([]);
 });
 
 /** What the program itself compiles with; it takes less of the language than nvcc, so its word counts where it is there. */

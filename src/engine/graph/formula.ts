@@ -114,7 +114,13 @@ export function formulaGradient(
   const givens = [...node.inputs, ...node.outputs, ...cotangents];
   const places = givens.map((value) => (value ? placeOf(value.shape, shape)! : 'one'));
   const behind = node.inputs.length + outputs.length;
-  const given = cotangents.map((cotangent, index) => cotangent && input(behind + index));
+  const ranks = ranksOf(expressions, rankOf(places, byRows));
+  /** Of an output whose elements are all one value per row, the row's elements together. */
+  const given = cotangents.map((cotangent, index) => {
+    const g = input(behind + index);
+    const repeated = outputs[index]!.per === 'element' && ranks.get(outputs[index]!.of) === 'row';
+    return cotangent && (repeated ? rowSum(g) : g);
+  });
   const asked = node.inputs.flatMap((_, index) => (wanted[index] ? [index] : []));
   const found = gradient
     ? asked.map((index) => gradient[index])
