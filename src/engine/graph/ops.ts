@@ -97,6 +97,7 @@ export interface OpAttributes {
   batchNormGradient: { readonly epsilon: number };
   /** (x, gamma, beta, mean, variance) → y with given statistics. */
   batchNormInference: { readonly epsilon: number };
+  /** The largest value of each window; a NaN in it is the largest. Padding never wins. */
   maxPool: PoolGeometry;
   /** (g, x) → dx: each window's gradient to its first maximum in row-major order. */
   maxPoolGradient: PoolGeometry;

@@ -47,6 +47,9 @@ struct Place {
   }
 };
 
+/** Whether a value is the new maximum; a NaN is more than anything but a NaN. */
+INLINE bool isMore(float value, float most) { return value > most || (value != value && most == most); }
+
 /** The taps (ky·kw + kx) of the first maxima of a window, row by row, and their values. */
 INLINE Lanes firstMaxima(const float *x, const Pool &p, const Place &at, int (&taps)[WIDTH]) {
   Lanes most;
@@ -58,7 +61,7 @@ INLINE Lanes firstMaxima(const float *x, const Pool &p, const Place &at, int (&t
       const int column = at.x * p.strideX - p.paddingX + kx;
       if ((u32)column >= (u32)p.w) continue;
       const Lanes values = readLanes(x + (size_t)((at.image * p.h + y) * p.w + column) * p.c + at.channel);
-      EACH_LANE if (taps[l] < 0 || values.v[l] > most.v[l]) {
+      EACH_LANE if (taps[l] < 0 || isMore(values.v[l], most.v[l])) {
         taps[l] = ky * p.kw + kx;
         most.v[l] = values.v[l];
       }
