@@ -6,6 +6,7 @@ export const root = process.env.TRAM_BUILD ?? '../dist';
 const { memorySplit } = await import(`${root}/data/image-split.js`);
 const { openDataset } = await import(`${root}/data/registry.js`);
 const { initialTensor } = await import(`${root}/nn/parameters.js`);
+const { exactCost } = await import(`${root}/multiplier/power.js`);
 const { columnStructure } = await import(`${root}/multiplier/structure.js`);
 const { findModel } = await import(`${root}/nn/models/registry.js`);
 const { clipLogit, stateName } = await import(`${root}/quant/quantized.js`);
@@ -35,7 +36,9 @@ export function randomDataset(count, testCount, size) {
 export const taskOf = (model, dataset) => imageTask(findModel(model), dataset);
 
 const COLUMNS = 8;
-const structure = columnStructure({ weightBits: 8, activationBits: 8 }, COLUMNS);
+// Every column has the same share of the power, as in the pinned losses.
+const costs = Array.from({ length: COLUMNS }, () => 0.02 * exactCost(8, 8));
+const structure = { ...columnStructure({ weightBits: 8, activationBits: 8 }, COLUMNS), costs };
 const removed = Float32Array.from({ length: 64 }, (_, at) => ((at >> 3) + (at & 7) < 5 ? 1 : 0));
 const quantized = (multiplierOf) => ({
   ...{ kind: 'quantized', weightBits: 8, activationBits: 8, channelwise: true },

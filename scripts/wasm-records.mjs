@@ -55,7 +55,7 @@ function list(before, elements) {
   return line.length <= 120 ? line : `${before}[\n${elements.map((element) => `    ${element},\n`).join('')}  ];`;
 }
 
-/** The text of records.ts for these sources. */
+/** The text of src/engine/wasm/lower/records.ts for these sources. */
 export function recordsText(sources) {
   const classes = [...sources].flatMap(([file, text]) => classesOf(file, text));
   const byName = new Map(classes.map((one) => [one.name, one]));

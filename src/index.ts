@@ -42,8 +42,8 @@ export type { Measured, Treatment } from './flow/try/treatments.ts';
 export { type TryOptions, tryMultipliers } from './flow/try/try.ts';
 export { proveEquivalent } from './hardware/equivalence.ts';
 export { type Synthesis, type SynthesisOptions, synthesize } from './hardware/synthesize.ts';
-export type { EmulationName } from './multiplier/error.ts';
-export { readHistograms } from './multiplier/histograms.ts';
+export { type EmulationName, errorByCodes, errorsOf } from './multiplier/error.ts';
+export { type HistogramWidths, readHistograms } from './multiplier/histograms.ts';
 export {
   type ErrorMetrics,
   errorMetrics,
@@ -53,19 +53,21 @@ export {
 } from './multiplier/metrics.ts';
 export { concreteMultiplier, type Multiplier } from './multiplier/multiplier.ts';
 export { columnCosts, networkPower } from './multiplier/power.ts';
-export { removedPartialProducts } from './multiplier/removal.ts';
+export { type PartialProductRemoval, removedPartialProducts } from './multiplier/removal.ts';
 export { defaultSmoothing, type Slopes, type Smoothing, slopesOf } from './multiplier/slopes.ts';
 export {
   columnStructure,
   expandTheta,
   powerPerMultiplication,
   productStructure,
+  removalOf,
   type Structure,
   structureOf,
   structurePower,
 } from './multiplier/structure.ts';
 export { exactTable, type OperandOrder, type ProductTable, productTable } from './multiplier/table.ts';
 export { targetProducts } from './multiplier/target.ts';
+export type { OperandWidths } from './multiplier/widths.ts';
 export { readBlif } from './netlist/blif/read.ts';
 export { writeBlif } from './netlist/blif/write.ts';
 export { type Artefacts, type Certificate, certify, describeCertificate, isProof } from './netlist/certify.ts';
@@ -126,7 +128,7 @@ export type { OperandBits } from './workbench/import.ts';
 export { type LoadedMultiplier, type LoadOptions, loadMultiplier, productsOf } from './workbench/load.ts';
 export { type MapOptions, mapMultiplier, type ProvedMapping } from './workbench/map.ts';
 export { type MeasureOptions, measure } from './workbench/measure.ts';
-export { loadHistograms, type OperandWidths, operandWidths } from './workbench/operands.ts';
+export { loadHistograms, operandWidths } from './workbench/operands.ts';
 export {
   type MultiplierSynthesisOptions,
   openLibraries,

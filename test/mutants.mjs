@@ -169,8 +169,8 @@ export const mutants = [
   fault(
     'src/nn/layers.ts',
     'weights start at half their deviation',
-    'Math.sqrt(2 / (kernel',
-    'Math.sqrt(0.5 / (kernel',
+    'Math.sqrt(2 / (height',
+    'Math.sqrt(0.5 / (height',
   ),
   fault(
     'src/engine/graph/gradients.ts',
@@ -182,8 +182,8 @@ export const mutants = [
   fault(
     'src/engine/graph/plan.ts',
     'a buffer is overwritten in place although a later node reads it',
-    'lastUse.get(over) === at',
-    'lastUse.get(over)! >= at',
+    'lastUse.get(value) !== at',
+    'lastUse.get(value)! < at',
   ),
   fault(
     'src/engine/graph/plan.ts',
@@ -310,7 +310,7 @@ export const mutants = [
     'a text that does not say its order is turned round all the same',
     'const turned = said !== undefined && order',
     'const turned = order',
-    'src/flow/import.test.ts',
+    'src/flow/multipliers/import.test.ts',
   ),
   fault(
     'src/flow/phases/recover.ts',

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { type Configuration, type ConfigurationInput, parseConfiguration } from '../flow/settings/config.ts';
 import { withSetting } from '../flow/settings/fields.ts';
 import { changedSettings, optionsOf } from '../flow/settings/flags.ts';
-import { choices, defaultValue, valueKind } from '../flow/settings/schema.ts';
+import { choices, defaultValue, valueKind } from '../flow/settings/keys.ts';
 import { settings } from '../flow/settings/table.ts';
 import { addSettings, readSettings } from './options.ts';
 

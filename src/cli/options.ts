@@ -134,8 +134,19 @@ export function addRunOutputOptions(command: Command): void {
     );
 }
 
+const COMPUTING = 'Computing:';
+
+/** How a command trains that may: one that only measures has no activations to keep. */
+export function addTrainingOptions(command: Command): void {
+  command.addOption(
+    new Option(
+      '--recompute',
+      'train with less memory and the same results: activations inside residual blocks are computed again, not kept',
+    ).helpGroup(COMPUTING),
+  );
+}
+
 export function addDeviceOptions(command: Command): void {
-  const group = 'Computing:';
   command
     .addOption(
       new Option(
@@ -147,7 +158,7 @@ export function addDeviceOptions(command: Command): void {
         }),
       )
         .argParser(parseDevice)
-        .helpGroup(group),
+        .helpGroup(COMPUTING),
     )
     .addOption(
       new Option(
@@ -159,7 +170,7 @@ export function addDeviceOptions(command: Command): void {
         }),
       )
         .argParser(oneOf('--precision', precisions))
-        .helpGroup(group),
+        .helpGroup(COMPUTING),
     )
     .addOption(
       new Option(
@@ -171,13 +182,7 @@ export function addDeviceOptions(command: Command): void {
         }),
       )
         .argParser(oneOf('--emulation', emulations))
-        .helpGroup(group),
-    )
-    .addOption(
-      new Option(
-        '--recompute',
-        'train with less memory and the same results: activations inside residual blocks are computed again, not kept',
-      ).helpGroup(group),
+        .helpGroup(COMPUTING),
     )
     .addOption(
       new Option(
@@ -189,7 +194,7 @@ export function addDeviceOptions(command: Command): void {
         }),
       )
         .argParser(wholeNumberFrom('--threads', 1, MOST_THREADS))
-        .helpGroup(group),
+        .helpGroup(COMPUTING),
     );
 }
 

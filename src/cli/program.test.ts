@@ -278,6 +278,9 @@ describe('mistakes', () => {
     [['map', 'r', '--theta', '1'], /^tram: --theta is for a multiplier without a run/],
     [['map', '--theta', '1', '--redo'], /^tram: --redo is for a run folder/],
     [['map', '--theta', '1,1,1,1,1,1,1,1', '--bits', '4'], /^tram: θ has 8 values/],
+    // What trains nothing has nothing to compute again.
+    [['evaluate', 'r', '--recompute'], /^tram: unknown option '--recompute'/],
+    [['map', 'r', '--recompute'], /^tram: unknown option '--recompute'/],
     [['evaluate', 'r', '--stage', 'quantised'], /^tram: --stage: .*did you mean 'quantized'\?\n$/],
   ])('%j is one line on the error stream, code 2, and nothing is begun', async (args, message) => {
     const { code, out, err, asked } = await run(args);

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { phases } from '../flow/run/phases.ts';
 import { type Configuration, parseConfiguration } from '../flow/settings/config.ts';
-import { findSetting, parseSetting, settingsOfPhases, withSetting } from '../flow/settings/fields.ts';
-import { defaultValue, expectation } from '../flow/settings/schema.ts';
+import { findSetting, namedChoices, parseSetting, settingsOfPhases, withSetting } from '../flow/settings/fields.ts';
+import { defaultValue, expectation } from '../flow/settings/keys.ts';
 import { settings } from '../flow/settings/table.ts';
 import { describeOption, optionFacts } from './facts.ts';
 import { describeSetting, optionName, prefixedNames } from './settings.ts';
@@ -55,6 +55,10 @@ describe('the table of settings', () => {
   });
 });
 
+const modelNames = namedChoices()
+  .models.map(({ name }) => name)
+  .join(', ');
+
 describe('a value', () => {
   const parse = (name: string, text: string) => parseSetting(findSetting(name), `--${name}`, text);
 
@@ -70,7 +74,7 @@ describe('a value', () => {
     ['smoothing', '128', "--smoothing: expected 0 to 127 codes, or 16x4 along weights × activations, got '128'"],
     ['gradient', 'diff', "--gradient: expected one of straight-through, difference, got 'diff'"],
     ['structure', 'shard', "--structure: expected one of shared, per-layer, got 'shard'; did you mean 'shared'?"],
-    ['model', ' ', "--model: expected resnet8, resnet20, resnet18, resnet34, resnet50, got ' '"],
+    ['model', ' ', `--model: expected ${modelNames}, got ' '`],
     ['exact-layers', 'a,,b', "--exact-layers: expected names separated by commas, got 'a,,b'"],
   ])('--%s %j is refused in one line with option, expectation and value', (name, text, message) => {
     expect(() => parse(name, text)).toThrow(message);

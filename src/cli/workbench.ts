@@ -3,6 +3,7 @@
 
 import { type Command, Option } from 'commander';
 import { badValue, decimalNumber, nonEmpty, oneOf, perOperand } from '../flow/settings/values.ts';
+import type { HistogramWidths } from '../multiplier/histograms.ts';
 import type { OperandHistograms } from '../multiplier/metrics.ts';
 import { given } from '../tensor/given.ts';
 import {
@@ -14,7 +15,6 @@ import {
   yosysPlaces,
 } from '../workbench/choices.ts';
 import type { LoadOptions } from '../workbench/load.ts';
-import type { OperandWidths } from '../workbench/operands.ts';
 import type { MultiplierSynthesisOptions } from '../workbench/synthesize.ts';
 import { describeOption } from './facts.ts';
 import type { Output } from './style.ts';
@@ -138,7 +138,7 @@ export function positive(option: string, unit: string): (text: string) => number
 /** The histograms of a file, or undefined where none is given. */
 export async function givenHistograms(
   path: string | undefined,
-  widths: () => OperandWidths,
+  widths: () => HistogramWidths,
 ): Promise<OperandHistograms | undefined> {
   return path === undefined ? undefined : (await import('../workbench/operands.ts')).loadHistograms(path, widths());
 }

@@ -1,6 +1,8 @@
-// What a device must offer: facts that are known before it computes, and sessions that do. A session owns the variables; the programs compiled in it share them, so a training step and an evaluation
-// step see the same weights. Programs of a session never run at once, so they also share one arena (see graph/plan.ts): what a program
-// computes on the way is gone when another one runs, what it was given and what it yields stays. Reads and runs are asynchronous because a GPU's are; a backend may finish before it returns.
+// What a device must offer: facts that are known before it computes, and sessions that do. A session owns the variables;
+// the programs compiled in it share them, so a training step and an evaluation step see the same weights. Programs of a
+// session never run at once, so they also share one arena (see graph/plan.ts): what a program computes on the way is gone
+// when another one runs, what it was given and what it yields stays. Reads and runs are asynchronous because a GPU's are;
+// a backend may finish before it returns.
 
 import type { TableEmulation } from '../multiplier/error.ts';
 import type { HostTensor, TensorData } from '../tensor/tensor.ts';

@@ -86,9 +86,14 @@ export abstract class SharedSession<Place> implements Session {
 
   /** A program is about to run: what another one left in the arena is nothing to it. */
   enter(program: Program): void {
-    invariant(this.#needs.has(program), 'a program that was given up is run');
+    this.checkUse(program, 'run');
     if (this.#latest !== program) this.poisonArena();
     this.#latest = program;
+  }
+
+  /** Throws where a program was given up: what was its memory is another's by now. */
+  checkUse(program: Program, use: 'run' | 'written' | 'read'): void {
+    invariant(this.#needs.has(program), `a program that was given up is ${use}`);
   }
 
   #fit(bytes: number): void {

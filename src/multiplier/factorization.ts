@@ -6,6 +6,7 @@
 //   functions — a reduced basis of the lattice of the rows, for products such as f(w)·f(x) whose f is no short sum of bit products.
 // Invariant: whatever is returned has been compared with the table on every operand pair. It is no approximation and knows no device.
 
+import { productsOfError } from './error.ts';
 import { coordinates, reducedBasis, type Vector } from './lattice.ts';
 import type { OperandWidths } from './widths.ts';
 
@@ -53,10 +54,11 @@ const costOf = ({ planes, functions }: Factorization): number => planes.length +
 /** Factors the multiplier whose error table is E[w·2^activationBits + x] into at most `mostPlanes` planes and functions. */
 export function factorize(
   error: Int32Array,
-  { weightBits, activationBits }: OperandWidths,
+  widths: OperandWidths,
   mostPlanes: number,
 ): Factorization | NoFactorization {
-  const table = new Table(error, 2 ** weightBits, 2 ** activationBits);
+  const table = new Table(error, widths);
+  const { activationBits } = widths;
   const terms = bitProducts(table);
   const candidates: (Factorization | undefined)[] = [];
   // Only single bits can share planes.
@@ -76,13 +78,15 @@ export function factorize(
 /** All products of a multiplier by codes. */
 class Table {
   readonly error: Int32Array;
+  readonly product: Int32Array;
   readonly weights: number;
   readonly activations: number;
 
-  constructor(error: Int32Array, weights: number, activations: number) {
+  constructor(error: Int32Array, widths: OperandWidths) {
     this.error = error;
-    this.weights = weights;
-    this.activations = activations;
+    this.product = productsOfError(error, widths);
+    this.weights = 2 ** widths.weightBits;
+    this.activations = 2 ** widths.activationBits;
   }
 
   get constant(): Int32Array {
@@ -91,17 +95,17 @@ class Table {
 
   /** For each weight code the products or the errors with all activation codes, less the one with code 0. */
   *rows(of: 'product' | 'error'): Generator<Vector> {
-    const { error, weights, activations } = this;
+    const { weights, activations } = this;
     for (let w = 0; w < weights; w++) {
-      const row = Float64Array.from(error.subarray(w * activations, (w + 1) * activations));
+      const row = Float64Array.from(this[of].subarray(w * activations, (w + 1) * activations));
       const first = row[0]!;
-      for (let x = 0; x < activations; x++) row[x]! += (of === 'product' ? w * x : 0) - first;
+      for (let x = 0; x < activations; x++) row[x]! -= first;
       yield row;
     }
   }
 
   equals({ planes, functions, constant }: Factorization): boolean {
-    const { error, weights, activations } = this;
+    const { product, weights, activations } = this;
     const sums = new Int32Array(activations);
     const values = planes.map((plane) => operandsOf(plane, functions, activations));
     for (let w = 0; w < weights; w++) {
@@ -111,7 +115,7 @@ class Table {
         const v = values[at]!;
         if (u !== 0) for (let x = 0; x < activations; x++) sums[x]! += u * v[x]!;
       });
-      for (let x = 0; x < activations; x++) if (sums[x] !== w * x + error[w * activations + x]!) return false;
+      for (let x = 0; x < activations; x++) if (sums[x] !== product[w * activations + x]!) return false;
     }
     return true;
   }

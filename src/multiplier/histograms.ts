@@ -5,10 +5,10 @@
 import { UserError } from '../tensor/errors.ts';
 import { clipped } from '../tensor/names.ts';
 import type { OperandHistograms } from './metrics.ts';
+import type { OperandWidths } from './widths.ts';
 
-export interface HistogramWidths {
-  readonly weightBits: number;
-  readonly activationBits: number;
+export interface HistogramWidths extends OperandWidths {
+  /** Whether the file counts operands as two's complement. */
   readonly signed: boolean;
 }
 

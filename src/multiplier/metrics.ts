@@ -89,15 +89,15 @@ export function errorMetrics(table: ProductTable, histograms?: OperandHistograms
 
 /** The sums behind the metrics, over any pairs in any order. */
 export class ErrorSums {
-  private total = 0;
-  private wrong = 0;
-  private distance = 0;
-  private squares = 0;
-  private relative = 0;
-  private nonzero = 0;
-  private relativeOfNonzero = 0;
-  private signed = 0;
-  private largest = -1;
+  #total = 0;
+  #wrong = 0;
+  #distance = 0;
+  #squares = 0;
+  #relative = 0;
+  #nonzero = 0;
+  #relativeOfNonzero = 0;
+  #signed = 0;
+  #largest = -1;
 
   /** Counts pair n shares[n] · weight times; gives the pair whose |error| is larger than all before, or −1. */
   add(exact: Float64Array, products: Int32Array | Float64Array, shares: Float64Array, weight: number): number {
@@ -110,7 +110,7 @@ export class ErrorSums {
     let nonzero = 0;
     let ofNonzero = 0;
     let signed = 0;
-    let largest = this.largest;
+    let largest = this.#largest;
     let worst = -1;
     for (let n = 0; n < exact.length; n++) {
       const share = shares[n]!;
@@ -131,30 +131,30 @@ export class ErrorSums {
         worst = n;
       }
     }
-    this.total += weight * total;
-    this.wrong += weight * wrong;
-    this.distance += weight * distance;
-    this.squares += weight * squares;
-    this.relative += weight * relative;
-    this.nonzero += weight * nonzero;
-    this.relativeOfNonzero += weight * ofNonzero;
-    this.signed += weight * signed;
-    this.largest = largest;
+    this.#total += weight * total;
+    this.#wrong += weight * wrong;
+    this.#distance += weight * distance;
+    this.#squares += weight * squares;
+    this.#relative += weight * relative;
+    this.#nonzero += weight * nonzero;
+    this.#relativeOfNonzero += weight * ofNonzero;
+    this.#signed += weight * signed;
+    this.#largest = largest;
     return worst;
   }
 
   metrics(productBits: number, worst: ErrorMetrics['worst']): ErrorMetrics {
-    const { total } = this;
-    const meanError = this.signed / total;
-    const meanSquareError = this.squares / total;
+    const total = this.#total;
+    const meanError = this.#signed / total;
+    const meanSquareError = this.#squares / total;
     return {
-      errorRate: this.wrong / total,
-      meanErrorDistance: this.distance / total,
-      normalizedMeanErrorDistance: this.distance / total / 2 ** productBits,
+      errorRate: this.#wrong / total,
+      meanErrorDistance: this.#distance / total,
+      normalizedMeanErrorDistance: this.#distance / total / 2 ** productBits,
       meanSquareError,
-      maxErrorDistance: this.largest,
-      meanRelativeErrorDistance: this.relative / total,
-      meanRelativeErrorOfNonzero: this.nonzero > 0 ? this.relativeOfNonzero / this.nonzero : 0,
+      maxErrorDistance: this.#largest,
+      meanRelativeErrorDistance: this.#relative / total,
+      meanRelativeErrorOfNonzero: this.#nonzero > 0 ? this.#relativeOfNonzero / this.#nonzero : 0,
       meanError,
       errorVariance: Math.max(0, meanSquareError - meanError * meanError),
       worst,

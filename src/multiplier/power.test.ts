@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { columnCosts, networkPower } from './power.ts';
+import { columnCosts, exactPower, networkPower } from './power.ts';
 
 /** As published for 8×8, to their three decimals. */
 const publishedCosts = [
@@ -30,4 +30,13 @@ test('the power of a network is the mean of its layers by multiplications', () =
       { power: 1, macs: 100 },
     ]),
   ).toBe(0.625);
+});
+
+test('the analytic power of an exact multiplier is that of its array relative to the 8×8 array', () => {
+  // 4×4: 16 AND gates, 4 half adders, 8 full adders; 8×8: 64, 8 and 48.
+  const total = (ands: number, half: number, full: number) => ands + 1.822 * half + 4.47 * full;
+  expect(exactPower(4, 4)).toBeCloseTo(total(16, 4, 8) / total(64, 8, 48), 12);
+  expect(exactPower(8, 8)).toBe(1);
+  expect(exactPower(4, 8)).toBe(exactPower(8, 4));
+  expect(columnCosts(8, 8).reduce((sum, cost) => sum + cost, 0)).toBeCloseTo(total(64, 8, 48), 9);
 });

@@ -33,10 +33,14 @@ export function columnCosts(weightBits: number, activationBits: number): Float64
   return costs;
 }
 
+/** Power of an exact multiplier of these widths, in AND gates. */
+export function exactCost(weightBits: number, activationBits: number): number {
+  return columnCosts(weightBits, activationBits).reduce((sum, cost) => sum + cost, 0);
+}
+
 /** Power of an exact multiplier of these widths relative to the exact 8×8 one, in (0, 1]: what a network's power begins at. */
 export function exactPower(weightBits: number, activationBits: number): number {
-  const total = (costs: Float64Array) => costs.reduce((sum, cost) => sum + cost, 0);
-  return total(columnCosts(weightBits, activationBits)) / total(columnCosts(8, 8));
+  return exactCost(weightBits, activationBits) / exactCost(8, 8);
 }
 
 /** Power of a network relative to exact multipliers: the mean of the layers' power, weighted by their multiplications. */

@@ -1,5 +1,4 @@
 import { expect, test } from 'vitest';
-import { mapStructure } from '../netlist/mapping/map.ts';
 import { errorOfRemoval, removedPartialProducts, tableOfRemoval } from './removal.ts';
 import { expandTheta } from './structure.ts';
 import { exactTable } from './table.ts';
@@ -9,11 +8,6 @@ test('a product lacks the shares of its partial products, and the error is what 
   expect(tableOfRemoval(removal)[3 * 16 + 1]).toBe(3 - 0.25 - 0.5 * 2);
   expect(errorOfRemoval(removal)[3 * 16 + 1]).toBe(-0.25 - 0.5 * 2);
   expect(errorOfRemoval(expandTheta([], 3, 2))).toEqual(new Float64Array(32));
-});
-
-test('a truncated multiplier is recognised as its removed partial products', () => {
-  const { table } = mapStructure({ weightBits: 5, activationBits: 8, theta: [1, 1, 1, 1] });
-  expect(removedPartialProducts(table)).toEqual(expandTheta([1, 1, 1, 1], 5, 8));
 });
 
 test('any subset of removed partial products is recognised, on all operand pairs', () => {

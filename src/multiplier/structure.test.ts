@@ -1,6 +1,7 @@
 // Structures of θ per column, per partial product and of other groups: what the values mean, what they cost, what is refused.
 
 import { expect, test } from 'vitest';
+import { UserError } from '../tensor/errors.ts';
 import { columnCosts } from './power.ts';
 import {
   approximableColumns,
@@ -96,7 +97,15 @@ test.each([
   expect(() => checkTheta(columnStructure(rectangular, 3), theta)).toThrow(message);
 });
 
-test('an index that names a θ that is not there is refused', () => {
-  expect(() => structureOf(rectangular, [0, 0, 0, 1, 2, -1], ['a', 'b'])).toThrow(/6 partial products to 2 θ/);
-  expect(() => structureOf(rectangular, [0, 0], ['a'])).toThrow(/2 partial products to 1 θ/);
+test.each([
+  [[0, 0, 0, 1, 2, -1], ['a', 'b'], 'the index of partial product 4 is 2: expected the number of one of 2 θ, or -1'],
+  [[0, 0.5, 0, 0, 0, 0], ['a'], 'the index of partial product 1 is 0.5: expected'],
+  [[0, 0], ['a'], 'the index has 2 entries: a 2×3 multiplier has 6 partial products, expected one for each'],
+])('an index %j to the θ %j is refused as the mistake of its writer', (index, names, message) => {
+  expect(() => structureOf(rectangular, index, names)).toThrow(UserError);
+  expect(() => structureOf(rectangular, index, names)).toThrow(message);
+});
+
+test.each([-1, 2.5, Number.NaN])('a structure of %d columns is refused', (count) => {
+  expect(() => columnStructure(rectangular, count)).toThrow(UserError);
 });

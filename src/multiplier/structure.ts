@@ -1,11 +1,12 @@
 // A structure: which parameter θ each partial product of a multiplier reads, and with that what the values of θ mean. θ in [0, 1] is the
 // share that the partial products reading it lose; 1 removes them, 0 keeps them (paper, Eq. 1). The published structure has one θ per
-// column, but nothing outside `columnStructure` knows of columns: a θ for each partial product, or any other grouping, is another index.
+// column; a θ for each partial product, or any other grouping, is another index. Columns are what all structures have in common: the
+// significance of a partial product is that of its column, which is how power is counted and where mapping and exploration begin.
 // Layers share a structure's values or have their own, under the name of the variable that holds them: that is no part of a structure.
 // Invariant: the costs of the θ of a structure that reads every partial product add up to those of the exact multiplier.
 
-import { invariant, UserError } from '../tensor/errors.ts';
-import { columnCosts } from './power.ts';
+import { UserError } from '../tensor/errors.ts';
+import { columnCosts, exactCost } from './power.ts';
 import type { PartialProductRemoval } from './removal.ts';
 import { checkOperandBits, type OperandWidths } from './widths.ts';
 
@@ -28,15 +29,23 @@ function columnsOf({ weightBits, activationBits }: OperandWidths): number[] {
   );
 }
 
-/** Any structure. A partial product costs as much as the others of its column: its share of the column's gates. */
+/** Any structure; `names` has one for each θ. Throws a UserError for an index that does not fit. A partial product costs as much as the others of its column: its share of the column's gates. */
 export function structureOf(widths: OperandWidths, index: readonly number[], names: readonly string[]): Structure {
   const { weightBits, activationBits } = widths;
   checkOperandBits(weightBits, activationBits);
   const count = names.length;
-  invariant(
-    index.length === weightBits * activationBits && index.every((at) => Number.isInteger(at) && at >= -1 && at < count),
-    `an index of ${index.length} partial products to ${count} θ for ${weightBits}×${activationBits} bits`,
-  );
+  const products = weightBits * activationBits;
+  if (index.length !== products) {
+    throw new UserError(
+      `the index has ${index.length} entries: a ${weightBits}×${activationBits} multiplier has ${products} partial products, expected one for each`,
+    );
+  }
+  const bad = index.findIndex((at) => !(Number.isInteger(at) && at >= -1 && at < count));
+  if (bad >= 0) {
+    throw new UserError(
+      `the index of partial product ${bad} is ${index[bad]}: expected the number of one of ${count} θ, or -1 for none`,
+    );
+  }
   const columns = columnsOf(widths);
   const all = columnCosts(weightBits, activationBits);
   const costs = names.map((_, theta) =>
@@ -54,6 +63,9 @@ export function columnStructure(widths: OperandWidths, count: number): Structure
   const { weightBits, activationBits } = widths;
   checkOperandBits(weightBits, activationBits);
   const columns = weightBits + activationBits - 1;
+  if (!(Number.isInteger(count) && count >= 0)) {
+    throw new UserError(`a structure of ${count} columns: expected a whole number from 0 to ${columns}`);
+  }
   if (count > columns) {
     throw new UserError(
       `θ has ${count} values: a ${weightBits}×${activationBits} multiplier has ${columns} columns, expected at most that many`,
@@ -111,6 +123,15 @@ export function approximableColumns(structure: Structure): number {
   return Math.max(0, ...read.map((column) => column + 1));
 }
 
+/** θ that removes the `count` lowest columns and keeps the rest: 1 where all that reads a θ lies in these columns, else 0. */
+export function thetaOfColumns(structure: Structure, count: number): number[] {
+  const columns = columnsOf(structure);
+  return structure.names.map((_, theta) => {
+    const read = columns.filter((_, product) => structure.index[product] === theta);
+    return read.length > 0 && read.every((column) => column < count) ? 1 : 0;
+  });
+}
+
 /** The columns that are gone altogether: every partial product of theirs reads a θ of 1. */
 export function removedColumns(structure: Structure, theta: ArrayLike<number>): number[] {
   const { removed } = removalOf(structure, theta);
@@ -131,10 +152,6 @@ export function structurePower(structure: Structure, theta: ArrayLike<number>): 
   const { weightBits, activationBits, costs } = structure;
   const removed = clampTheta(theta).reduce((sum, value, at) => sum + value * costs[at]!, 0);
   return 1 - removed / exactCost(weightBits, activationBits);
-}
-
-function exactCost(weightBits: number, activationBits: number): number {
-  return columnCosts(weightBits, activationBits).reduce((sum, cost) => sum + cost, 0);
 }
 
 /** The structure that a vector θ of the lowest columns belongs to: the published one, of as many columns. */

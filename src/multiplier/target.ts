@@ -1,4 +1,4 @@
-// The real-valued products that values of θ ask of a multiplier (training semantics, phase 2), which a mapping aims at:
+// The real-valued products that values of θ ask of a multiplier (phase 2), which a mapping aims at:
 // Y(w, x) = w·x − Σ θ_(i,j) 2^(i+j) w[i] x[j] over the partial products that read a θ, for all operand pairs in the order of a ProductTable.
 // Invariant: the published program works in float32; so does this, operation by operation (the columns subtracted from the lowest up), and
 // its figures are met to the last digit.

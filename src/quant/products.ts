@@ -6,6 +6,7 @@ import type { OperandWidths } from '../engine/graph/ops.ts';
 import type { ProductError } from '../multiplier/error.ts';
 import type { Multiplier } from '../multiplier/multiplier.ts';
 import type { Slopes } from '../multiplier/slopes.ts';
+import { invariant } from '../tensor/errors.ts';
 import { tensor } from '../tensor/tensor.ts';
 
 export interface NodeError {
@@ -31,6 +32,10 @@ export function nodeError(
       return { error: { kind: 'none' }, inputs: [] };
     case 'structure': {
       const { theta, structure } = multiplier;
+      invariant(
+        structure.weightBits === weightBits && structure.activationBits === activationBits,
+        `a structure of ${structure.weightBits}×${structure.activationBits} bits for operands of ${weightBits}×${activationBits}`,
+      );
       const values = clampedTheta(graph, theta, structure.count);
       const m = graph.apply1('structureMatrix', [values], { weightBits, activationBits, index: structure.index });
       return { error: { kind: 'removal', integer: false }, inputs: [m] };

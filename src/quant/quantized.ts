@@ -26,7 +26,7 @@ export interface QuantOptions extends OperandWidths {
   readonly multiplierOf: (layer: MultiplyingLayer) => Multiplier;
 }
 
-/** Clip search of the MSE observer (training-semantics: 80 candidates, 1 % apart, |x − x_fq|^2.4). */
+/** Clip search of the published MSE observer: 80 candidates, 1 % apart, |x − x_fq|^2.4. */
 const CLIP_SEARCH = { steps: 80, shrink: 0.01, exponent: 2.4 } as const;
 /** Share of the new observation in the moving average of activation ranges. */
 const RANGE_MOMENTUM = 0.1;

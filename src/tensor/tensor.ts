@@ -20,6 +20,11 @@ export function sizeOf(shape: Shape): number {
   return shape.reduce((product, extent) => product * extent, 1);
 }
 
+/** Bytes of a tensor's elements. */
+export function byteSize({ dtype, shape }: Pick<HostTensor, 'dtype' | 'shape'>): number {
+  return sizeOf(shape) * bytesPerElement[dtype];
+}
+
 export function sameShape(a: Shape, b: Shape): boolean {
   return a.length === b.length && a.every((extent, axis) => extent === b[axis]);
 }

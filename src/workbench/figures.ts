@@ -97,7 +97,7 @@ async function errorFigures(
   if (!alone && table.errors.every((error) => error === 0)) return [map];
   const distribution = {
     name: `${name}-error-histogram`,
-    title: 'Error distribution',
+    title: alone ? 'Error histogram' : 'Error distribution',
     caption: `over all pairs of operands: ${summary}`,
     svg: await errorHistogramSvg(table, heading),
   };

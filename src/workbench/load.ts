@@ -2,6 +2,7 @@
 // takes its multipliers through here, so that a file means the same everywhere.
 // Invariant: a loaded multiplier has two operand buses and a product; what was taken for granted in reading it is in `notes`.
 
+import { existsSync } from 'node:fs';
 import { basename } from 'node:path';
 import type { Circuit } from '../hardware/yosys/design.ts';
 import type { ProductTable } from '../multiplier/table.ts';
@@ -12,7 +13,7 @@ import { cleanUp } from '../netlist/cleanup.ts';
 import { firstDifferingPattern } from '../netlist/compiled/network.ts';
 import { MAX_TABLE_BYTES, readTable, type TableOptions, tableForm } from '../netlist/formats/read.ts';
 import { publishedWarnings } from '../netlist/formats/text.ts';
-import { isGeneratorSpec } from '../netlist/generators/registry.ts';
+import { generateFromSpec, isGeneratorSpec, meantAsGenerator } from '../netlist/generators/registry.ts';
 import { Network, type Signal, ZERO } from '../netlist/network.ts';
 import { groupBuses, multiplierPorts } from '../netlist/ports.ts';
 import { simulate } from '../netlist/simulate.ts';
@@ -199,6 +200,8 @@ interface PackedFile {
 
 /** Reads a file of at most so many bytes, unpacked if its name ends in `.gz`; inflating stops at the limit. */
 function readPacked(path: string, most: number): PackedFile {
+  // Says what a spec looks like.
+  if (meantAsGenerator(path) && !existsSync(path)) generateFromSpec(path);
   const plain = path.replace(/\.gz$/i, '');
   const stored = readBytes(path, most);
   const bytes = plain === path ? Buffer.from(stored) : inflateLimited(stored, most, path);

@@ -14,7 +14,7 @@ describe('draw', () => {
     const { code, out } = await tram('draw', 'truncated:4x4:columns=3', '--out', file('t'), '--json');
     expect(code).toBe(0);
     const { files, notes } = JSON.parse(out) as { files: { title: string; path: string }[]; notes: string[] };
-    expect(files.map(({ title }) => title)).toEqual(['structure', 'error map', 'error distribution']);
+    expect(files.map(({ title }) => title)).toEqual(['structure', 'error map', 'error histogram']);
     expect(notes).toEqual([]);
     const dots = readFileSync(files[0]!.path, 'utf8');
     expect(count(dots, 'product kept')).toBe(10);

@@ -130,6 +130,8 @@ describe('simulate', () => {
       /needs all operand pairs, but 13×13 bits are too many/,
     ],
     [['dada:8x8'], /unknown generator "dada" \(did you mean "dadda"\?\)/],
+    [['drum:8'], /cannot read the generator "drum:8": expected kind:8x8 or kind:8x8:name=value/],
+    [['dadda'], /cannot read the generator "dadda": expected kind:8x8/],
   ])('%j is one line on the error stream and code 2', async (args, message) => {
     const { code, out, err } = await tram('simulate', ...args);
     expect(err).toMatch(message);

@@ -5,8 +5,9 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { geometryArgument } from '../../src/engine/cuda/lower/geometry.ts';
+import type { KernelSource } from '../../src/engine/cuda/lower/launch.ts';
 import { type Arguments, addresses, doubles, floats, integers, launch } from '../../src/engine/cuda/lower/launch.ts';
-import { type KernelSource, kernelFolder } from '../../src/engine/cuda/runtime/compiler.ts';
+import { kernelFolder } from '../../src/engine/cuda/runtime/compiler.ts';
 import { square } from '../../src/engine/graph/window.ts';
 import { disagreements, kernelFile } from './contract.ts';
 

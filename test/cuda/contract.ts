@@ -2,8 +2,8 @@
 // launch's macros, and where the launch disagrees with it. A small preprocessor decides the conditionals; no compiler
 // is needed. What a kernel computes is not its matter.
 
-import type { Argument, Arguments, KernelLaunch } from '../../src/engine/cuda/lower/launch.ts';
-import { KernelLibrary, type KernelSource, readSource } from '../../src/engine/cuda/runtime/compiler.ts';
+import type { Argument, Arguments, KernelLaunch, KernelSource } from '../../src/engine/cuda/lower/launch.ts';
+import { KernelLibrary, readSource } from '../../src/engine/cuda/runtime/compiler.ts';
 
 type Kind = Argument['type'];
 

@@ -26,15 +26,10 @@ export function lowerGraph(graph: Graph, on: Target = hopper()) {
   const variables = new Map([...graph.variables.keys()].map((name) => [name, allocate(4)]));
   const tasks = lowerPlan(
     planned,
-    {
-      of: (storage) => {
-        if (storage.region === 'arena') return ARENA + BigInt(storage.offset);
-        if (storage.region === 'own') return OWN + BigInt(storage.offset);
-        return storage.region === 'variable'
-          ? variables.get(storage.name)!
-          : 0x2000_0000n + BigInt(storage.index * 256);
-      },
-      variable: (name) => variables.get(name)!,
+    (storage) => {
+      if (storage.region === 'arena') return ARENA + BigInt(storage.offset);
+      if (storage.region === 'own') return OWN + BigInt(storage.offset);
+      return storage.region === 'variable' ? variables.get(storage.name)! : 0x2000_0000n + BigInt(storage.index * 256);
     },
     lower,
     { counters: (count) => allocate(4 * count), place: ({ byteLength }) => allocate(byteLength) },

@@ -6,14 +6,18 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import type { KernelSource } from '../../src/engine/cuda/lower/launch.ts';
+import { dependenciesOf } from '../../src/engine/cuda/lower/schedule.ts';
 import {
+  type Compiler,
   compileOptions,
   KernelLibrary,
-  type KernelSource,
   kernelFolder,
   readSource,
 } from '../../src/engine/cuda/runtime/compiler.ts';
-import { dependenciesOf } from '../../src/engine/cuda/runtime/schedule.ts';
+import { openCompiler } from '../../src/engine/cuda/runtime/device.ts';
+import { binary, unary } from '../../src/engine/graph/expression.ts';
+import { expandedKinds } from '../../src/engine/graph/functions.ts';
 import type { OpAttributes } from '../../src/engine/graph/ops.ts';
 import type { TableEmulation } from '../../src/multiplier/error.ts';
 import { columnStructure } from '../../src/multiplier/structure.ts';
@@ -216,6 +220,35 @@ describe(nvcc ? 'generated kernels compile' : 'generated kernels compile (skippe
     rmSync(folder, { recursive: true });
   });
 });
+
+test('every operator of expressions is a function of the generated kernels', () => {
+  const header = readSource({ file: 'formula.cuh', text: '#include "formula.cuh"\n' });
+  const made: readonly string[] = expandedKinds;
+  const operators = [...unary, ...binary, 'whereGreater'].filter((kind) => !made.includes(kind));
+  expect(operators.filter((kind) => !header.includes(`INLINE float ${kind}(`))).toEqual([]);
+});
+
+/** What the program itself compiles with; it takes less of the language than nvcc, so its word counts where it is there. */
+const runtimeCompiler = findRuntimeCompiler();
+describe(runtimeCompiler ? 'the run-time compiler' : 'the run-time compiler (skipped: NVRTC is not there)', () => {
+  test.runIf(runtimeCompiler).each([80, 90])('takes all generated kernels for capability %i', async (capability) => {
+    const options = compileOptions({ file: 'formulas.cu', defines: {} }, capability);
+    expect((await runtimeCompiler!.compile(generatedKernels(), 'formulas.cu', options)).length).toBeGreaterThan(0);
+  });
+  const files = new Map([...sources.values()].map((source) => [source.file, source] as const));
+  test.runIf(runtimeCompiler).each([...files])('takes %s', async (_, source) => {
+    const image = await runtimeCompiler!.compile(readSource(source), source.file, compileOptions(source, 90));
+    expect(image.length).toBeGreaterThan(0);
+  });
+});
+
+function findRuntimeCompiler(): Compiler | undefined {
+  try {
+    return openCompiler();
+  } catch {
+    return undefined;
+  }
+}
 
 function withoutWarpgroups(defines: KernelSource['defines']): KernelSource['defines'] {
   return 'WGMMA' in defines ? { ...defines, WGMMA: 0 } : defines;

@@ -4,6 +4,7 @@
 
 import { exp, rowSum, squareRoot } from '../../src/engine/graph/expression.ts';
 import { formula } from '../../src/engine/graph/formula.ts';
+import { gradients } from '../../src/engine/graph/gradients.ts';
 import type { Value } from '../../src/engine/graph/graph.ts';
 import { gelu, sigmoid, silu } from '../../src/engine/operations/activations.ts';
 import { concat, pad, permute, roll, slice } from '../../src/engine/operations/movements.ts';
@@ -167,6 +168,13 @@ const twoSoftmaxes = formula('twoSoftmaxes', (x) => {
   return wide.over(rowSum(wide)).plus(narrow.over(rowSum(narrow)));
 });
 
+/** What a second differentiation meets: an output of elements that are all one value of their row. */
+const ofGradient = (x: Value): Value => {
+  const cube = formula('cube', (x) => rowSum(x).times(rowSum(x)).times(rowSum(x)));
+  const y = cube(x);
+  return gradients(x.graph.apply1('dot', [y, y], {}), [x])[0]!;
+};
+
 /** Operands in every place, and an output of one value per row. */
 const places = (x: Value, channel: Value, row: Value, one: Value): Value => {
   const all = formula('places', (x, c, r, s) =>
@@ -214,6 +222,7 @@ function composed(): Case[] {
       [4, 5],
       [700, 30],
     ].map((shape) => defined('formula', `operands in every place: ${named(shape)}`, inPlaces(shape), places as never)),
+    defined('formula', 'the gradient of a gradient', [floats([3, 5])], ofGradient),
     defined('move', 'two transposed matrices with zeros around', [floats([20, 40]), floats([20, 48])], (x, y) =>
       x!.graph.apply1('move', [x!, y!], movement),
     ),

@@ -3,7 +3,7 @@
 
 import { describe, expect, test } from 'vitest';
 import type { Backend, Program, Session } from '../../src/engine/backend.ts';
-import { Graph } from '../../src/engine/graph/graph.ts';
+import { Graph, type Value } from '../../src/engine/graph/graph.ts';
 import { referenceBackend } from '../../src/engine/reference/backend.ts';
 import { f32 } from '../../src/tensor/tensor.ts';
 import { cudaDevices, wasmDevices } from './devices.ts';
@@ -132,6 +132,12 @@ describe.each(backends)('%s', (_, open) => {
     await large.program.dispose();
     const variable = 4 * LARGE * (open().device.description.includes('double') ? 2 : 1);
     expect(session.bytes).toBeLessThanOrEqual(withSmall + Math.max(variable + 64, POOL_BYTES));
+    const given = 'internal: a program that was given up is';
+    expect(() => large.program.write('x', new Float32Array(LARGE))).toThrow(`${given} written`);
+    await expect(large.program.read('y')).rejects.toThrow(`${given} read`);
+    const left = session.bytes;
+    await large.program.dispose();
+    expect(session.bytes).toBe(left);
     await expect(large.program.run()).rejects.toThrow('internal: a program that was given up is run');
     await small.run();
     await small.check();
@@ -151,6 +157,30 @@ describe.each(backends)('%s', (_, open) => {
       await next.program.dispose();
       expect(session.bytes).toBe(beforeLast);
     }
+    await session.dispose();
+  });
+
+  test('every read of a variable sees its value from before the run: outputs, and what is assigned to others', async () => {
+    const session = await open().openSession();
+    const graph = new Graph();
+    const named = ['a', 'b', 'c', 'd'].map((name) => graph.variable(name, [5]));
+    const [a, b, c, d] = named as [Value, Value, Value, Value];
+    graph.output('a', a);
+    graph.output('b in a row', graph.apply1('reshape', [b], { shape: [1, 5] }));
+    graph.assign(a, b);
+    graph.assign(b, a);
+    const sum = graph.apply1('affine', [c], { scale: 1, offset: 1 });
+    graph.assign(c, sum);
+    graph.assign(d, sum);
+    const program = await session.compile(graph);
+    const values = { a: 1, b: 2, c: 3, d: 4 };
+    for (const [name, value] of Object.entries(values)) session.write(name, f32([5], new Float32Array(5).fill(value)));
+    await program.run();
+    session.write('b', f32([5], new Float32Array(5).fill(9)));
+    const found = await Promise.all(['a', 'b in a row'].map((name) => program.read(name)));
+    expect(found.map((data) => data[4])).toEqual([1, 2]);
+    const after = await Promise.all(Object.keys(values).map((name) => session.read(name)));
+    expect(after.map(({ data }) => data[4])).toEqual([2, 9, 4, 4]);
     await session.dispose();
   });
 

@@ -3,7 +3,7 @@
 
 import { type Command, Option } from 'commander';
 import { findSetting, settingsOfPhases } from '../../flow/settings/fields.ts';
-import { defaultValue } from '../../flow/settings/schema.ts';
+import { defaultValue } from '../../flow/settings/keys.ts';
 import { nonEmpty, oneOf, thetaList } from '../../flow/settings/values.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { given } from '../../tensor/given.ts';

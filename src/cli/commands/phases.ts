@@ -15,6 +15,7 @@ import {
   addDeviceOptions,
   addRunOutputOptions,
   addSettings,
+  addTrainingOptions,
   addUnset,
   RUN_GROUP,
   readDevice,
@@ -38,6 +39,7 @@ export function definePhases(name: PhaseCommand): Define {
     addConfigurationFiles(command);
     addUnset(command, settings, onRun);
     addDeviceOptions(command);
+    addTrainingOptions(command);
     addRunOutputOptions(command);
     command.action(async (given: string | undefined) => {
       const said = readSettings(command, settings, onRun);

@@ -11,7 +11,7 @@ import type { OperandBits } from '../../workbench/import.ts';
 import { describeOption } from '../facts.ts';
 import { Exit, Interrupted } from '../failure.ts';
 import { interruptible } from '../interrupt.ts';
-import { addDeviceOptions, readDevice, wantsColor } from '../options.ts';
+import { addDeviceOptions, addTrainingOptions, readDevice, wantsColor } from '../options.ts';
 import type { Services } from '../services.ts';
 import { shellWord, styleFor, textWidth } from '../style.ts';
 import { ProgressLines } from '../try-progress.ts';
@@ -108,6 +108,7 @@ export function defineTry(command: Command, services: Services): void {
       new Option('--exact <WIDTHS>', describeOption(exactFacts)).argParser(exactWidths).helpGroup('Measuring:'),
     );
   addDeviceOptions(command);
+  addTrainingOptions(command);
   command
     .addOption(outFolder('the results; not inside the run [default: the run’s folder with -try behind its name]'))
     .addOption(

@@ -8,8 +8,8 @@
 
 import { invariant } from '../../tensor/errors.ts';
 
-const unary = ['negate', 'absolute', 'squareRoot', 'nearest', 'powerOfTwo', 'exp', 'erf', 'held'] as const;
-const binary = ['add', 'subtract', 'multiply', 'divide', 'minimum', 'maximum'] as const;
+export const unary = ['negate', 'absolute', 'squareRoot', 'nearest', 'powerOfTwo', 'exp', 'erf', 'held'] as const;
+export const binary = ['add', 'subtract', 'multiply', 'divide', 'minimum', 'maximum'] as const;
 /**
  * `whereGreater`: (a, b, c, d) → c where a > b, else d. `rowSum`, `rowMax`: over the row; `rowLength`: its number of
  * elements.
@@ -140,7 +140,7 @@ export function textOf(expressions: readonly Expression[]): string {
   return [...lines, `= ${expressions.map((one) => lineOf.get(one)).join(' ')}`].join('\n');
 }
 
-const arithmetic: { readonly [K in Unary | Binary]?: (a: number, b: number) => number } = {
+const arithmetic: { readonly [K in Unary | Binary]: (a: number, b: number) => number } = {
   negate: (a) => -a,
   absolute: Math.abs,
   squareRoot: Math.sqrt,

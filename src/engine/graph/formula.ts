@@ -2,7 +2,7 @@
 // `formula` makes one from its meaning; shapes, the gradient and the kernels of every backend follow. An operand has
 // the shape of the result, or one value per channel ([C], the last axis), per row ([…, 1]) or in all.
 // Not here: what expressions are (expression.ts), their derivatives (derivative.ts), neighbours that become one formula
-// (fuse.ts).
+// (join.ts).
 
 import { invariant, UserError } from '../../tensor/errors.ts';
 import { formatShape, type Shape, sameShape, sizeOf } from '../../tensor/tensor.ts';
@@ -114,7 +114,13 @@ export function formulaGradient(
   const givens = [...node.inputs, ...node.outputs, ...cotangents];
   const places = givens.map((value) => (value ? placeOf(value.shape, shape)! : 'one'));
   const behind = node.inputs.length + outputs.length;
-  const given = cotangents.map((cotangent, index) => cotangent && input(behind + index));
+  const ranks = ranksOf(expressions, rankOf(places, byRows));
+  /** Of an output whose elements are all one value per row, the row's elements together. */
+  const given = cotangents.map((cotangent, index) => {
+    const g = input(behind + index);
+    const repeated = outputs[index]!.per === 'element' && ranks.get(outputs[index]!.of) === 'row';
+    return cotangent && (repeated ? rowSum(g) : g);
+  });
   const asked = node.inputs.flatMap((_, index) => (wanted[index] ? [index] : []));
   const found = gradient
     ? asked.map((index) => gradient[index])

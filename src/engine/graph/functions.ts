@@ -54,7 +54,10 @@ function errorFunction(x: Expression): Expression {
   return whereGreater(1, size, near, whereGreater(0, x, far.negated(), far));
 }
 
-/** Expressions without exp, erf and held: what a device computes. */
+/** What no device computes as an operator of its own. */
+export const expandedKinds = ['exp', 'erf', 'held'] as const;
+
+/** Expressions without these: what a device computes. */
 export function expanded(expressions: readonly Expression[]): readonly Expression[] {
   return rewrite(expressions, (part) => {
     const [x] = part.operands;

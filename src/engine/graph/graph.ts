@@ -5,7 +5,7 @@
 import { invariant, UserError } from '../../tensor/errors.ts';
 import type { DType, HostTensor, Shape } from '../../tensor/tensor.ts';
 import { sameShape } from '../../tensor/tensor.ts';
-import { inference } from './inference.ts';
+import { infer } from './inference.ts';
 import type { OpAttributes, OpName, TensorType } from './ops.ts';
 
 /** One tensor in a graph: what produced it and its type. */
@@ -102,7 +102,7 @@ export class Graph {
       `${op}: an input belongs to another graph`,
     );
     const label = this.#label;
-    const types = concerning({ label }, () => inference[op](inputs, attributes));
+    const types = concerning({ label }, () => infer(op, inputs, attributes));
     const outputs: Value[] = [];
     const node: Node<K> = { op, attributes, inputs, outputs, label };
     types.forEach((type, index) => {

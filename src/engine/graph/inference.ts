@@ -94,8 +94,22 @@ function expectSlopes(op: OpName, inputs: readonly TensorType[], widths: Operand
   expect(op, sameShape(inputs[4]!.shape, pairs), inputs, `a table of slopes ${formatShape(pairs)}`);
 }
 
+/** Operations that read other types than f32; each says itself which. */
+const ofOtherTypes: ReadonlySet<OpName> = new Set<OpName>([
+  ...(['formula', 'move', 'reshape', 'stopGradient', 'gatherImages', 'imageToFloat', 'dequantize'] as const),
+  ...(['softmaxCrossEntropy', 'softmaxCrossEntropyGradient'] as const),
+  ...(['axmConv2d', 'axmConv2dGradients', 'axmErrorWeightGradient', 'axmErrorInputGradient'] as const),
+]);
+
+/** The types of an operation's outputs; a UserError where inputs do not fit. */
+export function infer<K extends OpName>(op: K, inputs: readonly TensorType[], attributes: OpAttributes[K]) {
+  const floats = inputs.every(({ dtype }) => dtype === 'f32');
+  expect(op, floats || ofOtherTypes.has(op), inputs, 'f32');
+  return inference[op](inputs, attributes);
+}
+
 /** Shape inference of every operation; a mismatch throws a UserError that names the operation and the shapes. */
-export const inference: { readonly [K in OpName]: Infer<K> } = {
+const inference: { readonly [K in OpName]: Infer<K> } = {
   formula: inferFormula,
   move: inferMovement,
   add: alike('add', 2),

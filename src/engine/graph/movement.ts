@@ -59,8 +59,11 @@ export function inferMovement(inputs: readonly TensorType[], { name, shape, boxe
 }
 
 function within(extents: readonly number[], { first, strides }: Side, size: number): boolean {
-  const last = extents.reduce((at, extent, axis) => at + (extent - 1) * strides[axis]!, first);
-  return first >= 0 && last < size && extents.every((extent) => extent > 0);
+  const reaches = extents.map((extent, axis) => (extent - 1) * strides[axis]!);
+  const lowest = reaches.reduce((at, reach) => at + Math.min(reach, 0), first);
+  const highest = reaches.reduce((at, reach) => at + Math.max(reach, 0), first);
+  const whole = [first, ...extents, ...strides].every(Number.isInteger);
+  return whole && lowest >= 0 && highest < size && extents.every((extent) => extent > 0);
 }
 
 export function movementGradient(

@@ -46,5 +46,5 @@ test('inputs and outputs lie outside the arena, one behind the other, whatever t
   expect(storage(y)).toEqual({ region: 'own', offset: 1024 });
   expect(steps.map(({ outputs: [to] }) => to!.region)).toEqual(['arena', 'own']);
   expect({ arenaBytes, ownBytes, inputBytes }).toEqual({ arenaBytes: 1024, ownBytes: 2048, inputBytes: 1024 });
-  expect(copies).toEqual([{ from: storage(y), variable: 'v', bytes: 1024 }]);
+  expect(copies).toEqual([{ from: storage(y), to: { region: 'variable', name: 'v' }, of: y }]);
 });

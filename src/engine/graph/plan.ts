@@ -4,8 +4,7 @@
 // Invariant: between two runs nothing in the arena is needed, so programs that never run at once can share one. What outlives a run is
 // elsewhere: variables, constants, and the inputs and outputs, which the host writes before a run and reads after it.
 
-import { invariant } from '../../tensor/errors.ts';
-import { bytesPerElement, sizeOf } from '../../tensor/tensor.ts';
+import { byteSize, sizeOf } from '../../tensor/tensor.ts';
 import type { Graph, Node, Value } from './graph.ts';
 import { joinFormulas } from './join.ts';
 import { overwritable, renames } from './ops.ts';
@@ -29,20 +28,25 @@ export interface Step {
 
 export interface Copy {
   readonly from: Storage;
-  readonly variable: string;
-  readonly bytes: number;
+  readonly to: Storage;
+  readonly of: Value;
 }
 
 export interface Plan {
   readonly graph: Graph;
   readonly steps: readonly Step[];
-  /** Assignments that could not be produced in place; done after the last step. */
+  /** Values of variables from before the run that are read after it, or assigned to others; done after the last step. */
+  readonly snapshots: readonly Copy[];
+  /** Assignments that could not be produced in place; done after the snapshots. */
   readonly copies: readonly Copy[];
   readonly arenaBytes: number;
   readonly ownBytes: number;
   /** Where the outputs begin in the program's own memory. */
   readonly inputBytes: number;
+  /** Where a value is while the program runs. */
   readonly storage: (value: Value) => Storage;
+  /** Where the host reads an output of the graph. */
+  readonly outputStorage: (value: Value) => Storage;
 }
 
 export interface PlanOptions {
@@ -93,7 +97,6 @@ export function plan(graph: Graph, options: PlanOptions = {}): Plan {
 
   const storage = new Map<Value, Storage>();
   const arena = new Arena(alignment);
-  const bytes = (value: Value) => sizeOf(value.shape) * bytesPerElement[value.dtype];
   for (const value of graph.variables.values()) {
     storage.set(value, { region: 'variable', name: (value.source as { name: string }).name });
   }
@@ -101,17 +104,26 @@ export function plan(graph: Graph, options: PlanOptions = {}): Plan {
     storage.set(value, { region: 'constant', index });
   });
   let ownBytes = 0;
-  const toOwn = (value: Value) => {
-    storage.set(value, { region: 'own', offset: ownBytes });
-    ownBytes += aligned(bytes(value), alignment);
+  const own = (value: Value): Storage => {
+    const offset = ownBytes;
+    ownBytes += aligned(byteSize(value), alignment);
+    return { region: 'own', offset };
   };
-  for (const value of graph.inputs.values()) toOwn(value);
+  for (const value of graph.inputs.values()) storage.set(value, own(value));
   const inputBytes = ownBytes;
-  for (const value of new Set([...graph.outputs.values()].map(root))) if (value.source.kind === 'node') toOwn(value);
+  const before = new Map<Value, Storage>();
+  const changes = ({ source }: Value) => source.kind === 'variable' && graph.assignments.has(source.name);
+  for (const value of new Set([...graph.outputs.values()].map(root))) {
+    if (value.source.kind === 'node') storage.set(value, own(value));
+    if (value.source.kind === 'variable') before.set(value, own(value));
+  }
+  for (const [name, assigned] of graph.assignments) {
+    const value = root(assigned);
+    if (changes(value) && value !== graph.variables.get(name) && !before.has(value)) before.set(value, own(value));
+  }
 
   const assignedTo = new Map<Value, string>();
   for (const [name, value] of graph.assignments) assignedTo.set(value, name);
-  const copies: Copy[] = [];
   const steps: Step[] = [];
   const resting: { readonly offset: number; readonly until: number }[] = [];
   let atRest = 0;
@@ -143,7 +155,7 @@ export function plan(graph: Graph, options: PlanOptions = {}): Plan {
         taken.add(over);
         continue;
       }
-      storage.set(output, { region: 'arena', offset: arena.allocate(bytes(output)) });
+      storage.set(output, { region: 'arena', offset: arena.allocate(byteSize(output)) });
     }
     const scratch = options.workspaceBytes?.(node) ?? 0;
     const workspace: Storage | undefined =
@@ -162,19 +174,19 @@ export function plan(graph: Graph, options: PlanOptions = {}): Plan {
     }
   });
 
-  for (const [name, value] of graph.assignments) {
-    const from = storage.get(root(value))!;
-    if (from.region === 'variable' && from.name === name) continue;
-    invariant(
-      !(from.region === 'variable' && graph.assignments.has(from.name)),
-      `${name} is assigned from ${'name' in from ? from.name : ''}, which changes too`,
-    );
-    copies.push({ from, variable: name, bytes: bytes(value) });
-  }
+  const placeOf = (value: Value): Storage => storage.get(root(value))!;
+  const copies = [...graph.assignments].flatMap(([name, value]): Copy[] => {
+    const place = placeOf(value);
+    if (place.region === 'variable' && place.name === name) return [];
+    const from = before.get(root(value)) ?? place;
+    return [{ from, to: { region: 'variable', name }, of: value }];
+  });
   return {
     ...{ graph, steps, copies, ownBytes, inputBytes },
+    snapshots: [...before].map(([value, to]) => ({ from: placeOf(value), to, of: value })),
     arenaBytes: arena.size,
-    storage: (value) => storage.get(root(value))!,
+    storage: placeOf,
+    outputStorage: (value) => before.get(root(value)) ?? placeOf(value),
   };
 }
 

@@ -3,13 +3,11 @@
 // block's nodes are appended once more, over what is kept, and the gradient rules read those. Same operations on the same values give the
 // same bits; assignments (running statistics) are made by the first time alone. Nodes that turn out not to be read are dropped by the plan.
 
-import { bytesPerElement, sizeOf } from '../../tensor/tensor.ts';
+import { byteSize } from '../../tensor/tensor.ts';
 import type { Graph, Node, Value } from './graph.ts';
 
 /** Values up to this size are kept: scales, ranges and statistics are worth less than the time to find them again. */
 const SMALL_BYTES = 65_536;
-
-const bytesOf = ({ shape, dtype }: Value): number => sizeOf(shape) * bytesPerElement[dtype];
 
 export class Recomputation {
   readonly #graph: Graph;
@@ -52,7 +50,7 @@ export class Recomputation {
   }
 
   #append(node: Node): void {
-    if (node.outputs.every((value) => this.#leaving.has(value) || bytesOf(value) <= SMALL_BYTES)) return;
+    if (node.outputs.every((value) => this.#leaving.has(value) || byteSize(value) <= SMALL_BYTES)) return;
     const inputs = node.inputs.map((value) => {
       const { source } = value;
       return source.kind === 'node' ? (this.#again.get(source.node)?.outputs[source.index] ?? value) : value;

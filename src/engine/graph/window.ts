@@ -1,5 +1,6 @@
-// Windows that slide over an image: the geometry of convolutions and pooling along each axis, its extents, and the one walk over a window's
-// taps. A tap is a position of the window; one that lies outside of the image is padding, and is never visited.
+// Windows that slide over an image: the geometry of convolutions and pooling along each axis, its extents, and the one
+// walk over a window's taps (kernels of a device walk by themselves: `convolution` and `pooling` in their folders). A tap
+// is a position of the window; one that lies outside of the image is padding, and is never visited.
 
 import type { Shape } from '../../tensor/tensor.ts';
 import type { ConvGeometry, Pair, PoolGeometry } from './ops.ts';

@@ -83,11 +83,16 @@ export function permute(x: Value, order: readonly number[]): Value {
 /** Each axis of `axes` shifted by so many elements, cyclically: what was at i is at (i + shift) mod extent. */
 export function roll(x: Value, shifts: readonly number[], axes: readonly number[]): Value {
   const { shape } = x;
+  if (shifts.length !== axes.length || !shifts.every(Number.isInteger)) {
+    throw new UserError(
+      `roll: by ${shifts.join(', ')} along ${axes.join(', ')}; expected a whole number for each axis`,
+    );
+  }
   let boxes = [{ extents: shape, begin: nowhere(shape), place: nowhere(shape) }];
   for (const [k, axis] of axes.entries()) {
     const along = axisOf(x, axis, 'roll');
     const extent = shape[along]!;
-    const shift = (((shifts[k] ?? 0) % extent) + extent) % extent;
+    const shift = ((shifts[k]! % extent) + extent) % extent;
     if (shift === 0) continue;
     boxes = boxes.flatMap(({ extents, begin, place }) => [
       { extents: extents.with(along, extent - shift), begin, place: place.with(along, shift) },

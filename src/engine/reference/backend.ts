@@ -127,6 +127,7 @@ class ReferenceProgram implements Program {
   readonly #plan: Plan;
   readonly #own: ArrayBuffer;
   #arena: ArrayBuffer | undefined;
+  #disposed = false;
   #steps: readonly ReadyStep[] = [];
   #copies: readonly { readonly to: Data; readonly from: Data }[] = [];
 
@@ -143,9 +144,10 @@ class ReferenceProgram implements Program {
   }
 
   write(name: string, data: TensorData): void {
+    this.#session.checkUse(this, 'written');
     const value = this.#plan.graph.inputs.get(name);
     invariant(value, `the program has no input ${name}`);
-    const input = this.#dataOf(value);
+    const input = this.#place(value, this.#plan.storage(value));
     invariant(input.length === data.length, `input ${name} takes ${input.length} elements, not ${data.length}`);
     input.set(data);
   }
@@ -162,22 +164,25 @@ class ReferenceProgram implements Program {
   }
 
   async read(name: string): Promise<TensorData> {
+    this.#session.checkUse(this, 'read');
     const value = this.#plan.graph.outputs.get(name);
     invariant(value, `the program has no output ${name}`);
-    const found = this.#dataOf(value);
+    const found = this.#place(value, this.#plan.outputStorage(value));
     const data = allocate(value.dtype, found.length);
     data.set(found);
     return data;
   }
 
   async dispose(): Promise<void> {
+    if (this.#disposed) return;
+    this.#disposed = true;
     this.#session.leave(this);
     this.#session.held -= this.#own.byteLength;
   }
 
   /** The steps over the arena as it is now. */
   #resolve(arena: ArrayBuffer): void {
-    const { steps, copies } = this.#plan;
+    const { steps, snapshots, copies } = this.#plan;
     const operand = (value: Value, at: Storage): Operand => ({ shape: value.shape, data: this.#place(value, at) });
     this.#arena = arena;
     this.#steps = steps.map((step) => {
@@ -195,14 +200,9 @@ class ReferenceProgram implements Program {
         poisoned: this.#session.poison ? own.map(({ data }) => bytesOf(data)) : [],
       };
     });
-    this.#copies = copies.map(({ from, variable }) => {
-      const to = this.#session.variable(variable);
-      return { to: to.place, from: this.#place(to, from) };
-    });
-  }
-
-  #dataOf(value: Value): Data {
-    return this.#place(value, this.#plan.storage(value));
+    this.#copies = [...snapshots, ...copies].map(({ from, to, of }) => ({
+      ...{ from: this.#place(of, from), to: this.#place(of, to) },
+    }));
   }
 
   #place(type: TensorType, at: Storage): Data {

@@ -1,4 +1,4 @@
-// Batches of images gathered from a data set: the meaning of a pick (see `gatherImages` in ops.ts).
+// Batches of images gathered from a data set: the meaning of a pick (see `gatherImages` in graph/ops.ts).
 
 import type { Kernels } from './kernel.ts';
 

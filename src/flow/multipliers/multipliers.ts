@@ -3,7 +3,7 @@
 
 import type { Session } from '../../engine/backend.ts';
 import { exactMultiplier, type Multiplier, withSlopes } from '../../multiplier/multiplier.ts';
-import { columnStructure, type Structure } from '../../multiplier/structure.ts';
+import { columnStructure, type Structure, thetaOfColumns } from '../../multiplier/structure.ts';
 import type { MultiplyingLayer } from '../../nn/layers.ts';
 import { invariant, UserError } from '../../tensor/errors.ts';
 import { unknownName } from '../../tensor/names.ts';
@@ -51,9 +51,9 @@ export function structuresOf(
   return approximate.map((layer) => ({ name: `${layer.name}.theta`, structure, layers: [layer] }));
 }
 
-/** θ before exploration: the lowest columns removed. */
-export function initialTheta({ explore }: Configuration): Float32Array {
-  return Float32Array.from({ length: explore.columns }, (_, c) => (c < explore.initiallyRemoved ? 1 : 0));
+/** θ of a structure before exploration: the lowest columns removed. */
+export function initialTheta({ explore }: Configuration, structure: Structure): number[] {
+  return thetaOfColumns(structure, explore.initiallyRemoved);
 }
 
 /** Begins every structure of a session at it. */
@@ -61,8 +61,9 @@ export function writeInitialTheta(
   session: Session,
   { configuration, layers }: { readonly configuration: Configuration; readonly layers: readonly MultiplyingLayer[] },
 ): void {
-  const theta = initialTheta(configuration);
-  for (const { name } of structuresOf(configuration, layers)) session.write(name, f32([theta.length], theta));
+  for (const { name, structure } of structuresOf(configuration, layers)) {
+    session.write(name, f32([structure.count], initialTheta(configuration, structure)));
+  }
 }
 
 /** The loss's power term: each structure, weighted by the share of its layers' multiplications (paper, Eq. 3 and 8). */

@@ -1,7 +1,10 @@
-// theta.json: the structures that phase 1 found, as phase 2 reads them.
+// theta.json: the structures that phase 1 found, as phase 2 reads them. The file has their values; what each θ is of follows from the run's
+// settings, so that a document means nothing without them.
 
 import { z } from 'zod';
+import { checkThetaShape, type Structure } from '../../multiplier/structure.ts';
 import { UserError } from '../../tensor/errors.ts';
+import { unknownName } from '../../tensor/names.ts';
 import { fileName } from '../run/manifest.ts';
 import { type Configuration, describeIssues } from '../settings/config.ts';
 import type { RunStructure } from './multipliers.ts';
@@ -16,7 +19,7 @@ const thetaSchema = z.strictObject({
       /** Becomes part of the names of the multiplier's files. */
       name: fileName,
       layers: z.array(z.string()),
-      /** θ of the P lowest columns, in [0, 1]. */
+      /** In [0, 1], in the order of the structure: of the P lowest columns, from the lowest up. */
       theta: z.array(z.number().min(0).max(1)),
     }),
   ),
@@ -38,6 +41,25 @@ export function thetaDocument(
       theta: [...learned.theta[name]!],
     })),
   };
+}
+
+/** A structure with what phase 1 found. */
+export interface FoundStructure {
+  readonly name: string;
+  readonly layers: readonly string[];
+  readonly structure: Structure;
+  readonly theta: readonly number[];
+}
+
+/** The structures of a run with the values of a document; a UserError where these are of other structures. */
+export function foundStructures(document: ThetaDocument, structures: readonly RunStructure[]): FoundStructure[] {
+  const names = structures.map(({ name }) => name);
+  return document.structures.map(({ name, layers, theta }) => {
+    const own = structures.find((one) => one.name === name);
+    if (!own) throw unknownName('structure', name, names);
+    checkThetaShape(own.structure, theta);
+    return { name, layers, structure: own.structure, theta };
+  });
 }
 
 export function parseTheta(bytes: Uint8Array, path: string): ThetaDocument {

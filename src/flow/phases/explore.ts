@@ -8,7 +8,8 @@ import { powerTerm, structuredArithmetic, structuresOf, writeInitialTheta } from
 import { describeActivity, proveActive } from '../multipliers/proof.ts';
 import { thetaDocument } from '../multipliers/theta.ts';
 import { saveModel } from '../run/checkpoint.ts';
-import { files, inFolder, type RunContext, sessionFrom } from '../run/context.ts';
+import { type RunContext, sessionFrom } from '../run/context.ts';
+import { files, inFolder } from '../run/folder.ts';
 import type { PhaseResult } from './result.ts';
 import { finishTraining, resumePosition, trainPhase } from './training.ts';
 

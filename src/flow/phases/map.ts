@@ -12,41 +12,47 @@ import type { ProductTable } from '../../multiplier/table.ts';
 import { describeCertificate } from '../../netlist/certify.ts';
 import { readNpy } from '../../netlist/formats/npy.ts';
 import { mapStructure } from '../../netlist/mapping/map.ts';
-import { UserError } from '../../tensor/errors.ts';
+import { invariant, UserError } from '../../tensor/errors.ts';
 import { evaluator } from '../../train/evaluation.ts';
 import type { QuantizedArithmetic } from '../../train/task.ts';
 import { checkModuleNames, multiplierFiles, writeImported, writeMultiplier } from '../../workbench/files.ts';
-import { approximateLayers, quantizedArithmetic, structuredArithmetic } from '../multipliers/multipliers.ts';
+import {
+  approximateLayers,
+  quantizedArithmetic,
+  structuredArithmetic,
+  structuresOf,
+} from '../multipliers/multipliers.ts';
 import { measureOperands } from '../multipliers/operands.ts';
-import { parseTheta, type ThetaDocument } from '../multipliers/theta.ts';
-import { files, networkToMap, type OpenRun, type RunContext, requirePhase, sessionFrom } from '../run/context.ts';
+import { type FoundStructure, foundStructures, parseTheta } from '../multipliers/theta.ts';
+import { networkToMap, type OpenRun, type RunContext, requirePhase, sessionFrom } from '../run/context.ts';
+import { files } from '../run/folder.ts';
 import { type MultiplierRecord, type PhaseRecord, verifiedBytes } from '../run/manifest.ts';
 import type { PhaseResult } from './result.ts';
 
 export async function map(context: RunContext): Promise<PhaseResult> {
-  const document = structuresToMap(context);
+  const wanted = structuresToMap(context);
   const session = await sessionFrom(context, ...networkToMap(context.configuration));
   try {
-    return await mapAndMeasure(context, document, session);
+    return await mapAndMeasure(context, wanted, session);
   } finally {
     await session.dispose();
   }
 }
 
+/** Layers that share a multiplier, and the structure that it is made from; none where the multiplier is given. */
+type Wanted = Pick<FoundStructure, 'name' | 'layers' | 'theta'> & Partial<Pick<FoundStructure, 'structure'>>;
+
 /** The trained structures, or one without θ for all layers where the multiplier is given. */
-function structuresToMap(context: RunContext): Pick<ThetaDocument, 'weightBits' | 'activationBits' | 'structures'> {
+function structuresToMap(context: RunContext): readonly Wanted[] {
   const { configuration, folder, layers, imported } = context;
-  if (!imported) return parseTheta(verifiedBytes(folder, requirePhase(context, 'explore'), files.theta), files.theta);
-  const { weights, activations } = configuration.bits;
-  const shared = { name: 'theta', layers: approximateLayers(configuration, layers).map(({ name }) => name), theta: [] };
-  return { weightBits: weights, activationBits: activations, structures: [shared] };
+  if (imported) {
+    return [{ name: 'theta', layers: approximateLayers(configuration, layers).map(({ name }) => name), theta: [] }];
+  }
+  const bytes = verifiedBytes(folder, requirePhase(context, 'explore'), files.theta);
+  return foundStructures(parseTheta(bytes, files.theta), structuresOf(configuration, layers));
 }
 
-async function mapAndMeasure(
-  context: RunContext,
-  document: ReturnType<typeof structuresToMap>,
-  session: Session,
-): Promise<PhaseResult> {
+async function mapAndMeasure(context: RunContext, wanted: readonly Wanted[], session: Session): Promise<PhaseResult> {
   const { configuration, dataset, task, layers, listener, imported } = context;
   const trained = imported
     ? quantizedArithmetic(configuration, exactMultiplier)
@@ -55,14 +61,14 @@ async function mapAndMeasure(
   const written: string[] = [];
   const multipliers: MultiplierRecord[] = [];
   const tables = new Map<string, ProductTable>();
-  checkModuleNames(document.structures.map(multiplierName));
-  for (const structure of document.structures) {
-    const name = multiplierName(structure);
-    const met = sumOfOperands(structure.layers.map((layer) => operands.get(layer)!));
-    const made = makeMultiplier(context, document, structure.theta, name, met);
+  checkModuleNames(wanted.map(multiplierName));
+  for (const one of wanted) {
+    const name = multiplierName(one);
+    const met = sumOfOperands(one.layers.map((layer) => operands.get(layer)!));
+    const made = makeMultiplier(context, one, name, met);
     written.push(...made.files);
-    for (const layer of structure.layers) tables.set(layer, made.table);
-    multipliers.push({ name, layers: structure.layers, theta: structure.theta, ...made.record });
+    for (const layer of one.layers) tables.set(layer, made.table);
+    multipliers.push({ name, layers: [...one.layers], theta: [...one.theta], ...made.record });
     listener({
       kind: 'note',
       text: `${name}: ${made.note}; ${describeCertificate(made.record.certificate)}`,
@@ -85,8 +91,7 @@ function multiplierName({ name }: { readonly name: string }): string {
 /** Maps θ, or takes the multiplier that the user brings; either way it is written and certified. */
 function makeMultiplier(
   { configuration, folder, imported, listener }: RunContext,
-  { weightBits, activationBits }: Pick<ThetaDocument, 'weightBits' | 'activationBits'>,
-  theta: readonly number[],
+  { structure, theta }: Wanted,
   name: string,
   met: OperandHistograms,
 ) {
@@ -103,10 +108,13 @@ function makeMultiplier(
     const record = { gateCost, mseToTarget: null, signed: table.signed, metrics, certificate, operandOrder };
     return { table, files: paths, record, note: `imported from ${source} (${operandOrder})` };
   }
+  invariant(structure, `nothing to make ${name} from`);
+  const { weightBits, activationBits } = structure;
   const mapped = mapStructure({
     weightBits,
     activationBits,
     theta,
+    structure,
     search,
     ...(operands === 'measured' ? { histograms: met } : {}),
     ...(costBudget === undefined ? {} : { costBudget }),

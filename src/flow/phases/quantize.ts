@@ -13,7 +13,8 @@ import { feedOf, writeBatch } from '../../train/feed.ts';
 import { type Arithmetic, buildNetwork } from '../../train/task.ts';
 import { quantizedArithmetic } from '../multipliers/multipliers.ts';
 import { saveModel } from '../run/checkpoint.ts';
-import { files, inFolder, type OpenRun, type RunContext, sessionFrom } from '../run/context.ts';
+import { type OpenRun, type RunContext, sessionFrom } from '../run/context.ts';
+import { files, inFolder } from '../run/folder.ts';
 import type { PhaseResult } from './result.ts';
 import { finishTraining, resumePosition, trainPhase } from './training.ts';
 

@@ -8,7 +8,8 @@ import { initialTheta, structureOfRun } from '../multipliers/multipliers.ts';
 import { curvesFigure, thetaFigure } from '../results/figures.ts';
 import { runPage } from '../results/page.ts';
 import { summarize } from '../results/summarize.ts';
-import { type Asked, files, type RunFolder } from '../run/context.ts';
+import type { Asked } from '../run/context.ts';
+import { files, type RunFolder } from '../run/folder.ts';
 import { verifiedBytes } from '../run/manifest.ts';
 import { readMetrics } from '../run/metrics.ts';
 import { phasesOf } from '../run/phases.ts';
@@ -35,7 +36,8 @@ async function runFigures(context: RunFolder): Promise<NamedFigure[]> {
   const own = phasesOf(context.configuration);
   const records = readMetrics(context.folder).filter(({ phase }) => own.includes(phase));
   const { configuration } = context;
-  const theta = await thetaFigure(records, Array.from(initialTheta(configuration)), structureOfRun(configuration));
+  const structure = structureOfRun(configuration);
+  const theta = await thetaFigure(records, initialTheta(configuration, structure), structure);
   return [...(records.length > 0 ? [await curvesFigure(records)] : []), ...(theta ? [theta] : [])];
 }
 

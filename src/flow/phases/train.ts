@@ -4,7 +4,8 @@ import { initialTensor } from '../../nn/parameters.ts';
 import { evaluator } from '../../train/evaluation.ts';
 import { buildNetwork } from '../../train/task.ts';
 import { saveModel } from '../run/checkpoint.ts';
-import { files, inFolder, type RunContext } from '../run/context.ts';
+import type { RunContext } from '../run/context.ts';
+import { files, inFolder } from '../run/folder.ts';
 import type { PhaseResult } from './result.ts';
 import { finishTraining, resumePosition, trainPhase } from './training.ts';
 

@@ -17,8 +17,9 @@ import {
 import { recomputation } from '../../train/step.ts';
 import { describeTraining, proveTraining } from '../multipliers/training-proof.ts';
 import { loadResumePoint, removeResumePoint, saveResumePoint } from '../run/checkpoint.ts';
-import { files, inFolder, type RunContext } from '../run/context.ts';
+import type { RunContext } from '../run/context.ts';
 import type { MetricRecord, StepProgress } from '../run/events.ts';
+import { files, inFolder } from '../run/folder.ts';
 import { openMetrics } from '../run/metrics.ts';
 import { isTraining, phasesOf, settingsOf, type TrainingPhase } from '../run/phases.ts';
 import type { Configuration } from '../settings/config.ts';

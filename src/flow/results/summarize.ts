@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { cheapestExact } from '../../netlist/exact-cost.ts';
 import { multiplierFiles } from '../../workbench/files.ts';
-import { files } from '../run/context.ts';
+import { files } from '../run/folder.ts';
 import { requireIntact } from '../run/integrity.ts';
 import { type Manifest, manifestPath, readManifest, stageResultOf } from '../run/manifest.ts';
 import { isView, phasesOf } from '../run/phases.ts';

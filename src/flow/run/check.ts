@@ -15,7 +15,7 @@ import { decodeAll } from '../../tensor/safetensors.ts';
 import { multiplierFiles } from '../../workbench/files.ts';
 import { parseTheta } from '../multipliers/theta.ts';
 import { readResumePoint } from './checkpoint.ts';
-import { files } from './context.ts';
+import { files } from './folder.ts';
 import { recordFaults } from './integrity.ts';
 import { LOCK_FILE } from './lock.ts';
 import { type Manifest, type MultiplierRecord, readManifest } from './manifest.ts';

@@ -1,40 +1,20 @@
-// What commands work with: a run folder as it stands, the run opened on a device with its data and network, and what a phase has besides.
+// What commands and phases work with: a run opened on a device with its data and network, and what a phase has besides. What the folder
+// contains is said in folder.ts.
 
-import { join } from 'node:path';
 import type { Dataset } from '../../data/dataset.ts';
 import type { Backend, Session } from '../../engine/backend.ts';
 import type { EmulationName } from '../../multiplier/error.ts';
 import type { MultiplyingLayer } from '../../nn/layers.ts';
 import type { FigureFormat } from '../../report/formats.ts';
 import { UserError } from '../../tensor/errors.ts';
-import { makeFolder, makeFolderInside } from '../../tensor/files.ts';
 import type { ImageTask } from '../../train/images.ts';
 import type { ImportedMultiplier } from '../../workbench/import.ts';
 import type { Configuration } from '../settings/config.ts';
 import { type FloatModel, loadModel } from './checkpoint.ts';
 import type { Listener } from './events.ts';
-import { type Manifest, type PhaseRecord, verifiedBytes } from './manifest.ts';
+import { files, inFolder, type RunFolder } from './folder.ts';
+import { type PhaseRecord, verifiedBytes } from './manifest.ts';
 import { type Phase, phasesOf } from './phases.ts';
-
-/** Paths in a run folder, relative to it. */
-export const files = {
-  metrics: 'metrics.jsonl',
-  theta: 'theta.json',
-  resume: 'checkpoints/resume.safetensors',
-  float: 'checkpoints/float.safetensors',
-  quantized: 'checkpoints/quantized.safetensors',
-  explored: 'checkpoints/explored.safetensors',
-  recovered: 'checkpoints/recovered.safetensors',
-  figures: 'figures',
-  page: 'report.html',
-} as const;
-
-/** A run as its folder has it: all that a view of it needs. */
-export interface RunFolder {
-  readonly folder: string;
-  readonly manifest: Manifest;
-  readonly configuration: Configuration;
-}
 
 /** A run opened to compute with it. */
 export interface OpenRun extends RunFolder {
@@ -62,15 +42,6 @@ export interface RunContext extends OpenRun, Asked {
   readonly imported: ImportedMultiplier | undefined;
   /** The float model that was given, where it is to be loaded. */
   readonly floatModel: FloatModel | undefined;
-}
-
-export function inFolder({ folder }: { readonly folder: string }, path: string): string {
-  return join(folder, path);
-}
-
-export function makeFolders(folder: string): void {
-  makeFolder(folder);
-  for (const path of ['checkpoints', files.figures]) makeFolderInside(folder, path);
 }
 
 /** The record of an earlier phase; a UserError that says what to run when it is not done. */

@@ -34,7 +34,8 @@ export function parseDevice(text: string): Pick<DeviceOptions, 'name' | 'index'>
   if (name !== undefined) return { name };
   const [, index] = /^cuda:(\d{1,3})$/.exec(text) ?? [];
   if (index !== undefined) return { name: 'cuda', index: Number(index) };
-  throw unknownName('device', text, deviceNames, ['wasm', 'cuda', 'cuda:N', 'reference']);
+  const spelt = deviceNames.flatMap((valid) => (valid === 'cuda' ? [valid, `${valid}:N`] : [valid]));
+  throw unknownName('device', text, deviceNames, spelt);
 }
 
 /** What something was computed with. */

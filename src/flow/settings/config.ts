@@ -1,5 +1,6 @@
-// The configuration of a run: one schema gives the type, the validator and the defaults. Unknown keys are errors. Every option of the
-// published scripts has a name here; `published` holds their settings for comparison.
+// The configuration of a run, where each setting's range and default are declared: one schema gives the type, the validator and the defaults.
+// Unknown keys are errors. What a setting means is in settings.ts, how people name it in table.ts. Every option of the published scripts has a
+// name here; `published` holds their settings for comparison.
 
 import { z } from 'zod';
 import { MOST_CLASSES } from '../../data/labels.ts';

@@ -4,7 +4,7 @@
 import { describe, expect, test } from 'vitest';
 import { parseConfiguration } from './config.ts';
 import { type Field, fields, namedChoices, readFields } from './fields.ts';
-import { defaultValue } from './schema.ts';
+import { defaultValue } from './keys.ts';
 
 const all = fields();
 const field = (name: string) => all.find((one) => one.name === name)!;

@@ -1,6 +1,6 @@
 // What a form or a command line needs of each setting: its name, where it goes in the configuration, what kind of value it takes, in which
 // range, from which choices, what it is without, what it is for; and how a text becomes a value, or the error that says what was expected.
-// The table says what belongs together and why (table.ts), the schema which values are valid (schema.ts); nothing here knows of a terminal.
+// The table says what belongs together and why (table.ts), the schema which values are valid (config.ts); nothing here knows of a terminal.
 // Invariant: fields are plain data, which a worker or a page can be sent.
 
 import { sources } from '../../data/registry.ts';
@@ -8,16 +8,7 @@ import { models } from '../../nn/models/registry.ts';
 import { invariant, UserError } from '../../tensor/errors.ts';
 import { given } from '../../tensor/given.ts';
 import { type ConfigurationInput, overlay } from './config.ts';
-import {
-  accepts,
-  choices,
-  defaultValue,
-  expectation,
-  type Range,
-  rangeAt,
-  type ValueKind,
-  valueKind,
-} from './schema.ts';
+import { accepts, choices, defaultValue, expectation, type Range, rangeAt, type ValueKind, valueKind } from './keys.ts';
 import { type Setting, type SettingPhase, settings } from './table.ts';
 import { badValue, decimalNumber, oneOf, wholeNumber } from './values.ts';
 

@@ -1,10 +1,13 @@
-// Which settings of a run are not the defaults, and the options of `tram run` that say them: enough to make the run again. Option names
-// follow from the paths by one rule with few exceptions; a test reads every option back through the command line.
+// Which settings of a run are not the defaults, and the options of `tram run` that say them: enough to make the run again. Their names are
+// those of the table; a test reads every option back through the command line.
 
+import { invariant } from '../../tensor/errors.ts';
 import { given } from '../../tensor/given.ts';
 import type { ChangedSetting } from '../results/summary.ts';
 import { phases, phasesOf } from '../run/phases.ts';
 import { type Configuration, parseConfiguration } from './config.ts';
+import { fieldName } from './fields.ts';
+import { type Setting, settings } from './table.ts';
 
 /** Compared with the defaults at the same widths and gradient, on which other defaults depend; without the settings of a phase that the run lacks. */
 export function changedSettings(configuration: Configuration): ChangedSetting[] {
@@ -35,25 +38,22 @@ export function optionsOf(configuration: Configuration): string[] {
       const [weights, activations] = paths.map((path) => all.get(path));
       return [`--${name}`, weights === activations ? `${weights}` : `${weights}x${activations}`];
     }
-    if (setting === 'channelwise') return [value ? '--channelwise' : '--per-tensor'];
-    if (value === true) return [optionOf(setting)];
-    return [optionOf(setting), Array.isArray(value) ? value.join(',') : String(value)];
+    const option = optionOf(setting, value);
+    if (option.value !== undefined) return [`--${fieldName(option)}`];
+    return [`--${fieldName(option)}`, Array.isArray(value) ? value.join(',') : String(value)];
   });
   // Both widths of a pair have said it once each.
   return [...new Map(words.map((option) => [option[0], option])).values()].flat();
 }
 
-/** Settings that several phases have, so that their options name the phase. */
-const ofEachPhase = ['epochs', 'batchSize', 'learningRate', 'momentum', 'weightDecay', 'schedule'];
-
-function optionOf(setting: string): string {
-  if (setting === 'quantize.images') return '--calibration-images';
-  const [section, key] = setting.split('.') as [string, string?];
-  if (key === undefined) return `--${dashed(section)}`;
-  return `--${ofEachPhase.includes(key) ? `${section}-` : ''}${dashed(key)}`;
+/** The setting that gives a path this value, and no other path. */
+function optionOf(path: string, given: unknown): Setting {
+  const says = ({ paths, value }: Setting) =>
+    paths.length === 1 && paths[0] === path && (value === undefined || value === given);
+  const option = settings.find(says);
+  invariant(option, `no option gives ${path} the value ${given}`);
+  return option;
 }
-
-const dashed = (name: string) => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 
 function flatten(value: unknown, path = ''): Map<string, unknown> {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return new Map([[path, value]]);

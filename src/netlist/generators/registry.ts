@@ -288,6 +288,11 @@ export function isGeneratorSpec(text: string): boolean {
   return SPEC.test(text);
 }
 
+/** Whether a text that is no spec was meant as one: it begins with a kind, but its widths are missing or wrong. */
+export function meantAsGenerator(text: string): boolean {
+  return !isGeneratorSpec(text) && Object.hasOwn(generators, text.split(':')[0]!);
+}
+
 /** Generates what a spec names; weight bits come first. */
 export function generateFromSpec(spec: string): GeneratedMultiplier {
   const match = SPEC.exec(spec);

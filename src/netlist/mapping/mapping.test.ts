@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { removedPartialProducts } from '../../multiplier/removal.ts';
-import { columnStructure, productStructure, removalOf, structureOf } from '../../multiplier/structure.ts';
+import { columnStructure, expandTheta, productStructure, removalOf, structureOf } from '../../multiplier/structure.ts';
 import { exactTable, firstDifference } from '../../multiplier/table.ts';
 import { targetProducts } from '../../multiplier/target.ts';
 import { certify } from '../certify.ts';
@@ -18,6 +18,11 @@ test('the float32 mean square agrees with the float64 one to seven digits', () =
     const exact = data.reduce((sum, product, pair) => sum + (product - target[pair]!) ** 2, 0) / data.length;
     expect(Math.abs(meanSquareError(data, target) / exact - 1)).toBeLessThan(1e-6);
   }
+});
+
+test('a truncated multiplier is recognised as its removed partial products', () => {
+  const { table } = mapStructure({ weightBits: 5, activationBits: 8, theta: [1, 1, 1, 1] });
+  expect(removedPartialProducts(table)).toEqual(expandTheta([1, 1, 1, 1], 5, 8));
 });
 
 const thetas = [[1, 1, 1, 0.3, 0.6], [0.9, 0.1], [0.5, 0.5, 0.5, 0.5, 0.5], [1]];

@@ -12,7 +12,7 @@ export class PairShares {
   /** Sum over the ones of a byte of eight activations: [activations / 8, 256]. */
   readonly #bytes: Float64Array;
 
-  /** `shares` of all pairs, the outer product of the two operands' (operandShares in metrics.ts). */
+  /** `shares` of all pairs, the outer product of the two operands' (operandShares in multiplier/metrics.ts). */
   constructor(shares: Float64Array, activationBits: number) {
     const activations = 2 ** activationBits;
     this.#activationBits = activationBits;

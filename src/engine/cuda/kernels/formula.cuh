@@ -30,11 +30,11 @@ INLINE float maximum(float a, float b) {
 }
 
 struct Sum {
-  static constexpr float nothing = 0.0f;
+  static INLINE float nothing() { return 0.0f; }
   static INLINE float of(float a, float b) { return add(a, b); }
 };
 struct Max {
-  static constexpr float nothing = -__builtin_huge_valf();
+  static INLINE float nothing() { return __int_as_float(0xff800000); }
   static INLINE float of(float a, float b) { return maximum(a, b); }
 };
 

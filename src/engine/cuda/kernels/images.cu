@@ -1,5 +1,5 @@
-// Batches of images gathered from a data set in device memory, moved and mirrored (gatherImages in ops.ts). One thread
-// per pixel of the batch, columns fastest, so that a warp reads a row of an image.
+// Batches of images gathered from a data set in device memory, moved and mirrored (gatherImages in graph/ops.ts). One
+// thread per pixel of the batch, columns fastest, so that a warp reads a row of an image.
 #include "common.cuh"
 
 #define THREADS 256

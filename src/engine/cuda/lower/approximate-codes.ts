@@ -1,8 +1,8 @@
 // What the emulations of an approximate convolution share: the inner axis of codes in memory, gathered and mapped
 // codes, sums of weight codes per tap. See kernels/approximate-codes.cu.
 
-import type { Address } from '../runtime/driver.ts';
 import { type Convolution, ceilDivide, geometryArgument, roundUp } from './geometry.ts';
+import type { Address } from './launch.ts';
 import { type Argument, addresses, integers, type KernelLaunch, launch, struct } from './launch.ts';
 
 const SOURCE = { file: 'approximate-codes.cu', defines: {} };

@@ -2,9 +2,9 @@
 
 import type { Node } from '../../graph/graph.ts';
 import { CODE_BITS, COUNTS, codeBits, FILLING, filling, oneOrSeveral, pathOf } from '../../graph/paths.ts';
-import type { Address } from '../runtime/driver.ts';
 import { CODE_PLACES, codePlaces, gather, INNER_STEP } from './approximate-codes.ts';
 import { ceilDivide, convolutionOf, geometryArgument, roundUp, sharesOf, steps, stepsOf } from './geometry.ts';
+import type { Address } from './launch.ts';
 import { addresses, integers, launch, struct, type Target } from './launch.ts';
 import { Layout, type Lowered } from './lowering.ts';
 

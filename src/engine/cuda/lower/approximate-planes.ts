@@ -6,7 +6,6 @@ import { UserError } from '../../../tensor/errors.ts';
 import type { Node } from '../../graph/graph.ts';
 import type { OperandWidths } from '../../graph/ops.ts';
 import { COUNTS, FILLING, filling, oneOrSeveral, type Path, pathOf } from '../../graph/paths.ts';
-import type { Address } from '../runtime/driver.ts';
 import { CODE_PLACES, codePlaces, gather, INNER_STEP, mapCodes, tapSums, zeroPoints } from './approximate-codes.ts';
 import {
   bytesOfFunctions,
@@ -27,6 +26,7 @@ import {
   stepsOf,
   type Tile,
 } from './geometry.ts';
+import type { Address } from './launch.ts';
 import { addresses, integers, launch, type Target } from './launch.ts';
 import { Layout, type Lowered } from './lowering.ts';
 

@@ -5,7 +5,6 @@
 import { type Factors, factorsOf } from '../../../multiplier/factors.ts';
 import type { Node } from '../../graph/graph.ts';
 import { CODE_BITS, COUNTS, codeBits, oneOrSeveral, pathOf } from '../../graph/paths.ts';
-import type { Address } from '../runtime/driver.ts';
 import { sourceOf } from './approximate-plane-form.ts';
 import { productOf } from './convolution.ts';
 import {
@@ -18,6 +17,7 @@ import {
   stepsOf,
   WEIGHT_GRADIENT,
 } from './geometry.ts';
+import type { Address } from './launch.ts';
 import { addresses, integers, type KernelLaunch, launch, type Target } from './launch.ts';
 import { Layout, type Lowered, type Operands, tensors } from './lowering.ts';
 

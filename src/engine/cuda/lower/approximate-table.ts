@@ -4,9 +4,9 @@ import { sizeOf } from '../../../tensor/tensor.ts';
 import type { Node } from '../../graph/graph.ts';
 import { CODE_BITS, COUNTS, codeBits, FILLING, filling, oneOrSeveral, pathOf } from '../../graph/paths.ts';
 import { knownProducts } from '../../graph/sums.ts';
-import type { Address } from '../runtime/driver.ts';
 import { CHANNEL_STEP, tapSums, zeroPoints } from './approximate-codes.ts';
 import { type Convolution, ceilDivide, geometryArgument, steps, stepsOf } from './geometry.ts';
+import type { Address } from './launch.ts';
 import { addresses, launch, type Target } from './launch.ts';
 import { Layout, type Lowered } from './lowering.ts';
 

@@ -5,7 +5,6 @@
 import type { Node } from '../../graph/graph.ts';
 import { COUNTS, oneOrSeveral, pathOf } from '../../graph/paths.ts';
 import { square } from '../../graph/window.ts';
-import type { KernelSource } from '../runtime/compiler.ts';
 import { f16Aspects, f16ProductOf } from './convolution-f16.ts';
 import {
   type Convolution,
@@ -21,6 +20,7 @@ import {
   type Tile,
   WEIGHT_GRADIENT,
 } from './geometry.ts';
+import type { KernelSource } from './launch.ts';
 import { addresses, integers, launch, type Target } from './launch.ts';
 import { type Lowered, type Lowering, type Lowerings, sumParts, type WaysOf } from './lowering.ts';
 

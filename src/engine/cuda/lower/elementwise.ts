@@ -2,8 +2,7 @@
 
 import type { Node } from '../../graph/graph.ts';
 import type { OpName } from '../../graph/ops.ts';
-import type { KernelSource } from '../runtime/compiler.ts';
-import type { Address } from '../runtime/driver.ts';
+import type { Address, KernelSource } from './launch.ts';
 import { type Arguments, addresses, floats, integers, type KernelLaunch, launch } from './launch.ts';
 import {
   elementsOf,

@@ -243,7 +243,7 @@ export function rowsText(formula: Formula, places: readonly Place[], form: RowFo
     }
     const joins = reductions.map((part) => (part.kind === 'rowSum' ? 'Sum' : 'Max'));
     reductions.forEach((part, at) => {
-      lines.push(`float s${writer.numberOf(part)} = ${joins[at]}::nothing;`);
+      lines.push(`float s${writer.numberOf(part)} = ${joins[at]}::nothing();`);
     });
     for (const part of keeps) lines.push(`${vector} k${writer.numberOf(part)}[${held}];`);
     lines.push(

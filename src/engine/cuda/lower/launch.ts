@@ -1,9 +1,22 @@
 // What a program consists of on the device: kernel launches with addresses already known. Lowering an operation gives
 // commands; nothing here calls the driver, so plans can be tested without a GPU.
+// Invariant: a launch's arguments agree with the parameters of its kernel in the `.cu` file, by name, order and type,
+// and its macros with those that the file takes; test/cuda/lowering.test.ts holds every launch against the source.
 
 import { invariant } from '../../../tensor/errors.ts';
-import type { KernelSource } from '../runtime/compiler.ts';
-import type { Address, DeviceProperties } from '../runtime/driver.ts';
+
+/** An address in device memory. */
+export type Address = bigint;
+
+/**
+ * A `.cu` file and the macros that specialise it; of a kernel that is generated the text, and a name in place of the
+ * file.
+ */
+export interface KernelSource {
+  readonly file: string;
+  readonly text?: string;
+  readonly defines: Readonly<Record<string, number | string>>;
+}
 
 export interface KernelLaunch {
   readonly source: KernelSource;
@@ -22,11 +35,14 @@ export interface KernelLaunch {
 export type Precision = 'tf32' | 'bf16' | 'fp32';
 
 /** What lowering may know of the device. */
-export type Target = Pick<DeviceProperties, 'multiprocessors' | 'sharedBytesPerBlock'> & {
+export interface Target {
+  readonly multiprocessors: number;
+  /** Largest shared memory of one block. */
+  readonly sharedBytesPerBlock: number;
   readonly precision: Precision;
   /** Whether warpgroup matrix instructions exist (Hopper). */
   readonly warpgroups: boolean;
-};
+}
 
 /**
  * A kernel argument: an address, a 32-bit integer, a float or double, or a structure of such by the names of its
@@ -37,10 +53,7 @@ export type Argument =
   | { readonly type: 'i32' | 'f32' | 'f64'; readonly value: number }
   | { readonly type: 'struct'; readonly fields: Arguments };
 
-/**
- * Arguments by the names that the kernel's parameters have, in their order. test/cuda/contract.test.ts holds every
- * launch against the signature in the `.cu` file.
- */
+/** Arguments by the names that the kernel's parameters have, in their order. */
 export type Arguments = Readonly<Record<string, Argument>>;
 
 const named =

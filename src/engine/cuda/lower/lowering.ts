@@ -8,9 +8,8 @@ import { sizeOf } from '../../../tensor/tensor.ts';
 import type { Node } from '../../graph/graph.ts';
 import type { OpName } from '../../graph/ops.ts';
 import { CUTS, cuts, type Path, pathOf, type Ways } from '../../graph/paths.ts';
-import type { KernelSource } from '../runtime/compiler.ts';
-import type { Address } from '../runtime/driver.ts';
 import { ceilDivide, roundUp } from './geometry.ts';
+import type { Address, KernelSource } from './launch.ts';
 import { type Arguments, addresses, integers, type KernelLaunch, launch, type Target } from './launch.ts';
 
 /** Memory that belongs to the program as a whole. */

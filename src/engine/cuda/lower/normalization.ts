@@ -4,9 +4,9 @@
 import { type Shape, sizeOf } from '../../../tensor/tensor.ts';
 import type { Node } from '../../graph/graph.ts';
 import { type Path, pathOf } from '../../graph/paths.ts';
-import type { Address } from '../runtime/driver.ts';
 import type { FusedNode } from './fuse.ts';
 import { ceilDivide } from './geometry.ts';
+import type { Address } from './launch.ts';
 import { addresses, floats, integers, type KernelLaunch, launch, type Target } from './launch.ts';
 import type { Lowered, Lowering, Lowerings, Operands, WaysOf } from './lowering.ts';
 import { REDUCTION_ASPECTS, reduce, reductionAspects, reductionBytes, reductionOf, rowsAndColumns } from './reduce.ts';

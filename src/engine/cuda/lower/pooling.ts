@@ -3,8 +3,8 @@
 import { type Shape, sizeOf } from '../../../tensor/tensor.ts';
 import type { PoolGeometry } from '../../graph/ops.ts';
 import { type Path, pathOf } from '../../graph/paths.ts';
-import type { Address } from '../runtime/driver.ts';
 import { ceilDivide, dividerArgument } from './geometry.ts';
+import type { Address } from './launch.ts';
 import { addresses, integers, type KernelLaunch, launch, struct } from './launch.ts';
 import type { Lowerings, WaysOf } from './lowering.ts';
 

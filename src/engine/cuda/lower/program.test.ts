@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
-import { dependenciesOf } from '../runtime/schedule.ts';
 import { addresses, launch } from './launch.ts';
 import { separate } from './program.ts';
+import { dependenciesOf } from './schedule.ts';
 
 const kernel = (name: string, ...named: bigint[]) =>
   launch(

@@ -2,28 +2,24 @@
 // launches, and the remaining assignments in one. Pure: addresses come in, launches go out.
 
 import { invariant } from '../../../tensor/errors.ts';
-import { bytesPerElement, sizeOf } from '../../../tensor/tensor.ts';
+import { byteSize, sizeOf } from '../../../tensor/tensor.ts';
 import { concerning, type Node, type Value } from '../../graph/graph.ts';
 import type { Path } from '../../graph/paths.ts';
 import type { Plan, Storage } from '../../graph/plan.ts';
-import type { Address } from '../runtime/driver.ts';
-import type { Range, Task } from '../runtime/schedule.ts';
 import { copyLaunch, sgdLaunch, type Transfer } from './elementwise.ts';
 import { type FusedStep, fuse } from './fuse.ts';
-import type { KernelLaunch } from './launch.ts';
+import type { Address, KernelLaunch } from './launch.ts';
 import type { Operands, ProgramMemory } from './lowering.ts';
 import type { Lower } from './lowerings.ts';
+import type { Range, Task } from './schedule.ts';
 
 /** The path of each step of a plan. */
 export function pathsOf(plan: Plan, lower: Lower): { readonly op: string; readonly path: Path }[] {
   return fuse(plan).map(({ node }) => ({ op: node.op, path: lower(node).path }));
 }
 
-export interface Addresses {
-  /** Where the bytes of a value are. */
-  readonly of: (storage: Storage) => Address;
-  readonly variable: (name: string) => Address;
-}
+/** Where the bytes of a value are. */
+export type AddressOf = (storage: Storage) => Address;
 
 /**
  * A launch of updates takes no more once it has so many elements: large layers need not wait for the gradients of all
@@ -32,7 +28,7 @@ export interface Addresses {
 const UPDATE_ELEMENTS = 2 ** 20;
 
 /** The tasks of a plan, in an order that is right; `lower` has been asked for the workspaces of its nodes. */
-export function lowerPlan(plan: Plan, addresses: Addresses, lower: Lower, memory: ProgramMemory): Task[] {
+export function lowerPlan(plan: Plan, addressOf: AddressOf, lower: Lower, memory: ProgramMemory): Task[] {
   const tasks: Task[] = [];
   const steps = fuse(plan);
   for (let at = 0; at < steps.length; ) {
@@ -41,7 +37,7 @@ export function lowerPlan(plan: Plan, addresses: Addresses, lower: Lower, memory
       const { node } = step;
       const { launches } = lower(node);
       const own = concerning(node, () =>
-        separate(launches(operandsOf(step, addresses, memory)), rangesOf([step], addresses, lower)),
+        separate(launches(operandsOf(step, addressOf, memory)), rangesOf([step], addressOf, lower)),
       );
       tasks.push(...own.map((task) => ({ ...task, label: node.label })));
       at++;
@@ -60,17 +56,17 @@ export function lowerPlan(plan: Plan, addresses: Addresses, lower: Lower, memory
     }
     const updates = together.map((one) => ({
       node: one.node as Node<'sgd'>,
-      ...operandsOf(one, addresses, memory),
+      ...operandsOf(one, addressOf, memory),
     }));
-    const ranges = rangesOf(together, addresses, lower);
+    const ranges = rangesOf(together, addressOf, lower);
     tasks.push({ launch: sgdLaunch(updates, memory), ...ranges, label: step.node.label });
   }
-  if (plan.copies.length > 0) {
-    const transfers = plan.copies.map(({ from, variable, bytes }) => {
-      invariant(bytes % 4 === 0, `${variable} is assigned ${bytes} bytes`);
-      return { from: addresses.of(from), to: addresses.variable(variable), words: bytes / 4 };
-    });
-    tasks.push(copyTask(transfers, memory));
+  for (const copies of [plan.snapshots, plan.copies]) {
+    // Whole words: memory has room for them.
+    const transfers = copies.map(({ from, to, of }) => ({
+      ...{ from: addressOf(from), to: addressOf(to), words: Math.ceil(byteSize(of) / 4) },
+    }));
+    if (transfers.length > 0) tasks.push(copyTask(transfers, memory));
   }
   return tasks;
 }
@@ -112,24 +108,23 @@ export function separate(launches: readonly KernelLaunch[], { reads, writes }: P
 
 const range = (from: Address, bytes: number): Range => ({ from: Number(from), to: Number(from) + bytes });
 
-function rangesOf(steps: readonly FusedStep[], addresses: Addresses, lower: Lower): Pick<Task, 'reads' | 'writes'> {
-  const bytesOf = ({ shape, dtype }: Value): number => sizeOf(shape) * bytesPerElement[dtype];
+function rangesOf(steps: readonly FusedStep[], addressOf: AddressOf, lower: Lower): Pick<Task, 'reads' | 'writes'> {
   const each = (values: readonly Value[], places: readonly Storage[]) =>
-    values.map((value, index) => range(addresses.of(places[index]!), bytesOf(value)));
+    values.map((value, index) => range(addressOf(places[index]!), byteSize(value)));
   return {
     reads: steps.flatMap(({ node, inputs }) => each(node.inputs, inputs)),
     writes: steps.flatMap(({ node, outputs, workspace }) => [
       ...each(node.outputs, outputs),
-      ...(workspace ? [range(addresses.of(workspace), lower(node).workspaceBytes ?? 0)] : []),
+      ...(workspace ? [range(addressOf(workspace), lower(node).workspaceBytes ?? 0)] : []),
     ]),
   };
 }
 
-function operandsOf({ inputs, outputs, workspace }: FusedStep, addresses: Addresses, memory: ProgramMemory): Operands {
+function operandsOf({ inputs, outputs, workspace }: FusedStep, addressOf: AddressOf, memory: ProgramMemory): Operands {
   return {
-    inputs: inputs.map(addresses.of),
-    outputs: outputs.map(addresses.of),
-    workspace: workspace ? addresses.of(workspace) : 0n,
+    inputs: inputs.map(addressOf),
+    outputs: outputs.map(addressOf),
+    workspace: workspace ? addressOf(workspace) : 0n,
     memory,
   };
 }

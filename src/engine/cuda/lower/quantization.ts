@@ -4,8 +4,8 @@ import { sizeOf } from '../../../tensor/tensor.ts';
 import type { Node } from '../../graph/graph.ts';
 import type { Granularity } from '../../graph/ops.ts';
 import { COUNTS, oneOrSeveral, type Path, pathOf } from '../../graph/paths.ts';
-import type { KernelSource } from '../runtime/compiler.ts';
 import type { FusedNode } from './fuse.ts';
+import type { KernelSource } from './launch.ts';
 import { type Arguments, addresses, doubles, floats, integers, launch } from './launch.ts';
 import {
   elementsOf,

@@ -2,8 +2,8 @@
 
 import { sizeOf } from '../../../tensor/tensor.ts';
 import { COUNTS, FILLING, filling, oneOrSeveral } from '../../graph/paths.ts';
-import type { KernelSource } from '../runtime/compiler.ts';
 import { ceilDivide } from './geometry.ts';
+import type { KernelSource } from './launch.ts';
 import { type Arguments, addresses, integers, type KernelLaunch, launch, type Target } from './launch.ts';
 import type { Operands } from './lowering.ts';
 

@@ -4,7 +4,7 @@ import { sizeOf } from '../../../tensor/tensor.ts';
 import type { Node } from '../../graph/graph.ts';
 import type { OpName } from '../../graph/ops.ts';
 import { COUNTS, oneOrSeveral, type Path, pathOf } from '../../graph/paths.ts';
-import type { KernelSource } from '../runtime/compiler.ts';
+import type { KernelSource } from './launch.ts';
 import { type Arguments, addresses, floats, integers, type Target } from './launch.ts';
 import {
   elementsOf,

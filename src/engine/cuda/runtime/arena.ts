@@ -1,7 +1,8 @@
 // The device memory that the programs of a session share: one block, exchanged for another when its size changes. Graphs hold addresses,
 // so a program is built again when the arena has moved since; that is rare, because it only moves when the largest program changes.
 
-import type { Address, Context } from './driver.ts';
+import type { Address } from '../lower/launch.ts';
+import type { Context } from './driver.ts';
 
 export class Arena {
   readonly #context: Pick<Context, 'allocate' | 'free' | 'synchronize'>;

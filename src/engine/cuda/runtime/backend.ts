@@ -3,22 +3,22 @@
 // behind every run (outputs.ts), large ones are copied on demand. Nothing waits for the device but `read`.
 
 import { invariant, UserError } from '../../../tensor/errors.ts';
-import { allocate, bytesPerElement, type HostTensor, sizeOf, type TensorData } from '../../../tensor/tensor.ts';
+import { allocate, byteSize, type HostTensor, sizeOf, type TensorData } from '../../../tensor/tensor.ts';
 import { type Backend, POISON, type Program } from '../../backend.ts';
-import type { Graph, Value } from '../../graph/graph.ts';
+import type { Graph } from '../../graph/graph.ts';
 import type { TensorType } from '../../graph/ops.ts';
 import { type Plan, plan, type Storage } from '../../graph/plan.ts';
 import { SharedSession } from '../../session.ts';
-import type { KernelLaunch, Precision, Target } from '../lower/launch.ts';
+import type { Address, KernelLaunch, Precision, Target } from '../lower/launch.ts';
 import { type Lower, lowerOn } from '../lower/lowerings.ts';
 import { copyTask, lowerPlan } from '../lower/program.ts';
+import { dependenciesOf, type Task } from '../lower/schedule.ts';
 import { Arena } from './arena.ts';
 import { KernelLibrary } from './compiler.ts';
 import { OLDEST_CAPABILITY, openCuda } from './device.ts';
-import { type Address, Context, type DeviceProperties, type GraphNode, type PreparedKernel } from './driver.ts';
+import { Context, type DeviceProperties, type GraphNode, type PreparedKernel } from './driver.ts';
 import { OutputRing } from './outputs.ts';
 import { MemoryPool } from './pool.ts';
-import { dependenciesOf, type Task } from './schedule.ts';
 import { PinnedInput } from './staging.ts';
 
 export interface CudaOptions {
@@ -112,8 +112,8 @@ class CudaSession extends SharedSession<Address> {
     return this.arena.bytes + this.ownBytes + this.#pool.bytes;
   }
 
-  protected allocate({ dtype, shape }: TensorType): Address {
-    const bytes = sizeOf(shape) * bytesPerElement[dtype];
+  protected allocate(type: TensorType): Address {
+    const bytes = byteSize(type);
     const address = this.#pool.allocate(bytes);
     this.context.fill(address, 0, bytes);
     return address;
@@ -252,6 +252,7 @@ export class CudaProgram implements Program {
   readonly #ring: OutputRing;
   #built: Built | undefined;
   #building: Promise<void> | undefined;
+  #disposed = false;
 
   static async create(graph: Graph, session: CudaSession): Promise<CudaProgram> {
     return await new CudaProgram(graph, session).#join();
@@ -275,17 +276,19 @@ export class CudaProgram implements Program {
       invariant(source.kind === 'constant', 'a constant without its tensor');
       return session.constant(source.tensor.data);
     });
-    const address = (value: Value) => this.#addressOf(this.#plan.storage(value));
     this.#inputs = new Map(
-      [...graph.inputs].map(([name, value]) => [name, new PinnedInput(context, name, value, address(value))]),
+      [...graph.inputs].map(([name, value]) => [
+        name,
+        new PinnedInput(context, name, value, this.#addressOf(this.#plan.storage(value))),
+      ]),
     );
     let smallBytes = 0;
     this.#outputs = new Map(
       [...graph.outputs].map(([name, value]) => {
-        const bytes = sizeOf(value.shape) * bytesPerElement[value.dtype];
+        const bytes = byteSize(value);
         const offset = bytes <= SMALL_OUTPUT_BYTES ? smallBytes : undefined;
         if (offset !== undefined) smallBytes += 4 * Math.ceil(bytes / 4);
-        return [name, { type: value, address: address(value), offset }];
+        return [name, { type: value, address: this.#addressOf(this.#plan.outputStorage(value)), offset }];
       }),
     );
     this.#block = this.#pool.allocate(smallBytes);
@@ -349,12 +352,11 @@ export class CudaProgram implements Program {
     };
     const memory = { counters, place };
     const of = (at: Storage) => this.#addressOf(at);
-    const variable = (name: string) => this.#session.variable(name).place;
     context.use();
-    const tasks = lowerPlan(this.#plan, { of, variable }, this.#lower, memory);
+    const tasks = lowerPlan(this.#plan, of, this.#lower, memory);
     // Whole words: memory has room for them.
     const small = [...this.#outputs.values()].flatMap(({ type, address, offset }) => {
-      const words = Math.ceil((sizeOf(type.shape) * bytesPerElement[type.dtype]) / 4);
+      const words = Math.ceil(byteSize(type) / 4);
       return offset === undefined ? [] : [{ from: address, to: this.#block + BigInt(offset), words }];
     });
     if (small.length > 0) tasks.push(copyTask(small, memory));
@@ -384,6 +386,7 @@ export class CudaProgram implements Program {
   }
 
   write(name: string, data: TensorData): void {
+    this.#session.checkUse(this, 'written');
     const input = this.#inputs.get(name);
     invariant(input, `the program has no input ${name}`);
     input.write(data);
@@ -394,6 +397,7 @@ export class CudaProgram implements Program {
     this.#session.enter(this);
     await this.#ring.ready();
     const { executable } = await this.#ready();
+    this.#session.checkUse(this, 'run');
     context.use();
     if (poison) this.#poison();
     context.replay(executable);
@@ -409,6 +413,7 @@ export class CudaProgram implements Program {
   }
 
   async read(name: string): Promise<TensorData> {
+    this.#session.checkUse(this, 'read');
     const output = this.#outputs.get(name);
     invariant(output, `the program has no output ${name}`);
     const { type, address, offset } = output;
@@ -455,6 +460,8 @@ export class CudaProgram implements Program {
   }
 
   async dispose(): Promise<void> {
+    if (this.#disposed) return;
+    this.#disposed = true;
     await this.#ring.settled();
     this.#session.context.synchronize();
     this.#session.leave(this);

@@ -8,16 +8,7 @@ import { homedir } from 'node:os';
 import { dirname, isAbsolute, join } from 'node:path';
 import type koffi from 'koffi';
 import { invariant } from '../../../tensor/errors.ts';
-
-/**
- * A `.cu` file and the macros that specialise it; of a kernel that is generated the text, and a name in place of the
- * file.
- */
-export interface KernelSource {
-  readonly file: string;
-  readonly text?: string;
-  readonly defines: Readonly<Record<string, number | string>>;
-}
+import type { KernelSource } from '../lower/launch.ts';
 
 /** The folder of the kernels: beside this file, or in the source tree above it when the build did not copy them. */
 export function kernelFolder(): string {

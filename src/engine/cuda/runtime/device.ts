@@ -90,14 +90,18 @@ function open(): Cuda {
       'a GPU of compute capability 8.0 or newer is needed (Ampere, Ada, Hopper, Blackwell)',
     );
   }
-  const compiler = openFirst(
+  opened = { driver, compiler: openCompiler(ffi), devices };
+  return opened;
+}
+
+/** The run-time compiler alone: it needs neither a driver nor a GPU. Throws where there is none. */
+export function openCompiler(ffi = loadFfi()): Compiler {
+  return openFirst(
     compilerCandidates(),
     (library) => new Compiler(ffi, library),
     'NVRTC, the run-time compiler, cannot be opened',
     `install the CUDA toolkit or the Python package nvidia-cuda-nvrtc, or set ${CUDA_PATH_VARIABLE} to a folder that holds libnvrtc`,
   );
-  opened = { driver, compiler, devices };
-  return opened;
 }
 
 /**

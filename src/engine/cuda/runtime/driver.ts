@@ -5,9 +5,8 @@
 
 import type koffi from 'koffi';
 import { invariant, UserError } from '../../../tensor/errors.ts';
+import type { Address } from '../lower/launch.ts';
 
-/** An address in device memory. */
-export type Address = bigint;
 type Handle = bigint;
 type Native = (...values: readonly unknown[]) => unknown;
 

@@ -3,7 +3,8 @@
 // the host still reads the outputs of earlier ones.
 
 import { invariant } from '../../../tensor/errors.ts';
-import type { Address, Context, HostBuffer } from './driver.ts';
+import type { Address } from '../lower/launch.ts';
+import type { Context, HostBuffer } from './driver.ts';
 
 type Device = Pick<
   Context,

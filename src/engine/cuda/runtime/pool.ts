@@ -1,6 +1,7 @@
 // Device memory for many small things: blocks of at least 4 MiB from the driver, cut in order, freed together.
 
-import type { Address, Context } from './driver.ts';
+import type { Address } from '../lower/launch.ts';
+import type { Context } from './driver.ts';
 
 const BLOCK_BYTES = 4 * 2 ** 20;
 const ALIGNMENT = 256;

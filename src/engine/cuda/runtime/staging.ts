@@ -4,7 +4,8 @@
 import { invariant } from '../../../tensor/errors.ts';
 import { bytesPerElement, sizeOf, type TensorData } from '../../../tensor/tensor.ts';
 import type { TensorType } from '../../graph/ops.ts';
-import type { Address, Context, HostBuffer } from './driver.ts';
+import type { Address } from '../lower/launch.ts';
+import type { Context, HostBuffer } from './driver.ts';
 
 interface Slot {
   readonly buffer: HostBuffer;

@@ -8,9 +8,9 @@
 
 import { Code, type FunctionBody, op, simd, type } from '../../../tensor/webassembly.ts';
 import { ranksOf } from '../../graph/derivative.ts';
-import { type Expression, isReduction, partsOf, textOf } from '../../graph/expression.ts';
+import { type Binary, type Expression, isReduction, partsOf, textOf, type Unary } from '../../graph/expression.ts';
 import { expressionsOf, type Formula, type Place } from '../../graph/formula.ts';
-import { expanded } from '../../graph/functions.ts';
+import { expanded, type expandedKinds } from '../../graph/functions.ts';
 import { costOf, elementParts, type Pass, passesOf } from '../../graph/passes.ts';
 
 /** A formula as a kernel is made for it: any shape, operands in given places. */
@@ -67,7 +67,10 @@ const UNROLLED_OPERATORS = 12;
 const [RECORD, PART, SCRATCH] = [0, 1, 2];
 const PARAMETERS = 3;
 
-const instructions: { readonly [K in Expression['kind']]?: number } = {
+/** Operators of one instruction: the others are made of them (graph/functions.ts), or written out in `#operate`. */
+type OneInstruction = Exclude<Unary | Binary, (typeof expandedKinds)[number] | 'powerOfTwo'>;
+
+const instructions: { readonly [K in OneInstruction]: number } = {
   negate: simd.f32x4Negate,
   absolute: simd.f32x4Absolute,
   squareRoot: simd.f32x4SquareRoot,
@@ -432,7 +435,7 @@ class Writer {
       code.vector(simd.i32x4Add).i32(23).vector(simd.i32x4ShiftLeft);
       return;
     }
-    code.vector(instructions[kind]!);
+    code.vector(instructions[kind as OneInstruction]);
   }
 
   #slotAddress(part: Expression): void {

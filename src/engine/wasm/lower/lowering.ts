@@ -1,6 +1,6 @@
 // How one node becomes launches (./launch.ts) of kernels, and what the lowerings share: cuts of the work into parts, ways, workspaces.
 
-import { bytesPerElement, sizeOf, type TensorData } from '../../../tensor/tensor.ts';
+import { sizeOf, type TensorData } from '../../../tensor/tensor.ts';
 import type { Node } from '../../graph/graph.ts';
 import type { OpName, TensorType } from '../../graph/ops.ts';
 import { CUTS, cuts, FILLING, filling, type Path, pathOf, type Ways } from '../../graph/paths.ts';
@@ -52,10 +52,6 @@ export const pathAsOne: Path = pathOf(asOne, 'in one part', {});
 
 export function elements(type: TensorType): number {
   return sizeOf(type.shape);
-}
-
-export function byteSize(type: TensorType): number {
-  return sizeOf(type.shape) * bytesPerElement[type.dtype];
 }
 
 export const align = (bytes: number): number => Math.ceil(bytes / 64) * 64;

@@ -5,7 +5,7 @@
 
 import { availableParallelism } from 'node:os';
 import { invariant, UserError } from '../../../tensor/errors.ts';
-import { bytesPerElement, type HostTensor, sizeOf, type TensorData } from '../../../tensor/tensor.ts';
+import { byteSize, type HostTensor, sizeOf, type TensorData } from '../../../tensor/tensor.ts';
 import { encodeModule, type FunctionBody } from '../../../tensor/webassembly.ts';
 import { type Backend, POISON, type Program } from '../../backend.ts';
 import { concerning, type Graph, type Node } from '../../graph/graph.ts';
@@ -67,9 +67,9 @@ class WasmSession extends SharedSession<number> {
     return this.memory.used;
   }
 
-  protected allocate({ dtype, shape }: TensorType): number {
-    const address = this.memory.allocate(sizeOf(shape) * bytesPerElement[dtype]);
-    this.memory.view(dtype, address, sizeOf(shape)).fill(0);
+  protected allocate(type: TensorType): number {
+    const address = this.memory.allocate(byteSize(type));
+    this.memory.view(type.dtype, address, sizeOf(type.shape)).fill(0);
     return address;
   }
 
@@ -138,6 +138,7 @@ class WasmProgram implements Program {
   }
 
   write(name: string, data: TensorData): void {
+    this.#session.checkUse(this, 'written');
     const input = this.#plan.graph.inputs.get(name);
     invariant(input, `the program has no input ${name}`);
     const count = sizeOf(input.shape);
@@ -156,9 +157,14 @@ class WasmProgram implements Program {
   }
 
   async read(name: string): Promise<TensorData> {
+    this.#session.checkUse(this, 'read');
     const output = this.#plan.graph.outputs.get(name);
     invariant(output, `the program has no output ${name}`);
-    return this.#session.memory.copy(output.dtype, this.#addressOf(this.#plan.storage(output)), sizeOf(output.shape));
+    return this.#session.memory.copy(
+      output.dtype,
+      this.#addressOf(this.#plan.outputStorage(output)),
+      sizeOf(output.shape),
+    );
   }
 
   async dispose(): Promise<void> {
@@ -205,7 +211,7 @@ class WasmProgram implements Program {
       const launched = concerning(node, () => lowered.launches(at));
       return this.#session.memory.poison ? [...poisoned(step, address, lowered), ...launched] : launched;
     });
-    launches.push(...copies(this.#plan, address, (name) => this.#session.variable(name).place));
+    launches.push(...copies(this.#plan, address));
     return {
       steps: launches.map(({ kernel, parts, record }) => ({
         kernel: typeof kernel === 'string' ? kernel : this.#generated.nameOf(kernel),
@@ -243,22 +249,19 @@ function poisoned(
   lowered: Lowered,
 ) {
   const taken = new Set(inputs.map(address));
-  const own = node.outputs.flatMap(({ dtype, shape }, index) => {
+  const own = node.outputs.flatMap((output, index) => {
     const to = address(outputs[index]!);
-    return taken.has(to) ? [] : [{ to, bytes: sizeOf(shape) * bytesPerElement[dtype] }];
+    return taken.has(to) ? [] : [{ to, bytes: byteSize(output) }];
   });
   if (workspace) own.push({ to: address(workspace), bytes: lowered.workspaceBytes! });
   return own.map(({ to, bytes }) => launch('fill', 1, { to, bytes, value: POISON }));
 }
 
-/** Assignments that the plan could not produce in the variables' own storage. */
-function copies(
-  planned: Plan,
-  address: (at: Storage) => number,
-  addressOf: (variable: string) => number,
-): readonly Launch[] {
-  return planned.copies.map(({ from, variable: to, bytes }) => {
+/** What is left to do behind the last step. */
+function copies({ snapshots, copies }: Plan, address: (at: Storage) => number): readonly Launch[] {
+  return [...snapshots, ...copies].map(({ from, to, of }) => {
+    const bytes = byteSize(of);
     const { length: perPart, parts } = runs(bytes, 1 << 18);
-    return launch('copy', parts, { to: addressOf(to), from: address(from), bytes, perPart });
+    return launch('copy', parts, { to: address(to), from: address(from), bytes, perPart });
   });
 }

@@ -1,32 +1,25 @@
-// Golden tests against the published multipliers and mappings. The reference data is no part of this repository: without it each test
-// is skipped, and the reason printed.
+// The published multipliers, table by table and figure by figure, where the reference material is beside the project.
 
-import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { gunzipSync } from 'node:zlib';
-import { describe, expect, test } from 'vitest';
-import { errorMetrics } from '../multiplier/metrics.ts';
-import { firstDifference } from '../multiplier/table.ts';
-import { readBlif } from './blif/read.ts';
-import { loadCircuit, simulateCircuit } from './circuit.ts';
-import { readTextTable, writeTextTable } from './formats/text.ts';
-import { simulate } from './simulate.ts';
+import { expect, test } from 'vitest';
+import { errorMetrics } from '../../src/multiplier/metrics.ts';
+import { firstDifference } from '../../src/multiplier/table.ts';
+import { readBlif } from '../../src/netlist/blif/read.ts';
+import { loadCircuit, simulateCircuit } from '../../src/netlist/circuit.ts';
+import { readTextTable, writeTextTable } from '../../src/netlist/formats/text.ts';
+import { simulate } from '../../src/netlist/simulate.ts';
+import { describeWithReference, referenceFolder, referenceText } from '../shared.ts';
 
-const reference = join(import.meta.dirname, '../../../shared/reference');
-const absent = !existsSync(reference);
-if (absent) console.warn(`skipped: the published reference data is not at ${reference}`);
+const published = (name: string) => referenceText(join('multipliers', name));
 
-const text = (name: string) => readFileSync(join(reference, name), 'utf8');
-const published = (name: string) => gunzipSync(readFileSync(join(reference, 'multipliers', name))).toString('utf8');
-
-describe.skipIf(absent)('the published multipliers', () => {
+describeWithReference('the published multipliers', () => {
   test.each([
     ['OPACT1.blif', 'OPACT1.txt.gz', 'short'],
     ['mul8u_0AB.blif', 'mul8u_0AB.txt.gz', 'short'],
     ['mul8s_1KV9.blif', 'mul8s_1KV9.txt.gz', 'short'],
     ['resnet18_w8a8_lbd0.3.blif', 'resnet18_w8a8_lbd0.3.lut.txt.gz', 'full'],
   ] as const)('%s gives %s byte for byte: warnings, header and table', (blif, lut, header) => {
-    const { network, warnings } = loadCircuit(join(reference, 'multipliers', blif), { lenient: true });
+    const { network, warnings } = loadCircuit(join(referenceFolder, 'multipliers', blif), { lenient: true });
     const { table, metrics } = simulateCircuit(network, { signed: blif.startsWith('mul8s') });
     expect(writeTextTable(table!, metrics, { header, warnings }) === published(lut)).toBe(true);
   });
@@ -39,7 +32,7 @@ describe.skipIf(absent)('the published multipliers', () => {
     ['resnet18_w8a8_lbd0.3.blif', 'resnet18_w8a8_lbd0.3.lut.txt.gz', false, 0],
   ])('%s simulates to its published table %s for all 65 536 pairs (lenient: %s)', (blif, lut, lenient, dead) => {
     const table = readTextTable(published(lut), lut);
-    const { network, undriven, notes } = readBlif(text(`multipliers/${blif}`), { file: blif, lenient });
+    const { network, undriven, notes } = readBlif(published(blif), { file: blif, lenient });
     expect(undriven).toHaveLength(dead);
     expect(notes).toHaveLength(dead > 0 && !lenient ? 1 : 0);
     expect(firstDifference(simulate(network, { signed: table.signed }), table)).toBeNull();

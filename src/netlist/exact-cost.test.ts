@@ -1,8 +1,7 @@
 import { expect, test } from 'vitest';
-import { columnCosts, exactPower } from '../../src/multiplier/power.ts';
-import { cheapestExact } from '../../src/netlist/exact-cost.ts';
-import { generate, generators } from '../../src/netlist/generators/registry.ts';
-import { describeStructure, REFERENCE_GATES, unitGateCost } from '../../src/netlist/structure.ts';
+import { cheapestExact } from './exact-cost.ts';
+import { generate, generators } from './generators/registry.ts';
+import { describeStructure, REFERENCE_GATES, unitGateCost } from './structure.ts';
 
 const exactKinds = Object.keys(generators).filter((kind) => generators[kind]!.exact);
 const gates = (kind: string, weightBits: number, activationBits: number) =>
@@ -27,13 +26,4 @@ test('no exact multiplier has a gate cost below that of the cheapest of its widt
     wider = gateCost;
   }
   expect(cheapestExact(4, 4).gateCost).toBe(84 / 400);
-});
-
-test('the analytic power of an exact multiplier is that of its array relative to the 8×8 array', () => {
-  // 4×4: 16 AND gates, 4 half adders, 8 full adders; 8×8: 64, 8 and 48.
-  const total = (ands: number, half: number, full: number) => ands + 1.822 * half + 4.47 * full;
-  expect(exactPower(4, 4)).toBeCloseTo(total(16, 4, 8) / total(64, 8, 48), 12);
-  expect(exactPower(8, 8)).toBe(1);
-  expect(exactPower(4, 8)).toBe(exactPower(8, 4));
-  expect(columnCosts(8, 8).reduce((sum, cost) => sum + cost, 0)).toBeCloseTo(total(64, 8, 48), 9);
 });

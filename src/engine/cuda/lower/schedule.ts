@@ -3,7 +3,7 @@
 // graph, not a list. Memory that two values share one after the other makes their users wait too, so the result is
 // right for any plan.
 
-import type { KernelLaunch } from '../lower/launch.ts';
+import type { KernelLaunch } from './launch.ts';
 
 /** Bytes of device memory, from ≤ byte < to. */
 export interface Range {

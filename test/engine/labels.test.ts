@@ -1,14 +1,14 @@
 // Labels: which layer a node belongs to, in the graph, through differentiation and in what is thrown.
 
 import { expect, test } from 'vitest';
-import { openDataset } from '../../data/registry.ts';
-import { findModel } from '../../nn/models/registry.ts';
-import { feedOf } from '../../train/feed.ts';
-import { imageTask } from '../../train/images.ts';
-import { trainingStep } from '../../train/step.ts';
-import { referenceBackend } from '../reference/backend.ts';
-import { gradients } from './gradients.ts';
-import { concerning, Graph } from './graph.ts';
+import { openDataset } from '../../src/data/registry.ts';
+import { gradients } from '../../src/engine/graph/gradients.ts';
+import { concerning, Graph } from '../../src/engine/graph/graph.ts';
+import { referenceBackend } from '../../src/engine/reference/backend.ts';
+import { findModel } from '../../src/nn/models/registry.ts';
+import { feedOf } from '../../src/train/feed.ts';
+import { imageTask } from '../../src/train/images.ts';
+import { trainingStep } from '../../src/train/step.ts';
 
 test('the innermost of open labels counts, and the outer one afterwards, even behind an error', () => {
   const graph = new Graph();

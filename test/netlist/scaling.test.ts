@@ -6,10 +6,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, expect, test } from 'vitest';
-import { UserError } from '../tensor/errors.ts';
-import { loadMultiplier } from '../workbench/load.ts';
-import { readBlif } from './blif/read.ts';
-import { readVerilog } from './verilog/read.ts';
+import { readBlif } from '../../src/netlist/blif/read.ts';
+import { readVerilog } from '../../src/netlist/verilog/read.ts';
+import { UserError } from '../../src/tensor/errors.ts';
+import { loadMultiplier } from '../../src/workbench/load.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'tram-scaling-'));
 afterAll(() => rmSync(folder, { recursive: true }));

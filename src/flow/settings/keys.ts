@@ -1,5 +1,5 @@
 // What the configuration's schema says about one key, for people: its default, its valid values, and whether a value will do. The
-// schema stays the only place where ranges and defaults are written; fields, help texts, errors and the command reference read them here.
+// schema (config.ts) stays the only place where ranges and defaults are written; fields, help texts, errors and the command reference read them here.
 
 import { z } from 'zod';
 import { invariant } from '../../tensor/errors.ts';

@@ -1,21 +1,21 @@
 // Recomputation in the backward pass: the same bits, less memory.
 
 import { expect, test } from 'vitest';
-import { evaluationBatches } from '../../data/batches.ts';
-import { openDataset } from '../../data/registry.ts';
-import { columnStructure } from '../../multiplier/structure.ts';
-import { findModel } from '../../nn/models/registry.ts';
-import { initialTensor } from '../../nn/parameters.ts';
-import { f32, sizeOf } from '../../tensor/tensor.ts';
-import { feedOf, writeBatch } from '../../train/feed.ts';
-import { imageTask } from '../../train/images.ts';
-import { RATE, trainingStep } from '../../train/step.ts';
-import { type Arithmetic, buildNetwork } from '../../train/task.ts';
-import { referenceBackend } from '../reference/backend.ts';
-import { wasmBackend } from '../wasm/runtime/backend.ts';
-import { gradients } from './gradients.ts';
-import { Graph, type Node } from './graph.ts';
-import { plan } from './plan.ts';
+import { evaluationBatches } from '../../src/data/batches.ts';
+import { openDataset } from '../../src/data/registry.ts';
+import { gradients } from '../../src/engine/graph/gradients.ts';
+import { Graph, type Node } from '../../src/engine/graph/graph.ts';
+import { plan } from '../../src/engine/graph/plan.ts';
+import { referenceBackend } from '../../src/engine/reference/backend.ts';
+import { wasmBackend } from '../../src/engine/wasm/runtime/backend.ts';
+import { columnStructure } from '../../src/multiplier/structure.ts';
+import { findModel } from '../../src/nn/models/registry.ts';
+import { initialTensor } from '../../src/nn/parameters.ts';
+import { f32, sizeOf } from '../../src/tensor/tensor.ts';
+import { feedOf, writeBatch } from '../../src/train/feed.ts';
+import { imageTask } from '../../src/train/images.ts';
+import { RATE, trainingStep } from '../../src/train/step.ts';
+import { type Arithmetic, buildNetwork } from '../../src/train/task.ts';
 
 const structure = columnStructure({ weightBits: 8, activationBits: 8 }, 8);
 const arithmetics: readonly Arithmetic[] = [

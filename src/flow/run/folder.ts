@@ -1,0 +1,45 @@
+// What a run folder contains, and who writes it. Beside these files are `manifest.json` (manifest.ts), which alone says which of them belong
+// to the run, and the lock of the process that works there (lock.ts). A file's contents are described in docs/formats.md.
+
+import { join } from 'node:path';
+import { makeFolder, makeFolderInside } from '../../tensor/files.ts';
+import type { Configuration } from '../settings/config.ts';
+import type { Manifest } from './manifest.ts';
+
+/** Paths in a run folder, relative to it; the files of a multiplier, which phase 2 writes, are those of `multiplierFiles` (workbench/files.ts). */
+export const files = {
+  /** A line for each epoch, added by the phases that train (metrics.ts). */
+  metrics: 'metrics.jsonl',
+  /** phases/explore.ts (multipliers/theta.ts). */
+  theta: 'theta.json',
+  /** While a phase trains: where it goes on (checkpoint.ts). */
+  resume: 'checkpoints/resume.safetensors',
+  /** phases/train.ts. */
+  float: 'checkpoints/float.safetensors',
+  /** phases/quantize.ts. */
+  quantized: 'checkpoints/quantized.safetensors',
+  /** phases/explore.ts. */
+  explored: 'checkpoints/explored.safetensors',
+  /** phases/recover.ts. */
+  recovered: 'checkpoints/recovered.safetensors',
+  /** A folder: phases/report.ts. */
+  figures: 'figures',
+  /** phases/report.ts (results/page.ts). */
+  page: 'report.html',
+} as const;
+
+/** A run as its folder has it: all that a view of it needs. */
+export interface RunFolder {
+  readonly folder: string;
+  readonly manifest: Manifest;
+  readonly configuration: Configuration;
+}
+
+export function inFolder({ folder }: Pick<RunFolder, 'folder'>, path: string): string {
+  return join(folder, path);
+}
+
+export function makeFolders(folder: string): void {
+  makeFolder(folder);
+  for (const path of ['checkpoints', files.figures]) makeFolderInside(folder, path);
+}
