@@ -41,6 +41,12 @@ export function datasetOf(given: MemoryDataset): Dataset<MemorySplit> {
       throw new UserError(`the data set ${name} has ${what} ${value}; a whole number from 1 to ${most} was expected`);
     }
   }
+  const { classes } = given;
+  if (classes !== undefined && !(Number.isInteger(classes) && classes >= 2 && classes <= MOST_CLASSES)) {
+    throw new UserError(
+      `the data set ${name} has ${classes} classes; a whole number from 2 to ${MOST_CLASSES} was expected`,
+    );
+  }
   const size = { height, width, channels };
   const all = splitOf(name, 'train', size, given.train);
   const tested = given.test ? splitOf(name, 'test', size, given.test) : undefined;
@@ -49,7 +55,7 @@ export function datasetOf(given: MemoryDataset): Dataset<MemorySplit> {
     0,
   );
   return finishDataset({
-    ...{ name, ...size, scale: maximum, augment, classes: given.classes ?? largest + 1 },
+    ...{ name, ...size, scale: maximum, augment, classes: classes ?? largest + 1 },
     ...(tested ? { train: all, test: tested } : holdBack(all, size, Math.ceil(all.count / 5))),
   });
 }

@@ -1,10 +1,14 @@
 import { expect, test } from 'vitest';
+import { firstExamples } from '../data/batches.ts';
 import { memorySplit } from '../data/image-split.ts';
 import { openDataset } from '../data/registry.ts';
+import type { Batch, Selection } from '../data/split.ts';
 import { wasmBackend } from '../engine/wasm/runtime/backend.ts';
 import { findModel } from '../nn/models/registry.ts';
 import { initialTensor } from '../nn/parameters.ts';
+import { UserError } from '../tensor/errors.ts';
 import { evaluator } from './evaluation.ts';
+import { feedOf } from './feed.ts';
 import { imageTask } from './images.ts';
 import { atStart, type EpochRecord, type Position, trainEpochs } from './loop.ts';
 import { buildNetwork } from './task.ts';
@@ -80,4 +84,54 @@ test('steps are reported in order, and a position is saved only when all steps b
   expect(reported).toHaveLength(1);
   expect(reported[0]).toMatchObject({ epoch: 0, step: 3, sums: { targets: 96 } });
   expect(reported[0]!.sums!.loss).toBeGreaterThan(0);
+});
+
+test.each<[string, (batch: Batch) => Batch, RegExp]>([
+  [
+    'too few values',
+    ({ inputs, ...rest }) => ({ ...rest, inputs: { ...inputs, images: inputs.images!.subarray(1) } }),
+    /asked for 2 rows and gave 127 values in a Uint8Array for the input images; 128 of type u8 were expected/,
+  ],
+  [
+    'values of another type',
+    ({ inputs, ...rest }) => ({ ...rest, inputs: { ...inputs, labels: Uint8Array.of(1, 2) } }),
+    /gave 2 values in a Uint8Array for the input labels; 2 of type i32 were expected/,
+  ],
+  [
+    'an input less',
+    ({ inputs, ...rest }) => ({ ...rest, inputs: { images: inputs.images! } }),
+    /nothing for the input labels; 2 of type i32/,
+  ],
+  [
+    'an input more',
+    ({ inputs, ...rest }) => ({ ...rest, inputs: { ...inputs, picks: inputs.labels! } }),
+    /gave an input picks; images and labels alone were expected/,
+  ],
+  ['no targets', (batch) => ({ ...batch, targets: 0 }), /gave 0 targets; at least one was expected/],
+  ['targets that are no number', (batch) => ({ ...batch, targets: Number.NaN }), /gave NaN targets/],
+])('a batch with %s is refused', async (_, change, message) => {
+  const session = await wasmBackend({ threads: 1 }).openSession();
+  const { train } = dataset;
+  const split = {
+    count: train.count,
+    read: async (...asked: Parameters<typeof train.read>) => change(await train.read(...asked)),
+  };
+  const reading = feedOf(session, task, split).read(firstExamples(2), 2);
+  await expect(reading).rejects.toThrow(UserError);
+  await expect(reading).rejects.toThrow(message);
+  await session.dispose();
+});
+
+test('a split may be an object with methods', async () => {
+  class Shifted {
+    readonly count = 3;
+    readonly #first = 5;
+    read({ numbers }: Selection, rows: number) {
+      return dataset.train.read({ numbers: numbers.map((number) => number + this.#first) }, rows);
+    }
+  }
+  const session = await wasmBackend({ threads: 1 }).openSession();
+  const batch = await feedOf(session, task, new Shifted()).read(firstExamples(3), 3);
+  expect(batch).toEqual(await dataset.train.read(firstExamples(3, 5), 3));
+  await session.dispose();
 });

@@ -1,9 +1,11 @@
 // What an epoch's record says, worked out by hand on a network of one weight: means over the images (the last batch is short), the test
 // split's own figures, the same when the epoch is begun in its middle.
 
+import { setTimeout } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { trainingBatches } from '../data/batches.ts';
 import { datasetOf } from '../data/memory.ts';
+import type { Program } from '../engine/backend.ts';
 import { referenceBackend } from '../engine/reference/backend.ts';
 import type { Model } from '../nn/models/model.ts';
 import { f32 } from '../tensor/tensor.ts';
@@ -104,4 +106,80 @@ test('an evaluation counts the images of the split and nothing behind them', asy
   expect(metrics).toEqual({ accuracy: sums.metrics.accuracy / 5 });
   expect([examples, batches]).toEqual([5, [5]]);
   await session.dispose();
+});
+
+/** A session that tells what is compiled and started, and whose results take a while. */
+async function observedSession(tell: (event: string) => void) {
+  const session = await openSession();
+  const compile = session.compile.bind(session);
+  const alive = new Set<Program>();
+  let steps = 0;
+  session.compile = async (graph) => {
+    const kind = graph.inputs.has('learningRate') ? 'step' : 'evaluation';
+    const size = graph.inputs.get('labels')!.shape[0];
+    tell(`compile ${kind} of ${size}`);
+    const program = await compile(graph);
+    const [run, read, dispose] = [program.run, program.read, program.dispose].map((method) => method.bind(program)) as [
+      Program['run'],
+      Program['read'],
+      Program['dispose'],
+    ];
+    alive.add(program);
+    return Object.assign(program, {
+      run: async () => {
+        if (kind === 'step') tell(`start ${++steps}`);
+        await run();
+      },
+      read: async (name: string) => {
+        const values = await read(name);
+        await setTimeout(5);
+        return values;
+      },
+      dispose: async () => {
+        alive.delete(program);
+        await dispose();
+      },
+    } satisfies Partial<Program>);
+  };
+  return { session, alive };
+}
+
+async function observedTraining() {
+  const events: string[] = [];
+  const tell = (event: string) => void events.push(event);
+  const { session, alive } = await observedSession(tell);
+  let reads = 0;
+  const read: typeof dataset.train.read = (...asked) => {
+    tell(`read ${++reads}`);
+    return dataset.train.read(...asked);
+  };
+  let results = 0;
+  await trainEpochs({
+    ...{ session, task, dataset: { ...dataset, train: { ...dataset.train, read } }, arithmetic: { kind: 'float' } },
+    ...{ epochs: 3, batchSize: 1, seed: 3, firstEpoch: 0, start: atStart },
+    ...{ momentum: 0, weightDecay: 0, learningRate: 0, schedule: 'constant' },
+    onStep: () => tell(`result ${++results}`),
+    onEpoch: async ({ epoch }) => tell(`epoch ${epoch}`),
+  });
+  const left = alive.size;
+  await session.dispose();
+  return { events, left };
+}
+
+test('each program is compiled once for all epochs, the largest first, and given up at the end', async () => {
+  const { events, left } = await observedTraining();
+  expect(events.filter((event) => event.startsWith('compile'))).toEqual([
+    'compile step of 1',
+    'compile evaluation of 128',
+  ]);
+  expect(left).toBe(0);
+});
+
+test('a batch is read and two steps are started before the result of the one before is waited for', async () => {
+  const { events } = await observedTraining();
+  const ofFirst = events.slice(0, events.indexOf('epoch 1')).filter((event) => !event.startsWith('compile'));
+  expect(ofFirst).toEqual([
+    ...['read 1', 'read 2', 'start 1', 'read 3', 'start 2', 'read 4', 'start 3', 'result 1', 'read 5', 'start 4'],
+    ...['result 2', 'start 5', 'result 3', 'result 4', 'result 5'],
+  ]);
 });

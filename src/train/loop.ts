@@ -100,6 +100,8 @@ export async function trainEpochs<M extends string>(options: LoopOptions<M>): Pr
   const { session, task, dataset, arithmetic, epochs, batchSize, structure, signal } = options;
   const feed = feedOf(session, task, dataset.train);
   const trainer = new StepPrograms(options, feed);
+  // The largest program comes first: the arena has its size then, and does not move under the others.
+  if (options.start.epoch < epochs) await trainer.prepare(Math.min(batchSize, dataset.train.count));
   const evaluate = await evaluator(session, task, arithmetic, dataset.test);
   const steps = batchesPerEpoch(dataset.train.count, batchSize, false);
   let position = options.start;

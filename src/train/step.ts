@@ -61,6 +61,11 @@ export class StepPrograms<M extends string> {
     this.#feed = feed;
   }
 
+  /** Compiles the step of `size` examples before it is needed. */
+  async prepare(size: number): Promise<void> {
+    await this.#program(size);
+  }
+
   /** Starts the step of a batch of `size` examples; the promise in the result is kept when the device has done it. */
   async start(
     batch: Batch,

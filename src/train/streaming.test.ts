@@ -53,15 +53,23 @@ interface Options {
   readonly variables?: readonly number[];
   readonly signal?: AbortSignal;
   readonly onStep?: (step: number) => void;
+  /** A program was started. */
+  readonly onRun?: () => void;
 }
 
 async function trained(
   train: ImageSplit,
-  { start = atStart, variables = [0.1, -0.2, 0.3, 0.1, 0, 0], signal, onStep }: Options = {},
+  { start = atStart, variables = [0.1, -0.2, 0.3, 0.1, 0, 0], signal, onStep, onRun }: Options = {},
 ) {
   const session = await referenceBackend().openSession();
   session.write('fc.weight', f32([1, 1, 2, 2], variables.slice(0, 4)));
   session.write('fc.bias', f32([2], variables.slice(4)));
+  const compile = session.compile.bind(session);
+  session.compile = async (graph) => {
+    const program = await compile(graph);
+    const run = program.run.bind(program);
+    return Object.assign(program, { run: () => run().finally(onRun) });
+  };
   const saved: { position: Position<'accuracy'>; variables: number[] }[] = [];
   const variablesNow = async () => [...(await session.read('fc.weight')).data, ...(await session.read('fc.bias')).data];
   const losses: number[] = [];
@@ -129,9 +137,10 @@ test('stopped in the middle of a read it saves the step before, and goes on from
       signal.addEventListener('abort', () => fail(signal.reason));
     });
   });
-  const stopped = trained(split, { signal: stop.signal });
-  await setTimeout(60);
-  expect(reading()).toBe(3);
+  let runs = 0;
+  const stopped = trained(split, { signal: stop.signal, onRun: () => void runs++ });
+  while (runs < 2 || reading() < 3) await setTimeout(1);
+  expect([runs, reading()]).toEqual([2, 3]);
   stop.abort(new Error('enough'));
   const { error, saved } = await stopped;
   expect(error!.message).toBe('enough');

@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
+import { readManifest } from '../../src/flow/run/manifest.ts';
 import { runFlow } from '../../src/flow/run/run.ts';
 
 const parent = mkdtempSync(join(tmpdir(), 'tram-recompute-'));
@@ -16,14 +17,16 @@ test('the same files with and without', async () => {
     await runFlow({
       folder: join(parent, name),
       settings: { train: training, explore: training },
-      phases: ['train', 'quantize', 'explore'],
+      phases: ['train', 'quantize', 'explore', 'map', 'report'],
       device: { threads: 2, recompute },
       listener: (event) => {
         if (event.kind === 'note') notes.push(event.text);
       },
     });
     const files = ['checkpoints/float.safetensors', 'checkpoints/explored.safetensors', 'theta.json'];
-    return { notes, bytes: files.map((file) => readFileSync(join(parent, name, file)).toString('base64')) };
+    const { phases } = readManifest(join(parent, name));
+    const details = Object.fromEntries(Object.entries(phases).map(([phase, { device }]) => [phase, device.detail]));
+    return { notes, details, bytes: files.map((file) => readFileSync(join(parent, name, file)).toString('base64')) };
   };
   const [kept, again] = [await run('kept', false), await run('again', true)];
   expect(again.bytes).toEqual(kept.bytes);
@@ -31,4 +34,10 @@ test('the same files with and without', async () => {
     /^activations of 3 blocks are computed again: [\d.]+ instead of [\d.]+ MiB of intermediate values for 512 images$/;
   expect(again.notes.filter((text) => told.test(text))).toHaveLength(2);
   expect(kept.notes.some((text) => text.includes('again'))).toBe(false);
+  // Said of the phases that train, and of no others.
+  const computed = 'WebAssembly SIMD, 2 threads; emulation auto';
+  const trained = `${computed}; activations computed again`;
+  const report = 'nothing was computed';
+  expect(kept.details).toEqual({ train: computed, quantize: computed, explore: computed, map: computed, report });
+  expect(again.details).toEqual({ train: trained, quantize: trained, explore: trained, map: computed, report });
 }, 120_000);

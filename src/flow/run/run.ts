@@ -40,7 +40,7 @@ import {
 } from './manifest.ts';
 import { type Material, namedSettings } from './material.ts';
 import { loggedBy } from './metrics.ts';
-import { isView, type Phase, phaseFacts, phases, phasesOf, settingsOf } from './phases.ts';
+import { isTraining, isView, type Phase, phaseFacts, phases, phasesOf, settingsOf } from './phases.ts';
 import { discard, type Plan, planPhases, removeRunFile, requireOrder } from './plan.ts';
 
 /** What a run does and where; settings, a model, data and a multiplier of your own are optional. */
@@ -200,7 +200,7 @@ async function doPhase(
     ...(result.multipliers ? { multipliers: [...result.multipliers] } : {}),
     seconds: (performance.now() - start) / 1000,
     finished: new Date().toISOString(),
-    device: opened ? deviceRecord(opened.backend, options.device) : noDevice,
+    device: deviceOf(phase, opened, options.device),
     ...(command === undefined ? {} : { command }),
   };
   const manifest = { ...before, phases: { ...before.phases, [phase]: record } };
@@ -214,7 +214,11 @@ async function doPhase(
   return manifest;
 }
 
-const noDevice: PhaseRecord['device'] = { name: 'none', detail: 'nothing was computed' };
+/** What a phase computed with: a view of the folder nothing, and only training computes activations again. */
+function deviceOf(phase: Phase, opened: Opened | undefined, options: DeviceOptions = {}): PhaseRecord['device'] {
+  if (!opened || phaseFacts[phase].reads === 'folder') return { name: 'none', detail: 'nothing was computed' };
+  return deviceRecord(opened.backend, { ...options, recompute: opened.recompute && isTraining(phase) });
+}
 
 function newManifest(): Pick<Manifest, 'format' | 'version' | 'program' | 'created'> & { discarding?: undefined } {
   return {
