@@ -8,7 +8,7 @@ import { pathToFileURL } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { expect, test } from 'vitest';
 import { runProgram } from '../src/cli/program.ts';
-import type { FlowOptions } from '../src/flow/run/run.ts';
+import type { FlowOptions } from '../src/flow/flow.ts';
 
 const root = join(import.meta.dirname, '..');
 

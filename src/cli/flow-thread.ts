@@ -3,9 +3,9 @@
 
 import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
+import type { FlowOptions } from '../flow/flow.ts';
 import type { RunSummary } from '../flow/results/summary.ts';
 import type { RunEvent } from '../flow/run/events.ts';
-import type { FlowOptions } from '../flow/run/run.ts';
 import { UserError } from '../tensor/errors.ts';
 
 export interface FlowJob {

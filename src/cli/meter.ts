@@ -2,7 +2,7 @@
 // process did, so that a resumed phase does not boast; the clock is the caller's. Nothing here writes.
 
 import type { RunEvent } from '../flow/run/events.ts';
-import type { Phase } from '../flow/run/phases.ts';
+import type { Phase } from '../flow/settings/phases.ts';
 import { clockTime, grouped, percent, type Style } from './style.ts';
 
 type StepOf = Extract<RunEvent, { kind: 'step' }>;

@@ -4,7 +4,7 @@
 
 import { SingleBar } from 'cli-progress';
 import type { Listener, RunEvent } from '../flow/run/events.ts';
-import type { Phase } from '../flow/run/phases.ts';
+import type { Phase } from '../flow/settings/phases.ts';
 import { PhaseMeter } from './meter.ts';
 import { clockTime, isLive, type Output, percent, type Style, wrapped } from './style.ts';
 

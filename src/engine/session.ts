@@ -2,10 +2,10 @@
 // large as the largest of them needs. A backend says what a place in its memory is, and moves bytes.
 
 import { invariant } from '../tensor/errors.ts';
+import type { TensorType } from '../tensor/tensor.ts';
 import { type HostTensor, sameShape, type TensorData } from '../tensor/tensor.ts';
 import type { Backend, Program, Session } from './backend.ts';
 import type { Graph } from './graph/graph.ts';
-import type { TensorType } from './graph/ops.ts';
 
 export interface Variable<Place> extends TensorType {
   readonly place: Place;

@@ -9,6 +9,12 @@ export type TensorData = Float32Array | Int32Array | Uint8Array;
 
 export const bytesPerElement: Record<DType, number> = { f32: 4, i32: 4, u8: 1 };
 
+/** What a tensor is apart from its values. */
+export interface TensorType {
+  readonly dtype: DType;
+  readonly shape: Shape;
+}
+
 export interface HostTensor {
   readonly dtype: DType;
   readonly shape: Shape;

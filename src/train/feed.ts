@@ -5,8 +5,8 @@
 import type { Batch, Split } from '../data/split.ts';
 import type { Program, Session } from '../engine/backend.ts';
 import { Graph } from '../engine/graph/graph.ts';
-import type { TensorType } from '../engine/graph/ops.ts';
 import { UserError } from '../tensor/errors.ts';
+import type { TensorType } from '../tensor/tensor.ts';
 import { allocate, sizeOf } from '../tensor/tensor.ts';
 import type { Feed, Task } from './task.ts';
 

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { styleFor } from '../../src/cli/style.ts';
 import { tryText } from '../../src/cli/try-table.ts';
-import { runFlow } from '../../src/flow/run/run.ts';
+import { runFlow } from '../../src/flow/flow.ts';
 import type { TryReport } from '../../src/flow/try/report.ts';
 import { tram } from './program.ts';
 

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
-import { runFlow } from '../../src/flow/run/run.ts';
+import { runFlow } from '../../src/flow/flow.ts';
 
 const parent = mkdtempSync(join(tmpdir(), 'tram-accuracy-'));
 afterAll(() => rmSync(parent, { recursive: true }));

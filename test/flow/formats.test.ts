@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, describe, expect, test } from 'vitest';
-import { runFlow } from '../../src/flow/run/run.ts';
+import { runFlow } from '../../src/flow/flow.ts';
 import type { ConfigurationInput } from '../../src/flow/settings/config.ts';
 
 const parent = mkdtempSync(join(tmpdir(), 'tram-formats-'));

@@ -5,11 +5,11 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { runFlow } from '../../src/flow/flow.ts';
+import { checkRun } from '../../src/flow/results/check.ts';
 import { compareRuns } from '../../src/flow/results/compare.ts';
 import { summarize } from '../../src/flow/results/summarize.ts';
-import { checkRun } from '../../src/flow/run/check.ts';
 import { readManifest } from '../../src/flow/run/manifest.ts';
-import { runFlow } from '../../src/flow/run/run.ts';
 import { UserError } from '../../src/tensor/errors.ts';
 import { Random } from '../../src/tensor/random.ts';
 

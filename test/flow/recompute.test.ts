@@ -4,8 +4,8 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
+import { runFlow } from '../../src/flow/flow.ts';
 import { readManifest } from '../../src/flow/run/manifest.ts';
-import { runFlow } from '../../src/flow/run/run.ts';
 
 const parent = mkdtempSync(join(tmpdir(), 'tram-recompute-'));
 afterAll(() => rmSync(parent, { recursive: true }));

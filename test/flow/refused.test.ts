@@ -15,9 +15,9 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { requireSpace } from '../../src/flow/run/ahead.ts';
+import { requireSpace } from '../../src/flow/ahead.ts';
+import { type FlowOptions, runFlow } from '../../src/flow/flow.ts';
 import { readManifest, writeManifest } from '../../src/flow/run/manifest.ts';
-import { type FlowOptions, runFlow } from '../../src/flow/run/run.ts';
 import type { ConfigurationInput } from '../../src/flow/settings/config.ts';
 import { sha256 } from '../../src/tensor/files.ts';
 import { encodeSafetensors, readSafetensors } from '../../src/tensor/safetensors.ts';

@@ -3,9 +3,9 @@
 
 import { type Command, Option } from 'commander';
 import { hasManifest, readManifest } from '../../flow/run/manifest.ts';
-import { phases } from '../../flow/run/phases.ts';
 import { type ConfigurationInput, mergeSettings, parseConfiguration } from '../../flow/settings/config.ts';
 import { settingsOfPhases } from '../../flow/settings/fields.ts';
+import { phases } from '../../flow/settings/phases.ts';
 import { nonEmpty } from '../../flow/settings/values.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { describeOption } from '../facts.ts';

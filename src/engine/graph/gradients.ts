@@ -4,9 +4,8 @@
 // surrogate that is named here.
 
 import { UserError } from '../../tensor/errors.ts';
-import { formulaGradient } from './formula.ts';
+import { formulaGradient } from './formula-gradient.ts';
 import { concerning, type Graph, type Node, type Value } from './graph.ts';
-import { movementGradient } from './movement.ts';
 import type { OpAttributes, OpName } from './ops.ts';
 import { Recomputation } from './recompute.ts';
 import { convGeometryOf } from './window.ts';
@@ -195,4 +194,19 @@ function dependents(graph: Graph, targets: readonly Value[]): Set<Value> {
     if (node.inputs.some((input) => found.has(input))) for (const output of node.outputs) found.add(output);
   }
   return found;
+}
+
+/** Boxes go back the way they came. */
+function movementGradient(
+  { inputs, attributes: { name, boxes } }: Node<'move'>,
+  g: Value,
+  graph: Graph,
+  wanted: readonly boolean[],
+): (Value | undefined)[] {
+  return inputs.map(({ shape }, index) => {
+    const own = boxes.filter(({ input }) => input === index);
+    if (!wanted[index] || own.length === 0) return undefined;
+    const back = own.map(({ extents, from, to }) => ({ input: 0, extents, from: to, to: from }));
+    return graph.apply1('move', [g], { name: `${name} gradient`, shape, boxes: back });
+  });
 }

@@ -3,10 +3,10 @@
 // Within one run every read of a variable sees its value from before the run; assignments take effect at the end.
 
 import { invariant, UserError } from '../../tensor/errors.ts';
-import type { DType, HostTensor, Shape } from '../../tensor/tensor.ts';
+import type { DType, HostTensor, Shape, TensorType } from '../../tensor/tensor.ts';
 import { sameShape } from '../../tensor/tensor.ts';
 import { infer } from './inference.ts';
-import type { OpAttributes, OpName, TensorType } from './ops.ts';
+import type { OpAttributes, OpName } from './ops.ts';
 
 /** One tensor in a graph: what produced it and its type. */
 export interface Value extends TensorType {

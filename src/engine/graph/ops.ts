@@ -6,9 +6,8 @@
 
 import type { ProductError } from '../../multiplier/error.ts';
 import type { OperandWidths } from '../../multiplier/widths.ts';
-import { type DType, type Shape, sameShape } from '../../tensor/tensor.ts';
+import type { Shape } from '../../tensor/tensor.ts';
 import type { Formula } from './formula.ts';
-import type { Node } from './graph.ts';
 import type { Movement } from './movement.ts';
 
 export type { OperandWidths } from '../../multiplier/widths.ts';
@@ -165,11 +164,6 @@ export interface OpAttributes {
 
 export type OpName = keyof OpAttributes;
 
-export interface TensorType {
-  readonly dtype: DType;
-  readonly shape: Shape;
-}
-
 /** Operations that only rename a tensor: no kernel runs for them. */
 export const renames: ReadonlySet<OpName> = new Set<OpName>(['reshape', 'stopGradient']);
 
@@ -177,7 +171,7 @@ export const renames: ReadonlySet<OpName> = new Set<OpName>(['reshape', 'stopGra
  * Operations whose output may share storage with an input (output index → input index): each element of the output depends on the
  * elements of that input at the same position only.
  */
-const inPlace: { readonly [K in OpName]?: Readonly<Record<number, number>> } = {
+export const inPlace: { readonly [K in OpName]?: Readonly<Record<number, number>> } = {
   add: { 0: 0 },
   affine: { 0: 0 },
   scaleBy: { 0: 0 },
@@ -188,13 +182,3 @@ const inPlace: { readonly [K in OpName]?: Readonly<Record<number, number>> } = {
   batchNormInference: { 0: 0 },
   sgd: { 0: 0, 1: 2 },
 };
-
-/** The inputs whose storage an output may take. */
-export function overwritable({ op, attributes, inputs }: Node, output: number): readonly number[] {
-  const input = inPlace[op]?.[output];
-  if (input !== undefined) return [input];
-  if (op !== 'formula') return [];
-  const { shape, outputs } = attributes as Formula;
-  const ofElements = inputs.flatMap((value, index) => (sameShape(value.shape, shape) ? [index] : []));
-  return outputs[output]!.per === 'element' ? ofElements : [];
-}

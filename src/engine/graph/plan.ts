@@ -4,10 +4,11 @@
 // Invariant: between two runs nothing in the arena is needed, so programs that never run at once can share one. What outlives a run is
 // elsewhere: variables, constants, and the inputs and outputs, which the host writes before a run and reads after it.
 
-import { byteSize, sizeOf } from '../../tensor/tensor.ts';
+import { byteSize, sameShape, sizeOf } from '../../tensor/tensor.ts';
+import type { Formula } from './formula.ts';
 import type { Graph, Node, Value } from './graph.ts';
 import { joinFormulas } from './join.ts';
-import { overwritable, renames } from './ops.ts';
+import { inPlace, renames } from './ops.ts';
 
 /** Where the bytes of a value are. */
 export type Storage =
@@ -244,4 +245,14 @@ class Arena {
     }
     return bytes;
   }
+}
+
+/** The inputs whose storage an output may take. */
+function overwritable({ op, attributes, inputs }: Node, output: number): readonly number[] {
+  const input = inPlace[op]?.[output];
+  if (input !== undefined) return [input];
+  if (op !== 'formula') return [];
+  const { shape, outputs } = attributes as Formula;
+  const ofElements = inputs.flatMap((value, index) => (sameShape(value.shape, shape) ? [index] : []));
+  return outputs[output]!.per === 'element' ? ofElements : [];
 }

@@ -3,10 +3,11 @@
 
 import { totalmem } from 'node:os';
 import { invariant } from '../../tensor/errors.ts';
+import type { TensorType } from '../../tensor/tensor.ts';
 import { allocate, bytesPerElement, type HostTensor, sizeOf, type TensorData } from '../../tensor/tensor.ts';
 import { type Backend, POISON, type Program } from '../backend.ts';
 import type { Graph, Value } from '../graph/graph.ts';
-import type { OpAttributes, OpName, TensorType } from '../graph/ops.ts';
+import type { OpAttributes, OpName } from '../graph/ops.ts';
 import { type Plan, plan, type Storage } from '../graph/plan.ts';
 import { SharedSession } from '../session.ts';
 import { approximate } from './approximate.ts';

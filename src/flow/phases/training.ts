@@ -21,8 +21,8 @@ import type { RunContext } from '../run/context.ts';
 import type { MetricRecord, StepProgress } from '../run/events.ts';
 import { files, inFolder } from '../run/folder.ts';
 import { openMetrics } from '../run/metrics.ts';
-import { isTraining, phasesOf, settingsOf, type TrainingPhase } from '../run/phases.ts';
 import type { Configuration } from '../settings/config.ts';
+import { isTraining, phasesOf, settingsOf, type TrainingPhase } from '../settings/phases.ts';
 
 /** Seconds between resume points within an epoch. */
 const SAVE_INTERVAL = 20;

@@ -5,8 +5,8 @@ import { resolve, sep } from 'node:path';
 import { UserError } from '../../tensor/errors.ts';
 import { requireIntact } from '../run/integrity.ts';
 import { type MultiplierRecord, readManifest, stageResultOf } from '../run/manifest.ts';
-import { phasesOf } from '../run/phases.ts';
 import type { StageResult } from '../run/stages.ts';
+import { phasesOf } from '../settings/phases.ts';
 
 /** The two measures of what multiplying costs; they never share an axis or a column. */
 export const measures = ['power', 'gateCost'] as const;

@@ -5,8 +5,9 @@ import { type Certificate, describeCertificate, isProof } from '../../netlist/ce
 import { REFERENCE_GATES } from '../../netlist/structure.ts';
 import { fixed, grouped, percent, significant } from '../../tensor/numbers.ts';
 import type { RunInputs } from '../run/manifest.ts';
-import type { Phase } from '../run/phases.ts';
 import type { StageResult } from '../run/stages.ts';
+import type { ChangedSetting } from '../settings/flags.ts';
+import type { Phase } from '../settings/phases.ts';
 
 /** What the two measures of a stage are, in one line: a footnote to tables on a terminal. */
 export const measuresNote = `power: analytic model of θ, 1 = the exact 8×8 array; gate cost: unit gates of the netlist, 1 = the cheapest exact 8×8 multiplier (${REFERENCE_GATES})`;
@@ -37,14 +38,6 @@ export interface LayerSummary {
   readonly multiplier?: string | null;
   /** Its share of the gates at work in the network: multiplications times gate cost. Absent where a gate cost is not known. */
   readonly gateShare?: number;
-}
-
-export interface ChangedSetting {
-  /** Path in the configuration, e.g. `explore.lambda`. */
-  readonly setting: string;
-  readonly value: unknown;
-  /** The default that it stands in place of; absent where there is none. */
-  readonly usual?: unknown;
 }
 
 export interface PhaseFacts {

@@ -5,11 +5,11 @@ import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { makeFolder, openJsonLines, readJsonLines, writeInside } from '../../tensor/files.ts';
 import type { Configuration } from '../settings/config.ts';
+import { describeDifference, isView, type Phase, phases, phasesOf, settingsOf } from '../settings/phases.ts';
 import type { MetricRecord } from './events.ts';
 import { files } from './folder.ts';
 import { requireIntact } from './integrity.ts';
 import { type Manifest, type RunInputs, verifiedBytes, writeManifest } from './manifest.ts';
-import { describeDifference, isView, type Phase, phases, phasesOf, settingsOf } from './phases.ts';
 import { isRunFile } from './plan.ts';
 
 /**

@@ -13,7 +13,7 @@ import { decodeAll, decodeSafetensors, encodeSafetensors } from '../../tensor/sa
 import type { HostTensor } from '../../tensor/tensor.ts';
 import type { Position } from '../../train/loop.ts';
 import { isVelocity } from '../../train/optimizer.ts';
-import { describeDifference, type TrainingPhase, trainingPhases } from './phases.ts';
+import { describeDifference, type TrainingPhase, trainingPhases } from '../settings/phases.ts';
 
 type Layers = readonly MultiplyingLayer[];
 

@@ -10,11 +10,11 @@ import { UserError } from '../../tensor/errors.ts';
 import type { ImageTask } from '../../train/images.ts';
 import type { ImportedMultiplier } from '../../workbench/import.ts';
 import type { Configuration } from '../settings/config.ts';
+import { type Phase, phasesOf } from '../settings/phases.ts';
 import { type FloatModel, loadModel } from './checkpoint.ts';
 import type { Listener } from './events.ts';
 import { files, inFolder, type RunFolder } from './folder.ts';
 import { type PhaseRecord, verifiedBytes } from './manifest.ts';
-import { type Phase, phasesOf } from './phases.ts';
 
 /** A run opened to compute with it. */
 export interface OpenRun extends RunFolder {

@@ -12,9 +12,9 @@ import { readBytes, sha256 } from '../../tensor/files.ts';
 import { type ImageTask, imageTask } from '../../train/images.ts';
 import { multiplyingLayers } from '../../train/task.ts';
 import type { Configuration, ConfigurationInput } from '../settings/config.ts';
+import type { Phase } from '../settings/phases.ts';
 import type { Manifest, RunInputs } from './manifest.ts';
 import { datasetInMemory, isInMemory, type Material, modelNamed, multiplierInMemory } from './material.ts';
-import type { Phase } from './phases.ts';
 
 export interface OpenTask {
   readonly dataset: Dataset;

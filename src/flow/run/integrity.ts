@@ -5,9 +5,9 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '../../tensor/errors.ts';
 import { readBytes, sha256 } from '../../tensor/files.ts';
+import { isView, type Phase, phases } from '../settings/phases.ts';
 import type { Manifest } from './manifest.ts';
 import { METRICS_FILE, metricsFault, readMetrics } from './metrics.ts';
-import { isView, type Phase, phases } from './phases.ts';
 
 export interface Fault {
   /** Of the file, in the run folder. */

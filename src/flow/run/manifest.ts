@@ -10,8 +10,8 @@ import { type Certificate, certifiedForms } from '../../netlist/certify.ts';
 import { invariant, quoted, UserError } from '../../tensor/errors.ts';
 import { isInside, readBytes, readJson, sha256, writeJsonInside } from '../../tensor/files.ts';
 import { type ConfigurationInput, configurationSchema, describeIssues } from '../settings/config.ts';
+import { phases } from '../settings/phases.ts';
 import { emulations, precisions } from './device.ts';
-import { phases } from './phases.ts';
 import { type StageResult, stages } from './stages.ts';
 
 export const MANIFEST_VERSION = 2;

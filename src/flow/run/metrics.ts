@@ -8,9 +8,9 @@ import { UserError } from '../../tensor/errors.ts';
 import { type JsonLinesLog, openJsonLines, readJsonLines, sha256 } from '../../tensor/files.ts';
 import type { Position } from '../../train/loop.ts';
 import { describeIssues } from '../settings/config.ts';
+import { type Phase, phases, type TrainingPhase, trainingPhases } from '../settings/phases.ts';
 import type { MetricRecord } from './events.ts';
 import type { Manifest } from './manifest.ts';
-import { type Phase, phases, type TrainingPhase, trainingPhases } from './phases.ts';
 
 export const METRICS_FILE = 'metrics.jsonl';
 

@@ -7,10 +7,10 @@ import { dirname, join, sep } from 'node:path';
 import { UserError } from '../../tensor/errors.ts';
 import { openJsonLines, removeFile as removePath } from '../../tensor/files.ts';
 import type { Configuration } from '../settings/config.ts';
+import { describeDifference, isView, type Phase, phases, phasesOf, settingsOf } from '../settings/phases.ts';
 import type { MetricRecord } from './events.ts';
 import { files } from './folder.ts';
 import { type Manifest, type RunInputs, writeManifest } from './manifest.ts';
-import { describeDifference, isView, type Phase, phases, phasesOf, settingsOf } from './phases.ts';
 
 export interface Plan {
   /** Records of the phases that stay. */

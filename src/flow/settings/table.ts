@@ -4,7 +4,7 @@
 
 import { sources } from '../../data/registry.ts';
 import { models } from '../../nn/models/registry.ts';
-import type { Phase } from '../run/phases.ts';
+import type { Phase } from './phases.ts';
 import { nameList, perOperand } from './values.ts';
 
 export type SettingPhase = Exclude<Phase, 'report'>;

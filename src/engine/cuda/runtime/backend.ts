@@ -3,10 +3,10 @@
 // behind every run (outputs.ts), large ones are copied on demand. Nothing waits for the device but `read`.
 
 import { invariant, UserError } from '../../../tensor/errors.ts';
+import type { TensorType } from '../../../tensor/tensor.ts';
 import { allocate, byteSize, type HostTensor, sizeOf, type TensorData } from '../../../tensor/tensor.ts';
 import { type Backend, POISON, type Program } from '../../backend.ts';
 import type { Graph } from '../../graph/graph.ts';
-import type { TensorType } from '../../graph/ops.ts';
 import { type Plan, plan, type Storage } from '../../graph/plan.ts';
 import { SharedSession } from '../../session.ts';
 import type { Address, KernelLaunch, Precision, Target } from '../lower/launch.ts';

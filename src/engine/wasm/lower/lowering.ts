@@ -1,8 +1,9 @@
 // How one node becomes launches (./launch.ts) of kernels, and what the lowerings share: cuts of the work into parts, ways, workspaces.
 
+import type { TensorType } from '../../../tensor/tensor.ts';
 import { sizeOf, type TensorData } from '../../../tensor/tensor.ts';
 import type { Node } from '../../graph/graph.ts';
-import type { OpName, TensorType } from '../../graph/ops.ts';
+import type { OpName } from '../../graph/ops.ts';
 import { CUTS, cuts, FILLING, filling, type Path, pathOf, type Ways } from '../../graph/paths.ts';
 import type { Launch } from './launch.ts';
 import type { Address } from './words.ts';

@@ -1,6 +1,7 @@
 // Sums and extremes over all elements or over all axes but the last: ../kernels/reduction.ts.
 
-import type { Granularity, TensorType } from '../../graph/ops.ts';
+import type { TensorType } from '../../../tensor/tensor.ts';
+import type { Granularity } from '../../graph/ops.ts';
 import { CUTS, cuts, FILLING, filling, type Path, pathOf } from '../../graph/paths.ts';
 import { type Launch, launch } from './launch.ts';
 import { elements, Layout, type Lowered, type Lowerings, rowsPerPart, type WaysOf } from './lowering.ts';

@@ -5,11 +5,11 @@
 
 import { availableParallelism } from 'node:os';
 import { invariant, UserError } from '../../../tensor/errors.ts';
+import type { TensorType } from '../../../tensor/tensor.ts';
 import { byteSize, type HostTensor, sizeOf, type TensorData } from '../../../tensor/tensor.ts';
 import { encodeModule, type FunctionBody } from '../../../tensor/webassembly.ts';
 import { type Backend, POISON, type Program } from '../../backend.ts';
 import { concerning, type Graph, type Node } from '../../graph/graph.ts';
-import type { TensorType } from '../../graph/ops.ts';
 import { type Plan, type Step as PlannedStep, plan, type Storage } from '../../graph/plan.ts';
 import { SharedSession } from '../../session.ts';
 import { type GeneratedKernel, type Launch, launch, placeRecord } from '../lower/launch.ts';

@@ -4,31 +4,30 @@
 
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { describeData } from '../../data/dataset.ts';
-import type { FigureFormat } from '../../report/formats.ts';
-import { UserError } from '../../tensor/errors.ts';
-import { fixed, percent } from '../../tensor/numbers.ts';
-import { version } from '../../version.ts';
-import { explore } from '../phases/explore.ts';
-import { map } from '../phases/map.ts';
-import { quantize } from '../phases/quantize.ts';
-import { recover } from '../phases/recover.ts';
-import { report } from '../phases/report.ts';
-import type { PhaseResult } from '../phases/result.ts';
-import { trainFloat } from '../phases/train.ts';
-import { requireFinite } from '../phases/training.ts';
-import { summarize } from '../results/summarize.ts';
-import type { RunSummary } from '../results/summary.ts';
-import { type Configuration, type ConfigurationInput, mergeSettings, parseConfiguration } from '../settings/config.ts';
+import { describeData } from '../data/dataset.ts';
+import type { FigureFormat } from '../report/formats.ts';
+import { UserError } from '../tensor/errors.ts';
+import { fixed, percent } from '../tensor/numbers.ts';
+import { version } from '../version.ts';
 import { lookAhead, requireNewFolder } from './ahead.ts';
-import { phasesToTake, takePhases } from './branch.ts';
-import type { Asked, RunContext } from './context.ts';
-import { type DeviceOptions, deviceRecord, openBackend } from './device.ts';
-import type { Listener } from './events.ts';
-import { files, inFolder, makeFolders, type RunFolder } from './folder.ts';
-import { inputsOf, openTask } from './inputs.ts';
-import { requireIntact } from './integrity.ts';
-import { lockRun, type RunLock } from './lock.ts';
+import { explore } from './phases/explore.ts';
+import { map } from './phases/map.ts';
+import { quantize } from './phases/quantize.ts';
+import { recover } from './phases/recover.ts';
+import { report } from './phases/report.ts';
+import type { PhaseResult } from './phases/result.ts';
+import { trainFloat } from './phases/train.ts';
+import { requireFinite } from './phases/training.ts';
+import { summarize } from './results/summarize.ts';
+import type { RunSummary } from './results/summary.ts';
+import { phasesToTake, takePhases } from './run/branch.ts';
+import type { Asked, RunContext } from './run/context.ts';
+import { type DeviceOptions, deviceRecord, openBackend } from './run/device.ts';
+import type { Listener } from './run/events.ts';
+import { files, inFolder, makeFolders, type RunFolder } from './run/folder.ts';
+import { inputsOf, openTask } from './run/inputs.ts';
+import { requireIntact } from './run/integrity.ts';
+import { lockRun, type RunLock } from './run/lock.ts';
 import {
   hashFiles,
   hasManifest,
@@ -37,11 +36,12 @@ import {
   type PhaseRecord,
   readManifest,
   writeManifest,
-} from './manifest.ts';
-import { type Material, namedSettings } from './material.ts';
-import { loggedBy } from './metrics.ts';
-import { isTraining, isView, type Phase, phaseFacts, phases, phasesOf, settingsOf } from './phases.ts';
-import { discard, type Plan, planPhases, removeRunFile, requireOrder } from './plan.ts';
+} from './run/manifest.ts';
+import { type Material, namedSettings } from './run/material.ts';
+import { loggedBy } from './run/metrics.ts';
+import { discard, type Plan, planPhases, removeRunFile, requireOrder } from './run/plan.ts';
+import { type Configuration, type ConfigurationInput, mergeSettings, parseConfiguration } from './settings/config.ts';
+import { isTraining, isView, type Phase, phaseFacts, phases, phasesOf, settingsOf } from './settings/phases.ts';
 
 /** What a run does and where; settings, a model, data and a multiplier of your own are optional. */
 export interface FlowOptions extends Material {

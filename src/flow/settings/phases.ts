@@ -2,7 +2,7 @@
 // phase in another way than the rest asks here; what they do is in phases/.
 
 import { isAbsolute } from 'node:path';
-import { type Configuration, configurationSchema } from '../settings/config.ts';
+import { type Configuration, configurationSchema } from './config.ts';
 
 /** In their order. */
 export const phases = ['train', 'quantize', 'explore', 'map', 'recover', 'report'] as const;

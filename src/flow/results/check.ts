@@ -14,13 +14,13 @@ import { readBytes, readText } from '../../tensor/files.ts';
 import { decodeAll } from '../../tensor/safetensors.ts';
 import { multiplierFiles } from '../../workbench/files.ts';
 import { parseTheta } from '../multipliers/theta.ts';
-import { readResumePoint } from './checkpoint.ts';
-import { files } from './folder.ts';
-import { recordFaults } from './integrity.ts';
-import { LOCK_FILE } from './lock.ts';
-import { type Manifest, type MultiplierRecord, readManifest } from './manifest.ts';
-import { readMetrics } from './metrics.ts';
-import { type Phase, phases, phasesOf } from './phases.ts';
+import { readResumePoint } from '../run/checkpoint.ts';
+import { files } from '../run/folder.ts';
+import { recordFaults } from '../run/integrity.ts';
+import { LOCK_FILE } from '../run/lock.ts';
+import { type Manifest, type MultiplierRecord, readManifest } from '../run/manifest.ts';
+import { readMetrics } from '../run/metrics.ts';
+import { type Phase, phases, phasesOf } from '../settings/phases.ts';
 
 export interface CheckFault {
   /** Of the file, in the run folder. */

@@ -3,21 +3,21 @@
 
 import { existsSync, readdirSync, statfsSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import type { EmulationName } from '../../multiplier/error.ts';
-import { concreteMultiplier } from '../../multiplier/multiplier.ts';
-import type { Parameter } from '../../nn/layers.ts';
-import { UserError } from '../../tensor/errors.ts';
-import { sizeOf } from '../../tensor/tensor.ts';
-import { buildNetwork } from '../../train/task.ts';
-import { type ImportedMultiplier, importMultiplier, inOrder } from '../../workbench/import.ts';
-import { approximateLayers } from '../multipliers/multipliers.ts';
-import type { Configuration } from '../settings/config.ts';
-import { type FloatModel, readFloatModel } from './checkpoint.ts';
-import type { OpenTask } from './inputs.ts';
-import { LOCK_FILE } from './lock.ts';
-import { manifestPath, type RunInputs } from './manifest.ts';
-import { isInMemory, type Material, multiplierInMemory } from './material.ts';
-import { isTraining, type Phase } from './phases.ts';
+import type { EmulationName } from '../multiplier/error.ts';
+import { concreteMultiplier } from '../multiplier/multiplier.ts';
+import type { Parameter } from '../nn/layers.ts';
+import { UserError } from '../tensor/errors.ts';
+import { sizeOf } from '../tensor/tensor.ts';
+import { buildNetwork } from '../train/task.ts';
+import { type ImportedMultiplier, importMultiplier, inOrder } from '../workbench/import.ts';
+import { approximateLayers } from './multipliers/multipliers.ts';
+import { type FloatModel, readFloatModel } from './run/checkpoint.ts';
+import type { OpenTask } from './run/inputs.ts';
+import { LOCK_FILE } from './run/lock.ts';
+import { manifestPath, type RunInputs } from './run/manifest.ts';
+import { isInMemory, type Material, multiplierInMemory } from './run/material.ts';
+import type { Configuration } from './settings/config.ts';
+import { isTraining, type Phase } from './settings/phases.ts';
 
 export interface Ahead {
   readonly folder: string;
