@@ -1,5 +1,7 @@
-// Fails when an import points up the list of folders in docs/architecture.md, sideways where that is not allowed, or in a circle of files.
-// A test beside the source may import what its folder may, and helpers of test/; one that needs more belongs into test/.
+// Fails when an import points up the list of folders in docs/architecture.md, sideways where that is not allowed, or in
+// a circle of files.
+// A test beside the source may import what its folder may, and helpers of test/; one that needs more belongs into
+// test/.
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 
@@ -21,13 +23,17 @@ const allowed = {
   workbench: ['netlist', 'hardware', 'report', 'multiplier', 'tensor'],
 };
 allowed.flow = [...below('workbench', 'train', 'data'), ''];
-// Words for a person, and nothing that computes: what it does not say itself it has from these. Types it may take from anywhere below.
+// Words for a person, and nothing that computes: what it does not say itself it has from these. Types it may take from
+// anywhere below.
 allowed.cli = ['flow', 'workbench', 'report', 'tensor', ''];
 const typesOnly = { cli: allowed.flow };
 // Files directly in src/.
 allowed[''] = ['flow', ...below('workbench', 'train', 'data')];
 
-/** The rooms of folders that have some, from the ground up; '' are the files beside them. Tests beside a file may look up. */
+/**
+ * The rooms of folders that have some, from the ground up; '' are the files beside them. Tests beside a file may look
+ * up.
+ */
 const floors = {
   flow: ['settings', 'run', 'multipliers', 'results', 'phases', 'try', 'doctor', ''],
   'engine/cuda': ['kernels', 'lower', 'runtime'],

@@ -1,6 +1,6 @@
-// Faults of one line each that the tests must notice (scripts/mutants.mjs applies them). Each is a plausible slip whose result would look
-// right: the program runs and its figures are wrong. `from` stands exactly once in its file; `by` is the test that is tried first, where it
-// is not the one beside the file.
+// Faults of one line each that the tests must notice (scripts/mutants.mjs applies them). Each is a plausible slip whose
+// result would look right: the program runs and its figures are wrong. `from` stands exactly once in its file; `by` is
+// the test that is tried first, where it is not the one beside the file.
 
 const fault = (file, title, from, to, by) => ({ file, title, from, to, by });
 const golden = 'test/flow/golden.test.ts';

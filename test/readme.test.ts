@@ -1,4 +1,5 @@
-// The README's library example runs as it stands, and is as short as promised; its commands work when they are typed one after another.
+// The README's library example runs as it stands, and is as short as promised; its commands work when they are typed
+// one after another.
 
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

@@ -1,4 +1,5 @@
-// The thread in which the flow runs: passes its events on, looks at the shared cell at each of them, and reports how it ended.
+// The thread in which the flow runs: passes its events on, looks at the shared cell at each of them, and reports how it
+// ended.
 
 import { parentPort, workerData } from 'node:worker_threads';
 import { runFlow } from '../flow/flow.ts';

@@ -1,5 +1,5 @@
-// Doing phases of a run from the command line: progress while it works, an orderly stop at Ctrl-C with the command that goes on, and
-// the summary at the end, as a table or as JSON.
+// Doing phases of a run from the command line: progress while it works, an orderly stop at Ctrl-C with the command that
+// goes on, and the summary at the end, as a table or as JSON.
 
 import type { Command } from 'commander';
 import type { RunSummary } from '../flow/results/summary.ts';

@@ -1,4 +1,5 @@
-// What the commands need from outside, so that tests can stand in for it: the output streams and the flow, loaded when first used.
+// What the commands need from outside, so that tests can stand in for it: the output streams and the flow, loaded when
+// first used.
 
 import type { Command } from 'commander';
 import type { runFlow } from '../flow/flow.ts';

@@ -1,5 +1,6 @@
-// Everything that could stop a run and can be known before its first epoch is looked at here, before anything in the folder changes: the
-// checkpoint, the multiplier, the layers, the space on the disk. What was read on the way is handed on, so that it is read once.
+// Everything that could stop a run and can be known before its first epoch is looked at here, before anything in the
+// folder changes: the checkpoint, the multiplier, the layers, the space on the disk. What was read on the way is handed
+// on, so that it is read once.
 
 import { existsSync, readdirSync, statfsSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
@@ -69,7 +70,10 @@ async function givenMultiplier(
   return { ...imported, source: map.multiplier };
 }
 
-/** A checkpoint for each phase, the resume point with the optimiser's state and its copy while it is written, and what is small. */
+/**
+ * A checkpoint for each phase, the resume point with the optimiser's state and its copy while it is written, and what
+ * is small.
+ */
 function bytesToWrite(parameters: readonly Parameter[], toDo: readonly Phase[]): number {
   const model = parameters.reduce((sum, { value }) => sum + 4 * sizeOf(value.shape), 0);
   const trained = toDo.filter(isTraining).length;
@@ -92,7 +96,10 @@ export function requireSpace(folder: string, bytes: number, free: number | undef
   );
 }
 
-/** A new run is made in a folder that does not exist or is empty, and begins with its first phase; nobody's files are written over. */
+/**
+ * A new run is made in a folder that does not exist or is empty, and begins with its first phase; nobody's files are
+ * written over.
+ */
 export function requireNewFolder(folder: string, first: Phase | undefined): void {
   if (first !== 'train') {
     throw new UserError(
@@ -109,7 +116,10 @@ export function requireNewFolder(folder: string, first: Phase | undefined): void
   );
 }
 
-/** What stands in a folder beside the empty folders and the temporary files of a run that was killed before its manifest was written. */
+/**
+ * What stands in a folder beside the empty folders and the temporary files of a run that was killed before its manifest
+ * was written.
+ */
 function foreignFiles(folder: string, path = ''): string[] {
   return readdirSync(join(folder, path), { withFileTypes: true }).flatMap((entry) => {
     const name = path + entry.name;

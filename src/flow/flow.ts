@@ -1,6 +1,6 @@
-// A run: the phases in order over one folder. What is done with the same settings is skipped, what was interrupted goes on, what would
-// contradict a finished phase is refused unless it is to be redone. Everything that was given is accepted before the folder changes, and the
-// manifest changes only when a phase is complete.
+// A run: the phases in order over one folder. What is done with the same settings is skipped, what was interrupted goes
+// on, what would contradict a finished phase is refused unless it is to be redone. Everything that was given is
+// accepted before the folder changes, and the manifest changes only when a phase is complete.
 
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
@@ -48,18 +48,21 @@ export interface FlowOptions extends Material {
   /** The run folder; made when it is missing. */
   readonly folder: string;
   /**
-   * Only what differs: merged over the run's own settings, or over the defaults for a new run, and checked. What is there as undefined
-   * returns to its default.
+   * Only what differs: merged over the run's own settings, or over the defaults for a new run, and checked. What is
+   * there as undefined returns to its default.
    */
   readonly settings?: ConfigurationInput;
   /** Phases to do, in order; default: all. Those that the configuration does not have are left out. */
   readonly phases?: readonly Phase[];
   /**
-   * Does finished phases again instead of refusing other settings: from the first that differs, and what follows it; where none differs,
-   * from the first of `phases`.
+   * Does finished phases again instead of refusing other settings: from the first that differs, and what follows it;
+   * where none differs, from the first of `phases`.
    */
   readonly redo?: boolean;
-  /** Another run, whose finished phases with the same settings are copied instead of being done; its settings are the defaults. */
+  /**
+   * Another run, whose finished phases with the same settings are copied instead of being done; its settings are the
+   * defaults.
+   */
   readonly from?: string;
   readonly device?: DeviceOptions;
   /** The forms in which the report's figures are written; default: SVG. */
@@ -267,7 +270,9 @@ function phaseSummary({ stages }: PhaseResult): string {
     .join(', ');
 }
 
-/** A window that was asked for but would smooth nothing is a mistake; one left over from another gradient's run is not. */
+/**
+ * A window that was asked for but would smooth nothing is a mistake; one left over from another gradient's run is not.
+ */
 function refuseIdleSmoothing(asked: ConfigurationInput, { recover: { gradient } }: Configuration): void {
   if (!asked.recover?.smoothing || gradient === 'difference') return;
   throw new UserError(

@@ -1,5 +1,6 @@
-// Host tensors: a dtype, a shape and a typed array in row-major order. The host side of everything that crosses a backend's
-// boundary or a file's; no arithmetic happens here. The channel axis of images and weights is always the last one (NHWC, HWIO).
+// Host tensors: a dtype, a shape and a typed array in row-major order. The host side of everything that crosses a
+// backend's boundary or a file's; no arithmetic happens here. The channel axis of images and weights is always the last
+// one (NHWC, HWIO).
 
 import { invariant } from './errors.ts';
 

@@ -1,5 +1,5 @@
-// Runs `tram` in this process, on arguments, with its output and exit code as values. The flow runs in this thread: another one would need
-// the built program.
+// Runs `tram` in this process, on arguments, with its output and exit code as values. The flow runs in this thread:
+// another one would need the built program.
 
 import { runProgram } from '../../src/cli/program.ts';
 

@@ -1,5 +1,5 @@
-// `tram try` from the command line: its table, JSON and CSV say the same, progress goes where it is not in the way, and the exit code tells
-// whether all of them were measured.
+// `tram try` from the command line: its table, JSON and CSV say the same, progress goes where it is not in the way, and
+// the exit code tells whether all of them were measured.
 
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

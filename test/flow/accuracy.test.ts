@@ -1,4 +1,5 @@
-// What the program is for: at 0.85 of the exact multiplier's power or less, the recovered network is within a point of the float one.
+// What the program is for: at 0.85 of the exact multiplier's power or less, the recovered network is within a point of
+// the float one.
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,5 +1,5 @@
-// A run that is asked for again: redone from the first phase that differs with nothing of the old left, branched into another run, moved with
-// or without its data, and returned to its defaults.
+// A run that is asked for again: redone from the first phase that differs with nothing of the old left, branched into
+// another run, moved with or without its data, and returned to its defaults.
 
 import {
   cpSync,

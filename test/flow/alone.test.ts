@@ -1,5 +1,5 @@
-// A run stands alone: its summary, its report and a comparison are read from its folder when the data are gone, and a command that needs
-// the data opens them once.
+// A run stands alone: its summary, its report and a comparison are read from its folder when the data are gone, and a
+// command that needs the data opens them once.
 
 import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,5 +1,6 @@
-// What a run says and keeps of its data: every option about data reaches the data set, what was read is told in one line, and the manifest
-// holds the facts that inference needs. One class, or an option that the data contradict, is refused before there is a run.
+// What a run says and keeps of its data: every option about data reaches the data set, what was read is told in one
+// line, and the manifest holds the facts that inference needs. One class, or an option that the data contradict, is
+// refused before there is a run.
 
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,5 +1,6 @@
-// What each phase does, as facts on a recording device: the checkpoint it starts from, its rates, decays and schedule, λ and the shares of
-// power, and the order and augmentation of its images. Every setting has a value of its own here, so that one taken for another shows.
+// What each phase does, as facts on a recording device: the checkpoint it starts from, its rates, decays and schedule,
+// λ and the shares of power, and the order and augmentation of its images. Every setting has a value of its own here,
+// so that one taken for another shows.
 
 import { cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

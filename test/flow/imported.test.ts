@@ -1,5 +1,5 @@
-// A multiplier made elsewhere in place of a mapped one: unsigned and signed, a netlist or a table alone. What training then uses is what
-// the multiplier does: the activity proof of phase 3 recomputes outputs from the table.
+// A multiplier made elsewhere in place of a mapped one: unsigned and signed, a netlist or a table alone. What training
+// then uses is what the multiplier does: the activity proof of phase 3 recomputes outputs from the table.
 
 import { createHash } from 'node:crypto';
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

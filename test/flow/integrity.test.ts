@@ -1,4 +1,5 @@
-// Damage to a finished run: whatever a command reads or vouches for is compared with what the run wrote, and what differs is named.
+// Damage to a finished run: whatever a command reads or vouches for is compared with what the run wrote, and what
+// differs is named.
 
 import {
   appendFileSync,

@@ -1,4 +1,5 @@
-// Manifests with values that nobody wrote: whatever reads a run says in one line what is wrong, or reads on; nothing else is ever thrown.
+// Manifests with values that nobody wrote: whatever reads a run says in one line what is wrong, or reads on; nothing
+// else is ever thrown.
 // A longer run: FUZZ_SECONDS=600 FUZZ_SEED=7 npx vitest run test/flow/manifest-fuzz.test.ts
 
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

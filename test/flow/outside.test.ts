@@ -1,4 +1,5 @@
-// A run folder that somebody has prepared: whatever its names and links say, nothing outside of it is written, and no other file is followed.
+// A run folder that somebody has prepared: whatever its names and links say, nothing outside of it is written, and no
+// other file is followed.
 
 import {
   chmodSync,

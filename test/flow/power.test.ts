@@ -1,5 +1,5 @@
-// The power of a network of two layers with a structure each, worked out by hand: as the loss's term, as what a run reports, on every way
-// from the configuration to the number.
+// The power of a network of two layers with a structure each, worked out by hand: as the loss's term, as what a run
+// reports, on every way from the configuration to the number.
 
 import { expect, test } from 'vitest';
 import { Graph } from '../../src/engine/graph/graph.ts';

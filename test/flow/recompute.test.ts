@@ -1,4 +1,5 @@
-// A run whose training computes activations again gives the files of one that keeps them, to the byte, and says what it saves.
+// A run whose training computes activations again gives the files of one that keeps them, to the byte, and says what it
+// saves.
 
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

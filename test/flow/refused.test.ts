@@ -1,5 +1,6 @@
-// What a run was given is checked before its first epoch and before its folder changes: a refused command leaves every byte of a finished run
-// as it was, and no folder where there was none. What is not a number never gets into a manifest.
+// What a run was given is checked before its first epoch and before its folder changes: a refused command leaves every
+// byte of a finished run as it was, and no folder where there was none. What is not a number never gets into a
+// manifest.
 
 import {
   cpSync,

@@ -1,4 +1,5 @@
-// The report of a run: the same bytes each time, from the folder alone, with everything that is needed to judge and repeat the run.
+// The report of a run: the same bytes each time, from the folder alone, with everything that is needed to judge and
+// repeat the run.
 
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,4 +1,5 @@
-// The main job on the shipped digits with few epochs: what a run leaves, that it can be interrupted anywhere, and what λ does.
+// The main job on the shipped digits with few epochs: what a run leaves, that it can be interrupted anywhere, and what
+// λ does.
 
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

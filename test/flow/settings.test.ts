@@ -1,5 +1,6 @@
-// Every setting reaches its place. For each key of the configuration two values are run on a tiny data set over a recording device, and what
-// the phase asks of the device, or what it leaves in the manifest, must differ; and it is that phase, no earlier one, that is done anew.
+// Every setting reaches its place. For each key of the configuration two values are run on a tiny data set over a
+// recording device, and what the phase asks of the device, or what it leaves in the manifest, must differ; and it is
+// that phase, no earlier one, that is done anew.
 
 import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -174,7 +175,8 @@ describe('every setting', () => {
       const nested = path.split('.').reduceRight<unknown>((inner, key) => ({ [key]: inner }), value);
       const one = await workOf(before, from, phase);
       const other = await workOf(after, mergeSettings(from, nested as ConfigurationInput), phase);
-      // What training asks shows on the device; what mapping does shows in what it leaves. The raw maximum falls out of normalised images.
+      // What training asks shows on the device; what mapping does shows in what it leaves. The raw maximum falls out of
+      // normalised images.
       if (phase === 'map' || path === 'maximum') expect(other.left).not.toBe(one.left);
       else expect(other.trace).not.toBe(one.trace);
       for (const copy of [before, after]) rmSync(copy, { recursive: true });

@@ -1,5 +1,6 @@
-// Exploration at every width between those of half a code and a whole one, in batches as large as the published ones: the loss of its first
-// step, on the default device, is the one that the reference gives for the same weights and images.
+// Exploration at every width between those of half a code and a whole one, in batches as large as the published ones:
+// the loss of its first step, on the default device, is the one that the reference gives for the same weights and
+// images.
 
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

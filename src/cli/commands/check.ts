@@ -1,4 +1,5 @@
-// `tram check`: whether a run folder is as it was written and holds what it claims. Exit code 0: whole; 1: something is wrong, named.
+// `tram check`: whether a run folder is as it was written and holds what it claims. Exit code 0: whole; 1: something is
+// wrong, named.
 
 import { type Command, Option } from 'commander';
 import type { CheckResult } from '../../flow/results/check.ts';

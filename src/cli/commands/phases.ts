@@ -1,5 +1,5 @@
-// The commands that work on a run folder: `tram run` does all phases, the others one each. They share their options by way of the
-// table of settings, and everything about progress, interruption and the final table.
+// The commands that work on a run folder: `tram run` does all phases, the others one each. They share their options by
+// way of the table of settings, and everything about progress, interruption and the final table.
 
 import { type Command, Option } from 'commander';
 import { hasManifest, readManifest } from '../../flow/run/manifest.ts';

@@ -1,5 +1,5 @@
-// The gradient of a formula as formulas: what derivative.ts finds for each operand, computed together and summed over the axes that an
-// operand does not have.
+// The gradient of a formula as formulas: what derivative.ts finds for each operand, computed together and summed over
+// the axes that an operand does not have.
 
 import { derivatives, ranksOf } from './derivative.ts';
 import { input, rowSum } from './expression.ts';

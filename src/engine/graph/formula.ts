@@ -1,6 +1,7 @@
 // Operations that are an expression: element-wise ones, and those that reduce rows (the last axis) on the way.
-// Shapes, the gradient (formula-gradient.ts) and the kernels of every backend follow from it; operations/formula.ts makes one of its meaning. An operand has
-// the shape of the result, or one value per channel ([C], the last axis), per row ([…, 1]) or in all.
+// Shapes, the gradient (formula-gradient.ts) and the kernels of every backend follow from it; operations/formula.ts
+// makes one of its meaning. An operand has the shape of the result, or one value per channel ([C], the last axis), per
+// row ([…, 1]) or in all.
 // Not here: what expressions are (expression.ts), their derivatives (derivative.ts), neighbours that become one formula
 // (join.ts).
 

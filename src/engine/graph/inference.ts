@@ -1,5 +1,5 @@
-// Shape inference: the types of an operation's outputs from those of its inputs, and the refusal of inputs that do not fit, with the
-// operation and the shapes. What the operations mean is in ops.ts.
+// Shape inference: the types of an operation's outputs from those of its inputs, and the refusal of inputs that do not
+// fit, with the operation and the shapes. What the operations mean is in ops.ts.
 
 import { UserError } from '../../tensor/errors.ts';
 import type { TensorType } from '../../tensor/tensor.ts';

@@ -1,5 +1,5 @@
-// Makes an operation of its meaning: a function from values to the value of one formula node. Shapes, the gradient and the kernels of
-// every backend follow from it (graph/formula.ts).
+// Makes an operation of its meaning: a function from values to the value of one formula node. Shapes, the gradient and
+// the kernels of every backend follow from it (graph/formula.ts).
 
 import { sizeOf } from '../../tensor/tensor.ts';
 import { ranksOf } from '../graph/derivative.ts';

@@ -1,5 +1,5 @@
-// The reference backend: the same plan as every other backend, run step by step with the plain kernels of this folder. With
-// `precision: 'double'` the f32 tensors are held in float64, which makes finite differences sharp.
+// The reference backend: the same plan as every other backend, run step by step with the plain kernels of this folder.
+// With `precision: 'double'` the f32 tensors are held in float64, which makes finite differences sharp.
 
 import { totalmem } from 'node:os';
 import { invariant } from '../../tensor/errors.ts';

@@ -6,7 +6,10 @@ import type { PoolGeometry } from '../graph/ops.ts';
 import { windowTaps } from '../graph/window.ts';
 import type { Kernels, Operand } from './kernel.ts';
 
-/** Calls `visit(outIndex, inputIndices)` for every output element with the elements of its window that lie inside the image. */
+/**
+ * Calls `visit(outIndex, inputIndices)` for every output element with the elements of its window that lie inside the
+ * image.
+ */
 function forEachWindow(
   xShape: Shape,
   geometry: PoolGeometry,

@@ -1,5 +1,5 @@
-// The multipliers that phase 2 left in a run: their tables, the arithmetic of a network whose layers multiply with them, and what their
-// gates cost together. Invariant: a table is read only as its record vouches for it.
+// The multipliers that phase 2 left in a run: their tables, the arithmetic of a network whose layers multiply with
+// them, and what their gates cost together. Invariant: a table is read only as its record vouches for it.
 
 import { concreteMultiplier } from '../../multiplier/multiplier.ts';
 import { networkPower } from '../../multiplier/power.ts';
@@ -31,7 +31,10 @@ export function mappedArithmetic(
   });
 }
 
-/** Gate cost of the network: the mean of its multipliers', weighted by the multiplications of the approximate layers, where all are known. */
+/**
+ * Gate cost of the network: the mean of its multipliers', weighted by the multiplications of the approximate layers,
+ * where all are known.
+ */
 export function mappedGateCost(
   { configuration, layers }: Pick<OpenRun, 'configuration' | 'layers'>,
   multipliers: readonly MultiplierRecord[],

@@ -1,7 +1,8 @@
-// Phase 2: every distinct θ becomes a gate-level multiplier, proved equal in all its forms before anything uses it, and the network is
-// measured with the multipliers as they are, before its weights have adapted to them. The operands that each multiplier meets are counted
-// first: the search weighs its error by them, and they are kept beside the multiplier. A multiplier that the user brings takes the place
-// of all of them on the quantised network, which has adapted to no other.
+// Phase 2: every distinct θ becomes a gate-level multiplier, proved equal in all its forms before anything uses it, and
+// the network is measured with the multipliers as they are, before its weights have adapted to them. The operands that
+// each multiplier meets are counted first: the search weighs its error by them, and they are kept beside the
+// multiplier. A multiplier that the user brings takes the place of all of them on the quantised network, which has
+// adapted to no other.
 
 import type { Session } from '../../engine/backend.ts';
 import type { OperandHistograms } from '../../multiplier/metrics.ts';

@@ -1,5 +1,5 @@
-// Phase 3: the weights are retrained with the mapped multiplier in the forward pass. Gradients are straight-through (those of the exact
-// product) or difference-based (through the multiplier's error, multiplier/slopes.ts).
+// Phase 3: the weights are retrained with the mapped multiplier in the forward pass. Gradients are straight-through
+// (those of the exact product) or difference-based (through the multiplier's error, multiplier/slopes.ts).
 
 import { evaluator } from '../../train/evaluation.ts';
 import { mappedArithmetic, mappedGateCost, readTables } from '../multipliers/mapped.ts';

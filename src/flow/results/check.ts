@@ -1,5 +1,6 @@
-// A run folder verified from its files: each against its hash, each parsed as what it claims to be, each netlist proved anew, the log of
-// the epochs whole. Nothing is written, and nothing that the manifest says is believed where a file can be asked.
+// A run folder verified from its files: each against its hash, each parsed as what it claims to be, each netlist proved
+// anew, the log of the epochs whole. Nothing is written, and nothing that the manifest says is believed where a file
+// can be asked.
 
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';

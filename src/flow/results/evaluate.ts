@@ -42,7 +42,9 @@ const checkpoints: Record<Exclude<Stage, 'mapped'>, readonly [Phase, string]> = 
   recovered: ['recover', files.recovered],
 };
 
-/** Measures the network of a run on its test images, at a stage of the run; the run is only read. Throws a UserError. */
+/**
+ * Measures the network of a run on its test images, at a stage of the run; the run is only read. Throws a UserError.
+ */
 export async function evaluateRun(options: EvaluateOptions): Promise<EvaluationResult> {
   const { folder } = options;
   const manifest = readManifest(folder);

@@ -1,5 +1,5 @@
-// Pictures of a run, from what its folder holds: adapters between our data and the report's plain inputs. Those of its multipliers are in
-// workbench/figures.ts.
+// Pictures of a run, from what its folder holds: adapters between our data and the report's plain inputs. Those of its
+// multipliers are in workbench/figures.ts.
 
 import type { Structure } from '../../multiplier/structure.ts';
 import { curvesSvg, type PhaseCurves, type ThetaPoint, thetaSvg } from '../../report/curves.ts';

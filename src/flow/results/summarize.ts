@@ -12,7 +12,9 @@ import { isView, phasesOf } from '../settings/phases.ts';
 import type { LayerSummary, MultiplierSummary, RunFile, RunSummary } from './summary.ts';
 import { verdictOf } from './verdict.ts';
 
-/** What a run folder has come to so far, read from its manifest and metrics; nothing is computed. Throws a UserError. */
+/**
+ * What a run folder has come to so far, read from its manifest and metrics; nothing is computed. Throws a UserError.
+ */
 export function summarize(folder: string): RunSummary {
   const manifest = readManifest(folder);
   requireIntact(folder, manifest.phases);

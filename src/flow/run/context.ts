@@ -1,5 +1,5 @@
-// What commands and phases work with: a run opened on a device with its data and network, and what a phase has besides. What the folder
-// contains is said in folder.ts.
+// What commands and phases work with: a run opened on a device with its data and network, and what a phase has besides.
+// What the folder contains is said in folder.ts.
 
 import type { Dataset } from '../../data/dataset.ts';
 import type { Backend, Session } from '../../engine/backend.ts';
@@ -52,7 +52,10 @@ export function requirePhase({ manifest, folder }: Pick<RunFolder, 'manifest' | 
   throw new UserError(`the phase ${phase} of ${folder} is not done; run tram ${missing} ${folder} first`);
 }
 
-/** The checkpoint whose network meets the multiplier in phases 2 and 3: the explored one, or the quantised one under a given multiplier. */
+/**
+ * The checkpoint whose network meets the multiplier in phases 2 and 3: the explored one, or the quantised one under a
+ * given multiplier.
+ */
 export function networkToMap(configuration: Configuration): readonly [Phase, string] {
   return phasesOf(configuration).includes('explore') ? ['explore', files.explored] : ['quantize', files.quantized];
 }

@@ -1,5 +1,5 @@
-// Which settings of a run are not the defaults, and the options of `tram run` that say them: enough to make the run again. Their names are
-// those of the table; a test reads every option back through the command line.
+// Which settings of a run are not the defaults, and the options of `tram run` that say them: enough to make the run
+// again. Their names are those of the table; a test reads every option back through the command line.
 
 import { invariant } from '../../tensor/errors.ts';
 import { given } from '../../tensor/given.ts';
@@ -16,7 +16,10 @@ export interface ChangedSetting {
   readonly usual?: unknown;
 }
 
-/** Compared with the defaults at the same widths and gradient, on which other defaults depend; without the settings of a phase that the run lacks. */
+/**
+ * Compared with the defaults at the same widths and gradient, on which other defaults depend; without the settings of a
+ * phase that the run lacks.
+ */
 export function changedSettings(configuration: Configuration): ChangedSetting[] {
   const { bits, recover } = configuration;
   const defaults = flatten(parseConfiguration({}, 'defaults'));

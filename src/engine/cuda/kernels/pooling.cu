@@ -1,6 +1,7 @@
-// Pooling over windows of an NHWC image. One thread per pixel and WIDTH channels (16 bytes where the channel count is a multiple of 4),
-// channels fastest, so that a warp reads contiguous channels. Gradients gather: each input element visits the windows that contain it,
-// nothing is scattered. Padding never wins a maximum and counts as zeros in an average.
+// Pooling over windows of an NHWC image. One thread per pixel and WIDTH channels (16 bytes where the channel count is a
+// multiple of 4), channels fastest, so that a warp reads contiguous channels. Gradients gather: each input element
+// visits the windows that contain it, nothing is scattered. Padding never wins a maximum and counts as zeros in an
+// average.
 // -D: WIDTH.
 #include "common.cuh"
 
@@ -89,7 +90,10 @@ KERNEL max_pool_taps(const float *x, u16 *to, const Pool p, int count) {
   EACH_LANE to[(size_t)i * WIDTH + l] = (u16)taps[l];
 }
 
-/** The windows along one axis that contain a position: first ≤ window ≤ last, window·stride − padding ≤ position < … + size. */
+/**
+ * The windows along one axis that contain a position: first ≤ window ≤ last, window·stride − padding ≤ position < … +
+ * size.
+ */
 struct Windows {
   int first, last;
   INLINE Windows(int position, int size, int stride, int padding, int windows) {

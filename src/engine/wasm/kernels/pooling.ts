@@ -1,5 +1,7 @@
-// Pooling over windows of an NHWC image, lanes over the channels. Padding never wins a maximum and counts as zeros in an average.
-// A part owns output rows (forward), input rows (average gradient) or whole images (maximum gradient, whose windows may overlap).
+// Pooling over windows of an NHWC image, lanes over the channels. Padding never wins a maximum and counts as zeros in
+// an average.
+// A part owns output rows (forward), input rows (average gradient) or whole images (maximum gradient, whose windows may
+// overlap).
 
 import { storeLanes } from './lanes';
 
