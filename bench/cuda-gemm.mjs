@@ -1,8 +1,10 @@
-// The approximate convolution on a GPU: ResNet18's four layer shapes (batch 256) as bit planes (a truncation of six columns: seven planes),
-// as trained structure (eight planes of two digits), as low-rank planes of multipliers that are no truncation, and as a full-rank table by look-ups.
-// Each is first checked against integer arithmetic on sampled outputs; then the kernel alone is timed (device events, mean of 20), in T
-// products per second, beside the share of the device's int8 rate (4096 multiply-accumulates per multiprocessor and clock on Hopper)
-// that the planes' products are. The low-rank ones must have the same bits as their look-ups, whose time is printed too.
+// The approximate convolution on a GPU: ResNet18's four layer shapes (batch 256) as bit planes (a truncation of six
+// columns: seven planes), as trained structure (eight planes of two digits), as low-rank planes of multipliers that are
+// no truncation, and as a full-rank table by look-ups.
+// Each is first checked against integer arithmetic on sampled outputs; then the kernel alone is timed (device events,
+// mean of 20), in T products per second, beside the share of the device's int8 rate (4096 multiply-accumulates per
+// multiprocessor and clock on Hopper) that the planes' products are. The low-rank ones must have the same bits as their
+// look-ups, whose time is printed too.
 //   npm run build && node bench/cuda-gemm.mjs [kinds]
 const root = process.env.TRAM_BUILD ?? '../dist';
 const { cudaBackend } = await import(`${root}/engine/cuda/runtime/backend.js`);

@@ -1,5 +1,5 @@
-// What the GPU benches and checks train: networks on random images with the three kinds of arithmetic, and the state that calibration would
-// have left. `TRAM_BUILD` names the compiled program; default dist/.
+// What the GPU benches and checks train: networks on random images with the three kinds of arithmetic, and the state
+// that calibration would have left. `TRAM_BUILD` names the compiled program; default dist/.
 import { fileURLToPath } from 'node:url';
 
 export const root = process.env.TRAM_BUILD ?? '../dist';
@@ -119,8 +119,9 @@ export async function curvesOf(backend) {
 }
 
 /**
- * How far each stage's losses are from the pinned ones, relative: that of the first step, and the largest. In quantised networks a code that lies
- * on a rounding boundary may fall either way, and the steps behind it carry that on: the first is the sharp one there.
+ * How far each stage's losses are from the pinned ones, relative: that of the first step, and the largest. In quantised
+ * networks a code that lies on a rounding boundary may fall either way, and the steps behind it carry that on: the
+ * first is the sharp one there.
  */
 export function distances(found, pinned) {
   return Object.fromEntries(

@@ -1,6 +1,7 @@
-// The gradients through a multiplier's error on a GPU: ResNet18's four layer shapes (batch 256, 8×8 bits), with the slopes of a truncation of
-// six columns (products of matrices) and with random ones (look-ups). Both gradients are first checked against plain sums on sampled
-// elements; then their kernels are timed one by one (device events, mean of 20), beside those of the exact product's gradients.
+// The gradients through a multiplier's error on a GPU: ResNet18's four layer shapes (batch 256, 8×8 bits), with the
+// slopes of a truncation of six columns (products of matrices) and with random ones (look-ups). Both gradients are
+// first checked against plain sums on sampled elements; then their kernels are timed one by one (device events, mean of
+// 20), beside those of the exact product's gradients.
 //   npm run build && node bench/cuda-slopes.mjs
 const root = process.env.TRAM_BUILD ?? '../dist';
 const { cudaBackend } = await import(`${root}/engine/cuda/runtime/backend.js`);
@@ -84,7 +85,10 @@ function check({ x, w, g, scales }, { ofWeight, ofInput }, dw, dx, [n, size, cha
 const backend = cudaBackend();
 console.log(backend.device.description);
 
-/** Results of the graph that `build` makes of (graph, x, w, g), and the milliseconds of its kernels but for `dequantize`. */
+/**
+ * Results of the graph that `build` makes of (graph, x, w, g), and the milliseconds of its kernels but for
+ * `dequantize`.
+ */
 async function run(data, build) {
   const graph = new Graph();
   const [x, w, g] = [data.x, data.w, data.g].map((given, k) => graph.input(`${k}`, given.shape, given.dtype));

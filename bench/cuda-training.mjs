@@ -1,7 +1,8 @@
-// Seconds per epoch of ResNet18 on images of CIFAR-10's size (random ones, batch 256) on a GPU, evaluation included: float training, phase 1
-// (trained structure, P = 8), phase 3 (a truncation of five columns) and phase 3 with a multiplier that descent mapped, as planes of its factorisation and by
-// look-ups: their losses must be the same. With `profile`, the time of each kind of kernel in one step; with `streamed`, images come from the host
-// as those of a large data set do. STAGES and IMAGES make it shorter.
+// Seconds per epoch of ResNet18 on images of CIFAR-10's size (random ones, batch 256) on a GPU, evaluation included:
+// float training, phase 1 (trained structure, P = 8), phase 3 (a truncation of five columns) and phase 3 with a
+// multiplier that descent mapped, as planes of its factorisation and by look-ups: their losses must be the same. With
+// `profile`, the time of each kind of kernel in one step; with `streamed`, images come from the host as those of a
+// large data set do. STAGES and IMAGES make it shorter.
 //   npm run build && node bench/cuda-training.mjs [profile] [streamed] [tf32|bf16|fp32]
 import { initialize, randomDataset, root, stages, taskOf } from './cuda-setup.mjs';
 
@@ -109,7 +110,10 @@ for (const { name, arithmetic, structure } of chosen) {
   await session.dispose();
 }
 
-/** Of the kernels that wait for each other, those that take longest; what the host adds to each launch when kernels run one by one is left out. */
+/**
+ * Of the kernels that wait for each other, those that take longest; what the host adds to each launch when kernels run
+ * one by one is left out.
+ */
 function longestChain(times) {
   const launching = 2.2e-3;
   const chains = [];

@@ -1,6 +1,7 @@
-// The phase-1 step of one layer: forward with a trained multiplier, its weight, structure and data gradients, against the published
-// formulation (1 + P(P+1)/2 float convolutions of bit planes forward, the ordinary backward pass of the exact product, and the inner
-// products for θ), both on this engine's kernels, in one process, alternating. Validates first, then prints medians.
+// The phase-1 step of one layer: forward with a trained multiplier, its weight, structure and data gradients, against
+// the published formulation (1 + P(P+1)/2 float convolutions of bit planes forward, the ordinary backward pass of the
+// exact product, and the inner products for θ), both on this engine's kernels, in one process, alternating. Validates
+// first, then prints medians.
 // Usage: node bench/layer-step.mjs [--threads 2] [--batch 32] [--size 32] [--channels 64] [--columns 8] [--repeats 9]
 
 import { cpus } from 'node:os';
@@ -85,7 +86,10 @@ function inputs(graph, data) {
   };
 }
 
-/** This program's step; `parts` chooses among forward, planes (weight and structure gradients) and data (input gradient). */
+/**
+ * This program's step; `parts` chooses among forward, planes (weight and structure gradients) and data (input
+ * gradient).
+ */
 function ours(data, parts) {
   const graph = new Graph();
   const at = inputs(graph, data);

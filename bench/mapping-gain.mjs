@@ -1,6 +1,7 @@
-// How often the descent beats the published greedy mapping at 8×8: on the structure parameters of the published runs (where the reference
-// material is beside the project), and on random ones, falling and not falling with the column. Neither side's figures are believed:
-// the products come from the BLIF text simulated anew, their error from the formula of Y_ref in float64, the cost from counting gates.
+// How often the descent beats the published greedy mapping at 8×8: on the structure parameters of the published runs
+// (where the reference material is beside the project), and on random ones, falling and not falling with the column.
+// Neither side's figures are believed: the products come from the BLIF text simulated anew, their error from the
+// formula of Y_ref in float64, the cost from counting gates.
 // Run after `npm run build`:  node bench/mapping-gain.mjs [random vectors of each kind, default 60]
 
 import { existsSync, readFileSync } from 'node:fs';

@@ -1,4 +1,5 @@
-// How long phase 2 takes for one 8-bit multiplier, and an exhaustive simulation with error metrics, in process and warm.
+// How long phase 2 takes for one 8-bit multiplier, and an exhaustive simulation with error metrics, in process and
+// warm.
 // It first validates what it times: the mapped multiplier is certified over all 65 536 operand pairs.
 // Run after `npm run build`:  node bench/mapping.mjs [runs]
 // Published figures (released program, two CPU cores): mapping 3.3 s, one exhaustive simulation 0.8–1.4 s.

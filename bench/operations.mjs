@@ -13,7 +13,7 @@ import { parseArgs } from 'node:util';
 const root = process.env.TRAM_BUILD ?? '../dist';
 const { Graph } = await import(`${root}/engine/graph/graph.js`);
 const { errorFunction, maximum } = await import(`${root}/engine/graph/expression.js`);
-const { formula } = await import(`${root}/engine/graph/formula.js`);
+const { formula } = await import(`${root}/engine/operations/formula.js`);
 const { gelu } = await import(`${root}/engine/operations/activations.js`);
 const { concat, permute, roll } = await import(`${root}/engine/operations/movements.js`);
 const { layerNorm, softmax } = await import(`${root}/engine/operations/normalizations.js`);

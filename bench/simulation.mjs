@@ -1,8 +1,10 @@
-// Exhaustive simulation of multiplier netlists: compiled; gate by gate in JavaScript, as searches begin (up to 8×8: all values of all gates
-// are held); and by native tools where they are installed: C of the same bit-parallel expressions (gcc -O2), Verilator's C++ model, Icarus
-// Verilog. Each gives the table of all products, which is compared with the compiled one, by a checksum, before it is timed.
+// Exhaustive simulation of multiplier netlists: compiled; gate by gate in JavaScript, as searches begin (up to 8×8: all
+// values of all gates are held); and by native tools where they are installed: C of the same bit-parallel expressions
+// (gcc -O2), Verilator's C++ model, Icarus Verilog. Each gives the table of all products, which is compared with the
+// compiled one, by a checksum, before it is timed.
 // Run after `npm run build`:  node bench/simulation.mjs [runs]
-// The published simulator takes 0.8–1.4 s for one exhaustive simulation at 8×8 bits (released program, two CPU cores, as reported).
+// The published simulator takes 0.8–1.4 s for one exhaustive simulation at 8×8 bits (released program, two CPU cores,
+// as reported).
 
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';

@@ -1,8 +1,11 @@
-// Table 1 of the TRAM paper (8-bit unsigned multipliers, ASAP7, 100 MHz) with the synthesis of this program beside the paper's
-// commercial flow, for the multipliers that there are files for. Needs the reference material beside the project; says so otherwise.
-// Every mapped netlist is compared with its circuit over all 65 536 operand pairs before it is measured (synthesize does that).
-// Power of fresh random operands in every cycle without glitches, the default of `synthesize`; `--activity 0.1` lets input bits change in one
-// cycle of ten, `--glitches` counts glitches. The paper does not say which exact multiplier its figures are relative to: four are tried.
+// Table 1 of the TRAM paper (8-bit unsigned multipliers, ASAP7, 100 MHz) with the synthesis of this program beside the
+// paper's commercial flow, for the multipliers that there are files for. Needs the reference material beside the
+// project; says so otherwise.
+// Every mapped netlist is compared with its circuit over all 65 536 operand pairs before it is measured (synthesize
+// does that).
+// Power of fresh random operands in every cycle without glitches, the default of `synthesize`; `--activity 0.1` lets
+// input bits change in one cycle of ten, `--glitches` counts glitches. The paper does not say which exact multiplier
+// its figures are relative to: four are tried.
 // Run after `npm run build`:  node bench/table1.mjs [--activity SHARE] [--glitches] [--json]
 
 import { existsSync, readFileSync } from 'node:fs';

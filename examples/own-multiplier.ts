@@ -2,7 +2,10 @@
 
 import { errorMetrics, type ProductTable, productTable, runFlow } from 'tram-axm';
 
-/** Operands rounded to multiples of 4: every product is off by up to 2 % of the range, but no partial product of the low bits is needed. */
+/**
+ * Operands rounded to multiples of 4: every product is off by up to 2 % of the range, but no partial product of the low
+ * bits is needed.
+ */
 function roundedProducts(): ProductTable {
   const products = new Int32Array(2 ** 16);
   const rounded = (code: number) => Math.min(252, 4 * Math.round(code / 4));

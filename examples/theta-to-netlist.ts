@@ -1,4 +1,5 @@
-// From structure parameters to hardware, without a network: a netlist, its proof, its errors, its pictures, and its cost in gates.
+// From structure parameters to hardware, without a network: a netlist, its proof, its errors, its pictures, and its
+// cost in gates.
 
 import { mkdir, writeFile } from 'node:fs/promises';
 import {

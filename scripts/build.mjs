@@ -1,4 +1,5 @@
-// Builds dist/: the TypeScript program, the WebAssembly kernels from AssemblyScript, and the CUDA kernels as they are (compiled at run time).
+// Builds dist/: the TypeScript program, the WebAssembly kernels from AssemblyScript, and the CUDA kernels as they are
+// (compiled at run time).
 // Everything is made beside it first: a build that fails leaves the program that was there.
 // Runs as npm's `prepare`; where the development tools are absent (an install from a package) dist/ is already there.
 import { execFileSync } from 'node:child_process';

@@ -1,5 +1,7 @@
-// Fails when an import points up the list of folders in docs/architecture.md, sideways where that is not allowed, or in a circle of files.
-// A test beside the source may import what its folder may, and helpers of test/; one that needs more belongs into test/.
+// Fails when an import points up the list of folders in docs/architecture.md, sideways where that is not allowed, or in
+// a circle of files.
+// A test beside the source may import what its folder may, and helpers of test/; one that needs more belongs into
+// test/.
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 
@@ -21,11 +23,22 @@ const allowed = {
   workbench: ['netlist', 'hardware', 'report', 'multiplier', 'tensor'],
 };
 allowed.flow = [...below('workbench', 'train', 'data'), ''];
-// Words for a person, and nothing that computes: what it does not say itself it has from these. Types it may take from anywhere below.
+// Words for a person, and nothing that computes: what it does not say itself it has from these. Types it may take from
+// anywhere below.
 allowed.cli = ['flow', 'workbench', 'report', 'tensor', ''];
 const typesOnly = { cli: allowed.flow };
 // Files directly in src/.
 allowed[''] = ['flow', ...below('workbench', 'train', 'data')];
+
+/**
+ * The rooms of folders that have some, from the ground up; '' are the files beside them. Tests beside a file may look
+ * up.
+ */
+const floors = {
+  flow: ['settings', 'run', 'multipliers', 'results', 'phases', 'try', 'doctor', ''],
+  'engine/cuda': ['kernels', 'lower', 'runtime'],
+  'engine/wasm': ['kernels', 'lower', 'runtime'],
+};
 
 const root = resolve('src');
 const helpers = resolve('test');
@@ -56,6 +69,16 @@ for (const file of files) {
       problems.push(
         `${relative('.', file)} imports ${relative('.', to)}: ${from || 'src'}/ may not import ${!type && typesOnly[from] ? 'values of ' : ''}${into || 'src'}/`,
       );
+    }
+    for (const [folder, rooms] of Object.entries(floors)) {
+      const [room, wanted] = [file, to].map((path) => {
+        const inside = relative(join(root, folder), path).split('/');
+        return inside[0] === '..' ? undefined : inside.length > 1 ? inside[0] : '';
+      });
+      if (room === undefined || wanted === undefined || file.endsWith('.test.ts')) continue;
+      if (rooms.indexOf(wanted) > rooms.indexOf(room)) {
+        problems.push(`${relative('.', file)} imports ${relative('.', to)}: ${folder}/${wanted} stands above ${room}`);
+      }
     }
     // What is imported while it runs is no part of a circle of modules.
     if (!type && !words.includes('import(')) values.push(to);

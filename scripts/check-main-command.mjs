@@ -1,4 +1,5 @@
-// Runs the README's main command with few epochs in a fresh folder and checks what it leaves: accuracy, certificate, files, figures.
+// Runs the README's main command with few epochs in a fresh folder and checks what it leaves: accuracy, certificate,
+// files, figures.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';

@@ -1,5 +1,6 @@
-// Applies faults of one line each to src/, one at a time in a copy of the project, and runs the tests that import the file, the nearest
-// first: every fault must make one fail, and the tests that failed must pass without a fault. Not part of the tests: it takes long.
+// Applies faults of one line each to src/, one at a time in a copy of the project, and runs the tests that import the
+// file, the nearest first: every fault must make one fail, and the tests that failed must pass without a fault. Not
+// part of the tests: it takes long.
 //   npm run test:mutants -- [--list FILE] [--steps N] [PART OF A FILE NAME OR TITLE]…
 // --list takes the faults from another module than test/mutants.mjs; --steps stops at tests that many imports away.
 import { spawnSync } from 'node:child_process';
@@ -37,8 +38,8 @@ function importGraph() {
 }
 
 /**
- * The test files that import a file, directly or not, in groups by the length of the way; the one that is named, or stands beside it, comes
- * before all, and at the same length those of a unit before those of the whole.
+ * The test files that import a file, directly or not, in groups by the length of the way; the one that is named, or
+ * stands beside it, comes before all, and at the same length those of a unit before those of the whole.
  */
 function testsOf(graph, file, by) {
   const distance = new Map([[resolve(root, file), 0]]);

@@ -1,5 +1,6 @@
-// Writes test/published/: what the published program computed for single layers, the errors that its mapping reaches, and a hash of the table
-// that its demo made, in the shortest digits that give the same float32. The repository's tests need nothing else of it.
+// Writes test/published/: what the published program computed for single layers, the errors that its mapping reaches,
+// and a hash of the table that its demo made, in the shortest digits that give the same float32. The repository's tests
+// need nothing else of it.
 //   node scripts/pin-reference.mjs REFERENCE   (a folder with layers.json, mapping.json and multipliers/)
 import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';

@@ -1,5 +1,5 @@
-// Whether two builds of the program train the same networks, bit for bit: small runs of many settings with each, then every file of the run
-// folders compared. For redrawing code whose results must not change; not part of the tests.
+// Whether two builds of the program train the same networks, bit for bit: small runs of many settings with each, then
+// every file of the run folders compared. For redrawing code whose results must not change; not part of the tests.
 //   node scripts/same-bits.mjs DIST_A DIST_B [--device cuda] [--data cifar10:DIR] [--only NAME]…
 // Checkpoints, θ, tables, netlists and epochs' figures must be equal; what says when and how fast is left out.
 import { execFileSync } from 'node:child_process';

@@ -1,6 +1,6 @@
-// Fuzzing of readers: random mutations of valid files, splices of two of them, and noise. A reader either still accepts the text or
-// refuses it with a UserError of one line, in bounded time, never anything else. The tests are short; a longer run, of all subjects of a
-// file in turn, for a given time and seed:
+// Fuzzing of readers: random mutations of valid files, splices of two of them, and noise. A reader either still accepts
+// the text or refuses it with a UserError of one line, in bounded time, never anything else. The tests are short; a
+// longer run, of all subjects of a file in turn, for a given time and seed:
 //   FUZZ_SECONDS=600 FUZZ_SEED=7 npx vitest run src/netlist/fuzz.test.ts
 
 import { expect, test } from 'vitest';

@@ -1,6 +1,6 @@
-// Faults of one line each that the tests must notice (scripts/mutants.mjs applies them). Each is a plausible slip whose result would look
-// right: the program runs and its figures are wrong. `from` stands exactly once in its file; `by` is the test that is tried first, where it
-// is not the one beside the file.
+// Faults of one line each that the tests must notice (scripts/mutants.mjs applies them). Each is a plausible slip whose
+// result would look right: the program runs and its figures are wrong. `from` stands exactly once in its file; `by` is
+// the test that is tried first, where it is not the one beside the file.
 
 const fault = (file, title, from, to, by) => ({ file, title, from, to, by });
 const golden = 'test/flow/golden.test.ts';
@@ -58,7 +58,7 @@ export const mutants = [
     'src/data/labels.test.ts',
   ),
   fault(
-    'src/flow/run/phases.ts',
+    'src/flow/settings/phases.ts',
     'a report reads the data',
     "settings: () => ({}), done: 'always', reads: 'folder' }",
     "settings: () => ({}), done: 'always', reads: 'data' }",
@@ -188,8 +188,8 @@ export const mutants = [
   fault(
     'src/engine/graph/plan.ts',
     'outputs lie in the arena, where another program writes before they are read',
-    "if (value.source.kind === 'node') toOwn(value);",
-    "if (value.source.kind === 'input') toOwn(value);",
+    "if (value.source.kind === 'node') storage.set(value, own(value));",
+    "if (value.source.kind === 'input') storage.set(value, own(value));",
     'test/engine/sharing.test.ts',
   ),
   fault(
@@ -280,7 +280,7 @@ export const mutants = [
     golden,
   ),
   fault(
-    'src/flow/run/phases.ts',
+    'src/flow/settings/phases.ts',
     'exact layers do not decide whether a phase is done',
     'settings: ({ exactLayers, explore }) => ({ exactLayers, explore })',
     'settings: ({ explore }) => ({ explore })',
@@ -334,7 +334,7 @@ export const mutants = [
     golden,
   ),
   fault(
-    'src/flow/phases/map.ts',
+    'src/flow/multipliers/mapped.ts',
     'the gate cost of a network is the plain mean',
     'return { macs, power: cost ?? Number.NaN };',
     'return { macs: 1, power: cost ?? Number.NaN };',

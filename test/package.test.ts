@@ -1,5 +1,5 @@
-// The package as people install it: packed, unpacked in an empty project, its examples compiled strictly against its declarations and the
-// shortest one run. What its texts link to is in it.
+// The package as people install it: packed, unpacked in an empty project, its examples compiled strictly against its
+// declarations and the shortest one run. What its texts link to is in it.
 
 import { execFileSync } from 'node:child_process';
 import {

@@ -1,5 +1,5 @@
-// Texts and comments lead where they say: every relative link of a text, every file or folder of the program that a text names, and every
-// source file that a comment names, is there.
+// Texts and comments lead where they say: every relative link of a text, every file or folder of the program that a
+// text names, and every source file that a comment names, is there.
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';

@@ -1,5 +1,5 @@
-// The published mapping, digit for digit, from what is pinned here; and that the pinned files are those of the reference, where that is
-// beside the project.
+// The published mapping, digit for digit, from what is pinned here; and that the pinned files are those of the
+// reference, where that is beside the project.
 
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';

@@ -1,4 +1,5 @@
-// The README's library example runs as it stands, and is as short as promised; its commands work when they are typed one after another.
+// The README's library example runs as it stands, and is as short as promised; its commands work when they are typed
+// one after another.
 
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -8,7 +9,7 @@ import { pathToFileURL } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { expect, test } from 'vitest';
 import { runProgram } from '../src/cli/program.ts';
-import type { FlowOptions } from '../src/flow/run/run.ts';
+import type { FlowOptions } from '../src/flow/flow.ts';
 
 const root = join(import.meta.dirname, '..');
 

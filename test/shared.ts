@@ -1,4 +1,5 @@
-// The reference material beside the project, where it is present. Tests that need it are skipped, with the reason, where it is not.
+// The reference material beside the project, where it is present. Tests that need it are skipped, with the reason,
+// where it is not.
 
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';

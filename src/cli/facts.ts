@@ -1,5 +1,5 @@
-// How an option's description carries its facts: "images per step [a whole number of at least 1; default: 64]". Written here for the
-// help texts, and taken apart here for the command reference.
+// How an option's description carries its facts: "images per step [a whole number of at least 1; default: 64]". Written
+// here for the help texts, and taken apart here for the command reference.
 
 export interface OptionFacts {
   readonly help: string;

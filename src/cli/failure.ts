@@ -1,5 +1,5 @@
-// How a command ends when it fails: one line on the error stream and an exit code. A user's mistake is code 2, an interruption 130,
-// anything else is a bug of ours, code 1, with its stack only on demand.
+// How a command ends when it fails: one line on the error stream and an exit code. A user's mistake is code 2, an
+// interruption 130, anything else is a bug of ours, code 1, with its stack only on demand.
 
 import { CommanderError } from 'commander';
 import { oneLine, UserError } from '../tensor/errors.ts';

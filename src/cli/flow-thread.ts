@@ -1,11 +1,13 @@
-// The flow in a thread of its own: a step computes for as long as it takes, while this thread redraws the terminal and answers Ctrl-C.
-// Events arrive as messages; the wish to stop is a shared cell, so that it is seen between two steps even when nothing waits for messages.
+// The flow in a thread of its own: a step computes for as long as it takes, while this thread redraws the terminal and
+// answers Ctrl-C.
+// Events arrive as messages; the wish to stop is a shared cell, so that it is seen between two steps even when nothing
+// waits for messages.
 
 import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
+import type { FlowOptions } from '../flow/flow.ts';
 import type { RunSummary } from '../flow/results/summary.ts';
 import type { RunEvent } from '../flow/run/events.ts';
-import type { FlowOptions } from '../flow/run/run.ts';
 import { UserError } from '../tensor/errors.ts';
 
 export interface FlowJob {

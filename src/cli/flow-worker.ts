@@ -1,7 +1,8 @@
-// The thread in which the flow runs: passes its events on, looks at the shared cell at each of them, and reports how it ended.
+// The thread in which the flow runs: passes its events on, looks at the shared cell at each of them, and reports how it
+// ended.
 
 import { parentPort, workerData } from 'node:worker_threads';
-import { runFlow } from '../flow/run/run.ts';
+import { runFlow } from '../flow/flow.ts';
 import { UserError } from '../tensor/errors.ts';
 import type { FlowJob, FlowMessage } from './flow-thread.ts';
 

@@ -1,5 +1,5 @@
-// The folder of a run that was given none: runs/<data>-<model>-seed<seed>, and behind it whatever else is not the default, so that commands
-// with other settings make other runs. The name is a function of the settings alone.
+// The folder of a run that was given none: runs/<data>-<model>-seed<seed>, and behind it whatever else is not the
+// default, so that commands with other settings make other runs. The name is a function of the settings alone.
 
 import { type Configuration, type ConfigurationInput, parseConfiguration, published } from '../flow/settings/config.ts';
 import { settings } from '../flow/settings/table.ts';
@@ -19,8 +19,9 @@ export function defaultFolder(given: ConfigurationInput, isPublished = false): s
 }
 
 /**
- * The run that a command with `--redo` and without a folder is about: the one of its settings, or else the one that is there and lacks the
- * fewest of them. Where two are as near it is for the user to say; where there is none, a new one is made.
+ * The run that a command with `--redo` and without a folder is about: the one of its settings, or else the one that is
+ * there and lacks the fewest of them. Where two are as near it is for the user to say; where there is none, a new one
+ * is made.
  */
 export function redoneFolder(
   given: ConfigurationInput,

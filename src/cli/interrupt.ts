@@ -1,5 +1,5 @@
-// Ctrl-C, politely: the first signal asks the work to save and stop between two steps, the second ends the process at once. A terminal
-// that is closed (SIGHUP) asks as well.
+// Ctrl-C, politely: the first signal asks the work to save and stop between two steps, the second ends the process at
+// once. A terminal that is closed (SIGHUP) asks as well.
 
 const codes = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
 type SignalName = keyof typeof codes;

@@ -1,8 +1,8 @@
-// What is known of the phase in progress, and one line that shows it in a given width. Rates and times left count only what this
-// process did, so that a resumed phase does not boast; the clock is the caller's. Nothing here writes.
+// What is known of the phase in progress, and one line that shows it in a given width. Rates and times left count only
+// what this process did, so that a resumed phase does not boast; the clock is the caller's. Nothing here writes.
 
 import type { RunEvent } from '../flow/run/events.ts';
-import type { Phase } from '../flow/run/phases.ts';
+import type { Phase } from '../flow/settings/phases.ts';
 import { clockTime, grouped, percent, type Style } from './style.ts';
 
 type StepOf = Extract<RunEvent, { kind: 'step' }>;
@@ -66,7 +66,10 @@ export class PhaseMeter {
     return left * pace;
   }
 
-  /** The line for a terminal that is `width` columns wide; never longer than width − 1 and never with a control character of its own. */
+  /**
+   * The line for a terminal that is `width` columns wide; never longer than width − 1 and never with a control
+   * character of its own.
+   */
   line(width: number, now: number, style: Style): string {
     const room = Math.max(1, width - 1);
     const parts = this.parts(now, style);
@@ -124,7 +127,9 @@ const GAP = '  ';
 const LEAST_BAR = 8;
 const LARGEST_BAR = 24;
 
-/** Joins the parts, without those that the room does not allow; what is left over goes to the bar behind the first part. */
+/**
+ * Joins the parts, without those that the room does not allow; what is left over goes to the bar behind the first part.
+ */
 function composeLine(parts: readonly Part[], room: number, bar: ((length: number) => string) | undefined): string {
   let shown = [...parts];
   const needed = () => shown.reduce((sum, { text }) => sum + text.length + GAP.length, -GAP.length);

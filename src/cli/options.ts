@@ -1,5 +1,5 @@
-// Options that commands share: the configuration options of the table as commander options, --config and --published, and those about
-// the device and the output. Reading them back gives settings that hold only what the user said.
+// Options that commands share: the configuration options of the table as commander options, --config and --published,
+// and those about the device and the output. Reading them back gives settings that hold only what the user said.
 
 import { type Command, Option } from 'commander';
 import { type DeviceOptions, deviceNames, emulations, parseDevice, precisions } from '../flow/run/device.ts';
@@ -82,7 +82,10 @@ export function addUnset(command: Command, settings: readonly Setting[], onRun: 
   );
 }
 
-/** What the user said, as settings: the published ones, then the file, then the options; what is unset is there as undefined. */
+/**
+ * What the user said, as settings: the published ones, then the file, then the options; what is unset is there as
+ * undefined.
+ */
 export function readSettings(command: Command, settings: readonly Setting[], onRun: boolean): ConfigurationInput {
   const values = command.opts<Record<string, unknown>>();
   let input: ConfigurationInput = values.published ? publishedFor(settings) : {};

@@ -1,13 +1,13 @@
-// Doing phases of a run from the command line: progress while it works, an orderly stop at Ctrl-C with the command that goes on, and
-// the summary at the end, as a table or as JSON.
+// Doing phases of a run from the command line: progress while it works, an orderly stop at Ctrl-C with the command that
+// goes on, and the summary at the end, as a table or as JSON.
 
 import type { Command } from 'commander';
 import type { RunSummary } from '../flow/results/summary.ts';
 import type { DeviceOptions } from '../flow/run/device.ts';
 import { dropLock } from '../flow/run/lock.ts';
 import { hasManifest } from '../flow/run/manifest.ts';
-import type { Phase } from '../flow/run/phases.ts';
 import type { ConfigurationInput } from '../flow/settings/config.ts';
+import type { Phase } from '../flow/settings/phases.ts';
 import type { FigureFormat } from '../report/formats.ts';
 import { given } from '../tensor/given.ts';
 import { Interrupted } from './failure.ts';

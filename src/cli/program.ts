@@ -1,5 +1,6 @@
-// The commands of `tram` and what they share: global options, the look of help, errors as one line and an exit code. A command's own
-// options are defined, and its modules loaded, only when the arguments name it, so that `tram --help` answers at once.
+// The commands of `tram` and what they share: global options, the look of help, errors as one line and an exit code. A
+// command's own options are defined, and its modules loaded, only when the arguments name it, so that `tram --help`
+// answers at once.
 
 import { Command, Option } from 'commander';
 import { version } from '../version.ts';

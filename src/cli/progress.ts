@@ -1,10 +1,10 @@
-// What a run shows while it works, as a listener of its events: on a terminal one live line for the phase in progress, with finished
-// phases left as one line each; anywhere else plain lines, one for each epoch and for the start and end of each phase, and one a minute
-// while nothing else is told.
+// What a run shows while it works, as a listener of its events: on a terminal one live line for the phase in progress,
+// with finished phases left as one line each; anywhere else plain lines, one for each epoch and for the start and end
+// of each phase, and one a minute while nothing else is told.
 
 import { SingleBar } from 'cli-progress';
 import type { Listener, RunEvent } from '../flow/run/events.ts';
-import type { Phase } from '../flow/run/phases.ts';
+import type { Phase } from '../flow/settings/phases.ts';
 import { PhaseMeter } from './meter.ts';
 import { clockTime, isLive, type Output, percent, type Style, wrapped } from './style.ts';
 

@@ -1,5 +1,5 @@
-// docs/commands.md: every command with every option, its valid values and its default, from the program itself, so that it cannot
-// say anything else than `--help`. scripts/commands-doc.mjs writes the file and a test compares it.
+// docs/commands.md: every command with every option, its valid values and its default, from the program itself, so that
+// it cannot say anything else than `--help`. scripts/commands-doc.mjs writes the file and a test compares it.
 
 import type { Command, Option } from 'commander';
 import { optionFacts } from './facts.ts';

@@ -1,8 +1,9 @@
-// What the commands need from outside, so that tests can stand in for it: the output streams and the flow, loaded when first used.
+// What the commands need from outside, so that tests can stand in for it: the output streams and the flow, loaded when
+// first used.
 
 import type { Command } from 'commander';
+import type { runFlow } from '../flow/flow.ts';
 import type { evaluateRun } from '../flow/results/evaluate.ts';
-import type { runFlow } from '../flow/run/run.ts';
 import { openFile } from './open.ts';
 import type { Output } from './style.ts';
 

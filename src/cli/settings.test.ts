@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import { phases } from '../flow/run/phases.ts';
 import { type Configuration, parseConfiguration } from '../flow/settings/config.ts';
 import { findSetting, namedChoices, parseSetting, settingsOfPhases, withSetting } from '../flow/settings/fields.ts';
 import { defaultValue, expectation } from '../flow/settings/keys.ts';
+import { phases } from '../flow/settings/phases.ts';
 import { settings } from '../flow/settings/table.ts';
 import { describeOption, optionFacts } from './facts.ts';
 import { describeSetting, optionName, prefixedNames } from './settings.ts';

@@ -1,5 +1,5 @@
-// What the table of settings means on a command line: the names of options and how help describes them. What a setting is, and how a text
-// becomes its value, is said in flow/settings/fields.ts.
+// What the table of settings means on a command line: the names of options and how help describes them. What a setting
+// is, and how a text becomes its value, is said in flow/settings/fields.ts.
 
 import { fieldName, fieldOf, namedChoices } from '../flow/settings/fields.ts';
 import { type Setting, settings } from '../flow/settings/table.ts';
@@ -16,7 +16,9 @@ export function describeSetting(setting: Setting): string {
   return describeOption({ help, values: setting.placeholder === undefined ? undefined : expected, default: usual });
 }
 
-/** The phases' options of a name that `tram run` knows only with a prefix, such as --train-epochs and --explore-epochs. */
+/**
+ * The phases' options of a name that `tram run` knows only with a prefix, such as --train-epochs and --explore-epochs.
+ */
 export function prefixedNames(name: string): string[] {
   return settings
     .filter((setting) => setting.prefixed && setting.name === name)

@@ -1,5 +1,6 @@
 // How text is shown on one output stream: colours or none, in which width, and times. Colours follow the
-// stream itself (a terminal that is not dumb), NO_COLOR, FORCE_COLOR and --no-color; a pipe never gets control characters by itself.
+// stream itself (a terminal that is not dumb), NO_COLOR, FORCE_COLOR and --no-color; a pipe never gets control
+// characters by itself.
 
 import pc from 'picocolors';
 import { visible } from '../tensor/errors.ts';
@@ -17,7 +18,9 @@ export interface Output {
 /** Colours, and the end of a line cleared: what is ours among control sequences. */
 const OURS = new RegExp(`(${String.fromCharCode(27)}\\[(?:[\\d;]*m|K))`);
 
-/** The stream with control characters of names written out: what files say does not reach a terminal as commands to it. */
+/**
+ * The stream with control characters of names written out: what files say does not reach a terminal as commands to it.
+ */
 export function guarded(stream: Output): Output {
   return {
     get isTTY() {
@@ -68,8 +71,8 @@ export function textWidth({ columns }: Output): number {
 }
 
 /**
- * A text in which paragraphs with a line longer than `width` are filled anew. A blank line or an indented one begins a paragraph; what an
- * indented line has beyond the width goes on below it, as far in as the last of its columns.
+ * A text in which paragraphs with a line longer than `width` are filled anew. A blank line or an indented one begins a
+ * paragraph; what an indented line has beyond the width goes on below it, as far in as the last of its columns.
  */
 export function reflowed(text: string, width: number): string {
   const paragraphs: string[][] = [];

@@ -1,5 +1,6 @@
-// Results as text. The end of a run: the stages with accuracy, loss, power and gate cost, the multipliers with their error metrics and
-// proof (a row per layer where each has its own), the files, and the last word. And several runs side by side.
+// Results as text. The end of a run: the stages with accuracy, loss, power and gate cost, the multipliers with their
+// error metrics and proof (a row per layer where each has its own), the files, and the last word. And several runs side
+// by side.
 
 import { stripVTControlCharacters } from 'node:util';
 import Table from 'cli-table3';
@@ -154,7 +155,10 @@ function commonPattern(paths: readonly [string, ...string[]] | readonly string[]
 
 const comparedStages: readonly Stage[] = ['float', 'quantized', 'explored', 'mapped', 'recovered'];
 
-/** One line per run: accuracy at every stage, the analytic power of θ and the gate cost; then the errors. Without a final newline. */
+/**
+ * One line per run: accuracy at every stage, the analytic power of θ and the gate cost; then the errors. Without a
+ * final newline.
+ */
 export function comparisonText(runs: readonly ComparedRun[], style: Style, width = Number.POSITIVE_INFINITY): string {
   const same = (of: (run: ComparedRun) => string) => (new Set(runs.map(of)).size === 1 ? of(runs[0]!) : undefined);
   const facts = [

@@ -1,4 +1,5 @@
-// Trying multipliers as it goes: plain lines for a terminal and a pipe alike, each of which grows while its multiplier is measured.
+// Trying multipliers as it goes: plain lines for a terminal and a pipe alike, each of which grows while its multiplier
+// is measured.
 
 import type { TryEvent } from '../flow/try/events.ts';
 import type { Treatment } from '../flow/try/treatments.ts';

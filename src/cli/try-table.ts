@@ -1,4 +1,5 @@
-// What `tram try` came to as text: a row for each multiplier in each order of its operands, and what is to be read from the rows.
+// What `tram try` came to as text: a row for each multiplier in each order of its operands, and what is to be read from
+// the rows.
 
 import { lastResult, lastTreatment, type TriedMultiplier, type TryReport } from '../flow/try/report.ts';
 import { fixed, percent, type Style, significant, wrapped } from './style.ts';

@@ -1,5 +1,6 @@
-// What the commands of the multiplier workbench share: how a multiplier is named on the command line, how its operands are read and
-// weighted, and how synthesis is set. Every option is defined once, here; the libraries behind them are loaded when a command runs.
+// What the commands of the multiplier workbench share: how a multiplier is named on the command line, how its operands
+// are read and weighted, and how synthesis is set. Every option is defined once, here; the libraries behind them are
+// loaded when a command runs.
 
 import { type Command, Option } from 'commander';
 import { badValue, decimalNumber, nonEmpty, oneOf, perOperand } from '../flow/settings/values.ts';

@@ -1,6 +1,6 @@
-// Augmentation of raw 8-bit images (NHWC): a random crop after zero padding and a random horizontal flip, as is usual for
-// CIFAR-10 (He et al., 2016, section 4.2). Works on raw values, where 0 is black, before any normalisation; writes into a
-// buffer of the caller and allocates nothing. Not a general image library.
+// Augmentation of raw 8-bit images (NHWC): a random crop after zero padding and a random horizontal flip, as is usual
+// for CIFAR-10 (He et al., 2016, section 4.2). Works on raw values, where 0 is black, before any normalisation; writes
+// into a buffer of the caller and allocates nothing. Not a general image library.
 
 import type { Random } from '../tensor/random.ts';
 import type { ImageSize } from './image.ts';
@@ -16,8 +16,8 @@ export interface AugmentOptions {
 export const noAugmentation: AugmentOptions = { pad: 0, flip: false };
 
 /**
- * Copies the image at `sourceOffset` to `targetOffset`, shifted so that output pixel (y, x) shows input pixel (y + dy, x + dx)
- * of the (possibly mirrored) crop, and 0 where that lies outside the image. `flip` mirrors the cropped result.
+ * Copies the image at `sourceOffset` to `targetOffset`, shifted so that output pixel (y, x) shows input pixel (y + dy,
+ * x + dx) of the (possibly mirrored) crop, and 0 where that lies outside the image. `flip` mirrors the cropped result.
  */
 export function copyShifted(
   source: Uint8Array,
@@ -54,7 +54,10 @@ export function copyShifted(
   }
 }
 
-/** Writes a random shift within ±pad (dy, dx) and a random mirroring (0 or 1) to `into`; always takes the same number of random draws. */
+/**
+ * Writes a random shift within ±pad (dy, dx) and a random mirroring (0 or 1) to `into`; always takes the same number of
+ * random draws.
+ */
 export function drawShift(into: Int32Array, at: number, { pad, flip }: AugmentOptions, random: Random): void {
   into[at] = random.integer(2 * pad + 1) - pad;
   into[at + 1] = random.integer(2 * pad + 1) - pad;

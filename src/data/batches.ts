@@ -1,5 +1,6 @@
-// Which examples make a batch, in training and in evaluation. Invariant: the order of an epoch is a function of (seed, epoch) and the
-// augmentation of a batch of (seed, epoch, step), so a run resumed at any step sees the same bytes as one that was never interrupted.
+// Which examples make a batch, in training and in evaluation. Invariant: the order of an epoch is a function of (seed,
+// epoch) and the augmentation of a batch of (seed, epoch, step), so a run resumed at any step sees the same bytes as
+// one that was never interrupted.
 // Nothing is read here: a selection is a few numbers, which a split turns into inputs.
 
 import { UserError } from '../tensor/errors.ts';
@@ -39,8 +40,8 @@ function checkBatchSize(batchSize: number): void {
 }
 
 /**
- * The batches of one training epoch, from `firstStep` on. Throws a UserError when the training split has fewer examples than one batch and
- * partial batches are dropped.
+ * The batches of one training epoch, from `firstStep` on. Throws a UserError when the training split has fewer examples
+ * than one batch and partial batches are dropped.
  */
 export function trainingBatches(data: TrainingData, options: TrainingOptions): IterableIterator<Selection> {
   const { batchSize, dropLast = true } = options;

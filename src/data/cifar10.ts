@@ -1,5 +1,6 @@
-// CIFAR-10 in its official binary layout (A. Krizhevsky, 2009; "binary version"): records of one label byte and three 32×32
-// planes (red, green, blue), in data_batch_1 … 5.bin for training and test_batch.bin. The planes become interleaved channels.
+// CIFAR-10 in its official binary layout (A. Krizhevsky, 2009; "binary version"): records of one label byte and three
+// 32×32 planes (red, green, blue), in data_batch_1 … 5.bin for training and test_batch.bin. The planes become
+// interleaved channels.
 // Any whole number of records per file is accepted, so that excerpts work too; nothing is downloaded.
 
 import { existsSync } from 'node:fs';

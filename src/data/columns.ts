@@ -1,5 +1,6 @@
-// What the first lines of a delimited file say about its columns: the delimiter, whether there is a header, which column holds the label and
-// what size the images have. Decided before a pixel is read, so that nothing is allocated for an image size that the file contradicts.
+// What the first lines of a delimited file say about its columns: the delimiter, whether there is a header, which
+// column holds the label and what size the images have. Decided before a pixel is read, so that nothing is allocated
+// for an image size that the file contradicts.
 
 import { UserError } from '../tensor/errors.ts';
 import { nearestName } from '../tensor/names.ts';

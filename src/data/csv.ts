@@ -1,5 +1,6 @@
-// Images as delimited text, one image per line: height × width × channels values (row-major, channels last) and the label, which the header
-// names or else stands last; .csv or gzip. Every error is located: file:line and the value. The embedded `digits` data have this form too.
+// Images as delimited text, one image per line: height × width × channels values (row-major, channels last) and the
+// label, which the header names or else stands last; .csv or gzip. Every error is located: file:line and the value. The
+// embedded `digits` data have this form too.
 // Not a general CSV reader: quotes only around names and labels, no missing values.
 
 import { basename } from 'node:path';
@@ -221,7 +222,10 @@ export function openCsv(file: string, options: DatasetOptions): Dataset {
   });
 }
 
-/** Both files, or one of them, by the same rules; undefined when either holds fractions where whole numbers were expected. */
+/**
+ * Both files, or one of them, by the same rules; undefined when either holds fractions where whole numbers were
+ * expected.
+ */
 function readFiles(file: string, testFile: string | undefined, options: DatasetOptions, values: Values) {
   const all = parseCsv(readMaybeGzip(file), file, options, values);
   if (!all) return undefined;
@@ -234,8 +238,8 @@ function readFiles(file: string, testFile: string | undefined, options: DatasetO
 }
 
 /**
- * The data set that the program ships: 1797 handwritten digits of 8×8 pixels with values 0 … 16 (UCI, Alpaydin and Kaynak,
- * 1998), 1437 for training and 360 for testing, the same share of each class.
+ * The data set that the program ships: 1797 handwritten digits of 8×8 pixels with values 0 … 16 (UCI, Alpaydin and
+ * Kaynak, 1998), 1437 for training and 360 for testing, the same share of each class.
  */
 export function openDigits(): Dataset {
   const path = fileURLToPath(new URL('../../data/digits.csv.gz', import.meta.url));

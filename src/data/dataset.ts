@@ -1,6 +1,7 @@
-// What a labelled image data set is once it has been opened: two splits of raw 8-bit images (NHWC), and how raw values become network
-// inputs: x = (raw / scale − mean[channel]) / deviation[channel]. Invariant: mean and deviation come from the training split alone, sha256
-// covers everything that a run can see, and there are two classes at least to tell apart. Where images come from is the sources' business.
+// What a labelled image data set is once it has been opened: two splits of raw 8-bit images (NHWC), and how raw values
+// become network inputs: x = (raw / scale − mean[channel]) / deviation[channel]. Invariant: mean and deviation come
+// from the training split alone, sha256 covers everything that a run can see, and there are two classes at least to
+// tell apart. Where images come from is the sources' business.
 
 import { UserError } from '../tensor/errors.ts';
 import { sha256 } from '../tensor/files.ts';
@@ -26,7 +27,9 @@ export interface Dataset<S extends ImageSplit = ImageSplit> extends ImageSize {
   readonly classCounts: readonly number[];
   /** How the test images were chosen, for people: "a fifth of each class held back". */
   readonly split: string;
-  /** Where the labels come from and how they became class numbers: "the column label", "column 1, class = label − 1". */
+  /**
+   * Where the labels come from and how they became class numbers: "the column label", "column 1, class = label − 1".
+   */
   readonly labels: string;
   /** What was taken in a way that its owner should know. */
   readonly notes: readonly string[];
@@ -69,7 +72,10 @@ export interface DatasetParts extends ImageSize {
   readonly notes?: readonly string[];
 }
 
-/** Completes a data set with its normalisation, its class counts and its hash. Throws a UserError for fewer than two classes. */
+/**
+ * Completes a data set with its normalisation, its class counts and its hash. Throws a UserError for fewer than two
+ * classes.
+ */
 export function finishDataset({ location, ...parts }: DatasetParts): Dataset<MemorySplit> {
   const { height, width, channels, classes, scale, train, test, labels = 'as given', split = 'as given' } = parts;
   const source = location ?? parts.name;
@@ -100,7 +106,10 @@ export function finishDataset({ location, ...parts }: DatasetParts): Dataset<Mem
   };
 }
 
-/** Labels as the hash takes them: a byte each while that is enough, so that a data set keeps the hash that older runs know it by. */
+/**
+ * Labels as the hash takes them: a byte each while that is enough, so that a data set keeps the hash that older runs
+ * know it by.
+ */
 function labelBytes(labels: Int32Array, classes: number): Uint8Array {
   return classes <= 256 ? Uint8Array.from(labels) : littleEndian(labels);
 }
@@ -170,7 +179,10 @@ function normalisation(images: Uint8Array, channels: number, scale: number): { m
   return { mean, deviation };
 }
 
-/** The split of data that come without one: the same share of each class, and the same images whatever a run's seed, or they would leak. */
+/**
+ * The split of data that come without one: the same share of each class, and the same images whatever a run's seed, or
+ * they would leak.
+ */
 export function holdBack(
   all: ImageArrays,
   size: ImageSize,
@@ -180,8 +192,8 @@ export function holdBack(
 }
 
 /**
- * Divides images into a training and a test split in which every class has the same share (largest remainders, ties to the
- * lower class). Which images of a class are tested depends on `seed` alone; both splits keep the original order.
+ * Divides images into a training and a test split in which every class has the same share (largest remainders, ties to
+ * the lower class). Which images of a class are tested depends on `seed` alone; both splits keep the original order.
  */
 export function stratifiedSplit(
   all: ImageArrays,

@@ -1,6 +1,7 @@
-// MNIST and its relatives in the IDX format (Y. LeCun's MNIST page): big-endian magic number, extents, then bytes, of labels also 32-bit
-// numbers (idx1-int); plain or gzip, with '-' or '.' before "idx". Both splits are read: train-… and t10k-… or test-…, with or without a name before them
-// (EMNIST: emnist-letters-train-…); where a folder holds several, FOLDER/NAME says which. Grey images only.
+// MNIST and its relatives in the IDX format (Y. LeCun's MNIST page): big-endian magic number, extents, then bytes, of
+// labels also 32-bit numbers (idx1-int); plain or gzip, with '-' or '.' before "idx". Both splits are read: train-… and
+// t10k-… or test-…, with or without a name before them (EMNIST: emnist-letters-train-…); where a folder holds several,
+// FOLDER/NAME says which. Grey images only.
 
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';

@@ -1,6 +1,7 @@
-// A split of labelled images: in memory, or read one by one when a batch asks for them. Inputs of a batch are `images`, u8 [rows, height,
-// width, channels], and `labels`, i32 [rows]; rows behind the last image are black and have the label −1. A device with memory of its own
-// may keep a split that is in memory and gather batches itself, from `picksOf`: both give the same bytes.
+// A split of labelled images: in memory, or read one by one when a batch asks for them. Inputs of a batch are `images`,
+// u8 [rows, height, width, channels], and `labels`, i32 [rows]; rows behind the last image are black and have the label
+// −1. A device with memory of its own may keep a split that is in memory and gather batches itself, from `picksOf`:
+// both give the same bytes.
 
 import { invariant, UserError } from '../tensor/errors.ts';
 import { copyShifted, drawShift } from './augment.ts';
@@ -52,7 +53,9 @@ export interface ImageReader<View = undefined> {
   readonly read: (number: number, view: View, target: Uint8Array, signal: AbortSignal) => Promise<void>;
 }
 
-/** A split whose images are read when a batch asks for them, those of a batch side by side; an error names the image. */
+/**
+ * A split whose images are read when a batch asks for them, those of a batch side by side; an error names the image.
+ */
 export function streamedSplit<View>(reader: ImageReader<View>, { height, width, channels }: ImageSize): ImageSplit {
   const { labels, nameOf, draw } = reader;
   const length = height * width * channels;
@@ -94,8 +97,8 @@ export function labelsOf(labels: Int32Array, { numbers }: Selection, rows: numbe
 }
 
 /**
- * For each row the number of its image in the split, dy, dx, and 1 where it is mirrored (see gatherImages in engine/graph/ops.ts); number −1
- * behind the last image. [rows, 4]
+ * For each row the number of its image in the split, dy, dx, and 1 where it is mirrored (see gatherImages in
+ * engine/graph/ops.ts); number −1 behind the last image. [rows, 4]
  */
 export function picksOf({ numbers, augmentation }: Selection, rows: number): Int32Array {
   const picks = new Int32Array(4 * rows);
@@ -107,7 +110,10 @@ export function picksOf({ numbers, augmentation }: Selection, rows: number): Int
   return picks;
 }
 
-/** Gathers the images of `picks` into `target`, [picks, height, width, channels]: the operation `gatherImages` on the host. */
+/**
+ * Gathers the images of `picks` into `target`, [picks, height, width, channels]: the operation `gatherImages` on the
+ * host.
+ */
 export function gatherImages(images: Uint8Array, size: ImageSize, picks: Int32Array, target: Uint8Array): void {
   const length = size.height * size.width * size.channels;
   for (let k = 0; 4 * k < picks.length; k++) {

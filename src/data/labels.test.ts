@@ -1,5 +1,6 @@
-// Where labels are read and what becomes of them, for each source: the header's column, a column that is asked for, a guess that is told or
-// refused; one class, empty classes, labels from 1 and texts. Nothing may train on something else than the user's labels without a word.
+// Where labels are read and what becomes of them, for each source: the header's column, a column that is asked for, a
+// guess that is told or refused; one class, empty classes, labels from 1 and texts. Nothing may train on something else
+// than the user's labels without a word.
 
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

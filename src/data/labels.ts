@@ -1,6 +1,6 @@
-// Labels as they are written become class numbers 0 … classes − 1. Whole numbers keep their meaning: class = label, or label − 1 where
-// the smallest is 1 (a note says so); texts are numbered in sorted order. Nothing is renumbered without a note, and a class that no label
-// names is never dropped: the data set says that it is empty.
+// Labels as they are written become class numbers 0 … classes − 1. Whole numbers keep their meaning: class = label, or
+// label − 1 where the smallest is 1 (a note says so); texts are numbered in sorted order. Nothing is renumbered without
+// a note, and a class that no label names is never dropped: the data set says that it is empty.
 
 import { UserError } from '../tensor/errors.ts';
 

@@ -1,5 +1,7 @@
-// Reads what is asked for in its order, and a few requests ahead of whoever takes the results, so that a device need not wait for a disk.
-// Invariant: nothing is being read any more when the iteration has ended, however it ends: by its last result, an error, or an early return.
+// Reads what is asked for in its order, and a few requests ahead of whoever takes the results, so that a device need
+// not wait for a disk.
+// Invariant: nothing is being read any more when the iteration has ended, however it ends: by its last result, an
+// error, or an early return.
 
 /** Requests that are being read while the result of the one before is used. */
 const AHEAD = 1;

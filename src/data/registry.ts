@@ -1,5 +1,5 @@
-// The data sets that a user can name: `digits`, `cifar10:DIR`, `csv:FILE`, `idx:DIR`, or just a path whose content tells what
-// it is. One list, from which the help text and the error for an unknown name are made.
+// The data sets that a user can name: `digits`, `cifar10:DIR`, `csv:FILE`, `idx:DIR`, or just a path whose content
+// tells what it is. One list, from which the help text and the error for an unknown name are made.
 
 import { statSync } from 'node:fs';
 import { isAbsolute, join } from 'node:path';
@@ -89,8 +89,8 @@ export function relocate(spec: string, directory: string): string {
 }
 
 /**
- * Opens the data set that `spec` names: NAME, NAME:LOCATION, or a path. Throws a UserError for an unknown name (with the valid
- * ones and the nearest), a missing location, and anything wrong in the files.
+ * Opens the data set that `spec` names: NAME, NAME:LOCATION, or a path. Throws a UserError for an unknown name (with
+ * the valid ones and the nearest), a missing location, and anything wrong in the files.
  */
 export async function openDataset(spec: string, options: DatasetOptions = {}): Promise<Dataset> {
   const colon = spec.indexOf(':');

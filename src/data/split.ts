@@ -1,6 +1,7 @@
-// What the training loop knows of data: a split is so many examples, and a batch of them is read when it is asked for. What an example is
-// (an image, a text) is the business of its split and of the task that declares the inputs. Invariant: what is read depends on the selection
-// alone, so that a batch that is read ahead, late or again has the same bits.
+// What the training loop knows of data: a split is so many examples, and a batch of them is read when it is asked for.
+// What an example is (an image, a text) is the business of its split and of the task that declares the inputs.
+// Invariant: what is read depends on the selection alone, so that a batch that is read ahead, late or again has the
+// same bits.
 
 import type { Random } from '../tensor/random.ts';
 import type { TensorData } from '../tensor/tensor.ts';
@@ -25,7 +26,8 @@ export interface Batch {
 export interface Split {
   readonly count: number;
   /**
-   * Reads a selection as `rows` rows, at least as many as it has examples; those behind the last one are padding that no target belongs to.
+   * Reads a selection as `rows` rows, at least as many as it has examples; those behind the last one are padding that
+   * no target belongs to.
    * Reading stops early, with any error, once `signal` says so; nothing goes on behind a promise that is settled.
    */
   read(selection: Selection, rows: number, signal?: AbortSignal): Promise<Batch>;

@@ -1,8 +1,8 @@
-// What a device must offer: facts that are known before it computes, and sessions that do. A session owns the variables;
-// the programs compiled in it share them, so a training step and an evaluation step see the same weights. Programs of a
-// session never run at once, so they also share one arena (see graph/plan.ts): what a program computes on the way is gone
-// when another one runs, what it was given and what it yields stays. Reads and runs are asynchronous because a GPU's are;
-// a backend may finish before it returns.
+// What a device must offer: facts that are known before it computes, and sessions that do. A session owns the
+// variables; the programs compiled in it share them, so a training step and an evaluation step see the same weights.
+// Programs of a session never run at once, so they also share one arena (see graph/plan.ts): what a program computes on
+// the way is gone when another one runs, what it was given and what it yields stays. Reads and runs are asynchronous
+// because a GPU's are; a backend may finish before it returns.
 
 import type { TableEmulation } from '../multiplier/error.ts';
 import type { HostTensor, TensorData } from '../tensor/tensor.ts';
@@ -32,8 +32,8 @@ export interface Backend {
 export interface Session {
   readonly backend: Backend;
   /**
-   * Plans the graph and takes its memory; the session's arena grows where this program needs more of it than the others. Variables new to
-   * the session start as zeros; known ones must have the same type.
+   * Plans the graph and takes its memory; the session's arena grows where this program needs more of it than the
+   * others. Variables new to the session start as zeros; known ones must have the same type.
    */
   compile(graph: Graph): Promise<Program>;
   variableNames(): readonly string[];
@@ -50,7 +50,10 @@ export interface Program {
   /** Sets an input for the runs to come; it keeps its value until written again. */
   write(name: string, data: TensorData): void;
   run(): Promise<void>;
-  /** A copy of an output of the latest run at the time of the call; later runs, of any program, may be started before it arrives. */
+  /**
+   * A copy of an output of the latest run at the time of the call; later runs, of any program, may be started before it
+   * arrives.
+   */
   read(name: string): Promise<TensorData>;
   /** Bytes of the session's arena that this program's intermediate values need. */
   readonly arenaBytes: number;
@@ -59,7 +62,8 @@ export interface Program {
 }
 
 /**
- * What memory holds in tests before it is written: NaN as f32, no valid code as u8. With a backend's option `poison` nothing that a kernel
- * must write itself holds anything else when it starts, so that reading what was not written shows.
+ * What memory holds in tests before it is written: NaN as f32, no valid code as u8. With a backend's option `poison`
+ * nothing that a kernel must write itself holds anything else when it starts, so that reading what was not written
+ * shows.
  */
 export const POISON = 0xff;

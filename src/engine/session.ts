@@ -1,11 +1,11 @@
-// What the sessions of all backends have in common: the one home of the variables, and the arena that their programs share, which is as
-// large as the largest of them needs. A backend says what a place in its memory is, and moves bytes.
+// What the sessions of all backends have in common: the one home of the variables, and the arena that their programs
+// share, which is as large as the largest of them needs. A backend says what a place in its memory is, and moves bytes.
 
 import { invariant } from '../tensor/errors.ts';
+import type { TensorType } from '../tensor/tensor.ts';
 import { type HostTensor, sameShape, type TensorData } from '../tensor/tensor.ts';
 import type { Backend, Program, Session } from './backend.ts';
 import type { Graph } from './graph/graph.ts';
-import type { TensorType } from './graph/ops.ts';
 
 export interface Variable<Place> extends TensorType {
   readonly place: Place;
@@ -29,7 +29,10 @@ export abstract class SharedSession<Place> implements Session {
   protected abstract load(place: Place, type: TensorType): Promise<TensorData>;
   /** Plans the graph, joins with it, and takes the memory that is the program's own. */
   protected abstract build(graph: Graph): Promise<Program>;
-  /** Makes the arena this large; what is in it is lost, and it may move. Throws where there is not so much, and leaves it as it was. */
+  /**
+   * Makes the arena this large; what is in it is lost, and it may move. Throws where there is not so much, and leaves
+   * it as it was.
+   */
   protected abstract fitArena(bytes: number): void;
   /** In tests: poisons the arena. */
   protected abstract poisonArena(): void;

@@ -1,5 +1,6 @@
-// The cells of a library as Yosys and ABC get them. Both want names that are plain identifiers, and ABC a buffer: cells with other names
-// are called otherwise on the way there, and a library without a buffer lends them one that is taken out again.
+// The cells of a library as Yosys and ABC get them. Both want names that are plain identifiers, and ABC a buffer: cells
+// with other names are called otherwise on the way there, and a library without a buffer lends them one that is taken
+// out again.
 // Invariant: every instance that comes back is of a cell of the library; the buffer is none of them.
 
 import { renamedExpression, truthTable } from './liberty/expression.ts';

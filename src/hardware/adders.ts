@@ -1,6 +1,7 @@
-// Half and full adders of a library, and the Yosys technology map that puts them in the place of the adders found in a circuit.
-// A cell counts when its two outputs are sum and carry of its two or three inputs, each possibly inverted (ASAP7's adders invert both);
-// the map adds the inverters, which the logic optimiser then absorbs into the neighbours.
+// Half and full adders of a library, and the Yosys technology map that puts them in the place of the adders found in a
+// circuit.
+// A cell counts when its two outputs are sum and carry of its two or three inputs, each possibly inverted (ASAP7's
+// adders invert both); the map adds the inverters, which the logic optimiser then absorbs into the neighbours.
 // Invariant: cell and pin names enter the map as plain identifiers only; other cells are not considered.
 
 import { truthTable } from './liberty/expression.ts';
@@ -42,7 +43,9 @@ export function findAdders(cells: Iterable<Cell>): LibraryAdders {
   return { half, full };
 }
 
-/** Verilog that maps Yosys' $fa (A, B, C → sum Y, carry X) to the adders of the library; null when it has no full adder. */
+/**
+ * Verilog that maps Yosys' $fa (A, B, C → sum Y, carry X) to the adders of the library; null when it has no full adder.
+ */
 export function adderMap({ half, full }: LibraryAdders): string | null {
   if (!full) return null;
   const use = (adder: LibraryAdder) => {

@@ -1,4 +1,5 @@
-// Timing, sizing and power on small mapped netlists of the built-in technology, whose linear model can be worked out by hand.
+// Timing, sizing and power on small mapped netlists of the built-in technology, whose linear model can be worked out by
+// hand.
 
 import { describe, expect, it } from 'vitest';
 import { UserError } from '../tensor/errors.ts';

@@ -1,7 +1,9 @@
 // The ways a circuit is tried to be synthesised: which adders are taken out first, and which ABC script maps the rest.
-// No script is best for all circuits: those made of adders gain from adder cells, slow chains need restructuring for depth, and area
-// recovery after restructuring differs by luck. Each is short, deterministic (nothing is bound to time) and judged by its result.
-// Source: ABC commands as documented in its help: &dch structural choices, &nf area-flow mapping, &st; &if -g delay-optimal rewriting.
+// No script is best for all circuits: those made of adders gain from adder cells, slow chains need restructuring for
+// depth, and area recovery after restructuring differs by luck. Each is short, deterministic (nothing is bound to time)
+// and judged by its result.
+// Source: ABC commands as documented in its help: &dch structural choices, &nf area-flow mapping, &st; &if -g
+// delay-optimal rewriting.
 
 /** Which adders become cells of the library before ABC sees the rest; where the library has none, nothing changes. */
 export type AdderExtraction = 'none' | 'as-written' | 'full' | 'full-and-half';

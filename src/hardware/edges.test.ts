@@ -1,4 +1,5 @@
-// Which edge of an input causes which edge of an output, worked out by hand on a library whose rising and falling delays differ.
+// Which edge of an input causes which edge of an output, worked out by hand on a library whose rising and falling
+// delays differ.
 
 import { expect, test } from 'vitest';
 import { countTransitions } from './glitches.ts';
@@ -6,7 +7,10 @@ import { readLiberty } from './liberty/read.ts';
 import { readMapped } from './mapped.ts';
 import { Timing } from './timing.ts';
 
-/** A delay for every slew and load, ps; transition times of their own, 0 unless given, so that arrivals are sums of delays. */
+/**
+ * A delay for every slew and load, ps; transition times of their own, 0 unless given, so that arrivals are sums of
+ * delays.
+ */
 const arc = (pin: string, sense: string, rise: number, fall: number, [up, down] = [0, 0]) => `
   timing () { related_pin : "${pin}"; timing_sense : ${sense};
     cell_rise (t) { values ("${rise}, ${rise}", "${rise}, ${rise}"); } cell_fall (t) { values ("${fall}, ${fall}", "${fall}, ${fall}"); }

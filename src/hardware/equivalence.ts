@@ -1,8 +1,9 @@
-// Whether two combinational circuits are equal for all inputs, with the operands of a counterexample where they are not. Both become
-// networks of AND and NOT gates through Yosys; up to 2^24 input patterns all are simulated (multipliers defeat SAT solvers long before
-// that), beyond that random patterns look for a difference and then SAT decides: structural hashing and SAT sweeping by ABC, Yosys' own
-// solver for what is left.
-// Invariant: "equal" is said only after all patterns or a proof; ports are matched by position and width, their names may differ.
+// Whether two combinational circuits are equal for all inputs, with the operands of a counterexample where they are
+// not. Both become networks of AND and NOT gates through Yosys; up to 2^24 input patterns all are simulated
+// (multipliers defeat SAT solvers long before that), beyond that random patterns look for a difference and then SAT
+// decides: structural hashing and SAT sweeping by ABC, Yosys' own solver for what is left.
+// Invariant: "equal" is said only after all patterns or a proof; ports are matched by position and width, their names
+// may differ.
 
 import { UserError } from '../tensor/errors.ts';
 import { given } from '../tensor/given.ts';
@@ -70,7 +71,10 @@ async function gates(yosys: Yosys, circuit: Circuit, name: string): Promise<Mapp
   return readMapped(run.files['gates.json']!, gateLibrary);
 }
 
-/** The second netlist with the ports named and ordered as the first's: k-th input to k-th input, k-th output to k-th output. */
+/**
+ * The second netlist with the ports named and ordered as the first's: k-th input to k-th input, k-th output to k-th
+ * output.
+ */
 function withPortsOf(first: MappedNetlist, second: MappedNetlist): MappedNetlist {
   const take = (direction: string) => {
     const ports = second.ports.filter((port) => port.direction === direction);

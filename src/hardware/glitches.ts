@@ -1,6 +1,7 @@
-// Event-driven simulation of a mapped netlist with the delays of the timing analysis: how often each net really moves per cycle,
-// hazards included. A cell's output changes one delay after the input that causes it; a change that is overtaken by the opposite one
-// before it happens is suppressed (inertial delay), as real gates suppress pulses shorter than their delay.
+// Event-driven simulation of a mapped netlist with the delays of the timing analysis: how often each net really moves
+// per cycle, hazards included. A cell's output changes one delay after the input that causes it; a change that is
+// overtaken by the opposite one before it happens is suppressed (inertial delay), as real gates suppress pulses shorter
+// than their delay.
 // Invariant: after each vector every net has settled to its zero-delay value; deterministic.
 // Not modelled: partial swings, delays that depend on the actual slew of a glitch.
 
@@ -22,7 +23,10 @@ interface TimedInstance {
   readonly delays: readonly (readonly (readonly [number, number])[])[];
 }
 
-/** Transitions of every net while the vectors 0 … count − 1 of `inputs` are applied, the first one as the starting state. */
+/**
+ * Transitions of every net while the vectors 0 … count − 1 of `inputs` are applied, the first one as the starting
+ * state.
+ */
 export function countTransitions(timing: Timing, inputs: ReadonlyMap<Net, Words>, count: number): Float64Array {
   const { netlist } = timing;
   const state = new Uint8Array(netlist.netCount);

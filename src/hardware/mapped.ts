@@ -1,6 +1,8 @@
-// A mapped netlist: instances of library cells and the nets between them, in topological order, as read from Yosys' JSON.
-// Invariant: nets 0 and 1 are the constants; every other net is a primary input or the output of exactly one instance; an instance
-// stands behind the drivers of all its inputs. The cell of an instance may be exchanged for one of the same pins and functions (sizing).
+// A mapped netlist: instances of library cells and the nets between them, in topological order, as read from Yosys'
+// JSON.
+// Invariant: nets 0 and 1 are the constants; every other net is a primary input or the output of exactly one instance;
+// an instance stands behind the drivers of all its inputs. The cell of an instance may be exchanged for one of the same
+// pins and functions (sizing).
 
 import { UserError } from '../tensor/errors.ts';
 import type { Cell, Library } from './liberty/library.ts';
@@ -39,7 +41,10 @@ interface JsonModule {
   readonly netnames: Record<string, { bits: (number | string)[]; hide_name?: number }>;
 }
 
-/** Reads the one module of Yosys' JSON. Throws a UserError naming cells that the library does not have (storage, memories, loops). */
+/**
+ * Reads the one module of Yosys' JSON. Throws a UserError naming cells that the library does not have (storage,
+ * memories, loops).
+ */
 export function readMapped(json: string, library: Library): MappedNetlist {
   const { modules } = JSON.parse(json) as { modules: Record<string, JsonModule> };
   const [name, module] = Object.entries(modules)[0] ?? [];

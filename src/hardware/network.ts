@@ -1,4 +1,5 @@
-// A mapped netlist as a network of plain gates: every instance becomes the gates of its cells' functions, for the compiled simulation.
+// A mapped netlist as a network of plain gates: every instance becomes the gates of its cells' functions, for the
+// compiled simulation.
 // Invariant: the network computes what the cells do; its structure says nothing about area or delay.
 
 import type { BitFunctions } from '../netlist/compiled/network.ts';

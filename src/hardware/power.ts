@@ -1,11 +1,13 @@
-// Power of a mapped netlist at a clock: one operand pair per cycle, drawn from the operands' histograms, simulated through the cells.
-//   switching  ½ · C · V² per transition of a net (pin capacitances and output load; nets of the primary inputs included)
-//   internal   the Liberty energies per transition of an output (shared among the inputs that moved with it) and of an input by itself,
+// Power of a mapped netlist at a clock: one operand pair per cycle, drawn from the operands' histograms, simulated
+// through the cells.
+//   switching ½ · C · V² per transition of a net (pin capacitances and output load; nets of the primary inputs
+//   included) internal the Liberty energies per transition of an output (shared among the inputs that moved with it)
+//   and of an input by itself,
 //              at the slews and loads of the timing analysis, summed over the supply rails
 //   leakage    the Liberty values of the states, weighted with how often the cell is in them
-// Glitches: zero-delay simulation counts one transition per cycle and net at most, as the reports of synthesis tools do. With
-// `glitches` each net's count is multiplied by what an event-driven simulation with the cells' delays adds on the first vectors
-// (glitches.ts).
+// Glitches: zero-delay simulation counts one transition per cycle and net at most, as the reports of synthesis tools
+// do. With `glitches` each net's count is multiplied by what an event-driven simulation with the cells' delays adds on
+// the first vectors (glitches.ts).
 // Invariant: deterministic for a seed.
 
 import { UserError } from '../tensor/errors.ts';
@@ -21,13 +23,14 @@ export interface PowerOptions {
   /** Cycles per second in millions; one operand pair each (default 100). */
   readonly clockMHz?: number;
   /**
-   * Per input port, in order: a weight for every bit pattern of the port, 2^bits of them; absent or undefined: all patterns equally
-   * likely.
+   * Per input port, in order: a weight for every bit pattern of the port, 2^bits of them; absent or undefined: all
+   * patterns equally likely.
    */
   readonly histograms?: readonly (ArrayLike<number> | undefined)[];
   /**
-   * Transitions of each input bit per cycle, above 0 and up to 1, bits independent of each other; default: fresh operands in every
-   * cycle, that is 0.5 for uniform ones. Synthesis tools assume 0.1 where nothing is known. Not together with histograms.
+   * Transitions of each input bit per cycle, above 0 and up to 1, bits independent of each other; default: fresh
+   * operands in every cycle, that is 0.5 for uniform ones. Synthesis tools assume 0.1 where nothing is known. Not
+   * together with histograms.
    */
   readonly inputActivity?: number;
   /** Count the transitions before a net settles too (default false). */
@@ -87,7 +90,10 @@ export function analysePower(
   return { ...power, total: power.internal + power.switching + power.leakage };
 }
 
-/** Transitions of every net per cycle with glitches, from the first vectors: the settled rate times what timing adds to it there. */
+/**
+ * Transitions of every net per cycle with glitches, from the first vectors: the settled rate times what timing adds to
+ * it there.
+ */
 function timedRates(
   timing: Timing,
   inputs: ReadonlyMap<Net, Words>,
@@ -243,8 +249,8 @@ function internalEnergy(view: InstanceActivity, timing: Timing): number {
 }
 
 /**
- * fJ of one transition of an output: per rail the mean of its arcs, each weighted with how often its input moved (in its state) together
- * with the output.
+ * fJ of one transition of an output: per rail the mean of its arcs, each weighted with how often its input moved (in
+ * its state) together with the output.
  */
 function meanEnergy(
   view: InstanceActivity,

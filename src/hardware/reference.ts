@@ -1,6 +1,6 @@
 // The circuit before mapping, as AND and NOT gates, and the comparison of a mapped netlist with it by simulation.
-// Invariant: ports are matched by name and width; up to 2^16 input patterns all are compared, beyond that pseudo-random ones (a check
-// against mistakes of the tools, no proof: equivalence.ts proves).
+// Invariant: ports are matched by name and width; up to 2^16 input patterns all are compared, beyond that pseudo-random
+// ones (a check against mistakes of the tools, no proof: equivalence.ts proves).
 
 import { differingSample, firstDifferingPattern } from '../netlist/compiled/network.ts';
 import { UserError } from '../tensor/errors.ts';
@@ -36,8 +36,8 @@ function gate(name: string, pins: readonly string[], text: string): Cell {
 }
 
 /**
- * An input pattern on which two netlists of the same ports differ, as bits of the input ports in the order of `a`, or null. All
- * patterns are compared up to `exhaustiveBits` input bits.
+ * An input pattern on which two netlists of the same ports differ, as bits of the input ports in the order of `a`, or
+ * null. All patterns are compared up to `exhaustiveBits` input bits.
  */
 export function findDifference(
   a: MappedNetlist,

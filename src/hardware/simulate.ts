@@ -1,5 +1,6 @@
-// Bit-parallel simulation of a mapped netlist through the functions of its cells, all nets kept, as power needs them: one 32-bit word holds
-// a net's value for 32 vectors. Zero delay; timed behaviour is glitches.ts. Comparing netlists is reference.ts.
+// Bit-parallel simulation of a mapped netlist through the functions of its cells, all nets kept, as power needs them:
+// one 32-bit word holds a net's value for 32 vectors. Zero delay; timed behaviour is glitches.ts. Comparing netlists is
+// reference.ts.
 // Invariant: values belong to the functions of the cells as they are now.
 
 import { evaluateExpression, type Words } from './liberty/expression.ts';

@@ -1,8 +1,9 @@
-// Gate sizing on a mapped netlist: exchanges cells for others of the same function until the delay target is met with little area.
-// First the critical path is sped up, the exchange with the most delay gained per area at a time; then every cell is made as
-// small as the target allows, in passes until nothing changes.
-// Invariant: function and nets stay as they are; the result is never slower than the larger of the target and the start; no output is
-// loaded above its cell's maximum that was not before. Greedy, deterministic, not optimal.
+// Gate sizing on a mapped netlist: exchanges cells for others of the same function until the delay target is met with
+// little area.
+// First the critical path is sped up, the exchange with the most delay gained per area at a time; then every cell is
+// made as small as the target allows, in passes until nothing changes.
+// Invariant: function and nets stay as they are; the result is never slower than the larger of the target and the
+// start; no output is loaded above its cell's maximum that was not before. Greedy, deterministic, not optimal.
 // Source: Fishburn and Dunlop, TILOS, ICCAD 1985.
 
 import { truthTable } from './liberty/expression.ts';
@@ -83,7 +84,9 @@ export interface SizingStatistics {
 /** What an fF of input capacitance counts beside a µm² of area: decides between cells of equal area. */
 const CAPACITANCE_COST = 0.002;
 
-/** Sizes the gates of a netlist for a delay target in ps (Infinity: for area alone); the netlist of `timing` is changed. */
+/**
+ * Sizes the gates of a netlist for a delay target in ps (Infinity: for area alone); the netlist of `timing` is changed.
+ */
 export function sizeGates(
   timing: Timing,
   variants: CellVariants,
@@ -127,7 +130,9 @@ class Sizing {
     return { tried: this.#tried, enlarged, reduced, rounds, passes };
   }
 
-  /** The best single change on the critical path: another cell, or two symmetric inputs exchanged; false if none helps. */
+  /**
+   * The best single change on the critical path: another cell, or two symmetric inputs exchanged; false if none helps.
+   */
   #speedUp(): boolean {
     const timing = this.#timing;
     const { latenessShare, leastCost } = this.#parameters;
@@ -162,7 +167,9 @@ class Sizing {
     return best !== null;
   }
 
-  /** Makes cells smaller as long as the delay stays within the limit, those that save most first; how many it changed. */
+  /**
+   * Makes cells smaller as long as the delay stays within the limit, those that save most first; how many it changed.
+   */
   #recoverArea(limit: number): number {
     const timing = this.#timing;
     const { instances } = timing.netlist;

@@ -1,8 +1,8 @@
-// Synthesis of a combinational circuit into a cell library: several candidates through Yosys and ABC, each sized against the delay
-// target by our own timing analysis, the best one kept, checked against the circuit and measured.
+// Synthesis of a combinational circuit into a cell library: several candidates through Yosys and ABC, each sized
+// against the delay target by our own timing analysis, the best one kept, checked against the circuit and measured.
 // Choice: the smallest area among those that meet the target; if none does, the smallest product of area and delay.
-// Invariant: the mapped netlist computes what the circuit computes (all input patterns up to 2^16, else random ones); deterministic for
-// one version of Yosys.
+// Invariant: the mapped netlist computes what the circuit computes (all input patterns up to 2^16, else random ones);
+// deterministic for one version of Yosys.
 
 import { UserError } from '../tensor/errors.ts';
 import { abcCells, isAndLike, isInverter } from './abc-cells.ts';
@@ -27,9 +27,15 @@ export interface SynthesisOptions extends TimingOptions, PowerOptions {
   readonly circuit: Circuit;
   /** Liberty texts of one corner, together one library (default: the built-in technology). */
   readonly liberty?: readonly LibertyText[] | 'builtin';
-  /** In the units of the result: ps (default 500, as the TRAM paper's multipliers), or FO4 delays (19); Infinity asks for area alone. */
+  /**
+   * In the units of the result: ps (default 500, as the TRAM paper's multipliers), or FO4 delays (19); Infinity asks
+   * for area alone.
+   */
   readonly delayTarget?: number;
-  /** `quick`: one candidate, a fraction of a second; `best` (default): all of them, a few seconds for an 8-bit multiplier. */
+  /**
+   * `quick`: one candidate, a fraction of a second; `best` (default): all of them, a few seconds for an 8-bit
+   * multiplier.
+   */
   readonly effort?: 'quick' | 'best';
   /** Cells not to use, besides those the library excludes; `*` stands for anything. Default: DEFAULT_DONT_USE. */
   readonly dontUse?: readonly string[];
@@ -76,7 +82,10 @@ export interface Synthesis {
 /** Ties (constants need no cell here), hold buffers and clock cells. */
 export const DEFAULT_DONT_USE: readonly string[] = ['TIE*', 'HB*', 'CK*'];
 export const DEFAULT_DELAY_TARGET = { ps: 500, gates: 19 } as const;
-/** A candidate this much larger than the best so far, or this much slower than the target, is not sized once another meets it. */
+/**
+ * A candidate this much larger than the best so far, or this much slower than the target, is not sized once another
+ * meets it.
+ */
 const HOPELESS = 1.05;
 const OUT_OF_REACH = 1.25;
 /** In notes. */
@@ -181,7 +190,10 @@ function sizeBest(
   return best;
 }
 
-/** The circuit as one flat module for the candidates, and as a network of AND and NOT gates for the comparison at the end. */
+/**
+ * The circuit as one flat module for the candidates, and as a network of AND and NOT gates for the comparison at the
+ * end.
+ */
 async function prepare(yosys: Yosys, circuit: Circuit): Promise<{ design: string; reference: MappedNetlist }> {
   const { files, lines } = await readScript(yosys, circuit, 'circuit');
   const script = [
@@ -234,7 +246,10 @@ async function map(
   return { netlist, log: result.log };
 }
 
-/** Cells that may be used, and a note about those that have no delay; throws when what is left cannot express every circuit. */
+/**
+ * Cells that may be used, and a note about those that have no delay; throws when what is left cannot express every
+ * circuit.
+ */
 function usableCells(library: Library, patterns: readonly string[]): { cells: Cell[]; notes: string[] } {
   const globs = patterns.map((pattern) => new RegExp(`^${pattern.split('*').map(literal).join('.*')}$`));
   const allowed = [...library.cells.values()].filter(

@@ -1,8 +1,10 @@
-// Static timing of a mapped netlist by non-linear delay model: rise and fall arrival times and slews for every net, the latest edge of
-// the latest input first; conditions of arcs (`when`) are ignored, so the result is the worst case over all of them.
-// Model: ideal wires; the load of a net is the sum of the pins that read it, plus the output load on a primary output; primary inputs
-// arrive at 0 with the input slew. Both defaults suit a 7 nm library.
-// Invariant: all values always belong to the cells that the netlist holds now; a change recomputes only what depends on it.
+// Static timing of a mapped netlist by non-linear delay model: rise and fall arrival times and slews for every net, the
+// latest edge of the latest input first; conditions of arcs (`when`) are ignored, so the result is the worst case over
+// all of them.
+// Model: ideal wires; the load of a net is the sum of the pins that read it, plus the output load on a primary output;
+// primary inputs arrive at 0 with the input slew. Both defaults suit a 7 nm library.
+// Invariant: all values always belong to the cells that the netlist holds now; a change recomputes only what depends on
+// it.
 // Its fields are `private`, not `#private`: with those sizing takes 5 % longer.
 // Source: Liberty User Guide, delay calculation; Sapatnekar, "Timing", chapter 5.
 
@@ -165,7 +167,10 @@ export class Timing {
     }
   }
 
-  /** Delays of an instance from an input to an output, [rise, fall] of the output, at the slews and loads of this analysis, ps. */
+  /**
+   * Delays of an instance from an input to an output, [rise, fall] of the output, at the slews and loads of this
+   * analysis, ps.
+   */
   pinDelays(index: number, input: number, output: number): [number, number] {
     const { inputs, outputs, cell } = this.netlist.instances[index]!;
     const [net, source] = [outputs[output]!, inputs[input]!];

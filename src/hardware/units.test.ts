@@ -1,5 +1,6 @@
-// A library in units that are not the program's own, worked out by hand: picofarads, half volts, milliwatts, nanoseconds by default, a
-// table with the load first, energies by rail, leakage by state and rail, a pin without a capacitance.
+// A library in units that are not the program's own, worked out by hand: picofarads, half volts, milliwatts,
+// nanoseconds by default, a table with the load first, energies by rail, leakage by state and rail, a pin without a
+// capacitance.
 
 import { expect, test } from 'vitest';
 import { readLiberty } from './liberty/read.ts';

@@ -1,5 +1,5 @@
-// The units of area, delay and power: those of a library, or, of the built-in technology, gates. The latter's numbers belong to no process,
-// so only their ratios are told.
+// The units of area, delay and power: those of a library, or, of the built-in technology, gates. The latter's numbers
+// belong to no process, so only their ratios are told.
 
 export interface Units {
   readonly area: string;

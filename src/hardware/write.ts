@@ -1,6 +1,7 @@
-// A mapped netlist as structural Verilog (instances of library cells) and as BLIF (.gate lines). Ports keep their names; nets are n<k>,
-// instances g<k>.
-// Invariant: both texts describe the same netlist; names that are no plain identifiers are escaped (Verilog) or refused (BLIF).
+// A mapped netlist as structural Verilog (instances of library cells) and as BLIF (.gate lines). Ports keep their
+// names; nets are n<k>, instances g<k>.
+// Invariant: both texts describe the same netlist; names that are no plain identifiers are escaped (Verilog) or refused
+// (BLIF).
 
 import { UserError } from '../tensor/errors.ts';
 import type { MappedNetlist, Net, PortBits } from './mapped.ts';

@@ -1,6 +1,7 @@
-// What a multiplier does wrong: E(w, x) = AxM(w, x) − w·x for every pair of operands, and the way back to the products. The one home of
-// the difference: tables are made into errors here, and errors into products, whoever needs them.
-// Invariant: entry w·2^activationBits + x belongs to the CODES w and x, which run from 0 on; only `errorsOf` goes by patterns.
+// What a multiplier does wrong: E(w, x) = AxM(w, x) − w·x for every pair of operands, and the way back to the products.
+// The one home of the difference: tables are made into errors here, and errors into products, whoever needs them.
+// Invariant: entry w·2^activationBits + x belongs to the CODES w and x, which run from 0 on; only `errorsOf` goes by
+// patterns.
 
 import { codeOfPattern } from './operands.ts';
 import { exactTable, type ProductTable } from './table.ts';
@@ -14,11 +15,14 @@ export type EmulationName = (typeof emulations)[number];
 export type TableEmulation = Extract<EmulationName, 'lowrank' | 'table'>;
 
 /**
- * The error of a product node of a graph (axmConv2d), which takes what the error reads as inputs of its own. One value instead of a name
- * with flags beside it: what only means something for one kind is only there for that kind.
- * `none`: exact products, no further input. `removal`: E = −Σ_ij m[i,j] 2^(i+j) w[i] x[j], input m: f32 [weightBits, activationBits];
- * `integer` promises that every m[i,j] is 0 or 1, so sums are exact integers. `table`: E is an i32 table [2^weightBits, 2^activationBits];
- * `emulation` asks for one way to look it up where a device has several: results are the same to the last bit, by default it is the fastest.
+ * The error of a product node of a graph (axmConv2d), which takes what the error reads as inputs of its own. One value
+ * instead of a name with flags beside it: what only means something for one kind is only there for that kind.
+ * `none`: exact products, no further input. `removal`: E = −Σ_ij m[i,j] 2^(i+j) w[i] x[j], input m: f32 [weightBits,
+ * activationBits];
+ * `integer` promises that every m[i,j] is 0 or 1, so sums are exact integers. `table`: E is an i32 table [2^weightBits,
+ * 2^activationBits];
+ * `emulation` asks for one way to look it up where a device has several: results are the same to the last bit, by
+ * default it is the fastest.
  */
 export type ProductError =
   | { readonly kind: 'none' }
@@ -45,8 +49,8 @@ export function errorsOf({ weightBits, activationBits, signed, data }: ProductTa
 }
 
 /**
- * E of every pair of unsigned codes. Signed operands are the codes minus half their range: with zero points moved alike the exact product
- * stays the same, so a signed multiplier is its error at the shifted operands.
+ * E of every pair of unsigned codes. Signed operands are the codes minus half their range: with zero points moved alike
+ * the exact product stays the same, so a signed multiplier is its error at the shifted operands.
  */
 export function errorByCodes(table: ProductTable): Int32Array {
   const errors = errorsOf(table);

@@ -1,10 +1,15 @@
-// A multiplier as a sum of products of 8-bit integers, for matrix units: AxM(w, x) = constant(w) + Σ_p V_p(x)·U_p(w) for every pair of codes.
+// A multiplier as a sum of products of 8-bit integers, for matrix units: AxM(w, x) = constant(w) + Σ_p V_p(x)·U_p(w)
+// for every pair of codes.
 // Two exact forms are tried and the cheaper is taken:
-//   bit products — the multilinear expansion E(w, x) = E(w, 0) + Σ_S c_S(w)·Π_{j∈S} x_j (Möbius inversion over the bits of x). It is unique, and
-//     sparse for whatever a few gates make: a mapped multiplier has about as many terms as its error matrix has rank. V_p costs no memory, being
-//     an AND of bits of the codes; w·x itself joins the terms of single bits (emulation by planes is the special case of a truncation).
-//   functions — a reduced basis of the lattice of the rows, for products such as f(w)·f(x) whose f is no short sum of bit products.
-// Invariant: whatever is returned has been compared with the table on every operand pair. It is no approximation and knows no device.
+//   bit products — the multilinear expansion E(w, x) = E(w, 0) + Σ_S c_S(w)·Π_{j∈S} x_j (Möbius inversion over the bits
+//   of x). It is unique, and
+//     sparse for whatever a few gates make: a mapped multiplier has about as many terms as its error matrix has rank.
+//     V_p costs no memory, being an AND of bits of the codes; w·x itself joins the terms of single bits (emulation by
+//     planes is the special case of a truncation).
+//   functions — a reduced basis of the lattice of the rows, for products such as f(w)·f(x) whose f is no short sum of
+//   bit products.
+// Invariant: whatever is returned has been compared with the table on every operand pair. It is no approximation and
+// knows no device.
 
 import { productsOfError } from './error.ts';
 import { coordinates, reducedBasis, type Vector } from './lattice.ts';
@@ -23,7 +28,9 @@ export interface FactorPlane {
 }
 
 export interface Factorization {
-  /** Functions of the activation code that are no bits of it: all values in 0…255 or all in −128…127, and 0 at code 0. */
+  /**
+   * Functions of the activation code that are no bits of it: all values in 0…255 or all in −128…127, and 0 at code 0.
+   */
   readonly functions: readonly Int32Array[];
   readonly planes: readonly FactorPlane[];
   /** AxM(w, 0) of each weight code. */
@@ -51,7 +58,9 @@ export const isSigned = (values: Int32Array): boolean => values.some((value) => 
 
 const costOf = ({ planes, functions }: Factorization): number => planes.length + FUNCTION_COST * functions.length;
 
-/** Factors the multiplier whose error table is E[w·2^activationBits + x] into at most `mostPlanes` planes and functions. */
+/**
+ * Factors the multiplier whose error table is E[w·2^activationBits + x] into at most `mostPlanes` planes and functions.
+ */
 export function factorize(
   error: Int32Array,
   widths: OperandWidths,
@@ -155,8 +164,8 @@ interface Digit {
 }
 
 /**
- * values = Σ 2^shift·digit with as few digits of eight bits as possible: one where a power of two that all values share makes them fit,
- * else the bits below `room` and, at `room`, as many digits as the rest needs.
+ * values = Σ 2^shift·digit with as few digits of eight bits as possible: one where a power of two that all values share
+ * makes them fit, else the bits below `room` and, at `room`, as many digits as the rest needs.
  */
 function digitsOf(values: Int32Array, room: number): Digit[] {
   const bits = values.reduce((all, value) => all | value, 0);
@@ -179,7 +188,10 @@ function piecesOf(values: Int32Array): Int32Array[] {
   return [piece, ...piecesOf(values.map((value, at) => value - piece[at]!))];
 }
 
-/** Bit products as planes; where the coefficient of a single bit alone has fewer digits than joined with w·2^j, `alone` leaves w·x apart. */
+/**
+ * Bit products as planes; where the coefficient of a single bit alone has fewer digits than joined with w·2^j, `alone`
+ * leaves w·x apart.
+ */
 function planesOfBits(table: Table, terms: ReadonlyMap<number, Int32Array>, single: 'joined' | 'alone'): Factorization {
   const planes: FactorPlane[] = [];
   /** Bits that meet the same weights in their own places share a plane. */
@@ -210,7 +222,10 @@ function planesOfBits(table: Table, terms: ReadonlyMap<number, Int32Array>, sing
 
 const TOP_BIT = 7;
 
-/** Planes of a basis of the rows of the products, or of the errors beside a plane of w·x; undefined where the rank is too high. */
+/**
+ * Planes of a basis of the rows of the products, or of the errors beside a plane of w·x; undefined where the rank is
+ * too high.
+ */
 function planesOfFunctions(table: Table, of: 'product' | 'error'): Factorization | undefined {
   const { weights, activations } = table;
   const basis = reducedBasis(table.rows(of), MOST_FUNCTIONS);

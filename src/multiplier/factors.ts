@@ -1,6 +1,7 @@
-// A table of real numbers as a sum of few products u(row)·v(column), by elimination with the largest remaining entry as pivot. The error of
-// a truncated multiplier has such a sum (one term per activation bit at most), and so have its slopes, which are linear in it; then sums
-// over the table are ordinary products of matrices. Invariant: the factors reproduce every entry to float32's rounding of the largest.
+// A table of real numbers as a sum of few products u(row)·v(column), by elimination with the largest remaining entry as
+// pivot. The error of a truncated multiplier has such a sum (one term per activation bit at most), and so have its
+// slopes, which are linear in it; then sums over the table are ordinary products of matrices. Invariant: the factors
+// reproduce every entry to float32's rounding of the largest.
 
 export interface Factors {
   readonly rank: number;
@@ -9,10 +10,16 @@ export interface Factors {
   readonly right: Float32Array;
 }
 
-/** What is left of the largest entry when a factorisation is complete: rounding of float32 entries and of the elimination. */
+/**
+ * What is left of the largest entry when a factorisation is complete: rounding of float32 entries and of the
+ * elimination.
+ */
 const REMAINDER = 2 ** -20;
 
-/** The factors of a table [rows][columns], or undefined where it takes more than `most` terms. A table of zeros has one term, of zeros. */
+/**
+ * The factors of a table [rows][columns], or undefined where it takes more than `most` terms. A table of zeros has one
+ * term, of zeros.
+ */
 export function factorsOf(table: ArrayLike<number>, rows: number, columns: number, most: number): Factors | undefined {
   const rest = Float64Array.from(table);
   const terms: { u: Float64Array; v: Float64Array }[] = [];

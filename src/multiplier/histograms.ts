@@ -1,6 +1,7 @@
-// Operand histograms from files. JSON: {"weight": [counts by pattern], "activation": [counts by pattern]}, either may be missing. CSV:
-// rows `operand,value,count` (operand `w` or `x`, also `weight` or `activation`; value as the integer that it is, negative when signed);
-// a first row that is no such row is taken as a title. What is missing counts 0; an operand that is missing altogether is uniform.
+// Operand histograms from files. JSON: {"weight": [counts by pattern], "activation": [counts by pattern]}, either may
+// be missing. CSV: rows `operand,value,count` (operand `w` or `x`, also `weight` or `activation`; value as the integer
+// that it is, negative when signed); a first row that is no such row is taken as a title. What is missing counts 0; an
+// operand that is missing altogether is uniform.
 
 import { UserError } from '../tensor/errors.ts';
 import { clipped } from '../tensor/names.ts';

@@ -1,6 +1,7 @@
-// Short integer vectors that span given ones: an LLL-reduced basis of the lattice that the rows of an integer matrix generate, found row by row
-// (Lenstra, Lenstra, Lovász 1982; dependent vectors reduce to zero and leave). Vectors hold integers exactly, as doubles; only the
-// orthogonalisation is rounded, so a wrong result shows when the rows are written in the basis, and callers must check that.
+// Short integer vectors that span given ones: an LLL-reduced basis of the lattice that the rows of an integer matrix
+// generate, found row by row (Lenstra, Lenstra, Lovász 1982; dependent vectors reduce to zero and leave). Vectors hold
+// integers exactly, as doubles; only the orthogonalisation is rounded, so a wrong result shows when the rows are
+// written in the basis, and callers must check that.
 // Meant for few dimensions (a dozen): everything is recomputed after each step.
 
 export type Vector = Float64Array;
@@ -39,7 +40,10 @@ function directionsOf(basis: readonly Vector[]): Direction[] {
 
 const along = (a: Vector, { vector, square }: Direction): number => (square > 0 ? dot(a, vector) / square : 0);
 
-/** Takes whole multiples of the basis vectors off `a` until it is shortest, and returns them; in the lattice nothing is left of `a`. */
+/**
+ * Takes whole multiples of the basis vectors off `a` until it is shortest, and returns them; in the lattice nothing is
+ * left of `a`.
+ */
 function takeOff(a: Vector, basis: readonly Vector[], directions: readonly Direction[]): number[] {
   const taken = basis.map(() => 0);
   for (let j = basis.length - 1; j >= 0; j--) {

@@ -1,7 +1,7 @@
-// Error metrics of a multiplier table against the exact product, with the conventions of the published tables: the error is
-// e = approximate − exact; NMED divides the mean |e| by 2^(Bw+Bx); the relative error divides |e| by max(1, |exact|), so that pairs
-// with an exact product of 0 count with their absolute error (EvoApproxLib leaves them out: the second relative figure); variance is
-// that of the population.
+// Error metrics of a multiplier table against the exact product, with the conventions of the published tables: the
+// error is e = approximate − exact; NMED divides the mean |e| by 2^(Bw+Bx); the relative error divides |e| by max(1,
+// |exact|), so that pairs with an exact product of 0 count with their absolute error (EvoApproxLib leaves them out: the
+// second relative figure); variance is that of the population.
 // All pairs count equally unless operand histograms are given; then the pair (w, x) counts histogram[w] · histogram[x].
 
 import { UserError } from '../tensor/errors.ts';
@@ -14,14 +14,20 @@ export interface ErrorMetrics {
   readonly normalizedMeanErrorDistance: number;
   readonly meanSquareError: number;
   readonly maxErrorDistance: number;
-  /** Mean of |error| / max(1, |exact|) over all pairs, as in the published tables: pairs with the product 0 count with |error|. */
+  /**
+   * Mean of |error| / max(1, |exact|) over all pairs, as in the published tables: pairs with the product 0 count with
+   * |error|.
+   */
   readonly meanRelativeErrorDistance: number;
   /** The same over the pairs whose exact product is not 0, EvoApproxLib's MRE; 0 where there are none. */
   readonly meanRelativeErrorOfNonzero: number;
   /** Signed: negative when products come out too small. */
   readonly meanError: number;
   readonly errorVariance: number;
-  /** The first pair (as patterns) with the largest |error|, its product and the exact one. Only pairs of positive weight count. */
+  /**
+   * The first pair (as patterns) with the largest |error|, its product and the exact one. Only pairs of positive weight
+   * count.
+   */
   readonly worst: { readonly w: number; readonly x: number; readonly product: number; readonly exact: number };
 }
 
@@ -65,7 +71,10 @@ export interface OperandHistograms {
   readonly activation: ArrayLike<number>;
 }
 
-/** Errors of a table over all operand pairs, alike or weighted by histograms; distances are in units of the product, rates from 0 to 1. */
+/**
+ * Errors of a table over all operand pairs, alike or weighted by histograms; distances are in units of the product,
+ * rates from 0 to 1.
+ */
 export function errorMetrics(table: ProductTable, histograms?: OperandHistograms): ErrorMetrics {
   const weights = operandValues(table.weightBits, table.signed);
   const activations = operandValues(table.activationBits, table.signed);
@@ -170,7 +179,10 @@ export interface WorstPair {
   readonly exact: number;
 }
 
-/** The `count` pairs with the largest |error|, largest first, then in the order of the patterns; pairs without an error are left out. */
+/**
+ * The `count` pairs with the largest |error|, largest first, then in the order of the patterns; pairs without an error
+ * are left out.
+ */
 export function worstPairs(table: ProductTable, count: number): WorstPair[] {
   const weights = operandValues(table.weightBits, table.signed);
   const activations = operandValues(table.activationBits, table.signed);
@@ -236,7 +248,10 @@ export function shares(histogram: ArrayLike<number> | undefined, patterns: numbe
 
 const LARGE = 2 ** 300;
 
-/** Counts so large or small that products of them would leave the doubles are scaled by a power of two, which rounds nothing. */
+/**
+ * Counts so large or small that products of them would leave the doubles are scaled by a power of two, which rounds
+ * nothing.
+ */
 function ordinary(counts: Float64Array): Float64Array {
   const largest = counts.reduce((most, count) => Math.max(most, count), 0);
   if (largest >= LARGE) return ordinary(counts.map((count) => count / LARGE));

@@ -1,8 +1,11 @@
-// What one layer multiplies with, free of any graph: the exact multiplier, a structure whose θ is learned, or a fixed one. A fixed one is a
-// removal of partial products where it is nothing else, since that is cheaper to emulate, and otherwise the table of its errors.
-// One of two unions in which the choice is spelt. The other, `ProductError` (error.ts), is what is left of it in a node of a graph, where the
-// values have become inputs: there a structure and a truncation are one kind, and here slopes belong to what is fixed alone.
-// Invariant: 'removal' is only claimed for a table after all operand pairs were compared. How any of them is computed is the engine's business.
+// What one layer multiplies with, free of any graph: the exact multiplier, a structure whose θ is learned, or a fixed
+// one. A fixed one is a removal of partial products where it is nothing else, since that is cheaper to emulate, and
+// otherwise the table of its errors.
+// One of two unions in which the choice is spelt. The other, `ProductError` (error.ts), is what is left of it in a node
+// of a graph, where the values have become inputs: there a structure and a truncation are one kind, and here slopes
+// belong to what is fixed alone.
+// Invariant: 'removal' is only claimed for a table after all operand pairs were compared. How any of them is computed
+// is the engine's business.
 
 import { invariant, UserError } from '../tensor/errors.ts';
 import { type EmulationName, errorByCodes, type TableEmulation } from './error.ts';
@@ -14,7 +17,10 @@ import type { OperandWidths } from './widths.ts';
 
 export type Multiplier =
   | { readonly kind: 'exact' }
-  /** A structure that learns: the variable that holds its θ, used clamped to [0, 1]. Layers with one name share the values. */
+  /**
+   * A structure that learns: the variable that holds its θ, used clamped to [0, 1]. Layers with one name share the
+   * values.
+   */
   | { readonly kind: 'structure'; readonly theta: string; readonly structure: Structure }
   /** Partial products removed for good: 0 or 1 for each (i, j), at i·activationBits + j. */
   | { readonly kind: 'removal'; readonly removed: Float32Array; readonly slopes?: Slopes }
@@ -30,8 +36,8 @@ export type Multiplier =
 export const exactMultiplier = (): Multiplier => ({ kind: 'exact' });
 
 /**
- * A mapped or imported multiplier as a layer uses it: removed partial products where it is that, else its error table by codes. A forced
- * emulation takes the one or the other; a UserError says so where the multiplier has no planes.
+ * A mapped or imported multiplier as a layer uses it: removed partial products where it is that, else its error table
+ * by codes. A forced emulation takes the one or the other; a UserError says so where the multiplier has no planes.
  */
 export function concreteMultiplier(table: ProductTable, emulation: EmulationName = 'auto'): Multiplier {
   if (emulation === 'table' || emulation === 'lowrank') return { kind: 'table', error: errorByCodes(table), emulation };

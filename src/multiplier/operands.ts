@@ -1,5 +1,6 @@
-// Codes and operands: a network's codes run from 0 on, a signed multiplier's operands from the most negative on, as two's complement
-// patterns. Code c is the operand c − 2^(bits−1), whose pattern is c with its highest bit flipped; the same flip leads back.
+// Codes and operands: a network's codes run from 0 on, a signed multiplier's operands from the most negative on, as
+// two's complement patterns. Code c is the operand c − 2^(bits−1), whose pattern is c with its highest bit flipped; the
+// same flip leads back.
 
 import type { OperandHistograms } from './metrics.ts';
 

@@ -1,5 +1,5 @@
-// A multiplier as the exact one without shares of its partial products: w·x − Σ_ij removed_ij 2^(i+j) w[i] x[j]. That is what a structure
-// means at some θ (shares between 0 and 1), and what a truncation is (0 or 1).
+// A multiplier as the exact one without shares of its partial products: w·x − Σ_ij removed_ij 2^(i+j) w[i] x[j]. That
+// is what a structure means at some θ (shares between 0 and 1), and what a truncation is (0 or 1).
 // Invariant: a table is only said to be such a removal after all operand pairs were compared.
 
 import { productsOfError } from './error.ts';
@@ -11,7 +11,9 @@ export interface PartialProductRemoval extends OperandWidths {
   readonly removed: Float64Array;
 }
 
-/** E(w, x) for every pair of codes: for one w the removed part is Σ_j x[j]·G_j with G_j = Σ_i removed_ij 2^(i+j) w[i]. */
+/**
+ * E(w, x) for every pair of codes: for one w the removed part is Σ_j x[j]·G_j with G_j = Σ_i removed_ij 2^(i+j) w[i].
+ */
 export function errorOfRemoval({
   weightBits,
   activationBits,
@@ -40,8 +42,9 @@ export function tableOfRemoval(removal: PartialProductRemoval): Float64Array {
 }
 
 /**
- * The partial products that an unsigned table lacks (entries 0 or 1), if that is all that distinguishes it from the exact product on
- * every operand pair; else null. Signed tables are never such a sum here: their sign bits have negative weights.
+ * The partial products that an unsigned table lacks (entries 0 or 1), if that is all that distinguishes it from the
+ * exact product on every operand pair; else null. Signed tables are never such a sum here: their sign bits have
+ * negative weights.
  */
 export function removedPartialProducts(table: ProductTable): PartialProductRemoval | null {
   if (table.signed) return null;

@@ -1,5 +1,5 @@
-// Neither a netlist nor most tables say whether their numbers are signed. Read the wrong way nearly every product is wrong, and by a lot:
-// that is how a mistake is noticed.
+// Neither a netlist nor most tables say whether their numbers are signed. Read the wrong way nearly every product is
+// wrong, and by a lot: that is how a mistake is noticed.
 // Invariant: a note is given only where the other reading's mean error is at most a tenth of this one's.
 
 import { operandValues, type ProductTable } from './table.ts';

@@ -1,16 +1,22 @@
-// The slopes of a multiplier's table by the difference-based estimator (Meng, Burleson, De Micheli: "Gradient Approximation of Approximate
-// Multipliers for High-Accuracy Deep Neural Network Retraining", DATE 2025): with the other operand fixed, the table is smoothed by a
-// moving average over 2h + 1 operands, and its slope is the central difference of the smoothed function,
+// The slopes of a multiplier's table by the difference-based estimator (Meng, Burleson, De Micheli: "Gradient
+// Approximation of Approximate Multipliers for High-Accuracy Deep Neural Network Retraining", DATE 2025): with the
+// other operand fixed, the table is smoothed by a moving average over 2h + 1 operands, and its slope is the central
+// difference of the smoothed function,
 //   f'(v) = (S(v + 1) − S(v − 1)) / 2 = (f(v + h + 1) + f(v + h) − f(v − h) − f(v − h − 1)) / (4h + 2).
-// Towards the ends, where the two windows do not fit, it is the mean slope over the whole range. The authors' program takes
-// (max f − min f) / 2^B there; here it is (f(last) − f(first)) / (2^B − 1), the same but for the divisor on unsigned monotonic tables.
+// Towards the ends, where the two windows do not fit, it is the mean slope over the whole range. The authors' program
+// takes (max f − min f) / 2^B there; here it is (f(last) − f(first)) / (2^B − 1), the same but for the divisor on
+// unsigned monotonic tables.
 // Theirs is never negative, wrong beside a negative operand of a signed table, and 1/2^B short on an exact product.
-// Invariant: slopes are linear in the table and those of the exact product are the operands, exactly. So the slopes of the error
-// E = AxM − w·x are ∂AxM/∂w − x and ∂AxM/∂x − w: zero for an exact multiplier, and the estimator is then the straight-through one.
+// Invariant: slopes are linear in the table and those of the exact product are the operands, exactly. So the slopes of
+// the error E = AxM − w·x are ∂AxM/∂w − x and ∂AxM/∂x − w: zero for an exact multiplier, and the estimator is then the
+// straight-through one.
 
 import { invariant } from '../tensor/errors.ts';
 
-/** Half sizes h of the smoothing windows along each operand, 0 or more. 0: plain central differences; 2^(bits−1) − 1 or more: mean slopes. */
+/**
+ * Half sizes h of the smoothing windows along each operand, 0 or more. 0: plain central differences; 2^(bits−1) − 1 or
+ * more: mean slopes.
+ */
 export interface Smoothing {
   readonly weights: number;
   readonly activations: number;
@@ -22,14 +28,17 @@ export interface Slopes {
   readonly activation: Float32Array;
 }
 
-/** A sixteenth of an operand's codes: 16 of 8 bits, 4 of 6 bits, 1 of 4 bits, none below; the published tables use 16 or 32 for 8 bits. */
+/**
+ * A sixteenth of an operand's codes: 16 of 8 bits, 4 of 6 bits, 1 of 4 bits, none below; the published tables use 16 or
+ * 32 for 8 bits.
+ */
 export function defaultSmoothing(weightBits: number, activationBits: number): Smoothing {
   return { weights: Math.floor(2 ** weightBits / 16), activations: Math.floor(2 ** activationBits / 16) };
 }
 
 /**
- * Slopes of any function of two operands. Entry w·2^activationBits + x of the table belongs to the w-th and x-th operand in ascending
- * order: the codes of an unsigned multiplier; a signed one's operands from the most negative on.
+ * Slopes of any function of two operands. Entry w·2^activationBits + x of the table belongs to the w-th and x-th
+ * operand in ascending order: the codes of an unsigned multiplier; a signed one's operands from the most negative on.
  */
 export function slopesOf(
   table: ArrayLike<number>,

@@ -1,4 +1,5 @@
-// Structures of θ per column, per partial product and of other groups: what the values mean, what they cost, what is refused.
+// Structures of θ per column, per partial product and of other groups: what the values mean, what they cost, what is
+// refused.
 
 import { expect, test } from 'vitest';
 import { UserError } from '../tensor/errors.ts';

@@ -1,9 +1,12 @@
-// A structure: which parameter θ each partial product of a multiplier reads, and with that what the values of θ mean. θ in [0, 1] is the
-// share that the partial products reading it lose; 1 removes them, 0 keeps them (paper, Eq. 1). The published structure has one θ per
-// column; a θ for each partial product, or any other grouping, is another index. Columns are what all structures have in common: the
-// significance of a partial product is that of its column, which is how power is counted and where mapping and exploration begin.
-// Layers share a structure's values or have their own, under the name of the variable that holds them: that is no part of a structure.
-// Invariant: the costs of the θ of a structure that reads every partial product add up to those of the exact multiplier.
+// A structure: which parameter θ each partial product of a multiplier reads, and with that what the values of θ mean. θ
+// in [0, 1] is the share that the partial products reading it lose; 1 removes them, 0 keeps them (paper, Eq. 1). The
+// published structure has one θ per column; a θ for each partial product, or any other grouping, is another index.
+// Columns are what all structures have in common: the significance of a partial product is that of its column, which is
+// how power is counted and where mapping and exploration begin.
+// Layers share a structure's values or have their own, under the name of the variable that holds them: that is no part
+// of a structure.
+// Invariant: the costs of the θ of a structure that reads every partial product add up to those of the exact
+// multiplier.
 
 import { UserError } from '../tensor/errors.ts';
 import { columnCosts, exactCost } from './power.ts';
@@ -29,7 +32,10 @@ function columnsOf({ weightBits, activationBits }: OperandWidths): number[] {
   );
 }
 
-/** Any structure; `names` has one for each θ. Throws a UserError for an index that does not fit. A partial product costs as much as the others of its column: its share of the column's gates. */
+/**
+ * Any structure; `names` has one for each θ. Throws a UserError for an index that does not fit. A partial product costs
+ * as much as the others of its column: its share of the column's gates.
+ */
 export function structureOf(widths: OperandWidths, index: readonly number[], names: readonly string[]): Structure {
   const { weightBits, activationBits } = widths;
   checkOperandBits(weightBits, activationBits);
@@ -58,7 +64,10 @@ export function structureOf(widths: OperandWidths, index: readonly number[], nam
   return { weightBits, activationBits, count, index: [...index], names: [...names], costs };
 }
 
-/** The published structure: one θ for each of the `count` lowest columns, the partial products with i + j = c; those above are exact. */
+/**
+ * The published structure: one θ for each of the `count` lowest columns, the partial products with i + j = c; those
+ * above are exact.
+ */
 export function columnStructure(widths: OperandWidths, count: number): Structure {
   const { weightBits, activationBits } = widths;
   checkOperandBits(weightBits, activationBits);
@@ -123,7 +132,10 @@ export function approximableColumns(structure: Structure): number {
   return Math.max(0, ...read.map((column) => column + 1));
 }
 
-/** θ that removes the `count` lowest columns and keeps the rest: 1 where all that reads a θ lies in these columns, else 0. */
+/**
+ * θ that removes the `count` lowest columns and keeps the rest: 1 where all that reads a θ lies in these columns, else
+ * 0.
+ */
 export function thetaOfColumns(structure: Structure, count: number): number[] {
   const columns = columnsOf(structure);
   return structure.names.map((_, theta) => {
@@ -146,7 +158,9 @@ export function powerShares({ weightBits, activationBits, costs }: Structure): n
   return costs.map((cost) => cost / total);
 }
 
-/** Power of one multiplication relative to the exact multiplier of the same widths, in [0, 1]; θ is clamped to [0, 1]. */
+/**
+ * Power of one multiplication relative to the exact multiplier of the same widths, in [0, 1]; θ is clamped to [0, 1].
+ */
 export function structurePower(structure: Structure, theta: ArrayLike<number>): number {
   checkThetaShape(structure, theta);
   const { weightBits, activationBits, costs } = structure;
@@ -168,7 +182,10 @@ export function expandTheta(
   return removalOf(columnsOfTheta(theta, weightBits, activationBits), theta);
 }
 
-/** Power of one multiplication relative to the exact multiplier of the same widths, in [0, 1]; θ of the lowest columns, clamped to [0, 1]. */
+/**
+ * Power of one multiplication relative to the exact multiplier of the same widths, in [0, 1]; θ of the lowest columns,
+ * clamped to [0, 1].
+ */
 export function powerPerMultiplication(theta: ArrayLike<number>, weightBits: number, activationBits: number): number {
   return structurePower(columnsOfTheta(theta, weightBits, activationBits), theta);
 }

@@ -1,7 +1,8 @@
-// The complete function of a multiplier: the product of every pair of operand patterns. The first operand is the weight w (the first
-// bus of a netlist, the first number of a published table row), the second the activation x.
-// Invariant: data has 2^(weightBits + activationBits) entries, and entry w · 2^activationBits + x belongs to the PATTERNS w and x. In
-// a signed table patterns are two's complement (pattern 255 of 8 bits is −1) and the stored products are signed integers.
+// The complete function of a multiplier: the product of every pair of operand patterns. The first operand is the weight
+// w (the first bus of a netlist, the first number of a published table row), the second the activation x.
+// Invariant: data has 2^(weightBits + activationBits) entries, and entry w · 2^activationBits + x belongs to the
+// PATTERNS w and x. In a signed table patterns are two's complement (pattern 255 of 8 bits is −1) and the stored
+// products are signed integers.
 
 import { invariant } from '../tensor/errors.ts';
 import { checkTableBits } from './widths.ts';
@@ -53,7 +54,10 @@ export function exactTable(weightBits: number, activationBits: number, signed = 
   return productTable(weightBits, activationBits, signed, data);
 }
 
-/** The first operand pair on which two tables differ, as patterns, or null when they are equal. The formats must be the same. */
+/**
+ * The first operand pair on which two tables differ, as patterns, or null when they are equal. The formats must be the
+ * same.
+ */
 export function firstDifference(a: ProductTable, b: ProductTable): { w: number; x: number } | null {
   invariant(
     a.weightBits === b.weightBits && a.activationBits === b.activationBits && a.signed === b.signed,
@@ -65,7 +69,9 @@ export function firstDifference(a: ProductTable, b: ProductTable): { w: number; 
   return { w: pair >> a.activationBits, x: pair & (2 ** a.activationBits - 1) };
 }
 
-/** Which operand of a multiplier that was made elsewhere is the first: the first bus of a netlist, the row of a table. */
+/**
+ * Which operand of a multiplier that was made elsewhere is the first: the first bus of a netlist, the row of a table.
+ */
 export const operandOrders = ['weight-activation', 'activation-weight'] as const;
 export type OperandOrder = (typeof operandOrders)[number];
 

@@ -1,14 +1,15 @@
 // The real-valued products that values of θ ask of a multiplier (phase 2), which a mapping aims at:
-// Y(w, x) = w·x − Σ θ_(i,j) 2^(i+j) w[i] x[j] over the partial products that read a θ, for all operand pairs in the order of a ProductTable.
-// Invariant: the published program works in float32; so does this, operation by operation (the columns subtracted from the lowest up), and
-// its figures are met to the last digit.
+// Y(w, x) = w·x − Σ θ_(i,j) 2^(i+j) w[i] x[j] over the partial products that read a θ, for all operand pairs in the
+// order of a ProductTable.
+// Invariant: the published program works in float32; so does this, operation by operation (the columns subtracted from
+// the lowest up), and its figures are met to the last digit.
 
 import type { Structure } from './structure.ts';
 import { exactTable } from './table.ts';
 
 /**
- * Y for every pair. With signed operands (two's complement) a partial product of exactly one sign bit counts negatively in w·x and so in its
- * column, too: the same share of it is lost.
+ * Y for every pair. With signed operands (two's complement) a partial product of exactly one sign bit counts negatively
+ * in w·x and so in its column, too: the same share of it is lost.
  */
 export function targetProducts(structure: Structure, theta: ArrayLike<number>, signed = false): Float32Array {
   return signed ? signedTarget(structure, theta) : unsignedTarget(structure, theta);
@@ -52,7 +53,10 @@ function unsignedTarget(structure: Structure, theta: ArrayLike<number>): Float32
   return target;
 }
 
-/** From the lowest column up. In a column each bit of w meets another bit of x, so that bits to meet can be counted by their ones. */
+/**
+ * From the lowest column up. In a column each bit of w meets another bit of x, so that bits to meet can be counted by
+ * their ones.
+ */
 function groupsOf({ weightBits, activationBits, index }: Structure, theta: ArrayLike<number>): Group[] {
   const groups = new Map<string, Group>();
   for (let column = 0; column < weightBits + activationBits - 1; column++) {

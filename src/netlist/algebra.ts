@@ -1,9 +1,11 @@
-// The product of a network as a polynomial in the bits of its operands, by rewriting backward: Σ 2^k y_k, in which every gate, from the
-// last to the first, is replaced by its polynomial in its fanins, modulo 2^(product bits) and with a² = a for bits. Of an adder whose sum
-// and carry are both there 2·carry + sum = a + b + c remains, so trees of adders shrink to their partial products however they are
-// arranged, where SAT fails at 10 bits. A polynomial of this form is unique: two multipliers are equal iff theirs are.
+// The product of a network as a polynomial in the bits of its operands, by rewriting backward: Σ 2^k y_k, in which
+// every gate, from the last to the first, is replaced by its polynomial in its fanins, modulo 2^(product bits) and with
+// a² = a for bits. Of an adder whose sum and carry are both there 2·carry + sum = a + b + c remains, so trees of adders
+// shrink to their partial products however they are arranged, where SAT fails at 10 bits. A polynomial of this form is
+// unique: two multipliers are equal iff theirs are.
 // Invariant: null (given up) when too many monomials meet; nothing is ever approximated.
-// Sources: M. Ciesielski et al., IEEE TCAD 2020; A. Mahzoon, D. Große and R. Drechsler, ICCAD 2018 (monomials that vanish).
+// Sources: M. Ciesielski et al., IEEE TCAD 2020; A. Mahzoon, D. Große and R. Drechsler, ICCAD 2018 (monomials that
+// vanish).
 
 import { invariant } from '../tensor/errors.ts';
 import type { BitFunctions } from './compiled/network.ts';
@@ -21,7 +23,10 @@ type Polynomial = Map<string, Monomial>;
 const MOST_MONOMIALS = 20_000;
 const MOST_STEPS = 1_000_000;
 
-/** Equal (null), input bits on which the functions differ, or undefined where this method gives up. Inputs and outputs go by position. */
+/**
+ * Equal (null), input bits on which the functions differ, or undefined where this method gives up. Inputs and outputs
+ * go by position.
+ */
 export function compareByAlgebra(a: BitFunctions, b: BitFunctions): readonly number[] | null | undefined {
   const first = polynomialOf(a);
   const second = first && polynomialOf(b);
@@ -35,7 +40,9 @@ export function compareByAlgebra(a: BitFunctions, b: BitFunctions): readonly num
   return least ? a.inputs.map((_, number) => (least.bits.includes(number) ? 1 : 0)) : null;
 }
 
-/** Σ 2^k of the outputs modulo 2^outputs in the inputs, numbered by position; null when there are too many monomials. */
+/**
+ * Σ 2^k of the outputs modulo 2^outputs in the inputs, numbered by position; null when there are too many monomials.
+ */
 function polynomialOf({ network, inputs, outputs }: BitFunctions): Polynomial | null {
   const rewriting = new Rewriting(network, outputs.length);
   outputs.forEach((signal, k) => {

@@ -1,5 +1,5 @@
-// Cells that need no library: the gates that Yosys writes (`$_AND_`, `$_MUX_`, …), as modules, and the gates of Verilog's primitives, of
-// which the first are made. Each says what it computes in the gates of a network, once.
+// Cells that need no library: the gates that Yosys writes (`$_AND_`, `$_MUX_`, …), as modules, and the gates of
+// Verilog's primitives, of which the first are made. Each says what it computes in the gates of a network, once.
 
 import { Module } from './module.ts';
 import type { Network, Signal } from './network.ts';
@@ -52,7 +52,9 @@ const wideMultiplexer =
 
 const letters = (count: number) => [...'ABCDEFGHIJKLMNOP'.slice(0, count)];
 
-/** Name without `$_` and `_` → input pins and function; the output pin is Y. Source: Yosys, techlibs/common/simcells.v. */
+/**
+ * Name without `$_` and `_` → input pins and function; the output pin is Y. Source: Yosys, techlibs/common/simcells.v.
+ */
 const gates: Readonly<Record<string, readonly [inputs: readonly string[], build: Build]>> = {
   BUF: [['A'], primitives.buf],
   NOT: [['A'], primitives.not],

@@ -1,5 +1,5 @@
-// The certificate of a multiplier: its network, its BLIF and Verilog texts (read back as any other tool would) and its table
-// compute the same product for every operand pair. Nothing may use a multiplier before this has passed.
+// The certificate of a multiplier: its network, its BLIF and Verilog texts (read back as any other tool would) and its
+// table compute the same product for every operand pair. Nothing may use a multiplier before this has passed.
 // Invariant: `forms` names what was compared, and nothing that was not; a table alone has nothing to be compared with.
 
 import { createHash } from 'node:crypto';
@@ -38,7 +38,10 @@ export function isProof({ forms }: Pick<Certificate, 'forms'>): boolean {
   return forms.length > 1;
 }
 
-/** "netlist ≡ BLIF ≡ Verilog ≡ table over 65 536 operand pairs", or "table, 65 536 entries; no netlist" where nothing was compared. */
+/**
+ * "netlist ≡ BLIF ≡ Verilog ≡ table over 65 536 operand pairs", or "table, 65 536 entries; no netlist" where nothing
+ * was compared.
+ */
 export function describeCertificate(certificate: Pick<Certificate, 'forms' | 'pairs'>): string {
   const { forms, pairs } = certificate;
   const count = String(pairs).replace(/\B(?=(\d{3})+$)/g, ' ');

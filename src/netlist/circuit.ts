@@ -1,6 +1,8 @@
-// A multiplier circuit from a file, whatever its format, and what simulating it gives: the library function behind `tram simulate`.
+// A multiplier circuit from a file, whatever its format, and what simulating it gives: the library function behind
+// `tram simulate`.
 // The format follows from the extension (.v, .sv, .blif), else from the first word of the text.
-// Invariant: the report says whether all pairs were enumerated or how many were sampled; nothing is silently approximate.
+// Invariant: the report says whether all pairs were enumerated or how many were sampled; nothing is silently
+// approximate.
 
 import { basename } from 'node:path';
 import {
@@ -102,8 +104,8 @@ export interface Simulation {
 }
 
 /**
- * Errors of a network: over all operand pairs up to 24 operand bits together, with the table; beyond that over random ones, then
- * `sampled` is set.
+ * Errors of a network: over all operand pairs up to 24 operand bits together, with the table; beyond that over random
+ * ones, then `sampled` is set.
  */
 export function simulateCircuit(network: Network, options: SimulateOptions = {}): Simulation {
   const { signed = false } = options;

@@ -1,6 +1,8 @@
-// Clean-up: rebuilds a network with constants propagated, equal gates shared and everything removed that no output needs.
-// Invariant: the result computes the same outputs, keeps every input (also unused ones) and the order of the ports, and each of its
-// gates and annotated cells is needed by an output. Substitutions of a mapping ("this sum is constant 0") are applied on the way.
+// Clean-up: rebuilds a network with constants propagated, equal gates shared and everything removed that no output
+// needs.
+// Invariant: the result computes the same outputs, keeps every input (also unused ones) and the order of the ports, and
+// each of its gates and annotated cells is needed by an output. Substitutions of a mapping ("this sum is constant 0")
+// are applied on the way.
 // Not a resynthesis: a gate is rewritten only by local identities of its own fanins.
 
 import { invariant } from '../tensor/errors.ts';

@@ -1,5 +1,5 @@
-// Located diagnostics of the netlist readers: file:line:column, what was found, what was expected, and the offending line, in the one
-// line of a UserError. The readers stop at the first problem; nothing is guessed around.
+// Located diagnostics of the netlist readers: file:line:column, what was found, what was expected, and the offending
+// line, in the one line of a UserError. The readers stop at the first problem; nothing is guessed around.
 
 import { UserError } from '../tensor/errors.ts';
 import { clipped, nearestName, printable } from '../tensor/names.ts';

@@ -1,7 +1,8 @@
-// From modules to one network: the common back half of the BLIF and Verilog readers. Elaboration flattens modules, in any order of
-// definition, into gates; what no output needs is left out.
-// Invariant: each net is built once, after everything it depends on; undriven nets that are needed, combinational loops, recursive
-// instances and unknown ports end in a located diagnostic. No recursion of our own: a chain of very many gates is fine.
+// From modules to one network: the common back half of the BLIF and Verilog readers. Elaboration flattens modules, in
+// any order of definition, into gates; what no output needs is left out.
+// Invariant: each net is built once, after everything it depends on; undriven nets that are needed, combinational
+// loops, recursive instances and unknown ports end in a located diagnostic. No recursion of our own: a chain of very
+// many gates is fine.
 
 import { UserError } from '../tensor/errors.ts';
 import { clipped, printable } from '../tensor/names.ts';
@@ -14,8 +15,8 @@ import { hasMultiplierPorts } from './ports.ts';
 /** Cells that a netlist may instantiate without defining them. */
 export interface CellLibrary {
   /**
-   * The module of a cell of that name with those pins; undefined for a name that is none; a text that says why there is none where that
-   * is known.
+   * The module of a cell of that name with those pins; undefined for a name that is none; a text that says why there is
+   * none where that is known.
    */
   readonly cell: (name: string, pins: Iterable<string>) => Module | string | undefined;
   /** The ending of "expected one defined in this file …". */
@@ -34,7 +35,10 @@ export interface Elaborated {
   readonly network: Network;
   /** Nets without a driver that were taken as 0. */
   readonly undriven: readonly string[];
-  /** Modules that no other instantiates, in their order in the file, unless the circuit was named; the circuit is one of them. */
+  /**
+   * Modules that no other instantiates, in their order in the file, unless the circuit was named; the circuit is one of
+   * them.
+   */
   readonly roots: readonly string[];
   /** What was read in a way that its author may not expect, a sentence each. */
   readonly notes: readonly string[];
@@ -176,8 +180,8 @@ function newScope(module: Module, path: string, parent: Scope['parent']): Scope 
 }
 
 /**
- * The module that is the circuit: the one asked for, else the only one that no other instantiates. Files carry helper cells that nothing
- * uses, so among several the only one with the ports of a multiplier is meant.
+ * The module that is the circuit: the one asked for, else the only one that no other instantiates. Files carry helper
+ * cells that nothing uses, so among several the only one with the ports of a multiplier is meant.
  */
 function rootOf(
   source: SourceText,

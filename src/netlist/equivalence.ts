@@ -1,6 +1,7 @@
-// Equivalence of two multipliers (subject.ts): by enumeration up to 24 operand bits together, beyond that by random simulation first, then
-// by algebra (algebra.ts), and then by a prover that the caller provides.
-// Invariant: "equal" means every pair was compared or proved, never sampled; a counterexample, also a prover's, is simulated again.
+// Equivalence of two multipliers (subject.ts): by enumeration up to 24 operand bits together, beyond that by random
+// simulation first, then by algebra (algebra.ts), and then by a prover that the caller provides.
+// Invariant: "equal" means every pair was compared or proved, never sampled; a counterexample, also a prover's, is
+// simulated again.
 // A table has no names: its first operand is the weight. Products are compared as integers of the chosen signedness.
 
 import { firstDifference, operandValue, type ProductTable, productTable } from '../multiplier/table.ts';
@@ -83,7 +84,10 @@ export async function verifyEquivalence(
   return counterexample([...bitsOf(found.x, activationBits), ...bitsOf(found.w, weightBits)]);
 }
 
-/** The product bits as functions of the operand bits, x first; extended to the width of an exact product, so that any two compare. */
+/**
+ * The product bits as functions of the operand bits, x first; extended to the width of an exact product, so that any
+ * two compare.
+ */
 function pairFunctions(network: Network, signed: boolean): BitFunctions {
   const { weight, activation, product } = multiplierPorts(network);
   const top = signed ? product.at(-1)! : ZERO;

@@ -1,5 +1,5 @@
-// The gate cost that multipliers are compared by: unit gates relative to the best exact 8×8 multiplier that is known here, so that no
-// exact multiplier costs less than 1 and operands of fewer bits stand where they belong on the axis.
+// The gate cost that multipliers are compared by: unit gates relative to the best exact 8×8 multiplier that is known
+// here, so that no exact multiplier costs less than 1 and operands of fewer bits stand where they belong on the axis.
 
 import { generate, generators } from './generators/registry.ts';
 import { REFERENCE_GATES, unitGateCost } from './structure.ts';

@@ -1,4 +1,5 @@
-// The readers of circuits, tables, histograms and generator specs under mutated texts (test/fuzz.ts), and texts made to exhaust them.
+// The readers of circuits, tables, histograms and generator specs under mutated texts (test/fuzz.ts), and texts made to
+// exhaust them.
 
 import { expect, test } from 'vitest';
 import { type FuzzSubject, fuzzReaders } from '../../test/fuzz.ts';

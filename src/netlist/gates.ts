@@ -1,5 +1,6 @@
-// What the gates of a network compute: the only place that says it. Each gate is an expression of a few operations on bits, and the
-// bits may be anything: words of 32 operand pairs, texts of expressions (simulate.ts), values of a program that is being compiled (compiled/).
+// What the gates of a network compute: the only place that says it. Each gate is an expression of a few operations on
+// bits, and the bits may be anything: words of 32 operand pairs, texts of expressions (simulate.ts), values of a
+// program that is being compiled (compiled/).
 // Not here: arity (network.ts), local identities (cleanup.ts), how files spell gates (blif/, verilog/).
 
 import type { GateKind } from './network.ts';

@@ -1,5 +1,5 @@
-// A module as the readers of BLIF and Verilog leave it for elaboration: named one-bit nets, each driven by a function of other nets or by
-// the output of an instance. Library cells are modules, too.
+// A module as the readers of BLIF and Verilog leave it for elaboration: named one-bit nets, each driven by a function
+// of other nets or by the output of an instance. Library cells are modules, too.
 // Invariant: a net has one driver; the second is a located error that names the first.
 
 import type { Place, SourceText } from './diagnostics.ts';

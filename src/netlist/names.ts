@@ -1,5 +1,5 @@
-// Readable names for the nets of a network, the same in every written form: ports keep theirs, partial products are p_i_j, an adder's
-// outputs carry its stage and column, other gates are n<signal>.
+// Readable names for the nets of a network, the same in every written form: ports keep theirs, partial products are
+// p_i_j, an adder's outputs carry its stage and column, other gates are n<signal>.
 // Invariant: names are distinct, from each other and from the names of the ports.
 
 import type { Network } from './network.ts';
@@ -36,7 +36,10 @@ export function netNames(network: Network, inputName: (port: string) => string):
   return names;
 }
 
-/** A name that is an identifier in C and a harmless file name: letters, digits and `_`, at most 64 of them, no digit first. */
+/**
+ * A name that is an identifier in C and a harmless file name: letters, digits and `_`, at most 64 of them, no digit
+ * first.
+ */
 export function safeIdentifier(name: string): string {
   const plain = name.replaceAll(/[^A-Za-z0-9_]+/g, '_').slice(0, 64);
   return /^[A-Za-z_]/.test(plain) ? plain : `m_${plain}`.slice(0, 64);

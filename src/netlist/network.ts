@@ -1,7 +1,10 @@
-// A combinational gate network: nodes in topological order (every fanin has a smaller index than its gate), named inputs and outputs.
-// Half adders, full adders and partial products are ordinary gates that carry an annotation, so that reports, diagrams and mapping
-// moves can speak of "the full adder of stage 2 in column 5" while simulation, clean-up and the writers see gates only.
-// Invariant: signals 0 and 1 are the constants 0 and 1; nodes are only ever appended; an annotation names existing signals.
+// A combinational gate network: nodes in topological order (every fanin has a smaller index than its gate), named
+// inputs and outputs.
+// Half adders, full adders and partial products are ordinary gates that carry an annotation, so that reports, diagrams
+// and mapping moves can speak of "the full adder of stage 2 in column 5" while simulation, clean-up and the writers see
+// gates only.
+// Invariant: signals 0 and 1 are the constants 0 and 1; nodes are only ever appended; an annotation names existing
+// signals.
 // Not here: the meaning of the ports (ports.ts), clean-up (cleanup.ts), function (simulate.ts).
 
 import { invariant } from '../tensor/errors.ts';
@@ -34,7 +37,10 @@ export interface CellPlace {
   readonly column: number;
 }
 
-/** A half adder (2 inputs) or full adder (3). An output is null once clean-up has found it unused or turned it into another signal. */
+/**
+ * A half adder (2 inputs) or full adder (3). An output is null once clean-up has found it unused or turned it into
+ * another signal.
+ */
 export interface AdderCell extends CellPlace {
   readonly kind: 'half' | 'full';
   /** Order of creation; kept by clean-up, so that a cell can be followed from the generator to the result. */

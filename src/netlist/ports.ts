@@ -1,5 +1,7 @@
-// What the ports of a network mean when it is a multiplier: two operand buses and one product bus, each least significant bit first.
-// The first bus in the order of the inputs is the first operand (the weight w), the second the activation x. Any names will do:
+// What the ports of a network mean when it is a multiplier: two operand buses and one product bus, each least
+// significant bit first.
+// The first bus in the order of the inputs is the first operand (the weight w), the second the activation x. Any names
+// will do:
 // `w[3]`, `IN1[3]`, `A3`, `A_3`, `A<3>`.
 
 import { checkNetlistBits, MIN_OPERAND_BITS } from '../multiplier/widths.ts';
@@ -13,7 +15,9 @@ export interface MultiplierPorts {
   readonly product: readonly Signal[];
 }
 
-/** Bits of one bus, least significant first; `name` is the bus's name, and a port without an index is a bus of one bit. */
+/**
+ * Bits of one bus, least significant first; `name` is the bus's name, and a port without an index is a bus of one bit.
+ */
 export interface Bus {
   readonly name: string;
   readonly indexed: boolean;
@@ -27,7 +31,10 @@ export function splitPortName(name: string): { base: string; index: number | nul
   return { base: match[1]!, index: Number(match[2] ?? match[3] ?? match[4]) };
 }
 
-/** Groups ports into buses, in the order of first appearance; a bus whose indices are not exactly 0..n−1 is left as single ports. */
+/**
+ * Groups ports into buses, in the order of first appearance; a bus whose indices are not exactly 0..n−1 is left as
+ * single ports.
+ */
 export function groupBuses(ports: readonly Port[]): Bus[] {
   const groups = new Map<string, { port: Port; index: number | null }[]>();
   for (const port of ports) {
@@ -57,7 +64,9 @@ export function hasMultiplierPorts(inputs: readonly string[], outputs: readonly 
   return operands.length === 2 && products.length === 1 && wide;
 }
 
-/** Finds the operands and the product; throws a UserError naming the buses found when the network is not a multiplier. */
+/**
+ * Finds the operands and the product; throws a UserError naming the buses found when the network is not a multiplier.
+ */
 export function multiplierPorts(network: Network): MultiplierPorts {
   const operands = groupBuses(network.inputs);
   const products = groupBuses(network.outputs);
@@ -83,8 +92,8 @@ export function multiplierPorts(network: Network): MultiplierPorts {
 }
 
 /**
- * The multiplier whose first operand is this one's second: the input buses change places. Ports keep their names, but w and x, which say
- * what they are, change names as well.
+ * The multiplier whose first operand is this one's second: the input buses change places. Ports keep their names, but w
+ * and x, which say what they are, change names as well.
  */
 export function exchangeNetworkOperands(network: Network): Network {
   multiplierPorts(network);

@@ -1,6 +1,8 @@
-// Error metrics of multipliers too wide to enumerate: Monte Carlo over random operand pairs, uniform or drawn from histograms, through
-// the compiled simulation. The result says what it is: the number of samples, and 95 % confidence intervals of the means.
-// Invariant: deterministic for a seed. The largest error seen is a lower bound of the true one, and is marked so by `sampled`.
+// Error metrics of multipliers too wide to enumerate: Monte Carlo over random operand pairs, uniform or drawn from
+// histograms, through the compiled simulation. The result says what it is: the number of samples, and 95 % confidence
+// intervals of the means.
+// Invariant: deterministic for a seed. The largest error seen is a lower bound of the true one, and is marked so by
+// `sampled`.
 
 import { type ErrorMetrics, ErrorSums, type OperandHistograms, shares } from '../multiplier/metrics.ts';
 import { operandValue } from '../multiplier/table.ts';

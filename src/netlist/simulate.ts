@@ -1,9 +1,9 @@
-// What a multiplier netlist computes: the table of all operand pairs, by compiled code (compiled/); the product of one pair; and, for
-// searches at up to 8×8 bits, an incremental simulation that evaluates only what a change affects.
-// Lane layout of the Simulator: pair number = w · 2^Bx + x; pair p is bit p mod 32 of word p div 32. Below 32 pairs the upper lanes repeat
-// the lower.
-// Invariant of the Simulator: `values` always belongs to the network with all accepted substitutions. A proposed substitution is evaluated in its
-// changed cone only and becomes part of the state, or not, at no further cost.
+// What a multiplier netlist computes: the table of all operand pairs, by compiled code (compiled/); the product of one
+// pair; and, for searches at up to 8×8 bits, an incremental simulation that evaluates only what a change affects.
+// Lane layout of the Simulator: pair number = w · 2^Bx + x; pair p is bit p mod 32 of word p div 32. Below 32 pairs the
+// upper lanes repeat the lower.
+// Invariant of the Simulator: `values` always belongs to the network with all accepted substitutions. A proposed
+// substitution is evaluated in its changed cone only and becomes part of the state, or not, at no further cost.
 
 import { operandValue, type ProductTable, productTable } from '../multiplier/table.ts';
 import { checkTableBits } from '../multiplier/widths.ts';
@@ -24,7 +24,10 @@ export interface ProductBitChange {
   readonly after: Words;
 }
 
-/** The table of a multiplier netlist; `signed` reads the product as two's complement. Throws a UserError if it is no multiplier. */
+/**
+ * The table of a multiplier netlist; `signed` reads the product as two's complement. Throws a UserError if it is no
+ * multiplier.
+ */
 export function simulate(network: Network, options: { signed?: boolean } = {}): ProductTable {
   const signed = options.signed ?? false;
   const ports = multiplierPorts(network);
@@ -36,7 +39,10 @@ export function simulate(network: Network, options: { signed?: boolean } = {}): 
   return productTable(weight.length, activation.length, signed, data);
 }
 
-/** The product of one pair of operand patterns, for multipliers of any width: one gate after the other, without compiling anything. */
+/**
+ * The product of one pair of operand patterns, for multipliers of any width: one gate after the other, without
+ * compiling anything.
+ */
 export function productOf(network: Network, w: number, x: number, signed: boolean): number {
   const { weight, activation, product } = multiplierPorts(network);
   const values = new Int32Array(network.nodes.length);
@@ -101,7 +107,9 @@ export class Simulator {
     });
   }
 
-  /** What the network's outputs become when `replacement` (a constant or an earlier signal) takes the place of `signal`. */
+  /**
+   * What the network's outputs become when `replacement` (a constant or an earlier signal) takes the place of `signal`.
+   */
   propose(signal: Signal, replacement: Signal = ZERO): ProductBitChange[] {
     invariant(replacement < signal, `signal ${signal} replaced by the later ${replacement}`);
     this.discard();
@@ -181,7 +189,10 @@ function fillPattern(words: Words, bit: number): void {
 
 type GateLoop = (out: Words, a: Words, b: Words, c: Words) => void;
 
-/** One loop over words for each gate, made from its definition: a function of its own, so that the engine compiles it for itself. */
+/**
+ * One loop over words for each gate, made from its definition: a function of its own, so that the engine compiles it
+ * for itself.
+ */
 const gateLoops = Object.fromEntries(
   Object.entries(gateFunctions).map(([kind, gate]) => {
     const expression = gate(expressions, 'a[n]', 'b[n]', 'c[n]');

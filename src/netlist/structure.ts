@@ -1,6 +1,8 @@
-// A plain description of a multiplier netlist for pictures (dot diagrams) and reports: which partial products and adders are left,
-// the gates of every kind, and a technology-free cost. Best asked of a cleaned-up network, where everything left is needed.
-// The cost is the unit-gate model: inverters are free, AND and OR cost 1, XOR 2, hence a half adder 3 and a full adder 7.
+// A plain description of a multiplier netlist for pictures (dot diagrams) and reports: which partial products and
+// adders are left, the gates of every kind, and a technology-free cost. Best asked of a cleaned-up network, where
+// everything left is needed.
+// The cost is the unit-gate model: inverters are free, AND and OR cost 1, XOR 2, hence a half adder 3 and a full adder
+// 7.
 
 import { cleanUp, countGates } from './cleanup.ts';
 import { arrayMultiplier } from './generators/array.ts';
@@ -36,14 +38,19 @@ export interface StructureDescription {
   readonly unitGateCost: number;
   /** unitGateCost divided by that of the cleaned-up exact array multiplier of the same widths. */
   readonly normalizedCost: number;
-  /** unitGateCost divided by that of the cheapest exact 8×8 multiplier, whatever the widths: comparable between multipliers. */
+  /**
+   * unitGateCost divided by that of the cheapest exact 8×8 multiplier, whatever the widths: comparable between
+   * multipliers.
+   */
   readonly gateCost: number;
 }
 
 /** Unit gates of the cheapest exact 8×8 multiplier among the generators: radix-4 Booth, after clean-up. */
 export const REFERENCE_GATES = 400;
 
-/** Gates, adders and unit-gate cost of a network; costs are relative to the exact array multiplier of the same widths. */
+/**
+ * Gates, adders and unit-gate cost of a network; costs are relative to the exact array multiplier of the same widths.
+ */
 export function describeStructure(network: Network): StructureDescription {
   const { weight, activation, product } = multiplierPorts(network);
   const cost = unitGateCost(network);
@@ -73,7 +80,10 @@ export function describeStructure(network: Network): StructureDescription {
   };
 }
 
-/** Unit-gate cost of all gates. A majority gate is cheaper beside the three-input XOR of the same full adder, whose a ^ b it shares. */
+/**
+ * Unit-gate cost of all gates. A majority gate is cheaper beside the three-input XOR of the same full adder, whose a ^
+ * b it shares.
+ */
 export function unitGateCost(network: Network): number {
   const sums = new Set<string>();
   for (const node of network.nodes) if (node.kind === 'xor3') sums.add(node.fanins.join());

@@ -1,5 +1,5 @@
-// Something that multiplies: a netlist or a generator, which have a network, or a table of products. Files become subjects in
-// workbench/load.ts; generators need no file.
+// Something that multiplies: a netlist or a generator, which have a network, or a table of products. Files become
+// subjects in workbench/load.ts; generators need no file.
 
 import type { ProductTable } from '../multiplier/table.ts';
 import { generateFromSpec } from './generators/registry.ts';

@@ -1,6 +1,7 @@
-// The layers that model definitions are written in. A definition is a function from an image to logits that calls these methods; the same
-// definition gives the float network, its calibration pass and the quantised approximate network, because how a multiplying layer
-// multiplies is a value (`Multiply`) that the caller hands in. Parameters carry PyTorch's names, so checkpoints cross over.
+// The layers that model definitions are written in. A definition is a function from an image to logits that calls these
+// methods; the same definition gives the float network, its calibration pass and the quantised approximate network,
+// because how a multiplying layer multiplies is a value (`Multiply`) that the caller hands in. Parameters carry
+// PyTorch's names, so checkpoints cross over.
 
 import type { Graph, Value } from '../engine/graph/graph.ts';
 import type { ConvGeometry } from '../engine/graph/ops.ts';
@@ -67,8 +68,9 @@ export interface LayersOptions {
 }
 
 /**
- * What a model is made of. Images are f32 [N, H, W, C], the channel last; names are those of PyTorch's modules, so that checkpoints cross over:
- * the tensors of a layer are `<name>.weight`, `<name>.bias`, … The name is also the label of the layer's nodes (see engine/graph/graph.ts).
+ * What a model is made of. Images are f32 [N, H, W, C], the channel last; names are those of PyTorch's modules, so that
+ * checkpoints cross over: the tensors of a layer are `<name>.weight`, `<name>.bias`, … The name is also the label of
+ * the layer's nodes (see engine/graph/graph.ts).
  */
 export class Layers {
   readonly graph: Graph;
@@ -83,7 +85,10 @@ export class Layers {
     this.#options = options;
   }
 
-  /** A part of the model with a name, such as a residual block: what `build` adds and is no layer of its own belongs to it. */
+  /**
+   * A part of the model with a name, such as a residual block: what `build` adds and is no layer of its own belongs to
+   * it.
+   */
   block(name: string, build: () => Value): Value {
     this.blocks.push(name);
     return this.graph.labelled(name, build);
@@ -105,8 +110,8 @@ export class Layers {
   }
 
   /**
-   * Normalisation of each row (the last axis), with a learned scale and shift; any shape. PyTorch's LayerNorm takes epsilon 1e-5, most vision
-   * transformers 1e-6.
+   * Normalisation of each row (the last axis), with a learned scale and shift; any shape. PyTorch's LayerNorm takes
+   * epsilon 1e-5, most vision transformers 1e-6.
    */
   layerNorm(name: string, x: Value, epsilon = 1e-5): Value {
     return this.graph.labelled(name, () => {
@@ -167,7 +172,10 @@ export class Layers {
     return this.graph.apply1('add', [a, b], { alpha: 1, beta: 1 });
   }
 
-  /** Largest value of each window, [N, H, W, C] → [N, H', W', C]; padding never wins. A number goes for height and width. */
+  /**
+   * Largest value of each window, [N, H, W, C] → [N, H', W', C]; padding never wins. A number goes for height and
+   * width.
+   */
   maxPool(x: Value, size: PerAxis, stride: PerAxis, padding: PerAxis = 0): Value {
     return this.graph.apply1('maxPool', [x], squareWindow(size, stride, padding));
   }

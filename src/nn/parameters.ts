@@ -1,12 +1,15 @@
-// Parameters as they start and as they are stored: seeded initialisation, and the translation between the engine's layout (channel axis last)
-// and the one of PyTorch checkpoints (weights [O, I/groups, kh, kw], linear weights [O, I]).
+// Parameters as they start and as they are stored: seeded initialisation, and the translation between the engine's
+// layout (channel axis last) and the one of PyTorch checkpoints (weights [O, I/groups, kh, kw], linear weights [O, I]).
 
 import { UserError } from '../tensor/errors.ts';
 import { Random, streams } from '../tensor/random.ts';
 import { f32, formatShape, type HostTensor, type Shape, sameShape, sizeOf } from '../tensor/tensor.ts';
 import type { MultiplyingLayer, Parameter } from './layers.ts';
 
-/** The initial value of the parameter at this position of the model's list; a function of the seed and the position alone. */
+/**
+ * The initial value of the parameter at this position of the model's list; a function of the seed and the position
+ * alone.
+ */
 export function initialTensor({ value, initial }: Parameter, seed: number, position: number): HostTensor {
   const random = new Random(seed, streams.weights, position);
   const draw = (): number => {

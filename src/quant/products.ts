@@ -1,5 +1,6 @@
-// A layer's multiplier as a product node of the graph takes it: the error that is the node's attribute, and the values that it reads, as
-// inputs behind the operands. Which multiplier a layer has is chosen elsewhere; how a device forms its products is the engine's business.
+// A layer's multiplier as a product node of the graph takes it: the error that is the node's attribute, and the values
+// that it reads, as inputs behind the operands. Which multiplier a layer has is chosen elsewhere; how a device forms
+// its products is the engine's business.
 
 import type { Graph, Value } from '../engine/graph/graph.ts';
 import type { OperandWidths } from '../engine/graph/ops.ts';
@@ -11,7 +12,10 @@ import { tensor } from '../tensor/tensor.ts';
 
 export interface NodeError {
   readonly error: ProductError;
-  /** What the error reads, then the slopes along either operand, if gradients go through it (see axmConv2d in engine/graph/ops.ts). */
+  /**
+   * What the error reads, then the slopes along either operand, if gradients go through it (see axmConv2d in
+   * engine/graph/ops.ts).
+   */
   readonly inputs: readonly Value[];
 }
 

@@ -1,7 +1,9 @@
-// Quantised multiplication of a layer: both operands become codes, the product is that of the layer's multiplier. Three modes make three
-// graphs of the same network: `calibrate` finds ranges in one pass (min-max, then the MSE clip search), `train` learns them (weights:
-// minimum and maximum of each step, activations: moving average; both scaled by learned clip factors), `evaluate` uses what is stored.
-// A range holds 0 unless the published observers are asked for: then every zero point is a code, and nothing is clamped away.
+// Quantised multiplication of a layer: both operands become codes, the product is that of the layer's multiplier. Three
+// modes make three graphs of the same network: `calibrate` finds ranges in one pass (min-max, then the MSE clip
+// search), `train` learns them (weights: minimum and maximum of each step, activations: moving average; both scaled by
+// learned clip factors), `evaluate` uses what is stored.
+// A range holds 0 unless the published observers are asked for: then every zero point is a code, and nothing is clamped
+// away.
 // All state lives in variables named `<layer>.<what>`; see `stateName`.
 
 import type { Graph, Value } from '../engine/graph/graph.ts';
@@ -13,7 +15,10 @@ import { nodeError } from './products.ts';
 
 export type QuantMode = 'calibrate' | 'train' | 'evaluate';
 
-/** What the observers take for the range of values: their extremes and 0, or the extremes alone as the published program does. */
+/**
+ * What the observers take for the range of values: their extremes and 0, or the extremes alone as the published program
+ * does.
+ */
 export const rangeNames = ['with-zero', 'as-observed'] as const;
 export type RangeName = (typeof rangeNames)[number];
 

@@ -1,7 +1,8 @@
-// Several multipliers side by side, as in the paper's Table 1 and beyond it: gate cost, errors and, where they were synthesised, area,
-// delay and power; as aligned text, Markdown, CSV or LaTeX. Numbers in one place, layout in another.
-// Invariant: what is estimated is marked (~, and ≥ for a largest error seen), in CSV by the number of samples; a figure that is not known is
-// a dash, in CSV an empty cell; a multiplier that failed keeps its row, with the reason. Names are escaped for each format.
+// Several multipliers side by side, as in the paper's Table 1 and beyond it: gate cost, errors and, where they were
+// synthesised, area, delay and power; as aligned text, Markdown, CSV or LaTeX. Numbers in one place, layout in another.
+// Invariant: what is estimated is marked (~, and ≥ for a largest error seen), in CSV by the number of samples; a figure
+// that is not known is a dash, in CSV an empty cell; a multiplier that failed keeps its row, with the reason. Names are
+// escaped for each format.
 
 import type { ErrorMetrics } from '../multiplier/metrics.ts';
 
@@ -92,7 +93,10 @@ const synthesised: Readonly<Record<ComparedUnits, readonly Column[]>> = {
   ],
 };
 
-/** Ends with a newline. With `units` there are columns of area, delay and power. LaTeX needs the packages booktabs and siunitx. */
+/**
+ * Ends with a newline. With `units` there are columns of area, delay and power. LaTeX needs the packages booktabs and
+ * siunitx.
+ */
 export function comparisonTable(
   multipliers: readonly ComparedMultiplier[],
   layout: ComparisonLayout,

@@ -42,7 +42,9 @@ const gap = 20;
 const axisSpace = 110;
 const perRow = 4;
 
-/** Values per line up to which each is marked with a dot; beyond, as with one value per step, dots would hide the line. */
+/**
+ * Values per line up to which each is marked with a dot; beyond, as with one value per step, dots would hide the line.
+ */
 const mostDots = 60;
 
 interface CurveValue {
@@ -78,8 +80,9 @@ function phaseWidths(phases: readonly PhaseCurves[]): number[] {
 }
 
 /**
- * Loss, accuracy and power from top to bottom, the phases side by side. Each panel has the scale of its own values, so that the small changes
- * of late phases show beside the large ones of the first; a metric that a phase lacks has no panel.
+ * Loss, accuracy and power from top to bottom, the phases side by side. Each panel has the scale of its own values, so
+ * that the small changes of late phases show beside the large ones of the first; a metric that a phase lacks has no
+ * panel.
  */
 export function curvesSvg(phases: readonly PhaseCurves[]): Promise<string> {
   invariant(
@@ -157,7 +160,10 @@ export interface ThetaPoint {
   readonly theta: readonly (readonly number[])[];
 }
 
-/** θ over the epochs, one line for each, by name (columns by default); a small picture per layer when layers have vectors of their own. */
+/**
+ * θ over the epochs, one line for each, by name (columns by default); a small picture per layer when layers have
+ * vectors of their own.
+ */
 export function thetaSvg(
   points: readonly ThetaPoint[],
   layers: readonly string[] = ['all layers'],

@@ -1,7 +1,8 @@
-// The dot diagram of an approximate multiplier: its partial products as the classical parallelogram of dots (column of weight
-// 2^(i+j), most significant left), then one band per compression stage with its half adders (two dots) and full adders (three
-// dots) in their columns. What was removed is hollow and faint; a constant bit is a 1 in the place of a dot. Drawn by hand because no
-// chart grammar knows these marks; the input says what survives, nothing is inferred here.
+// The dot diagram of an approximate multiplier: its partial products as the classical parallelogram of dots (column of
+// weight 2^(i+j), most significant left), then one band per compression stage with its half adders (two dots) and full
+// adders (three dots) in their columns. What was removed is hollow and faint; a constant bit is a 1 in the place of a
+// dot. Drawn by hand because no chart grammar knows these marks; the input says what survives, nothing is inferred
+// here.
 
 import { invariant } from '../tensor/errors.ts';
 import { element, escapeText } from './svg.ts';

@@ -1,5 +1,5 @@
-// The forms of a figure's file: SVG as drawn, PNG at twice its size for slides, PDF as vectors for LaTeX. In the last two the text is drawn
-// with fonts of this machine, so they need one.
+// The forms of a figure's file: SVG as drawn, PNG at twice its size for slides, PDF as vectors for LaTeX. In the last
+// two the text is drawn with fonts of this machine, so they need one.
 
 import { svgToPdf } from './pdf.ts';
 import { svgToPng } from './png.ts';

@@ -1,5 +1,5 @@
-// Pictures of a multiplier's error, product − w·x, over all operand pairs: a heat map (one pixel per pair, embedded as a
-// palette PNG, so that 65 536 pairs cost a few kilobytes) and a histogram. Colours are centred at zero.
+// Pictures of a multiplier's error, product − w·x, over all operand pairs: a heat map (one pixel per pair, embedded as
+// a palette PNG, so that 65 536 pairs cost a few kilobytes) and a histogram. Colours are centred at zero.
 
 import { invariant } from '../tensor/errors.ts';
 import { grouped, significant } from '../tensor/numbers.ts';
@@ -169,7 +169,9 @@ export function errorBins(errors: Int32Array, most = 60): Bin[] {
     });
 }
 
-/** Histogram of the non-zero errors; the share of exact products is in the subtitle. Without a title where it is null. */
+/**
+ * Histogram of the non-zero errors; the share of exact products is in the subtitle. Without a title where it is null.
+ */
 export function errorHistogramSvg(
   { errors }: ErrorTable,
   title: string | null = 'Distribution of the error',

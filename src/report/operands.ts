@@ -1,10 +1,14 @@
-// Picture of the operands that a multiplier meets: the share of each code among its multiplications, weights above, activations below.
+// Picture of the operands that a multiplier meets: the share of each code among its multiplications, weights above,
+// activations below.
 
 import type { OperandHistograms } from '../multiplier/metrics.ts';
 import { colours, figureWidth } from './theme.ts';
 import { renderSpec } from './vega.ts';
 
-/** Shares in %; the axis ends at the second largest of an operand with one code far above the rest, which its title then tells. */
+/**
+ * Shares in %; the axis ends at the second largest of an operand with one code far above the rest, which its title then
+ * tells.
+ */
 export function operandsSvg(
   { weight, activation }: OperandHistograms,
   title: string | null = 'Operands',

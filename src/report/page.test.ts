@@ -172,7 +172,8 @@ describe('run page', () => {
 
   test('escapes every text', () => {
     expect(html).not.toContain('<script');
-    // Title twice, summary, section, column, row, note, code, figure: title, caption, and both in its label, fold, link.
+    // Title twice, summary, section, column, row, note, code, figure: title, caption, and both in its label, fold,
+    // link.
     expect(count(html, escapeText(evil))).toBe(2 + 1 + 1 + 2 + 2 + 4 + 1 + 1);
   });
 

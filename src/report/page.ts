@@ -1,6 +1,7 @@
-// A run as one HTML file: sections of tables, notes, figures and links, some folded. Self-contained (no script, no font, no request) and
-// built from plain values; every text is escaped, the SVGs are our own. Light or dark as the reader's system is; figures stay on a light
-// card. On a narrow screen tables and figures scroll sideways, so that no text of a figure becomes smaller than nine pixels.
+// A run as one HTML file: sections of tables, notes, figures and links, some folded. Self-contained (no script, no
+// font, no request) and built from plain values; every text is escaped, the SVGs are our own. Light or dark as the
+// reader's system is; figures stay on a light card. On a narrow screen tables and figures scroll sideways, so that no
+// text of a figure becomes smaller than nine pixels.
 
 import { describeSvg, escapeText, prefixIds, svgSize, withoutAria } from './svg.ts';
 import { colours, fontFamily, fontSize } from './theme.ts';
@@ -94,7 +95,10 @@ function table(columns: readonly Column[], rows: readonly (readonly string[])[])
   return `<div class="scroll" tabindex="0"><table>${header}<tbody>${body.join('\n')}</tbody></table></div>`;
 }
 
-/** Running text, in which a number stays on its line: neither a group of its digits nor its per cent sign begins another. */
+/**
+ * Running text, in which a number stays on its line: neither a group of its digits nor its per cent sign begins
+ * another.
+ */
 const pageText = (text: string): string => escapeText(text).replace(/(?<=\d) (?=\d{3}(?!\d)|%)/g, '\u00a0');
 
 function figureBlock({ title, caption, svg }: Figure, id: string): string {
@@ -109,7 +113,9 @@ function figureBlock({ title, caption, svg }: Figure, id: string): string {
   return `<figure>\n<figcaption><b>${escapeText(title)}</b>${note}</figcaption>\n<div class="scroll" tabindex="0">${inline}</div>\n</figure>`;
 }
 
-/** A link to a file beside the page: each part of the path is encoded, so no path can become another kind of address. */
+/**
+ * A link to a file beside the page: each part of the path is encoded, so no path can become another kind of address.
+ */
 function fileItem({ path, description }: FileLink): string {
   const address = path.split(/[/\\]/).map(encodeURIComponent).join('/');
   const note = description === undefined ? '' : ` – ${escapeText(description)}`;

@@ -1,6 +1,6 @@
-// Accuracy against normalised power, one labelled point per multiplier or sweep setting, with the Pareto front drawn. Labels
-// are placed greedily at the first position around their point that touches no point, no line and no earlier label; one that has to stand
-// further off is tied to its point by a thin line.
+// Accuracy against normalised power, one labelled point per multiplier or sweep setting, with the Pareto front drawn.
+// Labels are placed greedily at the first position around their point that touches no point, no line and no earlier
+// label; one that has to stand further off is tied to its point by a thin line.
 
 import { invariant } from '../tensor/errors.ts';
 import { categories, colours, figureWidth, fontSize, textWidth } from './theme.ts';
@@ -79,8 +79,8 @@ function boxesAlong(line: readonly Position[]): Box[] {
 }
 
 /**
- * Centre offsets of labels at pixel positions inside a width × height frame, clear of points, of each other and of lines;
- * a label without a free place stands right of its point.
+ * Centre offsets of labels at pixel positions inside a width × height frame, clear of points, of each other and of
+ * lines; a label without a free place stands right of its point.
  */
 export function placeLabels(
   points: readonly (Position & { readonly label: string })[],

@@ -1,7 +1,8 @@
-// A figure as a PDF of one page, in vectors, for LaTeX and print. resvg does what is hard: it resolves styles and shapes and draws text as
-// outlines, and what is left of an SVG are groups, paths with absolute M, L, Q, C and Z, linear gradients and images. Those are written here
-// in the operators of PDF 1.4 (ISO 32000-1). Invariant: the same figure gives the same bytes, there is no date in them; what a figure has
-// beyond that subset is an error, never left out.
+// A figure as a PDF of one page, in vectors, for LaTeX and print. resvg does what is hard: it resolves styles and
+// shapes and draws text as outlines, and what is left of an SVG are groups, paths with absolute M, L, Q, C and Z,
+// linear gradients and images. Those are written here in the operators of PDF 1.4 (ISO 32000-1). Invariant: the same
+// figure gives the same bytes, there is no date in them; what a figure has beyond that subset is an error, never left
+// out.
 
 import { deflateSync } from 'node:zlib';
 import { invariant } from '../tensor/errors.ts';

@@ -1,6 +1,6 @@
-// PNG pictures: a palette image written byte by byte (W3C PNG, 3rd edition), for heat maps inside SVGs; and any SVG rendered
-// by resvg, which draws text with fonts of the system or of files. Where there is no font at all text would silently vanish,
-// so rendering then refuses: the SVG is the primary artefact, its viewer has fonts.
+// PNG pictures: a palette image written byte by byte (W3C PNG, 3rd edition), for heat maps inside SVGs; and any SVG
+// rendered by resvg, which draws text with fonts of the system or of files. Where there is no font at all text would
+// silently vanish, so rendering then refuses: the SVG is the primary artefact, its viewer has fonts.
 
 import { crc32, deflateSync } from 'node:zlib';
 import type { Resvg, ResvgRenderOptions } from '@resvg/resvg-js';
@@ -40,7 +40,10 @@ export function encodePalettePng(
   ]);
 }
 
-/** A picture of encodePalettePng taken apart again: the palette as red, green, blue bytes, and the filtered rows, still compressed. */
+/**
+ * A picture of encodePalettePng taken apart again: the palette as red, green, blue bytes, and the filtered rows, still
+ * compressed.
+ */
 export function readPalettePng(png: Uint8Array): {
   width: number;
   height: number;
@@ -85,7 +88,10 @@ export async function svgToPng(svg: string, options: PngOptions = {}): Promise<U
   return image.render().asPng();
 }
 
-/** The SVG with all styles and shapes resolved and its text as outlines; throws a UserError when no font is found to draw that with. */
+/**
+ * The SVG with all styles and shapes resolved and its text as outlines; throws a UserError when no font is found to
+ * draw that with.
+ */
 export async function simplifySvg(svg: string, options: PngOptions = {}): Promise<string> {
   return (await open(svg, options, {})).toString();
 }
@@ -114,7 +120,8 @@ async function open(svg: string, options: PngOptions, more: ResvgRenderOptions):
         'font (for example the package fonts-dejavu-core)',
     );
   }
-  // resvg reads only the last image-rendering of a style, and knows optimizeSpeed (which stands before it) but not pixelated.
+  // resvg reads only the last image-rendering of a style, and knows optimizeSpeed (which stands before it) but not
+  // pixelated.
   const crisp = svg.replaceAll('image-rendering: pixelated;', '');
   return new Resvg(crisp, { font, ...more });
 }

@@ -1,6 +1,7 @@
-// The look of every figure and page, in one place: fonts, sizes, colours, and the Vega configuration made from them. Colours
-// are those of Okabe and Ito (2008), distinguishable with every common colour vision deficiency; ordered quantities use a
-// viridis ramp without its pale end; signed quantities diverge from white, blue below and orange above zero.
+// The look of every figure and page, in one place: fonts, sizes, colours, and the Vega configuration made from them.
+// Colours are those of Okabe and Ito (2008), distinguishable with every common colour vision deficiency; ordered
+// quantities use a viridis ramp without its pale end; signed quantities diverge from white, blue below and orange above
+// zero.
 
 // Unquoted on purpose: resvg does not find a family whose name is in quotes.
 export const fontFamily = 'Helvetica, Arial, Liberation Sans, DejaVu Sans, Noto Sans, sans-serif';
@@ -69,7 +70,9 @@ export function divergingColour(t: number): Colour {
   return interpolate(divergingStops, (t + 1) / 2);
 }
 
-/** Estimated width in pixels of a text in a Helvetica-like face; a little generous, for layout without a font at hand. */
+/**
+ * Estimated width in pixels of a text in a Helvetica-like face; a little generous, for layout without a font at hand.
+ */
 export function textWidth(text: string, size: number, bold = false): number {
   let ems = 0;
   for (const character of text) {

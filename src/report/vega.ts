@@ -1,5 +1,6 @@
-// Vega-Lite specification → SVG text. The libraries are heavy, so they load with the first figure. Without a canvas Vega
-// guesses text widths very generously; it is given the theme's estimate instead, which keeps legends and axes in place.
+// Vega-Lite specification → SVG text. The libraries are heavy, so they load with the first figure. Without a canvas
+// Vega guesses text widths very generously; it is given the theme's estimate instead, which keeps legends and axes in
+// place.
 
 import type { TopLevelSpec } from 'vega-lite';
 import { numberIds } from './svg.ts';

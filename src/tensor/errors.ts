@@ -1,10 +1,11 @@
 // The one error class for a user's mistake. Everything else that is thrown is a bug of ours and says `internal:`.
-// A UserError's message is one line of bounded length that holds nothing a terminal would obey, whatever names of files it quotes: what
-// failed, with which value, what was expected, what to do. The CLI prints it without a stack trace and exits with code 2.
+// A UserError's message is one line of bounded length that holds nothing a terminal would obey, whatever names of files
+// it quotes: what failed, with which value, what was expected, what to do. The CLI prints it without a stack trace and
+// exits with code 2.
 
 /**
- * A mistake in what was given (settings, files, sizes), in one line for the user; anything else that is thrown is a fault of the
- * program.
+ * A mistake in what was given (settings, files, sizes), in one line for the user; anything else that is thrown is a
+ * fault of the program.
  */
 export class UserError extends Error {
   override readonly name = 'UserError';
@@ -17,7 +18,10 @@ export class UserError extends Error {
 /** Characters that a message keeps of a text: its beginning, and its end, where the advice is. */
 const KEPT = { first: 1000, last: 300 } as const;
 
-/** A text as one line for people: line breaks become blanks, other control characters are written out, the middle of a long text is left out. */
+/**
+ * A text as one line for people: line breaks become blanks, other control characters are written out, the middle of a
+ * long text is left out.
+ */
 export function oneLine(text: string): string {
   const { first, last } = KEPT;
   const clipped = text.length > first + last ? `${text.slice(0, first)} … ${text.slice(-last)}` : text;

@@ -1,7 +1,8 @@
-// Files as artefacts: whole-file writes that either happen completely or not at all, JSON-lines logs that survive a killed
-// process, and content hashes. Invariant: under its final name a file is always whole (temporary name, fsync, rename), and a
-// log holds whole lines only once it has been opened. Every failure names the file and the cause. What is written inside a folder stays
-// inside it, whatever names and links say. Not a cache, not a lock: two processes that write the same folder are the caller's business.
+// Files as artefacts: whole-file writes that either happen completely or not at all, JSON-lines logs that survive a
+// killed process, and content hashes. Invariant: under its final name a file is always whole (temporary name, fsync,
+// rename), and a log holds whole lines only once it has been opened. Every failure names the file and the cause. What
+// is written inside a folder stays inside it, whatever names and links say. Not a cache, not a lock: two processes that
+// write the same folder are the caller's business.
 
 import { createHash, randomBytes } from 'node:crypto';
 import {
@@ -51,8 +52,8 @@ export function fileError(action: 'read' | 'write' | 'remove', path: string, err
 }
 
 /**
- * The file's bytes; throws a UserError that names the file when it is missing, unreadable, larger than `limit` bytes, or no regular file
- * (a pipe would be waited for, a device has no end).
+ * The file's bytes; throws a UserError that names the file when it is missing, unreadable, larger than `limit` bytes,
+ * or no regular file (a pipe would be waited for, a device has no end).
  */
 export function readBytes(path: string, limit = Number.POSITIVE_INFINITY): Uint8Array {
   let descriptor: number | undefined;
@@ -113,8 +114,9 @@ function requireFile(path: string, existing: Stats): void {
 }
 
 /**
- * Where a write to `path`, relative to `folder`, must end up. A link in the place of the file is replaced, not followed; a link in the
- * place of a folder above it that leads out of `folder`, and a path that names something outside, are refused.
+ * Where a write to `path`, relative to `folder`, must end up. A link in the place of the file is replaced, not
+ * followed; a link in the place of a folder above it that leads out of `folder`, and a path that names something
+ * outside, are refused.
  */
 function insideTarget(folder: string, path: string, check = requireFile): string {
   const wanted = join(folder, path);
@@ -149,8 +151,8 @@ function syncFolder(folder: string): void {
 }
 
 /**
- * Makes a folder and its missing parents; a UserError names the one that cannot be made. One by one, because Node's recursive mkdir
- * never returns where a file system answers that a folder which exists cannot hold another (/proc).
+ * Makes a folder and its missing parents; a UserError names the one that cannot be made. One by one, because Node's
+ * recursive mkdir never returns where a file system answers that a folder which exists cannot hold another (/proc).
  */
 export function makeFolder(path: string): void {
   if (existsSync(path)) return;
@@ -162,7 +164,10 @@ export function makeFolder(path: string): void {
   }
 }
 
-/** Makes a folder in a folder; one that is a symbolic link is refused, because what is written there would land elsewhere. */
+/**
+ * Makes a folder in a folder; one that is a symbolic link is refused, because what is written there would land
+ * elsewhere.
+ */
 export function makeFolderInside(folder: string, name: string): void {
   const path = insideTarget(folder, name, () => {});
   if (lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink()) {
@@ -173,12 +178,15 @@ export function makeFolderInside(folder: string, name: string): void {
   makeFolder(path);
 }
 
-/** Names of the files under way: random, so that what a killed process left is in nobody's way; with the process's number in older versions. */
+/**
+ * Names of the files under way: random, so that what a killed process left is in nobody's way; with the process's
+ * number in older versions.
+ */
 const TEMPORARY = /^\..+\.([0-9a-f]{16}|\d+\.\d+)\.tmp$/;
 
 /**
- * Removes what writes that were killed have left in a folder and the folders in it. For the one process that writes there: a temporary
- * file of another would be lost. Links to folders are not followed.
+ * Removes what writes that were killed have left in a folder and the folders in it. For the one process that writes
+ * there: a temporary file of another would be lost. Links to folders are not followed.
  */
 export function sweepTemporaries(folder: string): void {
   for (const entry of readdirSync(folder, { withFileTypes: true })) {
@@ -189,7 +197,9 @@ export function sweepTemporaries(folder: string): void {
   }
 }
 
-/** Removes a file (not what a link leads to), or nothing when there is none; a UserError names what cannot be removed. */
+/**
+ * Removes a file (not what a link leads to), or nothing when there is none; a UserError names what cannot be removed.
+ */
 export function removeFile(path: string): void {
   try {
     unlinkSync(path);
@@ -199,15 +209,18 @@ export function removeFile(path: string): void {
 }
 
 /**
- * Writes a whole file, or nothing: after an error (full disk, no permission, missing folder) the previous content is intact,
- * no temporary file remains, and a UserError names the file and the cause. A file that is replaced keeps its permissions. `path` is what
- * a user named: a symbolic link is written through.
+ * Writes a whole file, or nothing: after an error (full disk, no permission, missing folder) the previous content is
+ * intact, no temporary file remains, and a UserError names the file and the cause. A file that is replaced keeps its
+ * permissions. `path` is what a user named: a symbolic link is written through.
  */
 export function writeFileAtomic(path: string, content: string | Uint8Array): void {
   replace(path, () => writeTarget(path), content);
 }
 
-/** As `writeFileAtomic`, for a path relative to a folder that may be somebody else's: nothing outside of it is opened for writing. */
+/**
+ * As `writeFileAtomic`, for a path relative to a folder that may be somebody else's: nothing outside of it is opened
+ * for writing.
+ */
 export function writeInside(folder: string, path: string, content: string | Uint8Array): void {
   replace(join(folder, path), () => insideTarget(folder, path), content);
 }
@@ -248,7 +261,10 @@ export function writeJsonInside(folder: string, path: string, value: unknown): v
 
 const formatJson = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
 
-/** Reads a JSON file; throws a UserError that names the file when it is missing or not JSON. The caller checks the schema. */
+/**
+ * Reads a JSON file; throws a UserError that names the file when it is missing or not JSON. The caller checks the
+ * schema.
+ */
 export function readJson(path: string): unknown {
   const text = readText(path);
   try {
@@ -285,8 +301,8 @@ function parseLines(bytes: Uint8Array, path: string): Lines {
 }
 
 /**
- * The records of a JSON-lines file. A last line without its newline (a process killed in the middle of a write) is dropped;
- * any other line that is not JSON throws a UserError with file and line number.
+ * The records of a JSON-lines file. A last line without its newline (a process killed in the middle of a write) is
+ * dropped; any other line that is not JSON throws a UserError with file and line number.
  */
 export function readJsonLines(path: string): unknown[] {
   return parseLines(readBytes(path), path).records;
@@ -304,8 +320,9 @@ export interface JsonLinesLog {
 }
 
 /**
- * Opens a JSON-lines log for appending and creates it when it is missing. A torn last line is cut off, and so is everything
- * from the first record on that `keep` refuses: a run resumed from an older checkpoint drops what it will write again.
+ * Opens a JSON-lines log for appending and creates it when it is missing. A torn last line is cut off, and so is
+ * everything from the first record on that `keep` refuses: a run resumed from an older checkpoint drops what it will
+ * write again.
  */
 export function openJsonLines(path: string, keep: (record: unknown) => boolean = () => true): JsonLinesLog {
   let descriptor: number;

@@ -1,5 +1,5 @@
-// Gzip data of a user's file, unpacked within a limit. Invariant: memory stays below twice the limit whatever the data claim, because
-// inflating itself stops there, and the message says the true cause: too large, cut off, or damaged.
+// Gzip data of a user's file, unpacked within a limit. Invariant: memory stays below twice the limit whatever the data
+// claim, because inflating itself stops there, and the message says the true cause: too large, cut off, or damaged.
 
 import { gunzipSync } from 'node:zlib';
 import { UserError } from './errors.ts';
@@ -10,8 +10,8 @@ export function isGzip(bytes: Uint8Array): boolean {
 }
 
 /**
- * Inflates gzip data (one member or several) to at most `limit` bytes. `what` names the file in the UserError for data that inflate to
- * more, that end early, or that are damaged.
+ * Inflates gzip data (one member or several) to at most `limit` bytes. `what` names the file in the UserError for data
+ * that inflate to more, that end early, or that are damaged.
  */
 export function inflateLimited(bytes: Uint8Array, limit: number, what: string): Buffer {
   try {

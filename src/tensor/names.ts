@@ -21,8 +21,8 @@ function editDistance(a: string, b: string): number {
 const LONGEST = 64;
 
 /**
- * The valid name closest to `value`, or undefined when none is close enough to be a slip of the finger: two letters, in long words one in
- * three, and less than half of the name.
+ * The valid name closest to `value`, or undefined when none is close enough to be a slip of the finger: two letters, in
+ * long words one in three, and less than half of the name.
  */
 export function nearestName(value: string, valid: Iterable<string>): string | undefined {
   if (value.length > LONGEST) return undefined;
@@ -38,7 +38,8 @@ export function nearestName(value: string, valid: Iterable<string>): string | un
 }
 
 /**
- * The error for a name outside a closed list: "unknown data set 'cifra10'; did you mean 'cifar10'? Valid: digits, cifar10".
+ * The error for a name outside a closed list: "unknown data set 'cifra10'; did you mean 'cifar10'? Valid: digits,
+ * cifar10".
  * `usages` replaces the names in the list of valid values where they take arguments.
  */
 export function unknownName(kind: string, value: string, valid: readonly string[], usages = valid): UserError {

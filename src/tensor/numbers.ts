@@ -1,4 +1,5 @@
-// Numbers as people read them, one form on every screen, page and figure: thousands in groups, a true minus sign, per cent with a blank.
+// Numbers as people read them, one form on every screen, page and figure: thousands in groups, a true minus sign, per
+// cent with a blank.
 
 /** 65536 → "65 536", −1500 → "−1 500"; rounded to a whole number. */
 export function grouped(count: number): string {

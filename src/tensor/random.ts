@@ -1,7 +1,7 @@
-// Deterministic random numbers. A generator is derived from a seed and a list of stream numbers, e.g. (seed, stream, epoch,
-// step): whoever names the same numbers draws the same values, so no generator state is ever saved and a resumed run is
-// bit-equal. The generator is xoshiro128** (Blackman and Vigna, 2018), its state mixed from the numbers with the finaliser of
-// MurmurHash3. Not for cryptography.
+// Deterministic random numbers. A generator is derived from a seed and a list of stream numbers, e.g. (seed, stream,
+// epoch, step): whoever names the same numbers draws the same values, so no generator state is ever saved and a resumed
+// run is bit-equal. The generator is xoshiro128** (Blackman and Vigna, 2018), its state mixed from the numbers with the
+// finaliser of MurmurHash3. Not for cryptography.
 
 import { invariant } from './errors.ts';
 
@@ -28,7 +28,10 @@ function stateOf(numbers: readonly number[]): [number, number, number, number] {
   return [word(1), word(2), word(3), word(4) | 1];
 }
 
-/** From a uniform number in [0, 1) the index that it falls on, where each is as likely as its weight (inversion of the running sums). */
+/**
+ * From a uniform number in [0, 1) the index that it falls on, where each is as likely as its weight (inversion of the
+ * running sums).
+ */
 export function drawByWeight(weights: ArrayLike<number>): (uniform: number) => number {
   let total = 0;
   const sums = Float64Array.from(weights, (weight) => {

@@ -1,8 +1,9 @@
-// The safetensors file format (https://github.com/huggingface/safetensors, "Format"): eight bytes of header length, a JSON
-// header {name: {dtype, shape, data_offsets}, __metadata__}, then the tensors' bytes, little-endian and without gaps. What is
-// written here loads in the Python package and the other way round. Reading is strict: a file that is truncated, has gaps or
-// overlaps, or names a tensor twice is refused with what is wrong; a tensor of a type that has no place here is kept apart with the reason,
-// since nobody may ask for it. Reading takes time and memory in proportion to the file. Equal tensors give equal bytes. Not a pickle reader.
+// The safetensors file format (https://github.com/huggingface/safetensors, "Format"): eight bytes of header length, a
+// JSON header {name: {dtype, shape, data_offsets}, __metadata__}, then the tensors' bytes, little-endian and without
+// gaps. What is written here loads in the Python package and the other way round. Reading is strict: a file that is
+// truncated, has gaps or overlaps, or names a tensor twice is refused with what is wrong; a tensor of a type that has
+// no place here is kept apart with the reason, since nobody may ask for it. Reading takes time and memory in proportion
+// to the file. Equal tensors give equal bytes. Not a pickle reader.
 
 import { invariant, quoted, UserError } from './errors.ts';
 import { readBytes, writeFileAtomic } from './files.ts';
@@ -25,7 +26,9 @@ const formatName: Record<DType, string> = { f32: 'F32', i32: 'I32', u8: 'U8' };
 interface Reader {
   readonly bytes: number;
   readonly dtype: DType;
-  /** Takes bytes at the start of a buffer of their own; a text says what they are when a value cannot be represented. */
+  /**
+   * Takes bytes at the start of a buffer of their own; a text says what they are when a value cannot be represented.
+   */
   read(bytes: Uint8Array): TensorData | string;
 }
 
@@ -87,7 +90,10 @@ function narrow(values: BigInt64Array): Int32Array | string {
   return Int32Array.from(values, Number);
 }
 
-/** The file's bytes. Tensors are laid out by element size, then by name, so that every one is aligned and the order is fixed. */
+/**
+ * The file's bytes. Tensors are laid out by element size, then by name, so that every one is aligned and the order is
+ * fixed.
+ */
 export function encodeSafetensors(
   tensors: ReadonlyMap<string, HostTensor>,
   metadata: Readonly<Record<string, string>> = {},
@@ -119,8 +125,9 @@ export function encodeSafetensors(
 }
 
 /**
- * Looks through a header before it is parsed, because parsing hostile nesting takes memory out of proportion, and because JSON.parse keeps
- * only the last of several equal keys: how deep it nests, and the keys of its outermost object, repetitions included, as they are written.
+ * Looks through a header before it is parsed, because parsing hostile nesting takes memory out of proportion, and
+ * because JSON.parse keeps only the last of several equal keys: how deep it nests, and the keys of its outermost
+ * object, repetitions included, as they are written.
  * The scan stops below the depth that a header has.
  */
 function scanHeader(json: string): { readonly depth: number; readonly keys: readonly string[] } {
@@ -232,9 +239,9 @@ function checkMetadata(value: unknown, wrong: (detail: string) => UserError): Re
 }
 
 /**
- * Parses a safetensors file; `name` is the file's name for messages. F64, F16 and BF16 become f32, I64 becomes i32 when every value
- * fits; what has another type is among the `others`. Throws a UserError for anything that is not a whole, valid file. The tensors own their
- * memory.
+ * Parses a safetensors file; `name` is the file's name for messages. F64, F16 and BF16 become f32, I64 becomes i32 when
+ * every value fits; what has another type is among the `others`. Throws a UserError for anything that is not a whole,
+ * valid file. The tensors own their memory.
  */
 export function decodeSafetensors(bytes: Uint8Array, name: string): SafeTensors {
   const wrong = (detail: string) => new UserError(`${name} is not a usable safetensors file: ${detail}`);
@@ -270,7 +277,10 @@ export function decodeSafetensors(bytes: Uint8Array, name: string): SafeTensors 
   return { tensors, others, metadata };
 }
 
-/** As `decodeSafetensors`, for a file of which everything is meant to be read: a UserError names a tensor of another type. */
+/**
+ * As `decodeSafetensors`, for a file of which everything is meant to be read: a UserError names a tensor of another
+ * type.
+ */
 export function decodeAll(bytes: Uint8Array, name: string): Omit<SafeTensors, 'others'> {
   const { others, ...stored } = decodeSafetensors(bytes, name);
   for (const [key, holds] of others) {

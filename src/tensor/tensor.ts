@@ -1,5 +1,6 @@
-// Host tensors: a dtype, a shape and a typed array in row-major order. The host side of everything that crosses a backend's
-// boundary or a file's; no arithmetic happens here. The channel axis of images and weights is always the last one (NHWC, HWIO).
+// Host tensors: a dtype, a shape and a typed array in row-major order. The host side of everything that crosses a
+// backend's boundary or a file's; no arithmetic happens here. The channel axis of images and weights is always the last
+// one (NHWC, HWIO).
 
 import { invariant } from './errors.ts';
 
@@ -8,6 +9,12 @@ export type Shape = readonly number[];
 export type TensorData = Float32Array | Int32Array | Uint8Array;
 
 export const bytesPerElement: Record<DType, number> = { f32: 4, i32: 4, u8: 1 };
+
+/** What a tensor is apart from its values. */
+export interface TensorType {
+  readonly dtype: DType;
+  readonly shape: Shape;
+}
 
 export interface HostTensor {
   readonly dtype: DType;

@@ -25,7 +25,9 @@ export interface Evaluator<M extends string = string> {
   dispose(): Promise<void>;
 }
 
-/** Compiles the evaluation of a network on a split once; it lives as long as the session, or until it is disposed of. */
+/**
+ * Compiles the evaluation of a network on a split once; it lives as long as the session, or until it is disposed of.
+ */
 export async function evaluator<M extends string>(
   session: Session,
   task: Task<M>,

@@ -1,12 +1,13 @@
-// How the examples of a split reach a program: read batch by batch and written into the inputs of the task, unless the task has a better way
-// for this device and split. Whatever the way, a program computes on the same bytes. Invariant: a batch that does not hold what the task
-// declares is refused, since an input that is not written keeps the values of an earlier batch.
+// How the examples of a split reach a program: read batch by batch and written into the inputs of the task, unless the
+// task has a better way for this device and split. Whatever the way, a program computes on the same bytes. Invariant: a
+// batch that does not hold what the task declares is refused, since an input that is not written keeps the values of an
+// earlier batch.
 
 import type { Batch, Split } from '../data/split.ts';
 import type { Program, Session } from '../engine/backend.ts';
 import { Graph } from '../engine/graph/graph.ts';
-import type { TensorType } from '../engine/graph/ops.ts';
 import { UserError } from '../tensor/errors.ts';
+import type { TensorType } from '../tensor/tensor.ts';
 import { allocate, sizeOf } from '../tensor/tensor.ts';
 import type { Feed, Task } from './task.ts';
 

@@ -1,5 +1,6 @@
-// A task's figures, its loss and metrics: how a program gives them of a batch, how they are summed over batches, and their means over all
-// targets. Invariant: a mean of a batch counts as often as the batch has targets, so a short last batch counts for what it is.
+// A task's figures, its loss and metrics: how a program gives them of a batch, how they are summed over batches, and
+// their means over all targets. Invariant: a mean of a batch counts as often as the batch has targets, so a short last
+// batch counts for what it is.
 
 import type { Program } from '../engine/backend.ts';
 import type { Graph } from '../engine/graph/graph.ts';

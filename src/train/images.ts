@@ -1,6 +1,7 @@
-// The task of telling images apart: raw 8-bit images are normalised, a model gives logits, the loss is the cross-entropy against the class
-// numbers, the metric the share of images whose largest logit is their class. A device with memory of its own keeps a split that is in
-// memory when it fits, and gathers each batch itself from a few numbers per image.
+// The task of telling images apart: raw 8-bit images are normalised, a model gives logits, the loss is the
+// cross-entropy against the class numbers, the metric the share of images whose largest logit is their class. A device
+// with memory of its own keeps a split that is in memory when it fits, and gathers each batch itself from a few numbers
+// per image.
 
 import { type ImageSplit, labelsOf, picksOf } from '../data/image-split.ts';
 import type { Split } from '../data/split.ts';

@@ -1,5 +1,5 @@
-// What an epoch's record says, worked out by hand on a network of one weight: means over the images (the last batch is short), the test
-// split's own figures, the same when the epoch is begun in its middle.
+// What an epoch's record says, worked out by hand on a network of one weight: means over the images (the last batch is
+// short), the test split's own figures, the same when the epoch is begun in its middle.
 
 import { setTimeout } from 'node:timers/promises';
 import { expect, test } from 'vitest';

@@ -1,6 +1,7 @@
-// The training loop: compiled steps over batches, an evaluation after each epoch. It knows nothing of phases, files, or of what is learnt:
-// progress is an event, saving is a callback at points from which the loop can go on to the same bits (batches are a function of seed, epoch
-// and step), and a task says what its loss and its metrics are. The next batch is read while the device computes.
+// The training loop: compiled steps over batches, an evaluation after each epoch. It knows nothing of phases, files, or
+// of what is learnt: progress is an event, saving is a callback at points from which the loop can go on to the same
+// bits (batches are a function of seed, epoch and step), and a task says what its loss and its metrics are. The next
+// batch is read while the device computes.
 
 import { setImmediate } from 'node:timers/promises';
 import { batchesPerEpoch, type TrainingData, trainingBatches } from '../data/batches.ts';
@@ -35,7 +36,10 @@ export interface LoopOptions<M extends string = string> extends RateOptions {
   readonly epochs: number;
   readonly batchSize: number;
   readonly seed: number;
-  /** Number of this loop's first epoch in the run as a whole: it chooses the order of the examples and their augmentation. */
+  /**
+   * Number of this loop's first epoch in the run as a whole: it chooses the order of the examples and their
+   * augmentation.
+   */
   readonly firstEpoch: number;
   readonly momentum: number;
   readonly schedule: Schedule;
@@ -47,7 +51,10 @@ export interface LoopOptions<M extends string = string> extends RateOptions {
   readonly start: Position<M>;
   readonly onStep?: (event: StepEvent<M>) => void;
   readonly onEpoch: (record: EpochRecord<M>, next: Position<M>) => Promise<void>;
-  /** Asked between steps whether the position should be saved now; saving waits until the device has done all steps before it. */
+  /**
+   * Asked between steps whether the position should be saved now; saving waits until the device has done all steps
+   * before it.
+   */
   readonly save?: { readonly due: () => boolean; readonly at: (next: Position<M>) => Promise<void> };
   /** Checked between steps: stops the loop early, saved, when it says so. */
   readonly signal?: AbortSignal;

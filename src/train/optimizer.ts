@@ -1,4 +1,5 @@
-// The optimiser's part of a training step: which variables learn, by which rule, and how the learning rate moves over the epochs.
+// The optimiser's part of a training step: which variables learn, by which rule, and how the learning rate moves over
+// the epochs.
 
 import { type GradientOptions, gradients } from '../engine/graph/gradients.ts';
 import type { Value } from '../engine/graph/graph.ts';
@@ -19,7 +20,10 @@ export interface ParameterGroup extends SgdOptions {
 export const velocityName = (name: string): string => `${name}#velocity`;
 export const isVelocity = (name: string): boolean => name.endsWith('#velocity');
 
-/** Appends the SGD update of every group by the gradient of the scalar loss; the updates take effect at the end of the run. */
+/**
+ * Appends the SGD update of every group by the gradient of the scalar loss; the updates take effect at the end of the
+ * run.
+ */
 export function appendSgd(loss: Value, groups: readonly ParameterGroup[], options: GradientOptions = {}): void {
   const { graph } = loss;
   const variables = groups.flatMap((group) => group.variables);

@@ -1,5 +1,6 @@
-// Results in flight, of steps that a device still computes, taken in the order of the steps: the host prepares and starts the next steps
-// meanwhile, so the device never waits for it. On a device that is the host itself every result is there at once, and only the order matters.
+// Results in flight, of steps that a device still computes, taken in the order of the steps: the host prepares and
+// starts the next steps meanwhile, so the device never waits for it. On a device that is the host itself every result
+// is there at once, and only the order matters.
 
 /** Steps that may be started before the oldest one's result is taken. */
 const AHEAD = 2;

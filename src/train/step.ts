@@ -12,14 +12,19 @@ import { type Figures, outputFigures, readFigures, readScalar } from './figures.
 import { appendSgd, type ParameterGroup } from './optimizer.ts';
 import { type Arithmetic, type BuiltNetwork, buildNetwork, type Feed, type Task } from './task.ts';
 
-/** A structure that learns in a network: the variable of its θ, and its layers' share of the multiplications, from 0 to 1. */
+/**
+ * A structure that learns in a network: the variable of its θ, and its layers' share of the multiplications, from 0 to
+ * 1.
+ */
 export interface LearnedStructure {
   readonly theta: string;
   readonly structure: Structure;
   readonly share: number;
 }
 
-/** λ · power as part of what is minimised: power = 1 − Σ over the structures of share · Σ_t powerShare_t · clamp(θ_t). */
+/**
+ * λ · power as part of what is minimised: power = 1 − Σ over the structures of share · Σ_t powerShare_t · clamp(θ_t).
+ */
 export interface PowerTerm {
   readonly lambda: number;
   readonly structures: readonly LearnedStructure[];
@@ -37,7 +42,10 @@ export interface StepOptions<M extends string = string> {
   readonly weightDecay: number;
   /** Structures that learn, with a weight decay of their own. */
   readonly structure?: { readonly power: PowerTerm; readonly weightDecay: number };
-  /** Activations inside the network's blocks are computed again in the backward pass instead of being kept; the results are the same. */
+  /**
+   * Activations inside the network's blocks are computed again in the backward pass instead of being kept; the results
+   * are the same.
+   */
   readonly recompute?: boolean;
 }
 
@@ -105,7 +113,10 @@ export class StepPrograms<M extends string> {
   }
 }
 
-/** The graph of a step over `batchSize` examples: inputs of the feed and the learning rates, outputs objective, loss, metrics and power. */
+/**
+ * The graph of a step over `batchSize` examples: inputs of the feed and the learning rates, outputs objective, loss,
+ * metrics and power.
+ */
 export function trainingStep<M extends string>(
   { task, arithmetic, momentum, weightDecay, structure, recompute }: Omit<StepOptions<M>, 'session'>,
   feed: Feed,
@@ -131,7 +142,10 @@ export function trainingStep<M extends string>(
   return network;
 }
 
-/** Blocks of the network, and what a step's intermediate values take where they are kept and where they are computed again, in bytes. */
+/**
+ * Blocks of the network, and what a step's intermediate values take where they are kept and where they are computed
+ * again, in bytes.
+ */
 export function recomputation<M extends string>(
   options: Omit<StepOptions<M>, 'session' | 'recompute'>,
   feed: Feed,

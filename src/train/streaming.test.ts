@@ -1,5 +1,5 @@
-// Training on images that are read while the device computes: by a slow reader the same bits as from memory, its errors by the image's name,
-// and nothing left behind when it is stopped.
+// Training on images that are read while the device computes: by a slow reader the same bits as from memory, its errors
+// by the image's name, and nothing left behind when it is stopped.
 
 import { setTimeout } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';

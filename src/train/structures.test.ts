@@ -1,6 +1,6 @@
-// A network whose layers read structures of different kinds, one with a θ for each partial product and one with a θ for each bit of the
-// weight: nothing in the training step knows of columns. The same shares said per column give the same loss, to the last bit, and the step of
-// a column's θ is the sum of the steps of its partial products' θ.
+// A network whose layers read structures of different kinds, one with a θ for each partial product and one with a θ for
+// each bit of the weight: nothing in the training step knows of columns. The same shares said per column give the same
+// loss, to the last bit, and the step of a column's θ is the sum of the steps of its partial products' θ.
 
 import { expect, test } from 'vitest';
 import { datasetOf } from '../data/memory.ts';

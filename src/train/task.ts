@@ -1,6 +1,7 @@
-// A task is what a network learns from examples: inputs that it declares, a network from them to a loss, and metrics beside the loss. Images
-// with cross-entropy and accuracy are one (./images.ts). One definition gives the training step, the evaluation and the calibration pass: they
-// differ in how the layers multiply (`Arithmetic`) and in the mode of batch norm and quantisers. Loop, step and evaluation know no more of it.
+// A task is what a network learns from examples: inputs that it declares, a network from them to a loss, and metrics
+// beside the loss. Images with cross-entropy and accuracy are one (./images.ts). One definition gives the training
+// step, the evaluation and the calibration pass: they differ in how the layers multiply (`Arithmetic`) and in the mode
+// of batch norm and quantisers. Loop, step and evaluation know no more of it.
 
 import type { Split } from '../data/split.ts';
 import type { Session } from '../engine/backend.ts';
@@ -13,7 +14,10 @@ import { multiplyQuantized, type QuantMode, type RangeName } from '../quant/quan
 export interface Metric {
   /** Which way is up: a lower error, a higher accuracy. */
   readonly better: 'higher' | 'lower';
-  /** What the network gives over a batch: the mean over its targets, or the sum. What is told is the mean over all targets. */
+  /**
+   * What the network gives over a batch: the mean over its targets, or the sum. What is told is the mean over all
+   * targets.
+   */
   readonly over: 'mean' | 'sum';
 }
 
@@ -59,7 +63,9 @@ export interface QuantizedArithmetic {
 
 export type Arithmetic = { readonly kind: 'float' } | QuantizedArithmetic;
 
-/** `statistics`: batch norm as in training, quantisers as in evaluation: what the running statistics would have to be. */
+/**
+ * `statistics`: batch norm as in training, quantisers as in evaluation: what the running statistics would have to be.
+ */
 export type Mode = 'train' | 'evaluate' | 'calibrate' | 'statistics';
 
 /** A network built into a graph, from the inputs to the loss. */
@@ -68,7 +74,9 @@ export interface BuiltNetwork<M extends string = string> extends Outcome<M> {
   readonly layers: Layers;
 }
 
-/** Builds the network for batches of one size, with the inputs of a feed; without one, those that a split is read into. */
+/**
+ * Builds the network for batches of one size, with the inputs of a feed; without one, those that a split is read into.
+ */
 export function buildNetwork<M extends string>(
   task: Task<M>,
   arithmetic: Arithmetic,

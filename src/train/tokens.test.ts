@@ -1,5 +1,6 @@
-// A task of another kind on the same loop and evaluation: the next letter of a text from the letter before. Examples are lines of unequal
-// length, so a batch has more targets than examples and never the same number of them; the figures are worked out by hand from the weights.
+// A task of another kind on the same loop and evaluation: the next letter of a text from the letter before. Examples
+// are lines of unequal length, so a batch has more targets than examples and never the same number of them; the figures
+// are worked out by hand from the weights.
 
 import { expect, test } from 'vitest';
 import type { Selection, Split } from '../data/split.ts';

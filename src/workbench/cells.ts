@@ -1,7 +1,7 @@
-// Library cells for the netlist readers: those of Liberty files, or, without any, those of the built-in technology, in which `tram synth`
-// maps when it is given none.
-// Invariant: a cell of the built-in technology stands for an instance only if the instance connects no pin that the cell lacks; other
-// libraries have cells of the same names with other pins.
+// Library cells for the netlist readers: those of Liberty files, or, without any, those of the built-in technology, in
+// which `tram synth` maps when it is given none.
+// Invariant: a cell of the built-in technology stands for an instance only if the instance connects no pin that the
+// cell lacks; other libraries have cells of the same names with other pins.
 
 import { readLibertyFile } from '../hardware/liberty/file.ts';
 import type { Cell, Library } from '../hardware/liberty/library.ts';

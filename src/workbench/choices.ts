@@ -1,5 +1,5 @@
-// What may be chosen of a multiplier, by name: the orders, beginnings and limits that options and forms offer. Only names and numbers,
-// so that a program can ask before it loads anything.
+// What may be chosen of a multiplier, by name: the orders, beginnings and limits that options and forms offer. Only
+// names and numbers, so that a program can ask before it loads anything.
 
 export { type OperandOrder, operandOrders } from '../multiplier/table.ts';
 export { MAX_EXHAUSTIVE_BITS, MIN_OPERAND_BITS } from '../multiplier/widths.ts';

@@ -1,5 +1,5 @@
-// Several multipliers side by side: errors and gate cost of each, then area, delay and power where they are asked for. What fails keeps its
-// row, with the reason: the other multipliers are not its concern.
+// Several multipliers side by side: errors and gate cost of each, then area, delay and power where they are asked for.
+// What fails keeps its row, with the reason: the other multipliers are not its concern.
 
 import type { Synthesis } from '../hardware/synthesize.ts';
 import type { OperandHistograms } from '../multiplier/metrics.ts';

@@ -1,6 +1,8 @@
-// Pictures of a multiplier: the dots of its partial products and adders, the map of its errors, their distribution, its operands. The one
-// place where a multiplier becomes pictures: the report of a run and `tram draw` both take them here; report/ knows the marks alone.
-// Invariant: a dot diagram is drawn only from adders that are known (of a generator, or in a report of the mapping), never guessed from gates.
+// Pictures of a multiplier: the dots of its partial products and adders, the map of its errors, their distribution, its
+// operands. The one place where a multiplier becomes pictures: the report of a run and `tram draw` both take them here;
+// report/ knows the marks alone.
+// Invariant: a dot diagram is drawn only from adders that are known (of a generator, or in a report of the mapping),
+// never guessed from gates.
 
 import { existsSync } from 'node:fs';
 import { errorsOf } from '../multiplier/error.ts';
@@ -28,13 +30,15 @@ export interface NamedFigure {
 
 export interface FigureOptions {
   /**
-   * The pictures stand alone: a title and a summary inside, and a distribution also where no product is wrong. Default: false, for a page
-   * whose captions say both.
+   * The pictures stand alone: a title and a summary inside, and a distribution also where no product is wrong. Default:
+   * false, for a page whose captions say both.
    */
   readonly alone?: boolean;
 }
 
-/** Which partial products and adders of the exact multiplier a netlist has kept, and its error over all operand pairs. */
+/**
+ * Which partial products and adders of the exact multiplier a netlist has kept, and its error over all operand pairs.
+ */
 export async function multiplierFigures(
   name: string,
   structure: StructureDescription | undefined,
@@ -54,7 +58,10 @@ export interface Drawing {
   readonly withoutDots: string | null;
 }
 
-/** The pictures of a multiplier as it was loaded, each to stand alone. Throws a UserError beyond 20 operand bits together. */
+/**
+ * The pictures of a multiplier as it was loaded, each to stand alone. Throws a UserError beyond 20 operand bits
+ * together.
+ */
 export async function drawMultiplier(multiplier: LoadedMultiplier): Promise<Drawing> {
   const { name, weightBits, activationBits } = multiplier;
   if (weightBits + activationBits > MOST_BITS) {
@@ -178,7 +185,10 @@ const forms: readonly (readonly [form: string, ending: RegExp])[] = [
   ['table', /\.npy$/i],
 ];
 
-/** The dots that the report beside a file tells of it, once its checksum says that it belongs to that very file; or why there are none. */
+/**
+ * The dots that the report beside a file tells of it, once its checksum says that it belongs to that very file; or why
+ * there are none.
+ */
 function dotsBeside(file: string): DotDiagram | string {
   const found = forms.find(([, ending]) => ending.test(file));
   const report = found && file.replace(found[1], '.errors.json');

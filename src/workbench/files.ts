@@ -1,6 +1,7 @@
-// A multiplier of a run on disk: Verilog, BLIF, the table in the published text format and as .npy, and an error report. Nothing is written
-// before all forms were proved equal over all operand pairs.
-// Invariant: the weight is the first operand of netlists and .npy, the activation that of the text; modules are named after their files.
+// A multiplier of a run on disk: Verilog, BLIF, the table in the published text format and as .npy, and an error
+// report. Nothing is written before all forms were proved equal over all operand pairs.
+// Invariant: the weight is the first operand of netlists and .npy, the activation that of the text; modules are named
+// after their files.
 
 import { type ErrorMetrics, errorMetrics, metricsReport, type OperandHistograms } from '../multiplier/metrics.ts';
 import { exactPower } from '../multiplier/power.ts';
@@ -153,7 +154,10 @@ function writeTexts(folder: string, paths: Paths, { verilog, blif }: NetlistText
   return [paths.verilog, paths.blif];
 }
 
-/** The text has the activation first, as the program that published the form reads it, and says so where that makes a difference. */
+/**
+ * The text has the activation first, as the program that published the form reads it, and says so where that makes a
+ * difference.
+ */
 function writeTables(folder: string, paths: Paths, table: ProductTable): string[] {
   const options = isSymmetric(table) ? {} : { operands: 'activation-weight' as const };
   writeInside(folder, paths.text, writeTextTable(table, undefined, options));

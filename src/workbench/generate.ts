@@ -1,5 +1,7 @@
-// A multiplier of a known family, proved against the behavioural formula of its kind; and the families with their parameters, as data.
-// Invariant: what is returned with a table gave the formula's product for every operand pair of it (up to 24 operand bits together).
+// A multiplier of a known family, proved against the behavioural formula of its kind; and the families with their
+// parameters, as data.
+// Invariant: what is returned with a table gave the formula's product for every operand pair of it (up to 24 operand
+// bits together).
 
 import { join } from 'node:path';
 import { type ErrorMetrics, errorMetrics, type MetricsReport, metricsReport } from '../multiplier/metrics.ts';
@@ -35,7 +37,9 @@ export interface ProvedMultiplier extends GeneratedMultiplier {
   readonly report: MetricsReport | null;
 }
 
-/** Makes a multiplier: a kind of `listGenerators`, operand widths (2 … 26 bits), parameters by name. Throws a UserError. */
+/**
+ * Makes a multiplier: a kind of `listGenerators`, operand widths (2 … 26 bits), parameters by name. Throws a UserError.
+ */
 export function generateProved(
   kind: string,
   options: Readonly<Record<string, number | string>> & { readonly weightBits: number; readonly activationBits: number },

@@ -1,6 +1,7 @@
-// A multiplier made elsewhere, as a network uses it: the weight is the first operand. Which operand of the source is the weight is the
-// user's to say; a file that says it itself is believed, widths that fit in one order only decide, and else the form's custom holds: the
-// program that published the text form takes its first operand as the activation, everything else here the first as the weight.
+// A multiplier made elsewhere, as a network uses it: the weight is the first operand. Which operand of the source is
+// the weight is the user's to say; a file that says it itself is believed, widths that fit in one order only decide,
+// and else the form's custom holds: the program that published the text form takes its first operand as the activation,
+// everything else here the first as the weight.
 // Invariant: network and table of the result are in the same order, and that order is recorded.
 
 import { signednessNote } from '../multiplier/signedness.ts';

@@ -1,6 +1,7 @@
-// Something that multiplies, as a command line names it: a generator, a netlist or a table, packed or not. Every command and every phase
-// takes its multipliers through here, so that a file means the same everywhere.
-// Invariant: a loaded multiplier has two operand buses and a product; what was taken for granted in reading it is in `notes`.
+// Something that multiplies, as a command line names it: a generator, a netlist or a table, packed or not. Every
+// command and every phase takes its multipliers through here, so that a file means the same everywhere.
+// Invariant: a loaded multiplier has two operand buses and a product; what was taken for granted in reading it is in
+// `notes`.
 
 import { existsSync } from 'node:fs';
 import { basename } from 'node:path';
@@ -73,7 +74,10 @@ export type LoadedMultiplier = (LoadedCircuit | LoadedTable) & {
   readonly signed: boolean;
 };
 
-/** Loads what `spec` names: a generator (`dadda:8x8`), or a file: BLIF, Verilog or a table, any of them also as .gz. Throws a UserError. */
+/**
+ * Loads what `spec` names: a generator (`dadda:8x8`), or a file: BLIF, Verilog or a table, any of them also as .gz.
+ * Throws a UserError.
+ */
 export async function loadMultiplier(spec: string, options: LoadOptions = {}): Promise<LoadedMultiplier> {
   const packed = tableFile(spec);
   if (packed) {
@@ -128,8 +132,8 @@ function signedNote(ports: readonly string[], signed: boolean | undefined): stri
 }
 
 /**
- * The network without the highest bits of its product that say nothing, where it has more bits than a product can have: always 0, or of a
- * signed one copies of the sign.
+ * The network without the highest bits of its product that say nothing, where it has more bits than a product can have:
+ * always 0, or of a signed one copies of the sign.
  */
 function withoutSurplusBits(network: Network, signed: boolean): { network: Network; note: string[] } {
   const products = groupBuses(network.outputs);
@@ -159,7 +163,9 @@ function withoutSurplusBits(network: Network, signed: boolean): { network: Netwo
   return { network: shorter, note: [`bits of the product that ${what} were left out: ${[...left].join(', ')}`] };
 }
 
-/** Whether these signals are the same function as another: as gates, or over all inputs where these are not too many. */
+/**
+ * Whether these signals are the same function as another: as gates, or over all inputs where these are not too many.
+ */
 function allEqual(network: Network, signals: readonly Signal[], other: Signal): boolean {
   const different = signals.filter((signal) => signal !== other);
   if (different.length === 0) return true;

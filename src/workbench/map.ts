@@ -1,4 +1,5 @@
-// θ to a netlist without a run: the search, then the proof that netlist, BLIF, Verilog and table are one function, then the files.
+// θ to a netlist without a run: the search, then the proof that netlist, BLIF, Verilog and table are one function, then
+// the files.
 // Invariant: nothing is returned or written before that proof.
 
 import { join } from 'node:path';
@@ -10,7 +11,10 @@ import type { MappedMultiplier, MappingOptions } from '../netlist/mapping/task.t
 import { writeMultiplier } from './files.ts';
 
 export interface MapOptions extends MappingOptions {
-  /** Where the multiplier's files go: multiplier.v, .blif, .npy, .lut.txt and .errors.json; by default nothing is written. */
+  /**
+   * Where the multiplier's files go: multiplier.v, .blif, .npy, .lut.txt and .errors.json; by default nothing is
+   * written.
+   */
   readonly folder?: string;
 }
 

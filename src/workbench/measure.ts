@@ -1,6 +1,7 @@
-// What a multiplier's errors are, measured in the way that its widths allow: over all operand pairs, or over random ones. Every command
-// that tells errors measures here.
-// Invariant: sampled figures carry `sampled`; a multiplier that looks as if it were read with the wrong sign has a note that says so.
+// What a multiplier's errors are, measured in the way that its widths allow: over all operand pairs, or over random
+// ones. Every command that tells errors measures here.
+// Invariant: sampled figures carry `sampled`; a multiplier that looks as if it were read with the wrong sign has a note
+// that says so.
 
 import type { OperandHistograms } from '../multiplier/metrics.ts';
 import { signednessNote, signednessText } from '../multiplier/signedness.ts';
@@ -20,7 +21,10 @@ export interface MeasureOptions {
 /** Pairs for the note about the sign: its figures differ tenfold or it is not given. */
 const SIGN_SAMPLES = 4096;
 
-/** The errors of a multiplier under the name given, and notes about them. Throws a UserError, for example of other operand widths. */
+/**
+ * The errors of a multiplier under the name given, and notes about them. Throws a UserError, for example of other
+ * operand widths.
+ */
 export function measure(
   multiplier: LoadedMultiplier,
   name: string,

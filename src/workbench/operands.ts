@@ -12,7 +12,10 @@ export function loadHistograms(path: string, widths: HistogramWidths): OperandHi
   return readHistograms(readText(path, MAX_NETLIST_BYTES), path, widths);
 }
 
-/** The operands of a circuit that is a multiplier; signed where it or the caller says so. Throws a UserError where it is none. */
+/**
+ * The operands of a circuit that is a multiplier; signed where it or the caller says so. Throws a UserError where it is
+ * none.
+ */
 export function operandWidths({ network, signed: known = false }: LoadedCircuit, signed = false): HistogramWidths {
   const { weight, activation } = multiplierPorts(network);
   return { weightBits: weight.length, activationBits: activation.length, signed: signed || known };

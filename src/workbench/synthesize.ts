@@ -1,5 +1,5 @@
-// A loaded multiplier in the cells of a library: area, delay and power, with the operands that it meets. hardware/synthesize.ts does it;
-// here a caller's paths and histograms become its inputs.
+// A loaded multiplier in the cells of a library: area, delay and power, with the operands that it meets.
+// hardware/synthesize.ts does it; here a caller's paths and histograms become its inputs.
 
 import { readLibertyFile } from '../hardware/liberty/file.ts';
 import type { LibertyText } from '../hardware/liberty/read.ts';
@@ -18,7 +18,9 @@ export function openLibraries(paths: readonly string[]): Promise<LibertyText[]> 
   return Promise.all(paths.map(readLibertyFile));
 }
 
-/** Area, delay and power (in `units` of the result), the mapped netlist checked against the circuit. Throws a UserError. */
+/**
+ * Area, delay and power (in `units` of the result), the mapped netlist checked against the circuit. Throws a UserError.
+ */
 export function synthesizeMultiplier(
   { circuit }: Pick<LoadedCircuit, 'circuit'>,
   { histograms, ...options }: MultiplierSynthesisOptions = {},

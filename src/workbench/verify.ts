@@ -1,5 +1,5 @@
-// Whether two loaded multipliers are equal for all operands, with the means that are at hand here: enumeration, algebra, and SAT through
-// Yosys for what neither decides.
+// Whether two loaded multipliers are equal for all operands, with the means that are at hand here: enumeration,
+// algebra, and SAT through Yosys for what neither decides.
 // Invariant: "equal" is said only after all operand pairs or a proof, never after samples (netlist/equivalence.ts).
 
 import { proveEquivalent } from '../hardware/equivalence.ts';
@@ -17,7 +17,8 @@ export interface VerifyOptions {
 }
 
 /**
- * Compares two multipliers; the first operand of each is the weight. To say how products are read use `signed` here, not when loading.
+ * Compares two multipliers; the first operand of each is the weight. To say how products are read use `signed` here,
+ * not when loading.
  * Throws a UserError where the widths differ or SAT does not decide in time.
  */
 export function verifyMultipliers(

@@ -1,6 +1,7 @@
-// Verilog of any kind as a network: our own reader first, which is fast and knows the adders of its own files; what it declines goes
-// through the bundled Yosys, which is a sandbox and stays warm for the next file.
-// Invariant: a message names the user's file and line, and what is wrong in any case is told by whichever reader saw it first.
+// Verilog of any kind as a network: our own reader first, which is fast and knows the adders of its own files; what it
+// declines goes through the bundled Yosys, which is a sandbox and stays warm for the next file.
+// Invariant: a message names the user's file and line, and what is wrong in any case is told by whichever reader saw it
+// first.
 
 import { BundledYosys } from '../hardware/yosys/bundled.ts';
 import { elaborateThroughYosys, YosysRefusal } from '../hardware/yosys/elaborate.ts';

@@ -23,8 +23,8 @@ describe('draw', () => {
   });
 
   test('the constant of a compensated truncation is a 1 in its columns and in the adder that takes it', async () => {
-    // A quarter of 1 + 2·2 + 3·4 + 4·8 + 5·16 + 6·32 is 80.25, hence 80: a 1 in column 6, which adders add, and one in column 4, which is
-    // a product bit as it is.
+    // A quarter of 1 + 2·2 + 3·4 + 4·8 + 5·16 + 6·32 is 80.25, hence 80: a 1 in column 6, which adders add, and one in
+    // column 4, which is a product bit as it is.
     const { out } = await tram('draw', 'truncated:8x8:columns=6,compensation=constant', '--out', file('c'), '--json');
     const { files, notes } = JSON.parse(out) as { files: { title: string; path: string }[]; notes: string[] };
     expect(files[0]!.title).toBe('structure');

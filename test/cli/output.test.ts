@@ -1,5 +1,6 @@
-// The built program where its surroundings fail: a full disk behind the output, a terminal that is closed, a pipe in the place of a file,
-// names that are commands to a terminal, a container that is started again with the same process numbers.
+// The built program where its surroundings fail: a full disk behind the output, a terminal that is closed, a pipe in
+// the place of a file, names that are commands to a terminal, a container that is started again with the same process
+// numbers.
 
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';

@@ -1,4 +1,5 @@
-// The built program as a process: exit codes, what goes to which stream, closed pipes, Ctrl-C, and that nothing is written on an error.
+// The built program as a process: exit codes, what goes to which stream, closed pipes, Ctrl-C, and that nothing is
+// written on an error.
 
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';

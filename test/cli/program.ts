@@ -1,5 +1,5 @@
-// Runs `tram` in this process, on arguments, with its output and exit code as values. The flow runs in this thread: another one would need
-// the built program.
+// Runs `tram` in this process, on arguments, with its output and exit code as values. The flow runs in this thread:
+// another one would need the built program.
 
 import { runProgram } from '../../src/cli/program.ts';
 
@@ -8,7 +8,7 @@ export async function tram(...args: string[]): Promise<{ code: number; out: stri
   const err: string[] = [];
   const code = await runProgram(args, {
     loadFlow: async () => ({
-      runFlow: (await import('../../src/flow/run/run.ts')).runFlow,
+      runFlow: (await import('../../src/flow/flow.ts')).runFlow,
       evaluateRun: (await import('../../src/flow/results/evaluate.ts')).evaluateRun,
     }),
     stdout: { write: (text) => out.push(text) },

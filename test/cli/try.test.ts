@@ -1,5 +1,5 @@
-// `tram try` from the command line: its table, JSON and CSV say the same, progress goes where it is not in the way, and the exit code tells
-// whether all of them were measured.
+// `tram try` from the command line: its table, JSON and CSV say the same, progress goes where it is not in the way, and
+// the exit code tells whether all of them were measured.
 
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { styleFor } from '../../src/cli/style.ts';
 import { tryText } from '../../src/cli/try-table.ts';
-import { runFlow } from '../../src/flow/run/run.ts';
+import { runFlow } from '../../src/flow/flow.ts';
 import type { TryReport } from '../../src/flow/try/report.ts';
 import { tram } from './program.ts';
 

@@ -1,5 +1,6 @@
-// The loss curves that a GPU must follow are those of this version of the program: the wasm backend follows them here. What computes them is
-// plain JavaScript over the built program, so that a GPU host runs it without a compiler; here it runs in a process of its own.
+// The loss curves that a GPU must follow are those of this version of the program: the wasm backend follows them here.
+// What computes them is plain JavaScript over the built program, so that a GPU host runs it without a compiler; here it
+// runs in a process of its own.
 
 import { execFileSync } from 'node:child_process';
 import { expect, test } from 'vitest';

@@ -1,5 +1,5 @@
-// What the cuda backend would run, checked without a GPU: every case of the conformance suite and a whole training step lower to launches
-// within a device's limits, and the kernels that they name compile.
+// What the cuda backend would run, checked without a GPU: every case of the conformance suite and a whole training step
+// lower to launches within a device's limits, and the kernels that they name compile.
 
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -228,7 +228,9 @@ test('every operator of expressions is a function of the generated kernels', () 
   expect(operators.filter((kind) => !header.includes(`INLINE float ${kind}(`))).toEqual([]);
 });
 
-/** What the program itself compiles with; it takes less of the language than nvcc, so its word counts where it is there. */
+/**
+ * What the program itself compiles with; it takes less of the language than nvcc, so its word counts where it is there.
+ */
 const runtimeCompiler = findRuntimeCompiler();
 describe(runtimeCompiler ? 'the run-time compiler' : 'the run-time compiler (skipped: NVRTC is not there)', () => {
   test.runIf(runtimeCompiler).each([80, 90])('takes all generated kernels for capability %i', async (capability) => {

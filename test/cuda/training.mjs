@@ -1,5 +1,5 @@
-// Whole training steps on a GPU: ResNet8 on the digits follows the pinned losses (curves.json) in each kind of arithmetic, and ResNet18 at batch
-// 256, where work overlaps on the device, gives the same bits each time.
+// Whole training steps on a GPU: ResNet8 on the digits follows the pinned losses (curves.json) in each kind of
+// arithmetic, and ResNet18 at batch 256, where work overlaps on the device, gives the same bits each time.
 //   npm run test:gpu
 // `pin` computes the losses anew with the reference backend and writes them.
 process.env.TRAM_BUILD ??= '../build/gpu/src';
@@ -28,8 +28,8 @@ function report(passed, text) {
 }
 
 /**
- * Of the first step and of all twenty: see `distances`. Training amplifies rounding: the reference itself, with the operands of its convolutions
- * rounded to tf32's 11 bits, is 4e-5 away in the first step and 8e-3 within twenty.
+ * Of the first step and of all twenty: see `distances`. Training amplifies rounding: the reference itself, with the
+ * operands of its convolutions rounded to tf32's 11 bits, is 4e-5 away in the first step and 8e-3 within twenty.
  */
 const tolerances = {
   float: { fp32: [1e-5, 1e-5], tf32: [2e-4, 2e-2] },

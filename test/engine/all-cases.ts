@@ -18,5 +18,8 @@ export const cases: readonly Case[] = [
   ...wideCases,
 ];
 
-/** Without those whose many channels only kernels for matrix units tell apart, and which take a processor minutes; EVERY_CASE=1 keeps them. */
+/**
+ * Without those whose many channels only kernels for matrix units tell apart, and which take a processor minutes;
+ * EVERY_CASE=1 keeps them.
+ */
 export const processorCases: readonly Case[] = process.env.EVERY_CASE ? cases : cases.slice(0, -wideCases.length);

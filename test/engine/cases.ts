@@ -1,5 +1,7 @@
-// The conformance suite's cases: one operation each, with inputs that reach its corners (odd shapes, padding, groups, short rows, ties).
-// Every backend must agree with the reference on the outputs and on the gradients of the inputs listed under `differentiate`.
+// The conformance suite's cases: one operation each, with inputs that reach its corners (odd shapes, padding, groups,
+// short rows, ties).
+// Every backend must agree with the reference on the outputs and on the gradients of the inputs listed under
+// `differentiate`.
 
 import type { Graph, Value } from '../../src/engine/graph/graph.ts';
 import type { OpAttributes, OpName } from '../../src/engine/graph/ops.ts';

@@ -1,7 +1,9 @@
-// The conformance suite on a host that has a GPU and neither npm nor network: the same cases and GPU devices as conformance.test.ts, compiled.
+// The conformance suite on a host that has a GPU and neither npm nor network: the same cases and GPU devices as
+// conformance.test.ts, compiled.
 // Prints a line per case that fails.
 //   node test/engine/conformance.mjs [filter]      runs; a filter is part of the text "DEVICE: CASE"
-//   node test/engine/conformance.mjs paths         prints each path of the lowerings, of every backend, with the case that covers it
+//   node test/engine/conformance.mjs paths prints each path of the lowerings, of every backend, with the case that
+//   covers it
 import { cases, processorCases } from '../../build/gpu/test/engine/all-cases.js';
 import { check, expectedOf } from '../../build/gpu/test/engine/conformance.js';
 import { cudaCoverage, tableOf, wasmCoverage } from '../../build/gpu/test/engine/coverage.js';

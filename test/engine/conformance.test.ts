@@ -1,6 +1,6 @@
-// Every backend computes what the reference computes, operation by operation, forward and backward, on poisoned memory and on every path that
-// its lowering can choose (paths.test.ts). A device that is not there on this machine is skipped with its reason; on a GPU host without npm
-// conformance.mjs runs the same.
+// Every backend computes what the reference computes, operation by operation, forward and backward, on poisoned memory
+// and on every path that its lowering can choose (paths.test.ts). A device that is not there on this machine is skipped
+// with its reason; on a GPU host without npm conformance.mjs runs the same.
 
 import { describe, expect, test } from 'vitest';
 import { cases, processorCases } from './all-cases.ts';

@@ -1,5 +1,6 @@
-// The conformance suite itself, free of any test runner: what a backend must give for a case, and what is wrong with what it gave. Run by
-// conformance.test.ts for every device that is present, and by conformance.mjs on a GPU host without one.
+// The conformance suite itself, free of any test runner: what a backend must give for a case, and what is wrong with
+// what it gave. Run by conformance.test.ts for every device that is present, and by conformance.mjs on a GPU host
+// without one.
 
 import type { Backend } from '../../src/engine/backend.ts';
 import { referenceBackend } from '../../src/engine/reference/backend.ts';
@@ -24,8 +25,8 @@ export function expect(name: string, results: Results): void {
 }
 
 /**
- * Outputs that hold integers scaled once are exact whatever the precision of float products. The gradient of a scale is a difference of two
- * sums that may be much larger than it.
+ * Outputs that hold integers scaled once are exact whatever the precision of float products. The gradient of a scale is
+ * a difference of two sums that may be much larger than it.
  */
 function toleranceOf({ op, attributes }: Case, name: string, ofFloats: number): number {
   if (op !== 'axmConv2d') return ofFloats;
@@ -35,8 +36,8 @@ function toleranceOf({ op, attributes }: Case, name: string, ofFloats: number): 
 }
 
 /**
- * ‖found − expected‖ / ‖expected‖. The scalar Σ r·y with random r of both signs may come out near zero by chance: its error is taken relative
- * to the size that such a sum has, ‖y‖ times the root mean square of r.
+ * ‖found − expected‖ / ‖expected‖. The scalar Σ r·y with random r of both signs may come out near zero by chance: its
+ * error is taken relative to the size that such a sum has, ‖y‖ times the root mean square of r.
  */
 function errorOf(name: string, found: TensorData, expected: Results): number {
   const error = relativeError(found, expected[name]!);
@@ -48,7 +49,10 @@ function errorOf(name: string, found: TensorData, expected: Results): number {
   return error * (size / Math.max(size, usual));
 }
 
-/** What is wrong with a backend's results: a line per output, with the first elements that differ. `tolerance`: of f32 outputs. */
+/**
+ * What is wrong with a backend's results: a line per output, with the first elements that differ. `tolerance`: of f32
+ * outputs.
+ */
 export function problemsOf(item: Case, found: Results, expected: Results, tolerance: number): string[] {
   return Object.entries(expected).flatMap(([name, data]) => {
     const have = found[name];

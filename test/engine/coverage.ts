@@ -1,5 +1,5 @@
-// Which paths the lowerings of a backend can take, and which case of the conformance suite takes each: collected from the lowerings' own
-// decisions, for every operation of every case's graph, gradients included.
+// Which paths the lowerings of a backend can take, and which case of the conformance suite takes each: collected from
+// the lowerings' own decisions, for every operation of every case's graph, gradients included.
 
 import type { Target } from '../../src/engine/cuda/lower/launch.ts';
 import { ways as cudaWays, lowerOn } from '../../src/engine/cuda/lower/lowerings.ts';

@@ -1,5 +1,6 @@
-// The devices that the conformance suite runs on. A GPU is lowered for as itself in each precision, and as smaller and older ones: with few
-// multiprocessors, the larger tiles and the uncut sums that else belong to large work are chosen for small cases.
+// The devices that the conformance suite runs on. A GPU is lowered for as itself in each precision, and as smaller and
+// older ones: with few multiprocessors, the larger tiles and the uncut sums that else belong to large work are chosen
+// for small cases.
 
 import type { Precision, Target } from '../../src/engine/cuda/lower/launch.ts';
 import { cudaBackend } from '../../src/engine/cuda/runtime/backend.ts';

@@ -1,5 +1,6 @@
-// Factorisations of multipliers that exist: what the mapping searches emit, the generators' families, published tables. Each is evaluated here
-// product by product and compared with the table it came from; the numbers of planes are part of the contract, because they are the cost.
+// Factorisations of multipliers that exist: what the mapping searches emit, the generators' families, published tables.
+// Each is evaluated here product by product and compared with the table it came from; the numbers of planes are part of
+// the contract, because they are the cost.
 
 import { describe, expect, test } from 'vitest';
 import { errorByCodes } from '../../src/multiplier/error.ts';

@@ -3,10 +3,10 @@
 // vector.
 
 import { exp, rowSum, squareRoot } from '../../src/engine/graph/expression.ts';
-import { formula } from '../../src/engine/graph/formula.ts';
 import { gradients } from '../../src/engine/graph/gradients.ts';
 import type { Value } from '../../src/engine/graph/graph.ts';
 import { gelu, sigmoid, silu } from '../../src/engine/operations/activations.ts';
+import { formula } from '../../src/engine/operations/formula.ts';
 import { concat, pad, permute, roll, slice } from '../../src/engine/operations/movements.ts';
 import { layerNorm, softmax } from '../../src/engine/operations/normalizations.ts';
 import { type HostTensor, type Shape, sizeOf } from '../../src/tensor/tensor.ts';

@@ -1,6 +1,6 @@
-// Cases whose windows differ along the two axes, skip rows or columns, or have distance between their taps: as Inception's 1×7 and 7×1
-// convolutions have them, strides along one axis, and dilation that shares a factor with the stride or not. Each for float32 products and
-// for every form of an approximate multiplier, with all gradients.
+// Cases whose windows differ along the two axes, skip rows or columns, or have distance between their taps: as
+// Inception's 1×7 and 7×1 convolutions have them, strides along one axis, and dilation that shares a factor with the
+// stride or not. Each for float32 products and for every form of an approximate multiplier, with all gradients.
 
 import { type PerAxis, square, squareWindow } from '../../src/engine/graph/window.ts';
 import type { Shape } from '../../src/tensor/tensor.ts';

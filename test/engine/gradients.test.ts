@@ -1,5 +1,5 @@
-// The gradient table against finite differences, on the reference backend in double precision. Straight-through rules are not the
-// derivative of what they compute; each is checked against the surrogate that the table names.
+// The gradient table against finite differences, on the reference backend in double precision. Straight-through rules
+// are not the derivative of what they compute; each is checked against the surrogate that the table names.
 
 import { describe, expect, test } from 'vitest';
 import { gradientRules, gradients } from '../../src/engine/graph/gradients.ts';
@@ -19,7 +19,10 @@ import { cotangentOf, relativeError, runCase } from './run-case.ts';
 const double = referenceBackend({ precision: 'double' });
 const single = referenceBackend();
 
-/** Central differences of the case's scalar in up to 16 elements of one input, with the analytic gradient at the same elements. */
+/**
+ * Central differences of the case's scalar in up to 16 elements of one input, with the analytic gradient at the same
+ * elements.
+ */
 async function finiteDifferences(
   item: Case,
   input: number,

@@ -1,5 +1,5 @@
-// Neighbouring operations that a backend may join into one kernel (src/engine/cuda/lower/fuse.ts), and work of the sizes at which kernels for matrix
-// units are tiled differently.
+// Neighbouring operations that a backend may join into one kernel (src/engine/cuda/lower/fuse.ts), and work of the
+// sizes at which kernels for matrix units are tiled differently.
 
 import type { Graph, Value } from '../../src/engine/graph/graph.ts';
 import { square } from '../../src/engine/graph/window.ts';
@@ -89,7 +89,9 @@ const pairsOfBits = Array.from({ length: 8 }, (_, i) =>
   Array.from({ length: i }, (_, j) => (1 << i) | (1 << j)),
 ).flat();
 
-/** Of products of two bits: so many that the weights fill the shared memory at the usual tiles, if not of every device. */
+/**
+ * Of products of two bits: so many that the weights fill the shared memory at the usual tiles, if not of every device.
+ */
 const productsOfBits = (count: number): HostTensor =>
   sumTable(
     pairsOfBits.slice(0, count).map((mask) => {

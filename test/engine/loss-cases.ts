@@ -1,4 +1,5 @@
-// The softmax cross-entropy over any number of classes: rows shared by a warp or a block, one block or several, more rows than run at a time.
+// The softmax cross-entropy over any number of classes: rows shared by a warp or a block, one block or several, more
+// rows than run at a time.
 
 import { Random } from '../../src/tensor/random.ts';
 import { f32, tensor } from '../../src/tensor/tensor.ts';

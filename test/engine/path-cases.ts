@@ -1,5 +1,6 @@
-// Cases that take the paths which the small ones of ./cases.ts do not: work that is cut into parts, blocks and slices, tiles and vectors
-// that are not filled, each width of codes on each way. test/engine/paths.test.ts says which path has no case.
+// Cases that take the paths which the small ones of ./cases.ts do not: work that is cut into parts, blocks and slices,
+// tiles and vectors that are not filled, each width of codes on each way. test/engine/paths.test.ts says which path has
+// no case.
 
 import type { OpAttributes, OpName } from '../../src/engine/graph/ops.ts';
 import { type PerAxis, square } from '../../src/engine/graph/window.ts';

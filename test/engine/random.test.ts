@@ -1,5 +1,5 @@
-// Convolutions with approximate multipliers of random shapes and of all widths 2…8 × 2…8: the wasm backend, on one and two threads and on
-// poisoned memory, gives what the reference gives, forward and backward.
+// Convolutions with approximate multipliers of random shapes and of all widths 2…8 × 2…8: the wasm backend, on one and
+// two threads and on poisoned memory, gives what the reference gives, forward and backward.
 //   RANDOM_TRIALS=2000 RANDOM_SEED=7 npx vitest run test/engine/random.test.ts    for a longer search
 
 import { expect, test } from 'vitest';
@@ -20,7 +20,9 @@ const MOST_PRODUCTS = 600_000;
 const MOST_OF_MANY_POSITIONS = 6_000_000;
 const forms: readonly ErrorForm[] = ['structure', 'truncation', 'table', 'table with slopes', 'exact'];
 
-/** Sizes spread evenly over their magnitudes, so that few positions with many channels are as likely as many with few. */
+/**
+ * Sizes spread evenly over their magnitudes, so that few positions with many channels are as likely as many with few.
+ */
 function randomShape(random: Random, manyPositions: boolean): ConvolutionShape {
   const most = manyPositions ? MOST_OF_MANY_POSITIONS : MOST_PRODUCTS;
   for (;;) {

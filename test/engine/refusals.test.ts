@@ -1,4 +1,5 @@
-// What operations refuse when a graph is built: types, and places outside of a tensor, that a kernel would take for others.
+// What operations refuse when a graph is built: types, and places outside of a tensor, that a kernel would take for
+// others.
 
 import { expect, test } from 'vitest';
 import { Graph } from '../../src/engine/graph/graph.ts';

@@ -1,5 +1,5 @@
-// Runs one operation on a backend: its outputs as y0, y1, … and, of the scalar Σ_k ⟨r_k, y_k⟩ with fixed random r_k, the gradients of
-// the chosen inputs as d0, d1, …
+// Runs one operation on a backend: its outputs as y0, y1, … and, of the scalar Σ_k ⟨r_k, y_k⟩ with fixed random r_k,
+// the gradients of the chosen inputs as d0, d1, …
 
 import type { Backend } from '../../src/engine/backend.ts';
 import { gradients } from '../../src/engine/graph/gradients.ts';
@@ -50,7 +50,9 @@ export async function runCase(
   return results;
 }
 
-/** Outputs through which an operation passes gradients: batch statistics, probabilities, counts and zero points do not. */
+/**
+ * Outputs through which an operation passes gradients: batch statistics, probabilities, counts and zero points do not.
+ */
 function differentiableOutputs(test: Case, outputs: readonly Value[]): readonly Value[] {
   return test.op === 'minMax' ? outputs : outputs.slice(0, 1);
 }

@@ -1,5 +1,5 @@
-// Programs of one session share its arena: what one computes is nothing to another, what each was given and has yielded stays. On every
-// device that is here, on poisoned memory.
+// Programs of one session share its arena: what one computes is nothing to another, what each was given and has yielded
+// stays. On every device that is here, on poisoned memory.
 
 import { describe, expect, test } from 'vitest';
 import type { Backend, Program, Session } from '../../src/engine/backend.ts';

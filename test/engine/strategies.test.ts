@@ -1,5 +1,6 @@
-// The emulation strategies agree to the last bit where several apply: a mapped truncation as bit planes and as a table, and the exact
-// multiplier as itself, as planes that remove nothing and as a table of zeros; for several widths and layer geometries, on each backend.
+// The emulation strategies agree to the last bit where several apply: a mapped truncation as bit planes and as a table,
+// and the exact multiplier as itself, as planes that remove nothing and as a table of zeros; for several widths and
+// layer geometries, on each backend.
 
 import { describe, expect, test } from 'vitest';
 import { referenceBackend } from '../../src/engine/reference/backend.ts';

@@ -1,5 +1,6 @@
-// Cases with many channels, and with structures, tables and slopes that are constants of the graph: what kernels for matrix units tell apart
-// (wide copies, several tiles and parts, planes that merge, tables that factor, reductions over several blocks).
+// Cases with many channels, and with structures, tables and slopes that are constants of the graph: what kernels for
+// matrix units tell apart (wide copies, several tiles and parts, planes that merge, tables that factor, reductions over
+// several blocks).
 
 import { convOutputShape } from '../../src/engine/graph/inference.ts';
 import { type PerAxis, square } from '../../src/engine/graph/window.ts';
@@ -10,7 +11,10 @@ import { Random } from '../../src/tensor/random.ts';
 import { f32, type HostTensor, type Shape, sizeOf, tensor } from '../../src/tensor/tensor.ts';
 import { type Case, codes, floats, make } from './cases.ts';
 
-/** Error tables that factor: as products of bits (of both signs, beside a constant), and as functions without and with a sign. */
+/**
+ * Error tables that factor: as products of bits (of both signs, beside a constant), and as functions without and with a
+ * sign.
+ */
 function factoredTables(weightBits: number, activationBits: number): [note: string, table: HostTensor][] {
   const random = new Random(20261122, weightBits, activationBits);
   const [weights, activations] = [2 ** weightBits, 2 ** activationBits];

@@ -1,5 +1,5 @@
-// What strides, padding and dilation of each axis mean, on the reference: a convolution is the dense one over an explicitly padded image
-// with zeros between the taps of its kernel, of which every stride-th position is kept.
+// What strides, padding and dilation of each axis mean, on the reference: a convolution is the dense one over an
+// explicitly padded image with zeros between the taps of its kernel, of which every stride-th position is kept.
 
 import { expect, test } from 'vitest';
 import { Graph } from '../../src/engine/graph/graph.ts';
@@ -11,7 +11,10 @@ import { f32, type HostTensor, type Shape } from '../../src/tensor/tensor.ts';
 import { floats, make } from './cases.ts';
 import { runCase } from './run-case.ts';
 
-/** The elements of a tensor whose first axes are images, put `step` pixels apart behind `before` pixels in an image of zeros. */
+/**
+ * The elements of a tensor whose first axes are images, put `step` pixels apart behind `before` pixels in an image of
+ * zeros.
+ */
 function spread({ shape, data }: HostTensor, axes: Pair, size: Pair, before: Pair, step: Pair): HostTensor {
   const to = shape.map((extent, axis) => (axis === axes[0] ? size[0] : axis === axes[1] ? size[1] : extent));
   const strides = to.map((_, axis) => to.slice(axis + 1).reduce((a, b) => a * b, 1));

@@ -1,10 +1,11 @@
-// What the program is for: at 0.85 of the exact multiplier's power or less, the recovered network is within a point of the float one.
+// What the program is for: at 0.85 of the exact multiplier's power or less, the recovered network is within a point of
+// the float one.
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
-import { runFlow } from '../../src/flow/run/run.ts';
+import { runFlow } from '../../src/flow/flow.ts';
 
 const parent = mkdtempSync(join(tmpdir(), 'tram-accuracy-'));
 afterAll(() => rmSync(parent, { recursive: true }));

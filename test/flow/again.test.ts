@@ -1,5 +1,5 @@
-// A run that is asked for again: redone from the first phase that differs with nothing of the old left, branched into another run, moved with
-// or without its data, and returned to its defaults.
+// A run that is asked for again: redone from the first phase that differs with nothing of the old left, branched into
+// another run, moved with or without its data, and returned to its defaults.
 
 import {
   cpSync,
@@ -17,12 +17,12 @@ import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { type FlowOptions, runFlow } from '../../src/flow/flow.ts';
 import { evaluateRun } from '../../src/flow/results/evaluate.ts';
 import { summarize } from '../../src/flow/results/summarize.ts';
 import type { RunEvent } from '../../src/flow/run/events.ts';
 import { readManifest, writeManifest } from '../../src/flow/run/manifest.ts';
 import { discard } from '../../src/flow/run/plan.ts';
-import { type FlowOptions, runFlow } from '../../src/flow/run/run.ts';
 import type { ConfigurationInput } from '../../src/flow/settings/config.ts';
 import { readBytes, readJsonLines, sha256 } from '../../src/tensor/files.ts';
 import { encodeSafetensors, readSafetensors } from '../../src/tensor/safetensors.ts';

@@ -1,15 +1,15 @@
-// A run stands alone: its summary, its report and a comparison are read from its folder when the data are gone, and a command that needs
-// the data opens them once.
+// A run stands alone: its summary, its report and a comparison are read from its folder when the data are gone, and a
+// command that needs the data opens them once.
 
 import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeEach, expect, test, vi } from 'vitest';
+import { runFlow } from '../../src/flow/flow.ts';
 import { compareRuns } from '../../src/flow/results/compare.ts';
 import { evaluateRun } from '../../src/flow/results/evaluate.ts';
 import { summarize } from '../../src/flow/results/summarize.ts';
 import { readManifest } from '../../src/flow/run/manifest.ts';
-import { runFlow } from '../../src/flow/run/run.ts';
 import { tryMultipliers } from '../../src/flow/try/try.ts';
 
 let opened = 0;

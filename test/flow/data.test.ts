@@ -1,13 +1,14 @@
-// What a run says and keeps of its data: every option about data reaches the data set, what was read is told in one line, and the manifest
-// holds the facts that inference needs. One class, or an option that the data contradict, is refused before there is a run.
+// What a run says and keeps of its data: every option about data reaches the data set, what was read is told in one
+// line, and the manifest holds the facts that inference needs. One class, or an option that the data contradict, is
+// refused before there is a run.
 
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { describeData } from '../../src/data/dataset.ts';
+import { runFlow } from '../../src/flow/flow.ts';
 import { readManifest } from '../../src/flow/run/manifest.ts';
-import { runFlow } from '../../src/flow/run/run.ts';
 import type { ConfigurationInput } from '../../src/flow/settings/config.ts';
 
 const home = process.cwd();

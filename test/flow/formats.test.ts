@@ -1,12 +1,13 @@
-// Inference redone from docs/formats.md alone: own readers of safetensors, .npy and csv, own random numbers for the split, plain loops. It
-// takes from the program nothing but the files of a run and of the data, and must find the accuracy and the loss that the manifest records.
+// Inference redone from docs/formats.md alone: own readers of safetensors, .npy and csv, own random numbers for the
+// split, plain loops. It takes from the program nothing but the files of a run and of the data, and must find the
+// accuracy and the loss that the manifest records.
 
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, describe, expect, test } from 'vitest';
-import { runFlow } from '../../src/flow/run/run.ts';
+import { runFlow } from '../../src/flow/flow.ts';
 import type { ConfigurationInput } from '../../src/flow/settings/config.ts';
 
 const parent = mkdtempSync(join(tmpdir(), 'tram-formats-'));
@@ -53,7 +54,7 @@ interface Manifest {
   >;
 }
 
-// Reading -------------------------------------------------------------------------------------------------------------------------------
+// Reading
 
 function readTensors(path: string): Map<string, Tensor> {
   const bytes = readFileSync(path);
@@ -79,7 +80,7 @@ function readTable(path: string, columns: number): (w: number, x: number) => num
   return (w, x) => bytes.readInt32LE(start + 4 * (w * columns + x));
 }
 
-// The split -----------------------------------------------------------------------------------------------------------------------------
+// The split
 
 function mix(value: number): number {
   let h = value >>> 0;
@@ -156,7 +157,7 @@ function testImages(): readonly Labelled[] {
   return all.filter((_, k) => chosen.has(k));
 }
 
-// Inference -----------------------------------------------------------------------------------------------------------------------------
+// Inference
 
 function roundHalfEven(value: number): number {
   const low = Math.floor(value);
@@ -369,7 +370,9 @@ function recorded(folder: string, stage: string) {
     .find((result) => result.stage === stage)!;
 }
 
-/** The loss is nearly equal: here and there the last bit of a float32 decides a rounding, which moves one code by one. */
+/**
+ * The loss is nearly equal: here and there the last bit of a float32 decides a rounding, which moves one code by one.
+ */
 function expectAgreement(folder: string, stage: string): void {
   const found = infer(folder, stage);
   const { accuracy, loss } = recorded(folder, stage);

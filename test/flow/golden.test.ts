@@ -1,5 +1,6 @@
-// What each phase does, as facts on a recording device: the checkpoint it starts from, its rates, decays and schedule, λ and the shares of
-// power, and the order and augmentation of its images. Every setting has a value of its own here, so that one taken for another shows.
+// What each phase does, as facts on a recording device: the checkpoint it starts from, its rates, decays and schedule,
+// λ and the shares of power, and the order and augmentation of its images. Every setting has a value of its own here,
+// so that one taken for another shows.
 
 import { cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -10,11 +11,11 @@ import type { Dataset } from '../../src/data/dataset.ts';
 import { picksOf as selectionPicks } from '../../src/data/image-split.ts';
 import { openDataset } from '../../src/data/registry.ts';
 import { wasmBackend } from '../../src/engine/wasm/runtime/backend.ts';
+import { runFlow } from '../../src/flow/flow.ts';
 import type { MetricRecord } from '../../src/flow/run/events.ts';
 import { readManifest } from '../../src/flow/run/manifest.ts';
-import type { TrainingPhase } from '../../src/flow/run/phases.ts';
-import { runFlow } from '../../src/flow/run/run.ts';
 import type { ConfigurationInput } from '../../src/flow/settings/config.ts';
+import type { TrainingPhase } from '../../src/flow/settings/phases.ts';
 import { columnCosts } from '../../src/multiplier/power.ts';
 import { readSafetensors } from '../../src/tensor/safetensors.ts';
 import { isTrial, type RecordedProgram, type RecordedSession, recording, trainingPrograms } from './recording.ts';

@@ -1,19 +1,19 @@
-// A multiplier made elsewhere in place of a mapped one: unsigned and signed, a netlist or a table alone. What training then uses is what
-// the multiplier does: the activity proof of phase 3 recomputes outputs from the table.
+// A multiplier made elsewhere in place of a mapped one: unsigned and signed, a netlist or a table alone. What training
+// then uses is what the multiplier does: the activity proof of phase 3 recomputes outputs from the table.
 
 import { createHash } from 'node:crypto';
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { runFlow } from '../../src/flow/flow.ts';
+import { checkRun } from '../../src/flow/results/check.ts';
 import { evaluateRun } from '../../src/flow/results/evaluate.ts';
 import { summarize } from '../../src/flow/results/summarize.ts';
 import type { RunSummary } from '../../src/flow/results/summary.ts';
-import { checkRun } from '../../src/flow/run/check.ts';
 import { type DeviceOptions, openBackend } from '../../src/flow/run/device.ts';
 import type { Listener } from '../../src/flow/run/events.ts';
 import { readManifest } from '../../src/flow/run/manifest.ts';
-import { runFlow } from '../../src/flow/run/run.ts';
 import { type Stage, stages } from '../../src/flow/run/stages.ts';
 import type { ConfigurationInput } from '../../src/flow/settings/config.ts';
 import { errorByCodes } from '../../src/multiplier/error.ts';

@@ -1,4 +1,5 @@
-// Damage to a finished run: whatever a command reads or vouches for is compared with what the run wrote, and what differs is named.
+// Damage to a finished run: whatever a command reads or vouches for is compared with what the run wrote, and what
+// differs is named.
 
 import {
   appendFileSync,
@@ -14,10 +15,10 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { runFlow } from '../../src/flow/flow.ts';
+import { checkRun } from '../../src/flow/results/check.ts';
 import { summarize } from '../../src/flow/results/summarize.ts';
-import { checkRun } from '../../src/flow/run/check.ts';
 import { type Manifest, readManifest, writeManifest } from '../../src/flow/run/manifest.ts';
-import { runFlow } from '../../src/flow/run/run.ts';
 import type { ConfigurationInput } from '../../src/flow/settings/config.ts';
 import { UserError } from '../../src/tensor/errors.ts';
 import { sha256 } from '../../src/tensor/files.ts';

@@ -1,4 +1,5 @@
-// The program killed with SIGKILL again and again at arbitrary moments ends with the same final weights as one that was left alone.
+// The program killed with SIGKILL again and again at arbitrary moments ends with the same final weights as one that was
+// left alone.
 
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';

@@ -1,5 +1,5 @@
-// The lock of a run folder, between real processes: a second one is told who works there, and what an owner that is gone has left is taken
-// over by exactly one.
+// The lock of a run folder, between real processes: a second one is told who works there, and what an owner that is
+// gone has left is taken over by exactly one.
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import {

@@ -1,15 +1,16 @@
-// Manifests with values that nobody wrote: whatever reads a run says in one line what is wrong, or reads on; nothing else is ever thrown.
+// Manifests with values that nobody wrote: whatever reads a run says in one line what is wrong, or reads on; nothing
+// else is ever thrown.
 // A longer run: FUZZ_SECONDS=600 FUZZ_SEED=7 npx vitest run test/flow/manifest-fuzz.test.ts
 
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { runFlow } from '../../src/flow/flow.ts';
+import { checkRun } from '../../src/flow/results/check.ts';
 import { compareRuns } from '../../src/flow/results/compare.ts';
 import { summarize } from '../../src/flow/results/summarize.ts';
-import { checkRun } from '../../src/flow/run/check.ts';
 import { readManifest } from '../../src/flow/run/manifest.ts';
-import { runFlow } from '../../src/flow/run/run.ts';
 import { UserError } from '../../src/tensor/errors.ts';
 import { Random } from '../../src/tensor/random.ts';
 

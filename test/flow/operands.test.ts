@@ -16,7 +16,9 @@ import type { QuantizedArithmetic } from '../../src/train/task.ts';
 const [SIZE, CHANNELS, OUTPUTS, GROUPS] = [6, 4, 6, 2];
 const [KH, KW] = [3, 2];
 const window = { stride: [2, 1], padding: [1, 2], dilation: [1, 3] } as const;
-/** Rows 0, 2 and 4 of the padded 8, less the kernel's 3; columns 0…6 of the padded 10, less the 4 that two taps span. */
+/**
+ * Rows 0, 2 and 4 of the padded 8, less the kernel's 3; columns 0…6 of the padded 10, less the 4 that two taps span.
+ */
 const [OH, OW] = [3, 7];
 
 const model: Model = {

@@ -1,4 +1,5 @@
-// A run folder that somebody has prepared: whatever its names and links say, nothing outside of it is written, and no other file is followed.
+// A run folder that somebody has prepared: whatever its names and links say, nothing outside of it is written, and no
+// other file is followed.
 
 import {
   chmodSync,
@@ -18,9 +19,9 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { checkRun } from '../../src/flow/run/check.ts';
+import { runFlow } from '../../src/flow/flow.ts';
+import { checkRun } from '../../src/flow/results/check.ts';
 import { readManifest, writeManifest } from '../../src/flow/run/manifest.ts';
-import { runFlow } from '../../src/flow/run/run.ts';
 import { sha256 } from '../../src/tensor/files.ts';
 
 const parent = mkdtempSync(join(tmpdir(), 'tram-outside-'));

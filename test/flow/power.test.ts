@@ -1,12 +1,12 @@
-// The power of a network of two layers with a structure each, worked out by hand: as the loss's term, as what a run reports, on every way
-// from the configuration to the number.
+// The power of a network of two layers with a structure each, worked out by hand: as the loss's term, as what a run
+// reports, on every way from the configuration to the number.
 
 import { expect, test } from 'vitest';
 import { Graph } from '../../src/engine/graph/graph.ts';
 import { square } from '../../src/engine/graph/window.ts';
 import { referenceBackend } from '../../src/engine/reference/backend.ts';
+import { mappedGateCost } from '../../src/flow/multipliers/mapped.ts';
 import { powerTerm } from '../../src/flow/multipliers/multipliers.ts';
-import { mappedGateCost } from '../../src/flow/phases/map.ts';
 import type { MultiplierRecord } from '../../src/flow/run/manifest.ts';
 import { parseConfiguration } from '../../src/flow/settings/config.ts';
 import { columnCosts } from '../../src/multiplier/power.ts';

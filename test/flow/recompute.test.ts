@@ -1,11 +1,12 @@
-// A run whose training computes activations again gives the files of one that keeps them, to the byte, and says what it saves.
+// A run whose training computes activations again gives the files of one that keeps them, to the byte, and says what it
+// saves.
 
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
+import { runFlow } from '../../src/flow/flow.ts';
 import { readManifest } from '../../src/flow/run/manifest.ts';
-import { runFlow } from '../../src/flow/run/run.ts';
 
 const parent = mkdtempSync(join(tmpdir(), 'tram-recompute-'));
 afterAll(() => rmSync(parent, { recursive: true }));

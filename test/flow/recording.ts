@@ -1,6 +1,7 @@
-// A backend that computes as another does and writes down what it was asked: the variables that a session was given, each compiled graph
-// as canonical text, and what was written to a program before each run. What a setting does must show here or in the manifest; tests of
-// meaning read it. A device with memory of its own is pretended, so that batches arrive as picks and not as pixels.
+// A backend that computes as another does and writes down what it was asked: the variables that a session was given,
+// each compiled graph as canonical text, and what was written to a program before each run. What a setting does must
+// show here or in the manifest; tests of meaning read it. A device with memory of its own is pretended, so that batches
+// arrive as picks and not as pixels.
 
 import { createHash } from 'node:crypto';
 import type { Backend, Program, Session } from '../../src/engine/backend.ts';
@@ -134,7 +135,10 @@ export function trainingPrograms({ programs }: RecordedSession): RecordedProgram
   return programs.filter(({ graph }) => graph.nodes.some(({ op }) => op === 'sgd'));
 }
 
-/** Whether a session was opened to check a training step before the phase trains (flow/multipliers/training-proof.ts), and given up then. */
+/**
+ * Whether a session was opened to check a training step before the phase trains (flow/multipliers/training-proof.ts),
+ * and given up then.
+ */
 export function isTrial({ programs }: RecordedSession): boolean {
   return programs.some(({ graph }) => graph.outputs.has('proof.0'));
 }

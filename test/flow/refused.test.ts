@@ -1,5 +1,6 @@
-// What a run was given is checked before its first epoch and before its folder changes: a refused command leaves every byte of a finished run
-// as it was, and no folder where there was none. What is not a number never gets into a manifest.
+// What a run was given is checked before its first epoch and before its folder changes: a refused command leaves every
+// byte of a finished run as it was, and no folder where there was none. What is not a number never gets into a
+// manifest.
 
 import {
   cpSync,
@@ -15,9 +16,9 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { requireSpace } from '../../src/flow/run/ahead.ts';
+import { requireSpace } from '../../src/flow/ahead.ts';
+import { type FlowOptions, runFlow } from '../../src/flow/flow.ts';
 import { readManifest, writeManifest } from '../../src/flow/run/manifest.ts';
-import { type FlowOptions, runFlow } from '../../src/flow/run/run.ts';
 import type { ConfigurationInput } from '../../src/flow/settings/config.ts';
 import { sha256 } from '../../src/tensor/files.ts';
 import { encodeSafetensors, readSafetensors } from '../../src/tensor/safetensors.ts';

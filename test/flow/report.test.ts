@@ -1,12 +1,13 @@
-// The report of a run: the same bytes each time, from the folder alone, with everything that is needed to judge and repeat the run.
+// The report of a run: the same bytes each time, from the folder alone, with everything that is needed to judge and
+// repeat the run.
 
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { runFlow } from '../../src/flow/flow.ts';
 import type { RunSummary } from '../../src/flow/results/summary.ts';
 import { readManifest } from '../../src/flow/run/manifest.ts';
-import { runFlow } from '../../src/flow/run/run.ts';
 import { exactPower } from '../../src/multiplier/power.ts';
 
 const parent = mkdtempSync(join(tmpdir(), 'tram-report-'));

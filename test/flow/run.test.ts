@@ -1,17 +1,18 @@
-// The main job on the shipped digits with few epochs: what a run leaves, that it can be interrupted anywhere, and what λ does.
+// The main job on the shipped digits with few epochs: what a run leaves, that it can be interrupted anywhere, and what
+// λ does.
 
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { runFlow } from '../../src/flow/flow.ts';
 import { evaluateRun } from '../../src/flow/results/evaluate.ts';
 import type { RunSummary } from '../../src/flow/results/summary.ts';
 import type { RunEvent } from '../../src/flow/run/events.ts';
 import { readManifest } from '../../src/flow/run/manifest.ts';
-import { phases } from '../../src/flow/run/phases.ts';
-import { runFlow } from '../../src/flow/run/run.ts';
 import { type Stage, stages } from '../../src/flow/run/stages.ts';
 import type { ConfigurationInput } from '../../src/flow/settings/config.ts';
+import { phases } from '../../src/flow/settings/phases.ts';
 import { readHistograms } from '../../src/multiplier/histograms.ts';
 import { errorMetrics } from '../../src/multiplier/metrics.ts';
 import { readNpy } from '../../src/netlist/formats/npy.ts';

@@ -1,5 +1,6 @@
-// Every setting reaches its place. For each key of the configuration two values are run on a tiny data set over a recording device, and what
-// the phase asks of the device, or what it leaves in the manifest, must differ; and it is that phase, no earlier one, that is done anew.
+// Every setting reaches its place. For each key of the configuration two values are run on a tiny data set over a
+// recording device, and what the phase asks of the device, or what it leaves in the manifest, must differ; and it is
+// that phase, no earlier one, that is done anew.
 
 import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -7,10 +8,10 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { openDataset } from '../../src/data/registry.ts';
 import { wasmBackend } from '../../src/engine/wasm/runtime/backend.ts';
+import { runFlow } from '../../src/flow/flow.ts';
 import { readManifest } from '../../src/flow/run/manifest.ts';
-import type { Phase } from '../../src/flow/run/phases.ts';
-import { runFlow } from '../../src/flow/run/run.ts';
 import { type ConfigurationInput, mergeSettings } from '../../src/flow/settings/config.ts';
+import type { Phase } from '../../src/flow/settings/phases.ts';
 import { settings as options } from '../../src/flow/settings/table.ts';
 import { exactTable } from '../../src/multiplier/table.ts';
 import { writeNpy } from '../../src/netlist/formats/npy.ts';
@@ -174,7 +175,8 @@ describe('every setting', () => {
       const nested = path.split('.').reduceRight<unknown>((inner, key) => ({ [key]: inner }), value);
       const one = await workOf(before, from, phase);
       const other = await workOf(after, mergeSettings(from, nested as ConfigurationInput), phase);
-      // What training asks shows on the device; what mapping does shows in what it leaves. The raw maximum falls out of normalised images.
+      // What training asks shows on the device; what mapping does shows in what it leaves. The raw maximum falls out of
+      // normalised images.
       if (phase === 'map' || path === 'maximum') expect(other.left).not.toBe(one.left);
       else expect(other.trace).not.toBe(one.trace);
       for (const copy of [before, after]) rmSync(copy, { recursive: true });

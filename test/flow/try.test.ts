@@ -1,5 +1,5 @@
-// Many multipliers in the network of one run: what each treatment does is held against sums made by hand, the run stays as it was, and
-// what is finished is never done again.
+// Many multipliers in the network of one run: what each treatment does is held against sums made by hand, the run stays
+// as it was, and what is finished is never done again.
 
 import { createHash } from 'node:crypto';
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -8,11 +8,11 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { trainingBatches } from '../../src/data/batches.ts';
 import { Graph } from '../../src/engine/graph/graph.ts';
+import { runFlow } from '../../src/flow/flow.ts';
 import { quantizedArithmetic } from '../../src/flow/multipliers/multipliers.ts';
 import { visitLayers } from '../../src/flow/multipliers/operands.ts';
 import type { RunSummary } from '../../src/flow/results/summary.ts';
 import { loadModel } from '../../src/flow/run/checkpoint.ts';
-import { runFlow } from '../../src/flow/run/run.ts';
 import type { TryEvent } from '../../src/flow/try/events.ts';
 import { tryFolder } from '../../src/flow/try/folder.ts';
 import { foldMeanErrors, meanErrors, measureLayers } from '../../src/flow/try/mean-error.ts';
@@ -45,7 +45,10 @@ beforeAll(async () => {
   summary = await runFlow({ folder, settings, phases: ['train', 'quantize'], device });
 }, 120_000);
 
-/** Too small by a quarter of the second operand where the first is odd: biased, and not the same with its operands exchanged. */
+/**
+ * Too small by a quarter of the second operand where the first is odd: biased, and not the same with its operands
+ * exchanged.
+ */
 function biased(): ProductTable {
   const table = exactTable(8, 8);
   const data = table.data.map((product, pair) => Math.max(0, product - ((pair >> 8) & 1) * ((pair & 255) >> 2)));
@@ -217,7 +220,10 @@ describe('the mean error of a layer', () => {
     results[0]![1]!.forEach((value, c) => void expect(value / variance![c]!).toBeCloseTo(1, 4));
   });
 
-  /** Mean and unbiased variance of the first layer's output in each channel, over the images that are taken in the order of the seed. */
+  /**
+   * Mean and unbiased variance of the first layer's output in each channel, over the images that are taken in the order
+   * of the seed.
+   */
   async function firstLayerStatistics(images: number): Promise<[number[], number[]]> {
     const session = await quantized();
     const feed = feedOf(session, run.task, run.dataset.train);
@@ -289,7 +295,8 @@ describe('trying', () => {
     expect(four.results.plain).not.toEqual(named('exact 8×8').results.plain);
     expect(four.measured).toBeNull();
 
-    // Both orders of an asymmetric table, with the errors that each meets; one is the better, and only that is retrained.
+    // Both orders of an asymmetric table, with the errors that each meets; one is the better, and only that is
+    // retrained.
     const [first, second] = ['weight-activation', 'activation-weight'].map((order) => named(`biased.npy (${order})`));
     expect(first!.uniform).toMatchObject({ meanError: errorMetrics(table).meanError });
     expect(second!.uniform.meanErrorDistance).toBeCloseTo(errorMetrics(exchangeOperands(table)).meanErrorDistance, 9);

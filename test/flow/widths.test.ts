@@ -1,5 +1,6 @@
-// Exploration at every width between those of half a code and a whole one, in batches as large as the published ones: the loss of its first
-// step, on the default device, is the one that the reference gives for the same weights and images.
+// Exploration at every width between those of half a code and a whole one, in batches as large as the published ones:
+// the loss of its first step, on the default device, is the one that the reference gives for the same weights and
+// images.
 
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -8,13 +9,13 @@ import { afterAll, expect, test } from 'vitest';
 import { trainingBatches } from '../../src/data/batches.ts';
 import { openDataset } from '../../src/data/registry.ts';
 import { referenceBackend } from '../../src/engine/reference/backend.ts';
+import { runFlow } from '../../src/flow/flow.ts';
 import { structuredArithmetic, writeInitialTheta } from '../../src/flow/multipliers/multipliers.ts';
 import { loadModel } from '../../src/flow/run/checkpoint.ts';
 import type { RunEvent } from '../../src/flow/run/events.ts';
 import { files } from '../../src/flow/run/folder.ts';
 import { openTask } from '../../src/flow/run/inputs.ts';
 import { readManifest } from '../../src/flow/run/manifest.ts';
-import { runFlow } from '../../src/flow/run/run.ts';
 import { columnCosts } from '../../src/multiplier/power.ts';
 import { readBytes } from '../../src/tensor/files.ts';
 import { feedOf, writeBatch } from '../../src/train/feed.ts';

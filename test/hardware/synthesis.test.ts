@@ -75,8 +75,8 @@ describe('synthesize', () => {
     const absolute = await synthesize({ circuit: array(3), yosys, effort: 'quick', liberty: [unitGateLiberty] });
     expect(absolute.units).toEqual({ area: 'µm²', delay: 'ps', power: 'mW' });
     expect(gates.cells).toEqual(absolute.cells);
-    // An AND gate has 0.1 µm²; an inverter before four takes 3 + 7 · 2.4 + 0.2 · (2.4 + 12.6 · 2.4) ps; an AND gate with random operands
-    // 3/8 · (0.2 + 0.55 · 0.49 / 2) fJ and 0.08 nW.
+    // An AND gate has 0.1 µm²; an inverter before four takes 3 + 7 · 2.4 + 0.2 · (2.4 + 12.6 · 2.4) ps; an AND gate
+    // with random operands 3/8 · (0.2 + 0.55 · 0.49 / 2) fJ and 0.08 nW.
     expect(gates.area).toBeCloseTo(absolute.area / 0.1, 9);
     expect(gates.delay).toBeCloseTo(absolute.delay / 26.328, 9);
     const gate = 37.5 * (0.2 + (0.55 * 0.49) / 2) + 0.08;

@@ -1,5 +1,5 @@
-// Readers take time in proportion to the text, whatever it is made of, and stop at limits that they state. What is measured is how the
-// work grows when the text doubles, so that a slow machine changes nothing.
+// Readers take time in proportion to the text, whatever it is made of, and stop at limits that they state. What is
+// measured is how the work grows when the text doubles, so that a slow machine changes nothing.
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,5 +1,5 @@
-// Batch norm's running statistics after one batch, worked out by hand as PyTorch defines them: running = 0.9 · running + 0.1 · batch, with
-// the unbiased variance; and that evaluation uses what was stored.
+// Batch norm's running statistics after one batch, worked out by hand as PyTorch defines them: running = 0.9 · running
+// + 0.1 · batch, with the unbiased variance; and that evaluation uses what was stored.
 
 import { expect, test } from 'vitest';
 import type { Backend } from '../../src/engine/backend.ts';

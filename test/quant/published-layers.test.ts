@@ -1,7 +1,8 @@
-// One convolution layer through post-training calibration and training steps, against what the published program computes for it:
-// scales, zero points, outputs, every gradient and the moving averages, on each backend, within 1e-4 relative error. Each quantity is
-// compared as one vector over the steps of its case: the gradient of a clip factor is a sum whose terms nearly cancel, so in a single step
-// the float32 rounding of the published sums alone can pass 1e-4 (2e-4 in one step of one case, even against float64).
+// One convolution layer through post-training calibration and training steps, against what the published program
+// computes for it: scales, zero points, outputs, every gradient and the moving averages, on each backend, within 1e-4
+// relative error. Each quantity is compared as one vector over the steps of its case: the gradient of a clip factor is
+// a sum whose terms nearly cancel, so in a single step the float32 rounding of the published sums alone can pass 1e-4
+// (2e-4 in one step of one case, even against float64).
 
 import { describe, expect, test } from 'vitest';
 import type { Backend, Program, Session } from '../../src/engine/backend.ts';
@@ -39,7 +40,10 @@ interface LayerCase {
   readonly steps: readonly (Record<string, Stored> & { input_scale_factor: number })[];
 }
 
-/** Error table of the published λ = 0.3 multiplier: the partial products of its six lowest columns are left out (proved in published.test.ts). */
+/**
+ * Error table of the published λ = 0.3 multiplier: the partial products of its six lowest columns are left out (proved
+ * in published.test.ts).
+ */
 const bits = { weightBits: 8, activationBits: 8 };
 
 function publishedErrorTable(): Int32Array {

@@ -1,5 +1,6 @@
-// The range that a quantiser observes holds 0: a channel of weights that are all positive, in a narrow band far from 0, stays within a step
-// of what it was, calibrated and trained. The published observers clamp its zero point instead; they are kept for comparison.
+// The range that a quantiser observes holds 0: a channel of weights that are all positive, in a narrow band far from 0,
+// stays within a step of what it was, calibrated and trained. The published observers clamp its zero point instead;
+// they are kept for comparison.
 
 import { describe, expect, test } from 'vitest';
 import type { Backend } from '../../src/engine/backend.ts';

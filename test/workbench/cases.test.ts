@@ -1,5 +1,5 @@
-// Netlists as people have them: each is an exact 2×2 multiplier written another way, or must be refused with its place. The texts are
-// small and stand here; each was made from a kind of file met in public.
+// Netlists as people have them: each is an exact 2×2 multiplier written another way, or must be refused with its place.
+// The texts are small and stand here; each was made from a kind of file met in public.
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,7 +1,8 @@
-// `tram check`: whether a run folder is as it was written and holds what it claims. Exit code 0: whole; 1: something is wrong, named.
+// `tram check`: whether a run folder is as it was written and holds what it claims. Exit code 0: whole; 1: something is
+// wrong, named.
 
 import { type Command, Option } from 'commander';
-import type { CheckResult } from '../../flow/run/check.ts';
+import type { CheckResult } from '../../flow/results/check.ts';
 import { nonEmpty } from '../../flow/settings/values.ts';
 import { Exit } from '../failure.ts';
 import { wantsColor } from '../options.ts';
@@ -32,7 +33,7 @@ export function defineCheck(command: Command, services: Services): void {
 }
 
 async function check(folder: string, command: Command, { stdout }: Services): Promise<void> {
-  const { checkRun } = await import('../../flow/run/check.ts');
+  const { checkRun } = await import('../../flow/results/check.ts');
   const result = checkRun(folder);
   const { json } = command.opts<{ json?: boolean }>();
   const style = styleFor(stdout, wantsColor(command));

@@ -1,4 +1,5 @@
-// `tram draw`: pictures of a multiplier as SVG: its partial products and adders, the map of its errors, and their distribution.
+// `tram draw`: pictures of a multiplier as SVG: its partial products and adders, the map of its errors, and their
+// distribution.
 
 import { join } from 'node:path';
 import type { Command } from 'commander';

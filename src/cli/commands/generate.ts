@@ -1,5 +1,6 @@
 // `tram generate`: a multiplier of a known family as netlist, with its behavioural formula.
-// Invariant: nothing is written before the netlist gave the formula's product for all operand pairs (up to 24 operand bits).
+// Invariant: nothing is written before the netlist gave the formula's product for all operand pairs (up to 24 operand
+// bits).
 
 import { type Command, Option } from 'commander';
 import { badValue, nonEmpty, perOperand } from '../../flow/settings/values.ts';

@@ -1,5 +1,5 @@
-// `tram map`: phase 2 of a run, or the mapping of a θ given on the command line, without any network. Either way nothing is written or
-// printed before netlist, BLIF, Verilog and table are proved equal.
+// `tram map`: phase 2 of a run, or the mapping of a θ given on the command line, without any network. Either way
+// nothing is written or printed before netlist, BLIF, Verilog and table are proved equal.
 
 import { type Command, Option } from 'commander';
 import { findSetting, settingsOfPhases } from '../../flow/settings/fields.ts';

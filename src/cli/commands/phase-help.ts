@@ -1,4 +1,5 @@
-// What `--help` of the phase commands teaches: what the command does, what it reads and writes in the run folder, and examples.
+// What `--help` of the phase commands teaches: what the command does, what it reads and writes in the run folder, and
+// examples.
 
 export type PhaseCommand = 'run' | 'train' | 'quantize' | 'explore' | 'recover';
 

@@ -1,11 +1,11 @@
-// The commands that work on a run folder: `tram run` does all phases, the others one each. They share their options by way of the
-// table of settings, and everything about progress, interruption and the final table.
+// The commands that work on a run folder: `tram run` does all phases, the others one each. They share their options by
+// way of the table of settings, and everything about progress, interruption and the final table.
 
 import { type Command, Option } from 'commander';
 import { hasManifest, readManifest } from '../../flow/run/manifest.ts';
-import { phases } from '../../flow/run/phases.ts';
 import { type ConfigurationInput, mergeSettings, parseConfiguration } from '../../flow/settings/config.ts';
 import { settingsOfPhases } from '../../flow/settings/fields.ts';
+import { phases } from '../../flow/settings/phases.ts';
 import { nonEmpty } from '../../flow/settings/values.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { describeOption } from '../facts.ts';

@@ -1,4 +1,5 @@
-// `tram simulate`: the error metrics of a multiplier over all operand pairs, or over random ones where there are too many; and its table.
+// `tram simulate`: the error metrics of a multiplier over all operand pairs, or over random ones where there are too
+// many; and its table.
 // Invariant: sampled figures are never shown without saying so.
 
 import { type Command, Option } from 'commander';

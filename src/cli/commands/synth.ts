@@ -1,5 +1,5 @@
-// `tram synth`: a multiplier in the cells of a library, with area, delay and power. The mapped netlist is checked against the circuit
-// before anything is told of it.
+// `tram synth`: a multiplier in the cells of a library, with area, delay and power. The mapped netlist is checked
+// against the circuit before anything is told of it.
 
 import { join } from 'node:path';
 import type { Command } from 'commander';

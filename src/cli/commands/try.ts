@@ -1,4 +1,5 @@
-// `tram try`: many multipliers in the network of one run, as a table, JSON or CSV, with a picture beside exact multipliers of fewer bits.
+// `tram try`: many multipliers in the network of one run, as a table, JSON or CSV, with a picture beside exact
+// multipliers of fewer bits.
 
 import { join, relative } from 'node:path';
 import { type Command, Option } from 'commander';

@@ -1,4 +1,5 @@
-// `tram verify`: whether two multipliers are equal for all operands. Exit code 0: equal; 1: they differ, with a counterexample.
+// `tram verify`: whether two multipliers are equal for all operands. Exit code 0: equal; 1: they differ, with a
+// counterexample.
 // Invariant: "equal" is said only after all operand pairs or a proof, never after samples.
 
 import { type Command, Option } from 'commander';

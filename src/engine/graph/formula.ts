@@ -1,15 +1,14 @@
 // Operations that are an expression: element-wise ones, and those that reduce rows (the last axis) on the way.
-// `formula` makes one from its meaning; shapes, the gradient and the kernels of every backend follow. An operand has
-// the shape of the result, or one value per channel ([C], the last axis), per row ([…, 1]) or in all.
+// Shapes, the gradient (formula-gradient.ts) and the kernels of every backend follow from it; operations/formula.ts
+// makes one of its meaning. An operand has the shape of the result, or one value per channel ([C], the last axis), per
+// row ([…, 1]) or in all.
 // Not here: what expressions are (expression.ts), their derivatives (derivative.ts), neighbours that become one formula
 // (join.ts).
 
 import { invariant, UserError } from '../../tensor/errors.ts';
-import { formatShape, type Shape, sameShape, sizeOf } from '../../tensor/tensor.ts';
-import { derivatives, type Rank, ranksOf } from './derivative.ts';
-import { type Expression, input, isReduction, partsOf, rewrite, rowSum } from './expression.ts';
-import type { Graph, Node, Value } from './graph.ts';
-import type { TensorType } from './ops.ts';
+import { formatShape, type Shape, sameShape, sizeOf, type TensorType } from '../../tensor/tensor.ts';
+import { type Rank, ranksOf } from './derivative.ts';
+import { type Expression, input, isReduction, partsOf, rewrite } from './expression.ts';
 
 export interface Formula {
   /** For people: `gelu`, `gelu gradient`. */
@@ -44,39 +43,11 @@ export const hasReductions = (expressions: readonly Expression[]): boolean => pa
  * The ranks of inputs. Where something has one value per row, a value for all counts as that: what it contributes is
  * summed by rows first.
  */
-function rankOf(places: readonly Place[], byRows: boolean): (index: number) => Rank {
+export function rankOf(places: readonly Place[], byRows: boolean): (index: number) => Rank {
   return (index) => {
     const place = places[index]!;
     if (place === 'one') return byRows ? 'row' : 'one';
     return place === 'row' ? 'row' : 'element';
-  };
-}
-
-export type Operation<Operands extends readonly unknown[]> = (...values: { [K in keyof Operands]: Value }) => Value;
-
-/**
- * An operation from its meaning: the result as an expression of the operands. `gradient`, where the derivative of that
- * is not wanted or can be had for less: for each operand an expression of the cotangent g, the result y and the
- * operands.
- */
-export function formula<Operands extends readonly Expression[]>(
-  name: string,
-  meaning: (...operands: Operands) => Expression,
-  gradient?: (g: Expression, y: Expression, ...operands: Operands) => readonly (Expression | undefined)[],
-): Operation<Operands> {
-  const count = meaning.length;
-  const operands = Array.from({ length: count }, (_, index) => input(index)) as unknown as Operands;
-  const of = meaning(...operands);
-  const rule = gradient?.(input(count + 1), input(count), ...operands);
-  return (...values) => {
-    const { shape } = (values as readonly Value[]).reduce((most, value) =>
-      sizeOf(value.shape) > sizeOf(most.shape) || value.shape.length > most.shape.length ? value : most,
-    );
-    const places = (values as readonly Value[]).map((value) => placeOf(value.shape, shape) ?? 'element');
-    const rank = ranksOf([of], rankOf(places, hasReductions([of]))).get(of);
-    const outputs = [{ of, per: rank === 'row' ? 'row' : 'element' } as const];
-    const { graph } = values[0]!;
-    return graph.apply1('formula', values, { name, shape, outputs, ...(rule && { gradient: rule }) });
   };
 }
 
@@ -96,70 +67,6 @@ export function inferFormula(inputs: readonly TensorType[], { name, shape, outpu
     `${name}: an output of one value per row depends on the element`,
   );
   return outputs.map(({ per }) => ({ dtype: 'f32', shape: per === 'row' ? rowShape(shape) : shape }));
-}
-
-/**
- * The gradient rule: one formula for all inputs that ask for theirs, and sums over the axes that an operand does not
- * have.
- */
-export function formulaGradient(
-  node: Node<'formula'>,
-  cotangents: readonly (Value | undefined)[],
-  graph: Graph,
-  wanted: readonly boolean[],
-): (Value | undefined)[] {
-  const { name, shape, outputs, gradient } = node.attributes;
-  const expressions = expressionsOf(node.attributes);
-  const byRows = hasReductions(expressions) || node.inputs.some(({ shape: own }) => placeOf(own, shape) === 'row');
-  const givens = [...node.inputs, ...node.outputs, ...cotangents];
-  const places = givens.map((value) => (value ? placeOf(value.shape, shape)! : 'one'));
-  const behind = node.inputs.length + outputs.length;
-  const ranks = ranksOf(expressions, rankOf(places, byRows));
-  /** Of an output whose elements are all one value per row, the row's elements together. */
-  const given = cotangents.map((cotangent, index) => {
-    const g = input(behind + index);
-    const repeated = outputs[index]!.per === 'element' && ranks.get(outputs[index]!.of) === 'row';
-    return cotangent && (repeated ? rowSum(g) : g);
-  });
-  const asked = node.inputs.flatMap((_, index) => (wanted[index] ? [index] : []));
-  const found = gradient
-    ? asked.map((index) => gradient[index])
-    : derivatives(expressions, given, asked, rankOf(places, byRows));
-
-  // A gradient that is a given value itself needs no kernel.
-  const results: (Value | undefined)[] = asked.map((index, k) => {
-    const of = found[k];
-    const same = of?.kind === 'input' && places[of.value] === (places[index] === 'row' ? 'row' : 'element');
-    return same ? givens[of.value] : undefined;
-  });
-  type Computed = { readonly k: number; readonly output: Formula['outputs'][number] };
-  const computed = asked.flatMap((index, k): Computed[] => {
-    const of = found[k];
-    if (!of || results[k]) return [];
-    const sums = places[index] === 'row' || (places[index] === 'one' && byRows);
-    if (!sums) return [{ k, output: { of, per: 'element' } }];
-    const ofElements = ranksOf([of], rankOf(places, byRows)).get(of) === 'element';
-    return [{ k, output: { of: ofElements ? rowSum(of) : of, per: 'row' } }];
-  });
-  if (computed.length > 0) {
-    const { used, renumbered } = compact(computed.map(({ output }) => output.of));
-    const attributes: Formula = {
-      name: `${name} gradient`,
-      shape,
-      outputs: computed.map(({ output }, at) => ({ ...output, of: renumbered[at]! })),
-    };
-    const operands = used.map((index) => givens[index]!);
-    graph.apply('formula', operands, attributes).forEach((value, at) => {
-      results[computed[at]!.k] = value;
-    });
-  }
-  return node.inputs.map((value, index) => {
-    const result = results[asked.indexOf(index)];
-    if (!result || places[index] === 'element' || places[index] === 'row') return result;
-    if (places[index] === 'channel') return graph.apply1('channelSum', [result], {});
-    const total = graph.apply1('sum', [result], {});
-    return value.shape.length === 0 ? total : graph.apply1('reshape', [total], { shape: value.shape });
-  });
 }
 
 /** Expressions of only the inputs that they use, numbered anew. */

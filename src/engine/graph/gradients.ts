@@ -1,12 +1,11 @@
-// Reverse-mode differentiation of a graph: a table with one rule per operation, and the walk that applies it. The gradient is more nodes
-// of the same graph, under the label of what they differentiate. An operation without a rule throws its name. Rules that are not the
-// derivative of what the operation computes (straight-through estimators) say so; the finite-difference test checks those against the
-// surrogate that is named here.
+// Reverse-mode differentiation of a graph: a table with one rule per operation, and the walk that applies it. The
+// gradient is more nodes of the same graph, under the label of what they differentiate. An operation without a rule
+// throws its name. Rules that are not the derivative of what the operation computes (straight-through estimators) say
+// so; the finite-difference test checks those against the surrogate that is named here.
 
 import { UserError } from '../../tensor/errors.ts';
-import { formulaGradient } from './formula.ts';
+import { formulaGradient } from './formula-gradient.ts';
 import { concerning, type Graph, type Node, type Value } from './graph.ts';
-import { movementGradient } from './movement.ts';
 import type { OpAttributes, OpName } from './ops.ts';
 import { Recomputation } from './recompute.ts';
 import { convGeometryOf } from './window.ts';
@@ -77,10 +76,11 @@ export const gradientRules: { readonly [K in OpName]?: Rule<K> } = {
   /** Codes take the gradient of their dequantised value; scale and zero point get theirs where the codes were made. */
   dequantize: (_, [g]) => [g],
   /**
-   * Surrogate for the operands: the exact product of the dequantised operands, or, where the error's slopes are given, that product and an
-   * error with these slopes at the codes q = v/scale + zero. The structure has its true derivative, and so have the scales that multiply
-   * the error: Σ g·(y − exact)/scale, where Σ g·exact per channel is Σ dw·w because the product is linear in w. With slopes a scale
-   * also moves the codes, ∂q/∂scale = −v/scale²: less Σ v·dv/scale with dv what the operand v got through the error.
+   * Surrogate for the operands: the exact product of the dequantised operands, or, where the error's slopes are given,
+   * that product and an error with these slopes at the codes q = v/scale + zero. The structure has its true derivative,
+   * and so have the scales that multiply the error: Σ g·(y − exact)/scale, where Σ g·exact per channel is Σ dw·w
+   * because the product is linear in w. With slopes a scale also moves the codes, ∂q/∂scale = −v/scale²: less Σ
+   * v·dv/scale with dv what the operand v got through the error.
    */
   axmConv2d: (node, [g], graph, wanted) => {
     const [xq, wq, xScale, xZero, wScale, wZero, , weightSlopes, activationSlopes] = node.inputs;
@@ -143,8 +143,9 @@ export interface GradientOptions {
 }
 
 /**
- * Appends to the graph the gradient of a scalar with respect to the given values (f32 [] → one value of each target's shape, undefined
- * where the scalar does not depend on the target). Only what lies between the targets and the scalar is differentiated.
+ * Appends to the graph the gradient of a scalar with respect to the given values (f32 [] → one value of each target's
+ * shape, undefined where the scalar does not depend on the target). Only what lies between the targets and the scalar
+ * is differentiated.
  */
 export function gradients(
   scalar: Value,
@@ -195,4 +196,19 @@ function dependents(graph: Graph, targets: readonly Value[]): Set<Value> {
     if (node.inputs.some((input) => found.has(input))) for (const output of node.outputs) found.add(output);
   }
   return found;
+}
+
+/** Boxes go back the way they came. */
+function movementGradient(
+  { inputs, attributes: { name, boxes } }: Node<'move'>,
+  g: Value,
+  graph: Graph,
+  wanted: readonly boolean[],
+): (Value | undefined)[] {
+  return inputs.map(({ shape }, index) => {
+    const own = boxes.filter(({ input }) => input === index);
+    if (!wanted[index] || own.length === 0) return undefined;
+    const back = own.map(({ extents, from, to }) => ({ input: 0, extents, from: to, to: from }));
+    return graph.apply1('move', [g], { name: `${name} gradient`, shape, boxes: back });
+  });
 }

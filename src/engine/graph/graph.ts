@@ -1,12 +1,13 @@
-// The graph IR: nodes appended in topological order, so creation order is a schedule. A graph reads named variables (which persist across
-// programs of a session), named inputs (fed before each run) and constants; it yields named outputs and assignments to variables.
+// The graph IR: nodes appended in topological order, so creation order is a schedule. A graph reads named variables
+// (which persist across programs of a session), named inputs (fed before each run) and constants; it yields named
+// outputs and assignments to variables.
 // Within one run every read of a variable sees its value from before the run; assignments take effect at the end.
 
 import { invariant, UserError } from '../../tensor/errors.ts';
-import type { DType, HostTensor, Shape } from '../../tensor/tensor.ts';
+import type { DType, HostTensor, Shape, TensorType } from '../../tensor/tensor.ts';
 import { sameShape } from '../../tensor/tensor.ts';
 import { infer } from './inference.ts';
-import type { OpAttributes, OpName, TensorType } from './ops.ts';
+import type { OpAttributes, OpName } from './ops.ts';
 
 /** One tensor in a graph: what produced it and its type. */
 export interface Value extends TensorType {
@@ -26,7 +27,10 @@ export interface Node<K extends OpName = OpName> {
   readonly attributes: OpAttributes[K];
   readonly inputs: readonly Value[];
   readonly outputs: readonly Value[];
-  /** What the node belongs to: the name of a layer or of a block of layers, or a part of the program (`loss`); '' for none. */
+  /**
+   * What the node belongs to: the name of a layer or of a block of layers, or a part of the program (`loss`); '' for
+   * none.
+   */
   readonly label: string;
 }
 
@@ -84,7 +88,10 @@ export class Graph {
     return this.constant({ dtype: 'f32', shape: [], data: Float32Array.of(value) });
   }
 
-  /** Builds a part of the graph: nodes that are appended meanwhile have this label, the innermost where several are open. */
+  /**
+   * Builds a part of the graph: nodes that are appended meanwhile have this label, the innermost where several are
+   * open.
+   */
   labelled<T>(label: string, build: () => T): T {
     const outer = this.#label;
     this.#label = label;

@@ -1,19 +1,12 @@
-// Shape inference: the types of an operation's outputs from those of its inputs, and the refusal of inputs that do not fit, with the
-// operation and the shapes. What the operations mean is in ops.ts.
+// Shape inference: the types of an operation's outputs from those of its inputs, and the refusal of inputs that do not
+// fit, with the operation and the shapes. What the operations mean is in ops.ts.
 
 import { UserError } from '../../tensor/errors.ts';
+import type { TensorType } from '../../tensor/tensor.ts';
 import { formatShape, type Shape, sameShape, sizeOf } from '../../tensor/tensor.ts';
 import { inferFormula } from './formula.ts';
 import { inferMovement } from './movement.ts';
-import type {
-  ConvGeometry,
-  Granularity,
-  OpAttributes,
-  OperandWidths,
-  OpName,
-  PoolGeometry,
-  TensorType,
-} from './ops.ts';
+import type { ConvGeometry, Granularity, OpAttributes, OperandWidths, OpName, PoolGeometry } from './ops.ts';
 import { axesOf, outputsOf } from './window.ts';
 
 type Infer<K extends OpName> = (inputs: readonly TensorType[], attributes: OpAttributes[K]) => TensorType[];

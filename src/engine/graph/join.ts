@@ -3,9 +3,12 @@
 // that the row's extent alone decides.
 
 import { sameShape } from '../../tensor/tensor.ts';
-import { type Expression, input, rewrite } from './expression.ts';
+import { type Expression, input, partsOf, rewrite } from './expression.ts';
 import { compact, expressionsOf, type Formula } from './formula.ts';
 import type { Node, Value } from './graph.ts';
+
+/** A joined kernel of more operators would take seconds to compile, and saves no more memory traffic. */
+const MOST_OPERATORS = 512;
 
 const isFormula = (node: Node): node is Node & Node<'formula'> => node.op === 'formula';
 
@@ -26,7 +29,9 @@ export function joinFormulas(nodes: readonly Node[], kept: ReadonlySet<Value>): 
       const producer = producers.get(value);
       if (!producer || !now.inputs.includes(value) || !sameShape(producer.attributes.shape, now.attributes.shape))
         continue;
-      now = join(producer, value, now);
+      const both = join(producer, value, now);
+      if (partsOf(expressionsOf(both.attributes)).length > MOST_OPERATORS) continue;
+      now = both;
       gone.add((value.source as { readonly node: Node }).node);
     }
     joined.set(node, now as Node);

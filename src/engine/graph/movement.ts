@@ -4,9 +4,7 @@
 // Invariant: no element of the output is written twice, and none of an input is read twice by one operation.
 
 import { UserError } from '../../tensor/errors.ts';
-import { formatShape, type Shape, sizeOf } from '../../tensor/tensor.ts';
-import type { Graph, Node, Value } from './graph.ts';
-import type { TensorType } from './ops.ts';
+import { formatShape, type Shape, sizeOf, type TensorType } from '../../tensor/tensor.ts';
 
 /** Where the first element of a box is, and how far the next one is along each axis, in elements. */
 export interface Side {
@@ -64,20 +62,6 @@ function within(extents: readonly number[], { first, strides }: Side, size: numb
   const highest = reaches.reduce((at, reach) => at + Math.max(reach, 0), first);
   const whole = [first, ...extents, ...strides].every(Number.isInteger);
   return whole && lowest >= 0 && highest < size && extents.every((extent) => extent > 0);
-}
-
-export function movementGradient(
-  { inputs, attributes: { name, boxes } }: Node<'move'>,
-  g: Value,
-  graph: Graph,
-  wanted: readonly boolean[],
-): (Value | undefined)[] {
-  return inputs.map(({ shape }, index) => {
-    const own = boxes.filter(({ input }) => input === index);
-    if (!wanted[index] || own.length === 0) return undefined;
-    const back = own.map(({ extents, from, to }) => ({ input: 0, extents, from: to, to: from }));
-    return graph.apply1('move', [g], { name: `${name} gradient`, shape, boxes: back });
-  });
 }
 
 /**

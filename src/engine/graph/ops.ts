@@ -1,14 +1,16 @@
-// The operations of the engine: attributes and what each computes in one sentence; shapes are in inference.ts. This table is the contract that
-// every backend implements and the conformance suite checks; `reference/` is its executable meaning.
-// Layout: the channel axis is the last one everywhere: images NHWC, convolution weights [kh, kw, I/groups, O], per-channel vectors [C].
-// The cotangent of a u8 code tensor is the gradient with respect to its dequantised value (q − zero)·scale: that is the straight-through
-// estimator of docs/architecture.md, and it lets an integer tensor stand in the middle of a differentiable graph.
+// The operations of the engine: attributes and what each computes in one sentence; shapes are in inference.ts. This
+// table is the contract that every backend implements and the conformance suite checks; `reference/` is its executable
+// meaning.
+// Layout: the channel axis is the last one everywhere: images NHWC, convolution weights [kh, kw, I/groups, O],
+// per-channel vectors [C].
+// The cotangent of a u8 code tensor is the gradient with respect to its dequantised value (q − zero)·scale: that is the
+// straight-through estimator of docs/architecture.md, and it lets an integer tensor stand in the middle of a
+// differentiable graph.
 
 import type { ProductError } from '../../multiplier/error.ts';
 import type { OperandWidths } from '../../multiplier/widths.ts';
-import { type DType, type Shape, sameShape } from '../../tensor/tensor.ts';
+import type { Shape } from '../../tensor/tensor.ts';
 import type { Formula } from './formula.ts';
-import type { Node } from './graph.ts';
 import type { Movement } from './movement.ts';
 
 export type { OperandWidths } from '../../multiplier/widths.ts';
@@ -33,7 +35,10 @@ export interface PoolGeometry {
   readonly padding: Pair;
 }
 
-/** Where a scale, a zero point or a minimum applies: one for the whole tensor (shape []) or one per channel (shape [C], the last axis). */
+/**
+ * Where a scale, a zero point or a minimum applies: one for the whole tensor (shape []) or one per channel (shape [C],
+ * the last axis).
+ */
 export type Granularity = 'tensor' | 'channel';
 
 export interface AxmConvAttributes extends ConvGeometry, OperandWidths {
@@ -45,9 +50,15 @@ type None = Readonly<Record<string, never>>;
 
 /** The attributes of each operation. */
 export interface OpAttributes {
-  /** Each output an expression of the inputs at the same place and of sums over its row: formula.ts; those with names, ../operations/. */
+  /**
+   * Each output an expression of the inputs at the same place and of sums over its row: formula.ts; those with names,
+   * ../operations/.
+   */
   formula: Formula;
-  /** Boxes of the inputs to boxes of the output, zero where there is none: movement.ts; those with names, ../operations/. */
+  /**
+   * Boxes of the inputs to boxes of the output, zero where there is none: movement.ts; those with names,
+   * ../operations/.
+   */
   move: Movement;
   /** alpha·a + beta·b, same shapes. */
   add: { readonly alpha: number; readonly beta: number };
@@ -71,8 +82,9 @@ export interface OpAttributes {
   /** x limited to [low, high]; straight-through: gradient 1 everywhere. */
   clampStraightThrough: { readonly low: number; readonly high: number };
   /**
-   * (images u8 [count,H,W,C], picks i32 [N,4]: number, dy, dx, mirrored) → u8 [N,H,W,C]: pixel (y, x) of the output is pixel
-   * (y + dy, x + dx) of the image of that number, the row reversed where mirrored is 1; 0 outside, and where the number is negative.
+   * (images u8 [count,H,W,C], picks i32 [N,4]: number, dy, dx, mirrored) → u8 [N,H,W,C]: pixel (y, x) of the output is
+   * pixel (y + dy, x + dx) of the image of that number, the row reversed where mirrored is 1; 0 outside, and where the
+   * number is negative.
    */
   gatherImages: None;
   /** u8 image [N,H,W,C] → f32 x·scale[c] + offset[c]. */
@@ -81,7 +93,10 @@ export interface OpAttributes {
   bias: None;
   /** x [..., C] → Σ over all but the last axis, [C]. */
   channelSum: None;
-  /** (a, b, c, d) [..., C], c and d of another length than a and b → Σ a·b − Σ c·d over all but the last axis in double precision, [C]. */
+  /**
+   * (a, b, c, d) [..., C], c and d of another length than a and b → Σ a·b − Σ c·d over all but the last axis in double
+   * precision, [C].
+   */
   channelDotDifference: None;
   /** a / b, same shapes. */
   divide: None;
@@ -97,6 +112,7 @@ export interface OpAttributes {
   batchNormGradient: { readonly epsilon: number };
   /** (x, gamma, beta, mean, variance) → y with given statistics. */
   batchNormInference: { readonly epsilon: number };
+  /** The largest value of each window; a NaN in it is the largest. Padding never wins. */
   maxPool: PoolGeometry;
   /** (g, x) → dx: each window's gradient to its first maximum in row-major order. */
   maxPoolGradient: PoolGeometry;
@@ -105,8 +121,8 @@ export interface OpAttributes {
   /** g → dx of the given shape. */
   averagePoolGradient: PoolGeometry & { readonly inputShape: Shape };
   /**
-   * (logits [N,C], labels i32 [N]) → mean loss [] over the rows with label ≥ 0, probabilities [N,C], number of correct rows [] (first
-   * maximum). Rows with a negative label are ignored.
+   * (logits [N,C], labels i32 [N]) → mean loss [] over the rows with label ≥ 0, probabilities [N,C], number of correct
+   * rows [] (first maximum). Rows with a negative label are ignored.
    */
   softmaxCrossEntropy: None;
   /** (g [], probabilities, labels) → dlogits. */
@@ -116,7 +132,8 @@ export interface OpAttributes {
   /** (gmin, gmax, x, min, max) → dx: shared evenly among the elements that attain the extreme, lost where none does. */
   minMaxGradient: { readonly granularity: Granularity };
   /**
-   * (x, min, max) → [] the clip factor f = 1 − shrink·k, k = 0…steps−1, whose quantiser of the range [f·min, f·max] has the least mean
+   * (x, min, max) → [] the clip factor f = 1 − shrink·k, k = 0…steps−1, whose quantiser of the range [f·min, f·max] has
+   * the least mean
    * |x − x_fq|^exponent over the whole tensor; the first of equals.
    */
   clipSearch: {
@@ -128,7 +145,10 @@ export interface OpAttributes {
   };
   /** (min, max, factor []) → scale = max(f·(max − min)/(2^bits − 1), ε), zero = round(−f·min/scale). */
   rangeToScale: { readonly bits: number };
-  /** Learned clipping: (min, max, upper, lower) → scale = clamp((σ(u)max − σ(l)min)/(2^bits − 1)), zero = round(clamp(−σ(l)min/scale)). */
+  /**
+   * Learned clipping: (min, max, upper, lower) → scale = clamp((σ(u)max − σ(l)min)/(2^bits − 1)), zero =
+   * round(clamp(−σ(l)min/scale)).
+   */
   clipScale: { readonly bits: number };
   /** (gscale, min, max, upper, lower) → dmin, dmax, dupper, dlower; the zero point has no gradient. */
   clipScaleGradient: { readonly bits: number };
@@ -141,20 +161,30 @@ export interface OpAttributes {
   /**
    * (xq, wq, xScale [], xZero [], wScale [O], wZero [O], error?, weightSlopes?, activationSlopes?) → f32 [N,OH,OW,O]
    * = xScale·wScale[o]·Σ_valid taps ((wq − wZero[o])·(xq − xZero) + E(wq, xq)). A padded tap contributes nothing.
-   * The slopes of the error, ∂E/∂w and ∂E/∂x per pair of codes (f32 [2^weightBits, 2^activationBits], both or neither), are for the
-   * backward pass alone: with them the operands' gradients go through the error, without them they are those of the exact product.
+   * The slopes of the error, ∂E/∂w and ∂E/∂x per pair of codes (f32 [2^weightBits, 2^activationBits], both or neither),
+   * are for the backward pass alone: with them the operands' gradients go through the error, without them they are
+   * those of the exact product.
    */
   axmConv2d: AxmConvAttributes;
   /**
-   * (g, xq, wq, xScale, xZero, wScale) → dw: gradient of the dequantised weight = that of the exact product, [kh,kw,I/groups,O];
-   * dm [weightBits, activationBits] = −2^(i+j) xScale Σ wScale[o]·w[i]·H_j, H_j = weight gradient of activation bit plane j.
+   * (g, xq, wq, xScale, xZero, wScale) → dw: gradient of the dequantised weight = that of the exact product,
+   * [kh,kw,I/groups,O]; dm [weightBits, activationBits] = −2^(i+j) xScale Σ wScale[o]·w[i]·H_j, H_j = weight gradient
+   * of activation bit plane j.
    */
   axmConv2dGradients: ConvGeometry & OperandWidths;
-  /** (g, xq, wq, xScale, weightSlopes) → xScale·Σ g·slope(wq, xq), of w's shape: the weight's gradient through the error. */
+  /**
+   * (g, xq, wq, xScale, weightSlopes) → xScale·Σ g·slope(wq, xq), of w's shape: the weight's gradient through the
+   * error.
+   */
   axmErrorWeightGradient: ConvGeometry & OperandWidths;
-  /** (g, xq, wq, wScale, activationSlopes) → Σ g·wScale[o]·slope(wq, xq), of x's shape: the activation's gradient through the error. */
+  /**
+   * (g, xq, wq, wScale, activationSlopes) → Σ g·wScale[o]·slope(wq, xq), of x's shape: the activation's gradient
+   * through the error.
+   */
   axmErrorInputGradient: ConvGeometry & OperandWidths;
-  /** θ [P] → m [weightBits, activationBits] with m[i,j] = θ[index[i·activationBits + j]], 0 where the index is negative. */
+  /**
+   * θ [P] → m [weightBits, activationBits] with m[i,j] = θ[index[i·activationBits + j]], 0 where the index is negative.
+   */
   structureMatrix: OperandWidths & { readonly index: readonly number[] };
   /** dm → dθ [count]. */
   structureMatrixGradient: OperandWidths & { readonly index: readonly number[]; readonly count: number };
@@ -164,19 +194,14 @@ export interface OpAttributes {
 
 export type OpName = keyof OpAttributes;
 
-export interface TensorType {
-  readonly dtype: DType;
-  readonly shape: Shape;
-}
-
 /** Operations that only rename a tensor: no kernel runs for them. */
 export const renames: ReadonlySet<OpName> = new Set<OpName>(['reshape', 'stopGradient']);
 
 /**
- * Operations whose output may share storage with an input (output index → input index): each element of the output depends on the
- * elements of that input at the same position only.
+ * Operations whose output may share storage with an input (output index → input index): each element of the output
+ * depends on the elements of that input at the same position only.
  */
-const inPlace: { readonly [K in OpName]?: Readonly<Record<number, number>> } = {
+export const inPlace: { readonly [K in OpName]?: Readonly<Record<number, number>> } = {
   add: { 0: 0 },
   affine: { 0: 0 },
   scaleBy: { 0: 0 },
@@ -187,13 +212,3 @@ const inPlace: { readonly [K in OpName]?: Readonly<Record<number, number>> } = {
   batchNormInference: { 0: 0 },
   sgd: { 0: 0, 1: 2 },
 };
-
-/** The inputs whose storage an output may take. */
-export function overwritable({ op, attributes, inputs }: Node, output: number): readonly number[] {
-  const input = inPlace[op]?.[output];
-  if (input !== undefined) return [input];
-  if (op !== 'formula') return [];
-  const { shape, outputs } = attributes as Formula;
-  const ofElements = inputs.flatMap((value, index) => (sameShape(value.shape, shape) ? [index] : []));
-  return outputs[output]!.per === 'element' ? ofElements : [];
-}

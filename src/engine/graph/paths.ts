@@ -1,6 +1,6 @@
-// The paths through a lowering, by name: which of its ways of working it takes for a node, and in which aspects that work differs (how it
-// is cut, what does not fill a tile, …). A lowering lists all of them and acts on the one that it names, so the list is what can run; the
-// conformance suite holds a case for every name (test/engine/paths.test.ts).
+// The paths through a lowering, by name: which of its ways of working it takes for a node, and in which aspects that
+// work differs (how it is cut, what does not fill a tile, …). A lowering lists all of them and acts on the one that it
+// names, so the list is what can run; the conformance suite holds a case for every name (test/engine/paths.test.ts).
 
 import { invariant } from '../../tensor/errors.ts';
 

@@ -1,19 +1,25 @@
-// From a graph to a list of steps over storage that was laid out once: dead nodes dropped, values whose lives do not overlap share bytes
-// of an arena, an operation writes over an input that dies there when its rule allows, renames are free, and an assigned value is
-// produced in its variable's own storage when nothing reads the old value later. No memory is allocated while a program runs.
-// Invariant: between two runs nothing in the arena is needed, so programs that never run at once can share one. What outlives a run is
-// elsewhere: variables, constants, and the inputs and outputs, which the host writes before a run and reads after it.
+// From a graph to a list of steps over storage that was laid out once: dead nodes dropped, values whose lives do not
+// overlap share bytes of an arena, an operation writes over an input that dies there when its rule allows, renames are
+// free, and an assigned value is produced in its variable's own storage when nothing reads the old value later. No
+// memory is allocated while a program runs.
+// Invariant: between two runs nothing in the arena is needed, so programs that never run at once can share one. What
+// outlives a run is elsewhere: variables, constants, and the inputs and outputs, which the host writes before a run and
+// reads after it.
 
-import { byteSize, sizeOf } from '../../tensor/tensor.ts';
+import { byteSize, sameShape, sizeOf } from '../../tensor/tensor.ts';
+import type { Formula } from './formula.ts';
 import type { Graph, Node, Value } from './graph.ts';
 import { joinFormulas } from './join.ts';
-import { overwritable, renames } from './ops.ts';
+import { inPlace, renames } from './ops.ts';
 
 /** Where the bytes of a value are. */
 export type Storage =
   | { readonly region: 'variable'; readonly name: string }
   | { readonly region: 'constant'; readonly index: number }
-  /** Memory of this program alone: its inputs, which may stay for several runs, and behind them its outputs, which may be read late. */
+  /**
+   * Memory of this program alone: its inputs, which may stay for several runs, and behind them its outputs, which may
+   * be read late.
+   */
   | { readonly region: 'own'; readonly offset: number }
   /** Memory whose bytes mean something only while the program runs. */
   | { readonly region: 'arena'; readonly offset: number };
@@ -35,7 +41,9 @@ export interface Copy {
 export interface Plan {
   readonly graph: Graph;
   readonly steps: readonly Step[];
-  /** Values of variables from before the run that are read after it, or assigned to others; done after the last step. */
+  /**
+   * Values of variables from before the run that are read after it, or assigned to others; done after the last step.
+   */
   readonly snapshots: readonly Copy[];
   /** Assignments that could not be produced in place; done after the snapshots. */
   readonly copies: readonly Copy[];
@@ -57,8 +65,8 @@ export interface PlanOptions {
   /** Whether neighbouring formulas become one (join.ts); by default each stays a step. */
   readonly join?: boolean;
   /**
-   * Steps that pass before bytes that became free are used again, default 0. Where independent steps may run at the same time, those that
-   * share bytes must wait for each other: more distance is more freedom and more memory.
+   * Steps that pass before bytes that became free are used again, default 0. Where independent steps may run at the
+   * same time, those that share bytes must wait for each other: more distance is more freedom and more memory.
    */
   readonly reuseDistance?: number;
   /** Bytes that may rest so at once, default without limit: beyond, those that have rested longest are used again. */
@@ -244,4 +252,14 @@ class Arena {
     }
     return bytes;
   }
+}
+
+/** The inputs whose storage an output may take. */
+function overwritable({ op, attributes, inputs }: Node, output: number): readonly number[] {
+  const input = inPlace[op]?.[output];
+  if (input !== undefined) return [input];
+  if (op !== 'formula') return [];
+  const { shape, outputs } = attributes as Formula;
+  const ofElements = inputs.flatMap((value, index) => (sameShape(value.shape, shape) ? [index] : []));
+  return outputs[output]!.per === 'element' ? ofElements : [];
 }

@@ -1,7 +1,8 @@
-// Values that the backward pass computes again instead of keeping them (Chen et al., 2016: training with sublinear memory cost). A block is
-// a part of the forward pass by its label. What lies inside a block is not kept for the backward pass: when that comes to the block, the
-// block's nodes are appended once more, over what is kept, and the gradient rules read those. Same operations on the same values give the
-// same bits; assignments (running statistics) are made by the first time alone. Nodes that turn out not to be read are dropped by the plan.
+// Values that the backward pass computes again instead of keeping them (Chen et al., 2016: training with sublinear
+// memory cost). A block is a part of the forward pass by its label. What lies inside a block is not kept for the
+// backward pass: when that comes to the block, the block's nodes are appended once more, over what is kept, and the
+// gradient rules read those. Same operations on the same values give the same bits; assignments (running statistics)
+// are made by the first time alone. Nodes that turn out not to be read are dropped by the plan.
 
 import { byteSize } from '../../tensor/tensor.ts';
 import type { Graph, Node, Value } from './graph.ts';
@@ -19,7 +20,10 @@ export class Recomputation {
   /** The nodes of blocks that have been appended once more. */
   readonly #again = new Map<Node, Node>();
 
-  /** Over the graph as it is now, the forward pass; `blocks`: labels, each for itself and all labels beneath it (`name.…`). */
+  /**
+   * Over the graph as it is now, the forward pass; `blocks`: labels, each for itself and all labels beneath it
+   * (`name.…`).
+   */
   constructor(graph: Graph, blocks: readonly string[]) {
     this.#graph = graph;
     for (const node of graph.nodes) {
@@ -38,7 +42,10 @@ export class Recomputation {
     }
   }
 
-  /** A node of the forward pass as its gradient rule is to see it: itself, or the same node over values that are computed again. */
+  /**
+   * A node of the forward pass as its gradient rule is to see it: itself, or the same node over values that are
+   * computed again.
+   */
   seenBackward(node: Node): Node {
     const block = this.#blockOf.get(node);
     const nodes = block === undefined ? undefined : this.#blocks.get(block);

@@ -1,5 +1,5 @@
-// Sums of products of codes in 32-bit integers, which the devices' exact kernels form: how many products are sure to fit. What does not fit
-// is refused before it could wrap around.
+// Sums of products of codes in 32-bit integers, which the devices' exact kernels form: how many products are sure to
+// fit. What does not fit is refused before it could wrap around.
 
 import { productsOfError } from '../../multiplier/error.ts';
 import { UserError } from '../../tensor/errors.ts';
@@ -13,7 +13,10 @@ export function knownProducts({ inputs, attributes }: Node<'axmConv2d'>): Int32A
   return source.kind === 'constant' ? productsOfError(source.tensor.data as Int32Array, attributes) : undefined;
 }
 
-/** Throws a UserError where an output sums so many products (`inner`) that they may need more than 32 bits; `weightBits`: of the operand summed. */
+/**
+ * Throws a UserError where an output sums so many products (`inner`) that they may need more than 32 bits;
+ * `weightBits`: of the operand summed.
+ */
 export function checkSums(
   node: Node<'axmConv2d'>,
   inner: number,

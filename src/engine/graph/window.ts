@@ -1,6 +1,6 @@
 // Windows that slide over an image: the geometry of convolutions and pooling along each axis, its extents, and the one
-// walk over a window's taps (kernels of a device walk by themselves: `convolution` and `pooling` in their folders). A tap
-// is a position of the window; one that lies outside of the image is padding, and is never visited.
+// walk over a window's taps (kernels of a device walk by themselves: `convolution` and `pooling` in their folders). A
+// tap is a position of the window; one that lies outside of the image is padding, and is never visited.
 
 import type { Shape } from '../../tensor/tensor.ts';
 import type { ConvGeometry, Pair, PoolGeometry } from './ops.ts';
@@ -10,7 +10,10 @@ export type PerAxis = number | Pair;
 
 export const pair = (value: PerAxis): Pair => (typeof value === 'number' ? [value, value] : value);
 
-/** The geometry of a convolution from what differs from a dense one with stride 1 and no padding; a number goes for both axes. */
+/**
+ * The geometry of a convolution from what differs from a dense one with stride 1 and no padding; a number goes for both
+ * axes.
+ */
 export function square({
   stride = 1,
   padding = 0,

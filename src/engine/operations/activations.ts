@@ -2,7 +2,7 @@
 // from it.
 
 import { constant, erf, exp } from '../graph/expression.ts';
-import { formula } from '../graph/formula.ts';
+import { formula } from './formula.ts';
 
 /** x·Φ(x), Φ the distribution function of the normal distribution: the exact form (Hendrycks and Gimpel, 2016). */
 export const gelu = formula('gelu', (x) => x.times(0.5).times(erf(x.times(Math.SQRT1_2)).plus(1)));

@@ -2,8 +2,8 @@
 // fewer sums.
 
 import { constant, exp, held, rowMax, rowMean, rowSum, squareRoot } from '../graph/expression.ts';
-import { formula } from '../graph/formula.ts';
 import type { Value } from '../graph/graph.ts';
+import { formula } from './formula.ts';
 
 /**
  * exp(x) / Σ exp(x) over the row. The largest element is subtracted first, which changes nothing but what overflows.

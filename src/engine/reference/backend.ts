@@ -1,12 +1,13 @@
-// The reference backend: the same plan as every other backend, run step by step with the plain kernels of this folder. With
-// `precision: 'double'` the f32 tensors are held in float64, which makes finite differences sharp.
+// The reference backend: the same plan as every other backend, run step by step with the plain kernels of this folder.
+// With `precision: 'double'` the f32 tensors are held in float64, which makes finite differences sharp.
 
 import { totalmem } from 'node:os';
 import { invariant } from '../../tensor/errors.ts';
+import type { TensorType } from '../../tensor/tensor.ts';
 import { allocate, bytesPerElement, type HostTensor, sizeOf, type TensorData } from '../../tensor/tensor.ts';
 import { type Backend, POISON, type Program } from '../backend.ts';
 import type { Graph, Value } from '../graph/graph.ts';
-import type { OpAttributes, OpName, TensorType } from '../graph/ops.ts';
+import type { OpAttributes, OpName } from '../graph/ops.ts';
 import { type Plan, plan, type Storage } from '../graph/plan.ts';
 import { SharedSession } from '../session.ts';
 import { approximate } from './approximate.ts';

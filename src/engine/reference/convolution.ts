@@ -1,5 +1,5 @@
-// Convolutions in seven loops: x NHWC, w [kh, kw, I/groups, O], zero padding. The one loop nest below visits every valid pair of
-// input element and weight element; a padded tap is never visited, so it contributes nothing to any sum.
+// Convolutions in seven loops: x NHWC, w [kh, kw, I/groups, O], zero padding. The one loop nest below visits every
+// valid pair of input element and weight element; a padded tap is never visited, so it contributes nothing to any sum.
 
 import type { Shape } from '../../tensor/tensor.ts';
 import type { ConvGeometry } from '../graph/ops.ts';

@@ -1,4 +1,5 @@
-// Batch normalisation over all axes but the last (Ioffe and Szegedy, 2015), biased variance; running averages are ordinary graph nodes.
+// Batch normalisation over all axes but the last (Ioffe and Szegedy, 2015), biased variance; running averages are
+// ordinary graph nodes.
 
 import { channels, type Kernels } from './kernel.ts';
 

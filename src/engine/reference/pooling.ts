@@ -1,11 +1,15 @@
-// Pooling over windows of an NHWC image. Padding never wins a maximum and counts as zeros in an average.
+// Pooling over windows of an NHWC image. Padding never wins a maximum and counts as zeros in an average. A NaN in a
+// window is its maximum, so that a network which has diverged shows it behind a pool.
 
 import type { Shape } from '../../tensor/tensor.ts';
 import type { PoolGeometry } from '../graph/ops.ts';
 import { windowTaps } from '../graph/window.ts';
 import type { Kernels, Operand } from './kernel.ts';
 
-/** Calls `visit(outIndex, inputIndices)` for every output element with the elements of its window that lie inside the image. */
+/**
+ * Calls `visit(outIndex, inputIndices)` for every output element with the elements of its window that lie inside the
+ * image.
+ */
 function forEachWindow(
   xShape: Shape,
   geometry: PoolGeometry,
@@ -25,8 +29,10 @@ function forEachWindow(
       }
 }
 
+/** The first maximum; a NaN counts as one. */
 function firstMaximum(x: Operand, inside: readonly number[]): number {
-  return inside.reduce((best, index) => (x.data[index]! > x.data[best]! ? index : best), inside[0]!);
+  const isMore = (value: number, most: number) => value > most || (Number.isNaN(value) && !Number.isNaN(most));
+  return inside.reduce((best, index) => (isMore(x.data[index]!, x.data[best]!) ? index : best), inside[0]!);
 }
 
 export const pooling: Kernels<'maxPool' | 'maxPoolGradient' | 'averagePool' | 'averagePoolGradient'> = {

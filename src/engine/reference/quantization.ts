@@ -1,5 +1,6 @@
-// The uniform asymmetric quantiser, its range and their gradients (paper, section on quantisation; OmniQuant's learned clipping):
-// q = clamp(round(x/s) + z, 0, 2^B − 1), x_fq = (q − z)·s; x/s is a float32 quotient, so codes are the same on every backend. A scale or minimum of shape [] serves the whole tensor, [C] the last axis.
+// The uniform asymmetric quantiser, its range and their gradients (paper, section on quantisation; OmniQuant's learned
+// clipping): q = clamp(round(x/s) + z, 0, 2^B − 1), x_fq = (q − z)·s; x/s is a float32 quotient, so codes are the same
+// on every backend. A scale or minimum of shape [] serves the whole tensor, [C] the last axis.
 
 import { clamp, groups, type Kernels, roundHalfEven } from './kernel.ts';
 
@@ -8,7 +9,10 @@ export const SMALLEST_SCALE = 2 ** -23;
 const LEARNED_SCALE_RANGE = [1e-5, 1e4] as const;
 const LARGEST_ZERO_POINT = 1e4;
 
-/** Rounded to float32: near 1 the slope σ(1 − σ) of learned clipping depends on it, and this is what the published program computes. */
+/**
+ * Rounded to float32: near 1 the slope σ(1 − σ) of learned clipping depends on it, and this is what the published
+ * program computes.
+ */
 const sigmoid = (x: number): number => Math.fround(1 / (1 + Math.exp(-x)));
 
 /** Scale and zero point of the range [min, max] for 2^bits levels. */

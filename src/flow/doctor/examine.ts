@@ -1,4 +1,5 @@
-// The machine and the installation examined: what works, what is missing, as data. Things are tried rather than asked for; nothing is written.
+// The machine and the installation examined: what works, what is missing, as data. Things are tried rather than asked
+// for; nothing is written.
 
 import { type CudaFinding, findCuda } from '../../engine/cuda/runtime/device.ts';
 import { version } from '../../version.ts';

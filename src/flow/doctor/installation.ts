@@ -1,4 +1,5 @@
-// What can be found out about the installation: versions, the data that ships with the program, and which devices compute.
+// What can be found out about the installation: versions, the data that ships with the program, and which devices
+// compute.
 
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';

@@ -1,5 +1,5 @@
-// What can be found out about the machine: by trying, not by asking. WebAssembly SIMD is a function that runs, threads are a
-// worker that writes to shared memory, the NVIDIA driver is a library that the system's loader opens.
+// What can be found out about the machine: by trying, not by asking. WebAssembly SIMD is a function that runs, threads
+// are a worker that writes to shared memory, the NVIDIA driver is a library that the system's loader opens.
 
 import { existsSync, statfsSync } from 'node:fs';
 import { arch, availableParallelism, cpus, freemem, release, totalmem } from 'node:os';

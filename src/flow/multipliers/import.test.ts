@@ -1,5 +1,5 @@
-// The operands of a multiplier made elsewhere: which is the weight decides what a layer computes, so the layer's output is held against
-// sums written down from the rows of the file.
+// The operands of a multiplier made elsewhere: which is the weight decides what a layer computes, so the layer's output
+// is held against sums written down from the rows of the file.
 
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -22,7 +22,10 @@ import { openBackend } from '../run/device.ts';
 const folder = mkdtempSync(join(tmpdir(), 'tram-import-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-/** a · b, and 1 more where a[0] is 1 and b[1] is 0: not the same with a and b exchanged, and never negative, as an unsigned .npy must be. */
+/**
+ * a · b, and 1 more where a[0] is 1 and b[1] is 0: not the same with a and b exchanged, and never negative, as an
+ * unsigned .npy must be.
+ */
 function asymmetric(first: number, second: number, signed = false): ProductTable {
   const table = exactTable(first, second, signed);
   const data = table.data.map((product, pair) => {

@@ -27,7 +27,8 @@ test('the difference-based gradient gives approximate layers the slopes of their
   ] as const) {
     const { multiplierOf } = recovering(signed, { gradient: 'difference' });
     const multiplier = multiplierOf('conv1');
-    // AxM = 2wx, so the error is wx and its slopes are the other operand: the code, less half the range where operands are signed.
+    // AxM = 2wx, so the error is wx and its slopes are the other operand: the code, less half the range where operands
+    // are signed.
     const slopes = 'slopes' in multiplier ? multiplier.slopes : undefined;
     expect(slopes?.weight).toEqual(Float32Array.from({ length: 256 }, (_, pair) => (pair & 15) - zero));
     expect(slopes?.activation).toEqual(Float32Array.from({ length: 256 }, (_, pair) => (pair >> 4) - zero));
@@ -41,7 +42,8 @@ test('the straight-through gradient leaves multipliers without slopes', () => {
 });
 
 test('each operand is smoothed by its own window', () => {
-  // AxM doubles the products of odd weights: along the weight a window of half size 1 halves what single differences show.
+  // AxM doubles the products of odd weights: along the weight a window of half size 1 halves what single differences
+  // show.
   const exact = exactTable(4, 4);
   const data = Int32Array.from(exact.data, (product, pair) => ((pair >> 4) & 1 ? 2 * product : product));
   const multiplier = concreteMultiplier(productTable(4, 4, false, data));

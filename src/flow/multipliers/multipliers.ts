@@ -1,5 +1,6 @@
-// Where the two streams meet: which layers of a run are approximate, which structure each of them reads and what its power is worth, and the
-// arithmetic of each phase. What a multiplier is and does is in multiplier/; here it is chosen by a run's configuration.
+// Where the two streams meet: which layers of a run are approximate, which structure each of them reads and what its
+// power is worth, and the arithmetic of each phase. What a multiplier is and does is in multiplier/; here it is chosen
+// by a run's configuration.
 
 import type { Session } from '../../engine/backend.ts';
 import { exactMultiplier, type Multiplier, withSlopes } from '../../multiplier/multiplier.ts';
@@ -114,7 +115,10 @@ export function structuredArithmetic(
   });
 }
 
-/** The arithmetic of phase 3: the given multipliers, with the slopes of their errors where gradients are to go through them. */
+/**
+ * The arithmetic of phase 3: the given multipliers, with the slopes of their errors where gradients are to go through
+ * them.
+ */
 export function recoveryArithmetic({ recover }: Configuration, arithmetic: QuantizedArithmetic): QuantizedArithmetic {
   const { smoothing } = recover;
   // Only the difference-based gradient has one.

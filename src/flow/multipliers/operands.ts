@@ -1,6 +1,8 @@
-// How often each operand occurs in the multiplications of a network: the codes of the weights and of the activations of calibration
-// images, with the trained quantisers, counted in the very graph that evaluation uses. Padded taps multiply nothing and do not count.
-// Invariant: both histograms of a layer add up to its multiplications over the images, so that layers add up by their shares of the work.
+// How often each operand occurs in the multiplications of a network: the codes of the weights and of the activations of
+// calibration images, with the trained quantisers, counted in the very graph that evaluation uses. Padded taps multiply
+// nothing and do not count.
+// Invariant: both histograms of a layer add up to its multiplications over the images, so that layers add up by their
+// shares of the work.
 // The joint distribution is taken as the product of the two, which is what `--histograms` and the mapping know.
 
 import { evaluationBatches } from '../../data/batches.ts';
@@ -24,7 +26,10 @@ export interface LayerVisit {
   readonly node: Node<'axmConv2d'>;
   /** Images of the batch that count; what lies behind them is padding. */
   readonly images: number;
-  /** One of the node's inputs (see axmConv2d in engine/graph/ops.ts) as it is in this batch: 0 the activations' codes, 1 the weights', … */
+  /**
+   * One of the node's inputs (see axmConv2d in engine/graph/ops.ts) as it is in this batch: 0 the activations' codes, 1
+   * the weights', …
+   */
   readonly read: (input: number) => Promise<TensorData>;
 }
 
@@ -105,7 +110,9 @@ export async function measureOperands(
   );
 }
 
-/** Every activation counts once for each weight that it meets: taps in both directions times the outputs of its group. */
+/**
+ * Every activation counts once for each weight that it meets: taps in both directions times the outputs of its group.
+ */
 function countActivations(node: Node<'axmConv2d'>, codes: TensorData, images: number, counts: Float64Array): void {
   const { groups } = node.attributes;
   const [, height, width, channels] = node.inputs[0]!.shape as Shape & [number, number, number, number];
@@ -139,7 +146,10 @@ function countWeights(node: Node<'axmConv2d'>, codes: TensorData, counts: Float6
   }
 }
 
-/** Along one axis: how many (output, tap) pairs read each position of the input (`at`), or how many outputs each tap serves. */
+/**
+ * Along one axis: how many (output, tap) pairs read each position of the input (`at`), or how many outputs each tap
+ * serves.
+ */
 function countBy(what: keyof Tap, length: number, taps: readonly (readonly Tap[])[]): Int32Array {
   const counts = new Int32Array(length);
   for (const ofOutput of taps) for (const tap of ofOutput) counts[tap[what]]!++;

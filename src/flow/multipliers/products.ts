@@ -1,5 +1,5 @@
-// The products of codes in a graph and the layers that they belong to. They meet by the label that the layer library gives its nodes,
-// never by their order: a layer may have several products, or none.
+// The products of codes in a graph and the layers that they belong to. They meet by the label that the layer library
+// gives its nodes, never by their order: a layer may have several products, or none.
 
 import type { Graph, Node } from '../../engine/graph/graph.ts';
 import type { MultiplyingLayer } from '../../nn/layers.ts';

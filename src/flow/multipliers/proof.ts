@@ -1,7 +1,8 @@
-// Before a layer is trained on an approximate multiplier it proves that its approximation is active: on real images, in the very graph
-// that evaluation uses, sampled outputs of every layer must equal the sum over the multiplier's table, product by product in plain
-// arithmetic. Where they differ from the exact layer's, that catches a multiplier that silently was not used, or was used wrongly; a layer
-// whose operands happen to meet no error (one that a harsh multiplier has silenced, say) shows nothing, and is named as such.
+// Before a layer is trained on an approximate multiplier it proves that its approximation is active: on real images, in
+// the very graph that evaluation uses, sampled outputs of every layer must equal the sum over the multiplier's table,
+// product by product in plain arithmetic. Where they differ from the exact layer's, that catches a multiplier that
+// silently was not used, or was used wrongly; a layer whose operands happen to meet no error (one that a harsh
+// multiplier has silenced, say) shows nothing, and is named as such.
 
 import { firstExamples } from '../../data/batches.ts';
 import type { Split } from '../../data/split.ts';
@@ -22,7 +23,10 @@ export interface LayerActivity {
   readonly layer: string;
   /** Outputs that were computed anew. */
   readonly outputs: number;
-  /** Largest |output − exact output| among them, in units of the layer's output; 0 where no operand pair of theirs has an error. */
+  /**
+   * Largest |output − exact output| among them, in units of the layer's output; 0 where no operand pair of theirs has
+   * an error.
+   */
   readonly largestEffect: number;
 }
 
@@ -30,8 +34,8 @@ const IMAGES = 2;
 const OUTPUTS_PER_LAYER = 200;
 const LAST_OUTPUTS = 8;
 /**
- * Relative to the sum of the terms' magnitudes: float32 rounding of a sum of integers, and that of terms with shares of θ, which devices
- * with matrix units hold as fixed-point numbers.
+ * Relative to the sum of the terms' magnitudes: float32 rounding of a sum of integers, and that of terms with shares of
+ * θ, which devices with matrix units hold as fixed-point numbers.
  */
 const TOLERANCES = { integer: 1e-5, real: 1e-4 };
 
@@ -77,7 +81,10 @@ export function describeActivity(what: string, found: readonly LayerActivity[]):
   return silent.length === 0 ? active : `${active}; without effect on the sampled outputs of ${silent.join(', ')}`;
 }
 
-/** Throws a UserError where a sampled output is not the sum over the table; `data`: the node's first six inputs and its output. */
+/**
+ * Throws a UserError where a sampled output is not the sum over the table; `data`: the node's first six inputs and its
+ * output.
+ */
 export function checkLayer(
   layer: string,
   node: Node<'axmConv2d'>,

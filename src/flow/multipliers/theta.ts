@@ -1,5 +1,5 @@
-// theta.json: the structures that phase 1 found, as phase 2 reads them. The file has their values; what each θ is of follows from the run's
-// settings, so that a document means nothing without them.
+// theta.json: the structures that phase 1 found, as phase 2 reads them. The file has their values; what each θ is of
+// follows from the run's settings, so that a document means nothing without them.
 
 import { z } from 'zod';
 import { checkThetaShape, type Structure } from '../../multiplier/structure.ts';

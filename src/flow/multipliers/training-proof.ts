@@ -1,7 +1,8 @@
-// Before a phase trains, its training step is tried once: the very graph that is trained, at the sizes of its batches, on real images, in a
-// session of its own that is given up afterwards. What a kernel computes may depend on the size of its work, so the small evaluation of
-// ./proof.ts cannot vouch for it. Sampled outputs of every quantised layer must equal the sum over its multiplier's table; of each kind of
-// layer, sampled weight gradients must equal sums over the positions of the batch, and the structure's gradient must fit both.
+// Before a phase trains, its training step is tried once: the very graph that is trained, at the sizes of its batches,
+// on real images, in a session of its own that is given up afterwards. What a kernel computes may depend on the size of
+// its work, so the small evaluation of ./proof.ts cannot vouch for it. Sampled outputs of every quantised layer must
+// equal the sum over its multiplier's table; of each kind of layer, sampled weight gradients must equal sums over the
+// positions of the batch, and the structure's gradient must fit both.
 
 import { trainingBatches } from '../../data/batches.ts';
 import type { Session } from '../../engine/backend.ts';
@@ -35,7 +36,9 @@ type Fit = Pick<
 > & { readonly arithmetic: QuantizedArithmetic };
 
 const GRADIENTS_PER_LAYER = 16;
-/** Gradients are formed from operands of fewer bits on some devices: their error relative to √Σ term², and to Σ |term|. */
+/**
+ * Gradients are formed from operands of fewer bits on some devices: their error relative to √Σ term², and to Σ |term|.
+ */
 const RANDOM_TOLERANCE = 0.05;
 const SUM_TOLERANCE = 1e-5;
 const DIFFERENCE_TOLERANCE = 1e-2;
@@ -51,8 +54,8 @@ export async function proveTraining(session: Session, fit: Fit): Promise<Trainin
 }
 
 /**
- * Checks a step in a session of its own. What is kept for the check takes memory that the training itself does not need: where there is not
- * enough for all products at once, a part of them is checked in each of several runs.
+ * Checks a step in a session of its own. What is kept for the check takes memory that the training itself does not
+ * need: where there is not enough for all products at once, a part of them is checked in each of several runs.
  */
 async function proveSize(session: Session, fit: Fit, size: number): Promise<Checked> {
   for (let passes = 1; ; passes *= 2) {

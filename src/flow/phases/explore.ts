@@ -1,4 +1,5 @@
-// Phase 1: weights and structure parameters θ are trained together on cross-entropy + λ·power (paper, Eq. 8). Writes θ as theta.json.
+// Phase 1: weights and structure parameters θ are trained together on cross-entropy + λ·power (paper, Eq. 8). Writes θ
+// as theta.json.
 
 import { exactPower } from '../../multiplier/power.ts';
 import { writeJsonInside } from '../../tensor/files.ts';

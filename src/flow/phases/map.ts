@@ -1,21 +1,20 @@
-// Phase 2: every distinct θ becomes a gate-level multiplier, proved equal in all its forms before anything uses it, and the network is
-// measured with the multipliers as they are, before its weights have adapted to them. The operands that each multiplier meets are counted
-// first: the search weighs its error by them, and they are kept beside the multiplier. A multiplier that the user brings takes the place
-// of all of them on the quantised network, which has adapted to no other.
+// Phase 2: every distinct θ becomes a gate-level multiplier, proved equal in all its forms before anything uses it, and
+// the network is measured with the multipliers as they are, before its weights have adapted to them. The operands that
+// each multiplier meets are counted first: the search weighs its error by them, and they are kept beside the
+// multiplier. A multiplier that the user brings takes the place of all of them on the quantised network, which has
+// adapted to no other.
 
 import type { Session } from '../../engine/backend.ts';
 import type { OperandHistograms } from '../../multiplier/metrics.ts';
-import { concreteMultiplier, exactMultiplier } from '../../multiplier/multiplier.ts';
+import { exactMultiplier } from '../../multiplier/multiplier.ts';
 import { asSignedPatterns, sumOfOperands } from '../../multiplier/operands.ts';
-import { networkPower } from '../../multiplier/power.ts';
 import type { ProductTable } from '../../multiplier/table.ts';
 import { describeCertificate } from '../../netlist/certify.ts';
-import { readNpy } from '../../netlist/formats/npy.ts';
 import { mapStructure } from '../../netlist/mapping/map.ts';
-import { invariant, UserError } from '../../tensor/errors.ts';
+import { invariant } from '../../tensor/errors.ts';
 import { evaluator } from '../../train/evaluation.ts';
-import type { QuantizedArithmetic } from '../../train/task.ts';
-import { checkModuleNames, multiplierFiles, writeImported, writeMultiplier } from '../../workbench/files.ts';
+import { checkModuleNames, writeImported, writeMultiplier } from '../../workbench/files.ts';
+import { mappedArithmetic, mappedGateCost } from '../multipliers/mapped.ts';
 import {
   approximateLayers,
   quantizedArithmetic,
@@ -24,9 +23,9 @@ import {
 } from '../multipliers/multipliers.ts';
 import { measureOperands } from '../multipliers/operands.ts';
 import { type FoundStructure, foundStructures, parseTheta } from '../multipliers/theta.ts';
-import { networkToMap, type OpenRun, type RunContext, requirePhase, sessionFrom } from '../run/context.ts';
+import { networkToMap, type RunContext, requirePhase, sessionFrom } from '../run/context.ts';
 import { files } from '../run/folder.ts';
-import { type MultiplierRecord, type PhaseRecord, verifiedBytes } from '../run/manifest.ts';
+import { type MultiplierRecord, verifiedBytes } from '../run/manifest.ts';
 import type { PhaseResult } from './result.ts';
 
 export async function map(context: RunContext): Promise<PhaseResult> {
@@ -125,46 +124,4 @@ function makeMultiplier(
   const record = { gateCost, mseToTarget: mapped.mseToTarget.after, signed: false, metrics, certificate };
   const note = `gate cost ${gateCost.toFixed(4)}, MSE to θ ${mapped.mseToTarget.after.toFixed(1)}`;
   return { table: mapped.table, files: paths, record, note };
-}
-
-/** Arithmetic of the network with each layer's concrete multiplier. */
-export function mappedArithmetic(
-  { configuration, emulation }: Pick<OpenRun, 'configuration' | 'emulation'>,
-  tables: ReadonlyMap<string, ProductTable>,
-): QuantizedArithmetic {
-  const { weights, activations } = configuration.bits;
-  // Layers share tables: what a multiplier is like is found once.
-  const multipliers = new Map(
-    [...new Set(tables.values())].map((table) => [table, concreteMultiplier(table, emulation)]),
-  );
-  return quantizedArithmetic(configuration, (layer) => {
-    const table = tables.get(layer);
-    if (table?.weightBits === weights && table.activationBits === activations) return multipliers.get(table)!;
-    throw new UserError(
-      `the layer ${layer} has no ${weights}×${activations}-bit multiplier in this run; restore its manifest, or make the run again in another folder`,
-    );
-  });
-}
-
-/** Gate cost of the network: the mean of its multipliers', weighted by the multiplications of the approximate layers, where all are known. */
-export function mappedGateCost(
-  { configuration, layers }: Pick<OpenRun, 'configuration' | 'layers'>,
-  multipliers: readonly MultiplierRecord[],
-): { readonly gateCost?: number } {
-  const costs = approximateLayers(configuration, layers).map(({ name, macs }) => {
-    const cost = multipliers.find((multiplier) => multiplier.layers.includes(name))?.gateCost;
-    return { macs, power: cost ?? Number.NaN };
-  });
-  return costs.some(({ power }) => Number.isNaN(power)) ? {} : { gateCost: networkPower(costs) };
-}
-
-/** The tables that phase 2 wrote, by layer, each checked against its hash. */
-export function readTables(folder: string, record: PhaseRecord): Map<string, ProductTable> {
-  const tables = new Map<string, ProductTable>();
-  for (const { name, layers, signed } of record.multipliers ?? []) {
-    const path = multiplierFiles(name).table;
-    const table = readNpy(verifiedBytes(folder, record, path), path, { signed });
-    for (const layer of layers) tables.set(layer, table);
-  }
-  return tables;
 }

@@ -1,5 +1,5 @@
-// Phase 0: post-training calibration of all layers on one batch of training images with the MSE observer, then learned clipping takes over
-// the ranges; optionally quantisation-aware training with the exact multiplier.
+// Phase 0: post-training calibration of all layers on one batch of training images with the MSE observer, then learned
+// clipping takes over the ranges; optionally quantisation-aware training with the exact multiplier.
 
 import { noAugmentation } from '../../data/augment.ts';
 import { trainingBatches } from '../../data/batches.ts';
@@ -43,7 +43,10 @@ export async function quantize(context: RunContext): Promise<PhaseResult> {
   }
 }
 
-/** One pass over `images` training images sets scales, zero points and ranges; the clip factors start where the search ended. */
+/**
+ * One pass over `images` training images sets scales, zero points and ranges; the clip factors start where the search
+ * ended.
+ */
 export async function calibrate(
   context: Pick<OpenRun, 'configuration' | 'dataset' | 'task' | 'layers'>,
   session: Session,

@@ -1,13 +1,13 @@
-// Phase 3: the weights are retrained with the mapped multiplier in the forward pass. Gradients are straight-through (those of the exact
-// product) or difference-based (through the multiplier's error, multiplier/slopes.ts).
+// Phase 3: the weights are retrained with the mapped multiplier in the forward pass. Gradients are straight-through
+// (those of the exact product) or difference-based (through the multiplier's error, multiplier/slopes.ts).
 
 import { evaluator } from '../../train/evaluation.ts';
+import { mappedArithmetic, mappedGateCost, readTables } from '../multipliers/mapped.ts';
 import { recoveryArithmetic } from '../multipliers/multipliers.ts';
 import { describeActivity, proveActive } from '../multipliers/proof.ts';
 import { saveModel } from '../run/checkpoint.ts';
 import { networkToMap, type RunContext, requirePhase, sessionFrom } from '../run/context.ts';
 import { files, inFolder } from '../run/folder.ts';
-import { mappedArithmetic, mappedGateCost, readTables } from './map.ts';
 import type { PhaseResult } from './result.ts';
 import { finishTraining, resumePosition, trainPhase } from './training.ts';
 

@@ -4,6 +4,7 @@ import { figureFiles } from '../../report/formats.ts';
 import { writeInside } from '../../tensor/files.ts';
 import { multiplierFigures, type NamedFigure, operandsFigure } from '../../workbench/figures.ts';
 import { multiplierFiles } from '../../workbench/files.ts';
+import { readTables } from '../multipliers/mapped.ts';
 import { initialTheta, structureOfRun } from '../multipliers/multipliers.ts';
 import { curvesFigure, thetaFigure } from '../results/figures.ts';
 import { runPage } from '../results/page.ts';
@@ -12,8 +13,7 @@ import type { Asked } from '../run/context.ts';
 import { files, type RunFolder } from '../run/folder.ts';
 import { verifiedBytes } from '../run/manifest.ts';
 import { readMetrics } from '../run/metrics.ts';
-import { phasesOf } from '../run/phases.ts';
-import { readTables } from './map.ts';
+import { phasesOf } from '../settings/phases.ts';
 import type { PhaseResult } from './result.ts';
 
 /** Needs neither the data nor a device. */

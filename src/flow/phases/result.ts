@@ -1,4 +1,5 @@
-// What a phase hands to the run: the files it wrote, the accuracies it measured, and what to tidy once the manifest says that it is done.
+// What a phase hands to the run: the files it wrote, the accuracies it measured, and what to tidy once the manifest
+// says that it is done.
 
 import type { MultiplierRecord } from '../run/manifest.ts';
 import type { StageResult } from '../run/stages.ts';

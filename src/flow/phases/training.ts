@@ -1,5 +1,5 @@
-// What the training phases share: the loop with its metrics log and its resume points. A run killed at any moment goes on from the last
-// resume point to the same bits; the log is cut back to what that point has seen.
+// What the training phases share: the loop with its metrics log and its resume points. A run killed at any moment goes
+// on from the last resume point to the same bits; the log is cut back to what that point has seen.
 
 import { batchesPerEpoch } from '../../data/batches.ts';
 import type { Session } from '../../engine/backend.ts';
@@ -21,8 +21,8 @@ import type { RunContext } from '../run/context.ts';
 import type { MetricRecord, StepProgress } from '../run/events.ts';
 import { files, inFolder } from '../run/folder.ts';
 import { openMetrics } from '../run/metrics.ts';
-import { isTraining, phasesOf, settingsOf, type TrainingPhase } from '../run/phases.ts';
 import type { Configuration } from '../settings/config.ts';
+import { isTraining, phasesOf, settingsOf, type TrainingPhase } from '../settings/phases.ts';
 
 /** Seconds between resume points within an epoch. */
 const SAVE_INTERVAL = 20;
@@ -155,7 +155,10 @@ export function requireFinite(value: number, what: string): void {
   throw new UserError(`${what} is ${value}: the weights have grown out of range; lower the learning rate`);
 }
 
-/** The loss counts power relative to the exact multiplier of the same widths; what is shown and kept is relative to the exact 8×8 one. */
+/**
+ * The loss counts power relative to the exact multiplier of the same widths; what is shown and kept is relative to the
+ * exact 8×8 one.
+ */
 function relativePower({ bits }: Configuration) {
   const exact = exactPower(bits.weights, bits.activations);
   return <T extends { readonly power?: number | undefined }>(event: T): T =>

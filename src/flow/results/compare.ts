@@ -1,18 +1,22 @@
-// Several runs side by side: what each came to and at what power or gate cost, from their manifests alone. Accuracies are comparable where
-// the data and the model are the same; the names of both are in the result so that a reader sees it.
+// Several runs side by side: what each came to and at what power or gate cost, from their manifests alone. Accuracies
+// are comparable where the data and the model are the same; the names of both are in the result so that a reader sees
+// it.
 
 import { resolve, sep } from 'node:path';
 import { UserError } from '../../tensor/errors.ts';
 import { requireIntact } from '../run/integrity.ts';
 import { type MultiplierRecord, readManifest, stageResultOf } from '../run/manifest.ts';
-import { phasesOf } from '../run/phases.ts';
 import type { StageResult } from '../run/stages.ts';
+import { phasesOf } from '../settings/phases.ts';
 
 /** The two measures of what multiplying costs; they never share an axis or a column. */
 export const measures = ['power', 'gateCost'] as const;
 export type Measure = (typeof measures)[number];
 
-/** Errors of a run's multipliers over all operand pairs: means over the multiplications, and the largest distance of all. */
+/**
+ * Errors of a run's multipliers over all operand pairs: means over the multiplications, and the largest distance of
+ * all.
+ */
 export interface ComparedErrors {
   readonly multipliers: number;
   readonly errorRate: number;
@@ -56,7 +60,10 @@ export function commonMeasure(runs: readonly ComparedRun[]): Measure {
   return count('power') > count('gateCost') ? 'power' : 'gateCost';
 }
 
-/** The shortest ends of the paths, in whole names, that differ from each other: seed1, or lambda-1/seed1 beside lambda-2/seed1. */
+/**
+ * The shortest ends of the paths, in whole names, that differ from each other: seed1, or lambda-1/seed1 beside
+ * lambda-2/seed1.
+ */
 export function distinctEnds(folders: readonly string[]): string[] {
   const parts = folders.map((folder) => resolve(folder).split(sep));
   const longest = Math.max(...parts.map(({ length }) => length));

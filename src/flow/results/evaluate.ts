@@ -4,8 +4,8 @@ import { exactMultiplier } from '../../multiplier/multiplier.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { evaluator } from '../../train/evaluation.ts';
 import type { Arithmetic } from '../../train/task.ts';
+import { mappedArithmetic, readTables } from '../multipliers/mapped.ts';
 import { quantizedArithmetic, structuredArithmetic, writeInitialTheta } from '../multipliers/multipliers.ts';
-import { mappedArithmetic, readTables } from '../phases/map.ts';
 import { networkToMap, type OpenRun, requirePhase, sessionFrom } from '../run/context.ts';
 import { type DeviceOptions, openBackend } from '../run/device.ts';
 import { files } from '../run/folder.ts';
@@ -13,10 +13,10 @@ import { openTask } from '../run/inputs.ts';
 import { requireIntact } from '../run/integrity.ts';
 import { type Manifest, readManifest, stageResultOf } from '../run/manifest.ts';
 import type { Material } from '../run/material.ts';
-import type { Phase } from '../run/phases.ts';
-import { phasesOf } from '../run/phases.ts';
 import { type Stage, type StageResult, stages } from '../run/stages.ts';
 import type { Configuration } from '../settings/config.ts';
+import type { Phase } from '../settings/phases.ts';
+import { phasesOf } from '../settings/phases.ts';
 
 export interface EvaluateOptions extends Material {
   readonly folder: string;
@@ -42,7 +42,9 @@ const checkpoints: Record<Exclude<Stage, 'mapped'>, readonly [Phase, string]> = 
   recovered: ['recover', files.recovered],
 };
 
-/** Measures the network of a run on its test images, at a stage of the run; the run is only read. Throws a UserError. */
+/**
+ * Measures the network of a run on its test images, at a stage of the run; the run is only read. Throws a UserError.
+ */
 export async function evaluateRun(options: EvaluateOptions): Promise<EvaluationResult> {
   const { folder } = options;
   const manifest = readManifest(folder);

@@ -1,11 +1,11 @@
-// Pictures of a run, from what its folder holds: adapters between our data and the report's plain inputs. Those of its multipliers are in
-// workbench/figures.ts.
+// Pictures of a run, from what its folder holds: adapters between our data and the report's plain inputs. Those of its
+// multipliers are in workbench/figures.ts.
 
 import type { Structure } from '../../multiplier/structure.ts';
 import { curvesSvg, type PhaseCurves, type ThetaPoint, thetaSvg } from '../../report/curves.ts';
 import type { NamedFigure } from '../../workbench/figures.ts';
 import type { MetricRecord } from '../run/events.ts';
-import type { TrainingPhase } from '../run/phases.ts';
+import type { TrainingPhase } from '../settings/phases.ts';
 
 const phaseTitles: Record<TrainingPhase, string> = {
   train: 'Float training',

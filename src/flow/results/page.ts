@@ -1,5 +1,6 @@
-// What the report page of a run says, section by section: results first, then the pictures, then everything that is needed to judge or repeat
-// the run. The same run gives the same page, to the byte: nothing here depends on where the folder is or when the page is made.
+// What the report page of a run says, section by section: results first, then the pictures, then everything that is
+// needed to judge or repeat the run. The same run gives the same page, to the byte: nothing here depends on where the
+// folder is or when the page is made.
 
 import { relative } from 'node:path';
 import { CELL_COST } from '../../multiplier/power.ts';

@@ -1,4 +1,5 @@
-// Several runs in one picture: accuracy over the measure that most of them have, with the exact multiplier of each width beside them.
+// Several runs in one picture: accuracy over the measure that most of them have, with the exact multiplier of each
+// width beside them.
 
 import { exactPower } from '../../multiplier/power.ts';
 import { cheapestExact } from '../../netlist/exact-cost.ts';

@@ -7,12 +7,14 @@ import { multiplierFiles } from '../../workbench/files.ts';
 import { files } from '../run/folder.ts';
 import { requireIntact } from '../run/integrity.ts';
 import { type Manifest, manifestPath, readManifest, stageResultOf } from '../run/manifest.ts';
-import { isView, phasesOf } from '../run/phases.ts';
 import { changedSettings, optionsOf } from '../settings/flags.ts';
+import { isView, phasesOf } from '../settings/phases.ts';
 import type { LayerSummary, MultiplierSummary, RunFile, RunSummary } from './summary.ts';
 import { verdictOf } from './verdict.ts';
 
-/** What a run folder has come to so far, read from its manifest and metrics; nothing is computed. Throws a UserError. */
+/**
+ * What a run folder has come to so far, read from its manifest and metrics; nothing is computed. Throws a UserError.
+ */
 export function summarize(folder: string): RunSummary {
   const manifest = readManifest(folder);
   requireIntact(folder, manifest.phases);

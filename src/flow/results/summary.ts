@@ -1,12 +1,14 @@
-// What a run came to, as data: the table at the end of `tram run`, `--json`, the report page and library users all read this.
+// What a run came to, as data: the table at the end of `tram run`, `--json`, the report page and library users all read
+// this.
 
 import type { ErrorMetrics } from '../../multiplier/metrics.ts';
 import { type Certificate, describeCertificate, isProof } from '../../netlist/certify.ts';
 import { REFERENCE_GATES } from '../../netlist/structure.ts';
 import { fixed, grouped, percent, significant } from '../../tensor/numbers.ts';
 import type { RunInputs } from '../run/manifest.ts';
-import type { Phase } from '../run/phases.ts';
 import type { StageResult } from '../run/stages.ts';
+import type { ChangedSetting } from '../settings/flags.ts';
+import type { Phase } from '../settings/phases.ts';
 
 /** What the two measures of a stage are, in one line: a footnote to tables on a terminal. */
 export const measuresNote = `power: analytic model of θ, 1 = the exact 8×8 array; gate cost: unit gates of the netlist, 1 = the cheapest exact 8×8 multiplier (${REFERENCE_GATES})`;
@@ -17,9 +19,15 @@ export interface MultiplierSummary {
   readonly layers: readonly string[];
   /** θ of the P lowest columns; empty for an imported multiplier. */
   readonly theta: readonly number[];
-  /** Unit gates of the netlist relative to the cheapest exact 8×8 multiplier (400 unit gates); null where only a table is known. */
+  /**
+   * Unit gates of the netlist relative to the cheapest exact 8×8 multiplier (400 unit gates); null where only a table
+   * is known.
+   */
   readonly gateCost: number | null;
-  /** Mean squared error to the products that θ asks for, over the operands it was mapped for; null for an imported multiplier. */
+  /**
+   * Mean squared error to the products that θ asks for, over the operands it was mapped for; null for an imported
+   * multiplier.
+   */
   readonly mseToTarget: number | null;
   readonly metrics: ErrorMetrics;
   /** What was compared, and proved equal where it is more than the table. */
@@ -35,16 +43,11 @@ export interface LayerSummary {
   readonly share: number;
   /** Name of its multiplier; null where it keeps the exact one; absent before the mapping. */
   readonly multiplier?: string | null;
-  /** Its share of the gates at work in the network: multiplications times gate cost. Absent where a gate cost is not known. */
+  /**
+   * Its share of the gates at work in the network: multiplications times gate cost. Absent where a gate cost is not
+   * known.
+   */
   readonly gateShare?: number;
-}
-
-export interface ChangedSetting {
-  /** Path in the configuration, e.g. `explore.lambda`. */
-  readonly setting: string;
-  readonly value: unknown;
-  /** The default that it stands in place of; absent where there is none. */
-  readonly usual?: unknown;
 }
 
 export interface PhaseFacts {

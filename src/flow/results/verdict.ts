@@ -1,5 +1,5 @@
-// The last word on a run: what was saved for what loss, and what to try next. Loss is measured against the same network with an exact
-// multiplier of the same widths; gates against the cheapest exact multiplier of them.
+// The last word on a run: what was saved for what loss, and what to try next. Loss is measured against the same network
+// with an exact multiplier of the same widths; gates against the cheapest exact multiplier of them.
 
 import { cheapestExact } from '../../netlist/exact-cost.ts';
 import { percent } from '../../tensor/numbers.ts';

@@ -1,20 +1,21 @@
-// A new run from the finished phases of another: those whose settings are the same are copied with their metrics, each file checked against
-// its hash. The other run is only read.
+// A new run from the finished phases of another: those whose settings are the same are copied with their metrics, each
+// file checked against its hash. The other run is only read.
 
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { makeFolder, openJsonLines, readJsonLines, writeInside } from '../../tensor/files.ts';
 import type { Configuration } from '../settings/config.ts';
+import { describeDifference, isView, type Phase, phases, phasesOf, settingsOf } from '../settings/phases.ts';
 import type { MetricRecord } from './events.ts';
 import { files } from './folder.ts';
 import { requireIntact } from './integrity.ts';
 import { type Manifest, type RunInputs, verifiedBytes, writeManifest } from './manifest.ts';
-import { describeDifference, isView, type Phase, phases, phasesOf, settingsOf } from './phases.ts';
 import { isRunFile } from './plan.ts';
 
 /**
- * The phases that a run with this configuration takes from `source`, every file of theirs verified. They end where the run has a phase of its
- * own, among `kept`, that came to other files: what follows in the source was not made from those.
+ * The phases that a run with this configuration takes from `source`, every file of theirs verified. They end where the
+ * run has a phase of its own, among `kept`, that came to other files: what follows in the source was not made from
+ * those.
  */
 export function phasesToTake(
   from: string,

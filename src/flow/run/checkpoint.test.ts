@@ -1,4 +1,5 @@
-// Float models made elsewhere: what of a safetensors file is read, left out with a note, or refused by name. Resume points: whose they are.
+// Float models made elsewhere: what of a safetensors file is read, left out with a note, or refused by name. Resume
+// points: whose they are.
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,5 +1,7 @@
-// Checkpoints: the variables of a session as a safetensors file with PyTorch's names and layouts, so that they load elsewhere too.
-// A phase's result holds the model and its quantisers; the resume point adds the optimiser's velocities and the place in the epoch.
+// Checkpoints: the variables of a session as a safetensors file with PyTorch's names and layouts, so that they load
+// elsewhere too.
+// A phase's result holds the model and its quantisers; the resume point adds the optimiser's velocities and the place
+// in the epoch.
 
 import { existsSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
@@ -13,7 +15,7 @@ import { decodeAll, decodeSafetensors, encodeSafetensors } from '../../tensor/sa
 import type { HostTensor } from '../../tensor/tensor.ts';
 import type { Position } from '../../train/loop.ts';
 import { isVelocity } from '../../train/optimizer.ts';
-import { describeDifference, type TrainingPhase, trainingPhases } from './phases.ts';
+import { describeDifference, type TrainingPhase, trainingPhases } from '../settings/phases.ts';
 
 type Layers = readonly MultiplyingLayer[];
 
@@ -48,9 +50,9 @@ export interface FloatModel {
 }
 
 /**
- * Reads a float model made elsewhere: every parameter of the model must be there with its shape and finite values, under its own name or
- * behind a prefix that all share (`module.`, `_orig_mod.`). Parameters that the model lacks are refused by name; whatever else the file
- * holds (counters, masks) is left out.
+ * Reads a float model made elsewhere: every parameter of the model must be there with its shape and finite values,
+ * under its own name or behind a prefix that all share (`module.`, `_orig_mod.`). Parameters that the model lacks are
+ * refused by name; whatever else the file holds (counters, masks) is left out.
  */
 export function readFloatModel(path: string, parameters: readonly Parameter[], layers: Layers): FloatModel {
   const { tensors, others } = decodeSafetensors(readBytes(path), path);
@@ -83,7 +85,10 @@ export function readFloatModel(path: string, parameters: readonly Parameter[], l
   };
 }
 
-/** What stands before the name of every parameter; nothing when there is no such text, so that names are missing as they are. */
+/**
+ * What stands before the name of every parameter; nothing when there is no such text, so that names are missing as they
+ * are.
+ */
 function commonPrefix(names: readonly string[], parameters: readonly Parameter[]): string {
   const known = new Set(names);
   const [first] = parameters;
@@ -175,8 +180,9 @@ function digestOf(resume: string, tensors: ReadonlyMap<string, HostTensor>): str
 }
 
 /**
- * The resume point of this phase and these settings, with its tensors written into the session; undefined when there is none. One that is
- * damaged is a UserError, and so is one that does not fit: training on from it would end in other weights.
+ * The resume point of this phase and these settings, with its tensors written into the session; undefined when there is
+ * none. One that is damaged is a UserError, and so is one that does not fit: training on from it would end in other
+ * weights.
  */
 export function loadResumePoint(
   path: string,

@@ -1,5 +1,5 @@
-// What commands and phases work with: a run opened on a device with its data and network, and what a phase has besides. What the folder
-// contains is said in folder.ts.
+// What commands and phases work with: a run opened on a device with its data and network, and what a phase has besides.
+// What the folder contains is said in folder.ts.
 
 import type { Dataset } from '../../data/dataset.ts';
 import type { Backend, Session } from '../../engine/backend.ts';
@@ -10,11 +10,11 @@ import { UserError } from '../../tensor/errors.ts';
 import type { ImageTask } from '../../train/images.ts';
 import type { ImportedMultiplier } from '../../workbench/import.ts';
 import type { Configuration } from '../settings/config.ts';
+import { type Phase, phasesOf } from '../settings/phases.ts';
 import { type FloatModel, loadModel } from './checkpoint.ts';
 import type { Listener } from './events.ts';
 import { files, inFolder, type RunFolder } from './folder.ts';
 import { type PhaseRecord, verifiedBytes } from './manifest.ts';
-import { type Phase, phasesOf } from './phases.ts';
 
 /** A run opened to compute with it. */
 export interface OpenRun extends RunFolder {
@@ -52,7 +52,10 @@ export function requirePhase({ manifest, folder }: Pick<RunFolder, 'manifest' | 
   throw new UserError(`the phase ${phase} of ${folder} is not done; run tram ${missing} ${folder} first`);
 }
 
-/** The checkpoint whose network meets the multiplier in phases 2 and 3: the explored one, or the quantised one under a given multiplier. */
+/**
+ * The checkpoint whose network meets the multiplier in phases 2 and 3: the explored one, or the quantised one under a
+ * given multiplier.
+ */
 export function networkToMap(configuration: Configuration): readonly [Phase, string] {
   return phasesOf(configuration).includes('explore') ? ['explore', files.explored] : ['quantize', files.quantized];
 }

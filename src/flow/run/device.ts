@@ -1,4 +1,5 @@
-// Where the engine runs: the choice of a backend by name, loaded when it is chosen, with the reason when it cannot be had.
+// Where the engine runs: the choice of a backend by name, loaded when it is chosen, with the reason when it cannot be
+// had.
 
 import type { Backend } from '../../engine/backend.ts';
 import { type EmulationName, emulations } from '../../multiplier/error.ts';
@@ -24,7 +25,10 @@ export interface DeviceOptions {
   readonly emulation?: EmulationName;
   /** Worker threads of the wasm backend; default: one per core. */
   readonly threads?: number;
-  /** Training computes activations inside the network's blocks again instead of keeping them: less memory, the same results; default: false. */
+  /**
+   * Training computes activations inside the network's blocks again instead of keeping them: less memory, the same
+   * results; default: false.
+   */
   readonly recompute?: boolean;
 }
 
@@ -69,7 +73,8 @@ export async function openBackend(options: DeviceOptions = {}): Promise<Backend>
     throw new UserError(`a GPU's number and precision belong to the device cuda, not to ${name}; choose --device cuda`);
   }
   const backend = await backends[name](options);
-  // What a device does not have would gain nothing there: on a CPU a product costs one addition whatever the table, factors only add to it.
+  // What a device does not have would gain nothing there: on a CPU a product costs one addition whatever the table,
+  // factors only add to it.
   const { emulations: forms } = backend.device;
   if ((emulation === 'lowrank' || emulation === 'table') && !forms.includes(emulation)) {
     throw new UserError(

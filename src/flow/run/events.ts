@@ -1,6 +1,7 @@
-// What a run tells while it works. The flow never prints: the command line draws a bar from these, a page a curve, a pipe plain lines.
+// What a run tells while it works. The flow never prints: the command line draws a bar from these, a page a curve, a
+// pipe plain lines.
 
-import type { Phase, TrainingPhase } from './phases.ts';
+import type { Phase, TrainingPhase } from '../settings/phases.ts';
 
 /** One line of metrics.jsonl: what an epoch came to. */
 export interface MetricRecord {

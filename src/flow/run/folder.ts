@@ -1,12 +1,16 @@
-// What a run folder contains, and who writes it. Beside these files are `manifest.json` (manifest.ts), which alone says which of them belong
-// to the run, and the lock of the process that works there (lock.ts). A file's contents are described in docs/formats.md.
+// What a run folder contains, and who writes it. Beside these files are `manifest.json` (manifest.ts), which alone says
+// which of them belong to the run, and the lock of the process that works there (lock.ts). A file's contents are
+// described in docs/formats.md.
 
 import { join } from 'node:path';
 import { makeFolder, makeFolderInside } from '../../tensor/files.ts';
 import type { Configuration } from '../settings/config.ts';
 import type { Manifest } from './manifest.ts';
 
-/** Paths in a run folder, relative to it; the files of a multiplier, which phase 2 writes, are those of `multiplierFiles` (workbench/files.ts). */
+/**
+ * Paths in a run folder, relative to it; the files of a multiplier, which phase 2 writes, are those of
+ * `multiplierFiles` (workbench/files.ts).
+ */
 export const files = {
   /** A line for each epoch, added by the phases that train (metrics.ts). */
   metrics: 'metrics.jsonl',

@@ -1,6 +1,6 @@
-// What goes into a run: the data set, wherever it lies now, and the files that were given. The manifest keeps of them everything that a
-// reader of the run or inference elsewhere needs, and their hashes. Invariant: a run has one data set for its whole life, known by its hash
-// and not by its path.
+// What goes into a run: the data set, wherever it lies now, and the files that were given. The manifest keeps of them
+// everything that a reader of the run or inference elsewhere needs, and their hashes. Invariant: a run has one data set
+// for its whole life, known by its hash and not by its path.
 
 import { existsSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
@@ -12,9 +12,9 @@ import { readBytes, sha256 } from '../../tensor/files.ts';
 import { type ImageTask, imageTask } from '../../train/images.ts';
 import { multiplyingLayers } from '../../train/task.ts';
 import type { Configuration, ConfigurationInput } from '../settings/config.ts';
+import type { Phase } from '../settings/phases.ts';
 import type { Manifest, RunInputs } from './manifest.ts';
 import { datasetInMemory, isInMemory, type Material, modelNamed, multiplierInMemory } from './material.ts';
-import type { Phase } from './phases.ts';
 
 export interface OpenTask {
   readonly dataset: Dataset;
@@ -50,7 +50,10 @@ export async function openTask(
   return { dataset, directory, task, layers: multiplyingLayers(task), material };
 }
 
-/** A relative path is tried from where the user stands and from where the run found it before; the hash says which is right. */
+/**
+ * A relative path is tried from where the user stands and from where the run found it before; the hash says which is
+ * right.
+ */
 async function openData(
   configuration: Configuration,
   known: RunInputs['data'] | undefined,
@@ -101,7 +104,9 @@ function datasetOptions(configuration: Configuration, directory: string): Datase
   };
 }
 
-/** The test images of a run whose data were moved: where they were is empty, and they lie beside the training images. */
+/**
+ * The test images of a run whose data were moved: where they were is empty, and they lie beside the training images.
+ */
 function movedTestFile({ testData }: Configuration, spec: string, directory: string): DatasetOptions {
   if (testData === undefined || existsSync(resolve(directory, testData))) return {};
   const beside = join(dirname(spec.replace(/^csv:/, '')), basename(testData));
@@ -109,8 +114,8 @@ function movedTestFile({ testData }: Configuration, spec: string, directory: str
 }
 
 /**
- * The run's inputs as its manifest keeps them; a file that was given and cannot be read is a UserError. Files of finished phases that are
- * not named anew are not looked at, unless `toDo` says that they will be read again.
+ * The run's inputs as its manifest keeps them; a file that was given and cannot be read is a UserError. Files of
+ * finished phases that are not named anew are not looked at, unless `toDo` says that they will be read again.
  */
 export function inputsOf(
   configuration: Configuration,

@@ -1,13 +1,13 @@
-// One rule for everything that a run vouches for: a file is compared with the hash in the manifest before it is read, shown as a result,
-// or called proved. What differs is named, with the phase whose redoing makes it again.
+// One rule for everything that a run vouches for: a file is compared with the hash in the manifest before it is read,
+// shown as a result, or called proved. What differs is named, with the phase whose redoing makes it again.
 
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '../../tensor/errors.ts';
 import { readBytes, sha256 } from '../../tensor/files.ts';
+import { isView, type Phase, phases } from '../settings/phases.ts';
 import type { Manifest } from './manifest.ts';
 import { METRICS_FILE, metricsFault, readMetrics } from './metrics.ts';
-import { isView, type Phase, phases } from './phases.ts';
 
 export interface Fault {
   /** Of the file, in the run folder. */
@@ -19,7 +19,10 @@ export interface Fault {
   readonly phase?: Phase;
 }
 
-/** What is missing or differs of the files that the phases' records list, and of their lines in the log; in the order of the phases. */
+/**
+ * What is missing or differs of the files that the phases' records list, and of their lines in the log; in the order of
+ * the phases.
+ */
 export function recordFaults(folder: string, done: Manifest['phases']): Fault[] {
   const faults = phases.flatMap((phase) =>
     Object.entries(done[phase]?.files ?? {}).flatMap(([path, hash]) => fileFault(folder, path, hash, phase)),
@@ -54,8 +57,8 @@ function logFaults(folder: string, done: Manifest['phases']): Fault[] {
 }
 
 /**
- * Throws a UserError that names what is missing or differs of the finished phases, but for views, which are made anew from them. Every
- * command calls it before it says anything about a run.
+ * Throws a UserError that names what is missing or differs of the finished phases, but for views, which are made anew
+ * from them. Every command calls it before it says anything about a run.
  */
 export function requireIntact(folder: string, done: Manifest['phases']): void {
   const faults = recordFaults(folder, done).filter(({ phase }) => !phase || !isView(phase));

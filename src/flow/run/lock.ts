@@ -1,7 +1,8 @@
-// The lock of a run folder: one process at a time works in it, and a second one is told which. Invariant: a lock is removed by its owner,
-// or by another process after it has made sure that the owner is gone. No clocks are compared. Where process ids mean the same (the same
-// boot and pid namespace) the owner is looked up with its start time; anywhere else (another machine of a network file system, another
-// container, a boot that is over) its pulse decides: the owner's heartbeat touches the file as long as it lives.
+// The lock of a run folder: one process at a time works in it, and a second one is told which. Invariant: a lock is
+// removed by its owner, or by another process after it has made sure that the owner is gone. No clocks are compared.
+// Where process ids mean the same (the same boot and pid namespace) the owner is looked up with its start time;
+// anywhere else (another machine of a network file system, another container, a boot that is over) its pulse decides:
+// the owner's heartbeat touches the file as long as it lives.
 
 import { randomBytes } from 'node:crypto';
 import {
@@ -29,7 +30,10 @@ export const LOCK_FILE = '.lock';
 
 /** Milliseconds between two heartbeats. */
 const BEAT = 1000;
-/** Milliseconds without a heartbeat after which an owner counts as gone: on this machine, and on another behind a network. */
+/**
+ * Milliseconds without a heartbeat after which an owner counts as gone: on this machine, and on another behind a
+ * network.
+ */
 const PATIENCE = { near: 6000, far: 20_000 } as const;
 const GLANCE = 250;
 
@@ -50,7 +54,9 @@ type Owner = z.output<typeof ownerSchema>;
 export interface RunLock {
   /** Throws a UserError when another process has taken the folder over, as after a long sleep of this machine. */
   check(): void;
-  /** Gives the folder back; may be called again. A folder that the lock has made, and that is still empty, goes with it. */
+  /**
+   * Gives the folder back; may be called again. A folder that the lock has made, and that is still empty, goes with it.
+   */
   release(): void;
 }
 
@@ -112,8 +118,8 @@ function placeOfProcessIds(): string | null {
 }
 
 /**
- * Start of a process in the system's ticks; null where the system does not say. One that has ended and only waits for its parent to
- * notice has none.
+ * Start of a process in the system's ticks; null where the system does not say. One that has ended and only waits for
+ * its parent to notice has none.
  */
 function startOf(pid: number): string | null {
   try {
@@ -204,7 +210,9 @@ async function fateOf(path: string, seen: Seen, { onWait, signal }: LockOptions)
 
 const bootOf = (place: string | null): string | undefined => place?.split(' ')[0];
 
-/** What process ids tell: nothing of another place, and nothing of this process, whose threads end without being seen. */
+/**
+ * What process ids tell: nothing of another place, and nothing of this process, whose threads end without being seen.
+ */
 function fateByProcess({ token, pid, place, started }: Owner): Fate | undefined {
   if (held.has(token)) return 'alive';
   if (place === null || place !== placeOfProcessIds() || started === null) return undefined;
@@ -224,8 +232,9 @@ function processExists(pid: number): boolean {
 }
 
 /**
- * Removes the lock of an owner that is gone. Of several processes that come to this conclusion one makes the claim to that lock, by its
- * token, and only that one removes it: a lock that was made anew meanwhile has another token and stays.
+ * Removes the lock of an owner that is gone. Of several processes that come to this conclusion one makes the claim to
+ * that lock, by its token, and only that one removes it: a lock that was made anew meanwhile has another token and
+ * stays.
  */
 async function breakLock(path: string, { owner, pulse }: Seen, options: LockOptions): Promise<void> {
   const claim = `${path}.${owner?.token.replace(/\W/g, '_').slice(0, 24) ?? 'nobody'}`;
@@ -243,7 +252,10 @@ async function breakLock(path: string, { owner, pulse }: Seen, options: LockOpti
   }
 }
 
-/** The heartbeat runs in a thread of its own: a step, a search or a synchronous file system may keep this one busy for minutes. */
+/**
+ * The heartbeat runs in a thread of its own: a step, a search or a synchronous file system may keep this one busy for
+ * minutes.
+ */
 const HEARTBEAT = `
   const { workerData: { path, token, interval } } = require('node:worker_threads');
   const { openSync, readFileSync, futimesSync, closeSync } = require('node:fs');
@@ -307,8 +319,8 @@ function describe({ pid, host, since, command }: Owner): string {
 }
 
 /**
- * Removes the lock of this process, whichever thread of it holds it: for the end of a process that does not wait for its threads. Never
- * throws.
+ * Removes the lock of this process, whichever thread of it holds it: for the end of a process that does not wait for
+ * its threads. Never throws.
  */
 export function dropLock(folder: string): void {
   const path = join(folder, LOCK_FILE);

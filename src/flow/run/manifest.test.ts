@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { parseConfiguration } from '../settings/config.ts';
-import { describeDifference, phases, phasesOf, settingsOf } from './phases.ts';
+import { describeDifference, phases, phasesOf, settingsOf } from '../settings/phases.ts';
 
 const settings = (input: object) => settingsOf(parseConfiguration(input, 'test'), 'recover');
 

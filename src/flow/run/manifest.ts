@@ -1,5 +1,6 @@
-// The manifest of a run folder: what was asked for, what went in, which phases are done and what each came to, with the hash of every
-// file it wrote. It is the only truth about a run: nothing is read from a log or a file name. Checked by its schema on every reading.
+// The manifest of a run folder: what was asked for, what went in, which phases are done and what each came to, with the
+// hash of every file it wrote. It is the only truth about a run: nothing is read from a log or a file name. Checked by
+// its schema on every reading.
 
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,13 +11,16 @@ import { type Certificate, certifiedForms } from '../../netlist/certify.ts';
 import { invariant, quoted, UserError } from '../../tensor/errors.ts';
 import { isInside, readBytes, readJson, sha256, writeJsonInside } from '../../tensor/files.ts';
 import { type ConfigurationInput, configurationSchema, describeIssues } from '../settings/config.ts';
+import { phases } from '../settings/phases.ts';
 import { emulations, precisions } from './device.ts';
-import { phases } from './phases.ts';
 import { type StageResult, stages } from './stages.ts';
 
 export const MANIFEST_VERSION = 2;
 
-/** A name that becomes the name of files: no folder, nothing hidden, nothing that a shell or a terminal takes for something else. */
+/**
+ * A name that becomes the name of files: no folder, nothing hidden, nothing that a shell or a terminal takes for
+ * something else.
+ */
 export const fileName = z.string().regex(/^[A-Za-z0-9_][\w.-]*$/, 'expected letters, digits, _, . and - alone');
 
 /** The path of a file in the run folder. */
@@ -165,7 +169,10 @@ const manifestSchema = z.strictObject({
   version: z.literal(MANIFEST_VERSION),
   program: z.strictObject({ tram: z.string(), node: z.string() }),
   created: z.string(),
-  /** What was asked for, without the defaults: those that depend on other settings, as P on the widths, are filled in anew each time. */
+  /**
+   * What was asked for, without the defaults: those that depend on other settings, as P on the widths, are filled in
+   * anew each time.
+   */
   given: givenRecord,
   /** The same with every default. */
   configuration: configurationSchema,
@@ -213,7 +220,10 @@ export function readManifest(folder: string): Manifest {
   throw new UserError(`${path} is not a manifest of this program: ${describeIssues(parsed.error)}`);
 }
 
-/** What one part of a manifest says against another: every layer that is approximated has one multiplier, whose table is there. */
+/**
+ * What one part of a manifest says against another: every layer that is approximated has one multiplier, whose table is
+ * there.
+ */
 function contradictionIn({ inputs, configuration, phases: { map } }: Manifest): string | undefined {
   if (!map) return undefined;
   const expected = inputs.layers.map(({ name }) => name).filter((name) => !configuration.exactLayers.includes(name));

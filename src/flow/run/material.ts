@@ -1,5 +1,6 @@
-// What a caller of the library brings in memory where a command line names a file: a data set, a model, a multiplier. The run keeps their
-// names as `memory:NAME`, and the hash of what has one; whoever goes on with the run brings them again.
+// What a caller of the library brings in memory where a command line names a file: a data set, a model, a multiplier.
+// The run keeps their names as `memory:NAME`, and the hash of what has one; whoever goes on with the run brings them
+// again.
 
 import type { Dataset } from '../../data/dataset.ts';
 import type { ProductTable } from '../../multiplier/table.ts';
@@ -19,14 +20,20 @@ export interface Material {
   readonly dataset?: Dataset;
   /** A model of the caller's own, in place of the setting `model`. */
   readonly model?: Model;
-  /** A multiplier, in place of the setting `map.multiplier`: it is measured on the quantised network, and nothing is explored. */
+  /**
+   * A multiplier, in place of the setting `map.multiplier`: it is measured on the quantised network, and nothing is
+   * explored.
+   */
   readonly multiplier?: MemoryMultiplier;
 }
 
 export interface MemoryMultiplier {
   /** Names it in the run and its report. */
   readonly name: string;
-  /** Its first operand is the weight, unless `map.operandOrder` says otherwise; a network is read as signed where `map.signed` says so. */
+  /**
+   * Its first operand is the weight, unless `map.operandOrder` says otherwise; a network is read as signed where
+   * `map.signed` says so.
+   */
   readonly products: ProductTable | Network;
 }
 

@@ -1,5 +1,6 @@
-// metrics.jsonl, the log of every epoch. Invariant: the epochs of each phase are 1, 2, 3, … in the order of the phases, and what a finished
-// phase logged is what its record in the manifest vouches for, by hash. A line that is lost, repeated, changed or foreign is named.
+// metrics.jsonl, the log of every epoch. Invariant: the epochs of each phase are 1, 2, 3, … in the order of the phases,
+// and what a finished phase logged is what its record in the manifest vouches for, by hash. A line that is lost,
+// repeated, changed or foreign is named.
 
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,9 +9,9 @@ import { UserError } from '../../tensor/errors.ts';
 import { type JsonLinesLog, openJsonLines, readJsonLines, sha256 } from '../../tensor/files.ts';
 import type { Position } from '../../train/loop.ts';
 import { describeIssues } from '../settings/config.ts';
+import { type Phase, phases, type TrainingPhase, trainingPhases } from '../settings/phases.ts';
 import type { MetricRecord } from './events.ts';
 import type { Manifest } from './manifest.ts';
-import { type Phase, phases, type TrainingPhase, trainingPhases } from './phases.ts';
 
 export const METRICS_FILE = 'metrics.jsonl';
 
@@ -27,7 +28,10 @@ const metricSchema = z.looseObject({
   learningRate: z.number(),
 });
 
-/** The lines of a run's log; none when there is no log. A UserError names file and line of what is no record of an epoch. */
+/**
+ * The lines of a run's log; none when there is no log. A UserError names file and line of what is no record of an
+ * epoch.
+ */
 export function readMetrics(folder: string): MetricRecord[] {
   const path = join(folder, METRICS_FILE);
   return existsSync(path) ? checked(readJsonLines(path), path) : [];
@@ -57,8 +61,8 @@ export function loggedBy(folder: string, phase: Phase): { readonly metrics?: str
 }
 
 /**
- * What is wrong with the log of the finished phases, as one sentence without its subject; undefined when it is whole. Lines of phases that
- * are not finished may follow: they are cut or continued when the phase goes on.
+ * What is wrong with the log of the finished phases, as one sentence without its subject; undefined when it is whole.
+ * Lines of phases that are not finished may follow: they are cut or continued when the phase goes on.
  */
 export function metricsFault(
   records: readonly MetricRecord[],
@@ -85,7 +89,8 @@ function listed(records: readonly MetricRecord[]): string {
 }
 
 /**
- * Opens the log for a phase that goes on at `start`: what a later position has logged, and what phases behind this one have, is cut off.
+ * Opens the log for a phase that goes on at `start`: what a later position has logged, and what phases behind this one
+ * have, is cut off.
  * A UserError says which epochs before the position are missing.
  */
 export function openMetrics(folder: string, phase: TrainingPhase, start: Position): JsonLinesLog {

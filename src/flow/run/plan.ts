@@ -1,16 +1,17 @@
-// Which finished phases of a run stay when it is asked for something. A phase stays while its settings and those of all phases before it do;
-// with `redo`, work begins anew at the first phase that differs and no earlier. Deciding changes nothing: what the redone phases replace is
-// removed by `discard`, after every input was accepted and in an order that a kill at any moment leaves to be finished.
+// Which finished phases of a run stay when it is asked for something. A phase stays while its settings and those of all
+// phases before it do; with `redo`, work begins anew at the first phase that differs and no earlier. Deciding changes
+// nothing: what the redone phases replace is removed by `discard`, after every input was accepted and in an order that
+// a kill at any moment leaves to be finished.
 
 import { existsSync, realpathSync } from 'node:fs';
 import { dirname, join, sep } from 'node:path';
 import { UserError } from '../../tensor/errors.ts';
 import { openJsonLines, removeFile as removePath } from '../../tensor/files.ts';
 import type { Configuration } from '../settings/config.ts';
+import { describeDifference, isView, type Phase, phases, phasesOf, settingsOf } from '../settings/phases.ts';
 import type { MetricRecord } from './events.ts';
 import { files } from './folder.ts';
 import { type Manifest, type RunInputs, writeManifest } from './manifest.ts';
-import { describeDifference, isView, type Phase, phases, phasesOf, settingsOf } from './phases.ts';
 
 export interface Plan {
   /** Records of the phases that stay. */

@@ -18,13 +18,14 @@ export interface StageResult {
   readonly accuracy: number;
   readonly loss: number;
   /**
-   * Power of the network's multiplications in the analytic model of θ (paper, Eq. 3), relative to exact 8×8 array multipliers: what the
-   * training sees. Only of stages before the mapping; an exact multiplier of fewer bits has less than 1.
+   * Power of the network's multiplications in the analytic model of θ (paper, Eq. 3), relative to exact 8×8 array
+   * multipliers: what the training sees. Only of stages before the mapping; an exact multiplier of fewer bits has less
+   * than 1.
    */
   readonly power?: number;
   /**
-   * Unit gates of the network's multipliers relative to the cheapest exact 8×8 multiplier (400 unit gates). Only of stages with a mapped
-   * or imported netlist.
+   * Unit gates of the network's multipliers relative to the cheapest exact 8×8 multiplier (400 unit gates). Only of
+   * stages with a mapped or imported netlist.
    */
   readonly gateCost?: number;
 }

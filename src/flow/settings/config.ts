@@ -1,6 +1,7 @@
-// The configuration of a run, where each setting's range and default are declared: one schema gives the type, the validator and the defaults.
-// Unknown keys are errors. What a setting means is in settings.ts, how people name it in table.ts. Every option of the published scripts has a
-// name here; `published` holds their settings for comparison.
+// The configuration of a run, where each setting's range and default are declared: one schema gives the type, the
+// validator and the defaults.
+// Unknown keys are errors. What a setting means is in settings.ts, how people name it in table.ts. Every option of the
+// published scripts has a name here; `published` holds their settings for comparison.
 
 import { z } from 'zod';
 import { MOST_CLASSES } from '../../data/labels.ts';
@@ -127,8 +128,8 @@ const givenConfiguration = z.strictObject({
 });
 
 /**
- * With every default filled in; those of P and of the columns removed at the start depend on the widths (8 and 4, 4 and 2 bits), and so does
- * the smoothing of the difference-based gradient, which only that gradient has.
+ * With every default filled in; those of P and of the columns removed at the start depend on the widths (8 and 4, 4 and
+ * 2 bits), and so does the smoothing of the difference-based gradient, which only that gradient has.
  */
 export const configurationSchema = givenConfiguration.transform((given) => {
   const { bits, explore } = given;
@@ -187,7 +188,9 @@ export function parseConfiguration(input: unknown, source: string): Configuratio
   return configuration;
 }
 
-/** Settings laid over settings, section by section; `over` wins, and what it holds as undefined returns to the default. */
+/**
+ * Settings laid over settings, section by section; `over` wins, and what it holds as undefined returns to the default.
+ */
 export function mergeSettings(base: ConfigurationInput, over: ConfigurationInput): ConfigurationInput {
   return withoutUndefined(overlay(base, over));
 }

@@ -1,5 +1,5 @@
-// What a form does with the table: it reads every setting as plain data, shows it, and makes settings of what was typed, without a command
-// line.
+// What a form does with the table: it reads every setting as plain data, shows it, and makes settings of what was
+// typed, without a command line.
 
 import { describe, expect, test } from 'vitest';
 import { parseConfiguration } from './config.ts';

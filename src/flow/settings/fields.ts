@@ -1,6 +1,8 @@
-// What a form or a command line needs of each setting: its name, where it goes in the configuration, what kind of value it takes, in which
-// range, from which choices, what it is without, what it is for; and how a text becomes a value, or the error that says what was expected.
-// The table says what belongs together and why (table.ts), the schema which values are valid (config.ts); nothing here knows of a terminal.
+// What a form or a command line needs of each setting: its name, where it goes in the configuration, what kind of value
+// it takes, in which range, from which choices, what it is without, what it is for; and how a text becomes a value, or
+// the error that says what was expected.
+// The table says what belongs together and why (table.ts), the schema which values are valid (config.ts); nothing here
+// knows of a terminal.
 // Invariant: fields are plain data, which a worker or a page can be sent.
 
 import { sources } from '../../data/registry.ts';
@@ -58,7 +60,8 @@ export function fieldOf(setting: Setting): Field {
   const { phase, group, paths, help, value } = setting;
   const path = paths[0]!;
   const kind = valueKind(path);
-  // Names of one phase mean its settings; where the default is in words, the value behind it may depend on other settings.
+  // Names of one phase mean its settings; where the default is in words, the value behind it may depend on other
+  // settings.
   const usual = setting.defaultText ?? (value === undefined ? textOf(defaultValue(path)) : undefined);
   return {
     ...{ name: fieldName(setting), phase, group, paths, help, kind },
@@ -80,7 +83,10 @@ export function expectedOf({ expected, paths }: Setting): string {
   return expected ?? expectation(paths[0]!);
 }
 
-/** Values for each path of a setting from the text that the user gave; a bad one is a UserError that begins with `label`. */
+/**
+ * Values for each path of a setting from the text that the user gave; a bad one is a UserError that begins with
+ * `label`.
+ */
 export function parseSetting(setting: Setting, label: string, text: string): readonly unknown[] {
   if (setting.value !== undefined) {
     return [oneOf(label, ['true', 'false'])(text) === 'true' ? setting.value : !setting.value];
@@ -109,7 +115,10 @@ export function withSetting(input: ConfigurationInput, path: string, value: unkn
 
 export interface FormReading {
   readonly settings: ConfigurationInput;
-  /** One line for each field whose text is no value of it; what the settings mean together is parseConfiguration's to check. */
+  /**
+   * One line for each field whose text is no value of it; what the settings mean together is parseConfiguration's to
+   * check.
+   */
   readonly problems: Readonly<Record<string, string>>;
 }
 

@@ -1,15 +1,25 @@
-// Which settings of a run are not the defaults, and the options of `tram run` that say them: enough to make the run again. Their names are
-// those of the table; a test reads every option back through the command line.
+// Which settings of a run are not the defaults, and the options of `tram run` that say them: enough to make the run
+// again. Their names are those of the table; a test reads every option back through the command line.
 
 import { invariant } from '../../tensor/errors.ts';
 import { given } from '../../tensor/given.ts';
-import type { ChangedSetting } from '../results/summary.ts';
-import { phases, phasesOf } from '../run/phases.ts';
 import { type Configuration, parseConfiguration } from './config.ts';
 import { fieldName } from './fields.ts';
+import { phases, phasesOf } from './phases.ts';
 import { type Setting, settings } from './table.ts';
 
-/** Compared with the defaults at the same widths and gradient, on which other defaults depend; without the settings of a phase that the run lacks. */
+export interface ChangedSetting {
+  /** Path in the configuration, e.g. `explore.lambda`. */
+  readonly setting: string;
+  readonly value: unknown;
+  /** The default that it stands in place of; absent where there is none. */
+  readonly usual?: unknown;
+}
+
+/**
+ * Compared with the defaults at the same widths and gradient, on which other defaults depend; without the settings of a
+ * phase that the run lacks.
+ */
 export function changedSettings(configuration: Configuration): ChangedSetting[] {
   const { bits, recover } = configuration;
   const defaults = flatten(parseConfiguration({}, 'defaults'));

@@ -1,5 +1,6 @@
-// What the configuration's schema says about one key, for people: its default, its valid values, and whether a value will do. The
-// schema (config.ts) stays the only place where ranges and defaults are written; fields, help texts, errors and the command reference read them here.
+// What the configuration's schema says about one key, for people: its default, its valid values, and whether a value
+// will do. The schema (config.ts) stays the only place where ranges and defaults are written; fields, help texts,
+// errors and the command reference read them here.
 
 import { z } from 'zod';
 import { invariant } from '../../tensor/errors.ts';

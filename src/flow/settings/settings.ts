@@ -1,7 +1,11 @@
-// The settings of a run as a caller of the library writes them, documented. Everything may be left out; `config.ts` has the schema that checks
-// them and fills in the defaults, and a test that the two name the same keys with the same types.
+// The settings of a run as a caller of the library writes them, documented. Everything may be left out; `config.ts` has
+// the schema that checks them and fills in the defaults, and a test that the two name the same keys with the same
+// types.
 
-/** How a phase trains: stochastic gradient descent with momentum (PyTorch's), the rate constant or falling as a cosine over the phase. */
+/**
+ * How a phase trains: stochastic gradient descent with momentum (PyTorch's), the rate constant or falling as a cosine
+ * over the phase.
+ */
 export interface TrainingSettings {
   /** Passes over the training images, at least 1. */
   epochs?: number | undefined;
@@ -52,7 +56,10 @@ export interface ConfigurationInput {
     | (TrainingSettings & {
         /** Training images in the one calibration batch; default 1024. */
         images?: number | undefined;
-        /** The range that an observer takes: the extremes and 0, so that every zero point is a code (default), or the extremes alone. */
+        /**
+         * The range that an observer takes: the extremes and 0, so that every zero point is a code (default), or the
+         * extremes alone.
+         */
         range?: 'with-zero' | 'as-observed' | undefined;
       })
     | undefined;
@@ -61,7 +68,10 @@ export interface ConfigurationInput {
     | (TrainingSettings & {
         /** Weight of the power loss, at least 0; default 0.3. */
         lambda?: number | undefined;
-        /** P: how many of the lowest columns may be approximated, up to weights + activations − 1; default: the wider operand's bits. */
+        /**
+         * P: how many of the lowest columns may be approximated, up to weights + activations − 1; default: the wider
+         * operand's bits.
+         */
         columns?: number | undefined;
         /** Columns removed at the start (θ = 1); default: half of P. */
         initiallyRemoved?: number | undefined;
@@ -77,19 +87,30 @@ export interface ConfigurationInput {
   map?:
     | {
         search?: 'descent' | 'greedy' | undefined;
-        /** The operands that the descent takes the error over: all pairs alike (default), or as the layers multiply them. */
+        /**
+         * The operands that the descent takes the error over: all pairs alike (default), or as the layers multiply
+         * them.
+         */
         operands?: 'uniform' | 'measured' | undefined;
         /** Largest gate cost relative to the exact multiplier, 0 … 1; default: what the greedy search reaches. */
         costBudget?: number | undefined;
         /** W of the objective MSE + W · cost, the cost relative to the exact multiplier. */
         costWeight?: number | undefined;
-        /** A multiplier to use instead: a netlist or table in a file, or a generator such as `dadda:8x8`; nothing is then explored. */
+        /**
+         * A multiplier to use instead: a netlist or table in a file, or a generator such as `dadda:8x8`; nothing is
+         * then explored.
+         */
         multiplier?: string | undefined;
         /** Its operands and products are two's complement. */
         signed?: boolean | undefined;
-        /** Which of its operands comes first; default: what its file says, or the custom of its form (docs/mapping.md). */
+        /**
+         * Which of its operands comes first; default: what its file says, or the custom of its form (docs/mapping.md).
+         */
         operandOrder?: 'weight-activation' | 'activation-weight' | undefined;
-        /** Order of a signed table's rows that do not name their operands: by bit pattern (0, 1, …, −1) or by value (−128, …, 127). */
+        /**
+         * Order of a signed table's rows that do not name their operands: by bit pattern (0, 1, …, −1) or by value
+         * (−128, …, 127).
+         */
         tableOrder?: 'patterns' | 'values' | undefined;
         /** Its module or model in the file; default: the only one that no other instantiates. */
         top?: string | undefined;
@@ -100,7 +121,10 @@ export interface ConfigurationInput {
   /** Phase 3: the weights with the multiplier fixed; 10 epochs at 5e-4, cosine. */
   recover?:
     | (TrainingSettings & {
-        /** What weights and activations learn from a product: the slope of the exact one (default), or of the multiplier's smoothed table. */
+        /**
+         * What weights and activations learn from a product: the slope of the exact one (default), or of the
+         * multiplier's smoothed table.
+         */
         gradient?: 'straight-through' | 'difference' | undefined;
         /** Half sizes of the smoothing windows along each operand, 0 … 127 codes, for the gradient `difference`. */
         smoothing?: { weights?: number | undefined; activations?: number | undefined } | undefined;

@@ -1,10 +1,11 @@
-// The one table of settings as people meet them: name, configuration paths, the phase it belongs to, and what it is for. Command lines,
-// their help and the command reference are made from it (cli/settings.ts), and a form can be (fields.ts); valid values and defaults come
-// from the configuration's schema. Invariant (tested): every key of the schema has at least one setting.
+// The one table of settings as people meet them: name, configuration paths, the phase it belongs to, and what it is
+// for. Command lines, their help and the command reference are made from it (cli/settings.ts), and a form can be
+// (fields.ts); valid values and defaults come from the configuration's schema. Invariant (tested): every key of the
+// schema has at least one setting.
 
 import { sources } from '../../data/registry.ts';
 import { models } from '../../nn/models/registry.ts';
-import type { Phase } from '../run/phases.ts';
+import type { Phase } from './phases.ts';
 import { nameList, perOperand } from './values.ts';
 
 export type SettingPhase = Exclude<Phase, 'report'>;

@@ -1,5 +1,5 @@
-// Strict reading of what a user typed for an option or into a field. A value is taken as a whole or refused with one line that says which
-// one it was for, the value and what was expected: '1x', '', ' 3' and '0x10' are not numbers here.
+// Strict reading of what a user typed for an option or into a field. A value is taken as a whole or refused with one
+// line that says which one it was for, the value and what was expected: '1x', '', ' 3' and '0x10' are not numbers here.
 
 import { UserError } from '../../tensor/errors.ts';
 import { nearestName } from '../../tensor/names.ts';
@@ -24,7 +24,10 @@ export function decimalNumber(text: string): number | undefined {
   return Number.isFinite(value) ? value : undefined;
 }
 
-/** A number for each operand, such as widths: '8' for both, '4x8' or 'w4a8' for weights × activations; else undefined. The range is the caller's. */
+/**
+ * A number for each operand, such as widths: '8' for both, '4x8' or 'w4a8' for weights × activations; else undefined.
+ * The range is the caller's.
+ */
 export function perOperand(text: string): readonly [weights: number, activations: number] | undefined {
   const match = /^(\d+)(?:[x×](\d+))?$/.exec(text) ?? /^w(\d+)a(\d+)$/i.exec(text);
   return match ? [Number(match[1]), Number(match[2] ?? match[1])] : undefined;

@@ -20,7 +20,8 @@ test('each output of a grouped layer has the error of its own group’s channels
   // E(w, x) = 10 w + x, so that operands that were taken for others show.
   const error = Float64Array.from({ length: 16 }, (_, pair) => 10 * (pair >> 2) + (pair & 3));
   const [first, second] = meanErrors(layer, error);
-  // Output 0: weights 1 and 3: (4·10 + 13) + 5·31 = 208. Output 1: weights 2 and 0: (2·22 + 3·23) + (0 + 1 + 3·2) = 120.
+  // Output 0: weights 1 and 3: (4·10 + 13) + 5·31 = 208. Output 1: weights 2 and 0: (2·22 + 3·23) + (0 + 1 + 3·2) =
+  // 120.
   expect(first).toBeCloseTo((0.5 * 208) / 5, 12);
   expect(second).toBeCloseTo((0.1 * 120) / 5, 12);
 });

@@ -1,6 +1,7 @@
-// The mean error of a multiplier in each output channel of each layer, and its removal: it is a constant, and a layer's bias (or the mean
-// that its batch norm subtracts) takes a constant for free, in hardware too. Exact over the images that were counted: of every tap of every
-// input channel the codes are counted by themselves, so that padding and stride are in it.
+// The mean error of a multiplier in each output channel of each layer, and its removal: it is a constant, and a layer's
+// bias (or the mean that its batch norm subtracts) takes a constant for free, in hardware too. Exact over the images
+// that were counted: of every tap of every input channel the codes are counted by themselves, so that padding and
+// stride are in it.
 // Invariant: nothing but those biases and running means changes.
 
 import type { Split } from '../../data/split.ts';
@@ -11,7 +12,10 @@ import type { Shape, TensorData } from '../../tensor/tensor.ts';
 import type { QuantizedArithmetic, Task } from '../../train/task.ts';
 import { type LayerVisit, visitLayers } from '../multipliers/operands.ts';
 
-/** Where a constant in a layer's output can be taken back: the variable, and with which sign the constant is added to it. */
+/**
+ * Where a constant in a layer's output can be taken back: the variable, and with which sign the constant is added to
+ * it.
+ */
 interface Sink {
   readonly variable: string;
   readonly sign: 1 | -1;
@@ -25,7 +29,10 @@ export interface LayerOperands {
   /** Codes of the weights, [kh, kw, inputs of a group, outputs]. */
   readonly weightShape: readonly [number, number, number, number];
   readonly weights: TensorData;
-  /** How often each activation code meets each tap of each input channel, [kh · kw, inputs, codes]; padded taps meet none. */
+  /**
+   * How often each activation code meets each tap of each input channel, [kh · kw, inputs, codes]; padded taps meet
+   * none.
+   */
   readonly occurrences: Float64Array;
   /** Output positions that were counted, over all images. */
   readonly positions: number;
@@ -37,7 +44,10 @@ export interface LayerOperands {
 
 type Four = Shape & readonly [number, number, number, number];
 
-/** Counts the operands of every product over the first `images` images of the split, in the network as the session has it. */
+/**
+ * Counts the operands of every product over the first `images` images of the split, in the network as the session has
+ * it.
+ */
 export async function measureLayers(
   session: Session,
   task: Task,
@@ -107,7 +117,10 @@ function variableSink({ source }: Value, sign: Sink['sign']): Sink | undefined {
   return source.kind === 'variable' ? { variable: source.name, sign } : undefined;
 }
 
-/** The mean of Σ over the taps of E(w, x) in each output channel, in units of the layer's output; `error` is by codes, w · 2^bits + x. */
+/**
+ * The mean of Σ over the taps of E(w, x) in each output channel, in units of the layer's output; `error` is by codes, w
+ * · 2^bits + x.
+ */
 export function meanErrors(operands: LayerOperands, error: ArrayLike<number>): Float64Array {
   const { weightShape, weights, occurrences, groups, activationBits, positions, units } = operands;
   const [kh, kw, perGroup, outputs] = weightShape;
@@ -140,7 +153,9 @@ export function meanErrors(operands: LayerOperands, error: ArrayLike<number>): F
   return sums.map((sum, o) => (units[o]! * sum) / positions);
 }
 
-/** Takes the layers' mean errors out of the session's biases and running means; returns the layers that have neither. */
+/**
+ * Takes the layers' mean errors out of the session's biases and running means; returns the layers that have neither.
+ */
 export async function foldMeanErrors(
   session: Session,
   layers: readonly LayerOperands[],

@@ -1,5 +1,5 @@
-// The multipliers that a user names: generators and files as they are, patterns as the files that they match. A name that leads nowhere
-// stays in the list with its reason, so that it does not end the rest.
+// The multipliers that a user names: generators and files as they are, patterns as the files that they match. A name
+// that leads nowhere stays in the list with its reason, so that it does not end the rest.
 
 import { existsSync } from 'node:fs';
 import { isAbsolute, resolve } from 'node:path';

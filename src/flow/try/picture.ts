@@ -1,4 +1,5 @@
-// Accuracy over gate cost: the multipliers that were tried beside exact ones of fewer bits, which any approximate one has to beat.
+// Accuracy over gate cost: the multipliers that were tried beside exact ones of fewer bits, which any approximate one
+// has to beat.
 
 import { basename } from 'node:path';
 import { isGeneratorSpec } from '../../netlist/generators/registry.ts';
@@ -43,7 +44,8 @@ function labelOf({ group, bits, source, operandOrder, better }: TriedMultiplier)
 }
 
 /**
- * Below this the picture ends: some way under the accuracies that are near the best, so that one failure does not flatten all the others.
+ * Below this the picture ends: some way under the accuracies that are near the best, so that one failure does not
+ * flatten all the others.
  */
 function floorOf(accuracies: readonly number[]): number {
   const sorted = accuracies.toSorted((a, b) => b - a);

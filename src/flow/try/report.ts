@@ -1,4 +1,5 @@
-// What trying multipliers came to, as plain data: try.json is this, the command line's table and the picture are drawn from it.
+// What trying multipliers came to, as plain data: try.json is this, the command line's table and the picture are drawn
+// from it.
 
 import type { ErrorMetrics } from '../../multiplier/metrics.ts';
 import type { OperandOrder } from '../../multiplier/table.ts';
@@ -64,7 +65,9 @@ export interface TryReport {
   /** Training images behind the operands and the statistics. */
   readonly images: number;
   readonly device: { readonly name: string; readonly detail: string };
-  /** The exact multiplier of the run's widths first, then those tried as they were named, then exact ones of fewer bits. */
+  /**
+   * The exact multiplier of the run's widths first, then those tried as they were named, then exact ones of fewer bits.
+   */
   readonly multipliers: readonly TriedMultiplier[];
   readonly failed: readonly FailedMultiplier[];
   /** Whether all that was asked for is in here: a try that is under way or was stopped has written what it had. */

@@ -1,6 +1,7 @@
-// Finished measurements, each in a file of its own that is named after everything it depends on: the multiplier's products, the run's
-// checkpoints and data, the settings, the device and the program's version. What is there was measured under just these; a try that was
-// killed goes on behind the last of them. Invariant: a file that is not what its name says is not used.
+// Finished measurements, each in a file of its own that is named after everything it depends on: the multiplier's
+// products, the run's checkpoints and data, the settings, the device and the program's version. What is there was
+// measured under just these; a try that was killed goes on behind the last of them. Invariant: a file that is not what
+// its name says is not used.
 
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,5 +1,5 @@
-// One multiplier in the quantised network of a run: measured as it is, with its mean error folded into the biases, with batch norm's
-// statistics estimated anew, and after retraining. Each treatment stands on the one before it.
+// One multiplier in the quantised network of a run: measured as it is, with its mean error folded into the biases, with
+// batch norm's statistics estimated anew, and after retraining. Each treatment stands on the one before it.
 // Invariant: the run is only read; every file that is read is checked against the hash in its manifest.
 
 import type { Session } from '../../engine/backend.ts';
@@ -43,7 +43,10 @@ export interface TriedRun extends OpenRun {
   readonly float: Uint8Array;
 }
 
-/** Reads a run whose quantisation is done; throws a UserError for any other, and for files that are not those of the run. */
+/**
+ * Reads a run whose quantisation is done; throws a UserError for any other, and for files that are not those of the
+ * run.
+ */
 export async function openTriedRun(
   folder: string,
   { data, device = {} }: { readonly data?: string; readonly device?: DeviceOptions } = {},
@@ -94,7 +97,10 @@ function isOwn({ configuration }: TriedRun, { weights, activations }: OperandBit
   return configuration.bits.weights === weights && configuration.bits.activations === activations;
 }
 
-/** The operands that the run's quantised network multiplies, over its calibration images: by layer, and of all approximate layers. */
+/**
+ * The operands that the run's quantised network multiplies, over its calibration images: by layer, and of all
+ * approximate layers.
+ */
 export interface RunOperands {
   readonly layers: readonly LayerOperands[];
   readonly histograms: OperandHistograms;

@@ -1,6 +1,7 @@
-// Many multipliers in one network: each is read, measured in the quantised network of a run, and set beside exact multipliers of fewer bits.
-// Invariants: the run is only read; each measurement is kept the moment it is finished and never made twice under the same facts; a
-// multiplier that fails has its reason in the report and does not end the rest.
+// Many multipliers in one network: each is read, measured in the quantised network of a run, and set beside exact
+// multipliers of fewer bits.
+// Invariants: the run is only read; each measurement is kept the moment it is finished and never made twice under the
+// same facts; a multiplier that fails has its reason in the report and does not end the rest.
 
 import { basename } from 'node:path';
 import { errorMetrics, type OperandHistograms } from '../../multiplier/metrics.ts';
@@ -57,7 +58,10 @@ export interface TryOptions {
   readonly signal?: AbortSignal;
 }
 
-/** Measures all of them and returns the report, which is also in the folder as JSON, CSV and a picture. Throws for what concerns all. */
+/**
+ * Measures all of them and returns the report, which is also in the folder as JSON, CSV and a picture. Throws for what
+ * concerns all.
+ */
 export async function tryMultipliers(options: TryOptions): Promise<TryReport> {
   const { listener = () => {}, signal } = options;
   const out = options.out ?? tryFolder(options.run);

@@ -1,5 +1,5 @@
-// Exact multipliers of fewer bits: the rivals of every approximate one. Both operands lose a bit at a time down to five; from there the
-// weights go first, which networks mind less than their activations.
+// Exact multipliers of fewer bits: the rivals of every approximate one. Both operands lose a bit at a time down to
+// five; from there the weights go first, which networks mind less than their activations.
 
 import { cheapestExact } from '../../netlist/exact-cost.ts';
 import type { OperandBits } from '../../workbench/import.ts';
@@ -14,7 +14,9 @@ const steps = [
   [3, 3],
 ] as const;
 
-/** Widths below the given ones, the widest first: 7×7, 6×6, 5×5, 4×5, 4×4, 3×4 and 3×3 where neither operand has fewer. */
+/**
+ * Widths below the given ones, the widest first: 7×7, 6×6, 5×5, 4×5, 4×4, 3×4 and 3×3 where neither operand has fewer.
+ */
 export function narrowerWidths({ weights, activations }: OperandBits): readonly OperandBits[] {
   const limited = steps.map(([w, x]) => ({ weights: Math.min(w, weights), activations: Math.min(x, activations) }));
   const distinct = new Map(limited.map((bits) => [widthName(bits), bits]));

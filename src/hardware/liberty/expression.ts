@@ -1,6 +1,7 @@
-// Boolean expressions of Liberty (`function`, `when`): ! and postfix ' for not, * & or a space for and, + | for or, ^ for exclusive or,
-// the constants 0 and 1, parentheses. Evaluated on words, 32 vectors at a time.
-// Invariant: `program` is in postfix order and leaves exactly one value; nesting and length are bounded. Binding: not, exclusive or, and, or.
+// Boolean expressions of Liberty (`function`, `when`): ! and postfix ' for not, * & or a space for and, + | for or, ^
+// for exclusive or, the constants 0 and 1, parentheses. Evaluated on words, 32 vectors at a time.
+// Invariant: `program` is in postfix order and leaves exactly one value; nesting and length are bounded. Binding: not,
+// exclusive or, and, or.
 // Source: Liberty User Guide, "function attribute".
 
 import { invariant } from '../../tensor/errors.ts';

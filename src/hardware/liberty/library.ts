@@ -1,5 +1,6 @@
-// A cell library as area, timing and power analysis need it, in one set of units: ps, fF, fJ, nW, V, µm². Combinational cells only;
-// cells with storage, three-state outputs, no function or something that is not understood are listed by name and otherwise left out.
+// A cell library as area, timing and power analysis need it, in one set of units: ps, fF, fJ, nW, V, µm². Combinational
+// cells only; cells with storage, three-state outputs, no function or something that is not understood are listed by
+// name and otherwise left out.
 // Invariant: functions are of input pins; `when` and arcs may name outputs of the cell too.
 
 import type { BooleanExpression } from './expression.ts';
@@ -17,7 +18,9 @@ export interface TimingArc {
   readonly transition: Readonly<Record<Edge, LookupTable>>;
 }
 
-/** Energy inside the cell per transition, fJ over (input slew ps, load fF), by the edge of the pin that carries the arc. */
+/**
+ * Energy inside the cell per transition, fJ over (input slew ps, load fF), by the edge of the pin that carries the arc.
+ */
 export interface PowerArc {
   /** null: on an input pin, for transitions of that pin by itself. */
   readonly relatedPin: string | null;
@@ -54,7 +57,10 @@ export interface Cell {
   readonly area: number;
   /** The library asks tools not to use it. */
   readonly dontUse: boolean;
-  /** Delay and slew tables lead to every output from all inputs that it depends on, for both edges: a path through it has a delay. */
+  /**
+   * Delay and slew tables lead to every output from all inputs that it depends on, for both edges: a path through it
+   * has a delay.
+   */
   readonly timed: boolean;
   readonly inputs: readonly InputPin[];
   readonly outputs: readonly OutputPin[];

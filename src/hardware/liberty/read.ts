@@ -38,8 +38,8 @@ function withoutCells(name: string, { notes }: Library): UserError {
 const readTexts = new WeakMap<LibertyText, Library>();
 
 /**
- * Reads several texts as one library; a text object that was read before is not read again. Texts without combinational cells, such as
- * those of flip-flops, are passed over with a note, as long as one has some. Throws a UserError.
+ * Reads several texts as one library; a text object that was read before is not read again. Texts without combinational
+ * cells, such as those of flip-flops, are passed over with a note, as long as one has some. Throws a UserError.
  */
 export function readLiberties(texts: readonly LibertyText[]): Library {
   if (texts.length === 0) throw new UserError('no Liberty text given: expected at least one library of cells');

@@ -1,8 +1,8 @@
-// One Liberty text to a library. Units are converted here and nowhere else: times to ps, capacitances to fF, leakage to nW, internal
-// energies (capacitance unit × voltage unit²) to fJ.
-// Invariant: what is malformed (syntax, numbers, tables of another shape than their axes) refuses the file, with line and column; a cell
-// that this program has no use for, or of which it does not understand a pin, a function, a condition or an arc, is left out with a note,
-// never guessed at. Reading is linear in the text.
+// One Liberty text to a library. Units are converted here and nowhere else: times to ps, capacitances to fF, leakage to
+// nW, internal energies (capacitance unit × voltage unit²) to fJ.
+// Invariant: what is malformed (syntax, numbers, tables of another shape than their axes) refuses the file, with line
+// and column; a cell that this program has no use for, or of which it does not understand a pin, a function, a
+// condition or an arc, is left out with a note, never guessed at. Reading is linear in the text.
 // Not read: constraints, composite current sources, noise, wire load models.
 
 import { invariant } from '../../tensor/errors.ts';
@@ -165,7 +165,10 @@ export class LibraryReader {
     return factor;
   }
 
-  /** The reason where the cell has storage, a three-state output, no function or more inputs than a truth table here holds. */
+  /**
+   * The reason where the cell has storage, a three-state output, no function or more inputs than a truth table here
+   * holds.
+   */
   #cell(name: string, group: Group): Cell | string {
     if (group.groups.some((inner) => CELL_GROUPS_WITH_STATE.has(inner.name))) return 'storage';
     if (group.groups.some((inner) => inner.name === 'bus' || inner.name === 'bundle')) return 'pins in buses';
@@ -187,7 +190,8 @@ export class LibraryReader {
       else outputs.push(this.#outputPin(pin, new Set(inputNames), pinNames));
     }
     if (outputs.length === 0) return 'no output';
-    // An output may be timed from another output of its cell (a full adder's sum from its carry): that one stands before it.
+    // An output may be timed from another output of its cell (a full adder's sum from its carry): that one stands
+    // before it.
     const dependent = (pin: OutputPin) => Number(pin.timing.some((arc) => !inputNames.includes(arc.relatedPin)));
     outputs.sort((a, b) => dependent(a) - dependent(b));
     const leakage = this.#leakage(group, pinNames);

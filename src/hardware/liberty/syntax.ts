@@ -1,4 +1,5 @@
-// Liberty text as a tree of groups: `name (arguments) { attributes and groups }`. Knows the three statement forms and nothing of cells.
+// Liberty text as a tree of groups: `name (arguments) { attributes and groups }`. Knows the three statement forms and
+// nothing of cells.
 // Invariant: every node keeps the offset where it began, so that later stages can point at it; nesting is bounded.
 
 import { UserError } from '../../tensor/errors.ts';
@@ -77,7 +78,10 @@ function statement(tokens: LibertyTokens, name: LibertyToken, depth: number): At
   return { name: name.text, args, attributes, groups, offset };
 }
 
-/** A value up to its semicolon, or to the end of its line where the semicolon is missing. An expression without quotes may begin with "(". */
+/**
+ * A value up to its semicolon, or to the end of its line where the semicolon is missing. An expression without quotes
+ * may begin with "(".
+ */
 function simpleValue(tokens: LibertyTokens): string {
   const first = tokens.take();
   if (first.kind === 'end' || (first.kind === 'mark' && first.text !== '(')) {

@@ -1,7 +1,7 @@
-// Look-up tables of the non-linear delay model: a quantity over input slew (ps) and output load (fF), bilinear between the points and
-// continued linearly outside of them.
-// Invariant: indices increase strictly; values has slews.length · loads.length entries, slew-major. A table of one variable has one
-// point on the other axis, a scalar one point on both.
+// Look-up tables of the non-linear delay model: a quantity over input slew (ps) and output load (fF), bilinear between
+// the points and continued linearly outside of them.
+// Invariant: indices increase strictly; values has slews.length · loads.length entries, slew-major. A table of one
+// variable has one point on the other axis, a scalar one point on both.
 // Source: Liberty User Guide, "Modeling with nonlinear delay models".
 
 export class LookupTable {

@@ -1,5 +1,5 @@
-// The arcs of an output from the timing groups of its pin. A group may hold some of an arc's four tables only (one edge, or delays without
-// slews): groups of one related pin are put together.
+// The arcs of an output from the timing groups of its pin. A group may hold some of an arc's four tables only (one
+// edge, or delays without slews): groups of one related pin are put together.
 // Invariant: an arc has all four tables; whether the arcs reach an output from every input it depends on says isTimed.
 
 import { type BooleanExpression, truthTable } from './expression.ts';
@@ -17,8 +17,8 @@ export interface TimingGroup {
 }
 
 /**
- * The arcs of an output. A group that stays incomplete takes what it lacks from a complete arc of the same pin, so that its own tables
- * still count; without such an arc it is left out, and the cell is not timed.
+ * The arcs of an output. A group that stays incomplete takes what it lacks from a complete arc of the same pin, so that
+ * its own tables still count; without such an arc it is left out, and the cell is not timed.
  */
 export function arcsOf(groups: readonly TimingGroup[]): TimingArc[] {
   const arcs: TimingArc[] = [];
@@ -75,7 +75,10 @@ function tablesOf({ delay, transition }: TimingArc): TimingTables {
   };
 }
 
-/** Whether arcs lead to every output from every input that it depends on, on the way through another output of the cell, too. */
+/**
+ * Whether arcs lead to every output from every input that it depends on, on the way through another output of the cell,
+ * too.
+ */
 export function isTimed(inputs: readonly string[], outputs: readonly OutputPin[]): boolean {
   // Outputs stand behind those that they are timed from.
   const reached = new Map<string, ReadonlySet<string>>();

@@ -1,6 +1,6 @@
 // The tokens of Liberty text: words (names, numbers, unquoted expressions), quoted strings and the marks ( ) { } : ; ,
-// Comments, and a backslash at the end of a line, are white space. Newlines end a simple attribute whose semicolon is missing, so
-// each token says whether it is the first of its line.
+// Comments, and a backslash at the end of a line, are white space. Newlines end a simple attribute whose semicolon is
+// missing, so each token says whether it is the first of its line.
 // Source: Liberty User Guide, volume 1, "General syntax". Not here: what the words mean (syntax.ts, read.ts).
 
 import { type Place, SourceText } from '../../netlist/diagnostics.ts';

@@ -1,6 +1,9 @@
-// The timing half of a library as Liberty text, for ABC: one-output cells with area, pins, functions and delay tables, in ps and fF.
-// Only what this program has understood reaches ABC, and a text a fifth as long as the original is read that much faster.
-// Invariant: names are plain identifiers (abc-cells.ts sees to it); other cells are left out. Power and leakage are not written.
+// The timing half of a library as Liberty text, for ABC: one-output cells with area, pins, functions and delay tables,
+// in ps and fF.
+// Only what this program has understood reaches ABC, and a text a fifth as long as the original is read that much
+// faster.
+// Invariant: names are plain identifiers (abc-cells.ts sees to it); other cells are left out. Power and leakage are not
+// written.
 
 import { type Cell, hasPlainNames, type TimingArc, type Unateness } from './library.ts';
 import type { LookupTable } from './table.ts';

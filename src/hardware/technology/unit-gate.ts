@@ -1,8 +1,10 @@
-// The technology that is built in: simple gates and half and full adders with unit-gate areas AND : HA : FA = 1 : 1.822 : 4.470 (the cost
-// ratios of the TRAM paper), so that synthesis, timing and power work with no file. All other numbers are our own: plausible for a
-// small modern process, linear (delay = intrinsic + resistance · load + a share of the slew), and belonging to no real one.
+// The technology that is built in: simple gates and half and full adders with unit-gate areas AND : HA : FA = 1 : 1.822
+// : 4.470 (the cost ratios of the TRAM paper), so that synthesis, timing and power work with no file. All other numbers
+// are our own: plausible for a small modern process, linear (delay = intrinsic + resistance · load + a share of the
+// slew), and belonging to no real one.
 // Figures of it are told in its own gates (unitGateUnits), never in µm², ps and mW.
-// Invariant: the library is written as Liberty text and read like any other; only the units of the result know that it is built in.
+// Invariant: the library is written as Liberty text and read like any other; only the units of the result know that it
+// is built in.
 
 import { invariant } from '../../tensor/errors.ts';
 import { parseExpression, truthTable } from '../liberty/expression.ts';
@@ -60,7 +62,10 @@ const X1: readonly Gate[] = [
 /** The clock at which a gate's power is the unit, MHz. */
 const UNIT_CLOCK = 100;
 
-/** What is told of the built-in technology: in gates, and for delays in those of an inverter that drives four of its kind. */
+/**
+ * What is told of the built-in technology: in gates, and for delays in those of an inverter that drives four of its
+ * kind.
+ */
 export const unitGateUnits: Units = {
   area: 'AND2 gates',
   delay: 'FO4 delays',

@@ -1,7 +1,8 @@
-// The WebAssembly build of Yosys and ABC from the package registry, in one worker thread that stays warm: compiling its 30 MB takes
-// about a second, a run on a warm worker a fraction of one. Loaded only when something is synthesised.
-// Invariant: runs are answered one after the other; an idle worker does not keep the process alive; a worker that dies or exceeds its
-// time is replaced at the next run. Files are virtual: nothing outside of the request can be read or written.
+// The WebAssembly build of Yosys and ABC from the package registry, in one worker thread that stays warm: compiling its
+// 30 MB takes about a second, a run on a warm worker a fraction of one. Loaded only when something is synthesised.
+// Invariant: runs are answered one after the other; an idle worker does not keep the process alive; a worker that dies
+// or exceeds its time is replaced at the next run. Files are virtual: nothing outside of the request can be read or
+// written.
 
 import { createRequire } from 'node:module';
 import { pathToFileURL } from 'node:url';

@@ -1,8 +1,8 @@
-// A circuit on its way into Yosys: its text, and the script lines that read it into one flat module of logic. Verilog goes to Yosys
-// preprocessed and with its foreign code refused; BLIF is read by our own reader (located diagnostics, undriven nets named) and handed
-// on as Verilog.
-// Invariant: scripts hold file names of this program and plain module names only; other texts from users travel in files. The top is
-// the module that our own rule chooses.
+// A circuit on its way into Yosys: its text, and the script lines that read it into one flat module of logic. Verilog
+// goes to Yosys preprocessed and with its foreign code refused; BLIF is read by our own reader (located diagnostics,
+// undriven nets named) and handed on as Verilog.
+// Invariant: scripts hold file names of this program and plain module names only; other texts from users travel in
+// files. The top is the module that our own rule chooses.
 
 import { readBlif } from '../../netlist/blif/read.ts';
 import { SourceText } from '../../netlist/diagnostics.ts';
@@ -15,8 +15,9 @@ import { refuseForeignCode } from './safety.ts';
 import type { Files, Yosys } from './tool.ts';
 
 /**
- * One circuit: Verilog text (any that Yosys reads; `top` names its module, by default the only one that no other instantiates), BLIF
- * text (`file` names it in messages; `lenient` takes undriven nets as 0 instead of refusing them), or a network.
+ * One circuit: Verilog text (any that Yosys reads; `top` names its module, by default the only one that no other
+ * instantiates), BLIF text (`file` names it in messages; `lenient` takes undriven nets as 0 instead of refusing them),
+ * or a network.
  */
 export type Circuit =
   | { readonly verilog: string; readonly file?: string; readonly top?: string }

@@ -1,7 +1,8 @@
-// Verilog of any kind, elaborated by Yosys and read back as a network. Yosys warns where this program refuses: nets with two drivers,
-// needed nets without one, storage (also latches that nobody meant), black boxes; each is an error at its line of the user's text.
-// Invariant: the bits of a port are taken by their significance, whatever its declared range; the module is the one that our own rule
-// for the top chooses, not Yosys'. Names from the text reach no script, unless they are plain.
+// Verilog of any kind, elaborated by Yosys and read back as a network. Yosys warns where this program refuses: nets
+// with two drivers, needed nets without one, storage (also latches that nobody meant), black boxes; each is an error at
+// its line of the user's text.
+// Invariant: the bits of a port are taken by their significance, whatever its declared range; the module is the one
+// that our own rule for the top chooses, not Yosys'. Names from the text reach no script, unless they are plain.
 
 import { gateCell } from '../../netlist/cells.ts';
 import type { SourceText } from '../../netlist/diagnostics.ts';
@@ -42,8 +43,8 @@ const FILE = 'circuit.v';
 const CELLS = 'cells.v';
 const RIPPLE = 'ripple.v';
 /**
- * Sums as chains of full adders, where Yosys would look ahead for the carry: the smallest form, which tells what a behavioural multiplier
- * needs at least, and the one that algebra proves.
+ * Sums as chains of full adders, where Yosys would look ahead for the carry: the smallest form, which tells what a
+ * behavioural multiplier needs at least, and the one that algebra proves.
  */
 const RIPPLE_ADDER = `(* techmap_celltype = "$alu" *)
 module tram_ripple (A, B, CI, BI, X, Y, CO);
@@ -214,7 +215,10 @@ export function plain(name: string): string {
   );
 }
 
-/** The library cells that the modules instantiate, as black boxes in Verilog; a module that is nowhere is a located error. */
+/**
+ * The library cells that the modules instantiate, as black boxes in Verilog; a module that is nowhere is a located
+ * error.
+ */
 function foreignCells(
   source: SourceText,
   modules: ReadonlyMap<string, JsonModule>,

@@ -1,8 +1,8 @@
-// What Verilog may not hold before any Yosys sees it: foreign functions (DPI-C), which a Yosys of the system calls while it elaborates,
-// and bind. For a Yosys that is no sandbox also system tasks that read or write files, and names in which its own preprocessor could
-// find a comment, a string or a directive.
-// Invariant: what is judged are the tokens of the preprocessed text, the very text that Yosys gets; it has no macros left to assemble a
-// word from.
+// What Verilog may not hold before any Yosys sees it: foreign functions (DPI-C), which a Yosys of the system calls
+// while it elaborates, and bind. For a Yosys that is no sandbox also system tasks that read or write files, and names
+// in which its own preprocessor could find a comment, a string or a directive.
+// Invariant: what is judged are the tokens of the preprocessed text, the very text that Yosys gets; it has no macros
+// left to assemble a word from.
 
 import type { SourceText } from '../../netlist/diagnostics.ts';
 import { tokenize } from '../../netlist/verilog/tokens.ts';

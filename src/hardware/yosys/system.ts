@@ -1,6 +1,7 @@
 // A Yosys of the system, `yosys` on the PATH. Each run has a temporary folder of its own that is removed afterwards.
-// Invariant: started without a shell, with fixed arguments; text from users reaches it in files only, Verilog after safety.ts has refused
-// what would reach outside. It is no sandbox all the same: it runs with the rights of this process.
+// Invariant: started without a shell, with fixed arguments; text from users reaches it in files only, Verilog after
+// safety.ts has refused what would reach outside. It is no sandbox all the same: it runs with the rights of this
+// process.
 
 import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';

@@ -1,4 +1,5 @@
-// What the rest of the program knows of Yosys: a tool that runs one script over named files and gives back files and a log.
+// What the rest of the program knows of Yosys: a tool that runs one script over named files and gives back files and a
+// log.
 // Invariant: files live in one flat folder of the tool's own; their names are chosen by this program, never by a user.
 
 import { UserError } from '../../tensor/errors.ts';
@@ -26,7 +27,10 @@ export interface YosysRequest {
 export interface Yosys {
   /** Nothing outside of the request can be read or written, whatever its files hold. */
   readonly sandboxed: boolean;
-  /** Resolves for a run that Yosys ended with an error too (`ok` false). Throws a UserError if Yosys cannot run at all or in time. */
+  /**
+   * Resolves for a run that Yosys ended with an error too (`ok` false). Throws a UserError if Yosys cannot run at all
+   * or in time.
+   */
   run(request: YosysRequest): Promise<YosysRun>;
   /** For example `Yosys 0.55+3 (git sha1 …)`. */
   version(): Promise<string>;

@@ -1,5 +1,6 @@
-// The gates of a .names cover: a sum of cubes, or its complement. Covers of up to three inputs that are an exclusive or or a majority
-// (the sum and carry of adders) become that gate; every other cover becomes AND, OR and NOT gates, which clean-up simplifies.
+// The gates of a .names cover: a sum of cubes, or its complement. Covers of up to three inputs that are an exclusive or
+// or a majority (the sum and carry of adders) become that gate; every other cover becomes AND, OR and NOT gates, which
+// clean-up simplifies.
 
 import { type Network, ONE, type Signal, ZERO } from '../network.ts';
 

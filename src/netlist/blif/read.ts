@@ -1,7 +1,9 @@
-// Reader of the combinational part of BLIF (Berkeley Logic Interchange Format): .model, .inputs, .outputs, .names with don't-cares and
-// either output phase, .subckt and .gate of models in the same file or of library cells, .conn, comments and line continuation.
-// What does not change the function (timing, attributes, external don't-cares) is left out with a note. Refused by name: .latch in
-// a model that the circuit needs, and every other construct. Undriven nets that an output needs are errors unless the lenient reading is asked for.
+// Reader of the combinational part of BLIF (Berkeley Logic Interchange Format): .model, .inputs, .outputs, .names with
+// don't-cares and either output phase, .subckt and .gate of models in the same file or of library cells, .conn,
+// comments and line continuation.
+// What does not change the function (timing, attributes, external don't-cares) is left out with a note. Refused by
+// name: .latch in a model that the circuit needs, and every other construct. Undriven nets that an output needs are
+// errors unless the lenient reading is asked for.
 
 import { clipped } from '../../tensor/names.ts';
 import { primitives } from '../cells.ts';
@@ -15,7 +17,10 @@ export interface BlifOptions extends ElaborationOptions {
   readonly file?: string;
 }
 
-/** Reads a circuit; its bits may have any names (see ports.ts for what makes it a multiplier). Throws a located UserError. */
+/**
+ * Reads a circuit; its bits may have any names (see ports.ts for what makes it a multiplier). Throws a located
+ * UserError.
+ */
 export function readBlif(text: string, options: BlifOptions = {}): Elaborated {
   const source = new SourceText(text, options.file ?? 'blif');
   const parser = new BlifParser(source);

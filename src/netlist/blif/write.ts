@@ -1,5 +1,5 @@
-// Writer of a network as one BLIF model: one .names per gate. Nets keep the names of ports; partial products are p_i_j, adders
-// fa_s<stage>_c<column>_<id> with _sum and _carry, other gates n<signal>.
+// Writer of a network as one BLIF model: one .names per gate. Nets keep the names of ports; partial products are p_i_j,
+// adders fa_s<stage>_c<column>_<id> with _sum and _carry, other gates n<signal>.
 // Invariant: reading the text back gives a network of the same function and the same ports in the same order.
 
 import { UserError } from '../../tensor/errors.ts';

@@ -1,6 +1,7 @@
-// A program as a WebAssembly module: `run(first, count)` executes it for `count` blocks from block `first` on. The program is cut into
-// functions that engines compile well; within one, values live in locals, reused as soon as a value is dead, and a value that is needed
-// next stays on the stack. Values that cross a cut live in memory slots, reused too, so that the working set stays in the cache.
+// A program as a WebAssembly module: `run(first, count)` executes it for `count` blocks from block `first` on. The
+// program is cut into functions that engines compile well; within one, values live in locals, reused as soon as a value
+// is dead, and a value that is needed next stays on the stack. Values that cross a cut live in memory slots, reused
+// too, so that the working set stays in the cache.
 // Operations are taken depth first from the stores, in their order: what is computed is soon used.
 // Invariant: memory is [slots][input, block by block][output, block by block]; a slot is written before it is read.
 
@@ -53,7 +54,9 @@ interface Step {
   readonly storeAt?: number;
 }
 
-/** Constants and inputs are cheap enough to be made anew in every function; they are no steps, unless they are stored. */
+/**
+ * Constants and inputs are cheap enough to be made anew in every function; they are no steps, unless they are stored.
+ */
 function isSource(operation: Operation): boolean {
   return operation.operands.length === 0;
 }

@@ -1,5 +1,6 @@
-// A compiled program, ready to run on blocks of 128 lanes. All kernels share one memory, for a kernel keeps nothing there between calls
-// and engines reserve a large address range for each: write the input, run, read the output, before anything else runs.
+// A compiled program, ready to run on blocks of 128 lanes. All kernels share one memory, for a kernel keeps nothing
+// there between calls and engines reserve a large address range for each: write the input, run, read the output, before
+// anything else runs.
 
 import { invariant } from '../../tensor/errors.ts';
 import { type Assembled, assemble } from './assemble.ts';

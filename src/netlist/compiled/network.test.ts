@@ -8,7 +8,9 @@ import { type BitFunctions, differingSample, firstDifferingPattern, PairProducts
 
 const gateKinds = Object.keys(gateArity) as GateKind[];
 
-/** Random gates over inputs, constants and earlier gates, as they come: constant, repeated and unused ones among them. */
+/**
+ * Random gates over inputs, constants and earlier gates, as they come: constant, repeated and unused ones among them.
+ */
 function randomNetwork(
   random: Random,
   [weightBits, activationBits]: readonly [number, number],

@@ -1,6 +1,7 @@
-// Networks as compiled programs: the products of all operand pairs, those of given pairs, and an input pattern on which two networks differ.
-// Lanes are numbered as in transpose.ts; pattern number p has input bit k in bit k of p, so that the pairs of a multiplier, its activation
-// bits first, are numbered w · 2^activationBits + x.
+// Networks as compiled programs: the products of all operand pairs, those of given pairs, and an input pattern on which
+// two networks differ.
+// Lanes are numbered as in transpose.ts; pattern number p has input bit k in bit k of p, so that the pairs of a
+// multiplier, its activation bits first, are numbered w · 2^activationBits + x.
 // Invariant: gates mean what gates.ts says; only what the wanted signals need is compiled.
 
 import { gateFunctions } from '../gates.ts';
@@ -136,7 +137,10 @@ export interface Difference {
   readonly patterns: number;
 }
 
-/** The first pattern of all 2^inputs on which two functions of as many inputs and outputs differ, or null. At most 2^30 patterns. */
+/**
+ * The first pattern of all 2^inputs on which two functions of as many inputs and outputs differ, or null. At most 2^30
+ * patterns.
+ */
 export function firstDifferingPattern(a: BitFunctions, b: BitFunctions): Difference | null {
   const program = new Program();
   const kernel = comparison(program, a, b, 0, (bit) => countingBit(program, bit));

@@ -1,6 +1,6 @@
-// A straight-line program over vectors of 128 bits: 128 operand pairs at a time. Values are numbered as they are made; equal ones are made
-// once, constants fold, and complements are free: a value is 2 · number + 1 where it is the complement of a numbered one, so that `not`
-// costs an instruction only where arithmetic meets it.
+// A straight-line program over vectors of 128 bits: 128 operand pairs at a time. Values are numbered as they are made;
+// equal ones are made once, constants fold, and complements are free: a value is 2 · number + 1 where it is the
+// complement of a numbered one, so that `not` costs an instruction only where arithmetic meets it.
 // Invariant: operands come before what uses them. What no store needs is never emitted (assemble.ts).
 
 import { invariant } from '../../tensor/errors.ts';

@@ -1,7 +1,8 @@
-// Bit planes to integers and back, as operations of a program. A plane holds one bit of 128 operand pairs; the lane of pair p is bit
-// (p div 16) mod 8 of byte p mod 16. So eight planes are eight rows of sixteen 8×8 bit matrices, and transposing these gives bytes that
-// belong to consecutive pairs.
-// Source of the transposition: H. S. Warren, Hacker's Delight, section 7-3 (swapping off-diagonal blocks of 4, 2 and 1 bits).
+// Bit planes to integers and back, as operations of a program. A plane holds one bit of 128 operand pairs; the lane of
+// pair p is bit (p div 16) mod 8 of byte p mod 16. So eight planes are eight rows of sixteen 8×8 bit matrices, and
+// transposing these gives bytes that belong to consecutive pairs.
+// Source of the transposition: H. S. Warren, Hacker's Delight, section 7-3 (swapping off-diagonal blocks of 4, 2 and 1
+// bits).
 
 import type { Program, Value } from './program.ts';
 import { ZERO } from './program.ts';
@@ -43,7 +44,10 @@ export function transposeBytes(program: Program, planes: readonly Value[]): Valu
   return rows;
 }
 
-/** Up to 32 planes, least significant first, as 32-bit integers: 32 vectors of four consecutive pairs. `signed`: two's complement. */
+/**
+ * Up to 32 planes, least significant first, as 32-bit integers: 32 vectors of four consecutive pairs. `signed`: two's
+ * complement.
+ */
 export function integersOf(program: Program, planes: readonly Value[], signed: boolean): Value[] {
   const groups = [0, 8, 16, 24].map((first) =>
     first < planes.length ? transposeBytes(program, planes.slice(first, first + 8)) : undefined,

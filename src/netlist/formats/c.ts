@@ -1,5 +1,7 @@
-// C: one constant array [2^Bw][2^Bx] of the narrowest <stdint.h> type that holds every product, indexed by the patterns.
-// Read: the one array that a C file initialises, nested or flat, decimal or hexadecimal; everything around it is passed over.
+// C: one constant array [2^Bw][2^Bx] of the narrowest <stdint.h> type that holds every product, indexed by the
+// patterns.
+// Read: the one array that a C file initialises, nested or flat, decimal or hexadecimal; everything around it is passed
+// over.
 // Invariant: numbers are read with their places; a file of several arrays is refused, none is chosen.
 
 import type { ProductTable } from '../../multiplier/table.ts';
@@ -66,7 +68,10 @@ export function cProducts(bytes: Uint8Array, file: string): Products {
   return products;
 }
 
-/** Up to an opening brace that follows "=" or begins the text; false at the end. Comments, strings and directives are passed over. */
+/**
+ * Up to an opening brace that follows "=" or begins the text; false at the end. Comments, strings and directives are
+ * passed over.
+ */
 function findInitializer(scanner: NumberScanner): boolean {
   let last = scanner.position === 0 ? EQUALS : 0;
   while (!scanner.ended) {

@@ -49,7 +49,8 @@ test.each([
   }
   const line = 'INFO: Operands: activation weight\n';
   expect(turned!.startsWith(line)).toBe(true);
-  // Without the line the same rows are the same table with its operands exchanged, and only a custom says what they are.
+  // Without the line the same rows are the same table with its operands exchanged, and only a custom says what they
+  // are.
   const unsaid = readTextTable(turned!.slice(line.length));
   expectEqual(unsaid, exchangeOperands(table));
   expect(rowOrder(unsaid)).toEqual({ order: 'activation-weight', said: false });

@@ -1,6 +1,7 @@
-// From the numbers of a file to a table of products: the operands' widths, whether they are signed, and in which order the rows stand.
-// Invariant: nothing is guessed where two readings are sensible; then the error names the option that settles it. What was concluded
-// beyond the numbers themselves is told in a note.
+// From the numbers of a file to a table of products: the operands' widths, whether they are signed, and in which order
+// the rows stand.
+// Invariant: nothing is guessed where two readings are sensible; then the error names the option that settles it. What
+// was concluded beyond the numbers themselves is told in a note.
 
 import { meanErrorDistance, signednessNote, wrapped } from '../../multiplier/signedness.ts';
 import { type ProductTable, productTable } from '../../multiplier/table.ts';
@@ -8,7 +9,8 @@ import { MAX_EXHAUSTIVE_BITS, MIN_OPERAND_BITS } from '../../multiplier/widths.t
 import { invariant, UserError } from '../../tensor/errors.ts';
 
 /**
- * `patterns`: entry n belongs to the operand with the bit pattern n, so that signed operands run 0, 1, …, 127, −128, …, −1;
+ * `patterns`: entry n belongs to the operand with the bit pattern n, so that signed operands run 0, 1, …, 127, −128, …,
+ * −1;
  * `values`: signed operands run −128, …, 127. Without a sign the two are the same.
  */
 export const tableOrders = ['patterns', 'values'] as const;
@@ -16,9 +18,15 @@ export type TableOrder = (typeof tableOrders)[number];
 
 /** What a file of products alone does not say. */
 export interface TableOptions {
-  /** Two's complement. By default: what the rows' operands say, else signed where a product is negative and signed operands fit no worse. */
+  /**
+   * Two's complement. By default: what the rows' operands say, else signed where a product is negative and signed
+   * operands fit no worse.
+   */
   readonly signed?: boolean | undefined;
-  /** Widths of the first and the second operand. By default those of the rows and columns, or of a square of all products. */
+  /**
+   * Widths of the first and the second operand. By default those of the rows and columns, or of a square of all
+   * products.
+   */
   readonly bits?: readonly [weightBits: number, activationBits: number] | undefined;
   /** Order of signed rows and columns that do not name their operands. By default an error where it may be by value. */
   readonly order?: TableOrder | undefined;

@@ -1,6 +1,7 @@
-// NumPy's arrays as product tables. Written: format version 1.0, little-endian int32, C order, shape [2^Bw, 2^Bx], so that in Python
-// `table[w, x]` is the product of the patterns w and x. Read: versions 1 to 3, integers of any width, sign and byte order, floats that
-// hold integers, C or Fortran order, two dimensions or one; a .npz file of one such array.
+// NumPy's arrays as product tables. Written: format version 1.0, little-endian int32, C order, shape [2^Bw, 2^Bx], so
+// that in Python `table[w, x]` is the product of the patterns w and x. Read: versions 1 to 3, integers of any width,
+// sign and byte order, floats that hold integers, C or Fortran order, two dimensions or one; a .npz file of one such
+// array.
 // The file cannot say whether operands are signed, nor in which order signed ones stand: see interpret.ts.
 
 import type { ProductTable } from '../../multiplier/table.ts';
@@ -37,8 +38,9 @@ export function writeNpy(table: ProductTable): Uint8Array {
 }
 
 /**
- * The table that writeNpy wrote, or one of NumPy's. Rows are in the order of the bit patterns unless `order` says otherwise; without
- * `signed`, a table with a negative product is taken as signed. Throws a UserError that names the file.
+ * The table that writeNpy wrote, or one of NumPy's. Rows are in the order of the bit patterns unless `order` says
+ * otherwise; without `signed`, a table with a negative product is taken as signed. Throws a UserError that names the
+ * file.
  */
 export function readNpy(bytes: Uint8Array, file = 'table', options: TableOptions = {}): ProductTable {
   return interpretProducts(npyProducts(bytes, file), file, { order: 'patterns', ...options }).table;

@@ -1,6 +1,6 @@
-// Raw binary tables: the products alone, little-endian, entry w · 2^activationBits + x, no header. Written: int32, by the operand
-// PATTERNS; 2^(Bw+Bx) · 4 bytes. Read: int32 or uint16 (the form of tf-approximate), told apart by the size of the file; with the widths
-// given also 1 and 8 bytes each.
+// Raw binary tables: the products alone, little-endian, entry w · 2^activationBits + x, no header. Written: int32, by
+// the operand PATTERNS; 2^(Bw+Bx) · 4 bytes. Read: int32 or uint16 (the form of tf-approximate), told apart by the size
+// of the file; with the widths given also 1 and 8 bytes each.
 // Invariant: where the size fits two readings and the numbers do not decide, the error asks for the widths.
 
 import type { ProductTable } from '../../multiplier/table.ts';
@@ -65,7 +65,10 @@ function elements(bytes: Uint8Array, size: number, file: string): Products {
   return { values, shape: [values.length], ...(size < 4 ? { unsignedBits: 8 * size } : {}) };
 }
 
-/** Not two 16-bit products in one 32-bit number, nor the halves of 32-bit numbers (the upper ones all 0 or −1) as 16-bit products. */
+/**
+ * Not two 16-bit products in one 32-bit number, nor the halves of 32-bit numbers (the upper ones all 0 or −1) as 16-bit
+ * products.
+ */
 function isPlausible({ values, unsignedBits }: Products, productBits: number): boolean {
   if (unsignedBits === undefined) {
     return values.every((product) => product >= -(2 ** productBits) && product < 2 ** productBits);

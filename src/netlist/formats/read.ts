@@ -1,11 +1,12 @@
-// A table of products from a file of any form, recognised by its content; the extension helps where the content does not tell.
+// A table of products from a file of any form, recognised by its content; the extension helps where the content does
+// not tell.
 //   .npy, .npz     NumPy: integers of any width and byte order, floats that hold integers
 //   .txt           the published form, with its title line and rows `w x product`
 //   .csv, .txt …   a matrix, or rows `a b product`, with or without a line of titles
 //   .h, .c         the one array that C text initialises
 //   .bin, .raw     raw little-endian int32 or uint16
-// and any of them as .gz. Invariant: one reading or an error that says what settles it; time and memory are linear in the file, and
-// unpacking stops at MAX_TABLE_BYTES.
+// and any of them as .gz. Invariant: one reading or an error that says what settles it; time and memory are linear in
+// the file, and unpacking stops at MAX_TABLE_BYTES.
 
 import { UserError } from '../../tensor/errors.ts';
 import { inflateLimited, isGzip } from '../../tensor/gzip.ts';
@@ -44,8 +45,9 @@ export function tableForm(bytes: Uint8Array, name: string): TableForm | null {
 }
 
 /**
- * Reads a table. `name` names it in messages, and its extension helps to recognise it. Throws a UserError in one line: of a damaged file,
- * of one that is no table, and of one that can be read in two ways (then it names the option that settles it).
+ * Reads a table. `name` names it in messages, and its extension helps to recognise it. Throws a UserError in one line:
+ * of a damaged file, of one that is no table, and of one that can be read in two ways (then it names the option that
+ * settles it).
  */
 export function readTable(bytes: Uint8Array, name: string, options: TableOptions = {}): ReadTable {
   if (isGzip(bytes))

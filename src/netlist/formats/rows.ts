@@ -1,6 +1,6 @@
-// Tables as rows of numbers: a matrix (CSV, white space, NumPy's savetxt, JSON lists), with or without a column of operands, or one row
-// `a b product` for each pair of operands. Numbers are separated by blanks, commas or semicolons; brackets and lines that begin with #
-// are passed over, and so is a first line of titles.
+// Tables as rows of numbers: a matrix (CSV, white space, NumPy's savetxt, JSON lists), with or without a column of
+// operands, or one row `a b product` for each pair of operands. Numbers are separated by blanks, commas or semicolons;
+// brackets and lines that begin with # are passed over, and so is a first line of titles.
 // Invariant: every pair of operands has exactly one product; rows that name their operands may come in any order.
 
 import { operandValues } from '../../multiplier/table.ts';
@@ -42,7 +42,9 @@ export function rowsProducts(bytes: Uint8Array, file: string): Products {
   return { values, shape: [rows, columns] };
 }
 
-/** Whether the titles of rows `a b product` say that the activation comes first: `x,w,p` or `activation,weight,product`. */
+/**
+ * Whether the titles of rows `a b product` say that the activation comes first: `x,w,p` or `activation,weight,product`.
+ */
 function activationFirst(titles: string): boolean {
   const line = titles.split('\n').findLast((text) => text.trim() !== '') ?? '';
   const [first = '', second = ''] = line.toLowerCase().match(/[a-z]+/g) ?? [];
@@ -86,8 +88,8 @@ export function readRows(scanner: NumberScanner, expected: string): Rows {
 }
 
 /**
- * Products by operands from rows `a b product`. With the line of the first row, rows must stand in the order of the patterns, the second
- * operand fastest. Throws a UserError.
+ * Products by operands from rows `a b product`. With the line of the first row, rows must stand in the order of the
+ * patterns, the second operand fastest. Throws a UserError.
  */
 export function tripleProducts({ values, rows }: Rows, file: string, firstLine?: number): Products {
   let signed = false;

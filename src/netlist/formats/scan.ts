@@ -1,4 +1,5 @@
-// Numbers of a text, read byte by byte: tables of 12×12 bits have hundreds of megabytes, too many for one string per row.
+// Numbers of a text, read byte by byte: tables of 12×12 bits have hundreds of megabytes, too many for one string per
+// row.
 // Invariant: time is linear in the bytes; every error names file and line, and quotes at most a piece of the line.
 
 import { UserError } from '../../tensor/errors.ts';
@@ -79,8 +80,8 @@ export class NumberScanner {
   }
 
   /**
-   * A decimal integer, 1.0 and 1e3 too; as C has them with `inC`: 0x…, octal with a leading 0, suffixes. Null, and nothing consumed, where
-   * no integer stands.
+   * A decimal integer, 1.0 and 1e3 too; as C has them with `inC`: 0x…, octal with a leading 0, suffixes. Null, and
+   * nothing consumed, where no integer stands.
    */
   integer(inC = false): number | null {
     const { bytes } = this;

@@ -1,10 +1,12 @@
-// The published text form of a product table: a few `INFO:` lines with error metrics, the line `LUT for approximate multiplier:`, and
-// one row `w x product` for each pair, w in the outer loop, in the order of the patterns. Numbers of a signed table are signed, so
-// that its rows run 0..127, −128..−1. The published files have two headers: the full one, and an earlier, short one of four lines
-// (signed) or six (unsigned). Metrics have six significant digits, as a C++ stream prints them.
+// The published text form of a product table: a few `INFO:` lines with error metrics, the line `LUT for approximate
+// multiplier:`, and one row `w x product` for each pair, w in the outer loop, in the order of the patterns. Numbers of
+// a signed table are signed, so that its rows run 0..127, −128..−1. The published files have two headers: the full one,
+// and an earlier, short one of four lines (signed) or six (unsigned). Metrics have six significant digits, as a C++
+// stream prints them.
 // The reader takes any lines before the title (the published files carry warnings there) and checks every row's place.
-// What its operands are a text says with the line `INFO: Operands: activation weight` before the title; the program that published the
-// form takes the first operand as the activation, and files of its own say nothing. The weight comes first in a ProductTable.
+// What its operands are a text says with the line `INFO: Operands: activation weight` before the title; the program
+// that published the form takes the first operand as the activation, and files of its own say nothing. The weight comes
+// first in a ProductTable.
 
 import { type ErrorMetrics, errorMetrics } from '../../multiplier/metrics.ts';
 import { exchangeOperands, type OperandOrder, operandValues, type ProductTable } from '../../multiplier/table.ts';
@@ -21,7 +23,10 @@ export interface TextTableOptions {
   readonly header?: 'full' | 'short';
   /** Lines before the header, without their newline; see publishedWarnings. */
   readonly warnings?: readonly string[];
-  /** Writes a line that says what the operands of a row are, and the rows in this order; without it the weight is first and no line says so. */
+  /**
+   * Writes a line that says what the operands of a row are, and the rows in this order; without it the weight is first
+   * and no line says so.
+   */
   readonly operands?: OperandOrder;
 }
 
@@ -31,8 +36,8 @@ export interface TextTable extends ProductTable {
 }
 
 /**
- * Said: the text says what its operands are, and the table has been turned so that the weight is first. Not said: the order is that of the
- * program which published the form, and the table is as its rows are.
+ * Said: the text says what its operands are, and the table has been turned so that the weight is first. Not said: the
+ * order is that of the program which published the form, and the table is as its rows are.
  */
 export interface RowOrder {
   readonly order: OperandOrder;
@@ -141,15 +146,18 @@ export function isPublishedText(bytes: Uint8Array): boolean {
 }
 
 /**
- * Reads the text form; widths and signedness follow from the rows. `file` names the source in error messages. The rows' first operand is
- * the first of the table, unless the text says that it is the activation.
+ * Reads the text form; widths and signedness follow from the rows. `file` names the source in error messages. The rows'
+ * first operand is the first of the table, unless the text says that it is the activation.
  */
 export function readTextTable(text: string | Uint8Array, file = 'table', options: TableOptions = {}): TextTable {
   const bytes = typeof text === 'string' ? new TextEncoder().encode(text) : text;
   return inSaidOrder(interpretProducts(textProducts(bytes, file), file, options).table, bytes);
 }
 
-/** The table of a text with the order of its rows; where the text says that the activation comes first, turned so that the weight does. */
+/**
+ * The table of a text with the order of its rows; where the text says that the activation comes first, turned so that
+ * the weight does.
+ */
 export function inSaidOrder(table: ProductTable, bytes: Uint8Array): TextTable {
   const header = Buffer.from(bytes.buffer, bytes.byteOffset, Math.max(0, titleAt(bytes))).toString('utf8');
   const said = header

@@ -1,5 +1,6 @@
-// The published exact multiplier (TRAM, section 3.2; its released netlist generator): an array of partial products reduced by full
-// adders as in a Wallace tree, then by half adders that ripple through the columns. At 8×8 it has 46 full and 18 half adders.
+// The published exact multiplier (TRAM, section 3.2; its released netlist generator): an array of partial products
+// reduced by full adders as in a Wallace tree, then by half adders that ripple through the columns. At 8×8 it has 46
+// full and 18 half adders.
 // Invariant: the order of creation is the published one, for the greedy mapping tries its candidates in that order.
 
 import { checkNetlistBits } from '../../multiplier/widths.ts';
@@ -55,7 +56,10 @@ function compress(network: Network, start: Columns): { columns: Columns; stages:
   return { columns, stages };
 }
 
-/** Passes over the columns, in place, until each holds at most one bit. The carry out of the top column is always 0 and is dropped. */
+/**
+ * Passes over the columns, in place, until each holds at most one bit. The carry out of the top column is always 0 and
+ * is dropped.
+ */
 function ripple(network: Network, columns: Columns, stagesBefore: number): void {
   for (let stage = stagesBefore + 1; columns.some((bits) => bits.length > 1); stage++) {
     const halfAdded = pass(network, columns, stage, 2);
@@ -63,7 +67,10 @@ function ripple(network: Network, columns: Columns, stagesBefore: number): void 
   }
 }
 
-/** One adder of `inputs` inputs for every column that holds exactly two bits (half adders) or three and more (full adders). */
+/**
+ * One adder of `inputs` inputs for every column that holds exactly two bits (half adders) or three and more (full
+ * adders).
+ */
 function pass(network: Network, columns: Columns, stage: number, inputs: 2 | 3): boolean {
   let changed = false;
   columns.forEach((bits, column) => {

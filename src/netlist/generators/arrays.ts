@@ -1,8 +1,8 @@
-// Approximate unsigned multipliers that leave out or merge bits of the partial-product array; the bits that remain are added exactly by
-// a Dadda tree. The formulas say the same in arithmetic, bit by bit of the operands.
-// Sources: truncation, e.g. M. J. Schulte and E. E. Swartzlander, VLSI Signal Processing 1993 (constant correction); broken array and
-// lower-part OR: H. R. Mahdiani et al., IEEE Trans. Circuits and Systems I, 2010; 2×2 blocks: P. Kulkarni, P. Gupta and M. Ercegovac,
-// VLSI Design 2011.
+// Approximate unsigned multipliers that leave out or merge bits of the partial-product array; the bits that remain are
+// added exactly by a Dadda tree. The formulas say the same in arithmetic, bit by bit of the operands.
+// Sources: truncation, e.g. M. J. Schulte and E. E. Swartzlander, VLSI Signal Processing 1993 (constant correction);
+// broken array and lower-part OR: H. R. Mahdiani et al., IEEE Trans. Circuits and Systems I, 2010; 2×2 blocks: P.
+// Kulkarni, P. Gupta and M. Ercegovac, VLSI Design 2011.
 
 import { type Signal, ZERO } from '../network.ts';
 import { addPartialProducts, addProduct, multiplierFrame } from './frame.ts';

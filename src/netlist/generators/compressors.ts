@@ -1,10 +1,15 @@
-// Unsigned multipliers whose low columns are reduced by approximate 4:2 compressors: four bits of a column become a sum and a carry,
-// without the carries between neighbours of an exact one. Columns from `columns` up, and what remains, are added exactly (Dadda).
-// The schedule is written once, over signals for the circuit and over bits with the published truth tables for the formula.
-// Sources: A. Momeni, J. Han, P. Montuschi and F. Lombardi, "Design and Analysis of Approximate Compressors for Multiplication", IEEE Trans.
-// Computers 64(4), 2015, design 2 (without carry-in and carry-out; 4 of 16 outputs wrong, error rate 25 %); S. Venkatachalam and S.-B. Ko,
-// "Design of Power and Area Efficient Approximate Multipliers", IEEE Trans. VLSI Systems 25(5), 2017, its 4:2 compressor (5 of 16 wrong, each by −1).
-// The reduction is ours: the papers place their cells by hand, so that figures of their multipliers are not those of this family.
+// Unsigned multipliers whose low columns are reduced by approximate 4:2 compressors: four bits of a column become a sum
+// and a carry, without the carries between neighbours of an exact one. Columns from `columns` up, and what remains, are
+// added exactly (Dadda).
+// The schedule is written once, over signals for the circuit and over bits with the published truth tables for the
+// formula.
+// Sources: A. Momeni, J. Han, P. Montuschi and F. Lombardi, "Design and Analysis of Approximate Compressors for
+// Multiplication", IEEE Trans.
+// Computers 64(4), 2015, design 2 (without carry-in and carry-out; 4 of 16 outputs wrong, error rate 25 %); S.
+// Venkatachalam and S.-B. Ko, "Design of Power and Area Efficient Approximate Multipliers", IEEE Trans. VLSI Systems
+// 25(5), 2017, its 4:2 compressor (5 of 16 wrong, each by −1).
+// The reduction is ours: the papers place their cells by hand, so that figures of their multipliers are not those of
+// this family.
 
 import type { Network, Signal } from '../network.ts';
 import { addPartialProducts, addProduct, multiplierFrame } from './frame.ts';
@@ -40,7 +45,8 @@ export const compressors = {
         const [low, high] = [and(x1, x2), and(x3, x4)];
         return { sum: or(or(xor(x1, x2), xor(x3, x4)), and(low, high)), carry: or(low, high) };
       },
-    // sum = (x1 ⊕ x2) ∨ (x3 ⊕ x4) ∨ x1 x2 x3 x4, carry = x1 x2 ∨ x3 x4. Wrong: one of x1, x2 and one of x3, x4 → 1, 1111 → 3.
+    // sum = (x1 ⊕ x2) ∨ (x3 ⊕ x4) ∨ x1 x2 x3 x4, carry = x1 x2 ∨ x3 x4. Wrong: one of x1, x2 and one of x3, x4 → 1,
+    // 1111 → 3.
     table: [0, 1, 1, 2, 1, 1, 1, 3, 1, 1, 1, 3, 2, 3, 3, 3],
   },
 } as const satisfies Record<string, Compressor>;

@@ -1,9 +1,11 @@
-// A heap of bits by column (each of weight 2^column) and ways to add it up: Wallace's and Dadda's compressor trees with a ripple-carry
-// adder at the end, and the compact tree: column by column the three earliest bits, with a half adder only
-// where the count is even, down to one bit (compactCost tells its unit gates). The multiplier generators differ in the bits that they put on the heap.
-// Invariant: additions are modulo 2^columns: what leaves the top column is dropped, so that two's complement needs no further care.
-// Sources: C. S. Wallace, IEEE Trans. Electronic Computers 1964; L. Dadda, Alta Frequenza 1965; V. G. Oklobdzija, D. Villeger and
-// S. S. Liu, IEEE Trans. Computers 1996 (three earliest bits first).
+// A heap of bits by column (each of weight 2^column) and ways to add it up: Wallace's and Dadda's compressor trees with
+// a ripple-carry adder at the end, and the compact tree: column by column the three earliest bits, with a half adder
+// only where the count is even, down to one bit (compactCost tells its unit gates). The multiplier generators differ in
+// the bits that they put on the heap.
+// Invariant: additions are modulo 2^columns: what leaves the top column is dropped, so that two's complement needs no
+// further care.
+// Sources: C. S. Wallace, IEEE Trans. Electronic Computers 1964; L. Dadda, Alta Frequenza 1965; V. G. Oklobdzija, D.
+// Villeger and S. S. Liu, IEEE Trans. Computers 1996 (three earliest bits first).
 
 import { type Network, ONE, type Signal, ZERO } from '../network.ts';
 
@@ -40,7 +42,10 @@ export class BitHeap {
     return this.#ripple();
   }
 
-  /** As many full adders as fit in every column and a half adder on two bits that remain, until no column has more than two. */
+  /**
+   * As many full adders as fit in every column and a half adder on two bits that remain, until no column has more than
+   * two.
+   */
   #wallace(): void {
     while (this.columns.some((bits) => bits.length > 2)) {
       this.#stage++;
@@ -124,8 +129,9 @@ export class BitHeap {
 }
 
 /**
- * Unit-gate cost (structure.ts) of the compact tree over `heights[c]` bits per column and a constant added to them: a full adder 7, a
- * half adder 3, also with the constant as its third input; in the top column the sums alone. An upper bound where bits are equal.
+ * Unit-gate cost (structure.ts) of the compact tree over `heights[c]` bits per column and a constant added to them: a
+ * full adder 7, a half adder 3, also with the constant as its third input; in the top column the sums alone. An upper
+ * bound where bits are equal.
  */
 export function compactCost(heights: ArrayLike<number>, constant: number): number {
   let cost = 0;

@@ -1,6 +1,9 @@
-// Approximate unsigned multipliers that look for the leading one of each operand: DRUM, Mitchell's logarithmic multiplication and RoBA.
-// The circuits work with one-hot signals: `leading[k]` says that bit k is the highest 1, and a shift by k is a sum of gated copies.
-// Sources: S. Hashemi, R. I. Bahar and S. Reda, ICCAD 2015 (DRUM); J. N. Mitchell, IRE Trans. Electronic Computers 1962;
+// Approximate unsigned multipliers that look for the leading one of each operand: DRUM, Mitchell's logarithmic
+// multiplication and RoBA.
+// The circuits work with one-hot signals: `leading[k]` says that bit k is the highest 1, and a shift by k is a sum of
+// gated copies.
+// Sources: S. Hashemi, R. I. Bahar and S. Reda, ICCAD 2015 (DRUM); J. N. Mitchell, IRE Trans. Electronic Computers
+// 1962;
 // R. Zendegani et al., IEEE Trans. VLSI Systems 2017 (RoBA).
 
 import { type Network, type Signal, ZERO } from '../network.ts';
@@ -8,7 +11,9 @@ import { addProduct, multiplierFrame } from './frame.ts';
 import type { Generated } from './generator.ts';
 import { BitHeap } from './heap.ts';
 
-/** Takes `bits` bits of each operand from its leading one on, the lowest of them set to 1, and multiplies these exactly. */
+/**
+ * Takes `bits` bits of each operand from its leading one on, the lowest of them set to 1, and multiplies these exactly.
+ */
 export function drum(weightBits: number, activationBits: number, bits: number): Generated {
   const { network, w, x, productBits } = multiplierFrame('drum', weightBits, activationBits);
   const gates = new Gates(network);
@@ -48,7 +53,10 @@ function window(gates: Gates, operand: readonly Signal[], bits: number): { bits:
   return { bits: windowed, shifts };
 }
 
-/** log₂ is taken as linear between powers of two: 2^a (1 + f) · 2^b (1 + g) ≈ 2^(a+b) (1 + f + g), or 2^(a+b+1) (f + g) when f + g ≥ 1. */
+/**
+ * log₂ is taken as linear between powers of two: 2^a (1 + f) · 2^b (1 + g) ≈ 2^(a+b) (1 + f + g), or 2^(a+b+1) (f + g)
+ * when f + g ≥ 1.
+ */
 export function mitchell(weightBits: number, activationBits: number): Generated {
   const { network, w, x, productBits } = multiplierFrame('mitchell', weightBits, activationBits);
   const gates = new Gates(network);

@@ -1,5 +1,6 @@
-// All generators by kind, with what a person needs to choose one: summary, parameters, signedness, source. `generate` checks the
-// parameters and gives the network, cleaned up, with the formula that it must equal; `parseGeneratorSpec` reads `kind:8x8:name=value,…`.
+// All generators by kind, with what a person needs to choose one: summary, parameters, signedness, source. `generate`
+// checks the parameters and gives the network, cleaned up, with the formula that it must equal; `parseGeneratorSpec`
+// reads `kind:8x8:name=value,…`.
 
 import { checkNetlistBits } from '../../multiplier/widths.ts';
 import { UserError } from '../../tensor/errors.ts';
@@ -222,7 +223,9 @@ export interface GeneratedMultiplier extends Generated {
   readonly asBuilt: Network;
 }
 
-/** Throws a UserError for an unknown kind or parameter (with the nearest and the valid ones) or a value out of range. */
+/**
+ * Throws a UserError for an unknown kind or parameter (with the nearest and the valid ones) or a value out of range.
+ */
 export function generate(kind: string, options: GenerateOptions): GeneratedMultiplier {
   const generator = Object.hasOwn(generators, kind) ? generators[kind]! : null;
   if (!generator) {
@@ -253,7 +256,9 @@ export function generate(kind: string, options: GenerateOptions): GeneratedMulti
   return { name, kind, signed: generator.signed, parameters: values, network: clean, asBuilt: network, formula };
 }
 
-/** Kind, widths and all parameters as one identifier of BLIF, Verilog and C: `truncated_8x8_columns6_compensation_none`. */
+/**
+ * Kind, widths and all parameters as one identifier of BLIF, Verilog and C: `truncated_8x8_columns6_compensation_none`.
+ */
 function moduleName(kind: string, { weightBits, activationBits }: Widths, values: ParameterValues): string {
   const parameters = Object.entries(values).map(
     ([name, value]) => `${name}${typeof value === 'number' ? '' : '_'}${value}`,
@@ -283,7 +288,9 @@ function parameterValue(
 
 const SPEC = /^([a-z][a-z0-9-]{0,40}):(\d{1,3})[x×](\d{1,3})(?::([^\s:]{1,300}))?$/;
 
-/** Whether a text has the form of a generator spec, e.g. `dadda:8x8` or `truncated:8x8:columns=6,compensation=constant`. */
+/**
+ * Whether a text has the form of a generator spec, e.g. `dadda:8x8` or `truncated:8x8:columns=6,compensation=constant`.
+ */
 export function isGeneratorSpec(text: string): boolean {
   return SPEC.test(text);
 }

@@ -1,5 +1,6 @@
-// Exact signed multipliers (two's complement). Baugh-Wooley: the partial products of one sign bit are complemented, and three constant
-// bits make up for it. Booth, radix 4: pairs of bits of x choose −2w, −w, 0, w or 2w, so that half as many rows are added.
+// Exact signed multipliers (two's complement). Baugh-Wooley: the partial products of one sign bit are complemented, and
+// three constant bits make up for it. Booth, radix 4: pairs of bits of x choose −2w, −w, 0, w or 2w, so that half as
+// many rows are added.
 // A negative bit −b·2^c is (1−b)·2^c − 2^c: its complement on the heap, and a constant.
 // Sources: C. R. Baugh and B. A. Wooley, IEEE Trans. Computers 1973; O. L. MacSorley, Proc. IRE 1961 (modified Booth).
 

@@ -1,4 +1,5 @@
-// Exact unsigned multipliers: Wallace's and Dadda's compressor trees over the array of partial products, any widths (heap.ts).
+// Exact unsigned multipliers: Wallace's and Dadda's compressor trees over the array of partial products, any widths
+// (heap.ts).
 
 import type { Network } from '../network.ts';
 import { addPartialProducts, addProduct, multiplierFrame } from './frame.ts';

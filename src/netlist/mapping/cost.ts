@@ -1,5 +1,6 @@
-// The unit-gate cost (structure.ts) of a network under replacements, without building the cleaned-up network: constants, equal and
-// complementary fanins are propagated, unused gates do not count. It shares no equal gates, so it is never below the cost after clean-up.
+// The unit-gate cost (structure.ts) of a network under replacements, without building the cleaned-up network:
+// constants, equal and complementary fanins are propagated, unused gates do not count. It shares no equal gates, so it
+// is never below the cost after clean-up.
 
 import { usedSignals } from '../cleanup.ts';
 import { type GateKind, type Network, ONE, type Signal, ZERO } from '../network.ts';

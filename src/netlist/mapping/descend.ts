@@ -1,6 +1,7 @@
-// The descent: the published result is only where it begins. First the leaves of the tree are chosen (leaves.ts) at the cost of the compact
-// tree over them, that tree is built (rearrange.ts), and then nets anywhere in it are replaced (descent.ts). Where that does not beat the
-// published search the same moves begin at its result in the tree as it was, and at the exact multiplier.
+// The descent: the published result is only where it begins. First the leaves of the tree are chosen (leaves.ts) at the
+// cost of the compact tree over them, that tree is built (rearrange.ts), and then nets anywhere in it are replaced
+// (descent.ts). Where that does not beat the published search the same moves begin at its result in the tree as it was,
+// and at the exact multiplier.
 // Invariant: error and cost of what is returned are those of the cleaned-up network, simulated anew.
 
 import { approximableColumns, removalOf } from '../../multiplier/structure.ts';

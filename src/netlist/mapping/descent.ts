@@ -1,7 +1,7 @@
-// The second half of the descent: moves anywhere in a compressor tree (positions.ts), from the result of the first half (leaves.ts) or
-// of the published search. A move replaces a partial product, a sum, a carry or a free constant input by
-// 0, 1, an input of the adder or the OR of them, both outputs of an adder at once, or takes a replacement back; pairs of moves are tried
-// where no single one helps.
+// The second half of the descent: moves anywhere in a compressor tree (positions.ts), from the result of the first half
+// (leaves.ts) or of the published search. A move replaces a partial product, a sum, a carry or a free constant input by
+// 0, 1, an input of the adder or the OR of them, both outputs of an adder at once, or takes a replacement back; pairs
+// of moves are tried where no single one helps.
 //   reduce    while the cost is over the budget: the move with the least added error per gate saved
 //   improve   within the budget: the move with the largest fall of the error, then pairs
 // Invariant: the result is never worse than the start where that keeps the budget. Deterministic.
@@ -52,7 +52,10 @@ export interface DescentParameters {
   readonly triedToReduce: number;
   /** Accepted moves, at most. */
   readonly steps: number;
-  /** Moves of the least error, and as many of the cheapest savings, among which pairs are formed where no single one helps. */
+  /**
+   * Moves of the least error, and as many of the cheapest savings, among which pairs are formed where no single one
+   * helps.
+   */
   readonly paired: number;
   /** Pairs that are evaluated, those of the best estimate. */
   readonly pairsTried: number;

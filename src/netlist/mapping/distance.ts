@@ -1,13 +1,13 @@
-// The mean squared error of a mapping to its target, the real-valued products that θ asks for (multiplier/target.ts); not to be taken for
-// the one to the exact products, of error metrics. In float32, in the order of the published program, so that its figures are met to the
-// last digit.
+// The mean squared error of a mapping to its target, the real-valued products that θ asks for (multiplier/target.ts);
+// not to be taken for the one to the exact products, of error metrics. In float32, in the order of the published
+// program, so that its figures are met to the last digit.
 
 const LANES = 32;
 const CASCADE = 16;
 
 /**
- * Mean of (product − target)² in float32, summed in the order of the published program's tensor library: 32 lanes, in each lane
- * cascades of 16 (sums of 16, sums of 16 such sums, …), and the lanes at the end.
+ * Mean of (product − target)² in float32, summed in the order of the published program's tensor library: 32 lanes, in
+ * each lane cascades of 16 (sums of 16, sums of 16 such sums, …), and the lanes at the end.
  */
 export function meanSquareError(products: Int32Array, target: Float32Array): number {
   const lanes = Math.min(LANES, products.length);
@@ -44,7 +44,10 @@ function sumOfLanes(lanes: Float32Array): number {
   return sum;
 }
 
-/** The mean squared error over the pairs by their shares, which add up to 1; null: all pairs count equally, in float32 as above. */
+/**
+ * The mean squared error over the pairs by their shares, which add up to 1; null: all pairs count equally, in float32
+ * as above.
+ */
 export function weightedError(products: Int32Array, target: Float32Array, shares: Float64Array | null): number {
   if (!shares) return meanSquareError(products, target);
   return shares.reduce((sum, share, pair) => sum + share * (products[pair]! - target[pair]!) ** 2, 0);

@@ -1,10 +1,12 @@
-// The squared error of a compressor tree under replacements, by arithmetic instead of simulation. An intact adder passes on the value
-// of its inputs, so the product is the exact one plus, for every replaced place of column c, 2^c · (new bit − the bit that its gate
-// computes). A change therefore adds few one-bit terms to the error of every operand pair, and with e the error before,
+// The squared error of a compressor tree under replacements, by arithmetic instead of simulation. An intact adder
+// passes on the value of its inputs, so the product is the exact one plus, for every replaced place of column c, 2^c ·
+// (new bit − the bit that its gate computes). A change therefore adds few one-bit terms to the error of every operand
+// pair, and with e the error before,
 //   Δ Σ e² = 2 Σ e δ + Σ δ²,  δ = Σ_k a_k b_k:
 // masked sums of e and of common ones. Only replaced places that depend on the changed one need any gate evaluated.
 // Valid while no product leaves the range of the product bus; accept() refuses a change that does.
-// Invariant: `values` are the words of all signals and `error` = product − target of every pair, with the accepted replacements.
+// Invariant: `values` are the words of all signals and `error` = product − target of every pair, with the accepted
+// replacements.
 
 import { invariant } from '../../tensor/errors.ts';
 import { isGate, ONE, type Signal, ZERO } from '../network.ts';

@@ -1,5 +1,6 @@
-// The published search (TRAM, section 3.3): from the least significant column up, each adder output is tried as the constant 0, sums
-// before carries, and kept iff the mean squared error to the target falls. One pass, no move is taken back.
+// The published search (TRAM, section 3.3): from the least significant column up, each adder output is tried as the
+// constant 0, sums before carries, and kept iff the mean squared error to the target falls. One pass, no move is taken
+// back.
 
 import type { MappingState, Move } from './state.ts';
 

@@ -1,9 +1,12 @@
-// The first half of the descent: moves on the leaves of the tree alone, the partial products and the free constant inputs. There
-// everything is closed form. A leaf of column c that becomes 0, 1 or an operand bit adds 2^c · (new − old) to the error, which so stays
-// a combination Σ v_ab f_ab of the functions f_ab = w[a−1] · x[b−1] (index 0: the function 1), and its mean square is vᵀ G v with the
-// Gram matrix of two such functions, E[f_ab f_cd] = A_ac · B_bd, for operands that are independent. No simulation takes part.
-// Search: single changes and pairs of changes by steepest descent under the budget, repeated from disturbed copies of the best.
-// Invariant: deterministic; the mean square is that of the replacements, as long as no product overflows (errors.ts checks that).
+// The first half of the descent: moves on the leaves of the tree alone, the partial products and the free constant
+// inputs. There everything is closed form. A leaf of column c that becomes 0, 1 or an operand bit adds 2^c · (new −
+// old) to the error, which so stays a combination Σ v_ab f_ab of the functions f_ab = w[a−1] · x[b−1] (index 0: the
+// function 1), and its mean square is vᵀ G v with the Gram matrix of two such functions, E[f_ab f_cd] = A_ac · B_bd,
+// for operands that are independent. No simulation takes part.
+// Search: single changes and pairs of changes by steepest descent under the budget, repeated from disturbed copies of
+// the best.
+// Invariant: deterministic; the mean square is that of the replacements, as long as no product overflows (errors.ts
+// checks that).
 
 import type { OperandHistograms } from '../../multiplier/metrics.ts';
 import type { PartialProductRemoval } from '../../multiplier/removal.ts';
@@ -54,7 +57,10 @@ export interface LeafParameters {
   readonly steps: number;
   /** Leaves that a restart changes at random; up to six more in turn. */
   readonly disturbed: number;
-  /** Changes of the least error, and half as many of the cheapest savings, among which pairs are formed where no single one helps. */
+  /**
+   * Changes of the least error, and half as many of the cheapest savings, among which pairs are formed where no single
+   * one helps.
+   */
   readonly paired: number;
   /** Pairs whose cost is computed, the best first. */
   readonly pairsTried: number;
@@ -186,7 +192,8 @@ export class LeafDescent {
       const ratio = ({ error, cost }: Option) => (error < 0 ? error * 1e6 : error / -cost);
       const options = this.#options(true).sort((a, b) => ratio(a) - ratio(b));
       if (options.length === 0) return;
-      // Far above the budget several at once, no two of the same leaf. Together they may save nothing (each alone does): then the first.
+      // Far above the budget several at once, no two of the same leaf. Together they may save nothing (each alone
+      // does): then the first.
       const count = 1 + Math.floor((this.#cost - this.#objective.costBudget) / this.#parameters.savedAtOnce);
       const [before, cost] = [this.#taken(), this.#cost];
       this.#take([

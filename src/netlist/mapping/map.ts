@@ -1,7 +1,9 @@
-// Phase 2: from structure parameters θ to a gate-level multiplier. A search replaces nets of an exact multiplier by constants or by
-// other nets, and clean-up removes what became unused. `greedy` is the published search: columns with θ_c = 1 are removed first, then
-// adder outputs are tried as 0. `descent` (descend.ts) minimises the error under a cost budget and is never worse at no more cost.
-// Invariant: the returned table is that of the returned network, simulated anew; the statistics are those of that table.
+// Phase 2: from structure parameters θ to a gate-level multiplier. A search replaces nets of an exact multiplier by
+// constants or by other nets, and clean-up removes what became unused. `greedy` is the published search: columns with
+// θ_c = 1 are removed first, then adder outputs are tried as 0. `descent` (descend.ts) minimises the error under a cost
+// budget and is never worse at no more cost.
+// Invariant: the returned table is that of the returned network, simulated anew; the statistics are those of that
+// table.
 
 import { operandShares } from '../../multiplier/metrics.ts';
 import {
@@ -26,8 +28,8 @@ import { MappingState, type Move } from './state.ts';
 import { type MappedMultiplier, type MappingOptions, mappingStarts, searchNames, type Task } from './task.ts';
 
 /**
- * Maps θ to a netlist: columns of θ = 1 are removed, then a search replaces nets. Returns network, table and what it cost. Throws a
- * UserError.
+ * Maps θ to a netlist: columns of θ = 1 are removed, then a search replaces nets. Returns network, table and what it
+ * cost. Throws a UserError.
  */
 export function mapStructure(options: MappingOptions): MappedMultiplier {
   const { weightBits, activationBits, theta, search = 'descent', start = 'array' } = options;
@@ -58,7 +60,8 @@ function mapGreedily(task: Task): MappedMultiplier {
 
   const before = mseNow();
   const p00: Move = { column: 0, adder: null, output: 'product', signal: exact.partialProducts[0]!.signal, value: '0' };
-  // From the column of the first sign bit on, a signed tree holds complements and constants, which are no products to remove.
+  // From the column of the first sign bit on, a signed tree holds complements and constants, which are no products to
+  // remove.
   const removable = signed ? Math.min(weightBits, activationBits) - 1 : Number.POSITIVE_INFINITY;
   const gone = removedColumns(structure, theta);
   const removed = gone.flatMap((column) => (column < removable ? state.adderOutputs(column) : []));

@@ -98,8 +98,8 @@ test('the error of a 2×2 mapping is the one worked out by hand', () => {
   // θ_0 = ½ of w0·x0: kept or removed, the product is off by ½ where w0 = x0 = 1, in 4 of 16 pairs.
   const half = mapStructure({ weightBits: 2, activationBits: 2, theta: [0.5], search: 'greedy' });
   expect(half.mseToTarget.after).toBe(0.25 * (4 / 16));
-  // θ_1 = ¼: with n of w0·x1 and w1·x0 set, the exact sum is n/2 too large: n = 1 in 6 pairs, 2 in one. A sum or carry of the column held at 0
-  // would cost 1.5² · 6/16 + 1 · 1/16 or ¼ · 6/16 + 9 · 1/16, which is more.
+  // θ_1 = ¼: with n of w0·x1 and w1·x0 set, the exact sum is n/2 too large: n = 1 in 6 pairs, 2 in one. A sum or carry
+  // of the column held at 0 would cost 1.5² · 6/16 + 1 · 1/16 or ¼ · 6/16 + 9 · 1/16, which is more.
   const quarter = mapStructure({ weightBits: 2, activationBits: 2, theta: [1, 0.25], search: 'greedy' });
   expect(quarter.mseToTarget).toMatchObject({ afterFixedColumns: 0.15625, after: 0.15625 });
   expect(quarter.mseToTarget.after).toBe((0.25 * 6 + 1 * 1) / 16);
@@ -122,8 +122,8 @@ test('the errors of a mapping count pairs as the operands occur', () => {
 });
 
 test('the cost weight is what the whole exact multiplier is worth', () => {
-  // The exact 2×2 multiplier has 4 ANDs and 2 half adders, 10 unit gates. The best of 2 unit gates has a mean square of ¾: saving 8 of 10
-  // gates is worth it from a weight of ¾ · 10 / 8 = 0.94 on.
+  // The exact 2×2 multiplier has 4 ANDs and 2 half adders, 10 unit gates. The best of 2 unit gates has a mean square of
+  // ¾: saving 8 of 10 gates is worth it from a weight of ¾ · 10 / 8 = 0.94 on.
   const mapped = (costWeight: number) => {
     const { structure, mseToTarget } = mapStructure({ weightBits: 2, activationBits: 2, theta: [0], costWeight });
     return [structure.unitGateCost, mseToTarget.after];
@@ -152,7 +152,8 @@ test('a θ for each partial product maps like the columns that it says', () => {
   const widths = { weightBits: 4, activationBits: 5 };
   const theta = [1, 1, 0.75, 0.5];
   const columns = columnStructure(widths, theta.length);
-  // Columns above keep everything: a product structure that does not name them, so that no search may touch them either.
+  // Columns above keep everything: a product structure that does not name them, so that no search may touch them
+  // either.
   const named = columns.index.map((column, at) => (column < 0 ? -1 : at)).filter((at) => at >= 0);
   const structure = structureOf(
     widths,

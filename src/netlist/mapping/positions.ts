@@ -1,9 +1,12 @@
-// The places of a compressor tree where a search may act, and the network that offers them. Every bit of a tree stands at one place: it
-// is fed to one adder or to one output, with the weight 2^column. `offerReplacements` copies a generated multiplier and adds, unused:
-//   - to each half adder a third input that is the constant 0 (a slot): as 1 it makes the cell a + b + 1, which costs no more;
+// The places of a compressor tree where a search may act, and the network that offers them. Every bit of a tree stands
+// at one place: it is fed to one adder or to one output, with the weight 2^column. `offerReplacements` copies a
+// generated multiplier and adds, unused:
+//   - to each half adder a third input that is the constant 0 (a slot): as 1 it makes the cell a + b + 1, which costs
+//     no more;
 //   - for each adder the OR of its inputs, which may take the place of the sum (lower-part OR).
-// Invariants: the copy computes the same function; adders keep their ids; a replacement is a signal older than what it replaces; every
-// place has one reader, so an intact cell passes on the value 2^c that a place gains or loses (errors.ts builds on that).
+// Invariants: the copy computes the same function; adders keep their ids; a replacement is a signal older than what it
+// replaces; every place has one reader, so an intact cell passes on the value 2^c that a place gains or loses
+// (errors.ts builds on that).
 
 import { invariant } from '../../tensor/errors.ts';
 import { Network, ONE, type Signal, ZERO } from '../network.ts';

@@ -1,7 +1,8 @@
-// A compressor tree built anew for the bits that a search has left. The published array carries half adders along that fewer bits no
-// longer need, and every tree does when columns are removed from it; the compact tree over the same bits computes the same products with
-// the least number of adders, so the gates that it saves can go into a smaller error.
-// Invariant: the product is the same modulo 2^(Bw+Bx); `cost` is never below the unit-gate cost of the cleaned-up result of `rearrange`.
+// A compressor tree built anew for the bits that a search has left. The published array carries half adders along that
+// fewer bits no longer need, and every tree does when columns are removed from it; the compact tree over the same bits
+// computes the same products with the least number of adders, so the gates that it saves can go into a smaller error.
+// Invariant: the product is the same modulo 2^(Bw+Bx); `cost` is never below the unit-gate cost of the cleaned-up
+// result of `rearrange`.
 
 import { addProduct } from '../generators/frame.ts';
 import { BitHeap, compactCost } from '../generators/heap.ts';

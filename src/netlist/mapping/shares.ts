@@ -1,5 +1,6 @@
-// Share of the operand pairs on which two bits are both 1, where pairs count by operand histograms. The shares are a product of one of
-// the weight and one of the activation, so eight activations are looked up at once and rows of weights that never occur are left out.
+// Share of the operand pairs on which two bits are both 1, where pairs count by operand histograms. The shares are a
+// product of one of the weight and one of the activation, so eight activations are looked up at once and rows of
+// weights that never occur are left out.
 // Invariant: pairs are in the order of a ProductTable, bit k of word n is pair 32n + k.
 
 import type { Words } from '../simulate.ts';

@@ -1,11 +1,15 @@
-// The state every search works on: the netlist being approximated, the trained target, and the squared error between them, which
-// follows each substitution by its difference alone. A search proposes a move, looks at the error and accepts it or goes on.
+// The state every search works on: the netlist being approximated, the trained target, and the squared error between
+// them, which follows each substitution by its difference alone. A search proposes a move, looks at the error and
+// accepts it or goes on.
 // Invariant: `squaredError` is the sum over all pairs for the network with the accepted moves (in float64).
 
 import { type Network, type Signal, ZERO } from '../network.ts';
 import { type ProductBitChange, Simulator } from '../simulate.ts';
 
-/** A net that a search replaces: by a constant, an input of its adder (`a`, `b`, `c`), the OR of these, or an operand bit. */
+/**
+ * A net that a search replaces: by a constant, an input of its adder (`a`, `b`, `c`), the OR of these, or an operand
+ * bit.
+ */
 export interface Move {
   readonly column: number;
   /** Id of the adder, in order of creation; null for a partial product. */
@@ -88,7 +92,9 @@ export class MappingState {
     this.accept();
   }
 
-  /** Candidates of a column, in the published order: the sums of its adders in order of creation, then their carries. */
+  /**
+   * Candidates of a column, in the published order: the sums of its adders in order of creation, then their carries.
+   */
   adderOutputs(column: number): Move[] {
     const adders = this.network.adders.filter((adder) => adder.column === column);
     return (['sum', 'carry'] as const).flatMap((output) =>

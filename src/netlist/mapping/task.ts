@@ -1,4 +1,5 @@
-// What is asked of a mapping and what comes back: the options, the multipliers to begin with, the result with its statistics.
+// What is asked of a mapping and what comes back: the options, the multipliers to begin with, the result with its
+// statistics.
 
 import type { OperandHistograms } from '../../multiplier/metrics.ts';
 import type { Structure } from '../../multiplier/structure.ts';
@@ -25,12 +26,16 @@ export type MappingStart = keyof typeof mappingStarts;
 export const searchNames = ['descent', 'greedy'] as const;
 export type SearchName = (typeof searchNames)[number];
 
-/** How far the descent goes: longer searches find better multipliers. What is not given is as in leafDefaults and descentDefaults. */
+/**
+ * How far the descent goes: longer searches find better multipliers. What is not given is as in leafDefaults and
+ * descentDefaults.
+ */
 export interface SearchParameters {
   readonly leaves?: Partial<LeafParameters>;
   readonly adders?: Partial<DescentParameters>;
   /**
-   * Unit gates above the budget that the leaves are chosen for, once for each: moves on the adders may save that much at a smaller error.
+   * Unit gates above the budget that the leaves are chosen for, once for each: moves on the adders may save that much
+   * at a smaller error.
    * By default 0 and 20.
    */
   readonly leafExcess?: readonly number[];
@@ -40,7 +45,10 @@ export interface MappingOptions {
   /** Operand widths, 2..8 each. */
   readonly weightBits: number;
   readonly activationBits: number;
-  /** Structure parameters in [0, 1]: of the P lowest columns, P ≤ weightBits + activationBits − 1, or one for each name of the structure. */
+  /**
+   * Structure parameters in [0, 1]: of the P lowest columns, P ≤ weightBits + activationBits − 1, or one for each name
+   * of the structure.
+   */
   readonly theta: readonly number[];
   /** Which partial products each θ is of; by default those of a column. */
   readonly structure?: Structure;
@@ -48,13 +56,22 @@ export interface MappingOptions {
   readonly search?: SearchName;
   /** By default the published `array`. */
   readonly start?: MappingStart;
-  /** greedy: what happens to w[0]·x[0], which no adder receives: 'remove' always (as published) or 'try' it like an adder output. */
+  /**
+   * greedy: what happens to w[0]·x[0], which no adder receives: 'remove' always (as published) or 'try' it like an
+   * adder output.
+   */
   readonly lowestProduct?: 'remove' | 'try';
   /** descent: the operands that the error is taken over; by default all pairs count equally. */
   readonly histograms?: OperandHistograms;
-  /** descent: largest cost of the result relative to the exact array multiplier, in (0, 1]; by default that of the greedy result. */
+  /**
+   * descent: largest cost of the result relative to the exact array multiplier, in (0, 1]; by default that of the
+   * greedy result.
+   */
   readonly costBudget?: number;
-  /** descent: W ≥ 0 of the objective MSE + W · cost, cost relative to the exact array multiplier; with it no budget is the default. */
+  /**
+   * descent: W ≥ 0 of the objective MSE + W · cost, cost relative to the exact array multiplier; with it no budget is
+   * the default.
+   */
   readonly costWeight?: number;
   /** descent: how far it goes. */
   readonly parameters?: SearchParameters;
@@ -69,8 +86,8 @@ export interface MappedMultiplier {
   readonly search: SearchName;
   readonly start: MappingStart;
   /**
-   * Mean squared errors to the target of θ: of the exact multiplier, with the fixed removals, and of the result; over the operands of
-   * the histograms where they are given.
+   * Mean squared errors to the target of θ: of the exact multiplier, with the fixed removals, and of the result; over
+   * the operands of the histograms where they are given.
    */
   readonly mseToTarget: { readonly before: number; readonly afterFixedColumns: number; readonly after: number };
   /** The published search at the same θ, for comparison; the cost in unit gates. */

@@ -1,7 +1,7 @@
-// Expressions of structural Verilog, as the nets that hold their bits: selects, concatenations, replications, sized constants, the
-// operators of bits and of logic, comparison for equality and `?:`.
-// Invariant: operands are of equal widths wherever Verilog would extend one of them (with rules that depend on the context); what would
-// need an extension is declined, never guessed.
+// Expressions of structural Verilog, as the nets that hold their bits: selects, concatenations, replications, sized
+// constants, the operators of bits and of logic, comparison for equality and `?:`.
+// Invariant: operands are of equal widths wherever Verilog would extend one of them (with rules that depend on the
+// context); what would need an extension is declined, never guessed.
 
 import { type Build, multiplexer, primitives } from '../cells.ts';
 import type { SourceText } from '../diagnostics.ts';

@@ -1,7 +1,7 @@
-// The preprocessor of Verilog: macros expanded, conditions decided, comments and other directives blanked, so that what follows, our
-// reader or Yosys, sees the language alone.
-// Invariant: the text that comes out has the lines of the text that went in; no backtick is left outside of strings and escaped names;
-// an expansion never joins what stands beside it. No other file is read: `include is refused.
+// The preprocessor of Verilog: macros expanded, conditions decided, comments and other directives blanked, so that what
+// follows, our reader or Yosys, sees the language alone.
+// Invariant: the text that comes out has the lines of the text that went in; no backtick is left outside of strings and
+// escaped names; an expansion never joins what stands beside it. No other file is read: `include is refused.
 
 import type { Place, SourceText } from '../diagnostics.ts';
 
@@ -154,7 +154,10 @@ class Preprocessor {
     return call.end;
   }
 
-  /** `define NAME body or `define NAME(a, b = default) body; the body ends with its line, unless a backslash continues it. */
+  /**
+   * `define NAME body or `define NAME(a, b = default) body; the body ends with its line, unless a backslash continues
+   * it.
+   */
   #define(text: string, at: number, end: number): number {
     let body = end;
     while (text[body] === ' ' || text[body] === '\t') body++;
@@ -185,7 +188,10 @@ class Preprocessor {
     return body;
   }
 
-  /** One line of a macro's body without comments; `end` is the end of the line, or the start of the next where it is continued. */
+  /**
+   * One line of a macro's body without comments; `end` is the end of the line, or the start of the next where it is
+   * continued.
+   */
   #bodyLine(text: string, start: number): { line: string; end: number; continued: boolean } {
     const parts: string[] = [];
     let at = start;

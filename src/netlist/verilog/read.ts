@@ -1,6 +1,8 @@
-// Reader of structural Verilog: modules with scalar and vector ports, nets, assigns of expressions over bits (expressions.ts), gate
-// primitives, and instances of modules in the same file or of library cells, connected by name or position.
-// Legal Verilog outside of that is declined where it stands (`Unsupported`): Yosys reads it. What is wrong in any case is an error.
+// Reader of structural Verilog: modules with scalar and vector ports, nets, assigns of expressions over bits
+// (expressions.ts), gate primitives, and instances of modules in the same file or of library cells, connected by name
+// or position.
+// Legal Verilog outside of that is declined where it stands (`Unsupported`): Yosys reads it. What is wrong in any case
+// is an error.
 // Nets must be declared before use, but for the implicit ones of the standard; widths must agree exactly.
 
 import { type Build, primitives } from '../cells.ts';
@@ -31,7 +33,10 @@ export interface VerilogCircuit extends Elaborated {
   readonly signedPorts: readonly string[];
 }
 
-/** Reads a circuit. Throws a located UserError; an `Unsupported` one for what is no structural Verilog but may be Verilog. */
+/**
+ * Reads a circuit. Throws a located UserError; an `Unsupported` one for what is no structural Verilog but may be
+ * Verilog.
+ */
 export function readVerilog(text: string, options: VerilogOptions = {}): VerilogCircuit {
   const source = new SourceText(text, options.file ?? 'verilog');
   const scopes = new VerilogParser(source).parse();
@@ -300,7 +305,10 @@ class ModuleParser {
   }
 }
 
-/** Matches the pins of a module's instances, bit by bit, with the ports of their modules, which may come later in the file. */
+/**
+ * Matches the pins of a module's instances, bit by bit, with the ports of their modules, which may come later in the
+ * file.
+ */
 function connectInstances(
   source: SourceText,
   scope: ModuleScope,

@@ -1,6 +1,7 @@
-// The names of one Verilog module while it is parsed: vectors of one-bit nets with their ranges, ports, and the nets without a name that
-// hold parts of expressions.
-// Invariant: bits are kept least significant first, whatever the order of the declared range; a net keeps its declared index.
+// The names of one Verilog module while it is parsed: vectors of one-bit nets with their ranges, ports, and the nets
+// without a name that hold parts of expressions.
+// Invariant: bits are kept least significant first, whatever the order of the declared range; a net keeps its declared
+// index.
 
 import { type Build, primitives } from '../cells.ts';
 import { didYouMean, type Place, type SourceText } from '../diagnostics.ts';

@@ -1,6 +1,8 @@
-// Tokens of preprocessed Verilog: identifiers (also escaped ones), numbers, strings, operators and punctuation, each with its place.
-// Attributes are skipped, but one that says "black box" is remembered. A stream of tokens answers the questions of a recursive-descent
-// parser; a token that the parser does not take is declined, located, because it may be right in more of the language.
+// Tokens of preprocessed Verilog: identifiers (also escaped ones), numbers, strings, operators and punctuation, each
+// with its place.
+// Attributes are skipped, but one that says "black box" is remembered. A stream of tokens answers the questions of a
+// recursive-descent parser; a token that the parser does not take is declined, located, because it may be right in more
+// of the language.
 
 import { clipped } from '../../tensor/names.ts';
 import type { Place, SourceText, Token } from '../diagnostics.ts';
@@ -29,7 +31,8 @@ const PATTERN =
   /(?<space>\s+)|(?<escaped>\\\S+)|(?<name>[A-Za-z_$][A-Za-z0-9_$]*)|(?<number>(?:\d[\d_]*\s*)?'\s*[sS]?[a-zA-Z]\s*[0-9a-zA-Z_?]+|\d[\d_]*(?:\.\d+)?)|(?<string>"(?:[^"\\\n]|\\[^\n])*")|(?<symbol>[=!]==?|<<<|>>>|<<|>>|[<>]=|&&|\|\||~[&|^]|\^~|[!-/:-@[-^{-~])/y;
 
 /**
- * All tokens of a preprocessed text; the last one is of kind `end`. An escaped identifier loses its backslash and is never a keyword.
+ * All tokens of a preprocessed text; the last one is of kind `end`. An escaped identifier loses its backslash and is
+ * never a keyword.
  * Attributes are skipped, or (`attributes` true) taken apart like everything else.
  */
 export function tokenize(source: SourceText, text: string, attributes = false): VerilogToken[] {

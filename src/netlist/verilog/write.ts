@@ -1,6 +1,6 @@
-// Writer of a network as structural Verilog: one module with bus ports, partial products as assigns, half and full adders as instances
-// of two small modules in the same file, single gates as assigns. The small modules carry the name of the large one in front, so that
-// multipliers of different names can be read together.
+// Writer of a network as structural Verilog: one module with bus ports, partial products as assigns, half and full
+// adders as instances of two small modules in the same file, single gates as assigns. The small modules carry the name
+// of the large one in front, so that multipliers of different names can be read together.
 // Invariant: readVerilog gives back the same function with the same buses; every net is declared before it is used.
 
 import { UserError } from '../../tensor/errors.ts';
@@ -118,7 +118,9 @@ const RESERVED = new Set(
   while wire wor xnor xor`.split(/\s+/),
 );
 
-/** A name as a Verilog identifier, escaped when it must be. Throws a UserError for a name that no identifier can hold. */
+/**
+ * A name as a Verilog identifier, escaped when it must be. Throws a UserError for a name that no identifier can hold.
+ */
 function identifier(name: string): string {
   if (/^[A-Za-z_][A-Za-z0-9_$]*$/.test(name) && !RESERVED.has(name)) return name;
   if (!/^[!-~]+$/.test(name)) {

@@ -1,4 +1,5 @@
-// The registry of model definitions: add one by writing a function from an image to logits in terms of Layers and listing it here.
+// The registry of model definitions: add one by writing a function from an image to logits in terms of Layers and
+// listing it here.
 
 import { unknownName } from '../../tensor/names.ts';
 import type { Model } from './model.ts';

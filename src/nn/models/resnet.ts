@@ -1,5 +1,6 @@
-// Residual networks (He et al., 2016) with PyTorch's parameter names. `resnet18`, `resnet34`, `resnet50` have the 3×3 stem and the max pool that the
-// published program uses on CIFAR-10; `resnet8` is the small one of the embedded default: one basic block per stage, no max pool.
+// Residual networks (He et al., 2016) with PyTorch's parameter names. `resnet18`, `resnet34`, `resnet50` have the 3×3
+// stem and the max pool that the published program uses on CIFAR-10; `resnet8` is the small one of the embedded
+// default: one basic block per stage, no max pool.
 
 import type { Value } from '../../engine/graph/graph.ts';
 import type { Layers } from '../layers.ts';

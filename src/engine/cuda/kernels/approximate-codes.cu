@@ -1,5 +1,6 @@
-// Preparations that the emulations of an approximate convolution share: sums of weight codes per tap, gathered activation codes for layers whose
-// channel count does not allow 16-byte copies, and activation codes mapped by functions.
+// Preparations that the emulations of an approximate convolution share: sums of weight codes per tap, gathered
+// activation codes for layers whose channel count does not allow 16-byte copies, and activation codes mapped by
+// functions.
 #include "common.cuh"
 
 /**
@@ -25,7 +26,10 @@ extern "C" __global__ void tap_sums(const u8 *__restrict__ w, const int *__restr
   }
 }
 
-/** columns[pixel][group][k] = the code that tap and channel k of the pixel's window meet, 0 outside the image and behind the last k. */
+/**
+ * columns[pixel][group][k] = the code that tap and channel k of the pixel's window meet, 0 outside the image and behind
+ * the last k.
+ */
 extern "C" __global__ void gather(const u8 *__restrict__ x, u8 *__restrict__ columns, const Geometry geometry, int paddedInner) {
   const Geometry &g = geometry;
   const int gi = g.inputs(), inner = g.inner();

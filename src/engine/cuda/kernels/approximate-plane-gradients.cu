@@ -1,16 +1,19 @@
-// Gradients of a trained structure (axmConv2dGradients). With g the output gradient and H_j the weight gradient of activation bit plane j,
-//   dw[k, o]  = xScale (Σ_j 2^j H_j[k, o] − xZero H_1[tap, o]),   H_1 = Σ g over the pixels where the tap is valid (all-ones plane)
-//   dm[i, j]  = −2^(i+j) xScale Σ_{k,o} wScale[o] w[k, o]_i H_j[k, o]
-// All ABITS planes come from one matrix product: rows = weights (ky, kx, channel), inner = output pixels, columns = output channels. The
-// bits are the A operand, expanded in registers: bit j of a code moved to bit 14 of a half word is the f16 number 2.0. The gradient is
-// the B operand: scaled by a power of two so that its largest magnitude is in [2^14, 2^15), then rounded to f16 in GDIGITS digits
-// (1: 11 significant bits like tf32; 2: 22). Sums are f32. The work, tiles × stages of pixels, is cut into equal shares, one per block;
-// a tile that several blocks work on gets a part of H from each, and `fold` adds the parts in order.
+// Gradients of a trained structure (axmConv2dGradients). With g the output gradient and H_j the weight gradient of
+// activation bit plane j,
+//   dw[k, o] = xScale (Σ_j 2^j H_j[k, o] − xZero H_1[tap, o]), H_1 = Σ g over the pixels where the tap is valid
+//   (all-ones plane) dm[i, j] = −2^(i+j) xScale Σ_{k,o} wScale[o] w[k, o]_i H_j[k, o]
+// All ABITS planes come from one matrix product: rows = weights (ky, kx, channel), inner = output pixels, columns =
+// output channels. The bits are the A operand, expanded in registers: bit j of a code moved to bit 14 of a half word is
+// the f16 number 2.0. The gradient is the B operand: scaled by a power of two so that its largest magnitude is in
+// [2^14, 2^15), then rounded to f16 in GDIGITS digits (1: 11 significant bits like tf32; 2: 22). Sums are f32. The
+// work, tiles × stages of pixels, is cut into equal shares, one per block; a tile that several blocks work on gets a
+// part of H from each, and `fold` adds the parts in order.
 // Kernels, in this order: largest, digits, products, tap_totals, fold.
-// Layout: x NHWC u8 with channels per group a multiple of 16 (COLUMNS = 0) or gathered to [pixel][group][KP] (COLUMNS = 1); digits f16
-// [digit][group][pixel][NP], NP a multiple of 8; H [part][plane][K][O] f32.
-// Tiling of `products`: 64 weights × 64 columns × all planes per block of 8 warps, 32 pixels per stage. A warp has 16 weights and either half
-// of the columns and all planes (mma.sync) or all columns and half of the planes (WGMMA = 1: Hopper's warpgroup instructions).
+// Layout: x NHWC u8 with channels per group a multiple of 16 (COLUMNS = 0) or gathered to [pixel][group][KP] (COLUMNS =
+// 1); digits f16 [digit][group][pixel][NP], NP a multiple of 8; H [part][plane][K][O] f32.
+// Tiling of `products`: 64 weights × 64 columns × all planes per block of 8 warps, 32 pixels per stage. A warp has 16
+// weights and either half of the columns and all planes (mma.sync) or all columns and half of the planes (WGMMA = 1:
+// Hopper's warpgroup instructions).
 #include "common.cuh"
 
 #define THREADS 256
@@ -27,7 +30,9 @@ INLINE float scaleFor(u32 largest) {
   return __uint_as_float((u32)min(max(14 - exponent + 127, 1), 254) << 23);
 }
 
-/** How the units of work (a tile's stages, tile after tile) are shared out: block b has the units from ⌊b·units/blocks⌋. */
+/**
+ * How the units of work (a tile's stages, tile after tile) are shared out: block b has the units from ⌊b·units/blocks⌋.
+ */
 struct Shares {
   u32 tiles, stages, blocks;
   INLINE u32 units() const { return tiles * stages; }
@@ -52,7 +57,8 @@ extern "C" __global__ void largest(const float *__restrict__ g, u32 *result, int
 }
 
 /**
- * Digits of g, and per slab of pixels the sums of the rounded gradient over the pixels where each tap is valid: sums [slab][KH·KW][O].
+ * Digits of g, and per slab of pixels the sums of the rounded gradient over the pixels where each tap is valid: sums
+ * [slab][KH·KW][O].
  * Block: 64 columns × 4 pixels; grid (slabs, ⌈groups·NP/64⌉).
  */
 KERNEL
@@ -199,7 +205,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
       if (next < steps) load(next, next % STAGES);
       commitCopies();
       const u32 tileA = sharedAddress(shared + (step % STAGES) * STAGE_BYTES), tileB = tileA + 32 * 64;
-      // Matrix i of A: pixels 8i … 8i+7 of the warp's 16 codes, seen as 8 pairs of codes; transposed, a lane gets two pixels of one pair.
+      // Matrix i of A: pixels 8i … 8i+7 of the warp's 16 codes, seen as 8 pairs of codes; transposed, a lane gets two
+      // pixels of one pair.
       u32 pairs[4];
       const int pixelA = matrix * 8 + row;
       loadMatricesTransposed(pairs, tileA + pixelA * 64 + ((warpRow ^ ((pixelA >> 1) & 3)) * 16));
@@ -298,11 +305,12 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
 #define FOLD_THREADS 512
 
 /**
- * Folds the parts of H into dw, and into dm by block partials that the last block adds in order. `counter` is zero before and after,
- * `largest` after. A warp takes 16 neighbouring weights of a row at a time: lane (group, quad) holds plane `group` of weights 4·quad … 4·quad+3.
- * dw sums over the planes by shuffles; dm[i, j] = Σ bit i of w · H_j is a matrix product with the bits as exact operand A, H in tf32
- * (GDIGITS = 2: in two tf32 parts). tileParts: how many parts
- * each tile of `products` has. FOLD4 = 1: columns are a multiple of 4, so a lane's four weights are one aligned vector.
+ * Folds the parts of H into dw, and into dm by block partials that the last block adds in order. `counter` is zero
+ * before and after, `largest` after. A warp takes 16 neighbouring weights of a row at a time: lane (group, quad) holds
+ * plane `group` of weights 4·quad … 4·quad+3. dw sums over the planes by shuffles; dm[i, j] = Σ bit i of w · H_j is a
+ * matrix product with the bits as exact operand A, H in tf32 (GDIGITS = 2: in two tf32 parts). tileParts: how many
+ * parts each tile of `products` has. FOLD4 = 1: columns are a multiple of 4, so a lane's four weights are one aligned
+ * vector.
  */
 extern "C" __global__ void __launch_bounds__(FOLD_THREADS)
     fold(const float *__restrict__ h, const float *__restrict__ totals, u32 *largest, const u8 *__restrict__ w,

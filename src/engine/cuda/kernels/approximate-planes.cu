@@ -1,22 +1,30 @@
-// The approximate convolution as one integer matrix product over planes (forward of axmConv2d for exact products, structures and factored tables):
+// The approximate convolution as one integer matrix product over planes (forward of axmConv2d for exact products,
+// structures and factored tables):
 //   Σ_k AxM(w, x) = Σ_k constant(w) + Σ_p Σ_k V_p(x)·U_p(w)
-// V_p is made of the bits of x in registers: x & mask_p, one AND per four codes, or, where a place is given, the AND of the bits of the mask put
-// at that place; or it is a function of x that is no short sum of such products, read from codes mapped beforehand (`map_codes`).
-// U_p is tabulated for the codes of w and expanded once per step by `weights`: for a structure v_p(w) = w − Σ_i m[i, j] 2^i w[i] with the bits j of
-// the plane, m in [0, 1], as one u8 digit where it is an integer, else as 1 + FDIGITS digits, a fixed-point number rounded to nearest whose
-// digits sum to v·2^(8−WBITS) = digit0 + digit1/256 + digit2/65536; for a factored table one digit, u8 or s8, from the host (TABULATED).
-// Sums are int32, one per position of the digits. They may wrap on the way (constant(w) can be large), the whole sum must not.
-// A code of a padded tap is 0 and V_p(0) = 0, so it adds nothing in any plane; constant(w) is summed over the valid taps only (OFFSETS).
-// Layout: x NHWC u8, w [kh, kw, I/groups, O] u8; the expanded weights are [group][K/32][slice][NP][32] with slice = (plane, digit) and
-// NP = columns padded to BN: one stage's tile is contiguous. Rows of 32 bytes in shared memory; the two 16-byte halves of rows 4…7
-// of each 8 are swapped, so ldmatrix meets all banks. Tiling: BM×BN per block, WARPS_K chunks of 32 codes of the inner axis per stage,
-// each for its own group of warps, whose sums are added at the end; STAGES stages.
-// WGMMA = 1 (Hopper): a warpgroup's 64 rows × 64 or 128 columns per instruction, the bits from registers, the weights from shared memory.
-// COLUMNS = 1: x was gathered to [pixel][group][KP] beforehand (`gather`): the path for channel counts that are no multiple of 16.
-// -D: PLANES, SLICES (digits of all planes), SOURCES (the codes and their functions), WBITS, ABITS, ALL_SIGNS (those of any plane); lists (1)(2)(4)
-// with an entry per plane: MASKS (bits of x), PLACES (where their AND goes, −1: they stay where they are; of a function: how far its values go left,
-// which fit), READS (which source), SIGNS (1: V is signed, 2: U is), FRACTIONS (1: it has FDIGITS more digits), BITS (the bit j whose column of
-// m it loses; −1: none).
+// V_p is made of the bits of x in registers: x & mask_p, one AND per four codes, or, where a place is given, the AND of
+// the bits of the mask put at that place; or it is a function of x that is no short sum of such products, read from
+// codes mapped beforehand (`map_codes`).
+// U_p is tabulated for the codes of w and expanded once per step by `weights`: for a structure v_p(w) = w − Σ_i m[i, j]
+// 2^i w[i] with the bits j of the plane, m in [0, 1], as one u8 digit where it is an integer, else as 1 + FDIGITS
+// digits, a fixed-point number rounded to nearest whose digits sum to v·2^(8−WBITS) = digit0 + digit1/256 +
+// digit2/65536; for a factored table one digit, u8 or s8, from the host (TABULATED).
+// Sums are int32, one per position of the digits. They may wrap on the way (constant(w) can be large), the whole sum
+// must not.
+// A code of a padded tap is 0 and V_p(0) = 0, so it adds nothing in any plane; constant(w) is summed over the valid
+// taps only (OFFSETS).
+// Layout: x NHWC u8, w [kh, kw, I/groups, O] u8; the expanded weights are [group][K/32][slice][NP][32] with slice =
+// (plane, digit) and NP = columns padded to BN: one stage's tile is contiguous. Rows of 32 bytes in shared memory; the
+// two 16-byte halves of rows 4…7 of each 8 are swapped, so ldmatrix meets all banks. Tiling: BM×BN per block, WARPS_K
+// chunks of 32 codes of the inner axis per stage, each for its own group of warps, whose sums are added at the end;
+// STAGES stages.
+// WGMMA = 1 (Hopper): a warpgroup's 64 rows × 64 or 128 columns per instruction, the bits from registers, the weights
+// from shared memory.
+// COLUMNS = 1: x was gathered to [pixel][group][KP] beforehand (`gather`): the path for channel counts that are no
+// multiple of 16.
+// -D: PLANES, SLICES (digits of all planes), SOURCES (the codes and their functions), WBITS, ABITS, ALL_SIGNS (those of
+// any plane); lists (1)(2)(4) with an entry per plane: MASKS (bits of x), PLACES (where their AND goes, −1: they stay
+// where they are; of a function: how far its values go left, which fit), READS (which source), SIGNS (1: V is signed,
+// 2: U is), FRACTIONS (1: it has FDIGITS more digits), BITS (the bit j whose column of m it loses; −1: none).
 #include "zero-points.cuh"
 
 #define THREADS (32 * WARPS_M * WARPS_N * WARPS_K)
@@ -26,8 +34,8 @@
 #define STAGE_BYTES (WARPS_K * CHUNK_BYTES)
 #define ACCUMULATORS (SLICES > PLANES ? 1 + FDIGITS : 1)
 
-// Compilers cut options at commas, so a list comes as (1)(2)(4); its items take turns: 1, EVEN_ITEM (2)(4) → 1, 2, ODD_ITEM (4) → 1, 2, 4, EVEN_ITEM,
-// which without an argument is the name of an item that nothing reads.
+// Compilers cut options at commas, so a list comes as (1)(2)(4); its items take turns: 1, EVEN_ITEM (2)(4) → 1, 2,
+// ODD_ITEM (4) → 1, 2, 4, EVEN_ITEM, which without an argument is the name of an item that nothing reads.
 #define ODD_ITEM(value) value, EVEN_ITEM
 #define EVEN_ITEM(value) value, ODD_ITEM
 enum { ODD_ITEM, EVEN_ITEM };
@@ -43,7 +51,10 @@ PER_PLANE(signsOf, SIGNS)
 PER_PLANE(fractionOf, FRACTIONS)
 PER_PLANE(bitOf, BITS)
 INLINE constexpr int digitsOf(int plane) { return 1 + FDIGITS * fractionOf(plane); }
-/** Left shift of the weights of a plane: with a fraction the first digit uses all of its eight bits; all planes of a kernel agree. */
+/**
+ * Left shift of the weights of a plane: with a fraction the first digit uses all of its eight bits; all planes of a
+ * kernel agree.
+ */
 #define WEIGHT_SHIFT (SLICES > PLANES ? 8 - WBITS : 0)
 /** Planes whose operands are in registers at the same time; two such batches are under way. */
 #define BATCH 8
@@ -288,7 +299,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
   }
 #endif
 
-  // Sums of the weight codes, and of their constants, over rectangles of taps: area[ky][kx][n] = Σ over the taps above and to the left.
+  // Sums of the weight codes, and of their constants, over rectangles of taps: area[ky][kx][n] = Σ over the taps above
+  // and to the left.
   const int areaWidth = g.kw + 1, areaSize = (g.kh + 1) * areaWidth * BN;
   int *areas = (int *)shared;
   for (int i = thread; i < (1 + OFFSETS) * BN; i += THREADS) {
@@ -367,8 +379,10 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
 #else
 
 /**
- * Expands weight codes to the digits of U_p(w), transposed to 32 inner codes per column. Block: 256 threads, 32 inner codes × 64 columns.
- * Grid: (inner / 32, padded columns / 64, groups). `given`: the structure m, f32 [WBITS, ABITS], or TABULATED: the digits, u8 [SLICES][2^WBITS].
+ * Expands weight codes to the digits of U_p(w), transposed to 32 inner codes per column. Block: 256 threads, 32 inner
+ * codes × 64 columns.
+ * Grid: (inner / 32, padded columns / 64, groups). `given`: the structure m, f32 [WBITS, ABITS], or TABULATED: the
+ * digits, u8 [SLICES][2^WBITS].
  */
 extern "C" __global__ void __launch_bounds__(256)
     weights(const u8 *__restrict__ w, const void *__restrict__ given, u8 *__restrict__ expanded, int inner, int columns, int stride,

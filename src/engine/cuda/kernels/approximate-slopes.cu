@@ -1,12 +1,16 @@
-// Gradients of the operands through the error of an approximate multiplier, by the slopes of its table S [2^WBITS][2^ABITS] (f32):
+// Gradients of the operands through the error of an approximate multiplier, by the slopes of its table S
+// [2^WBITS][2^ABITS] (f32):
 //   dw[tap][c][o] = xScale·Σ_pixels g[pixel][o]·S(w[tap][c][o], x[tap's pixel][c])
 //   dx[pixel][c]  = Σ_{tap, o} g[tap's pixel][o]·wScale[o]·S(w[tap][c][o], x[pixel][c])
-// As in approximate-table.cu a block packs table rows into shared memory: for one tap, 4 channels and 8 outputs, [channel][code][8 outputs] (32 KiB
-// with 8-bit activations), so that two 16-byte reads serve eight products. Products and sums are f32 in every kind of arithmetic.
-// Where the slopes are a sum of RANK products u(w)·v(x), both are matrix products over RANK times the channels (convolution.cu); the kernels
-// at the end put the factors of codes in place of the codes before and add the products up behind.
+// As in approximate-table.cu a block packs table rows into shared memory: for one tap, 4 channels and 8 outputs,
+// [channel][code][8 outputs] (32 KiB with 8-bit activations), so that two 16-byte reads serve eight products. Products
+// and sums are f32 in every kind of arithmetic.
+// Where the slopes are a sum of RANK products u(w)·v(x), both are matrix products over RANK times the channels
+// (convolution.cu); the kernels at the end put the factors of codes in place of the codes before and add the products
+// up behind.
 // Sums are formed in a fixed order: per thread, over a warp, over a block's warps, over the slabs of pixels.
-// WIDE = 1: channels per group are a multiple of 4, so a pixel's four codes are one read. QUADS = 1: outputs per group are a multiple of 4.
+// WIDE = 1: channels per group are a multiple of 4, so a pixel's four codes are one read. QUADS = 1: outputs per group
+// are a multiple of 4.
 #include "common.cuh"
 
 #define THREADS 256
@@ -15,7 +19,10 @@
 #define CODES (1 << ABITS)
 #define ROWS (CHANNELS * CODES * OUTPUTS)
 
-/** Slopes of one tap, 4 channels and 8 outputs, times the outputs' scales (none: 1); zeros beyond the group's last channel and output. */
+/**
+ * Slopes of one tap, 4 channels and 8 outputs, times the outputs' scales (none: 1); zeros beyond the group's last
+ * channel and output.
+ */
 INLINE void buildRows(float *rows, const u8 *w, const float *slopes, const float *scales, const Geometry &g, int group, int tap,
                       int channel, int n0) {
   const int gi = g.inputs(), outputs = g.outputs();
@@ -135,7 +142,10 @@ extern "C" __global__ void add_shares(const float *__restrict__ shares, const fl
 }
 
 #ifdef PIXELS
-/** A thread owns 4 channels of PIXELS input pixels. Grid: (tiles of THREADS·PIXELS input pixels, ⌈channels / 4⌉, groups). */
+/**
+ * A thread owns 4 channels of PIXELS input pixels. Grid: (tiles of THREADS·PIXELS input pixels, ⌈channels / 4⌉,
+ * groups).
+ */
 KERNEL
     input_gradient(const float *__restrict__ gradient, const u8 *__restrict__ x, const u8 *__restrict__ w,
                    const float *__restrict__ wScale, const float *__restrict__ slopes, float *__restrict__ dx,

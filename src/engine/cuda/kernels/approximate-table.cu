@@ -1,10 +1,13 @@
-// The approximate convolution by table look-up, for any error table (exact): y from Σ_k T(w, x), T(w, x) = w·x + E(w, x).
-// A block owns 4 output channels and THREADS·ROWS output pixels. For CHUNK inner indices at a time it packs the four table rows T(w_k,o, ·) of
-// its channels into shared memory as one entry per activation code (8 bytes of u16, or 16 bytes of i32), so that one shared-memory read
-// serves four look-ups and no weight is looked at more than once per block. Padded taps are skipped. Table rows stream from L2 (the table
-// is at most 256 KiB).
-// Layout: x NHWC u8, w [kh, kw, I/groups, O] u8, T [2^WBITS][2^ABITS] of ENTRY bytes. ENTRY = 2: products fit in u16; 4: any i32.
-// WIDE = 1: channels per group are a multiple of CHUNK, so a pixel's codes of one chunk are one aligned read; 0: single codes.
+// The approximate convolution by table look-up, for any error table (exact): y from Σ_k T(w, x), T(w, x) = w·x + E(w,
+// x).
+// A block owns 4 output channels and THREADS·ROWS output pixels. For CHUNK inner indices at a time it packs the four
+// table rows T(w_k,o, ·) of its channels into shared memory as one entry per activation code (8 bytes of u16, or 16
+// bytes of i32), so that one shared-memory read serves four look-ups and no weight is looked at more than once per
+// block. Padded taps are skipped. Table rows stream from L2 (the table is at most 256 KiB).
+// Layout: x NHWC u8, w [kh, kw, I/groups, O] u8, T [2^WBITS][2^ABITS] of ENTRY bytes. ENTRY = 2: products fit in u16;
+// 4: any i32.
+// WIDE = 1: channels per group are a multiple of CHUNK, so a pixel's codes of one chunk are one aligned read; 0: single
+// codes.
 #include "zero-points.cuh"
 
 #define THREADS 512

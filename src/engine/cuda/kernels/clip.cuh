@@ -1,4 +1,5 @@
-// The scale and zero point of a quantiser with learned clipping: the range [min, max], each end shortened by the sigmoid of its logit.
+// The scale and zero point of a quantiser with learned clipping: the range [min, max], each end shortened by the
+// sigmoid of its logit.
 // In doubles, as the reference forms it.
 #pragma once
 #include "common.cuh"

@@ -1,6 +1,6 @@
-// What the kernels share: short integer names, the warp-level matrix instructions (mma.sync), asynchronous copies to shared memory
-// (cp.async), matrix loads (ldmatrix), division by a fixed divisor, and the geometry of a convolution. No headers are included, so the
-// run-time compiler needs none. Everything here works from compute capability 8.0 on.
+// What the kernels share: short integer names, the warp-level matrix instructions (mma.sync), asynchronous copies to
+// shared memory (cp.async), matrix loads (ldmatrix), division by a fixed divisor, and the geometry of a convolution. No
+// headers are included, so the run-time compiler needs none. Everything here works from compute capability 8.0 on.
 // Fragment naming follows the PTX manual: in a warp, `group` = lane / 4 and `quad` = lane % 4.
 #pragma once
 
@@ -15,7 +15,10 @@ typedef unsigned long long u64;
 
 INLINE u32 sharedAddress(const void *pointer) { return (u32)__cvta_generic_to_shared(pointer); }
 
-/** 16 bytes from global to shared memory; zeros where `valid` is false (nothing is read then). Both addresses 16-byte aligned. */
+/**
+ * 16 bytes from global to shared memory; zeros where `valid` is false (nothing is read then). Both addresses 16-byte
+ * aligned.
+ */
 INLINE void copyAsync16(u32 to, const void *from, bool valid) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(to), "l"(from), "r"(valid ? 16 : 0));
 }
@@ -37,7 +40,10 @@ INLINE void loadMatricesTransposed(u32 (&r)[4], u32 address) {
                : "r"(address));
 }
 
-/** Picks the form of an integer instruction for operands of 8 bits with and without sign; the flags fold to constants where loops unroll. */
+/**
+ * Picks the form of an integer instruction for operands of 8 bits with and without sign; the flags fold to constants
+ * where loops unroll.
+ */
 #define BY_SIGNS(signedA, signedB, INSTRUCTION)                                                                                    \
   if (signedA) {                                                                                                                   \
     if (signedB) INSTRUCTION("s8.s8");                                                                                             \
@@ -97,8 +103,8 @@ struct Divider {
 };
 
 /**
- * x / divisor, correctly rounded, without the branch of a division, which zeros take: x·(1/divisor), corrected twice by what the quotient
- * leaves. For quotients below 2^100; a larger one stays uncorrected.
+ * x / divisor, correctly rounded, without the branch of a division, which zeros take: x·(1/divisor), corrected twice by
+ * what the quotient leaves. For quotients below 2^100; a larger one stays uncorrected.
  */
 struct Quotient {
   float divisor, inverse;
@@ -126,7 +132,10 @@ struct TapRange {
   }
 };
 
-/** A convolution: x [n, h, w, c], w [kh, kw, c/groups, o], output [n, oh, ow, o]; channel counts are those of all groups together. */
+/**
+ * A convolution: x [n, h, w, c], w [kh, kw, c/groups, o], output [n, oh, ow, o]; channel counts are those of all groups
+ * together.
+ */
 struct Geometry {
   int n, h, w, c, oh, ow, o, kh, kw, strideY, strideX, paddingY, paddingX, dilationY, dilationX, groups;
   /** Division of an output pixel's number by oh·ow and by ow. */
@@ -145,11 +154,18 @@ struct Geometry {
 };
 
 #if defined(WGMMA) && WGMMA
-// Hopper's warpgroup instructions: 128 threads multiply a 64×32 operand in registers with a 32×64 one in shared memory, asynchronously.
+// Hopper's warpgroup instructions: 128 threads multiply a 64×32 operand in registers with a 32×64 one in shared memory,
+// asynchronously.
 
-/** Describes rows of 32 bytes, the inner index contiguous, the 16-byte halves of rows 4…7 of each 8 swapped (32-byte swizzle). */
+/**
+ * Describes rows of 32 bytes, the inner index contiguous, the 16-byte halves of rows 4…7 of each 8 swapped (32-byte
+ * swizzle).
+ */
 INLINE u64 describeRows(u32 address) { return (u64)((address & 0x3ffff) >> 4) | (u64)1 << 16 | (u64)(256 >> 4) << 32 | (u64)3 << 62; }
-/** Describes 64 columns of 16 bits contiguous, one row of 128 bytes per inner index, chunk c of row k at c ^ (k % 8) (128-byte swizzle). */
+/**
+ * Describes 64 columns of 16 bits contiguous, one row of 128 bytes per inner index, chunk c of row k at c ^ (k % 8)
+ * (128-byte swizzle).
+ */
 INLINE u64 describeColumns(u32 address) { return (u64)((address & 0x3ffff) >> 4) | (u64)1 << 16 | (u64)(1024 >> 4) << 32 | (u64)1 << 62; }
 INLINE void beginGroup() { asm volatile("wgmma.fence.sync.aligned;\n" ::: "memory"); }
 INLINE void endGroup() { asm volatile("wgmma.commit_group.sync.aligned;\n" ::: "memory"); }
@@ -164,7 +180,10 @@ INLINE void publishCopies() { asm volatile("fence.proxy.async.shared::cta;\n" ::
   FOUR(constraint, (d)[0]), FOUR(constraint, (d)[1]), FOUR(constraint, (d)[2]), FOUR(constraint, (d)[3]),                          \
       FOUR(constraint, (d)[4]), FOUR(constraint, (d)[5]), FOUR(constraint, (d)[6]), FOUR(constraint, (d)[7])
 
-/** d += a·b on 8-bit integers, 64 columns: a as in multiplyBytes, of 16 rows per warp; d[n] are the sums of columns 8n … 8n+7. */
+/**
+ * d += a·b on 8-bit integers, 64 columns: a as in multiplyBytes, of 16 rows per warp; d[n] are the sums of columns 8n …
+ * 8n+7.
+ */
 INLINE void multiplyBytesGroup64(int (*d)[4], const u32 (&a)[4], u64 b, bool signedA = false, bool signedB = false) {
 #define M64N64K32(types)                                                                                                           \
   asm volatile("wgmma.mma_async.sync.aligned.m64n64k32.s32." types " " SUMS_32 ", {%32,%33,%34,%35}, %36, 1;\n"                    \

@@ -1,18 +1,24 @@
-// Convolutions that keep the size of the image (stride 1, odd kernel, half of it as padding, dense) on f16 matrix units of Hopper, for operands in
-// f32: f16 has the 11 significant bits of tf32 at half the bytes and twice the rate, and what its exponent lacks is a power of two per
-// block. Each block scales what it reads so that its largest magnitude lies in [2^14, 2^15); where a later chunk has a larger one, the sums
-// so far are scaled down, exactly. Elements below 2^-29 of the largest lose bits, so the error relative to the whole is that of tf32.
-// Since the image keeps its size, tap (ky, kx) of output pixel p is pixel p + (ky − padding)·w + kx − padding: a block's rows are a range of
-// pixels with a margin on both sides, read once for all taps; taps outside the image point to a row of zeros.
-//   convolve_same    y[p][n] = Σ_tap Σ_k a[p + tap][k]·b[tap][k][n]: forward, or input gradient with flipped taps and b transposed
-//   weight_gradient  dw[tap][m][n] = Σ_p x[p + tap][m]·g[p][n], 3×3
-// Channels on both sides are multiples of 64. Shared tiles have rows of 128 bytes (64 halves), 16-byte chunk c of row r at c ^ (r % 8).
+// Convolutions that keep the size of the image (stride 1, odd kernel, half of it as padding, dense) on f16 matrix units
+// of Hopper, for operands in f32: f16 has the 11 significant bits of tf32 at half the bytes and twice the rate, and
+// what its exponent lacks is a power of two per block. Each block scales what it reads so that its largest magnitude
+// lies in [2^14, 2^15); where a later chunk has a larger one, the sums so far are scaled down, exactly. Elements below
+// 2^-29 of the largest lose bits, so the error relative to the whole is that of tf32.
+// Since the image keeps its size, tap (ky, kx) of output pixel p is pixel p + (ky − padding)·w + kx − padding: a
+// block's rows are a range of pixels with a margin on both sides, read once for all taps; taps outside the image point
+// to a row of zeros.
+//   convolve_same y[p][n] = Σ_tap Σ_k a[p + tap][k]·b[tap][k][n]: forward, or input gradient with flipped taps and b
+//   transposed weight_gradient dw[tap][m][n] = Σ_p x[p + tap][m]·g[p][n], 3×3
+// Channels on both sides are multiples of 64. Shared tiles have rows of 128 bytes (64 halves), 16-byte chunk c of row r
+// at c ^ (r % 8).
 // -D: LOADS (vectors of four floats that a thread reads per chunk of the operand with margins), WGMMA.
 #include "common.cuh"
 
 #if WGMMA
 
-/** The power of two that brings a magnitude, given as bits, to [2^14, 2^15); at most 126, for all that is smaller and for zero. */
+/**
+ * The power of two that brings a magnitude, given as bits, to [2^14, 2^15); at most 126, for all that is smaller and
+ * for zero.
+ */
 INLINE int shiftFor(u32 magnitude) { return min(126, 14 + 127 - (int)(magnitude >> 23)); }
 /** 2^e, −126 ≤ e ≤ 127. */
 INLINE float powerOfTwo(int e) { return __uint_as_float((u32)(e + 127) << 23); }
@@ -29,10 +35,16 @@ INLINE uint2 scaledHalves(const float4 &v, float scale) {
 /** Where vector `quarter` (four halves) of row `row` lies in a tile. */
 INLINE u32 placeOf(int row, int quarter) { return row * 128 + (((quarter / 2) ^ (row & 7)) * 16) + (quarter % 2) * 8; }
 
-/** Vectors of four channels that the threads of a block hold on their way to a tile: thread i has quarter i % 16 of every (THREADS / 16)th row. */
+/**
+ * Vectors of four channels that the threads of a block hold on their way to a tile: thread i has quarter i % 16 of
+ * every (THREADS / 16)th row.
+ */
 template <int VECTORS, int THREADS> struct Staged {
   float4 v[VECTORS];
-  /** Rows from pixel `first` on, those outside 0 ≤ row < rows and first + row < last as zeros; `from` is the tensor's first wanted channel. */
+  /**
+   * Rows from pixel `first` on, those outside 0 ≤ row < rows and first + row < last as zeros; `from` is the tensor's
+   * first wanted channel.
+   */
   INLINE void fetch(const float *from, int channels, int first, int last, int rows) {
     const int row = threadIdx.x / 16;
     from += (long long)(first + row) * channels + (threadIdx.x % 16) * 4;
@@ -96,7 +108,8 @@ INLINE int shiftOfWeights(const u32 *maxima) {
 }
 
 /**
- * tiles[column tile][chunk][tap] = 64 inner × 64 column halves. w is [tap][inner][column], or, transposed, [last tap − tap][column][inner].
+ * tiles[column tile][chunk][tap] = 64 inner × 64 column halves. w is [tap][inner][column], or, transposed, [last tap −
+ * tap][column][inner].
  * Grid: (taps, chunks, column tiles).
  */
 extern "C" __global__ void __launch_bounds__(256)
@@ -125,8 +138,9 @@ extern "C" __global__ void __launch_bounds__(256)
 #define TILE_BYTES 8192
 
 /**
- * 128 pixels × 64 columns per block, two warpgroups of 64 pixels each. Grid: (row tiles × column tiles, parts of the inner chunks); each part
- * has its own result. Shared memory: STAGES tiles of weights, then the pixels with margins and the row of zeros.
+ * 128 pixels × 64 columns per block, two warpgroups of 64 pixels each. Grid: (row tiles × column tiles, parts of the
+ * inner chunks); each part has its own result. Shared memory: STAGES tiles of weights, then the pixels with margins and
+ * the row of zeros.
  */
 extern "C" __global__ void __launch_bounds__(256, 2)
     convolve_same(const float *__restrict__ a, const u8 *__restrict__ weights, const u32 *__restrict__ maxima, float *__restrict__ result,
@@ -227,8 +241,9 @@ extern "C" __global__ void __launch_bounds__(256, 2)
 }
 
 /**
- * 64 input × 64 output channels for all nine taps per block; warpgroup ky has the three taps of kernel row ky. Grid: (tiles, parts of the
- * pixels), a part has stagesPerPart × 64 pixels and its own result. Shared memory: 64 pixels of g, then those of x with margins and zeros.
+ * 64 input × 64 output channels for all nine taps per block; warpgroup ky has the three taps of kernel row ky. Grid:
+ * (tiles, parts of the pixels), a part has stagesPerPart × 64 pixels and its own result. Shared memory: 64 pixels of g,
+ * then those of x with margins and zeros.
  */
 extern "C" __global__ void __launch_bounds__(384, 1)
     weight_gradient(const float *__restrict__ x, const float *__restrict__ gradient, float *__restrict__ result, const Geometry geometry,
@@ -279,7 +294,8 @@ extern "C" __global__ void __launch_bounds__(384, 1)
     if (pixel0 + 64 < last) fetch(pixel0 + 64);
 #pragma unroll
     for (int k = 0; k < 4; k++) {
-      // Matrix i of A: pixels 8·(i / 2) … of this quarter by channels 8·(i % 2) … of the warp's 16; transposed, rows become channels.
+      // Matrix i of A: pixels 8·(i / 2) … of this quarter by channels 8·(i % 2) … of the warp's 16; transposed, rows
+      // become channels.
       const int at = 16 * k + (lane / 16) * 8 + lane % 8;
       int image, py, px;
       g.locate(min(pixel0 + at, pixels - 1), image, py, px);

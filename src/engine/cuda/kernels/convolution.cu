@@ -1,15 +1,16 @@
-// Convolution of f32 tensors on matrix units as one matrix product whose operands are gathered while they are copied to shared memory
-// (implicit GEMM: no im2col in memory). MODE chooses which product:
+// Convolution of f32 tensors on matrix units as one matrix product whose operands are gathered while they are copied to
+// shared memory (implicit GEMM: no im2col in memory). MODE chooses which product:
 //   0 forward         rows = output pixels,          inner = (ky, kx, input channel),  columns = output channels
-//   1 input gradient  rows = input pixels,           inner = (ky, kx, output channel), columns = input channels; pixels whose
-//     coordinates agree modulo the strides meet the same taps: for strides above 1 blockIdx.y chooses the class, and only its taps are
-//     visited
+//   1 input gradient rows = input pixels, inner = (ky, kx, output channel), columns = input channels; pixels whose
+//     coordinates agree modulo the strides meet the same taps: for strides above 1 blockIdx.y chooses the class, and
+//     only its taps are visited
 //   2 weight gradient rows = (ky, kx, input channel), inner = output pixels,           columns = output channels
-// Where that gives too few blocks, the inner range is cut into parts of partLength (blockIdx.y), each with its own result; `sum_parts`
-// (elementwise.cu) adds them in order, so results do not depend on timing.
-// Layout: x NHWC, w [kh, kw, I/groups, O], one group per blockIdx.z. Tiling: BM×BN per block, BK = 32 inner steps per stage, STAGES stages
-// by cp.async; a warp owns (BM/WARPS_M)×(BN/WARPS_N);
-// with WARPS_K = 2 two groups of warps share a tile, one for each half of a stage, and their sums are added at the end. Shared tiles are padded by 4 or 8 words so that fragment loads meet 32 banks.
+// Where that gives too few blocks, the inner range is cut into parts of partLength (blockIdx.y), each with its own
+// result; `sum_parts` (elementwise.cu) adds them in order, so results do not depend on timing.
+// Layout: x NHWC, w [kh, kw, I/groups, O], one group per blockIdx.z. Tiling: BM×BN per block, BK = 32 inner steps per
+// stage, STAGES stages by cp.async; a warp owns (BM/WARPS_M)×(BN/WARPS_N); with WARPS_K = 2 two groups of warps share a
+// tile, one for each half of a stage, and their sums are added at the end. Shared tiles are padded by 4 or 8 words so
+// that fragment loads meet 32 banks.
 // VA, VB: words per copy of operand A and B: 4 where channels are a multiple of 4 (16-byte alignment), else 1.
 // PAIRS: 1 where the column count is even, so that results are stored two at a time.
 // PRECISION: 0 tf32 (operands rounded to nearest), 1 bf16, 2 f32 (each operand in two tf32 parts, three products).
@@ -53,7 +54,8 @@ INLINE void multiplyStep(float (&d)[4], const float (&a)[8], const float (&b)[4]
   multiplyTf32(d, __float_as_uint(a[4]), __float_as_uint(a[5]), __float_as_uint(a[6]), __float_as_uint(a[7]),
                __float_as_uint(b[2]), __float_as_uint(b[3]));
 #elif PRECISION == 1
-  // The order of the inner index is free as long as both operands agree: (quad, quad+4) and (quad+8, quad+12) become neighbours.
+  // The order of the inner index is free as long as both operands agree: (quad, quad+4) and (quad+8, quad+12) become
+  // neighbours.
   const u32 packed[4] = {packBf16(a[0], a[2]), packBf16(a[1], a[3]), packBf16(a[4], a[6]), packBf16(a[5], a[7])};
   multiplyBf16(d, packed, packBf16(b[0], b[1]), packBf16(b[2], b[3]));
 #else
@@ -82,7 +84,10 @@ INLINE float operand(float value) {
 #endif
 }
 
-/** The place of an inner index k in (y, x, channel) of a window of `columns` taps per row, stepY and stepX apart; advanced by BK at a time. */
+/**
+ * The place of an inner index k in (y, x, channel) of a window of `columns` taps per row, stepY and stepX apart;
+ * advanced by BK at a time.
+ */
 struct Tap {
   int y, x, channel;
   INLINE Tap(int k, int channels, int columns, int stepY, int stepX) {
@@ -107,8 +112,9 @@ struct Tap {
 
 #if MODE == 1
 /**
- * Along one axis, the taps that pixels of one class meet, those that lie `at` modulo the stride in the padded image: `count` of them from
- * `first` on, `step` apart; from one to the next the output pixel that they meet lies `back` before.
+ * Along one axis, the taps that pixels of one class meet, those that lie `at` modulo the stride in the padded image:
+ * `count` of them from `first` on, `step` apart; from one to the next the output pixel that they meet lies `back`
+ * before.
  */
 struct ClassTaps {
   int first, count, step, back;
@@ -377,8 +383,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) convolve(const
 }
 
 /**
- * The input gradient of an image with few channels, second half: products[output pixel][tap][channel] hold what each output pixel's gradient
- * gives to each tap of its window; dx[pixel][channel] sums those that meet there, in the order of the taps.
+ * The input gradient of an image with few channels, second half: products[output pixel][tap][channel] hold what each
+ * output pixel's gradient gives to each tap of its window; dx[pixel][channel] sums those that meet there, in the order
+ * of the taps.
  */
 extern "C" __global__ void __launch_bounds__(256)
     collect_taps(const float *__restrict__ products, float *__restrict__ dx, const Geometry geometry, int count) {

@@ -16,7 +16,9 @@ KERNEL image_to_float(const u8 *x, const float *factors, const float *offsets, f
 KERNEL bias(const float *x, const float *b, float *y, int count, int channels) {
   map(y, count, [=](int i) { return x[i] + b[(u32)i % (u32)channels]; });
 }
-/** y[i] = Σ_part parts[part·count + i], in order: the results of a sum that was cut into parts. One element per thread. */
+/**
+ * y[i] = Σ_part parts[part·count + i], in order: the results of a sum that was cut into parts. One element per thread.
+ */
 KERNEL sum_parts(const float *parts, float *y, int count, int number) {
   const int i = blockIdx.x * 256 + threadIdx.x;
   if (i >= count) return;

@@ -1,7 +1,8 @@
-// Batch norm with what surrounds it: an addition and a relu behind it, the relu's gradient in front of its own. Bound by memory, so every pass
-// over a tensor counts: relu(normalised + other) is formed in the pass that normalises, and the gradient of that relu needs no stored output,
-// for the sign of a normalised value is formed again from x by the same operations. One thread works on WIDTH neighbouring channels (4
-// where the channel count is a multiple of 4, else 1); the channel axis is the last one.
+// Batch norm with what surrounds it: an addition and a relu behind it, the relu's gradient in front of its own. Bound
+// by memory, so every pass over a tensor counts: relu(normalised + other) is formed in the pass that normalises, and
+// the gradient of that relu needs no stored output, for the sign of a normalised value is formed again from x by the
+// same operations. One thread works on WIDTH neighbouring channels (4 where the channel count is a multiple of 4, else
+// 1); the channel axis is the last one.
 // -D: WIDTH.
 #define THREADS 512
 #include "reduce.cuh"
@@ -48,7 +49,10 @@ struct LaneTotals {
   }
 };
 
-/** Mean and biased variance; in double precision the difference of the raw moments loses nothing that a float could hold. */
+/**
+ * Mean and biased variance; in double precision the difference of the raw moments loses nothing that a float could
+ * hold.
+ */
 struct Moments : LaneTotals {
   typedef Lanes Item;
   const float *x;
@@ -141,7 +145,10 @@ KERNEL normalize(const float *x, const float *gamma, const float *beta, const fl
   }
 }
 
-/** gamma/√(variance + epsilon)·(g − sumG/rows − x̂·sumGx/rows), with sumG = dbeta and sumGx = dgamma; RECTIFIED as above. */
+/**
+ * gamma/√(variance + epsilon)·(g − sumG/rows − x̂·sumGx/rows), with sumG = dbeta and sumGx = dgamma; RECTIFIED as
+ * above.
+ */
 template <bool RECTIFIED>
 INLINE void gradient(const float *g, const float *x, const float *gamma, const float *beta, const float *mean, const float *variance,
                      const float *dgamma, const float *dbeta, float *dx, int count, int vectors, float epsilon, float inverseRows) {

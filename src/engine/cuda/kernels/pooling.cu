@@ -1,6 +1,7 @@
-// Pooling over windows of an NHWC image. One thread per pixel and WIDTH channels (16 bytes where the channel count is a multiple of 4),
-// channels fastest, so that a warp reads contiguous channels. Gradients gather: each input element visits the windows that contain it,
-// nothing is scattered. Padding never wins a maximum and counts as zeros in an average.
+// Pooling over windows of an NHWC image. One thread per pixel and WIDTH channels (16 bytes where the channel count is a
+// multiple of 4), channels fastest, so that a warp reads contiguous channels. Gradients gather: each input element
+// visits the windows that contain it, nothing is scattered. Padding never wins a maximum and counts as zeros in an
+// average.
 // -D: WIDTH.
 #include "common.cuh"
 
@@ -47,6 +48,9 @@ struct Place {
   }
 };
 
+/** Whether a value is the new maximum; a NaN is more than anything but a NaN. */
+INLINE bool isMore(float value, float most) { return value > most || (value != value && most == most); }
+
 /** The taps (ky·kw + kx) of the first maxima of a window, row by row, and their values. */
 INLINE Lanes firstMaxima(const float *x, const Pool &p, const Place &at, int (&taps)[WIDTH]) {
   Lanes most;
@@ -58,7 +62,7 @@ INLINE Lanes firstMaxima(const float *x, const Pool &p, const Place &at, int (&t
       const int column = at.x * p.strideX - p.paddingX + kx;
       if ((u32)column >= (u32)p.w) continue;
       const Lanes values = readLanes(x + (size_t)((at.image * p.h + y) * p.w + column) * p.c + at.channel);
-      EACH_LANE if (taps[l] < 0 || values.v[l] > most.v[l]) {
+      EACH_LANE if (taps[l] < 0 || isMore(values.v[l], most.v[l])) {
         taps[l] = ky * p.kw + kx;
         most.v[l] = values.v[l];
       }
@@ -86,7 +90,10 @@ KERNEL max_pool_taps(const float *x, u16 *to, const Pool p, int count) {
   EACH_LANE to[(size_t)i * WIDTH + l] = (u16)taps[l];
 }
 
-/** The windows along one axis that contain a position: first ≤ window ≤ last, window·stride − padding ≤ position < … + size. */
+/**
+ * The windows along one axis that contain a position: first ≤ window ≤ last, window·stride − padding ≤ position < … +
+ * size.
+ */
 struct Windows {
   int first, last;
   INLINE Windows(int position, int size, int stride, int padding, int windows) {

@@ -1,4 +1,5 @@
-// Operations that sum or search over the rows of a tensor, each an Op of `reduceColumns`. Sums are kept in double precision.
+// Operations that sum or search over the rows of a tensor, each an Op of `reduceColumns`. Sums are kept in double
+// precision.
 #include "elementwise.cuh"
 #include "reduce.cuh"
 
@@ -71,7 +72,9 @@ struct ExtremeCounts {
 KERNEL extreme_counts(const float *x, const float *min, const float *max, float *lows, float *highs, SHAPE) {
   REDUCE(ExtremeCounts{x, min, max, lows, highs});
 }
-/** Share of the gradients of the extremes among the elements that attain them; lows and highs count those per channel. */
+/**
+ * Share of the gradients of the extremes among the elements that attain them; lows and highs count those per channel.
+ */
 KERNEL extremes_gradient(const float *gMin, const float *gMax, const float *x, const float *min, const float *max, const float *lows,
                          const float *highs, float *dx, int count, int channels) {
   map(dx, count, [=](int i) {

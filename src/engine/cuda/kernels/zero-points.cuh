@@ -1,6 +1,7 @@
-// The zero-point terms of an approximate convolution. The matrix units sum products of raw codes, S = Σ (w·x + E(w, x)) over the valid taps;
-// the contract wants xScale·wScale·(S − xZero·Σw − wZero·Σx + xZero·wZero·count), sums over the valid taps. Everything inside the
-// parentheses is an integer when the zero points are, so doubles hold it exactly; the order of the products is the reference's.
+// The zero-point terms of an approximate convolution. The matrix units sum products of raw codes, S = Σ (w·x + E(w, x))
+// over the valid taps; the contract wants xScale·wScale·(S − xZero·Σw − wZero·Σx + xZero·wZero·count), sums over the
+// valid taps. Everything inside the parentheses is an integer when the zero points are, so doubles hold it exactly; the
+// order of the products is the reference's.
 #pragma once
 #include "common.cuh"
 

@@ -30,7 +30,10 @@ export const elementwiseWays: WaysOf<Elementwise> = {
   sgd: noChoice,
 };
 
-/** A kernel over the elements of the only output; its parameters: the operands by these names, `count`, what else it takes. */
+/**
+ * A kernel over the elements of the only output; its parameters: the operands by these names, `count`, what else it
+ * takes.
+ */
 function plain<K extends OpName>(
   name: string,
   operands: readonly string[],
@@ -93,7 +96,10 @@ interface SharedLaunch {
   readonly launch: (args: Arguments) => KernelLaunch;
 }
 
-/** One launch for several records of addresses and an element count each; the kernel finds them in a table called `records`. */
+/**
+ * One launch for several records of addresses and an element count each; the kernel finds them in a table called
+ * `records`.
+ */
 function sharedLaunch(
   name: string,
   records: string,

@@ -1,5 +1,6 @@
-// Host side of the kernels' geometry: the structure they take, division constants, tile shapes and the cutting of long sums. Pure functions of
-// shapes and of the number of multiprocessors, so that a result depends on neither timing nor the state of the device.
+// Host side of the kernels' geometry: the structure they take, division constants, tile shapes and the cutting of long
+// sums. Pure functions of shapes and of the number of multiprocessors, so that a result depends on neither timing nor
+// the state of the device.
 
 import { invariant } from '../../../tensor/errors.ts';
 import type { Shape } from '../../../tensor/tensor.ts';
@@ -101,7 +102,10 @@ export function chooseTile<T extends Tile>(
   return tiles.reduce((best, tile) => (cost(tile) < cost(best) ? tile : best));
 }
 
-/** Work of tiles × stages cut into equal shares, as kernels/approximate-plane-gradients.cu does; `parts`: the number of shares that each tile is in. */
+/**
+ * Work of tiles × stages cut into equal shares, as kernels/approximate-plane-gradients.cu does; `parts`: the number of
+ * shares that each tile is in.
+ */
 export function sharesOf(tiles: number, stages: number, most: number) {
   const units = tiles * stages;
   invariant(most < 256, `${most} shares`);
@@ -112,7 +116,10 @@ export function sharesOf(tiles: number, stages: number, most: number) {
   return { tiles, stages, blocks, parts };
 }
 
-/** What of a geometry makes kernels step otherwise: several pixels from one position of the window, or from one tap, to the next. */
+/**
+ * What of a geometry makes kernels step otherwise: several pixels from one position of the window, or from one tap, to
+ * the next.
+ */
 export const steps = { stride: COUNTS, dilation: COUNTS } as const;
 export const stepsOf = ({ stride, dilation }: ConvGeometry) => ({
   stride: oneOrSeveral(Math.max(...stride)),

@@ -1,4 +1,5 @@
-// Operations that sum or search over the rows of a tensor; see kernels/reduction.cu. Those of batch norm are in normalization.ts.
+// Operations that sum or search over the rows of a tensor; see kernels/reduction.cu. Those of batch norm are in
+// normalization.ts.
 
 import { sizeOf } from '../../../tensor/tensor.ts';
 import type { Node } from '../../graph/graph.ts';

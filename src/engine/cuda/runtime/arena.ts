@@ -1,5 +1,6 @@
-// The device memory that the programs of a session share: one block, exchanged for another when its size changes. Graphs hold addresses,
-// so a program is built again when the arena has moved since; that is rare, because it only moves when the largest program changes.
+// The device memory that the programs of a session share: one block, exchanged for another when its size changes.
+// Graphs hold addresses, so a program is built again when the arena has moved since; that is rare, because it only
+// moves when the largest program changes.
 
 import type { Address } from '../lower/launch.ts';
 import type { Context } from './driver.ts';
@@ -19,7 +20,10 @@ export class Arena {
     return this.#block ?? 0n;
   }
 
-  /** Makes it this large; what is in it is lost. Where there is no such block it keeps its size, and the error is thrown. */
+  /**
+   * Makes it this large; what is in it is lost. Where there is no such block it keeps its size, and the error is
+   * thrown.
+   */
   fit(bytes: number): void {
     if (bytes === this.bytes) return;
     const before = this.bytes;

@@ -1,12 +1,13 @@
-// The cuda backend: the plan of every backend, lowered to kernels, built as a CUDA graph (again when the arena has moved) and replayed for
-// each run. A session owns the variables and one stream, to which all work goes in order. Inputs travel through page-locked buffers (staging.ts), small outputs come back
-// behind every run (outputs.ts), large ones are copied on demand. Nothing waits for the device but `read`.
+// The cuda backend: the plan of every backend, lowered to kernels, built as a CUDA graph (again when the arena has
+// moved) and replayed for each run. A session owns the variables and one stream, to which all work goes in order.
+// Inputs travel through page-locked buffers (staging.ts), small outputs come back behind every run (outputs.ts), large
+// ones are copied on demand. Nothing waits for the device but `read`.
 
 import { invariant, UserError } from '../../../tensor/errors.ts';
+import type { TensorType } from '../../../tensor/tensor.ts';
 import { allocate, byteSize, type HostTensor, sizeOf, type TensorData } from '../../../tensor/tensor.ts';
 import { type Backend, POISON, type Program } from '../../backend.ts';
 import type { Graph } from '../../graph/graph.ts';
-import type { TensorType } from '../../graph/ops.ts';
 import { type Plan, plan, type Storage } from '../../graph/plan.ts';
 import { SharedSession } from '../../session.ts';
 import type { Address, KernelLaunch, Precision, Target } from '../lower/launch.ts';
@@ -34,8 +35,9 @@ export interface CudaOptions {
 
 const ALIGNMENT = 256;
 /**
- * The device runs a graph, not a list: steps that share memory one after the other wait for each other. On a training step of ResNet18 the
- * longest chain is then a third shorter, for a third more memory; beyond 32 steps nothing is gained.
+ * The device runs a graph, not a list: steps that share memory one after the other wait for each other. On a training
+ * step of ResNet18 the longest chain is then a third shorter, for a third more memory; beyond 32 steps nothing is
+ * gained.
  */
 const REUSE_DISTANCE = 32;
 /** Beyond that, steps are so large that they fill the device one by one, and memory is worth more. */
@@ -423,7 +425,10 @@ export class CudaProgram implements Program {
     return data;
   }
 
-  /** Runs each kernel `repeats` times in a row and measures it. Variables that a kernel updates in place are left changed. */
+  /**
+   * Runs each kernel `repeats` times in a row and measures it. Variables that a kernel updates in place are left
+   * changed.
+   */
   async timeKernels(repeats: number): Promise<KernelTime[]> {
     const { context } = this.#session;
     const { driver, stream } = context;

@@ -80,6 +80,8 @@ type Native = ((...values: readonly unknown[]) => unknown) & { async: (...values
 export class Compiler {
   readonly library: string;
   readonly version: string;
+  /** Kept open as long as this is. */
+  readonly libraries: readonly unknown[];
   readonly #calls: Record<Call, Native>;
 
   constructor(ffi: typeof koffi, library: string) {
@@ -92,9 +94,10 @@ export class Compiler {
     this.#call('nvrtcVersion', major, minor);
     this.version = `${major[0]}.${minor[0]}`;
     // When it first compiles, the library loads its companion of the same version by name, which only works where the
-    // loader knows the folder or the companion is loaded already.
+    // loader knows the folder or the companion is loaded already. Libraries that nothing refers to are closed.
     const companion = join(dirname(library), `libnvrtc-builtins.so.${this.version}`);
-    if (isAbsolute(library) && existsSync(companion)) ffi.load(companion, { global: true });
+    const beside = isAbsolute(library) && existsSync(companion);
+    this.libraries = beside ? [loaded, ffi.load(companion, { global: true })] : [loaded];
   }
 
   /** Machine code of a source text; throws with the compiler's log. */

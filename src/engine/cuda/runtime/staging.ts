@@ -2,8 +2,8 @@
 // that the host can fill one while the other is still travelling.
 
 import { invariant } from '../../../tensor/errors.ts';
+import type { TensorType } from '../../../tensor/tensor.ts';
 import { bytesPerElement, sizeOf, type TensorData } from '../../../tensor/tensor.ts';
-import type { TensorType } from '../../graph/ops.ts';
 import type { Address } from '../lower/launch.ts';
 import type { Context, HostBuffer } from './driver.ts';
 

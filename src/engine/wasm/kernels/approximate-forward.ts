@@ -1,19 +1,26 @@
-// Forward convolution with an approximate multiplier: out = xScale·wScale·Σ_valid taps ((wq − wZero)(xq − xZero) + E(wq, xq)).
-// One skeleton, three kinds of product rows. A row holds, for one tap and channel and one pattern of activation bits, the products with
-// the weights of a tile of output channels: 64 bytes, one cache line. An output is a sum of rows picked by the activation codes.
-//   f32: weights centred (wq − wZero), for real removal matrices, 16 outputs per row. The product is linear in the activation's bits, so
-//        all rows are sums of the single bits' rows. 2^activationBits rows per channel, or 16 rows for each half of a code where there
-//        are too few positions to repay building 256.
-//   i16: a code's low and high half have 16 rows each, 32 outputs per row, exact integers Σ_j (w − G_j(w)) 2^(j mod 4) x[j] ≤ 255·15, not
-//        centred. 16 channels are summed in 16 bits (16·3825 < 2^16), then widened: the sum of low halves plus 16 times that of high halves.
+// Forward convolution with an approximate multiplier: out = xScale·wScale·Σ_valid taps ((wq − wZero)(xq − xZero) +
+// E(wq, xq)).
+// One skeleton, three kinds of product rows. A row holds, for one tap and channel and one pattern of activation bits,
+// the products with the weights of a tile of output channels: 64 bytes, one cache line. An output is a sum of rows
+// picked by the activation codes.
+//   f32: weights centred (wq − wZero), for real removal matrices, 16 outputs per row. The product is linear in the
+//   activation's bits, so
+//        all rows are sums of the single bits' rows. 2^activationBits rows per channel, or 16 rows for each half of a
+//        code where there are too few positions to repay building 256.
+//   i16: a code's low and high half have 16 rows each, 32 outputs per row, exact integers Σ_j (w − G_j(w)) 2^(j mod 4)
+//   x[j] ≤ 255·15, not
+//        centred. 16 channels are summed in 16 bits (16·3825 < 2^16), then widened: the sum of low halves plus 16 times
+//        that of high halves.
 //   i32: any product table: 2^activationBits rows per channel, 16 outputs each, exact.
-// All rows are zero for the pattern 0. The terms that the rows leave out come at the end: −xZero Σ_valid (wq − wZero) from a sum per
-// tap, and −wZero Σ_valid xq (i16, i32) from the sums over the channels of each pixel. The integer kinds finish in f64, so the value
-// before scaling is exact.
-// Tiling: a part owns one tile of outputs and a run of output rows (`rowsPerPart`). Its sums stay in scratch; for each tap and block of
-// channels it builds the rows (i16: 32 KB, first-level cache; else at most 128 KB, second-level) and passes once over its positions.
-// Alternatives: for f32, two halves as for i16 take a quarter longer where positions are many (measured; the loads bound the loop). A plane
-// product with i32x4.dot_i16x8_s has twice the rate of the f32 product but makes a pass per plane, eight in place of one.
+// All rows are zero for the pattern 0. The terms that the rows leave out come at the end: −xZero Σ_valid (wq − wZero)
+// from a sum per tap, and −wZero Σ_valid xq (i16, i32) from the sums over the channels of each pixel. The integer kinds
+// finish in f64, so the value before scaling is exact.
+// Tiling: a part owns one tile of outputs and a run of output rows (`rowsPerPart`). Its sums stay in scratch; for each
+// tap and block of channels it builds the rows (i16: 32 KB, first-level cache; else at most 128 KB, second-level) and
+// passes once over its positions.
+// Alternatives: for f32, two halves as for i16 take a quarter longer where positions are many (measured; the loads
+// bound the loop). A plane product with i32x4.dot_i16x8_s has twice the rate of the f32 product but makes a pass per
+// plane, eight in place of one.
 // Scratch: sums | rows | one correction per tap and output lane.
 
 import { AxmForward, buildRows, channelBytes } from './approximate-rows';

@@ -1,14 +1,17 @@
-// Weight and structure gradients of the approximate convolution from the gradients H_j = Σ_positions x[j]·g of the activation's bit planes.
-// All planes at once: for one input channel the positions are sorted by code once (a counting sort); a run of equal codes sums its
-// cotangent rows in registers, S_v = Σ_{x = v} g, for every tap of the window by shifting the rows; then H_j = Σ_{v: bit j} S_v. That is
-// one vector addition per multiplication, for all planes together, and positions with code 0 (half of them after a ReLU) cost nothing.
-// With few positions the 256 runs would be too short; then each half of the code is a digit of its own: two sorts with 16 runs each.
+// Weight and structure gradients of the approximate convolution from the gradients H_j = Σ_positions x[j]·g of the
+// activation's bit planes.
+// All planes at once: for one input channel the positions are sorted by code once (a counting sort); a run of equal
+// codes sums its cotangent rows in registers, S_v = Σ_{x = v} g, for every tap of the window by shifting the rows; then
+// H_j = Σ_{v: bit j} S_v. That is one vector addition per multiplication, for all planes together, and positions with
+// code 0 (half of them after a ReLU) cost nothing.
+// With few positions the 256 runs would be too short; then each half of the code is a digit of its own: two sorts with
+// 16 runs each.
 //   dw = xScale·(Σ_j 2^j H_j − xZero·H_1), H_1 = Σ_valid g;   dm[i,j] = −2^(i+j)·xScale·Σ wScale[o]·w[i]·H_j
-// Steps: the operands (./approximate-operands); the gradients, a part owning four input channels and a slice of tiles; the sum of the
-// parts' dm.
-// Stride s, dilation d: an input row iy meets the window rows ky·d ≡ iy + padding (mod s) only, so positions are sorted per residue class,
-// whose window rows are s / gcd(s, d) apart. On small images many positions of a class lie outside the image for a given tap; if there are
-// many outputs, sorting per tap leaves them out.
+// Steps: the operands (./approximate-operands); the gradients, a part owning four input channels and a slice of tiles;
+// the sum of the parts' dm.
+// Stride s, dilation d: an input row iy meets the window rows ky·d ≡ iy + padding (mod s) only, so positions are sorted
+// per residue class, whose window rows are s / gcd(s, d) apart. On small images many positions of a class lie outside
+// the image for a given tap; if there are many outputs, sorting per tap leaves them out.
 
 import { AxmGradients, ROW, tilesOf } from './approximate-operands';
 import { ceilDivide, Geometry, tapStep } from './geometry';
@@ -18,9 +21,10 @@ import { storeLanes, sumLanes } from './lanes';
 const CHANNELS = 4;
 
 /**
- * One part per CHANNELS input channels of a group and slice of output tiles: the channels share the cotangent tile in cache.
- * Scratch: buckets (a row per code, 16 at least) | per channel: ends [2][272], H [taps][tiles of the slice][8][16] | lists
- * [channel][digit].
+ * One part per CHANNELS input channels of a group and slice of output tiles: the channels share the cotangent tile in
+ * cache.
+ * Scratch: buckets (a row per code, 16 at least) | per channel: ends [2][272], H [taps][tiles of the slice][8][16] |
+ * lists [channel][digit].
  */
 export function axmGradients(args: AxmGradients, part: i32, scratch: usize): void {
   const geometry = args.geometry;
@@ -104,15 +108,18 @@ function below(k: i32, kernel: i32, stride: i32, dilation: i32): i32 {
   return ((kernel - 1) * dilation) / stride - (k * dilation) / stride;
 }
 
-/** First input row (column) that meets a window row `offset` pixels into the window: iy + padding ≡ offset (mod stride). */
+/**
+ * First input row (column) that meets a window row `offset` pixels into the window: iy + padding ≡ offset (mod stride).
+ */
 @inline
 function firstOfClass(offset: i32, stride: i32, padding: i32): i32 {
   return (((offset - padding) % stride) + stride) % stride;
 }
 
 /**
- * Sorts the positions of one channel in one residue class (or of one tap) by a digit of their code: list holds byte offsets into a
- * tile of cotangents, word v + 1 of ends is one past the last entry of digit v (in bytes of list). Digit 0 is left out.
+ * Sorts the positions of one channel in one residue class (or of one tap) by a digit of their code: list holds byte
+ * offsets into a tile of cotangents, word v + 1 of ends is one past the last entry of digit v (in bytes of list). Digit
+ * 0 is left out.
  */
 function sortCodes(
   args: AxmGradients,
@@ -184,7 +191,10 @@ function sortCodes(
   }
 }
 
-/** Adds the plane gradients of one digit, block, tap and tile to `planes` [bits][16]; `buckets` has a row per value of the digit. */
+/**
+ * Adds the plane gradients of one digit, block, tap and tile to `planes` [bits][16]; `buckets` has a row per value of
+ * the digit.
+ */
 export function addPlanes(planes: usize, cotangent: usize, ends: usize, list: usize, buckets: usize, bits: i32): void {
   let at = list;
   let bucket = buckets;
@@ -238,7 +248,10 @@ export function foldPlanes(planes: usize, buckets: usize, codes: usize): void {
   }
 }
 
-/** dw of one channel's weights, and their share of dm, Σ wScale·w[i]·H_j, added to `share`: [8][8] vectors of partial sums. */
+/**
+ * dw of one channel's weights, and their share of dm, Σ wScale·w[i]·H_j, added to `share`: [8][8] vectors of partial
+ * sums.
+ */
 function writeGradients(
   args: AxmGradients,
   group: i32,

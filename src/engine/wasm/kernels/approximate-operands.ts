@@ -1,5 +1,6 @@
-// Operands of the approximate convolution's gradients, arranged for ./approximate-gradients: codes channel by channel, cotangents in
-// tiles of 16 outputs with a halo of zeros, and the gradient H_1 of the all-ones plane. One record serves all steps.
+// Operands of the approximate convolution's gradients, arranged for ./approximate-gradients: codes channel by channel,
+// cotangents in tiles of 16 outputs with a halo of zeros, and the gradient H_1 of the all-ones plane. One record serves
+// all steps.
 // In a tile the cotangent of output row oy stands in row oy + haloOf(…); an input row iy has its list entry in row
 // ⌊(iy + padding) / stride⌋ − ⌊padding / stride⌋, and the tap ky finds its output row so many rows below:
 // ⌊(kernel − 1)·dilation / stride⌋ − ⌊ky·dilation / stride⌋.
@@ -37,7 +38,9 @@ export class AxmGradients {
   activationBits: i32;
   /** Bits by which positions are sorted at once: 8 (by code) or 4 (by half of a code). */
   digitBits: i32;
-  /** 1: positions are sorted anew for each tap, without those that the tap links to nothing; 0: once per residue class. */
+  /**
+   * 1: positions are sorted anew for each tap, without those that the tap links to nothing; 0: once per residue class.
+   */
   sortPerTap: i32;
 }
 

@@ -1,6 +1,7 @@
-// Product rows of the approximate convolution: for one tap, a block of channels and a tile of outputs, what each pattern of activation
-// bits adds to the outputs' sums. The kinds of rows and their use are described in ./approximate-forward; here they are made, from
-// per-weight coefficients (one per activation bit) or from a product table, by transposing lanes and adding earlier rows.
+// Product rows of the approximate convolution: for one tap, a block of channels and a tile of outputs, what each
+// pattern of activation bits adds to the outputs' sums. The kinds of rows and their use are described in
+// ./approximate-forward; here they are made, from per-weight coefficients (one per activation bit) or from a product
+// table, by transposing lanes and adding earlier rows.
 
 import { Geometry } from './geometry';
 import { storeTransposed } from './lanes';
@@ -38,7 +39,10 @@ export class PlaneCoefficients {
   activationBits: i32;
 }
 
-/** (w − Σ_i m[i,j] 2^i w[i])·2^j for every weight code and activation bit: [2^weightBits][8] f32, 0 beyond activationBits. */
+/**
+ * (w − Σ_i m[i,j] 2^i w[i])·2^j for every weight code and activation bit: [2^weightBits][8] f32, 0 beyond
+ * activationBits.
+ */
 export function planeCoefficientsReal(args: PlaneCoefficients, part: i32, scratch: usize): void {
   for (let w = 0; w < 1 << args.weightBits; ++w) {
     for (let j = 0; j < 8; ++j) {
@@ -91,8 +95,9 @@ export function buildRows<T>(args: AxmForward, table: usize, weights: usize, tap
 }
 
 /**
- * Rows of the single bits by transposition, then every other row as the sum of its highest bit's row and an earlier row. Bits that the
- * activation does not have get no rows: there is room for 2^activationBits only, so theirs go where the row of zeros will be.
+ * Rows of the single bits by transposition, then every other row as the sum of its highest bit's row and an earlier
+ * row. Bits that the activation does not have get no rows: there is room for 2^activationBits only, so theirs go where
+ * the row of zeros will be.
  */
 function buildReal(args: AxmForward, table: usize, weights: usize, firstOutput: i32, lanes: i32): void {
   const byCode = args.digitBits == 8;

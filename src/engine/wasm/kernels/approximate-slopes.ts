@@ -1,9 +1,10 @@
 // Gradients of the operands through the error of an approximate multiplier, by the slopes of its table:
 //   dw[tap][c][o] = xScale·Σ_positions g[position][o]·slope(w[tap][c][o], x[pixel of the tap][c])
 //   dx[pixel][c]  = Σ_{tap, o} g[position of the tap][o]·wScale[o]·slope(w[tap][c][o], x[pixel][c])
-// As in ./approximate-forward, one weight's slopes become rows: for one tap, 4 channels and a panel of 8 outputs the slopes stand as
-// [channel][code][8 outputs], 32 KB with 8-bit activations (first-level cache), and each position picks a row per channel by its codes.
-// g is packed once into panels of 8 outputs (./convolution-weight-gradient), zero beyond the last output.
+// As in ./approximate-forward, one weight's slopes become rows: for one tap, 4 channels and a panel of 8 outputs the
+// slopes stand as [channel][code][8 outputs], 32 KB with 8-bit activations (first-level cache), and each position picks
+// a row per channel by its codes. g is packed once into panels of 8 outputs (./convolution-weight-gradient), zero
+// beyond the last output.
 // Scratch: rows | the sums of a part.
 
 import { ceilDivide, endValid, firstValid, Geometry } from './geometry';
@@ -30,7 +31,9 @@ export class AxmSlopes extends WeightGradient {
   rowsPerPart: i32;
 }
 
-/** Rows of one tap, bundle of channels and panel of outputs: slope(w, code)·scale of the output (1 without `scales`). */
+/**
+ * Rows of one tap, bundle of channels and panel of outputs: slope(w, code)·scale of the output (1 without `scales`).
+ */
 function buildSlopes(args: AxmSlopes, rows: usize, group: i32, tap: i32, first: i32, count: i32, panel: i32, scales: usize): void {
   const geometry = args.geometry;
   const channels = geometry.channels / geometry.groups;
@@ -164,7 +167,9 @@ export function slopeColumns(sums: usize, codes: usize, step: usize, g: usize, c
   v128.store(sums, d1, 112);
 }
 
-/** Parts: [runs of rowsPerPart input rows][groups][channels / 4]. Sums: one vector of 4 channels per pixel of the run. */
+/**
+ * Parts: [runs of rowsPerPart input rows][groups][channels / 4]. Sums: one vector of 4 channels per pixel of the run.
+ */
 export function axmErrorInput(args: AxmSlopes, part: i32, scratch: usize): void {
   const geometry = args.geometry;
   const strideY = geometry.strideY;

@@ -1,4 +1,5 @@
-// Between the structure parameters θ and the removal matrix m: m[k] = θ[index[k]] (0 where the index is negative), and the sums back.
+// Between the structure parameters θ and the removal matrix m: m[k] = θ[index[k]] (0 where the index is negative), and
+// the sums back.
 // A few dozen numbers: one part.
 
 @unmanaged

@@ -1,7 +1,8 @@
-// Inner loops of the approximate convolution: for every position of a run, the rows that its codes pick are added to its sums. A row is
-// 64 bytes; `sums` has 64 bytes per position (128 for 16-bit rows), `codes` are u8, `step` bytes apart from position to position.
-// They keep few loads in flight per basic block on purpose: the compiler hoists all loads of a block to its top, and more than fifteen
-// live vectors would be spilled.
+// Inner loops of the approximate convolution: for every position of a run, the rows that its codes pick are added to
+// its sums. A row is 64 bytes; `sums` has 64 bytes per position (128 for 16-bit rows), `codes` are u8, `step` bytes
+// apart from position to position.
+// They keep few loads in flight per basic block on purpose: the compiler hoists all loads of a block to its top, and
+// more than fifteen live vectors would be spilled.
 
 export function gatherReal(
   sums: usize,

@@ -1,6 +1,8 @@
-// f32 depthwise convolution (one input and one output channel per group): forward, data gradient, weight gradient. Lanes run over the
-// channels of both operands, w [taps][channels]; every product is one vector multiplication with nothing packed.
-// Parts: output rows (forward), input rows (data gradient), or taps times 16 channels (weight gradient, summed row by row).
+// f32 depthwise convolution (one input and one output channel per group): forward, data gradient, weight gradient.
+// Lanes run over the channels of both operands, w [taps][channels]; every product is one vector multiplication with
+// nothing packed.
+// Parts: output rows (forward), input rows (data gradient), or taps times 16 channels (weight gradient, summed row by
+// row).
 
 import { ceilDivide, endTap, endValid, firstTap, firstValid, Geometry, tapStep } from './geometry';
 import { storeLanes } from './lanes';
@@ -45,7 +47,10 @@ export function depthwiseForward(args: Depthwise, part: i32, scratch: usize): vo
   }
 }
 
-/** First tap whose window position can lie `at` pixels into the padded image: (at − k·dilation) divides by the stride; `taps` if none. */
+/**
+ * First tap whose window position can lie `at` pixels into the padded image: (at − k·dilation) divides by the stride;
+ * `taps` if none.
+ */
 @inline
 function firstMeeting(at: i32, stride: i32, dilation: i32, step: i32, taps: i32): i32 {
   if (dilation == 1) return at % stride;

@@ -1,7 +1,8 @@
-// Weight gradient of the f32 convolution: dw[tap][channel][output] = Σ_positions x[position shifted by the tap][channel]·g[position][output].
-// g is packed once into panels of 8 outputs, [group][panel][batch·outHeight·outWidth][8]. A part owns one tap, 16 input channels and a
-// range of panels of a group; it walks blocks of output rows (about `rowsPerBlock`), and per block multiplies 4 channels × 8 outputs in
-// registers over all positions of the block that the tap keeps inside the image. The sums of blocks are added in order.
+// Weight gradient of the f32 convolution: dw[tap][channel][output] = Σ_positions x[position shifted by the
+// tap][channel]·g[position][output]. g is packed once into panels of 8 outputs,
+// [group][panel][batch·outHeight·outWidth][8]. A part owns one tap, 16 input channels and a range of panels of a group;
+// it walks blocks of output rows (about `rowsPerBlock`), and per block multiplies 4 channels × 8 outputs in registers
+// over all positions of the block that the tap keeps inside the image. The sums of blocks are added in order.
 
 import { ceilDivide, endValid, firstValid, Geometry } from './geometry';
 import { storeLanes } from './lanes';

@@ -1,11 +1,14 @@
 // f32 convolution forward and its data gradient: one register-tile product over an implicit im2col.
-// Weights are packed once per step into panels of 8 outputs, [group][panel][tap][depth][8], so that a panel streams through the cache.
-// A part owns a run of rows of the result and a range of panels. It lists, for every 4 positions of its rows, the 4 source rows of each
-// tap (a zero row where the tap is padding; taps that are padding for all 4 are left out); then each panel passes over all positions:
-// 4 positions × 8 outputs in registers, `depth` input channels per tap contiguous in memory. Nothing of the im2col is materialised.
-// The data gradient is the same product with the roles of channels and outputs exchanged: its source is g, and an input pixel meets the
-// output (iy + padding − ky·dilation) / stride when that is whole. Its positions are visited residue by residue (mod stride), so that the 4
-// positions of a tile share their taps.
+// Weights are packed once per step into panels of 8 outputs, [group][panel][tap][depth][8], so that a panel streams
+// through the cache.
+// A part owns a run of rows of the result and a range of panels. It lists, for every 4 positions of its rows, the 4
+// source rows of each tap (a zero row where the tap is padding; taps that are padding for all 4 are left out); then
+// each panel passes over all positions:
+// 4 positions × 8 outputs in registers, `depth` input channels per tap contiguous in memory. Nothing of the im2col is
+// materialised.
+// The data gradient is the same product with the roles of channels and outputs exchanged: its source is g, and an input
+// pixel meets the output (iy + padding − ky·dilation) / stride when that is whole. Its positions are visited residue by
+// residue (mod stride), so that the 4 positions of a tile share their taps.
 
 import { ceilDivide, Geometry } from './geometry';
 import { storeLanes } from './lanes';

@@ -1,5 +1,6 @@
-// Operations on elements in the order of memory: no layout but f32, a part is a run of `perPart` elements (a multiple of 4). The last
-// elements of a tensor that do not fill a vector are computed one by one. Outputs may share storage with an input of the same position.
+// Operations on elements in the order of memory: no layout but f32, a part is a run of `perPart` elements (a multiple
+// of 4). The last elements of a tensor that do not fill a vector are computed one by one. Outputs may share storage
+// with an input of the same position.
 
 @unmanaged
 export class Elementwise {

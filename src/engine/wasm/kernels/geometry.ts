@@ -1,5 +1,6 @@
 // The shape of a convolution as the kernels read it: a record of i32 words.
-// Layouts: x [batch, height, width, channels], out [batch, outHeight, outWidth, outputs], w [kernelHeight, kernelWidth, channels / groups, outputs].
+// Layouts: x [batch, height, width, channels], out [batch, outHeight, outWidth, outputs], w [kernelHeight, kernelWidth,
+// channels / groups, outputs].
 // A tap is one position of the kernel window, numbered ky · kernelWidth + kx.
 
 @unmanaged
@@ -28,13 +29,19 @@ export function ceilDivide(a: i32, b: i32): i32 {
   return (a + b - 1) / b;
 }
 
-/** First output index along an axis whose tap `offset` pixels into the window falls inside the input: o·stride + offset ≥ padding. */
+/**
+ * First output index along an axis whose tap `offset` pixels into the window falls inside the input: o·stride + offset
+ * ≥ padding.
+ */
 @inline
 export function firstValid(offset: i32, stride: i32, padding: i32): i32 {
   return padding > offset ? ceilDivide(padding - offset, stride) : 0;
 }
 
-/** One past the last output index along an axis whose tap `offset` pixels into the window falls inside the input of the given extent. */
+/**
+ * One past the last output index along an axis whose tap `offset` pixels into the window falls inside the input of the
+ * given extent.
+ */
 @inline
 export function endValid(offset: i32, stride: i32, padding: i32, extent: i32, outExtent: i32): i32 {
   const last = extent - 1 + padding - offset;
@@ -54,7 +61,10 @@ export function endTap(start: i32, dilation: i32, extent: i32, taps: i32): i32 {
   return last >= (taps - 1) * dilation ? taps : last < 0 ? 0 : last / dilation + 1;
 }
 
-/** Taps whose offsets leave the same remainder modulo the stride follow each other at this distance: stride / gcd(stride, dilation). */
+/**
+ * Taps whose offsets leave the same remainder modulo the stride follow each other at this distance: stride /
+ * gcd(stride, dilation).
+ */
 export function tapStep(stride: i32, dilation: i32): i32 {
   let a = stride;
   let b = dilation;

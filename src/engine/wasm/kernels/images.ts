@@ -1,4 +1,5 @@
-// Batches of images gathered from a data set in memory, moved and mirrored. One part per image of the batch; bytes of a pixel lie together.
+// Batches of images gathered from a data set in memory, moved and mirrored. One part per image of the batch; bytes of a
+// pixel lie together.
 
 @unmanaged
 export class Gathering {

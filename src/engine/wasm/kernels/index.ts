@@ -1,7 +1,8 @@
-// The kernels' exports. A kernel has the signature (record, part, scratch): a record of pointers and numbers that describes one step
-// (an @unmanaged class: the address of its fields in order, four bytes each), which of its parts to do, and scratch memory of the calling
-// thread. Which parts there are follows from the shapes alone, and a part never reads what another part of the same step writes: results
-// do not depend on the number of threads. Vectors may be read up to 15 bytes beyond the end of a tensor, never written.
+// The kernels' exports. A kernel has the signature (record, part, scratch): a record of pointers and numbers that
+// describes one step (an @unmanaged class: the address of its fields in order, four bytes each), which of its parts to
+// do, and scratch memory of the calling thread. Which parts there are follows from the shapes alone, and a part never
+// reads what another part of the same step writes: results do not depend on the number of threads. Vectors may be read
+// up to 15 bytes beyond the end of a tensor, never written.
 export { axmForwardInteger, axmForwardReal, axmForwardTable, pixelSums } from './approximate-forward';
 export { axmGradients, structureGradient } from './approximate-gradients';
 export { cotangentSums, planarCodes, tileCotangent } from './approximate-operands';
@@ -20,8 +21,8 @@ export { countExtremes, extremes, extremesGradient, finishExtremes, finishSums, 
 export { structureMatrix, structureMatrixGradient } from './approximate-structure';
 export { packCotangent, weightGradient } from './convolution-weight-gradient';
 
-// Inner loops, exported so that the optimiser keeps them functions of their own: inlined into their only callers they would run out of
-// registers, at half the speed.
+// Inner loops, exported so that the optimiser keeps them functions of their own: inlined into their only callers they
+// would run out of registers, at half the speed.
 export { gatherHalves, gatherInteger, gatherReal, gatherTable } from './approximate-sums';
 export { addPlanes, foldPlanes } from './approximate-gradients';
 export { slopeColumns, slopeRows } from './approximate-slopes';

@@ -1,5 +1,5 @@
-// Softmax cross-entropy over rows of logits in f64; rows with a negative label are ignored. Parts are runs of rows; the losses and hits
-// of the rows are summed in order by a second step.
+// Softmax cross-entropy over rows of logits in f64; rows with a negative label are ignored. Parts are runs of rows; the
+// losses and hits of the rows are summed in order by a second step.
 
 @unmanaged
 export class Loss {

@@ -1,5 +1,6 @@
 // Batch normalisation over the rows of a matrix [rows, channels], and the other operations with one value per channel.
-// The sums over rows are those of ./reduction (f64); here they become per-channel coefficients, and those are applied to the elements.
+// The sums over rows are those of ./reduction (f64); here they become per-channel coefficients, and those are applied
+// to the elements.
 // A part of an applying kernel is a run of rows.
 
 import { storeLanes } from './lanes';

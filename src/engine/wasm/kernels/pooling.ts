@@ -1,5 +1,7 @@
-// Pooling over windows of an NHWC image, lanes over the channels. Padding never wins a maximum and counts as zeros in an average.
-// A part owns output rows (forward), input rows (average gradient) or whole images (maximum gradient, whose windows may overlap).
+// Pooling over windows of an NHWC image, lanes over the channels. Padding never wins a maximum and counts as zeros in
+// an average.
+// A part owns output rows (forward), input rows (average gradient) or whole images (maximum gradient, whose windows may
+// overlap).
 
 import { storeLanes } from './lanes';
 
@@ -85,7 +87,8 @@ export function maxPoolGradient(args: Pooling, part: i32, scratch: usize): void 
           let at = pixel(args, part, y, x0) + c;
           for (let x = x0; x < x1; ++x) {
             const value = v128.load(args.x + at);
-            const greater = f32x4.gt(value, best);
+            const first = v128.andnot(f32x4.ne(value, value), f32x4.ne(best, best)); // a first NaN
+            const greater = v128.or(f32x4.gt(value, best), first);
             best = v128.bitselect(value, best, greater);
             place = v128.bitselect(i32x4.splat(<i32>at), place, greater);
             at += bytes;

@@ -1,6 +1,7 @@
-// The uniform quantiser q = clamp(round(x / scale) + zero, 0, levels), half to even, its inverse and its gradient; the range observers'
-// small per-channel formulas. Tensors are matrices [rows, channels]; a scale per tensor is a single value (perChannel = 0), and then the
-// matrix is any view of the elements. The quotient is rounded to f32 as in the reference, so codes are the same on every backend.
+// The uniform quantiser q = clamp(round(x / scale) + zero, 0, levels), half to even, its inverse and its gradient; the
+// range observers' small per-channel formulas. Tensors are matrices [rows, channels]; a scale per tensor is a single
+// value (perChannel = 0), and then the matrix is any view of the elements. The quotient is rounded to f32 as in the
+// reference, so codes are the same on every backend.
 
 import { storeLanes } from './lanes';
 import { highPair, lowPair, padded } from './reduction';
@@ -15,7 +16,10 @@ export class Quantizer {
   zero: usize;
   g: usize;
   out: usize;
-  /** f64 [part][2][padded channels] with the layout of ./reduction: kind 0 is the gradient of the scale, kind 1 is unused. */
+  /**
+   * f64 [part][2][padded channels] with the layout of ./reduction: kind 0 is the gradient of the scale, kind 1 is
+   * unused.
+   */
   partials: usize;
   rows: i32;
   channels: i32;
@@ -85,7 +89,10 @@ export function dequantize(args: Quantizer, part: i32, scratch: usize): void {
   }
 }
 
-/** dx = g inside the range, else 0; partial sums of g·(code − zero − (inside ? x / scale : 0)), the gradient of the scale. */
+/**
+ * dx = g inside the range, else 0; partial sums of g·(code − zero − (inside ? x / scale : 0)), the gradient of the
+ * scale.
+ */
 export function quantizeGradient(args: Quantizer, part: i32, scratch: usize): void {
   const bytes = <usize>args.channels << 2;
   const first = part * args.rowsPerPart;
@@ -273,8 +280,8 @@ export function clipBest(args: ClipSearch, part: i32, scratch: usize): void {
 }
 
 /**
- * a^exponent for a ≥ 0, relative error about 1e-6 for |exponent·log2 a| < 40: log2 by the series of atanh around 1, 2^y by a
- * polynomial. A result below 2^-126 is 0.
+ * a^exponent for a ≥ 0, relative error about 1e-6 for |exponent·log2 a| < 40: log2 by the series of atanh around 1, 2^y
+ * by a polynomial. A result below 2^-126 is 0.
  */
 @inline
 function powerOf(a: v128, exponent: f32): v128 {

@@ -1,6 +1,8 @@
-// Sums, extremes and counts over all rows of a matrix [rows, channels], per channel or merged over the channels as well.
-// A tensor that is reduced as a whole is viewed as a matrix of up to 16 columns. A part owns a run of rows and writes its partial results
-// [part][kind][padded channels], channels padded to a multiple of 4; a second step combines the parts in order. Sums are kept in f64.
+// Sums, extremes and counts over all rows of a matrix [rows, channels], per channel or merged over the channels as
+// well.
+// A tensor that is reduced as a whole is viewed as a matrix of up to 16 columns. A part owns a run of rows and writes
+// its partial results [part][kind][padded channels], channels padded to a multiple of 4; a second step combines the
+// parts in order. Sums are kept in f64.
 // The last vector of a row may reach beyond its channels: those lanes hold neighbours' values and are never read.
 
 import { upperHalf } from './lanes';

@@ -89,7 +89,10 @@ export const approximateWays: WaysOf<Approximate> = {
   structureMatrixGradient: asOne,
 };
 
-/** From this many positions of a part on, 256 rows per channel repay their making; below, two halves of 16 rows are used. */
+/**
+ * From this many positions of a part on, 256 rows per channel repay their making; below, two halves of 16 rows are
+ * used.
+ */
 const ROW_PER_CODE_POSITIONS = 512;
 /** Parts wanted at least, if the positions allow. */
 const ENOUGH_PARTS = 32;
@@ -112,7 +115,10 @@ const SORT_BY_CODE_POSITIONS = 2048;
 /** Sorting a position per tap costs about as much as using it in this many tiles of outputs. */
 const SORT_IN_TILES = 3;
 
-/** Share of the pairs of an input row and a window row of its residue class that meet in an output row; likewise for columns. */
+/**
+ * Share of the pairs of an input row and a window row of its residue class that meet in an output row; likewise for
+ * columns.
+ */
 function usedShare(axis: Axis): number {
   const used = tapsAlong(axis).reduce((sum, taps) => sum + taps.length, 0);
   return Math.min(1, used / ((axis.extent * axis.size) / axis.stride));
@@ -124,7 +130,10 @@ function tileExtent({ extent, size, stride, padding, dilation }: Axis): number {
   return Math.floor(((size - 1) * dilation) / stride) + last + 1;
 }
 
-/** Positions that one part packs, and pixels of a part of the activation's gradient: as many as repay building the rows of slopes. */
+/**
+ * Positions that one part packs, and pixels of a part of the activation's gradient: as many as repay building the rows
+ * of slopes.
+ */
 const PACKED_POSITIONS = 256;
 const SLOPE_PIXELS = { fewest: 512, most: 4096 };
 /** Channels whose slopes stand in scratch together, and bytes of their rows. */

@@ -55,7 +55,10 @@ function panelsPerPart(panels: number, others: number): number {
   return Math.ceil(panels / Math.min(panels, Math.ceil(ENOUGH_PARTS / others)));
 }
 
-/** The product of convolution.ts in either direction: results [rows, width] with `lanes` channels per group from `depth` channels. */
+/**
+ * The product of convolution.ts in either direction: results [rows, width] with `lanes` channels per group from `depth`
+ * channels.
+ */
 function product(x: Shape, w: Shape, conv: ConvGeometry, transposed: boolean): Lowered {
   const geometry = geometryOf(x, w, conv);
   const { batch, groups } = geometry;

@@ -10,8 +10,8 @@ import type { Geometry } from './records.ts';
 const LONGEST_ROW = 1024;
 
 /**
- * Geometry of a convolution with input x [N,H,W,I] and weights w [kh,kw,I/groups,O]. A pointwise convolution (and with it every linear
- * layer) has no neighbours, so its pixels are arranged in few long rows, which the kernels prefer.
+ * Geometry of a convolution with input x [N,H,W,I] and weights w [kh,kw,I/groups,O]. A pointwise convolution (and with
+ * it every linear layer) has no neighbours, so its pixels are arranged in few long rows, which the kernels prefer.
  */
 export function convolution(x: Shape, w: Shape, conv: ConvGeometry): Geometry {
   const [n, h, wide, channels] = x as [number, number, number, number];
@@ -39,7 +39,10 @@ export const positions = (geometry: Geometry): number => geometry.batch * geomet
 export const outputsPerGroup = (geometry: Geometry): number => geometry.outputs / geometry.groups;
 export const channelsPerGroup = (geometry: Geometry): number => geometry.channels / geometry.groups;
 
-/** What of a geometry makes kernels step otherwise: several pixels from one position of the window, or from one tap, to the next. */
+/**
+ * What of a geometry makes kernels step otherwise: several pixels from one position of the window, or from one tap, to
+ * the next.
+ */
 export const steps = { stride: COUNTS, dilation: COUNTS } as const;
 export const stepsOf = (geometry: Geometry) => ({
   stride: oneOrSeveral(Math.max(geometry.strideY, geometry.strideX)),

@@ -1,5 +1,5 @@
-// The contract with the kernels: ./records.ts is what the kernels' classes say, in their order, and a record that differs is refused by
-// the type check (the @ts-expect-error lines below) or, where a value is missing, at the launch.
+// The contract with the kernels: ./records.ts is what the kernels' classes say, in their order, and a record that
+// differs is refused by the type check (the @ts-expect-error lines below) or, where a value is missing, at the launch.
 
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';

@@ -1,5 +1,5 @@
-// A launch: a kernel of ../kernels or one that is made for the program, how many parts its work is cut into, and its record. The number of parts depends on shapes only,
-// never on the number of threads.
+// A launch: a kernel of ../kernels or one that is made for the program, how many parts its work is cut into, and its
+// record. The number of parts depends on shapes only, never on the number of threads.
 
 import { invariant } from '../../../tensor/errors.ts';
 import type { FunctionBody } from '../../../tensor/webassembly.ts';

@@ -1,8 +1,10 @@
-// How one node becomes launches (./launch.ts) of kernels, and what the lowerings share: cuts of the work into parts, ways, workspaces.
+// How one node becomes launches (./launch.ts) of kernels, and what the lowerings share: cuts of the work into parts,
+// ways, workspaces.
 
+import type { TensorType } from '../../../tensor/tensor.ts';
 import { sizeOf, type TensorData } from '../../../tensor/tensor.ts';
 import type { Node } from '../../graph/graph.ts';
-import type { OpName, TensorType } from '../../graph/ops.ts';
+import type { OpName } from '../../graph/ops.ts';
 import { CUTS, cuts, FILLING, filling, type Path, pathOf, type Ways } from '../../graph/paths.ts';
 import type { Launch } from './launch.ts';
 import type { Address } from './words.ts';
@@ -16,7 +18,9 @@ export interface Addresses {
   readonly place: (data: TensorData | Float64Array) => Address;
 }
 
-/** How one node runs: its path, the workspace it wants from the plan, and its launches once everything has an address. */
+/**
+ * How one node runs: its path, the workspace it wants from the plan, and its launches once everything has an address.
+ */
 export interface Lowered {
   readonly path: Path;
   readonly workspaceBytes?: number;
@@ -56,7 +60,10 @@ export function elements(type: TensorType): number {
 
 export const align = (bytes: number): number => Math.ceil(bytes / 64) * 64;
 
-/** Lays out a step's workspace: blocks one after the other, each on a cache line, with room for a vector read past its end. */
+/**
+ * Lays out a step's workspace: blocks one after the other, each on a cache line, with room for a vector read past its
+ * end.
+ */
 export class Layout {
   bytes = 0;
 

@@ -11,7 +11,10 @@ const absent = { g: 0, gammaGradient: 0, betaGradient: 0 } as const;
 
 type Shared = 'partials' | 'parts' | 'rows' | 'channels' | 'rowsPerPart' | 'coefficients' | 'epsilon';
 
-/** Workspace for partial sums and three coefficients per channel, and the fields of the Normalization record that all kernels share. */
+/**
+ * Workspace for partial sums and three coefficients per channel, and the fields of the Normalization record that all
+ * kernels share.
+ */
 function shared(matrix: Matrix, epsilon: number) {
   const layout = new Layout();
   const partials = layout.take(partialBytes(matrix, 8));

@@ -1,6 +1,7 @@
 // Sums and extremes over all elements or over all axes but the last: ../kernels/reduction.ts.
 
-import type { Granularity, TensorType } from '../../graph/ops.ts';
+import type { TensorType } from '../../../tensor/tensor.ts';
+import type { Granularity } from '../../graph/ops.ts';
 import { CUTS, cuts, FILLING, filling, type Path, pathOf } from '../../graph/paths.ts';
 import { type Launch, launch } from './launch.ts';
 import { elements, Layout, type Lowered, type Lowerings, rowsPerPart, type WaysOf } from './lowering.ts';
@@ -9,7 +10,10 @@ import type { Address } from './words.ts';
 
 const WIDTHS = [16, 8, 4, 2, 1] as const;
 
-/** Ways of kernels that go through a matrix: as many channels as the tensor has, or a whole tensor in rows of a width that divides it. */
+/**
+ * Ways of kernels that go through a matrix: as many channels as the tensor has, or a whole tensor in rows of a width
+ * that divides it.
+ */
 export const perChannel = { 'per channel': { runs: CUTS, channels: FILLING } } as const;
 export const perTensor = { 'whole tensor': { runs: CUTS, width: ['16', '8', '4', '2', '1'] } } as const;
 export const perEither = { ...perChannel, ...perTensor } as const;
@@ -25,7 +29,9 @@ export interface Matrix {
   readonly merge: boolean;
 }
 
-/** Per channel: [all but the last axis, channels]. Over the tensor: up to 16 columns that divide the number of elements. */
+/**
+ * Per channel: [all but the last axis, channels]. Over the tensor: up to 16 columns that divide the number of elements.
+ */
 export function matrixOf(type: TensorType, granularity: Granularity): Matrix {
   const count = elements(type);
   const merge = granularity === 'tensor';

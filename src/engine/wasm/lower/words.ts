@@ -3,7 +3,10 @@
 /** A byte address in the linear memory; 0 where a kernel does not read the field. */
 export type Address = number;
 
-/** Words of a record in the order of its fields: addresses, integers, the bits of an f32, or a record that is placed by itself. */
+/**
+ * Words of a record in the order of its fields: addresses, integers, the bits of an f32, or a record that is placed by
+ * itself.
+ */
 export type Words = readonly (number | Words)[];
 
 const bits = new DataView(new ArrayBuffer(4));

@@ -1,5 +1,5 @@
-// What the conformance suite's cases do not reach: the limit of integer sums, memory that grows under running workers, failures, and the end of
-// the process.
+// What the conformance suite's cases do not reach: the limit of integer sums, memory that grows under running workers,
+// failures, and the end of the process.
 
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';

@@ -1,15 +1,16 @@
-// The default backend: SIMD kernels in WebAssembly on worker threads. Results are the same to the last bit for every number of threads
-// and on every machine: work is cut by shape, partial results are combined in order, and only baseline (deterministic) SIMD is used.
-// The kernels are in ../kernels (AssemblyScript), their layout and tiling is described there; ../lower turns each operation of the
-// engine's contract into launches of kernels.
+// The default backend: SIMD kernels in WebAssembly on worker threads. Results are the same to the last bit for every
+// number of threads and on every machine: work is cut by shape, partial results are combined in order, and only
+// baseline (deterministic) SIMD is used.
+// The kernels are in ../kernels (AssemblyScript), their layout and tiling is described there; ../lower turns each
+// operation of the engine's contract into launches of kernels.
 
 import { availableParallelism } from 'node:os';
 import { invariant, UserError } from '../../../tensor/errors.ts';
+import type { TensorType } from '../../../tensor/tensor.ts';
 import { byteSize, type HostTensor, sizeOf, type TensorData } from '../../../tensor/tensor.ts';
 import { encodeModule, type FunctionBody } from '../../../tensor/webassembly.ts';
 import { type Backend, POISON, type Program } from '../../backend.ts';
 import { concerning, type Graph, type Node } from '../../graph/graph.ts';
-import type { TensorType } from '../../graph/ops.ts';
 import { type Plan, type Step as PlannedStep, plan, type Storage } from '../../graph/plan.ts';
 import { SharedSession } from '../../session.ts';
 import { type GeneratedKernel, type Launch, launch, placeRecord } from '../lower/launch.ts';
@@ -195,7 +196,10 @@ class WasmProgram implements Program {
     }
   }
 
-  /** Writes the records of all steps for the arena where it is: the same steps with the same records in the same places each time. */
+  /**
+   * Writes the records of all steps for the arena where it is: the same steps with the same records in the same places
+   * each time.
+   */
   #resolve(): { readonly steps: readonly Step[]; readonly scratchBytes: number } {
     const address = (at: Storage) => this.#addressOf(at);
     const places = this.#places.again();

@@ -1,6 +1,7 @@
-// The linear memory of a session: shared between its threads, grown as programs are compiled. It cannot shrink, but bytes that are freed
-// are handed out again. The arena lies behind everything else: it takes no address from anything, can always grow, and moves when
-// something is placed before it; programs look where it is before they run. Addresses are multiples of 64.
+// The linear memory of a session: shared between its threads, grown as programs are compiled. It cannot shrink, but
+// bytes that are freed are handed out again. The arena lies behind everything else: it takes no address from anything,
+// can always grow, and moves when something is placed before it; programs look where it is before they run. Addresses
+// are multiples of 64.
 
 import { invariant, UserError } from '../../../tensor/errors.ts';
 import { allocate, type DType, type TensorData } from '../../../tensor/tensor.ts';

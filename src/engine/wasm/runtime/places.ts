@@ -1,5 +1,6 @@
-// What one program has in linear memory for itself: inputs and outputs, constants, records. Records hold addresses of the arena, so they
-// are written again when it has moved: in the same order, hence in the same places, which the threads know.
+// What one program has in linear memory for itself: inputs and outputs, constants, records. Records hold addresses of
+// the arena, so they are written again when it has moved: in the same order, hence in the same places, which the
+// threads know.
 
 import { invariant } from '../../../tensor/errors.ts';
 import type { TensorData } from '../../../tensor/tensor.ts';

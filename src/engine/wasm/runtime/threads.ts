@@ -1,6 +1,7 @@
-// The threads of a session: the calling thread and its workers on one shared memory. A run is opened, every worker that wakes in time
-// joins, the calling thread walks the program as one of them, closes the run and waits for those inside. Programs without parallel steps
-// never wake a worker, and workers start with the first program that has some. Workers are unreferenced: they do not keep a process alive.
+// The threads of a session: the calling thread and its workers on one shared memory. A run is opened, every worker that
+// wakes in time joins, the calling thread walks the program as one of them, closes the run and waits for those inside.
+// Programs without parallel steps never wake a worker, and workers start with the first program that has some. Workers
+// are unreferenced: they do not keep a process alive.
 
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';

@@ -1,6 +1,7 @@
-// How a thread goes through a program: for each step it takes parts from a shared counter until none is left, then waits until every part
-// of the step is done. A step is complete when its parts are, not when all threads have arrived, so a thread that sleeps or is held up
-// costs only the part it holds. Which thread does which part changes from run to run; what a part computes does not.
+// How a thread goes through a program: for each step it takes parts from a shared counter until none is left, then
+// waits until every part of the step is done. A step is complete when its parts are, not when all threads have arrived,
+// so a thread that sleeps or is held up costs only the part it holds. Which thread does which part changes from run to
+// run; what a part computes does not.
 
 import { POISON } from '../../backend.ts';
 import { type Memory, type Module, WebAssembly } from './webassembly.ts';
@@ -49,7 +50,10 @@ export function walkAlone(kernels: Kernels, steps: readonly Step[], scratch: Scr
   }
 }
 
-/** One of several threads; `counters` has WORDS_PER_STEP words per step, all zero before the run. `failed` ends the walk early. */
+/**
+ * One of several threads; `counters` has WORDS_PER_STEP words per step, all zero before the run. `failed` ends the walk
+ * early.
+ */
 export function walkTogether(
   kernels: Kernels,
   steps: readonly Step[],

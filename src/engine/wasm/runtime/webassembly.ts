@@ -1,4 +1,5 @@
-// The part of the WebAssembly API that this backend uses, typed here because the project compiles without the browser's library.
+// The part of the WebAssembly API that this backend uses, typed here because the project compiles without the browser's
+// library.
 
 export interface Memory {
   readonly buffer: SharedArrayBuffer;

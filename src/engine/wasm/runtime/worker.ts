@@ -1,5 +1,6 @@
-// The entry of a worker thread: waits for a run to open, joins it, walks its program, leaves. It never returns to its event loop; new
-// programs are fetched from the message port when a run names one that it does not know yet. See ./threads.ts for the protocol.
+// The entry of a worker thread: waits for a run to open, joins it, walks its program, leaves. It never returns to its
+// event loop; new programs are fetched from the message port when a run names one that it does not know yet. See
+// ./threads.ts for the protocol.
 
 import { receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { CONTROL, OPEN, type ProgramMessage, type WorkerData } from './protocol.ts';

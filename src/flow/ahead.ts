@@ -1,23 +1,24 @@
-// Everything that could stop a run and can be known before its first epoch is looked at here, before anything in the folder changes: the
-// checkpoint, the multiplier, the layers, the space on the disk. What was read on the way is handed on, so that it is read once.
+// Everything that could stop a run and can be known before its first epoch is looked at here, before anything in the
+// folder changes: the checkpoint, the multiplier, the layers, the space on the disk. What was read on the way is handed
+// on, so that it is read once.
 
 import { existsSync, readdirSync, statfsSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import type { EmulationName } from '../../multiplier/error.ts';
-import { concreteMultiplier } from '../../multiplier/multiplier.ts';
-import type { Parameter } from '../../nn/layers.ts';
-import { UserError } from '../../tensor/errors.ts';
-import { sizeOf } from '../../tensor/tensor.ts';
-import { buildNetwork } from '../../train/task.ts';
-import { type ImportedMultiplier, importMultiplier, inOrder } from '../../workbench/import.ts';
-import { approximateLayers } from '../multipliers/multipliers.ts';
-import type { Configuration } from '../settings/config.ts';
-import { type FloatModel, readFloatModel } from './checkpoint.ts';
-import type { OpenTask } from './inputs.ts';
-import { LOCK_FILE } from './lock.ts';
-import { manifestPath, type RunInputs } from './manifest.ts';
-import { isInMemory, type Material, multiplierInMemory } from './material.ts';
-import { isTraining, type Phase } from './phases.ts';
+import type { EmulationName } from '../multiplier/error.ts';
+import { concreteMultiplier } from '../multiplier/multiplier.ts';
+import type { Parameter } from '../nn/layers.ts';
+import { UserError } from '../tensor/errors.ts';
+import { sizeOf } from '../tensor/tensor.ts';
+import { buildNetwork } from '../train/task.ts';
+import { type ImportedMultiplier, importMultiplier, inOrder } from '../workbench/import.ts';
+import { approximateLayers } from './multipliers/multipliers.ts';
+import { type FloatModel, readFloatModel } from './run/checkpoint.ts';
+import type { OpenTask } from './run/inputs.ts';
+import { LOCK_FILE } from './run/lock.ts';
+import { manifestPath, type RunInputs } from './run/manifest.ts';
+import { isInMemory, type Material, multiplierInMemory } from './run/material.ts';
+import type { Configuration } from './settings/config.ts';
+import { isTraining, type Phase } from './settings/phases.ts';
 
 export interface Ahead {
   readonly folder: string;
@@ -69,7 +70,10 @@ async function givenMultiplier(
   return { ...imported, source: map.multiplier };
 }
 
-/** A checkpoint for each phase, the resume point with the optimiser's state and its copy while it is written, and what is small. */
+/**
+ * A checkpoint for each phase, the resume point with the optimiser's state and its copy while it is written, and what
+ * is small.
+ */
 function bytesToWrite(parameters: readonly Parameter[], toDo: readonly Phase[]): number {
   const model = parameters.reduce((sum, { value }) => sum + 4 * sizeOf(value.shape), 0);
   const trained = toDo.filter(isTraining).length;
@@ -92,7 +96,10 @@ export function requireSpace(folder: string, bytes: number, free: number | undef
   );
 }
 
-/** A new run is made in a folder that does not exist or is empty, and begins with its first phase; nobody's files are written over. */
+/**
+ * A new run is made in a folder that does not exist or is empty, and begins with its first phase; nobody's files are
+ * written over.
+ */
 export function requireNewFolder(folder: string, first: Phase | undefined): void {
   if (first !== 'train') {
     throw new UserError(
@@ -109,7 +116,10 @@ export function requireNewFolder(folder: string, first: Phase | undefined): void
   );
 }
 
-/** What stands in a folder beside the empty folders and the temporary files of a run that was killed before its manifest was written. */
+/**
+ * What stands in a folder beside the empty folders and the temporary files of a run that was killed before its manifest
+ * was written.
+ */
 function foreignFiles(folder: string, path = ''): string[] {
   return readdirSync(join(folder, path), { withFileTypes: true }).flatMap((entry) => {
     const name = path + entry.name;

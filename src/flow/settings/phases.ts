@@ -1,8 +1,8 @@
-// The phases of a run as facts: their order, what decides each one's result, and how each stands to the others. Everything that treats one
-// phase in another way than the rest asks here; what they do is in phases/.
+// The phases of a run as facts: their order, what decides each one's result, and how each stands to the others.
+// Everything that treats one phase in another way than the rest asks here; what they do is in phases/.
 
 import { isAbsolute } from 'node:path';
-import { type Configuration, configurationSchema } from '../settings/config.ts';
+import { type Configuration, configurationSchema } from './config.ts';
 
 /** In their order. */
 export const phases = ['train', 'quantize', 'explore', 'map', 'recover', 'report'] as const;
@@ -21,8 +21,8 @@ interface PhaseFacts {
   /** The part of the configuration that decides its result, beside those of the phases before it. */
   readonly settings: (configuration: Configuration) => object;
   /**
-   * `once`: done behind the phase before it, and then not again while its settings stay. `always`: a view of whatever is done, made anew
-   * each time that it is asked for and out of date as soon as another phase is done.
+   * `once`: done behind the phase before it, and then not again while its settings stay. `always`: a view of whatever
+   * is done, made anew each time that it is asked for and out of date as soon as another phase is done.
    */
   readonly done: 'once' | 'always';
   /** What it needs: the run folder alone, or also the data set and a device. */
@@ -78,8 +78,8 @@ export interface FileInputs {
 }
 
 /**
- * What decides a phase's result, as JSON text: its own settings and those of all phases before that the run has. The data set is not among
- * them, since a run has only one; other files count with what is in them, wherever they are.
+ * What decides a phase's result, as JSON text: its own settings and those of all phases before that the run has. The
+ * data set is not among them, since a run has only one; other files count with what is in them, wherever they are.
  */
 export function settingsOf(configuration: Configuration, phase: Phase, inputs: FileInputs = {}): string {
   const before = phases.slice(0, phases.indexOf(phase));
@@ -99,8 +99,8 @@ function withContents(configuration: Configuration, { checkpoint, multiplier }: 
 }
 
 /**
- * "explore.epochs 10 instead of 3" for what differs between two settings; empty when they mean the same, in whatever order. What `done` does
- * not say, because the program that wrote it did not have the setting yet, was the default.
+ * "explore.epochs 10 instead of 3" for what differs between two settings; empty when they mean the same, in whatever
+ * order. What `done` does not say, because the program that wrote it did not have the setting yet, was the default.
  */
 export function describeDifference(done: string, wanted: string): string {
   const [before, after] = [done, wanted].map((settings) => flatten(withDefaults(JSON.parse(settings)))) as [

@@ -1,34 +1,33 @@
-// A run: the phases in order over one folder. What is done with the same settings is skipped, what was interrupted goes on, what would
-// contradict a finished phase is refused unless it is to be redone. Everything that was given is accepted before the folder changes, and the
-// manifest changes only when a phase is complete.
+// A run: the phases in order over one folder. What is done with the same settings is skipped, what was interrupted goes
+// on, what would contradict a finished phase is refused unless it is to be redone. Everything that was given is
+// accepted before the folder changes, and the manifest changes only when a phase is complete.
 
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { describeData } from '../../data/dataset.ts';
-import type { FigureFormat } from '../../report/formats.ts';
-import { UserError } from '../../tensor/errors.ts';
-import { fixed, percent } from '../../tensor/numbers.ts';
-import { version } from '../../version.ts';
-import { explore } from '../phases/explore.ts';
-import { map } from '../phases/map.ts';
-import { quantize } from '../phases/quantize.ts';
-import { recover } from '../phases/recover.ts';
-import { report } from '../phases/report.ts';
-import type { PhaseResult } from '../phases/result.ts';
-import { trainFloat } from '../phases/train.ts';
-import { requireFinite } from '../phases/training.ts';
-import { summarize } from '../results/summarize.ts';
-import type { RunSummary } from '../results/summary.ts';
-import { type Configuration, type ConfigurationInput, mergeSettings, parseConfiguration } from '../settings/config.ts';
+import { describeData } from '../data/dataset.ts';
+import type { FigureFormat } from '../report/formats.ts';
+import { UserError } from '../tensor/errors.ts';
+import { fixed, percent } from '../tensor/numbers.ts';
+import { version } from '../version.ts';
 import { lookAhead, requireNewFolder } from './ahead.ts';
-import { phasesToTake, takePhases } from './branch.ts';
-import type { Asked, RunContext } from './context.ts';
-import { type DeviceOptions, deviceRecord, openBackend } from './device.ts';
-import type { Listener } from './events.ts';
-import { files, inFolder, makeFolders, type RunFolder } from './folder.ts';
-import { inputsOf, openTask } from './inputs.ts';
-import { requireIntact } from './integrity.ts';
-import { lockRun, type RunLock } from './lock.ts';
+import { explore } from './phases/explore.ts';
+import { map } from './phases/map.ts';
+import { quantize } from './phases/quantize.ts';
+import { recover } from './phases/recover.ts';
+import { report } from './phases/report.ts';
+import type { PhaseResult } from './phases/result.ts';
+import { trainFloat } from './phases/train.ts';
+import { requireFinite } from './phases/training.ts';
+import { summarize } from './results/summarize.ts';
+import type { RunSummary } from './results/summary.ts';
+import { phasesToTake, takePhases } from './run/branch.ts';
+import type { Asked, RunContext } from './run/context.ts';
+import { type DeviceOptions, deviceRecord, openBackend } from './run/device.ts';
+import type { Listener } from './run/events.ts';
+import { files, inFolder, makeFolders, type RunFolder } from './run/folder.ts';
+import { inputsOf, openTask } from './run/inputs.ts';
+import { requireIntact } from './run/integrity.ts';
+import { lockRun, type RunLock } from './run/lock.ts';
 import {
   hashFiles,
   hasManifest,
@@ -37,29 +36,33 @@ import {
   type PhaseRecord,
   readManifest,
   writeManifest,
-} from './manifest.ts';
-import { type Material, namedSettings } from './material.ts';
-import { loggedBy } from './metrics.ts';
-import { isTraining, isView, type Phase, phaseFacts, phases, phasesOf, settingsOf } from './phases.ts';
-import { discard, type Plan, planPhases, removeRunFile, requireOrder } from './plan.ts';
+} from './run/manifest.ts';
+import { type Material, namedSettings } from './run/material.ts';
+import { loggedBy } from './run/metrics.ts';
+import { discard, type Plan, planPhases, removeRunFile, requireOrder } from './run/plan.ts';
+import { type Configuration, type ConfigurationInput, mergeSettings, parseConfiguration } from './settings/config.ts';
+import { isTraining, isView, type Phase, phaseFacts, phases, phasesOf, settingsOf } from './settings/phases.ts';
 
 /** What a run does and where; settings, a model, data and a multiplier of your own are optional. */
 export interface FlowOptions extends Material {
   /** The run folder; made when it is missing. */
   readonly folder: string;
   /**
-   * Only what differs: merged over the run's own settings, or over the defaults for a new run, and checked. What is there as undefined
-   * returns to its default.
+   * Only what differs: merged over the run's own settings, or over the defaults for a new run, and checked. What is
+   * there as undefined returns to its default.
    */
   readonly settings?: ConfigurationInput;
   /** Phases to do, in order; default: all. Those that the configuration does not have are left out. */
   readonly phases?: readonly Phase[];
   /**
-   * Does finished phases again instead of refusing other settings: from the first that differs, and what follows it; where none differs,
-   * from the first of `phases`.
+   * Does finished phases again instead of refusing other settings: from the first that differs, and what follows it;
+   * where none differs, from the first of `phases`.
    */
   readonly redo?: boolean;
-  /** Another run, whose finished phases with the same settings are copied instead of being done; its settings are the defaults. */
+  /**
+   * Another run, whose finished phases with the same settings are copied instead of being done; its settings are the
+   * defaults.
+   */
   readonly from?: string;
   readonly device?: DeviceOptions;
   /** The forms in which the report's figures are written; default: SVG. */
@@ -267,7 +270,9 @@ function phaseSummary({ stages }: PhaseResult): string {
     .join(', ');
 }
 
-/** A window that was asked for but would smooth nothing is a mistake; one left over from another gradient's run is not. */
+/**
+ * A window that was asked for but would smooth nothing is a mistake; one left over from another gradient's run is not.
+ */
 function refuseIdleSmoothing(asked: ConfigurationInput, { recover: { gradient } }: Configuration): void {
   if (!asked.recover?.smoothing || gradient === 'difference') return;
   throw new UserError(

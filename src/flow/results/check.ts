@@ -1,5 +1,6 @@
-// A run folder verified from its files: each against its hash, each parsed as what it claims to be, each netlist proved anew, the log of
-// the epochs whole. Nothing is written, and nothing that the manifest says is believed where a file can be asked.
+// A run folder verified from its files: each against its hash, each parsed as what it claims to be, each netlist proved
+// anew, the log of the epochs whole. Nothing is written, and nothing that the manifest says is believed where a file
+// can be asked.
 
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -14,13 +15,13 @@ import { readBytes, readText } from '../../tensor/files.ts';
 import { decodeAll } from '../../tensor/safetensors.ts';
 import { multiplierFiles } from '../../workbench/files.ts';
 import { parseTheta } from '../multipliers/theta.ts';
-import { readResumePoint } from './checkpoint.ts';
-import { files } from './folder.ts';
-import { recordFaults } from './integrity.ts';
-import { LOCK_FILE } from './lock.ts';
-import { type Manifest, type MultiplierRecord, readManifest } from './manifest.ts';
-import { readMetrics } from './metrics.ts';
-import { type Phase, phases, phasesOf } from './phases.ts';
+import { readResumePoint } from '../run/checkpoint.ts';
+import { files } from '../run/folder.ts';
+import { recordFaults } from '../run/integrity.ts';
+import { LOCK_FILE } from '../run/lock.ts';
+import { type Manifest, type MultiplierRecord, readManifest } from '../run/manifest.ts';
+import { readMetrics } from '../run/metrics.ts';
+import { type Phase, phases, phasesOf } from '../settings/phases.ts';
 
 export interface CheckFault {
   /** Of the file, in the run folder. */

@@ -1,0 +1,58 @@
+// The multipliers that phase 2 left in a run: their tables, the arithmetic of a network whose layers multiply with
+// them, and what their gates cost together. Invariant: a table is read only as its record vouches for it.
+
+import { concreteMultiplier } from '../../multiplier/multiplier.ts';
+import { networkPower } from '../../multiplier/power.ts';
+import type { ProductTable } from '../../multiplier/table.ts';
+import { readNpy } from '../../netlist/formats/npy.ts';
+import { UserError } from '../../tensor/errors.ts';
+import type { QuantizedArithmetic } from '../../train/task.ts';
+import { multiplierFiles } from '../../workbench/files.ts';
+import type { OpenRun } from '../run/context.ts';
+import { type MultiplierRecord, type PhaseRecord, verifiedBytes } from '../run/manifest.ts';
+import { approximateLayers, quantizedArithmetic } from './multipliers.ts';
+
+/** Arithmetic of the network with each layer's concrete multiplier. */
+export function mappedArithmetic(
+  { configuration, emulation }: Pick<OpenRun, 'configuration' | 'emulation'>,
+  tables: ReadonlyMap<string, ProductTable>,
+): QuantizedArithmetic {
+  const { weights, activations } = configuration.bits;
+  // Layers share tables: what a multiplier is like is found once.
+  const multipliers = new Map(
+    [...new Set(tables.values())].map((table) => [table, concreteMultiplier(table, emulation)]),
+  );
+  return quantizedArithmetic(configuration, (layer) => {
+    const table = tables.get(layer);
+    if (table?.weightBits === weights && table.activationBits === activations) return multipliers.get(table)!;
+    throw new UserError(
+      `the layer ${layer} has no ${weights}×${activations}-bit multiplier in this run; restore its manifest, or make the run again in another folder`,
+    );
+  });
+}
+
+/**
+ * Gate cost of the network: the mean of its multipliers', weighted by the multiplications of the approximate layers,
+ * where all are known.
+ */
+export function mappedGateCost(
+  { configuration, layers }: Pick<OpenRun, 'configuration' | 'layers'>,
+  multipliers: readonly MultiplierRecord[],
+): { readonly gateCost?: number } {
+  const costs = approximateLayers(configuration, layers).map(({ name, macs }) => {
+    const cost = multipliers.find((multiplier) => multiplier.layers.includes(name))?.gateCost;
+    return { macs, power: cost ?? Number.NaN };
+  });
+  return costs.some(({ power }) => Number.isNaN(power)) ? {} : { gateCost: networkPower(costs) };
+}
+
+/** The tables that phase 2 wrote, by layer, each checked against its hash. */
+export function readTables(folder: string, record: PhaseRecord): Map<string, ProductTable> {
+  const tables = new Map<string, ProductTable>();
+  for (const { name, layers, signed } of record.multipliers ?? []) {
+    const path = multiplierFiles(name).table;
+    const table = readNpy(verifiedBytes(folder, record, path), path, { signed });
+    for (const layer of layers) tables.set(layer, table);
+  }
+  return tables;
+}
