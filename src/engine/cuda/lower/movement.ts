@@ -102,7 +102,8 @@ function tiled({ input, from, to }: Box, { columns, rows, axes }: Plan & { reado
   return [
     `__shared__ float tile[${TILE}][${TILE + 1}];`,
     `const int x = threadIdx.x % ${TILE}, y0 = threadIdx.x / ${TILE};`,
-    `const int column = block % ${across} * ${TILE}, row = block / ${across} % ${down} * ${TILE};`,
+    // Neighbouring blocks read on along the input's rows.
+    `const int row = block % ${down} * ${TILE}, column = block / ${down} % ${across} * ${TILE};`,
     ...(axes.length > 0 ? [`u32 n = (u32)block / ${across * down}u;`] : []),
     `size_t target = ${to.first}, source = ${from.first};`,
     ...offsets(axes, ['target', 'source']),
