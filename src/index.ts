@@ -2,7 +2,7 @@
 
 export type { AugmentOptions } from './data/augment.ts';
 export type { Dataset, DatasetOptions, ImageSize } from './data/dataset.ts';
-export type { ImageSplit } from './data/image-split.ts';
+export { type ImageReader, type ImageSplit, streamedSplit } from './data/image-split.ts';
 export { datasetOf, type LabelledImages, type MemoryDataset } from './data/memory.ts';
 export { openDataset } from './data/registry.ts';
 export type { Batch, Selection, Split } from './data/split.ts';

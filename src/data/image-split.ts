@@ -54,7 +54,8 @@ export interface ImageReader<View = undefined> {
 }
 
 /**
- * A split whose images are read when a batch asks for them, those of a batch side by side; an error names the image.
+ * A split whose images, u8 [height, width, channels], are read when a batch asks for them, those of a batch side by
+ * side; an error names the image.
  */
 export function streamedSplit<View>(reader: ImageReader<View>, { height, width, channels }: ImageSize): ImageSplit {
   const { labels, nameOf, draw } = reader;

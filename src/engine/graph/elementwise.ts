@@ -28,3 +28,9 @@ export function asFormula<K extends DefinedOp>(node: Node<K>): Node<'formula'> {
   const { op, attributes, outputs } = node;
   return { ...node, op: 'formula', attributes: formulaOf(op, attributes, outputs[0]!.shape) };
 }
+
+/** The same kind of thing for each of these operations: a backend's kernels, or the ways of their lowering. */
+export function forDefined<T>(of: (op: DefinedOp) => T): Readonly<Record<DefinedOp, T>> {
+  const ops = Object.keys(meanings) as DefinedOp[];
+  return Object.fromEntries(ops.map((op) => [op, of(op)])) as Record<DefinedOp, T>;
+}

@@ -2,7 +2,7 @@
 // stored.
 
 import { sizeOf } from '../../tensor/tensor.ts';
-import { type DefinedOp, formulaOf } from '../graph/elementwise.ts';
+import { type DefinedOp, forDefined, formulaOf } from '../graph/elementwise.ts';
 import { compute, isReduction, partsOf } from '../graph/expression.ts';
 import { expressionsOf, placeOf } from '../graph/formula.ts';
 import type { Kernel, Kernels } from './kernel.ts';
@@ -14,12 +14,7 @@ const defined =
     formula.formula(inputs, outputs, formulaOf(op, attributes, outputs[0]!.shape));
 
 export const formula: Kernels<'formula' | DefinedOp> = {
-  scaleBy: defined('scaleBy'),
-  broadcast: defined('broadcast'),
-  relu: defined('relu'),
-  reluGradient: defined('reluGradient'),
-  clampStraightThrough: defined('clampStraightThrough'),
-  divide: defined('divide'),
+  ...(forDefined(defined) as Kernels<DefinedOp>),
   formula: (inputs, outputs, attributes) => {
     const { shape } = attributes;
     const parts = partsOf(expressionsOf(attributes));

@@ -1,7 +1,7 @@
 // Formulas: the form of a kernel for the extents at hand, and its launch; the text is that of formula-text.ts.
 
 import { sizeOf } from '../../../tensor/tensor.ts';
-import { asFormula, type DefinedOp } from '../../graph/elementwise.ts';
+import { asFormula, type DefinedOp, forDefined } from '../../graph/elementwise.ts';
 import type { Formula } from '../../graph/formula.ts';
 import { expressionsOf, hasReductions, type Place, placeOf } from '../../graph/formula.ts';
 import type { Node } from '../../graph/graph.ts';
@@ -25,12 +25,7 @@ const ways = {
 const elementWays = { elements: ways.elements } as const;
 export const formulaWays: WaysOf<'formula' | DefinedOp> = {
   formula: ways,
-  scaleBy: elementWays,
-  broadcast: elementWays,
-  relu: elementWays,
-  reluGradient: elementWays,
-  clampStraightThrough: elementWays,
-  divide: elementWays,
+  ...forDefined(() => elementWays),
 };
 
 const WARP = 32;
@@ -105,14 +100,7 @@ function lowerFormula({ inputs, attributes }: Node<'formula'>): Lowered {
   };
 }
 
-const defined = (node: Node<DefinedOp>): Lowered => lowerFormula(asFormula(node));
-
 export const formula: Lowerings<'formula' | DefinedOp> = {
   formula: lowerFormula,
-  scaleBy: defined,
-  broadcast: defined,
-  relu: defined,
-  reluGradient: defined,
-  clampStraightThrough: defined,
-  divide: defined,
+  ...forDefined(() => (node: Node<DefinedOp>) => lowerFormula(asFormula(node))),
 };

@@ -1,7 +1,7 @@
 // Formulas: a kernel made for each (formula-code.ts), over rows or over all elements in the order of memory.
 
 import { sizeOf } from '../../../tensor/tensor.ts';
-import { asFormula, type DefinedOp } from '../../graph/elementwise.ts';
+import { asFormula, type DefinedOp, forDefined } from '../../graph/elementwise.ts';
 import { placeOf } from '../../graph/formula.ts';
 import type { Node } from '../../graph/graph.ts';
 import { COUNTS, CUTS, cuts, FILLING, filling, oneOrSeveral, pathOf } from '../../graph/paths.ts';
@@ -27,12 +27,7 @@ const ways = {
 
 export const formulaWays: WaysOf<'formula' | DefinedOp> = {
   formula: ways,
-  scaleBy: overElements,
-  broadcast: overElements,
-  relu: overElements,
-  reluGradient: overElements,
-  clampStraightThrough: overElements,
-  divide: overElements,
+  ...forDefined(() => overElements),
 };
 
 function lowerFormula({ inputs, attributes }: Node<'formula'>): Lowered {
@@ -68,14 +63,7 @@ function lowerFormula({ inputs, attributes }: Node<'formula'>): Lowered {
   };
 }
 
-const defined = (node: Node<DefinedOp>): Lowered => lowerFormula(asFormula(node));
-
 export const formula: Lowerings<'formula' | DefinedOp> = {
   formula: lowerFormula,
-  scaleBy: defined,
-  broadcast: defined,
-  relu: defined,
-  reluGradient: defined,
-  clampStraightThrough: defined,
-  divide: defined,
+  ...forDefined(() => (node: Node<DefinedOp>) => lowerFormula(asFormula(node))),
 };
