@@ -11,58 +11,58 @@ type EpochOf = Extract<RunEvent, { kind: 'epoch' }>;
 export class PhaseMeter {
   readonly phase: Phase;
   readonly title: string;
-  private readonly started: number;
-  private latest: StepOf | undefined;
-  private epoch: EpochOf | undefined;
-  private stepsDone = 0;
-  private firstStep: number | undefined;
-  private previousStep: number | undefined;
-  private images = 0;
-  private imageTime = 0;
+  readonly #started: number;
+  #latest: StepOf | undefined;
+  #epoch: EpochOf | undefined;
+  #stepsDone = 0;
+  #firstStep: number | undefined;
+  #previousStep: number | undefined;
+  #images = 0;
+  #imageTime = 0;
 
   constructor(phase: Phase, title: string, now: number) {
     this.phase = phase;
     this.title = title;
-    this.started = now;
+    this.#started = now;
   }
 
   step(event: StepOf, now: number): void {
-    if (this.previousStep !== undefined && event.step > 1) {
-      this.images += event.images;
-      this.imageTime += now - this.previousStep;
+    if (this.#previousStep !== undefined && event.step > 1) {
+      this.#images += event.images;
+      this.#imageTime += now - this.#previousStep;
     }
-    this.firstStep ??= now;
-    this.previousStep = now;
-    this.latest = event;
-    this.stepsDone++;
+    this.#firstStep ??= now;
+    this.#previousStep = now;
+    this.#latest = event;
+    this.#stepsDone++;
   }
 
   finishEpoch(event: EpochOf): void {
-    this.epoch = event;
+    this.#epoch = event;
   }
 
   elapsed(now: number): number {
-    return now - this.started;
+    return now - this.#started;
   }
 
   /** Share of the phase's steps that are done, 0…1, in all processes that worked on it. */
   get fraction(): number {
-    if (!this.latest) return 0;
-    const { epoch, epochs, step, steps } = this.latest;
+    if (!this.#latest) return 0;
+    const { epoch, epochs, step, steps } = this.#latest;
     return ((epoch - 1) * steps + step) / (epochs * steps);
   }
 
   /** Training images per second; undefined before the second step. */
   get rate(): number | undefined {
-    return this.imageTime > 0 ? (1000 * this.images) / this.imageTime : undefined;
+    return this.#imageTime > 0 ? (1000 * this.#images) / this.#imageTime : undefined;
   }
 
   /** Milliseconds that the rest of the phase will take at the pace so far. */
   remaining(now: number): number | undefined {
-    if (!this.latest || this.firstStep === undefined || this.stepsDone < 2) return undefined;
-    const { epoch, epochs, step, steps } = this.latest;
+    if (!this.#latest || this.#firstStep === undefined || this.#stepsDone < 2) return undefined;
+    const { epoch, epochs, step, steps } = this.#latest;
     const left = (epochs - epoch) * steps + (steps - step);
-    const pace = ((this.previousStep ?? now) - this.firstStep) / (this.stepsDone - 1);
+    const pace = ((this.#previousStep ?? now) - this.#firstStep) / (this.#stepsDone - 1);
     return left * pace;
   }
 
@@ -72,21 +72,21 @@ export class PhaseMeter {
    */
   line(width: number, now: number, style: Style): string {
     const room = Math.max(1, width - 1);
-    const parts = this.parts(now, style);
-    return composeLine(parts, room, this.latest ? (bar) => barOf(this.fraction, bar, style) : undefined);
+    const parts = this.#parts(now, style);
+    return composeLine(parts, room, this.#latest ? (bar) => barOf(this.fraction, bar, style) : undefined);
   }
 
   /** The same in words, for a stream that only grows. */
   text(now: number): string {
-    if (!this.latest) return `${this.phase}: at work for ${clockTime(this.elapsed(now))}`;
-    const [, ...facts] = this.parts(now);
+    if (!this.#latest) return `${this.phase}: at work for ${clockTime(this.elapsed(now))}`;
+    const [, ...facts] = this.#parts(now);
     return `${this.phase}: ${facts.map(({ text }) => text.trim().replace(/ +/g, ' ')).join(', ')}`;
   }
 
   /** What is to be told; numbers keep their width while they change, so that what stands beside them does not move. */
-  private parts(now: number, style?: Style): Part[] {
+  #parts(now: number, style?: Style): Part[] {
     const clock = clockTime(this.elapsed(now));
-    const { latest } = this;
+    const latest = this.#latest;
     if (!latest) {
       return [
         { text: this.title, rank: 0, paint: style?.bold },
@@ -96,8 +96,8 @@ export class PhaseMeter {
     const { epoch, epochs, step, steps } = latest;
     const rate = this.rate;
     const left = this.remaining(now);
-    const power = latest.power ?? this.epoch?.record.power;
-    const test = this.epoch?.record.testAccuracy;
+    const power = latest.power ?? this.#epoch?.record.power;
+    const test = this.#epoch?.record.testAccuracy;
     const counted = (value: number, of: number) => `${String(value).padStart(String(of).length)}/${of}`;
     const share = (value: number) => percent(value, 1).padStart('100.0 %'.length);
     const parts: (Part | undefined)[] = [

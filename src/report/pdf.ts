@@ -57,14 +57,14 @@ function parseAttributes(text: string): Attributes {
 const number = (value: number) => String(Math.round(value * 1000) / 1000);
 
 class Page {
-  private readonly content: string[] = [];
-  private readonly objects: Uint8Array[] = [];
-  private readonly resources = new Map<string, Map<string, string>>();
-  private readonly definitions: ReadonlyMap<string, Node>;
+  readonly #content: string[] = [];
+  readonly #objects: Uint8Array[] = [];
+  readonly #resources = new Map<string, Map<string, string>>();
+  readonly #definitions: ReadonlyMap<string, Node>;
 
   constructor(root: Node) {
     const all = (node: Node): Node[] => [node, ...node.children.flatMap(all)];
-    this.definitions = new Map(
+    this.#definitions = new Map(
       all(root).flatMap((node) => (node.attributes.id === undefined ? [] : [[node.attributes.id, node]])),
     );
   }
@@ -72,51 +72,51 @@ class Page {
   draw(node: Node, opacity: number): void {
     const { name, attributes } = node;
     if (name === 'defs' || attributes.visibility === 'hidden' || attributes.opacity === '0') return;
-    if (name === 'path') this.path(attributes, opacity);
-    else if (name === 'image') this.image(attributes);
-    else this.group(node, opacity);
+    if (name === 'path') this.#path(attributes, opacity);
+    else if (name === 'image') this.#image(attributes);
+    else this.#group(node, opacity);
   }
 
-  private group({ name, attributes, children }: Node, opacity: number): void {
+  #group({ name, attributes, children }: Node, opacity: number): void {
     invariant(name === 'svg' || name === 'g', `a figure has <${name}>, which its PDF cannot hold`);
     for (const beyond of ['mask', 'filter', 'style']) {
       invariant(attributes[beyond] === undefined, `a figure has ${beyond}, which its PDF cannot hold`);
     }
-    this.content.push('q');
-    if (attributes.transform) this.content.push(`${matrixOf(attributes.transform)} cm`);
+    this.#content.push('q');
+    if (attributes.transform) this.#content.push(`${matrixOf(attributes.transform)} cm`);
     if (attributes['clip-path']) {
-      for (const clip of this.referred(attributes['clip-path']).children) {
-        this.content.push(pathOperators(clip.attributes.d ?? ''), 'W n');
+      for (const clip of this.#referred(attributes['clip-path']).children) {
+        this.#content.push(pathOperators(clip.attributes.d ?? ''), 'W n');
       }
     }
     // A group's opacity as that of its parts: the same where they do not overlap.
     for (const child of children) this.draw(child, opacity * Number(attributes.opacity ?? 1));
-    this.content.push('Q');
+    this.#content.push('Q');
   }
 
-  private referred(reference: string): Node {
-    const found = this.definitions.get(/^url\(#([^)]+)\)$/.exec(reference)?.[1] ?? '');
+  #referred(reference: string): Node {
+    const found = this.#definitions.get(/^url\(#([^)]+)\)$/.exec(reference)?.[1] ?? '');
     invariant(found, `a figure refers to ${reference}, which it does not have`);
     return found;
   }
 
-  private path(attributes: Attributes, opacity: number): void {
+  #path(attributes: Attributes, opacity: number): void {
     const { d = '', fill = '#000000', stroke = 'none' } = attributes;
     const operators = pathOperators(d);
     const evenOdd = attributes['fill-rule'] === 'evenodd' ? '*' : '';
-    this.content.push('q');
-    this.opacity(
+    this.#content.push('q');
+    this.#opacity(
       opacity * Number(attributes['fill-opacity'] ?? 1),
       opacity * Number(attributes['stroke-opacity'] ?? 1),
     );
     if (fill.startsWith('url(')) {
-      this.content.push('q', operators, `W${evenOdd} n`, this.gradient(this.referred(fill), d), 'Q');
+      this.#content.push('q', operators, `W${evenOdd} n`, this.#gradient(this.#referred(fill), d), 'Q');
     } else if (fill !== 'none') {
-      this.content.push(`${colourOf(fill)} rg`, operators, `f${evenOdd}`);
+      this.#content.push(`${colourOf(fill)} rg`, operators, `f${evenOdd}`);
     }
     if (stroke !== 'none') {
       const caps: Readonly<Record<string, number>> = { butt: 0, miter: 0, round: 1, square: 2, bevel: 2 };
-      this.content.push(
+      this.#content.push(
         `${colourOf(stroke)} RG ${attributes['stroke-width'] ?? 1} w`,
         `${caps[attributes['stroke-linecap'] ?? 'butt']} J ${caps[attributes['stroke-linejoin'] ?? 'miter']} j ${attributes['stroke-miterlimit'] ?? 4} M`,
         `[${(attributes['stroke-dasharray'] ?? '').replaceAll(',', ' ')}] ${attributes['stroke-dashoffset'] ?? 0} d`,
@@ -124,16 +124,16 @@ class Page {
         'S',
       );
     }
-    this.content.push('Q');
+    this.#content.push('Q');
   }
 
-  private opacity(fill: number, stroke: number): void {
+  #opacity(fill: number, stroke: number): void {
     if (fill === 1 && stroke === 1) return;
-    this.content.push(`${this.resource('ExtGState', `<< /ca ${number(fill)} /CA ${number(stroke)} >>`)} gs`);
+    this.#content.push(`${this.#resource('ExtGState', `<< /ca ${number(fill)} /CA ${number(stroke)} >>`)} gs`);
   }
 
   /** Paints the clipped area with a linear gradient along the path's own box. */
-  private gradient({ name, attributes, children }: Node, d: string): string {
+  #gradient({ name, attributes, children }: Node, d: string): string {
     invariant(
       name === 'linearGradient' && attributes.gradientUnits === undefined && attributes.gradientTransform === undefined,
       'a figure has a gradient that its PDF cannot hold',
@@ -148,7 +148,7 @@ class Page {
     const bounds = stops.slice(1, -1).map(({ at }) => number(at));
     const encode = parts.map(() => '0 1').join(' ');
     const { x1 = '0', y1 = '0', x2 = '1', y2 = '0' } = attributes;
-    const shading = this.resource(
+    const shading = this.#resource(
       'Shading',
       `<< /ShadingType 2 /ColorSpace /DeviceRGB /Coords [${x1} ${y1} ${x2} ${y2}] /Extend [true true] ` +
         `/Function << /FunctionType 3 /Domain [0 1] /Functions [${parts.join(' ')}] /Bounds [${bounds.join(' ')}] /Encode [${encode}] >> >>`,
@@ -158,56 +158,56 @@ class Page {
   }
 
   /** A palette picture: its compressed rows go into the file as they are. */
-  private image(attributes: Attributes): void {
+  #image(attributes: Attributes): void {
     const { x = '0', y = '0', width = '0', height = '0' } = attributes;
     const data = /^data:image\/png;base64,\s*(.*)$/s.exec(attributes['xlink:href'] ?? attributes.href ?? '')?.[1];
     invariant(data !== undefined, 'a figure has a picture that is no PNG');
     const png = readPalettePng(Buffer.from(data, 'base64'));
     const palette = Buffer.from(png.palette).toString('hex');
-    const object = this.add(
+    const object = this.#add(
       `<< /Type /XObject /Subtype /Image /Width ${png.width} /Height ${png.height} /BitsPerComponent 8 /Interpolate false ` +
         `/ColorSpace [/Indexed /DeviceRGB ${png.palette.length / 3 - 1} <${palette}>] /Filter /FlateDecode ` +
         `/DecodeParms << /Predictor 15 /Colors 1 /BitsPerComponent 8 /Columns ${png.width} >>`,
       png.rows,
     );
     const place = [Number(width), 0, 0, -Number(height), Number(x), Number(y) + Number(height)].map(number).join(' ');
-    this.content.push('q', `${place} cm ${this.resource('XObject', `${object} 0 R`)} Do`, 'Q');
+    this.#content.push('q', `${place} cm ${this.#resource('XObject', `${object} 0 R`)} Do`, 'Q');
   }
 
   /** The name under which the page knows a resource; equal ones share it. */
-  private resource(kind: string, text: string): string {
-    const known = this.resources.get(kind) ?? new Map<string, string>();
-    this.resources.set(kind, known);
+  #resource(kind: string, text: string): string {
+    const known = this.#resources.get(kind) ?? new Map<string, string>();
+    this.#resources.set(kind, known);
     const name = known.get(text) ?? `/${kind[0]}${known.size}`;
     known.set(text, name);
     return name;
   }
 
   /** Adds an object with a stream behind the open dictionary, or without; returns its number. */
-  private add(dictionary: string, stream?: Uint8Array): number {
+  #add(dictionary: string, stream?: Uint8Array): number {
     const text =
       stream === undefined
         ? [Buffer.from(dictionary)]
         : [Buffer.from(`${dictionary} /Length ${stream.length} >>\nstream\n`), stream, Buffer.from('\nendstream')];
-    this.objects.push(Buffer.concat(text));
-    return this.objects.length;
+    this.#objects.push(Buffer.concat(text));
+    return this.#objects.length;
   }
 
   file(transform: string, box: string): Uint8Array {
-    const stream = deflateSync(Buffer.from(`${transform}\n${this.content.join('\n')}\n`), { level: 9 });
-    const content = this.add('<< /Filter /FlateDecode', stream);
-    const kinds = [...this.resources].map(
+    const stream = deflateSync(Buffer.from(`${transform}\n${this.#content.join('\n')}\n`), { level: 9 });
+    const content = this.#add('<< /Filter /FlateDecode', stream);
+    const kinds = [...this.#resources].map(
       ([kind, known]) => `/${kind} << ${[...known].map(([text, name]) => `${name} ${text}`).join(' ')} >>`,
     );
-    const page = this.objects.length + 1;
-    this.add(
+    const page = this.#objects.length + 1;
+    this.#add(
       `<< /Type /Page /Parent ${page + 1} 0 R /MediaBox ${box} /Contents ${content} 0 R /Resources << ${kinds.join(' ')} >> >>`,
     );
-    this.add(`<< /Type /Pages /Kids [${page} 0 R] /Count 1 >>`);
-    const catalog = this.add(`<< /Type /Catalog /Pages ${page + 1} 0 R >>`);
+    this.#add(`<< /Type /Pages /Kids [${page} 0 R] /Count 1 >>`);
+    const catalog = this.#add(`<< /Type /Catalog /Pages ${page + 1} 0 R >>`);
     const chunks: Uint8Array[] = [Buffer.from('%PDF-1.4\n%\xe2\xe3\xcf\xd3\n', 'latin1')];
     let offset = chunks[0]!.length;
-    const offsets = this.objects.map((object, k) => {
+    const offsets = this.#objects.map((object, k) => {
       const at = offset;
       const chunk = Buffer.concat([Buffer.from(`${k + 1} 0 obj\n`), object, Buffer.from('\nendobj\n')]);
       chunks.push(chunk);

@@ -24,7 +24,7 @@ export function lowerGraph(graph: Graph, on: Target = hopper()) {
     return at;
   };
   const variables = new Map([...graph.variables.keys()].map((name) => [name, allocate(4)]));
-  const tasks = lowerPlan(
+  const commands = lowerPlan(
     planned,
     (storage) => {
       if (storage.region === 'arena') return ARENA + BigInt(storage.offset);
@@ -34,5 +34,5 @@ export function lowerGraph(graph: Graph, on: Target = hopper()) {
     lower,
     { counters: (count) => allocate(4 * count), place: ({ byteLength }) => allocate(byteLength) },
   );
-  return { planned, tasks, launches: tasks.map(({ launch }) => launch) };
+  return { planned, commands, launches: commands.map(({ launch }) => launch) };
 }

@@ -68,7 +68,7 @@ function trainingStep(batch: number) {
 }
 
 describe('a training step of ResNet18 with a trained structure', () => {
-  const { tasks, launches, planned } = lowerGraph(trainingStep(256));
+  const { commands, launches, planned } = lowerGraph(trainingStep(256));
 
   test('agrees with its kernels', () => {
     expect(launches.flatMap(disagreements)).toEqual([]);
@@ -86,10 +86,10 @@ describe('a training step of ResNet18 with a trained structure', () => {
   });
 
   test('is a graph in which work that does not depend on each other is not in a row', () => {
-    const dependencies = dependenciesOf(tasks);
+    const dependencies = dependenciesOf(commands);
     const depth: number[] = [];
     for (const before of dependencies) depth.push(1 + Math.max(0, ...before.map((at) => depth[at]!)));
-    expect(Math.max(...depth)).toBeLessThan(0.8 * tasks.length);
+    expect(Math.max(...depth)).toBeLessThan(0.8 * commands.length);
     expect(dependencies.every((before, at) => before.every((earlier) => earlier < at))).toBe(true);
   });
 });

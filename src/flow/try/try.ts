@@ -87,7 +87,7 @@ function requireEpochs(epochs: number): void {
 /** A row that is to be measured. */
 type Row = Omit<TriedMultiplier, 'results' | 'measured' | 'better'>;
 
-interface Task extends Candidate {
+interface PlannedTrial extends Candidate {
   readonly row: Row;
   readonly histograms: OperandHistograms | null;
 }
@@ -196,7 +196,7 @@ class Work {
     }
   }
 
-  #taskOf({ source, network, table, operandOrder, notes }: ImportedMultiplier, both: boolean): Task {
+  #taskOf({ source, network, table, operandOrder, notes }: ImportedMultiplier, both: boolean): PlannedTrial {
     const { bits } = this.#run.configuration;
     const cost = network ? describeStructure(cleanUp(network)) : undefined;
     const name = shortName(source, this.#rows) + (both ? ` (${operandOrder})` : '');
@@ -218,7 +218,7 @@ class Work {
     return { bits, table, row, histograms: table.signed ? asSignedPatterns(histograms) : histograms };
   }
 
-  async #measure(task: Task, at: number, of: number, retrain: boolean): Promise<TriedMultiplier> {
+  async #measure(task: PlannedTrial, at: number, of: number, retrain: boolean): Promise<TriedMultiplier> {
     const { row, bits, histograms } = task;
     const { name } = row;
     this.#listener({ kind: 'begin', name, at, of });
@@ -247,7 +247,7 @@ class Work {
   }
 
   /** After retraining, where that was asked for. */
-  async #recovered(task: Task) {
+  async #recovered(task: PlannedTrial) {
     const { recover: epochs = 0, signal } = this.#options;
     if (epochs === 0) return undefined;
     const { name } = task.row;
@@ -279,7 +279,7 @@ class Work {
   }
 
   /** Everything that the measurements without training depend on. */
-  #facts({ table, bits, row }: Task): Facts {
+  #facts({ table, bits, row }: PlannedTrial): Facts {
     const { manifest, configuration, device } = this.#run;
     const { channelwise, exactLayers, seed, model, quantize } = configuration;
     return {

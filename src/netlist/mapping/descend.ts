@@ -19,7 +19,7 @@ import { offerReplacements, type ReplaceableNetwork } from './positions.ts';
 import { CompactTree } from './rearrange.ts';
 import type { Move } from './state.ts';
 import { addCounts, nothingCounted, type SearchCount } from './statistics.ts';
-import type { MappedMultiplier, Task } from './task.ts';
+import type { MappedMultiplier, MappingTask } from './task.ts';
 
 export interface Descended {
   readonly network: Network;
@@ -43,7 +43,7 @@ export interface DescendResult {
 export type Limits = Omit<DescentOptions, 'highestColumn'>;
 
 /** The best result within the budget. A UserError, with the least cost reached, where there is none. */
-export function descend(task: Task, published: MappedMultiplier, limits: Limits): DescendResult {
+export function descend(task: MappingTask, published: MappedMultiplier, limits: Limits): DescendResult {
   const { exact, structure, target, signed, shares, options } = task;
   const { costBudget, costWeight } = limits;
   const reach = { ...limits, highestColumn: approximableColumns(structure) };

@@ -25,7 +25,7 @@ import type { SearchStep } from './descent.ts';
 import { weightedError } from './distance.ts';
 import { greedySearch } from './greedy.ts';
 import { MappingState, type Move } from './state.ts';
-import { type MappedMultiplier, type MappingOptions, mappingStarts, searchNames, type Task } from './task.ts';
+import { type MappedMultiplier, type MappingOptions, type MappingTask, mappingStarts, searchNames } from './task.ts';
 
 /**
  * Maps θ to a netlist: columns of θ = 1 are removed, then a search replaces nets. Returns network, table and what it
@@ -47,12 +47,12 @@ export function mapStructure(options: MappingOptions): MappedMultiplier {
   const exact = generate(weightBits, activationBits);
   const target = targetProducts(structure, theta, signed);
   const shares = options.histograms ? operandShares(options.histograms, weightBits, activationBits) : null;
-  const task: Task = { exact, structure, target, signed, shares, options };
+  const task: MappingTask = { exact, structure, target, signed, shares, options };
   const published = mapGreedily(task);
   return search === 'greedy' ? { ...published, steps: stepsOf(task, published) } : mapByDescent(task, published);
 }
 
-function mapGreedily(task: Task): MappedMultiplier {
+function mapGreedily(task: MappingTask): MappedMultiplier {
   const { exact, structure, target, signed, shares, options } = task;
   const { theta, lowestProduct = 'remove', start = 'array', weightBits, activationBits } = options;
   const state = new MappingState(exact, target, approximableColumns(structure), signed);
@@ -98,7 +98,7 @@ function mapGreedily(task: Task): MappedMultiplier {
 }
 
 /** Error and cost after the fixed removals and after each move. */
-function stepsOf({ exact, target, signed, shares }: Task, { fixed, moves }: MappedMultiplier): SearchStep[] {
+function stepsOf({ exact, target, signed, shares }: MappingTask, { fixed, moves }: MappedMultiplier): SearchStep[] {
   const taken = new Map<Signal, Signal>();
   return [fixed, ...moves.map((move) => [move])].map((step) => {
     for (const { signal } of step) taken.set(signal, 0);
@@ -108,7 +108,7 @@ function stepsOf({ exact, target, signed, shares }: Task, { fixed, moves }: Mapp
   });
 }
 
-function mapByDescent(task: Task, published: MappedMultiplier): MappedMultiplier {
+function mapByDescent(task: MappingTask, published: MappedMultiplier): MappedMultiplier {
   const { weightBits, activationBits, costBudget, costWeight } = task.options;
   const unit = unitGateCost(cleanUp(arrayMultiplier(weightBits, activationBits)));
   const usual = costWeight === undefined ? published.greedy.cost : Number.POSITIVE_INFINITY;

@@ -106,7 +106,7 @@ export interface MappedMultiplier {
 }
 
 /** A mapping as its searches see it: the exact multiplier to begin with, and the products that θ asks for (Y_ref). */
-export interface Task {
+export interface MappingTask {
   readonly exact: Network;
   readonly structure: Structure;
   readonly target: Float32Array;

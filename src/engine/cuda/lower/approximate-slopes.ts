@@ -64,9 +64,9 @@ function slopesOf({ inputs: [gradient, x, w], attributes }: SlopeNode) {
     panels: ceilDivide(g.outputs, OUTPUTS),
   } as const;
 }
-type Slopes = ReturnType<typeof slopesOf>;
+type SlopeWork = ReturnType<typeof slopesOf>;
 
-function weightsByLookUp({ g, defines, lookUpAspects, rowBytes, bundles, panels }: Slopes, target: Target): Lowered {
+function weightsByLookUp({ g, defines, lookUpAspects, rowBytes, bundles, panels }: SlopeWork, target: Target): Lowered {
   // The pixels are cut into slabs where there are too few weights to occupy the device.
   const blocks = bundles * panels * g.groups * g.kh * g.kw;
   const wanted = Math.min(ceilDivide(BLOCKS * target.multiprocessors, blocks), ceilDivide(g.pixels, THREADS));
@@ -101,7 +101,7 @@ function weightsByLookUp({ g, defines, lookUpAspects, rowBytes, bundles, panels 
   };
 }
 
-function inputByLookUp({ g, defines, lookUpAspects, rowBytes, bundles }: Slopes, target: Target): Lowered {
+function inputByLookUp({ g, defines, lookUpAspects, rowBytes, bundles }: SlopeWork, target: Target): Lowered {
   // The more pixels a thread has, the rarer the rows are built; but every multiprocessor should have a block.
   const tiles = (pixels: number) => ceilDivide(g.n * g.h * g.w, THREADS * pixels);
   const busy = (pixels: number) => tiles(pixels) * bundles * g.groups >= 2 * target.multiprocessors;

@@ -16,23 +16,26 @@ const [x, w, y, scratch, counter] = [1000n, 2000n, 3000n, 4000n, 9000n];
 const ranges = { reads: [memory(1000), memory(2000)], writes: [memory(3000), memory(4000)] };
 
 test('preparations of different operands in different scratch memory do not wait for each other', () => {
-  const tasks = separate(
+  const commands = separate(
     [kernel('fold', w, scratch), kernel('gather', x, scratch + 50n), kernel('multiply', scratch, scratch + 50n, y)],
     ranges,
   );
-  expect(dependenciesOf(tasks)).toEqual([[], [], [1, 0]]);
-  expect(tasks[0]!.reads).toEqual([memory(2000)]);
-  expect(tasks[0]!.writes).toEqual([{ from: 4000, to: 4050 }]);
+  expect(dependenciesOf(commands)).toEqual([[], [], [1, 0]]);
+  expect(commands[0]!.reads).toEqual([memory(2000)]);
+  expect(commands[0]!.writes).toEqual([{ from: 4000, to: 4050 }]);
 });
 
 test('launches that share a word outside the step’s operands keep their order', () => {
-  const tasks = separate([kernel('largest', x, counter), kernel('digits', counter, scratch), kernel('end', y)], ranges);
-  expect(dependenciesOf(tasks)).toEqual([[], [0], []]);
+  const commands = separate(
+    [kernel('largest', x, counter), kernel('digits', counter, scratch), kernel('end', y)],
+    ranges,
+  );
+  expect(dependenciesOf(commands)).toEqual([[], [0], []]);
 });
 
 test('an absent operand joins nothing', () => {
-  const tasks = separate([kernel('one', x, 0n, scratch), kernel('other', w, 0n, y)], ranges);
-  expect(dependenciesOf(tasks)).toEqual([[], []]);
+  const commands = separate([kernel('one', x, 0n, scratch), kernel('other', w, 0n, y)], ranges);
+  expect(dependenciesOf(commands)).toEqual([[], []]);
 });
 
 test('memory that a step writes and no argument names is our own mistake', () => {

@@ -1,5 +1,5 @@
-// From a plan to the tasks of a program: every step by its operation's lowering, neighbouring optimiser updates in few
-// launches, and the remaining assignments in one. Pure: addresses come in, launches go out.
+// From a plan to the commands of a program: every step by its operation's lowering, neighbouring optimiser updates in
+// few launches, and the remaining assignments in one. Pure: addresses come in, launches go out.
 
 import { invariant } from '../../../tensor/errors.ts';
 import { byteSize, sizeOf } from '../../../tensor/tensor.ts';
@@ -11,7 +11,7 @@ import { type FusedStep, fuse } from './fuse.ts';
 import type { Address, KernelLaunch } from './launch.ts';
 import type { Operands, ProgramMemory } from './lowering.ts';
 import type { Lower } from './lowerings.ts';
-import type { Range, Task } from './schedule.ts';
+import type { Command, Range } from './schedule.ts';
 
 /** The path of each step of a plan. */
 export function pathsOf(plan: Plan, lower: Lower): { readonly op: string; readonly path: Path }[] {
@@ -27,9 +27,9 @@ export type AddressOf = (storage: Storage) => Address;
  */
 const UPDATE_ELEMENTS = 2 ** 20;
 
-/** The tasks of a plan, in an order that is right; `lower` has been asked for the workspaces of its nodes. */
-export function lowerPlan(plan: Plan, addressOf: AddressOf, lower: Lower, memory: ProgramMemory): Task[] {
-  const tasks: Task[] = [];
+/** The commands of a plan, in an order that is right; `lower` has been asked for the workspaces of its nodes. */
+export function lowerPlan(plan: Plan, addressOf: AddressOf, lower: Lower, memory: ProgramMemory): Command[] {
+  const commands: Command[] = [];
   const steps = fuse(plan);
   for (let at = 0; at < steps.length; ) {
     const step = steps[at]!;
@@ -39,7 +39,7 @@ export function lowerPlan(plan: Plan, addressOf: AddressOf, lower: Lower, memory
       const own = concerning(node, () =>
         separate(launches(operandsOf(step, addressOf, memory)), rangesOf([step], addressOf, lower)),
       );
-      tasks.push(...own.map((task) => ({ ...task, label: node.label })));
+      commands.push(...own.map((command) => ({ ...command, label: node.label })));
       at++;
       continue;
     }
@@ -59,20 +59,20 @@ export function lowerPlan(plan: Plan, addressOf: AddressOf, lower: Lower, memory
       ...operandsOf(one, addressOf, memory),
     }));
     const ranges = rangesOf(together, addressOf, lower);
-    tasks.push({ launch: sgdLaunch(updates, memory), ...ranges, label: step.node.label });
+    commands.push({ launch: sgdLaunch(updates, memory), ...ranges, label: step.node.label });
   }
   for (const copies of [plan.snapshots, plan.copies]) {
     // Whole words: memory has room for them.
     const transfers = copies.map(({ from, to, of }) => ({
       ...{ from: addressOf(from), to: addressOf(to), words: Math.ceil(byteSize(of) / 4) },
     }));
-    if (transfers.length > 0) tasks.push(copyTask(transfers, memory));
+    if (transfers.length > 0) commands.push(copyCommand(transfers, memory));
   }
-  return tasks;
+  return commands;
 }
 
 /** Copies of whole words in one launch. */
-export function copyTask(transfers: readonly Transfer[], memory: ProgramMemory): Task {
+export function copyCommand(transfers: readonly Transfer[], memory: ProgramMemory): Command {
   return {
     launch: copyLaunch(transfers, memory),
     reads: transfers.map(({ from, words }) => range(from, 4 * words)),
@@ -81,11 +81,14 @@ export function copyTask(transfers: readonly Transfer[], memory: ProgramMemory):
 }
 
 /**
- * A step's launches as tasks of their own, each with what its arguments name, so that preparations of one operand need
- * not wait for another. Memory of the step itself reaches from one address that is named to the next; an address
+ * A step's launches as commands of their own, each with what its arguments name, so that preparations of one operand
+ * need not wait for another. Memory of the step itself reaches from one address that is named to the next; an address
  * outside (a counter, a table) stands for itself.
  */
-export function separate(launches: readonly KernelLaunch[], { reads, writes }: Pick<Task, 'reads' | 'writes'>): Task[] {
+export function separate(
+  launches: readonly KernelLaunch[],
+  { reads, writes }: Pick<Command, 'reads' | 'writes'>,
+): Command[] {
   if (launches.length === 1) return [{ launch: launches[0]!, reads, writes }];
   const named = [...new Set(launches.flatMap(({ addresses }) => addresses.map(Number)))].sort((a, b) => a - b);
   const written = writes.flatMap(({ from, to }) => {
@@ -108,7 +111,7 @@ export function separate(launches: readonly KernelLaunch[], { reads, writes }: P
 
 const range = (from: Address, bytes: number): Range => ({ from: Number(from), to: Number(from) + bytes });
 
-function rangesOf(steps: readonly FusedStep[], addressOf: AddressOf, lower: Lower): Pick<Task, 'reads' | 'writes'> {
+function rangesOf(steps: readonly FusedStep[], addressOf: AddressOf, lower: Lower): Pick<Command, 'reads' | 'writes'> {
   const each = (values: readonly Value[], places: readonly Storage[]) =>
     values.map((value, index) => range(addressOf(places[index]!), byteSize(value)));
   return {

@@ -2,19 +2,19 @@ import { expect, test } from 'vitest';
 import { dependenciesOf } from './schedule.ts';
 
 const at = (place: number) => ({ from: 100 * place, to: 100 * place + 100 });
-const task = (reads: number[], writes: number[]) => ({ reads: reads.map(at), writes: writes.map(at) });
+const command = (reads: number[], writes: number[]) => ({ reads: reads.map(at), writes: writes.map(at) });
 
 test('a reader waits for the writer, a writer for the readers of what it overwrites', () => {
-  const tasks = [task([], [0]), task([0], [1]), task([0], [2]), task([3], [0])];
-  expect(dependenciesOf(tasks)).toEqual([[], [0], [0], [2, 1]]);
+  const commands = [command([], [0]), command([0], [1]), command([0], [2]), command([3], [0])];
+  expect(dependenciesOf(commands)).toEqual([[], [0], [0], [2, 1]]);
 });
 
-test('independent tasks wait for nothing', () => {
-  expect(dependenciesOf([task([0], [1]), task([0], [2]), task([3], [4])])).toEqual([[], [], []]);
+test('independent commands wait for nothing', () => {
+  expect(dependenciesOf([command([0], [1]), command([0], [2]), command([3], [4])])).toEqual([[], [], []]);
 });
 
 test('what another dependency waits for already is left out', () => {
-  const chain = [task([], [0]), task([0], [1]), task([0, 1], [2]), task([0, 1, 2], [3])];
+  const chain = [command([], [0]), command([0], [1]), command([0, 1], [2]), command([0, 1, 2], [3])];
   expect(dependenciesOf(chain)).toEqual([[], [0], [1], [2]]);
 });
 

@@ -1,6 +1,6 @@
-// From tasks in an order that is right to the dependencies that must be kept: a task waits for those before it that
-// write what it touches or read what it writes. Everything else may run at the same time: on the device a program is a
-// graph, not a list. Memory that two values share one after the other makes their users wait too, so the result is
+// From commands in an order that is right to the dependencies that must be kept: a command waits for those before it
+// that write what it touches or read what it writes. Everything else may run at the same time: on the device a program
+// is a graph, not a list. Memory that two values share one after the other makes their users wait too, so the result is
 // right for any plan.
 
 import type { KernelLaunch } from './launch.ts';
@@ -12,7 +12,7 @@ export interface Range {
 }
 
 /** A launch with the memory that it reads and writes. */
-export interface Task {
+export interface Command {
   readonly launch: KernelLaunch;
   /** The label of the node that it computes (see engine/graph/graph.ts), where it is of one. */
   readonly label?: string;
@@ -23,20 +23,22 @@ export interface Task {
 const overlaps = (a: readonly Range[], b: readonly Range[]): boolean =>
   a.some((p) => b.some((q) => p.from < q.to && q.from < p.to));
 
-/** For each task the earlier tasks that it must wait for, without those that another of them waits for already. */
-export function dependenciesOf(tasks: readonly Pick<Task, 'reads' | 'writes'>[]): number[][] {
-  const words = Math.ceil(tasks.length / 32);
+/**
+ * For each command the earlier commands that it must wait for, without those that another of them waits for already.
+ */
+export function dependenciesOf(commands: readonly Pick<Command, 'reads' | 'writes'>[]): number[][] {
+  const words = Math.ceil(commands.length / 32);
   const ancestors: Uint32Array[] = [];
-  return tasks.map((task, at) => {
+  return commands.map((command, at) => {
     const covered = new Uint32Array(words);
     const direct: number[] = [];
     for (let earlier = at - 1; earlier >= 0; earlier--) {
       if ((covered[earlier >> 5]! >>> (earlier & 31)) & 1) continue;
-      const before = tasks[earlier]!;
+      const before = commands[earlier]!;
       const waits =
-        overlaps(task.reads, before.writes) ||
-        overlaps(task.writes, before.writes) ||
-        overlaps(task.writes, before.reads);
+        overlaps(command.reads, before.writes) ||
+        overlaps(command.writes, before.writes) ||
+        overlaps(command.writes, before.reads);
       if (!waits) continue;
       direct.push(earlier);
       covered[earlier >> 5]! |= 1 << (earlier & 31);

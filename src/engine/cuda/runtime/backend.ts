@@ -12,8 +12,8 @@ import { type Plan, plan, type Storage } from '../../graph/plan.ts';
 import { SharedSession } from '../../session.ts';
 import type { Address, KernelLaunch, Precision, Target } from '../lower/launch.ts';
 import { type Lower, lowerOn } from '../lower/lowerings.ts';
-import { copyTask, lowerPlan } from '../lower/program.ts';
-import { dependenciesOf, type Task } from '../lower/schedule.ts';
+import { copyCommand, lowerPlan } from '../lower/program.ts';
+import { type Command, dependenciesOf } from '../lower/schedule.ts';
 import { Arena } from './arena.ts';
 import { KernelLibrary } from './compiler.ts';
 import { OLDEST_CAPABILITY, openCuda } from './device.ts';
@@ -207,9 +207,9 @@ interface NamedNode extends GraphNode {
   readonly label: string;
 }
 
-function graphNodes(tasks: readonly Task[], prepare: (launch: KernelLaunch) => PreparedKernel): NamedNode[] {
-  const dependencies = dependenciesOf(tasks);
-  return tasks.map(({ launch, label = '' }, at) => ({
+function graphNodes(commands: readonly Command[], prepare: (launch: KernelLaunch) => PreparedKernel): NamedNode[] {
+  const dependencies = dependenciesOf(commands);
+  return commands.map(({ launch, label = '' }, at) => ({
     name: launch.name,
     label,
     ...prepare(launch),
@@ -355,16 +355,16 @@ export class CudaProgram implements Program {
     const memory = { counters, place };
     const of = (at: Storage) => this.#addressOf(at);
     context.use();
-    const tasks = lowerPlan(this.#plan, of, this.#lower, memory);
+    const commands = lowerPlan(this.#plan, of, this.#lower, memory);
     // Whole words: memory has room for them.
     const small = [...this.#outputs.values()].flatMap(({ type, address, offset }) => {
       const words = Math.ceil(byteSize(type) / 4);
       return offset === undefined ? [] : [{ from: address, to: this.#block + BigInt(offset), words }];
     });
-    if (small.length > 0) tasks.push(copyTask(small, memory));
-    const prepare = await this.#session.loadKernels(tasks.map(({ launch }) => launch));
+    if (small.length > 0) commands.push(copyCommand(small, memory));
+    const prepare = await this.#session.loadKernels(commands.map(({ launch }) => launch));
     context.synchronize();
-    return graphNodes(tasks, prepare);
+    return graphNodes(commands, prepare);
   }
 
   #unbuild(): void {
