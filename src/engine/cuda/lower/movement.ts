@@ -98,7 +98,15 @@ function ordered({ input, from, to }: Box, { width, axes }: Plan & { readonly ki
 
 function tiled({ input, from, to }: Box, { columns, rows, axes }: Plan & { readonly kind: 'tiled' }): string[] {
   const [across, down] = [ceilDivide(columns.extent, TILE), ceilDivide(rows.extent, TILE)];
-  const step = THREADS / TILE;
+  const lines = (TILE * TILE) / THREADS;
+  // A tile that its axis always fills needs no question, and its loads can all be under way at once.
+  const within = (column: string, row: string) => {
+    const asked = [
+      ...(columns.extent % TILE === 0 ? [] : [`column + ${column} < ${columns.extent}`]),
+      ...(rows.extent % TILE === 0 ? [] : [`row + ${row} < ${rows.extent}`]),
+    ];
+    return asked.length === 0 ? '' : `if (${asked.join(' && ')}) `;
+  };
   return [
     `__shared__ float tile[${TILE}][${TILE + 1}];`,
     `const int x = threadIdx.x % ${TILE}, y0 = threadIdx.x / ${TILE};`,
@@ -107,15 +115,20 @@ function tiled({ input, from, to }: Box, { columns, rows, axes }: Plan & { reado
     ...(axes.length > 0 ? [`u32 n = (u32)block / ${across * down}u;`] : []),
     `size_t target = ${to.first}, source = ${from.first};`,
     ...offsets(axes, ['target', 'source']),
+    `float values[${lines}];`,
     '#pragma unroll',
-    `for (int c = y0; c < ${TILE}; c += ${step})`,
-    `if (column + c < ${columns.extent} && row + x < ${rows.extent})`,
-    `tile[c][x] = x${input}[source + (size_t)(column + c) * ${columns.from} + row + x];`,
+    `for (int part = 0; part < ${lines}; part++) {`,
+    `const int c = y0 + part * ${TILE / lines};`,
+    `${within('c', 'x')}values[part] = x${input}[source + (size_t)(column + c) * ${columns.from} + row + x];`,
+    '}',
+    '#pragma unroll',
+    `for (int part = 0; part < ${lines}; part++) tile[y0 + part * ${TILE / lines}][x] = values[part];`,
     '__syncthreads();',
     '#pragma unroll',
-    `for (int r = y0; r < ${TILE}; r += ${step})`,
-    `if (column + x < ${columns.extent} && row + r < ${rows.extent})`,
-    `y[target + (size_t)(row + r) * ${rows.to} + column + x] = tile[x][r];`,
+    `for (int part = 0; part < ${lines}; part++) {`,
+    `const int r = y0 + part * ${TILE / lines};`,
+    `${within('x', 'r')}y[target + (size_t)(row + r) * ${rows.to} + column + x] = tile[x][r];`,
+    '}',
   ];
 }
 
