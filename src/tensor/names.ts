@@ -67,3 +67,23 @@ export function printable(text: string): string {
     return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u${code.toString(16).padStart(4, '0')}`;
   });
 }
+
+/**
+ * Whether a pattern stands for a name: `*` for any run of characters, also an empty one or one with dots; every other
+ * character for itself, upper and lower case apart. `blocks.*.fc1` stands for `blocks.0.mlp.fc1`. Time is linear in
+ * pattern × name.
+ */
+export function matchesPattern(pattern: string, name: string): boolean {
+  const [head, ...rest] = pattern.split('*') as [string, ...string[]];
+  const tail = rest.pop();
+  if (tail === undefined) return head === name;
+  if (!name.startsWith(head) || !name.endsWith(tail)) return false;
+  const end = name.length - tail.length;
+  let at = head.length;
+  for (const part of rest) {
+    const found = name.indexOf(part, at);
+    if (found < 0) return false;
+    at = found + part.length;
+  }
+  return at <= end;
+}
