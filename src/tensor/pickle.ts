@@ -2,8 +2,8 @@
 // pickletools lists them) that can make None, booleans, numbers, strings, bytes, tuples, lists and dictionaries, and
 // whatever the caller's table of globals makes. Nothing else is ever looked up or called: any other global and any
 // other opcode is refused by its name and place. Integers are exact: bigint beyond 2^53. The machine has a stack, no
-// recursion; time and memory are in proportion to the bytes, and containers are counted. What it returns may share parts
-// and may contain itself: who walks it bounds the walk. Not a writer, and nothing for sets.
+// recursion; time and memory are in proportion to the bytes, and containers are counted. What it returns may share
+// parts and may contain itself: who walks it bounds the walk. Not a writer, and nothing for sets.
 
 import { quoted, UserError } from './errors.ts';
 
