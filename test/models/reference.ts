@@ -176,7 +176,7 @@ export type Errors = Partial<Record<keyof typeof tolerances, number>>;
 
 /**
  * Of logits: the largest difference over the largest magnitude. Of the loss and of norms: over the wanted one, where it
- * is not zero. Of gradients that are zero by the mathematics (a bias before batch norm): over the largest gradient norm.
+ * is not zero. Of gradients that are zero by the mathematics (a bias before batch norm): over the largest norm.
  *
  * Rounding puts a few of a million activations on the other side of a ReLU's kink, and each moves the gradients of what
  * lies before it by a step: of a deep network at four images more than half of the gradient norms are within the
