@@ -1,8 +1,8 @@
 // Which part of a photograph a network sees: in training a box of random size, proportions and place, resampled to the
 // network's size (random-resized-crop; Szegedy et al., 2015, section 6, as torchvision draws it); in evaluation the
-// middle of the image after its shorter side was resized. Invariant: a frame is drawn before anything is decoded, as two
-// random words of the batch's own stream, so that what is seen depends neither on the size of an image nor on when or
-// where it is read. Geometry alone: whoever decodes images resamples them (host pixels: pixels.ts).
+// middle of the image after its shorter side was resized. Geometry alone: whoever decodes images resamples them.
+// Invariant: a frame is drawn before anything is decoded, as two random words of the batch's own stream, so that what
+// is seen depends neither on the size of an image nor on when or where it is read.
 
 import { Random } from '../tensor/random.ts';
 import type { Selection } from './split.ts';
