@@ -17,6 +17,7 @@ import { fusedNormalization, fusedNormalizationWays, normalization, normalizatio
 import { pooling, poolingWays } from './pooling.ts';
 import { fusedQuantization, fusedQuantizationWays, quantization, quantizationWays } from './quantization.ts';
 import { reduction, reductionWays } from './reduction.ts';
+import { updates, updateWays } from './updates.ts';
 
 /** Renames need no kernel: the plan gives both names one storage. */
 type Computed = Exclude<OpName, 'reshape' | 'stopGradient'>;
@@ -25,6 +26,7 @@ const lowerings: Lowerings<Computed> & { readonly [Op in FusedOp]: Lowering<neve
   ...formula,
   ...movement,
   ...elementwise,
+  ...updates,
   ...reduction,
   ...convolution,
   ...normalization,
@@ -42,6 +44,7 @@ export const ways: WaysOf<Computed | FusedOp> = {
   ...formulaWays,
   ...movementWays,
   ...elementwiseWays,
+  ...updateWays,
   ...reductionWays,
   ...convolutionWays,
   ...normalizationWays,
