@@ -6,8 +6,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, describe, expect, test } from 'vitest';
+import type { Extent } from './framing.ts';
 import { BadPicture, pictureSize, readPicture } from './picture.ts';
-import { centredView, type Extent, usualShorterSide, type View } from './view.ts';
+import { centredView, usualShorterSide, type View } from './view.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'tram-picture-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -159,7 +160,7 @@ test('the centred view rounds as torchvision does', () => {
   const size = { height: 224, width: 224 };
   expect(usualShorterSide(size)).toBe(256);
   const view = centredView(size, 256);
-  expect(view({ height: 375, width: 500 })).toEqual({
+  expect(view({ height: 375, width: 500 })).toMatchObject({
     resized: { height: 256, width: 341 },
     crop: { top: 16, left: 58 },
   });

@@ -8,8 +8,9 @@ import { readFile } from 'node:fs/promises';
 import type { Sharp, SharpOptions } from 'sharp';
 import { UserError } from '../tensor/errors.ts';
 import { fileError } from '../tensor/files.ts';
+import type { Extent } from './framing.ts';
 import type { ImageSize } from './image.ts';
-import type { Extent, ViewOf } from './view.ts';
+import type { ViewOf } from './view.ts';
 
 type Decoder = (input: Uint8Array, options: SharpOptions) => Sharp;
 
