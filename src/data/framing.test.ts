@@ -7,7 +7,7 @@ test('an evaluation frame is the middle of the resized image', () => {
   expect(resizedTo({ height: 500, width: 375 }, 256)).toEqual({ height: 341, width: 256 });
   expect(evaluationFrame({ height: 375, width: 500 }, 256, { height: 224, width: 224 })).toEqual({
     size: { height: 256, width: 341 },
-    box: { top: 16, left: 59, height: 224, width: 224 },
+    box: { top: 16, left: 58, height: 224, width: 224 },
   });
   expect(centred({ height: 3, width: 3 }, { height: 1, width: 3 })).toEqual({ top: 1, left: 0, height: 1, width: 3 });
 });

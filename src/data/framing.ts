@@ -83,11 +83,17 @@ export function drawBox({ height, width }: Extent, { area, ratio }: BoxOptions, 
 /** The middle of an image. */
 export function centred(image: Extent, { height, width }: Extent): Box {
   return {
-    top: Math.round((image.height - height) / 2),
-    left: Math.round((image.width - width) / 2),
+    top: halfEven((image.height - height) / 2),
+    left: halfEven((image.width - width) / 2),
     height,
     width,
   };
+}
+
+/** Rounded, halves to the even neighbour, as Python rounds them. */
+function halfEven(value: number): number {
+  const floor = Math.floor(value);
+  return value - floor === 0.5 ? floor + (floor % 2) : Math.round(value);
 }
 
 /** The size of an image whose shorter side is resized to so many pixels (the longer one rounded down). */

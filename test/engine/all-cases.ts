@@ -6,6 +6,7 @@ import { geometryCases } from './geometry-cases.ts';
 import { joinedCases } from './joined-cases.ts';
 import { lossCases } from './loss-cases.ts';
 import { pathCases } from './path-cases.ts';
+import { poolCases } from './pool-cases.ts';
 import { updateCases } from './update-cases.ts';
 import { wideCases } from './wide-cases.ts';
 
@@ -16,6 +17,7 @@ export const cases: readonly Case[] = [
   ...joinedCases,
   ...geometryCases,
   ...lossCases,
+  ...poolCases,
   ...updateCases,
   ...wideCases,
 ];

@@ -1,6 +1,6 @@
 // Batches of images gathered from a data set in device memory, moved and mirrored, and images mixed within a batch
-// (gatherImages and mixImages in graph/ops.ts). One thread per pixel of the batch, columns fastest, so that a warp reads
-// a row of an image.
+// (gatherImages and mixImages in graph/ops.ts). One thread per pixel of the batch, columns fastest, so that a warp
+// reads a row of an image.
 #include "common.cuh"
 
 #define THREADS 256

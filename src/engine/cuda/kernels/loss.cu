@@ -121,8 +121,9 @@ KERNEL softmax_cross_entropy(const float *logits, const int *labels, float *mean
   *counter = 0;
 }
 
-/** g/labelled·(probability − target) for labelled rows, else 0; the target smoothed. Grid: any; blocks take ROWS rows in turn. */
-KERNEL softmax_cross_entropy_gradient(const float *g, const float *probabilities, const int *labels, float *dlogits, int rows, int classes, float smoothing) {
+/** g/labelled·(probability − smoothed target) for labelled rows, else 0. Grid: any; blocks take ROWS rows in turn. */
+KERNEL softmax_cross_entropy_gradient(const float *g, const float *probabilities, const int *labels, float *dlogits, int rows,
+                                      int classes, float smoothing) {
   const float ofAll = smoothing / classes, ofLabel = 1.0f - smoothing + ofAll;
   const float factor = *g / max(1, labelled(labels, rows));
   const int lane = threadIdx.x % LANES;

@@ -25,7 +25,7 @@ export const isUpdate = (node: { readonly op: string }): node is Node<UpdateOp> 
 
 export const updateWays: WaysOf<UpdateOp> = { sgd: noChoice, adam: noChoice, movingAverage: noChoice };
 
-/** Names of what is no tensor of the variable's shape: inputs that all updates of a launch share, behind the tensors. */
+/** The inputs behind the tensors of a variable's shape, which all updates of a launch share. */
 const shared = {
   sgd: ['rate'],
   adam: ['rate', 'corrections'],
