@@ -75,7 +75,11 @@ describe('a value', () => {
       ' ',
       "--model: expected a name that tram models lists, or the path of a .mjs file with one of your own, got ' '",
     ],
-    ['exact-layers', 'a,,b', "--exact-layers: expected names separated by commas, got 'a,,b'"],
+    [
+      'exact-layers',
+      'a,,b',
+      "--exact-layers: expected names separated by commas, * for any characters in one; all, usual, convolutions, linear-layers, first, last, got 'a,,b'",
+    ],
   ])('--%s %j is refused in one line with option, expectation and value', (name, text, message) => {
     expect(() => parse(name, text)).toThrow(message);
   });
