@@ -1,5 +1,5 @@
-// A file of tensors of any kind, told by what is in it: safetensors, or what torch.save wrote. What it holds is laid out
-// as dictionaries of tensors: a state dict, and those that stand beside or inside another dictionary, as training
+// A file of tensors of any kind, told by what is in it: safetensors, or what torch.save wrote. What it holds is laid
+// out as dictionaries of tensors: a state dict, and those that stand beside or inside another dictionary, as training
 // scripts write them. Nothing of a tensor is read before it is asked for.
 
 import { UserError } from './errors.ts';

@@ -1,7 +1,7 @@
 // Tensors that lie in a file and are read when somebody asks: an element type, a shape, and a view onto a storage as
-// PyTorch has it (offset and strides), of which the rows one behind the other are the usual case. Invariant: a view that
-// was made lies inside its storage, and what is read of it takes memory in proportion to the storage. Nothing is written
-// here.
+// PyTorch has it (offset and strides), of which rows one behind the other are the usual case. Invariant: a view that
+// was made lies inside its storage, and what is read of it takes memory in proportion to the storage. Nothing is
+// written.
 
 import { type ElementType, elements } from './elements.ts';
 import { formatShape, type HostTensor, type Shape, sizeOf } from './tensor.ts';

@@ -1,11 +1,11 @@
-// The file that PyTorch's torch.save makes of a state dict: a zip archive of a pickle (protocol 2) and a member for each
-// tensor's bytes. It names no more than an ordered dictionary, storages and the function that makes a tensor of one, so
-// that torch.load takes it with weights_only=True. Equal tensors give equal bytes. See torch.ts for the reader.
+// The file that PyTorch's torch.save makes of a state dict: a zip archive of a pickle (protocol 2) and a member for
+// each tensor's bytes. It names no more than an ordered dictionary, storages and the function that makes a tensor of
+// one, so that torch.load takes it with weights_only=True. Equal tensors give equal bytes. See torch.ts for the reader.
 
+import { writeZip } from './archive.ts';
 import { invariant } from './errors.ts';
 import { rowMajor } from './stored.ts';
 import type { DType, HostTensor } from './tensor.ts';
-import { writeZip } from './zip.ts';
 
 const storageNames: Record<DType, string> = { f32: 'FloatStorage', i32: 'IntStorage', u8: 'ByteStorage' };
 /** The folder of the members; any name will do. */

@@ -4,13 +4,13 @@
 // ordered dictionaries, NumPy's scalars. Invariant: every tensor lies inside its storage and every storage inside
 // the file. No code of a file runs; whole modules, quantised, sparse and complex tensors are refused by name.
 
+import { readZipDirectory, requireChecksum, type ZipMember } from './archive.ts';
 import { type ElementType, elements } from './elements.ts';
 import { invariant, quoted, UserError } from './errors.ts';
 import { type Builder, kindOf, type Pickled, PickleGlobal, type Refuse, unpickle } from './pickle.ts';
 import type { ByteSource } from './source.ts';
 import { faultOfView, rowMajor, type Storage, type StoredTensor } from './stored.ts';
 import { sizeOf } from './tensor.ts';
-import { readZipDirectory, requireChecksum, type ZipMember } from './zip.ts';
 
 /** A tensor among what a PyTorch file holds. */
 export class TorchTensor implements StoredTensor {

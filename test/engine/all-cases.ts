@@ -6,6 +6,7 @@ import { geometryCases } from './geometry-cases.ts';
 import { joinedCases } from './joined-cases.ts';
 import { lossCases } from './loss-cases.ts';
 import { pathCases } from './path-cases.ts';
+import { poolCases } from './pool-cases.ts';
 import { wideCases } from './wide-cases.ts';
 
 export const cases: readonly Case[] = [
@@ -15,6 +16,7 @@ export const cases: readonly Case[] = [
   ...joinedCases,
   ...geometryCases,
   ...lossCases,
+  ...poolCases,
   ...wideCases,
 ];
 

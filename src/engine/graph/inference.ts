@@ -55,7 +55,10 @@ function inferConv(op: OpName, inputs: readonly TensorType[], geometry: ConvGeom
 function inferPool(op: OpName, inputs: readonly TensorType[], geometry: PoolGeometry): TensorType[] {
   const { size, padding } = geometry;
   const x = inputs[0]!.shape;
-  const extents = axesOf(x, size, geometry).map(outputsOf);
+  const axes = axesOf(x, size, geometry);
+  const extents = axes.map(outputsOf);
+  const filled = axes.every((axis) => axis.padding < axis.size);
+  expect(op, filled, inputs, `less padding than the window (${size[0]}×${size[1]}), not ${padding[0]}×${padding[1]}`);
   expect(
     op,
     x.length === 4 && extents.every((extent) => extent > 0),

@@ -32,7 +32,18 @@ export interface ConvGeometry {
 export interface PoolGeometry {
   readonly size: Pair;
   readonly stride: Pair;
+  /** Less than the window on each axis, so that every window holds a pixel. */
   readonly padding: Pair;
+  /** Whether a last window that reaches beyond the padded image counts, if it begins inside the image or left of it. */
+  readonly ceil?: boolean;
+}
+
+export interface AverageGeometry extends PoolGeometry {
+  /**
+   * Whether a mean counts padding as zeros (default), or is of the pixels alone. What lies beyond the padding never
+   * counts.
+   */
+  readonly countPadding?: boolean;
 }
 
 /**
@@ -116,10 +127,10 @@ export interface OpAttributes {
   maxPool: PoolGeometry;
   /** (g, x) → dx: each window's gradient to its first maximum in row-major order. */
   maxPoolGradient: PoolGeometry;
-  /** Mean over the window; padding counts as zeros in the mean. */
-  averagePool: PoolGeometry;
+  /** Mean over the window. */
+  averagePool: AverageGeometry;
   /** g → dx of the given shape. */
-  averagePoolGradient: PoolGeometry & { readonly inputShape: Shape };
+  averagePoolGradient: AverageGeometry & { readonly inputShape: Shape };
   /**
    * (logits [N,C], labels i32 [N]) → mean loss [] over the rows with label ≥ 0, probabilities [N,C], number of correct
    * rows [] (first maximum). Rows with a negative label are ignored.

@@ -21,6 +21,11 @@ export interface ModelCard {
    * none.
    */
   readonly exact?: readonly string[];
+  /**
+   * Patterns of tensors that published state dicts of this model have and this definition does not need, such as those
+   * of an auxiliary head; default: none.
+   */
+  readonly unused?: readonly string[];
 }
 
 export interface Model {

@@ -488,6 +488,10 @@ export interface Pooling {
   readonly strideX: number;
   readonly paddingY: number;
   readonly paddingX: number;
+  /** Averages: what every window is divided by, or 0 where that depends on the window. */
+  readonly area: number;
+  /** Averages of windows with areas of their own: whether padding counts. */
+  readonly countPadding: number;
 }
 
 function packPooling(record: Pooling): Words {
@@ -507,6 +511,8 @@ function packPooling(record: Pooling): Words {
     record.strideX,
     record.paddingY,
     record.paddingX,
+    record.area,
+    record.countPadding,
   ];
 }
 
