@@ -75,7 +75,11 @@ describe('a value', () => {
     ['gradient', 'diff', "--gradient: expected one of straight-through, difference, got 'diff'"],
     ['structure', 'shard', "--structure: expected one of shared, per-layer, got 'shard'; did you mean 'shared'?"],
     ['model', ' ', `--model: expected ${modelNames}, got ' '`],
-    ['exact-layers', 'a,,b', "--exact-layers: expected names separated by commas, got 'a,,b'"],
+    [
+      'exact-layers',
+      'a,,b',
+      "--exact-layers: expected names separated by commas, * for any characters in one; all, usual, convolutions, linear-layers, first, last, got 'a,,b'",
+    ],
   ])('--%s %j is refused in one line with option, expectation and value', (name, text, message) => {
     expect(() => parse(name, text)).toThrow(message);
   });
