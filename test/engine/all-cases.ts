@@ -5,6 +5,7 @@ import { formulaCases } from './formula-cases.ts';
 import { geometryCases } from './geometry-cases.ts';
 import { joinedCases } from './joined-cases.ts';
 import { lossCases } from './loss-cases.ts';
+import { matrixCases } from './matrix-cases.ts';
 import { pathCases } from './path-cases.ts';
 import { poolCases } from './pool-cases.ts';
 import { wideCases } from './wide-cases.ts';
@@ -16,6 +17,7 @@ export const cases: readonly Case[] = [
   ...joinedCases,
   ...geometryCases,
   ...lossCases,
+  ...matrixCases,
   ...poolCases,
   ...wideCases,
 ];
