@@ -29,6 +29,7 @@ import { cases } from '../engine/all-cases.ts';
 import type { Case } from '../engine/cases.ts';
 import { cudaTargets, hopper } from '../engine/devices.ts';
 import { formulaCases } from '../engine/formula-cases.ts';
+import { matrixCases } from '../engine/matrix-cases.ts';
 import { graphOf } from '../engine/run-case.ts';
 import { wideCases } from '../engine/wide-cases.ts';
 import { disagreements } from './contract.ts';
@@ -159,7 +160,7 @@ describe('a table', () => {
 const nvcc = findNvcc();
 /** One source per file and kind of work, as an RTX 30 and an H200 would compile it. */
 const representative = new Map<string, KernelSource>();
-for (const item of wideCases) {
+for (const item of [...wideCases, ...matrixCases]) {
   for (const { source, name } of lowerGraph(graphOf(item)).launches) {
     if (source.text !== undefined) continue;
     const { MODE = '', COLUMNS = '', ENTRY = '', WIDTH = '', SOURCES = '' } = source.defines;

@@ -5,6 +5,7 @@ import { formulaCases } from './formula-cases.ts';
 import { geometryCases } from './geometry-cases.ts';
 import { joinedCases } from './joined-cases.ts';
 import { lossCases } from './loss-cases.ts';
+import { matrixCases } from './matrix-cases.ts';
 import { pathCases } from './path-cases.ts';
 import { poolCases } from './pool-cases.ts';
 import { updateCases } from './update-cases.ts';
@@ -17,6 +18,7 @@ export const cases: readonly Case[] = [
   ...joinedCases,
   ...geometryCases,
   ...lossCases,
+  ...matrixCases,
   ...poolCases,
   ...updateCases,
   ...wideCases,

@@ -4,7 +4,6 @@
 // schema has at least one setting.
 
 import { sources } from '../../data/registry.ts';
-import { models } from '../../nn/models/registry.ts';
 import { selectorForms } from './layers.ts';
 import type { Phase } from './phases.ts';
 import { nameList, perOperand } from './values.ts';
@@ -137,7 +136,7 @@ export const settings: readonly Setting[] = [
     paths: ['model'],
     placeholder: 'MODEL',
     help: 'network to train',
-    expected: models.map(({ name }) => name).join(', '),
+    expected: 'a name that tram models lists, or the path of a .mjs file with one of your own',
   },
   { ...train, name: 'seed', paths: ['seed'], placeholder: 'N', help: 'seed of everything that is drawn at random' },
   {

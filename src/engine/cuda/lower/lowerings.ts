@@ -12,12 +12,17 @@ import { images, imageWays } from './images.ts';
 import type { Target } from './launch.ts';
 import { loss, lossWays } from './loss.ts';
 import type { Lowered, Lowering, Lowerings, WaysOf } from './lowering.ts';
+import { matrixProduct, matrixProductWays } from './matrix-product.ts';
 import { movement, movementWays } from './movement.ts';
 import { fusedNormalization, fusedNormalizationWays, normalization, normalizationWays } from './normalization.ts';
 import { pooling, poolingWays } from './pooling.ts';
 import { fusedQuantization, fusedQuantizationWays, quantization, quantizationWays } from './quantization.ts';
 import { reduction, reductionWays } from './reduction.ts';
+<<<<<<< HEAD
 import { updates, updateWays } from './updates.ts';
+=======
+import { rows, rowsWays } from './rows.ts';
+>>>>>>> main
 
 /** Renames need no kernel: the plan gives both names one storage. */
 type Computed = Exclude<OpName, 'reshape' | 'stopGradient'>;
@@ -29,6 +34,8 @@ const lowerings: Lowerings<Computed> & { readonly [Op in FusedOp]: Lowering<neve
   ...updates,
   ...reduction,
   ...convolution,
+  ...matrixProduct,
+  ...rows,
   ...normalization,
   ...pooling,
   ...images,
@@ -47,6 +54,8 @@ export const ways: WaysOf<Computed | FusedOp> = {
   ...updateWays,
   ...reductionWays,
   ...convolutionWays,
+  ...matrixProductWays,
+  ...rowsWays,
   ...normalizationWays,
   ...poolingWays,
   ...imageWays,
