@@ -18,11 +18,8 @@ import { fusedNormalization, fusedNormalizationWays, normalization, normalizatio
 import { pooling, poolingWays } from './pooling.ts';
 import { fusedQuantization, fusedQuantizationWays, quantization, quantizationWays } from './quantization.ts';
 import { reduction, reductionWays } from './reduction.ts';
-<<<<<<< HEAD
-import { updates, updateWays } from './updates.ts';
-=======
 import { rows, rowsWays } from './rows.ts';
->>>>>>> main
+import { updates, updateWays } from './updates.ts';
 
 /** Renames need no kernel: the plan gives both names one storage. */
 type Computed = Exclude<OpName, 'reshape' | 'stopGradient'>;

@@ -855,15 +855,6 @@ export interface KernelRecords {
   readonly depthwiseForward: Depthwise;
   readonly depthwiseInputGradient: Depthwise;
   readonly depthwiseWeightGradient: Depthwise;
-  readonly adam: Adam;
-  readonly add: Elementwise;
-  readonly affine: Elementwise;
-  readonly copy: Copy;
-  readonly fill: Fill;
-  readonly movingAverage: Averaging;
-  readonly sgd: Sgd;
-  readonly gatherImages: Gathering;
-  readonly mixImages: Mixing;
   readonly add: Elementwise;
   readonly affine: Elementwise;
   readonly copy: Copy;
@@ -873,6 +864,15 @@ export interface KernelRecords {
   readonly gatherRows: RowGather;
   readonly gatherRowsGradient: RowGather;
   readonly matrixProduct: MatrixProduct;
+  readonly adam: Adam;
+  readonly add: Elementwise;
+  readonly affine: Elementwise;
+  readonly copy: Copy;
+  readonly fill: Fill;
+  readonly movingAverage: Averaging;
+  readonly sgd: Sgd;
+  readonly gatherImages: Gathering;
+  readonly mixImages: Mixing;
   readonly meanLoss: Loss;
   readonly softmaxGradient: Loss;
   readonly softmaxRows: Loss;
@@ -933,15 +933,6 @@ export const packers: { readonly [K in keyof KernelRecords]: (record: KernelReco
   depthwiseForward: packDepthwise,
   depthwiseInputGradient: packDepthwise,
   depthwiseWeightGradient: packDepthwise,
-  adam: packAdam,
-  add: packElementwise,
-  affine: packElementwise,
-  copy: packCopy,
-  fill: packFill,
-  movingAverage: packAveraging,
-  sgd: packSgd,
-  gatherImages: packGathering,
-  mixImages: packMixing,
   add: packElementwise,
   affine: packElementwise,
   copy: packCopy,
@@ -951,6 +942,15 @@ export const packers: { readonly [K in keyof KernelRecords]: (record: KernelReco
   gatherRows: packRowGather,
   gatherRowsGradient: packRowGather,
   matrixProduct: packMatrixProduct,
+  adam: packAdam,
+  add: packElementwise,
+  affine: packElementwise,
+  copy: packCopy,
+  fill: packFill,
+  movingAverage: packAveraging,
+  sgd: packSgd,
+  gatherImages: packGathering,
+  mixImages: packMixing,
   meanLoss: packLoss,
   softmaxGradient: packLoss,
   softmaxRows: packLoss,
