@@ -48,6 +48,14 @@ function toHwio({ shape, data }: HostTensor): HostTensor {
 
 const weightName = ({ name }: MultiplyingLayer): string => `${name}.weight`;
 
+/** The shape of an engine tensor in its stored form. */
+export function storedShape(name: string, shape: Shape, layers: readonly MultiplyingLayer[]): Shape {
+  const layer = layers.find((candidate) => weightName(candidate) === name);
+  if (!layer) return shape;
+  const [kh, kw, inputs, outputs] = shape as [number, number, number, number];
+  return layer.kind === 'linear' ? [outputs, inputs] : [outputs, inputs, kh, kw];
+}
+
 /** The stored form of an engine tensor: weights of multiplying layers in PyTorch's layout, everything else as it is. */
 export function toStored(name: string, tensor: HostTensor, layers: readonly MultiplyingLayer[]): HostTensor {
   const layer = layers.find((candidate) => weightName(candidate) === name);

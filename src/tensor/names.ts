@@ -37,6 +37,15 @@ export function nearestName(value: string, valid: Iterable<string>): string | un
   return best?.name;
 }
 
+/** The names of a long list that look most like a word, best first; a prefix such as `imagenet/` counts for nothing. */
+export function similarNames(value: string, valid: readonly string[], count: number): string[] {
+  const own = (name: string) => name.slice(name.lastIndexOf('/') + 1).toLowerCase();
+  const word = own(value.slice(0, LONGEST));
+  const ranked = valid.map((name) => ({ name, distance: editDistance(word, own(name)) }));
+  ranked.sort((a, b) => a.distance - b.distance);
+  return ranked.slice(0, count).map(({ name }) => name);
+}
+
 /**
  * The error for a name outside a closed list: "unknown data set 'cifra10'; did you mean 'cifar10'? Valid: digits,
  * cifar10".
@@ -66,4 +75,24 @@ export function printable(text: string): string {
     const code = char.codePointAt(0)!;
     return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u${code.toString(16).padStart(4, '0')}`;
   });
+}
+
+/**
+ * Whether a pattern stands for a name: `*` for any run of characters, also an empty one or one with dots; every other
+ * character for itself, upper and lower case apart. `blocks.*.fc1` stands for `blocks.0.mlp.fc1`. Time is linear in
+ * pattern × name.
+ */
+export function matchesPattern(pattern: string, name: string): boolean {
+  const [head, ...rest] = pattern.split('*') as [string, ...string[]];
+  const tail = rest.pop();
+  if (tail === undefined) return head === name;
+  if (!name.startsWith(head) || !name.endsWith(tail)) return false;
+  const end = name.length - tail.length;
+  let at = head.length;
+  for (const part of rest) {
+    const found = name.indexOf(part, at);
+    if (found < 0) return false;
+    at = found + part.length;
+  }
+  return at <= end;
 }

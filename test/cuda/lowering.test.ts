@@ -30,6 +30,7 @@ import type { Case } from '../engine/cases.ts';
 import { depthwiseCases } from '../engine/depthwise-cases.ts';
 import { cudaTargets, hopper } from '../engine/devices.ts';
 import { formulaCases } from '../engine/formula-cases.ts';
+import { matrixCases } from '../engine/matrix-cases.ts';
 import { graphOf } from '../engine/run-case.ts';
 import { wideCases } from '../engine/wide-cases.ts';
 import { disagreements } from './contract.ts';
@@ -161,7 +162,7 @@ const nvcc = findNvcc();
 /** One source per file and kind of work, as an RTX 30 and an H200 would compile it. */
 const representative = new Map<string, KernelSource>();
 const ofDepthwise = depthwiseCases.filter(({ name }) => name.includes('two outputs per channel'));
-for (const item of [...wideCases, ...ofDepthwise]) {
+for (const item of [...wideCases, ...ofDepthwise, ...matrixCases]) {
   for (const { source, name } of lowerGraph(graphOf(item)).launches) {
     if (source.text !== undefined) continue;
     const { MODE = '', COLUMNS = '', ENTRY = '', WIDTH = '', SOURCES = '', PRODUCTS = '' } = source.defines;

@@ -6,7 +6,9 @@ import { formulaCases } from './formula-cases.ts';
 import { geometryCases } from './geometry-cases.ts';
 import { joinedCases } from './joined-cases.ts';
 import { lossCases } from './loss-cases.ts';
+import { matrixCases } from './matrix-cases.ts';
 import { pathCases } from './path-cases.ts';
+import { poolCases } from './pool-cases.ts';
 import { wideCases } from './wide-cases.ts';
 
 export const cases: readonly Case[] = [
@@ -17,6 +19,8 @@ export const cases: readonly Case[] = [
   ...geometryCases,
   ...depthwiseCases,
   ...lossCases,
+  ...matrixCases,
+  ...poolCases,
   ...wideCases,
 ];
 

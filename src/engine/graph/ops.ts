@@ -32,7 +32,18 @@ export interface ConvGeometry {
 export interface PoolGeometry {
   readonly size: Pair;
   readonly stride: Pair;
+  /** Less than the window on each axis, so that every window holds a pixel. */
   readonly padding: Pair;
+  /** Whether a last window that reaches beyond the padded image counts, if it begins inside the image or left of it. */
+  readonly ceil?: boolean;
+}
+
+export interface AverageGeometry extends PoolGeometry {
+  /**
+   * Whether a mean counts padding as zeros (default), or is of the pixels alone. What lies beyond the padding never
+   * counts.
+   */
+  readonly countPadding?: boolean;
 }
 
 /**
@@ -40,6 +51,9 @@ export interface PoolGeometry {
  * the last axis).
  */
 export type Granularity = 'tensor' | 'channel';
+
+/** Which operand of a matrix product has its two last axes exchanged. */
+export type Transposed = 'none' | 'first' | 'second';
 
 export interface AxmConvAttributes extends ConvGeometry, OperandWidths {
   /** E(w, x) = AxM(w, x) − w·x per product of codes, and which input it is read from. */
@@ -106,6 +120,15 @@ export interface OpAttributes {
   conv2dInputGradient: ConvGeometry & { readonly inputShape: Shape };
   /** (x, g) → gradient of the weight of the given shape. */
   conv2dWeightGradient: ConvGeometry & { readonly weightShape: Shape };
+  /**
+   * (a [..., M, K], b [..., K, N]) → scale·a·b [..., M, N], a product for each of the leading axes, which agree; the
+   * operand that is transposed is given as [..., K, M] or [..., N, K].
+   */
+  matrixProduct: { readonly transposed: Transposed; readonly scale: number };
+  /** x [R, C] → [index.length, C]: row i is row index[i] of x. */
+  gatherRows: { readonly index: readonly number[] };
+  /** g [index.length, C] → [count, C]: row r is the sum of the rows i with index[i] = r, in their order. */
+  gatherRowsGradient: { readonly index: readonly number[]; readonly count: number };
   /** Training mode: (x, gamma, beta) → y, batch mean [C], batch variance [C] (biased). */
   batchNorm: { readonly epsilon: number };
   /** (g, x, gamma, mean, variance) → dx, dgamma, dbeta; the statistics depend on x. */
@@ -116,10 +139,10 @@ export interface OpAttributes {
   maxPool: PoolGeometry;
   /** (g, x) → dx: each window's gradient to its first maximum in row-major order. */
   maxPoolGradient: PoolGeometry;
-  /** Mean over the window; padding counts as zeros in the mean. */
-  averagePool: PoolGeometry;
+  /** Mean over the window. */
+  averagePool: AverageGeometry;
   /** g → dx of the given shape. */
-  averagePoolGradient: PoolGeometry & { readonly inputShape: Shape };
+  averagePoolGradient: AverageGeometry & { readonly inputShape: Shape };
   /**
    * (logits [N,C], labels i32 [N]) → mean loss [] over the rows with label ≥ 0, probabilities [N,C], number of correct
    * rows [] (first maximum). Rows with a negative label are ignored.

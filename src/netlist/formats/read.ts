@@ -10,16 +10,17 @@
 
 import { UserError } from '../../tensor/errors.ts';
 import { inflateLimited, isGzip } from '../../tensor/gzip.ts';
+import { isNpy } from '../../tensor/npy.ts';
+import { isZip } from '../../tensor/zip.ts';
 import { cProducts, initializerStart } from './c.ts';
 import { interpretProducts, type Products, type ReadTable, type TableOptions } from './interpret.ts';
-import { isNpy, npyProducts, readNpz } from './npy.ts';
+import { MAX_TABLE_BYTES, npyProducts, readNpz } from './npy.ts';
 import { rawProducts } from './raw.ts';
 import { isRowsText, rowsProducts } from './rows.ts';
 import { inSaidOrder, isPublishedText, textProducts } from './text.ts';
-import { isZip, MAX_TABLE_BYTES } from './unpack.ts';
 
 export { type ReadTable, type TableOptions, type TableOrder, tableOrders } from './interpret.ts';
-export { MAX_TABLE_BYTES } from './unpack.ts';
+export { MAX_TABLE_BYTES } from './npy.ts';
 
 export type TableForm = 'npy' | 'npz' | 'published' | 'rows' | 'c' | 'raw';
 

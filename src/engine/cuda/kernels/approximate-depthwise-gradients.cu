@@ -11,8 +11,8 @@
 #define PLANES (ABITS + 1)
 
 /**
- * shares[slab][plane][tap][o]: Σ g over the outputs of the slab's tiles whose tap meets a code with the plane's bit; the
- * last plane is that of ones. A thread has a tile of one row and one row of taps. Grid: (⌈o / 32⌉, slabs, KH).
+ * shares[slab][plane][tap][o]: Σ g over the outputs of the slab's tiles whose tap meets a code with the plane's bit;
+ * the last plane is that of ones. A thread has a tile of one row and one row of taps. Grid: (⌈o / 32⌉, slabs, KH).
  */
 KERNEL plane_shares(const u8 *__restrict__ x, const float *__restrict__ g, float *__restrict__ shares, const Depthwise p, int tiles) {
   __shared__ float parts[WARPS][32];

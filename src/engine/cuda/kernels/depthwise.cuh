@@ -1,6 +1,6 @@
 // What the kernels of depthwise convolutions share: every output channel meets one input channel, o / MULTIPLIER. A
-// thread works on a tile of ROWS × COLUMNS pixels of the image that it runs over; the window, its steps and the tile are
-// macros, so that loops over taps unroll and each pixel of the tile's surroundings is read once for all taps.
+// thread works on a tile of ROWS × COLUMNS pixels of the image that it runs over; the window, its steps and the tile
+// are macros, so that loops over taps unroll and each pixel of the tile's surroundings is read once for all taps.
 // -D: KH, KW, STRIDE_Y, STRIDE_X, DILATION_Y, DILATION_X, PADDING_Y, PADDING_X, MULTIPLIER, ROWS, COLUMNS.
 #pragma once
 #include "common.cuh"

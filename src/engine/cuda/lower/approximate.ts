@@ -1,6 +1,7 @@
-// Approximate convolutions: depthwise ones by kernels of their own; of others planes for exact products, structures and tables that factor, look-ups for other tables,
-// gradients of a structure through its planes and of the operands through the slopes of the error. Which of the two a
-// table gets is a matter of cost alone: a factorisation that fits is faster (docs/performance-cuda.md has the figures).
+// Approximate convolutions: depthwise ones by kernels of their own; of others planes for exact products, structures and
+// tables that factor, look-ups for other tables, gradients of a structure through its planes and of the operands
+// through the slopes of the error. Which of the two a table gets is a matter of cost alone: a factorisation that fits
+// is faster (docs/performance-cuda.md has the figures).
 
 import { isInteger } from '../../../multiplier/error.ts';
 import { checkSums } from '../../graph/sums.ts';

@@ -1,18 +1,15 @@
-// zip files of tables, with a limit: what a small packed file unfolds to is not taken on trust.
+// zip files with a limit: what a small packed file unfolds to is not taken on trust.
 // Invariant: unpacking stops at the limit, whatever the file says about its size.
 
 import { unzipSync } from 'fflate';
-import { UserError } from '../../tensor/errors.ts';
-
-/** The most bytes that a table has, unpacked: 512 MiB; the published text of 12×12 bits has about 300. */
-export const MAX_TABLE_BYTES = 2 ** 29;
+import { UserError } from './errors.ts';
 
 export function isZip(bytes: Uint8Array): boolean {
   return bytes[0] === 0x50 && bytes[1] === 0x4b && bytes[2] === 3 && bytes[3] === 4;
 }
 
-/** The members of a zip file by name. */
-export function unzip(bytes: Uint8Array, name: string, most: number = MAX_TABLE_BYTES): Record<string, Uint8Array> {
+/** The members of a zip file by name, of at most `most` bytes together. */
+export function unzip(bytes: Uint8Array, name: string, most: number): Record<string, Uint8Array> {
   let total = 0;
   try {
     return unzipSync(bytes, {
