@@ -1,6 +1,7 @@
 // All cases of the conformance suite.
 
 import { type Case, cases as small } from './cases.ts';
+import { depthwiseCases } from './depthwise-cases.ts';
 import { formulaCases } from './formula-cases.ts';
 import { geometryCases } from './geometry-cases.ts';
 import { joinedCases } from './joined-cases.ts';
@@ -17,6 +18,7 @@ export const cases: readonly Case[] = [
   ...pathCases,
   ...joinedCases,
   ...geometryCases,
+  ...depthwiseCases,
   ...lossCases,
   ...matrixCases,
   ...poolCases,
