@@ -10,8 +10,6 @@ export { axmErrorInput, axmErrorWeight } from './approximate-slopes';
 export { convolutionForward, convolutionInputGradient, packForward, packTransposed } from './convolution';
 export { planeCoefficientsInteger, planeCoefficientsReal } from './approximate-rows';
 export { depthwiseForward, depthwiseInputGradient, depthwiseWeightGradient } from './convolution-depthwise';
-export { add, affine, copy, fill, sgd } from './elementwise';
-export { gatherImages } from './images';
 export { gatherRows, gatherRowsGradient, matrixProduct } from './matrices';
 export { adam, add, affine, copy, fill, movingAverage, sgd } from './elementwise';
 export { gatherImages, mixImages } from './images';

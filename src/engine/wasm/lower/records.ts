@@ -855,12 +855,6 @@ export interface KernelRecords {
   readonly depthwiseForward: Depthwise;
   readonly depthwiseInputGradient: Depthwise;
   readonly depthwiseWeightGradient: Depthwise;
-  readonly add: Elementwise;
-  readonly affine: Elementwise;
-  readonly copy: Copy;
-  readonly fill: Fill;
-  readonly sgd: Sgd;
-  readonly gatherImages: Gathering;
   readonly gatherRows: RowGather;
   readonly gatherRowsGradient: RowGather;
   readonly matrixProduct: MatrixProduct;
@@ -933,12 +927,6 @@ export const packers: { readonly [K in keyof KernelRecords]: (record: KernelReco
   depthwiseForward: packDepthwise,
   depthwiseInputGradient: packDepthwise,
   depthwiseWeightGradient: packDepthwise,
-  add: packElementwise,
-  affine: packElementwise,
-  copy: packCopy,
-  fill: packFill,
-  sgd: packSgd,
-  gatherImages: packGathering,
   gatherRows: packRowGather,
   gatherRowsGradient: packRowGather,
   matrixProduct: packMatrixProduct,
