@@ -100,10 +100,24 @@ const training = (phase: 'train' | 'quantize' | 'explore' | 'recover', schedule:
   [`${phase}.momentum`, [phase, 0.5]],
   [`${phase}.weightDecay`, [phase, 1e-3]],
   [`${phase}.schedule`, [phase, schedule]],
+  [`${phase}.optimizer`, [phase, 'adamw']],
+  [`${phase}.beta2`, [phase, 0.9, { [phase]: { optimizer: 'adam' } }]],
+  [`${phase}.decayOf`, [phase, 'weights']],
+  [`${phase}.rates`, [phase, ['*.bias=3']]],
+  [`${phase}.clipGradient`, [phase, 0.01]],
+  [`${phase}.milestones`, [phase, [1], { [phase]: { schedule: 'step' } }]],
+  [`${phase}.scheduleFactor`, [phase, 0.5, { [phase]: { schedule: 'step', milestones: [1] } }]],
+  [`${phase}.warmup`, [phase, 0.5]],
+  [`${phase}.warmupSteps`, [phase, 2]],
+  [`${phase}.finalRate`, [phase, 0.5, { [phase]: { schedule: 'cosine' } }]],
+  [`${phase}.labelSmoothing`, [phase, 0.1]],
+  [`${phase}.average`, [phase, 0.5]],
+  [`${phase}.augment`, [phase, 'flip,cutmix:1']],
 ];
 
 /** Another value for each key, and the phase whose work must change with it. */
 const changes = new Map<string, Change>([
+  ['recipe', ['train', 'cifar-strong']],
   ['data', ['train', `csv:${there}`]],
   ['image', ['train', '4x16x1']],
   ['maximum', ['train', 17]],
@@ -173,7 +187,7 @@ describe('every setting', () => {
       const [before, after] = [join(parent, `${path}-before`), join(parent, `${path}-after`)];
       // A new run for what the first phase reads; what comes later is done anew behind the same finished phases.
       if (phase !== 'train') for (const copy of [before, after]) cpSync(folder, copy, { recursive: true });
-      const from = phase === 'train' ? base : also;
+      const from = phase === 'train' ? mergeSettings(base, also) : also;
       const nested = path.split('.').reduceRight<unknown>((inner, key) => ({ [key]: inner }), value);
       const one = await workOf(before, from, phase);
       const other = await workOf(after, mergeSettings(from, nested as ConfigurationInput), phase);

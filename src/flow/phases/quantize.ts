@@ -16,18 +16,18 @@ import { saveModel } from '../run/checkpoint.ts';
 import { type OpenRun, type RunContext, sessionFrom } from '../run/context.ts';
 import { files, inFolder } from '../run/folder.ts';
 import type { PhaseResult } from './result.ts';
-import { finishTraining, resumePosition, trainPhase } from './training.ts';
+import { finishTraining, fitOf, resumePosition, trainPhase } from './training.ts';
 
 export async function quantize(context: RunContext): Promise<PhaseResult> {
   const { configuration, dataset, task, layers } = context;
-  const { images, range: _, layerBits: __, ...training } = configuration.quantize;
+  const training = configuration.quantize;
   const arithmetic = quantizedArithmetic(context, exactMultiplier);
   const session = await sessionFrom(context, 'train', files.float);
   try {
     const start = training.epochs > 0 ? resumePosition(context, 'quantize', session) : undefined;
-    if (!start) await calibrate(context, session, arithmetic, images);
+    if (!start) await calibrate(context, session, arithmetic, training.images);
     if (training.epochs > 0) {
-      await trainPhase(context, { phase: 'quantize', session, fit: { ...training, arithmetic } }, start);
+      await trainPhase(context, { phase: 'quantize', session, fit: { ...fitOf(training), arithmetic } }, start);
     }
     const evaluate = await evaluator(session, task, arithmetic, dataset.test);
     const { loss, metrics } = await evaluate();

@@ -7,11 +7,10 @@ import { saveModel } from '../run/checkpoint.ts';
 import type { RunContext } from '../run/context.ts';
 import { files, inFolder } from '../run/folder.ts';
 import type { PhaseResult } from './result.ts';
-import { finishTraining, resumePosition, trainPhase } from './training.ts';
+import { finishTraining, fitOf, resumePosition, trainPhase } from './training.ts';
 
 export async function trainFloat(context: RunContext): Promise<PhaseResult> {
   const { configuration, dataset, task, layers, backend, floatModel } = context;
-  const { checkpoint: _, ...training } = configuration.train;
   const arithmetic = { kind: 'float' } as const;
   const session = await backend.openSession();
   try {
@@ -24,7 +23,7 @@ export async function trainFloat(context: RunContext): Promise<PhaseResult> {
         session.write(parameter.name, initialTensor(parameter, configuration.seed, position));
       });
       const start = resumePosition(context, 'train', session);
-      await trainPhase(context, { phase: 'train', session, fit: { ...training, arithmetic } }, start);
+      await trainPhase(context, { phase: 'train', session, fit: { ...fitOf(configuration.train), arithmetic } }, start);
     }
     const evaluate = await evaluator(session, task, arithmetic, dataset.test);
     const { loss, metrics } = await evaluate();
