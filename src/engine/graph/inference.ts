@@ -6,7 +6,15 @@ import type { TensorType } from '../../tensor/tensor.ts';
 import { formatShape, type Shape, sameShape, sizeOf } from '../../tensor/tensor.ts';
 import { inferFormula } from './formula.ts';
 import { inferMovement } from './movement.ts';
-import type { ConvGeometry, Granularity, OpAttributes, OperandWidths, OpName, PoolGeometry } from './ops.ts';
+import type {
+  ConvGeometry,
+  Granularity,
+  OpAttributes,
+  OperandWidths,
+  OpName,
+  PoolGeometry,
+  Transposed,
+} from './ops.ts';
 import { axesOf, outputsOf } from './window.ts';
 
 type Infer<K extends OpName> = (inputs: readonly TensorType[], attributes: OpAttributes[K]) => TensorType[];
@@ -50,6 +58,23 @@ function inferConv(op: OpName, inputs: readonly TensorType[], geometry: ConvGeom
     axesOf(x, [w[0]!, w[1]!], geometry).every((axis) => outputsOf(axis) > 0);
   expect(op, fits, inputs, `x [N,H,W,I] and w [kh,kw,I/${geometry.groups},O], kernel inside the padded image`);
   return [f32(convOutputShape(x, w, geometry))];
+}
+
+/** The extents of a matrix product, `batches` of them: a [M, K] by b [K, N]. */
+export function productExtents(a: Shape, b: Shape, transposed: Transposed) {
+  const [m, k] = transposed === 'first' ? [a.at(-1)!, a.at(-2)!] : [a.at(-2)!, a.at(-1)!];
+  const [inner, n] = transposed === 'second' ? [b.at(-1)!, b.at(-2)!] : [b.at(-2)!, b.at(-1)!];
+  return { batches: sizeOf(a.slice(0, -2)), m, k, inner, n };
+}
+
+function inferProduct(inputs: readonly TensorType[], { transposed }: OpAttributes['matrixProduct']): TensorType[] {
+  const [a, b] = inputs.map(({ shape }) => shape) as [Shape, Shape];
+  const { m, k, inner, n } = productExtents(a, b, transposed);
+  const outer = a.slice(0, -2);
+  const fits = inputs.length === 2 && a.length >= 2 && b.length >= 2 && k === inner && sameShape(outer, b.slice(0, -2));
+  const forms = { none: '[…,M,K] and […,K,N]', first: '[…,K,M] and […,K,N]', second: '[…,M,K] and […,N,K]' };
+  expect('matrixProduct', fits, inputs, `${forms[transposed]} with the same leading axes`);
+  return [f32([...outer, m, n])];
 }
 
 function inferPool(op: OpName, inputs: readonly TensorType[], geometry: PoolGeometry): TensorType[] {
@@ -160,6 +185,18 @@ const inference: { readonly [K in OpName]: Infer<K> } = {
   conv2d: (inputs, attributes) => inferConv('conv2d', inputs, attributes),
   conv2dInputGradient: (_, { inputShape }) => [f32(inputShape)],
   conv2dWeightGradient: (_, { weightShape }) => [f32(weightShape)],
+  matrixProduct: inferProduct,
+  gatherRows: (inputs, { index }) => {
+    const [rows = 0, columns = 0] = inputs[0]!.shape;
+    const fits = inputs[0]!.shape.length === 2 && index.every((row) => Number.isInteger(row) && row >= 0 && row < rows);
+    expect('gatherRows', fits && index.length > 0, inputs, 'a matrix that has all rows of the index');
+    return [f32([index.length, columns])];
+  },
+  gatherRowsGradient: (inputs, { index, count }) => {
+    const [rows, columns = 0] = inputs[0]!.shape;
+    expect('gatherRowsGradient', rows === index.length, inputs, 'a row for each entry of the index');
+    return [f32([count, columns])];
+  },
   batchNorm: (inputs) => {
     const c = [last(inputs[0]!.shape)];
     expect(

@@ -52,6 +52,9 @@ export interface AverageGeometry extends PoolGeometry {
  */
 export type Granularity = 'tensor' | 'channel';
 
+/** Which operand of a matrix product has its two last axes exchanged. */
+export type Transposed = 'none' | 'first' | 'second';
+
 export interface AxmConvAttributes extends ConvGeometry, OperandWidths {
   /** E(w, x) = AxM(w, x) − w·x per product of codes, and which input it is read from. */
   readonly error: ProductError;
@@ -117,6 +120,15 @@ export interface OpAttributes {
   conv2dInputGradient: ConvGeometry & { readonly inputShape: Shape };
   /** (x, g) → gradient of the weight of the given shape. */
   conv2dWeightGradient: ConvGeometry & { readonly weightShape: Shape };
+  /**
+   * (a [..., M, K], b [..., K, N]) → scale·a·b [..., M, N], a product for each of the leading axes, which agree; the
+   * operand that is transposed is given as [..., K, M] or [..., N, K].
+   */
+  matrixProduct: { readonly transposed: Transposed; readonly scale: number };
+  /** x [R, C] → [index.length, C]: row i is row index[i] of x. */
+  gatherRows: { readonly index: readonly number[] };
+  /** g [index.length, C] → [count, C]: row r is the sum of the rows i with index[i] = r, in their order. */
+  gatherRowsGradient: { readonly index: readonly number[]; readonly count: number };
   /** Training mode: (x, gamma, beta) → y, batch mean [C], batch variance [C] (biased). */
   batchNorm: { readonly epsilon: number };
   /** (g, x, gamma, mean, variance) → dx, dgamma, dbeta; the statistics depend on x. */

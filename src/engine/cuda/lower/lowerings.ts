@@ -12,11 +12,13 @@ import { images, imageWays } from './images.ts';
 import type { Target } from './launch.ts';
 import { loss, lossWays } from './loss.ts';
 import type { Lowered, Lowering, Lowerings, WaysOf } from './lowering.ts';
+import { matrixProduct, matrixProductWays } from './matrix-product.ts';
 import { movement, movementWays } from './movement.ts';
 import { fusedNormalization, fusedNormalizationWays, normalization, normalizationWays } from './normalization.ts';
 import { pooling, poolingWays } from './pooling.ts';
 import { fusedQuantization, fusedQuantizationWays, quantization, quantizationWays } from './quantization.ts';
 import { reduction, reductionWays } from './reduction.ts';
+import { rows, rowsWays } from './rows.ts';
 
 /** Renames need no kernel: the plan gives both names one storage. */
 type Computed = Exclude<OpName, 'reshape' | 'stopGradient'>;
@@ -27,6 +29,8 @@ const lowerings: Lowerings<Computed> & { readonly [Op in FusedOp]: Lowering<neve
   ...elementwise,
   ...reduction,
   ...convolution,
+  ...matrixProduct,
+  ...rows,
   ...normalization,
   ...pooling,
   ...images,
@@ -44,6 +48,8 @@ export const ways: WaysOf<Computed | FusedOp> = {
   ...elementwiseWays,
   ...reductionWays,
   ...convolutionWays,
+  ...matrixProductWays,
+  ...rowsWays,
   ...normalizationWays,
   ...poolingWays,
   ...imageWays,

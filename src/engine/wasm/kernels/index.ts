@@ -12,6 +12,7 @@ export { planeCoefficientsInteger, planeCoefficientsReal } from './approximate-r
 export { depthwiseForward, depthwiseInputGradient, depthwiseWeightGradient } from './convolution-depthwise';
 export { add, affine, copy, fill, sgd } from './elementwise';
 export { gatherImages } from './images';
+export { gatherRows, gatherRowsGradient, matrixProduct } from './matrices';
 export { meanLoss, softmaxGradient, softmaxRows } from './loss';
 export { batchStatistics, bias, givenStatistics, imageToFloat, normalizationSums, normalize, normalizeGradient } from './normalization';
 export { moveRuns, moveTransposed } from './movement';

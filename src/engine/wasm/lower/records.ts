@@ -377,6 +377,61 @@ function packLoss(record: Loss): Words {
   ];
 }
 
+export interface MatrixProduct {
+  readonly a: Address;
+  readonly b: Address;
+  readonly out: Address;
+  readonly rows: number;
+  readonly columns: number;
+  readonly inner: number;
+  /** 0: neither operand is transposed, 1: a is [inner, rows], 2: b is [columns, inner]. */
+  readonly transposed: number;
+  readonly rowsPerPart: number;
+  readonly scale: number;
+}
+
+function packMatrixProduct(record: MatrixProduct): Words {
+  return [
+    record.a,
+    record.b,
+    record.out,
+    record.rows,
+    record.columns,
+    record.inner,
+    record.transposed,
+    record.rowsPerPart,
+    float(record.scale),
+  ];
+}
+
+export interface RowGather {
+  readonly from: Address;
+  readonly to: Address;
+  /** gatherRows: i32 [rows], which row of `from` each row of `to` is. */
+  readonly index: Address;
+  /**
+   * gatherRowsGradient: i32 [rows + 1], where the rows of `from` that make each row of `to` begin among `sources`.
+   */
+  readonly starts: Address;
+  readonly sources: Address;
+  readonly rows: number;
+  readonly columns: number;
+  readonly rowsPerPart: number;
+}
+
+function packRowGather(record: RowGather): Words {
+  return [
+    record.from,
+    record.to,
+    record.index,
+    record.starts,
+    record.sources,
+    record.rows,
+    record.columns,
+    record.rowsPerPart,
+  ];
+}
+
 export interface Movement {
   /** Where the box begins. */
   readonly to: Address;
@@ -725,6 +780,9 @@ export interface KernelRecords {
   readonly fill: Fill;
   readonly sgd: Sgd;
   readonly gatherImages: Gathering;
+  readonly gatherRows: RowGather;
+  readonly gatherRowsGradient: RowGather;
+  readonly matrixProduct: MatrixProduct;
   readonly meanLoss: Loss;
   readonly softmaxGradient: Loss;
   readonly softmaxRows: Loss;
@@ -791,6 +849,9 @@ export const packers: { readonly [K in keyof KernelRecords]: (record: KernelReco
   fill: packFill,
   sgd: packSgd,
   gatherImages: packGathering,
+  gatherRows: packRowGather,
+  gatherRowsGradient: packRowGather,
+  matrixProduct: packMatrixProduct,
   meanLoss: packLoss,
   softmaxGradient: packLoss,
   softmaxRows: packLoss,
