@@ -1,7 +1,7 @@
 // A network made elsewhere, as the start of a run: every parameter of the model found in a file of any kind, checked
-// and brought to the engine's layout; and, where the file is a published quantised checkpoint, the state of its quantisers.
-// Invariant: what is not taken is said, and what does not fit is refused by name, with all that is missing, unexpected
-// or of another shape in one message.
+// and brought to the engine's layout; and, where the file is a published quantised checkpoint, the state of its
+// quantisers. Invariant: what is not taken is said, and what does not fit is refused by name, with all that is
+// missing, unexpected or of another shape in one message.
 
 import type { MultiplyingLayer, Parameter } from '../../nn/layers.ts';
 import { fromStored, initialTensor, storedShape } from '../../nn/parameters.ts';

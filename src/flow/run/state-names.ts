@@ -1,6 +1,7 @@
 // Whose tensor is which: the names of a state dict brought to those of a model. Names may stand behind a prefix,
-// however nested (`module.`, `_orig_mod.`, `model.`), and may be those of another collection of models; which prefix and which
-// collection is told by how many of the model's names come out. Nothing is guessed from shapes or from order.
+// however nested (`module.`, `_orig_mod.`, `model.`), and may be those of another collection of models; which prefix
+// and which collection is told by how many of the model's names come out. Nothing is guessed from shapes or from
+// order.
 
 import { UserError } from '../../tensor/errors.ts';
 
