@@ -168,6 +168,8 @@ const inputsRecord = z.strictObject({
       usual: z.boolean().optional(),
     }),
   ),
+  /** The file that the model came from, where it is the user's own. */
+  model: z.strictObject({ path: z.string(), sha256: z.string() }).optional(),
   /** The float model that the run started from. */
   checkpoint: z.strictObject({ path: z.string(), sha256: z.string() }).optional(),
   /** The multiplier that was given instead of mapping θ: a file's path, or a generator. */
