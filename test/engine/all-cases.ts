@@ -9,6 +9,7 @@ import { lossCases } from './loss-cases.ts';
 import { matrixCases } from './matrix-cases.ts';
 import { pathCases } from './path-cases.ts';
 import { poolCases } from './pool-cases.ts';
+import { updateCases } from './update-cases.ts';
 import { wideCases } from './wide-cases.ts';
 
 export const cases: readonly Case[] = [
@@ -21,6 +22,7 @@ export const cases: readonly Case[] = [
   ...lossCases,
   ...matrixCases,
   ...poolCases,
+  ...updateCases,
   ...wideCases,
 ];
 

@@ -19,6 +19,7 @@ import { pooling, poolingWays } from './pooling.ts';
 import { fusedQuantization, fusedQuantizationWays, quantization, quantizationWays } from './quantization.ts';
 import { reduction, reductionWays } from './reduction.ts';
 import { rows, rowsWays } from './rows.ts';
+import { updates, updateWays } from './updates.ts';
 
 /** Renames need no kernel: the plan gives both names one storage. */
 type Computed = Exclude<OpName, 'reshape' | 'stopGradient'>;
@@ -27,6 +28,7 @@ const lowerings: Lowerings<Computed> & { readonly [Op in FusedOp]: Lowering<neve
   ...formula,
   ...movement,
   ...elementwise,
+  ...updates,
   ...reduction,
   ...convolution,
   ...matrixProduct,
@@ -46,6 +48,7 @@ export const ways: WaysOf<Computed | FusedOp> = {
   ...formulaWays,
   ...movementWays,
   ...elementwiseWays,
+  ...updateWays,
   ...reductionWays,
   ...convolutionWays,
   ...matrixProductWays,
