@@ -7,6 +7,7 @@ import { joinedCases } from './joined-cases.ts';
 import { lossCases } from './loss-cases.ts';
 import { pathCases } from './path-cases.ts';
 import { poolCases } from './pool-cases.ts';
+import { repeatCases } from './repeat-cases.ts';
 import { wideCases } from './wide-cases.ts';
 
 export const cases: readonly Case[] = [
@@ -17,6 +18,7 @@ export const cases: readonly Case[] = [
   ...geometryCases,
   ...lossCases,
   ...poolCases,
+  ...repeatCases,
   ...wideCases,
 ];
 

@@ -17,6 +17,7 @@ import { fusedNormalization, fusedNormalizationWays, normalization, normalizatio
 import { pooling, poolingWays } from './pooling.ts';
 import { fusedQuantization, fusedQuantizationWays, quantization, quantizationWays } from './quantization.ts';
 import { reduction, reductionWays } from './reduction.ts';
+import { repeat, repeatWays } from './repeat.ts';
 
 /** Renames need no kernel: the plan gives both names one storage. */
 type Computed = Exclude<OpName, 'reshape' | 'stopGradient'>;
@@ -26,6 +27,7 @@ const lowerings: Lowerings<Computed> & { readonly [Op in FusedOp]: Lowering<neve
   ...movement,
   ...elementwise,
   ...reduction,
+  ...repeat,
   ...convolution,
   ...normalization,
   ...pooling,
@@ -43,6 +45,7 @@ export const ways: WaysOf<Computed | FusedOp> = {
   ...movementWays,
   ...elementwiseWays,
   ...reductionWays,
+  ...repeatWays,
   ...convolutionWays,
   ...normalizationWays,
   ...poolingWays,

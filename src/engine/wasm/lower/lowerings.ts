@@ -14,6 +14,7 @@ import { normalization, normalizationWays } from './normalization.ts';
 import { pooling, poolingWays } from './pooling.ts';
 import { quantization, quantizationWays } from './quantization.ts';
 import { reduction, reductionWays } from './reduction.ts';
+import { repeat, repeatWays } from './repeat.ts';
 
 /** Renames need no kernel: the plan gives both names one storage. */
 type Computed = Exclude<OpName, 'reshape' | 'stopGradient'>;
@@ -23,6 +24,7 @@ const lowerings: Lowerings<Computed> = {
   ...movement,
   ...elementwise,
   ...reduction,
+  ...repeat,
   ...convolution,
   ...normalization,
   ...pooling,
@@ -38,6 +40,7 @@ export const ways: WaysOf<Computed> = {
   ...movementWays,
   ...elementwiseWays,
   ...reductionWays,
+  ...repeatWays,
   ...convolutionWays,
   ...normalizationWays,
   ...poolingWays,
