@@ -19,6 +19,7 @@ import {
 import { sum } from '../engine/operations/arithmetic.ts';
 import { concat, pad, permute, roll, slice, splitHeads } from '../engine/operations/movements.ts';
 import { layerNorm, softmax } from '../engine/operations/normalizations.ts';
+import { meanOver, product } from '../engine/operations/repetitions.ts';
 import { invariant, UserError } from '../tensor/errors.ts';
 import { type Shape, sameShape, sizeOf } from '../tensor/tensor.ts';
 
@@ -262,6 +263,26 @@ export class Layers {
    */
   add(a: Value, b: Value): Value {
     return sameShape(a.shape, b.shape) ? this.graph.apply1('add', [a, b], { alpha: 1, beta: 1 }) : sum(a, b);
+  }
+
+  /**
+   * a·b of one shape; or an operand has the extent 1 on axes (not the last) over which it is then repeated: [T, C] or
+   * [N, 1, C] over [N, T, C].
+   */
+  multiply(a: Value, b: Value): Value {
+    return product(a, b);
+  }
+
+  /** Each channel of an image times its gate, [N, H, W, C] by [N, C] or [N, 1, 1, C]: squeeze and excitation. */
+  gate(x: Value, gate: Value): Value {
+    const shape = [x.shape[0]!, ...x.shape.slice(1, -1).fill(1), x.shape.at(-1)!];
+    return product(x, gate.shape.length === shape.length ? gate : this.graph.apply1('reshape', [gate], { shape }));
+  }
+
+  /** Mean over an axis that is not the last: over tokens (axis 1) [N, T, C] → [N, C]. */
+  mean(x: Value, axis: number): Value {
+    const shape = x.shape.toSpliced(axis, 1);
+    return this.graph.apply1('reshape', [meanOver(x, axis)], { shape });
   }
 
   /**

@@ -8,6 +8,7 @@ import { lossCases } from './loss-cases.ts';
 import { matrixCases } from './matrix-cases.ts';
 import { pathCases } from './path-cases.ts';
 import { poolCases } from './pool-cases.ts';
+import { repeatCases } from './repeat-cases.ts';
 import { wideCases } from './wide-cases.ts';
 
 export const cases: readonly Case[] = [
@@ -19,6 +20,7 @@ export const cases: readonly Case[] = [
   ...lossCases,
   ...matrixCases,
   ...poolCases,
+  ...repeatCases,
   ...wideCases,
 ];
 

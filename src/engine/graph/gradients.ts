@@ -4,6 +4,7 @@
 // so; the finite-difference test checks those against the surrogate that is named here.
 
 import { UserError } from '../../tensor/errors.ts';
+import { input } from './expression.ts';
 import { formulaGradient } from './formula-gradient.ts';
 import { concerning, type Graph, type Node, type Value } from './graph.ts';
 import { apart } from './movement.ts';
@@ -45,6 +46,14 @@ export const gradientRules: { readonly [K in OpName]?: Rule<K> } = {
   gatherImages: () => [undefined, undefined],
   imageToFloat: () => [undefined],
   bias: (_, [g], graph) => [g, graph.apply1('channelSum', [g!], {})],
+  /** g repeated over the sum's operand, times the other factor where there is one. */
+  repeatSum: ({ inputs, attributes: { scale } }, [g], graph) =>
+    inputs.map(({ shape }, index) => {
+      const other = inputs.length > 1 ? [inputs[1 - index]!] : [];
+      const of = other.length > 0 ? input(0).times(scale).times(input(1)) : input(0).times(scale);
+      const attributes = { name: 'repeatSum gradient', shape, outputs: [{ of, per: 'element' }] } as const;
+      return graph.apply1('formula', [g!, ...other], attributes);
+    }),
   conv2d: ({ inputs: [x, w], attributes }, [g], graph) => [
     graph.apply1('conv2dInputGradient', [g!, w!], { ...attributes, inputShape: x!.shape }),
     graph.apply1('conv2dWeightGradient', [x!, g!], { ...attributes, weightShape: w!.shape }),

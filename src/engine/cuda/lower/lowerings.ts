@@ -18,6 +18,7 @@ import { fusedNormalization, fusedNormalizationWays, normalization, normalizatio
 import { pooling, poolingWays } from './pooling.ts';
 import { fusedQuantization, fusedQuantizationWays, quantization, quantizationWays } from './quantization.ts';
 import { reduction, reductionWays } from './reduction.ts';
+import { repeat, repeatWays } from './repeat.ts';
 import { rows, rowsWays } from './rows.ts';
 
 /** Renames need no kernel: the plan gives both names one storage. */
@@ -28,6 +29,7 @@ const lowerings: Lowerings<Computed> & { readonly [Op in FusedOp]: Lowering<neve
   ...movement,
   ...elementwise,
   ...reduction,
+  ...repeat,
   ...convolution,
   ...matrixProduct,
   ...rows,
@@ -47,6 +49,7 @@ export const ways: WaysOf<Computed | FusedOp> = {
   ...movementWays,
   ...elementwiseWays,
   ...reductionWays,
+  ...repeatWays,
   ...convolutionWays,
   ...matrixProductWays,
   ...rowsWays,
