@@ -44,6 +44,8 @@ export const gradientRules: { readonly [K in OpName]?: Rule<K> } = {
   /** Surrogate: the identity. */
   clampStraightThrough: (_, [g]) => [g],
   gatherImages: () => [undefined, undefined],
+  /** Of batches of images, which no parameter is before. */
+  mixImages: () => [undefined, undefined, undefined],
   imageToFloat: () => [undefined],
   bias: (_, [g], graph) => [g, graph.apply1('channelSum', [g!], {})],
   /** g repeated over the sum's operand, times the other factor where there is one. */
@@ -80,8 +82,8 @@ export const gradientRules: { readonly [K in OpName]?: Rule<K> } = {
   averagePool: ({ inputs: [x], attributes }, [g], graph) => [
     graph.apply1('averagePoolGradient', [g!], { ...attributes, inputShape: x!.shape }),
   ],
-  softmaxCrossEntropy: ({ inputs: [, labels], outputs: [, probabilities] }, [g], graph) => [
-    graph.apply1('softmaxCrossEntropyGradient', [g!, probabilities!, labels!], {}),
+  softmaxCrossEntropy: ({ inputs: [, labels], outputs: [, probabilities], attributes }, [g], graph) => [
+    graph.apply1('softmaxCrossEntropyGradient', [g!, probabilities!, labels!], attributes),
     undefined,
   ],
   minMax: ({ inputs: [x], outputs: [min, max], attributes }, [gMin, gMax], graph) => [

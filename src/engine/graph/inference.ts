@@ -116,9 +116,26 @@ function expectSlopes(op: OpName, inputs: readonly TensorType[], widths: Operand
   expect(op, sameShape(inputs[4]!.shape, pairs), inputs, `a table of slopes ${formatShape(pairs)}`);
 }
 
+/** An update of a variable: so many tensors of its shape, then what holds for all. */
+function expectUpdate(op: OpName, inputs: readonly TensorType[], tensors: number, common: readonly Shape[]): void {
+  const shapes = [...Array.from({ length: tensors }, () => inputs[0]!.shape), ...common];
+  const fits = inputs.length === shapes.length && shapes.every((shape, at) => sameShape(inputs[at]!.shape, shape));
+  const text = common.map(formatShape).join(' and ');
+  expect(op, fits, inputs, `${tensors} tensors of one shape and ${text}`);
+}
+
 /** Operations that read other types than f32; each says itself which. */
 const ofOtherTypes: ReadonlySet<OpName> = new Set<OpName>([
-  ...(['formula', 'move', 'reshape', 'stopGradient', 'gatherImages', 'imageToFloat', 'dequantize'] as const),
+  ...([
+    'formula',
+    'move',
+    'reshape',
+    'stopGradient',
+    'gatherImages',
+    'mixImages',
+    'imageToFloat',
+    'dequantize',
+  ] as const),
   ...(['softmaxCrossEntropy', 'softmaxCrossEntropyGradient'] as const),
   ...(['axmConv2d', 'axmConv2dGradients', 'axmErrorWeightGradient', 'axmErrorInputGradient'] as const),
 ]);
@@ -160,6 +177,18 @@ const inference: { readonly [K in OpName]: Infer<K> } = {
       sameShape(picks.shape, [picks.shape[0]!, 4]);
     expect('gatherImages', fits, inputs, 'u8 images [count,H,W,C] and i32 picks [N,4]');
     return [{ dtype: 'u8', shape: [picks.shape[0]!, ...images.shape.slice(1)] }];
+  },
+  mixImages: (inputs) => {
+    const [x, boxes, share] = inputs as [TensorType, TensorType, TensorType];
+    const fits =
+      x.dtype === 'f32' &&
+      x.shape.length === 4 &&
+      boxes.dtype === 'i32' &&
+      sameShape(boxes.shape, [x.shape[0]!, 5]) &&
+      share.dtype === 'f32' &&
+      sameShape(share.shape, []);
+    expect('mixImages', fits, inputs, 'images [N,H,W,C], i32 boxes [N,5] and a share []');
+    return [f32(x.shape)];
   },
   imageToFloat: (inputs, { scale }) => {
     const x = inputs[0]!;
@@ -308,5 +337,16 @@ const inference: { readonly [K in OpName]: Infer<K> } = {
     return [f32([weightBits, activationBits])];
   },
   structureMatrixGradient: (_, { count }) => [f32([count])],
-  sgd: ([p, , v]) => [f32(p!.shape), f32(v!.shape)],
+  sgd: (inputs) => {
+    expectUpdate('sgd', inputs, 3, [[]]);
+    return inputs.slice(1, 3).map(({ shape }) => f32(shape));
+  },
+  adam: (inputs) => {
+    expectUpdate('adam', inputs, 4, [[], [2]]);
+    return inputs.slice(1, 4).map(({ shape }) => f32(shape));
+  },
+  movingAverage: (inputs) => {
+    expectUpdate('movingAverage', inputs, 2, [[]]);
+    return [f32(inputs[0]!.shape)];
+  },
 };

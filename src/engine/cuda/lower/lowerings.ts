@@ -20,6 +20,7 @@ import { fusedQuantization, fusedQuantizationWays, quantization, quantizationWay
 import { reduction, reductionWays } from './reduction.ts';
 import { repeat, repeatWays } from './repeat.ts';
 import { rows, rowsWays } from './rows.ts';
+import { updates, updateWays } from './updates.ts';
 
 /** Renames need no kernel: the plan gives both names one storage. */
 type Computed = Exclude<OpName, 'reshape' | 'stopGradient'>;
@@ -28,6 +29,7 @@ const lowerings: Lowerings<Computed> & { readonly [Op in FusedOp]: Lowering<neve
   ...formula,
   ...movement,
   ...elementwise,
+  ...updates,
   ...reduction,
   ...repeat,
   ...convolution,
@@ -48,6 +50,7 @@ export const ways: WaysOf<Computed | FusedOp> = {
   ...formulaWays,
   ...movementWays,
   ...elementwiseWays,
+  ...updateWays,
   ...reductionWays,
   ...repeatWays,
   ...convolutionWays,
