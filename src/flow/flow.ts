@@ -200,6 +200,7 @@ async function doPhase(
     files: hashFiles(folder, result.files),
     ...loggedBy(folder, phase),
     stages: [...result.stages],
+    ...(result.from ? { from: result.from } : {}),
     ...(result.multipliers ? { multipliers: [...result.multipliers] } : {}),
     seconds: (performance.now() - start) / 1000,
     finished: new Date().toISOString(),

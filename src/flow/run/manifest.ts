@@ -97,6 +97,8 @@ const phaseRecord = z.strictObject({
   metrics: hash.optional(),
   stages: z.array(stageResult),
   multipliers: z.array(multiplierRecord).optional(),
+  /** Nothing was trained or calibrated: what the phase gives came with the checkpoint. */
+  from: z.literal('checkpoint').exactOptional(),
   /** Wall-clock time of the phase; of its last part where it was interrupted. */
   seconds: z.number().nonnegative(),
   /** ISO date and time. */
