@@ -10,8 +10,9 @@ Made by \`npm run build && node scripts/models-doc.mjs\` from the definitions (\
 table, \`tram models NAME\` the layers of one.
 
 **Names.** A name without a prefix is a form for images of the size of CIFAR's, as the published program
-has it. \`imagenet/NAME\` is the definition of that program for ImageNet, \`torchvision/NAME\` and \`timm/NAME\` are those of these libraries: tensors have the names and shapes of their state dicts, so that
-checkpoints load. The same network may stand in two collections: \`imagenet/resnet18\` and \`torchvision/resnet18\` are one definition.
+has it. \`imagenet/NAME\` is that program's definition for ImageNet, \`torchvision/NAME\` that library's; the transformers have timm's names, which say patch and
+image size. Tensors have the names and shapes of the state dicts there, so that checkpoints load. A network may stand in two collections:
+\`imagenet/resnet18\` and \`torchvision/resnet18\` are one definition.
 
 **What is approximated.** Unless \`--exact-layers\` says otherwise, the convolutions of convolutional networks;
 their linear layers stay exact; in transformers the linear layers of attention and feed-forward blocks. Figures are for

@@ -110,7 +110,7 @@ function gate(nn: Layers, name: string, x: Value, inner: number): Value {
   const [n, , , c] = x.shape as [number, number, number, number];
   const means = nn.graph.apply1('reshape', [nn.globalAveragePool(x)], { shape: [n, 1, 1, c] });
   const squeezed = nn.relu(nn.conv(`${name}.0`, means, { out: inner, kernel: 1, bias: true }));
-  return nn.conv(`${name}.2`, squeezed, { out: c, kernel: 1, bias: true });
+  return nn.gate(x, nn.sigmoid(nn.conv(`${name}.2`, squeezed, { out: c, kernel: 1, bias: true })));
 }
 
 function regnet(kind: 'x' | 'y', size: string): Model {
@@ -134,6 +134,6 @@ function regnet(kind: 'x' | 'y', size: string): Model {
   });
 }
 
-export const regularNetworks: readonly Model[] = (['x'] as const).flatMap((kind) =>
+export const regularNetworks: readonly Model[] = (['x', 'y'] as const).flatMap((kind) =>
   rows[kind].map(([size]) => regnet(kind, size)),
 );
