@@ -69,7 +69,12 @@ export interface ConvSpec {
 /** Multiplication in float32. */
 export const multiplyFloat: Multiply = ({ geometry }, x, weight) => x.graph.apply1('conv2d', [x, weight], geometry);
 
-const BATCH_NORM = { epsilon: 1e-5, momentum: 0.1 } as const;
+export interface BatchNormOptions {
+  /** Added to the variance; default 1e-5. */
+  readonly epsilon?: number;
+  /** What the running statistics take of each batch's; default 0.1. */
+  readonly momentum?: number;
+}
 
 export interface PoolOptions {
   /** Whether a last window that reaches beyond the padded image counts, if it begins inside; default: it does not. */
@@ -125,8 +130,8 @@ export class Layers {
   }
 
   /** Batch normalisation over all axes but the last, with a learned scale and shift; any shape. */
-  batchNorm(name: string, x: Value): Value {
-    return this.graph.labelled(name, () => this.#batchNorm(name, x));
+  batchNorm(name: string, x: Value, options: BatchNormOptions = {}): Value {
+    return this.graph.labelled(name, () => this.#batchNorm(name, x, options));
   }
 
   /**
@@ -299,9 +304,8 @@ export class Layers {
     return this.graph.apply1('reshape', [this.#bias(name, y, bound)], { shape: [n, out] });
   }
 
-  #batchNorm(name: string, x: Value): Value {
+  #batchNorm(name: string, x: Value, { epsilon = 1e-5, momentum = 0.1 }: BatchNormOptions): Value {
     const channels = [x.shape.at(-1)!];
-    const { epsilon, momentum } = BATCH_NORM;
     const gamma = this.#parameter(`${name}.weight`, channels, { kind: 'constant', value: 1 });
     const beta = this.#parameter(`${name}.bias`, channels, { kind: 'constant', value: 0 });
     const runningMean = this.#parameter(`${name}.running_mean`, channels, { kind: 'constant', value: 0 }, false);

@@ -243,7 +243,7 @@ test('every rule of the table is reached by a case', () => {
     [...cases, ...formulaCases].filter((c) => c.differentiate.length > 0).map((c) => c.op),
   );
   const composed: OpName[] = ['dequantize'];
-  const constants: OpName[] = ['gatherImages', 'imageToFloat', 'stopGradient'];
+  const constants: OpName[] = ['gatherImages', 'mixImages', 'imageToFloat', 'stopGradient'];
   const rules = Object.keys(gradientRules) as OpName[];
   expect(rules.filter((op) => !covered.has(op) && !composed.includes(op) && !constants.includes(op))).toEqual([]);
 });
