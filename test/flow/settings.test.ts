@@ -18,6 +18,9 @@ import { writeNpy } from '../../src/netlist/formats/npy.ts';
 import { generateFromSpec } from '../../src/netlist/generators/registry.ts';
 import { relabelled } from '../../src/netlist/network.ts';
 import { writeVerilog } from '../../src/netlist/verilog/write.ts';
+import { readSafetensors } from '../../src/tensor/safetensors.ts';
+import { f32 } from '../../src/tensor/tensor.ts';
+import { encodeTorch } from '../../src/tensor/torch-writer.ts';
 import { type Recording, recording, traceOf } from './recording.ts';
 
 let recorded: Recording;
@@ -113,6 +116,11 @@ const changes = new Map<string, Change>([
   ['model', ['train', 'resnet20']],
   ['seed', ['train', 2]],
   ['train.checkpoint', ['train', join(parent, 'base/checkpoints/float.safetensors')]],
+  ['train.checkpointKey', ['train', 'state_dict_ema', { train: { checkpoint: join(parent, 'two.pth') } }]],
+  [
+    'train.newClassifier',
+    ['train', true, { train: { checkpoint: join(parent, 'base/checkpoints/float.safetensors') } }],
+  ],
   ...training('train', 'constant'),
   ['bits.weights', ['quantize', 7]],
   ['bits.activations', ['quantize', 7]],
@@ -161,6 +169,13 @@ describe('every setting', () => {
   const folder = join(parent, 'base');
   beforeAll(async () => {
     await runFlow({ folder, settings: base, phases: ['train', 'quantize', 'explore', 'map', 'recover'] });
+    const { tensors } = readSafetensors(join(folder, 'checkpoints/float.safetensors'));
+    const average = new Map(tensors).set('fc.bias', f32([10], new Float32Array(10).fill(0.25)));
+    const two = new Map([
+      ['state_dict', tensors],
+      ['state_dict_ema', average],
+    ]);
+    writeFileSync(join(parent, 'two.pth'), encodeTorch(two));
   }, 120_000);
 
   test('has another value here', () => {
@@ -173,7 +188,7 @@ describe('every setting', () => {
       const [before, after] = [join(parent, `${path}-before`), join(parent, `${path}-after`)];
       // A new run for what the first phase reads; what comes later is done anew behind the same finished phases.
       if (phase !== 'train') for (const copy of [before, after]) cpSync(folder, copy, { recursive: true });
-      const from = phase === 'train' ? base : also;
+      const from = phase === 'train' ? mergeSettings(base, also) : also;
       const nested = path.split('.').reduceRight<unknown>((inner, key) => ({ [key]: inner }), value);
       const one = await workOf(before, from, phase);
       const other = await workOf(after, mergeSettings(from, nested as ConfigurationInput), phase);
