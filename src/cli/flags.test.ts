@@ -19,6 +19,7 @@ function parsed(words: readonly string[]): Configuration {
 const special: Readonly<Record<string, ConfigurationInput>> = {
   image: { image: '28x28x1' },
   model: { model: 'resnet20' },
+  'quantize.layerBits': { quantize: { layerBits: ['first=8', '*.conv2=7x5'] } },
   'explore.initiallyRemoved': { explore: { initiallyRemoved: 2 } },
   'recover.smoothing.weights': { recover: { gradient: 'difference', smoothing: { weights: 3 } } },
   'recover.smoothing.activations': { recover: { gradient: 'difference', smoothing: { activations: 3 } } },

@@ -49,8 +49,16 @@ const summary: RunSummary = {
     },
   ],
   layers: [
-    { name: 'conv1', macs: 1000, share: 0.5, multiplier: 'multiplier', gateShare: 0.5 },
-    { name: 'fc', macs: 1000, share: 0.5, multiplier: 'multiplier', gateShare: 0.5 },
+    {
+      name: 'conv1',
+      macs: 1000,
+      share: 0.5,
+      weightBits: 8,
+      activationBits: 8,
+      multiplier: 'multiplier',
+      gateShare: 0.5,
+    },
+    { name: 'fc', macs: 1000, share: 0.5, weightBits: 8, activationBits: 8, multiplier: 'multiplier', gateShare: 0.5 },
   ],
   exactLayers: [],
   exactShare: 0,
@@ -201,7 +209,7 @@ describe('settings', () => {
     expect(configuration).toEqual(parseConfiguration(configuration, 'printed'));
     expect(configuration.explore).toMatchObject({ batchSize: 32, lambda: 3, thetaLearningRate: 5e-4 });
     expect(configuration.train).toMatchObject({ epochs: 5, batchSize: 256 });
-    expect(configuration.exactLayers).toEqual(['fc']);
+    expect(configuration.map).toMatchObject({ search: 'greedy', operands: 'uniform' });
   });
 
   test('that are unset reach the flow as undefined, to return to their defaults', async () => {

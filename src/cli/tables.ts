@@ -6,6 +6,7 @@ import { stripVTControlCharacters } from 'node:util';
 import Table from 'cli-table3';
 import type { ComparedRun } from '../flow/results/compare.ts';
 import {
+  describeExactLayers,
   type MultiplierSummary,
   measuresNote,
   proofOf,
@@ -19,18 +20,12 @@ import { fixed, grouped, percent, type Style, shellWord, significant, wrapped } 
 
 /** Lines without a final newline; prose is wrapped to `width` columns. */
 export function summaryText(summary: RunSummary, style: Style, width = Number.POSITIVE_INFINITY): string {
-  const { data, model, seed, weightBits, activationBits, exactLayers, exactShare, files, multipliers, options } =
-    summary;
+  const { data, model, seed, weightBits, activationBits, exactLayers, files, multipliers, options } = summary;
   const changed = options.length === 0 ? '' : `\n${style.dim(`options: ${options.map(shellWord).join(' ')}`)}`;
   const sections = [`${style.bold(`${model} on ${data}`)}, w${weightBits}a${activationBits}, seed ${seed}${changed}`];
   if (summary.stages.length > 0) sections.push(stagesTable(summary, style, width));
   if (exactLayers.length > 0) {
-    sections.push(
-      wrapped(
-        `exact multiplier kept for ${exactLayers.join(', ')}: ${percent(exactShare)} of the multiplications, not in power and gate cost`,
-        width,
-      ),
-    );
+    sections.push(wrapped(describeExactLayers(summary), width));
   }
   if (multipliers.length > 1) sections.push(layersTable(summary, style, width));
   else if (multipliers.length > 0) sections.push(errorTable(multipliers, style, width));

@@ -15,7 +15,7 @@ export function tryText(report: TryReport, style: Style, width = Number.POSITIVE
       .map((line) => wrapped(line, width))
       .join('\n');
   const sections = [
-    `${style.bold(`${run.model} on ${run.data}`)}, w${weights}a${activations}, seed ${run.seed}\n${filled(`multipliers tried in the quantised network of ${run.folder}`)}`,
+    `${style.bold(`${run.model} on ${run.data}`)}, w${weights}a${activations}, seed ${run.seed}\n${filled(`multipliers tried in the quantised network of ${run.folder}${keptExact(report)}`)}`,
     tableOf(report, style, width),
     filled(verdicts(report)),
   ];
@@ -27,6 +27,13 @@ export function tryText(report: TryReport, style: Style, width = Number.POSITIVE
   }
   sections.push(style.dim(filled(legendOf(report))));
   return sections.join('\n\n');
+}
+
+/** Where the multipliers were not tried: gates say nothing about that share of the work. */
+function keptExact({ run: { exactLayers, exactShare } }: TryReport): string {
+  if (exactLayers.length === 0) return '';
+  const named = exactLayers.length > 12 ? `${exactLayers.length} layers` : exactLayers.join(', ');
+  return `, in ${percent(1 - exactShare)} of its multiplications; exact all along: ${named}`;
 }
 
 function legendOf(report: TryReport): string {

@@ -11,13 +11,13 @@ import { UserError } from '../tensor/errors.ts';
 import { sizeOf } from '../tensor/tensor.ts';
 import { buildNetwork } from '../train/task.ts';
 import { type ImportedMultiplier, importMultiplier, inOrder } from '../workbench/import.ts';
-import { approximateLayers } from './multipliers/multipliers.ts';
 import { type FloatModel, readFloatModel } from './run/checkpoint.ts';
 import type { OpenTask } from './run/inputs.ts';
 import { LOCK_FILE } from './run/lock.ts';
 import { manifestPath, type RunInputs } from './run/manifest.ts';
 import { isInMemory, type Material, multiplierInMemory } from './run/material.ts';
 import type { Configuration } from './settings/config.ts';
+import { approximateLayers } from './settings/layers.ts';
 import { isTraining, type Phase } from './settings/phases.ts';
 
 export interface Ahead {

@@ -6,10 +6,19 @@
 import type { Graph, Value } from '../engine/graph/graph.ts';
 import type { ConvGeometry } from '../engine/graph/ops.ts';
 import { type PerAxis, pair, square, squareWindow } from '../engine/graph/window.ts';
-import { gelu, sigmoid, silu } from '../engine/operations/activations.ts';
+import {
+  gelu,
+  hardSigmoid,
+  hardSwish,
+  leakyRelu,
+  relu6,
+  sigmoid,
+  silu,
+  tanh,
+} from '../engine/operations/activations.ts';
 import { concat, permute, roll, slice } from '../engine/operations/movements.ts';
 import { layerNorm, softmax } from '../engine/operations/normalizations.ts';
-import { invariant } from '../tensor/errors.ts';
+import { invariant, UserError } from '../tensor/errors.ts';
 import { type Shape, sizeOf } from '../tensor/tensor.ts';
 
 /** How a trainable tensor starts: He initialisation by fan-out or fan-in, a constant. */
@@ -59,7 +68,22 @@ export interface ConvSpec {
 /** Multiplication in float32. */
 export const multiplyFloat: Multiply = ({ geometry }, x, weight) => x.graph.apply1('conv2d', [x, weight], geometry);
 
-const BATCH_NORM = { epsilon: 1e-5, momentum: 0.1 } as const;
+export interface BatchNormOptions {
+  /** Added to the variance; default 1e-5. */
+  readonly epsilon?: number;
+  /** What the running statistics take of each batch's; default 0.1. */
+  readonly momentum?: number;
+}
+
+export interface PoolOptions {
+  /** Whether a last window that reaches beyond the padded image counts, if it begins inside; default: it does not. */
+  readonly ceil?: boolean;
+}
+
+export interface AveragePoolOptions extends PoolOptions {
+  /** Whether padding counts as zeros; default: it does. */
+  readonly countPadding?: boolean;
+}
 
 export interface LayersOptions {
   /** Batch statistics and running averages (true), or the stored statistics (false). */
@@ -105,8 +129,8 @@ export class Layers {
   }
 
   /** Batch normalisation over all axes but the last, with a learned scale and shift; any shape. */
-  batchNorm(name: string, x: Value): Value {
-    return this.graph.labelled(name, () => this.#batchNorm(name, x));
+  batchNorm(name: string, x: Value, options: BatchNormOptions = {}): Value {
+    return this.graph.labelled(name, () => this.#batchNorm(name, x, options));
   }
 
   /**
@@ -130,6 +154,31 @@ export class Layers {
   /** x·sigmoid(x). */
   silu(x: Value): Value {
     return silu(x);
+  }
+
+  /** min(max(x, 0), 6). */
+  relu6(x: Value): Value {
+    return relu6(x);
+  }
+
+  /** min(max(x + 3, 0), 6) / 6. */
+  hardSigmoid(x: Value): Value {
+    return hardSigmoid(x);
+  }
+
+  /** x·hardSigmoid(x). */
+  hardSwish(x: Value): Value {
+    return hardSwish(x);
+  }
+
+  /** x where positive, else slope·x. */
+  leakyRelu(x: Value, slope = 0.01): Value {
+    return leakyRelu(x, slope);
+  }
+
+  /** The hyperbolic tangent. */
+  tanh(x: Value): Value {
+    return tanh(x);
   }
 
   /** 1 / (1 + exp(−x)). */
@@ -174,10 +223,38 @@ export class Layers {
 
   /**
    * Largest value of each window, [N, H, W, C] → [N, H', W', C]; padding never wins. A number goes for height and
-   * width.
+   * width. `ceil`: PyTorch's ceil_mode, a last window may reach beyond the padded image.
    */
-  maxPool(x: Value, size: PerAxis, stride: PerAxis, padding: PerAxis = 0): Value {
-    return this.graph.apply1('maxPool', [x], squareWindow(size, stride, padding));
+  maxPool(x: Value, size: PerAxis, stride: PerAxis, padding: PerAxis = 0, { ceil = false }: PoolOptions = {}): Value {
+    return this.graph.apply1('maxPool', [x], squareWindow(size, stride, padding, ceil));
+  }
+
+  /**
+   * Mean of each window, [N, H, W, C] → [N, H', W', C]. `countPadding`: PyTorch's count_include_pad, padding counts as
+   * zeros (default), or the mean is of the pixels alone; `ceil` as for maxPool.
+   */
+  averagePool(
+    x: Value,
+    size: PerAxis,
+    stride: PerAxis = size,
+    padding: PerAxis = 0,
+    { countPadding = true, ceil = false }: AveragePoolOptions = {},
+  ): Value {
+    const window = squareWindow(size, stride, padding, ceil);
+    return this.graph.apply1('averagePool', [x], { ...window, ...(!countPadding && { countPadding }) });
+  }
+
+  /** Means over equal parts of an image, [N, H, W, C] → [N, height, width, C]: both must divide its extents. */
+  adaptiveAveragePool(x: Value, size: PerAxis): Value {
+    const [height, width] = pair(size);
+    const [, h, w] = x.shape as [number, number, number, number];
+    if (h % height !== 0 || w % width !== 0) {
+      throw new UserError(
+        `adaptiveAveragePool: an image of ${h}×${w} into ${height}×${width} parts; expected extents that divide it`,
+      );
+    }
+    if (h === height && w === width) return x;
+    return this.averagePool(x, [h / height, w / width]);
   }
 
   /** Mean over the image, [N, H, W, C] → [N, C]. */
@@ -206,9 +283,8 @@ export class Layers {
     return this.graph.apply1('reshape', [this.#bias(name, y, bound)], { shape: [n, out] });
   }
 
-  #batchNorm(name: string, x: Value): Value {
+  #batchNorm(name: string, x: Value, { epsilon = 1e-5, momentum = 0.1 }: BatchNormOptions): Value {
     const channels = [x.shape.at(-1)!];
-    const { epsilon, momentum } = BATCH_NORM;
     const gamma = this.#parameter(`${name}.weight`, channels, { kind: 'constant', value: 1 });
     const beta = this.#parameter(`${name}.bias`, channels, { kind: 'constant', value: 0 });
     const runningMean = this.#parameter(`${name}.running_mean`, channels, { kind: 'constant', value: 0 }, false);

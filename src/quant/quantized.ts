@@ -22,12 +22,13 @@ export type QuantMode = 'calibrate' | 'train' | 'evaluate';
 export const rangeNames = ['with-zero', 'as-observed'] as const;
 export type RangeName = (typeof rangeNames)[number];
 
-export interface QuantOptions extends OperandWidths {
+export interface QuantOptions {
   readonly mode: QuantMode;
   /** Default: with-zero. */
   readonly range?: RangeName;
   /** Weights: one scale per output channel, or one per layer. */
   readonly channelwise: boolean;
+  readonly widthsOf: (layer: MultiplyingLayer) => OperandWidths;
   readonly multiplierOf: (layer: MultiplyingLayer) => Multiplier;
 }
 
@@ -69,7 +70,9 @@ interface Codes {
 export function multiplyQuantized(options: QuantOptions): Multiply {
   return (layer, x, weight) => {
     const { graph } = x;
-    const { weightBits, activationBits, mode, range = 'with-zero' } = options;
+    const { mode, range = 'with-zero' } = options;
+    const widths = options.widthsOf(layer);
+    const { weightBits, activationBits } = widths;
     const observe = { mode, holdsZero: range === 'with-zero' };
     const granularity: Granularity = options.channelwise ? 'channel' : 'tensor';
     const input = operandCodes(graph, observe, layer.name, 'input', x, activationBits, 'tensor');
@@ -78,7 +81,7 @@ export function multiplyQuantized(options: QuantOptions): Multiply {
       sizeOf(value.shape) === 1 && value.shape.length === 0
         ? graph.apply1('broadcast', [value], { count: weight.shape[3]! })
         : value;
-    const { error, inputs } = nodeError(graph, options.multiplierOf(layer), options, mode === 'train');
+    const { error, inputs } = nodeError(graph, options.multiplierOf(layer), widths, mode === 'train');
     const operands = [
       input.codes,
       weights.codes,

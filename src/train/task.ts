@@ -6,6 +6,7 @@
 import type { Split } from '../data/split.ts';
 import type { Session } from '../engine/backend.ts';
 import { Graph, type Value } from '../engine/graph/graph.ts';
+import type { OperandWidths } from '../engine/graph/ops.ts';
 import type { Multiplier } from '../multiplier/multiplier.ts';
 import { Layers, type Multiply, type MultiplyingLayer, multiplyFloat } from '../nn/layers.ts';
 import { multiplyQuantized, type QuantMode, type RangeName } from '../quant/quantized.ts';
@@ -58,7 +59,15 @@ export interface QuantizedArithmetic {
   readonly channelwise: boolean;
   /** Default: with-zero. */
   readonly range?: RangeName;
+  /** Operand widths of a layer that has its own; default: those above for all. */
+  readonly widthsOf?: (layer: string) => OperandWidths;
+  /** A multiplier of the layer's widths. */
   readonly multiplierOf: (layer: string) => Multiplier;
+}
+
+/** Operand widths of a layer. */
+export function widthsIn(arithmetic: QuantizedArithmetic, layer: string): OperandWidths {
+  return arithmetic.widthsOf?.(layer) ?? arithmetic;
 }
 
 export type Arithmetic = { readonly kind: 'float' } | QuantizedArithmetic;
@@ -101,7 +110,8 @@ export function multiplyingLayers(task: Task): readonly MultiplyingLayer[] {
 
 function multiplication(arithmetic: Arithmetic, mode: QuantMode): Multiply {
   if (arithmetic.kind === 'float') return multiplyFloat;
-  const { weightBits, activationBits, channelwise, range = 'with-zero' } = arithmetic;
+  const { channelwise, range = 'with-zero' } = arithmetic;
   const multiplierOf = ({ name }: MultiplyingLayer) => arithmetic.multiplierOf(name);
-  return multiplyQuantized({ weightBits, activationBits, channelwise, range, mode, multiplierOf });
+  const widthsOf = ({ name }: MultiplyingLayer) => widthsIn(arithmetic, name);
+  return multiplyQuantized({ widthsOf, channelwise, range, mode, multiplierOf });
 }

@@ -27,8 +27,10 @@ import { appendSgd } from '../../src/train/optimizer.ts';
 import { type Arithmetic, buildNetwork } from '../../src/train/task.ts';
 import { cases } from '../engine/all-cases.ts';
 import type { Case } from '../engine/cases.ts';
+import { depthwiseCases } from '../engine/depthwise-cases.ts';
 import { cudaTargets, hopper } from '../engine/devices.ts';
 import { formulaCases } from '../engine/formula-cases.ts';
+import { matrixCases } from '../engine/matrix-cases.ts';
 import { graphOf } from '../engine/run-case.ts';
 import { wideCases } from '../engine/wide-cases.ts';
 import { disagreements } from './contract.ts';
@@ -159,11 +161,12 @@ describe('a table', () => {
 const nvcc = findNvcc();
 /** One source per file and kind of work, as an RTX 30 and an H200 would compile it. */
 const representative = new Map<string, KernelSource>();
-for (const item of wideCases) {
+const ofDepthwise = depthwiseCases.filter(({ name }) => name.includes('two outputs per channel'));
+for (const item of [...wideCases, ...ofDepthwise, ...matrixCases]) {
   for (const { source, name } of lowerGraph(graphOf(item)).launches) {
     if (source.text !== undefined) continue;
-    const { MODE = '', COLUMNS = '', ENTRY = '', WIDTH = '', SOURCES = '' } = source.defines;
-    representative.set(`${name} ${[MODE, COLUMNS, ENTRY, WIDTH, SOURCES].join(' ')}`, source);
+    const { MODE = '', COLUMNS = '', ENTRY = '', WIDTH = '', SOURCES = '', PRODUCTS = '' } = source.defines;
+    representative.set(`${name} ${[MODE, COLUMNS, ENTRY, WIDTH, SOURCES, PRODUCTS].join(' ')}`, source);
   }
 }
 const sources = new Map([...representative.values()].map((source) => [KernelLibrary.nameOf(source), source]));

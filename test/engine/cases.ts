@@ -28,12 +28,21 @@ export interface Case<K extends OpName = OpName> {
 
 let stream = 0;
 
-export function floats(shape: Shape, low = -1, high = 1): HostTensor {
-  const random = new Random(20261122, stream++);
-  return f32(
+const uniform = (random: Random, shape: Shape, low: number, high: number): HostTensor =>
+  f32(
     shape,
     Float32Array.from({ length: sizeOf(shape) }, () => low + (high - low) * random.uniform()),
   );
+
+/** Values that depend on what was drawn before them: a case that comes between changes those behind it. */
+export function floats(shape: Shape, low = -1, high = 1): HostTensor {
+  return uniform(new Random(20261122, stream++), shape, low, high);
+}
+
+/** Values of a family of cases, which others do not change. */
+export function floatsOf(family: number): typeof floats {
+  let own = 0;
+  return (shape, low = -1, high = 1) => uniform(new Random(20261122, family, own++), shape, low, high);
 }
 
 export function codes(shape: Shape, bits: number): HostTensor {

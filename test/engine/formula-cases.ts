@@ -5,12 +5,21 @@
 import { exp, rowSum, squareRoot } from '../../src/engine/graph/expression.ts';
 import { gradients } from '../../src/engine/graph/gradients.ts';
 import type { Value } from '../../src/engine/graph/graph.ts';
-import { gelu, sigmoid, silu } from '../../src/engine/operations/activations.ts';
+import {
+  gelu,
+  hardSigmoid,
+  hardSwish,
+  leakyRelu,
+  relu6,
+  sigmoid,
+  silu,
+  tanh,
+} from '../../src/engine/operations/activations.ts';
 import { formula } from '../../src/engine/operations/formula.ts';
 import { concat, pad, permute, roll, slice } from '../../src/engine/operations/movements.ts';
 import { layerNorm, softmax } from '../../src/engine/operations/normalizations.ts';
 import { type HostTensor, type Shape, sizeOf } from '../../src/tensor/tensor.ts';
-import { type Case, floats, make } from './cases.ts';
+import { type Case, floats, floatsOf, make } from './cases.ts';
 
 /** Finite differences of a sum over more elements are lost in its rounding. */
 const MOST_FOR_DIFFERENCES = 400;
@@ -44,6 +53,14 @@ function activations(): Case[] {
     shapes.map((shape) =>
       defined('formula', `${name}: ${named(shape)}`, [floats(shape, ...rangeOf(shape))], operation),
     ),
+  );
+}
+
+function moreActivations(): Case[] {
+  const floats = floatsOf(2);
+  const leaky = (x: Value) => leakyRelu(x, 0.1);
+  return Object.entries({ relu6, hardSigmoid, hardSwish, leaky, tanh }).map(([name, operation]) =>
+    defined('formula', `${name}: both ends`, [floats([5, 7], -4.5, 4.5)], operation),
   );
 }
 
@@ -235,4 +252,5 @@ export const formulaCases: readonly Case[] = [
   ...movements(),
   ...composed(),
   ...contract(),
+  ...moreActivations(),
 ];

@@ -4,7 +4,7 @@
 import { expect, test } from 'vitest';
 import { Graph } from '../../src/engine/graph/graph.ts';
 import type { ConvGeometry, Pair } from '../../src/engine/graph/ops.ts';
-import { square, squareWindow, tapsAlong } from '../../src/engine/graph/window.ts';
+import { countsAlong, outputsOf, square, squareWindow, tapsAlong } from '../../src/engine/graph/window.ts';
 import { referenceBackend } from '../../src/engine/reference/backend.ts';
 import { Random } from '../../src/tensor/random.ts';
 import { f32, type HostTensor, type Shape } from '../../src/tensor/tensor.ts';
@@ -97,5 +97,35 @@ test('a kernel that does not fit into the padded image is refused along either a
   const image = graph.input('x', [1, 3, 4, 1]);
   expect(() => graph.apply1('maxPool', [image], squareWindow([5, 2], 1, [0, 1]))).toThrow(
     'an image of at least 5×2 with padding 0×1',
+  );
+});
+
+test('windows that reach beyond the padded image, as PyTorch rounds up', () => {
+  const axis = (extent: number, size: number, stride: number, padding: number) => {
+    const plain = { extent, size, stride, padding, dilation: 1 };
+    const up = { ...plain, ceil: true };
+    return [outputsOf(plain), outputsOf(up), countsAlong(up, true), countsAlong(up, false)];
+  };
+  // Counted padding ends one padding behind the image; what lies beyond counts in neither mean.
+  expect(axis(6, 3, 2, 0)).toEqual([2, 3, [3, 3, 2], [3, 3, 2]]);
+  expect(axis(6, 3, 2, 1)).toEqual([3, 4, [3, 3, 3, 2], [2, 3, 3, 1]]);
+  expect(axis(7, 3, 2, 1)).toEqual([4, 4, [3, 3, 3, 3], [2, 3, 3, 2]]);
+  // Rounded up there would be 3, but the third would begin in the padding behind the image.
+  expect(axis(3, 2, 2, 1)).toEqual([2, 2, [2, 2], [1, 2]]);
+  expect(axis(6, 3, 3, 1)).toEqual([2, 3, [3, 3, 2], [2, 3, 1]]);
+  expect(axis(5, 2, 3, 1)).toEqual([2, 2, [2, 2], [1, 2]]);
+  // A window larger than the padded image is none, rounded up or not.
+  expect(
+    axis(3, 4, 2, 0)
+      .slice(0, 2)
+      .every((count) => (count as number) <= 0),
+  ).toBe(true);
+});
+
+test('a window that could lie in the padding alone is refused', () => {
+  const graph = new Graph();
+  const image = graph.input('x', [1, 6, 6, 1]);
+  expect(() => graph.apply1('maxPool', [image], squareWindow(2, 1, [1, 2]))).toThrow(
+    'less padding than the window (2×2)',
   );
 });

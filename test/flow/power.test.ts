@@ -9,14 +9,14 @@ import { mappedGateCost } from '../../src/flow/multipliers/mapped.ts';
 import { powerTerm } from '../../src/flow/multipliers/multipliers.ts';
 import type { MultiplierRecord } from '../../src/flow/run/manifest.ts';
 import { parseConfiguration } from '../../src/flow/settings/config.ts';
+import type { RunLayer } from '../../src/flow/settings/layers.ts';
 import { columnCosts } from '../../src/multiplier/power.ts';
-import type { MultiplyingLayer } from '../../src/nn/layers.ts';
 import { f32 } from '../../src/tensor/tensor.ts';
 import { readStructures } from '../../src/train/step.ts';
 
 const geometry = square();
-const layer = (name: string, macs: number): MultiplyingLayer => ({
-  ...{ name, kind: 'convolution', geometry, weightShape: [1, 1, 1, 1], macs },
+const layer = (name: string, macs: number): RunLayer => ({
+  ...{ name, kind: 'convolution', geometry, weightShape: [1, 1, 1, 1], macs, usual: true },
 });
 const layers = [layer('first', 300), layer('second', 100), layer('exact', 5000)];
 const configuration = (structure: 'shared' | 'per-layer') =>

@@ -294,7 +294,7 @@ describe('other arithmetic', () => {
       expect(stageOf(summary, 'recovered').accuracy).toBeGreaterThan(0.8);
       const layers = summary.multipliers.flatMap((multiplier) => multiplier.layers);
       expect(layers.length).toBe(10 - summary.exactLayers.length);
-      expect(summary.multipliers.length).toBe(settings.explore?.structure === 'per-layer' ? 10 : 1);
+      expect(summary.multipliers.length).toBe(settings.explore?.structure === 'per-layer' ? 9 : 1);
     },
     300_000,
   );

@@ -92,7 +92,7 @@ describe('the mean error of a layer', () => {
     loadModel(run.quantized, 'quantized', session, run.layers);
     return session;
   }
-  const exactly = () => quantizedArithmetic(run.configuration, exactMultiplier);
+  const exactly = () => quantizedArithmetic(run, exactMultiplier);
 
   test('is the difference that the table makes to the layer, averaged over the images, in each channel of each layer', async () => {
     const session = await quantized();
@@ -417,7 +417,7 @@ describe('trying', () => {
 
     const { dataset, task, layers, configuration } = run;
     const multiplier = concreteMultiplier(table);
-    const arithmetic = quantizedArithmetic(configuration, () => multiplier);
+    const arithmetic = quantizedArithmetic(run, () => multiplier);
     const session = await run.backend.openSession();
     loadModel(run.quantized, 'quantized', session, layers);
     const measure = await evaluator(session, task, arithmetic, dataset.test);

@@ -44,7 +44,7 @@ async function expectedLoss(folder: string): Promise<number> {
   const session = await referenceBackend().openSession();
   loadModel(readBytes(join(folder, files.quantized)), files.quantized, session, layers);
   writeInitialTheta(session, { configuration, layers });
-  const arithmetic = structuredArithmetic(configuration, layers);
+  const arithmetic = structuredArithmetic({ configuration, layers });
   const feed = feedOf(session, task, dataset.train);
   const { graph, loss } = buildNetwork(task, arithmetic, 'train', dataset.train.count, feed);
   graph.output('loss', loss);

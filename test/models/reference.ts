@@ -225,9 +225,18 @@ export async function measure(
   }
 }
 
+/**
+ * Of these files the training pass cannot be had again: dropout was on in it, by a function that the switch of modules
+ * does not reach. All running statistics agree, so the pass does up to the last batch norm; what follows is the mean
+ * over the image and the linear layer, which evaluation covers.
+ */
+const withDropout = ['cifar-inception_v3'];
+const behindDropout: readonly string[] = ['trainLogits', 'loss', 'medianGradient', 'worstGradient'];
+
 /** Errors that are too large, a line each. */
-export function excesses(errors: Errors): string[] {
+export function excesses({ name }: ModelReference, errors: Errors): string[] {
   return Object.entries(errors).flatMap(([kind, error]) => {
+    if (withDropout.includes(name) && behindDropout.includes(kind)) return [];
     const most = tolerances[kind as keyof Errors];
     // A NaN is no number below the bound.
     return error <= most ? [] : [`${kind}: ${error.toExponential(1)} away, at most ${most.toExponential(0)} is right`];

@@ -90,8 +90,7 @@ class Harness {
     const weight = graph.variable('layer.weight', layer.weightShape);
     const theta = item.theta && mode === 'train' ? graph.variable('theta', [item.theta.length]) : undefined;
     const multiply = multiplyQuantized({
-      weightBits: item.bits,
-      activationBits: item.bits,
+      widthsOf: () => ({ weightBits: item.bits, activationBits: item.bits }),
       mode,
       range: 'as-observed',
       channelwise: true,

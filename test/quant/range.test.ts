@@ -11,13 +11,14 @@ import { referenceBackend } from '../../src/engine/reference/backend.ts';
 import { wasmBackend } from '../../src/engine/wasm/runtime/backend.ts';
 import { quantizedArithmetic } from '../../src/flow/multipliers/multipliers.ts';
 import { parseConfiguration, published } from '../../src/flow/settings/config.ts';
+import { usualLayers } from '../../src/flow/settings/layers.ts';
 import { exactMultiplier } from '../../src/multiplier/multiplier.ts';
 import type { MultiplyingLayer } from '../../src/nn/layers.ts';
 import { findModel } from '../../src/nn/models/registry.ts';
 import { clipLogit, multiplyQuantized, type RangeName, stateName } from '../../src/quant/quantized.ts';
 import { f32 } from '../../src/tensor/tensor.ts';
 import { imageTask } from '../../src/train/images.ts';
-import { buildNetwork, type Mode } from '../../src/train/task.ts';
+import { buildNetwork, type Mode, multiplyingLayers } from '../../src/train/task.ts';
 
 const layer: MultiplyingLayer = {
   name: 'layer',
@@ -53,7 +54,8 @@ async function observe(backend: Backend, mode: 'calibrate' | 'train', range: Ran
   const graph = new Graph();
   const x = graph.input('x', [2, 6, 6, 4]);
   const w = graph.variable('layer.weight', layer.weightShape);
-  const options = { weightBits: 8, activationBits: 8, mode, range, channelwise: true };
+  const widthsOf = () => ({ weightBits: 8, activationBits: 8 });
+  const options = { widthsOf, mode, range, channelwise: true };
   const y = multiplyQuantized({ ...options, multiplierOf: exactMultiplier })(layer, x, w);
   graph.output('y', y);
   const program = await session.compile(graph);
@@ -143,8 +145,12 @@ describe.each([referenceBackend(), wasmBackend({ threads: 2 })])('on $name', (ba
 describe('the setting', () => {
   const images = { height: 8, width: 8, channels: 1, classes: 2, scale: 255, mean: [0], deviation: [1] };
   const ranges = (settings: Parameters<typeof parseConfiguration>[0], mode: Mode) => {
-    const arithmetic = quantizedArithmetic(parseConfiguration(settings, 'test'), exactMultiplier);
-    const { graph } = buildNetwork(imageTask(findModel('resnet8'), images), arithmetic, mode, 2);
+    const task = imageTask(findModel('resnet8'), images);
+    const network = {
+      configuration: parseConfiguration(settings, 'test'),
+      layers: usualLayers(multiplyingLayers(task)),
+    };
+    const { graph } = buildNetwork(task, quantizedArithmetic(network, exactMultiplier), mode, 2);
     return new Set(
       graph.nodes.flatMap(({ op, attributes }) =>
         op === 'minMax' ? [(attributes as { holdsZero?: boolean }).holdsZero] : [],

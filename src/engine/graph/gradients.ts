@@ -6,7 +6,7 @@
 import { UserError } from '../../tensor/errors.ts';
 import { formulaGradient } from './formula-gradient.ts';
 import { concerning, type Graph, type Node, type Value } from './graph.ts';
-import type { OpAttributes, OpName } from './ops.ts';
+import type { OpAttributes, OpName, Transposed } from './ops.ts';
 import { Recomputation } from './recompute.ts';
 import { convGeometryOf } from './window.ts';
 
@@ -42,11 +42,27 @@ export const gradientRules: { readonly [K in OpName]?: Rule<K> } = {
   /** Surrogate: the identity. */
   clampStraightThrough: (_, [g]) => [g],
   gatherImages: () => [undefined, undefined],
+  /** Of batches of images, which no parameter is before. */
+  mixImages: () => [undefined, undefined, undefined],
   imageToFloat: () => [undefined],
   bias: (_, [g], graph) => [g, graph.apply1('channelSum', [g!], {})],
   conv2d: ({ inputs: [x, w], attributes }, [g], graph) => [
     graph.apply1('conv2dInputGradient', [g!, w!], { ...attributes, inputShape: x!.shape }),
     graph.apply1('conv2dWeightGradient', [x!, g!], { ...attributes, weightShape: w!.shape }),
+  ],
+  /** With y = a·b: da = g·bᵀ, db = aᵀ·g, and the same with either operand transposed. */
+  matrixProduct: ({ inputs: [a, b], attributes: { transposed, scale } }, [g], graph, wanted) => {
+    const product = (left: Value, right: Value, transposed: Transposed) =>
+      graph.apply1('matrixProduct', [left, right], { transposed, scale });
+    const rules = {
+      none: [() => product(g!, b!, 'second'), () => product(a!, g!, 'first')],
+      first: [() => product(b!, g!, 'second'), () => product(a!, g!, 'none')],
+      second: [() => product(g!, b!, 'none'), () => product(g!, a!, 'first')],
+    } as const;
+    return rules[transposed].map((rule, index) => (wanted[index] ? rule() : undefined));
+  },
+  gatherRows: ({ inputs: [x], attributes: { index } }, [g], graph) => [
+    graph.apply1('gatherRowsGradient', [g!], { index, count: x!.shape[0]! }),
   ],
   /** The batch statistics (outputs 1 and 2) feed running averages only and take no gradient of their own. */
   batchNorm: ({ inputs: [x, gamma], outputs: [, mean, variance], attributes }, [g], graph) => [
@@ -56,8 +72,8 @@ export const gradientRules: { readonly [K in OpName]?: Rule<K> } = {
   averagePool: ({ inputs: [x], attributes }, [g], graph) => [
     graph.apply1('averagePoolGradient', [g!], { ...attributes, inputShape: x!.shape }),
   ],
-  softmaxCrossEntropy: ({ inputs: [, labels], outputs: [, probabilities] }, [g], graph) => [
-    graph.apply1('softmaxCrossEntropyGradient', [g!, probabilities!, labels!], {}),
+  softmaxCrossEntropy: ({ inputs: [, labels], outputs: [, probabilities], attributes }, [g], graph) => [
+    graph.apply1('softmaxCrossEntropyGradient', [g!, probabilities!, labels!], attributes),
     undefined,
   ],
   minMax: ({ inputs: [x], outputs: [min, max], attributes }, [gMin, gMax], graph) => [

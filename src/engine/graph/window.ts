@@ -3,7 +3,7 @@
 // tap is a position of the window; one that lies outside of the image is padding, and is never visited.
 
 import type { Shape } from '../../tensor/tensor.ts';
-import type { ConvGeometry, Pair, PoolGeometry } from './ops.ts';
+import type { AverageGeometry, ConvGeometry, Pair, PoolGeometry } from './ops.ts';
 
 /** What one number says for both axes, or a pair for each. */
 export type PerAxis = number | Pair;
@@ -28,9 +28,9 @@ export function square({
   return { stride: pair(stride), padding: pair(padding), dilation: pair(dilation), groups };
 }
 
-/** The same for pooling. */
-export function squareWindow(size: PerAxis, stride: PerAxis, padding: PerAxis = 0): PoolGeometry {
-  return { size: pair(size), stride: pair(stride), padding: pair(padding) };
+/** The same for pooling; windows beyond the padded image only where asked for. */
+export function squareWindow(size: PerAxis, stride: PerAxis, padding: PerAxis = 0, ceil = false): PoolGeometry {
+  return { size: pair(size), stride: pair(stride), padding: pair(padding), ...(ceil && { ceil }) };
 }
 
 /** The geometry alone of an operation's attributes. */
@@ -49,13 +49,20 @@ export interface Axis {
   readonly stride: number;
   readonly padding: number;
   readonly dilation: number;
+  /** Whether a last window may reach beyond the padded image. */
+  readonly ceil?: boolean;
 }
 
 /** The axes of a window of `size` over an image [N,H,W,C]. */
 export function axesOf(
   [, height, width]: Shape,
   size: Pair,
-  { stride, padding, dilation = [1, 1] }: { readonly stride: Pair; readonly padding: Pair; readonly dilation?: Pair },
+  {
+    stride,
+    padding,
+    dilation = [1, 1],
+    ceil = false,
+  }: Pick<ConvGeometry, 'stride' | 'padding'> & { readonly dilation?: Pair; readonly ceil?: boolean },
 ): readonly [rows: Axis, columns: Axis] {
   const axis = (at: 0 | 1, extent: number): Axis => ({
     extent,
@@ -63,13 +70,34 @@ export function axesOf(
     stride: stride[at],
     padding: padding[at],
     dilation: dilation[at],
+    ceil,
   });
   return [axis(0, height!), axis(1, width!)];
 }
 
-/** Positions of the window along an axis; not above 0 where it does not fit into the padded image. */
-export function outputsOf({ extent, size, stride, padding, dilation }: Axis): number {
-  return Math.floor((extent + 2 * padding - dilation * (size - 1) - 1) / stride) + 1;
+/**
+ * Positions of the window along an axis; not above 0 where it does not fit into the padded image. With `ceil` a last
+ * one that reaches beyond it, if it begins before the padding behind the image (PyTorch's ceil_mode).
+ */
+export function outputsOf({ extent, size, stride, padding, dilation, ceil }: Axis): number {
+  const steps = (extent + 2 * padding - dilation * (size - 1) - 1) / stride;
+  const outputs = Math.floor(steps) + 1;
+  const more = ceil && steps >= 0 && !Number.isInteger(steps) && outputs * stride < extent + padding;
+  return more ? outputs + 1 : outputs;
+}
+
+/** What the mean of each position of the window divides by, along an axis: taps inside the image, or also padding. */
+export function countsAlong(axis: Axis, countPadding: boolean): readonly number[] {
+  const { extent, size, stride, padding } = axis;
+  if (!countPadding) return tapsAlong(axis).map(({ length }) => length);
+  return Array.from({ length: outputsOf(axis) }, (_, output) => Math.min(size, extent + 2 * padding - output * stride));
+}
+
+/** What the means over all windows on an image divide by, or 0 where that is not one number. */
+export function commonArea(x: Shape, geometry: AverageGeometry): number {
+  const { size, countPadding = true } = geometry;
+  const counts = axesOf(x, size, geometry).map((axis) => new Set(countsAlong(axis, countPadding)));
+  return counts.every(({ size }) => size === 1) ? counts.reduce((area, [count]) => area * count!, 1) : 0;
 }
 
 /** A tap inside the image: its number in the window, and the position of the image that it lies on. */

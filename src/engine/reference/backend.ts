@@ -17,6 +17,7 @@ import { formula } from './formula.ts';
 import { images } from './images.ts';
 import type { Data, Kernel, Kernels, Operand } from './kernel.ts';
 import { loss } from './loss.ts';
+import { matrices } from './matrices.ts';
 import { movement } from './movement.ts';
 import { normalization } from './normalization.ts';
 import { pooling } from './pooling.ts';
@@ -31,6 +32,7 @@ const kernels: Kernels<Computed> = {
   ...movement,
   ...elementwise,
   ...convolution,
+  ...matrices,
   ...normalization,
   ...pooling,
   ...images,

@@ -1,9 +1,9 @@
-// Pooling over windows of an NHWC image. Padding never wins a maximum and counts as zeros in an average. A NaN in a
-// window is its maximum, so that a network which has diverged shows it behind a pool.
+// Pooling over windows of an NHWC image. Padding never wins a maximum; in an average it counts as zeros or not at all.
+// A NaN in a window is its maximum, so that a network which has diverged shows it behind a pool.
 
 import type { Shape } from '../../tensor/tensor.ts';
-import type { PoolGeometry } from '../graph/ops.ts';
-import { windowTaps } from '../graph/window.ts';
+import type { AverageGeometry, PoolGeometry } from '../graph/ops.ts';
+import { axesOf, countsAlong, windowTaps } from '../graph/window.ts';
 import type { Kernels, Operand } from './kernel.ts';
 
 /**
@@ -29,6 +29,14 @@ function forEachWindow(
       }
 }
 
+/** What the mean of each window is divided by, in the order of windows of one image. */
+function areas(xShape: Shape, geometry: AverageGeometry): (out: number) => number {
+  const { size, countPadding = true } = geometry;
+  const [rows, columns] = axesOf(xShape, size, geometry).map((axis) => countsAlong(axis, countPadding));
+  const all = rows!.flatMap((height) => columns!.map((width) => height * width));
+  return (out) => all[Math.floor(out / xShape[3]!) % all.length]!;
+}
+
 /** The first maximum; a NaN counts as one. */
 function firstMaximum(x: Operand, inside: readonly number[]): number {
   const isMore = (value: number, most: number) => value > most || (Number.isNaN(value) && !Number.isNaN(most));
@@ -48,16 +56,16 @@ export const pooling: Kernels<'maxPool' | 'maxPoolGradient' | 'averagePool' | 'a
     });
   },
   averagePool: ([x], [y], geometry) => {
-    const area = geometry.size[0] * geometry.size[1];
+    const area = areas(x!.shape, geometry);
     forEachWindow(x!.shape, geometry, (out, inside) => {
-      y!.data[out] = inside.reduce((total, index) => total + x!.data[index]!, 0) / area;
+      y!.data[out] = inside.reduce((total, index) => total + x!.data[index]!, 0) / area(out);
     });
   },
   averagePoolGradient: ([g], [dx], geometry) => {
-    const area = geometry.size[0] * geometry.size[1];
+    const area = areas(dx!.shape, geometry);
     dx!.data.fill(0);
     forEachWindow(dx!.shape, geometry, (out, inside) => {
-      for (const index of inside) dx!.data[index]! += g!.data[out]! / area;
+      for (const index of inside) dx!.data[index]! += g!.data[out]! / area(out);
     });
   },
 };

@@ -10,19 +10,20 @@ import type { QuantizedArithmetic } from '../../train/task.ts';
 import { multiplierFiles } from '../../workbench/files.ts';
 import type { OpenRun } from '../run/context.ts';
 import { type MultiplierRecord, type PhaseRecord, verifiedBytes } from '../run/manifest.ts';
-import { approximateLayers, quantizedArithmetic } from './multipliers.ts';
+import { approximateLayers } from '../settings/layers.ts';
+import { quantizedArithmetic } from './multipliers.ts';
 
 /** Arithmetic of the network with each layer's concrete multiplier. */
 export function mappedArithmetic(
-  { configuration, emulation }: Pick<OpenRun, 'configuration' | 'emulation'>,
+  run: Pick<OpenRun, 'configuration' | 'layers' | 'emulation'>,
   tables: ReadonlyMap<string, ProductTable>,
 ): QuantizedArithmetic {
-  const { weights, activations } = configuration.bits;
+  const { weights, activations } = run.configuration.bits;
   // Layers share tables: what a multiplier is like is found once.
   const multipliers = new Map(
-    [...new Set(tables.values())].map((table) => [table, concreteMultiplier(table, emulation)]),
+    [...new Set(tables.values())].map((table) => [table, concreteMultiplier(table, run.emulation)]),
   );
-  return quantizedArithmetic(configuration, (layer) => {
+  return quantizedArithmetic(run, (layer) => {
     const table = tables.get(layer);
     if (table?.weightBits === weights && table.activationBits === activations) return multipliers.get(table)!;
     throw new UserError(

@@ -3,10 +3,16 @@ import { square } from '../../engine/graph/window.ts';
 import { concreteMultiplier } from '../../multiplier/multiplier.ts';
 import { columnStructure } from '../../multiplier/structure.ts';
 import { exactTable, productTable } from '../../multiplier/table.ts';
-import type { MultiplyingLayer } from '../../nn/layers.ts';
 import { parseConfiguration } from '../settings/config.ts';
+import type { RunLayer } from '../settings/layers.ts';
 import { quantizedArithmetic, recoveryArithmetic, structuredArithmetic } from './multipliers.ts';
 
+const layers = ['conv1', 'conv2', 'fc'].map(
+  (name): RunLayer => ({
+    ...{ name, kind: 'convolution', geometry: square(), usual: true },
+    ...{ weightShape: [1, 1, 1, 1], macs: 1 },
+  }),
+);
 const bits = { weights: 4, activations: 4 };
 const configurationOf = (recover: object) => parseConfiguration({ bits, exactLayers: ['fc'], recover }, 'test');
 
@@ -16,7 +22,7 @@ function recovering(signed: boolean, recover: object) {
   const configuration = configurationOf(recover);
   return recoveryArithmetic(
     configuration,
-    quantizedArithmetic(configuration, () => doubled),
+    quantizedArithmetic({ configuration, layers }, () => doubled),
   );
 }
 
@@ -49,7 +55,7 @@ test('each operand is smoothed by its own window', () => {
   const multiplier = concreteMultiplier(productTable(4, 4, false, data));
   const slopesWith = (smoothing: object) => {
     const configuration = configurationOf({ gradient: 'difference', smoothing });
-    const arithmetic = quantizedArithmetic(configuration, () => multiplier);
+    const arithmetic = quantizedArithmetic({ configuration, layers }, () => multiplier);
     const made = recoveryArithmetic(configuration, arithmetic).multiplierOf('conv1');
     return ('slopes' in made && made.slopes) as { weight: Float32Array; activation: Float32Array };
   };
@@ -60,16 +66,10 @@ test('each operand is smoothed by its own window', () => {
   expect(slopesWith({ weights: 1, activations: 0 }).weight[at]).toBeCloseTo(10 / 6, 6);
 });
 
-const layerOf = (name: string): MultiplyingLayer => ({
-  ...{ name, kind: 'convolution', geometry: square() },
-  ...{ weightShape: [1, 1, 1, 1], macs: 1 },
-});
-
 test('layers read θ of the columns: those of one variable, or of one each', () => {
-  const layers = ['conv1', 'conv2', 'fc'].map(layerOf);
   for (const structure of ['shared', 'per-layer'] as const) {
     const settings = { bits: { weights: 2, activations: 3 }, exactLayers: ['fc'], explore: { structure, columns: 3 } };
-    const { multiplierOf } = structuredArithmetic(parseConfiguration(settings, 'test'), layers);
+    const { multiplierOf } = structuredArithmetic({ configuration: parseConfiguration(settings, 'test'), layers });
     const theta = structure === 'shared' ? 'theta' : 'conv2.theta';
     const columns = columnStructure({ weightBits: 2, activationBits: 3 }, 3);
     expect(multiplierOf('conv2')).toEqual({ kind: 'structure', theta, structure: columns });

@@ -5,13 +5,18 @@
 import type { Session } from '../../engine/backend.ts';
 import { exactMultiplier, type Multiplier, withSlopes } from '../../multiplier/multiplier.ts';
 import { columnStructure, type Structure, thetaOfColumns } from '../../multiplier/structure.ts';
-import type { MultiplyingLayer } from '../../nn/layers.ts';
-import { invariant, UserError } from '../../tensor/errors.ts';
-import { unknownName } from '../../tensor/names.ts';
+import { invariant } from '../../tensor/errors.ts';
 import { f32 } from '../../tensor/tensor.ts';
 import type { PowerTerm } from '../../train/step.ts';
 import type { QuantizedArithmetic } from '../../train/task.ts';
 import type { Configuration } from '../settings/config.ts';
+import { approximateLayers, layerWidths, type RunLayer } from '../settings/layers.ts';
+
+/** What decides how the layers of a network multiply. */
+export interface Network {
+  readonly configuration: Configuration;
+  readonly layers: readonly RunLayer[];
+}
 
 /** A structure that learns in a run. */
 export interface RunStructure {
@@ -19,21 +24,7 @@ export interface RunStructure {
   readonly name: string;
   readonly structure: Structure;
   /** The layers that read it. */
-  readonly layers: readonly MultiplyingLayer[];
-}
-
-/** The layers that run on the approximate multiplier; an unknown name among the exact ones is an error. */
-export function approximateLayers(
-  configuration: Configuration,
-  layers: readonly MultiplyingLayer[],
-): readonly MultiplyingLayer[] {
-  const names = layers.map(({ name }) => name);
-  for (const name of configuration.exactLayers) {
-    if (!names.includes(name)) throw unknownName('layer', name, names);
-  }
-  const rest = layers.filter(({ name }) => !configuration.exactLayers.includes(name));
-  if (rest.length === 0) throw new UserError('every layer is listed under exactLayers; nothing is left to approximate');
-  return rest;
+  readonly layers: readonly RunLayer[];
 }
 
 /** What each θ of a run is: one per column. */
@@ -42,10 +33,7 @@ export function structureOfRun({ bits, explore }: Configuration): Structure {
 }
 
 /** The structures of a run, in the order of their first layers: one for all, or one per layer. */
-export function structuresOf(
-  configuration: Configuration,
-  layers: readonly MultiplyingLayer[],
-): readonly RunStructure[] {
+export function structuresOf(configuration: Configuration, layers: readonly RunLayer[]): readonly RunStructure[] {
   const structure = structureOfRun(configuration);
   const approximate = approximateLayers(configuration, layers);
   if (configuration.explore.structure === 'shared') return [{ name: 'theta', structure, layers: approximate }];
@@ -58,18 +46,15 @@ export function initialTheta({ explore }: Configuration, structure: Structure): 
 }
 
 /** Begins every structure of a session at it. */
-export function writeInitialTheta(
-  session: Session,
-  { configuration, layers }: { readonly configuration: Configuration; readonly layers: readonly MultiplyingLayer[] },
-): void {
+export function writeInitialTheta(session: Session, { configuration, layers }: Network): void {
   for (const { name, structure } of structuresOf(configuration, layers)) {
     session.write(name, f32([structure.count], initialTheta(configuration, structure)));
   }
 }
 
 /** The loss's power term: each structure, weighted by the share of its layers' multiplications (paper, Eq. 3 and 8). */
-export function powerTerm(configuration: Configuration, layers: readonly MultiplyingLayer[]): PowerTerm {
-  const macsOf = (group: readonly MultiplyingLayer[]) => group.reduce((sum, { macs }) => sum + macs, 0);
+export function powerTerm(configuration: Configuration, layers: readonly RunLayer[]): PowerTerm {
+  const macsOf = (group: readonly RunLayer[]) => group.reduce((sum, { macs }) => sum + macs, 0);
   const structures = structuresOf(configuration, layers);
   const all = macsOf(structures.flatMap((one) => one.layers));
   return {
@@ -82,33 +67,39 @@ export function powerTerm(configuration: Configuration, layers: readonly Multipl
   };
 }
 
-/** Quantised arithmetic with the given multiplier for the approximate layers and the exact one for the others. */
+/** Quantised arithmetic with the given multiplier for the approximate layers and exact ones for the others. */
 export function quantizedArithmetic(
-  { bits, channelwise, exactLayers, quantize }: Configuration,
+  { configuration, layers }: Network,
   multiplierOf: (layer: string) => Multiplier,
 ): QuantizedArithmetic {
+  const { bits, channelwise, quantize } = configuration;
+  const approximate = new Set(approximateLayers(configuration, layers).map(({ name }) => name));
+  const widths = layerWidths(configuration, layers);
   return {
     kind: 'quantized',
     weightBits: bits.weights,
     activationBits: bits.activations,
     channelwise,
     range: quantize.range,
-    multiplierOf: (layer) => (exactLayers.includes(layer) ? exactMultiplier() : multiplierOf(layer)),
+    widthsOf: (layer) => {
+      const own = widths.get(layer);
+      invariant(own, `no layer is called ${layer}`);
+      return { weightBits: own.weights, activationBits: own.activations };
+    },
+    multiplierOf: (layer) => (approximate.has(layer) ? multiplierOf(layer) : exactMultiplier()),
   };
 }
 
 /** The arithmetic of phase 1: every approximate layer reads its structure. */
-export function structuredArithmetic(
-  configuration: Configuration,
-  layers: readonly MultiplyingLayer[],
-): QuantizedArithmetic {
+export function structuredArithmetic(network: Network): QuantizedArithmetic {
+  const { configuration, layers } = network;
   const multipliers = new Map(
     structuresOf(configuration, layers).flatMap(({ name, structure, layers: readers }) => {
       const multiplier: Multiplier = { kind: 'structure', theta: name, structure };
       return readers.map((layer) => [layer.name, multiplier] as const);
     }),
   );
-  return quantizedArithmetic(configuration, (layer) => {
+  return quantizedArithmetic(network, (layer) => {
     const multiplier = multipliers.get(layer);
     invariant(multiplier, `no structure for the layer ${layer}`);
     return multiplier;

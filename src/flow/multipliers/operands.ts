@@ -15,7 +15,7 @@ import type { OperandHistograms } from '../../multiplier/metrics.ts';
 import { sumOfOperands } from '../../multiplier/operands.ts';
 import type { Shape, TensorData } from '../../tensor/tensor.ts';
 import { feedOf, writeBatch } from '../../train/feed.ts';
-import { buildNetwork, type QuantizedArithmetic, type Task } from '../../train/task.ts';
+import { buildNetwork, type QuantizedArithmetic, type Task, widthsIn } from '../../train/task.ts';
 import { productsOf } from './products.ts';
 
 const BATCH = 32;
@@ -88,18 +88,19 @@ export async function measureOperands(
   await visitLayers(session, task, arithmetic, split, images, async ({ layer, node, images: valid, read }) => {
     let found = counts.get(node);
     if (!found) {
-      const weight = new Float64Array(2 ** arithmetic.weightBits);
+      const { weightBits, activationBits } = node.attributes;
+      const weight = new Float64Array(2 ** weightBits);
       countWeights(node, await read(1), weight);
-      found = { layer, weight, activation: new Float64Array(2 ** arithmetic.activationBits), images: 0 };
+      found = { layer, weight, activation: new Float64Array(2 ** activationBits), images: 0 };
       counts.set(node, found);
     }
     countActivations(node, await read(0), valid, found.activation);
     found.images += valid;
   });
-  const { weightBits, activationBits } = arithmetic;
-  const none = { weight: new Float64Array(2 ** weightBits), activation: new Float64Array(2 ** activationBits) };
   return new Map(
     buildNetwork(task, arithmetic, 'evaluate', 1).layers.multiplying.map(({ name }) => {
+      const { weightBits, activationBits } = widthsIn(arithmetic, name);
+      const none = { weight: new Float64Array(2 ** weightBits), activation: new Float64Array(2 ** activationBits) };
       const own = [...counts.values()].filter(({ layer }) => layer === name);
       const ofImages = own.map(({ weight, activation, images: done }) => ({
         weight: weight.map((count) => count * done),

@@ -62,7 +62,7 @@ export async function proveActive(
     const multiplier = arithmetic.multiplierOf(layer);
     if (multiplier.kind === 'exact') continue;
     const theta = multiplier.kind === 'structure' ? (await session.read(multiplier.theta)).data : undefined;
-    const error = multiplierError(multiplier, arithmetic, theta);
+    const error = multiplierError(multiplier, node.attributes, theta);
     const data: TensorData[] = [];
     for (let k = 0; k < 7; k++) data.push(await program.read(`${at}.${k}`));
     found.push(checkLayer(layer, node, data, error));

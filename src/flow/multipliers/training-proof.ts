@@ -151,7 +151,7 @@ async function provePart(
     const multiplier = arithmetic.multiplierOf(name);
     // At rate 0 θ has not moved; layers use it clamped.
     const theta = multiplier.kind === 'structure' ? clampTheta((await session.read(multiplier.theta)).data) : undefined;
-    const error = multiplierError(multiplier, arithmetic, theta);
+    const error = multiplierError(multiplier, node.attributes, theta);
     const data: TensorData[] = [];
     for (const value of [...node.inputs.slice(0, 6), node.outputs[0]!]) data.push(await read(value));
     checkLayer(name, node, data, error);

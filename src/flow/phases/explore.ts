@@ -17,7 +17,7 @@ import { finishTraining, resumePosition, trainPhase } from './training.ts';
 export async function explore(context: RunContext): Promise<PhaseResult> {
   const { configuration, dataset, task, layers } = context;
   const { explore: settings } = configuration;
-  const arithmetic = structuredArithmetic(configuration, layers);
+  const arithmetic = structuredArithmetic(context);
   const power = powerTerm(configuration, layers);
   const session = await sessionFrom(context, 'quantize', files.quantized);
   try {

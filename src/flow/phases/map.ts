@@ -15,17 +15,13 @@ import { invariant } from '../../tensor/errors.ts';
 import { evaluator } from '../../train/evaluation.ts';
 import { checkModuleNames, writeImported, writeMultiplier } from '../../workbench/files.ts';
 import { mappedArithmetic, mappedGateCost } from '../multipliers/mapped.ts';
-import {
-  approximateLayers,
-  quantizedArithmetic,
-  structuredArithmetic,
-  structuresOf,
-} from '../multipliers/multipliers.ts';
+import { quantizedArithmetic, structuredArithmetic, structuresOf } from '../multipliers/multipliers.ts';
 import { measureOperands } from '../multipliers/operands.ts';
 import { type FoundStructure, foundStructures, parseTheta } from '../multipliers/theta.ts';
 import { networkToMap, type RunContext, requirePhase, sessionFrom } from '../run/context.ts';
 import { files } from '../run/folder.ts';
 import { type MultiplierRecord, verifiedBytes } from '../run/manifest.ts';
+import { approximateLayers } from '../settings/layers.ts';
 import type { PhaseResult } from './result.ts';
 
 export async function map(context: RunContext): Promise<PhaseResult> {
@@ -52,10 +48,8 @@ function structuresToMap(context: RunContext): readonly Wanted[] {
 }
 
 async function mapAndMeasure(context: RunContext, wanted: readonly Wanted[], session: Session): Promise<PhaseResult> {
-  const { configuration, dataset, task, layers, listener, imported } = context;
-  const trained = imported
-    ? quantizedArithmetic(configuration, exactMultiplier)
-    : structuredArithmetic(configuration, layers);
+  const { configuration, dataset, task, listener, imported } = context;
+  const trained = imported ? quantizedArithmetic(context, exactMultiplier) : structuredArithmetic(context);
   const operands = await measureOperands(session, task, trained, dataset.train, configuration.quantize.images);
   const written: string[] = [];
   const multipliers: MultiplierRecord[] = [];

@@ -20,8 +20,8 @@ import { finishTraining, resumePosition, trainPhase } from './training.ts';
 
 export async function quantize(context: RunContext): Promise<PhaseResult> {
   const { configuration, dataset, task, layers } = context;
-  const { images, range, ...training } = configuration.quantize;
-  const arithmetic = quantizedArithmetic(configuration, exactMultiplier);
+  const { images, range: _, layerBits: __, ...training } = configuration.quantize;
+  const arithmetic = quantizedArithmetic(context, exactMultiplier);
   const session = await sessionFrom(context, 'train', files.float);
   try {
     const start = training.epochs > 0 ? resumePosition(context, 'quantize', session) : undefined;

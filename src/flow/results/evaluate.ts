@@ -16,7 +16,7 @@ import type { Material } from '../run/material.ts';
 import { type Stage, type StageResult, stages } from '../run/stages.ts';
 import type { Configuration } from '../settings/config.ts';
 import type { Phase } from '../settings/phases.ts';
-import { phasesOf } from '../settings/phases.ts';
+import { asMeant, phasesOf } from '../settings/phases.ts';
 
 export interface EvaluateOptions extends Material {
   readonly folder: string;
@@ -83,20 +83,20 @@ export async function evaluateRun(options: EvaluateOptions): Promise<EvaluationR
 /** Under a given multiplier an exploration stays as it was done, whatever the run's settings have become since. */
 function exploredWith({ phases }: Manifest, stage: Stage): Partial<Configuration> {
   if (!phases.explore || !['approximated', 'explored'].includes(stage)) return {};
-  const { exactLayers, explore } = JSON.parse(phases.explore.settings) as Configuration;
-  return { exactLayers, explore };
+  const { approximate, exactLayers, explore } = asMeant(JSON.parse(phases.explore.settings) as Configuration);
+  return { approximate, exactLayers, explore };
 }
 
 function arithmeticOf(run: OpenRun, stage: Stage): Arithmetic {
-  const { configuration, folder } = run;
+  const { folder } = run;
   switch (stage) {
     case 'float':
       return { kind: 'float' };
     case 'quantized':
-      return quantizedArithmetic(configuration, exactMultiplier);
+      return quantizedArithmetic(run, exactMultiplier);
     case 'approximated':
     case 'explored':
-      return structuredArithmetic(configuration, run.layers);
+      return structuredArithmetic(run);
     case 'mapped':
     case 'recovered':
       return mappedArithmetic(run, readTables(folder, requirePhase(run, 'map')));

@@ -11,7 +11,14 @@ import { shellWord } from '../../tensor/names.ts';
 import { duration, fixed, grouped, percent, significant } from '../../tensor/numbers.ts';
 import type { NamedFigure } from '../../workbench/figures.ts';
 import { stageTitles } from '../run/stages.ts';
-import { type MultiplierSummary, metricRows, type RunSummary, thetaBars, thetaBarsNote } from './summary.ts';
+import {
+  describeExactLayers,
+  type MultiplierSummary,
+  metricRows,
+  type RunSummary,
+  thetaBars,
+  thetaBarsNote,
+} from './summary.ts';
 
 export interface PageFigures {
   /** Of the whole run. */
@@ -140,23 +147,14 @@ function pictureBlocks({ multipliers: drawn }: PageFigures, multipliers: readonl
   });
 }
 
-function settingBlocks({
-  changed,
-  options,
-  weightBits,
-  activationBits,
-  seed,
-  exactLayers,
-  exactShare,
-}: RunSummary): Block[] {
+function settingBlocks(summary: RunSummary): Block[] {
+  const { changed, options, weightBits, activationBits, seed, exactLayers } = summary;
   const text = (value: unknown) => (typeof value === 'string' ? value : JSON.stringify(value));
-  const exact =
-    exactLayers.length === 0 ? undefined : `${exactLayers.join(', ')} (${percent(exactShare)} of the multiplications)`;
   return [
     facts([
       ['Operands', `${weightBits}-bit weights, ${activationBits}-bit activations`],
       ['Seed', String(seed)],
-      ['Exact layers', exact],
+      ['Exact layers', exactLayers.length === 0 ? undefined : describeExactLayers(summary)],
     ]),
     ...(changed.length === 0
       ? [note('Every setting is the default.')]

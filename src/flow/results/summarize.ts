@@ -8,6 +8,7 @@ import { files } from '../run/folder.ts';
 import { requireIntact } from '../run/integrity.ts';
 import { type Manifest, manifestPath, readManifest, stageResultOf } from '../run/manifest.ts';
 import { changedSettings, optionsOf } from '../settings/flags.ts';
+import { approximateLayers, layerWidths } from '../settings/layers.ts';
 import { isView, phasesOf } from '../settings/phases.ts';
 import type { LayerSummary, MultiplierSummary, RunFile, RunSummary } from './summary.ts';
 import { verdictOf } from './verdict.ts';
@@ -23,7 +24,8 @@ export function summarize(folder: string): RunSummary {
   const stages = phases.flatMap((phase) => (manifest.phases[phase]?.stages ?? []).map(stageResultOf));
   const multipliers: readonly MultiplierSummary[] = manifest.phases.map?.multipliers ?? [];
   const layers = layerSummaries(manifest, multipliers);
-  const exact = layers.filter(({ name }) => configuration.exactLayers.includes(name));
+  const approximate = new Set(approximateLayers(configuration, inputs.layers).map(({ name }) => name));
+  const exact = layers.filter(({ name }) => !approximate.has(name));
   return {
     folder,
     data: configuration.data,
@@ -36,7 +38,7 @@ export function summarize(folder: string): RunSummary {
     layers,
     exactLayers: exact.map(({ name }) => name),
     exactShare: exact.reduce((sum, { share }) => sum + share, 0),
-    verdict: verdictOf({ configuration, stages, multipliers }),
+    verdict: verdictOf({ configuration, stages, multipliers, exactLayers: exact.map(({ name }) => name) }),
     changed: changedSettings(configuration),
     options: optionsOf(configuration),
     inputs,
@@ -57,16 +59,17 @@ function layerSummaries(
   { configuration, inputs }: Manifest,
   multipliers: readonly MultiplierSummary[],
 ): readonly LayerSummary[] {
-  const { weights, activations } = configuration.bits;
+  const widths = layerWidths(configuration, inputs.layers);
   const total = inputs.layers.reduce((sum, { macs }) => sum + macs, 0);
   const rows = inputs.layers.map(({ name, macs }) => {
     const own = multipliers.find(({ layers }) => layers.includes(name));
+    const { weights, activations } = widths.get(name)!;
     const cost = own ? own.gateCost : cheapestExact(weights, activations).gateCost;
-    return { name, macs, own, gates: cost === null ? Number.NaN : macs * cost };
+    return { name, macs, own, weights, activations, gates: cost === null ? Number.NaN : macs * cost };
   });
   const gates = rows.reduce((sum, row) => sum + row.gates, 0);
-  return rows.map(({ name, macs, own, gates: part }) => ({
-    ...{ name, macs, share: macs / total },
+  return rows.map(({ name, macs, own, weights, activations, gates: part }) => ({
+    ...{ name, macs, share: macs / total, weightBits: weights, activationBits: activations },
     ...(multipliers.length === 0 ? {} : { multiplier: own?.name ?? null }),
     ...(multipliers.length === 0 || Number.isNaN(gates) ? {} : { gateShare: part / gates }),
   }));

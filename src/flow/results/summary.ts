@@ -41,6 +41,9 @@ export interface LayerSummary {
   readonly macs: number;
   /** Its share of the network's multiplications, 0 … 1. */
   readonly share: number;
+  /** Widths of its operands in bits. */
+  readonly weightBits: number;
+  readonly activationBits: number;
   /** Name of its multiplier; null where it keeps the exact one; absent before the mapping. */
   readonly multiplier?: string | null;
   /**
@@ -75,7 +78,10 @@ export interface RunSummary {
   readonly stages: readonly StageResult[];
   readonly multipliers: readonly MultiplierSummary[];
   readonly layers: readonly LayerSummary[];
-  /** Layers that keep the exact multiplier, and their share of the multiplications. */
+  /**
+   * Layers that keep an exact multiplier, and their share of the multiplications. Power and gate cost are of the other
+   * layers.
+   */
   readonly exactLayers: readonly string[];
   readonly exactShare: number;
   /** One or two sentences: what was saved for what loss, and what to try next. */
@@ -115,6 +121,23 @@ export function metricRows({ metrics, gateCost, mseToTarget, certificate }: Mult
     { label: proof.proved ? 'Proved equal' : 'Not compared', value: proof.text },
   ];
 }
+
+/** So many exact layers are named in a line. */
+const MOST_NAMED = 12;
+
+/** "power and gate cost are those of 98.7 % of the multiplications; exact: conv1 (8×8, 9,216 MACs), fc (640 MACs)". */
+export function describeExactLayers(summary: Pick<RunSummary, 'layers' | 'exactLayers' | 'exactShare'> & Widths) {
+  const { layers, exactLayers, exactShare } = summary;
+  const own = layers.filter(({ name }) => exactLayers.includes(name));
+  const named = own.slice(0, MOST_NAMED).map(({ name, macs, weightBits, activationBits }) => {
+    const isOther = weightBits !== summary.weightBits || activationBits !== summary.activationBits;
+    return `${name} (${isOther ? `${weightBits}×${activationBits} bits, ` : ''}${grouped(macs)} MACs)`;
+  });
+  const more = own.length > named.length ? ` and ${own.length - named.length} more` : '';
+  return `power and gate cost are those of ${percent(1 - exactShare)} of the multiplications; exact multipliers in ${named.join(', ')}${more}`;
+}
+
+type Widths = Pick<RunSummary, 'weightBits' | 'activationBits'>;
 
 /** θ as one character per column, lowest first: ▁ is 0, the column is kept; █ is 1, it is gone. */
 export function thetaBars(theta: readonly number[]): string {

@@ -10,17 +10,23 @@ interface Told {
   readonly gateCost?: number | undefined;
   readonly theta?: readonly number[];
   readonly stage?: 'mapped' | 'recovered';
+  readonly exactLayers?: readonly string[];
 }
 
 function verdict({ settings = {}, exact = 0.9889, accuracy = 0.9861, theta = [1, 0.5], stage, ...rest }: Told): string {
-  const { gateCost = 0.45 } = rest;
+  const { gateCost = 0.45, exactLayers = [] } = rest;
   const cost = 'gateCost' in rest && rest.gateCost === undefined ? {} : { gateCost };
   const stages: StageResult[] = [
     { stage: 'float', accuracy: 0.99, loss: 0.1 },
     { stage: 'quantized', accuracy: exact, loss: 0.1, power: 1 },
     { stage: stage ?? 'recovered', accuracy, loss: 0.1, ...cost },
   ];
-  return verdictOf({ configuration: parseConfiguration(settings, 'test'), stages, multipliers: [{ theta }] });
+  return verdictOf({
+    configuration: parseConfiguration(settings, 'test'),
+    stages,
+    multipliers: [{ theta }],
+    exactLayers,
+  });
 }
 
 describe('the verdict', () => {
@@ -73,17 +79,17 @@ describe('the verdict', () => {
     expect(table).toContain('what that saves is not known, since the multiplier is a table without a netlist');
     expect(table).not.toContain('gates than');
     const configuration = parseConfiguration({}, 'test');
-    expect(verdictOf({ configuration, stages: [], multipliers: [] })).toBe(
+    expect(verdictOf({ configuration, stages: [], multipliers: [], exactLayers: [] })).toBe(
       'Nothing is measured yet; tram run goes on.',
     );
     const float: StageResult = { stage: 'float', accuracy: 0.9, loss: 1 };
-    expect(verdictOf({ configuration, stages: [float], multipliers: [] })).toBe(
+    expect(verdictOf({ configuration, stages: [float], multipliers: [], exactLayers: [] })).toBe(
       'So far 90.00 % (float model); tram run goes on.',
     );
   });
 
   test('says of which layers the gates are where some keep the exact multiplier', () => {
-    expect(verdict({ settings: { exactLayers: ['fc'] } })).toMatch(
+    expect(verdict({ exactLayers: ['fc'] })).toMatch(
       /gates than the cheapest exact 8×8 multiplier in the layers that do not keep one /,
     );
     expect(verdict({})).not.toContain('keep');

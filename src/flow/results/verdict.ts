@@ -17,9 +17,11 @@ export interface Outcome {
   readonly configuration: Configuration;
   readonly stages: readonly StageResult[];
   readonly multipliers: readonly Pick<MultiplierSummary, 'theta'>[];
+  /** Layers that keep an exact multiplier. */
+  readonly exactLayers: readonly string[];
 }
 
-export function verdictOf({ configuration, stages, multipliers }: Outcome): string {
+export function verdictOf({ configuration, stages, multipliers, exactLayers }: Outcome): string {
   const at = (stage: Stage) => stages.find((result) => result.stage === stage);
   const result = at('recovered') ?? at('mapped');
   const exact = at('quantized');
@@ -36,7 +38,7 @@ export function verdictOf({ configuration, stages, multipliers }: Outcome): stri
     return `${instead}; what that saves is not known, since the multiplier is a table without a netlist.`;
   }
   const relative = result.gateCost / cheapestExact(weights, activations).gateCost;
-  const where = configuration.exactLayers.length > 0 ? ' in the layers that do not keep one' : '';
+  const where = exactLayers.length > 0 ? ' in the layers that do not keep one' : '';
   const saved = `${gatesText(relative)} the cheapest exact ${weights}×${activations} multiplier${where}`;
   const next = nextStep(configuration, multipliers, result.stage, loss);
   return [`${saved} ${lossText(loss)} (${instead}); ${next}.`, ...fewerBits(configuration, result.gateCost)].join(' ');

@@ -4,12 +4,12 @@
 import type { Dataset } from '../../data/dataset.ts';
 import type { Backend, Session } from '../../engine/backend.ts';
 import type { EmulationName } from '../../multiplier/error.ts';
-import type { MultiplyingLayer } from '../../nn/layers.ts';
 import type { FigureFormat } from '../../report/formats.ts';
 import { UserError } from '../../tensor/errors.ts';
 import type { ImageTask } from '../../train/images.ts';
 import type { ImportedMultiplier } from '../../workbench/import.ts';
 import type { Configuration } from '../settings/config.ts';
+import type { RunLayer } from '../settings/layers.ts';
 import { type Phase, phasesOf } from '../settings/phases.ts';
 import { type FloatModel, loadModel } from './checkpoint.ts';
 import type { Listener } from './events.ts';
@@ -20,7 +20,7 @@ import { type PhaseRecord, verifiedBytes } from './manifest.ts';
 export interface OpenRun extends RunFolder {
   readonly dataset: Dataset;
   readonly task: ImageTask;
-  readonly layers: readonly MultiplyingLayer[];
+  readonly layers: readonly RunLayer[];
   readonly backend: Backend;
   /** How concrete multipliers are emulated. */
   readonly emulation: EmulationName;

@@ -6,12 +6,12 @@ import { existsSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { Dataset, DatasetOptions } from '../../data/dataset.ts';
 import { openDataset, parseImageSize, relocate } from '../../data/registry.ts';
-import type { MultiplyingLayer } from '../../nn/layers.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { readBytes, sha256 } from '../../tensor/files.ts';
 import { type ImageTask, imageTask } from '../../train/images.ts';
 import { multiplyingLayers } from '../../train/task.ts';
 import type { Configuration, ConfigurationInput } from '../settings/config.ts';
+import { type LayerFacts, type RunLayer, usualLayers } from '../settings/layers.ts';
 import type { Phase } from '../settings/phases.ts';
 import type { Manifest, RunInputs } from './manifest.ts';
 import { datasetInMemory, isInMemory, type Material, modelNamed, multiplierInMemory } from './material.ts';
@@ -21,7 +21,7 @@ export interface OpenTask {
   /** The working directory from which a relative path to the data was found. */
   readonly directory: string;
   readonly task: ImageTask;
-  readonly layers: readonly MultiplyingLayer[];
+  readonly layers: readonly RunLayer[];
   /** What the caller brought in memory. */
   readonly material: Material;
 }
@@ -47,7 +47,7 @@ export async function openTask(
     );
   }
   const task = imageTask(model, dataset);
-  return { dataset, directory, task, layers: multiplyingLayers(task), material };
+  return { dataset, directory, task, layers: usualLayers(multiplyingLayers(task), model.card), material };
 }
 
 /**
@@ -136,9 +136,10 @@ export function inputsOf(
     isRead: isRead('map') || said.map?.liberty !== undefined,
     known: known && { path: known.source, sha256: known.sha256 },
   });
-  const layersNow = layers.map(({ name, macs }) => ({ name, macs }));
+  const layersNow = layers.map(({ name, macs, kind, usual }) => ({ name, macs, kind, usual }));
+  const workOf = (all: readonly LayerFacts[]) => JSON.stringify(all.map(({ name, macs }) => [name, macs]));
   // A model in memory has no file and no hash; its layers must be those of the run at the least.
-  if (old && isInMemory(configuration.model) && JSON.stringify(layersNow) !== JSON.stringify(old.inputs.layers)) {
+  if (old && isInMemory(configuration.model) && workOf(layersNow) !== workOf(old.inputs.layers)) {
     throw new UserError(
       `the model ${modelNamed(configuration.model, material).name} has other layers than the one that the run was made with; give that one, or use another folder`,
     );

@@ -10,8 +10,14 @@ import { operandOrders } from '../../multiplier/table.ts';
 import { type Certificate, certifiedForms } from '../../netlist/certify.ts';
 import { invariant, quoted, UserError } from '../../tensor/errors.ts';
 import { isInside, readBytes, readJson, sha256, writeJsonInside } from '../../tensor/files.ts';
-import { type ConfigurationInput, configurationSchema, describeIssues } from '../settings/config.ts';
-import { phases } from '../settings/phases.ts';
+import {
+  type Configuration,
+  type ConfigurationInput,
+  configurationSchema,
+  describeIssues,
+} from '../settings/config.ts';
+import { approximateLayers } from '../settings/layers.ts';
+import { asMeant, phases } from '../settings/phases.ts';
 import { emulations, precisions } from './device.ts';
 import { type StageResult, stages } from './stages.ts';
 
@@ -151,7 +157,15 @@ const inputsRecord = z.strictObject({
     labels: z.string().optional(),
   }),
   /** The layers that multiply, with their multiplications per image. */
-  layers: z.array(z.strictObject({ name: z.string(), macs: z.number() })),
+  layers: z.array(
+    z.strictObject({
+      name: z.string(),
+      macs: z.number(),
+      kind: z.enum(['convolution', 'linear']).optional(),
+      /** Whether it is approximated unless the settings say otherwise. */
+      usual: z.boolean().optional(),
+    }),
+  ),
   /** The float model that the run started from. */
   checkpoint: z.strictObject({ path: z.string(), sha256: z.string() }).optional(),
   /** The multiplier that was given instead of mapping θ: a file's path, or a generator. */
@@ -197,7 +211,7 @@ export function readManifest(folder: string): Manifest {
     throw new UserError(`${folder} is not a run folder: it has no manifest.json; make one with tram run or tram train`);
   }
   const json = readJson(path);
-  const parsed = manifestSchema.safeParse(json);
+  const parsed = manifestSchema.safeParse(asMeantThen(json));
   if (parsed.success) {
     const { digest, ...manifest } = parsed.data;
     const { digest: _, ...rest } = json as Record<string, unknown>;
@@ -220,13 +234,24 @@ export function readManifest(folder: string): Manifest {
   throw new UserError(`${path} is not a manifest of this program: ${describeIssues(parsed.error)}`);
 }
 
+/** With what settings meant that a later version has given another default. */
+function asMeantThen(json: unknown): unknown {
+  const { given, configuration } = (json ?? {}) as { readonly given?: unknown; readonly configuration?: unknown };
+  if (typeof configuration !== 'object' || configuration === null || typeof given !== 'object') return json;
+  const meant = asMeant(configuration);
+  if (meant === configuration) return json;
+  const { approximate } = meant as Partial<Configuration>;
+  return { ...(json as object), configuration: meant, given: { approximate, ...given } };
+}
+
 /**
  * What one part of a manifest says against another: every layer that is approximated has one multiplier, whose table is
  * there.
  */
 function contradictionIn({ inputs, configuration, phases: { map } }: Manifest): string | undefined {
   if (!map) return undefined;
-  const expected = inputs.layers.map(({ name }) => name).filter((name) => !configuration.exactLayers.includes(name));
+  if (inputs.layers.length === 0) return 'no layer is approximated';
+  const expected = approximateLayers(configuration, inputs.layers).map(({ name }) => name);
   const multipliers = map.multipliers ?? [];
   const found = multipliers.flatMap(({ layers }) => layers);
   const odd = [
@@ -235,8 +260,7 @@ function contradictionIn({ inputs, configuration, phases: { map } }: Manifest): 
   ].find((name) => name !== undefined);
   if (odd !== undefined) return `the layer ${quoted(odd)} is not one of those that have a multiplier, each one`;
   const idle = multipliers.find(({ name, layers }) => layers.length === 0 || map.files[`${name}.npy`] === undefined);
-  if (idle) return `the multiplier ${idle.name} has no layer, or no table among the files`;
-  return expected.length === 0 ? 'no layer is approximated' : undefined;
+  return idle && `the multiplier ${idle.name} has no layer, or no table among the files`;
 }
 
 /** Writes the manifest, or nothing where it could not be read back. */

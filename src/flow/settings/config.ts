@@ -11,6 +11,7 @@ import { tableOrders } from '../../netlist/formats/interpret.ts';
 import { searchNames } from '../../netlist/mapping/task.ts';
 import { rangeNames } from '../../quant/quantized.ts';
 import { UserError } from '../../tensor/errors.ts';
+import { parseLayerBits } from './layers.ts';
 import type { ConfigurationInput } from './settings.ts';
 
 export type { ConfigurationInput } from './settings.ts';
@@ -21,6 +22,14 @@ const epochs = z.int().min(1);
 const schedule = z.enum(['constant', 'cosine']);
 const batchSize = z.int().min(1);
 const momentum = z.number().min(0).lt(1);
+
+/** Widths of some layers: `first=8`, `*.fc2=8x6`; see layers.ts. */
+const layerBits = z
+  .string()
+  .refine(
+    (text) => parseLayerBits(text) !== undefined,
+    'expected LAYERS=BITS of 2 to 8, for example first=8 or *.fc2=8x6',
+  );
 
 /** Half size of a smoothing window in codes; 127 leaves the mean slope everywhere, whatever the width. */
 const halfWindow = z.int().min(0).max(127);
@@ -58,7 +67,8 @@ const givenConfiguration = z.strictObject({
     })
     .prefault({}),
   channelwise: z.boolean().default(true),
-  exactLayers: z.array(z.string()).default([]),
+  approximate: z.array(z.string().min(1)).min(1).default(['usual']),
+  exactLayers: z.array(z.string().min(1)).default([]),
   train: z
     .strictObject({
       checkpoint: z.string().optional(),
@@ -74,6 +84,7 @@ const givenConfiguration = z.strictObject({
     .strictObject({
       images: z.int().min(1).default(1024),
       range: z.enum(rangeNames).default('with-zero'),
+      layerBits: z.array(layerBits).default([]),
       epochs: z.int().min(0).default(0),
       batchSize: batchSize.default(64),
       learningRate: rate.default(1e-3),
@@ -152,7 +163,6 @@ export type Configuration = z.output<typeof configurationSchema>;
 
 /** The settings of the published scripts where they differ from our defaults. */
 export const published = {
-  exactLayers: ['fc'],
   train: { batchSize: 256 },
   quantize: { batchSize: 256, range: 'as-observed' },
   explore: { batchSize: 256, thetaLearningRate: 5e-4, thetaWeightDecay: 5e-4 },

@@ -16,6 +16,8 @@ function other({ kind, choices, range, default: usual, value, name }: Field): st
   const special: Readonly<Record<string, string>> = {
     image: '28x28x1',
     bits: '4x6',
+    'layer-bits': 'first=8,*.conv2=7x5',
+    'first-last-bits': '8x6',
     smoothing: '3x2',
     liberty: 'a.lib',
   };

@@ -43,13 +43,14 @@ export const phaseFacts: Readonly<Record<Phase, PhaseFacts>> = {
   },
   explore: {
     title: () => 'explore θ and weights',
-    settings: ({ exactLayers, explore }) => ({ exactLayers, explore }),
+    settings: ({ approximate, exactLayers, explore }) => ({ approximate, exactLayers, explore }),
     ...{ done: 'once', reads: 'data' },
   },
   map: {
     title: ({ map: { multiplier } }) =>
       multiplier === undefined ? 'map θ to a multiplier' : `measure the multiplier ${multiplier}`,
-    settings: ({ exactLayers, map: { search, operands, costBudget, costWeight, ...given } }) => ({
+    settings: ({ approximate, exactLayers, map: { search, operands, costBudget, costWeight, ...given } }) => ({
+      approximate,
       exactLayers,
       map: given.multiplier === undefined ? { ...given, search, operands, costBudget, costWeight } : given,
     }),
@@ -103,12 +104,17 @@ function withContents(configuration: Configuration, { checkpoint, multiplier }: 
  * order. What `done` does not say, because the program that wrote it did not have the setting yet, was the default.
  */
 export function describeDifference(done: string, wanted: string): string {
-  const [before, after] = [done, wanted].map((settings) => flatten(withDefaults(JSON.parse(settings)))) as [
+  const [before, after] = [done, wanted].map((settings) => flatten(withDefaults(asMeant(JSON.parse(settings))))) as [
     Map<string, string>,
     Map<string, string>,
   ];
   const keys = [...new Set([...before.keys(), ...after.keys()])].filter((key) => before.get(key) !== after.get(key));
   return keys.map((key) => `${key} ${after.get(key) ?? 'unset'} instead of ${before.get(key) ?? 'unset'}`).join(', ');
+}
+
+/** Settings as the program meant them that wrote them: until 0.2 it approximated every layer that was not named. */
+export function asMeant<T extends object>(settings: T): T {
+  return 'exactLayers' in settings && !('approximate' in settings) ? { approximate: ['all'], ...settings } : settings;
 }
 
 function withDefaults(settings: Readonly<Record<string, unknown>>): unknown {

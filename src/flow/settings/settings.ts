@@ -42,7 +42,13 @@ export interface ConfigurationInput {
   bits?: { weights?: number | undefined; activations?: number | undefined } | undefined;
   /** One weight scale per output channel (default) or per layer. */
   channelwise?: boolean | undefined;
-  /** Layers that keep the exact multiplier, by their names; they are reported apart. */
+  /**
+   * Layers that run on the approximate multiplier: names, patterns of them (`*`: any characters), or `all`,
+   * `convolutions`, `linear-layers`, `first`, `last`, `usual`. Default `usual`: what the model's card says, else as in
+   * the paper the convolutions of a convolutional network, and the linear layers of a transformer but for its last.
+   */
+  approximate?: string[] | undefined;
+  /** Layers that keep the exact multiplier all the same, said in the same way; they are reported apart. */
   exactLayers?: string[] | undefined;
   /** The float model: 30 epochs at 0.05, cosine. */
   train?:
@@ -61,6 +67,11 @@ export interface ConfigurationInput {
          * extremes alone.
          */
         range?: 'with-zero' | 'as-observed' | undefined;
+        /**
+         * Layers of other operand widths: `first=8`, `last=8`, `*.fc2=8x6` (weights × activations); the last that means
+         * a layer counts. They keep an exact multiplier of these widths.
+         */
+        layerBits?: string[] | undefined;
       })
     | undefined;
   /** Phase 1: weights and structure parameters θ on cross-entropy + λ · power; 10 epochs at 5e-4, constant. */

@@ -4,7 +4,7 @@
 // schema has at least one setting.
 
 import { sources } from '../../data/registry.ts';
-import { models } from '../../nn/models/registry.ts';
+import { selectorForms } from './layers.ts';
 import type { Phase } from './phases.ts';
 import { nameList, perOperand } from './values.ts';
 
@@ -66,6 +66,11 @@ function trainingSettings(phase: keyof typeof trainingPhases): Setting[] {
 function listOfNames(text: string): readonly unknown[] | undefined {
   const names = nameList(text);
   return names && [names];
+}
+
+function firstAndLast(text: string): readonly unknown[] | undefined {
+  if (text === 'none') return [[]];
+  return perOperand(text) && [[`first=${text}`, `last=${text}`]];
 }
 
 const explore = { phase: 'explore', group: trainingPhases.explore } as const;
@@ -131,7 +136,7 @@ export const settings: readonly Setting[] = [
     paths: ['model'],
     placeholder: 'MODEL',
     help: 'network to train',
-    expected: models.map(({ name }) => name).join(', '),
+    expected: 'a name that tram models lists, or the path of a .mjs file with one of your own',
   },
   { ...train, name: 'seed', paths: ['seed'], placeholder: 'N', help: 'seed of everything that is drawn at random' },
   {
@@ -169,6 +174,26 @@ export const settings: readonly Setting[] = [
   },
   {
     ...quantize,
+    name: 'layer-bits',
+    paths: ['quantize.layerBits'],
+    placeholder: 'A=B,…',
+    help: 'layers of other operand widths, which keep an exact multiplier of them: first=8,*.fc2=8x6',
+    parse: listOfNames,
+    expected: 'LAYERS=BITS separated by commas, for example first=8,*.fc2=8x6',
+    defaultText: 'none',
+  },
+  {
+    ...quantize,
+    name: 'first-last-bits',
+    paths: ['quantize.layerBits'],
+    placeholder: 'B',
+    help: 'operand widths of the first and the last layer: --layer-bits first=B,last=B',
+    parse: firstAndLast,
+    expected: '2 to 8, 8x6 for weights × activations, or none',
+    defaultText: 'those of the others',
+  },
+  {
+    ...quantize,
     name: 'channelwise',
     paths: ['channelwise'],
     value: true,
@@ -193,11 +218,22 @@ export const settings: readonly Setting[] = [
   ...trainingSettings('quantize'),
   {
     ...explore,
+    name: 'approximate',
+    paths: ['approximate'],
+    placeholder: 'A,B',
+    help: "layers that run on the approximate multiplier; usual: what the model's card says, else the convolutions, in transformers the linear layers but the last",
+    parse: listOfNames,
+    expected: selectorForms,
+    defaultText: 'usual',
+  },
+  {
+    ...explore,
     name: 'exact-layers',
     paths: ['exactLayers'],
     placeholder: 'A,B',
-    help: 'layers that keep the exact multiplier; none for no layer',
+    help: 'layers that keep the exact multiplier all the same; none for no layer',
     parse: listOfNames,
+    expected: selectorForms,
     defaultText: 'none',
   },
   {

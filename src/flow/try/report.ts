@@ -56,7 +56,9 @@ export interface TryReport {
     /** Behind every accuracy. */
     readonly testImages: number;
     readonly bits: OperandBits;
+    /** Layers that keep an exact multiplier whatever is tried, and their share of the multiplications. */
     readonly exactLayers: readonly string[];
+    readonly exactShare: number;
     /** SHA-256 of the quantised network that the multipliers were tried in. */
     readonly quantized: string;
   };

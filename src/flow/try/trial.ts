@@ -11,7 +11,7 @@ import { evaluator } from '../../train/evaluation.ts';
 import { atStart, trainEpochs } from '../../train/loop.ts';
 import type { QuantizedArithmetic } from '../../train/task.ts';
 import type { OperandBits } from '../../workbench/import.ts';
-import { approximateLayers, quantizedArithmetic, recoveryArithmetic } from '../multipliers/multipliers.ts';
+import { type Network, quantizedArithmetic, recoveryArithmetic } from '../multipliers/multipliers.ts';
 import { measureOperands } from '../multipliers/operands.ts';
 import { proveActive } from '../multipliers/proof.ts';
 import { calibrate } from '../phases/quantize.ts';
@@ -22,6 +22,7 @@ import { type DeviceOptions, type DeviceRecord, deviceRecord, openBackend } from
 import { files, inFolder } from '../run/folder.ts';
 import { openTask } from '../run/inputs.ts';
 import { readManifest, verifiedBytes } from '../run/manifest.ts';
+import { approximateLayers } from '../settings/layers.ts';
 import { foldMeanErrors, type LayerOperands, measureLayers } from './mean-error.ts';
 import { reestimateStatistics } from './statistics.ts';
 import type { Measured, Treatment } from './treatments.ts';
@@ -74,9 +75,9 @@ export interface Candidate {
   readonly table: ProductTable | null;
 }
 
-function arithmeticOf({ configuration, emulation }: TriedRun, { bits, table }: Candidate): QuantizedArithmetic {
-  const multiplier = table === null ? exactMultiplier() : concreteMultiplier(table, emulation);
-  return quantizedArithmetic({ ...configuration, bits }, () => multiplier);
+function arithmeticOf(run: TriedRun, { bits, table }: Candidate): QuantizedArithmetic {
+  const multiplier = table === null ? exactMultiplier() : concreteMultiplier(table, run.emulation);
+  return quantizedArithmetic(atWidths(run, bits), () => multiplier);
 }
 
 /** The quantised network of the run, or at other widths the float model after post-training quantisation to them. */
@@ -87,10 +88,15 @@ async function sessionOf(run: TriedRun, bits: OperandBits): Promise<Session> {
   const [bytes, path] = own ? [run.quantized, files.quantized] : [run.float, files.float];
   loadModel(bytes, inFolder(run, path), session, layers);
   if (!own) {
-    const arithmetic = quantizedArithmetic({ ...configuration, bits }, exactMultiplier);
+    const arithmetic = quantizedArithmetic(atWidths(run, bits), exactMultiplier);
     await calibrate(run, session, arithmetic, configuration.quantize.images);
   }
   return session;
+}
+
+/** The run's network with multipliers of other widths. */
+function atWidths({ configuration, layers }: TriedRun, bits: OperandBits): Network {
+  return { configuration: { ...configuration, bits }, layers };
 }
 
 function isOwn({ configuration }: TriedRun, { weights, activations }: OperandBits): boolean {
@@ -110,7 +116,7 @@ export async function measureRun(run: TriedRun): Promise<RunOperands> {
   const { configuration, task, dataset } = run;
   const session = await sessionOf(run, configuration.bits);
   try {
-    const arithmetic = quantizedArithmetic(configuration, exactMultiplier);
+    const arithmetic = quantizedArithmetic(run, exactMultiplier);
     const over = [session, task, arithmetic, dataset.train, configuration.quantize.images] as const;
     const byLayer = await measureOperands(...over);
     const approximate = approximateLayers(configuration, run.layers).map(({ name }) => byLayer.get(name)!);

@@ -25,6 +25,7 @@ import {
 import type { LoadOptions } from '../../workbench/load.ts';
 import type { DeviceOptions } from '../run/device.ts';
 import { lockRun } from '../run/lock.ts';
+import { approximateLayers, type LayerFacts } from '../settings/layers.ts';
 import type { Listener } from './events.ts';
 import { requireFolder, tryFiles, tryFolder } from './folder.ts';
 import { expandNames } from './names.ts';
@@ -281,7 +282,7 @@ class Work {
   /** Everything that the measurements without training depend on. */
   #facts({ table, bits, row }: PlannedTrial): Facts {
     const { manifest, configuration, device } = this.#run;
-    const { channelwise, exactLayers, seed, model, quantize } = configuration;
+    const { channelwise, approximate, exactLayers, seed, model, quantize } = configuration;
     return {
       tram: version,
       multiplier: table === null ? 'exact' : row.sha256,
@@ -289,18 +290,23 @@ class Work {
       bits,
       network: table === null ? manifestHash(this.#run, bits) : sha256(this.#run.quantized),
       data: manifest.inputs.data.sha256,
-      ...{ model, seed, channelwise, exactLayers, quantize, device: device.name },
+      ...{ model, seed, channelwise, approximate, exactLayers, quantize, device: device.name },
     };
   }
 
   /** The report of what is there, written as JSON and CSV. */
   #write(complete: boolean): TryReport {
-    const { folder, configuration, device, quantized, dataset } = this.#run;
-    const { model, data, seed, bits, exactLayers, quantize } = configuration;
+    const { folder, configuration, device, quantized, dataset, layers } = this.#run;
+    const { model, data, seed, bits, quantize } = configuration;
+    const approximate = new Set(approximateLayers(configuration, layers).map(({ name }) => name));
+    const exact = layers.filter(({ name }) => !approximate.has(name));
+    const macsOf = (some: readonly LayerFacts[]) => some.reduce((sum, { macs }) => sum + macs, 0);
     const report: TryReport = {
       ...{ format: 'tram-try', version: 1, program: { tram: version, node: process.version } },
       run: {
-        ...{ folder, model, data, seed, testImages: dataset.test.count, bits, exactLayers },
+        ...{ folder, model, data, seed, testImages: dataset.test.count, bits },
+        exactLayers: exact.map(({ name }) => name),
+        exactShare: macsOf(exact) / macsOf(layers),
         quantized: sha256(quantized),
       },
       ...{ recoverEpochs: this.#options.recover ?? 0, images: quantize.images, device },

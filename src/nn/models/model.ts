@@ -17,8 +17,9 @@ export interface ModelCard {
   /** Mean and standard deviation of the channels that published weights were trained with, of values 0 … 1. */
   readonly normalization?: { readonly mean: readonly number[]; readonly deviation: readonly number[] };
   /**
-   * Patterns of the layers that keep the exact multiplier unless a run says otherwise (`*`: any characters); default:
-   * none.
+   * Patterns of the layers that keep the exact multiplier unless a run says otherwise (`*`: any characters). Default:
+   * all but the convolutions, or in a network whose multiplications are mostly those of linear layers all but these,
+   * and the last linear layer.
    */
   readonly exact?: readonly string[];
   /**

@@ -1,39 +1,19 @@
 // Pooling over windows of an NHWC image. One thread per pixel and WIDTH channels (16 bytes where the channel count is a
 // multiple of 4), channels fastest, so that a warp reads contiguous channels. Gradients gather: each input element
-// visits the windows that contain it, nothing is scattered. Padding never wins a maximum and counts as zeros in an
-// average.
+// visits the windows that contain it, nothing is scattered. Padding never wins a maximum; in an average it counts as
+// zeros or not at all, and what lies beyond it never does.
 // -D: WIDTH.
-#include "common.cuh"
+#include "lanes.cuh"
 
 #define THREADS 256
 
 struct Pool {
   int n, h, w, c, oh, ow, kh, kw, strideY, strideX, paddingY, paddingX;
+  /** Averages: what every window is divided by, or 0 where that depends on the window; whether padding counts. */
+  int area, countPadding;
   /** Division by c / WIDTH, and by the columns and rows of the image that the kernel's threads run over. */
   Divider byChannels, byColumns, byRows;
 };
-
-/** WIDTH neighbouring channels of one pixel: 4 where the channel count allows, else 1. */
-struct __align__(4 * WIDTH) Lanes {
-  float v[WIDTH];
-};
-INLINE Lanes readLanes(const float *from) {
-  Lanes lanes;
-#if WIDTH == 4
-  *(float4 *)lanes.v = *(const float4 *)from;
-#else
-  lanes.v[0] = *from;
-#endif
-  return lanes;
-}
-INLINE void writeLanes(float *to, const Lanes &lanes) {
-#if WIDTH == 4
-  *(float4 *)to = *(const float4 *)lanes.v;
-#else
-  *to = lanes.v[0];
-#endif
-}
-#define EACH_LANE for (int l = 0; l < WIDTH; l++)
 
 /** The pixel and first channel that a thread works on; `at` counts WIDTH channels at a time. */
 struct Place {
@@ -121,6 +101,16 @@ KERNEL max_pool_gradient(const float *g, const u16 *taps, float *dx, const Pool 
     }
   writeLanes(dx + (size_t)i * WIDTH, sum);
 }
+/** Taps along an axis that the mean of a window counts. */
+INLINE int counted(int window, int size, int stride, int padding, int extent, int countPadding) {
+  const int start = window * stride - padding;
+  return countPadding ? min(size, extent + padding - start) : min(extent, start + size) - max(0, start);
+}
+INLINE float areaOf(const Pool &p, int oy, int ox) {
+  if (p.area > 0) return p.area;
+  return counted(oy, p.kh, p.strideY, p.paddingY, p.h, p.countPadding) * counted(ox, p.kw, p.strideX, p.paddingX, p.w, p.countPadding);
+}
+
 KERNEL average_pool(const float *x, float *y, const Pool p, int count) {
   PLACE;
   Lanes sum = {};
@@ -131,7 +121,8 @@ KERNEL average_pool(const float *x, float *y, const Pool p, int count) {
       const Lanes values = readLanes(x + (size_t)((at.image * p.h + row) * p.w + column) * p.c + at.channel);
       EACH_LANE sum.v[l] += values.v[l];
     }
-  EACH_LANE sum.v[l] /= p.kh * p.kw;
+  const float area = areaOf(p, at.y, at.x);
+  EACH_LANE sum.v[l] /= area;
   writeLanes(y + (size_t)i * WIDTH, sum);
 }
 KERNEL average_pool_gradient(const float *g, float *dx, const Pool p, int count) {
@@ -141,8 +132,10 @@ KERNEL average_pool_gradient(const float *g, float *dx, const Pool p, int count)
   for (int oy = rows.first; oy <= rows.last; oy++)
     for (int ox = columns.first; ox <= columns.last; ox++) {
       const Lanes gradient = readLanes(g + (size_t)((at.image * p.oh + oy) * p.ow + ox) * p.c + at.channel);
-      EACH_LANE sum.v[l] += gradient.v[l];
+      const float own = p.area > 0 ? 1.0f : areaOf(p, oy, ox);
+      EACH_LANE sum.v[l] += p.area > 0 ? gradient.v[l] : gradient.v[l] / own;
     }
-  EACH_LANE sum.v[l] /= p.kh * p.kw;
+  const float area = p.area > 0 ? p.area : 1.0f;
+  EACH_LANE sum.v[l] /= area;
   writeLanes(dx + (size_t)i * WIDTH, sum);
 }

@@ -1,8 +1,9 @@
 // Pooling over windows of an image; see kernels/pooling.cu.
 
 import { type Shape, sizeOf } from '../../../tensor/tensor.ts';
-import type { PoolGeometry } from '../../graph/ops.ts';
+import type { AverageGeometry } from '../../graph/ops.ts';
 import { type Path, pathOf } from '../../graph/paths.ts';
+import { commonArea } from '../../graph/window.ts';
 import { ceilDivide, dividerArgument } from './geometry.ts';
 import type { Address } from './launch.ts';
 import { addresses, integers, type KernelLaunch, launch, struct } from './launch.ts';
@@ -10,21 +11,25 @@ import type { Lowerings, WaysOf } from './lowering.ts';
 
 type Pooling = 'maxPool' | 'maxPoolGradient' | 'averagePool' | 'averagePoolGradient';
 
-const ways = { 'four channels at a time': {}, 'one channel at a time': {} } as const;
+const widths = { four: 'four channels at a time', one: 'one channel at a time' } as const;
+const AREAS = ['alike', 'of each window'] as const;
+const ways = { [widths.four]: {}, [widths.one]: {} } as const;
+const averages = { [widths.four]: { areas: AREAS }, [widths.one]: { areas: AREAS } } as const;
 export const poolingWays: WaysOf<Pooling> = {
   maxPool: ways,
   maxPoolGradient: ways,
-  averagePool: ways,
-  averagePoolGradient: ways,
+  averagePool: averages,
+  averagePoolGradient: averages,
 };
 
 interface Pool {
   readonly path: Path;
+  readonly pathOfAverage: Path;
   /** A launch over the pixels of the image `over`, four channels at a time where possible. */
   readonly launch: (name: string, over: Shape, tensors: Readonly<Record<string, Address>>) => KernelLaunch;
 }
 
-function poolOf(x: Shape, y: Shape, geometry: PoolGeometry): Pool {
+function poolOf(x: Shape, y: Shape, geometry: AverageGeometry): Pool {
   const [kh, kw] = geometry.size;
   const [strideY, strideX] = geometry.stride;
   const [paddingY, paddingX] = geometry.padding;
@@ -32,12 +37,16 @@ function poolOf(x: Shape, y: Shape, geometry: PoolGeometry): Pool {
   const [, oh, ow] = y as [number, number, number];
   const width = c % 4 === 0 ? 4 : 1;
   const source = { file: 'pooling.cu', defines: { WIDTH: width } };
+  const way = width === 4 ? widths.four : widths.one;
+  const area = commonArea(x, geometry);
+  const countPadding = (geometry.countPadding ?? true) ? 1 : 0;
   return {
-    path: pathOf(ways, width === 4 ? 'four channels at a time' : 'one channel at a time', {}),
+    path: pathOf(ways, way, {}),
+    pathOfAverage: pathOf(averages, way, { areas: AREAS[area > 0 ? 0 : 1] }),
     launch: (name, over, tensors) => {
       const count = sizeOf(over) / width;
       const p = struct({
-        ...integers({ n, h, w, c, oh, ow, kh, kw, strideY, strideX, paddingY, paddingX }),
+        ...integers({ n, h, w, c, oh, ow, kh, kw, strideY, strideX, paddingY, paddingX, area, countPadding }),
         byChannels: dividerArgument(c / width),
         byColumns: dividerArgument(over[2]!),
         byRows: dividerArgument(over[1]!),
@@ -72,7 +81,7 @@ export const pooling: Lowerings<Pooling> = {
   averagePool: ({ inputs: [x], outputs: [y], attributes }) => {
     const pool = poolOf(x!.shape, y!.shape, attributes);
     return {
-      path: pool.path,
+      path: pool.pathOfAverage,
       launches: ({ inputs: [x], outputs: [to] }) => [pool.launch('average_pool', y!.shape, { x: x!, y: to! })],
     };
   },
@@ -80,7 +89,7 @@ export const pooling: Lowerings<Pooling> = {
   averagePoolGradient: ({ inputs: [g], outputs: [dx], attributes }) => {
     const pool = poolOf(dx!.shape, g!.shape, attributes);
     return {
-      path: pool.path,
+      path: pool.pathOfAverage,
       launches: ({ inputs: [g], outputs: [to] }) => [
         pool.launch('average_pool_gradient', dx!.shape, { g: g!, dx: to! }),
       ],

@@ -1,5 +1,5 @@
-// Pooling over windows of an NHWC image, lanes over the channels. Padding never wins a maximum and counts as zeros in
-// an average.
+// Pooling over windows of an NHWC image, lanes over the channels. Padding never wins a maximum; in an average it counts
+// as zeros or not at all, and what lies beyond it never does.
 // A part owns output rows (forward), input rows (average gradient) or whole images (maximum gradient, whose windows may
 // overlap).
 
@@ -22,6 +22,30 @@ export class Pooling {
   strideX: i32;
   paddingY: i32;
   paddingX: i32;
+  /** Averages: what every window is divided by, or 0 where that depends on the window. */
+  area: i32;
+  /** Averages of windows with areas of their own: whether padding counts. */
+  countPadding: i32;
+}
+
+/** Taps that an average counts along an axis, of a window that begins at `start`; `inside`: those inside the image. */
+@inline
+function counted(start: i32, inside: i32, size: i32, extent: i32, padding: i32, countPadding: i32): i32 {
+  return countPadding ? min(size, extent + padding - start) : inside;
+}
+
+@inline
+function countedRows(args: Pooling, oy: i32): i32 {
+  const top = oy * args.strideY - args.paddingY;
+  const inside = min(args.height, top + args.sizeY) - max(0, top);
+  return counted(top, inside, args.sizeY, args.height, args.paddingY, args.countPadding);
+}
+
+@inline
+function countedColumns(args: Pooling, ox: i32): i32 {
+  const left = ox * args.strideX - args.paddingX;
+  const inside = min(args.width, left + args.sizeX) - max(0, left);
+  return counted(left, inside, args.sizeX, args.width, args.paddingX, args.countPadding);
 }
 
 @inline
@@ -45,12 +69,13 @@ function pool(args: Pooling, part: i32, maximum: bool): void {
   const y0 = max(0, top);
   const y1 = min(args.height, top + args.sizeY);
   const bytes = <usize>args.channels << 2;
-  const area = f32x4.splat(<f32>(args.sizeY * args.sizeX));
+  const rows = maximum || args.area ? 0 : countedRows(args, part % args.outHeight);
   let out = args.out + <usize>(part * args.outWidth) * bytes;
   for (let ox = 0; ox < args.outWidth; ++ox) {
     const left = ox * args.strideX - args.paddingX;
     const x0 = max(0, left);
     const x1 = min(args.width, left + args.sizeX);
+    const area = f32x4.splat(<f32>(rows ? rows * countedColumns(args, ox) : args.area));
     for (let c: usize = 0; c < bytes; c += 16) {
       let result = f32x4.splat(maximum ? -Infinity : 0);
       for (let y = y0; y < y1; ++y) {
@@ -109,12 +134,12 @@ function scatter(to: usize, g: usize): void {
   store<f32>(to, load<f32>(to) + load<f32>(g));
 }
 
-/** One part per input row: an input pixel collects from every window that contains it. */
+/** One part per input row: an input pixel collects from every window that contains it, each with its area. */
 export function averagePoolGradient(args: Pooling, part: i32, scratch: usize): void {
   const image = part / args.height;
   const y = (part % args.height) + args.paddingY;
   const bytes = <usize>args.channels << 2;
-  const area = f32x4.splat(<f32>(args.sizeY * args.sizeX));
+  const area = f32x4.splat(<f32>args.area);
   const oy0 = y < args.sizeY ? 0 : (y - args.sizeY) / args.strideY + 1;
   const oy1 = min(args.outHeight, y / args.strideY + 1);
   for (let ix = 0; ix < args.width; ++ix) {
@@ -126,12 +151,14 @@ export function averagePoolGradient(args: Pooling, part: i32, scratch: usize): v
       let sum = f32x4.splat(0);
       for (let oy = oy0; oy < oy1; ++oy) {
         let at = args.g + <usize>((image * args.outHeight + oy) * args.outWidth + ox0) * bytes + c;
+        const rows = args.area ? 0 : countedRows(args, oy);
         for (let ox = ox0; ox < ox1; ++ox) {
-          sum = f32x4.add(sum, v128.load(at));
+          const g = v128.load(at);
+          sum = f32x4.add(sum, rows ? f32x4.div(g, f32x4.splat(<f32>(rows * countedColumns(args, ox)))) : g);
           at += bytes;
         }
       }
-      storeLanes(out + c, f32x4.div(sum, area), <i32>((bytes - c) >> 2));
+      storeLanes(out + c, args.area ? f32x4.div(sum, area) : sum, <i32>((bytes - c) >> 2));
     }
   }
 }

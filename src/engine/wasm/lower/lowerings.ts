@@ -9,6 +9,7 @@ import { formula, formulaWays } from './formula.ts';
 import { images, imageWays } from './images.ts';
 import { loss, lossWays } from './loss.ts';
 import type { Lowered, Lowering, Lowerings, WaysOf } from './lowering.ts';
+import { matrices, matrixWays } from './matrices.ts';
 import { movement, movementWays } from './movement.ts';
 import { normalization, normalizationWays } from './normalization.ts';
 import { pooling, poolingWays } from './pooling.ts';
@@ -24,6 +25,7 @@ const lowerings: Lowerings<Computed> = {
   ...elementwise,
   ...reduction,
   ...convolution,
+  ...matrices,
   ...normalization,
   ...pooling,
   ...images,
@@ -39,6 +41,7 @@ export const ways: WaysOf<Computed> = {
   ...elementwiseWays,
   ...reductionWays,
   ...convolutionWays,
+  ...matrixWays,
   ...normalizationWays,
   ...poolingWays,
   ...imageWays,

@@ -1,8 +1,9 @@
 // Pooling: ../kernels/pooling.ts.
 
 import type { Shape } from '../../../tensor/tensor.ts';
-import type { PoolGeometry } from '../../graph/ops.ts';
+import type { AverageGeometry } from '../../graph/ops.ts';
 import { FILLING, filling, pathOf } from '../../graph/paths.ts';
+import { commonArea } from '../../graph/window.ts';
 import { launch } from './launch.ts';
 import type { Lowered, Lowerings, WaysOf } from './lowering.ts';
 import type { Pooling as PoolingRecord } from './records.ts';
@@ -10,26 +11,34 @@ import type { Address } from './words.ts';
 
 type Extents = readonly [batch: number, height: number, width: number, channels: number];
 
+const AREAS = ['alike', 'of each window'] as const;
 const windows = { windows: { channels: FILLING } } as const;
+const averages = { windows: { channels: FILLING, areas: AREAS } } as const;
 
 /** One launch of a kernel with the Pooling record; `operands` names the inputs. */
 function pool(
   kernel: Pooling,
   image: Shape,
   result: Shape,
-  { size, stride, padding }: PoolGeometry,
+  geometry: AverageGeometry,
   parts: number,
   operands: (inputs: readonly Address[]) => Pick<PoolingRecord, 'x' | 'g'>,
 ): Lowered {
   const [batch, height, width, channels] = image as Extents;
   const [, outHeight, outWidth] = result as Extents;
-  const [sizeY, sizeX] = size;
-  const [strideY, strideX] = stride;
-  const [paddingY, paddingX] = padding;
-  const window = { sizeY, sizeX, strideY, strideX, paddingY, paddingX };
+  const [sizeY, sizeX] = geometry.size;
+  const [strideY, strideX] = geometry.stride;
+  const [paddingY, paddingX] = geometry.padding;
+  const area = commonArea(image, geometry);
+  const countPadding = (geometry.countPadding ?? true) ? 1 : 0;
+  const window = { sizeY, sizeX, strideY, strideX, paddingY, paddingX, area, countPadding };
+  const vectors = filling(channels, 4);
+  const isAverage = kernel === 'averagePool' || kernel === 'averagePoolGradient';
   const extents = { batch, height, width, channels, outHeight, outWidth };
   return {
-    path: pathOf(windows, 'windows', { channels: filling(channels, 4) }),
+    path: isAverage
+      ? pathOf(averages, 'windows', { channels: vectors, areas: AREAS[area > 0 ? 0 : 1] })
+      : pathOf(windows, 'windows', { channels: vectors }),
     launches: ({ inputs, outputs: [out] }) => [
       launch(kernel, parts, { ...operands(inputs), out: out!, ...extents, ...window }),
     ],
@@ -43,9 +52,9 @@ type Pooling = 'maxPool' | 'maxPoolGradient' | 'averagePool' | 'averagePoolGradi
 
 export const poolingWays: WaysOf<Pooling> = {
   maxPool: windows,
-  averagePool: windows,
+  averagePool: averages,
   maxPoolGradient: windows,
-  averagePoolGradient: windows,
+  averagePoolGradient: averages,
 };
 
 export const pooling: Lowerings<Pooling> = {

@@ -254,6 +254,8 @@ export interface Sgd {
   readonly perPart: number;
   readonly momentum: number;
   readonly weightDecay: number;
+  /** 1: Nesterov's momentum. */
+  readonly nesterov: number;
 }
 
 function packSgd(record: Sgd): Words {
@@ -268,7 +270,69 @@ function packSgd(record: Sgd): Words {
     record.perPart,
     float(record.momentum),
     float(record.weightDecay),
+    record.nesterov,
   ];
+}
+
+export interface Adam {
+  readonly parameter: Address;
+  readonly gradient: Address;
+  readonly mean: Address;
+  readonly square: Address;
+  readonly rate: Address;
+  /** 1 − β1ᵗ, 1 − β2ᵗ. */
+  readonly corrections: Address;
+  readonly newParameter: Address;
+  readonly newMean: Address;
+  readonly newSquare: Address;
+  readonly count: number;
+  readonly perPart: number;
+  readonly beta1: number;
+  /** 1 − β1, rounded by itself; likewise below. */
+  readonly rest1: number;
+  readonly beta2: number;
+  readonly rest2: number;
+  readonly epsilon: number;
+  /** Of the gradient. */
+  readonly weightDecay: number;
+  /** Of the parameter. */
+  readonly ownDecay: number;
+}
+
+function packAdam(record: Adam): Words {
+  return [
+    record.parameter,
+    record.gradient,
+    record.mean,
+    record.square,
+    record.rate,
+    record.corrections,
+    record.newParameter,
+    record.newMean,
+    record.newSquare,
+    record.count,
+    record.perPart,
+    float(record.beta1),
+    float(record.rest1),
+    float(record.beta2),
+    float(record.rest2),
+    float(record.epsilon),
+    float(record.weightDecay),
+    float(record.ownDecay),
+  ];
+}
+
+export interface Averaging {
+  readonly average: Address;
+  readonly value: Address;
+  readonly keep: Address;
+  readonly newAverage: Address;
+  readonly count: number;
+  readonly perPart: number;
+}
+
+function packAveraging(record: Averaging): Words {
+  return [record.average, record.value, record.keep, record.newAverage, record.count, record.perPart];
 }
 
 export interface Copy {
@@ -346,6 +410,20 @@ function packGathering(record: Gathering): Words {
   return [record.images, record.picks, record.out, record.height, record.width, record.channels];
 }
 
+export interface Mixing {
+  readonly x: Address;
+  readonly boxes: Address;
+  readonly share: Address;
+  readonly out: Address;
+  readonly height: number;
+  readonly width: number;
+  readonly channels: number;
+}
+
+function packMixing(record: Mixing): Words {
+  return [record.x, record.boxes, record.share, record.out, record.height, record.width, record.channels];
+}
+
 export interface Loss {
   readonly logits: Address;
   readonly labels: Address;
@@ -359,6 +437,8 @@ export interface Loss {
   readonly rows: number;
   readonly classes: number;
   readonly rowsPerPart: number;
+  /** Of the labels: what the target of every class has of it, in all. */
+  readonly smoothing: number;
 }
 
 function packLoss(record: Loss): Words {
@@ -373,6 +453,62 @@ function packLoss(record: Loss): Words {
     record.gradient,
     record.rows,
     record.classes,
+    record.rowsPerPart,
+    float(record.smoothing),
+  ];
+}
+
+export interface MatrixProduct {
+  readonly a: Address;
+  readonly b: Address;
+  readonly out: Address;
+  readonly rows: number;
+  readonly columns: number;
+  readonly inner: number;
+  /** 0: neither operand is transposed, 1: a is [inner, rows], 2: b is [columns, inner]. */
+  readonly transposed: number;
+  readonly rowsPerPart: number;
+  readonly scale: number;
+}
+
+function packMatrixProduct(record: MatrixProduct): Words {
+  return [
+    record.a,
+    record.b,
+    record.out,
+    record.rows,
+    record.columns,
+    record.inner,
+    record.transposed,
+    record.rowsPerPart,
+    float(record.scale),
+  ];
+}
+
+export interface RowGather {
+  readonly from: Address;
+  readonly to: Address;
+  /** gatherRows: i32 [rows], which row of `from` each row of `to` is. */
+  readonly index: Address;
+  /**
+   * gatherRowsGradient: i32 [rows + 1], where the rows of `from` that make each row of `to` begin among `sources`.
+   */
+  readonly starts: Address;
+  readonly sources: Address;
+  readonly rows: number;
+  readonly columns: number;
+  readonly rowsPerPart: number;
+}
+
+function packRowGather(record: RowGather): Words {
+  return [
+    record.from,
+    record.to,
+    record.index,
+    record.starts,
+    record.sources,
+    record.rows,
+    record.columns,
     record.rowsPerPart,
   ];
 }
@@ -488,6 +624,10 @@ export interface Pooling {
   readonly strideX: number;
   readonly paddingY: number;
   readonly paddingX: number;
+  /** Averages: what every window is divided by, or 0 where that depends on the window. */
+  readonly area: number;
+  /** Averages of windows with areas of their own: whether padding counts. */
+  readonly countPadding: number;
 }
 
 function packPooling(record: Pooling): Words {
@@ -507,6 +647,8 @@ function packPooling(record: Pooling): Words {
     record.strideX,
     record.paddingY,
     record.paddingX,
+    record.area,
+    record.countPadding,
   ];
 }
 
@@ -713,12 +855,18 @@ export interface KernelRecords {
   readonly depthwiseForward: Depthwise;
   readonly depthwiseInputGradient: Depthwise;
   readonly depthwiseWeightGradient: Depthwise;
+  readonly gatherRows: RowGather;
+  readonly gatherRowsGradient: RowGather;
+  readonly matrixProduct: MatrixProduct;
+  readonly adam: Adam;
   readonly add: Elementwise;
   readonly affine: Elementwise;
   readonly copy: Copy;
   readonly fill: Fill;
+  readonly movingAverage: Averaging;
   readonly sgd: Sgd;
   readonly gatherImages: Gathering;
+  readonly mixImages: Mixing;
   readonly meanLoss: Loss;
   readonly softmaxGradient: Loss;
   readonly softmaxRows: Loss;
@@ -779,12 +927,18 @@ export const packers: { readonly [K in keyof KernelRecords]: (record: KernelReco
   depthwiseForward: packDepthwise,
   depthwiseInputGradient: packDepthwise,
   depthwiseWeightGradient: packDepthwise,
+  gatherRows: packRowGather,
+  gatherRowsGradient: packRowGather,
+  matrixProduct: packMatrixProduct,
+  adam: packAdam,
   add: packElementwise,
   affine: packElementwise,
   copy: packCopy,
   fill: packFill,
+  movingAverage: packAveraging,
   sgd: packSgd,
   gatherImages: packGathering,
+  mixImages: packMixing,
   meanLoss: packLoss,
   softmaxGradient: packLoss,
   softmaxRows: packLoss,
