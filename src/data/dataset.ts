@@ -71,6 +71,8 @@ export interface DatasetOptions extends ChoiceOptions {
   /** Per channel, of raw / scale; default: measured on the training images. */
   readonly mean?: readonly number[];
   readonly deviation?: readonly number[];
+  /** The normalisation that a checkpoint was published with, for images of as many channels; others are measured. */
+  readonly ofCheckpoint?: Normalisation;
   /** Replaces the data set's own augmentation. */
   readonly augment?: AugmentOptions;
   /** images: the size where pictures have different ones; default 224. */
@@ -221,6 +223,16 @@ function normalisation(images: Uint8Array, channels: number, scale: number): Nor
 export interface Normalisation {
   readonly mean: readonly number[];
   readonly deviation: readonly number[];
+}
+
+/** The hash of a data set that has another normalisation than the measured one. */
+export function normalisedHash(hash: string, { mean, deviation }: Normalisation): string {
+  return sha256(hash, JSON.stringify({ mean, deviation }));
+}
+
+/** Whether what was found before was found of these data. */
+export function isKnown(hash: string, known: KnownData | undefined): known is KnownData {
+  return known !== undefined && [hash, normalisedHash(hash, known)].includes(known.sha256);
 }
 
 /** How often each of the 256 raw values occurs, by channel: sums are exact, in whatever order images are added. */

@@ -11,7 +11,14 @@ import { formatBytes } from '../tensor/gzip.ts';
 import { copyShifted, drawShift, noAugmentation } from './augment.ts';
 import { choose } from './choice.ts';
 import { type FileList, type Listing, listImages, takeFiles } from './class-folders.ts';
-import { completeDataset, type Dataset, type DatasetOptions, type Normalisation, RawHistogram } from './dataset.ts';
+import {
+  completeDataset,
+  type Dataset,
+  type DatasetOptions,
+  isKnown,
+  type Normalisation,
+  RawHistogram,
+} from './dataset.ts';
 import { type Extent, resizedTo } from './framing.ts';
 import type { ImageSize } from './image.ts';
 import { type ImageSplit, memorySplit, streamedSplit } from './image-split.ts';
@@ -63,8 +70,9 @@ export async function openImageFolder(location: string, options: FolderOptions):
   const sources = await sourcesOf(listing, decoding, key, options);
   const { train, test, bad } = sources;
   const hash = bad.length === 0 ? key : sha256(key, ...bad);
-  const known = options.known?.sha256 === hash ? options.known : undefined;
-  const measured = known ?? (await sources.measure());
+  const { mean, deviation, ofCheckpoint } = options;
+  const stated = mean && deviation ? { mean, deviation } : ofCheckpoint;
+  const measured = stated ?? (isKnown(hash, options.known) ? options.known : await sources.measure());
   const { height, width, channels } = decoding.size;
   const notes = [
     ...listing.notes,
@@ -417,8 +425,7 @@ async function sifted(
       ),
     );
   const told = known?.badImages ?? [];
-  if (known && known.sha256 === (told.length === 0 ? key : sha256(key, ...told)))
-    return [without(new Set(told)), [...told]];
+  if (isKnown(told.length === 0 ? key : sha256(key, ...told), known)) return [without(new Set(told)), [...told]];
   const view = centredView(size, shorter);
   const image = new Uint8Array(bytesOf(size));
   const looked = [];

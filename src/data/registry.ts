@@ -17,6 +17,7 @@ import {
   type DatasetOptions,
   finishDataset,
   type ImageSize,
+  normalisedHash,
   takeArrays,
 } from './dataset.ts';
 import { isIdx, openIdx } from './idx.ts';
@@ -238,7 +239,13 @@ function reduced(dataset: Dataset, options: DatasetOptions): Dataset {
 const isInMemory = (split: ImageSplit): split is MemorySplit => split.images !== undefined;
 
 /** Another normalisation than the measured one is part of what a run can see. */
-function withNormalisation(dataset: Dataset, { mean, deviation }: DatasetOptions): Dataset {
+function withNormalisation(dataset: Dataset, options: DatasetOptions): Dataset {
+  const { mean, deviation, ofCheckpoint, ...others } = options;
+  if (ofCheckpoint && mean === undefined && deviation === undefined) {
+    if (ofCheckpoint.mean.length !== dataset.channels || dataset.scale !== 255) return dataset;
+    const note = `normalised as the model's published weights expect it (mean ${ofCheckpoint.mean.join(', ')}); for weights of your own say --mean and --std`;
+    return withNormalisation({ ...dataset, notes: [...dataset.notes, note] }, { ...others, ...ofCheckpoint });
+  }
   if (mean === undefined && deviation === undefined) return dataset;
   const given = { mean: mean ?? dataset.mean, deviation: deviation ?? dataset.deviation };
   const { channels } = dataset;
@@ -252,5 +259,5 @@ function withNormalisation(dataset: Dataset, { mean, deviation }: DatasetOptions
   const own = { mean: perChannel('--mean', given.mean), deviation: perChannel('--std', given.deviation) };
   const bad = own.deviation.find((value) => !(value > 0));
   if (bad !== undefined) throw new UserError(`--std holds ${bad}; numbers above 0 were expected`);
-  return { ...dataset, ...own, sha256: sha256(dataset.sha256, JSON.stringify(own)) };
+  return { ...dataset, ...own, sha256: normalisedHash(dataset.sha256, own) };
 }
