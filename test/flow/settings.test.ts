@@ -19,6 +19,9 @@ import { writeNpy } from '../../src/netlist/formats/npy.ts';
 import { generateFromSpec } from '../../src/netlist/generators/registry.ts';
 import { relabelled } from '../../src/netlist/network.ts';
 import { writeVerilog } from '../../src/netlist/verilog/write.ts';
+import { readSafetensors } from '../../src/tensor/safetensors.ts';
+import { f32 } from '../../src/tensor/tensor.ts';
+import { encodeTorch } from '../../src/tensor/torch-writer.ts';
 import { type Recording, recording, traceOf } from './recording.ts';
 
 let recorded: Recording;
@@ -160,6 +163,11 @@ const changes = new Map<string, Change>([
   ['model', ['train', 'resnet20']],
   ['seed', ['train', 2]],
   ['train.checkpoint', ['train', join(parent, 'base/checkpoints/float.safetensors')]],
+  ['train.checkpointKey', ['train', 'state_dict_ema', { train: { checkpoint: join(parent, 'two.pth') } }]],
+  [
+    'train.newClassifier',
+    ['train', true, { train: { checkpoint: join(parent, 'base/checkpoints/float.safetensors') } }],
+  ],
   ...training('train', 'constant'),
   ['bits.weights', ['quantize', 7]],
   ['bits.activations', ['quantize', 7]],
@@ -208,6 +216,13 @@ describe('every setting', () => {
   const folder = join(parent, 'base');
   beforeAll(async () => {
     await runFlow({ folder, settings: base, phases: ['train', 'quantize', 'explore', 'map', 'recover'] });
+    const { tensors } = readSafetensors(join(folder, 'checkpoints/float.safetensors'));
+    const average = new Map(tensors).set('fc.bias', f32([10], new Float32Array(10).fill(0.25)));
+    const two = new Map([
+      ['state_dict', tensors],
+      ['state_dict_ema', average],
+    ]);
+    writeFileSync(join(parent, 'two.pth'), encodeTorch(two));
   }, 120_000);
 
   test('has another value here', () => {

@@ -17,6 +17,10 @@ import { type LayerFacts, type RunLayer, usualLayers } from '../settings/layers.
 import type { Phase } from '../settings/phases.ts';
 import type { Manifest, RunInputs } from './manifest.ts';
 import { datasetInMemory, isInMemory, type Material, modelNamed, multiplierInMemory } from './material.ts';
+import { isModelFile, loadModelFile, type ModelSource } from './model-file.ts';
+
+/** What of a run's inputs is opened again each time. */
+export type KnownInputs = Pick<RunInputs, 'data' | 'model'>;
 
 export interface OpenTask {
   readonly dataset: Dataset;
@@ -24,20 +28,22 @@ export interface OpenTask {
   readonly directory: string;
   readonly task: ImageTask;
   readonly layers: readonly RunLayer[];
+  /** The file that the model came from, where it is one of the user's own. */
+  readonly source: ModelSource | undefined;
   /** What the caller brought in memory. */
   readonly material: Material;
 }
 
-/** Opens the data set and the model; data other than those that the run knows are a UserError. */
+/** Opens the data set and the model; others than those that the run knows are a UserError. */
 export async function openTask(
   configuration: Configuration,
-  known?: RunInputs['data'],
+  known?: KnownInputs,
   material: Material = {},
   tell?: (text: string) => void,
 ): Promise<OpenTask> {
-  const model = modelNamed(configuration.model, material);
-  const facts = { ...optionsOfCard(configuration, model, known), ...given({ known, tell }) };
-  const { dataset, directory } = await openData(configuration, known, material, facts);
+  const { model, source } = await openModel(configuration.model, known?.model, material);
+  const facts = { ...optionsOfCard(configuration, model, known?.data), ...given({ known: known?.data, tell }) };
+  const { dataset, directory } = await openData(configuration, known?.data, material, facts);
   const smallest = Math.min(dataset.height, dataset.width);
   if (smallest < model.minimumSize) {
     throw new UserError(
@@ -51,7 +57,13 @@ export async function openTask(
     );
   }
   const task = imageTask(model, dataset);
-  return { dataset, directory, task, layers: usualLayers(multiplyingLayers(task), model.card), material };
+  return { dataset, directory, task, layers: usualLayers(multiplyingLayers(task), model.card), source, material };
+}
+
+async function openModel(name: string, known: ModelSource | undefined, material: Material) {
+  if (!isModelFile(name) || isInMemory(name)) return { model: modelNamed(name, material), source: undefined };
+  const { model, path, sha256 } = await loadModelFile(name, known);
+  return { model, source: { path, sha256 } };
 }
 
 /**
@@ -146,7 +158,7 @@ function movedTestFile({ testData }: Configuration, spec: string, directory: str
  */
 export function inputsOf(
   configuration: Configuration,
-  { dataset, directory, layers, material }: OpenTask,
+  { dataset, directory, layers, source, material }: OpenTask,
   said: ConfigurationInput,
   old: Manifest | undefined,
   toDo: readonly Phase[] = [],
@@ -174,6 +186,7 @@ export function inputsOf(
   return {
     data: dataInputs(dataset, directory),
     layers: layersNow,
+    ...(source ? { model: source } : {}),
     ...(checkpoint ? { checkpoint } : {}),
     ...(given ? { multiplier: { source: given.path, sha256: given.sha256 } } : {}),
   };

@@ -87,6 +87,8 @@ const givenConfiguration = z.strictObject({
   train: z
     .strictObject({
       checkpoint: z.string().optional(),
+      checkpointKey: z.string().optional(),
+      newClassifier: z.boolean().default(false),
       epochs: epochs.default(30),
       batchSize: batchSize.default(64),
       learningRate: rate.default(0.05),

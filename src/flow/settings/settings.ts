@@ -36,7 +36,7 @@ export interface ConfigurationInput {
    * (default) or `coarse`.
    */
   label?: string | undefined;
-  /** csv, npz, images: a file or folder with the test images; default: what the data say, else a fifth of each class. */
+  /** csv, npz, images: a file or folder of test images; default: what the data say, else a fifth of each class. */
   testData?: string | undefined;
   /** csv, idx, npz: number of classes, 2 … 1 000 000, where the files do not show all of them. */
   classes?: number | undefined;
@@ -81,8 +81,15 @@ export interface ConfigurationInput {
   /** The float model: 30 epochs at 0.05, cosine. */
   train?:
     | (TrainingSettings & {
-        /** A float model to start from (safetensors, PyTorch names and layouts) instead of training one. */
+        /**
+         * A network to start from instead of training one (.pth, .pt, safetensors; PyTorch's names and layouts). A
+         * published quantised one is the start of phase 1.
+         */
         checkpoint?: string | undefined;
+        /** The dictionary of the checkpoint that holds the parameters, such as `state_dict_ema`; default: found. */
+        checkpointKey?: string | undefined;
+        /** Begins the classifier anew, for other classes than the checkpoint's, and trains all from there. */
+        newClassifier?: boolean | undefined;
       })
     | undefined;
   /** Phase 0: calibration, and epochs of quantisation-aware training behind it (default 0; 1e-3, cosine). */
