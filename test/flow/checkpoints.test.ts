@@ -160,7 +160,9 @@ describe.skipIf(!existsSync(reference))('float checkpoints of PyTorch', () => {
   });
 });
 
-/** Reads a .pth with Python's own zip and pickle as torch.load does with weights_only=True, and prints what it holds. */
+/**
+ * Reads a .pth with Python's own zip and pickle as torch.load does with weights_only=True, and prints what it holds.
+ */
 const PYTHON = `
 import collections, io, json, pickle, pickletools, struct, sys, zipfile
 archive = zipfile.ZipFile(sys.argv[1])
