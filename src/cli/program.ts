@@ -119,6 +119,20 @@ export const commandEntries: readonly CommandEntry[] = [
     load: async () => (await import('./commands/evaluate.ts')).defineEvaluate,
   },
   {
+    name: 'export',
+    term: 'export RUN',
+    summary: 'write the network for PyTorch: .pth or safetensors',
+    group: around,
+    load: async () => (await import('./commands/export.ts')).defineExport,
+  },
+  {
+    name: 'inspect',
+    term: 'inspect FILE',
+    summary: 'what a checkpoint holds: tensors, shapes, statistics',
+    group: around,
+    load: async () => (await import('./commands/inspect.ts')).defineInspect,
+  },
+  {
     name: 'report',
     term: 'report RUN',
     summary: 'show the results and rebuild the figures',
