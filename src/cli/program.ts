@@ -154,6 +154,13 @@ export const commandEntries: readonly CommandEntry[] = [
     load: async () => (await import('./commands/check.ts')).defineCheck,
   },
   {
+    name: 'models',
+    term: 'models [MODEL]',
+    summary: 'the networks that can be named, or the layers of one',
+    group: around,
+    load: async () => (await import('./commands/models.ts')).defineModels,
+  },
+  {
     name: 'doctor',
     term: 'doctor',
     summary: 'check this machine and this installation',
