@@ -96,18 +96,16 @@ function shortName(text: string): string {
 
 /** The data set's own name: `cifar10:/data` is cifar10, `csv:/data/faces.csv.gz` is faces. */
 function dataLabel(data: string): string {
-  const [, kind, location] = /^(?:(digits|cifar10|csv|idx)(?::|$))?(.*)$/s.exec(data) as unknown as [
-    string,
-    string?,
-    string?,
-  ];
-  if (kind === 'digits' || kind === 'cifar10') return kind;
+  const [, kind, location] = /^(?:(digits|cifar100?|csv|idx|npz|images|procedural)(?::|$))?(.*)$/s.exec(
+    data,
+  ) as unknown as [string, string?, string?];
+  if (kind !== undefined && ['digits', 'cifar10', 'cifar100', 'procedural'].includes(kind)) return kind;
   const base =
     (location ?? '')
       .replace(/[/\\]+$/, '')
       .split(/[/\\]/)
       .at(-1) ?? '';
-  return fileSafe(base.replace(/(\.csv)?(\.gz)?$/i, '')) || kind || 'data';
+  return fileSafe(base.replace(/(\.csv|\.npz)?(\.gz)?$/i, '')) || kind || 'data';
 }
 
 /** Of a file of the user's own its name. */

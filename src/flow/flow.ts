@@ -111,7 +111,8 @@ async function runLocked(options: FlowOptions, lock: RunLock): Promise<RunSummar
   }
 
   const known = (old ?? source)?.inputs;
-  const opened = await openTask(configuration, known, options);
+  const tell = (text: string) => options.listener?.({ kind: 'note', text: `data: ${text}` });
+  const opened = await openTask(configuration, known, options, tell);
   const vouched = inputsOf(configuration, opened, said, old ?? source);
   const { kept, discarding }: Plan = old
     ? planPhases({ folder, old, configuration, inputs: vouched, wanted, redo: options.redo ?? false })

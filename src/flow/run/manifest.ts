@@ -157,6 +157,10 @@ const inputsRecord = z.strictObject({
     split: z.string(),
     /** Where the labels were read from, when that was a choice. */
     labels: z.string().optional(),
+    /** By class number, where the data name their classes. */
+    classNames: z.array(z.string()).optional(),
+    /** Image files that were left out because they cannot be decoded. */
+    badImages: z.array(z.string()).optional(),
   }),
   /** The layers that multiply, with their multiplications per image. */
   layers: z.array(
