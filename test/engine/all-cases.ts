@@ -9,6 +9,7 @@ import { lossCases } from './loss-cases.ts';
 import { matrixCases } from './matrix-cases.ts';
 import { pathCases } from './path-cases.ts';
 import { poolCases } from './pool-cases.ts';
+import { repeatCases } from './repeat-cases.ts';
 import { updateCases } from './update-cases.ts';
 import { wideCases } from './wide-cases.ts';
 
@@ -22,6 +23,7 @@ export const cases: readonly Case[] = [
   ...lossCases,
   ...matrixCases,
   ...poolCases,
+  ...repeatCases,
   ...updateCases,
   ...wideCases,
 ];

@@ -15,6 +15,7 @@ import type {
   PoolGeometry,
   Transposed,
 } from './ops.ts';
+import { repetitionOf } from './repeat.ts';
 import { axesOf, outputsOf } from './window.ts';
 
 type Infer<K extends OpName> = (inputs: readonly TensorType[], attributes: OpAttributes[K]) => TensorType[];
@@ -204,6 +205,12 @@ const inference: { readonly [K in OpName]: Infer<K> } = {
     return [f32(inputs[0]!.shape)];
   },
   channelSum: ([x]) => [f32([last(x!.shape)])],
+  repeatSum: (inputs, { shape }) => {
+    const [a, b = a] = inputs as [TensorType, TensorType?];
+    const fits = inputs.length <= 2 && sameShape(a.shape, b.shape) && repetitionOf(shape, a.shape) !== undefined;
+    expect('repeatSum', fits, inputs, `one or two of a shape over which ${formatShape(shape)} is repeated`);
+    return [f32(shape)];
+  },
   channelDotDifference: (inputs) => {
     const [a, b, c, d] = inputs as [TensorType, TensorType, TensorType, TensorType];
     const fits = sameShape(a.shape, b.shape) && sameShape(c.shape, d.shape) && last(a.shape) === last(c.shape);

@@ -114,6 +114,11 @@ export interface OpAttributes {
   /** x [..., C] → Σ over all but the last axis, [C]. */
   channelSum: None;
   /**
+   * scale·Σ x, or scale·Σ a·b of two operands of one shape, over the places at which an operand of the given shape is
+   * repeated over them: repeat.ts.
+   */
+  repeatSum: { readonly shape: Shape; readonly scale: number };
+  /**
    * (a, b, c, d) [..., C], c and d of another length than a and b → Σ a·b − Σ c·d over all but the last axis in double
    * precision, [C].
    */

@@ -23,6 +23,7 @@ import { normalization } from './normalization.ts';
 import { pooling } from './pooling.ts';
 import { quantization } from './quantization.ts';
 import { reduction } from './reduction.ts';
+import { repeat } from './repeat.ts';
 
 /** Renames need no kernel: the plan gives both names one storage. */
 type Computed = Exclude<OpName, 'reshape' | 'stopGradient'>;
@@ -39,6 +40,7 @@ const kernels: Kernels<Computed> = {
   ...loss,
   ...quantization,
   ...reduction,
+  ...repeat,
   ...approximate,
 };
 

@@ -18,6 +18,7 @@ import { fusedNormalization, fusedNormalizationWays, normalization, normalizatio
 import { pooling, poolingWays } from './pooling.ts';
 import { fusedQuantization, fusedQuantizationWays, quantization, quantizationWays } from './quantization.ts';
 import { reduction, reductionWays } from './reduction.ts';
+import { repeat, repeatWays } from './repeat.ts';
 import { rows, rowsWays } from './rows.ts';
 import { updates, updateWays } from './updates.ts';
 
@@ -30,6 +31,7 @@ const lowerings: Lowerings<Computed> & { readonly [Op in FusedOp]: Lowering<neve
   ...elementwise,
   ...updates,
   ...reduction,
+  ...repeat,
   ...convolution,
   ...matrixProduct,
   ...rows,
@@ -50,6 +52,7 @@ export const ways: WaysOf<Computed | FusedOp> = {
   ...elementwiseWays,
   ...updateWays,
   ...reductionWays,
+  ...repeatWays,
   ...convolutionWays,
   ...matrixProductWays,
   ...rowsWays,

@@ -19,6 +19,7 @@ export { moveRuns, moveTransposed } from './movement';
 export { averagePool, averagePoolGradient, maxPool, maxPoolGradient } from './pooling';
 export { clipBest, clipErrors, clipRanges, clipScale, clipScaleGradient, dequantize, quantize, quantizeGradient, rangeToScale } from './quantization';
 export { countExtremes, extremes, extremesGradient, finishExtremes, finishSums, shareExtremes, sums } from './reduction';
+export { repeatSum } from './repeat';
 export { structureMatrix, structureMatrixGradient } from './approximate-structure';
 export { packCotangent, weightGradient } from './convolution-weight-gradient';
 

@@ -15,6 +15,7 @@ import { normalization, normalizationWays } from './normalization.ts';
 import { pooling, poolingWays } from './pooling.ts';
 import { quantization, quantizationWays } from './quantization.ts';
 import { reduction, reductionWays } from './reduction.ts';
+import { repeat, repeatWays } from './repeat.ts';
 
 /** Renames need no kernel: the plan gives both names one storage. */
 type Computed = Exclude<OpName, 'reshape' | 'stopGradient'>;
@@ -24,6 +25,7 @@ const lowerings: Lowerings<Computed> = {
   ...movement,
   ...elementwise,
   ...reduction,
+  ...repeat,
   ...convolution,
   ...matrices,
   ...normalization,
@@ -40,6 +42,7 @@ export const ways: WaysOf<Computed> = {
   ...movementWays,
   ...elementwiseWays,
   ...reductionWays,
+  ...repeatWays,
   ...convolutionWays,
   ...matrixWays,
   ...normalizationWays,

@@ -833,6 +833,36 @@ function packExtremes(record: Extremes): Words {
   ];
 }
 
+export interface RepeatSum {
+  readonly a: Address;
+  /** The other factor, or 0 where there is none. */
+  readonly b: Address;
+  readonly out: Address;
+  readonly times: number;
+  readonly blocks: number;
+  readonly repeats: number;
+  readonly length: number;
+  /** A multiple of 16. */
+  readonly chunk: number;
+  readonly chunksPerBlock: number;
+  readonly scale: number;
+}
+
+function packRepeatSum(record: RepeatSum): Words {
+  return [
+    record.a,
+    record.b,
+    record.out,
+    record.times,
+    record.blocks,
+    record.repeats,
+    record.length,
+    record.chunk,
+    record.chunksPerBlock,
+    float(record.scale),
+  ];
+}
+
 /** The record of each kernel. */
 export interface KernelRecords {
   readonly axmForwardInteger: AxmForward;
@@ -899,6 +929,7 @@ export interface KernelRecords {
   readonly finishSums: FinishSums;
   readonly shareExtremes: Extremes;
   readonly sums: Reduction;
+  readonly repeatSum: RepeatSum;
   readonly structureMatrix: Structure;
   readonly structureMatrixGradient: Structure;
   readonly packCotangent: WeightGradient;
@@ -971,6 +1002,7 @@ export const packers: { readonly [K in keyof KernelRecords]: (record: KernelReco
   finishSums: packFinishSums,
   shareExtremes: packExtremes,
   sums: packReduction,
+  repeatSum: packRepeatSum,
   structureMatrix: packStructure,
   structureMatrixGradient: packStructure,
   packCotangent: packWeightGradient,
