@@ -90,7 +90,12 @@ export const mutants = [
     '1 - beta2 ** t);',
     '1 - beta2 ** (t + 1));',
   ),
-  fault('src/train/schedule.ts', 'an average keeps something before the first step', '(t - 1) / (t + 8)', 't / (t + 8)'),
+  fault(
+    'src/train/schedule.ts',
+    'an average keeps something before the first step',
+    '(t - 1) / (t + 8)',
+    't / (t + 8)',
+  ),
   fault(
     'src/train/images.ts',
     'a mixed image has its own label in the share of the other',

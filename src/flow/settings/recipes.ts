@@ -40,8 +40,10 @@ export const recipes: Readonly<Record<RecipeName, Recipe>> = {
     settings: { ...cifar10, bits: { weights: 4, activations: 4 } },
   },
   'paper-imagenet-vit': {
-    summary: 'DeiT-S and Swin-S in table 2 of the paper: 5 + 10 epochs, Adam at 5e-5, batches of 64, P = 6',
+    summary:
+      'DeiT-S and Swin-S in table 2 of the paper: 100 000 images, 5 + 10 epochs, Adam at 5e-5, batches of 64, P = 6',
     settings: {
+      sample: 100_000,
       quantize: { batchSize: 64, range: 'as-observed' },
       explore: { ...imagenet, epochs: 5, columns: 6, thetaLearningRate: 5e-5 },
       map: cifar10.map,
@@ -64,6 +66,7 @@ export const recipes: Readonly<Record<RecipeName, Recipe>> = {
   'cifar-deit': {
     summary: 'small vision transformers on 32×32 images from scratch in 200 epochs: AdamW, mixup and CutMix, average',
     settings: {
+      model: 'deit_tiny_patch4_32',
       train: {
         ...{ epochs: 200, batchSize: 256, optimizer: 'adamw', learningRate: 1e-3, weightDecay: 0.05 },
         ...{ decayOf: 'weights', schedule: 'cosine-steps', warmup: 10, finalRate: 0.01, clipGradient: 1 },
