@@ -66,20 +66,32 @@ function tensorOf({ dtype, shape, data }: HostTensor, key: string): Buffer {
   ]);
 }
 
+/** Tensors by name, in dictionaries inside of each other. */
+export interface TensorTree extends ReadonlyMap<string, HostTensor | TensorTree> {}
+
 /** The bytes of a .pth file with the tensors in their order. */
-export function encodeTorch(tensors: ReadonlyMap<string, HostTensor>): Uint8Array {
-  const entries = [...tensors];
-  const items = entries.flatMap(([name, tensor], at) => [text(name), tensorOf(tensor, String(at))]);
-  const pickle = Buffer.concat([op.protocol2, orderedDictionary, op.mark, ...items, op.setItems, op.stop]);
+export function encodeTorch(tensors: TensorTree): Uint8Array {
+  const storages: Uint8Array[] = [];
+  const dictionaryOf = (tree: TensorTree): Buffer =>
+    Buffer.concat([
+      orderedDictionary,
+      op.mark,
+      ...[...tree].flatMap(([name, value]) => [text(name), itemOf(value)]),
+      op.setItems,
+    ]);
+  const itemOf = (value: HostTensor | TensorTree): Buffer => {
+    if (value instanceof Map) return dictionaryOf(value);
+    const { data } = value as HostTensor;
+    storages.push(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+    return tensorOf(value as HostTensor, String(storages.length - 1));
+  };
+  const pickle = Buffer.concat([op.protocol2, dictionaryOf(tensors), op.stop]);
   const record = (name: string, data: Uint8Array) => ({ name: `${FOLDER}/${name}`, data });
-  const bytes = entries.map(([, { data }], at) =>
-    record(`data/${at}`, new Uint8Array(data.buffer, data.byteOffset, data.byteLength)),
-  );
   return writeZip(
     [
       record('data.pkl', pickle),
       record('byteorder', Buffer.from('little')),
-      ...bytes,
+      ...storages.map((bytes, at) => record(`data/${at}`, bytes)),
       record('version', Buffer.from('3\n')),
     ],
     ALIGNMENT,

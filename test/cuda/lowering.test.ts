@@ -29,8 +29,11 @@ import { cases } from '../engine/all-cases.ts';
 import type { Case } from '../engine/cases.ts';
 import { depthwiseCases } from '../engine/depthwise-cases.ts';
 import { cudaTargets, hopper } from '../engine/devices.ts';
+import { dropoutCases } from '../engine/dropout-cases.ts';
 import { formulaCases } from '../engine/formula-cases.ts';
 import { matrixCases } from '../engine/matrix-cases.ts';
+import { poolCases } from '../engine/pool-cases.ts';
+import { repeatCases } from '../engine/repeat-cases.ts';
 import { graphOf } from '../engine/run-case.ts';
 import { wideCases } from '../engine/wide-cases.ts';
 import { disagreements } from './contract.ts';
@@ -162,7 +165,7 @@ const nvcc = findNvcc();
 /** One source per file and kind of work, as an RTX 30 and an H200 would compile it. */
 const representative = new Map<string, KernelSource>();
 const ofDepthwise = depthwiseCases.filter(({ name }) => name.includes('two outputs per channel'));
-for (const item of [...wideCases, ...ofDepthwise, ...matrixCases]) {
+for (const item of [...wideCases, ...ofDepthwise, ...matrixCases, ...poolCases, ...repeatCases, ...dropoutCases]) {
   for (const { source, name } of lowerGraph(graphOf(item)).launches) {
     if (source.text !== undefined) continue;
     const { MODE = '', COLUMNS = '', ENTRY = '', WIDTH = '', SOURCES = '', PRODUCTS = '', BN = '' } = source.defines;
@@ -204,7 +207,7 @@ describe(nvcc ? 'kernels compile' : 'kernels compile (skipped: nvcc is not on th
 /** The texts of all generated kernels as one file, each kernel under a name of its own. */
 function generatedKernels(): string {
   const texts = new Set<string>();
-  for (const item of formulaCases) {
+  for (const item of [...formulaCases, ...repeatCases]) {
     for (const { source } of lowerGraph(graphOf(item)).launches) if (source.text !== undefined) texts.add(source.text);
   }
   const include = '#include "formula.cuh"\n';

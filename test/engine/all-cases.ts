@@ -2,6 +2,7 @@
 
 import { type Case, cases as small } from './cases.ts';
 import { depthwiseCases } from './depthwise-cases.ts';
+import { dropoutCases } from './dropout-cases.ts';
 import { formulaCases } from './formula-cases.ts';
 import { geometryCases } from './geometry-cases.ts';
 import { joinedCases } from './joined-cases.ts';
@@ -9,6 +10,8 @@ import { lossCases } from './loss-cases.ts';
 import { matrixCases } from './matrix-cases.ts';
 import { pathCases } from './path-cases.ts';
 import { poolCases } from './pool-cases.ts';
+import { repeatCases } from './repeat-cases.ts';
+import { updateCases } from './update-cases.ts';
 import { wideCases } from './wide-cases.ts';
 
 export const cases: readonly Case[] = [
@@ -21,6 +24,9 @@ export const cases: readonly Case[] = [
   ...lossCases,
   ...matrixCases,
   ...poolCases,
+  ...repeatCases,
+  ...dropoutCases,
+  ...updateCases,
   ...wideCases,
 ];
 

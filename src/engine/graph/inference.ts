@@ -15,6 +15,7 @@ import type {
   PoolGeometry,
   Transposed,
 } from './ops.ts';
+import { repetitionOf } from './repeat.ts';
 import { axesOf, outputsOf } from './window.ts';
 
 type Infer<K extends OpName> = (inputs: readonly TensorType[], attributes: OpAttributes[K]) => TensorType[];
@@ -115,10 +116,27 @@ function expectSlopes(op: OpName, inputs: readonly TensorType[], widths: Operand
   expect(op, sameShape(inputs[4]!.shape, pairs), inputs, `a table of slopes ${formatShape(pairs)}`);
 }
 
+/** An update of a variable: so many tensors of its shape, then what holds for all. */
+function expectUpdate(op: OpName, inputs: readonly TensorType[], tensors: number, common: readonly Shape[]): void {
+  const shapes = [...Array.from({ length: tensors }, () => inputs[0]!.shape), ...common];
+  const fits = inputs.length === shapes.length && shapes.every((shape, at) => sameShape(inputs[at]!.shape, shape));
+  const text = common.map(formatShape).join(' and ');
+  expect(op, fits, inputs, `${tensors} tensors of one shape and ${text}`);
+}
+
 /** Operations that read other types than f32; each says itself which. */
 const ofOtherTypes: ReadonlySet<OpName> = new Set<OpName>([
-  ...(['formula', 'move', 'reshape', 'stopGradient', 'gatherImages', 'imageToFloat', 'dequantize'] as const),
-  ...(['softmaxCrossEntropy', 'softmaxCrossEntropyGradient'] as const),
+  ...([
+    'formula',
+    'move',
+    'reshape',
+    'stopGradient',
+    'gatherImages',
+    'mixImages',
+    'imageToFloat',
+    'dequantize',
+  ] as const),
+  ...(['softmaxCrossEntropy', 'softmaxCrossEntropyGradient', 'dropout'] as const),
   ...(['axmConv2d', 'axmConv2dGradients', 'axmErrorWeightGradient', 'axmErrorInputGradient'] as const),
 ]);
 
@@ -147,6 +165,17 @@ const inference: { readonly [K in OpName]: Infer<K> } = {
     return [{ dtype: inputs[0]!.dtype, shape }];
   },
   stopGradient: ([x]) => [x!],
+  dropout: (inputs, { rate, group }) => {
+    const [x, key] = inputs as [TensorType, TensorType];
+    const fits = x.dtype === 'f32' && key.dtype === 'i32' && sameShape(key.shape, [2]) && sizeOf(x.shape) % group === 0;
+    expect(
+      'dropout',
+      fits && rate > 0 && rate < 1,
+      inputs,
+      `f32 in groups of ${group}, an i32 key [2], a rate in (0, 1)`,
+    );
+    return [f32(x.shape)];
+  },
   relu: alike('relu', 1),
   reluGradient: alike('reluGradient', 2),
   clampStraightThrough: alike('clampStraightThrough', 1),
@@ -159,6 +188,18 @@ const inference: { readonly [K in OpName]: Infer<K> } = {
       sameShape(picks.shape, [picks.shape[0]!, 4]);
     expect('gatherImages', fits, inputs, 'u8 images [count,H,W,C] and i32 picks [N,4]');
     return [{ dtype: 'u8', shape: [picks.shape[0]!, ...images.shape.slice(1)] }];
+  },
+  mixImages: (inputs) => {
+    const [x, boxes, share] = inputs as [TensorType, TensorType, TensorType];
+    const fits =
+      x.dtype === 'f32' &&
+      x.shape.length === 4 &&
+      boxes.dtype === 'i32' &&
+      sameShape(boxes.shape, [x.shape[0]!, 5]) &&
+      share.dtype === 'f32' &&
+      sameShape(share.shape, []);
+    expect('mixImages', fits, inputs, 'images [N,H,W,C], i32 boxes [N,5] and a share []');
+    return [f32(x.shape)];
   },
   imageToFloat: (inputs, { scale }) => {
     const x = inputs[0]!;
@@ -175,6 +216,12 @@ const inference: { readonly [K in OpName]: Infer<K> } = {
     return [f32(inputs[0]!.shape)];
   },
   channelSum: ([x]) => [f32([last(x!.shape)])],
+  repeatSum: (inputs, { shape }) => {
+    const [a, b = a] = inputs as [TensorType, TensorType?];
+    const fits = inputs.length <= 2 && sameShape(a.shape, b.shape) && repetitionOf(shape, a.shape) !== undefined;
+    expect('repeatSum', fits, inputs, `one or two of a shape over which ${formatShape(shape)} is repeated`);
+    return [f32(shape)];
+  },
   channelDotDifference: (inputs) => {
     const [a, b, c, d] = inputs as [TensorType, TensorType, TensorType, TensorType];
     const fits = sameShape(a.shape, b.shape) && sameShape(c.shape, d.shape) && last(a.shape) === last(c.shape);
@@ -301,5 +348,16 @@ const inference: { readonly [K in OpName]: Infer<K> } = {
     return [f32([weightBits, activationBits])];
   },
   structureMatrixGradient: (_, { count }) => [f32([count])],
-  sgd: ([p, , v]) => [f32(p!.shape), f32(v!.shape)],
+  sgd: (inputs) => {
+    expectUpdate('sgd', inputs, 3, [[]]);
+    return inputs.slice(1, 3).map(({ shape }) => f32(shape));
+  },
+  adam: (inputs) => {
+    expectUpdate('adam', inputs, 4, [[], [2]]);
+    return inputs.slice(1, 4).map(({ shape }) => f32(shape));
+  },
+  movingAverage: (inputs) => {
+    expectUpdate('movingAverage', inputs, 2, [[]]);
+    return [f32(inputs[0]!.shape)];
+  },
 };

@@ -91,6 +91,11 @@ export interface OpAttributes {
   /** The same tensor, cut off from differentiation; never moves data. */
   stopGradient: None;
   relu: None;
+  /**
+   * (x, key i32 [2]) → x/(1 − rate) or 0, by what is drawn for each `group` of neighbouring elements: dropping.ts.
+   * 0 < rate < 1; `stream` tells nodes apart, the key steps.
+   */
+  dropout: { readonly rate: number; readonly stream: number; readonly group: number };
   /** (g, y) → g where y > 0. */
   reluGradient: None;
   /** x limited to [low, high]; straight-through: gradient 1 everywhere. */
@@ -101,12 +106,23 @@ export interface OpAttributes {
    * number is negative.
    */
   gatherImages: None;
+  /**
+   * (x [N,H,W,C], boxes i32 [N,5]: partner, top, left, height, width; share []) → y [N,H,W,C]: inside the box of an
+   * image the pixels of its partner, another image of the batch; outside share·x + (1 − share)·partner. A negative
+   * partner is an image of zeros.
+   */
+  mixImages: None;
   /** u8 image [N,H,W,C] → f32 x·scale[c] + offset[c]. */
   imageToFloat: { readonly scale: readonly number[]; readonly offset: readonly number[] };
   /** (x, b) → x + b[c]. */
   bias: None;
   /** x [..., C] → Σ over all but the last axis, [C]. */
   channelSum: None;
+  /**
+   * scale·Σ x, or scale·Σ a·b of two operands of one shape, over the places at which an operand of the given shape is
+   * repeated over them: repeat.ts.
+   */
+  repeatSum: { readonly shape: Shape; readonly scale: number };
   /**
    * (a, b, c, d) [..., C], c and d of another length than a and b → Σ a·b − Σ c·d over all but the last axis in double
    * precision, [C].
@@ -145,11 +161,12 @@ export interface OpAttributes {
   averagePoolGradient: AverageGeometry & { readonly inputShape: Shape };
   /**
    * (logits [N,C], labels i32 [N]) → mean loss [] over the rows with label ≥ 0, probabilities [N,C], number of correct
-   * rows [] (first maximum). Rows with a negative label are ignored.
+   * rows [] (first maximum). Rows with a negative label are ignored. The cross-entropy is against a target of
+   * 1 − smoothing for the label and smoothing/C more for every class.
    */
-  softmaxCrossEntropy: None;
+  softmaxCrossEntropy: Smoothing;
   /** (g [], probabilities, labels) → dlogits. */
-  softmaxCrossEntropyGradient: None;
+  softmaxCrossEntropyGradient: Smoothing;
   /** x → minimum and maximum, [] or [C]; of x and 0 where the range is to hold it. */
   minMax: { readonly granularity: Granularity; readonly holdsZero?: boolean };
   /** (gmin, gmax, x, min, max) → dx: shared evenly among the elements that attain the extreme, lost where none does. */
@@ -211,8 +228,34 @@ export interface OpAttributes {
   structureMatrix: OperandWidths & { readonly index: readonly number[] };
   /** dm → dθ [count]. */
   structureMatrixGradient: OperandWidths & { readonly index: readonly number[]; readonly count: number };
-  /** (p, dp, velocity, learningRate []) → p, velocity: v ← momentum·v + dp + weightDecay·p; p ← p − learningRate·v. */
-  sgd: { readonly momentum: number; readonly weightDecay: number };
+  /**
+   * (p, dp, velocity, learningRate []) → p, velocity: d = dp + weightDecay·p; v ← momentum·v + d;
+   * p ← p − learningRate·v, or with Nesterov's momentum p − learningRate·(d + momentum·v).
+   */
+  sgd: { readonly momentum: number; readonly weightDecay: number; readonly nesterov?: boolean };
+  /**
+   * (p, dp, mean, square, learningRate [], corrections [2]) → p, mean, square: d = dp + weightDecay·p, or dp where the
+   * decay is decoupled, with p ← p·(1 − learningRate·weightDecay) first; mean ← beta1·mean + (1 − beta1)·d; square ←
+   * beta2·square + (1 − beta2)·d²; p ← p − learningRate·(mean/c₀) / (√(square/c₁) + epsilon). The corrections of step t
+   * = 1, 2, … are 1 − beta1ᵗ and 1 − beta2ᵗ.
+   */
+  adam: AdamAttributes;
+  /** (average, x, keep []) → keep·average + (1 − keep)·x. */
+  movingAverage: None;
+}
+
+export interface Smoothing {
+  /** Label smoothing ε: 0 … below 1; default 0. */
+  readonly smoothing?: number;
+}
+
+export interface AdamAttributes {
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly epsilon: number;
+  readonly weightDecay: number;
+  /** AdamW: weights decay by themselves and not through the moments. */
+  readonly decoupled: boolean;
 }
 
 export type OpName = keyof OpAttributes;
@@ -228,10 +271,13 @@ export const inPlace: { readonly [K in OpName]?: Readonly<Record<number, number>
   add: { 0: 0 },
   affine: { 0: 0 },
   scaleBy: { 0: 0 },
+  dropout: { 0: 0 },
   relu: { 0: 0 },
   reluGradient: { 0: 0 },
   clampStraightThrough: { 0: 0 },
   bias: { 0: 0 },
   batchNormInference: { 0: 0 },
   sgd: { 0: 0, 1: 2 },
+  adam: { 0: 0, 1: 2, 2: 3 },
+  movingAverage: { 0: 0 },
 };

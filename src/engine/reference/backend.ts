@@ -12,6 +12,7 @@ import { type Plan, plan, type Storage } from '../graph/plan.ts';
 import { SharedSession } from '../session.ts';
 import { approximate } from './approximate.ts';
 import { convolution } from './convolution.ts';
+import { dropout } from './dropout.ts';
 import { elementwise } from './elementwise.ts';
 import { formula } from './formula.ts';
 import { images } from './images.ts';
@@ -23,6 +24,7 @@ import { normalization } from './normalization.ts';
 import { pooling } from './pooling.ts';
 import { quantization } from './quantization.ts';
 import { reduction } from './reduction.ts';
+import { repeat } from './repeat.ts';
 
 /** Renames need no kernel: the plan gives both names one storage. */
 type Computed = Exclude<OpName, 'reshape' | 'stopGradient'>;
@@ -31,6 +33,7 @@ const kernels: Kernels<Computed> = {
   ...formula,
   ...movement,
   ...elementwise,
+  ...dropout,
   ...convolution,
   ...matrices,
   ...normalization,
@@ -39,6 +42,7 @@ const kernels: Kernels<Computed> = {
   ...loss,
   ...quantization,
   ...reduction,
+  ...repeat,
   ...approximate,
 };
 

@@ -1,5 +1,6 @@
 // Phase 0: post-training calibration of all layers on one batch of training images with the MSE observer, then learned
-// clipping takes over the ranges; optionally quantisation-aware training with the exact multiplier.
+// clipping takes over the ranges; optionally quantisation-aware training with the exact multiplier. What came with a
+// quantised checkpoint is taken as it is instead.
 
 import { noAugmentation } from '../../data/augment.ts';
 import { trainingBatches } from '../../data/batches.ts';
@@ -7,14 +8,15 @@ import type { Session } from '../../engine/backend.ts';
 import { exactMultiplier } from '../../multiplier/multiplier.ts';
 import { exactPower } from '../../multiplier/power.ts';
 import { clipLogit, type OperandName, stateName } from '../../quant/quantized.ts';
-import { f32, sizeOf } from '../../tensor/tensor.ts';
+import { f32, type HostTensor, sizeOf } from '../../tensor/tensor.ts';
 import { evaluator } from '../../train/evaluation.ts';
 import { feedOf, writeBatch } from '../../train/feed.ts';
 import { type Arithmetic, buildNetwork } from '../../train/task.ts';
-import { quantizedArithmetic } from '../multipliers/multipliers.ts';
-import { saveModel } from '../run/checkpoint.ts';
-import { type OpenRun, type RunContext, sessionFrom } from '../run/context.ts';
+import { describeQuantizers, quantizedArithmetic } from '../multipliers/multipliers.ts';
+import { loadQuantizers, saveModel } from '../run/checkpoint.ts';
+import { type OpenRun, type RunContext, requirePhase, sessionFrom } from '../run/context.ts';
 import { files, inFolder } from '../run/folder.ts';
+import { verifiedBytes } from '../run/manifest.ts';
 import type { PhaseResult } from './result.ts';
 import { finishTraining, resumePosition, trainPhase } from './training.ts';
 
@@ -25,7 +27,9 @@ export async function quantize(context: RunContext): Promise<PhaseResult> {
   const session = await sessionFrom(context, 'train', files.float);
   try {
     const start = training.epochs > 0 ? resumePosition(context, 'quantize', session) : undefined;
-    if (!start) await calibrate(context, session, arithmetic, images);
+    const given = start ? undefined : givenQuantizers(context);
+    for (const [name, tensor] of given ?? []) session.write(name, tensor);
+    if (!start && !given) await calibrate(context, session, arithmetic, images);
     if (training.epochs > 0) {
       await trainPhase(context, { phase: 'quantize', session, fit: { ...training, arithmetic } }, start);
     }
@@ -35,12 +39,26 @@ export async function quantize(context: RunContext): Promise<PhaseResult> {
     const { weights, activations } = configuration.bits;
     return {
       files: [files.quantized],
+      ...(given && training.epochs === 0 ? { from: 'checkpoint' as const } : {}),
       stages: [{ stage: 'quantized', accuracy: metrics.accuracy, loss, power: exactPower(weights, activations) }],
       finish: () => finishTraining(context),
     };
   } finally {
     await session.dispose();
   }
+}
+
+/** The quantisers that came with the network, where they are for the run's widths; they need no calibration. */
+function givenQuantizers(context: RunContext): ReadonlyMap<string, HostTensor> | undefined {
+  const record = requirePhase(context, 'train');
+  if (record.files[files.quantizers] === undefined) return undefined;
+  const path = inFolder(context, files.quantizers);
+  const { states, arithmetic } = loadQuantizers(verifiedBytes(context.folder, record, files.quantizers), path);
+  if (arithmetic === describeQuantizers(context)) return states;
+  const text =
+    'the quantisers of the checkpoint are for other operand widths or scales; the network is calibrated anew';
+  context.listener({ kind: 'note', text });
+  return undefined;
 }
 
 /**

@@ -10,7 +10,9 @@ import { mobileNetworks } from './mobilenet.ts';
 import type { Model } from './model.ts';
 import { regularNetworks } from './regnet.ts';
 import { residualNetworks } from './resnet.ts';
+import { swinTransformers } from './swin.ts';
 import { vggNetworks } from './vgg.ts';
+import { visionTransformers } from './vit.ts';
 
 export type { Model } from './model.ts';
 
@@ -24,6 +26,8 @@ export const models: readonly Model[] = [
   ...mobileNetworks,
   ...mnasNetworks,
   ...regularNetworks,
+  ...visionTransformers,
+  ...swinTransformers,
 ];
 
 /** Names that an error proposes: all would fill the screen. */

@@ -5,6 +5,7 @@ import { concerning, type Node } from '../../graph/graph.ts';
 import type { OpName } from '../../graph/ops.ts';
 import { approximate, approximateWays } from './approximate.ts';
 import { convolution, convolutionWays } from './convolution.ts';
+import { dropout, dropoutWays } from './dropout.ts';
 import { elementwise, elementwiseWays } from './elementwise.ts';
 import { formula, formulaWays } from './formula.ts';
 import type { FusedNode, FusedOp } from './fuse.ts';
@@ -18,7 +19,9 @@ import { fusedNormalization, fusedNormalizationWays, normalization, normalizatio
 import { pooling, poolingWays } from './pooling.ts';
 import { fusedQuantization, fusedQuantizationWays, quantization, quantizationWays } from './quantization.ts';
 import { reduction, reductionWays } from './reduction.ts';
+import { repeat, repeatWays } from './repeat.ts';
 import { rows, rowsWays } from './rows.ts';
+import { updates, updateWays } from './updates.ts';
 
 /** Renames need no kernel: the plan gives both names one storage. */
 type Computed = Exclude<OpName, 'reshape' | 'stopGradient'>;
@@ -27,7 +30,10 @@ const lowerings: Lowerings<Computed> & { readonly [Op in FusedOp]: Lowering<neve
   ...formula,
   ...movement,
   ...elementwise,
+  ...dropout,
+  ...updates,
   ...reduction,
+  ...repeat,
   ...convolution,
   ...matrixProduct,
   ...rows,
@@ -46,7 +52,10 @@ export const ways: WaysOf<Computed | FusedOp> = {
   ...formulaWays,
   ...movementWays,
   ...elementwiseWays,
+  ...dropoutWays,
+  ...updateWays,
   ...reductionWays,
+  ...repeatWays,
   ...convolutionWays,
   ...matrixProductWays,
   ...rowsWays,

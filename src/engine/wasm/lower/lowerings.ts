@@ -4,6 +4,7 @@ import type { Node } from '../../graph/graph.ts';
 import type { OpName } from '../../graph/ops.ts';
 import { approximate, approximateWays } from './approximate.ts';
 import { convolution, convolutionWays } from './convolution.ts';
+import { dropout, dropoutWays } from './dropout.ts';
 import { elementwise, elementwiseWays } from './elementwise.ts';
 import { formula, formulaWays } from './formula.ts';
 import { images, imageWays } from './images.ts';
@@ -15,6 +16,7 @@ import { normalization, normalizationWays } from './normalization.ts';
 import { pooling, poolingWays } from './pooling.ts';
 import { quantization, quantizationWays } from './quantization.ts';
 import { reduction, reductionWays } from './reduction.ts';
+import { repeat, repeatWays } from './repeat.ts';
 
 /** Renames need no kernel: the plan gives both names one storage. */
 type Computed = Exclude<OpName, 'reshape' | 'stopGradient'>;
@@ -23,7 +25,9 @@ const lowerings: Lowerings<Computed> = {
   ...formula,
   ...movement,
   ...elementwise,
+  ...dropout,
   ...reduction,
+  ...repeat,
   ...convolution,
   ...matrices,
   ...normalization,
@@ -39,7 +43,9 @@ export const ways: WaysOf<Computed> = {
   ...formulaWays,
   ...movementWays,
   ...elementwiseWays,
+  ...dropoutWays,
   ...reductionWays,
+  ...repeatWays,
   ...convolutionWays,
   ...matrixWays,
   ...normalizationWays,

@@ -328,6 +328,35 @@ function packConvolution(record: Convolution): Words {
   ];
 }
 
+export interface Dropout {
+  readonly x: Address;
+  readonly key: Address;
+  readonly out: Address;
+  /** Elements of a group; dropElements: of the tensor. */
+  readonly count: number;
+  /** Elements of a part, and parts of a group. */
+  readonly length: number;
+  readonly partsPerGroup: number;
+  readonly stream: number;
+  /** Words below, as unsigned numbers, are dropped. */
+  readonly threshold: number;
+  readonly scale: number;
+}
+
+function packDropout(record: Dropout): Words {
+  return [
+    record.x,
+    record.key,
+    record.out,
+    record.count,
+    record.length,
+    record.partsPerGroup,
+    record.stream,
+    record.threshold,
+    float(record.scale),
+  ];
+}
+
 export interface Elementwise {
   readonly out: Address;
   readonly a: Address;
@@ -353,6 +382,8 @@ export interface Sgd {
   readonly perPart: number;
   readonly momentum: number;
   readonly weightDecay: number;
+  /** 1: Nesterov's momentum. */
+  readonly nesterov: number;
 }
 
 function packSgd(record: Sgd): Words {
@@ -367,7 +398,69 @@ function packSgd(record: Sgd): Words {
     record.perPart,
     float(record.momentum),
     float(record.weightDecay),
+    record.nesterov,
   ];
+}
+
+export interface Adam {
+  readonly parameter: Address;
+  readonly gradient: Address;
+  readonly mean: Address;
+  readonly square: Address;
+  readonly rate: Address;
+  /** 1 − β1ᵗ, 1 − β2ᵗ. */
+  readonly corrections: Address;
+  readonly newParameter: Address;
+  readonly newMean: Address;
+  readonly newSquare: Address;
+  readonly count: number;
+  readonly perPart: number;
+  readonly beta1: number;
+  /** 1 − β1, rounded by itself; likewise below. */
+  readonly rest1: number;
+  readonly beta2: number;
+  readonly rest2: number;
+  readonly epsilon: number;
+  /** Of the gradient. */
+  readonly weightDecay: number;
+  /** Of the parameter. */
+  readonly ownDecay: number;
+}
+
+function packAdam(record: Adam): Words {
+  return [
+    record.parameter,
+    record.gradient,
+    record.mean,
+    record.square,
+    record.rate,
+    record.corrections,
+    record.newParameter,
+    record.newMean,
+    record.newSquare,
+    record.count,
+    record.perPart,
+    float(record.beta1),
+    float(record.rest1),
+    float(record.beta2),
+    float(record.rest2),
+    float(record.epsilon),
+    float(record.weightDecay),
+    float(record.ownDecay),
+  ];
+}
+
+export interface Averaging {
+  readonly average: Address;
+  readonly value: Address;
+  readonly keep: Address;
+  readonly newAverage: Address;
+  readonly count: number;
+  readonly perPart: number;
+}
+
+function packAveraging(record: Averaging): Words {
+  return [record.average, record.value, record.keep, record.newAverage, record.count, record.perPart];
 }
 
 export interface Copy {
@@ -445,6 +538,20 @@ function packGathering(record: Gathering): Words {
   return [record.images, record.picks, record.out, record.height, record.width, record.channels];
 }
 
+export interface Mixing {
+  readonly x: Address;
+  readonly boxes: Address;
+  readonly share: Address;
+  readonly out: Address;
+  readonly height: number;
+  readonly width: number;
+  readonly channels: number;
+}
+
+function packMixing(record: Mixing): Words {
+  return [record.x, record.boxes, record.share, record.out, record.height, record.width, record.channels];
+}
+
 export interface Loss {
   readonly logits: Address;
   readonly labels: Address;
@@ -458,6 +565,8 @@ export interface Loss {
   readonly rows: number;
   readonly classes: number;
   readonly rowsPerPart: number;
+  /** Of the labels: what the target of every class has of it, in all. */
+  readonly smoothing: number;
 }
 
 function packLoss(record: Loss): Words {
@@ -473,6 +582,7 @@ function packLoss(record: Loss): Words {
     record.rows,
     record.classes,
     record.rowsPerPart,
+    float(record.smoothing),
   ];
 }
 
@@ -851,6 +961,36 @@ function packExtremes(record: Extremes): Words {
   ];
 }
 
+export interface RepeatSum {
+  readonly a: Address;
+  /** The other factor, or 0 where there is none. */
+  readonly b: Address;
+  readonly out: Address;
+  readonly times: number;
+  readonly blocks: number;
+  readonly repeats: number;
+  readonly length: number;
+  /** A multiple of 16. */
+  readonly chunk: number;
+  readonly chunksPerBlock: number;
+  readonly scale: number;
+}
+
+function packRepeatSum(record: RepeatSum): Words {
+  return [
+    record.a,
+    record.b,
+    record.out,
+    record.times,
+    record.blocks,
+    record.repeats,
+    record.length,
+    record.chunk,
+    record.chunksPerBlock,
+    float(record.scale),
+  ];
+}
+
 /** The record of each kernel. */
 export interface KernelRecords {
   readonly axmDepthwise: AxmDepthwise;
@@ -878,15 +1018,20 @@ export interface KernelRecords {
   readonly depthwiseForward: Depthwise;
   readonly depthwiseInputGradient: Depthwise;
   readonly depthwiseWeightGradient: Depthwise;
+  readonly gatherRows: RowGather;
+  readonly gatherRowsGradient: RowGather;
+  readonly matrixProduct: MatrixProduct;
+  readonly adam: Adam;
   readonly add: Elementwise;
   readonly affine: Elementwise;
   readonly copy: Copy;
   readonly fill: Fill;
+  readonly movingAverage: Averaging;
   readonly sgd: Sgd;
   readonly gatherImages: Gathering;
-  readonly gatherRows: RowGather;
-  readonly gatherRowsGradient: RowGather;
-  readonly matrixProduct: MatrixProduct;
+  readonly mixImages: Mixing;
+  readonly dropElements: Dropout;
+  readonly dropGroups: Dropout;
   readonly meanLoss: Loss;
   readonly softmaxGradient: Loss;
   readonly softmaxRows: Loss;
@@ -919,6 +1064,7 @@ export interface KernelRecords {
   readonly finishSums: FinishSums;
   readonly shareExtremes: Extremes;
   readonly sums: Reduction;
+  readonly repeatSum: RepeatSum;
   readonly structureMatrix: Structure;
   readonly structureMatrixGradient: Structure;
   readonly packCotangent: WeightGradient;
@@ -952,15 +1098,20 @@ export const packers: { readonly [K in keyof KernelRecords]: (record: KernelReco
   depthwiseForward: packDepthwise,
   depthwiseInputGradient: packDepthwise,
   depthwiseWeightGradient: packDepthwise,
+  gatherRows: packRowGather,
+  gatherRowsGradient: packRowGather,
+  matrixProduct: packMatrixProduct,
+  adam: packAdam,
   add: packElementwise,
   affine: packElementwise,
   copy: packCopy,
   fill: packFill,
+  movingAverage: packAveraging,
   sgd: packSgd,
   gatherImages: packGathering,
-  gatherRows: packRowGather,
-  gatherRowsGradient: packRowGather,
-  matrixProduct: packMatrixProduct,
+  mixImages: packMixing,
+  dropElements: packDropout,
+  dropGroups: packDropout,
   meanLoss: packLoss,
   softmaxGradient: packLoss,
   softmaxRows: packLoss,
@@ -993,6 +1144,7 @@ export const packers: { readonly [K in keyof KernelRecords]: (record: KernelReco
   finishSums: packFinishSums,
   shareExtremes: packExtremes,
   sums: packReduction,
+  repeatSum: packRepeatSum,
   structureMatrix: packStructure,
   structureMatrixGradient: packStructure,
   packCotangent: packWeightGradient,
