@@ -166,8 +166,8 @@ const structured = { digits: ['1', '2', '3'], ...multiplied } as const;
 const tabulated = { functions: ['none', 'some'], constant: ['none', 'some'], ...multiplied } as const;
 
 /**
- * The ways of products of planes; by warps or by warpgroups is a matter of the device, but for narrow tiles. The at most eight planes of a
- * structure never need the tiles for many.
+ * The ways of products of planes; by warps or by warpgroups is a matter of the device, but for narrow tiles. The at
+ * most eight planes of a structure never need the tiles for many.
  */
 export const planeWays = {
   'planes, by warps': { tile: tilesOf(narrowTiles, planeTiles, [smallPlaneTile]), ...structured },

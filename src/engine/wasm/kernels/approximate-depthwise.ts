@@ -133,7 +133,7 @@ export class AxmDepthwiseGradients {
   rowsPerBlock: i32;
 }
 
-/** Gradients through a structure, a row of taps of 16 outputs. Scratch: collected cotangents [16][kernelWidth][codes]. */
+/** Gradients through a structure, a row of taps of 16 outputs. Scratch: cotangents by code [16][kernelWidth][codes]. */
 export function axmDepthwiseGradients(args: AxmDepthwiseGradients, part: i32, scratch: usize): void {
   const geometry = args.geometry;
   const kernelWidth = geometry.kernelWidth;
