@@ -1,4 +1,5 @@
-// `tram data`: what it tells of a folder of pictures is what is there, in words and as JSON; its sheet shows the pixels.
+// `tram data`: what it tells of a folder of pictures is what is there, in words and as JSON; its sheet shows the
+// pixels.
 
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
