@@ -82,6 +82,27 @@ export const mutants = [
     '',
     'test/engine/conformance.test.ts',
   ),
+  fault(
+    'src/engine/cuda/kernels/depthwise.cu',
+    'a tile at the lower edge writes into the next image',
+    'if (at.y + r >= p.oh || at.x + q >= p.ow) continue;',
+    'if (at.x + q >= p.ow) continue;',
+    'test/cuda/host.test.ts',
+  ),
+  fault(
+    'src/engine/cuda/kernels/approximate-depthwise-gradients.cu',
+    'the zero point has no part in the weight gradient of a depthwise layer',
+    ': -*xZero * sum;',
+    ': 0.0;',
+    'test/cuda/host.test.ts',
+  ),
+  fault(
+    'src/engine/wasm/lower/approximate-depthwise.ts',
+    'the last, shorter run of rows of a depthwise layer is left out',
+    'bundles * Math.ceil(rows / rowsPerPart),',
+    'bundles * Math.floor(rows / rowsPerPart),',
+    'test/engine/conformance.test.ts',
+  ),
   fault('src/engine/graph/functions.ts', 'erf ends below one', 'const LAST = 4.1;', 'const LAST = 3.9;'),
   fault(
     'src/engine/graph/window.ts',
