@@ -1,7 +1,7 @@
 // Augmentation of raw 8-bit images (NHWC): which changes there are, and the first of them, a random crop after zero
 // padding and a random horizontal flip, as is usual for CIFAR-10 (He et al., 2016, section 4.2). Works on raw values,
 // where 0 is black, before any normalisation; writes into a buffer of the caller and allocates nothing.
-// What computes pixels anew is in pixels.ts, what is erased and mixed in mixing.ts, the text of it all in transforms.ts.
+// What computes pixels anew is in pixels.ts, what is erased and mixed in mixing.ts, the text of it in transforms.ts.
 
 import type { Random } from '../tensor/random.ts';
 import type { ImageSize } from './image.ts';

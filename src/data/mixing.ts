@@ -1,6 +1,6 @@
 // What happens to a batch of images once they are gathered: boxes erased in them (random erasing, Zhong et al., 2017;
-// cutout, DeVries and Taylor, 2017), and pairs mixed, as a whole (mixup, Zhang et al., 2017) or by a box (CutMix, Yun et
-// al., 2019). Only numbers are drawn here: boxes and shares, which the operation `mixImages` and the loss work with
+// cutout, DeVries and Taylor, 2017), and pairs mixed, as a whole (mixup, Zhang et al., 2017) or by a box (CutMix, Yun
+// et al., 2019). Only numbers are drawn here: boxes and shares, which the operation `mixImages` and the loss work with
 // (engine/graph/ops.ts). A batch has one share, as in the authors' programs, and the partner of an image is the one
 // half a batch further, so that images repeated side by side are not mixed with themselves.
 

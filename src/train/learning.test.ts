@@ -1,6 +1,6 @@
 // Training with each optimiser, with averages, clipping, warm-up, smoothed labels, and boxes and mixtures of images:
-// stopped in the middle of an epoch and gone on from what a resume point holds, it ends with the same bits; and a device
-// that keeps the images trains to the same bits as one that is sent them.
+// stopped in the middle of an epoch and gone on from what a resume point holds, it ends with the same bits; and a
+// device that keeps the images trains to the same bits as one that is sent them.
 
 import { describe, expect, test } from 'vitest';
 import type { AugmentOptions } from '../data/augment.ts';

@@ -15,7 +15,7 @@ import { feedOf } from './feed.ts';
 import { added, type Figures, meansOf, noSums, type Sums } from './figures.ts';
 import { ResultsInFlight } from './pipeline.ts';
 import { rateShare, type Schedule } from './schedule.ts';
-import { type Learning, type PowerTerm, readStructures, StepPrograms, type StepResult } from './step.ts';
+import { type Learning, type PowerTerm, readStructures, StepPrograms, type StepResult, stepKey } from './step.ts';
 import type { Arithmetic, Task } from './task.ts';
 
 export interface RateOptions {
@@ -105,7 +105,8 @@ export interface EpochRecord<M extends string = string> {
 }
 
 /**
- * Trains from `start` to the last epoch, and leaves the averages in the weights' place where they are wanted; a loss that is not finite stops it with a UserError that names the step.
+ * Trains from `start` to the last epoch, and leaves the averages in the weights' place where they are wanted; a loss
+ * that is not finite stops it with a UserError that names the step.
  */
 export async function trainEpochs<M extends string>(options: LoopOptions<M>): Promise<void> {
   const { session, task, dataset, arithmetic, epochs, batchSize, structure, signal } = options;
@@ -155,6 +156,7 @@ export async function trainEpochs<M extends string>(options: LoopOptions<M>): Pr
             rate: rateAt(options.learningRate, step),
             thetaRate: structure && rateAt(structure.learningRate, step),
             number: epoch * steps + step + 1,
+            key: stepKey(order.seed, order.epoch, step),
           });
           step++;
           const counts = { step, examples, targets: batch.targets };

@@ -68,5 +68,5 @@ function after(schedule: Schedule, at: number, steps: number, epoch: number, epo
 const between = (from: number, to: number, share: number): number =>
   to + ((from - to) * (1 + Math.cos(Math.PI * share))) / 2;
 
-/** Of the average of the weights what is kept at step t = 1, 2, …: 0 at the first, then (t − 1)/(t + 8) up to `decay`. */
+/** What is kept of an average of the weights at step t = 1, 2, …: nothing, then (t − 1)/(t + 8) up to `decay`. */
 export const keptAverage = (decay: number, t: number): number => Math.min(decay, (t - 1) / (t + 8));

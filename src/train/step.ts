@@ -5,8 +5,10 @@ import type { Program, Session } from '../engine/backend.ts';
 import type { Graph } from '../engine/graph/graph.ts';
 import { plan } from '../engine/graph/plan.ts';
 import { clampTheta, powerShares, type Structure } from '../multiplier/structure.ts';
+import { RANDOM_KEY } from '../nn/layers.ts';
 import { clampedTheta } from '../quant/products.ts';
 import { clipVariables } from '../quant/quantized.ts';
+import { Random, streams } from '../tensor/random.ts';
 import { f32 } from '../tensor/tensor.ts';
 import { appendAverages, KEEP } from './average.ts';
 import { writeBatch } from './feed.ts';
@@ -68,6 +70,12 @@ export interface StepOptions<M extends string = string> extends Learning {
   readonly recompute?: boolean;
 }
 
+/** The key of what a step draws: two words that follow from the numbers that name the step. */
+export function stepKey(seed: number, epoch: number, step: number): Int32Array {
+  const random = new Random(seed, streams.dropout, epoch, step);
+  return Int32Array.of(random.bits(), random.bits());
+}
+
 export const RATE = 'learningRate';
 export const THETA_RATE = 'thetaLearningRate';
 
@@ -77,6 +85,8 @@ export interface StepPlace {
   readonly thetaRate: number | undefined;
   /** 1, 2, … in the phase. */
   readonly number: number;
+  /** Of what the step draws (stepKey). */
+  readonly key: Int32Array;
 }
 
 /** Sets what a step's program takes beside a batch so that weights and structures stay as they are. */
@@ -122,7 +132,7 @@ export class StepPrograms<M extends string> {
   async start(
     batch: Batch,
     size: number,
-    { rate, thetaRate, number }: StepPlace,
+    { rate, thetaRate, number, key }: StepPlace,
   ): Promise<{ result: Promise<StepResult<M>> }> {
     const { program, inputs } = await this.#program(size);
     writeBatch(program, batch);
@@ -134,6 +144,7 @@ export class StepPrograms<M extends string> {
     const { average = 0 } = this.#options;
     if (average > 0) program.write(KEEP, Float32Array.of(keptAverage(average, number)));
     if (thetaRate !== undefined) program.write(THETA_RATE, Float32Array.of(thetaRate));
+    if (inputs.has(RANDOM_KEY)) program.write(RANDOM_KEY, key);
     await program.run();
     return { result: this.#resultOf(program) };
   }

@@ -1,5 +1,5 @@
-// Named recipes: settings that belong together, with what they are for. A recipe is laid below whatever else is said, so
-// each of its values can be replaced by an option; a run's manifest keeps its name and every value that holds.
+// Named recipes: settings that belong together, with what they are for. A recipe is laid below whatever else is said,
+// so each of its values can be replaced by an option; a run's manifest keeps its name and every value that holds.
 // `--published` is the recipe paper-cifar10 without its name.
 
 import type { ConfigurationInput } from './settings.ts';
