@@ -84,6 +84,8 @@ export interface LayersOptions {
   /** Batch statistics and running averages (true), or the stored statistics (false). */
   readonly training: boolean;
   readonly multiply: Multiply;
+  /** Batch norms that are folded into a layer, by the layer: it has a bias, and they are not there. */
+  readonly folded?: ReadonlyMap<string, { readonly name: string }>;
 }
 
 /**
@@ -98,10 +100,12 @@ export class Layers {
   /** Names of the blocks. */
   readonly blocks: string[] = [];
   readonly #options: LayersOptions;
+  readonly #folded: ReadonlySet<string>;
 
   constructor(graph: Graph, options: LayersOptions) {
     this.graph = graph;
     this.#options = options;
+    this.#folded = new Set([...(options.folded?.values() ?? [])].map(({ name }) => name));
   }
 
   /**
@@ -125,6 +129,7 @@ export class Layers {
 
   /** Batch normalisation over all axes but the last, with a learned scale and shift; any shape. */
   batchNorm(name: string, x: Value): Value {
+    if (this.#folded.has(name)) return x;
     return this.graph.labelled(name, () => this.#batchNorm(name, x));
   }
 
@@ -266,7 +271,7 @@ export class Layers {
     const deviation = Math.sqrt(2 / (height * width * (out / groups)));
     const weight = this.#parameter(`${name}.weight`, shape, { kind: 'normal', deviation });
     const y = this.#multiply(name, 'convolution', x, weight, square(spec));
-    return bias ? this.#bias(name, y, 1 / Math.sqrt(sizeOf(shape) / out)) : y;
+    return bias || this.#options.folded?.has(name) ? this.#bias(name, y, 1 / Math.sqrt(sizeOf(shape) / out)) : y;
   }
 
   #linear(name: string, x: Value, out: number): Value {

@@ -6,10 +6,13 @@ import { existsSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { Dataset, DatasetOptions } from '../../data/dataset.ts';
 import { openDataset, parseImageSize, relocate } from '../../data/registry.ts';
+import type { Model } from '../../nn/models/model.ts';
+import { findBatchNorms } from '../../quant/fold.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { readBytes, sha256 } from '../../tensor/files.ts';
+import { given } from '../../tensor/given.ts';
 import { type ImageTask, imageTask } from '../../train/images.ts';
-import { multiplyingLayers } from '../../train/task.ts';
+import { buildNetwork, type Task } from '../../train/task.ts';
 import type { Configuration, ConfigurationInput } from '../settings/config.ts';
 import { type LayerFacts, type RunLayer, usualLayers } from '../settings/layers.ts';
 import type { Phase } from '../settings/phases.ts';
@@ -47,7 +50,17 @@ export async function openTask(
     );
   }
   const task = imageTask(model, dataset);
-  return { dataset, directory, task, layers: usualLayers(multiplyingLayers(task), model.card), material };
+  return { dataset, directory, task, layers: runLayers(model, task), material };
+}
+
+/** The layers of a task's model that multiply, with what is known of them before a run chooses. */
+export function runLayers({ card }: Pick<Model, 'card'>, task: Task): readonly RunLayer[] {
+  const { graph, layers } = buildNetwork(task, { kind: 'float' }, 'evaluate', 1);
+  const { behind } = findBatchNorms(graph, new Set(layers.multiplying.map(({ name }) => name)));
+  return usualLayers(layers.multiplying, card).map((layer) => ({
+    ...layer,
+    ...given({ batchNorm: behind.get(layer.name) }),
+  }));
 }
 
 /**
