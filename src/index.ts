@@ -97,6 +97,7 @@ export { describeStructure, unitGateCost } from './netlist/structure.ts';
 export { readVerilog } from './netlist/verilog/read.ts';
 export { writeVerilog } from './netlist/verilog/write.ts';
 export type { ConvSpec, Layers, MultiplyingLayer } from './nn/layers.ts';
+export type { ModelBuilder, ModelCard } from './nn/models/model.ts';
 export { type Model, models } from './nn/models/registry.ts';
 export { type ComparedMultiplier, comparisonTable } from './report/comparison.ts';
 export { type CurvePoint, curvesSvg, type PhaseCurves, type ThetaPoint, thetaSvg } from './report/curves.ts';

@@ -53,7 +53,7 @@ function choices(parts: readonly string[], count: number): string[][] {
 function folderName({ data, model, seed }: Configuration, parts: readonly string[]): string {
   const varied = parts.join('-');
   const suffix = varied.length > LONGEST ? sha256(varied).slice(0, 12) : varied;
-  return `runs/${dataLabel(data)}-${fileSafe(model)}-seed${seed}${suffix === '' ? '' : `-${suffix}`}`;
+  return `runs/${dataLabel(data)}-${fileSafe(modelLabel(model))}-seed${seed}${suffix === '' ? '' : `-${suffix}`}`;
 }
 
 function variedParts(given: ConfigurationInput, configuration: Configuration, isPublished: boolean): string[] {
@@ -91,24 +91,25 @@ function textAt(configuration: ConfigurationInput, path: string): string {
 /** Of a path only the file's name, without what every such file is called. */
 function shortName(text: string): string {
   const base = text.split(/[/\\]/).at(-1)!;
-  return base.replace(/\.gz$/i, '').replace(/\.(safetensors|v|sv|blif|npy|npz|txt|csv|bin|h)$/i, '');
+  return base.replace(/\.gz$/i, '').replace(/\.(safetensors|v|sv|blif|npy|npz|txt|csv|bin|h|[cm]?[jt]s)$/i, '');
 }
 
 /** The data set's own name: `cifar10:/data` is cifar10, `csv:/data/faces.csv.gz` is faces. */
 function dataLabel(data: string): string {
-  const [, kind, location] = /^(?:(digits|cifar10|csv|idx)(?::|$))?(.*)$/s.exec(data) as unknown as [
-    string,
-    string?,
-    string?,
-  ];
-  if (kind === 'digits' || kind === 'cifar10') return kind;
+  const [, kind, location] = /^(?:(digits|cifar100?|csv|idx|npz|images|procedural)(?::|$))?(.*)$/s.exec(
+    data,
+  ) as unknown as [string, string?, string?];
+  if (kind !== undefined && ['digits', 'cifar10', 'cifar100', 'procedural'].includes(kind)) return kind;
   const base =
     (location ?? '')
       .replace(/[/\\]+$/, '')
       .split(/[/\\]/)
       .at(-1) ?? '';
-  return fileSafe(base.replace(/(\.csv)?(\.gz)?$/i, '')) || kind || 'data';
+  return fileSafe(base.replace(/(\.csv|\.npz)?(\.gz)?$/i, '')) || kind || 'data';
 }
+
+/** Of a file of the user's own its name. */
+const modelLabel = (model: string): string => (/\.[cm]?[jt]s$/.test(model) ? shortName(model) : model);
 
 function fileSafe(text: string): string {
   return text.replace(/[^\w.-]+/g, '-').replace(/^[-.]+|-+$/g, '');

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { type Configuration, parseConfiguration } from '../flow/settings/config.ts';
-import { findSetting, namedChoices, parseSetting, settingsOfPhases, withSetting } from '../flow/settings/fields.ts';
+import { findSetting, parseSetting, settingsOfPhases, withSetting } from '../flow/settings/fields.ts';
 import { defaultValue, expectation } from '../flow/settings/keys.ts';
 import { phases } from '../flow/settings/phases.ts';
 import { settings } from '../flow/settings/table.ts';
@@ -22,7 +22,8 @@ describe('the table of settings', () => {
       'maximum',
       'label',
       'testData',
-      'classes',
+      ...['classes', 'split', 'testLabels', 'classesOf', 'sample', 'sampleSeed', 'sampleList', 'resize'],
+      ...['badImages', 'imageCache', 'mean', 'deviation'],
       'train.checkpoint',
       'map.multiplier',
       'map.costBudget',
@@ -55,10 +56,6 @@ describe('the table of settings', () => {
   });
 });
 
-const modelNames = namedChoices()
-  .models.map(({ name }) => name)
-  .join(', ');
-
 describe('a value', () => {
   const parse = (name: string, text: string) => parseSetting(findSetting(name), `--${name}`, text);
 
@@ -74,7 +71,11 @@ describe('a value', () => {
     ['smoothing', '128', "--smoothing: expected 0 to 127 codes, or 16x4 along weights × activations, got '128'"],
     ['gradient', 'diff', "--gradient: expected one of straight-through, difference, got 'diff'"],
     ['structure', 'shard', "--structure: expected one of shared, per-layer, got 'shard'; did you mean 'shared'?"],
-    ['model', ' ', `--model: expected ${modelNames}, got ' '`],
+    [
+      'model',
+      ' ',
+      "--model: expected a name that tram models lists, or the path of a .mjs file with one of your own, got ' '",
+    ],
     [
       'exact-layers',
       'a,,b',

@@ -4,6 +4,7 @@
 import { fieldName, fieldOf, namedChoices } from '../flow/settings/fields.ts';
 import { type Setting, settings } from '../flow/settings/table.ts';
 import { describeOption } from './facts.ts';
+import { wrapped } from './style.ts';
 
 /** The option's name on a command; `tram run` tells the phases apart. */
 export function optionName(setting: Setting, onRun: boolean): string {
@@ -25,10 +26,26 @@ export function prefixedNames(name: string): string[] {
     .map((setting) => optionName(setting, true));
 }
 
+/** Columns of the list of models: it stands in help texts, and in a page that cannot wrap it. */
+const LIST_WIDTH = 100;
+
 /** The data sets and models that can be named, for the end of a help text. */
 export function namesHelp(): string {
   const { data, models } = namedChoices();
-  const list = (title: string, rows: typeof data) =>
-    [title, ...rows.map(({ name, summary }) => `  ${name.padEnd(14)}${summary}`)].join('\n');
-  return [list('Data sets:', data), list('Models:', models)].join('\n\n');
+  const sources = data.map(({ name, summary }) => `  ${name.padEnd(14)}${summary}`);
+  const collections = new Map<string, string[]>();
+  for (const { name } of models) {
+    const prefix = name.slice(0, name.lastIndexOf('/') + 1);
+    collections.set(prefix, [...(collections.get(prefix) ?? []), name.slice(prefix.length)]);
+  }
+  const lists = [...collections].map(([prefix, names]) => {
+    const list = wrapped(names.join(', '), LIST_WIDTH - 16).replaceAll('\n', `\n${' '.repeat(16)}`);
+    return `  ${prefix.padEnd(14)}${list}`;
+  });
+  return [
+    ['Data sets:', ...sources].join('\n'),
+    ['Models (tram models tells of each; a name is PREFIX/NAME where a prefix stands before its list):', ...lists].join(
+      '\n',
+    ),
+  ].join('\n\n');
 }

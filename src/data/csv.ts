@@ -215,6 +215,7 @@ export function openCsv(file: string, options: DatasetOptions): Dataset {
     name: 'csv',
     location: `csv:${file}`,
     classes: classes.count,
+    ...(classes.names ? { classNames: classes.names } : {}),
     scale: whole ? maximum : 255,
     augment: noAugmentation,
     labels: `${all.columns.labelName}${classes.rule}`,

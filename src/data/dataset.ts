@@ -5,8 +5,8 @@
 
 import { UserError } from '../tensor/errors.ts';
 import { sha256 } from '../tensor/files.ts';
-import { Random, streams } from '../tensor/random.ts';
 import type { AugmentOptions } from './augment.ts';
+import { type ChoiceOptions, stratified } from './choice.ts';
 import type { ImageSize } from './image.ts';
 import { type ImageArrays, type ImageSplit, type MemorySplit, memorySplit } from './image-split.ts';
 
@@ -15,6 +15,8 @@ export type { ImageSize } from './image.ts';
 export interface Dataset<S extends ImageSplit = ImageSplit> extends ImageSize {
   readonly name: string;
   readonly classes: number;
+  /** Names of the classes in the order of their numbers, where the source says them. */
+  readonly classNames?: readonly string[];
   readonly train: S;
   readonly test: S;
   /** The raw value that means 1.0: 16 for digits, usually 255. */
@@ -33,26 +35,60 @@ export interface Dataset<S extends ImageSplit = ImageSplit> extends ImageSize {
   readonly labels: string;
   /** What was taken in a way that its owner should know. */
   readonly notes: readonly string[];
-  /** Of the sizes, the scale, and the images and labels of both splits. */
+  /** Of everything that decides what a run can see of the data: sizes, images, labels, choices. */
   readonly sha256: string;
+  /** Files that were left out because they cannot be decoded, where that was allowed. */
+  readonly badImages?: readonly string[];
   /** The augmentation that suits the data, unless the user asks for another. */
   readonly augment: AugmentOptions;
 }
 
 /** What a user may say about a data set beside its name. */
-export interface DatasetOptions {
-  /** csv: the size of an image; needed when its values are no square. For others it must be what they hold. */
+export interface DatasetOptions extends ChoiceOptions {
+  /** csv, images: the size of an image; needed when values are no square. For others it must be what they hold. */
   readonly image?: ImageSize;
   /** csv: the raw value that means 1.0, 1 … 255; default 255. */
   readonly maximum?: number;
-  /** csv: the column of the label: its name in the header, its number from 1, `first` or `last`. */
+  /**
+   * csv: the column of the label: its name in the header, its number from 1, `first` or `last`; cifar100: `fine`
+   * (default) or `coarse`.
+   */
   readonly label?: string;
   /** csv, idx: the number of classes, when not every one appears in the files. */
   readonly classes?: number;
-  /** csv: a second file that is the test split; without it a fifth of each class is held back. */
+  /** csv, npz, images: where the test images are; default: what the data say, else a fifth of each class. */
   readonly testFile?: string;
+  /** images: a file that says the classes of test images that lie in one folder. */
+  readonly testLabels?: string;
+  /** idx: which set of a folder that holds several, such as `letters`. */
+  readonly split?: string;
+  /** images: the shorter side in pixels before the centre is cut out; default: 256 for 224. */
+  readonly resize?: number;
+  /** images: what becomes of files that cannot be decoded; default: `refuse`. */
+  readonly badImages?: 'refuse' | 'skip';
+  /** images: a folder where decoded images are kept. */
+  readonly imageCache?: string;
+  /** Per channel, of raw / scale; default: measured on the training images. */
+  readonly mean?: readonly number[];
+  readonly deviation?: readonly number[];
+  /** The normalisation that a checkpoint was published with, for images of as many channels; others are measured. */
+  readonly ofCheckpoint?: Normalisation;
   /** Replaces the data set's own augmentation. */
   readonly augment?: AugmentOptions;
+  /** images: the size where pictures have different ones; default 224. */
+  readonly usualSize?: number;
+  /** What was found when the data were opened before: nothing is measured again where they are the same. */
+  readonly known?: KnownData;
+  /** Is told what takes long. */
+  readonly tell?: (text: string) => void;
+}
+
+/** Facts of a data set that take a pass over its images. */
+export interface KnownData {
+  readonly sha256: string;
+  readonly mean: readonly number[];
+  readonly deviation: readonly number[];
+  readonly badImages?: readonly string[] | undefined;
 }
 
 /** What a source of images in memory gives: everything of a data set but what follows from the images. */
@@ -61,6 +97,7 @@ export interface DatasetParts extends ImageSize {
   /** How messages name it: "csv:faces.csv"; default: its name. */
   readonly location?: string;
   readonly classes: number;
+  readonly classNames?: readonly string[];
   readonly train: ImageArrays;
   readonly test: ImageArrays;
   readonly scale: number;
@@ -76,12 +113,30 @@ export interface DatasetParts extends ImageSize {
  * Completes a data set with its normalisation, its class counts and its hash. Throws a UserError for fewer than two
  * classes.
  */
-export function finishDataset({ location, ...parts }: DatasetParts): Dataset<MemorySplit> {
-  const { height, width, channels, classes, scale, train, test, labels = 'as given', split = 'as given' } = parts;
+export function finishDataset(parts: DatasetParts): Dataset<MemorySplit> {
+  const { height, width, channels, classes, scale, train, test } = parts;
+  const sizes = { height, width, channels, classes, scale, train: train.count, test: test.count };
+  return completeDataset(
+    { ...parts, train: memorySplit(train, parts), test: memorySplit(test, parts) },
+    {
+      ...normalisation(train.images, channels, scale),
+      sha256: () => {
+        const labelled = [train, test].flatMap(({ images, labels }) => [images, labelBytes(labels, classes)]);
+        return sha256(JSON.stringify(sizes), ...labelled);
+      },
+    },
+  );
+}
+
+/** A data set whose splits may be anywhere, with what follows from its labels. Throws as `finishDataset`. */
+export function completeDataset<S extends ImageSplit>(
+  { location, ...parts }: Omit<DatasetParts, 'train' | 'test'> & { readonly train: S; readonly test: S },
+  facts: { readonly mean: readonly number[]; readonly deviation: readonly number[]; readonly sha256: () => string },
+): Dataset<S> {
+  const { classes, train, test, labels = 'as given', split = 'as given' } = parts;
   const source = location ?? parts.name;
-  const splits = { train: memorySplit(train, parts), test: memorySplit(test, parts) };
-  const trained = countClasses(train, classes, source);
-  const tested = countClasses(test, classes, source);
+  const trained = countClasses(train.labels, classes, source);
+  const tested = countClasses(test.labels, classes, source);
   const present = trained.flatMap((count, label) => (count > 0 ? [label] : []));
   if (present.length < 2) {
     const what =
@@ -92,17 +147,13 @@ export function finishDataset({ location, ...parts }: DatasetParts): Dataset<Mem
   }
   if (test.count === 0) throw new UserError(`the data set ${source} has no test images; at least one was expected`);
   const empty = trained.flatMap((count, label) => (count === 0 ? [label] : []));
-  const sizes = { height, width, channels, classes, scale, train: train.count, test: test.count };
-  const labelled = [train, test].flatMap(({ images, labels }) => [images, labelBytes(labels, classes)]);
   return {
     ...parts,
-    ...splits,
-    ...normalisation(train.images, channels, scale),
+    ...{ mean: facts.mean, deviation: facts.deviation },
     classCounts: trained.map((count, label) => count + tested[label]!),
-    split,
-    labels,
+    ...{ split, labels },
     notes: [...(parts.notes ?? []), ...(empty.length > 0 ? [describeEmpty(empty, classes)] : [])],
-    sha256: sha256(JSON.stringify(sizes), ...labelled),
+    sha256: facts.sha256(),
   };
 }
 
@@ -120,7 +171,7 @@ function littleEndian(values: Int32Array): Uint8Array {
   return new Uint8Array(view.buffer);
 }
 
-function countClasses({ labels }: ImageArrays, classes: number, source: string): number[] {
+function countClasses(labels: Int32Array, classes: number, source: string): number[] {
   const counts = new Array<number>(classes).fill(0);
   for (const label of labels) {
     if (label < 0 || label >= classes)
@@ -162,21 +213,54 @@ export function describeData(data: Dataset | DataFacts): string {
   return `${images}, ${classes} classes (${each}); ${trainImages} train, ${testImages} test (${split})`;
 }
 
-/** Mean and standard deviation per channel of raw / scale, by way of a histogram of the 256 raw values. */
-function normalisation(images: Uint8Array, channels: number, scale: number): { mean: number[]; deviation: number[] } {
-  const mean: number[] = [];
-  const deviation: number[] = [];
-  const pixels = images.length / channels;
-  for (let channel = 0; channel < channels; channel++) {
-    const counts = new Float64Array(256);
-    for (let k = channel; k < images.length; k += channels) counts[images[k]!]! += 1;
-    const sum = counts.reduce((total, count, raw) => total + count * raw, 0);
-    const average = sum / pixels;
-    const variance = counts.reduce((total, count, raw) => total + count * (raw - average) ** 2, 0) / pixels;
-    mean.push(average / scale);
-    deviation.push(variance > 0 ? Math.sqrt(variance) / scale : 1);
+/** Mean and standard deviation per channel of raw / scale. */
+function normalisation(images: Uint8Array, channels: number, scale: number): Normalisation {
+  const histogram = new RawHistogram(channels);
+  histogram.add(images);
+  return histogram.normalisation(scale);
+}
+
+export interface Normalisation {
+  readonly mean: readonly number[];
+  readonly deviation: readonly number[];
+}
+
+/** The hash of a data set that has another normalisation than the measured one. */
+export function normalisedHash(hash: string, { mean, deviation }: Normalisation): string {
+  return sha256(hash, JSON.stringify({ mean, deviation }));
+}
+
+/** Whether what was found before was found of these data. */
+export function isKnown(hash: string, known: KnownData | undefined): known is KnownData {
+  return known !== undefined && [hash, normalisedHash(hash, known)].includes(known.sha256);
+}
+
+/** How often each of the 256 raw values occurs, by channel: sums are exact, in whatever order images are added. */
+export class RawHistogram {
+  readonly #counts: readonly Float64Array[];
+
+  constructor(channels: number) {
+    this.#counts = Array.from({ length: channels }, () => new Float64Array(256));
   }
-  return { mean, deviation };
+
+  /** Raw values of whole pixels, the channel fastest. */
+  add(images: Uint8Array): void {
+    const channels = this.#counts.length;
+    this.#counts.forEach((counts, channel) => {
+      for (let k = channel; k < images.length; k += channels) counts[images[k]!]! += 1;
+    });
+  }
+
+  /** Of raw / scale; the deviation is divided by n, and 1 for a constant channel. */
+  normalisation(scale: number): Normalisation {
+    const moments = this.#counts.map((counts) => {
+      const pixels = counts.reduce((total, count) => total + count, 0);
+      const average = counts.reduce((total, count, raw) => total + count * raw, 0) / pixels;
+      const variance = counts.reduce((total, count, raw) => total + count * (raw - average) ** 2, 0) / pixels;
+      return { mean: average / scale, deviation: variance > 0 ? Math.sqrt(variance) / scale : 1 };
+    });
+    return { mean: moments.map(({ mean }) => mean), deviation: moments.map(({ deviation }) => deviation) };
+  }
 }
 
 /**
@@ -201,38 +285,26 @@ export function stratifiedSplit(
   testCount: number,
   seed: number,
 ): { train: ImageArrays; test: ImageArrays } {
-  const members: number[][] = [];
-  all.labels.forEach((label, index) => {
-    members[label] ??= [];
-    members[label].push(index);
-  });
-  const classes = members.flatMap((indices, label) => {
-    const exact = (indices.length * testCount) / all.count;
-    return [{ label, indices, quota: Math.floor(exact), remainder: exact % 1 }];
-  });
-  let missing = testCount - classes.reduce((sum, { quota }) => sum + quota, 0);
-  for (const entry of classes.toSorted((a, b) => b.remainder - a.remainder || a.label - b.label)) {
-    if (missing-- > 0) entry.quota++;
-  }
-  const isTest = new Uint8Array(all.count);
-  for (const { label, indices, quota } of classes) {
-    const order = new Random(seed, streams.split, label).permutation(indices.length);
-    for (const k of order.subarray(0, quota)) isTest[indices[k]!] = 1;
-  }
+  const isTest = stratified(all.labels, testCount, seed);
   return {
-    train: select(all, size, (index) => isTest[index] === 0),
-    test: select(all, size, (index) => isTest[index] === 1),
+    train: pickArrays(all, size, (index) => isTest[index] === 0),
+    test: pickArrays(all, size, (index) => isTest[index] === 1),
   };
 }
 
-function select(
+function pickArrays(all: ImageArrays, size: ImageSize, wanted: (index: number) => boolean): ImageArrays {
+  return takeArrays(all, size, Array.from({ length: all.count }, (_, index) => index).filter(wanted));
+}
+
+/** The images of these numbers, in this order. */
+export function takeArrays(
   all: ImageArrays,
   { height, width, channels }: ImageSize,
-  wanted: (index: number) => boolean,
+  numbers: ArrayLike<number>,
 ): ImageArrays {
-  const indices = Array.from({ length: all.count }, (_, index) => index).filter(wanted);
   const length = height * width * channels;
-  const images = new Uint8Array(indices.length * length);
+  const images = new Uint8Array(numbers.length * length);
+  const indices = Array.from(numbers);
   indices.forEach((index, k) => {
     images.set(all.images.subarray(index * length, (index + 1) * length), k * length);
   });

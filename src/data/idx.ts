@@ -1,11 +1,13 @@
 // MNIST and its relatives in the IDX format (Y. LeCun's MNIST page): big-endian magic number, extents, then bytes, of
 // labels also 32-bit numbers (idx1-int); plain or gzip, with '-' or '.' before "idx". Both splits are read: train-… and
 // t10k-… or test-…, with or without a name before them (EMNIST: emnist-letters-train-…); where a folder holds several,
-// FOLDER/NAME says which. Grey images only.
+// FOLDER/NAME or --split says which. Grey images only. EMNIST stores its images with rows and columns exchanged
+// (Cohen et al., 2017, keep the order of their MATLAB files): they are put upright.
 
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { UserError } from '../tensor/errors.ts';
+import { unknownName } from '../tensor/names.ts';
 import { type Dataset, type DatasetOptions, finishDataset, type ImageSize } from './dataset.ts';
 import type { ImageArrays } from './image-split.ts';
 import { numberClasses } from './labels.ts';
@@ -27,27 +29,68 @@ function prefixesIn(folder: string): string[] {
   return [...new Set(found.filter((prefix) => prefix !== undefined))].sort();
 }
 
+/** A folder, or what torchvision puts into it. */
+function rawFolder(folder: string): string {
+  const names = ['MNIST', 'FashionMNIST', 'KMNIST', 'QMNIST', 'EMNIST'];
+  const inside = ['raw', ...names.map((name) => join(name, 'raw'))].map((name) => join(folder, name));
+  const found = prefixesIn(folder).length > 0 ? [] : inside.filter((path) => prefixesIn(path).length > 0);
+  return found.length === 1 ? found[0]! : folder;
+}
+
 /** Whether a path names an IDX data set. */
 export function isIdx(path: string): boolean {
-  return prefixesIn(path).length > 0 || prefixesIn(dirname(path)).includes(`${basename(path)}-`);
+  return prefixesIn(rawFolder(path)).length > 0 || prefixesIn(dirname(path)).includes(`${basename(path)}-`);
 }
 
 /** The folder and the prefix of the set that a location names. */
-function findSet(location: string): { folder: string; prefix: string } {
-  const prefixes = prefixesIn(location);
-  if (prefixes.includes('') || prefixes.length === 1) {
-    return { folder: location, prefix: prefixes.includes('') ? '' : prefixes[0]! };
-  }
+function findSet(location: string, split: string | undefined): { folder: string; prefix: string } {
+  const folder = rawFolder(location);
+  const prefixes = prefixesIn(folder);
   const sets = prefixes.map((prefix) => prefix.replace(/-$/, ''));
+  if (split !== undefined) {
+    const at = sets.findIndex((set) => set === split || set.endsWith(`-${split}`));
+    if (at >= 0) return { folder, prefix: prefixes[at]! };
+    throw unknownName(
+      `set of ${folder}`,
+      split,
+      sets.filter((set) => set !== '').map((set) => set.split('-').at(-1)!),
+    );
+  }
+  if (prefixes.includes('') || prefixes.length === 1) {
+    return { folder, prefix: prefixes.includes('') ? '' : prefixes[0]! };
+  }
   if (sets.length > 0) {
+    const [first] = sets;
     throw new UserError(
-      `${location} holds ${sets.length} data sets (${sets.join(', ')}); name one: idx:${join(location, sets[0]!)}`,
+      `${folder} holds ${sets.length} data sets (${sets.join(', ')}); name one: idx:${join(folder, first!)}, or --split ${first!.split('-').at(-1)}`,
     );
   }
   const named = `${basename(location)}-`;
   return prefixesIn(dirname(location)).includes(named)
     ? { folder: dirname(location), prefix: named }
     : { folder: location, prefix: '' };
+}
+
+const digitNames = [...'0123456789'];
+const upperCase = [...'ABCDEFGHIJKLMNOPQRSTUVWXYZ'];
+/** What the classes of EMNIST's sets are, by the sets' names. */
+const emnistNames: Readonly<Record<string, readonly string[]>> = {
+  byclass: [...digitNames, ...upperCase, ...upperCase.map((letter) => letter.toLowerCase())],
+  bymerge: [...digitNames, ...upperCase, ...'abdefghnqrt'],
+  balanced: [...digitNames, ...upperCase, ...'abdefghnqrt'],
+  letters: upperCase,
+  digits: digitNames,
+  mnist: digitNames,
+};
+
+/** Rows and columns exchanged. */
+function transposed({ count, images, labels }: ImageArrays, { height, width }: ImageSize): ImageArrays {
+  const turned = new Uint8Array(images.length);
+  for (let image = 0, to = 0; image < count; image++) {
+    const from = image * height * width;
+    for (let x = 0; x < width; x++) for (let y = 0; y < height; y++) turned[to++] = images[from + y * width + x]!;
+  }
+  return { count, images: turned, labels };
 }
 
 /** The extents and the bytes of one IDX file of that rank. */
@@ -99,7 +142,7 @@ function readSplit(folder: string, prefix: string): { split: ImageArrays; size: 
 
 /** Opens the four IDX files of a folder. */
 export function openIdx(location: string, options: DatasetOptions): Dataset {
-  const { folder, prefix } = findSet(location);
+  const { folder, prefix } = findSet(location, options.split);
   const { split: train, size } = readSplit(folder, `${prefix}train`);
   const testStem = findFile(folder, `${prefix}test-images`, 'idx3-ubyte') ? 'test' : 't10k';
   const { split: test, size: testSize } = readSplit(folder, `${prefix}${testStem}`);
@@ -111,12 +154,16 @@ export function openIdx(location: string, options: DatasetOptions): Dataset {
   const seen = [...new Set([...train.labels, ...test.labels])].sort((a, b) => a - b);
   const labels = seen.map((label) => ({ text: String(label), at: `${folder}: the label '${label}'` }));
   const classes = numberClasses(labels, options.classes);
+  const emnist = /^emnist-(\w+)-$/.exec(prefix)?.[1];
   const renumber = (split: ImageArrays): ImageArrays => ({
-    ...split,
+    ...(emnist === undefined ? split : transposed(split, size)),
     labels: split.labels.map((label) => classes.of.get(String(label))!),
   });
+  const names = emnistNames[emnist ?? ''];
+  const upright = emnist === undefined ? size : { height: size.width, width: size.height, channels: 1 };
   return finishDataset({
-    ...size,
+    ...upright,
+    ...(names?.length === classes.count ? { classNames: names } : {}),
     name: 'idx',
     location: `idx:${location}`,
     classes: classes.count,
@@ -126,6 +173,9 @@ export function openIdx(location: string, options: DatasetOptions): Dataset {
     augment: { pad: 2, flip: false },
     split: `the images of ${prefix}${testStem}-images`,
     labels: `the files ${prefix}…-labels${classes.rule}`,
-    notes: classes.notes,
+    notes: [
+      ...classes.notes,
+      ...(emnist === undefined ? [] : ['the images are stored on their side and were put upright']),
+    ],
   });
 }

@@ -88,6 +88,19 @@ export function streamedSplit<View>(reader: ImageReader<View>, { height, width, 
   return { count: labels.length, labels, read };
 }
 
+/** Some images of a split, by their numbers, with labels of their own. */
+export function pickedSplit(split: ImageSplit, numbers: Int32Array, labels: Int32Array): ImageSplit {
+  return {
+    count: numbers.length,
+    labels,
+    read: async (selection, rows, signal) => {
+      const there = { ...selection, numbers: selection.numbers.map((number) => numbers[number]!) };
+      const { inputs, targets } = await split.read(there, rows, signal);
+      return { inputs: { ...inputs, labels: labelsOf(labels, selection, rows) }, targets };
+    },
+  };
+}
+
 /** The labels of a batch: −1 behind the last image. */
 export function labelsOf(labels: Int32Array, { numbers }: Selection, rows: number): Int32Array {
   const found = new Int32Array(rows).fill(-1);

@@ -21,6 +21,8 @@ export interface Classes {
   /** The class of a label's text. */
   readonly of: ReadonlyMap<string, number>;
   readonly notes: readonly string[];
+  /** Where the labels are texts: the texts, by class. */
+  readonly names?: readonly string[];
   /** What to add to the description of where labels come from; empty where class = label. */
   readonly rule: string;
 }
@@ -77,6 +79,7 @@ function textClasses(labels: readonly SeenLabel[], declared: number | undefined)
   return {
     count,
     of: new Map(names.map((name, k) => [name, k])),
+    ...(names.length === count ? { names } : {}),
     notes: [`the labels are texts, numbered in sorted order: ${shown.join(', ')}`],
     rule: `: ${(list.length > USUAL_CLASSES ? shown : list).join(', ')}`,
   };

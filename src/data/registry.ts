@@ -1,14 +1,30 @@
-// The data sets that a user can name: `digits`, `cifar10:DIR`, `csv:FILE`, `idx:DIR`, or just a path whose content
-// tells what it is. One list, from which the help text and the error for an unknown name are made.
+// The data sets that a user can name: `digits`, `cifar10:DIR`, `csv:FILE`, …, or just a path whose content tells what
+// it is. One list, from which the help text and the error for an unknown name are made. What is left out of a data set,
+// and a normalisation that was given, are the same for all sources: they are applied here.
 
-import { statSync } from 'node:fs';
-import { isAbsolute, join } from 'node:path';
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import { basename, dirname, isAbsolute, join } from 'node:path';
 import { UserError } from '../tensor/errors.ts';
-import { unknownName } from '../tensor/names.ts';
-import { cifar10Folder, openCifar10 } from './cifar10.ts';
+import { sha256 } from '../tensor/files.ts';
+import { nearestName, unknownName } from '../tensor/names.ts';
+import { type Choosable, choose } from './choice.ts';
+import { cifarAt, openCifar } from './cifar.ts';
+import { holdsClassFolders } from './class-folders.ts';
 import { openCsv, openDigits } from './csv.ts';
-import type { Dataset, DatasetOptions, ImageSize } from './dataset.ts';
+import {
+  completeDataset,
+  type Dataset,
+  type DatasetOptions,
+  finishDataset,
+  type ImageSize,
+  normalisedHash,
+  takeArrays,
+} from './dataset.ts';
 import { isIdx, openIdx } from './idx.ts';
+import { openImageFolder } from './image-folder.ts';
+import { type ImageSplit, type MemorySplit, pickedSplit } from './image-split.ts';
+import { openNpz } from './npz.ts';
+import { openProcedural } from './procedural.ts';
 
 interface Source {
   readonly name: string;
@@ -16,6 +32,10 @@ interface Source {
   readonly usage: string;
   readonly summary: string;
   readonly open: (location: string, options: DatasetOptions) => Dataset | Promise<Dataset>;
+  /** It leaves out by itself what the user does not want, before anything is decoded. */
+  readonly chooses?: true;
+  /** Its location is no path. */
+  readonly isFormula?: true;
 }
 
 export const sources: readonly Source[] = [
@@ -25,9 +45,35 @@ export const sources: readonly Source[] = [
     summary: '1797 handwritten digits, 8x8x1, shipped with the program',
     open: openDigits,
   },
-  { name: 'cifar10', usage: 'cifar10:DIR', summary: 'CIFAR-10, binary version, 32x32x3', open: openCifar10 },
+  {
+    name: 'cifar10',
+    usage: 'cifar10:DIR',
+    summary: 'CIFAR-10, binary or Python version, 32x32x3; its folder or .tar.gz',
+    open: (location, options) => openCifar('cifar10', location, options),
+  },
+  {
+    name: 'cifar100',
+    usage: 'cifar100:DIR',
+    summary: 'CIFAR-100 likewise; --label coarse for its 20 groups',
+    open: (location, options) => openCifar('cifar100', location, options),
+  },
   { name: 'csv', usage: 'csv:FILE', summary: 'one image per line, with its label; .csv or .csv.gz', open: openCsv },
   { name: 'idx', usage: 'idx:DIR', summary: 'MNIST and relatives, IDX files, plain or .gz', open: openIdx },
+  { name: 'npz', usage: 'npz:FILE', summary: 'NumPy arrays of images and labels', open: openNpz },
+  {
+    name: 'images',
+    usage: 'images:DIR',
+    summary: 'PNG, JPEG or WebP files in a folder for each class, also ImageNet and TinyImageNet',
+    open: openImageFolder,
+    chooses: true,
+  },
+  {
+    name: 'procedural',
+    usage: 'procedural:HxWxC,classes=N',
+    summary: 'stripes made by a formula, of any size and number',
+    open: openProcedural,
+    isFormula: true,
+  },
 ];
 
 /** Parses an image size like '8x8x1'. */
@@ -43,26 +89,49 @@ export function parseImageSize(text: string): ImageSize {
 /** The source's name for a bare path, found from what lies there. */
 function detect(path: string): string | undefined {
   const stats = statSync(path, { throwIfNoEntry: false });
-  if (stats?.isFile()) return /\.[ct]sv(\.gz)?$/i.test(path) ? 'csv' : undefined;
-  if (stats?.isDirectory() && cifar10Folder(path) !== undefined) return 'cifar10';
-  return isIdx(path) ? 'idx' : undefined;
+  if (stats?.isFile() && /\.[ct]sv(\.gz)?$/i.test(path)) return 'csv';
+  if (stats?.isFile() && /\.npz$/i.test(path)) return 'npz';
+  const cifar = cifarAt(path);
+  if (cifar !== undefined) return cifar;
+  if (isIdx(path)) return 'idx';
+  return holdsClassFolders(path) ? 'images' : undefined;
 }
 
 /** What a user may say of some sources alone. */
-const optionsOfSources = { label: ['csv'], testFile: ['csv'], classes: ['csv', 'idx'] } as const satisfies Partial<
-  Record<keyof DatasetOptions, readonly string[]>
->;
-const optionNames = { label: '--label', testFile: '--test-data', classes: '--classes' } as const;
+const optionsOfSources = {
+  label: ['csv', 'cifar100'],
+  testFile: ['csv', 'npz', 'images'],
+  classes: ['csv', 'idx', 'npz'],
+  split: ['idx'],
+  testLabels: ['images'],
+  resize: ['images'],
+  badImages: ['images'],
+  imageCache: ['images'],
+} as const satisfies Partial<Record<keyof DatasetOptions, readonly string[]>>;
+const optionNames: Record<keyof typeof optionsOfSources, string> = {
+  label: '--label',
+  testFile: '--test-data',
+  classes: '--classes',
+  split: '--split',
+  testLabels: '--test-labels',
+  resize: '--resize',
+  badImages: '--bad-images',
+  imageCache: '--image-cache',
+};
 
 function refuseForeignOptions({ name }: Source, options: DatasetOptions): void {
   for (const key of Object.keys(optionsOfSources) as (keyof typeof optionsOfSources)[]) {
     const takers: readonly string[] = optionsOfSources[key];
     if (options[key] === undefined || takers.includes(name)) continue;
     throw new UserError(
-      `${optionNames[key]} is '${options[key]}', but ${name} data have their own; leave it out (it is for ${takers.join(' and ')})`,
+      `${optionNames[key]} is '${options[key]}', but ${name} data have their own; leave it out (it is for ${listed(takers)})`,
     );
   }
 }
+
+/** "csv, npz and images". */
+const listed = (names: readonly string[]): string =>
+  names.length < 2 ? names.join('') : `${names.slice(0, -1).join(', ')} and ${names.at(-1)}`;
 
 /** A source that knows its size and its range is not told another. */
 function checkSize(
@@ -85,7 +154,7 @@ export function relocate(spec: string, directory: string): string {
   const source = sources.find(({ name }) => spec === name || spec.startsWith(`${name}:`));
   const prefix = source ? `${source.name}:` : '';
   const location = spec.slice(prefix.length);
-  return location === '' || isAbsolute(location) ? spec : `${prefix}${join(directory, location)}`;
+  return location === '' || isAbsolute(location) || source?.isFormula ? spec : `${prefix}${join(directory, location)}`;
 }
 
 /**
@@ -98,14 +167,7 @@ export async function openDataset(spec: string, options: DatasetOptions = {}): P
   const named = sources.find((source) => source.name === name);
   const detected = named ? undefined : detect(spec);
   const source = named ?? sources.find((candidate) => candidate.name === detected);
-  if (source === undefined) {
-    throw unknownName(
-      'data set',
-      name,
-      sources.map((known) => known.name),
-      [...sources.map((known) => known.usage), 'or a path to such data'],
-    );
-  }
+  if (source === undefined) throw unknownData(spec, name);
   const location = named === undefined ? spec : spec.slice(name.length + 1);
   if (source.usage.includes(':') && location === '') {
     throw new UserError(`the data set '${spec}' lacks its location; write ${source.usage}`);
@@ -114,7 +176,88 @@ export async function openDataset(spec: string, options: DatasetOptions = {}): P
     throw new UserError(`the data set '${name}' takes no location, got '${location}'; write ${source.usage}`);
   }
   refuseForeignOptions(source, options);
-  const dataset = await source.open(location, options);
+  const opened = await source.open(location, options);
+  const dataset = withNormalisation(source.chooses ? opened : reduced(opened, options), options);
   checkSize(spec, dataset, options);
   return options.augment ? { ...dataset, augment: options.augment } : dataset;
+}
+
+/** The error for what is neither a data set's name nor a path that holds one. */
+function unknownData(spec: string, name: string): UserError {
+  const usages = [...sources.map(({ usage }) => usage), 'or a path to such data'];
+  const isPath = /[/\\.]/.test(spec) && !sources.some((source) => nearestName(name, [source.name]) !== undefined);
+  if (existsSync(spec)) {
+    return new UserError(
+      `${spec} holds no data that are known: images in folders named as their classes, CIFAR, IDX, .csv or .npz files were expected; valid: ${usages.join(', ')}`,
+    );
+  }
+  if (isPath) {
+    const folder = dirname(spec);
+    const nearest = existsSync(folder) ? nearestName(basename(spec), readdirSync(folder)) : undefined;
+    const question = nearest === undefined ? '' : ` did you mean '${join(folder, nearest)}'?`;
+    return new UserError(
+      `the data ${spec}: no such file or folder;${question} check the path (or write ${usages.join(', ')})`,
+    );
+  }
+  return unknownName(
+    'data set',
+    name,
+    sources.map((known) => known.name),
+    usages,
+  );
+}
+
+/** The data set without what the user leaves out. */
+function reduced(dataset: Dataset, options: DatasetOptions): Dataset {
+  const chosen = choose(dataset satisfies Choosable, options);
+  if (!chosen) return dataset;
+  const { train, test } = dataset;
+  const { classes, note } = chosen;
+  const parts = {
+    ...dataset,
+    ...{ classes, notes: [...dataset.notes, note] },
+    ...(chosen.classNames ? { classNames: chosen.classNames } : {}),
+  };
+  const labelsOf = (labels: Int32Array) => labels.map((label) => chosen.classOf[label]!);
+  if (isInMemory(train) && isInMemory(test)) {
+    const take = (split: MemorySplit, numbers: Int32Array) => {
+      const taken = takeArrays(split, dataset, numbers);
+      return { ...taken, labels: labelsOf(taken.labels) };
+    };
+    return finishDataset({ ...parts, train: take(train, chosen.train), test: take(test, chosen.test) });
+  }
+  const take = (split: ImageSplit, numbers: Int32Array) =>
+    pickedSplit(split, numbers, labelsOf(numbers.map((number) => split.labels[number]!)));
+  const { mean, deviation } = dataset;
+  const choice = JSON.stringify([[...chosen.train], [...chosen.test], [...chosen.classOf]]);
+  return completeDataset(
+    { ...parts, train: take(train, chosen.train), test: take(test, chosen.test) },
+    { mean, deviation, sha256: () => sha256(dataset.sha256, choice) },
+  );
+}
+
+const isInMemory = (split: ImageSplit): split is MemorySplit => split.images !== undefined;
+
+/** Another normalisation than the measured one is part of what a run can see. */
+function withNormalisation(dataset: Dataset, options: DatasetOptions): Dataset {
+  const { mean, deviation, ofCheckpoint, ...others } = options;
+  if (ofCheckpoint && mean === undefined && deviation === undefined) {
+    if (ofCheckpoint.mean.length !== dataset.channels || dataset.scale !== 255) return dataset;
+    const note = `normalised as the model's published weights expect it (mean ${ofCheckpoint.mean.join(', ')}); for weights of your own say --mean and --std`;
+    return withNormalisation({ ...dataset, notes: [...dataset.notes, note] }, { ...others, ...ofCheckpoint });
+  }
+  if (mean === undefined && deviation === undefined) return dataset;
+  const given = { mean: mean ?? dataset.mean, deviation: deviation ?? dataset.deviation };
+  const { channels } = dataset;
+  const perChannel = (name: string, values: readonly number[]) => {
+    if (values.length === channels) return values;
+    if (values.length === 1) return new Array<number>(channels).fill(values[0]!);
+    throw new UserError(
+      `${name} has ${values.length} values, but the images have ${channels} channels; give one for each`,
+    );
+  };
+  const own = { mean: perChannel('--mean', given.mean), deviation: perChannel('--std', given.deviation) };
+  const bad = own.deviation.find((value) => !(value > 0));
+  if (bad !== undefined) throw new UserError(`--std holds ${bad}; numbers above 0 were expected`);
+  return { ...dataset, ...own, sha256: normalisedHash(dataset.sha256, own) };
 }

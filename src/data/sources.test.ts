@@ -270,7 +270,7 @@ describe('idx', () => {
 describe('openDataset', () => {
   test('lists the valid names and the nearest', async () => {
     await expect(openDataset('cifra10:/x')).rejects.toThrow(
-      "unknown data set 'cifra10'; did you mean 'cifar10'? valid: digits, cifar10:DIR, csv:FILE, idx:DIR, or a path to such data",
+      "unknown data set 'cifra10'; did you mean 'cifar10'? valid: digits, cifar10:DIR, cifar100:DIR, csv:FILE, idx:DIR, npz:FILE, images:DIR, procedural:HxWxC,classes=N, or a path to such data",
     );
     await expect(openDataset('imagenet')).rejects.toThrow("unknown data set 'imagenet'; valid: digits");
     expect(nearestName('Digit', ['digits', 'cifar10'])).toBe('digits');

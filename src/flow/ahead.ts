@@ -11,11 +11,12 @@ import { UserError } from '../tensor/errors.ts';
 import { sizeOf } from '../tensor/tensor.ts';
 import { buildNetwork } from '../train/task.ts';
 import { type ImportedMultiplier, importMultiplier, inOrder } from '../workbench/import.ts';
-import { type FloatModel, readFloatModel } from './run/checkpoint.ts';
+import { quantizersWanted } from './multipliers/multipliers.ts';
+import { type FloatModel, type FloatModelOptions, readFloatModel } from './run/float-model.ts';
 import type { OpenTask } from './run/inputs.ts';
 import { LOCK_FILE } from './run/lock.ts';
 import { manifestPath, type RunInputs } from './run/manifest.ts';
-import { isInMemory, type Material, multiplierInMemory } from './run/material.ts';
+import { isInMemory, type Material, modelNamed, multiplierInMemory } from './run/material.ts';
 import type { Configuration } from './settings/config.ts';
 import { approximateLayers } from './settings/layers.ts';
 import { isTraining, type Phase } from './settings/phases.ts';
@@ -39,15 +40,37 @@ export interface Given {
 export async function lookAhead({ folder, configuration, opened, inputs, toDo, emulation }: Ahead): Promise<Given> {
   const { layers, task } = opened;
   approximateLayers(configuration, layers);
+  refuseIdle(configuration.train);
   const { parameters } = buildNetwork(task, { kind: 'float' }, 'evaluate', 1).layers;
   const floatModel =
     inputs.checkpoint && toDo.includes('train')
-      ? readFloatModel(inputs.checkpoint.path, parameters, layers)
+      ? readFloatModel(inputs.checkpoint.path, floatModelOptions(configuration, opened, parameters))
       : undefined;
   const imported = toDo.includes('map') ? await givenMultiplier(configuration, inputs, opened.material) : undefined;
   if (imported) concreteMultiplier(imported.table, emulation);
   requireSpace(folder, bytesToWrite(parameters, toDo), freeBytes(folder));
   return { imported, floatModel };
+}
+
+/** What is said of a checkpoint where there is none is a mistake. */
+function refuseIdle({ checkpoint, checkpointKey, newClassifier }: Configuration['train']): void {
+  const key = checkpointKey === undefined ? (newClassifier ? 'newClassifier' : undefined) : 'checkpointKey';
+  if (key === undefined || checkpoint !== undefined) return;
+  throw new UserError(`settings: train.${key} is given, but no train.checkpoint; name the checkpoint, or leave it out`);
+}
+
+function floatModelOptions(
+  configuration: Configuration,
+  { layers, material }: OpenTask,
+  parameters: readonly Parameter[],
+): FloatModelOptions {
+  const { train, seed, model } = configuration;
+  const classifier = modelNamed(model, material).card?.classifier ?? layers.at(-1)!.name;
+  return {
+    ...{ parameters, layers, key: train.checkpointKey },
+    fresh: train.newClassifier ? { layer: classifier, seed } : undefined,
+    quantizers: quantizersWanted({ configuration, layers }),
+  };
 }
 
 async function givenMultiplier(

@@ -110,8 +110,9 @@ async function runLocked(options: FlowOptions, lock: RunLock): Promise<RunSummar
     return await doPhases(options, discard(folder, old), wanted, lock, new Map(), undefined);
   }
 
-  const known = (old ?? source)?.inputs.data;
-  const opened = await openTask(configuration, known, options);
+  const known = (old ?? source)?.inputs;
+  const tell = (text: string) => options.listener?.({ kind: 'note', text: `data: ${text}` });
+  const opened = await openTask(configuration, known, options, tell);
   const vouched = inputsOf(configuration, opened, said, old ?? source);
   const { kept, discarding }: Plan = old
     ? planPhases({ folder, old, configuration, inputs: vouched, wanted, redo: options.redo ?? false })
@@ -200,6 +201,7 @@ async function doPhase(
     files: hashFiles(folder, result.files),
     ...loggedBy(folder, phase),
     stages: [...result.stages],
+    ...(result.from ? { from: result.from } : {}),
     ...(result.multipliers ? { multipliers: [...result.multipliers] } : {}),
     seconds: (performance.now() - start) / 1000,
     finished: new Date().toISOString(),

@@ -4,7 +4,7 @@
 // PyTorch's names, so checkpoints cross over.
 
 import type { Graph, Value } from '../engine/graph/graph.ts';
-import type { ConvGeometry } from '../engine/graph/ops.ts';
+import type { ConvGeometry, Transposed } from '../engine/graph/ops.ts';
 import { type PerAxis, pair, square, squareWindow } from '../engine/graph/window.ts';
 import {
   gelu,
@@ -16,10 +16,12 @@ import {
   silu,
   tanh,
 } from '../engine/operations/activations.ts';
-import { concat, permute, roll, slice } from '../engine/operations/movements.ts';
+import { sum } from '../engine/operations/arithmetic.ts';
+import { concat, pad, permute, roll, slice, splitHeads } from '../engine/operations/movements.ts';
 import { layerNorm, softmax } from '../engine/operations/normalizations.ts';
+import { meanOver, product } from '../engine/operations/repetitions.ts';
 import { invariant, UserError } from '../tensor/errors.ts';
-import { type Shape, sizeOf } from '../tensor/tensor.ts';
+import { type Shape, sameShape, sizeOf } from '../tensor/tensor.ts';
 
 /** How a trainable tensor starts: He initialisation by fan-out or fan-in, a constant. */
 export type Initial =
@@ -65,10 +67,24 @@ export interface ConvSpec {
   readonly bias?: boolean;
 }
 
+export interface LinearSpec {
+  /** Default: true. */
+  readonly bias?: boolean;
+  /**
+   * The weights start normal with this deviation and the bias at zero, as in transformers; default: uniform by fan-in.
+   */
+  readonly deviation?: number;
+}
+
 /** Multiplication in float32. */
 export const multiplyFloat: Multiply = ({ geometry }, x, weight) => x.graph.apply1('conv2d', [x, weight], geometry);
 
-const BATCH_NORM = { epsilon: 1e-5, momentum: 0.1 } as const;
+export interface BatchNormOptions {
+  /** Added to the variance; default 1e-5. */
+  readonly epsilon?: number;
+  /** What the running statistics take of each batch's; default 0.1. */
+  readonly momentum?: number;
+}
 
 export interface PoolOptions {
   /** Whether a last window that reaches beyond the padded image counts, if it begins inside; default: it does not. */
@@ -122,15 +138,35 @@ export class Layers {
     return this.graph.labelled(name, () => this.#conv(name, x, spec));
   }
 
-  /** Linear layer with a bias, [N, features] → [N, out]. */
-  linear(name: string, x: Value, out: number): Value {
-    return this.graph.labelled(name, () => this.#linear(name, x, out));
+  /** Linear layer over the last axis, [N, features] → [N, out] or [N, …, features] → [N, …, out] for every token. */
+  linear(name: string, x: Value, out: number, spec: LinearSpec = {}): Value {
+    return this.graph.labelled(name, () => this.#linear(name, x, out, spec));
+  }
+
+  /** A trained tensor that is no layer's: a token, a table. Starts normal with this deviation. */
+  parameter(name: string, shape: Shape, deviation = 0.02): Value {
+    return this.#parameter(name, shape, { kind: 'normal', deviation });
+  }
+
+  /** scale·a·b of matrices in the last two axes, the leading ones alike; see `matrixProduct` of the engine. */
+  matrixProduct(a: Value, b: Value, transposed: Transposed = 'none', scale = 1): Value {
+    return this.graph.apply1('matrixProduct', [a, b], { transposed, scale });
+  }
+
+  /** Rows of a matrix by number, [R, C] → [index.length, C]. */
+  gatherRows(x: Value, index: readonly number[]): Value {
+    return this.graph.apply1('gatherRows', [x], { index });
+  }
+
+  /** The same elements under another shape. */
+  reshape(x: Value, shape: Shape): Value {
+    return this.graph.apply1('reshape', [x], { shape });
   }
 
   /** Batch normalisation over all axes but the last, with a learned scale and shift; any shape. */
-  batchNorm(name: string, x: Value): Value {
+  batchNorm(name: string, x: Value, options: BatchNormOptions = {}): Value {
     if (this.#folded.has(name)) return x;
-    return this.graph.labelled(name, () => this.#batchNorm(name, x));
+    return this.graph.labelled(name, () => this.#batchNorm(name, x, options));
   }
 
   /**
@@ -206,6 +242,16 @@ export class Layers {
     return permute(x, order);
   }
 
+  /** Zeros before and behind the elements of an axis. */
+  pad(x: Value, axis: number, before: number, behind: number): Value {
+    return pad(x, axis, before, behind);
+  }
+
+  /** x [..., T, parts·heads·d] → parts of [..., heads, T, d]: queries, keys and values of one linear layer. */
+  splitHeads(x: Value, parts: number, heads: number): Value[] {
+    return splitHeads(x, parts, heads);
+  }
+
   /** A cyclic shift: what was at i along axes[k] is at i + shifts[k]. */
   roll(x: Value, shifts: readonly number[], axes: readonly number[]): Value {
     return roll(x, shifts, axes);
@@ -216,9 +262,32 @@ export class Layers {
     return this.graph.apply1('relu', [x], {});
   }
 
-  /** Sum of two values of one shape: a residual connection. */
+  /**
+   * Sum of two values of one shape: a residual connection; or of a value and one that is repeated over it: [T, C] over
+   * [N, T, C].
+   */
   add(a: Value, b: Value): Value {
-    return this.graph.apply1('add', [a, b], { alpha: 1, beta: 1 });
+    return sameShape(a.shape, b.shape) ? this.graph.apply1('add', [a, b], { alpha: 1, beta: 1 }) : sum(a, b);
+  }
+
+  /**
+   * a·b of one shape; or an operand has the extent 1 on axes (not the last) over which it is then repeated: [T, C] or
+   * [N, 1, C] over [N, T, C].
+   */
+  multiply(a: Value, b: Value): Value {
+    return product(a, b);
+  }
+
+  /** Each channel of an image times its gate, [N, H, W, C] by [N, C] or [N, 1, 1, C]: squeeze and excitation. */
+  gate(x: Value, gate: Value): Value {
+    const shape = [x.shape[0]!, ...x.shape.slice(1, -1).fill(1), x.shape.at(-1)!];
+    return product(x, gate.shape.length === shape.length ? gate : this.graph.apply1('reshape', [gate], { shape }));
+  }
+
+  /** Mean over an axis that is not the last: over tokens (axis 1) [N, T, C] → [N, C]. */
+  mean(x: Value, axis: number): Value {
+    const shape = x.shape.toSpliced(axis, 1);
+    return this.graph.apply1('reshape', [meanOver(x, axis)], { shape });
   }
 
   /**
@@ -274,18 +343,21 @@ export class Layers {
     return bias || this.#options.folded?.has(name) ? this.#bias(name, y, 1 / Math.sqrt(sizeOf(shape) / out)) : y;
   }
 
-  #linear(name: string, x: Value, out: number): Value {
-    const [n, features] = x.shape as [number, number];
+  #linear(name: string, x: Value, out: number, { bias = true, deviation }: LinearSpec): Value {
+    const [n, ...rest] = x.shape as [number, ...number[]];
+    const features = rest.pop()!;
     const bound = 1 / Math.sqrt(features);
-    const weight = this.#parameter(`${name}.weight`, [1, 1, features, out], { kind: 'uniform', bound });
-    const pixels = this.graph.apply1('reshape', [x], { shape: [n, 1, 1, features] });
+    const initial: Initial = deviation === undefined ? { kind: 'uniform', bound } : { kind: 'normal', deviation };
+    const weight = this.#parameter(`${name}.weight`, [1, 1, features, out], initial);
+    const pixels = this.graph.apply1('reshape', [x], { shape: [n, sizeOf(rest), 1, features] });
     const y = this.#multiply(name, 'linear', pixels, weight, square());
-    return this.graph.apply1('reshape', [this.#bias(name, y, bound)], { shape: [n, out] });
+    const shifted =
+      bias || this.#options.folded?.has(name) ? this.#bias(name, y, deviation === undefined ? bound : 0) : y;
+    return this.graph.apply1('reshape', [shifted], { shape: [n, ...rest, out] });
   }
 
-  #batchNorm(name: string, x: Value): Value {
+  #batchNorm(name: string, x: Value, { epsilon = 1e-5, momentum = 0.1 }: BatchNormOptions): Value {
     const channels = [x.shape.at(-1)!];
-    const { epsilon, momentum } = BATCH_NORM;
     const gamma = this.#parameter(`${name}.weight`, channels, { kind: 'constant', value: 1 });
     const beta = this.#parameter(`${name}.bias`, channels, { kind: 'constant', value: 0 });
     const runningMean = this.#parameter(`${name}.running_mean`, channels, { kind: 'constant', value: 0 }, false);

@@ -24,6 +24,9 @@ interface Bins {
   readonly counts: Float64Array;
 }
 
+/** Bins to a code, for the observer `entropy`: as many as 2048 to 8 bits, as Migacz has it. */
+const BINS_PER_CODE = 8;
+
 /** Bins on either side of 0. */
 const SIDE = 4096;
 
@@ -67,13 +70,19 @@ export class Histogram {
     this.width *= 2;
   }
 
-  /** The bins that hold something, from the lowest: their middles and counts. */
-  bins(): Bins {
-    const held = [...this.#counts.keys()].filter((at) => this.#counts[at]! > 0);
+  /** The bins that hold something, from the lowest; wider ones where these would be more than `most`. */
+  bins(most = 2 * SIDE): Bins {
+    let times = 1;
+    while ((this.max - this.min) / (times * this.width) > most) times *= 2;
+    const merged = new Map<number, number>();
+    this.#counts.forEach((count, at) => {
+      const bin = Math.floor((at - SIDE) / times);
+      if (count > 0) merged.set(bin, (merged.get(bin) ?? 0) + count);
+    });
     return {
       // The extremes are known exactly: no middle lies beyond them.
-      middles: Float64Array.from(held, (at) => within((at - SIDE + 0.5) * this.width, this)),
-      counts: Float64Array.from(held, (at) => this.#counts[at]!),
+      middles: Float64Array.from(merged.keys(), (bin) => within((bin + 0.5) * times * this.width, this)),
+      counts: Float64Array.from(merged.values()),
     };
   }
 }
@@ -96,7 +105,6 @@ export function observedRange(name: ObserverName, histogram: Histogram, options:
 
 function chosenRange(name: ObserverName, histogram: Histogram, options: ObserverOptions): Range {
   const { min, max } = histogram;
-  const bins = histogram.bins();
   const all = options.holdsZero ? { min: Math.min(min, 0), max: Math.max(max, 0) } : { min, max };
   switch (name) {
     case 'min-max':
@@ -105,10 +113,14 @@ function chosenRange(name: ObserverName, histogram: Histogram, options: Observer
       return histogram.average!;
     case 'percentile':
       return percentileRange(histogram, options.percentile);
-    case 'mse':
+    case 'mse': {
+      const bins = histogram.bins();
       return best(shrunk(all, 1, 1), (range) => clippingError(bins, range, options.bits));
+    }
     case 'entropy': {
-      const loss = (range: Range) => informationLoss(bins, range, options.bits);
+      // With finer bins than samples, chance would look like information.
+      const coarse = histogram.bins(BINS_PER_CODE * 2 ** options.bits);
+      const loss = (range: Range) => informationLoss(coarse, range, options.bits);
       // One end after the other: those of GELU or of a layer norm are of different sizes.
       return best(shrunk(best(shrunk(all, 0, 1), loss), 1, 0), loss);
     }

@@ -37,6 +37,15 @@ export function nearestName(value: string, valid: Iterable<string>): string | un
   return best?.name;
 }
 
+/** The names of a long list that look most like a word, best first; a prefix such as `imagenet/` counts for nothing. */
+export function similarNames(value: string, valid: readonly string[], count: number): string[] {
+  const own = (name: string) => name.slice(name.lastIndexOf('/') + 1).toLowerCase();
+  const word = own(value.slice(0, LONGEST));
+  const ranked = valid.map((name) => ({ name, distance: editDistance(word, own(name)) }));
+  ranked.sort((a, b) => a.distance - b.distance);
+  return ranked.slice(0, count).map(({ name }) => name);
+}
+
 /**
  * The error for a name outside a closed list: "unknown data set 'cifra10'; did you mean 'cifar10'? Valid: digits,
  * cifar10".

@@ -2,15 +2,9 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { halfToNumber } from './elements.ts';
 import { UserError } from './errors.ts';
-import {
-  decodeAll,
-  decodeSafetensors,
-  encodeSafetensors,
-  halfToNumber,
-  readSafetensors,
-  writeSafetensors,
-} from './safetensors.ts';
+import { decodeAll, decodeSafetensors, encodeSafetensors, readSafetensors, writeSafetensors } from './safetensors.ts';
 import { f32, type HostTensor, tensor } from './tensor.ts';
 
 /** A file from a header object or text and data bytes, for headers that the encoder would never write. */
@@ -121,22 +115,22 @@ describe('other element types', () => {
 
   test('tensors of other types are kept apart, and named where everything is to be read', () => {
     const header = {
-      mask: { dtype: 'BOOL', shape: [2], data_offsets: [0, 2] },
-      scale: { dtype: 'F8_E4M3', shape: [1], data_offsets: [2, 3] },
-      new: { dtype: 'F4', shape: [2], data_offsets: [3, 4] },
-      a: { dtype: 'U8', shape: [1], data_offsets: [4, 5] },
+      phase: { dtype: 'C64', shape: [1], data_offsets: [0, 8] },
+      scale: { dtype: 'F8_E8M0', shape: [1], data_offsets: [8, 9] },
+      new: { dtype: 'F4', shape: [2], data_offsets: [9, 10] },
+      a: { dtype: 'U8', shape: [1], data_offsets: [10, 11] },
     };
-    const bytes = file(header, [1, 0, 9, 9, 7]);
+    const bytes = file(header, [1, 0, 9, 9, 7, 1, 1, 1, 1, 1, 7]);
     const { tensors, others } = decode(bytes);
     expect([...others]).toEqual([
-      ['mask', 'BOOL'],
-      ['scale', 'F8_E4M3'],
+      ['phase', 'C64'],
+      ['scale', 'F8_E8M0'],
       ['new', 'F4'],
     ]);
     expect(tensors.get('a')).toEqual(tensor('u8', [1], new Uint8Array([7])));
-    expect(() => decodeAll(bytes, 'x.safetensors')).toThrow("x.safetensors: the tensor 'mask' is BOOL; F64, F32,");
-    const wrong = { mask: { ...header.mask, shape: [3] } };
-    expect(() => decode(file(wrong, [1, 0]))).toThrow("tensor 'mask' takes 2 bytes, BOOL[3] needs 3");
+    expect(() => decodeAll(bytes, 'x.safetensors')).toThrow("x.safetensors: the tensor 'phase' is C64; F64, F32,");
+    const wrong = { phase: { ...header.phase, shape: [3] } };
+    expect(() => decode(file(wrong, new Uint8Array(8)))).toThrow("tensor 'phase' takes 8 bytes, C64[3] needs 24");
   });
 });
 

@@ -5,9 +5,12 @@
 // no place here is kept apart with the reason, since nobody may ask for it. Reading takes time and memory in proportion
 // to the file. Equal tensors give equal bytes. Not a pickle reader.
 
+import { elements, isElementType } from './elements.ts';
 import { invariant, quoted, UserError } from './errors.ts';
 import { readBytes, writeFileAtomic } from './files.ts';
-import { bytesPerElement, type DType, formatShape, type HostTensor, sizeOf, type TensorData } from './tensor.ts';
+import { type ByteSource, memorySource } from './source.ts';
+import { readStored, rowMajor, type StoredTensor } from './stored.ts';
+import { bytesPerElement, type DType, formatShape, type HostTensor, sizeOf } from './tensor.ts';
 
 export interface SafeTensors {
   readonly tensors: ReadonlyMap<string, HostTensor>;
@@ -23,72 +26,8 @@ const deepestHeader = 3;
 const metadataKey = '__metadata__';
 const formatName: Record<DType, string> = { f32: 'F32', i32: 'I32', u8: 'U8' };
 
-interface Reader {
-  readonly bytes: number;
-  readonly dtype: DType;
-  /**
-   * Takes bytes at the start of a buffer of their own; a text says what they are when a value cannot be represented.
-   */
-  read(bytes: Uint8Array): TensorData | string;
-}
-
-/** The element types that can be read, and what each becomes on the host. */
-const readers: Readonly<Record<string, Reader>> = {
-  F64: { bytes: 8, dtype: 'f32', read: ({ buffer }) => Float32Array.from(new Float64Array(buffer)) },
-  F32: { bytes: 4, dtype: 'f32', read: ({ buffer }) => new Float32Array(buffer) },
-  F16: { bytes: 2, dtype: 'f32', read: ({ buffer }) => widen(new Uint16Array(buffer), halfToNumber) },
-  BF16: { bytes: 2, dtype: 'f32', read: ({ buffer }) => widen(new Uint16Array(buffer), brainToNumber) },
-  I32: { bytes: 4, dtype: 'i32', read: ({ buffer }) => new Int32Array(buffer) },
-  I64: { bytes: 8, dtype: 'i32', read: ({ buffer }) => narrow(new BigInt64Array(buffer)) },
-  U8: { bytes: 1, dtype: 'u8', read: (bytes) => bytes },
-};
-
-/** Bytes of an element of the types that the format knows and that cannot be read here. */
-const otherBytes: Readonly<Record<string, number>> = {
-  ...{ BOOL: 1, I8: 1, F8_E4M3: 1, F8_E5M2: 1, F8_E8M0: 1, I16: 2, U16: 2, U32: 4, U64: 8, C64: 8 },
-};
-
-/** The value of an IEEE 754 half-precision bit pattern. */
-export function halfToNumber(bits: number): number {
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits >> 10) & 31;
-  const fraction = bits & 1023;
-  if (exponent === 0) return sign * fraction * 2 ** -24;
-  if (exponent === 31) return fraction === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN;
-  return sign * (1024 + fraction) * 2 ** (exponent - 25);
-}
-
-const word = new DataView(new ArrayBuffer(4));
-
-function brainToNumber(bits: number): number {
-  word.setUint16(0, bits);
-  return word.getFloat32(0);
-}
-
-const tables = new Map<(bits: number) => number, Float32Array>();
-
-function tableOf(toNumber: (bits: number) => number): Float32Array {
-  let table = tables.get(toNumber);
-  if (table === undefined) {
-    table = Float32Array.from({ length: 65536 }, (_, bits) => toNumber(bits));
-    tables.set(toNumber, table);
-  }
-  return table;
-}
-
-/** Converts many 16-bit values by way of a table of all of them. */
-function widen(values: Uint16Array, toNumber: (bits: number) => number): Float32Array {
-  const table = tableOf(toNumber);
-  const result = new Float32Array(values.length);
-  for (let k = 0; k < values.length; k++) result[k] = table[values[k]!]!;
-  return result;
-}
-
-function narrow(values: BigInt64Array): Int32Array | string {
-  const large = values.find((value) => BigInt.asIntN(32, value) !== value);
-  if (large !== undefined) return `I64 with the value ${large}, which does not fit into 32 bits`;
-  return Int32Array.from(values, Number);
-}
+/** Bytes of an element of the types that the format knows and that are not read. */
+const otherBytes: Readonly<Record<string, number>> = { F8_E8M0: 1, C64: 8 };
 
 /**
  * The file's bytes. Tensors are laid out by element size, then by name, so that every one is aligned and the order is
@@ -158,18 +97,18 @@ function endOfString(json: string, start: number): number {
   return json.length;
 }
 
-function parseHeader(bytes: Uint8Array, wrong: (detail: string) => UserError): { header: object; dataStart: number } {
-  if (bytes.length < 8) throw wrong(`${bytes.length} bytes are too few, the header length alone takes 8`);
-  const length = new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true);
+function parseHeader(source: ByteSource, wrong: (detail: string) => UserError): { header: object; dataStart: number } {
+  if (source.size < 8) throw wrong(`${source.size} bytes are too few, the header length alone takes 8`);
+  const length = Buffer.from(source.read(0, 8)).readBigUInt64LE();
   if (length > maximumHeader) throw wrong(`its header length reads ${length}, at most ${maximumHeader} is allowed`);
   const dataStart = 8 + Number(length);
-  if (dataStart > bytes.length) {
-    throw wrong(`truncated: the header takes ${dataStart} bytes, the file has ${bytes.length}`);
+  if (dataStart > source.size) {
+    throw wrong(`truncated: the header takes ${dataStart} bytes, the file has ${source.size}`);
   }
   let text: string;
   let header: unknown;
   try {
-    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes.subarray(8, dataStart));
+    text = new TextDecoder('utf-8', { fatal: true }).decode(source.read(8, dataStart - 8));
   } catch {
     throw wrong('its header is not JSON');
   }
@@ -214,7 +153,7 @@ function checkEntry(name: string, value: unknown, wrong: (detail: string) => Use
     throw wrong(`${of} has the offsets ${excerpt(offsets)}, [begin, end] was expected`);
   }
   const [begin, end] = offsets as [number, number];
-  const bytes = Object.hasOwn(readers, format) ? readers[format]!.bytes : otherBytes[format];
+  const bytes = isElementType(format) ? elements[format].bytes : otherBytes[format];
   const expected = bytes === undefined ? end - begin : sizeOf(shape) * bytes;
   if (end - begin !== expected) {
     const needed = `${format}${formatShape(shape.slice(0, 8))}`;
@@ -238,14 +177,15 @@ function checkMetadata(value: unknown, wrong: (detail: string) => UserError): Re
   return value as Record<string, string>;
 }
 
-/**
- * Parses a safetensors file; `name` is the file's name for messages. F64, F16 and BF16 become f32, I64 becomes i32 when
- * every value fits; what has another type is among the `others`. Throws a UserError for anything that is not a whole,
- * valid file. The tensors own their memory.
- */
-export function decodeSafetensors(bytes: Uint8Array, name: string): SafeTensors {
-  const wrong = (detail: string) => new UserError(`${name} is not a usable safetensors file: ${detail}`);
-  const { header, dataStart } = parseHeader(bytes, wrong);
+/** What a file holds, its tensors still in it. */
+export interface SafeTensorEntries extends Omit<SafeTensors, 'tensors'> {
+  readonly tensors: ReadonlyMap<string, StoredTensor>;
+}
+
+/** Reads and checks the header of a safetensors file. Throws a UserError for what is not a whole, valid file. */
+export function entriesOf(source: ByteSource): SafeTensorEntries {
+  const wrong = (detail: string) => new UserError(`${source.name} is not a usable safetensors file: ${detail}`);
+  const { header, dataStart } = parseHeader(source, wrong);
   const entries: Entry[] = [];
   let metadata: Record<string, string> = {};
   for (const [key, value] of Object.entries(header)) {
@@ -261,18 +201,40 @@ export function decodeSafetensors(bytes: Uint8Array, name: string): SafeTensors 
     }
     end = entry.end;
   }
-  const available = bytes.length - dataStart;
+  const available = source.size - dataStart;
   if (end > available) throw wrong(`truncated: the tensors take ${end} bytes, the file holds ${available} of them`);
   if (end < available) throw wrong(`${available - end} bytes follow the last tensor`);
-  const tensors = new Map<string, HostTensor>();
+  const tensors = new Map<string, StoredTensor>();
   const others = new Map<string, string>();
-  for (const { name: key, format, shape, begin, end } of entries) {
-    const reader = Object.hasOwn(readers, format) ? readers[format] : undefined;
-    const own = new Uint8Array(reader ? end - begin : 0);
-    if (reader) own.set(bytes.subarray(dataStart + begin, dataStart + end));
-    const data = reader?.read(own) ?? format;
-    if (!reader || typeof data === 'string') others.set(key, String(data));
-    else tensors.set(key, { dtype: reader.dtype, shape, data });
+  for (const { name, format, shape, begin } of entries) {
+    if (!isElementType(format)) {
+      others.set(name, format);
+      continue;
+    }
+    const { bytes } = elements[format];
+    const storage = {
+      type: format,
+      count: sizeOf(shape),
+      read: (from: number, count: number) => source.read(dataStart + begin + from * bytes, count * bytes),
+    };
+    tensors.set(name, { storage, shape, offset: 0, strides: rowMajor(shape) });
+  }
+  return { tensors, others, metadata };
+}
+
+/**
+ * Parses a safetensors file; `name` is the file's name for messages. Floats become f32, whole numbers i32 when every
+ * value fits, bytes and booleans u8; what has another type is among the `others`. Throws a UserError for anything that
+ * is not a whole, valid file. The tensors own their memory.
+ */
+export function decodeSafetensors(bytes: Uint8Array, name: string): SafeTensors {
+  const { tensors: stored, others: foreign, metadata } = entriesOf(memorySource(bytes, name));
+  const tensors = new Map<string, HostTensor>();
+  const others = new Map(foreign);
+  for (const [key, tensor] of stored) {
+    const read = readStored(tensor);
+    if (typeof read === 'string') others.set(key, read);
+    else tensors.set(key, read);
   }
   return { tensors, others, metadata };
 }
@@ -285,7 +247,7 @@ export function decodeAll(bytes: Uint8Array, name: string): Omit<SafeTensors, 'o
   const { others, ...stored } = decodeSafetensors(bytes, name);
   for (const [key, holds] of others) {
     throw new UserError(
-      `${name}: the tensor ${quoted(key)} is ${holds}; ${Object.keys(readers).join(', ')} can be read`,
+      `${name}: the tensor ${quoted(key)} is ${holds}; ${Object.keys(elements).join(', ')} can be read`,
     );
   }
   return stored;

@@ -25,6 +25,8 @@ export const op = {
   i32Add: 0x6a,
   i32Sub: 0x6b,
   i32Multiply: 0x6c,
+  i32DivideUnsigned: 0x6e,
+  i32RemainderUnsigned: 0x70,
   i32And: 0x71,
   i32ShiftLeft: 0x74,
   i32ShiftRight: 0x76,

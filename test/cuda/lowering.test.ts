@@ -27,8 +27,12 @@ import { appendSgd } from '../../src/train/optimizer.ts';
 import { type Arithmetic, buildNetwork } from '../../src/train/task.ts';
 import { cases } from '../engine/all-cases.ts';
 import type { Case } from '../engine/cases.ts';
+import { depthwiseCases } from '../engine/depthwise-cases.ts';
 import { cudaTargets, hopper } from '../engine/devices.ts';
 import { formulaCases } from '../engine/formula-cases.ts';
+import { matrixCases } from '../engine/matrix-cases.ts';
+import { poolCases } from '../engine/pool-cases.ts';
+import { repeatCases } from '../engine/repeat-cases.ts';
 import { graphOf } from '../engine/run-case.ts';
 import { wideCases } from '../engine/wide-cases.ts';
 import { disagreements } from './contract.ts';
@@ -159,11 +163,12 @@ describe('a table', () => {
 const nvcc = findNvcc();
 /** One source per file and kind of work, as an RTX 30 and an H200 would compile it. */
 const representative = new Map<string, KernelSource>();
-for (const item of wideCases) {
+const ofDepthwise = depthwiseCases.filter(({ name }) => name.includes('two outputs per channel'));
+for (const item of [...wideCases, ...ofDepthwise, ...matrixCases, ...poolCases, ...repeatCases]) {
   for (const { source, name } of lowerGraph(graphOf(item)).launches) {
     if (source.text !== undefined) continue;
-    const { MODE = '', COLUMNS = '', ENTRY = '', WIDTH = '', SOURCES = '' } = source.defines;
-    representative.set(`${name} ${[MODE, COLUMNS, ENTRY, WIDTH, SOURCES].join(' ')}`, source);
+    const { MODE = '', COLUMNS = '', ENTRY = '', WIDTH = '', SOURCES = '', PRODUCTS = '' } = source.defines;
+    representative.set(`${name} ${[MODE, COLUMNS, ENTRY, WIDTH, SOURCES, PRODUCTS].join(' ')}`, source);
   }
 }
 const sources = new Map([...representative.values()].map((source) => [KernelLibrary.nameOf(source), source]));
@@ -200,7 +205,7 @@ describe(nvcc ? 'kernels compile' : 'kernels compile (skipped: nvcc is not on th
 /** The texts of all generated kernels as one file, each kernel under a name of its own. */
 function generatedKernels(): string {
   const texts = new Set<string>();
-  for (const item of formulaCases) {
+  for (const item of [...formulaCases, ...repeatCases]) {
     for (const { source } of lowerGraph(graphOf(item)).launches) if (source.text !== undefined) texts.add(source.text);
   }
   const include = '#include "formula.cuh"\n';

@@ -1,12 +1,16 @@
 // All cases of the conformance suite.
 
 import { type Case, cases as small } from './cases.ts';
+import { depthwiseCases } from './depthwise-cases.ts';
 import { formulaCases } from './formula-cases.ts';
 import { geometryCases } from './geometry-cases.ts';
 import { joinedCases } from './joined-cases.ts';
 import { lossCases } from './loss-cases.ts';
+import { matrixCases } from './matrix-cases.ts';
 import { pathCases } from './path-cases.ts';
 import { poolCases } from './pool-cases.ts';
+import { repeatCases } from './repeat-cases.ts';
+import { updateCases } from './update-cases.ts';
 import { wideCases } from './wide-cases.ts';
 
 export const cases: readonly Case[] = [
@@ -15,8 +19,12 @@ export const cases: readonly Case[] = [
   ...pathCases,
   ...joinedCases,
   ...geometryCases,
+  ...depthwiseCases,
   ...lossCases,
+  ...matrixCases,
   ...poolCases,
+  ...repeatCases,
+  ...updateCases,
   ...wideCases,
 ];
 

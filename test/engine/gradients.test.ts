@@ -15,6 +15,7 @@ import { type Case, cases } from './cases.ts';
 import { formulaCases } from './formula-cases.ts';
 import { geometryCases } from './geometry-cases.ts';
 import { poolCases } from './pool-cases.ts';
+import { repeatCases } from './repeat-cases.ts';
 import { cotangentOf, relativeError, runCase } from './run-case.ts';
 
 const double = referenceBackend({ precision: 'double' });
@@ -56,7 +57,7 @@ async function scalarOf(item: Case, inputs: readonly HostTensor[]): Promise<numb
 }
 
 describe('each differentiable rule is the derivative', () => {
-  for (const item of [...cases, ...formulaCases, ...geometryCases, ...poolCases]) {
+  for (const item of [...cases, ...formulaCases, ...geometryCases, ...poolCases, ...repeatCases]) {
     for (const input of item.smooth ?? []) {
       test(`${item.name}, input ${input}`, async () => {
         // The output is linear in the structure, so there a large step loses nothing.
@@ -242,7 +243,7 @@ test('every rule of the table is reached by a case', () => {
     [...cases, ...formulaCases].filter((c) => c.differentiate.length > 0).map((c) => c.op),
   );
   const composed: OpName[] = ['dequantize'];
-  const constants: OpName[] = ['gatherImages', 'imageToFloat', 'stopGradient'];
+  const constants: OpName[] = ['gatherImages', 'mixImages', 'imageToFloat', 'stopGradient'];
   const rules = Object.keys(gradientRules) as OpName[];
   expect(rules.filter((op) => !covered.has(op) && !composed.includes(op) && !constants.includes(op))).toEqual([]);
 });

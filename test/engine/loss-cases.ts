@@ -6,7 +6,7 @@ import { f32, tensor } from '../../src/tensor/tensor.ts';
 import { type Case, make } from './cases.ts';
 
 /** Labels up to the last class; `ignored`: every so many rows one has none. */
-function rowsOf(rows: number, classes: number, ignored = rows + 1): Case {
+function rowsOf(rows: number, classes: number, ignored = rows + 1, smoothing = 0): Case {
   const labels = Array.from({ length: rows }, (_, row) => {
     if (row % ignored === ignored - 1) return -1;
     return row % 3 === 0 ? classes - 1 : Math.floor((row * classes) / rows);
@@ -15,7 +15,9 @@ function rowsOf(rows: number, classes: number, ignored = rows + 1): Case {
   const random = new Random(20261125, rows, classes);
   const logits = Float32Array.from({ length: rows * classes }, () => 6 * random.uniform() - 3);
   const inputs = [f32([rows, classes], logits), tensor('i32', [rows], Int32Array.from(labels))];
-  return make('softmaxCrossEntropy', `${rows} rows of ${classes} classes`, inputs, {}, { differentiate: [0] });
+  const note = `${rows} rows of ${classes} classes${smoothing > 0 ? `, smoothed by ${smoothing}` : ''}`;
+  const attributes = smoothing > 0 ? { smoothing } : {};
+  return make('softmaxCrossEntropy', note, inputs, attributes, { differentiate: [0] });
 }
 
 export const lossCases: readonly Case[] = [
@@ -25,4 +27,6 @@ export const lossCases: readonly Case[] = [
   rowsOf(20, 300, 6),
   rowsOf(5, 1000, 3),
   rowsOf(3, 50_257, 3),
+  rowsOf(21, 10, 5, 0.1),
+  rowsOf(6, 300, 6, 0.3),
 ];

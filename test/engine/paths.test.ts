@@ -8,6 +8,11 @@ import { cudaTargets } from './devices.ts';
 
 const coverages = { wasm: wasmCoverage(processorCases), cuda: cudaCoverage(cases, Object.values(cudaTargets)) };
 
+test('no two cases have one name, by which results are known', () => {
+  const names = cases.map(({ name }) => name);
+  expect(names.filter((name, at) => names.indexOf(name) < at)).toEqual([]);
+});
+
 describe.each(Object.entries(coverages))('%s', (_, coverage) => {
   test(`every path of the lowerings has a case`, () => {
     expect(coverage.filter((one) => one.cases.length === 0).map(({ op, path }) => `${op}: ${path}`)).toEqual([]);

@@ -99,7 +99,7 @@ const given: Refused[] = [
   [
     'a checkpoint of another model',
     () => ({ settings: { train: { checkpoint: checkpoint('less', (tensors) => tensors.delete('fc.bias')) } } }),
-    /has no tensor fc\.bias/,
+    /does not fit the model: 1 missing \(fc\.bias\)/,
   ],
   [
     'a checkpoint of another shape',
@@ -107,7 +107,7 @@ const given: Refused[] = [
       const other = (tensors: Map<string, HostTensor>) => tensors.set('fc.bias', tensors.get('bn1.bias')!);
       return { settings: { train: { checkpoint: checkpoint('shape', other) } } };
     },
-    /tensor fc\.bias has the shape/,
+    /of another shape \(fc\.bias \[\d+\] instead of \[10\]\)/,
   ],
   ['a multiplier that is nowhere', () => ({ settings: { map: { multiplier: inParent('typo.v') } } }), /typo\.v/],
   ['a multiplier of no known kind', () => ({ settings: { map: { multiplier: 'dada:8x8' } } }), /dada/],

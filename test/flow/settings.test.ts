@@ -2,9 +2,10 @@
 // recording device, and what the phase asks of the device, or what it leaves in the manifest, must differ; and it is
 // that phase, no earlier one, that is done anew.
 
-import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { openDataset } from '../../src/data/registry.ts';
 import { wasmBackend } from '../../src/engine/wasm/runtime/backend.ts';
@@ -18,6 +19,9 @@ import { writeNpy } from '../../src/netlist/formats/npy.ts';
 import { generateFromSpec } from '../../src/netlist/generators/registry.ts';
 import { relabelled } from '../../src/netlist/network.ts';
 import { writeVerilog } from '../../src/netlist/verilog/write.ts';
+import { readSafetensors } from '../../src/tensor/safetensors.ts';
+import { f32 } from '../../src/tensor/tensor.ts';
+import { encodeTorch } from '../../src/tensor/torch-writer.ts';
 import { type Recording, recording, traceOf } from './recording.ts';
 
 let recorded: Recording;
@@ -91,6 +95,43 @@ const base: ConfigurationInput = {
   recover: { epochs: 2, batchSize: 24, gradient: 'difference' },
 };
 
+/** Two sets of eight images in one folder. */
+const sets = join(parent, 'sets');
+mkdirSync(sets);
+for (const [k, name] of ['first', 'second'].entries()) {
+  const header = (magic: number, ...extents: number[]) => {
+    const bytes = Buffer.alloc(4 + 4 * extents.length);
+    [magic, ...extents].forEach((value, at) => void bytes.writeUInt32BE(value, 4 * at));
+    return bytes;
+  };
+  const pixels = Uint8Array.from({ length: 8 * 64 }, (_, at) => (at * (k + 3)) % 256);
+  for (const part of ['train', 'test']) {
+    const stem = join(sets, `emnist-${name}-${part}`);
+    writeFileSync(`${stem}-images-idx3-ubyte`, Buffer.concat([header(0x803, 8, 8, 8), pixels]));
+    writeFileSync(
+      `${stem}-labels-idx1-ubyte`,
+      Buffer.concat([header(0x801, 8), Uint8Array.of(0, 1, 0, 1, 0, 1, 0, 1)]),
+    );
+  }
+}
+
+/** Pictures of 12×12 by class, and two test pictures with labels to choose from. */
+const pictures = join(parent, 'pictures');
+for (const [k, path] of ['train/a/0', 'train/a/1', 'train/b/2', 'train/b/3', 'val/4', 'val/5'].entries()) {
+  const file = join(pictures, `${path}.png`);
+  mkdirSync(dirname(file), { recursive: true });
+  const pixels = Uint8Array.from({ length: 12 * 14 * 3 }, (_, at) => (at * (k + 3)) % 256);
+  await sharp(pixels, { raw: { width: 12, height: 14, channels: 3 } }).toFile(file);
+}
+const [labelsHere, labelsThere] = ['4 a\n5 b\n', '4 b\n5 b\n'].map((text, k) => {
+  const path = join(parent, `labels-${k}.txt`);
+  writeFileSync(path, text);
+  return path;
+}) as [string, string];
+const ofImages: ConfigurationInput = { data: `images:${pictures}`, image: '8x8x3', maximum: undefined };
+const listed = join(parent, 'listed.txt');
+writeFileSync(listed, [...Array(40).keys()].map((k) => `${k}\n`).join(''));
+
 type Change = readonly [phase: Phase, value: unknown, also?: ConfigurationInput];
 
 const training = (phase: 'train' | 'quantize' | 'explore' | 'recover', schedule: string): [string, Change][] => [
@@ -110,14 +151,32 @@ const changes = new Map<string, Change>([
   ['label', ['train', '12']],
   ['testData', ['train', there]],
   ['classes', ['train', 11]],
+  ['split', ['train', 'second', { data: `idx:${sets}`, image: undefined, maximum: undefined, split: 'first' }]],
+  ['testLabels', ['train', labelsThere, { ...ofImages, testLabels: labelsHere }]],
+  ['classesOf', ['train', '5']],
+  ['sample', ['train', 40]],
+  ['sampleSeed', ['train', 7, { sample: 30 }]],
+  ['sampleList', ['train', listed]],
+  ['resize', ['train', 12, { ...ofImages, testLabels: labelsHere }]],
+  ['mean', ['train', [0.5]]],
+  ['deviation', ['train', [0.5]]],
   ['model', ['train', 'resnet20']],
   ['seed', ['train', 2]],
   ['train.checkpoint', ['train', join(parent, 'base/checkpoints/float.safetensors')]],
+  ['train.checkpointKey', ['train', 'state_dict_ema', { train: { checkpoint: join(parent, 'two.pth') } }]],
+  [
+    'train.newClassifier',
+    ['train', true, { train: { checkpoint: join(parent, 'base/checkpoints/float.safetensors') } }],
+  ],
   ...training('train', 'constant'),
   ['bits.weights', ['quantize', 7]],
   ['bits.activations', ['quantize', 7]],
   ['channelwise', ['quantize', false]],
   ['quantize.images', ['quantize', 24]],
+  ['quantize.observer', ['quantize', 'min-max']],
+  ['quantize.weightObserver', ['quantize', 'percentile']],
+  ['quantize.percentile', ['quantize', 90, { quantize: { observer: 'percentile' } }]],
+  ['quantize.foldBatchNorm', ['quantize', true]],
   ['quantize.layerBits', ['quantize', ['first=7']]],
   ['quantize.range', ['quantize', 'as-observed']],
   ...training('quantize', 'constant'),
@@ -161,10 +220,19 @@ describe('every setting', () => {
   const folder = join(parent, 'base');
   beforeAll(async () => {
     await runFlow({ folder, settings: base, phases: ['train', 'quantize', 'explore', 'map', 'recover'] });
+    const { tensors } = readSafetensors(join(folder, 'checkpoints/float.safetensors'));
+    const average = new Map(tensors).set('fc.bias', f32([10], new Float32Array(10).fill(0.25)));
+    const two = new Map([
+      ['state_dict', tensors],
+      ['state_dict_ema', average],
+    ]);
+    writeFileSync(join(parent, 'two.pth'), encodeTorch(two));
   }, 120_000);
 
   test('has another value here', () => {
-    expect([...changes.keys()].toSorted()).toEqual([...new Set(options.flatMap(({ paths }) => paths))].toSorted());
+    expect([...changes.keys(), 'badImages', 'imageCache'].toSorted()).toEqual(
+      [...new Set(options.flatMap(({ paths }) => paths))].toSorted(),
+    );
   });
 
   test.each([...changes])(
@@ -173,7 +241,7 @@ describe('every setting', () => {
       const [before, after] = [join(parent, `${path}-before`), join(parent, `${path}-after`)];
       // A new run for what the first phase reads; what comes later is done anew behind the same finished phases.
       if (phase !== 'train') for (const copy of [before, after]) cpSync(folder, copy, { recursive: true });
-      const from = phase === 'train' ? base : also;
+      const from = phase === 'train' ? mergeSettings(base, also) : also;
       const nested = path.split('.').reduceRight<unknown>((inner, key) => ({ [key]: inner }), value);
       const one = await workOf(before, from, phase);
       const other = await workOf(after, mergeSettings(from, nested as ConfigurationInput), phase);
@@ -185,6 +253,22 @@ describe('every setting', () => {
     },
     60_000,
   );
+
+  test('badImages and imageCache, by what becomes of a file and where pictures are kept', async () => {
+    const train = { epochs: 1, batchSize: 24 };
+    const settings: ConfigurationInput = { ...base, ...ofImages, testLabels: labelsHere, train };
+    const cache = join(parent, 'image-cache');
+    const plain = await workOf(join(parent, 'uncached'), settings, 'train');
+    const cached = await workOf(join(parent, 'cached'), { ...settings, imageCache: cache }, 'train');
+    // Read one by one or kept on the device, they make the same network.
+    expect(cached.left).toBe(plain.left);
+    expect(existsSync(cache)).toBe(true);
+    writeFileSync(join(pictures, 'train/a/1.png'), 'no picture');
+    const broken = (name: string, over: ConfigurationInput) =>
+      workOf(join(parent, name), { ...settings, ...over }, 'train');
+    await expect(broken('refused', {})).rejects.toThrow(/train\/a\/1.png/);
+    expect((await broken('skipped', { badImages: 'skip' })).left).toContain('"badImages":["train/a/1.png"]');
+  }, 60_000);
 
   test('means the same when it is given twice', async () => {
     const traces = [];

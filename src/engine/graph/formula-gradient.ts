@@ -2,7 +2,7 @@
 // the axes that an operand does not have.
 
 import { derivatives, ranksOf } from './derivative.ts';
-import { input, rowSum } from './expression.ts';
+import { type Expression, input, rowSum } from './expression.ts';
 import { compact, expressionsOf, type Formula, hasReductions, placeOf, rankOf } from './formula.ts';
 import type { Graph, Node, Value } from './graph.ts';
 
@@ -40,10 +40,17 @@ export function formulaGradient(
     const same = of?.kind === 'input' && places[of.value] === (places[index] === 'row' ? 'row' : 'element');
     return same ? givens[of.value] : undefined;
   });
+  /** The factors of a gradient that is a product of two given values and summed where its operand is repeated. */
+  const factorsOf = (index: number, of: Expression | undefined): readonly Value[] | undefined => {
+    if (places[index] !== 'repeated' || of?.kind !== 'multiply') return undefined;
+    const factors = of.operands.map(({ kind, value }) => (kind === 'input' ? value : -1));
+    return factors.every((at) => places[at] === 'element') ? factors.map((at) => givens[at]!) : undefined;
+  };
+  const factors = asked.map((index, k) => factorsOf(index, found[k]));
   type Computed = { readonly k: number; readonly output: Formula['outputs'][number] };
   const computed = asked.flatMap((index, k): Computed[] => {
     const of = found[k];
-    if (!of || results[k]) return [];
+    if (!of || results[k] || factors[k]) return [];
     const sums = places[index] === 'row' || (places[index] === 'one' && byRows);
     if (!sums) return [{ k, output: { of, per: 'element' } }];
     const ofElements = ranksOf([of], rankOf(places, byRows)).get(of) === 'element';
@@ -62,7 +69,12 @@ export function formulaGradient(
     });
   }
   return node.inputs.map((value, index) => {
-    const result = results[asked.indexOf(index)];
+    const at = asked.indexOf(index);
+    const result = results[at];
+    if (places[index] === 'repeated' && at >= 0) {
+      const terms = factors[at] ?? (result ? [result] : []);
+      if (terms.length > 0) return graph.apply1('repeatSum', terms, { shape: value.shape, scale: 1 });
+    }
     if (!result || places[index] === 'element' || places[index] === 'row') return result;
     if (places[index] === 'channel') return graph.apply1('channelSum', [result], {});
     const total = graph.apply1('sum', [result], {});

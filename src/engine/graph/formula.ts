@@ -1,7 +1,7 @@
 // Operations that are an expression: element-wise ones, and those that reduce rows (the last axis) on the way.
 // Shapes, the gradient (formula-gradient.ts) and the kernels of every backend follow from it; operations/formula.ts
 // makes one of its meaning. An operand has the shape of the result, or one value per channel ([C], the last axis), per
-// row ([…, 1]) or in all.
+// row ([…, 1]) or in all, or its rows are repeated over those of the result (repeat.ts).
 // Not here: what expressions are (expression.ts), their derivatives (derivative.ts), neighbours that become one formula
 // (join.ts).
 
@@ -9,6 +9,7 @@ import { invariant, UserError } from '../../tensor/errors.ts';
 import { formatShape, type Shape, sameShape, sizeOf, type TensorType } from '../../tensor/tensor.ts';
 import { type Rank, ranksOf } from './derivative.ts';
 import { type Expression, input, isReduction, partsOf, rewrite } from './expression.ts';
+import { repetitionOf } from './repeat.ts';
 
 export interface Formula {
   /** For people: `gelu`, `gelu gradient`. */
@@ -24,13 +25,14 @@ export interface Formula {
 }
 
 /** How an operand's elements belong to those of the result. */
-export type Place = 'element' | 'channel' | 'row' | 'one';
+export type Place = 'element' | 'channel' | 'row' | 'one' | 'repeated';
 
 export function placeOf(operand: Shape, shape: Shape): Place | undefined {
   if (sameShape(operand, shape)) return 'element';
   if (sizeOf(operand) === 1) return 'one';
   if (sameShape(operand, shape.slice(-1))) return 'channel';
-  return sameShape(operand, rowShape(shape)) ? 'row' : undefined;
+  if (sameShape(operand, rowShape(shape))) return 'row';
+  return repetitionOf(operand, shape) && 'repeated';
 }
 
 const rowShape = (shape: Shape): Shape => (shape.length === 0 ? [] : [...shape.slice(0, -1), 1]);
@@ -57,7 +59,7 @@ export function inferFormula(inputs: readonly TensorType[], { name, shape, outpu
   if (!fits) {
     const found = inputs.map((type) => `${type.dtype}${formatShape(type.shape)}`).join(', ');
     throw new UserError(
-      `${name}: inputs ${found}; expected f32 of the shape ${formatShape(shape)}, or one value per channel, per row or in all`,
+      `${name}: inputs ${found}; expected f32 of the shape ${formatShape(shape)}, or rows repeated over it, or one value per channel, per row or in all`,
     );
   }
   const places = inputs.map((type) => placeOf(type.shape, shape)!);

@@ -4,9 +4,11 @@
 // so; the finite-difference test checks those against the surrogate that is named here.
 
 import { UserError } from '../../tensor/errors.ts';
+import { input } from './expression.ts';
 import { formulaGradient } from './formula-gradient.ts';
 import { concerning, type Graph, type Node, type Value } from './graph.ts';
-import type { OpAttributes, OpName } from './ops.ts';
+import { apart } from './movement.ts';
+import type { OpAttributes, OpName, Transposed } from './ops.ts';
 import { Recomputation } from './recompute.ts';
 import { convGeometryOf } from './window.ts';
 
@@ -42,11 +44,35 @@ export const gradientRules: { readonly [K in OpName]?: Rule<K> } = {
   /** Surrogate: the identity. */
   clampStraightThrough: (_, [g]) => [g],
   gatherImages: () => [undefined, undefined],
+  /** Of batches of images, which no parameter is before. */
+  mixImages: () => [undefined, undefined, undefined],
   imageToFloat: () => [undefined],
   bias: (_, [g], graph) => [g, graph.apply1('channelSum', [g!], {})],
+  /** g repeated over the sum's operand, times the other factor where there is one. */
+  repeatSum: ({ inputs, attributes: { scale } }, [g], graph) =>
+    inputs.map(({ shape }, index) => {
+      const other = inputs.length > 1 ? [inputs[1 - index]!] : [];
+      const of = other.length > 0 ? input(0).times(scale).times(input(1)) : input(0).times(scale);
+      const attributes = { name: 'repeatSum gradient', shape, outputs: [{ of, per: 'element' }] } as const;
+      return graph.apply1('formula', [g!, ...other], attributes);
+    }),
   conv2d: ({ inputs: [x, w], attributes }, [g], graph) => [
     graph.apply1('conv2dInputGradient', [g!, w!], { ...attributes, inputShape: x!.shape }),
     graph.apply1('conv2dWeightGradient', [x!, g!], { ...attributes, weightShape: w!.shape }),
+  ],
+  /** With y = a·b: da = g·bᵀ, db = aᵀ·g, and the same with either operand transposed. */
+  matrixProduct: ({ inputs: [a, b], attributes: { transposed, scale } }, [g], graph, wanted) => {
+    const product = (left: Value, right: Value, transposed: Transposed) =>
+      graph.apply1('matrixProduct', [left, right], { transposed, scale });
+    const rules = {
+      none: [() => product(g!, b!, 'second'), () => product(a!, g!, 'first')],
+      first: [() => product(b!, g!, 'second'), () => product(a!, g!, 'none')],
+      second: [() => product(g!, b!, 'none'), () => product(g!, a!, 'first')],
+    } as const;
+    return rules[transposed].map((rule, index) => (wanted[index] ? rule() : undefined));
+  },
+  gatherRows: ({ inputs: [x], attributes: { index } }, [g], graph) => [
+    graph.apply1('gatherRowsGradient', [g!], { index, count: x!.shape[0]! }),
   ],
   /** The batch statistics (outputs 1 and 2) feed running averages only and take no gradient of their own. */
   batchNorm: ({ inputs: [x, gamma], outputs: [, mean, variance], attributes }, [g], graph) => [
@@ -56,8 +82,8 @@ export const gradientRules: { readonly [K in OpName]?: Rule<K> } = {
   averagePool: ({ inputs: [x], attributes }, [g], graph) => [
     graph.apply1('averagePoolGradient', [g!], { ...attributes, inputShape: x!.shape }),
   ],
-  softmaxCrossEntropy: ({ inputs: [, labels], outputs: [, probabilities] }, [g], graph) => [
-    graph.apply1('softmaxCrossEntropyGradient', [g!, probabilities!, labels!], {}),
+  softmaxCrossEntropy: ({ inputs: [, labels], outputs: [, probabilities], attributes }, [g], graph) => [
+    graph.apply1('softmaxCrossEntropyGradient', [g!, probabilities!, labels!], attributes),
     undefined,
   ],
   minMax: ({ inputs: [x], outputs: [min, max], attributes }, [gMin, gMax], graph) => [
@@ -129,6 +155,9 @@ export const gradientRules: { readonly [K in OpName]?: Rule<K> } = {
   ],
 };
 
+/** Boxes of a movement that was made of several: each has blocks, and text, of its own. */
+const MOST_BOXES = 16;
+
 function scaled(graph: Graph, value: Value, factor: number): Value {
   return factor === 1 ? value : graph.apply1('affine', [value], { scale: factor, offset: 0 });
 }
@@ -168,11 +197,30 @@ export function gradients(
         const result = results[index];
         if (!result || !wanted[index]) return;
         const sum = cotangents.get(input);
-        cotangents.set(input, sum ? graph.apply1('add', [sum, result], addition) : result);
+        cotangents.set(input, sum ? sumOf(graph, sum, result) : result);
       });
     });
   }
   return targets.map((target) => cotangents.get(target));
+}
+
+/** Two movements to different places, as of the gradients of slices, are one: nothing is to be added there. */
+function sumOf(graph: Graph, a: Value, b: Value): Value {
+  const [first, second] = [movementOf(a), movementOf(b)];
+  if (first && second) {
+    const behind = second.boxes.map((box) => ({ ...box, input: box.input + first.inputs.length }));
+    const boxes = [...first.boxes, ...behind];
+    if (boxes.length <= MOST_BOXES && apart(a.shape, boxes)) {
+      const attributes = { name: first.name, shape: a.shape, boxes };
+      return graph.apply1('move', [...first.inputs, ...second.inputs], attributes);
+    }
+  }
+  return graph.apply1('add', [a, b], addition);
+}
+
+function movementOf({ source }: Value) {
+  if (source.kind !== 'node' || source.node.op !== 'move') return undefined;
+  return { ...(source.node as Node as Node<'move'>).attributes, inputs: source.node.inputs };
 }
 
 function applyRule(

@@ -6,7 +6,16 @@ import type { TensorType } from '../../tensor/tensor.ts';
 import { formatShape, type Shape, sameShape, sizeOf } from '../../tensor/tensor.ts';
 import { inferFormula } from './formula.ts';
 import { inferMovement } from './movement.ts';
-import type { ConvGeometry, Granularity, OpAttributes, OperandWidths, OpName, PoolGeometry } from './ops.ts';
+import type {
+  ConvGeometry,
+  Granularity,
+  OpAttributes,
+  OperandWidths,
+  OpName,
+  PoolGeometry,
+  Transposed,
+} from './ops.ts';
+import { repetitionOf } from './repeat.ts';
 import { axesOf, outputsOf } from './window.ts';
 
 type Infer<K extends OpName> = (inputs: readonly TensorType[], attributes: OpAttributes[K]) => TensorType[];
@@ -52,6 +61,23 @@ function inferConv(op: OpName, inputs: readonly TensorType[], geometry: ConvGeom
   return [f32(convOutputShape(x, w, geometry))];
 }
 
+/** The extents of a matrix product, `batches` of them: a [M, K] by b [K, N]. */
+export function productExtents(a: Shape, b: Shape, transposed: Transposed) {
+  const [m, k] = transposed === 'first' ? [a.at(-1)!, a.at(-2)!] : [a.at(-2)!, a.at(-1)!];
+  const [inner, n] = transposed === 'second' ? [b.at(-1)!, b.at(-2)!] : [b.at(-2)!, b.at(-1)!];
+  return { batches: sizeOf(a.slice(0, -2)), m, k, inner, n };
+}
+
+function inferProduct(inputs: readonly TensorType[], { transposed }: OpAttributes['matrixProduct']): TensorType[] {
+  const [a, b] = inputs.map(({ shape }) => shape) as [Shape, Shape];
+  const { m, k, inner, n } = productExtents(a, b, transposed);
+  const outer = a.slice(0, -2);
+  const fits = inputs.length === 2 && a.length >= 2 && b.length >= 2 && k === inner && sameShape(outer, b.slice(0, -2));
+  const forms = { none: '[…,M,K] and […,K,N]', first: '[…,K,M] and […,K,N]', second: '[…,M,K] and […,N,K]' };
+  expect('matrixProduct', fits, inputs, `${forms[transposed]} with the same leading axes`);
+  return [f32([...outer, m, n])];
+}
+
 function inferPool(op: OpName, inputs: readonly TensorType[], geometry: PoolGeometry): TensorType[] {
   const { size, padding } = geometry;
   const x = inputs[0]!.shape;
@@ -90,9 +116,26 @@ function expectSlopes(op: OpName, inputs: readonly TensorType[], widths: Operand
   expect(op, sameShape(inputs[4]!.shape, pairs), inputs, `a table of slopes ${formatShape(pairs)}`);
 }
 
+/** An update of a variable: so many tensors of its shape, then what holds for all. */
+function expectUpdate(op: OpName, inputs: readonly TensorType[], tensors: number, common: readonly Shape[]): void {
+  const shapes = [...Array.from({ length: tensors }, () => inputs[0]!.shape), ...common];
+  const fits = inputs.length === shapes.length && shapes.every((shape, at) => sameShape(inputs[at]!.shape, shape));
+  const text = common.map(formatShape).join(' and ');
+  expect(op, fits, inputs, `${tensors} tensors of one shape and ${text}`);
+}
+
 /** Operations that read other types than f32; each says itself which. */
 const ofOtherTypes: ReadonlySet<OpName> = new Set<OpName>([
-  ...(['formula', 'move', 'reshape', 'stopGradient', 'gatherImages', 'imageToFloat', 'dequantize'] as const),
+  ...([
+    'formula',
+    'move',
+    'reshape',
+    'stopGradient',
+    'gatherImages',
+    'mixImages',
+    'imageToFloat',
+    'dequantize',
+  ] as const),
   ...(['softmaxCrossEntropy', 'softmaxCrossEntropyGradient'] as const),
   ...(['axmConv2d', 'axmConv2dGradients', 'axmErrorWeightGradient', 'axmErrorInputGradient'] as const),
 ]);
@@ -135,6 +178,18 @@ const inference: { readonly [K in OpName]: Infer<K> } = {
     expect('gatherImages', fits, inputs, 'u8 images [count,H,W,C] and i32 picks [N,4]');
     return [{ dtype: 'u8', shape: [picks.shape[0]!, ...images.shape.slice(1)] }];
   },
+  mixImages: (inputs) => {
+    const [x, boxes, share] = inputs as [TensorType, TensorType, TensorType];
+    const fits =
+      x.dtype === 'f32' &&
+      x.shape.length === 4 &&
+      boxes.dtype === 'i32' &&
+      sameShape(boxes.shape, [x.shape[0]!, 5]) &&
+      share.dtype === 'f32' &&
+      sameShape(share.shape, []);
+    expect('mixImages', fits, inputs, 'images [N,H,W,C], i32 boxes [N,5] and a share []');
+    return [f32(x.shape)];
+  },
   imageToFloat: (inputs, { scale }) => {
     const x = inputs[0]!;
     expect(
@@ -150,6 +205,12 @@ const inference: { readonly [K in OpName]: Infer<K> } = {
     return [f32(inputs[0]!.shape)];
   },
   channelSum: ([x]) => [f32([last(x!.shape)])],
+  repeatSum: (inputs, { shape }) => {
+    const [a, b = a] = inputs as [TensorType, TensorType?];
+    const fits = inputs.length <= 2 && sameShape(a.shape, b.shape) && repetitionOf(shape, a.shape) !== undefined;
+    expect('repeatSum', fits, inputs, `one or two of a shape over which ${formatShape(shape)} is repeated`);
+    return [f32(shape)];
+  },
   channelDotDifference: (inputs) => {
     const [a, b, c, d] = inputs as [TensorType, TensorType, TensorType, TensorType];
     const fits = sameShape(a.shape, b.shape) && sameShape(c.shape, d.shape) && last(a.shape) === last(c.shape);
@@ -160,6 +221,18 @@ const inference: { readonly [K in OpName]: Infer<K> } = {
   conv2d: (inputs, attributes) => inferConv('conv2d', inputs, attributes),
   conv2dInputGradient: (_, { inputShape }) => [f32(inputShape)],
   conv2dWeightGradient: (_, { weightShape }) => [f32(weightShape)],
+  matrixProduct: inferProduct,
+  gatherRows: (inputs, { index }) => {
+    const [rows = 0, columns = 0] = inputs[0]!.shape;
+    const fits = inputs[0]!.shape.length === 2 && index.every((row) => Number.isInteger(row) && row >= 0 && row < rows);
+    expect('gatherRows', fits && index.length > 0, inputs, 'a matrix that has all rows of the index');
+    return [f32([index.length, columns])];
+  },
+  gatherRowsGradient: (inputs, { index, count }) => {
+    const [rows, columns = 0] = inputs[0]!.shape;
+    expect('gatherRowsGradient', rows === index.length, inputs, 'a row for each entry of the index');
+    return [f32([count, columns])];
+  },
   batchNorm: (inputs) => {
     const c = [last(inputs[0]!.shape)];
     expect(
@@ -264,5 +337,16 @@ const inference: { readonly [K in OpName]: Infer<K> } = {
     return [f32([weightBits, activationBits])];
   },
   structureMatrixGradient: (_, { count }) => [f32([count])],
-  sgd: ([p, , v]) => [f32(p!.shape), f32(v!.shape)],
+  sgd: (inputs) => {
+    expectUpdate('sgd', inputs, 3, [[]]);
+    return inputs.slice(1, 3).map(({ shape }) => f32(shape));
+  },
+  adam: (inputs) => {
+    expectUpdate('adam', inputs, 4, [[], [2]]);
+    return inputs.slice(1, 4).map(({ shape }) => f32(shape));
+  },
+  movingAverage: (inputs) => {
+    expectUpdate('movingAverage', inputs, 2, [[]]);
+    return [f32(inputs[0]!.shape)];
+  },
 };

@@ -56,6 +56,32 @@ export function inferMovement(inputs: readonly TensorType[], { name, shape, boxe
   return [{ dtype, shape }];
 }
 
+/** Where a side of a box lies in a tensor of a shape, from and to along each axis, if it is cut along the axes. */
+function slabOf(extents: readonly number[], { first, strides }: Side, shape: Shape) {
+  const steps = stridesOf(shape);
+  const slab = shape.map((extent, axis) => {
+    const at = Math.floor(first / steps[axis]!) % extent;
+    return { from: at, to: at + 1 };
+  });
+  for (const [axis, extent] of extents.entries()) {
+    if (extent === 1) continue;
+    const along = steps.findIndex((step, at) => step === strides[axis] && shape[at]! > 1);
+    const range = slab[along];
+    if (!range || range.to - range.from !== 1 || range.from + extent > shape[along]!) return undefined;
+    range.to = range.from + extent;
+  }
+  return slab;
+}
+
+/** Whether boxes surely go to different elements of the output. */
+export function apart(shape: Shape, boxes: readonly Box[]): boolean {
+  const slabs = boxes.map(({ extents, to }) => slabOf(extents, to, shape));
+  return slabs.every(
+    (a, at) =>
+      a && slabs.slice(0, at).every((b) => b?.some(({ from, to }, axis) => to <= a[axis]!.from || a[axis]!.to <= from)),
+  );
+}
+
 function within(extents: readonly number[], { first, strides }: Side, size: number): boolean {
   const reaches = extents.map((extent, axis) => (extent - 1) * strides[axis]!);
   const lowest = reaches.reduce((at, reach) => at + Math.min(reach, 0), first);

@@ -52,6 +52,9 @@ export interface AverageGeometry extends PoolGeometry {
  */
 export type Granularity = 'tensor' | 'channel';
 
+/** Which operand of a matrix product has its two last axes exchanged. */
+export type Transposed = 'none' | 'first' | 'second';
+
 export interface AxmConvAttributes extends ConvGeometry, OperandWidths {
   /** E(w, x) = AxM(w, x) − w·x per product of codes, and which input it is read from. */
   readonly error: ProductError;
@@ -98,12 +101,23 @@ export interface OpAttributes {
    * number is negative.
    */
   gatherImages: None;
+  /**
+   * (x [N,H,W,C], boxes i32 [N,5]: partner, top, left, height, width; share []) → y [N,H,W,C]: inside the box of an
+   * image the pixels of its partner, another image of the batch; outside share·x + (1 − share)·partner. A negative
+   * partner is an image of zeros.
+   */
+  mixImages: None;
   /** u8 image [N,H,W,C] → f32 x·scale[c] + offset[c]. */
   imageToFloat: { readonly scale: readonly number[]; readonly offset: readonly number[] };
   /** (x, b) → x + b[c]. */
   bias: None;
   /** x [..., C] → Σ over all but the last axis, [C]. */
   channelSum: None;
+  /**
+   * scale·Σ x, or scale·Σ a·b of two operands of one shape, over the places at which an operand of the given shape is
+   * repeated over them: repeat.ts.
+   */
+  repeatSum: { readonly shape: Shape; readonly scale: number };
   /**
    * (a, b, c, d) [..., C], c and d of another length than a and b → Σ a·b − Σ c·d over all but the last axis in double
    * precision, [C].
@@ -117,6 +131,15 @@ export interface OpAttributes {
   conv2dInputGradient: ConvGeometry & { readonly inputShape: Shape };
   /** (x, g) → gradient of the weight of the given shape. */
   conv2dWeightGradient: ConvGeometry & { readonly weightShape: Shape };
+  /**
+   * (a [..., M, K], b [..., K, N]) → scale·a·b [..., M, N], a product for each of the leading axes, which agree; the
+   * operand that is transposed is given as [..., K, M] or [..., N, K].
+   */
+  matrixProduct: { readonly transposed: Transposed; readonly scale: number };
+  /** x [R, C] → [index.length, C]: row i is row index[i] of x. */
+  gatherRows: { readonly index: readonly number[] };
+  /** g [index.length, C] → [count, C]: row r is the sum of the rows i with index[i] = r, in their order. */
+  gatherRowsGradient: { readonly index: readonly number[]; readonly count: number };
   /** Training mode: (x, gamma, beta) → y, batch mean [C], batch variance [C] (biased). */
   batchNorm: { readonly epsilon: number };
   /** (g, x, gamma, mean, variance) → dx, dgamma, dbeta; the statistics depend on x. */
@@ -133,11 +156,12 @@ export interface OpAttributes {
   averagePoolGradient: AverageGeometry & { readonly inputShape: Shape };
   /**
    * (logits [N,C], labels i32 [N]) → mean loss [] over the rows with label ≥ 0, probabilities [N,C], number of correct
-   * rows [] (first maximum). Rows with a negative label are ignored.
+   * rows [] (first maximum). Rows with a negative label are ignored. The cross-entropy is against a target of
+   * 1 − smoothing for the label and smoothing/C more for every class.
    */
-  softmaxCrossEntropy: None;
+  softmaxCrossEntropy: Smoothing;
   /** (g [], probabilities, labels) → dlogits. */
-  softmaxCrossEntropyGradient: None;
+  softmaxCrossEntropyGradient: Smoothing;
   /** x → minimum and maximum, [] or [C]; of x and 0 where the range is to hold it. */
   minMax: { readonly granularity: Granularity; readonly holdsZero?: boolean };
   /** (gmin, gmax, x, min, max) → dx: shared evenly among the elements that attain the extreme, lost where none does. */
@@ -199,8 +223,34 @@ export interface OpAttributes {
   structureMatrix: OperandWidths & { readonly index: readonly number[] };
   /** dm → dθ [count]. */
   structureMatrixGradient: OperandWidths & { readonly index: readonly number[]; readonly count: number };
-  /** (p, dp, velocity, learningRate []) → p, velocity: v ← momentum·v + dp + weightDecay·p; p ← p − learningRate·v. */
-  sgd: { readonly momentum: number; readonly weightDecay: number };
+  /**
+   * (p, dp, velocity, learningRate []) → p, velocity: d = dp + weightDecay·p; v ← momentum·v + d;
+   * p ← p − learningRate·v, or with Nesterov's momentum p − learningRate·(d + momentum·v).
+   */
+  sgd: { readonly momentum: number; readonly weightDecay: number; readonly nesterov?: boolean };
+  /**
+   * (p, dp, mean, square, learningRate [], corrections [2]) → p, mean, square: d = dp + weightDecay·p, or dp where the
+   * decay is decoupled, with p ← p·(1 − learningRate·weightDecay) first; mean ← beta1·mean + (1 − beta1)·d; square ←
+   * beta2·square + (1 − beta2)·d²; p ← p − learningRate·(mean/c₀) / (√(square/c₁) + epsilon). The corrections of step t
+   * = 1, 2, … are 1 − beta1ᵗ and 1 − beta2ᵗ.
+   */
+  adam: AdamAttributes;
+  /** (average, x, keep []) → keep·average + (1 − keep)·x. */
+  movingAverage: None;
+}
+
+export interface Smoothing {
+  /** Label smoothing ε: 0 … below 1; default 0. */
+  readonly smoothing?: number;
+}
+
+export interface AdamAttributes {
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly epsilon: number;
+  readonly weightDecay: number;
+  /** AdamW: weights decay by themselves and not through the moments. */
+  readonly decoupled: boolean;
 }
 
 export type OpName = keyof OpAttributes;
@@ -222,4 +272,6 @@ export const inPlace: { readonly [K in OpName]?: Readonly<Record<number, number>
   bias: { 0: 0 },
   batchNormInference: { 0: 0 },
   sgd: { 0: 0, 1: 2 },
+  adam: { 0: 0, 1: 2, 2: 3 },
+  movingAverage: { 0: 0 },
 };

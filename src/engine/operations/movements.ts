@@ -2,7 +2,7 @@
 // backends follow.
 
 import { invariant, UserError } from '../../tensor/errors.ts';
-import { formatShape, type Shape, sameShape } from '../../tensor/tensor.ts';
+import { formatShape, type Shape, sameShape, sizeOf } from '../../tensor/tensor.ts';
 import type { Value } from '../graph/graph.ts';
 import { type Box, stridesOf } from '../graph/movement.ts';
 
@@ -78,6 +78,36 @@ export function permute(x: Value, order: readonly number[]): Value {
   const from = { first: 0, strides: order.map((axis) => strides[axis]!) };
   const boxes = [{ input: 0, extents: shape, from, to: { first: 0, strides: stridesOf(shape) } }];
   return x.graph.apply1('move', [x], { name: 'permute', shape, boxes });
+}
+
+/**
+ * The parts of the last axis, each with heads before tokens: x [..., T, parts·heads·d] → `parts` values [..., heads, T,
+ * d].
+ */
+export function splitHeads(x: Value, parts: number, heads: number): Value[] {
+  const channels = x.shape.at(-1)!;
+  if (channels % (parts * heads) !== 0) {
+    throw new UserError(`splitHeads: ${channels} channels in ${parts} × ${heads} heads; expected a multiple`);
+  }
+  const [tokens, depth] = [x.shape.at(-2)!, channels / (parts * heads)];
+  const outer = x.shape.slice(0, -2);
+  const batch = sizeOf(outer);
+  const split = x.graph.apply1('reshape', [x], { shape: [batch, tokens, parts, heads, depth] });
+  const shape = [batch, heads, tokens, depth];
+  const [perBatch, perToken, perPart, perHead, one] = stridesOf(split.shape) as [
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
+  const strides = [perBatch, perHead, perToken, one];
+  return Array.from({ length: parts }, (_, part) => {
+    const from = { first: part * perPart, strides };
+    const boxes = [{ input: 0, extents: shape, from, to: { first: 0, strides: stridesOf(shape) } }];
+    const moved = x.graph.apply1('move', [split], { name: 'splitHeads', shape, boxes });
+    return x.graph.apply1('reshape', [moved], { shape: [...outer, heads, tokens, depth] });
+  });
 }
 
 /** Each axis of `axes` shifted by so many elements, cyclically: what was at i is at (i + shift) mod extent. */

@@ -17,11 +17,13 @@ import { formula } from './formula.ts';
 import { images } from './images.ts';
 import type { Data, Kernel, Kernels, Operand } from './kernel.ts';
 import { loss } from './loss.ts';
+import { matrices } from './matrices.ts';
 import { movement } from './movement.ts';
 import { normalization } from './normalization.ts';
 import { pooling } from './pooling.ts';
 import { quantization } from './quantization.ts';
 import { reduction } from './reduction.ts';
+import { repeat } from './repeat.ts';
 
 /** Renames need no kernel: the plan gives both names one storage. */
 type Computed = Exclude<OpName, 'reshape' | 'stopGradient'>;
@@ -31,12 +33,14 @@ const kernels: Kernels<Computed> = {
   ...movement,
   ...elementwise,
   ...convolution,
+  ...matrices,
   ...normalization,
   ...pooling,
   ...images,
   ...loss,
   ...quantization,
   ...reduction,
+  ...repeat,
   ...approximate,
 };
 

@@ -5,6 +5,7 @@ import { sizeOf } from '../../tensor/tensor.ts';
 import { type DefinedOp, forDefined, formulaOf } from '../graph/elementwise.ts';
 import { compute, isReduction, partsOf } from '../graph/expression.ts';
 import { expressionsOf, placeOf } from '../graph/formula.ts';
+import { repeatedAt, repetitionOf } from '../graph/repeat.ts';
 import type { Kernel, Kernels } from './kernel.ts';
 
 /** An operation of the contract whose meaning is a formula. */
@@ -31,6 +32,8 @@ export const formula: Kernels<'formula' | DefinedOp> = {
       const { data } = inputs[index]!;
       const place = places[index]!;
       if (place === 'element') return data[row * length + column]!;
+      if (place === 'repeated')
+        return data[repeatedAt(repetitionOf(inputs[index]!.shape, shape)!, row * length + column)]!;
       return data[place === 'channel' ? column : place === 'row' ? row : 0]!;
     };
     const values = new Map(parts.map((part) => [part, new Float64Array(length)]));

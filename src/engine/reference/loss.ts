@@ -9,7 +9,7 @@ function countLabelled({ data }: Operand): number {
 }
 
 export const loss: Kernels<'softmaxCrossEntropy' | 'softmaxCrossEntropyGradient'> = {
-  softmaxCrossEntropy: ([logits, labels], [mean, probabilities, correct]) => {
+  softmaxCrossEntropy: ([logits, labels], [mean, probabilities, correct], { smoothing = 0 }) => {
     const classes = channels(logits!);
     let total = 0;
     let hits = 0;
@@ -24,18 +24,20 @@ export const loss: Kernels<'softmaxCrossEntropy' | 'softmaxCrossEntropyGradient'
       );
       const label = labels!.data[row]!;
       if (label < 0) continue;
-      total += Math.log(sum) + highest - z[label]!;
+      const others = z.reduce((a, b) => a + b, 0) / classes;
+      total +=
+        Math.log(sum) + highest - (smoothing === 0 ? z[label]! : (1 - smoothing) * z[label]! + smoothing * others);
       if (z.indexOf(highest) === label) hits++;
     }
     mean!.data[0] = total / Math.max(1, countLabelled(labels!));
     correct!.data[0] = hits;
   },
-  softmaxCrossEntropyGradient: ([g, probabilities, labels], [dlogits]) => {
+  softmaxCrossEntropyGradient: ([g, probabilities, labels], [dlogits], { smoothing = 0 }) => {
     const classes = channels(probabilities!);
     const factor = g!.data[0]! / Math.max(1, countLabelled(labels!));
     for (let i = 0; i < dlogits!.data.length; i++) {
       const label = labels!.data[Math.floor(i / classes)]!;
-      const target = i % classes === label ? 1 : 0;
+      const target = (i % classes === label ? 1 - smoothing : 0) + smoothing / classes;
       dlogits!.data[i] = label < 0 ? 0 : factor * (probabilities!.data[i]! - target);
     }
   },

@@ -10,6 +10,7 @@ import { invariant } from '../../tensor/errors.ts';
 import { f32 } from '../../tensor/tensor.ts';
 import type { PowerTerm } from '../../train/step.ts';
 import type { QuantizedArithmetic } from '../../train/task.ts';
+import type { QuantizersWanted } from '../run/published.ts';
 import type { Configuration } from '../settings/config.ts';
 import { approximateLayers, layerWidths, type RunLayer } from '../settings/layers.ts';
 
@@ -66,6 +67,18 @@ export function powerTerm(configuration: Configuration, layers: readonly RunLaye
       share: macsOf(one.layers) / all,
     })),
   };
+}
+
+/** What the quantisers of a network must be: their widths, and how many scales weights have. */
+export function quantizersWanted({ configuration, layers }: Network): QuantizersWanted {
+  const widths = layerWidths(configuration, layers);
+  return { layers, channelwise: configuration.channelwise, widthsOf: (layer) => widths.get(layer)! };
+}
+
+/** The same as text, to compare. */
+export function describeQuantizers(network: Network): string {
+  const { layers, channelwise, widthsOf } = quantizersWanted(network);
+  return JSON.stringify({ channelwise, widths: layers.map(({ name }) => [name, widthsOf(name)]) });
 }
 
 /** Quantised arithmetic with the given multiplier for the approximate layers and exact ones for the others. */

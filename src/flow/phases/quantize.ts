@@ -1,13 +1,15 @@
 // Phase 0: post-training calibration of all layers on one batch of training images with the MSE observer, then learned
-// clipping takes over the ranges; optionally quantisation-aware training with the exact multiplier.
+// clipping takes over the ranges; optionally quantisation-aware training with the exact multiplier. What came with a
+// quantised checkpoint is taken as it is instead.
 
 import { exactMultiplier } from '../../multiplier/multiplier.ts';
 import { exactPower } from '../../multiplier/power.ts';
 import { findBatchNorms } from '../../quant/fold.ts';
+import type { HostTensor } from '../../tensor/tensor.ts';
 import { evaluator } from '../../train/evaluation.ts';
 import { buildNetwork } from '../../train/task.ts';
-import { quantizedArithmetic } from '../multipliers/multipliers.ts';
-import { saveModel } from '../run/checkpoint.ts';
+import { describeQuantizers, foldedBatchNorms, quantizedArithmetic } from '../multipliers/multipliers.ts';
+import { loadQuantizers, saveModel } from '../run/checkpoint.ts';
 import { type RunContext, requirePhase } from '../run/context.ts';
 import { files, inFolder } from '../run/folder.ts';
 import { verifiedBytes } from '../run/manifest.ts';
@@ -29,7 +31,9 @@ export async function quantize(context: RunContext): Promise<PhaseResult> {
     loadToQuantize(context, float, session);
     if (configuration.quantize.foldBatchNorm) noteFolding(context);
     const start = epochs > 0 ? resumePosition(context, 'quantize', session) : undefined;
-    if (!start) await calibrate(context, session, arithmetic);
+    const given = start ? undefined : givenQuantizers(context);
+    for (const [name, tensor] of given ?? []) session.write(name, tensor);
+    if (!start && !given) await calibrate(context, session, arithmetic);
     if (epochs > 0) {
       await trainPhase(context, { phase: 'quantize', session, fit: { ...training, arithmetic } }, start);
     }
@@ -39,6 +43,7 @@ export async function quantize(context: RunContext): Promise<PhaseResult> {
     const { weights, activations } = configuration.bits;
     return {
       files: [files.quantized],
+      ...(given && training.epochs === 0 ? { from: 'checkpoint' as const } : {}),
       stages: [{ stage: 'quantized', accuracy: metrics.accuracy, loss, power: exactPower(weights, activations) }],
       finish: () => finishTraining(context),
     };
@@ -54,4 +59,18 @@ function noteFolding({ layers, task, listener }: RunContext): void {
   const named = left.length > MOST_NAMED ? `${left.slice(0, MOST_NAMED).join(', ')}, …` : left.join(', ');
   const stay = left.length === 0 ? '' : `; ${left.length} cannot be and stay: ${named}`;
   listener({ kind: 'note', text: `batch norm folded into ${behind.size} layers${stay}` });
+}
+
+/** The quantisers that came with the network, where they are for the run's widths; they need no calibration. */
+function givenQuantizers(context: RunContext): ReadonlyMap<string, HostTensor> | undefined {
+  const record = requirePhase(context, 'train');
+  if (record.files[files.quantizers] === undefined) return undefined;
+  const path = inFolder(context, files.quantizers);
+  const { states, arithmetic } = loadQuantizers(verifiedBytes(context.folder, record, files.quantizers), path);
+  const isFolded = foldedBatchNorms(context).size > 0;
+  if (arithmetic === describeQuantizers(context) && !isFolded) return states;
+  const other = isFolded ? 'a network whose batch norms are not folded' : 'other operand widths or scales';
+  const text = `the quantisers of the checkpoint are for ${other}; the network is calibrated anew`;
+  context.listener({ kind: 'note', text });
+  return undefined;
 }

@@ -8,6 +8,8 @@ export interface PhaseResult {
   /** Paths in the run folder. */
   readonly files: readonly string[];
   readonly stages: readonly StageResult[];
+  /** Nothing was trained or calibrated: the result came with the checkpoint that the run was given. */
+  readonly from?: 'checkpoint';
   readonly multipliers?: readonly MultiplierRecord[];
   readonly finish?: () => void;
 }

@@ -1,9 +1,11 @@
-// The float model: trained from scratch, or taken from a checkpoint.
+// The float model: trained from scratch, taken from a checkpoint, or trained on from one with a classifier of its own.
+// The quantisers of a quantised checkpoint are kept for phase 0.
 
 import { initialTensor } from '../../nn/parameters.ts';
 import { evaluator } from '../../train/evaluation.ts';
 import { buildNetwork } from '../../train/task.ts';
-import { saveModel } from '../run/checkpoint.ts';
+import { describeQuantizers } from '../multipliers/multipliers.ts';
+import { saveModel, saveQuantizers } from '../run/checkpoint.ts';
 import type { RunContext } from '../run/context.ts';
 import { files, inFolder } from '../run/folder.ts';
 import type { PhaseResult } from './result.ts';
@@ -11,26 +13,35 @@ import { finishTraining, resumePosition, trainPhase } from './training.ts';
 
 export async function trainFloat(context: RunContext): Promise<PhaseResult> {
   const { configuration, dataset, task, layers, backend, floatModel } = context;
-  const { checkpoint: _, ...training } = configuration.train;
+  const { checkpoint: _, checkpointKey: __, newClassifier, ...training } = configuration.train;
   const arithmetic = { kind: 'float' } as const;
   const session = await backend.openSession();
   try {
     if (floatModel) {
       for (const text of floatModel.notes) context.listener({ kind: 'note', text });
       for (const [name, tensor] of floatModel.parameters) session.write(name, tensor);
-    } else {
+    }
+    if (!floatModel) {
       const { parameters } = buildNetwork(task, arithmetic, 'evaluate', 1).layers;
       parameters.forEach((parameter, position) => {
         session.write(parameter.name, initialTensor(parameter, configuration.seed, position));
       });
+    }
+    if (!floatModel || newClassifier) {
       const start = resumePosition(context, 'train', session);
       await trainPhase(context, { phase: 'train', session, fit: { ...training, arithmetic } }, start);
     }
     const evaluate = await evaluator(session, task, arithmetic, dataset.test);
     const { loss, metrics } = await evaluate();
     await saveModel(inFolder(context, files.float), session, layers);
+    const quantizers = floatModel?.quantizers;
+    if (quantizers) {
+      const arithmetic = describeQuantizers(context);
+      saveQuantizers(inFolder(context, files.quantizers), { states: quantizers, arithmetic });
+    }
     return {
-      files: [files.float],
+      files: [files.float, ...(quantizers ? [files.quantizers] : [])],
+      ...(quantizers ? { from: 'checkpoint' as const } : {}),
       stages: [{ stage: 'float', accuracy: metrics.accuracy, loss }],
       finish: () => finishTraining(context),
     };

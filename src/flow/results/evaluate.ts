@@ -54,7 +54,7 @@ export async function evaluateRun(options: EvaluateOptions): Promise<EvaluationR
   if (!stage) throw new UserError(`no phase of ${folder} is done; run tram train ${folder} first`);
   const data = options.data ?? manifest.configuration.data;
   const configuration = { ...manifest.configuration, data, ...exploredWith(manifest, stage) };
-  const { dataset, task, layers } = await openTask(configuration, manifest.inputs.data, options);
+  const { dataset, task, layers } = await openTask(configuration, manifest.inputs, options);
   const backend = await openBackend(options.device);
   const run: OpenRun = {
     folder,

@@ -7,7 +7,7 @@ import { CELL_COST } from '../../multiplier/power.ts';
 import { REFERENCE_GATES } from '../../netlist/structure.ts';
 import type { Block, Figure, Section } from '../../report/page.ts';
 import { runPageHtml } from '../../report/page.ts';
-import { shellWord } from '../../tensor/names.ts';
+import { clipped, shellWord } from '../../tensor/names.ts';
 import { duration, fixed, grouped, percent, significant } from '../../tensor/numbers.ts';
 import type { NamedFigure } from '../../workbench/figures.ts';
 import { stageTitles } from '../run/stages.ts';
@@ -154,7 +154,10 @@ function settingBlocks(summary: RunSummary): Block[] {
     facts([
       ['Operands', `${weightBits}-bit weights, ${activationBits}-bit activations`],
       ['Seed', String(seed)],
-      ['Exact layers', exactLayers.length === 0 ? undefined : describeExactLayers(summary)],
+      [
+        'Not approximated',
+        exactLayers.length + summary.products.length === 0 ? undefined : describeExactLayers(summary),
+      ],
     ]),
     ...(changed.length === 0
       ? [note('Every setting is the default.')]
@@ -183,7 +186,13 @@ function inputFacts({ inputs: { data, checkpoint, multiplier }, data: asked, mul
       'Split',
       [`${grouped(trainImages)} to train, ${grouped(testImages)} to test`, data.split].filter(Boolean).join(': '),
     ],
+    ['Class names', data.classNames && clipped(data.classNames.join(', '), 600)],
     ['Labels', data.labels],
+    [
+      'Left out',
+      data.badImages &&
+        clipped(`${data.badImages.length} files that cannot be decoded: ${data.badImages.join(', ')}`, 600),
+    ],
     [
       'Input',
       `(raw / ${data.scale} − mean) / deviation; mean ${values(data.mean)}, deviation ${values(data.deviation)}`,

@@ -7,11 +7,11 @@ import { existsSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { z } from 'zod';
 import type { Session } from '../../engine/backend.ts';
-import type { MultiplyingLayer, Parameter } from '../../nn/layers.ts';
+import type { MultiplyingLayer } from '../../nn/layers.ts';
 import { fromStored, toStored } from '../../nn/parameters.ts';
-import { quoted, UserError } from '../../tensor/errors.ts';
+import { UserError } from '../../tensor/errors.ts';
 import { readBytes, removeFile, sha256, writeInside } from '../../tensor/files.ts';
-import { decodeAll, decodeSafetensors, encodeSafetensors } from '../../tensor/safetensors.ts';
+import { decodeAll, encodeSafetensors } from '../../tensor/safetensors.ts';
 import type { HostTensor } from '../../tensor/tensor.ts';
 import type { Position } from '../../train/loop.ts';
 import { isVelocity } from '../../train/optimizer.ts';
@@ -47,87 +47,22 @@ function engineTensor(name: string, stored: HostTensor, layers: Layers): HostTen
   return layer ? fromStored(name, stored, layer.weightShape, layers) : stored;
 }
 
-/** A float model made elsewhere. */
-export interface FloatModel {
-  /** Its parameters by name, in the engine's layout. */
-  readonly parameters: ReadonlyMap<string, HostTensor>;
-  /** What was done to read it, for people. */
-  readonly notes: readonly string[];
+/** The state of quantisers that were given with a network, and what they are for. */
+export interface GivenQuantizers {
+  readonly states: ReadonlyMap<string, HostTensor>;
+  /** Operand widths by layer, and whether weights have a scale for each channel, as JSON text. */
+  readonly arithmetic: string;
 }
 
-/**
- * Reads a float model made elsewhere: every parameter of the model must be there with its shape and finite values,
- * under its own name or behind a prefix that all share (`module.`, `_orig_mod.`). Parameters that the model lacks are
- * refused by name; whatever else the file holds (counters, masks) is left out.
- */
-export function readFloatModel(path: string, parameters: readonly Parameter[], layers: Layers): FloatModel {
-  const { tensors, others } = decodeSafetensors(readBytes(path), path);
-  const names = [...tensors.keys(), ...others.keys()];
-  const prefix = commonPrefix(names, parameters);
-  const model = new Map<string, HostTensor>();
-  for (const { name, value } of parameters) {
-    const stored = tensors.get(prefix + name);
-    if (!stored) throw missing(path, prefix + name, others.get(prefix + name));
-    checkValues(path, name, stored);
-    model.set(name, fromStored(name, stored, value.shape, layers));
-  }
-  const left = names.filter((name) => !name.startsWith(prefix) || !model.has(name.slice(prefix.length)));
-  const foreign = left.filter((name) => /(^|\.)(weight|bias|running_mean|running_var)$/.test(name));
-  if (foreign.length > 0) {
-    throw new UserError(
-      `${path} has ${foreign.length} parameters that the model lacks, first ${quoted(foreign[0]!)}; was it made for another model?`,
-    );
-  }
-  const unused = left.filter((name) => !name.endsWith('num_batches_tracked'));
-  const also = unused.length > 1 ? ` and ${unused.length - 1} more` : '';
-  return {
-    parameters: model,
-    notes: [
-      ...(prefix === '' ? [] : [`${path}: the names begin with ${quoted(prefix)}, which is left out`]),
-      ...(unused.length === 0
-        ? []
-        : [`${path}: the tensor ${quoted(unused[0]!)}${also} is no parameter and is left out`]),
-    ],
-  };
+/** Keeps the quantisers that came with a network, for the phase that would calibrate them. */
+export function saveQuantizers(path: string, { states, arithmetic }: GivenQuantizers): void {
+  save(path, states, { arithmetic });
 }
 
-/**
- * What stands before the name of every parameter; nothing when there is no such text, so that names are missing as they
- * are.
- */
-function commonPrefix(names: readonly string[], parameters: readonly Parameter[]): string {
-  const known = new Set(names);
-  const [first] = parameters;
-  if (!first || known.has(first.name)) return '';
-  const prefixes = names
-    .filter((name) => name.endsWith(`.${first.name}`))
-    .map((name) => name.slice(0, -first.name.length));
-  return prefixes.find((prefix) => parameters.every(({ name }) => known.has(prefix + name))) ?? '';
-}
-
-function missing(path: string, name: string, holds: string | undefined): UserError {
-  if (holds === undefined) return new UserError(`${path} has no tensor ${name}; was it made for another model?`);
-  return new UserError(`${path}: the tensor ${name} is ${holds}, expected F32, F64, F16 or BF16`);
-}
-
-function checkValues(path: string, name: string, { dtype, data }: HostTensor): void {
-  if (dtype !== 'f32') {
-    throw new UserError(
-      `${path}: the tensor ${name} holds whole numbers (${dtype.toUpperCase()}), expected F32, F64, F16 or BF16`,
-    );
-  }
-  const wrong = data.findIndex((value) => !Number.isFinite(value));
-  if (wrong >= 0) {
-    throw new UserError(
-      `${path}: the tensor ${name} holds ${data[wrong]} (value ${wrong}); finite numbers were expected`,
-    );
-  }
-  const negative = name.endsWith('.running_var') ? data.findIndex((value) => value < 0) : -1;
-  if (negative >= 0) {
-    throw new UserError(
-      `${path}: the tensor ${name} holds the variance ${data[negative]} (value ${negative}); at least 0 was expected`,
-    );
-  }
+/** Reads what `saveQuantizers` wrote. */
+export function loadQuantizers(bytes: Uint8Array, path: string): GivenQuantizers {
+  const { tensors, metadata } = decodeAll(bytes, path);
+  return { states: tensors, arithmetic: metadata.arithmetic ?? '' };
 }
 
 const sumsSchema = z.strictObject({

@@ -11,8 +11,9 @@ import type { ImportedMultiplier } from '../../workbench/import.ts';
 import type { Configuration } from '../settings/config.ts';
 import type { RunLayer } from '../settings/layers.ts';
 import { type Phase, phasesOf } from '../settings/phases.ts';
-import { type FloatModel, loadModel } from './checkpoint.ts';
+import { loadModel } from './checkpoint.ts';
 import type { Listener } from './events.ts';
+import type { FloatModel } from './float-model.ts';
 import { files, inFolder, type RunFolder } from './folder.ts';
 import { type PhaseRecord, verifiedBytes } from './manifest.ts';
 

@@ -20,6 +20,8 @@ export const files = {
   resume: 'checkpoints/resume.safetensors',
   /** phases/train.ts. */
   float: 'checkpoints/float.safetensors',
+  /** phases/train.ts, of a quantised network that was given. */
+  quantizers: 'checkpoints/given-quantizers.safetensors',
   /** phases/quantize.ts. */
   quantized: 'checkpoints/quantized.safetensors',
   /** phases/explore.ts. */

@@ -7,6 +7,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import type { Dataset, DatasetOptions } from '../../data/dataset.ts';
 import { openDataset, parseImageSize, relocate } from '../../data/registry.ts';
 import type { Model } from '../../nn/models/model.ts';
+import { type MatrixProducts, matrixProducts } from '../../nn/products.ts';
 import { findBatchNorms } from '../../quant/fold.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { readBytes, sha256 } from '../../tensor/files.ts';
@@ -18,6 +19,10 @@ import { type LayerFacts, type RunLayer, usualLayers } from '../settings/layers.
 import type { Phase } from '../settings/phases.ts';
 import type { Manifest, RunInputs } from './manifest.ts';
 import { datasetInMemory, isInMemory, type Material, modelNamed, multiplierInMemory } from './material.ts';
+import { isModelFile, loadModelFile, type ModelSource } from './model-file.ts';
+
+/** What of a run's inputs is opened again each time. */
+export type KnownInputs = Pick<RunInputs, 'data' | 'model'>;
 
 export interface OpenTask {
   readonly dataset: Dataset;
@@ -25,18 +30,24 @@ export interface OpenTask {
   readonly directory: string;
   readonly task: ImageTask;
   readonly layers: readonly RunLayer[];
+  /** What multiplies and is no layer. */
+  readonly products: readonly MatrixProducts[];
+  /** The file that the model came from, where it is one of the user's own. */
+  readonly source: ModelSource | undefined;
   /** What the caller brought in memory. */
   readonly material: Material;
 }
 
-/** Opens the data set and the model; data other than those that the run knows are a UserError. */
+/** Opens the data set and the model; others than those that the run knows are a UserError. */
 export async function openTask(
   configuration: Configuration,
-  known?: RunInputs['data'],
+  known?: KnownInputs,
   material: Material = {},
+  tell?: (text: string) => void,
 ): Promise<OpenTask> {
-  const model = modelNamed(configuration.model, material);
-  const { dataset, directory } = await openData(configuration, known, material);
+  const { model, source } = await openModel(configuration.model, known?.model, material);
+  const facts = { ...optionsOfCard(configuration, model, known?.data), ...given({ known: known?.data, tell }) };
+  const { dataset, directory } = await openData(configuration, known?.data, material, facts);
   const smallest = Math.min(dataset.height, dataset.width);
   if (smallest < model.minimumSize) {
     throw new UserError(
@@ -50,17 +61,24 @@ export async function openTask(
     );
   }
   const task = imageTask(model, dataset);
-  return { dataset, directory, task, layers: runLayers(model, task), material };
+  return { dataset, directory, task, ...runLayers(model, task), source, material };
 }
 
 /** The layers of a task's model that multiply, with what is known of them before a run chooses. */
-export function runLayers({ card }: Pick<Model, 'card'>, task: Task): readonly RunLayer[] {
+export function runLayers({ card }: Pick<Model, 'card'>, task: Task): Pick<OpenTask, 'layers' | 'products'> {
   const { graph, layers } = buildNetwork(task, { kind: 'float' }, 'evaluate', 1);
   const { behind } = findBatchNorms(graph, new Set(layers.multiplying.map(({ name }) => name)));
-  return usualLayers(layers.multiplying, card).map((layer) => ({
-    ...layer,
-    ...given({ batchNorm: behind.get(layer.name) }),
-  }));
+  const usual = usualLayers(layers.multiplying, card);
+  return {
+    layers: usual.map((layer) => ({ ...layer, ...given({ batchNorm: behind.get(layer.name) }) })),
+    products: matrixProducts(graph, 1),
+  };
+}
+
+async function openModel(name: string, known: ModelSource | undefined, material: Material) {
+  if (!isModelFile(name) || isInMemory(name)) return { model: modelNamed(name, material), source: undefined };
+  const { model, path, sha256 } = await loadModelFile(name, known);
+  return { model, source: { path, sha256 } };
 }
 
 /**
@@ -71,6 +89,7 @@ async function openData(
   configuration: Configuration,
   known: RunInputs['data'] | undefined,
   material: Material,
+  facts: DatasetOptions,
 ): Promise<Pick<OpenTask, 'dataset' | 'directory'>> {
   const { data } = configuration;
   const places = new Map([[data, process.cwd()]]);
@@ -83,6 +102,7 @@ async function openData(
       const dataset = isInMemory(data)
         ? datasetInMemory(data, material)
         : await openDataset(spec, {
+            ...facts,
             ...datasetOptions(configuration, directory),
             ...(known ? movedTestFile(configuration, spec, directory) : {}),
           });
@@ -104,17 +124,38 @@ function elsewhere({ message }: UserError, places: ReadonlyMap<string, string>):
   );
 }
 
+/** The options of a data set whose relative paths stand for places below `directory`. */
 function datasetOptions(configuration: Configuration, directory: string): DatasetOptions {
-  const { image, maximum, label, testData, classes } = configuration;
-  return {
-    ...(image === undefined ? {} : { image: parseImageSize(image) }),
-    ...(maximum === undefined ? {} : { maximum }),
-    ...(label === undefined ? {} : { label }),
-    ...(testData === undefined
-      ? {}
-      : { testFile: directory === process.cwd() ? testData : relocate(testData, directory) }),
-    ...(classes === undefined ? {} : { classes }),
-  };
+  const { image, maximum, label, classes, split, sample, sampleSeed, resize, badImages, mean, deviation } =
+    configuration;
+  const { testData, testLabels, sampleList, imageCache, classesOf } = configuration;
+  const placed = (path: string | undefined) =>
+    path === undefined || directory === process.cwd() ? path : relocate(path, directory);
+  // Classes may be in a file, too.
+  const isFile = classesOf !== undefined && existsSync(resolve(directory, classesOf));
+  return given({
+    ...{ image: image === undefined ? undefined : parseImageSize(image), maximum, label, classes, split },
+    ...{ sample, sampleSeed, resize, badImages, mean, deviation },
+    ...{ testFile: placed(testData), testLabels: placed(testLabels), sampleList: placed(sampleList) },
+    ...{ imageCache: placed(imageCache), classesOf: isFile ? placed(classesOf) : classesOf },
+  });
+}
+
+/**
+ * What a model's card says of its images: their size, where files have several, and for a checkpoint from elsewhere the
+ * normalisation that it was published with, unless the user gives one. A run that began without it goes on without it.
+ */
+function optionsOfCard(
+  { train: { checkpoint }, mean, deviation }: Configuration,
+  { card }: Model,
+  known: RunInputs['data'] | undefined,
+): DatasetOptions {
+  if (!card) return {};
+  const { normalization } = card;
+  const isOwn = mean !== undefined || deviation !== undefined;
+  const began = known && JSON.stringify(known.mean) !== JSON.stringify(normalization?.mean);
+  const usesCard = normalization && checkpoint !== undefined && !isOwn && !began;
+  return { usualSize: card.imageSize, ...(usesCard ? { ofCheckpoint: normalization } : {}) };
 }
 
 /**
@@ -122,7 +163,7 @@ function datasetOptions(configuration: Configuration, directory: string): Datase
  */
 function movedTestFile({ testData }: Configuration, spec: string, directory: string): DatasetOptions {
   if (testData === undefined || existsSync(resolve(directory, testData))) return {};
-  const beside = join(dirname(spec.replace(/^csv:/, '')), basename(testData));
+  const beside = join(dirname(spec.replace(/^(csv|npz|images):/, '')), basename(testData));
   return existsSync(beside) ? { testFile: beside } : {};
 }
 
@@ -132,7 +173,7 @@ function movedTestFile({ testData }: Configuration, spec: string, directory: str
  */
 export function inputsOf(
   configuration: Configuration,
-  { dataset, directory, layers, material }: OpenTask,
+  { dataset, directory, layers, products, source, material }: OpenTask,
   said: ConfigurationInput,
   old: Manifest | undefined,
   toDo: readonly Phase[] = [],
@@ -160,6 +201,8 @@ export function inputsOf(
   return {
     data: dataInputs(dataset, directory),
     layers: layersNow,
+    ...(products.length > 0 ? { products: [...products] } : {}),
+    ...(source ? { model: source } : {}),
     ...(checkpoint ? { checkpoint } : {}),
     ...(given ? { multiplier: { source: given.path, sha256: given.sha256 } } : {}),
   };
@@ -227,5 +270,7 @@ function dataInputs(dataset: Dataset, directory: string): RunInputs['data'] {
     classCounts: [...dataset.classCounts],
     split: dataset.split,
     labels: dataset.labels,
+    ...(dataset.classNames ? { classNames: [...dataset.classNames] } : {}),
+    ...(dataset.badImages ? { badImages: [...dataset.badImages] } : {}),
   };
 }

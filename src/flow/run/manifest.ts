@@ -97,6 +97,8 @@ const phaseRecord = z.strictObject({
   metrics: hash.optional(),
   stages: z.array(stageResult),
   multipliers: z.array(multiplierRecord).optional(),
+  /** Nothing was trained or calibrated: what the phase gives came with the checkpoint. */
+  from: z.literal('checkpoint').exactOptional(),
   /** Wall-clock time of the phase; of its last part where it was interrupted. */
   seconds: z.number().nonnegative(),
   /** ISO date and time. */
@@ -155,6 +157,10 @@ const inputsRecord = z.strictObject({
     split: z.string(),
     /** Where the labels were read from, when that was a choice. */
     labels: z.string().optional(),
+    /** By class number, where the data name their classes. */
+    classNames: z.array(z.string()).optional(),
+    /** Image files that were left out because they cannot be decoded. */
+    badImages: z.array(z.string()).optional(),
   }),
   /** The layers that multiply, with their multiplications per image. */
   layers: z.array(
@@ -166,6 +172,10 @@ const inputsRecord = z.strictObject({
       usual: z.boolean().optional(),
     }),
   ),
+  /** Matrix products of computed operands, in float32: by the layer or block that they belong to. */
+  products: z.array(z.strictObject({ name: z.string(), macs: z.number() })).exactOptional(),
+  /** The file that the model came from, where it is the user's own. */
+  model: z.strictObject({ path: z.string(), sha256: z.string() }).optional(),
   /** The float model that the run started from. */
   checkpoint: z.strictObject({ path: z.string(), sha256: z.string() }).optional(),
   /** The multiplier that was given instead of mapping θ: a file's path, or a generator. */

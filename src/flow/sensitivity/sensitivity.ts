@@ -121,7 +121,7 @@ async function openRun(options: SensitivityOptions): Promise<Opened> {
   const manifest = readManifest(folder);
   requirePhase({ manifest, folder }, options.approximateWith === undefined ? 'train' : 'quantize');
   const configuration = { ...manifest.configuration, ...(data === undefined ? {} : { data }) };
-  const { dataset, task, layers } = await openTask(configuration, manifest.inputs.data, options);
+  const { dataset, task, layers } = await openTask(configuration, manifest.inputs, options);
   const backend = await openBackend(device);
   const { name, detail } = deviceRecord(backend, device);
   return {

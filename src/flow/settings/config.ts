@@ -55,6 +55,21 @@ const givenConfiguration = z.strictObject({
   label: z.string().min(1).optional(),
   testData: z.string().min(1).optional(),
   classes: z.int().min(2).max(MOST_CLASSES).optional(),
+  split: z.string().min(1).optional(),
+  testLabels: z.string().min(1).optional(),
+  classesOf: z.string().min(1).optional(),
+  sample: z.int().min(2).optional(),
+  sampleSeed: z
+    .int()
+    .min(0)
+    .max(2 ** 32 - 1)
+    .optional(),
+  sampleList: z.string().min(1).optional(),
+  resize: z.int().min(1).max(4096).optional(),
+  badImages: z.enum(['refuse', 'skip']).optional(),
+  imageCache: z.string().min(1).optional(),
+  mean: z.array(z.number()).min(1).optional(),
+  deviation: z.array(z.number().positive()).min(1).optional(),
   model: z.string().min(1).default('resnet8'),
   seed: z
     .int()
@@ -73,6 +88,8 @@ const givenConfiguration = z.strictObject({
   train: z
     .strictObject({
       checkpoint: z.string().optional(),
+      checkpointKey: z.string().optional(),
+      newClassifier: z.boolean().default(false),
       epochs: epochs.default(30),
       batchSize: batchSize.default(64),
       learningRate: rate.default(0.05),

@@ -31,8 +31,12 @@ interface PhaseFacts {
 
 export const phaseFacts: Readonly<Record<Phase, PhaseFacts>> = {
   train: {
-    title: ({ train: { checkpoint } }) =>
-      checkpoint === undefined ? 'train the float model' : `take the float model from ${checkpoint}`,
+    title: ({ train: { checkpoint, newClassifier } }) => {
+      if (checkpoint === undefined) return 'train the float model';
+      return newClassifier
+        ? `train on from ${checkpoint} with a new classifier`
+        : `take the network from ${checkpoint}`;
+    },
     settings: ({ model, seed, train }) => ({ model, seed, train }),
     ...{ done: 'once', reads: 'data' },
   },

@@ -22,18 +22,46 @@ export interface TrainingSettings {
 
 /** What differs from the defaults. Options of the command line have the same names: `explore.lambda` is `--lambda`. */
 export interface ConfigurationInput {
-  /** Data set: `digits` (default, shipped), `cifar10:DIR`, `csv:FILE`, `idx:DIR`, or a path. */
+  /**
+   * Data set: `digits` (default, shipped), `cifar10:DIR`, `cifar100:DIR`, `csv:FILE`, `idx:DIR`, `npz:FILE`,
+   * `images:DIR`, `procedural:HxWxC,classes=N`, or a path.
+   */
   data?: string | undefined;
-  /** csv: size of an image as HEIGHTxWIDTHxCHANNELS, where images are no squares of one channel. */
+  /** csv, images: size of an image as HEIGHTxWIDTHxCHANNELS; default: what the files say, else 224x224x3. */
   image?: string | undefined;
   /** csv: the raw value that means 1.0, 1 … 255; default 255. */
   maximum?: number | undefined;
-  /** csv: the column of the label: its name in the header, its number from 1, `first` or `last`. */
+  /**
+   * csv: the column of the label: its name in the header, its number from 1, `first` or `last`; cifar100: `fine`
+   * (default) or `coarse`.
+   */
   label?: string | undefined;
-  /** csv: a second file with the test images; without it a fifth of each class is held back. */
+  /** csv, npz, images: a file or folder of test images; default: what the data say, else a fifth of each class. */
   testData?: string | undefined;
-  /** csv, idx: number of classes, 2 … 1 000 000, where the files do not show all of them. */
+  /** csv, idx, npz: number of classes, 2 … 1 000 000, where the files do not show all of them. */
   classes?: number | undefined;
+  /** idx: which set of a folder that holds several, such as `letters`. */
+  split?: string | undefined;
+  /** images: a file that says the classes of test images that lie in one folder. */
+  testLabels?: string | undefined;
+  /** The classes that are kept: names or numbers with commas between them, a file of them, or how many of the first. */
+  classesOf?: string | undefined;
+  /** How many training images are kept, the same share of each class. */
+  sample?: number | undefined;
+  /** Which ones, 0 … 2³² − 1; default 0. */
+  sampleSeed?: number | undefined;
+  /** A file that lists the training images that are kept, a path (or a number) on each line. */
+  sampleList?: string | undefined;
+  /** images: shorter side in pixels before the centre is cut out, 1 … 4096; default: 256 for 224. */
+  resize?: number | undefined;
+  /** images: what becomes of files that cannot be decoded; default `refuse`. */
+  badImages?: 'refuse' | 'skip' | undefined;
+  /** images: a folder where decoded images are kept, so that a large set is decoded once. */
+  imageCache?: string | undefined;
+  /** Subtracted from raw / scale, one number for each channel or one for all; default: measured. */
+  mean?: number[] | undefined;
+  /** What that is divided by, above 0; default: measured. */
+  deviation?: number[] | undefined;
   /** Name of a model: `resnet8` (default), `resnet18`, … */
   model?: string | undefined;
   /** Of everything that is drawn at random: 0 … 2³² − 1; default 1. */
@@ -53,8 +81,15 @@ export interface ConfigurationInput {
   /** The float model: 30 epochs at 0.05, cosine. */
   train?:
     | (TrainingSettings & {
-        /** A float model to start from (safetensors, PyTorch names and layouts) instead of training one. */
+        /**
+         * A network to start from instead of training one (.pth, .pt, safetensors; PyTorch's names and layouts). A
+         * published quantised one is the start of phase 1.
+         */
         checkpoint?: string | undefined;
+        /** The dictionary of the checkpoint that holds the parameters, such as `state_dict_ema`; default: found. */
+        checkpointKey?: string | undefined;
+        /** Begins the classifier anew, for other classes than the checkpoint's, and trains all from there. */
+        newClassifier?: boolean | undefined;
       })
     | undefined;
   /** Phase 0: calibration, and epochs of quantisation-aware training behind it (default 0; 1e-3, cosine). */

@@ -4,10 +4,9 @@
 // schema has at least one setting.
 
 import { sources } from '../../data/registry.ts';
-import { models } from '../../nn/models/registry.ts';
 import { selectorForms } from './layers.ts';
 import type { Phase } from './phases.ts';
-import { nameList, perOperand } from './values.ts';
+import { decimalNumber, nameList, perOperand } from './values.ts';
 
 export type SettingPhase = Exclude<Phase, 'report'>;
 
@@ -74,6 +73,12 @@ function firstAndLast(text: string): readonly unknown[] | undefined {
   return perOperand(text) && [[`first=${text}`, `last=${text}`]];
 }
 
+/** Numbers with commas between them, for a path that takes a list. */
+function listOfNumbers(text: string): readonly unknown[] | undefined {
+  const numbers = text.split(',').map((word) => decimalNumber(word.trim()));
+  return numbers.includes(undefined) ? undefined : [numbers];
+}
+
 const explore = { phase: 'explore', group: trainingPhases.explore } as const;
 const quantize = { phase: 'quantize', group: trainingPhases.quantize } as const;
 const recover = { phase: 'recover', group: trainingPhases.recover } as const;
@@ -93,9 +98,10 @@ export const settings: readonly Setting[] = [
     name: 'image',
     paths: ['image'],
     placeholder: 'HxWxC',
-    help: 'size of an image, for csv data',
+    help: 'size of an image, for csv data and image files',
     expected: 'HEIGHTxWIDTHxCHANNELS, for example 28x28x1',
-    defaultText: 'a square of one channel, where the number of values is one',
+    defaultText:
+      'what the files say: a square of one channel, or the size of the image files; 224x224x3 for files of several',
   },
   {
     ...train,
@@ -110,8 +116,8 @@ export const settings: readonly Setting[] = [
     name: 'label',
     paths: ['label'],
     placeholder: 'COLUMN',
-    help: 'column of the label, for csv data',
-    expected: 'its name in the header, its number from 1, first or last',
+    help: 'column of the label, for csv data; fine or coarse, for cifar100',
+    expected: 'its name in the header, its number from 1, first or last; fine or coarse',
     defaultText: 'the one called label, class, target or y, else the last',
   },
   {
@@ -119,17 +125,110 @@ export const settings: readonly Setting[] = [
     name: 'test-data',
     paths: ['testData'],
     placeholder: 'FILE',
-    help: 'a second file with the test images, for csv data',
-    expected: 'the path of a file of the same form',
-    defaultText: 'a fifth of each class is held back',
+    help: 'file or folder with the test images, for csv, npz and image files',
+    expected: 'the path of data of the same form',
+    defaultText: 'what the data say, else a fifth of each class is held back',
   },
   {
     ...train,
     name: 'classes',
     paths: ['classes'],
     placeholder: 'N',
-    help: 'number of classes, for csv and idx data that do not show all of them',
+    help: 'number of classes, for csv, idx and npz data that do not show all of them',
     defaultText: 'one more than the largest label',
+  },
+  {
+    ...train,
+    name: 'split',
+    paths: ['split'],
+    placeholder: 'NAME',
+    help: 'which set of a folder that holds several, for idx data (EMNIST: letters, digits, …)',
+    defaultText: 'the only one',
+  },
+  {
+    ...train,
+    name: 'test-labels',
+    paths: ['testLabels'],
+    placeholder: 'FILE',
+    help: 'classes of test images that lie in one folder, for image files: name and class on each line',
+    defaultText: 'the file that ImageNet or TinyImageNet have for it',
+  },
+  {
+    ...train,
+    name: 'classes-of',
+    paths: ['classesOf'],
+    placeholder: 'CLASSES',
+    help: 'the classes that are kept',
+    expected: 'names or numbers with commas between them, a file with one on each line, or how many of the first',
+    defaultText: 'all',
+  },
+  {
+    ...train,
+    name: 'sample',
+    paths: ['sample'],
+    placeholder: 'N',
+    help: 'training images that are kept, the same share of each class',
+    defaultText: 'all',
+  },
+  {
+    ...train,
+    name: 'sample-seed',
+    paths: ['sampleSeed'],
+    placeholder: 'N',
+    help: 'which ones --sample keeps',
+    defaultText: '0',
+  },
+  {
+    ...train,
+    name: 'sample-list',
+    paths: ['sampleList'],
+    placeholder: 'FILE',
+    help: 'the training images that are kept: a path on each line, for others than image files a number',
+    defaultText: 'all',
+  },
+  {
+    ...train,
+    name: 'resize',
+    paths: ['resize'],
+    placeholder: 'N',
+    help: 'shorter side in pixels before the centre is cut out, for image files',
+    defaultText: '256 for images of 224, and in that proportion',
+  },
+  {
+    ...train,
+    name: 'bad-images',
+    paths: ['badImages'],
+    placeholder: 'WHAT',
+    help: 'what becomes of image files that cannot be decoded',
+    defaultText: 'refuse',
+  },
+  {
+    ...train,
+    name: 'image-cache',
+    paths: ['imageCache'],
+    placeholder: 'DIR',
+    help: 'folder where decoded images are kept, so that a large set is decoded once',
+    defaultText: 'none',
+  },
+  {
+    ...train,
+    name: 'mean',
+    paths: ['mean'],
+    placeholder: 'LIST',
+    help: 'subtracted from the values, which are from 0 to 1',
+    parse: listOfNumbers,
+    expected: 'a number for each channel with commas between them, or one for all',
+    defaultText: 'measured on the training images',
+  },
+  {
+    ...train,
+    name: 'std',
+    paths: ['deviation'],
+    placeholder: 'LIST',
+    help: 'what they are divided by after that',
+    parse: listOfNumbers,
+    expected: 'a number above 0 for each channel with commas between them, or one for all',
+    defaultText: 'measured on the training images',
   },
   {
     ...train,
@@ -137,7 +236,7 @@ export const settings: readonly Setting[] = [
     paths: ['model'],
     placeholder: 'MODEL',
     help: 'network to train',
-    expected: models.map(({ name }) => name).join(', '),
+    expected: 'a name that tram models lists, or the path of a .mjs file with one of your own',
   },
   { ...train, name: 'seed', paths: ['seed'], placeholder: 'N', help: 'seed of everything that is drawn at random' },
   {
@@ -146,8 +245,24 @@ export const settings: readonly Setting[] = [
     name: 'checkpoint',
     paths: ['train.checkpoint'],
     placeholder: 'FILE',
-    help: 'float model to start from instead of training one (safetensors with PyTorch names)',
-    expected: 'the path of a .safetensors file',
+    help: 'network to start from instead of training one: .pth, .pt or safetensors with PyTorch names',
+    expected: 'the path of a .pth, .pt or .safetensors file',
+  },
+  {
+    ...train,
+    name: 'checkpoint-key',
+    paths: ['train.checkpointKey'],
+    placeholder: 'KEY',
+    help: 'dictionary of the checkpoint to take, such as state_dict_ema (tram inspect lists them)',
+    defaultText: 'the one that fits',
+  },
+  {
+    ...train,
+    name: 'new-classifier',
+    paths: ['train.newClassifier'],
+    value: true,
+    help: 'begin the classifier anew, for other classes than the checkpoint’s, and train from there',
+    defaultText: 'no',
   },
   ...trainingSettings('train'),
   {

@@ -57,7 +57,7 @@ export async function openTriedRun(
   const quantized = verifiedBytes(folder, record, files.quantized);
   const float = verifiedBytes(folder, requirePhase({ manifest, folder }, 'train'), files.float);
   const configuration = { ...manifest.configuration, ...(data === undefined ? {} : { data }) };
-  const { dataset, task, layers } = await openTask(configuration, manifest.inputs.data);
+  const { dataset, task, layers } = await openTask(configuration, manifest.inputs);
   approximateLayers(configuration, layers);
   const backend = await openBackend(device);
   const { name, detail } = deviceRecord(backend, device);

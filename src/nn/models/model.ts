@@ -29,12 +29,14 @@ export interface ModelCard {
   readonly unused?: readonly string[];
 }
 
+/** Image f32 [N,H,W,C] → logits [N, classes], in terms of the layer library `nn`. */
+export type ModelBuilder = (nn: Layers, image: Value, classes: number) => Value;
+
 export interface Model {
   readonly name: string;
   readonly description: string;
   /** Least height and width of an image. */
   readonly minimumSize: number;
   readonly card?: ModelCard;
-  /** Image f32 [N,H,W,C] → logits [N, classes]. */
-  readonly build: (layers: Layers, image: Value, classes: number) => Value;
+  readonly build: ModelBuilder;
 }

@@ -1,4 +1,4 @@
-// Element-wise operations, sums of parts, and updates and copies of many tensors in one launch.
+// Element-wise operations, and sums of parts.
 #include "elementwise.cuh"
 
 #define THREADS 256
@@ -26,49 +26,4 @@ KERNEL sum_parts(const float *parts, float *y, int count, int number) {
 #pragma unroll 8
   for (int part = 0; part < number; part++) sum += parts[(size_t)part * count + i];
   y[i] = sum;
-}
-
-// Many tensors in one launch. Each block finds its piece in a table: (which tensor, first element).
-
-struct SgdTensor {
-  const float *p, *dp, *v;
-  float *pNew, *vNew;
-  u64 count;
-};
-/** v ← momentum·v + dp + decay·p; p ← p − rate·v. A piece has 4096 elements. */
-KERNEL sgd(const SgdTensor *tensors, const int2 *pieces, const float *rate, float momentum, float decay) {
-  const SgdTensor t = tensors[pieces[blockIdx.x].x];
-  const int first = pieces[blockIdx.x].y, last = min((int)t.count, first + 4096);
-  const float learningRate = *rate;
-  for (int start = first + threadIdx.x; start < last; start += 4 * 256) {
-    float p[4], v[4], dp[4];
-#pragma unroll
-    for (int part = 0; part < 4; part++) {
-      const int i = start + part * 256;
-      if (i >= last) break;
-      p[part] = t.p[i];
-      v[part] = t.v[i];
-      dp[part] = t.dp[i];
-    }
-#pragma unroll
-    for (int part = 0; part < 4; part++) {
-      const int i = start + part * 256;
-      if (i >= last) break;
-      const float velocity = momentum * v[part] + dp[part] + decay * p[part];
-      t.vNew[i] = velocity;
-      t.pNew[i] = p[part] - learningRate * velocity;
-    }
-  }
-}
-struct Transfer {
-  const u32 *from;
-  u32 *to;
-  u64 words;
-};
-/** Copies of whole 4-byte words, a piece of 4096 each. */
-KERNEL copy(const Transfer *transfers, const int2 *pieces) {
-  const Transfer t = transfers[pieces[blockIdx.x].x];
-  const int first = pieces[blockIdx.x].y, last = min((int)t.words, first + 4096);
-#pragma unroll 4
-  for (int i = first + threadIdx.x; i < last; i += 256) t.to[i] = t.from[i];
 }

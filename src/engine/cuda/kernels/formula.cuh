@@ -29,6 +29,12 @@ INLINE float maximum(float a, float b) {
   return y;
 }
 
+/** What of an operand of `blocks` runs, each repeated, stands at a place of the result. */
+INLINE int repeatedAt(int at, int length, int repeats, int blocks) {
+  const u32 run = (u32)at / (u32)length;
+  return (run / (u32)repeats) % (u32)blocks * length + (at - run * length);
+}
+
 struct Sum {
   static INLINE float nothing() { return 0.0f; }
   static INLINE float of(float a, float b) { return add(a, b); }

@@ -64,7 +64,7 @@ INLINE int labelled(const int *labels, int rows) {
  * row. Grid: ⌈rows / ROWS⌉. `counter`: a word that is zero before and after.
  */
 KERNEL softmax_cross_entropy(const float *logits, const int *labels, float *mean, float *probabilities, float *correct, double *losses,
-                             int *hits, u32 *counter, int rows, int classes) {
+                             int *hits, u32 *counter, int rows, int classes, float smoothing) {
   __shared__ double chains[32];
   __shared__ bool last;
   const int lane = threadIdx.x % LANES, row = blockIdx.x * ROWS + threadIdx.x / LANES;
@@ -81,9 +81,16 @@ KERNEL softmax_cross_entropy(const float *logits, const int *labels, float *mean
     for (int i = lane; i < classes; i += LANES) sum += exponential(z[i], peak.value);
     sum = acrossRow(sum, Plus());
     for (int i = lane; i < classes; i += LANES) to[i] = share(exponential(z[i], peak.value), sum);
+    double others = 0;
+    if (smoothing > 0) {
+      for (int i = lane; i < classes; i += LANES) others += z[i];
+      others = acrossRow(others, Plus()) / classes;
+    }
     if (lane == 0) {
       const int label = labels[row];
-      losses[row] = label < 0 ? 0.0 : log(sum) + peak.value - z[label];
+      if (label < 0) losses[row] = 0.0;
+      else if (smoothing > 0) losses[row] = log(sum) + peak.value - ((1.0 - smoothing) * z[label] + smoothing * others);
+      else losses[row] = log(sum) + peak.value - z[label];
       hits[row] = peak.at == label;
     }
   }
@@ -114,8 +121,10 @@ KERNEL softmax_cross_entropy(const float *logits, const int *labels, float *mean
   *counter = 0;
 }
 
-/** g/labelled·(probability − target) for labelled rows, else 0. Grid: any; blocks take ROWS rows in turn. */
-KERNEL softmax_cross_entropy_gradient(const float *g, const float *probabilities, const int *labels, float *dlogits, int rows, int classes) {
+/** g/labelled·(probability − smoothed target) for labelled rows, else 0. Grid: any; blocks take ROWS rows in turn. */
+KERNEL softmax_cross_entropy_gradient(const float *g, const float *probabilities, const int *labels, float *dlogits, int rows,
+                                      int classes, float smoothing) {
+  const float ofAll = smoothing / classes, ofLabel = 1.0f - smoothing + ofAll;
   const float factor = *g / max(1, labelled(labels, rows));
   const int lane = threadIdx.x % LANES;
   for (int row = blockIdx.x * ROWS + threadIdx.x / LANES; row < rows; row += gridDim.x * ROWS) {
@@ -123,6 +132,6 @@ KERNEL softmax_cross_entropy_gradient(const float *g, const float *probabilities
     const float *from = probabilities + (size_t)row * classes;
     float *to = dlogits + (size_t)row * classes;
 #pragma unroll 4
-    for (int i = lane; i < classes; i += LANES) to[i] = label < 0 ? 0.0f : factor * (from[i] - (i == label ? 1.0f : 0.0f));
+    for (int i = lane; i < classes; i += LANES) to[i] = label < 0 ? 0.0f : factor * (from[i] - (i == label ? ofLabel : ofAll));
   }
 }

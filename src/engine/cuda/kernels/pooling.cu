@@ -3,7 +3,7 @@
 // visits the windows that contain it, nothing is scattered. Padding never wins a maximum; in an average it counts as
 // zeros or not at all, and what lies beyond it never does.
 // -D: WIDTH.
-#include "common.cuh"
+#include "lanes.cuh"
 
 #define THREADS 256
 
@@ -14,28 +14,6 @@ struct Pool {
   /** Division by c / WIDTH, and by the columns and rows of the image that the kernel's threads run over. */
   Divider byChannels, byColumns, byRows;
 };
-
-/** WIDTH neighbouring channels of one pixel: 4 where the channel count allows, else 1. */
-struct __align__(4 * WIDTH) Lanes {
-  float v[WIDTH];
-};
-INLINE Lanes readLanes(const float *from) {
-  Lanes lanes;
-#if WIDTH == 4
-  *(float4 *)lanes.v = *(const float4 *)from;
-#else
-  lanes.v[0] = *from;
-#endif
-  return lanes;
-}
-INLINE void writeLanes(float *to, const Lanes &lanes) {
-#if WIDTH == 4
-  *(float4 *)to = *(const float4 *)lanes.v;
-#else
-  *to = lanes.v[0];
-#endif
-}
-#define EACH_LANE for (int l = 0; l < WIDTH; l++)
 
 /** The pixel and first channel that a thread works on; `at` counts WIDTH channels at a time. */
 struct Place {

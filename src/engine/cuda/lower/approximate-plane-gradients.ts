@@ -3,6 +3,7 @@
 import type { Node } from '../../graph/graph.ts';
 import { CODE_BITS, COUNTS, codeBits, FILLING, filling, oneOrSeveral, pathOf } from '../../graph/paths.ts';
 import { CODE_PLACES, codePlaces, gather, INNER_STEP } from './approximate-codes.ts';
+import { depthwisePlaneGradients } from './approximate-depthwise-gradients.ts';
 import { ceilDivide, convolutionOf, geometryArgument, roundUp, sharesOf, steps, stepsOf } from './geometry.ts';
 import type { Address } from './launch.ts';
 import { addresses, integers, launch, struct, type Target } from './launch.ts';
@@ -30,6 +31,8 @@ export const planeGradientWays = { 'by warps': aspects, 'by warpgroups': aspects
 export function planeGradients(node: Node<'axmConv2dGradients'>, target: Target): Lowered {
   const [gradient, image, weight] = node.inputs;
   const g = convolutionOf(image!.shape, weight!.shape, gradient!.shape, node.attributes);
+  const depthwise = depthwisePlaneGradients(node, g, target);
+  if (depthwise) return depthwise;
   const { weightBits, activationBits } = node.attributes;
   const { multiprocessors, precision, warpgroups } = target;
   const digits = precision === 'fp32' ? 2 : 1;

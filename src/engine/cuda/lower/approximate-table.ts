@@ -25,7 +25,7 @@ export const lookUpWays = {
 } as const;
 
 /** The products of a constant error table as u16, or undefined where they are not constant or do not fit. */
-function constantProducts(node: Node<'axmConv2d'>): Uint16Array | undefined {
+export function constantProducts(node: Node<'axmConv2d'>): Uint16Array | undefined {
   const products = knownProducts(node);
   return products?.every((product) => product >= 0 && product < 65536) ? Uint16Array.from(products) : undefined;
 }

@@ -1,9 +1,12 @@
-// Approximate convolutions: planes for exact products, structures and tables that factor, look-ups for other tables,
-// gradients of a structure through its planes and of the operands through the slopes of the error. Which of the two a
-// table gets is a matter of cost alone: a factorisation that fits is faster (docs/performance-cuda.md has the figures).
+// Approximate convolutions: depthwise ones by kernels of their own; of others planes for exact products, structures and
+// tables that factor, look-ups for other tables, gradients of a structure through its planes and of the operands
+// through the slopes of the error. Which of the two a table gets is a matter of cost alone: a factorisation that fits
+// is faster (docs/performance-cuda.md has the figures).
 
 import { isInteger } from '../../../multiplier/error.ts';
 import { checkSums } from '../../graph/sums.ts';
+import { depthwiseApproximate, depthwiseApproximateWays } from './approximate-depthwise.ts';
+import { depthwisePlaneGradientWays } from './approximate-depthwise-gradients.ts';
 import { planeGradients, planeGradientWays } from './approximate-plane-gradients.ts';
 import { formOf, planeProduct, planeWays } from './approximate-planes.ts';
 import { inputSlopeWays, slopesOfInput, slopesOfWeights, weightSlopeWays } from './approximate-slopes.ts';
@@ -21,8 +24,8 @@ type Approximate =
   | 'structureMatrixGradient';
 
 export const approximateWays: WaysOf<Approximate> = {
-  axmConv2d: { ...planeWays, ...lookUpWays },
-  axmConv2dGradients: planeGradientWays,
+  axmConv2d: { ...depthwiseApproximateWays, ...planeWays, ...lookUpWays },
+  axmConv2dGradients: { ...depthwisePlaneGradientWays, ...planeGradientWays },
   axmErrorWeightGradient: weightSlopeWays,
   axmErrorInputGradient: inputSlopeWays,
   ...structureWays,
@@ -35,6 +38,8 @@ export const approximate: Lowerings<Approximate> = {
     const { weightBits, error } = attributes;
     // Digits of a fixed-point weight have 8 bits whatever its width.
     checkSums(node, g.inner, { device: 'cuda', other: 'wasm', weightBits: isInteger(error) ? weightBits : 8 });
+    const depthwise = depthwiseApproximate(node, g, target);
+    if (depthwise) return depthwise;
     const form = formOf(node, target);
     return form ? planeProduct(node, g, form, target) : lookUpProduct(node, g, target);
   },

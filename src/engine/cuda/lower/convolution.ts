@@ -1,11 +1,13 @@
 // Convolutions of f32 tensors: which product, which tile, how a long sum is cut into parts; see kernels/convolution.cu.
-// Those that keep the size of the image have faster kernels where the device does (convolution-f16.ts). The gradients
+// Depthwise ones have kernels of their own (depthwise.ts), and so have those that keep the size of the image where the
+// device does (convolution-f16.ts). The gradients
 // through the error of an approximate multiplier are such products too (approximate-slopes.ts).
 
 import type { Node } from '../../graph/graph.ts';
 import { COUNTS, oneOrSeveral, pathOf } from '../../graph/paths.ts';
 import { square } from '../../graph/window.ts';
 import { f16Aspects, f16ProductOf } from './convolution-f16.ts';
+import { depthwiseProduct, depthwiseWays, isDepthwise } from './depthwise.ts';
 import {
   type Convolution,
   ceilDivide,
@@ -119,13 +121,14 @@ const tiling = {
 } as const;
 
 const ways = {
-  [FORWARD]: { f16: f16Aspects(FORWARD), tiles: tiling },
+  [FORWARD]: { ...depthwiseWays[FORWARD], f16: f16Aspects(FORWARD), tiles: tiling },
   [INPUT_GRADIENT]: {
+    ...depthwiseWays[INPUT_GRADIENT],
     f16: f16Aspects(INPUT_GRADIENT),
     tiles: tiling,
     'all taps at once': { parts: COUNTS, precision: tiling.precision },
   },
-  [WEIGHT_GRADIENT]: { f16: f16Aspects(WEIGHT_GRADIENT), tiles: { ...tiling } },
+  [WEIGHT_GRADIENT]: { ...depthwiseWays[WEIGHT_GRADIENT], f16: f16Aspects(WEIGHT_GRADIENT), tiles: { ...tiling } },
 } as const;
 
 export const convolutionWays: WaysOf<'conv2d' | 'conv2dInputGradient' | 'conv2dWeightGradient'> = {
@@ -141,6 +144,7 @@ function resultCount(mode: Mode, g: Convolution): number {
 
 /** One product of a convolution; its operands are in the order of the operation's inputs: x, w; g, w; or x, g. */
 export function productOf(mode: Mode, g: Convolution, target: Target): Lowered {
+  if (isDepthwise(g)) return depthwiseProduct(mode, g, target);
   const f16 = f16ProductOf(mode, g, target);
   if (f16) return { ...f16, path: pathOf(ways[mode], 'f16', f16.aspects) };
   return (mode === INPUT_GRADIENT ? byTaps(g, target) : undefined) ?? byTiles(mode, g, target);

@@ -71,11 +71,15 @@ class Writer {
   }
 }
 
+/** How an operand is repeated: the vectors or rows of a run, how often each stands, and how many there are. */
+export const repetitionNames = (index: number) => [`length${index}`, `repeats${index}`, `blocks${index}`] as const;
+
 function signature(formula: Formula, places: readonly Place[], threads: number, integers: readonly string[]): string {
+  const repetitions = places.flatMap((place, index) => (place === 'repeated' ? repetitionNames(index) : []));
   const parameters = [
     ...places.map((_, index) => `const float *x${index}`),
     ...formula.outputs.map((_, index) => `float *y${index}`),
-    ...integers.map((name) => `int ${name}`),
+    ...[...integers, ...repetitions].map((name) => `int ${name}`),
   ];
   const bounds = `extern "C" __global__ void __launch_bounds__(${threads})`;
   return `// ${formula.name}\n#include "formula.cuh"\n${bounds} formula(${parameters.join(', ')}) {`;
@@ -98,15 +102,15 @@ export function elementsText(formula: Formula, places: readonly Place[], width: 
       writer.name(part, `r${index}`);
       continue;
     }
-    const [type, from] =
-      place === 'row'
-        ? ['float', `x${index}[(u32)at / (u32)inRow]`]
-        : [
-            `Vector<${width}>`,
-            `((const Vector<${width}> *)x${index})[${place === 'channel' ? '(u32)at % (u32)inRow' : 'at'}]`,
-          ];
+    const from = {
+      element: 'at',
+      row: '(u32)at / (u32)inRow',
+      channel: '(u32)at % (u32)inRow',
+      repeated: `repeatedAt(at, ${repetitionNames(index).join(', ')})`,
+    }[place];
+    const type = place === 'row' ? 'float' : `Vector<${width}>`;
     lines.push(`${type} v${index}[${unroll}];`);
-    reads.push(`v${index}[u] = ${from};`);
+    reads.push(`v${index}[u] = ((const ${type} *)x${index})[${from}];`);
     writer.name(part, place === 'row' ? `v${index}[u]` : `v${index}[u].of[w]`);
   }
   for (const part of partsOf(writer.expressions)) {
@@ -192,7 +196,9 @@ export function rowsText(formula: Formula, places: readonly Place[], form: RowFo
       inRegisters.push(`if (active) v${index}[k] = ((const ${vector} *)x${index})[(size_t)row * ${vectors} + at];`);
       writer.name(part, `v${index}[k].of[w]`);
     } else {
-      const at = place === 'channel' ? 'at' : `(size_t)row * ${vectors} + at`;
+      if (place === 'repeated')
+        lines.push(`const int q${index} = repeatedAt(row, ${repetitionNames(index).join(', ')});`);
+      const at = place === 'channel' ? 'at' : `(size_t)${place === 'repeated' ? `q${index}` : 'row'} * ${vectors} + at`;
       loads.set(part, `const ${vector} v${index} = ((const ${vector} *)x${index})[${at}];`);
       writer.name(part, `v${index}.of[w]`);
     }

@@ -6,7 +6,16 @@ import type { Formula } from '../../graph/formula.ts';
 import { expressionsOf, hasReductions, type Place, placeOf } from '../../graph/formula.ts';
 import type { Node } from '../../graph/graph.ts';
 import { CUTS, cuts, FILLING, filling, type Path, pathOf } from '../../graph/paths.ts';
-import { ELEMENT_THREADS, elementsText, type RowForm, rowsText, vectorsPerThread, type Width } from './formula-text.ts';
+import { repetitionOf } from '../../graph/repeat.ts';
+import {
+  ELEMENT_THREADS,
+  elementsText,
+  type RowForm,
+  repetitionNames,
+  rowsText,
+  vectorsPerThread,
+  type Width,
+} from './formula-text.ts';
 import { ceilDivide } from './geometry.ts';
 import { type Arguments, addresses, integers, launch } from './launch.ts';
 import type { Lowered, Lowerings, Operands, WaysOf } from './lowering.ts';
@@ -77,6 +86,17 @@ function lowerFormula({ inputs, attributes }: Node<'formula'>): Lowered {
   const count = sizeOf(shape);
   const length = shape.at(-1) ?? 1;
   const places = inputs.map((operand): Place => placeOf(operand.shape, shape)!);
+  /** How operands are repeated, in units of so many elements. */
+  const repetitions = (unit: number): Arguments =>
+    integers(
+      Object.fromEntries(
+        inputs.flatMap((operand, index) => {
+          if (places[index] !== 'repeated') return [];
+          const { length, repeats, blocks } = repetitionOf(operand.shape, shape)!;
+          return repetitionNames(index).map((name, at) => [name, [length / unit, repeats, blocks][at]!] as const);
+        }),
+      ),
+    );
   if (byRows(attributes)) {
     const form = rowForm(length);
     const rows = count / length;
@@ -84,10 +104,12 @@ function lowerFormula({ inputs, attributes }: Node<'formula'>): Lowered {
     const size = { grid: ceilDivide(rows, form.threads / form.lanes), block: form.threads };
     return {
       path: rowPath(form),
-      launches: (at) => [launch(source, 'formula', size, { ...operands(at), ...integers({ rows }) })],
+      launches: (at) => [
+        launch(source, 'formula', size, { ...operands(at), ...integers({ rows }), ...repetitions(length) }),
+      ],
     };
   }
-  const byChannels = places.includes('channel') || places.includes('row');
+  const byChannels = places.some((place) => place === 'channel' || place === 'row' || place === 'repeated');
   const width: Width = (byChannels ? length : count) % 4 === 0 ? 4 : 1;
   const vectors = count / width;
   const perBlock = ELEMENT_THREADS * vectorsPerThread(width);
@@ -96,7 +118,7 @@ function lowerFormula({ inputs, attributes }: Node<'formula'>): Lowered {
   const extents = integers({ count: vectors, inRow: byChannels ? length / width : 1 });
   return {
     path: pathOf(ways, 'elements', { width: widthName(width), blocks: cuts(vectors, perBlock) }),
-    launches: (at) => [launch(source, 'formula', size, { ...operands(at), ...extents })],
+    launches: (at) => [launch(source, 'formula', size, { ...operands(at), ...extents, ...repetitions(width) })],
   };
 }
 

@@ -1,4 +1,4 @@
-// Images gathered from a data set; see kernels/images.cu.
+// Images gathered from a data set, and mixed within a batch; see kernels/images.cu.
 
 import { ceilDivide } from './geometry.ts';
 import { integers, launch } from './launch.ts';
@@ -6,9 +6,11 @@ import { type Lowerings, noChoice, tensors, theOnlyPath, type WaysOf } from './l
 
 const THREADS = 256;
 
-export const imageWays: WaysOf<'gatherImages'> = { gatherImages: noChoice };
+type Images = 'gatherImages' | 'mixImages';
 
-export const images: Lowerings<'gatherImages'> = {
+export const imageWays: WaysOf<Images> = { gatherImages: noChoice, mixImages: noChoice };
+
+export const images: Lowerings<Images> = {
   gatherImages: ({ outputs: [out] }) => {
     const [count, height, width, channels] = out!.shape as [number, number, number, number];
     const size = { grid: ceilDivide(count * height * width, THREADS), block: THREADS };
@@ -17,6 +19,19 @@ export const images: Lowerings<'gatherImages'> = {
       launches: (at) => [
         launch({ file: 'images.cu', defines: {} }, 'gather_images', size, {
           ...tensors(at, 'images', 'picks', 'out'),
+          ...integers({ count, height, width, channels }),
+        }),
+      ],
+    };
+  },
+  mixImages: ({ outputs: [out] }) => {
+    const [count, height, width, channels] = out!.shape as [number, number, number, number];
+    const size = { grid: ceilDivide(count * height * width, THREADS), block: THREADS };
+    return {
+      path: theOnlyPath,
+      launches: (at) => [
+        launch({ file: 'images.cu', defines: {} }, 'mix_images', size, {
+          ...tensors(at, 'x', 'boxes', 'share', 'out'),
           ...integers({ count, height, width, channels }),
         }),
       ],

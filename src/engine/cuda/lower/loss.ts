@@ -2,7 +2,7 @@
 
 import { COUNTS, oneOrSeveral, pathOf } from '../../graph/paths.ts';
 import { ceilDivide } from './geometry.ts';
-import { addresses, integers, launch } from './launch.ts';
+import { addresses, floats, integers, launch } from './launch.ts';
 import { Layout, type Lowerings, tensors, type WaysOf } from './lowering.ts';
 
 type Loss = 'softmaxCrossEntropy' | 'softmaxCrossEntropyGradient';
@@ -33,7 +33,7 @@ function sharing(rows: number, classes: number) {
 }
 
 export const loss: Lowerings<Loss> = {
-  softmaxCrossEntropy: ({ inputs: [logits] }) => {
+  softmaxCrossEntropy: ({ inputs: [logits], attributes: { smoothing = 0 } }) => {
     const [rows, classes] = logits!.shape as [number, number];
     const { way, source, blocks } = sharing(rows, classes);
     const layout = new Layout();
@@ -53,6 +53,7 @@ export const loss: Lowerings<Loss> = {
               ...tensors(at, 'logits', 'labels', 'mean', 'probabilities', 'correct'),
               ...addresses({ losses, hits, counter: at.memory.counters(1) }),
               ...integers({ rows, classes }),
+              ...floats({ smoothing }),
             },
           ),
         ];
@@ -60,7 +61,7 @@ export const loss: Lowerings<Loss> = {
     };
   },
 
-  softmaxCrossEntropyGradient: ({ outputs: [dlogits] }, { multiprocessors }) => {
+  softmaxCrossEntropyGradient: ({ outputs: [dlogits], attributes: { smoothing = 0 } }, { multiprocessors }) => {
     const [rows, classes] = dlogits!.shape as [number, number];
     const { way, source, blocks: all } = sharing(rows, classes);
     const blocks = Math.min(all, GRADIENT_BLOCKS * multiprocessors);
@@ -74,6 +75,7 @@ export const loss: Lowerings<Loss> = {
           {
             ...tensors(at, 'g', 'probabilities', 'labels', 'dlogits'),
             ...integers({ rows, classes }),
+            ...floats({ smoothing }),
           },
         ),
       ],

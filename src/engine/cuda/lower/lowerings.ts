@@ -12,11 +12,15 @@ import { images, imageWays } from './images.ts';
 import type { Target } from './launch.ts';
 import { loss, lossWays } from './loss.ts';
 import type { Lowered, Lowering, Lowerings, WaysOf } from './lowering.ts';
+import { matrixProduct, matrixProductWays } from './matrix-product.ts';
 import { movement, movementWays } from './movement.ts';
 import { fusedNormalization, fusedNormalizationWays, normalization, normalizationWays } from './normalization.ts';
 import { pooling, poolingWays } from './pooling.ts';
 import { fusedQuantization, fusedQuantizationWays, quantization, quantizationWays } from './quantization.ts';
 import { reduction, reductionWays } from './reduction.ts';
+import { repeat, repeatWays } from './repeat.ts';
+import { rows, rowsWays } from './rows.ts';
+import { updates, updateWays } from './updates.ts';
 
 /** Renames need no kernel: the plan gives both names one storage. */
 type Computed = Exclude<OpName, 'reshape' | 'stopGradient'>;
@@ -25,8 +29,12 @@ const lowerings: Lowerings<Computed> & { readonly [Op in FusedOp]: Lowering<neve
   ...formula,
   ...movement,
   ...elementwise,
+  ...updates,
   ...reduction,
+  ...repeat,
   ...convolution,
+  ...matrixProduct,
+  ...rows,
   ...normalization,
   ...pooling,
   ...images,
@@ -42,8 +50,12 @@ export const ways: WaysOf<Computed | FusedOp> = {
   ...formulaWays,
   ...movementWays,
   ...elementwiseWays,
+  ...updateWays,
   ...reductionWays,
+  ...repeatWays,
   ...convolutionWays,
+  ...matrixProductWays,
+  ...rowsWays,
   ...normalizationWays,
   ...poolingWays,
   ...imageWays,

@@ -6,12 +6,12 @@ import { byteSize, sizeOf } from '../../../tensor/tensor.ts';
 import { concerning, type Node, type Value } from '../../graph/graph.ts';
 import type { Path } from '../../graph/paths.ts';
 import type { Plan, Storage } from '../../graph/plan.ts';
-import { copyLaunch, sgdLaunch, type Transfer } from './elementwise.ts';
 import { type FusedStep, fuse } from './fuse.ts';
 import type { Address, KernelLaunch } from './launch.ts';
 import type { Operands, ProgramMemory } from './lowering.ts';
 import type { Lower } from './lowerings.ts';
 import type { Command, Range } from './schedule.ts';
+import { copyLaunch, goTogether, isUpdate, type Transfer, type UpdateOp, updateLaunch } from './updates.ts';
 
 /** The path of each step of a plan. */
 export function pathsOf(plan: Plan, lower: Lower): { readonly op: string; readonly path: Path }[] {
@@ -33,7 +33,7 @@ export function lowerPlan(plan: Plan, addressOf: AddressOf, lower: Lower, memory
   const steps = fuse(plan);
   for (let at = 0; at < steps.length; ) {
     const step = steps[at]!;
-    if (step.node.op !== 'sgd') {
+    if (!isUpdate(step.node)) {
       const { node } = step;
       const { launches } = lower(node);
       const own = concerning(node, () =>
@@ -55,11 +55,11 @@ export function lowerPlan(plan: Plan, addressOf: AddressOf, lower: Lower, memory
       }
     }
     const updates = together.map((one) => ({
-      node: one.node as Node<'sgd'>,
+      node: one.node as Node<UpdateOp>,
       ...operandsOf(one, addressOf, memory),
     }));
     const ranges = rangesOf(together, addressOf, lower);
-    commands.push({ launch: sgdLaunch(updates, memory), ...ranges, label: step.node.label });
+    commands.push({ launch: updateLaunch(updates, memory), ...ranges, label: step.node.label });
   }
   for (const copies of [plan.snapshots, plan.copies]) {
     // Whole words: memory has room for them.
@@ -137,11 +137,5 @@ const updatesVariables = ({ outputs }: FusedStep): boolean => outputs.every(({ r
 /** Whether a step can join the launch that begins with `first`. */
 function sharesLaunch(first: FusedStep, next: FusedStep): boolean {
   if (first === next) return true;
-  if (next.node.op !== 'sgd' || !updatesVariables(next)) return false;
-  const [a, b] = [first.node, next.node] as [Node<'sgd'>, Node<'sgd'>];
-  return (
-    a.attributes.momentum === b.attributes.momentum &&
-    a.attributes.weightDecay === b.attributes.weightDecay &&
-    a.inputs[3] === b.inputs[3]
-  );
+  return isUpdate(first.node) && isUpdate(next.node) && updatesVariables(next) && goTogether(first.node, next.node);
 }

@@ -25,12 +25,15 @@ const THREADS = 256;
 const ACCUMULATOR_BYTES = 16;
 const ROWS_PER_THREAD = 16;
 
-/** `width`: neighbouring columns that a thread reads as one vector, in blocks of `threads`. */
+/**
+ * `width`: neighbouring columns that a thread reads as one vector, in blocks of `threads`; `copies`: reductions side by
+ * side.
+ */
 export function reductionOf(
   rows: number,
   columns: number,
   { multiprocessors }: Target,
-  { width = 1, threads = THREADS } = {},
+  { width = 1, threads = THREADS, copies = 1 } = {},
 ): Reduction {
   const vectors = columns / width;
   const tile = Math.min(32, 2 ** Math.ceil(Math.log2(vectors)));
@@ -38,7 +41,7 @@ export function reductionOf(
   const useful = ceilDivide(rows, (threads / tile) * ceilDivide(ROWS_PER_THREAD, width));
   // Half as many threads that read vectors have more in flight.
   const blocks = (multiprocessors * (width > 1 ? 512 : 1024)) / threads;
-  const slabs = Math.max(1, Math.min(useful, ceilDivide(blocks, tiles)));
+  const slabs = Math.max(1, Math.min(useful, ceilDivide(blocks, tiles * copies)));
   return { rows, columns: vectors, width, threads, tile, tiles, slabs };
 }
 

@@ -10,14 +10,16 @@ export { axmErrorInput, axmErrorWeight } from './approximate-slopes';
 export { convolutionForward, convolutionInputGradient, packForward, packTransposed } from './convolution';
 export { planeCoefficientsInteger, planeCoefficientsReal } from './approximate-rows';
 export { depthwiseForward, depthwiseInputGradient, depthwiseWeightGradient } from './convolution-depthwise';
-export { add, affine, copy, fill, sgd } from './elementwise';
-export { gatherImages } from './images';
+export { gatherRows, gatherRowsGradient, matrixProduct } from './matrices';
+export { adam, add, affine, copy, fill, movingAverage, sgd } from './elementwise';
+export { gatherImages, mixImages } from './images';
 export { meanLoss, softmaxGradient, softmaxRows } from './loss';
 export { batchStatistics, bias, givenStatistics, imageToFloat, normalizationSums, normalize, normalizeGradient } from './normalization';
 export { moveRuns, moveTransposed } from './movement';
 export { averagePool, averagePoolGradient, maxPool, maxPoolGradient } from './pooling';
 export { clipBest, clipErrors, clipRanges, clipScale, clipScaleGradient, dequantize, quantize, quantizeGradient, rangeToScale } from './quantization';
 export { countExtremes, extremes, extremesGradient, finishExtremes, finishSums, shareExtremes, sums } from './reduction';
+export { repeatSum } from './repeat';
 export { structureMatrix, structureMatrixGradient } from './approximate-structure';
 export { packCotangent, weightGradient } from './convolution-weight-gradient';
 

@@ -15,6 +15,8 @@ export class Loss {
   rows: i32;
   classes: i32;
   rowsPerPart: i32;
+  /** Of the labels: what the target of every class has of it, in all. */
+  smoothing: f32;
 }
 
 export function softmaxRows(args: Loss, part: i32, scratch: usize): void {
@@ -38,7 +40,15 @@ export function softmaxRows(args: Loss, part: i32, scratch: usize): void {
     for (let c = 0; c < classes; ++c) store<f32>(out + (<usize>c << 2), <f32>(exponential(logits, c, highest) / sum));
     const label = load<i32>(args.labels + (<usize>row << 2));
     let loss: f64 = 0;
-    if (label >= 0) loss = Math.log(sum) + (<f64>highest - <f64>load<f32>(logits + (<usize>label << 2)));
+    if (label >= 0) {
+      let target = <f64>load<f32>(logits + (<usize>label << 2));
+      if (args.smoothing > 0) {
+        let all: f64 = 0;
+        for (let c = 0; c < classes; ++c) all += <f64>load<f32>(logits + (<usize>c << 2));
+        target += <f64>args.smoothing * (all / <f64>classes - target);
+      }
+      loss = Math.log(sum) + (<f64>highest - target);
+    }
     store<f64>(args.rowLosses + (<usize>row << 3), loss);
     store<i32>(args.rowLosses + (<usize>args.rows << 3) + (<usize>row << 2), best == label ? 1 : 0);
   }
@@ -75,7 +85,7 @@ export function softmaxGradient(args: Loss, part: i32, scratch: usize): void {
     const label = load<i32>(args.labels + (<usize>row << 2));
     for (let c = 0; c < args.classes; ++c) {
       const at = <usize>(row * args.classes + c) << 2;
-      const target: f64 = c == label ? 1 : 0;
+      const target = (c == label ? 1 - <f64>args.smoothing : 0) + <f64>args.smoothing / <f64>args.classes;
       const gradient = label < 0 ? 0 : factor * (<f64>load<f32>(args.probabilities + at) - target);
       store<f32>(args.gradient + at, <f32>gradient);
     }

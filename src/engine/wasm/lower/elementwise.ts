@@ -29,18 +29,20 @@ function over(node: Node<OpName>, kernel: ElementwiseKernel, alpha = 0, beta = 0
   };
 }
 
-type Elementwise = 'add' | 'affine' | 'sgd';
+type Elementwise = 'add' | 'affine' | 'sgd' | 'adam' | 'movingAverage';
 
 export const elementwiseWays: WaysOf<Elementwise> = {
   add: overElements,
   affine: overElements,
   sgd: overElements,
+  adam: overElements,
+  movingAverage: overElements,
 };
 
 export const elementwise: Lowerings<Elementwise> = {
   add: (node) => over(node, 'add', node.attributes.alpha, node.attributes.beta),
   affine: (node) => over(node, 'affine', node.attributes.scale, node.attributes.offset),
-  sgd: ({ outputs, attributes: { momentum, weightDecay } }) => {
+  sgd: ({ outputs, attributes: { momentum, weightDecay, nesterov = false } }) => {
     const count = elements(outputs[0]!);
     const { length: perPart, parts } = runs(count);
     return {
@@ -57,6 +59,38 @@ export const elementwise: Lowerings<Elementwise> = {
           perPart,
           momentum,
           weightDecay,
+          nesterov: nesterov ? 1 : 0,
+        }),
+      ],
+    };
+  },
+  adam: ({ outputs, attributes: { beta1, beta2, epsilon, weightDecay, decoupled } }) => {
+    const count = elements(outputs[0]!);
+    const { length: perPart, parts } = runs(count);
+    return {
+      path: pathOverElements(count),
+      launches: ({ inputs, outputs: [newParameter, newMean, newSquare] }) => {
+        const [parameter, gradient, mean, square, rate, corrections] = inputs;
+        return [
+          launch('adam', parts, {
+            ...{ parameter: parameter!, gradient: gradient!, mean: mean!, square: square! },
+            ...{ rate: rate!, corrections: corrections! },
+            ...{ newParameter: newParameter!, newMean: newMean!, newSquare: newSquare! },
+            ...{ count, perPart, beta1, rest1: 1 - beta1, beta2, rest2: 1 - beta2, epsilon },
+            ...{ weightDecay: decoupled ? 0 : weightDecay, ownDecay: decoupled ? weightDecay : 0 },
+          }),
+        ];
+      },
+    };
+  },
+  movingAverage: ({ outputs }) => {
+    const count = elements(outputs[0]!);
+    const { length: perPart, parts } = runs(count);
+    return {
+      path: pathOverElements(count),
+      launches: ({ inputs: [average, value, keep], outputs: [newAverage] }) => [
+        launch('movingAverage', parts, {
+          ...{ average: average!, value: value!, keep: keep!, newAverage: newAverage!, count, perPart },
         }),
       ],
     };

@@ -3,8 +3,8 @@
 // four vectors at a time, then single ones, then what does not fill one: read beyond the end, masked in sums, stored
 // lane by lane. A sum is formed in four accumulators of four lanes whatever is summed, so that its bits do not depend
 // on what else the kernel does.
-// The record: addresses of inputs and outputs, then the number of rows (or elements), the extent of a row, and how many
-// of them are a part.
+// The record: addresses of inputs and outputs, then the number of rows (or elements), the extent of a row, how many of
+// them are a part, and of each operand that is repeated its rows in a run, how often one stands, and its runs.
 
 import { Code, type FunctionBody, op, simd, type } from '../../../tensor/webassembly.ts';
 import { ranksOf } from '../../graph/derivative.ts';
@@ -40,6 +40,7 @@ export function formulaKernel(formula: Formula, places: readonly Place[]): Formu
   const byRows =
     [...ranks].some(([{ kind }, rank]) => rank === 'row' || kind === 'rowLength') ||
     places.includes('channel') ||
+    places.includes('repeated') ||
     isPerElement.includes(false);
   return {
     key: `${textOf(expressions)}\n${places.join(' ')}\n${isPerElement.join(' ')}`,
@@ -131,6 +132,7 @@ class Writer {
       if (place !== 'row' || !part) continue;
       code.plain(op.localGet, this.#pointers[index]!).loadSplat(0).plain(op.localSet, this.#named(part));
     }
+    this.#findRepeated();
     for (const pass of this.#plan.passes) this.#pass(pass);
     this.#storeRowOutputs();
     this.#advance();
@@ -187,6 +189,26 @@ class Writer {
       }
       if (step === 'row') code.plain(op.localGet, this.#row).i32(2).plain(op.i32ShiftLeft).plain(op.i32Add);
       code.plain(op.localSet, pointer);
+    });
+  }
+
+  /** Where the row lies that operands repeat here: (row / (repeats·length) % blocks)·length + row % length, in rows. */
+  #findRepeated(): void {
+    const code = this.#code;
+    const word = (at: number) => code.plain(op.localGet, RECORD).loadInteger(4 * at);
+    let at = this.#pointers.length + 3;
+    this.#plan.places.forEach((place, index) => {
+      if (place !== 'repeated') return;
+      const [length, repeats, blocks] = [at, at + 1, at + 2];
+      at += 3;
+      word(index).plain(op.localGet, this.#row);
+      word(length);
+      word(repeats).plain(op.i32Multiply).plain(op.i32DivideUnsigned);
+      word(blocks).plain(op.i32RemainderUnsigned);
+      word(length).plain(op.i32Multiply).plain(op.localGet, this.#row);
+      word(length).plain(op.i32RemainderUnsigned).plain(op.i32Add);
+      code.plain(op.localGet, this.#rowBytes).plain(op.i32Multiply).plain(op.i32Add);
+      code.plain(op.localSet, this.#pointers[index]!);
     });
   }
 

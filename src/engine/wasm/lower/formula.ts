@@ -5,6 +5,7 @@ import { asFormula, type DefinedOp, forDefined } from '../../graph/elementwise.t
 import { placeOf } from '../../graph/formula.ts';
 import type { Node } from '../../graph/graph.ts';
 import { COUNTS, CUTS, cuts, FILLING, filling, oneOrSeveral, pathOf } from '../../graph/paths.ts';
+import { repetitionOf } from '../../graph/repeat.ts';
 import { formulaKernel } from './formula-code.ts';
 import { launchGenerated } from './launch.ts';
 import {
@@ -33,6 +34,11 @@ export const formulaWays: WaysOf<'formula' | DefinedOp> = {
 function lowerFormula({ inputs, attributes }: Node<'formula'>): Lowered {
   const { shape } = attributes;
   const places = inputs.map((operand) => placeOf(operand.shape, shape)!);
+  const repeated = inputs.flatMap((operand, index) => {
+    if (places[index] !== 'repeated') return [];
+    const { length, repeats, blocks } = repetitionOf(operand.shape, shape)!;
+    return [length / shape.at(-1)!, repeats, blocks];
+  });
   const kernel = formulaKernel(attributes, places);
   const { byRows, kept } = kernel;
   const count = sizeOf(shape);
@@ -57,7 +63,7 @@ function lowerFormula({ inputs, attributes }: Node<'formula'>): Lowered {
         ? pathOf(ways, 'rows', aspects)
         : pathOf(ways, 'rows, with values kept', { ...aspects, kept: oneOrSeveral(kept) }),
     launches: (at) => {
-      const record = [...at.inputs, ...at.outputs, rows, length, perPart];
+      const record = [...at.inputs, ...at.outputs, rows, length, perPart, ...repeated];
       return [launchGenerated(kernel, Math.ceil(rows / perPart), record, kept * 16 * Math.ceil(length / 4))];
     },
   };

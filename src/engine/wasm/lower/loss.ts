@@ -18,7 +18,7 @@ export const lossWays: WaysOf<'softmaxCrossEntropy' | 'softmaxCrossEntropyGradie
 };
 
 export const loss: Lowerings<'softmaxCrossEntropy' | 'softmaxCrossEntropyGradient'> = {
-  softmaxCrossEntropy: ({ inputs: [type] }) => {
+  softmaxCrossEntropy: ({ inputs: [type], attributes: { smoothing = 0 } }) => {
     const [rows, classes] = type!.shape as [number, number];
     const perPart = rowsPerPartOf(classes);
     const layout = new Layout();
@@ -39,13 +39,14 @@ export const loss: Lowerings<'softmaxCrossEntropy' | 'softmaxCrossEntropyGradien
           rows,
           classes,
           rowsPerPart: perPart,
+          smoothing,
         };
         return [launch('softmaxRows', Math.ceil(rows / perPart), record), launch('meanLoss', 1, record)];
       },
     };
   },
 
-  softmaxCrossEntropyGradient: ({ outputs: [type] }) => {
+  softmaxCrossEntropyGradient: ({ outputs: [type], attributes: { smoothing = 0 } }) => {
     const [rows, classes] = type!.shape as [number, number];
     const perPart = rowsPerPartOf(classes);
     return {
@@ -63,6 +64,7 @@ export const loss: Lowerings<'softmaxCrossEntropy' | 'softmaxCrossEntropyGradien
           rows,
           classes,
           rowsPerPart: perPart,
+          smoothing,
         }),
       ],
     };

@@ -9,11 +9,13 @@ import { formula, formulaWays } from './formula.ts';
 import { images, imageWays } from './images.ts';
 import { loss, lossWays } from './loss.ts';
 import type { Lowered, Lowering, Lowerings, WaysOf } from './lowering.ts';
+import { matrices, matrixWays } from './matrices.ts';
 import { movement, movementWays } from './movement.ts';
 import { normalization, normalizationWays } from './normalization.ts';
 import { pooling, poolingWays } from './pooling.ts';
 import { quantization, quantizationWays } from './quantization.ts';
 import { reduction, reductionWays } from './reduction.ts';
+import { repeat, repeatWays } from './repeat.ts';
 
 /** Renames need no kernel: the plan gives both names one storage. */
 type Computed = Exclude<OpName, 'reshape' | 'stopGradient'>;
@@ -23,7 +25,9 @@ const lowerings: Lowerings<Computed> = {
   ...movement,
   ...elementwise,
   ...reduction,
+  ...repeat,
   ...convolution,
+  ...matrices,
   ...normalization,
   ...pooling,
   ...images,
@@ -38,7 +42,9 @@ export const ways: WaysOf<Computed> = {
   ...movementWays,
   ...elementwiseWays,
   ...reductionWays,
+  ...repeatWays,
   ...convolutionWays,
+  ...matrixWays,
   ...normalizationWays,
   ...poolingWays,
   ...imageWays,

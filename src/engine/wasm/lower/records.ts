@@ -254,6 +254,8 @@ export interface Sgd {
   readonly perPart: number;
   readonly momentum: number;
   readonly weightDecay: number;
+  /** 1: Nesterov's momentum. */
+  readonly nesterov: number;
 }
 
 function packSgd(record: Sgd): Words {
@@ -268,7 +270,69 @@ function packSgd(record: Sgd): Words {
     record.perPart,
     float(record.momentum),
     float(record.weightDecay),
+    record.nesterov,
   ];
+}
+
+export interface Adam {
+  readonly parameter: Address;
+  readonly gradient: Address;
+  readonly mean: Address;
+  readonly square: Address;
+  readonly rate: Address;
+  /** 1 − β1ᵗ, 1 − β2ᵗ. */
+  readonly corrections: Address;
+  readonly newParameter: Address;
+  readonly newMean: Address;
+  readonly newSquare: Address;
+  readonly count: number;
+  readonly perPart: number;
+  readonly beta1: number;
+  /** 1 − β1, rounded by itself; likewise below. */
+  readonly rest1: number;
+  readonly beta2: number;
+  readonly rest2: number;
+  readonly epsilon: number;
+  /** Of the gradient. */
+  readonly weightDecay: number;
+  /** Of the parameter. */
+  readonly ownDecay: number;
+}
+
+function packAdam(record: Adam): Words {
+  return [
+    record.parameter,
+    record.gradient,
+    record.mean,
+    record.square,
+    record.rate,
+    record.corrections,
+    record.newParameter,
+    record.newMean,
+    record.newSquare,
+    record.count,
+    record.perPart,
+    float(record.beta1),
+    float(record.rest1),
+    float(record.beta2),
+    float(record.rest2),
+    float(record.epsilon),
+    float(record.weightDecay),
+    float(record.ownDecay),
+  ];
+}
+
+export interface Averaging {
+  readonly average: Address;
+  readonly value: Address;
+  readonly keep: Address;
+  readonly newAverage: Address;
+  readonly count: number;
+  readonly perPart: number;
+}
+
+function packAveraging(record: Averaging): Words {
+  return [record.average, record.value, record.keep, record.newAverage, record.count, record.perPart];
 }
 
 export interface Copy {
@@ -346,6 +410,20 @@ function packGathering(record: Gathering): Words {
   return [record.images, record.picks, record.out, record.height, record.width, record.channels];
 }
 
+export interface Mixing {
+  readonly x: Address;
+  readonly boxes: Address;
+  readonly share: Address;
+  readonly out: Address;
+  readonly height: number;
+  readonly width: number;
+  readonly channels: number;
+}
+
+function packMixing(record: Mixing): Words {
+  return [record.x, record.boxes, record.share, record.out, record.height, record.width, record.channels];
+}
+
 export interface Loss {
   readonly logits: Address;
   readonly labels: Address;
@@ -359,6 +437,8 @@ export interface Loss {
   readonly rows: number;
   readonly classes: number;
   readonly rowsPerPart: number;
+  /** Of the labels: what the target of every class has of it, in all. */
+  readonly smoothing: number;
 }
 
 function packLoss(record: Loss): Words {
@@ -373,6 +453,62 @@ function packLoss(record: Loss): Words {
     record.gradient,
     record.rows,
     record.classes,
+    record.rowsPerPart,
+    float(record.smoothing),
+  ];
+}
+
+export interface MatrixProduct {
+  readonly a: Address;
+  readonly b: Address;
+  readonly out: Address;
+  readonly rows: number;
+  readonly columns: number;
+  readonly inner: number;
+  /** 0: neither operand is transposed, 1: a is [inner, rows], 2: b is [columns, inner]. */
+  readonly transposed: number;
+  readonly rowsPerPart: number;
+  readonly scale: number;
+}
+
+function packMatrixProduct(record: MatrixProduct): Words {
+  return [
+    record.a,
+    record.b,
+    record.out,
+    record.rows,
+    record.columns,
+    record.inner,
+    record.transposed,
+    record.rowsPerPart,
+    float(record.scale),
+  ];
+}
+
+export interface RowGather {
+  readonly from: Address;
+  readonly to: Address;
+  /** gatherRows: i32 [rows], which row of `from` each row of `to` is. */
+  readonly index: Address;
+  /**
+   * gatherRowsGradient: i32 [rows + 1], where the rows of `from` that make each row of `to` begin among `sources`.
+   */
+  readonly starts: Address;
+  readonly sources: Address;
+  readonly rows: number;
+  readonly columns: number;
+  readonly rowsPerPart: number;
+}
+
+function packRowGather(record: RowGather): Words {
+  return [
+    record.from,
+    record.to,
+    record.index,
+    record.starts,
+    record.sources,
+    record.rows,
+    record.columns,
     record.rowsPerPart,
   ];
 }
@@ -697,6 +833,36 @@ function packExtremes(record: Extremes): Words {
   ];
 }
 
+export interface RepeatSum {
+  readonly a: Address;
+  /** The other factor, or 0 where there is none. */
+  readonly b: Address;
+  readonly out: Address;
+  readonly times: number;
+  readonly blocks: number;
+  readonly repeats: number;
+  readonly length: number;
+  /** A multiple of 16. */
+  readonly chunk: number;
+  readonly chunksPerBlock: number;
+  readonly scale: number;
+}
+
+function packRepeatSum(record: RepeatSum): Words {
+  return [
+    record.a,
+    record.b,
+    record.out,
+    record.times,
+    record.blocks,
+    record.repeats,
+    record.length,
+    record.chunk,
+    record.chunksPerBlock,
+    float(record.scale),
+  ];
+}
+
 /** The record of each kernel. */
 export interface KernelRecords {
   readonly axmForwardInteger: AxmForward;
@@ -719,12 +885,18 @@ export interface KernelRecords {
   readonly depthwiseForward: Depthwise;
   readonly depthwiseInputGradient: Depthwise;
   readonly depthwiseWeightGradient: Depthwise;
+  readonly gatherRows: RowGather;
+  readonly gatherRowsGradient: RowGather;
+  readonly matrixProduct: MatrixProduct;
+  readonly adam: Adam;
   readonly add: Elementwise;
   readonly affine: Elementwise;
   readonly copy: Copy;
   readonly fill: Fill;
+  readonly movingAverage: Averaging;
   readonly sgd: Sgd;
   readonly gatherImages: Gathering;
+  readonly mixImages: Mixing;
   readonly meanLoss: Loss;
   readonly softmaxGradient: Loss;
   readonly softmaxRows: Loss;
@@ -757,6 +929,7 @@ export interface KernelRecords {
   readonly finishSums: FinishSums;
   readonly shareExtremes: Extremes;
   readonly sums: Reduction;
+  readonly repeatSum: RepeatSum;
   readonly structureMatrix: Structure;
   readonly structureMatrixGradient: Structure;
   readonly packCotangent: WeightGradient;
@@ -785,12 +958,18 @@ export const packers: { readonly [K in keyof KernelRecords]: (record: KernelReco
   depthwiseForward: packDepthwise,
   depthwiseInputGradient: packDepthwise,
   depthwiseWeightGradient: packDepthwise,
+  gatherRows: packRowGather,
+  gatherRowsGradient: packRowGather,
+  matrixProduct: packMatrixProduct,
+  adam: packAdam,
   add: packElementwise,
   affine: packElementwise,
   copy: packCopy,
   fill: packFill,
+  movingAverage: packAveraging,
   sgd: packSgd,
   gatherImages: packGathering,
+  mixImages: packMixing,
   meanLoss: packLoss,
   softmaxGradient: packLoss,
   softmaxRows: packLoss,
@@ -823,6 +1002,7 @@ export const packers: { readonly [K in keyof KernelRecords]: (record: KernelReco
   finishSums: packFinishSums,
   shareExtremes: packExtremes,
   sums: packReduction,
+  repeatSum: packRepeatSum,
   structureMatrix: packStructure,
   structureMatrixGradient: packStructure,
   packCotangent: packWeightGradient,

@@ -1,0 +1,145 @@
+// A model from a file of the user's own: a module whose default export is a function (nn, image, classes) → logits, or
+// a Model. Its code is run, as any program that the user starts. Invariant: a run has one such file for its whole life,
+// known by its hash; what the file imports is not part of it. Whatever goes wrong in it is the user's to mend, so it is
+// said in one line with the file's.
+
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { basename, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import type { Value } from '../../engine/graph/graph.ts';
+import { Layers } from '../../nn/layers.ts';
+import type { Model, ModelBuilder } from '../../nn/models/model.ts';
+import { UserError } from '../../tensor/errors.ts';
+import { readBytes, sha256 } from '../../tensor/files.ts';
+import { nearestName } from '../../tensor/names.ts';
+import { formatShape, sameShape } from '../../tensor/tensor.ts';
+
+/** Where a model of a run was found, absolute, and the hash of its text. */
+export interface ModelSource {
+  readonly path: string;
+  readonly sha256: string;
+}
+
+export interface ModelFile extends ModelSource {
+  readonly model: Model;
+}
+
+/** Whether a setting names a file and not one of the program's models. */
+export const isModelFile = (name: string): boolean => /\.[cm]?[jt]s$/.test(name);
+
+/** Runs the file and checks what it exports; `known` is the one that the run was made with. */
+export async function loadModelFile(name: string, known?: ModelSource): Promise<ModelFile> {
+  const source = findFile(name, known);
+  // Node keeps a module by its address: a changed file gets another.
+  const address = `${pathToFileURL(source.path)}?${source.sha256.slice(0, 12)}`;
+  const file: Place = { name, path: source.path, address };
+  const module = await import(address).catch((error: unknown) => {
+    throw mistake(file, error);
+  });
+  return { ...source, model: checked(modelOf(file, module.default), file) };
+}
+
+function findFile(name: string, known: ModelSource | undefined): ModelSource {
+  const places = [resolve(name), ...(known ? [known.path] : [])].filter((place) => existsSync(place));
+  const found = places.map((path) => ({ path, sha256: sha256(readBytes(path)) }));
+  if (!known) return found[0] ?? { path: resolve(name), sha256: sha256(readBytes(name)) };
+  const same = found.find((file) => file.sha256 === known.sha256);
+  if (same) return same;
+  const state = found[0] ? 'is not as it was when the run was made with it' : 'is not there';
+  throw new UserError(
+    `the model file ${name} ${state} (the run's has SHA-256 ${known.sha256.slice(0, 12)}…); bring it back, or use another folder`,
+  );
+}
+
+/** How the user calls the file, and how the errors of its code do. */
+interface Place {
+  readonly name: string;
+  readonly path: string;
+  readonly address: string;
+}
+
+const FORM = 'a function (nn, image, classes) => logits, or an object with it as build';
+
+function modelOf({ name }: Place, exported: unknown): Model {
+  const label = basename(name).replace(/\.[^.]*$/, '');
+  const usual = { name: label, description: `a model from ${basename(name)}`, minimumSize: 1 };
+  if (typeof exported === 'function') return { ...usual, build: exported as ModelBuilder };
+  if (typeof exported !== 'object' || exported === null || !('build' in exported)) {
+    throw new UserError(`${name}: no model is its default export: expected export default ${FORM}`);
+  }
+  const model = { ...usual, ...(exported as Partial<Model>) };
+  if (typeof model.build !== 'function')
+    throw new UserError(`${name}: build is ${told(model.build)}: expected ${FORM}`);
+  if (!Number.isInteger(model.minimumSize) || model.minimumSize < 1) {
+    throw new UserError(`${name}: minimumSize is ${told(model.minimumSize)}: expected a whole number of pixels`);
+  }
+  return { ...model, build: model.build };
+}
+
+/** The model with its mistakes told as the user's. */
+function checked(model: Model, file: Place): Model {
+  const build: ModelBuilder = (nn, image, classes) => {
+    let logits: Value;
+    try {
+      logits = model.build(nn, image, classes);
+    } catch (error) {
+      throw mistake(file, error);
+    }
+    const wanted = [image.shape[0]!, classes];
+    const form = `${formatShape(wanted)}, a row of ${classes} logits for each image`;
+    if (typeof logits !== 'object' || logits?.graph !== nn.graph) {
+      throw new UserError(`${file.name}: the model returns ${told(logits)}: expected a value of shape ${form}`);
+    }
+    if (!sameShape(logits.shape, wanted)) {
+      throw new UserError(`${file.name}: the model returns the shape ${formatShape(logits.shape)}: expected ${form}`);
+    }
+    if (nn.multiplying.length === 0) {
+      throw new UserError(`${file.name}: the model has no layer that multiplies; use nn.conv or nn.linear`);
+    }
+    const names = nn.parameters.map(({ name }) => name);
+    const twice = names.find((name, at) => names.indexOf(name) !== at);
+    if (twice !== undefined) {
+      throw new UserError(`${file.name}: two layers have the tensor ${twice}; give each layer a name of its own`);
+    }
+    return logits;
+  };
+  return { ...model, build };
+}
+
+function told(value: unknown): string {
+  if (value instanceof Promise) return 'a promise (it must not be async)';
+  if (value === null || value === undefined) return 'nothing';
+  return typeof value === 'object' ? 'an object' : `${typeof value} ${String(value).slice(0, 40)}`;
+}
+
+/** An error of the file's code, with the line of the file that it came from. */
+function mistake({ name, path, address }: Place, error: unknown): UserError {
+  const { message, stack = '', name: kind } = error instanceof Error ? error : new Error(String(error));
+  const at = stack.split(address.slice(address.lastIndexOf('/')))[1];
+  const line = /^:\d+/.exec(at ?? '')?.[0] ?? (error instanceof SyntaxError ? lineOfSyntaxError(path) : '');
+  return new UserError(`${name}${line}: ${unknownMethod(message) ?? textOf(error, kind, message)}`);
+}
+
+/** Node keeps the place of a syntax error from the program that imports the file, and prints it to a person. */
+function lineOfSyntaxError(path: string): string {
+  const { stderr } = spawnSync(process.execPath, ['--check', path], { encoding: 'utf8', timeout: 10_000 });
+  return /^\S.*(:\d+)$/m.exec(stderr)?.[1] ?? '';
+}
+
+function textOf(error: unknown, kind: string, message: string): string {
+  if (error instanceof UserError) return error.message;
+  // What the graph takes for a fault of a definition is the user's here.
+  const own = message.replace(/^internal: /, '');
+  return own === message ? `${kind}: ${message}` : own;
+}
+
+/** Of a call that no method of the layer library answers: which was meant. */
+function unknownMethod(message: string): string | undefined {
+  const [, object, method] = /^(\w+)\.(\w+) is not a function$/.exec(message) ?? [];
+  if (object === undefined || method === undefined) return undefined;
+  const methods = Object.getOwnPropertyNames(Layers.prototype).filter((one) => one !== 'constructor');
+  const nearest = nearestName(method, methods);
+  const question = nearest === undefined ? '' : `; did you mean '${nearest}'?`;
+  return `${object} has no method '${method}'${question}${question === '' ? ';' : ''} docs/models.md lists those of the layer library`;
+}

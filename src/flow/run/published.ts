@@ -1,0 +1,142 @@
+// The quantiser state of the published program's checkpoints (main_qat.py), by its names and shapes, and what each part
+// is called here. Every multiplying layer has a quantiser for its weights (scales [O, 1, 1, 1] or [O, 1]) and one for
+// its input (scalars), with a learned-clipping observer: extremes, and the logits of the upper and lower clip factors.
+// Both programs compute the same of them: s = (σ(u)·max − σ(l)·min)/(2^B − 1), so that nothing is converted but names.
+
+import type { MultiplyingLayer } from '../../nn/layers.ts';
+import { type OperandName, type StateName, stateName } from '../../quant/quantized.ts';
+import { quoted, UserError } from '../../tensor/errors.ts';
+import { readStored, type StoredTensor } from '../../tensor/stored.ts';
+import { f32, type HostTensor, sizeOf } from '../../tensor/tensor.ts';
+import type { Widths } from '../settings/layers.ts';
+
+const quantizers: Record<OperandName, string> = { weight: 'weight_quantizer', input: 'act_quantizer' };
+const states: Record<StateName, string> = {
+  scale: 'scale',
+  zero_point: 'zero_point',
+  clip_upper: 'observer.upper_bound_factor',
+  clip_lower: 'observer.lower_bound_factor',
+  min: 'observer.min_val',
+  max: 'observer.max_val',
+};
+/** Extremes of weights are taken anew in each step. */
+const kept: Record<OperandName, readonly StateName[]> = {
+  weight: ['scale', 'zero_point', 'clip_upper', 'clip_lower'],
+  input: ['scale', 'zero_point', 'clip_upper', 'clip_lower', 'min', 'max'],
+};
+
+/** Whether a name of a file is one of a quantised layer's beside its parameters. */
+export const isQuantizerName = (name: string): boolean =>
+  /(^|\.)((weight|act)_quantizer\..+|use_(weight_quant|act_quant|appmult))$/.test(name);
+
+export interface QuantizerFile {
+  readonly path: string;
+  /** By their names without the prefix of the file. */
+  readonly tensors: ReadonlyMap<string, StoredTensor>;
+}
+
+export interface QuantizersWanted {
+  readonly layers: readonly MultiplyingLayer[];
+  readonly widthsOf: (layer: string) => Widths;
+  /** One scale for each output channel of the weights, or one for all. */
+  readonly channelwise: boolean;
+}
+
+/** The variables of every layer's quantisers, by our names; a UserError names what is missing or does not fit. */
+export function readQuantizers(
+  file: QuantizerFile,
+  { layers, widthsOf, channelwise }: QuantizersWanted,
+): Map<string, HostTensor> {
+  const result = new Map<string, HostTensor>();
+  for (const { name, weightShape } of layers) {
+    const widths = widthsOf(name);
+    for (const operand of ['weight', 'input'] as const) {
+      const values = (state: string, count: number) =>
+        readValues(file, `${name}.${quantizers[operand]}.${state}`, count);
+      const bits = values('observer.n_bits', 1)[0]!;
+      const expected = operand === 'weight' ? widths.weights : widths.activations;
+      if (bits !== expected) {
+        const [what, word] = operand === 'weight' ? ['weights', 'weight-bits'] : ['activations', 'activation-bits'];
+        throw new UserError(
+          `${file.path}: ${what} of ${name} are quantised to ${bits} bits, the run's are ${expected}; give --${word} ${bits} (or --bits), or a float checkpoint`,
+        );
+      }
+      const shape = operand === 'weight' && channelwise ? [weightShape.at(-1)!] : [];
+      for (const state of kept[operand]) {
+        const read = values(states[state], sizeOf(shape));
+        if (state === 'scale' && read.some((scale) => scale <= 0)) {
+          throw new UserError(
+            `${file.path}: ${name} has a scale of ${read.find((scale) => scale <= 0)} (${operand}); above 0 was expected`,
+          );
+        }
+        // A zero point of −0 is 0.
+        result.set(
+          stateName(name, operand, state),
+          f32(
+            shape,
+            read.map((value) => value + 0),
+          ),
+        );
+      }
+    }
+  }
+  return result;
+}
+
+function readValues({ path, tensors }: QuantizerFile, name: string, count: number): number[] {
+  const stored = tensors.get(name);
+  if (!stored) {
+    throw new UserError(
+      `${path} holds quantisers, but no ${name}; save the network again after all layers are calibrated`,
+    );
+  }
+  const found = sizeOf(stored.shape);
+  if (found !== count) {
+    throw new UserError(
+      `${path}: ${name} has ${found} values, ${count} were expected (scales for each output channel or for the layer: --weight-scales)`,
+    );
+  }
+  const tensor = readStored(stored);
+  if (typeof tensor === 'string') throw new UserError(`${path}: ${quoted(name)} is ${tensor}`);
+  const values = Array.from(tensor.data);
+  const wrong = values.findIndex((value) => !Number.isFinite(value));
+  if (wrong >= 0)
+    throw new UserError(
+      `${path}: the tensor ${name} holds ${values[wrong]} (value ${wrong}); finite numbers were expected`,
+    );
+  return values;
+}
+
+/** The same the other way round: what the published program calls the quantisers of a checkpoint, and their shapes. */
+export function publishedQuantizers(
+  variables: ReadonlyMap<string, HostTensor>,
+  { layers, widthsOf, channelwise }: QuantizersWanted,
+  extremesOf: (layer: string) => { readonly min: readonly number[]; readonly max: readonly number[] },
+): Map<string, HostTensor> {
+  const result = new Map<string, HostTensor>();
+  const flag = (value: boolean): HostTensor => ({ dtype: 'u8', shape: [], data: Uint8Array.of(value ? 1 : 0) });
+  const whole = (value: number): HostTensor => ({ dtype: 'i32', shape: [], data: Int32Array.of(value) });
+  for (const { name, kind } of layers) {
+    const widths = widthsOf(name);
+    for (const operand of ['weight', 'input'] as const) {
+      const into = `${name}.${quantizers[operand]}.`;
+      const isPerChannel = operand === 'weight' && channelwise;
+      const shaped = (values: ArrayLike<number>) =>
+        f32(isPerChannel ? [values.length, ...(kind === 'linear' ? [1] : [1, 1, 1])] : [], values);
+      for (const state of kept[operand]) {
+        const variable = variables.get(stateName(name, operand, state));
+        if (variable) result.set(into + states[state], shaped(variable.data));
+      }
+      const bits = operand === 'weight' ? widths.weights : widths.activations;
+      result.set(`${into}observer.n_bits`, whole(bits));
+      result.set(`${into}observer.n_levels`, whole(2 ** bits));
+      result.set(`${into}observer.channel_wise`, flag(isPerChannel));
+      if (operand === 'weight') {
+        const { min, max } = extremesOf(name);
+        result.set(into + states.min, shaped(min));
+        result.set(into + states.max, shaped(max));
+      }
+    }
+  }
+  return result;
+}

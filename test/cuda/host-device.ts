@@ -1,0 +1,138 @@
+// Kernels on the host: what a graph lowers to is compiled by the C++ compiler of this machine and run launch by launch
+// on an image of device memory, poisoned where nothing was written. For kernels that use no matrix units (test/cuda/
+// host/device.h says what there is); slow, exact about indices, barriers and the order of sums, silent about speed.
+
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { KernelSource, Target } from '../../src/engine/cuda/lower/launch.ts';
+import { lowerOn } from '../../src/engine/cuda/lower/lowerings.ts';
+import { lowerPlan } from '../../src/engine/cuda/lower/program.ts';
+import { KernelLibrary, readSource } from '../../src/engine/cuda/runtime/compiler.ts';
+import type { Graph } from '../../src/engine/graph/graph.ts';
+import { plan, type Storage } from '../../src/engine/graph/plan.ts';
+import { byteSize, type HostTensor, type TensorData } from '../../src/tensor/tensor.ts';
+
+const BASE = 0x7000_0000_0000n;
+const folder = join(import.meta.dirname, 'host');
+
+export function findHostCompiler(): string | undefined {
+  try {
+    execFileSync('g++', ['--version'], { stdio: 'pipe' });
+    return 'g++';
+  } catch {
+    return undefined;
+  }
+}
+
+/** A folder with the compiled kernels of one test run. */
+export class HostDevice {
+  readonly #folder = mkdtempSync(join(tmpdir(), 'tram-host-kernels-'));
+  readonly #program = join(this.#folder, 'run');
+  readonly #libraries = new Map<string, string>();
+
+  constructor() {
+    const args = ['-std=c++20', '-O1', '-rdynamic', '-o', this.#program, join(folder, 'run.cpp'), '-ldl'];
+    execFileSync('g++', args, { stdio: 'pipe' });
+  }
+
+  dispose(): void {
+    rmSync(this.#folder, { recursive: true });
+  }
+
+  /** The outputs of a graph's program; `descending`: with threads and blocks in the opposite order. */
+  run(
+    graph: Graph,
+    inputs: ReadonlyMap<string, HostTensor>,
+    target: Target,
+    descending = false,
+  ): Record<string, TensorData> {
+    const lower = lowerOn(target);
+    const planned = plan(graph, {
+      ...{ join: true, alignment: 256 },
+      workspaceBytes: (node) => lower(node).workspaceBytes ?? 0,
+    });
+    const image: { at: number; data: Uint8Array }[] = [];
+    let end = 0;
+    const allocate = (bytes: number, data?: Uint8Array) => {
+      const at = end;
+      end += Math.ceil(Math.max(1, bytes) / 256) * 256 + 256;
+      if (data) image.push({ at, data });
+      return BASE + BigInt(at);
+    };
+    const arena = allocate(planned.arenaBytes);
+    const own = allocate(planned.ownBytes);
+    const constants = new Map<number, bigint>();
+    for (const value of graph.constants) {
+      const storage = planned.storage(value);
+      const { source } = value;
+      if (storage.region === 'constant' && source.kind === 'constant')
+        constants.set(storage.index, allocate(byteSize(value), bytesOf(source.tensor.data)));
+    }
+    const addressOf = (storage: Storage): bigint => {
+      if (storage.region === 'arena') return arena + BigInt(storage.offset);
+      if (storage.region === 'own') return own + BigInt(storage.offset);
+      if (storage.region === 'constant') return constants.get(storage.index)!;
+      throw new Error('variables are not run on the host');
+    };
+    const commands = lowerPlan(planned, addressOf, lower, {
+      counters: (count) => allocate(4 * count, new Uint8Array(4 * count)),
+      place: (data) => allocate(data.byteLength, bytesOf(data)),
+    });
+    for (const [name, value] of graph.inputs) {
+      const at = Number(addressOf(planned.storage(value)) - BASE);
+      image.push({ at, data: bytesOf(inputs.get(name)!.data) });
+    }
+    const memory = new Uint8Array(end).fill(0xff);
+    for (const { at, data } of image) memory.set(data, at);
+    const [file, list] = [join(this.#folder, 'memory'), join(this.#folder, 'launches')];
+    writeFileSync(file, memory);
+    const lines = commands.map(({ launch: { source, name, grid, block, shared, args } }) =>
+      [this.#library(source), name, ...grid, ...block, shared, Buffer.from(args).toString('hex')].join(' '),
+    );
+    writeFileSync(list, `${lines.join('\n')}\n`);
+    execFileSync(this.#program, [file, `${BASE}`, list, ...(descending ? ['descending'] : [])], { stdio: 'pipe' });
+    const after = readFileSync(file);
+    const results: Record<string, TensorData> = {};
+    for (const [name, value] of graph.outputs) {
+      const at = Number(addressOf(planned.outputStorage(value)) - BASE);
+      const own = new Uint8Array(after.subarray(at, at + byteSize(value))).buffer;
+      const types = { f32: Float32Array, i32: Int32Array, u8: Uint8Array } as const;
+      results[name] = new types[value.dtype](own);
+    }
+    return results;
+  }
+
+  #library(source: KernelSource): string {
+    const key = KernelLibrary.nameOf(source) + (source.text ?? '');
+    const known = this.#libraries.get(key);
+    if (known) return known;
+    const library = join(this.#folder, `kernels-${this.#libraries.size}.so`);
+    const text = readSource(source)
+      .replace(/\basm( volatile)?\(/g, 'NO_INSTRUCTION(')
+      .replace(/extern __shared__ __align__\(16\) (\w+) (\w+)\[\];/g, '$1 *$2 = ($1 *)dynamicShared;');
+    const names = [...text.matchAll(/(?:^KERNEL|__global__ void(?: __launch_bounds__\([^)]*\))?)\s+(\w+)\(/gm)];
+    const calls = names.map(
+      ([, name]) =>
+        `extern "C" __attribute__((weak)) void call_${name}(const unsigned char *p) { invoke(${name}, p); }`,
+    );
+    // A file has kernels that its macros leave out: those that are there say so by their names.
+    const file = `${library}.cpp`;
+    writeFileSync(file, `#include "device.h"\n${text}\n`);
+    const defines = Object.entries(source.defines).map(([name, value]) => `-D${name}=${value}`);
+    const flags = ['-std=c++20', '-O1', '-w', '-fPIC', '-shared', '-ffp-contract=off', `-I${folder}`, ...defines];
+    const preprocessed = execFileSync('g++', [...flags.filter((flag) => flag !== '-shared'), '-E', '-P', file], {
+      stdio: 'pipe',
+      maxBuffer: 1e9,
+    }).toString();
+    const present = calls.filter((_, at) => new RegExp(`void\\s+${names[at]![1]}\\(`).test(preprocessed));
+    writeFileSync(file, `#include "device.h"\n${text}\n${present.join('\n')}\n`);
+    execFileSync('g++', [...flags, '-o', library, file], { stdio: 'pipe' });
+    this.#libraries.set(key, library);
+    return library;
+  }
+}
+
+const bytesOf = (data: ArrayBufferView): Uint8Array =>
+  new Uint8Array(data.buffer, data.byteOffset, data.byteLength).slice();

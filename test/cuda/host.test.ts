@@ -1,0 +1,35 @@
+// The kernels of depthwise convolutions run on this processor (host-device.ts) and agree with the reference, with
+// threads and blocks in either order. The cases here are few, because each needs compilations of its own;
+// TRAM_HOST_KERNELS=FILTER takes all whose name contains it.
+
+import { afterAll, describe, expect, test } from 'vitest';
+import { expectedOf, problemsOf } from '../engine/conformance.ts';
+import { depthwiseCases } from '../engine/depthwise-cases.ts';
+import { cudaTargets } from '../engine/devices.ts';
+import { graphOf } from '../engine/run-case.ts';
+import { findHostCompiler, HostDevice } from './host-device.ts';
+
+const filter = process.env.TRAM_HOST_KERNELS;
+const few = ['conv2d: depthwise, stride 2 of 12 channels', 'axmConv2d: structure, w4a5, two outputs per channel'];
+const chosen = depthwiseCases.filter(({ name }) =>
+  filter === undefined ? few.includes(name) : new RegExp(filter).test(name),
+);
+const present = findHostCompiler() !== undefined;
+
+describe(present ? 'on the host' : 'on the host (skipped: there is no g++)', () => {
+  const device = present ? new HostDevice() : undefined;
+  afterAll(() => device?.dispose());
+  test.runIf(present).each(chosen.map((item) => [item.name, item] as const))(
+    '%s',
+    async (_, item) => {
+      const inputs = new Map(item.inputs.map((input, at) => [`x${at}`, input]));
+      for (const name of ['fp32', 'fp32, 2 multiprocessors']) {
+        const target = cudaTargets[name]!;
+        const found = device!.run(graphOf(item), inputs, target);
+        expect(problemsOf(item, found, await expectedOf(item), 1e-5)).toEqual([]);
+        expect(device!.run(graphOf(item), inputs, target, true)).toEqual(found);
+      }
+    },
+    120_000,
+  );
+});
