@@ -17,6 +17,13 @@ export { type FlowOptions, runFlow } from './flow/flow.ts';
 export { type CheckedMultiplier, type CheckFault, type CheckResult, checkRun } from './flow/results/check.ts';
 export { type ComparedRun, compareRuns } from './flow/results/compare.ts';
 export { type EvaluateOptions, type EvaluationResult, evaluateRun } from './flow/results/evaluate.ts';
+export {
+  type Exported,
+  type ExportFormat,
+  type ExportOptions,
+  type ExportStage,
+  exportNetwork,
+} from './flow/results/export.ts';
 export { type ComparedPicture, comparedPicture } from './flow/results/pareto.ts';
 export { summarize } from './flow/results/summarize.ts';
 export type { MultiplierSummary, RunSummary } from './flow/results/summary.ts';
@@ -106,7 +113,10 @@ export { type ErrorTable, errorHeatmapSvg, errorHistogramSvg } from './report/he
 export { type ParetoOptions, type ParetoPoint, paretoFront, paretoSvg } from './report/pareto.ts';
 export { svgToPdf } from './report/pdf.ts';
 export { type PngOptions, svgToPng } from './report/png.ts';
+export { openTensorFile, type TensorDictionary, type TensorFile } from './tensor/checkpoint-file.ts';
 export { UserError } from './tensor/errors.ts';
+export { describeTensors, type TensorFacts, type TensorStatistics } from './tensor/inspect.ts';
+export { readStored, type StoredTensor } from './tensor/stored.ts';
 export { type HostTensor, tensor } from './tensor/tensor.ts';
 export {
   type ComparedRow,

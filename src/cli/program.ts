@@ -126,6 +126,20 @@ export const commandEntries: readonly CommandEntry[] = [
     load: async () => (await import('./commands/evaluate.ts')).defineEvaluate,
   },
   {
+    name: 'export',
+    term: 'export RUN',
+    summary: 'write the network for PyTorch: .pth or safetensors',
+    group: around,
+    load: async () => (await import('./commands/export.ts')).defineExport,
+  },
+  {
+    name: 'inspect',
+    term: 'inspect FILE',
+    summary: 'what a checkpoint holds: tensors, shapes, statistics',
+    group: around,
+    load: async () => (await import('./commands/inspect.ts')).defineInspect,
+  },
+  {
     name: 'report',
     term: 'report RUN',
     summary: 'show the results and rebuild the figures',
@@ -145,6 +159,20 @@ export const commandEntries: readonly CommandEntry[] = [
     summary: 'verify a run folder, and prove its netlists anew',
     group: around,
     load: async () => (await import('./commands/check.ts')).defineCheck,
+  },
+  {
+    name: 'data',
+    term: 'data DATA',
+    summary: 'what a data set is: images, classes, files that cannot be decoded',
+    group: around,
+    load: async () => (await import('./commands/data.ts')).defineData,
+  },
+  {
+    name: 'models',
+    term: 'models [MODEL]',
+    summary: 'the networks that can be named, or the layers of one',
+    group: around,
+    load: async () => (await import('./commands/models.ts')).defineModels,
   },
   {
     name: 'doctor',

@@ -1,6 +1,8 @@
 // Published checkpoints as the start of a run: a quantised one gives the published accuracy and logits, is neither
-// trained nor calibrated, and phase 1 goes on from it. Needs the reference files beside the repository.
+// trained nor calibrated, and phase 1 goes on from it (with the reference files beside the repository). And the way
+// back: networks of a run written for elsewhere.
 
+import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,12 +17,15 @@ import { Graph } from '../../src/engine/graph/graph.ts';
 import { referenceBackend } from '../../src/engine/reference/backend.ts';
 import { wasmBackend } from '../../src/engine/wasm/runtime/backend.ts';
 import { runFlow } from '../../src/flow/flow.ts';
+import { exportNetwork } from '../../src/flow/results/export.ts';
 import { loadModel } from '../../src/flow/run/checkpoint.ts';
 import { readManifest } from '../../src/flow/run/manifest.ts';
 import { exactMultiplier } from '../../src/multiplier/multiplier.ts';
 import { Layers } from '../../src/nn/layers.ts';
 import { findModel } from '../../src/nn/models/registry.ts';
 import { multiplyQuantized } from '../../src/quant/quantized.ts';
+import { openTensorFile } from '../../src/tensor/checkpoint-file.ts';
+import { sha256 } from '../../src/tensor/files.ts';
 import { readSafetensors } from '../../src/tensor/safetensors.ts';
 
 const shared = fileURLToPath(new URL('../../../shared/', import.meta.url));
@@ -154,3 +159,142 @@ describe.skipIf(!existsSync(reference))('float checkpoints of PyTorch', () => {
     expect(existsSync(options.folder)).toBe(false);
   });
 });
+
+/**
+ * Reads a .pth with Python's own zip and pickle as torch.load does with weights_only=True, and prints what it holds.
+ */
+const PYTHON = `
+import collections, io, json, pickle, pickletools, struct, sys, zipfile
+archive = zipfile.ZipFile(sys.argv[1])
+assert archive.testzip() is None
+assert all(info.compress_type == zipfile.ZIP_STORED for info in archive.infolist())
+folder = archive.namelist()[0].split('/')[0]
+read = lambda name: archive.read(folder + '/' + name)
+assert read('byteorder') == b'little' and read('version') == b'3\\n'
+data = read('data.pkl')
+opcodes = sorted({op.name for op, _, _ in pickletools.genops(data)})
+formats = {'FloatStorage': 'f', 'IntStorage': 'i', 'ByteStorage': 'B'}
+class Reader(pickle.Unpickler):
+    def find_class(self, module, name):
+        if (module, name) == ('collections', 'OrderedDict'): return collections.OrderedDict
+        if (module, name) == ('torch._utils', '_rebuild_tensor_v2'): return lambda *tensor: tensor
+        assert module == 'torch' and name in formats, (module, name)
+        return name
+    def persistent_load(self, pid):
+        kind, storage, key, place, count = pid
+        assert (kind, place) == ('storage', 'cpu')
+        values = struct.unpack('<%d%s' % (count, formats[storage]), read('data/' + key))
+        return values
+state = Reader(io.BytesIO(data)).load()
+assert type(state) is collections.OrderedDict
+for values, offset, shape, stride, grad, hooks in state.values():
+    expected = 1
+    for extent, step in reversed(list(zip(shape, stride))):
+        assert step == expected
+        expected *= extent
+    assert len(values) == expected and offset == 0 and grad is False and hooks == collections.OrderedDict()
+with open(sys.argv[1], 'rb') as file:
+    for info in archive.infolist():
+        file.seek(info.header_offset)
+        header = file.read(30)
+        start = info.header_offset + 30 + struct.unpack('<HH', header[26:30])[0] + struct.unpack('<HH', header[26:30])[1]
+        assert start % 64 == 0, info.filename
+print(json.dumps({'opcodes': opcodes, 'state': [[name, list(t[2]), sum(t[0])] for name, t in state.items()]}))
+`;
+
+const hasPython = spawnSync('python3', ['--version']).status === 0;
+
+describe('an exported network', () => {
+  const folder = join(parent, 'exported');
+  beforeAll(async () => {
+    const brief = { train: { epochs: 1 }, quantize: { images: 64 }, explore: { epochs: 1, batchSize: 128 } };
+    await runFlow({ folder, settings: brief, phases: ['train', 'quantize', 'explore'] });
+  }, 120_000);
+  const stored = (stage: string) => readSafetensors(join(folder, `checkpoints/${stage}.safetensors`)).tensors;
+
+  test('holds the parameters alone, in both formats, and gives the same network when it is read again', async () => {
+    const path = join(parent, 'float.pth');
+    expect(exportNetwork({ folder, path, stage: 'float' })).toMatchObject({ format: 'pth', stage: 'float' });
+    const other = join(parent, 'explored.safetensors');
+    expect(exportNetwork({ folder, path: other })).toMatchObject({ format: 'safetensors', stage: 'explored' });
+    const names = [...readSafetensors(other).tensors.keys()].toSorted();
+    expect(names).toEqual([...stored('float').keys()].toSorted());
+    expect(readSafetensors(other).tensors.get('conv1.weight')).toEqual(stored('explored').get('conv1.weight'));
+    const again = join(parent, 'again');
+    await runFlow({ folder: again, settings: { train: { checkpoint: path } }, phases: ['train'] });
+    expect(hashOf(again, 'float')).toBe(hashOf(folder, 'float'));
+  });
+
+  test('with its quantisers it is the start of phase 1, bit for bit', async () => {
+    const path = join(parent, 'quantized.pth');
+    exportNetwork({ folder, path, stage: 'quantized', quantizers: true });
+    const again = join(parent, 'from-quantized');
+    await runFlow({ folder: again, settings: { train: { checkpoint: path } }, phases: ['train', 'quantize'] });
+    expect(readManifest(again).phases.quantize!.from).toBe('checkpoint');
+    expect(hashOf(again, 'quantized')).toBe(hashOf(folder, 'quantized'));
+  });
+
+  test.skipIf(!existsSync(reference))('with its quantisers has the names and shapes of the published program', () => {
+    const path = join(parent, 'published.pth');
+    exportNetwork({ folder, path, stage: 'quantized', quantizers: true });
+    const file = openTensorFile(path);
+    const found = [...file.dictionaries[0]!.tensors].map(([name, { shape }]) => `${name} [${shape}]`);
+    file.close();
+    const { ptq_state: facts } = JSON.parse(readFileSync(join(reference, 'facts.json'), 'utf8'));
+    const expected = (facts as [string, number[], string][])
+      .filter(([name]) => !name.endsWith('num_batches_tracked'))
+      .map(([name, shape]) => `${name} [${shape}]`);
+    expect(found.toSorted()).toEqual(expected.toSorted());
+  });
+
+  test.skipIf(!hasPython)('is what PyTorch writes, as Python itself reads zip and pickle', () => {
+    const path = join(parent, 'python.pth');
+    exportNetwork({ folder, path, stage: 'quantized', quantizers: true });
+    const { status, stdout, stderr } = spawnSync('python3', ['-c', PYTHON, path], { encoding: 'utf8' });
+    expect(`${status} ${stderr}`).toBe('0 ');
+    const { opcodes, state } = JSON.parse(stdout);
+    // Those that torch.load's own restricted unpickler has.
+    expect(opcodes).toEqual([
+      ...['BININT1', 'BININT2', 'BINPERSID', 'BINUNICODE', 'EMPTY_TUPLE', 'GLOBAL', 'MARK', 'NEWFALSE', 'PROTO'],
+      ...['REDUCE', 'SETITEMS', 'STOP', 'TUPLE'],
+    ]);
+    const sums = new Map((state as [string, number[], number][]).map(([name, shape, sum]) => [name, { shape, sum }]));
+    const weight = stored('quantized').get('layer1.0.conv1.weight')!;
+    // The least of each filter, or 0.
+    const { shape: one, sum: least } = sums.get('model.layer1.0.conv1.weight_quantizer.observer.min_val')!;
+    expect(one).toEqual([16, 1, 1, 1]);
+    const filters = Array.from({ length: 16 }, (_, k) =>
+      (weight.data as Float32Array).subarray(k * 144, (k + 1) * 144),
+    );
+    expect(least).toBeCloseTo(
+      filters.reduce((total, filter) => total + Math.min(0, ...filter), 0),
+      4,
+    );
+    const { shape, sum } = sums.get('model.layer1.0.conv1.weight')!;
+    expect(shape).toEqual(weight.shape);
+    expect(sum).toBeCloseTo(
+      (weight.data as Float32Array).reduce((a, b) => a + b, 0),
+      3,
+    );
+  });
+
+  test.each<[string, () => unknown, RegExp]>([
+    [
+      'a stage that is not there',
+      () => exportNetwork({ folder, path: 'x.pth', stage: 'recovered' }),
+      /has no recovered network; it has float, quantized, explored/,
+    ],
+    [
+      'quantisers of a float network',
+      () => exportNetwork({ folder, path: 'x.pth', stage: 'float', quantizers: true }),
+      /has no quantisers/,
+    ],
+    ['no run', () => exportNetwork({ folder: parent, path: 'x.pth' }), /is not a run folder/],
+  ])('%s is refused', (_, work, message) => {
+    expect(work).toThrow(message);
+    expect(existsSync('x.pth')).toBe(false);
+  });
+});
+
+const hashOf = (folder: string, stage: string) =>
+  sha256(readFileSync(join(folder, `checkpoints/${stage}.safetensors`)));

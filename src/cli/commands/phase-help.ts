@@ -51,10 +51,11 @@ Examples:
     description: 'Trains the float model, or takes one from a checkpoint, and measures it. This begins a run.',
     after: `
 Reads the data set (and --checkpoint). Writes manifest.json, metrics.jsonl and checkpoints/float.safetensors.
+A checkpoint that the published program quantised is the start of phase 1: neither trained nor calibrated (docs/checkpoints.md).
 ${CONTINUE}
 Examples:
   tram train --epochs 30 --out runs/mine
-  tram train --model resnet18 --data cifar10:data --checkpoint resnet18.safetensors --out runs/resnet18
+  tram train --model resnet18 --data cifar10:data --checkpoint resnet18.pth --out runs/resnet18
 `,
   },
   quantize: {

@@ -1,11 +1,12 @@
-// The quantiser state of the published program's checkpoints (main_qat.py), by its names and shapes, and what each part
-// is called here. Every multiplying layer has a quantiser for its weights (scales [O, 1, 1, 1] or [O, 1]) and one for
-// its input (scalars), with a learned-clipping observer: extremes, and the logits of the upper and lower clip factors.
-// Both programs compute the same of them: s = (σ(u)·max − σ(l)·min)/(2^B − 1), so that nothing is converted but names.
+// The quantiser state of the published program's checkpoints (main_qat.py), by its names and shapes, and what each
+// part is called here. Every multiplying layer has a quantiser for its weights (scales [O, 1, 1, 1] or [O, 1]) and one
+// for its input (scalars), with a learned-clipping observer: extremes, and the logits of the upper and lower clip
+// factors. Both programs compute the same of them: s = (σ(u)·max − σ(l)·min)/(2^B − 1), so that nothing is converted
+// but names. A network of ours is written the same way.
 
 import type { MultiplyingLayer } from '../../nn/layers.ts';
 import { type OperandName, type StateName, stateName } from '../../quant/quantized.ts';
-import { quoted, UserError } from '../../tensor/errors.ts';
+import { invariant, quoted, UserError } from '../../tensor/errors.ts';
 import { readStored, type StoredTensor } from '../../tensor/stored.ts';
 import { f32, type HostTensor, sizeOf } from '../../tensor/tensor.ts';
 import type { Widths } from '../settings/layers.ts';
@@ -69,14 +70,7 @@ export function readQuantizers(
             `${file.path}: ${name} has a scale of ${read.find((scale) => scale <= 0)} (${operand}); above 0 was expected`,
           );
         }
-        // A zero point of −0 is 0.
-        result.set(
-          stateName(name, operand, state),
-          f32(
-            shape,
-            read.map((value) => value + 0),
-          ),
-        );
+        result.set(stateName(name, operand, state), f32(shape, read));
       }
     }
   }
@@ -107,36 +101,84 @@ function readValues({ path, tensors }: QuantizerFile, name: string, count: numbe
   return values;
 }
 
-/** The same the other way round: what the published program calls the quantisers of a checkpoint, and their shapes. */
-export function publishedQuantizers(
-  variables: ReadonlyMap<string, HostTensor>,
-  { layers, widthsOf, channelwise }: QuantizersWanted,
-  extremesOf: (layer: string) => { readonly min: readonly number[]; readonly max: readonly number[] },
+/** What a run's quantisers are, to be written. */
+export interface QuantizersWritten {
+  /** In the order of the network. */
+  readonly layers: readonly string[];
+  readonly widthsOf: (layer: string) => Widths;
+  /** Whether a range of weights holds 0 (see quant/quantized.ts). */
+  readonly holdsZero: boolean;
+}
+
+/** Both programs use float32's. */
+const EPSILON = 2 ** -23;
+
+/**
+ * A checkpoint as the published program saves it after post-training quantisation, from ours (parameters in PyTorch's
+ * layouts, quantisers by our names): what `readQuantizers` reads, and what its module has besides.
+ */
+export function publishedCheckpoint(
+  tensors: ReadonlyMap<string, HostTensor>,
+  { layers, widthsOf, holdsZero }: QuantizersWritten,
 ): Map<string, HostTensor> {
-  const result = new Map<string, HostTensor>();
   const flag = (value: boolean): HostTensor => ({ dtype: 'u8', shape: [], data: Uint8Array.of(value ? 1 : 0) });
   const whole = (value: number): HostTensor => ({ dtype: 'i32', shape: [], data: Int32Array.of(value) });
-  for (const { name, kind } of layers) {
+  const own = layers.flatMap((name) => quantizedNames.map((state) => `${name}.${state}`));
+  const result = new Map([...tensors].filter(([name]) => !own.includes(name)));
+  for (const name of layers) {
+    const weight = tensors.get(`${name}.weight`);
+    invariant(weight, `the layer ${name} has no weights`);
     const widths = widthsOf(name);
+    for (const [what, value] of [
+      ['use_weight_quant', true],
+      ['use_act_quant', true],
+      ['use_appmult', false],
+    ] as const) {
+      result.set(`${name}.${what}`, flag(value));
+    }
     for (const operand of ['weight', 'input'] as const) {
       const into = `${name}.${quantizers[operand]}.`;
-      const isPerChannel = operand === 'weight' && channelwise;
+      const scales = tensors.get(stateName(name, operand, 'scale'))?.shape[0];
       const shaped = (values: ArrayLike<number>) =>
-        f32(isPerChannel ? [values.length, ...(kind === 'linear' ? [1] : [1, 1, 1])] : [], values);
+        f32(scales === undefined ? [] : [scales, ...weight.shape.slice(1).map(() => 1)], values);
       for (const state of kept[operand]) {
-        const variable = variables.get(stateName(name, operand, state));
-        if (variable) result.set(into + states[state], shaped(variable.data));
+        const variable = tensors.get(stateName(name, operand, state));
+        if (!variable)
+          throw new UserError(`the checkpoint has no ${stateName(name, operand, state)}; it is not quantised`);
+        result.set(into + states[state], shaped(variable.data));
       }
       const bits = operand === 'weight' ? widths.weights : widths.activations;
       result.set(`${into}observer.n_bits`, whole(bits));
       result.set(`${into}observer.n_levels`, whole(2 ** bits));
-      result.set(`${into}observer.channel_wise`, flag(isPerChannel));
-      if (operand === 'weight') {
-        const { min, max } = extremesOf(name);
-        result.set(into + states.min, shaped(min));
-        result.set(into + states.max, shaped(max));
-      }
+      result.set(`${into}observer.channel_wise`, flag(scales !== undefined));
+      result.set(`${into}observer.eps`, f32([], [EPSILON]));
+      if (operand === 'input') continue;
+      const { min, max } = extremesOf(weight, scales ?? 1, holdsZero);
+      result.set(into + states.min, shaped(min));
+      result.set(into + states.max, shaped(max));
     }
   }
-  return result;
+  return new Map([...result].map(([name, tensor]) => [`model.${name}`, tensor]));
+}
+
+const quantizedNames = (['weight', 'input'] as const).flatMap((operand) =>
+  kept[operand].map((state) => stateName('', operand, state).slice(1)),
+);
+
+/** Whether a name of one of our checkpoints is that of a quantiser's state of a layer. */
+export const isQuantizerVariable = (name: string, layers: ReadonlySet<string>): boolean => {
+  const end = name.lastIndexOf('.');
+  return layers.has(name.slice(0, end)) && quantizedNames.includes(name.slice(end + 1));
+};
+
+/** Least and largest weight of each of so many equal parts of a tensor. */
+function extremesOf({ data }: HostTensor, parts: number, holdsZero: boolean) {
+  const size = data.length / parts;
+  const of = (pick: (a: number, b: number) => number, start: number) =>
+    Array.from({ length: parts }, (_, part) => {
+      let best = holdsZero ? 0 : start;
+      for (let k = part * size; k < (part + 1) * size; k++) best = pick(best, data[k]!);
+      return best;
+    });
+  return { min: of(Math.min, Number.POSITIVE_INFINITY), max: of(Math.max, Number.NEGATIVE_INFINITY) };
 }

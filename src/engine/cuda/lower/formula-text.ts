@@ -128,22 +128,23 @@ export function elementsText(formula: Formula, places: readonly Place[], width: 
   ];
   lines.push(...each(reads));
   const results = writer.expressions.map((of, index) => ({ of, index }));
-  lines.push(...each(outputs(writer, width, ofElements, 'at', results)));
+  lines.push(...each(outputs(writer, width, ofElements, new Set(), 'at', results)));
   return [...lines, '}', ''].join('\n');
 }
 
-/** The vector at a place of each output that has a value per element: computed, then stored. */
+/** The vector at a place of each output that has a value per element: computed from what is kept, then stored. */
 function outputs(
   writer: Writer,
   width: Width,
   ofElements: (part: Expression) => boolean,
+  kept: ReadonlySet<Expression>,
   place: string,
   results: readonly { readonly of: Expression; readonly index: number }[],
 ): string[] {
   const wanted = elementParts(
     results.map(({ of }) => of),
     ofElements,
-    new Set(),
+    kept,
   );
   return [
     ...results.map(({ index }) => `Vector<${width}> o${index};`),
@@ -242,7 +243,7 @@ export function rowsText(formula: Formula, places: readonly Place[], form: RowFo
     const parts = elementParts([...roots, ...keeps], ofElements, kept);
     if (reductions.length === 0) {
       if (roots.length > 0) {
-        const body = outputs(writer, width, ofElements, `(size_t)row * ${vectors} + at`, perElement);
+        const body = outputs(writer, width, ofElements, kept, `(size_t)row * ${vectors} + at`, perElement);
         lines.push('if (active) {', ...each([...loaded(parts), ...body]), '}');
       }
       continue;
