@@ -185,8 +185,8 @@ function clippingError({ middles, counts }: Bins, range: Range, bits: number): n
 
 /**
  * What is lost between the distribution of the values and that of their codes: Σ P·log(P/Q), P the clamped values, Q
- * those inside the range, the values of one code spread evenly over the bins that it has some in. Both are shares of all
- * values, so that what was clamped is missing in Q: otherwise a range of a single bin would lose nothing.
+ * those inside the range, the values of one code spread evenly over the bins that it has some in. Both are shares of
+ * all values, so that what was clamped is missing in Q: otherwise a range of a single bin would lose nothing.
  */
 function informationLoss({ middles, counts }: Bins, range: Range, bits: number): number {
   const { codeOf } = quantizer(range, bits);

@@ -115,7 +115,7 @@ export interface ConfigurationInput {
         observer?: 'mse' | 'min-max' | 'moving-average' | 'percentile' | 'entropy' | undefined;
         /** The same for weights, which are seen once; default `mse`. */
         weightObserver?: 'mse' | 'min-max' | 'moving-average' | 'percentile' | 'entropy' | undefined;
-        /** Share of the values that the observer `percentile` keeps, in percent: above 50, at most 100; default 99.99. */
+        /** Share of the values that the observer `percentile` keeps, in percent, 50 … 100; default 99.99. */
         percentile?: number | undefined;
         /**
          * Folds batch norms into the layers before them, where nothing else reads what lies between; the network is the
