@@ -16,6 +16,7 @@ export { type Examination, examine } from './flow/doctor/examine.ts';
 export { type FlowOptions, runFlow } from './flow/flow.ts';
 export { type CheckedMultiplier, type CheckFault, type CheckResult, checkRun } from './flow/results/check.ts';
 export { type ComparedRun, compareRuns } from './flow/results/compare.ts';
+export { type DataReport, type ExamineDataOptions, examineData } from './flow/results/data.ts';
 export { type EvaluateOptions, type EvaluationResult, evaluateRun } from './flow/results/evaluate.ts';
 export {
   type Exported,

@@ -6,6 +6,33 @@ const fault = (file, title, from, to, by) => ({ file, title, from, to, by });
 const golden = 'test/flow/golden.test.ts';
 
 export const mutants = [
+  fault('src/data/picture.ts', 'a picture that is cut off is filled with grey', "failOn: 'warning'", "failOn: 'none'"),
+  fault(
+    'src/data/cifar.ts',
+    'green is read as blue',
+    'images[to + 1] = bytes[from + plane + pixel]!',
+    'images[to + 1] = bytes[from + 2 * plane + pixel]!',
+    'src/data/archives.test.ts',
+  ),
+  fault(
+    'src/data/choice.ts',
+    'every seed samples the same images',
+    'new Random(seed, stream, label)',
+    'new Random(0, stream, label)',
+  ),
+  fault(
+    'src/data/image-folder.ts',
+    'bad files are left out of the images but not of the labels',
+    'labels: takeFiles(list, kept).labels }',
+    'labels: list.labels.slice(0, kept.length) }',
+  ),
+  fault(
+    'src/data/picture-cache.ts',
+    'a damaged picture in the cache is taken as it is',
+    'crc32(pixels) !== checksum',
+    'pixels.length === 0',
+    'src/data/image-folder.test.ts',
+  ),
   fault(
     'src/engine/graph/derivative.ts',
     'a quotient grows with its divisor',
