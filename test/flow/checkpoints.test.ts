@@ -249,6 +249,19 @@ describe('an exported network', () => {
     expect(hashOf(again, 'quantized')).toBe(hashOf(folder, 'quantized'));
   });
 
+  test('after training, where upper and lower clip factors differ, each quantiser comes back as it was', async () => {
+    const path = join(parent, 'learned.pth');
+    exportNetwork({ folder, path, stage: 'explored', quantizers: true });
+    const again = join(parent, 'from-learned');
+    await runFlow({ folder: again, settings: { train: { checkpoint: path } }, phases: ['train'] });
+    const given = readSafetensors(join(again, 'checkpoints/given-quantizers.safetensors')).tensors;
+    const learned = stored('explored');
+    expect(given.size).toBe(10 * 10);
+    for (const [name, tensor] of given) expect(tensor).toEqual(learned.get(name));
+    expect(given.get('conv1.weight_clip_upper')).not.toEqual(given.get('conv1.weight_clip_lower'));
+    expect(given.get('fc.input_clip_upper')).not.toEqual(given.get('fc.input_clip_lower'));
+  });
+
   test.skipIf(!existsSync(reference))('with its quantisers has the names and shapes of the published program', () => {
     const path = join(parent, 'published.pth');
     exportNetwork({ folder, path, stage: 'quantized', quantizers: true });
