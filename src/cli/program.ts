@@ -154,6 +154,20 @@ export const commandEntries: readonly CommandEntry[] = [
     load: async () => (await import('./commands/check.ts')).defineCheck,
   },
   {
+    name: 'data',
+    term: 'data DATA',
+    summary: 'what a data set is: images, classes, files that cannot be decoded',
+    group: around,
+    load: async () => (await import('./commands/data.ts')).defineData,
+  },
+  {
+    name: 'models',
+    term: 'models [MODEL]',
+    summary: 'the networks that can be named, or the layers of one',
+    group: around,
+    load: async () => (await import('./commands/models.ts')).defineModels,
+  },
+  {
     name: 'doctor',
     term: 'doctor',
     summary: 'check this machine and this installation',

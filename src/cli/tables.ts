@@ -281,6 +281,6 @@ export function plainTable(heads: readonly string[], style: Style, aligns: reado
 }
 
 /** Without blanks at the ends of lines. */
-function tableText(table: Table.Table): string {
+export function tableText(table: Table.Table): string {
   return table.toString().replace(/ +$/gm, '');
 }

@@ -46,6 +46,12 @@ export function referenceNames(folder: string): string[] {
   return files.map((file) => file.slice(0, -'.json.gz'.length)).sort();
 }
 
+/** The registry's name of the model that a file is about; timm's have no prefix. */
+export function nameOfReference(name: string): string {
+  const [, collection, own] = /^([a-z]+)-(.*)$/.exec(name)!;
+  return collection === 'imagenet' || collection === 'torchvision' ? `${collection}/${own}` : own!;
+}
+
 export function readReference(folder: string, name: string): ModelReference {
   return JSON.parse(gunzipSync(readFileSync(join(folder, `${name}.json.gz`))).toString('utf8')) as ModelReference;
 }

@@ -111,7 +111,7 @@ function elsewhere({ message }: UserError, places: ReadonlyMap<string, string>):
 }
 
 /** The options of a data set whose relative paths stand for places below `directory`. */
-function datasetOptions(configuration: Configuration, directory: string): DatasetOptions {
+export function datasetOptions(configuration: Configuration, directory: string): DatasetOptions {
   const { image, maximum, label, classes, split, sample, sampleSeed, resize, badImages, mean, deviation } =
     configuration;
   const { testData, testLabels, sampleList, imageCache, classesOf } = configuration;

@@ -53,23 +53,36 @@ const rows: Readonly<Record<'x' | 'y', readonly Row[]>> = {
   ],
 };
 
+/** The paper's parameters of a RegNet by its kind and size. */
+export function regnetParameters(kind: 'x' | 'y', size: string): RegNetParameters {
+  const [, depth, w0, wa, wm, groupWidth] = rows[kind].find(([name]) => name === size)!;
+  return { depth, w0, wa, wm, groupWidth };
+}
+
 export interface RegNetStage {
   readonly width: number;
   readonly depth: number;
   readonly groupWidth: number;
 }
 
+/** To the nearest whole number, halves to the even one: several of the paper's widths lie in the middle. */
+function rounded(value: number): number {
+  const floor = Math.floor(value);
+  if (value - floor !== 0.5) return Math.round(value);
+  return floor % 2 === 0 ? floor : floor + 1;
+}
+
 /** The stages that the paper's parameters mean. */
 export function regnetStages({ depth, w0, wa, wm, groupWidth }: RegNetParameters): readonly RegNetStage[] {
   const widths = Array.from({ length: depth }, (_, block) => {
-    const power = Math.round(Math.log((w0 + wa * block) / w0) / Math.log(wm));
-    return Math.round((w0 * wm ** power) / 8) * 8;
+    const power = rounded(Math.log((w0 + wa * block) / w0) / Math.log(wm));
+    return rounded((w0 * wm ** power) / 8) * 8;
   });
   return [...new Set(widths)].map((width) => {
     // A width is brought to a multiple of its group's.
     const group = Math.min(groupWidth, width);
     return {
-      width: Math.round(width / group) * group,
+      width: rounded(width / group) * group,
       depth: widths.filter((one) => one === width).length,
       groupWidth: group,
     };
@@ -87,7 +100,7 @@ function block(nn: Layers, name: string, x: Value, { width, groupWidth }: RegNet
   let y = nn.relu(nn.batchNorm(`${name}.f.a_bn`, nn.conv(`${name}.f.a`, x, { out: width, kernel: 1 })));
   y = nn.conv(`${name}.f.b`, y, { out: width, kernel: 3, stride, padding: 1, groups: width / groupWidth });
   y = nn.relu(nn.batchNorm(`${name}.f.b_bn`, y));
-  if (gated) y = gate(nn, `${name}.f.se.f_ex`, y, Math.round(input / 4));
+  if (gated) y = gate(nn, `${name}.f.se.f_ex`, y, rounded(input / 4));
   y = nn.batchNorm(`${name}.f.c_bn`, nn.conv(`${name}.f.c`, y, { out: width, kernel: 1 }));
   return nn.relu(nn.add(projected, y));
 }
@@ -97,10 +110,10 @@ function gate(nn: Layers, name: string, x: Value, inner: number): Value {
   const [n, , , c] = x.shape as [number, number, number, number];
   const means = nn.graph.apply1('reshape', [nn.globalAveragePool(x)], { shape: [n, 1, 1, c] });
   const squeezed = nn.relu(nn.conv(`${name}.0`, means, { out: inner, kernel: 1, bias: true }));
-  return nn.conv(`${name}.2`, squeezed, { out: c, kernel: 1, bias: true });
+  return nn.gate(x, nn.sigmoid(nn.conv(`${name}.2`, squeezed, { out: c, kernel: 1, bias: true })));
 }
 
-function regnet(kind: 'x' | 'y', [size, depth, w0, wa, wm, groupWidth]: Row): Model {
+function regnet(kind: 'x' | 'y', size: string): Model {
   return published('imagenet', {
     name: `regnet${kind}_${size}`,
     description: `RegNet${kind.toUpperCase()}-${size.toUpperCase()}F`,
@@ -110,7 +123,7 @@ function regnet(kind: 'x' | 'y', [size, depth, w0, wa, wm, groupWidth]: Row): Mo
     build: (nn, image, classes) => {
       const stem = nn.conv('stem.conv', image, { out: STEM, kernel: 3, stride: 2, padding: 1 });
       let x = nn.relu(nn.batchNorm('stem.bn', stem));
-      regnetStages({ depth, w0, wa, wm, groupWidth }).forEach((stage, at) => {
+      regnetStages(regnetParameters(kind, size)).forEach((stage, at) => {
         for (let index = 0; index < stage.depth; index++) {
           const [name, input] = [`s${at + 1}.b${index + 1}`, x];
           x = nn.block(name, () => block(nn, name, input, stage, index === 0 ? 2 : 1, kind === 'y'));
@@ -121,6 +134,6 @@ function regnet(kind: 'x' | 'y', [size, depth, w0, wa, wm, groupWidth]: Row): Mo
   });
 }
 
-export const regularNetworks: readonly Model[] = (['x'] as const).flatMap((kind) =>
-  rows[kind].map((row) => regnet(kind, row)),
+export const regularNetworks: readonly Model[] = (['x', 'y'] as const).flatMap((kind) =>
+  rows[kind].map(([size]) => regnet(kind, size)),
 );

@@ -3,6 +3,7 @@
 // do, and scratch memory of the calling thread. Which parts there are follows from the shapes alone, and a part never
 // reads what another part of the same step writes: results do not depend on the number of threads. Vectors may be read
 // up to 15 bytes beyond the end of a tensor, never written.
+export { axmDepthwise, axmDepthwiseErrorInput, axmDepthwiseErrorWeight, axmDepthwiseGradients, axmDepthwiseStructure } from './approximate-depthwise';
 export { axmForwardInteger, axmForwardReal, axmForwardTable, pixelSums } from './approximate-forward';
 export { axmGradients, structureGradient } from './approximate-gradients';
 export { cotangentSums, planarCodes, tileCotangent } from './approximate-operands';
@@ -13,6 +14,7 @@ export { depthwiseForward, depthwiseInputGradient, depthwiseWeightGradient } fro
 export { gatherRows, gatherRowsGradient, matrixProduct } from './matrices';
 export { adam, add, affine, copy, fill, movingAverage, sgd } from './elementwise';
 export { gatherImages, mixImages } from './images';
+export { dropElements, dropGroups } from './dropout';
 export { meanLoss, softmaxGradient, softmaxRows } from './loss';
 export { batchStatistics, bias, givenStatistics, imageToFloat, normalizationSums, normalize, normalizeGradient } from './normalization';
 export { moveRuns, moveTransposed } from './movement';
