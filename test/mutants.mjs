@@ -542,4 +542,43 @@ export const mutants = [
     'addresses({ hits, losses, counter: at.memory.counters(1) })',
     'test/cuda/lowering.test.ts',
   ),
+  fault(
+    'src/tensor/stored.ts',
+    'a view may end one element behind its storage',
+    'if (!(last < storage.count)) return beyond(last, storage);',
+    'if (!(last <= storage.count)) return beyond(last, storage);',
+    'src/tensor/torch.test.ts',
+  ),
+  fault(
+    'src/tensor/stored.ts',
+    'a view whose last axis is dense is taken for rows',
+    'return shape.every((extent, axis) => extent <= 1 || strides[axis] === expected[axis]);',
+    'return shape.length === 0 || strides.at(-1) === expected.at(-1);',
+    'src/tensor/torch.test.ts',
+  ),
+  fault(
+    'src/tensor/pickle.ts',
+    'an integer of Python loses its sign',
+    'BigInt.asIntN(8 * count, ',
+    'BigInt.asUintN(8 * count, ',
+  ),
+  fault(
+    'src/tensor/elements.ts',
+    'the largest 8-bit floats are no numbers',
+    'exponent === 15 && fraction === 7',
+    'exponent === 15',
+  ),
+  fault(
+    'src/flow/run/published.ts',
+    'upper and lower clip factors change places',
+    "clip_upper: 'observer.upper_bound_factor',",
+    "clip_upper: 'observer.lower_bound_factor',",
+    'test/flow/checkpoints.test.ts',
+  ),
+  fault(
+    'src/flow/run/float-model.ts',
+    'the average is taken instead of what was trained',
+    '!/ema|avg|average/i.test(dictionary.path)',
+    '/ema|avg|average/i.test(dictionary.path)',
+  ),
 ];

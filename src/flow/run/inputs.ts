@@ -12,6 +12,7 @@ import { findBatchNorms } from '../../quant/fold.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { readBytes, sha256 } from '../../tensor/files.ts';
 import { given } from '../../tensor/given.ts';
+import { sha256OfFile } from '../../tensor/source.ts';
 import { type ImageTask, imageTask } from '../../train/images.ts';
 import { buildNetwork, type Task } from '../../train/task.ts';
 import type { Configuration, ConfigurationInput } from '../settings/config.ts';
@@ -255,8 +256,8 @@ function fileInput(path: string | undefined, use: FileUse): FileInput | undefine
   if (isKnownEnough(use)) return known;
   const before = known && !isNamed ? [known.path] : [];
   const places = [resolve(path), ...before].filter((place) => existsSync(place));
-  const found = places.map((place) => ({ path: place, sha256: sha256(readBytes(place)) }));
-  return found.find((file) => file.sha256 === known?.sha256) ?? found[0] ?? { path, sha256: sha256(readBytes(path)) };
+  const found = places.map((place) => ({ path: place, sha256: sha256OfFile(place) }));
+  return found.find((file) => file.sha256 === known?.sha256) ?? found[0] ?? { path, sha256: sha256OfFile(path) };
 }
 
 function dataInputs(dataset: Dataset, directory: string): RunInputs['data'] {
