@@ -32,6 +32,7 @@ const SIDE = 4096;
 
 /** Values in bins: bin k counts those from k·width to (k + 1)·width, k from −SIDE to SIDE − 1. */
 export class Histogram {
+  /** At first the least one. */
   width = 2 ** -40;
   min = Number.POSITIVE_INFINITY;
   max = Number.NEGATIVE_INFINITY;
@@ -52,6 +53,7 @@ export class Histogram {
       if (value < low) low = value;
       if (value > high) high = value;
     }
+    if (!this.average) this.width = Math.max(this.width, 2 ** Math.floor(Math.log2(Math.max(-low, high) / SIDE)));
     while (low < -SIDE * this.width || high >= SIDE * this.width) this.#widen();
     for (let k = 0; k < values.length; k++) this.#counts[Math.floor(values[k]! / this.width) + SIDE]!++;
     this.min = Math.min(this.min, low);
