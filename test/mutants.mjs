@@ -6,6 +6,33 @@ const fault = (file, title, from, to, by) => ({ file, title, from, to, by });
 const golden = 'test/flow/golden.test.ts';
 
 export const mutants = [
+  fault('src/data/picture.ts', 'a picture that is cut off is filled with grey', "failOn: 'warning'", "failOn: 'none'"),
+  fault(
+    'src/data/cifar.ts',
+    'green is read as blue',
+    'images[to + 1] = bytes[from + plane + pixel]!',
+    'images[to + 1] = bytes[from + 2 * plane + pixel]!',
+    'src/data/archives.test.ts',
+  ),
+  fault(
+    'src/data/choice.ts',
+    'every seed samples the same images',
+    'new Random(seed, stream, label)',
+    'new Random(0, stream, label)',
+  ),
+  fault(
+    'src/data/image-folder.ts',
+    'bad files are left out of the images but not of the labels',
+    'labels: takeFiles(list, kept).labels }',
+    'labels: list.labels.slice(0, kept.length) }',
+  ),
+  fault(
+    'src/data/picture-cache.ts',
+    'a damaged picture in the cache is taken as it is',
+    'crc32(pixels) !== checksum',
+    'pixels.length === 0',
+    'src/data/image-folder.test.ts',
+  ),
   fault(
     'src/engine/graph/derivative.ts',
     'a quotient grows with its divisor',
@@ -377,10 +404,48 @@ export const mutants = [
     golden,
   ),
   fault(
+    'src/tensor/names.ts',
+    'the end of a pattern may overlap what stands before it',
+    'return at <= end;',
+    'return true;',
+  ),
+  fault(
+    'src/flow/settings/layers.ts',
+    'a layer of other widths runs on the multiplier all the same',
+    'const found = left.filter(({ name }) => hasRunWidths(name));',
+    'const found = left.filter(({ name }) => hasRunWidths(name) || true);',
+  ),
+  fault(
+    'src/quant/observers.ts',
+    'bins below 0 are merged towards 0',
+    'wider[Math.floor((at - SIDE) / 2) + SIDE]! += count;',
+    'wider[Math.trunc((at - SIDE) / 2) + SIDE]! += count;',
+  ),
+  fault(
+    'src/quant/observers.ts',
+    'what was clamped is not missed',
+    'mass(from, to) / (to - from) / total;',
+    'mass(from, to) / (to - from) / mass(first, last + 1);',
+  ),
+  fault(
+    'src/quant/fold.ts',
+    'a layer that something else reads, too, is folded',
+    "if (source.kind !== 'node' || readers.get(value) !== 1) return undefined;",
+    "if (source.kind !== 'node') return undefined;",
+    'test/flow/quantize-options.test.ts',
+  ),
+  fault(
+    'src/flow/sensitivity/sensitivity.ts',
+    'the layers before the treated one stay quantised',
+    'isFloat: (other) => other !== layer',
+    'isFloat: (other) => other === layer',
+    'test/flow/quantize-options.test.ts',
+  ),
+  fault(
     'src/flow/settings/phases.ts',
     'exact layers do not decide whether a phase is done',
-    'settings: ({ exactLayers, explore }) => ({ exactLayers, explore })',
-    'settings: ({ explore }) => ({ explore })',
+    'settings: ({ approximate, exactLayers, explore }) => ({ approximate, exactLayers, explore })',
+    'settings: ({ approximate, explore }) => ({ approximate, explore })',
     'src/flow/run/manifest.test.ts',
   ),
   fault(
@@ -476,5 +541,44 @@ export const mutants = [
     'addresses({ losses, hits, counter: at.memory.counters(1) })',
     'addresses({ hits, losses, counter: at.memory.counters(1) })',
     'test/cuda/lowering.test.ts',
+  ),
+  fault(
+    'src/tensor/stored.ts',
+    'a view may end one element behind its storage',
+    'if (!(last < storage.count)) return beyond(last, storage);',
+    'if (!(last <= storage.count)) return beyond(last, storage);',
+    'src/tensor/torch.test.ts',
+  ),
+  fault(
+    'src/tensor/stored.ts',
+    'a view whose last axis is dense is taken for rows',
+    'return shape.every((extent, axis) => extent <= 1 || strides[axis] === expected[axis]);',
+    'return shape.length === 0 || strides.at(-1) === expected.at(-1);',
+    'src/tensor/torch.test.ts',
+  ),
+  fault(
+    'src/tensor/pickle.ts',
+    'an integer of Python loses its sign',
+    'BigInt.asIntN(8 * count, ',
+    'BigInt.asUintN(8 * count, ',
+  ),
+  fault(
+    'src/tensor/elements.ts',
+    'the largest 8-bit floats are no numbers',
+    'exponent === 15 && fraction === 7',
+    'exponent === 15',
+  ),
+  fault(
+    'src/flow/run/published.ts',
+    'upper and lower clip factors change places',
+    "clip_upper: 'observer.upper_bound_factor',",
+    "clip_upper: 'observer.lower_bound_factor',",
+    'test/flow/checkpoints.test.ts',
+  ),
+  fault(
+    'src/flow/run/float-model.ts',
+    'the average is taken instead of what was trained',
+    '!/ema|avg|average/i.test(dictionary.path)',
+    '/ema|avg|average/i.test(dictionary.path)',
   ),
 ];
