@@ -21,6 +21,7 @@ const special: Readonly<Record<string, ConfigurationInput>> = {
   model: { model: 'resnet20' },
   mean: { mean: [0.485, 0.456, 0.406] },
   deviation: { deviation: [0.25] },
+  'quantize.percentile': { quantize: { percentile: 99.5 } },
   'quantize.layerBits': { quantize: { layerBits: ['first=8', '*.conv2=7x5'] } },
   'explore.initiallyRemoved': { explore: { initiallyRemoved: 2 } },
   'recover.smoothing.weights': { recover: { gradient: 'difference', smoothing: { weights: 3 } } },

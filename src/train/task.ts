@@ -9,7 +9,9 @@ import { Graph, type Value } from '../engine/graph/graph.ts';
 import type { OperandWidths } from '../engine/graph/ops.ts';
 import type { Multiplier } from '../multiplier/multiplier.ts';
 import { Layers, type Multiply, type MultiplyingLayer, multiplyFloat } from '../nn/layers.ts';
+import type { BatchNorm } from '../quant/fold.ts';
 import { multiplyQuantized, type QuantMode, type RangeName } from '../quant/quantized.ts';
+import { given } from '../tensor/given.ts';
 
 /** A figure of merit beside the loss. */
 export interface Metric {
@@ -51,8 +53,21 @@ export interface Task<M extends string = string> {
   readonly feed?: (session: Session, split: Split) => Feed | undefined;
 }
 
+/** What both arithmetics may have. */
+interface Common {
+  /** Batch norms that are folded into the layers before them, by the layer (quant/fold.ts). */
+  readonly folded?: ReadonlyMap<string, BatchNorm>;
+}
+
+/** Every layer multiplies in float32. */
+export interface FloatArithmetic extends Common {
+  readonly kind: 'float';
+  /** Called with what each multiplying layer reads, as the network is built. */
+  readonly onInput?: (layer: string, x: Value) => void;
+}
+
 /** Both operands of every multiplying layer are codes; each layer has its multiplier. */
-export interface QuantizedArithmetic {
+export interface QuantizedArithmetic extends Common {
   readonly kind: 'quantized';
   readonly weightBits: number;
   readonly activationBits: number;
@@ -63,6 +78,8 @@ export interface QuantizedArithmetic {
   readonly widthsOf?: (layer: string) => OperandWidths;
   /** A multiplier of the layer's widths. */
   readonly multiplierOf: (layer: string) => Multiplier;
+  /** Layers that multiply in float32 all the same; default: none. */
+  readonly isFloat?: (layer: string) => boolean;
 }
 
 /** Operand widths of a layer. */
@@ -70,7 +87,7 @@ export function widthsIn(arithmetic: QuantizedArithmetic, layer: string): Operan
   return arithmetic.widthsOf?.(layer) ?? arithmetic;
 }
 
-export type Arithmetic = { readonly kind: 'float' } | QuantizedArithmetic;
+export type Arithmetic = FloatArithmetic | QuantizedArithmetic;
 
 /**
  * `statistics`: batch norm as in training, quantisers as in evaluation: what the running statistics would have to be.
@@ -100,6 +117,7 @@ export function buildNetwork<M extends string>(
     training: mode !== 'evaluate',
     random: mode === 'train',
     multiply: multiplication(arithmetic, mode === 'statistics' ? 'evaluate' : mode),
+    ...given({ folded: arithmetic.folded }),
   });
   return { graph, layers, ...task.network(layers, inputs) };
 }
@@ -110,9 +128,15 @@ export function multiplyingLayers(task: Task): readonly MultiplyingLayer[] {
 }
 
 function multiplication(arithmetic: Arithmetic, mode: QuantMode): Multiply {
-  if (arithmetic.kind === 'float') return multiplyFloat;
+  if (arithmetic.kind === 'float') {
+    return (layer, x, weight) => {
+      arithmetic.onInput?.(layer.name, x);
+      return multiplyFloat(layer, x, weight);
+    };
+  }
   const { channelwise, range = 'with-zero' } = arithmetic;
   const multiplierOf = ({ name }: MultiplyingLayer) => arithmetic.multiplierOf(name);
   const widthsOf = ({ name }: MultiplyingLayer) => widthsIn(arithmetic, name);
-  return multiplyQuantized({ widthsOf, channelwise, range, mode, multiplierOf });
+  const quantized = multiplyQuantized({ widthsOf, channelwise, range, mode, multiplierOf });
+  return (layer, x, weight) => (arithmetic.isFloat?.(layer.name) ? multiplyFloat : quantized)(layer, x, weight);
 }

@@ -168,8 +168,9 @@ const ofDepthwise = depthwiseCases.filter(({ name }) => name.includes('two outpu
 for (const item of [...wideCases, ...ofDepthwise, ...matrixCases, ...poolCases, ...repeatCases, ...dropoutCases]) {
   for (const { source, name } of lowerGraph(graphOf(item)).launches) {
     if (source.text !== undefined) continue;
-    const { MODE = '', COLUMNS = '', ENTRY = '', WIDTH = '', SOURCES = '', PRODUCTS = '' } = source.defines;
-    representative.set(`${name} ${[MODE, COLUMNS, ENTRY, WIDTH, SOURCES, PRODUCTS].join(' ')}`, source);
+    const { MODE = '', COLUMNS = '', ENTRY = '', WIDTH = '', SOURCES = '', PRODUCTS = '', BN = '' } = source.defines;
+    const narrow = Number(BN) < 64 ? BN : '';
+    representative.set(`${name} ${[MODE, COLUMNS, ENTRY, WIDTH, SOURCES, PRODUCTS, narrow].join(' ')}`, source);
   }
 }
 const sources = new Map([...representative.values()].map((source) => [KernelLibrary.nameOf(source), source]));

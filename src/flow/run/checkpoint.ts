@@ -33,7 +33,13 @@ async function collect(session: Session, names: readonly string[], layers: Layer
 
 /** Writes every tensor of a checkpoint into the session. */
 export function loadModel(bytes: Uint8Array, path: string, session: Session, layers: Layers): void {
-  for (const [name, stored] of decodeAll(bytes, path).tensors) session.write(name, engineTensor(name, stored, layers));
+  for (const [name, tensor] of readModel(bytes, path, layers)) session.write(name, tensor);
+}
+
+/** The tensors of a checkpoint in the engine's layouts. */
+export function readModel(bytes: Uint8Array, path: string, layers: Layers): ReadonlyMap<string, HostTensor> {
+  const { tensors } = decodeAll(bytes, path);
+  return new Map([...tensors].map(([name, stored]) => [name, engineTensor(name, stored, layers)]));
 }
 
 function engineTensor(name: string, stored: HostTensor, layers: Layers): HostTensor {

@@ -9,6 +9,7 @@ import { defaultSmoothing, type Smoothing } from '../../multiplier/slopes.ts';
 import { operandOrders } from '../../multiplier/table.ts';
 import { tableOrders } from '../../netlist/formats/interpret.ts';
 import { searchNames } from '../../netlist/mapping/task.ts';
+import { observerNames } from '../../quant/observers.ts';
 import { rangeNames } from '../../quant/quantized.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { parseLayerBits } from './layers.ts';
@@ -102,6 +103,10 @@ const givenConfiguration = z.strictObject({
       images: z.int().min(1).default(1024),
       range: z.enum(rangeNames).default('with-zero'),
       layerBits: z.array(layerBits).default([]),
+      observer: z.enum(observerNames).default('mse'),
+      weightObserver: z.enum(observerNames).default('mse'),
+      percentile: z.number().gt(50).max(100).default(99.99),
+      foldBatchNorm: z.boolean().default(false),
       epochs: z.int().min(0).default(0),
       batchSize: batchSize.default(64),
       learningRate: rate.default(1e-3),

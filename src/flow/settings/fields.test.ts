@@ -18,6 +18,7 @@ function other({ kind, choices, range, default: usual, value, name }: Field): st
     bits: '4x6',
     'layer-bits': 'first=8,*.conv2=7x5',
     'first-last-bits': '8x6',
+    percentile: '99.5',
     smoothing: '3x2',
     mean: '0.4,0.5,0.6',
     std: '0.25',

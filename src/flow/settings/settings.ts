@@ -107,6 +107,21 @@ export interface ConfigurationInput {
          * a layer counts. They keep an exact multiplier of these widths.
          */
         layerBits?: string[] | undefined;
+        /**
+         * How the ranges of activations are chosen: the least error |x − x_fq|^2.4 (`mse`, default), the extremes, a
+         * moving average of them over batches, the inner `percentile` of the values, or the least loss of information
+         * (`entropy`). In training they become learned clipping, whose factors start here.
+         */
+        observer?: 'mse' | 'min-max' | 'moving-average' | 'percentile' | 'entropy' | undefined;
+        /** The same for weights, which are seen once; default `mse`. */
+        weightObserver?: 'mse' | 'min-max' | 'moving-average' | 'percentile' | 'entropy' | undefined;
+        /** Share of the values that the observer `percentile` keeps, in percent, 50 … 100; default 99.99. */
+        percentile?: number | undefined;
+        /**
+         * Folds batch norms into the layers before them, where nothing else reads what lies between; the network is the
+         * same and is trained without them from then on. Default: they stay.
+         */
+        foldBatchNorm?: boolean | undefined;
       })
     | undefined;
   /** Phase 1: weights and structure parameters θ on cross-entropy + λ · power; 10 epochs at 5e-4, constant. */
