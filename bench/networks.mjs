@@ -137,6 +137,7 @@ for (const stage of given.stages.split(',')) {
   step.write('images', images);
   step.write('labels', labels);
   step.write('learningRate', Float32Array.of(1e-3));
+  if (network.graph.inputs.has('randomKey')) step.write('randomKey', Int32Array.of(1, 2));
   if (learning) step.write('thetaLearningRate', Float32Array.of(1e-3));
   const losses = async () => {
     for (const name of session.variableNames()) {

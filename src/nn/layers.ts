@@ -86,6 +86,9 @@ export interface BatchNormOptions {
   readonly momentum?: number;
 }
 
+/** The input i32 [2] of a graph that draws: the key of a step, of which all that is drawn is a function. */
+export const RANDOM_KEY = 'randomKey';
+
 export interface PoolOptions {
   /** Whether a last window that reaches beyond the padded image counts, if it begins inside; default: it does not. */
   readonly ceil?: boolean;
@@ -99,6 +102,8 @@ export interface AveragePoolOptions extends PoolOptions {
 export interface LayersOptions {
   /** Batch statistics and running averages (true), or the stored statistics (false). */
   readonly training: boolean;
+  /** Whether dropout and drop-path draw, as in a training step; default: they are not there. */
+  readonly random?: boolean;
   readonly multiply: Multiply;
 }
 
@@ -114,6 +119,8 @@ export class Layers {
   /** Names of the blocks. */
   readonly blocks: string[] = [];
   readonly #options: LayersOptions;
+  /** Places that draw, so far: each has the stream of its number. */
+  #drawing = 0;
 
   constructor(graph: Graph, options: LayersOptions) {
     this.graph = graph;
@@ -185,6 +192,16 @@ export class Layers {
   /** x·sigmoid(x). */
   silu(x: Value): Value {
     return silu(x);
+  }
+
+  /** In training each element is 0 with the probability `rate`, else x/(1 − rate); 0 ≤ rate < 1. */
+  dropout(x: Value, rate: number): Value {
+    return this.#drop(x, rate, 1);
+  }
+
+  /** Stochastic depth: as dropout, but all elements of an example (the first axis) are dropped together. */
+  dropPath(x: Value, rate: number): Value {
+    return this.#drop(x, rate, sizeOf(x.shape.slice(1)));
   }
 
   /** min(max(x, 0), 6). */
@@ -326,6 +343,13 @@ export class Layers {
     const [n, h, w, c] = x.shape as [number, number, number, number];
     const pooled = this.graph.apply1('averagePool', [x], squareWindow([h, w], 1));
     return this.graph.apply1('reshape', [pooled], { shape: [n, c] });
+  }
+
+  #drop(x: Value, rate: number, group: number): Value {
+    if (!(rate >= 0 && rate < 1)) throw new UserError(`a rate of dropout of ${rate}: expected 0 to less than 1`);
+    if (rate === 0 || !this.#options.random) return x;
+    const key = this.graph.inputs.get(RANDOM_KEY) ?? this.graph.input(RANDOM_KEY, [2], 'i32');
+    return this.graph.apply1('dropout', [x, key], { rate, stream: this.#drawing++, group });
   }
 
   #conv(name: string, x: Value, spec: ConvSpec): Value {

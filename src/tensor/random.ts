@@ -6,7 +6,7 @@
 import { invariant } from './errors.ts';
 
 /** The streams of one run; each consumer has its own, so that one that draws more does not shift another. */
-export const streams = { split: 1, order: 2, augmentation: 3, weights: 4, sample: 6 } as const;
+export const streams = { split: 1, order: 2, augmentation: 3, weights: 4, sample: 6, dropout: 7 } as const;
 
 const rotateLeft = (x: number, k: number) => (x << k) | (x >>> (32 - k));
 

@@ -14,7 +14,7 @@ import { feedOf } from './feed.ts';
 import { added, type Figures, meansOf, noSums, type Sums } from './figures.ts';
 import { type Schedule, scheduledRate } from './optimizer.ts';
 import { ResultsInFlight } from './pipeline.ts';
-import { type PowerTerm, readStructures, StepPrograms, type StepResult } from './step.ts';
+import { type PowerTerm, readStructures, StepPrograms, type StepResult, stepKey } from './step.ts';
 import type { Arithmetic, Task } from './task.ts';
 
 export interface RateOptions {
@@ -146,7 +146,13 @@ export async function trainEpochs<M extends string>(options: LoopOptions<M>): Pr
         if (next) {
           const { request, result: batch } = next.value;
           const examples = request.numbers.length;
-          const { result } = await trainer.start(batch, examples, rate, thetaRate);
+          const { result } = await trainer.start(
+            batch,
+            examples,
+            rate,
+            thetaRate,
+            stepKey(order.seed, order.epoch, step),
+          );
           step++;
           const counts = { step, examples, targets: batch.targets };
           await inFlight.add(result.then((values) => ({ ...counts, ...values })));

@@ -4,8 +4,10 @@ import type { Batch } from '../data/split.ts';
 import type { Program, Session } from '../engine/backend.ts';
 import { plan } from '../engine/graph/plan.ts';
 import { clampTheta, powerShares, type Structure } from '../multiplier/structure.ts';
+import { RANDOM_KEY } from '../nn/layers.ts';
 import { clampedTheta } from '../quant/products.ts';
 import { clipVariables } from '../quant/quantized.ts';
+import { Random, streams } from '../tensor/random.ts';
 import { f32 } from '../tensor/tensor.ts';
 import { writeBatch } from './feed.ts';
 import { type Figures, outputFigures, readFigures, readScalar } from './figures.ts';
@@ -49,6 +51,12 @@ export interface StepOptions<M extends string = string> {
   readonly recompute?: boolean;
 }
 
+/** The key of what a step draws: two words that follow from the numbers that name the step. */
+export function stepKey(seed: number, epoch: number, step: number): Int32Array {
+  const random = new Random(seed, streams.dropout, epoch, step);
+  return Int32Array.of(random.bits(), random.bits());
+}
+
 export const RATE = 'learningRate';
 export const THETA_RATE = 'thetaLearningRate';
 
@@ -63,6 +71,8 @@ export class StepPrograms<M extends string> {
   readonly #options: StepOptions<M>;
   readonly #feed: Feed;
   readonly #programs = new Map<number, Promise<Program>>();
+  /** Whether the network draws random numbers. */
+  #draws = false;
 
   constructor(options: StepOptions<M>, feed: Feed) {
     this.#options = options;
@@ -74,17 +84,22 @@ export class StepPrograms<M extends string> {
     await this.#program(size);
   }
 
-  /** Starts the step of a batch of `size` examples; the promise in the result is kept when the device has done it. */
+  /**
+   * Starts the step of a batch of `size` examples; the promise in the result is kept when the device has done it.
+   * `key`: of what the step draws (stepKey).
+   */
   async start(
     batch: Batch,
     size: number,
     rate: number,
     thetaRate: number | undefined,
+    key: Int32Array,
   ): Promise<{ result: Promise<StepResult<M>> }> {
     const program = await this.#program(size);
     writeBatch(program, batch);
     program.write(RATE, Float32Array.of(rate));
     if (thetaRate !== undefined) program.write(THETA_RATE, Float32Array.of(thetaRate));
+    if (this.#draws) program.write(RANDOM_KEY, key);
     await program.run();
     return { result: this.#resultOf(program) };
   }
@@ -92,7 +107,9 @@ export class StepPrograms<M extends string> {
   #program(size: number): Promise<Program> {
     const known = this.#programs.get(size);
     if (known) return known;
-    const program = this.#options.session.compile(trainingStep(this.#options, this.#feed, size).graph);
+    const { graph } = trainingStep(this.#options, this.#feed, size);
+    this.#draws = graph.inputs.has(RANDOM_KEY);
+    const program = this.#options.session.compile(graph);
     this.#programs.set(size, program);
     return program;
   }

@@ -98,6 +98,7 @@ export function buildNetwork<M extends string>(
   // The published calibration runs with batch norm in training mode; its running averages move with it.
   const layers = new Layers(graph, {
     training: mode !== 'evaluate',
+    random: mode === 'train',
     multiply: multiplication(arithmetic, mode === 'statistics' ? 'evaluate' : mode),
   });
   return { graph, layers, ...task.network(layers, inputs) };

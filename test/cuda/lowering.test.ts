@@ -29,6 +29,7 @@ import { cases } from '../engine/all-cases.ts';
 import type { Case } from '../engine/cases.ts';
 import { depthwiseCases } from '../engine/depthwise-cases.ts';
 import { cudaTargets, hopper } from '../engine/devices.ts';
+import { dropoutCases } from '../engine/dropout-cases.ts';
 import { formulaCases } from '../engine/formula-cases.ts';
 import { matrixCases } from '../engine/matrix-cases.ts';
 import { poolCases } from '../engine/pool-cases.ts';
@@ -164,7 +165,7 @@ const nvcc = findNvcc();
 /** One source per file and kind of work, as an RTX 30 and an H200 would compile it. */
 const representative = new Map<string, KernelSource>();
 const ofDepthwise = depthwiseCases.filter(({ name }) => name.includes('two outputs per channel'));
-for (const item of [...wideCases, ...ofDepthwise, ...matrixCases, ...poolCases, ...repeatCases]) {
+for (const item of [...wideCases, ...ofDepthwise, ...matrixCases, ...poolCases, ...repeatCases, ...dropoutCases]) {
   for (const { source, name } of lowerGraph(graphOf(item)).launches) {
     if (source.text !== undefined) continue;
     const { MODE = '', COLUMNS = '', ENTRY = '', WIDTH = '', SOURCES = '', PRODUCTS = '' } = source.defines;

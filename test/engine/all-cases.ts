@@ -2,6 +2,7 @@
 
 import { type Case, cases as small } from './cases.ts';
 import { depthwiseCases } from './depthwise-cases.ts';
+import { dropoutCases } from './dropout-cases.ts';
 import { formulaCases } from './formula-cases.ts';
 import { geometryCases } from './geometry-cases.ts';
 import { joinedCases } from './joined-cases.ts';
@@ -24,6 +25,7 @@ export const cases: readonly Case[] = [
   ...matrixCases,
   ...poolCases,
   ...repeatCases,
+  ...dropoutCases,
   ...updateCases,
   ...wideCases,
 ];

@@ -16,7 +16,7 @@ import {
   tanh,
 } from '../../src/engine/operations/activations.ts';
 import { formula } from '../../src/engine/operations/formula.ts';
-import { concat, pad, permute, roll, slice } from '../../src/engine/operations/movements.ts';
+import { concat, pad, permute, roll, slice, splitHeads } from '../../src/engine/operations/movements.ts';
 import { layerNorm, softmax } from '../../src/engine/operations/normalizations.ts';
 import { type HostTensor, type Shape, sizeOf } from '../../src/tensor/tensor.ts';
 import { type Case, floats, floatsOf, make } from './cases.ts';
@@ -171,6 +171,30 @@ function movements(): Case[] {
     defined('move', 'slice: channels', [floats([4, 3, 50])], (x) => slice(x, -1, 7, 49)),
     defined('move', 'slice: one element', [floats([4, 3, 5])], (x) =>
       slice(slice(slice(x, 0, 3, 4), 1, 0, 1), 2, 4, 5),
+    ),
+    ...(
+      [
+        [[2, 5, 24], 3, 4],
+        [[2, 3, 9, 96], 3, 2],
+        [[7, 6], 3, 2],
+        [[1, 1, 15], 3, 1],
+      ] as [Shape, number, number][]
+    ).map(([shape, parts, heads]) =>
+      // Their gradients go to different places of one tensor, and the last is read twice.
+      defined('move', `splitHeads: ${named(shape)}`, [floats(shape)], (x) => {
+        const values = splitHeads(x, parts, heads);
+        return concat([...values, values.at(-1)!], 0);
+      }),
+    ),
+    defined('move', 'slices: that meet, leave something and overlap', [floats([7, 10])], (x) => {
+      const [a, b, c] = [slice(x, 1, 0, 3), slice(x, 1, 3, 5), slice(x, 1, 8, 10)];
+      return concat([a, b, c, slice(x, 1, 2, 4)], 1);
+    }),
+    defined('move', 'slices: of an axis of one element', [floats([4, 1, 6])], (x) =>
+      concat(
+        [slice(x, 1, 0, 1), slice(x, 2, 0, 2), slice(x, 0, 1, 2)].map((part) => pad(part, 0, 4 - part.shape[0]!, 0)),
+        -1,
+      ),
     ),
     defined('move', 'pad', [floats([3, 4])], (x) => pad(pad(x, 0, 1, 2), 1, 3, 0)),
     defined('move', 'roll: both axes of a window', [floats([2, 6, 7, 3])], (x) => roll(x, [-2, 3], [1, 2])),

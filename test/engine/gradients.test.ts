@@ -12,6 +12,7 @@ import { clamp, roundHalfEven } from '../../src/engine/reference/kernel.ts';
 import { slopesOf } from '../../src/multiplier/slopes.ts';
 import { f32, type HostTensor, type Shape, tensor } from '../../src/tensor/tensor.ts';
 import { type Case, cases } from './cases.ts';
+import { dropoutCases } from './dropout-cases.ts';
 import { formulaCases } from './formula-cases.ts';
 import { geometryCases } from './geometry-cases.ts';
 import { poolCases } from './pool-cases.ts';
@@ -57,7 +58,7 @@ async function scalarOf(item: Case, inputs: readonly HostTensor[]): Promise<numb
 }
 
 describe('each differentiable rule is the derivative', () => {
-  for (const item of [...cases, ...formulaCases, ...geometryCases, ...poolCases, ...repeatCases]) {
+  for (const item of [...cases, ...formulaCases, ...geometryCases, ...poolCases, ...repeatCases, ...dropoutCases]) {
     for (const input of item.smooth ?? []) {
       test(`${item.name}, input ${input}`, async () => {
         // The output is linear in the structure, so there a large step loses nothing.

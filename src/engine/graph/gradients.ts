@@ -40,6 +40,11 @@ export const gradientRules: { readonly [K in OpName]?: Rule<K> } = {
   broadcast: (_, [g], graph) => [graph.apply1('sum', [g!], {})],
   reshape: ({ inputs: [x] }, [g], graph) => [graph.apply1('reshape', [g!], { shape: x!.shape })],
   stopGradient: () => [undefined],
+  /** The same elements, drawn again. */
+  dropout: ({ inputs: [, key], attributes }, [g], graph) => [
+    graph.apply1('dropout', [g!, key!], attributes),
+    undefined,
+  ],
   relu: ({ outputs: [y] }, [g], graph) => [graph.apply1('reluGradient', [g!, y!], {})],
   /** Surrogate: the identity. */
   clampStraightThrough: (_, [g]) => [g],

@@ -136,7 +136,7 @@ const ofOtherTypes: ReadonlySet<OpName> = new Set<OpName>([
     'imageToFloat',
     'dequantize',
   ] as const),
-  ...(['softmaxCrossEntropy', 'softmaxCrossEntropyGradient'] as const),
+  ...(['softmaxCrossEntropy', 'softmaxCrossEntropyGradient', 'dropout'] as const),
   ...(['axmConv2d', 'axmConv2dGradients', 'axmErrorWeightGradient', 'axmErrorInputGradient'] as const),
 ]);
 
@@ -165,6 +165,17 @@ const inference: { readonly [K in OpName]: Infer<K> } = {
     return [{ dtype: inputs[0]!.dtype, shape }];
   },
   stopGradient: ([x]) => [x!],
+  dropout: (inputs, { rate, group }) => {
+    const [x, key] = inputs as [TensorType, TensorType];
+    const fits = x.dtype === 'f32' && key.dtype === 'i32' && sameShape(key.shape, [2]) && sizeOf(x.shape) % group === 0;
+    expect(
+      'dropout',
+      fits && rate > 0 && rate < 1,
+      inputs,
+      `f32 in groups of ${group}, an i32 key [2], a rate in (0, 1)`,
+    );
+    return [f32(x.shape)];
+  },
   relu: alike('relu', 1),
   reluGradient: alike('reluGradient', 2),
   clampStraightThrough: alike('clampStraightThrough', 1),

@@ -91,6 +91,11 @@ export interface OpAttributes {
   /** The same tensor, cut off from differentiation; never moves data. */
   stopGradient: None;
   relu: None;
+  /**
+   * (x, key i32 [2]) → x/(1 − rate) or 0, by what is drawn for each `group` of neighbouring elements: dropping.ts.
+   * 0 < rate < 1; `stream` tells nodes apart, the key steps.
+   */
+  dropout: { readonly rate: number; readonly stream: number; readonly group: number };
   /** (g, y) → g where y > 0. */
   reluGradient: None;
   /** x limited to [low, high]; straight-through: gradient 1 everywhere. */
@@ -266,6 +271,7 @@ export const inPlace: { readonly [K in OpName]?: Readonly<Record<number, number>
   add: { 0: 0 },
   affine: { 0: 0 },
   scaleBy: { 0: 0 },
+  dropout: { 0: 0 },
   relu: { 0: 0 },
   reluGradient: { 0: 0 },
   clampStraightThrough: { 0: 0 },

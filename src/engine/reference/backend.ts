@@ -12,6 +12,7 @@ import { type Plan, plan, type Storage } from '../graph/plan.ts';
 import { SharedSession } from '../session.ts';
 import { approximate } from './approximate.ts';
 import { convolution } from './convolution.ts';
+import { dropout } from './dropout.ts';
 import { elementwise } from './elementwise.ts';
 import { formula } from './formula.ts';
 import { images } from './images.ts';
@@ -32,6 +33,7 @@ const kernels: Kernels<Computed> = {
   ...formula,
   ...movement,
   ...elementwise,
+  ...dropout,
   ...convolution,
   ...matrices,
   ...normalization,

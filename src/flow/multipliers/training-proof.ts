@@ -11,12 +11,13 @@ import type { OpName } from '../../engine/graph/ops.ts';
 import { convolutionTaps } from '../../engine/graph/window.ts';
 import { multiplierError } from '../../multiplier/multiplier.ts';
 import { clampTheta } from '../../multiplier/structure.ts';
+import { RANDOM_KEY } from '../../nn/layers.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { Random, streams } from '../../tensor/random.ts';
 import type { TensorData } from '../../tensor/tensor.ts';
 import { feedOf, writeBatch } from '../../train/feed.ts';
 import type { LoopOptions } from '../../train/loop.ts';
-import { RATE, THETA_RATE, trainingStep } from '../../train/step.ts';
+import { RATE, stepKey, THETA_RATE, trainingStep } from '../../train/step.ts';
 import type { Feed, QuantizedArithmetic } from '../../train/task.ts';
 import { type Product, productsOf } from './products.ts';
 import { checkLayer } from './proof.ts';
@@ -143,6 +144,7 @@ async function provePart(
   const sample = trainingBatches(dataset, { seed, epoch: firstEpoch, batchSize: size });
   writeBatch(program, await feed.read(sample.next().value!, size));
   for (const rate of [RATE, THETA_RATE]) if (graph.inputs.has(rate)) program.write(rate, Float32Array.of(0));
+  if (graph.inputs.has(RANDOM_KEY)) program.write(RANDOM_KEY, stepKey(seed, firstEpoch, 0));
   await program.run();
 
   const read = async (value: Value): Promise<TensorData> =>

@@ -5,6 +5,7 @@ import { concerning, type Node } from '../../graph/graph.ts';
 import type { OpName } from '../../graph/ops.ts';
 import { approximate, approximateWays } from './approximate.ts';
 import { convolution, convolutionWays } from './convolution.ts';
+import { dropout, dropoutWays } from './dropout.ts';
 import { elementwise, elementwiseWays } from './elementwise.ts';
 import { formula, formulaWays } from './formula.ts';
 import type { FusedNode, FusedOp } from './fuse.ts';
@@ -29,6 +30,7 @@ const lowerings: Lowerings<Computed> & { readonly [Op in FusedOp]: Lowering<neve
   ...formula,
   ...movement,
   ...elementwise,
+  ...dropout,
   ...updates,
   ...reduction,
   ...repeat,
@@ -50,6 +52,7 @@ export const ways: WaysOf<Computed | FusedOp> = {
   ...formulaWays,
   ...movementWays,
   ...elementwiseWays,
+  ...dropoutWays,
   ...updateWays,
   ...reductionWays,
   ...repeatWays,

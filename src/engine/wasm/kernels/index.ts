@@ -13,6 +13,7 @@ export { depthwiseForward, depthwiseInputGradient, depthwiseWeightGradient } fro
 export { gatherRows, gatherRowsGradient, matrixProduct } from './matrices';
 export { adam, add, affine, copy, fill, movingAverage, sgd } from './elementwise';
 export { gatherImages, mixImages } from './images';
+export { dropElements, dropGroups } from './dropout';
 export { meanLoss, softmaxGradient, softmaxRows } from './loss';
 export { batchStatistics, bias, givenStatistics, imageToFloat, normalizationSums, normalize, normalizeGradient } from './normalization';
 export { moveRuns, moveTransposed } from './movement';

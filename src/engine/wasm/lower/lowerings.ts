@@ -4,6 +4,7 @@ import type { Node } from '../../graph/graph.ts';
 import type { OpName } from '../../graph/ops.ts';
 import { approximate, approximateWays } from './approximate.ts';
 import { convolution, convolutionWays } from './convolution.ts';
+import { dropout, dropoutWays } from './dropout.ts';
 import { elementwise, elementwiseWays } from './elementwise.ts';
 import { formula, formulaWays } from './formula.ts';
 import { images, imageWays } from './images.ts';
@@ -24,6 +25,7 @@ const lowerings: Lowerings<Computed> = {
   ...formula,
   ...movement,
   ...elementwise,
+  ...dropout,
   ...reduction,
   ...repeat,
   ...convolution,
@@ -41,6 +43,7 @@ export const ways: WaysOf<Computed> = {
   ...formulaWays,
   ...movementWays,
   ...elementwiseWays,
+  ...dropoutWays,
   ...reductionWays,
   ...repeatWays,
   ...convolutionWays,

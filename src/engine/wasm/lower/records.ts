@@ -229,6 +229,35 @@ function packConvolution(record: Convolution): Words {
   ];
 }
 
+export interface Dropout {
+  readonly x: Address;
+  readonly key: Address;
+  readonly out: Address;
+  /** Elements of a group; dropElements: of the tensor. */
+  readonly count: number;
+  /** Elements of a part, and parts of a group. */
+  readonly length: number;
+  readonly partsPerGroup: number;
+  readonly stream: number;
+  /** Words below, as unsigned numbers, are dropped. */
+  readonly threshold: number;
+  readonly scale: number;
+}
+
+function packDropout(record: Dropout): Words {
+  return [
+    record.x,
+    record.key,
+    record.out,
+    record.count,
+    record.length,
+    record.partsPerGroup,
+    record.stream,
+    record.threshold,
+    float(record.scale),
+  ];
+}
+
 export interface Elementwise {
   readonly out: Address;
   readonly a: Address;
@@ -897,6 +926,8 @@ export interface KernelRecords {
   readonly sgd: Sgd;
   readonly gatherImages: Gathering;
   readonly mixImages: Mixing;
+  readonly dropElements: Dropout;
+  readonly dropGroups: Dropout;
   readonly meanLoss: Loss;
   readonly softmaxGradient: Loss;
   readonly softmaxRows: Loss;
@@ -970,6 +1001,8 @@ export const packers: { readonly [K in keyof KernelRecords]: (record: KernelReco
   sgd: packSgd,
   gatherImages: packGathering,
   mixImages: packMixing,
+  dropElements: packDropout,
+  dropGroups: packDropout,
   meanLoss: packLoss,
   softmaxGradient: packLoss,
   softmaxRows: packLoss,
