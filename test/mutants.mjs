@@ -168,6 +168,37 @@ export const mutants = [
   ),
   fault('src/data/read-ahead.ts', 'reading goes on behind an early end', 'ended.abort();', ''),
   fault(
+    'src/train/optimizer.ts',
+    'Adam is corrected by the number of the step before',
+    '1 - beta2 ** t);',
+    '1 - beta2 ** (t + 1));',
+  ),
+  fault(
+    'src/train/schedule.ts',
+    'an average keeps something before the first step',
+    '(t - 1) / (t + 8)',
+    't / (t + 8)',
+  ),
+  fault(
+    'src/train/images.ts',
+    'a mixed image has its own label in the share of the other',
+    "graph.apply1('scaleBy', [difference, ownLabel!], {})",
+    "graph.apply1('scaleBy', [difference, share!], {})",
+    'src/train/learning.test.ts',
+  ),
+  fault(
+    'src/data/mixing.ts',
+    'the label of a cut image does not know how much was cut off at the edge',
+    '1 - (high * wide) / (image.height * image.width) : share',
+    'share : share',
+  ),
+  fault(
+    'src/train/schedule.ts',
+    'warm-up takes from the schedule',
+    '[at - rising, epochs * steps - rising]',
+    '[at, epochs * steps]',
+  ),
+  fault(
     'src/train/evaluation.ts',
     'a batch counts by its examples, not by its targets',
     'added(sums, task, batch, batch.targets)',
