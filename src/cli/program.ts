@@ -112,6 +112,13 @@ export const commandEntries: readonly CommandEntry[] = [
     load: async () => (await import('./commands/try.ts')).defineTry,
   },
   {
+    name: 'sensitivity',
+    term: 'sensitivity RUN',
+    summary: 'which layer hurts: one at a time quantised or approximated',
+    group: around,
+    load: async () => (await import('./commands/sensitivity.ts')).defineSensitivity,
+  },
+  {
     name: 'evaluate',
     term: 'evaluate RUN',
     summary: 'measure the network on the test images',
