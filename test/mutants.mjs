@@ -96,13 +96,6 @@ export const mutants = [
     'test/nn/swin.test.ts',
   ),
   fault(
-    'src/nn/models/swin.ts',
-    'merged tokens stand in the order of reading',
-    '[0, 1, 3, 4, 2, 5]);\n  const merged',
-    '[0, 1, 3, 2, 4, 5]);\n  const merged',
-    'test/models/transformers.test.ts',
-  ),
-  fault(
     'src/engine/graph/movement.ts',
     'axes become one where only the output is a run',
     'outer.from === axis.from * axis.extent && ',
