@@ -16,6 +16,7 @@ export { type Examination, examine } from './flow/doctor/examine.ts';
 export { type FlowOptions, runFlow } from './flow/flow.ts';
 export { type CheckedMultiplier, type CheckFault, type CheckResult, checkRun } from './flow/results/check.ts';
 export { type ComparedRun, compareRuns } from './flow/results/compare.ts';
+export { type DataReport, type ExamineDataOptions, examineData } from './flow/results/data.ts';
 export { type EvaluateOptions, type EvaluationResult, evaluateRun } from './flow/results/evaluate.ts';
 export {
   type Exported,
@@ -31,9 +32,18 @@ export { type DeviceOptions, openBackend } from './flow/run/device.ts';
 export type { Listener, MetricRecord, RunEvent } from './flow/run/events.ts';
 export type { Material } from './flow/run/material.ts';
 export type { Stage, StageResult } from './flow/run/stages.ts';
+export {
+  byHarm,
+  type LayerSensitivity,
+  type SensitivityReport,
+  sensitivityCsv,
+  type Treated,
+} from './flow/sensitivity/report.ts';
+export { measureSensitivity, type SensitivityEvent, type SensitivityOptions } from './flow/sensitivity/sensitivity.ts';
 export { type Configuration, type ConfigurationInput, parseConfiguration, published } from './flow/settings/config.ts';
 export { type Field, type FormReading, fields, namedChoices, readFields } from './flow/settings/fields.ts';
 export { type Phase, phases } from './flow/settings/phases.ts';
+export { type Recipe, type RecipeName, recipes } from './flow/settings/recipes.ts';
 export type { TryEvent } from './flow/try/events.ts';
 export { tryFolder } from './flow/try/folder.ts';
 export { tryPicture } from './flow/try/picture.ts';

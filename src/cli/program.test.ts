@@ -62,6 +62,7 @@ const summary: RunSummary = {
   ],
   exactLayers: [],
   exactShare: 0,
+  products: [],
   verdict: '25 % fewer gates than before.',
   changed: [],
   options: [],

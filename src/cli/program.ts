@@ -112,6 +112,13 @@ export const commandEntries: readonly CommandEntry[] = [
     load: async () => (await import('./commands/try.ts')).defineTry,
   },
   {
+    name: 'sensitivity',
+    term: 'sensitivity RUN',
+    summary: 'which layer hurts: one at a time quantised or approximated',
+    group: around,
+    load: async () => (await import('./commands/sensitivity.ts')).defineSensitivity,
+  },
+  {
     name: 'evaluate',
     term: 'evaluate RUN',
     summary: 'measure the network on the test images',
@@ -152,6 +159,13 @@ export const commandEntries: readonly CommandEntry[] = [
     summary: 'verify a run folder, and prove its netlists anew',
     group: around,
     load: async () => (await import('./commands/check.ts')).defineCheck,
+  },
+  {
+    name: 'data',
+    term: 'data DATA',
+    summary: 'what a data set is: images, classes, files that cannot be decoded',
+    group: around,
+    load: async () => (await import('./commands/data.ts')).defineData,
   },
   {
     name: 'models',

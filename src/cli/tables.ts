@@ -24,7 +24,7 @@ export function summaryText(summary: RunSummary, style: Style, width = Number.PO
   const changed = options.length === 0 ? '' : `\n${style.dim(`options: ${options.map(shellWord).join(' ')}`)}`;
   const sections = [`${style.bold(`${model} on ${data}`)}, w${weightBits}a${activationBits}, seed ${seed}${changed}`];
   if (summary.stages.length > 0) sections.push(stagesTable(summary, style, width));
-  if (exactLayers.length > 0) {
+  if (exactLayers.length > 0 || summary.products.length > 0) {
     sections.push(wrapped(describeExactLayers(summary), width));
   }
   if (multipliers.length > 1) sections.push(layersTable(summary, style, width));

@@ -371,6 +371,5 @@ test('a set larger than what is kept in memory is read with memory for its batch
     }
   }
   // The batch itself is 48 KB; four epochs read more than 3 MB.
-  expect(most).toBeGreaterThan(40_000);
   expect(most).toBeLessThan(whole / 2);
 });

@@ -77,6 +77,7 @@ export async function openImageFolder(location: string, options: FolderOptions):
   const notes = [
     ...listing.notes,
     ...(note === undefined ? [] : [note]),
+    ...(probe.sizes === undefined ? [] : [probe.sizes]),
     ...(probe.uniform && sameExtent(probe.uniform, decoding.size)
       ? []
       : [`shorter sides are resized to ${decoding.shorter} pixels, and the centre of ${height}×${width} is used`]),
@@ -139,6 +140,8 @@ interface Probe {
   /** The size that all files that were looked into have. */
   readonly uniform?: Extent;
   readonly channels: number;
+  /** "files of 30×35 to 35×40 pixels", where they differ. */
+  readonly sizes?: string;
 }
 
 async function probeOf(list: FileList, { image }: DatasetOptions): Promise<Probe> {
@@ -160,12 +163,13 @@ async function probeOf(list: FileList, { image }: DatasetOptions): Promise<Probe
     if (image) return { channels: image.channels };
     throw new UserError(`no image below ${list.root} can be decoded; the first is ${paths[0]}`);
   }
-  return {
-    channels: sizes.every(({ channels }) => channels === 1) ? 1 : 3,
-    ...(sizes.every((size) => sameExtent(size, first))
-      ? { uniform: { height: first.height, width: first.width } }
-      : {}),
-  };
+  const channels = sizes.every((size) => size.channels === 1) ? 1 : 3;
+  if (sizes.every((size) => sameExtent(size, first))) {
+    return { channels, uniform: { height: first.height, width: first.width } };
+  }
+  const inOrder = sizes.toSorted((a, b) => a.height * a.width - b.height * b.width);
+  const [least, most] = [inOrder[0]!, inOrder.at(-1)!].map(({ height, width }) => `${height}×${width}`);
+  return { channels, sizes: `files of ${least} to ${most} pixels, of ${sizes.length} that were looked into` };
 }
 
 function decodingOf({ uniform, channels }: Probe, { image, resize, usualSize = USUAL_SIZE }: DatasetOptions): Decoding {
@@ -280,7 +284,7 @@ interface Looked {
 }
 
 /** Names of bad files; a UserError where they are not to be left out. */
-function judged(looked: readonly Looked[], { badImages = 'refuse' }: DatasetOptions): string[] {
+function judged(looked: readonly Looked[], { badImages = 'refuse', tell }: DatasetOptions): string[] {
   const found = looked.flatMap(({ list, bad }, split) =>
     [...bad].map(([k, reason]) => ({
       ...{ path: pathOf(list, k), reason },
@@ -295,8 +299,12 @@ function judged(looked: readonly Looked[], { badImages = 'refuse' }: DatasetOpti
       `${found.length} of ${count} images cannot be decoded: ${shown.join(', ')}; --bad-images skip leaves them out`,
     );
   }
+  for (const { path, reason } of found.slice(0, MOST_TOLD)) tell?.(`${path} cannot be decoded: ${reason}`);
   return found.map(({ name }) => name);
 }
+
+/** Bad files that are told one by one. */
+const MOST_TOLD = 50;
 
 async function inMemory(
   { train, test }: Listing,
@@ -415,7 +423,7 @@ async function sifted(
   lists: readonly FileList[],
   { size, shorter }: Decoding,
   key: string,
-  { known, tell, ...options }: DatasetOptions,
+  options: DatasetOptions,
 ): Promise<[FileList[], string[]]> {
   const without = (bad: ReadonlySet<string>) =>
     lists.map((list, split) =>
@@ -424,6 +432,7 @@ async function sifted(
         all(list).filter((k) => !bad.has(nameOfBad(split, list.files[k]!))),
       ),
     );
+  const { known, tell } = options;
   const told = known?.badImages ?? [];
   if (isKnown(told.length === 0 ? key : sha256(key, ...told), known)) return [without(new Set(told)), [...told]];
   const view = centredView(size, shorter);

@@ -184,27 +184,23 @@ export async function openDataset(spec: string, options: DatasetOptions = {}): P
 
 /** The error for what is neither a data set's name nor a path that holds one. */
 function unknownData(spec: string, name: string): UserError {
+  const names = sources.map((source) => source.name);
   const usages = [...sources.map(({ usage }) => usage), 'or a path to such data'];
-  const isPath = /[/\\.]/.test(spec) && !sources.some((source) => nearestName(name, [source.name]) !== undefined);
   if (existsSync(spec)) {
     return new UserError(
       `${spec} holds no data that are known: images in folders named as their classes, CIFAR, IDX, .csv or .npz files were expected; valid: ${usages.join(', ')}`,
     );
   }
-  if (isPath) {
-    const folder = dirname(spec);
-    const nearest = existsSync(folder) ? nearestName(basename(spec), readdirSync(folder)) : undefined;
-    const question = nearest === undefined ? '' : ` did you mean '${join(folder, nearest)}'?`;
+  const folder = dirname(spec);
+  const isName = nearestName(name, names) !== undefined;
+  const beside = isName || !existsSync(folder) ? undefined : nearestName(basename(spec), readdirSync(folder));
+  if (!isName && (beside !== undefined || /[/\\.]/.test(spec))) {
+    const question = beside === undefined ? '' : ` did you mean '${join(folder, beside)}'?`;
     return new UserError(
       `the data ${spec}: no such file or folder;${question} check the path (or write ${usages.join(', ')})`,
     );
   }
-  return unknownName(
-    'data set',
-    name,
-    sources.map((known) => known.name),
-    usages,
-  );
+  return unknownName('data set', name, names, usages);
 }
 
 /** The data set without what the user leaves out. */

@@ -267,6 +267,46 @@ describe('idx', () => {
   });
 });
 
+describe('EMNIST', () => {
+  const idx = (magic: number, extents: readonly number[], data: readonly number[]) => {
+    const header = Buffer.alloc(4 + 4 * extents.length);
+    [magic, ...extents].forEach((value, at) => void header.writeUInt32BE(value, 4 * at));
+    return Buffer.concat([header, Uint8Array.from(data)]);
+  };
+
+  test('is put upright, its sets are asked for by name, and letters have theirs', async () => {
+    const letters = Array.from({ length: 26 }, (_, k) => k + 1);
+    for (const part of ['train', 'test']) {
+      const stem = `emnist/raw/emnist-letters-${part}`;
+      // Each image is [[k, 50], [60, 70]]: stored by columns.
+      put(
+        `${stem}-images-idx3-ubyte.gz`,
+        gzipSync(
+          idx(
+            0x803,
+            [26, 2, 2],
+            letters.flatMap((k) => [k, 60, 50, 70]),
+          ),
+        ),
+      );
+      put(`${stem}-labels-idx1-ubyte.gz`, gzipSync(idx(0x801, [26], letters)));
+      put(`emnist/raw/emnist-digits-${part}-images-idx3-ubyte`, idx(0x803, [2, 1, 1], [1, 2]));
+      put(`emnist/raw/emnist-digits-${part}-labels-idx1-ubyte`, idx(0x801, [2], [0, 1]));
+    }
+    const location = join(folder, 'emnist');
+    await expect(openDataset(location)).rejects.toThrow(
+      `holds 2 data sets (emnist-digits, emnist-letters); name one: idx:${join(location, 'raw/emnist-digits')}, or --split digits`,
+    );
+    const data = await openDataset(location, { split: 'letters' });
+    expect([...data.train.images!.subarray(0, 4)]).toEqual([1, 50, 60, 70]);
+    expect([data.classes, data.train.labels[25], data.classNames![25]]).toEqual([26, 25, 'Z']);
+    expect(data.notes.join()).toMatch(/labels begin with 1.*put upright/);
+    expect((await openDataset(location, { split: 'digits' })).classes).toBe(2);
+    await expect(openDataset(location, { split: 'leters' })).rejects.toThrow("did you mean 'letters'?");
+    await expect(openDataset('digits', { split: 'letters' })).rejects.toThrow("--split is 'letters', but digits data");
+  });
+});
+
 describe('openDataset', () => {
   test('lists the valid names and the nearest', async () => {
     await expect(openDataset('cifra10:/x')).rejects.toThrow(

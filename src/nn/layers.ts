@@ -105,6 +105,8 @@ export interface LayersOptions {
   /** Whether dropout and drop-path draw, as in a training step; default: they are not there. */
   readonly random?: boolean;
   readonly multiply: Multiply;
+  /** Batch norms that are folded into a layer, by the layer: it has a bias, and they are not there. */
+  readonly folded?: ReadonlyMap<string, { readonly name: string }>;
 }
 
 /**
@@ -119,12 +121,19 @@ export class Layers {
   /** Names of the blocks. */
   readonly blocks: string[] = [];
   readonly #options: LayersOptions;
+  readonly #folded: ReadonlySet<string>;
   /** Places that draw, so far: each has the stream of its number. */
   #drawing = 0;
 
   constructor(graph: Graph, options: LayersOptions) {
     this.graph = graph;
     this.#options = options;
+    this.#folded = new Set([...(options.folded?.values() ?? [])].map(({ name }) => name));
+  }
+
+  /** Whether the network is built to learn: batch statistics, and whatever else training does otherwise. */
+  get training(): boolean {
+    return this.#options.training;
   }
 
   /**
@@ -168,6 +177,7 @@ export class Layers {
 
   /** Batch normalisation over all axes but the last, with a learned scale and shift; any shape. */
   batchNorm(name: string, x: Value, options: BatchNormOptions = {}): Value {
+    if (this.#folded.has(name)) return x;
     return this.graph.labelled(name, () => this.#batchNorm(name, x, options));
   }
 
@@ -359,7 +369,7 @@ export class Layers {
     const deviation = Math.sqrt(2 / (height * width * (out / groups)));
     const weight = this.#parameter(`${name}.weight`, shape, { kind: 'normal', deviation });
     const y = this.#multiply(name, 'convolution', x, weight, square(spec));
-    return bias ? this.#bias(name, y, 1 / Math.sqrt(sizeOf(shape) / out)) : y;
+    return bias || this.#options.folded?.has(name) ? this.#bias(name, y, 1 / Math.sqrt(sizeOf(shape) / out)) : y;
   }
 
   #linear(name: string, x: Value, out: number, { bias = true, deviation }: LinearSpec): Value {
@@ -370,7 +380,8 @@ export class Layers {
     const weight = this.#parameter(`${name}.weight`, [1, 1, features, out], initial);
     const pixels = this.graph.apply1('reshape', [x], { shape: [n, sizeOf(rest), 1, features] });
     const y = this.#multiply(name, 'linear', pixels, weight, square());
-    const shifted = bias ? this.#bias(name, y, deviation === undefined ? bound : 0) : y;
+    const shifted =
+      bias || this.#options.folded?.has(name) ? this.#bias(name, y, deviation === undefined ? bound : 0) : y;
     return this.graph.apply1('reshape', [shifted], { shape: [n, ...rest, out] });
   }
 

@@ -33,9 +33,9 @@ export interface QuantOptions {
 }
 
 /** Clip search of the published MSE observer: 80 candidates, 1 % apart, |x − x_fq|^2.4. */
-const CLIP_SEARCH = { steps: 80, shrink: 0.01, exponent: 2.4 } as const;
+export const CLIP_SEARCH = { steps: 80, shrink: 0.01, exponent: 2.4 } as const;
 /** Share of the new observation in the moving average of activation ranges. */
-const RANGE_MOMENTUM = 0.1;
+export const RANGE_MOMENTUM = 0.1;
 
 export type OperandName = 'weight' | 'input';
 export type StateName = 'scale' | 'zero_point' | 'min' | 'max' | 'clip_upper' | 'clip_lower';

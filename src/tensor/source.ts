@@ -1,6 +1,7 @@
 // The bytes of a file as they are asked for, so that a file need not fit into memory, and its parts are read once.
 // Invariant: what is read lies inside the file, or a UserError says that it ends early.
 
+import { createHash } from 'node:crypto';
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { UserError } from './errors.ts';
 import { fileError } from './files.ts';
@@ -60,6 +61,20 @@ export function openSource(path: string): ByteSource {
     close: () => closeSync(descriptor),
   };
 }
+
+/** SHA-256 of a file's bytes, in hexadecimal, of a file of any size. */
+export function sha256OfFile(path: string): string {
+  const source = openSource(path);
+  try {
+    const hash = createHash('sha256');
+    for (let at = 0; at < source.size; at += PIECE) hash.update(source.read(at, Math.min(PIECE, source.size - at)));
+    return hash.digest('hex');
+  } finally {
+    source.close();
+  }
+}
+
+const PIECE = 2 ** 24;
 
 function requireInside({ name, size }: ByteSource, at: number, count: number): void {
   if (at >= 0 && count >= 0 && at + count <= size) return;

@@ -3,13 +3,16 @@
 // step, the evaluation and the calibration pass: they differ in how the layers multiply (`Arithmetic`) and in the mode
 // of batch norm and quantisers. Loop, step and evaluation know no more of it.
 
+import type { AugmentOptions } from '../data/augment.ts';
 import type { Split } from '../data/split.ts';
 import type { Session } from '../engine/backend.ts';
 import { Graph, type Value } from '../engine/graph/graph.ts';
 import type { OperandWidths } from '../engine/graph/ops.ts';
 import type { Multiplier } from '../multiplier/multiplier.ts';
 import { Layers, type Multiply, type MultiplyingLayer, multiplyFloat } from '../nn/layers.ts';
+import type { BatchNorm } from '../quant/fold.ts';
 import { multiplyQuantized, type QuantMode, type RangeName } from '../quant/quantized.ts';
+import { given } from '../tensor/given.ts';
 
 /** A figure of merit beside the loss. */
 export interface Metric {
@@ -47,12 +50,28 @@ export interface Task<M extends string = string> {
   readonly inputs: (graph: Graph, batchSize: number) => Inputs;
   /** Builds the network, from the inputs to its loss and metrics. */
   readonly network: (layers: Layers, inputs: Inputs) => Outcome<M>;
-  /** How the examples of a split reach a device where that is not by reading each batch and writing it. */
-  readonly feed?: (session: Session, split: Split) => Feed | undefined;
+  /**
+   * How the examples of a split, changed in these ways, reach a device where that is not by reading each batch and
+   * writing it.
+   */
+  readonly feed?: (session: Session, split: Split, augment: AugmentOptions | undefined) => Feed | undefined;
+}
+
+/** What both arithmetics may have. */
+interface Common {
+  /** Batch norms that are folded into the layers before them, by the layer (quant/fold.ts). */
+  readonly folded?: ReadonlyMap<string, BatchNorm>;
+}
+
+/** Every layer multiplies in float32. */
+export interface FloatArithmetic extends Common {
+  readonly kind: 'float';
+  /** Called with what each multiplying layer reads, as the network is built. */
+  readonly onInput?: (layer: string, x: Value) => void;
 }
 
 /** Both operands of every multiplying layer are codes; each layer has its multiplier. */
-export interface QuantizedArithmetic {
+export interface QuantizedArithmetic extends Common {
   readonly kind: 'quantized';
   readonly weightBits: number;
   readonly activationBits: number;
@@ -63,6 +82,8 @@ export interface QuantizedArithmetic {
   readonly widthsOf?: (layer: string) => OperandWidths;
   /** A multiplier of the layer's widths. */
   readonly multiplierOf: (layer: string) => Multiplier;
+  /** Layers that multiply in float32 all the same; default: none. */
+  readonly isFloat?: (layer: string) => boolean;
 }
 
 /** Operand widths of a layer. */
@@ -70,7 +91,7 @@ export function widthsIn(arithmetic: QuantizedArithmetic, layer: string): Operan
   return arithmetic.widthsOf?.(layer) ?? arithmetic;
 }
 
-export type Arithmetic = { readonly kind: 'float' } | QuantizedArithmetic;
+export type Arithmetic = FloatArithmetic | QuantizedArithmetic;
 
 /**
  * `statistics`: batch norm as in training, quantisers as in evaluation: what the running statistics would have to be.
@@ -85,6 +106,7 @@ export interface BuiltNetwork<M extends string = string> extends Outcome<M> {
 
 /**
  * Builds the network for batches of one size, with the inputs of a feed; without one, those that a split is read into.
+ * `aliasOf`: variables that stand for those of the network (see Graph).
  */
 export function buildNetwork<M extends string>(
   task: Task<M>,
@@ -92,14 +114,16 @@ export function buildNetwork<M extends string>(
   mode: Mode,
   batchSize: number,
   feed: Pick<Feed, 'inputs'> = task,
+  aliasOf?: (variable: string) => string,
 ): BuiltNetwork<M> {
-  const graph = new Graph();
+  const graph = new Graph(aliasOf);
   const inputs = feed.inputs(graph, batchSize);
   // The published calibration runs with batch norm in training mode; its running averages move with it.
   const layers = new Layers(graph, {
     training: mode !== 'evaluate',
     random: mode === 'train',
     multiply: multiplication(arithmetic, mode === 'statistics' ? 'evaluate' : mode),
+    ...given({ folded: arithmetic.folded }),
   });
   return { graph, layers, ...task.network(layers, inputs) };
 }
@@ -110,9 +134,15 @@ export function multiplyingLayers(task: Task): readonly MultiplyingLayer[] {
 }
 
 function multiplication(arithmetic: Arithmetic, mode: QuantMode): Multiply {
-  if (arithmetic.kind === 'float') return multiplyFloat;
+  if (arithmetic.kind === 'float') {
+    return (layer, x, weight) => {
+      arithmetic.onInput?.(layer.name, x);
+      return multiplyFloat(layer, x, weight);
+    };
+  }
   const { channelwise, range = 'with-zero' } = arithmetic;
   const multiplierOf = ({ name }: MultiplyingLayer) => arithmetic.multiplierOf(name);
   const widthsOf = ({ name }: MultiplyingLayer) => widthsIn(arithmetic, name);
-  return multiplyQuantized({ widthsOf, channelwise, range, mode, multiplierOf });
+  const quantized = multiplyQuantized({ widthsOf, channelwise, range, mode, multiplierOf });
+  return (layer, x, weight) => (arithmetic.isFloat?.(layer.name) ? multiplyFloat : quantized)(layer, x, weight);
 }

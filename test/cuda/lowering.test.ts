@@ -23,7 +23,7 @@ import type { TableEmulation } from '../../src/multiplier/error.ts';
 import { columnStructure } from '../../src/multiplier/structure.ts';
 import { findModel } from '../../src/nn/models/registry.ts';
 import { imageTask } from '../../src/train/images.ts';
-import { appendSgd } from '../../src/train/optimizer.ts';
+import { appendUpdates } from '../../src/train/optimizer.ts';
 import { type Arithmetic, buildNetwork } from '../../src/train/task.ts';
 import { cases } from '../engine/all-cases.ts';
 import type { Case } from '../engine/cases.ts';
@@ -68,7 +68,7 @@ function trainingStep(batch: number) {
   };
   const { graph, layers, loss } = buildNetwork(imageTask(findModel('resnet18'), images), arithmetic, 'train', batch);
   const variables = layers.parameters.filter(({ trainable }) => trainable).map(({ value }) => value);
-  appendSgd(loss, [{ variables, rate: 'rate', momentum: 0.9, weightDecay: 5e-4 }]);
+  appendUpdates(loss, [{ variables, rate: 'rate', momentum: 0.9, weightDecay: 5e-4 }]);
   return graph;
 }
 
@@ -168,8 +168,9 @@ const ofDepthwise = depthwiseCases.filter(({ name }) => name.includes('two outpu
 for (const item of [...wideCases, ...ofDepthwise, ...matrixCases, ...poolCases, ...repeatCases, ...dropoutCases]) {
   for (const { source, name } of lowerGraph(graphOf(item)).launches) {
     if (source.text !== undefined) continue;
-    const { MODE = '', COLUMNS = '', ENTRY = '', WIDTH = '', SOURCES = '', PRODUCTS = '' } = source.defines;
-    representative.set(`${name} ${[MODE, COLUMNS, ENTRY, WIDTH, SOURCES, PRODUCTS].join(' ')}`, source);
+    const { MODE = '', COLUMNS = '', ENTRY = '', WIDTH = '', SOURCES = '', PRODUCTS = '', BN = '' } = source.defines;
+    const narrow = Number(BN) < 64 ? BN : '';
+    representative.set(`${name} ${[MODE, COLUMNS, ENTRY, WIDTH, SOURCES, PRODUCTS, narrow].join(' ')}`, source);
   }
 }
 const sources = new Map([...representative.values()].map((source) => [KernelLibrary.nameOf(source), source]));

@@ -62,7 +62,8 @@ function wideConvolutions(): Case[] {
     ['two groups of 16', [2, 9, 9, 32], [3, 3, 16, 64], 1, 1, 2],
     ['1×7 of 64 channels', [2, 9, 9, 64], [1, 7, 64, 64], 1, [0, 3], 1],
     ['16 to 160 channels, dilation 2×1', [3, 14, 13, 16], [3, 3, 16, 160], [1, 2], [2, 1], 1, [2, 1]],
-    ['two groups of 16, dilation 4', [2, 17, 15, 32], [3, 3, 16, 64], 2, [4, 3], 2, 4],
+    ['two groups of 16, dilation 4', [2, 17, 15, 32], [3, 3, 16, 96], 2, [4, 3], 2, 4],
+    ['eight groups of 8', [3, 13, 13, 64], [3, 3, 8, 64], 1, 1, 8],
   ];
   return geometries.flatMap(([note, x, w, stride, padding, groups, dilation = 1]) => {
     const geometry = square({ stride, padding, dilation, groups });

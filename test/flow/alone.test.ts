@@ -73,7 +73,8 @@ test('the manifest holds what readers need', () => {
     ...{ split: 'a fifth of each class held back', labels: 'the last column', classCounts: [20, 20] },
   });
   expect([inputs.data.mean, inputs.data.deviation].map(({ length }) => length)).toEqual([1, 1]);
-  expect(inputs.layers.find(({ name }) => name === 'fc')).toEqual({ name: 'fc', macs: 64 * 2 });
+  const fc = { name: 'fc', macs: 64 * 2, kind: 'linear', usual: false };
+  expect(inputs.layers.find(({ name }) => name === 'fc')).toEqual(fc);
   for (const phase of ['train', 'quantize', 'explore', 'map', 'recover'] as const) {
     expect(phases[phase]!.device).toMatchObject({ name: 'wasm', threads: 1, emulation: 'auto' });
   }

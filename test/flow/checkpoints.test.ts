@@ -58,8 +58,12 @@ describe.skipIf(!existsSync(reference))('the published quantised checkpoint', ()
   const settings = { train: { checkpoint: file }, explore: { epochs: 1, batchSize: 128 } };
 
   beforeAll(async () => {
-    await runFlow({ folder, dataset: digits(), settings, phases: ['train', 'quantize', 'explore'] });
+    await runFlow({
+      ...{ folder, dataset: digits(), settings, phases: ['train', 'quantize', 'explore'] },
+      listener: (event) => void (event.kind === 'note' && notesOfPublished.push(event.text)),
+    });
   }, 120_000);
+  const notesOfPublished: string[] = [];
 
   test('is neither trained nor calibrated: the manifest says so, and phase 1 goes on from it', () => {
     const { phases } = readManifest(folder);
@@ -117,6 +121,17 @@ describe.skipIf(!existsSync(reference))('the published quantised checkpoint', ()
       /weights of conv1 are quantised to 8 bits, the run's are 4; give --weight-bits 8/,
     );
     expect(existsSync(other.folder)).toBe(false);
+  });
+
+  test('of inputs that were normalised in another way says so', async () => {
+    const notes: string[] = [];
+    const normalised = { ...digits(), mean: [0.3], deviation: [0.38] };
+    await runFlow({
+      ...{ folder: join(parent, 'normalised'), dataset: normalised, settings, phases: ['train'] },
+      listener: (event) => void (event.kind === 'note' && notes.push(event.text)),
+    });
+    expect(notes.join()).toMatch(/quantised on inputs of 0 … 1, those of this run are −0\.789 … 1\.84: .*--mean/);
+    expect(notesOfPublished.join()).not.toContain('normalised');
   });
 
   test('calibrates anew where the run goes on with other widths', async () => {
@@ -232,6 +247,20 @@ describe('an exported network', () => {
     await runFlow({ folder: again, settings: { train: { checkpoint: path } }, phases: ['train', 'quantize'] });
     expect(readManifest(again).phases.quantize!.from).toBe('checkpoint');
     expect(hashOf(again, 'quantized')).toBe(hashOf(folder, 'quantized'));
+  });
+
+  test('after training, where upper and lower clip factors differ, each quantiser comes back as it was', async () => {
+    const path = join(parent, 'learned.pth');
+    exportNetwork({ folder, path, stage: 'explored', quantizers: true });
+    const again = join(parent, 'from-learned');
+    await runFlow({ folder: again, settings: { train: { checkpoint: path } }, phases: ['train'] });
+    const given = readSafetensors(join(again, 'checkpoints/given-quantizers.safetensors')).tensors;
+    const learned = stored('explored');
+    expect(given.size).toBe(10 * 10);
+    for (const [name, tensor] of given) expect(tensor).toEqual(learned.get(name));
+    const bytes = (name: string) => Buffer.from(given.get(name)!.data.buffer).toString('hex');
+    const uppers = [...given.keys()].filter((name) => name.endsWith('_clip_upper'));
+    expect(uppers.some((name) => bytes(name) !== bytes(name.replace('upper', 'lower')))).toBe(true);
   });
 
   test.skipIf(!existsSync(reference))('with its quantisers has the names and shapes of the published program', () => {

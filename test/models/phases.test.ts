@@ -16,7 +16,7 @@ import {
 } from '../../src/flow/multipliers/multipliers.ts';
 import { proveActive } from '../../src/flow/multipliers/proof.ts';
 import { proveTraining } from '../../src/flow/multipliers/training-proof.ts';
-import { calibrate } from '../../src/flow/phases/quantize.ts';
+import { calibrate } from '../../src/flow/phases/calibrate.ts';
 import { parseConfiguration } from '../../src/flow/settings/config.ts';
 import { approximateLayers, usualLayers } from '../../src/flow/settings/layers.ts';
 import { expandTheta } from '../../src/multiplier/structure.ts';
@@ -84,7 +84,7 @@ describe.each(names)('%s', (name) => {
     await program.dispose();
 
     const exploring = structuredArithmetic(network);
-    await calibrate(network, session, exploring, 4);
+    await calibrate(network, session, exploring);
     writeInitialTheta(session, network);
     const fit = { ...options, dataset, batchSize: BATCH, seed: 1, firstEpoch: 0 };
     const structure = { power: powerTerm(configuration, layers), learningRate: 0.1, weightDecay: 0 };

@@ -1,7 +1,9 @@
 // What the windows of a Swin transformer are made of, against what they are for: places in the image.
 
 import { expect, test } from 'vitest';
-import { distances, shiftMask } from '../../src/nn/models/swin.ts';
+import { Graph } from '../../src/engine/graph/graph.ts';
+import { Layers, multiplyFloat } from '../../src/nn/layers.ts';
+import { distances, shiftMask, swin } from '../../src/nn/models/swin.ts';
 
 test('two pairs of tokens have the same row of the table if and only if they have the same distance', () => {
   const size = 3;
@@ -37,4 +39,21 @@ test('tokens of a shifted window see each other where they are neighbours in the
         const near = Math.abs(ya - yb) < size && Math.abs(xa - xb) < size;
         expect(mask[(window * tokens + a) * tokens + b]).toBe(near ? 0 : -100);
       }
+});
+
+test('drop-path rises from block to block, two paths each, in training alone', () => {
+  const model = swin({
+    ...{ name: 'two', description: '', patch: 2, window: 2, width: 8, depths: [2, 1], heads: [1, 2], dropPath: 0.4 },
+    card: { imageSize: 8, classes: 2, classifier: 'head.fc', source: 'a test' },
+  });
+  const ratesOf = (random: boolean) => {
+    const graph = new Graph();
+    const layers = new Layers(graph, { training: random, random, multiply: multiplyFloat });
+    model.build(layers, graph.input('image', [3, 8, 8, 3]), 2);
+    return graph.nodes.flatMap(({ op, attributes }) =>
+      op === 'dropout' ? [(attributes as { rate: number }).rate] : [],
+    );
+  };
+  expect(ratesOf(true)).toEqual([0.2, 0.2, 0.4, 0.4]);
+  expect(ratesOf(false)).toEqual([]);
 });

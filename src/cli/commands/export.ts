@@ -1,9 +1,9 @@
 // `tram export`: a network of a run as a file for PyTorch and others.
 
-import { basename, resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { exportFormats, exportStages } from '../../flow/results/export.ts';
 import { nonEmpty, oneOf } from '../../flow/settings/values.ts';
+import { given } from '../../tensor/given.ts';
 import { formatBytes } from '../../tensor/gzip.ts';
 import { describeOption } from '../facts.ts';
 import type { Services } from '../services.ts';
@@ -41,7 +41,7 @@ export function defineExport(command: Command, { stdout }: Services): void {
     .addOption(
       new Option(
         '--out <FILE>',
-        describeOption({ help: 'the file to write', values: 'a path', default: 'RUN.pth in this folder' }),
+        describeOption({ help: 'the file to write', values: 'a path', default: 'RUN-STAGE.pth in this folder' }),
       )
         .argParser(nonEmpty('--out', 'the path of a file'))
         .helpGroup('Output:'),
@@ -57,10 +57,9 @@ export function defineExport(command: Command, { stdout }: Services): void {
         format?: (typeof exportFormats)[number];
         quantizers?: boolean;
       }>();
-      const path = out ?? `${basename(resolve(folder))}.${asked.format ?? 'pth'}`;
-      const written = exportNetwork({ ...asked, folder, path });
+      const written = exportNetwork({ ...asked, folder, ...given({ path: out }) });
       if (json) return void stdout.write(`${JSON.stringify(written)}\n`);
-      const { stage, tensors, bytes } = written;
+      const { path, stage, tensors, bytes } = written;
       stdout.write(`${path}: the ${stage} network, ${grouped(tensors)} tensors, ${formatBytes(bytes)}\n`);
     });
 }

@@ -5,6 +5,7 @@
 import type { Session } from '../../engine/backend.ts';
 import { exactMultiplier, type Multiplier, withSlopes } from '../../multiplier/multiplier.ts';
 import { columnStructure, type Structure, thetaOfColumns } from '../../multiplier/structure.ts';
+import type { BatchNorm } from '../../quant/fold.ts';
 import { invariant } from '../../tensor/errors.ts';
 import { f32 } from '../../tensor/tensor.ts';
 import type { PowerTerm } from '../../train/step.ts';
@@ -94,6 +95,7 @@ export function quantizedArithmetic(
     activationBits: bits.activations,
     channelwise,
     range: quantize.range,
+    folded: foldedBatchNorms({ configuration, layers }),
     widthsOf: (layer) => {
       const own = widths.get(layer);
       invariant(own, `no layer is called ${layer}`);
@@ -101,6 +103,12 @@ export function quantizedArithmetic(
     },
     multiplierOf: (layer) => (approximate.has(layer) ? multiplierOf(layer) : exactMultiplier()),
   };
+}
+
+/** The batch norms that a run folds, by the layer that takes them; none unless it is asked to. */
+export function foldedBatchNorms({ configuration, layers }: Network): ReadonlyMap<string, BatchNorm> {
+  if (!configuration.quantize.foldBatchNorm) return new Map();
+  return new Map(layers.flatMap(({ name, batchNorm }) => (batchNorm ? [[name, batchNorm] as const] : [])));
 }
 
 /** The arithmetic of phase 1: every approximate layer reads its structure. */

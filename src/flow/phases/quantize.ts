@@ -2,36 +2,40 @@
 // clipping takes over the ranges; optionally quantisation-aware training with the exact multiplier. What came with a
 // quantised checkpoint is taken as it is instead.
 
-import { noAugmentation } from '../../data/augment.ts';
-import { trainingBatches } from '../../data/batches.ts';
-import type { Session } from '../../engine/backend.ts';
 import { exactMultiplier } from '../../multiplier/multiplier.ts';
 import { exactPower } from '../../multiplier/power.ts';
-import { clipLogit, type OperandName, stateName } from '../../quant/quantized.ts';
-import { f32, type HostTensor, sizeOf } from '../../tensor/tensor.ts';
+import { findBatchNorms } from '../../quant/fold.ts';
+import type { HostTensor } from '../../tensor/tensor.ts';
 import { evaluator } from '../../train/evaluation.ts';
-import { feedOf, writeBatch } from '../../train/feed.ts';
-import { type Arithmetic, buildNetwork } from '../../train/task.ts';
-import { describeQuantizers, quantizedArithmetic } from '../multipliers/multipliers.ts';
+import { buildNetwork } from '../../train/task.ts';
+import { describeQuantizers, foldedBatchNorms, quantizedArithmetic } from '../multipliers/multipliers.ts';
 import { loadQuantizers, saveModel } from '../run/checkpoint.ts';
-import { type OpenRun, type RunContext, requirePhase, sessionFrom } from '../run/context.ts';
+import { type RunContext, requirePhase } from '../run/context.ts';
 import { files, inFolder } from '../run/folder.ts';
 import { verifiedBytes } from '../run/manifest.ts';
+import { calibrate, loadToQuantize } from './calibrate.ts';
 import type { PhaseResult } from './result.ts';
-import { finishTraining, resumePosition, trainPhase } from './training.ts';
+import { finishTraining, fitOf, resumePosition, trainPhase } from './training.ts';
+
+/** So many batch norms are named. */
+const MOST_NAMED = 8;
 
 export async function quantize(context: RunContext): Promise<PhaseResult> {
   const { configuration, dataset, task, layers } = context;
-  const { images, range: _, layerBits: __, ...training } = configuration.quantize;
+  const { epochs } = configuration.quantize;
   const arithmetic = quantizedArithmetic(context, exactMultiplier);
-  const session = await sessionFrom(context, 'train', files.float);
+  const float = verifiedBytes(context.folder, requirePhase(context, 'train'), files.float);
+  const session = await context.backend.openSession();
   try {
-    const start = training.epochs > 0 ? resumePosition(context, 'quantize', session) : undefined;
+    loadToQuantize(context, float, session);
+    if (configuration.quantize.foldBatchNorm) noteFolding(context);
+    const start = epochs > 0 ? resumePosition(context, 'quantize', session) : undefined;
     const given = start ? undefined : givenQuantizers(context);
     for (const [name, tensor] of given ?? []) session.write(name, tensor);
-    if (!start && !given) await calibrate(context, session, arithmetic, images);
-    if (training.epochs > 0) {
-      await trainPhase(context, { phase: 'quantize', session, fit: { ...training, arithmetic } }, start);
+    if (!start && !given) await calibrate(context, session, arithmetic);
+    if (epochs > 0) {
+      const fit = { ...fitOf(configuration.quantize), arithmetic };
+      await trainPhase(context, { phase: 'quantize', session, fit }, start);
     }
     const evaluate = await evaluator(session, task, arithmetic, dataset.test);
     const { loss, metrics } = await evaluate();
@@ -39,7 +43,7 @@ export async function quantize(context: RunContext): Promise<PhaseResult> {
     const { weights, activations } = configuration.bits;
     return {
       files: [files.quantized],
-      ...(given && training.epochs === 0 ? { from: 'checkpoint' as const } : {}),
+      ...(given && epochs === 0 ? { from: 'checkpoint' as const } : {}),
       stages: [{ stage: 'quantized', accuracy: metrics.accuracy, loss, power: exactPower(weights, activations) }],
       finish: () => finishTraining(context),
     };
@@ -48,50 +52,25 @@ export async function quantize(context: RunContext): Promise<PhaseResult> {
   }
 }
 
+/** Names the batch norms that stay: they stand before their layer, or something else reads what lies between. */
+function noteFolding({ layers, task, listener }: RunContext): void {
+  const { graph } = buildNetwork(task, { kind: 'float' }, 'evaluate', 1);
+  const { behind, left } = findBatchNorms(graph, new Set(layers.map(({ name }) => name)));
+  const named = left.length > MOST_NAMED ? `${left.slice(0, MOST_NAMED).join(', ')}, …` : left.join(', ');
+  const stay = left.length === 0 ? '' : `; ${left.length} cannot be and stay: ${named}`;
+  listener({ kind: 'note', text: `batch norm folded into ${behind.size} layers${stay}` });
+}
+
 /** The quantisers that came with the network, where they are for the run's widths; they need no calibration. */
 function givenQuantizers(context: RunContext): ReadonlyMap<string, HostTensor> | undefined {
   const record = requirePhase(context, 'train');
   if (record.files[files.quantizers] === undefined) return undefined;
   const path = inFolder(context, files.quantizers);
   const { states, arithmetic } = loadQuantizers(verifiedBytes(context.folder, record, files.quantizers), path);
-  if (arithmetic === describeQuantizers(context)) return states;
-  const text =
-    'the quantisers of the checkpoint are for other operand widths or scales; the network is calibrated anew';
+  const isFolded = foldedBatchNorms(context).size > 0;
+  if (arithmetic === describeQuantizers(context) && !isFolded) return states;
+  const other = isFolded ? 'a network whose batch norms are not folded' : 'other operand widths or scales';
+  const text = `the quantisers of the checkpoint are for ${other}; the network is calibrated anew`;
   context.listener({ kind: 'note', text });
   return undefined;
-}
-
-/**
- * One pass over `images` training images sets scales, zero points and ranges; the clip factors start where the search
- * ended.
- */
-export async function calibrate(
-  context: Pick<OpenRun, 'configuration' | 'dataset' | 'task' | 'layers'>,
-  session: Session,
-  arithmetic: Arithmetic,
-  images: number,
-): Promise<void> {
-  const { configuration, dataset, task, layers } = context;
-  const batchSize = Math.min(images, dataset.train.count);
-  const feed = feedOf(session, task, dataset.train);
-  const { graph } = buildNetwork(task, arithmetic, 'calibrate', batchSize, feed);
-  const program = await session.compile(graph);
-  const sample = trainingBatches(dataset, {
-    seed: configuration.seed,
-    epoch: 0,
-    batchSize,
-    augment: noAugmentation,
-  });
-  writeBatch(program, await feed.read(sample.next().value!, batchSize));
-  await program.run();
-  for (const { name } of layers) {
-    for (const operand of ['weight', 'input'] as const satisfies readonly OperandName[]) {
-      const factor = (await program.read(stateName(name, operand, 'clip_upper')))[0]!;
-      const { shape } = await session.read(stateName(name, operand, 'scale'));
-      const start = f32(shape, new Float32Array(sizeOf(shape)).fill(clipLogit(factor)));
-      session.write(stateName(name, operand, 'clip_upper'), start);
-      session.write(stateName(name, operand, 'clip_lower'), start);
-    }
-  }
-  await program.dispose();
 }

@@ -2,6 +2,7 @@
 // safetensors or as a .pth that torch.load takes with weights_only=True. Reads the run folder alone, needs no data, no
 // model and no device, and leaves the run as it is.
 
+import { basename, resolve } from 'node:path';
 import { UserError } from '../../tensor/errors.ts';
 import { writeFileAtomic } from '../../tensor/files.ts';
 import { decodeAll, encodeSafetensors } from '../../tensor/safetensors.ts';
@@ -29,8 +30,8 @@ const sources: Record<ExportStage, readonly [Phase, string]> = {
 
 export interface ExportOptions {
   readonly folder: string;
-  /** The file to write; one that exists is replaced. */
-  readonly path: string;
+  /** The file to write; one that exists is replaced. Default: RUN-STAGE.pth in the working directory. */
+  readonly path?: string;
   /** Default: by the end of the path, else pth. */
   readonly format?: ExportFormat;
   /** Default: the last that the run has. */
@@ -48,7 +49,7 @@ export interface Exported {
 }
 
 /** Writes a network of a run. Throws a UserError. */
-export function exportNetwork({ folder, path, quantizers = false, ...asked }: ExportOptions): Exported {
+export function exportNetwork({ folder, quantizers = false, ...asked }: ExportOptions): Exported {
   const manifest = readManifest(folder);
   requireIntact(folder, manifest.phases);
   const done = exportStages.filter((stage) => manifest.phases[sources[stage][0]]);
@@ -56,7 +57,8 @@ export function exportNetwork({ folder, path, quantizers = false, ...asked }: Ex
   if (stage === undefined || !done.includes(stage)) {
     throw new UserError(`${folder} has no ${stage ?? 'trained'} network; it has ${done.join(', ') || 'none yet'}`);
   }
-  const format = asked.format ?? (path.endsWith('.safetensors') ? 'safetensors' : 'pth');
+  const format = asked.format ?? (asked.path?.endsWith('.safetensors') ? 'safetensors' : 'pth');
+  const path = asked.path ?? `${basename(resolve(folder))}-${stage}.${format}`;
   const [phase, file] = sources[stage];
   const { tensors } = decodeAll(verifiedBytes(folder, manifest.phases[phase]!, file), file);
   const { configuration, inputs } = manifest;

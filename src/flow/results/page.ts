@@ -154,7 +154,10 @@ function settingBlocks(summary: RunSummary): Block[] {
     facts([
       ['Operands', `${weightBits}-bit weights, ${activationBits}-bit activations`],
       ['Seed', String(seed)],
-      ['Exact layers', exactLayers.length === 0 ? undefined : describeExactLayers(summary)],
+      [
+        'Not approximated',
+        exactLayers.length + summary.products.length === 0 ? undefined : describeExactLayers(summary),
+      ],
     ]),
     ...(changed.length === 0
       ? [note('Every setting is the default.')]

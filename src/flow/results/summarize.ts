@@ -37,7 +37,8 @@ export function summarize(folder: string): RunSummary {
     multipliers,
     layers,
     exactLayers: exact.map(({ name }) => name),
-    exactShare: exact.reduce((sum, { share }) => sum + share, 0),
+    exactShare: (macsOf(exact) + macsOf(inputs.products ?? [])) / macsOf([...layers, ...(inputs.products ?? [])]),
+    products: inputs.products ?? [],
     verdict: verdictOf({ configuration, stages, multipliers, exactLayers: exact.map(({ name }) => name) }),
     changed: changedSettings(configuration),
     options: optionsOf(configuration),
@@ -55,12 +56,14 @@ export function summarize(folder: string): RunSummary {
   };
 }
 
+const macsOf = (all: readonly { readonly macs: number }[]) => all.reduce((sum, { macs }) => sum + macs, 0);
+
 function layerSummaries(
   { configuration, inputs }: Manifest,
   multipliers: readonly MultiplierSummary[],
 ): readonly LayerSummary[] {
   const widths = layerWidths(configuration, inputs.layers);
-  const total = inputs.layers.reduce((sum, { macs }) => sum + macs, 0);
+  const total = macsOf([...inputs.layers, ...(inputs.products ?? [])]);
   const rows = inputs.layers.map(({ name, macs }) => {
     const own = multipliers.find(({ layers }) => layers.includes(name));
     const { weights, activations } = widths.get(name)!;

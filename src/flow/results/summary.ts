@@ -4,6 +4,7 @@
 import type { ErrorMetrics } from '../../multiplier/metrics.ts';
 import { type Certificate, describeCertificate, isProof } from '../../netlist/certify.ts';
 import { REFERENCE_GATES } from '../../netlist/structure.ts';
+import type { MatrixProducts } from '../../nn/products.ts';
 import { fixed, grouped, percent, significant } from '../../tensor/numbers.ts';
 import type { RunInputs } from '../run/manifest.ts';
 import type { StageResult } from '../run/stages.ts';
@@ -79,11 +80,13 @@ export interface RunSummary {
   readonly multipliers: readonly MultiplierSummary[];
   readonly layers: readonly LayerSummary[];
   /**
-   * Layers that keep an exact multiplier, and their share of the multiplications. Power and gate cost are of the other
-   * layers.
+   * Layers that keep an exact multiplier, and the share of the multiplications that is in them and in matrix products.
+   * Power and gate cost are of the other layers.
    */
   readonly exactLayers: readonly string[];
   readonly exactShare: number;
+  /** Matrix products of computed operands (attention), which stay in float32, with their multiplications per image. */
+  readonly products: readonly MatrixProducts[];
   /** One or two sentences: what was saved for what loss, and what to try next. */
   readonly verdict: string;
   /** The settings that are not the defaults, and the options of `tram run` that make a run with them. */
@@ -126,18 +129,22 @@ export function metricRows({ metrics, gateCost, mseToTarget, certificate }: Mult
 const MOST_NAMED = 12;
 
 /** "power and gate cost are those of 98.7 % of the multiplications; exact: conv1 (8×8, 9,216 MACs), fc (640 MACs)". */
-export function describeExactLayers(summary: Pick<RunSummary, 'layers' | 'exactLayers' | 'exactShare'> & Widths) {
-  const { layers, exactLayers, exactShare } = summary;
+export function describeExactLayers(summary: RunSummary): string {
+  const { layers, exactLayers, exactShare, products } = summary;
   const own = layers.filter(({ name }) => exactLayers.includes(name));
   const named = own.slice(0, MOST_NAMED).map(({ name, macs, weightBits, activationBits }) => {
     const isOther = weightBits !== summary.weightBits || activationBits !== summary.activationBits;
     return `${name} (${isOther ? `${weightBits}×${activationBits} bits, ` : ''}${grouped(macs)} MACs)`;
   });
   const more = own.length > named.length ? ` and ${own.length - named.length} more` : '';
-  return `power and gate cost are those of ${percent(1 - exactShare)} of the multiplications; exact multipliers in ${named.join(', ')}${more}`;
+  const macs = products.reduce((sum, product) => sum + product.macs, 0);
+  const parts = [
+    `power and gate cost are those of ${percent(1 - exactShare)} of the multiplications`,
+    ...(own.length === 0 ? [] : [`exact multipliers in ${named.join(', ')}${more}`]),
+    ...(macs === 0 ? [] : [`matrix products of attention in float32: ${grouped(macs)} MACs`]),
+  ];
+  return parts.join('; ');
 }
-
-type Widths = Pick<RunSummary, 'weightBits' | 'activationBits'>;
 
 /** θ as one character per column, lowest first: ▁ is 0, the column is kept; █ is 1, it is gone. */
 export function thetaBars(theta: readonly number[]): string {

@@ -14,14 +14,14 @@ import { readBytes, removeFile, sha256, writeInside } from '../../tensor/files.t
 import { decodeAll, encodeSafetensors } from '../../tensor/safetensors.ts';
 import type { HostTensor } from '../../tensor/tensor.ts';
 import type { Position } from '../../train/loop.ts';
-import { isVelocity } from '../../train/optimizer.ts';
+import { isTrainingState } from '../../train/optimizer.ts';
 import { describeDifference, type TrainingPhase, trainingPhases } from '../settings/phases.ts';
 
 type Layers = readonly MultiplyingLayer[];
 
-/** Writes the session's variables, without velocities. */
+/** Writes the session's variables, without the state of optimisers and averages. */
 export async function saveModel(path: string, session: Session, layers: Layers): Promise<void> {
-  const names = session.variableNames().filter((name) => !isVelocity(name));
+  const names = session.variableNames().filter((name) => !isTrainingState(name));
   save(path, await collect(session, names, layers), { format: 'pt' });
 }
 
@@ -33,7 +33,13 @@ async function collect(session: Session, names: readonly string[], layers: Layer
 
 /** Writes every tensor of a checkpoint into the session. */
 export function loadModel(bytes: Uint8Array, path: string, session: Session, layers: Layers): void {
-  for (const [name, stored] of decodeAll(bytes, path).tensors) session.write(name, engineTensor(name, stored, layers));
+  for (const [name, tensor] of readModel(bytes, path, layers)) session.write(name, tensor);
+}
+
+/** The tensors of a checkpoint in the engine's layouts. */
+export function readModel(bytes: Uint8Array, path: string, layers: Layers): ReadonlyMap<string, HostTensor> {
+  const { tensors } = decodeAll(bytes, path);
+  return new Map([...tensors].map(([name, stored]) => [name, engineTensor(name, stored, layers)]));
 }
 
 function engineTensor(name: string, stored: HostTensor, layers: Layers): HostTensor {

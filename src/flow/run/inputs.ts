@@ -7,11 +7,14 @@ import { basename, dirname, join, resolve } from 'node:path';
 import type { Dataset, DatasetOptions } from '../../data/dataset.ts';
 import { openDataset, parseImageSize, relocate } from '../../data/registry.ts';
 import type { Model } from '../../nn/models/model.ts';
+import { type MatrixProducts, matrixProducts } from '../../nn/products.ts';
+import { findBatchNorms } from '../../quant/fold.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { readBytes, sha256 } from '../../tensor/files.ts';
 import { given } from '../../tensor/given.ts';
+import { sha256OfFile } from '../../tensor/source.ts';
 import { type ImageTask, imageTask } from '../../train/images.ts';
-import { multiplyingLayers } from '../../train/task.ts';
+import { buildNetwork, type Task } from '../../train/task.ts';
 import type { Configuration, ConfigurationInput } from '../settings/config.ts';
 import { type LayerFacts, type RunLayer, usualLayers } from '../settings/layers.ts';
 import type { Phase } from '../settings/phases.ts';
@@ -28,6 +31,8 @@ export interface OpenTask {
   readonly directory: string;
   readonly task: ImageTask;
   readonly layers: readonly RunLayer[];
+  /** What multiplies and is no layer. */
+  readonly products: readonly MatrixProducts[];
   /** The file that the model came from, where it is one of the user's own. */
   readonly source: ModelSource | undefined;
   /** What the caller brought in memory. */
@@ -57,7 +62,18 @@ export async function openTask(
     );
   }
   const task = imageTask(model, dataset);
-  return { dataset, directory, task, layers: usualLayers(multiplyingLayers(task), model.card), source, material };
+  return { dataset, directory, task, ...runLayers(model, task), source, material };
+}
+
+/** The layers of a task's model that multiply, with what is known of them before a run chooses. */
+export function runLayers({ card }: Pick<Model, 'card'>, task: Task): Pick<OpenTask, 'layers' | 'products'> {
+  const { graph, layers } = buildNetwork(task, { kind: 'float' }, 'evaluate', 1);
+  const { behind } = findBatchNorms(graph, new Set(layers.multiplying.map(({ name }) => name)));
+  const usual = usualLayers(layers.multiplying, card);
+  return {
+    layers: usual.map((layer) => ({ ...layer, ...given({ batchNorm: behind.get(layer.name) }) })),
+    products: matrixProducts(graph, 1),
+  };
 }
 
 async function openModel(name: string, known: ModelSource | undefined, material: Material) {
@@ -110,7 +126,7 @@ function elsewhere({ message }: UserError, places: ReadonlyMap<string, string>):
 }
 
 /** The options of a data set whose relative paths stand for places below `directory`. */
-function datasetOptions(configuration: Configuration, directory: string): DatasetOptions {
+export function datasetOptions(configuration: Configuration, directory: string): DatasetOptions {
   const { image, maximum, label, classes, split, sample, sampleSeed, resize, badImages, mean, deviation } =
     configuration;
   const { testData, testLabels, sampleList, imageCache, classesOf } = configuration;
@@ -158,7 +174,7 @@ function movedTestFile({ testData }: Configuration, spec: string, directory: str
  */
 export function inputsOf(
   configuration: Configuration,
-  { dataset, directory, layers, source, material }: OpenTask,
+  { dataset, directory, layers, products, source, material }: OpenTask,
   said: ConfigurationInput,
   old: Manifest | undefined,
   toDo: readonly Phase[] = [],
@@ -186,6 +202,7 @@ export function inputsOf(
   return {
     data: dataInputs(dataset, directory),
     layers: layersNow,
+    ...(products.length > 0 ? { products: [...products] } : {}),
     ...(source ? { model: source } : {}),
     ...(checkpoint ? { checkpoint } : {}),
     ...(given ? { multiplier: { source: given.path, sha256: given.sha256 } } : {}),
@@ -239,8 +256,8 @@ function fileInput(path: string | undefined, use: FileUse): FileInput | undefine
   if (isKnownEnough(use)) return known;
   const before = known && !isNamed ? [known.path] : [];
   const places = [resolve(path), ...before].filter((place) => existsSync(place));
-  const found = places.map((place) => ({ path: place, sha256: sha256(readBytes(place)) }));
-  return found.find((file) => file.sha256 === known?.sha256) ?? found[0] ?? { path, sha256: sha256(readBytes(path)) };
+  const found = places.map((place) => ({ path: place, sha256: sha256OfFile(place) }));
+  return found.find((file) => file.sha256 === known?.sha256) ?? found[0] ?? { path, sha256: sha256OfFile(path) };
 }
 
 function dataInputs(dataset: Dataset, directory: string): RunInputs['data'] {

@@ -172,6 +172,8 @@ const inputsRecord = z.strictObject({
       usual: z.boolean().optional(),
     }),
   ),
+  /** Matrix products of computed operands, in float32: by the layer or block that they belong to. */
+  products: z.array(z.strictObject({ name: z.string(), macs: z.number() })).exactOptional(),
   /** The file that the model came from, where it is the user's own. */
   model: z.strictObject({ path: z.string(), sha256: z.string() }).optional(),
   /** The float model that the run started from. */

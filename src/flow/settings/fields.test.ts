@@ -18,12 +18,16 @@ function other({ kind, choices, range, default: usual, value, name }: Field): st
     bits: '4x6',
     'layer-bits': 'first=8,*.conv2=7x5',
     'first-last-bits': '8x6',
+    percentile: '99.5',
     smoothing: '3x2',
     mean: '0.4,0.5,0.6',
     std: '0.25',
     liberty: 'a.lib',
   };
   if (special[name] !== undefined) return special[name];
+  if (name.endsWith('-rates')) return '*.bias=2,fc.*=0.5';
+  if (name.endsWith('-milestones')) return '2,3.5';
+  if (name.endsWith('-augment')) return 'crop:4,flip';
   if (kind === 'integer') return String(Math.max(range?.least ?? 0, usual === 5 ? 6 : 5));
   if (kind === 'number') return '0.25';
   return kind === 'array' ? 'conv1,fc' : 'text';

@@ -6,6 +6,7 @@
 
 import type { MultiplyingLayer } from '../../nn/layers.ts';
 import type { ModelCard } from '../../nn/models/model.ts';
+import type { BatchNorm } from '../../quant/fold.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { matchesPattern, unknownName } from '../../tensor/names.ts';
 import type { Configuration } from './config.ts';
@@ -25,6 +26,8 @@ export interface LayerFacts {
 /** A layer of a run's network. */
 export interface RunLayer extends MultiplyingLayer {
   readonly usual: boolean;
+  /** The batch norm behind it that could be folded into it. */
+  readonly batchNorm?: BatchNorm;
 }
 
 /** Operand widths in bits, 2 … 8. */

@@ -14,7 +14,7 @@ import type { OperandBits } from '../../workbench/import.ts';
 import { type Network, quantizedArithmetic, recoveryArithmetic } from '../multipliers/multipliers.ts';
 import { measureOperands } from '../multipliers/operands.ts';
 import { proveActive } from '../multipliers/proof.ts';
-import { calibrate } from '../phases/quantize.ts';
+import { calibrate, loadToQuantize } from '../phases/calibrate.ts';
 import { firstEpoch } from '../phases/training.ts';
 import { loadModel } from '../run/checkpoint.ts';
 import { type OpenRun, requirePhase } from '../run/context.ts';
@@ -82,14 +82,14 @@ function arithmeticOf(run: TriedRun, { bits, table }: Candidate): QuantizedArith
 
 /** The quantised network of the run, or at other widths the float model after post-training quantisation to them. */
 async function sessionOf(run: TriedRun, bits: OperandBits): Promise<Session> {
-  const { configuration, layers } = run;
+  const { layers } = run;
   const session = await run.backend.openSession();
   const own = isOwn(run, bits);
-  const [bytes, path] = own ? [run.quantized, files.quantized] : [run.float, files.float];
-  loadModel(bytes, inFolder(run, path), session, layers);
-  if (!own) {
-    const arithmetic = quantizedArithmetic(atWidths(run, bits), exactMultiplier);
-    await calibrate(run, session, arithmetic, configuration.quantize.images);
+  if (own) loadModel(run.quantized, inFolder(run, files.quantized), session, layers);
+  else {
+    const narrower = { ...run, ...atWidths(run, bits) };
+    loadToQuantize(narrower, run.float, session);
+    await calibrate(narrower, session, quantizedArithmetic(narrower, exactMultiplier));
   }
   return session;
 }

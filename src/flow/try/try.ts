@@ -300,13 +300,14 @@ class Work {
     const { model, data, seed, bits, quantize } = configuration;
     const approximate = new Set(approximateLayers(configuration, layers).map(({ name }) => name));
     const exact = layers.filter(({ name }) => !approximate.has(name));
-    const macsOf = (some: readonly LayerFacts[]) => some.reduce((sum, { macs }) => sum + macs, 0);
+    const products = this.#run.manifest.inputs.products ?? [];
+    const macsOf = (some: readonly Pick<LayerFacts, 'macs'>[]) => some.reduce((sum, { macs }) => sum + macs, 0);
     const report: TryReport = {
       ...{ format: 'tram-try', version: 1, program: { tram: version, node: process.version } },
       run: {
         ...{ folder, model, data, seed, testImages: dataset.test.count, bits },
         exactLayers: exact.map(({ name }) => name),
-        exactShare: macsOf(exact) / macsOf(layers),
+        exactShare: macsOf([...exact, ...products]) / macsOf([...layers, ...products]),
         quantized: sha256(quantized),
       },
       ...{ recoverEpochs: this.#options.recover ?? 0, images: quantize.images, device },

@@ -9,7 +9,7 @@ import { UserError } from '../../tensor/errors.ts';
 import { f32 } from '../../tensor/tensor.ts';
 import type { Layers } from '../layers.ts';
 import type { Model, ModelCard } from './model.ts';
-import { attention, DEVIATION, feedForward } from './transformer.ts';
+import { attention, DEVIATION, dropPathOf, feedForward } from './transformer.ts';
 
 export interface SwinSpec {
   readonly name: string;
@@ -24,6 +24,8 @@ export interface SwinSpec {
   readonly depths: readonly number[];
   /** Heads per stage. */
   readonly heads: readonly number[];
+  /** Rate of drop-path in the last block, rising from 0 in the first; default 0: none. */
+  readonly dropPath?: number;
 }
 
 const MLP_RATIO = 4;
@@ -103,11 +105,12 @@ function windowAttention(nn: Layers, name: string, x: Value, heads: number, wind
   });
 }
 
-function block(nn: Layers, name: string, x: Value, heads: number, windows: Windows): Value {
+function block(nn: Layers, name: string, x: Value, heads: number, windows: Windows, dropPath: number): Value {
   const inWindows = partition(nn, nn.layerNorm(`${name}.norm1`, x), windows);
   const mixed = windowAttention(nn, `${name}.attn`, inWindows, heads, windows);
-  const y = nn.add(x, join(nn, mixed, windows, x.shape as unknown as Image));
-  return nn.add(y, feedForward(nn, `${name}.mlp`, nn.layerNorm(`${name}.norm2`, y), MLP_RATIO));
+  const y = nn.add(x, nn.dropPath(join(nn, mixed, windows, x.shape as unknown as Image), dropPath));
+  const fed = feedForward(nn, `${name}.mlp`, nn.layerNorm(`${name}.norm2`, y), MLP_RATIO);
+  return nn.add(y, nn.dropPath(fed, dropPath));
 }
 
 /** 2×2 tokens as one, [N, H, W, C] → [N, H/2, W/2, 2C]; an odd edge is filled with zeros. */
@@ -123,7 +126,9 @@ function merge(nn: Layers, name: string, x: Value): Value {
 }
 
 /** A Swin transformer from its sizes. */
-export function swin({ name, description, card, patch, window, width, depths, heads }: SwinSpec): Model {
+export function swin(spec: SwinSpec): Model {
+  const { name, description, card, patch, window, width, depths, heads, dropPath = 0 } = spec;
+  const blocks = depths.reduce((sum, depth) => sum + depth, 0);
   return {
     ...{ name, description, card, minimumSize: patch },
     build: (nn, image, classes) => {
@@ -133,12 +138,14 @@ export function swin({ name, description, card, patch, window, width, depths, he
       }
       const patches = nn.conv('patch_embed.proj', image, { out: width, kernel: patch, stride: patch, bias: true });
       let x = nn.layerNorm('patch_embed.norm', patches);
+      let before = 0;
       depths.forEach((depth, stage) => {
         if (stage > 0) x = merge(nn, `layers.${stage}.downsample`, x);
         for (let index = 0; index < depth; index++) {
           const [label, input] = [`layers.${stage}.blocks.${index}`, x];
           const windows = windowsOf(x.shape as unknown as Image, window, index % 2 === 1);
-          x = nn.block(label, () => block(nn, label, input, heads[stage]!, windows));
+          const dropped = dropPathOf(dropPath, before++, blocks);
+          x = nn.block(label, () => block(nn, label, input, heads[stage]!, windows, dropped));
         }
       });
       const channels = x.shape[3]!;

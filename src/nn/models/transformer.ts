@@ -35,6 +35,10 @@ export function attention(
   return nn.linear(`${name}.proj`, mixed, channels, { deviation: DEVIATION });
 }
 
+/** Drop-path in block `index` of `count`: a rate from 0 in the first to `last` in the last (Huang et al., 2016). */
+export const dropPathOf = (last: number, index: number, count: number): number =>
+  (last * index) / Math.max(1, count - 1);
+
 /** The feed-forward layers, x [..., C] → [..., C] over `ratio` times as many channels. */
 export function feedForward(nn: Layers, name: string, x: Value, ratio: number): Value {
   const channels = x.shape.at(-1)!;

@@ -6,7 +6,7 @@ import type { Value } from '../../engine/graph/graph.ts';
 import { UserError } from '../../tensor/errors.ts';
 import type { Layers } from '../layers.ts';
 import type { Model, ModelCard } from './model.ts';
-import { attention, feedForward } from './transformer.ts';
+import { attention, dropPathOf, feedForward } from './transformer.ts';
 
 export interface VisionTransformerSpec {
   readonly name: string;
@@ -18,14 +18,18 @@ export interface VisionTransformerSpec {
   readonly width: number;
   readonly depth: number;
   readonly heads: number;
+  /** Rate of drop-path in the last block, rising from 0 in the first; default 0: none. */
+  readonly dropPath?: number;
 }
 
 const MLP_RATIO = 4;
 const EPSILON = 1e-6;
 
-function block(nn: Layers, name: string, x: Value, heads: number): Value {
-  const y = nn.add(x, attention(nn, `${name}.attn`, nn.layerNorm(`${name}.norm1`, x, EPSILON), heads));
-  return nn.add(y, feedForward(nn, `${name}.mlp`, nn.layerNorm(`${name}.norm2`, y, EPSILON), MLP_RATIO));
+function block(nn: Layers, name: string, x: Value, heads: number, dropPath: number): Value {
+  const mixed = attention(nn, `${name}.attn`, nn.layerNorm(`${name}.norm1`, x, EPSILON), heads);
+  const y = nn.add(x, nn.dropPath(mixed, dropPath));
+  const fed = feedForward(nn, `${name}.mlp`, nn.layerNorm(`${name}.norm2`, y, EPSILON), MLP_RATIO);
+  return nn.add(y, nn.dropPath(fed, dropPath));
 }
 
 /** Patches as tokens [N, T, C], the class token first, each with the embedding of its position. */
@@ -45,14 +49,14 @@ function embed(nn: Layers, image: Value, { patch, width, name }: VisionTransform
 
 /** A vision transformer from its sizes. */
 export function visionTransformer(spec: VisionTransformerSpec): Model {
-  const { name, description, card, patch, width, depth, heads } = spec;
+  const { name, description, card, patch, width, depth, heads, dropPath = 0 } = spec;
   return {
     ...{ name, description, card, minimumSize: patch },
     build: (nn, image, classes) => {
       let x = embed(nn, image, spec);
       for (let index = 0; index < depth; index++) {
         const [label, input] = [`blocks.${index}`, x];
-        x = nn.block(label, () => block(nn, label, input, heads));
+        x = nn.block(label, () => block(nn, label, input, heads, dropPathOf(dropPath, index, depth)));
       }
       const first = nn.reshape(nn.slice(x, 1, 0, 1), [image.shape[0]!, width]);
       return nn.linear('head', nn.layerNorm('norm', first, EPSILON), classes);

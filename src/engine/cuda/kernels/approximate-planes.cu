@@ -380,16 +380,16 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
 
 /**
  * Expands weight codes to the digits of U_p(w), transposed to 32 inner codes per column. Block: 256 threads, 32 inner
- * codes × 64 columns.
- * Grid: (inner / 32, padded columns / 64, groups). `given`: the structure m, f32 [WBITS, ABITS], or TABULATED: the
+ * codes × WIDTH columns, at most 64.
+ * Grid: (inner / 32, padded columns / WIDTH, groups). `given`: the structure m, f32 [WBITS, ABITS], or TABULATED: the
  * digits, u8 [SLICES][2^WBITS].
  */
 extern "C" __global__ void __launch_bounds__(256)
     weights(const u8 *__restrict__ w, const void *__restrict__ given, u8 *__restrict__ expanded, int inner, int columns, int stride,
             int paddedColumns) {
   __shared__ u8 table[SLICES][1 << WBITS];
-  __shared__ u8 tile[32][64 + 4];
-  const int thread = threadIdx.x, step = blockIdx.x, column0 = blockIdx.y * 64, group = blockIdx.z;
+  __shared__ u8 tile[32][WIDTH + 4];
+  const int thread = threadIdx.x, step = blockIdx.x, column0 = blockIdx.y * WIDTH, group = blockIdx.z;
 #if TABULATED
   for (int i = thread; i < (SLICES << WBITS); i += 256) table[i >> WBITS][i & ((1 << WBITS) - 1)] = ((const u8 *)given)[i];
 #else
@@ -411,12 +411,12 @@ extern "C" __global__ void __launch_bounds__(256)
     }
   }
 #endif
-  for (int i = thread; i < 32 * 64; i += 256) {
-    const int k = step * 32 + i / 64, column = column0 + i % 64;
-    tile[i / 64][i % 64] = k < inner && column < columns ? w[(size_t)k * stride + group * columns + column] : 0;
+  for (int i = thread; i < 32 * WIDTH; i += 256) {
+    const int k = step * 32 + i / WIDTH, column = column0 + i % WIDTH;
+    tile[i / WIDTH][i % WIDTH] = k < inner && column < columns ? w[(size_t)k * stride + group * columns + column] : 0;
   }
   __syncthreads();
-  for (int i = thread; i < 64 * 8; i += 256) {
+  for (int i = thread; i < WIDTH * 8; i += 256) {
     const int n = i / 8, k4 = (i % 8) * 4;
     const u8 codes[4] = {tile[k4][n], tile[k4 + 1][n], tile[k4 + 2][n], tile[k4 + 3][n]};
 #pragma unroll

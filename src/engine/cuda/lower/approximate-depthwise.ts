@@ -76,7 +76,10 @@ export function depthwiseApproximate(node: Node<'axmConv2d'>, g: Convolution, ta
   const across = ceilDivide(g.o, CHANNELS);
   const whole = products.sharedBytes > SMALL;
   const threads = whole ? 1024 : 256;
-  const wanted = ceilDivide((whole ? 1 : BLOCKS) * target.multiprocessors, across);
+  // Blocks that have a multiprocessor to themselves should all run at once.
+  const wanted = whole
+    ? Math.floor(target.multiprocessors / across)
+    : ceilDivide(BLOCKS * target.multiprocessors, across);
   const slabs = Math.max(1, Math.min(wanted, ceilDivide(tiles.count, (threads / 32) * TILES_OF_WARP)));
   const source = {
     file: 'approximate-depthwise.cu',

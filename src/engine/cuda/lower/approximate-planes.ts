@@ -52,6 +52,16 @@ const warpgroupTiles: readonly PlaneTile[] = [
   { rows: 128, columns: 64, warpsM: 8, warpsN: 1, warpsK: 2 },
   { rows: 64, columns: 64, warpsM: 4, warpsN: 1, warpsK: 2 },
 ];
+/**
+ * For groups of few outputs, which would leave tiles of 64 columns mostly empty; by warps on every device, because a
+ * warpgroup's instruction has 64 columns at least in each of the others' layouts.
+ */
+const narrowTiles: readonly PlaneTile[] = [
+  { rows: 256, columns: 16, warpsM: 8, warpsN: 1, warpsK: 1 },
+  { rows: 128, columns: 16, warpsM: 4, warpsN: 1, warpsK: 2 },
+  { rows: 256, columns: 32, warpsM: 8, warpsN: 1, warpsK: 1 },
+  { rows: 128, columns: 32, warpsM: 4, warpsN: 1, warpsK: 2 },
+];
 /** For weights of one digit, where the columns come in 128s. */
 const widePlaneTiles: readonly PlaneTile[] = [
   { rows: 128, columns: 128, warpsM: 8, warpsN: 1, warpsK: 2 },
@@ -111,7 +121,11 @@ function factored(error: Int32Array, widths: OperandWidths, mostPlanes: number):
   return form;
 }
 
+const isNarrow = ({ columns }: Tile): boolean => columns < COLUMN_TILE;
+
 function tilesFor(g: Convolution, { planes }: Form, slices: number, fractionDigits: number, { warpgroups }: Target) {
+  const columns = [16, 32].find((most) => g.outputs <= most);
+  if (g.groups > 1 && columns) return narrowTiles.filter((tile) => tile.columns === columns);
   if (slices > planes.length && fractionDigits === 2) return [smallPlaneTile];
   const tiles = warpgroups ? warpgroupTiles : planeTiles;
   const wide = warpgroups && slices === planes.length && g.outputs % 128 === 0;
@@ -152,18 +166,18 @@ const structured = { digits: ['1', '2', '3'], ...multiplied } as const;
 const tabulated = { functions: ['none', 'some'], constant: ['none', 'some'], ...multiplied } as const;
 
 /**
- * The ways of products of planes; by warps or by warpgroups is a matter of the device. The at most eight planes of a
- * structure never need the tiles for many.
+ * The ways of products of planes; by warps or by warpgroups is a matter of the device, but for narrow tiles. The at
+ * most eight planes of a structure never need the tiles for many.
  */
 export const planeWays = {
-  'planes, by warps': { tile: tilesOf(planeTiles, [smallPlaneTile]), ...structured },
+  'planes, by warps': { tile: tilesOf(narrowTiles, planeTiles, [smallPlaneTile]), ...structured },
   // The shared memory of devices with warpgroups has room for three stages of the at most eight planes of a structure.
   'planes, by warpgroups': {
     tile: tilesOf(warpgroupTiles, widePlaneTiles, [smallPlaneTile]),
     ...structured,
     stages: ['3'],
   },
-  'factors, by warps': { tile: tilesOf(planeTiles, manyPlaneTiles), ...tabulated },
+  'factors, by warps': { tile: tilesOf(narrowTiles, planeTiles, manyPlaneTiles), ...tabulated },
   'factors, by warpgroups': { tile: tilesOf(warpgroupTiles, widePlaneTiles, manyPlaneTiles), ...tabulated },
 } as const;
 
@@ -176,7 +190,9 @@ export function planeProduct(node: Node<'axmConv2d'>, g: Convolution, form: Form
   const places = codePlaces(g);
   const { gathered, padded, mappedStride } = places;
   const { tile, stages } = chosenTile(g, form, target);
-  const paddedColumns = roundUp(g.outputs, COLUMN_TILE);
+  const columnTile = Math.min(tile.columns, COLUMN_TILE);
+  const paddedColumns = roundUp(g.outputs, columnTile);
+  const warpgroups = target.warpgroups && !isNarrow(tile);
 
   const layout = new Layout();
   const expandedAt = layout.take(g.groups * padded * slices * paddedColumns);
@@ -190,6 +206,7 @@ export function planeProduct(node: Node<'axmConv2d'>, g: Convolution, form: Form
   const expanding = {
     ...ofPlanes,
     WBITS: weightBits,
+    WIDTH: columnTile,
     ...(factors ? { TABULATED: 1 } : { TABULATED: 0, PLANES, ABITS: activationBits }),
   };
   const multiplying = {
@@ -205,7 +222,7 @@ export function planeProduct(node: Node<'axmConv2d'>, g: Convolution, form: Form
     WARPS_K: tile.warpsK,
     STAGES: stages,
     MIN_BLOCKS: 1,
-    WGMMA: target.warpgroups ? 1 : 0,
+    WGMMA: warpgroups ? 1 : 0,
     COLUMNS: gathered ? 1 : 0,
     PAIRS: g.outputs % 2 === 0 ? 1 : 0,
     OFFSETS: factors?.constant ? 1 : 0,
@@ -231,7 +248,7 @@ export function planeProduct(node: Node<'axmConv2d'>, g: Convolution, form: Form
         launch(
           { file: 'approximate-planes.cu', defines: expanding },
           'weights',
-          { grid: [padded / INNER_STEP, paddedColumns / 64, g.groups], block: 256 },
+          { grid: [padded / INNER_STEP, paddedColumns / columnTile, g.groups], block: 256 },
           {
             ...addresses({ w: w!, given, expanded }),
             ...integers({ inner: g.inner, columns: g.outputs, stride: g.o, paddedColumns }),
@@ -259,7 +276,7 @@ export function planeProduct(node: Node<'axmConv2d'>, g: Convolution, form: Form
 }
 
 function pathOfPlanes(g: Convolution, form: Form, tile: PlaneTile, stages: number, target: Target): Path {
-  const by = target.warpgroups ? 'by warpgroups' : 'by warps';
+  const by = target.warpgroups && !isNarrow(tile) ? 'by warpgroups' : 'by warps';
   const common = {
     tile: tileName(tile),
     stages: stages === 2 ? '2' : '3',

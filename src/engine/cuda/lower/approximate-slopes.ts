@@ -1,10 +1,16 @@
-// The operands' gradients through the error of an approximate multiplier: constant slopes that are a sum of a few
-// products of the operands' codes by convolutions of their factors (convolution.ts), all others by table look-up; see
-// kernels/approximate-slopes.cu.
+// The operands' gradients through the error of an approximate multiplier, but for those of depthwise layers
+// (approximate-depthwise-slopes.ts): constant slopes that are a sum of a few products of the operands' codes by
+// convolutions of their factors (convolution.ts), all others by table look-up; see kernels/approximate-slopes.cu.
 
 import { type Factors, factorsOf } from '../../../multiplier/factors.ts';
 import type { Node } from '../../graph/graph.ts';
 import { CODE_BITS, COUNTS, codeBits, oneOrSeveral, pathOf } from '../../graph/paths.ts';
+import {
+  depthwiseInputSlopes,
+  depthwiseInputSlopeWays,
+  depthwiseWeightSlopes,
+  depthwiseWeightSlopeWays,
+} from './approximate-depthwise-slopes.ts';
 import { sourceOf } from './approximate-plane-form.ts';
 import { productOf } from './convolution.ts';
 import {
@@ -37,8 +43,13 @@ const lookUp = {
   groups: COUNTS,
   ...steps,
 } as const;
-export const weightSlopeWays = { terms: { groups: COUNTS }, 'look-ups': { ...lookUp, slabs: COUNTS } } as const;
+export const weightSlopeWays = {
+  ...depthwiseWeightSlopeWays,
+  terms: { groups: COUNTS },
+  'look-ups': { ...lookUp, slabs: COUNTS },
+} as const;
 export const inputSlopeWays = {
+  ...depthwiseInputSlopeWays,
   terms: { groups: COUNTS },
   'look-ups': { ...lookUp, pixels: ['1', '2', '4', '8'] },
 } as const;
@@ -185,6 +196,8 @@ const forEach = (count: number) => ({ grid: ceilDivide(count, THREADS), block: T
 
 export function slopesOfWeights(node: Node<'axmErrorWeightGradient'>, target: Target): Lowered {
   const slopes = slopesOf(node);
+  const depthwise = depthwiseWeightSlopes(node, slopes.g, target);
+  if (depthwise) return depthwise;
   const terms = termsOf(node);
   if (!terms) return weightsByLookUp(slopes, target);
   const { g, defines, groups } = slopes;
@@ -215,6 +228,8 @@ export function slopesOfWeights(node: Node<'axmErrorWeightGradient'>, target: Ta
 
 export function slopesOfInput(node: Node<'axmErrorInputGradient'>, target: Target): Lowered {
   const slopes = slopesOf(node);
+  const depthwise = depthwiseInputSlopes(node, slopes.g);
+  if (depthwise) return depthwise;
   const terms = termsOf(node);
   if (!terms) return inputByLookUp(slopes, target);
   const { g, defines, groups } = slopes;

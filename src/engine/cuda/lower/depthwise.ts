@@ -23,13 +23,15 @@ const THREADS = 256;
 const MOST_TAPS = 49;
 const MOST_STRIDE = 4;
 const MOST_DILATION = 4;
+/** With more outputs per channel tiles of matrix products fill up. */
+const MOST_OUTPUTS = 4;
 /** Taps up to which a thread has two rows of pixels. */
 const FEW_TAPS = 9;
 
 /** Whether a convolution is one that these kernels do. */
-export function isDepthwise({ groups, inputs, kh, kw, stride, dilation }: Convolution): boolean {
+export function isDepthwise({ groups, inputs, outputs, kh, kw, stride, dilation }: Convolution): boolean {
   const [mostStride, mostDilation] = [Math.max(...stride), Math.max(...dilation)];
-  if (groups === 1 || inputs > 1) return false;
+  if (groups === 1 || inputs > 1 || outputs > MOST_OUTPUTS) return false;
   return kh * kw <= MOST_TAPS && mostStride <= MOST_STRIDE && mostDilation <= MOST_DILATION;
 }
 

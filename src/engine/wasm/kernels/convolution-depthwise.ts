@@ -52,7 +52,7 @@ export function depthwiseForward(args: Depthwise, part: i32, scratch: usize): vo
  * `taps` if none.
  */
 @inline
-function firstMeeting(at: i32, stride: i32, dilation: i32, step: i32, taps: i32): i32 {
+export function firstMeeting(at: i32, stride: i32, dilation: i32, step: i32, taps: i32): i32 {
   if (dilation == 1) return at % stride;
   for (let k = 0; k < min(step, taps); ++k) if ((at - k * dilation) % stride == 0) return k;
   return taps;
@@ -60,7 +60,7 @@ function firstMeeting(at: i32, stride: i32, dilation: i32, step: i32, taps: i32)
 
 /** One past the last tap whose window can begin inside the padded image. */
 @inline
-function endMeeting(at: i32, dilation: i32, taps: i32): i32 {
+export function endMeeting(at: i32, dilation: i32, taps: i32): i32 {
   return min(taps, (dilation == 1 ? at : at / dilation) + 1);
 }
 

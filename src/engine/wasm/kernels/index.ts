@@ -3,6 +3,7 @@
 // do, and scratch memory of the calling thread. Which parts there are follows from the shapes alone, and a part never
 // reads what another part of the same step writes: results do not depend on the number of threads. Vectors may be read
 // up to 15 bytes beyond the end of a tensor, never written.
+export { axmDepthwise, axmDepthwiseErrorInput, axmDepthwiseErrorWeight, axmDepthwiseGradients, axmDepthwiseStructure } from './approximate-depthwise';
 export { axmForwardInteger, axmForwardReal, axmForwardTable, pixelSums } from './approximate-forward';
 export { axmGradients, structureGradient } from './approximate-gradients';
 export { cotangentSums, planarCodes, tileCotangent } from './approximate-operands';

@@ -6,6 +6,14 @@ import { CODE_BITS, COUNTS, CUTS, codeBits, cuts, FILLING, filling, oneOrSeveral
 import { checkSums } from '../../graph/sums.ts';
 import { type Axis, axesOf, tapsAlong } from '../../graph/window.ts';
 import {
+  depthwiseGradients,
+  depthwiseGradientWays,
+  depthwiseProduct,
+  depthwiseSlopes,
+  depthwiseWays,
+  isDepthwise,
+} from './approximate-depthwise.ts';
+import {
   channelsPerGroup,
   convolution as geometryOf,
   outputsPerGroup,
@@ -81,10 +89,10 @@ type Approximate =
   | 'structureMatrixGradient';
 
 export const approximateWays: WaysOf<Approximate> = {
-  axmConv2d: forwardWays,
-  axmConv2dGradients: gradientWays,
-  axmErrorWeightGradient: slopeRows,
-  axmErrorInputGradient: slopesOfPixels,
+  axmConv2d: { ...depthwiseWays, ...forwardWays },
+  axmConv2dGradients: { ...depthwiseGradientWays, ...gradientWays },
+  axmErrorWeightGradient: { ...depthwiseGradientWays, ...slopeRows },
+  axmErrorInputGradient: { ...depthwiseGradientWays, ...slopesOfPixels },
   structureMatrix: asOne,
   structureMatrixGradient: asOne,
 };
@@ -143,9 +151,16 @@ const SLOPE_BYTES = SLOPE_CHANNELS * 256 * 32;
 /** Either gradient through the error; see ../kernels/approximate-slopes.ts. */
 function throughError(
   kernel: 'axmErrorWeight' | 'axmErrorInput',
-  { inputs: [, x, w], attributes }: Node<'axmErrorWeightGradient' | 'axmErrorInputGradient'>,
+  node: Node<'axmErrorWeightGradient' | 'axmErrorInputGradient'>,
 ): Lowered {
+  const {
+    inputs: [, x, w],
+    attributes,
+  } = node;
   const geometry = geometryOf(x!.shape, w!.shape, attributes);
+  if (isDepthwise(geometry)) {
+    return depthwiseSlopes(`axmDepthwise${kernel === 'axmErrorWeight' ? 'ErrorWeight' : 'ErrorInput'}`, node, geometry);
+  }
   const { batch, height, width, groups, outHeight, outWidth } = geometry;
   const panels = Math.ceil(outputsPerGroup(geometry) / 8);
   const bundles = groups * Math.ceil(channelsPerGroup(geometry) / SLOPE_CHANNELS);
@@ -210,6 +225,7 @@ export const approximate: Lowerings<Approximate> = {
       const inner = taps(geometry) * channelsPerGroup(geometry);
       checkSums(node, inner, { device: 'wasm', other: 'reference', weightBits });
     }
+    if (isDepthwise(geometry)) return depthwiseProduct(node, geometry);
     const tiles = Math.ceil(outputsPerGroup(geometry) / kind.lanes) * groups;
     const rowsPerPart = forwardRows(geometry, kind, tiles);
     const rowPerCode = activationBits <= 4 || rowsPerPart * outWidth >= ROW_PER_CODE_POSITIONS;
@@ -274,9 +290,14 @@ export const approximate: Lowerings<Approximate> = {
     };
   },
 
-  axmConv2dGradients: ({ inputs: [, x, w], attributes }): Lowered => {
+  axmConv2dGradients: (node): Lowered => {
+    const {
+      inputs: [, x, w],
+      attributes,
+    } = node;
     const { weightBits, activationBits } = attributes;
     const geometry = geometryOf(x!.shape, w!.shape, attributes);
+    if (isDepthwise(geometry)) return depthwiseGradients(node, geometry);
     const { batch, height, width, groups, channels } = geometry;
     const tiles = Math.ceil(outputsPerGroup(geometry) / 16);
     const bundles = groups * Math.ceil(channelsPerGroup(geometry) / CHANNELS);

@@ -4,6 +4,105 @@
 
 import { type Address, float, type Words } from './words.ts';
 
+export interface AxmDepthwise {
+  readonly geometry: Geometry;
+  readonly x: Address;
+  readonly w: Address;
+  readonly out: Address;
+  readonly xScale: Address;
+  readonly xZero: Address;
+  readonly wScale: Address;
+  readonly wZero: Address;
+  /** m: f32 [weightBits][activationBits], or 0. */
+  readonly matrix: Address;
+  /** E: i32 [2^weightBits][2^activationBits], or 0. */
+  readonly errors: Address;
+  readonly weightBits: number;
+  readonly activationBits: number;
+  readonly rowsPerPart: number;
+}
+
+function packAxmDepthwise(record: AxmDepthwise): Words {
+  return [
+    packGeometry(record.geometry),
+    record.x,
+    record.w,
+    record.out,
+    record.xScale,
+    record.xZero,
+    record.wScale,
+    record.wZero,
+    record.matrix,
+    record.errors,
+    record.weightBits,
+    record.activationBits,
+    record.rowsPerPart,
+  ];
+}
+
+export interface AxmDepthwiseGradients {
+  readonly geometry: Geometry;
+  readonly g: Address;
+  readonly x: Address;
+  readonly w: Address;
+  readonly xScale: Address;
+  readonly xZero: Address;
+  readonly wScale: Address;
+  readonly dw: Address;
+  readonly dm: Address;
+  /** A share of dm per part: f64 [parts][8][8]. */
+  readonly shares: Address;
+  readonly weightBits: number;
+  readonly activationBits: number;
+  readonly rowsPerBlock: number;
+}
+
+function packAxmDepthwiseGradients(record: AxmDepthwiseGradients): Words {
+  return [
+    packGeometry(record.geometry),
+    record.g,
+    record.x,
+    record.w,
+    record.xScale,
+    record.xZero,
+    record.wScale,
+    record.dw,
+    record.dm,
+    record.shares,
+    record.weightBits,
+    record.activationBits,
+    record.rowsPerBlock,
+  ];
+}
+
+export interface AxmDepthwiseSlopes {
+  readonly geometry: Geometry;
+  readonly g: Address;
+  readonly x: Address;
+  readonly w: Address;
+  /** xScale [], or wScale [outputs]. */
+  readonly scale: Address;
+  /** f32 [2^weightBits][2^activationBits]. */
+  readonly slopes: Address;
+  readonly out: Address;
+  readonly activationBits: number;
+  readonly rowsPerPart: number;
+}
+
+function packAxmDepthwiseSlopes(record: AxmDepthwiseSlopes): Words {
+  return [
+    packGeometry(record.geometry),
+    record.g,
+    record.x,
+    record.w,
+    record.scale,
+    record.slopes,
+    record.out,
+    record.activationBits,
+    record.rowsPerPart,
+  ];
+}
+
 export interface PixelSums {
   readonly x: Address;
   readonly out: Address;
@@ -894,6 +993,11 @@ function packRepeatSum(record: RepeatSum): Words {
 
 /** The record of each kernel. */
 export interface KernelRecords {
+  readonly axmDepthwise: AxmDepthwise;
+  readonly axmDepthwiseErrorInput: AxmDepthwiseSlopes;
+  readonly axmDepthwiseErrorWeight: AxmDepthwiseSlopes;
+  readonly axmDepthwiseGradients: AxmDepthwiseGradients;
+  readonly axmDepthwiseStructure: AxmDepthwiseGradients;
   readonly axmForwardInteger: AxmForward;
   readonly axmForwardReal: AxmForward;
   readonly axmForwardTable: AxmForward;
@@ -969,6 +1073,11 @@ export interface KernelRecords {
 
 /** The words of each kernel's record. */
 export const packers: { readonly [K in keyof KernelRecords]: (record: KernelRecords[K]) => Words } = {
+  axmDepthwise: packAxmDepthwise,
+  axmDepthwiseErrorInput: packAxmDepthwiseSlopes,
+  axmDepthwiseErrorWeight: packAxmDepthwiseSlopes,
+  axmDepthwiseGradients: packAxmDepthwiseGradients,
+  axmDepthwiseStructure: packAxmDepthwiseGradients,
   axmForwardInteger: packAxmForward,
   axmForwardReal: packAxmForward,
   axmForwardTable: packAxmForward,

@@ -1,0 +1,173 @@
+// Calibration: scales, zero points and ranges of all layers from training images, and the clip factors that learned
+// clipping starts from. With the observer `mse` for both operands it is the published one: a single batch through the
+// network, whose layers are quantised as it goes, with batch norm in training mode. Other observers look at the float
+// network as it is evaluated, batch by batch, and change nothing in it.
+
+import { noAugmentation } from '../../data/augment.ts';
+import { trainingBatches } from '../../data/batches.ts';
+import type { Session } from '../../engine/backend.ts';
+import { scaleOfRange } from '../../engine/reference/quantization.ts';
+import { foldBatchNorms } from '../../quant/fold.ts';
+import { Histogram, observedRange, type Range } from '../../quant/observers.ts';
+import { clipLogit, type OperandName, stateName } from '../../quant/quantized.ts';
+import { f32, type HostTensor, sizeOf } from '../../tensor/tensor.ts';
+import { feedOf, writeBatch } from '../../train/feed.ts';
+import { type Arithmetic, buildNetwork, type QuantizedArithmetic } from '../../train/task.ts';
+import { foldedBatchNorms } from '../multipliers/multipliers.ts';
+import { readModel } from '../run/checkpoint.ts';
+import type { OpenRun } from '../run/context.ts';
+import { files, inFolder } from '../run/folder.ts';
+import { layerWidths } from '../settings/layers.ts';
+
+type Calibrated = Pick<OpenRun, 'configuration' | 'dataset' | 'task' | 'layers'>;
+
+/** Images of a batch that is only looked at: the inputs of all layers are kept at once. */
+const OBSERVED_BATCH = 16;
+
+/** Writes the run's float model into a session, with its batch norms folded where the run says so. */
+export function loadToQuantize(
+  run: Pick<OpenRun, 'configuration' | 'layers' | 'folder'>,
+  bytes: Uint8Array,
+  session: Session,
+): void {
+  const behind = foldedBatchNorms(run);
+  const path = inFolder(run, files.float);
+  const model = readModel(bytes, path, run.layers);
+  for (const [name, tensor] of foldBatchNorms(model, behind)) session.write(name, tensor);
+}
+
+/** Sets the quantisers of all layers from `quantize.images` training images. */
+export async function calibrate(context: Calibrated, session: Session, arithmetic: QuantizedArithmetic): Promise<void> {
+  const { observer, weightObserver } = context.configuration.quantize;
+  if (observer === 'mse' && weightObserver === 'mse') await calibrateAtOnce(context, session, arithmetic);
+  else await observe(context, session);
+}
+
+/** The images that calibrate, in batches of one size. */
+function calibrationBatches({ configuration, dataset }: Calibrated, batchSize: number) {
+  return trainingBatches(dataset, { seed: configuration.seed, epoch: 0, batchSize, augment: noAugmentation });
+}
+
+/** One pass over one batch; the clip factors start where the search ended. */
+async function calibrateAtOnce(context: Calibrated, session: Session, arithmetic: Arithmetic): Promise<void> {
+  const { configuration, dataset, task, layers } = context;
+  const batchSize = Math.min(configuration.quantize.images, dataset.train.count);
+  const feed = feedOf(session, task, dataset.train);
+  const { graph } = buildNetwork(task, arithmetic, 'calibrate', batchSize, feed);
+  const program = await session.compile(graph);
+  writeBatch(program, await feed.read(calibrationBatches(context, batchSize).next().value!, batchSize));
+  await program.run();
+  for (const { name } of layers) {
+    for (const operand of ['weight', 'input'] as const satisfies readonly OperandName[]) {
+      const factor = (await program.read(stateName(name, operand, 'clip_upper')))[0]!;
+      const { shape } = await session.read(stateName(name, operand, 'scale'));
+      const start = f32(shape, new Float32Array(sizeOf(shape)).fill(clipLogit(factor)));
+      session.write(stateName(name, operand, 'clip_upper'), start);
+      session.write(stateName(name, operand, 'clip_lower'), start);
+    }
+  }
+  await program.dispose();
+}
+
+/** Sets the quantisers from the float network, layer by layer independently of each other. */
+export async function observe(context: Calibrated, session: Session): Promise<void> {
+  const { configuration, layers } = context;
+  const { observer, weightObserver, percentile, range } = configuration.quantize;
+  const widths = layerWidths(configuration, layers);
+  const inputs = await observedInputs(context, session);
+  const holdsZero = range === 'with-zero';
+  for (const { name } of layers) {
+    const { weights: weightBits, activations } = widths.get(name)!;
+    const seen = inputs.get(name)!;
+    const options = { percentile, holdsZero };
+    const chosen = observedRange(observer, seen, { ...options, bits: activations });
+    // The moving average goes on from what it has come to.
+    const extremes = observer === 'moving-average' ? seen.average! : seen;
+    const around = holdsZero ? { min: Math.min(extremes.min, 0), max: Math.max(extremes.max, 0) } : extremes;
+    writeQuantizer(session, name, 'input', activations, [{ chosen, extremes: around }], []);
+    session.write(stateName(name, 'input', 'min'), f32([], [around.min]));
+    session.write(stateName(name, 'input', 'max'), f32([], [around.max]));
+
+    const weight = await session.read(`${name}.weight`);
+    const channels = configuration.channelwise ? weight.shape.at(-1)! : 1;
+    const ranges = channelsOf(weight, channels).map((values) => {
+      const histogram = new Histogram();
+      histogram.add(values, `the weight of ${name}`);
+      const all = observedRange('min-max', histogram, { ...options, bits: weightBits });
+      return { chosen: observedRange(weightObserver, histogram, { ...options, bits: weightBits }), extremes: all };
+    });
+    writeQuantizer(session, name, 'weight', weightBits, ranges, configuration.channelwise ? [channels] : []);
+  }
+}
+
+/** What every multiplying layer of the float network reads, counted over the calibration images. */
+async function observedInputs(context: Calibrated, session: Session): Promise<ReadonlyMap<string, Histogram>> {
+  const { configuration, dataset, task } = context;
+  const images = Math.min(configuration.quantize.images, dataset.train.count);
+  const batchSize = Math.min(OBSERVED_BATCH, images);
+  const feed = feedOf(session, task, dataset.train);
+  const observed: { readonly layer: string; readonly output: string }[] = [];
+  const arithmetic: Arithmetic = {
+    kind: 'float',
+    folded: foldedBatchNorms(context),
+    onInput: (layer, x) => {
+      const output = `observed.${observed.length}`;
+      observed.push({ layer, output });
+      x.graph.output(output, x);
+    },
+  };
+  const { graph } = buildNetwork(task, arithmetic, 'evaluate', batchSize, feed);
+  const program = await session.compile(graph);
+  const histograms = new Map(observed.map(({ layer }) => [layer, new Histogram()]));
+  let left = images;
+  for (const selection of calibrationBatches(context, batchSize)) {
+    writeBatch(program, await feed.read(selection, batchSize));
+    await program.run();
+    for (const { layer, output } of observed) {
+      const values = await program.read(output);
+      const wanted = left < batchSize ? values.subarray(0, (values.length / batchSize) * left) : values;
+      histograms.get(layer)!.add(wanted, `the input of ${layer}`);
+    }
+    left -= batchSize;
+    if (left <= 0) break;
+  }
+  await program.dispose();
+  return histograms;
+}
+
+/** The values of each channel, the last axis; all together for one. */
+function channelsOf({ data }: HostTensor, channels: number): readonly ArrayLike<number>[] {
+  if (channels === 1) return [data];
+  const length = data.length / channels;
+  return Array.from({ length: channels }, (_, c) =>
+    Float32Array.from({ length }, (_value, k) => data[k * channels + c]!),
+  );
+}
+
+interface Chosen {
+  readonly chosen: Range;
+  /** What training begins from: its clip factors are the shares of it that were chosen. */
+  readonly extremes: Range;
+}
+
+function writeQuantizer(
+  session: Session,
+  layer: string,
+  operand: OperandName,
+  bits: number,
+  ranges: readonly Chosen[],
+  shape: readonly number[],
+): void {
+  const write = (state: 'scale' | 'zero_point' | 'clip_upper' | 'clip_lower', of: (range: Chosen) => number) =>
+    session.write(stateName(layer, operand, state), f32(shape, Float32Array.from(ranges, of)));
+  write('scale', ({ chosen }) => scaleOfRange(chosen.min, chosen.max, bits).scale);
+  write('zero_point', ({ chosen }) => scaleOfRange(chosen.min, chosen.max, bits).zero);
+  write('clip_upper', ({ chosen, extremes }) => clipLogit(share(chosen.max, extremes.max)));
+  write('clip_lower', ({ chosen, extremes }) => clipLogit(share(chosen.min, extremes.min)));
+}
+
+/** The part of an extreme that is left, 0 … 1; where the extreme is 0, or the other way, all of it. */
+function share(chosen: number, extreme: number): number {
+  const part = chosen / extreme;
+  return part >= 0 && part <= 1 ? part : 1;
+}

@@ -1,0 +1,213 @@
+// Observers: which range of values a quantiser covers, from what was seen of them. A range that is narrower than the
+// extremes clamps a few values and gives all others finer steps; each observer weighs that in its own way (min-max,
+// moving average, percentile: Jacob et al., 2018, and common practice; mean error: OMSE, Choukroun et al., 2019;
+// entropy: Migacz, 2017).
+// Values are counted once, in bins whose width is a power of two and doubles when values fall outside: counts are those
+// of a single pass over all values, whatever the order and the size of the batches.
+
+import { scaleOfRange } from '../engine/reference/quantization.ts';
+import { UserError } from '../tensor/errors.ts';
+import { CLIP_SEARCH, RANGE_MOMENTUM } from './quantized.ts';
+
+export const observerNames = ['mse', 'min-max', 'moving-average', 'percentile', 'entropy'] as const;
+export type ObserverName = (typeof observerNames)[number];
+
+/** Values from `min` to `max`. */
+export interface Range {
+  readonly min: number;
+  readonly max: number;
+}
+
+/** Bins that hold something, from the lowest. */
+interface Bins {
+  readonly middles: Float64Array;
+  readonly counts: Float64Array;
+}
+
+/** Bins to a code, for the observer `entropy`: as many as 2048 to 8 bits, as Migacz has it. */
+const BINS_PER_CODE = 8;
+
+/** Bins on either side of 0. */
+const SIDE = 4096;
+
+/** Values in bins: bin k counts those from k·width to (k + 1)·width, k from −SIDE to SIDE − 1. */
+export class Histogram {
+  /** At first the least one. */
+  width = 2 ** -40;
+  min = Number.POSITIVE_INFINITY;
+  max = Number.NEGATIVE_INFINITY;
+  /** Moving average of the extremes of what was added at once. */
+  average: Range | undefined;
+  #counts = new Float64Array(2 * SIDE);
+
+  /** Counts values; `name` is for the error where one is not a number. */
+  add(values: ArrayLike<number>, name: string): void {
+    let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+    for (let k = 0; k < values.length; k++) {
+      const value = values[k]!;
+      if (!Number.isFinite(value)) {
+        throw new UserError(
+          `${name} holds ${value}; finite values were expected: look at the weights of the float model`,
+        );
+      }
+      if (value < low) low = value;
+      if (value > high) high = value;
+    }
+    if (!this.average) this.width = Math.max(this.width, 2 ** Math.floor(Math.log2(Math.max(-low, high) / SIDE)));
+    while (low < -SIDE * this.width || high >= SIDE * this.width) this.#widen();
+    for (let k = 0; k < values.length; k++) this.#counts[Math.floor(values[k]! / this.width) + SIDE]!++;
+    this.min = Math.min(this.min, low);
+    this.max = Math.max(this.max, high);
+    const { average } = this;
+    const moved = (old: number, seen: number) => (1 - RANGE_MOMENTUM) * old + RANGE_MOMENTUM * seen;
+    this.average = average ? { min: moved(average.min, low), max: moved(average.max, high) } : { min: low, max: high };
+  }
+
+  #widen(): void {
+    const wider = new Float64Array(2 * SIDE);
+    this.#counts.forEach((count, at) => {
+      wider[Math.floor((at - SIDE) / 2) + SIDE]! += count;
+    });
+    this.#counts = wider;
+    this.width *= 2;
+  }
+
+  /** The bins that hold something, from the lowest; wider ones where these would be more than `most`. */
+  bins(most = 2 * SIDE): Bins {
+    let times = 1;
+    while ((this.max - this.min) / (times * this.width) > most) times *= 2;
+    const merged = new Map<number, number>();
+    this.#counts.forEach((count, at) => {
+      const bin = Math.floor((at - SIDE) / times);
+      if (count > 0) merged.set(bin, (merged.get(bin) ?? 0) + count);
+    });
+    return {
+      // The extremes are known exactly: no middle lies beyond them.
+      middles: Float64Array.from(merged.keys(), (bin) => within((bin + 0.5) * times * this.width, this)),
+      counts: Float64Array.from(merged.values()),
+    };
+  }
+}
+
+const within = (value: number, { min, max }: Range) => Math.min(Math.max(value, min), max);
+
+export interface ObserverOptions {
+  readonly bits: number;
+  /** Share of the values inside the range of the observer `percentile`, in percent; above 50, at most 100. */
+  readonly percentile: number;
+  /** Whether a range always holds 0, so that the zero point is a code. */
+  readonly holdsZero: boolean;
+}
+
+/** The range that an observer takes for what was counted. */
+export function observedRange(name: ObserverName, histogram: Histogram, options: ObserverOptions): Range {
+  const chosen = chosenRange(name, histogram, options);
+  return options.holdsZero ? { min: Math.min(chosen.min, 0), max: Math.max(chosen.max, 0) } : chosen;
+}
+
+function chosenRange(name: ObserverName, histogram: Histogram, options: ObserverOptions): Range {
+  const { min, max } = histogram;
+  const all = options.holdsZero ? { min: Math.min(min, 0), max: Math.max(max, 0) } : { min, max };
+  switch (name) {
+    case 'min-max':
+      return all;
+    case 'moving-average':
+      return histogram.average!;
+    case 'percentile':
+      return percentileRange(histogram, options.percentile);
+    case 'mse': {
+      const bins = histogram.bins();
+      return best(shrunk(all, 1, 1), (range) => clippingError(bins, range, options.bits));
+    }
+    case 'entropy': {
+      // With finer bins than samples, chance would look like information.
+      const coarse = histogram.bins(BINS_PER_CODE * 2 ** options.bits);
+      const loss = (range: Range) => informationLoss(coarse, range, options.bits);
+      // One end after the other: those of GELU or of a layer norm are of different sizes.
+      return best(shrunk(best(shrunk(all, 0, 1), loss), 1, 0), loss);
+    }
+  }
+}
+
+/** The candidates of the clip search: the range with one end, or both together, shrunk step by step. */
+function shrunk({ min, max }: Range, low: 0 | 1, high: 0 | 1): Range[] {
+  return Array.from({ length: CLIP_SEARCH.steps }, (_, step) => ({
+    min: min * (1 - low * CLIP_SEARCH.shrink * step),
+    max: max * (1 - high * CLIP_SEARCH.shrink * step),
+  }));
+}
+
+/** The first of the candidates with the least loss. */
+function best(candidates: readonly Range[], lossOf: (range: Range) => number): Range {
+  let [found, least] = [candidates[0]!, Number.POSITIVE_INFINITY];
+  for (const candidate of candidates) {
+    const loss = lossOf(candidate);
+    if (loss < least) [found, least] = [candidate, loss];
+  }
+  return found;
+}
+
+/** Leaves out the same share of the values at either end. */
+function percentileRange(histogram: Histogram, percentile: number): Range {
+  const { middles, counts } = histogram.bins();
+  const total = counts.reduce((sum, count) => sum + count, 0);
+  const outside = (total * (1 - percentile / 100)) / 2;
+  const half = histogram.width / 2;
+  const end = (order: readonly number[]): number => {
+    let left = 0;
+    for (const at of order) {
+      left += counts[at]!;
+      if (left > outside) return at;
+    }
+    return order.at(-1)!;
+  };
+  const order = [...middles.keys()];
+  const [low, high] = [end(order), end(order.toReversed())];
+  // The bin that holds the percentile belongs to the range as a whole.
+  return { min: within(middles[low]! - half, histogram), max: within(middles[high]! + half, histogram) };
+}
+
+/** The code of a value in a range, without its zero point's offset: what it is rounded to. */
+function quantizer({ min, max }: Range, bits: number) {
+  const { scale, zero } = scaleOfRange(min, max, bits);
+  const most = 2 ** bits - 1;
+  const codeOf = (value: number) => Math.min(Math.max(Math.round(value / scale) + zero, 0), most);
+  return { codeOf, decoded: (code: number) => (code - zero) * scale };
+}
+
+/** Σ |x − x_fq|^2.4, as the clip search of the published program weighs it. */
+function clippingError({ middles, counts }: Bins, range: Range, bits: number): number {
+  const { codeOf, decoded } = quantizer(range, bits);
+  let sum = 0;
+  for (const [at, x] of middles.entries()) {
+    sum += counts[at]! * Math.abs(x - decoded(codeOf(x))) ** CLIP_SEARCH.exponent;
+  }
+  return sum;
+}
+
+/**
+ * What is lost between the distribution of the values and that of their codes: Σ P·log(P/Q), P the clamped values, Q
+ * those inside the range, the values of one code spread evenly over the bins that it has some in. Both are shares of
+ * all values, so that what was clamped is missing in Q: otherwise a range of a single bin would lose nothing.
+ */
+function informationLoss({ middles, counts }: Bins, range: Range, bits: number): number {
+  const { codeOf } = quantizer(range, bits);
+  const first = middles.findIndex((x) => x >= range.min);
+  const last = middles.findLastIndex((x) => x <= range.max);
+  if (first < 0 || last < first) return Number.POSITIVE_INFINITY;
+  const mass = (from: number, to: number) => counts.subarray(from, to).reduce((sum, count) => sum + count, 0);
+  const [below, above] = [mass(0, first), mass(last + 1, counts.length)];
+  const total = below + mass(first, last + 1) + above;
+  let loss = 0;
+  // Codes rise with the values: the bins of one code stand together.
+  for (let from = first, to = first; from <= last; from = to) {
+    const code = codeOf(middles[from]!);
+    while (to <= last && codeOf(middles[to]!) === code) to++;
+    const q = mass(from, to) / (to - from) / total;
+    for (let at = from; at < to; at++) {
+      const p = (counts[at]! + (at === first ? below : 0) + (at === last ? above : 0)) / total;
+      loss += p * Math.log(p / q);
+    }
+  }
+  return loss;
+}
