@@ -13,6 +13,7 @@ import { completeDataset, type Dataset, RawHistogram } from './dataset.ts';
 import type { ImageSize } from './image.ts';
 import { type ImageSplit, streamedSplit } from './image-split.ts';
 import { MOST_CLASSES } from './labels.ts';
+import { alter, drawAlteration } from './pixels.ts';
 import { bytesOf } from './view.ts';
 
 /** Pixels after which a stripe repeats. */
@@ -153,14 +154,20 @@ function splitOf(recipe: Recipe, painter: Painter, first: number, count: number)
       nameOf: (number) => `${first + number} of the procedural data`,
       draw: (augmentation) => {
         if (!augmentation) return undefined;
+        const { options, random } = augmentation;
         const shift = new Int32Array(3);
-        drawShift(shift, 0, augmentation.options, augmentation.random);
-        return shift;
+        drawShift(shift, 0, options, random);
+        // Turning and colours are the business of whoever asked for the view.
+        const boxes = { ...options, rotate: 0, jitter: 0 };
+        return { shift, box: drawAlteration({ options: boxes, random }) };
       },
-      read: async (number, shift, target) => {
-        const image = shift ? new Uint8Array(target.length) : target;
+      read: async (number, view, target) => {
+        const image = view ? new Uint8Array(target.length) : target;
         painter.paint(first + number, labels[number]!, image);
-        if (shift) copyShifted(image, 0, target, 0, recipe, shift[0]!, shift[1]!, shift[2] === 1);
+        if (!view) return;
+        const { shift, box } = view;
+        if (box) alter(image, recipe, box);
+        copyShifted(image, 0, target, 0, recipe, shift[0]!, shift[1]!, shift[2] === 1);
       },
     },
     recipe,
