@@ -43,6 +43,7 @@ export { measureSensitivity, type SensitivityEvent, type SensitivityOptions } fr
 export { type Configuration, type ConfigurationInput, parseConfiguration, published } from './flow/settings/config.ts';
 export { type Field, type FormReading, fields, namedChoices, readFields } from './flow/settings/fields.ts';
 export { type Phase, phases } from './flow/settings/phases.ts';
+export { type Recipe, type RecipeName, recipes } from './flow/settings/recipes.ts';
 export type { TryEvent } from './flow/try/events.ts';
 export { tryFolder } from './flow/try/folder.ts';
 export { tryPicture } from './flow/try/picture.ts';

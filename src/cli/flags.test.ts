@@ -23,6 +23,13 @@ const special: Readonly<Record<string, ConfigurationInput>> = {
   deviation: { deviation: [0.25] },
   'quantize.percentile': { quantize: { percentile: 99.5 } },
   'quantize.layerBits': { quantize: { layerBits: ['first=8', '*.conv2=7x5'] } },
+  ...Object.fromEntries(
+    (['train', 'quantize', 'explore', 'recover'] as const).flatMap((phase) => [
+      [`${phase}.rates`, { [phase]: { rates: ['*.bias=2', 'fc.*=0.5'] } }],
+      [`${phase}.milestones`, { [phase]: { milestones: [2, 3.5] } }],
+      [`${phase}.augment`, { [phase]: { augment: 'flip,cutmix:1' } }],
+    ]),
+  ),
   'explore.initiallyRemoved': { explore: { initiallyRemoved: 2 } },
   'recover.smoothing.weights': { recover: { gradient: 'difference', smoothing: { weights: 3 } } },
   'recover.smoothing.activations': { recover: { gradient: 'difference', smoothing: { activations: 3 } } },

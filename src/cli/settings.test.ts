@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { type Configuration, parseConfiguration } from '../flow/settings/config.ts';
 import { findSetting, parseSetting, settingsOfPhases, withSetting } from '../flow/settings/fields.ts';
 import { defaultValue, expectation } from '../flow/settings/keys.ts';
-import { phases } from '../flow/settings/phases.ts';
+import { phases, trainingPhases } from '../flow/settings/phases.ts';
 import { settings } from '../flow/settings/table.ts';
 import { describeOption, optionFacts } from './facts.ts';
 import { describeSetting, optionName, prefixedNames } from './settings.ts';
@@ -17,6 +17,8 @@ const defaults: Configuration = parseConfiguration({}, 'test');
 describe('the table of settings', () => {
   test('has an option for every key of the configuration', () => {
     const optional = ['smoothing.weights', 'smoothing.activations'].map((key) => `recover.${key}`);
+    optional.push('recipe');
+    for (const phase of trainingPhases) optional.push(`${phase}.clipGradient`, `${phase}.augment`);
     optional.push(
       'image',
       'maximum',
@@ -106,7 +108,7 @@ test('tram run tells the phases apart by a prefix', () => {
 test('expectations come from the schema', () => {
   expect(expectation('explore.momentum')).toBe('a number from 0 to below 1');
   expect(expectation('train.epochs')).toBe('a whole number of at least 1');
-  expect(expectation('train.schedule')).toBe('one of constant, cosine');
+  expect(expectation('train.schedule')).toBe('one of constant, cosine, cosine-steps, step, one-cycle');
 });
 
 test('descriptions carry valid values and default, and can be taken apart again', () => {

@@ -31,7 +31,7 @@ const LIST_WIDTH = 100;
 
 /** The data sets and models that can be named, for the end of a help text. */
 export function namesHelp(): string {
-  const { data, models } = namedChoices();
+  const { data, models, recipes } = namedChoices();
   const sources = data.map(({ name, summary }) => `  ${name.padEnd(14)}${summary}`);
   const collections = new Map<string, string[]>();
   for (const { name } of models) {
@@ -47,5 +47,6 @@ export function namesHelp(): string {
     ['Models (tram models tells of each; a name is PREFIX/NAME where a prefix stands before its list):', ...lists].join(
       '\n',
     ),
+    ['Recipes:', ...recipes.map(({ name, summary }) => `  ${name.padEnd(20)}${summary}`)].join('\n'),
   ].join('\n\n');
 }

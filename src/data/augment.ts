@@ -1,19 +1,43 @@
-// Augmentation of raw 8-bit images (NHWC): a random crop after zero padding and a random horizontal flip, as is usual
-// for CIFAR-10 (He et al., 2016, section 4.2). Works on raw values, where 0 is black, before any normalisation; writes
-// into a buffer of the caller and allocates nothing. Not a general image library.
+// Augmentation of raw 8-bit images (NHWC): which changes there are, and the first of them, a random crop after zero
+// padding and a random horizontal flip, as is usual for CIFAR-10 (He et al., 2016, section 4.2). Works on raw values,
+// where 0 is black, before any normalisation; writes into a buffer of the caller and allocates nothing.
+// What computes pixels anew is in pixels.ts, what is erased and mixed in mixing.ts, the text of it in transforms.ts.
 
 import type { Random } from '../tensor/random.ts';
 import type { ImageSize } from './image.ts';
 
-/** Which changes a batch of training images is drawn from. */
+/** Which changes a batch of training images is drawn from. What is absent or 0 is not done. */
 export interface AugmentOptions {
   /** Pixels of zero padding on each side before cropping back to the original size; 0 for no crop. */
   readonly pad: number;
   /** Whether half of the images are mirrored left to right. */
   readonly flip: boolean;
+  /** A random box is resized to the image's size: the least share of the area that it has, up to 1 (framing.ts). */
+  readonly resizedCrop?: number;
+  /** Rotations by up to so many degrees either way, 0 … 180. */
+  readonly rotate?: number;
+  /** Brightness, contrast and saturation change by factors from 1 − jitter to 1 + jitter, 0 … 1. */
+  readonly jitter?: number;
+  /** Share of the images in which a random box is erased, 0 … 1 (mixing.ts). */
+  readonly erase?: number;
+  /** Side in pixels of a square that is erased somewhere in every image. */
+  readonly cutout?: number;
+  /** α of the Beta distribution of a share by which pairs of images are mixed; of two kinds a batch has one. */
+  readonly mixup?: number;
+  /** α of the Beta distribution of the share that a box of another image leaves. */
+  readonly cutmix?: number;
+  /** How often an image is in a batch, changed in other ways; an epoch then has so many times fewer images. */
+  readonly repeat?: number;
 }
 
 export const noAugmentation: AugmentOptions = { pad: 0, flip: false };
+
+/** Whether anything is drawn for a batch. */
+export const isAugmented = ({ repeat: _, ...changes }: AugmentOptions): boolean => Object.values(changes).some(Boolean);
+
+/** Whether pixels are computed anew, which the host does, rather than moved, erased or mixed. */
+export const changesPixels = ({ resizedCrop = 0, rotate = 0, jitter = 0 }: AugmentOptions): boolean =>
+  resizedCrop > 0 || rotate > 0 || jitter > 0;
 
 /**
  * Copies the image at `sourceOffset` to `targetOffset`, shifted so that output pixel (y, x) shows input pixel (y + dy,

@@ -5,7 +5,7 @@
 
 import { UserError } from '../tensor/errors.ts';
 import { Random, streams } from '../tensor/random.ts';
-import type { AugmentOptions } from './augment.ts';
+import { type AugmentOptions, isAugmented } from './augment.ts';
 import type { Selection, Split } from './split.ts';
 
 /** What is trained on, as far as choosing batches goes. */
@@ -59,9 +59,12 @@ function* selectTraining(data: TrainingData, options: TrainingOptions, dropLast:
   const { count } = data.train;
   const order = new Random(seed, streams.order, epoch).permutation(count);
   const steps = batchesPerEpoch(count, batchSize, dropLast);
-  const augmented = augment && (augment.pad > 0 || augment.flip);
+  const augmented = augment && isAugmented(augment);
+  const repeat = augment?.repeat ?? 1;
   for (let step = firstStep; step < steps; step++) {
-    const numbers = Int32Array.from(order.subarray(step * batchSize, (step + 1) * batchSize));
+    const first = step * batchSize;
+    const length = Math.min(batchSize, count - first);
+    const numbers = Int32Array.from({ length }, (_, k) => order[Math.floor((first + k) / repeat)]!);
     const random = new Random(seed, streams.augmentation, epoch, step);
     yield augmented ? { numbers, augmentation: { options: augment, random } } : { numbers };
   }

@@ -111,6 +111,11 @@ describe('procedural data', () => {
     const alone = await a.train.read({ numbers: Int32Array.of(3) }, 1);
     expect(alone.inputs.images).toEqual(read.inputs.images!.slice(720, 1440));
     expect([...(read.inputs.labels as Int32Array)]).toEqual([2, 3, 4, -1]);
+    // Bytes are added one by one, or four at a time where images lie so.
+    const odd = await openDataset('procedural:7x9x1,classes=5,images=20,seed=3');
+    const two = (await odd.train.read({ numbers: Int32Array.of(4, 9) }, 2)).inputs.images!;
+    const second = (await odd.train.read({ numbers: Int32Array.of(9) }, 1)).inputs.images;
+    expect(two.slice(63)).toEqual(second);
     const other = await openDataset(spec.replace('seed=3', 'seed=4'));
     expect(other.sha256).not.toBe(a.sha256);
     expect((await other.train.read(some, 4)).inputs.images).not.toEqual(read.inputs.images);

@@ -8,6 +8,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { AugmentOptions } from './augment.ts';
 import { evaluationBatches, trainingBatches } from './batches.ts';
 import type { Dataset, DatasetOptions } from './dataset.ts';
 import { openImageFolder } from './image-folder.ts';
@@ -289,6 +290,34 @@ describe('images of different sizes', () => {
     const mended = await openImageFolder(location, { image, resize: 28, imageCache });
     expect(await mended.train.read(some, 3)).toEqual(alone);
   });
+});
+
+test('random boxes are taken of the pictures, whether those are kept in memory or not', async () => {
+  // Left half dark, right half bright: boxes of a tenth of the area show one of them, the middle always both.
+  const halves = Uint8Array.from({ length: 20 * 60 * 3 }, (_, k) => (Math.floor(k / 3) % 60 < 30 ? 40 : 200));
+  for (const name of ['ant', 'bee']) {
+    for (let k = 0; k < 5; k++) {
+      const path = put(`halves/${name}/${k}.png`, '');
+      await sharp(halves, { raw: { width: 60, height: 20, channels: 3 } }).toFile(path);
+    }
+  }
+  const image = { height: 16, width: 16, channels: 3 };
+  const memory = await openImageFolder(join(parent, 'halves'), { image, resize: 16 });
+  const files = await openImageFolder(join(parent, 'halves'), { image, resize: 16, inMemory: 0 });
+  const boxes = { pad: 0, flip: true, resizedCrop: 0.1 };
+  const read = async (data: Dataset, augment: AugmentOptions) => {
+    const [selection] = [...trainingBatches(data, { seed: 1, epoch: 0, batchSize: 8, augment })];
+    return (await data.train.read(selection!, 8)).inputs.images as Uint8Array;
+  };
+  const seen = await read(memory, boxes);
+  expect(seen).toEqual(await read(files, boxes));
+  const isPlain = (pixels: Uint8Array, k: number) => {
+    const one = pixels.subarray(k * 768, (k + 1) * 768);
+    return one.every((value) => Math.abs(value - one[0]!) < 3);
+  };
+  const count = (pixels: Uint8Array) => [...Array(8).keys()].filter((k) => isPlain(pixels, k)).length;
+  expect(count(seen)).toBeGreaterThan(2);
+  expect(count(await read(memory, { pad: 0, flip: true }))).toBe(0);
 });
 
 describe('files that cannot be decoded', () => {

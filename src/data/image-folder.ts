@@ -19,13 +19,13 @@ import {
   type Normalisation,
   RawHistogram,
 } from './dataset.ts';
-import { type Extent, resizedTo } from './framing.ts';
+import { drawFrame, type Extent, resizedTo } from './framing.ts';
 import type { ImageSize } from './image.ts';
 import { type ImageSplit, memorySplit, streamedSplit } from './image-split.ts';
 import { BadPicture, decodeWhole, pictureSize, readPicture, viewOfRaw } from './picture.ts';
 import { PictureCache } from './picture-cache.ts';
 import type { Selection } from './split.ts';
-import { bytesOf, centredView, sameExtent, usualShorterSide, type ViewOf } from './view.ts';
+import { bytesOf, centredView, framedView, sameExtent, usualShorterSide, type ViewOf } from './view.ts';
 
 /** Decoded images of both splits that are kept in memory, in bytes. */
 const KEPT = 2 ** 30;
@@ -306,11 +306,8 @@ function judged(looked: readonly Looked[], { badImages = 'refuse', tell }: Datas
 /** Bad files that are told one by one. */
 const MOST_TOLD = 50;
 
-async function inMemory(
-  { train, test }: Listing,
-  { size, shorter }: Decoding,
-  options: DatasetOptions,
-): Promise<Sources> {
+async function inMemory({ train, test }: Listing, decoding: Decoding, options: DatasetOptions): Promise<Sources> {
+  const { size, shorter } = decoding;
   const length = bytesOf(size);
   const view = centredView(size, shorter);
   const decoded = await Promise.all(
@@ -323,11 +320,18 @@ async function inMemory(
   );
   const bad = judged(decoded, options);
   const splits = decoded.map(({ list, images, bad: left }) => {
-    if (left.size === 0) return memorySplit({ count: list.files.length, images, labels: list.labels }, size);
     const kept = all(list).filter((k) => !left.has(k));
-    const pixels = new Uint8Array(kept.length * length);
-    kept.forEach((k, at) => void pixels.set(images.subarray(k * length, (k + 1) * length), at * length));
-    return memorySplit({ count: kept.length, images: pixels, labels: takeFiles(list, kept).labels }, size);
+    const files = takeFiles(list, kept);
+    const pixels = left.size === 0 ? images : new Uint8Array(kept.length * length);
+    if (left.size > 0) {
+      kept.forEach((k, at) => void pixels.set(images.subarray(k * length, (k + 1) * length), at * length));
+    }
+    const split = memorySplit({ count: kept.length, images: pixels, labels: files.labels }, size);
+    const pictures = streamedFiles(files, decoding, fileReader(files, size));
+    // What is kept is the middle; a random box may lie outside of it.
+    const read: ImageSplit['read'] = (selection, rows, signal) =>
+      (seesBoxes(selection.augmentation) ? pictures : split).read(selection, rows, signal);
+    return { ...split, read };
   });
   return {
     ...{ train: splits[0]!, test: splits[1]!, bad, notes: [] },
@@ -341,12 +345,21 @@ async function inMemory(
 
 type ReadSight = (number: number, viewOf: ViewOf, target: Uint8Array) => Promise<void>;
 
+/** Whether random boxes are seen, which are taken of the pictures themselves. */
+const seesBoxes = (augmentation: Selection['augmentation']): boolean => (augmentation?.options.resizedCrop ?? 0) > 0;
+
 function sightOf(augmentation: Selection['augmentation'], { size, shorter }: Decoding): Sight {
-  const viewOf = centredView(size, shorter);
-  if (!augmentation) return { viewOf };
+  if (!augmentation) return { viewOf: centredView(size, shorter) };
+  const { options, random } = augmentation;
   const shift = new Int32Array(3);
-  drawShift(shift, 0, augmentation.options, augmentation.random);
-  return { viewOf, shift };
+  if (!seesBoxes(augmentation)) {
+    drawShift(shift, 0, options, random);
+    return { viewOf: centredView(size, shorter), shift };
+  }
+  const frame = drawFrame(augmentation)!;
+  drawShift(shift, 0, { ...options, flip: false }, random);
+  shift[2] = frame.mirrored ? 1 : 0;
+  return { viewOf: framedView(size, frame, options.resizedCrop!), shift };
 }
 
 function streamedFiles(list: FileList, decoding: Decoding, read: ReadSight): ImageSplit {
@@ -368,6 +381,11 @@ function streamedFiles(list: FileList, decoding: Decoding, read: ReadSight): Ima
     decoding.size,
   );
 }
+
+const fileReader =
+  (list: FileList, size: ImageSize): ReadSight =>
+  (number, viewOf, target) =>
+    readPicture(pathOf(list, number), viewOf, size, target);
 
 /** Normalisation over training images that are read one by one: all, or an even share of many. */
 async function measured(
@@ -403,10 +421,7 @@ function badOne(list: FileList, number: number, reason: string): UserError {
 async function onDemand(listing: Listing, decoding: Decoding, key: string, options: DatasetOptions): Promise<Sources> {
   const { size } = decoding;
   const lists = [listing.train, listing.test];
-  const reader =
-    (list: FileList): ReadSight =>
-    (number, viewOf, target) =>
-      readPicture(pathOf(list, number), viewOf, size, target);
+  const reader = (list: FileList) => fileReader(list, size);
   const [kept, bad] = options.badImages === 'skip' ? await sifted(lists, decoding, key, options) : [lists, []];
   const [train, test] = kept as [FileList, FileList];
   return {

@@ -6,6 +6,7 @@
 import { invariant, UserError } from '../tensor/errors.ts';
 import { copyShifted, drawShift } from './augment.ts';
 import type { ImageSize } from './image.ts';
+import { type Alteration, alter, drawAlteration } from './pixels.ts';
 import type { Batch, Selection, Split } from './split.ts';
 
 export interface ImageSplit extends Split {
@@ -34,6 +35,10 @@ export function memorySplit({ count, images, labels }: ImageArrays, size: ImageS
   const read = async (selection: Selection, rows: number): Promise<Batch> => {
     const pixels = new Uint8Array(rows * length);
     gatherImages(images, size, picksOf(selection, rows), pixels);
+    selection.numbers.forEach((_, k) => {
+      const alteration = drawAlteration(selection.augmentation);
+      if (alteration) alter(pixels.subarray(k * length, (k + 1) * length), size, alteration);
+    });
     return {
       inputs: { images: pixels, labels: labelsOf(labels, selection, rows) },
       targets: selection.numbers.length,
@@ -57,25 +62,30 @@ export interface ImageReader<View = undefined> {
  * A split whose images, u8 [height, width, channels], are read when a batch asks for them, those of a batch side by
  * side; an error names the image.
  */
-export function streamedSplit<View>(reader: ImageReader<View>, { height, width, channels }: ImageSize): ImageSplit {
+export function streamedSplit<View>(reader: ImageReader<View>, size: ImageSize): ImageSplit {
   const { labels, nameOf, draw } = reader;
-  const length = height * width * channels;
+  const length = size.height * size.width * size.channels;
   const read = async (selection: Selection, rows: number, signal?: AbortSignal): Promise<Batch> => {
     const { numbers, augmentation } = selection;
     const failed = new AbortController();
     const stop = signal ? AbortSignal.any([signal, failed.signal]) : failed.signal;
     const pixels = new Uint8Array(rows * length);
-    const one = async (number: number, view: View, target: Uint8Array) => {
+    const one = async (number: number, view: View, alteration: Alteration | undefined, target: Uint8Array) => {
       try {
         stop.throwIfAborted();
         await reader.read(number, view, target, stop);
+        if (alteration) alter(target, size, alteration);
       } catch (error) {
         if (stop.aborted || !(error instanceof Error)) throw error;
         throw new UserError(`cannot read the image ${nameOf(number)}: ${error.message}`);
       }
     };
-    const views = Array.from(numbers, () => draw(augmentation));
-    const reading = views.map((view, k) => one(numbers[k]!, view, pixels.subarray(k * length, (k + 1) * length)));
+    // The view is the reader's; what it shows may change colour, or turn.
+    const seen = augmentation && { ...augmentation, options: { ...augmentation.options, resizedCrop: 0 } };
+    const drawn = Array.from(numbers, () => ({ view: draw(augmentation), alteration: drawAlteration(seen) }));
+    const reading = drawn.map(({ view, alteration }, k) =>
+      one(numbers[k]!, view, alteration, pixels.subarray(k * length, (k + 1) * length)),
+    );
     try {
       await Promise.all(reading);
     } catch (error) {

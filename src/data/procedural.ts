@@ -13,10 +13,13 @@ import { completeDataset, type Dataset, RawHistogram } from './dataset.ts';
 import type { ImageSize } from './image.ts';
 import { type ImageSplit, streamedSplit } from './image-split.ts';
 import { MOST_CLASSES } from './labels.ts';
+import { alter, drawAlteration } from './pixels.ts';
 import { bytesOf } from './view.ts';
 
 /** Pixels after which a stripe repeats. */
 const PERIOD = 64;
+/** Stripes lie this far from 0 and from 255, and noise stays within it, so that bytes can be added four at a time. */
+const DARKEST = 16;
 /** Images that normalisation is measured on. */
 const MEASURED = 512;
 /** Streams of random numbers of their own (see tensor/random.ts for those of a run). */
@@ -64,7 +67,7 @@ function parseRecipe(text: string): Recipe {
   return { height, width, channels, classes, images, test, seed };
 }
 
-/** Rows of a class's stripe, twice its period and a row long, so that any phase is one copy. */
+/** A row of a class's stripe, a period longer than an image, so that any phase is one copy; less DARKEST. */
 function stripeOf(label: number, { width, channels, seed }: Recipe): { row: Uint8Array; slope: number } {
   const random = new Random(seed, streams.stripe, label);
   const waves = Array.from({ length: channels }, () => ({
@@ -83,9 +86,18 @@ function stripeOf(label: number, { width, channels, seed }: Recipe): { row: Uint
       (sum, { frequency, height, phase }) => sum + height * Math.sin(2 * Math.PI * (frequency * x + phase)),
       middle,
     );
-    return Math.min(255, Math.max(0, Math.round(wave)));
+    return Math.min(DARKEST + 223, Math.max(DARKEST, Math.round(wave))) - DARKEST;
   });
   return { row, slope };
+}
+
+/** target[k] += source[from + k], where no sum exceeds 255. */
+function addBytes(target: Uint8Array, source: Uint8Array, from: number): void {
+  if (target.byteOffset % 4 === 0 && target.length % 4 === 0) {
+    const words = new Uint32Array(target.buffer, target.byteOffset, target.length / 4);
+    const added = new Uint32Array(source.buffer, source.byteOffset + from, target.length / 4);
+    for (let k = 0; k < words.length; k++) words[k] = words[k]! + added[k]!;
+  } else for (let k = 0; k < target.length; k++) target[k] = target[k]! + source[from + k]!;
 }
 
 /** What is the same for all images: stripes by class, and noise that is laid over at a place of its own. */
@@ -108,13 +120,7 @@ class Painter {
     const box = { height: 1 + random.integer(Math.ceil(height / 2)), width: 1 + random.integer(Math.ceil(width / 2)) };
     const place = { top: random.integer(height - box.height + 1), left: random.integer(width - box.width + 1) };
     this.#fill(random.integer(classes), { ...box, ...place }, random.integer(PERIOD), target);
-    const from = random.integer(4096);
-    const noise = this.#noise;
-    // Stripes end at 255: what would go beyond stays, so that nothing wraps round.
-    for (let k = 0; k < target.length; k++) {
-      const value = target[k]! + noise[from + k]! - 16;
-      target[k] = value < 0 ? 0 : value > 255 ? 255 : value;
-    }
+    addBytes(target, this.#noise, 4 * random.integer(1024));
   }
 
   #fill(
@@ -148,14 +154,20 @@ function splitOf(recipe: Recipe, painter: Painter, first: number, count: number)
       nameOf: (number) => `${first + number} of the procedural data`,
       draw: (augmentation) => {
         if (!augmentation) return undefined;
+        const { options, random } = augmentation;
         const shift = new Int32Array(3);
-        drawShift(shift, 0, augmentation.options, augmentation.random);
-        return shift;
+        drawShift(shift, 0, options, random);
+        // Turning and colours are the business of whoever asked for the view.
+        const boxes = { ...options, rotate: 0, jitter: 0 };
+        return { shift, box: drawAlteration({ options: boxes, random }) };
       },
-      read: async (number, shift, target) => {
-        const image = shift ? new Uint8Array(target.length) : target;
+      read: async (number, view, target) => {
+        const image = view ? new Uint8Array(target.length) : target;
         painter.paint(first + number, labels[number]!, image);
-        if (shift) copyShifted(image, 0, target, 0, recipe, shift[0]!, shift[1]!, shift[2] === 1);
+        if (!view) return;
+        const { shift, box } = view;
+        if (box) alter(image, recipe, box);
+        copyShifted(image, 0, target, 0, recipe, shift[0]!, shift[1]!, shift[2] === 1);
       },
     },
     recipe,

@@ -192,7 +192,7 @@ function unknownData(spec: string, name: string): UserError {
     );
   }
   const folder = dirname(spec);
-  const isName = nearestName(name, names) !== undefined;
+  const isName = !/[/\\]/.test(name) && nearestName(name, names) !== undefined;
   const beside = isName || !existsSync(folder) ? undefined : nearestName(basename(spec), readdirSync(folder));
   if (!isName && (beside !== undefined || /[/\\.]/.test(spec))) {
     const question = beside === undefined ? '' : ` did you mean '${join(folder, beside)}'?`;

@@ -1,7 +1,7 @@
 // What of a picture becomes a network's image: a part of it, resized, and cut out of that; decided from its size before
 // a pixel is decoded. Geometry is framing.ts's; here it is put into the steps that a decoder takes.
 
-import { type Box, cropOf, type Extent, evaluationFrame, type Frame } from './framing.ts';
+import { type Box, cropOf, type Extent, evaluationFrame, type Frame, usualCrop } from './framing.ts';
 import type { ImageSize } from './image.ts';
 
 export interface View {
@@ -33,9 +33,10 @@ export function centredView(target: Extent, shorter: number): ViewOf {
   };
 }
 
-/** The random box that a frame draws in a picture, resized to the image. */
-export function framedView(target: Extent, frame: Frame): ViewOf {
-  return (picture) => ({ part: cropOf(frame, picture), resized: target, crop: noCorner });
+/** The random box that a frame draws in a picture, of at least this share of its area, resized to the image. */
+export function framedView(target: Extent, frame: Frame, area: number): ViewOf {
+  const options = { ...usualCrop, area: [area, 1] } as const;
+  return (picture) => ({ part: cropOf(frame, picture, options), resized: target, crop: noCorner });
 }
 
 const noCorner = { top: 0, left: 0 };

@@ -131,6 +131,11 @@ export class Layers {
     this.#folded = new Set([...(options.folded?.values() ?? [])].map(({ name }) => name));
   }
 
+  /** Whether the network is built to learn: batch statistics, and whatever else training does otherwise. */
+  get training(): boolean {
+    return this.#options.training;
+  }
+
   /**
    * A part of the model with a name, such as a residual block: what `build` adds and is no layer of its own belongs to
    * it.

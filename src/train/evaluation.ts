@@ -27,16 +27,18 @@ export interface Evaluator<M extends string = string> {
 
 /**
  * Compiles the evaluation of a network on a split once; it lives as long as the session, or until it is disposed of.
+ * `aliasOf`: variables that stand for those of the network, such as their averages.
  */
 export async function evaluator<M extends string>(
   session: Session,
   task: Task<M>,
   arithmetic: Arithmetic,
   split: Split,
+  aliasOf?: (variable: string) => string,
 ): Promise<Evaluator<M>> {
   const batchSize = session.backend.device.ownMemory ? DEVICE_BATCH : HOST_BATCH;
   const feed = feedOf(session, task, split);
-  const { graph, ...outcome } = buildNetwork(task, arithmetic, 'evaluate', batchSize, feed);
+  const { graph, ...outcome } = buildNetwork(...([task, arithmetic, 'evaluate', batchSize, feed, aliasOf] as const));
   outputFigures(graph, outcome);
   const program = await session.compile(graph);
   const measure = async (onBatch?: (examples: number) => void) => {

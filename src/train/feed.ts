@@ -3,6 +3,7 @@
 // batch that does not hold what the task declares is refused, since an input that is not written keeps the values of an
 // earlier batch.
 
+import type { AugmentOptions } from '../data/augment.ts';
 import type { Batch, Split } from '../data/split.ts';
 import type { Program, Session } from '../engine/backend.ts';
 import { Graph } from '../engine/graph/graph.ts';
@@ -11,8 +12,14 @@ import type { TensorType } from '../tensor/tensor.ts';
 import { allocate, sizeOf } from '../tensor/tensor.ts';
 import type { Feed, Task } from './task.ts';
 
-export function feedOf(session: Session, task: Pick<Task, 'inputs' | 'feed'>, split: Split): Feed {
-  const own = task.feed?.(session, split);
+/** `augment`: the changes that selections will ask for, where they may. */
+export function feedOf(
+  session: Session,
+  task: Pick<Task, 'inputs' | 'feed'>,
+  split: Split,
+  augment?: AugmentOptions,
+): Feed {
+  const own = task.feed?.(session, split, augment);
   const { inputs, read } = own ?? { inputs: task.inputs, read: (...asked) => split.read(...asked) };
   const declared = new Map<number, ReadonlyMap<string, TensorType>>();
   const declaredFor = (rows: number) => {

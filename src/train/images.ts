@@ -1,14 +1,18 @@
 // The task of telling images apart: raw 8-bit images are normalised, a model gives logits, the loss is the
 // cross-entropy against the class numbers, the metric the share of images whose largest logit is their class. A device
 // with memory of its own keeps a split that is in memory when it fits, and gathers each batch itself from a few numbers
-// per image.
+// per image. Boxes are erased and images mixed by the program on every device, from numbers too; the loss is then that
+// of both labels by their shares. Invariant: what is drawn for a batch is the same on every device, mixtures first.
 
+import { type AugmentOptions, changesPixels } from '../data/augment.ts';
 import { type ImageSplit, labelsOf, picksOf } from '../data/image-split.ts';
-import type { Split } from '../data/split.ts';
+import { drawErased, drawMixture, erases, mixes } from '../data/mixing.ts';
+import type { Batch, Selection, Split } from '../data/split.ts';
 import type { Session } from '../engine/backend.ts';
-import type { Graph } from '../engine/graph/graph.ts';
+import type { Graph, Value } from '../engine/graph/graph.ts';
 import type { Layers } from '../nn/layers.ts';
 import type { Model } from '../nn/models/model.ts';
+import { invariant } from '../tensor/errors.ts';
 import { tensor } from '../tensor/tensor.ts';
 import type { Feed, Inputs, Outcome, Task } from './task.ts';
 
@@ -26,53 +30,116 @@ export interface ImageFormat {
 /** The part of a device's memory that a split may take: two of them leave half of it to the training step. */
 const RESIDENT_SHARE = 1 / 4;
 
-export type ImageTask = Task<'accuracy'>;
+export interface ImageTask extends Task<'accuracy'> {
+  /** The same task, trained against labels of which each class has a share of `smoothing` in all: 0 … below 1. */
+  readonly smoothed: (smoothing: number) => ImageTask;
+}
 
-export function imageTask(model: Model, format: ImageFormat): ImageTask {
+export function imageTask(model: Model, format: ImageFormat, smoothing = 0): ImageTask {
   const { height, width, channels } = format;
   const shape = (count: number) => [count, height, width, channels];
   const labels = (graph: Graph, batchSize: number) => graph.input('labels', [batchSize], 'i32');
+  const inputs = (graph: Graph, batchSize: number) => ({
+    images: graph.input('images', shape(batchSize), 'u8'),
+    labels: labels(graph, batchSize),
+  });
   return {
     metrics: { accuracy: { better: 'higher', over: 'sum' } },
-    inputs: (graph, batchSize) => ({
-      images: graph.input('images', shape(batchSize), 'u8'),
-      labels: labels(graph, batchSize),
-    }),
-    network: (layers, inputs) => classify(layers, inputs, model, format),
-    feed: ({ backend }: Session, split: Split): Feed | undefined => {
-      const { images, labels: classOf, count } = split as ImageSplit;
-      const { ownMemory, memoryBytes } = backend.device;
-      if (!images || !ownMemory || images.length > RESIDENT_SHARE * memoryBytes) return undefined;
-      const kept = tensor('u8', shape(count), images);
-      return {
-        inputs: (graph, batchSize) => ({
-          images: graph.labelled('images', () =>
-            graph.apply1('gatherImages', [graph.constant(kept), graph.input('picks', [batchSize, 4], 'i32')], {}),
-          ),
-          labels: labels(graph, batchSize),
-        }),
-        read: async (selection, rows) => ({
-          inputs: { picks: picksOf(selection, rows), labels: labelsOf(classOf, selection, rows) },
-          targets: selection.numbers.length,
-        }),
-      };
+    inputs,
+    network: (layers, inputs) => classify(layers, inputs, model, format, layers.training ? smoothing : 0),
+    smoothed: (wanted) => imageTask(model, format, wanted),
+    feed: (session, split, augment) => {
+      const kept = augment && changesPixels(augment) ? undefined : resident(session, split);
+      if (!augment || !(erases(augment) || mixes(augment))) return kept;
+      const read: Feed['read'] = (...asked) => split.read(...asked);
+      return mixing(kept ?? { inputs, read }, format, split as ImageSplit, augment);
     },
   };
+
+  function resident({ backend }: Session, split: Split): Feed | undefined {
+    const { images, labels: classOf, count } = split as ImageSplit;
+    const { ownMemory, memoryBytes } = backend.device;
+    if (!images || !ownMemory || images.length > RESIDENT_SHARE * memoryBytes) return undefined;
+    const kept = tensor('u8', shape(count), images);
+    return {
+      inputs: (graph, batchSize) => ({
+        images: graph.labelled('images', () =>
+          graph.apply1('gatherImages', [graph.constant(kept), graph.input('picks', [batchSize, 4], 'i32')], {}),
+        ),
+        labels: labels(graph, batchSize),
+      }),
+      read: async (selection, rows) => ({
+        inputs: { picks: picksOf(selection, rows), labels: labelsOf(classOf, selection, rows) },
+        targets: selection.numbers.length,
+      }),
+    };
+  }
+}
+
+/** A feed whose images are then erased and mixed, as training with these options wants. */
+function mixing(feed: Feed, size: ImageFormat, { labels }: ImageSplit, augment: AugmentOptions): Feed {
+  return {
+    inputs: (graph, rows) => ({
+      ...feed.inputs(graph, rows),
+      ...(erases(augment) ? { erased: graph.input('erased', [rows, 5], 'i32') } : {}),
+      ...(mixes(augment)
+        ? {
+            mixed: graph.input('mixed', [rows, 5], 'i32'),
+            share: graph.input('share', []),
+            otherLabels: graph.input('otherLabels', [rows], 'i32'),
+            ownLabel: graph.input('ownLabel', []),
+          }
+        : {}),
+    }),
+    read: async (selection, rows, signal) => {
+      const drawn = mixture(selection, rows);
+      const { inputs, targets } = await feed.read(selection, rows, signal);
+      return { inputs: { ...inputs, ...drawn }, targets };
+    },
+  };
+
+  function mixture(selection: Selection, rows: number): Batch['inputs'] {
+    const { numbers, augmentation } = selection;
+    invariant(augmentation && numbers.length === rows, 'a batch to be mixed has a stream of its own and no padding');
+    const { random } = augmentation;
+    const erased = erases(augment) ? { erased: drawErased(size, augment, rows, random) } : {};
+    if (!mixes(augment)) return erased;
+    const { boxes, share, ownLabel } = drawMixture(size, augment, rows, random);
+    const otherLabels = Int32Array.from(numbers, (_, row) => labels[numbers[boxes[5 * row]!]!]!);
+    return {
+      ...erased,
+      ...{ mixed: boxes, share: Float32Array.of(share), otherLabels, ownLabel: Float32Array.of(ownLabel) },
+    };
+  }
 }
 
 function classify(
   layers: Layers,
-  { images, labels }: Inputs,
+  { images, labels, erased, mixed, share, otherLabels, ownLabel }: Inputs,
   model: Model,
   { scale, mean, deviation, classes }: ImageFormat,
+  smoothing: number,
 ): Outcome<'accuracy'> {
   const { graph } = layers;
   const toFloat = {
     scale: deviation.map((one) => 1 / (scale * one)),
     offset: deviation.map((one, c) => -mean[c]! / one),
   };
-  const image = graph.labelled('images', () => graph.apply1('imageToFloat', [images!], toFloat));
+  // Erased and mixed after normalisation, where 0 is the mean.
+  const image = graph.labelled('images', () => {
+    const whole = graph.apply1('imageToFloat', [images!], toFloat);
+    const left = erased ? graph.apply1('mixImages', [whole, erased, graph.scalar(1)], {}) : whole;
+    return mixed ? graph.apply1('mixImages', [left, mixed, share!], {}) : left;
+  });
   const logits = model.build(layers, image, classes);
-  const [loss, , correct] = graph.labelled('loss', () => graph.apply('softmaxCrossEntropy', [logits, labels!], {}));
-  return { loss: loss!, metrics: { accuracy: correct! } };
+  const against = (of: Value) => graph.apply('softmaxCrossEntropy', [logits, of], smoothing === 0 ? {} : { smoothing });
+  return graph.labelled('loss', () => {
+    const [own, , correct] = against(labels!);
+    const metrics = { accuracy: correct! };
+    if (!otherLabels) return { loss: own!, metrics };
+    const [other] = against(otherLabels);
+    const difference = graph.apply1('add', [own!, other!], { alpha: 1, beta: -1 });
+    const part = graph.apply1('scaleBy', [difference, ownLabel!], {});
+    return { loss: graph.apply1('add', [other!, part], { alpha: 1, beta: 1 }), metrics };
+  });
 }

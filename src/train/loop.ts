@@ -9,12 +9,13 @@ import { readAhead } from '../data/read-ahead.ts';
 import type { Selection, Split } from '../data/split.ts';
 import type { Session } from '../engine/backend.ts';
 import { UserError } from '../tensor/errors.ts';
+import { adoptAverages, averagedNames } from './average.ts';
 import { evaluator } from './evaluation.ts';
 import { feedOf } from './feed.ts';
 import { added, type Figures, meansOf, noSums, type Sums } from './figures.ts';
-import { type Schedule, scheduledRate } from './optimizer.ts';
 import { ResultsInFlight } from './pipeline.ts';
-import { type PowerTerm, readStructures, StepPrograms, type StepResult, stepKey } from './step.ts';
+import { rateShare, type Schedule } from './schedule.ts';
+import { type Learning, type PowerTerm, readStructures, StepPrograms, type StepResult, stepKey } from './step.ts';
 import type { Arithmetic, Task } from './task.ts';
 
 export interface RateOptions {
@@ -28,7 +29,9 @@ export interface Examples extends TrainingData {
   readonly test: Split;
 }
 
-export interface LoopOptions<M extends string = string> extends RateOptions {
+export interface LoopOptions<M extends string = string> extends Learning, Schedule {
+  /** Of the weights, before its schedule. */
+  readonly learningRate: number;
   readonly session: Session;
   readonly task: Task<M>;
   readonly dataset: Examples;
@@ -41,8 +44,6 @@ export interface LoopOptions<M extends string = string> extends RateOptions {
    * augmentation.
    */
   readonly firstEpoch: number;
-  readonly momentum: number;
-  readonly schedule: Schedule;
   /** Structures that learn, with a learning rate and a weight decay of their own. */
   readonly structure?: { readonly power: PowerTerm } & RateOptions;
   /** Activations are computed again instead of being kept (see StepOptions); default: false. */
@@ -99,23 +100,28 @@ export interface EpochRecord<M extends string = string> {
   readonly power?: number;
   /** θ of each structure after the epoch, clamped to [0, 1]. */
   readonly theta?: Readonly<Record<string, readonly number[]>>;
+  /** Of the epoch's last step. */
   readonly learningRate: number;
 }
 
-/** Trains from `start` to the last epoch; a loss that is not finite stops it with a UserError that names the step. */
+/**
+ * Trains from `start` to the last epoch, and leaves the averages in the weights' place where they are wanted; a loss
+ * that is not finite stops it with a UserError that names the step.
+ */
 export async function trainEpochs<M extends string>(options: LoopOptions<M>): Promise<void> {
   const { session, task, dataset, arithmetic, epochs, batchSize, structure, signal } = options;
-  const feed = feedOf(session, task, dataset.train);
+  const feed = feedOf(session, task, dataset.train, dataset.augment);
   const trainer = new StepPrograms(options, feed);
   // The largest program comes first: the arena has its size then, and does not move under the others.
   if (options.start.epoch < epochs) await trainer.prepare(Math.min(batchSize, dataset.train.count));
-  const evaluate = await evaluator(session, task, arithmetic, dataset.test);
+  const aliasOf = options.average ? averagedNames(session) : undefined;
+  const evaluate = await evaluator(session, task, arithmetic, dataset.test, aliasOf);
   const steps = batchesPerEpoch(dataset.train.count, batchSize, false);
   let position = options.start;
   while (position.epoch < epochs) {
     const { epoch } = position;
-    const rate = scheduledRate(options.learningRate, options.schedule, epoch, epochs);
-    const thetaRate = structure && scheduledRate(structure.learningRate, options.schedule, epoch, epochs);
+    const rateAt = (rate: number, step: number) => rate * rateShare(options, { epoch, step, epochs, steps });
+    const rate = rateAt(options.learningRate, steps - 1);
     let sums: EpochSums<M> = position.sums ?? { objective: 0, ...noSums(task) };
     const inFlight = new ResultsInFlight<Step<M>>(({ step, examples, targets, objective, power, ...figures }) => {
       if (!Number.isFinite(objective)) {
@@ -146,13 +152,12 @@ export async function trainEpochs<M extends string>(options: LoopOptions<M>): Pr
         if (next) {
           const { request, result: batch } = next.value;
           const examples = request.numbers.length;
-          const { result } = await trainer.start(
-            batch,
-            examples,
-            rate,
-            thetaRate,
-            stepKey(order.seed, order.epoch, step),
-          );
+          const { result } = await trainer.start(batch, examples, {
+            rate: rateAt(options.learningRate, step),
+            thetaRate: structure && rateAt(structure.learningRate, step),
+            number: epoch * steps + step + 1,
+            key: stepKey(order.seed, order.epoch, step),
+          });
           step++;
           const counts = { step, examples, targets: batch.targets };
           await inFlight.add(result.then((values) => ({ ...counts, ...values })));
@@ -183,6 +188,7 @@ export async function trainEpochs<M extends string>(options: LoopOptions<M>): Pr
   }
   await trainer.dispose();
   await evaluate.dispose();
+  if (options.average) await adoptAverages(session);
 }
 
 /** The result of a step, with its number (1 … steps) and what it was a mean over. */

@@ -1,52 +1,150 @@
-// The optimiser's part of a training step: which variables learn, by which rule, and how the learning rate moves over
-// the epochs.
+// The optimiser's part of a training step: which variables learn together, by which rule, and the state that the rules
+// need. Rules are PyTorch's (SGD, Adam, AdamW). Invariant: all state is in variables named `<variable>#<what>`, zero at
+// the start of a phase, or a function of the number of the step, so that a resumed run goes on to the same bits.
 
+import { constant, input, maximum, squareRoot } from '../engine/graph/expression.ts';
 import { type GradientOptions, gradients } from '../engine/graph/gradients.ts';
-import type { Value } from '../engine/graph/graph.ts';
+import type { Graph, Value } from '../engine/graph/graph.ts';
+import { invariant } from '../tensor/errors.ts';
+import { matchesPattern } from '../tensor/names.ts';
 
-/** Stochastic gradient descent with momentum and weight decay, as PyTorch defines it. */
-export interface SgdOptions {
+export const optimizerNames = ['sgd', 'nesterov', 'adam', 'adamw'] as const;
+export type OptimizerName = (typeof optimizerNames)[number];
+
+/** A rule and its numbers. */
+export interface Rule {
+  /** Default: sgd. */
+  readonly optimizer?: OptimizerName;
+  /** SGD: of the velocity; Adam: β₁. */
   readonly momentum: number;
+  /** Adam: β₂; default 0.999. */
+  readonly beta2?: number;
   readonly weightDecay: number;
 }
 
 /** Variables that learn together; their learning rate is the program input `rate`. */
-export interface ParameterGroup extends SgdOptions {
+export interface ParameterGroup extends Rule {
   readonly variables: readonly Value[];
   readonly rate: string;
 }
 
-/** The variable that holds a variable's momentum. */
-export const velocityName = (name: string): string => `${name}#velocity`;
-export const isVelocity = (name: string): boolean => name.endsWith('#velocity');
+/** Adam's ε. */
+const EPSILON = 1e-8;
+export const BETA2 = 0.999;
+/** The program input that Adam's rules have beside their rate: 1 − β₁ᵗ and 1 − β₂ᵗ of step t = 1, 2, …, [2]. */
+export const CORRECTIONS = 'corrections';
+
+export const isAdam = ({ optimizer = 'sgd' }: Pick<Rule, 'optimizer'>): boolean => optimizer.startsWith('adam');
+
+export function corrections({ momentum, beta2 = BETA2 }: Rule, t: number): Float32Array {
+  return Float32Array.of(1 - momentum ** t, 1 - beta2 ** t);
+}
+
+/** Whether a variable is an optimiser's or an average and no part of a model. */
+export const isTrainingState = (name: string): boolean => name.includes('#');
+
+export interface UpdateOptions extends GradientOptions {
+  /** The gradients of all groups are scaled down together to this norm where they are longer; default: they are not. */
+  readonly clipGradient?: number | undefined;
+}
 
 /**
- * Appends the SGD update of every group by the gradient of the scalar loss; the updates take effect at the end of the
- * run.
+ * Appends the update of every group by the gradient of the scalar loss; the updates take effect at the end of the run.
  */
-export function appendSgd(loss: Value, groups: readonly ParameterGroup[], options: GradientOptions = {}): void {
+export function appendUpdates(loss: Value, groups: readonly ParameterGroup[], options: UpdateOptions = {}): void {
   const { graph } = loss;
   const variables = groups.flatMap((group) => group.variables);
-  const derivatives = gradients(loss, variables, options);
+  const { clipGradient, ...how } = options;
+  const found = gradients(loss, variables, how);
+  const derivatives = clipGradient === undefined ? found : clipped(graph, found, clipGradient);
+  const inputs = new Map<string, Value>();
+  const inputOf = (name: string, shape: readonly number[]) => {
+    const value = inputs.get(name) ?? graph.input(name, shape);
+    inputs.set(name, value);
+    return value;
+  };
   let at = 0;
-  for (const { variables: own, rate, momentum, weightDecay } of groups) {
-    const learningRate = graph.input(rate, []);
+  for (const { variables: own, rate, ...rule } of groups) {
+    const learningRate = inputOf(rate, []);
+    const shared = isAdam(rule) ? [learningRate, inputOf(CORRECTIONS, [2])] : [learningRate];
     for (const variable of own) {
       const gradient = derivatives[at++];
-      if (!gradient || variable.source.kind !== 'variable') continue;
-      const velocity = graph.variable(velocityName(variable.source.name), variable.shape);
-      const updated = graph.labelled('optimiser', () =>
-        graph.apply('sgd', [variable, gradient, velocity, learningRate], { momentum, weightDecay }),
-      );
-      graph.assign(variable, updated[0]!);
-      graph.assign(velocity, updated[1]!);
+      if (gradient) graph.labelled('optimiser', () => update(graph, variable, gradient, rule, shared));
     }
   }
 }
 
-export type Schedule = 'constant' | 'cosine';
+function update(graph: Graph, variable: Value, gradient: Value, rule: Rule, shared: readonly Value[]): void {
+  invariant(variable.source.kind === 'variable', 'only variables learn');
+  const { name } = variable.source;
+  const { optimizer = 'sgd', momentum, beta2 = BETA2, weightDecay } = rule;
+  const stateOf = (what: string) => graph.variable(`${name}#${what}`, variable.shape);
+  const state = isAdam(rule) ? [stateOf('mean'), stateOf('square')] : [stateOf('velocity')];
+  const operands = [variable, gradient, ...state, ...shared];
+  const moments = { beta1: momentum, beta2, epsilon: EPSILON, weightDecay, decoupled: optimizer === 'adamw' };
+  const nesterov = optimizer === 'nesterov' ? { nesterov: true } : {};
+  const updated = isAdam(rule)
+    ? graph.apply('adam', operands, moments)
+    : graph.apply('sgd', operands, { momentum, weightDecay, ...nesterov });
+  for (const [k, to] of [variable, ...state].entries()) graph.assign(to, updated[k]!);
+}
 
-/** The learning rate of an epoch (0 … epochs − 1); cosine falls from the full rate towards 0 after the last epoch. */
-export function scheduledRate(rate: number, schedule: Schedule, epoch: number, epochs: number): number {
-  return schedule === 'constant' ? rate : (rate * (1 + Math.cos((Math.PI * epoch) / epochs))) / 2;
+/** min(1, most/(‖gradients‖ + 1e-6)) times each, as clip_grad_norm_; sums in the order of the variables. */
+function clipped(graph: Graph, found: readonly (Value | undefined)[], most: number): (Value | undefined)[] {
+  return graph.labelled('optimiser', () => {
+    const squares = found.flatMap((gradient) => (gradient ? [graph.apply1('dot', [gradient, gradient], {})] : []));
+    if (squares.length === 0) return [...found];
+    const total = squares.reduce((sum, square) => graph.apply1('add', [sum, square], { alpha: 1, beta: 1 }));
+    const norm = squareRoot(input(0)).plus(1e-6);
+    const scale = graph.apply1('formula', [total], {
+      name: 'gradient clipping',
+      shape: [],
+      outputs: [{ of: constant(most).over(maximum(norm, most)), per: 'element' }],
+    });
+    return found.map((gradient) => gradient && graph.apply1('scaleBy', [gradient, scale], {}));
+  });
+}
+
+/** What groups of a network's weights differ in. */
+export interface GroupOptions extends Rule {
+  /** Which of them decay: all, or the weights of convolutions and linear layers alone; default: all. */
+  readonly decayOf?: 'all' | 'weights';
+  /** `PATTERN=FACTOR`: parts of the learning rate for variables by their names, the last that matches; default none. */
+  readonly rates?: readonly string[];
+}
+
+/** Pattern and factor of an entry; undefined for what is none. */
+export function parseRate(text: string): { readonly pattern: string; readonly factor: number } | undefined {
+  const match = /^([^=\s]+)=(\d+\.?\d*(?:e-?\d+)?)$/.exec(text);
+  return match ? { pattern: match[1]!, factor: Number(match[2]) } : undefined;
+}
+
+/** The name of the input that has the learning rate times a factor. */
+export const rateName = (rate: string, factor: number): string => (factor === 1 ? rate : `${rate}×${factor}`);
+
+/** The factors that a network's variables may learn by. */
+export function rateFactors({ rates = [] }: Pick<GroupOptions, 'rates'>): number[] {
+  return [...new Set([1, ...rates.map((text) => parseRate(text)!.factor)])];
+}
+
+/** The variables in groups of one rate and decay; `isWeight`: of a convolution or a linear layer. */
+export function groupsOf(
+  variables: readonly Value[],
+  rate: string,
+  { decayOf = 'all', rates = [], ...rule }: GroupOptions,
+  isWeight: (name: string) => boolean,
+): ParameterGroup[] {
+  const parts = rates.map((text) => parseRate(text)!);
+  const groups = new Map<string, { variables: Value[]; rate: string } & Rule>();
+  for (const variable of variables) {
+    invariant(variable.source.kind === 'variable', 'only variables learn');
+    const { name } = variable.source;
+    const factor = parts.findLast(({ pattern }) => matchesPattern(pattern, name))?.factor ?? 1;
+    const weightDecay = decayOf === 'all' || isWeight(name) ? rule.weightDecay : 0;
+    const key = `${factor} ${weightDecay}`;
+    const group = groups.get(key) ?? { ...rule, weightDecay, rate: rateName(rate, factor), variables: [] };
+    groups.set(key, group);
+    group.variables.push(variable);
+  }
+  return [...groups.values()];
 }

@@ -2,6 +2,7 @@
 
 import type { Batch } from '../data/split.ts';
 import type { Program, Session } from '../engine/backend.ts';
+import type { Graph } from '../engine/graph/graph.ts';
 import { plan } from '../engine/graph/plan.ts';
 import { clampTheta, powerShares, type Structure } from '../multiplier/structure.ts';
 import { RANDOM_KEY } from '../nn/layers.ts';
@@ -9,9 +10,21 @@ import { clampedTheta } from '../quant/products.ts';
 import { clipVariables } from '../quant/quantized.ts';
 import { Random, streams } from '../tensor/random.ts';
 import { f32 } from '../tensor/tensor.ts';
+import { appendAverages, KEEP } from './average.ts';
 import { writeBatch } from './feed.ts';
 import { type Figures, outputFigures, readFigures, readScalar } from './figures.ts';
-import { appendSgd, type ParameterGroup } from './optimizer.ts';
+import {
+  appendUpdates,
+  BETA2,
+  CORRECTIONS,
+  corrections,
+  type GroupOptions,
+  groupsOf,
+  isAdam,
+  rateFactors,
+  rateName,
+} from './optimizer.ts';
+import { keptAverage } from './schedule.ts';
 import { type Arithmetic, type BuiltNetwork, buildNetwork, type Feed, type Task } from './task.ts';
 
 /**
@@ -36,12 +49,18 @@ export interface PowerTerm {
 const savings = ({ structure, share }: LearnedStructure): number[] =>
   powerShares(structure).map((ofMultiplier) => share * ofMultiplier);
 
-export interface StepOptions<M extends string = string> {
+/** How the weights learn from a gradient. */
+export interface Learning extends GroupOptions {
+  /** The norm that the gradient is clipped to; default: it is not. */
+  readonly clipGradient?: number | undefined;
+  /** Decay of the moving average of the weights that is evaluated and kept, 0 … below 1; default 0, none. */
+  readonly average?: number;
+}
+
+export interface StepOptions<M extends string = string> extends Learning {
   readonly session: Session;
   readonly task: Task<M>;
   readonly arithmetic: Arithmetic;
-  readonly momentum: number;
-  readonly weightDecay: number;
   /** Structures that learn, with a weight decay of their own. */
   readonly structure?: { readonly power: PowerTerm; readonly weightDecay: number };
   /**
@@ -60,19 +79,41 @@ export function stepKey(seed: number, epoch: number, step: number): Int32Array {
 export const RATE = 'learningRate';
 export const THETA_RATE = 'thetaLearningRate';
 
+/** What a step is done with, beside its batch. */
+export interface StepPlace {
+  readonly rate: number;
+  readonly thetaRate: number | undefined;
+  /** 1, 2, … in the phase. */
+  readonly number: number;
+  /** Of what the step draws (stepKey). */
+  readonly key: Int32Array;
+}
+
+/** Sets what a step's program takes beside a batch so that weights and structures stay as they are. */
+export function holdStill(program: Program, { inputs }: Pick<Graph, 'inputs'>): void {
+  for (const name of inputs.keys()) {
+    if (name.startsWith(RATE) || name === THETA_RATE || name === KEEP) program.write(name, Float32Array.of(0));
+    if (name === CORRECTIONS) program.write(name, Float32Array.of(1, 1));
+  }
+}
+
 export interface StepResult<M extends string = string> extends Figures<M> {
   /** What the step lowers: the task's loss, and λ · power where structures learn. */
   readonly objective: number;
   readonly power: number | undefined;
 }
 
+interface CompiledStep {
+  readonly program: Program;
+  /** Names of its inputs. */
+  readonly inputs: ReadonlySet<string>;
+}
+
 /** The training step as a program per batch size (the last batch of an epoch may be short). */
 export class StepPrograms<M extends string> {
   readonly #options: StepOptions<M>;
   readonly #feed: Feed;
-  readonly #programs = new Map<number, Promise<Program>>();
-  /** Whether the network draws random numbers. */
-  #draws = false;
+  readonly #programs = new Map<number, Promise<CompiledStep>>();
 
   constructor(options: StepOptions<M>, feed: Feed) {
     this.#options = options;
@@ -85,37 +126,41 @@ export class StepPrograms<M extends string> {
   }
 
   /**
-   * Starts the step of a batch of `size` examples; the promise in the result is kept when the device has done it.
-   * `key`: of what the step draws (stepKey).
+   * Starts step `number` (1, 2, … in the phase) with a batch of `size` examples; the promise in the result is kept when
+   * the device has done it.
    */
   async start(
     batch: Batch,
     size: number,
-    rate: number,
-    thetaRate: number | undefined,
-    key: Int32Array,
+    { rate, thetaRate, number, key }: StepPlace,
   ): Promise<{ result: Promise<StepResult<M>> }> {
-    const program = await this.#program(size);
+    const { program, inputs } = await this.#program(size);
     writeBatch(program, batch);
-    program.write(RATE, Float32Array.of(rate));
+    for (const factor of rateFactors(this.#options)) {
+      const name = rateName(RATE, factor);
+      if (inputs.has(name)) program.write(name, Float32Array.of(rate * factor));
+    }
+    if (isAdam(this.#options)) program.write(CORRECTIONS, corrections(this.#options, number));
+    const { average = 0 } = this.#options;
+    if (average > 0) program.write(KEEP, Float32Array.of(keptAverage(average, number)));
     if (thetaRate !== undefined) program.write(THETA_RATE, Float32Array.of(thetaRate));
-    if (this.#draws) program.write(RANDOM_KEY, key);
+    if (inputs.has(RANDOM_KEY)) program.write(RANDOM_KEY, key);
     await program.run();
     return { result: this.#resultOf(program) };
   }
 
-  #program(size: number): Promise<Program> {
+  #program(size: number): Promise<CompiledStep> {
     const known = this.#programs.get(size);
     if (known) return known;
     const { graph } = trainingStep(this.#options, this.#feed, size);
-    this.#draws = graph.inputs.has(RANDOM_KEY);
-    const program = this.#options.session.compile(graph);
-    this.#programs.set(size, program);
-    return program;
+    const inputs = new Set(graph.inputs.keys());
+    const compiled = this.#options.session.compile(graph).then((program) => ({ program, inputs }));
+    this.#programs.set(size, compiled);
+    return compiled;
   }
 
   async dispose(): Promise<void> {
-    for (const program of this.#programs.values()) await (await program).dispose();
+    for (const compiled of this.#programs.values()) await (await compiled).program.dispose();
     this.#programs.clear();
   }
 
@@ -135,7 +180,7 @@ export class StepPrograms<M extends string> {
  * metrics and power.
  */
 export function trainingStep<M extends string>(
-  { task, arithmetic, momentum, weightDecay, structure, recompute }: Omit<StepOptions<M>, 'session'>,
+  { task, arithmetic, structure, recompute, ...learning }: Omit<StepOptions<M>, 'session'>,
   feed: Feed,
   batchSize: number,
 ): BuiltNetwork<M> {
@@ -143,7 +188,9 @@ export function trainingStep<M extends string>(
   const { graph, layers, loss } = network;
   const parameters = layers.parameters.filter(({ trainable }) => trainable).map(({ value }) => value);
   const weights = [...parameters, ...clipVariables(graph, layers.multiplying)];
-  const groups: ParameterGroup[] = [{ variables: weights, rate: RATE, momentum, weightDecay }];
+  const multiplied = new Set(layers.multiplying.map(({ name }) => `${name}.weight`));
+  const groups = groupsOf(weights, RATE, learning, (name) => multiplied.has(name));
+  const { optimizer = 'sgd', momentum, beta2 = BETA2 } = learning;
   let objective = loss;
   if (structure) {
     const { lambda, structures } = structure.power;
@@ -151,11 +198,14 @@ export function trainingStep<M extends string>(
     graph.output('power', power);
     objective = graph.labelled('loss', () => graph.apply1('add', [loss, power], { alpha: 1, beta: lambda }));
     const thetas = structures.map(({ theta, structure: { count } }) => graph.variable(theta, [count]));
-    groups.push({ variables: thetas, rate: THETA_RATE, momentum, weightDecay: structure.weightDecay });
+    const { weightDecay } = structure;
+    groups.push({ variables: thetas, rate: THETA_RATE, optimizer, momentum, beta2, weightDecay });
   }
   graph.output('objective', objective);
   outputFigures(graph, network);
-  appendSgd(objective, groups, recompute ? { recompute: layers.blocks } : {});
+  const { clipGradient, average = 0 } = learning;
+  appendUpdates(objective, groups, { clipGradient, ...(recompute ? { recompute: layers.blocks } : {}) });
+  if (average > 0) appendAverages(graph, new Set(structure?.power.structures.map(({ theta }) => theta)));
   return network;
 }
 

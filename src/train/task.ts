@@ -3,6 +3,7 @@
 // step, the evaluation and the calibration pass: they differ in how the layers multiply (`Arithmetic`) and in the mode
 // of batch norm and quantisers. Loop, step and evaluation know no more of it.
 
+import type { AugmentOptions } from '../data/augment.ts';
 import type { Split } from '../data/split.ts';
 import type { Session } from '../engine/backend.ts';
 import { Graph, type Value } from '../engine/graph/graph.ts';
@@ -49,8 +50,11 @@ export interface Task<M extends string = string> {
   readonly inputs: (graph: Graph, batchSize: number) => Inputs;
   /** Builds the network, from the inputs to its loss and metrics. */
   readonly network: (layers: Layers, inputs: Inputs) => Outcome<M>;
-  /** How the examples of a split reach a device where that is not by reading each batch and writing it. */
-  readonly feed?: (session: Session, split: Split) => Feed | undefined;
+  /**
+   * How the examples of a split, changed in these ways, reach a device where that is not by reading each batch and
+   * writing it.
+   */
+  readonly feed?: (session: Session, split: Split, augment: AugmentOptions | undefined) => Feed | undefined;
 }
 
 /** What both arithmetics may have. */
@@ -102,6 +106,7 @@ export interface BuiltNetwork<M extends string = string> extends Outcome<M> {
 
 /**
  * Builds the network for batches of one size, with the inputs of a feed; without one, those that a split is read into.
+ * `aliasOf`: variables that stand for those of the network (see Graph).
  */
 export function buildNetwork<M extends string>(
   task: Task<M>,
@@ -109,8 +114,9 @@ export function buildNetwork<M extends string>(
   mode: Mode,
   batchSize: number,
   feed: Pick<Feed, 'inputs'> = task,
+  aliasOf?: (variable: string) => string,
 ): BuiltNetwork<M> {
-  const graph = new Graph();
+  const graph = new Graph(aliasOf);
   const inputs = feed.inputs(graph, batchSize);
   // The published calibration runs with batch norm in training mode; its running averages move with it.
   const layers = new Layers(graph, {

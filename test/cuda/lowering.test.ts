@@ -23,7 +23,7 @@ import type { TableEmulation } from '../../src/multiplier/error.ts';
 import { columnStructure } from '../../src/multiplier/structure.ts';
 import { findModel } from '../../src/nn/models/registry.ts';
 import { imageTask } from '../../src/train/images.ts';
-import { appendSgd } from '../../src/train/optimizer.ts';
+import { appendUpdates } from '../../src/train/optimizer.ts';
 import { type Arithmetic, buildNetwork } from '../../src/train/task.ts';
 import { cases } from '../engine/all-cases.ts';
 import type { Case } from '../engine/cases.ts';
@@ -68,7 +68,7 @@ function trainingStep(batch: number) {
   };
   const { graph, layers, loss } = buildNetwork(imageTask(findModel('resnet18'), images), arithmetic, 'train', batch);
   const variables = layers.parameters.filter(({ trainable }) => trainable).map(({ value }) => value);
-  appendSgd(loss, [{ variables, rate: 'rate', momentum: 0.9, weightDecay: 5e-4 }]);
+  appendUpdates(loss, [{ variables, rate: 'rate', momentum: 0.9, weightDecay: 5e-4 }]);
   return graph;
 }
 

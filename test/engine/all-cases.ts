@@ -10,6 +10,7 @@ import { lossCases } from './loss-cases.ts';
 import { matrixCases } from './matrix-cases.ts';
 import { pathCases } from './path-cases.ts';
 import { poolCases } from './pool-cases.ts';
+import { relu6Cases } from './relu6-cases.ts';
 import { repeatCases } from './repeat-cases.ts';
 import { updateCases } from './update-cases.ts';
 import { wideCases } from './wide-cases.ts';
@@ -25,6 +26,7 @@ export const cases: readonly Case[] = [
   ...matrixCases,
   ...poolCases,
   ...repeatCases,
+  ...relu6Cases,
   ...dropoutCases,
   ...updateCases,
   ...wideCases,

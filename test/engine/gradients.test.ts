@@ -15,9 +15,21 @@ import { type Case, cases } from './cases.ts';
 import { dropoutCases } from './dropout-cases.ts';
 import { formulaCases } from './formula-cases.ts';
 import { geometryCases } from './geometry-cases.ts';
+import { matrixCases } from './matrix-cases.ts';
 import { poolCases } from './pool-cases.ts';
 import { repeatCases } from './repeat-cases.ts';
 import { cotangentOf, relativeError, runCase } from './run-case.ts';
+
+/** Cases of every operation that has a rule. */
+const differentiable: readonly Case[] = [
+  ...cases,
+  ...formulaCases,
+  ...geometryCases,
+  ...poolCases,
+  ...repeatCases,
+  ...dropoutCases,
+  ...matrixCases,
+];
 
 const double = referenceBackend({ precision: 'double' });
 const single = referenceBackend();
@@ -58,7 +70,7 @@ async function scalarOf(item: Case, inputs: readonly HostTensor[]): Promise<numb
 }
 
 describe('each differentiable rule is the derivative', () => {
-  for (const item of [...cases, ...formulaCases, ...geometryCases, ...poolCases, ...repeatCases, ...dropoutCases]) {
+  for (const item of differentiable) {
     for (const input of item.smooth ?? []) {
       test(`${item.name}, input ${input}`, async () => {
         // The output is linear in the structure, so there a large step loses nothing.
@@ -240,9 +252,7 @@ async function weightsOf(item: Case): Promise<ArrayLike<number>> {
 }
 
 test('every rule of the table is reached by a case', () => {
-  const covered = new Set<OpName>(
-    [...cases, ...formulaCases].filter((c) => c.differentiate.length > 0).map((c) => c.op),
-  );
+  const covered = new Set<OpName>(differentiable.filter((c) => c.differentiate.length > 0).map((c) => c.op));
   const composed: OpName[] = ['dequantize'];
   const constants: OpName[] = ['gatherImages', 'mixImages', 'imageToFloat', 'stopGradient'];
   const rules = Object.keys(gradientRules) as OpName[];

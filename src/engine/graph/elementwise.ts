@@ -13,8 +13,8 @@ const [a, b] = [input(0), input(1)];
 const meanings: { readonly [K in DefinedOp]: (attributes: OpAttributes[K]) => Expression } = {
   scaleBy: () => a.times(b),
   broadcast: () => a,
-  relu: () => maximum(a, 0),
-  reluGradient: () => whereGreater(b, 0, a, 0),
+  relu: ({ limit }) => (limit === undefined ? maximum(a, 0) : minimum(maximum(a, 0), limit)),
+  reluGradient: ({ limit }) => whereGreater(b, 0, limit === undefined ? a : whereGreater(limit, b, a, 0), 0),
   clampStraightThrough: ({ low, high }) => minimum(maximum(a, low), high),
   divide: () => a.over(b),
 };

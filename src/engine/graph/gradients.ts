@@ -45,7 +45,7 @@ export const gradientRules: { readonly [K in OpName]?: Rule<K> } = {
     graph.apply1('dropout', [g!, key!], attributes),
     undefined,
   ],
-  relu: ({ outputs: [y] }, [g], graph) => [graph.apply1('reluGradient', [g!, y!], {})],
+  relu: ({ outputs: [y], attributes }, [g], graph) => [graph.apply1('reluGradient', [g!, y!], attributes)],
   /** Surrogate: the identity. */
   clampStraightThrough: (_, [g]) => [g],
   gatherImages: () => [undefined, undefined],

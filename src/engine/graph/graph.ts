@@ -54,11 +54,18 @@ export class Graph {
   readonly constants: Value[] = [];
   readonly outputs = new Map<string, Value>();
   readonly assignments = new Map<string, Value>();
+  readonly #aliasOf: (name: string) => string;
   #nextId = 0;
   #label = '';
 
+  /** `aliasOf`: the variable of the session that stands for one of this name; default: the one of the name. */
+  constructor(aliasOf: (name: string) => string = (name) => name) {
+    this.#aliasOf = aliasOf;
+  }
+
   /** A tensor that persists in the session under this name; the same name gives the same value. */
-  variable(name: string, shape: Shape, dtype: DType = 'f32'): Value {
+  variable(asked: string, shape: Shape, dtype: DType = 'f32'): Value {
+    const name = this.#aliasOf(asked);
     const known = this.variables.get(name);
     if (known) {
       invariant(known.dtype === dtype && sameShape(known.shape, shape), `variable ${name} declared with two types`);

@@ -90,14 +90,15 @@ export interface OpAttributes {
   reshape: { readonly shape: Shape };
   /** The same tensor, cut off from differentiation; never moves data. */
   stopGradient: None;
-  relu: None;
+  /** max(x, 0), and of that and the limit the smaller. */
+  relu: { readonly limit?: number };
   /**
    * (x, key i32 [2]) → x/(1 − rate) or 0, by what is drawn for each `group` of neighbouring elements: dropping.ts.
    * 0 < rate < 1; `stream` tells nodes apart, the key steps.
    */
   dropout: { readonly rate: number; readonly stream: number; readonly group: number };
-  /** (g, y) → g where y > 0. */
-  reluGradient: None;
+  /** (g, y) → g where y > 0 and below the limit. */
+  reluGradient: { readonly limit?: number };
   /** x limited to [low, high]; straight-through: gradient 1 everywhere. */
   clampStraightThrough: { readonly low: number; readonly high: number };
   /**

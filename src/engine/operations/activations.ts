@@ -1,17 +1,7 @@
 // Element-wise operations of one operand. Each is its meaning; shapes, gradient and the kernels of all backends follow
 // from it.
 
-import {
-  absolute,
-  constant,
-  type Expression,
-  erf,
-  exp,
-  maximum,
-  minimum,
-  type Term,
-  whereGreater,
-} from '../graph/expression.ts';
+import { absolute, constant, type Expression, erf, exp, maximum, minimum, whereGreater } from '../graph/expression.ts';
 import type { Value } from '../graph/graph.ts';
 import { formula, type Operation } from './formula.ts';
 
@@ -28,21 +18,15 @@ export const sigmoid = formula(
 /** x / (1 + exp(−x)) (Elfwing et al., 2017). */
 export const silu = formula('silu', (x) => x.over(exp(x.negated()).plus(1)));
 
-/** `inside` where low < x < high, else 0. */
-const within = (x: Expression, low: number, high: number, inside: Term): Expression =>
-  whereGreater(x, low, whereGreater(high, x, inside, 0), 0);
-
-/** min(max(x, 0), 6) (Howard et al., 2017); no gradient at the ends. */
-export const relu6 = formula(
-  'relu6',
-  (x) => minimum(maximum(x, 0), 6),
-  (g, y) => [within(y, 0, 6, g)],
-);
+/** min(max(x, 0), 6) (Howard et al., 2017); no gradient at the ends. An operation of the contract, as relu is. */
+export const relu6 = (x: Value): Value => x.graph.apply1('relu', [x], { limit: 6 });
 
 const ramp = (x: Expression): Expression => minimum(maximum(x.plus(3), 0), 6).times(1 / 6);
 
 /** min(max(x + 3, 0), 6) / 6 (Howard et al., 2019); no gradient at the ends. */
-export const hardSigmoid = formula('hardSigmoid', ramp, (g, _, x) => [within(x, -3, 3, g.times(1 / 6))]);
+export const hardSigmoid = formula('hardSigmoid', ramp, (g, _, x) => [
+  whereGreater(x, -3, whereGreater(3, x, g.times(1 / 6), 0), 0),
+]);
 
 /** x·hardSigmoid(x) (Howard et al., 2019). */
 export const hardSwish = formula(

@@ -17,7 +17,7 @@ import { Random, streams } from '../../tensor/random.ts';
 import type { TensorData } from '../../tensor/tensor.ts';
 import { feedOf, writeBatch } from '../../train/feed.ts';
 import type { LoopOptions } from '../../train/loop.ts';
-import { RATE, stepKey, THETA_RATE, trainingStep } from '../../train/step.ts';
+import { holdStill, stepKey, trainingStep } from '../../train/step.ts';
 import type { Feed, QuantizedArithmetic } from '../../train/task.ts';
 import { type Product, productsOf } from './products.ts';
 import { checkLayer } from './proof.ts';
@@ -101,7 +101,7 @@ interface Checked {
 async function proveInPasses(session: Session, fit: Fit, size: number, passes: number): Promise<Checked | undefined> {
   const checked: Layer[] = [];
   for (let pass = 0; pass < passes; pass++) {
-    const feed = feedOf(session, fit.task, fit.dataset.train);
+    const feed = feedOf(session, fit.task, fit.dataset.train, fit.dataset.augment);
     const { graph, layers: built } = trainingStep(fit, feed, size);
     const layers = layersOf(graph, productsOf(graph, built.multiplying));
     const part = layers.filter((_, at) => at % passes === pass);
@@ -143,7 +143,7 @@ async function provePart(
   });
   const sample = trainingBatches(dataset, { seed, epoch: firstEpoch, batchSize: size });
   writeBatch(program, await feed.read(sample.next().value!, size));
-  for (const rate of [RATE, THETA_RATE]) if (graph.inputs.has(rate)) program.write(rate, Float32Array.of(0));
+  holdStill(program, graph);
   if (graph.inputs.has(RANDOM_KEY)) program.write(RANDOM_KEY, stepKey(seed, firstEpoch, 0));
   await program.run();
 

@@ -12,7 +12,7 @@ import { saveModel } from '../run/checkpoint.ts';
 import { type RunContext, sessionFrom } from '../run/context.ts';
 import { files, inFolder } from '../run/folder.ts';
 import type { PhaseResult } from './result.ts';
-import { finishTraining, resumePosition, trainPhase } from './training.ts';
+import { finishTraining, fitOf, resumePosition, trainPhase } from './training.ts';
 
 export async function explore(context: RunContext): Promise<PhaseResult> {
   const { configuration, dataset, task, layers } = context;
@@ -40,13 +40,8 @@ export async function explore(context: RunContext): Promise<PhaseResult> {
         phase: 'explore',
         session,
         fit: {
+          ...fitOf(settings),
           arithmetic,
-          epochs: settings.epochs,
-          batchSize: settings.batchSize,
-          learningRate: settings.learningRate,
-          momentum: settings.momentum,
-          weightDecay: settings.weightDecay,
-          schedule: settings.schedule,
           structure: {
             power,
             learningRate: settings.thetaLearningRate,

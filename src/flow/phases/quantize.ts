@@ -15,15 +15,14 @@ import { files, inFolder } from '../run/folder.ts';
 import { verifiedBytes } from '../run/manifest.ts';
 import { calibrate, loadToQuantize } from './calibrate.ts';
 import type { PhaseResult } from './result.ts';
-import { finishTraining, resumePosition, trainPhase } from './training.ts';
+import { finishTraining, fitOf, resumePosition, trainPhase } from './training.ts';
 
 /** So many batch norms are named. */
 const MOST_NAMED = 8;
 
 export async function quantize(context: RunContext): Promise<PhaseResult> {
   const { configuration, dataset, task, layers } = context;
-  const { epochs, batchSize, learningRate, momentum, weightDecay, schedule } = configuration.quantize;
-  const training = { epochs, batchSize, learningRate, momentum, weightDecay, schedule };
+  const { epochs } = configuration.quantize;
   const arithmetic = quantizedArithmetic(context, exactMultiplier);
   const float = verifiedBytes(context.folder, requirePhase(context, 'train'), files.float);
   const session = await context.backend.openSession();
@@ -35,7 +34,8 @@ export async function quantize(context: RunContext): Promise<PhaseResult> {
     for (const [name, tensor] of given ?? []) session.write(name, tensor);
     if (!start && !given) await calibrate(context, session, arithmetic);
     if (epochs > 0) {
-      await trainPhase(context, { phase: 'quantize', session, fit: { ...training, arithmetic } }, start);
+      const fit = { ...fitOf(configuration.quantize), arithmetic };
+      await trainPhase(context, { phase: 'quantize', session, fit }, start);
     }
     const evaluate = await evaluator(session, task, arithmetic, dataset.test);
     const { loss, metrics } = await evaluate();
@@ -43,7 +43,7 @@ export async function quantize(context: RunContext): Promise<PhaseResult> {
     const { weights, activations } = configuration.bits;
     return {
       files: [files.quantized],
-      ...(given && training.epochs === 0 ? { from: 'checkpoint' as const } : {}),
+      ...(given && epochs === 0 ? { from: 'checkpoint' as const } : {}),
       stages: [{ stage: 'quantized', accuracy: metrics.accuracy, loss, power: exactPower(weights, activations) }],
       finish: () => finishTraining(context),
     };

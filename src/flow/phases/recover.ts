@@ -9,7 +9,7 @@ import { saveModel } from '../run/checkpoint.ts';
 import { networkToMap, type RunContext, requirePhase, sessionFrom } from '../run/context.ts';
 import { files, inFolder } from '../run/folder.ts';
 import type { PhaseResult } from './result.ts';
-import { finishTraining, resumePosition, trainPhase } from './training.ts';
+import { finishTraining, fitOf, resumePosition, trainPhase } from './training.ts';
 
 export async function recover(context: RunContext): Promise<PhaseResult> {
   const { configuration, dataset, task, layers, folder, listener } = context;
@@ -21,7 +21,11 @@ export async function recover(context: RunContext): Promise<PhaseResult> {
     const proved = await proveActive(session, task, arithmetic, dataset.test);
     listener({ kind: 'note', text: describeActivity('mapped multiplier', proved) });
     const start = resumePosition(context, 'recover', session);
-    await trainPhase(context, { phase: 'recover', session, fit: { ...configuration.recover, arithmetic } }, start);
+    await trainPhase(
+      context,
+      { phase: 'recover', session, fit: { ...fitOf(configuration.recover), arithmetic } },
+      start,
+    );
     const evaluate = await evaluator(session, task, arithmetic, dataset.test);
     const { loss, metrics } = await evaluate();
     await saveModel(inFolder(context, files.recovered), session, layers);

@@ -12,11 +12,11 @@ import { saveModel, saveQuantizers } from '../run/checkpoint.ts';
 import type { RunContext } from '../run/context.ts';
 import { files, inFolder } from '../run/folder.ts';
 import type { PhaseResult } from './result.ts';
-import { finishTraining, resumePosition, trainPhase } from './training.ts';
+import { finishTraining, fitOf, resumePosition, trainPhase } from './training.ts';
 
 export async function trainFloat(context: RunContext): Promise<PhaseResult> {
   const { configuration, dataset, task, layers, backend, floatModel } = context;
-  const { checkpoint: _, checkpointKey: __, newClassifier, ...training } = configuration.train;
+  const { newClassifier } = configuration.train;
   const arithmetic = { kind: 'float' } as const;
   const session = await backend.openSession();
   try {
@@ -32,7 +32,7 @@ export async function trainFloat(context: RunContext): Promise<PhaseResult> {
     }
     if (!floatModel || newClassifier) {
       const start = resumePosition(context, 'train', session);
-      await trainPhase(context, { phase: 'train', session, fit: { ...training, arithmetic } }, start);
+      await trainPhase(context, { phase: 'train', session, fit: { ...fitOf(configuration.train), arithmetic } }, start);
     }
     const evaluate = await evaluator(session, task, arithmetic, dataset.test);
     const { loss, metrics } = await evaluate();

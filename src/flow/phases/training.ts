@@ -1,10 +1,12 @@
 // What the training phases share: the loop with its metrics log and its resume points. A run killed at any moment goes
 // on from the last resume point to the same bits; the log is cut back to what that point has seen.
 
+import type { AugmentOptions } from '../../data/augment.ts';
 import { batchesPerEpoch } from '../../data/batches.ts';
+import { parseTransforms } from '../../data/transforms.ts';
 import type { Session } from '../../engine/backend.ts';
 import { exactPower } from '../../multiplier/power.ts';
-import { UserError } from '../../tensor/errors.ts';
+import { invariant, UserError } from '../../tensor/errors.ts';
 import { feedOf } from '../../train/feed.ts';
 import {
   atStart,
@@ -54,6 +56,27 @@ export function resumePosition(
   });
 }
 
+/** The changes of training images in a phase: its own, else those that suit the data. */
+function augmentationOf({ configuration, dataset }: RunContext, phase: TrainingPhase): AugmentOptions {
+  const { augment } = configuration[phase];
+  if (augment === undefined) return dataset.augment;
+  const read = parseTransforms(augment);
+  invariant('options' in read, 'the configuration was checked');
+  return read.options;
+}
+
+/** What a phase's section of the configuration says about how it trains. */
+export function fitOf<S extends Configuration[TrainingPhase]>(section: S) {
+  const { epochs, batchSize, learningRate, momentum, weightDecay, schedule } = section;
+  const { optimizer, beta2, decayOf, rates, clipGradient, average } = section;
+  const { milestones, scheduleFactor, warmup, warmupSteps, finalRate } = section;
+  return {
+    ...{ epochs, batchSize, learningRate, momentum, weightDecay, schedule },
+    ...{ optimizer, beta2, decayOf, rates, clipGradient, average },
+    ...{ milestones, scheduleFactor, warmup, warmupSteps, finalRate },
+  };
+}
+
 /** Epochs that the training phases before this one take: their numbers go on through the run. */
 export function firstEpoch({ configuration }: Pick<RunContext, 'configuration'>, phase: TrainingPhase): number {
   const order = phasesOf(configuration).filter(isTraining);
@@ -67,8 +90,11 @@ export async function trainPhase(
   job: TrainingJob,
   start: Position<'accuracy'> | undefined,
 ): Promise<void> {
-  const { configuration, dataset, task, listener, signal, recompute } = context;
+  const { configuration, listener, signal, recompute } = context;
   const { phase, session } = job;
+  const settings = configuration[phase];
+  const task = context.task.smoothed(settings.labelSmoothing);
+  const dataset = { ...context.dataset, augment: augmentationOf(context, phase) };
   const common = {
     ...job.fit,
     recompute,
@@ -80,14 +106,14 @@ export async function trainPhase(
   const { arithmetic } = job.fit;
   if (recompute) {
     const size = Math.min(job.fit.batchSize, dataset.train.count);
-    const saved = recomputation(common, feedOf(session, task, dataset.train), size);
+    const saved = recomputation(common, feedOf(session, task, dataset.train, dataset.augment), size);
     listener({ kind: 'note', text: describeRecomputation(saved, size) });
   }
   if (arithmetic.kind === 'quantized') {
     const proved = await proveTraining(session, { ...common, arithmetic });
     listener({ kind: 'note', text: describeTraining(proved) });
   }
-  const settings = settingsOf(configuration, phase, context.manifest.inputs);
+  const decisive = settingsOf(configuration, phase, context.manifest.inputs);
   const relative = relativePower(configuration);
   const resumePath = inFolder(context, files.resume);
   const log = openMetrics(context.folder, phase, start ?? atStart);
@@ -97,7 +123,7 @@ export async function trainPhase(
     const begun = performance.now();
     // What the point has behind it must not be lost when the point is not.
     log.sync();
-    await saveResumePoint(resumePath, session, { phase, settings, position });
+    await saveResumePoint(resumePath, session, { phase, settings: decisive, position });
     saved = performance.now();
     saving = saved - begun;
   };

@@ -14,14 +14,14 @@ import { readBytes, removeFile, sha256, writeInside } from '../../tensor/files.t
 import { decodeAll, encodeSafetensors } from '../../tensor/safetensors.ts';
 import type { HostTensor } from '../../tensor/tensor.ts';
 import type { Position } from '../../train/loop.ts';
-import { isVelocity } from '../../train/optimizer.ts';
+import { isTrainingState } from '../../train/optimizer.ts';
 import { describeDifference, type TrainingPhase, trainingPhases } from '../settings/phases.ts';
 
 type Layers = readonly MultiplyingLayer[];
 
-/** Writes the session's variables, without velocities. */
+/** Writes the session's variables, without the state of optimisers and averages. */
 export async function saveModel(path: string, session: Session, layers: Layers): Promise<void> {
-  const names = session.variableNames().filter((name) => !isVelocity(name));
+  const names = session.variableNames().filter((name) => !isTrainingState(name));
   save(path, await collect(session, names, layers), { format: 'pt' });
 }
 

@@ -5,6 +5,7 @@
 
 import { z } from 'zod';
 import { MOST_CLASSES } from '../../data/labels.ts';
+import { parseTransforms } from '../../data/transforms.ts';
 import { defaultSmoothing, type Smoothing } from '../../multiplier/slopes.ts';
 import { operandOrders } from '../../multiplier/table.ts';
 import { tableOrders } from '../../netlist/formats/interpret.ts';
@@ -12,7 +13,10 @@ import { searchNames } from '../../netlist/mapping/task.ts';
 import { observerNames } from '../../quant/observers.ts';
 import { rangeNames } from '../../quant/quantized.ts';
 import { UserError } from '../../tensor/errors.ts';
+import { optimizerNames, parseRate } from '../../train/optimizer.ts';
+import { scheduleNames } from '../../train/schedule.ts';
 import { parseLayerBits } from './layers.ts';
+import { recipeNames, recipes } from './recipes.ts';
 import type { ConfigurationInput } from './settings.ts';
 
 export type { ConfigurationInput } from './settings.ts';
@@ -20,7 +24,7 @@ export type { ConfigurationInput } from './settings.ts';
 const rate = z.number().positive();
 const decay = z.number().nonnegative();
 const epochs = z.int().min(1);
-const schedule = z.enum(['constant', 'cosine']);
+const schedule = z.enum(scheduleNames);
 const batchSize = z.int().min(1);
 const momentum = z.number().min(0).lt(1);
 
@@ -35,17 +39,36 @@ const layerBits = z
 /** Half size of a smoothing window in codes; 127 leaves the mean slope everywhere, whatever the width. */
 const halfWindow = z.int().min(0).max(127);
 
-const training = {
-  epochs,
-  batchSize,
-  learningRate: rate,
-  momentum,
-  weightDecay: decay,
-  schedule,
+const share = z.number().min(0).lt(1);
+
+/** What a phase that trains has beside epochs, batch, rate, momentum, decay and schedule. */
+const learning = {
+  optimizer: z.enum(optimizerNames).default('sgd'),
+  beta2: momentum.default(0.999),
+  decayOf: z.enum(['all', 'weights']).default('all'),
+  rates: z
+    .array(z.string().refine((text) => parseRate(text) !== undefined, 'expected PATTERN=FACTOR, for example *.bias=2'))
+    .default([]),
+  clipGradient: z.number().positive().optional(),
+  milestones: z.array(z.number().nonnegative()).default([]),
+  scheduleFactor: z.number().positive().max(1).default(0.1),
+  warmup: z.number().nonnegative().default(0),
+  warmupSteps: z.int().min(0).default(0),
+  finalRate: z.number().min(0).max(1).default(0),
+  labelSmoothing: share.default(0),
+  average: share.default(0),
+  augment: z
+    .string()
+    .superRefine((text, context) => {
+      const read = parseTransforms(text);
+      if ('wrong' in read) context.addIssue({ code: 'custom', message: read.wrong });
+    })
+    .optional(),
 };
 
 /** What each key means is said in settings.ts. */
 const givenConfiguration = z.strictObject({
+  recipe: z.enum(recipeNames).optional(),
   data: z.string().min(1).default('digits'),
   image: z
     .string()
@@ -96,6 +119,7 @@ const givenConfiguration = z.strictObject({
       momentum: momentum.default(0.9),
       weightDecay: decay.default(5e-4),
       schedule: schedule.default('cosine'),
+      ...learning,
     })
     .prefault({}),
   quantize: z
@@ -113,6 +137,7 @@ const givenConfiguration = z.strictObject({
       momentum: momentum.default(0.9),
       weightDecay: decay.default(5e-4),
       schedule: schedule.default('cosine'),
+      ...learning,
     })
     .prefault({}),
   explore: z
@@ -127,6 +152,7 @@ const givenConfiguration = z.strictObject({
       momentum: momentum.default(0.9),
       weightDecay: decay.default(5e-4),
       schedule: schedule.default('constant'),
+      ...learning,
       thetaLearningRate: rate.default(0.02),
       thetaWeightDecay: decay.default(0),
     })
@@ -147,13 +173,13 @@ const givenConfiguration = z.strictObject({
     .prefault({}),
   recover: z
     .strictObject({
-      ...training,
       epochs: epochs.default(10),
       batchSize: batchSize.default(64),
       learningRate: rate.default(5e-4),
       momentum: momentum.default(0.9),
       weightDecay: decay.default(5e-4),
       schedule: schedule.default('cosine'),
+      ...learning,
       gradient: z.enum(['straight-through', 'difference']).default('straight-through'),
       smoothing: z.strictObject({ weights: halfWindow.optional(), activations: halfWindow.optional() }).optional(),
     })
@@ -184,17 +210,18 @@ export const configurationSchema = givenConfiguration.transform((given) => {
 export type Configuration = z.output<typeof configurationSchema>;
 
 /** The settings of the published scripts where they differ from our defaults. */
-export const published = {
-  train: { batchSize: 256 },
-  quantize: { batchSize: 256, range: 'as-observed' },
-  explore: { batchSize: 256, thetaLearningRate: 5e-4, thetaWeightDecay: 5e-4 },
-  map: { search: 'greedy', operands: 'uniform' },
-  recover: { batchSize: 256 },
-} as const satisfies ConfigurationInput;
+export const published: ConfigurationInput = recipes['paper-cifar10'].settings;
+
+/** Settings with those of the recipe that they name below them. */
+export function withRecipe(input: ConfigurationInput): ConfigurationInput {
+  const recipe = recipeNames.find((name) => name === input.recipe);
+  return recipe === undefined ? input : mergeSettings(recipes[recipe].settings, input);
+}
 
 /** Checks a configuration and fills in the defaults; `source` names where it came from. */
 export function parseConfiguration(input: unknown, source: string): Configuration {
-  const parsed = configurationSchema.safeParse(input);
+  const whole = isSection(input) ? withRecipe(input as ConfigurationInput) : input;
+  const parsed = configurationSchema.safeParse(whole);
   if (!parsed.success) throw new UserError(`${source}: ${describeIssues(parsed.error)}`);
   const configuration = parsed.data;
   const { weights, activations } = configuration.bits;

@@ -25,6 +25,9 @@ function other({ kind, choices, range, default: usual, value, name }: Field): st
     liberty: 'a.lib',
   };
   if (special[name] !== undefined) return special[name];
+  if (name.endsWith('-rates')) return '*.bias=2,fc.*=0.5';
+  if (name.endsWith('-milestones')) return '2,3.5';
+  if (name.endsWith('-augment')) return 'crop:4,flip';
   if (kind === 'integer') return String(Math.max(range?.least ?? 0, usual === 5 ? 6 : 5));
   if (kind === 'number') return '0.25';
   return kind === 'array' ? 'conv1,fc' : 'text';

@@ -11,6 +11,7 @@ import { invariant, UserError } from '../../tensor/errors.ts';
 import { given } from '../../tensor/given.ts';
 import { type ConfigurationInput, overlay } from './config.ts';
 import { accepts, choices, defaultValue, expectation, type Range, rangeAt, type ValueKind, valueKind } from './keys.ts';
+import { recipeNames, recipes } from './recipes.ts';
 import { type Setting, type SettingPhase, settings } from './table.ts';
 import { badValue, decimalNumber, oneOf, wholeNumber } from './values.ts';
 
@@ -147,10 +148,11 @@ export interface NamedChoice {
   readonly summary: string;
 }
 
-/** The data sets and the models that can be named, for lists to choose from. */
-export function namedChoices(): { readonly data: readonly NamedChoice[]; readonly models: readonly NamedChoice[] } {
+/** The data sets, models and recipes that can be named, for lists to choose from. */
+export function namedChoices(): Readonly<Record<'data' | 'models' | 'recipes', readonly NamedChoice[]>> {
   return {
     data: sources.map(({ usage, summary }) => ({ name: usage, summary })),
     models: models.map(({ name, description }) => ({ name, summary: description })),
+    recipes: recipeNames.map((name) => ({ name, summary: recipes[name].summary })),
   };
 }

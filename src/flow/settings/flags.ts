@@ -21,11 +21,11 @@ export interface ChangedSetting {
  * phase that the run lacks.
  */
 export function changedSettings(configuration: Configuration): ChangedSetting[] {
-  const { bits, recover } = configuration;
+  const { bits, recover, recipe } = configuration;
   const defaults = flatten(parseConfiguration({}, 'defaults'));
-  const usual = flatten(parseConfiguration({ bits, recover: { gradient: recover.gradient } }, 'defaults'));
+  const usual = flatten(parseConfiguration({ recipe, bits, recover: { gradient: recover.gradient } }, 'defaults'));
   const unused = phases.filter((phase) => !phasesOf(configuration).includes(phase));
-  const own = ['bits.weights', 'bits.activations', 'recover.gradient'];
+  const own = ['recipe', 'bits.weights', 'bits.activations', 'recover.gradient'];
   return [...flatten(configuration)].flatMap(([setting, value]) => {
     const before = own.includes(setting) ? defaults.get(setting) : usual.get(setting);
     if (unused.some((section) => setting.startsWith(`${section}.`))) return [];

@@ -2,9 +2,10 @@
 // the schema that checks them and fills in the defaults, and a test that the two name the same keys with the same
 // types.
 
+import type { RecipeName } from './recipes.ts';
+
 /**
- * How a phase trains: stochastic gradient descent with momentum (PyTorch's), the rate constant or falling as a cosine
- * over the phase.
+ * How a phase trains: by one of PyTorch's optimisers, the learning rate following a schedule over the phase.
  */
 export interface TrainingSettings {
   /** Passes over the training images, at least 1. */
@@ -17,11 +18,39 @@ export interface TrainingSettings {
   momentum?: number | undefined;
   /** Default 5e-4. */
   weightDecay?: number | undefined;
-  schedule?: 'constant' | 'cosine' | undefined;
+  schedule?: 'constant' | 'cosine' | 'cosine-steps' | 'step' | 'one-cycle' | undefined;
+  /** Stochastic gradient descent, plain (default) or with Nesterov's momentum, Adam, or AdamW. */
+  optimizer?: 'sgd' | 'nesterov' | 'adam' | 'adamw' | undefined;
+  /** β₂ of Adam, whose β₁ is the momentum: 0 … below 1; default 0.999. */
+  beta2?: number | undefined;
+  /** What decays: all that learns (default), or the weights of convolutions and linear layers alone. */
+  decayOf?: 'all' | 'weights' | undefined;
+  /** `PATTERN=FACTOR`: parts of the learning rate for weights by name, the last that matches; default none. */
+  rates?: string[] | undefined;
+  /** The norm that the gradient of all weights together is clipped to, above 0; default: it is not. */
+  clipGradient?: number | undefined;
+  /** Of the schedule step: the epochs from which the rate is smaller by the factor. */
+  milestones?: number[] | undefined;
+  /** That factor, above 0 and up to 1; default 0.1. */
+  scheduleFactor?: number | undefined;
+  /** Epochs of linear warm-up before the schedule, also in part; default 0. */
+  warmup?: number | undefined;
+  /** Steps of warm-up in addition; default 0. */
+  warmupSteps?: number | undefined;
+  /** Share of the rate that a cosine falls towards, 0 … 1; default 0. */
+  finalRate?: number | undefined;
+  /** What the target of all classes together takes from that of the label, 0 … below 1; default 0. */
+  labelSmoothing?: number | undefined;
+  /** Decay of the moving average of weights and statistics that is evaluated and kept; default 0: no average. */
+  average?: number | undefined;
+  /** Changes of training images, `crop:4,flip`; default: those that suit the data set. */
+  augment?: string | undefined;
 }
 
 /** What differs from the defaults. Options of the command line have the same names: `explore.lambda` is `--lambda`. */
 export interface ConfigurationInput {
+  /** Settings to begin with, by the name of a recipe (recipes.ts); whatever else is said wins over them. */
+  recipe?: RecipeName | undefined;
   /**
    * Data set: `digits` (default, shipped), `cifar10:DIR`, `cifar100:DIR`, `csv:FILE`, `idx:DIR`, `npz:FILE`,
    * `images:DIR`, `procedural:HxWxC,classes=N`, or a path.

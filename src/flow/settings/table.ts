@@ -4,6 +4,7 @@
 // schema has at least one setting.
 
 import { sources } from '../../data/registry.ts';
+import { parseTransforms, transformForms } from '../../data/transforms.ts';
 import { selectorForms } from './layers.ts';
 import type { Phase } from './phases.ts';
 import { decimalNumber, nameList, perOperand } from './values.ts';
@@ -59,6 +60,42 @@ function trainingSettings(phase: keyof typeof trainingPhases): Setting[] {
     setting('momentum', 'momentum', 'M', 'momentum of the optimiser (SGD)'),
     setting('weight-decay', 'weightDecay', 'D', 'weight decay of the weights'),
     setting('schedule', 'schedule', 'NAME', 'course of the learning rate over the epochs'),
+    setting('optimizer', 'optimizer', 'NAME', 'rule by which the weights learn'),
+    setting('beta2', 'beta2', 'B', 'β₂ of Adam; β₁ is the momentum'),
+    setting(
+      'decay-of',
+      'decayOf',
+      'NAME',
+      'what decays: all that learns, or the weights of layers that multiply alone',
+    ),
+    {
+      ...setting('rates', 'rates', 'A=F,B=F', 'parts of the learning rate for weights by name'),
+      parse: listOfNames,
+      expected: 'PATTERN=FACTOR separated by commas, * for any characters; the last that matches counts',
+      defaultText: 'none',
+    },
+    {
+      ...setting('clip-gradient', 'clipGradient', 'NORM', 'longest gradient of all weights together'),
+      defaultText: 'none',
+    },
+    {
+      ...setting('milestones', 'milestones', 'A,B', 'epochs from which the rate is smaller, for the schedule step'),
+      parse: listOfNumbers,
+      expected: 'numbers of epochs separated by commas',
+      defaultText: 'none',
+    },
+    setting('schedule-factor', 'scheduleFactor', 'F', 'the rate behind a milestone over that before it'),
+    setting('warmup', 'warmup', 'EPOCHS', 'epochs of linear warm-up before the schedule'),
+    setting('warmup-steps', 'warmupSteps', 'N', 'steps of warm-up in addition'),
+    setting('final-rate', 'finalRate', 'SHARE', 'share of the learning rate that a cosine falls towards'),
+    setting('label-smoothing', 'labelSmoothing', 'E', "share of a target that all classes have of the label's"),
+    setting('average', 'average', 'DECAY', 'decay of the moving average of the weights that is kept; 0: none'),
+    {
+      ...setting('augment', 'augment', 'LIST', 'changes of training images'),
+      parse: (text) => ('wrong' in parseTransforms(text) ? undefined : [text]),
+      expected: transformForms,
+      defaultText: 'what suits the data set',
+    },
   ];
 }
 
@@ -73,10 +110,10 @@ function firstAndLast(text: string): readonly unknown[] | undefined {
   return perOperand(text) && [[`first=${text}`, `last=${text}`]];
 }
 
-/** Numbers with commas between them, for a path that takes a list. */
+/** Numbers separated by commas; 'none' is the empty list. */
 function listOfNumbers(text: string): readonly unknown[] | undefined {
-  const numbers = text.split(',').map((word) => decimalNumber(word.trim()));
-  return numbers.includes(undefined) ? undefined : [numbers];
+  const numbers = nameList(text)?.map(decimalNumber);
+  return numbers && !numbers.includes(undefined) ? [numbers] : undefined;
 }
 
 const explore = { phase: 'explore', group: trainingPhases.explore } as const;
@@ -85,6 +122,14 @@ const recover = { phase: 'recover', group: trainingPhases.recover } as const;
 const train = { phase: 'train', group: 'Data and model' } as const;
 
 export const settings: readonly Setting[] = [
+  {
+    ...train,
+    name: 'recipe',
+    paths: ['recipe'],
+    placeholder: 'NAME',
+    help: 'settings to begin with; all other options win over them',
+    defaultText: 'none',
+  },
   {
     ...train,
     name: 'data',

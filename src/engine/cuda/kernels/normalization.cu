@@ -78,21 +78,26 @@ struct Moments : LaneTotals {
 };
 KERNEL moments(const float *x, float *mean, float *variance, SHAPE) { REDUCE(Moments{{}, x, mean, variance, rows}); }
 
-/** dbeta = Σ g, dgamma = Σ g·x̂; RECTIFIED: g counts where the normalised value is positive. */
+/**
+ * Whether a relu lets the gradient of a value through. A limit that is no number is none: no comparison with it holds.
+ */
+INLINE bool passes(float value, float limit) { return value > 0 && !(value >= limit); }
+
+/** dbeta = Σ g, dgamma = Σ g·x̂; RECTIFIED: g counts where a relu of the normalised value lets it through. */
 template <bool RECTIFIED> struct GradientSums : LaneTotals {
   struct Item {
     Lanes g, x;
   };
   const float *g, *x, *gamma, *beta, *mean, *variance;
   float *dgamma, *dbeta;
-  float epsilon;
+  float epsilon, limit;
   INLINE Item load(int i) const { return {read(g, i), read(x, i)}; }
   INLINE void visit(Sum &sum, const Item &item, int, int vector) const {
     const Lanes center = read(mean, vector);
     const Channels channels(gamma, RECTIFIED ? beta : mean, mean, variance, vector, epsilon);
 #pragma unroll
     EACH_LANE {
-      const float slope = !RECTIFIED || channels.normalised(item.x.v[l], l) > 0 ? item.g.v[l] : 0.0f;
+      const float slope = !RECTIFIED || passes(channels.normalised(item.x.v[l], l), limit) ? item.g.v[l] : 0.0f;
       sum.v[l].a += slope;
       sum.v[l].b += (double)(slope * (item.x.v[l] - center.v[l]));
     }
@@ -108,11 +113,11 @@ template <bool RECTIFIED> struct GradientSums : LaneTotals {
 };
 KERNEL gradient_sums(const float *g, const float *x, const float *gamma, const float *mean, const float *variance, float *dgamma,
                      float *dbeta, float epsilon, SHAPE) {
-  REDUCE(GradientSums<false>{{}, g, x, gamma, nullptr, mean, variance, dgamma, dbeta, epsilon});
+  REDUCE(GradientSums<false>{{}, g, x, gamma, nullptr, mean, variance, dgamma, dbeta, epsilon, 0});
 }
 KERNEL rectified_gradient_sums(const float *g, const float *x, const float *gamma, const float *beta, const float *mean,
-                               const float *variance, float *dgamma, float *dbeta, float epsilon, SHAPE) {
-  REDUCE(GradientSums<true>{{}, g, x, gamma, beta, mean, variance, dgamma, dbeta, epsilon});
+                               const float *variance, float *dgamma, float *dbeta, float epsilon, float limit, SHAPE) {
+  REDUCE(GradientSums<true>{{}, g, x, gamma, beta, mean, variance, dgamma, dbeta, epsilon, limit});
 }
 
 // Elements. A thread has UNROLL vectors that lie a block of 256 threads apart, all read before the first is written.
@@ -121,9 +126,12 @@ KERNEL rectified_gradient_sums(const float *g, const float *x, const float *gamm
 /** The vectors of this thread, as `part` and its number `i`. */
 #define EACH_VECTOR(part, i) for (int part = 0, i = start; part < UNROLL; part++, i += 256) if (i < count)
 
-/** (x − mean)·gamma/√(variance + epsilon) + beta, plus `other` unless null, and the relu of that where `rectified`. */
+/**
+ * (x − mean)·gamma/√(variance + epsilon) + beta, plus `other` unless null, and the relu of that where `rectified`, up
+ * to the limit unless that is no number.
+ */
 KERNEL normalize(const float *x, const float *gamma, const float *beta, const float *mean, const float *variance, const float *other,
-                 float *y, int count, int vectors, float epsilon, int rectified) {
+                 float *y, int count, int vectors, float epsilon, int rectified, float limit) {
   const int start = blockIdx.x * (256 * UNROLL) + threadIdx.x;
   Lanes values[UNROLL], others[UNROLL] = {};
 #pragma unroll
@@ -139,7 +147,7 @@ KERNEL normalize(const float *x, const float *gamma, const float *beta, const fl
 #pragma unroll
     EACH_LANE {
       const float value = channels.normalised(values[part].v[l], l) + others[part].v[l];
-      result.v[l] = rectified ? fmaxf(value, 0.0f) : value;
+      result.v[l] = rectified ? fminf(fmaxf(value, 0.0f), limit) : value;
     }
     ((Lanes *)y)[i] = result;
   }
@@ -151,7 +159,8 @@ KERNEL normalize(const float *x, const float *gamma, const float *beta, const fl
  */
 template <bool RECTIFIED>
 INLINE void gradient(const float *g, const float *x, const float *gamma, const float *beta, const float *mean, const float *variance,
-                     const float *dgamma, const float *dbeta, float *dx, int count, int vectors, float epsilon, float inverseRows) {
+                     const float *dgamma, const float *dbeta, float *dx, int count, int vectors, float epsilon, float inverseRows,
+                     float limit) {
   const int start = blockIdx.x * (256 * UNROLL) + threadIdx.x;
   Lanes slopes[UNROLL], values[UNROLL];
 #pragma unroll
@@ -168,7 +177,7 @@ INLINE void gradient(const float *g, const float *x, const float *gamma, const f
 #pragma unroll
     EACH_LANE {
       const float value = values[part].v[l], inverse = rsqrtf(spread.v[l] + epsilon), unit = (value - channels.mean.v[l]) * inverse;
-      const float slope = !RECTIFIED || channels.normalised(value, l) > 0 ? slopes[part].v[l] : 0.0f;
+      const float slope = !RECTIFIED || passes(channels.normalised(value, l), limit) ? slopes[part].v[l] : 0.0f;
       result.v[l] = channels.factor.v[l] * (slope - sumG.v[l] * inverseRows - unit * (sumGx.v[l] * inverseRows));
     }
     ((Lanes *)dx)[i] = result;
@@ -176,10 +185,10 @@ INLINE void gradient(const float *g, const float *x, const float *gamma, const f
 }
 KERNEL normalize_gradient(const float *g, const float *x, const float *gamma, const float *mean, const float *variance,
                           const float *dgamma, const float *dbeta, float *dx, int count, int vectors, float epsilon, float inverseRows) {
-  gradient<false>(g, x, gamma, nullptr, mean, variance, dgamma, dbeta, dx, count, vectors, epsilon, inverseRows);
+  gradient<false>(g, x, gamma, nullptr, mean, variance, dgamma, dbeta, dx, count, vectors, epsilon, inverseRows, 0);
 }
 KERNEL rectified_normalize_gradient(const float *g, const float *x, const float *gamma, const float *beta, const float *mean,
                                     const float *variance, const float *dgamma, const float *dbeta, float *dx, int count, int vectors,
-                                    float epsilon, float inverseRows) {
-  gradient<true>(g, x, gamma, beta, mean, variance, dgamma, dbeta, dx, count, vectors, epsilon, inverseRows);
+                                    float epsilon, float inverseRows, float limit) {
+  gradient<true>(g, x, gamma, beta, mean, variance, dgamma, dbeta, dx, count, vectors, epsilon, inverseRows, limit);
 }

@@ -51,6 +51,13 @@ describe('batch norm with a relu', () => {
   });
 });
 
+test('a relu with a limit joins both ways, and keeps it', () => {
+  const steps = fuse(plan(graphWith((graph, y) => graph.apply1('relu', [y], { limit: 6 }))));
+  const attributesOf = (op: string) => steps.find(({ node }) => node.op === op)?.node.attributes;
+  expect(attributesOf('normalize')).toEqual({ epsilon: 1e-5, relu: { limit: 6 } });
+  expect(attributesOf('rectifiedGradient')).toEqual({ epsilon: 1e-5, limit: 6 });
+});
+
 test('an addition joins, with the relu behind it or without', () => {
   const added = (graph: Graph, y: Value, x: Value) => graph.apply1('add', [y, x], sum);
   expect(opsOf(graphWith(added)).slice(0, 4)).toEqual(['affine', 'moments', 'normalize', 'dot']);

@@ -13,10 +13,10 @@ import { type Plan, root, type Step, type Storage } from '../../graph/plan.ts';
 export interface FusedAttributes {
   /** x → mean, variance. */
   moments: OpAttributes['batchNorm'];
-  /** (x, gamma, beta, mean, variance, other?) → batch norm of x, plus other, its relu where `rectified`. */
-  normalize: OpAttributes['batchNorm'] & { readonly rectified: boolean };
+  /** (x, gamma, beta, mean, variance, other?) → batch norm of x, plus other, the relu of that where there is one. */
+  normalize: OpAttributes['batchNorm'] & { readonly relu?: OpAttributes['relu'] };
   /** (g, x, gamma, mean, variance, beta) → dx, dgamma, dbeta of relu(batch norm of x). */
-  rectifiedGradient: OpAttributes['batchNormGradient'];
+  rectifiedGradient: OpAttributes['batchNormGradient'] & OpAttributes['relu'];
   /**
    * (x, low, high, upper, lower) → low and high moved to the extremes of x (alpha·before + beta·extreme), and of these
    * what clipScale gives.
@@ -84,8 +84,9 @@ function joinForward({ steps }: Plan, uses: Uses, at: number, replaced: Map<numb
   const follows =
     addition === undefined ||
     (after === addition + 1 && keepsAdded(steps[addition]!.outputs[0]!, steps[after]!.outputs[0]!));
-  const rectified = opAt(after) === 'relu' && follows;
-  const last = rectified ? after : addition;
+  const behind = after === undefined ? undefined : steps[after];
+  const relu = isStep(behind, 'relu') && follows ? behind.node.attributes : undefined;
+  const last = relu ? after : addition;
   // Of two batch norms that are added to each other the first takes the addition.
   if (last === undefined || replaced.has(last) || replaced.has(addition ?? last)) return;
   if (![inputs[0]!, mean, variance].every((value) => uses(value).at(-1)! >= last)) return;
@@ -100,7 +101,7 @@ function joinForward({ steps }: Plan, uses: Uses, at: number, replaced: Map<numb
       ...step,
       node: {
         op: 'moments',
-        attributes: { ...attributes, rectified },
+        attributes,
         inputs: [inputs[0]!],
         outputs: [mean, variance],
         label: step.node.label,
@@ -113,7 +114,7 @@ function joinForward({ steps }: Plan, uses: Uses, at: number, replaced: Map<numb
     {
       node: {
         op: 'normalize',
-        attributes: { ...attributes, rectified },
+        attributes: { ...attributes, ...(relu && { relu }) },
         inputs: [...inputs, mean, variance, ...added],
         outputs: steps[last]!.node.outputs,
         label: step.node.label,
@@ -149,7 +150,7 @@ function joinGradient(plan: Plan, uses: Uses, at: number, replaced: Map<number, 
       ...reader,
       node: {
         op: 'rectifiedGradient',
-        attributes: norm.attributes,
+        attributes: { ...norm.attributes, ...(node as Node<'reluGradient'>).attributes },
         inputs: [g, ...reader.node.inputs.slice(1), beta],
         outputs: reader.node.outputs,
         label: reader.node.label,

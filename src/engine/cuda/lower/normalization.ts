@@ -1,8 +1,10 @@
 // Batch norm whole and in the pieces that fuse.ts makes of it: statistics alone, normalisation with an addition and a
 // relu behind it, the gradient with that of a relu in front. See kernels/normalization.cu.
 
+import { given } from '../../../tensor/given.ts';
 import { type Shape, sizeOf } from '../../../tensor/tensor.ts';
 import type { Node } from '../../graph/graph.ts';
+import type { OpAttributes } from '../../graph/ops.ts';
 import { type Path, pathOf } from '../../graph/paths.ts';
 import type { FusedNode } from './fuse.ts';
 import { ceilDivide } from './geometry.ts';
@@ -25,7 +27,13 @@ const reducingWays = {
   'four channels at a time': REDUCTION_ASPECTS,
   'one channel at a time': REDUCTION_ASPECTS,
 } as const;
-const behind = { behind: ['a relu', 'an addition', 'an addition and a relu'] } as const;
+const LIMITS = { limit: ['none', 'one'] } as const;
+const behind = { behind: ['a relu', 'an addition', 'an addition and a relu'], ...LIMITS } as const;
+const rectifiedAspects = { ...REDUCTION_ASPECTS, ...LIMITS } as const;
+const rectifiedWays = {
+  'four channels at a time': rectifiedAspects,
+  'one channel at a time': rectifiedAspects,
+} as const;
 const joinedWays = { 'four channels at a time': behind, 'one channel at a time': behind } as const;
 
 export const normalizationWays: WaysOf<Normalizing> = {
@@ -36,8 +44,12 @@ export const normalizationWays: WaysOf<Normalizing> = {
 export const fusedNormalizationWays: WaysOf<Fused> = {
   moments: reducingWays,
   normalize: joinedWays,
-  rectifiedGradient: reducingWays,
+  rectifiedGradient: rectifiedWays,
 };
+
+/** For a kernel: no number where there is no limit, with which comparisons and minima give what they do without it. */
+const limitOf = ({ limit = Number.NaN }: OpAttributes['relu'] = {}): number => limit;
+const limitAspect = ({ limit }: OpAttributes['relu']) => ({ limit: LIMITS.limit[limit === undefined ? 0 : 1] });
 
 type Places = Readonly<Record<string, Address>>;
 
@@ -57,22 +69,24 @@ function kernelsFor({ shape }: { readonly shape: Shape }, epsilon: number, targe
     moments: (places: Places, at: Operands): KernelLaunch =>
       reduce(source, 'moments', reduction, addresses(places), at),
     /** `places`: x, gamma, beta, mean, variance; `other`: what is added, null where nothing is. */
-    normalize: (places: Places, other: Address, y: Address, rectified: boolean): KernelLaunch =>
+    normalize: (places: Places, other: Address, y: Address, relu?: OpAttributes['relu']): KernelLaunch =>
       launch(source, 'normalize', size, {
         ...addresses({ ...places, other, y }),
         ...elements,
-        ...integers({ rectified: rectified ? 1 : 0 }),
+        ...integers({ rectified: relu ? 1 : 0 }),
+        ...floats({ limit: limitOf(relu) }),
       }),
     /** `places`: g, x, gamma, beta where the gradient is behind a relu, mean, variance, dgamma, dbeta. */
-    gradient: (places: Places, dx: Address, at: Operands): KernelLaunch[] => {
-      const prefix = 'beta' in places ? 'rectified_' : '';
-      const sums = { ...addresses(places), ...floats({ epsilon }) };
+    gradient: (places: Places, dx: Address, at: Operands, relu?: OpAttributes['relu']): KernelLaunch[] => {
+      const prefix = relu ? 'rectified_' : '';
+      const limit = relu ? { limit: limitOf(relu) } : {};
+      const sums = { ...addresses(places), ...floats({ epsilon, ...limit }) };
       return [
         reduce(source, `${prefix}gradient_sums`, reduction, sums, at),
         launch(source, `${prefix}normalize_gradient`, size, {
           ...addresses({ ...places, dx }),
           ...elements,
-          ...floats({ inverseRows: 1 / reduction.rows }),
+          ...floats({ inverseRows: 1 / reduction.rows, ...limit }),
         }),
       ];
     },
@@ -89,15 +103,19 @@ function reducing({ way, reduction }: ReturnType<typeof kernelsFor>) {
 function gradient(
   { inputs: [, x], attributes: { epsilon } }: Pick<Node<'batchNormGradient'>, 'inputs' | 'attributes'>,
   target: Target,
+  relu?: OpAttributes['relu'],
 ): Lowered {
   const kernels = kernelsFor(x!, epsilon, target);
+  const { path, workspaceBytes } = reducing(kernels);
+  const aspects = { ...reductionAspects(kernels.reduction), ...limitAspect(relu ?? {}) };
   return {
-    ...reducing(kernels),
+    path: relu ? pathOf(rectifiedWays, kernels.way, aspects) : path,
+    workspaceBytes,
     launches: (at) => {
       const [g, x, gamma, mean, variance, beta] = at.inputs as [Address, Address, Address, Address, Address, Address?];
       const [dx, dgamma, dbeta] = at.outputs as [Address, Address, Address];
       const scales = { gamma, ...(beta === undefined ? {} : { beta }) };
-      return kernels.gradient({ g, x, ...scales, mean, variance, dgamma, dbeta }, dx, at);
+      return kernels.gradient({ g, x, ...scales, mean, variance, dgamma, dbeta }, dx, at, relu);
     },
   };
 }
@@ -112,7 +130,7 @@ export const normalization: Lowerings<Normalizing> = {
         const [y, mean, variance] = at.outputs as [Address, Address, Address];
         return [
           kernels.moments({ x, mean, variance }, at),
-          kernels.normalize({ x, gamma, beta, mean, variance }, 0n, y, false),
+          kernels.normalize({ x, gamma, beta, mean, variance }, 0n, y),
         ];
       },
     };
@@ -124,12 +142,12 @@ export const normalization: Lowerings<Normalizing> = {
       path: pathOf(elementWays, kernels.way, {}),
       launches: ({ inputs, outputs: [y] }) => {
         const [x, gamma, beta, mean, variance] = inputs as [Address, Address, Address, Address, Address];
-        return [kernels.normalize({ x, gamma, beta, mean, variance }, 0n, y!, false)];
+        return [kernels.normalize({ x, gamma, beta, mean, variance }, 0n, y!)];
       },
     };
   },
 
-  batchNormGradient: gradient,
+  batchNormGradient: (node, target) => gradient(node, target),
 };
 
 export const fusedNormalization: { readonly [Op in Fused]: Lowering<never, FusedNode<Op>> } = {
@@ -144,12 +162,12 @@ export const fusedNormalization: { readonly [Op in Fused]: Lowering<never, Fused
     };
   },
 
-  normalize: ({ inputs, attributes: { epsilon, rectified } }, target) => {
+  normalize: ({ inputs, attributes: { epsilon, relu } }, target) => {
     const kernels = kernelsFor(inputs[0]!, epsilon, target);
     const added = inputs.length > 5;
-    const relu = added ? 'an addition and a relu' : 'a relu';
+    const both = added ? 'an addition and a relu' : 'a relu';
     return {
-      path: pathOf(joinedWays, kernels.way, { behind: rectified ? relu : 'an addition' }),
+      path: pathOf(joinedWays, kernels.way, { behind: relu ? both : 'an addition', ...limitAspect(relu ?? {}) }),
       launches: ({ inputs, outputs: [y] }) => {
         const [x, gamma, beta, mean, variance, other] = inputs as [
           Address,
@@ -159,10 +177,10 @@ export const fusedNormalization: { readonly [Op in Fused]: Lowering<never, Fused
           Address,
           Address?,
         ];
-        return [kernels.normalize({ x, gamma, beta, mean, variance }, other ?? 0n, y!, rectified)];
+        return [kernels.normalize({ x, gamma, beta, mean, variance }, other ?? 0n, y!, relu)];
       },
     };
   },
 
-  rectifiedGradient: gradient,
+  rectifiedGradient: (node, target) => gradient(node, target, { ...given({ limit: node.attributes.limit }) }),
 };
