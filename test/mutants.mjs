@@ -34,6 +34,18 @@ export const mutants = [
     'src/data/image-folder.test.ts',
   ),
   fault(
+    'src/nn/models/regnet.ts',
+    'widths in the middle are rounded up',
+    'return floor % 2 === 0 ? floor : floor + 1;',
+    'return floor + 1;',
+  ),
+  fault(
+    'src/flow/run/model-file.ts',
+    'a run goes on with a changed model file',
+    'found.find((file) => file.sha256 === known.sha256)',
+    'found[0]',
+  ),
+  fault(
     'src/engine/graph/derivative.ts',
     'a quotient grows with its divisor',
     'c.times(y).over(b!).negated()]',

@@ -74,7 +74,7 @@ function markdown(heads: readonly string[], aligns: readonly string[], rows: rea
 
 /** The public methods of the class Layers, in its order: how each is called, and its comment. */
 export function methodsOf(text: string): { readonly name: string; readonly call: string; readonly text: string }[] {
-  const found = text.matchAll(/\n {2}\/\*\*((?:(?!\*\/)[\s\S])*)\*\/\n {2}(\w+)\(([\s\S]*?)\): Value \{/g);
+  const found = text.matchAll(/\n {2}\/\*\*((?:(?!\*\/)[\s\S])*)\*\/\n {2}(\w+)\(([\s\S]*?)\): Value(?:\[\])? \{/g);
   return [...found].map(([, comment, name, parameters]) => ({
     name: name!,
     call: `${name}(${argumentsOf(parameters!)})`,

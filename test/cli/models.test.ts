@@ -16,7 +16,8 @@ test('docs/models.md is current; else npm run build && node scripts/models-doc.m
 
 test('it lists every method of the layer library', () => {
   const listed = methodsOf(read('src/nn/layers.ts')).map(({ name }) => name);
-  const methods = Object.getOwnPropertyNames(Layers.prototype).filter((name) => name !== 'constructor');
+  const members = Object.entries(Object.getOwnPropertyDescriptors(Layers.prototype));
+  const methods = members.flatMap(([name, { value }]) => (value && name !== 'constructor' ? [name] : []));
   expect(methods.filter((name) => !listed.includes(name))).toEqual([]);
 });
 

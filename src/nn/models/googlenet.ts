@@ -61,7 +61,7 @@ const googlenet = published('cifar', {
         x = nn.block(name, () => inception(nn, name, input, widths));
       }
     });
-    return nn.linear('fc', nn.globalAveragePool(x), classes);
+    return nn.linear('fc', nn.dropout(nn.globalAveragePool(x), 0.2), classes);
   },
 });
 

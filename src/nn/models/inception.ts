@@ -155,7 +155,7 @@ function inception(collection: 'cifar' | 'torchvision'): Model {
         const input = x;
         x = nn.block(name, () => module(nn, name, input));
       }
-      return nn.linear('fc', nn.globalAveragePool(x), classes);
+      return nn.linear('fc', nn.dropout(nn.globalAveragePool(x), 0.5), classes);
     },
   });
 }

@@ -66,7 +66,7 @@ const mnasnet = published('imagenet', {
       }
     });
     x = chain(nn, 'layers', 14, x, [{ out: 1280, kernel: 1 }]);
-    return nn.linear('classifier.1', nn.globalAveragePool(x), classes);
+    return nn.linear('classifier.1', nn.dropout(nn.globalAveragePool(x), 0.2), classes);
   },
 });
 

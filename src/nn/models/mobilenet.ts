@@ -78,7 +78,7 @@ function mobilenet(collection: Collection, { name, naming, early }: MobileNetSpe
         }
       });
       x = unit(at, x, { out: 1280, kernel: 1 });
-      return nn.linear('classifier.1', nn.globalAveragePool(x), classes);
+      return nn.linear('classifier.1', nn.dropout(nn.globalAveragePool(x), 0.2), classes);
     },
   });
 }

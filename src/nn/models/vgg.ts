@@ -45,10 +45,10 @@ function vgg(collection: 'cifar' | 'torchvision', layers: keyof typeof depths): 
     description: `VGG-${layers} with batch norm`,
     paper: 'Simonyan and Zisserman, 2015',
     classifier: 'classifier.6',
-    minimumSize: 2 ** widths.length,
+    minimumSize: 2 ** widths.length * size,
     build: (nn, image, classes) => {
       let x = flattened(nn, nn.adaptiveAveragePool(features(nn, image, depths[layers]), size));
-      for (const name of ['classifier.0', 'classifier.3']) x = nn.relu(nn.linear(name, x, HIDDEN));
+      for (const name of ['classifier.0', 'classifier.3']) x = nn.dropout(nn.relu(nn.linear(name, x, HIDDEN)), 0.5);
       return nn.linear('classifier.6', x, classes);
     },
   });
