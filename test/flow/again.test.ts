@@ -232,7 +232,7 @@ describe('a record', () => {
     expect(data.mean[0]! * 16).toBeCloseTo(4.88, 1);
     expect(data.deviation).toHaveLength(1);
     expect(layers).toHaveLength(10);
-    expect(layers[0]).toEqual({ name: 'conv1', macs: 8 * 8 * 9 * 16 });
+    expect(layers[0]).toEqual({ name: 'conv1', macs: 8 * 8 * 9 * 16, kind: 'convolution', usual: true });
   });
 });
 

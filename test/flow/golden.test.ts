@@ -61,6 +61,7 @@ const folder = join(parent, 'run');
 
 const settings: ConfigurationInput = {
   seed: 7,
+  approximate: ['all'],
   exactLayers: ['conv1'],
   train: { epochs: 3, batchSize: 20, learningRate: 0.011, momentum: 0.71, weightDecay: 0.0011, schedule: 'cosine' },
   quantize: { epochs: 2, batchSize: 22, learningRate: 0.0012, momentum: 0.72, weightDecay: 0.0012, schedule: 'cosine' },

@@ -260,8 +260,8 @@ function asMeantThen(json: unknown): unknown {
  */
 function contradictionIn({ inputs, configuration, phases: { map } }: Manifest): string | undefined {
   if (!map) return undefined;
-  if (inputs.layers.length === 0) return 'no layer is approximated';
-  const expected = approximateLayers(configuration, inputs.layers).map(({ name }) => name);
+  const { layers } = inputs;
+  const expected = layers.length === 0 ? [] : approximateLayers(configuration, layers).map(({ name }) => name);
   const multipliers = map.multipliers ?? [];
   const found = multipliers.flatMap(({ layers }) => layers);
   const odd = [
@@ -270,7 +270,8 @@ function contradictionIn({ inputs, configuration, phases: { map } }: Manifest): 
   ].find((name) => name !== undefined);
   if (odd !== undefined) return `the layer ${quoted(odd)} is not one of those that have a multiplier, each one`;
   const idle = multipliers.find(({ name, layers }) => layers.length === 0 || map.files[`${name}.npy`] === undefined);
-  return idle && `the multiplier ${idle.name} has no layer, or no table among the files`;
+  if (idle) return `the multiplier ${idle.name} has no layer, or no table among the files`;
+  return expected.length === 0 ? 'no layer is approximated' : undefined;
 }
 
 /** Writes the manifest, or nothing where it could not be read back. */
