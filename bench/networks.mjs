@@ -2,7 +2,8 @@
 // columns, one per layer or one for all) and phase 3 (a truncation of as many columns), on random images. Validates
 // first: three steps from the same start give the same finite losses twice.
 //   npm run build && node bench/networks.mjs --model resnet50 [--size 32] [--classes 10] [--batch 256] [--bits 8x8]
-//     [--columns 8] [--per-layer] [--stages float,1,3] [--device cuda] [--precision tf32] [--recompute all|light] [--profile]
+//     [--columns 8] [--per-layer] [--stages float,1,3] [--device cuda] [--precision tf32] [--recompute all|light]
+//     [--profile]
 // `--exact PATTERN` (repeatable, default: the model's card) keeps layers exact.
 
 import { parseArgs } from 'node:util';
