@@ -2,7 +2,8 @@
 // columns, one per layer or one for all) and phase 3 (a truncation of as many columns), on random images. Validates
 // first: three steps from the same start give the same finite losses twice.
 //   npm run build && node bench/networks.mjs --model resnet50 [--size 32] [--classes 10] [--batch 256] [--bits 8x8]
-//     [--columns 8] [--per-layer] [--stages float,1,3] [--device cuda] [--precision tf32] [--recompute] [--profile]
+//     [--columns 8] [--per-layer] [--stages float,1,3] [--device cuda] [--precision tf32] [--recompute all|light]
+//     [--profile]
 // `--exact PATTERN` (repeatable, default: the model's card) keeps layers exact.
 
 import { parseArgs } from 'node:util';
@@ -31,7 +32,7 @@ const { values: given } = parseArgs({
     'per-layer': { type: 'boolean', default: false },
     device: { type: 'string', default: 'wasm' },
     precision: { type: 'string', default: 'tf32' },
-    recompute: { type: 'boolean', default: false },
+    recompute: { type: 'string' },
     profile: { type: 'boolean', default: false },
     repeats: { type: 'string', default: '10' },
   },
@@ -41,6 +42,9 @@ const size = Number(given.size ?? model.card?.imageSize ?? 32);
 const classes = Number(given.classes ?? model.card?.classes ?? 10);
 const [batch, columns, repeats] = [given.batch, given.columns, given.repeats].map(Number);
 const [weightBits, activationBits] = given.bits.split('x').map(Number);
+
+/** As `Recompute` of src/train/step.ts. */
+const recompute = given.recompute === undefined ? false : given.recompute === 'light' ? 'light' : true;
 
 const format = { height: size, width: size, channels: 3, classes, scale: 255 };
 const task = imageTask(model, { ...format, mean: [0.5, 0.5, 0.5], deviation: [0.25, 0.25, 0.25] });
@@ -128,7 +132,7 @@ console.log(`${backend.device.description}; ${given.model}, ${size}×${size}, ${
 const gib = (bytes) => (bytes / 2 ** 30).toFixed(2);
 for (const stage of given.stages.split(',')) {
   const { arithmetic: own, structure: learning } = stages[stage];
-  const options = { task, arithmetic: own, momentum: 0.9, weightDecay: 5e-4, recompute: given.recompute };
+  const options = { task, arithmetic: own, momentum: 0.9, weightDecay: 5e-4, recompute };
   const network = trainingStep({ ...options, ...(learning ? { structure: learning } : {}) }, task, batch);
   const session = await backend.openSession();
   const started = performance.now();

@@ -147,6 +147,14 @@ export function addTrainingOptions(command: Command): void {
       'train with less memory and the same results: activations inside residual blocks are computed again, not kept',
     ).helpGroup(COMPUTING),
   );
+  command.addOption(
+    new Option(
+      '--recompute-light',
+      "the same, but the layers' products are kept: a part of the memory saved, in little time",
+    )
+      .conflicts('recompute')
+      .helpGroup(COMPUTING),
+  );
 }
 
 export function addDeviceOptions(command: Command): void {
@@ -202,8 +210,11 @@ export function addDeviceOptions(command: Command): void {
 }
 
 export function readDevice(command: Command): DeviceOptions {
-  const { device, ...options } = command.opts<Omit<DeviceOptions, 'name' | 'index'> & { device?: DeviceOptions }>();
-  const { precision, emulation, threads, recompute } = options;
+  const { device, ...options } = command.opts<
+    Omit<DeviceOptions, 'name' | 'index'> & { device?: DeviceOptions; recomputeLight?: boolean }
+  >();
+  const { precision, emulation, threads } = options;
+  const recompute = options.recomputeLight ? 'light' : options.recompute;
   return {
     ...device,
     ...given({ precision, emulation, threads, recompute }),

@@ -26,7 +26,7 @@ describe('the table of settings', () => {
       'testData',
       ...['classes', 'split', 'testLabels', 'classesOf', 'sample', 'sampleSeed', 'sampleList', 'resize'],
       ...['badImages', 'imageCache', 'mean', 'deviation'],
-      'train.checkpoint',
+      ...['train.checkpoint', 'train.checkpointKey'],
       'map.multiplier',
       'map.costBudget',
       'map.costWeight',

@@ -15,7 +15,15 @@ import { feedOf } from './feed.ts';
 import { added, type Figures, meansOf, noSums, type Sums } from './figures.ts';
 import { ResultsInFlight } from './pipeline.ts';
 import { rateShare, type Schedule } from './schedule.ts';
-import { type Learning, type PowerTerm, readStructures, StepPrograms, type StepResult, stepKey } from './step.ts';
+import {
+  type Learning,
+  type PowerTerm,
+  type Recompute,
+  readStructures,
+  StepPrograms,
+  type StepResult,
+  stepKey,
+} from './step.ts';
 import type { Arithmetic, Task } from './task.ts';
 
 export interface RateOptions {
@@ -47,7 +55,7 @@ export interface LoopOptions<M extends string = string> extends Learning, Schedu
   /** Structures that learn, with a learning rate and a weight decay of their own. */
   readonly structure?: { readonly power: PowerTerm } & RateOptions;
   /** Activations are computed again instead of being kept (see StepOptions); default: false. */
-  readonly recompute?: boolean;
+  readonly recompute?: Recompute;
   /** Where to go on. */
   readonly start: Position<M>;
   readonly onStep?: (event: StepEvent<M>) => void;

@@ -67,7 +67,7 @@ export interface StepOptions<M extends string = string> extends Learning {
    * Activations inside the network's blocks are computed again in the backward pass instead of being kept; the results
    * are the same.
    */
-  readonly recompute?: boolean;
+  readonly recompute?: Recompute;
 }
 
 /** The key of what a step draws: two words that follow from the numbers that name the step. */
@@ -75,6 +75,12 @@ export function stepKey(seed: number, epoch: number, step: number): Int32Array {
   const random = new Random(seed, streams.dropout, epoch, step);
   return Int32Array.of(random.bits(), random.bits());
 }
+
+/**
+ * Whether activations inside the network's blocks are computed again in the backward pass instead of being kept: none,
+ * all, or `light`: all but the layers' products, which is less memory for little time.
+ */
+export type Recompute = boolean | 'light';
 
 export const RATE = 'learningRate';
 export const THETA_RATE = 'thetaLearningRate';
@@ -180,7 +186,7 @@ export class StepPrograms<M extends string> {
  * metrics and power.
  */
 export function trainingStep<M extends string>(
-  { task, arithmetic, structure, recompute, ...learning }: Omit<StepOptions<M>, 'session'>,
+  { task, arithmetic, structure, recompute = false, ...learning }: Omit<StepOptions<M>, 'session'>,
   feed: Feed,
   batchSize: number,
 ): BuiltNetwork<M> {
@@ -204,21 +210,29 @@ export function trainingStep<M extends string>(
   graph.output('objective', objective);
   outputFigures(graph, network);
   const { clipGradient, average = 0 } = learning;
-  appendUpdates(objective, groups, { clipGradient, ...(recompute ? { recompute: layers.blocks } : {}) });
+  appendUpdates(objective, groups, { clipGradient, ...recomputed(recompute, layers.blocks) });
   if (average > 0) appendAverages(graph, new Set(structure?.power.structures.map(({ theta }) => theta)));
   return network;
 }
+
+/** The products of the layers: most of a step's work, and a part of its memory. */
+const PRODUCTS = ['conv2d', 'axmConv2d'] as const;
+
+const recomputed = (recompute: Recompute, blocks: readonly string[]) =>
+  recompute === false ? {} : { recompute: blocks, kept: recompute === 'light' ? PRODUCTS : [] };
 
 /**
  * Blocks of the network, and what a step's intermediate values take where they are kept and where they are computed
  * again, in bytes.
  */
 export function recomputation<M extends string>(
-  options: Omit<StepOptions<M>, 'session' | 'recompute'>,
+  { recompute = true, ...options }: Omit<StepOptions<M>, 'session'>,
   feed: Feed,
   batchSize: number,
 ): { readonly blocks: number; readonly kept: number; readonly recomputed: number } {
-  const [kept, recomputed] = [false, true].map((recompute) => trainingStep({ ...options, recompute }, feed, batchSize));
+  const [kept, recomputed] = [false, recompute].map((how) =>
+    trainingStep({ ...options, recompute: how }, feed, batchSize),
+  );
   return {
     blocks: kept!.layers.blocks.length,
     kept: plan(kept!.graph).arenaBytes,

@@ -174,6 +174,8 @@ function zerosLike(graph: Graph, value: Value): Value {
 export interface GradientOptions {
   /** Blocks whose values are not kept for the backward pass but computed again in it, by label: see ./recompute.ts. */
   readonly recompute?: readonly string[];
+  /** Operations in such blocks whose results are kept all the same; default: none. */
+  readonly kept?: readonly OpName[];
 }
 
 /**
@@ -184,10 +186,10 @@ export interface GradientOptions {
 export function gradients(
   scalar: Value,
   targets: readonly Value[],
-  { recompute = [] }: GradientOptions = {},
+  { recompute = [], kept = [] }: GradientOptions = {},
 ): (Value | undefined)[] {
   const graph = scalar.graph;
-  const recomputation = new Recomputation(graph, recompute);
+  const recomputation = new Recomputation(graph, recompute, kept);
   const depends = dependents(graph, targets);
   const cotangents = new Map<Value, Value>([[scalar, graph.scalar(1)]]);
   for (const node of graph.nodes.slice().reverse()) {

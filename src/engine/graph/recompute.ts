@@ -2,16 +2,19 @@
 // memory cost). A block is a part of the forward pass by its label. What lies inside a block is not kept for the
 // backward pass: when that comes to the block, the block's nodes are appended once more, over what is kept, and the
 // gradient rules read those. Same operations on the same values give the same bits; assignments (running statistics)
-// are made by the first time alone. Nodes that turn out not to be read are dropped by the plan.
+// are made by the first time alone. Nodes that turn out not to be read are dropped by the plan. What costs much to
+// compute and little to keep can be excepted: results of `kept` operations are not computed again.
 
 import { byteSize } from '../../tensor/tensor.ts';
 import type { Graph, Node, Value } from './graph.ts';
+import type { OpName } from './ops.ts';
 
 /** Values up to this size are kept: scales, ranges and statistics are worth less than the time to find them again. */
 const SMALL_BYTES = 65_536;
 
 export class Recomputation {
   readonly #graph: Graph;
+  readonly #kept: ReadonlySet<OpName>;
   /** The nodes of each block. */
   readonly #blocks = new Map<string, Node[]>();
   readonly #blockOf = new Map<Node, string>();
@@ -22,10 +25,11 @@ export class Recomputation {
 
   /**
    * Over the graph as it is now, the forward pass; `blocks`: labels, each for itself and all labels beneath it
-   * (`name.…`).
+   * (`name.…`); `kept`: operations whose results are kept all the same.
    */
-  constructor(graph: Graph, blocks: readonly string[]) {
+  constructor(graph: Graph, blocks: readonly string[], kept: readonly OpName[] = []) {
     this.#graph = graph;
+    this.#kept = new Set(kept);
     for (const node of graph.nodes) {
       const block = blocks.find((name) => node.label === name || node.label.startsWith(`${name}.`));
       if (block === undefined) continue;
@@ -53,17 +57,25 @@ export class Recomputation {
       this.#blocks.delete(block!);
       for (const one of nodes) this.#append(one);
     }
-    return this.#again.get(node) ?? node;
+    const again = this.#again.get(node);
+    // What is kept all the same is read as it is, but what it was computed from is there only for the second time.
+    return again ?? (this.#kept.has(node.op) ? { ...node, inputs: this.#inputsAgain(node) } : node);
   }
 
   #append(node: Node): void {
+    if (this.#kept.has(node.op)) return;
     if (node.outputs.every((value) => this.#leaving.has(value) || byteSize(value) <= SMALL_BYTES)) return;
-    const inputs = node.inputs.map((value) => {
-      const { source } = value;
-      return source.kind === 'node' ? (this.#again.get(source.node)?.outputs[source.index] ?? value) : value;
-    });
+    const inputs = this.#inputsAgain(node);
     const [first] = this.#graph.labelled(node.label, () => this.#graph.apply(node.op, inputs, node.attributes));
     const { source } = first!;
     if (source.kind === 'node') this.#again.set(node, source.node);
+  }
+
+  /** The operands of a node as they are computed again, where they are. */
+  #inputsAgain({ inputs }: Node): Value[] {
+    return inputs.map((value) => {
+      const { source } = value;
+      return source.kind === 'node' ? (this.#again.get(source.node)?.outputs[source.index] ?? value) : value;
+    });
   }
 }

@@ -7,6 +7,7 @@ import type { EmulationName } from '../../multiplier/error.ts';
 import type { FigureFormat } from '../../report/formats.ts';
 import { UserError } from '../../tensor/errors.ts';
 import type { ImageTask } from '../../train/images.ts';
+import type { Recompute } from '../../train/step.ts';
 import type { ImportedMultiplier } from '../../workbench/import.ts';
 import type { Configuration } from '../settings/config.ts';
 import type { RunLayer } from '../settings/layers.ts';
@@ -26,7 +27,7 @@ export interface OpenRun extends RunFolder {
   /** How concrete multipliers are emulated. */
   readonly emulation: EmulationName;
   /** Whether training computes activations again instead of keeping them. */
-  readonly recompute: boolean;
+  readonly recompute: Recompute;
 }
 
 /** What a phase has of the one who asks for it. */

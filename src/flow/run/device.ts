@@ -5,6 +5,7 @@ import type { Backend } from '../../engine/backend.ts';
 import { type EmulationName, emulations } from '../../multiplier/error.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { unknownName } from '../../tensor/names.ts';
+import type { Recompute } from '../../train/step.ts';
 
 /** What `emulation` may be; results are the same to the last bit, so it is no part of a run's configuration. */
 export { emulations };
@@ -27,9 +28,9 @@ export interface DeviceOptions {
   readonly threads?: number;
   /**
    * Training computes activations inside the network's blocks again instead of keeping them: less memory, the same
-   * results; default: false.
+   * results; `light`: all but the layers' products, in less time; default: false.
    */
-  readonly recompute?: boolean;
+  readonly recompute?: Recompute;
 }
 
 /** "wasm", "reference", "cuda" or "cuda:1" as device options; a UserError names the valid ones. */

@@ -36,8 +36,13 @@ export const recipes: Readonly<Record<RecipeName, Recipe>> = {
     settings: cifar10,
   },
   'paper-w4a4': {
-    summary: 'the same at 4-bit weights and activations, as DenseNet161 in figure 5 of the paper',
-    settings: { ...cifar10, bits: { weights: 4, activations: 4 } },
+    summary:
+      'the same at 4-bit weights and activations, 60 epochs of quantisation-aware training, as DenseNet161 in figure 5',
+    settings: {
+      ...cifar10,
+      bits: { weights: 4, activations: 4 },
+      quantize: { ...cifar10.quantize, epochs: 60, learningRate: 1e-3, schedule: 'cosine' },
+    },
   },
   'paper-imagenet-vit': {
     summary:
