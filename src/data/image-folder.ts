@@ -111,14 +111,20 @@ function chosenOf(listing: Listing, location: string, options: DatasetOptions) {
       // Any end of the path that names one image alone.
       for (let from = 0; from < parts.length; from++) add(parts.slice(from).join('/'), k);
     });
-    return (line: string) => {
-      const parts = line.split(/[\s,]/)[0]!.replaceAll('\\', '/').split('/');
+    const numberOf = (text: string) => {
+      const path = text.replaceAll('\\', '/');
+      const parts = path.split('/');
       for (let from = 0; from < parts.length; from++) {
         const number = numbers.get(parts.slice(from).join('/'));
-        if (number !== undefined && number !== null) return number;
+        if (number === undefined || number === null) continue;
+        // What stands before that must not say another folder: dog/1.jpg is not cat/1.jpg.
+        const whole = train.files[number]!;
+        return from === 0 || path.endsWith(`/${whole}`) ? number : undefined;
       }
       return undefined;
     };
+    // Behind a path may stand its class; a path may hold blanks and commas itself.
+    return (line: string) => numberOf(line) ?? numberOf(line.split(/[\s,]/)[0]!);
   };
   const chosen = choose(
     {
