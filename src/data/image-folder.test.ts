@@ -154,6 +154,14 @@ describe('layouts', () => {
     expect(await refusal(join(parent, 'net'), { testLabels: put('labels/gt.txt', '3\n1\n4\n') })).toMatch(
       /gt.txt:3: no training image is of the class '4'/,
     );
+    // Numbers of some classes alone may begin with 0 or with 1.
+    expect(await refusal(join(parent, 'net'), { testLabels: put('labels/gt.txt', '2\n1\n2\n') })).toMatch(
+      /gt.txt numbers the classes from 1 to 2, of 3 in .*synsets.txt: whether the first is 0 or 1 cannot be told/,
+    );
+    const twice = [1, 2, 3, 1].map((k, at) => `ILSVRC2012_val_0000000${k}.JPEG n${at + 1}0`.replace('n40', 'n20'));
+    expect(await refusal(join(parent, 'net'), { testLabels: put('labels/val.txt', twice.join('\n')) })).toMatch(
+      /val.txt:4: ILSVRC2012_val_00000001.JPEG is of the class n20 here, of n10 further up/,
+    );
   });
 
   test('what has no classes is refused, and a wrong path told with the nearest', async () => {
@@ -192,6 +200,13 @@ describe('choices', () => {
       /choice.txt:1: no training image of .* is called '000.png'/,
     );
     expect(await refusal(location, { classesOf: 'cat,dog' })).toMatch(/unknown class of .* 'dog'/);
+    // A name that one image alone has is no licence to take it for one of another class.
+    put('choice/train/ant/my ant, 1.png', await picture(7));
+    const spaced = put('choice.txt', 'ant/my ant, 1.png\nbee/002.png 1\nant/003.png,0\n');
+    expect(await reds(await openDataset(location, { sampleList: spaced }))).toEqual([3, 7, 22]);
+    expect(await refusal(location, { sampleList: put('choice.txt', 'cat/my ant, 1.png\n') })).toMatch(
+      /choice.txt:1: no training image of .* is called 'cat\/my ant, 1.png'/,
+    );
   });
 });
 
@@ -260,6 +275,7 @@ describe('images of different sizes', () => {
       for (const options of [
         { seed: 1, epoch: 2, batchSize: 4, augment },
         { seed: 1, epoch: 3, batchSize: 4 },
+        { seed: 1, epoch: 4, batchSize: 4, augment: { ...augment, rotate: 20, jitter: 0.4 } },
       ]) {
         for (const selection of trainingBatches(memory, options)) {
           const again = [...trainingBatches(other, options)].find(
