@@ -18,6 +18,7 @@ import {
   isKnown,
   type Normalisation,
   RawHistogram,
+  statedNormalisation,
 } from './dataset.ts';
 import { drawFrame, type Extent, resizedTo } from './framing.ts';
 import type { ImageSize } from './image.ts';
@@ -70,10 +71,10 @@ export async function openImageFolder(location: string, options: FolderOptions):
   const sources = await sourcesOf(listing, decoding, key, options);
   const { train, test, bad } = sources;
   const hash = bad.length === 0 ? key : sha256(key, ...bad);
-  const { mean, deviation, ofCheckpoint } = options;
-  const stated = mean && deviation ? { mean, deviation } : ofCheckpoint;
-  const measured = stated ?? (isKnown(hash, options.known) ? options.known : await sources.measure());
   const { height, width, channels } = decoding.size;
+  const { mean, deviation } = statedNormalisation(options, { channels, scale: 255 });
+  const stated = mean && deviation && { mean, deviation };
+  const measured = stated ?? (isKnown(hash, options.known) ? options.known : await sources.measure());
   const notes = [
     ...listing.notes,
     ...(note === undefined ? [] : [note]),
