@@ -268,10 +268,17 @@ export function listImages(
   }
   const classNames = train.names;
   const others = [...train.others].map(([ending, count]) => `${count} ${ending}`);
-  const notes =
-    others.length > 0
+  const empty = foldersIn(train.root).filter((name) => !classNames.includes(name));
+  const notes = [
+    ...(others.length > 0
       ? [`files that are no images by their names were passed over: ${others.slice(0, 5).join(', ')}`]
-      : [];
+      : []),
+    ...(empty.length > 0
+      ? [
+          `folders without images are no classes: ${empty.slice(0, 5).join(', ')}${empty.length > 5 ? `, … (${empty.length})` : ''}`,
+        ]
+      : []),
+  ];
   const found = { classNames, labels: 'the names of the folders' };
   const all = trainName === undefined ? [] : testNames.filter((name) => isFolder(join(folder, name)));
   const testRoot = testFolder ?? (all.length > 0 ? join(folder, all[0]!) : undefined);

@@ -1,7 +1,17 @@
 // Folders of image files: what is found where, decoded in three ways to the same bytes, damaged files named. Pictures
 // are of one colour each, lossless, so that a pixel tells which file it came from.
 
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
@@ -178,6 +188,26 @@ describe('layouts', () => {
     );
     expect(await refusal('images:/nowhere/at/all')).toMatch(/UserError: cannot read \/nowhere\/at\/all/);
   });
+});
+
+test('test images that are training images too are told, and folders without images', async () => {
+  await writeClasses('leak/train', ['ant', 'bee'], 3);
+  await writeClasses('leak/val', ['bee'], 2, { width: 9 });
+  mkdirSync(join(parent, 'leak/train/cat/raw'), { recursive: true });
+  mkdirSync(join(parent, 'leak/train/.cache'));
+  const image = { height: 8, width: 8, channels: 3 };
+  const clean = await openDataset(join(parent, 'leak'), { image });
+  expect(clean.classNames).toEqual(['ant', 'bee']);
+  expect(clean.notes.join()).toContain('folders without images are no classes: cat');
+  expect(clean.notes.join()).not.toContain('training images too');
+  cpSync(join(parent, 'leak/train/bee/001.png'), join(parent, 'leak/val/bee/x.png'));
+  symlinkSync(join(parent, 'leak/train/ant/002.png'), join(parent, 'leak/val/bee/y.png'));
+  put('leak/val/bee/z.png', 'no picture');
+  put('leak/train/bee/z.png', 'no picture');
+  const { notes } = await openDataset(join(parent, 'leak'), { image, badImages: 'skip' });
+  expect(notes.join()).toContain(
+    '2 of 4 test images are training images too, 1 of them in another class: bee/x.png is bee/001.png',
+  );
 });
 
 describe('choices', () => {

@@ -67,7 +67,7 @@ export async function openImageFolder(location: string, options: FolderOptions):
   const { listing, note } = chosenOf(listed, location, options);
   const probe = await probeOf(listing.train, options);
   const decoding = decodingOf(probe, options);
-  const key = hashOf(listing, decoding, tell);
+  const { key, shared } = hashOf(listing, decoding, tell);
   const sources = await sourcesOf(listing, decoding, key, options);
   const { train, test, bad } = sources;
   const hash = bad.length === 0 ? key : sha256(key, ...bad);
@@ -87,6 +87,11 @@ export async function openImageFolder(location: string, options: FolderOptions):
       : [
           `${bad.length} files cannot be decoded and are left out: ${bad.slice(0, 3).join(', ')}${bad.length > 3 ? ', …' : ''}`,
         ]),
+    ...sharedNote(
+      listing,
+      shared.filter(({ test: number }) => !bad.includes(nameOfBad(1, listing.test.files[number]!))),
+      test.count,
+    ),
     ...sources.notes,
   ];
   const dataset = completeDataset(
@@ -190,15 +195,22 @@ function decodingOf({ uniform, channels }: Probe, { image, resize, usualSize = U
   return { size, shorter };
 }
 
+/** A test image, and a training image that is the same file. */
+interface Shared {
+  readonly test: number;
+  readonly train: number;
+}
+
 /**
  * What a run can see of the files: names, classes, sizes and contents, and how they are decoded. Of more than HASHED
- * bytes the contents are covered that evenly spaced files hold.
+ * bytes the contents are covered that evenly spaced files hold. And the test images whose contents, as far as they
+ * were looked at, a training image has too.
  */
 function hashOf(
   { classNames, train, test }: Listing,
   { size, shorter }: Decoding,
   tell: DatasetOptions['tell'],
-): string {
+): { readonly key: string; readonly shared: readonly Shared[] } {
   const lists = [train, test].map((list) => {
     const sizes = list.files.map((_, k) => statSync(pathOf(list, k), { throwIfNoEntry: false })?.size ?? 0);
     return { list, sizes };
@@ -210,19 +222,42 @@ function hashOf(
       `the images are ${formatBytes(total)}: one in ${every} is covered by the data set's hash, and the sizes of all`,
     );
   const { height, width, channels } = size;
-  const facts = lists.flatMap(({ list, sizes }) => [
-    list.files.map((name, k) => `${name}\n${list.labels[k]} ${sizes[k]}`).join('\n'),
-    ...list.files.flatMap((_, k) => (k % every === 0 && sizes[k]! > 0 ? [contentHash(pathOf(list, k))] : [])),
+  const hashed = lists.map(({ list, sizes }) => {
+    const numbers = all(list).filter((k) => k % every === 0 && sizes[k]! > 0);
+    return numbers.map((number) => ({ number, ...contentOf(pathOf(list, number)) }));
+  });
+  const facts = lists.flatMap(({ list, sizes }, k) => [
+    list.files.map((name, at) => `${name}\n${list.labels[at]} ${sizes[at]}`).join('\n'),
+    ...hashed[k]!.map(({ hash }) => hash),
   ]);
-  return sha256(JSON.stringify(['images 1', height, width, channels, shorter, classNames]), ...facts);
+  const [trained, tested] = hashed.map((list) => list.filter(({ isRead }) => isRead));
+  const inTraining = new Map(trained!.map(({ hash, number }) => [hash, number]));
+  return {
+    key: sha256(JSON.stringify(['images 1', height, width, channels, shorter, classNames]), ...facts),
+    shared: tested!.flatMap(({ number, hash }) => {
+      const same = inTraining.get(hash);
+      return same === undefined ? [] : [{ test: number, train: same }];
+    }),
+  };
 }
 
-function contentHash(path: string): string {
+/** Accuracy on images that were trained on tells nothing: whoever has them has to know. */
+function sharedNote({ train, test }: Listing, shared: readonly Shared[], tested: number): string[] {
+  const [first] = shared;
+  if (!first) return [];
+  const otherwise = shared.filter((one) => test.labels[one.test] !== train.labels[one.train]).length;
+  const classes = otherwise > 0 ? `, ${otherwise} of them in another class` : '';
+  return [
+    `${shared.length} of ${tested} test images are training images too${classes}: ${test.files[first.test]} is ${train.files[first.train]}`,
+  ];
+}
+
+function contentOf(path: string): { readonly hash: string; readonly isRead: boolean } {
   try {
-    return sha256(readBytes(path));
+    return { hash: sha256(readBytes(path)), isRead: true };
   } catch (error) {
     // A folder with the name of an image, a file without permission: named when it is decoded.
-    return (error as Error).name;
+    return { hash: (error as Error).name, isRead: false };
   }
 }
 
