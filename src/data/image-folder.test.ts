@@ -278,6 +278,35 @@ describe('images of different sizes', () => {
     expect(other.sha256).not.toBe(data.sha256);
   });
 
+  test('are all resized, those that have the image’s size too; of one size all, where that is asked for', async () => {
+    for (const [name, side] of [
+      ['ant/0', 24],
+      ['ant/1', 30],
+      ['bee/0', 24],
+      ['bee/1', 24],
+    ] as const) {
+      // A frame of one pixel, bright: at the edge of what is taken as it is alone.
+      const dark = sharp({ create: { width: side - 2, height: side - 2, channels: 3, background: 'black' } });
+      const bytes = await dark.extend({ top: 1, bottom: 1, left: 1, right: 1, background: 'white' }).png().toBuffer();
+      put(`framed/${name}.png`, bytes);
+      if (side === 24) put(`even/${name}.png`, bytes);
+    }
+    put('even/ant/1.png', readFileSync(join(parent, 'even/ant/0.png')));
+    const corners = async (data: Dataset) => new Set([...(await reds(data)), ...(await reds(data, 'test'))]);
+    const ways = [{}, { inMemory: 0 }, { imageCache: join(parent, 'framed-cache') }];
+    for (const way of ways) {
+      expect([...(await corners(await openImageFolder(join(parent, 'even'), way)))]).toEqual([255]);
+      const resized = await openImageFolder(join(parent, 'even'), { ...way, resize: 27 });
+      expect([...(await corners(resized))]).toEqual([0]);
+      expect(resized.notes.join()).toContain('shorter sides are resized to 27 pixels');
+      expect([...(await corners(await openImageFolder(join(parent, 'framed'), { ...way, image })))]).toEqual([0]);
+      // Test images of another size are seen as training images are, too.
+      cpSync(join(parent, 'even'), join(parent, 'apart/train'), { recursive: true });
+      cpSync(join(parent, 'framed/ant/1.png'), join(parent, 'apart/val/ant/1.png'), { recursive: true });
+      expect([...(await corners(await openImageFolder(join(parent, 'apart'), { ...way, image })))]).toEqual([0]);
+    }
+  });
+
   test('in grey have one channel where all are grey, or where that is asked for', async () => {
     const grey = await openDataset(join(parent, 'sizes'), { image: { ...image, channels: 1 } });
     expect((await grey.train.read(some, 3)).inputs.images!.length).toBe(3 * 24 * 24);

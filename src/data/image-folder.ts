@@ -26,7 +26,7 @@ import { type ImageSplit, memorySplit, streamedSplit } from './image-split.ts';
 import { BadPicture, decodeWhole, pictureSize, readPicture, viewOfRaw } from './picture.ts';
 import { PictureCache } from './picture-cache.ts';
 import type { Selection } from './split.ts';
-import { bytesOf, centredView, framedView, sameExtent, usualShorterSide, type ViewOf } from './view.ts';
+import { bytesOf, centredView, framedView, sameExtent, unlessSized, usualShorterSide, type ViewOf } from './view.ts';
 
 /** Decoded images of both splits that are kept in memory, in bytes. */
 const KEPT = 2 ** 30;
@@ -45,7 +45,13 @@ interface Decoding {
   readonly size: ImageSize;
   /** The shorter side before the centre is cut out. */
   readonly shorter: number;
+  /** Whether pictures that have the image's size already are taken as they are, rather than resized as all others. */
+  readonly asTheyAre: boolean;
 }
+
+/** What of a picture is seen in evaluation. */
+const middleOf = ({ size, shorter, asTheyAre }: Decoding): ViewOf =>
+  asTheyAre ? unlessSized(size, centredView(size, shorter)) : centredView(size, shorter);
 
 /** What is to be seen of an image. */
 interface Sight {
@@ -65,7 +71,7 @@ export async function openImageFolder(location: string, options: FolderOptions):
   const folder = resolve(location);
   const listed = listImages(folder, { testFolder: options.testFile, testLabels: options.testLabels });
   const { listing, note } = chosenOf(listed, location, options);
-  const probe = await probeOf(listing.train, options);
+  const probe = await probeOf(listing, options);
   const decoding = decodingOf(probe, options);
   const { key, shared } = hashOf(listing, decoding, tell);
   const sources = await sourcesOf(listing, decoding, key, options);
@@ -79,7 +85,7 @@ export async function openImageFolder(location: string, options: FolderOptions):
     ...listing.notes,
     ...(note === undefined ? [] : [note]),
     ...(probe.sizes === undefined ? [] : [probe.sizes]),
-    ...(probe.uniform && sameExtent(probe.uniform, decoding.size)
+    ...(decoding.asTheyAre
       ? []
       : [`shorter sides are resized to ${decoding.shorter} pixels, and the centre of ${height}×${width} is used`]),
     ...(bad.length === 0
@@ -156,10 +162,11 @@ interface Probe {
   readonly sizes?: string;
 }
 
-async function probeOf(list: FileList, { image }: DatasetOptions): Promise<Probe> {
-  const { files } = list;
-  const step = Math.max(1, Math.floor(files.length / PROBED));
-  const paths = files.flatMap((_, k) => (k % step === 0 ? [pathOf(list, k)] : []));
+async function probeOf({ train, test }: Listing, { image }: DatasetOptions): Promise<Probe> {
+  const paths = [train, test].flatMap((list) => {
+    const step = Math.max(1, Math.floor(list.files.length / PROBED));
+    return list.files.flatMap((_, k) => (k % step === 0 ? [pathOf(list, k)] : []));
+  });
   const sizes = (
     await Promise.all(
       paths.map((path) =>
@@ -173,7 +180,7 @@ async function probeOf(list: FileList, { image }: DatasetOptions): Promise<Probe
   const [first] = sizes;
   if (!first) {
     if (image) return { channels: image.channels };
-    throw new UserError(`no image below ${list.root} can be decoded; the first is ${paths[0]}`);
+    throw new UserError(`no image below ${train.root} can be decoded; the first is ${paths[0]}`);
   }
   const channels = sizes.every((size) => size.channels === 1) ? 1 : 3;
   if (sizes.every((size) => sameExtent(size, first))) {
@@ -192,7 +199,9 @@ function decodingOf({ uniform, channels }: Probe, { image, resize, usualSize = U
   const least = Math.max(size.height, size.width);
   const shorter = resize ?? usualShorterSide(size);
   if (!(shorter >= least)) throw new UserError(`--resize is ${shorter}, less than the image's ${least} pixels`);
-  return { size, shorter };
+  // A shorter side that was asked for is that of all pictures.
+  const asTheyAre = resize === undefined && uniform !== undefined && sameExtent(uniform, size);
+  return { size, shorter, asTheyAre };
 }
 
 /** A test image, and a training image that is the same file. */
@@ -208,7 +217,7 @@ interface Shared {
  */
 function hashOf(
   { classNames, train, test }: Listing,
-  { size, shorter }: Decoding,
+  { size, shorter, asTheyAre }: Decoding,
   tell: DatasetOptions['tell'],
 ): { readonly key: string; readonly shared: readonly Shared[] } {
   const lists = [train, test].map((list) => {
@@ -233,7 +242,7 @@ function hashOf(
   const [trained, tested] = hashed.map((list) => list.filter(({ isRead }) => isRead));
   const inTraining = new Map(trained!.map(({ hash, number }) => [hash, number]));
   return {
-    key: sha256(JSON.stringify(['images 1', height, width, channels, shorter, classNames]), ...facts),
+    key: sha256(JSON.stringify(['images 2', height, width, channels, shorter, asTheyAre, classNames]), ...facts),
     shared: tested!.flatMap(({ number, hash }) => {
       const same = inTraining.get(hash);
       return same === undefined ? [] : [{ test: number, train: same }];
@@ -349,9 +358,9 @@ function judged(looked: readonly Looked[], { badImages = 'refuse', tell }: Datas
 const MOST_TOLD = 50;
 
 async function inMemory({ train, test }: Listing, decoding: Decoding, options: DatasetOptions): Promise<Sources> {
-  const { size, shorter } = decoding;
+  const { size } = decoding;
   const length = bytesOf(size);
-  const view = centredView(size, shorter);
+  const view = middleOf(decoding);
   const decoded = await Promise.all(
     [train, test].map(async (list) => {
       const images = new Uint8Array(list.files.length * length);
@@ -390,18 +399,18 @@ type ReadSight = (number: number, viewOf: ViewOf, target: Uint8Array) => Promise
 /** Whether random boxes are seen, which are taken of the pictures themselves. */
 const seesBoxes = (augmentation: Selection['augmentation']): boolean => (augmentation?.options.resizedCrop ?? 0) > 0;
 
-function sightOf(augmentation: Selection['augmentation'], { size, shorter }: Decoding): Sight {
-  if (!augmentation) return { viewOf: centredView(size, shorter) };
+function sightOf(augmentation: Selection['augmentation'], decoding: Decoding): Sight {
+  if (!augmentation) return { viewOf: middleOf(decoding) };
   const { options, random } = augmentation;
   const shift = new Int32Array(3);
   if (!seesBoxes(augmentation)) {
     drawShift(shift, 0, options, random);
-    return { viewOf: centredView(size, shorter), shift };
+    return { viewOf: middleOf(decoding), shift };
   }
   const frame = drawFrame(augmentation)!;
   drawShift(shift, 0, { ...options, flip: false }, random);
   shift[2] = frame.mirrored ? 1 : 0;
-  return { viewOf: framedView(size, frame, options.resizedCrop!), shift };
+  return { viewOf: framedView(decoding.size, frame, options.resizedCrop!), shift };
 }
 
 function streamedFiles(list: FileList, decoding: Decoding, read: ReadSight): ImageSplit {
@@ -437,7 +446,7 @@ async function measured(
   tell: DatasetOptions['tell'],
 ): Promise<Normalisation> {
   const histogram = new RawHistogram(decoding.size.channels);
-  const view = centredView(decoding.size, decoding.shorter);
+  const view = middleOf(decoding);
   const every = Math.ceil(list.files.length / MEASURED);
   const one = async (number: number) => {
     const image = new Uint8Array(bytesOf(decoding.size));
@@ -478,7 +487,7 @@ async function onDemand(listing: Listing, decoding: Decoding, key: string, optio
 /** The lists without files that cannot be decoded; what is known to be bad is not looked for again. */
 async function sifted(
   lists: readonly FileList[],
-  { size, shorter }: Decoding,
+  decoding: Decoding,
   key: string,
   options: DatasetOptions,
 ): Promise<[FileList[], string[]]> {
@@ -492,7 +501,8 @@ async function sifted(
   const { known, tell } = options;
   const told = known?.badImages ?? [];
   if (isKnown(told.length === 0 ? key : sha256(key, ...told), known)) return [without(new Set(told)), [...told]];
-  const view = centredView(size, shorter);
+  const { size } = decoding;
+  const view = middleOf(decoding);
   const image = new Uint8Array(bytesOf(size));
   const looked = [];
   for (const list of lists) {
@@ -513,8 +523,9 @@ async function cached(
   folder: string,
   options: DatasetOptions,
 ): Promise<Sources> {
-  const { size, shorter } = decoding;
-  const resizedOf = (picture: Extent) => (sameExtent(picture, size) ? picture : resizedTo(picture, shorter));
+  const { size, shorter, asTheyAre } = decoding;
+  const resizedOf = (picture: Extent) =>
+    asTheyAre && sameExtent(picture, size) ? picture : resizedTo(picture, shorter);
   const { train, test } = listing;
   const trained = train.files.length;
   const count = trained + test.files.length;
