@@ -358,7 +358,14 @@ describe('images of different sizes', () => {
     writeFileSync(part, bytes);
     const damaged = await openImageFolder(location, { image, resize: 28, imageCache, known: memory });
     await expect(damaged.test.read({ numbers: Int32Array.of(damaged.test.count - 1) }, 1)).rejects.toThrow(
-      /its copy in .* is damaged/,
+      /cannot read the image .*: its copy in .* is damaged; remove that file, and it is made again$/,
+    );
+    await expect(openImageFolder(location, { image, resize: 28, imageCache })).resolves.toBeDefined();
+    bytes[bytes.length - 5]! ^= 1;
+    bytes[400]! ^= 1;
+    writeFileSync(part, bytes);
+    await expect(openImageFolder(location, { image, resize: 28, imageCache })).rejects.toThrow(
+      /^cannot read the image .*: its copy in .* is damaged; remove that file, and it is made again$/,
     );
     // A part that is cut off is made anew.
     writeFileSync(part, bytes.subarray(0, -9));

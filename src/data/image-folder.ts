@@ -24,7 +24,7 @@ import { drawFrame, type Extent, resizedTo } from './framing.ts';
 import type { ImageSize } from './image.ts';
 import { type ImageSplit, memorySplit, streamedSplit } from './image-split.ts';
 import { BadPicture, decodeWhole, pictureSize, readPicture, viewOfRaw } from './picture.ts';
-import { PictureCache } from './picture-cache.ts';
+import { DamagedCopy, PictureCache } from './picture-cache.ts';
 import type { Selection } from './split.ts';
 import { bytesOf, centredView, framedView, sameExtent, unlessSized, usualShorterSide, type ViewOf } from './view.ts';
 
@@ -306,6 +306,9 @@ async function eachImage(
       try {
         await read(number);
       } catch (error) {
+        if (error instanceof DamagedCopy) {
+          throw new UserError(`cannot read the image ${pathOf(list, number)}: ${error.message}`);
+        }
         if (!(error instanceof BadPicture)) throw error;
         bad.set(number, error.message);
       }

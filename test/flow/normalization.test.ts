@@ -1,5 +1,5 @@
-// How a run's images are normalised: as measured, as the user says, or, with a checkpoint, as the weights were published
-// that the model's card names; and as it began, whatever it is told when it goes on.
+// How a run's images are normalised: as measured, as the user says, or, with a checkpoint, as the model's card says of
+// its published weights; and as it began, whatever it is told when it goes on.
 
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
