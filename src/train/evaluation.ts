@@ -47,9 +47,11 @@ export async function evaluator<M extends string>(
   const fitting = (size: number): Promise<Compiled> =>
     compile(size).catch((error: unknown) => {
       if (size === 1 || !(error instanceof TooLargeError)) throw error;
-      return fitting(size / 2);
+      return fitting(Math.ceil(size / 2));
     });
-  const { batchSize, program } = await fitting(session.backend.device.ownMemory ? DEVICE_BATCH : HOST_BATCH);
+  const { batchSize, program } = await fitting(
+    Math.min(session.backend.device.ownMemory ? DEVICE_BATCH : HOST_BATCH, split.count),
+  );
   const measure = async (onBatch?: (examples: number) => void) => {
     let sums = noSums(task);
     let examples = 0;
