@@ -176,7 +176,13 @@ function byLabelFile(
     // A header has no image of its name.
     if (image === undefined && line === 1) return;
     if (image === undefined) throw new UserError(`${labelFile}:${line}: no image in ${root} is called '${row[0]}'`);
-    labels[image] = classes(text, line);
+    const label = classes(text, line);
+    if (labels[image]! >= 0 && labels[image] !== label) {
+      throw new UserError(
+        `${labelFile}:${line}: ${row[0]} is of the class ${classNames[label]} here, of ${classNames[labels[image]!]} further up; one was expected`,
+      );
+    }
+    labels[image] = label;
   });
   const missing = labels.indexOf(-1);
   if (missing >= 0) throw new UserError(`${labelFile} says no class of ${join(root, images[missing]!)}`);
@@ -218,6 +224,12 @@ function classNumbers(
       );
     }
     const names = order?.names ?? classNames;
+    const most = numbers.reduce((a, b) => Math.max(a, b));
+    if (order && least !== 0 && most < order.names.length) {
+      throw new UserError(
+        `${labelFile} numbers the classes from ${least} to ${most}, of ${order.names.length} in ${order.path}: whether the first is 0 or 1 cannot be told; write the names of the classes' folders instead of numbers`,
+      );
+    }
     const offset = least === 0 ? 0 : 1;
     return (text, line) => {
       const label = known.get(isNumber(text) ? (names[Number(text) - offset] ?? '') : text);
@@ -256,10 +268,17 @@ export function listImages(
   }
   const classNames = train.names;
   const others = [...train.others].map(([ending, count]) => `${count} ${ending}`);
-  const notes =
-    others.length > 0
+  const empty = foldersIn(train.root).filter((name) => !classNames.includes(name));
+  const notes = [
+    ...(others.length > 0
       ? [`files that are no images by their names were passed over: ${others.slice(0, 5).join(', ')}`]
-      : [];
+      : []),
+    ...(empty.length > 0
+      ? [
+          `folders without images are no classes: ${empty.slice(0, 5).join(', ')}${empty.length > 5 ? `, … (${empty.length})` : ''}`,
+        ]
+      : []),
+  ];
   const found = { classNames, labels: 'the names of the folders' };
   const all = trainName === undefined ? [] : testNames.filter((name) => isFolder(join(folder, name)));
   const testRoot = testFolder ?? (all.length > 0 ? join(folder, all[0]!) : undefined);
