@@ -115,6 +115,11 @@ test.each([
     /has no layer that multiplies; use nn\.conv or nn\.linear/,
   ],
   [
+    'an option that no layer has',
+    net.replace('kernel: 3', 'kernel: 3, pad: 1'),
+    /net\d+\.mjs:2: conv1: no option is called 'pad'/,
+  ],
+  [
     'two layers of one name',
     net.replace('return', "nn.conv('conv1', image, { out: 4, kernel: 3 }); return"),
     /two layers have the tensor conv1\.weight; give each/,

@@ -115,6 +115,11 @@ function told(value: unknown): string {
 
 /** An error of the file's code, with the line of the file that it came from. */
 function mistake({ name, path, address }: Place, error: unknown): UserError {
+  if (error instanceof Error && 'code' in error && error.code === 'ERR_UNKNOWN_FILE_EXTENSION') {
+    return new UserError(
+      `${name}: Node.js ${process.version} reads no TypeScript; use 22.18 or later, or give the compiled .js or .mjs`,
+    );
+  }
   const { message, stack = '', name: kind } = error instanceof Error ? error : new Error(String(error));
   const at = stack.split(address.slice(address.lastIndexOf('/')))[1];
   const line = /^:\d+/.exec(at ?? '')?.[0] ?? (error instanceof SyntaxError ? lineOfSyntaxError(path) : '');
