@@ -109,6 +109,15 @@ describe('θ over time', () => {
     expect(widthOf(svg)).toBeLessThanOrEqual(840);
   });
 
+  test('shows of a long name the end, and is no wider for it', async () => {
+    const layers = [1, 2, 3, 4].map((at) => `features.denseblock4.denselayer${at}.conv1`);
+    const svg = await thetaSvg([{ epoch: 0, theta: layers.map(() => vector(0)) }], layers);
+    for (const at of [1, 2, 3, 4]) {
+      expect(texts(svg)).toContainEqual(expect.stringMatching(new RegExp(`^….*denselayer${at}\\.conv1$`)));
+    }
+    expect(widthOf(svg)).toBeLessThanOrEqual(840);
+  });
+
   test('shares a label between columns that end closer than a line of text', () => {
     const ends = [0.5, 0.52, 0.9, 0.53].map((value, column) => ({ epoch: 4, value, name: `column ${column}` }));
     expect(endLabels(ends).map(({ label }) => label)).toEqual(['columns 0–1, 3', 'column 2']);
