@@ -2,6 +2,7 @@
 // default, so that commands with other settings make other runs. The name is a function of the settings alone.
 
 import { type Configuration, type ConfigurationInput, parseConfiguration, published } from '../flow/settings/config.ts';
+import { namedChoices } from '../flow/settings/fields.ts';
 import { settings } from '../flow/settings/table.ts';
 import { UserError } from '../tensor/errors.ts';
 import { sha256 } from '../tensor/files.ts';
@@ -101,13 +102,12 @@ function shortName(text: string): string {
 
 /** The data set's own name: `cifar10:/data` is cifar10, `csv:/data/faces.csv.gz` is faces; a formula is all of it. */
 function dataLabel(data: string): string {
-  const [, kind, location] = /^(?:(digits|cifar100?|csv|idx|npz|images|procedural)(?::|$))?(.*)$/s.exec(
-    data,
-  ) as unknown as [string, string?, string?];
+  const kinds = namedChoices().data.map(({ name }) => name.split(':')[0]!);
+  const kind = kinds.find((name) => data === name || data.startsWith(`${name}:`));
   if (kind !== undefined && ['digits', 'cifar10', 'cifar100'].includes(kind)) return kind;
   if (kind === 'procedural') return fileSafe(data);
   const base =
-    (location ?? '')
+    (kind === undefined ? data : data.slice(kind.length + 1))
       .replace(/[/\\]+$/, '')
       .split(/[/\\]/)
       .at(-1) ?? '';
