@@ -23,8 +23,8 @@ export const mutants = [
   fault(
     'src/data/image-folder.ts',
     'bad files are left out of the images but not of the labels',
-    'labels: takeFiles(list, kept).labels }',
-    'labels: list.labels.slice(0, kept.length) }',
+    'images: pixels, labels: files.labels }',
+    'images: pixels, labels: list.labels.slice(0, kept.length) }',
   ),
   fault(
     'src/data/picture-cache.ts',
@@ -260,11 +260,10 @@ export const mutants = [
   ),
   fault('src/train/step.ts', 'λ is always 0.3', '{ alpha: 1, beta: lambda }', '{ alpha: 1, beta: 0.3 }', golden),
   fault(
-    'src/train/optimizer.ts',
+    'src/train/schedule.ts',
     'cosine runs an epoch ahead',
-    '(Math.PI * epoch) / epochs',
-    '(Math.PI * (epoch + 1)) / epochs',
-    golden,
+    'return falling(epoch, epochs);',
+    'return falling(epoch + 1, epochs);',
   ),
   fault(
     'src/train/figures.ts',
@@ -335,8 +334,8 @@ export const mutants = [
   fault(
     'src/engine/graph/gradients.ts',
     'a value that is used twice has the gradient of its last use',
-    'sum ? graph.apply1(',
-    'false && sum ? graph.apply1(',
+    'sum ? sumOf(graph, sum, result) : result',
+    'result',
     'test/engine/gradients.test.ts',
   ),
   fault(
@@ -547,8 +546,8 @@ export const mutants = [
   fault(
     'src/flow/try/trial.ts',
     'exact multipliers of fewer bits begin with the quantised network',
-    ': [run.float, files.float]',
-    ': [run.quantized, files.quantized]',
+    'loadToQuantize(narrower, run.float, session)',
+    'loadModel(run.quantized, inFolder(run, files.quantized), session, layers)',
     'test/flow/try.test.ts',
   ),
   fault(

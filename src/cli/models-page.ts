@@ -40,6 +40,8 @@ const OWN = `## A model of your own
    \`image\` is [N, height, width, channels]; what it returns is [N, classes]. The first argument of a layer names its tensors (\`conv1.weight\`): with PyTorch's names
    your checkpoints load. [examples/own-model.mjs](../examples/own-model.mjs) has depthwise convolutions and blocks. A model may also be an object with \`build\`, \`minimumSize\` and \`card\`
    (\`Model\` of the package).
+   Images have the channel last, PyTorch's have it first: weights are translated, but a linear layer behind a flattened image reads its rows in PyTorch's order only
+   through \`nn.flatten(x)\`, not through \`nn.reshape\`.
 2. Look at it: \`tram models ./mynet.mjs --image 28x28x1 --classes 10\` lists its layers. A mistake is told with the line of your file.
 3. Train, quantise, explore, map and recover it: \`tram run --model ./mynet.mjs --data DATA\`. The line \`@type\` gives your editor the types, where the package is installed.
 4. The run keeps the file's hash, not the file: whoever goes on with the run has the same file at the same place. A changed one is refused by its name; use another folder

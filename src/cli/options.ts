@@ -10,7 +10,7 @@ import {
   mergeSettings,
   published,
 } from '../flow/settings/config.ts';
-import { parseSetting, withSetting } from '../flow/settings/fields.ts';
+import { parseSetting, SaidSettings } from '../flow/settings/fields.ts';
 import type { Setting } from '../flow/settings/table.ts';
 import { badValue, nameList, nonEmpty, oneOf, wholeNumberFrom } from '../flow/settings/values.ts';
 import { UserError } from '../tensor/errors.ts';
@@ -98,20 +98,21 @@ export function readSettings(command: Command, settings: readonly Setting[], onR
   let input: ConfigurationInput = values.published ? publishedFor(settings) : {};
   if (typeof values.config === 'string') input = mergeSettings(input, readConfigurationFile(values.config));
   const unset = (values.unset ?? []) as readonly string[];
+  const said = new SaidSettings(input);
   for (const setting of settings) {
     const name = optionName(setting, onRun);
     const given = values[new Option(name).attributeName()];
     if (unset.includes(name.slice(2))) {
       if (given !== undefined) throw new UserError(`${name} is given and also unset; leave one out`);
-      for (const path of setting.paths) input = withSetting(input, path, undefined);
+      said.say(
+        setting,
+        setting.paths.map(() => undefined),
+      );
     }
     if (given === undefined) continue;
-    const parsed = setting.placeholder === undefined ? [setting.value] : (given as readonly unknown[]);
-    setting.paths.forEach((path, k) => {
-      input = withSetting(input, path, parsed[k]);
-    });
+    said.say(setting, setting.placeholder === undefined ? [setting.value] : (given as readonly unknown[]));
   }
-  return input;
+  return said.input;
 }
 
 /** The published settings that the command's options could also set. */

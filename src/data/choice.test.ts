@@ -96,6 +96,10 @@ test('mean and deviation are those that were given, and part of the hash', async
     '--mean has 3 values, but the images have 1',
   );
   await expect(openDataset('digits', { deviation: [0] })).rejects.toThrow('--std holds 0; numbers above 0');
+  // Of values from 0 to 255, as some programs have them.
+  for (const options of [{ mean: [123.675] }, { deviation: [58.395] }, { mean: [-0.1] }]) {
+    await expect(openDataset('digits', options)).rejects.toThrow(/values are from 0 to 1 when they are normalised/);
+  }
 });
 
 describe('procedural data', () => {

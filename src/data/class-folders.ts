@@ -4,8 +4,8 @@
 // Invariant: an image's class is never guessed: what says nothing about it, or something else, is refused by name. Only
 // names of files are looked at here; whether they are pictures is found out when they are decoded.
 
-import { type Dirent, existsSync, readdirSync, statSync } from 'node:fs';
-import { basename, extname, join } from 'node:path';
+import { type Dirent, existsSync, readdirSync, realpathSync, statSync } from 'node:fs';
+import { basename, extname, isAbsolute, join, relative, sep } from 'node:path';
 import { UserError } from '../tensor/errors.ts';
 import { fileError, readText } from '../tensor/files.ts';
 import { nearestName } from '../tensor/names.ts';
@@ -32,8 +32,14 @@ export interface Listing {
 const IMAGE = /\.(png|jpe?g|jpe|jfif|webp)$/i;
 const trainNames = ['train', 'training'];
 const testNames = ['val', 'valid', 'validation', 'test', 'testing'];
-/** Folders below each other that are searched: no data set has more, and a link may lead back. */
+/** Folders below each other that are searched: no data set has more. */
 const DEEPEST = 8;
+
+/** Whether a link leads to a folder, or to one that holds it: its images would be found again, in another class. */
+function isAbove(link: string, folder: string): boolean {
+  const way = relative(realpathSync(link), realpathSync(folder));
+  return way.split(sep)[0] !== '..' && !isAbsolute(way);
+}
 
 interface Found {
   readonly images: string[];
@@ -57,7 +63,8 @@ function imagesBelow(folder: string, found: Found = { images: [], others: new Ma
     const path = inside === '' ? entry.name : `${inside}/${entry.name}`;
     const kind = entry.isSymbolicLink() ? statSync(join(folder, path), { throwIfNoEntry: false }) : entry;
     if (kind?.isDirectory()) {
-      if (depth < DEEPEST) imagesBelow(folder, found, path, depth + 1);
+      const leadsBack = entry.isSymbolicLink() && isAbove(join(folder, path), join(folder, inside));
+      if (depth < DEEPEST && !leadsBack) imagesBelow(folder, found, path, depth + 1);
     } else if (IMAGE.test(entry.name)) found.images.push(path);
     else {
       const ending = extname(entry.name).toLowerCase() || 'no ending';
@@ -176,7 +183,13 @@ function byLabelFile(
     // A header has no image of its name.
     if (image === undefined && line === 1) return;
     if (image === undefined) throw new UserError(`${labelFile}:${line}: no image in ${root} is called '${row[0]}'`);
-    labels[image] = classes(text, line);
+    const label = classes(text, line);
+    if (labels[image]! >= 0 && labels[image] !== label) {
+      throw new UserError(
+        `${labelFile}:${line}: ${row[0]} is of the class ${classNames[label]} here, of ${classNames[labels[image]!]} further up; one was expected`,
+      );
+    }
+    labels[image] = label;
   });
   const missing = labels.indexOf(-1);
   if (missing >= 0) throw new UserError(`${labelFile} says no class of ${join(root, images[missing]!)}`);
@@ -218,6 +231,12 @@ function classNumbers(
       );
     }
     const names = order?.names ?? classNames;
+    const most = numbers.reduce((a, b) => Math.max(a, b));
+    if (order && least !== 0 && most < order.names.length) {
+      throw new UserError(
+        `${labelFile} numbers the classes from ${least} to ${most}, of ${order.names.length} in ${order.path}: whether the first is 0 or 1 cannot be told; write the names of the classes' folders instead of numbers`,
+      );
+    }
     const offset = least === 0 ? 0 : 1;
     return (text, line) => {
       const label = known.get(isNumber(text) ? (names[Number(text) - offset] ?? '') : text);
@@ -256,10 +275,17 @@ export function listImages(
   }
   const classNames = train.names;
   const others = [...train.others].map(([ending, count]) => `${count} ${ending}`);
-  const notes =
-    others.length > 0
+  const empty = foldersIn(train.root).filter((name) => !classNames.includes(name));
+  const notes = [
+    ...(others.length > 0
       ? [`files that are no images by their names were passed over: ${others.slice(0, 5).join(', ')}`]
-      : [];
+      : []),
+    ...(empty.length > 0
+      ? [
+          `folders without images are no classes: ${empty.slice(0, 5).join(', ')}${empty.length > 5 ? `, … (${empty.length})` : ''}`,
+        ]
+      : []),
+  ];
   const found = { classNames, labels: 'the names of the folders' };
   const all = trainName === undefined ? [] : testNames.filter((name) => isFolder(join(folder, name)));
   const testRoot = testFolder ?? (all.length > 0 ? join(folder, all[0]!) : undefined);

@@ -5,6 +5,7 @@
 
 import { UserError } from '../tensor/errors.ts';
 import { sha256 } from '../tensor/files.ts';
+import { given } from '../tensor/given.ts';
 import type { AugmentOptions } from './augment.ts';
 import { type ChoiceOptions, stratified } from './choice.ts';
 import type { ImageSize } from './image.ts';
@@ -223,6 +224,39 @@ function normalisation(images: Uint8Array, channels: number, scale: number): Nor
 export interface Normalisation {
   readonly mean: readonly number[];
   readonly deviation: readonly number[];
+}
+
+/**
+ * The normalisation that is not measured: the user's, which may be a mean or a deviation alone, else the one that a
+ * checkpoint was published with, where the images are of its kind.
+ */
+export function statedNormalisation(
+  { mean, deviation, ofCheckpoint }: DatasetOptions,
+  { channels, scale }: Pick<Dataset, 'channels' | 'scale'>,
+): Partial<Normalisation> & { readonly isOfCheckpoint: boolean } {
+  const isOfCheckpoint =
+    !mean && !deviation && ofCheckpoint !== undefined && ofCheckpoint.mean.length === channels && scale === 255;
+  if (isOfCheckpoint) return { ...ofCheckpoint, isOfCheckpoint };
+  const perChannel = (name: string, values: readonly number[]) => {
+    if (values.length === channels) return values;
+    if (values.length === 1) return new Array<number>(channels).fill(values[0]!);
+    throw new UserError(
+      `${name} has ${values.length} values, but the images have ${channels} channels; give one for each`,
+    );
+  };
+  const own = given({
+    mean: mean && perChannel('--mean', mean),
+    deviation: deviation && perChannel('--std', deviation),
+  });
+  const bad = own.deviation?.find((value) => !(value > 0));
+  if (bad !== undefined) throw new UserError(`--std holds ${bad}; numbers above 0 were expected`);
+  const large = own.mean?.find((value) => !(value >= 0 && value <= 1)) ?? own.deviation?.find((value) => value > 1);
+  if (large !== undefined) {
+    throw new UserError(
+      `--mean and --std hold ${large}, but values are from 0 to 1 when they are normalised; divide what is meant for 0 to 255 by 255`,
+    );
+  }
+  return { ...own, isOfCheckpoint };
 }
 
 /** The hash of a data set that has another normalisation than the measured one. */

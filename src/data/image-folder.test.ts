@@ -1,7 +1,17 @@
 // Folders of image files: what is found where, decoded in three ways to the same bytes, damaged files named. Pictures
 // are of one colour each, lossless, so that a pixel tells which file it came from.
 
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
@@ -154,6 +164,14 @@ describe('layouts', () => {
     expect(await refusal(join(parent, 'net'), { testLabels: put('labels/gt.txt', '3\n1\n4\n') })).toMatch(
       /gt.txt:3: no training image is of the class '4'/,
     );
+    // Numbers of some classes alone may begin with 0 or with 1.
+    expect(await refusal(join(parent, 'net'), { testLabels: put('labels/gt.txt', '2\n1\n2\n') })).toMatch(
+      /gt.txt numbers the classes from 1 to 2, of 3 in .*synsets.txt: whether the first is 0 or 1 cannot be told/,
+    );
+    const twice = [1, 2, 3, 1].map((k, at) => `ILSVRC2012_val_0000000${k}.JPEG n${at + 1}0`.replace('n40', 'n20'));
+    expect(await refusal(join(parent, 'net'), { testLabels: put('labels/val.txt', twice.join('\n')) })).toMatch(
+      /val.txt:4: ILSVRC2012_val_00000001.JPEG is of the class n20 here, of n10 further up/,
+    );
   });
 
   test('what has no classes is refused, and a wrong path told with the nearest', async () => {
@@ -170,6 +188,43 @@ describe('layouts', () => {
     );
     expect(await refusal('images:/nowhere/at/all')).toMatch(/UserError: cannot read \/nowhere\/at\/all/);
   });
+});
+
+test('test images that are training images too are told, and folders without images', async () => {
+  await writeClasses('leak/train', ['ant', 'bee'], 3);
+  await writeClasses('leak/val', ['bee'], 2, { width: 9 });
+  mkdirSync(join(parent, 'leak/train/cat/raw'), { recursive: true });
+  mkdirSync(join(parent, 'leak/train/.cache'));
+  const image = { height: 8, width: 8, channels: 3 };
+  const clean = await openDataset(join(parent, 'leak'), { image });
+  expect(clean.classNames).toEqual(['ant', 'bee']);
+  expect(clean.notes.join()).toContain('folders without images are no classes: cat');
+  expect(clean.notes.join()).not.toContain('training images too');
+  cpSync(join(parent, 'leak/train/bee/001.png'), join(parent, 'leak/val/bee/x.png'));
+  symlinkSync(join(parent, 'leak/train/ant/002.png'), join(parent, 'leak/val/bee/y.png'));
+  put('leak/val/bee/z.png', 'no picture');
+  put('leak/train/bee/z.png', 'no picture');
+  const { notes } = await openDataset(join(parent, 'leak'), { image, badImages: 'skip' });
+  expect(notes.join()).toContain(
+    '2 of 4 test images are training images too, 1 of them in another class: bee/x.png is bee/001.png',
+  );
+});
+
+test('links to folders are followed, but not to where they lie', async () => {
+  await writeClasses('linked/train', ['ant'], 5);
+  await writeClasses('elsewhere', ['bees'], 5);
+  symlinkSync(join(parent, 'elsewhere/bees'), join(parent, 'linked/train/bee'));
+  for (const [name, to] of [
+    ['ant/self', '.'],
+    ['ant/all', '..'],
+    ['ant/more', join(parent, 'linked')],
+  ] as const)
+    symlinkSync(to, join(parent, 'linked/train', name));
+  const data = await openDataset(join(parent, 'linked'));
+  expect([data.classNames, data.classCounts]).toEqual([
+    ['ant', 'bee'],
+    [5, 5],
+  ]);
 });
 
 describe('choices', () => {
@@ -192,6 +247,13 @@ describe('choices', () => {
       /choice.txt:1: no training image of .* is called '000.png'/,
     );
     expect(await refusal(location, { classesOf: 'cat,dog' })).toMatch(/unknown class of .* 'dog'/);
+    // A name that one image alone has is no licence to take it for one of another class.
+    put('choice/train/ant/my ant, 1.png', await picture(7));
+    const spaced = put('choice.txt', 'ant/my ant, 1.png\nbee/002.png 1\nant/003.png,0\n');
+    expect(await reds(await openDataset(location, { sampleList: spaced }))).toEqual([3, 7, 22]);
+    expect(await refusal(location, { sampleList: put('choice.txt', 'cat/my ant, 1.png\n') })).toMatch(
+      /choice.txt:1: no training image of .* is called 'cat\/my ant, 1.png'/,
+    );
   });
 });
 
@@ -233,6 +295,35 @@ describe('images of different sizes', () => {
     expect(other.sha256).not.toBe(data.sha256);
   });
 
+  test('are all resized, those that have the image’s size too; of one size all, where that is asked for', async () => {
+    for (const [name, side] of [
+      ['ant/0', 24],
+      ['ant/1', 30],
+      ['bee/0', 24],
+      ['bee/1', 24],
+    ] as const) {
+      // A frame of one pixel, bright: at the edge of what is taken as it is alone.
+      const dark = sharp({ create: { width: side - 2, height: side - 2, channels: 3, background: 'black' } });
+      const bytes = await dark.extend({ top: 1, bottom: 1, left: 1, right: 1, background: 'white' }).png().toBuffer();
+      put(`framed/${name}.png`, bytes);
+      if (side === 24) put(`even/${name}.png`, bytes);
+    }
+    put('even/ant/1.png', readFileSync(join(parent, 'even/ant/0.png')));
+    const corners = async (data: Dataset) => new Set([...(await reds(data)), ...(await reds(data, 'test'))]);
+    const ways = [{}, { inMemory: 0 }, { imageCache: join(parent, 'framed-cache') }];
+    for (const way of ways) {
+      expect([...(await corners(await openImageFolder(join(parent, 'even'), way)))]).toEqual([255]);
+      const resized = await openImageFolder(join(parent, 'even'), { ...way, resize: 27 });
+      expect([...(await corners(resized))]).toEqual([0]);
+      expect(resized.notes.join()).toContain('shorter sides are resized to 27 pixels');
+      expect([...(await corners(await openImageFolder(join(parent, 'framed'), { ...way, image })))]).toEqual([0]);
+      // Test images of another size are seen as training images are, too.
+      cpSync(join(parent, 'even'), join(parent, 'apart/train'), { recursive: true });
+      cpSync(join(parent, 'framed/ant/1.png'), join(parent, 'apart/val/ant/1.png'), { recursive: true });
+      expect([...(await corners(await openImageFolder(join(parent, 'apart'), { ...way, image })))]).toEqual([0]);
+    }
+  });
+
   test('in grey have one channel where all are grey, or where that is asked for', async () => {
     const grey = await openDataset(join(parent, 'sizes'), { image: { ...image, channels: 1 } });
     expect((await grey.train.read(some, 3)).inputs.images!.length).toBe(3 * 24 * 24);
@@ -260,6 +351,7 @@ describe('images of different sizes', () => {
       for (const options of [
         { seed: 1, epoch: 2, batchSize: 4, augment },
         { seed: 1, epoch: 3, batchSize: 4 },
+        { seed: 1, epoch: 4, batchSize: 4, augment: { ...augment, rotate: 20, jitter: 0.4 } },
       ]) {
         for (const selection of trainingBatches(memory, options)) {
           const again = [...trainingBatches(other, options)].find(
@@ -283,7 +375,14 @@ describe('images of different sizes', () => {
     writeFileSync(part, bytes);
     const damaged = await openImageFolder(location, { image, resize: 28, imageCache, known: memory });
     await expect(damaged.test.read({ numbers: Int32Array.of(damaged.test.count - 1) }, 1)).rejects.toThrow(
-      /its copy in .* is damaged/,
+      /cannot read the image .*: its copy in .* is damaged; remove that file, and it is made again$/,
+    );
+    await expect(openImageFolder(location, { image, resize: 28, imageCache })).resolves.toBeDefined();
+    bytes[bytes.length - 5]! ^= 1;
+    bytes[400]! ^= 1;
+    writeFileSync(part, bytes);
+    await expect(openImageFolder(location, { image, resize: 28, imageCache })).rejects.toThrow(
+      /^cannot read the image .*: its copy in .* is damaged; remove that file, and it is made again$/,
     );
     // A part that is cut off is made anew.
     writeFileSync(part, bytes.subarray(0, -9));

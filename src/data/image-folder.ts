@@ -18,14 +18,15 @@ import {
   isKnown,
   type Normalisation,
   RawHistogram,
+  statedNormalisation,
 } from './dataset.ts';
 import { drawFrame, type Extent, resizedTo } from './framing.ts';
 import type { ImageSize } from './image.ts';
 import { type ImageSplit, memorySplit, streamedSplit } from './image-split.ts';
 import { BadPicture, decodeWhole, pictureSize, readPicture, viewOfRaw } from './picture.ts';
-import { PictureCache } from './picture-cache.ts';
+import { DamagedCopy, PictureCache } from './picture-cache.ts';
 import type { Selection } from './split.ts';
-import { bytesOf, centredView, framedView, sameExtent, usualShorterSide, type ViewOf } from './view.ts';
+import { bytesOf, centredView, framedView, sameExtent, unlessSized, usualShorterSide, type ViewOf } from './view.ts';
 
 /** Decoded images of both splits that are kept in memory, in bytes. */
 const KEPT = 2 ** 30;
@@ -44,7 +45,13 @@ interface Decoding {
   readonly size: ImageSize;
   /** The shorter side before the centre is cut out. */
   readonly shorter: number;
+  /** Whether pictures that have the image's size already are taken as they are, rather than resized as all others. */
+  readonly asTheyAre: boolean;
 }
+
+/** What of a picture is seen in evaluation. */
+const middleOf = ({ size, shorter, asTheyAre }: Decoding): ViewOf =>
+  asTheyAre ? unlessSized(size, centredView(size, shorter)) : centredView(size, shorter);
 
 /** What is to be seen of an image. */
 interface Sight {
@@ -64,21 +71,21 @@ export async function openImageFolder(location: string, options: FolderOptions):
   const folder = resolve(location);
   const listed = listImages(folder, { testFolder: options.testFile, testLabels: options.testLabels });
   const { listing, note } = chosenOf(listed, location, options);
-  const probe = await probeOf(listing.train, options);
+  const probe = await probeOf(listing, options);
   const decoding = decodingOf(probe, options);
-  const key = hashOf(listing, decoding, tell);
+  const { key, shared } = hashOf(listing, decoding, tell);
   const sources = await sourcesOf(listing, decoding, key, options);
   const { train, test, bad } = sources;
   const hash = bad.length === 0 ? key : sha256(key, ...bad);
-  const { mean, deviation, ofCheckpoint } = options;
-  const stated = mean && deviation ? { mean, deviation } : ofCheckpoint;
-  const measured = stated ?? (isKnown(hash, options.known) ? options.known : await sources.measure());
   const { height, width, channels } = decoding.size;
+  const { mean, deviation } = statedNormalisation(options, { channels, scale: 255 });
+  const stated = mean && deviation && { mean, deviation };
+  const measured = stated ?? (isKnown(hash, options.known) ? options.known : await sources.measure());
   const notes = [
     ...listing.notes,
     ...(note === undefined ? [] : [note]),
     ...(probe.sizes === undefined ? [] : [probe.sizes]),
-    ...(probe.uniform && sameExtent(probe.uniform, decoding.size)
+    ...(decoding.asTheyAre
       ? []
       : [`shorter sides are resized to ${decoding.shorter} pixels, and the centre of ${height}×${width} is used`]),
     ...(bad.length === 0
@@ -86,6 +93,11 @@ export async function openImageFolder(location: string, options: FolderOptions):
       : [
           `${bad.length} files cannot be decoded and are left out: ${bad.slice(0, 3).join(', ')}${bad.length > 3 ? ', …' : ''}`,
         ]),
+    ...sharedNote(
+      listing,
+      shared.filter(({ test: number }) => !bad.includes(nameOfBad(1, listing.test.files[number]!))),
+      test.count,
+    ),
     ...sources.notes,
   ];
   const dataset = completeDataset(
@@ -111,14 +123,20 @@ function chosenOf(listing: Listing, location: string, options: DatasetOptions) {
       // Any end of the path that names one image alone.
       for (let from = 0; from < parts.length; from++) add(parts.slice(from).join('/'), k);
     });
-    return (line: string) => {
-      const parts = line.split(/[\s,]/)[0]!.replaceAll('\\', '/').split('/');
+    const numberOf = (text: string) => {
+      const path = text.replaceAll('\\', '/');
+      const parts = path.split('/');
       for (let from = 0; from < parts.length; from++) {
         const number = numbers.get(parts.slice(from).join('/'));
-        if (number !== undefined && number !== null) return number;
+        if (number === undefined || number === null) continue;
+        // What stands before that must not say another folder: dog/1.jpg is not cat/1.jpg.
+        const whole = train.files[number]!;
+        return from === 0 || path.endsWith(`/${whole}`) ? number : undefined;
       }
       return undefined;
     };
+    // Behind a path may stand its class; a path may hold blanks and commas itself.
+    return (line: string) => numberOf(line) ?? numberOf(line.split(/[\s,]/)[0]!);
   };
   const chosen = choose(
     {
@@ -144,10 +162,11 @@ interface Probe {
   readonly sizes?: string;
 }
 
-async function probeOf(list: FileList, { image }: DatasetOptions): Promise<Probe> {
-  const { files } = list;
-  const step = Math.max(1, Math.floor(files.length / PROBED));
-  const paths = files.flatMap((_, k) => (k % step === 0 ? [pathOf(list, k)] : []));
+async function probeOf({ train, test }: Listing, { image }: DatasetOptions): Promise<Probe> {
+  const paths = [train, test].flatMap((list) => {
+    const step = Math.max(1, Math.floor(list.files.length / PROBED));
+    return list.files.flatMap((_, k) => (k % step === 0 ? [pathOf(list, k)] : []));
+  });
   const sizes = (
     await Promise.all(
       paths.map((path) =>
@@ -161,7 +180,7 @@ async function probeOf(list: FileList, { image }: DatasetOptions): Promise<Probe
   const [first] = sizes;
   if (!first) {
     if (image) return { channels: image.channels };
-    throw new UserError(`no image below ${list.root} can be decoded; the first is ${paths[0]}`);
+    throw new UserError(`no image below ${train.root} can be decoded; the first is ${paths[0]}`);
   }
   const channels = sizes.every((size) => size.channels === 1) ? 1 : 3;
   if (sizes.every((size) => sameExtent(size, first))) {
@@ -180,18 +199,27 @@ function decodingOf({ uniform, channels }: Probe, { image, resize, usualSize = U
   const least = Math.max(size.height, size.width);
   const shorter = resize ?? usualShorterSide(size);
   if (!(shorter >= least)) throw new UserError(`--resize is ${shorter}, less than the image's ${least} pixels`);
-  return { size, shorter };
+  // A shorter side that was asked for is that of all pictures.
+  const asTheyAre = resize === undefined && uniform !== undefined && sameExtent(uniform, size);
+  return { size, shorter, asTheyAre };
+}
+
+/** A test image, and a training image that is the same file. */
+interface Shared {
+  readonly test: number;
+  readonly train: number;
 }
 
 /**
  * What a run can see of the files: names, classes, sizes and contents, and how they are decoded. Of more than HASHED
- * bytes the contents are covered that evenly spaced files hold.
+ * bytes the contents are covered that evenly spaced files hold. And the test images whose contents, as far as they
+ * were looked at, a training image has too.
  */
 function hashOf(
   { classNames, train, test }: Listing,
-  { size, shorter }: Decoding,
+  { size, shorter, asTheyAre }: Decoding,
   tell: DatasetOptions['tell'],
-): string {
+): { readonly key: string; readonly shared: readonly Shared[] } {
   const lists = [train, test].map((list) => {
     const sizes = list.files.map((_, k) => statSync(pathOf(list, k), { throwIfNoEntry: false })?.size ?? 0);
     return { list, sizes };
@@ -203,19 +231,42 @@ function hashOf(
       `the images are ${formatBytes(total)}: one in ${every} is covered by the data set's hash, and the sizes of all`,
     );
   const { height, width, channels } = size;
-  const facts = lists.flatMap(({ list, sizes }) => [
-    list.files.map((name, k) => `${name}\n${list.labels[k]} ${sizes[k]}`).join('\n'),
-    ...list.files.flatMap((_, k) => (k % every === 0 && sizes[k]! > 0 ? [contentHash(pathOf(list, k))] : [])),
+  const hashed = lists.map(({ list, sizes }) => {
+    const numbers = all(list).filter((k) => k % every === 0 && sizes[k]! > 0);
+    return numbers.map((number) => ({ number, ...contentOf(pathOf(list, number)) }));
+  });
+  const facts = lists.flatMap(({ list, sizes }, k) => [
+    list.files.map((name, at) => `${name}\n${list.labels[at]} ${sizes[at]}`).join('\n'),
+    ...hashed[k]!.map(({ hash }) => hash),
   ]);
-  return sha256(JSON.stringify(['images 1', height, width, channels, shorter, classNames]), ...facts);
+  const [trained, tested] = hashed.map((list) => list.filter(({ isRead }) => isRead));
+  const inTraining = new Map(trained!.map(({ hash, number }) => [hash, number]));
+  return {
+    key: sha256(JSON.stringify(['images 2', height, width, channels, shorter, asTheyAre, classNames]), ...facts),
+    shared: tested!.flatMap(({ number, hash }) => {
+      const same = inTraining.get(hash);
+      return same === undefined ? [] : [{ test: number, train: same }];
+    }),
+  };
 }
 
-function contentHash(path: string): string {
+/** Accuracy on images that were trained on tells nothing: whoever has them has to know. */
+function sharedNote({ train, test }: Listing, shared: readonly Shared[], tested: number): string[] {
+  const [first] = shared;
+  if (!first) return [];
+  const otherwise = shared.filter((one) => test.labels[one.test] !== train.labels[one.train]).length;
+  const classes = otherwise > 0 ? `, ${otherwise} of them in another class` : '';
+  return [
+    `${shared.length} of ${tested} test images are training images too${classes}: ${test.files[first.test]} is ${train.files[first.train]}`,
+  ];
+}
+
+function contentOf(path: string): { readonly hash: string; readonly isRead: boolean } {
   try {
-    return sha256(readBytes(path));
+    return { hash: sha256(readBytes(path)), isRead: true };
   } catch (error) {
     // A folder with the name of an image, a file without permission: named when it is decoded.
-    return (error as Error).name;
+    return { hash: (error as Error).name, isRead: false };
   }
 }
 
@@ -255,6 +306,9 @@ async function eachImage(
       try {
         await read(number);
       } catch (error) {
+        if (error instanceof DamagedCopy) {
+          throw new UserError(`cannot read the image ${pathOf(list, number)}: ${error.message}`);
+        }
         if (!(error instanceof BadPicture)) throw error;
         bad.set(number, error.message);
       }
@@ -307,9 +361,9 @@ function judged(looked: readonly Looked[], { badImages = 'refuse', tell }: Datas
 const MOST_TOLD = 50;
 
 async function inMemory({ train, test }: Listing, decoding: Decoding, options: DatasetOptions): Promise<Sources> {
-  const { size, shorter } = decoding;
+  const { size } = decoding;
   const length = bytesOf(size);
-  const view = centredView(size, shorter);
+  const view = middleOf(decoding);
   const decoded = await Promise.all(
     [train, test].map(async (list) => {
       const images = new Uint8Array(list.files.length * length);
@@ -348,18 +402,18 @@ type ReadSight = (number: number, viewOf: ViewOf, target: Uint8Array) => Promise
 /** Whether random boxes are seen, which are taken of the pictures themselves. */
 const seesBoxes = (augmentation: Selection['augmentation']): boolean => (augmentation?.options.resizedCrop ?? 0) > 0;
 
-function sightOf(augmentation: Selection['augmentation'], { size, shorter }: Decoding): Sight {
-  if (!augmentation) return { viewOf: centredView(size, shorter) };
+function sightOf(augmentation: Selection['augmentation'], decoding: Decoding): Sight {
+  if (!augmentation) return { viewOf: middleOf(decoding) };
   const { options, random } = augmentation;
   const shift = new Int32Array(3);
   if (!seesBoxes(augmentation)) {
     drawShift(shift, 0, options, random);
-    return { viewOf: centredView(size, shorter), shift };
+    return { viewOf: middleOf(decoding), shift };
   }
   const frame = drawFrame(augmentation)!;
   drawShift(shift, 0, { ...options, flip: false }, random);
   shift[2] = frame.mirrored ? 1 : 0;
-  return { viewOf: framedView(size, frame, options.resizedCrop!), shift };
+  return { viewOf: framedView(decoding.size, frame, options.resizedCrop!), shift };
 }
 
 function streamedFiles(list: FileList, decoding: Decoding, read: ReadSight): ImageSplit {
@@ -395,7 +449,7 @@ async function measured(
   tell: DatasetOptions['tell'],
 ): Promise<Normalisation> {
   const histogram = new RawHistogram(decoding.size.channels);
-  const view = centredView(decoding.size, decoding.shorter);
+  const view = middleOf(decoding);
   const every = Math.ceil(list.files.length / MEASURED);
   const one = async (number: number) => {
     const image = new Uint8Array(bytesOf(decoding.size));
@@ -436,7 +490,7 @@ async function onDemand(listing: Listing, decoding: Decoding, key: string, optio
 /** The lists without files that cannot be decoded; what is known to be bad is not looked for again. */
 async function sifted(
   lists: readonly FileList[],
-  { size, shorter }: Decoding,
+  decoding: Decoding,
   key: string,
   options: DatasetOptions,
 ): Promise<[FileList[], string[]]> {
@@ -450,7 +504,8 @@ async function sifted(
   const { known, tell } = options;
   const told = known?.badImages ?? [];
   if (isKnown(told.length === 0 ? key : sha256(key, ...told), known)) return [without(new Set(told)), [...told]];
-  const view = centredView(size, shorter);
+  const { size } = decoding;
+  const view = middleOf(decoding);
   const image = new Uint8Array(bytesOf(size));
   const looked = [];
   for (const list of lists) {
@@ -471,8 +526,9 @@ async function cached(
   folder: string,
   options: DatasetOptions,
 ): Promise<Sources> {
-  const { size, shorter } = decoding;
-  const resizedOf = (picture: Extent) => (sameExtent(picture, size) ? picture : resizedTo(picture, shorter));
+  const { size, shorter, asTheyAre } = decoding;
+  const resizedOf = (picture: Extent) =>
+    asTheyAre && sameExtent(picture, size) ? picture : resizedTo(picture, shorter);
   const { train, test } = listing;
   const trained = train.files.length;
   const count = trained + test.files.length;

@@ -82,9 +82,11 @@ export function streamedSplit<View>(reader: ImageReader<View>, size: ImageSize):
     };
     // The view is the reader's; what it shows may change colour, or turn.
     const seen = augmentation && { ...augmentation, options: { ...augmentation.options, resizedCrop: 0 } };
-    const drawn = Array.from(numbers, () => ({ view: draw(augmentation), alteration: drawAlteration(seen) }));
-    const reading = drawn.map(({ view, alteration }, k) =>
-      one(numbers[k]!, view, alteration, pixels.subarray(k * length, (k + 1) * length)),
+    // All views first, as where images are in memory: the same draws make the same bytes.
+    const views = Array.from(numbers, () => draw(augmentation));
+    const alterations = views.map(() => drawAlteration(seen));
+    const reading = views.map((view, k) =>
+      one(numbers[k]!, view, alterations[k], pixels.subarray(k * length, (k + 1) * length)),
     );
     try {
       await Promise.all(reading);

@@ -10,7 +10,6 @@ import { UserError } from '../tensor/errors.ts';
 import { makeFolder, writeFileAtomic } from '../tensor/files.ts';
 import { formatBytes } from '../tensor/numbers.ts';
 import type { Extent } from './framing.ts';
-import { BadPicture } from './picture.ts';
 
 /** Pictures in a part. */
 const PART = 256;
@@ -19,6 +18,9 @@ const VERSION = 1;
 /** Magic, version, pictures, channels; then height, width and checksum of each. */
 const FIELDS = 4;
 const headLength = (count: number): number => 4 * (FIELDS + 3 * count);
+
+/** What is kept of a picture is not what was written; the picture itself may be well. */
+export class DamagedCopy extends Error {}
 
 export interface Decoded {
   readonly extent: Extent;
@@ -92,7 +94,7 @@ export class PictureCache {
     return this.#places[number] === undefined;
   }
 
-  /** A picture, [height, width, channels]. Throws BadPicture where what is there is not what was written. */
+  /** A picture, [height, width, channels]. Throws DamagedCopy where what is there is not what was written. */
   async read(number: number): Promise<Decoded> {
     const { part, offset, height, width, checksum } = this.#places[number]!;
     const pixels = new Uint8Array(height * width * this.#channels);
@@ -103,7 +105,7 @@ export class PictureCache {
       await file.close();
     }
     if (crc32(pixels) !== checksum) {
-      throw new BadPicture(`its copy in ${part} is damaged; remove that file, and it is made again`);
+      throw new DamagedCopy(`its copy in ${part} is damaged; remove that file, and it is made again`);
     }
     return { extent: { height, width }, pixels };
   }
@@ -112,7 +114,7 @@ export class PictureCache {
 async function readWhole(file: FileHandle, into: Uint8Array, offset: number, path: string): Promise<void> {
   for (let read = 0; read < into.length; ) {
     const { bytesRead } = await file.read(into, read, into.length - read, offset + read);
-    if (bytesRead === 0) throw new BadPicture(`${path} ends too early; remove it, and it is made again`);
+    if (bytesRead === 0) throw new DamagedCopy(`${path} ends too early; remove it, and it is made again`);
     read += bytesRead;
   }
 }

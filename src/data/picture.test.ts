@@ -8,7 +8,7 @@ import sharp from 'sharp';
 import { afterAll, describe, expect, test } from 'vitest';
 import type { Extent } from './framing.ts';
 import { BadPicture, pictureSize, readPicture } from './picture.ts';
-import { centredView, usualShorterSide, type View } from './view.ts';
+import { centredView, unlessSized, usualShorterSide, type View } from './view.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'tram-picture-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -24,7 +24,12 @@ type Size = Extent & { readonly channels: number };
 /** Reads a file whole, at its own size. */
 async function read(path: string, size: Size, view?: View): Promise<number[]> {
   const target = new Uint8Array(size.height * size.width * size.channels).fill(77);
-  await readPicture(path, view ? () => view : centredView(size, Math.min(size.height, size.width)), size, target);
+  await readPicture(
+    path,
+    view ? () => view : unlessSized(size, centredView(size, Math.min(size.height, size.width))),
+    size,
+    target,
+  );
   return [...target];
 }
 
@@ -164,7 +169,11 @@ test('the centred view rounds as torchvision does', () => {
     resized: { height: 256, width: 341 },
     crop: { top: 16, left: 58 },
   });
-  expect(view({ height: 224, width: 224 })).toEqual({ resized: size, crop: { top: 0, left: 0 } });
+  expect(view({ height: 224, width: 224 })).toMatchObject({
+    resized: { height: 256, width: 256 },
+    crop: { top: 16, left: 16 },
+  });
+  expect(unlessSized(size, view)({ height: 224, width: 224 })).toEqual({ resized: size, crop: { top: 0, left: 0 } });
   expect(view({ height: 500, width: 3 }).resized).toEqual({ height: 42666, width: 256 });
 });
 
@@ -195,6 +204,25 @@ describe('a damaged file', () => {
     const png = await picture.clone().png().toBuffer();
     png[png.length >> 1]! ^= 0xff;
     await expect(read(put('overwritten.png', png), size)).rejects.toThrow(BadPicture);
+  });
+
+  test('many side by side have each its own reason', async () => {
+    const noise = Uint8Array.from({ length: 64 * 64 * 3 }, (_, k) => (k * 7919) >> 3);
+    const whole = sharp(noise, { raw: { width: 64, height: 64, channels: 3 } });
+    const size = { height: 64, width: 64, channels: 3 };
+    const jpeg = await whole.jpeg().toBuffer();
+    const png = await whole.png().toBuffer();
+    const kinds = [
+      { path: put('cut.jpg', jpeg.subarray(0, jpeg.length >> 1)), reason: /premature end of JPEG image/ },
+      { path: put('cut.png', png.subarray(0, png.length >> 1)), reason: /libpng read error/ },
+      { path: put('text.webp', Buffer.from('text')), reason: /unsupported image format/ },
+    ];
+    await Promise.all(
+      Array.from({ length: 120 }, (_, k) => {
+        const { path, reason } = kinds[k % 3]!;
+        return expect(read(path, size)).rejects.toThrow(reason);
+      }),
+    );
   });
 
   test('is refused with its reason when it is something else', async () => {

@@ -45,18 +45,40 @@ function decoder(): Promise<Decoder> {
 /** Threads of Node's pool, less one for files and devices. */
 const atOnce = Math.max(1, Number(process.env.UV_THREADPOOL_SIZE || 4) - 1);
 let running = 0;
-const waiting: (() => void)[] = [];
+let isAlone = false;
+const waiting: { readonly go: () => void; readonly alone: boolean }[] = [];
 
-/** Runs a job when fewer than `atOnce` others run. */
-async function inTurn<Result>(job: () => Promise<Result>): Promise<Result> {
-  if (running >= atOnce) await new Promise<void>((go) => waiting.push(go));
-  else running++;
+function letGo(): void {
+  for (let [first] = waiting; first && !isAlone && running < (first.alone ? 1 : atOnce); [first] = waiting) {
+    waiting.shift();
+    running++;
+    isAlone = first.alone;
+    first.go();
+  }
+}
+
+/** Runs a job when fewer than `atOnce` others run, or none. */
+async function inTurn<Result>(job: () => Promise<Result>, alone: boolean): Promise<Result> {
+  await new Promise<void>((go) => {
+    waiting.push({ go, alone });
+    letGo();
+  });
   try {
     return await job();
   } finally {
-    const next = waiting.shift();
-    if (next) next();
-    else running--;
+    running--;
+    if (alone) isAlone = false;
+    letGo();
+  }
+}
+
+/** Decodes; where that fails once more, alone: the decoder has one text of errors for all threads. */
+async function decoding<Result>(job: () => Promise<Result>): Promise<Result> {
+  try {
+    return await inTurn(job, false);
+  } catch (error) {
+    if (!(error instanceof BadPicture)) throw error;
+    return await inTurn(job, true);
   }
 }
 
@@ -65,13 +87,13 @@ const options: SharpOptions = { failOn: 'warning', limitInputPixels: MOST_PIXELS
 /** Decodes the view of a file into `target`, [height, width, channels]. Throws BadPicture with the reason. */
 export async function readPicture(path: string, viewOf: ViewOf, size: ImageSize, target: Uint8Array): Promise<void> {
   const sharp = await decoder();
-  await inTurn(async () => toSize(sharp, await contentOf(path), viewOf, size, target));
+  await decoding(async () => toSize(sharp, await contentOf(path), viewOf, size, target));
 }
 
 /** The size of a picture, upright, and its channels: 1 for grey ones, else 3. Throws BadPicture with the reason. */
 export async function pictureSize(path: string): Promise<ImageSize> {
   const sharp = await decoder();
-  return inTurn(async () => {
+  return decoding(async () => {
     const { extent, isGrey } = await headerOf(sharp, await contentOf(path));
     return { ...extent, channels: isGrey ? 1 : 3 };
   });
@@ -84,7 +106,7 @@ export async function decodeWhole(
   channels: number,
 ): Promise<{ readonly extent: Extent; readonly pixels: Uint8Array }> {
   const sharp = await decoder();
-  return inTurn(async () => {
+  return decoding(async () => {
     const bytes = await contentOf(path);
     const { extent } = await headerOf(sharp, bytes);
     const resized = resizedOf(extent);
@@ -115,7 +137,7 @@ export async function viewOfRaw(
   }
   const sharp = await decoder();
   const raw = { ...extent, channels: channels as 1 | 3 };
-  await inTurn(async () => {
+  await decoding(async () => {
     const image = sharp(pixels, { ...options, raw });
     copyPixels(await viewed(image, extent, viewOf, size).raw().toBuffer(), size, target);
   });

@@ -18,6 +18,7 @@ import {
   finishDataset,
   type ImageSize,
   normalisedHash,
+  statedNormalisation,
   takeArrays,
 } from './dataset.ts';
 import { isIdx, openIdx } from './idx.ts';
@@ -247,24 +248,12 @@ const isInMemory = (split: ImageSplit): split is MemorySplit => split.images !==
 
 /** Another normalisation than the measured one is part of what a run can see. */
 function withNormalisation(dataset: Dataset, options: DatasetOptions): Dataset {
-  const { mean, deviation, ofCheckpoint, ...others } = options;
-  if (ofCheckpoint && mean === undefined && deviation === undefined) {
-    if (ofCheckpoint.mean.length !== dataset.channels || dataset.scale !== 255) return dataset;
-    const note = `normalised as the model's published weights expect it (mean ${ofCheckpoint.mean.join(', ')}); for weights of your own say --mean and --std`;
-    return withNormalisation({ ...dataset, notes: [...dataset.notes, note] }, { ...others, ...ofCheckpoint });
-  }
-  if (mean === undefined && deviation === undefined) return dataset;
-  const given = { mean: mean ?? dataset.mean, deviation: deviation ?? dataset.deviation };
-  const { channels } = dataset;
-  const perChannel = (name: string, values: readonly number[]) => {
-    if (values.length === channels) return values;
-    if (values.length === 1) return new Array<number>(channels).fill(values[0]!);
-    throw new UserError(
-      `${name} has ${values.length} values, but the images have ${channels} channels; give one for each`,
-    );
+  const { isOfCheckpoint, mean, deviation } = statedNormalisation(options, dataset);
+  if (!mean && !deviation) return dataset;
+  const own = { mean: mean ?? dataset.mean, deviation: deviation ?? dataset.deviation };
+  const note = `normalised as the model's published weights expect it (mean ${own.mean.join(', ')}); for weights of your own say --mean and --std`;
+  return {
+    ...{ ...dataset, ...own, sha256: normalisedHash(dataset.sha256, own) },
+    notes: isOfCheckpoint ? [...dataset.notes, note] : dataset.notes,
   };
-  const own = { mean: perChannel('--mean', given.mean), deviation: perChannel('--std', given.deviation) };
-  const bad = own.deviation.find((value) => !(value > 0));
-  if (bad !== undefined) throw new UserError(`--std holds ${bad}; numbers above 0 were expected`);
-  return { ...dataset, ...own, sha256: normalisedHash(dataset.sha256, own) };
 }

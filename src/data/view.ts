@@ -23,14 +23,17 @@ export function usualShorterSide({ height, width }: Extent): number {
 
 /**
  * The centre of a picture whose shorter side was resized to `shorter` pixels, which is at least the image's longer one.
- * A picture that has the image's size already is taken as it is.
  */
 export function centredView(target: Extent, shorter: number): ViewOf {
   return (picture) => {
-    if (sameExtent(picture, target)) return { resized: target, crop: noCorner };
     const { size, box } = evaluationFrame(picture, shorter, target);
     return { resized: size, crop: box };
   };
+}
+
+/** A picture that has the image's size already as it is, others by their view. */
+export function unlessSized(target: Extent, viewOf: ViewOf): ViewOf {
+  return (picture) => (sameExtent(picture, target) ? { resized: target, crop: noCorner } : viewOf(picture));
 }
 
 /** The random box that a frame draws in a picture, of at least this share of its area, resized to the image. */

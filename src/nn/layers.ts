@@ -22,6 +22,15 @@ import { layerNorm, softmax } from '../engine/operations/normalizations.ts';
 import { meanOver, product } from '../engine/operations/repetitions.ts';
 import { invariant, UserError } from '../tensor/errors.ts';
 import { type Shape, sameShape, sizeOf } from '../tensor/tensor.ts';
+import {
+  requireCount,
+  requireExtent,
+  requireGroups,
+  requireImage,
+  requireName,
+  requireOptions,
+  requireWindow,
+} from './layer-options.ts';
 
 /** How a trainable tensor starts: He initialisation by fan-out or fan-in, a constant. */
 export type Initial =
@@ -89,6 +98,15 @@ export interface BatchNormOptions {
 /** The input i32 [2] of a graph that draws: the key of a step, of which all that is drawn is a function. */
 export const RANDOM_KEY = 'randomKey';
 
+/** What each of them takes, for messages; the types below say more. */
+const optionNames = {
+  conv: ['out', 'kernel', 'stride', 'padding', 'dilation', 'groups', 'bias'],
+  linear: ['bias', 'deviation'],
+  batchNorm: ['epsilon', 'momentum'],
+  maxPool: ['ceil'],
+  averagePool: ['ceil', 'countPadding'],
+} as const;
+
 export interface PoolOptions {
   /** Whether a last window that reaches beyond the padded image counts, if it begins inside; default: it does not. */
   readonly ceil?: boolean;
@@ -145,18 +163,38 @@ export class Layers {
     return this.graph.labelled(name, build);
   }
 
-  /** Convolution, [N, H, W, I] → [N, H', W', out]; He initialisation by fan-out. */
+  /**
+   * Convolution, [N, H, W, I] → [N, H', W', out]; He initialisation by fan-out. `spec`: { out, kernel, stride = 1,
+   * padding = 0, dilation = 1, groups = 1, bias = false }, kernel to dilation a number or [height, width].
+   */
   conv(name: string, x: Value, spec: ConvSpec): Value {
+    requireName('conv', name);
+    requireOptions(name, spec, optionNames.conv);
+    requireImage(name, x);
+    const { out, kernel, stride = 1, padding = 0, dilation = 1, groups = 1 } = spec;
+    requireCount(`${name}: out`, out);
+    requireExtent(`${name}: kernel`, kernel, 1);
+    requireExtent(`${name}: stride`, stride, 1);
+    requireExtent(`${name}: padding`, padding, 0);
+    requireExtent(`${name}: dilation`, dilation, 1);
+    requireGroups(name, groups, x.shape[3]!, out);
     return this.graph.labelled(name, () => this.#conv(name, x, spec));
   }
 
-  /** Linear layer over the last axis, [N, features] → [N, out] or [N, …, features] → [N, …, out] for every token. */
+  /**
+   * Linear layer over the last axis, [N, features] → [N, out] or [N, …, features] → [N, …, out] for every token.
+   * `spec`: { bias = true, deviation }, the one of the weights at the start.
+   */
   linear(name: string, x: Value, out: number, spec: LinearSpec = {}): Value {
+    requireName('linear', name);
+    requireOptions(name, spec, optionNames.linear);
+    requireCount(`${name}: outputs`, out);
     return this.graph.labelled(name, () => this.#linear(name, x, out, spec));
   }
 
   /** A trained tensor that is no layer's: a token, a table. Starts normal with this deviation. */
   parameter(name: string, shape: Shape, deviation = 0.02): Value {
+    requireName('parameter', name);
     return this.#parameter(name, shape, { kind: 'normal', deviation });
   }
 
@@ -170,13 +208,30 @@ export class Layers {
     return this.graph.apply1('gatherRows', [x], { index });
   }
 
-  /** The same elements under another shape. */
+  /**
+   * The same elements under another shape, the last axis the fastest; an image as rows for a linear layer: `flatten`.
+   */
   reshape(x: Value, shape: Shape): Value {
     return this.graph.apply1('reshape', [x], { shape });
   }
 
-  /** Batch normalisation over all axes but the last, with a learned scale and shift; any shape. */
+  /**
+   * An image as a row in the order of PyTorch's flatten, channel by channel, so that the weights of a linear layer
+   * behind it load: [N, H, W, C] → [N, C·H·W].
+   */
+  flatten(x: Value): Value {
+    requireImage('flatten', x);
+    const [n, ...extents] = x.shape as [number, number, number, number];
+    return this.reshape(this.permute(x, [0, 3, 1, 2]), [n, sizeOf(extents)]);
+  }
+
+  /**
+   * Batch normalisation over all axes but the last, with a learned scale and shift; any shape. `options`:
+   * { epsilon = 1e-5, momentum = 0.1 }.
+   */
   batchNorm(name: string, x: Value, options: BatchNormOptions = {}): Value {
+    requireName('batchNorm', name);
+    requireOptions(name, options, optionNames.batchNorm);
     if (this.#folded.has(name)) return x;
     return this.graph.labelled(name, () => this.#batchNorm(name, x, options));
   }
@@ -186,6 +241,8 @@ export class Layers {
    * epsilon 1e-5, most vision transformers 1e-6.
    */
   layerNorm(name: string, x: Value, epsilon = 1e-5): Value {
+    requireName('layerNorm', name);
+    if (!(epsilon > 0)) throw new UserError(`${name}: an epsilon of ${String(epsilon)}; expected a number above 0`);
     return this.graph.labelled(name, () => {
       const channels = [x.shape.at(-1)!];
       const weight = this.#parameter(`${name}.weight`, channels, { kind: 'constant', value: 1 });
@@ -314,10 +371,13 @@ export class Layers {
 
   /**
    * Largest value of each window, [N, H, W, C] → [N, H', W', C]; padding never wins. A number goes for height and
-   * width. `ceil`: PyTorch's ceil_mode, a last window may reach beyond the padded image.
+   * width; the stride is the window's size unless told. `ceil`: PyTorch's ceil_mode, a last window may reach beyond the
+   * padded image.
    */
-  maxPool(x: Value, size: PerAxis, stride: PerAxis, padding: PerAxis = 0, { ceil = false }: PoolOptions = {}): Value {
-    return this.graph.apply1('maxPool', [x], squareWindow(size, stride, padding, ceil));
+  maxPool(x: Value, size: PerAxis, stride: PerAxis = size, padding: PerAxis = 0, options: PoolOptions = {}): Value {
+    requireWindow('maxPool', x, [size, stride, padding]);
+    requireOptions('maxPool', options, optionNames.maxPool);
+    return this.graph.apply1('maxPool', [x], squareWindow(size, stride, padding, options.ceil));
   }
 
   /**
@@ -329,14 +389,19 @@ export class Layers {
     size: PerAxis,
     stride: PerAxis = size,
     padding: PerAxis = 0,
-    { countPadding = true, ceil = false }: AveragePoolOptions = {},
+    options: AveragePoolOptions = {},
   ): Value {
+    requireWindow('averagePool', x, [size, stride, padding]);
+    requireOptions('averagePool', options, optionNames.averagePool);
+    const { countPadding = true, ceil = false } = options;
     const window = squareWindow(size, stride, padding, ceil);
     return this.graph.apply1('averagePool', [x], { ...window, ...(!countPadding && { countPadding }) });
   }
 
   /** Means over equal parts of an image, [N, H, W, C] → [N, height, width, C]: both must divide its extents. */
   adaptiveAveragePool(x: Value, size: PerAxis): Value {
+    requireImage('adaptiveAveragePool', x);
+    requireExtent('adaptiveAveragePool: size', size, 1);
     const [height, width] = pair(size);
     const [, h, w] = x.shape as [number, number, number, number];
     if (h % height !== 0 || w % width !== 0) {
@@ -350,6 +415,7 @@ export class Layers {
 
   /** Mean over the image, [N, H, W, C] → [N, C]. */
   globalAveragePool(x: Value): Value {
+    requireImage('globalAveragePool', x);
     const [n, h, w, c] = x.shape as [number, number, number, number];
     const pooled = this.graph.apply1('averagePool', [x], squareWindow([h, w], 1));
     return this.graph.apply1('reshape', [pooled], { shape: [n, c] });

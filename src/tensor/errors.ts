@@ -15,6 +15,9 @@ export class UserError extends Error {
   }
 }
 
+/** A program that a device has no room for, or cannot address: with a smaller batch it may. */
+export class TooLargeError extends UserError {}
+
 /** Characters that a message keeps of a text: its beginning, and its end, where the advice is. */
 const KEPT = { first: 1000, last: 300 } as const;
 

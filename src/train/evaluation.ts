@@ -4,7 +4,8 @@ import { setImmediate } from 'node:timers/promises';
 import { evaluationBatches } from '../data/batches.ts';
 import { readAhead } from '../data/read-ahead.ts';
 import type { Split } from '../data/split.ts';
-import type { Session } from '../engine/backend.ts';
+import type { Program, Session } from '../engine/backend.ts';
+import { TooLargeError } from '../tensor/errors.ts';
 import { feedOf, writeBatch } from './feed.ts';
 import { added, type Figures, meansOf, noSums, outputFigures, readFigures } from './figures.ts';
 import { ResultsInFlight } from './pipeline.ts';
@@ -36,11 +37,21 @@ export async function evaluator<M extends string>(
   split: Split,
   aliasOf?: (variable: string) => string,
 ): Promise<Evaluator<M>> {
-  const batchSize = session.backend.device.ownMemory ? DEVICE_BATCH : HOST_BATCH;
   const feed = feedOf(session, task, split);
-  const { graph, ...outcome } = buildNetwork(...([task, arithmetic, 'evaluate', batchSize, feed, aliasOf] as const));
-  outputFigures(graph, outcome);
-  const program = await session.compile(graph);
+  const compile = async (size: number): Promise<Compiled> => {
+    const { graph, ...outcome } = buildNetwork(...([task, arithmetic, 'evaluate', size, feed, aliasOf] as const));
+    outputFigures(graph, outcome);
+    return { batchSize: size, program: await session.compile(graph) };
+  };
+  // Large images: half as many, until the device has room for them.
+  const fitting = (size: number): Promise<Compiled> =>
+    compile(size).catch((error: unknown) => {
+      if (size === 1 || !(error instanceof TooLargeError)) throw error;
+      return fitting(Math.ceil(size / 2));
+    });
+  const { batchSize, program } = await fitting(
+    Math.min(session.backend.device.ownMemory ? DEVICE_BATCH : HOST_BATCH, split.count),
+  );
   const measure = async (onBatch?: (examples: number) => void) => {
     let sums = noSums(task);
     let examples = 0;
@@ -63,6 +74,11 @@ export async function evaluator<M extends string>(
     return { ...meansOf(sums), examples };
   };
   return Object.assign(measure, { dispose: () => program.dispose() });
+}
+
+interface Compiled {
+  readonly batchSize: number;
+  readonly program: Program;
 }
 
 interface Counts {

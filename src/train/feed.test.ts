@@ -3,10 +3,11 @@ import { firstExamples } from '../data/batches.ts';
 import { memorySplit } from '../data/image-split.ts';
 import { openDataset } from '../data/registry.ts';
 import type { Batch, Selection } from '../data/split.ts';
+import type { Graph } from '../engine/graph/graph.ts';
 import { wasmBackend } from '../engine/wasm/runtime/backend.ts';
 import { findModel } from '../nn/models/registry.ts';
 import { initialTensor } from '../nn/parameters.ts';
-import { UserError } from '../tensor/errors.ts';
+import { TooLargeError, UserError } from '../tensor/errors.ts';
 import { evaluator } from './evaluation.ts';
 import { feedOf } from './feed.ts';
 import { imageTask } from './images.ts';
@@ -133,5 +134,32 @@ test('a split may be an object with methods', async () => {
   const session = await wasmBackend({ threads: 1 }).openSession();
   const batch = await feedOf(session, task, new Shifted()).read(firstExamples(3), 3);
   expect(batch).toEqual(await dataset.train.read(firstExamples(3, 5), 3));
+  await session.dispose();
+});
+
+test('an evaluation takes batches that the device has room for', async () => {
+  const session = await wasmBackend({ threads: 1 }).openSession();
+  buildNetwork(task, arithmetic, 'evaluate', 1).layers.parameters.forEach((parameter, position) => {
+    session.write(parameter.name, initialTensor(parameter, 1, position));
+  });
+  const compile = session.compile.bind(session);
+  const whole = await (await evaluator(session, task, arithmetic, dataset.test))();
+  const asked: number[] = [];
+  const limit = (most: number) =>
+    Object.assign(session, {
+      compile: async (graph: Graph) => {
+        const rows = graph.inputs.get('labels')!.shape[0]!;
+        asked.push(rows);
+        if (rows > most) throw new TooLargeError('too large');
+        return await compile(graph);
+      },
+    });
+  const parts = await (await evaluator(limit(32), task, arithmetic, dataset.test))();
+  // No larger than the split.
+  expect(asked).toEqual([70, 35, 18]);
+  expect(parts.metrics).toEqual(whole.metrics);
+  expect(parts.examples).toBe(70);
+  expect(parts.loss).toBeCloseTo(whole.loss, 5);
+  await expect(evaluator(limit(0), task, arithmetic, dataset.test)).rejects.toThrow('too large');
   await session.dispose();
 });

@@ -170,7 +170,7 @@ test('each program is compiled once for all epochs, the largest first, and given
   const { events, left } = await observedTraining();
   expect(events.filter((event) => event.startsWith('compile'))).toEqual([
     'compile step of 1',
-    'compile evaluation of 128',
+    'compile evaluation of 3',
   ]);
   expect(left).toBe(0);
 });

@@ -42,6 +42,8 @@ describe('a schedule', () => {
     expectClose(shares, expected);
     expect(shares[2]).toBe(1);
     expect(shares[9]).toBeCloseTo(4e-6, 12);
+    // Of one step it is the end, as there.
+    expectClose(course({ schedule: 'one-cycle' }, 1, 1), [4e-6]);
   });
 
   test('behind a warm-up of epochs and steps', () => {

@@ -59,7 +59,7 @@ function after(schedule: Schedule, at: number, steps: number, epoch: number, epo
       const top = ONE_CYCLE.rise * steps - 1;
       const { start } = ONE_CYCLE;
       if (at <= top) return between(start, 1, top > 0 ? at / top : 1);
-      return between(1, start * ONE_CYCLE.end, Math.min(1, (at - top) / Math.max(1, steps - 1 - top)));
+      return between(1, start * ONE_CYCLE.end, Math.min(1, (at - top) / (steps - 1 - top)));
     }
   }
 }

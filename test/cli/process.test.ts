@@ -2,7 +2,7 @@
 // written on an error.
 
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -45,6 +45,19 @@ function tram(args: readonly string[], onOutput: (child: Child, out: string) => 
 test('--version is that of package.json', async () => {
   expect(await tram(['--version'])).toEqual({ code: 0, out: `${version}\n`, err: '' });
 });
+
+test.skipIf(Number(process.versions.node.split('.')[0]) >= 22)(
+  'a model in TypeScript is refused by a Node.js that reads none, with one that does',
+  async () => {
+    writeFileSync(join(folder, 'net.ts'), 'export default (nn: unknown) => nn;');
+    const { code, err } = await tram(['models', './net.ts']);
+    expect({ code, err }).toEqual({
+      code: 2,
+      err: `tram: ./net.ts: Node.js ${process.version} reads no TypeScript; use 22.18 or later, or give the compiled .js or .mjs\n`,
+    });
+    rmSync(join(folder, 'net.ts'));
+  },
+);
 
 describe('an error', () => {
   test.each([

@@ -18,10 +18,12 @@ import {
 import { openCompiler } from '../../src/engine/cuda/runtime/device.ts';
 import { binary, unary } from '../../src/engine/graph/expression.ts';
 import { expandedKinds } from '../../src/engine/graph/functions.ts';
+import { Graph } from '../../src/engine/graph/graph.ts';
 import type { OpAttributes } from '../../src/engine/graph/ops.ts';
 import type { TableEmulation } from '../../src/multiplier/error.ts';
 import { columnStructure } from '../../src/multiplier/structure.ts';
 import { findModel } from '../../src/nn/models/registry.ts';
+import { TooLargeError } from '../../src/tensor/errors.ts';
 import { imageTask } from '../../src/train/images.ts';
 import { appendUpdates } from '../../src/train/optimizer.ts';
 import { type Arithmetic, buildNetwork } from '../../src/train/task.ts';
@@ -54,6 +56,21 @@ describe.each(Object.entries(cudaTargets))('%s', (_, target) => {
       }
     }
   });
+});
+
+test('a tensor of more elements than kernels count is refused by the layer', () => {
+  const one = (elements: number) => {
+    const graph = new Graph();
+    const x = graph.input('x', [elements]);
+    graph.output(
+      'y',
+      graph.labelled('conv1', () => graph.apply1('relu', [x], {})),
+    );
+    return graph;
+  };
+  expect(lowerGraph(one(2 ** 31 - 2 ** 16)).launches).toHaveLength(1);
+  expect(() => lowerGraph(one(2 ** 31 - 2 ** 16 + 1))).toThrow(TooLargeError);
+  expect(() => lowerGraph(one(2 ** 33))).toThrow(/^conv1: a tensor has 8589934592 elements, .* a smaller batch size/);
 });
 
 function trainingStep(batch: number) {

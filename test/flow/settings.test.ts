@@ -246,6 +246,23 @@ async function workOf(folder: string, settings: ConfigurationInput, phase: Phase
 
 describe('every setting', () => {
   const folder = join(parent, 'base');
+  /** A phase behind the finished ones; the first begins a run. */
+  async function workIn(name: string, settings: ConfigurationInput, phase: Phase) {
+    const own = join(parent, name);
+    if (phase !== 'train') cpSync(folder, own, { recursive: true });
+    const work = await workOf(own, settings, phase);
+    rmSync(own, { recursive: true });
+    return work;
+  }
+  // Most settings change the same work, which is done once for all of them.
+  const usual = new Map<string, ReturnType<typeof workIn>>();
+  function unchanged(settings: ConfigurationInput, phase: Phase) {
+    const key = JSON.stringify([phase, settings], (_, value) => (value === undefined ? 'absent' : value));
+    const work = usual.get(key) ?? workIn(`before-${usual.size}`, settings, phase);
+    usual.set(key, work);
+    return work;
+  }
+
   beforeAll(async () => {
     await runFlow({ folder, settings: base, phases: ['train', 'quantize', 'explore', 'map', 'recover'] });
     const { tensors } = readSafetensors(join(folder, 'checkpoints/float.safetensors'));
@@ -266,18 +283,14 @@ describe('every setting', () => {
   test.each([...changes].filter(([path]) => isTried(path)))(
     '%s',
     async (path, [phase, value, also = {}]) => {
-      const [before, after] = [join(parent, `${path}-before`), join(parent, `${path}-after`)];
-      // A new run for what the first phase reads; what comes later is done anew behind the same finished phases.
-      if (phase !== 'train') for (const copy of [before, after]) cpSync(folder, copy, { recursive: true });
       const from = phase === 'train' ? mergeSettings(base, also) : also;
       const nested = path.split('.').reduceRight<unknown>((inner, key) => ({ [key]: inner }), value);
-      const one = await workOf(before, from, phase);
-      const other = await workOf(after, mergeSettings(from, nested as ConfigurationInput), phase);
+      const one = await unchanged(from, phase);
+      const other = await workIn(`${path}-after`, mergeSettings(from, nested as ConfigurationInput), phase);
       // What training asks shows on the device; what mapping does shows in what it leaves. The raw maximum falls out of
       // normalised images.
       if (phase === 'map' || path === 'maximum') expect(other.left).not.toBe(one.left);
       else expect(other.trace).not.toBe(one.trace);
-      for (const copy of [before, after]) rmSync(copy, { recursive: true });
     },
     60_000,
   );

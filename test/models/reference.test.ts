@@ -13,6 +13,7 @@ import {
   readReference,
   referenceNames,
   structureDifferences,
+  tolerancesOnProcessor,
 } from './reference.ts';
 
 const folder = join(referenceFolder, 'models');
@@ -36,7 +37,8 @@ describeWithReference('reference models', () => {
     '%s computes the same',
     async (name) => {
       const reference = readReference(folder, name);
-      expect(excesses(reference, await measure(findModel(nameOfReference(name)), reference, backend))).toEqual([]);
+      const errors = await measure(findModel(nameOfReference(name)), reference, backend);
+      expect(excesses(reference, errors, tolerancesOnProcessor(name))).toEqual([]);
     },
     60_000,
   );

@@ -193,26 +193,66 @@ function compared(
   ];
 }
 
-/** The largest error of each kind, relative as `tolerances` says. */
-export type Errors = Partial<Record<keyof typeof tolerances, number>>;
-
 /**
  * Of logits: the largest difference over the largest magnitude. Of the loss and of norms: over the wanted one, where it
  * is not zero. Of gradients that are zero by the mathematics (a bias before batch norm): over the largest norm.
  *
  * Rounding puts a few of a million activations on the other side of a ReLU's kink, and each moves the gradients of what
  * lies before it by a step: of a deep network at four images more than half of the gradient norms are within the
- * median's bound, any one is within the worst's.
+ * median's bound, nine in ten within the next, any one is within the worst's. It is no fault of a definition: PyTorch's
+ * own float32 (on a GPU, tf32 off) is as far from the float64 of the files, in the median and in the worst norm
+ *
+ *     torchvision inception_v3   5.6e-4   9.9e-3
+ *     torchvision densenet161    1.9e-4   2.3e-3
+ *     torchvision mobilenet_v2   2.3e-4   4.3e-3
+ *     torchvision vgg16_bn       3.6e-5   8.2e-4
+ *     torchvision resnet18       4.9e-6   4.5e-4
+ *
+ * so that the bounds are about twice what the deepest of them needs.
  */
 export const tolerances = {
   evalLogits: 1e-4,
   trainLogits: 1e-4,
   loss: 1e-4,
   medianGradient: 1e-3,
+  ninetiethGradient: 5e-3,
   worstGradient: 2e-2,
   zeroGradients: 1e-4,
   running: 1e-4,
 } as const;
+
+/** Bounds of each kind of error. */
+export type Tolerances = Readonly<Record<keyof typeof tolerances, number>>;
+
+/** On the processor products are float32's in full: all networks of the CIFAR size are within a half of these. */
+export const processorTolerances: Tolerances = { ...tolerances, evalLogits: 1e-5, running: 1e-5, worstGradient: 1e-2 };
+
+/**
+ * Of shallow networks, and of those without a ReLU, on the processor: as far as PyTorch's float32 is from float64 for
+ * resnet18 and vgg16_bn, which have few activations near a kink. Here none of the files needs a fortieth of it.
+ */
+const shallow: Partial<Tolerances> = { medianGradient: 1e-4, ninetiethGradient: 5e-4, worstGradient: 1e-3 };
+const SHALLOW = /^(cifar-(resnet18|vgg\d+_bn)|timm-(vit|swin)-small-test)$/;
+
+/** The bounds of a file on the processor. */
+export const tolerancesOnProcessor = (name: string): Tolerances => ({
+  ...processorTolerances,
+  ...(SHALLOW.test(name) ? shallow : {}),
+});
+
+/**
+ * On a GPU a float32 product is the sum of several tf32 products and a little coarser than float32's own, so that more
+ * activations change sides: the training pass gets twice the bounds (cifar-resnet50's median is 1.8e-3 away;
+ * torchvision-inception_v3's logits 1.2e-4, its median 1.2e-3, its worst 2.7e-2). Evaluation has no kinks that add up,
+ * and keeps its bound.
+ */
+export const tolerancesOnGpu: Tolerances = {
+  ...(Object.fromEntries(Object.entries(tolerances).map(([kind, most]) => [kind, 2 * most])) as Tolerances),
+  evalLogits: tolerances.evalLogits,
+};
+
+/** The largest error of each kind, relative as `tolerances` says. */
+export type Errors = Partial<Record<keyof typeof tolerances, number>>;
 
 /** Below this share of the largest gradient norm, float64 has told that a gradient is zero. */
 const ZERO = 1e-10;
@@ -253,13 +293,16 @@ export async function measure(
  * over the image and the linear layer, which evaluation covers.
  */
 const withDropout = ['cifar-inception_v3'];
-const behindDropout: readonly string[] = ['trainLogits', 'loss', 'medianGradient', 'worstGradient'];
+const behindDropout: readonly string[] = [
+  ...['trainLogits', 'loss'],
+  ...['medianGradient', 'ninetiethGradient', 'worstGradient'],
+];
 
 /** Errors that are too large, a line each. */
-export function excesses({ name }: ModelReference, errors: Errors): string[] {
+export function excesses({ name }: ModelReference, errors: Errors, bounds: Tolerances): string[] {
   return Object.entries(errors).flatMap(([kind, error]) => {
     if (withDropout.includes(name) && behindDropout.includes(kind)) return [];
-    const most = tolerances[kind as keyof Errors];
+    const most = bounds[kind as keyof Errors];
     // A NaN is no number below the bound.
     return error <= most ? [] : [`${kind}: ${error.toExponential(1)} away, at most ${most.toExponential(0)} is right`];
   });
@@ -317,7 +360,10 @@ async function trainingErrors(
     if (wanted > ZERO * largest) ofGradients.push(relative(found, wanted));
     else note('zeroGradients', found / largest);
   }
-  errors.medianGradient = ofGradients.sort((a, b) => a - b)[ofGradients.length >> 1]!;
+  ofGradients.sort((a, b) => a - b);
+  errors.medianGradient = ofGradients[ofGradients.length >> 1]!;
+  errors.ninetiethGradient = ofGradients[Math.floor(0.9 * ofGradients.length)]!;
+  // Math.max keeps a NaN, wherever sorting has left it.
   errors.worstGradient = Math.max(...ofGradients);
   for (const { name, trainable } of layers.parameters) {
     if (trainable) continue;

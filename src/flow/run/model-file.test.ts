@@ -115,6 +115,16 @@ test.each([
     /has no layer that multiplies; use nn\.conv or nn\.linear/,
   ],
   [
+    'an option that no layer has',
+    net.replace('kernel: 3', 'kernel: 3, pad: 1'),
+    /net\d+\.mjs:2: conv1: no option is called 'pad'/,
+  ],
+  [
+    'a layer that leads nowhere',
+    net.replace('return', "nn.conv('side', image, { out: 4, kernel: 3 }); return"),
+    /nothing of the layer side reaches the logits, but its multiplications would be counted/,
+  ],
+  [
     'two layers of one name',
     net.replace('return', "nn.conv('conv1', image, { out: 4, kernel: 3 }); return"),
     /two layers have the tensor conv1\.weight; give each/,

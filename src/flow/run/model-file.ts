@@ -97,6 +97,16 @@ function checked(model: Model, file: Place): Model {
     if (nn.multiplying.length === 0) {
       throw new UserError(`${file.name}: the model has no layer that multiplies; use nn.conv or nn.linear`);
     }
+    const read = readBy(logits);
+    const idle = nn.multiplying.find(({ name }) => {
+      const weight = nn.parameters.find((parameter) => parameter.name === `${name}.weight`);
+      return weight && !read.has(weight.value);
+    });
+    if (idle) {
+      throw new UserError(
+        `${file.name}: nothing of the layer ${idle.name} reaches the logits, but its multiplications would be counted; leave it out`,
+      );
+    }
     const names = nn.parameters.map(({ name }) => name);
     const twice = names.find((name, at) => names.indexOf(name) !== at);
     if (twice !== undefined) {
@@ -107,6 +117,14 @@ function checked(model: Model, file: Place): Model {
   return { ...model, build };
 }
 
+/** All that a value is computed from. */
+function readBy(value: Value): ReadonlySet<Value> {
+  const read = new Set([value]);
+  // A set is walked together with what is added meanwhile.
+  for (const { source } of read) if (source.kind === 'node') for (const input of source.node.inputs) read.add(input);
+  return read;
+}
+
 function told(value: unknown): string {
   if (value instanceof Promise) return 'a promise (it must not be async)';
   if (value === null || value === undefined) return 'nothing';
@@ -115,6 +133,11 @@ function told(value: unknown): string {
 
 /** An error of the file's code, with the line of the file that it came from. */
 function mistake({ name, path, address }: Place, error: unknown): UserError {
+  if (error instanceof Error && 'code' in error && error.code === 'ERR_UNKNOWN_FILE_EXTENSION') {
+    return new UserError(
+      `${name}: Node.js ${process.version} reads no TypeScript; use 22.18 or later, or give the compiled .js or .mjs`,
+    );
+  }
   const { message, stack = '', name: kind } = error instanceof Error ? error : new Error(String(error));
   const at = stack.split(address.slice(address.lastIndexOf('/')))[1];
   const line = /^:\d+/.exec(at ?? '')?.[0] ?? (error instanceof SyntaxError ? lineOfSyntaxError(path) : '');

@@ -27,6 +27,8 @@ export interface Setting {
   readonly prefixed?: boolean;
   /** For values that do not stand alone: one value per path, or undefined. */
   readonly parse?: (text: string) => readonly unknown[] | undefined;
+  /** Whether its list goes on with what another setting of the same path says, instead of taking its place. */
+  readonly adds?: boolean;
   /** What a value must be, where the schema alone cannot say it well. */
   readonly expected?: string;
   /** Shown in place of the schema's default. */
@@ -357,8 +359,9 @@ export const settings: readonly Setting[] = [
     name: 'first-last-bits',
     paths: ['quantize.layerBits'],
     placeholder: 'B',
-    help: 'operand widths of the first and the last layer: --layer-bits first=B,last=B',
+    help: 'operand widths of the first and the last layer: as first=B,last=B at the end of --layer-bits',
     parse: firstAndLast,
+    adds: true,
     expected: '2 to 8, 8x6 for weights × activations, or none',
     defaultText: 'those of the others',
   },

@@ -13,7 +13,7 @@ export const collections = {
 
 export type Collection = keyof typeof collections;
 
-/** Of the ImageNet training images: what published weights were trained with. */
+/** Of the ImageNet training images: what published weights were trained with, unless a definition says otherwise. */
 const imagenetNormalization = {
   mean: [0.485, 0.456, 0.406],
   deviation: [0.229, 0.224, 0.225],
@@ -26,16 +26,18 @@ interface Definition extends Omit<Model, 'card'> {
   readonly paper: string;
   /** Where it is not the collection's. */
   readonly imageSize?: number;
+  readonly normalization?: ModelCard['normalization'];
   readonly unused?: readonly string[];
 }
 
 /** A model of a collection, with its card: `name` without the prefix, which is put before it. */
 export function published(collection: Collection, definition: Definition): Model {
   const { prefix, from, classes } = collections[collection];
-  const { name, classifier, paper, imageSize = collections[collection].imageSize, unused, ...rest } = definition;
+  const { name, classifier, paper, imageSize = collections[collection].imageSize, unused, ...others } = definition;
+  const { normalization = collection === 'cifar' ? undefined : imagenetNormalization, ...rest } = others;
   const card: ModelCard = {
     ...{ imageSize, classes, classifier, source: `${paper}; names and details of ${from}` },
-    ...given({ normalization: collection === 'cifar' ? undefined : imagenetNormalization, unused }),
+    ...given({ normalization, unused }),
   };
   return { name: prefix + name, ...rest, card };
 }

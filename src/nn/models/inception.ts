@@ -140,6 +140,12 @@ function largeStem(nn: Layers, image: Value): Value {
   return nn.maxPool(x, 3, 2);
 }
 
+/**
+ * The published weights take images of −1 … 1: torchvision normalises them as for its other networks and turns that
+ * into this inside the network (`transform_input`).
+ */
+const FROM_MINUS_ONE = { mean: [0.5, 0.5, 0.5], deviation: [0.5, 0.5, 0.5] };
+
 function inception(collection: 'cifar' | 'torchvision'): Model {
   const isSmall = collection === 'cifar';
   return published(collection, {
@@ -147,7 +153,7 @@ function inception(collection: 'cifar' | 'torchvision'): Model {
     description: `Inception-v3${isSmall ? ' with a 3×3 stem' : ''}`,
     paper: 'Szegedy et al., 2016',
     classifier: 'fc',
-    ...(isSmall ? {} : { imageSize: 299, unused: ['AuxLogits.*'] }),
+    ...(isSmall ? {} : { imageSize: 299, unused: ['AuxLogits.*'], normalization: FROM_MINUS_ONE }),
     minimumSize: isSmall ? 7 : 75,
     build: (nn, image, classes) => {
       let x = isSmall ? unit(nn, 'Conv2d_1a_3x3', image, 192, 3) : largeStem(nn, image);

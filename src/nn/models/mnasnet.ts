@@ -1,5 +1,5 @@
 // MNASNet-B1 (Tan et al., 2019) at twice its width, as the published program has it for ImageNet: MobileNetV2's blocks
-// with 3×3 and 5×5 depthwise convolutions as a search chose them, and ReLU.
+// with 3×3 and 5×5 depthwise convolutions as a search chose them, and ReLU; without dropout.
 // Layers are numbered through, activations counted.
 
 import type { Value } from '../../engine/graph/graph.ts';
@@ -66,7 +66,7 @@ const mnasnet = published('imagenet', {
       }
     });
     x = chain(nn, 'layers', 14, x, [{ out: 1280, kernel: 1 }]);
-    return nn.linear('classifier.1', nn.dropout(nn.globalAveragePool(x), 0.2), classes);
+    return nn.linear('classifier.1', nn.globalAveragePool(x), classes);
   },
 });
 

@@ -1,7 +1,7 @@
 // MobileNetV2 (Sandler et al., 2018): blocks that widen the image's channels, filter each channel by itself (depthwise
 // 3×3) and narrow them again without an activation, the narrow ends joined by residual connections. The two ways of
 // naming a block's layers are torchvision's, which the published program follows for CIFAR-10, and the numbering of one
-// flat sequence in its ImageNet models.
+// flat sequence in its ImageNet models, which have no dropout.
 
 import type { Value } from '../../engine/graph/graph.ts';
 import type { ConvSpec, Layers } from '../layers.ts';
@@ -56,9 +56,11 @@ interface MobileNetSpec {
   readonly naming: Naming;
   /** Strides of the stem and of the second stage; the others have the paper's. */
   readonly early: 1 | 2;
+  /** Rate of dropout before the classifier; default 0.2. */
+  readonly dropout?: number;
 }
 
-function mobilenet(collection: Collection, { name, naming, early }: MobileNetSpec): Model {
+function mobilenet(collection: Collection, { name, naming, early, dropout = 0.2 }: MobileNetSpec): Model {
   return published(collection, {
     name,
     description: `MobileNetV2${early === 1 ? ' that halves the image three times' : ''}`,
@@ -78,13 +80,13 @@ function mobilenet(collection: Collection, { name, naming, early }: MobileNetSpe
         }
       });
       x = unit(at, x, { out: 1280, kernel: 1 });
-      return nn.linear('classifier.1', nn.dropout(nn.globalAveragePool(x), 0.2), classes);
+      return nn.linear('classifier.1', nn.dropout(nn.globalAveragePool(x), dropout), classes);
     },
   });
 }
 
 export const mobileNetworks: readonly Model[] = [
   mobilenet('cifar', { name: 'mobilenet_v2', naming: nested, early: 1 }),
-  mobilenet('imagenet', { name: 'mobilenetv2', naming: flat, early: 2 }),
+  mobilenet('imagenet', { name: 'mobilenetv2', naming: flat, early: 2, dropout: 0 }),
   mobilenet('torchvision', { name: 'mobilenet_v2', naming: nested, early: 2 }),
 ];

@@ -32,12 +32,6 @@ function features(nn: Layers, image: Value, stages: readonly number[]): Value {
   return x;
 }
 
-/** Rows of features in PyTorch's order: channel by channel, [N, H, W, C] → [N, C·H·W]. */
-function flattened(nn: Layers, x: Value): Value {
-  const [n, h, w, c] = x.shape as [number, number, number, number];
-  return nn.graph.apply1('reshape', [nn.permute(x, [0, 3, 1, 2])], { shape: [n, c * h * w] });
-}
-
 function vgg(collection: 'cifar' | 'torchvision', layers: keyof typeof depths): Model {
   const size = collection === 'cifar' ? 1 : 7;
   return published(collection, {
@@ -47,7 +41,7 @@ function vgg(collection: 'cifar' | 'torchvision', layers: keyof typeof depths): 
     classifier: 'classifier.6',
     minimumSize: 2 ** widths.length * size,
     build: (nn, image, classes) => {
-      let x = flattened(nn, nn.adaptiveAveragePool(features(nn, image, depths[layers]), size));
+      let x = nn.flatten(nn.adaptiveAveragePool(features(nn, image, depths[layers]), size));
       for (const name of ['classifier.0', 'classifier.3']) x = nn.dropout(nn.relu(nn.linear(name, x, HIDDEN)), 0.5);
       return nn.linear('classifier.6', x, classes);
     },

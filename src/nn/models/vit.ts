@@ -88,7 +88,8 @@ function entry(kind: 'vit' | 'deit', size: keyof typeof sizes, patch: number, im
     card: {
       ...{ imageSize, classes: imageSize === 32 ? 10 : 1000, classifier: 'head', exact },
       source: sources[kind],
-      normalization: normalizations[kind],
+      // No weights are published for small images.
+      ...(imageSize === 32 ? {} : { normalization: normalizations[kind] }),
     },
   });
 }

@@ -1,6 +1,8 @@
 // The table from operations to launches of kernels, those of neighbouring operations that fuse.ts joins with them. An
 // operation of the contract without an entry is a type error here.
 
+import { TooLargeError } from '../../../tensor/errors.ts';
+import { sizeOf } from '../../../tensor/tensor.ts';
 import { concerning, type Node } from '../../graph/graph.ts';
 import type { OpName } from '../../graph/ops.ts';
 import { approximate, approximateWays } from './approximate.ts';
@@ -75,11 +77,28 @@ export const ways: WaysOf<Computed | FusedOp> = {
  */
 export type Lower = (node: Node | FusedNode) => Lowered;
 
+/**
+ * Kernels count elements in signed 32-bit words, some a block of threads beyond the last one. What is gathered from is
+ * counted in longer ones: it may be a whole data set.
+ */
+const MOST_ELEMENTS = 2 ** 31 - 2 ** 16;
+
+function checkSizes({ inputs, outputs, label }: Node | FusedNode): void {
+  const largest = Math.max(
+    ...[...inputs.filter(({ source }) => source.kind !== 'constant'), ...outputs].map(({ shape }) => sizeOf(shape)),
+  );
+  if (largest <= MOST_ELEMENTS) return;
+  throw new TooLargeError(
+    `${label === '' ? '' : `${label}: `}a tensor has ${largest} elements, and the device cuda can count ${MOST_ELEMENTS}; choose a smaller batch size or smaller images`,
+  );
+}
+
 export function lowerOn(target: Target): Lower {
   const lowered = new Map<Node | FusedNode, Lowered>();
   return (node) => {
     const known = lowered.get(node);
     if (known) return known;
+    checkSizes(node);
     const lowering = lowerings[node.op as Computed] as Lowering<OpName, Node | FusedNode>;
     const now = concerning(node, () => lowering(node, target));
     lowered.set(node, now);

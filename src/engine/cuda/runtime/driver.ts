@@ -4,7 +4,7 @@
 // thread, whose current context is the device's primary one.
 
 import type koffi from 'koffi';
-import { invariant, UserError } from '../../../tensor/errors.ts';
+import { invariant, TooLargeError } from '../../../tensor/errors.ts';
 import type { Address } from '../lower/launch.ts';
 
 type Handle = bigint;
@@ -238,7 +238,7 @@ export class Driver {
     };
     const message = `${name}: ${text('cuGetErrorName')} (${text('cuGetErrorString')})`;
     return text('cuGetErrorName') === 'CUDA_ERROR_OUT_OF_MEMORY'
-      ? new UserError(`the GPU is out of memory (${name}); choose a smaller batch size or a smaller model`)
+      ? new TooLargeError(`the GPU is out of memory (${name}); choose a smaller batch size or a smaller model`)
       : new Error(message);
   }
 }

@@ -3,7 +3,7 @@
 // can always grow, and moves when something is placed before it; programs look where it is before they run. Addresses
 // are multiples of 64.
 
-import { invariant, UserError } from '../../../tensor/errors.ts';
+import { invariant, TooLargeError } from '../../../tensor/errors.ts';
 import { allocate, type DType, type TensorData } from '../../../tensor/tensor.ts';
 import { POISON } from '../../backend.ts';
 import { align } from '../lower/lowering.ts';
@@ -127,14 +127,14 @@ export class LinearMemory {
     if (pages <= 0) return;
     const wanted = `${Math.ceil(total / 16)} MiB`;
     if (total > LARGEST_PAGES) {
-      throw new UserError(
+      throw new TooLargeError(
         `the wasm backend needs ${wanted} of memory and can address 4096 MiB; use a smaller batch or model`,
       );
     }
     try {
       this.memory.grow(pages);
     } catch {
-      throw new UserError(`the wasm backend could not get ${wanted} of memory; use a smaller batch or free memory`);
+      throw new TooLargeError(`the wasm backend could not get ${wanted} of memory; use a smaller batch or free memory`);
     }
   }
 }
