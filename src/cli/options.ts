@@ -10,7 +10,7 @@ import {
   mergeSettings,
   published,
 } from '../flow/settings/config.ts';
-import { parseSetting, withSetting } from '../flow/settings/fields.ts';
+import { parseSetting, SaidSettings } from '../flow/settings/fields.ts';
 import type { Setting } from '../flow/settings/table.ts';
 import { badValue, nameList, nonEmpty, oneOf, wholeNumberFrom } from '../flow/settings/values.ts';
 import { UserError } from '../tensor/errors.ts';
@@ -18,6 +18,7 @@ import { readJson } from '../tensor/files.ts';
 import { given } from '../tensor/given.ts';
 import { unknownName } from '../tensor/names.ts';
 import { describeOption } from './facts.ts';
+import { foldedGroup, foldHelp } from './folded-help.ts';
 import { describeSetting, optionName, prefixedNames } from './settings.ts';
 
 const MOST_THREADS = 64;
@@ -30,7 +31,9 @@ export function addSettings(command: Command, settings: readonly Setting[], onRu
     if (setting.placeholder !== undefined) option.argParser((text: string) => parseSetting(setting, name, text));
     command.addOption(option);
   }
-  if (onRun) refuseUnprefixed(command, settings);
+  if (!onRun) return;
+  refuseUnprefixed(command, settings);
+  foldHelp(command, settings);
 }
 
 /** `tram run --epochs 3` is told which phases have epochs. */
@@ -39,7 +42,11 @@ function refuseUnprefixed(command: Command, settings: readonly Setting[]): void 
     const refuse = () => {
       throw new UserError(`--${name}: several phases have it; write ${prefixedNames(name).join(', ')}`);
     };
-    command.addOption(new Option(`--${name} <VALUE>`).argParser(refuse).hideHelp());
+    // In the group of their folded forms, which thereby stands here among the groups.
+    const group = foldedGroup(settings);
+    for (const long of [`--${name}`, `--PHASE-${name}`]) {
+      command.addOption(new Option(`${long} <VALUE>`).argParser(refuse).hideHelp().helpGroup(group));
+    }
   }
 }
 
@@ -91,20 +98,21 @@ export function readSettings(command: Command, settings: readonly Setting[], onR
   let input: ConfigurationInput = values.published ? publishedFor(settings) : {};
   if (typeof values.config === 'string') input = mergeSettings(input, readConfigurationFile(values.config));
   const unset = (values.unset ?? []) as readonly string[];
+  const said = new SaidSettings(input);
   for (const setting of settings) {
     const name = optionName(setting, onRun);
     const given = values[new Option(name).attributeName()];
     if (unset.includes(name.slice(2))) {
       if (given !== undefined) throw new UserError(`${name} is given and also unset; leave one out`);
-      for (const path of setting.paths) input = withSetting(input, path, undefined);
+      said.say(
+        setting,
+        setting.paths.map(() => undefined),
+      );
     }
     if (given === undefined) continue;
-    const parsed = setting.placeholder === undefined ? [setting.value] : (given as readonly unknown[]);
-    setting.paths.forEach((path, k) => {
-      input = withSetting(input, path, parsed[k]);
-    });
+    said.say(setting, setting.placeholder === undefined ? [setting.value] : (given as readonly unknown[]));
   }
-  return input;
+  return said.input;
 }
 
 /** The published settings that the command's options could also set. */

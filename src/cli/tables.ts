@@ -190,9 +190,26 @@ export function comparisonText(runs: readonly ComparedRun[], style: Style, width
   const sections = [
     ...(title.length > 0 ? [style.bold(title.join(', '))] : []),
     [tableText(table), ...unfinished, style.dim(wrapped(measuresNote, width))].join('\n'),
+    ...comparedShares(runs).map((text) => wrapped(text, width)),
     ...comparedErrors(runs, style, width),
   ];
   return sections.join('\n\n');
+}
+
+/** What the costs are those of, where exact layers are left out of them. */
+function comparedShares(runs: readonly ComparedRun[]): string[] {
+  if (runs.every(({ approximateShare }) => approximateShare === 1)) return [];
+  const labels = new Map<string, string[]>();
+  for (const { label, approximateShare } of runs) {
+    const share = percent(approximateShare);
+    labels.set(share, [...(labels.get(share) ?? []), label]);
+  }
+  const parts = [...labels].map(([share, those]) => {
+    const named = labels.size === 1 ? '' : ` in ${those.join(', ')}`;
+    return `${share} of the multiplications${named}`;
+  });
+  const unlike = labels.size === 1 ? '' : ': costs of different parts of the network';
+  return [`power and gate cost are those of ${parts.join(', ')}${unlike}`];
 }
 
 function comparedErrors(runs: readonly ComparedRun[], style: Style, width: number): string[] {

@@ -4,8 +4,8 @@
 // Invariant: an image's class is never guessed: what says nothing about it, or something else, is refused by name. Only
 // names of files are looked at here; whether they are pictures is found out when they are decoded.
 
-import { type Dirent, existsSync, readdirSync, statSync } from 'node:fs';
-import { basename, extname, join } from 'node:path';
+import { type Dirent, existsSync, readdirSync, realpathSync, statSync } from 'node:fs';
+import { basename, extname, isAbsolute, join, relative, sep } from 'node:path';
 import { UserError } from '../tensor/errors.ts';
 import { fileError, readText } from '../tensor/files.ts';
 import { nearestName } from '../tensor/names.ts';
@@ -32,8 +32,14 @@ export interface Listing {
 const IMAGE = /\.(png|jpe?g|jpe|jfif|webp)$/i;
 const trainNames = ['train', 'training'];
 const testNames = ['val', 'valid', 'validation', 'test', 'testing'];
-/** Folders below each other that are searched: no data set has more, and a link may lead back. */
+/** Folders below each other that are searched: no data set has more. */
 const DEEPEST = 8;
+
+/** Whether a link leads to a folder, or to one that holds it: its images would be found again, in another class. */
+function isAbove(link: string, folder: string): boolean {
+  const way = relative(realpathSync(link), realpathSync(folder));
+  return way.split(sep)[0] !== '..' && !isAbsolute(way);
+}
 
 interface Found {
   readonly images: string[];
@@ -57,7 +63,8 @@ function imagesBelow(folder: string, found: Found = { images: [], others: new Ma
     const path = inside === '' ? entry.name : `${inside}/${entry.name}`;
     const kind = entry.isSymbolicLink() ? statSync(join(folder, path), { throwIfNoEntry: false }) : entry;
     if (kind?.isDirectory()) {
-      if (depth < DEEPEST) imagesBelow(folder, found, path, depth + 1);
+      const leadsBack = entry.isSymbolicLink() && isAbove(join(folder, path), join(folder, inside));
+      if (depth < DEEPEST && !leadsBack) imagesBelow(folder, found, path, depth + 1);
     } else if (IMAGE.test(entry.name)) found.images.push(path);
     else {
       const ending = extname(entry.name).toLowerCase() || 'no ending';

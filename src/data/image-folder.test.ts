@@ -210,6 +210,23 @@ test('test images that are training images too are told, and folders without ima
   );
 });
 
+test('links to folders are followed, but not to where they lie', async () => {
+  await writeClasses('linked/train', ['ant'], 5);
+  await writeClasses('elsewhere', ['bees'], 5);
+  symlinkSync(join(parent, 'elsewhere/bees'), join(parent, 'linked/train/bee'));
+  for (const [name, to] of [
+    ['ant/self', '.'],
+    ['ant/all', '..'],
+    ['ant/more', join(parent, 'linked')],
+  ] as const)
+    symlinkSync(to, join(parent, 'linked/train', name));
+  const data = await openDataset(join(parent, 'linked'));
+  expect([data.classNames, data.classCounts]).toEqual([
+    ['ant', 'bee'],
+    [5, 5],
+  ]);
+});
+
 describe('choices', () => {
   test('of classes and of paths are made before anything is decoded', async () => {
     await writeClasses('choice/train', ['ant', 'bee', 'cat'], 4);

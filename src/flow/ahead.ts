@@ -16,7 +16,7 @@ import { type FloatModel, type FloatModelOptions, readFloatModel } from './run/f
 import type { OpenTask } from './run/inputs.ts';
 import { LOCK_FILE } from './run/lock.ts';
 import { manifestPath, type RunInputs } from './run/manifest.ts';
-import { isInMemory, type Material, modelNamed, multiplierInMemory } from './run/material.ts';
+import { isInMemory, type Material, multiplierInMemory } from './run/material.ts';
 import type { Configuration } from './settings/config.ts';
 import { approximateLayers } from './settings/layers.ts';
 import { isTraining, type Phase } from './settings/phases.ts';
@@ -61,11 +61,11 @@ function refuseIdle({ checkpoint, checkpointKey, newClassifier }: Configuration[
 
 function floatModelOptions(
   configuration: Configuration,
-  { layers, material }: OpenTask,
+  { layers, model }: OpenTask,
   parameters: readonly Parameter[],
 ): FloatModelOptions {
-  const { train, seed, model } = configuration;
-  const classifier = modelNamed(model, material).card?.classifier ?? layers.at(-1)!.name;
+  const { train, seed } = configuration;
+  const classifier = model.card?.classifier ?? layers.at(-1)!.name;
   return {
     ...{ parameters, layers, key: train.checkpointKey },
     fresh: train.newClassifier ? { layer: classifier, seed } : undefined,

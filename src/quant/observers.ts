@@ -24,7 +24,9 @@ interface Bins {
   readonly counts: Float64Array;
 }
 
-/** Bins to a code, for the observer `entropy`: as many as 2048 to 8 bits, as Migacz has it. */
+/** Bins for the observer `entropy`, as Migacz has it; of few values fewer, but so many to a code. */
+const MOST_BINS = 2048;
+const VALUES_PER_BIN = 16;
 const BINS_PER_CODE = 8;
 
 /** Bins on either side of 0. */
@@ -39,6 +41,9 @@ export class Histogram {
   /** Moving average of the extremes of what was added at once. */
   average: Range | undefined;
   #counts = new Float64Array(2 * SIDE);
+  /** Of all values, and of those that are 0. */
+  count = 0;
+  #zeros = 0;
 
   /** Counts values; `name` is for the error where one is not a number. */
   add(values: ArrayLike<number>, name: string): void {
@@ -55,7 +60,11 @@ export class Histogram {
     }
     if (!this.average) this.width = Math.max(this.width, 2 ** Math.floor(Math.log2(Math.max(-low, high) / SIDE)));
     while (low < -SIDE * this.width || high >= SIDE * this.width) this.#widen();
-    for (let k = 0; k < values.length; k++) this.#counts[Math.floor(values[k]! / this.width) + SIDE]!++;
+    this.count += values.length;
+    for (let k = 0; k < values.length; k++) {
+      if (values[k] === 0) this.#zeros++;
+      this.#counts[Math.floor(values[k]! / this.width) + SIDE]!++;
+    }
     this.min = Math.min(this.min, low);
     this.max = Math.max(this.max, high);
     const { average } = this;
@@ -72,13 +81,17 @@ export class Histogram {
     this.width *= 2;
   }
 
-  /** The bins that hold something, from the lowest; wider ones where these would be more than `most`. */
-  bins(most = 2 * SIDE): Bins {
+  /**
+   * The bins that hold something, from the lowest; wider ones where these would be more than `most`. `withZeros`: also
+   * the values that are 0.
+   */
+  bins({ most = 2 * SIDE, withZeros = true } = {}): Bins {
     let times = 1;
     while ((this.max - this.min) / (times * this.width) > most) times *= 2;
     const merged = new Map<number, number>();
-    this.#counts.forEach((count, at) => {
+    this.#counts.forEach((all, at) => {
       const bin = Math.floor((at - SIDE) / times);
+      const count = withZeros || at !== SIDE ? all : all - this.#zeros;
       if (count > 0) merged.set(bin, (merged.get(bin) ?? 0) + count);
     });
     return {
@@ -120,8 +133,10 @@ function chosenRange(name: ObserverName, histogram: Histogram, options: Observer
       return best(shrunk(all, 1, 1), (range) => clippingError(bins, range, options.bits));
     }
     case 'entropy': {
-      // With finer bins than samples, chance would look like information.
-      const coarse = histogram.bins(BINS_PER_CODE * 2 ** options.bits);
+      // With finer bins than samples, chance would look like information; values that are 0 are a code of every range,
+      // and lose none: half of those behind a ReLU, they would pull the range to where their code has one bin.
+      const most = Math.max(BINS_PER_CODE * 2 ** options.bits, Math.min(MOST_BINS, histogram.count / VALUES_PER_BIN));
+      const coarse = histogram.bins({ most, withZeros: false });
       const loss = (range: Range) => informationLoss(coarse, range, options.bits);
       // One end after the other: those of GELU or of a layer norm are of different sizes.
       return best(shrunk(best(shrunk(all, 0, 1), loss), 1, 0), loss);

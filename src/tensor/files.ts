@@ -28,7 +28,7 @@ import {
 } from 'node:fs';
 import { basename, dirname, isAbsolute, join, normalize, sep } from 'node:path';
 import { UserError } from './errors.ts';
-import { formatBytes } from './gzip.ts';
+import { formatBytes } from './numbers.ts';
 
 const causes: Record<string, string> = {
   ENOSPC: 'no space left on the disk; free some space and run again',
@@ -69,11 +69,8 @@ export function readBytes(path: string, limit = Number.POSITIVE_INFINITY): Uint8
 
 function readWhole(descriptor: number, path: string, limit = Number.POSITIVE_INFINITY): Buffer {
   const stats = fstatSync(descriptor);
-  if (!stats.isFile() && !stats.isDirectory()) {
-    throw new UserError(
-      `cannot read ${path}: it is ${kindOf(stats)}, a regular file was expected; save the data to a file`,
-    );
-  }
+  // Reading a folder says itself that it is one.
+  if (!stats.isDirectory()) requireRegular(stats, path);
   if (stats.size > limit) {
     const most = formatBytes(limit);
     const size = formatBytes(stats.size);
@@ -83,7 +80,16 @@ function readWhole(descriptor: number, path: string, limit = Number.POSITIVE_INF
   return readFileSync(descriptor);
 }
 
+/** Throws a UserError that says what the thing is which is no regular file. */
+export function requireRegular(stats: Stats, path: string): void {
+  if (stats.isFile()) return;
+  throw new UserError(
+    `cannot read ${path}: it is ${kindOf(stats)}, a regular file was expected; save the data to a file`,
+  );
+}
+
 function kindOf(stats: Stats): string {
+  if (stats.isDirectory()) return 'a folder';
   if (stats.isSymbolicLink()) return 'a symbolic link';
   if (stats.isFIFO()) return 'a pipe';
   if (stats.isSocket()) return 'a socket';

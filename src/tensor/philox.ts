@@ -1,6 +1,6 @@
 // Philox4x32-10 (Salmon et al., 2011): four random words of a counter and a key, the same on every device. What is
 // drawn for an element depends on nothing but the numbers that name it, so that nothing is stored to draw it again.
-// Kernels of devices have it once more: wasm/kernels/philox.ts, cuda/kernels/philox.cuh.
+// Kernels of devices have it once more: engine/wasm/kernels/philox.ts, engine/cuda/kernels/philox.cuh.
 
 export type Words4 = readonly [number, number, number, number];
 

@@ -4,7 +4,7 @@
 import { createHash } from 'node:crypto';
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { UserError } from './errors.ts';
-import { fileError } from './files.ts';
+import { fileError, requireRegular } from './files.ts';
 
 export interface ByteSource {
   /** The file, for messages. */
@@ -37,11 +37,11 @@ export function openSource(path: string): ByteSource {
     throw fileError('read', path, error);
   }
   const stats = fstatSync(descriptor);
-  if (!stats.isFile()) {
+  try {
+    requireRegular(stats, path);
+  } catch (error) {
     closeSync(descriptor);
-    throw new UserError(
-      `cannot read ${path}: it is ${stats.isDirectory() ? 'a folder' : 'no regular file'}, a file was expected`,
-    );
+    throw error;
   }
   return {
     name: path,

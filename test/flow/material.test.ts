@@ -44,8 +44,8 @@ test('a run takes them, keeps their names and hash, and is read without them', a
   expect([configuration.data, configuration.model]).toEqual(['memory:few', 'memory:two-layers']);
   expect(inputs.data.sha256).toBe(dataset.sha256);
   expect(inputs.layers).toEqual([
-    { name: 'conv', macs: 64 * 9 * 8 },
-    { name: 'fc', macs: 8 * 10 },
+    { name: 'conv', kind: 'convolution', macs: 64 * 9 * 8, usual: true },
+    { name: 'fc', kind: 'linear', macs: 8 * 10, usual: false },
   ]);
   expect(summarize(folder).stages).toEqual(summary.stages);
 }, 120_000);

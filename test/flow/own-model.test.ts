@@ -7,6 +7,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { runFlow } from '../../src/flow/flow.ts';
 import { evaluateRun } from '../../src/flow/results/evaluate.ts';
+import { exportNetwork } from '../../src/flow/results/export.ts';
+import type { RunEvent } from '../../src/flow/run/events.ts';
 import { readManifest } from '../../src/flow/run/manifest.ts';
 import { sha256 } from '../../src/tensor/files.ts';
 
@@ -35,6 +37,20 @@ test('the manifest keeps the place of the file and its hash', () => {
     ...['block2.depthwise.conv', 'block2.pointwise.conv', 'head'],
   ]);
 });
+
+test('the network that is exported is the checkpoint of a new run of the file, with its classifier or without', async () => {
+  const checkpoint = join(parent, 'mine.pth');
+  exportNetwork({ folder, path: checkpoint, stage: 'float' });
+  const { accuracy } = readManifest(folder).phases.train!.stages[0]!;
+  const settings = { model: file, train: { checkpoint } };
+  const taken = await runFlow({ folder: join(parent, 'taken'), settings, phases: ['train'], device: { threads: 1 } });
+  expect(taken.stages[0]!.accuracy).toBe(accuracy);
+  const anew = { model: file, train: { checkpoint, newClassifier: true, epochs: 1 } };
+  const notes: string[] = [];
+  const listener = (event: RunEvent) => event.kind === 'note' && notes.push(event.text);
+  await runFlow({ folder: join(parent, 'begun'), settings: anew, phases: ['train'], listener, device: { threads: 1 } });
+  expect(notes.join()).toMatch(/the classifier begins anew, drawn from the seed: head\.weight/);
+}, 60_000);
 
 test('a changed file is refused by name, and one that is not there too', async () => {
   const text = readFileSync(file, 'utf8');

@@ -1,6 +1,6 @@
 // The whole flow on small transformers: every phase is done, and before a phase trains, each attention and feed-forward
-// layer is proved to run on the multiplier (multipliers/proof.ts, training-proof.ts); patch embedding, patch merging
-// and head stay exact, as the paper has it.
+// layer is proved to run on the multiplier (flow/multipliers/proof.ts, flow/multipliers/training-proof.ts); patch
+// embedding, patch merging and head stay exact, as the paper has it.
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

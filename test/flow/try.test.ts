@@ -397,10 +397,11 @@ describe('trying', () => {
   test('retraining alone is the recovery of a run with this multiplier', async () => {
     const given = join(parent, 'given');
     cpSync(folder, given, { recursive: true });
-    const settings = { map: { multiplier: 'truncated:8x8:columns=6' }, recover: { epochs: 1 } };
+    const recover = { epochs: 1, labelSmoothing: 0.2, augment: 'rotate:20', average: 0.5, clipGradient: 1 };
+    const settings = { map: { multiplier: 'truncated:8x8:columns=6' }, recover };
     const { stages } = await runFlow({ folder: given, settings, phases: ['map', 'recover'], device });
     const { accuracy, loss } = stages.find(({ stage }) => stage === 'recovered')!;
-    const run = await openTriedRun(folder, { device });
+    const run = await openTriedRun(given, { device });
     const table = generateFromSpec('truncated:8x8:columns=6').network;
     const trial = await Trial.open(run, { bits: eight, table: simulate(table) }, await measureRun(run));
     expect(await trial.recover(1, () => {})).toEqual({ accuracy, loss });

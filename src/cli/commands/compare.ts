@@ -11,9 +11,10 @@ import { tellNotes } from '../workbench.ts';
 
 const AFTER = `
 Reads the manifests of the run folders; computes nothing anew. A folder of tram try among them is left out. Two measures, each in its own column: power is the analytic model of θ, at the
-end of the exploration; gate cost counts the gates of the netlist, at the end of the run. Both are relative to an exact 8×8 multiplier.
+end of the exploration; gate cost counts the gates of the netlist, at the end of the run. Both are relative to an exact 8×8 multiplier, and those of the approximated layers alone:
+which share of the multiplications these have is said where it is not all.
 --figure draws accuracy over the measure that most of the runs have (gate cost at a tie) and names it on its axis; the exact multiplier in it
-is that of the best quantised network among the runs. --json prints one array: label, folder, data, model, widths, lambda, stages, and for each
+is that of the best quantised network among the runs. --json prints one array: label, folder, data, model, widths, approximateShare, lambda, stages, and for each
 run the last stage with a power and with a gateCost, and errors of its multipliers.
 
 Examples:

@@ -166,8 +166,11 @@ function writeQuantizer(
   write('clip_lower', ({ chosen, extremes }) => clipLogit(share(chosen.min, extremes.min)));
 }
 
-/** The part of an extreme that is left, 0 … 1; where the extreme is 0, or the other way, all of it. */
+/** Least part of an extreme that training begins with: of none the logit would be infinite, and would not learn. */
+const LEAST_SHARE = 0.01;
+
+/** The part of an extreme that is left, up to 1; where the extreme is 0, or the other way, all of it. */
 function share(chosen: number, extreme: number): number {
   const part = chosen / extreme;
-  return part >= 0 && part <= 1 ? part : 1;
+  return part >= 0 && part <= 1 ? Math.max(part, LEAST_SHARE) : 1;
 }

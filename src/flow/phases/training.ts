@@ -19,7 +19,7 @@ import {
 import { recomputation } from '../../train/step.ts';
 import { describeTraining, proveTraining } from '../multipliers/training-proof.ts';
 import { loadResumePoint, removeResumePoint, saveResumePoint } from '../run/checkpoint.ts';
-import type { RunContext } from '../run/context.ts';
+import type { OpenRun, RunContext } from '../run/context.ts';
 import type { MetricRecord, StepProgress } from '../run/events.ts';
 import { files, inFolder } from '../run/folder.ts';
 import { openMetrics } from '../run/metrics.ts';
@@ -57,12 +57,22 @@ export function resumePosition(
 }
 
 /** The changes of training images in a phase: its own, else those that suit the data. */
-function augmentationOf({ configuration, dataset }: RunContext, phase: TrainingPhase): AugmentOptions {
+function augmentationOf({ configuration, dataset }: LearntFrom, phase: TrainingPhase): AugmentOptions {
   const { augment } = configuration[phase];
   if (augment === undefined) return dataset.augment;
   const read = parseTransforms(augment);
   invariant('options' in read, 'the configuration was checked');
   return read.options;
+}
+
+type LearntFrom = Pick<OpenRun, 'configuration' | 'dataset' | 'task'>;
+
+/** What a phase learns from: the task with its labels smoothed, the images changed, as its settings say. */
+export function learntFrom(run: LearntFrom, phase: TrainingPhase): Pick<LoopOptions<'accuracy'>, 'task' | 'dataset'> {
+  return {
+    task: run.task.smoothed(run.configuration[phase].labelSmoothing),
+    dataset: { ...run.dataset, augment: augmentationOf(run, phase) },
+  };
 }
 
 /** What a phase's section of the configuration says about how it trains. */
@@ -92,9 +102,7 @@ export async function trainPhase(
 ): Promise<void> {
   const { configuration, listener, signal, recompute } = context;
   const { phase, session } = job;
-  const settings = configuration[phase];
-  const task = context.task.smoothed(settings.labelSmoothing);
-  const dataset = { ...context.dataset, augment: augmentationOf(context, phase) };
+  const { task, dataset } = learntFrom(context, phase);
   const common = {
     ...job.fit,
     recompute,

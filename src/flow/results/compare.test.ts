@@ -101,6 +101,17 @@ test('errors of several multipliers are means over their multiplications, with t
   expect(others).toEqual({ multipliers: 2, meanError: -1, maxErrorDistance: 9 });
 });
 
+test('runs whose costs are those of different parts of a network are told apart', () => {
+  const layers = [
+    { name: 'conv1', macs: 300 },
+    { name: 'fc', macs: 100 },
+  ];
+  const all = run('all', { explore: { lambda: 1 }, approximate: ['all'] }, { recover: recovered }, layers);
+  const part = run('part', { explore: { lambda: 2 }, exactLayers: ['fc'] }, { recover: recovered }, layers);
+  const runs = compareRuns([all, part]);
+  expect(runs.map(({ approximateShare }) => approximateShare)).toEqual([1, 0.75]);
+});
+
 test('a run with neither measure yet is named with what to do', () => {
   const begun = run('begun', {}, { train: float });
   expect(() => compareRuns([begun])).toThrow(UserError);

@@ -7,6 +7,7 @@ import { UserError } from '../../tensor/errors.ts';
 import { requireIntact } from '../run/integrity.ts';
 import { type MultiplierRecord, readManifest, stageResultOf } from '../run/manifest.ts';
 import type { StageResult } from '../run/stages.ts';
+import { approximateShare } from '../settings/layers.ts';
 import { phasesOf } from '../settings/phases.ts';
 
 /** The two measures of what multiplying costs; they never share an axis or a column. */
@@ -33,6 +34,8 @@ export interface ComparedRun {
   readonly model: string;
   readonly weightBits: number;
   readonly activationBits: number;
+  /** The share of the network's multiplications that power, gate cost and errors are those of. */
+  readonly approximateShare: number;
   /** The multiplier that was given instead of a trained one. */
   readonly multiplier?: string;
   readonly lambda: number;
@@ -98,6 +101,7 @@ function readRun(folder: string): Omit<ComparedRun, 'label'> {
     model: configuration.model,
     weightBits: configuration.bits.weights,
     activationBits: configuration.bits.activations,
+    approximateShare: approximateShare(configuration, inputs),
     lambda: configuration.explore.lambda,
     ...(multiplier === undefined ? {} : { multiplier }),
     stages,

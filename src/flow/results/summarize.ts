@@ -8,7 +8,7 @@ import { files } from '../run/folder.ts';
 import { requireIntact } from '../run/integrity.ts';
 import { type Manifest, manifestPath, readManifest, stageResultOf } from '../run/manifest.ts';
 import { changedSettings, optionsOf } from '../settings/flags.ts';
-import { approximateLayers, layerWidths } from '../settings/layers.ts';
+import { approximateLayers, approximateShare, layerWidths } from '../settings/layers.ts';
 import { isView, phasesOf } from '../settings/phases.ts';
 import type { LayerSummary, MultiplierSummary, RunFile, RunSummary } from './summary.ts';
 import { verdictOf } from './verdict.ts';
@@ -37,7 +37,7 @@ export function summarize(folder: string): RunSummary {
     multipliers,
     layers,
     exactLayers: exact.map(({ name }) => name),
-    exactShare: (macsOf(exact) + macsOf(inputs.products ?? [])) / macsOf([...layers, ...(inputs.products ?? [])]),
+    exactShare: 1 - approximateShare(configuration, inputs),
     products: inputs.products ?? [],
     verdict: verdictOf({ configuration, stages, multipliers, exactLayers: exact.map(({ name }) => name) }),
     changed: changedSettings(configuration),

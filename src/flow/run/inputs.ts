@@ -29,6 +29,7 @@ export interface OpenTask {
   readonly dataset: Dataset;
   /** The working directory from which a relative path to the data was found. */
   readonly directory: string;
+  readonly model: Model;
   readonly task: ImageTask;
   readonly layers: readonly RunLayer[];
   /** What multiplies and is no layer. */
@@ -62,7 +63,7 @@ export async function openTask(
     );
   }
   const task = imageTask(model, dataset);
-  return { dataset, directory, task, ...runLayers(model, task), source, material };
+  return { dataset, directory, model, task, ...runLayers(model, task), source, material };
 }
 
 /** The layers of a task's model that multiply, with what is known of them before a run chooses. */

@@ -120,6 +120,11 @@ test.each([
     /net\d+\.mjs:2: conv1: no option is called 'pad'/,
   ],
   [
+    'a layer that leads nowhere',
+    net.replace('return', "nn.conv('side', image, { out: 4, kernel: 3 }); return"),
+    /nothing of the layer side reaches the logits, but its multiplications would be counted/,
+  ],
+  [
     'two layers of one name',
     net.replace('return', "nn.conv('conv1', image, { out: 4, kernel: 3 }); return"),
     /two layers have the tensor conv1\.weight; give each/,

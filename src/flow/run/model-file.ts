@@ -97,6 +97,16 @@ function checked(model: Model, file: Place): Model {
     if (nn.multiplying.length === 0) {
       throw new UserError(`${file.name}: the model has no layer that multiplies; use nn.conv or nn.linear`);
     }
+    const read = readBy(logits);
+    const idle = nn.multiplying.find(({ name }) => {
+      const weight = nn.parameters.find((parameter) => parameter.name === `${name}.weight`);
+      return weight && !read.has(weight.value);
+    });
+    if (idle) {
+      throw new UserError(
+        `${file.name}: nothing of the layer ${idle.name} reaches the logits, but its multiplications would be counted; leave it out`,
+      );
+    }
     const names = nn.parameters.map(({ name }) => name);
     const twice = names.find((name, at) => names.indexOf(name) !== at);
     if (twice !== undefined) {
@@ -105,6 +115,14 @@ function checked(model: Model, file: Place): Model {
     return logits;
   };
   return { ...model, build };
+}
+
+/** All that a value is computed from. */
+function readBy(value: Value): ReadonlySet<Value> {
+  const read = new Set([value]);
+  // A set is walked together with what is added meanwhile.
+  for (const { source } of read) if (source.kind === 'node') for (const input of source.node.inputs) read.add(input);
+  return read;
 }
 
 function told(value: unknown): string {

@@ -79,6 +79,15 @@ describe('the fields of a form', () => {
     expect(parseConfiguration(settings, 'form')).toEqual(parseConfiguration({}, 'form'));
   });
 
+  test('first-last-bits goes on with the list of layer-bits, and stands alone without it', () => {
+    const of = (texts: Record<string, string>) => readFields(texts).settings.quantize?.layerBits;
+    const ends = ['first=8', 'last=8'];
+    expect(of({ 'first-last-bits': '8', 'layer-bits': '*.fc2=8x6' })).toEqual(['*.fc2=8x6', ...ends]);
+    expect(of({ 'layer-bits': '*.fc2=8x6', 'first-last-bits': 'none' })).toEqual(['*.fc2=8x6']);
+    expect(of({ 'first-last-bits': '8' })).toEqual(ends);
+    expect(of({ 'first-last-bits': 'none' })).toEqual([]);
+  });
+
   test('filled in together make a configuration; what is wrong stands beside what is good', () => {
     const texts = { bits: '4x8', lambda: '1', 'per-tensor': 'true', 'train-epochs': '0', model: 'resnet20' };
     const { settings, problems } = readFields(texts);

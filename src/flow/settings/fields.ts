@@ -108,6 +108,27 @@ function typedValue(path: string, text: string): unknown {
   return text.trim() === '' ? undefined : text;
 }
 
+/** Settings that a user has said one after the other, each by its values (see `parseSetting`). */
+export class SaidSettings {
+  input: ConfigurationInput;
+  /** The lists that settings have said, by path. */
+  readonly #lists = new Map<string, readonly unknown[]>();
+
+  /** `before`: what they are said on top of. */
+  constructor(before: ConfigurationInput = {}) {
+    this.input = before;
+  }
+
+  say({ paths, adds }: Setting, values: readonly unknown[]): void {
+    for (const [k, path] of paths.entries()) {
+      const said = values[k];
+      const value = adds && Array.isArray(said) ? [...(this.#lists.get(path) ?? []), ...said] : said;
+      if (Array.isArray(value)) this.#lists.set(path, value);
+      this.input = withSetting(this.input, path, value);
+    }
+  }
+}
+
 /** Sets a path such as `explore.lambda` in nested settings, to undefined for its default; returns new settings. */
 export function withSetting(input: ConfigurationInput, path: string, value: unknown): ConfigurationInput {
   const nested = path.split('.').reduceRight<unknown>((inner, key) => ({ [key]: inner }), value);
@@ -125,21 +146,26 @@ export interface FormReading {
 
 /** Settings from a form: texts by the names of fields; a field that is not there, or empty, keeps its default. */
 export function readFields(texts: Readonly<Record<string, string>>): FormReading {
-  let input: ConfigurationInput = {};
+  const said = new SaidSettings();
   const problems: Record<string, string> = {};
-  for (const [name, text] of Object.entries(texts)) {
-    const setting = settings.find((one) => fieldName(one) === name);
-    invariant(setting, `no field is called ${name}`);
+  for (const name of Object.keys(texts)) {
+    invariant(
+      settings.some((one) => fieldName(one) === name),
+      `no field is called ${name}`,
+    );
+  }
+  for (const setting of settings) {
+    const name = fieldName(setting);
+    const text = texts[name] ?? '';
     if (text === '') continue;
     try {
-      const values = parseSetting(setting, name, text);
-      for (const [k, path] of setting.paths.entries()) input = withSetting(input, path, values[k]);
+      said.say(setting, parseSetting(setting, name, text));
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
       problems[name] = error.message;
     }
   }
-  return { settings: input, problems };
+  return { settings: said.input, problems };
 }
 
 export interface NamedChoice {

@@ -148,3 +148,23 @@ export function approximateLayers<L extends LayerFacts>(configuration: Choice, l
     `quantize.layerBits gives every layer that is to be approximated other widths than the ${bits.weights}×${bits.activations} bits of the multiplier; set bits to them instead`,
   );
 }
+
+/**
+ * The share of a network's multiplications that run on the approximate multiplier, which its power is that of; the
+ * matrix products of attention, which never do, are among the others.
+ */
+export function approximateShare(
+  configuration: Choice,
+  {
+    layers,
+    products = [],
+  }: { readonly layers: readonly LayerFacts[]; readonly products?: readonly Counted[] | undefined },
+): number {
+  return macsOf(approximateLayers(configuration, layers)) / macsOf([...layers, ...products]);
+}
+
+type Counted = Pick<LayerFacts, 'macs'>;
+
+function macsOf(all: readonly Counted[]): number {
+  return all.reduce((sum, { macs }) => sum + macs, 0);
+}

@@ -30,6 +30,7 @@ export interface Recipe {
   readonly settings: ConfigurationInput;
 }
 
+/** The recipes by name: what each sets, and a line for the help. */
 export const recipes: Readonly<Record<RecipeName, Recipe>> = {
   'paper-cifar10': {
     summary: 'the settings of the published scripts for CIFAR-10: batches of 256, θ as the weights, greedy mapping',

@@ -15,7 +15,7 @@ import { type Network, quantizedArithmetic, recoveryArithmetic } from '../multip
 import { measureOperands } from '../multipliers/operands.ts';
 import { proveActive } from '../multipliers/proof.ts';
 import { calibrate, loadToQuantize } from '../phases/calibrate.ts';
-import { firstEpoch } from '../phases/training.ts';
+import { firstEpoch, fitOf, learntFrom } from '../phases/training.ts';
 import { loadModel } from '../run/checkpoint.ts';
 import { type OpenRun, requirePhase } from '../run/context.ts';
 import { type DeviceOptions, type DeviceRecord, deviceRecord, openBackend } from '../run/device.ts';
@@ -206,14 +206,14 @@ export class Trial {
     onEpoch: (epoch: number, measured: Measured) => void,
     signal?: AbortSignal,
   ): Promise<Measured> {
-    const { configuration, task, dataset, recompute } = this.#run;
+    const { configuration, recompute } = this.#run;
     const arithmetic = recoveryArithmetic({ ...configuration, bits: this.#candidate.bits }, this.#arithmetic);
     const given = { ...configuration.map, multiplier: 'tried' };
     let last: Measured | undefined;
     await trainEpochs({
-      ...configuration.recover,
-      recompute,
-      ...{ session: this.#session, task, dataset, arithmetic, epochs, seed: configuration.seed, start: atStart },
+      ...fitOf(configuration.recover),
+      ...learntFrom(this.#run, 'recover'),
+      ...{ session: this.#session, arithmetic, epochs, seed: configuration.seed, start: atStart, recompute },
       firstEpoch: firstEpoch({ configuration: { ...configuration, map: given } }, 'recover'),
       onEpoch: async ({ epoch, test }) => {
         last = { accuracy: test.metrics.accuracy, loss: test.loss };

@@ -25,7 +25,7 @@ import {
 import type { LoadOptions } from '../../workbench/load.ts';
 import type { DeviceOptions } from '../run/device.ts';
 import { lockRun } from '../run/lock.ts';
-import { approximateLayers, type LayerFacts } from '../settings/layers.ts';
+import { approximateLayers, approximateShare } from '../settings/layers.ts';
 import type { Listener } from './events.ts';
 import { requireFolder, tryFiles, tryFolder } from './folder.ts';
 import { expandNames } from './names.ts';
@@ -300,14 +300,13 @@ class Work {
     const { model, data, seed, bits, quantize } = configuration;
     const approximate = new Set(approximateLayers(configuration, layers).map(({ name }) => name));
     const exact = layers.filter(({ name }) => !approximate.has(name));
-    const products = this.#run.manifest.inputs.products ?? [];
-    const macsOf = (some: readonly Pick<LayerFacts, 'macs'>[]) => some.reduce((sum, { macs }) => sum + macs, 0);
+    const { products } = this.#run.manifest.inputs;
     const report: TryReport = {
       ...{ format: 'tram-try', version: 1, program: { tram: version, node: process.version } },
       run: {
         ...{ folder, model, data, seed, testImages: dataset.test.count, bits },
         exactLayers: exact.map(({ name }) => name),
-        exactShare: macsOf([...exact, ...products]) / macsOf([...layers, ...products]),
+        exactShare: 1 - approximateShare(configuration, { layers, products }),
         quantized: sha256(quantized),
       },
       ...{ recoverEpochs: this.#options.recover ?? 0, images: quantize.images, device },
