@@ -53,6 +53,8 @@ export function parseTransforms(text: string): { readonly options: AugmentOption
     }
     options[key] = number;
   }
+  // A box of one image is erased (mixing.ts), by either.
+  if (seen.has('erase') && seen.has('cutout')) return { wrong: 'erase and cutout; one of them was expected' };
   return { options: options as unknown as AugmentOptions };
 }
 
