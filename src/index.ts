@@ -14,6 +14,7 @@ export { referenceBackend } from './engine/reference/backend.ts';
 export { wasmBackend } from './engine/wasm/runtime/backend.ts';
 export { type Examination, examine } from './flow/doctor/examine.ts';
 export { type FlowOptions, runFlow } from './flow/flow.ts';
+export { describeModel, listModels, type ModelFacts, type ModelQuestion } from './flow/models.ts';
 export { type CheckedMultiplier, type CheckFault, type CheckResult, checkRun } from './flow/results/check.ts';
 export { type ComparedRun, compareRuns } from './flow/results/compare.ts';
 export { type DataReport, type ExamineDataOptions, examineData } from './flow/results/data.ts';
@@ -112,6 +113,7 @@ export { type ComparedMultiplier, comparisonTable } from './report/comparison.ts
 export { type CurvePoint, curvesSvg, type PhaseCurves, type ThetaPoint, thetaSvg } from './report/curves.ts';
 export { type DotDiagram, dotDiagramSvg } from './report/dots.ts';
 export { type ErrorTable, errorHeatmapSvg, errorHistogramSvg } from './report/heatmap.ts';
+export { type DrawnLayer, layersPicture } from './report/layers.ts';
 export { type ParetoOptions, type ParetoPoint, paretoFront, paretoSvg } from './report/pareto.ts';
 export { svgToPdf } from './report/pdf.ts';
 export { type PngOptions, svgToPng } from './report/png.ts';

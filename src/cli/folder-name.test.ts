@@ -33,3 +33,16 @@ test('a name that would grow without end is shortened to a hash of itself, the s
   expect(defaultFolder({ ...given, seed: 1 })).toBe(defaultFolder(given));
   expect(defaultFolder({ ...given, map: { signed: true } })).not.toBe(defaultFolder(given));
 });
+
+test('whatever else than data, model and seed is given makes a run of its own, a recipe by its name', () => {
+  const folder = (given: ConfigurationInput) => defaultFolder(given).replace(/^runs\/digits-resnet8-seed1/, '');
+  expect(folder({ sample: 500, classesOf: '0,1' })).toBe('-classes-of0-1-sample500');
+  expect(folder({ train: { checkpoint: 'a/b.pth', checkpointKey: 'ema' } })).toBe('-checkpoint-b-checkpoint-key-ema');
+  expect(folder({ recipe: 'paper-w4a4' })).toBe('-paper-w4a4');
+  // The default of a run without the recipe, which the recipe has not.
+  expect(folder({ recipe: 'paper-w4a4', train: { batchSize: 64 } })).toBe('-paper-w4a4-train-batch-size64');
+  expect(folder({ recipe: 'paper-w4a4', train: { batchSize: 256 } })).toBe('-paper-w4a4');
+  expect(defaultFolder({ data: 'procedural:32x32x3,classes=5' })).toBe(
+    'runs/procedural-32x32x3-classes-5-resnet8-seed1',
+  );
+});

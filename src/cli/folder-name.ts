@@ -2,6 +2,7 @@
 // default, so that commands with other settings make other runs. The name is a function of the settings alone.
 
 import { type Configuration, type ConfigurationInput, parseConfiguration, published } from '../flow/settings/config.ts';
+import { namedChoices } from '../flow/settings/fields.ts';
 import { settings } from '../flow/settings/table.ts';
 import { UserError } from '../tensor/errors.ts';
 import { sha256 } from '../tensor/files.ts';
@@ -11,6 +12,9 @@ import { optionName } from './settings.ts';
 const LONGEST = 100;
 /** Of more settings not every choice is looked for. */
 const MOST_PARTS = 10;
+
+/** Settings that every name begins with, the recipe, whose name stands for itself, and how raw values are read. */
+const NAMED: readonly string[] = ['data', 'model', 'seed', 'recipe', 'image', 'maximum'];
 
 /** With the published settings as what is usual, where the user asked for them. */
 export function defaultFolder(given: ConfigurationInput, isPublished = false): string {
@@ -57,21 +61,23 @@ function folderName({ data, model, seed }: Configuration, parts: readonly string
 }
 
 function variedParts(given: ConfigurationInput, configuration: Configuration, isPublished: boolean): string[] {
-  const { bits } = configuration;
-  const usual = parseConfiguration(isPublished ? { bits, ...published } : { bits }, 'settings');
-  return [...(isPublished ? ['published'] : []), ...variations(given, configuration, usual)];
+  const { bits, recipe } = configuration;
+  const base = recipe === undefined ? { bits } : { bits, recipe };
+  const usual = parseConfiguration(isPublished ? { ...base, ...published } : base, 'settings');
+  const from = [...(isPublished ? ['published'] : []), ...(recipe === undefined ? [] : [recipe])];
+  return [...from, ...variations(given, configuration, usual)];
 }
 
 /** "lambda1", "structure-per-layer": each option whose value is not the usual one. */
 function variations(given: ConfigurationInput, configuration: Configuration, usual: Configuration): string[] {
   const told = new Set<string>();
   return settings.flatMap((setting) => {
-    const { group, paths, placeholder, value } = setting;
+    const { paths, placeholder, value } = setting;
     const compared = setting.name === 'bits' ? { ...usual, bits: { weights: 8, activations: 8 } } : usual;
     const isVaried = paths.some(
       (path) => !told.has(path) && textAt(given, path) !== '' && textAt(configuration, path) !== textAt(compared, path),
     );
-    if (group === 'Data and model' || !isVaried) return [];
+    if (NAMED.includes(setting.name) || !isVaried) return [];
     const name = optionName(setting, true).slice(2);
     if (placeholder === undefined) return textAt(configuration, paths[0]!) === String(value) ? [name] : [];
     for (const path of paths) told.add(path);
@@ -91,17 +97,17 @@ function textAt(configuration: ConfigurationInput, path: string): string {
 /** Of a path only the file's name, without what every such file is called. */
 function shortName(text: string): string {
   const base = text.split(/[/\\]/).at(-1)!;
-  return base.replace(/\.gz$/i, '').replace(/\.(safetensors|v|sv|blif|npy|npz|txt|csv|bin|h|[cm]?[jt]s)$/i, '');
+  return base.replace(/\.gz$/i, '').replace(/\.(safetensors|pth|pt|v|sv|blif|npy|npz|txt|csv|bin|h|[cm]?[jt]s)$/i, '');
 }
 
-/** The data set's own name: `cifar10:/data` is cifar10, `csv:/data/faces.csv.gz` is faces. */
+/** The data set's own name: `cifar10:/data` is cifar10, `csv:/data/faces.csv.gz` is faces; a formula is all of it. */
 function dataLabel(data: string): string {
-  const [, kind, location] = /^(?:(digits|cifar100?|csv|idx|npz|images|procedural)(?::|$))?(.*)$/s.exec(
-    data,
-  ) as unknown as [string, string?, string?];
-  if (kind !== undefined && ['digits', 'cifar10', 'cifar100', 'procedural'].includes(kind)) return kind;
+  const kinds = namedChoices().data.map(({ name }) => name.split(':')[0]!);
+  const kind = kinds.find((name) => data === name || data.startsWith(`${name}:`));
+  if (kind !== undefined && ['digits', 'cifar10', 'cifar100'].includes(kind)) return kind;
+  if (kind === 'procedural') return fileSafe(data);
   const base =
-    (location ?? '')
+    (kind === undefined ? data : data.slice(kind.length + 1))
       .replace(/[/\\]+$/, '')
       .split(/[/\\]/)
       .at(-1) ?? '';

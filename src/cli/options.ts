@@ -18,6 +18,7 @@ import { readJson } from '../tensor/files.ts';
 import { given } from '../tensor/given.ts';
 import { unknownName } from '../tensor/names.ts';
 import { describeOption } from './facts.ts';
+import { foldedGroup, foldHelp } from './folded-help.ts';
 import { describeSetting, optionName, prefixedNames } from './settings.ts';
 
 const MOST_THREADS = 64;
@@ -30,7 +31,9 @@ export function addSettings(command: Command, settings: readonly Setting[], onRu
     if (setting.placeholder !== undefined) option.argParser((text: string) => parseSetting(setting, name, text));
     command.addOption(option);
   }
-  if (onRun) refuseUnprefixed(command, settings);
+  if (!onRun) return;
+  refuseUnprefixed(command, settings);
+  foldHelp(command, settings);
 }
 
 /** `tram run --epochs 3` is told which phases have epochs. */
@@ -39,7 +42,11 @@ function refuseUnprefixed(command: Command, settings: readonly Setting[]): void 
     const refuse = () => {
       throw new UserError(`--${name}: several phases have it; write ${prefixedNames(name).join(', ')}`);
     };
-    command.addOption(new Option(`--${name} <VALUE>`).argParser(refuse).hideHelp());
+    // In the group of their folded forms, which thereby stands here among the groups.
+    const group = foldedGroup(settings);
+    for (const long of [`--${name}`, `--PHASE-${name}`]) {
+      command.addOption(new Option(`${long} <VALUE>`).argParser(refuse).hideHelp().helpGroup(group));
+    }
   }
 }
 

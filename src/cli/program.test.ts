@@ -6,6 +6,7 @@ import type { FlowOptions } from '../flow/flow.ts';
 import type { RunSummary } from '../flow/results/summary.ts';
 import { parseConfiguration } from '../flow/settings/config.ts';
 import { phases } from '../flow/settings/phases.ts';
+import { settings } from '../flow/settings/table.ts';
 import { UserError } from '../tensor/errors.ts';
 import { commandEntries, runProgram } from './program.ts';
 import type { Services } from './services.ts';
@@ -413,6 +414,20 @@ describe('help', () => {
     expect(out).toMatch(new RegExp(`^Usage: tram ${name}`));
     expect(out).toMatch(new RegExp(`\\nExamples:\\n  tram ${name}`));
     expect((await run(['help', name])).out).toBe(out);
+  });
+
+  test('of run tells what the training phases share once, with the default of each, and no option is lost', async () => {
+    const { out } = await run(['run', '--help']);
+    const text = out.replaceAll(/\s+/g, ' ');
+    expect(text).toContain('Training, in a PHASE that is train, quantize, explore or recover:');
+    expect(text).toContain('default: train: 30; quantize: 0; explore, recover: 10]');
+    for (const setting of settings) {
+      const folded = setting.prefixed ? `--PHASE-${setting.name}` : `--${setting.name}`;
+      expect(text.match(new RegExp(` ${folded} `, 'g')), folded).not.toBeNull();
+    }
+    expect(text).not.toContain('--train-epochs <');
+    expect((await run(['run', '--train-epoch', '1'])).err).toContain('did you mean --train-epochs?');
+    expect((await run(['run', '--PHASE-epochs', '1'])).err).toContain('write --train-epochs, --quantize-epochs');
   });
 });
 

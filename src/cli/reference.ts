@@ -9,7 +9,8 @@ import { namesHelp } from './settings.ts';
 
 const INTRODUCTION = `# Commands
 
-Made by \`npm run build && node scripts/commands-doc.mjs\` from the program itself. \`tram COMMAND --help\` says the same, with examples.
+Made by \`npm run build && node scripts/commands-doc.mjs\` from the program itself. \`tram COMMAND --help\` says the same, with examples
+(that of \`tram run\` tells once what its training phases share).
 
 Exit codes: 0 done; 2 a mistake in the arguments, the data or the files, told in one line; 130 stopped by Ctrl-C after saving (once: after
 the step in progress, twice: at once); 1 an error of the program, or multipliers that differ under \`tram verify\`. Progress is drawn live on a terminal and written as plain lines into

@@ -21,7 +21,7 @@ export function sensitivityText(report: SensitivityReport, style: Style, width =
     { head: 'points', rank: 0, of: ({ accuracyChange }) => signed(fixed(100 * accuracyChange, 2)) },
     { head: 'loss', rank: 0, of: ({ lossChange }) => signed(fixed(lossChange, 4)) },
   ];
-  const note = `points, loss: changes against ${without}: ${percent(base.accuracy)}, loss ${fixed(base.loss, 4)}, on the same ${grouped(images)} of ${grouped(testImages)} test images; share: of the multiplications`;
+  const note = `points, loss: changes against ${without}: ${percent(base.accuracy)}, loss ${fixed(base.loss, 4)}, on the same ${grouped(images)} of ${grouped(testImages)} test images; share: of the multiplications of all layers`;
   return [
     `${style.bold(`${run.model} on ${run.data}`)}, one layer at a time ${what}`,
     fittingTable(layers, columns, style, width),

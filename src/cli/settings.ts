@@ -32,7 +32,8 @@ const LIST_WIDTH = 100;
 /** The data sets and models that can be named, for the end of a help text. */
 export function namesHelp(): string {
   const { data, models, recipes } = namedChoices();
-  const sources = data.map(({ name, summary }) => `  ${name.padEnd(14)}${summary}`);
+  const column = Math.max(...data.map(({ name }) => name.length)) + 2;
+  const sources = data.map(({ name, summary }) => `  ${name.padEnd(column)}${summary}`);
   const collections = new Map<string, string[]>();
   for (const { name } of models) {
     const prefix = name.slice(0, name.lastIndexOf('/') + 1);

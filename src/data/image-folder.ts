@@ -7,7 +7,7 @@ import { statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { UserError } from '../tensor/errors.ts';
 import { readBytes, sha256 } from '../tensor/files.ts';
-import { formatBytes } from '../tensor/gzip.ts';
+import { formatBytes } from '../tensor/numbers.ts';
 import { copyShifted, drawShift, noAugmentation } from './augment.ts';
 import { choose } from './choice.ts';
 import { type FileList, type Listing, listImages, takeFiles } from './class-folders.ts';

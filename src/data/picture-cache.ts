@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { UserError } from '../tensor/errors.ts';
 import { makeFolder, writeFileAtomic } from '../tensor/files.ts';
-import { formatBytes } from '../tensor/gzip.ts';
+import { formatBytes } from '../tensor/numbers.ts';
 import type { Extent } from './framing.ts';
 
 /** Pictures in a part. */

@@ -96,5 +96,6 @@ test.each([
   ['erase:2', "erase is '2'; a number above 0 and up to 1 was expected"],
   ['flip:1', "flip takes no value, got '1'"],
   ['flip,flip', 'flip twice'],
+  ['cutout:4,erase:0.5', 'erase and cutout; one of them was expected'],
   ['', "unknown transform ''"],
 ])('the list %j is refused', (text, wrong) => expect(parseTransforms(text)).toEqual({ wrong }));

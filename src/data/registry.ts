@@ -163,13 +163,8 @@ export function relocate(spec: string, directory: string): string {
  * the valid ones and the nearest), a missing location, and anything wrong in the files.
  */
 export async function openDataset(spec: string, options: DatasetOptions = {}): Promise<Dataset> {
-  const colon = spec.indexOf(':');
-  const name = colon < 0 ? spec : spec.slice(0, colon);
-  const named = sources.find((source) => source.name === name);
-  const detected = named ? undefined : detect(spec);
-  const source = named ?? sources.find((candidate) => candidate.name === detected);
+  const { source, name, location } = sourceOf(spec);
   if (source === undefined) throw unknownData(spec, name);
-  const location = named === undefined ? spec : spec.slice(name.length + 1);
   if (source.usage.includes(':') && location === '') {
     throw new UserError(`the data set '${spec}' lacks its location; write ${source.usage}`);
   }
@@ -181,6 +176,22 @@ export async function openDataset(spec: string, options: DatasetOptions = {}): P
   const dataset = withNormalisation(source.chooses ? opened : reduced(opened, options), options);
   checkSize(spec, dataset, options);
   return options.augment ? { ...dataset, augment: options.augment } : dataset;
+}
+
+/** The source that a text names, or that a bare path holds; `name` is what stands where a source's name would. */
+function sourceOf(spec: string): { source: Source | undefined; name: string; location: string } {
+  const colon = spec.indexOf(':');
+  const name = colon < 0 ? spec : spec.slice(0, colon);
+  const named = sources.find((source) => source.name === name);
+  if (named) return { source: named, name, location: spec.slice(name.length + 1) };
+  const detected = detect(spec);
+  return { source: sources.find((candidate) => candidate.name === detected), name, location: spec };
+}
+
+/** Whether a data set is of image files, of which some may be damaged. */
+export function hasImageFiles(spec: string): boolean {
+  const takers: readonly string[] = optionsOfSources.badImages;
+  return takers.includes(sourceOf(spec).source?.name ?? '');
 }
 
 /** The error for what is neither a data set's name nor a path that holds one. */

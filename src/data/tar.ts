@@ -7,7 +7,8 @@ import { createReadStream } from 'node:fs';
 import { createGunzip } from 'node:zlib';
 import { UserError } from '../tensor/errors.ts';
 import { fileError } from '../tensor/files.ts';
-import { formatBytes, isGzip } from '../tensor/gzip.ts';
+import { isGzip } from '../tensor/gzip.ts';
+import { formatBytes } from '../tensor/numbers.ts';
 
 const BLOCK = 512;
 const LONGEST_NAME = 2 ** 16;

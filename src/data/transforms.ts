@@ -25,9 +25,9 @@ export const transforms: readonly Transform[] = [
 ];
 
 /** For help and errors: "none, or a list of crop:PIXELS, flip, …". */
-export const transformForms = `none, or of ${transforms
+export const transformForms = `none, or a list separated by commas of ${transforms
   .map(({ name, value }) => (value ? `${name}:${value.name}` : name))
-  .join(', ')} a list separated by commas`;
+  .join(', ')}`;
 
 /** The options of a text, or what is wrong with it. */
 export function parseTransforms(text: string): { readonly options: AugmentOptions } | { readonly wrong: string } {
@@ -53,6 +53,8 @@ export function parseTransforms(text: string): { readonly options: AugmentOption
     }
     options[key] = number;
   }
+  // A box of one image is erased (mixing.ts), by either.
+  if (seen.has('erase') && seen.has('cutout')) return { wrong: 'erase and cutout; one of them was expected' };
   return { options: options as unknown as AugmentOptions };
 }
 

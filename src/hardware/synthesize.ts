@@ -5,6 +5,7 @@
 // deterministic for one version of Yosys.
 
 import { UserError } from '../tensor/errors.ts';
+import { matchesPattern } from '../tensor/names.ts';
 import { abcCells, isAndLike, isInverter } from './abc-cells.ts';
 import { adderMap, findAdders } from './adders.ts';
 import { ALL, adderCommands, type Candidate, QUICK } from './candidates.ts';
@@ -251,9 +252,9 @@ async function map(
  * circuit.
  */
 function usableCells(library: Library, patterns: readonly string[]): { cells: Cell[]; notes: string[] } {
-  const globs = patterns.map((pattern) => new RegExp(`^${pattern.split('*').map(literal).join('.*')}$`));
   const allowed = [...library.cells.values()].filter(
-    (cell) => !cell.dontUse && cell.inputs.length > 0 && !globs.some((glob) => glob.test(cell.name)),
+    (cell) =>
+      !cell.dontUse && cell.inputs.length > 0 && !patterns.some((pattern) => matchesPattern(pattern, cell.name)),
   );
   const cells = allowed.filter((cell) => cell.timed);
   const untimed = allowed.filter((cell) => !cell.timed).map(({ name }) => name);
@@ -271,8 +272,4 @@ function usableCells(library: Library, patterns: readonly string[]): { cells: Ce
     );
   }
   return { cells, notes: untimed.length > 0 ? [`${library.name}: ${note}`] : [] };
-}
-
-function literal(text: string): string {
-  return text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
 }

@@ -2,7 +2,7 @@
 // time. Input are plain points, whatever wrote them; a metric that no point carries has no row.
 
 import { invariant } from '../tensor/errors.ts';
-import { categories, colours, figureWidth, fontSize, orderedColours } from './theme.ts';
+import { categories, colours, figureWidth, fontSize, orderedColours, textWidth } from './theme.ts';
 import { renderSpec } from './vega.ts';
 
 export interface CurvePoint {
@@ -41,6 +41,7 @@ const gap = 20;
 /** The same for a figure with a plot per layer, and how many stand in a row. */
 const axisSpace = 110;
 const perRow = 4;
+const SPACING = 18;
 
 /**
  * Values per line up to which each is marked with a dot; beyond, as with one value per step, dots would hide the line.
@@ -201,7 +202,7 @@ export function thetaSvg(
       : {
           concat: layers.map((name, layer) => layerTheta(name, layer, layers.length, valuesOfLayer(layer), color)),
           columns: perRow,
-          spacing: 18,
+          spacing: SPACING,
         },
   );
 }
@@ -282,13 +283,22 @@ function formatRanges(numbers: readonly number[]): string {
   return ranges.map(([from, to]) => (from === to ? `${from}` : `${from}–${to}`)).join(', ');
 }
 
+/** A layer's name in bold, of a long one the end, in which it differs from its neighbours': "…denselayer1.conv1". */
+function endOf(name: string, width: number): string {
+  const fits = (text: string) => textWidth(text, fontSize.label, true) <= width;
+  if (fits(name)) return name;
+  const starts = Array.from(name, (_, at) => `…${name.slice(at)}`);
+  return starts.find(fits) ?? name;
+}
+
 /** One small picture; axis titles only where no other picture is left of it or below it. */
 function layerTheta(name: string, layer: number, layers: number, values: readonly ThetaValue[], color: object): object {
   const leftmost = layer % perRow === 0;
   const lowest = layer + perRow >= layers;
+  const width = (figureWidth - axisSpace - SPACING * (perRow - 1)) / perRow;
   return {
-    title: { text: name, fontSize: fontSize.label, offset: 6, frame: 'group' },
-    width: (figureWidth - axisSpace - 18 * (perRow - 1)) / perRow,
+    title: { text: endOf(name, width), fontSize: fontSize.label, offset: 6, frame: 'group' },
+    width,
     height: 100,
     data: { values },
     mark: { type: 'line', strokeWidth: 1.5 },

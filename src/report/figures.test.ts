@@ -5,6 +5,7 @@ import { type ErrorTable, errorBins, errorHeatmapSvg, errorHistogramSvg, errorSt
 import { type ParetoPoint, paretoFront, paretoSvg, placeLabels } from './pareto.ts';
 import { svgToPdf } from './pdf.ts';
 import { encodePalettePng, svgToPng } from './png.ts';
+import { contactSheet } from './sheet.ts';
 import { divergingColour, orderedColours, textWidth } from './theme.ts';
 
 /** Number of marks of a kind, by the role that Vega writes on each. */
@@ -106,6 +107,15 @@ describe('θ over time', () => {
     );
     expect(marks(svg, 'line mark')).toBe(20);
     expect(texts(svg)).toEqual(expect.arrayContaining(layers));
+    expect(widthOf(svg)).toBeLessThanOrEqual(840);
+  });
+
+  test('shows of a long name the end, and is no wider for it', async () => {
+    const layers = [1, 2, 3, 4].map((at) => `features.denseblock4.denselayer${at}.conv1`);
+    const svg = await thetaSvg([{ epoch: 0, theta: layers.map(() => vector(0)) }], layers);
+    for (const at of [1, 2, 3, 4]) {
+      expect(texts(svg)).toContainEqual(expect.stringMatching(new RegExp(`^….*denselayer${at}\\.conv1$`)));
+    }
     expect(widthOf(svg)).toBeLessThanOrEqual(840);
   });
 
@@ -312,4 +322,19 @@ describe('PDF', () => {
 test('ordered colours run dark to light without repetition', () => {
   expect(new Set(orderedColours(16)).size).toBe(16);
   expect(orderedColours(1).length).toBe(1);
+});
+
+test('a contact sheet shows raw values as a PNG for each image, a pixel as a square in every viewer', () => {
+  const image = Uint8Array.from([0, 8, 16, 4, 2, 1]);
+  const svg = contactSheet([{ title: 'cat', images: [image, image] }], { height: 2, width: 3, channels: 1 }, 16);
+  const pictures = Array.from(svg.matchAll(/base64,([^"]+)"/g), ([, text]) => Buffer.from(text!, 'base64'));
+  expect(pictures).toHaveLength(2);
+  const [png] = pictures as [Buffer];
+  expect([png.readUInt32BE(16), png.readUInt32BE(20), png[25]]).toEqual([3, 2, 0]);
+  const start = png.indexOf('IDAT');
+  const rows = inflateSync(png.subarray(start + 4, start + 4 + png.readUInt32BE(start - 4)));
+  expect([...rows]).toEqual([0, 0, 128, 255, 0, 64, 32, 16]);
+  // resvg knows the first of these alone, and is not given the second.
+  expect(svg).toContain('image-rendering: optimizeSpeed; image-rendering: pixelated;');
+  expect(texts(svg)).toContain('cat');
 });

@@ -33,7 +33,8 @@ export function layersPicture(layers: readonly DrawnLayer[], caption: string): P
     mark: { type: 'bar', color: colour },
     encoding: {
       y: { field: 'name', type: 'nominal', sort: null, title: null, axis: isFirst ? { labelLimit: MOST_LABEL } : null },
-      x: { field, type: 'quantitative', title, axis: { tickCount: 4 } },
+      // On top, where the layers are that hurt: the picture of many layers is taller than a page.
+      x: { field, type: 'quantitative', title, axis: { tickCount: 4, orient: 'top', grid: true } },
     },
   });
   return renderSpec({

@@ -1,6 +1,6 @@
-// PNG pictures: a palette image written byte by byte (W3C PNG, 3rd edition), for heat maps inside SVGs; and any SVG
-// rendered by resvg, which draws text with fonts of the system or of files. Where there is no font at all text would
-// silently vanish, so rendering then refuses: the SVG is the primary artefact, its viewer has fonts.
+// PNG pictures: images written byte by byte (W3C PNG, 3rd edition), for heat maps and contact sheets inside SVGs; and
+// any SVG rendered by resvg, which draws text with fonts of the system or of files. Where there is no font at all text
+// would silently vanish, so rendering then refuses: the SVG is the primary artefact, its viewer has fonts.
 
 import { crc32, deflateSync } from 'node:zlib';
 import type { Resvg, ResvgRenderOptions } from '@resvg/resvg-js';
@@ -16,6 +16,40 @@ function chunk(type: string, data: Uint8Array): Buffer {
   return framed;
 }
 
+/** Of 8 bits: grey, red green blue, or numbers of a palette (11.2.1 of the standard). */
+const colourTypes = { grey: 0, rgb: 2, palette: 3 } as const;
+
+/** A PNG file of `samples`, 8 bits each, the top row first. */
+function encodePng(
+  { width, height }: { readonly width: number; readonly height: number },
+  colours: keyof typeof colourTypes,
+  samples: Uint8Array,
+  palette?: Uint8Array,
+): Uint8Array {
+  const row = samples.length / height;
+  const header = Buffer.alloc(13);
+  header.writeUInt32BE(width, 0);
+  header.writeUInt32BE(height, 4);
+  header.set([8, colourTypes[colours], 0, 0, 0], 8);
+  // Each row begins with its filter: none.
+  const rows = new Uint8Array(height * (row + 1));
+  for (let y = 0; y < height; y++) rows.set(samples.subarray(y * row, (y + 1) * row), y * (row + 1) + 1);
+  return Buffer.concat([
+    Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]),
+    chunk('IHDR', header),
+    ...(palette ? [chunk('PLTE', palette)] : []),
+    chunk('IDAT', deflateSync(rows, { level: 9 })),
+    chunk('IEND', new Uint8Array()),
+  ]);
+}
+
+/** An image of 8-bit samples [height, width, channels], one channel or three. */
+export function encodeImagePng(width: number, height: number, samples: Uint8Array): Uint8Array {
+  const channels = samples.length / (width * height);
+  invariant(channels === 1 || channels === 3, `${samples.length} samples for a ${width}×${height} image`);
+  return encodePng({ width, height }, channels === 3 ? 'rgb' : 'grey', samples);
+}
+
 /** An 8-bit palette PNG; `indices` are height × width palette entries, the top row first. */
 export function encodePalettePng(
   width: number,
@@ -25,19 +59,7 @@ export function encodePalettePng(
 ): Uint8Array {
   invariant(indices.length === width * height, `${indices.length} pixels for a ${width}×${height} image`);
   invariant(palette.length <= 256, `a palette of ${palette.length} colours`);
-  const header = Buffer.alloc(13);
-  header.writeUInt32BE(width, 0);
-  header.writeUInt32BE(height, 4);
-  header.set([8, 3, 0, 0, 0], 8);
-  const rows = new Uint8Array(height * (width + 1));
-  for (let y = 0; y < height; y++) rows.set(indices.subarray(y * width, (y + 1) * width), y * (width + 1) + 1);
-  return Buffer.concat([
-    Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]),
-    chunk('IHDR', header),
-    chunk('PLTE', Uint8Array.from(palette.flat())),
-    chunk('IDAT', deflateSync(rows, { level: 9 })),
-    chunk('IEND', new Uint8Array()),
-  ]);
+  return encodePng({ width, height }, 'palette', indices, Uint8Array.from(palette.flat()));
 }
 
 /**

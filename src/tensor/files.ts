@@ -28,7 +28,7 @@ import {
 } from 'node:fs';
 import { basename, dirname, isAbsolute, join, normalize, sep } from 'node:path';
 import { UserError } from './errors.ts';
-import { formatBytes } from './gzip.ts';
+import { formatBytes } from './numbers.ts';
 
 const causes: Record<string, string> = {
   ENOSPC: 'no space left on the disk; free some space and run again',

@@ -1,7 +1,8 @@
 import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { UserError } from './errors.ts';
-import { formatBytes, inflateLimited, isGzip } from './gzip.ts';
+import { inflateLimited, isGzip } from './gzip.ts';
+import { formatBytes } from './numbers.ts';
 
 const packed = gzipSync(Buffer.from('0 0 0\n'.repeat(1000)));
 

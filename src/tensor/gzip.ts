@@ -3,6 +3,7 @@
 
 import { gunzipSync } from 'node:zlib';
 import { UserError } from './errors.ts';
+import { formatBytes } from './numbers.ts';
 
 /** Whether the bytes begin as gzip data do; names of files do not tell. */
 export function isGzip(bytes: Uint8Array): boolean {
@@ -27,15 +28,4 @@ function causeOf({ code, message }: NodeJS.ErrnoException, limit: number): strin
   }
   if (code === 'Z_BUF_ERROR') return 'its gzip data end too early; the file is cut off, fetch it again';
   return `its gzip data are damaged (${message}); fetch the file again`;
-}
-
-/** "64 MiB", "512 KiB", "100 bytes". */
-export function formatBytes(count: number): string {
-  const units = [
-    [2 ** 30, 'GiB'],
-    [2 ** 20, 'MiB'],
-    [2 ** 10, 'KiB'],
-  ] as const;
-  const unit = units.find(([size]) => count >= size);
-  return unit ? `${Number((count / unit[0]).toFixed(1))} ${unit[1]}` : `${count} bytes`;
 }

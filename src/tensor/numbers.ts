@@ -37,3 +37,14 @@ export function duration(seconds: number): string {
   if (minutes < 60) return `${minutes} min ${two(whole % 60)} s`;
   return `${Math.floor(minutes / 60)} h ${two(minutes % 60)} min`;
 }
+
+/** "64 MiB", "512 KiB", "100 bytes". */
+export function formatBytes(count: number): string {
+  const units = [
+    [2 ** 30, 'GiB'],
+    [2 ** 20, 'MiB'],
+    [2 ** 10, 'KiB'],
+  ] as const;
+  const unit = units.find(([size]) => count >= size);
+  return unit ? `${Number((count / unit[0]).toFixed(1))} ${unit[1]}` : `${count} bytes`;
+}

@@ -219,15 +219,31 @@ describe('folding', () => {
 });
 
 describe('observers', () => {
-  async function observed(session: Session, observer: (typeof observerNames)[number]) {
+  async function observed(session: Session, observer: (typeof observerNames)[number], lopsided = false) {
     const bits = { weights: 8, activations: 8 };
     const configuration = parseConfiguration(
-      { ...settings, bits, quantize: { images: 60, observer, weightObserver: observer } },
+      {
+        ...settings,
+        bits,
+        quantize: { images: 60, observer, weightObserver: observer, ...(lopsided ? { percentile: 90 } : {}) },
+      },
       'test',
     );
     const opened = await openTask(configuration, readManifest(folder).inputs);
     const run = { ...opened, configuration, folder };
     loadToQuantize(run, readBytes(join(folder, files.float)), session);
+    if (lopsided) {
+      // Of each channel's weights, along the last axis, all but the first are negative.
+      const { shape, data } = await session.read('layer1.0.conv1.weight');
+      const first = shape.at(-1)!;
+      session.write(
+        'layer1.0.conv1.weight',
+        f32(
+          shape,
+          Float32Array.from(data, (x, k) => (k < first ? 1e-3 : -1) * Math.abs(x)),
+        ),
+      );
+    }
     await observe(run, session);
     return run;
   }
@@ -244,6 +260,14 @@ describe('observers', () => {
       }
     }
   }, 60_000);
+
+  test('a percentile that leaves out all of one side begins learned clipping at a factor that can learn', async () => {
+    const session = await wasm.openSession();
+    await observed(session, 'percentile', true);
+    const { data } = await session.read('layer1.0.conv1.weight_clip_upper');
+    for (const factor of data) expect(factor).toBeCloseTo(Math.log(0.01 / 0.99001), 4);
+    await session.dispose();
+  });
 
   test.each(observerNames)(
     '%s finds ranges with which 8 bits are nearly as good as the float network',

@@ -3,7 +3,7 @@
 
 import { type Command, Option } from 'commander';
 import type { DataReport } from '../../flow/results/data.ts';
-import { type Setting, settings } from '../../flow/settings/table.ts';
+import { dataGroup, type Setting, settings } from '../../flow/settings/table.ts';
 import { nonEmpty, wholeNumberFrom } from '../../flow/settings/values.ts';
 import { writeFileAtomic } from '../../tensor/files.ts';
 import { describeOption } from '../facts.ts';
@@ -26,20 +26,20 @@ Examples:
   tram data cifar10:data/cifar --classes-of cat,dog
 `;
 
+/** Images of each class on a sheet, where nothing is said. */
+const EACH = 10;
+
 /** The settings of a run that say what its data are. */
-const ofData = (): readonly Setting[] => {
-  const others = ['data', 'model', 'seed', 'checkpoint'];
-  return settings.filter(({ group, name }) => group === 'Data and model' && !others.includes(name));
-};
+const ofData = (): readonly Setting[] => settings.filter(({ group, name }) => group === dataGroup && name !== 'data');
 
 interface Options {
   readonly sheet?: string;
-  readonly each: number;
+  readonly each?: number;
   readonly json?: boolean;
 }
 
 export function defineData(command: Command, services: Services): void {
-  const each = describeOption({ help: 'images of each class on the sheet', values: '1 to 100', default: '10' });
+  const each = describeOption({ help: 'images of each class on the sheet', values: '1 to 100', default: `${EACH}` });
   command
     .description('Tells what a data set is: images, classes, normalisation, and files that cannot be decoded.')
     .argument('<DATA>', 'data set, or a path that holds one', nonEmpty('DATA', 'a data set'))
@@ -48,12 +48,7 @@ export function defineData(command: Command, services: Services): void {
         .argParser(nonEmpty('--sheet', 'the path of a file'))
         .helpGroup('Output:'),
     )
-    .addOption(
-      new Option('--each <N>', each)
-        .argParser(wholeNumberFrom('--each', 1, 100))
-        .default(10)
-        .helpGroup('Output:'),
-    )
+    .addOption(new Option('--each <N>', each).argParser(wholeNumberFrom('--each', 1, 100)).helpGroup('Output:'))
     .addOption(new Option('--json', 'print one JSON object').helpGroup('Output:'))
     .addHelpText('after', AFTER);
   addSettings(command, ofData(), false);
@@ -61,7 +56,7 @@ export function defineData(command: Command, services: Services): void {
 }
 
 async function tellData(data: string, command: Command, { stdout, stderr }: Services): Promise<void> {
-  const { sheet, each, json } = command.opts<Options>();
+  const { sheet, each = EACH, json } = command.opts<Options>();
   const { examineData } = await import('../../flow/results/data.ts');
   const live = isLive(stderr);
   const { sheet: picture, ...report } = await examineData({

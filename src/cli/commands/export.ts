@@ -4,7 +4,7 @@ import { type Command, Option } from 'commander';
 import { exportFormats, exportStages } from '../../flow/results/export.ts';
 import { nonEmpty, oneOf } from '../../flow/settings/values.ts';
 import { given } from '../../tensor/given.ts';
-import { formatBytes } from '../../tensor/gzip.ts';
+import { formatBytes } from '../../tensor/numbers.ts';
 import { describeOption } from '../facts.ts';
 import type { Services } from '../services.ts';
 import { grouped } from '../style.ts';

@@ -4,9 +4,8 @@
 import { evaluationBatches } from '../../data/batches.ts';
 import { type Dataset, describeData } from '../../data/dataset.ts';
 import type { ImageSplit } from '../../data/image-split.ts';
-import { openDataset } from '../../data/registry.ts';
+import { hasImageFiles, openDataset } from '../../data/registry.ts';
 import { contactSheet } from '../../report/sheet.ts';
-import { UserError } from '../../tensor/errors.ts';
 import { datasetOptions } from '../run/inputs.ts';
 import { type ConfigurationInput, parseConfiguration } from '../settings/config.ts';
 
@@ -50,11 +49,10 @@ export async function examineData({ settings, sheet = 0, tell }: ExamineDataOpti
   // Bad files are to be told, not to end the telling.
   const configuration = parseConfiguration(settings, 'settings');
   const options = datasetOptions(configuration, process.cwd());
-  const open = (over: object) => openDataset(configuration.data, { ...options, ...over, ...(tell ? { tell } : {}) });
-  const dataset = await open({ badImages: 'skip' }).catch((error: unknown) => {
-    // Other data than image files have none.
-    if (error instanceof UserError && error.message.startsWith('--bad-images')) return open({});
-    throw error;
+  const dataset = await openDataset(configuration.data, {
+    ...options,
+    ...(hasImageFiles(configuration.data) ? { badImages: 'skip' } : {}),
+    ...(tell ? { tell } : {}),
   });
   const range: [number, number] = [255, 0];
   const classes = Array.from({ length: dataset.classes }, (_, label) => ({

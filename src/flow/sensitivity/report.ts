@@ -15,7 +15,7 @@ export interface LayerSensitivity extends Measured {
   readonly kind: 'convolution' | 'linear';
   readonly weightBits: number;
   readonly activationBits: number;
-  /** Multiplications per image, and their share of the network's. */
+  /** Multiplications per image, and their share of those of all layers. */
   readonly macs: number;
   readonly share: number;
   /** Against the network in which no layer is treated: below 0 is a loss of accuracy. */

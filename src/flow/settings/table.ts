@@ -35,6 +35,9 @@ export interface Setting {
   readonly defaultText?: string;
 }
 
+/** The group of the settings that say what the data are. */
+export const dataGroup = 'Data set';
+
 const trainingPhases = {
   train: 'Float training',
   quantize: 'Quantisation',
@@ -59,11 +62,11 @@ function trainingSettings(phase: keyof typeof trainingPhases): Setting[] {
     setting('epochs', 'epochs', 'N', epochs),
     setting('batch-size', 'batchSize', 'N', 'images per step'),
     setting('learning-rate', 'learningRate', 'RATE', 'learning rate of the weights'),
-    setting('momentum', 'momentum', 'M', 'momentum of the optimiser (SGD)'),
+    setting('momentum', 'momentum', 'M', 'momentum of SGD; β₁ of Adam'),
     setting('weight-decay', 'weightDecay', 'D', 'weight decay of the weights'),
     setting('schedule', 'schedule', 'NAME', 'course of the learning rate over the epochs'),
     setting('optimizer', 'optimizer', 'NAME', 'rule by which the weights learn'),
-    setting('beta2', 'beta2', 'B', 'β₂ of Adam; β₁ is the momentum'),
+    setting('beta2', 'beta2', 'B', 'β₂ of Adam'),
     setting(
       'decay-of',
       'decayOf',
@@ -121,19 +124,22 @@ function listOfNumbers(text: string): readonly unknown[] | undefined {
 const explore = { phase: 'explore', group: trainingPhases.explore } as const;
 const quantize = { phase: 'quantize', group: trainingPhases.quantize } as const;
 const recover = { phase: 'recover', group: trainingPhases.recover } as const;
-const train = { phase: 'train', group: 'Data and model' } as const;
+const run = { phase: 'train', group: 'Run' } as const;
+const data = { phase: 'train', group: dataGroup } as const;
+const network = { phase: 'train', group: 'Network' } as const;
 
 export const settings: readonly Setting[] = [
   {
-    ...train,
+    ...run,
     name: 'recipe',
     paths: ['recipe'],
     placeholder: 'NAME',
     help: 'settings to begin with; all other options win over them',
     defaultText: 'none',
   },
+  { ...run, name: 'seed', paths: ['seed'], placeholder: 'N', help: 'seed of everything that is drawn at random' },
   {
-    ...train,
+    ...data,
     name: 'data',
     paths: ['data'],
     placeholder: 'DATA',
@@ -141,7 +147,7 @@ export const settings: readonly Setting[] = [
     expected: sources.map(({ usage }) => usage).join(', '),
   },
   {
-    ...train,
+    ...data,
     name: 'image',
     paths: ['image'],
     placeholder: 'HxWxC',
@@ -151,7 +157,7 @@ export const settings: readonly Setting[] = [
       'what the files say: a square of one channel, or the size of the image files; 224x224x3 for files of several',
   },
   {
-    ...train,
+    ...data,
     name: 'maximum',
     paths: ['maximum'],
     placeholder: 'N',
@@ -159,7 +165,7 @@ export const settings: readonly Setting[] = [
     defaultText: '255',
   },
   {
-    ...train,
+    ...data,
     name: 'label',
     paths: ['label'],
     placeholder: 'COLUMN',
@@ -168,7 +174,7 @@ export const settings: readonly Setting[] = [
     defaultText: 'the one called label, class, target or y, else the last',
   },
   {
-    ...train,
+    ...data,
     name: 'test-data',
     paths: ['testData'],
     placeholder: 'FILE',
@@ -177,7 +183,7 @@ export const settings: readonly Setting[] = [
     defaultText: 'what the data say, else a fifth of each class is held back',
   },
   {
-    ...train,
+    ...data,
     name: 'classes',
     paths: ['classes'],
     placeholder: 'N',
@@ -185,23 +191,25 @@ export const settings: readonly Setting[] = [
     defaultText: 'one more than the largest label',
   },
   {
-    ...train,
+    ...data,
     name: 'split',
     paths: ['split'],
     placeholder: 'NAME',
     help: 'which set of a folder that holds several, for idx data (EMNIST: letters, digits, …)',
+    expected: 'the name of a set, as in the names of its files',
     defaultText: 'the only one',
   },
   {
-    ...train,
+    ...data,
     name: 'test-labels',
     paths: ['testLabels'],
     placeholder: 'FILE',
     help: 'classes of test images that lie in one folder, for image files: name and class on each line',
+    expected: 'the path of a file',
     defaultText: 'the file that ImageNet or TinyImageNet have for it',
   },
   {
-    ...train,
+    ...data,
     name: 'classes-of',
     paths: ['classesOf'],
     placeholder: 'CLASSES',
@@ -210,7 +218,7 @@ export const settings: readonly Setting[] = [
     defaultText: 'all',
   },
   {
-    ...train,
+    ...data,
     name: 'sample',
     paths: ['sample'],
     placeholder: 'N',
@@ -218,23 +226,24 @@ export const settings: readonly Setting[] = [
     defaultText: 'all',
   },
   {
-    ...train,
+    ...data,
     name: 'sample-seed',
     paths: ['sampleSeed'],
     placeholder: 'N',
-    help: 'which ones --sample keeps',
+    help: 'draws the images that --sample keeps',
     defaultText: '0',
   },
   {
-    ...train,
+    ...data,
     name: 'sample-list',
     paths: ['sampleList'],
     placeholder: 'FILE',
     help: 'the training images that are kept: a path on each line, for others than image files a number',
+    expected: 'the path of a file',
     defaultText: 'all',
   },
   {
-    ...train,
+    ...data,
     name: 'resize',
     paths: ['resize'],
     placeholder: 'N',
@@ -242,7 +251,7 @@ export const settings: readonly Setting[] = [
     defaultText: '256 for images of 224, and in that proportion',
   },
   {
-    ...train,
+    ...data,
     name: 'bad-images',
     paths: ['badImages'],
     placeholder: 'WHAT',
@@ -250,45 +259,44 @@ export const settings: readonly Setting[] = [
     defaultText: 'refuse',
   },
   {
-    ...train,
+    ...data,
     name: 'image-cache',
     paths: ['imageCache'],
     placeholder: 'DIR',
     help: 'folder where decoded images are kept, so that a large set is decoded once',
+    expected: 'the path of a folder',
     defaultText: 'none',
   },
   {
-    ...train,
+    ...data,
     name: 'mean',
     paths: ['mean'],
     placeholder: 'LIST',
-    help: 'subtracted from the values, which are from 0 to 1',
+    help: 'mean of each channel, subtracted from the values, which are from 0 to 1',
     parse: listOfNumbers,
     expected: 'a number for each channel with commas between them, or one for all',
     defaultText: 'measured on the training images',
   },
   {
-    ...train,
+    ...data,
     name: 'std',
     paths: ['deviation'],
     placeholder: 'LIST',
-    help: 'what they are divided by after that',
+    help: 'standard deviation of each channel, by which they are then divided',
     parse: listOfNumbers,
     expected: 'a number above 0 for each channel with commas between them, or one for all',
     defaultText: 'measured on the training images',
   },
   {
-    ...train,
+    ...network,
     name: 'model',
     paths: ['model'],
     placeholder: 'MODEL',
     help: 'network to train',
     expected: 'a name that tram models lists, or the path of a .mjs file with one of your own',
   },
-  { ...train, name: 'seed', paths: ['seed'], placeholder: 'N', help: 'seed of everything that is drawn at random' },
   {
-    phase: 'train',
-    group: trainingPhases.train,
+    ...network,
     name: 'checkpoint',
     paths: ['train.checkpoint'],
     placeholder: 'FILE',
@@ -296,15 +304,16 @@ export const settings: readonly Setting[] = [
     expected: 'the path of a .pth, .pt or .safetensors file',
   },
   {
-    ...train,
+    ...network,
     name: 'checkpoint-key',
     paths: ['train.checkpointKey'],
     placeholder: 'KEY',
     help: 'dictionary of the checkpoint to take, such as state_dict_ema (tram inspect lists them)',
+    expected: 'the name of a dictionary',
     defaultText: 'the one that fits',
   },
   {
-    ...train,
+    ...network,
     name: 'new-classifier',
     paths: ['train.newClassifier'],
     value: true,
