@@ -207,6 +207,14 @@ describe('λ', () => {
     expect(structures[0]!.theta.some((value, c) => value !== (c < 4 ? 1 : 0))).toBe(true);
     expect(pushed.power).toBeLessThan(power - 0.02);
     expect(notes.join()).not.toContain('columns that may be approximated');
+    expect(notes.join()).not.toContain('only guesses');
+  }, 300_000);
+
+  test('from a start that leaves nothing of the accuracy is told what begins nearer', async () => {
+    await explored('lost-start', { columns: 14, initiallyRemoved: 13 });
+    expect(notes.join('\n')).toMatch(
+      /^with 13 of the columns removed .* only guesses \([\d.]+ % instead of \d\d\.\d+ %\).*--initially-removed 6 or 0/m,
+    );
   }, 300_000);
 
   test('very large drives all P columns to 1, and says so with what would save more', async () => {

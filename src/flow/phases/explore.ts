@@ -27,6 +27,7 @@ export async function explore(context: RunContext): Promise<PhaseResult> {
     const proved = await proveActive(session, task, arithmetic, dataset.test);
     context.listener({ kind: 'note', text: describeActivity('approximation', proved) });
     const before = await evaluate();
+    noteLostStart(context, before.metrics.accuracy);
     const structures = async () => {
       const read = await readStructures(session, power);
       return { ...read, power: read.power * exactPower(configuration.bits.weights, configuration.bits.activations) };
@@ -71,6 +72,24 @@ export async function explore(context: RunContext): Promise<PhaseResult> {
   } finally {
     await session.dispose();
   }
+}
+
+/**
+ * A start that leaves nothing of the accuracy has no gradient to tell the columns that matter from those that do not:
+ * λ takes them all. Says so before the time is spent. Lost is what is nearer to guessing than to a tenth of the way to
+ * the quantised network.
+ */
+function noteLostStart({ configuration, dataset, manifest, listener }: RunContext, accuracy: number): void {
+  const { initiallyRemoved } = configuration.explore;
+  const quantised = manifest.phases.quantize?.stages.find(({ stage }) => stage === 'quantized')?.accuracy;
+  const guessing = 1 / dataset.classes;
+  if (quantised === undefined || initiallyRemoved === 0) return;
+  if (accuracy - guessing >= 0.1 * (quantised - guessing)) return;
+  const percent = (share: number) => `${(100 * share).toFixed(2)} %`;
+  const text =
+    `with ${initiallyRemoved} of the columns removed at the start the network only guesses (${percent(accuracy)} instead of ` +
+    `${percent(quantised)}), and exploration may not find back: --initially-removed ${initiallyRemoved > 1 ? `${initiallyRemoved >> 1} or ` : ''}0 begins nearer to the exact multiplier`;
+  listener({ kind: 'note', text });
 }
 
 /** Where λ has taken every column that it may take, a larger one changes nothing: says what would. */
