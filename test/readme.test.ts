@@ -48,7 +48,7 @@ function commands(): string[][] {
 }
 
 /** Data or a machine that this test does not have: such commands are read, but their work is not done. */
-const isElsewhere = (args: readonly string[]) => args.some((arg) => /^cifar10|^cuda/.test(arg));
+const isElsewhere = (args: readonly string[]) => args.some((arg) => /^cifar10|^cuda|^photos|mynet/.test(arg));
 
 /** Reads a command's arguments in a directory without doing its work: the run folder that it is about. */
 async function folderOf(args: readonly string[], directory: string): Promise<string> {
