@@ -21,10 +21,11 @@ export const mutants = [
     'new Random(0, stream, label)',
   ),
   fault(
-    'src/data/image-folder.ts',
+    'src/data/image-sources.ts',
     'bad files are left out of the images but not of the labels',
     'images: pixels, labels: files.labels }',
     'images: pixels, labels: list.labels.slice(0, kept.length) }',
+    'src/data/image-folder.test.ts',
   ),
   fault(
     'src/data/picture-cache.ts',
