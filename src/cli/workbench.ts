@@ -123,6 +123,23 @@ export function addJson(command: Command): void {
   command.addOption(new Option('--json', 'print one JSON object').helpGroup(OUTPUT));
 }
 
+const reportOutputs = ['text', 'json', 'csv'] as const;
+export type ReportOutput = (typeof reportOutputs)[number];
+
+/** Where a command that measures a run leaves its report, and what of it is printed. */
+export function addReportOutput(command: Command, name: string): void {
+  const help = 'what is printed at the end';
+  const facts = { help, values: `one of ${reportOutputs.join(', ')}`, default: 'text' };
+  command
+    .addOption(outFolder(`the results; not inside the run [default: the run’s folder with -${name} behind its name]`))
+    .addOption(
+      new Option('--format <NAME>', describeOption(facts))
+        .argParser(oneOf('--format', reportOutputs))
+        .helpGroup(OUTPUT),
+    )
+    .addOption(new Option('--quiet', 'no progress').helpGroup(OUTPUT));
+}
+
 export function outFolder(what: string): Option {
   return new Option('--out <DIR>', `folder for ${what}`).argParser(nonEmpty('--out', 'a folder')).helpGroup(OUTPUT);
 }

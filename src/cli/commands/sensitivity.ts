@@ -15,7 +15,16 @@ import { interruptible } from '../interrupt.ts';
 import { addDeviceOptions, readDevice, wantsColor } from '../options.ts';
 import type { Services } from '../services.ts';
 import { fixed, type Output, percent, shellWord, styleFor, textWidth } from '../style.ts';
-import { addLenient, addLiberty, addSigned, addTop, OUTPUT, outFolder, READING, readLoading } from '../workbench.ts';
+import {
+  addLenient,
+  addLiberty,
+  addReportOutput,
+  addSigned,
+  addTop,
+  READING,
+  type ReportOutput,
+  readLoading,
+} from '../workbench.ts';
 
 const AFTER = `
 Without --multiplier: the float network of the run, with one layer at a time quantised as the run does it (--bits for other widths); the ranges are
@@ -31,7 +40,6 @@ Examples:
   tram sensitivity runs/mine --layers 'layer3.*,last' --format csv > layer3.csv
 `;
 
-const formats = ['text', 'json', 'csv'] as const;
 const MOST_IMAGES = 2 ** 31 - 1;
 
 interface Options {
@@ -42,7 +50,7 @@ interface Options {
   readonly images?: number;
   readonly out?: string;
   readonly data?: string;
-  readonly format?: (typeof formats)[number];
+  readonly format?: ReportOutput;
   readonly quiet?: boolean;
 }
 
@@ -93,20 +101,8 @@ export function defineSensitivity(command: Command, services: Services): void {
   addTop(command);
   addLiberty(command);
   addDeviceOptions(command);
-  command
-    .addOption(
-      outFolder('the results; not inside the run [default: the run’s folder with -sensitivity behind its name]'),
-    )
-    .addOption(
-      new Option(
-        '--format <NAME>',
-        describeOption({ help: 'what is printed at the end', values: `one of ${formats.join(', ')}`, default: 'text' }),
-      )
-        .argParser(oneOf('--format', formats))
-        .helpGroup(OUTPUT),
-    )
-    .addOption(new Option('--quiet', 'no progress').helpGroup(OUTPUT))
-    .action((run: string) => measure(run, command, services));
+  addReportOutput(command, 'sensitivity');
+  command.action((run: string) => measure(run, command, services));
 }
 
 const WIDTHS = '2 to 8, or 4x8 (or w4a8) for 4-bit weights and 8-bit activations';

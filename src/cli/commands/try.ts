@@ -19,12 +19,12 @@ import { ProgressLines } from '../try-progress.ts';
 import {
   addLenient,
   addLiberty,
+  addReportOutput,
   addSigned,
   addTableReading,
   addTop,
-  OUTPUT,
-  outFolder,
   READING,
+  type ReportOutput,
   readLoading,
   SUBJECTS,
 } from '../workbench.ts';
@@ -52,7 +52,6 @@ Examples:
   tram try runs/mine m1.npy m2.lut.txt --format csv > tried.csv
 `;
 
-const formats = ['text', 'json', 'csv'] as const;
 const orders = [...operandOrders, 'both'] as const;
 const MOST_EPOCHS = 10_000;
 
@@ -63,7 +62,7 @@ interface Options {
   readonly exact?: readonly OperandBits[];
   readonly out?: string;
   readonly data?: string;
-  readonly format?: (typeof formats)[number];
+  readonly format?: ReportOutput;
   readonly quiet?: boolean;
 }
 
@@ -110,18 +109,8 @@ export function defineTry(command: Command, services: Services): void {
     );
   addDeviceOptions(command);
   addTrainingOptions(command);
-  command
-    .addOption(outFolder('the results; not inside the run [default: the run’s folder with -try behind its name]'))
-    .addOption(
-      new Option(
-        '--format <NAME>',
-        describeOption({ help: 'what is printed at the end', values: `one of ${formats.join(', ')}`, default: 'text' }),
-      )
-        .argParser(oneOf('--format', formats))
-        .helpGroup(OUTPUT),
-    )
-    .addOption(new Option('--quiet', 'no progress').helpGroup(OUTPUT))
-    .action((run: string, multipliers: readonly string[]) => tryAll(run, multipliers, command, services));
+  addReportOutput(command, 'try');
+  command.action((run: string, multipliers: readonly string[]) => tryAll(run, multipliers, command, services));
 }
 
 const orderFacts = {
