@@ -18,6 +18,7 @@ import { scheduleNames } from '../../train/schedule.ts';
 import { parseLayerBits } from './layers.ts';
 import { recipeNames, recipes } from './recipes.ts';
 import type { ConfigurationInput } from './settings.ts';
+import { exactStarts, starts } from './starts.ts';
 
 export type { ConfigurationInput } from './settings.ts';
 
@@ -131,6 +132,7 @@ const givenConfiguration = z.strictObject({
       weightObserver: z.enum(observerNames).default('mse'),
       percentile: z.number().gt(50).max(100).default(99.99),
       foldBatchNorm: z.boolean().default(false),
+      start: z.enum(exactStarts).default('none'),
       epochs: z.int().min(0).default(0),
       batchSize: batchSize.default(64),
       learningRate: rate.default(1e-3),
@@ -146,6 +148,7 @@ const givenConfiguration = z.strictObject({
       columns: z.int().min(1).optional(),
       initiallyRemoved: z.int().min(0).optional(),
       structure: z.enum(['shared', 'per-layer']).default('shared'),
+      start: z.enum(starts).default('none'),
       epochs: epochs.default(10),
       batchSize: batchSize.default(64),
       learningRate: rate.default(5e-4),
@@ -173,6 +176,7 @@ const givenConfiguration = z.strictObject({
     .prefault({}),
   recover: z
     .strictObject({
+      start: z.enum(starts).default('none'),
       epochs: epochs.default(10),
       batchSize: batchSize.default(64),
       learningRate: rate.default(5e-4),
@@ -180,7 +184,7 @@ const givenConfiguration = z.strictObject({
       weightDecay: decay.default(5e-4),
       schedule: schedule.default('cosine'),
       ...learning,
-      gradient: z.enum(['straight-through', 'difference']).default('straight-through'),
+      gradient: z.enum(['straight-through', 'difference', 'rows']).default('straight-through'),
       smoothing: z.strictObject({ weights: halfWindow.optional(), activations: halfWindow.optional() }).optional(),
     })
     .prefault({}),
