@@ -22,10 +22,24 @@ export interface ChangedSetting {
  */
 export function changedSettings(configuration: Configuration): ChangedSetting[] {
   const { bits, recover, recipe } = configuration;
+  const { power, maxLoss, types } = configuration.explore;
   const defaults = flatten(parseConfiguration({}, 'defaults'));
-  const usual = flatten(parseConfiguration({ recipe, bits, recover: { gradient: recover.gradient } }, 'defaults'));
+  const usual = flatten(
+    parseConfiguration(
+      { recipe, bits, explore: { power, maxLoss, types }, recover: { gradient: recover.gradient } },
+      'defaults',
+    ),
+  );
   const unused = phases.filter((phase) => !phasesOf(configuration).includes(phase));
-  const own = ['recipe', 'bits.weights', 'bits.activations', 'recover.gradient'];
+  const own = [
+    'recipe',
+    'bits.weights',
+    'bits.activations',
+    'recover.gradient',
+    'explore.power',
+    'explore.maxLoss',
+    'explore.types',
+  ];
   return [...flatten(configuration)].flatMap(([setting, value]) => {
     const before = own.includes(setting) ? defaults.get(setting) : usual.get(setting);
     if (unused.some((section) => setting.startsWith(`${section}.`))) return [];
