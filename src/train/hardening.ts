@@ -1,6 +1,7 @@
-// Hardening: the way of structures that learn to a θ of 0 or 1 everywhere, so that gates can be made of them and nothing
-// is lost. In the last share of the steps a penalty on Σ powerShare · θ(1 − θ), counted like power and so by λ, rises
-// from nothing to MOST_PUSH; half-way θ is set to 0 or 1 at the same power, and the weights adapt to that for the rest.
+// Hardening: the way of structures that learn to a θ of 0 or 1 everywhere, so that gates can be made of them and
+// nothing is lost. In the last share of the steps a penalty on Σ powerShare · θ(1 − θ), counted like power and so by λ,
+// rises from nothing to MOST_PUSH; half-way θ is set to 0 or 1 at the same power, and the weights adapt to that for the
+// rest.
 // Invariant: what a step does follows from its number alone, so that a resumed run goes on to the same bits; behind the
 // last step every θ is exactly 0 or 1.
 

@@ -17,8 +17,8 @@ export interface ChangedSetting {
 }
 
 /**
- * Compared with the defaults at the same widths, grain and gradient, on which other defaults depend; without the settings
- * of a phase that the run lacks.
+ * Compared with the defaults at the same widths, grain and gradient, on which other defaults depend; without the
+ * settings of a phase that the run lacks.
  */
 export function changedSettings(configuration: Configuration): ChangedSetting[] {
   const { bits, explore, recover, recipe } = configuration;

@@ -170,8 +170,8 @@ export interface ConfigurationInput {
         /** What each θ is of: a column of partial products (default, as published), or a single partial product. */
         grain?: 'column' | 'product' | undefined;
         /**
-         * The last share of the phase, 0 … below 1, in which every θ is brought to 0 or 1 and the weights adapt to that;
-         * default 0: θ ends anywhere in [0, 1], as published.
+         * The last share of the phase, 0 … below 1, in which every θ is brought to 0 or 1 and the weights adapt to
+         * that; default 0: θ ends anywhere in [0, 1], as published.
          */
         harden?: number | undefined;
         /** Learning rate of θ; default 0.02. */
