@@ -469,6 +469,7 @@ export const settings: readonly Setting[] = [
     paths: ['explore.columns'],
     placeholder: 'P',
     help: 'how many of the lowest columns of partial products may be approximated',
+    defaultText: "the wider operand's bits, with a θ per product all",
   },
   {
     ...explore,
@@ -476,6 +477,7 @@ export const settings: readonly Setting[] = [
     paths: ['explore.initiallyRemoved'],
     placeholder: 'N',
     help: 'columns that are removed at the start (θ = 1)',
+    defaultText: 'half of --columns, with a θ per product 0',
   },
   {
     ...explore,
@@ -495,6 +497,21 @@ export const settings: readonly Setting[] = [
     parse: (text) => [text === 'all' ? 0 : wholeNumber(text)],
     expected: 'a whole number of at least 1, or all (0)',
     defaultText: 'as --structure says',
+  },
+  {
+    ...explore,
+    name: 'structure-grain',
+    paths: ['explore.grain'],
+    placeholder: 'NAME',
+    help: 'what each θ is of: a column of partial products (as published), or a single product',
+  },
+  {
+    ...explore,
+    name: 'harden',
+    paths: ['explore.harden'],
+    placeholder: 'SHARE',
+    help: 'last share of the epochs, in which every θ becomes 0 or 1 and the weights adapt to that; 0: none, as published',
+    defaultText: '0; with a target 0.2',
   },
   {
     ...explore,
