@@ -95,6 +95,7 @@ export function quantizedArithmetic(
     weightBits: bits.weights,
     activationBits: bits.activations,
     channelwise,
+    quantizer: quantize.quantizer,
     range: quantize.range,
     folded: foldedBatchNorms({ configuration, layers }),
     widthsOf: (layer) => {

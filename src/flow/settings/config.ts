@@ -12,7 +12,7 @@ import { operandOrders } from '../../multiplier/table.ts';
 import { tableOrders } from '../../netlist/formats/interpret.ts';
 import { searchNames } from '../../netlist/mapping/task.ts';
 import { observerNames } from '../../quant/observers.ts';
-import { rangeNames } from '../../quant/quantized.ts';
+import { quantizerNames, rangeNames } from '../../quant/quantized.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { optimizerNames, parseRate } from '../../train/optimizer.ts';
 import { scheduleNames } from '../../train/schedule.ts';
@@ -126,6 +126,8 @@ const givenConfiguration = z.strictObject({
   quantize: z
     .strictObject({
       images: z.int().min(1).default(1024),
+      quantizer: z.enum(quantizerNames).default('clips'),
+      stepRate: rate.default(1),
       range: z.enum(rangeNames).default('with-zero'),
       layerBits: z.array(layerBits).default([]),
       observer: z.enum(observerNames).default('mse'),

@@ -127,6 +127,13 @@ export interface ConfigurationInput {
         /** Training images in the one calibration batch; default 1024. */
         images?: number | undefined;
         /**
+         * What quantisers learn in phases 0, 1 and 3: factors of the ranges that are observed (`clips`, default, as
+         * published), or the sizes of their steps (`steps`, LSQ).
+         */
+        quantizer?: 'clips' | 'steps' | undefined;
+        /** Part of the learning rate that the sizes of steps have, above 0; default 1. */
+        stepRate?: number | undefined;
+        /**
          * The range that an observer takes: the extremes and 0, so that every zero point is a code (default), or the
          * extremes alone.
          */

@@ -385,6 +385,20 @@ export const settings: readonly Setting[] = [
   },
   {
     ...quantize,
+    name: 'quantizer',
+    paths: ['quantize.quantizer'],
+    placeholder: 'NAME',
+    help: 'what quantisers learn in training: factors of the observed ranges (as published), or the sizes of their steps',
+  },
+  {
+    ...quantize,
+    name: 'step-rate',
+    paths: ['quantize.stepRate'],
+    placeholder: 'F',
+    help: 'part of the learning rate for the sizes of steps',
+  },
+  {
+    ...quantize,
     name: 'range',
     paths: ['quantize.range'],
     placeholder: 'NAME',
