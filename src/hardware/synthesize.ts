@@ -81,8 +81,8 @@ export interface Synthesis {
 }
 
 /**
- * Goes up with every change of the flow that changes a result (candidates, sizing, timing, power): results that are kept
- * (synthesis-cache.ts) belong to one version.
+ * Goes up with every change of the flow that changes a result (candidates, sizing, timing, power): results that are
+ * kept (synthesis-cache.ts) belong to one version.
  */
 export const SYNTHESIS_VERSION = 1;
 /** Ties (constants need no cell here), hold buffers and clock cells. */

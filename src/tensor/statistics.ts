@@ -11,7 +11,7 @@ const quantiles = [
 /** The normal distribution's. */
 const Z = 1.959964;
 
-/** The mean of the measurements, and half the width of its 95 % interval; 0 for a single one, of which none is known. */
+/** A mean, and half the width of its 95 % interval: 0 for a single value, of which none is known. */
 export interface Mean {
   readonly mean: number;
   readonly spread: number;
