@@ -1,6 +1,7 @@
 // A step of phases 0, 1 and 3 of a network, at the least size that it takes: float training, then calibrated operands
-// with θ that learns, then a fixed multiplier. The approximation is proved in each layer that has it, forward and in the
-// gradients, against the multiplier's table in plain arithmetic, as a run proves it before it trains (flow/multipliers).
+// with θ that learns, then a fixed multiplier. The approximation is proved in each layer that has it, forward and in
+// the gradients, against the multiplier's table in plain arithmetic, as a run proves it before it trains
+// (flow/multipliers).
 
 import { firstExamples } from '../../src/data/batches.ts';
 import { datasetOf } from '../../src/data/memory.ts';
