@@ -2,7 +2,7 @@
 
 import type { Batch } from '../data/split.ts';
 import type { Program, Session } from '../engine/backend.ts';
-import type { Graph } from '../engine/graph/graph.ts';
+import { Graph } from '../engine/graph/graph.ts';
 import { plan } from '../engine/graph/plan.ts';
 import { clampTheta, powerShares, type Structure } from '../multiplier/structure.ts';
 import { RANDOM_KEY } from '../nn/layers.ts';
@@ -11,6 +11,7 @@ import { clipVariables } from '../quant/quantized.ts';
 import { Random, streams } from '../tensor/random.ts';
 import { f32 } from '../tensor/tensor.ts';
 import { appendAverages, KEEP } from './average.ts';
+import { appendTeacher, type Teacher, taughtLoss } from './distillation.ts';
 import { writeBatch } from './feed.ts';
 import { type Figures, outputFigures, readFigures, readScalar } from './figures.ts';
 import {
@@ -25,7 +26,7 @@ import {
   rateName,
 } from './optimizer.ts';
 import { keptAverage } from './schedule.ts';
-import { type Arithmetic, type BuiltNetwork, buildNetwork, type Feed, type Task } from './task.ts';
+import { type Arithmetic, type BuiltNetwork, type Feed, networkOn, type Task } from './task.ts';
 
 /**
  * A structure that learns in a network: the variable of its θ, and its layers' share of the multiplications, from 0 to
@@ -68,6 +69,8 @@ export interface StepOptions<M extends string = string> extends Learning {
    * are the same.
    */
   readonly recompute?: Recompute;
+  /** A network to learn from beside the targets; default: none. */
+  readonly teacher?: Teacher | undefined;
 }
 
 /** The key of what a step draws: two words that follow from the numbers that name the step. */
@@ -104,7 +107,7 @@ export function holdStill(program: Program, { inputs }: Pick<Graph, 'inputs'>): 
 }
 
 export interface StepResult<M extends string = string> extends Figures<M> {
-  /** What the step lowers: the task's loss, and λ · power where structures learn. */
+  /** What the step lowers: the task's loss, a part of it that of the teacher, and λ · power where structures learn. */
   readonly objective: number;
   readonly power: number | undefined;
 }
@@ -186,17 +189,22 @@ export class StepPrograms<M extends string> {
  * metrics and power.
  */
 export function trainingStep<M extends string>(
-  { task, arithmetic, structure, recompute = false, ...learning }: Omit<StepOptions<M>, 'session'>,
+  { task, arithmetic, structure, recompute = false, teacher, ...learning }: Omit<StepOptions<M>, 'session'>,
   feed: Feed,
   batchSize: number,
 ): BuiltNetwork<M> {
-  const network = buildNetwork(task, arithmetic, 'train', batchSize, feed);
-  const { graph, layers, loss } = network;
+  const graph = new Graph();
+  const inputs = feed.inputs(graph, batchSize);
+  // First, so that all it needs of the arena is free again when the network comes; its logits alone stay.
+  const given = teacher && appendTeacher(graph, inputs, task, teacher);
+  const network = networkOn(graph, inputs, task, arithmetic, 'train');
+  const { layers } = network;
   const parameters = layers.parameters.filter(({ trainable }) => trainable).map(({ value }) => value);
   const weights = [...parameters, ...clipVariables(graph, layers.multiplying)];
   const multiplied = new Set(layers.multiplying.map(({ name }) => `${name}.weight`));
   const groups = groupsOf(weights, RATE, learning, (name) => multiplied.has(name));
   const { optimizer = 'sgd', momentum, beta2 = BETA2 } = learning;
+  const loss = teacher && given ? taughtLoss(network, given, teacher) : network.loss;
   let objective = loss;
   if (structure) {
     const { lambda, structures } = structure.power;
