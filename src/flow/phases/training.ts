@@ -119,6 +119,7 @@ export async function trainPhase(
   const common = {
     ...job.fit,
     teacher,
+    stepRate: configuration.quantize.stepRate,
     recompute,
     task,
     dataset,

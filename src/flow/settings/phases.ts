@@ -126,9 +126,9 @@ export function describeDifference(done: string, wanted: string): string {
  * named.
  */
 const formerly: ConfigurationInput = {
-  quantize: { teacher: 'none' },
-  explore: { teacher: 'none' },
-  recover: { teacher: 'none' },
+  quantize: { quantizer: 'clips', start: 'none', teacher: 'none' },
+  explore: { start: 'none', grain: 'column', harden: 0, teacher: 'none' },
+  recover: { start: 'none', teacher: 'none' },
 };
 
 /** What settings do not say that the program which wrote them did not have yet: what it did. */

@@ -13,10 +13,18 @@ const plain = { teacher: 'none' } as const;
 
 const cifar10: ConfigurationInput = {
   train: { batchSize: 256 },
-  quantize: { ...plain, batchSize: 256, range: 'as-observed' },
-  explore: { ...plain, batchSize: 256, thetaLearningRate: 5e-4, thetaWeightDecay: 5e-4 },
+  quantize: { ...plain, batchSize: 256, quantizer: 'clips', range: 'as-observed', start: 'none' },
+  explore: {
+    ...plain,
+    batchSize: 256,
+    start: 'none',
+    grain: 'column',
+    harden: 0,
+    thetaLearningRate: 5e-4,
+    thetaWeightDecay: 5e-4,
+  },
   map: { search: 'greedy', operands: 'uniform' },
-  recover: { ...plain, batchSize: 256 },
+  recover: { ...plain, batchSize: 256, start: 'none', gradient: 'straight-through' },
 };
 
 /** Adam at 5e-5 for everything, θ among it, batches of 64. */
@@ -53,10 +61,19 @@ export const recipes: Readonly<Record<RecipeName, Recipe>> = {
       'DeiT-S and Swin-S in table 2 of the paper: 100 000 images, 5 + 10 epochs, Adam at 5e-5, batches of 64, P = 6',
     settings: {
       sample: 100_000,
-      quantize: { ...plain, batchSize: 64, range: 'as-observed' },
-      explore: { ...plain, ...imagenet, epochs: 5, columns: 6, thetaLearningRate: 5e-5 },
+      quantize: { ...plain, batchSize: 64, quantizer: 'clips', range: 'as-observed', start: 'none' },
+      explore: {
+        ...plain,
+        ...imagenet,
+        epochs: 5,
+        start: 'none',
+        grain: 'column',
+        harden: 0,
+        columns: 6,
+        thetaLearningRate: 5e-5,
+      },
       map: cifar10.map,
-      recover: { ...plain, ...imagenet, epochs: 10 },
+      recover: { ...plain, ...imagenet, epochs: 10, start: 'none', gradient: 'straight-through' },
     },
   },
   'cifar-strong': {

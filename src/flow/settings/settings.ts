@@ -3,6 +3,7 @@
 // types.
 
 import type { RecipeName } from './recipes.ts';
+import type { Start } from './starts.ts';
 
 /**
  * How a phase trains: by one of PyTorch's optimisers, the learning rate following a schedule over the phase.
@@ -140,6 +141,13 @@ export interface ConfigurationInput {
         /** Training images in the one calibration batch; default 1024. */
         images?: number | undefined;
         /**
+         * What quantisers learn in phases 0, 1 and 3: factors of the ranges that are observed (`clips`, default, as
+         * published), or the sizes of their steps (`steps`, LSQ).
+         */
+        quantizer?: 'clips' | 'steps' | undefined;
+        /** Part of the learning rate that the sizes of steps have, above 0; default 1. */
+        stepRate?: number | undefined;
+        /**
          * The range that an observer takes: the extremes and 0, so that every zero point is a code (default), or the
          * extremes alone.
          */
@@ -164,22 +172,51 @@ export interface ConfigurationInput {
          * same and is trained without them from then on. Default: they stay.
          */
         foldBatchNorm?: boolean | undefined;
+        /**
+         * What is done behind calibration, before the first epoch if there is one: nothing (default), or batch norm's
+         * statistics estimated anew on training images as they are.
+         */
+        start?: 'none' | 'statistics' | undefined;
       })
     | undefined;
   /** Phase 1: weights and structure parameters θ on cross-entropy + λ · power; 10 epochs at 5e-4, constant. */
   explore?:
     | (TaughtSettings & {
-        /** Weight of the power loss, at least 0; default 0.3. */
+        /** Weight of the power loss, at least 0; default 0.3. Not together with a target, which finds it. */
         lambda?: number | undefined;
         /**
+         * Target: the modelled power, relative to the exact 8×8 multiplier, that phase 1 ends at or below; above 0 and
+         * up to 1. λ is then found while training.
+         */
+        power?: number | undefined;
+        /**
+         * Target: the points of accuracy (0 … 100) that may be lost against the quantised network, as estimated on
+         * training images; the power falls as far as that allows. λ is then found while training.
+         */
+        maxLoss?: number | undefined;
+        /**
          * P: how many of the lowest columns may be approximated, up to weights + activations − 1; default: the wider
-         * operand's bits.
+         * operand's bits, with a θ per product all.
          */
         columns?: number | undefined;
-        /** Columns removed at the start (θ = 1); default: half of P. */
+        /** Columns removed at the start (θ = 1); default: half of P, with a θ per product none. */
         initiallyRemoved?: number | undefined;
         /** One multiplier for all layers (default) or one for each. */
         structure?: 'shared' | 'per-layer' | undefined;
+        /**
+         * How many multipliers the layers end with: they begin with one each and are put together while training. 0:
+         * one each to the end, and a table of what fewer would cost.
+         */
+        types?: number | undefined;
+        /** What each θ is of: a column of partial products (default, as published), or a single partial product. */
+        grain?: 'column' | 'product' | undefined;
+        /**
+         * The last share of the phase, 0 … below 1, in which every θ is brought to 0 or 1 and the weights adapt to
+         * that; default 0: θ ends anywhere in [0, 1], as published. With a target 0.2.
+         */
+        harden?: number | undefined;
+        /** What is done before the first epoch under the first θ, as in phase 3; default `none`. */
+        start?: Start | undefined;
         /** Learning rate of θ; default 0.02. */
         thetaLearningRate?: number | undefined;
         /** Weight decay of θ; default 0. */
@@ -225,10 +262,15 @@ export interface ConfigurationInput {
   recover?:
     | (TaughtSettings & {
         /**
-         * What weights and activations learn from a product: the slope of the exact one (default), or of the
-         * multiplier's smoothed table.
+         * What is done before the first epoch: the mean error of the multiplier goes into the biases, batch norm's
+         * statistics are estimated anew on training images as they are, both, or nothing (default).
          */
-        gradient?: 'straight-through' | 'difference' | undefined;
+        start?: Start | undefined;
+        /**
+         * What weights and activations learn from a product: the slope of the exact one (default), of the multiplier's
+         * smoothed table, or one slope for each row and each column of the table.
+         */
+        gradient?: 'straight-through' | 'difference' | 'rows' | undefined;
         /** Half sizes of the smoothing windows along each operand, 0 … 127 codes, for the gradient `difference`. */
         smoothing?: { weights?: number | undefined; activations?: number | undefined } | undefined;
       })
