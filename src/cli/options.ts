@@ -259,6 +259,15 @@ export function readDevice(command: Command): DeviceOptions {
   };
 }
 
+/** The options that ask for a device, as they can be typed: a run folder keeps none of them. */
+export function deviceWords({ name, index, precision, emulation, threads, recompute }: DeviceOptions): string[] {
+  const spelt = { device: index === undefined ? name : `${name}:${index}`, precision, emulation, threads };
+  const words = Object.entries(spelt).flatMap(([option, value]) =>
+    value === undefined ? [] : [`--${option}`, String(value)],
+  );
+  return recompute ? [...words, recompute === 'light' ? '--recompute-light' : '--recompute'] : words;
+}
+
 export function wantsColor(command: Command): boolean {
   return command.optsWithGlobals<{ color: boolean }>().color;
 }
