@@ -50,7 +50,7 @@ export const RANGE_MOMENTUM = 0.1;
 export type OperandName = 'weight' | 'input';
 export type StateName = 'scale' | 'zero_point' | 'min' | 'max' | 'clip_upper' | 'clip_lower';
 
-/** What a quantiser has stored between steps: its codes, and the ranges that they follow from where clips are learnt. */
+/** What a quantiser stores: what its codes follow from, and the ranges behind that where clips are learnt. */
 export const statesOf = (quantizer: QuantizerName, operand: OperandName): readonly StateName[] => {
   if (quantizer === 'steps') return ['scale', 'zero_point'];
   const clips = ['scale', 'zero_point', 'clip_upper', 'clip_lower'] as const;
