@@ -12,6 +12,7 @@ import { sizeOf } from '../tensor/tensor.ts';
 import { buildNetwork } from '../train/task.ts';
 import { type ImportedMultiplier, importMultiplier, inOrder } from '../workbench/import.ts';
 import { quantizersWanted } from './multipliers/multipliers.ts';
+import { requireReachable } from './multipliers/targets.ts';
 import { type FloatModel, type FloatModelOptions, readFloatModel } from './run/float-model.ts';
 import type { OpenTask } from './run/inputs.ts';
 import { LOCK_FILE } from './run/lock.ts';
@@ -41,6 +42,7 @@ export async function lookAhead({ folder, configuration, opened, inputs, toDo, e
   const { layers, task } = opened;
   approximateLayers(configuration, layers);
   refuseIdle(configuration.train);
+  if (toDo.includes('explore')) requireReachable(configuration, layers);
   const { parameters } = buildNetwork(task, { kind: 'float' }, 'evaluate', 1).layers;
   const floatModel =
     inputs.checkpoint && toDo.includes('train')
