@@ -2,17 +2,20 @@
 
 import type { Batch } from '../data/split.ts';
 import type { Program, Session } from '../engine/backend.ts';
-import type { Graph } from '../engine/graph/graph.ts';
+import { constant, input } from '../engine/graph/expression.ts';
+import type { Graph, Value } from '../engine/graph/graph.ts';
 import { plan } from '../engine/graph/plan.ts';
 import { clampTheta, powerShares, type Structure } from '../multiplier/structure.ts';
 import { RANDOM_KEY } from '../nn/layers.ts';
 import { clampedTheta } from '../quant/products.ts';
 import { clipVariables } from '../quant/quantized.ts';
+import { learnedSteps } from '../quant/steps.ts';
 import { Random, streams } from '../tensor/random.ts';
 import { f32 } from '../tensor/tensor.ts';
 import { appendAverages, KEEP } from './average.ts';
 import { writeBatch } from './feed.ts';
 import { type Figures, outputFigures, readFigures, readScalar } from './figures.ts';
+import { PUSH } from './hardening.ts';
 import {
   appendUpdates,
   BETA2,
@@ -23,9 +26,17 @@ import {
   isAdam,
   rateFactors,
   rateName,
+  stepGroupsOf,
 } from './optimizer.ts';
 import { keptAverage } from './schedule.ts';
-import { type Arithmetic, type BuiltNetwork, buildNetwork, type Feed, type Task } from './task.ts';
+import {
+  type Arithmetic,
+  type BuiltNetwork,
+  buildNetwork,
+  type Feed,
+  type QuantizedArithmetic,
+  type Task,
+} from './task.ts';
 
 /**
  * A structure that learns in a network: the variable of its θ, and its layers' share of the multiplications, from 0 to
@@ -46,7 +57,7 @@ export interface PowerTerm {
 }
 
 /** What each θ of a structure saves of the network's power when all that reads it is removed. */
-const savings = ({ structure, share }: LearnedStructure): number[] =>
+export const savings = ({ structure, share }: LearnedStructure): number[] =>
   powerShares(structure).map((ofMultiplier) => share * ofMultiplier);
 
 /** How the weights learn from a gradient. */
@@ -61,8 +72,12 @@ export interface StepOptions<M extends string = string> extends Learning {
   readonly session: Session;
   readonly task: Task<M>;
   readonly arithmetic: Arithmetic;
-  /** Structures that learn, with a weight decay of their own. */
-  readonly structure?: { readonly power: PowerTerm; readonly weightDecay: number };
+  /** Structures that learn, with a weight decay of their own; `harden`: whether they are pushed to 0 and 1. */
+  readonly structure?: {
+    readonly power: PowerTerm;
+    readonly weightDecay: number;
+    readonly harden?: number | undefined;
+  };
   /**
    * Activations inside the network's blocks are computed again in the backward pass instead of being kept; the results
    * are the same.
@@ -89,6 +104,8 @@ export const THETA_RATE = 'thetaLearningRate';
 export interface StepPlace {
   readonly rate: number;
   readonly thetaRate: number | undefined;
+  /** Weight of the penalty that pushes θ to 0 and 1 (hardening.ts), where there is one. */
+  readonly push?: number | undefined;
   /** 1, 2, … in the phase. */
   readonly number: number;
   /** Of what the step draws (stepKey). */
@@ -98,7 +115,8 @@ export interface StepPlace {
 /** Sets what a step's program takes beside a batch so that weights and structures stay as they are. */
 export function holdStill(program: Program, { inputs }: Pick<Graph, 'inputs'>): void {
   for (const name of inputs.keys()) {
-    if (name.startsWith(RATE) || name === THETA_RATE || name === KEEP) program.write(name, Float32Array.of(0));
+    if (name.startsWith(RATE) || name === THETA_RATE || name === PUSH || name === KEEP)
+      program.write(name, Float32Array.of(0));
     if (name === CORRECTIONS) program.write(name, Float32Array.of(1, 1));
   }
 }
@@ -138,7 +156,7 @@ export class StepPrograms<M extends string> {
   async start(
     batch: Batch,
     size: number,
-    { rate, thetaRate, number, key }: StepPlace,
+    { rate, thetaRate, push = 0, number, key }: StepPlace,
   ): Promise<{ result: Promise<StepResult<M>> }> {
     const { program, inputs } = await this.#program(size);
     writeBatch(program, batch);
@@ -150,6 +168,7 @@ export class StepPrograms<M extends string> {
     const { average = 0 } = this.#options;
     if (average > 0) program.write(KEEP, Float32Array.of(keptAverage(average, number)));
     if (thetaRate !== undefined) program.write(THETA_RATE, Float32Array.of(thetaRate));
+    if (inputs.has(PUSH)) program.write(PUSH, Float32Array.of(push));
     if (inputs.has(RANDOM_KEY)) program.write(RANDOM_KEY, key);
     await program.run();
     return { result: this.#resultOf(program) };
@@ -195,14 +214,25 @@ export function trainingStep<M extends string>(
   const parameters = layers.parameters.filter(({ trainable }) => trainable).map(({ value }) => value);
   const weights = [...parameters, ...clipVariables(graph, layers.multiplying)];
   const multiplied = new Set(layers.multiplying.map(({ name }) => `${name}.weight`));
-  const groups = groupsOf(weights, RATE, learning, (name) => multiplied.has(name));
+  const manners = isLearnedStep(arithmetic)
+    ? learnedSteps(graph, { holdsZero: arithmetic.range !== 'as-observed' })
+    : [];
+  const groups = [
+    ...groupsOf(weights, RATE, learning, (name) => multiplied.has(name)),
+    ...stepGroupsOf(
+      manners.map(({ variable }) => variable),
+      RATE,
+      learning,
+    ),
+  ];
   const { optimizer = 'sgd', momentum, beta2 = BETA2 } = learning;
   let objective = loss;
   if (structure) {
     const { lambda, structures } = structure.power;
     const power = graph.labelled('power', () => powerOf(network, structure.power));
     graph.output('power', power);
-    objective = graph.labelled('loss', () => graph.apply1('add', [loss, power], { alpha: 1, beta: lambda }));
+    const counted = structure.harden ? graph.labelled('power', () => pushed(network, structure.power, power)) : power;
+    objective = graph.labelled('loss', () => graph.apply1('add', [loss, counted], { alpha: 1, beta: lambda }));
     const thetas = structures.map(({ theta, structure: { count } }) => graph.variable(theta, [count]));
     const { weightDecay } = structure;
     groups.push({ variables: thetas, rate: THETA_RATE, optimizer, momentum, beta2, weightDecay });
@@ -210,10 +240,13 @@ export function trainingStep<M extends string>(
   graph.output('objective', objective);
   outputFigures(graph, network);
   const { clipGradient, average = 0 } = learning;
-  appendUpdates(objective, groups, { clipGradient, ...recomputed(recompute, layers.blocks) });
+  appendUpdates(objective, groups, { clipGradient, manners, ...recomputed(recompute, layers.blocks) });
   if (average > 0) appendAverages(graph, new Set(structure?.power.structures.map(({ theta }) => theta)));
   return network;
 }
+
+const isLearnedStep = (arithmetic: Arithmetic): arithmetic is QuantizedArithmetic =>
+  arithmetic.kind === 'quantized' && arithmetic.quantizer === 'steps';
 
 /** The products of the layers: most of a step's work, and a part of its memory. */
 const PRODUCTS = ['conv2d', 'axmConv2d'] as const;
@@ -249,6 +282,24 @@ function powerOf({ graph }: Pick<BuiltNetwork, 'graph'>, { structures }: PowerTe
   });
   const total = saved.reduce((sum, term) => graph.apply1('add', [sum, term], { alpha: 1, beta: 1 }));
   return graph.apply1('affine', [total], { scale: -1, offset: 1 });
+}
+
+/** power + push · Σ savings · θ(1 − θ): θ that are neither 0 nor 1 cost more than their power. */
+function pushed({ graph }: Pick<BuiltNetwork, 'graph'>, { structures }: PowerTerm, power: Value): Value {
+  const undecided = structures.map((learned) => {
+    const { count } = learned.structure;
+    const values = clampedTheta(graph, learned.theta, count);
+    const theta = input(0);
+    const open = graph.apply1('formula', [values], {
+      ...{ name: 'undecided θ', shape: [count] },
+      outputs: [{ of: theta.times(constant(1).minus(theta)), per: 'element' }],
+    });
+    return graph.apply1('dot', [open, graph.constant(f32([count], savings(learned)))], {});
+  });
+  const total = undecided.reduce((sum, term) => graph.apply1('add', [sum, term], { alpha: 1, beta: 1 }));
+  return graph.apply1('add', [power, graph.apply1('scaleBy', [total, graph.input(PUSH, [])], {})], {
+    ...{ alpha: 1, beta: 1 },
+  });
 }
 
 /** θ of each structure as the network uses it, and the power they give. */

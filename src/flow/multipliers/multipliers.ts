@@ -4,7 +4,7 @@
 
 import type { Session } from '../../engine/backend.ts';
 import { exactMultiplier, type Multiplier, withSlopes } from '../../multiplier/multiplier.ts';
-import { columnStructure, type Structure, thetaOfColumns } from '../../multiplier/structure.ts';
+import { type Structure, structureOfGrain, thetaOfColumns } from '../../multiplier/structure.ts';
 import type { BatchNorm } from '../../quant/fold.ts';
 import { invariant } from '../../tensor/errors.ts';
 import { f32 } from '../../tensor/tensor.ts';
@@ -29,9 +29,10 @@ export interface RunStructure {
   readonly layers: readonly RunLayer[];
 }
 
-/** What each θ of a run is: one per column. */
+/** What each θ of a run is of: a column, or a partial product. */
 export function structureOfRun({ bits, explore }: Configuration): Structure {
-  return columnStructure({ weightBits: bits.weights, activationBits: bits.activations }, explore.columns);
+  const widths = { weightBits: bits.weights, activationBits: bits.activations };
+  return structureOfGrain(explore.grain, widths, explore.columns);
 }
 
 /** The structures of a run, in the order of their first layers: one for all, or one per layer. */
@@ -60,7 +61,7 @@ export function powerTerm(configuration: Configuration, layers: readonly RunLaye
   const structures = structuresOf(configuration, layers);
   const all = macsOf(structures.flatMap((one) => one.layers));
   return {
-    lambda: configuration.explore.lambda,
+    lambda: configuration.explore.lambda ?? 1,
     structures: structures.map((one) => ({
       theta: one.name,
       structure: one.structure,
@@ -94,6 +95,7 @@ export function quantizedArithmetic(
     weightBits: bits.weights,
     activationBits: bits.activations,
     channelwise,
+    quantizer: quantize.quantizer,
     range: quantize.range,
     folded: foldedBatchNorms({ configuration, layers }),
     widthsOf: (layer) => {
