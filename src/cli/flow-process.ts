@@ -1,5 +1,5 @@
-// The flow in a process of its own, so that several runs compute side by side and one that goes down, for want of memory
-// or with its device, takes no other with it. The process ends as soon as this one does, however that ends.
+// The flow in a process of its own, so that several runs compute side by side and one that goes down, for want of
+// memory or with its device, takes no other with it. The process ends as soon as this one does, however that ends.
 
 import { fork } from 'node:child_process';
 import { extname } from 'node:path';

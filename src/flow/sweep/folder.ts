@@ -9,8 +9,8 @@ import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { relocate } from '../../data/registry.ts';
 import { UserError } from '../../tensor/errors.ts';
-import { given } from '../../tensor/given.ts';
 import { makeFolder, readJson, removeFile, sha256, writeJsonInside } from '../../tensor/files.ts';
+import { given } from '../../tensor/given.ts';
 import { version } from '../../version.ts';
 import { isLock, LOCK_FILE, lockRun, type RunLock, tryLock } from '../run/lock.ts';
 import { fileName } from '../run/manifest.ts';
@@ -91,10 +91,7 @@ export type WantedPlan = Pick<SweepPlan, 'trials' | 'rungs' | 'from'>;
  * The plan of a folder, which is made when there is none. One that has a plan goes on with it: other trials than it has
  * are a UserError.
  */
-export async function openSweep(
-  folder: string,
-  wanted: WantedPlan | undefined,
-): Promise<SweepPlan> {
+export async function openSweep(folder: string, wanted: WantedPlan | undefined): Promise<SweepPlan> {
   if (!hasSweep(folder)) {
     if (!wanted) return readSweep(folder);
     requireEmpty(folder);

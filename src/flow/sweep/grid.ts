@@ -126,7 +126,7 @@ export function trialsOf({ settings: common = {}, over = [], trials = [], rivals
       throw new UserError(`${name} is varied twice; join the two lists`);
   }
   if (over.length === 0 && trials.length === 0) {
-    throw new UserError('the sweep is empty: nothing is varied; say what with --over, --config or --search');
+    throw new UserError('the sweep is empty: nothing is varied; say what with --over, --config or --cheapest');
   }
   const listed = trials.length === 0 ? [{}] : trials;
   const count = over.reduce((product, { values }) => product * values.length, listed.length);

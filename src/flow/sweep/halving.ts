@@ -1,6 +1,15 @@
 // Successive halving on two measures: of the points that have come to a rung, those stay that no other beats in both
-// accuracy and cost, and of the rest the better ones until half of all are left. A decision is a function of what stands
-// at the rung, so that every process comes to the same one.
+// accuracy and cost, and of the rest the better ones until half of all are left. A decision is a function of what
+// stands at the rung, so that every process comes to the same one.
+
+import { type ConfigurationInput, parseConfiguration } from '../settings/config.ts';
+
+/** A quarter and a half of the recovery's epochs, as far as these are whole epochs before its end. */
+export function usualRungs(settings: ConfigurationInput): readonly number[] {
+  const { epochs } = parseConfiguration(settings, 'settings').recover;
+  const rungs = [4, 2].map((part) => Math.ceil(epochs / part)).filter((rung) => rung < epochs);
+  return [...new Set(rungs)];
+}
 
 export interface AtRung {
   readonly point: string;

@@ -24,6 +24,8 @@ export interface SweepOptions {
   readonly from?: string;
   /** Devices to work on, one run at a time on each; default: the device wasm. The same one may stand there twice. */
   readonly devices?: readonly DeviceOptions[];
+  /** Where the data are now; default: where the plan or the working directory has them. */
+  readonly data?: string;
   /** Tries again what failed. */
   readonly retry?: boolean;
   /** Points of accuracy (0.01 is one) against the float network up to which it still works; default 0.005. */
@@ -42,11 +44,14 @@ const USUAL_LOSS = 0.005;
 /** Works on the sweep until nothing is left to do, here or elsewhere, and writes and returns the front. */
 export async function sweep(options: SweepOptions): Promise<SweepReport> {
   const { folder, plan: given, rungs = [], from, devices = [{}], retry, loss, perform = runFlow, command } = options;
-  const { listener, signal } = options;
+  const { listener, signal, data } = options;
   const base = from === undefined ? {} : readManifest(from).given;
   const trials = given && trialsOf({ ...given, settings: mergeSettings(base, given.settings ?? {}) });
-  const plan = await openSweep(folder, trials && { trials, rungs: [...rungs], ...(from === undefined ? {} : { from }) });
-  await workOn({ folder, plan, slots: devices, perform, retry, command, listener, signal });
+  const plan = await openSweep(
+    folder,
+    trials && { trials, rungs: [...rungs], ...(from === undefined ? {} : { from }) },
+  );
+  await workOn({ folder, plan, slots: devices, perform, retry, command, listener, signal, data });
   return await reportSweep({ folder, ...(loss === undefined ? {} : { loss }), ...(listener ? { listener } : {}) });
 }
 

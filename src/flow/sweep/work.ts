@@ -22,8 +22,8 @@ import {
   outcomeOf,
   placed,
   rungOf,
-  sourceOf,
   type SweepPlan,
+  sourceOf,
 } from './folder.ts';
 import { survivors } from './halving.ts';
 import { type Job, jobsOf } from './tree.ts';
@@ -35,6 +35,8 @@ export interface WorkOptions {
   readonly slots: readonly DeviceOptions[];
   /** Does a run: runFlow itself, or as it is done in another thread or process. */
   readonly perform: typeof runFlow;
+  /** Where the data are now. */
+  readonly data?: string | undefined;
   /** Tries again what failed. */
   readonly retry?: boolean | undefined;
   readonly command?: string | undefined;
@@ -164,7 +166,8 @@ class Work {
     const outcome = outcomeOf(this.#options.folder, path);
     if (!outcome) return false;
     this.#ended.set(path, outcome);
-    if (this.#isTold && !this.#mine.has(path)) this.#tell({ kind: 'ended-elsewhere', job: path, epochs: sumOf(epochs) });
+    if (this.#isTold && !this.#mine.has(path))
+      this.#tell({ kind: 'ended-elsewhere', job: path, epochs: sumOf(epochs) });
     return true;
   }
 
@@ -248,7 +251,10 @@ class Work {
       if (this.#signal.aborted) throw this.#signal.reason;
       if (pause.signal.aborted) return;
       if (error instanceof StorageError) throw error;
-      if (error instanceof BusyError) return this.#seenElsewhere(job);
+      if (error instanceof BusyError) {
+        this.#seenElsewhere(job);
+        return;
+      }
       const { message } = error instanceof Error ? error : { message: String(error) };
       this.#fail(job, error instanceof UserError ? message : `internal error: ${message}`, begun, seconds());
     } finally {
@@ -258,11 +264,11 @@ class Work {
   }
 
   #request(job: Job, device: DeviceOptions): FlowOptions {
-    const { folder, plan, command } = this.#options;
+    const { folder, plan, command, data } = this.#options;
     const source = job.parent === undefined ? sourceOf(plan) : join(folder, job.parent);
     return {
       folder: join(folder, job.path),
-      settings: placed(job, plan),
+      settings: { ...placed(job, plan), ...(data === undefined ? {} : { data }) },
       phases: job.phases,
       device,
       ...(source === undefined ? {} : { from: source }),
