@@ -1,7 +1,6 @@
 // What a sweep came to as text: a row for each point, the front marked, and what is to be read from it.
 
-import type { FrontPoint, SweepReport } from '../flow/sweep/front.ts';
-import type { Spread } from '../flow/sweep/statistics.ts';
+import type { Spread, SweepPoint, SweepReport } from '../flow/sweep/front.ts';
 import { fixed, percent, type Style, wrapped } from './style.ts';
 import { fittingTable, type RankedColumn } from './tables.ts';
 
@@ -26,23 +25,21 @@ export function sweepText(report: SweepReport, style: Style, width = Number.POSI
   return sections.join('\n\n');
 }
 
-const percentSpread = ({ mean, half }: Spread): string =>
-  half === null ? percent(mean) : `${percent(mean).replace(' %', '')} ± ${(100 * half).toFixed(2)} %`;
+const percentSpread = ({ mean, spread, n }: Spread): string =>
+  n < 2 ? percent(mean) : `${percent(mean).replace(' %', '')} ± ${(100 * spread).toFixed(2)} %`;
 
 const costSpread = (spread: Spread | null): string => {
   if (!spread) return '–';
-  return spread.half === null || spread.half === 0
-    ? fixed(spread.mean, 3)
-    : `${fixed(spread.mean, 3)} ± ${fixed(spread.half, 3)}`;
+  return spread.spread === 0 ? fixed(spread.mean, 3) : `${fixed(spread.mean, 3)} ± ${fixed(spread.spread, 3)}`;
 };
 
-function tableOf(points: readonly FrontPoint[], style: Style, width: number): string {
-  const several = (of: (point: FrontPoint) => string) => new Set(points.map(of)).size > 1;
-  const columns: RankedColumn<FrontPoint>[] = [
+function tableOf(points: readonly SweepPoint[], style: Style, width: number): string {
+  const several = (of: (point: SweepPoint) => string) => new Set(points.map(of)).size > 1;
+  const columns: RankedColumn<SweepPoint>[] = [
     { head: '', rank: 0, left: true, of: ({ isOnFront }) => (isOnFront ? style.green('●') : '') },
     { head: 'point', rank: 0, left: true, of: ({ name }) => name },
     ...(several(({ model }) => model)
-      ? [{ head: 'model', rank: 2, left: true, of: ({ model }: FrontPoint) => model }]
+      ? [{ head: 'model', rank: 2, left: true, of: ({ model }: SweepPoint) => model }]
       : []),
     { head: 'bits', rank: 1, of: ({ weightBits, activationBits }) => `${weightBits}×${activationBits}` },
     { head: 'modelled', rank: 3, of: ({ power }) => costSpread(power.modelled) },
@@ -79,9 +76,7 @@ function verdict({ points, answer }: SweepReport): string {
 }
 
 function legend({ points }: SweepReport): string[] {
-  const spread = points.some(({ accuracy }) => accuracy.half !== null)
-    ? '; ±: 95 % interval of the mean over seeds'
-    : '';
+  const spread = points.some(({ accuracy }) => accuracy.n > 1) ? '; ±: 95 % interval of the mean over seeds' : '';
   return [
     `● on the front: nothing cheaper is as accurate${spread}; loss: points against the float network`,
     'modelled: analytic power while training, gate cost: unit gates of the netlist, each relative to the exact 8×8 multiplier',

@@ -4,18 +4,25 @@
 
 import { join } from 'node:path';
 import { generators } from '../../netlist/generators/registry.ts';
+import { type Mean, meanOf } from '../../tensor/statistics.ts';
 import { summarize } from '../results/summarize.ts';
 import type { RunSummary } from '../results/summary.ts';
 import type { StageResult } from '../run/stages.ts';
 import { outcomeOf, type SweepPlan } from './folder.ts';
 import type { Trial } from './grid.ts';
-import { type Spread, spreadOf } from './statistics.ts';
 
 /** What a point multiplies with. */
 export type PointKind = 'exact' | 'trained' | 'given';
 
+/** A mean over seeds with half its 95 % interval, and the values behind it. */
+export interface Spread extends Mean {
+  readonly values: readonly number[];
+}
+
+const spreadOf = (values: readonly number[]): Spread => ({ ...meanOf(values), values });
+
 /** A setting with all its seeds. */
-export interface FrontPoint {
+export interface SweepPoint {
   readonly name: string;
   readonly kind: PointKind;
   /** Whether it was added as a rival. */
@@ -57,7 +64,7 @@ export interface SweepReport {
   readonly version: 1;
   readonly folder: string;
   /** By rising gate cost. */
-  readonly points: readonly FrontPoint[];
+  readonly points: readonly SweepPoint[];
   /** The cheapest point that loses no more than `loss` against its float network; null where there is none. */
   readonly answer: { readonly loss: number; readonly point: string | null };
   readonly failed: readonly FailedTrial[];
@@ -90,10 +97,10 @@ export function frontOf(folder: string, plan: SweepPlan, loss: number): SweepRep
   };
 }
 
-const costOf = ({ power }: Pick<FrontPoint, 'power'>): number => power.gateCost?.mean ?? Number.POSITIVE_INFINITY;
+const costOf = ({ power }: Pick<SweepPoint, 'power'>): number => power.gateCost?.mean ?? Number.POSITIVE_INFINITY;
 
 /** Ordered by cost, then accuracy: what is more accurate than all before it is on the front. */
-function markFront(points: readonly Omit<FrontPoint, 'isOnFront'>[]): FrontPoint[] {
+function markFront(points: readonly Omit<SweepPoint, 'isOnFront'>[]): SweepPoint[] {
   let best = Number.NEGATIVE_INFINITY;
   return points.map((point) => {
     const isOnFront = Number.isFinite(costOf(point)) && point.accuracy.mean > best;
@@ -102,7 +109,7 @@ function markFront(points: readonly Omit<FrontPoint, 'isOnFront'>[]): FrontPoint
   });
 }
 
-function pointOf(name: string, runs: readonly (readonly [Trial, RunSummary])[]): Omit<FrontPoint, 'isOnFront'> {
+function pointOf(name: string, runs: readonly (readonly [Trial, RunSummary])[]): Omit<SweepPoint, 'isOnFront'> {
   const [trial, summary] = runs[0]!;
   const summaries = runs.map(([, one]) => one);
   const last = (one: RunSummary, of: (stage: StageResult) => number | undefined) => {

@@ -1,6 +1,5 @@
 import { expect, test } from 'vitest';
 import { survivors, usualRungs } from './halving.ts';
-import { spreadOf } from './statistics.ts';
 
 const at = (point: string, accuracy: number, gateCost: number | null) => ({ point, accuracy, gateCost });
 
@@ -20,13 +19,4 @@ test('rungs are a quarter and a half of the recovery', () => {
   expect(usualRungs({})).toEqual([3, 5]);
   expect(usualRungs({ recover: { epochs: 2 } })).toEqual([1]);
   expect(usualRungs({ recover: { epochs: 1 } })).toEqual([]);
-});
-
-test('the interval of a mean is Student’s; of one value there is none', () => {
-  expect(spreadOf([0.9])).toEqual({ mean: 0.9, half: null, values: [0.9] });
-  // R: t.test(c(1, 2, 4))$conf.int is -1.461250 … 6.127917.
-  expect(spreadOf([1, 2, 4]).half!).toBeCloseTo((6.127917 + 1.46125) / 2, 3);
-  // R: qt(0.975, 39) = 2.022691.
-  const many = spreadOf(Array.from({ length: 40 }, (_, k) => k % 2));
-  expect(many.half!).toBeCloseTo((2.022691 * Math.sqrt(0.25 * (40 / 39))) / Math.sqrt(40), 5);
 });

@@ -11,8 +11,7 @@ import { percent } from '../../tensor/numbers.ts';
 import { multiplierFiles } from '../../workbench/files.ts';
 import { readManifest } from '../run/manifest.ts';
 import { sweepFiles } from './folder.ts';
-import type { FrontPoint, SweepReport } from './front.ts';
-import type { Spread } from './statistics.ts';
+import type { Spread, SweepPoint, SweepReport } from './front.ts';
 
 /** Writes all of them; `tell` is told what could not be drawn. */
 export async function writeResults(folder: string, report: SweepReport, tell: (text: string) => void): Promise<void> {
@@ -31,7 +30,7 @@ export async function writeResults(folder: string, report: SweepReport, tell: (t
   }
 }
 
-const spreadCells = (spread: Spread | null) => [spread?.mean, spread?.half];
+const spreadCells = (spread: Spread | null) => [spread?.mean, spread && spread.n > 1 ? spread.spread : undefined];
 
 /** One row per point, an empty cell where a figure is not known. */
 export function frontCsv({ points, failed }: SweepReport): string {
@@ -58,7 +57,7 @@ function csvCell(value: string | number | boolean | null | undefined): string {
 export function frontTex({ points }: SweepReport): string {
   const number = (spread: Spread | null, scale: number, digits: number) => {
     if (!spread) return '--';
-    const half = spread.half === null ? '' : ` \\pm ${(scale * spread.half).toFixed(digits)}`;
+    const half = spread.n < 2 ? '' : ` \\pm ${(scale * spread.spread).toFixed(digits)}`;
     return `$${(scale * spread.mean).toFixed(digits)}${half}$`;
   };
   const rows = points.map((one) => {
@@ -80,9 +79,9 @@ export function frontTex({ points }: SweepReport): string {
   ].join('\n');
 }
 
-const drawable = ({ points }: SweepReport): readonly FrontPoint[] => points.filter(({ power }) => power.gateCost);
+const drawable = ({ points }: SweepReport): readonly SweepPoint[] => points.filter(({ power }) => power.gateCost);
 
-const groups: Readonly<Record<FrontPoint['kind'], string>> = {
+const groups: Readonly<Record<SweepPoint['kind'], string>> = {
   exact: 'exact, w×a bits',
   trained: 'trained structure',
   given: 'given multiplier',
