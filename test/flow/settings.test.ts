@@ -156,6 +156,12 @@ const training = (phase: 'train' | 'quantize' | 'explore' | 'recover', schedule:
   [`${phase}.augment`, [phase, 'flip,cutmix:1']],
 ];
 
+const taught = (phase: 'quantize' | 'explore' | 'recover'): [string, Change][] => [
+  [`${phase}.teacher`, [phase, 'float']],
+  [`${phase}.teacherWeight`, [phase, 0.5, { [phase]: { teacher: 'float' } }]],
+  [`${phase}.temperature`, [phase, 2, { [phase]: { teacher: 'float' } }]],
+];
+
 /** Another value for each key, and the phase whose work must change with it. */
 const changes = new Map<string, Change>([
   ['recipe', ['train', 'cifar-strong']],
@@ -195,6 +201,7 @@ const changes = new Map<string, Change>([
   ['quantize.layerBits', ['quantize', ['first=7']]],
   ['quantize.range', ['quantize', 'as-observed']],
   ...training('quantize', 'constant'),
+  ...taught('quantize'),
   ['approximate', ['explore', ['all']]],
   ['exactLayers', ['explore', ['conv1']]],
   ['explore.lambda', ['explore', 0.4]],
@@ -210,6 +217,7 @@ const changes = new Map<string, Change>([
   ['explore.thetaLearningRate', ['explore', 0.2]],
   ['explore.thetaWeightDecay', ['explore', 0.1]],
   ...training('explore', 'cosine'),
+  ...taught('explore'),
   ['map.search', ['map', 'greedy']],
   ['map.operands', ['map', 'measured']],
   ['map.costBudget', ['map', 0.8]],
@@ -224,6 +232,7 @@ const changes = new Map<string, Change>([
   ],
   ['map.signed', ['map', true, { map: { multiplier: plainTable } }]],
   ...training('recover', 'constant'),
+  ...taught('recover'),
   ['recover.start', ['recover', 'statistics']],
   ['recover.gradient', ['recover', 'straight-through']],
   ['recover.smoothing.weights', ['recover', 3]],

@@ -68,6 +68,14 @@ const learning = {
     .optional(),
 };
 
+/** What a phase has that can learn from a teacher; the quantised network teaches behind the phase that makes it. */
+const distillation = {
+  teacher: z.enum(['none', 'float', 'quantized']).default('none'),
+  teacherWeight: z.number().gt(0).max(1).default(0.9),
+  temperature: z.number().min(0.1).max(100).default(4),
+};
+const distillationOfFloat = { ...distillation, teacher: z.enum(['none', 'float']).default('none') };
+
 /** What each key means is said in settings.ts. */
 const givenConfiguration = z.strictObject({
   recipe: z.enum(recipeNames).optional(),
@@ -143,6 +151,7 @@ const givenConfiguration = z.strictObject({
       weightDecay: decay.default(5e-4),
       schedule: schedule.default('cosine'),
       ...learning,
+      ...distillationOfFloat,
     })
     .prefault({}),
   explore: z
@@ -164,6 +173,7 @@ const givenConfiguration = z.strictObject({
       weightDecay: decay.default(5e-4),
       schedule: schedule.default('constant'),
       ...learning,
+      ...distillation,
       thetaLearningRate: rate.default(0.02),
       thetaWeightDecay: decay.default(0),
     })
@@ -192,6 +202,7 @@ const givenConfiguration = z.strictObject({
       weightDecay: decay.default(5e-4),
       schedule: schedule.default('cosine'),
       ...learning,
+      ...distillation,
       gradient: z.enum(['straight-through', 'difference', 'rows']).default('straight-through'),
       smoothing: z.strictObject({ weights: halfWindow.optional(), activations: halfWindow.optional() }).optional(),
     })
