@@ -7,7 +7,7 @@ import { dirname, join, resolve } from 'node:path';
 import type { EmulationName } from '../multiplier/error.ts';
 import { concreteMultiplier } from '../multiplier/multiplier.ts';
 import type { Parameter } from '../nn/layers.ts';
-import { UserError } from '../tensor/errors.ts';
+import { StorageError, UserError } from '../tensor/errors.ts';
 import { sizeOf } from '../tensor/tensor.ts';
 import { buildNetwork } from '../train/task.ts';
 import { type ImportedMultiplier, importMultiplier, inOrder } from '../workbench/import.ts';
@@ -128,7 +128,7 @@ function freeBytes(folder: string): number | undefined {
 export function requireSpace(folder: string, bytes: number, free: number | undefined): void {
   if (free === undefined || free >= bytes) return;
   const megabytes = (count: number) => `${Math.ceil(count / 1e6)} MB`;
-  throw new UserError(
+  throw new StorageError(
     `${folder}: the run writes about ${megabytes(bytes)}, but only ${megabytes(free)} are free there; free some space or choose another --out`,
   );
 }
