@@ -1,6 +1,6 @@
-// The controller of λ on a network that is only its θ: each is worth something to the loss, more the more of it is gone,
-// and learns by SGD with momentum. Power comes down to the target as wanted and stays there, whatever the θ are worth,
-// how many there are, and how long the training is; a loss that is limited stops the descent.
+// The controller of λ on a network that is only its θ: each is worth something to the loss, more the more of it is
+// gone, and learns by SGD with momentum. Power comes down to the target as wanted and stays there, whatever the θ are
+// worth, how many there are, and how long the training is; a loss that is limited stops the descent.
 
 import { describe, expect, test } from 'vitest';
 import { type Aim, type ControlState, gainOf, nextControl, paceOf, returned, startControl } from './control.ts';

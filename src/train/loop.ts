@@ -12,6 +12,7 @@ import { invariant, UserError } from '../tensor/errors.ts';
 import { Controller, type Target } from './aim.ts';
 import { adoptAverages, averagedNames } from './average.ts';
 import type { ControlState } from './control.ts';
+import type { Teacher } from './distillation.ts';
 import { evaluator } from './evaluation.ts';
 import { feedOf } from './feed.ts';
 import { added, type Figures, meansOf, noSums, type Sums } from './figures.ts';
@@ -68,6 +69,8 @@ export interface LoopOptions<M extends string = string> extends Learning, Schedu
   } & RateOptions;
   /** Activations are computed again instead of being kept (see StepOptions); default: false. */
   readonly recompute?: Recompute;
+  /** A network to learn from beside the targets (see StepOptions); default: none. */
+  readonly teacher?: Teacher | undefined;
   /** Where to go on. */
   readonly start: Position<M>;
   readonly onStep?: (event: StepEvent<M>) => void;
@@ -101,7 +104,7 @@ export interface StepEvent<M extends string = string> {
   readonly epochs: number;
   readonly step: number;
   readonly steps: number;
-  /** What the step lowers: the task's loss, and λ · power where structures learn. */
+  /** What the step lowers (see StepResult). */
   readonly objective: number;
   /** Means over the epoch so far. */
   readonly soFar: Figures<M>;

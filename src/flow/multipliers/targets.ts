@@ -1,6 +1,6 @@
 // Targets of exploration in the place of λ: the power that structures of a run can reach, what is aimed at, and what
-// came of it. The loss counts power relative to exact multipliers of the run's widths; people and files have it relative
-// to the exact 8×8 one.
+// came of it. The loss counts power relative to exact multipliers of the run's widths; people and files have it
+// relative to the exact 8×8 one.
 
 import { exactPower } from '../../multiplier/power.ts';
 import { UserError } from '../../tensor/errors.ts';

@@ -43,7 +43,7 @@ export function explorationTarget(
   return { aim: aimOf(configuration, layers, from), ...given({ measured }) };
 }
 
-/** What came of the targets, with the network and θ that the session has in the end; `power`: of them, exact 8×8 = 1. */
+/** What came of the targets, with the network and θ that the session has in the end; `power`: theirs, exact 8×8 = 1. */
 export async function outcomeOf(
   context: RunContext,
   session: Session,

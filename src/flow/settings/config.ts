@@ -19,6 +19,7 @@ import { scheduleNames } from '../../train/schedule.ts';
 import { parseLayerBits } from './layers.ts';
 import { recipeNames, recipes } from './recipes.ts';
 import type { ConfigurationInput } from './settings.ts';
+import { exactStarts, starts } from './starts.ts';
 
 export type { ConfigurationInput } from './settings.ts';
 
@@ -66,6 +67,14 @@ const learning = {
     })
     .optional(),
 };
+
+/** What a phase has that can learn from a teacher; the quantised network teaches behind the phase that makes it. */
+const distillation = {
+  teacher: z.enum(['none', 'float', 'quantized']).default('none'),
+  teacherWeight: z.number().gt(0).max(1).default(0.9),
+  temperature: z.number().min(0.1).max(100).default(4),
+};
+const distillationOfFloat = { ...distillation, teacher: z.enum(['none', 'float']).default('none') };
 
 /** What each key means is said in settings.ts. */
 const givenConfiguration = z.strictObject({
@@ -134,6 +143,7 @@ const givenConfiguration = z.strictObject({
       weightObserver: z.enum(observerNames).default('mse'),
       percentile: z.number().gt(50).max(100).default(99.99),
       foldBatchNorm: z.boolean().default(false),
+      start: z.enum(exactStarts).default('none'),
       epochs: z.int().min(0).default(0),
       batchSize: batchSize.default(64),
       learningRate: rate.default(1e-3),
@@ -141,6 +151,7 @@ const givenConfiguration = z.strictObject({
       weightDecay: decay.default(5e-4),
       schedule: schedule.default('cosine'),
       ...learning,
+      ...distillationOfFloat,
     })
     .prefault({}),
   explore: z
@@ -154,6 +165,7 @@ const givenConfiguration = z.strictObject({
       types: z.int().min(0).optional(),
       grain: z.enum(grainNames).default('column'),
       harden: share.optional(),
+      start: z.enum(starts).default('none'),
       epochs: epochs.default(10),
       batchSize: batchSize.default(64),
       learningRate: rate.default(5e-4),
@@ -161,6 +173,7 @@ const givenConfiguration = z.strictObject({
       weightDecay: decay.default(5e-4),
       schedule: schedule.default('constant'),
       ...learning,
+      ...distillation,
       thetaLearningRate: rate.default(0.02),
       thetaWeightDecay: decay.default(0),
     })
@@ -181,6 +194,7 @@ const givenConfiguration = z.strictObject({
     .prefault({}),
   recover: z
     .strictObject({
+      start: z.enum(starts).default('none'),
       epochs: epochs.default(10),
       batchSize: batchSize.default(64),
       learningRate: rate.default(5e-4),
@@ -188,7 +202,8 @@ const givenConfiguration = z.strictObject({
       weightDecay: decay.default(5e-4),
       schedule: schedule.default('cosine'),
       ...learning,
-      gradient: z.enum(['straight-through', 'difference']).default('straight-through'),
+      ...distillation,
+      gradient: z.enum(['straight-through', 'difference', 'rows']).default('straight-through'),
       smoothing: z.strictObject({ weights: halfWindow.optional(), activations: halfWindow.optional() }).optional(),
     })
     .prefault({}),
