@@ -3,15 +3,17 @@
 import type { Batch } from '../data/split.ts';
 import type { Program, Session } from '../engine/backend.ts';
 import { constant, input } from '../engine/graph/expression.ts';
-import type { Graph, Value } from '../engine/graph/graph.ts';
+import { Graph, type Value } from '../engine/graph/graph.ts';
 import { plan } from '../engine/graph/plan.ts';
 import { clampTheta, powerShares, type Structure } from '../multiplier/structure.ts';
 import { RANDOM_KEY } from '../nn/layers.ts';
 import { clampedTheta } from '../quant/products.ts';
 import { clipVariables } from '../quant/quantized.ts';
+import { learnedSteps } from '../quant/steps.ts';
 import { Random, streams } from '../tensor/random.ts';
 import { f32 } from '../tensor/tensor.ts';
 import { appendAverages, KEEP } from './average.ts';
+import { appendTeacher, type Teacher, taughtLoss } from './distillation.ts';
 import { writeBatch } from './feed.ts';
 import { type Figures, outputFigures, readFigures, readScalar } from './figures.ts';
 import { PUSH } from './hardening.ts';
@@ -25,9 +27,17 @@ import {
   isAdam,
   rateFactors,
   rateName,
+  stepGroupsOf,
 } from './optimizer.ts';
 import { keptAverage } from './schedule.ts';
-import { type Arithmetic, type BuiltNetwork, buildNetwork, type Feed, type Task } from './task.ts';
+import {
+  type Arithmetic,
+  type BuiltNetwork,
+  type Feed,
+  networkOn,
+  type QuantizedArithmetic,
+  type Task,
+} from './task.ts';
 
 /**
  * A structure that learns in a network: the variable of its θ, and its layers' share of the multiplications, from 0 to
@@ -74,6 +84,8 @@ export interface StepOptions<M extends string = string> extends Learning {
    * are the same.
    */
   readonly recompute?: Recompute;
+  /** A network to learn from beside the targets; default: none. */
+  readonly teacher?: Teacher | undefined;
 }
 
 /** The key of what a step draws: two words that follow from the numbers that name the step. */
@@ -113,7 +125,7 @@ export function holdStill(program: Program, { inputs }: Pick<Graph, 'inputs'>): 
 }
 
 export interface StepResult<M extends string = string> extends Figures<M> {
-  /** What the step lowers: the task's loss, and λ · power where structures learn. */
+  /** What the step lowers: the task's loss, a part of it that of the teacher, and λ · power where structures learn. */
   readonly objective: number;
   readonly power: number | undefined;
 }
@@ -196,17 +208,33 @@ export class StepPrograms<M extends string> {
  * metrics and power.
  */
 export function trainingStep<M extends string>(
-  { task, arithmetic, structure, recompute = false, ...learning }: Omit<StepOptions<M>, 'session'>,
+  { task, arithmetic, structure, recompute = false, teacher, ...learning }: Omit<StepOptions<M>, 'session'>,
   feed: Feed,
   batchSize: number,
 ): BuiltNetwork<M> {
-  const network = buildNetwork(task, arithmetic, 'train', batchSize, feed);
-  const { graph, layers, loss } = network;
+  const graph = new Graph();
+  const inputs = feed.inputs(graph, batchSize);
+  // First, so that all it needs of the arena is free again when the network comes; its logits alone stay.
+  const given = teacher && appendTeacher(graph, inputs, task, teacher);
+  const before = graph.nodes.length;
+  const network = networkOn(graph, inputs, task, arithmetic, 'train');
+  const { layers } = network;
   const parameters = layers.parameters.filter(({ trainable }) => trainable).map(({ value }) => value);
   const weights = [...parameters, ...clipVariables(graph, layers.multiplying)];
   const multiplied = new Set(layers.multiplying.map(({ name }) => `${name}.weight`));
-  const groups = groupsOf(weights, RATE, learning, (name) => multiplied.has(name));
+  const manners = isLearnedStep(arithmetic)
+    ? learnedSteps(graph.nodes.slice(before), { holdsZero: arithmetic.range !== 'as-observed' })
+    : [];
+  const groups = [
+    ...groupsOf(weights, RATE, learning, (name) => multiplied.has(name)),
+    ...stepGroupsOf(
+      manners.map(({ variable }) => variable),
+      RATE,
+      learning,
+    ),
+  ];
   const { optimizer = 'sgd', momentum, beta2 = BETA2 } = learning;
+  const loss = teacher && given ? taughtLoss(network, given, teacher) : network.loss;
   let objective = loss;
   if (structure) {
     const { lambda, structures } = structure.power;
@@ -221,10 +249,13 @@ export function trainingStep<M extends string>(
   graph.output('objective', objective);
   outputFigures(graph, network);
   const { clipGradient, average = 0 } = learning;
-  appendUpdates(objective, groups, { clipGradient, ...recomputed(recompute, layers.blocks) });
+  appendUpdates(objective, groups, { clipGradient, manners, ...recomputed(recompute, layers.blocks) });
   if (average > 0) appendAverages(graph, new Set(structure?.power.structures.map(({ theta }) => theta)));
   return network;
 }
+
+const isLearnedStep = (arithmetic: Arithmetic): arithmetic is QuantizedArithmetic =>
+  arithmetic.kind === 'quantized' && arithmetic.quantizer === 'steps';
 
 /** The products of the layers: most of a step's work, and a part of its memory. */
 const PRODUCTS = ['conv2d', 'axmConv2d'] as const;

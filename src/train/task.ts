@@ -11,7 +11,7 @@ import type { OperandWidths } from '../engine/graph/ops.ts';
 import type { Multiplier } from '../multiplier/multiplier.ts';
 import { Layers, type Multiply, type MultiplyingLayer, multiplyFloat } from '../nn/layers.ts';
 import type { BatchNorm } from '../quant/fold.ts';
-import { multiplyQuantized, type QuantMode, type RangeName } from '../quant/quantized.ts';
+import { multiplyQuantized, type QuantizerName, type QuantMode, type RangeName } from '../quant/quantized.ts';
 import { given } from '../tensor/given.ts';
 
 /** A figure of merit beside the loss. */
@@ -36,11 +36,23 @@ export interface Feed {
   readonly read: Split['read'];
 }
 
-/** What a network comes to on a batch, scalars. */
+/** Where a network names classes: what another one can learn from it. */
+export interface Logits {
+  /** [..., classes], a row for each target. */
+  readonly values: Value;
+  /**
+   * How much each row counts, f32 [rows], 0 or more: 0 for one that only fills the batch up; default: all the same.
+   */
+  readonly share?: Value;
+}
+
+/** What a network comes to on a batch; loss and metrics are scalars. */
 export interface Outcome<M extends string> {
   /** Mean over the targets of the batch. */
   readonly loss: Value;
   readonly metrics: Readonly<Record<M, Value>>;
+  /** Absent where there are no classes, or nothing is to be learnt from a teacher. */
+  readonly logits?: Logits;
 }
 
 /** `M`: the names of its metrics. */
@@ -76,6 +88,8 @@ export interface QuantizedArithmetic extends Common {
   readonly weightBits: number;
   readonly activationBits: number;
   readonly channelwise: boolean;
+  /** What training learns of the quantisers; default: clips. */
+  readonly quantizer?: QuantizerName;
   /** Default: with-zero. */
   readonly range?: RangeName;
   /** Operand widths of a layer that has its own; default: those above for all. */
@@ -117,7 +131,17 @@ export function buildNetwork<M extends string>(
   aliasOf?: (variable: string) => string,
 ): BuiltNetwork<M> {
   const graph = new Graph(aliasOf);
-  const inputs = feed.inputs(graph, batchSize);
+  return networkOn(graph, feed.inputs(graph, batchSize), task, arithmetic, mode);
+}
+
+/** Builds the network on inputs that a graph has already. */
+export function networkOn<M extends string>(
+  graph: Graph,
+  inputs: Inputs,
+  task: Task<M>,
+  arithmetic: Arithmetic,
+  mode: Mode,
+): BuiltNetwork<M> {
   // The published calibration runs with batch norm in training mode; its running averages move with it.
   const layers = new Layers(graph, {
     training: mode !== 'evaluate',
@@ -140,9 +164,9 @@ function multiplication(arithmetic: Arithmetic, mode: QuantMode): Multiply {
       return multiplyFloat(layer, x, weight);
     };
   }
-  const { channelwise, range = 'with-zero' } = arithmetic;
+  const { channelwise, range = 'with-zero', quantizer = 'clips' } = arithmetic;
   const multiplierOf = ({ name }: MultiplyingLayer) => arithmetic.multiplierOf(name);
   const widthsOf = ({ name }: MultiplyingLayer) => widthsIn(arithmetic, name);
-  const quantized = multiplyQuantized({ widthsOf, channelwise, range, mode, multiplierOf });
+  const quantized = multiplyQuantized({ widthsOf, channelwise, quantizer, range, mode, multiplierOf });
   return (layer, x, weight) => (arithmetic.isFloat?.(layer.name) ? multiplyFloat : quantized)(layer, x, weight);
 }

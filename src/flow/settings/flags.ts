@@ -3,7 +3,7 @@
 
 import { invariant } from '../../tensor/errors.ts';
 import { given } from '../../tensor/given.ts';
-import { type Configuration, parseConfiguration } from './config.ts';
+import { type Configuration, mergeSettings, parseConfiguration } from './config.ts';
 import { fieldName } from './fields.ts';
 import { phases, phasesOf } from './phases.ts';
 import { type Setting, settings } from './table.ts';
@@ -22,16 +22,16 @@ export interface ChangedSetting {
  */
 export function changedSettings(configuration: Configuration): ChangedSetting[] {
   const { bits, explore, recover, recipe } = configuration;
+  const { grain, power, maxLoss, types } = explore;
   const defaults = flatten(parseConfiguration({}, 'defaults'));
-  const deciding = {
-    recipe,
-    bits,
-    explore: { grain: explore.grain, harden: explore.harden },
-    recover: { gradient: recover.gradient },
-  };
+  const deciding = { recipe, bits, explore: { grain, power, maxLoss, types }, recover: { gradient: recover.gradient } };
   const usual = flatten(parseConfiguration(deciding, 'defaults'));
+  const hardened = mergeSettings(deciding, { explore: { harden: explore.harden } });
+  usual.set('map.search', parseConfiguration(hardened, 'defaults').map.search);
   const unused = phases.filter((phase) => !phasesOf(configuration).includes(phase));
-  const own = ['recipe', 'bits.weights', 'bits.activations', 'explore.grain', 'explore.harden', 'recover.gradient'];
+  const own = ['recipe', 'bits.weights', 'bits.activations', 'recover.gradient'].concat(
+    ['grain', 'power', 'maxLoss', 'types'].map((key) => `explore.${key}`),
+  );
   return [...flatten(configuration)].flatMap(([setting, value]) => {
     const before = own.includes(setting) ? defaults.get(setting) : usual.get(setting);
     if (unused.some((section) => setting.startsWith(`${section}.`))) return [];

@@ -7,7 +7,7 @@ import { sources } from '../../data/registry.ts';
 import { parseTransforms, transformForms } from '../../data/transforms.ts';
 import { selectorForms } from './layers.ts';
 import type { Phase } from './phases.ts';
-import { decimalNumber, nameList, perOperand } from './values.ts';
+import { decimalNumber, nameList, perOperand, wholeNumber } from './values.ts';
 
 export type SettingPhase = Exclude<Phase, 'report'>;
 
@@ -25,8 +25,12 @@ export interface Setting {
   readonly value?: boolean;
   /** Whether among all settings the phase's name stands before it, because other phases have one of that name. */
   readonly prefixed?: boolean;
+  /** The text that the option means where it stands alone. */
+  readonly alone?: string;
   /** For values that do not stand alone: one value per path, or undefined. */
   readonly parse?: (text: string) => readonly unknown[] | undefined;
+  /** Whether it can also be said once for all phases that have one of the name, by that name alone. */
+  readonly together?: boolean;
   /** Whether its list goes on with what another setting of the same path says, instead of taking its place. */
   readonly adds?: boolean;
   /** What a value must be, where the schema alone cannot say it well. */
@@ -102,6 +106,29 @@ function trainingSettings(phase: keyof typeof trainingPhases): Setting[] {
       defaultText: 'what suits the data set',
     },
   ];
+}
+
+/** What a phase that can learn from a teacher has. */
+function teacherSettings(phase: 'quantize' | 'explore' | 'recover'): Setting[] {
+  const setting = (name: string, key: string, placeholder: string, help: string): Setting => ({
+    ...{ phase, group: trainingPhases[phase], prefixed: true, together: true },
+    ...{ name, paths: [`${phase}.${key}`], placeholder, help },
+  });
+  return [
+    setting('teacher', 'teacher', 'NAME', 'network of the run to learn from beside the labels (distillation)'),
+    setting('teacher-weight', 'teacherWeight', 'A', "the teacher's part of the loss; the labels have the rest"),
+    setting(
+      'temperature',
+      'temperature',
+      'T',
+      "what the logits are divided by before teacher's and student's are compared",
+    ),
+  ];
+}
+
+function startSetting(phase: Exclude<keyof typeof trainingPhases, 'train'>, help: string): Setting {
+  const shared = { phase, group: trainingPhases[phase], prefixed: true };
+  return { ...shared, name: 'start', paths: [`${phase}.start`], placeholder: 'LIST', help };
 }
 
 /** One value for a path that takes a list. */
@@ -383,6 +410,20 @@ export const settings: readonly Setting[] = [
   },
   {
     ...quantize,
+    name: 'quantizer',
+    paths: ['quantize.quantizer'],
+    placeholder: 'NAME',
+    help: 'what quantisers learn in training: factors of the observed ranges (as published), or the sizes of their steps',
+  },
+  {
+    ...quantize,
+    name: 'step-rate',
+    paths: ['quantize.stepRate'],
+    placeholder: 'F',
+    help: 'part of the learning rate for the sizes of steps',
+  },
+  {
+    ...quantize,
     name: 'range',
     paths: ['quantize.range'],
     placeholder: 'NAME',
@@ -417,7 +458,12 @@ export const settings: readonly Setting[] = [
     help: 'folds each batch norm into the layer before it, where nothing lies between',
     defaultText: 'no',
   },
+  startSetting(
+    'quantize',
+    "what is done before quantisation-aware training, or instead of it: batch norm's statistics estimated anew",
+  ),
   ...trainingSettings('quantize'),
+  ...teacherSettings('quantize'),
   {
     ...explore,
     name: 'approximate',
@@ -443,7 +489,23 @@ export const settings: readonly Setting[] = [
     name: 'lambda',
     paths: ['explore.lambda'],
     placeholder: 'λ',
-    help: 'weight of the power loss: more saves more power and costs more accuracy',
+    help: 'weight of the power loss: more saves more power and costs more accuracy; --power and --max-loss find it',
+  },
+  {
+    ...explore,
+    name: 'power',
+    paths: ['explore.power'],
+    placeholder: 'POWER',
+    help: 'target instead of λ: modelled power, relative to the exact 8×8 multiplier, that θ ends at or below',
+    defaultText: 'none',
+  },
+  {
+    ...explore,
+    name: 'max-loss',
+    paths: ['explore.maxLoss'],
+    placeholder: 'POINTS',
+    help: 'target instead of λ: points of accuracy that may be lost against the quantised network, as training images tell',
+    defaultText: 'none',
   },
   {
     ...explore,
@@ -467,6 +529,18 @@ export const settings: readonly Setting[] = [
     paths: ['explore.structure'],
     placeholder: 'NAME',
     help: 'one multiplier for all layers, or one for each',
+    defaultText: 'shared; with --types per-layer',
+  },
+  {
+    ...explore,
+    name: 'types',
+    paths: ['explore.types'],
+    placeholder: 'K',
+    alone: 'all',
+    help: 'multipliers that the layers end with, put together while training; alone or all: one each, and a table of what fewer cost',
+    parse: (text) => [text === 'all' ? 0 : wholeNumber(text)],
+    expected: 'a whole number of at least 1, or all (0)',
+    defaultText: 'as --structure says',
   },
   {
     ...explore,
@@ -481,6 +555,7 @@ export const settings: readonly Setting[] = [
     paths: ['explore.harden'],
     placeholder: 'SHARE',
     help: 'last share of the epochs, in which every θ becomes 0 or 1 and the weights adapt to that; 0: none, as published',
+    defaultText: '0; with a target 0.2',
   },
   {
     ...explore,
@@ -496,7 +571,12 @@ export const settings: readonly Setting[] = [
     placeholder: 'D',
     help: 'weight decay of θ',
   },
+  startSetting(
+    'explore',
+    "what is done under the first θ before training: its mean error into the biases, batch norm's statistics anew",
+  ),
   ...trainingSettings('explore'),
+  ...teacherSettings('explore'),
   {
     phase: 'map',
     group: 'Mapping',
@@ -597,13 +677,18 @@ export const settings: readonly Setting[] = [
     expected: '.lib or .lib.gz files separated by commas',
     defaultText: 'the cells of tram synth without a library',
   },
+  startSetting(
+    'recover',
+    "what is done under the multiplier before training: its mean error into the biases, batch norm's statistics anew",
+  ),
   ...trainingSettings('recover'),
+  ...teacherSettings('recover'),
   {
     ...recover,
     name: 'gradient',
     paths: ['recover.gradient'],
     placeholder: 'NAME',
-    help: "slope of a product: of the exact one, or of differences of the multiplier's smoothed table",
+    help: "slope of a product: of the exact one, of differences of the multiplier's smoothed table, or of its rows",
   },
   {
     ...recover,

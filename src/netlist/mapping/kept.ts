@@ -1,6 +1,6 @@
-// The netlist of a hard structure: every θ is 0 or 1, so what is asked for is a sum of whole partial products, and a tree
-// over them computes exactly that. Columns may be of any heights; of the trees the one with the fewest unit gates is
-// taken, of equals the fastest.
+// The netlist of a hard structure: every θ is 0 or 1, so what is asked for is a sum of whole partial products, and a
+// tree over them computes exactly that. Columns may be of any heights; of the trees the one with the fewest unit gates
+// is taken, of equals the fastest.
 // With signed operands a product of exactly one sign bit is negative: its complement is added, and a constant
 // (generators/signed.ts).
 // Invariant: the product is Σ 2^(i+j) w[i] x[j] over what is kept, plus `constant`, for every pair of operands.
