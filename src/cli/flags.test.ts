@@ -75,7 +75,7 @@ describe('the options of a run', () => {
   });
 
   test('say all of them together, each once', () => {
-    // A given multiplier takes no cost, and its run explores nothing; targets find λ; the recipe's search takes no bound.
+    // A given multiplier takes no cost, and its run explores nothing; targets find λ; the recipe's search has no bound.
     const exclusive = ['explore.lambda', 'map.errorBound', 'map.costBudget', 'map.costWeight', 'map.multiplier'];
     const every = paths
       .filter((path) => !exclusive.includes(path))

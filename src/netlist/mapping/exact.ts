@@ -1,8 +1,8 @@
 // The exact search: a structure whose θ are all 0 or 1 is mapped to the kept partial products and nothing else
-// (kept.ts), so that the netlist multiplies as the network was trained to. Where an error bound is given nets are then replaced
-// (descent.ts) while that saves gates and the mean squared error to the exact products, over the operands that are met
-// and about its mean (which batch norms have learnt), stays within the bound: OR instead of an adder at the cut, an
-// adder passed by, constants.
+// (kept.ts), so that the netlist multiplies as the network was trained to. Where an error bound is given nets are then
+// replaced (descent.ts) while that saves gates and the mean squared error to the exact products, over the operands that
+// are met and about its mean (which batch norms have learnt), stays within the bound: OR instead of an adder at the
+// cut, an adder passed by, constants.
 // Invariant: the kept products' table is compared with what θ asks for on every pair before anything is replaced; what
 // is returned costs no more, and errs no more than the bound allows, simulated anew.
 
