@@ -195,7 +195,8 @@ export function addTrainingOptions(command: Command): void {
   );
 }
 
-export function addDeviceOptions(command: Command): void {
+/** `parse`: of a command that takes several devices at once. */
+export function addDeviceOptions(command: Command, parse: (text: string) => unknown = parseDevice): void {
   command
     .addOption(
       new Option(
@@ -206,7 +207,7 @@ export function addDeviceOptions(command: Command): void {
           default: deviceNames[0],
         }),
       )
-        .argParser(parseDevice)
+        .argParser(parse)
         .helpGroup(COMPUTING),
     )
     .addOption(
