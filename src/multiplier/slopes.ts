@@ -1,7 +1,7 @@
 // The slopes of a multiplier's table by two estimators. By differences (Meng, Burleson, Qian, De Micheli: "Gradient
-// Approximation of Approximate Multipliers for High-Accuracy Deep Neural Network Retraining", DATE 2025): with the other
-// operand fixed, the table is smoothed by a moving average over 2h + 1 operands, and its slope is the central difference
-// of the smoothed function,
+// Approximation of Approximate Multipliers for High-Accuracy Deep Neural Network Retraining", DATE 2025): with the
+// other operand fixed, the table is smoothed by a moving average over 2h + 1 operands, and its slope is the central
+// difference of the smoothed function,
 //   f'(v) = (S(v + 1) − S(v − 1)) / 2 = (f(v + h + 1) + f(v + h) − f(v − h) − f(v − h − 1)) / (4h + 2).
 // Towards the ends, where the two windows do not fit, it is the mean slope over the whole range. The authors' program
 // takes (max f − min f) / 2^B there; here it is (f(last) − f(first)) / (2^B − 1), the same but for the divisor on
