@@ -67,6 +67,9 @@ const learning = {
     .optional(),
 };
 
+/** Whether exact multipliers of fewer bits are measured beside the run's own, and how they come to their accuracy. */
+export const rivalChoices = ['none', 'post-training', 'recovered'] as const;
+
 /** What each key means is said in settings.ts. */
 const givenConfiguration = z.strictObject({
   recipe: z.enum(recipeNames).optional(),
@@ -109,6 +112,7 @@ const givenConfiguration = z.strictObject({
   channelwise: z.boolean().default(true),
   approximate: z.array(z.string().min(1)).min(1).default(['usual']),
   exactLayers: z.array(z.string().min(1)).default([]),
+  rivals: z.enum(rivalChoices).default('none'),
   train: z
     .strictObject({
       checkpoint: z.string().optional(),
