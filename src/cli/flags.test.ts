@@ -5,7 +5,7 @@ import { withSetting } from '../flow/settings/fields.ts';
 import { changedSettings, optionsOf } from '../flow/settings/flags.ts';
 import { choices, defaultValue, valueKind } from '../flow/settings/keys.ts';
 import { settings } from '../flow/settings/table.ts';
-import { addSettings, readSettings } from './options.ts';
+import { addDeviceOptions, addSettings, addTrainingOptions, deviceWords, readDevice, readSettings } from './options.ts';
 
 /** What `tram run` makes of words of a command line. */
 function parsed(words: readonly string[]): Configuration {
@@ -103,4 +103,17 @@ describe('the options of a run', () => {
       { setting: 'explore.lambda', value: 1, usual: 0.3 },
     ]);
   });
+});
+
+test.each([
+  [],
+  ['--device', 'cuda'],
+  ['--device', 'cuda:1', '--precision', 'bf16', '--emulation', 'planes', '--recompute'],
+  ['--device', 'wasm', '--threads', '3', '--recompute-light'],
+])('a device is spelt as it was asked for: %j', (...words: readonly string[]) => {
+  const command = new Command().exitOverride();
+  addDeviceOptions(command);
+  addTrainingOptions(command);
+  command.parse([...words], { from: 'user' });
+  expect(deviceWords(readDevice(command))).toEqual(words);
 });

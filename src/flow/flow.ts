@@ -127,7 +127,7 @@ async function runLocked(options: FlowOptions, lock: RunLock): Promise<RunSummar
   const inputs = inputsOf(configuration, opened, said, old ?? source, toDo);
   const emulation = options.device?.emulation ?? 'auto';
   const backend = await openBackend(options.device);
-  const accepted = await lookAhead({ folder, configuration, opened, inputs, toDo, emulation });
+  const accepted = await lookAhead({ folder, configuration, opened, inputs, toDo, emulation, done });
 
   makeFolders(folder);
   const { discarding: unfinished, ...before } = old ?? newManifest();

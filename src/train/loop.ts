@@ -10,6 +10,7 @@ import type { Selection, Split } from '../data/split.ts';
 import type { Session } from '../engine/backend.ts';
 import { UserError } from '../tensor/errors.ts';
 import { adoptAverages, averagedNames } from './average.ts';
+import type { Teacher } from './distillation.ts';
 import { evaluator } from './evaluation.ts';
 import { feedOf } from './feed.ts';
 import { added, type Figures, meansOf, noSums, type Sums } from './figures.ts';
@@ -61,6 +62,8 @@ export interface LoopOptions<M extends string = string> extends Learning, Schedu
   readonly structure?: { readonly power: PowerTerm; readonly harden?: number | undefined } & RateOptions;
   /** Activations are computed again instead of being kept (see StepOptions); default: false. */
   readonly recompute?: Recompute;
+  /** A network to learn from beside the targets (see StepOptions); default: none. */
+  readonly teacher?: Teacher | undefined;
   /** Where to go on. */
   readonly start: Position<M>;
   readonly onStep?: (event: StepEvent<M>) => void;
@@ -92,7 +95,7 @@ export interface StepEvent<M extends string = string> {
   readonly epochs: number;
   readonly step: number;
   readonly steps: number;
-  /** What the step lowers: the task's loss, and λ · power where structures learn. */
+  /** What the step lowers (see StepResult). */
   readonly objective: number;
   /** Means over the epoch so far. */
   readonly soFar: Figures<M>;

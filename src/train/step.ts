@@ -3,7 +3,7 @@
 import type { Batch } from '../data/split.ts';
 import type { Program, Session } from '../engine/backend.ts';
 import { constant, input } from '../engine/graph/expression.ts';
-import type { Graph, Value } from '../engine/graph/graph.ts';
+import { Graph, type Value } from '../engine/graph/graph.ts';
 import { plan } from '../engine/graph/plan.ts';
 import { clampTheta, powerShares, type Structure } from '../multiplier/structure.ts';
 import { RANDOM_KEY } from '../nn/layers.ts';
@@ -13,6 +13,7 @@ import { learnedSteps } from '../quant/steps.ts';
 import { Random, streams } from '../tensor/random.ts';
 import { f32 } from '../tensor/tensor.ts';
 import { appendAverages, KEEP } from './average.ts';
+import { appendTeacher, type Teacher, taughtLoss } from './distillation.ts';
 import { writeBatch } from './feed.ts';
 import { type Figures, outputFigures, readFigures, readScalar } from './figures.ts';
 import { PUSH } from './hardening.ts';
@@ -32,8 +33,8 @@ import { keptAverage } from './schedule.ts';
 import {
   type Arithmetic,
   type BuiltNetwork,
-  buildNetwork,
   type Feed,
+  networkOn,
   type QuantizedArithmetic,
   type Task,
 } from './task.ts';
@@ -83,6 +84,8 @@ export interface StepOptions<M extends string = string> extends Learning {
    * are the same.
    */
   readonly recompute?: Recompute;
+  /** A network to learn from beside the targets; default: none. */
+  readonly teacher?: Teacher | undefined;
 }
 
 /** The key of what a step draws: two words that follow from the numbers that name the step. */
@@ -122,7 +125,7 @@ export function holdStill(program: Program, { inputs }: Pick<Graph, 'inputs'>): 
 }
 
 export interface StepResult<M extends string = string> extends Figures<M> {
-  /** What the step lowers: the task's loss, and λ · power where structures learn. */
+  /** What the step lowers: the task's loss, a part of it that of the teacher, and λ · power where structures learn. */
   readonly objective: number;
   readonly power: number | undefined;
 }
@@ -205,17 +208,22 @@ export class StepPrograms<M extends string> {
  * metrics and power.
  */
 export function trainingStep<M extends string>(
-  { task, arithmetic, structure, recompute = false, ...learning }: Omit<StepOptions<M>, 'session'>,
+  { task, arithmetic, structure, recompute = false, teacher, ...learning }: Omit<StepOptions<M>, 'session'>,
   feed: Feed,
   batchSize: number,
 ): BuiltNetwork<M> {
-  const network = buildNetwork(task, arithmetic, 'train', batchSize, feed);
-  const { graph, layers, loss } = network;
+  const graph = new Graph();
+  const inputs = feed.inputs(graph, batchSize);
+  // First, so that all it needs of the arena is free again when the network comes; its logits alone stay.
+  const given = teacher && appendTeacher(graph, inputs, task, teacher);
+  const before = graph.nodes.length;
+  const network = networkOn(graph, inputs, task, arithmetic, 'train');
+  const { layers } = network;
   const parameters = layers.parameters.filter(({ trainable }) => trainable).map(({ value }) => value);
   const weights = [...parameters, ...clipVariables(graph, layers.multiplying)];
   const multiplied = new Set(layers.multiplying.map(({ name }) => `${name}.weight`));
   const manners = isLearnedStep(arithmetic)
-    ? learnedSteps(graph, { holdsZero: arithmetic.range !== 'as-observed' })
+    ? learnedSteps(graph.nodes.slice(before), { holdsZero: arithmetic.range !== 'as-observed' })
     : [];
   const groups = [
     ...groupsOf(weights, RATE, learning, (name) => multiplied.has(name)),
@@ -226,6 +234,7 @@ export function trainingStep<M extends string>(
     ),
   ];
   const { optimizer = 'sgd', momentum, beta2 = BETA2 } = learning;
+  const loss = teacher && given ? taughtLoss(network, given, teacher) : network.loss;
   let objective = loss;
   if (structure) {
     const { lambda, structures } = structure.power;

@@ -156,6 +156,12 @@ const training = (phase: 'train' | 'quantize' | 'explore' | 'recover', schedule:
   [`${phase}.augment`, [phase, 'flip,cutmix:1']],
 ];
 
+const taught = (phase: 'quantize' | 'explore' | 'recover'): [string, Change][] => [
+  [`${phase}.teacher`, [phase, 'float']],
+  [`${phase}.teacherWeight`, [phase, 0.5, { [phase]: { teacher: 'float' } }]],
+  [`${phase}.temperature`, [phase, 2, { [phase]: { teacher: 'float' } }]],
+];
+
 /** Another value for each key, and the phase whose work must change with it. */
 const changes = new Map<string, Change>([
   ['recipe', ['train', 'cifar-strong']],
@@ -191,9 +197,11 @@ const changes = new Map<string, Change>([
   ['quantize.weightObserver', ['quantize', 'percentile']],
   ['quantize.percentile', ['quantize', 90, { quantize: { observer: 'percentile' } }]],
   ['quantize.foldBatchNorm', ['quantize', true]],
+  ['quantize.start', ['quantize', 'statistics']],
   ['quantize.layerBits', ['quantize', ['first=7']]],
   ['quantize.range', ['quantize', 'as-observed']],
   ...training('quantize', 'constant'),
+  ...taught('quantize'),
   ['approximate', ['explore', ['all']]],
   ['exactLayers', ['explore', ['conv1']]],
   ['explore.lambda', ['explore', 0.4]],
@@ -205,9 +213,11 @@ const changes = new Map<string, Change>([
   ['explore.structure', ['explore', 'per-layer']],
   ['explore.grain', ['explore', 'product']],
   ['explore.harden', ['explore', 0.5]],
+  ['explore.start', ['explore', 'biases']],
   ['explore.thetaLearningRate', ['explore', 0.2]],
   ['explore.thetaWeightDecay', ['explore', 0.1]],
   ...training('explore', 'cosine'),
+  ...taught('explore'),
   ['map.search', ['map', 'greedy']],
   ['map.operands', ['map', 'measured']],
   ['map.costBudget', ['map', 0.8]],
@@ -222,6 +232,8 @@ const changes = new Map<string, Change>([
   ],
   ['map.signed', ['map', true, { map: { multiplier: plainTable } }]],
   ...training('recover', 'constant'),
+  ...taught('recover'),
+  ['recover.start', ['recover', 'statistics']],
   ['recover.gradient', ['recover', 'straight-through']],
   ['recover.smoothing.weights', ['recover', 3]],
   ['recover.smoothing.activations', ['recover', 3]],
@@ -280,7 +292,8 @@ describe('every setting', () => {
   }, 120_000);
 
   test('has another value here', () => {
-    expect([...changes.keys(), 'badImages', 'imageCache'].toSorted()).toEqual(
+    // What rivals asks for is a phase of its own: rivals.test.ts.
+    expect([...changes.keys(), 'badImages', 'imageCache', 'rivals'].toSorted()).toEqual(
       [...new Set(options.flatMap(({ paths }) => paths))].toSorted(),
     );
   });

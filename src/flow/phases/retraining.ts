@@ -5,6 +5,7 @@ import type { Session } from '../../engine/backend.ts';
 import { atStart, trainEpochs } from '../../train/loop.ts';
 import type { QuantizedArithmetic } from '../../train/task.ts';
 import type { OpenRun } from '../run/context.ts';
+import { loadTeacher } from './teacher.ts';
 import { firstEpoch, fitOf, learntFrom } from './training.ts';
 
 /** On the test images: accuracy 0 … 1 and mean cross-entropy. */
@@ -23,7 +24,7 @@ export interface Retraining {
 
 /** Trains the session's network for so many epochs and returns what the last one came to. */
 export async function retrain(
-  run: Pick<OpenRun, 'configuration' | 'dataset' | 'task' | 'recompute'>,
+  run: OpenRun,
   { session, arithmetic, epochs, onEpoch, signal }: Retraining,
 ): Promise<Retrained> {
   const { configuration, recompute } = run;
@@ -32,6 +33,7 @@ export async function retrain(
   await trainEpochs({
     ...fitOf(configuration.recover),
     ...learntFrom(run, 'recover'),
+    teacher: loadTeacher(run, 'recover', session),
     ...{ session, arithmetic, epochs, seed: configuration.seed, start: atStart, recompute },
     stepRate: configuration.quantize.stepRate,
     firstEpoch: firstEpoch({ configuration: { ...configuration, map: given } }, 'recover'),

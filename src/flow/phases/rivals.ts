@@ -22,6 +22,7 @@ import { type RunContext, requirePhase } from '../run/context.ts';
 import { files, inFolder } from '../run/folder.ts';
 import { verifiedBytes } from '../run/manifest.ts';
 import { settingsOf } from '../settings/phases.ts';
+import { startUnder } from '../start/start.ts';
 import { calibrate, loadToQuantize } from './calibrate.ts';
 import type { PhaseResult } from './result.ts';
 import { retrain } from './retraining.ts';
@@ -89,10 +90,11 @@ async function measure(context: RunContext, bits: OperandBits): Promise<Rival> {
     await evaluate.dispose();
     const plain = { accuracy: metrics.accuracy, loss };
     if (configuration.rivals !== 'recovered') return { bits, plain };
-    const { epochs } = configuration.recover;
+    const { epochs, start } = configuration.recover;
+    await startUnder(narrower, session, { from: arithmetic, to: arithmetic }, start);
     const onEpoch = (epoch: number, { accuracy }: { accuracy: number }) =>
       listener({ kind: 'note', text: `exact ${widthName(bits)}: epoch ${epoch} of ${epochs}, ${percent(accuracy)}` });
-    return { bits, plain, recovered: await retrain(narrower, { session, arithmetic, epochs, onEpoch, signal }) };
+    return { bits, plain, recovered: await retrain(context, { session, arithmetic, epochs, onEpoch, signal }) };
   } finally {
     await session.dispose();
   }

@@ -25,6 +25,7 @@ import { files, inFolder } from '../run/folder.ts';
 import { openMetrics } from '../run/metrics.ts';
 import type { Configuration } from '../settings/config.ts';
 import { isTraining, phasesOf, settingsOf, type TrainingPhase } from '../settings/phases.ts';
+import { describeTeacher, loadTeacher } from './teacher.ts';
 
 /** Seconds between resume points within an epoch. */
 const SAVE_INTERVAL = 20;
@@ -36,7 +37,17 @@ export interface TrainingJob {
   readonly session: Session;
   readonly fit: Omit<
     LoopOptions<'accuracy'>,
-    'session' | 'task' | 'dataset' | 'seed' | 'firstEpoch' | 'start' | 'onStep' | 'onEpoch' | 'save' | 'signal'
+    | 'session'
+    | 'task'
+    | 'dataset'
+    | 'teacher'
+    | 'seed'
+    | 'firstEpoch'
+    | 'start'
+    | 'onStep'
+    | 'onEpoch'
+    | 'save'
+    | 'signal'
   >;
 }
 
@@ -103,8 +114,11 @@ export async function trainPhase(
   const { configuration, listener, signal, recompute } = context;
   const { phase, session } = job;
   const { task, dataset } = learntFrom(context, phase);
+  const teacher = loadTeacher(context, phase, session);
+  if (teacher) listener({ kind: 'note', text: describeTeacher(teacher) });
   const common = {
     ...job.fit,
+    teacher,
     stepRate: configuration.quantize.stepRate,
     recompute,
     task,

@@ -8,7 +8,10 @@ export interface MetricRecord {
   readonly phase: TrainingPhase;
   /** 1 … epochs. */
   readonly epoch: number;
-  /** Mean over the training images, as the steps met them: cross-entropy, and λ · power where structures learn. */
+  /**
+   * What training lowers, as a mean over the training images as the steps met them: cross-entropy, or with a teacher
+   * (1 − a)·cross-entropy + a·T²·KL, and λ · power where structures learn.
+   */
   readonly loss: number;
   readonly crossEntropy: number;
   readonly trainAccuracy: number;

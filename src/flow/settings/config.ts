@@ -19,6 +19,7 @@ import { scheduleNames } from '../../train/schedule.ts';
 import { parseLayerBits } from './layers.ts';
 import { recipeNames, recipes } from './recipes.ts';
 import type { ConfigurationInput } from './settings.ts';
+import { exactStarts, starts } from './starts.ts';
 
 export type { ConfigurationInput } from './settings.ts';
 
@@ -69,6 +70,14 @@ const learning = {
 
 /** Whether exact multipliers of fewer bits are measured beside the run's own, and how they come to their accuracy. */
 export const rivalChoices = ['none', 'post-training', 'recovered'] as const;
+
+/** What a phase has that can learn from a teacher; the quantised network teaches behind the phase that makes it. */
+const distillation = {
+  teacher: z.enum(['none', 'float', 'quantized']).default('none'),
+  teacherWeight: z.number().gt(0).max(1).default(0.9),
+  temperature: z.number().min(0.1).max(100).default(4),
+};
+const distillationOfFloat = { ...distillation, teacher: z.enum(['none', 'float']).default('none') };
 
 /** What each key means is said in settings.ts. */
 const givenConfiguration = z.strictObject({
@@ -138,6 +147,7 @@ const givenConfiguration = z.strictObject({
       weightObserver: z.enum(observerNames).default('mse'),
       percentile: z.number().gt(50).max(100).default(99.99),
       foldBatchNorm: z.boolean().default(false),
+      start: z.enum(exactStarts).default('none'),
       epochs: z.int().min(0).default(0),
       batchSize: batchSize.default(64),
       learningRate: rate.default(1e-3),
@@ -145,6 +155,7 @@ const givenConfiguration = z.strictObject({
       weightDecay: decay.default(5e-4),
       schedule: schedule.default('cosine'),
       ...learning,
+      ...distillationOfFloat,
     })
     .prefault({}),
   explore: z
@@ -158,6 +169,7 @@ const givenConfiguration = z.strictObject({
       types: z.int().min(0).optional(),
       grain: z.enum(grainNames).default('column'),
       harden: share.optional(),
+      start: z.enum(starts).default('none'),
       epochs: epochs.default(10),
       batchSize: batchSize.default(64),
       learningRate: rate.default(5e-4),
@@ -165,6 +177,7 @@ const givenConfiguration = z.strictObject({
       weightDecay: decay.default(5e-4),
       schedule: schedule.default('constant'),
       ...learning,
+      ...distillation,
       thetaLearningRate: rate.default(0.02),
       thetaWeightDecay: decay.default(0),
     })
@@ -185,6 +198,7 @@ const givenConfiguration = z.strictObject({
     .prefault({}),
   recover: z
     .strictObject({
+      start: z.enum(starts).default('none'),
       epochs: epochs.default(10),
       batchSize: batchSize.default(64),
       learningRate: rate.default(5e-4),
@@ -192,7 +206,8 @@ const givenConfiguration = z.strictObject({
       weightDecay: decay.default(5e-4),
       schedule: schedule.default('cosine'),
       ...learning,
-      gradient: z.enum(['straight-through', 'difference']).default('straight-through'),
+      ...distillation,
+      gradient: z.enum(['straight-through', 'difference', 'rows']).default('straight-through'),
       smoothing: z.strictObject({ weights: halfWindow.optional(), activations: halfWindow.optional() }).optional(),
     })
     .prefault({}),

@@ -3,6 +3,7 @@
 // types.
 
 import type { RecipeName } from './recipes.ts';
+import type { Start } from './starts.ts';
 
 /**
  * How a phase trains: by one of PyTorch's optimisers, the learning rate following a schedule over the phase.
@@ -45,6 +46,19 @@ export interface TrainingSettings {
   average?: number | undefined;
   /** Changes of training images, `crop:4,flip`; default: those that suit the data set. */
   augment?: string | undefined;
+}
+
+/** How a phase trains that can also learn from a finished network of the run (Hinton et al., 2015). */
+export interface TaughtSettings<T extends string = 'none' | 'float' | 'quantized'> extends TrainingSettings {
+  /**
+   * The network that says how probable each class is: the float one, or the quantised one with exact multipliers;
+   * default: none.
+   */
+  teacher?: T | undefined;
+  /** a in (1 − a)·cross-entropy + a·T²·KL(teacher ‖ student), which is minimised: above 0, to 1; default 0.9. */
+  teacherWeight?: number | undefined;
+  /** T, by which both networks' logits are divided: 0.1 … 100; default 4. */
+  temperature?: number | undefined;
 }
 
 /** What differs from the defaults. Options of the command line have the same names: `explore.lambda` is `--lambda`. */
@@ -128,7 +142,7 @@ export interface ConfigurationInput {
     | undefined;
   /** Phase 0: calibration, and epochs of quantisation-aware training behind it (default 0; 1e-3, cosine). */
   quantize?:
-    | (TrainingSettings & {
+    | (TaughtSettings<'none' | 'float'> & {
         /** Training images in the one calibration batch; default 1024. */
         images?: number | undefined;
         /**
@@ -163,11 +177,16 @@ export interface ConfigurationInput {
          * same and is trained without them from then on. Default: they stay.
          */
         foldBatchNorm?: boolean | undefined;
+        /**
+         * What is done behind calibration, before the first epoch if there is one: nothing (default), or batch norm's
+         * statistics estimated anew on training images as they are.
+         */
+        start?: 'none' | 'statistics' | undefined;
       })
     | undefined;
   /** Phase 1: weights and structure parameters θ on cross-entropy + λ · power; 10 epochs at 5e-4, constant. */
   explore?:
-    | (TrainingSettings & {
+    | (TaughtSettings & {
         /** Weight of the power loss, at least 0; default 0.3. Not together with a target, which finds it. */
         lambda?: number | undefined;
         /**
@@ -201,6 +220,8 @@ export interface ConfigurationInput {
          * that; default 0: θ ends anywhere in [0, 1], as published. With a target 0.2.
          */
         harden?: number | undefined;
+        /** What is done before the first epoch under the first θ, as in phase 3; default `none`. */
+        start?: Start | undefined;
         /** Learning rate of θ; default 0.02. */
         thetaLearningRate?: number | undefined;
         /** Weight decay of θ; default 0. */
@@ -244,12 +265,17 @@ export interface ConfigurationInput {
     | undefined;
   /** Phase 3: the weights with the multiplier fixed; 10 epochs at 5e-4, cosine. */
   recover?:
-    | (TrainingSettings & {
+    | (TaughtSettings & {
         /**
-         * What weights and activations learn from a product: the slope of the exact one (default), or of the
-         * multiplier's smoothed table.
+         * What is done before the first epoch: the mean error of the multiplier goes into the biases, batch norm's
+         * statistics are estimated anew on training images as they are, both, or nothing (default).
          */
-        gradient?: 'straight-through' | 'difference' | undefined;
+        start?: Start | undefined;
+        /**
+         * What weights and activations learn from a product: the slope of the exact one (default), of the multiplier's
+         * smoothed table, or one slope for each row and each column of the table.
+         */
+        gradient?: 'straight-through' | 'difference' | 'rows' | undefined;
         /** Half sizes of the smoothing windows along each operand, 0 … 127 codes, for the gradient `difference`. */
         smoothing?: { weights?: number | undefined; activations?: number | undefined } | undefined;
       })

@@ -29,6 +29,8 @@ export interface Setting {
   readonly alone?: string;
   /** For values that do not stand alone: one value per path, or undefined. */
   readonly parse?: (text: string) => readonly unknown[] | undefined;
+  /** Whether it can also be said once for all phases that have one of the name, by that name alone. */
+  readonly together?: boolean;
   /** Whether its list goes on with what another setting of the same path says, instead of taking its place. */
   readonly adds?: boolean;
   /** What a value must be, where the schema alone cannot say it well. */
@@ -104,6 +106,29 @@ function trainingSettings(phase: keyof typeof trainingPhases): Setting[] {
       defaultText: 'what suits the data set',
     },
   ];
+}
+
+/** What a phase that can learn from a teacher has. */
+function teacherSettings(phase: 'quantize' | 'explore' | 'recover'): Setting[] {
+  const setting = (name: string, key: string, placeholder: string, help: string): Setting => ({
+    ...{ phase, group: trainingPhases[phase], prefixed: true, together: true },
+    ...{ name, paths: [`${phase}.${key}`], placeholder, help },
+  });
+  return [
+    setting('teacher', 'teacher', 'NAME', 'network of the run to learn from beside the labels (distillation)'),
+    setting('teacher-weight', 'teacherWeight', 'A', "the teacher's part of the loss; the labels have the rest"),
+    setting(
+      'temperature',
+      'temperature',
+      'T',
+      "what the logits are divided by before teacher's and student's are compared",
+    ),
+  ];
+}
+
+function startSetting(phase: Exclude<keyof typeof trainingPhases, 'train'>, help: string): Setting {
+  const shared = { phase, group: trainingPhases[phase], prefixed: true };
+  return { ...shared, name: 'start', paths: [`${phase}.start`], placeholder: 'LIST', help };
 }
 
 /** One value for a path that takes a list. */
@@ -434,7 +459,12 @@ export const settings: readonly Setting[] = [
     help: 'folds each batch norm into the layer before it, where nothing lies between',
     defaultText: 'no',
   },
+  startSetting(
+    'quantize',
+    "what is done before quantisation-aware training, or instead of it: batch norm's statistics estimated anew",
+  ),
   ...trainingSettings('quantize'),
+  ...teacherSettings('quantize'),
   {
     ...explore,
     name: 'approximate',
@@ -542,7 +572,12 @@ export const settings: readonly Setting[] = [
     placeholder: 'D',
     help: 'weight decay of θ',
   },
+  startSetting(
+    'explore',
+    "what is done under the first θ before training: its mean error into the biases, batch norm's statistics anew",
+  ),
   ...trainingSettings('explore'),
+  ...teacherSettings('explore'),
   {
     phase: 'map',
     group: 'Mapping',
@@ -633,13 +668,18 @@ export const settings: readonly Setting[] = [
     expected: '.lib or .lib.gz files separated by commas',
     defaultText: 'the cells of tram synth without a library',
   },
+  startSetting(
+    'recover',
+    "what is done under the multiplier before training: its mean error into the biases, batch norm's statistics anew",
+  ),
   ...trainingSettings('recover'),
+  ...teacherSettings('recover'),
   {
     ...recover,
     name: 'gradient',
     paths: ['recover.gradient'],
     placeholder: 'NAME',
-    help: "slope of a product: of the exact one, or of differences of the multiplier's smoothed table",
+    help: "slope of a product: of the exact one, of differences of the multiplier's smoothed table, or of its rows",
   },
   {
     ...recover,
