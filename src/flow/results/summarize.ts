@@ -29,6 +29,7 @@ export function summarize(folder: string): RunSummary {
   const approximate = new Set(approximateLayers(configuration, inputs.layers).map(({ name }) => name));
   const exact = layers.filter(({ name }) => !approximate.has(name));
   const [front] = frontsOf(folder, manifest);
+  const targets = targetsOf(manifest, stages);
   return {
     folder,
     data: configuration.data,
@@ -42,8 +43,11 @@ export function summarize(folder: string): RunSummary {
     exactLayers: exact.map(({ name }) => name),
     exactShare: 1 - approximateShare(configuration, inputs),
     products: inputs.products ?? [],
-    ...given({ front }),
-    verdict: verdictOf({ configuration, stages, multipliers, exactLayers: exact.map(({ name }) => name), front }),
+    ...given({ front, targets }),
+    verdict: verdictOf({
+      ...{ configuration, stages, multipliers, front, targets },
+      exactLayers: exact.map(({ name }) => name),
+    }),
     changed: changedSettings(configuration),
     options: optionsOf(configuration),
     inputs,
@@ -66,6 +70,13 @@ export function frontsOf(folder: string, { configuration, phases: done }: Manife
   if (!done.rivals || !phases.includes('rivals')) return [];
   const stages = phases.flatMap((phase) => (done[phase]?.stages ?? []).map(stageResultOf));
   return runFronts(configuration, stages, readRivals(folder));
+}
+
+function targetsOf({ configuration, phases: done }: Manifest, stages: RunSummary['stages']): RunSummary['targets'] {
+  const outcome = phasesOf(configuration).includes('explore') ? done.explore?.targets : undefined;
+  if (!outcome) return undefined;
+  const [exact, last] = [stages.find(({ stage }) => stage === 'quantized'), stages.at(-1)];
+  return { ...outcome, ...(exact && last ? { testLoss: 100 * (exact.accuracy - last.accuracy) } : {}) };
 }
 
 const macsOf = (all: readonly { readonly macs: number }[]) => all.reduce((sum, { macs }) => sum + macs, 0);

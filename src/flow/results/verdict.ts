@@ -4,10 +4,11 @@
 import { cheapestExact } from '../../netlist/exact-cost.ts';
 import type { FrontPoint } from '../../report/front.ts';
 import { fixed, percent } from '../../tensor/numbers.ts';
+import { judge } from '../multipliers/targets.ts';
 import { type Stage, type StageResult, stageTitles } from '../run/stages.ts';
 import type { Configuration } from '../settings/config.ts';
 import { kindNames, type RunFront, rivalName } from './rivals.ts';
-import type { MultiplierSummary } from './summary.ts';
+import type { MultiplierSummary, RunSummary } from './summary.ts';
 
 /** A column with this θ or more is gone. */
 const GONE = 0.995;
@@ -23,9 +24,23 @@ export interface Outcome {
   readonly exactLayers: readonly string[];
   /** Among exact multipliers of fewer bits, where the run measured them. */
   readonly front?: RunFront | undefined;
+  readonly targets?: RunSummary['targets'] | undefined;
 }
 
-export function verdictOf({ configuration, stages, multipliers, exactLayers, front }: Outcome): string {
+export function verdictOf(outcome: Outcome): string {
+  return [...targetText(outcome), savedText(outcome)].join(' ');
+}
+
+/** What came of targets, and of a loss on the test images too, which had no part in it. */
+function targetText({ targets }: Outcome): string[] {
+  if (!targets) return [];
+  const { loss, testLoss } = targets;
+  const onTest =
+    loss && testLoss !== undefined ? [`On the test images ${testLoss.toFixed(2)} points are lost so far.`] : [];
+  return [judge(targets).text, ...onTest];
+}
+
+function savedText({ configuration, stages, multipliers, exactLayers, front }: Outcome): string {
   const at = (stage: Stage) => stages.find((result) => result.stage === stage);
   const result = at('recovered') ?? at('mapped');
   const exact = at('quantized');
