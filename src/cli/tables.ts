@@ -49,7 +49,7 @@ function stagesTable({ stages }: RunSummary, style: Style, width: number): strin
   return `${tableText(table)}\n${style.dim(wrapped(measuresNote, width))}`;
 }
 
-/** The run's multiplier among exact ones of fewer bits, by falling power, with a mark at those that nothing dominates. */
+/** The run's multiplier among exact ones, by falling power, with a mark at those that nothing dominates. */
 function rivalsTable({ kind, library, own, rivals }: RunFront, style: Style, width: number): string {
   const points = [own, ...rivals].toSorted((a, b) => b.power - a.power);
   const best = new Set(front(points));

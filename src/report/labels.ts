@@ -1,5 +1,5 @@
-// Where labels stand in a scatter plot: greedily at the first position around their point that touches no point, no line
-// and no earlier label; one that has to stand further off is tied to its point by a thin line.
+// Where labels stand in a scatter plot: greedily at the first position around their point that touches no point, no
+// line and no earlier label; one that has to stand further off is tied to its point by a thin line.
 
 import { fontSize, textWidth } from './theme.ts';
 
