@@ -2,9 +2,15 @@
 // the front of those that nothing beats, and the cheapest point at which the network still works. Nothing is computed
 // with networks here.
 
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { networkPower } from '../../multiplier/power.ts';
+import { loadCircuit } from '../../netlist/circuit.ts';
 import { generators } from '../../netlist/generators/registry.ts';
+import { front, type PowerKind } from '../../report/front.ts';
 import { type Mean, meanOf } from '../../tensor/statistics.ts';
+import { multiplierFiles } from '../../workbench/files.ts';
+import { synthesisedPower, type Technology } from '../../workbench/synthesised-power.ts';
 import { summarize } from '../results/summarize.ts';
 import type { RunSummary } from '../results/summary.ts';
 import type { StageResult } from '../run/stages.ts';
@@ -42,13 +48,11 @@ export interface SweepPoint {
   readonly floatAccuracy: Spread;
   /** Of the quantised network with exact multipliers of its widths. */
   readonly quantizedAccuracy: Spread;
-  /** Three kinds of power of the approximated layers, each relative to the exact 8×8 multiplier and never mixed. */
-  readonly power: {
-    /** By the analytic model, while training; null where nothing was explored. */
-    readonly modelled: Spread | null;
-    /** Unit gates of the netlists; null where a table alone is known. */
-    readonly gateCost: Spread | null;
-  };
+  /**
+   * Three kinds of power of the approximated layers, each relative to the exact 8×8 multiplier: modelled is null where
+   * nothing was explored, the others where a table alone is known, synthesised where nothing was synthesised.
+   */
+  readonly power: Readonly<Record<PowerKind, Spread | null>>;
   readonly isOnFront: boolean;
 }
 
@@ -63,7 +67,11 @@ export interface SweepReport {
   readonly format: 'tram-front';
   readonly version: 1;
   readonly folder: string;
-  /** By rising gate cost. */
+  /** The power that the front is over: synthesised where every netlist is, else gates. */
+  readonly kind: Exclude<PowerKind, 'modelled'>;
+  /** The cells behind synthesised power; null where there is none. */
+  readonly library: string | null;
+  /** By rising power. */
   readonly points: readonly SweepPoint[];
   /** The cheapest point that loses no more than `loss` against its float network; null where there is none. */
   readonly answer: { readonly loss: number; readonly point: string | null };
@@ -72,54 +80,91 @@ export interface SweepReport {
   readonly open: readonly string[];
 }
 
-/** Reads what is done; `loss`: points of accuracy (0.01 is one) up to which a network still works. */
-export function frontOf(folder: string, plan: SweepPlan, loss: number): SweepReport {
+export interface FrontOptions {
+  readonly folder: string;
+  readonly plan: SweepPlan;
+  /** Points of accuracy (0.01 is one) up to which a network still works. */
+  readonly loss: number;
+  /** Where netlists are synthesised; null: nowhere. */
+  readonly technology: Technology | null;
+}
+
+/** Reads what is done, and synthesises its netlists. */
+export async function frontOf({ folder, plan, loss, technology }: FrontOptions): Promise<SweepReport> {
   const failed: FailedTrial[] = [];
   const open: string[] = [];
-  const done = new Map<string, (readonly [Trial, RunSummary])[]>();
+  const done = new Map<string, Ended[]>();
+  let library: string | null = null;
   for (const trial of plan.trials) {
     const path = `trials/${trial.name}`;
     const outcome = outcomeOf(folder, path);
     if (!outcome) open.push(trial.name);
-    else if (outcome.state !== 'done')
+    else if (outcome.state !== 'done') {
       failed.push({ name: trial.name, state: outcome.state, reason: outcome.reason ?? '' });
-    else done.set(trial.point, [...(done.get(trial.point) ?? []), [trial, summarize(join(folder, path))]]);
+    } else {
+      const summary = summarize(join(folder, path));
+      const power = technology && (await synthesise(join(folder, path), summary, technology));
+      library ??= power?.library ?? null;
+      done.set(trial.point, [...(done.get(trial.point) ?? []), { trial, summary, synthesised: power?.power }]);
+    }
   }
   const points = [...done].map(([name, runs]) => pointOf(name, runs));
+  const priced = points.filter(({ power }) => power.gates);
+  const isSynthesised = priced.length > 0 && priced.every(({ power }) => power.synthesised);
+  const kind: SweepReport['kind'] = isSynthesised ? 'synthesised' : 'gates';
+  const costOf = (point: Unmarked) => point.power[kind]?.mean ?? Number.POSITIVE_INFINITY;
   const ordered = points.toSorted((a, b) => costOf(a) - costOf(b) || b.accuracy.mean - a.accuracy.mean);
-  const marked = markFront(ordered);
-  const works = marked.filter(
-    (point) => point.power.gateCost && point.accuracy.mean >= point.floatAccuracy.mean - loss,
-  );
+  const placed = priced.map((point) => ({
+    name: point.name,
+    kind,
+    power: costOf(point),
+    accuracy: point.accuracy.mean,
+  }));
+  const best = new Set(front(placed).map(({ name }) => name));
+  const works = ordered.filter((one) => one.power.gates && one.accuracy.mean >= one.floatAccuracy.mean - loss);
   return {
-    ...{ format: 'tram-front', version: 1, folder, points: marked },
+    ...{ format: 'tram-front', version: 1, folder, kind, library },
+    points: ordered.map((point) => ({ ...point, isOnFront: best.has(point.name) })),
     ...{ answer: { loss, point: works[0]?.name ?? null }, failed, open },
   };
 }
 
-const costOf = ({ power }: Pick<SweepPoint, 'power'>): number => power.gateCost?.mean ?? Number.POSITIVE_INFINITY;
-
-/** Ordered by cost, then accuracy: what is more accurate than all before it is on the front. */
-function markFront(points: readonly Omit<SweepPoint, 'isOnFront'>[]): SweepPoint[] {
-  let best = Number.NEGATIVE_INFINITY;
-  return points.map((point) => {
-    const isOnFront = Number.isFinite(costOf(point)) && point.accuracy.mean > best;
-    if (isOnFront) best = point.accuracy.mean;
-    return { ...point, isOnFront };
-  });
+/** A trial that is done. */
+interface Ended {
+  readonly trial: Trial;
+  readonly summary: RunSummary;
+  readonly synthesised: number | undefined;
 }
 
-function pointOf(name: string, runs: readonly (readonly [Trial, RunSummary])[]): Omit<SweepPoint, 'isOnFront'> {
-  const [trial, summary] = runs[0]!;
-  const summaries = runs.map(([, one]) => one);
+type Unmarked = Omit<SweepPoint, 'isOnFront'>;
+
+/** Power of a run's netlists, weighted by their multiplications; undefined where one is known by its table alone. */
+async function synthesise(folder: string, { multipliers, layers }: RunSummary, technology: Technology) {
+  const parts: { power: number; macs: number }[] = [];
+  let library: string | undefined;
+  for (const { name } of multipliers) {
+    const path = join(folder, multiplierFiles(name).blif);
+    if (!existsSync(path)) return undefined;
+    const found = await synthesisedPower(loadCircuit(path).network, technology);
+    const macs = layers.reduce((sum, layer) => sum + (layer.multiplier === name ? layer.macs : 0), 0);
+    parts.push({ power: found.relative.power, macs });
+    library = found.library;
+  }
+  return library === undefined ? undefined : { power: networkPower(parts), library };
+}
+
+function pointOf(name: string, runs: readonly Ended[]): Unmarked {
+  const { trial, summary } = runs[0]!;
+  const summaries = runs.map((run) => run.summary);
   const last = (one: RunSummary, of: (stage: StageResult) => number | undefined) => {
     const stage = one.stages.findLast((result) => of(result) !== undefined);
     return stage && of(stage);
   };
-  const spread = (of: (one: RunSummary) => number | undefined): Spread | null => {
-    const values = summaries.map(of).filter((value) => value !== undefined);
-    return values.length === summaries.length ? spreadOf(values) : null;
+  const spreadOfAll = (all: readonly (number | undefined)[]): Spread | null => {
+    const values = all.filter((value) => value !== undefined);
+    return values.length === all.length ? spreadOf(values) : null;
   };
+  const spread = (of: (one: RunSummary) => number | undefined) => spreadOfAll(summaries.map(of));
   const accuracyAt = (stage: StageResult['stage']) =>
     spreadOf(summaries.map((one) => one.stages.find((result) => result.stage === stage)?.accuracy ?? Number.NaN));
   const { model, data, weightBits, activationBits } = summary;
@@ -127,14 +172,15 @@ function pointOf(name: string, runs: readonly (readonly [Trial, RunSummary])[]):
   return {
     ...{ name, kind, isRival: trial.kind === 'rival', model, data, weightBits, activationBits },
     options: withoutSeed(summary.options),
-    trials: runs.map(([{ name: own }]) => own),
+    trials: runs.map((run) => run.trial.name),
     seeds: summaries.map(({ seed }) => seed),
     accuracy: spread((one) => one.stages.at(-1)?.accuracy)!,
     floatAccuracy: accuracyAt('float'),
     quantizedAccuracy: accuracyAt('quantized'),
     power: {
       modelled: kind === 'trained' ? spread((one) => last(one, ({ power }) => power)) : null,
-      gateCost: spread((one) => last(one, ({ gateCost }) => gateCost)),
+      gates: spread((one) => last(one, ({ gateCost }) => gateCost)),
+      synthesised: spreadOfAll(runs.map(({ synthesised }) => synthesised)),
     },
   };
 }

@@ -3,6 +3,7 @@
 
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { powerKinds } from '../../report/front.ts';
 import { type ParetoPoint, paretoSvg } from '../../report/pareto.ts';
 import { svgToPng } from '../../report/png.ts';
 import { UserError } from '../../tensor/errors.ts';
@@ -37,12 +38,13 @@ export function frontCsv({ points, failed }: SweepReport): string {
   const heads = [
     ...['point', 'kind', 'rival', 'on_front', 'model', 'data', 'weight_bits', 'activation_bits', 'seeds'],
     ...['accuracy', 'accuracy_half_interval', 'float_accuracy', 'quantized_accuracy'],
-    ...['modelled_power', 'modelled_power_half_interval', 'gate_cost', 'gate_cost_half_interval', 'options', 'reason'],
+    ...powerKinds.flatMap((kind) => [`${kind}_power`, `${kind}_power_half_interval`]),
+    ...['options', 'reason'],
   ];
   const rows = points.map((one) => [
     ...[one.name, one.kind, one.isRival, one.isOnFront, one.model, one.data, one.weightBits, one.activationBits],
     ...[one.seeds.join(' '), ...spreadCells(one.accuracy), one.floatAccuracy.mean, one.quantizedAccuracy.mean],
-    ...[...spreadCells(one.power.modelled), ...spreadCells(one.power.gateCost), one.options.join(' '), ''],
+    ...[...powerKinds.flatMap((kind) => spreadCells(one.power[kind])), one.options.join(' '), ''],
   ]);
   const lost = failed.map(({ name, state, reason }) => [name, state, ...new Array(heads.length - 3).fill(''), reason]);
   return `${[heads, ...rows, ...lost].map((row) => row.map(csvCell).join(',')).join('\n')}\n`;
@@ -62,15 +64,15 @@ export function frontTex({ points }: SweepReport): string {
   };
   const rows = points.map((one) => {
     const name = one.name.replace(/[_%&#$]/g, (sign) => `\\${sign}`);
-    const cells = [number(one.power.modelled, 1, 3), number(one.power.gateCost, 1, 3), number(one.accuracy, 100, 2)];
+    const cells = [...powerKinds.map((kind) => number(one.power[kind], 1, 3)), number(one.accuracy, 100, 2)];
     const widths = `$${one.weightBits}\\times${one.activationBits}$`;
     return `${[one.isOnFront ? `\\textbf{${name}}` : name, widths, ...cells, one.seeds.length].join(' & ')} \\\\`;
   });
   return [
     '% power and gates relative to the exact 8x8 multiplier; 95 % intervals over seeds; bold: nothing cheaper is as accurate',
-    '\\begin{tabular}{lrrrrr}',
+    '\\begin{tabular}{lrrrrrr}',
     '\\toprule',
-    'multiplier & bits & modelled power & gate cost & accuracy (\\%) & seeds \\\\',
+    'multiplier & bits & modelled & gates & synthesised & accuracy (\\%) & seeds \\\\',
     '\\midrule',
     ...rows,
     '\\bottomrule',
@@ -79,7 +81,7 @@ export function frontTex({ points }: SweepReport): string {
   ].join('\n');
 }
 
-const drawable = ({ points }: SweepReport): readonly SweepPoint[] => points.filter(({ power }) => power.gateCost);
+const drawable = ({ points, kind }: SweepReport): readonly SweepPoint[] => points.filter(({ power }) => power[kind]);
 
 const groups: Readonly<Record<SweepPoint['kind'], string>> = {
   exact: 'exact, w×a bits',
@@ -87,19 +89,24 @@ const groups: Readonly<Record<SweepPoint['kind'], string>> = {
   given: 'given multiplier',
 };
 
-/** Accuracy over gate cost, means over seeds. */
+/** Accuracy over the power that the front is over, means over seeds. */
 export function frontPicture(report: SweepReport): Promise<string> {
   const points = drawable(report).map((one): ParetoPoint => {
     const label = one.kind === 'exact' ? `${one.weightBits}×${one.activationBits}` : one.name;
-    return { label, group: groups[one.kind], accuracy: one.accuracy.mean, power: one.power.gateCost!.mean };
+    return { label, group: groups[one.kind], accuracy: one.accuracy.mean, power: one.power[report.kind]!.mean };
   });
   const sorted = points.map(({ accuracy }) => accuracy).toSorted((a, b) => b - a);
   const [best, median] = [sorted[0]!, sorted[Math.floor(sorted.length / 2)]!];
-  return paretoSvg(points, 'Gate cost (cheapest exact 8×8 multiplier = 1)', {
+  return paretoSvg(points, axisTitles[report.kind], {
     floor: Math.max(0, best - Math.max(0.02, 3 * (best - median))),
     caption: `means over seeds; dashed: nothing cheaper is as accurate; float network ${percent(Math.max(...drawable(report).map(({ floatAccuracy }) => floatAccuracy.mean)))}`,
   });
 }
+
+const axisTitles = {
+  gates: 'Gate cost (cheapest exact 8×8 multiplier = 1)',
+  synthesised: 'Synthesised power (exact 8×8 array = 1)',
+} as const;
 
 /** Netlists and tables of the front's points, each from its best seed, named after the point. */
 function keepBest(folder: string, { points }: SweepReport): void {
