@@ -53,10 +53,14 @@ export const phaseFacts: Readonly<Record<Phase, PhaseFacts>> = {
   map: {
     title: ({ map: { multiplier } }) =>
       multiplier === undefined ? 'map θ to a multiplier' : `measure the multiplier ${multiplier}`,
-    settings: ({ approximate, exactLayers, map: { search, operands, costBudget, costWeight, ...given } }) => ({
+    settings: ({
       approximate,
       exactLayers,
-      map: given.multiplier === undefined ? { ...given, search, operands, costBudget, costWeight } : given,
+      map: { search, operands, costBudget, costWeight, errorBound, ...given },
+    }) => ({
+      approximate,
+      exactLayers,
+      map: given.multiplier === undefined ? { ...given, search, operands, costBudget, costWeight, errorBound } : given,
     }),
     ...{ done: 'once', reads: 'data' },
   },

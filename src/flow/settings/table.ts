@@ -583,7 +583,8 @@ export const settings: readonly Setting[] = [
     name: 'search',
     paths: ['map.search'],
     placeholder: 'NAME',
-    help: 'search for nets to replace',
+    help: 'search for nets to replace; exact: only what θ of 0 and 1 keep',
+    defaultText: 'descent, with --harden exact',
   },
   {
     phase: 'map',
@@ -610,6 +611,15 @@ export const settings: readonly Setting[] = [
     placeholder: 'W',
     help: 'makes the descent minimise MSE + W · gate cost, the cost relative to the exact multiplier',
     defaultText: '0',
+  },
+  {
+    phase: 'map',
+    group: 'Mapping',
+    name: 'error-bound',
+    paths: ['map.errorBound'],
+    placeholder: 'SHARE',
+    help: 'lets the search exact save gates while the error over the measured operands grows by this share at most',
+    defaultText: 'no gate is changed',
   },
   {
     phase: 'map',
