@@ -91,13 +91,28 @@ test('a file lists trials, which take part in every combination', () => {
     }),
   );
   const trials = trialsOf(readGridFile(path));
-  expect(names(trials)).toEqual(['low-lambda0.1-seed1', 'three-seed1', 'low-lambda0.1-seed2', 'three-seed2']);
+  expect(names(trials)).toEqual(['low-seed1', 'three-seed1', 'low-seed2', 'three-seed2']);
   expect(trials[1]).toMatchObject({
     point: 'three',
     settings: { bits: { weights: 3 }, recover: { epochs: 2 }, seed: 1 },
   });
   writeFileSync(path, '{"over": {"lambda": 1}}');
   expect(() => readGridFile(path)).toThrow(/over\.lambda/);
+});
+
+test('rivals of listed trials that differ in their training are told apart by the names of these', () => {
+  const listed = [
+    { name: 'slow', settings: { recover: { learningRate: 1e-5 } } },
+    { name: 'fast', settings: { recover: { learningRate: 1e-3 } }, options: { lambda: '2' } },
+  ];
+  expect(names(trialsOf({ trials: listed, rivals: ['4x5'] }))).toEqual([
+    'slow',
+    'fast',
+    'slow-exact4x5',
+    'fast-exact4x5',
+  ]);
+  const alike = listed.map(({ name, options }) => ({ name, ...(options ? { options } : {}) }));
+  expect(names(trialsOf({ trials: alike, rivals: ['4x5'] }))).toEqual(['slow', 'fast', 'exact4x5']);
 });
 
 test.each([
