@@ -3,10 +3,10 @@
 // per column and the published settings; several seeds, power in ASAP7 cells relative to the exact 8×8 array.
 // It makes a plan, has `tram sweep` do it (so that it goes on after a stop, and several may work on it), and prints for
 // each limit of power the best rival and the best structure below it.
-// Run after `npm run build`:
+// Run after `npm run build`; options of `tram run` behind -- hold for all but the published settings:
 //   node bench/front.mjs OUT --data cifar10:DIR --checkpoint FILE [--device cuda:0,cuda:1] [--jobs 2] [--minutes 15]
-//       [--model resnet18] [--seeds 1,2,3] [--epochs 10] [--batch 256] [--points 'exact,product-8x8'] [--list]
-//       [--multiplier mul8u_2NDH.v] [--liberty A.lib.gz,B.lib.gz] [--report] [-- --OPTION VALUE of all but the published …]
+//       [--model resnet18] [--seeds 1,2,3] [--epochs 10] [--batch 256] [--points exact,product-8x8] [--list]
+//       [--multiplier mul8u_2NDH.v] [--liberty A.lib.gz,B.lib.gz] [--report] [-- --OPTION VALUE …]
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';

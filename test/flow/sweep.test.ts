@@ -1,5 +1,5 @@
-// The built program sweeping: a full disk, a kill, several processes on one folder, a copy that goes on, Ctrl-C. What is
-// disturbed ends with the same bits as what was left alone.
+// The built program sweeping: a full disk, a kill, several processes on one folder, a copy that goes on, Ctrl-C. What
+// is disturbed ends with the same bits as what was left alone.
 
 import { spawn } from 'node:child_process';
 import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
@@ -77,7 +77,11 @@ test('a disk that is full stops the sweep, and the same command goes on; a stop 
   expect(report.points.map(({ name }: { name: string }) => name).sort()).toEqual(['exact3x3', 'trained']);
   expect(report).toMatchObject({ kind: 'gates', failed: [], open: [] });
   const exact = report.points.find(({ name }: { name: string }) => name === 'exact3x3');
-  expect(exact.power).toMatchObject({ modelled: null, gates: { mean: expect.closeTo(39 / 400, 12), n: 1 }, synthesised: null });
+  expect(exact.power).toMatchObject({
+    modelled: null,
+    gates: { mean: expect.closeTo(39 / 400, 12), n: 1 },
+    synthesised: null,
+  });
   for (const name of ['front.json', 'front.csv', 'front.tex', 'front.svg']) {
     expect(existsSync(join(parent, 'whole', name))).toBe(true);
   }

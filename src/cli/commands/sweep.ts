@@ -28,7 +28,7 @@ trains structures of several widths to targets of power, with exact multipliers 
 
   --over lambda=0.3,1,3              any option of tram run by its name (values that have commas are separated by semicolons)
   --over bits=8x8,4x5                widths
-  --over multiplier=exact,trained    exact: the cheapest exact multiplier of the trial’s widths; trained: a structure as usual
+  --over multiplier=exact,trained    exact: the exact multiplier of the trial’s widths; trained: a structure as usual
   --over 'multiplier=exact:4x5;truncated:8x8:columns=6'    a generator brings its widths along where none are given
   --over seed=1,2,3                  trials that differ in their seed alone are one point, with its mean and 95 % interval
 
@@ -65,6 +65,9 @@ interface Options {
   readonly quiet?: boolean;
   readonly json?: boolean;
 }
+
+/** A sweep has rivals of its own: exact multipliers are trials of it. */
+const trialPhases = phases.filter((phase) => phase !== 'rivals');
 
 export function defineSweep(command: Command, services: Services): void {
   const option = (flags: string, help: string, group: string, values?: string, usual?: string) =>
@@ -151,7 +154,7 @@ export function defineSweep(command: Command, services: Services): void {
     .addOption(option('--report', 'make the results anew from what is done; train nothing', 'Output:'))
     .addOption(option('--quiet', 'only the table at the end', 'Output:'))
     .addOption(option('--json', 'only the results as one JSON object; progress goes to the error stream', 'Output:'));
-  addSettings(command, settingsOfPhases(phases), true);
+  addSettings(command, settingsOfPhases(trialPhases), true);
   addSynthesis(command, 'library');
   command.addOption(option('--no-synthesis', 'the front over gate cost; nothing is synthesised', 'Synthesis:'));
   addDeviceOptions(command, devices);
@@ -241,7 +244,7 @@ async function planOf(
   const { over, config, cheapest, rivals, halving } = command.opts<Options>();
   const { hasSweep } = await import('../../flow/sweep/folder.ts');
   // The file of --config is a plan here, which is read already.
-  const settings = readSettings(command, settingsOfPhases(phases), true);
+  const settings = readSettings(command, settingsOfPhases(trialPhases), true);
   const isPlan = over !== undefined || config !== undefined || cheapest === true;
   if (!isPlan && hasSweep(folder)) return goingOn(folder, settings, halving ?? rivals);
   const { mergeSettings } = await import('../../flow/settings/config.ts');

@@ -2,17 +2,15 @@
 // the front of those that nothing beats, and the cheapest point at which the network still works. Nothing is computed
 // with networks here.
 
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { networkPower } from '../../multiplier/power.ts';
-import { loadCircuit } from '../../netlist/circuit.ts';
 import { generators } from '../../netlist/generators/registry.ts';
 import { front, type PowerKind } from '../../report/front.ts';
 import { type Mean, meanOf } from '../../tensor/statistics.ts';
-import { multiplierFiles } from '../../workbench/files.ts';
-import { synthesisedPower, type Technology } from '../../workbench/synthesised-power.ts';
+import type { Technology } from '../../workbench/synthesised-power.ts';
+import { synthesisedNetwork } from '../multipliers/synthesised.ts';
 import { summarize } from '../results/summarize.ts';
 import type { RunSummary } from '../results/summary.ts';
+import { readManifest } from '../run/manifest.ts';
 import type { StageResult } from '../run/stages.ts';
 import { outcomeOf, type SweepPlan } from './folder.ts';
 import type { Trial } from './grid.ts';
@@ -94,7 +92,6 @@ export async function frontOf({ folder, plan, loss, technology }: FrontOptions):
   const failed: FailedTrial[] = [];
   const open: string[] = [];
   const done = new Map<string, Ended[]>();
-  let library: string | null = null;
   for (const trial of plan.trials) {
     const path = `trials/${trial.name}`;
     const outcome = outcomeOf(folder, path);
@@ -103,9 +100,8 @@ export async function frontOf({ folder, plan, loss, technology }: FrontOptions):
       failed.push({ name: trial.name, state: outcome.state, reason: outcome.reason ?? '' });
     } else {
       const summary = summarize(join(folder, path));
-      const power = technology && (await synthesise(join(folder, path), summary, technology));
-      library ??= power?.library ?? null;
-      done.set(trial.point, [...(done.get(trial.point) ?? []), { trial, summary, synthesised: power?.power }]);
+      const synthesised = technology ? await synthesise(join(folder, path), summary, technology) : undefined;
+      done.set(trial.point, [...(done.get(trial.point) ?? []), { trial, summary, synthesised }]);
     }
   }
   const points = [...done].map(([name, runs]) => pointOf(name, runs));
@@ -123,7 +119,8 @@ export async function frontOf({ folder, plan, loss, technology }: FrontOptions):
   const best = new Set(front(placed).map(({ name }) => name));
   const works = ordered.filter((one) => one.power.gates && one.accuracy.mean >= one.floatAccuracy.mean - loss);
   return {
-    ...{ format: 'tram-front', version: 1, folder, kind, library },
+    ...{ format: 'tram-front', version: 1, folder, kind },
+    library: isSynthesised ? (await technology!.reference()).library : null,
     points: ordered.map((point) => ({ ...point, isOnFront: best.has(point.name) })),
     ...{ answer: { loss, point: works[0]?.name ?? null }, failed, open },
   };
@@ -138,19 +135,10 @@ interface Ended {
 
 type Unmarked = Omit<SweepPoint, 'isOnFront'>;
 
-/** Power of a run's netlists, weighted by their multiplications; undefined where one is known by its table alone. */
-async function synthesise(folder: string, { multipliers, layers }: RunSummary, technology: Technology) {
-  const parts: { power: number; macs: number }[] = [];
-  let library: string | undefined;
-  for (const { name } of multipliers) {
-    const path = join(folder, multiplierFiles(name).blif);
-    if (!existsSync(path)) return undefined;
-    const found = await synthesisedPower(loadCircuit(path).network, technology);
-    const macs = layers.reduce((sum, layer) => sum + (layer.multiplier === name ? layer.macs : 0), 0);
-    parts.push({ power: found.relative.power, macs });
-    library = found.library;
-  }
-  return library === undefined ? undefined : { power: networkPower(parts), library };
+/** Power of a run's netlists in the cells of a technology. */
+function synthesise(run: string, { layers }: RunSummary, technology: Technology): Promise<number | undefined> {
+  const macs = new Map(layers.map((layer) => [layer.name, layer.macs]));
+  return synthesisedNetwork(run, readManifest(run).phases.map!, macs, technology);
 }
 
 function pointOf(name: string, runs: readonly Ended[]): Unmarked {

@@ -26,10 +26,10 @@ test('every combination is a trial, all points with the first seed first, and a 
 
 test('an exact multiplier is that of the trial’s widths, a generator brings its own where none are said', () => {
   expect(grid('bits=8,4x5,3', 'multiplier=exact').map(({ settings }) => settings.map?.multiplier)).toEqual([
-    ...['booth:8x8', 'wallace:4x5', 'array:3x3'],
+    ...['dadda:8x8', 'dadda:4x5', 'dadda:3x3'],
   ]);
   const [exact, truncated, structure] = grid('multiplier=exact:3x4;truncated:6x6:columns=4;trained');
-  expect(exact!.settings).toEqual({ bits: { weights: 3, activations: 4 }, map: { multiplier: 'wallace:3x4' } });
+  expect(exact!.settings).toEqual({ bits: { weights: 3, activations: 4 }, map: { multiplier: 'dadda:3x4' } });
   expect(truncated!.settings).toEqual({
     bits: { weights: 6, activations: 6 },
     map: { multiplier: 'truncated:6x6:columns=4' },
@@ -55,10 +55,10 @@ test('rivals have the training and whatever else is varied, but no structure', (
   const trials = trialsOf({ settings: common, over, rivals: ['4x5', '3'] });
   const rivals = trials.filter(({ kind }) => kind === 'rival');
   expect(rivals.map(({ settings }) => [settings.seed, settings.bits, settings.map?.multiplier])).toEqual([
-    [1, { weights: 4, activations: 5 }, 'wallace:4x5'],
-    [1, { weights: 3, activations: 3 }, 'array:3x3'],
-    [2, { weights: 4, activations: 5 }, 'wallace:4x5'],
-    [2, { weights: 3, activations: 3 }, 'array:3x3'],
+    [1, { weights: 4, activations: 5 }, 'dadda:4x5'],
+    [1, { weights: 3, activations: 3 }, 'dadda:3x3'],
+    [2, { weights: 4, activations: 5 }, 'dadda:4x5'],
+    [2, { weights: 3, activations: 3 }, 'dadda:3x3'],
   ]);
   expect(rivals[0]!.settings.recover).toEqual({ epochs: 4, gradient: 'straight-through' });
   expect(rivals[0]!.settings.explore).toBeUndefined();

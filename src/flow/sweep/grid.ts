@@ -17,7 +17,6 @@ import {
 import { fieldName, parseSetting, SaidSettings } from '../settings/fields.ts';
 import { type Setting, settings } from '../settings/table.ts';
 import { badValue, perOperand } from '../settings/values.ts';
-import { exactMultiplierOf } from '../try/widths.ts';
 import { phaseKeys } from './keys.ts';
 
 /** Values of one setting, by the name of its option without dashes and as they would be typed behind it. */
@@ -209,7 +208,7 @@ function withoutStructure(common: ConfigurationInput): ConfigurationInput {
   return rest;
 }
 
-/** Says the options one after the other; an exact multiplier is the cheapest of the trial's widths. */
+/** Says the options one after the other; an exact multiplier is that of the trial's widths. */
 function resolve(options: Draft['options'], base: ConfigurationInput): ConfigurationInput {
   const spoken = new SaidSettings(base);
   for (const [name, text] of options) {
@@ -224,10 +223,14 @@ function resolve(options: Draft['options'], base: ConfigurationInput): Configura
   const { weights = 8, activations = 8 } = spoken.input.bits ?? {};
   const bits =
     widths && isExact(multiplier) ? { weights: widths[0], activations: widths[1] } : { weights, activations };
-  const source = isExact(multiplier) ? exactMultiplierOf(bits).source : multiplier;
+  const source = isExact(multiplier) ? exactSource(bits) : multiplier;
   spoken.say(settingNamed('multiplier'), [multiplier === 'trained' ? undefined : source]);
   return mergeSettings({}, spoken.input);
 }
+
+/** A Dadda tree: of the exact generators the one that synthesis makes the least of, up to a fifth below the others. */
+const exactSource = ({ weights, activations }: { weights: number; activations: number }): string =>
+  `dadda:${weights}x${activations}`;
 
 /** `exact`, or `exact:4x5`. */
 const isExact = (multiplier: string): boolean => /^exact(:|$)/.test(multiplier);

@@ -3,8 +3,8 @@
 
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { powerKinds } from '../../report/front.ts';
-import { type ParetoPoint, paretoSvg } from '../../report/pareto.ts';
+import { type FrontPoint, powerKinds } from '../../report/front.ts';
+import { frontSvg } from '../../report/front-picture.ts';
 import { svgToPng } from '../../report/png.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { makeFolderInside, readBytes, writeInside, writeJsonInside } from '../../tensor/files.ts';
@@ -83,30 +83,26 @@ export function frontTex({ points }: SweepReport): string {
 
 const drawable = ({ points, kind }: SweepReport): readonly SweepPoint[] => points.filter(({ power }) => power[kind]);
 
-const groups: Readonly<Record<SweepPoint['kind'], string>> = {
-  exact: 'exact, w×a bits',
-  trained: 'trained structure',
-  given: 'given multiplier',
-};
-
-/** Accuracy over the power that the front is over, means over seeds. */
+/** Accuracy over the power that the front is over, means over seeds with their intervals. */
 export function frontPicture(report: SweepReport): Promise<string> {
-  const points = drawable(report).map((one): ParetoPoint => {
-    const label = one.kind === 'exact' ? `${one.weightBits}×${one.activationBits}` : one.name;
-    return { label, group: groups[one.kind], accuracy: one.accuracy.mean, power: one.power[report.kind]!.mean };
+  const { kind, library } = report;
+  const points = drawable(report).map((one): FrontPoint => {
+    const power = one.power[kind]!;
+    return {
+      label: one.kind === 'exact' ? `${one.weightBits}×${one.activationBits}` : one.name,
+      // A rival of a sweep goes through all phases.
+      series: one.kind === 'exact' ? 'exact-retrained' : one.kind,
+      kind,
+      ...{ power: power.mean, powerSpread: power.spread },
+      ...{ accuracy: one.accuracy.mean, accuracySpread: one.accuracy.spread, n: one.accuracy.n },
+    };
   });
-  const sorted = points.map(({ accuracy }) => accuracy).toSorted((a, b) => b - a);
-  const [best, median] = [sorted[0]!, sorted[Math.floor(sorted.length / 2)]!];
-  return paretoSvg(points, axisTitles[report.kind], {
-    floor: Math.max(0, best - Math.max(0.02, 3 * (best - median))),
-    caption: `means over seeds; dashed: nothing cheaper is as accurate; float network ${percent(Math.max(...drawable(report).map(({ floatAccuracy }) => floatAccuracy.mean)))}`,
+  const float = Math.max(...drawable(report).map(({ floatAccuracy }) => floatAccuracy.mean));
+  return frontSvg(points, {
+    caption: `means over seeds; dashed: nothing cheaper is as accurate; float network ${percent(float)}`,
+    ...(kind === 'synthesised' && library !== null ? { technology: library } : {}),
   });
 }
-
-const axisTitles = {
-  gates: 'Gate cost (cheapest exact 8×8 multiplier = 1)',
-  synthesised: 'Synthesised power (exact 8×8 array = 1)',
-} as const;
 
 /** Netlists and tables of the front's points, each from its best seed, named after the point. */
 function keepBest(folder: string, { points }: SweepReport): void {
