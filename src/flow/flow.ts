@@ -202,6 +202,7 @@ async function doPhase(
     ...loggedBy(folder, phase),
     stages: [...result.stages],
     ...(result.from ? { from: result.from } : {}),
+    ...(result.targets ? { targets: result.targets } : {}),
     ...(result.multipliers ? { multipliers: [...result.multipliers] } : {}),
     seconds: (performance.now() - start) / 1000,
     finished: new Date().toISOString(),

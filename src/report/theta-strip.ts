@@ -43,7 +43,7 @@ export function thetaStripSvg(
 const color = {
   field: 'value',
   type: 'quantitative',
-  scale: { domain: [0, 1], range: [colours.blue, colours.background] },
+  scale: { domain: [0, 1], range: [colours.blue, colours.background], interpolate: 'rgb' },
   legend: { title: 'θ: 0 kept, 1 removed', orient: 'bottom', direction: 'horizontal', gradientLength: 160 },
 };
 
