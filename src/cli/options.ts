@@ -195,7 +195,8 @@ export function addTrainingOptions(command: Command): void {
   );
 }
 
-export function addDeviceOptions(command: Command): void {
+/** `parse`: of a command that takes several devices at once. */
+export function addDeviceOptions(command: Command, parse: (text: string) => unknown = parseDevice): void {
   command
     .addOption(
       new Option(
@@ -206,7 +207,7 @@ export function addDeviceOptions(command: Command): void {
           default: deviceNames[0],
         }),
       )
-        .argParser(parseDevice)
+        .argParser(parse)
         .helpGroup(COMPUTING),
     )
     .addOption(
@@ -257,6 +258,15 @@ export function readDevice(command: Command): DeviceOptions {
     ...device,
     ...given({ precision, emulation, threads, recompute }),
   };
+}
+
+/** The options that ask for a device, as they can be typed: a run folder keeps none of them. */
+export function deviceWords({ name, index, precision, emulation, threads, recompute }: DeviceOptions): string[] {
+  const spelt = { device: index === undefined ? name : `${name}:${index}`, precision, emulation, threads };
+  const words = Object.entries(spelt).flatMap(([option, value]) =>
+    value === undefined ? [] : [`--${option}`, String(value)],
+  );
+  return recompute ? [...words, recompute === 'light' ? '--recompute-light' : '--recompute'] : words;
 }
 
 export function wantsColor(command: Command): boolean {

@@ -7,11 +7,12 @@ import { dirname, join, resolve } from 'node:path';
 import type { EmulationName } from '../multiplier/error.ts';
 import { concreteMultiplier } from '../multiplier/multiplier.ts';
 import type { Parameter } from '../nn/layers.ts';
-import { UserError } from '../tensor/errors.ts';
+import { StorageError, UserError } from '../tensor/errors.ts';
 import { sizeOf } from '../tensor/tensor.ts';
 import { buildNetwork } from '../train/task.ts';
 import { type ImportedMultiplier, importMultiplier, inOrder } from '../workbench/import.ts';
 import { quantizersWanted } from './multipliers/multipliers.ts';
+import { requireReachable } from './multipliers/targets.ts';
 import { requireFloatTeacher } from './phases/teacher.ts';
 import { type FloatModel, type FloatModelOptions, readFloatModel } from './run/float-model.ts';
 import { files } from './run/folder.ts';
@@ -53,6 +54,7 @@ export async function lookAhead({
   const { layers, task } = opened;
   approximateLayers(configuration, layers);
   refuseIdle(configuration.train);
+  if (toDo.includes('explore')) requireReachable(configuration, layers);
   const { parameters } = buildNetwork(task, { kind: 'float' }, 'evaluate', 1).layers;
   const floatModel =
     inputs.checkpoint && toDo.includes('train')
@@ -128,7 +130,7 @@ function freeBytes(folder: string): number | undefined {
 export function requireSpace(folder: string, bytes: number, free: number | undefined): void {
   if (free === undefined || free >= bytes) return;
   const megabytes = (count: number) => `${Math.ceil(count / 1e6)} MB`;
-  throw new UserError(
+  throw new StorageError(
     `${folder}: the run writes about ${megabytes(bytes)}, but only ${megabytes(free)} are free there; free some space or choose another --out`,
   );
 }
