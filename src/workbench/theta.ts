@@ -1,6 +1,6 @@
 // θ as a person gives it to a mapping without a run: a list of the lowest columns, or a matrix of all partial products,
-// inline or in a file. A matrix has a row for each weight bit from the lowest, with the lowest activation bit first, and
-// so says the widths.
+// inline or in a file. A matrix has a row for each weight bit from the lowest, with the lowest activation bit first,
+// and so says the widths.
 
 import { existsSync } from 'node:fs';
 import { columnStructure, grainOf, productStructure, removalOf, type Structure } from '../multiplier/structure.ts';
