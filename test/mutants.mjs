@@ -670,4 +670,31 @@ export const mutants = [
     '!/ema|avg|average/i.test(dictionary.path)',
     '/ema|avg|average/i.test(dictionary.path)',
   ),
+  fault(
+    'src/train/images.ts',
+    'a teacher sees other images than the student: none are mixed',
+    'return mixed ? graph',
+    'return mixed && layers.training ? graph',
+    'src/train/distillation.test.ts',
+  ),
+  fault(
+    'src/train/distillation.ts',
+    'a teacher normalises by the batch instead of its stored statistics',
+    "task, arithmetic, 'evaluate')",
+    "task, arithmetic, 'statistics')",
+  ),
+  fault(
+    'src/engine/operations/divergence.ts',
+    'the gradient of soft targets shrinks with the temperature',
+    'g.times(temperature).times(difference)',
+    'g.times(difference)',
+    'src/train/distillation.test.ts',
+  ),
+  fault(
+    'src/train/step.ts',
+    "the step sizes of a teacher's quantisers are among what learns",
+    'learnedSteps(graph.nodes.slice(before), {',
+    'learnedSteps(graph.nodes, {',
+    'src/train/distillation.test.ts',
+  ),
 ];
