@@ -631,4 +631,11 @@ export const mutants = [
     '!/ema|avg|average/i.test(dictionary.path)',
     '/ema|avg|average/i.test(dictionary.path)',
   ),
+  fault(
+    'src/engine/cuda/lower/formula.ts',
+    'the mean over all elements has a gradient for four of them',
+    "partsOf(expressionsOf(attributes)).some(({ kind }) => kind === 'rowLength')",
+    'false',
+    'test/cuda/host.test.ts',
+  ),
 ];
