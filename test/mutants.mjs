@@ -6,6 +6,32 @@ const fault = (file, title, from, to, by) => ({ file, title, from, to, by });
 const golden = 'test/flow/golden.test.ts';
 
 export const mutants = [
+  fault(
+    'src/train/control.ts',
+    'λ falls while the power is too high',
+    'state.price * Math.exp(within(change',
+    'state.price * Math.exp(-within(change',
+  ),
+  fault(
+    'src/train/control.ts',
+    'the descent goes on whatever is lost',
+    'wanted - step * within(room, -FASTEST_RETREAT, 1)',
+    'wanted - step',
+  ),
+  fault(
+    'src/train/loop.ts',
+    'λ begins anew where a run goes on',
+    'start.control,',
+    'undefined,',
+    'test/flow/targets.test.ts',
+  ),
+  fault(
+    'src/train/aim.ts',
+    'θ is made hard at the power that it has, whatever the target',
+    'write(isReached ? least : undefined);',
+    'write();',
+    'test/flow/targets.test.ts',
+  ),
   fault('src/data/picture.ts', 'a picture that is cut off is filled with grey', "failOn: 'warning'", "failOn: 'none'"),
   fault(
     'src/data/cifar.ts',
@@ -539,6 +565,19 @@ export const mutants = [
     'test/flow/power.test.ts',
   ),
   fault(
+    'src/engine/graph/gradients.ts',
+    'a weight learns by the slopes of its own codes',
+    'const dw = weightGradient(moved(x, xq!, ofActivations, xScale!));',
+    'const dw = weightGradient(moved(x, xq!, ofWeights, xScale!));',
+    'test/engine/gradients.test.ts',
+  ),
+  fault(
+    'src/multiplier/slopes.ts',
+    'the line of a column is laid through a row',
+    'lineThrough(table, x, activations, weights)',
+    'lineThrough(table, x, 1, weights)',
+  ),
+  fault(
     'src/flow/start/start.ts',
     'the whole mean error of a multiplier is taken out of a network that has adapted to another',
     'error - adapted[pair]!',
@@ -637,5 +676,32 @@ export const mutants = [
     "partsOf(expressionsOf(attributes)).some(({ kind }) => kind === 'rowLength')",
     'false',
     'test/cuda/host.test.ts',
+  ),
+  fault(
+    'src/train/images.ts',
+    'a teacher sees other images than the student: none are mixed',
+    'return mixed ? graph',
+    'return mixed && layers.training ? graph',
+    'src/train/distillation.test.ts',
+  ),
+  fault(
+    'src/train/distillation.ts',
+    'a teacher normalises by the batch instead of its stored statistics',
+    "task, arithmetic, 'evaluate')",
+    "task, arithmetic, 'statistics')",
+  ),
+  fault(
+    'src/engine/operations/divergence.ts',
+    'the gradient of soft targets shrinks with the temperature',
+    'g.times(temperature).times(difference)',
+    'g.times(difference)',
+    'src/train/distillation.test.ts',
+  ),
+  fault(
+    'src/train/step.ts',
+    "the step sizes of a teacher's quantisers are among what learns",
+    'learnedSteps(graph.nodes.slice(before), {',
+    'learnedSteps(graph.nodes, {',
+    'src/train/distillation.test.ts',
   ),
 ];

@@ -31,6 +31,7 @@ const special: Readonly<Record<string, ConfigurationInput>> = {
     ]),
   ),
   'explore.initiallyRemoved': { explore: { initiallyRemoved: 2 } },
+  'map.errorBound': { explore: { harden: 0.5 }, map: { errorBound: 0.1 } },
   'recover.smoothing.weights': { recover: { gradient: 'difference', smoothing: { weights: 3 } } },
   'recover.smoothing.activations': { recover: { gradient: 'difference', smoothing: { activations: 3 } } },
 };
@@ -74,8 +75,8 @@ describe('the options of a run', () => {
   });
 
   test('say all of them together, each once', () => {
-    // A given multiplier takes no cost, and its run explores nothing; targets find λ.
-    const exclusive = ['explore.lambda', 'map.costBudget', 'map.costWeight', 'map.multiplier'];
+    // A given multiplier takes no cost, and its run explores nothing; targets find λ; the recipe's search has no bound.
+    const exclusive = ['explore.lambda', 'map.errorBound', 'map.costBudget', 'map.costWeight', 'map.multiplier'];
     const every = paths
       .filter((path) => !exclusive.includes(path))
       .map(changed)

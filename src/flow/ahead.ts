@@ -12,6 +12,7 @@ import { sizeOf } from '../tensor/tensor.ts';
 import { buildNetwork } from '../train/task.ts';
 import { type ImportedMultiplier, importMultiplier, inOrder } from '../workbench/import.ts';
 import { quantizersWanted } from './multipliers/multipliers.ts';
+import { requireReachable } from './multipliers/targets.ts';
 import { requireFloatTeacher } from './phases/teacher.ts';
 import { type FloatModel, type FloatModelOptions, readFloatModel } from './run/float-model.ts';
 import { files } from './run/folder.ts';
@@ -53,6 +54,7 @@ export async function lookAhead({
   const { layers, task } = opened;
   approximateLayers(configuration, layers);
   refuseIdle(configuration.train);
+  if (toDo.includes('explore')) requireReachable(configuration, layers);
   const { parameters } = buildNetwork(task, { kind: 'float' }, 'evaluate', 1).layers;
   const floatModel =
     inputs.checkpoint && toDo.includes('train')

@@ -16,6 +16,7 @@ import { quantize } from './phases/quantize.ts';
 import { recover } from './phases/recover.ts';
 import { report } from './phases/report.ts';
 import type { PhaseResult } from './phases/result.ts';
+import { rivals } from './phases/rivals.ts';
 import { trainFloat } from './phases/train.ts';
 import { requireFinite } from './phases/training.ts';
 import { summarize } from './results/summarize.ts';
@@ -81,6 +82,7 @@ const work: Readonly<Record<Phase, (context: RunContext) => Promise<PhaseResult>
   explore,
   map,
   recover,
+  rivals,
   report,
 };
 
@@ -202,6 +204,7 @@ async function doPhase(
     ...loggedBy(folder, phase),
     stages: [...result.stages],
     ...(result.from ? { from: result.from } : {}),
+    ...(result.targets ? { targets: result.targets } : {}),
     ...(result.multipliers ? { multipliers: [...result.multipliers] } : {}),
     seconds: (performance.now() - start) / 1000,
     finished: new Date().toISOString(),

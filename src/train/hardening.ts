@@ -46,9 +46,9 @@ export interface SoftStructure {
 
 /**
  * θ of 0 and 1 for all structures together at the power nearest to theirs: the largest θ become 1 until as much is
- * saved. With a `limit` as many more as it takes until the power, 1 without any saving, is no higher than that.
+ * saved. With a `limit` it is as many as it takes until the power, 1 without any saving, is no higher than that.
  */
-export function hardTheta(structures: readonly SoftStructure[], limit = Number.POSITIVE_INFINITY): number[][] {
+export function hardTheta(structures: readonly SoftStructure[], limit?: number): number[][] {
   const all = structures.flatMap(({ theta, savings }, structure) =>
     clampTheta(theta).map((value, at) => ({ structure, at, value, saved: savings[at]! })),
   );
@@ -57,7 +57,7 @@ export function hardTheta(structures: readonly SoftStructure[], limit = Number.P
   let saved = 0;
   for (const one of all.toSorted((a, b) => b.value - a.value)) {
     const isNearer = Math.abs(saved + one.saved - wanted) <= Math.abs(saved - wanted);
-    if (one.value === 0 || !isNearer) if (1 - saved <= limit) break;
+    if (limit === undefined ? one.value === 0 || !isNearer : 1 - saved <= limit) break;
     hard[one.structure]![one.at] = 1;
     saved += one.saved;
   }

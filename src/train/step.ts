@@ -53,7 +53,8 @@ export interface LearnedStructure {
  * λ · power as part of what is minimised: power = 1 − Σ over the structures of share · Σ_t powerShare_t · clamp(θ_t).
  */
 export interface PowerTerm {
-  readonly lambda: number;
+  /** Absent where it is an input of the step, set between steps (control.ts). */
+  readonly lambda?: number;
   readonly structures: readonly LearnedStructure[];
 }
 
@@ -102,6 +103,8 @@ export type Recompute = boolean | 'light';
 
 export const RATE = 'learningRate';
 export const THETA_RATE = 'thetaLearningRate';
+/** The weight of the power loss, where it is set between steps. */
+export const LAMBDA = 'lambda';
 
 /** What a step is done with, beside its batch. */
 export interface StepPlace {
@@ -109,6 +112,8 @@ export interface StepPlace {
   readonly thetaRate: number | undefined;
   /** Weight of the penalty that pushes θ to 0 and 1 (hardening.ts), where there is one. */
   readonly push?: number | undefined;
+  /** Where it is no constant of the power term. */
+  readonly lambda?: number | undefined;
   /** 1, 2, … in the phase. */
   readonly number: number;
   /** Of what the step draws (stepKey). */
@@ -118,7 +123,7 @@ export interface StepPlace {
 /** Sets what a step's program takes beside a batch so that weights and structures stay as they are. */
 export function holdStill(program: Program, { inputs }: Pick<Graph, 'inputs'>): void {
   for (const name of inputs.keys()) {
-    if (name.startsWith(RATE) || name === THETA_RATE || name === PUSH || name === KEEP)
+    if (name.startsWith(RATE) || [THETA_RATE, PUSH, LAMBDA, KEEP].includes(name))
       program.write(name, Float32Array.of(0));
     if (name === CORRECTIONS) program.write(name, Float32Array.of(1, 1));
   }
@@ -159,7 +164,7 @@ export class StepPrograms<M extends string> {
   async start(
     batch: Batch,
     size: number,
-    { rate, thetaRate, push = 0, number, key }: StepPlace,
+    { rate, thetaRate, push = 0, lambda = 0, number, key }: StepPlace,
   ): Promise<{ result: Promise<StepResult<M>> }> {
     const { program, inputs } = await this.#program(size);
     writeBatch(program, batch);
@@ -172,6 +177,7 @@ export class StepPrograms<M extends string> {
     if (average > 0) program.write(KEEP, Float32Array.of(keptAverage(average, number)));
     if (thetaRate !== undefined) program.write(THETA_RATE, Float32Array.of(thetaRate));
     if (inputs.has(PUSH)) program.write(PUSH, Float32Array.of(push));
+    if (inputs.has(LAMBDA)) program.write(LAMBDA, Float32Array.of(lambda));
     if (inputs.has(RANDOM_KEY)) program.write(RANDOM_KEY, key);
     await program.run();
     return { result: this.#resultOf(program) };
@@ -237,10 +243,10 @@ export function trainingStep<M extends string>(
   const loss = teacher && given ? taughtLoss(network, given, teacher) : network.loss;
   let objective = loss;
   if (structure) {
-    const { lambda, structures } = structure.power;
+    const { lambda = 1, structures } = structure.power;
     const power = graph.labelled('power', () => powerOf(network, structure.power));
     graph.output('power', power);
-    const counted = structure.harden ? graph.labelled('power', () => pushed(network, structure.power, power)) : power;
+    const counted = graph.labelled('power', () => countedPower(network, structure, power));
     objective = graph.labelled('loss', () => graph.apply1('add', [loss, counted], { alpha: 1, beta: lambda }));
     const thetas = structures.map(({ theta, structure: { count } }) => graph.variable(theta, [count]));
     const { weightDecay } = structure;
@@ -291,6 +297,17 @@ function powerOf({ graph }: Pick<BuiltNetwork, 'graph'>, { structures }: PowerTe
   });
   const total = saved.reduce((sum, term) => graph.apply1('add', [sum, term], { alpha: 1, beta: 1 }));
   return graph.apply1('affine', [total], { scale: -1, offset: 1 });
+}
+
+/** Power as the loss counts it: with what pushes θ to 0 and 1, and times λ where that is an input. */
+function countedPower<M extends string>(
+  network: BuiltNetwork<M>,
+  { power: term, harden }: NonNullable<StepOptions['structure']>,
+  power: Value,
+): Value {
+  const { graph } = network;
+  const counted = harden ? pushed(network, term, power) : power;
+  return term.lambda === undefined ? graph.apply1('scaleBy', [counted, graph.input(LAMBDA, [])], {}) : counted;
 }
 
 /** power + push · Σ savings · θ(1 − θ): θ that are neither 0 nor 1 cost more than their power. */

@@ -7,6 +7,7 @@ import { exactMultiplier, type Multiplier, withSlopes } from '../../multiplier/m
 import { type Structure, structureOfGrain, thetaOfColumns } from '../../multiplier/structure.ts';
 import type { BatchNorm } from '../../quant/fold.ts';
 import { invariant } from '../../tensor/errors.ts';
+import { given } from '../../tensor/given.ts';
 import { f32 } from '../../tensor/tensor.ts';
 import type { PowerTerm } from '../../train/step.ts';
 import type { QuantizedArithmetic } from '../../train/task.ts';
@@ -62,7 +63,7 @@ export function powerTerm(configuration: Configuration, layers: readonly RunLaye
   const structures = structuresOf(configuration, layers);
   const all = macsOf(structures.flatMap((one) => one.layers));
   return {
-    lambda: configuration.explore.lambda ?? 1,
+    ...given({ lambda: configuration.explore.lambda }),
     structures: structures.map((one) => ({
       theta: one.name,
       structure: one.structure,

@@ -3,23 +3,30 @@
 
 import { exactMultiplier } from '../../multiplier/multiplier.ts';
 import { exactPower } from '../../multiplier/power.ts';
+import { invariant } from '../../tensor/errors.ts';
 import { writeJsonInside } from '../../tensor/files.ts';
+import { given } from '../../tensor/given.ts';
 import { evaluator } from '../../train/evaluation.ts';
 import { readStructures } from '../../train/step.ts';
 import {
   powerTerm,
   quantizedArithmetic,
   structuredArithmetic,
+  structureOfRun,
   structuresOf,
   writeInitialTheta,
 } from '../multipliers/multipliers.ts';
 import { describeActivity, proveActive } from '../multipliers/proof.ts';
+import { describeHardening, judge } from '../multipliers/targets.ts';
 import { thetaDocument } from '../multipliers/theta.ts';
+import { nounOf } from '../results/theta-text.ts';
 import { saveModel } from '../run/checkpoint.ts';
 import { type RunContext, sessionFrom } from '../run/context.ts';
 import { files, inFolder } from '../run/folder.ts';
+import type { TargetOutcome } from '../run/manifest.ts';
 import type { PhaseResult } from './result.ts';
 import { startPhase } from './start.ts';
+import { explorationTarget, measuredLoss, outcomeOf } from './target.ts';
 import { finishTraining, fitOf, resumePosition, trainPhase } from './training.ts';
 
 export async function explore(context: RunContext): Promise<PhaseResult> {
@@ -29,17 +36,20 @@ export async function explore(context: RunContext): Promise<PhaseResult> {
   const power = powerTerm(configuration, layers);
   const session = await sessionFrom(context, 'quantize', files.quantized);
   try {
+    const measured = await measuredLoss(context, session);
     // The starting point is measured anew on a resumed run too: it is cheap and needs no state of its own.
     writeInitialTheta(session, context);
     const evaluate = await evaluator(session, task, arithmetic, dataset.test);
     const proved = await proveActive(session, task, arithmetic, dataset.test);
     context.listener({ kind: 'note', text: describeActivity('approximation', proved) });
     const before = await evaluate();
+    const exact = exactPower(configuration.bits.weights, configuration.bits.activations);
     const structures = async () => {
       const read = await readStructures(session, power);
-      return { ...read, power: read.power * exactPower(configuration.bits.weights, configuration.bits.activations) };
+      return { ...read, power: read.power * exact };
     };
     const powerBefore = (await structures()).power;
+    const target = explorationTarget(context, measured, powerBefore / exact);
     const started = await startPhase(context, {
       ...{ phase: 'explore', session, stage: 'exploration-started', before: before.metrics.accuracy, evaluate },
       change: { from: quantizedArithmetic(context, exactMultiplier), to: arithmetic },
@@ -47,7 +57,7 @@ export async function explore(context: RunContext): Promise<PhaseResult> {
     noteLostStart(context, (started ?? before.metrics).accuracy);
 
     const start = resumePosition(context, 'explore', session);
-    await trainPhase(
+    const end = await trainPhase(
       context,
       {
         phase: 'explore',
@@ -59,7 +69,9 @@ export async function explore(context: RunContext): Promise<PhaseResult> {
             power,
             learningRate: settings.thetaLearningRate,
             weightDecay: settings.thetaWeightDecay,
-            harden: settings.harden,
+            // A target is one of hard θ, be it in the last step alone.
+            harden: settings.harden || (target ? Number.MIN_VALUE : 0),
+            target,
           },
         },
       },
@@ -67,15 +79,22 @@ export async function explore(context: RunContext): Promise<PhaseResult> {
     );
     const after = await evaluate();
     const learned = await structures();
+    if (settings.harden > 0) {
+      invariant(Object.values(learned.theta).flat().every(isWhole), 'θ is not hard behind the hardening');
+    }
     writeJsonInside(
       context.folder,
       files.theta,
       thetaDocument(configuration, structuresOf(configuration, layers), learned),
     );
     noteSaturation(context, learned.theta);
+    const targets =
+      target && (await outcomeOf(context, session, arithmetic, { target, power: learned.power, control: end.control }));
+    if (targets) noteTargets(context, targets);
     await saveModel(inFolder(context, files.explored), session, layers);
     return {
       files: [files.theta, files.explored],
+      ...given({ targets }),
       stages: [
         { stage: 'approximated', accuracy: before.metrics.accuracy, loss: before.loss, power: powerBefore },
         ...(started ? [{ ...started, power: powerBefore }] : []),
@@ -88,9 +107,11 @@ export async function explore(context: RunContext): Promise<PhaseResult> {
   }
 }
 
+const isWhole = (value: number): boolean => value === 0 || value === 1;
+
 /**
- * A start that leaves nothing of the accuracy has no gradient to tell the columns that matter from those that do not:
- * λ takes them all. Says so before the time is spent. Lost is what is nearer to guessing than to a tenth of the way to
+ * A start that leaves nothing of the accuracy has no gradient to tell what matters from what does not: λ takes it
+ * all. Says so before the time is spent. Lost is what is nearer to guessing than to a tenth of the way to
  * the quantised network.
  */
 function noteLostStart({ configuration, dataset, manifest, listener }: RunContext, accuracy: number): void {
@@ -106,18 +127,28 @@ function noteLostStart({ configuration, dataset, manifest, listener }: RunContex
   listener({ kind: 'note', text });
 }
 
-/** Where λ has taken every column that it may take, a larger one changes nothing: says what would. */
+/** What was reached, and what it took to make θ hard. */
+function noteTargets({ listener }: RunContext, targets: TargetOutcome): void {
+  const hardening = describeHardening(targets);
+  for (const text of [judge(targets).text, ...(hardening ? [hardening] : [])]) listener({ kind: 'note', text });
+}
+
+/** Where λ has taken everything that it may take, a larger one changes nothing: says what would. */
 function noteSaturation(
   { configuration, listener }: RunContext,
   theta: Readonly<Record<string, readonly number[]>>,
 ): void {
-  const { columns } = configuration.explore;
+  const { columns, grain } = configuration.explore;
   if (!Object.values(theta).every((values) => values.every((value) => value >= 0.999))) return;
   const { weights, activations } = configuration.bits;
   const most = weights + activations - 1;
+  const { count } = structureOfRun(configuration);
   const advice =
     columns < most
       ? `--columns ${Math.min(columns + 2, most)} lets it save more (up to ${most}), a smaller λ keeps more of the accuracy`
       : 'nothing is left of the multiplier; choose a smaller λ';
-  listener({ kind: 'note', text: `all ${columns} columns that may be approximated are gone (θ = 1): ${advice}` });
+  listener({
+    kind: 'note',
+    text: `all ${count} ${nounOf(grain)}s that may be approximated are gone (θ = 1): ${advice}`,
+  });
 }

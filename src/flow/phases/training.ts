@@ -7,6 +7,7 @@ import { parseTransforms } from '../../data/transforms.ts';
 import type { Session } from '../../engine/backend.ts';
 import { exactPower } from '../../multiplier/power.ts';
 import { invariant, UserError } from '../../tensor/errors.ts';
+import { given } from '../../tensor/given.ts';
 import { feedOf } from '../../train/feed.ts';
 import {
   atStart,
@@ -105,12 +106,15 @@ export function firstEpoch({ configuration }: Pick<RunContext, 'configuration'>,
   return before.reduce((sum, name) => sum + configuration[name].epochs, 0);
 }
 
-/** Trains to the end of the phase; the caller saves the result and then drops the resume point. */
+/**
+ * Trains to the end of the phase and returns where it stands there; the caller saves the result and then drops the
+ * resume point.
+ */
 export async function trainPhase(
   context: RunContext,
   job: TrainingJob,
   start: Position<'accuracy'> | undefined,
-): Promise<void> {
+): Promise<Position<'accuracy'>> {
   const { configuration, listener, signal, recompute } = context;
   const { phase, session } = job;
   const { task, dataset } = learntFrom(context, phase);
@@ -142,6 +146,7 @@ export async function trainPhase(
   const log = openMetrics(context.folder, phase, start ?? atStart);
   let saved = performance.now();
   let saving = 0;
+  let last: Position<'accuracy'> = start ?? atStart;
   const save = async (position: Position<'accuracy'>) => {
     const begun = performance.now();
     // What the point has behind it must not be lost when the point is not.
@@ -161,6 +166,7 @@ export async function trainPhase(
         requireFinite(record.test.loss, `the test loss after epoch ${record.epoch} of ${phase}`);
         const kept = relative(recordOf(phase, record));
         log.append(kept);
+        last = next;
         if (signal?.aborted || saving <= SAVE_SHARE * sinceSaved()) await save(next);
         listener({ kind: 'epoch', record: kept, epochs: job.fit.epochs });
       },
@@ -170,6 +176,7 @@ export async function trainPhase(
   } finally {
     log.close();
   }
+  return last;
 }
 
 /** "activations of 8 blocks are computed again: 2.5 instead of 4.7 GiB of intermediate values for 64 images". */
@@ -185,11 +192,12 @@ function describeRecomputation({ blocks, kept, recomputed }: ReturnType<typeof r
 
 /** What a run keeps and tells of the image task: its loss is the cross-entropy, and "loss" is what training lowers. */
 function recordOf(phase: TrainingPhase, record: EpochRecord<'accuracy'>): MetricRecord {
-  const { epoch, objective, training, test, learningRate, ...learned } = record;
+  const { epoch, objective, training, test, learningRate, control, ...learned } = record;
   return {
     ...{ phase, epoch, loss: objective, crossEntropy: training.loss, trainAccuracy: training.metrics.accuracy },
     ...{ testLoss: test.loss, testAccuracy: test.metrics.accuracy },
     ...learned,
+    ...given({ lambda: control?.lambda, wantedPower: control?.wanted, estimatedLoss: control?.loss }),
     learningRate,
   };
 }
@@ -210,8 +218,13 @@ export function requireFinite(value: number, what: string): void {
  */
 function relativePower({ bits }: Configuration) {
   const exact = exactPower(bits.weights, bits.activations);
-  return <T extends { readonly power?: number | undefined }>(event: T): T =>
-    event.power === undefined ? event : { ...event, power: event.power * exact };
+  const scaled = (power: number | undefined) => (power === undefined ? undefined : power * exact);
+  return <T extends { readonly power?: number | undefined; readonly wantedPower?: number | undefined }>(
+    event: T,
+  ): T => ({
+    ...event,
+    ...given({ power: scaled(event.power), wantedPower: scaled(event.wantedPower) }),
+  });
 }
 
 export function finishTraining(context: RunContext): void {

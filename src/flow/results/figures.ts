@@ -1,11 +1,15 @@
 // Pictures of a run, from what its folder holds: adapters between our data and the report's plain inputs. Those of its
 // multipliers are in workbench/figures.ts.
 
-import type { Structure } from '../../multiplier/structure.ts';
+import { grainOf, type Structure } from '../../multiplier/structure.ts';
 import { curvesSvg, type PhaseCurves, type ThetaPoint, thetaSvg } from '../../report/curves.ts';
+import { frontSvg, NARROW_FRAME } from '../../report/front-picture.ts';
+import { thetaStripSvg } from '../../report/theta-strip.ts';
+import { given } from '../../tensor/given.ts';
 import type { NamedFigure } from '../../workbench/figures.ts';
 import type { MetricRecord } from '../run/events.ts';
 import type { TrainingPhase } from '../settings/phases.ts';
+import { kindNames, type RunFront } from './rivals.ts';
 
 const phaseTitles: Record<TrainingPhase, string> = {
   train: 'Float training',
@@ -39,6 +43,20 @@ export async function curvesFigure(records: readonly MetricRecord[]): Promise<Na
   };
 }
 
+/** The run's multiplier among its rivals, over one kind of power. */
+export async function frontFigure({ kind, library, own, rivals }: RunFront): Promise<NamedFigure> {
+  const points = [...rivals, own];
+  const options = given({ technology: library });
+  return {
+    name: `front-${kind}`,
+    title: `Accuracy over ${kindNames[kind]}`,
+    caption:
+      'this multiplier and exact ones of fewer bits in the same network; dashed: nothing measured here is cheaper and as accurate',
+    svg: await frontSvg(points, options),
+    narrow: await frontSvg(points, { ...options, ...NARROW_FRAME }),
+  };
+}
+
 /** θ over the epochs of phase 1, from its start. */
 export async function thetaFigure(
   records: readonly MetricRecord[],
@@ -53,6 +71,15 @@ export async function thetaFigure(
     ...explored.map(({ epoch, theta }) => ({ epoch, theta: names.map((name) => theta![name]!) })),
   ];
   const titles = names.map((name) => (name === 'theta' ? 'all layers' : name.replace(/\.theta$/, '')));
+  if (grainOf(structure) === 'product') {
+    return {
+      name: 'theta',
+      title: 'Structure parameters',
+      caption:
+        'θ of each partial product, the share of it that the multiplier lacks: over the epochs, and at the end by bits of weight and activation',
+      svg: await thetaStripSvg(points, titles, structure),
+    };
+  }
   return {
     name: 'theta',
     title: 'Structure parameters',

@@ -5,20 +5,17 @@
 import { relative } from 'node:path';
 import { CELL_COST } from '../../multiplier/power.ts';
 import { REFERENCE_GATES } from '../../netlist/structure.ts';
+import { front } from '../../report/front.ts';
 import type { Block, Figure, Section } from '../../report/page.ts';
 import { runPageHtml } from '../../report/page.ts';
+import { given } from '../../tensor/given.ts';
 import { clipped, shellWord } from '../../tensor/names.ts';
 import { duration, fixed, grouped, percent, significant } from '../../tensor/numbers.ts';
 import type { NamedFigure } from '../../workbench/figures.ts';
 import { stageTitles } from '../run/stages.ts';
-import {
-  describeExactLayers,
-  type MultiplierSummary,
-  metricRows,
-  type RunSummary,
-  thetaBars,
-  thetaBarsNote,
-} from './summary.ts';
+import { kindNames, rivalName } from './rivals.ts';
+import { describeExactLayers, type MultiplierSummary, metricRows, type RunSummary } from './summary.ts';
+import { type ThetaOf, thetaCell, thetaCellNote, thetaMatrix } from './theta-text.ts';
 
 export interface PageFigures {
   /** Of the whole run. */
@@ -44,11 +41,11 @@ const facts = (rows: readonly (readonly [label: string, value: string | undefine
   rows: rows.flatMap(([label, value]) => (value === undefined ? [] : [[label, value]])),
 });
 const note = (text: string): Block => ({ kind: 'note', text });
-const figure = ({ title, caption, svg }: Figure): Block => ({
+const figure = ({ title, caption, svg, narrow }: Figure): Block => ({
   kind: 'figure',
   title,
   svg,
-  ...(caption === undefined ? {} : { caption }),
+  ...given({ caption, narrow }),
 });
 
 /** How the two measures relate, said once. */
@@ -68,12 +65,15 @@ export function runPage(summary: RunSummary, figures: PageFigures): string {
       ? { title: 'Multipliers', blocks: layerBlocks(summary) }
       : {
           title: 'Multiplier',
-          blocks: summary.multipliers.map((own) => metricsBlock(own, summary.inputs.multiplier?.source)),
+          blocks: summary.multipliers.map((own) =>
+            metricsBlock(own, summary.thetaOf, summary.inputs.multiplier?.source),
+          ),
         },
-    { title: 'Training', blocks: figures.run.map(figure) },
+    { title: 'Rivals', blocks: [...rivalBlocks(summary), ...figures.run.filter(isFront).map(figure)] },
+    { title: 'Training', blocks: figures.run.filter((one) => !isFront(one)).map(figure) },
     {
       title: several ? 'Each multiplier' : 'Multiplier in pictures',
-      blocks: pictureBlocks(figures, summary.multipliers),
+      blocks: pictureBlocks(figures, summary),
     },
     { title: 'Settings', blocks: settingBlocks(summary) },
     { title: 'Data and inputs', blocks: [inputFacts(summary)] },
@@ -101,15 +101,48 @@ function stageBlocks({ stages }: RunSummary): Block[] {
   ];
 }
 
-const metricsBlock = (multiplier: MultiplierSummary, source?: string): Block =>
+const isFront = ({ name }: NamedFigure): boolean => name.startsWith('front-');
+
+/** This multiplier among exact ones of fewer bits, by falling power. */
+function rivalBlocks({ front: own }: RunSummary): Block[] {
+  if (!own) return [];
+  const points = [own.own, ...own.rivals].toSorted((a, b) => b.power - a.power);
+  const best = new Set(front(points));
+  const rows = points.map((point) => [
+    point === own.own ? 'this run' : rivalName(point).replace(/^an |,$/g, ''),
+    percent(point.accuracy),
+    fixed(point.power, 4),
+    best.has(point) ? '●' : '',
+  ]);
+  const library = own.library === undefined ? '' : ` in ${own.library}`;
+  return [
+    table(['Multiplier', numeric('Accuracy'), numeric(`Relative ${kindNames[own.kind]}`), 'Front'], rows),
+    note(
+      `${kindNames[own.kind]}${library}, relative to the exact 8×8 multiplier whatever the widths; ●: nothing measured here is cheaper and as accurate. ` +
+        'Exact multipliers of fewer bits are in the same layers of the same float model after post-training quantisation; retrained: with the settings of this run’s recovery.',
+    ),
+  ];
+}
+
+const metricsBlock = (multiplier: MultiplierSummary, of: ThetaOf, source?: string): Block =>
   facts([
     ['Given', source],
     ...metricRows(multiplier).map(({ label, value }) => [label, value] as const),
-    ['θ, lowest column first', multiplier.theta.map((value) => significant(value, 3)).join(', ') || undefined],
+    ...thetaFacts(multiplier.theta, of),
   ]);
 
+function thetaFacts(theta: readonly number[], of: ThetaOf): (readonly [string, string])[] {
+  if (theta.length === 0) return [];
+  const text = (values: readonly number[]) => values.map((value) => significant(value, 3)).join(', ');
+  if (of.grain === 'column') return [['θ, lowest column first', text(theta)]];
+  const rows = thetaMatrix(theta, of).map(
+    (row, i) => [`θ of weight bit ${i}, activation bit 0 first`, text(row)] as const,
+  );
+  return [['Partial products that are kept', thetaCell(theta, of)], ...rows];
+}
+
 /** A row per layer. */
-function layerBlocks({ layers, multipliers }: RunSummary): Block[] {
+function layerBlocks({ layers, multipliers, thetaOf }: RunSummary): Block[] {
   const heads = ['MACs', 'Share', 'Gate cost', 'Of all gates'].map(numeric);
   const errors = ['ER', 'NMED', 'MaxED', 'Mean error'].map(numeric);
   const rows = layers.map(({ name, macs, share, multiplier, gateShare }) => {
@@ -120,7 +153,7 @@ function layerBlocks({ layers, multipliers }: RunSummary): Block[] {
       percent(share, 1),
       own ? (own.gateCost === null ? '–' : fixed(own.gateCost, 4)) : 'exact',
       gateShare === undefined ? '–' : percent(gateShare, 1),
-      own ? thetaBars(own.theta) : '',
+      own ? thetaCell(own.theta, thetaOf) : '',
       own ? percent(own.metrics.errorRate, 1) : '–',
       own ? percent(own.metrics.normalizedMeanErrorDistance, 3) : '–',
       own ? grouped(own.metrics.maxErrorDistance) : '–',
@@ -130,19 +163,19 @@ function layerBlocks({ layers, multipliers }: RunSummary): Block[] {
   return [
     table(['Layer', ...heads, 'θ', ...errors], rows),
     note(
-      `MACs are multiplications per image; of all gates: multiplications times gate cost. ${thetaBarsNote}. ER: share of wrong products; NMED: mean distance over the largest product; MaxED: largest distance; over all operand pairs.`,
+      `MACs are multiplications per image; of all gates: multiplications times gate cost. ${thetaCellNote(thetaOf)}. ER: share of wrong products; NMED: mean distance over the largest product; MaxED: largest distance; over all operand pairs.`,
     ),
   ];
 }
 
 /** Of several multipliers each is folded, with all its figures in a table first. */
-function pictureBlocks({ multipliers: drawn }: PageFigures, multipliers: readonly MultiplierSummary[]): Block[] {
+function pictureBlocks({ multipliers: drawn }: PageFigures, { multipliers, thetaOf }: RunSummary): Block[] {
   return drawn.flatMap(({ name, figures }): Block[] => {
     const pictures = figures.map(figure);
     if (multipliers.length < 2) return pictures;
     const own = multipliers
       .filter((multiplier) => multiplier.name === name)
-      .map((multiplier) => metricsBlock(multiplier));
+      .map((multiplier) => metricsBlock(multiplier, thetaOf));
     return [{ kind: 'folded', title: name, blocks: [...own, ...pictures] }];
   });
 }

@@ -3,6 +3,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { cheapestExact } from '../../netlist/exact-cost.ts';
+import { given } from '../../tensor/given.ts';
 import { multiplierFiles } from '../../workbench/files.ts';
 import { files } from '../run/folder.ts';
 import { requireIntact } from '../run/integrity.ts';
@@ -10,6 +11,7 @@ import { type Manifest, manifestPath, readManifest, stageResultOf } from '../run
 import { changedSettings, optionsOf } from '../settings/flags.ts';
 import { approximateLayers, approximateShare, layerWidths } from '../settings/layers.ts';
 import { isView, phasesOf } from '../settings/phases.ts';
+import { type RunFront, readRivals, runFronts } from './rivals.ts';
 import type { LayerSummary, MultiplierSummary, RunFile, RunSummary } from './summary.ts';
 import { verdictOf } from './verdict.ts';
 
@@ -26,6 +28,8 @@ export function summarize(folder: string): RunSummary {
   const layers = layerSummaries(manifest, multipliers);
   const approximate = new Set(approximateLayers(configuration, inputs.layers).map(({ name }) => name));
   const exact = layers.filter(({ name }) => !approximate.has(name));
+  const [front] = frontsOf(folder, manifest);
+  const targets = targetsOf(manifest, stages);
   return {
     folder,
     data: configuration.data,
@@ -35,11 +39,21 @@ export function summarize(folder: string): RunSummary {
     activationBits: configuration.bits.activations,
     stages,
     multipliers,
+    thetaOf: {
+      weightBits: configuration.bits.weights,
+      activationBits: configuration.bits.activations,
+      grain: configuration.explore.grain,
+      columns: configuration.explore.columns,
+    },
     layers,
     exactLayers: exact.map(({ name }) => name),
     exactShare: 1 - approximateShare(configuration, inputs),
     products: inputs.products ?? [],
-    verdict: verdictOf({ configuration, stages, multipliers, exactLayers: exact.map(({ name }) => name) }),
+    ...given({ front, targets }),
+    verdict: verdictOf({
+      ...{ configuration, stages, multipliers, front, targets },
+      exactLayers: exact.map(({ name }) => name),
+    }),
     changed: changedSettings(configuration),
     options: optionsOf(configuration),
     inputs,
@@ -54,6 +68,21 @@ export function summarize(folder: string): RunSummary {
     }),
     files: listedFiles(folder, manifest, multipliers),
   };
+}
+
+/** The run among its rivals, where it measured them: the best known kind of power first. */
+export function frontsOf(folder: string, { configuration, phases: done }: Manifest): RunFront[] {
+  const phases = phasesOf(configuration);
+  if (!done.rivals || !phases.includes('rivals')) return [];
+  const stages = phases.flatMap((phase) => (done[phase]?.stages ?? []).map(stageResultOf));
+  return runFronts(configuration, stages, readRivals(folder));
+}
+
+function targetsOf({ configuration, phases: done }: Manifest, stages: RunSummary['stages']): RunSummary['targets'] {
+  const outcome = phasesOf(configuration).includes('explore') ? done.explore?.targets : undefined;
+  if (!outcome) return undefined;
+  const [exact, last] = [stages.find(({ stage }) => stage === 'quantized'), stages.at(-1)];
+  return { ...outcome, ...(exact && last ? { testLoss: 100 * (exact.accuracy - last.accuracy) } : {}) };
 }
 
 const macsOf = (all: readonly { readonly macs: number }[]) => all.reduce((sum, { macs }) => sum + macs, 0);

@@ -2,12 +2,16 @@
 // with an exact multiplier of the same widths; gates against the cheapest exact multiplier of them.
 
 import { cheapestExact } from '../../netlist/exact-cost.ts';
-import { percent } from '../../tensor/numbers.ts';
+import type { FrontPoint } from '../../report/front.ts';
+import { fixed, percent } from '../../tensor/numbers.ts';
+import { judge } from '../multipliers/targets.ts';
 import { type Stage, type StageResult, stageTitles } from '../run/stages.ts';
 import type { Configuration } from '../settings/config.ts';
-import type { MultiplierSummary } from './summary.ts';
+import { kindNames, type RunFront, rivalName } from './rivals.ts';
+import type { MultiplierSummary, RunSummary } from './summary.ts';
+import { nounOf } from './theta-text.ts';
 
-/** A column with this θ or more is gone. */
+/** What has this θ or more is gone. */
 const GONE = 0.995;
 /** Points of accuracy (0.01 is one) up to which a loss invites saving more, and from which it asks for less. */
 const SMALL_LOSS = 0.005;
@@ -19,9 +23,25 @@ export interface Outcome {
   readonly multipliers: readonly Pick<MultiplierSummary, 'theta'>[];
   /** Layers that keep an exact multiplier. */
   readonly exactLayers: readonly string[];
+  /** Among exact multipliers of fewer bits, where the run measured them. */
+  readonly front?: RunFront | undefined;
+  readonly targets?: RunSummary['targets'] | undefined;
 }
 
-export function verdictOf({ configuration, stages, multipliers, exactLayers }: Outcome): string {
+export function verdictOf(outcome: Outcome): string {
+  return [...targetText(outcome), savedText(outcome)].join(' ');
+}
+
+/** What came of targets, and of a loss on the test images too, which had no part in it. */
+function targetText({ targets }: Outcome): string[] {
+  if (!targets) return [];
+  const { loss, testLoss } = targets;
+  const onTest =
+    loss && testLoss !== undefined ? [`On the test images ${testLoss.toFixed(2)} points are lost so far.`] : [];
+  return [judge(targets).text, ...onTest];
+}
+
+function savedText({ configuration, stages, multipliers, exactLayers, front }: Outcome): string {
   const at = (stage: Stage) => stages.find((result) => result.stage === stage);
   const result = at('recovered') ?? at('mapped');
   const exact = at('quantized');
@@ -41,7 +61,8 @@ export function verdictOf({ configuration, stages, multipliers, exactLayers }: O
   const where = exactLayers.length > 0 ? ' in the layers that do not keep one' : '';
   const saved = `${gatesText(relative)} the cheapest exact ${weights}×${activations} multiplier${where}`;
   const next = nextStep(configuration, multipliers, result.stage, loss);
-  return [`${saved} ${lossText(loss)} (${instead}); ${next}.`, ...fewerBits(configuration, result.gateCost)].join(' ');
+  const rivals = front ? [amongRivals(front)] : fewerBits(configuration, result.gateCost);
+  return [`${saved} ${lossText(loss)} (${instead}); ${next}.`, ...rivals].join(' ');
 }
 
 function unfinished(stages: readonly StageResult[]): string {
@@ -78,10 +99,11 @@ function nextStep(
   if (loss > LARGE_LOSS) return `try ${longer}, or ${otherTarget(explore, 1)} for a smaller loss`;
   const most = bits.weights + bits.activations - 1;
   const gone = multipliers.every(({ theta }) => theta.every((value) => value >= GONE));
+  const all = `all ${multipliers[0]?.theta.length ?? 0} ${nounOf(explore.grain)}s`;
   if (gone && explore.columns < most) {
-    return `all ${explore.columns} columns are gone: try --columns ${Math.min(most, explore.columns + 2)} to save more`;
+    return `${all} are gone: try --columns ${Math.min(most, explore.columns + 2)} to save more`;
   }
-  if (gone) return `all ${explore.columns} columns are gone`;
+  if (gone) return `${all} are gone`;
   if (loss > SMALL_LOSS) return `try ${longer} for a smaller loss`;
   return `try ${otherTarget(explore, -1)} to save more`;
 }
@@ -94,6 +116,18 @@ function otherTarget({ lambda = 0, power, maxLoss }: Configuration['explore'], d
 }
 
 const rounded = (value: number) => Number(value.toPrecision(1));
+
+/** Whether an exact multiplier of fewer bits would have done as well, with figures measured in this run. */
+function amongRivals({ kind, own, rivals, dominatedBy }: RunFront): string {
+  const power = (point: FrontPoint) => `${kindNames[kind]} ${fixed(point.power, 2)}`;
+  if (!dominatedBy) {
+    const count = rivals.length === 1 ? 'The exact multiplier' : `None of the ${rivals.length} rivals`;
+    const none = rivals.length === 1 ? 'is not' : 'is';
+    return `${count} measured here ${none} as cheap (${power(own)}) and as accurate.`;
+  }
+  const rival = rivalName(dominatedBy).replace(/^a/, 'A');
+  return `${rival} has ${percent(dominatedBy.accuracy)} at ${power(dominatedBy)}: this multiplier (${percent(own.accuracy)} at ${fixed(own.power, 2)}) is dominated by it.`;
+}
 
 /** The widest exact multiplier that costs no more, where the operands could have been that narrow instead. */
 function fewerBits({ bits }: Configuration, gateCost: number): string[] {

@@ -80,6 +80,15 @@ const sumsOfImages = z
     ...{ objective: loss, loss: crossEntropy, metrics: { accuracy: correct }, targets: images },
   }));
 
+const controlSchema = z.strictObject({
+  lambda: z.number().positive(),
+  price: z.number().positive(),
+  wanted: z.number(),
+  power: z.number(),
+  above: z.number(),
+  loss: z.number().exactOptional(),
+});
+
 const resumeSchema = z.strictObject({
   phase: z.enum(trainingPhases),
   settings: z.string(),
@@ -87,6 +96,7 @@ const resumeSchema = z.strictObject({
     epoch: z.int().min(0),
     step: z.int().min(0),
     sums: z.union([sumsSchema, sumsOfImages]).exactOptional(),
+    control: controlSchema.exactOptional(),
   }),
 });
 

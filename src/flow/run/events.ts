@@ -21,6 +21,11 @@ export interface MetricRecord {
   readonly power?: number;
   /** θ of each structure after the epoch, clamped to [0, 1]. */
   readonly theta?: Readonly<Record<string, readonly number[]>>;
+  /** With a target: λ after the epoch, and the power that is wanted there, on the way to the target. */
+  readonly lambda?: number;
+  readonly wantedPower?: number;
+  /** The accuracy lost against the quantised network, as training images told last; where a loss is the target. */
+  readonly estimatedLoss?: number;
   readonly learningRate: number;
 }
 

@@ -83,6 +83,17 @@ const multiplierRecord = z.strictObject({
 });
 export type MultiplierRecord = z.output<typeof multiplierRecord>;
 
+const targetRecord = z.strictObject({
+  /** Modelled, relative to the exact 8×8 multiplier; `soft`: before θ was set to 0 and 1. */
+  power: z.strictObject({ target: z.number().exactOptional(), soft: z.number(), reached: z.number() }),
+  /** Points of accuracy against the quantised network, on so many training images. */
+  loss: z.strictObject({ target: z.number(), estimated: z.number(), images: z.int() }).exactOptional(),
+  /** λ in the end. */
+  lambda: z.number(),
+});
+/** What the targets of a run came to in phase 1. */
+export type TargetOutcome = z.output<typeof targetRecord>;
+
 const phaseRecord = z.strictObject({
   /** The part of the configuration that this phase depends on, as JSON text: other settings make other results. */
   settings: z.string().refine(isJsonObject, 'expected an object as JSON text'),
@@ -91,6 +102,8 @@ const phaseRecord = z.strictObject({
   /** SHA-256 of the lines that the phase added to metrics.jsonl; absent when it trained nothing. */
   metrics: hash.optional(),
   stages: z.array(stageResult),
+  /** What came of the targets of exploration. */
+  targets: targetRecord.optional(),
   multipliers: z.array(multiplierRecord).optional(),
   /** Nothing was trained or calibrated: what the phase gives came with the checkpoint. */
   from: z.literal('checkpoint').exactOptional(),

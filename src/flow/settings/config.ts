@@ -68,6 +68,9 @@ const learning = {
     .optional(),
 };
 
+/** Whether exact multipliers of fewer bits are measured beside the run's own, and how they come to their accuracy. */
+export const rivalChoices = ['none', 'post-training', 'recovered'] as const;
+
 /** What a phase has that can learn from a teacher; the quantised network teaches behind the phase that makes it. */
 const distillation = {
   teacher: z.enum(['none', 'float', 'quantized']).default('none'),
@@ -118,6 +121,7 @@ const givenConfiguration = z.strictObject({
   channelwise: z.boolean().default(true),
   approximate: z.array(z.string().min(1)).min(1).default(['usual']),
   exactLayers: z.array(z.string().min(1)).default([]),
+  rivals: z.enum(rivalChoices).default('none'),
   train: z
     .strictObject({
       checkpoint: z.string().optional(),
@@ -180,10 +184,11 @@ const givenConfiguration = z.strictObject({
     .prefault({}),
   map: z
     .strictObject({
-      search: z.enum(searchNames).default('descent'),
+      search: z.enum(searchNames).optional(),
       operands: z.enum(['uniform', 'measured']).default('uniform'),
       costBudget: z.number().positive().max(1).optional(),
       costWeight: z.number().nonnegative().optional(),
+      errorBound: z.number().nonnegative().optional(),
       multiplier: z.string().min(1).optional(),
       signed: z.boolean().default(false),
       operandOrder: z.enum(operandOrders).optional(),
@@ -217,6 +222,10 @@ function usualColumns({ weights, activations }: { weights: number; activations: 
   return grain === 'product' ? weights + activations - 1 : Math.max(weights, activations);
 }
 
+/** Whether exploration ends with a θ of 0 or 1 everywhere; with a target it does, be it in the last step alone. */
+const endsHard = (explore: { harden: number } & Parameters<typeof targetOf>[0]): boolean =>
+  explore.harden > 0 || targetOf(explore) !== undefined;
+
 /**
  * With every default filled in; those of P and of the columns removed at the start depend on the widths (8 and 4, 4 and
  * 2 bits), and so does the smoothing of the difference-based gradient, which only that gradient has.
@@ -240,6 +249,7 @@ export const configurationSchema = givenConfiguration.transform((given) => {
   return {
     ...given,
     explore: { ...explore, ...lambda, harden, structure, columns, initiallyRemoved },
+    map: { ...given.map, search: given.map.search ?? (endsHard({ ...explore, harden }) ? 'exact' : 'descent') },
     recover: { ...recover, ...(recover.gradient === 'difference' ? { smoothing: windows } : {}) },
   };
 });
@@ -283,10 +293,22 @@ export function parseConfiguration(input: unknown, source: string): Configuratio
     );
   }
   const limit = (['costBudget', 'costWeight'] as const).find((name) => configuration.map[name] !== undefined);
-  if (limit && (configuration.map.search === 'greedy' || configuration.map.multiplier !== undefined)) {
-    const why = configuration.map.multiplier === undefined ? 'the greedy search takes' : 'a given multiplier takes';
+  const { search, multiplier, errorBound } = configuration.map;
+  if (limit && (search !== 'descent' || multiplier !== undefined)) {
+    const why = multiplier === undefined ? `the ${search} search takes` : 'a given multiplier takes';
     throw new UserError(
       `${source}: map.${limit} is ${configuration.map[limit]}, but ${why} no cost; leave it out or use descent`,
+    );
+  }
+  if (errorBound !== undefined && (search !== 'exact' || multiplier !== undefined)) {
+    const why = multiplier === undefined ? `the ${search} search takes` : 'a given multiplier takes';
+    throw new UserError(
+      `${source}: map.errorBound is ${errorBound}, but ${why} none; leave it out or use the search exact`,
+    );
+  }
+  if (search === 'exact' && !endsHard(explore) && multiplier === undefined) {
+    throw new UserError(
+      `${source}: map.search is exact, which needs θ of 0 and 1, but explore.harden is 0; choose a share such as 0.4`,
     );
   }
   return configuration;

@@ -121,6 +121,11 @@ export interface ConfigurationInput {
   approximate?: string[] | undefined;
   /** Layers that keep the exact multiplier all the same, said in the same way; they are reported apart. */
   exactLayers?: string[] | undefined;
+  /**
+   * Exact multipliers of fewer bits beside the run's own, measured behind recovery: `post-training` (the float model
+   * quantised to their widths), `recovered` (then retrained with the settings of recovery), or `none` (default).
+   */
+  rivals?: 'none' | 'post-training' | 'recovered' | undefined;
   /** The float model: 30 epochs at 0.05, cosine. */
   train?:
     | (TrainingSettings & {
@@ -226,7 +231,11 @@ export interface ConfigurationInput {
   /** Phase 2: θ to a netlist, or a multiplier made elsewhere. */
   map?:
     | {
-        search?: 'descent' | 'greedy' | undefined;
+        /**
+         * `descent` (default), the published `greedy`, or `exact` (default with `explore.harden`): the kept partial
+         * products and nothing else.
+         */
+        search?: 'descent' | 'greedy' | 'exact' | undefined;
         /**
          * The operands that the descent takes the error over: all pairs alike (default), or as the layers multiply
          * them.
@@ -236,6 +245,11 @@ export interface ConfigurationInput {
         costBudget?: number | undefined;
         /** W of the objective MSE + W · cost, the cost relative to the exact multiplier. */
         costWeight?: number | undefined;
+        /**
+         * exact: lets the search save gates while the mean squared error to the exact products, over the operands that
+         * are met, is at most 1 + this share of what was trained; at least 0, default: nothing is changed.
+         */
+        errorBound?: number | undefined;
         /**
          * A multiplier to use instead: a netlist or table in a file, or a generator such as `dadda:8x8`; nothing is
          * then explored.

@@ -151,6 +151,7 @@ function listOfNumbers(text: string): readonly unknown[] | undefined {
 const explore = { phase: 'explore', group: trainingPhases.explore } as const;
 const quantize = { phase: 'quantize', group: trainingPhases.quantize } as const;
 const recover = { phase: 'recover', group: trainingPhases.recover } as const;
+const rivals = { phase: 'rivals', group: 'Rivals' } as const;
 const run = { phase: 'train', group: 'Run' } as const;
 const data = { phase: 'train', group: dataGroup } as const;
 const network = { phase: 'train', group: 'Network' } as const;
@@ -583,7 +584,8 @@ export const settings: readonly Setting[] = [
     name: 'search',
     paths: ['map.search'],
     placeholder: 'NAME',
-    help: 'search for nets to replace',
+    help: 'search for nets to replace; exact: only what θ of 0 and 1 keep',
+    defaultText: 'descent, with --harden exact',
   },
   {
     phase: 'map',
@@ -610,6 +612,15 @@ export const settings: readonly Setting[] = [
     placeholder: 'W',
     help: 'makes the descent minimise MSE + W · gate cost, the cost relative to the exact multiplier',
     defaultText: '0',
+  },
+  {
+    phase: 'map',
+    group: 'Mapping',
+    name: 'error-bound',
+    paths: ['map.errorBound'],
+    placeholder: 'SHARE',
+    help: 'lets the search exact save gates while the error over the measured operands grows by this share at most',
+    defaultText: 'no gate is changed',
   },
   {
     phase: 'map',
@@ -689,5 +700,13 @@ export const settings: readonly Setting[] = [
     parse: perOperand,
     expected: '0 to 127 codes, or 16x4 along weights × activations',
     defaultText: "a sixteenth of the operand's codes, 16 of 8 bits",
+  },
+  {
+    ...rivals,
+    name: 'rivals',
+    paths: ['rivals'],
+    placeholder: 'NAME',
+    help: 'exact multipliers of fewer bits to measure beside the run’s own: after post-training quantisation, or retrained as in recovery, too',
+    alone: 'post-training',
   },
 ];
