@@ -1,6 +1,6 @@
-// The kernels of depthwise convolutions and of formulas run on this processor (host-device.ts) and agree with the reference, with
-// threads and blocks in either order. The cases here are few, because each needs compilations of its own;
-// TRAM_HOST_KERNELS=FILTER takes all whose name contains it.
+// The kernels of depthwise convolutions and of formulas run on this processor (host-device.ts) and agree with the
+// reference, with threads and blocks in either order. The cases here are few, because each needs compilations of its
+// own; TRAM_HOST_KERNELS=FILTER takes all whose name contains it.
 
 import { afterAll, describe, expect, test } from 'vitest';
 import { expectedOf, problemsOf } from '../engine/conformance.ts';

@@ -130,7 +130,7 @@ function divergences(): Case[] {
   }));
 }
 
-/** Means of rows and of all: in their gradients nothing but the number of elements of a row says that there are rows. */
+/** Means of rows and of all: in their gradients the number of elements of a row alone says that there are rows. */
 function means(): Case[] {
   const shapes: Shape[] = [[1], [7], [256], [1030], [3, 8], [5, 9], [2, 1500]];
   return shapes.map((shape) => defined('formula', `mean: ${named(shape)}`, [floatsOf(3)(shape, -1, 2)], mean));
