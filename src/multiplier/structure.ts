@@ -88,12 +88,42 @@ export function columnStructure(widths: OperandWidths, count: number): Structure
   );
 }
 
-/** A θ for each partial product. */
-export function productStructure(widths: OperandWidths): Structure {
+/**
+ * A θ for each partial product, weight bit by weight bit; where `count` says so only for those of the `count` lowest
+ * columns.
+ */
+export function productStructure(
+  widths: OperandWidths,
+  count = widths.weightBits + widths.activationBits - 1,
+): Structure {
   const { weightBits, activationBits } = widths;
-  const index = Array.from({ length: weightBits * activationBits }, (_, at) => at);
-  const names = index.map((at) => `w[${Math.floor(at / activationBits)}]·x[${at % activationBits}]`);
-  return structureOf(widths, index, names);
+  checkOperandBits(weightBits, activationBits);
+  checkColumnCount(widths, count);
+  const read = columnsOf(widths).map((column) => column < count);
+  const names = read.flatMap((own, at) =>
+    own ? [`w[${Math.floor(at / activationBits)}]·x[${at % activationBits}]`] : [],
+  );
+  let next = 0;
+  return structureOf(
+    widths,
+    read.map((own) => (own ? next++ : -1)),
+    names,
+  );
+}
+
+/** What one θ is of: all partial products of a column, or a single one. */
+export const grainNames = ['column', 'product'] as const;
+export type Grain = (typeof grainNames)[number];
+
+/** The structure of a grain over the `count` lowest columns. */
+export function structureOfGrain(grain: Grain, widths: OperandWidths, count: number): Structure {
+  return grain === 'product' ? productStructure(widths, count) : columnStructure(widths, count);
+}
+
+function checkColumnCount({ weightBits, activationBits }: OperandWidths, count: number): void {
+  const columns = weightBits + activationBits - 1;
+  if (Number.isInteger(count) && count >= 0 && count <= columns) return;
+  throw new UserError(`a structure of ${count} columns: expected a whole number from 0 to ${columns}`);
 }
 
 /** θ as a network uses it: limited to [0, 1]. */

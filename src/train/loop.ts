@@ -13,6 +13,7 @@ import { adoptAverages, averagedNames } from './average.ts';
 import { evaluator } from './evaluation.ts';
 import { feedOf } from './feed.ts';
 import { added, type Figures, meansOf, noSums, type Sums } from './figures.ts';
+import { hardeningOf, hardenStructures, pushAt } from './hardening.ts';
 import { ResultsInFlight } from './pipeline.ts';
 import { rateShare, type Schedule } from './schedule.ts';
 import {
@@ -22,6 +23,7 @@ import {
   readStructures,
   StepPrograms,
   type StepResult,
+  savings,
   stepKey,
 } from './step.ts';
 import type { Arithmetic, Task } from './task.ts';
@@ -52,8 +54,11 @@ export interface LoopOptions<M extends string = string> extends Learning, Schedu
    * augmentation.
    */
   readonly firstEpoch: number;
-  /** Structures that learn, with a learning rate and a weight decay of their own. */
-  readonly structure?: { readonly power: PowerTerm } & RateOptions;
+  /**
+   * Structures that learn, with a learning rate and a weight decay of their own; `harden`: the last share of the steps
+   * in which every θ becomes 0 or 1 (hardening.ts), default 0.
+   */
+  readonly structure?: { readonly power: PowerTerm; readonly harden?: number | undefined } & RateOptions;
   /** Activations are computed again instead of being kept (see StepOptions); default: false. */
   readonly recompute?: Recompute;
   /** Where to go on. */
@@ -125,6 +130,8 @@ export async function trainEpochs<M extends string>(options: LoopOptions<M>): Pr
   const aliasOf = options.average ? averagedNames(session) : undefined;
   const evaluate = await evaluator(session, task, arithmetic, dataset.test, aliasOf);
   const steps = batchesPerEpoch(dataset.train.count, batchSize, false);
+  const hardening = hardeningOf(structure?.harden, epochs * steps);
+  const thetaRateAt = (rate: number, at: number) => (hardening && at >= hardening.fixed ? 0 : rate);
   let position = options.start;
   while (position.epoch < epochs) {
     const { epoch } = position;
@@ -160,10 +167,16 @@ export async function trainEpochs<M extends string>(options: LoopOptions<M>): Pr
         if (next) {
           const { request, result: batch } = next.value;
           const examples = request.numbers.length;
+          const at = epoch * steps + step;
+          if (structure && at === hardening?.fixed) {
+            await inFlight.settle();
+            await hardenStructures(session, learnedSavings(structure.power));
+          }
           const { result } = await trainer.start(batch, examples, {
             rate: rateAt(options.learningRate, step),
-            thetaRate: structure && rateAt(structure.learningRate, step),
-            number: epoch * steps + step + 1,
+            thetaRate: structure && thetaRateAt(rateAt(structure.learningRate, step), at),
+            push: hardening && pushAt(hardening, at),
+            number: at + 1,
             key: stepKey(order.seed, order.epoch, step),
           });
           step++;
@@ -198,6 +211,9 @@ export async function trainEpochs<M extends string>(options: LoopOptions<M>): Pr
   await evaluate.dispose();
   if (options.average) await adoptAverages(session);
 }
+
+const learnedSavings = ({ structures }: PowerTerm) =>
+  structures.map((learned) => ({ theta: learned.theta, savings: savings(learned) }));
 
 /** The result of a step, with its number (1 … steps) and what it was a mean over. */
 interface Step<M extends string> extends StepResult<M> {

@@ -2,7 +2,8 @@
 
 import type { Batch } from '../data/split.ts';
 import type { Program, Session } from '../engine/backend.ts';
-import type { Graph } from '../engine/graph/graph.ts';
+import { constant, input } from '../engine/graph/expression.ts';
+import type { Graph, Value } from '../engine/graph/graph.ts';
 import { plan } from '../engine/graph/plan.ts';
 import { clampTheta, powerShares, type Structure } from '../multiplier/structure.ts';
 import { RANDOM_KEY } from '../nn/layers.ts';
@@ -13,6 +14,7 @@ import { f32 } from '../tensor/tensor.ts';
 import { appendAverages, KEEP } from './average.ts';
 import { writeBatch } from './feed.ts';
 import { type Figures, outputFigures, readFigures, readScalar } from './figures.ts';
+import { PUSH } from './hardening.ts';
 import {
   appendUpdates,
   BETA2,
@@ -46,7 +48,7 @@ export interface PowerTerm {
 }
 
 /** What each θ of a structure saves of the network's power when all that reads it is removed. */
-const savings = ({ structure, share }: LearnedStructure): number[] =>
+export const savings = ({ structure, share }: LearnedStructure): number[] =>
   powerShares(structure).map((ofMultiplier) => share * ofMultiplier);
 
 /** How the weights learn from a gradient. */
@@ -61,8 +63,12 @@ export interface StepOptions<M extends string = string> extends Learning {
   readonly session: Session;
   readonly task: Task<M>;
   readonly arithmetic: Arithmetic;
-  /** Structures that learn, with a weight decay of their own. */
-  readonly structure?: { readonly power: PowerTerm; readonly weightDecay: number };
+  /** Structures that learn, with a weight decay of their own; `harden`: whether they are pushed to 0 and 1. */
+  readonly structure?: {
+    readonly power: PowerTerm;
+    readonly weightDecay: number;
+    readonly harden?: number | undefined;
+  };
   /**
    * Activations inside the network's blocks are computed again in the backward pass instead of being kept; the results
    * are the same.
@@ -89,6 +95,8 @@ export const THETA_RATE = 'thetaLearningRate';
 export interface StepPlace {
   readonly rate: number;
   readonly thetaRate: number | undefined;
+  /** Weight of the penalty that pushes θ to 0 and 1 (hardening.ts), where there is one. */
+  readonly push?: number | undefined;
   /** 1, 2, … in the phase. */
   readonly number: number;
   /** Of what the step draws (stepKey). */
@@ -98,7 +106,8 @@ export interface StepPlace {
 /** Sets what a step's program takes beside a batch so that weights and structures stay as they are. */
 export function holdStill(program: Program, { inputs }: Pick<Graph, 'inputs'>): void {
   for (const name of inputs.keys()) {
-    if (name.startsWith(RATE) || name === THETA_RATE || name === KEEP) program.write(name, Float32Array.of(0));
+    if (name.startsWith(RATE) || name === THETA_RATE || name === PUSH || name === KEEP)
+      program.write(name, Float32Array.of(0));
     if (name === CORRECTIONS) program.write(name, Float32Array.of(1, 1));
   }
 }
@@ -138,7 +147,7 @@ export class StepPrograms<M extends string> {
   async start(
     batch: Batch,
     size: number,
-    { rate, thetaRate, number, key }: StepPlace,
+    { rate, thetaRate, push = 0, number, key }: StepPlace,
   ): Promise<{ result: Promise<StepResult<M>> }> {
     const { program, inputs } = await this.#program(size);
     writeBatch(program, batch);
@@ -150,6 +159,7 @@ export class StepPrograms<M extends string> {
     const { average = 0 } = this.#options;
     if (average > 0) program.write(KEEP, Float32Array.of(keptAverage(average, number)));
     if (thetaRate !== undefined) program.write(THETA_RATE, Float32Array.of(thetaRate));
+    if (inputs.has(PUSH)) program.write(PUSH, Float32Array.of(push));
     if (inputs.has(RANDOM_KEY)) program.write(RANDOM_KEY, key);
     await program.run();
     return { result: this.#resultOf(program) };
@@ -202,7 +212,8 @@ export function trainingStep<M extends string>(
     const { lambda, structures } = structure.power;
     const power = graph.labelled('power', () => powerOf(network, structure.power));
     graph.output('power', power);
-    objective = graph.labelled('loss', () => graph.apply1('add', [loss, power], { alpha: 1, beta: lambda }));
+    const counted = structure.harden ? graph.labelled('power', () => pushed(network, structure.power, power)) : power;
+    objective = graph.labelled('loss', () => graph.apply1('add', [loss, counted], { alpha: 1, beta: lambda }));
     const thetas = structures.map(({ theta, structure: { count } }) => graph.variable(theta, [count]));
     const { weightDecay } = structure;
     groups.push({ variables: thetas, rate: THETA_RATE, optimizer, momentum, beta2, weightDecay });
@@ -249,6 +260,24 @@ function powerOf({ graph }: Pick<BuiltNetwork, 'graph'>, { structures }: PowerTe
   });
   const total = saved.reduce((sum, term) => graph.apply1('add', [sum, term], { alpha: 1, beta: 1 }));
   return graph.apply1('affine', [total], { scale: -1, offset: 1 });
+}
+
+/** power + push · Σ savings · θ(1 − θ): θ that are neither 0 nor 1 cost more than their power. */
+function pushed({ graph }: Pick<BuiltNetwork, 'graph'>, { structures }: PowerTerm, power: Value): Value {
+  const undecided = structures.map((learned) => {
+    const { count } = learned.structure;
+    const values = clampedTheta(graph, learned.theta, count);
+    const theta = input(0);
+    const open = graph.apply1('formula', [values], {
+      ...{ name: 'undecided θ', shape: [count] },
+      outputs: [{ of: theta.times(constant(1).minus(theta)), per: 'element' }],
+    });
+    return graph.apply1('dot', [open, graph.constant(f32([count], savings(learned)))], {});
+  });
+  const total = undecided.reduce((sum, term) => graph.apply1('add', [sum, term], { alpha: 1, beta: 1 }));
+  return graph.apply1('add', [power, graph.apply1('scaleBy', [total, graph.input(PUSH, [])], {})], {
+    ...{ alpha: 1, beta: 1 },
+  });
 }
 
 /** θ of each structure as the network uses it, and the power they give. */

@@ -200,6 +200,8 @@ const changes = new Map<string, Change>([
   ['explore.columns', ['explore', 7]],
   ['explore.initiallyRemoved', ['explore', 1]],
   ['explore.structure', ['explore', 'per-layer']],
+  ['explore.grain', ['explore', 'product']],
+  ['explore.harden', ['explore', 0.5]],
   ['explore.thetaLearningRate', ['explore', 0.2]],
   ['explore.thetaWeightDecay', ['explore', 0.1]],
   ...training('explore', 'cosine'),

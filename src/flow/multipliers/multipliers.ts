@@ -4,7 +4,7 @@
 
 import type { Session } from '../../engine/backend.ts';
 import { exactMultiplier, type Multiplier, withSlopes } from '../../multiplier/multiplier.ts';
-import { columnStructure, type Structure, thetaOfColumns } from '../../multiplier/structure.ts';
+import { type Structure, structureOfGrain, thetaOfColumns } from '../../multiplier/structure.ts';
 import type { BatchNorm } from '../../quant/fold.ts';
 import { invariant } from '../../tensor/errors.ts';
 import { f32 } from '../../tensor/tensor.ts';
@@ -29,9 +29,10 @@ export interface RunStructure {
   readonly layers: readonly RunLayer[];
 }
 
-/** What each θ of a run is: one per column. */
+/** What each θ of a run is of: a column, or a partial product. */
 export function structureOfRun({ bits, explore }: Configuration): Structure {
-  return columnStructure({ weightBits: bits.weights, activationBits: bits.activations }, explore.columns);
+  const widths = { weightBits: bits.weights, activationBits: bits.activations };
+  return structureOfGrain(explore.grain, widths, explore.columns);
 }
 
 /** The structures of a run, in the order of their first layers: one for all, or one per layer. */

@@ -47,6 +47,7 @@ export async function explore(context: RunContext): Promise<PhaseResult> {
             power,
             learningRate: settings.thetaLearningRate,
             weightDecay: settings.thetaWeightDecay,
+            harden: settings.harden,
           },
         },
       },

@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { MOST_CLASSES } from '../../data/labels.ts';
 import { parseTransforms } from '../../data/transforms.ts';
 import { defaultSmoothing, type Smoothing } from '../../multiplier/slopes.ts';
+import { type Grain, grainNames } from '../../multiplier/structure.ts';
 import { operandOrders } from '../../multiplier/table.ts';
 import { tableOrders } from '../../netlist/formats/interpret.ts';
 import { searchNames } from '../../netlist/mapping/task.ts';
@@ -146,6 +147,8 @@ const givenConfiguration = z.strictObject({
       columns: z.int().min(1).optional(),
       initiallyRemoved: z.int().min(0).optional(),
       structure: z.enum(['shared', 'per-layer']).default('shared'),
+      grain: z.enum(grainNames).default('column'),
+      harden: share.default(0),
       epochs: epochs.default(10),
       batchSize: batchSize.default(64),
       learningRate: rate.default(5e-4),
@@ -186,14 +189,21 @@ const givenConfiguration = z.strictObject({
     .prefault({}),
 });
 
+/** P where nobody says it. */
+function usualColumns({ weights, activations }: { weights: number; activations: number }, grain: Grain): number {
+  return grain === 'product' ? weights + activations - 1 : Math.max(weights, activations);
+}
+
 /**
  * With every default filled in; those of P and of the columns removed at the start depend on the widths (8 and 4, 4 and
  * 2 bits), and so does the smoothing of the difference-based gradient, which only that gradient has.
  */
 export const configurationSchema = givenConfiguration.transform((given) => {
   const { bits, explore } = given;
-  const columns = explore.columns ?? Math.max(bits.weights, bits.activations);
-  const initiallyRemoved = explore.initiallyRemoved ?? Math.floor(columns / 2);
+  // A θ per partial product reaches every one of them and begins with the exact multiplier.
+  const single = explore.grain === 'product';
+  const columns = explore.columns ?? usualColumns(bits, explore.grain);
+  const initiallyRemoved = explore.initiallyRemoved ?? (single ? 0 : Math.floor(columns / 2));
   const { smoothing, ...recover } = given.recover;
   const usual = defaultSmoothing(bits.weights, bits.activations);
   const windows: Smoothing = {

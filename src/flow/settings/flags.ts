@@ -17,15 +17,16 @@ export interface ChangedSetting {
 }
 
 /**
- * Compared with the defaults at the same widths and gradient, on which other defaults depend; without the settings of a
- * phase that the run lacks.
+ * Compared with the defaults at the same widths, grain and gradient, on which other defaults depend; without the
+ * settings of a phase that the run lacks.
  */
 export function changedSettings(configuration: Configuration): ChangedSetting[] {
-  const { bits, recover, recipe } = configuration;
+  const { bits, explore, recover, recipe } = configuration;
   const defaults = flatten(parseConfiguration({}, 'defaults'));
-  const usual = flatten(parseConfiguration({ recipe, bits, recover: { gradient: recover.gradient } }, 'defaults'));
+  const deciding = { recipe, bits, explore: { grain: explore.grain }, recover: { gradient: recover.gradient } };
+  const usual = flatten(parseConfiguration(deciding, 'defaults'));
   const unused = phases.filter((phase) => !phasesOf(configuration).includes(phase));
-  const own = ['recipe', 'bits.weights', 'bits.activations', 'recover.gradient'];
+  const own = ['recipe', 'bits.weights', 'bits.activations', 'explore.grain', 'recover.gradient'];
   return [...flatten(configuration)].flatMap(([setting, value]) => {
     const before = own.includes(setting) ? defaults.get(setting) : usual.get(setting);
     if (unused.some((section) => setting.startsWith(`${section}.`))) return [];

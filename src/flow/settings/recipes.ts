@@ -11,7 +11,7 @@ export type RecipeName = (typeof recipeNames)[number];
 const cifar10: ConfigurationInput = {
   train: { batchSize: 256 },
   quantize: { batchSize: 256, range: 'as-observed' },
-  explore: { batchSize: 256, thetaLearningRate: 5e-4, thetaWeightDecay: 5e-4 },
+  explore: { batchSize: 256, grain: 'column', harden: 0, thetaLearningRate: 5e-4, thetaWeightDecay: 5e-4 },
   map: { search: 'greedy', operands: 'uniform' },
   recover: { batchSize: 256 },
 };
@@ -51,7 +51,7 @@ export const recipes: Readonly<Record<RecipeName, Recipe>> = {
     settings: {
       sample: 100_000,
       quantize: { batchSize: 64, range: 'as-observed' },
-      explore: { ...imagenet, epochs: 5, columns: 6, thetaLearningRate: 5e-5 },
+      explore: { ...imagenet, epochs: 5, grain: 'column', harden: 0, columns: 6, thetaLearningRate: 5e-5 },
       map: cifar10.map,
       recover: { ...imagenet, epochs: 10 },
     },

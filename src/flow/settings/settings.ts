@@ -160,13 +160,20 @@ export interface ConfigurationInput {
         lambda?: number | undefined;
         /**
          * P: how many of the lowest columns may be approximated, up to weights + activations − 1; default: the wider
-         * operand's bits.
+         * operand's bits, with a θ per product all.
          */
         columns?: number | undefined;
-        /** Columns removed at the start (θ = 1); default: half of P. */
+        /** Columns removed at the start (θ = 1); default: half of P, with a θ per product none. */
         initiallyRemoved?: number | undefined;
         /** One multiplier for all layers (default) or one for each. */
         structure?: 'shared' | 'per-layer' | undefined;
+        /** What each θ is of: a column of partial products (default, as published), or a single partial product. */
+        grain?: 'column' | 'product' | undefined;
+        /**
+         * The last share of the phase, 0 … below 1, in which every θ is brought to 0 or 1 and the weights adapt to
+         * that; default 0: θ ends anywhere in [0, 1], as published.
+         */
+        harden?: number | undefined;
         /** Learning rate of θ; default 0.02. */
         thetaLearningRate?: number | undefined;
         /** Weight decay of θ; default 0. */

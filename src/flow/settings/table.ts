@@ -451,6 +451,7 @@ export const settings: readonly Setting[] = [
     paths: ['explore.columns'],
     placeholder: 'P',
     help: 'how many of the lowest columns of partial products may be approximated',
+    defaultText: "the wider operand's bits, with a θ per product all",
   },
   {
     ...explore,
@@ -458,6 +459,7 @@ export const settings: readonly Setting[] = [
     paths: ['explore.initiallyRemoved'],
     placeholder: 'N',
     help: 'columns that are removed at the start (θ = 1)',
+    defaultText: 'half of --columns, with a θ per product 0',
   },
   {
     ...explore,
@@ -465,6 +467,20 @@ export const settings: readonly Setting[] = [
     paths: ['explore.structure'],
     placeholder: 'NAME',
     help: 'one multiplier for all layers, or one for each',
+  },
+  {
+    ...explore,
+    name: 'structure-grain',
+    paths: ['explore.grain'],
+    placeholder: 'NAME',
+    help: 'what each θ is of: a column of partial products (as published), or a single product',
+  },
+  {
+    ...explore,
+    name: 'harden',
+    paths: ['explore.harden'],
+    placeholder: 'SHARE',
+    help: 'last share of the epochs, in which every θ becomes 0 or 1 and the weights adapt to that; 0: none, as published',
   },
   {
     ...explore,
