@@ -74,8 +74,8 @@ describe('the options of a run', () => {
   });
 
   test('say all of them together, each once', () => {
-    // A given multiplier takes no cost, and its run explores nothing.
-    const exclusive = ['map.costBudget', 'map.costWeight', 'map.multiplier'];
+    // A given multiplier takes no cost, and its run explores nothing; targets find λ.
+    const exclusive = ['explore.lambda', 'map.costBudget', 'map.costWeight', 'map.multiplier'];
     const every = paths
       .filter((path) => !exclusive.includes(path))
       .map(changed)

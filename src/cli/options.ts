@@ -26,9 +26,11 @@ const MOST_THREADS = 64;
 export function addSettings(command: Command, settings: readonly Setting[], onRun: boolean): void {
   for (const setting of settings) {
     const name = optionName(setting, onRun);
-    const flags = setting.placeholder === undefined ? name : `${name} <${setting.placeholder}>`;
+    const { placeholder, alone } = setting;
+    const value = alone === undefined ? ` <${placeholder}>` : ` [${placeholder}]`;
+    const flags = placeholder === undefined ? name : name + value;
     const option = new Option(flags, describeSetting(setting)).helpGroup(`${setting.group}:`);
-    if (setting.placeholder !== undefined) option.argParser((text: string) => parseSetting(setting, name, text));
+    if (placeholder !== undefined) option.argParser((text: string) => parseSetting(setting, name, text));
     command.addOption(option);
   }
   if (!onRun) return;
@@ -101,7 +103,8 @@ export function readSettings(command: Command, settings: readonly Setting[], onR
   const said = new SaidSettings(input);
   for (const setting of settings) {
     const name = optionName(setting, onRun);
-    const given = values[new Option(name).attributeName()];
+    const value = values[new Option(name).attributeName()];
+    const given = value === true && setting.alone !== undefined ? parseSetting(setting, name, setting.alone) : value;
     if (unset.includes(name.slice(2))) {
       if (given !== undefined) throw new UserError(`${name} is given and also unset; leave one out`);
       said.say(

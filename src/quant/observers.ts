@@ -19,7 +19,7 @@ export interface Range {
 }
 
 /** Bins that hold something, from the lowest. */
-interface Bins {
+export interface Bins {
   readonly middles: Float64Array;
   readonly counts: Float64Array;
 }

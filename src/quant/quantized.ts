@@ -1,7 +1,8 @@
 // Quantised multiplication of a layer: both operands become codes, the product is that of the layer's multiplier. Three
 // modes make three graphs of the same network: `calibrate` finds ranges in one pass (min-max, then the MSE clip
-// search), `train` learns them (weights: minimum and maximum of each step, activations: moving average; both scaled by
-// learned clip factors), `evaluate` uses what is stored.
+// search), `train` learns them, `evaluate` uses what is stored. What is learnt is the quantiser's choice: with `clips`
+// factors of the ranges (weights: minimum and maximum of each step, activations: moving average), with `steps` the
+// stored scales themselves (./steps.ts), so that training computes with what evaluation does.
 // A range holds 0 unless the published observers are asked for: then every zero point is a code, and nothing is clamped
 // away.
 // All state lives in variables named `<layer>.<what>`; see `stateName`.
@@ -22,8 +23,17 @@ export type QuantMode = 'calibrate' | 'train' | 'evaluate';
 export const rangeNames = ['with-zero', 'as-observed'] as const;
 export type RangeName = (typeof rangeNames)[number];
 
+/**
+ * What a quantiser learns: factors of the observed ranges (OmniQuant's learned clipping, as published), or the size of
+ * its step (LSQ, Esser et al., 2020).
+ */
+export const quantizerNames = ['clips', 'steps'] as const;
+export type QuantizerName = (typeof quantizerNames)[number];
+
 export interface QuantOptions {
   readonly mode: QuantMode;
+  /** Default: clips. */
+  readonly quantizer?: QuantizerName;
   /** Default: with-zero. */
   readonly range?: RangeName;
   /** Weights: one scale per output channel, or one per layer. */
@@ -70,10 +80,11 @@ interface Codes {
 export function multiplyQuantized(options: QuantOptions): Multiply {
   return (layer, x, weight) => {
     const { graph } = x;
-    const { mode, range = 'with-zero' } = options;
+    const { mode, range = 'with-zero', quantizer = 'clips' } = options;
     const widths = options.widthsOf(layer);
     const { weightBits, activationBits } = widths;
-    const observe = { mode, holdsZero: range === 'with-zero' };
+    const isStored = mode === 'evaluate' || (mode === 'train' && quantizer === 'steps');
+    const observe = { mode: isStored ? 'evaluate' : mode, holdsZero: range === 'with-zero' } as const;
     const granularity: Granularity = options.channelwise ? 'channel' : 'tensor';
     const input = operandCodes(graph, observe, layer.name, 'input', x, activationBits, 'tensor');
     const weights = operandCodes(graph, observe, layer.name, 'weight', weight, weightBits, granularity);

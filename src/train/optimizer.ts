@@ -5,8 +5,10 @@
 import { constant, input, maximum, squareRoot } from '../engine/graph/expression.ts';
 import { type GradientOptions, gradients } from '../engine/graph/gradients.ts';
 import type { Graph, Value } from '../engine/graph/graph.ts';
+import type { Manner } from '../quant/steps.ts';
 import { invariant } from '../tensor/errors.ts';
 import { matchesPattern } from '../tensor/names.ts';
+import { f32, sizeOf } from '../tensor/tensor.ts';
 
 export const optimizerNames = ['sgd', 'nesterov', 'adam', 'adamw'] as const;
 export type OptimizerName = (typeof optimizerNames)[number];
@@ -46,6 +48,8 @@ export const isTrainingState = (name: string): boolean => name.includes('#');
 export interface UpdateOptions extends GradientOptions {
   /** The gradients of all groups are scaled down together to this norm where they are longer; default: they are not. */
   readonly clipGradient?: number | undefined;
+  /** How variables move to which a rule's change is not simply added. */
+  readonly manners?: readonly Manner[];
 }
 
 /**
@@ -54,8 +58,12 @@ export interface UpdateOptions extends GradientOptions {
 export function appendUpdates(loss: Value, groups: readonly ParameterGroup[], options: UpdateOptions = {}): void {
   const { graph } = loss;
   const variables = groups.flatMap((group) => group.variables);
-  const { clipGradient, ...how } = options;
-  const found = gradients(loss, variables, how);
+  const { clipGradient, manners = [], ...how } = options;
+  const mannerOf = new Map(manners.map((manner) => [manner.variable, manner]));
+  const found = gradients(loss, variables, how).map((gradient, at) => {
+    const manner = gradient && mannerOf.get(variables[at]!);
+    return manner ? graph.labelled('optimiser', () => manner.gradient(gradient)) : gradient;
+  });
   const derivatives = clipGradient === undefined ? found : clipped(graph, found, clipGradient);
   const inputs = new Map<string, Value>();
   const inputOf = (name: string, shape: readonly number[]) => {
@@ -69,24 +77,37 @@ export function appendUpdates(loss: Value, groups: readonly ParameterGroup[], op
     const shared = isAdam(rule) ? [learningRate, inputOf(CORRECTIONS, [2])] : [learningRate];
     for (const variable of own) {
       const gradient = derivatives[at++];
-      if (gradient) graph.labelled('optimiser', () => update(graph, variable, gradient, rule, shared));
+      const manner = mannerOf.get(variable);
+      if (gradient) graph.labelled('optimiser', () => update(graph, variable, gradient, rule, shared, manner));
     }
   }
 }
 
-function update(graph: Graph, variable: Value, gradient: Value, rule: Rule, shared: readonly Value[]): void {
+function update(
+  graph: Graph,
+  variable: Value,
+  gradient: Value,
+  rule: Rule,
+  shared: readonly Value[],
+  manner: Manner | undefined,
+): void {
   invariant(variable.source.kind === 'variable', 'only variables learn');
   const { name } = variable.source;
   const { optimizer = 'sgd', momentum, beta2 = BETA2, weightDecay } = rule;
   const stateOf = (what: string) => graph.variable(`${name}#${what}`, variable.shape);
   const state = isAdam(rule) ? [stateOf('mean'), stateOf('square')] : [stateOf('velocity')];
-  const operands = [variable, gradient, ...state, ...shared];
+  const { shape } = variable;
+  // What a rule makes of 0 is its change.
+  const from = manner ? graph.constant(f32(shape, new Float32Array(sizeOf(shape)))) : variable;
+  const operands = [from, gradient, ...state, ...shared];
   const moments = { beta1: momentum, beta2, epsilon: EPSILON, weightDecay, decoupled: optimizer === 'adamw' };
   const nesterov = optimizer === 'nesterov' ? { nesterov: true } : {};
   const updated = isAdam(rule)
     ? graph.apply('adam', operands, moments)
     : graph.apply('sgd', operands, { momentum, weightDecay, ...nesterov });
-  for (const [k, to] of [variable, ...state].entries()) graph.assign(to, updated[k]!);
+  const [next, ...nextState] = updated as readonly [Value, ...Value[]];
+  for (const [to, value] of manner ? manner.moved(next) : [[variable, next] as const]) graph.assign(to, value);
+  for (const [k, to] of state.entries()) graph.assign(to, nextState[k]!);
 }
 
 /** min(1, most/(‖gradients‖ + 1e-6)) times each, as clip_grad_norm_; sums in the order of the variables. */
@@ -111,6 +132,8 @@ export interface GroupOptions extends Rule {
   readonly decayOf?: 'all' | 'weights';
   /** `PATTERN=FACTOR`: parts of the learning rate for variables by their names, the last that matches; default none. */
   readonly rates?: readonly string[];
+  /** What learned step sizes have of the learning rate where `rates` say nothing else; default 1. */
+  readonly stepRate?: number;
 }
 
 /** Pattern and factor of an entry; undefined for what is none. */
@@ -123,15 +146,24 @@ export function parseRate(text: string): { readonly pattern: string; readonly fa
 export const rateName = (rate: string, factor: number): string => (factor === 1 ? rate : `${rate}×${factor}`);
 
 /** The factors that a network's variables may learn by. */
-export function rateFactors({ rates = [] }: Pick<GroupOptions, 'rates'>): number[] {
-  return [...new Set([1, ...rates.map((text) => parseRate(text)!.factor)])];
+export function rateFactors({ rates = [], stepRate = 1 }: Pick<GroupOptions, 'rates' | 'stepRate'>): number[] {
+  return [...new Set([1, stepRate, ...rates.map((text) => parseRate(text)!.factor)])];
+}
+
+/** The groups of learned step sizes, which do not decay. */
+export function stepGroupsOf(
+  variables: readonly Value[],
+  rate: string,
+  { rates = [], stepRate = 1, ...rule }: GroupOptions,
+): ParameterGroup[] {
+  return groupsOf(variables, rate, { ...rule, weightDecay: 0, rates: [`*=${stepRate}`, ...rates] }, () => false);
 }
 
 /** The variables in groups of one rate and decay; `isWeight`: of a convolution or a linear layer. */
 export function groupsOf(
   variables: readonly Value[],
   rate: string,
-  { decayOf = 'all', rates = [], ...rule }: GroupOptions,
+  { decayOf = 'all', rates = [], stepRate: _, ...rule }: GroupOptions,
   isWeight: (name: string) => boolean,
 ): ParameterGroup[] {
   const parts = rates.map((text) => parseRate(text)!);

@@ -9,6 +9,7 @@ import { clampTheta, powerShares, type Structure } from '../multiplier/structure
 import { RANDOM_KEY } from '../nn/layers.ts';
 import { clampedTheta } from '../quant/products.ts';
 import { clipVariables } from '../quant/quantized.ts';
+import { learnedSteps } from '../quant/steps.ts';
 import { Random, streams } from '../tensor/random.ts';
 import { f32 } from '../tensor/tensor.ts';
 import { appendAverages, KEEP } from './average.ts';
@@ -25,9 +26,17 @@ import {
   isAdam,
   rateFactors,
   rateName,
+  stepGroupsOf,
 } from './optimizer.ts';
 import { keptAverage } from './schedule.ts';
-import { type Arithmetic, type BuiltNetwork, buildNetwork, type Feed, type Task } from './task.ts';
+import {
+  type Arithmetic,
+  type BuiltNetwork,
+  buildNetwork,
+  type Feed,
+  type QuantizedArithmetic,
+  type Task,
+} from './task.ts';
 
 /**
  * A structure that learns in a network: the variable of its θ, and its layers' share of the multiplications, from 0 to
@@ -205,7 +214,17 @@ export function trainingStep<M extends string>(
   const parameters = layers.parameters.filter(({ trainable }) => trainable).map(({ value }) => value);
   const weights = [...parameters, ...clipVariables(graph, layers.multiplying)];
   const multiplied = new Set(layers.multiplying.map(({ name }) => `${name}.weight`));
-  const groups = groupsOf(weights, RATE, learning, (name) => multiplied.has(name));
+  const manners = isLearnedStep(arithmetic)
+    ? learnedSteps(graph, { holdsZero: arithmetic.range !== 'as-observed' })
+    : [];
+  const groups = [
+    ...groupsOf(weights, RATE, learning, (name) => multiplied.has(name)),
+    ...stepGroupsOf(
+      manners.map(({ variable }) => variable),
+      RATE,
+      learning,
+    ),
+  ];
   const { optimizer = 'sgd', momentum, beta2 = BETA2 } = learning;
   let objective = loss;
   if (structure) {
@@ -221,10 +240,13 @@ export function trainingStep<M extends string>(
   graph.output('objective', objective);
   outputFigures(graph, network);
   const { clipGradient, average = 0 } = learning;
-  appendUpdates(objective, groups, { clipGradient, ...recomputed(recompute, layers.blocks) });
+  appendUpdates(objective, groups, { clipGradient, manners, ...recomputed(recompute, layers.blocks) });
   if (average > 0) appendAverages(graph, new Set(structure?.power.structures.map(({ theta }) => theta)));
   return network;
 }
+
+const isLearnedStep = (arithmetic: Arithmetic): arithmetic is QuantizedArithmetic =>
+  arithmetic.kind === 'quantized' && arithmetic.quantizer === 'steps';
 
 /** The products of the layers: most of a step's work, and a part of its memory. */
 const PRODUCTS = ['conv2d', 'axmConv2d'] as const;

@@ -11,7 +11,7 @@ import type { OperandWidths } from '../engine/graph/ops.ts';
 import type { Multiplier } from '../multiplier/multiplier.ts';
 import { Layers, type Multiply, type MultiplyingLayer, multiplyFloat } from '../nn/layers.ts';
 import type { BatchNorm } from '../quant/fold.ts';
-import { multiplyQuantized, type QuantMode, type RangeName } from '../quant/quantized.ts';
+import { multiplyQuantized, type QuantizerName, type QuantMode, type RangeName } from '../quant/quantized.ts';
 import { given } from '../tensor/given.ts';
 
 /** A figure of merit beside the loss. */
@@ -76,6 +76,8 @@ export interface QuantizedArithmetic extends Common {
   readonly weightBits: number;
   readonly activationBits: number;
   readonly channelwise: boolean;
+  /** What training learns of the quantisers; default: clips. */
+  readonly quantizer?: QuantizerName;
   /** Default: with-zero. */
   readonly range?: RangeName;
   /** Operand widths of a layer that has its own; default: those above for all. */
@@ -140,9 +142,9 @@ function multiplication(arithmetic: Arithmetic, mode: QuantMode): Multiply {
       return multiplyFloat(layer, x, weight);
     };
   }
-  const { channelwise, range = 'with-zero' } = arithmetic;
+  const { channelwise, range = 'with-zero', quantizer = 'clips' } = arithmetic;
   const multiplierOf = ({ name }: MultiplyingLayer) => arithmetic.multiplierOf(name);
   const widthsOf = ({ name }: MultiplyingLayer) => widthsIn(arithmetic, name);
-  const quantized = multiplyQuantized({ widthsOf, channelwise, range, mode, multiplierOf });
+  const quantized = multiplyQuantized({ widthsOf, channelwise, quantizer, range, mode, multiplierOf });
   return (layer, x, weight) => (arithmetic.isFloat?.(layer.name) ? multiplyFloat : quantized)(layer, x, weight);
 }

@@ -99,11 +99,17 @@ export const gradientRules: { readonly [K in OpName]?: Rule<K> } = {
   clipScale: ({ inputs, attributes }, [gScale], graph) => [
     ...graph.apply('clipScaleGradient', [gScale!, ...inputs], attributes),
   ],
-  /** Surrogate: rounding is the identity, the zero point is a constant; g is the gradient of the dequantised codes. */
-  quantize: ({ inputs, attributes }, [g], graph) => [
-    ...graph.apply('quantizeGradient', [g!, ...inputs], attributes),
-    undefined,
-  ],
+  /**
+   * Surrogate: rounding is the identity; g is the gradient of the dequantised codes. A value inside the range stays
+   * where it is when the zero point moves, one that is clamped moves by −scale. Zero points of channels are constants.
+   */
+  quantize: ({ inputs, attributes }, [g], graph, wanted) => {
+    const [dx, dscale] = graph.apply('quantizeGradient', [g!, ...inputs], attributes);
+    if (!wanted[2] || attributes.granularity === 'channel') return [dx, dscale];
+    const [inside, all] = [dx!, g!].map((value) => graph.apply1('sum', [value], {}));
+    const clamped = graph.apply1('add', [inside!, all!], { alpha: 1, beta: -1 });
+    return [dx, dscale, graph.apply1('scaleBy', [clamped, inputs[1]!], {})];
+  },
   /** Codes take the gradient of their dequantised value; scale and zero point get theirs where the codes were made. */
   dequantize: (_, [g]) => [g],
   /**

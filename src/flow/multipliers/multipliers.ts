@@ -61,7 +61,7 @@ export function powerTerm(configuration: Configuration, layers: readonly RunLaye
   const structures = structuresOf(configuration, layers);
   const all = macsOf(structures.flatMap((one) => one.layers));
   return {
-    lambda: configuration.explore.lambda,
+    lambda: configuration.explore.lambda ?? 1,
     structures: structures.map((one) => ({
       theta: one.name,
       structure: one.structure,
@@ -95,6 +95,7 @@ export function quantizedArithmetic(
     weightBits: bits.weights,
     activationBits: bits.activations,
     channelwise,
+    quantizer: quantize.quantizer,
     range: quantize.range,
     folded: foldedBatchNorms({ configuration, layers }),
     widthsOf: (layer) => {

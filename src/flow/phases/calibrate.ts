@@ -1,7 +1,8 @@
 // Calibration: scales, zero points and ranges of all layers from training images, and the clip factors that learned
-// clipping starts from. With the observer `mse` for both operands it is the published one: a single batch through the
-// network, whose layers are quantised as it goes, with batch norm in training mode. Other observers look at the float
-// network as it is evaluated, batch by batch, and change nothing in it.
+// clipping starts from. With that and the observer `mse` for both operands it is the published one: a single batch
+// through the network, whose layers are quantised as it goes, with batch norm in training mode. Other observers, and
+// all of them where step sizes are to be learnt, look at the float network as it is evaluated, batch by batch, and
+// change nothing in it.
 
 import { noAugmentation } from '../../data/augment.ts';
 import { trainingBatches } from '../../data/batches.ts';
@@ -10,6 +11,7 @@ import { scaleOfRange } from '../../engine/reference/quantization.ts';
 import { foldBatchNorms } from '../../quant/fold.ts';
 import { Histogram, observedRange, type Range } from '../../quant/observers.ts';
 import { clipLogit, type OperandName, stateName } from '../../quant/quantized.ts';
+import { inputStart, type Start, weightStart } from '../../quant/starts.ts';
 import { f32, type HostTensor, sizeOf } from '../../tensor/tensor.ts';
 import { feedOf, writeBatch } from '../../train/feed.ts';
 import { type Arithmetic, buildNetwork, type QuantizedArithmetic } from '../../train/task.ts';
@@ -38,8 +40,9 @@ export function loadToQuantize(
 
 /** Sets the quantisers of all layers from `quantize.images` training images. */
 export async function calibrate(context: Calibrated, session: Session, arithmetic: QuantizedArithmetic): Promise<void> {
-  const { observer, weightObserver } = context.configuration.quantize;
-  if (observer === 'mse' && weightObserver === 'mse') await calibrateAtOnce(context, session, arithmetic);
+  const { quantizer, observer, weightObserver } = context.configuration.quantize;
+  if (quantizer === 'clips' && observer === 'mse' && weightObserver === 'mse')
+    await calibrateAtOnce(context, session, arithmetic);
   else await observe(context, session);
 }
 
@@ -72,7 +75,7 @@ async function calibrateAtOnce(context: Calibrated, session: Session, arithmetic
 /** Sets the quantisers from the float network, layer by layer independently of each other. */
 export async function observe(context: Calibrated, session: Session): Promise<void> {
   const { configuration, layers } = context;
-  const { observer, weightObserver, percentile, range } = configuration.quantize;
+  const { quantizer, observer, weightObserver, percentile, range } = configuration.quantize;
   const widths = layerWidths(configuration, layers);
   const inputs = await observedInputs(context, session);
   const holdsZero = range === 'with-zero';
@@ -80,23 +83,41 @@ export async function observe(context: Calibrated, session: Session): Promise<vo
     const { weights: weightBits, activations } = widths.get(name)!;
     const seen = inputs.get(name)!;
     const options = { percentile, holdsZero };
-    const chosen = observedRange(observer, seen, { ...options, bits: activations });
+    const ofInput = { ...options, bits: activations };
     // The moving average goes on from what it has come to.
     const extremes = observer === 'moving-average' ? seen.average! : seen;
     const around = holdsZero ? { min: Math.min(extremes.min, 0), max: Math.max(extremes.max, 0) } : extremes;
-    writeQuantizer(session, name, 'input', activations, [{ chosen, extremes: around }], []);
+    if (quantizer === 'steps') {
+      writeSteps(session, name, 'input', [inputStart(observer, seen, ofInput)], []);
+    } else {
+      const chosen = observedRange(observer, seen, ofInput);
+      writeQuantizer(session, name, 'input', activations, [{ chosen, extremes: around }], []);
+    }
     session.write(stateName(name, 'input', 'min'), f32([], [around.min]));
     session.write(stateName(name, 'input', 'max'), f32([], [around.max]));
 
     const weight = await session.read(`${name}.weight`);
     const channels = configuration.channelwise ? weight.shape.at(-1)! : 1;
-    const ranges = channelsOf(weight, channels).map((values) => {
+    const shape = configuration.channelwise ? [channels] : [];
+    const counted = (values: ArrayLike<number>) => {
       const histogram = new Histogram();
       histogram.add(values, `the weight of ${name}`);
-      const all = observedRange('min-max', histogram, { ...options, bits: weightBits });
-      return { chosen: observedRange(weightObserver, histogram, { ...options, bits: weightBits }), extremes: all };
+      return histogram;
+    };
+    const ofWeights = { ...options, bits: weightBits };
+    if (quantizer === 'steps') {
+      const starts = channelsOf(weight, channels).map((values) =>
+        weightStart(weightObserver, counted(values), ofWeights),
+      );
+      writeSteps(session, name, 'weight', starts, shape);
+      continue;
+    }
+    const ranges = channelsOf(weight, channels).map((values) => {
+      const histogram = counted(values);
+      const all = observedRange('min-max', histogram, ofWeights);
+      return { chosen: observedRange(weightObserver, histogram, ofWeights), extremes: all };
     });
-    writeQuantizer(session, name, 'weight', weightBits, ranges, configuration.channelwise ? [channels] : []);
+    writeQuantizer(session, name, 'weight', weightBits, ranges, shape);
   }
 }
 
@@ -148,6 +169,19 @@ interface Chosen {
   readonly chosen: Range;
   /** What training begins from: its clip factors are the shares of it that were chosen. */
   readonly extremes: Range;
+}
+
+function writeSteps(
+  session: Session,
+  layer: string,
+  operand: OperandName,
+  starts: readonly Start[],
+  shape: readonly number[],
+): void {
+  const write = (state: 'scale' | 'zero_point', of: (start: Start) => number) =>
+    session.write(stateName(layer, operand, state), f32(shape, Float32Array.from(starts, of)));
+  write('scale', ({ scale }) => scale);
+  write('zero_point', ({ zero }) => zero);
 }
 
 function writeQuantizer(

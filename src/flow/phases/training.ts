@@ -105,6 +105,7 @@ export async function trainPhase(
   const { task, dataset } = learntFrom(context, phase);
   const common = {
     ...job.fit,
+    stepRate: configuration.quantize.stepRate,
     recompute,
     task,
     dataset,

@@ -4,6 +4,7 @@
 
 import { resolve, sep } from 'node:path';
 import { UserError } from '../../tensor/errors.ts';
+import { given } from '../../tensor/given.ts';
 import { requireIntact } from '../run/integrity.ts';
 import { type MultiplierRecord, readManifest, stageResultOf } from '../run/manifest.ts';
 import type { StageResult } from '../run/stages.ts';
@@ -38,7 +39,11 @@ export interface ComparedRun {
   readonly approximateShare: number;
   /** The multiplier that was given instead of a trained one. */
   readonly multiplier?: string;
-  readonly lambda: number;
+  /** Absent where it was found for a target. */
+  readonly lambda?: number;
+  /** Modelled power, and points of accuracy, that were the targets of exploration. */
+  readonly powerTarget?: number;
+  readonly maxLoss?: number;
   readonly stages: readonly StageResult[];
   /** The last stage with the analytic power of θ. */
   readonly power?: StageResult & { readonly power: number };
@@ -52,9 +57,18 @@ export interface ComparedRun {
 export function compareRuns(folders: readonly string[]): ComparedRun[] {
   const distinct = [...new Map(folders.map((folder) => [resolve(folder), folder])).values()];
   const runs = distinct.map(readRun);
-  const names = runs.map(({ multiplier, lambda }) => multiplier ?? `λ = ${lambda}`);
+  const names = runs.map((run) => run.multiplier ?? aimOf(run));
   const labels = new Set(names).size === names.length ? names : distinctEnds(distinct);
   return runs.map((run, at) => ({ ...run, label: labels[at]! }));
+}
+
+/** "λ = 0.3", "power ≤ 0.3, loss ≤ 0.5". */
+function aimOf({ lambda, powerTarget, maxLoss }: Omit<ComparedRun, 'label'>): string {
+  const targets = [
+    ...(powerTarget === undefined ? [] : [`power ≤ ${powerTarget}`]),
+    ...(maxLoss === undefined ? [] : [`loss ≤ ${maxLoss}`]),
+  ];
+  return targets.length === 0 ? `λ = ${lambda}` : targets.join(', ');
 }
 
 /** The measure that most of the runs have, gate cost at a tie: what one picture can show of them. */
@@ -82,13 +96,14 @@ function readRun(folder: string): Omit<ComparedRun, 'label'> {
   requireIntact(folder, done);
   const stages = phasesOf(configuration).flatMap((phase) => (done[phase]?.stages ?? []).map(stageResultOf));
   const { multiplier } = configuration.map;
+  const { lambda, power, maxLoss } = configuration.explore;
   // Of a run with a given multiplier the model of θ says nothing.
   const modelled = multiplier === undefined ? stages : [];
-  const power = modelled.findLast((stage): stage is StageResult & { power: number } => stage.power !== undefined);
+  const measured = modelled.findLast((stage): stage is StageResult & { power: number } => stage.power !== undefined);
   const gateCost = stages.findLast(
     (stage): stage is StageResult & { gateCost: number } => stage.gateCost !== undefined,
   );
-  if (!power && !gateCost) {
+  if (!measured && !gateCost) {
     throw new UserError(
       `${folder} has no stage with a power or a gate cost yet; run tram run ${folder} to the end first`,
     );
@@ -102,10 +117,10 @@ function readRun(folder: string): Omit<ComparedRun, 'label'> {
     weightBits: configuration.bits.weights,
     activationBits: configuration.bits.activations,
     approximateShare: approximateShare(configuration, inputs),
-    lambda: configuration.explore.lambda,
+    ...given({ lambda, powerTarget: power, maxLoss }),
     ...(multiplier === undefined ? {} : { multiplier }),
     stages,
-    ...(power ? { power } : {}),
+    ...(measured ? { power: measured } : {}),
     ...(gateCost ? { gateCost } : {}),
     ...(multipliers.length === 0 ? {} : { errors: errorsOf(multipliers, macs) }),
   };

@@ -75,7 +75,7 @@ function nextStep(
       ? `try ${longer}, or another multiplier`
       : 'try one with fewer gates: tram try measures many';
   }
-  if (loss > LARGE_LOSS) return `try ${longer}, or --lambda ${rounded(explore.lambda / 3)} for a smaller loss`;
+  if (loss > LARGE_LOSS) return `try ${longer}, or ${otherTarget(explore, 1)} for a smaller loss`;
   const most = bits.weights + bits.activations - 1;
   const gone = multipliers.every(({ theta }) => theta.every((value) => value >= GONE));
   if (gone && explore.columns < most) {
@@ -83,8 +83,14 @@ function nextStep(
   }
   if (gone) return `all ${explore.columns} columns are gone`;
   if (loss > SMALL_LOSS) return `try ${longer} for a smaller loss`;
-  const more = explore.lambda === 0 ? 0.3 : rounded(explore.lambda * 3);
-  return `try --lambda ${more} to save more`;
+  return `try ${otherTarget(explore, -1)} to save more`;
+}
+
+/** The option that spends more power on accuracy (`direction` 1), or less (−1). */
+function otherTarget({ lambda = 0, power, maxLoss }: Configuration['explore'], direction: 1 | -1): string {
+  if (power !== undefined) return `--power ${Number(Math.min(1, power * 1.25 ** direction).toPrecision(2))}`;
+  if (maxLoss !== undefined) return `--max-loss ${rounded((maxLoss || 0.1) * 2 ** -direction)}`;
+  return `--lambda ${lambda === 0 ? 0.3 : rounded(direction > 0 ? lambda / 3 : lambda * 3)}`;
 }
 
 const rounded = (value: number) => Number(value.toPrecision(1));

@@ -149,12 +149,22 @@ async function quantizing(run: Opened, { bits }: SensitivityOptions): Promise<Tr
   loadToQuantize(run, float, session);
   await observe({ ...run, configuration }, session);
   const quantized = quantizedArithmetic({ configuration, layers: run.layers }, exactMultiplier);
-  const { images, range, layerBits, observer, weightObserver, percentile, foldBatchNorm } = configuration.quantize;
+  const { images, quantizer, range, layerBits, observer, weightObserver, percentile, foldBatchNorm } =
+    configuration.quantize;
   return {
     ...{ session, configuration, treated: { kind: 'quantized' } },
     facts: {
       ...{ float: sha256(float), bits: configuration.bits, channelwise: configuration.channelwise },
-      quantize: { images, range, layerBits, observer, weightObserver, percentile, foldBatchNorm },
+      quantize: {
+        images,
+        ...(quantizer === 'steps' ? { quantizer } : {}),
+        range,
+        layerBits,
+        observer,
+        weightObserver,
+        percentile,
+        foldBatchNorm,
+      },
     },
     arithmeticOf: (layer) =>
       layer === undefined

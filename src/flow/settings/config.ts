@@ -12,7 +12,7 @@ import { operandOrders } from '../../multiplier/table.ts';
 import { tableOrders } from '../../netlist/formats/interpret.ts';
 import { searchNames } from '../../netlist/mapping/task.ts';
 import { observerNames } from '../../quant/observers.ts';
-import { rangeNames } from '../../quant/quantized.ts';
+import { quantizerNames, rangeNames } from '../../quant/quantized.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { optimizerNames, parseRate } from '../../train/optimizer.ts';
 import { scheduleNames } from '../../train/schedule.ts';
@@ -126,6 +126,8 @@ const givenConfiguration = z.strictObject({
   quantize: z
     .strictObject({
       images: z.int().min(1).default(1024),
+      quantizer: z.enum(quantizerNames).default('clips'),
+      stepRate: rate.default(1),
       range: z.enum(rangeNames).default('with-zero'),
       layerBits: z.array(layerBits).default([]),
       observer: z.enum(observerNames).default('mse'),
@@ -143,12 +145,15 @@ const givenConfiguration = z.strictObject({
     .prefault({}),
   explore: z
     .strictObject({
-      lambda: z.number().nonnegative().default(0.3),
+      lambda: z.number().nonnegative().optional(),
+      power: z.number().positive().max(1).optional(),
+      maxLoss: z.number().nonnegative().max(100).optional(),
       columns: z.int().min(1).optional(),
       initiallyRemoved: z.int().min(0).optional(),
-      structure: z.enum(['shared', 'per-layer']).default('shared'),
+      structure: z.enum(['shared', 'per-layer']).optional(),
+      types: z.int().min(0).optional(),
       grain: z.enum(grainNames).default('column'),
-      harden: share.default(0),
+      harden: share.optional(),
       epochs: epochs.default(10),
       batchSize: batchSize.default(64),
       learningRate: rate.default(5e-4),
@@ -189,6 +194,9 @@ const givenConfiguration = z.strictObject({
     .prefault({}),
 });
 
+/** The last share of phase 1 in which θ is 0 or 1 where there is a target, which the hardened structure must meet. */
+const TARGET_HARDENED = 0.2;
+
 /** P where nobody says it. */
 function usualColumns({ weights, activations }: { weights: number; activations: number }, grain: Grain): number {
   return grain === 'product' ? weights + activations - 1 : Math.max(weights, activations);
@@ -200,6 +208,10 @@ function usualColumns({ weights, activations }: { weights: number; activations: 
  */
 export const configurationSchema = givenConfiguration.transform((given) => {
   const { bits, explore } = given;
+  const target = targetOf(explore);
+  const lambda = target === undefined ? { lambda: explore.lambda ?? 0.3 } : {};
+  const harden = explore.harden ?? (target === undefined ? 0 : TARGET_HARDENED);
+  const structure = explore.structure ?? (explore.types === undefined ? 'shared' : 'per-layer');
   // A θ per partial product reaches every one of them and begins with the exact multiplier.
   const single = explore.grain === 'product';
   const columns = explore.columns ?? usualColumns(bits, explore.grain);
@@ -212,7 +224,7 @@ export const configurationSchema = givenConfiguration.transform((given) => {
   };
   return {
     ...given,
-    explore: { ...explore, columns, initiallyRemoved },
+    explore: { ...explore, ...lambda, harden, structure, columns, initiallyRemoved },
     recover: { ...recover, ...(recover.gradient === 'difference' ? { smoothing: windows } : {}) },
   };
 });
@@ -222,10 +234,17 @@ export type Configuration = z.output<typeof configurationSchema>;
 /** The settings of the published scripts where they differ from our defaults. */
 export const published: ConfigurationInput = recipes['paper-cifar10'].settings;
 
-/** Settings with those of the recipe that they name below them. */
+/** The setting that takes the place of λ, where there is one. */
+function targetOf(explore: ConfigurationInput['explore'] = {}): 'power' | 'maxLoss' | undefined {
+  return (['power', 'maxLoss'] as const).find((name) => explore[name] !== undefined);
+}
+
+/** Settings with those of the recipe that they name below them; a target takes the place of a recipe's λ. */
 export function withRecipe(input: ConfigurationInput): ConfigurationInput {
   const recipe = recipeNames.find((name) => name === input.recipe);
-  return recipe === undefined ? input : mergeSettings(recipes[recipe].settings, input);
+  if (recipe === undefined) return input;
+  const lambda = targetOf(input.explore) === undefined ? {} : { explore: { lambda: undefined } };
+  return mergeSettings(mergeSettings(recipes[recipe].settings, lambda), input);
 }
 
 /** Checks a configuration and fills in the defaults; `source` names where it came from. */
@@ -234,6 +253,7 @@ export function parseConfiguration(input: unknown, source: string): Configuratio
   const parsed = configurationSchema.safeParse(whole);
   if (!parsed.success) throw new UserError(`${source}: ${describeIssues(parsed.error)}`);
   const configuration = parsed.data;
+  refuseLambda(whole as ConfigurationInput, source);
   const { weights, activations } = configuration.bits;
   const columns = weights + activations - 1;
   const { explore } = configuration;
@@ -255,6 +275,20 @@ export function parseConfiguration(input: unknown, source: string): Configuratio
     );
   }
   return configuration;
+}
+
+/** Said twice: how much power is worth, and what is to come of it; or that layers share, and that they do later. */
+function refuseLambda({ explore = {} }: ConfigurationInput, source: string): void {
+  const target = targetOf(explore);
+  if (target !== undefined && explore.lambda !== undefined) {
+    throw new UserError(
+      `${source}: explore.lambda is ${explore.lambda}, but explore.${target} ${explore[target]} finds λ while training; leave one of them out (--unset lambda where the run has it from before)`,
+    );
+  }
+  if (explore.types === undefined || explore.structure !== 'shared') return;
+  throw new UserError(
+    `${source}: explore.types is ${explore.types}, but explore.structure is shared, which is one multiplier from the start; leave one of them out`,
+  );
 }
 
 /**

@@ -43,7 +43,7 @@ describe('the fields of a form', () => {
   test('say kind, range, choices and default as the schema has them', () => {
     expect(field('lambda')).toEqual({
       ...{ name: 'lambda', phase: 'explore', group: 'Exploration', paths: ['explore.lambda'], kind: 'number' },
-      help: 'weight of the power loss: more saves more power and costs more accuracy',
+      help: 'weight of the power loss: more saves more power and costs more accuracy; --power and --max-loss find it',
       ...{ range: { least: 0 }, expected: 'a number of at least 0', default: 0.3, usual: '0.3' },
     });
     expect(field('seed').range).toEqual({ least: 0, most: 4294967295 });

@@ -22,11 +22,14 @@ export interface ChangedSetting {
  */
 export function changedSettings(configuration: Configuration): ChangedSetting[] {
   const { bits, explore, recover, recipe } = configuration;
+  const { grain, power, maxLoss, types } = explore;
   const defaults = flatten(parseConfiguration({}, 'defaults'));
-  const deciding = { recipe, bits, explore: { grain: explore.grain }, recover: { gradient: recover.gradient } };
+  const deciding = { recipe, bits, explore: { grain, power, maxLoss, types }, recover: { gradient: recover.gradient } };
   const usual = flatten(parseConfiguration(deciding, 'defaults'));
   const unused = phases.filter((phase) => !phasesOf(configuration).includes(phase));
-  const own = ['recipe', 'bits.weights', 'bits.activations', 'explore.grain', 'recover.gradient'];
+  const own = ['recipe', 'bits.weights', 'bits.activations', 'recover.gradient'].concat(
+    ['grain', 'power', 'maxLoss', 'types'].map((key) => `explore.${key}`),
+  );
   return [...flatten(configuration)].flatMap(([setting, value]) => {
     const before = own.includes(setting) ? defaults.get(setting) : usual.get(setting);
     if (unused.some((section) => setting.startsWith(`${section}.`))) return [];

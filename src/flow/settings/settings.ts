@@ -127,6 +127,13 @@ export interface ConfigurationInput {
         /** Training images in the one calibration batch; default 1024. */
         images?: number | undefined;
         /**
+         * What quantisers learn in phases 0, 1 and 3: factors of the ranges that are observed (`clips`, default, as
+         * published), or the sizes of their steps (`steps`, LSQ).
+         */
+        quantizer?: 'clips' | 'steps' | undefined;
+        /** Part of the learning rate that the sizes of steps have, above 0; default 1. */
+        stepRate?: number | undefined;
+        /**
          * The range that an observer takes: the extremes and 0, so that every zero point is a code (default), or the
          * extremes alone.
          */
@@ -156,8 +163,18 @@ export interface ConfigurationInput {
   /** Phase 1: weights and structure parameters θ on cross-entropy + λ · power; 10 epochs at 5e-4, constant. */
   explore?:
     | (TrainingSettings & {
-        /** Weight of the power loss, at least 0; default 0.3. */
+        /** Weight of the power loss, at least 0; default 0.3. Not together with a target, which finds it. */
         lambda?: number | undefined;
+        /**
+         * Target: the modelled power, relative to the exact 8×8 multiplier, that phase 1 ends at or below; above 0 and
+         * up to 1. λ is then found while training.
+         */
+        power?: number | undefined;
+        /**
+         * Target: the points of accuracy (0 … 100) that may be lost against the quantised network, as estimated on
+         * training images; the power falls as far as that allows. λ is then found while training.
+         */
+        maxLoss?: number | undefined;
         /**
          * P: how many of the lowest columns may be approximated, up to weights + activations − 1; default: the wider
          * operand's bits, with a θ per product all.
@@ -167,11 +184,16 @@ export interface ConfigurationInput {
         initiallyRemoved?: number | undefined;
         /** One multiplier for all layers (default) or one for each. */
         structure?: 'shared' | 'per-layer' | undefined;
+        /**
+         * How many multipliers the layers end with: they begin with one each and are put together while training. 0:
+         * one each to the end, and a table of what fewer would cost.
+         */
+        types?: number | undefined;
         /** What each θ is of: a column of partial products (default, as published), or a single partial product. */
         grain?: 'column' | 'product' | undefined;
         /**
          * The last share of the phase, 0 … below 1, in which every θ is brought to 0 or 1 and the weights adapt to
-         * that; default 0: θ ends anywhere in [0, 1], as published.
+         * that; default 0: θ ends anywhere in [0, 1], as published. With a target 0.2.
          */
         harden?: number | undefined;
         /** Learning rate of θ; default 0.02. */

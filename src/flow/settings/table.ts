@@ -7,7 +7,7 @@ import { sources } from '../../data/registry.ts';
 import { parseTransforms, transformForms } from '../../data/transforms.ts';
 import { selectorForms } from './layers.ts';
 import type { Phase } from './phases.ts';
-import { decimalNumber, nameList, perOperand } from './values.ts';
+import { decimalNumber, nameList, perOperand, wholeNumber } from './values.ts';
 
 export type SettingPhase = Exclude<Phase, 'report'>;
 
@@ -25,6 +25,8 @@ export interface Setting {
   readonly value?: boolean;
   /** Whether among all settings the phase's name stands before it, because other phases have one of that name. */
   readonly prefixed?: boolean;
+  /** The text that the option means where it stands alone. */
+  readonly alone?: string;
   /** For values that do not stand alone: one value per path, or undefined. */
   readonly parse?: (text: string) => readonly unknown[] | undefined;
   /** Whether its list goes on with what another setting of the same path says, instead of taking its place. */
@@ -383,6 +385,20 @@ export const settings: readonly Setting[] = [
   },
   {
     ...quantize,
+    name: 'quantizer',
+    paths: ['quantize.quantizer'],
+    placeholder: 'NAME',
+    help: 'what quantisers learn in training: factors of the observed ranges (as published), or the sizes of their steps',
+  },
+  {
+    ...quantize,
+    name: 'step-rate',
+    paths: ['quantize.stepRate'],
+    placeholder: 'F',
+    help: 'part of the learning rate for the sizes of steps',
+  },
+  {
+    ...quantize,
     name: 'range',
     paths: ['quantize.range'],
     placeholder: 'NAME',
@@ -443,7 +459,23 @@ export const settings: readonly Setting[] = [
     name: 'lambda',
     paths: ['explore.lambda'],
     placeholder: 'λ',
-    help: 'weight of the power loss: more saves more power and costs more accuracy',
+    help: 'weight of the power loss: more saves more power and costs more accuracy; --power and --max-loss find it',
+  },
+  {
+    ...explore,
+    name: 'power',
+    paths: ['explore.power'],
+    placeholder: 'POWER',
+    help: 'target instead of λ: modelled power, relative to the exact 8×8 multiplier, that θ ends at or below',
+    defaultText: 'none',
+  },
+  {
+    ...explore,
+    name: 'max-loss',
+    paths: ['explore.maxLoss'],
+    placeholder: 'POINTS',
+    help: 'target instead of λ: points of accuracy that may be lost against the quantised network, as training images tell',
+    defaultText: 'none',
   },
   {
     ...explore,
@@ -467,6 +499,18 @@ export const settings: readonly Setting[] = [
     paths: ['explore.structure'],
     placeholder: 'NAME',
     help: 'one multiplier for all layers, or one for each',
+    defaultText: 'shared; with --types per-layer',
+  },
+  {
+    ...explore,
+    name: 'types',
+    paths: ['explore.types'],
+    placeholder: 'K',
+    alone: 'all',
+    help: 'multipliers that the layers end with, put together while training; alone or all: one each, and a table of what fewer cost',
+    parse: (text) => [text === 'all' ? 0 : wholeNumber(text)],
+    expected: 'a whole number of at least 1, or all (0)',
+    defaultText: 'as --structure says',
   },
   {
     ...explore,
@@ -481,6 +525,7 @@ export const settings: readonly Setting[] = [
     paths: ['explore.harden'],
     placeholder: 'SHARE',
     help: 'last share of the epochs, in which every θ becomes 0 or 1 and the weights adapt to that; 0: none, as published',
+    defaultText: '0; with a target 0.2',
   },
   {
     ...explore,
