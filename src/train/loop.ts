@@ -18,6 +18,7 @@ import { ResultsInFlight } from './pipeline.ts';
 import { rateShare, type Schedule } from './schedule.ts';
 import {
   type Learning,
+  linearisePower,
   type PowerTerm,
   type Recompute,
   readStructures,
@@ -148,6 +149,8 @@ export async function trainEpochs<M extends string>(options: LoopOptions<M>): Pr
       options.onStep?.({ epoch: epoch + 1, epochs, step, steps, objective, soFar: meansOf(sums), power, examples });
     });
     let { step } = position;
+    // In the middle of an epoch it is what it was at its beginning: a variable of the session, which saving keeps.
+    if (structure && step === 0) await linearisePower(session, structure.power);
     // Saves the position, and ends the loop there where that is wanted.
     const pause = async () => {
       await inFlight.settle();
@@ -170,7 +173,8 @@ export async function trainEpochs<M extends string>(options: LoopOptions<M>): Pr
           const at = epoch * steps + step;
           if (structure && at === hardening?.fixed) {
             await inFlight.settle();
-            await hardenStructures(session, learnedSavings(structure.power));
+            await hardenStructures(session, await learnedSavings(session, structure.power));
+            await linearisePower(session, structure.power);
           }
           const { result } = await trainer.start(batch, examples, {
             rate: rateAt(options.learningRate, step),
@@ -212,8 +216,13 @@ export async function trainEpochs<M extends string>(options: LoopOptions<M>): Pr
   if (options.average) await adoptAverages(session);
 }
 
-const learnedSavings = ({ structures }: PowerTerm) =>
-  structures.map((learned) => ({ theta: learned.theta, savings: savings(learned) }));
+async function learnedSavings(session: Session, power: PowerTerm) {
+  const { theta } = await readStructures(session, power);
+  return power.structures.map((learned) => ({
+    theta: learned.theta,
+    savings: savings(power, learned, theta[learned.theta]!),
+  }));
+}
 
 /** The result of a step, with its number (1 … steps) and what it was a mean over. */
 interface Step<M extends string> extends StepResult<M> {

@@ -5,6 +5,7 @@ import type { Program, Session } from '../engine/backend.ts';
 import { constant, input } from '../engine/graph/expression.ts';
 import type { Graph, Value } from '../engine/graph/graph.ts';
 import { plan } from '../engine/graph/plan.ts';
+import { modelledPower, type PowerModelName, structureSavings } from '../multiplier/power-model.ts';
 import { clampTheta, powerShares, type Structure } from '../multiplier/structure.ts';
 import { RANDOM_KEY } from '../nn/layers.ts';
 import { clampedTheta } from '../quant/products.ts';
@@ -49,16 +50,46 @@ export interface LearnedStructure {
 }
 
 /**
- * λ · power as part of what is minimised: power = 1 − Σ over the structures of share · Σ_t powerShare_t · clamp(θ_t).
+ * λ · power as part of what is minimised. By the analytic model power = 1 − Σ over the structures of share · Σ_t
+ * powerShare_t · clamp(θ_t), relative to exact multipliers of the same widths. A fitted one, relative to exact 8×8
+ * multipliers, is no sum over θ: steps have its tangent at the place where `linearisePower` last found θ.
  */
 export interface PowerTerm {
   readonly lambda: number;
   readonly structures: readonly LearnedStructure[];
+  /** Default: analytic. */
+  readonly model?: PowerModelName;
 }
 
-/** What each θ of a structure saves of the network's power when all that reads it is removed. */
-export const savings = ({ structure, share }: LearnedStructure): number[] =>
-  powerShares(structure).map((ofMultiplier) => share * ofMultiplier);
+const isFitted = ({ model = 'analytic' }: PowerTerm): boolean => model !== 'analytic';
+
+/** What each θ of a structure saves of the network's power when all that reads it is removed; of a fitted model at θ. */
+export function savings(
+  { model = 'analytic' }: PowerTerm,
+  { structure, share }: LearnedStructure,
+  theta: ArrayLike<number>,
+): number[] {
+  const ofMultiplier = model === 'analytic' ? powerShares(structure) : structureSavings(model, structure, theta);
+  return ofMultiplier.map((saved) => share * saved);
+}
+
+/** The variables of a fitted model's tangent: what each θ of a structure saves, and the power where all θ are 0. */
+const savingsName = (theta: string) => `${theta}#savings`;
+const WHOLE_POWER = 'power#whole';
+
+/** Writes the tangent of a fitted model at the session's θ; nothing for the analytic one, which is linear. */
+export async function linearisePower(session: Session, power: PowerTerm): Promise<void> {
+  if (!isFitted(power)) return;
+  const { theta, power: whole } = await readStructures(session, power);
+  let offset = whole;
+  for (const learned of power.structures) {
+    const values = theta[learned.theta]!;
+    const saved = savings(power, learned, values);
+    session.write(savingsName(learned.theta), f32([saved.length], saved));
+    offset += saved.reduce((sum, value, at) => sum + value * values[at]!, 0);
+  }
+  session.write(WHOLE_POWER, f32([], [offset]));
+}
 
 /** How the weights learn from a gradient. */
 export interface Learning extends GroupOptions {
@@ -273,20 +304,28 @@ export function recomputation<M extends string>(
   };
 }
 
-/** 1 − Σ savings · clamp(θ), a scalar of the graph. */
-function powerOf({ graph }: Pick<BuiltNetwork, 'graph'>, { structures }: PowerTerm) {
-  const saved = structures.map((learned) => {
-    const { count } = learned.structure;
-    const values = clampedTheta(graph, learned.theta, count);
-    return graph.apply1('dot', [values, graph.constant(f32([count], savings(learned)))], {});
+/** The savings of a structure in the graph: fixed by the analytic model, else those of the tangent. */
+function savingsIn(graph: Graph, power: PowerTerm, learned: LearnedStructure): Value {
+  const { theta, structure } = learned;
+  const { count } = structure;
+  if (isFitted(power)) return graph.variable(savingsName(theta), [count]);
+  return graph.constant(f32([count], savings(power, learned, [])));
+}
+
+/** 1 − Σ savings · clamp(θ), or the tangent of a fitted model: a scalar of the graph. */
+function powerOf({ graph }: Pick<BuiltNetwork, 'graph'>, power: PowerTerm) {
+  const saved = power.structures.map((learned) => {
+    const values = clampedTheta(graph, learned.theta, learned.structure.count);
+    return graph.apply1('dot', [values, savingsIn(graph, power, learned)], {});
   });
   const total = saved.reduce((sum, term) => graph.apply1('add', [sum, term], { alpha: 1, beta: 1 }));
-  return graph.apply1('affine', [total], { scale: -1, offset: 1 });
+  if (!isFitted(power)) return graph.apply1('affine', [total], { scale: -1, offset: 1 });
+  return graph.apply1('add', [graph.variable(WHOLE_POWER, []), total], { alpha: 1, beta: -1 });
 }
 
 /** power + push · Σ savings · θ(1 − θ): θ that are neither 0 nor 1 cost more than their power. */
-function pushed({ graph }: Pick<BuiltNetwork, 'graph'>, { structures }: PowerTerm, power: Value): Value {
-  const undecided = structures.map((learned) => {
+function pushed({ graph }: Pick<BuiltNetwork, 'graph'>, term: PowerTerm, power: Value): Value {
+  const undecided = term.structures.map((learned) => {
     const { count } = learned.structure;
     const values = clampedTheta(graph, learned.theta, count);
     const theta = input(0);
@@ -294,7 +333,7 @@ function pushed({ graph }: Pick<BuiltNetwork, 'graph'>, { structures }: PowerTer
       ...{ name: 'undecided θ', shape: [count] },
       outputs: [{ of: theta.times(constant(1).minus(theta)), per: 'element' }],
     });
-    return graph.apply1('dot', [open, graph.constant(f32([count], savings(learned)))], {});
+    return graph.apply1('dot', [open, savingsIn(graph, term, learned)], {});
   });
   const total = undecided.reduce((sum, term) => graph.apply1('add', [sum, term], { alpha: 1, beta: 1 }));
   return graph.apply1('add', [power, graph.apply1('scaleBy', [total, graph.input(PUSH, [])], {})], {
@@ -303,14 +342,22 @@ function pushed({ graph }: Pick<BuiltNetwork, 'graph'>, { structures }: PowerTer
 }
 
 /** θ of each structure as the network uses it, and the power they give. */
-export async function readStructures(session: Session, { structures }: PowerTerm) {
+export async function readStructures(session: Session, term: PowerTerm) {
   const theta: Record<string, number[]> = {};
-  let power = 1;
-  for (const learned of structures) {
-    const values = clampTheta((await session.read(learned.theta)).data);
-    const saved = savings(learned);
-    theta[learned.theta] = values;
-    power -= values.reduce((sum, value, at) => sum + value * saved[at]!, 0);
+  for (const learned of term.structures) theta[learned.theta] = clampTheta((await session.read(learned.theta)).data);
+  return { theta, power: powerAt(term, theta) };
+}
+
+function powerAt(term: PowerTerm, theta: Readonly<Record<string, readonly number[]>>): number {
+  const { model = 'analytic', structures } = term;
+  if (model !== 'analytic') {
+    return structures.reduce(
+      (sum, { theta: name, structure, share }) => sum + share * modelledPower(model, structure, theta[name]!),
+      0,
+    );
   }
-  return { theta, power };
+  return structures.reduce((left, learned) => {
+    const saved = savings(term, learned, []);
+    return left - theta[learned.theta]!.reduce((sum, value, at) => sum + value * saved[at]!, 0);
+  }, 1);
 }
