@@ -1,8 +1,16 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { defineConfig } from 'vitest/config';
+
+// Caches of this run alone: no result of an earlier state of the program answers for this one.
+const caches = mkdtempSync(join(tmpdir(), 'tram-caches-'));
+process.once('exit', () => rmSync(caches, { recursive: true, force: true }));
 
 export default defineConfig({
   test: {
     include: ['src/**/*.test.ts', 'test/**/*.test.ts'],
+    env: { XDG_CACHE_HOME: caches },
     testTimeout: 60_000,
     maxWorkers: 2,
   },

@@ -112,6 +112,15 @@ export { type Model, models } from './nn/models/registry.ts';
 export { type ComparedMultiplier, comparisonTable } from './report/comparison.ts';
 export { type CurvePoint, curvesSvg, type PhaseCurves, type ThetaPoint, thetaSvg } from './report/curves.ts';
 export { type DotDiagram, dotDiagramSvg } from './report/dots.ts';
+export {
+  dominates,
+  dominators,
+  type FrontPoint,
+  type FrontSeries,
+  front,
+  type PowerKind,
+  powerKinds,
+} from './report/front.ts';
 export { type ErrorTable, errorHeatmapSvg, errorHistogramSvg } from './report/heatmap.ts';
 export { type DrawnLayer, layersPicture } from './report/layers.ts';
 export { type ParetoOptions, type ParetoPoint, paretoFront, paretoSvg } from './report/pareto.ts';
@@ -120,6 +129,7 @@ export { type PngOptions, svgToPng } from './report/png.ts';
 export { openTensorFile, type TensorDictionary, type TensorFile } from './tensor/checkpoint-file.ts';
 export { UserError } from './tensor/errors.ts';
 export { describeTensors, type TensorFacts, type TensorStatistics } from './tensor/inspect.ts';
+export { type Mean, meanOf } from './tensor/statistics.ts';
 export { readStored, type StoredTensor } from './tensor/stored.ts';
 export { type HostTensor, tensor } from './tensor/tensor.ts';
 export {
@@ -152,6 +162,12 @@ export { type LoadedMultiplier, type LoadOptions, loadMultiplier, productsOf } f
 export { type MapOptions, mapMultiplier, type ProvedMapping } from './workbench/map.ts';
 export { type MeasureOptions, measure } from './workbench/measure.ts';
 export { loadHistograms, operandWidths } from './workbench/operands.ts';
+export {
+  type SynthesisedPower,
+  synthesisedPower,
+  Technology,
+  type TechnologyOptions,
+} from './workbench/synthesised-power.ts';
 export {
   type MultiplierSynthesisOptions,
   openLibraries,

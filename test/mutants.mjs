@@ -539,7 +539,21 @@ export const mutants = [
     'test/flow/power.test.ts',
   ),
   fault(
-    'src/flow/try/mean-error.ts',
+    'src/flow/start/start.ts',
+    'the whole mean error of a multiplier is taken out of a network that has adapted to another',
+    'error - adapted[pair]!',
+    'error - 0 * adapted[pair]!',
+    'test/flow/start.test.ts',
+  ),
+  fault(
+    'src/flow/start/start.ts',
+    'statistics are estimated under the multiplier before',
+    'reestimate(run, session, change.to)',
+    'reestimate(run, session, change.from)',
+    'test/flow/start.test.ts',
+  ),
+  fault(
+    'src/flow/start/mean-error.ts',
     'an output takes the weights of another channel of its group',
     '(channel % perGroup)) * outputs',
     'group) * outputs',

@@ -71,7 +71,7 @@ describe('a value', () => {
     ['theta-learning-rate', '0', "--theta-learning-rate: expected a number greater than 0, got '0'"],
     ['image', '8x8', "--image: expected HEIGHTxWIDTHxCHANNELS, for example 28x28x1, got '8x8'"],
     ['smoothing', '128', "--smoothing: expected 0 to 127 codes, or 16x4 along weights × activations, got '128'"],
-    ['gradient', 'diff', "--gradient: expected one of straight-through, difference, got 'diff'"],
+    ['gradient', 'diff', "--gradient: expected one of straight-through, difference, rows, got 'diff'"],
     ['structure', 'shard', "--structure: expected one of shared, per-layer, got 'shard'; did you mean 'shared'?"],
     [
       'model',

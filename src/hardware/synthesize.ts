@@ -80,6 +80,11 @@ export interface Synthesis {
   readonly log: string;
 }
 
+/**
+ * Goes up with every change of the flow that changes a result (candidates, sizing, timing, power): results that are
+ * kept (synthesis-cache.ts) belong to one version.
+ */
+export const SYNTHESIS_VERSION = 1;
 /** Ties (constants need no cell here), hold buffers and clock cells. */
 export const DEFAULT_DONT_USE: readonly string[] = ['TIE*', 'HB*', 'CK*'];
 export const DEFAULT_DELAY_TARGET = { ps: 500, gates: 19 } as const;

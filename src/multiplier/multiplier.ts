@@ -10,7 +10,7 @@
 import { invariant, UserError } from '../tensor/errors.ts';
 import { type EmulationName, errorByCodes, type TableEmulation } from './error.ts';
 import { errorOfRemoval, removedPartialProducts } from './removal.ts';
-import { type Slopes, type Smoothing, slopesOf } from './slopes.ts';
+import { ofPairs, rowSlopesOf, type Slopes, type Smoothing, slopesOf } from './slopes.ts';
 import { removalOf, type Structure } from './structure.ts';
 import type { ProductTable } from './table.ts';
 import type { OperandWidths } from './widths.ts';
@@ -68,9 +68,17 @@ export function multiplierError(
   }
 }
 
-/** The multiplier with the slopes of its error, where it is fixed: its gradients then go through the error. */
-export function withSlopes(multiplier: Multiplier, widths: OperandWidths, smoothing: Smoothing): Multiplier {
+/**
+ * The multiplier with the slopes of its error, where it is fixed: its gradients then go through the error. Slopes are
+ * of smoothed differences, or of `rows`.
+ */
+export function withSlopes(multiplier: Multiplier, widths: OperandWidths, by: Smoothing | 'rows'): Multiplier {
   if (multiplier.kind === 'exact' || multiplier.kind === 'structure') return multiplier;
   const error = multiplierError(multiplier, widths);
-  return { ...multiplier, slopes: slopesOf(error, widths.weightBits, widths.activationBits, smoothing) };
+  const { weightBits, activationBits } = widths;
+  const slopes =
+    by === 'rows'
+      ? ofPairs(rowSlopesOf(error, weightBits, activationBits))
+      : slopesOf(error, weightBits, activationBits, by);
+  return { ...multiplier, slopes };
 }

@@ -76,3 +76,47 @@ function slopesAlong(
     slopes[first + v * step] = inside ? (at(high) + at(high - 1) - at(low + 1) - at(low)) / (4 * half + 2) : mean;
   }
 }
+
+/**
+ * One slope of a row and one of a column: ∂f/∂x for every weight and ∂f/∂w for every activation, in ascending order of
+ * the operands.
+ */
+export interface RowSlopes {
+  /** [2^weightBits]: of f(w, ·) along x. */
+  readonly ofWeight: Float32Array;
+  /** [2^activationBits]: of f(·, x) along w. */
+  readonly ofActivation: Float32Array;
+}
+
+/**
+ * Slopes of any function of two operands by rows: the straight line of least squares through each row and each column
+ * of its table.
+ */
+export function rowSlopesOf(table: ArrayLike<number>, weightBits: number, activationBits: number): RowSlopes {
+  const weights = 2 ** weightBits;
+  const activations = 2 ** activationBits;
+  invariant(table.length === weights * activations, `${table.length} entries for ${weights}×${activations} operands`);
+  return {
+    ofWeight: Float32Array.from({ length: weights }, (_, w) => lineThrough(table, w * activations, 1, activations)),
+    ofActivation: Float32Array.from({ length: activations }, (_, x) => lineThrough(table, x, activations, weights)),
+  };
+}
+
+/** The slope of the line of least squares through the `count` entries first, first + step, … of a table. */
+function lineThrough(table: ArrayLike<number>, first: number, step: number, count: number): number {
+  const middle = (count - 1) / 2;
+  let sum = 0;
+  for (let v = 0; v < count; v++) sum += (v - middle) * table[first + v * step]!;
+  // Σ (v − middle)² over v = 0 … count − 1.
+  return sum / ((count * (count ** 2 - 1)) / 12);
+}
+
+/** The same for every pair of operands. */
+export function ofPairs({ ofWeight, ofActivation }: RowSlopes): Slopes {
+  const activations = ofActivation.length;
+  const pairs = ofWeight.length * activations;
+  return {
+    weight: Float32Array.from({ length: pairs }, (_, pair) => ofActivation[pair % activations]!),
+    activation: Float32Array.from({ length: pairs }, (_, pair) => ofWeight[Math.floor(pair / activations)]!),
+  };
+}

@@ -1,7 +1,7 @@
 // `tram evaluate`: measures a run's network anew on the test images.
 
 import { type Command, Option } from 'commander';
-import { stages, stageTitles } from '../../flow/run/stages.ts';
+import { type KeptStage, keptStages, stageTitles } from '../../flow/run/stages.ts';
 import { nonEmpty, oneOf } from '../../flow/settings/values.ts';
 import { given } from '../../tensor/given.ts';
 import { describeOption } from '../facts.ts';
@@ -11,7 +11,7 @@ import { grouped, isLive, percent, styleFor } from '../style.ts';
 
 const AFTER = `
 Stages:
-${stages.map((stage) => `  ${stage.padEnd(14)}${stageTitles[stage]}`).join('\n')}
+${keptStages.map((stage) => `  ${stage.padEnd(14)}${stageTitles[stage]}`).join('\n')}
 
 Reads the run folder and the data set; writes nothing. --json prints one object with stage, accuracy (0 to 1), loss, images,
 and power (analytic, of θ) or gateCost (of the netlist) where the stage has one, both relative to an exact 8×8 multiplier.
@@ -25,13 +25,13 @@ export function defineEvaluate(command: Command, services: Services): void {
   const { stdout, stderr, loadFlow } = services;
   const stage = describeOption({
     help: 'which network to measure',
-    values: `one of ${stages.join(', ')}`,
+    values: `one of ${keptStages.join(', ')}`,
     default: 'the last that the run has reached',
   });
   command
     .description('Measures accuracy and loss of a run’s network on all test images, in the arithmetic of the stage.')
     .argument('<RUN>', 'run folder', nonEmpty('RUN', 'a run folder'))
-    .addOption(new Option('--stage <STAGE>', stage).argParser(oneOf('--stage', stages)))
+    .addOption(new Option('--stage <STAGE>', stage).argParser(oneOf('--stage', keptStages)))
     .addOption(
       new Option('--data <DATA>', 'where the run’s data set is now, when it was moved').argParser(
         nonEmpty('--data', 'a data set'),
@@ -41,7 +41,7 @@ export function defineEvaluate(command: Command, services: Services): void {
     .addHelpText('after', AFTER);
   addDeviceOptions(command);
   command.action(async (folder: string) => {
-    const { stage, data, json } = command.opts<{ stage?: (typeof stages)[number]; data?: string; json?: boolean }>();
+    const { stage, data, json } = command.opts<{ stage?: KeptStage; data?: string; json?: boolean }>();
     const { evaluateRun } = await loadFlow();
     let seen = 0;
     const live = isLive(stderr);

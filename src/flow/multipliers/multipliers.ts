@@ -13,6 +13,7 @@ import type { QuantizedArithmetic } from '../../train/task.ts';
 import type { QuantizersWanted } from '../run/published.ts';
 import type { Configuration } from '../settings/config.ts';
 import { approximateLayers, layerWidths, type RunLayer } from '../settings/layers.ts';
+import { phasesOf } from '../settings/phases.ts';
 
 /** What decides how the layers of a network multiply. */
 export interface Network {
@@ -130,20 +131,29 @@ export function structuredArithmetic(network: Network): QuantizedArithmetic {
 }
 
 /**
+ * The arithmetic that the network of phases 2 and 3 has adapted to: that of its structures, or under a given multiplier
+ * the exact one.
+ */
+export function arithmeticToMap(network: Network): QuantizedArithmetic {
+  return phasesOf(network.configuration).includes('explore')
+    ? structuredArithmetic(network)
+    : quantizedArithmetic(network, exactMultiplier);
+}
+
+/**
  * The arithmetic of phase 3: the given multipliers, with the slopes of their errors where gradients are to go through
  * them.
  */
 export function recoveryArithmetic({ recover }: Configuration, arithmetic: QuantizedArithmetic): QuantizedArithmetic {
-  const { smoothing } = recover;
-  // Only the difference-based gradient has one.
-  if (!smoothing) return arithmetic;
+  const { gradient, smoothing } = recover;
+  if (gradient === 'straight-through') return arithmetic;
   const sloped = new Map<Multiplier, Multiplier>();
   return {
     ...arithmetic,
     multiplierOf: (layer) => {
       const multiplier = arithmetic.multiplierOf(layer);
       if (multiplier.kind === 'exact') return multiplier;
-      const made = sloped.get(multiplier) ?? withSlopes(multiplier, arithmetic, smoothing);
+      const made = sloped.get(multiplier) ?? withSlopes(multiplier, arithmetic, smoothing ?? 'rows');
       sloped.set(multiplier, made);
       return made;
     },

@@ -1,17 +1,25 @@
 // Phase 1: weights and structure parameters θ are trained together on cross-entropy + λ·power (paper, Eq. 8). Writes θ
 // as theta.json.
 
+import { exactMultiplier } from '../../multiplier/multiplier.ts';
 import { exactPower } from '../../multiplier/power.ts';
 import { writeJsonInside } from '../../tensor/files.ts';
 import { evaluator } from '../../train/evaluation.ts';
 import { readStructures } from '../../train/step.ts';
-import { powerTerm, structuredArithmetic, structuresOf, writeInitialTheta } from '../multipliers/multipliers.ts';
+import {
+  powerTerm,
+  quantizedArithmetic,
+  structuredArithmetic,
+  structuresOf,
+  writeInitialTheta,
+} from '../multipliers/multipliers.ts';
 import { describeActivity, proveActive } from '../multipliers/proof.ts';
 import { thetaDocument } from '../multipliers/theta.ts';
 import { saveModel } from '../run/checkpoint.ts';
 import { type RunContext, sessionFrom } from '../run/context.ts';
 import { files, inFolder } from '../run/folder.ts';
 import type { PhaseResult } from './result.ts';
+import { startPhase } from './start.ts';
 import { finishTraining, fitOf, resumePosition, trainPhase } from './training.ts';
 
 export async function explore(context: RunContext): Promise<PhaseResult> {
@@ -27,12 +35,16 @@ export async function explore(context: RunContext): Promise<PhaseResult> {
     const proved = await proveActive(session, task, arithmetic, dataset.test);
     context.listener({ kind: 'note', text: describeActivity('approximation', proved) });
     const before = await evaluate();
-    noteLostStart(context, before.metrics.accuracy);
     const structures = async () => {
       const read = await readStructures(session, power);
       return { ...read, power: read.power * exactPower(configuration.bits.weights, configuration.bits.activations) };
     };
     const powerBefore = (await structures()).power;
+    const started = await startPhase(context, {
+      ...{ phase: 'explore', session, stage: 'exploration-started', before: before.metrics.accuracy, evaluate },
+      change: { from: quantizedArithmetic(context, exactMultiplier), to: arithmetic },
+    });
+    noteLostStart(context, (started ?? before.metrics).accuracy);
 
     const start = resumePosition(context, 'explore', session);
     await trainPhase(
@@ -66,6 +78,7 @@ export async function explore(context: RunContext): Promise<PhaseResult> {
       files: [files.theta, files.explored],
       stages: [
         { stage: 'approximated', accuracy: before.metrics.accuracy, loss: before.loss, power: powerBefore },
+        ...(started ? [{ ...started, power: powerBefore }] : []),
         { stage: 'explored', accuracy: after.metrics.accuracy, loss: after.loss, power: learned.power },
       ],
       finish: () => finishTraining(context),

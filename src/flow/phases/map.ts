@@ -6,7 +6,6 @@
 
 import type { Session } from '../../engine/backend.ts';
 import type { OperandHistograms } from '../../multiplier/metrics.ts';
-import { exactMultiplier } from '../../multiplier/multiplier.ts';
 import { asSignedPatterns, sumOfOperands } from '../../multiplier/operands.ts';
 import type { ProductTable } from '../../multiplier/table.ts';
 import { describeCertificate } from '../../netlist/certify.ts';
@@ -15,7 +14,7 @@ import { invariant } from '../../tensor/errors.ts';
 import { evaluator } from '../../train/evaluation.ts';
 import { checkModuleNames, writeImported, writeMultiplier } from '../../workbench/files.ts';
 import { mappedArithmetic, mappedGateCost } from '../multipliers/mapped.ts';
-import { quantizedArithmetic, structuredArithmetic, structuresOf } from '../multipliers/multipliers.ts';
+import { arithmeticToMap, structuresOf } from '../multipliers/multipliers.ts';
 import { measureOperands } from '../multipliers/operands.ts';
 import { type FoundStructure, foundStructures, parseTheta } from '../multipliers/theta.ts';
 import { networkToMap, type RunContext, requirePhase, sessionFrom } from '../run/context.ts';
@@ -48,8 +47,8 @@ function structuresToMap(context: RunContext): readonly Wanted[] {
 }
 
 async function mapAndMeasure(context: RunContext, wanted: readonly Wanted[], session: Session): Promise<PhaseResult> {
-  const { configuration, dataset, task, listener, imported } = context;
-  const trained = imported ? quantizedArithmetic(context, exactMultiplier) : structuredArithmetic(context);
+  const { configuration, dataset, task, listener } = context;
+  const trained = arithmeticToMap(context);
   const operands = await measureOperands(session, task, trained, dataset.train, configuration.quantize.images);
   const written: string[] = [];
   const multipliers: MultiplierRecord[] = [];

@@ -2,19 +2,22 @@
 // clipping takes over the ranges; optionally quantisation-aware training with the exact multiplier. What came with a
 // quantised checkpoint is taken as it is instead.
 
+import type { Session } from '../../engine/backend.ts';
 import { exactMultiplier } from '../../multiplier/multiplier.ts';
 import { exactPower } from '../../multiplier/power.ts';
 import { findBatchNorms } from '../../quant/fold.ts';
 import type { HostTensor } from '../../tensor/tensor.ts';
 import { evaluator } from '../../train/evaluation.ts';
-import { buildNetwork } from '../../train/task.ts';
+import { buildNetwork, type QuantizedArithmetic } from '../../train/task.ts';
 import { describeQuantizers, foldedBatchNorms, quantizedArithmetic } from '../multipliers/multipliers.ts';
 import { loadQuantizers, saveModel } from '../run/checkpoint.ts';
 import { type RunContext, requirePhase } from '../run/context.ts';
 import { files, inFolder } from '../run/folder.ts';
 import { verifiedBytes } from '../run/manifest.ts';
+import type { StageResult } from '../run/stages.ts';
 import { calibrate, loadToQuantize } from './calibrate.ts';
 import type { PhaseResult } from './result.ts';
+import { startPhase } from './start.ts';
 import { finishTraining, fitOf, resumePosition, trainPhase } from './training.ts';
 
 /** So many batch norms are named. */
@@ -22,17 +25,21 @@ const MOST_NAMED = 8;
 
 export async function quantize(context: RunContext): Promise<PhaseResult> {
   const { configuration, dataset, task, layers } = context;
-  const { epochs } = configuration.quantize;
+  const { epochs, start: wanted } = configuration.quantize;
   const arithmetic = quantizedArithmetic(context, exactMultiplier);
   const float = verifiedBytes(context.folder, requirePhase(context, 'train'), files.float);
   const session = await context.backend.openSession();
   try {
     loadToQuantize(context, float, session);
     if (configuration.quantize.foldBatchNorm) noteFolding(context);
-    const start = epochs > 0 ? resumePosition(context, 'quantize', session) : undefined;
+    const position = () => (epochs > 0 ? resumePosition(context, 'quantize', session) : undefined);
+    // The figures of a start are measured anew on a resumed run too.
+    let start = wanted === 'none' ? position() : undefined;
     const given = start ? undefined : givenQuantizers(context);
     for (const [name, tensor] of given ?? []) session.write(name, tensor);
     if (!start && !given) await calibrate(context, session, arithmetic);
+    const started = wanted === 'none' ? [] : await startAndMeasure(context, session, arithmetic);
+    if (wanted !== 'none') start = position();
     if (epochs > 0) {
       const fit = { ...fitOf(configuration.quantize), arithmetic };
       await trainPhase(context, { phase: 'quantize', session, fit }, start);
@@ -40,16 +47,37 @@ export async function quantize(context: RunContext): Promise<PhaseResult> {
     const evaluate = await evaluator(session, task, arithmetic, dataset.test);
     const { loss, metrics } = await evaluate();
     await saveModel(inFolder(context, files.quantized), session, layers);
-    const { weights, activations } = configuration.bits;
+    const power = exactPower(configuration.bits.weights, configuration.bits.activations);
     return {
       files: [files.quantized],
-      ...(given && epochs === 0 ? { from: 'checkpoint' as const } : {}),
-      stages: [{ stage: 'quantized', accuracy: metrics.accuracy, loss, power: exactPower(weights, activations) }],
+      ...(given && epochs === 0 && wanted === 'none' ? { from: 'checkpoint' as const } : {}),
+      stages: [
+        ...started.map((stage) => ({ ...stage, power })),
+        { stage: 'quantized', accuracy: metrics.accuracy, loss, power },
+      ],
       finish: () => finishTraining(context),
     };
   } finally {
     await session.dispose();
   }
+}
+
+/** The stages before and after the start; without training behind it, what comes after it is the result. */
+async function startAndMeasure(
+  context: RunContext,
+  session: Session,
+  arithmetic: QuantizedArithmetic,
+): Promise<readonly StageResult[]> {
+  const { configuration, dataset, task } = context;
+  const evaluate = await evaluator(session, task, arithmetic, dataset.test);
+  const { loss, metrics } = await evaluate();
+  const started = await startPhase(context, {
+    ...{ phase: 'quantize', session, stage: 'quantization-started', before: metrics.accuracy, evaluate },
+    change: { from: arithmetic, to: arithmetic },
+  });
+  await evaluate.dispose();
+  const calibrated: StageResult = { stage: 'calibrated', accuracy: metrics.accuracy, loss };
+  return [calibrated, ...(started && configuration.quantize.epochs > 0 ? [started] : [])];
 }
 
 /** Names the batch norms that stay: they stand before their layer, or something else reads what lies between. */

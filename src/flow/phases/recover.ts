@@ -3,12 +3,13 @@
 
 import { evaluator } from '../../train/evaluation.ts';
 import { mappedArithmetic, mappedGateCost, readTables } from '../multipliers/mapped.ts';
-import { recoveryArithmetic } from '../multipliers/multipliers.ts';
+import { arithmeticToMap, recoveryArithmetic } from '../multipliers/multipliers.ts';
 import { describeActivity, proveActive } from '../multipliers/proof.ts';
 import { saveModel } from '../run/checkpoint.ts';
 import { networkToMap, type RunContext, requirePhase, sessionFrom } from '../run/context.ts';
 import { files, inFolder } from '../run/folder.ts';
 import type { PhaseResult } from './result.ts';
+import { startPhase } from './start.ts';
 import { finishTraining, fitOf, resumePosition, trainPhase } from './training.ts';
 
 export async function recover(context: RunContext): Promise<PhaseResult> {
@@ -20,24 +21,26 @@ export async function recover(context: RunContext): Promise<PhaseResult> {
   try {
     const proved = await proveActive(session, task, arithmetic, dataset.test);
     listener({ kind: 'note', text: describeActivity('mapped multiplier', proved) });
+    const evaluate = await evaluator(session, task, arithmetic, dataset.test);
+    const gateCost = mappedGateCost(context, mapRecord.multipliers ?? []);
+    const started = await startPhase(context, {
+      ...{ phase: 'recover', session, stage: 'recovery-started', evaluate },
+      before: mapRecord.stages.find(({ stage }) => stage === 'mapped')?.accuracy,
+      change: { from: arithmeticToMap(context), to: mapped },
+    });
     const start = resumePosition(context, 'recover', session);
     await trainPhase(
       context,
       { phase: 'recover', session, fit: { ...fitOf(configuration.recover), arithmetic } },
       start,
     );
-    const evaluate = await evaluator(session, task, arithmetic, dataset.test);
     const { loss, metrics } = await evaluate();
     await saveModel(inFolder(context, files.recovered), session, layers);
     return {
       files: [files.recovered],
       stages: [
-        {
-          stage: 'recovered',
-          accuracy: metrics.accuracy,
-          loss,
-          ...mappedGateCost(context, mapRecord.multipliers ?? []),
-        },
+        ...(started ? [{ ...started, ...gateCost }] : []),
+        { stage: 'recovered', accuracy: metrics.accuracy, loss, ...gateCost },
       ],
       finish: () => finishTraining(context),
     };

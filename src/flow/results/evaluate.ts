@@ -13,14 +13,14 @@ import { openTask } from '../run/inputs.ts';
 import { requireIntact } from '../run/integrity.ts';
 import { type Manifest, readManifest, stageResultOf } from '../run/manifest.ts';
 import type { Material } from '../run/material.ts';
-import { type Stage, type StageResult, stages } from '../run/stages.ts';
+import { isKept, type KeptStage, keptStages, type Stage, type StageResult } from '../run/stages.ts';
 import type { Configuration } from '../settings/config.ts';
 import type { Phase } from '../settings/phases.ts';
 import { asMeant, phasesOf } from '../settings/phases.ts';
 
 export interface EvaluateOptions extends Material {
   readonly folder: string;
-  /** Default: the last stage that the run has reached. */
+  /** One of `keptStages`; default: the last of them that the run has reached. */
   readonly stage?: Stage;
   /** Where the run's data are now; default: where the run or the working directory has them. */
   readonly data?: string;
@@ -34,7 +34,7 @@ export interface EvaluationResult extends StageResult {
 }
 
 /** The phase whose checkpoint a stage reads. */
-const checkpoints: Record<Exclude<Stage, 'mapped'>, readonly [Phase, string]> = {
+const checkpoints: Record<Exclude<KeptStage, 'mapped'>, readonly [Phase, string]> = {
   float: ['train', files.float],
   quantized: ['quantize', files.quantized],
   approximated: ['quantize', files.quantized],
@@ -50,8 +50,11 @@ export async function evaluateRun(options: EvaluateOptions): Promise<EvaluationR
   const manifest = readManifest(folder);
   requireIntact(folder, manifest.phases);
   const recorded = phasesOf(manifest.configuration).flatMap((phase) => manifest.phases[phase]?.stages ?? []);
-  const stage = options.stage ?? stages.findLast((name) => recorded.some((result) => result.stage === name));
+  const stage = options.stage ?? keptStages.findLast((name) => recorded.some((result) => result.stage === name));
   if (!stage) throw new UserError(`no phase of ${folder} is done; run tram train ${folder} first`);
+  if (!isKept(stage)) {
+    throw new UserError(`the network of the stage ${stage} is not kept; expected one of ${keptStages.join(', ')}`);
+  }
   const data = options.data ?? manifest.configuration.data;
   const configuration = { ...manifest.configuration, data, ...exploredWith(manifest, stage) };
   const { dataset, task, layers } = await openTask(configuration, manifest.inputs, options);
@@ -81,13 +84,13 @@ export async function evaluateRun(options: EvaluateOptions): Promise<EvaluationR
 }
 
 /** Under a given multiplier an exploration stays as it was done, whatever the run's settings have become since. */
-function exploredWith({ phases }: Manifest, stage: Stage): Partial<Configuration> {
+function exploredWith({ phases }: Manifest, stage: KeptStage): Partial<Configuration> {
   if (!phases.explore || !['approximated', 'explored'].includes(stage)) return {};
   const { approximate, exactLayers, explore } = asMeant(JSON.parse(phases.explore.settings) as Configuration);
   return { approximate, exactLayers, explore };
 }
 
-function arithmeticOf(run: OpenRun, stage: Stage): Arithmetic {
+function arithmeticOf(run: OpenRun, stage: KeptStage): Arithmetic {
   const { folder } = run;
   switch (stage) {
     case 'float':

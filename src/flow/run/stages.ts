@@ -1,16 +1,32 @@
 // The stages at which a run measures its network, in order, and what a measurement says.
 
-export const stages = ['float', 'quantized', 'approximated', 'explored', 'mapped', 'recovered'] as const;
+export const stages = [
+  ...(['float', 'calibrated', 'quantization-started', 'quantized'] as const),
+  ...(['approximated', 'exploration-started', 'explored', 'mapped', 'recovery-started', 'recovered'] as const),
+] as const;
 export type Stage = (typeof stages)[number];
 
 export const stageTitles: Record<Stage, string> = {
   float: 'float model',
+  calibrated: 'calibrated, exact multiplier',
+  'quantization-started': 'after the start of quantisation-aware training',
   quantized: 'quantised, exact multiplier',
   approximated: 'approximate, before exploration',
+  'exploration-started': 'after the start of exploration',
   explored: 'after exploration (trained θ)',
   mapped: 'mapped multiplier, before recovery',
+  'recovery-started': 'after the start of recovery',
   recovered: 'recovered',
 };
+
+/**
+ * The stages whose network a run keeps, or can make of what it keeps. The others are on the way: they are there where
+ * a phase begins with a start, and are measured as it begins.
+ */
+export const keptStages = ['float', 'quantized', 'approximated', 'explored', 'mapped', 'recovered'] as const;
+export type KeptStage = (typeof keptStages)[number];
+
+export const isKept = (stage: Stage): stage is KeptStage => (keptStages as readonly Stage[]).includes(stage);
 
 export interface StageResult {
   readonly stage: Stage;

@@ -19,6 +19,7 @@ import { scheduleNames } from '../../train/schedule.ts';
 import { parseLayerBits } from './layers.ts';
 import { recipeNames, recipes } from './recipes.ts';
 import type { ConfigurationInput } from './settings.ts';
+import { exactStarts, starts } from './starts.ts';
 
 export type { ConfigurationInput } from './settings.ts';
 
@@ -134,6 +135,7 @@ const givenConfiguration = z.strictObject({
       weightObserver: z.enum(observerNames).default('mse'),
       percentile: z.number().gt(50).max(100).default(99.99),
       foldBatchNorm: z.boolean().default(false),
+      start: z.enum(exactStarts).default('none'),
       epochs: z.int().min(0).default(0),
       batchSize: batchSize.default(64),
       learningRate: rate.default(1e-3),
@@ -154,6 +156,7 @@ const givenConfiguration = z.strictObject({
       types: z.int().min(0).optional(),
       grain: z.enum(grainNames).default('column'),
       harden: share.optional(),
+      start: z.enum(starts).default('none'),
       epochs: epochs.default(10),
       batchSize: batchSize.default(64),
       learningRate: rate.default(5e-4),
@@ -181,6 +184,7 @@ const givenConfiguration = z.strictObject({
     .prefault({}),
   recover: z
     .strictObject({
+      start: z.enum(starts).default('none'),
       epochs: epochs.default(10),
       batchSize: batchSize.default(64),
       learningRate: rate.default(5e-4),
@@ -188,7 +192,7 @@ const givenConfiguration = z.strictObject({
       weightDecay: decay.default(5e-4),
       schedule: schedule.default('cosine'),
       ...learning,
-      gradient: z.enum(['straight-through', 'difference']).default('straight-through'),
+      gradient: z.enum(['straight-through', 'difference', 'rows']).default('straight-through'),
       smoothing: z.strictObject({ weights: halfWindow.optional(), activations: halfWindow.optional() }).optional(),
     })
     .prefault({}),

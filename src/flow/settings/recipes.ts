@@ -10,10 +10,17 @@ export type RecipeName = (typeof recipeNames)[number];
 
 const cifar10: ConfigurationInput = {
   train: { batchSize: 256 },
-  quantize: { batchSize: 256, quantizer: 'clips', range: 'as-observed' },
-  explore: { batchSize: 256, grain: 'column', harden: 0, thetaLearningRate: 5e-4, thetaWeightDecay: 5e-4 },
+  quantize: { batchSize: 256, quantizer: 'clips', range: 'as-observed', start: 'none' },
+  explore: {
+    batchSize: 256,
+    start: 'none',
+    grain: 'column',
+    harden: 0,
+    thetaLearningRate: 5e-4,
+    thetaWeightDecay: 5e-4,
+  },
   map: { search: 'greedy', operands: 'uniform' },
-  recover: { batchSize: 256 },
+  recover: { batchSize: 256, start: 'none', gradient: 'straight-through' },
 };
 
 /** Adam at 5e-5 for everything, θ among it, batches of 64. */
@@ -50,10 +57,18 @@ export const recipes: Readonly<Record<RecipeName, Recipe>> = {
       'DeiT-S and Swin-S in table 2 of the paper: 100 000 images, 5 + 10 epochs, Adam at 5e-5, batches of 64, P = 6',
     settings: {
       sample: 100_000,
-      quantize: { batchSize: 64, quantizer: 'clips', range: 'as-observed' },
-      explore: { ...imagenet, epochs: 5, grain: 'column', harden: 0, columns: 6, thetaLearningRate: 5e-5 },
+      quantize: { batchSize: 64, quantizer: 'clips', range: 'as-observed', start: 'none' },
+      explore: {
+        ...imagenet,
+        epochs: 5,
+        start: 'none',
+        grain: 'column',
+        harden: 0,
+        columns: 6,
+        thetaLearningRate: 5e-5,
+      },
       map: cifar10.map,
-      recover: { ...imagenet, epochs: 10 },
+      recover: { ...imagenet, epochs: 10, start: 'none', gradient: 'straight-through' },
     },
   },
   'cifar-strong': {

@@ -3,6 +3,7 @@
 // types.
 
 import type { RecipeName } from './recipes.ts';
+import type { Start } from './starts.ts';
 
 /**
  * How a phase trains: by one of PyTorch's optimisers, the learning rate following a schedule over the phase.
@@ -158,6 +159,11 @@ export interface ConfigurationInput {
          * same and is trained without them from then on. Default: they stay.
          */
         foldBatchNorm?: boolean | undefined;
+        /**
+         * What is done behind calibration, before the first epoch if there is one: nothing (default), or batch norm's
+         * statistics estimated anew on training images as they are.
+         */
+        start?: 'none' | 'statistics' | undefined;
       })
     | undefined;
   /** Phase 1: weights and structure parameters θ on cross-entropy + λ · power; 10 epochs at 5e-4, constant. */
@@ -196,6 +202,8 @@ export interface ConfigurationInput {
          * that; default 0: θ ends anywhere in [0, 1], as published. With a target 0.2.
          */
         harden?: number | undefined;
+        /** What is done before the first epoch under the first θ, as in phase 3; default `none`. */
+        start?: Start | undefined;
         /** Learning rate of θ; default 0.02. */
         thetaLearningRate?: number | undefined;
         /** Weight decay of θ; default 0. */
@@ -241,10 +249,15 @@ export interface ConfigurationInput {
   recover?:
     | (TrainingSettings & {
         /**
-         * What weights and activations learn from a product: the slope of the exact one (default), or of the
-         * multiplier's smoothed table.
+         * What is done before the first epoch: the mean error of the multiplier goes into the biases, batch norm's
+         * statistics are estimated anew on training images as they are, both, or nothing (default).
          */
-        gradient?: 'straight-through' | 'difference' | undefined;
+        start?: Start | undefined;
+        /**
+         * What weights and activations learn from a product: the slope of the exact one (default), of the multiplier's
+         * smoothed table, or one slope for each row and each column of the table.
+         */
+        gradient?: 'straight-through' | 'difference' | 'rows' | undefined;
         /** Half sizes of the smoothing windows along each operand, 0 … 127 codes, for the gradient `difference`. */
         smoothing?: { weights?: number | undefined; activations?: number | undefined } | undefined;
       })

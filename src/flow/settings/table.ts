@@ -106,6 +106,11 @@ function trainingSettings(phase: keyof typeof trainingPhases): Setting[] {
   ];
 }
 
+function startSetting(phase: Exclude<keyof typeof trainingPhases, 'train'>, help: string): Setting {
+  const shared = { phase, group: trainingPhases[phase], prefixed: true };
+  return { ...shared, name: 'start', paths: [`${phase}.start`], placeholder: 'LIST', help };
+}
+
 /** One value for a path that takes a list. */
 function listOfNames(text: string): readonly unknown[] | undefined {
   const names = nameList(text);
@@ -433,6 +438,10 @@ export const settings: readonly Setting[] = [
     help: 'folds each batch norm into the layer before it, where nothing lies between',
     defaultText: 'no',
   },
+  startSetting(
+    'quantize',
+    "what is done before quantisation-aware training, or instead of it: batch norm's statistics estimated anew",
+  ),
   ...trainingSettings('quantize'),
   {
     ...explore,
@@ -541,6 +550,10 @@ export const settings: readonly Setting[] = [
     placeholder: 'D',
     help: 'weight decay of θ',
   },
+  startSetting(
+    'explore',
+    "what is done under the first θ before training: its mean error into the biases, batch norm's statistics anew",
+  ),
   ...trainingSettings('explore'),
   {
     phase: 'map',
@@ -632,13 +645,17 @@ export const settings: readonly Setting[] = [
     expected: '.lib or .lib.gz files separated by commas',
     defaultText: 'the cells of tram synth without a library',
   },
+  startSetting(
+    'recover',
+    "what is done under the multiplier before training: its mean error into the biases, batch norm's statistics anew",
+  ),
   ...trainingSettings('recover'),
   {
     ...recover,
     name: 'gradient',
     paths: ['recover.gradient'],
     placeholder: 'NAME',
-    help: "slope of a product: of the exact one, or of differences of the multiplier's smoothed table",
+    help: "slope of a product: of the exact one, of differences of the multiplier's smoothed table, or of its rows",
   },
   {
     ...recover,

@@ -4,7 +4,7 @@
 
 import type { Session } from '../../engine/backend.ts';
 import type { OperandHistograms } from '../../multiplier/metrics.ts';
-import { concreteMultiplier, exactMultiplier, multiplierError } from '../../multiplier/multiplier.ts';
+import { concreteMultiplier, exactMultiplier } from '../../multiplier/multiplier.ts';
 import { sumOfOperands } from '../../multiplier/operands.ts';
 import { exactTable, type ProductTable } from '../../multiplier/table.ts';
 import { evaluator } from '../../train/evaluation.ts';
@@ -23,8 +23,9 @@ import { files, inFolder } from '../run/folder.ts';
 import { openTask } from '../run/inputs.ts';
 import { readManifest, verifiedBytes } from '../run/manifest.ts';
 import { approximateLayers } from '../settings/layers.ts';
-import { foldMeanErrors, type LayerOperands, measureLayers } from './mean-error.ts';
-import { reestimateStatistics } from './statistics.ts';
+import { foldMeanErrors, type LayerOperands, measureLayers } from '../start/mean-error.ts';
+import { errorChange } from '../start/start.ts';
+import { reestimateStatistics } from '../start/statistics.ts';
 import type { Measured, Treatment } from './treatments.ts';
 
 /** The three measurements that need no training. */
@@ -179,25 +180,14 @@ export class Trial {
   }
 
   #fold(): Promise<readonly string[]> {
-    const { table } = this.#candidate;
-    if (table === null) return Promise.resolve([]);
-    const known = new Map<unknown, Float64Array>();
-    return foldMeanErrors(this.#session, this.#operands.layers, (layer) => {
-      const multiplier = this.#arithmetic.multiplierOf(layer);
-      if (multiplier.kind === 'exact') return undefined;
-      let error = known.get(multiplier);
-      if (!error) {
-        error = multiplierError(multiplier, this.#arithmetic);
-        known.set(multiplier, error);
-      }
-      return error;
-    });
+    const change = { from: quantizedArithmetic(this.#run, exactMultiplier), to: this.#arithmetic };
+    return foldMeanErrors(this.#session, this.#operands.layers, errorChange(this.#session, change));
   }
 
-  #reestimate(): Promise<void> {
+  async #reestimate(): Promise<void> {
     const { task, dataset, configuration } = this.#run;
     const { images } = configuration.quantize;
-    return reestimateStatistics(this.#session, task, this.#arithmetic, dataset, { images, seed: configuration.seed });
+    await reestimateStatistics(this.#session, task, this.#arithmetic, dataset, { images, seed: configuration.seed });
   }
 
   /** Retrains with the settings of the run's recovery, for so many epochs. */

@@ -252,7 +252,7 @@ class Work {
     const { recover: epochs = 0, signal } = this.#options;
     if (epochs === 0) return undefined;
     const { name } = task.row;
-    const { epochs: _, ...settings } = this.#run.configuration.recover;
+    const { epochs: _, start: __, ...settings } = this.#run.configuration.recover;
     const facts = { ...this.#facts(task), recover: { ...settings, epochs } };
     const known = this.#store.find('recovered', facts);
     if (known) return known;

@@ -5,9 +5,11 @@
 // written.
 
 import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { UserError } from '../../tensor/errors.ts';
+import { readJson } from '../../tensor/files.ts';
 import { DEFAULT_TIMEOUT_MS, type Yosys, type YosysRequest, type YosysRun } from './tool.ts';
 
 // Plain JavaScript, run as text: it must start from TypeScript sources and from the built package alike.
@@ -93,14 +95,22 @@ export class BundledYosys implements Yosys {
   }
 
   #start(): Worker {
-    let path: string;
-    try {
-      path = createRequire(import.meta.url).resolve('@yowasp/yosys');
-    } catch {
-      throw new UserError(
-        'the package @yowasp/yosys is not installed: run `npm install`, or use a Yosys of the system',
-      );
-    }
-    return new Worker(WORKER, { eval: true, workerData: pathToFileURL(path).href });
+    return new Worker(WORKER, { eval: true, workerData: pathToFileURL(entryPoint()).href });
   }
+}
+
+/** The file of the package that is imported. */
+function entryPoint(): string {
+  try {
+    return createRequire(import.meta.url).resolve('@yowasp/yosys');
+  } catch {
+    throw new UserError('the package @yowasp/yosys is not installed: run `npm install`, or use a Yosys of the system');
+  }
+}
+
+/** The version of the package, read from its package.json: nothing is started. */
+export function bundledVersion(): string {
+  // The package exports its entry point alone, which stands in a folder of its root.
+  const path = join(dirname(entryPoint()), '..', 'package.json');
+  return String((readJson(path) as { version?: unknown }).version);
 }

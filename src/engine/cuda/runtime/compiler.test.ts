@@ -3,15 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type koffi from 'koffi';
 import { expect, test } from 'vitest';
-import {
-  Compiler,
-  cacheFolder,
-  cacheKey,
-  compileOptions,
-  KernelLibrary,
-  kernelFolder,
-  readSource,
-} from './compiler.ts';
+import { Compiler, cacheKey, compileOptions, KernelLibrary, kernelFolder, readSource } from './compiler.ts';
 
 const target = { capability: 90, device: 'A GPU', driverVersion: 13000, compilerVersion: '13.0' };
 
@@ -73,11 +65,6 @@ test('a cache that cannot be written costs no more than time', async () => {
   const compiler = { version: '13.0', compile: async () => Uint8Array.of(7) };
   const library = new KernelLibrary(() => compiler, target, '/dev/null/nowhere');
   expect([...(await library.image({ file: 'approximate-codes.cu', defines: {} }))]).toEqual([7]);
-});
-
-test('the cache stands where the user’s caches are', () => {
-  expect(cacheFolder({ XDG_CACHE_HOME: '/c' })).toBe(join('/c', 'tram', 'kernels'));
-  expect(cacheFolder({})).toMatch(/\.cache.tram.kernels$/);
 });
 
 test('the compiler’s companion of its own version is loaded where it stands beside it, no other', () => {

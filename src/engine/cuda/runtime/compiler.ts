@@ -4,10 +4,10 @@
 
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { dirname, isAbsolute, join } from 'node:path';
 import type koffi from 'koffi';
 import { invariant } from '../../../tensor/errors.ts';
+import { userCacheFolder } from '../../../tensor/user-cache.ts';
 import type { KernelSource } from '../lower/launch.ts';
 
 /** The folder of the kernels: beside this file, or in the source tree above it when the build did not copy them. */
@@ -52,12 +52,6 @@ export interface CompileTarget {
 export function cacheKey(text: string, options: readonly string[], target: CompileTarget): string {
   const parts = [text, ...options, target.device, target.capability, target.driverVersion, target.compilerVersion];
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 32);
-}
-
-/** Where compiled kernels are kept between runs. */
-export function cacheFolder(variables: Readonly<Record<string, string | undefined>> = process.env): string {
-  const root = variables.XDG_CACHE_HOME || join(homedir(), '.cache');
-  return join(root, 'tram', 'kernels');
 }
 
 const signatures = {
@@ -157,7 +151,7 @@ export class KernelLibrary {
   constructor(
     compiler: () => Pick<Compiler, 'version' | 'compile'>,
     target: Omit<CompileTarget, 'compilerVersion'>,
-    folder = cacheFolder(),
+    folder = userCacheFolder('kernels'),
   ) {
     this.#compiler = compiler;
     this.#target = target;

@@ -153,17 +153,19 @@ export function meanErrors(operands: LayerOperands, error: ArrayLike<number>): F
   return sums.map((sum, o) => (units[o]! * sum) / positions);
 }
 
+type MaybeLater<T> = T | Promise<T>;
+
 /**
  * Takes the layers' mean errors out of the session's biases and running means; returns the layers that have neither.
  */
 export async function foldMeanErrors(
   session: Session,
   layers: readonly LayerOperands[],
-  errorOf: (layer: string) => ArrayLike<number> | undefined,
+  errorOf: (layer: string) => MaybeLater<ArrayLike<number> | undefined>,
 ): Promise<readonly string[]> {
   const left: string[] = [];
   for (const operands of layers) {
-    const error = errorOf(operands.layer);
+    const error = await errorOf(operands.layer);
     if (!error) continue;
     const { sink } = operands;
     if (!sink) {

@@ -1,7 +1,9 @@
 // The mean error of a grouped layer, added up by hand.
 
 import { expect, test } from 'vitest';
-import { type LayerOperands, meanErrors } from './mean-error.ts';
+import { referenceBackend } from '../../engine/reference/backend.ts';
+import { f32 } from '../../tensor/tensor.ts';
+import { foldMeanErrors, type LayerOperands, meanErrors } from './mean-error.ts';
 
 test('each output of a grouped layer has the error of its own group’s channels, weights and scale', () => {
   // A 1×1 convolution of two groups: channels 0 and 1 with output 0, channels 2 and 3 with output 1; codes of 2 bits.
@@ -24,4 +26,19 @@ test('each output of a grouped layer has the error of its own group’s channels
   // 120.
   expect(first).toBeCloseTo((0.5 * 208) / 5, 12);
   expect(second).toBeCloseTo((0.1 * 120) / 5, 12);
+});
+
+test('a layer that neither a bias nor a batch norm follows is named, and nothing is written for it', async () => {
+  const session = await referenceBackend().openSession();
+  session.write('conv.bias', f32([1], [2]));
+  const layer: LayerOperands = {
+    ...{ layer: 'alone', activationBits: 2, groups: 1, weightShape: [1, 1, 1, 1], positions: 4, sink: undefined },
+    ...{ weights: Uint8Array.of(1), occurrences: Float64Array.of(0, 4, 0, 0), units: Float64Array.of(0.5) },
+  };
+  const biased: LayerOperands = { ...layer, layer: 'conv', sink: { variable: 'conv.bias', sign: -1 } };
+  const error = Float64Array.from({ length: 16 }, () => 3);
+  expect(await foldMeanErrors(session, [layer, biased], () => error)).toEqual(['alone']);
+  expect([...(await session.read('conv.bias')).data]).toEqual([0.5]);
+  expect(session.variableNames()).toEqual(['conv.bias']);
+  await session.dispose();
 });

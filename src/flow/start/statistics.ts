@@ -16,19 +16,22 @@ import { type Arithmetic, buildNetwork, type Task } from '../../train/task.ts';
 
 const BATCH = 128;
 
-/** Over `images` images (whole batches of them, at least one) in the order of the seed. */
+/**
+ * Over `images` images (whole batches of them, at least one) in the order of the seed; returns how many batch norms
+ * there are.
+ */
 export async function reestimateStatistics(
   session: Session,
   task: Task,
   arithmetic: Arithmetic,
   dataset: Dataset,
   { images, seed }: { readonly images: number; readonly seed: number },
-): Promise<void> {
+): Promise<number> {
   const batchSize = Math.min(BATCH, images, dataset.train.count);
   const feed = feedOf(session, task, dataset.train);
   const { graph } = buildNetwork(task, arithmetic, 'statistics', batchSize, feed);
   const norms = graph.nodes.filter((node): node is Node<'batchNorm'> & Node => node.op === 'batchNorm').map(normOf);
-  if (norms.length === 0) return;
+  if (norms.length === 0) return 0;
   norms.forEach(({ node }, at) => {
     graph.output(`${at}.mean`, node.outputs[1]!);
     graph.output(`${at}.variance`, node.outputs[2]!);
@@ -53,6 +56,7 @@ export async function reestimateStatistics(
     session.write(`${name}.running_mean`, f32([channels], mean));
     session.write(`${name}.running_var`, f32([channels], variance));
   });
+  return norms.length;
 }
 
 /** A batch norm with its name, its channels and the elements behind each of a batch's means. */

@@ -1,0 +1,116 @@
+// The start of a phase: what is done to a network for the multipliers that it is about to multiply with, before the
+// first step. Two treatments, in this order (settings/starts.ts): the mean of what the multipliers do otherwise than
+// those the network has adapted to goes into the biases (mean-error.ts), and batch norm's statistics are estimated anew
+// (statistics.ts).
+// Invariant: done once. Under a batch norm training takes every constant out again by itself, step by step, for it
+// normalises by the batch; the running mean follows in some dozens of steps. A bias is a weight and follows θ by its
+// gradient. So neither is repeated when θ moves.
+
+import type { Session } from '../../engine/backend.ts';
+import { type Multiplier, multiplierError } from '../../multiplier/multiplier.ts';
+import { clampTheta } from '../../multiplier/structure.ts';
+import type { OperandWidths } from '../../multiplier/widths.ts';
+import { type QuantizedArithmetic, widthsIn } from '../../train/task.ts';
+import type { OpenRun } from '../run/context.ts';
+import { type Start, treatmentsOf } from '../settings/starts.ts';
+import { foldMeanErrors, measureLayers } from './mean-error.ts';
+import { reestimateStatistics } from './statistics.ts';
+
+/** The multipliers that a network has adapted to, and those that it is to multiply with. */
+export interface ArithmeticChange {
+  readonly from: QuantizedArithmetic;
+  readonly to: QuantizedArithmetic;
+}
+
+/** What was done; undefined: not asked for. */
+export interface StartDone {
+  /** Layers whose mean error was taken out, and those with nothing that could take it. */
+  readonly biases?: { readonly folded: number; readonly left: readonly string[] };
+  /** Batch norms that were estimated anew, 0 in a network without any. */
+  readonly statistics?: number;
+}
+
+type Treated = Pick<OpenRun, 'configuration' | 'dataset' | 'task' | 'layers'>;
+
+/** Treats the network of a session; counts and estimates over the run's calibration images. */
+export async function startUnder(
+  run: Treated,
+  session: Session,
+  change: ArithmeticChange,
+  start: Start,
+): Promise<StartDone> {
+  const treatments = treatmentsOf(start);
+  const biases = treatments.includes('biases') ? { biases: await foldChange(run, session, change) } : {};
+  const statistics = treatments.includes('statistics') ? { statistics: await reestimate(run, session, change.to) } : {};
+  return { ...biases, ...statistics };
+}
+
+/** The operands are counted in the network that has adapted: folding keeps it near to that. */
+async function foldChange(
+  { configuration, dataset, task, layers }: Treated,
+  session: Session,
+  change: ArithmeticChange,
+) {
+  const changeOf = errorChange(session, change);
+  const changed: string[] = [];
+  for (const { name } of layers) if (await changeOf(name)) changed.push(name);
+  if (changed.length === 0) return { folded: 0, left: [] };
+  const operands = await measureLayers(session, task, change.from, dataset.train, configuration.quantize.images);
+  const left = await foldMeanErrors(session, operands, changeOf);
+  return { folded: changed.length - left.length, left };
+}
+
+/**
+ * E of the multiplier that a layer is to have less E of the one that it has adapted to, by codes; undefined where that
+ * is 0. θ is that of the session.
+ */
+export function errorChange(
+  session: Session,
+  { from, to }: ArithmeticChange,
+): (layer: string) => Promise<Float64Array | undefined> {
+  const known = new Map<Multiplier, Float64Array>();
+  const errorOf = async (multiplier: Multiplier, widths: OperandWidths): Promise<Float64Array> => {
+    const found = known.get(multiplier);
+    if (found) return found;
+    const theta = multiplier.kind === 'structure' ? clampTheta((await session.read(multiplier.theta)).data) : undefined;
+    const error = multiplierError(multiplier, widths, theta);
+    // Layers share multipliers, but for the exact one, which is made for each.
+    if (multiplier.kind !== 'exact') known.set(multiplier, error);
+    return error;
+  };
+  return async (layer) => {
+    const [before, after] = [from.multiplierOf(layer), to.multiplierOf(layer)];
+    if (before.kind === 'exact' && after.kind === 'exact') return undefined;
+    const widths = widthsIn(to, layer);
+    const adapted = await errorOf(before, widths);
+    const change = (await errorOf(after, widths)).map((error, pair) => error - adapted[pair]!);
+    return change.some((value) => value !== 0) ? change : undefined;
+  };
+}
+
+function reestimate({ configuration, dataset, task }: Treated, session: Session, arithmetic: QuantizedArithmetic) {
+  const { seed, quantize } = configuration;
+  return reestimateStatistics(session, task, arithmetic, dataset, { images: quantize.images, seed });
+}
+
+/** So many layers are named. */
+const MOST_NAMED = 8;
+
+/** "the mean error of 9 layers went into their biases; the statistics of 9 batch norms were estimated anew". */
+export function describeStart({ biases, statistics }: StartDone): string {
+  const parts: string[] = [];
+  if (biases) {
+    const { folded, left } = biases;
+    const named = left.length > MOST_NAMED ? [...left.slice(0, MOST_NAMED), '…'] : left;
+    const stays = left.length > 0 ? `, nothing takes that of ${named.join(', ')}` : '';
+    const none = folded + left.length === 0;
+    parts.push(
+      none ? 'no mean error to take out' : `the mean error of ${folded} layers went into their biases${stays}`,
+    );
+  }
+  if (statistics !== undefined) {
+    const anew = `the statistics of ${statistics} batch norms were estimated anew`;
+    parts.push(statistics > 0 ? anew : 'no batch norm whose statistics could be estimated anew');
+  }
+  return parts.join('; ');
+}

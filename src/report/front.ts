@@ -1,0 +1,62 @@
+// Accuracy over power, as data: the points of one picture, which of them are dominated, and the front of the rest.
+// Power has three kinds, all relative to the exact 8×8 multiplier whatever the operands' widths: modelled (what the
+// training sees), gates (unit gates of the netlist) and synthesised (area, delay and power in the cells of a library).
+// Invariant: points of different kinds are never compared; equal points do not dominate each other.
+
+import { invariant } from '../tensor/errors.ts';
+
+export const powerKinds = ['modelled', 'gates', 'synthesised'] as const;
+export type PowerKind = (typeof powerKinds)[number];
+
+/** What a point is: ours, or which kind of rival. */
+export const frontSeries = ['trained', 'exact', 'exact-retrained', 'truncated', 'given'] as const;
+export type FrontSeries = (typeof frontSeries)[number];
+
+export const seriesTitles: Readonly<Record<FrontSeries, string>> = {
+  trained: 'trained structure',
+  exact: 'exact, fewer bits',
+  'exact-retrained': 'exact, fewer bits, retrained',
+  truncated: 'truncated',
+  given: 'given multiplier',
+};
+
+/** One multiplier in one network, over one or several seeds. */
+export interface FrontPoint {
+  readonly label: string;
+  readonly series: FrontSeries;
+  readonly kind: PowerKind;
+  /** Of the network's approximated multiplications, mean over the seeds; 1: exact 8×8 multipliers. */
+  readonly power: number;
+  /** Share of correctly classified images, 0 … 1, mean over the seeds. */
+  readonly accuracy: number;
+  /** Half widths of the 95 % intervals; absent or 0 where they are not known. */
+  readonly powerSpread?: number;
+  readonly accuracySpread?: number;
+  /** Seeds behind the means; absent: one. */
+  readonly n?: number;
+  /** The accuracy before something was done about it: drawn as a thin line up to the point. */
+  readonly before?: number;
+}
+
+type Placed = Pick<FrontPoint, 'kind' | 'power' | 'accuracy'>;
+
+/** As cheap and as accurate at least, and better in one of them. */
+export function dominates(a: Placed, b: Placed): boolean {
+  invariant(a.kind === b.kind, `a ${a.kind} power beside a ${b.kind} one`);
+  const isNoWorse = a.power <= b.power && a.accuracy >= b.accuracy;
+  return isNoWorse && (a.power < b.power || a.accuracy > b.accuracy);
+}
+
+/** The points that dominate this one: the most accurate first, of equally accurate ones the cheapest. */
+export function dominators<P extends Placed>(point: Placed, points: readonly P[]): P[] {
+  return points
+    .filter((other) => dominates(other, point))
+    .toSorted((a, b) => b.accuracy - a.accuracy || a.power - b.power);
+}
+
+/** The points that none dominates, by rising power; of equal points all. */
+export function front<P extends Placed>(points: readonly P[]): P[] {
+  return points
+    .filter((point) => !points.some((other) => dominates(other, point)))
+    .toSorted((a, b) => a.power - b.power);
+}
