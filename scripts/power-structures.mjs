@@ -5,7 +5,24 @@
 
 /** Widths that nothing is fitted to. */
 const HELD_WIDTHS = ['7x5', '6x4', '5x5', '7x6', '4x3', '8x5', '3x7', '2x6'];
-const FITTED_WIDTHS = ['8x7', '7x7', '6x6', '8x6', '4x4', '8x4', '6x5', '5x4', '3x3', '5x3', '8x3', '6x2', '4x2', '7x4', '6x3', '2x2'];
+const FITTED_WIDTHS = [
+  '8x7',
+  '7x7',
+  '6x6',
+  '8x6',
+  '4x4',
+  '8x4',
+  '6x5',
+  '5x4',
+  '3x3',
+  '5x3',
+  '8x3',
+  '6x2',
+  '4x2',
+  '7x4',
+  '6x3',
+  '2x2',
+];
 
 /** Left by a search with a θ per partial product at 8×8: rows are weight bits, activation bit 0 on the left. */
 const SEARCHED = ['........', '........', '........', '.....#..', '...#####', '..######', '.#######', '.#######'];

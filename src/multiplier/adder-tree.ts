@@ -13,7 +13,7 @@ export interface TreeCells {
   readonly products: number;
   readonly fullAdders: number;
   readonly halfAdders: number;
-  /** Adders one after another on the longest way, about: a column's last one waits for the carries of the one below. */
+  /** Adders one after another on the longest way, about: a column's last one waits for those of the column below. */
   readonly depth: number;
 }
 

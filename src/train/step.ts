@@ -52,7 +52,7 @@ export interface LearnedStructure {
 /**
  * λ · power as part of what is minimised. By the analytic model power = 1 − Σ over the structures of share · Σ_t
  * powerShare_t · clamp(θ_t), relative to exact multipliers of the same widths. A fitted one, relative to exact 8×8
- * multipliers, is no sum over θ: steps have its tangent at the place where `linearisePower` last found θ.
+ * multipliers, is no sum over θ: steps have its tangent where `linearisePower` last found θ.
  */
 export interface PowerTerm {
   readonly lambda: number;
@@ -63,7 +63,7 @@ export interface PowerTerm {
 
 const isFitted = ({ model = 'analytic' }: PowerTerm): boolean => model !== 'analytic';
 
-/** What each θ of a structure saves of the network's power when all that reads it is removed; of a fitted model at θ. */
+/** What each θ of a structure saves of the network's power when all that reads it is removed; fitted models: at θ. */
 export function savings(
   { model = 'analytic' }: PowerTerm,
   { structure, share }: LearnedStructure,

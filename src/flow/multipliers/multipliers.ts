@@ -4,6 +4,7 @@
 
 import type { Session } from '../../engine/backend.ts';
 import { exactMultiplier, type Multiplier, withSlopes } from '../../multiplier/multiplier.ts';
+import { exactPower } from '../../multiplier/power.ts';
 import { type Structure, structureOfGrain, thetaOfColumns } from '../../multiplier/structure.ts';
 import type { BatchNorm } from '../../quant/fold.ts';
 import { invariant } from '../../tensor/errors.ts';
@@ -63,12 +64,21 @@ export function powerTerm(configuration: Configuration, layers: readonly RunLaye
   const all = macsOf(structures.flatMap((one) => one.layers));
   return {
     lambda: configuration.explore.lambda ?? 1,
+    model: configuration.explore.powerModel,
     structures: structures.map((one) => ({
       theta: one.name,
       structure: one.structure,
       share: macsOf(one.layers) / all,
     })),
   };
+}
+
+/**
+ * What turns a power of the loss into one relative to exact 8×8 multipliers: the analytic model counts relative to
+ * exact ones of the same widths.
+ */
+export function powerUnit({ bits, explore }: Configuration): number {
+  return explore.powerModel === 'analytic' ? exactPower(bits.weights, bits.activations) : 1;
 }
 
 /** What the quantisers of a network must be: their widths, and how many scales weights have. */

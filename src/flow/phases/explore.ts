@@ -2,12 +2,12 @@
 // as theta.json.
 
 import { exactMultiplier } from '../../multiplier/multiplier.ts';
-import { exactPower } from '../../multiplier/power.ts';
 import { writeJsonInside } from '../../tensor/files.ts';
 import { evaluator } from '../../train/evaluation.ts';
-import { readStructures } from '../../train/step.ts';
+import { linearisePower, readStructures } from '../../train/step.ts';
 import {
   powerTerm,
+  powerUnit,
   quantizedArithmetic,
   structuredArithmetic,
   structuresOf,
@@ -31,13 +31,14 @@ export async function explore(context: RunContext): Promise<PhaseResult> {
   try {
     // The starting point is measured anew on a resumed run too: it is cheap and needs no state of its own.
     writeInitialTheta(session, context);
+    await linearisePower(session, power);
     const evaluate = await evaluator(session, task, arithmetic, dataset.test);
     const proved = await proveActive(session, task, arithmetic, dataset.test);
     context.listener({ kind: 'note', text: describeActivity('approximation', proved) });
     const before = await evaluate();
     const structures = async () => {
       const read = await readStructures(session, power);
-      return { ...read, power: read.power * exactPower(configuration.bits.weights, configuration.bits.activations) };
+      return { ...read, power: read.power * powerUnit(configuration) };
     };
     const powerBefore = (await structures()).power;
     const started = await startPhase(context, {

@@ -5,7 +5,6 @@ import type { AugmentOptions } from '../../data/augment.ts';
 import { batchesPerEpoch } from '../../data/batches.ts';
 import { parseTransforms } from '../../data/transforms.ts';
 import type { Session } from '../../engine/backend.ts';
-import { exactPower } from '../../multiplier/power.ts';
 import { invariant, UserError } from '../../tensor/errors.ts';
 import { feedOf } from '../../train/feed.ts';
 import {
@@ -17,6 +16,7 @@ import {
   trainEpochs,
 } from '../../train/loop.ts';
 import { recomputation } from '../../train/step.ts';
+import { powerUnit } from '../multipliers/multipliers.ts';
 import { describeTraining, proveTraining } from '../multipliers/training-proof.ts';
 import { loadResumePoint, removeResumePoint, saveResumePoint } from '../run/checkpoint.ts';
 import type { OpenRun, RunContext } from '../run/context.ts';
@@ -190,14 +190,11 @@ export function requireFinite(value: number, what: string): void {
   throw new UserError(`${what} is ${value}: the weights have grown out of range; lower the learning rate`);
 }
 
-/**
- * The loss counts power relative to the exact multiplier of the same widths; what is shown and kept is relative to the
- * exact 8×8 one.
- */
-function relativePower({ bits }: Configuration) {
-  const exact = exactPower(bits.weights, bits.activations);
+/** What is shown and kept is relative to the exact 8×8 multiplier. */
+function relativePower(configuration: Configuration) {
+  const unit = powerUnit(configuration);
   return <T extends { readonly power?: number | undefined }>(event: T): T =>
-    event.power === undefined ? event : { ...event, power: event.power * exact };
+    event.power === undefined ? event : { ...event, power: event.power * unit };
 }
 
 export function finishTraining(context: RunContext): void {
