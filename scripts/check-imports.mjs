@@ -35,7 +35,7 @@ allowed[''] = ['flow', ...below('workbench', 'train', 'data')];
  * up.
  */
 const floors = {
-  flow: ['settings', 'run', 'multipliers', 'start', 'results', 'phases', 'try', 'sensitivity', 'doctor', ''],
+  flow: ['settings', 'run', 'multipliers', 'start', 'results', 'phases', 'try', 'sensitivity', 'doctor', '', 'sweep'],
   'engine/cuda': ['kernels', 'lower', 'runtime'],
   'engine/wasm': ['kernels', 'lower', 'runtime'],
 };

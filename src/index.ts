@@ -45,6 +45,12 @@ export { type Configuration, type ConfigurationInput, parseConfiguration, publis
 export { type Field, type FormReading, fields, namedChoices, readFields } from './flow/settings/fields.ts';
 export { type Phase, phases } from './flow/settings/phases.ts';
 export { type Recipe, type RecipeName, recipes } from './flow/settings/recipes.ts';
+export { cheapestGrid } from './flow/sweep/cheapest.ts';
+export type { SweepEvent, SweepListener } from './flow/sweep/events.ts';
+export type { FailedTrial, PointKind, Spread, SweepPoint, SweepReport } from './flow/sweep/front.ts';
+export { type Axis, type GridInput, type ListedTrial, parseAxis, readGridFile } from './flow/sweep/grid.ts';
+export { frontCsv, frontPicture, frontTex } from './flow/sweep/results.ts';
+export { reportSweep, type SweepOptions, sweep } from './flow/sweep/sweep.ts';
 export type { TryEvent } from './flow/try/events.ts';
 export { tryFolder } from './flow/try/folder.ts';
 export { tryPicture } from './flow/try/picture.ts';

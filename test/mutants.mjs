@@ -6,6 +6,32 @@ const fault = (file, title, from, to, by) => ({ file, title, from, to, by });
 const golden = 'test/flow/golden.test.ts';
 
 export const mutants = [
+  fault(
+    'src/train/control.ts',
+    'λ falls while the power is too high',
+    'state.price * Math.exp(within(change',
+    'state.price * Math.exp(-within(change',
+  ),
+  fault(
+    'src/train/control.ts',
+    'the descent goes on whatever is lost',
+    'wanted - step * within(room, -FASTEST_RETREAT, 1)',
+    'wanted - step',
+  ),
+  fault(
+    'src/train/loop.ts',
+    'λ begins anew where a run goes on',
+    'start.control,',
+    'undefined,',
+    'test/flow/targets.test.ts',
+  ),
+  fault(
+    'src/train/aim.ts',
+    'θ is made hard at the power that it has, whatever the target',
+    'write(isReached ? least : undefined);',
+    'write();',
+    'test/flow/targets.test.ts',
+  ),
   fault('src/data/picture.ts', 'a picture that is cut off is filled with grey', "failOn: 'warning'", "failOn: 'none'"),
   fault(
     'src/data/cifar.ts',

@@ -5,7 +5,7 @@ import { withSetting } from '../flow/settings/fields.ts';
 import { changedSettings, optionsOf } from '../flow/settings/flags.ts';
 import { choices, defaultValue, valueKind } from '../flow/settings/keys.ts';
 import { settings } from '../flow/settings/table.ts';
-import { addSettings, readSettings } from './options.ts';
+import { addDeviceOptions, addSettings, addTrainingOptions, deviceWords, readDevice, readSettings } from './options.ts';
 
 /** What `tram run` makes of words of a command line. */
 function parsed(words: readonly string[]): Configuration {
@@ -31,6 +31,7 @@ const special: Readonly<Record<string, ConfigurationInput>> = {
     ]),
   ),
   'explore.initiallyRemoved': { explore: { initiallyRemoved: 2 } },
+  'map.errorBound': { explore: { harden: 0.5 }, map: { errorBound: 0.1 } },
   'recover.smoothing.weights': { recover: { gradient: 'difference', smoothing: { weights: 3 } } },
   'recover.smoothing.activations': { recover: { gradient: 'difference', smoothing: { activations: 3 } } },
 };
@@ -74,8 +75,8 @@ describe('the options of a run', () => {
   });
 
   test('say all of them together, each once', () => {
-    // A given multiplier takes no cost, and its run explores nothing; targets find λ.
-    const exclusive = ['explore.lambda', 'map.costBudget', 'map.costWeight', 'map.multiplier'];
+    // A given multiplier takes no cost, and its run explores nothing; targets find λ; the recipe's search has no bound.
+    const exclusive = ['explore.lambda', 'map.errorBound', 'map.costBudget', 'map.costWeight', 'map.multiplier'];
     const every = paths
       .filter((path) => !exclusive.includes(path))
       .map(changed)
@@ -103,4 +104,17 @@ describe('the options of a run', () => {
       { setting: 'explore.lambda', value: 1, usual: 0.3 },
     ]);
   });
+});
+
+test.each([
+  [],
+  ['--device', 'cuda'],
+  ['--device', 'cuda:1', '--precision', 'bf16', '--emulation', 'planes', '--recompute'],
+  ['--device', 'wasm', '--threads', '3', '--recompute-light'],
+])('a device is spelt as it was asked for: %j', (...words: readonly string[]) => {
+  const command = new Command().exitOverride();
+  addDeviceOptions(command);
+  addTrainingOptions(command);
+  command.parse([...words], { from: 'user' });
+  expect(deviceWords(readDevice(command))).toEqual(words);
 });

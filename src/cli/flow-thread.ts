@@ -8,7 +8,7 @@ import { Worker } from 'node:worker_threads';
 import type { FlowOptions } from '../flow/flow.ts';
 import type { RunSummary } from '../flow/results/summary.ts';
 import type { RunEvent } from '../flow/run/events.ts';
-import { UserError } from '../tensor/errors.ts';
+import { BusyError, StorageError, UserError } from '../tensor/errors.ts';
 
 export interface FlowJob {
   readonly options: Omit<FlowOptions, 'listener' | 'signal'>;
@@ -20,7 +20,15 @@ export type FlowMessage =
   | { readonly kind: 'event'; readonly event: RunEvent }
   | { readonly kind: 'done'; readonly summary: RunSummary }
   | { readonly kind: 'stopped' }
-  | { readonly kind: 'failed'; readonly user: boolean; readonly message: string; readonly stack: string | undefined };
+  | ({ readonly kind: 'failed' } & Failed);
+
+/** An error as it goes from one thread, or process, to another. */
+export interface Failed {
+  /** Whose fault: the user's, a full disk's, another process's that was first, or the program's. */
+  readonly fault: keyof typeof faults;
+  readonly message: string;
+  readonly stack: string | undefined;
+}
 
 /** As runFlow, in another thread; errors keep their class, message and stack. */
 export async function runFlowInThread({ listener, signal, ...options }: FlowOptions): Promise<RunSummary> {
@@ -48,8 +56,16 @@ export async function runFlowInThread({ listener, signal, ...options }: FlowOpti
   }
 }
 
-function errorOf({ user, message, stack }: Extract<FlowMessage, { kind: 'failed' }>): Error {
-  const error = user ? new UserError(message) : new Error(message);
+const faults = { storage: StorageError, busy: BusyError, user: UserError, program: Error } as const;
+
+export function failedBy(error: unknown): Failed {
+  const { message, stack } = error instanceof Error ? error : { message: String(error), stack: undefined };
+  const kinds = Object.keys(faults) as (keyof typeof faults)[];
+  return { fault: kinds.find((kind) => error instanceof faults[kind]) ?? 'program', message, stack };
+}
+
+export function errorOf({ fault, message, stack }: Failed): Error {
+  const error = new faults[fault](message);
   if (stack !== undefined) error.stack = stack;
   return error;
 }

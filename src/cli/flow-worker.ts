@@ -3,8 +3,7 @@
 
 import { parentPort, workerData } from 'node:worker_threads';
 import { runFlow } from '../flow/flow.ts';
-import { UserError } from '../tensor/errors.ts';
-import type { FlowJob, FlowMessage } from './flow-thread.ts';
+import { type FlowJob, type FlowMessage, failedBy } from './flow-thread.ts';
 
 const { options, stop } = workerData as FlowJob;
 const controller = new AbortController();
@@ -22,8 +21,5 @@ try {
   post({ kind: 'done', summary });
 } catch (error) {
   if (controller.signal.aborted && error === controller.signal.reason) post({ kind: 'stopped' });
-  else {
-    const { message, stack } = error instanceof Error ? error : { message: String(error), stack: undefined };
-    post({ kind: 'failed', user: error instanceof UserError, message, stack });
-  }
+  else post({ kind: 'failed', ...failedBy(error) });
 }

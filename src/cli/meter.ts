@@ -147,7 +147,7 @@ function composeLine(parts: readonly Part[], room: number, bar: ((length: number
   return texts.join(GAP);
 }
 
-function barOf(fraction: number, length: number, style: Style): string {
+export function barOf(fraction: number, length: number, style: Style): string {
   const done = Math.max(0, Math.min(length, Math.round(fraction * length)));
   return style.green('━'.repeat(done)) + style.dim('─'.repeat(length - done));
 }

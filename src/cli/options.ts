@@ -19,7 +19,7 @@ import { given } from '../tensor/given.ts';
 import { unknownName } from '../tensor/names.ts';
 import { describeOption } from './facts.ts';
 import { foldedGroup, foldHelp } from './folded-help.ts';
-import { describeSetting, optionName, prefixedNames } from './settings.ts';
+import { describeSetting, optionName, parseTogether, prefixedNames, type SaidTogether } from './settings.ts';
 
 const MOST_THREADS = 64;
 
@@ -34,19 +34,40 @@ export function addSettings(command: Command, settings: readonly Setting[], onRu
     command.addOption(option);
   }
   if (!onRun) return;
+  addTogether(command, settings);
   refuseUnprefixed(command, settings);
   foldHelp(command, settings);
 }
 
+/** The settings that can be said for all phases at once, by their name. */
+function saidTogether(settings: readonly Setting[]): ReadonlyMap<string, readonly Setting[]> {
+  const together = settings.filter((setting) => setting.together);
+  return new Map(together.map(({ name }) => [name, together.filter((setting) => setting.name === name)]));
+}
+
+/** `tram run --teacher float` is for every phase that can have one. */
+function addTogether(command: Command, settings: readonly Setting[]): void {
+  for (const [name, alike] of saidTogether(settings)) {
+    const phases = alike.map(({ phase }) => phase).join(', ');
+    const help = `--PHASE-${name} of ${phases} at once, where a phase has the value; --PHASE-${name} wins`;
+    command.addOption(
+      new Option(`--${name} <${alike[0]!.placeholder}>`, help)
+        .argParser((text: string) => parseTogether(alike, `--${name}`, text))
+        .helpGroup(foldedGroup(settings)),
+    );
+  }
+}
+
 /** `tram run --epochs 3` is told which phases have epochs. */
 function refuseUnprefixed(command: Command, settings: readonly Setting[]): void {
+  const together = saidTogether(settings);
   for (const name of new Set(settings.filter(({ prefixed }) => prefixed).map((setting) => setting.name))) {
     const refuse = () => {
       throw new UserError(`--${name}: several phases have it; write ${prefixedNames(name).join(', ')}`);
     };
     // In the group of their folded forms, which thereby stands here among the groups.
     const group = foldedGroup(settings);
-    for (const long of [`--${name}`, `--PHASE-${name}`]) {
+    for (const long of together.has(name) ? [`--PHASE-${name}`] : [`--${name}`, `--PHASE-${name}`]) {
       command.addOption(new Option(`${long} <VALUE>`).argParser(refuse).hideHelp().helpGroup(group));
     }
   }
@@ -101,6 +122,12 @@ export function readSettings(command: Command, settings: readonly Setting[], onR
   if (typeof values.config === 'string') input = mergeSettings(input, readConfigurationFile(values.config));
   const unset = (values.unset ?? []) as readonly string[];
   const said = new SaidSettings(input);
+  if (onRun) {
+    for (const name of saidTogether(settings).keys()) {
+      const given = values[new Option(`--${name}`).attributeName()] as SaidTogether | undefined;
+      for (const one of given ?? []) said.say(...one);
+    }
+  }
   for (const setting of settings) {
     const name = optionName(setting, onRun);
     const value = values[new Option(name).attributeName()];
@@ -168,7 +195,8 @@ export function addTrainingOptions(command: Command): void {
   );
 }
 
-export function addDeviceOptions(command: Command): void {
+/** `parse`: of a command that takes several devices at once. */
+export function addDeviceOptions(command: Command, parse: (text: string) => unknown = parseDevice): void {
   command
     .addOption(
       new Option(
@@ -179,7 +207,7 @@ export function addDeviceOptions(command: Command): void {
           default: deviceNames[0],
         }),
       )
-        .argParser(parseDevice)
+        .argParser(parse)
         .helpGroup(COMPUTING),
     )
     .addOption(
@@ -230,6 +258,15 @@ export function readDevice(command: Command): DeviceOptions {
     ...device,
     ...given({ precision, emulation, threads, recompute }),
   };
+}
+
+/** The options that ask for a device, as they can be typed: a run folder keeps none of them. */
+export function deviceWords({ name, index, precision, emulation, threads, recompute }: DeviceOptions): string[] {
+  const spelt = { device: index === undefined ? name : `${name}:${index}`, precision, emulation, threads };
+  const words = Object.entries(spelt).flatMap(([option, value]) =>
+    value === undefined ? [] : [`--${option}`, String(value)],
+  );
+  return recompute ? [...words, recompute === 'light' ? '--recompute-light' : '--recompute'] : words;
 }
 
 export function wantsColor(command: Command): boolean {

@@ -12,7 +12,7 @@ import type { FigureFormat } from '../report/formats.ts';
 import { given } from '../tensor/given.ts';
 import { Interrupted } from './failure.ts';
 import { interruptible } from './interrupt.ts';
-import { wantsColor } from './options.ts';
+import { deviceWords, wantsColor } from './options.ts';
 import { createProgress, silentProgress } from './progress.ts';
 import type { Services } from './services.ts';
 import { shellWord, styleFor, textWidth } from './style.ts';
@@ -87,7 +87,8 @@ function commandLine(command: Command): string {
   return [parent?.name() ?? 'tram', ...(parent?.args ?? command.args)].map(shellWord).join(' ');
 }
 
-function stoppedMessage({ folder, command }: PhaseRequest): string {
+function stoppedMessage({ folder, command, device }: PhaseRequest): string {
   if (!hasManifest(folder)) return 'stopped before anything was done; nothing was saved';
-  return `stopped; the work so far is saved, go on with: tram ${command} ${shellWord(folder)}`;
+  const words = ['tram', command, shellWord(folder), ...deviceWords(device)];
+  return `stopped; the work so far is saved, go on with: ${words.join(' ')}`;
 }

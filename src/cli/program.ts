@@ -33,6 +33,13 @@ export const commandEntries: readonly CommandEntry[] = [
     group: whole,
     load: phase('run'),
   },
+  {
+    name: 'sweep',
+    term: 'sweep SWEEP',
+    summary: 'many settings in one folder, and the front of accuracy over power',
+    group: whole,
+    load: async () => (await import('./commands/sweep.ts')).defineSweep,
+  },
   { name: 'train', term: 'train', summary: 'train or load the float model', group: single, load: phase('train') },
   {
     name: 'quantize',

@@ -9,6 +9,8 @@ import type { Output } from './style.ts';
 
 export interface Flow {
   readonly runFlow: typeof runFlow;
+  /** The same in a process of its own; without it, runs that should be side by side are not. */
+  readonly runFlowAside?: typeof runFlow;
   readonly evaluateRun: typeof evaluateRun;
 }
 
@@ -22,6 +24,7 @@ export interface Services {
 
 const loadFlow = async (): Promise<Flow> => ({
   runFlow: (await import('./flow-thread.ts')).runFlowInThread,
+  runFlowAside: async (options) => (await import('./flow-process.ts')).runFlowInProcess(options),
   evaluateRun: async (options) => (await import('../flow/results/evaluate.ts')).evaluateRun(options),
 });
 

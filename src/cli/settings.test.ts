@@ -30,6 +30,7 @@ describe('the table of settings', () => {
       'map.multiplier',
       'map.costBudget',
       'map.costWeight',
+      'map.errorBound',
       'map.operandOrder',
       'map.tableOrder',
       'map.top',

@@ -1,7 +1,7 @@
 // What the table of settings means on a command line: the names of options and how help describes them. What a setting
 // is, and how a text becomes its value, is said in flow/settings/fields.ts.
 
-import { fieldName, fieldOf, namedChoices } from '../flow/settings/fields.ts';
+import { fieldName, fieldOf, namedChoices, parseSetting } from '../flow/settings/fields.ts';
 import { type Setting, settings } from '../flow/settings/table.ts';
 import { describeOption } from './facts.ts';
 import { wrapped } from './style.ts';
@@ -24,6 +24,27 @@ export function prefixedNames(name: string): string[] {
   return settings
     .filter((setting) => setting.prefixed && setting.name === name)
     .map((setting) => optionName(setting, true));
+}
+
+/** A setting that several phases have, with what a text means for each of them that takes it. */
+export type SaidTogether = readonly (readonly [setting: Setting, values: readonly unknown[]])[];
+
+/**
+ * What a text said once for all phases means: those that have no such value keep theirs; one that no phase has is a
+ * UserError.
+ */
+export function parseTogether(alike: readonly Setting[], label: string, text: string): SaidTogether {
+  let refused: unknown;
+  const said = alike.flatMap((setting): SaidTogether => {
+    try {
+      return [[setting, parseSetting(setting, label, text)]];
+    } catch (error) {
+      refused = error;
+      return [];
+    }
+  });
+  if (said.length === 0) throw refused;
+  return said;
 }
 
 /** Columns of the list of models: it stands in help texts, and in a page that cannot wrap it. */

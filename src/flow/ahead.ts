@@ -7,15 +7,18 @@ import { dirname, join, resolve } from 'node:path';
 import type { EmulationName } from '../multiplier/error.ts';
 import { concreteMultiplier } from '../multiplier/multiplier.ts';
 import type { Parameter } from '../nn/layers.ts';
-import { UserError } from '../tensor/errors.ts';
+import { StorageError, UserError } from '../tensor/errors.ts';
 import { sizeOf } from '../tensor/tensor.ts';
 import { buildNetwork } from '../train/task.ts';
 import { type ImportedMultiplier, importMultiplier, inOrder } from '../workbench/import.ts';
 import { quantizersWanted } from './multipliers/multipliers.ts';
+import { requireReachable } from './multipliers/targets.ts';
+import { requireFloatTeacher } from './phases/teacher.ts';
 import { type FloatModel, type FloatModelOptions, readFloatModel } from './run/float-model.ts';
+import { files } from './run/folder.ts';
 import type { OpenTask } from './run/inputs.ts';
 import { LOCK_FILE } from './run/lock.ts';
-import { manifestPath, type RunInputs } from './run/manifest.ts';
+import { type Manifest, manifestPath, type RunInputs } from './run/manifest.ts';
 import { isInMemory, type Material, multiplierInMemory } from './run/material.ts';
 import type { Configuration } from './settings/config.ts';
 import { approximateLayers } from './settings/layers.ts';
@@ -29,6 +32,8 @@ export interface Ahead {
   /** The phases that will be done. */
   readonly toDo: readonly Phase[];
   readonly emulation: EmulationName;
+  /** Records of the phases that are done. */
+  readonly done: Manifest['phases'];
 }
 
 export interface Given {
@@ -37,15 +42,26 @@ export interface Given {
 }
 
 /** Reads and checks what the phases to do were given; throws a UserError for the first thing that is not right. */
-export async function lookAhead({ folder, configuration, opened, inputs, toDo, emulation }: Ahead): Promise<Given> {
+export async function lookAhead({
+  folder,
+  configuration,
+  opened,
+  inputs,
+  toDo,
+  emulation,
+  done,
+}: Ahead): Promise<Given> {
   const { layers, task } = opened;
   approximateLayers(configuration, layers);
   refuseIdle(configuration.train);
+  if (toDo.includes('explore')) requireReachable(configuration, layers);
   const { parameters } = buildNetwork(task, { kind: 'float' }, 'evaluate', 1).layers;
   const floatModel =
     inputs.checkpoint && toDo.includes('train')
       ? readFloatModel(inputs.checkpoint.path, floatModelOptions(configuration, opened, parameters))
       : undefined;
+  const isQuantized = floatModel ? floatModel.quantizers : done.train?.files[files.quantizers];
+  requireFloatTeacher(configuration, toDo, isQuantized !== undefined);
   const imported = toDo.includes('map') ? await givenMultiplier(configuration, inputs, opened.material) : undefined;
   if (imported) concreteMultiplier(imported.table, emulation);
   requireSpace(folder, bytesToWrite(parameters, toDo), freeBytes(folder));
@@ -114,7 +130,7 @@ function freeBytes(folder: string): number | undefined {
 export function requireSpace(folder: string, bytes: number, free: number | undefined): void {
   if (free === undefined || free >= bytes) return;
   const megabytes = (count: number) => `${Math.ceil(count / 1e6)} MB`;
-  throw new UserError(
+  throw new StorageError(
     `${folder}: the run writes about ${megabytes(bytes)}, but only ${megabytes(free)} are free there; free some space or choose another --out`,
   );
 }

@@ -125,7 +125,7 @@ async function runLocked(options: FlowOptions, lock: RunLock): Promise<RunSummar
   const inputs = inputsOf(configuration, opened, said, old ?? source, toDo);
   const emulation = options.device?.emulation ?? 'auto';
   const backend = await openBackend(options.device);
-  const accepted = await lookAhead({ folder, configuration, opened, inputs, toDo, emulation });
+  const accepted = await lookAhead({ folder, configuration, opened, inputs, toDo, emulation, done });
 
   makeFolders(folder);
   const { discarding: unfinished, ...before } = old ?? newManifest();
@@ -202,6 +202,7 @@ async function doPhase(
     ...loggedBy(folder, phase),
     stages: [...result.stages],
     ...(result.from ? { from: result.from } : {}),
+    ...(result.targets ? { targets: result.targets } : {}),
     ...(result.multipliers ? { multipliers: [...result.multipliers] } : {}),
     seconds: (performance.now() - start) / 1000,
     finished: new Date().toISOString(),

@@ -18,8 +18,8 @@ export interface TreeCells {
 }
 
 /**
- * `kept`: of each partial product w[i]·x[j], at i·activationBits + j, the probability that it is there, 0 … 1. The carry
- * out of the highest column is dropped: a product has weightBits + activationBits bits.
+ * `kept`: of each partial product w[i]·x[j], at i·activationBits + j, the probability that it is there, 0 … 1. The
+ * carry out of the highest column is dropped: a product has weightBits + activationBits bits.
  */
 export function treeCells({ weightBits, activationBits }: OperandWidths, kept: ArrayLike<number>): TreeCells {
   let [products, fullAdders, halfAdders, depth] = [0, 0, 0, 0];

@@ -23,7 +23,7 @@ test('expected cells are the mean over all sets of kept products', () => {
 
 test('what a product saves is the power with it less the power without it, given the others', () => {
   const structure = productStructure({ weightBits: 5, activationBits: 4 });
-  const theta = structure.names.map((_, at) => (at % 3 === 0 ? 1 : at % 5 === 0 ? 0.4 : 0));
+  const theta = structure.names.map((_, at): number => (at % 3 === 0 ? 1 : at % 5 === 0 ? 0.4 : 0));
   for (const model of ['fitted', 'asap7'] as const) {
     const savings = structureSavings(model, structure, theta);
     expect(savings).toHaveLength(20);

@@ -5,7 +5,7 @@
 // Zero points of weights stay where calibration put them; so do those of activations that cannot be negative.
 
 import { exp, input, maximum, minimum, nearest } from '../engine/graph/expression.ts';
-import type { Graph, Node, Value } from '../engine/graph/graph.ts';
+import type { Node, Value } from '../engine/graph/graph.ts';
 import type { OpName } from '../engine/graph/ops.ts';
 import { SMALLEST_SCALE } from '../engine/reference/quantization.ts';
 import { sizeOf } from '../tensor/tensor.ts';
@@ -24,10 +24,10 @@ const LARGEST_CHANGE = 0.1;
 /** The remainder of a zero point that has moved by a part of a code, −½ … ½, in a variable of this end. */
 const REST = '#rest';
 
-/** The scales and zero points that learn in a graph built to train with the quantiser `steps`. */
-export function learnedSteps(graph: Graph, { holdsZero }: { readonly holdsZero: boolean }): Manner[] {
+/** The scales and zero points that learn in a network built to train with the quantiser `steps`; `nodes`: its own. */
+export function learnedSteps(nodes: readonly Node[], { holdsZero }: { readonly holdsZero: boolean }): Manner[] {
   const found = new Map<Value, Manner>();
-  for (const node of graph.nodes) {
+  for (const node of nodes) {
     if (node.op !== 'quantize') continue;
     const quantizer = node as Node<OpName> as Node<'quantize'>;
     const [x, scale, zero] = quantizer.inputs as readonly [Value, Value, Value];

@@ -15,6 +15,12 @@ export class UserError extends Error {
   }
 }
 
+/** A disk that takes no more: no fault of what was being written, which can go on when there is room. */
+export class StorageError extends UserError {}
+
+/** Something that another process has in hand just now: no mistake, it can be had later. */
+export class BusyError extends UserError {}
+
 /** A program that a device has no room for, or cannot address: with a smaller batch it may. */
 export class TooLargeError extends UserError {}
 

@@ -27,7 +27,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { basename, dirname, isAbsolute, join, normalize, sep } from 'node:path';
-import { UserError } from './errors.ts';
+import { StorageError, UserError } from './errors.ts';
 import { formatBytes } from './numbers.ts';
 
 const causes: Record<string, string> = {
@@ -44,11 +44,15 @@ const causes: Record<string, string> = {
   ENAMETOOLONG: 'the name is too long for the file system',
 };
 
+/** What a disk says that takes no more. */
+const FULL: readonly string[] = ['ENOSPC', 'EDQUOT', 'EFBIG', 'EROFS', 'EIO'];
+
 /** The user's error for a failed file operation: what was tried, on which file, and why it failed. */
 export function fileError(action: 'read' | 'write' | 'remove', path: string, error: unknown): UserError {
   const { code, message } = error as NodeJS.ErrnoException;
   const cause = (code !== undefined && causes[code]) || message;
-  return new UserError(`cannot ${action} ${path}: ${cause}${code === undefined ? '' : ` (${code})`}`);
+  const text = `cannot ${action} ${path}: ${cause}${code === undefined ? '' : ` (${code})`}`;
+  return action === 'write' && code !== undefined && FULL.includes(code) ? new StorageError(text) : new UserError(text);
 }
 
 /**

@@ -135,11 +135,11 @@ function classify(
   const against = (of: Value) => graph.apply('softmaxCrossEntropy', [logits, of], smoothing === 0 ? {} : { smoothing });
   return graph.labelled('loss', () => {
     const [own, , correct] = against(labels!);
-    const metrics = { accuracy: correct! };
-    if (!otherLabels) return { loss: own!, metrics };
+    const outcome = { metrics: { accuracy: correct! }, logits: { values: logits } };
+    if (!otherLabels) return { ...outcome, loss: own! };
     const [other] = against(otherLabels);
     const difference = graph.apply1('add', [own!, other!], { alpha: 1, beta: -1 });
     const part = graph.apply1('scaleBy', [difference, ownLabel!], {});
-    return { loss: graph.apply1('add', [other!, part], { alpha: 1, beta: 1 }), metrics };
+    return { ...outcome, loss: graph.apply1('add', [other!, part], { alpha: 1, beta: 1 }) };
   });
 }

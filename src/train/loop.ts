@@ -8,23 +8,27 @@ import { batchesPerEpoch, type TrainingData, trainingBatches } from '../data/bat
 import { readAhead } from '../data/read-ahead.ts';
 import type { Selection, Split } from '../data/split.ts';
 import type { Session } from '../engine/backend.ts';
-import { UserError } from '../tensor/errors.ts';
+import { invariant, UserError } from '../tensor/errors.ts';
+import { f32 } from '../tensor/tensor.ts';
+import { Controller, type Target } from './aim.ts';
 import { adoptAverages, averagedNames } from './average.ts';
+import type { ControlState } from './control.ts';
+import type { Teacher } from './distillation.ts';
 import { evaluator } from './evaluation.ts';
 import { feedOf } from './feed.ts';
 import { added, type Figures, meansOf, noSums, type Sums } from './figures.ts';
-import { hardeningOf, hardenStructures, pushAt } from './hardening.ts';
+import { type Hardening, hardeningOf, hardTheta, pushAt } from './hardening.ts';
 import { ResultsInFlight } from './pipeline.ts';
 import { rateShare, type Schedule } from './schedule.ts';
 import {
   type Learning,
   linearisePower,
   type PowerTerm,
+  powerAt,
   type Recompute,
   readStructures,
   StepPrograms,
   type StepResult,
-  savings,
   stepKey,
 } from './step.ts';
 import type { Arithmetic, Task } from './task.ts';
@@ -59,9 +63,16 @@ export interface LoopOptions<M extends string = string> extends Learning, Schedu
    * Structures that learn, with a learning rate and a weight decay of their own; `harden`: the last share of the steps
    * in which every θ becomes 0 or 1 (hardening.ts), default 0.
    */
-  readonly structure?: { readonly power: PowerTerm; readonly harden?: number | undefined } & RateOptions;
+  readonly structure?: {
+    readonly power: PowerTerm;
+    readonly harden?: number | undefined;
+    /** Where λ is not said. */
+    readonly target?: Target<M> | undefined;
+  } & RateOptions;
   /** Activations are computed again instead of being kept (see StepOptions); default: false. */
   readonly recompute?: Recompute;
+  /** A network to learn from beside the targets (see StepOptions); default: none. */
+  readonly teacher?: Teacher | undefined;
   /** Where to go on. */
   readonly start: Position<M>;
   readonly onStep?: (event: StepEvent<M>) => void;
@@ -80,6 +91,8 @@ export interface Position<M extends string = string> {
   readonly epoch: number;
   readonly step: number;
   readonly sums?: EpochSums<M>;
+  /** Of λ, where it is found while training. */
+  readonly control?: ControlState;
 }
 
 export interface EpochSums<M extends string = string> extends Sums<M> {
@@ -93,7 +106,7 @@ export interface StepEvent<M extends string = string> {
   readonly epochs: number;
   readonly step: number;
   readonly steps: number;
-  /** What the step lowers: the task's loss, and λ · power where structures learn. */
+  /** What the step lowers (see StepResult). */
   readonly objective: number;
   /** Means over the epoch so far. */
   readonly soFar: Figures<M>;
@@ -114,6 +127,8 @@ export interface EpochRecord<M extends string = string> {
   readonly power?: number;
   /** θ of each structure after the epoch, clamped to [0, 1]. */
   readonly theta?: Readonly<Record<string, readonly number[]>>;
+  /** Of λ after the epoch, where it is found while training. */
+  readonly control?: ControlState;
   /** Of the epoch's last step. */
   readonly learningRate: number;
 }
@@ -133,6 +148,7 @@ export async function trainEpochs<M extends string>(options: LoopOptions<M>): Pr
   const steps = batchesPerEpoch(dataset.train.count, batchSize, false);
   const hardening = hardeningOf(structure?.harden, epochs * steps);
   const thetaRateAt = (rate: number, at: number) => (hardening && at >= hardening.fixed ? 0 : rate);
+  const control = await openController(options, steps, hardening, aliasOf);
   let position = options.start;
   while (position.epoch < epochs) {
     const { epoch } = position;
@@ -154,7 +170,7 @@ export async function trainEpochs<M extends string>(options: LoopOptions<M>): Pr
     // Saves the position, and ends the loop there where that is wanted.
     const pause = async () => {
       await inFlight.settle();
-      await options.save?.at(step === 0 ? { epoch, step } : { epoch, step, sums });
+      await options.save?.at({ epoch, step, ...(step === 0 ? {} : { sums }), ...controlOf(control) });
       signal?.throwIfAborted();
     };
     const order = { seed: options.seed, epoch: options.firstEpoch + epoch };
@@ -173,19 +189,24 @@ export async function trainEpochs<M extends string>(options: LoopOptions<M>): Pr
           const at = epoch * steps + step;
           if (structure && at === hardening?.fixed) {
             await inFlight.settle();
-            await hardenStructures(session, await learnedSavings(session, structure.power));
+            await (control?.harden() ?? hardenStructures(session, structure.power));
             await linearisePower(session, structure.power);
           }
           const { result } = await trainer.start(batch, examples, {
             rate: rateAt(options.learningRate, step),
             thetaRate: structure && thetaRateAt(rateAt(structure.learningRate, step), at),
             push: hardening && pushAt(hardening, at),
+            lambda: control?.state.lambda,
             number: at + 1,
             key: stepKey(order.seed, order.epoch, step),
           });
           step++;
           const counts = { step, examples, targets: batch.targets };
           await inFlight.add(result.then((values) => ({ ...counts, ...values })));
+          if (structure && control?.isDue(at + 1)) {
+            await inFlight.settle();
+            await control.set(at + 1, rateAt(structure.learningRate, step - 1));
+          }
           // Lets timers, signals and sockets of the host program have their turn: a backend may never wait.
           await setImmediate();
         }
@@ -195,7 +216,7 @@ export async function trainEpochs<M extends string>(options: LoopOptions<M>): Pr
       await batches.return();
     }
     await inFlight.settle();
-    position = { epoch: epoch + 1, step: 0 };
+    position = { epoch: epoch + 1, step: 0, ...controlOf(control) };
     const test = await evaluate();
     const learned = structure && (await readStructures(session, structure.power));
     await options.onEpoch(
@@ -205,6 +226,7 @@ export async function trainEpochs<M extends string>(options: LoopOptions<M>): Pr
         training: meansOf(sums),
         test: { loss: test.loss, metrics: test.metrics },
         ...(learned ? { power: learned.power, theta: learned.theta } : {}),
+        ...controlOf(control),
         learningRate: rate,
       },
       position,
@@ -213,15 +235,43 @@ export async function trainEpochs<M extends string>(options: LoopOptions<M>): Pr
   }
   await trainer.dispose();
   await evaluate.dispose();
+  await control?.dispose();
   if (options.average) await adoptAverages(session);
 }
 
-async function learnedSavings(session: Session, power: PowerTerm) {
+const controlOf = (control: Controller<string> | undefined) => (control ? { control: control.state } : {});
+
+/** What finds λ, where the power term does not say it. */
+async function openController<M extends string>(
+  options: LoopOptions<M>,
+  steps: number,
+  hardening: Hardening | undefined,
+  aliasOf: ((variable: string) => string) | undefined,
+): Promise<Controller<M> | undefined> {
+  const { session, task, arithmetic, structure, epochs, start, dataset, batchSize } = options;
+  if (!structure || structure.power.lambda !== undefined) return undefined;
+  const { power, target, learningRate } = structure;
+  invariant(target, 'a power term without λ, and no target to find it for');
+  const all = epochs * steps;
+  const { split } = target.measured ?? {};
+  return await Controller.open<M>(
+    {
+      ...{ session, power, target, rule: options, batchSize: Math.min(batchSize, dataset.train.count) },
+      steps: { soft: hardening?.pushed ?? all, learning: hardening?.fixed ?? all },
+      evaluate: split && (await evaluator(session, task, arithmetic, split, aliasOf)),
+    },
+    learningRate * rateShare(options, { epoch: start.epoch, step: start.step, epochs, steps }),
+    start.control,
+  );
+}
+
+/** θ of 0 and 1 at the power nearest to that of the session's. */
+async function hardenStructures(session: Session, power: PowerTerm): Promise<void> {
   const { theta } = await readStructures(session, power);
-  return power.structures.map((learned) => ({
-    theta: learned.theta,
-    savings: savings(power, learned, theta[learned.theta]!),
-  }));
+  const soft = power.structures.map((learned) => theta[learned.theta]!);
+  hardTheta(soft, (thetas) => powerAt(power, thetas)).forEach((values, at) => {
+    session.write(power.structures[at]!.theta, f32([values.length], values));
+  });
 }
 
 /** The result of a step, with its number (1 … steps) and what it was a mean over. */

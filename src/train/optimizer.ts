@@ -42,7 +42,7 @@ export function corrections({ momentum, beta2 = BETA2 }: Rule, t: number): Float
   return Float32Array.of(1 - momentum ** t, 1 - beta2 ** t);
 }
 
-/** Whether a variable is an optimiser's or an average and no part of a model. */
+/** Whether a variable is an optimiser's, an average or a teacher's, and no part of a model. */
 export const isTrainingState = (name: string): boolean => name.includes('#');
 
 export interface UpdateOptions extends GradientOptions {

@@ -3,9 +3,9 @@
 import type { Batch } from '../data/split.ts';
 import type { Program, Session } from '../engine/backend.ts';
 import { constant, input } from '../engine/graph/expression.ts';
-import type { Graph, Value } from '../engine/graph/graph.ts';
+import { Graph, type Value } from '../engine/graph/graph.ts';
 import { plan } from '../engine/graph/plan.ts';
-import { modelledPower, type PowerModelName, structureSavings } from '../multiplier/power-model.ts';
+import { modelledExactPower, modelledPower, type PowerModelName, structureSavings } from '../multiplier/power-model.ts';
 import { clampTheta, powerShares, type Structure } from '../multiplier/structure.ts';
 import { RANDOM_KEY } from '../nn/layers.ts';
 import { clampedTheta } from '../quant/products.ts';
@@ -14,6 +14,7 @@ import { learnedSteps } from '../quant/steps.ts';
 import { Random, streams } from '../tensor/random.ts';
 import { f32 } from '../tensor/tensor.ts';
 import { appendAverages, KEEP } from './average.ts';
+import { appendTeacher, type Teacher, taughtLoss } from './distillation.ts';
 import { writeBatch } from './feed.ts';
 import { type Figures, outputFigures, readFigures, readScalar } from './figures.ts';
 import { PUSH } from './hardening.ts';
@@ -33,8 +34,8 @@ import { keptAverage } from './schedule.ts';
 import {
   type Arithmetic,
   type BuiltNetwork,
-  buildNetwork,
   type Feed,
+  networkOn,
   type QuantizedArithmetic,
   type Task,
 } from './task.ts';
@@ -50,12 +51,13 @@ export interface LearnedStructure {
 }
 
 /**
- * λ · power as part of what is minimised. By the analytic model power = 1 − Σ over the structures of share · Σ_t
- * powerShare_t · clamp(θ_t), relative to exact multipliers of the same widths. A fitted one, relative to exact 8×8
- * multipliers, is no sum over θ: steps have its tangent where `linearisePower` last found θ.
+ * λ · power as part of what is minimised, relative to exact multipliers of the same widths. By the analytic model power
+ * = 1 − Σ over the structures of share · Σ_t powerShare_t · clamp(θ_t). A fitted one is no sum over θ: steps have its
+ * tangent where `linearisePower` last found θ.
  */
 export interface PowerTerm {
-  readonly lambda: number;
+  /** Absent where it is an input of the step, set between steps (control.ts). */
+  readonly lambda?: number;
   readonly structures: readonly LearnedStructure[];
   /** Default: analytic. */
   readonly model?: PowerModelName;
@@ -69,8 +71,9 @@ export function savings(
   { structure, share }: LearnedStructure,
   theta: ArrayLike<number>,
 ): number[] {
-  const ofMultiplier = model === 'analytic' ? powerShares(structure) : structureSavings(model, structure, theta);
-  return ofMultiplier.map((saved) => share * saved);
+  if (model === 'analytic') return powerShares(structure).map((ofMultiplier) => share * ofMultiplier);
+  const exact = modelledExactPower(model, structure);
+  return structureSavings(model, structure, theta).map((saved) => (share * saved) / exact);
 }
 
 /** The variables of a fitted model's tangent: what each θ of a structure saves, and the power where all θ are 0. */
@@ -114,6 +117,8 @@ export interface StepOptions<M extends string = string> extends Learning {
    * are the same.
    */
   readonly recompute?: Recompute;
+  /** A network to learn from beside the targets; default: none. */
+  readonly teacher?: Teacher | undefined;
 }
 
 /** The key of what a step draws: two words that follow from the numbers that name the step. */
@@ -130,6 +135,8 @@ export type Recompute = boolean | 'light';
 
 export const RATE = 'learningRate';
 export const THETA_RATE = 'thetaLearningRate';
+/** The weight of the power loss, where it is set between steps. */
+export const LAMBDA = 'lambda';
 
 /** What a step is done with, beside its batch. */
 export interface StepPlace {
@@ -137,6 +144,8 @@ export interface StepPlace {
   readonly thetaRate: number | undefined;
   /** Weight of the penalty that pushes θ to 0 and 1 (hardening.ts), where there is one. */
   readonly push?: number | undefined;
+  /** Where it is no constant of the power term. */
+  readonly lambda?: number | undefined;
   /** 1, 2, … in the phase. */
   readonly number: number;
   /** Of what the step draws (stepKey). */
@@ -146,14 +155,14 @@ export interface StepPlace {
 /** Sets what a step's program takes beside a batch so that weights and structures stay as they are. */
 export function holdStill(program: Program, { inputs }: Pick<Graph, 'inputs'>): void {
   for (const name of inputs.keys()) {
-    if (name.startsWith(RATE) || name === THETA_RATE || name === PUSH || name === KEEP)
+    if (name.startsWith(RATE) || [THETA_RATE, PUSH, LAMBDA, KEEP].includes(name))
       program.write(name, Float32Array.of(0));
     if (name === CORRECTIONS) program.write(name, Float32Array.of(1, 1));
   }
 }
 
 export interface StepResult<M extends string = string> extends Figures<M> {
-  /** What the step lowers: the task's loss, and λ · power where structures learn. */
+  /** What the step lowers: the task's loss, a part of it that of the teacher, and λ · power where structures learn. */
   readonly objective: number;
   readonly power: number | undefined;
 }
@@ -187,7 +196,7 @@ export class StepPrograms<M extends string> {
   async start(
     batch: Batch,
     size: number,
-    { rate, thetaRate, push = 0, number, key }: StepPlace,
+    { rate, thetaRate, push = 0, lambda = 0, number, key }: StepPlace,
   ): Promise<{ result: Promise<StepResult<M>> }> {
     const { program, inputs } = await this.#program(size);
     writeBatch(program, batch);
@@ -200,6 +209,7 @@ export class StepPrograms<M extends string> {
     if (average > 0) program.write(KEEP, Float32Array.of(keptAverage(average, number)));
     if (thetaRate !== undefined) program.write(THETA_RATE, Float32Array.of(thetaRate));
     if (inputs.has(PUSH)) program.write(PUSH, Float32Array.of(push));
+    if (inputs.has(LAMBDA)) program.write(LAMBDA, Float32Array.of(lambda));
     if (inputs.has(RANDOM_KEY)) program.write(RANDOM_KEY, key);
     await program.run();
     return { result: this.#resultOf(program) };
@@ -236,17 +246,22 @@ export class StepPrograms<M extends string> {
  * metrics and power.
  */
 export function trainingStep<M extends string>(
-  { task, arithmetic, structure, recompute = false, ...learning }: Omit<StepOptions<M>, 'session'>,
+  { task, arithmetic, structure, recompute = false, teacher, ...learning }: Omit<StepOptions<M>, 'session'>,
   feed: Feed,
   batchSize: number,
 ): BuiltNetwork<M> {
-  const network = buildNetwork(task, arithmetic, 'train', batchSize, feed);
-  const { graph, layers, loss } = network;
+  const graph = new Graph();
+  const inputs = feed.inputs(graph, batchSize);
+  // First, so that all it needs of the arena is free again when the network comes; its logits alone stay.
+  const given = teacher && appendTeacher(graph, inputs, task, teacher);
+  const before = graph.nodes.length;
+  const network = networkOn(graph, inputs, task, arithmetic, 'train');
+  const { layers } = network;
   const parameters = layers.parameters.filter(({ trainable }) => trainable).map(({ value }) => value);
   const weights = [...parameters, ...clipVariables(graph, layers.multiplying)];
   const multiplied = new Set(layers.multiplying.map(({ name }) => `${name}.weight`));
   const manners = isLearnedStep(arithmetic)
-    ? learnedSteps(graph, { holdsZero: arithmetic.range !== 'as-observed' })
+    ? learnedSteps(graph.nodes.slice(before), { holdsZero: arithmetic.range !== 'as-observed' })
     : [];
   const groups = [
     ...groupsOf(weights, RATE, learning, (name) => multiplied.has(name)),
@@ -257,12 +272,13 @@ export function trainingStep<M extends string>(
     ),
   ];
   const { optimizer = 'sgd', momentum, beta2 = BETA2 } = learning;
+  const loss = teacher && given ? taughtLoss(network, given, teacher) : network.loss;
   let objective = loss;
   if (structure) {
-    const { lambda, structures } = structure.power;
+    const { lambda = 1, structures } = structure.power;
     const power = graph.labelled('power', () => powerOf(network, structure.power));
     graph.output('power', power);
-    const counted = structure.harden ? graph.labelled('power', () => pushed(network, structure.power, power)) : power;
+    const counted = graph.labelled('power', () => countedPower(network, structure, power));
     objective = graph.labelled('loss', () => graph.apply1('add', [loss, counted], { alpha: 1, beta: lambda }));
     const thetas = structures.map(({ theta, structure: { count } }) => graph.variable(theta, [count]));
     const { weightDecay } = structure;
@@ -323,6 +339,17 @@ function powerOf({ graph }: Pick<BuiltNetwork, 'graph'>, power: PowerTerm) {
   return graph.apply1('add', [graph.variable(WHOLE_POWER, []), total], { alpha: 1, beta: -1 });
 }
 
+/** Power as the loss counts it: with what pushes θ to 0 and 1, and times λ where that is an input. */
+function countedPower<M extends string>(
+  network: BuiltNetwork<M>,
+  { power: term, harden }: NonNullable<StepOptions['structure']>,
+  power: Value,
+): Value {
+  const { graph } = network;
+  const counted = harden ? pushed(network, term, power) : power;
+  return term.lambda === undefined ? graph.apply1('scaleBy', [counted, graph.input(LAMBDA, [])], {}) : counted;
+}
+
 /** power + push · Σ savings · θ(1 − θ): θ that are neither 0 nor 1 cost more than their power. */
 function pushed({ graph }: Pick<BuiltNetwork, 'graph'>, term: PowerTerm, power: Value): Value {
   const undecided = term.structures.map((learned) => {
@@ -344,20 +371,28 @@ function pushed({ graph }: Pick<BuiltNetwork, 'graph'>, term: PowerTerm, power: 
 /** θ of each structure as the network uses it, and the power they give. */
 export async function readStructures(session: Session, term: PowerTerm) {
   const theta: Record<string, number[]> = {};
-  for (const learned of term.structures) theta[learned.theta] = clampTheta((await session.read(learned.theta)).data);
-  return { theta, power: powerAt(term, theta) };
+  for (const { theta: name } of term.structures) theta[name] = clampTheta((await session.read(name)).data);
+  return {
+    theta,
+    power: powerAt(
+      term,
+      term.structures.map((learned) => theta[learned.theta]!),
+    ),
+  };
 }
 
-function powerAt(term: PowerTerm, theta: Readonly<Record<string, readonly number[]>>): number {
+/** The power of values of θ, in [0, 1], one list for each structure. */
+export function powerAt(term: PowerTerm, thetas: readonly (readonly number[])[]): number {
   const { model = 'analytic', structures } = term;
   if (model !== 'analytic') {
     return structures.reduce(
-      (sum, { theta: name, structure, share }) => sum + share * modelledPower(model, structure, theta[name]!),
+      (sum, { structure, share }, at) =>
+        sum + (share * modelledPower(model, structure, thetas[at]!)) / modelledExactPower(model, structure),
       0,
     );
   }
-  return structures.reduce((left, learned) => {
+  return structures.reduce((left, learned, structure) => {
     const saved = savings(term, learned, []);
-    return left - theta[learned.theta]!.reduce((sum, value, at) => sum + value * saved[at]!, 0);
+    return left - thetas[structure]!.reduce((sum, value, at) => sum + value * saved[at]!, 0);
   }, 1);
 }

@@ -36,11 +36,23 @@ export interface Feed {
   readonly read: Split['read'];
 }
 
-/** What a network comes to on a batch, scalars. */
+/** Where a network names classes: what another one can learn from it. */
+export interface Logits {
+  /** [..., classes], a row for each target. */
+  readonly values: Value;
+  /**
+   * How much each row counts, f32 [rows], 0 or more: 0 for one that only fills the batch up; default: all the same.
+   */
+  readonly share?: Value;
+}
+
+/** What a network comes to on a batch; loss and metrics are scalars. */
 export interface Outcome<M extends string> {
   /** Mean over the targets of the batch. */
   readonly loss: Value;
   readonly metrics: Readonly<Record<M, Value>>;
+  /** Absent where there are no classes, or nothing is to be learnt from a teacher. */
+  readonly logits?: Logits;
 }
 
 /** `M`: the names of its metrics. */
@@ -119,7 +131,17 @@ export function buildNetwork<M extends string>(
   aliasOf?: (variable: string) => string,
 ): BuiltNetwork<M> {
   const graph = new Graph(aliasOf);
-  const inputs = feed.inputs(graph, batchSize);
+  return networkOn(graph, feed.inputs(graph, batchSize), task, arithmetic, mode);
+}
+
+/** Builds the network on inputs that a graph has already. */
+export function networkOn<M extends string>(
+  graph: Graph,
+  inputs: Inputs,
+  task: Task<M>,
+  arithmetic: Arithmetic,
+  mode: Mode,
+): BuiltNetwork<M> {
   // The published calibration runs with batch norm in training mode; its running averages move with it.
   const layers = new Layers(graph, {
     training: mode !== 'evaluate',

@@ -93,7 +93,7 @@ test('doctor --json and map --json print one object and nothing else', async () 
 
 test('a training phase prints plain lines into a pipe, resumes after Ctrl-C, and goes on when its reader has left', async () => {
   let pressed = false;
-  const stopped = await tram(['train', 'one', '--epochs', '4'], (child, out) => {
+  const stopped = await tram(['train', 'one', '--epochs', '4', '--threads', '2'], (child, out) => {
     if (pressed || !out.includes('epoch 1/4')) return;
     pressed = true;
     child.kill('SIGINT');
@@ -101,7 +101,7 @@ test('a training phase prints plain lines into a pipe, resumes after Ctrl-C, and
   expect(stopped.code).toBe(130);
   expect(stopped.out.replaceAll('\n', '')).not.toMatch(/\p{Cc}/u);
   expect(stopped.out).toMatch(/^note: data: 1797 images [^\n]+\ntrain: .*\ntrain: epoch 1\/4: loss [^\n]+\n/);
-  expect(stopped.err).toBe('tram: stopped; the work so far is saved, go on with: tram train one\n');
+  expect(stopped.err).toBe('tram: stopped; the work so far is saved, go on with: tram train one --threads 2\n');
 
   const left = await tram(['train', 'one'], (child) => child.stdout?.destroy());
   expect(left).toMatchObject({ code: 0, err: '' });

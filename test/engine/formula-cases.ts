@@ -2,7 +2,7 @@
 // row, movements in each form of a box. Odd extents, one element, one row, many rows, channels that do not fill a
 // vector.
 
-import { exp, rowSum, squareRoot } from '../../src/engine/graph/expression.ts';
+import { exp, log, rowSum, squareRoot } from '../../src/engine/graph/expression.ts';
 import { gradients } from '../../src/engine/graph/gradients.ts';
 import type { Value } from '../../src/engine/graph/graph.ts';
 import {
@@ -15,6 +15,7 @@ import {
   silu,
   tanh,
 } from '../../src/engine/operations/activations.ts';
+import { divergence } from '../../src/engine/operations/divergence.ts';
 import { formula } from '../../src/engine/operations/formula.ts';
 import { concat, pad, permute, roll, slice, splitHeads } from '../../src/engine/operations/movements.ts';
 import { layerNorm, softmax } from '../../src/engine/operations/normalizations.ts';
@@ -100,6 +101,41 @@ function normalizations(): Case[] {
       ),
     ];
   });
+}
+
+/** Rows of all widths, temperatures that sharpen and flatten, logits that would overflow. */
+function divergences(): Case[] {
+  const cases: [Shape, number, number][] = [
+    [[1], 4, 4],
+    [[1, 5], 1, 4],
+    [[9, 1], 4, 4],
+    [[5, 17], 4, 3],
+    [[6, 10], 20, 8],
+    [[2, 3, 27], 0.5, 2],
+    [[257, 70], 4, 6],
+    [[40, 500], 2, 6],
+    [[3, 2048], 4, 6],
+    [[2, 20000], 4, 6],
+    [[4, 100], 1, 300],
+  ];
+  return cases.map(([shape, temperature, most]) => ({
+    ...defined(
+      'formula',
+      `divergence: ${named(shape)} at ${temperature}, logits up to ${most}`,
+      [floats(shape, -most, most), floats(shape, -most, most)],
+      (student, teacher) => divergence(student!, teacher!, temperature),
+    ),
+    // The teacher is given.
+    ...{ differentiate: [0], smooth: sizeOf(shape) <= MOST_FOR_DIFFERENCES && most < 10 ? [0] : [] },
+  }));
+}
+
+/** Over the magnitudes that a logarithm tells apart. */
+function logarithms(): Case[] {
+  const logarithm = formula('log', (x) => log(x));
+  return [[], [7], [5, 16], [3, 10923]].map((shape) =>
+    defined('formula', `log: ${named(shape)}`, [floats(shape, 0.05, 9)], logarithm),
+  );
 }
 
 function movements(): Case[] {
@@ -273,6 +309,8 @@ function composed(): Case[] {
 export const formulaCases: readonly Case[] = [
   ...activations(),
   ...normalizations(),
+  ...divergences(),
+  ...logarithms(),
   ...movements(),
   ...composed(),
   ...contract(),

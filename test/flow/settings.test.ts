@@ -156,6 +156,12 @@ const training = (phase: 'train' | 'quantize' | 'explore' | 'recover', schedule:
   [`${phase}.augment`, [phase, 'flip,cutmix:1']],
 ];
 
+const taught = (phase: 'quantize' | 'explore' | 'recover'): [string, Change][] => [
+  [`${phase}.teacher`, [phase, 'float']],
+  [`${phase}.teacherWeight`, [phase, 0.5, { [phase]: { teacher: 'float' } }]],
+  [`${phase}.temperature`, [phase, 2, { [phase]: { teacher: 'float' } }]],
+];
+
 /** Another value for each key, and the phase whose work must change with it. */
 const changes = new Map<string, Change>([
   ['recipe', ['train', 'cifar-strong']],
@@ -195,6 +201,7 @@ const changes = new Map<string, Change>([
   ['quantize.layerBits', ['quantize', ['first=7']]],
   ['quantize.range', ['quantize', 'as-observed']],
   ...training('quantize', 'constant'),
+  ...taught('quantize'),
   ['approximate', ['explore', ['all']]],
   ['exactLayers', ['explore', ['conv1']]],
   ['explore.lambda', ['explore', 0.4]],
@@ -211,9 +218,11 @@ const changes = new Map<string, Change>([
   ['explore.thetaLearningRate', ['explore', 0.2]],
   ['explore.thetaWeightDecay', ['explore', 0.1]],
   ...training('explore', 'cosine'),
+  ...taught('explore'),
   ['map.search', ['map', 'greedy']],
   ['map.operands', ['map', 'measured']],
   ['map.costBudget', ['map', 0.8]],
+  ['map.errorBound', ['map', 0.5, { explore: { harden: 0.5 } }]],
   ['map.costWeight', ['map', 1e6]],
   ['map.multiplier', ['map', 'truncated:8x8:columns=5']],
   ['map.operandOrder', ['map', 'activation-weight', { map: { multiplier: 'broken-array:8x8:rows=3,columns=4' } }]],
@@ -225,6 +234,7 @@ const changes = new Map<string, Change>([
   ],
   ['map.signed', ['map', true, { map: { multiplier: plainTable } }]],
   ...training('recover', 'constant'),
+  ...taught('recover'),
   ['recover.start', ['recover', 'statistics']],
   ['recover.gradient', ['recover', 'straight-through']],
   ['recover.smoothing.weights', ['recover', 3]],
@@ -247,7 +257,9 @@ function isTried(path: string): boolean {
 
 /** What a phase asks of the device and what it leaves, done anew behind the finished phases before it. */
 async function workOf(folder: string, settings: ConfigurationInput, phase: Phase) {
-  await runFlow({ folder, settings, phases: [phase], redo: true });
+  // What mapping asks of exploration is done first.
+  const before: Phase[] = phase === 'map' && settings.explore ? ['explore'] : [];
+  await runFlow({ folder, settings, phases: [...before, phase], redo: true });
   const { inputs, phases } = readManifest(folder);
   const { files, stages, multipliers } = phases[phase]!;
   return { trace: traceOf(recorded.sessions), left: JSON.stringify({ inputs, files, stages, multipliers }) };

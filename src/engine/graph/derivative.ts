@@ -35,6 +35,7 @@ const rules: { readonly [K in Expression['kind']]?: Rule } = {
   absolute: (c, _, [a]) => [where(a!, 0, c, c.negated())],
   squareRoot: (c, y) => [c.times(0.5).over(y)],
   exp: (c, y) => [c.times(y)],
+  log: (c, _, [a]) => [c.over(a!)],
   erf: (c, _, [a]) => [c.times(exp(a!.times(a!).negated()).times(2 / Math.sqrt(Math.PI)))],
   held: () => [undefined],
   add: (c) => [c, c],

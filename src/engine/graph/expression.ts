@@ -1,14 +1,24 @@
 // What one element of a tensor is, as an expression of the elements at the same place in other tensors, and of sums and
 // maxima over the row (the last axis) that it lies in. Expressions are the one definition from which the reference, the
 // WebAssembly and the CUDA kernels of an operation are made (formula.ts), and its gradient (derivative.ts).
-// Invariant: equal expressions are one object, so that what is computed twice is seen to be. Every operator but `exp`
-// and `erf` is rounded once, to nearest, to float32: devices that compute them one by one agree to the last bit. Those
-// two are made of the others (functions.ts) where a device computes them, and are the functions themselves in the
-// reference.
+// Invariant: equal expressions are one object, so that what is computed twice is seen to be. Every operator but `exp`,
+// `log` and `erf` is rounded once, to nearest, to float32: devices that compute them one by one agree to the last bit.
+// Those three are made of the others (functions.ts) where a device computes them, and are the functions themselves in
+// the reference.
 
 import { invariant } from '../../tensor/errors.ts';
 
-export const unary = ['negate', 'absolute', 'squareRoot', 'nearest', 'powerOfTwo', 'exp', 'erf', 'held'] as const;
+export const unary = [
+  'negate',
+  'absolute',
+  'squareRoot',
+  'nearest',
+  'powerOfTwo',
+  'exp',
+  'log',
+  'erf',
+  'held',
+] as const;
 export const binary = ['add', 'subtract', 'multiply', 'divide', 'minimum', 'maximum'] as const;
 /**
  * `whereGreater`: (a, b, c, d) → c where a > b, else d. `rowSum`, `rowMax`: over the row; `rowLength`: its number of
@@ -75,6 +85,8 @@ export const input = (index: number): Expression => make('input', [], index);
 export const constant = (value: number): Expression => make('constant', [], value);
 
 export const exp = (x: Expression): Expression => make('exp', [x]);
+/** The natural logarithm. */
+export const log = (x: Expression): Expression => make('log', [x]);
 /** The error function 2/√π ∫₀ˣ exp(−t²) dt. */
 export const erf = (x: Expression): Expression => make('erf', [x]);
 export const squareRoot = (x: Expression): Expression => make('squareRoot', [x]);
@@ -146,6 +158,7 @@ const arithmetic: { readonly [K in Unary | Binary]: (a: number, b: number) => nu
   squareRoot: Math.sqrt,
   powerOfTwo: (a) => 2 ** a,
   exp: Math.exp,
+  log: Math.log,
   held: (a) => a,
   add: (a, b) => a + b,
   subtract: (a, b) => a - b,

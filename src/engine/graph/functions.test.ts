@@ -1,7 +1,7 @@
-// exp and erf as devices compute them, operator by operator in float32, against double precision.
+// exp, log and erf as devices compute them, operator by operator in float32, against double precision.
 
 import { expect, test } from 'vitest';
-import { compute, type Expression, erf, errorFunction, exp, input, partsOf } from './expression.ts';
+import { compute, type Expression, erf, errorFunction, exp, input, log, partsOf } from './expression.ts';
 import { expanded } from './functions.ts';
 
 /** A function of one operand as devices compute it: each operator rounded to float32. */
@@ -40,6 +40,26 @@ test('exp is 0 below, infinite above, and not a number of what is none', () => {
   expect([88.73, 1e30, Number.POSITIVE_INFINITY].map(approximate)).toEqual([Infinity, Infinity, Infinity]);
   expect(approximate(Number.NaN)).toBeNaN();
   expect(approximate(0)).toBe(1);
+});
+
+test('log is right to 1e-7 of itself over all magnitudes, and near 1', () => {
+  const approximate = device(log);
+  let worst = 0;
+  const check = (x: number) => {
+    const exact = Math.log(x);
+    worst = Math.max(worst, Math.abs(approximate(x) - exact) / Math.max(Math.abs(exact), 1e-30));
+  };
+  for (const exponent of numbers(-149, 127.9, 20_000)) check(Math.fround(2 ** exponent));
+  for (const x of [...numbers(0.4, 2.5, 20_000), ...numbers(0.999, 1.001, 5_000)]) check(x);
+  expect(worst).toBeLessThan(1e-7);
+});
+
+test('log is 0 of 1, infinite at both ends, and not a number of what is negative or none', () => {
+  const approximate = device(log);
+  expect(approximate(1)).toBe(0);
+  expect([0, Number.POSITIVE_INFINITY].map(approximate)).toEqual([-Infinity, Infinity]);
+  expect(approximate(3.4028234663852886e38)).toBeCloseTo(128 * Math.LN2, 5);
+  expect([-1, Number.NEGATIVE_INFINITY, Number.NaN].map(approximate)).toEqual([Number.NaN, Number.NaN, Number.NaN]);
 });
 
 test('erf is right to 1.4e-7, and to 1.6e-7 of itself near zero', () => {

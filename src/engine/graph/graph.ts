@@ -57,6 +57,7 @@ export class Graph {
   readonly #aliasOf: (name: string) => string;
   #nextId = 0;
   #label = '';
+  #scope = '';
 
   /** `aliasOf`: the variable of the session that stands for one of this name; default: the one of the name. */
   constructor(aliasOf: (name: string) => string = (name) => name) {
@@ -65,7 +66,7 @@ export class Graph {
 
   /** A tensor that persists in the session under this name; the same name gives the same value. */
   variable(asked: string, shape: Shape, dtype: DType = 'f32'): Value {
-    const name = this.#aliasOf(asked);
+    const name = this.#aliasOf(`${this.#scope}${asked}`);
     const known = this.variables.get(name);
     if (known) {
       invariant(known.dtype === dtype && sameShape(known.shape, shape), `variable ${name} declared with two types`);
@@ -101,11 +102,25 @@ export class Graph {
    */
   labelled<T>(label: string, build: () => T): T {
     const outer = this.#label;
-    this.#label = label;
+    this.#label = `${this.#scope}${label}`;
     try {
       return build();
     } finally {
       this.#label = outer;
+    }
+  }
+
+  /**
+   * Builds a network of its own beside what the graph has: variables that are asked for meanwhile, and labels, have
+   * `scope` before their names.
+   */
+  scoped<T>(scope: string, build: () => T): T {
+    const outer = this.#scope;
+    this.#scope = `${outer}${scope}`;
+    try {
+      return this.labelled('', build);
+    } finally {
+      this.#scope = outer;
     }
   }
 

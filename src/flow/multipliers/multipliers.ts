@@ -4,10 +4,11 @@
 
 import type { Session } from '../../engine/backend.ts';
 import { exactMultiplier, type Multiplier, withSlopes } from '../../multiplier/multiplier.ts';
-import { exactPower } from '../../multiplier/power.ts';
+import { modelledExactPower } from '../../multiplier/power-model.ts';
 import { type Structure, structureOfGrain, thetaOfColumns } from '../../multiplier/structure.ts';
 import type { BatchNorm } from '../../quant/fold.ts';
 import { invariant } from '../../tensor/errors.ts';
+import { given } from '../../tensor/given.ts';
 import { f32 } from '../../tensor/tensor.ts';
 import type { PowerTerm } from '../../train/step.ts';
 import type { QuantizedArithmetic } from '../../train/task.ts';
@@ -63,7 +64,7 @@ export function powerTerm(configuration: Configuration, layers: readonly RunLaye
   const structures = structuresOf(configuration, layers);
   const all = macsOf(structures.flatMap((one) => one.layers));
   return {
-    lambda: configuration.explore.lambda ?? 1,
+    ...given({ lambda: configuration.explore.lambda }),
     model: configuration.explore.powerModel,
     structures: structures.map((one) => ({
       theta: one.name,
@@ -73,12 +74,10 @@ export function powerTerm(configuration: Configuration, layers: readonly RunLaye
   };
 }
 
-/**
- * What turns a power of the loss into one relative to exact 8×8 multipliers: the analytic model counts relative to
- * exact ones of the same widths.
- */
-export function powerUnit({ bits, explore }: Configuration): number {
-  return explore.powerModel === 'analytic' ? exactPower(bits.weights, bits.activations) : 1;
+/** Modelled power of the exact multiplier of a run’s widths, exact 8×8 = 1: the unit of the power in the loss. */
+export function exactPowerOf({ bits, explore }: Pick<Configuration, 'bits' | 'explore'>): number {
+  const widths = { weightBits: bits.weights, activationBits: bits.activations };
+  return modelledExactPower(explore.powerModel, widths);
 }
 
 /** What the quantisers of a network must be: their widths, and how many scales weights have. */

@@ -4,6 +4,7 @@
 import type { Graph, Node } from '../../engine/graph/graph.ts';
 import type { MultiplyingLayer } from '../../nn/layers.ts';
 import { invariant } from '../../tensor/errors.ts';
+import { isTeachers } from '../../train/distillation.ts';
 
 export interface Product {
   /** Name of the layer. */
@@ -13,10 +14,11 @@ export interface Product {
 
 const isProduct = (node: Node): node is Node & Node<'axmConv2d'> => node.op === 'axmConv2d';
 
-/** Every product of the graph, in the order in which they are computed. */
+/** Every product of the graph but those of a teacher, in the order in which they are computed. */
 export function productsOf({ nodes }: Graph, layers: readonly Pick<MultiplyingLayer, 'name'>[]): Product[] {
   const names = new Set(layers.map(({ name }) => name));
-  return nodes.filter(isProduct).map((node) => {
+  const own = nodes.filter(isProduct).filter(({ label }) => !isTeachers(label));
+  return own.map((node) => {
     invariant(names.has(node.label), `a product is labelled '${node.label}', which is no layer that multiplies`);
     return { layer: node.label, node };
   });

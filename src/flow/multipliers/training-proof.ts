@@ -33,7 +33,16 @@ export interface TrainingProof {
 
 type Fit = Pick<
   LoopOptions,
-  'task' | 'dataset' | 'recompute' | 'batchSize' | 'momentum' | 'weightDecay' | 'structure' | 'seed' | 'firstEpoch'
+  | 'task'
+  | 'dataset'
+  | 'teacher'
+  | 'recompute'
+  | 'batchSize'
+  | 'momentum'
+  | 'weightDecay'
+  | 'structure'
+  | 'seed'
+  | 'firstEpoch'
 > & { readonly arithmetic: QuantizedArithmetic };
 
 const GRADIENTS_PER_LAYER = 16;

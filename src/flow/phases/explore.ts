@@ -3,23 +3,27 @@
 
 import { exactMultiplier } from '../../multiplier/multiplier.ts';
 import { writeJsonInside } from '../../tensor/files.ts';
+import { given } from '../../tensor/given.ts';
 import { evaluator } from '../../train/evaluation.ts';
 import { linearisePower, readStructures } from '../../train/step.ts';
 import {
+  exactPowerOf,
   powerTerm,
-  powerUnit,
   quantizedArithmetic,
   structuredArithmetic,
   structuresOf,
   writeInitialTheta,
 } from '../multipliers/multipliers.ts';
 import { describeActivity, proveActive } from '../multipliers/proof.ts';
+import { describeHardening, judge } from '../multipliers/targets.ts';
 import { thetaDocument } from '../multipliers/theta.ts';
 import { saveModel } from '../run/checkpoint.ts';
 import { type RunContext, sessionFrom } from '../run/context.ts';
 import { files, inFolder } from '../run/folder.ts';
+import type { TargetOutcome } from '../run/manifest.ts';
 import type { PhaseResult } from './result.ts';
 import { startPhase } from './start.ts';
+import { explorationTarget, measuredLoss, outcomeOf } from './target.ts';
 import { finishTraining, fitOf, resumePosition, trainPhase } from './training.ts';
 
 export async function explore(context: RunContext): Promise<PhaseResult> {
@@ -29,6 +33,7 @@ export async function explore(context: RunContext): Promise<PhaseResult> {
   const power = powerTerm(configuration, layers);
   const session = await sessionFrom(context, 'quantize', files.quantized);
   try {
+    const measured = await measuredLoss(context, session);
     // The starting point is measured anew on a resumed run too: it is cheap and needs no state of its own.
     writeInitialTheta(session, context);
     await linearisePower(session, power);
@@ -36,11 +41,13 @@ export async function explore(context: RunContext): Promise<PhaseResult> {
     const proved = await proveActive(session, task, arithmetic, dataset.test);
     context.listener({ kind: 'note', text: describeActivity('approximation', proved) });
     const before = await evaluate();
+    const exact = exactPowerOf(configuration);
     const structures = async () => {
       const read = await readStructures(session, power);
-      return { ...read, power: read.power * powerUnit(configuration) };
+      return { ...read, power: read.power * exact };
     };
     const powerBefore = (await structures()).power;
+    const target = explorationTarget(context, measured, powerBefore / exact);
     const started = await startPhase(context, {
       ...{ phase: 'explore', session, stage: 'exploration-started', before: before.metrics.accuracy, evaluate },
       change: { from: quantizedArithmetic(context, exactMultiplier), to: arithmetic },
@@ -48,7 +55,7 @@ export async function explore(context: RunContext): Promise<PhaseResult> {
     noteLostStart(context, (started ?? before.metrics).accuracy);
 
     const start = resumePosition(context, 'explore', session);
-    await trainPhase(
+    const end = await trainPhase(
       context,
       {
         phase: 'explore',
@@ -60,7 +67,9 @@ export async function explore(context: RunContext): Promise<PhaseResult> {
             power,
             learningRate: settings.thetaLearningRate,
             weightDecay: settings.thetaWeightDecay,
-            harden: settings.harden,
+            // A target is one of hard θ, be it in the last step alone.
+            harden: settings.harden || (target ? Number.MIN_VALUE : 0),
+            target,
           },
         },
       },
@@ -74,9 +83,13 @@ export async function explore(context: RunContext): Promise<PhaseResult> {
       thetaDocument(configuration, structuresOf(configuration, layers), learned),
     );
     noteSaturation(context, learned.theta);
+    const targets =
+      target && (await outcomeOf(context, session, arithmetic, { target, power: learned.power, control: end.control }));
+    if (targets) noteTargets(context, targets);
     await saveModel(inFolder(context, files.explored), session, layers);
     return {
       files: [files.theta, files.explored],
+      ...given({ targets }),
       stages: [
         { stage: 'approximated', accuracy: before.metrics.accuracy, loss: before.loss, power: powerBefore },
         ...(started ? [{ ...started, power: powerBefore }] : []),
@@ -105,6 +118,12 @@ function noteLostStart({ configuration, dataset, manifest, listener }: RunContex
     `with ${initiallyRemoved} of the columns removed at the start the network only guesses (${percent(accuracy)} instead of ` +
     `${percent(quantised)}), and exploration may not find back: --initially-removed ${initiallyRemoved > 1 ? `${initiallyRemoved >> 1} or ` : ''}0 begins nearer to the exact multiplier`;
   listener({ kind: 'note', text });
+}
+
+/** What was reached, and what it took to make θ hard. */
+function noteTargets({ listener }: RunContext, targets: TargetOutcome): void {
+  const hardening = describeHardening(targets);
+  for (const text of [judge(targets).text, ...(hardening ? [hardening] : [])]) listener({ kind: 'note', text });
 }
 
 /** Where λ has taken every column that it may take, a larger one changes nothing: says what would. */

@@ -87,7 +87,7 @@ function makeMultiplier(
   name: string,
   met: OperandHistograms,
 ) {
-  const { search, operands, costBudget, costWeight } = configuration.map;
+  const { search, operands, costBudget, costWeight, errorBound } = configuration.map;
   if (imported) {
     const { table, source, operandOrder } = imported;
     for (const text of imported.notes) listener({ kind: 'note', text });
@@ -108,9 +108,10 @@ function makeMultiplier(
     theta,
     structure,
     search,
-    ...(operands === 'measured' ? { histograms: met } : {}),
+    ...(operands === 'measured' || search === 'exact' ? { histograms: met } : {}),
     ...(costBudget === undefined ? {} : { costBudget }),
     ...(costWeight === undefined ? {} : { costWeight }),
+    ...(errorBound === undefined ? {} : { errorBound }),
   });
   const { certificate, metrics, files: paths } = writeMultiplier(folder, mapped, name, met);
   const { gateCost } = mapped.structure;

@@ -1,7 +1,7 @@
 // What a phase hands to the run: the files it wrote, the accuracies it measured, and what to tidy once the manifest
 // says that it is done.
 
-import type { MultiplierRecord } from '../run/manifest.ts';
+import type { MultiplierRecord, TargetOutcome } from '../run/manifest.ts';
 import type { StageResult } from '../run/stages.ts';
 
 export interface PhaseResult {
@@ -10,6 +10,8 @@ export interface PhaseResult {
   readonly stages: readonly StageResult[];
   /** Nothing was trained or calibrated: the result came with the checkpoint that the run was given. */
   readonly from?: 'checkpoint';
+  /** What came of the targets that the phase had. */
+  readonly targets?: TargetOutcome;
   readonly multipliers?: readonly MultiplierRecord[];
   readonly finish?: () => void;
 }

@@ -6,6 +6,7 @@ import { batchesPerEpoch } from '../../data/batches.ts';
 import { parseTransforms } from '../../data/transforms.ts';
 import type { Session } from '../../engine/backend.ts';
 import { invariant, UserError } from '../../tensor/errors.ts';
+import { given } from '../../tensor/given.ts';
 import { feedOf } from '../../train/feed.ts';
 import {
   atStart,
@@ -16,7 +17,7 @@ import {
   trainEpochs,
 } from '../../train/loop.ts';
 import { recomputation } from '../../train/step.ts';
-import { powerUnit } from '../multipliers/multipliers.ts';
+import { exactPowerOf } from '../multipliers/multipliers.ts';
 import { describeTraining, proveTraining } from '../multipliers/training-proof.ts';
 import { loadResumePoint, removeResumePoint, saveResumePoint } from '../run/checkpoint.ts';
 import type { OpenRun, RunContext } from '../run/context.ts';
@@ -25,6 +26,7 @@ import { files, inFolder } from '../run/folder.ts';
 import { openMetrics } from '../run/metrics.ts';
 import type { Configuration } from '../settings/config.ts';
 import { isTraining, phasesOf, settingsOf, type TrainingPhase } from '../settings/phases.ts';
+import { describeTeacher, loadTeacher } from './teacher.ts';
 
 /** Seconds between resume points within an epoch. */
 const SAVE_INTERVAL = 20;
@@ -36,7 +38,17 @@ export interface TrainingJob {
   readonly session: Session;
   readonly fit: Omit<
     LoopOptions<'accuracy'>,
-    'session' | 'task' | 'dataset' | 'seed' | 'firstEpoch' | 'start' | 'onStep' | 'onEpoch' | 'save' | 'signal'
+    | 'session'
+    | 'task'
+    | 'dataset'
+    | 'teacher'
+    | 'seed'
+    | 'firstEpoch'
+    | 'start'
+    | 'onStep'
+    | 'onEpoch'
+    | 'save'
+    | 'signal'
   >;
 }
 
@@ -94,17 +106,23 @@ export function firstEpoch({ configuration }: Pick<RunContext, 'configuration'>,
   return before.reduce((sum, name) => sum + configuration[name].epochs, 0);
 }
 
-/** Trains to the end of the phase; the caller saves the result and then drops the resume point. */
+/**
+ * Trains to the end of the phase and returns where it stands there; the caller saves the result and then drops the
+ * resume point.
+ */
 export async function trainPhase(
   context: RunContext,
   job: TrainingJob,
   start: Position<'accuracy'> | undefined,
-): Promise<void> {
+): Promise<Position<'accuracy'>> {
   const { configuration, listener, signal, recompute } = context;
   const { phase, session } = job;
   const { task, dataset } = learntFrom(context, phase);
+  const teacher = loadTeacher(context, phase, session);
+  if (teacher) listener({ kind: 'note', text: describeTeacher(teacher) });
   const common = {
     ...job.fit,
+    teacher,
     stepRate: configuration.quantize.stepRate,
     recompute,
     task,
@@ -128,6 +146,7 @@ export async function trainPhase(
   const log = openMetrics(context.folder, phase, start ?? atStart);
   let saved = performance.now();
   let saving = 0;
+  let last: Position<'accuracy'> = start ?? atStart;
   const save = async (position: Position<'accuracy'>) => {
     const begun = performance.now();
     // What the point has behind it must not be lost when the point is not.
@@ -147,6 +166,7 @@ export async function trainPhase(
         requireFinite(record.test.loss, `the test loss after epoch ${record.epoch} of ${phase}`);
         const kept = relative(recordOf(phase, record));
         log.append(kept);
+        last = next;
         if (signal?.aborted || saving <= SAVE_SHARE * sinceSaved()) await save(next);
         listener({ kind: 'epoch', record: kept, epochs: job.fit.epochs });
       },
@@ -156,6 +176,7 @@ export async function trainPhase(
   } finally {
     log.close();
   }
+  return last;
 }
 
 /** "activations of 8 blocks are computed again: 2.5 instead of 4.7 GiB of intermediate values for 64 images". */
@@ -171,11 +192,12 @@ function describeRecomputation({ blocks, kept, recomputed }: ReturnType<typeof r
 
 /** What a run keeps and tells of the image task: its loss is the cross-entropy, and "loss" is what training lowers. */
 function recordOf(phase: TrainingPhase, record: EpochRecord<'accuracy'>): MetricRecord {
-  const { epoch, objective, training, test, learningRate, ...learned } = record;
+  const { epoch, objective, training, test, learningRate, control, ...learned } = record;
   return {
     ...{ phase, epoch, loss: objective, crossEntropy: training.loss, trainAccuracy: training.metrics.accuracy },
     ...{ testLoss: test.loss, testAccuracy: test.metrics.accuracy },
     ...learned,
+    ...given({ lambda: control?.lambda, wantedPower: control?.wanted, estimatedLoss: control?.loss }),
     learningRate,
   };
 }
@@ -190,11 +212,19 @@ export function requireFinite(value: number, what: string): void {
   throw new UserError(`${what} is ${value}: the weights have grown out of range; lower the learning rate`);
 }
 
-/** What is shown and kept is relative to the exact 8×8 multiplier. */
+/**
+ * The loss counts power relative to the exact multiplier of the same widths; what is shown and kept is relative to the
+ * exact 8×8 one.
+ */
 function relativePower(configuration: Configuration) {
-  const unit = powerUnit(configuration);
-  return <T extends { readonly power?: number | undefined }>(event: T): T =>
-    event.power === undefined ? event : { ...event, power: event.power * unit };
+  const exact = exactPowerOf(configuration);
+  const scaled = (power: number | undefined) => (power === undefined ? undefined : power * exact);
+  return <T extends { readonly power?: number | undefined; readonly wantedPower?: number | undefined }>(
+    event: T,
+  ): T => ({
+    ...event,
+    ...given({ power: scaled(event.power), wantedPower: scaled(event.wantedPower) }),
+  });
 }
 
 export function finishTraining(context: RunContext): void {

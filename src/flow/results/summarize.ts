@@ -3,6 +3,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { cheapestExact } from '../../netlist/exact-cost.ts';
+import { given } from '../../tensor/given.ts';
 import { multiplierFiles } from '../../workbench/files.ts';
 import { files } from '../run/folder.ts';
 import { requireIntact } from '../run/integrity.ts';
@@ -26,6 +27,7 @@ export function summarize(folder: string): RunSummary {
   const layers = layerSummaries(manifest, multipliers);
   const approximate = new Set(approximateLayers(configuration, inputs.layers).map(({ name }) => name));
   const exact = layers.filter(({ name }) => !approximate.has(name));
+  const targets = targetsOf(manifest, stages);
   return {
     folder,
     data: configuration.data,
@@ -39,7 +41,8 @@ export function summarize(folder: string): RunSummary {
     exactLayers: exact.map(({ name }) => name),
     exactShare: 1 - approximateShare(configuration, inputs),
     products: inputs.products ?? [],
-    verdict: verdictOf({ configuration, stages, multipliers, exactLayers: exact.map(({ name }) => name) }),
+    ...given({ targets }),
+    verdict: verdictOf({ configuration, stages, multipliers, exactLayers: exact.map(({ name }) => name), targets }),
     changed: changedSettings(configuration),
     options: optionsOf(configuration),
     inputs,
@@ -54,6 +57,13 @@ export function summarize(folder: string): RunSummary {
     }),
     files: listedFiles(folder, manifest, multipliers),
   };
+}
+
+function targetsOf({ configuration, phases: done }: Manifest, stages: RunSummary['stages']): RunSummary['targets'] {
+  const outcome = phasesOf(configuration).includes('explore') ? done.explore?.targets : undefined;
+  if (!outcome) return undefined;
+  const [exact, last] = [stages.find(({ stage }) => stage === 'quantized'), stages.at(-1)];
+  return { ...outcome, ...(exact && last ? { testLoss: 100 * (exact.accuracy - last.accuracy) } : {}) };
 }
 
 const macsOf = (all: readonly { readonly macs: number }[]) => all.reduce((sum, { macs }) => sum + macs, 0);

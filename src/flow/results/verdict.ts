@@ -3,9 +3,10 @@
 
 import { cheapestExact } from '../../netlist/exact-cost.ts';
 import { percent } from '../../tensor/numbers.ts';
+import { judge } from '../multipliers/targets.ts';
 import { type Stage, type StageResult, stageTitles } from '../run/stages.ts';
 import type { Configuration } from '../settings/config.ts';
-import type { MultiplierSummary } from './summary.ts';
+import type { MultiplierSummary, RunSummary } from './summary.ts';
 
 /** A column with this θ or more is gone. */
 const GONE = 0.995;
@@ -19,9 +20,23 @@ export interface Outcome {
   readonly multipliers: readonly Pick<MultiplierSummary, 'theta'>[];
   /** Layers that keep an exact multiplier. */
   readonly exactLayers: readonly string[];
+  readonly targets?: RunSummary['targets'] | undefined;
 }
 
-export function verdictOf({ configuration, stages, multipliers, exactLayers }: Outcome): string {
+export function verdictOf(outcome: Outcome): string {
+  return [...targetText(outcome), savedText(outcome)].join(' ');
+}
+
+/** What came of targets, and of a loss on the test images too, which had no part in it. */
+function targetText({ targets }: Outcome): string[] {
+  if (!targets) return [];
+  const { loss, testLoss } = targets;
+  const onTest =
+    loss && testLoss !== undefined ? [`On the test images ${testLoss.toFixed(2)} points are lost so far.`] : [];
+  return [judge(targets).text, ...onTest];
+}
+
+function savedText({ configuration, stages, multipliers, exactLayers }: Outcome): string {
   const at = (stage: Stage) => stages.find((result) => result.stage === stage);
   const result = at('recovered') ?? at('mapped');
   const exact = at('quantized');

@@ -13,6 +13,7 @@ import { UserError } from '../../tensor/errors.ts';
 import { readBytes, removeFile, sha256, writeInside } from '../../tensor/files.ts';
 import { decodeAll, encodeSafetensors } from '../../tensor/safetensors.ts';
 import type { HostTensor } from '../../tensor/tensor.ts';
+import { isTeachers } from '../../train/distillation.ts';
 import type { Position } from '../../train/loop.ts';
 import { isTrainingState } from '../../train/optimizer.ts';
 import { describeDifference, type TrainingPhase, trainingPhases } from '../settings/phases.ts';
@@ -79,6 +80,15 @@ const sumsOfImages = z
     ...{ objective: loss, loss: crossEntropy, metrics: { accuracy: correct }, targets: images },
   }));
 
+const controlSchema = z.strictObject({
+  lambda: z.number().positive(),
+  price: z.number().positive(),
+  wanted: z.number(),
+  power: z.number(),
+  above: z.number(),
+  loss: z.number().exactOptional(),
+});
+
 const resumeSchema = z.strictObject({
   phase: z.enum(trainingPhases),
   settings: z.string(),
@@ -86,6 +96,7 @@ const resumeSchema = z.strictObject({
     epoch: z.int().min(0),
     step: z.int().min(0),
     sums: z.union([sumsSchema, sumsOfImages]).exactOptional(),
+    control: controlSchema.exactOptional(),
   }),
 });
 
@@ -105,9 +116,14 @@ export interface ResumeOptions extends Omit<ResumePoint, 'position'> {
 
 /** Writes everything that the loop needs to go on from `position` to the same bits, with a digest of it all. */
 export async function saveResumePoint(path: string, session: Session, point: ResumePoint): Promise<void> {
-  const tensors = await collect(session, session.variableNames(), []);
+  const tensors = await collect(session, resumed(session), []);
   const resume = JSON.stringify(point);
   save(path, tensors, { resume, digest: digestOf(resume, tensors) });
+}
+
+/** What a phase changes: all variables but a teacher's, which stand in the checkpoint of another phase. */
+function resumed(session: Session): readonly string[] {
+  return session.variableNames().filter((name) => !isTeachers(name));
 }
 
 /** SHA-256 of a resume point: of its place, and of every tensor with its name, type and shape. */
@@ -142,7 +158,7 @@ export function loadResumePoint(
     throw wrong(`it stands in epoch ${epoch + 1}, step ${step}, but the phase has ${epochs} epochs of ${steps} steps`);
   }
   if ((step === 0) !== (images === 0)) throw wrong(`${images} images in ${step} steps of the epoch`);
-  const missing = session.variableNames().find((name) => !tensors.has(name));
+  const missing = resumed(session).find((name) => !tensors.has(name));
   if (missing !== undefined) throw wrong(`it lacks the variable ${missing}`);
   for (const [name, tensor] of tensors) session.write(name, tensor);
   return point.position;

@@ -8,7 +8,10 @@ export interface MetricRecord {
   readonly phase: TrainingPhase;
   /** 1 … epochs. */
   readonly epoch: number;
-  /** Mean over the training images, as the steps met them: cross-entropy, and λ · power where structures learn. */
+  /**
+   * What training lowers, as a mean over the training images as the steps met them: cross-entropy, or with a teacher
+   * (1 − a)·cross-entropy + a·T²·KL, and λ · power where structures learn.
+   */
   readonly loss: number;
   readonly crossEntropy: number;
   readonly trainAccuracy: number;
@@ -18,6 +21,11 @@ export interface MetricRecord {
   readonly power?: number;
   /** θ of each structure after the epoch, clamped to [0, 1]. */
   readonly theta?: Readonly<Record<string, readonly number[]>>;
+  /** With a target: λ after the epoch, and the power that is wanted there, on the way to the target. */
+  readonly lambda?: number;
+  readonly wantedPower?: number;
+  /** The accuracy lost against the quantised network, as training images told last; where a loss is the target. */
+  readonly estimatedLoss?: number;
   readonly learningRate: number;
 }
 

@@ -23,7 +23,7 @@ import { dirname, join, resolve } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { z } from 'zod';
-import { UserError } from '../../tensor/errors.ts';
+import { BusyError, UserError } from '../../tensor/errors.ts';
 import { fileError, makeFolder, removeFile, sweepTemporaries } from '../../tensor/files.ts';
 
 export const LOCK_FILE = '.lock';
@@ -49,7 +49,7 @@ const ownerSchema = z.object({
   since: z.string(),
   command: z.string(),
 });
-type Owner = z.output<typeof ownerSchema>;
+export type Owner = z.output<typeof ownerSchema>;
 
 export interface RunLock {
   /** Throws a UserError when another process has taken the folder over, as after a long sleep of this machine. */
@@ -72,26 +72,42 @@ const held = new Set<string>();
 
 /** Locks a run folder, which is made when it is missing. A UserError says who works in it. */
 export async function lockRun(folder: string, options: LockOptions = {}): Promise<RunLock> {
+  const locked = await tryLock(folder, options);
+  if (isLock(locked)) return locked;
+  throw new BusyError(inUse(folder, locked.owner));
+}
+
+/** A folder in which another process works, and who, where it has written itself down. */
+export interface InUse {
+  readonly owner: Owner | undefined;
+}
+
+export const isLock = (locked: RunLock | InUse): locked is RunLock => 'release' in locked;
+
+/** As lockRun, for one who has other work: a folder in which another process works is no mistake. */
+export async function tryLock(folder: string, options: LockOptions = {}): Promise<RunLock | InUse> {
   if (existsSync(folder) && !statSync(folder).isDirectory()) {
     throw new UserError(`${folder} is a file; a folder for the run was expected`);
   }
   const made = makeMissing(folder);
   try {
-    return await claim(folder, made, options);
+    const locked = await claim(folder, made, options);
+    if (!isLock(locked)) removeEmpty(made);
+    return locked;
   } catch (error) {
     removeEmpty(made);
     throw error;
   }
 }
 
-async function claim(folder: string, made: readonly string[], options: LockOptions): Promise<RunLock> {
+async function claim(folder: string, made: readonly string[], options: LockOptions): Promise<RunLock | InUse> {
   const path = join(folder, LOCK_FILE);
   for (;;) {
     const owner = thisProcess();
     if (create(path, owner)) return holding(path, owner, made);
     const seen = look(path);
     const state = seen && (await fateOf(path, seen, options));
-    if (state === 'alive') throw new UserError(inUse(folder, seen?.owner));
+    if (state === 'alive') return { owner: seen?.owner };
     if (state === 'gone') await breakLock(path, seen!, options);
   }
 }

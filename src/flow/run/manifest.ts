@@ -10,14 +10,9 @@ import { operandOrders } from '../../multiplier/table.ts';
 import { type Certificate, certifiedForms } from '../../netlist/certify.ts';
 import { invariant, quoted, UserError } from '../../tensor/errors.ts';
 import { isInside, readBytes, readJson, sha256, writeJsonInside } from '../../tensor/files.ts';
-import {
-  type Configuration,
-  type ConfigurationInput,
-  configurationSchema,
-  describeIssues,
-} from '../settings/config.ts';
+import { type ConfigurationInput, configurationSchema, describeIssues, mergeSettings } from '../settings/config.ts';
 import { approximateLayers } from '../settings/layers.ts';
-import { asMeant, phases } from '../settings/phases.ts';
+import { phases, unsaid } from '../settings/phases.ts';
 import { emulations, precisions } from './device.ts';
 import { type StageResult, stages } from './stages.ts';
 
@@ -88,6 +83,17 @@ const multiplierRecord = z.strictObject({
 });
 export type MultiplierRecord = z.output<typeof multiplierRecord>;
 
+const targetRecord = z.strictObject({
+  /** Modelled, relative to the exact 8×8 multiplier; `soft`: before θ was set to 0 and 1. */
+  power: z.strictObject({ target: z.number().exactOptional(), soft: z.number(), reached: z.number() }),
+  /** Points of accuracy against the quantised network, on so many training images. */
+  loss: z.strictObject({ target: z.number(), estimated: z.number(), images: z.int() }).exactOptional(),
+  /** λ in the end. */
+  lambda: z.number(),
+});
+/** What the targets of a run came to in phase 1. */
+export type TargetOutcome = z.output<typeof targetRecord>;
+
 const phaseRecord = z.strictObject({
   /** The part of the configuration that this phase depends on, as JSON text: other settings make other results. */
   settings: z.string().refine(isJsonObject, 'expected an object as JSON text'),
@@ -96,6 +102,8 @@ const phaseRecord = z.strictObject({
   /** SHA-256 of the lines that the phase added to metrics.jsonl; absent when it trained nothing. */
   metrics: hash.optional(),
   stages: z.array(stageResult),
+  /** What came of the targets of exploration. */
+  targets: targetRecord.optional(),
   multipliers: z.array(multiplierRecord).optional(),
   /** Nothing was trained or calibrated: what the phase gives came with the checkpoint. */
   from: z.literal('checkpoint').exactOptional(),
@@ -248,10 +256,10 @@ export function readManifest(folder: string): Manifest {
 function asMeantThen(json: unknown): unknown {
   const { given, configuration } = (json ?? {}) as { readonly given?: unknown; readonly configuration?: unknown };
   if (typeof configuration !== 'object' || configuration === null || typeof given !== 'object') return json;
-  const meant = asMeant(configuration);
-  if (meant === configuration) return json;
-  const { approximate } = meant as Partial<Configuration>;
-  return { ...(json as object), configuration: meant, given: { approximate, ...given } };
+  const before = unsaid(configuration);
+  if (Object.keys(before).length === 0) return json;
+  const [meant, asked] = [configuration, given ?? {}].map((settings) => mergeSettings(before, settings));
+  return { ...(json as object), configuration: meant, given: asked };
 }
 
 /**

@@ -25,6 +25,9 @@ const metricSchema = z.looseObject({
   testAccuracy: z.number(),
   power: z.number().optional(),
   theta: z.record(z.string(), z.array(z.number())).optional(),
+  lambda: z.number().optional(),
+  wantedPower: z.number().optional(),
+  estimatedLoss: z.number().optional(),
   learningRate: z.number(),
 });
 

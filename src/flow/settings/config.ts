@@ -11,7 +11,7 @@ import { defaultSmoothing, type Smoothing } from '../../multiplier/slopes.ts';
 import { type Grain, grainNames } from '../../multiplier/structure.ts';
 import { operandOrders } from '../../multiplier/table.ts';
 import { tableOrders } from '../../netlist/formats/interpret.ts';
-import { searchNames } from '../../netlist/mapping/task.ts';
+import { type SearchName, searchNames } from '../../netlist/mapping/task.ts';
 import { observerNames } from '../../quant/observers.ts';
 import { quantizerNames, rangeNames } from '../../quant/quantized.ts';
 import { UserError } from '../../tensor/errors.ts';
@@ -68,6 +68,14 @@ const learning = {
     })
     .optional(),
 };
+
+/** What a phase has that can learn from a teacher; the quantised network teaches behind the phase that makes it. */
+const distillation = {
+  teacher: z.enum(['none', 'float', 'quantized']).default('none'),
+  teacherWeight: z.number().gt(0).max(1).default(0.9),
+  temperature: z.number().min(0.1).max(100).default(4),
+};
+const distillationOfFloat = { ...distillation, teacher: z.enum(['none', 'float']).default('none') };
 
 /** What each key means is said in settings.ts. */
 const givenConfiguration = z.strictObject({
@@ -144,6 +152,7 @@ const givenConfiguration = z.strictObject({
       weightDecay: decay.default(5e-4),
       schedule: schedule.default('cosine'),
       ...learning,
+      ...distillationOfFloat,
     })
     .prefault({}),
   explore: z
@@ -166,16 +175,18 @@ const givenConfiguration = z.strictObject({
       weightDecay: decay.default(5e-4),
       schedule: schedule.default('constant'),
       ...learning,
+      ...distillation,
       thetaLearningRate: rate.default(0.02),
       thetaWeightDecay: decay.default(0),
     })
     .prefault({}),
   map: z
     .strictObject({
-      search: z.enum(searchNames).default('descent'),
+      search: z.enum(searchNames).optional(),
       operands: z.enum(['uniform', 'measured']).default('uniform'),
       costBudget: z.number().positive().max(1).optional(),
       costWeight: z.number().nonnegative().optional(),
+      errorBound: z.number().nonnegative().optional(),
       multiplier: z.string().min(1).optional(),
       signed: z.boolean().default(false),
       operandOrder: z.enum(operandOrders).optional(),
@@ -194,6 +205,7 @@ const givenConfiguration = z.strictObject({
       weightDecay: decay.default(5e-4),
       schedule: schedule.default('cosine'),
       ...learning,
+      ...distillation,
       gradient: z.enum(['straight-through', 'difference', 'rows']).default('straight-through'),
       smoothing: z.strictObject({ weights: halfWindow.optional(), activations: halfWindow.optional() }).optional(),
     })
@@ -207,6 +219,9 @@ const TARGET_HARDENED = 0.2;
 function usualColumns({ weights, activations }: { weights: number; activations: number }, grain: Grain): number {
   return grain === 'product' ? weights + activations - 1 : Math.max(weights, activations);
 }
+
+/** The search that suits the θ that exploration ends with. */
+const usualSearch = ({ harden }: { harden: number }): SearchName => (harden > 0 ? 'exact' : 'descent');
 
 /**
  * With every default filled in; those of P and of the columns removed at the start depend on the widths (8 and 4, 4 and
@@ -231,6 +246,7 @@ export const configurationSchema = givenConfiguration.transform((given) => {
   return {
     ...given,
     explore: { ...explore, ...lambda, harden, structure, columns, initiallyRemoved },
+    map: { ...given.map, search: given.map.search ?? usualSearch({ harden }) },
     recover: { ...recover, ...(recover.gradient === 'difference' ? { smoothing: windows } : {}) },
   };
 });
@@ -274,10 +290,22 @@ export function parseConfiguration(input: unknown, source: string): Configuratio
     );
   }
   const limit = (['costBudget', 'costWeight'] as const).find((name) => configuration.map[name] !== undefined);
-  if (limit && (configuration.map.search === 'greedy' || configuration.map.multiplier !== undefined)) {
-    const why = configuration.map.multiplier === undefined ? 'the greedy search takes' : 'a given multiplier takes';
+  const { search, multiplier, errorBound } = configuration.map;
+  if (limit && (search !== 'descent' || multiplier !== undefined)) {
+    const why = multiplier === undefined ? `the ${search} search takes` : 'a given multiplier takes';
     throw new UserError(
       `${source}: map.${limit} is ${configuration.map[limit]}, but ${why} no cost; leave it out or use descent`,
+    );
+  }
+  if (errorBound !== undefined && (search !== 'exact' || multiplier !== undefined)) {
+    const why = multiplier === undefined ? `the ${search} search takes` : 'a given multiplier takes';
+    throw new UserError(
+      `${source}: map.errorBound is ${errorBound}, but ${why} none; leave it out or use the search exact`,
+    );
+  }
+  if (search === 'exact' && explore.harden === 0 && multiplier === undefined) {
+    throw new UserError(
+      `${source}: map.search is exact, which needs θ of 0 and 1, but explore.harden is 0; choose a share such as 0.4`,
     );
   }
   return configuration;

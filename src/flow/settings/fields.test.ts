@@ -50,7 +50,11 @@ describe('the fields of a form', () => {
     expect(field('train-momentum').range).toEqual({ least: 0, below: 1 });
     expect(field('theta-learning-rate').range).toEqual({ above: 0 });
     expect(field('model')).not.toHaveProperty('range');
-    expect(field('search')).toMatchObject({ choices: ['descent', 'greedy'], kind: 'string', default: 'descent' });
+    expect(field('search')).toMatchObject({
+      choices: ['descent', 'greedy', 'exact'],
+      kind: 'string',
+      default: 'descent',
+    });
     expect(field('multiplier')).not.toHaveProperty('default');
     expect(field('per-tensor')).toMatchObject({ kind: 'boolean', value: false, expected: 'true or false' });
     expect(namedChoices().models.map(({ name }) => name)).toContain('resnet8');

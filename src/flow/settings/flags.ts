@@ -3,7 +3,7 @@
 
 import { invariant } from '../../tensor/errors.ts';
 import { given } from '../../tensor/given.ts';
-import { type Configuration, parseConfiguration } from './config.ts';
+import { type Configuration, mergeSettings, parseConfiguration } from './config.ts';
 import { fieldName } from './fields.ts';
 import { phases, phasesOf } from './phases.ts';
 import { type Setting, settings } from './table.ts';
@@ -17,8 +17,8 @@ export interface ChangedSetting {
 }
 
 /**
- * Compared with the defaults at the same widths, grain and gradient, on which other defaults depend; without the
- * settings of a phase that the run lacks.
+ * Compared with the defaults at the same widths, grain, hardening and gradient, on which other defaults depend; without
+ * the settings of a phase that the run lacks.
  */
 export function changedSettings(configuration: Configuration): ChangedSetting[] {
   const { bits, explore, recover, recipe } = configuration;
@@ -26,6 +26,8 @@ export function changedSettings(configuration: Configuration): ChangedSetting[] 
   const defaults = flatten(parseConfiguration({}, 'defaults'));
   const deciding = { recipe, bits, explore: { grain, power, maxLoss, types }, recover: { gradient: recover.gradient } };
   const usual = flatten(parseConfiguration(deciding, 'defaults'));
+  const hardened = mergeSettings(deciding, { explore: { harden: explore.harden } });
+  usual.set('map.search', parseConfiguration(hardened, 'defaults').map.search);
   const unused = phases.filter((phase) => !phasesOf(configuration).includes(phase));
   const own = ['recipe', 'bits.weights', 'bits.activations', 'recover.gradient'].concat(
     ['grain', 'power', 'maxLoss', 'types'].map((key) => `explore.${key}`),

@@ -2,7 +2,7 @@
 // Everything that treats one phase in another way than the rest asks here; what they do is in phases/.
 
 import { isAbsolute } from 'node:path';
-import { type Configuration, configurationSchema } from './config.ts';
+import { type Configuration, type ConfigurationInput, configurationSchema, mergeSettings } from './config.ts';
 
 /** In their order. */
 export const phases = ['train', 'quantize', 'explore', 'map', 'recover', 'report'] as const;
@@ -42,7 +42,7 @@ export const phaseFacts: Readonly<Record<Phase, PhaseFacts>> = {
   },
   quantize: {
     title: () => 'quantise',
-    settings: ({ bits, channelwise, quantize }) => ({ bits, channelwise, quantize }),
+    settings: ({ bits, channelwise, quantize }) => ({ bits, channelwise, quantize: withoutIdleTeacher(quantize) }),
     ...{ done: 'once', reads: 'data' },
   },
   explore: {
@@ -53,10 +53,14 @@ export const phaseFacts: Readonly<Record<Phase, PhaseFacts>> = {
   map: {
     title: ({ map: { multiplier } }) =>
       multiplier === undefined ? 'map θ to a multiplier' : `measure the multiplier ${multiplier}`,
-    settings: ({ approximate, exactLayers, map: { search, operands, costBudget, costWeight, ...given } }) => ({
+    settings: ({
       approximate,
       exactLayers,
-      map: given.multiplier === undefined ? { ...given, search, operands, costBudget, costWeight } : given,
+      map: { search, operands, costBudget, costWeight, errorBound, ...given },
+    }) => ({
+      approximate,
+      exactLayers,
+      map: given.multiplier === undefined ? { ...given, search, operands, costBudget, costWeight, errorBound } : given,
     }),
     ...{ done: 'once', reads: 'data' },
   },
@@ -67,6 +71,11 @@ export const phaseFacts: Readonly<Record<Phase, PhaseFacts>> = {
   },
   report: { title: () => 'report', settings: () => ({}), done: 'always', reads: 'folder' },
 };
+
+/** Without training nobody is taught: another teacher leaves the result as it is. */
+function withoutIdleTeacher({ teacher, teacherWeight, temperature, ...rest }: Configuration['quantize']): object {
+  return rest.epochs === 0 ? rest : { ...rest, teacher, teacherWeight, temperature };
+}
 
 /** Whether a phase is only a view of the others. */
 export const isView = (phase: Phase): boolean => phaseFacts[phase].done === 'always';
@@ -116,9 +125,32 @@ export function describeDifference(done: string, wanted: string): string {
   return keys.map((key) => `${key} ${after.get(key) ?? 'unset'} instead of ${before.get(key) ?? 'unset'}`).join(', ');
 }
 
-/** Settings as the program meant them that wrote them: until 0.2 it approximated every layer that was not named. */
+/**
+ * What the program did before it had a setting, by the section; until 0.2 it also approximated every layer that was not
+ * named.
+ */
+const formerly: ConfigurationInput = {
+  quantize: { quantizer: 'clips', start: 'none', teacher: 'none' },
+  explore: { start: 'none', grain: 'column', harden: 0, teacher: 'none' },
+  recover: { start: 'none', teacher: 'none' },
+};
+
+/** What settings do not say that the program which wrote them did not have yet: what it did. */
+export function unsaid(settings: object): ConfigurationInput {
+  const isOlder = 'exactLayers' in settings && !('approximate' in settings);
+  const sections = Object.entries(formerly).flatMap(([section, before]) => {
+    const said: unknown = settings[section as keyof typeof settings];
+    if (typeof said !== 'object' || said === null) return [];
+    const missing = Object.entries(before as object).filter(([key]) => !(key in said));
+    return missing.length === 0 ? [] : [[section, Object.fromEntries(missing)] as const];
+  });
+  return { ...(isOlder ? { approximate: ['all'] } : {}), ...Object.fromEntries(sections) };
+}
+
+/** Settings as the program meant them that wrote them. */
 export function asMeant<T extends object>(settings: T): T {
-  return 'exactLayers' in settings && !('approximate' in settings) ? { approximate: ['all'], ...settings } : settings;
+  const before = unsaid(settings);
+  return Object.keys(before).length === 0 ? settings : (mergeSettings(before, settings) as T);
 }
 
 function withDefaults(settings: Readonly<Record<string, unknown>>): unknown {

@@ -8,10 +8,14 @@ import type { ConfigurationInput } from './settings.ts';
 export const recipeNames = ['paper-cifar10', 'paper-w4a4', 'paper-imagenet-vit', 'cifar-strong', 'cifar-deit'] as const;
 export type RecipeName = (typeof recipeNames)[number];
 
+/** What the published programs do not have, in the phases that could. */
+const plain = { teacher: 'none' } as const;
+
 const cifar10: ConfigurationInput = {
   train: { batchSize: 256 },
-  quantize: { batchSize: 256, quantizer: 'clips', range: 'as-observed', start: 'none' },
+  quantize: { ...plain, batchSize: 256, quantizer: 'clips', range: 'as-observed', start: 'none' },
   explore: {
+    ...plain,
     batchSize: 256,
     start: 'none',
     grain: 'column',
@@ -21,7 +25,7 @@ const cifar10: ConfigurationInput = {
     thetaWeightDecay: 5e-4,
   },
   map: { search: 'greedy', operands: 'uniform' },
-  recover: { batchSize: 256, start: 'none', gradient: 'straight-through' },
+  recover: { ...plain, batchSize: 256, start: 'none', gradient: 'straight-through' },
 };
 
 /** Adam at 5e-5 for everything, θ among it, batches of 64. */
@@ -58,8 +62,9 @@ export const recipes: Readonly<Record<RecipeName, Recipe>> = {
       'DeiT-S and Swin-S in table 2 of the paper: 100 000 images, 5 + 10 epochs, Adam at 5e-5, batches of 64, P = 6',
     settings: {
       sample: 100_000,
-      quantize: { batchSize: 64, quantizer: 'clips', range: 'as-observed', start: 'none' },
+      quantize: { ...plain, batchSize: 64, quantizer: 'clips', range: 'as-observed', start: 'none' },
       explore: {
+        ...plain,
         ...imagenet,
         epochs: 5,
         start: 'none',
@@ -70,7 +75,7 @@ export const recipes: Readonly<Record<RecipeName, Recipe>> = {
         thetaLearningRate: 5e-5,
       },
       map: cifar10.map,
-      recover: { ...imagenet, epochs: 10, start: 'none', gradient: 'straight-through' },
+      recover: { ...plain, ...imagenet, epochs: 10, start: 'none', gradient: 'straight-through' },
     },
   },
   'cifar-strong': {

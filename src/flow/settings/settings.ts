@@ -48,6 +48,19 @@ export interface TrainingSettings {
   augment?: string | undefined;
 }
 
+/** How a phase trains that can also learn from a finished network of the run (Hinton et al., 2015). */
+export interface TaughtSettings<T extends string = 'none' | 'float' | 'quantized'> extends TrainingSettings {
+  /**
+   * The network that says how probable each class is: the float one, or the quantised one with exact multipliers;
+   * default: none.
+   */
+  teacher?: T | undefined;
+  /** a in (1 − a)·cross-entropy + a·T²·KL(teacher ‖ student), which is minimised: above 0, to 1; default 0.9. */
+  teacherWeight?: number | undefined;
+  /** T, by which both networks' logits are divided: 0.1 … 100; default 4. */
+  temperature?: number | undefined;
+}
+
 /** What differs from the defaults. Options of the command line have the same names: `explore.lambda` is `--lambda`. */
 export interface ConfigurationInput {
   /** Settings to begin with, by the name of a recipe (recipes.ts); whatever else is said wins over them. */
@@ -124,7 +137,7 @@ export interface ConfigurationInput {
     | undefined;
   /** Phase 0: calibration, and epochs of quantisation-aware training behind it (default 0; 1e-3, cosine). */
   quantize?:
-    | (TrainingSettings & {
+    | (TaughtSettings<'none' | 'float'> & {
         /** Training images in the one calibration batch; default 1024. */
         images?: number | undefined;
         /**
@@ -168,7 +181,7 @@ export interface ConfigurationInput {
     | undefined;
   /** Phase 1: weights and structure parameters θ on cross-entropy + λ · power; 10 epochs at 5e-4, constant. */
   explore?:
-    | (TrainingSettings & {
+    | (TaughtSettings & {
         /** Weight of the power loss, at least 0; default 0.3. Not together with a target, which finds it. */
         lambda?: number | undefined;
         /**
@@ -219,7 +232,11 @@ export interface ConfigurationInput {
   /** Phase 2: θ to a netlist, or a multiplier made elsewhere. */
   map?:
     | {
-        search?: 'descent' | 'greedy' | undefined;
+        /**
+         * `descent` (default), the published `greedy`, or `exact` (default with `explore.harden`): the kept partial
+         * products and nothing else.
+         */
+        search?: 'descent' | 'greedy' | 'exact' | undefined;
         /**
          * The operands that the descent takes the error over: all pairs alike (default), or as the layers multiply
          * them.
@@ -229,6 +246,11 @@ export interface ConfigurationInput {
         costBudget?: number | undefined;
         /** W of the objective MSE + W · cost, the cost relative to the exact multiplier. */
         costWeight?: number | undefined;
+        /**
+         * exact: lets the search save gates while the mean squared error to the exact products, over the operands that
+         * are met, is at most 1 + this share of what was trained; at least 0, default: nothing is changed.
+         */
+        errorBound?: number | undefined;
         /**
          * A multiplier to use instead: a netlist or table in a file, or a generator such as `dadda:8x8`; nothing is
          * then explored.
@@ -253,7 +275,7 @@ export interface ConfigurationInput {
     | undefined;
   /** Phase 3: the weights with the multiplier fixed; 10 epochs at 5e-4, cosine. */
   recover?:
-    | (TrainingSettings & {
+    | (TaughtSettings & {
         /**
          * What is done before the first epoch: the mean error of the multiplier goes into the biases, batch norm's
          * statistics are estimated anew on training images as they are, both, or nothing (default).

@@ -29,6 +29,8 @@ export interface Setting {
   readonly alone?: string;
   /** For values that do not stand alone: one value per path, or undefined. */
   readonly parse?: (text: string) => readonly unknown[] | undefined;
+  /** Whether it can also be said once for all phases that have one of the name, by that name alone. */
+  readonly together?: boolean;
   /** Whether its list goes on with what another setting of the same path says, instead of taking its place. */
   readonly adds?: boolean;
   /** What a value must be, where the schema alone cannot say it well. */
@@ -103,6 +105,24 @@ function trainingSettings(phase: keyof typeof trainingPhases): Setting[] {
       expected: transformForms,
       defaultText: 'what suits the data set',
     },
+  ];
+}
+
+/** What a phase that can learn from a teacher has. */
+function teacherSettings(phase: 'quantize' | 'explore' | 'recover'): Setting[] {
+  const setting = (name: string, key: string, placeholder: string, help: string): Setting => ({
+    ...{ phase, group: trainingPhases[phase], prefixed: true, together: true },
+    ...{ name, paths: [`${phase}.${key}`], placeholder, help },
+  });
+  return [
+    setting('teacher', 'teacher', 'NAME', 'network of the run to learn from beside the labels (distillation)'),
+    setting('teacher-weight', 'teacherWeight', 'A', "the teacher's part of the loss; the labels have the rest"),
+    setting(
+      'temperature',
+      'temperature',
+      'T',
+      "what the logits are divided by before teacher's and student's are compared",
+    ),
   ];
 }
 
@@ -443,6 +463,7 @@ export const settings: readonly Setting[] = [
     "what is done before quantisation-aware training, or instead of it: batch norm's statistics estimated anew",
   ),
   ...trainingSettings('quantize'),
+  ...teacherSettings('quantize'),
   {
     ...explore,
     name: 'approximate',
@@ -562,13 +583,15 @@ export const settings: readonly Setting[] = [
     "what is done under the first θ before training: its mean error into the biases, batch norm's statistics anew",
   ),
   ...trainingSettings('explore'),
+  ...teacherSettings('explore'),
   {
     phase: 'map',
     group: 'Mapping',
     name: 'search',
     paths: ['map.search'],
     placeholder: 'NAME',
-    help: 'search for nets to replace',
+    help: 'search for nets to replace; exact: only what θ of 0 and 1 keep',
+    defaultText: 'descent, with --harden exact',
   },
   {
     phase: 'map',
@@ -595,6 +618,15 @@ export const settings: readonly Setting[] = [
     placeholder: 'W',
     help: 'makes the descent minimise MSE + W · gate cost, the cost relative to the exact multiplier',
     defaultText: '0',
+  },
+  {
+    phase: 'map',
+    group: 'Mapping',
+    name: 'error-bound',
+    paths: ['map.errorBound'],
+    placeholder: 'SHARE',
+    help: 'lets the search exact save gates while the error over the measured operands grows by this share at most',
+    defaultText: 'no gate is changed',
   },
   {
     phase: 'map',
@@ -657,6 +689,7 @@ export const settings: readonly Setting[] = [
     "what is done under the multiplier before training: its mean error into the biases, batch norm's statistics anew",
   ),
   ...trainingSettings('recover'),
+  ...teacherSettings('recover'),
   {
     ...recover,
     name: 'gradient',

@@ -15,6 +15,7 @@ import { type Network, quantizedArithmetic, recoveryArithmetic } from '../multip
 import { measureOperands } from '../multipliers/operands.ts';
 import { proveActive } from '../multipliers/proof.ts';
 import { calibrate, loadToQuantize } from '../phases/calibrate.ts';
+import { loadTeacher } from '../phases/teacher.ts';
 import { firstEpoch, fitOf, learntFrom } from '../phases/training.ts';
 import { loadModel } from '../run/checkpoint.ts';
 import { type OpenRun, requirePhase } from '../run/context.ts';
@@ -203,6 +204,7 @@ export class Trial {
     await trainEpochs({
       ...fitOf(configuration.recover),
       ...learntFrom(this.#run, 'recover'),
+      teacher: loadTeacher(this.#run, 'recover', this.#session),
       ...{ session: this.#session, arithmetic, epochs, seed: configuration.seed, start: atStart, recompute },
       firstEpoch: firstEpoch({ configuration: { ...configuration, map: given } }, 'recover'),
       onEpoch: async ({ epoch, test }) => {

@@ -4,6 +4,7 @@
 // of moves are tried where no single one helps.
 //   reduce    while the cost is over the budget: the move with the least added error per gate saved
 //   improve   within the budget: the move with the largest fall of the error, then pairs
+//   save      with a bound on the error instead: the move with the least added error per gate saved, then pairs
 // Invariant: the result is never worse than the start where that keeps the budget. Deterministic.
 
 import { ONE, type Signal } from '../network.ts';
@@ -19,6 +20,11 @@ export interface DescentOptions {
   readonly costWeight: number;
   /** Places of columns up to this one may be replaced. */
   readonly highestColumn: number;
+  /**
+   * Largest error (mean square) of the result. Where it is given gates are saved and the error is free below it; by
+   * default the error is what falls.
+   */
+  readonly errorBound?: number;
 }
 
 /** One accepted move of the search (one to four places at once), and where it led. */
@@ -117,6 +123,10 @@ export class Descent {
       cost: this.#cost,
     });
     this.#note();
+    if (this.#options.errorBound !== undefined) {
+      this.#save();
+      return this.#best;
+    }
     this.#reduce(this.#options.costBudget);
     this.#improve();
     return this.#best;
@@ -148,6 +158,18 @@ export class Descent {
     }
   }
 
+  /** Moves down in cost within the bound of the error; single moves first, pairs when there is none. */
+  #save(): void {
+    const { tried, steps } = this.#parameters;
+    while (this.#evaluations < tried && this.#steps.length < steps) {
+      const all = this.#candidates();
+      const good = all.filter((one) => this.#isBetter(one));
+      good.sort((a, b) => a.error / Math.max(1, -a.cost) - b.error / Math.max(1, -b.cost));
+      if (good.some((candidate) => this.#take(candidate))) continue;
+      if (!this.#takePair(all)) return;
+    }
+  }
+
   #gain({ error, cost }: { error: number; cost: number }): number {
     return error + this.#options.costWeight * cost;
   }
@@ -155,6 +177,11 @@ export class Descent {
   #isBetter(one: { error: number; cost: number }): boolean {
     if (this.#cost + one.cost > this.#options.costBudget && one.cost > 0) return false;
     const tolerance = 1e-9 * (1 + this.#model.meanSquare);
+    const { errorBound } = this.#options;
+    if (errorBound !== undefined) {
+      if (this.#model.meanSquare + one.error > errorBound + tolerance) return false;
+      return one.cost < 0 || (one.cost === 0 && one.error < -tolerance);
+    }
     const gain = this.#gain(one);
     return gain < -tolerance || (gain <= tolerance && one.cost < 0);
   }
@@ -260,7 +287,8 @@ export class Descent {
     this.leastCost = Math.min(this.leastCost, this.#cost);
     if (this.#cost > this.#options.costBudget) return;
     const { replacements, meanSquare: mseToTarget } = this.#model;
-    if (this.#best) {
+    // Every step that saves is within the bound, and better than the one before.
+    if (this.#best && this.#options.errorBound === undefined) {
       const difference = this.#objective({ mseToTarget, cost: this.#cost }) - this.#objective(this.#best);
       const tolerance = 1e-9 * (1 + mseToTarget);
       if (difference > tolerance || (difference >= -tolerance && this.#cost >= this.#best.cost)) return;

@@ -1,7 +1,7 @@
 // Phase 2: from structure parameters θ to a gate-level multiplier. A search replaces nets of an exact multiplier by
 // constants or by other nets, and clean-up removes what became unused. `greedy` is the published search: columns with
 // θ_c = 1 are removed first, then adder outputs are tried as 0. `descent` (descend.ts) minimises the error under a cost
-// budget and is never worse at no more cost.
+// budget and is never worse at no more cost. `exact` keeps exactly what θ of 0 and 1 say (exact.ts).
 // Invariant: the returned table is that of the returned network, simulated anew; the statistics are those of that
 // table.
 
@@ -23,6 +23,7 @@ import { describeStructure, unitGateCost } from '../structure.ts';
 import { descend } from './descend.ts';
 import type { SearchStep } from './descent.ts';
 import { weightedError } from './distance.ts';
+import { mapExactly } from './exact.ts';
 import { greedySearch } from './greedy.ts';
 import { MappingState, type Move } from './state.ts';
 import { type MappedMultiplier, type MappingOptions, type MappingTask, mappingStarts, searchNames } from './task.ts';
@@ -49,7 +50,14 @@ export function mapStructure(options: MappingOptions): MappedMultiplier {
   const shares = options.histograms ? operandShares(options.histograms, weightBits, activationBits) : null;
   const task: MappingTask = { exact, structure, target, signed, shares, options };
   const published = mapGreedily(task);
-  return search === 'greedy' ? { ...published, steps: stepsOf(task, published) } : mapByDescent(task, published);
+  switch (search) {
+    case 'greedy':
+      return { ...published, steps: stepsOf(task, published) };
+    case 'exact':
+      return mapExactly(task, published);
+    case 'descent':
+      return mapByDescent(task, published);
+  }
 }
 
 function mapGreedily(task: MappingTask): MappedMultiplier {
@@ -141,9 +149,15 @@ function checkWidths(structure: Structure, { weightBits, activationBits }: Mappi
   );
 }
 
-function checkLimits({ costBudget, costWeight, search = 'descent' }: MappingOptions): void {
-  if (search === 'greedy' && (costBudget ?? costWeight) !== undefined) {
-    throw new UserError('a cost budget or weight is given, but the greedy search has none: expected the descent');
+function checkLimits({ costBudget, costWeight, errorBound, search = 'descent' }: MappingOptions): void {
+  if (search !== 'descent' && (costBudget ?? costWeight) !== undefined) {
+    throw new UserError(`a cost budget or weight is given, but the ${search} search has none: expected the descent`);
+  }
+  if (search !== 'exact' && errorBound !== undefined) {
+    throw new UserError(`an error bound is given, but the ${search} search has none: expected the search exact`);
+  }
+  if (errorBound !== undefined && !(errorBound >= 0 && errorBound < Number.POSITIVE_INFINITY)) {
+    throw new UserError(`the error bound is ${errorBound}: expected a share of the error of at least 0`);
   }
   if (costBudget !== undefined && !(costBudget > 0 && costBudget <= 1)) {
     throw new UserError(

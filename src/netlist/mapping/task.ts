@@ -23,7 +23,7 @@ export const mappingStarts = {
 } as const;
 export type MappingStart = keyof typeof mappingStarts;
 
-export const searchNames = ['descent', 'greedy'] as const;
+export const searchNames = ['descent', 'greedy', 'exact'] as const;
 export type SearchName = (typeof searchNames)[number];
 
 /**
@@ -61,7 +61,7 @@ export interface MappingOptions {
    * adder output.
    */
   readonly lowestProduct?: 'remove' | 'try';
-  /** descent: the operands that the error is taken over; by default all pairs count equally. */
+  /** descent, exact: the operands that the error is taken over; by default all pairs count equally. */
   readonly histograms?: OperandHistograms;
   /**
    * descent: largest cost of the result relative to the exact array multiplier, in (0, 1]; by default that of the
@@ -73,6 +73,11 @@ export interface MappingOptions {
    * the default.
    */
   readonly costWeight?: number;
+  /**
+   * exact: gates are saved while the mean squared error to the exact products, over the operands of the histograms,
+   * stays within 1 + this share of what the kept partial products have; at least 0, by default nothing is changed.
+   */
+  readonly errorBound?: number;
   /** descent: how far it goes. */
   readonly parameters?: SearchParameters;
 }

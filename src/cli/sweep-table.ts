@@ -1,0 +1,84 @@
+// What a sweep came to as text: a row for each point, the front marked, and what is to be read from it.
+
+import type { Spread, SweepPoint, SweepReport } from '../flow/sweep/front.ts';
+import { fixed, percent, type Style, wrapped } from './style.ts';
+import { fittingTable, type RankedColumn } from './tables.ts';
+
+/** Lines without a final newline; prose is wrapped to `width` columns, and the table has those that fit. */
+export function sweepText(report: SweepReport, style: Style, width = Number.POSITIVE_INFINITY): string {
+  const { points, failed, open } = report;
+  const sections: string[] = [];
+  if (points.length > 0) sections.push(tableOf(points, style, width));
+  const lost = [
+    ...failed.map(({ name, state, reason }) => `  ${name} (${state}): ${reason}`),
+    ...(open.length === 0 ? [] : [`  not done: ${open.length > 6 ? `${open.length} trials` : open.join(', ')}`]),
+  ];
+  if (lost.length > 0) sections.push([style.red('without a result:'), ...lost].join('\n'));
+  sections.push(wrapped(verdict(report), width));
+  sections.push(
+    style.dim(
+      legend(report)
+        .map((line) => wrapped(line, width))
+        .join('\n'),
+    ),
+  );
+  return sections.join('\n\n');
+}
+
+const percentSpread = ({ mean, spread, n }: Spread): string =>
+  n < 2 ? percent(mean) : `${percent(mean).replace(' %', '')} ± ${(100 * spread).toFixed(2)} %`;
+
+const costSpread = (spread: Spread | null): string => {
+  if (!spread) return '–';
+  return spread.spread === 0 ? fixed(spread.mean, 3) : `${fixed(spread.mean, 3)} ± ${fixed(spread.spread, 3)}`;
+};
+
+function tableOf(points: readonly SweepPoint[], style: Style, width: number): string {
+  const several = (of: (point: SweepPoint) => string) => new Set(points.map(of)).size > 1;
+  const columns: RankedColumn<SweepPoint>[] = [
+    { head: '', rank: 0, left: true, of: ({ isOnFront }) => (isOnFront ? style.green('●') : '') },
+    { head: 'point', rank: 0, left: true, of: ({ name }) => name },
+    ...(several(({ model }) => model)
+      ? [{ head: 'model', rank: 2, left: true, of: ({ model }: SweepPoint) => model }]
+      : []),
+    { head: 'bits', rank: 1, of: ({ weightBits, activationBits }) => `${weightBits}×${activationBits}` },
+    { head: 'modelled', rank: 3, of: ({ power }) => costSpread(power.modelled) },
+    { head: 'gate cost', rank: 0, of: ({ power }) => costSpread(power.gateCost) },
+    { head: 'accuracy', rank: 0, of: ({ accuracy }) => percentSpread(accuracy) },
+    {
+      head: 'loss',
+      rank: 2,
+      of: ({ accuracy, floatAccuracy }) => (100 * (floatAccuracy.mean - accuracy.mean)).toFixed(2),
+    },
+    { head: 'seeds', rank: 4, of: ({ seeds }) => String(seeds.length) },
+  ];
+  return fittingTable(points, columns, style, width);
+}
+
+function verdict({ points, answer }: SweepReport): string {
+  const lines: string[] = [];
+  const limit = `${(100 * answer.loss).toFixed(2)} points`;
+  const found = points.find(({ name }) => name === answer.point);
+  if (found) {
+    lines.push(
+      `The cheapest within ${limit} of the float network: ${found.name}, ${percentSpread(found.accuracy)} at gate cost ${costSpread(found.power.gateCost)}.`,
+    );
+  } else if (points.length > 0) lines.push(`No point is within ${limit} of its float network.`);
+  const isAlone = !points.some(
+    ({ kind, weightBits, activationBits }) => kind === 'exact' && weightBits * activationBits < 64,
+  );
+  if (points.length > 0 && isAlone) {
+    lines.push('No exact multiplier of fewer bits is among the points; --rivals 4x5,3x4 in a new sweep adds them.');
+  }
+  const unlucky = points.filter(({ seeds }) => seeds.length < 2).length;
+  if (unlucky > 0) lines.push('A point with one seed says little: tenths of a point are within its chance.');
+  return lines.join(' ') || 'Nothing is done yet.';
+}
+
+function legend({ points }: SweepReport): string[] {
+  const spread = points.some(({ accuracy }) => accuracy.n > 1) ? '; ±: 95 % interval of the mean over seeds' : '';
+  return [
+    `● on the front: nothing cheaper is as accurate${spread}; loss: points against the float network`,
+    'modelled: analytic power while training, gate cost: unit gates of the netlist, each relative to the exact 8×8 multiplier',
+  ];
+}

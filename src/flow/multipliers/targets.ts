@@ -1,0 +1,98 @@
+// Targets of exploration in the place of λ: the power that structures of a run can reach, what is aimed at, and what
+// came of it. The loss counts power relative to exact multipliers of the run's widths; people and files have it
+// relative to the exact 8×8 one.
+
+import { UserError } from '../../tensor/errors.ts';
+import { given } from '../../tensor/given.ts';
+import { fixed, significant } from '../../tensor/numbers.ts';
+import type { Aim } from '../../train/control.ts';
+import { powerAt } from '../../train/step.ts';
+import type { TargetOutcome } from '../run/manifest.ts';
+import type { Configuration } from '../settings/config.ts';
+import type { RunLayer } from '../settings/layers.ts';
+import { exactPowerOf, powerTerm } from './multipliers.ts';
+
+/** Power is not above its target when it is by no more than rounding. */
+const ROUNDING = 1e-9;
+/** Points by which an estimated loss may be above its target: what a few images decide. */
+const LOSS_TOLERANCE = 0.1;
+/** By how much power may change when θ is set to 0 and 1 without a word: about a partial product. */
+const SOFT_TOLERANCE = 0.03;
+
+export const hasTarget = ({ explore }: Pick<Configuration, 'explore'>): boolean => explore.lambda === undefined;
+
+/** The modelled power of the approximated layers with every θ at 1 and with every θ at 0, exact 8×8 = 1. */
+export function powerRange(configuration: Configuration, layers: readonly RunLayer[]) {
+  const highest = exactPowerOf(configuration);
+  const term = powerTerm(configuration, layers);
+  const allGone = term.structures.map(({ structure }) => structure.names.map(() => 1));
+  return { lowest: highest * powerAt(term, allGone), highest };
+}
+
+/** Throws a UserError for a power that no values of θ have. */
+export function requireReachable(configuration: Configuration, layers: readonly RunLayer[]): void {
+  const { bits, explore } = configuration;
+  const { power, columns, grain } = explore;
+  if (power === undefined) return;
+  const { lowest, highest } = powerRange(configuration, layers);
+  const [low, high] = [Math.ceil(lowest * 1e4 - ROUNDING) / 1e4, Math.floor(highest * 1e4) / 1e4];
+  const widths = `${bits.weights}×${bits.activations}`;
+  if (power > highest + ROUNDING) {
+    throw new UserError(
+      `settings: explore.power is ${power}, but the exact ${widths} multiplier has ${fixed(highest, 4)} already; choose a power from ${low} to ${high}`,
+    );
+  }
+  if (power >= lowest - ROUNDING) return;
+  const most = bits.weights + bits.activations - 1;
+  const more = columns < most ? `; more columns (explore.columns, ${columns} of ${most}) or fewer bits go further` : '';
+  const what = grain === 'product' ? 'partial products' : 'columns';
+  throw new UserError(
+    `settings: explore.power is ${power}, but without the ${what} that may go a ${widths} multiplier has ${fixed(lowest, 4)}; choose a power from ${low} to ${high}${more}`,
+  );
+}
+
+/** What a run aims at from the power of its start; powers of the arguments and the result as the loss counts them. */
+export function aimOf(configuration: Configuration, layers: readonly RunLayer[], from: number): Aim {
+  const { power, maxLoss } = configuration.explore;
+  const { lowest, highest } = powerRange(configuration, layers);
+  return {
+    power: Math.max(power ?? lowest, lowest) / highest,
+    isLimit: power !== undefined,
+    from,
+    ...given({ maxLoss: maxLoss === undefined ? undefined : maxLoss / 100 }),
+  };
+}
+
+export interface Judged {
+  readonly powerMet: boolean;
+  readonly lossMet: boolean;
+  /** What was reached, in a sentence. */
+  readonly text: string;
+}
+
+/** Whether targets were met, and what was reached; both figures where they cannot be met together. */
+export function judge({ power, loss, lambda }: TargetOutcome): Judged {
+  const powerMet = power.target === undefined || power.reached <= power.target + ROUNDING;
+  const lossMet = loss === undefined || loss.estimated <= loss.target + LOSS_TOLERANCE;
+  const ofPower = power.target === undefined ? '' : ` (target ${power.target})`;
+  const reached = [
+    `power ${fixed(power.reached, 4)}${ofPower}`,
+    ...(loss
+      ? [`a loss of ${fixed(loss.estimated, 2)} points on ${loss.images} training images (target ${loss.target})`]
+      : []),
+  ].join(' and ');
+  const at = `λ ended at ${significant(lambda, 3)}`;
+  if (powerMet && lossMet) return { powerMet, lossMet, text: `Targets met after exploration: ${reached}; ${at}.` };
+  const why =
+    power.target !== undefined && loss
+      ? 'The targets of power and loss could not be met together'
+      : 'The target could not be met';
+  return { powerMet, lossMet, text: `${why}: exploration reached ${reached}; ${at}.` };
+}
+
+/** What setting θ to 0 and 1 did to the power beyond what a partial product is worth; undefined where it is little. */
+export function describeHardening({ power: { target, soft, reached } }: TargetOutcome): string | undefined {
+  if (Math.abs(soft - reached) <= SOFT_TOLERANCE) return undefined;
+  const wanted = target === undefined ? '' : `, target ${target}`;
+  return `setting θ to 0 and 1 changed the power from ${fixed(soft, 4)} to ${fixed(reached, 4)}${wanted}: more epochs of exploration, or a higher --theta-learning-rate, leave less to do`;
+}

@@ -1,0 +1,57 @@
+// The teacher of a phase: the float network of phase train or the quantised one of phase quantize, with exact
+// multipliers, from the run's own checkpoint. It is read anew, and held against its hash, each time that a phase begins
+// or goes on, so that a resumed phase learns from the same bits.
+
+import type { Session } from '../../engine/backend.ts';
+import { exactMultiplier } from '../../multiplier/multiplier.ts';
+import { UserError } from '../../tensor/errors.ts';
+import { type Teacher, writeTeacher } from '../../train/distillation.ts';
+import { quantizedArithmetic } from '../multipliers/multipliers.ts';
+import { readModel } from '../run/checkpoint.ts';
+import { type OpenRun, requirePhase } from '../run/context.ts';
+import { files, inFolder } from '../run/folder.ts';
+import { verifiedBytes } from '../run/manifest.ts';
+import type { Configuration } from '../settings/config.ts';
+import { isTraining, type Phase, type TrainingPhase } from '../settings/phases.ts';
+
+type TeacherName = 'float' | 'quantized';
+type Taught = Exclude<TrainingPhase, 'train'>;
+
+/** The teacher that the settings give a phase; undefined where it has none, or trains nothing. */
+export function teacherOf(configuration: Configuration, phase: Phase): TeacherName | undefined {
+  if (phase === 'train' || !isTraining(phase)) return undefined;
+  const { teacher, epochs } = configuration[phase];
+  return teacher === 'none' || epochs === 0 ? undefined : teacher;
+}
+
+/**
+ * A run that began with a quantised network has no float one to learn from: its weights in float32 are no network that
+ * anybody trained.
+ */
+export function requireFloatTeacher(configuration: Configuration, toDo: readonly Phase[], isQuantized: boolean): void {
+  const phase = toDo.find((phase) => teacherOf(configuration, phase) === 'float');
+  if (!phase || !isQuantized) return;
+  const instead = phase === 'quantize' ? 'none' : 'quantized or none';
+  throw new UserError(
+    `settings: ${phase}.teacher is float, but the run began with the checkpoint of a quantised network and has no float one; expected ${instead}: --teacher quantized`,
+  );
+}
+
+/** Writes the phase's teacher into the session. */
+export function loadTeacher(run: OpenRun, phase: TrainingPhase, session: Session): Teacher | undefined {
+  const { configuration, folder, layers } = run;
+  const name = teacherOf(configuration, phase);
+  if (!name) return undefined;
+  const train = requirePhase(run, 'train');
+  requireFloatTeacher(configuration, [phase], train.files[files.quantizers] !== undefined);
+  const [record, path] = name === 'float' ? [train, files.float] : [requirePhase(run, 'quantize'), files.quantized];
+  writeTeacher(session, readModel(verifiedBytes(folder, record, path), inFolder(run, path), layers));
+  const { teacherWeight: weight, temperature } = configuration[phase as Taught];
+  const arithmetic = name === 'float' ? ({ kind: 'float' } as const) : quantizedArithmetic(run, exactMultiplier);
+  return { arithmetic, weight, temperature };
+}
+
+export function describeTeacher({ arithmetic, weight, temperature }: Teacher): string {
+  const what = arithmetic.kind === 'float' ? 'the float network' : 'the quantised network with exact multipliers';
+  return `teacher: ${what}, weight ${weight}, temperature ${temperature}`;
+}

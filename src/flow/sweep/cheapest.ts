@@ -1,0 +1,42 @@
+// The plan behind one question: the cheapest multiplier at which the network still works. Structures of several widths,
+// a θ for each partial product, are trained to targets of power below their exact multipliers; the exact multipliers of
+// eight to two bits, trained in the same way, are their rivals.
+
+import { exactPower } from '../../multiplier/power.ts';
+import { UserError } from '../../tensor/errors.ts';
+import { perOperand } from '../settings/values.ts';
+import type { Axis, GridInput, ListedTrial } from './grid.ts';
+
+/** Exact multipliers that every answer has to beat. */
+export const usualRivals: readonly string[] = ['8x8', '6x6', '5x5', '4x5', '4x4', '3x4', '3x3', '2x4'];
+const WIDTHS: readonly string[] = ['8x8', '5x5', '4x5', '3x4'];
+/** Of the modelled power of the exact multiplier of the same widths. */
+const SHARES: readonly number[] = [0.8, 0.6];
+
+/**
+ * Widths × targets, for everything else that is varied (seeds, networks). Values of bits and of power that are given
+ * take the place of the usual ones; a target above what a width costs anyway is left out.
+ */
+export function cheapestGrid({ over = [], ...rest }: GridInput): GridInput {
+  if ((rest.trials ?? []).length > 0) throw new UserError('the trials are listed already; leave --cheapest out');
+  const axis = (name: string) => over.find((one) => one.name === name)?.values;
+  const trials = (axis('bits') ?? WIDTHS).flatMap((bits) => targetsOf(bits, axis('power')));
+  if (trials.length === 0) throw new UserError('every target of power is above what the exact multipliers cost');
+  return {
+    rivals: usualRivals,
+    ...rest,
+    over: over.filter(({ name }: Axis) => name !== 'bits' && name !== 'power'),
+    trials,
+  };
+}
+
+function targetsOf(bits: string, targets: readonly string[] | undefined): ListedTrial[] {
+  // What is no width is refused with the trial, as everywhere.
+  const [weights, activations] = perOperand(bits) ?? [8, 8];
+  const exact = exactPower(weights, activations);
+  const powers =
+    targets?.filter((power) => !(Number(power) >= exact)) ?? SHARES.map((share) => (share * exact).toFixed(3));
+  return powers.map((power) => ({
+    options: { bits, 'structure-grain': 'product', power },
+  }));
+}

@@ -1,0 +1,244 @@
+// The folder of a sweep: its plan in sweep.json, a run folder for each trial and for each set of shared phases, and
+// beside each of these how it ended. Paths are relative to the folder, which can be copied.
+// Invariants: the plan is written once and known by its digest; how a run ended is written by the one who holds its
+// claim, and then stays.
+
+import { existsSync, readdirSync, rmdirSync, statSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { dirname, isAbsolute, join, resolve } from 'node:path';
+import { z } from 'zod';
+import { relocate } from '../../data/registry.ts';
+import { UserError } from '../../tensor/errors.ts';
+import { makeFolder, readJson, removeFile, sha256, writeJsonInside } from '../../tensor/files.ts';
+import { given } from '../../tensor/given.ts';
+import { version } from '../../version.ts';
+import { isLock, LOCK_FILE, lockRun, type RunLock, tryLock } from '../run/lock.ts';
+import { fileName } from '../run/manifest.ts';
+import { type ConfigurationInput, configurationSchema, describeIssues } from '../settings/config.ts';
+import type { Trial } from './grid.ts';
+import type { Job } from './tree.ts';
+
+/** What stands in the folder of a sweep. */
+export const sweepFiles = {
+  plan: 'sweep.json',
+  trials: 'trials',
+  shared: 'shared',
+  best: 'best',
+  json: 'front.json',
+  csv: 'front.csv',
+  tex: 'front.tex',
+  svg: 'front.svg',
+  png: 'front.png',
+} as const;
+
+const settingsRecord = z.custom<ConfigurationInput>(
+  (given) => configurationSchema.safeParse(given).success,
+  'expected settings',
+);
+
+const planSchema = z.strictObject({
+  format: z.literal('tram-sweep'),
+  version: z.literal(1),
+  program: z.strictObject({ tram: z.string(), node: z.string() }),
+  created: z.string(),
+  /** The working directory from which relative paths in the settings were meant. */
+  directory: z.string(),
+  /** A run from whose finished phases the first ones branch. */
+  from: z.string().exactOptional(),
+  /** Epochs of the recovery after which the dominated half of the points is dropped; empty: none is. */
+  rungs: z.array(z.int().min(1)),
+  trials: z
+    .array(
+      z.strictObject({
+        name: fileName,
+        point: fileName,
+        kind: z.enum(['trial', 'rival']),
+        settings: settingsRecord,
+      }),
+    )
+    .min(1),
+  /** SHA-256 of the rest. */
+  digest: z.string(),
+});
+export type SweepPlan = Omit<z.output<typeof planSchema>, 'digest' | 'trials'> & { readonly trials: readonly Trial[] };
+
+export function hasSweep(folder: string): boolean {
+  return existsSync(join(folder, sweepFiles.plan));
+}
+
+export function readSweep(folder: string): SweepPlan {
+  const path = join(folder, sweepFiles.plan);
+  if (!existsSync(path)) {
+    throw new UserError(
+      `${folder} is not the folder of a sweep: it has no ${sweepFiles.plan}; say what to vary with --over`,
+    );
+  }
+  const json = readJson(path);
+  const parsed = planSchema.safeParse(json);
+  if (!parsed.success) throw new UserError(`${path}: ${describeIssues(parsed.error)}`);
+  const { digest, ...plan } = parsed.data;
+  const { digest: _, ...rest } = json as Record<string, unknown>;
+  if (digest !== sha256(JSON.stringify(rest))) {
+    throw new UserError(`${path} was changed since the program wrote it; restore it, or begin a new sweep`);
+  }
+  return plan;
+}
+
+/** What a plan is made from. */
+export type WantedPlan = Pick<SweepPlan, 'trials' | 'rungs' | 'from'>;
+
+/**
+ * The plan of a folder, which is made when there is none. One that has a plan goes on with it: other trials than it has
+ * are a UserError.
+ */
+export async function openSweep(folder: string, wanted: WantedPlan | undefined): Promise<SweepPlan> {
+  if (!hasSweep(folder)) {
+    if (!wanted) return readSweep(folder);
+    requireEmpty(folder);
+    const lock = await lockRun(folder);
+    try {
+      if (!hasSweep(folder)) writePlan(folder, wanted);
+    } finally {
+      lock.release();
+    }
+  }
+  const plan = readSweep(folder);
+  if (wanted) requireSame(folder, plan, wanted);
+  return plan;
+}
+
+function writePlan(folder: string, { trials, rungs, from }: WantedPlan): void {
+  const plan: SweepPlan = {
+    ...{ format: 'tram-sweep', version: 1, program: { tram: version, node: process.version } },
+    ...{ created: new Date().toISOString(), directory: process.cwd(), ...given({ from }), rungs: [...rungs], trials },
+  };
+  const json = JSON.parse(JSON.stringify(plan));
+  writeJsonInside(folder, sweepFiles.plan, { ...json, digest: sha256(JSON.stringify(json)) });
+}
+
+function requireSame(folder: string, plan: SweepPlan, wanted: WantedPlan): void {
+  const text = ({ name, settings }: Trial) => `${name} ${JSON.stringify(settings)}`;
+  const known = new Set(plan.trials.map(text));
+  const other = wanted.trials.find((trial) => !known.has(text(trial)));
+  const advice = `tram sweep ${folder} alone goes on with its own plan; choose a new folder for another one`;
+  if (other) throw new UserError(`${folder} is a sweep without the trial ${other.name} with these settings; ${advice}`);
+  if (wanted.trials.length !== plan.trials.length) {
+    throw new UserError(
+      `${folder} is a sweep of ${plan.trials.length} trials, not of ${wanted.trials.length}; ${advice}`,
+    );
+  }
+  if (JSON.stringify(plan.rungs) !== JSON.stringify(wanted.rungs)) {
+    throw new UserError(`${folder} is a sweep ${plan.rungs.length > 0 ? 'with' : 'without'} halving; ${advice}`);
+  }
+}
+
+/** A new sweep is made in a folder that is not there or empty. */
+function requireEmpty(folder: string): void {
+  if (!existsSync(folder)) return;
+  if (!statSync(folder).isDirectory()) throw new UserError(`${folder} is a file; a folder for the sweep was expected`);
+  const found = readdirSync(folder).filter((name) => name !== LOCK_FILE && !/^\..*\.tmp$/.test(name));
+  if (found.length === 0) return;
+  const more = found.length > 4 ? ` and ${found.length - 4} more` : '';
+  throw new UserError(
+    `${folder} is not the folder of a sweep (no ${sweepFiles.plan}), but ${found.slice(0, 4).join(', ')}${more} stand there; choose a new or empty folder`,
+  );
+}
+
+const outcomeSchema = z.strictObject({
+  state: z.enum(['done', 'failed', 'dropped']),
+  /** Why it failed or was dropped, in one line. */
+  reason: z.string().exactOptional(),
+  /** Whether any phase had begun: what failed before that is tried again. */
+  begun: z.boolean(),
+  seconds: z.number().nonnegative(),
+  finished: z.string(),
+  host: z.string(),
+});
+export type Outcome = z.output<typeof outcomeSchema>;
+
+const outcomePath = (job: string): string => `${job}.json`;
+
+/** How a run of the sweep ended; undefined while it has not. */
+export function outcomeOf(folder: string, job: string): Outcome | undefined {
+  const path = join(folder, outcomePath(job));
+  if (!existsSync(path)) return undefined;
+  const parsed = outcomeSchema.safeParse(readJson(path));
+  if (parsed.success) return parsed.data;
+  throw new UserError(`${path}: ${describeIssues(parsed.error)}; remove it to have the run looked at again`);
+}
+
+export function keepOutcome(folder: string, job: string, outcome: Omit<Outcome, 'finished' | 'host'>): void {
+  const whole: Outcome = { ...outcome, finished: new Date().toISOString(), host: hostname() };
+  writeJsonInside(folder, outcomePath(job), whole);
+}
+
+/** So that it is tried again. */
+export function forgetOutcome(folder: string, job: string): void {
+  removeFile(join(folder, outcomePath(job)));
+}
+
+const rungSchema = z.strictObject({ accuracy: z.number(), gateCost: z.number().nullable() });
+export type Rung = z.output<typeof rungSchema>;
+
+const rungPath = (job: string, rung: number): string => `${job}.rung${rung + 1}.json`;
+
+/** What a trial had come to at a rung; undefined while it is not there. */
+export function rungOf(folder: string, job: string, rung: number): Rung | undefined {
+  const path = join(folder, rungPath(job, rung));
+  return existsSync(path) ? rungSchema.parse(readJson(path)) : undefined;
+}
+
+export function keepRung(folder: string, job: string, rung: number, reached: Rung): void {
+  writeJsonInside(folder, rungPath(job, rung), reached);
+}
+
+/** The run that the first ones branch from, as it is found here. */
+export function sourceOf({ from, directory }: SweepPlan): string | undefined {
+  return from === undefined || existsSync(from) ? from : resolve(directory, from);
+}
+
+/** Claims a run of the sweep for this process; undefined where another one has it. */
+export async function claim(
+  folder: string,
+  job: string,
+  signal: AbortSignal | undefined,
+): Promise<RunLock | undefined> {
+  makeFolder(dirname(join(folder, job)));
+  const place = join(folder, `${job}.claim`);
+  const locked = await tryLock(place, { signal }).catch((error: unknown) => {
+    // Whoever had it has just given it back, and its folder with it: there is another time.
+    if (existsSync(place) || signal?.aborted) throw error;
+  });
+  if (!locked || !isLock(locked)) return undefined;
+  return {
+    check: () => locked.check(),
+    release: () => {
+      locked.release();
+      try {
+        rmdirSync(place);
+      } catch {
+        // It is gone with the lock, or another process has claimed it already.
+      }
+    },
+  };
+}
+
+/**
+ * The job's settings as they hold here: a relative path that leads nowhere from where the program runs is meant from
+ * where the sweep was planned.
+ */
+export function placed({ settings }: Job, { directory }: SweepPlan): ConfigurationInput {
+  if (resolve(directory) === process.cwd()) return settings;
+  const file = (path: string | undefined) =>
+    path === undefined || isAbsolute(path) || existsSync(path) || !existsSync(join(directory, path))
+      ? path
+      : join(directory, path);
+  const { data, train, map, ...rest } = settings;
+  const isThere = data === undefined || existsSync(data.replace(/^\w+:/, ''));
+  return {
+    ...rest,
+    ...(data === undefined ? {} : { data: isThere ? data : relocate(data, directory) }),
+    ...(train ? { train: { ...train, ...(train.checkpoint ? { checkpoint: file(train.checkpoint) } : {}) } } : {}),
+    ...(map ? { map: { ...map, ...(map.multiplier ? { multiplier: file(map.multiplier) } : {}) } } : {}),
+  };
+}

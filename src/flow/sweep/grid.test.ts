@@ -1,0 +1,122 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, test } from 'vitest';
+import { UserError } from '../../tensor/errors.ts';
+import { cheapestGrid, usualRivals } from './cheapest.ts';
+import { parseAxis, readGridFile, trialsOf } from './grid.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'tram-grid-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const grid = (...over: string[]) => trialsOf({ over: over.map(parseAxis) });
+const names = (trials: ReturnType<typeof grid>) => trials.map(({ name }) => name);
+
+test('every combination is a trial, all points with the first seed first, and a point is what differs in its seed', () => {
+  const trials = grid('seed=7,2', 'lambda=0.3,1', 'bits=8,4x5');
+  expect(names(trials)).toEqual([
+    ...['seed7-lambda0.3-bits8', 'seed7-lambda0.3-bits4x5', 'seed7-lambda1-bits8', 'seed7-lambda1-bits4x5'],
+    ...['seed2-lambda0.3-bits8', 'seed2-lambda0.3-bits4x5', 'seed2-lambda1-bits8', 'seed2-lambda1-bits4x5'],
+  ]);
+  expect(trials[5]).toMatchObject({
+    point: 'lambda0.3-bits4x5',
+    settings: { seed: 2, bits: { weights: 4, activations: 5 } },
+  });
+});
+
+test('an exact multiplier is that of the trial’s widths, a generator brings its own where none are said', () => {
+  expect(grid('bits=8,4x5,3', 'multiplier=exact').map(({ settings }) => settings.map?.multiplier)).toEqual([
+    ...['booth:8x8', 'wallace:4x5', 'array:3x3'],
+  ]);
+  const [exact, truncated, structure] = grid('multiplier=exact:3x4;truncated:6x6:columns=4;trained');
+  expect(exact!.settings).toEqual({ bits: { weights: 3, activations: 4 }, map: { multiplier: 'wallace:3x4' } });
+  expect(truncated!.settings).toEqual({
+    bits: { weights: 6, activations: 6 },
+    map: { multiplier: 'truncated:6x6:columns=4' },
+  });
+  expect(structure!.settings.map?.multiplier).toBeUndefined();
+  expect(names([exact!, truncated!])).toEqual(['exact3x4', 'truncated-6x6-columns-4']);
+});
+
+test('what is the same run is one trial: λ decides nothing where the multiplier is given', () => {
+  expect(names(grid('multiplier=exact,trained', 'lambda=0.3,1'))).toEqual([
+    'exact',
+    'trained-lambda0.3',
+    'trained-lambda1',
+  ]);
+  expect(names(grid('bits=4,4x4'))).toEqual(['bits4']);
+});
+
+test('rivals have the training and whatever else is varied, but no structure', () => {
+  const common = { explore: { epochs: 3, lambda: 2 }, recover: { epochs: 4 }, bits: { weights: 6 } };
+  const over = ['lambda=1,3', 'gradient=straight-through', 'seed=1,2'].map((text) =>
+    parseAxis(text.replace('recover-', '')),
+  );
+  const trials = trialsOf({ settings: common, over, rivals: ['4x5', '3'] });
+  const rivals = trials.filter(({ kind }) => kind === 'rival');
+  expect(rivals.map(({ settings }) => [settings.seed, settings.bits, settings.map?.multiplier])).toEqual([
+    [1, { weights: 4, activations: 5 }, 'wallace:4x5'],
+    [1, { weights: 3, activations: 3 }, 'array:3x3'],
+    [2, { weights: 4, activations: 5 }, 'wallace:4x5'],
+    [2, { weights: 3, activations: 3 }, 'array:3x3'],
+  ]);
+  expect(rivals[0]!.settings.recover).toEqual({ epochs: 4, gradient: 'straight-through' });
+  expect(rivals[0]!.settings.explore).toBeUndefined();
+});
+
+test('the cheapest is looked for among structures of several widths, each below its exact multiplier', () => {
+  const trials = trialsOf(cheapestGrid({ over: [parseAxis('seed=1,2'), parseAxis('power=0.5,0.1')] }));
+  const structures = trials.filter(({ kind, settings }) => kind === 'trial' && settings.seed === 1);
+  expect(structures.map(({ point }) => point)).toEqual([
+    ...['bits8x8-structure-grain-product-power0.5', 'bits8x8-structure-grain-product-power0.1'],
+    ...['bits5x5-structure-grain-product-power0.1', 'bits4x5-structure-grain-product-power0.1'],
+    'bits3x4-structure-grain-product-power0.1',
+  ]);
+  expect(trials.filter(({ kind }) => kind === 'rival')).toHaveLength(2 * usualRivals.length);
+  expect(trialsOf(cheapestGrid({ rivals: [] })).every(({ kind }) => kind === 'trial')).toBe(true);
+});
+
+test('a file lists trials, which take part in every combination', () => {
+  const path = join(folder, 'sweep.json');
+  writeFileSync(
+    path,
+    JSON.stringify({
+      settings: { recover: { epochs: 2 } },
+      over: { seed: [1, 2] },
+      trials: [
+        { name: 'low', options: { lambda: 0.1 } },
+        { name: 'three', settings: { bits: { weights: 3 } } },
+      ],
+      rivals: 'none',
+    }),
+  );
+  const trials = trialsOf(readGridFile(path));
+  expect(names(trials)).toEqual(['low-lambda0.1-seed1', 'three-seed1', 'low-lambda0.1-seed2', 'three-seed2']);
+  expect(trials[1]).toMatchObject({
+    point: 'three',
+    settings: { bits: { weights: 3 }, recover: { epochs: 2 }, seed: 1 },
+  });
+  writeFileSync(path, '{"over": {"lambda": 1}}');
+  expect(() => readGridFile(path)).toThrow(/over\.lambda/);
+});
+
+test.each([
+  [[], 'the sweep is empty: nothing is varied; say what with --over, --config or --cheapest'],
+  [['lambdas=1'], /unknown setting to vary 'lambdas'; did you mean 'lambda'/],
+  [['epochs=1'], /^epochs: several phases have it; write train-epochs, /],
+  [['lambda=1,x'], /^lambda: expected a number of at least 0, got 'x'$/],
+  [['lambda=1', 'lambda=2'], /varied twice/],
+  [
+    ['lambda=1', 'power=0.3'],
+    /^the trial lambda1-power0.3: settings: explore\.lambda is 1, but explore\.power 0\.3 finds λ/,
+  ],
+  [['multiplier=exact:9x9'], /widths from 2 to 8/],
+  [['bits=4', 'columns=9'], /^the trial bits4-columns9: settings: explore\.columns is 9/],
+])('%j is no plan', (over, reason) => {
+  expect(() => grid(...over)).toThrow(UserError);
+  expect(() => grid(...over)).toThrow(reason);
+});
+
+test.each(['lambda', 'lambda=', 'lambda=1,,2', '=3'])('--over %s is refused', (text) => {
+  expect(() => parseAxis(text)).toThrow(/^--over: expected /);
+});

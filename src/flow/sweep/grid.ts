@@ -1,0 +1,281 @@
+// From what a user varies to trials: a grid over settings of a run by the names of their options, trials that are
+// listed, and their rivals, exact multipliers of fewer bits with the same training. Pure: nothing is read or written.
+// Invariants: every trial is a valid run, its name tells what is varied and nothing else, and no two are the same run.
+
+import { z } from 'zod';
+import { isGeneratorSpec } from '../../netlist/generators/registry.ts';
+import { UserError } from '../../tensor/errors.ts';
+import { readJson, sha256 } from '../../tensor/files.ts';
+import { unknownName } from '../../tensor/names.ts';
+import {
+  type Configuration,
+  type ConfigurationInput,
+  describeIssues,
+  mergeSettings,
+  parseConfiguration,
+} from '../settings/config.ts';
+import { fieldName, parseSetting, SaidSettings } from '../settings/fields.ts';
+import { type Setting, settings } from '../settings/table.ts';
+import { badValue, perOperand } from '../settings/values.ts';
+import { exactMultiplierOf } from '../try/widths.ts';
+import { phaseKeys } from './keys.ts';
+
+/** Values of one setting, by the name of its option without dashes and as they would be typed behind it. */
+export interface Axis {
+  readonly name: string;
+  readonly values: readonly string[];
+}
+
+/** A trial that is said by itself: settings by their options' names, or as a configuration has them. */
+export interface ListedTrial {
+  readonly name?: string | undefined;
+  readonly options?: Readonly<Record<string, string>> | undefined;
+  readonly settings?: ConfigurationInput | undefined;
+}
+
+export interface GridInput {
+  /** What all trials have in common. */
+  readonly settings?: ConfigurationInput;
+  /** Every combination of their values is a trial; the last varies fastest. */
+  readonly over?: readonly Axis[];
+  /** Each of them with every such combination; default: one that says nothing of its own. */
+  readonly trials?: readonly ListedTrial[];
+  /** Widths such as 4x5 of exact multipliers that are trained in the same way; default: none. */
+  readonly rivals?: readonly string[];
+}
+
+export interface Trial {
+  /** Of its folder. */
+  readonly name: string;
+  /** The same for trials that differ in their seed alone: they are one point of the front. */
+  readonly point: string;
+  readonly kind: 'trial' | 'rival';
+  readonly settings: ConfigurationInput;
+}
+
+/** Most trials of a plan; more are a slip of a comma. */
+const MOST_TRIALS = 10_000;
+/** Longer names of trials are told by a hash. */
+const LONGEST = 80;
+
+/** "lambda=0.3,1,3"; values that have commas themselves are separated by semicolons. */
+export function parseAxis(text: string): Axis {
+  const [, name, list] = /^(?:--)?([a-z][\w-]*)=(.*)$/s.exec(text) ?? [];
+  if (name === undefined || list === undefined) {
+    throw badValue('--over', text, 'an option of tram run and its values, such as lambda=0.3,1,3');
+  }
+  const values = list.split(list.includes(';') ? ';' : ',').map((value) => value.trim());
+  if (values.includes('')) {
+    throw badValue('--over', text, 'values separated by commas (by semicolons where they have commas), none empty');
+  }
+  return { name, values };
+}
+
+/** The setting that `tram run` has under this name. */
+function settingNamed(name: string): Setting {
+  const found = settings.find((setting) => fieldName(setting) === name);
+  if (found) return found;
+  const several = settings.filter((setting) => setting.prefixed && setting.name === name).map(fieldName);
+  if (several.length > 0) throw new UserError(`${name}: several phases have it; write ${several.join(', ')}`);
+  throw unknownName('setting to vary', name, settings.map(fieldName));
+}
+
+const said = z.union([z.string(), z.number(), z.boolean()]).transform(String);
+const optionsRecord = z.record(z.string(), said);
+const fileSchema = z.strictObject({
+  settings: z.record(z.string(), z.unknown()).optional(),
+  over: z.record(z.string(), z.array(said)).optional(),
+  trials: z
+    .array(
+      z.strictObject({
+        name: z.string().optional(),
+        options: optionsRecord.optional(),
+        settings: z.record(z.string(), z.unknown()).optional(),
+      }),
+    )
+    .optional(),
+  rivals: z.union([z.literal('none'), z.array(z.string())]).optional(),
+});
+
+/** A plan from a JSON file: `{ "settings": …, "over": { "lambda": [0.3, 1] }, "trials": […], "rivals": ["4x5"] }`. */
+export function readGridFile(path: string): GridInput {
+  const parsed = fileSchema.safeParse(readJson(path));
+  if (!parsed.success) throw new UserError(`${path}: ${describeIssues(parsed.error)}`);
+  const { settings, over, trials, rivals } = parsed.data;
+  return {
+    ...(settings ? { settings: settings as ConfigurationInput } : {}),
+    ...(over ? { over: Object.entries(over).map(([name, values]) => ({ name, values })) } : {}),
+    ...(trials ? { trials: trials as readonly ListedTrial[] } : {}),
+    ...(rivals === undefined ? {} : { rivals: rivals === 'none' ? [] : rivals }),
+  };
+}
+
+/** What is varied in one trial. */
+interface Draft {
+  readonly given?: string | undefined;
+  readonly options: readonly (readonly [name: string, text: string])[];
+  readonly settings: ConfigurationInput;
+  readonly kind: Trial['kind'];
+}
+
+/** The trials of a plan, those of the first seed first; a UserError where there is none, or one that is no run. */
+export function trialsOf({ settings: common = {}, over = [], trials = [], rivals = [] }: GridInput): readonly Trial[] {
+  for (const { name, values } of over) {
+    if (values.length === 0) throw new UserError(`the sweep is empty: ${name} has no value`);
+    if (over.filter((axis) => axis.name === name).length > 1)
+      throw new UserError(`${name} is varied twice; join the two lists`);
+  }
+  if (over.length === 0 && trials.length === 0) {
+    throw new UserError('the sweep is empty: nothing is varied; say what with --over, --config or --cheapest');
+  }
+  const listed = trials.length === 0 ? [{}] : trials;
+  const count = over.reduce((product, { values }) => product * values.length, listed.length);
+  if (count > MOST_TRIALS) throw new UserError(`the sweep has ${count} trials; at most ${MOST_TRIALS} were expected`);
+  const drafts = listed.flatMap(({ name, options = {}, settings: own = {} }: ListedTrial) =>
+    combinations(over).map((varied): Draft => {
+      return { given: name, options: [...Object.entries(options), ...varied], settings: own, kind: 'trial' };
+    }),
+  );
+  const all = [...drafts, ...rivalsOf(drafts, rivals)].map((draft) => trialOf(draft, common));
+  return inOrderOfSeeds(distinct(all));
+}
+
+function combinations(axes: readonly Axis[]): (readonly (readonly [string, string])[])[] {
+  return axes.reduce<(readonly (readonly [string, string])[])[]>(
+    (rows, { name, values }) => rows.flatMap((row) => values.map((value) => [...row, [name, value] as const])),
+    [[]],
+  );
+}
+
+/** Settings that a rival has of its own: widths, what is explored, and the multiplier. */
+const isOfStructure = (name: string): boolean =>
+  settingNamed(name).paths.every((path) => /^(bits|explore|map)\./.test(path));
+
+/** What decides nothing where the multiplier is given. */
+const isOfExploration = (name: string): boolean =>
+  settingNamed(name).paths.every((path) => path.startsWith('explore.'));
+
+/** An exact multiplier of each width for everything else that is varied: seeds, networks, recipes. */
+function rivalsOf(drafts: readonly Draft[], widths: readonly string[]): Draft[] {
+  const contexts = new Map<string, Pick<Draft, 'options' | 'settings'>>();
+  for (const { options, settings: own } of drafts) {
+    const { bits: _, explore: __, map: ___, ...rest } = own;
+    const context = { options: options.filter(([name]) => !isOfStructure(name)), settings: rest };
+    contexts.set(JSON.stringify(context), context);
+  }
+  return [...contexts.values()].flatMap((context) =>
+    widths.map((width) => ({
+      ...context,
+      options: [['multiplier', `exact:${width}`] as const, ...context.options],
+      kind: 'rival' as const,
+    })),
+  );
+}
+
+function trialOf({ given, options, settings: own, kind }: Draft, common: ConfigurationInput): Trial & { key: string } {
+  const settings = resolve(options, mergeSettings(kind === 'rival' ? withoutStructure(common) : common, own));
+  const told = [given ?? '', ...wordsOf(options)].filter((word) => word !== '').join('-');
+  let configuration: Configuration;
+  try {
+    configuration = parseConfiguration(settings, 'settings');
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    throw new UserError(`the trial ${told}: ${error.message}`);
+  }
+  const isGiven = configuration.map.multiplier !== undefined;
+  const telling = options.filter(([name]) => !(isGiven && isOfExploration(name)));
+  const label = (all: Draft['options']) => [...(given === undefined ? [] : [given]), ...wordsOf(all)].join('-');
+  const name = label(telling);
+  const point = label(telling.filter(([option]) => option !== 'seed'));
+  if (fileSafe(name) === '') throw new UserError('a trial has no name; give it one, or say what it varies');
+  const key = phaseKeys(configuration).at(-1)!.key;
+  return { name: shortened(fileSafe(name)), point: shortened(fileSafe(point) || 'all'), kind, settings, key };
+}
+
+function withoutStructure(common: ConfigurationInput): ConfigurationInput {
+  const { bits: _, explore: __, map: ___, ...rest } = common;
+  return rest;
+}
+
+/** Says the options one after the other; an exact multiplier is the cheapest of the trial's widths. */
+function resolve(options: Draft['options'], base: ConfigurationInput): ConfigurationInput {
+  const spoken = new SaidSettings(base);
+  for (const [name, text] of options) {
+    const setting = settingNamed(name);
+    if (name !== 'multiplier') spoken.say(setting, parseSetting(setting, name, text));
+  }
+  const multiplier = options.find(([name]) => name === 'multiplier')?.[1];
+  if (multiplier === undefined) return mergeSettings({}, spoken.input);
+  const widths = widthsIn(multiplier);
+  const isWide = spoken.input.bits?.weights !== undefined || spoken.input.bits?.activations !== undefined;
+  if (widths && !isWide) spoken.say(settingNamed('bits'), widths);
+  const { weights = 8, activations = 8 } = spoken.input.bits ?? {};
+  const bits =
+    widths && isExact(multiplier) ? { weights: widths[0], activations: widths[1] } : { weights, activations };
+  const source = isExact(multiplier) ? exactMultiplierOf(bits).source : multiplier;
+  spoken.say(settingNamed('multiplier'), [multiplier === 'trained' ? undefined : source]);
+  return mergeSettings({}, spoken.input);
+}
+
+/** `exact`, or `exact:4x5`. */
+const isExact = (multiplier: string): boolean => /^exact(:|$)/.test(multiplier);
+
+/** The widths that a generator, or `exact:4x5`, names. */
+function widthsIn(multiplier: string): readonly [number, number] | undefined {
+  if (multiplier === 'exact' || !(isExact(multiplier) || isGeneratorSpec(multiplier))) return undefined;
+  const widths = perOperand(multiplier.split(':')[1]!);
+  const isValid = widths?.every((bits) => bits >= 2 && bits <= 8);
+  if (isExact(multiplier) && !isValid)
+    throw badValue('multiplier', multiplier, 'exact, or exact:WxA with widths from 2 to 8');
+  return isValid ? widths : undefined;
+}
+
+const wordsOf = (options: Draft['options']): string[] => options.map(([name, text]) => wordOf(name, text));
+
+/** "lambda0.3", "multiplier-truncated-8x8-columns-6", "exact4x5": what one option puts into the name of a trial. */
+function wordOf(name: string, text: string): string {
+  const setting = settingNamed(name);
+  if (setting.value !== undefined) return text === 'true' ? name : `no-${name}`;
+  if (name === 'multiplier')
+    return fileSafe(
+      text
+        .replace(/^exact:/, 'exact')
+        .replace(/\.\w+$/, '')
+        .replace(/^.*[/\\]/, ''),
+    );
+  const value = fileSafe(text.replace(/^.*[/\\]/, ''));
+  return /^\d/.test(value) ? name + value : `${name}-${value}`;
+}
+
+function fileSafe(text: string): string {
+  return text.replace(/[^\w.-]+/g, '-').replace(/^[-.]+|-+$/g, '');
+}
+
+const shortened = (name: string): string =>
+  name.length > LONGEST ? `${name.slice(0, LONGEST - 9)}-${sha256(name).slice(0, 8)}` : name;
+
+/** Without those that are the same run as an earlier one; the names of different ones differ. */
+function distinct(all: readonly (Trial & { readonly key: string })[]): Trial[] {
+  const runs = new Map<string, Trial>();
+  for (const { key, ...trial } of all) if (!runs.has(key)) runs.set(key, trial);
+  const trials = [...runs.values()];
+  const names = new Set<string>();
+  for (const { name } of trials) {
+    if (names.has(name)) throw new UserError(`two trials are called ${name}; give them other names`);
+    names.add(name);
+  }
+  return trials;
+}
+
+/** All points with the first seed, then with the second: what is there when the time is over is the whole front. */
+function inOrderOfSeeds(trials: readonly Trial[]): Trial[] {
+  const seen = new Map<string, number>();
+  const round = new Map(
+    trials.map(({ name, point }) => {
+      const before = seen.get(point) ?? 0;
+      seen.set(point, before + 1);
+      return [name, before];
+    }),
+  );
+  return trials.toSorted((a, b) => round.get(a.name)! - round.get(b.name)!);
+}

@@ -1,0 +1,61 @@
+// Successive halving on two measures: of the points that have come to a rung, those stay that no other beats in both
+// accuracy and cost, and of the rest the better ones until half of all are left. A decision is a function of what
+// stands at the rung, so that every process comes to the same one.
+
+import { type ConfigurationInput, parseConfiguration } from '../settings/config.ts';
+
+/** A quarter and a half of the recovery's epochs, as far as these are whole epochs before its end. */
+export function usualRungs(settings: ConfigurationInput): readonly number[] {
+  const { epochs } = parseConfiguration(settings, 'settings').recover;
+  const rungs = [4, 2].map((part) => Math.ceil(epochs / part)).filter((rung) => rung < epochs);
+  return [...new Set(rungs)];
+}
+
+export interface AtRung {
+  readonly point: string;
+  readonly accuracy: number;
+  /** Relative to the cheapest exact 8×8 multiplier; null where it is not known, which is never dropped. */
+  readonly gateCost: number | null;
+}
+
+interface Mean {
+  readonly point: string;
+  readonly accuracy: number;
+  readonly cost: number;
+}
+
+/** Points that go on; seeds of a point stay or go together, by their means. */
+export function survivors(reached: readonly AtRung[]): ReadonlySet<string> {
+  const points = new Map<string, AtRung[]>();
+  for (const one of reached) points.set(one.point, [...(points.get(one.point) ?? []), one]);
+  const kept = new Set<string>();
+  const ranked: Mean[] = [];
+  for (const [point, all] of points) {
+    if (all.some(({ gateCost }) => gateCost === null)) kept.add(point);
+    else
+      ranked.push({
+        point,
+        accuracy: mean(all.map((one) => one.accuracy)),
+        cost: mean(all.map((one) => one.gateCost!)),
+      });
+  }
+  let rest: readonly Mean[] = ranked;
+  while (rest.length > 0) {
+    const front = rest.filter((one) => !rest.some((other) => beats(other, one)));
+    const room = Math.ceil(points.size / 2) - kept.size;
+    const isFirst = rest === ranked;
+    const taken = isFirst
+      ? front
+      : front.toSorted((a, b) => b.accuracy - a.accuracy || a.cost - b.cost).slice(0, Math.max(0, room));
+    for (const { point } of taken) kept.add(point);
+    if (taken.length < front.length || kept.size >= Math.ceil(points.size / 2)) break;
+    rest = rest.filter((one) => !front.includes(one));
+  }
+  return kept;
+}
+
+function beats(a: Mean, b: Mean): boolean {
+  return a.accuracy >= b.accuracy && a.cost <= b.cost && (a.accuracy > b.accuracy || a.cost < b.cost);
+}
+
+const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;

@@ -1,0 +1,125 @@
+// The results of a sweep as files: the front as JSON, CSV, LaTeX and a picture, and the netlists of its points. All of
+// it is a view of the folder and can be made anew at any time.
+
+import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { type ParetoPoint, paretoSvg } from '../../report/pareto.ts';
+import { svgToPng } from '../../report/png.ts';
+import { UserError } from '../../tensor/errors.ts';
+import { makeFolderInside, readBytes, writeInside, writeJsonInside } from '../../tensor/files.ts';
+import { percent } from '../../tensor/numbers.ts';
+import { multiplierFiles } from '../../workbench/files.ts';
+import { readManifest } from '../run/manifest.ts';
+import { sweepFiles } from './folder.ts';
+import type { Spread, SweepPoint, SweepReport } from './front.ts';
+
+/** Writes all of them; `tell` is told what could not be drawn. */
+export async function writeResults(folder: string, report: SweepReport, tell: (text: string) => void): Promise<void> {
+  writeJsonInside(folder, sweepFiles.json, { ...report, folder: undefined });
+  writeInside(folder, sweepFiles.csv, frontCsv(report));
+  writeInside(folder, sweepFiles.tex, frontTex(report));
+  keepBest(folder, report);
+  if (drawable(report).length === 0) return;
+  const svg = await frontPicture(report);
+  writeInside(folder, sweepFiles.svg, svg);
+  try {
+    writeInside(folder, sweepFiles.png, await svgToPng(svg));
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    tell(error.message);
+  }
+}
+
+const spreadCells = (spread: Spread | null) => [spread?.mean, spread && spread.n > 1 ? spread.spread : undefined];
+
+/** One row per point, an empty cell where a figure is not known. */
+export function frontCsv({ points, failed }: SweepReport): string {
+  const heads = [
+    ...['point', 'kind', 'rival', 'on_front', 'model', 'data', 'weight_bits', 'activation_bits', 'seeds'],
+    ...['accuracy', 'accuracy_half_interval', 'float_accuracy', 'quantized_accuracy'],
+    ...['modelled_power', 'modelled_power_half_interval', 'gate_cost', 'gate_cost_half_interval', 'options', 'reason'],
+  ];
+  const rows = points.map((one) => [
+    ...[one.name, one.kind, one.isRival, one.isOnFront, one.model, one.data, one.weightBits, one.activationBits],
+    ...[one.seeds.join(' '), ...spreadCells(one.accuracy), one.floatAccuracy.mean, one.quantizedAccuracy.mean],
+    ...[...spreadCells(one.power.modelled), ...spreadCells(one.power.gateCost), one.options.join(' '), ''],
+  ]);
+  const lost = failed.map(({ name, state, reason }) => [name, state, ...new Array(heads.length - 3).fill(''), reason]);
+  return `${[heads, ...rows, ...lost].map((row) => row.map(csvCell).join(',')).join('\n')}\n`;
+}
+
+function csvCell(value: string | number | boolean | null | undefined): string {
+  const text = value === null || value === undefined ? '' : String(value);
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
+
+/** A booktabs table; points of the front in bold. */
+export function frontTex({ points }: SweepReport): string {
+  const number = (spread: Spread | null, scale: number, digits: number) => {
+    if (!spread) return '--';
+    const half = spread.n < 2 ? '' : ` \\pm ${(scale * spread.spread).toFixed(digits)}`;
+    return `$${(scale * spread.mean).toFixed(digits)}${half}$`;
+  };
+  const rows = points.map((one) => {
+    const name = one.name.replace(/[_%&#$]/g, (sign) => `\\${sign}`);
+    const cells = [number(one.power.modelled, 1, 3), number(one.power.gateCost, 1, 3), number(one.accuracy, 100, 2)];
+    const widths = `$${one.weightBits}\\times${one.activationBits}$`;
+    return `${[one.isOnFront ? `\\textbf{${name}}` : name, widths, ...cells, one.seeds.length].join(' & ')} \\\\`;
+  });
+  return [
+    '% power and gates relative to the exact 8x8 multiplier; 95 % intervals over seeds; bold: nothing cheaper is as accurate',
+    '\\begin{tabular}{lrrrrr}',
+    '\\toprule',
+    'multiplier & bits & modelled power & gate cost & accuracy (\\%) & seeds \\\\',
+    '\\midrule',
+    ...rows,
+    '\\bottomrule',
+    '\\end{tabular}',
+    '',
+  ].join('\n');
+}
+
+const drawable = ({ points }: SweepReport): readonly SweepPoint[] => points.filter(({ power }) => power.gateCost);
+
+const groups: Readonly<Record<SweepPoint['kind'], string>> = {
+  exact: 'exact, w×a bits',
+  trained: 'trained structure',
+  given: 'given multiplier',
+};
+
+/** Accuracy over gate cost, means over seeds. */
+export function frontPicture(report: SweepReport): Promise<string> {
+  const points = drawable(report).map((one): ParetoPoint => {
+    const label = one.kind === 'exact' ? `${one.weightBits}×${one.activationBits}` : one.name;
+    return { label, group: groups[one.kind], accuracy: one.accuracy.mean, power: one.power.gateCost!.mean };
+  });
+  const sorted = points.map(({ accuracy }) => accuracy).toSorted((a, b) => b - a);
+  const [best, median] = [sorted[0]!, sorted[Math.floor(sorted.length / 2)]!];
+  return paretoSvg(points, 'Gate cost (cheapest exact 8×8 multiplier = 1)', {
+    floor: Math.max(0, best - Math.max(0.02, 3 * (best - median))),
+    caption: `means over seeds; dashed: nothing cheaper is as accurate; float network ${percent(Math.max(...drawable(report).map(({ floatAccuracy }) => floatAccuracy.mean)))}`,
+  });
+}
+
+/** Netlists and tables of the front's points, each from its best seed, named after the point. */
+function keepBest(folder: string, { points }: SweepReport): void {
+  makeFolderInside(folder, sweepFiles.best);
+  const written = new Set<string>();
+  for (const { trials, name, accuracy } of points.filter(({ isOnFront }) => isOnFront)) {
+    const best = accuracy.values.indexOf(Math.max(...accuracy.values));
+    const run = join(folder, sweepFiles.trials, trials[best]!);
+    const record = readManifest(run).phases.map;
+    for (const multiplier of record?.multipliers ?? []) {
+      for (const file of Object.values(multiplierFiles(multiplier.name))) {
+        if (record?.files[file] === undefined || file.endsWith('.operands.json')) continue;
+        const to = `${sweepFiles.best}/${name}.${file}`;
+        writeInside(folder, to, readBytes(join(run, file)));
+        written.add(to);
+      }
+    }
+  }
+  for (const left of readdirSync(join(folder, sweepFiles.best))) {
+    const path = `${sweepFiles.best}/${left}`;
+    if (!written.has(path) && existsSync(join(folder, path))) rmSync(join(folder, path), { force: true });
+  }
+}

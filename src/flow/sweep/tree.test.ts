@@ -1,0 +1,55 @@
+import { expect, test } from 'vitest';
+import { parseConfiguration } from '../settings/config.ts';
+import { parseAxis, trialsOf } from './grid.ts';
+import { phaseKeys } from './keys.ts';
+import { jobsOf } from './tree.ts';
+
+const jobs = (settings: object, ...over: string[]) => jobsOf(trialsOf({ settings, over: over.map(parseAxis) }));
+
+test('the float training of a seed and the quantisation of a width are done once, and children say only what is theirs', () => {
+  const all = jobs({ train: { epochs: 2 }, recover: { epochs: 3 } }, 'seed=1,2', 'bits=8,4x5', 'lambda=0.3,1');
+  const shared = all.filter(({ trial }) => !trial);
+  expect(shared.map(({ path, phases, epochs }) => [path.replace(/-\w+$/, ''), phases.length, epochs])).toEqual([
+    ...[1, 2].flatMap(() => [
+      ['shared/train', 1, { train: 2 }],
+      ['shared/quantize', 2, {}],
+      ['shared/quantize', 2, {}],
+    ]),
+  ]);
+  const trial = all.find((job) => job.trial?.name === 'seed2-bits4x5-lambda1')!;
+  const parent = all.find(({ path }) => path === trial.parent)!;
+  expect(trial.settings).toEqual({ explore: { lambda: 1 }, recover: { epochs: 3 } });
+  expect(trial.epochs).toEqual({ explore: 10, recover: 3 });
+  expect(parent.settings).toEqual({ bits: { weights: 4, activations: 5 } });
+  expect(all.find(({ path }) => path === parent.parent)!.settings).toEqual({ seed: 2, train: { epochs: 2 } });
+});
+
+test('a given multiplier and a trained one share the quantised network, and no parent leaves its multiplier to a child', () => {
+  const all = jobs({}, 'multiplier=exact:8x8,trained', 'lambda=0.3,1');
+  const [root, ...trials] = all;
+  expect(root).toMatchObject({ phases: ['train', 'quantize'], epochs: { train: 30 } });
+  expect(root!.settings).toEqual({ bits: { weights: 8, activations: 8 } });
+  expect(trials.map(({ parent }) => parent)).toEqual([root!.path, root!.path, root!.path]);
+  expect(trials.map(({ settings }) => settings.map?.multiplier)).toEqual(['booth:8x8', undefined, undefined]);
+});
+
+test('with the settings of all its ancestors, a trial is the run that was asked for', () => {
+  const settings = { recipe: 'paper-cifar10' as const, sample: 100, approximate: ['all'] };
+  const all = jobs(settings, 'multiplier=exact:4x5,trained', 'train-epochs=1,2', 'recover-rates=none');
+  const given = (path: string | undefined): object[] => {
+    const job = all.find((one) => one.path === path);
+    return job ? [...given(job.parent), job.settings] : [];
+  };
+  for (const { trial, path } of all) {
+    if (!trial) continue;
+    const together = Object.assign({}, ...given(path));
+    expect(phaseKeys(parseConfiguration(together, 'test'))).toEqual(
+      phaseKeys(parseConfiguration(trial.settings, 'test')),
+    );
+  }
+});
+
+test('nothing is shared where the data differ, nor a network that is only read', () => {
+  expect(jobs({}, 'sample=100,200').every(({ trial }) => trial)).toBe(true);
+  expect(jobs({ train: { checkpoint: 'a.pth' } }, 'bits=4,5').every(({ trial }) => trial)).toBe(true);
+});

@@ -1,0 +1,112 @@
+// Trials as a tree of work: what several have in common, up to the last phase with the same settings, is done once, in
+// a run of its own from which they branch. Pure: it follows from the trials' settings alone, so that every process that
+// works on a sweep comes to the same tree.
+
+import { type Configuration, type ConfigurationInput, parseConfiguration, withRecipe } from '../settings/config.ts';
+import { isTraining, type Phase, phases, phasesOf } from '../settings/phases.ts';
+import type { Trial } from './grid.ts';
+import { decidedBy, type PhaseKey, phaseKeys, pick } from './keys.ts';
+
+/** One run of the sweep: a trial, or the phases that several trials share. */
+export interface Job {
+  /** In the sweep's folder: `trials/NAME`, or `shared/PHASE-HASH`. */
+  readonly path: string;
+  readonly trial?: Trial;
+  /** The run that it branches from. */
+  readonly parent?: string;
+  /** What it says beyond its parent's settings. */
+  readonly settings: ConfigurationInput;
+  readonly configuration: Configuration;
+  /** To do, the parent's among them, which are then there. */
+  readonly phases: readonly Phase[];
+  /** Epochs of its own. */
+  readonly epochs: Readonly<Partial<Record<Phase, number>>>;
+}
+
+interface Way {
+  readonly trial: Trial;
+  readonly settings: ConfigurationInput;
+  readonly configuration: Configuration;
+  readonly keys: readonly PhaseKey[];
+}
+
+/** Parents before their children, shared work before the trials, which stay in their order. */
+export function jobsOf(trials: readonly Trial[]): readonly Job[] {
+  const shared: Job[] = [];
+  const own = new Map<string, Job>();
+  branch(trials.map(wayOf), 0, undefined, shared, own);
+  return [...shared, ...trials.map(({ name }) => own.get(name)!)];
+}
+
+function wayOf(trial: Trial): Way {
+  const { recipe: _, ...settings } = withRecipe(trial.settings);
+  const configuration = parseConfiguration(settings, `the trial ${trial.name}`);
+  return { trial, settings, configuration, keys: phaseKeys(configuration) };
+}
+
+/** Work of ways that have the phases before `depth` in common, done in `parent`. */
+function branch(
+  ways: readonly Way[],
+  depth: number,
+  parent: Job | undefined,
+  shared: Job[],
+  own: Map<string, Job>,
+): void {
+  for (const group of grouped(ways, depth).values()) {
+    const [first] = group;
+    if (group.length === 1) {
+      own.set(first!.trial.name, trialJob(first!, parent));
+      continue;
+    }
+    // As far as all of them go together.
+    let end = depth + 1;
+    while (grouped(group, end).size === 1) end++;
+    const { phase } = first!.keys[end - 1]!;
+    const { checkpoint, newClassifier } = first!.configuration.train;
+    const isNothing = phase === 'train' && checkpoint !== undefined && !newClassifier;
+    const job = isNothing ? parent : sharedJob(first!, end, parent);
+    if (job && job !== parent) shared.push(job);
+    branch(group, end, job, shared, own);
+  }
+}
+
+function grouped(ways: readonly Way[], depth: number): Map<string, Way[]> {
+  const groups = new Map<string, Way[]>();
+  for (const way of ways) {
+    const key = way.keys[depth]?.key ?? `end of ${way.trial.name}`;
+    groups.set(key, [...(groups.get(key) ?? []), way]);
+  }
+  return groups;
+}
+
+function trialJob(way: Way, parent: Job | undefined): Job {
+  return { ...jobOf(way, phases, parent), path: `trials/${way.trial.name}`, trial: way.trial };
+}
+
+function sharedJob(way: Way, end: number, parent: Job | undefined): Job {
+  const toDo = way.keys.slice(0, end).map(({ phase }) => phase);
+  return { ...jobOf(way, toDo, parent), path: `shared/${toDo.at(-1)}-${way.keys[end - 1]!.key.slice(0, 12)}` };
+}
+
+function jobOf({ settings, configuration }: Way, toDo: readonly Phase[], parent: Job | undefined): Omit<Job, 'path'> {
+  const done = parent?.phases ?? [];
+  const isSaid = (key: string) => {
+    const deciding = decidedBy(configuration, key);
+    if (deciding.length === 0) return !parent;
+    return deciding.some((phase) => toDo.includes(phase)) && !deciding.some((phase) => done.includes(phase));
+  };
+  const own = phasesOf(configuration).filter((phase) => toDo.includes(phase));
+  const trained = own.filter(isTraining).filter((phase) => !done.includes(phase));
+  const { checkpoint, newClassifier } = configuration.train;
+  const counts = trained.map((phase) => {
+    const isGiven = phase === 'train' && checkpoint !== undefined && !newClassifier;
+    return [phase, isGiven ? 0 : configuration[phase].epochs] as const;
+  });
+  return {
+    ...(parent ? { parent: parent.path } : {}),
+    settings: pick(settings, isSaid),
+    configuration,
+    phases: toDo,
+    epochs: Object.fromEntries(counts.filter(([, epochs]) => epochs > 0)),
+  };
+}

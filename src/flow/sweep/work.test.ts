@@ -1,0 +1,226 @@
+// The work on a sweep with runs that only pretend: who claims what, in which order, and what becomes of failures.
+
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, dirname, join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import { afterAll, expect, test } from 'vitest';
+import { StorageError, UserError } from '../../tensor/errors.ts';
+import type { FlowOptions } from '../flow.ts';
+import type { RunSummary } from '../results/summary.ts';
+import type { SweepEvent } from './events.ts';
+import { openSweep, outcomeOf, type SweepPlan } from './folder.ts';
+import { parseAxis, trialsOf } from './grid.ts';
+import { workOn } from './work.ts';
+
+const parent = mkdtempSync(join(tmpdir(), 'tram-work-'));
+afterAll(() => rmSync(parent, { recursive: true }));
+
+const trials = (...over: string[]) => trialsOf({ over: over.map(parseAxis), settings: { train: { epochs: 2 } } });
+
+async function newSweep(name: string, over: readonly string[], rungs: readonly number[] = []) {
+  const folder = join(parent, name);
+  return { folder, plan: await openSweep(folder, { trials: trials(...over), rungs: [...rungs] }) };
+}
+
+const summary = { stages: [{ stage: 'float', accuracy: 0.5, loss: 1 }] } as unknown as RunSummary;
+const phaseStart = { kind: 'phase-start', phase: 'train', title: '', resumed: false } as const;
+
+/** Works with a pretended run; the runs in the order in which they ended, and the events. */
+async function work(
+  { folder, plan }: { folder: string; plan: SweepPlan },
+  run: (name: string, options: FlowOptions) => Promise<void> | void,
+  more: { slots?: number; signal?: AbortSignal; retry?: boolean } = {},
+) {
+  const done: string[] = [];
+  const events: SweepEvent[] = [];
+  const { slots = 1, ...rest } = more;
+  const perform = async (options: FlowOptions) => {
+    const name = `${basename(dirname(options.folder))}/${basename(options.folder)}`;
+    options.listener?.(phaseStart);
+    await run(name, options);
+    done.push(name);
+    return summary;
+  };
+  const error = await workOn({
+    ...{ folder, plan, perform, slots: Array.from({ length: slots }, () => ({})) },
+    listener: (event) => events.push(event),
+    ...rest,
+  }).then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  return { done, events, error };
+}
+
+const statesOf = (folder: string, plan: SweepPlan) =>
+  plan.trials.map(({ name }) => outcomeOf(folder, `trials/${name}`)?.state);
+
+test('what is shared is done first and once, and trials branch from it', async () => {
+  const sweep = await newSweep('order', ['lambda=1,2', 'seed=1,2']);
+  const from = new Map<string, string | undefined>();
+  const { done, error } = await work(sweep, (name, options) => void from.set(name, options.from));
+  expect(error).toBeUndefined();
+  expect(done).toHaveLength(6);
+  for (const name of done.filter((one) => one.startsWith('trials/'))) {
+    const source = from.get(name)!;
+    expect(source.startsWith(join(sweep.folder, 'shared'))).toBe(true);
+    expect(done.indexOf(`shared/${basename(source)}`)).toBeLessThan(done.indexOf(name));
+  }
+  expect(statesOf(sweep.folder, sweep.plan)).toEqual(['done', 'done', 'done', 'done']);
+  // Nothing is left to claim, and a second round finds nothing to do.
+  expect(readdirSync(join(sweep.folder, 'trials')).filter((name) => name.endsWith('.claim'))).toEqual([]);
+  expect((await work(sweep, () => {})).done).toEqual([]);
+});
+
+test('several workers on one folder never have the same run, and all wait for the last', async () => {
+  const sweep = await newSweep('together', ['lambda=1,2,3,4,5,6']);
+  const atWork = new Set<string>();
+  const run = async (name: string) => {
+    expect(atWork.has(name)).toBe(false);
+    atWork.add(name);
+    await setTimeout(20);
+  };
+  const both = await Promise.all([work(sweep, run, { slots: 2 }), work(sweep, run, { slots: 2 })]);
+  expect(both.map(({ error }) => error)).toEqual([undefined, undefined]);
+  expect(both.flatMap(({ done }) => done)).toHaveLength(7);
+  expect(both.every(({ done }) => done.length > 0)).toBe(true);
+});
+
+test('a trial that diverges is kept with its reason and the others go on; it is tried again on demand alone', async () => {
+  const sweep = await newSweep('diverging', ['lambda=1,2,3']);
+  const fails = (name: string) => {
+    if (name.endsWith('lambda2')) throw new UserError('the loss is no number in epoch 1; lower the learning rate');
+    if (name.endsWith('lambda3')) throw new Error('index out of range');
+  };
+  const { events, error } = await work(sweep, fails);
+  expect(error).toBeUndefined();
+  expect(statesOf(sweep.folder, sweep.plan)).toEqual(['done', 'failed', 'failed']);
+  expect(outcomeOf(sweep.folder, 'trials/lambda2')).toMatchObject({ reason: /lower the learning rate/, begun: true });
+  expect(outcomeOf(sweep.folder, 'trials/lambda3')?.reason).toBe('internal error: index out of range');
+  expect(events.filter(({ kind }) => kind === 'failed')).toHaveLength(2);
+  expect((await work(sweep, () => {})).done).toEqual([]);
+  expect((await work(sweep, () => {}, { retry: true })).done).toEqual(['trials/lambda2', 'trials/lambda3']);
+});
+
+test('without what it branches from a trial fails; what never began is tried again', async () => {
+  const sweep = await newSweep('rootless', ['lambda=1,2']);
+  const { events } = await work(sweep, () => {}, { slots: 1 });
+  expect(events.at(-1)?.kind).toBe('done');
+  const other = await newSweep('no-data', ['lambda=1,2']);
+  const perform = async (): Promise<RunSummary> => {
+    throw new UserError('the data are not there');
+  };
+  await workOn({ ...other, slots: [{}], perform });
+  expect(statesOf(other.folder, other.plan)).toEqual(['failed', 'failed']);
+  expect(outcomeOf(other.folder, 'trials/lambda1')?.reason).toMatch(/^shared\/.*failed: the data are not there$/);
+  expect((await work(other, () => {})).done).toHaveLength(3);
+  expect(statesOf(other.folder, other.plan)).toEqual(['done', 'done']);
+});
+
+test('a full disk ends the work, is no result of a trial, and the same call goes on', async () => {
+  const sweep = await newSweep('full', ['lambda=1,2,3']);
+  let isFull = true;
+  const run = (name: string) => {
+    if (isFull && name.endsWith('lambda2'))
+      throw new StorageError('cannot write x: no space left on the disk (ENOSPC)');
+  };
+  const { error, done } = await work(sweep, run);
+  expect(error).toBeInstanceOf(StorageError);
+  expect(done).toHaveLength(2);
+  expect(statesOf(sweep.folder, sweep.plan)).toEqual(['done', undefined, undefined]);
+  isFull = false;
+  expect((await work(sweep, run)).done).toEqual(['trials/lambda2', 'trials/lambda3']);
+});
+
+test('being stopped leaves runs without an outcome and gives the claims back', async () => {
+  const sweep = await newSweep('stopped', ['lambda=1,2,3']);
+  const stop = new AbortController();
+  const run = (name: string, { signal }: FlowOptions) => {
+    if (name.endsWith('lambda2')) stop.abort();
+    signal?.throwIfAborted();
+  };
+  const { error } = await work(sweep, run, { signal: stop.signal });
+  expect(error).toBe(stop.signal.reason);
+  expect(statesOf(sweep.folder, sweep.plan)).toEqual(['done', undefined, undefined]);
+  expect((await work(sweep, () => {})).done).toEqual(['trials/lambda2', 'trials/lambda3']);
+});
+
+test('a claim whose process is gone is taken over at once', async () => {
+  const sweep = await newSweep('orphaned', ['lambda=1,2']);
+  const { error } = await work(sweep, () => {});
+  expect(error).toBeUndefined();
+  const path = join(sweep.folder, 'trials', 'lambda1');
+  rmSync(`${path}.json`);
+  // As a process leaves it that was killed: of this machine and boot, with a number that no process has.
+  mkdirSync(`${path}.claim`);
+  let lock = '';
+  await work({ ...sweep }, () => {
+    lock = readdirSync(`${path}.claim`)[0]!;
+  });
+  expect(lock).toBe('.lock');
+  rmSync(`${path}.json`);
+  mkdirSync(`${path}.claim`, { recursive: true });
+  const { readFileSync } = await import('node:fs');
+  const place = () => {
+    const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+    return boot;
+  };
+  if (!existsSync('/proc/sys/kernel/random/boot_id')) return;
+  const { readlinkSync } = await import('node:fs');
+  writeFileSync(
+    join(`${path}.claim`, '.lock'),
+    JSON.stringify({
+      ...{ token: 'a'.repeat(24), pid: 2 ** 22 + 1, host: 'here', started: '1', since: '', command: 'tram' },
+      place: `${place()} ${readlinkSync('/proc/self/ns/pid')}`,
+    }),
+  );
+  const start = performance.now();
+  expect((await work(sweep, () => {})).done).toEqual(['trials/lambda1']);
+  expect(performance.now() - start).toBeLessThan(4000);
+});
+
+test('halving: after each rung the dominated half is dropped, and the rest goes on where it was', async () => {
+  const sweep = await newSweep('halving', ['lambda=1,2,3,4'], [1]);
+  const visits = new Map<string, number>();
+  const run = (name: string, { listener, signal }: FlowOptions) => {
+    if (!name.startsWith('trials/')) return;
+    visits.set(name, (visits.get(name) ?? 0) + 1);
+    const testAccuracy = Number(name.at(-1)) / 10;
+    if (visits.get(name) === 1) {
+      listener?.({ kind: 'epoch', epochs: 3, record: { phase: 'recover', epoch: 1, testAccuracy } as never });
+    }
+    signal?.throwIfAborted();
+  };
+  // Without a netlist there is no cost to be judged by, and all go on.
+  expect((await work(sweep, run)).error).toBeUndefined();
+  expect(statesOf(sweep.folder, sweep.plan)).toEqual(['done', 'done', 'done', 'done']);
+  expect([...visits.values()]).toEqual([2, 2, 2, 2]);
+});
+
+test('a folder of something else, other plans, and a changed plan are refused; a copy goes on', async () => {
+  const foreign = join(parent, 'foreign');
+  mkdirSync(foreign);
+  writeFileSync(join(foreign, 'thesis.tex'), '');
+  const wanted = { trials: trials('lambda=1,2'), rungs: [] };
+  await expect(openSweep(foreign, wanted)).rejects.toThrow(/is not the folder of a sweep .* thesis\.tex/);
+  await expect(openSweep(join(parent, 'nowhere'), undefined)).rejects.toThrow(/say what to vary with --over/);
+  const { folder } = await newSweep('mine', ['lambda=1,2']);
+  await expect(openSweep(folder, { trials: trials('lambda=1,3'), rungs: [] })).rejects.toThrow(
+    /without the trial lambda3/,
+  );
+  await expect(openSweep(folder, { ...wanted, rungs: [1] })).rejects.toThrow(/without halving/);
+  const copy = join(parent, 'copy');
+  await work({ folder, plan: await openSweep(folder, wanted) }, (name) => {
+    if (name.endsWith('2')) throw new StorageError('full');
+  });
+  cpSync(folder, copy, { recursive: true });
+  rmSync(folder, { recursive: true });
+  expect((await work({ folder: copy, plan: await openSweep(copy, undefined) }, () => {})).done).toEqual([
+    'trials/lambda2',
+  ]);
+  const plan = join(copy, 'sweep.json');
+  const { readFileSync } = await import('node:fs');
+  writeFileSync(plan, readFileSync(plan, 'utf8').replace('"lambda": 2', '"lambda": 5'));
+  await expect(openSweep(copy, undefined)).rejects.toThrow(/was changed since the program wrote it/);
+});

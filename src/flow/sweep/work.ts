@@ -1,0 +1,305 @@
+// The work of one process on a sweep: it claims what nobody else works on, runs it on a free device, and writes down
+// how it ended, until nothing is left to do anywhere.
+// Invariants: a run has one owner at a time; parents are done before their children begin; a run that was stopped goes
+// on where it was; one that fails has its reason written down and does not end the rest, a full disk does.
+
+import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import { BusyError, StorageError, UserError } from '../../tensor/errors.ts';
+import type { FlowOptions, runFlow } from '../flow.ts';
+import type { RunSummary } from '../results/summary.ts';
+import type { DeviceOptions } from '../run/device.ts';
+import type { RunEvent } from '../run/events.ts';
+import type { RunLock } from '../run/lock.ts';
+import { hasManifest, readManifest } from '../run/manifest.ts';
+import type { SweepListener } from './events.ts';
+import {
+  claim,
+  forgetOutcome,
+  keepOutcome,
+  keepRung,
+  type Outcome,
+  outcomeOf,
+  placed,
+  rungOf,
+  type SweepPlan,
+  sourceOf,
+} from './folder.ts';
+import { survivors } from './halving.ts';
+import { type Job, jobsOf } from './tree.ts';
+
+export interface WorkOptions {
+  readonly folder: string;
+  readonly plan: SweepPlan;
+  /** One run at a time on each of them. */
+  readonly slots: readonly DeviceOptions[];
+  /** Does a run: runFlow itself, or as it is done in another thread or process. */
+  readonly perform: typeof runFlow;
+  /** Where the data are now. */
+  readonly data?: string | undefined;
+  /** Tries again what failed. */
+  readonly retry?: boolean | undefined;
+  readonly command?: string | undefined;
+  readonly listener?: SweepListener | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Milliseconds between two looks at what others do. */
+const GLANCE = 400;
+/** Milliseconds for which a run that another process works on is not asked for again. */
+const ELSEWHERE = 3000;
+
+/** Returns when every run of the sweep has ended, here or elsewhere. Throws the signal's reason when it was stopped. */
+export async function workOn(options: WorkOptions): Promise<void> {
+  await new Work(options).all();
+}
+
+class Work {
+  readonly #options: WorkOptions;
+  readonly #jobs: readonly Job[];
+  readonly #tell: SweepListener;
+  /** Stops all slots: the caller's wish, or a disk that is full. */
+  readonly #stop = new AbortController();
+  readonly #signal: AbortSignal;
+  /** How runs have ended, as far as it was looked up. */
+  readonly #ended = new Map<string, Outcome>();
+  readonly #mine = new Set<string>();
+  /** When runs were last seen in another process's hands. */
+  readonly #elsewhere = new Map<string, number>();
+  /** Whether the plan has been told, and what others end is news. */
+  #isTold = false;
+  /** Slots look for work one after the other. */
+  #looking: Promise<unknown> = Promise.resolve();
+
+  constructor(options: WorkOptions) {
+    this.#options = options;
+    this.#jobs = jobsOf(options.plan.trials);
+    this.#tell = options.listener ?? (() => {});
+    const { signal } = options;
+    this.#signal = signal ? AbortSignal.any([signal, this.#stop.signal]) : this.#stop.signal;
+  }
+
+  async all(): Promise<void> {
+    const { slots } = this.#options;
+    this.#tryAgain();
+    this.#tellPlan();
+    await Promise.allSettled(slots.map((slot) => this.#serve(slot)));
+    this.#options.signal?.throwIfAborted();
+    if (this.#stop.signal.aborted) throw this.#stop.signal.reason;
+  }
+
+  /** What failed before it began, for want of data or a device, is tried again; with `retry` all that failed. */
+  #tryAgain(): void {
+    const { folder, retry } = this.#options;
+    const again = new Set<string>();
+    for (const { path, parent } of this.#jobs) {
+      const outcome = outcomeOf(folder, path);
+      if (outcome?.state !== 'failed') continue;
+      if (!retry && outcome.begun && !(parent && again.has(parent))) continue;
+      again.add(path);
+      forgetOutcome(folder, path);
+    }
+  }
+
+  #tellPlan(): void {
+    const left = this.#jobs.filter((job) => !this.#isEnded(job));
+    const epochs = left.reduce((sum, job) => sum + sumOf(job.epochs), 0);
+    const trials = this.#jobs.filter(({ trial }) => trial);
+    this.#tell({
+      ...{ kind: 'plan', trials: trials.length, done: trials.filter((job) => this.#isEnded(job)).length },
+      ...{ shared: this.#jobs.length - trials.length, epochs, jobs: this.#options.slots.length },
+    });
+    this.#isTold = true;
+  }
+
+  async #serve(device: DeviceOptions): Promise<void> {
+    try {
+      for (;;) {
+        this.#signal.throwIfAborted();
+        const found = await this.#next();
+        if (found === 'nothing') return;
+        if (found === 'later') await setTimeout(GLANCE, undefined, { signal: this.#signal }).catch(() => {});
+        else await this.#do(found.job, found.lock, device);
+      }
+    } catch (error) {
+      // The other slots end as well, after saving.
+      this.#stop.abort(error);
+      throw error;
+    }
+  }
+
+  /** Work that nobody has; `later` while all that is left is in other hands or waits for that. */
+  #next(): Promise<{ job: Job; lock: RunLock } | 'later' | 'nothing'> {
+    const turn = this.#looking.then(() => this.#look());
+    this.#looking = turn.catch(() => {});
+    return turn;
+  }
+
+  async #look(): Promise<{ job: Job; lock: RunLock } | 'later' | 'nothing'> {
+    let isWaiting = false;
+    for (const job of this.#jobs) {
+      if (this.#isEnded(job)) continue;
+      isWaiting = true;
+      if (this.#mine.has(job.path) || !this.#isReady(job)) continue;
+      const seen = this.#elsewhere.get(job.path);
+      if (seen !== undefined && performance.now() - seen < ELSEWHERE) continue;
+      this.#signal.throwIfAborted();
+      const lock = await claim(this.#options.folder, job.path, this.#signal);
+      if (!lock) {
+        this.#seenElsewhere(job);
+        continue;
+      }
+      if (this.#isEnded(job) || !this.#isReady(job)) {
+        lock.release();
+        continue;
+      }
+      this.#mine.add(job.path);
+      if (this.#goesOn(job)) return { job, lock };
+      this.#mine.delete(job.path);
+      lock.release();
+    }
+    return isWaiting ? 'later' : 'nothing';
+  }
+
+  #isEnded({ path, epochs }: Job): boolean {
+    if (this.#ended.has(path)) return true;
+    const outcome = outcomeOf(this.#options.folder, path);
+    if (!outcome) return false;
+    this.#ended.set(path, outcome);
+    if (this.#isTold && !this.#mine.has(path))
+      this.#tell({ kind: 'ended-elsewhere', job: path, epochs: sumOf(epochs) });
+    return true;
+  }
+
+  #seenElsewhere({ path }: Job): void {
+    if (!this.#elsewhere.has(path)) this.#tell({ kind: 'elsewhere', job: path });
+    this.#elsewhere.set(path, performance.now());
+  }
+
+  /** Its parent has ended, and all trials have come to the rung that it waits at. */
+  #isReady(job: Job): boolean {
+    const parent = this.#jobs.find(({ path }) => path === job.parent);
+    if (parent && !this.#isEnded(parent)) return false;
+    const rung = this.#rungsOf(job);
+    return rung === 0 || this.#rungIsFull(rung - 1);
+  }
+
+  /** How many rungs a trial has reached. */
+  #rungsOf({ path, trial }: Job): number {
+    const { folder, plan } = this.#options;
+    if (!trial) return 0;
+    const open = plan.rungs.findIndex((_, rung) => rungOf(folder, path, rung) === undefined);
+    return open < 0 ? plan.rungs.length : open;
+  }
+
+  #rungIsFull(rung: number): boolean {
+    const { folder } = this.#options;
+    const trials = this.#jobs.filter(({ trial }) => trial);
+    return trials.every((job) => this.#isEnded(job) || rungOf(folder, job.path, rung) !== undefined);
+  }
+
+  /** Whether there is something to do for a run that was claimed; else how it has ended is written down. */
+  #goesOn(job: Job): boolean {
+    const parent = job.parent === undefined ? undefined : this.#ended.get(job.parent);
+    if (parent && parent.state !== 'done') {
+      this.#fail(job, `${job.parent}, from which it branches, failed: ${parent.reason}`, parent.begun, 0);
+      return false;
+    }
+    const rung = this.#rungsOf(job);
+    if (rung === 0) return true;
+    const { folder, plan } = this.#options;
+    const trials = this.#jobs.flatMap(({ trial, path }) => {
+      const reached = trial && rungOf(folder, path, rung - 1);
+      return reached ? [{ point: trial.point, ...reached }] : [];
+    });
+    if (survivors(trials).has(job.trial!.point)) return true;
+    const reason = `after ${plan.rungs[rung - 1]} epochs of the recovery others were better at no more cost`;
+    this.#end(job, { state: 'dropped', reason, begun: true, seconds: 0 });
+    this.#tell({ kind: 'dropped', job: job.path, reason });
+    return false;
+  }
+
+  async #do(job: Job, lock: RunLock, device: DeviceOptions): Promise<void> {
+    const { path } = job;
+    const start = performance.now();
+    const seconds = () => (performance.now() - start) / 1000;
+    const rung = this.#rungsOf(job);
+    const until = job.trial ? this.#options.plan.rungs[rung] : undefined;
+    const pause = new AbortController();
+    let begun = false;
+    const listener = (event: RunEvent) => {
+      if (event.kind === 'phase-start') begun = true;
+      this.#tell({ kind: 'run', job: path, event });
+      if (event.kind !== 'epoch' || until === undefined || event.record.phase !== 'recover') return;
+      if (event.record.epoch !== until || until >= event.epochs) return;
+      keepRung(this.#options.folder, path, rung, {
+        accuracy: event.record.testAccuracy,
+        gateCost: this.#gateCost(path),
+      });
+      pause.abort();
+    };
+    this.#tell({ kind: 'begin', job: path, device: nameOf(device), epochs: sumOf(job.epochs) });
+    try {
+      const summary = await this.#options.perform({
+        ...this.#request(job, device),
+        ...{ listener, signal: AbortSignal.any([this.#signal, pause.signal]) },
+      });
+      lock.check();
+      this.#end(job, { state: 'done', begun, seconds: seconds() });
+      this.#tell({ kind: 'done', job: path, accuracy: lastAccuracy(summary), seconds: seconds() });
+    } catch (error) {
+      if (this.#signal.aborted) throw this.#signal.reason;
+      if (pause.signal.aborted) return;
+      if (error instanceof StorageError) throw error;
+      if (error instanceof BusyError) {
+        this.#seenElsewhere(job);
+        return;
+      }
+      const { message } = error instanceof Error ? error : { message: String(error) };
+      this.#fail(job, error instanceof UserError ? message : `internal error: ${message}`, begun, seconds());
+    } finally {
+      this.#mine.delete(path);
+      lock.release();
+    }
+  }
+
+  #request(job: Job, device: DeviceOptions): FlowOptions {
+    const { folder, plan, command, data } = this.#options;
+    const source = job.parent === undefined ? sourceOf(plan) : join(folder, job.parent);
+    return {
+      folder: join(folder, job.path),
+      settings: { ...placed(job, plan), ...(data === undefined ? {} : { data }) },
+      phases: job.phases,
+      device,
+      ...(source === undefined ? {} : { from: source }),
+      ...(command === undefined ? {} : { command }),
+    };
+  }
+
+  /** Of the multipliers that a run has, where it has come to them. */
+  #gateCost(path: string): number | null {
+    const folder = join(this.#options.folder, path);
+    const stages = hasManifest(folder) ? (readManifest(folder).phases.map?.stages ?? []) : [];
+    return stages.findLast(({ gateCost }) => gateCost !== undefined)?.gateCost ?? null;
+  }
+
+  #fail(job: Job, reason: string, begun: boolean, seconds: number): void {
+    this.#end(job, { state: 'failed', reason, begun, seconds });
+    this.#tell({ kind: 'failed', job: job.path, reason });
+  }
+
+  #end(job: Job, outcome: Omit<Outcome, 'finished' | 'host'>): void {
+    keepOutcome(this.#options.folder, job.path, outcome);
+    this.#isEnded(job);
+  }
+}
+
+const sumOf = (epochs: Job['epochs']): number => Object.values(epochs).reduce((sum, count) => sum + count, 0);
+
+function lastAccuracy({ stages }: RunSummary): number | undefined {
+  return stages.at(-1)?.accuracy;
+}
+
+function nameOf({ name, index }: DeviceOptions): string | undefined {
+  return index === undefined ? name : `${name}:${index}`;
+}

@@ -1,0 +1,106 @@
+// The controller of λ on a network that is only its θ: each is worth something to the loss, more the more of it is
+// gone, and learns by SGD with momentum. Power comes down to the target as wanted and stays there, whatever the θ are
+// worth, how many there are, and how long the training is; a loss that is limited stops the descent.
+
+import { describe, expect, test } from 'vitest';
+import { type Aim, type ControlState, gainOf, nextControl, paceOf, returned, startControl } from './control.ts';
+
+interface Plant {
+  readonly thetas?: number;
+  readonly steps?: number;
+  readonly rate?: number;
+  /** How much a θ is worth, relative to its power: from the least to the dearest. */
+  readonly worth?: number;
+  readonly aim?: Partial<Aim>;
+  /** Accuracy that is lost at a power. */
+  readonly lossAt?: (power: number) => number;
+}
+
+function trained({ thetas = 64, steps = 2000, rate = 0.02, worth = 3, aim = {}, lossAt }: Plant) {
+  const momentum = 0.9;
+  const target: Aim = { power: 0.4, isLimit: true, from: 1, ...aim };
+  const savings = Array.from({ length: thetas }, () => 1 / thetas);
+  const theta = new Float64Array(thetas).fill(1 - target.from);
+  const velocity = new Float64Array(thetas);
+  const powerOf = () => 1 - savings.reduce((sum, saved, at) => sum + saved * Math.min(1, Math.max(0, theta[at]!)), 0);
+  const pace = paceOf(steps, { batchSize: 64, sample: 256, momentum });
+  const gain = () => gainOf([{ theta, savings }], (pace.every * rate) / (1 - momentum));
+  let state = startControl(target, pace, { gain: gain(), loss: lossAt?.(powerOf()) });
+  const trace: { power: number; state: ControlState }[] = [];
+  for (let done = 1; done <= steps; done++) {
+    for (let at = 0; at < thetas; at++) {
+      const value = Math.min(1, Math.max(0, theta[at]!));
+      const ofLoss = savings[at]! * worth * ((at + 1) / thetas) * (0.2 + 2 * value);
+      velocity[at] = momentum * velocity[at]! + ofLoss - state.lambda * savings[at]!;
+      theta[at]! -= rate * velocity[at]!;
+    }
+    if (done % pace.every !== 0) continue;
+    returned(theta).values.forEach((value, at) => {
+      theta[at] = value;
+    });
+    const loss = lossAt && (done / pace.every) % pace.lossEvery === 0 ? lossAt(powerOf()) : undefined;
+    state = nextControl(state, target, pace, { power: powerOf(), gain: gain(), loss });
+    trace.push({ power: powerOf(), state });
+  }
+  return trace;
+}
+
+const last = (trace: ReturnType<typeof trained>) => trace.at(-1)!;
+
+describe('a power', () => {
+  test.each<[string, Plant]>([
+    ['of few columns', { thetas: 8 }],
+    ['of the products of many layers', { thetas: 1280, rate: 0.2 }],
+    ['with θ that are dear', { worth: 100 }],
+    ['with θ that are worth nothing', { worth: 0.01 }],
+    ['in a short training', { steps: 300, rate: 0.1 }],
+    ['in a long one', { steps: 20_000 }],
+    ['near the start', { aim: { power: 0.95 } }],
+    ['of almost nothing', { aim: { power: 0.05 } }],
+    ['above the start', { aim: { power: 0.8, from: 0.5 } }],
+  ])('%s is met and held', (_, plant) => {
+    const trace = trained(plant);
+    const target = plant.aim?.power ?? 0.4;
+    for (const { power } of trace.slice(-trace.length / 10)) expect(Math.abs(power - target)).toBeLessThan(0.02);
+  });
+
+  test('comes down as wanted, not at once', () => {
+    const trace = trained({});
+    for (const { power, state } of trace) expect(Math.abs(power - state.wanted)).toBeLessThan(0.06);
+    expect(trace[20]!.power).toBeGreaterThan(0.7);
+    expect(Math.min(...trace.map(({ power }) => power))).toBeGreaterThan(0.37);
+  });
+
+  test('λ is the price of what is given up last: dearer θ, a larger λ', () => {
+    const [cheap, dear] = [3, 30].map((worth) => last(trained({ worth })).state.lambda);
+    expect(dear! / cheap!).toBeGreaterThan(5);
+    expect(dear! / cheap!).toBeLessThan(20);
+  });
+});
+
+describe('a loss', () => {
+  const lossAt = (power: number) => 0.05 * (1 - power) ** 2;
+  const lowest: Partial<Aim> = { power: 0, isLimit: false };
+
+  test('that may be is used, not more', () => {
+    const { power } = last(trained({ aim: { ...lowest, maxLoss: 0.01 }, lossAt }));
+    expect(lossAt(power)).toBeLessThan(0.0115);
+    expect(lossAt(power)).toBeGreaterThan(0.0085);
+  });
+
+  test('stops short of a power that it does not allow', () => {
+    const { power, state } = last(trained({ aim: { power: 0.2, maxLoss: 0.01 }, lossAt }));
+    expect(lossAt(power)).toBeLessThan(0.0115);
+    expect(state.wanted).toBeGreaterThan(0.5);
+  });
+
+  test('that is not used up does not go below the power that is asked for', () => {
+    const { power } = last(trained({ aim: { power: 0.6, maxLoss: 0.04 }, lossAt }));
+    expect(Math.abs(power - 0.6)).toBeLessThan(0.02);
+  });
+
+  test('that is too large at the start is taken back', () => {
+    const { power } = last(trained({ aim: { ...lowest, from: 0.3, maxLoss: 0.005 }, lossAt }));
+    expect(lossAt(power)).toBeLessThan(0.006);
+  });
+});

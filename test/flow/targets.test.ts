@@ -1,0 +1,133 @@
+// Targets in the place of λ: the power that is asked for is met by θ of 0 and 1, and λ has brought θ there before they
+// are made hard; what cannot be is refused or said; a run that was stopped goes on to the same bits.
+
+import { cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type FlowOptions, runFlow } from '../../src/flow/flow.ts';
+import { judge } from '../../src/flow/multipliers/targets.ts';
+import { parseTheta } from '../../src/flow/multipliers/theta.ts';
+import { summarize } from '../../src/flow/results/summarize.ts';
+import { readManifest } from '../../src/flow/run/manifest.ts';
+import { readMetrics } from '../../src/flow/run/metrics.ts';
+import type { ConfigurationInput } from '../../src/flow/settings/config.ts';
+import { readBytes, sha256 } from '../../src/tensor/files.ts';
+
+const parent = mkdtempSync(join(tmpdir(), 'tram-targets-'));
+afterAll(() => rmSync(parent, { recursive: true }));
+
+const base = join(parent, 'base');
+const settings: ConfigurationInput = { sample: 480, train: { epochs: 3, batchSize: 16, learningRate: 0.02 } };
+beforeAll(() => runFlow({ folder: base, settings, phases: ['train', 'quantize'] }), 60_000);
+
+type Explore = NonNullable<ConfigurationInput['explore']>;
+
+function optionsFor(name: string, explore: Explore): FlowOptions {
+  const folder = join(parent, name);
+  cpSync(base, folder, { recursive: true });
+  return { folder, settings: { explore: { epochs: 3, batchSize: 16, ...explore } }, phases: ['explore'] };
+}
+
+async function explored(name: string, explore: Explore) {
+  const options = optionsFor(name, explore);
+  const notes: string[] = [];
+  const listener: FlowOptions['listener'] = (event) => void (event.kind === 'note' && notes.push(event.text));
+  await runFlow({ ...options, listener });
+  return { ...found(options.folder), notes };
+}
+
+const found = (folder: string) => ({
+  epochs: readMetrics(folder).filter(({ phase }) => phase === 'explore'),
+  theta: parseTheta(readBytes(join(folder, 'theta.json')), 'theta.json'),
+  targets: readManifest(folder).phases.explore!.targets!,
+  hash: sha256(readBytes(join(folder, 'checkpoints/explored.safetensors'))),
+  metrics: readFileSync(join(folder, 'metrics.jsonl'), 'utf8'),
+  summary: summarize(folder),
+});
+
+describe('a power', () => {
+  test.each<[string, Explore, number]>([
+    ['columns', { power: 0.65, columns: 15 }, 0.15],
+    ['products', { power: 0.55, grain: 'product' }, 0.02],
+    ['products of each layer', { power: 0.55, grain: 'product', structure: 'per-layer' }, 0.005],
+  ])(
+    'is met by %s that are kept or gone, and λ has brought them near before',
+    async (name, explore, grain) => {
+      const { targets, theta, epochs, summary } = await explored(name, explore);
+      const power = explore.power!;
+      expect(targets.power.target).toBe(power);
+      expect(targets.power.reached).toBe(theta.power);
+      expect(theta.power).toBeLessThanOrEqual(power);
+      expect(theta.power).toBeGreaterThan(power - grain);
+      const values = theta.structures.flatMap((structure) => structure.theta);
+      expect(values.filter((value) => value !== 0 && value !== 1)).toEqual([]);
+      // Not by setting θ alone: before that it was where λ had brought it.
+      expect(Math.abs(targets.power.soft - power)).toBeLessThan(0.06);
+      expect(epochs[0]!.power).toBeGreaterThan(epochs[0]!.wantedPower! - 0.1);
+      expect(epochs.map(({ wantedPower }) => wantedPower).at(-1)).toBeCloseTo(power, 6);
+      expect(new Set(epochs.map(({ lambda }) => lambda)).size).toBe(3);
+      expect(judge(targets)).toMatchObject({ powerMet: true, lossMet: true });
+      expect(summary.verdict).toMatch(/^Targets met after exploration: power 0\.\d{4} \(target 0\.\d+\); λ ended at/);
+    },
+    60_000,
+  );
+
+  test.each<[string, ConfigurationInput, RegExp]>([
+    [
+      'less than the columns leave',
+      { explore: { power: 0.2 } },
+      /explore\.power is 0\.2, but without the columns that may go a 8×8 multiplier has 0\.\d{4}; choose a power from 0\.\d+ to 1; more columns/,
+    ],
+    [
+      'more than the exact multiplier',
+      { bits: { weights: 4, activations: 4 }, explore: { power: 0.5 } },
+      /explore\.power is 0\.5, but the exact 4×4 multiplier has 0\.2\d+ already; choose a power from 0\.\d+ to 0\.2\d+$/,
+    ],
+  ])('of %s is refused before anything is done', async (name, own, message) => {
+    const folder = join(parent, name);
+    await expect(runFlow({ folder, settings: { ...settings, ...own } })).rejects.toThrow(message);
+    expect(() => readManifest(folder)).toThrow();
+  });
+});
+
+describe('a loss', () => {
+  test('that may be is estimated on training images, and power falls as it allows', async () => {
+    const large = await explored('large', { maxLoss: 30, grain: 'product', thetaLearningRate: 0.1 });
+    const small = await explored('small', { maxLoss: 0, grain: 'product', thetaLearningRate: 0.1 });
+    expect(large.targets.loss).toMatchObject({ target: 30, images: 160 });
+    expect(large.theta.power).toBeLessThan(small.theta.power - 0.05);
+    expect(small.theta.power).toBeGreaterThan(0.5);
+    expect(large.epochs.at(-1)!.estimatedLoss).toBeTypeOf('number');
+    expect(large.summary.targets!.testLoss).toBeTypeOf('number');
+  }, 60_000);
+
+  test('that a power does not allow is told with both values', async () => {
+    const { targets, notes, summary } = await explored('contradiction', { power: 0.02, maxLoss: 0, grain: 'product' });
+    const judged = judge(targets);
+    expect([judged.powerMet, judged.lossMet]).not.toEqual([true, true]);
+    const said =
+      /power and loss could not be met together: exploration reached power \d\.\d+ \(target 0\.02\) and a loss of −?\d+\.\d+ points on 160 training images \(target 0\)/;
+    expect(judged.text).toMatch(said);
+    expect(notes.join('\n')).toMatch(said);
+    expect(summary.verdict).toMatch(said);
+    // The network must still work: the loss wins.
+    expect(targets.power.reached).toBeGreaterThan(0.3);
+  }, 60_000);
+});
+
+test('a run that is stopped while λ is found goes on to the same bits', async () => {
+  const explore: Explore = { power: 0.7, maxLoss: 5, grain: 'product', epochs: 2 };
+  const whole = await explored('whole', explore);
+  const options = optionsFor('stopped', explore);
+  for (const steps of [7, 20, 15]) {
+    const controller = new AbortController();
+    let left = steps;
+    const listener: FlowOptions['listener'] = (event) =>
+      void (event.kind === 'step' && --left === 0 && controller.abort());
+    await expect(runFlow({ ...options, listener, signal: controller.signal })).rejects.toThrow(/abort/i);
+  }
+  await runFlow(options);
+  const { hash, metrics, targets } = found(options.folder);
+  expect({ hash, metrics, targets }).toEqual({ hash: whole.hash, metrics: whole.metrics, targets: whole.targets });
+}, 60_000);
