@@ -116,6 +116,7 @@ function listedFiles(
     ['report page', files.page],
     ['recovered network', files.recovered],
     ['structure parameters θ', files.theta],
+    ['exact multipliers of fewer bits', files.rivals],
   ];
   const others = [
     { title: 'metrics of every epoch', path: files.metrics },
