@@ -657,4 +657,31 @@ export const mutants = [
     '!/ema|avg|average/i.test(dictionary.path)',
     '/ema|avg|average/i.test(dictionary.path)',
   ),
+  fault(
+    'src/quant/steps.ts',
+    'steps of activations learn more slowly in larger batches',
+    'sizeOf(x!.shape) / x!.shape[0]!',
+    'sizeOf(x!.shape)',
+    'src/train/steps.test.ts',
+  ),
+  fault(
+    'src/quant/steps.ts',
+    'a zero point moves against the end of its range',
+    'r.minus(',
+    'r.plus(',
+    'src/train/steps.test.ts',
+  ),
+  fault(
+    'src/train/optimizer.ts',
+    'steps decay as weights do',
+    '{ ...rule, weightDecay: 0, rates:',
+    '{ ...rule, rates:',
+    'src/train/learning.test.ts',
+  ),
+  fault(
+    'src/quant/starts.ts',
+    'the one code more is on the side where it helps least',
+    'next.error < best.error ? next : best',
+    'next.error > best.error ? next : best',
+  ),
 ];

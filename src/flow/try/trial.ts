@@ -203,6 +203,7 @@ export class Trial {
     let last: Measured | undefined;
     await trainEpochs({
       ...fitOf(configuration.recover),
+      stepRate: configuration.quantize.stepRate,
       ...learntFrom(this.#run, 'recover'),
       teacher: loadTeacher(this.#run, 'recover', this.#session),
       ...{ session: this.#session, arithmetic, epochs, seed: configuration.seed, start: atStart, recompute },
