@@ -565,6 +565,19 @@ export const mutants = [
     'test/flow/power.test.ts',
   ),
   fault(
+    'src/engine/graph/gradients.ts',
+    'a weight learns by the slopes of its own codes',
+    'const dw = weightGradient(moved(x, xq!, ofActivations, xScale!));',
+    'const dw = weightGradient(moved(x, xq!, ofWeights, xScale!));',
+    'test/engine/gradients.test.ts',
+  ),
+  fault(
+    'src/multiplier/slopes.ts',
+    'the line of a column is laid through a row',
+    'lineThrough(table, x, activations, weights)',
+    'lineThrough(table, x, 1, weights)',
+  ),
+  fault(
     'src/flow/start/start.ts',
     'the whole mean error of a multiplier is taken out of a network that has adapted to another',
     'error - adapted[pair]!',
