@@ -41,7 +41,7 @@ export function summarize(folder: string): RunSummary {
     exactLayers: exact.map(({ name }) => name),
     exactShare: 1 - approximateShare(configuration, inputs),
     products: inputs.products ?? [],
-    ...given({ targets }),
+    ...given({ targets, types: phases.includes('explore') ? manifest.phases.explore?.types : undefined }),
     verdict: verdictOf({ configuration, stages, multipliers, exactLayers: exact.map(({ name }) => name), targets }),
     changed: changedSettings(configuration),
     options: optionsOf(configuration),
