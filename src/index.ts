@@ -17,6 +17,7 @@ export { type FlowOptions, runFlow } from './flow/flow.ts';
 export { describeModel, listModels, type ModelFacts, type ModelQuestion } from './flow/models.ts';
 export { type CheckedMultiplier, type CheckFault, type CheckResult, checkRun } from './flow/results/check.ts';
 export { type ComparedRun, compareRuns } from './flow/results/compare.ts';
+export { type ComparedPicture, comparedPicture } from './flow/results/compared-front.ts';
 export { type DataReport, type ExamineDataOptions, examineData } from './flow/results/data.ts';
 export { type EvaluateOptions, type EvaluationResult, evaluateRun } from './flow/results/evaluate.ts';
 export {
@@ -26,7 +27,6 @@ export {
   type ExportStage,
   exportNetwork,
 } from './flow/results/export.ts';
-export { type ComparedPicture, comparedPicture } from './flow/results/pareto.ts';
 export { summarize } from './flow/results/summarize.ts';
 export type { MultiplierSummary, RunSummary } from './flow/results/summary.ts';
 export { type DeviceOptions, openBackend } from './flow/run/device.ts';
@@ -127,9 +127,9 @@ export {
   type PowerKind,
   powerKinds,
 } from './report/front.ts';
+export { type FrontPictureOptions, frontSvg, NARROW_FRAME, powerTitles } from './report/front-picture.ts';
 export { type ErrorTable, errorHeatmapSvg, errorHistogramSvg } from './report/heatmap.ts';
 export { type DrawnLayer, layersPicture } from './report/layers.ts';
-export { type ParetoOptions, type ParetoPoint, paretoFront, paretoSvg } from './report/pareto.ts';
 export { svgToPdf } from './report/pdf.ts';
 export { type PngOptions, svgToPng } from './report/png.ts';
 export { openTensorFile, type TensorDictionary, type TensorFile } from './tensor/checkpoint-file.ts';

@@ -578,6 +578,19 @@ export const mutants = [
     'test/flow/power.test.ts',
   ),
   fault(
+    'src/engine/graph/gradients.ts',
+    'a weight learns by the slopes of its own codes',
+    'const dw = weightGradient(moved(x, xq!, ofActivations, xScale!));',
+    'const dw = weightGradient(moved(x, xq!, ofWeights, xScale!));',
+    'test/engine/gradients.test.ts',
+  ),
+  fault(
+    'src/multiplier/slopes.ts',
+    'the line of a column is laid through a row',
+    'lineThrough(table, x, activations, weights)',
+    'lineThrough(table, x, 1, weights)',
+  ),
+  fault(
     'src/flow/start/start.ts',
     'the whole mean error of a multiplier is taken out of a network that has adapted to another',
     'error - adapted[pair]!',
@@ -669,5 +682,32 @@ export const mutants = [
     'the average is taken instead of what was trained',
     '!/ema|avg|average/i.test(dictionary.path)',
     '/ema|avg|average/i.test(dictionary.path)',
+  ),
+  fault(
+    'src/train/images.ts',
+    'a teacher sees other images than the student: none are mixed',
+    'return mixed ? graph',
+    'return mixed && layers.training ? graph',
+    'src/train/distillation.test.ts',
+  ),
+  fault(
+    'src/train/distillation.ts',
+    'a teacher normalises by the batch instead of its stored statistics',
+    "task, arithmetic, 'evaluate')",
+    "task, arithmetic, 'statistics')",
+  ),
+  fault(
+    'src/engine/operations/divergence.ts',
+    'the gradient of soft targets shrinks with the temperature',
+    'g.times(temperature).times(difference)',
+    'g.times(difference)',
+    'src/train/distillation.test.ts',
+  ),
+  fault(
+    'src/train/step.ts',
+    "the step sizes of a teacher's quantisers are among what learns",
+    'learnedSteps(graph.nodes.slice(before), {',
+    'learnedSteps(graph.nodes, {',
+    'src/train/distillation.test.ts',
   ),
 ];

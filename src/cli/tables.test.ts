@@ -6,7 +6,13 @@ import { comparisonText } from './tables.ts';
 test('a comparison says what its costs are those of, and of which runs where these differ', () => {
   const run = (label: string, approximateShare: number): ComparedRun => ({
     ...{ folder: label, label, data: 'digits', model: 'resnet8', weightBits: 8, activationBits: 8, lambda: 1 },
-    ...{ approximateShare, stages: [{ stage: 'recovered', accuracy: 0.9, loss: 0.4, gateCost: 0.5 }] },
+    ...{
+      seed: 1,
+      task: 'digits',
+      settings: label,
+      approximateShare,
+      stages: [{ stage: 'recovered', accuracy: 0.9, loss: 0.4, gateCost: 0.5 }],
+    },
     gateCost: { stage: 'recovered', accuracy: 0.9, loss: 0.4, gateCost: 0.5 },
   });
   const text = (...runs: readonly ComparedRun[]) => comparisonText(runs, styleFor({ write: () => true }, false));

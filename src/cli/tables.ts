@@ -5,6 +5,8 @@
 import { stripVTControlCharacters } from 'node:util';
 import Table from 'cli-table3';
 import type { ComparedRun } from '../flow/results/compare.ts';
+import type { ComparedGroup, Judged } from '../flow/results/compared-front.ts';
+import { kindNames, type RunFront, rivalName } from '../flow/results/rivals.ts';
 import {
   describeExactLayers,
   type MultiplierSummary,
@@ -16,6 +18,7 @@ import {
   thetaBarsNote,
 } from '../flow/results/summary.ts';
 import { type Stage, stageTitles } from '../flow/run/stages.ts';
+import { front, type PowerKind } from '../report/front.ts';
 import { fixed, grouped, percent, type Style, shellWord, significant, wrapped } from './style.ts';
 
 /** Lines without a final newline; prose is wrapped to `width` columns. */
@@ -30,6 +33,7 @@ export function summaryText(summary: RunSummary, style: Style, width = Number.PO
   if (summary.types) sections.push(typesTable(summary.types, style, width));
   if (multipliers.length > 1) sections.push(layersTable(summary, style, width));
   else if (multipliers.length > 0) sections.push(errorTable(multipliers, style, width));
+  if (summary.front) sections.push(rivalsTable(summary.front, style, width));
   if (files.length > 0) sections.push(runFilesText(files, style));
   if (summary.stages.length > 0) sections.push(wrapped(summary.verdict, width));
   return sections.join('\n\n');
@@ -58,6 +62,20 @@ function typesTable({ table: rows, images }: NonNullable<RunSummary['types']>, s
     table.push([`${types}`, percent(accuracy), fixed(loss, 4), fixed(power, 4)]);
   }
   const note = `multipliers for all layers together, with the network as it was when they were put together, on ${images} training images`;
+  return `${tableText(table)}\n${style.dim(wrapped(note, width))}`;
+}
+
+/** The run's multiplier among exact ones, by falling power, with a mark at those that nothing dominates. */
+function rivalsTable({ kind, library, own, rivals }: RunFront, style: Style, width: number): string {
+  const points = [own, ...rivals].toSorted((a, b) => b.power - a.power);
+  const best = new Set(front(points));
+  const table = plainTable(['multiplier', 'accuracy', kindNames[kind], ''], style, ['left', 'right', 'right', 'left']);
+  for (const point of points) {
+    const name = point === own ? style.bold('this run') : rivalName(point).replace(/^an |,$/g, '');
+    table.push([name, percent(point.accuracy), fixed(point.power, 4), best.has(point) ? '●' : '']);
+  }
+  const cells = library === undefined ? '' : ` in ${library}`;
+  const note = `${kindNames[kind]}${cells}, 1 = the exact 8×8; ●: nothing here is cheaper and as accurate`;
   return `${tableText(table)}\n${style.dim(wrapped(note, width))}`;
 }
 
@@ -167,10 +185,15 @@ function commonPattern(paths: readonly [string, ...string[]] | readonly string[]
 const comparedStages: readonly Stage[] = ['float', 'quantized', 'explored', 'mapped', 'recovered'];
 
 /**
- * One line per run: accuracy at every stage, the analytic power of θ and the gate cost; then the errors. Without a
- * final newline.
+ * One line per run: accuracy at every stage and a column for each kind of power, with a mark at those that nothing
+ * dominates; means over seeds; what dominates the others; then the errors. Without a final newline.
  */
-export function comparisonText(runs: readonly ComparedRun[], style: Style, width = Number.POSITIVE_INFINITY): string {
+export function comparisonText(
+  runs: readonly ComparedRun[],
+  style: Style,
+  width = Number.POSITIVE_INFINITY,
+  drawn?: { readonly kind: PowerKind; readonly judged: readonly Judged[]; readonly groups: readonly ComparedGroup[] },
+): string {
   const same = (of: (run: ComparedRun) => string) => (new Set(runs.map(of)).size === 1 ? of(runs[0]!) : undefined);
   const facts = [
     { head: 'data', of: ({ data }: ComparedRun) => data },
@@ -181,7 +204,14 @@ export function comparisonText(runs: readonly ComparedRun[], style: Style, width
   const [data, model, bits] = facts.map((fact) => fact.same);
   const title = [model && data ? `${model} on ${data}` : (model ?? data), bits].filter((text) => text !== undefined);
   const shown = comparedStages.filter((name) => runs.some(({ stages }) => stages.some(({ stage }) => stage === name)));
-  const heads = ['run', ...differing.map(({ head }) => head), ...shown, 'power', 'gate cost'];
+  const isSynthesised = runs.some(({ synthesised }) => synthesised);
+  const heads = [
+    ...['run', ...differing.map(({ head }) => head), ...shown, 'modelled', 'gate cost'],
+    ...(isSynthesised ? ['synthesised'] : []),
+  ];
+  const best = new Set(drawn?.judged.flatMap(({ point, by }) => (by ? [] : point.runs)));
+  const marked = (run: ComparedRun, kind: PowerKind, value: number | null | undefined) =>
+    drawn?.kind !== kind ? cost(value) : `${best.has(run) ? '● ' : ''}${cost(value)}`;
   const left = 1 + differing.length;
   const table = plainTable(
     heads,
@@ -194,8 +224,9 @@ export function comparisonText(runs: readonly ComparedRun[], style: Style, width
       run.label,
       ...differing.map(({ of }) => of(run)),
       ...accuracies.map((accuracy) => (accuracy === undefined ? '–' : percent(accuracy))),
-      cost(run.power?.power),
-      cost(run.gateCost?.gateCost),
+      marked(run, 'modelled', run.power?.power),
+      marked(run, 'gates', run.gateCost?.gateCost),
+      ...(isSynthesised ? [marked(run, 'synthesised', run.synthesised?.power)] : []),
     ]);
   }
   const unfinished = runs.flatMap(({ label, gateCost, stages }) =>
@@ -205,11 +236,55 @@ export function comparisonText(runs: readonly ComparedRun[], style: Style, width
   );
   const sections = [
     ...(title.length > 0 ? [style.bold(title.join(', '))] : []),
-    [tableText(table), ...unfinished, style.dim(wrapped(measuresNote, width))].join('\n'),
+    [tableText(table), ...unfinished, style.dim(wrapped(kindsNote(runs, drawn?.kind), width))].join('\n'),
+    ...(drawn ? [seedsText(drawn.groups, drawn.kind, style), wrapped(frontText(drawn), width)] : []).filter(Boolean),
     ...comparedShares(runs).map((text) => wrapped(text, width)),
     ...comparedErrors(runs, style, width),
   ];
   return sections.join('\n\n');
+}
+
+/** What the columns of power are, and the mark. */
+function kindsNote(runs: readonly ComparedRun[], kind: PowerKind | undefined): string {
+  const libraries = [...new Set(runs.flatMap(({ synthesised }) => synthesised?.library ?? []))];
+  const synthesised =
+    libraries.length === 0 ? [] : [`synthesised: power in ${libraries.join(', ')}, 1 = the exact 8×8 array`];
+  const mark = kind === undefined ? [] : [`●: nothing here is cheaper (${kindNames[kind]}) and as accurate`];
+  return [measuresNote, ...synthesised, ...mark].join('; ');
+}
+
+/** Means with 95 % intervals of runs that differ in their seed alone; empty where there are none. */
+function seedsText(groups: readonly ComparedGroup[], kind: PowerKind, style: Style): string {
+  const several = groups.filter(({ accuracy }) => accuracy && accuracy.n > 1);
+  if (several.length === 0) return '';
+  const table = plainTable(['over seeds', 'n', 'accuracy', kindNames[kind]], style, [
+    'left',
+    'right',
+    'right',
+    'right',
+  ]);
+  for (const { label, accuracy, power } of several) {
+    table.push([
+      label,
+      String(accuracy!.n),
+      `${percent(accuracy!.mean)} ± ${(100 * accuracy!.spread).toFixed(2)}`,
+      `${fixed(power!.mean, 4)} ± ${power!.spread.toFixed(4)}`,
+    ]);
+  }
+  return `${tableText(table)}\n${style.dim('mean and 95 % interval (Student’s t) of runs that differ in their seed alone')}`;
+}
+
+/** What is better than a run, or that nothing is. */
+function frontText({ kind, judged }: { readonly kind: PowerKind; readonly judged: readonly Judged[] }): string {
+  return judged
+    .flatMap(({ point, by }) => {
+      if (!by) return [];
+      const own = `${percent(point.accuracy)} at ${fixed(point.power, 3)}`;
+      return [
+        `${point.label} (${own}) is dominated: ${rivalName(by)} has ${percent(by.accuracy)} at ${kindNames[kind]} ${fixed(by.power, 3)}.`,
+      ];
+    })
+    .join('\n');
 }
 
 /** What the costs are those of, where exact layers are left out of them. */

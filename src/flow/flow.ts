@@ -16,6 +16,7 @@ import { quantize } from './phases/quantize.ts';
 import { recover } from './phases/recover.ts';
 import { report } from './phases/report.ts';
 import type { PhaseResult } from './phases/result.ts';
+import { rivals } from './phases/rivals.ts';
 import { trainFloat } from './phases/train.ts';
 import { requireFinite } from './phases/training.ts';
 import { summarize } from './results/summarize.ts';
@@ -81,6 +82,7 @@ const work: Readonly<Record<Phase, (context: RunContext) => Promise<PhaseResult>
   explore,
   map,
   recover,
+  rivals,
   report,
 };
 

@@ -39,9 +39,22 @@ test('what is fixed can have slopes: those of its error, along either operand by
   // AxM = 2wx: E = wx, whose slopes are the other operand.
   const doubled = { kind: 'table', error: exactTable(2, 3).data } as const;
   const slopes = {
+    per: 'pair',
     weight: Float32Array.from({ length: 32 }, (_, pair) => pair & 7),
     activation: Float32Array.from({ length: 32 }, (_, pair) => pair >> 3),
   };
   expect(withSlopes(doubled, widths, { weights: 0, activations: 1 })).toEqual({ ...doubled, slopes });
   expect(withSlopes({ kind: 'exact' }, widths, { weights: 0, activations: 0 })).toEqual({ kind: 'exact' });
+});
+
+test('slopes of rows are a value for each activation and each weight, and none where there is no error', () => {
+  const doubled = { kind: 'table', error: exactTable(2, 3).data } as const;
+  const slopes = {
+    per: 'row',
+    weight: Float32Array.of(0, 1, 2, 3, 4, 5, 6, 7),
+    activation: Float32Array.of(0, 1, 2, 3),
+  };
+  expect(withSlopes(doubled, widths, 'rows')).toEqual({ ...doubled, slopes });
+  const nothing = concreteMultiplier(exactTable(2, 3));
+  expect(withSlopes(nothing, widths, 'rows')).toEqual(nothing);
 });

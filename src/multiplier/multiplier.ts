@@ -10,7 +10,7 @@
 import { invariant, UserError } from '../tensor/errors.ts';
 import { type EmulationName, errorByCodes, type TableEmulation } from './error.ts';
 import { errorOfRemoval, removedPartialProducts } from './removal.ts';
-import { ofPairs, rowSlopesOf, type Slopes, type Smoothing, slopesOf } from './slopes.ts';
+import { rowSlopesOf, type Slopes, type Smoothing, slopesOf } from './slopes.ts';
 import { removalOf, type Structure } from './structure.ts';
 import type { ProductTable } from './table.ts';
 import type { OperandWidths } from './widths.ts';
@@ -70,15 +70,19 @@ export function multiplierError(
 
 /**
  * The multiplier with the slopes of its error, where it is fixed: its gradients then go through the error. Slopes are
- * of smoothed differences, or of `rows`.
+ * of smoothed differences, or of `rows`; without any, as of an exact multiplier's error, its gradients stay the
+ * straight-through ones to the last bit.
  */
 export function withSlopes(multiplier: Multiplier, widths: OperandWidths, by: Smoothing | 'rows'): Multiplier {
   if (multiplier.kind === 'exact' || multiplier.kind === 'structure') return multiplier;
   const error = multiplierError(multiplier, widths);
   const { weightBits, activationBits } = widths;
-  const slopes =
-    by === 'rows'
-      ? ofPairs(rowSlopesOf(error, weightBits, activationBits))
-      : slopesOf(error, weightBits, activationBits, by);
-  return { ...multiplier, slopes };
+  if (by === 'rows') {
+    const slopes = rowSlopesOf(error, weightBits, activationBits);
+    return isFlat(slopes) ? multiplier : { ...multiplier, slopes };
+  }
+  return { ...multiplier, slopes: slopesOf(error, weightBits, activationBits, by) };
 }
+
+const isFlat = ({ weight, activation }: Slopes): boolean =>
+  [weight, activation].every((all) => all.every((one) => one === 0));

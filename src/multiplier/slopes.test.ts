@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { tableOfRemoval } from './removal.ts';
-import { defaultSmoothing, slopesOf } from './slopes.ts';
+import { defaultSmoothing, rowSlopesOf, slopesOf } from './slopes.ts';
 import { expandTheta } from './structure.ts';
 import { exactTable } from './table.ts';
 
@@ -110,6 +110,53 @@ describe('slopes', () => {
     const { activation } = slopesOf(saturating, 4, 4, { weights: 1, activations: 1 });
     expect(Math.min(...activation.slice(0, 16))).toBeLessThan(0);
     expect(Math.max(...activation.slice(0, 16))).toBe(0);
+  });
+});
+
+describe('slopes of rows', () => {
+  test('are those of the lines of least squares, by hand', () => {
+    // Along x: 0 0 6 6 beside the first weight, nothing beside the others: Σ (x − 1.5)·f / 5 = (0.5 + 1.5)·6 / 5.
+    const table = [0, 0, 6, 6, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    const { per, weight, activation } = rowSlopesOf(table, 2, 2);
+    expect(per).toBe('row');
+    expect([...activation]).toEqual([2.4, 0, 0, 0].map(Math.fround));
+    // Along w: 6 at the first of four: −1.5·6 / 5.
+    expect([...weight]).toEqual([0, 0, -1.8, -1.8].map(Math.fround));
+  });
+
+  test('leave the least squares of what no line explains, at every width', () => {
+    const random = tabulate(3, 5, (w, x) => Math.sin(91 * w + 17 * x) * 50);
+    const { weight, activation } = rowSlopesOf(random, 3, 5);
+    const residual = (slope: number, values: readonly number[]) => {
+      const line = values.map((value, v) => value - slope * v);
+      const mean = line.reduce((sum, value) => sum + value, 0) / line.length;
+      return line.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+    };
+    const check = (slope: number, values: readonly number[]) => {
+      for (const by of [-0.01, 0.01]) expect(residual(slope, values)).toBeLessThan(residual(slope + by, values));
+    };
+    activation.forEach((slope, w) => void check(slope, [...random.slice(32 * w, 32 * w + 32)]));
+    weight.forEach((slope, x) => {
+      check(
+        slope,
+        Array.from({ length: 8 }, (_, w) => random[32 * w + x]!),
+      );
+    });
+  });
+
+  test('of the exact product are the other operand, signed or not', () => {
+    for (const [w0, x0] of [
+      [0, 0],
+      [8, 16],
+    ] as const) {
+      const { weight, activation } = rowSlopesOf(
+        tabulate(4, 5, (w, x) => (w - w0) * (x - x0)),
+        4,
+        5,
+      );
+      expect([...weight]).toEqual(Array.from({ length: 32 }, (_, x) => x - x0));
+      expect([...activation]).toEqual(Array.from({ length: 16 }, (_, w) => w - w0));
+    }
   });
 });
 

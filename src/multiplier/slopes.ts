@@ -1,4 +1,4 @@
-// The slopes of a multiplier's table by the difference-based estimator (Meng, Burleson, De Micheli: "Gradient
+// The slopes of a multiplier's table by two estimators. By differences (Meng, Burleson, Qian, De Micheli: "Gradient
 // Approximation of Approximate Multipliers for High-Accuracy Deep Neural Network Retraining", DATE 2025): with the
 // other operand fixed, the table is smoothed by a moving average over 2h + 1 operands, and its slope is the central
 // difference of the smoothed function,
@@ -7,6 +7,10 @@
 // takes (max f − min f) / 2^B there; here it is (f(last) − f(first)) / (2^B − 1), the same but for the divisor on
 // unsigned monotonic tables.
 // Theirs is never negative, wrong beside a negative operand of a signed table, and 1/2^B short on an exact product.
+// By rows (LUT-1D in the same authors' "Gradient Estimation Methods of Approximate Multipliers for High-Accuracy
+// Retraining of Deep Learning Models", arXiv 2509.10519, 2025): one-dimensional tables of slopes. Here ∂f/∂x is one
+// slope for each weight and ∂f/∂w one for each activation, those of the lines of least squares: what a gradient sums is
+// then an exact product with another operand (engine/graph/gradients.ts), and costs no look-up of pairs.
 // Invariant: slopes are linear in the table and those of the exact product are the operands, exactly. So the slopes of
 // the error E = AxM − w·x are ∂AxM/∂w − x and ∂AxM/∂x − w: zero for an exact multiplier, and the estimator is then the
 // straight-through one.
@@ -22,8 +26,12 @@ export interface Smoothing {
   readonly activations: number;
 }
 
-/** ∂f/∂w and ∂f/∂x for every operand pair, in the order of the table. */
+/**
+ * ∂f/∂w and ∂f/∂x, operands ascending: for every pair, in the order of the table; or by rows, `weight` for every
+ * activation and `activation` for every weight.
+ */
 export interface Slopes {
+  readonly per: 'pair' | 'row';
   readonly weight: Float32Array;
   readonly activation: Float32Array;
 }
@@ -55,7 +63,7 @@ export function slopesOf(
   for (let w = 0; w < weights; w++) {
     slopesAlong(table, activation, w * activations, 1, activations, smoothing.activations);
   }
-  return { weight, activation };
+  return { per: 'pair', weight, activation };
 }
 
 /** Slopes of the `count` entries first, first + step, … of a table. */
@@ -78,27 +86,17 @@ function slopesAlong(
 }
 
 /**
- * One slope of a row and one of a column: ∂f/∂x for every weight and ∂f/∂w for every activation, in ascending order of
- * the operands.
+ * Slopes of any function of two operands by rows: of the straight line of least squares through each row of its table
+ * (f(w, ·) along x, a slope for every weight) and each column.
  */
-export interface RowSlopes {
-  /** [2^weightBits]: of f(w, ·) along x. */
-  readonly ofWeight: Float32Array;
-  /** [2^activationBits]: of f(·, x) along w. */
-  readonly ofActivation: Float32Array;
-}
-
-/**
- * Slopes of any function of two operands by rows: the straight line of least squares through each row and each column
- * of its table.
- */
-export function rowSlopesOf(table: ArrayLike<number>, weightBits: number, activationBits: number): RowSlopes {
+export function rowSlopesOf(table: ArrayLike<number>, weightBits: number, activationBits: number): Slopes {
   const weights = 2 ** weightBits;
   const activations = 2 ** activationBits;
   invariant(table.length === weights * activations, `${table.length} entries for ${weights}×${activations} operands`);
   return {
-    ofWeight: Float32Array.from({ length: weights }, (_, w) => lineThrough(table, w * activations, 1, activations)),
-    ofActivation: Float32Array.from({ length: activations }, (_, x) => lineThrough(table, x, activations, weights)),
+    per: 'row',
+    weight: Float32Array.from({ length: activations }, (_, x) => lineThrough(table, x, activations, weights)),
+    activation: Float32Array.from({ length: weights }, (_, w) => lineThrough(table, w * activations, 1, activations)),
   };
 }
 
@@ -109,14 +107,4 @@ function lineThrough(table: ArrayLike<number>, first: number, step: number, coun
   for (let v = 0; v < count; v++) sum += (v - middle) * table[first + v * step]!;
   // Σ (v − middle)² over v = 0 … count − 1.
   return sum / ((count * (count ** 2 - 1)) / 12);
-}
-
-/** The same for every pair of operands. */
-export function ofPairs({ ofWeight, ofActivation }: RowSlopes): Slopes {
-  const activations = ofActivation.length;
-  const pairs = ofWeight.length * activations;
-  return {
-    weight: Float32Array.from({ length: pairs }, (_, pair) => ofActivation[pair % activations]!),
-    activation: Float32Array.from({ length: pairs }, (_, pair) => ofWeight[Math.floor(pair / activations)]!),
-  };
 }

@@ -29,7 +29,9 @@ export function nodeError(
   const pairs = [2 ** weightBits, 2 ** activationBits];
   const slopesOf = ({ slopes }: { readonly slopes?: Slopes }): Value[] =>
     slopes && differentiated
-      ? [slopes.weight, slopes.activation].map((data) => graph.constant(tensor('f32', pairs, data)))
+      ? [slopes.weight, slopes.activation].map((data) => {
+          return graph.constant(tensor('f32', slopes.per === 'pair' ? pairs : [data.length], data));
+        })
       : [];
   switch (multiplier.kind) {
     case 'exact':

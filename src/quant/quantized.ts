@@ -50,6 +50,14 @@ export const RANGE_MOMENTUM = 0.1;
 export type OperandName = 'weight' | 'input';
 export type StateName = 'scale' | 'zero_point' | 'min' | 'max' | 'clip_upper' | 'clip_lower';
 
+/** What a quantiser stores: what its codes follow from, and the ranges behind that where clips are learnt. */
+export const statesOf = (quantizer: QuantizerName, operand: OperandName): readonly StateName[] => {
+  if (quantizer === 'steps') return ['scale', 'zero_point'];
+  const clips = ['scale', 'zero_point', 'clip_upper', 'clip_lower'] as const;
+  // Extremes of weights are taken anew in each step.
+  return operand === 'weight' ? clips : [...clips, 'min', 'max'];
+};
+
 /** The variable of a layer's quantiser state. */
 export function stateName(layer: string, operand: OperandName, state: StateName): string {
   return `${layer}.${operand}_${state}`;

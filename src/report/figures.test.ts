@@ -2,7 +2,7 @@ import { inflateSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { curvesSvg, endLabels, thetaSvg } from './curves.ts';
 import { type ErrorTable, errorBins, errorHeatmapSvg, errorHistogramSvg, errorStatistics } from './heatmap.ts';
-import { type ParetoPoint, paretoFront, paretoSvg, placeLabels } from './pareto.ts';
+import { placeLabels } from './labels.ts';
 import { svgToPdf } from './pdf.ts';
 import { encodePalettePng, svgToPng } from './png.ts';
 import { contactSheet } from './sheet.ts';
@@ -192,30 +192,8 @@ describe('error pictures', () => {
   });
 });
 
-describe('Pareto picture', () => {
-  const points: ParetoPoint[] = [
-    { label: 'AccMul', group: 'exact', accuracy: 0.931, power: 1 },
-    { label: 'λ = 0.1', group: 'trained', accuracy: 0.931, power: 0.67 },
-    { label: 'λ = 0.3', group: 'trained', accuracy: 0.93, power: 0.58 },
-    { label: 'OPACT_1', group: 'library', accuracy: 0.929, power: 0.62 },
-    { label: 'λ = 0.9', group: 'trained', accuracy: 0.929, power: 0.46 },
-  ];
-
-  test('the front holds the points that none beats', () => {
-    expect(paretoFront(points).map(({ label }) => label)).toEqual(['λ = 0.9', 'λ = 0.3', 'λ = 0.1']);
-  });
-
-  test('draws and names every point, and the front as a line', async () => {
-    const svg = await paretoSvg(points);
-    expect(marks(svg, 'point')).toBe(5);
-    expect(marks(svg, 'line mark')).toBe(1);
-    expect(texts(svg)).toEqual(
-      expect.arrayContaining([...points.map(({ label }) => label), 'exact', 'trained', 'library']),
-    );
-    expect(marks(await paretoSvg(points.slice(0, 1)), 'point')).toBe(1);
-  });
-
-  test('labels touch neither each other nor the frame', () => {
+describe('labels', () => {
+  test('touch neither each other nor the frame', () => {
     const crowd = Array.from({ length: 9 }, (_, k) => ({
       x: 20 + 70 * (k % 3),
       y: 20 + 40 * Math.floor(k / 3),

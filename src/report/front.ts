@@ -14,8 +14,8 @@ export type FrontSeries = (typeof frontSeries)[number];
 
 export const seriesTitles: Readonly<Record<FrontSeries, string>> = {
   trained: 'trained structure',
-  exact: 'exact, fewer bits',
-  'exact-retrained': 'exact, fewer bits, retrained',
+  exact: 'exact',
+  'exact-retrained': 'exact, retrained',
   truncated: 'truncated',
   given: 'given multiplier',
 };

@@ -16,6 +16,8 @@ export interface Figure {
   readonly title: string;
   readonly caption?: string;
   readonly svg: string;
+  /** The same for a narrow screen, where the other would be too small to read. */
+  readonly narrow?: string;
 }
 
 export interface FileLink {
@@ -73,8 +75,10 @@ const style = `
   details { border: 1px solid var(--grid); border-radius: 6px; padding: 8px 12px; margin: 0 0 8px; }
   details > summary { cursor: pointer; }
   details[open] > summary { margin-bottom: 12px; }
+  .narrow { display: none; }
   ul { padding-left: 20px; margin: 0 0 12px; }
   a { color: var(--link); }
+  @media screen and (max-width: 600px) { .wide { display: none; } .narrow { display: block; } }
   @media (max-width: 600px) { main { padding: 20px 12px 48px; } figure { padding: 8px; } table { font-size: 13px; } th, td { padding: 5px 6px; } }
   @media print { body { background: none; } figure { break-inside: avoid; } }
 `;
@@ -101,16 +105,24 @@ function table(columns: readonly Column[], rows: readonly (readonly string[])[])
  */
 const pageText = (text: string): string => escapeText(text).replace(/(?<=\d) (?=\d{3}(?!\d)|%)/g, '\u00a0');
 
-function figureBlock({ title, caption, svg }: Figure, id: string): string {
+function figureBlock({ title, caption, svg, narrow }: Figure, id: string): string {
   const note = caption === undefined ? '' : `<br><span>${pageText(caption)}</span>`;
+  const label = caption === undefined ? title : `${title}: ${caption}`;
+  const drawn =
+    narrow === undefined
+      ? inlineSvg(svg, id, label)
+      : `${inlineSvg(svg, id, label, 'wide')}${inlineSvg(narrow, `${id}n`, label, 'narrow')}`;
+  return `<figure>\n<figcaption><b>${escapeText(title)}</b>${note}</figcaption>\n${drawn}\n</figure>`;
+}
+
+function inlineSvg(svg: string, id: string, label: string, screen?: 'wide' | 'narrow'): string {
   const { width } = svgSize(svg);
   const least = Math.ceil((width * SMALLEST_TEXT) / fontSize.small);
-  const label = caption === undefined ? title : `${title}: ${caption}`;
   const inline = describeSvg(prefixIds(withoutAria(svg), `${id}-`), label).replace(
     '<svg ',
     `<svg style="min-width:${least}px;max-width:${Math.ceil(width)}px" `,
   );
-  return `<figure>\n<figcaption><b>${escapeText(title)}</b>${note}</figcaption>\n<div class="scroll" tabindex="0">${inline}</div>\n</figure>`;
+  return `<div class="scroll${screen === undefined ? '' : ` ${screen}`}" tabindex="0">${inline}</div>`;
 }
 
 /**

@@ -7,9 +7,11 @@ import type { AugmentOptions } from '../data/augment.ts';
 import { trainingBatches } from '../data/batches.ts';
 import { memorySplit } from '../data/image-split.ts';
 import { openDataset } from '../data/registry.ts';
+import type { Session } from '../engine/backend.ts';
 import { Graph, type Value } from '../engine/graph/graph.ts';
 import { referenceBackend } from '../engine/reference/backend.ts';
 import { wasmBackend } from '../engine/wasm/runtime/backend.ts';
+import { exactMultiplier } from '../multiplier/multiplier.ts';
 import type { Layers } from '../nn/layers.ts';
 import { findModel } from '../nn/models/registry.ts';
 import { initialTensor } from '../nn/parameters.ts';
@@ -19,7 +21,7 @@ import { feedOf, writeBatch } from './feed.ts';
 import { imageTask } from './images.ts';
 import { atStart, type EpochRecord, type LoopOptions, type Position, trainEpochs } from './loop.ts';
 import { isTrainingState } from './optimizer.ts';
-import { buildNetwork } from './task.ts';
+import { buildNetwork, type QuantizedArithmetic } from './task.ts';
 
 const digits = await openDataset('digits');
 const select = (split: typeof digits.train, count: number) =>
@@ -30,6 +32,11 @@ const select = (split: typeof digits.train, count: number) =>
 const [train, held] = [select(digits.train, 80), select(digits.test, 40)];
 const task = imageTask(findModel('resnet8'), digits).smoothed(0.1);
 const arithmetic = { kind: 'float' } as const;
+/** Operands of 3×4 bits whose steps learn. */
+const steps: QuantizedArithmetic = {
+  ...{ kind: 'quantized', weightBits: 3, activationBits: 4, channelwise: true, quantizer: 'steps' },
+  multiplierOf: exactMultiplier,
+};
 
 interface Saved {
   readonly position: Position<'accuracy'>;
@@ -53,6 +60,7 @@ async function trained({ augment, ...settings }: Settings, { ownMemory = false, 
     buildNetwork(task, arithmetic, 'evaluate', 1).layers.parameters.forEach((parameter, position) => {
       session.write(parameter.name, initialTensor(parameter, 1, position));
     });
+    if (settings.arithmetic === steps) writeSteps(session);
   }
   const tensorsNow = async () => {
     const tensors = new Map<string, HostTensor>();
@@ -93,6 +101,18 @@ async function trained({ augment, ...settings }: Settings, { ownMemory = false, 
   return { saved, records, tensors };
 }
 
+/** Coarse steps to begin with; the image's zero point is inside its codes. */
+function writeSteps(session: Session): void {
+  for (const { name, weightShape } of buildNetwork(task, steps, 'evaluate', 1).layers.multiplying) {
+    const write = (state: string, shape: readonly number[], value: number) =>
+      session.write(`${name}.${state}`, f32(shape, new Float32Array(shape[0] ?? 1).fill(value)));
+    write('weight_scale', [weightShape[3]], 0.1);
+    write('weight_zero_point', [weightShape[3]], 4);
+    write('input_scale', [], 0.2);
+    write('input_zero_point', [], name === 'conv1' ? 5 : 0);
+  }
+}
+
 type Tensors = ReadonlyMap<string, HostTensor>;
 const bitsOf = (tensors: Tensors) =>
   Object.fromEntries(
@@ -104,7 +124,7 @@ const bitsOf = (tensors: Tensors) =>
 const modelOf = (tensors: Tensors) => bitsOf(new Map([...tensors].filter(([name]) => !isTrainingState(name))));
 
 const plain = { pad: 1, flip: false };
-const ways: readonly [string, Settings][] = [
+const ways: [string, Settings][] = [
   ['SGD with an average', { average: 0.9, warmupSteps: 3, augment: plain }],
   [
     'Nesterov, erased and cut',
@@ -119,6 +139,12 @@ const ways: readonly [string, Settings][] = [
     },
   ],
 ];
+
+const learned: Settings = { arithmetic: steps, stepRate: 0.5, rates: ['fc.*_scale=2'], augment: plain };
+ways.push(
+  ['steps by SGD, with an average', { ...learned, average: 0.9 }],
+  ['steps by AdamW', { ...learned, optimizer: 'adamw', learningRate: 1e-3, clipGradient: 1 }],
+);
 
 describe.each(ways)('%s', (_, settings) => {
   test('ends with the same bits when it was stopped in an epoch, and wherever the images are', async () => {
@@ -250,3 +276,36 @@ test.each(['mixup', 'cutmix'] as const)(
     await session.dispose();
   },
 );
+
+test('steps learn in their place: every scale moves and stays above 0, codes stay codes, weights decay and steps do not', async () => {
+  const { tensors } = await trained({ ...learned, learningRate: 0.02, weightDecay: 0 });
+  const decayed = await trained({ ...learned, learningRate: 1e-6, weightDecay: 1e4, epochs: 1 });
+  for (const [name, { data }] of tensors) {
+    if (name.endsWith('_scale')) {
+      const start = Math.fround(name.endsWith('weight_scale') ? 0.1 : 0.2);
+      const values = Array.from(data);
+      expect(
+        values.every((value) => value > 0 && value < 1 && value !== start),
+        name,
+      ).toBe(true);
+      const still = Array.from(decayed.tensors.get(name)!.data);
+      expect(
+        still.every((value) => Math.abs(value / start - 1) < 1e-3),
+        name,
+      ).toBe(true);
+    }
+    if (name.endsWith('_zero_point')) expect(Array.from(data).every(Number.isInteger), name).toBe(true);
+  }
+  // 80 images in batches of 32 are three steps of a decay of 1 % each, and more by the momentum.
+  const [before, after] = [initialWeights('conv1.weight'), decayed.tensors.get('conv1.weight')!.data];
+  expect(Math.abs(after[0]! / before[0]!)).toBeLessThan(0.98);
+  // What is not known to be at least 0 has a zero point that learns, and nothing else.
+  const learning = [...tensors.keys()].filter((name) => name.endsWith('zero_point#velocity'));
+  expect(learning).toEqual(['conv1.input_zero_point#velocity']);
+});
+
+function initialWeights(name: string): ArrayLike<number> {
+  const { parameters } = buildNetwork(task, arithmetic, 'evaluate', 1).layers;
+  const position = parameters.findIndex((parameter) => parameter.name === name);
+  return initialTensor(parameters[position]!, 1, position).data;
+}

@@ -26,6 +26,8 @@ export interface NamedFigure {
   readonly title: string;
   readonly caption: string;
   readonly svg: string;
+  /** The same for a narrow screen. */
+  readonly narrow?: string;
 }
 
 export interface FigureOptions {

@@ -6,6 +6,7 @@
 import type { Graph, Value } from '../../src/engine/graph/graph.ts';
 import type { OpAttributes, OpName } from '../../src/engine/graph/ops.ts';
 import { square, squareWindow } from '../../src/engine/graph/window.ts';
+import type { ProductError } from '../../src/multiplier/error.ts';
 import { Random } from '../../src/tensor/random.ts';
 import { f32, type HostTensor, type Shape, sizeOf, tensor } from '../../src/tensor/tensor.ts';
 
@@ -148,6 +149,17 @@ function convolutions(): Case[] {
         { differentiate: [0, 1, 4] },
       );
     };
+    const slopedByRows = (weightBits: number, activationBits: number, error: ProductError, values: HostTensor) =>
+      make(
+        'axmConv2d',
+        `${error.kind} with slopes of rows, w${weightBits}a${activationBits}, ${note}`,
+        [
+          ...[...quantised(weightBits, activationBits), values],
+          ...[activationBits, weightBits].map((bits) => floats([2 ** bits], -(2 ** (bits - 3)), 2 ** (bits - 3))),
+        ],
+        { ...axm(weightBits, activationBits), error },
+        { differentiate: [0, 1, 4] },
+      );
     return [
       make('conv2d', note, [floats(x), floats(w)], geometry, differentiable(0, 1)),
       make(
@@ -195,6 +207,9 @@ function convolutions(): Case[] {
       sloped(8, 8),
       sloped(4, 8),
       sloped(3, 5),
+      slopedByRows(8, 8, { kind: 'table' }, table),
+      slopedByRows(4, 5, { kind: 'table' }, rectangular),
+      slopedByRows(8, 8, { kind: 'removal', integer: true }, zeroOne),
       make(
         'axmConv2d',
         `mapped truncation with slopes, ${note}`,
@@ -211,20 +226,22 @@ function quantisers(): Case[] {
     const per = granularity === 'tensor' ? [] : [6];
     const scale = floats(per, 0.01, 0.012);
     const zero = constant(per, 100);
+    // Zero points of channels have no gradient.
+    const quantized = granularity === 'tensor' ? [0, 1, 2] : [0, 1];
     return [
       make(
         'quantize',
         `per ${granularity}`,
         [floats([3, 5, 6], -2, 2), scale, zero],
         { bits: 8, granularity },
-        { differentiate: [0, 1] },
+        { differentiate: quantized },
       ),
       make(
         'quantize',
         `3 bits per ${granularity}`,
         [floats([3, 5, 6], -2, 2), constant(per, 0.3), constant(per, -1)],
         { bits: 3, granularity },
-        { differentiate: [0, 1] },
+        { differentiate: quantized },
       ),
       make('dequantize', `per ${granularity}`, [codes([2, 7, 6], 8), scale, zero], { granularity }),
       make('minMax', `per ${granularity}`, [floats([4, 3, 6])], { granularity }, differentiable(0)),
@@ -254,6 +271,7 @@ function quantisers(): Case[] {
 
 export const cases: readonly Case[] = [
   make('add', '', [floats([3, 7]), floats([3, 7])], { alpha: 0.5, beta: -2 }, differentiable(0, 1)),
+  make('lookUp', 'of 3 bits', [codes([5, 7], 3), floats([8])], {}),
   make('affine', '', [floats([3, 7])], { scale: -1.5, offset: 0.25 }, differentiable(0)),
   make('scaleBy', '', [floats([3, 7]), floats([])], {}, differentiable(0, 1)),
   make('dot', '', [floats([37]), floats([37])], {}, differentiable(0, 1)),

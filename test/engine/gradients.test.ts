@@ -9,8 +9,8 @@ import type { OpAttributes, OpName } from '../../src/engine/graph/ops.ts';
 import { referenceBackend } from '../../src/engine/reference/backend.ts';
 import { forEachProduct } from '../../src/engine/reference/convolution.ts';
 import { clamp, roundHalfEven } from '../../src/engine/reference/kernel.ts';
-import { slopesOf } from '../../src/multiplier/slopes.ts';
-import { f32, type HostTensor, type Shape, tensor } from '../../src/tensor/tensor.ts';
+import { rowSlopesOf, slopesOf } from '../../src/multiplier/slopes.ts';
+import { f32, type HostTensor, type Shape, sizeOf, tensor } from '../../src/tensor/tensor.ts';
 import { type Case, cases } from './cases.ts';
 import { dropoutCases } from './dropout-cases.ts';
 import { formulaCases } from './formula-cases.ts';
@@ -90,7 +90,7 @@ describe('each straight-through rule is the derivative of its surrogate', () => 
     expect(d0).toEqual((await runCase(single, identity)).d0);
   });
 
-  test('quantize: rounding residue, zero point and the side of the clamp frozen', async () => {
+  test('quantize: rounding residue and the side of the clamp frozen', async () => {
     for (const item of cases.filter((c) => c.op === 'quantize')) {
       const { bits, granularity } = item.attributes as { bits: number; granularity: string };
       const [x, scale, zero] = item.inputs.map(({ data }) => Float64Array.from(data)) as [
@@ -100,12 +100,11 @@ describe('each straight-through rule is the derivative of its surrogate', () => 
       ];
       const per = granularity === 'tensor' ? 1 : scale.length;
       const residue = x.map((v, i) => roundHalfEven(Math.fround(v / scale[i % per]!)) - v / scale[i % per]!);
-      const surrogate = (xs: Float64Array, ss: Float64Array, at: number) => {
+      const surrogate = (xs: Float64Array, ss: Float64Array, at: number, zs = zero) => {
         const s = ss[at % per]!;
-        const z = zero[at % per]!;
-        const rounded = Math.round(x[at]! / scale[at % per]! + residue[at]!) + z;
+        const rounded = Math.round(x[at]! / scale[at % per]! + residue[at]!) + zero[at % per]!;
         const code = clamp(rounded, 0, 2 ** bits - 1);
-        return code === rounded ? xs[at]! + residue[at]! * s : (code - z) * s;
+        return code === rounded ? xs[at]! + residue[at]! * s : (code - zs[at % per]!) * s;
       };
       const found = await runCase(double, item);
       const weights = (await weightsOf(item)) as Float64Array;
@@ -123,6 +122,11 @@ describe('each straight-through rule is the derivative of its surrogate', () => 
         derivative(scale, c, (data) => x.reduce((sum, _v, i) => sum + weights[i]! * surrogate(x, data, i), 0)),
       );
       expect(relativeError(found.d1!, Float32Array.from(dscale))).toBeLessThan(1e-4);
+      if (granularity !== 'tensor') continue;
+      const whole = (zs: Float64Array) => x.reduce((sum, _v, i) => sum + weights[i]! * surrogate(x, scale, i, zs), 0);
+      const dzero = derivative(zero, 0, whole);
+      expect(Math.abs(dzero)).toBeGreaterThan(bits === 3 ? 0.01 : -1);
+      expect(Math.abs(found.d2![0]! - dzero)).toBeLessThan(1e-4 * Math.max(1, Math.abs(dzero)));
     }
   });
 
@@ -174,70 +178,90 @@ describe('each straight-through rule is the derivative of its surrogate', () => 
 describe('axmConv2d with slopes', () => {
   const geometries = cases.filter(({ name }) => name.startsWith('axmConv2d: error table with slopes, w3a5'));
 
-  test('is the derivative in operands and scales where slopes are derivatives: of an error 2wx − 3w + x + 5', async () => {
-    for (const given of geometries) {
-      const error = (w: number, x: number) => 2 * w * x - 3 * w + x + 5;
-      const table = Int32Array.from({ length: 256 }, (_, pair) => error(pair >> 5, pair & 31));
-      const { weight, activation } = slopesOf(table, 3, 5, { weights: 1, activations: 2 });
-      const item = {
-        ...given,
-        differentiate: [0, 1, 2, 4],
-        inputs: [
-          ...given.inputs.slice(0, 6),
-          tensor('i32', [8, 32], table),
-          f32([8, 32], weight),
-          f32([8, 32], activation),
-        ],
-      };
-      const found = await runCase(double, item);
-      const [x, w, xScale, xZero, wScale, wZero] = Array.from({ length: 6 }, (_, k) =>
-        Float64Array.from(item.inputs[k]!.data),
-      ) as [Float64Array, Float64Array, Float64Array, Float64Array, Float64Array, Float64Array];
-      const outputs = wScale.length;
-      const [xShape, wShape] = item.inputs.map(({ shape }) => shape) as [Shape, Shape];
-      const yShape = convOutputShape(xShape, wShape, item.attributes as OpAttributes['axmConv2d']);
-      const r = cotangentOf(yShape, 0).data;
-      // Values, not codes, are the variables: v = (q − zero)·scale.
-      const values = [
-        x.map((q) => (q - xZero[0]!) * xScale[0]!),
-        w.map((q, at) => (q - wZero[at % outputs]!) * wScale[at % outputs]!),
-        xScale,
-        wScale,
-      ] as const;
-      const scalar = ([xs, ws, sx, sw]: readonly Float64Array[]) => {
-        let sum = 0;
-        forEachProduct(xShape, wShape, item.attributes as OpAttributes['axmConv2d'], (xi, wi, oi) => {
-          const o = oi % outputs;
-          const xq = xs![xi]! / sx![0]! + xZero[0]!;
-          const wq = ws![wi]! / sw![o]! + wZero[o]!;
-          sum += r[oi]! * (ws![wi]! * xs![xi]! + sx![0]! * sw![o]! * error(wq, xq));
-        });
-        return sum;
-      };
-      for (const [variable, name] of ['d0', 'd1', 'd2', 'd4'].entries()) {
-        const analytic = found[name]!;
-        const picked = Array.from({ length: Math.min(8, analytic.length) }, (_, k) =>
-          Math.floor((k * analytic.length) / Math.min(8, analytic.length)),
-        );
-        const numeric = picked.map((at) => {
-          const step = 1e-5 * values[variable]!.reduce((most, v) => Math.max(most, Math.abs(v)), 0);
-          const moved = (by: number) =>
-            scalar(values.map((value, k) => (k === variable ? value.with(at, value[at]! + by) : value)));
-          return (moved(step) - moved(-step)) / (2 * step);
-        });
-        const gap = relativeError(
-          Float32Array.from(picked, (at) => analytic[at]!),
-          Float32Array.from(numeric),
-        );
-        expect(gap, `${item.name}, ${name}`).toBeLessThan(2e-5);
+  test.each(['pair', 'row'] as const)(
+    'by %s is the derivative in operands and scales where slopes are derivatives: of an error 2wx − 3w + x + 5',
+    async (per) => {
+      for (const given of geometries) {
+        const error = (w: number, x: number) => 2 * w * x - 3 * w + x + 5;
+        const table = Int32Array.from({ length: 256 }, (_, pair) => error(pair >> 5, pair & 31));
+        const { weight, activation } =
+          per === 'row' ? rowSlopesOf(table, 3, 5) : slopesOf(table, 3, 5, { weights: 1, activations: 2 });
+        const shapes =
+          per === 'row'
+            ? [[32], [8]]
+            : [
+                [8, 32],
+                [8, 32],
+              ];
+        const item = {
+          ...given,
+          differentiate: [0, 1, 2, 4],
+          inputs: [
+            ...given.inputs.slice(0, 6),
+            tensor('i32', [8, 32], table),
+            f32(shapes[0]!, weight),
+            f32(shapes[1]!, activation),
+          ],
+        };
+        const found = await runCase(double, item);
+        const [x, w, xScale, xZero, wScale, wZero] = Array.from({ length: 6 }, (_, k) =>
+          Float64Array.from(item.inputs[k]!.data),
+        ) as [Float64Array, Float64Array, Float64Array, Float64Array, Float64Array, Float64Array];
+        const outputs = wScale.length;
+        const [xShape, wShape] = item.inputs.map(({ shape }) => shape) as [Shape, Shape];
+        const yShape = convOutputShape(xShape, wShape, item.attributes as OpAttributes['axmConv2d']);
+        const r = cotangentOf(yShape, 0).data;
+        // Values, not codes, are the variables: v = (q − zero)·scale.
+        const values = [
+          x.map((q) => (q - xZero[0]!) * xScale[0]!),
+          w.map((q, at) => (q - wZero[at % outputs]!) * wScale[at % outputs]!),
+          xScale,
+          wScale,
+        ] as const;
+        const scalar = ([xs, ws, sx, sw]: readonly Float64Array[]) => {
+          let sum = 0;
+          forEachProduct(xShape, wShape, item.attributes as OpAttributes['axmConv2d'], (xi, wi, oi) => {
+            const o = oi % outputs;
+            const xq = xs![xi]! / sx![0]! + xZero[0]!;
+            const wq = ws![wi]! / sw![o]! + wZero[o]!;
+            sum += r[oi]! * (ws![wi]! * xs![xi]! + sx![0]! * sw![o]! * error(wq, xq));
+          });
+          return sum;
+        };
+        for (const [variable, name] of ['d0', 'd1', 'd2', 'd4'].entries()) {
+          const analytic = found[name]!;
+          const picked = Array.from({ length: Math.min(8, analytic.length) }, (_, k) =>
+            Math.floor((k * analytic.length) / Math.min(8, analytic.length)),
+          );
+          const numeric = picked.map((at) => {
+            const step = 1e-5 * values[variable]!.reduce((most, v) => Math.max(most, Math.abs(v)), 0);
+            const moved = (by: number) =>
+              scalar(values.map((value, k) => (k === variable ? value.with(at, value[at]! + by) : value)));
+            return (moved(step) - moved(-step)) / (2 * step);
+          });
+          const gap = relativeError(
+            Float32Array.from(picked, (at) => analytic[at]!),
+            Float32Array.from(numeric),
+          );
+          expect(gap, `${item.name}, ${name}`).toBeLessThan(2e-5);
+        }
       }
-    }
-  });
+    },
+  );
 
-  test('is the straight-through estimator where the slopes are zero', async () => {
+  test.each([
+    [
+      'pair',
+      [
+        [8, 32],
+        [8, 32],
+      ],
+    ],
+    ['row', [[32], [8]]],
+  ] as const)('by %s is the straight-through estimator where the slopes are zero', async (_, shapes) => {
     for (const item of geometries) {
-      const nothing = f32([8, 32], new Float32Array(256));
-      const found = await runCase(double, { ...item, inputs: [...item.inputs.slice(0, 7), nothing, nothing] });
+      const nothing = shapes.map((shape) => f32(shape, new Float32Array(sizeOf(shape))));
+      const found = await runCase(double, { ...item, inputs: [...item.inputs.slice(0, 7), ...nothing] });
       const expected = await runCase(double, { ...item, inputs: item.inputs.slice(0, 7) });
       for (const [name, data] of Object.entries(expected))
         expect(relativeError(found[name]!, data), name).toBeLessThan(1e-7);

@@ -187,6 +187,7 @@ function elementwise(): Case[] {
     return [
       one('add', [floats([count]), floats([count])], { alpha: 0.5, beta: -2 }, [0, 1]),
       one('affine', [floats([count])], { scale: -1.5, offset: 0.25 }, [0]),
+      one('lookUp', [codes([count], 8), floats([256])], {}, []),
       one('scaleBy', [floats([count]), floats([])], {}, [0, 1]),
       one('relu', [floats([count])], {}, [0]),
       one('clampStraightThrough', [floats([count])], { low: 0, high: 0.5 }, [0]),

@@ -64,6 +64,9 @@ interface Options {
   readonly json?: boolean;
 }
 
+/** A sweep has rivals of its own: exact multipliers are trials of it. */
+const trialPhases = phases.filter((phase) => phase !== 'rivals');
+
 export function defineSweep(command: Command, services: Services): void {
   const option = (flags: string, help: string, group: string, values?: string, usual?: string) =>
     new Option(flags, describeOption({ help, values, default: usual })).helpGroup(group);
@@ -149,7 +152,7 @@ export function defineSweep(command: Command, services: Services): void {
     .addOption(option('--report', 'make the results anew from what is done; train nothing', 'Output:'))
     .addOption(option('--quiet', 'only the table at the end', 'Output:'))
     .addOption(option('--json', 'only the results as one JSON object; progress goes to the error stream', 'Output:'));
-  addSettings(command, settingsOfPhases(phases), true);
+  addSettings(command, settingsOfPhases(trialPhases), true);
   addDeviceOptions(command, devices);
   addTrainingOptions(command);
   command.action((folder: string) => work(folder, command, services));
@@ -234,7 +237,7 @@ async function planOf(
   const { over, config, cheapest, rivals, halving } = command.opts<Options>();
   const { hasSweep } = await import('../../flow/sweep/folder.ts');
   // The file of --config is a plan here, which is read already.
-  const settings = readSettings(command, settingsOfPhases(phases), true);
+  const settings = readSettings(command, settingsOfPhases(trialPhases), true);
   const isPlan = over !== undefined || config !== undefined || cheapest === true;
   if (!isPlan && hasSweep(folder)) return goingOn(folder, settings, halving ?? rivals);
   const { mergeSettings } = await import('../../flow/settings/config.ts');

@@ -117,7 +117,8 @@ export const gradientRules: { readonly [K in OpName]?: Rule<K> } = {
    * that product and an error with these slopes at the codes q = v/scale + zero. The structure has its true derivative,
    * and so have the scales that multiply the error: Σ g·(y − exact)/scale, where Σ g·exact per channel is Σ dw·w
    * because the product is linear in w. With slopes a scale also moves the codes, ∂q/∂scale = −v/scale²: less Σ
-   * v·dv/scale with dv what the operand v got through the error.
+   * v·dv/scale with dv what the operand v got through the error. Slopes by codes move the other operand: the sums are
+   * those of exact products with it.
    */
   axmConv2d: (node, [g], graph, wanted) => {
     const [xq, wq, xScale, xZero, wScale, wZero, , weightSlopes, activationSlopes] = node.inputs;
@@ -125,8 +126,9 @@ export const gradientRules: { readonly [K in OpName]?: Rule<K> } = {
     const geometry = convGeometryOf(node.attributes);
     const x = graph.apply1('dequantize', [xq!, xScale!, xZero!], { granularity: 'tensor' });
     const w = graph.apply1('dequantize', [wq!, wScale!, wZero!], { granularity: 'channel' });
-    const dx = graph.apply1('conv2dInputGradient', [g!, w], { ...geometry, inputShape: xq!.shape });
-    const [dw, dm] = wanted[6] ? ofStructure() : [exactWeightGradient()];
+    if (weightSlopes?.shape.length === 1) return throughRows(weightSlopes, activationSlopes!);
+    const dx = inputGradient(w);
+    const [dw, dm] = wanted[6] ? ofStructure() : [weightGradient(x)];
     if (error.kind === 'none') return [dx, dw];
     if (!weightSlopes || !activationSlopes) {
       const ofError = graph.apply1('channelDotDifference', [g!, node.outputs[0]!, dw!, w], {});
@@ -145,8 +147,26 @@ export const gradientRules: { readonly [K in OpName]?: Rule<K> } = {
       const operands = [g!, xq!, wq!, xScale!, xZero!, wScale!];
       return graph.apply('axmConv2dGradients', operands, { ...geometry, weightBits, activationBits });
     }
-    function exactWeightGradient(): Value {
-      return graph.apply1('conv2dWeightGradient', [x, g!], { ...geometry, weightShape: wq!.shape });
+    /** With Σ dx·x in place of what x got through the error: less Σ g·exact, which is Σ dw·w less w's share. */
+    function throughRows(ofActivations: Value, ofWeights: Value): (Value | undefined)[] {
+      const dx = inputGradient(moved(w, wq!, ofWeights, wScale!));
+      const dw = weightGradient(moved(x, xq!, ofActivations, xScale!));
+      const ofWeightScales = graph.apply1('channelDotDifference', [g!, node.outputs[0]!, dw, w], {});
+      const ofInputScale = add(sum(ofWeightScales), add(dot(dw, w), dot(dx, x), -1), 1);
+      return [dx, dw, over(ofInputScale, xScale!), undefined, over(ofWeightScales, wScale!), undefined];
+    }
+    /** value + scale·slopes[code] */
+    function moved(value: Value, codes: Value, slopes: Value, scale: Value): Value {
+      const slope = graph.apply1('lookUp', [codes, slopes], {});
+      const of = input(0).plus(input(2).times(input(1)));
+      const attributes = { name: 'moved operand', shape: value.shape, outputs: [{ of, per: 'element' }] } as const;
+      return graph.apply1('formula', [value, slope, scale], attributes);
+    }
+    function inputGradient(weight: Value): Value {
+      return graph.apply1('conv2dInputGradient', [g!, weight], { ...geometry, inputShape: xq!.shape });
+    }
+    function weightGradient(input: Value): Value {
+      return graph.apply1('conv2dWeightGradient', [input, g!], { ...geometry, weightShape: wq!.shape });
     }
     function sum(value: Value): Value {
       return graph.apply1('sum', [value], {});

@@ -135,6 +135,7 @@ const ofOtherTypes: ReadonlySet<OpName> = new Set<OpName>([
     'mixImages',
     'imageToFloat',
     'dequantize',
+    'lookUp',
   ] as const),
   ...(['softmaxCrossEntropy', 'softmaxCrossEntropyGradient', 'dropout'] as const),
   ...(['axmConv2d', 'axmConv2dGradients', 'axmErrorWeightGradient', 'axmErrorInputGradient'] as const),
@@ -302,6 +303,12 @@ const inference: { readonly [K in OpName]: Infer<K> } = {
     expectScale('dequantize', inputs, inputs[0]!, granularity, 1);
     return [f32(inputs[0]!.shape)];
   },
+  lookUp: (inputs) => {
+    const [codes, table] = inputs;
+    const fits = codes!.dtype === 'u8' && table!.dtype === 'f32' && table!.shape.length === 1;
+    expect('lookUp', fits && table!.shape[0]! <= 256, inputs, 'u8 codes and a table f32 [n] of at most 256 values');
+    return [f32(codes!.shape)];
+  },
   axmConv2d: (inputs, attributes) => {
     const [x, w, xScale, xZero, wScale, wZero, error, ...slopes] = inputs;
     const { weightBits, activationBits } = attributes;
@@ -319,12 +326,13 @@ const inference: { readonly [K in OpName]: Infer<K> } = {
         ? error === undefined
         : error !== undefined && sameShape(error.shape, errorShape)) &&
       (slopes.length === 0 || slopes.length === 2) &&
-      slopes.every(({ shape }) => sameShape(shape, pairs));
+      (slopes.every(({ shape }) => sameShape(shape, pairs)) ||
+        slopes.every(({ shape }, at) => sameShape(shape, [2 ** (at === 0 ? activationBits : weightBits)])));
     expect(
       'axmConv2d',
       fits,
       inputs,
-      `u8 codes, scalars for x, [O] for w, the error (${attributes.error.kind}) ${formatShape(errorShape)}, no or two tables of slopes`,
+      `u8 codes, scalars for x, [O] for w, the error (${attributes.error.kind}) ${formatShape(errorShape)}, no or two tables of slopes, by pairs or by codes`,
     );
     return inferConv('axmConv2d', inputs, attributes);
   },

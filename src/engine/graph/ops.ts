@@ -199,12 +199,15 @@ export interface OpAttributes {
   quantizeGradient: { readonly bits: number; readonly granularity: Granularity };
   /** (codes, scale, zero) → f32 (q − zero)·scale. */
   dequantize: { readonly granularity: Granularity };
+  /** (codes u8, table f32 [n]) → f32 table[code]; codes are below n, which is at most 256. */
+  lookUp: None;
   /**
    * (xq, wq, xScale [], xZero [], wScale [O], wZero [O], error?, weightSlopes?, activationSlopes?) → f32 [N,OH,OW,O]
    * = xScale·wScale[o]·Σ_valid taps ((wq − wZero[o])·(xq − xZero) + E(wq, xq)). A padded tap contributes nothing.
-   * The slopes of the error, ∂E/∂w and ∂E/∂x per pair of codes (f32 [2^weightBits, 2^activationBits], both or neither),
-   * are for the backward pass alone: with them the operands' gradients go through the error, without them they are
-   * those of the exact product.
+   * The slopes of the error, ∂E/∂w and ∂E/∂x, both or neither, per pair of codes (f32 [2^weightBits,
+   * 2^activationBits]) or per code of the other operand (∂E/∂w: [2^activationBits], ∂E/∂x: [2^weightBits]), are for the
+   * backward pass alone: with them the operands' gradients go through the error, without them they are those of the
+   * exact product.
    */
   axmConv2d: AxmConvAttributes;
   /**

@@ -29,7 +29,14 @@ function learnedRange(min: number, max: number, upper: number, lower: number, bi
 }
 
 export const quantization: Kernels<
-  'clipSearch' | 'rangeToScale' | 'clipScale' | 'clipScaleGradient' | 'quantize' | 'quantizeGradient' | 'dequantize'
+  | 'clipSearch'
+  | 'rangeToScale'
+  | 'clipScale'
+  | 'clipScaleGradient'
+  | 'quantize'
+  | 'quantizeGradient'
+  | 'dequantize'
+  | 'lookUp'
 > = {
   clipSearch: ([x, min, max], [factor], { bits, granularity, steps, shrink, exponent }) => {
     const count = groups(x!, granularity);
@@ -98,6 +105,9 @@ export const quantization: Kernels<
       sums[at]! += g!.data[i]! * (code - zero!.data[at]! - (inside ? ratio : 0));
     }
     dscale!.data.set(sums);
+  },
+  lookUp: ([codes, table], [x]) => {
+    for (let i = 0; i < x!.data.length; i++) x!.data[i] = table!.data[codes!.data[i]!]!;
   },
   dequantize: ([codes, scale, zero], [x], { granularity }) => {
     const count = groups(codes!, granularity);

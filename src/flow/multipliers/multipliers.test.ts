@@ -43,6 +43,12 @@ test('the difference-based gradient gives approximate layers the slopes of their
   }
 });
 
+test('the gradient by rows gives one slope for each weight and each activation', () => {
+  const multiplier = recovering(false, { gradient: 'rows' }).multiplierOf('conv1');
+  const ascending = Float32Array.from({ length: 16 }, (_, code) => code);
+  expect(multiplier).toMatchObject({ slopes: { per: 'row', weight: ascending, activation: ascending } });
+});
+
 test('the straight-through gradient leaves multipliers without slopes', () => {
   expect(recovering(false, {}).multiplierOf('conv1')).not.toHaveProperty('slopes');
 });

@@ -5,7 +5,7 @@ import type { Graph, Value } from '../../engine/graph/graph.ts';
 import { referenceBackend } from '../../engine/reference/backend.ts';
 import { wasmBackend } from '../../engine/wasm/runtime/backend.ts';
 import { type Multiplier, multiplierError } from '../../multiplier/multiplier.ts';
-import { slopesOf } from '../../multiplier/slopes.ts';
+import { rowSlopesOf, slopesOf } from '../../multiplier/slopes.ts';
 import { columnStructure, expandTheta } from '../../multiplier/structure.ts';
 import { findModel } from '../../nn/models/registry.ts';
 import { initialTensor } from '../../nn/parameters.ts';
@@ -109,6 +109,13 @@ test.each([
       slopes: slopesOf(multiplierError({ kind: 'removal', removed }, bits), 8, 6, { weights: 4, activations: 4 }),
     },
   ],
+  [
+    'truncation with slopes of rows',
+    {
+      ...{ kind: 'removal', removed },
+      slopes: rowSlopesOf(multiplierError({ kind: 'removal', removed }, bits), 8, 6),
+    },
+  ],
   ['exact', { kind: 'exact' }],
 ] as [string, Multiplier][])('the step of a %s passes at the sizes of its batches', async (_, multiplier) => {
   const arithmetic = arithmeticOf(multiplier);
@@ -151,6 +158,14 @@ test.each([
   ['axmConv2dGradients', structure, 0, /^layer \S+: weight gradient \d+ of the training step is/],
   ['axmConv2dGradients', structure, 1, /^layer \S+: the structure's gradient in the training step adds up to/],
   ['conv2dWeightGradient', { kind: 'removal', removed }, 0, /^layer \S+: weight gradient \d+ of the training step is/],
+  [
+    'conv2dWeightGradient',
+    {
+      ...{ kind: 'removal', removed },
+      slopes: rowSlopesOf(multiplierError({ kind: 'removal', removed }, bits), 8, 6),
+    },
+    ...([0, /^layer \S+: weight gradient \d+ of the training step is/] as const),
+  ],
 ] as const)('a wrong gradient stops it too: %s', async (op, multiplier, output, message) => {
   const arithmetic = arithmeticOf(multiplier as Multiplier);
   const backend = wrong(wasmBackend({ threads: 1 }), (value, data) => {

@@ -97,6 +97,8 @@ interface WeightGradient {
   readonly g: Value;
   readonly dw: Value;
   readonly slopes: Value | undefined;
+  /** Whether the exact product's gradient is in the sum, beside what goes through slopes. */
+  readonly exact: boolean;
   /** ∂L/∂m, of a structure. */
   readonly dm: Value | undefined;
 }
@@ -184,19 +186,24 @@ function layersOf(graph: Graph, products: readonly Product[]): Layer[] {
 }
 
 function weightGradients(graph: Graph, { inputs: [xq, wq], label }: Node<'axmConv2d'>): WeightGradient[] {
-  const isCodes = (value: Value): boolean =>
-    value.source.kind === 'node' && value.source.node.op === 'dequantize' && value.source.node.inputs[0] === xq;
   return graph.nodes.flatMap((node: Node<OpName>): WeightGradient[] => {
     if (node.label !== label) return [];
     const [a, b, c, , slopes] = node.inputs;
     const ofCodes = b === xq && c === wq;
     const [dw, dm] = node.outputs;
-    if (node.op === 'axmConv2dGradients' && ofCodes) return [{ g: a!, dw: dw!, dm, slopes: undefined }];
-    if (node.op === 'axmErrorWeightGradient' && ofCodes) return [{ g: a!, dw: dw!, dm: undefined, slopes }];
-    if (node.op === 'conv2dWeightGradient' && isCodes(a!))
-      return [{ g: b!, dw: dw!, dm: undefined, slopes: undefined }];
-    return [];
+    const of = { dw: dw!, dm: undefined, slopes: undefined, exact: true };
+    if (node.op === 'axmConv2dGradients' && ofCodes) return [{ ...of, g: a!, dm }];
+    if (node.op === 'axmErrorWeightGradient' && ofCodes) return [{ ...of, g: a!, slopes, exact: false }];
+    if (node.op !== 'conv2dWeightGradient') return [];
+    // The activations, or those moved by slopes of rows.
+    const moved = madeBy(a!, 'formula')?.inputs ?? [a!];
+    if (madeBy(moved[0]!, 'dequantize')?.inputs[0] !== xq) return [];
+    return [{ ...of, g: b!, slopes: moved[1] && madeBy(moved[1], 'lookUp')!.inputs[1] }];
   });
+}
+
+function madeBy({ source }: Value, op: OpName): Node<OpName> | undefined {
+  return source.kind === 'node' && source.node.op === op ? source.node : undefined;
 }
 
 type Read = (value: Value) => Promise<TensorData>;
@@ -205,16 +212,17 @@ async function checkGradient(
   layer: string,
   node: Node<'axmConv2d'>,
   operands: readonly TensorData[],
-  { g: gradient, dw: result, slopes, dm }: WeightGradient,
+  { g: gradient, dw: result, slopes, exact, dm }: WeightGradient,
   read: Read,
 ): Promise<void> {
   const [x, w, xScale, xZero, wScale, wZero, y] = operands as readonly [TensorData, ...TensorData[]] & TensorData[];
   const [g, dw] = [await read(gradient), await read(result)];
   const slope = slopes && (await read(slopes));
   const { activationBits } = node.attributes;
-  const factor = slope
-    ? (wAt: number, xAt: number) => xScale![0]! * slope[(w![wAt]! << activationBits) | x[xAt]!]!
-    : (_: number, xAt: number) => xScale![0]! * (x[xAt]! - xZero![0]!);
+  const byPairs = slopes?.shape.length === 2;
+  const slopeAt = (wAt: number, xAt: number) => slope![(byPairs ? w![wAt]! << activationBits : 0) | x[xAt]!]!;
+  const factor = (wAt: number, xAt: number) =>
+    xScale![0]! * ((exact ? x[xAt]! - xZero![0]! : 0) + (slope ? slopeAt(wAt, xAt) : 0));
   const random = new Random(2, streams.sample);
   for (let k = 0; k < Math.min(GRADIENTS_PER_LAYER, dw.length); k++) {
     const at = k === 0 ? dw.length - 1 : random.integer(dw.length);

@@ -84,17 +84,17 @@ export async function observe(context: Calibrated, session: Session): Promise<vo
     const seen = inputs.get(name)!;
     const options = { percentile, holdsZero };
     const ofInput = { ...options, bits: activations };
-    // The moving average goes on from what it has come to.
-    const extremes = observer === 'moving-average' ? seen.average! : seen;
-    const around = holdsZero ? { min: Math.min(extremes.min, 0), max: Math.max(extremes.max, 0) } : extremes;
     if (quantizer === 'steps') {
       writeSteps(session, name, 'input', [inputStart(observer, seen, ofInput)], []);
     } else {
       const chosen = observedRange(observer, seen, ofInput);
+      // The moving average goes on from what it has come to.
+      const extremes = observer === 'moving-average' ? seen.average! : seen;
+      const around = holdsZero ? { min: Math.min(extremes.min, 0), max: Math.max(extremes.max, 0) } : extremes;
       writeQuantizer(session, name, 'input', activations, [{ chosen, extremes: around }], []);
+      session.write(stateName(name, 'input', 'min'), f32([], [around.min]));
+      session.write(stateName(name, 'input', 'max'), f32([], [around.max]));
     }
-    session.write(stateName(name, 'input', 'min'), f32([], [around.min]));
-    session.write(stateName(name, 'input', 'max'), f32([], [around.max]));
 
     const weight = await session.read(`${name}.weight`);
     const channels = configuration.channelwise ? weight.shape.at(-1)! : 1;

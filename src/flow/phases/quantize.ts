@@ -6,6 +6,7 @@ import type { Session } from '../../engine/backend.ts';
 import { exactMultiplier } from '../../multiplier/multiplier.ts';
 import { exactPower } from '../../multiplier/power.ts';
 import { findBatchNorms } from '../../quant/fold.ts';
+import { stateName, statesOf } from '../../quant/quantized.ts';
 import type { HostTensor } from '../../tensor/tensor.ts';
 import { evaluator } from '../../train/evaluation.ts';
 import { buildNetwork, type QuantizedArithmetic } from '../../train/task.ts';
@@ -96,9 +97,21 @@ function givenQuantizers(context: RunContext): ReadonlyMap<string, HostTensor> |
   const path = inFolder(context, files.quantizers);
   const { states, arithmetic } = loadQuantizers(verifiedBytes(context.folder, record, files.quantizers), path);
   const isFolded = foldedBatchNorms(context).size > 0;
-  if (arithmetic === describeQuantizers(context) && !isFolded) return states;
+  if (arithmetic === describeQuantizers(context) && !isFolded) return ofQuantizer(context, states);
   const other = isFolded ? 'a network whose batch norms are not folded' : 'other operand widths or scales';
   const text = `the quantisers of the checkpoint are for ${other}; the network is calibrated anew`;
   context.listener({ kind: 'note', text });
   return undefined;
+}
+
+/** Of what came with the network what the run's quantisers have. */
+function ofQuantizer(
+  { configuration, layers }: RunContext,
+  states: ReadonlyMap<string, HostTensor>,
+): ReadonlyMap<string, HostTensor> {
+  const { quantizer } = configuration.quantize;
+  const wanted = (['weight', 'input'] as const).flatMap((operand) =>
+    statesOf(quantizer, operand).flatMap((state) => layers.map(({ name }) => stateName(name, operand, state))),
+  );
+  return new Map([...states].filter(([name]) => wanted.includes(name)));
 }

@@ -6,9 +6,9 @@ import { multiplierFigures, type NamedFigure, operandsFigure } from '../../workb
 import { multiplierFiles } from '../../workbench/files.ts';
 import { readTables } from '../multipliers/mapped.ts';
 import { initialTheta, kindsIn, structureOfRun } from '../multipliers/multipliers.ts';
-import { curvesFigure, thetaFigure } from '../results/figures.ts';
+import { curvesFigure, frontFigure, thetaFigure } from '../results/figures.ts';
 import { runPage } from '../results/page.ts';
-import { summarize } from '../results/summarize.ts';
+import { frontsOf, summarize } from '../results/summarize.ts';
 import type { Asked } from '../run/context.ts';
 import { files, type RunFolder } from '../run/folder.ts';
 import { verifiedBytes } from '../run/manifest.ts';
@@ -38,7 +38,9 @@ async function runFigures(context: RunFolder): Promise<NamedFigure[]> {
   const { configuration } = context;
   const structure = structureOfRun(configuration);
   const theta = await thetaFigure(records, initialTheta(configuration, structure), structure, kindsIn(context));
-  return [...(records.length > 0 ? [await curvesFigure(records)] : []), ...(theta ? [theta] : [])];
+  const fronts: NamedFigure[] = [];
+  for (const one of frontsOf(context.folder, context.manifest)) fronts.push(await frontFigure(one));
+  return [...fronts, ...(records.length > 0 ? [await curvesFigure(records)] : []), ...(theta ? [theta] : [])];
 }
 
 async function figuresOfMultipliers({ folder, manifest }: RunFolder) {

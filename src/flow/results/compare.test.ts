@@ -6,7 +6,7 @@ import { UserError } from '../../tensor/errors.ts';
 import { sha256 } from '../../tensor/files.ts';
 import { MANIFEST_VERSION, type Manifest, writeManifest } from '../run/manifest.ts';
 import { type ConfigurationInput, parseConfiguration } from '../settings/config.ts';
-import { commonMeasure, compareRuns } from './compare.ts';
+import { commonKind, compareRuns } from './compare.ts';
 
 const parent = mkdtempSync(join(tmpdir(), 'tram-compare-'));
 afterAll(() => rmSync(parent, { recursive: true }));
@@ -57,8 +57,8 @@ test('a run is named by its λ or its multiplier and counts with its last stage 
     ['λ = 2', 'explored', 0.6, 0.5],
     ['drum:8x8', undefined, undefined, 0.5],
   ]);
-  expect(commonMeasure(runs)).toBe('gateCost');
-  expect(commonMeasure(runs.slice(0, 2))).toBe('power');
+  expect(commonKind(runs)).toBe('gates');
+  expect(commonKind(runs.slice(0, 2))).toBe('modelled');
 });
 
 test('runs of the same λ are told apart by the ends of their paths, a folder given twice counts once', () => {

@@ -3,17 +3,20 @@
 // it.
 
 import { resolve, sep } from 'node:path';
+import { type PowerKind, powerKinds } from '../../report/front.ts';
 import { UserError } from '../../tensor/errors.ts';
+import { sha256 } from '../../tensor/files.ts';
 import { given } from '../../tensor/given.ts';
+import type { OperandBits } from '../../workbench/import.ts';
+import type { Technology } from '../../workbench/synthesised-power.ts';
+import { synthesisedExact, synthesisedNetwork } from '../multipliers/synthesised.ts';
+import { widthName } from '../multipliers/widths.ts';
 import { requireIntact } from '../run/integrity.ts';
 import { type MultiplierRecord, readManifest, stageResultOf } from '../run/manifest.ts';
 import type { StageResult } from '../run/stages.ts';
 import { approximateShare } from '../settings/layers.ts';
 import { phasesOf } from '../settings/phases.ts';
-
-/** The two measures of what multiplying costs; they never share an axis or a column. */
-export const measures = ['power', 'gateCost'] as const;
-export type Measure = (typeof measures)[number];
+import { type Rival, type Rivals, readRivals } from './rivals.ts';
 
 /**
  * Errors of a run's multipliers over all operand pairs: means over the multiplications, and the largest distance of
@@ -33,6 +36,10 @@ export interface ComparedRun {
   readonly label: string;
   readonly data: string;
   readonly model: string;
+  readonly seed: number;
+  /** The same for runs that differ in their seed at most: hashes of the data and the model, and of all settings. */
+  readonly task: string;
+  readonly settings: string;
   readonly weightBits: number;
   readonly activationBits: number;
   /** The share of the network's multiplications that power, gate cost and errors are those of. */
@@ -49,8 +56,21 @@ export interface ComparedRun {
   readonly power?: StageResult & { readonly power: number };
   /** The last stage with a netlist of known gate cost. */
   readonly gateCost?: StageResult & { readonly gateCost: number };
+  /** Synthesised power, where the run has it or it was asked for (synthesizeRuns). */
+  readonly synthesised?: ComparedSynthesis;
+  /** Exact multipliers of fewer bits, where the run measured them. */
+  readonly rivals?: readonly Rival[];
   /** Where multipliers were mapped or given. */
   readonly errors?: ComparedErrors;
+}
+
+/** Synthesised power relative to the exact 8×8 multiplier, in one library. */
+export interface ComparedSynthesis {
+  readonly library: string;
+  /** Of the run's multipliers, mean over their multiplications; null where one is known by its table alone. */
+  readonly power: number | null;
+  /** Of exact multipliers by their widths, as 4×5: the run's own and its rivals'. */
+  readonly exact: Readonly<Record<string, number>>;
 }
 
 /** Reads the runs, each folder once; a UserError names one that has neither measure yet. */
@@ -71,10 +91,50 @@ function aimOf({ lambda, powerTarget, maxLoss }: Omit<ComparedRun, 'label'>): st
   return targets.length === 0 ? `λ = ${lambda}` : targets.join(', ');
 }
 
-/** The measure that most of the runs have, gate cost at a tie: what one picture can show of them. */
-export function commonMeasure(runs: readonly ComparedRun[]): Measure {
-  const count = (measure: Measure) => runs.filter((run) => run[measure] !== undefined).length;
-  return count('power') > count('gateCost') ? 'power' : 'gateCost';
+/** The run's last result with this kind of power, and that power. */
+export function resultBy(
+  run: Omit<ComparedRun, 'label'>,
+  kind: PowerKind,
+): { readonly accuracy: number; readonly power: number } | undefined {
+  const { power, gateCost, synthesised, stages } = run;
+  if (kind === 'modelled') return power;
+  if (kind === 'gates') return gateCost && { accuracy: gateCost.accuracy, power: gateCost.gateCost };
+  const last = stages.findLast(({ stage }) => stage === 'recovered' || stage === 'mapped');
+  const own = synthesised?.power ?? undefined;
+  return last && own !== undefined ? { accuracy: last.accuracy, power: own } : undefined;
+}
+
+/**
+ * The kind of power that most of the runs have: what one picture can show of them. At a tie synthesised before gates
+ * before modelled.
+ */
+export function commonKind(runs: readonly ComparedRun[]): PowerKind {
+  const count = (kind: PowerKind) => runs.filter((run) => resultBy(run, kind) !== undefined).length;
+  return powerKinds.toReversed().reduce((best, kind) => (count(kind) > count(best) ? kind : best));
+}
+
+/** The runs with the synthesised power of their multipliers and rivals in a technology. Takes seconds for each. */
+export async function synthesizeRuns(
+  runs: readonly ComparedRun[],
+  technology: Technology,
+): Promise<readonly ComparedRun[]> {
+  const synthesised: ComparedRun[] = [];
+  for (const run of runs) synthesised.push({ ...run, synthesised: await synthesisOf(run, technology) });
+  return synthesised;
+}
+
+async function synthesisOf(
+  { folder, rivals = [], weightBits: weights, activationBits: activations }: ComparedRun,
+  technology: Technology,
+): Promise<ComparedSynthesis> {
+  const { phases: done, inputs } = readManifest(folder);
+  const macs = new Map(inputs.layers.map((layer) => [layer.name, layer.macs]));
+  const power = done.map && (await synthesisedNetwork(folder, done.map, macs, technology));
+  const exact: Record<string, number> = {};
+  for (const bits of [{ weights, activations }, ...rivals.map((rival) => rival.bits)]) {
+    exact[widthName(bits)] = await synthesisedExact(bits, technology);
+  }
+  return { library: (await technology.reference()).library, power: power ?? null, exact };
 }
 
 /**
@@ -109,11 +169,16 @@ function readRun(folder: string): Omit<ComparedRun, 'label'> {
     );
   }
   const multipliers = done.map?.multipliers ?? [];
+  const beside = done.rivals && phasesOf(configuration).includes('rivals') ? readRivals(folder) : undefined;
+  const { seed, ...settings } = configuration;
   const macs = new Map(inputs.layers.map((layer) => [layer.name, layer.macs]));
   return {
     folder,
     data: configuration.data,
     model: configuration.model,
+    seed,
+    task: sha256(JSON.stringify([inputs.data.sha256, configuration.model, inputs.model?.sha256])),
+    settings: sha256(JSON.stringify(settings)),
     weightBits: configuration.bits.weights,
     activationBits: configuration.bits.activations,
     approximateShare: approximateShare(configuration, inputs),
@@ -122,8 +187,22 @@ function readRun(folder: string): Omit<ComparedRun, 'label'> {
     stages,
     ...(measured ? { power: measured } : {}),
     ...(gateCost ? { gateCost } : {}),
+    ...(beside ? { rivals: beside.rivals, ...keptSynthesis(beside, configuration.bits) } : {}),
     ...(multipliers.length === 0 ? {} : { errors: errorsOf(multipliers, macs) }),
   };
+}
+
+/** What the run itself synthesised. */
+function keptSynthesis(
+  { synthesised, rivals }: Rivals,
+  bits: OperandBits,
+): { readonly synthesised?: ComparedSynthesis } {
+  if (!synthesised) return {};
+  const { library, own, exact } = synthesised;
+  const narrower = rivals.flatMap((rival) =>
+    rival.synthesised === undefined ? [] : [[widthName(rival.bits), rival.synthesised] as const],
+  );
+  return { synthesised: { library, power: own, exact: { [widthName(bits)]: exact, ...Object.fromEntries(narrower) } } };
 }
 
 function errorsOf(multipliers: readonly MultiplierRecord[], macs: ReadonlyMap<string, number>): ComparedErrors {

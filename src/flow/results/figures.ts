@@ -3,10 +3,13 @@
 
 import type { Structure } from '../../multiplier/structure.ts';
 import { curvesSvg, type PhaseCurves, type ThetaPoint, thetaSvg } from '../../report/curves.ts';
+import { frontSvg, NARROW_FRAME } from '../../report/front-picture.ts';
+import { given } from '../../tensor/given.ts';
 import type { NamedFigure } from '../../workbench/figures.ts';
 import type { MetricRecord } from '../run/events.ts';
 import type { TypesRecord } from '../run/manifest.ts';
 import type { TrainingPhase } from '../settings/phases.ts';
+import { kindNames, type RunFront } from './rivals.ts';
 
 const phaseTitles: Record<TrainingPhase, string> = {
   train: 'Float training',
@@ -37,6 +40,20 @@ export async function curvesFigure(records: readonly MetricRecord[]): Promise<Na
     caption:
       'cross-entropy, accuracy and analytic power (relative to the exact 8×8 array) over the epochs, each phase on its own scales',
     svg: await curvesSvg(curves),
+  };
+}
+
+/** The run's multiplier among its rivals, over one kind of power. */
+export async function frontFigure({ kind, library, own, rivals }: RunFront): Promise<NamedFigure> {
+  const points = [...rivals, own];
+  const options = given({ technology: library });
+  return {
+    name: `front-${kind}`,
+    title: `Accuracy over ${kindNames[kind]}`,
+    caption:
+      'this multiplier and exact ones of fewer bits in the same network; dashed: nothing measured here is cheaper and as accurate',
+    svg: await frontSvg(points, options),
+    narrow: await frontSvg(points, { ...options, ...NARROW_FRAME }),
   };
 }
 

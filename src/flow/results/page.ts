@@ -5,12 +5,15 @@
 import { relative } from 'node:path';
 import { CELL_COST } from '../../multiplier/power.ts';
 import { REFERENCE_GATES } from '../../netlist/structure.ts';
+import { front } from '../../report/front.ts';
 import type { Block, Figure, Section } from '../../report/page.ts';
 import { runPageHtml } from '../../report/page.ts';
+import { given } from '../../tensor/given.ts';
 import { clipped, shellWord } from '../../tensor/names.ts';
 import { duration, fixed, grouped, percent, significant } from '../../tensor/numbers.ts';
 import type { NamedFigure } from '../../workbench/figures.ts';
 import { stageTitles } from '../run/stages.ts';
+import { kindNames, rivalName } from './rivals.ts';
 import {
   describeExactLayers,
   type MultiplierSummary,
@@ -44,11 +47,11 @@ const facts = (rows: readonly (readonly [label: string, value: string | undefine
   rows: rows.flatMap(([label, value]) => (value === undefined ? [] : [[label, value]])),
 });
 const note = (text: string): Block => ({ kind: 'note', text });
-const figure = ({ title, caption, svg }: Figure): Block => ({
+const figure = ({ title, caption, svg, narrow }: Figure): Block => ({
   kind: 'figure',
   title,
   svg,
-  ...(caption === undefined ? {} : { caption }),
+  ...given({ caption, narrow }),
 });
 
 /** How the two measures relate, said once. */
@@ -70,7 +73,8 @@ export function runPage(summary: RunSummary, figures: PageFigures): string {
           title: 'Multiplier',
           blocks: summary.multipliers.map((own) => metricsBlock(own, summary.inputs.multiplier?.source)),
         },
-    { title: 'Training', blocks: figures.run.map(figure) },
+    { title: 'Rivals', blocks: [...rivalBlocks(summary), ...figures.run.filter(isFront).map(figure)] },
+    { title: 'Training', blocks: figures.run.filter((one) => !isFront(one)).map(figure) },
     {
       title: several ? 'Each multiplier' : 'Multiplier in pictures',
       blocks: pictureBlocks(figures, summary.multipliers),
@@ -98,6 +102,29 @@ function stageBlocks({ stages }: RunSummary): Block[] {
       ]),
     ),
     note(measuresText),
+  ];
+}
+
+const isFront = ({ name }: NamedFigure): boolean => name.startsWith('front-');
+
+/** This multiplier among exact ones of fewer bits, by falling power. */
+function rivalBlocks({ front: own }: RunSummary): Block[] {
+  if (!own) return [];
+  const points = [own.own, ...own.rivals].toSorted((a, b) => b.power - a.power);
+  const best = new Set(front(points));
+  const rows = points.map((point) => [
+    point === own.own ? 'this run' : rivalName(point).replace(/^an |,$/g, ''),
+    percent(point.accuracy),
+    fixed(point.power, 4),
+    best.has(point) ? '●' : '',
+  ]);
+  const library = own.library === undefined ? '' : ` in ${own.library}`;
+  return [
+    table(['Multiplier', numeric('Accuracy'), numeric(`Relative ${kindNames[own.kind]}`), 'Front'], rows),
+    note(
+      `${kindNames[own.kind]}${library}, relative to the exact 8×8 multiplier whatever the widths; ●: nothing measured here is cheaper and as accurate. ` +
+        'Exact multipliers of fewer bits are in the same layers of the same float model after post-training quantisation; retrained: with the settings of this run’s recovery.',
+    ),
   ];
 }
 

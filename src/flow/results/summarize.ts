@@ -11,6 +11,7 @@ import { type Manifest, manifestPath, readManifest, stageResultOf } from '../run
 import { changedSettings, optionsOf } from '../settings/flags.ts';
 import { approximateLayers, approximateShare, layerWidths } from '../settings/layers.ts';
 import { isView, phasesOf } from '../settings/phases.ts';
+import { type RunFront, readRivals, runFronts } from './rivals.ts';
 import type { LayerSummary, MultiplierSummary, RunFile, RunSummary } from './summary.ts';
 import { verdictOf } from './verdict.ts';
 
@@ -27,6 +28,7 @@ export function summarize(folder: string): RunSummary {
   const layers = layerSummaries(manifest, multipliers);
   const approximate = new Set(approximateLayers(configuration, inputs.layers).map(({ name }) => name));
   const exact = layers.filter(({ name }) => !approximate.has(name));
+  const [front] = frontsOf(folder, manifest);
   const targets = targetsOf(manifest, stages);
   return {
     folder,
@@ -41,8 +43,11 @@ export function summarize(folder: string): RunSummary {
     exactLayers: exact.map(({ name }) => name),
     exactShare: 1 - approximateShare(configuration, inputs),
     products: inputs.products ?? [],
-    ...given({ targets, types: phases.includes('explore') ? manifest.phases.explore?.types : undefined }),
-    verdict: verdictOf({ configuration, stages, multipliers, exactLayers: exact.map(({ name }) => name), targets }),
+    ...given({ front, targets, types: phases.includes('explore') ? manifest.phases.explore?.types : undefined }),
+    verdict: verdictOf({
+      ...{ configuration, stages, multipliers, front, targets },
+      exactLayers: exact.map(({ name }) => name),
+    }),
     changed: changedSettings(configuration),
     options: optionsOf(configuration),
     inputs,
@@ -57,6 +62,14 @@ export function summarize(folder: string): RunSummary {
     }),
     files: listedFiles(folder, manifest, multipliers),
   };
+}
+
+/** The run among its rivals, where it measured them: the best known kind of power first. */
+export function frontsOf(folder: string, { configuration, phases: done }: Manifest): RunFront[] {
+  const phases = phasesOf(configuration);
+  if (!done.rivals || !phases.includes('rivals')) return [];
+  const stages = phases.flatMap((phase) => (done[phase]?.stages ?? []).map(stageResultOf));
+  return runFronts(configuration, stages, readRivals(folder));
 }
 
 function targetsOf({ configuration, phases: done }: Manifest, stages: RunSummary['stages']): RunSummary['targets'] {

@@ -10,6 +10,7 @@ import type { RunInputs, TargetOutcome, TypesRecord } from '../run/manifest.ts';
 import type { StageResult } from '../run/stages.ts';
 import type { ChangedSetting } from '../settings/flags.ts';
 import type { Phase } from '../settings/phases.ts';
+import type { RunFront } from './rivals.ts';
 
 /** What the two measures of a stage are, in one line: a footnote to tables on a terminal. */
 export const measuresNote = `power: analytic model of θ, 1 = the exact 8×8 array; gate cost: unit gates of the netlist, 1 = the cheapest exact 8×8 multiplier (${REFERENCE_GATES})`;
@@ -87,6 +88,8 @@ export interface RunSummary {
   readonly exactShare: number;
   /** Matrix products of computed operands (attention), which stay in float32, with their multiplications per image. */
   readonly products: readonly MatrixProducts[];
+  /** Among exact multipliers of fewer bits, in the best known kind of power; where the run measured them. */
+  readonly front?: RunFront;
   /** What came of the targets of exploration, and what the network lost in the end on the test images, in points. */
   readonly targets?: TargetOutcome & { readonly testLoss?: number };
   /** Layers that share multipliers, and what any number of them costs, where that was asked for. */

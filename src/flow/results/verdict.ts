@@ -2,10 +2,12 @@
 // with an exact multiplier of the same widths; gates against the cheapest exact multiplier of them.
 
 import { cheapestExact } from '../../netlist/exact-cost.ts';
-import { percent } from '../../tensor/numbers.ts';
+import type { FrontPoint } from '../../report/front.ts';
+import { fixed, percent } from '../../tensor/numbers.ts';
 import { judge } from '../multipliers/targets.ts';
 import { type Stage, type StageResult, stageTitles } from '../run/stages.ts';
 import type { Configuration } from '../settings/config.ts';
+import { kindNames, type RunFront, rivalName } from './rivals.ts';
 import type { MultiplierSummary, RunSummary } from './summary.ts';
 
 /** A column with this θ or more is gone. */
@@ -20,6 +22,8 @@ export interface Outcome {
   readonly multipliers: readonly Pick<MultiplierSummary, 'theta'>[];
   /** Layers that keep an exact multiplier. */
   readonly exactLayers: readonly string[];
+  /** Among exact multipliers of fewer bits, where the run measured them. */
+  readonly front?: RunFront | undefined;
   readonly targets?: RunSummary['targets'] | undefined;
 }
 
@@ -36,7 +40,7 @@ function targetText({ targets }: Outcome): string[] {
   return [judge(targets).text, ...onTest];
 }
 
-function savedText({ configuration, stages, multipliers, exactLayers }: Outcome): string {
+function savedText({ configuration, stages, multipliers, exactLayers, front }: Outcome): string {
   const at = (stage: Stage) => stages.find((result) => result.stage === stage);
   const result = at('recovered') ?? at('mapped');
   const exact = at('quantized');
@@ -56,7 +60,8 @@ function savedText({ configuration, stages, multipliers, exactLayers }: Outcome)
   const where = exactLayers.length > 0 ? ' in the layers that do not keep one' : '';
   const saved = `${gatesText(relative)} the cheapest exact ${weights}×${activations} multiplier${where}`;
   const next = nextStep(configuration, multipliers, result.stage, loss);
-  return [`${saved} ${lossText(loss)} (${instead}); ${next}.`, ...fewerBits(configuration, result.gateCost)].join(' ');
+  const rivals = front ? [amongRivals(front)] : fewerBits(configuration, result.gateCost);
+  return [`${saved} ${lossText(loss)} (${instead}); ${next}.`, ...rivals].join(' ');
 }
 
 function unfinished(stages: readonly StageResult[]): string {
@@ -109,6 +114,18 @@ function otherTarget({ lambda = 0, power, maxLoss }: Configuration['explore'], d
 }
 
 const rounded = (value: number) => Number(value.toPrecision(1));
+
+/** Whether an exact multiplier of fewer bits would have done as well, with figures measured in this run. */
+function amongRivals({ kind, own, rivals, dominatedBy }: RunFront): string {
+  const power = (point: FrontPoint) => `${kindNames[kind]} ${fixed(point.power, 2)}`;
+  if (!dominatedBy) {
+    const count = rivals.length === 1 ? 'The exact multiplier' : `None of the ${rivals.length} rivals`;
+    const none = rivals.length === 1 ? 'is not' : 'is';
+    return `${count} measured here ${none} as cheap (${power(own)}) and as accurate.`;
+  }
+  const rival = rivalName(dominatedBy).replace(/^a/, 'A');
+  return `${rival} has ${percent(dominatedBy.accuracy)} at ${power(dominatedBy)}: this multiplier (${percent(own.accuracy)} at ${fixed(own.power, 2)}) is dominated by it.`;
+}
 
 /** The widest exact multiplier that costs no more, where the operands could have been that narrow instead. */
 function fewerBits({ bits }: Configuration, gateCost: number): string[] {

@@ -28,6 +28,8 @@ export const files = {
   explored: 'checkpoints/explored.safetensors',
   /** phases/recover.ts. */
   recovered: 'checkpoints/recovered.safetensors',
+  /** phases/rivals.ts (results/rivals.ts). */
+  rivals: 'rivals.json',
   /** A folder: phases/report.ts. */
   figures: 'figures',
   /** phases/report.ts (results/page.ts). */

@@ -5,7 +5,7 @@
 // but names. A network of ours is written the same way.
 
 import type { MultiplyingLayer } from '../../nn/layers.ts';
-import { type OperandName, type StateName, stateName } from '../../quant/quantized.ts';
+import { clipLogit, type OperandName, type StateName, stateName, statesOf } from '../../quant/quantized.ts';
 import { invariant, quoted, UserError } from '../../tensor/errors.ts';
 import { readStored, type StoredTensor } from '../../tensor/stored.ts';
 import { f32, type HostTensor, sizeOf } from '../../tensor/tensor.ts';
@@ -20,10 +20,10 @@ const states: Record<StateName, string> = {
   min: 'observer.min_val',
   max: 'observer.max_val',
 };
-/** Extremes of weights are taken anew in each step. */
+/** What the published program stores: it learns clips. */
 const kept: Record<OperandName, readonly StateName[]> = {
-  weight: ['scale', 'zero_point', 'clip_upper', 'clip_lower'],
-  input: ['scale', 'zero_point', 'clip_upper', 'clip_lower', 'min', 'max'],
+  weight: statesOf('clips', 'weight'),
+  input: statesOf('clips', 'input'),
 };
 
 /** Whether a name of a file is one of a quantised layer's beside its parameters. */
@@ -141,25 +141,62 @@ export function publishedCheckpoint(
       const scales = tensors.get(stateName(name, operand, 'scale'))?.shape[0];
       const shaped = (values: ArrayLike<number>) =>
         f32(scales === undefined ? [] : [scales, ...weight.shape.slice(1).map(() => 1)], values);
-      for (const state of kept[operand]) {
-        const variable = tensors.get(stateName(name, operand, state));
-        if (!variable)
-          throw new UserError(`the checkpoint has no ${stateName(name, operand, state)}; it is not quantised`);
-        result.set(into + states[state], shaped(variable.data));
-      }
       const bits = operand === 'weight' ? widths.weights : widths.activations;
+      const extremes = operand === 'weight' ? extremesOf(weight, scales ?? 1, holdsZero) : undefined;
+      const derived = clipsOfSteps(tensors, name, operand, bits, extremes);
+      for (const state of kept[operand]) {
+        const values = tensors.get(stateName(name, operand, state))?.data ?? derived?.[state];
+        if (!values)
+          throw new UserError(`the checkpoint has no ${stateName(name, operand, state)}; it is not quantised`);
+        result.set(into + states[state], shaped(values));
+      }
       result.set(`${into}observer.n_bits`, whole(bits));
       result.set(`${into}observer.n_levels`, whole(2 ** bits));
       result.set(`${into}observer.channel_wise`, flag(scales !== undefined));
       result.set(`${into}observer.eps`, f32([], [EPSILON]));
-      if (operand === 'input') continue;
-      const { min, max } = extremesOf(weight, scales ?? 1, holdsZero);
-      result.set(into + states.min, shaped(min));
-      result.set(into + states.max, shaped(max));
+      if (!extremes) continue;
+      result.set(into + states.min, shaped(extremes.min));
+      result.set(into + states.max, shaped(extremes.max));
     }
   }
   return new Map([...result].map(([name, tensor]) => [`model.${name}`, tensor]));
 }
+
+type Extremes = Readonly<Record<'min' | 'max', readonly number[]>>;
+
+/**
+ * Where step sizes were learnt: the clips with which the published program would begin to train on. What it evaluates
+ * with are scales and zero points, which are stored. The ends of a range are σ(clip) of an extreme: for weights of
+ * their own, which an end cannot pass; for activations of such extremes as give the ends.
+ */
+function clipsOfSteps(
+  tensors: ReadonlyMap<string, HostTensor>,
+  layer: string,
+  operand: OperandName,
+  bits: number,
+  extremes: Extremes | undefined,
+): Readonly<Partial<Record<StateName, readonly number[]>>> | undefined {
+  const [scales, zeros] = (['scale', 'zero_point'] as const).map(
+    (state) => tensors.get(stateName(layer, operand, state))?.data,
+  );
+  if (!scales || !zeros) return undefined;
+  const of = (end: (scale: number, zero: number) => number) => Array.from(scales, (scale, c) => end(scale, zeros[c]!));
+  const ends = { min: of((scale, zero) => -zero * scale), max: of((scale, zero) => (2 ** bits - 1 - zero) * scale) };
+  const { min, max } = extremes ?? {
+    min: ends.min.map((end) => end / WHOLE_CLIP),
+    max: ends.max.map((end) => end / WHOLE_CLIP),
+  };
+  const logits = (values: readonly number[], end: readonly number[]) =>
+    values.map((extreme, c) => {
+      const share = extreme === 0 ? 1 : end[c]! / extreme;
+      return clipLogit(Math.min(Math.max(share, LEAST_CLIP), 1));
+    });
+  return { clip_upper: logits(max, ends.max), clip_lower: logits(min, ends.min), min, max };
+}
+
+/** σ of the logit of a clip factor of 1. */
+const WHOLE_CLIP = 1 / (1 + Math.exp(-clipLogit(1)));
+const LEAST_CLIP = 0.01;
 
 const quantizedNames = (['weight', 'input'] as const).flatMap((operand) =>
   kept[operand].map((state) => stateName('', operand, state).slice(1)),

@@ -68,6 +68,9 @@ const learning = {
     .optional(),
 };
 
+/** Whether exact multipliers of fewer bits are measured beside the run's own, and how they come to their accuracy. */
+export const rivalChoices = ['none', 'post-training', 'recovered'] as const;
+
 /** What a phase has that can learn from a teacher; the quantised network teaches behind the phase that makes it. */
 const distillation = {
   teacher: z.enum(['none', 'float', 'quantized']).default('none'),
@@ -118,6 +121,7 @@ const givenConfiguration = z.strictObject({
   channelwise: z.boolean().default(true),
   approximate: z.array(z.string().min(1)).min(1).default(['usual']),
   exactLayers: z.array(z.string().min(1)).default([]),
+  rivals: z.enum(rivalChoices).default('none'),
   train: z
     .strictObject({
       checkpoint: z.string().optional(),

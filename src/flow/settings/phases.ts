@@ -5,7 +5,7 @@ import { isAbsolute } from 'node:path';
 import { type Configuration, type ConfigurationInput, configurationSchema, mergeSettings } from './config.ts';
 
 /** In their order. */
-export const phases = ['train', 'quantize', 'explore', 'map', 'recover', 'report'] as const;
+export const phases = ['train', 'quantize', 'explore', 'map', 'recover', 'rivals', 'report'] as const;
 export type Phase = (typeof phases)[number];
 
 /** The phases that train for epochs: they have lines in metrics.jsonl and a resume point. */
@@ -69,6 +69,12 @@ export const phaseFacts: Readonly<Record<Phase, PhaseFacts>> = {
     settings: ({ recover }) => ({ recover }),
     ...{ done: 'once', reads: 'data' },
   },
+  rivals: {
+    title: ({ rivals }) =>
+      `measure exact multipliers of fewer bits${rivals === 'recovered' ? ', retrained as the run’s own' : ''}`,
+    settings: ({ rivals }) => ({ rivals }),
+    ...{ done: 'once', reads: 'data' },
+  },
   report: { title: () => 'report', settings: () => ({}), done: 'always', reads: 'folder' },
 };
 
@@ -80,9 +86,16 @@ function withoutIdleTeacher({ teacher, teacherWeight, temperature, ...rest }: Co
 /** Whether a phase is only a view of the others. */
 export const isView = (phase: Phase): boolean => phaseFacts[phase].done === 'always';
 
-/** The phases that a run has: a given multiplier is measured on the quantised network, and no structure is explored. */
-export function phasesOf({ map }: Pick<Configuration, 'map'>): readonly Phase[] {
-  return map.multiplier === undefined ? phases : phases.filter((phase) => phase !== 'explore');
+/**
+ * The phases that a run has: a given multiplier is measured on the quantised network, and no structure is explored;
+ * rivals are measured where that is asked for.
+ */
+export function phasesOf({ map, rivals }: Pick<Configuration, 'map' | 'rivals'>): readonly Phase[] {
+  const left = new Set<Phase>([
+    ...(map.multiplier === undefined ? [] : (['explore'] as const)),
+    ...(rivals === 'none' ? (['rivals'] as const) : []),
+  ]);
+  return phases.filter((phase) => !left.has(phase));
 }
 
 /** Files of a run's inputs, by what is in them. */

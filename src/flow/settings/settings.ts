@@ -121,6 +121,11 @@ export interface ConfigurationInput {
   approximate?: string[] | undefined;
   /** Layers that keep the exact multiplier all the same, said in the same way; they are reported apart. */
   exactLayers?: string[] | undefined;
+  /**
+   * Exact multipliers of fewer bits beside the run's own, measured behind recovery: `post-training` (the float model
+   * quantised to their widths), `recovered` (then retrained with the settings of recovery), or `none` (default).
+   */
+  rivals?: 'none' | 'post-training' | 'recovered' | undefined;
   /** The float model: 30 epochs at 0.05, cosine. */
   train?:
     | (TrainingSettings & {

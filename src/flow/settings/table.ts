@@ -151,6 +151,7 @@ function listOfNumbers(text: string): readonly unknown[] | undefined {
 const explore = { phase: 'explore', group: trainingPhases.explore } as const;
 const quantize = { phase: 'quantize', group: trainingPhases.quantize } as const;
 const recover = { phase: 'recover', group: trainingPhases.recover } as const;
+const rivals = { phase: 'rivals', group: 'Rivals' } as const;
 const run = { phase: 'train', group: 'Run' } as const;
 const data = { phase: 'train', group: dataGroup } as const;
 const network = { phase: 'train', group: 'Network' } as const;
@@ -699,5 +700,13 @@ export const settings: readonly Setting[] = [
     parse: perOperand,
     expected: '0 to 127 codes, or 16x4 along weights × activations',
     defaultText: "a sixteenth of the operand's codes, 16 of 8 bits",
+  },
+  {
+    ...rivals,
+    name: 'rivals',
+    paths: ['rivals'],
+    placeholder: 'NAME',
+    help: 'exact multipliers of fewer bits to measure beside the run’s own: after post-training quantisation, or retrained as in recovery, too',
+    alone: 'post-training',
   },
 ];

@@ -7,6 +7,7 @@ import { isGeneratorSpec } from '../../netlist/generators/registry.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { readJson, sha256 } from '../../tensor/files.ts';
 import { unknownName } from '../../tensor/names.ts';
+import { exactMultiplierOf } from '../multipliers/widths.ts';
 import {
   type Configuration,
   type ConfigurationInput,
@@ -17,7 +18,6 @@ import {
 import { fieldName, parseSetting, SaidSettings } from '../settings/fields.ts';
 import { type Setting, settings } from '../settings/table.ts';
 import { badValue, perOperand } from '../settings/values.ts';
-import { exactMultiplierOf } from '../try/widths.ts';
 import { phaseKeys } from './keys.ts';
 
 /** Values of one setting, by the name of its option without dashes and as they would be typed behind it. */

@@ -3,7 +3,8 @@
 
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { type ParetoPoint, paretoSvg } from '../../report/pareto.ts';
+import type { FrontPoint } from '../../report/front.ts';
+import { frontSvg } from '../../report/front-picture.ts';
 import { svgToPng } from '../../report/png.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { makeFolderInside, readBytes, writeInside, writeJsonInside } from '../../tensor/files.ts';
@@ -81,23 +82,22 @@ export function frontTex({ points }: SweepReport): string {
 
 const drawable = ({ points }: SweepReport): readonly SweepPoint[] => points.filter(({ power }) => power.gateCost);
 
-const groups: Readonly<Record<SweepPoint['kind'], string>> = {
-  exact: 'exact, w×a bits',
-  trained: 'trained structure',
-  given: 'given multiplier',
-};
-
-/** Accuracy over gate cost, means over seeds. */
+/** Accuracy over gate cost, means over seeds with their intervals. */
 export function frontPicture(report: SweepReport): Promise<string> {
-  const points = drawable(report).map((one): ParetoPoint => {
-    const label = one.kind === 'exact' ? `${one.weightBits}×${one.activationBits}` : one.name;
-    return { label, group: groups[one.kind], accuracy: one.accuracy.mean, power: one.power.gateCost!.mean };
+  const points = drawable(report).map((one): FrontPoint => {
+    const gateCost = one.power.gateCost!;
+    return {
+      label: one.kind === 'exact' ? `${one.weightBits}×${one.activationBits}` : one.name,
+      // A rival of a sweep goes through all phases.
+      series: one.kind === 'exact' ? 'exact-retrained' : one.kind,
+      kind: 'gates',
+      ...{ power: gateCost.mean, powerSpread: gateCost.spread },
+      ...{ accuracy: one.accuracy.mean, accuracySpread: one.accuracy.spread, n: one.accuracy.n },
+    };
   });
-  const sorted = points.map(({ accuracy }) => accuracy).toSorted((a, b) => b - a);
-  const [best, median] = [sorted[0]!, sorted[Math.floor(sorted.length / 2)]!];
-  return paretoSvg(points, 'Gate cost (cheapest exact 8×8 multiplier = 1)', {
-    floor: Math.max(0, best - Math.max(0.02, 3 * (best - median))),
-    caption: `means over seeds; dashed: nothing cheaper is as accurate; float network ${percent(Math.max(...drawable(report).map(({ floatAccuracy }) => floatAccuracy.mean)))}`,
+  const float = Math.max(...drawable(report).map(({ floatAccuracy }) => floatAccuracy.mean));
+  return frontSvg(points, {
+    caption: `means over seeds; dashed: nothing cheaper is as accurate; float network ${percent(float)}`,
   });
 }
 

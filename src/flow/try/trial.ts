@@ -8,15 +8,13 @@ import { concreteMultiplier, exactMultiplier } from '../../multiplier/multiplier
 import { sumOfOperands } from '../../multiplier/operands.ts';
 import { exactTable, type ProductTable } from '../../multiplier/table.ts';
 import { evaluator } from '../../train/evaluation.ts';
-import { atStart, trainEpochs } from '../../train/loop.ts';
 import type { QuantizedArithmetic } from '../../train/task.ts';
 import type { OperandBits } from '../../workbench/import.ts';
 import { type Network, quantizedArithmetic, recoveryArithmetic } from '../multipliers/multipliers.ts';
 import { measureOperands } from '../multipliers/operands.ts';
 import { proveActive } from '../multipliers/proof.ts';
 import { calibrate, loadToQuantize } from '../phases/calibrate.ts';
-import { loadTeacher } from '../phases/teacher.ts';
-import { firstEpoch, fitOf, learntFrom } from '../phases/training.ts';
+import { retrain } from '../phases/retraining.ts';
 import { loadModel } from '../run/checkpoint.ts';
 import { type OpenRun, requirePhase } from '../run/context.ts';
 import { type DeviceOptions, type DeviceRecord, deviceRecord, openBackend } from '../run/device.ts';
@@ -197,23 +195,9 @@ export class Trial {
     onEpoch: (epoch: number, measured: Measured) => void,
     signal?: AbortSignal,
   ): Promise<Measured> {
-    const { configuration, recompute } = this.#run;
+    const { configuration } = this.#run;
     const arithmetic = recoveryArithmetic({ ...configuration, bits: this.#candidate.bits }, this.#arithmetic);
-    const given = { ...configuration.map, multiplier: 'tried' };
-    let last: Measured | undefined;
-    await trainEpochs({
-      ...fitOf(configuration.recover),
-      ...learntFrom(this.#run, 'recover'),
-      teacher: loadTeacher(this.#run, 'recover', this.#session),
-      ...{ session: this.#session, arithmetic, epochs, seed: configuration.seed, start: atStart, recompute },
-      firstEpoch: firstEpoch({ configuration: { ...configuration, map: given } }, 'recover'),
-      onEpoch: async ({ epoch, test }) => {
-        last = { accuracy: test.metrics.accuracy, loss: test.loss };
-        onEpoch(epoch, last);
-      },
-      ...(signal ? { signal } : {}),
-    });
-    return last!;
+    return retrain(this.#run, { session: this.#session, arithmetic, epochs, onEpoch, signal });
   }
 
   dispose(): Promise<void> {

@@ -23,6 +23,7 @@ import {
   readSource,
 } from '../../workbench/import.ts';
 import type { LoadOptions } from '../../workbench/load.ts';
+import { exactMultiplierOf, narrowerWidths, widthName } from '../multipliers/widths.ts';
 import type { DeviceOptions } from '../run/device.ts';
 import { lockRun } from '../run/lock.ts';
 import { approximateLayers, approximateShare } from '../settings/layers.ts';
@@ -33,7 +34,6 @@ import { drawable, tryPicture } from './picture.ts';
 import { type FailedMultiplier, type TriedMultiplier, type TryReport, tryCsv } from './report.ts';
 import { type Facts, ResultStore } from './store.ts';
 import { type Candidate, measureRun, openTriedRun, type RunOperands, Trial, type TriedRun } from './trial.ts';
-import { exactMultiplierOf, narrowerWidths, widthName } from './widths.ts';
 
 /** What to try, in which run, and where the results go. */
 export interface TryOptions {

@@ -9,6 +9,9 @@ KERNEL add(const float *a, const float *b, float *y, int count, float alpha, flo
 KERNEL affine(const float *x, float *y, int count, float scale, float offset) {
   map(y, count, [=](int i) { return scale * x[i] + offset; });
 }
+KERNEL look_up(const u8 *codes, const float *table, float *y, int count) {
+  map(y, count, [=](int i) { return table[codes[i]]; });
+}
 /** x·factors[c] + offsets[c] of u8 values. */
 KERNEL image_to_float(const u8 *x, const float *factors, const float *offsets, float *y, int count, int channels) {
   map(y, count, [=](int i) { return x[i] * factors[i % channels] + offsets[i % channels]; });

@@ -16,13 +16,14 @@ import {
 
 const SOURCE: KernelSource = { file: 'elementwise.cu', defines: {} };
 
-type Elementwise = 'add' | 'affine' | 'imageToFloat' | 'bias';
+type Elementwise = 'add' | 'affine' | 'imageToFloat' | 'bias' | 'lookUp';
 
 export const elementwiseWays: WaysOf<Elementwise> = {
   add: overElements,
   affine: overElements,
   imageToFloat: overElements,
   bias: overElements,
+  lookUp: overElements,
 };
 
 /**
@@ -50,6 +51,8 @@ export const elementwise: Lowerings<Elementwise> = {
   add: plain('add', ['a', 'b', 'y'], ({ attributes: { alpha, beta } }) => floats({ alpha, beta })),
   affine: plain('affine', ['x', 'y'], ({ attributes: { scale, offset } }) => floats({ scale, offset })),
   bias: plain('bias', ['x', 'b', 'y'], ({ outputs: [y] }) => integers({ channels: y!.shape.at(-1) ?? 1 })),
+
+  lookUp: plain('look_up', ['codes', 'table', 'y']),
 
   imageToFloat: (node) => {
     const { scale, offset } = node.attributes;

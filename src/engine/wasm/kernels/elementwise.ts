@@ -48,6 +48,15 @@ export function affine(args: Elementwise, part: i32, scratch: usize): void {
   for (; at < stop; at += 4) store<f32>(args.out + at, args.alpha * load<f32>(args.a + at) + args.beta);
 }
 
+/** table[code]: a are codes u8, b is the table */
+export function lookUp(args: Elementwise, part: i32, scratch: usize): void {
+  const stop = end(args, part);
+  for (let at = first(args, part); at < stop; at += 4) {
+    const code = <usize>load<u8>(args.a + (at >> 2));
+    store<f32>(args.out + at, load<f32>(args.b + (code << 2)));
+  }
+}
+
 @unmanaged
 export class Sgd {
   parameter: usize;

@@ -12,7 +12,7 @@ export { convolutionForward, convolutionInputGradient, packForward, packTranspos
 export { planeCoefficientsInteger, planeCoefficientsReal } from './approximate-rows';
 export { depthwiseForward, depthwiseInputGradient, depthwiseWeightGradient } from './convolution-depthwise';
 export { gatherRows, gatherRowsGradient, matrixProduct } from './matrices';
-export { adam, add, affine, copy, fill, movingAverage, sgd } from './elementwise';
+export { adam, add, affine, copy, fill, lookUp, movingAverage, sgd } from './elementwise';
 export { gatherImages, mixImages } from './images';
 export { dropElements, dropGroups } from './dropout';
 export { meanLoss, softmaxGradient, softmaxRows } from './loss';

@@ -29,11 +29,12 @@ function over(node: Node<OpName>, kernel: ElementwiseKernel, alpha = 0, beta = 0
   };
 }
 
-type Elementwise = 'add' | 'affine' | 'sgd' | 'adam' | 'movingAverage';
+type Elementwise = 'add' | 'affine' | 'lookUp' | 'sgd' | 'adam' | 'movingAverage';
 
 export const elementwiseWays: WaysOf<Elementwise> = {
   add: overElements,
   affine: overElements,
+  lookUp: overElements,
   sgd: overElements,
   adam: overElements,
   movingAverage: overElements,
@@ -42,6 +43,7 @@ export const elementwiseWays: WaysOf<Elementwise> = {
 export const elementwise: Lowerings<Elementwise> = {
   add: (node) => over(node, 'add', node.attributes.alpha, node.attributes.beta),
   affine: (node) => over(node, 'affine', node.attributes.scale, node.attributes.offset),
+  lookUp: (node) => over(node, 'lookUp'),
   sgd: ({ outputs, attributes: { momentum, weightDecay, nesterov = false } }) => {
     const count = elements(outputs[0]!);
     const { length: perPart, parts } = runs(count);

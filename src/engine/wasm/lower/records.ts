@@ -1026,6 +1026,7 @@ export interface KernelRecords {
   readonly affine: Elementwise;
   readonly copy: Copy;
   readonly fill: Fill;
+  readonly lookUp: Elementwise;
   readonly movingAverage: Averaging;
   readonly sgd: Sgd;
   readonly gatherImages: Gathering;
@@ -1106,6 +1107,7 @@ export const packers: { readonly [K in keyof KernelRecords]: (record: KernelReco
   affine: packElementwise,
   copy: packCopy,
   fill: packFill,
+  lookUp: packElementwise,
   movingAverage: packAveraging,
   sgd: packSgd,
   gatherImages: packGathering,

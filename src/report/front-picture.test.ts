@@ -1,0 +1,79 @@
+import { expect, test } from 'vitest';
+import type { FrontPoint } from './front.ts';
+import { floorOf, frontSvg, NARROW_FRAME } from './front-picture.ts';
+import { svgSize } from './svg.ts';
+import { colours, textWidth } from './theme.ts';
+
+const point = (
+  series: FrontPoint['series'],
+  label: string,
+  power: number,
+  accuracy: number,
+  more: Partial<FrontPoint> = {},
+): FrontPoint => ({ kind: 'synthesised', series, label, power, accuracy, ...more });
+
+const points: readonly FrontPoint[] = [
+  point('exact', '8×8', 1, 0.8945),
+  point('exact', '5×5', 0.3, 0.8934),
+  point('exact', '3×3', 0.085, 0.61),
+  point('exact-retrained', '3×4', 0.11, 0.8927, { accuracySpread: 0.002, n: 3 }),
+  point('trained', 'λ = 0.3', 0.71, 0.8901, { accuracySpread: 0.0012, powerSpread: 0.03, n: 3 }),
+  point('trained', 'λ = 0.9', 0.65, 0.8876),
+  point('trained', 'λ = 5', 0.645, 0.8877),
+  point('given', 'mul8u_2NDH', 0.37, 0.8851, { before: 0.525 }),
+];
+
+const marks = (svg: string, role: string) => svg.split(`aria-roledescription="${role}"`).length - 1;
+const texts = (svg: string) => Array.from(svg.matchAll(/<text[^>]*>([^<]*)<\/text>/g), ([, text]) => text!);
+
+test('draws and names every point, its interval and the front, on one axis that says its kind of power', async () => {
+  const svg = await frontSvg(points, { technology: 'ASAP7' });
+  expect(marks(svg, 'point')).toBe(points.length);
+  expect(marks(svg, 'line mark')).toBe(1);
+  // Two intervals of accuracy and one of power, and a line from before a treatment.
+  expect(marks(svg, 'rule mark')).toBeGreaterThanOrEqual(4);
+  const found = texts(svg);
+  for (const { label } of points) expect(found.some((text) => text.startsWith(label))).toBe(true);
+  expect(found).toContain('3×3 ↓ 61.0 %');
+  expect(found).toContain('Synthesised power (exact 8×8 array = 1), ASAP7');
+  expect(found).toEqual(expect.arrayContaining(['exact', 'exact, retrained', 'trained structure', 'given multiplier']));
+  // The axis is logarithmic: 0.1 and 1 are on it, and equal factors are equally far apart.
+  const ticks = ['0.1', '0.2', '0.5', '1'].map((text) => tickOf(svg, text));
+  expect((ticks[1]! - ticks[0]!) / (ticks[3]! - ticks[2]!)).toBeCloseTo(1, 1);
+});
+
+const tickOf = (svg: string, text: string) =>
+  Number(new RegExp(`translate\\(([\\d.]+),[\\d.]+\\)"[^>]*>${text}</text>`).exec(svg)?.[1]);
+
+test('points of two kinds of power have no common picture', async () => {
+  expect(() => frontSvg([...points, { ...points[0]!, kind: 'gates' }])).toThrow('beside');
+});
+
+test('rivals that were not retrained are hollow, those that were are filled', async () => {
+  const filled = async (series: FrontPoint['series']) =>
+    new RegExp(`aria-roledescription="point"[^>]*fill="${colours.orange}"`).test(
+      await frontSvg([point(series, 'a', 0.3, 0.9)]),
+    );
+  expect(await filled('exact')).toBe(false);
+  expect(await filled('exact-retrained')).toBe(true);
+});
+
+test('a narrow picture has the same texts at the same size, and no two of its labels touch', async () => {
+  const svg = await frontSvg(points, NARROW_FRAME);
+  expect(svgSize(svg).width).toBeLessThan(390);
+  const labels = Array.from(
+    svg.matchAll(/translate\(([\d.-]+),([\d.-]+)\)"[^>]*font-size="11px"[^>]*>([^<]*)<\/text>/g),
+    ([, x, y, text]) => ({ x: Number(x), y: Number(y), half: textWidth(text!, 11) / 2 }),
+  );
+  expect(labels).toHaveLength(points.length);
+  labels.forEach((a, k) => {
+    for (const b of labels.slice(k + 1)) {
+      expect(Math.abs(a.x - b.x) > a.half + b.half || Math.abs(a.y - b.y) > 11).toBe(true);
+    }
+  });
+});
+
+test('one failure does not flatten the rest, and accuracies close to each other are all shown', () => {
+  expect(floorOf([0.9, 0.895, 0.893, 0.1])).toBeGreaterThan(0.88);
+  expect(floorOf([0.9, 0.895, 0.893, 0.89])).toBeLessThan(0.89);
+});
