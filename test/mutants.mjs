@@ -684,6 +684,13 @@ export const mutants = [
     '/ema|avg|average/i.test(dictionary.path)',
   ),
   fault(
+    'src/engine/cuda/lower/formula.ts',
+    'the mean over all elements has a gradient for four of them',
+    "partsOf(expressionsOf(attributes)).some(({ kind }) => kind === 'rowLength')",
+    'false',
+    'test/cuda/host.test.ts',
+  ),
+  fault(
     'src/train/images.ts',
     'a teacher sees other images than the student: none are mixed',
     'return mixed ? graph',

@@ -4,6 +4,7 @@
 
 import type { Session } from '../../engine/backend.ts';
 import { exactMultiplier, type Multiplier, withSlopes } from '../../multiplier/multiplier.ts';
+import { modelledExactPower } from '../../multiplier/power-model.ts';
 import { type Structure, structureOfGrain, thetaOfColumns } from '../../multiplier/structure.ts';
 import type { BatchNorm } from '../../quant/fold.ts';
 import { invariant } from '../../tensor/errors.ts';
@@ -25,6 +26,9 @@ export interface Network {
   readonly types?: TypesRecord | undefined;
   readonly manifest?: Pick<Manifest, 'phases'>;
 }
+
+/** Layers that share a multiplier, and the name of it. */
+type Kind = Pick<NonNullable<TypesRecord['kinds']>[number], 'name' | 'layers'>;
 
 /** The kinds that the layers of a network have become; undefined where they have not. */
 export function kindsIn({ configuration, types, manifest }: Omit<Network, 'layers'>): TypesRecord['kinds'] {
@@ -51,7 +55,7 @@ export function structureOfRun({ bits, explore }: Configuration): Structure {
 export function structuresOf(
   configuration: Configuration,
   layers: readonly RunLayer[],
-  kinds?: TypesRecord['kinds'],
+  kinds?: readonly Kind[],
 ): readonly RunStructure[] {
   const structure = structureOfRun(configuration);
   const approximate = approximateLayers(configuration, layers);
@@ -82,19 +86,26 @@ export function writeInitialTheta(session: Session, network: Network): void {
 export function powerTerm(
   configuration: Configuration,
   layers: readonly RunLayer[],
-  kinds?: TypesRecord['kinds'],
+  kinds?: readonly Kind[],
 ): PowerTerm {
   const macsOf = (group: readonly RunLayer[]) => group.reduce((sum, { macs }) => sum + macs, 0);
   const structures = structuresOf(configuration, layers, kinds);
   const all = macsOf(structures.flatMap((one) => one.layers));
   return {
     ...given({ lambda: configuration.explore.lambda }),
+    model: configuration.explore.powerModel,
     structures: structures.map((one) => ({
       theta: one.name,
       structure: one.structure,
       share: macsOf(one.layers) / all,
     })),
   };
+}
+
+/** Modelled power of the exact multiplier of a run’s widths, exact 8×8 = 1: the unit of the power in the loss. */
+export function exactPowerOf({ bits, explore }: Pick<Configuration, 'bits' | 'explore'>): number {
+  const widths = { weightBits: bits.weights, activationBits: bits.activations };
+  return modelledExactPower(explore.powerModel, widths);
 }
 
 /** What the quantisers of a network must be: their widths, and how many scales weights have. */

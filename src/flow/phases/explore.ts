@@ -3,25 +3,28 @@
 
 import type { Session } from '../../engine/backend.ts';
 import { exactMultiplier } from '../../multiplier/multiplier.ts';
-import { exactPower } from '../../multiplier/power.ts';
+import { invariant } from '../../tensor/errors.ts';
 import { writeJsonInside } from '../../tensor/files.ts';
 import { given } from '../../tensor/given.ts';
 import { fixed, percent } from '../../tensor/numbers.ts';
 import { evaluator } from '../../train/evaluation.ts';
 import type { Position } from '../../train/loop.ts';
-import { readStructures } from '../../train/step.ts';
+import { linearisePower, readStructures } from '../../train/step.ts';
 import {
+  exactPowerOf,
   kindsIn,
   type Network,
   powerTerm,
   quantizedArithmetic,
   structuredArithmetic,
+  structureOfRun,
   structuresOf,
   writeInitialTheta,
 } from '../multipliers/multipliers.ts';
 import { describeActivity, proveActive } from '../multipliers/proof.ts';
 import { describeHardening, judge } from '../multipliers/targets.ts';
 import { thetaDocument } from '../multipliers/theta.ts';
+import { nounOf } from '../results/theta-text.ts';
 import { saveModel } from '../run/checkpoint.ts';
 import { type RunContext, sessionFrom } from '../run/context.ts';
 import { files, inFolder } from '../run/folder.ts';
@@ -41,11 +44,12 @@ export async function explore(context: RunContext): Promise<PhaseResult> {
     const measured = await measuredLoss(context, now.session);
     // The starting point is measured anew on a resumed run too: it is cheap and needs no state of its own.
     writeInitialTheta(now.session, context);
+    await linearisePower(now.session, now.power);
     let evaluate = await evaluator(now.session, task, now.arithmetic, dataset.test);
     const proved = await proveActive(now.session, task, now.arithmetic, dataset.test);
     context.listener({ kind: 'note', text: describeActivity('approximation', proved) });
     const before = await evaluate();
-    const exact = exactPower(configuration.bits.weights, configuration.bits.activations);
+    const exact = exactPowerOf(configuration);
     const structures = async () => {
       const read = await readStructures(now.session, now.power);
       return { ...read, power: read.power * exact };
@@ -86,6 +90,9 @@ export async function explore(context: RunContext): Promise<PhaseResult> {
     if (types) noteTypes(context, types);
     const { loss, metrics } = await evaluate();
     const learned = await structures();
+    if (settings.harden > 0) {
+      invariant(Object.values(learned.theta).flat().every(isWhole), 'θ is not hard behind the hardening');
+    }
     writeJsonInside(context.folder, files.theta, thetaDocument(configuration, now.structures, learned));
     noteSaturation(context, learned.theta);
     const outcome = { power: learned.power, control: end?.control };
@@ -130,9 +137,11 @@ function noteTypes({ listener }: RunContext, { kinds = [], table, images }: Type
   }
 }
 
+const isWhole = (value: number): boolean => value === 0 || value === 1;
+
 /**
- * A start that leaves nothing of the accuracy has no gradient to tell the columns that matter from those that do not:
- * λ takes them all. Says so before the time is spent. Lost is what is nearer to guessing than to a tenth of the way to
+ * A start that leaves nothing of the accuracy has no gradient to tell what matters from what does not: λ takes it
+ * all. Says so before the time is spent. Lost is what is nearer to guessing than to a tenth of the way to
  * the quantised network.
  */
 function noteLostStart({ configuration, dataset, manifest, listener }: RunContext, accuracy: number): void {
@@ -154,18 +163,22 @@ function noteTargets({ listener }: RunContext, targets: TargetOutcome): void {
   for (const text of [judge(targets).text, ...(hardening ? [hardening] : [])]) listener({ kind: 'note', text });
 }
 
-/** Where λ has taken every column that it may take, a larger one changes nothing: says what would. */
+/** Where λ has taken everything that it may take, a larger one changes nothing: says what would. */
 function noteSaturation(
   { configuration, listener }: RunContext,
   theta: Readonly<Record<string, readonly number[]>>,
 ): void {
-  const { columns } = configuration.explore;
+  const { columns, grain } = configuration.explore;
   if (!Object.values(theta).every((values) => values.every((value) => value >= 0.999))) return;
   const { weights, activations } = configuration.bits;
   const most = weights + activations - 1;
+  const { count } = structureOfRun(configuration);
   const advice =
     columns < most
       ? `--columns ${Math.min(columns + 2, most)} lets it save more (up to ${most}), a smaller λ keeps more of the accuracy`
       : 'nothing is left of the multiplier; choose a smaller λ';
-  listener({ kind: 'note', text: `all ${columns} columns that may be approximated are gone (θ = 1): ${advice}` });
+  listener({
+    kind: 'note',
+    text: `all ${count} ${nounOf(grain)}s that may be approximated are gone (θ = 1): ${advice}`,
+  });
 }

@@ -6,14 +6,13 @@
 
 import { sampleOf } from '../../data/sample.ts';
 import type { Session } from '../../engine/backend.ts';
-import { exactPower } from '../../multiplier/power.ts';
 import { powerShares } from '../../multiplier/structure.ts';
 import { f32, type HostTensor } from '../../tensor/tensor.ts';
 import { type Evaluator, evaluator } from '../../train/evaluation.ts';
 import { hardTheta } from '../../train/hardening.ts';
-import { readStructures, savings } from '../../train/step.ts';
+import { powerAt, readStructures } from '../../train/step.ts';
 import type { QuantizedArithmetic } from '../../train/task.ts';
-import { powerTerm, type RunStructure, structuresOf } from '../multipliers/multipliers.ts';
+import { exactPowerOf, powerTerm, type RunStructure, structuresOf } from '../multipliers/multipliers.ts';
 import { distance, type Kind, kindsOf, type Member, meanOf } from '../multipliers/types.ts';
 import type { RunContext } from '../run/context.ts';
 import type { TypesRecord } from '../run/manifest.ts';
@@ -116,22 +115,18 @@ async function measured(
   evaluate: Evaluator<'accuracy'>,
   kinds: readonly Kind[],
 ): Promise<TypesRecord['table'][number]> {
-  const term = powerTerm(configuration, layers);
-  const ofLayer = new Map(term.structures.map((one) => [one.theta, savings(one)]));
   const isHard = kinds.every(({ members }) =>
     members.every(({ theta }) => theta.every((one) => one === 0 || one === 1)),
   );
-  const centres = kinds.map(({ members, centre }) => ({
-    theta: centre,
-    savings: centre.map((_, at) => members.reduce((sum, { name }) => sum + ofLayer.get(`${name}.theta`)![at]!, 0)),
-  }));
-  const thetas = isHard ? hardTheta(centres) : centres.map(({ theta }) => theta);
+  const named = kinds.map(({ members }, at) => ({ name: `${at}`, layers: members.map(({ name }) => name) }));
+  const together = powerTerm(configuration, layers, named);
+  const centres = kinds.map(({ centre }) => centre);
+  const thetas = isHard ? hardTheta(centres, (values) => powerAt(together, values)) : centres;
   kinds.forEach(({ members }, kind) => {
     for (const { name } of members) session.write(`${name}.theta`, f32([thetas[kind]!.length], thetas[kind]!));
   });
   const { loss, metrics } = await evaluate();
-  const { weights, activations } = configuration.bits;
-  const power = (await readStructures(session, term)).power * exactPower(weights, activations);
+  const power = powerAt(together, thetas) * exactPowerOf(configuration);
   return { types: kinds.length, power, accuracy: metrics.accuracy, loss };
 }
 

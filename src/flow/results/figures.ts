@@ -1,9 +1,10 @@
 // Pictures of a run, from what its folder holds: adapters between our data and the report's plain inputs. Those of its
 // multipliers are in workbench/figures.ts.
 
-import type { Structure } from '../../multiplier/structure.ts';
+import { grainOf, type Structure } from '../../multiplier/structure.ts';
 import { curvesSvg, type PhaseCurves, type ThetaPoint, thetaSvg } from '../../report/curves.ts';
 import { frontSvg, NARROW_FRAME } from '../../report/front-picture.ts';
+import { thetaStripSvg } from '../../report/theta-strip.ts';
 import { given } from '../../tensor/given.ts';
 import type { NamedFigure } from '../../workbench/figures.ts';
 import type { MetricRecord } from '../run/events.ts';
@@ -76,6 +77,15 @@ export async function thetaFigure(
     ...explored.map(({ epoch, theta }) => ({ epoch, theta: names.map((name) => theta![nameIn(theta!, name)]!) })),
   ];
   const titles = names.map((name) => (name === 'theta' ? 'all layers' : name.replace(/\.theta$/, '')));
+  if (grainOf(structure) === 'product') {
+    return {
+      name: 'theta',
+      title: 'Structure parameters',
+      caption:
+        'θ of each partial product, the share of it that the multiplier lacks: over the epochs, and at the end by bits of weight and activation',
+      svg: await thetaStripSvg(points, titles, structure),
+    };
+  }
   return {
     name: 'theta',
     title: 'Structure parameters',

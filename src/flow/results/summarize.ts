@@ -39,6 +39,12 @@ export function summarize(folder: string): RunSummary {
     activationBits: configuration.bits.activations,
     stages,
     multipliers,
+    thetaOf: {
+      weightBits: configuration.bits.weights,
+      activationBits: configuration.bits.activations,
+      grain: configuration.explore.grain,
+      columns: configuration.explore.columns,
+    },
     layers,
     exactLayers: exact.map(({ name }) => name),
     exactShare: 1 - approximateShare(configuration, inputs),
