@@ -697,4 +697,32 @@ export const mutants = [
     'learnedSteps(graph.nodes, {',
     'src/train/distillation.test.ts',
   ),
+  fault(
+    'src/netlist/mapping/kept.ts',
+    'kept partial products are read with the operands exchanged',
+    'removed[i * activationBits + j] === 1',
+    'removed[j * weightBits + i] === 1',
+    'src/netlist/mapping/exact.test.ts',
+  ),
+  fault(
+    'src/netlist/mapping/kept.ts',
+    'a negative partial product is added without the constant that belongs to its complement',
+    'added -= 2 ** (i + j)',
+    'added -= 0',
+    'src/netlist/mapping/exact.test.ts',
+  ),
+  fault(
+    'src/netlist/mapping/exact.ts',
+    'the error bound is of the error with its mean, which a network has learnt',
+    'product + mean)',
+    'product + 0 * mean)',
+    'src/netlist/mapping/exact.test.ts',
+  ),
+  fault('src/train/hardening.ts', 'the smallest θ are removed first', 'b.value - a.value', 'a.value - b.value'),
+  fault(
+    'src/train/hardening.ts',
+    'the push stays at its height behind the hardening',
+    'step < pushed || step >= fixed',
+    'step < pushed',
+  ),
 ];
