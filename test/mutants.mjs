@@ -704,4 +704,30 @@ export const mutants = [
     'learnedSteps(graph.nodes, {',
     'src/train/distillation.test.ts',
   ),
+  fault(
+    'src/flow/sweep/tree.ts',
+    'a trial of another width branches from the quantised network of the first',
+    'const key = way.keys[depth]?.key',
+    'const key = way.keys[depth]?.phase',
+  ),
+  fault(
+    'src/flow/sweep/grid.ts',
+    'a rival has the seed of the first trial alone',
+    'options: options.filter(([name]) => !isOfStructure(name)), settings };',
+    'options: [], settings };',
+  ),
+  fault(
+    'src/flow/sweep/work.ts',
+    'a trial begins before what it branches from is done',
+    'if (parent && !this.#isEnded(parent)) return false;',
+    '',
+    'src/flow/sweep/work.test.ts',
+  ),
+  fault(
+    'src/flow/sweep/work.ts',
+    'a full disk is a result of the trial that met it',
+    'if (error instanceof StorageError) throw error;',
+    '',
+    'src/flow/sweep/work.test.ts',
+  ),
 ];
