@@ -671,6 +671,13 @@ export const mutants = [
     '/ema|avg|average/i.test(dictionary.path)',
   ),
   fault(
+    'src/engine/cuda/lower/formula.ts',
+    'the mean over all elements has a gradient for four of them',
+    "partsOf(expressionsOf(attributes)).some(({ kind }) => kind === 'rowLength')",
+    'false',
+    'test/cuda/host.test.ts',
+  ),
+  fault(
     'src/train/images.ts',
     'a teacher sees other images than the student: none are mixed',
     'return mixed ? graph',
@@ -724,5 +731,29 @@ export const mutants = [
     'the push stays at its height behind the hardening',
     'step < pushed || step >= fixed',
     'step < pushed',
+    'src/flow/sweep/tree.ts',
+    'a trial of another width branches from the quantised network of the first',
+    'const key = way.keys[depth]?.key',
+    'const key = way.keys[depth]?.phase',
+  ),
+  fault(
+    'src/flow/sweep/grid.ts',
+    'a rival has the seed of the first trial alone',
+    'options: options.filter(([name]) => !isOfStructure(name)), settings };',
+    'options: [], settings };',
+  ),
+  fault(
+    'src/flow/sweep/work.ts',
+    'a trial begins before what it branches from is done',
+    'if (parent && !this.#isEnded(parent)) return false;',
+    '',
+    'src/flow/sweep/work.test.ts',
+  ),
+  fault(
+    'src/flow/sweep/work.ts',
+    'a full disk is a result of the trial that met it',
+    'if (error instanceof StorageError) throw error;',
+    '',
+    'src/flow/sweep/work.test.ts',
   ),
 ];

@@ -9,6 +9,7 @@ import { readAhead } from '../data/read-ahead.ts';
 import type { Selection, Split } from '../data/split.ts';
 import type { Session } from '../engine/backend.ts';
 import { invariant, UserError } from '../tensor/errors.ts';
+import { f32 } from '../tensor/tensor.ts';
 import { Controller, type Target } from './aim.ts';
 import { adoptAverages, averagedNames } from './average.ts';
 import type { ControlState } from './control.ts';
@@ -16,17 +17,18 @@ import type { Teacher } from './distillation.ts';
 import { evaluator } from './evaluation.ts';
 import { feedOf } from './feed.ts';
 import { added, type Figures, meansOf, noSums, type Sums } from './figures.ts';
-import { type Hardening, hardeningOf, hardenStructures, pushAt } from './hardening.ts';
+import { type Hardening, hardeningOf, hardTheta, pushAt } from './hardening.ts';
 import { ResultsInFlight } from './pipeline.ts';
 import { rateShare, type Schedule } from './schedule.ts';
 import {
   type Learning,
+  linearisePower,
   type PowerTerm,
+  powerAt,
   type Recompute,
   readStructures,
   StepPrograms,
   type StepResult,
-  savings,
   stepKey,
 } from './step.ts';
 import type { Arithmetic, Task } from './task.ts';
@@ -163,6 +165,8 @@ export async function trainEpochs<M extends string>(options: LoopOptions<M>): Pr
       options.onStep?.({ epoch: epoch + 1, epochs, step, steps, objective, soFar: meansOf(sums), power, examples });
     });
     let { step } = position;
+    // In the middle of an epoch it is what it was at its beginning: a variable of the session, which saving keeps.
+    if (structure && step === 0) await linearisePower(session, structure.power);
     // Saves the position, and ends the loop there where that is wanted.
     const pause = async () => {
       await inFlight.settle();
@@ -185,7 +189,8 @@ export async function trainEpochs<M extends string>(options: LoopOptions<M>): Pr
           const at = epoch * steps + step;
           if (structure && at === hardening?.fixed) {
             await inFlight.settle();
-            await (control?.harden() ?? hardenStructures(session, learnedSavings(structure.power)));
+            await (control?.harden() ?? hardenStructures(session, structure.power));
+            await linearisePower(session, structure.power);
           }
           const { result } = await trainer.start(batch, examples, {
             rate: rateAt(options.learningRate, step),
@@ -260,8 +265,14 @@ async function openController<M extends string>(
   );
 }
 
-const learnedSavings = ({ structures }: PowerTerm) =>
-  structures.map((learned) => ({ theta: learned.theta, savings: savings(learned) }));
+/** θ of 0 and 1 at the power nearest to that of the session's. */
+async function hardenStructures(session: Session, power: PowerTerm): Promise<void> {
+  const { theta } = await readStructures(session, power);
+  const soft = power.structures.map((learned) => theta[learned.theta]!);
+  hardTheta(soft, (thetas) => powerAt(power, thetas)).forEach((values, at) => {
+    session.write(power.structures[at]!.theta, f32([values.length], values));
+  });
+}
 
 /** The result of a step, with its number (1 … steps) and what it was a mean over. */
 interface Step<M extends string> extends StepResult<M> {

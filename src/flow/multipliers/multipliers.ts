@@ -4,6 +4,7 @@
 
 import type { Session } from '../../engine/backend.ts';
 import { exactMultiplier, type Multiplier, withSlopes } from '../../multiplier/multiplier.ts';
+import { modelledExactPower } from '../../multiplier/power-model.ts';
 import { type Structure, structureOfGrain, thetaOfColumns } from '../../multiplier/structure.ts';
 import type { BatchNorm } from '../../quant/fold.ts';
 import { invariant } from '../../tensor/errors.ts';
@@ -64,12 +65,19 @@ export function powerTerm(configuration: Configuration, layers: readonly RunLaye
   const all = macsOf(structures.flatMap((one) => one.layers));
   return {
     ...given({ lambda: configuration.explore.lambda }),
+    model: configuration.explore.powerModel,
     structures: structures.map((one) => ({
       theta: one.name,
       structure: one.structure,
       share: macsOf(one.layers) / all,
     })),
   };
+}
+
+/** Modelled power of the exact multiplier of a run’s widths, exact 8×8 = 1: the unit of the power in the loss. */
+export function exactPowerOf({ bits, explore }: Pick<Configuration, 'bits' | 'explore'>): number {
+  const widths = { weightBits: bits.weights, activationBits: bits.activations };
+  return modelledExactPower(explore.powerModel, widths);
 }
 
 /** What the quantisers of a network must be: their widths, and how many scales weights have. */

@@ -2,13 +2,13 @@
 // as theta.json.
 
 import { exactMultiplier } from '../../multiplier/multiplier.ts';
-import { exactPower } from '../../multiplier/power.ts';
 import { invariant } from '../../tensor/errors.ts';
 import { writeJsonInside } from '../../tensor/files.ts';
 import { given } from '../../tensor/given.ts';
 import { evaluator } from '../../train/evaluation.ts';
-import { readStructures } from '../../train/step.ts';
+import { linearisePower, readStructures } from '../../train/step.ts';
 import {
+  exactPowerOf,
   powerTerm,
   quantizedArithmetic,
   structuredArithmetic,
@@ -39,11 +39,12 @@ export async function explore(context: RunContext): Promise<PhaseResult> {
     const measured = await measuredLoss(context, session);
     // The starting point is measured anew on a resumed run too: it is cheap and needs no state of its own.
     writeInitialTheta(session, context);
+    await linearisePower(session, power);
     const evaluate = await evaluator(session, task, arithmetic, dataset.test);
     const proved = await proveActive(session, task, arithmetic, dataset.test);
     context.listener({ kind: 'note', text: describeActivity('approximation', proved) });
     const before = await evaluate();
-    const exact = exactPower(configuration.bits.weights, configuration.bits.activations);
+    const exact = exactPowerOf(configuration);
     const structures = async () => {
       const read = await readStructures(session, power);
       return { ...read, power: read.power * exact };

@@ -5,7 +5,6 @@ import type { AugmentOptions } from '../../data/augment.ts';
 import { batchesPerEpoch } from '../../data/batches.ts';
 import { parseTransforms } from '../../data/transforms.ts';
 import type { Session } from '../../engine/backend.ts';
-import { exactPower } from '../../multiplier/power.ts';
 import { invariant, UserError } from '../../tensor/errors.ts';
 import { given } from '../../tensor/given.ts';
 import { feedOf } from '../../train/feed.ts';
@@ -18,6 +17,7 @@ import {
   trainEpochs,
 } from '../../train/loop.ts';
 import { recomputation } from '../../train/step.ts';
+import { exactPowerOf } from '../multipliers/multipliers.ts';
 import { describeTraining, proveTraining } from '../multipliers/training-proof.ts';
 import { loadResumePoint, removeResumePoint, saveResumePoint } from '../run/checkpoint.ts';
 import type { OpenRun, RunContext } from '../run/context.ts';
@@ -216,8 +216,8 @@ export function requireFinite(value: number, what: string): void {
  * The loss counts power relative to the exact multiplier of the same widths; what is shown and kept is relative to the
  * exact 8×8 one.
  */
-function relativePower({ bits }: Configuration) {
-  const exact = exactPower(bits.weights, bits.activations);
+function relativePower(configuration: Configuration) {
+  const exact = exactPowerOf(configuration);
   const scaled = (power: number | undefined) => (power === undefined ? undefined : power * exact);
   return <T extends { readonly power?: number | undefined; readonly wantedPower?: number | undefined }>(
     event: T,

@@ -6,6 +6,7 @@
 import { z } from 'zod';
 import { MOST_CLASSES } from '../../data/labels.ts';
 import { parseTransforms } from '../../data/transforms.ts';
+import { powerModelNames } from '../../multiplier/power-model.ts';
 import { defaultSmoothing, type Smoothing } from '../../multiplier/slopes.ts';
 import { type Grain, grainNames } from '../../multiplier/structure.ts';
 import { operandOrders } from '../../multiplier/table.ts';
@@ -169,6 +170,7 @@ const givenConfiguration = z.strictObject({
       types: z.int().min(0).optional(),
       grain: z.enum(grainNames).default('column'),
       harden: share.optional(),
+      powerModel: z.enum(powerModelNames).default('analytic'),
       start: z.enum(starts).default('none'),
       epochs: epochs.default(10),
       batchSize: batchSize.default(64),
