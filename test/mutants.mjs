@@ -731,6 +731,8 @@ export const mutants = [
     'the push stays at its height behind the hardening',
     'step < pushed || step >= fixed',
     'step < pushed',
+  ),
+  fault(
     'src/flow/sweep/tree.ts',
     'a trial of another width branches from the quantised network of the first',
     'const key = way.keys[depth]?.key',

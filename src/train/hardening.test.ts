@@ -20,28 +20,30 @@ test('hard θ keep the power as nearly as whole products can, the largest θ fir
   const structure = productStructure({ weightBits: 3, activationBits: 5 });
   const savings = powerShares(structure);
   const theta = savings.map((_, at) => ((at * 7) % 15) / 15);
-  const [hard] = hardTheta([{ theta, savings }]) as [number[]];
-  const largest = Math.max(...savings);
-  expect(Math.abs(structurePower(structure, hard) - structurePower(structure, theta))).toBeLessThanOrEqual(largest / 2);
+  const powerOf = ([own]: readonly (readonly number[])[]) => structurePower(structure, own!);
+  const [hard] = hardTheta([theta], powerOf) as [number[]];
+  expect(hard.every((value) => value === 0 || value === 1)).toBe(true);
+  expect(Math.abs(powerOf([hard]) - powerOf([theta]))).toBeLessThanOrEqual(Math.max(...savings) / 2);
   const least = Math.min(...theta.filter((_, at) => hard[at] === 1));
   expect(theta.every((value, at) => hard[at] === 1 || value <= least)).toBe(true);
   // What is hard already stays as it is.
-  expect(hardTheta([{ theta: hard, savings }])).toEqual([hard]);
+  expect(hardTheta([hard], powerOf)).toEqual([hard]);
 });
 
 test('a limit on the power is kept, across structures', () => {
   const structure = productStructure({ weightBits: 2, activationBits: 3 });
   // Of a layer with two thirds of the multiplications, and one with the rest.
-  const parts = [2 / 3, 1 / 3].map((share) => powerShares(structure).map((one) => one * share));
+  const powerOf = (thetas: readonly (readonly number[])[]) =>
+    (2 / 3) * structurePower(structure, thetas[0]!) + (1 / 3) * structurePower(structure, thetas[1]!);
   const theta = [
     [0.9, 0.1, 0.2, 0.3, 0.4, 0.5],
     [0.8, 0, 0, 0.7, 0, 0],
   ];
-  const soft = parts.map((savings, at) => ({ theta: theta[at]!, savings }));
-  const powerOf = (hard: readonly (readonly number[])[]) =>
-    1 - hard.flatMap((values, at) => values.map((value, one) => value * parts[at]![one]!)).reduce((a, b) => a + b);
-  for (const limit of [0.9, 0.6, 0.3]) expect(powerOf(hardTheta(soft, limit))).toBeLessThanOrEqual(limit);
-  const none = hardTheta(soft, 1);
-  expect(none.flat()).toEqual(new Array(12).fill(0));
-  expect(hardTheta(soft, 0.999)[0]![0]).toBe(1);
+  for (const limit of [0.9, 0.6, 0.3]) expect(powerOf(hardTheta(theta, powerOf, limit))).toBeLessThanOrEqual(limit);
+  expect(hardTheta(theta, powerOf, 1).flat()).toEqual(new Array(12).fill(0));
+  // The largest goes first, wherever it is.
+  expect(hardTheta(theta, powerOf, 0.999)).toEqual([
+    [1, 0, 0, 0, 0, 0],
+    [0, 0, 0, 0, 0, 0],
+  ]);
 });
