@@ -7,6 +7,19 @@ const golden = 'test/flow/golden.test.ts';
 
 export const mutants = [
   fault(
+    'src/flow/multipliers/types.ts',
+    'the two layers that differ most go together',
+    'if (lost < least)',
+    'if (lost > least || least === Number.POSITIVE_INFINITY)',
+  ),
+  fault(
+    'src/flow/phases/types.ts',
+    'measuring what few multipliers cost leaves them in the network',
+    'write(session, before);',
+    '',
+    'test/flow/types.test.ts',
+  ),
+  fault(
     'src/train/control.ts',
     'λ falls while the power is too high',
     'state.price * Math.exp(within(change',
