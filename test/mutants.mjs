@@ -7,6 +7,19 @@ const golden = 'test/flow/golden.test.ts';
 
 export const mutants = [
   fault(
+    'src/flow/multipliers/types.ts',
+    'the two layers that differ most go together',
+    'if (lost < least)',
+    'if (lost > least || least === Number.POSITIVE_INFINITY)',
+  ),
+  fault(
+    'src/flow/phases/types.ts',
+    'measuring what few multipliers cost leaves them in the network',
+    'write(session, before);',
+    '',
+    'test/flow/types.test.ts',
+  ),
+  fault(
     'src/train/control.ts',
     'λ falls while the power is too high',
     'state.price * Math.exp(within(change',
@@ -696,6 +709,13 @@ export const mutants = [
     'the one code more is on the side where it helps least',
     'next.error < best.error ? next : best',
     'next.error > best.error ? next : best',
+    'src/engine/cuda/lower/formula.ts',
+    'the mean over all elements has a gradient for four of them',
+    "partsOf(expressionsOf(attributes)).some(({ kind }) => kind === 'rowLength')",
+    'false',
+    'test/cuda/host.test.ts',
+  ),
+  fault(
     'src/train/images.ts',
     'a teacher sees other images than the student: none are mixed',
     'return mixed ? graph',
@@ -721,5 +741,59 @@ export const mutants = [
     'learnedSteps(graph.nodes.slice(before), {',
     'learnedSteps(graph.nodes, {',
     'src/train/distillation.test.ts',
+  ),
+  fault(
+    'src/netlist/mapping/kept.ts',
+    'kept partial products are read with the operands exchanged',
+    'removed[i * activationBits + j] === 1',
+    'removed[j * weightBits + i] === 1',
+    'src/netlist/mapping/exact.test.ts',
+  ),
+  fault(
+    'src/netlist/mapping/kept.ts',
+    'a negative partial product is added without the constant that belongs to its complement',
+    'added -= 2 ** (i + j)',
+    'added -= 0',
+    'src/netlist/mapping/exact.test.ts',
+  ),
+  fault(
+    'src/netlist/mapping/exact.ts',
+    'the error bound is of the error with its mean, which a network has learnt',
+    'product + mean)',
+    'product + 0 * mean)',
+    'src/netlist/mapping/exact.test.ts',
+  ),
+  fault('src/train/hardening.ts', 'the smallest θ are removed first', 'b.value - a.value', 'a.value - b.value'),
+  fault(
+    'src/train/hardening.ts',
+    'the push stays at its height behind the hardening',
+    'step < pushed || step >= fixed',
+    'step < pushed',
+  ),
+  fault(
+    'src/flow/sweep/tree.ts',
+    'a trial of another width branches from the quantised network of the first',
+    'const key = way.keys[depth]?.key',
+    'const key = way.keys[depth]?.phase',
+  ),
+  fault(
+    'src/flow/sweep/grid.ts',
+    'a rival has the seed of the first trial alone',
+    'options: options.filter(([name]) => !isOfStructure(name)), settings };',
+    'options: [], settings };',
+  ),
+  fault(
+    'src/flow/sweep/work.ts',
+    'a trial begins before what it branches from is done',
+    'if (parent && !this.#isEnded(parent)) return false;',
+    '',
+    'src/flow/sweep/work.test.ts',
+  ),
+  fault(
+    'src/flow/sweep/work.ts',
+    'a full disk is a result of the trial that met it',
+    'if (error instanceof StorageError) throw error;',
+    '',
+    'src/flow/sweep/work.test.ts',
   ),
 ];

@@ -39,11 +39,17 @@ export function summarize(folder: string): RunSummary {
     activationBits: configuration.bits.activations,
     stages,
     multipliers,
+    thetaOf: {
+      weightBits: configuration.bits.weights,
+      activationBits: configuration.bits.activations,
+      grain: configuration.explore.grain,
+      columns: configuration.explore.columns,
+    },
     layers,
     exactLayers: exact.map(({ name }) => name),
     exactShare: 1 - approximateShare(configuration, inputs),
     products: inputs.products ?? [],
-    ...given({ front, targets }),
+    ...given({ front, targets, types: phases.includes('explore') ? manifest.phases.explore?.types : undefined }),
     verdict: verdictOf({
       ...{ configuration, stages, multipliers, front, targets },
       exactLayers: exact.map(({ name }) => name),
