@@ -50,7 +50,7 @@ export function summarize(folder: string): RunSummary {
     exactLayers: exact.map(({ name }) => name),
     exactShare: 1 - approximateShare(configuration, inputs),
     products: inputs.products ?? [],
-    ...given({ front, targets }),
+    ...given({ front, targets, types: phases.includes('explore') ? manifest.phases.explore?.types : undefined }),
     verdict: verdictOf({
       ...{ configuration, stages, multipliers, front, targets },
       exactLayers: exact.map(({ name }) => name),
