@@ -3,7 +3,7 @@
 // first: three steps from the same start give the same finite losses twice.
 //   npm run build && node bench/networks.mjs --model resnet50 [--size 32] [--classes 10] [--batch 256] [--bits 8x8]
 //     [--columns 8] [--per-layer] [--stages float,1,3] [--device cuda] [--precision tf32] [--recompute all|light]
-//     [--profile]
+//     [--teacher float|quantized] [--profile]
 // `--exact PATTERN` (repeatable, default: the model's card) keeps layers exact.
 
 import { parseArgs } from 'node:util';
@@ -33,6 +33,7 @@ const { values: given } = parseArgs({
     device: { type: 'string', default: 'wasm' },
     precision: { type: 'string', default: 'tf32' },
     recompute: { type: 'string' },
+    teacher: { type: 'string' },
     profile: { type: 'boolean', default: false },
     repeats: { type: 'string', default: '10' },
   },
@@ -84,6 +85,10 @@ const stages = {
   3: { arithmetic: arithmetic(() => ({ kind: 'removal', removed })) },
 };
 
+const teachers = { float: stages.float, quantized: { arithmetic: arithmetic(() => ({ kind: 'exact' })) } };
+/** As `Teacher` of src/train/distillation.ts; all stages learn from it. */
+const teacher = given.teacher && { ...teachers[given.teacher], weight: 0.9, temperature: 4 };
+
 async function openBackend() {
   if (given.device === 'cuda') {
     const { cudaBackend } = await import(`${root}/engine/cuda/runtime/backend.js`);
@@ -101,10 +106,14 @@ function initialize(session, network) {
   };
   network.layers.parameters.forEach((parameter, at) => {
     session.write(parameter.value.source.name, initialTensor(parameter, 1, at));
+    const taught = `teacher#${parameter.name}`;
+    if (names.has(taught)) session.write(taught, initialTensor(parameter, 2, at));
   });
   for (const { name, weightShape } of network.layers.multiplying) {
     for (const operand of ['weight', 'input']) {
       const shape = operand === 'weight' ? [weightShape[3]] : [];
+      write(`teacher#${stateName(name, operand, 'scale')}`, shape, 0.02);
+      write(`teacher#${stateName(name, operand, 'zero_point')}`, shape, 2 ** (weightBits - 1));
       for (const clip of ['clip_upper', 'clip_lower']) write(stateName(name, operand, clip), shape, clipLogit(0.98));
       write(stateName(name, 'input', 'max'), [], 2);
       write(stateName(name, 'input', 'min'), [], -1);
@@ -132,7 +141,7 @@ console.log(`${backend.device.description}; ${given.model}, ${size}×${size}, ${
 const gib = (bytes) => (bytes / 2 ** 30).toFixed(2);
 for (const stage of given.stages.split(',')) {
   const { arithmetic: own, structure: learning } = stages[stage];
-  const options = { task, arithmetic: own, momentum: 0.9, weightDecay: 5e-4, recompute };
+  const options = { task, arithmetic: own, momentum: 0.9, weightDecay: 5e-4, recompute, teacher };
   const network = trainingStep({ ...options, ...(learning ? { structure: learning } : {}) }, task, batch);
   const session = await backend.openSession();
   const started = performance.now();
@@ -161,6 +170,7 @@ for (const stage of given.stages.split(',')) {
     throw new Error(`${stage}: losses ${first} and ${second}: not finite, or not the same twice`);
   }
   const times = [];
+  const before = process.cpuUsage();
   for (let n = 0; n < repeats; n++) {
     if (step.timeRuns) times.push(await step.timeRuns(3));
     else {
@@ -170,10 +180,12 @@ for (const stage of given.stages.split(',')) {
       times.push(performance.now() - begun);
     }
   }
+  const { user, system } = process.cpuUsage(before);
+  const processor = step.timeRuns ? '' : `, ${((user + system) / 1000 / repeats).toFixed(0)} ms of processor time`;
   const median = times.sort((a, b) => a - b)[times.length >> 1];
   const name = stage === 'float' ? 'float  ' : `phase ${stage}`;
   console.log(
-    `${name} ${median.toFixed(2)} ms a step, ${((1000 * batch) / median).toFixed(0)} images/s; ` +
+    `${name} ${median.toFixed(2)} ms a step, ${((1000 * batch) / median).toFixed(0)} images/s${processor}; ` +
       `${gib(step.arenaBytes)} GiB of intermediate values, ${gib(session.bytes)} in all; compiled in ${compiled.toFixed(1)} s; loss ${first.map((loss) => loss.toFixed(4)).join(' ')}`,
   );
   if (given.profile && step.timeKernels) await printProfile(step);

@@ -23,6 +23,7 @@ const summary: RunSummary = {
   seed: 1,
   weightBits: 8,
   activationBits: 8,
+  thetaOf: { weightBits: 8, activationBits: 8, grain: 'column', columns: 4 },
   stages: [
     { stage: 'float', accuracy: 0.975, loss: 0.1 },
     { stage: 'recovered', accuracy: 0.9625, loss: 0.125, gateCost: 0.75 },

@@ -8,7 +8,7 @@ import { fittingTable, type RankedColumn } from './tables.ts';
 export function sweepText(report: SweepReport, style: Style, width = Number.POSITIVE_INFINITY): string {
   const { points, failed, open } = report;
   const sections: string[] = [];
-  if (points.length > 0) sections.push(tableOf(points, style, width));
+  if (points.length > 0) sections.push(tableOf(report, style, width));
   const lost = [
     ...failed.map(({ name, state, reason }) => `  ${name} (${state}): ${reason}`),
     ...(open.length === 0 ? [] : [`  not done: ${open.length > 6 ? `${open.length} trials` : open.join(', ')}`]),
@@ -33,7 +33,7 @@ const costSpread = (spread: Spread | null): string => {
   return spread.spread === 0 ? fixed(spread.mean, 3) : `${fixed(spread.mean, 3)} ± ${fixed(spread.spread, 3)}`;
 };
 
-function tableOf(points: readonly SweepPoint[], style: Style, width: number): string {
+function tableOf({ points, kind }: SweepReport, style: Style, width: number): string {
   const several = (of: (point: SweepPoint) => string) => new Set(points.map(of)).size > 1;
   const columns: RankedColumn<SweepPoint>[] = [
     { head: '', rank: 0, left: true, of: ({ isOnFront }) => (isOnFront ? style.green('●') : '') },
@@ -43,7 +43,10 @@ function tableOf(points: readonly SweepPoint[], style: Style, width: number): st
       : []),
     { head: 'bits', rank: 1, of: ({ weightBits, activationBits }) => `${weightBits}×${activationBits}` },
     { head: 'modelled', rank: 3, of: ({ power }) => costSpread(power.modelled) },
-    { head: 'gate cost', rank: 0, of: ({ power }) => costSpread(power.gateCost) },
+    { head: 'gates', rank: kind === 'gates' ? 0 : 5, of: ({ power }) => costSpread(power.gates) },
+    ...(kind === 'gates'
+      ? []
+      : [{ head: 'synthesised', rank: 0, of: ({ power }: SweepPoint) => costSpread(power.synthesised) }]),
     { head: 'accuracy', rank: 0, of: ({ accuracy }) => percentSpread(accuracy) },
     {
       head: 'loss',
@@ -55,13 +58,13 @@ function tableOf(points: readonly SweepPoint[], style: Style, width: number): st
   return fittingTable(points, columns, style, width);
 }
 
-function verdict({ points, answer }: SweepReport): string {
+function verdict({ points, answer, kind }: SweepReport): string {
   const lines: string[] = [];
   const limit = `${(100 * answer.loss).toFixed(2)} points`;
   const found = points.find(({ name }) => name === answer.point);
   if (found) {
     lines.push(
-      `The cheapest within ${limit} of the float network: ${found.name}, ${percentSpread(found.accuracy)} at gate cost ${costSpread(found.power.gateCost)}.`,
+      `The cheapest within ${limit} of the float network: ${found.name}, ${percentSpread(found.accuracy)} at ${kind === 'gates' ? 'gate cost' : 'synthesised power'} ${costSpread(found.power[kind])}.`,
     );
   } else if (points.length > 0) lines.push(`No point is within ${limit} of its float network.`);
   const isAlone = !points.some(
@@ -70,15 +73,36 @@ function verdict({ points, answer }: SweepReport): string {
   if (points.length > 0 && isAlone) {
     lines.push('No exact multiplier of fewer bits is among the points; --rivals 4x5,3x4 in a new sweep adds them.');
   }
+  if (!isAlone) lines.push(...judged(points, kind));
   const unlucky = points.filter(({ seeds }) => seeds.length < 2).length;
   if (unlucky > 0) lines.push('A point with one seed says little: tenths of a point are within its chance.');
   return lines.join(' ') || 'Nothing is done yet.';
 }
 
-function legend({ points }: SweepReport): string[] {
+/** Where a structure pays, and where an exact multiplier of the same training does as well at no more power. */
+function judged(points: readonly SweepPoint[], kind: SweepReport['kind']): string[] {
+  const priced = points.flatMap((point) => {
+    const power = point.power[kind]?.mean;
+    return power === undefined ? [] : [{ point, power, accuracy: point.accuracy.mean }];
+  });
+  const exact = priced.filter(({ point }) => point.kind === 'exact');
+  const others = priced.filter(({ point }) => point.kind !== 'exact');
+  const beaten = others.filter((one) =>
+    exact.some((rival) => rival.power <= one.power && rival.accuracy >= one.accuracy),
+  );
+  if (others.length === 0) return [];
+  const rest = others.filter((one) => !beaten.includes(one)).map(({ point }) => point.name);
+  const pays = rest.length === 0 ? '' : ` Not matched: ${rest.join(', ')}.`;
+  return [
+    `Matched by an exact multiplier with the same training, no dearer and no less accurate: ${beaten.length} of ${others.length}.${pays}`,
+  ];
+}
+
+function legend({ points, library }: SweepReport): string[] {
   const spread = points.some(({ accuracy }) => accuracy.n > 1) ? '; ±: 95 % interval of the mean over seeds' : '';
   return [
     `● on the front: nothing cheaper is as accurate${spread}; loss: points against the float network`,
-    'modelled: analytic power while training, gate cost: unit gates of the netlist, each relative to the exact 8×8 multiplier',
+    'modelled: what training sees; gates: unit gates of the netlist, 1 = the cheapest exact 8×8',
+    ...(library === null ? [] : [`synthesised: power in ${library}, 1 = the exact 8×8 array`]),
   ];
 }

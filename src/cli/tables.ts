@@ -14,9 +14,8 @@ import {
   proofOf,
   type RunFile,
   type RunSummary,
-  thetaBars,
-  thetaBarsNote,
 } from '../flow/results/summary.ts';
+import { type ThetaOf, thetaCell, thetaCellNote, thetaLines } from '../flow/results/theta-text.ts';
 import { type Stage, stageTitles } from '../flow/run/stages.ts';
 import { front, type PowerKind } from '../report/front.ts';
 import { fixed, grouped, percent, type Style, shellWord, significant, wrapped } from './style.ts';
@@ -30,8 +29,9 @@ export function summaryText(summary: RunSummary, style: Style, width = Number.PO
   if (exactLayers.length > 0 || summary.products.length > 0) {
     sections.push(wrapped(describeExactLayers(summary), width));
   }
+  if (summary.types) sections.push(typesTable(summary.types, style, width));
   if (multipliers.length > 1) sections.push(layersTable(summary, style, width));
-  else if (multipliers.length > 0) sections.push(errorTable(multipliers, style, width));
+  else if (multipliers.length > 0) sections.push(errorTable(multipliers, summary.thetaOf, style, width));
   if (summary.front) sections.push(rivalsTable(summary.front, style, width));
   if (files.length > 0) sections.push(runFilesText(files, style));
   if (summary.stages.length > 0) sections.push(wrapped(summary.verdict, width));
@@ -47,6 +47,21 @@ function stagesTable({ stages }: RunSummary, style: Style, width: number): strin
     table.push([stageTitles[stage], percent(accuracy), fixed(loss, 4), cost(power), cost(gateCost)]);
   }
   return `${tableText(table)}\n${style.dim(wrapped(measuresNote, width))}`;
+}
+
+/** What any number of multipliers costs. */
+function typesTable({ table: rows, images }: NonNullable<RunSummary['types']>, style: Style, width: number): string {
+  const heads = ['multipliers', 'accuracy', 'loss', 'power'];
+  const table = plainTable(
+    heads,
+    style,
+    heads.map(() => 'right' as const),
+  );
+  for (const { types, accuracy, loss, power } of rows) {
+    table.push([`${types}`, percent(accuracy), fixed(loss, 4), fixed(power, 4)]);
+  }
+  const note = `multipliers for all layers together, with the network as it was when they were put together, on ${images} training images`;
+  return `${tableText(table)}\n${style.dim(wrapped(note, width))}`;
 }
 
 /** The run's multiplier among exact ones, by falling power, with a mark at those that nothing dominates. */
@@ -68,6 +83,7 @@ type MultiplierRow = Pick<MultiplierSummary, 'name' | 'theta' | 'metrics' | 'gat
 /** Error metrics, gate cost and proof of multipliers. */
 export function errorTable(
   multipliers: readonly MultiplierRow[],
+  of: ThetaOf,
   style: Style,
   width = Number.POSITIVE_INFINITY,
 ): string {
@@ -87,9 +103,7 @@ export function errorTable(
   }
   const lines = [tableText(table)];
   const [only] = multipliers;
-  if (only && multipliers.length === 1 && only.theta.length > 0) {
-    lines.push(`θ = ${only.theta.map((value) => Number(value.toFixed(3))).join(' ')} (lowest column first)`);
-  }
+  if (only && multipliers.length === 1) lines.push(...thetaLines(only.theta, of));
   lines.push(style.dim(wrapped('errors over all operand pairs; gates: gate cost, 1 = the cheapest exact 8×8', width)));
   lines.push(proofLine(multipliers, style));
   return lines.join('\n');
@@ -106,7 +120,7 @@ function proofLine(multipliers: readonly MultiplierRow[], style: Style): string 
 }
 
 /** A row per layer: what share of the work it has, and what it multiplies with. */
-function layersTable({ layers, multipliers }: RunSummary, style: Style, width: number): string {
+function layersTable({ layers, multipliers, thetaOf }: RunSummary, style: Style, width: number): string {
   const rows = layers.map((layer) => ({ ...layer, own: multipliers.find(({ name }) => name === layer.multiplier) }));
   type Row = (typeof rows)[number];
   const error = (
@@ -123,13 +137,13 @@ function layersTable({ layers, multipliers }: RunSummary, style: Style, width: n
     { head: 'share', rank: 1, of: ({ share }) => percent(share, 1) },
     { head: 'gates', rank: 0, of: ({ own }) => (own ? cost(own.gateCost) : 'exact') },
     { head: 'of all', rank: 3, of: ({ gateShare }) => (gateShare === undefined ? '–' : percent(gateShare, 1)) },
-    { head: 'θ', rank: 1, left: true, of: ({ own }) => (own ? thetaBars(own.theta) : '') },
+    { head: 'θ', rank: 1, left: true, of: ({ own }) => (own ? thetaCell(own.theta, thetaOf) : '') },
     error('ER', 4, ({ errorRate }) => percent(errorRate, 1)),
     error('NMED', 0, ({ normalizedMeanErrorDistance }) => percent(normalizedMeanErrorDistance, 3)),
     error('MaxED', 2, ({ maxErrorDistance }) => grouped(maxErrorDistance)),
     error('mean', 6, ({ meanError }) => significant(meanError, 3)),
   ];
-  const note = `MACs per image; gates: gate cost, 1 = the cheapest exact 8×8, and the layer's share of all gates at work; ${thetaBarsNote}; errors over all operand pairs`;
+  const note = `MACs per image; gates: gate cost, 1 = the cheapest exact 8×8, and the layer's share of all gates at work; ${thetaCellNote(thetaOf)}; errors over all operand pairs`;
   return [
     fittingTable(rows, columns, style, width),
     style.dim(wrapped(note, width)),

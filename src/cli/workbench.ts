@@ -180,14 +180,15 @@ export const synthesisOptions = [
   'yosys',
 ] as const satisfies readonly (keyof SynthesisSettings)[];
 
-export function addSynthesis(command: Command): void {
+/** `library`: the option for the cells, where the command has a --liberty of another meaning. */
+export function addSynthesis(command: Command, library: 'liberty' | 'library' = 'liberty'): void {
   const option = (flags: string, help: string, values: string, fallback: string) =>
     new Option(flags, describeOption({ help, values, default: fallback })).helpGroup(SYNTHESIS);
   command
     .addOption(
       option(
-        '--liberty <LIB...>',
-        'cell library, also of the cells that netlists instantiate',
+        `--${library} <LIB...>`,
+        library === 'liberty' ? 'cell library, also of the cells that netlists instantiate' : 'cell library',
         '.lib or .lib.gz files of one corner',
         'unit gates, built in',
       ).argParser(libertyFiles),
@@ -201,8 +202,8 @@ export function addSynthesis(command: Command): void {
       option(
         '--delay <PS>',
         'delay that the smallest netlist must meet',
-        'ps above 0; without --liberty FO4 delays',
-        '500, without --liberty 19',
+        `ps above 0; without --${library} FO4 delays`,
+        `500, without --${library} 19`,
       ).argParser(positive('--delay', 'ps')),
     )
     .addOption(
@@ -221,10 +222,14 @@ export function addSynthesis(command: Command): void {
 }
 
 /** The user's settings as options of `synthesizeMultiplier`; reads the Liberty files. */
-export async function readSynthesis(command: Command): Promise<Omit<MultiplierSynthesisOptions, 'histograms'>> {
-  const { liberty, clock, delay, effort, yosys } = command.opts<SynthesisSettings>();
+export async function readSynthesis(
+  command: Command,
+  library: 'liberty' | 'library' = 'liberty',
+): Promise<Omit<MultiplierSynthesisOptions, 'histograms'>> {
+  const options = command.opts<SynthesisSettings & { readonly library?: readonly string[] }>();
+  const { clock, delay, effort, yosys, [library]: paths } = options;
   const { openLibraries } = await import('../workbench/synthesize.ts');
-  const libraries = liberty && (await openLibraries(liberty));
+  const libraries = paths && (await openLibraries(paths));
   return given({ liberty: libraries, clockMHz: clock, delayTarget: delay, effort, yosys });
 }
 

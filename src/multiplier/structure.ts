@@ -120,6 +120,18 @@ export function structureOfGrain(grain: Grain, widths: OperandWidths, count: num
   return grain === 'product' ? productStructure(widths, count) : columnStructure(widths, count);
 }
 
+/** Whether the partial products of each column read one θ, as published, or several. */
+export function grainOf(structure: Structure): Grain {
+  const read = new Map<number, number>();
+  const same = columnsOf(structure).every((column, product) => {
+    const own = structure.index[product]!;
+    const first = read.get(column) ?? own;
+    read.set(column, first);
+    return own === first;
+  });
+  return same ? 'column' : 'product';
+}
+
 function checkColumnCount({ weightBits, activationBits }: OperandWidths, count: number): void {
   const columns = weightBits + activationBits - 1;
   if (Number.isInteger(count) && count >= 0 && count <= columns) return;

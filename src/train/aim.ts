@@ -17,7 +17,7 @@ import {
 import type { Evaluation, Evaluator } from './evaluation.ts';
 import { hardTheta } from './hardening.ts';
 import { isAdam, type Rule } from './optimizer.ts';
-import { type PowerTerm, readStructures, savings } from './step.ts';
+import { linearisePower, type PowerTerm, powerAt, readStructures, savings } from './step.ts';
 
 /** The wanted power has come down to the target when it is this near. */
 const REACHED = 0.01;
@@ -81,6 +81,7 @@ export class Controller<M extends string> {
     const measures = (done / this.#pace.every) % this.#pace.lossEvery === 0;
     const loss = measures ? await lossOf(this.#options) : undefined;
     this.#state = nextControl(this.#state, target.aim, this.#pace, { power, gain, loss });
+    await linearisePower(this.#options.session, this.#options.power);
   }
 
   /**
@@ -92,7 +93,16 @@ export class Controller<M extends string> {
     const { session, power, target } = this.#options;
     const { power: least, isLimit, maxLoss } = target.aim;
     const soft = await readSoft(session, power);
-    const write = (limit?: number) => writeTheta(session, soft, hardTheta(soft, limit));
+    const write = (limit?: number) =>
+      writeTheta(
+        session,
+        soft,
+        hardTheta(
+          soft.map(({ theta }) => theta),
+          (thetas) => powerAt(power, thetas),
+          limit,
+        ),
+      );
     const isReached = isLimit && this.#state.wanted <= least + REACHED;
     write(isReached ? least : undefined);
     if (isReached || maxLoss === undefined) return;
@@ -143,11 +153,11 @@ async function read<M extends string>(
 }
 
 /** θ at the edge of its range where it has left it, with what each saves. */
-function readSoft(session: Session, { structures }: PowerTerm) {
+function readSoft(session: Session, power: PowerTerm) {
   return Promise.all(
-    structures.map(async (learned) => {
+    power.structures.map(async (learned) => {
       const { values, moved } = returned((await session.read(learned.theta)).data);
-      return { name: learned.theta, theta: values, moved, savings: savings(learned) };
+      return { name: learned.theta, theta: values, moved, savings: savings(power, learned, values) };
     }),
   );
 }

@@ -5,9 +5,7 @@
 // Invariant: what a step does follows from its number alone, so that a resumed run goes on to the same bits; behind the
 // last step every θ is exactly 0 or 1.
 
-import type { Session } from '../engine/backend.ts';
 import { clampTheta } from '../multiplier/structure.ts';
-import { f32 } from '../tensor/tensor.ts';
 
 /** The program input that has the weight of the penalty, a scalar. */
 export const PUSH = 'thetaPush';
@@ -38,41 +36,29 @@ export function pushAt({ pushed, fixed }: Hardening, step: number): number {
   return (MOST_PUSH * (step + 1 - pushed)) / (fixed - pushed);
 }
 
-/** Values of θ of one structure, and what each saves of the network's power when what reads it is removed. */
-export interface SoftStructure {
-  readonly theta: readonly number[];
-  readonly savings: readonly number[];
-}
-
 /**
  * θ of 0 and 1 for all structures together at the power nearest to theirs: the largest θ become 1 until as much is
- * saved. With a `limit` it is as many as it takes until the power, 1 without any saving, is no higher than that.
+ * saved. With a `limit` it is as many as it takes until the power is no higher than that.
  */
-export function hardTheta(structures: readonly SoftStructure[], limit?: number): number[][] {
-  const all = structures.flatMap(({ theta, savings }, structure) =>
-    clampTheta(theta).map((value, at) => ({ structure, at, value, saved: savings[at]! })),
-  );
-  const wanted = all.reduce((sum, { value, saved }) => sum + value * saved, 0);
-  const hard = structures.map(({ theta }) => theta.map(() => 0));
-  let saved = 0;
-  for (const one of all.toSorted((a, b) => b.value - a.value)) {
-    const isNearer = Math.abs(saved + one.saved - wanted) <= Math.abs(saved - wanted);
-    if (limit === undefined ? one.value === 0 || !isNearer : 1 - saved <= limit) break;
-    hard[one.structure]![one.at] = 1;
-    saved += one.saved;
+export function hardTheta(
+  soft: readonly (readonly number[])[],
+  powerOf: (thetas: readonly (readonly number[])[]) => number,
+  limit?: number,
+): number[][] {
+  const clamped = soft.map(clampTheta);
+  const wanted = powerOf(clamped);
+  const hard = clamped.map((theta) => theta.map(() => 0));
+  const all = clamped.flatMap((theta, structure) => theta.map((value, at) => ({ structure, at, value })));
+  let power = powerOf(hard);
+  for (const { structure, at, value } of all.toSorted((a, b) => b.value - a.value)) {
+    if (limit === undefined ? value === 0 : power <= limit) break;
+    hard[structure]![at] = 1;
+    const less = powerOf(hard);
+    if (limit === undefined && Math.abs(less - wanted) > Math.abs(power - wanted)) {
+      hard[structure]![at] = 0;
+      break;
+    }
+    power = less;
   }
   return hard;
-}
-
-/** Writes hard θ in the place of the session's; the names are those of the variables. */
-export async function hardenStructures(
-  session: Session,
-  structures: readonly { readonly theta: string; readonly savings: readonly number[] }[],
-): Promise<void> {
-  const soft = await Promise.all(
-    structures.map(async ({ theta, savings }) => ({ theta: clampTheta((await session.read(theta)).data), savings })),
-  );
-  hardTheta(soft).forEach((values, at) => {
-    session.write(structures[at]!.theta, f32([values.length], values));
-  });
 }

@@ -9,6 +9,7 @@ import { readAhead } from '../data/read-ahead.ts';
 import type { Selection, Split } from '../data/split.ts';
 import type { Session } from '../engine/backend.ts';
 import { invariant, UserError } from '../tensor/errors.ts';
+import { f32 } from '../tensor/tensor.ts';
 import { Controller, type Target } from './aim.ts';
 import { adoptAverages, averagedNames } from './average.ts';
 import type { ControlState } from './control.ts';
@@ -16,17 +17,18 @@ import type { Teacher } from './distillation.ts';
 import { evaluator } from './evaluation.ts';
 import { feedOf } from './feed.ts';
 import { added, type Figures, meansOf, noSums, type Sums } from './figures.ts';
-import { type Hardening, hardeningOf, hardenStructures, pushAt } from './hardening.ts';
+import { type Hardening, hardeningOf, hardTheta, pushAt } from './hardening.ts';
 import { ResultsInFlight } from './pipeline.ts';
 import { rateShare, type Schedule } from './schedule.ts';
 import {
   type Learning,
+  linearisePower,
   type PowerTerm,
+  powerAt,
   type Recompute,
   readStructures,
   StepPrograms,
   type StepResult,
-  savings,
   stepKey,
 } from './step.ts';
 import type { Arithmetic, Task } from './task.ts';
@@ -50,6 +52,8 @@ export interface LoopOptions<M extends string = string> extends Learning, Schedu
   readonly dataset: Examples;
   readonly arithmetic: Arithmetic;
   readonly epochs: number;
+  /** Epochs behind which it stops for now, as if it went on; default: all. */
+  readonly until?: number | undefined;
   readonly batchSize: number;
   readonly seed: number;
   /**
@@ -137,10 +141,11 @@ export interface EpochRecord<M extends string = string> {
  */
 export async function trainEpochs<M extends string>(options: LoopOptions<M>): Promise<void> {
   const { session, task, dataset, arithmetic, epochs, batchSize, structure, signal } = options;
+  const { until = epochs } = options;
   const feed = feedOf(session, task, dataset.train, dataset.augment);
   const trainer = new StepPrograms(options, feed);
   // The largest program comes first: the arena has its size then, and does not move under the others.
-  if (options.start.epoch < epochs) await trainer.prepare(Math.min(batchSize, dataset.train.count));
+  if (options.start.epoch < until) await trainer.prepare(Math.min(batchSize, dataset.train.count));
   const aliasOf = options.average ? averagedNames(session) : undefined;
   const evaluate = await evaluator(session, task, arithmetic, dataset.test, aliasOf);
   const steps = batchesPerEpoch(dataset.train.count, batchSize, false);
@@ -148,7 +153,7 @@ export async function trainEpochs<M extends string>(options: LoopOptions<M>): Pr
   const thetaRateAt = (rate: number, at: number) => (hardening && at >= hardening.fixed ? 0 : rate);
   const control = await openController(options, steps, hardening, aliasOf);
   let position = options.start;
-  while (position.epoch < epochs) {
+  while (position.epoch < until) {
     const { epoch } = position;
     const rateAt = (rate: number, step: number) => rate * rateShare(options, { epoch, step, epochs, steps });
     const rate = rateAt(options.learningRate, steps - 1);
@@ -163,6 +168,8 @@ export async function trainEpochs<M extends string>(options: LoopOptions<M>): Pr
       options.onStep?.({ epoch: epoch + 1, epochs, step, steps, objective, soFar: meansOf(sums), power, examples });
     });
     let { step } = position;
+    // In the middle of an epoch it is what it was at its beginning: a variable of the session, which saving keeps.
+    if (structure && step === 0) await linearisePower(session, structure.power);
     // Saves the position, and ends the loop there where that is wanted.
     const pause = async () => {
       await inFlight.settle();
@@ -185,7 +192,8 @@ export async function trainEpochs<M extends string>(options: LoopOptions<M>): Pr
           const at = epoch * steps + step;
           if (structure && at === hardening?.fixed) {
             await inFlight.settle();
-            await (control?.harden() ?? hardenStructures(session, learnedSavings(structure.power)));
+            await (control?.harden() ?? hardenStructures(session, structure.power));
+            await linearisePower(session, structure.power);
           }
           const { result } = await trainer.start(batch, examples, {
             rate: rateAt(options.learningRate, step),
@@ -231,7 +239,7 @@ export async function trainEpochs<M extends string>(options: LoopOptions<M>): Pr
   await trainer.dispose();
   await evaluate.dispose();
   await control?.dispose();
-  if (options.average) await adoptAverages(session);
+  if (options.average && until === epochs) await adoptAverages(session);
 }
 
 const controlOf = (control: Controller<string> | undefined) => (control ? { control: control.state } : {});
@@ -260,8 +268,14 @@ async function openController<M extends string>(
   );
 }
 
-const learnedSavings = ({ structures }: PowerTerm) =>
-  structures.map((learned) => ({ theta: learned.theta, savings: savings(learned) }));
+/** θ of 0 and 1 at the power nearest to that of the session's. */
+async function hardenStructures(session: Session, power: PowerTerm): Promise<void> {
+  const { theta } = await readStructures(session, power);
+  const soft = power.structures.map((learned) => theta[learned.theta]!);
+  hardTheta(soft, (thetas) => powerAt(power, thetas)).forEach((values, at) => {
+    session.write(power.structures[at]!.theta, f32([values.length], values));
+  });
+}
 
 /** The result of a step, with its number (1 … steps) and what it was a mean over. */
 interface Step<M extends string> extends StepResult<M> {

@@ -5,6 +5,7 @@ import type { Program, Session } from '../engine/backend.ts';
 import { constant, input } from '../engine/graph/expression.ts';
 import { Graph, type Value } from '../engine/graph/graph.ts';
 import { plan } from '../engine/graph/plan.ts';
+import { modelledExactPower, modelledPower, type PowerModelName, structureSavings } from '../multiplier/power-model.ts';
 import { clampTheta, powerShares, type Structure } from '../multiplier/structure.ts';
 import { RANDOM_KEY } from '../nn/layers.ts';
 import { clampedTheta } from '../quant/products.ts';
@@ -50,17 +51,48 @@ export interface LearnedStructure {
 }
 
 /**
- * λ · power as part of what is minimised: power = 1 − Σ over the structures of share · Σ_t powerShare_t · clamp(θ_t).
+ * λ · power as part of what is minimised, relative to exact multipliers of the same widths. By the analytic model power
+ * = 1 − Σ over the structures of share · Σ_t powerShare_t · clamp(θ_t). A fitted one is no sum over θ: steps have its
+ * tangent where `linearisePower` last found θ.
  */
 export interface PowerTerm {
   /** Absent where it is an input of the step, set between steps (control.ts). */
   readonly lambda?: number;
   readonly structures: readonly LearnedStructure[];
+  /** Default: analytic. */
+  readonly model?: PowerModelName;
 }
 
-/** What each θ of a structure saves of the network's power when all that reads it is removed. */
-export const savings = ({ structure, share }: LearnedStructure): number[] =>
-  powerShares(structure).map((ofMultiplier) => share * ofMultiplier);
+const isFitted = ({ model = 'analytic' }: PowerTerm): boolean => model !== 'analytic';
+
+/** What each θ of a structure saves of the network's power when all that reads it is removed; fitted models: at θ. */
+export function savings(
+  { model = 'analytic' }: PowerTerm,
+  { structure, share }: LearnedStructure,
+  theta: ArrayLike<number>,
+): number[] {
+  if (model === 'analytic') return powerShares(structure).map((ofMultiplier) => share * ofMultiplier);
+  const exact = modelledExactPower(model, structure);
+  return structureSavings(model, structure, theta).map((saved) => (share * saved) / exact);
+}
+
+/** The variables of a fitted model's tangent: what each θ of a structure saves, and the power where all θ are 0. */
+const savingsName = (theta: string) => `${theta}#savings`;
+const WHOLE_POWER = 'power#whole';
+
+/** Writes the tangent of a fitted model at the session's θ; nothing for the analytic one, which is linear. */
+export async function linearisePower(session: Session, power: PowerTerm): Promise<void> {
+  if (!isFitted(power)) return;
+  const { theta, power: whole } = await readStructures(session, power);
+  let offset = whole;
+  for (const learned of power.structures) {
+    const values = theta[learned.theta]!;
+    const saved = savings(power, learned, values);
+    session.write(savingsName(learned.theta), f32([saved.length], saved));
+    offset += saved.reduce((sum, value, at) => sum + value * values[at]!, 0);
+  }
+  session.write(WHOLE_POWER, f32([], [offset]));
+}
 
 /** How the weights learn from a gradient. */
 export interface Learning extends GroupOptions {
@@ -288,15 +320,23 @@ export function recomputation<M extends string>(
   };
 }
 
-/** 1 − Σ savings · clamp(θ), a scalar of the graph. */
-function powerOf({ graph }: Pick<BuiltNetwork, 'graph'>, { structures }: PowerTerm) {
-  const saved = structures.map((learned) => {
-    const { count } = learned.structure;
-    const values = clampedTheta(graph, learned.theta, count);
-    return graph.apply1('dot', [values, graph.constant(f32([count], savings(learned)))], {});
+/** The savings of a structure in the graph: fixed by the analytic model, else those of the tangent. */
+function savingsIn(graph: Graph, power: PowerTerm, learned: LearnedStructure): Value {
+  const { theta, structure } = learned;
+  const { count } = structure;
+  if (isFitted(power)) return graph.variable(savingsName(theta), [count]);
+  return graph.constant(f32([count], savings(power, learned, [])));
+}
+
+/** 1 − Σ savings · clamp(θ), or the tangent of a fitted model: a scalar of the graph. */
+function powerOf({ graph }: Pick<BuiltNetwork, 'graph'>, power: PowerTerm) {
+  const saved = power.structures.map((learned) => {
+    const values = clampedTheta(graph, learned.theta, learned.structure.count);
+    return graph.apply1('dot', [values, savingsIn(graph, power, learned)], {});
   });
   const total = saved.reduce((sum, term) => graph.apply1('add', [sum, term], { alpha: 1, beta: 1 }));
-  return graph.apply1('affine', [total], { scale: -1, offset: 1 });
+  if (!isFitted(power)) return graph.apply1('affine', [total], { scale: -1, offset: 1 });
+  return graph.apply1('add', [graph.variable(WHOLE_POWER, []), total], { alpha: 1, beta: -1 });
 }
 
 /** Power as the loss counts it: with what pushes θ to 0 and 1, and times λ where that is an input. */
@@ -311,8 +351,8 @@ function countedPower<M extends string>(
 }
 
 /** power + push · Σ savings · θ(1 − θ): θ that are neither 0 nor 1 cost more than their power. */
-function pushed({ graph }: Pick<BuiltNetwork, 'graph'>, { structures }: PowerTerm, power: Value): Value {
-  const undecided = structures.map((learned) => {
+function pushed({ graph }: Pick<BuiltNetwork, 'graph'>, term: PowerTerm, power: Value): Value {
+  const undecided = term.structures.map((learned) => {
     const { count } = learned.structure;
     const values = clampedTheta(graph, learned.theta, count);
     const theta = input(0);
@@ -320,7 +360,7 @@ function pushed({ graph }: Pick<BuiltNetwork, 'graph'>, { structures }: PowerTer
       ...{ name: 'undecided θ', shape: [count] },
       outputs: [{ of: theta.times(constant(1).minus(theta)), per: 'element' }],
     });
-    return graph.apply1('dot', [open, graph.constant(f32([count], savings(learned)))], {});
+    return graph.apply1('dot', [open, savingsIn(graph, term, learned)], {});
   });
   const total = undecided.reduce((sum, term) => graph.apply1('add', [sum, term], { alpha: 1, beta: 1 }));
   return graph.apply1('add', [power, graph.apply1('scaleBy', [total, graph.input(PUSH, [])], {})], {
@@ -329,14 +369,30 @@ function pushed({ graph }: Pick<BuiltNetwork, 'graph'>, { structures }: PowerTer
 }
 
 /** θ of each structure as the network uses it, and the power they give. */
-export async function readStructures(session: Session, { structures }: PowerTerm) {
+export async function readStructures(session: Session, term: PowerTerm) {
   const theta: Record<string, number[]> = {};
-  let power = 1;
-  for (const learned of structures) {
-    const values = clampTheta((await session.read(learned.theta)).data);
-    const saved = savings(learned);
-    theta[learned.theta] = values;
-    power -= values.reduce((sum, value, at) => sum + value * saved[at]!, 0);
+  for (const { theta: name } of term.structures) theta[name] = clampTheta((await session.read(name)).data);
+  return {
+    theta,
+    power: powerAt(
+      term,
+      term.structures.map((learned) => theta[learned.theta]!),
+    ),
+  };
+}
+
+/** The power of values of θ, in [0, 1], one list for each structure. */
+export function powerAt(term: PowerTerm, thetas: readonly (readonly number[])[]): number {
+  const { model = 'analytic', structures } = term;
+  if (model !== 'analytic') {
+    return structures.reduce(
+      (sum, { structure, share }, at) =>
+        sum + (share * modelledPower(model, structure, thetas[at]!)) / modelledExactPower(model, structure),
+      0,
+    );
   }
-  return { theta, power };
+  return structures.reduce((left, learned, structure) => {
+    const saved = savings(term, learned, []);
+    return left - thetas[structure]!.reduce((sum, value, at) => sum + value * saved[at]!, 0);
+  }, 1);
 }

@@ -213,6 +213,7 @@ const changes = new Map<string, Change>([
   ['explore.structure', ['explore', 'per-layer']],
   ['explore.grain', ['explore', 'product']],
   ['explore.harden', ['explore', 0.5]],
+  ['explore.powerModel', ['explore', 'fitted']],
   ['explore.start', ['explore', 'biases']],
   ['explore.thetaLearningRate', ['explore', 0.2]],
   ['explore.thetaWeightDecay', ['explore', 0.1]],

@@ -2,13 +2,15 @@
 // nothing is written or printed before netlist, BLIF, Verilog and table are proved equal.
 
 import { type Command, Option } from 'commander';
+import { thetaOf } from '../../flow/results/theta-text.ts';
 import { findSetting, settingsOfPhases } from '../../flow/settings/fields.ts';
 import { defaultValue } from '../../flow/settings/keys.ts';
-import { nonEmpty, oneOf, thetaList } from '../../flow/settings/values.ts';
+import { nonEmpty, oneOf } from '../../flow/settings/values.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { given } from '../../tensor/given.ts';
 import { type MappingStart, mappingStarts, type SearchName } from '../../workbench/choices.ts';
 import type { ProvedMapping } from '../../workbench/map.ts';
+import { isHardTheta, readTheta } from '../../workbench/theta.ts';
 import { describeOption } from '../facts.ts';
 import {
   addDeviceOptions,
@@ -35,6 +37,10 @@ this and other commands reads). Without one it needs --theta, and writes the mul
 The descent minimises the mean squared error to the products that θ asks for, at no more cost than the published greedy search needs;
 --cost-budget sets another limit, --cost-weight makes the cost a second objective.
 
+θ of every partial product is a matrix, a row for each weight bit from the lowest, the lowest activation bit first; in a file the rows are
+lines of numbers, or of # (kept) and . (removed), and its size says the widths. Where all of it is 0 or 1 the kept products are added exactly
+(--search exact), and --error-bound lets the search save gates.
+
 --json prints one object: the widths, θ, mseToTarget (to the products that θ asks for; also mseToTargetBefore and
 mseToTargetAfterFixedColumns), accepted and moves, cost (unit gates, relative to the exact array multiplier), power (analytic,
 relative), and errorRate, med, nmed, mse (to the exact products), maxEd, mred, mredNonzero, mean, variance over all operand pairs;
@@ -47,6 +53,8 @@ Examples:
   tram map --bits 8 --theta 1,1,1,1,0.5,0.2
   tram map --bits 4x8 --theta 1,1,0.3 --out multipliers/w4a8
   tram map --theta 1,1,1,1,0.5,0.5 --cost-budget 0.6 --json
+  tram map --theta '1,1,1;1,1,0;0,0,0;0,0,0'
+  tram map --theta kept.txt --error-bound 0
   tram map --theta 1,1,1,0.5 --start baugh-wooley --histograms operands.csv
 `;
 
@@ -66,11 +74,11 @@ export function defineMap(command: Command, services: Services): void {
     .addHelpText('after', AFTER);
   addSettings(command, [{ ...bits, group: group.slice(0, -1) }], false);
   const theta = describeOption({
-    help: 'structure parameters, of the lowest columns',
-    values: 'numbers from 0 (kept) to 1 (removed) separated by commas',
+    help: 'structure parameters: of the lowest columns, or of every partial product, a row for each weight bit',
+    values: 'numbers from 0 (kept) to 1 (removed) separated by commas, semicolons between rows; or a file of rows',
   });
   command
-    .addOption(new Option('--theta <LIST>', theta).argParser(thetaList('--theta')).helpGroup(group))
+    .addOption(new Option('--theta <LIST>', theta).argParser(nonEmpty('--theta', 'numbers or a file')).helpGroup(group))
     .addOption(
       new Option('--out <DIR>', 'folder for the multiplier’s files')
         .argParser(nonEmpty('--out', 'a folder'))
@@ -119,7 +127,7 @@ export function defineMap(command: Command, services: Services): void {
 }
 
 interface MapOptions {
-  readonly theta?: readonly number[];
+  readonly theta?: string;
   readonly out?: string;
   readonly start?: MappingStart;
   readonly histograms?: string;
@@ -129,8 +137,8 @@ interface MapOptions {
 }
 
 async function mapAlone(command: Command, { stdout }: Services): Promise<void> {
-  const { theta, out, json, redo, unset, start = 'array', histograms } = command.opts<MapOptions>();
-  if (theta === undefined) {
+  const { theta: asked, out, json, redo, unset, start = 'array', histograms } = command.opts<MapOptions>();
+  if (asked === undefined) {
     throw new UserError('neither a run folder nor --theta is given; write tram map RUN, or tram map --theta 1,1,1,0.5');
   }
   if (redo) throw new UserError('--redo is for a run folder, but none is given; leave it out');
@@ -146,16 +154,19 @@ async function mapAlone(command: Command, { stdout }: Services): Promise<void> {
       '--operands is for a run folder, but none is given; --histograms gives the operands from a file',
     );
   }
-  const weightBits = settings.bits?.weights ?? 8;
-  const activationBits = settings.bits?.activations ?? 8;
+  const { theta, structure } = readTheta('--theta', asked, settings.bits);
+  const { weightBits, activationBits } = structure;
   const { multiplierReport } = await import('../../workbench/files.ts');
   const { mapMultiplier } = await import('../../workbench/map.ts');
   const { signed } = mappingStarts[start];
   const weighting = await givenHistograms(histograms, () => ({ weightBits, activationBits, signed }));
-  const { costBudget, costWeight, search: name = defaultValue('map.search') as SearchName } = settings.map ?? {};
+  // Whole partial products are kept exactly unless another search is asked for.
+  const usual = isHardTheta(structure, theta) ? 'exact' : (defaultValue('map.search') as SearchName);
+  const { costBudget, costWeight, errorBound, search: chosen } = settings.map ?? {};
+  const name = chosen ?? (costBudget === undefined && costWeight === undefined ? usual : 'descent');
   const proved = mapMultiplier({
-    ...{ weightBits, activationBits, theta, start, search: name },
-    ...given({ histograms: weighting, costBudget, costWeight, folder: out }),
+    ...{ weightBits, activationBits, theta, structure, start, search: name },
+    ...given({ histograms: weighting, costBudget, costWeight, errorBound, folder: out }),
   });
   const style = styleFor(stdout, wantsColor(command));
   const { mapped, metrics } = proved;
@@ -173,7 +184,7 @@ function mappingText({ mapped, metrics, certificate, power, files }: ProvedMappi
     `${style.bold(`${weightBits}×${activationBits} multiplier`)}, power ${power.toFixed(4)} (analytic, of θ), gate cost ${gateCost.toFixed(4)} (of the netlist)`,
     `MSE to what θ asks for: ${mse.before.toFixed(3)} exact → ${mse.afterFixedColumns.toFixed(3)} without the removed columns → ` +
       `${mse.after.toFixed(3)} after the search (${grouped(moves.length)} accepted)`,
-    errorTable([{ name: network.name, theta, metrics, gateCost, certificate }], style),
+    errorTable([{ name: network.name, theta, metrics, gateCost, certificate }], thetaOf(mapped.thetaStructure), style),
     ...(files.length === 0 ? [] : [filesText(files, style.bold)]),
   ];
   return `${sections.join('\n\n')}\n`;

@@ -19,6 +19,7 @@ import { addDeviceOptions, addSettings, addTrainingOptions, readDevice, readSett
 import type { Services } from '../services.ts';
 import { shellWord, styleFor, textWidth } from '../style.ts';
 import { SweepProgress } from '../sweep-progress.ts';
+import { addSynthesis, readSynthesis } from '../workbench.ts';
 
 const AFTER = `
 Every combination of the values behind --over is a trial: a run of its own in SWEEP/trials, with all other options of tram run as given here.
@@ -27,7 +28,7 @@ trains structures of several widths to targets of power, with exact multipliers 
 
   --over lambda=0.3,1,3              any option of tram run by its name (values that have commas are separated by semicolons)
   --over bits=8x8,4x5                widths
-  --over multiplier=exact,trained    exact: the cheapest exact multiplier of the trial’s widths; trained: a structure as usual
+  --over multiplier=exact,trained    exact: the exact multiplier of the trial’s widths; trained: a structure as usual
   --over 'multiplier=exact:4x5;truncated:8x8:columns=6'    a generator brings its widths along where none are given
   --over seed=1,2,3                  trials that differ in their seed alone are one point, with its mean and 95 % interval
 
@@ -59,6 +60,7 @@ interface Options {
   readonly retry?: boolean;
   readonly minutes?: number;
   readonly within?: number;
+  readonly synthesis?: boolean;
   readonly report?: boolean;
   readonly quiet?: boolean;
   readonly json?: boolean;
@@ -153,6 +155,8 @@ export function defineSweep(command: Command, services: Services): void {
     .addOption(option('--quiet', 'only the table at the end', 'Output:'))
     .addOption(option('--json', 'only the results as one JSON object; progress goes to the error stream', 'Output:'));
   addSettings(command, settingsOfPhases(trialPhases), true);
+  addSynthesis(command, 'library');
+  command.addOption(option('--no-synthesis', 'the front over gate cost; nothing is synthesised', 'Synthesis:'));
   addDeviceOptions(command, devices);
   addTrainingOptions(command);
   command.action((folder: string) => work(folder, command, services));
@@ -181,14 +185,17 @@ const devices = (text: string): readonly DeviceOptions[] => text.split(',').map(
 async function work(folder: string, command: Command, services: Services): Promise<void> {
   const { stdout, stderr } = services;
   const options = command.opts<Options>();
-  const { json, quiet, report: isReport, from, retry, within, minutes: limit } = options;
+  const { json, quiet, synthesis, report: isReport, from, retry, within, minutes: limit } = options;
   const stream = json ? stderr : stdout;
   const { sweep, reportSweep } = await import('../../flow/sweep/sweep.ts');
-  const loss = within === undefined ? {} : { loss: within / 100 };
+  const results = {
+    ...(within === undefined ? {} : { loss: within / 100 }),
+    synthesis: synthesis === false ? null : await readSynthesis(command, 'library'),
+  };
   const said = await planOf(folder, command);
   if (isReport) {
     if (said.plan) throw new UserError('--report shows what is there; leave the plan out');
-    await show(folder, await reportSweep({ folder, ...loss }), command, services);
+    await show(folder, await reportSweep({ folder, ...results }), command, services);
     return;
   }
   const progress = quiet ? undefined : new SweepProgress(stream, styleFor(stream, wantsColor(command)));
@@ -206,7 +213,7 @@ async function work(folder: string, command: Command, services: Services): Promi
   try {
     const { runFlow, runFlowAside = runFlow } = await services.loadFlow();
     report = await sweep({
-      ...{ folder, ...said, devices: slotsOf(command), perform: runFlowAside, ...loss },
+      ...{ folder, ...said, devices: slotsOf(command), perform: runFlowAside, ...results },
       ...given({ from, retry }),
       command: ['tram', ...(command.parent?.args ?? [])].map(shellWord).join(' '),
       ...(progress ? { listener: (event) => progress.tell(event) } : {}),
@@ -217,7 +224,7 @@ async function work(folder: string, command: Command, services: Services): Promi
     if (code !== undefined && error === interrupt.signal.reason) throw new Interrupted(goesOn(folder), code);
     if (!time.signal.aborted || error !== time.signal.reason) throw error;
     progress?.tell({ kind: 'note', text: `the time is over: ${goesOn(folder)}` });
-    report = await reportSweep({ folder, ...loss });
+    report = await reportSweep({ folder, ...results });
   } finally {
     clearTimeout(timer);
     progress?.close();

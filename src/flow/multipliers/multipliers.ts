@@ -4,6 +4,7 @@
 
 import type { Session } from '../../engine/backend.ts';
 import { exactMultiplier, type Multiplier, withSlopes } from '../../multiplier/multiplier.ts';
+import { modelledExactPower } from '../../multiplier/power-model.ts';
 import { type Structure, structureOfGrain, thetaOfColumns } from '../../multiplier/structure.ts';
 import type { BatchNorm } from '../../quant/fold.ts';
 import { invariant } from '../../tensor/errors.ts';
@@ -11,6 +12,7 @@ import { given } from '../../tensor/given.ts';
 import { f32 } from '../../tensor/tensor.ts';
 import type { PowerTerm } from '../../train/step.ts';
 import type { QuantizedArithmetic } from '../../train/task.ts';
+import type { Manifest, TypesRecord } from '../run/manifest.ts';
 import type { QuantizersWanted } from '../run/published.ts';
 import type { Configuration } from '../settings/config.ts';
 import { approximateLayers, layerWidths, type RunLayer } from '../settings/layers.ts';
@@ -20,6 +22,18 @@ import { phasesOf } from '../settings/phases.ts';
 export interface Network {
   readonly configuration: Configuration;
   readonly layers: readonly RunLayer[];
+  /** Where layers were put together while they trained: which; default: those of the finished exploration. */
+  readonly types?: TypesRecord | undefined;
+  readonly manifest?: Pick<Manifest, 'phases'>;
+}
+
+/** Layers that share a multiplier, and the name of it. */
+type Kind = Pick<NonNullable<TypesRecord['kinds']>[number], 'name' | 'layers'>;
+
+/** The kinds that the layers of a network have become; undefined where they have not. */
+export function kindsIn({ configuration, types, manifest }: Omit<Network, 'layers'>): TypesRecord['kinds'] {
+  if (configuration.explore.types === undefined) return undefined;
+  return (types ?? manifest?.phases.explore?.types)?.kinds;
 }
 
 /** A structure that learns in a run. */
@@ -37,11 +51,21 @@ export function structureOfRun({ bits, explore }: Configuration): Structure {
   return structureOfGrain(explore.grain, widths, explore.columns);
 }
 
-/** The structures of a run, in the order of their first layers: one for all, or one per layer. */
-export function structuresOf(configuration: Configuration, layers: readonly RunLayer[]): readonly RunStructure[] {
+/** The structures of a run, in the order of their first layers: one for all, one per layer, or one for each kind. */
+export function structuresOf(
+  configuration: Configuration,
+  layers: readonly RunLayer[],
+  kinds?: readonly Kind[],
+): readonly RunStructure[] {
   const structure = structureOfRun(configuration);
   const approximate = approximateLayers(configuration, layers);
   if (configuration.explore.structure === 'shared') return [{ name: 'theta', structure, layers: approximate }];
+  if (kinds) {
+    return kinds.map(({ name, layers: own }) => ({
+      ...{ name: `${name}.theta`, structure },
+      layers: approximate.filter((layer) => own.includes(layer.name)),
+    }));
+  }
   return approximate.map((layer) => ({ name: `${layer.name}.theta`, structure, layers: [layer] }));
 }
 
@@ -51,25 +75,37 @@ export function initialTheta({ explore }: Configuration, structure: Structure): 
 }
 
 /** Begins every structure of a session at it. */
-export function writeInitialTheta(session: Session, { configuration, layers }: Network): void {
-  for (const { name, structure } of structuresOf(configuration, layers)) {
+export function writeInitialTheta(session: Session, network: Network): void {
+  const { configuration, layers } = network;
+  for (const { name, structure } of structuresOf(configuration, layers, kindsIn(network))) {
     session.write(name, f32([structure.count], initialTheta(configuration, structure)));
   }
 }
 
 /** The loss's power term: each structure, weighted by the share of its layers' multiplications (paper, Eq. 3 and 8). */
-export function powerTerm(configuration: Configuration, layers: readonly RunLayer[]): PowerTerm {
+export function powerTerm(
+  configuration: Configuration,
+  layers: readonly RunLayer[],
+  kinds?: readonly Kind[],
+): PowerTerm {
   const macsOf = (group: readonly RunLayer[]) => group.reduce((sum, { macs }) => sum + macs, 0);
-  const structures = structuresOf(configuration, layers);
+  const structures = structuresOf(configuration, layers, kinds);
   const all = macsOf(structures.flatMap((one) => one.layers));
   return {
     ...given({ lambda: configuration.explore.lambda }),
+    model: configuration.explore.powerModel,
     structures: structures.map((one) => ({
       theta: one.name,
       structure: one.structure,
       share: macsOf(one.layers) / all,
     })),
   };
+}
+
+/** Modelled power of the exact multiplier of a run’s widths, exact 8×8 = 1: the unit of the power in the loss. */
+export function exactPowerOf({ bits, explore }: Pick<Configuration, 'bits' | 'explore'>): number {
+  const widths = { weightBits: bits.weights, activationBits: bits.activations };
+  return modelledExactPower(explore.powerModel, widths);
 }
 
 /** What the quantisers of a network must be: their widths, and how many scales weights have. */
@@ -119,7 +155,7 @@ export function foldedBatchNorms({ configuration, layers }: Network): ReadonlyMa
 export function structuredArithmetic(network: Network): QuantizedArithmetic {
   const { configuration, layers } = network;
   const multipliers = new Map(
-    structuresOf(configuration, layers).flatMap(({ name, structure, layers: readers }) => {
+    structuresOf(configuration, layers, kindsIn(network)).flatMap(({ name, structure, layers: readers }) => {
       const multiplier: Multiplier = { kind: 'structure', theta: name, structure };
       return readers.map((layer) => [layer.name, multiplier] as const);
     }),

@@ -2,16 +2,15 @@
 // came of it. The loss counts power relative to exact multipliers of the run's widths; people and files have it
 // relative to the exact 8×8 one.
 
-import { exactPower } from '../../multiplier/power.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { given } from '../../tensor/given.ts';
 import { fixed, significant } from '../../tensor/numbers.ts';
 import type { Aim } from '../../train/control.ts';
-import { savings } from '../../train/step.ts';
+import { powerAt } from '../../train/step.ts';
 import type { TargetOutcome } from '../run/manifest.ts';
 import type { Configuration } from '../settings/config.ts';
 import type { RunLayer } from '../settings/layers.ts';
-import { powerTerm } from './multipliers.ts';
+import { exactPowerOf, powerTerm } from './multipliers.ts';
 
 /** Power is not above its target when it is by no more than rounding. */
 const ROUNDING = 1e-9;
@@ -24,10 +23,10 @@ export const hasTarget = ({ explore }: Pick<Configuration, 'explore'>): boolean 
 
 /** The modelled power of the approximated layers with every θ at 1 and with every θ at 0, exact 8×8 = 1. */
 export function powerRange(configuration: Configuration, layers: readonly RunLayer[]) {
-  const { weights, activations } = configuration.bits;
-  const highest = exactPower(weights, activations);
-  const saved = powerTerm(configuration, layers).structures.flatMap(savings);
-  return { lowest: highest * (1 - saved.reduce((sum, one) => sum + one, 0)), highest };
+  const highest = exactPowerOf(configuration);
+  const term = powerTerm(configuration, layers);
+  const allGone = term.structures.map(({ structure }) => structure.names.map(() => 1));
+  return { lowest: highest * powerAt(term, allGone), highest };
 }
 
 /** Throws a UserError for a power that no values of θ have. */

@@ -5,21 +5,20 @@ import { sampleOf } from '../../data/sample.ts';
 import type { Split } from '../../data/split.ts';
 import type { Session } from '../../engine/backend.ts';
 import { exactMultiplier } from '../../multiplier/multiplier.ts';
-import { exactPower } from '../../multiplier/power.ts';
 import { invariant } from '../../tensor/errors.ts';
 import { given } from '../../tensor/given.ts';
 import type { Target } from '../../train/aim.ts';
 import type { ControlState } from '../../train/control.ts';
 import { type Evaluation, evaluator } from '../../train/evaluation.ts';
 import type { QuantizedArithmetic } from '../../train/task.ts';
-import { quantizedArithmetic } from '../multipliers/multipliers.ts';
+import { exactPowerOf, quantizedArithmetic } from '../multipliers/multipliers.ts';
 import { aimOf, hasTarget } from '../multipliers/targets.ts';
 import type { RunContext } from '../run/context.ts';
 import type { TargetOutcome } from '../run/manifest.ts';
 
 /** Training images that a loss is measured on: a point is twenty of them. Of few images it is a part. */
-const IMAGES = 2000;
-const PART = 1 / 3;
+export const SAMPLE = 2000;
+export const PART = 1 / 3;
 
 type Measured = NonNullable<Target<'accuracy'>['measured']>;
 
@@ -27,7 +26,7 @@ type Measured = NonNullable<Target<'accuracy'>['measured']>;
 export async function measuredLoss(context: RunContext, session: Session): Promise<Measured | undefined> {
   const { configuration, dataset } = context;
   if (configuration.explore.maxLoss === undefined) return undefined;
-  const split = sampleOf(dataset.train, Math.min(IMAGES, Math.ceil(PART * dataset.train.count)), configuration.seed);
+  const split = sampleOf(dataset.train, Math.min(SAMPLE, Math.ceil(PART * dataset.train.count)), configuration.seed);
   const exact = quantizedArithmetic(context, exactMultiplier);
   const { metrics } = await measure(context, session, exact, split);
   return { split, lossOf: (evaluation) => metrics.accuracy - evaluation.metrics.accuracy };
@@ -51,14 +50,14 @@ export async function outcomeOf(
   { target, power, control }: { target: Target<'accuracy'>; power: number; control: ControlState | undefined },
 ): Promise<TargetOutcome> {
   invariant(control, 'a phase with a target ended without its state');
-  const { bits, explore } = context.configuration;
+  const { explore } = context.configuration;
   const { measured } = target;
   const loss = measured && {
     target: explore.maxLoss!,
     estimated: 100 * measured.lossOf(await measure(context, session, arithmetic, measured.split)),
     images: measured.split.count,
   };
-  const soft = control.power * exactPower(bits.weights, bits.activations);
+  const soft = control.power * exactPowerOf(context.configuration);
   return {
     power: { ...given({ target: explore.power }), soft, reached: power },
     ...given({ loss }),

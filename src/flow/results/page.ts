@@ -14,14 +14,8 @@ import { duration, fixed, grouped, percent, significant } from '../../tensor/num
 import type { NamedFigure } from '../../workbench/figures.ts';
 import { stageTitles } from '../run/stages.ts';
 import { kindNames, rivalName } from './rivals.ts';
-import {
-  describeExactLayers,
-  type MultiplierSummary,
-  metricRows,
-  type RunSummary,
-  thetaBars,
-  thetaBarsNote,
-} from './summary.ts';
+import { describeExactLayers, type MultiplierSummary, metricRows, type RunSummary } from './summary.ts';
+import { type ThetaOf, thetaCell, thetaCellNote, thetaMatrix } from './theta-text.ts';
 
 export interface PageFigures {
   /** Of the whole run. */
@@ -71,13 +65,15 @@ export function runPage(summary: RunSummary, figures: PageFigures): string {
       ? { title: 'Multipliers', blocks: layerBlocks(summary) }
       : {
           title: 'Multiplier',
-          blocks: summary.multipliers.map((own) => metricsBlock(own, summary.inputs.multiplier?.source)),
+          blocks: summary.multipliers.map((own) =>
+            metricsBlock(own, summary.thetaOf, summary.inputs.multiplier?.source),
+          ),
         },
     { title: 'Rivals', blocks: [...rivalBlocks(summary), ...figures.run.filter(isFront).map(figure)] },
     { title: 'Training', blocks: figures.run.filter((one) => !isFront(one)).map(figure) },
     {
       title: several ? 'Each multiplier' : 'Multiplier in pictures',
-      blocks: pictureBlocks(figures, summary.multipliers),
+      blocks: pictureBlocks(figures, summary),
     },
     { title: 'Settings', blocks: settingBlocks(summary) },
     { title: 'Data and inputs', blocks: [inputFacts(summary)] },
@@ -122,21 +118,31 @@ function rivalBlocks({ front: own }: RunSummary): Block[] {
   return [
     table(['Multiplier', numeric('Accuracy'), numeric(`Relative ${kindNames[own.kind]}`), 'Front'], rows),
     note(
-      `${kindNames[own.kind]}${library}, relative to the exact 8×8 multiplier whatever the widths; ●: nothing measured here is cheaper and as accurate. ` +
+      `${kindNames[own.kind].replace(/^./, (letter) => letter.toUpperCase())}${library}, relative to the exact 8×8 multiplier whatever the widths; ●: nothing measured here is cheaper and as accurate. ` +
         'Exact multipliers of fewer bits are in the same layers of the same float model after post-training quantisation; retrained: with the settings of this run’s recovery.',
     ),
   ];
 }
 
-const metricsBlock = (multiplier: MultiplierSummary, source?: string): Block =>
+const metricsBlock = (multiplier: MultiplierSummary, of: ThetaOf, source?: string): Block =>
   facts([
     ['Given', source],
     ...metricRows(multiplier).map(({ label, value }) => [label, value] as const),
-    ['θ, lowest column first', multiplier.theta.map((value) => significant(value, 3)).join(', ') || undefined],
+    ...thetaFacts(multiplier.theta, of),
   ]);
 
+function thetaFacts(theta: readonly number[], of: ThetaOf): (readonly [string, string])[] {
+  if (theta.length === 0) return [];
+  const text = (values: readonly number[]) => values.map((value) => significant(value, 3)).join(', ');
+  if (of.grain === 'column') return [['θ, lowest column first', text(theta)]];
+  const rows = thetaMatrix(theta, of).map(
+    (row, i) => [`θ of weight bit ${i}, activation bit 0 first`, text(row)] as const,
+  );
+  return [['Partial products that are kept', thetaCell(theta, of)], ...rows];
+}
+
 /** A row per layer. */
-function layerBlocks({ layers, multipliers }: RunSummary): Block[] {
+function layerBlocks({ layers, multipliers, thetaOf }: RunSummary): Block[] {
   const heads = ['MACs', 'Share', 'Gate cost', 'Of all gates'].map(numeric);
   const errors = ['ER', 'NMED', 'MaxED', 'Mean error'].map(numeric);
   const rows = layers.map(({ name, macs, share, multiplier, gateShare }) => {
@@ -147,7 +153,7 @@ function layerBlocks({ layers, multipliers }: RunSummary): Block[] {
       percent(share, 1),
       own ? (own.gateCost === null ? '–' : fixed(own.gateCost, 4)) : 'exact',
       gateShare === undefined ? '–' : percent(gateShare, 1),
-      own ? thetaBars(own.theta) : '',
+      own ? thetaCell(own.theta, thetaOf) : '',
       own ? percent(own.metrics.errorRate, 1) : '–',
       own ? percent(own.metrics.normalizedMeanErrorDistance, 3) : '–',
       own ? grouped(own.metrics.maxErrorDistance) : '–',
@@ -157,19 +163,19 @@ function layerBlocks({ layers, multipliers }: RunSummary): Block[] {
   return [
     table(['Layer', ...heads, 'θ', ...errors], rows),
     note(
-      `MACs are multiplications per image; of all gates: multiplications times gate cost. ${thetaBarsNote}. ER: share of wrong products; NMED: mean distance over the largest product; MaxED: largest distance; over all operand pairs.`,
+      `MACs are multiplications per image; of all gates: multiplications times gate cost. ${thetaCellNote(thetaOf)}. ER: share of wrong products; NMED: mean distance over the largest product; MaxED: largest distance; over all operand pairs.`,
     ),
   ];
 }
 
 /** Of several multipliers each is folded, with all its figures in a table first. */
-function pictureBlocks({ multipliers: drawn }: PageFigures, multipliers: readonly MultiplierSummary[]): Block[] {
+function pictureBlocks({ multipliers: drawn }: PageFigures, { multipliers, thetaOf }: RunSummary): Block[] {
   return drawn.flatMap(({ name, figures }): Block[] => {
     const pictures = figures.map(figure);
     if (multipliers.length < 2) return pictures;
     const own = multipliers
       .filter((multiplier) => multiplier.name === name)
-      .map((multiplier) => metricsBlock(multiplier));
+      .map((multiplier) => metricsBlock(multiplier, thetaOf));
     return [{ kind: 'folded', title: name, blocks: [...own, ...pictures] }];
   });
 }

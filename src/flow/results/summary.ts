@@ -6,11 +6,12 @@ import { type Certificate, describeCertificate, isProof } from '../../netlist/ce
 import { REFERENCE_GATES } from '../../netlist/structure.ts';
 import type { MatrixProducts } from '../../nn/products.ts';
 import { fixed, grouped, percent, significant } from '../../tensor/numbers.ts';
-import type { RunInputs, TargetOutcome } from '../run/manifest.ts';
+import type { RunInputs, TargetOutcome, TypesRecord } from '../run/manifest.ts';
 import type { StageResult } from '../run/stages.ts';
 import type { ChangedSetting } from '../settings/flags.ts';
 import type { Phase } from '../settings/phases.ts';
 import type { RunFront } from './rivals.ts';
+import type { ThetaOf } from './theta-text.ts';
 
 /** What the two measures of a stage are, in one line: a footnote to tables on a terminal. */
 export const measuresNote = `power: analytic model of θ, 1 = the exact 8×8 array; gate cost: unit gates of the netlist, 1 = the cheapest exact 8×8 multiplier (${REFERENCE_GATES})`;
@@ -19,7 +20,7 @@ export interface MultiplierSummary {
   /** `multiplier`, or `multiplier-<layer>` where each layer has its own. */
   readonly name: string;
   readonly layers: readonly string[];
-  /** θ of the P lowest columns; empty for an imported multiplier. */
+  /** θ of the structure, as RunSummary.thetaOf says; empty for an imported multiplier. */
   readonly theta: readonly number[];
   /**
    * Unit gates of the netlist relative to the cheapest exact 8×8 multiplier (400 unit gates); null where only a table
@@ -79,6 +80,8 @@ export interface RunSummary {
   readonly activationBits: number;
   readonly stages: readonly StageResult[];
   readonly multipliers: readonly MultiplierSummary[];
+  /** What each θ of the multipliers is of. */
+  readonly thetaOf: ThetaOf;
   readonly layers: readonly LayerSummary[];
   /**
    * Layers that keep an exact multiplier, and the share of the multiplications that is in them and in matrix products.
@@ -92,6 +95,8 @@ export interface RunSummary {
   readonly front?: RunFront;
   /** What came of the targets of exploration, and what the network lost in the end on the test images, in points. */
   readonly targets?: TargetOutcome & { readonly testLoss?: number };
+  /** Layers that share multipliers, and what any number of them costs, where that was asked for. */
+  readonly types?: TypesRecord;
   /** One or two sentences: what was saved for what loss, and what to try next. */
   readonly verdict: string;
   /** The settings that are not the defaults, and the options of `tram run` that make a run with them. */
@@ -150,11 +155,3 @@ export function describeExactLayers(summary: RunSummary): string {
   ];
   return parts.join('; ');
 }
-
-/** θ as one character per column, lowest first: ▁ is 0, the column is kept; █ is 1, it is gone. */
-export function thetaBars(theta: readonly number[]): string {
-  const bars = '▁▂▃▄▅▆▇█';
-  return theta.map((value) => bars[Math.round(Math.min(1, Math.max(0, value)) * (bars.length - 1))]).join('');
-}
-
-export const thetaBarsNote = 'θ by column, lowest first: ▁ kept, █ gone';

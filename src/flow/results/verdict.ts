@@ -9,8 +9,9 @@ import { type Stage, type StageResult, stageTitles } from '../run/stages.ts';
 import type { Configuration } from '../settings/config.ts';
 import { kindNames, type RunFront, rivalName } from './rivals.ts';
 import type { MultiplierSummary, RunSummary } from './summary.ts';
+import { nounOf } from './theta-text.ts';
 
-/** A column with this θ or more is gone. */
+/** What has this θ or more is gone. */
 const GONE = 0.995;
 /** Points of accuracy (0.01 is one) up to which a loss invites saving more, and from which it asks for less. */
 const SMALL_LOSS = 0.005;
@@ -98,10 +99,11 @@ function nextStep(
   if (loss > LARGE_LOSS) return `try ${longer}, or ${otherTarget(explore, 1)} for a smaller loss`;
   const most = bits.weights + bits.activations - 1;
   const gone = multipliers.every(({ theta }) => theta.every((value) => value >= GONE));
+  const all = `all ${multipliers[0]?.theta.length ?? 0} ${nounOf(explore.grain)}s`;
   if (gone && explore.columns < most) {
-    return `all ${explore.columns} columns are gone: try --columns ${Math.min(most, explore.columns + 2)} to save more`;
+    return `${all} are gone: try --columns ${Math.min(most, explore.columns + 2)} to save more`;
   }
-  if (gone) return `all ${explore.columns} columns are gone`;
+  if (gone) return `${all} are gone`;
   if (loss > SMALL_LOSS) return `try ${longer} for a smaller loss`;
   return `try ${otherTarget(explore, -1)} to save more`;
 }

@@ -6,11 +6,12 @@
 import { z } from 'zod';
 import { MOST_CLASSES } from '../../data/labels.ts';
 import { parseTransforms } from '../../data/transforms.ts';
+import { powerModelNames } from '../../multiplier/power-model.ts';
 import { defaultSmoothing, type Smoothing } from '../../multiplier/slopes.ts';
 import { type Grain, grainNames } from '../../multiplier/structure.ts';
 import { operandOrders } from '../../multiplier/table.ts';
 import { tableOrders } from '../../netlist/formats/interpret.ts';
-import { type SearchName, searchNames } from '../../netlist/mapping/task.ts';
+import { searchNames } from '../../netlist/mapping/task.ts';
 import { observerNames } from '../../quant/observers.ts';
 import { quantizerNames, rangeNames } from '../../quant/quantized.ts';
 import { UserError } from '../../tensor/errors.ts';
@@ -169,6 +170,7 @@ const givenConfiguration = z.strictObject({
       types: z.int().min(0).optional(),
       grain: z.enum(grainNames).default('column'),
       harden: share.optional(),
+      powerModel: z.enum(powerModelNames).default('analytic'),
       start: z.enum(starts).default('none'),
       epochs: epochs.default(10),
       batchSize: batchSize.default(64),
@@ -222,8 +224,9 @@ function usualColumns({ weights, activations }: { weights: number; activations: 
   return grain === 'product' ? weights + activations - 1 : Math.max(weights, activations);
 }
 
-/** The search that suits the θ that exploration ends with. */
-const usualSearch = ({ harden }: { harden: number }): SearchName => (harden > 0 ? 'exact' : 'descent');
+/** Whether exploration ends with a θ of 0 or 1 everywhere; with a target it does, be it in the last step alone. */
+const endsHard = (explore: { harden: number } & Parameters<typeof targetOf>[0]): boolean =>
+  explore.harden > 0 || targetOf(explore) !== undefined;
 
 /**
  * With every default filled in; those of P and of the columns removed at the start depend on the widths (8 and 4, 4 and
@@ -248,7 +251,7 @@ export const configurationSchema = givenConfiguration.transform((given) => {
   return {
     ...given,
     explore: { ...explore, ...lambda, harden, structure, columns, initiallyRemoved },
-    map: { ...given.map, search: given.map.search ?? usualSearch({ harden }) },
+    map: { ...given.map, search: given.map.search ?? (endsHard({ ...explore, harden }) ? 'exact' : 'descent') },
     recover: { ...recover, ...(recover.gradient === 'difference' ? { smoothing: windows } : {}) },
   };
 });
@@ -305,7 +308,7 @@ export function parseConfiguration(input: unknown, source: string): Configuratio
       `${source}: map.errorBound is ${errorBound}, but ${why} none; leave it out or use the search exact`,
     );
   }
-  if (search === 'exact' && explore.harden === 0 && multiplier === undefined) {
+  if (search === 'exact' && !endsHard(explore) && multiplier === undefined) {
     throw new UserError(
       `${source}: map.search is exact, which needs θ of 0 and 1, but explore.harden is 0; choose a share such as 0.4`,
     );
@@ -319,6 +322,12 @@ function refuseLambda({ explore = {} }: ConfigurationInput, source: string): voi
   if (target !== undefined && explore.lambda !== undefined) {
     throw new UserError(
       `${source}: explore.lambda is ${explore.lambda}, but explore.${target} ${explore[target]} finds λ while training; leave one of them out (--unset lambda where the run has it from before)`,
+    );
+  }
+  const { types = 0, epochs } = explore;
+  if (types > 0 && epochs === 1) {
+    throw new UserError(
+      `${source}: explore.types is ${types}, but explore.epochs is 1: layers are put together behind an epoch and learn together from then on; at least 2 were expected`,
     );
   }
   if (explore.types === undefined || explore.structure !== 'shared') return;

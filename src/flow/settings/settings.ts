@@ -220,6 +220,12 @@ export interface ConfigurationInput {
          * that; default 0: θ ends anywhere in [0, 1], as published. With a target 0.2.
          */
         harden?: number | undefined;
+        /**
+         * What the power in the loss is: the published sum over θ (`analytic`, default), relative to exact multipliers
+         * of the same widths, or a model fitted to synthesis with the built-in cells (`fitted`) or with ASAP7
+         * (`asap7`), relative to exact 8×8 multipliers.
+         */
+        powerModel?: 'analytic' | 'fitted' | 'asap7' | undefined;
         /** What is done before the first epoch under the first θ, as in phase 3; default `none`. */
         start?: Start | undefined;
         /** Learning rate of θ; default 0.02. */

@@ -560,6 +560,13 @@ export const settings: readonly Setting[] = [
   },
   {
     ...explore,
+    name: 'power-model',
+    paths: ['explore.powerModel'],
+    placeholder: 'NAME',
+    help: 'modelled power, which the loss counts: the published sum over θ, or fitted to synthesis with the built-in cells or ASAP7',
+  },
+  {
+    ...explore,
     name: 'theta-learning-rate',
     paths: ['explore.thetaLearningRate'],
     placeholder: 'RATE',

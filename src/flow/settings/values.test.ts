@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { UserError } from '../../tensor/errors.ts';
-import { decimalNumber, nameList, oneOf, perOperand, thetaList, wholeNumber, wholeNumberFrom } from './values.ts';
+import { decimalNumber, nameList, oneOf, perOperand, wholeNumber, wholeNumberFrom } from './values.ts';
 
 describe('numbers', () => {
   test.each(['', ' 3', '3 ', '1x', '0x10', '1.5', '1e3', '--1', '99999999999999999999', 'NaN'])(
@@ -42,14 +42,6 @@ test('a name outside its list names the option, the valid names and the nearest'
   expect(() => parse('recoverd')).toThrow(
     new UserError("--stage: expected one of float, recovered, got 'recoverd'; did you mean 'recovered'?"),
   );
-});
-
-test('θ is numbers from 0 to 1 with commas or blanks between them', () => {
-  const parse = thetaList('--theta');
-  expect(parse('1,1, 0.17,0')).toEqual([1, 1, 0.17, 0]);
-  expect(parse('1 0.5')).toEqual([1, 0.5]);
-  for (const text of ['', '1,', '1,2', '-0.1', 'a', '1;1']) expect(() => parse(text)).toThrow(/^--theta: expected/);
-  expect(() => parse('1,1,x')).toThrow(/column 2, got 'x'$/);
 });
 
 test('a whole number out of its range is told with option, range and value', () => {

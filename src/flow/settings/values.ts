@@ -67,16 +67,3 @@ export function wholeNumberFrom(option: string, least: number, most: number): (t
     throw badValue(option, text, `a whole number from ${least} to ${most}`);
   };
 }
-
-/** A parser of θ: numbers in [0, 1] separated by commas or spaces. */
-export function thetaList(option: string): (text: string) => number[] {
-  return (text) => {
-    const words = text.split(/\s*[,\s]\s*/);
-    return words.map((word, column) => {
-      const value = decimalNumber(word);
-      if (value !== undefined && value >= 0 && value <= 1) return value;
-      const where = words.length > 1 ? ` in column ${column}` : '';
-      throw badValue(option, word, `numbers from 0 to 1 separated by commas, one per column from the lowest${where}`);
-    });
-  };
-}

@@ -4,9 +4,13 @@
 
 import { join } from 'node:path';
 import { generators } from '../../netlist/generators/registry.ts';
+import { front, type PowerKind } from '../../report/front.ts';
 import { type Mean, meanOf } from '../../tensor/statistics.ts';
+import type { Technology } from '../../workbench/synthesised-power.ts';
+import { synthesisedNetwork } from '../multipliers/synthesised.ts';
 import { summarize } from '../results/summarize.ts';
 import type { RunSummary } from '../results/summary.ts';
+import { readManifest } from '../run/manifest.ts';
 import type { StageResult } from '../run/stages.ts';
 import { outcomeOf, type SweepPlan } from './folder.ts';
 import type { Trial } from './grid.ts';
@@ -42,13 +46,11 @@ export interface SweepPoint {
   readonly floatAccuracy: Spread;
   /** Of the quantised network with exact multipliers of its widths. */
   readonly quantizedAccuracy: Spread;
-  /** Three kinds of power of the approximated layers, each relative to the exact 8×8 multiplier and never mixed. */
-  readonly power: {
-    /** By the analytic model, while training; null where nothing was explored. */
-    readonly modelled: Spread | null;
-    /** Unit gates of the netlists; null where a table alone is known. */
-    readonly gateCost: Spread | null;
-  };
+  /**
+   * Three kinds of power of the approximated layers, each relative to the exact 8×8 multiplier: modelled is null where
+   * nothing was explored, the others where a table alone is known, synthesised where nothing was synthesised.
+   */
+  readonly power: Readonly<Record<PowerKind, Spread | null>>;
   readonly isOnFront: boolean;
 }
 
@@ -63,7 +65,11 @@ export interface SweepReport {
   readonly format: 'tram-front';
   readonly version: 1;
   readonly folder: string;
-  /** By rising gate cost. */
+  /** The power that the front is over: synthesised where every netlist is, else gates. */
+  readonly kind: Exclude<PowerKind, 'modelled'>;
+  /** The cells behind synthesised power; null where there is none. */
+  readonly library: string | null;
+  /** By rising power. */
   readonly points: readonly SweepPoint[];
   /** The cheapest point that loses no more than `loss` against its float network; null where there is none. */
   readonly answer: { readonly loss: number; readonly point: string | null };
@@ -72,54 +78,81 @@ export interface SweepReport {
   readonly open: readonly string[];
 }
 
-/** Reads what is done; `loss`: points of accuracy (0.01 is one) up to which a network still works. */
-export function frontOf(folder: string, plan: SweepPlan, loss: number): SweepReport {
+export interface FrontOptions {
+  readonly folder: string;
+  readonly plan: SweepPlan;
+  /** Points of accuracy (0.01 is one) up to which a network still works. */
+  readonly loss: number;
+  /** Where netlists are synthesised; null: nowhere. */
+  readonly technology: Technology | null;
+}
+
+/** Reads what is done, and synthesises its netlists. */
+export async function frontOf({ folder, plan, loss, technology }: FrontOptions): Promise<SweepReport> {
   const failed: FailedTrial[] = [];
   const open: string[] = [];
-  const done = new Map<string, (readonly [Trial, RunSummary])[]>();
+  const done = new Map<string, Ended[]>();
   for (const trial of plan.trials) {
     const path = `trials/${trial.name}`;
     const outcome = outcomeOf(folder, path);
     if (!outcome) open.push(trial.name);
-    else if (outcome.state !== 'done')
+    else if (outcome.state !== 'done') {
       failed.push({ name: trial.name, state: outcome.state, reason: outcome.reason ?? '' });
-    else done.set(trial.point, [...(done.get(trial.point) ?? []), [trial, summarize(join(folder, path))]]);
+    } else {
+      const summary = summarize(join(folder, path));
+      const synthesised = technology ? await synthesise(join(folder, path), summary, technology) : undefined;
+      done.set(trial.point, [...(done.get(trial.point) ?? []), { trial, summary, synthesised }]);
+    }
   }
   const points = [...done].map(([name, runs]) => pointOf(name, runs));
+  const priced = points.filter(({ power }) => power.gates);
+  const isSynthesised = priced.length > 0 && priced.every(({ power }) => power.synthesised);
+  const kind: SweepReport['kind'] = isSynthesised ? 'synthesised' : 'gates';
+  const costOf = (point: Unmarked) => point.power[kind]?.mean ?? Number.POSITIVE_INFINITY;
   const ordered = points.toSorted((a, b) => costOf(a) - costOf(b) || b.accuracy.mean - a.accuracy.mean);
-  const marked = markFront(ordered);
-  const works = marked.filter(
-    (point) => point.power.gateCost && point.accuracy.mean >= point.floatAccuracy.mean - loss,
-  );
+  const placed = priced.map((point) => ({
+    name: point.name,
+    kind,
+    power: costOf(point),
+    accuracy: point.accuracy.mean,
+  }));
+  const best = new Set(front(placed).map(({ name }) => name));
+  const works = ordered.filter((one) => one.power.gates && one.accuracy.mean >= one.floatAccuracy.mean - loss);
   return {
-    ...{ format: 'tram-front', version: 1, folder, points: marked },
+    ...{ format: 'tram-front', version: 1, folder, kind },
+    library: isSynthesised ? (await technology!.reference()).library : null,
+    points: ordered.map((point) => ({ ...point, isOnFront: best.has(point.name) })),
     ...{ answer: { loss, point: works[0]?.name ?? null }, failed, open },
   };
 }
 
-const costOf = ({ power }: Pick<SweepPoint, 'power'>): number => power.gateCost?.mean ?? Number.POSITIVE_INFINITY;
-
-/** Ordered by cost, then accuracy: what is more accurate than all before it is on the front. */
-function markFront(points: readonly Omit<SweepPoint, 'isOnFront'>[]): SweepPoint[] {
-  let best = Number.NEGATIVE_INFINITY;
-  return points.map((point) => {
-    const isOnFront = Number.isFinite(costOf(point)) && point.accuracy.mean > best;
-    if (isOnFront) best = point.accuracy.mean;
-    return { ...point, isOnFront };
-  });
+/** A trial that is done. */
+interface Ended {
+  readonly trial: Trial;
+  readonly summary: RunSummary;
+  readonly synthesised: number | undefined;
 }
 
-function pointOf(name: string, runs: readonly (readonly [Trial, RunSummary])[]): Omit<SweepPoint, 'isOnFront'> {
-  const [trial, summary] = runs[0]!;
-  const summaries = runs.map(([, one]) => one);
+type Unmarked = Omit<SweepPoint, 'isOnFront'>;
+
+/** Power of a run's netlists in the cells of a technology. */
+function synthesise(run: string, { layers }: RunSummary, technology: Technology): Promise<number | undefined> {
+  const macs = new Map(layers.map((layer) => [layer.name, layer.macs]));
+  return synthesisedNetwork(run, readManifest(run).phases.map!, macs, technology);
+}
+
+function pointOf(name: string, runs: readonly Ended[]): Unmarked {
+  const { trial, summary } = runs[0]!;
+  const summaries = runs.map((run) => run.summary);
   const last = (one: RunSummary, of: (stage: StageResult) => number | undefined) => {
     const stage = one.stages.findLast((result) => of(result) !== undefined);
     return stage && of(stage);
   };
-  const spread = (of: (one: RunSummary) => number | undefined): Spread | null => {
-    const values = summaries.map(of).filter((value) => value !== undefined);
-    return values.length === summaries.length ? spreadOf(values) : null;
+  const spreadOfAll = (all: readonly (number | undefined)[]): Spread | null => {
+    const values = all.filter((value) => value !== undefined);
+    return values.length === all.length ? spreadOf(values) : null;
   };
+  const spread = (of: (one: RunSummary) => number | undefined) => spreadOfAll(summaries.map(of));
   const accuracyAt = (stage: StageResult['stage']) =>
     spreadOf(summaries.map((one) => one.stages.find((result) => result.stage === stage)?.accuracy ?? Number.NaN));
   const { model, data, weightBits, activationBits } = summary;
@@ -127,14 +160,15 @@ function pointOf(name: string, runs: readonly (readonly [Trial, RunSummary])[]):
   return {
     ...{ name, kind, isRival: trial.kind === 'rival', model, data, weightBits, activationBits },
     options: withoutSeed(summary.options),
-    trials: runs.map(([{ name: own }]) => own),
+    trials: runs.map((run) => run.trial.name),
     seeds: summaries.map(({ seed }) => seed),
     accuracy: spread((one) => one.stages.at(-1)?.accuracy)!,
     floatAccuracy: accuracyAt('float'),
     quantizedAccuracy: accuracyAt('quantized'),
     power: {
       modelled: kind === 'trained' ? spread((one) => last(one, ({ power }) => power)) : null,
-      gateCost: spread((one) => last(one, ({ gateCost }) => gateCost)),
+      gates: spread((one) => last(one, ({ gateCost }) => gateCost)),
+      synthesised: spreadOfAll(runs.map(({ synthesised }) => synthesised)),
     },
   };
 }

@@ -26,10 +26,10 @@ test('every combination is a trial, all points with the first seed first, and a 
 
 test('an exact multiplier is that of the trial’s widths, a generator brings its own where none are said', () => {
   expect(grid('bits=8,4x5,3', 'multiplier=exact').map(({ settings }) => settings.map?.multiplier)).toEqual([
-    ...['booth:8x8', 'wallace:4x5', 'array:3x3'],
+    ...['dadda:8x8', 'dadda:4x5', 'dadda:3x3'],
   ]);
   const [exact, truncated, structure] = grid('multiplier=exact:3x4;truncated:6x6:columns=4;trained');
-  expect(exact!.settings).toEqual({ bits: { weights: 3, activations: 4 }, map: { multiplier: 'wallace:3x4' } });
+  expect(exact!.settings).toEqual({ bits: { weights: 3, activations: 4 }, map: { multiplier: 'dadda:3x4' } });
   expect(truncated!.settings).toEqual({
     bits: { weights: 6, activations: 6 },
     map: { multiplier: 'truncated:6x6:columns=4' },
@@ -55,10 +55,10 @@ test('rivals have the training and whatever else is varied, but no structure', (
   const trials = trialsOf({ settings: common, over, rivals: ['4x5', '3'] });
   const rivals = trials.filter(({ kind }) => kind === 'rival');
   expect(rivals.map(({ settings }) => [settings.seed, settings.bits, settings.map?.multiplier])).toEqual([
-    [1, { weights: 4, activations: 5 }, 'wallace:4x5'],
-    [1, { weights: 3, activations: 3 }, 'array:3x3'],
-    [2, { weights: 4, activations: 5 }, 'wallace:4x5'],
-    [2, { weights: 3, activations: 3 }, 'array:3x3'],
+    [1, { weights: 4, activations: 5 }, 'dadda:4x5'],
+    [1, { weights: 3, activations: 3 }, 'dadda:3x3'],
+    [2, { weights: 4, activations: 5 }, 'dadda:4x5'],
+    [2, { weights: 3, activations: 3 }, 'dadda:3x3'],
   ]);
   expect(rivals[0]!.settings.recover).toEqual({ epochs: 4, gradient: 'straight-through' });
   expect(rivals[0]!.settings.explore).toBeUndefined();
@@ -68,11 +68,13 @@ test('the cheapest is looked for among structures of several widths, each below 
   const trials = trialsOf(cheapestGrid({ over: [parseAxis('seed=1,2'), parseAxis('power=0.5,0.1')] }));
   const structures = trials.filter(({ kind, settings }) => kind === 'trial' && settings.seed === 1);
   expect(structures.map(({ point }) => point)).toEqual([
-    ...['bits8x8-structure-grain-product-power0.5', 'bits8x8-structure-grain-product-power0.1'],
-    ...['bits5x5-structure-grain-product-power0.1', 'bits4x5-structure-grain-product-power0.1'],
-    'bits3x4-structure-grain-product-power0.1',
+    ...['8x8-products-0.5', '8x8-products-0.1', '5x5-products-0.1', '4x5-products-0.1', '3x4-products-0.1'],
   ]);
   expect(trials.filter(({ kind }) => kind === 'rival')).toHaveLength(2 * usualRivals.length);
+  // A model of power has its own idea of what an exact multiplier costs.
+  const fitted = trialsOf(cheapestGrid({ settings: { explore: { powerModel: 'asap7' } }, rivals: [] }));
+  const powers = (all: ReturnType<typeof grid>) => all.map(({ settings }) => settings.explore?.power);
+  expect(powers(fitted)).not.toEqual(powers(trialsOf(cheapestGrid({ rivals: [] }))));
   expect(trialsOf(cheapestGrid({ rivals: [] })).every(({ kind }) => kind === 'trial')).toBe(true);
 });
 
@@ -91,13 +93,28 @@ test('a file lists trials, which take part in every combination', () => {
     }),
   );
   const trials = trialsOf(readGridFile(path));
-  expect(names(trials)).toEqual(['low-lambda0.1-seed1', 'three-seed1', 'low-lambda0.1-seed2', 'three-seed2']);
+  expect(names(trials)).toEqual(['low-seed1', 'three-seed1', 'low-seed2', 'three-seed2']);
   expect(trials[1]).toMatchObject({
     point: 'three',
     settings: { bits: { weights: 3 }, recover: { epochs: 2 }, seed: 1 },
   });
   writeFileSync(path, '{"over": {"lambda": 1}}');
   expect(() => readGridFile(path)).toThrow(/over\.lambda/);
+});
+
+test('rivals of listed trials that differ in their training are told apart by the names of these', () => {
+  const listed = [
+    { name: 'slow', settings: { recover: { learningRate: 1e-5 } } },
+    { name: 'fast', settings: { recover: { learningRate: 1e-3 } }, options: { lambda: '2' } },
+  ];
+  expect(names(trialsOf({ trials: listed, rivals: ['4x5'] }))).toEqual([
+    'slow',
+    'fast',
+    'slow-exact4x5',
+    'fast-exact4x5',
+  ]);
+  const alike = listed.map(({ name, options }) => ({ name, ...(options ? { options } : {}) }));
+  expect(names(trialsOf({ trials: alike, rivals: ['4x5'] }))).toEqual(['slow', 'fast', 'exact4x5']);
 });
 
 test.each([

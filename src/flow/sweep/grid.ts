@@ -7,7 +7,6 @@ import { isGeneratorSpec } from '../../netlist/generators/registry.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { readJson, sha256 } from '../../tensor/files.ts';
 import { unknownName } from '../../tensor/names.ts';
-import { exactMultiplierOf } from '../multipliers/widths.ts';
 import {
   type Configuration,
   type ConfigurationInput,
@@ -114,6 +113,8 @@ export function readGridFile(path: string): GridInput {
 interface Draft {
   readonly given?: string | undefined;
   readonly options: readonly (readonly [name: string, text: string])[];
+  /** Those of them that a name does not tell, which stands for them. */
+  readonly untold?: readonly string[] | undefined;
   readonly settings: ConfigurationInput;
   readonly kind: Trial['kind'];
 }
@@ -133,7 +134,8 @@ export function trialsOf({ settings: common = {}, over = [], trials = [], rivals
   if (count > MOST_TRIALS) throw new UserError(`the sweep has ${count} trials; at most ${MOST_TRIALS} were expected`);
   const drafts = listed.flatMap(({ name, options = {}, settings: own = {} }: ListedTrial) =>
     combinations(over).map((varied): Draft => {
-      return { given: name, options: [...Object.entries(options), ...varied], settings: own, kind: 'trial' };
+      const untold = name === undefined ? undefined : Object.keys(options);
+      return { given: name, options: [...Object.entries(options), ...varied], untold, settings: own, kind: 'trial' };
     }),
   );
   const all = [...drafts, ...rivalsOf(drafts, rivals)].map((draft) => trialOf(draft, common));
@@ -157,11 +159,14 @@ const isOfExploration = (name: string): boolean =>
 
 /** An exact multiplier of each width for everything else that is varied: seeds, networks, recipes. */
 function rivalsOf(drafts: readonly Draft[], widths: readonly string[]): Draft[] {
-  const contexts = new Map<string, Pick<Draft, 'options' | 'settings'>>();
-  for (const { options, settings: own } of drafts) {
-    const { bits: _, explore: __, map: ___, ...rest } = own;
-    const context = { options: options.filter(([name]) => !isOfStructure(name)), settings: rest };
-    contexts.set(JSON.stringify(context), context);
+  const contexts = new Map<string, Pick<Draft, 'given' | 'options' | 'settings'>>();
+  // Where listed trials differ in more than their structures, their names tell their rivals apart.
+  const several = new Set(drafts.map((draft) => JSON.stringify(withoutStructure(draft.settings)))).size > 1;
+  for (const { given, options, settings: own } of drafts) {
+    const settings = withoutStructure(own);
+    const context = { options: options.filter(([name]) => !isOfStructure(name)), settings };
+    const key = JSON.stringify(context);
+    if (!contexts.has(key)) contexts.set(key, { given: several ? given : undefined, ...context });
   }
   return [...contexts.values()].flatMap((context) =>
     widths.map((width) => ({
@@ -172,7 +177,10 @@ function rivalsOf(drafts: readonly Draft[], widths: readonly string[]): Draft[] 
   );
 }
 
-function trialOf({ given, options, settings: own, kind }: Draft, common: ConfigurationInput): Trial & { key: string } {
+function trialOf(
+  { given, options, untold = [], settings: own, kind }: Draft,
+  common: ConfigurationInput,
+): Trial & { key: string } {
   const settings = resolve(options, mergeSettings(kind === 'rival' ? withoutStructure(common) : common, own));
   const told = [given ?? '', ...wordsOf(options)].filter((word) => word !== '').join('-');
   let configuration: Configuration;
@@ -184,7 +192,10 @@ function trialOf({ given, options, settings: own, kind }: Draft, common: Configu
   }
   const isGiven = configuration.map.multiplier !== undefined;
   const telling = options.filter(([name]) => !(isGiven && isOfExploration(name)));
-  const label = (all: Draft['options']) => [...(given === undefined ? [] : [given]), ...wordsOf(all)].join('-');
+  const label = (all: Draft['options']) => {
+    const told = all.filter(([option]) => !untold.includes(option));
+    return [...(given === undefined ? [] : [given]), ...wordsOf(told)].join('-');
+  };
   const name = label(telling);
   const point = label(telling.filter(([option]) => option !== 'seed'));
   if (fileSafe(name) === '') throw new UserError('a trial has no name; give it one, or say what it varies');
@@ -197,7 +208,7 @@ function withoutStructure(common: ConfigurationInput): ConfigurationInput {
   return rest;
 }
 
-/** Says the options one after the other; an exact multiplier is the cheapest of the trial's widths. */
+/** Says the options one after the other; an exact multiplier is that of the trial's widths. */
 function resolve(options: Draft['options'], base: ConfigurationInput): ConfigurationInput {
   const spoken = new SaidSettings(base);
   for (const [name, text] of options) {
@@ -212,10 +223,14 @@ function resolve(options: Draft['options'], base: ConfigurationInput): Configura
   const { weights = 8, activations = 8 } = spoken.input.bits ?? {};
   const bits =
     widths && isExact(multiplier) ? { weights: widths[0], activations: widths[1] } : { weights, activations };
-  const source = isExact(multiplier) ? exactMultiplierOf(bits).source : multiplier;
+  const source = isExact(multiplier) ? exactSource(bits) : multiplier;
   spoken.say(settingNamed('multiplier'), [multiplier === 'trained' ? undefined : source]);
   return mergeSettings({}, spoken.input);
 }
+
+/** A Dadda tree: of the exact generators the one that synthesis makes the least of, up to a fifth below the others. */
+const exactSource = ({ weights, activations }: { weights: number; activations: number }): string =>
+  `dadda:${weights}x${activations}`;
 
 /** `exact`, or `exact:4x5`. */
 const isExact = (multiplier: string): boolean => /^exact(:|$)/.test(multiplier);

@@ -3,7 +3,7 @@
 
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import type { FrontPoint } from '../../report/front.ts';
+import { type FrontPoint, powerKinds } from '../../report/front.ts';
 import { frontSvg } from '../../report/front-picture.ts';
 import { svgToPng } from '../../report/png.ts';
 import { UserError } from '../../tensor/errors.ts';
@@ -38,12 +38,13 @@ export function frontCsv({ points, failed }: SweepReport): string {
   const heads = [
     ...['point', 'kind', 'rival', 'on_front', 'model', 'data', 'weight_bits', 'activation_bits', 'seeds'],
     ...['accuracy', 'accuracy_half_interval', 'float_accuracy', 'quantized_accuracy'],
-    ...['modelled_power', 'modelled_power_half_interval', 'gate_cost', 'gate_cost_half_interval', 'options', 'reason'],
+    ...powerKinds.flatMap((kind) => [`${kind}_power`, `${kind}_power_half_interval`]),
+    ...['options', 'reason'],
   ];
   const rows = points.map((one) => [
     ...[one.name, one.kind, one.isRival, one.isOnFront, one.model, one.data, one.weightBits, one.activationBits],
     ...[one.seeds.join(' '), ...spreadCells(one.accuracy), one.floatAccuracy.mean, one.quantizedAccuracy.mean],
-    ...[...spreadCells(one.power.modelled), ...spreadCells(one.power.gateCost), one.options.join(' '), ''],
+    ...[...powerKinds.flatMap((kind) => spreadCells(one.power[kind])), one.options.join(' '), ''],
   ]);
   const lost = failed.map(({ name, state, reason }) => [name, state, ...new Array(heads.length - 3).fill(''), reason]);
   return `${[heads, ...rows, ...lost].map((row) => row.map(csvCell).join(',')).join('\n')}\n`;
@@ -63,15 +64,15 @@ export function frontTex({ points }: SweepReport): string {
   };
   const rows = points.map((one) => {
     const name = one.name.replace(/[_%&#$]/g, (sign) => `\\${sign}`);
-    const cells = [number(one.power.modelled, 1, 3), number(one.power.gateCost, 1, 3), number(one.accuracy, 100, 2)];
+    const cells = [...powerKinds.map((kind) => number(one.power[kind], 1, 3)), number(one.accuracy, 100, 2)];
     const widths = `$${one.weightBits}\\times${one.activationBits}$`;
     return `${[one.isOnFront ? `\\textbf{${name}}` : name, widths, ...cells, one.seeds.length].join(' & ')} \\\\`;
   });
   return [
     '% power and gates relative to the exact 8x8 multiplier; 95 % intervals over seeds; bold: nothing cheaper is as accurate',
-    '\\begin{tabular}{lrrrrr}',
+    '\\begin{tabular}{lrrrrrr}',
     '\\toprule',
-    'multiplier & bits & modelled power & gate cost & accuracy (\\%) & seeds \\\\',
+    'multiplier & bits & modelled & gates & synthesised & accuracy (\\%) & seeds \\\\',
     '\\midrule',
     ...rows,
     '\\bottomrule',
@@ -80,24 +81,26 @@ export function frontTex({ points }: SweepReport): string {
   ].join('\n');
 }
 
-const drawable = ({ points }: SweepReport): readonly SweepPoint[] => points.filter(({ power }) => power.gateCost);
+const drawable = ({ points, kind }: SweepReport): readonly SweepPoint[] => points.filter(({ power }) => power[kind]);
 
-/** Accuracy over gate cost, means over seeds with their intervals. */
+/** Accuracy over the power that the front is over, means over seeds with their intervals. */
 export function frontPicture(report: SweepReport): Promise<string> {
+  const { kind, library } = report;
   const points = drawable(report).map((one): FrontPoint => {
-    const gateCost = one.power.gateCost!;
+    const power = one.power[kind]!;
     return {
       label: one.kind === 'exact' ? `${one.weightBits}×${one.activationBits}` : one.name,
       // A rival of a sweep goes through all phases.
       series: one.kind === 'exact' ? 'exact-retrained' : one.kind,
-      kind: 'gates',
-      ...{ power: gateCost.mean, powerSpread: gateCost.spread },
+      kind,
+      ...{ power: power.mean, powerSpread: power.spread },
       ...{ accuracy: one.accuracy.mean, accuracySpread: one.accuracy.spread, n: one.accuracy.n },
     };
   });
   const float = Math.max(...drawable(report).map(({ floatAccuracy }) => floatAccuracy.mean));
   return frontSvg(points, {
     caption: `means over seeds; dashed: nothing cheaper is as accurate; float network ${percent(float)}`,
+    ...(kind === 'synthesised' && library !== null ? { technology: library } : {}),
   });
 }
 

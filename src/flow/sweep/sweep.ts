@@ -2,6 +2,7 @@
 // still works. The plan is made once; then any number of processes work on it, here or on other machines, and the last
 // one writes the front.
 
+import { Technology, type TechnologyOptions } from '../../workbench/synthesised-power.ts';
 import { runFlow } from '../flow.ts';
 import type { DeviceOptions } from '../run/device.ts';
 import { readManifest } from '../run/manifest.ts';
@@ -30,6 +31,8 @@ export interface SweepOptions {
   readonly retry?: boolean;
   /** Points of accuracy (0.01 is one) against the float network up to which it still works; default 0.005. */
   readonly loss?: number;
+  /** How the netlists are synthesised; default: in the built-in unit gates; null: not at all. */
+  readonly synthesis?: TechnologyOptions | null;
   /** How a run is done; default: in this thread, where runs on several devices take turns. */
   readonly perform?: typeof runFlow;
   readonly command?: string;
@@ -43,7 +46,7 @@ const USUAL_LOSS = 0.005;
 
 /** Works on the sweep until nothing is left to do, here or elsewhere, and writes and returns the front. */
 export async function sweep(options: SweepOptions): Promise<SweepReport> {
-  const { folder, plan: given, rungs = [], from, devices = [{}], retry, loss, perform = runFlow, command } = options;
+  const { folder, plan: given, rungs = [], from, devices = [{}], retry, perform = runFlow, command } = options;
   const { listener, signal, data } = options;
   const base = from === undefined ? {} : readManifest(from).given;
   const trials = given && trialsOf({ ...given, settings: mergeSettings(base, given.settings ?? {}) });
@@ -52,13 +55,20 @@ export async function sweep(options: SweepOptions): Promise<SweepReport> {
     trials && { trials, rungs: [...rungs], ...(from === undefined ? {} : { from }) },
   );
   await workOn({ folder, plan, slots: devices, perform, retry, command, listener, signal, data });
-  return await reportSweep({ folder, ...(loss === undefined ? {} : { loss }), ...(listener ? { listener } : {}) });
+  return await reportSweep(options);
 }
 
 /** The front of what is done so far, written to the folder and returned; nothing is trained. */
-export async function reportSweep(options: Pick<SweepOptions, 'folder' | 'loss' | 'listener'>): Promise<SweepReport> {
-  const { folder, loss = USUAL_LOSS, listener } = options;
-  const report = frontOf(folder, readSweep(folder), loss);
-  await writeResults(folder, report, (text) => listener?.({ kind: 'note', text }));
-  return report;
+export async function reportSweep(
+  options: Pick<SweepOptions, 'folder' | 'loss' | 'synthesis' | 'listener'>,
+): Promise<SweepReport> {
+  const { folder, loss = USUAL_LOSS, synthesis = {}, listener } = options;
+  const technology = synthesis && new Technology(synthesis);
+  try {
+    const report = await frontOf({ folder, plan: readSweep(folder), loss, technology });
+    await writeResults(folder, report, (text) => listener?.({ kind: 'note', text }));
+    return report;
+  } finally {
+    await technology?.close();
+  }
 }

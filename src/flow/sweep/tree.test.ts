@@ -30,7 +30,7 @@ test('a given multiplier and a trained one share the quantised network, and no p
   expect(root).toMatchObject({ phases: ['train', 'quantize'], epochs: { train: 30 } });
   expect(root!.settings).toEqual({ bits: { weights: 8, activations: 8 } });
   expect(trials.map(({ parent }) => parent)).toEqual([root!.path, root!.path, root!.path]);
-  expect(trials.map(({ settings }) => settings.map?.multiplier)).toEqual(['booth:8x8', undefined, undefined]);
+  expect(trials.map(({ settings }) => settings.map?.multiplier)).toEqual(['dadda:8x8', undefined, undefined]);
 });
 
 test('with the settings of all its ancestors, a trial is the run that was asked for', () => {
