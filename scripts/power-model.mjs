@@ -192,7 +192,7 @@ ${body.join('')}};
   const axis = (title) => ({
     type: 'quantitative',
     title,
-    scale: { type: 'log', domain: [0.02, 1.05] },
+    scale: { type: 'log', domain: [0.02, 1.05], nice: false },
     axis: { values: [0.02, 0.05, 0.1, 0.2, 0.5, 1] },
   });
   const svg = await renderSpec({

@@ -110,6 +110,7 @@ export class HostDevice {
     if (known) return known;
     const library = join(this.#folder, `kernels-${this.#libraries.size}.so`);
     const text = readSource(source)
+      .replace(/asm\("(min|max)\.NaN\.f32 %0, %1, %2;"[^;]*;/g, 'y = a != a || b != b ? NAN : f$1f(a, b);')
       .replace(/\basm( volatile)?\(/g, 'NO_INSTRUCTION(')
       .replace(/extern __shared__ __align__\(16\) (\w+) (\w+)\[\];/g, '$1 *$2 = ($1 *)dynamicShared;');
     const names = [...text.matchAll(/(?:^KERNEL|__global__ void(?: __launch_bounds__\([^)]*\))?)\s+(\w+)\(/gm)];

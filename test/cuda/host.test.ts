@@ -1,17 +1,21 @@
-// The kernels of depthwise convolutions run on this processor (host-device.ts) and agree with the reference, with
-// threads and blocks in either order. The cases here are few, because each needs compilations of its own;
-// TRAM_HOST_KERNELS=FILTER takes all whose name contains it.
+// The kernels of depthwise convolutions and of formulas run on this processor (host-device.ts) and agree with the
+// reference, with threads and blocks in either order. The cases here are few, because each needs compilations of its
+// own; TRAM_HOST_KERNELS=FILTER takes all whose name contains it.
 
 import { afterAll, describe, expect, test } from 'vitest';
 import { expectedOf, problemsOf } from '../engine/conformance.ts';
 import { depthwiseCases } from '../engine/depthwise-cases.ts';
 import { cudaTargets } from '../engine/devices.ts';
+import { formulaCases } from '../engine/formula-cases.ts';
 import { graphOf } from '../engine/run-case.ts';
 import { findHostCompiler, HostDevice } from './host-device.ts';
 
 const filter = process.env.TRAM_HOST_KERNELS;
-const few = ['conv2d: depthwise, stride 2 of 12 channels', 'axmConv2d: structure, w4a5, two outputs per channel'];
-const chosen = depthwiseCases.filter(({ name }) =>
+const few = [
+  ...['conv2d: depthwise, stride 2 of 12 channels', 'axmConv2d: structure, w4a5, two outputs per channel'],
+  ...['mean: 256', 'mean: 3×8', 'divergence: 6×10 at 20, logits up to 8'],
+];
+const chosen = [...depthwiseCases, ...formulaCases].filter(({ name }) =>
   filter === undefined ? few.includes(name) : new RegExp(filter).test(name),
 );
 const present = findHostCompiler() !== undefined;

@@ -2,7 +2,7 @@
 // row, movements in each form of a box. Odd extents, one element, one row, many rows, channels that do not fill a
 // vector.
 
-import { exp, log, rowSum, squareRoot } from '../../src/engine/graph/expression.ts';
+import { exp, log, rowMean, rowSum, squareRoot } from '../../src/engine/graph/expression.ts';
 import { gradients } from '../../src/engine/graph/gradients.ts';
 import type { Value } from '../../src/engine/graph/graph.ts';
 import {
@@ -129,6 +129,13 @@ function divergences(): Case[] {
     ...{ differentiate: [0], smooth: sizeOf(shape) <= MOST_FOR_DIFFERENCES && most < 10 ? [0] : [] },
   }));
 }
+
+/** Means of rows and of all: in their gradients the number of elements of a row alone says that there are rows. */
+function means(): Case[] {
+  const shapes: Shape[] = [[1], [7], [256], [1030], [3, 8], [5, 9], [2, 1500]];
+  return shapes.map((shape) => defined('formula', `mean: ${named(shape)}`, [floatsOf(3)(shape, -1, 2)], mean));
+}
+const mean = formula('mean', (x) => rowMean(x));
 
 /** Over the magnitudes that a logarithm tells apart. */
 function logarithms(): Case[] {
@@ -310,6 +317,7 @@ export const formulaCases: readonly Case[] = [
   ...activations(),
   ...normalizations(),
   ...divergences(),
+  ...means(),
   ...logarithms(),
   ...movements(),
   ...composed(),

@@ -47,7 +47,7 @@ export interface WorkOptions {
 /** Milliseconds between two looks at what others do. */
 const GLANCE = 400;
 /** Milliseconds for which a run that another process works on is not asked for again. */
-const ELSEWHERE = 3000;
+const ELSEWHERE = 1000;
 
 /** Returns when every run of the sweep has ended, here or elsewhere. Throws the signal's reason when it was stopped. */
 export async function workOn(options: WorkOptions): Promise<void> {

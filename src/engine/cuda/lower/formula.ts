@@ -2,6 +2,7 @@
 
 import { sizeOf } from '../../../tensor/tensor.ts';
 import { asFormula, type DefinedOp, forDefined } from '../../graph/elementwise.ts';
+import { partsOf } from '../../graph/expression.ts';
 import type { Formula } from '../../graph/formula.ts';
 import { expressionsOf, hasReductions, type Place, placeOf } from '../../graph/formula.ts';
 import type { Node } from '../../graph/graph.ts';
@@ -109,13 +110,16 @@ function lowerFormula({ inputs, attributes }: Node<'formula'>): Lowered {
       ],
     };
   }
-  const byChannels = places.some((place) => place === 'channel' || place === 'row' || place === 'repeated');
-  const width: Width = (byChannels ? length : count) % 4 === 0 ? 4 : 1;
+  // The length of a row is a number that a formula may use without an operand that has one.
+  const usesRows =
+    places.some((place) => place === 'channel' || place === 'row' || place === 'repeated') ||
+    partsOf(expressionsOf(attributes)).some(({ kind }) => kind === 'rowLength');
+  const width: Width = (usesRows ? length : count) % 4 === 0 ? 4 : 1;
   const vectors = count / width;
   const perBlock = ELEMENT_THREADS * vectorsPerThread(width);
   const source = { file: 'formula.cu', text: elementsText(attributes, places, width), defines: {} };
   const size = { grid: ceilDivide(vectors, perBlock), block: ELEMENT_THREADS };
-  const extents = integers({ count: vectors, inRow: byChannels ? length / width : 1 });
+  const extents = integers({ count: vectors, inRow: usesRows ? length / width : 1 });
   return {
     path: pathOf(ways, 'elements', { width: widthName(width), blocks: cuts(vectors, perBlock) }),
     launches: (at) => [launch(source, 'formula', size, { ...operands(at), ...extents, ...repetitions(width) })],

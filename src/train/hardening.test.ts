@@ -1,0 +1,49 @@
+import { expect, test } from 'vitest';
+import { powerShares, productStructure, structurePower } from '../multiplier/structure.ts';
+import { hardeningOf, hardTheta, pushAt } from './hardening.ts';
+
+test('the push rises through the first half of the share, and θ is fixed through the second', () => {
+  const hardening = hardeningOf(0.4, 100)!;
+  expect(hardening).toEqual({ pushed: 60, fixed: 80 });
+  const pushes = Array.from({ length: 100 }, (_, step) => pushAt(hardening, step));
+  expect(pushes.slice(0, 60).every((push) => push === 0)).toBe(true);
+  expect(pushes.slice(80).every((push) => push === 0)).toBe(true);
+  const rising = pushes.slice(60, 80);
+  expect(rising.every((push, at) => push > (rising[at - 1] ?? 0))).toBe(true);
+  expect(hardeningOf(0, 100)).toBeUndefined();
+  // However short the phase is, its last step has hard θ.
+  expect(hardeningOf(0.01, 1)).toEqual({ pushed: 0, fixed: 0 });
+  expect(hardeningOf(0.01, 10)!.fixed).toBe(9);
+});
+
+test('hard θ keep the power as nearly as whole products can, the largest θ first', () => {
+  const structure = productStructure({ weightBits: 3, activationBits: 5 });
+  const savings = powerShares(structure);
+  const theta = savings.map((_, at) => ((at * 7) % 15) / 15);
+  const powerOf = ([own]: readonly (readonly number[])[]) => structurePower(structure, own!);
+  const [hard] = hardTheta([theta], powerOf) as [number[]];
+  expect(hard.every((value) => value === 0 || value === 1)).toBe(true);
+  expect(Math.abs(powerOf([hard]) - powerOf([theta]))).toBeLessThanOrEqual(Math.max(...savings) / 2);
+  const least = Math.min(...theta.filter((_, at) => hard[at] === 1));
+  expect(theta.every((value, at) => hard[at] === 1 || value <= least)).toBe(true);
+  // What is hard already stays as it is.
+  expect(hardTheta([hard], powerOf)).toEqual([hard]);
+});
+
+test('a limit on the power is kept, across structures', () => {
+  const structure = productStructure({ weightBits: 2, activationBits: 3 });
+  // Of a layer with two thirds of the multiplications, and one with the rest.
+  const powerOf = (thetas: readonly (readonly number[])[]) =>
+    (2 / 3) * structurePower(structure, thetas[0]!) + (1 / 3) * structurePower(structure, thetas[1]!);
+  const theta = [
+    [0.9, 0.1, 0.2, 0.3, 0.4, 0.5],
+    [0.8, 0, 0, 0.7, 0, 0],
+  ];
+  for (const limit of [0.9, 0.6, 0.3]) expect(powerOf(hardTheta(theta, powerOf, limit))).toBeLessThanOrEqual(limit);
+  expect(hardTheta(theta, powerOf, 1).flat()).toEqual(new Array(12).fill(0));
+  // The largest goes first, wherever it is.
+  expect(hardTheta(theta, powerOf, 0.999)).toEqual([
+    [1, 0, 0, 0, 0, 0],
+    [0, 0, 0, 0, 0, 0],
+  ]);
+});
