@@ -46,7 +46,13 @@ const quantized = (multiplierOf) => ({
 });
 const power = { lambda: 0.3, structures: [{ theta: 'theta', structure, share: 1 }] };
 
-/** Float training, phase 1 (a trained structure of eight columns) and phase 3 (a truncation of five columns). */
+/** Steps learn, with an exact multiplier. */
+const steps = { ...quantized(() => ({ kind: 'exact' })), quantizer: 'steps' };
+
+/**
+ * Float training, phase 1 (a trained structure of eight columns), learned steps, and phase 3 (a truncation of five
+ * columns).
+ */
 export const stages = [
   { name: 'float', arithmetic: { kind: 'float' } },
   {
@@ -54,6 +60,7 @@ export const stages = [
     arithmetic: quantized(() => ({ kind: 'structure', theta: 'theta', structure })),
     structure: { power, learningRate: 5e-4, weightDecay: 5e-4 },
   },
+  { name: 'steps', arithmetic: steps },
   { name: 'phase 3', arithmetic: quantized(() => ({ kind: 'removal', removed })) },
 ];
 
@@ -68,6 +75,12 @@ export function initialize(session, task, arithmetic) {
     for (const operand of ['weight', 'input']) {
       const shape = operand === 'weight' ? [weightShape[3]] : [];
       const fill = (value) => f32(shape, new Float32Array(sizeOf(shape)).fill(value));
+      if (arithmetic.quantizer === 'steps') {
+        const isImage = operand === 'input' && name === layers.multiplying[0].name;
+        session.write(stateName(name, operand, 'scale'), fill(operand === 'weight' ? 0.005 : 0.01));
+        session.write(stateName(name, operand, 'zero_point'), fill(operand === 'weight' ? 128 : isImage ? 100 : 0));
+        continue;
+      }
       session.write(stateName(name, operand, 'clip_upper'), fill(clipLogit(0.98)));
       session.write(stateName(name, operand, 'clip_lower'), fill(clipLogit(0.98)));
       if (operand === 'input') session.write(stateName(name, operand, 'max'), fill(1));
@@ -106,13 +119,13 @@ const CURVE_STEPS = 20;
 const digitsPath = fileURLToPath(new URL('../data/digits.csv.gz', import.meta.url));
 
 /** The losses of ResNet8 on some of the digits, by stage. */
-export async function curvesOf(backend) {
+export async function curvesOf(backend, wanted = stages) {
   const digits = await openDataset(digitsPath, { image: { height: 8, width: 8, channels: 1 }, maximum: 16 });
   const part = ({ images, labels }, count) =>
     memorySplit({ count, images: images.subarray(0, 64 * count), labels: labels.subarray(0, count) }, digits);
   const dataset = { ...digits, train: part(digits.train, 16 * CURVE_STEPS), test: part(digits.test, 16) };
   const curves = {};
-  for (const stage of stages) {
+  for (const stage of wanted) {
     curves[stage.name] = (await train(backend, stage, taskOf('resnet8', dataset), dataset, 16)).losses;
   }
   return curves;

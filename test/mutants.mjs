@@ -7,6 +7,41 @@ const golden = 'test/flow/golden.test.ts';
 
 export const mutants = [
   fault(
+    'src/workbench/synthesised-power.ts',
+    'power is relative to an exact multiplier of four bits, not eight',
+    'weightBits: 8, activationBits: 8 }',
+    'weightBits: 4, activationBits: 4 }',
+  ),
+  fault(
+    'src/hardware/synthesis-cache.ts',
+    'a result is kept under the netlist and the library alone, whatever the settings',
+    'sha256(plainText([...parts, settings]))',
+    'sha256(plainText(parts))',
+  ),
+  fault(
+    'src/report/front.ts',
+    'what is only as good dominates',
+    'return isNoWorse && (a.power < b.power || a.accuracy > b.accuracy);',
+    'return isNoWorse;',
+  ),
+  fault(
+    'src/flow/results/rivals.ts',
+    'no run is told that it is dominated',
+    'dominatedBy: dominators(own, rivals)[0] ?? null',
+    'dominatedBy: null',
+    'src/flow/multipliers/types.ts',
+    'the two layers that differ most go together',
+    'if (lost < least)',
+    'if (lost > least || least === Number.POSITIVE_INFINITY)',
+  ),
+  fault(
+    'src/flow/phases/types.ts',
+    'measuring what few multipliers cost leaves them in the network',
+    'write(session, before);',
+    '',
+    'test/flow/types.test.ts',
+  ),
+  fault(
     'src/train/control.ts',
     'λ falls while the power is too high',
     'state.price * Math.exp(within(change',
@@ -671,6 +706,31 @@ export const mutants = [
     '/ema|avg|average/i.test(dictionary.path)',
   ),
   fault(
+    'src/quant/steps.ts',
+    'steps of activations learn more slowly in larger batches',
+    'sizeOf(x!.shape) / x!.shape[0]!',
+    'sizeOf(x!.shape)',
+    'src/train/steps.test.ts',
+  ),
+  fault(
+    'src/quant/steps.ts',
+    'a zero point moves against the end of its range',
+    'r.minus(',
+    'r.plus(',
+    'src/train/steps.test.ts',
+  ),
+  fault(
+    'src/train/optimizer.ts',
+    'steps decay as weights do',
+    '{ ...rule, weightDecay: 0, rates:',
+    '{ ...rule, rates:',
+    'src/train/learning.test.ts',
+  ),
+  fault(
+    'src/quant/starts.ts',
+    'the one code more is on the side where it helps least',
+    'next.error < best.error ? next : best',
+    'next.error > best.error ? next : best',
     'src/engine/cuda/lower/formula.ts',
     'the mean over all elements has a gradient for four of them',
     "partsOf(expressionsOf(attributes)).some(({ kind }) => kind === 'rowLength')",

@@ -29,6 +29,7 @@ export function summaryText(summary: RunSummary, style: Style, width = Number.PO
   if (exactLayers.length > 0 || summary.products.length > 0) {
     sections.push(wrapped(describeExactLayers(summary), width));
   }
+  if (summary.types) sections.push(typesTable(summary.types, style, width));
   if (multipliers.length > 1) sections.push(layersTable(summary, style, width));
   else if (multipliers.length > 0) sections.push(errorTable(multipliers, summary.thetaOf, style, width));
   if (summary.front) sections.push(rivalsTable(summary.front, style, width));
@@ -46,6 +47,21 @@ function stagesTable({ stages }: RunSummary, style: Style, width: number): strin
     table.push([stageTitles[stage], percent(accuracy), fixed(loss, 4), cost(power), cost(gateCost)]);
   }
   return `${tableText(table)}\n${style.dim(wrapped(measuresNote, width))}`;
+}
+
+/** What any number of multipliers costs. */
+function typesTable({ table: rows, images }: NonNullable<RunSummary['types']>, style: Style, width: number): string {
+  const heads = ['multipliers', 'accuracy', 'loss', 'power'];
+  const table = plainTable(
+    heads,
+    style,
+    heads.map(() => 'right' as const),
+  );
+  for (const { types, accuracy, loss, power } of rows) {
+    table.push([`${types}`, percent(accuracy), fixed(loss, 4), fixed(power, 4)]);
+  }
+  const note = `multipliers for all layers together, with the network as it was when they were put together, on ${images} training images`;
+  return `${tableText(table)}\n${style.dim(wrapped(note, width))}`;
 }
 
 /** The run's multiplier among exact ones, by falling power, with a mark at those that nothing dominates. */

@@ -205,6 +205,7 @@ async function doPhase(
     stages: [...result.stages],
     ...(result.from ? { from: result.from } : {}),
     ...(result.targets ? { targets: result.targets } : {}),
+    ...(result.types ? { types: result.types } : {}),
     ...(result.multipliers ? { multipliers: [...result.multipliers] } : {}),
     seconds: (performance.now() - start) / 1000,
     finished: new Date().toISOString(),

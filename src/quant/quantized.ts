@@ -7,12 +7,13 @@
 // away.
 // All state lives in variables named `<layer>.<what>`; see `stateName`.
 
-import type { Graph, Value } from '../engine/graph/graph.ts';
+import type { Graph, Node, Value } from '../engine/graph/graph.ts';
 import type { Granularity, OperandWidths } from '../engine/graph/ops.ts';
 import type { Multiplier } from '../multiplier/multiplier.ts';
 import type { Multiply, MultiplyingLayer } from '../nn/layers.ts';
 import { sizeOf } from '../tensor/tensor.ts';
 import { nodeError } from './products.ts';
+import { heldBack } from './steps.ts';
 
 export type QuantMode = 'calibrate' | 'train' | 'evaluate';
 
@@ -101,12 +102,17 @@ export function multiplyQuantized(options: QuantOptions): Multiply {
         ? graph.apply1('broadcast', [value], { count: weight.shape[3]! })
         : value;
     const { error, inputs } = nodeError(graph, options.multiplierOf(layer), widths, mode === 'train');
+    const learnsSteps = mode === 'train' && quantizer === 'steps' && error.kind !== 'none';
+    const scaleOf = ({ codes, scale }: Codes) => {
+      const { source } = codes;
+      return learnsSteps && source.kind === 'node' ? heldBack(scale, source.node as Node as Node<'quantize'>) : scale;
+    };
     const operands = [
       input.codes,
       weights.codes,
-      input.scale,
+      scaleOf(input),
       input.zero,
-      perOutput(weights.scale),
+      perOutput(scaleOf(weights)),
       perOutput(weights.zero),
     ];
     const attributes = { ...layer.geometry, weightBits, activationBits, error };

@@ -43,15 +43,34 @@ export function learnedSteps(nodes: readonly Node[], { holdsZero }: { readonly h
 
 const isWeight = ({ source }: Value): boolean => source.kind === 'variable' && source.name.endsWith('.weight_scale');
 
-/**
- * What LSQ multiplies the gradient of a step with, 1/√(N·Q): N values have the step (of activations, those of one
- * example), Q is the largest code.
- */
-function lsqShare({ inputs: [x, scale], attributes: { bits, granularity } }: Node<'quantize'>): number {
-  const [count, most] = isWeight(scale!)
-    ? [sizeOf(x!.shape) / (granularity === 'channel' ? x!.shape.at(-1)! : 1), 2 ** (bits - 1) - 1]
-    : [sizeOf(x!.shape) / x!.shape[0]!, 2 ** bits - 1];
+/** How many values have a step (of activations, those of one example), and the largest code beside the zero point. */
+function served({ inputs: [x, scale], attributes: { bits, granularity } }: Node<'quantize'>) {
+  const { shape } = x!;
+  if (!isWeight(scale!)) return { count: sizeOf(shape) / shape[0]!, most: 2 ** bits - 1 };
+  return { count: sizeOf(shape) / (granularity === 'channel' ? shape.at(-1)! : 1), most: 2 ** (bits - 1) - 1 };
+}
+
+/** What LSQ multiplies the gradient of a step with, 1/√(N·Q). */
+function lsqShare(quantizer: Node<'quantize'>): number {
+  const { count, most } = served(quantizer);
   return 1 / Math.sqrt(count * most);
+}
+
+/** The largest code up to which the error of a multiplier moves scales as it would. */
+const FREE_CODES = 15;
+
+/**
+ * The scale as an approximate product reads it: the same value, whose gradient through the multiplier's error is held
+ * back. Rounding leaves a gradient that LSQ's share of it suits at any width; the error is a part of the layer's output
+ * that grows with ln s, of which share·∂L/∂(ln s)/s² is the move: as s is a range over Q, it is longer by Q^1.5. Up to
+ * four bits that is well (measured: docs/quantization.md); from there on it is kept what it is there.
+ */
+export function heldBack(scale: Value, quantizer: Node<'quantize'>): Value {
+  const held = Math.min(1, (FREE_CODES / served(quantizer).most) ** 1.5);
+  const { shape } = scale;
+  const outputs = [{ of: input(0), per: 'element' }] as const;
+  const attributes = { name: 'scale of a product', shape, outputs, gradient: [input(2).times(held)] };
+  return held === 1 ? scale : scale.graph.apply1('formula', [scale], attributes);
 }
 
 const scaled = (value: Value, factor: number): Value =>

@@ -52,6 +52,8 @@ export interface LoopOptions<M extends string = string> extends Learning, Schedu
   readonly dataset: Examples;
   readonly arithmetic: Arithmetic;
   readonly epochs: number;
+  /** Epochs behind which it stops for now, as if it went on; default: all. */
+  readonly until?: number | undefined;
   readonly batchSize: number;
   readonly seed: number;
   /**
@@ -139,10 +141,11 @@ export interface EpochRecord<M extends string = string> {
  */
 export async function trainEpochs<M extends string>(options: LoopOptions<M>): Promise<void> {
   const { session, task, dataset, arithmetic, epochs, batchSize, structure, signal } = options;
+  const { until = epochs } = options;
   const feed = feedOf(session, task, dataset.train, dataset.augment);
   const trainer = new StepPrograms(options, feed);
   // The largest program comes first: the arena has its size then, and does not move under the others.
-  if (options.start.epoch < epochs) await trainer.prepare(Math.min(batchSize, dataset.train.count));
+  if (options.start.epoch < until) await trainer.prepare(Math.min(batchSize, dataset.train.count));
   const aliasOf = options.average ? averagedNames(session) : undefined;
   const evaluate = await evaluator(session, task, arithmetic, dataset.test, aliasOf);
   const steps = batchesPerEpoch(dataset.train.count, batchSize, false);
@@ -150,7 +153,7 @@ export async function trainEpochs<M extends string>(options: LoopOptions<M>): Pr
   const thetaRateAt = (rate: number, at: number) => (hardening && at >= hardening.fixed ? 0 : rate);
   const control = await openController(options, steps, hardening, aliasOf);
   let position = options.start;
-  while (position.epoch < epochs) {
+  while (position.epoch < until) {
     const { epoch } = position;
     const rateAt = (rate: number, step: number) => rate * rateShare(options, { epoch, step, epochs, steps });
     const rate = rateAt(options.learningRate, steps - 1);
@@ -236,7 +239,7 @@ export async function trainEpochs<M extends string>(options: LoopOptions<M>): Pr
   await trainer.dispose();
   await evaluate.dispose();
   await control?.dispose();
-  if (options.average) await adoptAverages(session);
+  if (options.average && until === epochs) await adoptAverages(session);
 }
 
 const controlOf = (control: Controller<string> | undefined) => (control ? { control: control.state } : {});

@@ -2,6 +2,8 @@
 // exact multiplier, and their moves by every rule. Scales stay above 0 and zero points codes wherever gradients lead.
 
 import { describe, expect, test } from 'vitest';
+import type { Session } from '../engine/backend.ts';
+import { gradients } from '../engine/graph/gradients.ts';
 import { Graph } from '../engine/graph/graph.ts';
 import { square } from '../engine/graph/window.ts';
 import { referenceBackend } from '../engine/reference/backend.ts';
@@ -40,6 +42,20 @@ interface Settings {
   readonly isStill?: boolean;
 }
 
+/** Weights, scales and zero points. */
+function writeStart(session: Session): void {
+  session.write('layer.weight', f32(layer.weightShape, w));
+  const states = {
+    weight_scale: 'weightScale',
+    weight_zero_point: 'weightZero',
+    input_scale: 'inputScale',
+    input_zero_point: 'inputZero',
+  } as const;
+  for (const [name, from] of Object.entries(states)) {
+    session.write(`layer.${name}`, f32(name.startsWith('weight') ? [outputs] : [], start[from]));
+  }
+}
+
 /** Trains scales and zero points alone on Σ r·y, whose gradient does not depend on y. */
 async function trained(backend: ReturnType<typeof referenceBackend>, settings: Settings) {
   const { optimizer, isRelu = false, cotangent = 1, steps = 1, rate = 0.1, isStill = false } = settings;
@@ -66,16 +82,7 @@ async function trained(backend: ReturnType<typeof referenceBackend>, settings: S
     .map(({ variable }) => variable)
     .filter(({ source }) => !isStill || (source.kind === 'variable' && source.name.endsWith('zero_point')));
   appendUpdates(graph.apply1('dot', [y, weights], {}), stepGroupsOf(variables, 'rate', rule), { manners });
-  session.write('layer.weight', f32(layer.weightShape, w));
-  const states = {
-    weight_scale: 'weightScale',
-    weight_zero_point: 'weightZero',
-    input_scale: 'inputScale',
-    input_zero_point: 'inputZero',
-  } as const;
-  for (const [name, from] of Object.entries(states)) {
-    session.write(`layer.${name}`, f32(name.startsWith('weight') ? [outputs] : [], start[from]));
-  }
+  writeStart(session);
   const program = await session.compile(graph);
   const rates = [...graph.inputs.keys()];
   for (let t = 1; t <= steps; t++) {
@@ -186,4 +193,56 @@ describe.each(Object.keys(backends) as (keyof typeof backends)[])('on %s', (name
     const two = await trained(backend, { ...settings, steps: 2 });
     expect([two.inputZero, two.rest * Math.sign(low)]).toEqual([6 + Math.sign(low), expect.closeTo(-0.275, 4)]);
   });
+
+  test.each([
+    [3, 4],
+    [8, 7],
+  ])(
+    'w%ia%i: what a scale gets through the error of a multiplier is held back by its width',
+    async (weightBits, activationBits) => {
+      const removed = Float32Array.from({ length: weightBits * activationBits }, (_, at) =>
+        at % activationBits < 3 ? 1 : 0,
+      );
+      const session = await backend.openSession();
+      writeStart(session);
+      const graph = new Graph();
+      const given = graph.constant(f32([2, positions, 1, inputs], x));
+      const weight = graph.variable('layer.weight', layer.weightShape);
+      const scales = [graph.variable('layer.weight_scale', [outputs]), graph.variable('layer.input_scale', [])];
+      for (const [kind, multiplier] of [
+        ['exact', exactMultiplier()],
+        ['approximate', { kind: 'removal', removed }],
+      ] as const) {
+        const multiply = multiplyQuantized({
+          ...{ mode: 'train', quantizer: 'steps', channelwise: true, widthsOf: () => ({ weightBits, activationBits }) },
+          multiplierOf: () => multiplier,
+        });
+        const y = multiply(layer, given, weight);
+        const loss = graph.apply1('dot', [y, graph.constant(f32([2, positions, 1, outputs], r))], {});
+        graph.output(`${kind} y`, y);
+        gradients(loss, scales).forEach((gradient, k) => void graph.output(`${kind} ${k}`, gradient!));
+      }
+      const program = await session.compile(graph);
+      await program.run();
+      const read = async (what: string) => Array.from(await program.read(what));
+      const [exact, approximate] = [await read('exact y'), await read('approximate y')];
+      // Σ r·(y − exact) by channel: the gradient in ln s of an error that all scales multiply.
+      const ofError = Array.from({ length: outputs }, (_, o) =>
+        approximate.reduce((sum, y, at) => (at % outputs === o ? sum + r[at]! * (y - exact[at]!) : sum), 0),
+      );
+      const difference = async (k: number) => {
+        const [without, withError] = [await read(`exact ${k}`), await read(`approximate ${k}`)];
+        return withError.map((value, c) => value - without[c]!);
+      };
+      const held = (most: number) => (most > 15 ? (15 / most) ** 1.5 : 1);
+      (await difference(0)).forEach((found, o) => {
+        const wanted = (held(2 ** (weightBits - 1) - 1) * ofError[o]!) / start.weightScale[o]!;
+        expect(Math.abs(found / wanted - 1)).toBeLessThan(1e-3);
+      });
+      const all = ofError.reduce((sum, one) => sum + one);
+      const wanted = (held(2 ** activationBits - 1) * all) / start.inputScale[0]!;
+      expect(Math.abs((await difference(1))[0]! / wanted - 1)).toBeLessThan(1e-3);
+      await session.dispose();
+    },
+  );
 });

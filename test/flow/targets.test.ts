@@ -19,7 +19,7 @@ afterAll(() => rmSync(parent, { recursive: true }));
 
 const base = join(parent, 'base');
 const settings: ConfigurationInput = { sample: 480, train: { epochs: 3, batchSize: 16, learningRate: 0.02 } };
-beforeAll(() => runFlow({ folder: base, settings, phases: ['train', 'quantize'] }), 60_000);
+beforeAll(() => runFlow({ folder: base, settings, phases: ['train', 'quantize'] }), 240_000);
 
 type Explore = NonNullable<ConfigurationInput['explore']>;
 
@@ -70,7 +70,7 @@ describe('a power', () => {
       expect(judge(targets)).toMatchObject({ powerMet: true, lossMet: true });
       expect(summary.verdict).toMatch(/^Targets met after exploration: power 0\.\d{4} \(target 0\.\d+\); λ ended at/);
     },
-    60_000,
+    240_000,
   );
 
   test.each<[string, ConfigurationInput, RegExp]>([
@@ -100,7 +100,7 @@ describe('a loss', () => {
     expect(small.theta.power).toBeGreaterThan(0.5);
     expect(large.epochs.at(-1)!.estimatedLoss).toBeTypeOf('number');
     expect(large.summary.targets!.testLoss).toBeTypeOf('number');
-  }, 60_000);
+  }, 240_000);
 
   test('that a power does not allow is told with both values', async () => {
     const { targets, notes, summary } = await explored('contradiction', { power: 0.02, maxLoss: 0, grain: 'product' });
@@ -113,7 +113,7 @@ describe('a loss', () => {
     expect(summary.verdict).toMatch(said);
     // The network must still work: the loss wins.
     expect(targets.power.reached).toBeGreaterThan(0.3);
-  }, 60_000);
+  }, 240_000);
 });
 
 test('a run that is stopped while λ is found goes on to the same bits', async () => {
@@ -130,4 +130,4 @@ test('a run that is stopped while λ is found goes on to the same bits', async (
   await runFlow(options);
   const { hash, metrics, targets } = found(options.folder);
   expect({ hash, metrics, targets }).toEqual({ hash: whole.hash, metrics: whole.metrics, targets: whole.targets });
-}, 60_000);
+}, 240_000);

@@ -12,6 +12,7 @@ import { given } from '../../tensor/given.ts';
 import { f32 } from '../../tensor/tensor.ts';
 import type { PowerTerm } from '../../train/step.ts';
 import type { QuantizedArithmetic } from '../../train/task.ts';
+import type { Manifest, TypesRecord } from '../run/manifest.ts';
 import type { QuantizersWanted } from '../run/published.ts';
 import type { Configuration } from '../settings/config.ts';
 import { approximateLayers, layerWidths, type RunLayer } from '../settings/layers.ts';
@@ -21,6 +22,18 @@ import { phasesOf } from '../settings/phases.ts';
 export interface Network {
   readonly configuration: Configuration;
   readonly layers: readonly RunLayer[];
+  /** Where layers were put together while they trained: which; default: those of the finished exploration. */
+  readonly types?: TypesRecord | undefined;
+  readonly manifest?: Pick<Manifest, 'phases'>;
+}
+
+/** Layers that share a multiplier, and the name of it. */
+type Kind = Pick<NonNullable<TypesRecord['kinds']>[number], 'name' | 'layers'>;
+
+/** The kinds that the layers of a network have become; undefined where they have not. */
+export function kindsIn({ configuration, types, manifest }: Omit<Network, 'layers'>): TypesRecord['kinds'] {
+  if (configuration.explore.types === undefined) return undefined;
+  return (types ?? manifest?.phases.explore?.types)?.kinds;
 }
 
 /** A structure that learns in a run. */
@@ -38,11 +51,21 @@ export function structureOfRun({ bits, explore }: Configuration): Structure {
   return structureOfGrain(explore.grain, widths, explore.columns);
 }
 
-/** The structures of a run, in the order of their first layers: one for all, or one per layer. */
-export function structuresOf(configuration: Configuration, layers: readonly RunLayer[]): readonly RunStructure[] {
+/** The structures of a run, in the order of their first layers: one for all, one per layer, or one for each kind. */
+export function structuresOf(
+  configuration: Configuration,
+  layers: readonly RunLayer[],
+  kinds?: readonly Kind[],
+): readonly RunStructure[] {
   const structure = structureOfRun(configuration);
   const approximate = approximateLayers(configuration, layers);
   if (configuration.explore.structure === 'shared') return [{ name: 'theta', structure, layers: approximate }];
+  if (kinds) {
+    return kinds.map(({ name, layers: own }) => ({
+      ...{ name: `${name}.theta`, structure },
+      layers: approximate.filter((layer) => own.includes(layer.name)),
+    }));
+  }
   return approximate.map((layer) => ({ name: `${layer.name}.theta`, structure, layers: [layer] }));
 }
 
@@ -52,16 +75,21 @@ export function initialTheta({ explore }: Configuration, structure: Structure): 
 }
 
 /** Begins every structure of a session at it. */
-export function writeInitialTheta(session: Session, { configuration, layers }: Network): void {
-  for (const { name, structure } of structuresOf(configuration, layers)) {
+export function writeInitialTheta(session: Session, network: Network): void {
+  const { configuration, layers } = network;
+  for (const { name, structure } of structuresOf(configuration, layers, kindsIn(network))) {
     session.write(name, f32([structure.count], initialTheta(configuration, structure)));
   }
 }
 
 /** The loss's power term: each structure, weighted by the share of its layers' multiplications (paper, Eq. 3 and 8). */
-export function powerTerm(configuration: Configuration, layers: readonly RunLayer[]): PowerTerm {
+export function powerTerm(
+  configuration: Configuration,
+  layers: readonly RunLayer[],
+  kinds?: readonly Kind[],
+): PowerTerm {
   const macsOf = (group: readonly RunLayer[]) => group.reduce((sum, { macs }) => sum + macs, 0);
-  const structures = structuresOf(configuration, layers);
+  const structures = structuresOf(configuration, layers, kinds);
   const all = macsOf(structures.flatMap((one) => one.layers));
   return {
     ...given({ lambda: configuration.explore.lambda }),
@@ -127,7 +155,7 @@ export function foldedBatchNorms({ configuration, layers }: Network): ReadonlyMa
 export function structuredArithmetic(network: Network): QuantizedArithmetic {
   const { configuration, layers } = network;
   const multipliers = new Map(
-    structuresOf(configuration, layers).flatMap(({ name, structure, layers: readers }) => {
+    structuresOf(configuration, layers, kindsIn(network)).flatMap(({ name, structure, layers: readers }) => {
       const multiplier: Multiplier = { kind: 'structure', theta: name, structure };
       return readers.map((layer) => [layer.name, multiplier] as const);
     }),

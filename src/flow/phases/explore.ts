@@ -1,14 +1,19 @@
 // Phase 1: weights and structure parameters θ are trained together on cross-entropy + λ·power (paper, Eq. 8). Writes θ
 // as theta.json.
 
+import type { Session } from '../../engine/backend.ts';
 import { exactMultiplier } from '../../multiplier/multiplier.ts';
 import { invariant } from '../../tensor/errors.ts';
 import { writeJsonInside } from '../../tensor/files.ts';
 import { given } from '../../tensor/given.ts';
+import { fixed, percent } from '../../tensor/numbers.ts';
 import { evaluator } from '../../train/evaluation.ts';
+import type { Position } from '../../train/loop.ts';
 import { linearisePower, readStructures } from '../../train/step.ts';
 import {
   exactPowerOf,
+  kindsIn,
+  type Network,
   powerTerm,
   quantizedArithmetic,
   structuredArithmetic,
@@ -17,94 +22,118 @@ import {
   writeInitialTheta,
 } from '../multipliers/multipliers.ts';
 import { describeActivity, proveActive } from '../multipliers/proof.ts';
-import { describeHardening, judge } from '../multipliers/targets.ts';
+import { describeHardening, hasTarget, judge } from '../multipliers/targets.ts';
 import { thetaDocument } from '../multipliers/theta.ts';
 import { nounOf } from '../results/theta-text.ts';
 import { saveModel } from '../run/checkpoint.ts';
 import { type RunContext, sessionFrom } from '../run/context.ts';
 import { files, inFolder } from '../run/folder.ts';
-import type { TargetOutcome } from '../run/manifest.ts';
+import type { TargetOutcome, TypesRecord } from '../run/manifest.ts';
 import type { PhaseResult } from './result.ts';
 import { startPhase } from './start.ts';
 import { explorationTarget, measuredLoss, outcomeOf } from './target.ts';
-import { finishTraining, fitOf, resumePosition, trainPhase } from './training.ts';
+import { finishTraining, fitOf, resumedTypes, resumePosition, trainPhase } from './training.ts';
+import { groupingOf, groupLayers, regrouped } from './types.ts';
 
 export async function explore(context: RunContext): Promise<PhaseResult> {
-  const { configuration, dataset, task, layers } = context;
+  const { configuration, dataset, task } = context;
   const { explore: settings } = configuration;
-  const arithmetic = structuredArithmetic(context);
-  const power = powerTerm(configuration, layers);
-  const session = await sessionFrom(context, 'quantize', files.quantized);
+  const grouping = groupingOf(context);
+  let now = structured(context, await sessionFrom(context, 'quantize', files.quantized));
   try {
-    const measured = await measuredLoss(context, session);
+    const measured = await measuredLoss(context, now.session);
     // The starting point is measured anew on a resumed run too: it is cheap and needs no state of its own.
-    writeInitialTheta(session, context);
-    await linearisePower(session, power);
-    const evaluate = await evaluator(session, task, arithmetic, dataset.test);
-    const proved = await proveActive(session, task, arithmetic, dataset.test);
+    writeInitialTheta(now.session, context);
+    await linearisePower(now.session, now.power);
+    let evaluate = await evaluator(now.session, task, now.arithmetic, dataset.test);
+    const proved = await proveActive(now.session, task, now.arithmetic, dataset.test);
     context.listener({ kind: 'note', text: describeActivity('approximation', proved) });
     const before = await evaluate();
     const exact = exactPowerOf(configuration);
     const structures = async () => {
-      const read = await readStructures(session, power);
+      const read = await readStructures(now.session, now.power);
       return { ...read, power: read.power * exact };
     };
     const powerBefore = (await structures()).power;
     const target = explorationTarget(context, measured, powerBefore / exact);
     const started = await startPhase(context, {
-      ...{ phase: 'explore', session, stage: 'exploration-started', before: before.metrics.accuracy, evaluate },
-      change: { from: quantizedArithmetic(context, exactMultiplier), to: arithmetic },
+      ...{ phase: 'explore', stage: 'exploration-started', before: before.metrics.accuracy, evaluate },
+      session: now.session,
+      change: { from: quantizedArithmetic(context, exactMultiplier), to: now.arithmetic },
     });
     noteLostStart(context, (started ?? before.metrics).accuracy);
 
-    const start = resumePosition(context, 'explore', session);
-    const end = await trainPhase(
-      context,
-      {
-        phase: 'explore',
-        session,
-        fit: {
-          ...fitOf(settings),
-          arithmetic,
-          structure: {
-            power,
-            learningRate: settings.thetaLearningRate,
-            weightDecay: settings.thetaWeightDecay,
-            // A target is one of hard θ, be it in the last step alone.
-            harden: settings.harden || (target ? Number.MIN_VALUE : 0),
-            target,
-          },
-        },
-      },
-      start,
-    );
-    const after = await evaluate();
+    const train = (start: Position<'accuracy'> | undefined, until?: number, types?: TypesRecord) => {
+      const structure = {
+        power: now.power,
+        learningRate: settings.thetaLearningRate,
+        weightDecay: settings.thetaWeightDecay,
+        // A target is one of hard θ, be it in the last step alone.
+        harden: settings.harden || (target ? Number.MIN_VALUE : 0),
+        target,
+      };
+      const fit = { ...fitOf(settings), arithmetic: now.arithmetic, structure, until };
+      return trainPhase(context, { phase: 'explore', session: now.session, fit, types }, start);
+    };
+    let types = grouping && resumedTypes(context);
+    const isResumed = types !== undefined;
+    let end = isResumed ? undefined : await train(resumePosition(context, 'explore', now.session), grouping?.epoch);
+    if (settings.types !== undefined) types ??= await groupLayers(context, now, grouping?.types);
+    if (grouping && types?.kinds) {
+      const apart = now.session;
+      const session = isResumed ? await context.backend.openSession() : await regrouped(context, apart, types.kinds);
+      now = structured({ ...context, types }, session);
+      await apart.dispose();
+      evaluate = await evaluator(session, task, now.arithmetic, dataset.test);
+      end = await train(isResumed ? resumePosition(context, 'explore', session) : end, undefined, types);
+    }
+    if (types) noteTypes(context, types);
+    const { loss, metrics } = await evaluate();
     const learned = await structures();
     if (settings.harden > 0) {
       invariant(Object.values(learned.theta).flat().every(isWhole), 'θ is not hard behind the hardening');
     }
-    writeJsonInside(
-      context.folder,
-      files.theta,
-      thetaDocument(configuration, structuresOf(configuration, layers), learned),
-    );
+    writeJsonInside(context.folder, files.theta, thetaDocument(configuration, now.structures, learned));
     noteSaturation(context, learned.theta);
-    const targets =
-      target && (await outcomeOf(context, session, arithmetic, { target, power: learned.power, control: end.control }));
+    const outcome = { power: learned.power, control: end?.control };
+    const targets = target && (await outcomeOf(context, now.session, now.arithmetic, { target, ...outcome }));
     if (targets) noteTargets(context, targets);
-    await saveModel(inFolder(context, files.explored), session, layers);
+    await saveModel(inFolder(context, files.explored), now.session, context.layers);
     return {
       files: [files.theta, files.explored],
-      ...given({ targets }),
+      ...given({ targets, types }),
       stages: [
         { stage: 'approximated', accuracy: before.metrics.accuracy, loss: before.loss, power: powerBefore },
         ...(started ? [{ ...started, power: powerBefore }] : []),
-        { stage: 'explored', accuracy: after.metrics.accuracy, loss: after.loss, power: learned.power },
+        { stage: 'explored', accuracy: metrics.accuracy, loss, power: learned.power },
       ],
       finish: () => finishTraining(context),
     };
   } finally {
-    await session.dispose();
+    await now.session.dispose();
+  }
+}
+
+/** A session with the structures that its network reads. */
+function structured(network: Network, session: Session) {
+  const kinds = kindsIn(network);
+  const { configuration, layers } = network;
+  return {
+    session,
+    arithmetic: structuredArithmetic(network),
+    power: powerTerm(configuration, layers, kinds),
+    structures: structuresOf(configuration, layers, kinds),
+  };
+}
+
+/** What each number of multipliers costs, and which layers share one. */
+function noteTypes({ listener }: RunContext, { kinds = [], table, images }: TypesRecord): void {
+  const note = (text: string) => listener({ kind: 'note', text });
+  for (const { name, layers } of kinds) note(`${name}: ${layers.join(', ')}`);
+  for (const { types, power, accuracy, loss } of table) {
+    note(
+      `${types} ${types === 1 ? 'multiplier' : 'multipliers'} for all layers: power ${fixed(power, 4)}, accuracy ${percent(accuracy)}, loss ${fixed(loss, 4)} (${images} training images, before any adaption)`,
+    );
   }
 }
 
@@ -144,10 +173,11 @@ function noteSaturation(
   const { weights, activations } = configuration.bits;
   const most = weights + activations - 1;
   const { count } = structureOfRun(configuration);
+  const gentler = hasTarget(configuration) ? 'a higher --power' : 'a smaller λ';
   const advice =
     columns < most
-      ? `--columns ${Math.min(columns + 2, most)} lets it save more (up to ${most}), a smaller λ keeps more of the accuracy`
-      : 'nothing is left of the multiplier; choose a smaller λ';
+      ? `--columns ${Math.min(columns + 2, most)} lets it save more (up to ${most}), ${gentler} keeps more of the accuracy`
+      : `nothing is left of the multiplier; choose ${gentler}`;
   listener({
     kind: 'note',
     text: `all ${count} ${nounOf(grain)}s that may be approximated are gone (θ = 1): ${advice}`,

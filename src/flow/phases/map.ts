@@ -14,7 +14,7 @@ import { invariant } from '../../tensor/errors.ts';
 import { evaluator } from '../../train/evaluation.ts';
 import { checkModuleNames, writeImported, writeMultiplier } from '../../workbench/files.ts';
 import { mappedArithmetic, mappedGateCost } from '../multipliers/mapped.ts';
-import { arithmeticToMap, structuresOf } from '../multipliers/multipliers.ts';
+import { arithmeticToMap, kindsIn, structuresOf } from '../multipliers/multipliers.ts';
 import { measureOperands } from '../multipliers/operands.ts';
 import { type FoundStructure, foundStructures, parseTheta } from '../multipliers/theta.ts';
 import { networkToMap, type RunContext, requirePhase, sessionFrom } from '../run/context.ts';
@@ -43,7 +43,7 @@ function structuresToMap(context: RunContext): readonly Wanted[] {
     return [{ name: 'theta', layers: approximateLayers(configuration, layers).map(({ name }) => name), theta: [] }];
   }
   const bytes = verifiedBytes(folder, requirePhase(context, 'explore'), files.theta);
-  return foundStructures(parseTheta(bytes, files.theta), structuresOf(configuration, layers));
+  return foundStructures(parseTheta(bytes, files.theta), structuresOf(configuration, layers, kindsIn(context)));
 }
 
 async function mapAndMeasure(context: RunContext, wanted: readonly Wanted[], session: Session): Promise<PhaseResult> {

@@ -5,7 +5,7 @@ import { writeInside } from '../../tensor/files.ts';
 import { multiplierFigures, type NamedFigure, operandsFigure } from '../../workbench/figures.ts';
 import { multiplierFiles } from '../../workbench/files.ts';
 import { readTables } from '../multipliers/mapped.ts';
-import { initialTheta, structureOfRun } from '../multipliers/multipliers.ts';
+import { initialTheta, kindsIn, structureOfRun } from '../multipliers/multipliers.ts';
 import { curvesFigure, frontFigure, thetaFigure } from '../results/figures.ts';
 import { runPage } from '../results/page.ts';
 import { frontsOf, summarize } from '../results/summarize.ts';
@@ -37,7 +37,7 @@ async function runFigures(context: RunFolder): Promise<NamedFigure[]> {
   const records = readMetrics(context.folder).filter(({ phase }) => own.includes(phase));
   const { configuration } = context;
   const structure = structureOfRun(configuration);
-  const theta = await thetaFigure(records, initialTheta(configuration, structure), structure);
+  const theta = await thetaFigure(records, initialTheta(configuration, structure), structure, kindsIn(context));
   const fronts: NamedFigure[] = [];
   for (const one of frontsOf(context.folder, context.manifest)) fronts.push(await frontFigure(one));
   return [...fronts, ...(records.length > 0 ? [await curvesFigure(records)] : []), ...(theta ? [theta] : [])];

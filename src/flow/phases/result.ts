@@ -1,7 +1,7 @@
 // What a phase hands to the run: the files it wrote, the accuracies it measured, and what to tidy once the manifest
 // says that it is done.
 
-import type { MultiplierRecord, TargetOutcome } from '../run/manifest.ts';
+import type { MultiplierRecord, TargetOutcome, TypesRecord } from '../run/manifest.ts';
 import type { StageResult } from '../run/stages.ts';
 
 export interface PhaseResult {
@@ -12,6 +12,8 @@ export interface PhaseResult {
   readonly from?: 'checkpoint';
   /** What came of the targets that the phase had. */
   readonly targets?: TargetOutcome;
+  /** Layers that share multipliers, and what that costs, where that was asked for. */
+  readonly types?: TypesRecord;
   readonly multipliers?: readonly MultiplierRecord[];
   readonly finish?: () => void;
 }

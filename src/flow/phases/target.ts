@@ -17,8 +17,8 @@ import type { RunContext } from '../run/context.ts';
 import type { TargetOutcome } from '../run/manifest.ts';
 
 /** Training images that a loss is measured on: a point is twenty of them. Of few images it is a part. */
-const IMAGES = 2000;
-const PART = 1 / 3;
+export const SAMPLE = 2000;
+export const PART = 1 / 3;
 
 type Measured = NonNullable<Target<'accuracy'>['measured']>;
 
@@ -26,7 +26,7 @@ type Measured = NonNullable<Target<'accuracy'>['measured']>;
 export async function measuredLoss(context: RunContext, session: Session): Promise<Measured | undefined> {
   const { configuration, dataset } = context;
   if (configuration.explore.maxLoss === undefined) return undefined;
-  const split = sampleOf(dataset.train, Math.min(IMAGES, Math.ceil(PART * dataset.train.count)), configuration.seed);
+  const split = sampleOf(dataset.train, Math.min(SAMPLE, Math.ceil(PART * dataset.train.count)), configuration.seed);
   const exact = quantizedArithmetic(context, exactMultiplier);
   const { metrics } = await measure(context, session, exact, split);
   return { split, lossOf: (evaluation) => metrics.accuracy - evaluation.metrics.accuracy };

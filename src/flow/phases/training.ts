@@ -1,6 +1,7 @@
 // What the training phases share: the loop with its metrics log and its resume points. A run killed at any moment goes
 // on from the last resume point to the same bits; the log is cut back to what that point has seen.
 
+import { existsSync } from 'node:fs';
 import type { AugmentOptions } from '../../data/augment.ts';
 import { batchesPerEpoch } from '../../data/batches.ts';
 import { parseTransforms } from '../../data/transforms.ts';
@@ -19,13 +20,14 @@ import {
 import { recomputation } from '../../train/step.ts';
 import { exactPowerOf } from '../multipliers/multipliers.ts';
 import { describeTraining, proveTraining } from '../multipliers/training-proof.ts';
-import { loadResumePoint, removeResumePoint, saveResumePoint } from '../run/checkpoint.ts';
+import { loadResumePoint, readResumePoint, removeResumePoint, saveResumePoint } from '../run/checkpoint.ts';
 import type { OpenRun, RunContext } from '../run/context.ts';
 import type { MetricRecord, StepProgress } from '../run/events.ts';
 import { files, inFolder } from '../run/folder.ts';
+import type { TypesRecord } from '../run/manifest.ts';
 import { openMetrics } from '../run/metrics.ts';
 import type { Configuration } from '../settings/config.ts';
-import { isTraining, phasesOf, settingsOf, type TrainingPhase } from '../settings/phases.ts';
+import { describeDifference, isTraining, phasesOf, settingsOf, type TrainingPhase } from '../settings/phases.ts';
 import { describeTeacher, loadTeacher } from './teacher.ts';
 
 /** Seconds between resume points within an epoch. */
@@ -36,6 +38,8 @@ const SAVE_SHARE = 0.05;
 export interface TrainingJob {
   readonly phase: TrainingPhase;
   readonly session: Session;
+  /** Which layers have been put together: what goes on from a point needs them too. */
+  readonly types?: TypesRecord | undefined;
   readonly fit: Omit<
     LoopOptions<'accuracy'>,
     | 'session'
@@ -66,6 +70,17 @@ export function resumePosition(
     epochs,
     steps: batchesPerEpoch(dataset.train.count, batchSize, false),
   });
+}
+
+/** Layers that were put together before the phase's resume point; undefined where there is none, or they were not. */
+export function resumedTypes({ configuration, manifest, ...context }: RunContext): TypesRecord | undefined {
+  const path = inFolder(context, files.resume);
+  if (!existsSync(path)) return undefined;
+  const wrong = (detail: string) =>
+    new UserError(`${path} is damaged: ${detail}; remove it, and the phase explore starts again`);
+  const { phase, settings, types } = readResumePoint(path, wrong).point;
+  const own = settingsOf(configuration, 'explore', manifest.inputs);
+  return phase === 'explore' && describeDifference(settings, own) === '' ? types : undefined;
 }
 
 /** The changes of training images in a phase: its own, else those that suit the data. */
@@ -151,7 +166,7 @@ export async function trainPhase(
     const begun = performance.now();
     // What the point has behind it must not be lost when the point is not.
     log.sync();
-    await saveResumePoint(resumePath, session, { phase, settings: decisive, position });
+    await saveResumePoint(resumePath, session, { phase, settings: decisive, position, ...given({ types: job.types }) });
     saved = performance.now();
     saving = saved - begun;
   };

@@ -8,6 +8,7 @@ import { thetaStripSvg } from '../../report/theta-strip.ts';
 import { given } from '../../tensor/given.ts';
 import type { NamedFigure } from '../../workbench/figures.ts';
 import type { MetricRecord } from '../run/events.ts';
+import type { TypesRecord } from '../run/manifest.ts';
 import type { TrainingPhase } from '../settings/phases.ts';
 import { kindNames, type RunFront } from './rivals.ts';
 
@@ -62,13 +63,18 @@ export async function thetaFigure(
   records: readonly MetricRecord[],
   initial: readonly number[],
   structure: Structure,
+  kinds: TypesRecord['kinds'] = [],
 ): Promise<NamedFigure | undefined> {
-  const explored = records.filter((record) => record.phase === 'explore' && record.theta);
-  const names = Object.keys(explored[0]?.theta ?? {});
+  const all = records.filter((record) => record.phase === 'explore' && record.theta);
+  const names = Object.keys(all[0]?.theta ?? {});
+  // Layers that were put together have the θ of their kind from then on, where it is known which.
+  const nameIn = (theta: NonNullable<MetricRecord['theta']>, name: string) =>
+    theta[name] ? name : `${kinds.find(({ layers }) => layers.some((layer) => `${layer}.theta` === name))?.name}.theta`;
+  const explored = all.filter(({ theta }) => names.every((name) => theta![nameIn(theta!, name)]));
   if (names.length === 0) return undefined;
   const points: ThetaPoint[] = [
     { epoch: 0, theta: names.map(() => initial) },
-    ...explored.map(({ epoch, theta }) => ({ epoch, theta: names.map((name) => theta![name]!) })),
+    ...explored.map(({ epoch, theta }) => ({ epoch, theta: names.map((name) => theta![nameIn(theta!, name)]!) })),
   ];
   const titles = names.map((name) => (name === 'theta' ? 'all layers' : name.replace(/\.theta$/, '')));
   if (grainOf(structure) === 'product') {

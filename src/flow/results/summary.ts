@@ -6,7 +6,7 @@ import { type Certificate, describeCertificate, isProof } from '../../netlist/ce
 import { REFERENCE_GATES } from '../../netlist/structure.ts';
 import type { MatrixProducts } from '../../nn/products.ts';
 import { fixed, grouped, percent, significant } from '../../tensor/numbers.ts';
-import type { RunInputs, TargetOutcome } from '../run/manifest.ts';
+import type { RunInputs, TargetOutcome, TypesRecord } from '../run/manifest.ts';
 import type { StageResult } from '../run/stages.ts';
 import type { ChangedSetting } from '../settings/flags.ts';
 import type { Phase } from '../settings/phases.ts';
@@ -95,6 +95,8 @@ export interface RunSummary {
   readonly front?: RunFront;
   /** What came of the targets of exploration, and what the network lost in the end on the test images, in points. */
   readonly targets?: TargetOutcome & { readonly testLoss?: number };
+  /** Layers that share multipliers, and what any number of them costs, where that was asked for. */
+  readonly types?: TypesRecord;
   /** One or two sentences: what was saved for what loss, and what to try next. */
   readonly verdict: string;
   /** The settings that are not the defaults, and the options of `tram run` that make a run with them. */

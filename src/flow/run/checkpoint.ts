@@ -17,6 +17,7 @@ import { isTeachers } from '../../train/distillation.ts';
 import type { Position } from '../../train/loop.ts';
 import { isTrainingState } from '../../train/optimizer.ts';
 import { describeDifference, type TrainingPhase, trainingPhases } from '../settings/phases.ts';
+import { type TypesRecord, typesRecord } from './manifest.ts';
 
 type Layers = readonly MultiplyingLayer[];
 
@@ -92,6 +93,7 @@ const controlSchema = z.strictObject({
 const resumeSchema = z.strictObject({
   phase: z.enum(trainingPhases),
   settings: z.string(),
+  types: typesRecord.exactOptional(),
   position: z.strictObject({
     epoch: z.int().min(0),
     step: z.int().min(0),
@@ -105,10 +107,12 @@ export interface ResumePoint {
   /** The settings of the phase (see settingsOf): a resume point of other settings is not used. */
   readonly settings: string;
   readonly position: Position<'accuracy'>;
+  /** Where layers were put together before it: which. */
+  readonly types?: TypesRecord;
 }
 
 /** What a phase expects of its resume point. */
-export interface ResumeOptions extends Omit<ResumePoint, 'position'> {
+export interface ResumeOptions extends Omit<ResumePoint, 'position' | 'types'> {
   readonly epochs: number;
   /** Steps of an epoch. */
   readonly steps: number;

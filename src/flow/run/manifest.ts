@@ -94,6 +94,18 @@ const targetRecord = z.strictObject({
 /** What the targets of a run came to in phase 1. */
 export type TargetOutcome = z.output<typeof targetRecord>;
 
+/** Layers that share multipliers, and what other numbers of them would have cost where they were put together. */
+export const typesRecord = z.strictObject({
+  /** None where every layer keeps its own. */
+  kinds: z
+    .array(z.strictObject({ name: fileName, layers: z.array(z.string()).min(1), weights: z.array(z.number()) }))
+    .exactOptional(),
+  /** On so many training images, before the weights have adapted; power is modelled, exact 8×8 = 1. */
+  table: z.array(z.strictObject({ types: z.int(), power: z.number(), accuracy: z.number(), loss: z.number() })),
+  images: z.int(),
+});
+export type TypesRecord = z.output<typeof typesRecord>;
+
 const phaseRecord = z.strictObject({
   /** The part of the configuration that this phase depends on, as JSON text: other settings make other results. */
   settings: z.string().refine(isJsonObject, 'expected an object as JSON text'),
@@ -104,6 +116,7 @@ const phaseRecord = z.strictObject({
   stages: z.array(stageResult),
   /** What came of the targets of exploration. */
   targets: targetRecord.optional(),
+  types: typesRecord.optional(),
   multipliers: z.array(multiplierRecord).optional(),
   /** Nothing was trained or calibrated: what the phase gives came with the checkpoint. */
   from: z.literal('checkpoint').exactOptional(),

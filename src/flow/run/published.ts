@@ -188,7 +188,7 @@ function clipsOfSteps(
   };
   const logits = (values: readonly number[], end: readonly number[]) =>
     values.map((extreme, c) => {
-      const share = extreme === 0 ? 1 : end[c]! / extreme;
+      const share = extreme === 0 || !extremes ? 1 : end[c]! / extreme;
       return clipLogit(Math.min(Math.max(share, LEAST_CLIP), 1));
     });
   return { clip_upper: logits(max, ends.max), clip_lower: logits(min, ends.min), min, max };

@@ -324,6 +324,12 @@ function refuseLambda({ explore = {} }: ConfigurationInput, source: string): voi
       `${source}: explore.lambda is ${explore.lambda}, but explore.${target} ${explore[target]} finds λ while training; leave one of them out (--unset lambda where the run has it from before)`,
     );
   }
+  const { types = 0, epochs } = explore;
+  if (types > 0 && epochs === 1) {
+    throw new UserError(
+      `${source}: explore.types is ${types}, but explore.epochs is 1: layers are put together behind an epoch and learn together from then on; at least 2 were expected`,
+    );
+  }
   if (explore.types === undefined || explore.structure !== 'shared') return;
   throw new UserError(
     `${source}: explore.types is ${explore.types}, but explore.structure is shared, which is one multiplier from the start; leave one of them out`,
