@@ -7,6 +7,28 @@ const golden = 'test/flow/golden.test.ts';
 
 export const mutants = [
   fault(
+    'src/workbench/synthesised-power.ts',
+    'power is relative to an exact multiplier of four bits, not eight',
+    'weightBits: 8, activationBits: 8 }',
+    'weightBits: 4, activationBits: 4 }',
+  ),
+  fault(
+    'src/hardware/synthesis-cache.ts',
+    'a result is kept under the netlist and the library alone, whatever the settings',
+    'sha256(plainText([...parts, settings]))',
+    'sha256(plainText(parts))',
+  ),
+  fault(
+    'src/report/front.ts',
+    'what is only as good dominates',
+    'return isNoWorse && (a.power < b.power || a.accuracy > b.accuracy);',
+    'return isNoWorse;',
+  ),
+  fault(
+    'src/flow/results/rivals.ts',
+    'no run is told that it is dominated',
+    'dominatedBy: dominators(own, rivals)[0] ?? null',
+    'dominatedBy: null',
     'src/flow/multipliers/types.ts',
     'the two layers that differ most go together',
     'if (lost < least)',

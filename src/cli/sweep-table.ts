@@ -73,16 +73,36 @@ function verdict({ points, answer, kind }: SweepReport): string {
   if (points.length > 0 && isAlone) {
     lines.push('No exact multiplier of fewer bits is among the points; --rivals 4x5,3x4 in a new sweep adds them.');
   }
+  if (!isAlone) lines.push(...judged(points, kind));
   const unlucky = points.filter(({ seeds }) => seeds.length < 2).length;
   if (unlucky > 0) lines.push('A point with one seed says little: tenths of a point are within its chance.');
   return lines.join(' ') || 'Nothing is done yet.';
+}
+
+/** Where a structure pays, and where an exact multiplier of the same training does as well at no more power. */
+function judged(points: readonly SweepPoint[], kind: SweepReport['kind']): string[] {
+  const priced = points.flatMap((point) => {
+    const power = point.power[kind]?.mean;
+    return power === undefined ? [] : [{ point, power, accuracy: point.accuracy.mean }];
+  });
+  const exact = priced.filter(({ point }) => point.kind === 'exact');
+  const others = priced.filter(({ point }) => point.kind !== 'exact');
+  const beaten = others.filter((one) =>
+    exact.some((rival) => rival.power <= one.power && rival.accuracy >= one.accuracy),
+  );
+  if (others.length === 0) return [];
+  const rest = others.filter((one) => !beaten.includes(one)).map(({ point }) => point.name);
+  const pays = rest.length === 0 ? '' : ` Not matched: ${rest.join(', ')}.`;
+  return [
+    `Matched by an exact multiplier with the same training, no dearer and no less accurate: ${beaten.length} of ${others.length}.${pays}`,
+  ];
 }
 
 function legend({ points, library }: SweepReport): string[] {
   const spread = points.some(({ accuracy }) => accuracy.n > 1) ? '; ±: 95 % interval of the mean over seeds' : '';
   return [
     `● on the front: nothing cheaper is as accurate${spread}; loss: points against the float network`,
-    'modelled: analytic power while training; gates: unit gates of the netlist, 1 = the cheapest exact 8×8',
+    'modelled: what training sees; gates: unit gates of the netlist, 1 = the cheapest exact 8×8',
     ...(library === null ? [] : [`synthesised: power in ${library}, 1 = the exact 8×8 array`]),
   ];
 }

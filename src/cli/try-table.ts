@@ -1,6 +1,7 @@
 // What `tram try` came to as text: a row for each multiplier in each order of its operands, and what is to be read from
 // the rows.
 
+import { kindOf, powerOf } from '../flow/try/picture.ts';
 import { lastResult, lastTreatment, type TriedMultiplier, type TryReport } from '../flow/try/report.ts';
 import { fixed, percent, type Style, significant, wrapped } from './style.ts';
 import { fittingTable, type RankedColumn } from './tables.ts';
@@ -44,6 +45,7 @@ function legendOf(report: TryReport): string {
       ? ['first: operand of the file that comes first, measured both ways where that matters (✓ the better)']
       : []),
     'gates: unit gates, 1 = the cheapest exact 8×8 multiplier; ER, MED, mean: errors over all operand pairs, here: MED over the operands of this network',
+    ...(report.library === undefined ? [] : [`power: synthesised in ${report.library}, 1 = the exact 8×8 array`]),
     `as it is → folded (mean error taken out of the biases) → re-estimated (batch norm’s statistics over ${images} training images)${retrained}`,
   ].join('\n');
 }
@@ -53,12 +55,22 @@ const hasOrders = ({ multipliers }: TryReport): boolean => multipliers.some(({ b
 
 function tableOf(report: TryReport, style: Style, width: number): string {
   const { multipliers, recoverEpochs } = report;
+  const synthesised = kindOf(report) === 'synthesised';
   const columns: RankedColumn<TriedMultiplier>[] = [
     { head: 'multiplier', rank: 0, left: true, of: nameWithoutOrder },
     ...(hasOrders(report)
       ? [{ head: 'first', rank: 0, left: true, of: (one: TriedMultiplier) => firstOperand(one, style) }]
       : []),
     { head: 'gates', rank: 0, of: ({ gateCost }) => (gateCost === null ? '–' : fixed(gateCost, 3)) },
+    ...(synthesised
+      ? [
+          {
+            head: 'power',
+            rank: 0,
+            of: (one: TriedMultiplier) => (one.synthesised ? fixed(one.synthesised.power, 3) : '–'),
+          },
+        ]
+      : []),
     { head: 'ER', rank: 3, of: ({ uniform }) => percent(uniform.errorRate, 1) },
     { head: 'MED', rank: 1, of: ({ uniform }) => significant(uniform.meanErrorDistance) },
     { head: 'here', rank: 0, of: ({ measured }) => (measured ? significant(measured.meanErrorDistance) : '–') },
@@ -90,9 +102,10 @@ function firstOperand({ operandOrder, better }: TriedMultiplier, style: Style): 
 /** How many of the tried ones an exact multiplier matches, and which it does not. */
 function verdicts(report: TryReport): string {
   const tried = report.multipliers.filter(({ group, better }) => group === 'tried' && better !== false);
-  const priced = tried.filter(({ gateCost }) => gateCost !== null);
+  const kind = kindOf(report);
+  const priced = tried.filter((one) => powerOf(one, kind) !== null);
   const exact = report.multipliers.filter(({ group }) => group === 'exact');
-  const matched = priced.filter((one) => exact.some((rival) => isNoWorse(rival, one)));
+  const matched = priced.filter((one) => exact.some((rival) => isNoWorse(rival, one, kind)));
   const unpriced = tried.length - priced.length;
   const lines: string[] = [];
   if (priced.length > 0) {
@@ -116,7 +129,8 @@ function uncertainty({ run, multipliers }: TryReport): string {
 }
 
 /** As cheap or cheaper, and as accurate or more, after the same treatment. */
-function isNoWorse(rival: TriedMultiplier, one: TriedMultiplier): boolean {
+function isNoWorse(rival: TriedMultiplier, one: TriedMultiplier, kind: 'synthesised' | 'gates'): boolean {
   if (lastTreatment(rival) !== lastTreatment(one)) return false;
-  return rival.gateCost! <= one.gateCost! && lastResult(rival).accuracy >= lastResult(one).accuracy;
+  const [theirs, ours] = [powerOf(rival, kind), powerOf(one, kind)];
+  return theirs !== null && ours !== null && theirs <= ours && lastResult(rival).accuracy >= lastResult(one).accuracy;
 }

@@ -1,16 +1,21 @@
 // A loaded multiplier in the cells of a library: area, delay and power, with the operands that it meets.
-// hardware/synthesize.ts does it; here a caller's paths and histograms become its inputs.
+// hardware/synthesize.ts does it, and what is known already is not done again; here a caller's paths and histograms
+// become its inputs.
 
 import { readLibertyFile } from '../hardware/liberty/file.ts';
 import type { LibertyText } from '../hardware/liberty/read.ts';
-import { type Synthesis, type SynthesisOptions, synthesize } from '../hardware/synthesize.ts';
+import { synthesizeOnce } from '../hardware/synthesis-cache.ts';
+import type { Synthesis, SynthesisOptions } from '../hardware/synthesize.ts';
 import type { OperandHistograms } from '../multiplier/metrics.ts';
 import { given } from '../tensor/given.ts';
+import { userCacheFolder } from '../tensor/user-cache.ts';
 import type { LoadedCircuit } from './load.ts';
 
 export interface MultiplierSynthesisOptions extends Omit<SynthesisOptions, 'circuit' | 'histograms'> {
   /** How often each pattern of the operands occurs, for the power; by default all equally often. */
   readonly histograms?: OperandHistograms;
+  /** The folder where results are kept; default: the user's cache; null: nowhere. */
+  readonly cache?: string | null;
 }
 
 /** The texts of Liberty files by their paths. Throws a UserError. */
@@ -23,11 +28,8 @@ export function openLibraries(paths: readonly string[]): Promise<LibertyText[]> 
  */
 export function synthesizeMultiplier(
   { circuit }: Pick<LoadedCircuit, 'circuit'>,
-  { histograms, ...options }: MultiplierSynthesisOptions = {},
+  { histograms, cache = userCacheFolder('synthesis'), ...options }: MultiplierSynthesisOptions = {},
 ): Promise<Synthesis> {
-  return synthesize({
-    ...options,
-    circuit,
-    ...given({ histograms: histograms && [histograms.weight, histograms.activation] }),
-  });
+  const weights = given({ histograms: histograms && [histograms.weight, histograms.activation] });
+  return synthesizeOnce({ ...options, circuit, ...weights }, cache);
 }

@@ -18,14 +18,15 @@ import { shellWord, styleFor, textWidth } from '../style.ts';
 import { ProgressLines } from '../try-progress.ts';
 import {
   addLenient,
-  addLiberty,
   addReportOutput,
   addSigned,
+  addSynthesis,
   addTableReading,
   addTop,
   READING,
   type ReportOutput,
   readLoading,
+  readSynthesis,
   SUBJECTS,
 } from '../workbench.ts';
 
@@ -64,6 +65,7 @@ interface Options {
   readonly data?: string;
   readonly format?: ReportOutput;
   readonly quiet?: boolean;
+  readonly by?: (typeof kinds)[number];
 }
 
 export function defineTry(command: Command, services: Services): void {
@@ -79,7 +81,6 @@ export function defineTry(command: Command, services: Services): void {
   addSigned(command);
   addLenient(command);
   addTop(command);
-  addLiberty(command);
   addTableReading(command);
   command
     .addOption(
@@ -107,11 +108,27 @@ export function defineTry(command: Command, services: Services): void {
     .addOption(
       new Option('--exact <WIDTHS>', describeOption(exactFacts)).argParser(exactWidths).helpGroup('Measuring:'),
     );
+  command.addOption(
+    new Option('--by <KIND>', describeOption(byFacts)).argParser(oneOf('--by', kinds)).helpGroup('Measuring:'),
+  );
+  addSynthesis(command);
   addDeviceOptions(command);
   addTrainingOptions(command);
   addReportOutput(command, 'try');
   command.action((run: string, multipliers: readonly string[]) => tryAll(run, multipliers, command, services));
 }
+
+const kinds = ['gates', 'synthesised'] as const;
+
+const byFacts = {
+  help: 'kind of power that multipliers are set against: unit gates, or synthesised in a library, some seconds each',
+  values: `one of ${kinds.join(', ')}`,
+  default: 'gates; synthesised with --clock, --delay or --effort',
+};
+
+/** Whether an option says how to synthesise; a library may only be that of a netlist's cells. */
+const asksForSynthesis = (command: Command): boolean =>
+  (['clock', 'delay', 'effort'] as const).some((name) => command.getOptionValueSource(name) === 'cli');
 
 const orderFacts = {
   help: 'which operand of a multiplier is the first: the first bus of a netlist, the row of a table',
@@ -142,6 +159,8 @@ async function tryAll(
 ): Promise<void> {
   const { stdout, stderr } = services;
   const { operandOrder, recover, exact, out, data, format = 'text', quiet } = command.opts<Options>();
+  const { by = asksForSynthesis(command) ? 'synthesised' : 'gates' } = command.opts<Options>();
+  const technology = by === 'synthesised' ? await readSynthesis(command) : undefined;
   const { tryMultipliers } = await import('../../flow/try/try.ts');
   const { tryFiles, tryFolder } = await import('../../flow/try/folder.ts');
   const folder = out ?? tryFolder(run);
@@ -159,7 +178,7 @@ async function tryAll(
       device: readDevice(command),
       signal: interrupt.signal,
     },
-    ...given({ operandOrder, recover, exact, data }),
+    ...given({ operandOrder, recover, exact, data, technology }),
     ...(progress ? { listener: (event) => progress.tell(event) } : {}),
   };
   let report: TryReport;

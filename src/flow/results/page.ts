@@ -118,7 +118,7 @@ function rivalBlocks({ front: own }: RunSummary): Block[] {
   return [
     table(['Multiplier', numeric('Accuracy'), numeric(`Relative ${kindNames[own.kind]}`), 'Front'], rows),
     note(
-      `${kindNames[own.kind]}${library}, relative to the exact 8×8 multiplier whatever the widths; ●: nothing measured here is cheaper and as accurate. ` +
+      `${kindNames[own.kind].replace(/^./, (letter) => letter.toUpperCase())}${library}, relative to the exact 8×8 multiplier whatever the widths; ●: nothing measured here is cheaper and as accurate. ` +
         'Exact multipliers of fewer bits are in the same layers of the same float model after post-training quantisation; retrained: with the settings of this run’s recovery.',
     ),
   ];

@@ -105,11 +105,10 @@ export function runFronts(
       ...{ label: multiplier ?? 'this run', series: multiplier === undefined ? 'trained' : 'given' },
       ...{ kind, power, accuracy: last.accuracy },
     };
-    const rivals = [
-      ...ownWidths(configuration, stages, kind, measured),
-      ...rivalPoints(measured, kind),
-      ...tried.filter((point) => point.kind === kind),
-    ];
+    const exact = [...ownWidths(configuration, stages, kind, measured), ...rivalPoints(measured, kind)];
+    const known = new Set(exact.map(({ series, label }) => `${series} ${label}`));
+    const others = tried.filter((one) => one.kind === kind && !known.has(`${one.series} ${one.label}`));
+    const rivals = [...exact, ...others];
     const library = kind === 'synthesised' ? measured.synthesised?.library : undefined;
     return [{ kind, own, rivals, dominatedBy: dominators(own, rivals)[0] ?? null, ...given({ library }) }];
   });

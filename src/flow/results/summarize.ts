@@ -13,6 +13,7 @@ import { approximateLayers, approximateShare, layerWidths } from '../settings/la
 import { isView, phasesOf } from '../settings/phases.ts';
 import { type RunFront, readRivals, runFronts } from './rivals.ts';
 import type { LayerSummary, MultiplierSummary, RunFile, RunSummary } from './summary.ts';
+import { triedPoints } from './tried.ts';
 import { verdictOf } from './verdict.ts';
 
 /**
@@ -75,7 +76,10 @@ export function frontsOf(folder: string, { configuration, phases: done }: Manife
   const phases = phasesOf(configuration);
   if (!done.rivals || !phases.includes('rivals')) return [];
   const stages = phases.flatMap((phase) => (done[phase]?.stages ?? []).map(stageResultOf));
-  return runFronts(configuration, stages, readRivals(folder));
+  const measured = readRivals(folder);
+  const quantized = done.quantize?.files[files.quantized];
+  const tried = quantized === undefined ? [] : triedPoints(folder, quantized, measured.synthesised?.library);
+  return runFronts(configuration, stages, measured, tried);
 }
 
 function targetsOf({ configuration, phases: done }: Manifest, stages: RunSummary['stages']): RunSummary['targets'] {
@@ -118,6 +122,7 @@ function listedFiles(
     ['report page', files.page],
     ['recovered network', files.recovered],
     ['structure parameters θ', files.theta],
+    ['exact multipliers of fewer bits', files.rivals],
   ];
   const others = [
     { title: 'metrics of every epoch', path: files.metrics },

@@ -12,6 +12,7 @@ export type RecipeName = (typeof recipeNames)[number];
 const plain = { teacher: 'none' } as const;
 
 const cifar10: ConfigurationInput = {
+  rivals: 'none',
   train: { batchSize: 256 },
   quantize: { ...plain, batchSize: 256, quantizer: 'clips', range: 'as-observed', start: 'none' },
   explore: {
@@ -62,6 +63,7 @@ export const recipes: Readonly<Record<RecipeName, Recipe>> = {
       'DeiT-S and Swin-S in table 2 of the paper: 100 000 images, 5 + 10 epochs, Adam at 5e-5, batches of 64, P = 6',
     settings: {
       sample: 100_000,
+      rivals: 'none',
       quantize: { ...plain, batchSize: 64, quantizer: 'clips', range: 'as-observed', start: 'none' },
       explore: {
         ...plain,

@@ -2,8 +2,9 @@
 // a θ for each partial product, are trained to targets of power below their exact multipliers; the exact multipliers of
 // eight to two bits, trained in the same way, are their rivals.
 
-import { exactPower } from '../../multiplier/power.ts';
 import { UserError } from '../../tensor/errors.ts';
+import { exactPowerOf } from '../multipliers/multipliers.ts';
+import { type ConfigurationInput, parseConfiguration } from '../settings/config.ts';
 import { perOperand } from '../settings/values.ts';
 import type { Axis, GridInput, ListedTrial } from './grid.ts';
 
@@ -20,7 +21,7 @@ const SHARES: readonly number[] = [0.8, 0.6];
 export function cheapestGrid({ over = [], ...rest }: GridInput): GridInput {
   if ((rest.trials ?? []).length > 0) throw new UserError('the trials are listed already; leave --cheapest out');
   const axis = (name: string) => over.find((one) => one.name === name)?.values;
-  const trials = (axis('bits') ?? WIDTHS).flatMap((bits) => targetsOf(bits, axis('power')));
+  const trials = (axis('bits') ?? WIDTHS).flatMap((bits) => targetsOf(bits, axis('power'), rest.settings));
   if (trials.length === 0) throw new UserError('every target of power is above what the exact multipliers cost');
   return {
     rivals: usualRivals,
@@ -30,13 +31,19 @@ export function cheapestGrid({ over = [], ...rest }: GridInput): GridInput {
   };
 }
 
-function targetsOf(bits: string, targets: readonly string[] | undefined): ListedTrial[] {
+function targetsOf(
+  bits: string,
+  targets: readonly string[] | undefined,
+  { explore }: ConfigurationInput = {},
+): ListedTrial[] {
   // What is no width is refused with the trial, as everywhere.
   const [weights, activations] = perOperand(bits) ?? [8, 8];
-  const exact = exactPower(weights, activations);
+  const model = { explore: { powerModel: explore?.powerModel } };
+  const exact = exactPowerOf(parseConfiguration({ bits: { weights, activations }, ...model }, 'settings'));
   const powers =
     targets?.filter((power) => !(Number(power) >= exact)) ?? SHARES.map((share) => (share * exact).toFixed(3));
   return powers.map((power) => ({
+    name: `${bits}-products-${power}`,
     options: { bits, 'structure-grain': 'product', power },
   }));
 }

@@ -68,11 +68,13 @@ test('the cheapest is looked for among structures of several widths, each below 
   const trials = trialsOf(cheapestGrid({ over: [parseAxis('seed=1,2'), parseAxis('power=0.5,0.1')] }));
   const structures = trials.filter(({ kind, settings }) => kind === 'trial' && settings.seed === 1);
   expect(structures.map(({ point }) => point)).toEqual([
-    ...['bits8x8-structure-grain-product-power0.5', 'bits8x8-structure-grain-product-power0.1'],
-    ...['bits5x5-structure-grain-product-power0.1', 'bits4x5-structure-grain-product-power0.1'],
-    'bits3x4-structure-grain-product-power0.1',
+    ...['8x8-products-0.5', '8x8-products-0.1', '5x5-products-0.1', '4x5-products-0.1', '3x4-products-0.1'],
   ]);
   expect(trials.filter(({ kind }) => kind === 'rival')).toHaveLength(2 * usualRivals.length);
+  // A model of power has its own idea of what an exact multiplier costs.
+  const fitted = trialsOf(cheapestGrid({ settings: { explore: { powerModel: 'asap7' } }, rivals: [] }));
+  const powers = (all: ReturnType<typeof grid>) => all.map(({ settings }) => settings.explore?.power);
+  expect(powers(fitted)).not.toEqual(powers(trialsOf(cheapestGrid({ rivals: [] }))));
   expect(trialsOf(cheapestGrid({ rivals: [] })).every(({ kind }) => kind === 'trial')).toBe(true);
 });
 

@@ -1,7 +1,7 @@
 // The folder of a try, or of a sensitivity: where it is, which files it holds, and what tells it from others.
 
 import { existsSync, readdirSync, statSync } from 'node:fs';
-import { basename, dirname, join, relative, resolve, sep } from 'node:path';
+import { join, relative, resolve, sep } from 'node:path';
 import { UserError } from '../../tensor/errors.ts';
 import { readJson } from '../../tensor/files.ts';
 import { LOCK_FILE } from '../run/lock.ts';
@@ -9,10 +9,7 @@ import { hasManifest } from '../run/manifest.ts';
 
 export const tryFiles = { json: 'try.json', csv: 'try.csv', svg: 'try.svg', png: 'try.png' } as const;
 
-/** The default folder of the results: beside the run. */
-export function tryFolder(run: string): string {
-  return join(dirname(resolve(run)), `${basename(resolve(run))}-try`);
-}
+export { tryFolder } from '../results/tried.ts';
 
 export const sensitivityFiles = {
   json: 'sensitivity.json',

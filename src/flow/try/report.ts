@@ -4,6 +4,7 @@
 import type { ErrorMetrics } from '../../multiplier/metrics.ts';
 import type { OperandOrder } from '../../multiplier/table.ts';
 import type { OperandBits } from '../../workbench/import.ts';
+import type { SynthesisedPower } from '../../workbench/synthesised-power.ts';
 import type { Measured, Treatment } from './treatments.ts';
 
 /** One multiplier in one order of its operands. */
@@ -28,6 +29,11 @@ export interface TriedMultiplier {
   readonly unitGates: number | null;
   /** Unit gates relative to the cheapest exact 8×8 multiplier. */
   readonly gateCost: number | null;
+  /**
+   * Relative to the exact 8×8 multiplier in the same cells, where synthesis was asked for; null where no netlist is
+   * known, or it could not be synthesised.
+   */
+  readonly synthesised?: SynthesisedPower['relative'] | null;
   /** Over all operand pairs alike. */
   readonly uniform: ErrorMetrics;
   /** Over the operands that the run's quantised network multiplies; null at other widths than the run's. */
@@ -62,6 +68,8 @@ export interface TryReport {
     /** SHA-256 of the quantised network that the multipliers were tried in. */
     readonly quantized: string;
   };
+  /** The library of synthesised figures, where there are any. */
+  readonly library?: string;
   /** Epochs of retraining; 0: none. */
   readonly recoverEpochs: number;
   /** Training images behind the operands and the statistics. */
@@ -103,7 +111,7 @@ export function tryCsv({ multipliers, failed }: TryReport): string {
   const stages = ['plain', 'folded', 'reestimated', 'recovered'] as const;
   const heads = [
     ...['name', 'source', 'group', 'form', 'weight_bits', 'activation_bits', 'signed', 'operand_order', 'better'],
-    ...['unit_gates', 'gate_cost'],
+    ...['unit_gates', 'gate_cost', 'synthesised_power', 'synthesised_area', 'synthesised_delay'],
     ...metrics.map((metric) => shortNames[metric]),
     ...metrics.map((metric) => `measured_${shortNames[metric]}`),
     ...stages.flatMap((stage) => [`${stage}_accuracy`, `${stage}_loss`]),
@@ -112,6 +120,7 @@ export function tryCsv({ multipliers, failed }: TryReport): string {
   const rows = multipliers.map((one) => [
     ...[one.name, one.source, one.group, one.form, one.bits.weights, one.bits.activations, one.signed],
     ...[one.operandOrder, one.better, one.unitGates, one.gateCost],
+    ...[one.synthesised?.power, one.synthesised?.area, one.synthesised?.delay],
     ...metrics.map((metric) => one.uniform[metric]),
     ...metrics.map((metric) => one.measured?.[metric]),
     ...stages.flatMap((stage) => [one.results[stage]?.accuracy, one.results[stage]?.loss]),

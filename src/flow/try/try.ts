@@ -9,11 +9,13 @@ import { asSignedPatterns } from '../../multiplier/operands.ts';
 import { exactTable, type OperandOrder } from '../../multiplier/table.ts';
 import { cleanUp } from '../../netlist/cleanup.ts';
 import { writeNpy } from '../../netlist/formats/npy.ts';
-import { isGeneratorSpec } from '../../netlist/generators/registry.ts';
+import { generate, isGeneratorSpec } from '../../netlist/generators/registry.ts';
+import type { Network } from '../../netlist/network.ts';
 import { describeStructure } from '../../netlist/structure.ts';
 import { svgToPng } from '../../report/png.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { sha256, writeInside, writeJsonInside } from '../../tensor/files.ts';
+import { given } from '../../tensor/given.ts';
 import { version } from '../../version.ts';
 import {
   type ImportedMultiplier,
@@ -23,6 +25,7 @@ import {
   readSource,
 } from '../../workbench/import.ts';
 import type { LoadOptions } from '../../workbench/load.ts';
+import { synthesisedPower, Technology, type TechnologyOptions } from '../../workbench/synthesised-power.ts';
 import { exactMultiplierOf, narrowerWidths, widthName } from '../multipliers/widths.ts';
 import type { DeviceOptions } from '../run/device.ts';
 import { lockRun } from '../run/lock.ts';
@@ -54,6 +57,8 @@ export interface TryOptions {
   /** Where the run's data are now; default: where the run or the working directory has them. */
   readonly data?: string;
   readonly device?: DeviceOptions;
+  /** Synthesises each multiplier so, some seconds each; the picture is then over that power instead of gate cost. */
+  readonly technology?: TechnologyOptions;
   readonly listener?: Listener;
   /** Stops between two steps; what is finished is kept, and the same call goes on from there. */
   readonly signal?: AbortSignal;
@@ -86,11 +91,12 @@ function requireEpochs(epochs: number): void {
 }
 
 /** A row that is to be measured. */
-type Row = Omit<TriedMultiplier, 'results' | 'measured' | 'better'>;
+type Row = Omit<TriedMultiplier, 'results' | 'measured' | 'better' | 'synthesised'>;
 
 interface PlannedTrial extends Candidate {
   readonly row: Row;
   readonly histograms: OperandHistograms | null;
+  readonly network: Network | null;
 }
 
 class Work {
@@ -102,6 +108,7 @@ class Work {
   readonly #rows: TriedMultiplier[] = [];
   readonly #failed: FailedMultiplier[] = [];
   #operands: RunOperands | undefined;
+  readonly #technology: Technology | undefined;
 
   constructor(run: TriedRun, out: string, options: TryOptions) {
     this.#run = run;
@@ -109,9 +116,18 @@ class Work {
     this.#options = options;
     this.#listener = options.listener ?? (() => {});
     this.#store = new ResultStore(out);
+    this.#technology = options.technology && new Technology(options.technology);
   }
 
   async all(): Promise<TryReport> {
+    try {
+      return await this.#all();
+    } finally {
+      await this.#technology?.close();
+    }
+  }
+
+  async #all(): Promise<TryReport> {
     const { bits } = this.#run.configuration;
     const sources = expandNames(this.#options.multipliers);
     const narrower = this.#options.exact ?? narrowerWidths(bits);
@@ -131,7 +147,8 @@ class Work {
       await this.#attempt(source, () => this.#exact(width, at, of));
       this.#write(false);
     }
-    const report = this.#write(true);
+    const library = (await this.#technology?.reference())?.library;
+    const report = this.#write(true, library);
     await this.#draw(report);
     return report;
   }
@@ -170,7 +187,8 @@ class Work {
     };
     const own = widthName(bits) === widthName(this.#run.configuration.bits);
     const histograms = own ? this.#operands!.histograms : null;
-    this.#rows.push(await this.#measure({ bits, table: null, row, histograms }, at, of, true));
+    const { network } = generate('dadda', { weightBits: bits.weights, activationBits: bits.activations });
+    this.#rows.push(await this.#measure({ bits, table: null, row, histograms, network }, at, of, true));
   }
 
   /** In the order asked for, or in both where that makes a difference; only the better one is retrained. */
@@ -216,7 +234,7 @@ class Work {
       notes,
     };
     const { histograms } = this.#operands!;
-    return { bits, table, row, histograms: table.signed ? asSignedPatterns(histograms) : histograms };
+    return { bits, table, row, network, histograms: table.signed ? asSignedPatterns(histograms) : histograms };
   }
 
   async #measure(task: PlannedTrial, at: number, of: number, retrain: boolean): Promise<TriedMultiplier> {
@@ -239,12 +257,26 @@ class Work {
     const recovered = retrain ? await this.#recovered(task) : undefined;
     const { unfolded, ...results } = untrained;
     const left = unfolded.length === 0 ? [] : [`nothing takes the mean error of ${unfolded.join(', ')}`];
+    const priced = await this.#synthesised(task.network);
     return {
       ...row,
-      notes: [...row.notes, ...left],
+      ...given({ synthesised: priced?.relative }),
+      notes: [...row.notes, ...left, ...(priced?.problem ?? [])],
       measured: histograms ? errorMetrics(table, histograms) : null,
       results: { ...results, ...(recovered ? { recovered } : {}) },
     };
+  }
+
+  /** Its cost in cells, where that was asked for; what cannot be synthesised has none, and a note. */
+  async #synthesised(network: Network | null) {
+    if (!this.#technology) return undefined;
+    if (!network) return { relative: null };
+    try {
+      return { relative: (await synthesisedPower(network, this.#technology)).relative };
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      return { relative: null, problem: [`not synthesised: ${error.message}`] };
+    }
   }
 
   /** After retraining, where that was asked for. */
@@ -295,7 +327,7 @@ class Work {
   }
 
   /** The report of what is there, written as JSON and CSV. */
-  #write(complete: boolean): TryReport {
+  #write(complete: boolean, library?: string): TryReport {
     const { folder, configuration, device, quantized, dataset, layers } = this.#run;
     const { model, data, seed, bits, quantize } = configuration;
     const approximate = new Set(approximateLayers(configuration, layers).map(({ name }) => name));
@@ -309,6 +341,7 @@ class Work {
         exactShare: 1 - approximateShare(configuration, { layers, products }),
         quantized: sha256(quantized),
       },
+      ...given({ library }),
       ...{ recoverEpochs: this.#options.recover ?? 0, images: quantize.images, device },
       ...{ multipliers: [...this.#rows], failed: [...this.#failed], complete },
     };

@@ -1,0 +1,64 @@
+import { stripVTControlCharacters } from 'node:util';
+import { expect, test } from 'vitest';
+import type { Spread, SweepPoint, SweepReport } from '../flow/sweep/front.ts';
+import { styleFor } from './style.ts';
+import { sweepText } from './sweep-table.ts';
+
+const of = (mean: number, spread = 0): Spread => ({ mean, spread, n: spread > 0 ? 3 : 1, values: [] });
+
+const point = (
+  name: string,
+  kind: SweepPoint['kind'],
+  bits: number,
+  accuracy: Spread,
+  gates: number,
+  isOnFront = false,
+) => ({
+  ...{
+    name,
+    kind,
+    isRival: kind === 'exact',
+    model: 'resnet8',
+    data: 'digits',
+    weightBits: bits,
+    activationBits: bits,
+  },
+  ...{ options: [], trials: [], seeds: accuracy.n === 3 ? [1, 2, 3] : [1], accuracy, isOnFront },
+  ...{ floatAccuracy: of(0.9), quantizedAccuracy: of(0.89) },
+  power: { modelled: kind === 'trained' ? of(gates) : null, gates: of(gates), synthesised: null },
+});
+
+const textOf = (points: readonly SweepPoint[], more: Partial<SweepReport> = {}) =>
+  stripVTControlCharacters(
+    sweepText(
+      {
+        ...{ format: 'tram-front', version: 1, folder: 's', kind: 'gates', library: null, points },
+        ...{ answer: { loss: 0.005, point: null }, failed: [], open: [], ...more },
+      },
+      styleFor(process.stdout, false),
+    ),
+  );
+
+const exact = point('exact4x4', 'exact', 4, of(0.895, 0.0021), 0.21, true);
+
+test('a point has mean and interval, and what an exact multiplier matches is told', () => {
+  const worse = point('a', 'trained', 8, of(0.895), 0.3);
+  const better = point('b', 'trained', 4, of(0.88), 0.2, true);
+  const text = textOf([better, exact, worse], { answer: { loss: 0.005, point: 'exact4x4' } });
+  expect(text).toMatch(/^● +exact4x4 +4×4 +– +0\.210 +89\.50 ± 0\.21 % +0\.50 +3$/m);
+  expect(text).toContain(
+    'The cheapest within 0.50 points of the float network: exact4x4, 89.50 ± 0.21 % at gate cost 0.210.',
+  );
+  expect(text).toContain('no dearer and no less accurate: 1 of 2. Not matched: b.');
+});
+
+test('without rivals of fewer bits it says so, and failures have their reasons', () => {
+  const text = textOf([point('a', 'trained', 8, of(0.8), 0.3, true)], {
+    failed: [{ name: 'c', state: 'failed', reason: 'the loss is no number' }],
+    open: ['d'],
+  });
+  expect(text).toContain('No exact multiplier of fewer bits is among the points');
+  expect(text).toContain('No point is within 0.50 points of its float network.');
+  expect(text).toContain('  c (failed): the loss is no number\n  not done: d');
+  expect(textOf([])).toContain('Nothing is done yet.');
+});
