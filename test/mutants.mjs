@@ -720,11 +720,11 @@ export const mutants = [
     'src/train/steps.test.ts',
   ),
   fault(
-    'src/train/optimizer.ts',
-    'steps decay as weights do',
-    '{ ...rule, weightDecay: 0, rates:',
-    '{ ...rule, rates:',
-    'src/train/learning.test.ts',
+    'src/quant/steps.ts',
+    'a step may become negative',
+    's.times(exp(relative))',
+    's.plus(change)',
+    'src/train/steps.test.ts',
   ),
   fault(
     'src/quant/starts.ts',
