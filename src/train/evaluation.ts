@@ -28,8 +28,8 @@ export interface Evaluator<M extends string = string> {
 
 /**
  * Compiles the evaluation of a network on a split once; it lives as long as the session, or until it is disposed of.
- * `aliasOf`: variables that stand for those of the network, such as their averages. `mode`: with the stored statistics of
- * batch norm, or with those of each batch; nothing is stored either way.
+ * `aliasOf`: variables that stand for those of the network, such as their averages. `mode`: with the stored statistics
+ * of batch norm, or with those of each batch; nothing is stored either way.
  */
 export async function evaluator<M extends string>(
   session: Session,

@@ -1,5 +1,5 @@
-// Hard θ for a session, chosen by what the network loses with them (hardening.ts): its loss over some training images as
-// they are, with batch norm's statistics of each batch, because the stored ones are those of the soft θ.
+// Hard θ for a session, chosen by what the network loses with them (hardening.ts): its loss over some training images
+// as they are, with batch norm's statistics of each batch, because the stored ones are those of the soft θ.
 // Invariant: nothing of the session changes but θ.
 
 import { sampleOf } from '../data/sample.ts';
