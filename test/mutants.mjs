@@ -7,6 +7,26 @@ const golden = 'test/flow/golden.test.ts';
 
 export const mutants = [
   fault(
+    'src/multiplier/adder-tree.ts',
+    'a tree never needs a half adder',
+    'const halves = count % 2 === 0 ? 1 : 0;',
+    'const halves = 0;',
+    'test/hardware/power-model.test.ts',
+  ),
+  fault(
+    'src/multiplier/power-model.ts',
+    'a product saves what it saves where nothing else is left out',
+    'const others = Float64Array.from(kept);',
+    'const others = new Float64Array(kept.length).fill(1);',
+  ),
+  fault(
+    'src/train/step.ts',
+    'the tangent of the power is laid through no θ',
+    'offset += saved.reduce(',
+    'offset += 0 * saved.reduce(',
+    'src/train/structures.test.ts',
+  ),
+  fault(
     'src/workbench/synthesised-power.ts',
     'power is relative to an exact multiplier of four bits, not eight',
     'weightBits: 8, activationBits: 8 }',
@@ -720,11 +740,11 @@ export const mutants = [
     'src/train/steps.test.ts',
   ),
   fault(
-    'src/train/optimizer.ts',
-    'steps decay as weights do',
-    '{ ...rule, weightDecay: 0, rates:',
-    '{ ...rule, rates:',
-    'src/train/learning.test.ts',
+    'src/quant/steps.ts',
+    'a step may become negative',
+    's.times(exp(relative))',
+    's.plus(change)',
+    'src/train/steps.test.ts',
   ),
   fault(
     'src/quant/starts.ts',

@@ -5,7 +5,7 @@
 //   asap7     the same, fitted with the cells of ASAP7 at 500 ps
 // A fitted model counts the cells of the tree over the products that are left (adder-tree.ts). Cells cost c_k each, all
 // of them up to 1 + `hurry` times as much where the tree is deeper than synthesis can have it with adder cells:
-//   power = Σ_k c_k cells_k · (1 + hurry · clamp((depth − slack) / span, 0, 1))
+//   power = Σ_k c_k cells_k · (1 + hurry · clamp((depth + load · products − slack) / span, 0, 1))
 // Between 0 and 1 the products are there with probability 1 − θ, each by itself; what a product saves is the difference
 // between having and not having it, given the others. Errors on structures that were not fitted to: docs/power.md.
 // Source of the coefficients: scripts/power-model.mjs.
@@ -28,7 +28,9 @@ export interface PowerFit {
   readonly halfAdder: number;
   /** Share by which everything costs more in a tree that is too deep. */
   readonly hurry: number;
-  /** Adders one after another up to which it does not, and how many more it takes to the full share. */
+  /** How many adders one after another take as long as one more product for the operands' bits to drive. */
+  readonly load: number;
+  /** Time, in adders, up to which a tree is not too deep, and how much more it takes to the full share. */
   readonly slack: number;
   readonly span: number;
 }
@@ -40,7 +42,8 @@ export interface PowerFit {
 export function fittedPower(fit: PowerFit, widths: OperandWidths, kept: ArrayLike<number>): number {
   const { products, fullAdders, halfAdders, depth } = treeCells(widths, kept);
   const cells = fit.product * products + fit.fullAdder * fullAdders + fit.halfAdder * halfAdders;
-  return cells * (1 + fit.hurry * Math.min(1, Math.max(0, (depth - fit.slack) / fit.span)));
+  const late = (depth + fit.load * products - fit.slack) / fit.span;
+  return cells * (1 + fit.hurry * Math.min(1, Math.max(0, late)));
 }
 
 /** Power of a structure at θ relative to exact 8×8 multipliers; θ is clamped to [0, 1]. */

@@ -87,9 +87,9 @@ export class Controller<M extends string> {
   /**
    * Sets θ to 0 and 1: at the target, where the wanted power has come down to it. Where a loss did not let it, or there
    * is none, at the lowest power from the present one up at which no more is lost than may be; at the present one where
-   * that is not to be had at any.
+   * that is not to be had at any. `choose` sets hard θ at or below a power, by what the network loses with them.
    */
-  async harden(): Promise<void> {
+  async harden(choose: (limit?: number) => Promise<void>): Promise<void> {
     const { session, power, target } = this.#options;
     const { power: least, isLimit, maxLoss } = target.aim;
     const soft = await readSoft(session, power);
@@ -104,8 +104,8 @@ export class Controller<M extends string> {
         ),
       );
     const isReached = isLimit && this.#state.wanted <= least + REACHED;
-    write(isReached ? least : undefined);
-    if (isReached || maxLoss === undefined) return;
+    if (isReached || maxLoss === undefined) return await choose(isReached ? least : undefined);
+    write();
     const from = (await readStructures(session, power)).power;
     const isAllowed = async (level: number) => {
       write(level === 0 ? undefined : from + (1 - from) * (level / HARDENINGS));

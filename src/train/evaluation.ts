@@ -28,7 +28,8 @@ export interface Evaluator<M extends string = string> {
 
 /**
  * Compiles the evaluation of a network on a split once; it lives as long as the session, or until it is disposed of.
- * `aliasOf`: variables that stand for those of the network, such as their averages.
+ * `aliasOf`: variables that stand for those of the network, such as their averages. `mode`: with the stored statistics
+ * of batch norm, or with those of each batch; nothing is stored either way.
  */
 export async function evaluator<M extends string>(
   session: Session,
@@ -36,11 +37,13 @@ export async function evaluator<M extends string>(
   arithmetic: Arithmetic,
   split: Split,
   aliasOf?: (variable: string) => string,
+  mode: 'evaluate' | 'statistics' = 'evaluate',
 ): Promise<Evaluator<M>> {
   const feed = feedOf(session, task, split);
   const compile = async (size: number): Promise<Compiled> => {
-    const { graph, ...outcome } = buildNetwork(...([task, arithmetic, 'evaluate', size, feed, aliasOf] as const));
+    const { graph, ...outcome } = buildNetwork(...([task, arithmetic, mode, size, feed, aliasOf] as const));
     outputFigures(graph, outcome);
+    graph.assignments.clear();
     return { batchSize: size, program: await session.compile(graph) };
   };
   // Large images: half as many, until the device has room for them.

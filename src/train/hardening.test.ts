@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { powerShares, productStructure, structurePower } from '../multiplier/structure.ts';
-import { hardeningOf, hardTheta, pushAt } from './hardening.ts';
+import { hardeningOf, hardTheta, measuredHardTheta, pushAt } from './hardening.ts';
 
 test('the push rises through the first half of the share, and θ is fixed through the second', () => {
   const hardening = hardeningOf(0.4, 100)!;
@@ -46,4 +46,38 @@ test('a limit on the power is kept, across structures', () => {
     [1, 0, 0, 0, 0, 0],
     [0, 0, 0, 0, 0, 0],
   ]);
+});
+
+test('of the last θ to become 1 those do that cost the network least for what they save', async () => {
+  const structure = productStructure({ weightBits: 3, activationBits: 3 });
+  const powerOf = ([own]: readonly (readonly number[])[]) => structurePower(structure, own!);
+  // By θ alone the highest product, 8, would be the second to go; the network cannot do without it.
+  const theta = [0.95, 0.1, 0.2, 0, 0, 0.05, 0.3, 0.25, 0.9];
+  const costs = [0.01, 0.02, 0.03, 0.5, 0.5, 0.1, 0.02, 0.04, 9];
+  const asked: number[][] = [];
+  const lossOf = async ([own]: readonly (readonly number[])[]) => {
+    asked.push([...own!]);
+    return own!.reduce((sum, value, at) => sum + value * costs[at]!, 0.2);
+  };
+  const limit = 0.6;
+  const [hard] = (await measuredHardTheta([theta], powerOf, limit, lossOf)) as [number[]];
+  expect(powerOf([hard])).toBeLessThanOrEqual(limit);
+  expect(hard[8]).toBe(0);
+  expect(hardTheta([theta], powerOf, limit)[0]![8]).toBe(1);
+  // Nothing else at or below the limit is had for less: all 512 sets.
+  const lossOfSet = (set: number) => costs.reduce((sum, cost, at) => sum + ((set >> at) & 1) * cost, 0);
+  const fits = Array.from({ length: 512 }, (_, set) => set).filter(
+    (set) => powerOf([costs.map((_, at) => (set >> at) & 1)]) <= limit,
+  );
+  const best = Math.min(...fits.map(lossOfSet));
+  expect(hard.reduce((sum, value, at) => sum + value * costs[at]!, 0)).toBeLessThanOrEqual(1.5 * best);
+  expect(asked.every((own) => own.every((value) => value === 0 || value === 1))).toBe(true);
+  // A limit that holds already asks nothing; one that cannot be held takes all.
+  asked.length = 0;
+  expect(await measuredHardTheta([theta], powerOf, 1, lossOf)).toEqual([theta.map(() => 0)]);
+  expect(asked).toEqual([]);
+  expect((await measuredHardTheta([theta], powerOf, -1, lossOf))[0]).toEqual(theta.map(() => 1));
+  // A network that breaks is no choice.
+  const broken = async ([own]: readonly (readonly number[])[]) => (own![0] === 1 ? Number.NaN : 0.1);
+  expect((await measuredHardTheta([theta], powerOf, 0.95, broken))[0]![0]).toBe(0);
 });

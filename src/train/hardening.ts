@@ -1,7 +1,8 @@
 // Hardening: the way of structures that learn to a θ of 0 or 1 everywhere, so that gates can be made of them and
 // nothing is lost. In the last share of the steps a penalty on Σ powerShare · θ(1 − θ), counted like power and so by λ,
 // rises from nothing to MOST_PUSH; half-way θ is set to 0 or 1 at the same power, and the weights adapt to that for the
-// rest.
+// rest. Which of the last undecided θ become 1 is measured: a θ says how much of its product the network gave up by and
+// by, not what it costs to lose the rest at once.
 // Invariant: what a step does follows from its number alone, so that a resumed run goes on to the same bits; behind the
 // last step every θ is exactly 0 or 1.
 
@@ -59,6 +60,51 @@ export function hardTheta(
       break;
     }
     power = less;
+  }
+  return hard;
+}
+
+/** So many of the last removals are chosen by measurement, each among so many of the largest θ that are left. */
+const MEASURED = 8;
+const CHOICE = 12;
+
+/**
+ * θ of 0 and 1 as `hardTheta` gives them for a limit, but the last MEASURED to become 1 are those that cost least for
+ * what they save, by the network's loss with them. Ends at or below the limit, or with all θ at 1.
+ */
+export async function measuredHardTheta(
+  soft: readonly (readonly number[])[],
+  powerOf: (thetas: readonly (readonly number[])[]) => number,
+  limit: number,
+  lossOf: (thetas: readonly (readonly number[])[]) => Promise<number>,
+): Promise<number[][]> {
+  const clamped = soft.map(clampTheta);
+  const order = clamped
+    .flatMap((theta, structure) => theta.map((value, at) => ({ structure, at, value })))
+    .toSorted((a, b) => b.value - a.value);
+  const byOrder = hardTheta(soft, powerOf, limit).flat().filter(Boolean).length;
+  let hard = clamped.map((theta) => theta.map(() => 0));
+  const removedAlso = ({ structure, at }: { structure: number; at: number }, value = 1) =>
+    hard.map((theta, own) => (own === structure ? theta.with(at, value) : theta));
+  for (const one of order.slice(0, Math.max(0, byOrder - MEASURED))) hard = removedAlso(one);
+  const isLeft = ({ structure, at }: { structure: number; at: number }) => hard[structure]![at] === 0;
+
+  let [power, loss] = [powerOf(hard), Number.NaN];
+  while (power > limit) {
+    const left = order.filter(isLeft);
+    if (left.length === 0) break;
+    if (Number.isNaN(loss)) loss = await lossOf(hard);
+    let best: { thetas: number[][]; loss: number; power: number; price: number } | undefined;
+    for (const one of left.slice(0, CHOICE)) {
+      const thetas = removedAlso(one);
+      const less = powerOf(thetas);
+      const lossThen = await lossOf(thetas);
+      // What is saved below the limit is not counted; a removal that saves nothing is the last resort.
+      const saved = power - Math.max(less, limit);
+      const price = saved > 0 && Number.isFinite(lossThen) ? (lossThen - loss) / saved : Number.POSITIVE_INFINITY;
+      if (best === undefined || price < best.price) best = { thetas, loss: lossThen, power: less, price };
+    }
+    ({ thetas: hard, loss, power } = best!);
   }
   return hard;
 }

@@ -9,7 +9,6 @@ import { readAhead } from '../data/read-ahead.ts';
 import type { Selection, Split } from '../data/split.ts';
 import type { Session } from '../engine/backend.ts';
 import { invariant, UserError } from '../tensor/errors.ts';
-import { f32 } from '../tensor/tensor.ts';
 import { Controller, type Target } from './aim.ts';
 import { adoptAverages, averagedNames } from './average.ts';
 import type { ControlState } from './control.ts';
@@ -17,14 +16,14 @@ import type { Teacher } from './distillation.ts';
 import { evaluator } from './evaluation.ts';
 import { feedOf } from './feed.ts';
 import { added, type Figures, meansOf, noSums, type Sums } from './figures.ts';
-import { type Hardening, hardeningOf, hardTheta, pushAt } from './hardening.ts';
+import { hardenMeasured } from './hard-choice.ts';
+import { type Hardening, hardeningOf, pushAt } from './hardening.ts';
 import { ResultsInFlight } from './pipeline.ts';
 import { rateShare, type Schedule } from './schedule.ts';
 import {
   type Learning,
   linearisePower,
   type PowerTerm,
-  powerAt,
   type Recompute,
   readStructures,
   StepPrograms,
@@ -192,7 +191,16 @@ export async function trainEpochs<M extends string>(options: LoopOptions<M>): Pr
           const at = epoch * steps + step;
           if (structure && at === hardening?.fixed) {
             await inFlight.settle();
-            await (control?.harden() ?? hardenStructures(session, structure.power));
+            const choice = {
+              session,
+              task,
+              arithmetic,
+              train: dataset.train,
+              seed: options.seed,
+              power: structure.power,
+            };
+            const harden = (limit?: number) => hardenMeasured(choice, limit);
+            await (control ? control.harden(harden) : harden());
             await linearisePower(session, structure.power);
           }
           const { result } = await trainer.start(batch, examples, {
@@ -266,15 +274,6 @@ async function openController<M extends string>(
     learningRate * rateShare(options, { epoch: start.epoch, step: start.step, epochs, steps }),
     start.control,
   );
-}
-
-/** θ of 0 and 1 at the power nearest to that of the session's. */
-async function hardenStructures(session: Session, power: PowerTerm): Promise<void> {
-  const { theta } = await readStructures(session, power);
-  const soft = power.structures.map((learned) => theta[learned.theta]!);
-  hardTheta(soft, (thetas) => powerAt(power, thetas)).forEach((values, at) => {
-    session.write(power.structures[at]!.theta, f32([values.length], values));
-  });
 }
 
 /** The result of a step, with its number (1 … steps) and what it was a mean over. */

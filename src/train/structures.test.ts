@@ -7,6 +7,7 @@ import { datasetOf } from '../data/memory.ts';
 import { referenceBackend } from '../engine/reference/backend.ts';
 import { multiplierError } from '../multiplier/multiplier.ts';
 import { columnCosts } from '../multiplier/power.ts';
+import { modelledPower, type PowerModelName } from '../multiplier/power-model.ts';
 import { columnStructure, productStructure, type Structure, structureOf } from '../multiplier/structure.ts';
 import type { Model } from '../nn/models/model.ts';
 import { initialTensor } from '../nn/parameters.ts';
@@ -51,7 +52,7 @@ const LAMBDA = 0.6;
 const RATE = 0.01;
 
 /** One step at rate 0 of the weights, from shares of the convolution's structure. */
-async function step(structure: Structure, shares: readonly number[]) {
+async function step(structure: Structure, shares: readonly number[], model: PowerModelName = 'analytic') {
   const session = await referenceBackend().openSession();
   const structures = [
     { theta: 'conv.theta', structure, share: ofConv },
@@ -79,7 +80,7 @@ async function step(structure: Structure, shares: readonly number[]) {
   }
   session.write('conv.theta', f32([shares.length], shares));
   session.write('fc.theta', f32([4], bitShares));
-  const power = { lambda: LAMBDA, structures };
+  const power = { lambda: LAMBDA, structures, model };
   const before = await readStructures(session, power);
   let record: EpochRecord<'accuracy'> | undefined;
   await trainEpochs({
@@ -133,4 +134,29 @@ test('a θ for each partial product trains like the columns that it splits', asy
     expect(Math.abs(moved - RATE * LAMBDA * saved(column))).toBeGreaterThan(1e-6);
   });
   expect(new Set(products.conv.map((value) => value.toFixed(6))).size).toBeGreaterThan(9);
+});
+
+test('a fitted model moves each θ by what its product saves, given the others, and by the loss as before', async () => {
+  const shares = byProduct.names.map((_, at) => (at % 4) / 4);
+  const [analytic, fitted] = [await step(byProduct, shares), await step(byProduct, shares, 'fitted')];
+  expect(fitted.record.training.loss).toBe(analytic.record.training.loss);
+  const powerOf = (theta: readonly number[], model: PowerModelName = 'fitted') =>
+    modelledPower(model, byProduct, theta) /
+    modelledPower(
+      model,
+      byProduct,
+      byProduct.names.map(() => 0),
+    );
+  shares.forEach((_, at) => {
+    const saved = (['fitted', 'analytic'] as const).map(
+      (model) => powerOf(shares.with(at, 0), model) - powerOf(shares.with(at, 1), model),
+    );
+    const expected = RATE * LAMBDA * ofConv * (saved[0]! - saved[1]!);
+    expect(fitted.conv[at]! - analytic.conv[at]!).toBeCloseTo(expected, 6);
+    expect(Math.abs(saved[0]! - saved[1]!)).toBeGreaterThan(1e-4);
+  });
+  // What a step tells is the tangent at θ, which is the model itself there.
+  const linear = modelledPower('fitted', byWeightBit, bitShares) / modelledPower('fitted', byWeightBit, [0, 0, 0, 0]);
+  expect(fitted.powerBefore).toBeCloseTo(ofConv * powerOf(shares) + ofLinear * linear, 7);
+  expect(fitted.record.objective - fitted.record.training.loss).toBeCloseTo(LAMBDA * fitted.powerBefore, 5);
 });

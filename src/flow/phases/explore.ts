@@ -22,7 +22,7 @@ import {
   writeInitialTheta,
 } from '../multipliers/multipliers.ts';
 import { describeActivity, proveActive } from '../multipliers/proof.ts';
-import { describeHardening, judge } from '../multipliers/targets.ts';
+import { describeHardening, hasTarget, judge } from '../multipliers/targets.ts';
 import { thetaDocument } from '../multipliers/theta.ts';
 import { nounOf } from '../results/theta-text.ts';
 import { saveModel } from '../run/checkpoint.ts';
@@ -173,10 +173,11 @@ function noteSaturation(
   const { weights, activations } = configuration.bits;
   const most = weights + activations - 1;
   const { count } = structureOfRun(configuration);
+  const gentler = hasTarget(configuration) ? 'a higher --power' : 'a smaller λ';
   const advice =
     columns < most
-      ? `--columns ${Math.min(columns + 2, most)} lets it save more (up to ${most}), a smaller λ keeps more of the accuracy`
-      : 'nothing is left of the multiplier; choose a smaller λ';
+      ? `--columns ${Math.min(columns + 2, most)} lets it save more (up to ${most}), ${gentler} keeps more of the accuracy`
+      : `nothing is left of the multiplier; choose ${gentler}`;
   listener({
     kind: 'note',
     text: `all ${count} ${nounOf(grain)}s that may be approximated are gone (θ = 1): ${advice}`,

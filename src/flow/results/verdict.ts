@@ -37,7 +37,9 @@ function targetText({ targets }: Outcome): string[] {
   if (!targets) return [];
   const { loss, testLoss } = targets;
   const onTest =
-    loss && testLoss !== undefined ? [`On the test images ${testLoss.toFixed(2)} points are lost so far.`] : [];
+    loss && testLoss !== undefined
+      ? [`On the test images, which had no part in it, ${testLoss.toFixed(2)} points are lost at the last stage.`]
+      : [];
   return [judge(targets).text, ...onTest];
 }
 

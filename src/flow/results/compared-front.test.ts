@@ -1,0 +1,50 @@
+import { expect, test } from 'vitest';
+import type { ComparedRun } from './compare.ts';
+import { comparedGroups, comparedPoints, judge } from './compared-front.ts';
+
+const loss = 0.3;
+function run(
+  label: string,
+  seed: number,
+  accuracy: number,
+  gateCost: number,
+  more: Partial<ComparedRun> = {},
+): ComparedRun {
+  const last = { stage: 'recovered', accuracy, loss, gateCost } as const;
+  return {
+    ...{ folder: label, label, data: 'digits', model: 'resnet8', seed, task: 'digits', settings: 'a', lambda: 0.3 },
+    ...{ weightBits: 4, activationBits: 4, approximateShare: 1, gateCost: last },
+    stages: [{ stage: 'quantized', accuracy: 0.9, loss, power: 0.2 }, last],
+    ...more,
+  };
+}
+const seeds = [run('r/seed1', 1, 0.87, 0.19), run('r/seed2', 2, 0.88, 0.2), run('r/seed3', 3, 0.89, 0.21)];
+
+test('runs that differ in their seed alone are one point: mean and t-interval of accuracy and power', () => {
+  const groups = comparedGroups([...seeds, run('other', 1, 0.5, 0.1, { settings: 'b' })], 'gates');
+  expect(groups.map(({ label, runs }) => [label, runs.length])).toEqual([
+    ['r (3 seeds)', 3],
+    ['other', 1],
+  ]);
+  expect(groups[0]!.accuracy!.mean).toBeCloseTo(0.88, 12);
+  expect(groups[0]!.accuracy!.spread).toBeCloseTo((4.303 * 0.01) / Math.sqrt(3), 9);
+  expect(groups[0]!.power!.mean).toBeCloseTo(0.2, 12);
+  expect(groups[1]!.accuracy!.spread).toBe(0);
+});
+
+test('an exact multiplier of the run’s widths stands where they place it on the axis of the exact 8×8, not at 1', () => {
+  const exact = comparedPoints(seeds, 'gates').filter(({ runs }) => runs.length === 0);
+  expect(exact).toMatchObject([{ label: '4×4', series: 'exact', power: 84 / 400, accuracy: 0.9, n: 3 }]);
+});
+
+test('a dominated run is told so, by rivals of its own data and model alone', () => {
+  const rivals = [{ bits: { weights: 3, activations: 4 }, plain: { accuracy: 0.895, loss } }];
+  const own = run('own', 1, 0.88, 0.2, { rivals });
+  const foreign = run('foreign', 1, 0.99, 0.01, { task: 'cifar', settings: 'c' });
+  const judged = judge(comparedPoints([own, foreign], 'gates'));
+  expect(judged.map(({ point, by }) => [point.label, by?.label])).toEqual([
+    ['own', '3×4'],
+    ['foreign', undefined],
+  ]);
+  expect(judge(comparedPoints([run('own', 1, 0.88, 0.2), foreign], 'gates'))[0]!.by).toBeUndefined();
+});

@@ -1,0 +1,48 @@
+// Hard θ for a session, chosen by what the network loses with them (hardening.ts): its loss over some training images
+// as they are, with batch norm's statistics of each batch, because the stored ones are those of the soft θ.
+// Invariant: nothing of the session changes but θ.
+
+import { sampleOf } from '../data/sample.ts';
+import type { Split } from '../data/split.ts';
+import type { Session } from '../engine/backend.ts';
+import { f32 } from '../tensor/tensor.ts';
+import { evaluator } from './evaluation.ts';
+import { measuredHardTheta } from './hardening.ts';
+import { type PowerTerm, powerAt, readStructures } from './step.ts';
+import type { Arithmetic, Task } from './task.ts';
+
+/** Examples that the loss is measured on, on a device with memory of its own and on the host. */
+const EXAMPLES = { device: 1024, host: 256 } as const;
+
+export interface HardChoice {
+  readonly session: Session;
+  readonly task: Task;
+  readonly arithmetic: Arithmetic;
+  readonly train: Split;
+  readonly seed: number;
+  readonly power: PowerTerm;
+}
+
+/** Sets θ to 0 and 1 at or below a power; default: at that of the session's θ. */
+export async function hardenMeasured(
+  { session, task, arithmetic, train, seed, power }: HardChoice,
+  limit?: number,
+): Promise<void> {
+  const read = await readStructures(session, power);
+  const soft = power.structures.map(({ theta }) => read.theta[theta]!);
+  const write = (thetas: readonly (readonly number[])[]) =>
+    thetas.forEach((values, at) => {
+      session.write(power.structures[at]!.theta, f32([values.length], values));
+    });
+  const examples = EXAMPLES[session.backend.device.ownMemory ? 'device' : 'host'];
+  const evaluate = await evaluator(session, task, arithmetic, sampleOf(train, examples, seed), undefined, 'statistics');
+  try {
+    const lossOf = async (thetas: readonly (readonly number[])[]) => {
+      write(thetas);
+      return (await evaluate()).loss;
+    };
+    write(await measuredHardTheta(soft, (thetas) => powerAt(power, thetas), limit ?? read.power, lossOf));
+  } finally {
+    await evaluate.dispose();
+  }
+}
