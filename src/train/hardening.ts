@@ -70,7 +70,8 @@ const CHOICE = 12;
 
 /**
  * θ of 0 and 1 as `hardTheta` gives them for a limit, but the last MEASURED to become 1 are those that cost least for
- * what they save, by the network's loss with them. Ends at or below the limit, or with all θ at 1.
+ * what they save, by the network's loss with them; what then finds room below the limit again returns, where the loss
+ * falls by it. Ends at or below the limit, or with all θ at 1.
  */
 export async function measuredHardTheta(
   soft: readonly (readonly number[])[],
@@ -105,6 +106,21 @@ export async function measuredHardTheta(
       if (best === undefined || price < best.price) best = { thetas, loss: lossThen, power: less, price };
     }
     ({ thetas: hard, loss, power } = best!);
+  }
+  // The last removals may have saved more than they had to: what finds room below the limit comes back, while it helps.
+  const removed = order.toReversed().filter((one) => !isLeft(one));
+  while (!Number.isNaN(loss)) {
+    let best: { thetas: number[][]; loss: number } | undefined;
+    const fitting = removed
+      .filter((one) => !isLeft(one))
+      .map((one) => removedAlso(one, 0))
+      .filter((thetas) => powerOf(thetas) <= limit);
+    for (const thetas of fitting.slice(0, CHOICE)) {
+      const lossThen = await lossOf(thetas);
+      if (lossThen < (best?.loss ?? loss)) best = { thetas, loss: lossThen };
+    }
+    if (!best) break;
+    ({ thetas: hard, loss } = best);
   }
   return hard;
 }
