@@ -58,8 +58,8 @@ const heldBy = (most: number): number => Math.min(1, (FREE_CODES / most) ** 1.5)
 
 /**
  * What the gradient of a step is multiplied with: 1/√(N·Q) as in LSQ, held back above FREE_CODES. With eight bits there
- * is next to nothing to gain by the size of a step, and steps that swing by a fifth, as they do at LSQ's share, move the
- * means of approximate products further than running statistics can follow (measured: docs/targets.md).
+ * is next to nothing to gain by the size of a step, and steps that swing by a fifth, as they do at LSQ's share, move
+ * the means of approximate products further than running statistics can follow (measured: docs/targets.md).
  */
 function lsqShare(quantizer: Node<'quantize'>): number {
   const { count, most } = served(quantizer);
