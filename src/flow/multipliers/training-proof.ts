@@ -2,8 +2,8 @@
 // on real images, in a session of its own that is given up afterwards. What a kernel computes may depend on the size of
 // its work, so the small evaluation of ./proof.ts cannot vouch for it. Sampled outputs of every quantised layer must
 // equal the sum over its multiplier's table; of each kind of layer, sampled weight gradients must equal sums over the
-// positions of the batch, and the structure's gradient must fit both. The loss, and what of it reaches the network, must
-// be what labels and teacher give (./loss-proof.ts).
+// positions of the batch, and the structure's gradient must fit both. The loss, and what of it reaches the network,
+// must be what labels and teacher give (./loss-proof.ts).
 
 import { trainingBatches } from '../../data/batches.ts';
 import type { Session } from '../../engine/backend.ts';
