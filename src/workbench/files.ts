@@ -4,8 +4,7 @@
 // after their files.
 
 import { type ErrorMetrics, errorMetrics, metricsReport, type OperandHistograms } from '../multiplier/metrics.ts';
-import { exactPower } from '../multiplier/power.ts';
-import { structurePower } from '../multiplier/structure.ts';
+import { modelledPower } from '../multiplier/power-model.ts';
 import { isSymmetric, type ProductTable } from '../multiplier/table.ts';
 import { writeBlif } from '../netlist/blif/write.ts';
 import { type Certificate, certify, certifyTable } from '../netlist/certify.ts';
@@ -50,7 +49,7 @@ export function multiplierReport(mapped: MappedMultiplier, metrics: ErrorMetrics
     moves,
     cost: structure.normalizedCost,
     gateCost: structure.gateCost,
-    power: structurePower(mapped.thetaStructure, theta) * exactPower(weightBits, activationBits),
+    power: modelledPower('analytic', mapped.thetaStructure, theta),
     ...metricsReport(metrics),
   };
 }
