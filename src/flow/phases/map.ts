@@ -114,7 +114,11 @@ function makeMultiplier(
     ...(costWeight === undefined ? {} : { costWeight }),
     ...(errorBound === undefined ? {} : { errorBound }),
   });
-  const { certificate, metrics, files: paths } = writeMultiplier(folder, mapped, name, met);
+  const {
+    certificate,
+    metrics,
+    files: paths,
+  } = writeMultiplier(folder, mapped, name, met, configuration.explore.powerModel);
   const dominating = dominatingExact(mapped.table, mapped.network);
   if (dominating) {
     const instead = search === 'greedy' ? '; another --search does not end there' : '';
