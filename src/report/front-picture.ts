@@ -13,7 +13,7 @@ const LOGARITHMIC = 4;
 
 /** What is on the axis of each kind. */
 export const powerTitles: Readonly<Record<PowerKind, string>> = {
-  modelled: 'Modelled power (analytic model of θ; exact 8×8 array = 1)',
+  modelled: 'Modelled power (exact 8×8 array = 1)',
   gates: 'Gate cost of the netlist (cheapest exact 8×8 multiplier = 1)',
   synthesised: 'Synthesised power (exact 8×8 array = 1)',
 };
@@ -34,7 +34,7 @@ export interface FrontPictureOptions {
   readonly height?: number;
   /** A line above the picture. */
   readonly caption?: string;
-  /** Added to the axis' title, for example the library. */
+  /** Added to the axis' title, for example the library, or the model of power. */
   readonly technology?: string;
   /** Accuracies below, 0 … 1, are drawn at it and told in the label; by default some way under the better half. */
   readonly floor?: number;
