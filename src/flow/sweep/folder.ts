@@ -177,7 +177,7 @@ export function forgetOutcome(folder: string, job: string): void {
   removeFile(join(folder, outcomePath(job)));
 }
 
-const rungSchema = z.strictObject({ accuracy: z.number(), gateCost: z.number().nullable() });
+const rungSchema = z.strictObject({ task: z.string(), accuracy: z.number(), gateCost: z.number().nullable() });
 export type Rung = z.output<typeof rungSchema>;
 
 const rungPath = (job: string, rung: number): string => `${job}.rung${rung + 1}.json`;

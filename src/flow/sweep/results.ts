@@ -36,13 +36,14 @@ const spreadCells = (spread: Spread | null) => [spread?.mean, spread && spread.n
 /** One row per point, an empty cell where a figure is not known. */
 export function frontCsv({ points, failed }: SweepReport): string {
   const heads = [
-    ...['point', 'kind', 'rival', 'on_front', 'model', 'data', 'weight_bits', 'activation_bits', 'seeds'],
-    ...['accuracy', 'accuracy_half_interval', 'float_accuracy', 'quantized_accuracy'],
+    ...['point', 'kind', 'rival', 'on_front', 'model', 'data', 'approximate_share', 'weight_bits', 'activation_bits'],
+    ...['seeds', 'accuracy', 'accuracy_half_interval', 'float_accuracy', 'quantized_accuracy'],
     ...powerKinds.flatMap((kind) => [`${kind}_power`, `${kind}_power_half_interval`]),
     ...['options', 'reason'],
   ];
   const rows = points.map((one) => [
-    ...[one.name, one.kind, one.isRival, one.isOnFront, one.model, one.data, one.weightBits, one.activationBits],
+    ...[one.name, one.kind, one.isRival, one.isOnFront, one.model, one.data],
+    ...[one.approximateShare, one.weightBits, one.activationBits],
     ...[one.seeds.join(' '), ...spreadCells(one.accuracy), one.floatAccuracy.mean, one.quantizedAccuracy.mean],
     ...[...powerKinds.flatMap((kind) => spreadCells(one.power[kind])), one.options.join(' '), ''],
   ]);
@@ -86,10 +87,12 @@ const drawable = ({ points, kind }: SweepReport): readonly SweepPoint[] => point
 /** Accuracy over the power that the front is over, means over seeds with their intervals. */
 export function frontPicture(report: SweepReport): Promise<string> {
   const { kind, library } = report;
+  const several = new Set(drawable(report).map(({ task }) => task)).size > 1;
   const points = drawable(report).map((one): FrontPoint => {
     const power = one.power[kind]!;
     return {
-      label: one.kind === 'exact' ? `${one.weightBits}×${one.activationBits}` : one.name,
+      label: one.kind === 'exact' && !several ? `${one.weightBits}×${one.activationBits}` : one.name,
+      task: one.task,
       // A rival of a sweep goes through all phases.
       series: one.kind === 'exact' ? 'exact-retrained' : one.kind,
       kind,
@@ -98,8 +101,9 @@ export function frontPicture(report: SweepReport): Promise<string> {
     };
   });
   const float = Math.max(...drawable(report).map(({ floatAccuracy }) => floatAccuracy.mean));
+  const network = several ? 'best float network' : 'float network';
   return frontSvg(points, {
-    caption: `means over seeds; dashed: nothing cheaper is as accurate; float network ${percent(float)}`,
+    caption: `means over seeds; dashed: nothing cheaper is as accurate; ${network} ${percent(float)}`,
     ...(kind === 'synthesised' && library !== null ? { technology: library } : {}),
   });
 }

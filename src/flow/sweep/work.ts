@@ -8,10 +8,11 @@ import { setTimeout } from 'node:timers/promises';
 import { BusyError, StorageError, UserError } from '../../tensor/errors.ts';
 import type { FlowOptions, runFlow } from '../flow.ts';
 import type { RunSummary } from '../results/summary.ts';
+import { taskOf } from '../results/task.ts';
 import type { DeviceOptions } from '../run/device.ts';
 import type { RunEvent } from '../run/events.ts';
 import type { RunLock } from '../run/lock.ts';
-import { hasManifest, readManifest } from '../run/manifest.ts';
+import { type Manifest, readManifest } from '../run/manifest.ts';
 import type { SweepListener } from './events.ts';
 import {
   claim,
@@ -21,6 +22,7 @@ import {
   type Outcome,
   outcomeOf,
   placed,
+  type Rung,
   rungOf,
   type SweepPlan,
   sourceOf,
@@ -234,7 +236,7 @@ class Work {
       if (event.record.epoch !== until || until >= event.epochs) return;
       keepRung(this.#options.folder, path, rung, {
         accuracy: event.record.testAccuracy,
-        gateCost: this.#gateCost(path),
+        ...placeOf(readManifest(join(this.#options.folder, path))),
       });
       pause.abort();
     };
@@ -276,13 +278,6 @@ class Work {
     };
   }
 
-  /** Of the multipliers that a run has, where it has come to them. */
-  #gateCost(path: string): number | null {
-    const folder = join(this.#options.folder, path);
-    const stages = hasManifest(folder) ? (readManifest(folder).phases.map?.stages ?? []) : [];
-    return stages.findLast(({ gateCost }) => gateCost !== undefined)?.gateCost ?? null;
-  }
-
   #fail(job: Job, reason: string, begun: boolean, seconds: number): void {
     this.#end(job, { state: 'failed', reason, begun, seconds });
     this.#tell({ kind: 'failed', job: job.path, reason });
@@ -295,6 +290,13 @@ class Work {
 }
 
 const sumOf = (epochs: Job['epochs']): number => Object.values(epochs).reduce((sum, count) => sum + count, 0);
+
+/** What a recovery's accuracy is comparable with, and the gate cost of its multipliers where they have netlists. */
+function placeOf(manifest: Manifest): Pick<Rung, 'task' | 'gateCost'> {
+  const stages = manifest.phases.map?.stages ?? [];
+  const gateCost = stages.findLast((stage) => stage.gateCost !== undefined)?.gateCost;
+  return { task: taskOf(manifest), gateCost: gateCost ?? null };
+}
 
 function lastAccuracy({ stages }: RunSummary): number | undefined {
   return stages.at(-1)?.accuracy;
