@@ -1,7 +1,7 @@
 // The results of a sweep as files: the front as JSON, CSV, LaTeX and a picture, and the netlists of its points. All of
 // it is a view of the folder and can be made anew at any time.
 
-import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { type FrontPoint, powerKinds } from '../../report/front.ts';
 import { frontSvg } from '../../report/front-picture.ts';
@@ -11,15 +11,20 @@ import { makeFolderInside, readBytes, writeInside, writeJsonInside } from '../..
 import { percent } from '../../tensor/numbers.ts';
 import { multiplierFiles } from '../../workbench/files.ts';
 import { readManifest } from '../run/manifest.ts';
-import { sweepFiles } from './folder.ts';
+import { type SweepPlan, sweepFiles } from './folder.ts';
 import type { Spread, SweepPoint, SweepReport } from './front.ts';
 
 /** Writes all of them; `tell` is told what could not be drawn. */
-export async function writeResults(folder: string, report: SweepReport, tell: (text: string) => void): Promise<void> {
+export async function writeResults(
+  folder: string,
+  { trials }: Pick<SweepPlan, 'trials'>,
+  report: SweepReport,
+  tell: (text: string) => void,
+): Promise<void> {
   writeJsonInside(folder, sweepFiles.json, { ...report, folder: undefined });
   writeInside(folder, sweepFiles.csv, frontCsv(report));
   writeInside(folder, sweepFiles.tex, frontTex(report));
-  keepBest(folder, report);
+  keepBest(folder, report, new Set(trials.map(({ point }) => point)));
   if (drawable(report).length === 0) return;
   const svg = await frontPicture(report);
   writeInside(folder, sweepFiles.svg, svg);
@@ -108,8 +113,11 @@ export function frontPicture(report: SweepReport): Promise<string> {
   });
 }
 
-/** Netlists and tables of the front's points, each from its best seed, named after the point. */
-function keepBest(folder: string, { points }: SweepReport): void {
+/**
+ * Netlists and tables of the front's points, each from its best seed, named after the point. What earlier reports left
+ * of other points goes; what is not named after a point of the plan is somebody else's.
+ */
+function keepBest(folder: string, { points }: SweepReport, known: ReadonlySet<string>): void {
   makeFolderInside(folder, sweepFiles.best);
   const written = new Set<string>();
   for (const { trials, name, accuracy } of points.filter(({ isOnFront }) => isOnFront)) {
@@ -125,8 +133,9 @@ function keepBest(folder: string, { points }: SweepReport): void {
       }
     }
   }
-  for (const left of readdirSync(join(folder, sweepFiles.best))) {
-    const path = `${sweepFiles.best}/${left}`;
-    if (!written.has(path) && existsSync(join(folder, path))) rmSync(join(folder, path), { force: true });
+  for (const left of readdirSync(join(folder, sweepFiles.best), { withFileTypes: true })) {
+    const path = `${sweepFiles.best}/${left.name}`;
+    const isOurs = left.isFile() && [...known].some((point) => left.name.startsWith(`${point}.`));
+    if (isOurs && !written.has(path)) rmSync(join(folder, path), { force: true });
   }
 }

@@ -10,9 +10,10 @@ import type { FlowOptions, runFlow } from '../flow.ts';
 import type { RunSummary } from '../results/summary.ts';
 import { taskOf } from '../results/task.ts';
 import type { DeviceOptions } from '../run/device.ts';
-import type { RunEvent } from '../run/events.ts';
+import type { MetricRecord, RunEvent } from '../run/events.ts';
 import type { RunLock } from '../run/lock.ts';
-import { type Manifest, readManifest } from '../run/manifest.ts';
+import { hasManifest, type Manifest, readManifest } from '../run/manifest.ts';
+import { readMetrics } from '../run/metrics.ts';
 import type { SweepListener } from './events.ts';
 import {
   claim,
@@ -228,16 +229,18 @@ class Work {
     const rung = this.#rungsOf(job);
     const until = job.trial ? this.#options.plan.rungs[rung] : undefined;
     const pause = new AbortController();
+    if (until !== undefined && this.#cameTo(job, rung, until)) {
+      this.#mine.delete(path);
+      lock.release();
+      return;
+    }
     let begun = false;
     const listener = (event: RunEvent) => {
       if (event.kind === 'phase-start') begun = true;
       this.#tell({ kind: 'run', job: path, event });
       if (event.kind !== 'epoch' || until === undefined || event.record.phase !== 'recover') return;
       if (event.record.epoch !== until || until >= event.epochs) return;
-      keepRung(this.#options.folder, path, rung, {
-        accuracy: event.record.testAccuracy,
-        ...placeOf(readManifest(join(this.#options.folder, path))),
-      });
+      this.#keepRung(path, rung, event.record);
       pause.abort();
     };
     this.#tell({ kind: 'begin', job: path, device: nameOf(device), epochs: sumOf(job.epochs) });
@@ -263,6 +266,21 @@ class Work {
       this.#mine.delete(path);
       lock.release();
     }
+  }
+
+  /** A trial that was killed behind the epoch of a rung, before the rung was written down: its log has what it is. */
+  #cameTo({ path, configuration }: Job, rung: number, until: number): boolean {
+    const run = join(this.#options.folder, path);
+    if (until >= configuration.recover.epochs || !hasManifest(run)) return false;
+    const record = readMetrics(run).find(({ phase, epoch }) => phase === 'recover' && epoch === until);
+    if (!record) return false;
+    this.#keepRung(path, rung, record);
+    return true;
+  }
+
+  #keepRung(path: string, rung: number, { testAccuracy: accuracy }: Pick<MetricRecord, 'testAccuracy'>): void {
+    const { folder } = this.#options;
+    keepRung(folder, path, rung, { accuracy, ...placeOf(readManifest(join(folder, path))) });
   }
 
   #request(job: Job, device: DeviceOptions): FlowOptions {
