@@ -1,5 +1,6 @@
 // Accuracy over power as a picture: one labelled point per multiplier, ours and its rivals, error bars over seeds, and
-// the front as a staircase (between two points nothing cheaper is known than the left one's accuracy), one for each task.
+// the front as a staircase, one for each task (between two points nothing cheaper is known than the left one's
+// accuracy).
 // Invariant: one kind of power on the axis, which says it; the exact 8×8 multiplier stands at 1. Where powers differ by
 // more than a factor of LOGARITHMIC the axis is logarithmic, so that a factor is the same length everywhere.
 
