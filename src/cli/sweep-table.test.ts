@@ -72,8 +72,10 @@ test('another network, or another part of one, has an answer of its own and matc
     { task: 'half', point: null },
   ];
   const text = textOf([exact, small], { answers });
-  expect(text).toContain('of the float network resnet8 on digits: exact4x4,');
-  expect(text).toContain('No point is within 0.50 points of the float network resnet8 on digits.');
+  expect(text).toContain('of the float network resnet8 on digits (100.0 % approximated): exact4x4,');
+  expect(text).toContain(
+    'No point is within 0.50 points of the float network resnet8 on digits (50.0 % approximated).',
+  );
   expect(text).toContain('no less accurate: 0 of 1. Not matched: small.');
   expect(text).toMatch(/^● +small +50\.0 %/m);
 });
