@@ -41,6 +41,9 @@ function tableOf({ points, kind }: SweepReport, style: Style, width: number): st
     ...(several(({ model }) => model)
       ? [{ head: 'model', rank: 2, left: true, of: ({ model }: SweepPoint) => model }]
       : []),
+    ...(several(({ approximateShare }) => String(approximateShare))
+      ? [{ head: 'share', rank: 2, of: ({ approximateShare }: SweepPoint) => percent(approximateShare, 1) }]
+      : []),
     { head: 'bits', rank: 1, of: ({ weightBits, activationBits }) => `${weightBits}×${activationBits}` },
     { head: 'modelled', rank: 3, of: ({ power }) => costSpread(power.modelled) },
     { head: 'gates', rank: kind === 'gates' ? 0 : 5, of: ({ power }) => costSpread(power.gates) },
@@ -58,15 +61,20 @@ function tableOf({ points, kind }: SweepReport, style: Style, width: number): st
   return fittingTable(points, columns, style, width);
 }
 
-function verdict({ points, answer, kind }: SweepReport): string {
+function verdict({ points, answers, loss, kind }: SweepReport): string {
   const lines: string[] = [];
-  const limit = `${(100 * answer.loss).toFixed(2)} points`;
-  const found = points.find(({ name }) => name === answer.point);
-  if (found) {
-    lines.push(
-      `The cheapest within ${limit} of the float network: ${found.name}, ${percentSpread(found.accuracy)} at ${kind === 'gates' ? 'gate cost' : 'synthesised power'} ${costSpread(found.power[kind])}.`,
-    );
-  } else if (points.length > 0) lines.push(`No point is within ${limit} of its float network.`);
+  const limit = `${(100 * loss).toFixed(2)} points`;
+  const several = answers.length > 1;
+  for (const { task, point } of answers) {
+    const found = points.find(({ name }) => name === point);
+    const { model, data } = points.find((one) => one.task === task)!;
+    const network = several ? `the float network ${model} on ${data}` : 'the float network';
+    if (found) {
+      lines.push(
+        `The cheapest within ${limit} of ${network}: ${found.name}, ${percentSpread(found.accuracy)} at ${kind === 'gates' ? 'gate cost' : 'synthesised power'} ${costSpread(found.power[kind])}.`,
+      );
+    } else lines.push(`No point is within ${limit} of ${several ? network : 'its float network'}.`);
+  }
   const isAlone = !points.some(
     ({ kind, weightBits, activationBits }) => kind === 'exact' && weightBits * activationBits < 64,
   );
@@ -88,7 +96,9 @@ function judged(points: readonly SweepPoint[], kind: SweepReport['kind']): strin
   const exact = priced.filter(({ point }) => point.kind === 'exact');
   const others = priced.filter(({ point }) => point.kind !== 'exact');
   const beaten = others.filter((one) =>
-    exact.some((rival) => rival.power <= one.power && rival.accuracy >= one.accuracy),
+    exact.some(
+      (rival) => rival.point.task === one.point.task && rival.power <= one.power && rival.accuracy >= one.accuracy,
+    ),
   );
   if (others.length === 0) return [];
   const rest = others.filter((one) => !beaten.includes(one)).map(({ point }) => point.name);
@@ -98,11 +108,16 @@ function judged(points: readonly SweepPoint[], kind: SweepReport['kind']): strin
   ];
 }
 
-function legend({ points, library }: SweepReport): string[] {
+function legend({ points, answers, library }: SweepReport): string[] {
   const spread = points.some(({ accuracy }) => accuracy.n > 1) ? '; ±: 95 % interval of the mean over seeds' : '';
   return [
     `● on the front: nothing cheaper is as accurate${spread}; loss: points against the float network`,
     'modelled: what training sees; gates: unit gates of the netlist, 1 = the cheapest exact 8×8',
+    ...(answers.length > 1
+      ? [
+          'networks, data and parts of a network that are approximated have fronts of their own; share: of the multiplications, whose power it is',
+        ]
+      : []),
     ...(library === null ? [] : [`synthesised: power in ${library}, 1 = the exact 8×8 array`]),
   ];
 }

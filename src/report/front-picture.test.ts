@@ -45,6 +45,11 @@ test('draws and names every point, its interval and the front, on one axis that 
 const tickOf = (svg: string, text: string) =>
   Number(new RegExp(`translate\\(([\\d.]+),[\\d.]+\\)"[^>]*>${text}</text>`).exec(svg)?.[1]);
 
+test('each task has a front of its own', async () => {
+  const [a, b, c] = points;
+  expect(marks(await frontSvg([a!, b!, { ...c!, task: 'another network' }]), 'line mark')).toBe(2);
+});
+
 test('points of two kinds of power have no common picture', async () => {
   expect(() => frontSvg([...points, { ...points[0]!, kind: 'gates' }])).toThrow('beside');
 });

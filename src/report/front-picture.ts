@@ -1,5 +1,5 @@
 // Accuracy over power as a picture: one labelled point per multiplier, ours and its rivals, error bars over seeds, and
-// the front as a staircase (between two points nothing cheaper is known than the left one's accuracy).
+// the front as a staircase (between two points nothing cheaper is known than the left one's accuracy), one for each task.
 // Invariant: one kind of power on the axis, which says it; the exact 8×8 multiplier stands at 1. Where powers differ by
 // more than a factor of LOGARITHMIC the axis is logarithmic, so that a factor is the same length everywhere.
 
@@ -115,7 +115,13 @@ export function frontSvg(points: readonly FrontPoint[], options: FrontPictureOpt
   const labels = points.map(({ label, accuracy }) =>
     accuracy < floor ? `${label} ↓ ${(100 * accuracy).toFixed(1)} %` : label,
   );
-  const stairs = staircase(best, horizontal.domain[1]);
+  const tasks = [...new Set(best.map(({ task }) => task))];
+  const flights = tasks.map((task) =>
+    staircase(
+      best.filter((one) => one.task === task),
+      horizontal.domain[1],
+    ),
+  );
   const bars = points.flatMap(({ power, accuracy, powerSpread = 0, accuracySpread = 0 }) => [
     ...(accuracySpread > 0
       ? [{ from: [power, accuracy - accuracySpread], to: [power, accuracy + accuracySpread] } as const]
@@ -132,7 +138,7 @@ export function frontSvg(points: readonly FrontPoint[], options: FrontPictureOpt
   const placements = placeLabels(
     points.map(({ power, accuracy }, k) => ({ ...at(power, accuracy), label: labels[k]! })),
     [
-      stairs.map(({ power, accuracy }) => at(power, accuracy)),
+      ...flights.map((stairs) => stairs.map(({ power, accuracy }) => at(power, accuracy))),
       ...[...bars, ...raised].map(({ from, to }) => [at(...from), at(...to)]),
     ],
     width,
@@ -223,11 +229,11 @@ export function frontSvg(points: readonly FrontPoint[], options: FrontPictureOpt
     layer: [
       ...lines(ties, { color: colours.muted, strokeWidth: 0.5 }),
       ...lines(rules(raised), { color: colours.faint, strokeWidth: 1 }),
-      {
+      ...flights.map((stairs) => ({
         data: { values: stairs.map(({ power, accuracy }) => ({ power, accuracy: shown(accuracy) })) },
         mark: { type: 'line', color: colours.muted, strokeWidth: 1, strokeDash: [4, 3] },
         encoding: { x, y, order: { field: 'order' } },
-      },
+      })),
       ...lines(rules(bars), { color: colours.ink, strokeWidth: 1 }),
       {
         data: { values },

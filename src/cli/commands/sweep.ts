@@ -1,5 +1,6 @@
 // `tram sweep`: many runs in one folder, side by side and by as many processes as there are, and the front they make.
 
+import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join, relative } from 'node:path';
 import { type Command, Option } from 'commander';
@@ -241,12 +242,12 @@ async function planOf(
   folder: string,
   command: Command,
 ): Promise<{ plan?: GridInput; rungs?: readonly number[]; data?: string }> {
-  const { over, config, cheapest, rivals, halving } = command.opts<Options>();
+  const { over, config, cheapest, rivals, halving, from, report } = command.opts<Options>();
   const { hasSweep } = await import('../../flow/sweep/folder.ts');
   // The file of --config is a plan here, which is read already.
   const settings = readSettings(command, settingsOfPhases(trialPhases), true);
   const isPlan = over !== undefined || config !== undefined || cheapest === true;
-  if (!isPlan && hasSweep(folder)) return goingOn(folder, settings, halving ?? rivals);
+  if (!isPlan && (report || hasSweep(folder))) return goingOn(folder, settings, halving ?? rivals ?? from);
   const { mergeSettings } = await import('../../flow/settings/config.ts');
   const { cheapestGrid } = await import('../../flow/sweep/cheapest.ts');
   const said: GridInput = {
@@ -291,7 +292,10 @@ async function show(folder: string, report: SweepReport, command: Command, { std
     const { sweepText } = await import('../sweep-table.ts');
     const { sweepFiles } = await import('../../flow/sweep/folder.ts');
     const { json: data, csv, tex, svg, png, best } = sweepFiles;
-    const files = [data, csv, tex, svg, png, best].map((name) => shellWord(relative('', join(folder, name))));
+    const files = [data, csv, tex, svg, png, best]
+      .map((name) => join(folder, name))
+      .filter((path) => existsSync(path))
+      .map((path) => shellWord(relative('', path)));
     const text = sweepText(report, styleFor(stdout, wantsColor(command)), textWidth(stdout));
     stdout.write(`${quiet ? '' : '\n'}${text}\n\nfiles: ${files.join(' ')}\n`);
   }

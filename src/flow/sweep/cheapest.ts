@@ -20,6 +20,7 @@ const SHARES: readonly number[] = [0.8, 0.6];
  */
 export function cheapestGrid({ over = [], ...rest }: GridInput): GridInput {
   if ((rest.trials ?? []).length > 0) throw new UserError('the trials are listed already; leave --cheapest out');
+  requireFree(rest.settings, over);
   const axis = (name: string) => over.find((one) => one.name === name)?.values;
   const trials = (axis('bits') ?? WIDTHS).flatMap((bits) => targetsOf(bits, axis('power'), rest.settings));
   if (trials.length === 0) throw new UserError('every target of power is above what the exact multipliers cost');
@@ -29,6 +30,20 @@ export function cheapestGrid({ over = [], ...rest }: GridInput): GridInput {
     over: over.filter(({ name }: Axis) => name !== 'bits' && name !== 'power'),
     trials,
   };
+}
+
+/** What the plan decides itself is not said beside it: it would be passed over, or all its trials be one. */
+function requireFree({ bits, explore, map }: ConfigurationInput = {}, over: readonly Axis[]): void {
+  const refuse = (name: string, advice: string): never => {
+    throw new UserError(`--cheapest has ${name} of its own; ${advice}`);
+  };
+  if (bits?.weights !== undefined || bits?.activations !== undefined)
+    refuse('widths', 'say --over bits=4x5,3x4 for others');
+  if (explore?.power !== undefined) refuse('targets of power', 'say --over power=0.2,0.1 for others');
+  const isGrain = (explore?.grain ?? 'product') !== 'product' || over.some(({ name }) => name === 'structure-grain');
+  if (isGrain) refuse('structures, with a θ per product', 'say --over bits=… and --over power=… without it');
+  if (map?.multiplier !== undefined || over.some(({ name }) => name === 'multiplier'))
+    refuse('multipliers', 'say --over multiplier=… without it');
 }
 
 function targetsOf(

@@ -64,6 +64,21 @@ test('rivals have the training and whatever else is varied, but no structure', (
   expect(rivals[0]!.settings.explore).toBeUndefined();
 });
 
+test.each([
+  [{ settings: { bits: { weights: 4 } } }, 'widths'],
+  [{ settings: { explore: { power: 0.2 } } }, 'targets of power'],
+  [{ settings: { explore: { grain: 'column' as const } } }, 'structures'],
+  [{ over: [parseAxis('structure-grain=column,product')] }, 'structures'],
+  [{ settings: { map: { multiplier: 'dadda:8x8' } } }, 'multipliers'],
+])('the plan of the cheapest does not pass over what is said beside it: %j', (said, what) => {
+  expect(() => cheapestGrid(said)).toThrow(`--cheapest has ${what}`);
+});
+
+test('rivals of the trials are trials, not measured by each of them again', () => {
+  const over = [parseAxis('lambda=1,2')];
+  expect(() => trialsOf({ over, settings: { rivals: 'recovered' } })).toThrow(/say rivals beside settings/);
+});
+
 test('the cheapest is looked for among structures of several widths, each below its exact multiplier', () => {
   const trials = trialsOf(cheapestGrid({ over: [parseAxis('seed=1,2'), parseAxis('power=0.5,0.1')] }));
   const structures = trials.filter(({ kind, settings }) => kind === 'trial' && settings.seed === 1);

@@ -70,13 +70,16 @@ export function parseAxis(text: string): Axis {
   return { name, values };
 }
 
+/** Rivals of a run are measured beside it; those of a sweep are trials. */
+const ofTrials = settings.filter(({ paths }) => !paths.includes('rivals'));
+
 /** The setting that `tram run` has under this name. */
 function settingNamed(name: string): Setting {
-  const found = settings.find((setting) => fieldName(setting) === name);
+  const found = ofTrials.find((setting) => fieldName(setting) === name);
   if (found) return found;
-  const several = settings.filter((setting) => setting.prefixed && setting.name === name).map(fieldName);
+  const several = ofTrials.filter((setting) => setting.prefixed && setting.name === name).map(fieldName);
   if (several.length > 0) throw new UserError(`${name}: several phases have it; write ${several.join(', ')}`);
-  throw unknownName('setting to vary', name, settings.map(fieldName));
+  throw unknownName('setting to vary', name, ofTrials.map(fieldName));
 }
 
 const said = z.union([z.string(), z.number(), z.boolean()]).transform(String);
@@ -129,6 +132,11 @@ export function trialsOf({ settings: common = {}, over = [], trials = [], rivals
   if (over.length === 0 && trials.length === 0) {
     throw new UserError('the sweep is empty: nothing is varied; say what with --over, --config or --cheapest');
   }
+  const own = [common, ...trials.map((trial) => trial.settings ?? {})].find((one) => (one.rivals ?? 'none') !== 'none');
+  if (own)
+    throw new UserError(
+      `settings.rivals is ${own.rivals}, but a sweep trains rivals as trials: say rivals beside settings`,
+    );
   const listed = trials.length === 0 ? [{}] : trials;
   const count = over.reduce((product, { values }) => product * values.length, listed.length);
   if (count > MOST_TRIALS) throw new UserError(`the sweep has ${count} trials; at most ${MOST_TRIALS} were expected`);
