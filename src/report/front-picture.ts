@@ -21,7 +21,7 @@ const LOGARITHMIC = 4;
 
 /** What is on the axis of each kind. */
 export const powerTitles: Readonly<Record<PowerKind, string>> = {
-  modelled: 'Modelled power (analytic model of θ; exact 8×8 array = 1)',
+  modelled: 'Modelled power (exact 8×8 array = 1)',
   gates: 'Gate cost of the netlist (cheapest exact 8×8 multiplier = 1)',
   synthesised: 'Synthesised power (exact 8×8 array = 1)',
 };
@@ -42,7 +42,7 @@ export interface FrontPictureOptions {
   readonly height?: number;
   /** A line above the picture. */
   readonly caption?: string;
-  /** The library behind synthesised power, named in the axis' title. */
+  /** Added to the axis' title: the library, by its own name, or the model of power. */
   readonly technology?: string;
   /** An accuracy, 0 … 1, from which on a network works: a dotted line with these words, where it is in the picture. */
   readonly goal?: { readonly accuracy: number; readonly label: string };

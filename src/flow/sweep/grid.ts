@@ -123,8 +123,8 @@ interface Draft {
 }
 
 /**
- * The trials of a plan, those of the first seed first, rivals before the others; a UserError where there is none, or one
- * that is no run.
+ * The trials of a plan, those of the first seed first, rivals before the others; a UserError where there is none, or
+ * one that is no run.
  */
 export function trialsOf({ settings: common = {}, over = [], trials = [], rivals = [] }: GridInput): readonly Trial[] {
   for (const { name, values } of over) {
