@@ -1,6 +1,7 @@
 // What a sweep came to, as plain data read from its folder: each point with the mean and the interval over its seeds,
 // the front of those that nothing beats, and the cheapest point at which the network still works. Nothing is computed
 // with networks here.
+// Invariant: points of different tasks (data, network, approximated layers) have fronts and answers of their own.
 
 import { join } from 'node:path';
 import { generators } from '../../netlist/generators/registry.ts';
@@ -10,6 +11,7 @@ import type { Technology } from '../../workbench/synthesised-power.ts';
 import { synthesisedNetwork } from '../multipliers/synthesised.ts';
 import { summarize } from '../results/summarize.ts';
 import type { RunSummary } from '../results/summary.ts';
+import { taskOf } from '../results/task.ts';
 import { readManifest } from '../run/manifest.ts';
 import type { StageResult } from '../run/stages.ts';
 import { outcomeOf, type SweepPlan } from './folder.ts';
@@ -33,6 +35,10 @@ export interface SweepPoint {
   readonly isRival: boolean;
   readonly model: string;
   readonly data: string;
+  /** The same for points whose accuracies and powers are comparable (taskOf). */
+  readonly task: string;
+  /** The share of the network's multiplications that power is that of. */
+  readonly approximateShare: number;
   readonly weightBits: number;
   readonly activationBits: number;
   /** Options of `tram run` that make it, but for the seed. */
@@ -71,11 +77,15 @@ export interface SweepReport {
   readonly library: string | null;
   /** By rising power. */
   readonly points: readonly SweepPoint[];
-  /** The cheapest point that loses no more than `loss` against its float network; null where there is none. */
-  readonly answer: { readonly loss: number; readonly point: string | null };
+  /** Share of accuracy up to which a network still works. */
+  readonly loss: number;
+  /** The cheapest point of each task that loses no more than that against its float network; null: there is none. */
+  readonly answers: readonly { readonly task: string; readonly point: string | null }[];
   readonly failed: readonly FailedTrial[];
   /** Trials that are neither done nor failed. */
   readonly open: readonly string[];
+  /** Points of rivals of which no trial is done. */
+  readonly missingRivals: readonly string[];
 }
 
 export interface FrontOptions {
@@ -100,10 +110,12 @@ export async function frontOf({ folder, plan, loss, technology }: FrontOptions):
       failed.push({ name: trial.name, state: outcome.state, reason: outcome.reason ?? '' });
     } else {
       const summary = summarize(join(folder, path));
+      const task = taskOf(readManifest(join(folder, path)));
       const synthesised = technology ? await synthesise(join(folder, path), summary, technology) : undefined;
-      done.set(trial.point, [...(done.get(trial.point) ?? []), { trial, summary, synthesised }]);
+      done.set(trial.point, [...(done.get(trial.point) ?? []), { trial, summary, task, synthesised }]);
     }
   }
+  const rivals = plan.trials.filter((trial) => trial.kind === 'rival');
   const points = [...done].map(([name, runs]) => pointOf(name, runs));
   const priced = points.filter(({ power }) => power.gates);
   const isSynthesised = priced.length > 0 && priced.every(({ power }) => power.synthesised);
@@ -112,6 +124,7 @@ export async function frontOf({ folder, plan, loss, technology }: FrontOptions):
   const ordered = points.toSorted((a, b) => costOf(a) - costOf(b) || b.accuracy.mean - a.accuracy.mean);
   const placed = priced.map((point) => ({
     name: point.name,
+    task: point.task,
     kind,
     power: costOf(point),
     accuracy: point.accuracy.mean,
@@ -122,7 +135,13 @@ export async function frontOf({ folder, plan, loss, technology }: FrontOptions):
     ...{ format: 'tram-front', version: 1, folder, kind },
     library: isSynthesised ? (await technology!.reference()).library : null,
     points: ordered.map((point) => ({ ...point, isOnFront: best.has(point.name) })),
-    ...{ answer: { loss, point: works[0]?.name ?? null }, failed, open },
+    loss,
+    answers: [...new Set(ordered.map(({ task }) => task))].map((task) => ({
+      task,
+      point: works.find((one) => one.task === task)?.name ?? null,
+    })),
+    ...{ failed, open },
+    missingRivals: [...new Set(rivals.map(({ point }) => point))].filter((point) => !done.has(point)),
   };
 }
 
@@ -130,6 +149,7 @@ export async function frontOf({ folder, plan, loss, technology }: FrontOptions):
 interface Ended {
   readonly trial: Trial;
   readonly summary: RunSummary;
+  readonly task: string;
   readonly synthesised: number | undefined;
 }
 
@@ -142,7 +162,7 @@ function synthesise(run: string, { layers }: RunSummary, technology: Technology)
 }
 
 function pointOf(name: string, runs: readonly Ended[]): Unmarked {
-  const { trial, summary } = runs[0]!;
+  const { trial, summary, task } = runs[0]!;
   const summaries = runs.map((run) => run.summary);
   const last = (one: RunSummary, of: (stage: StageResult) => number | undefined) => {
     const stage = one.stages.findLast((result) => of(result) !== undefined);
@@ -159,6 +179,7 @@ function pointOf(name: string, runs: readonly Ended[]): Unmarked {
   const kind = kindOf(trial);
   return {
     ...{ name, kind, isRival: trial.kind === 'rival', model, data, weightBits, activationBits },
+    ...{ task, approximateShare: 1 - summary.exactShare },
     options: withoutSeed(summary.options),
     trials: runs.map((run) => run.trial.name),
     seeds: summaries.map(({ seed }) => seed),
