@@ -1,6 +1,7 @@
 // What a sweep came to as text: a row for each point, the front marked, and what is to be read from it.
 
 import type { Spread, SweepPoint, SweepReport } from '../flow/sweep/front.ts';
+import { cellsTitle } from '../report/front.ts';
 import { fixed, percent, type Style, wrapped } from './style.ts';
 import { fittingTable, type RankedColumn } from './tables.ts';
 
@@ -15,6 +16,7 @@ export function sweepText(report: SweepReport, style: Style, width = Number.POSI
   ];
   if (lost.length > 0) sections.push([style.red('without a result:'), ...lost].join('\n'));
   sections.push(wrapped(verdict(report), width));
+  if (points.length === 0) return sections.join('\n\n');
   sections.push(
     style.dim(
       legend(report)
@@ -61,7 +63,7 @@ function tableOf({ points, kind }: SweepReport, style: Style, width: number): st
   return fittingTable(points, columns, style, width);
 }
 
-function verdict({ points, answers, loss, kind }: SweepReport): string {
+function verdict({ points, answers, loss, kind, missingRivals }: SweepReport): string {
   const lines: string[] = [];
   const limit = `${(100 * loss).toFixed(2)} points`;
   const several = answers.length > 1;
@@ -80,33 +82,41 @@ function verdict({ points, answers, loss, kind }: SweepReport): string {
   const isAlone = !points.some(
     ({ kind, weightBits, activationBits }) => kind === 'exact' && weightBits * activationBits < 64,
   );
-  if (points.length > 0 && isAlone) {
+  if (points.length > 0 && isAlone && missingRivals.length === 0) {
     lines.push('No exact multiplier of fewer bits is among the points; --rivals 4x5,3x4 in a new sweep adds them.');
   }
-  if (!isAlone) lines.push(...judged(points, kind));
+  if (missingRivals.length > 0) {
+    lines.push(`Without a result yet: the rivals ${missingRivals.join(', ')}; what they match is not known.`);
+  }
+  if (!isAlone) lines.push(...judged(points, kind, loss));
   const unlucky = points.filter(({ seeds }) => seeds.length < 2).length;
   if (unlucky > 0) lines.push('A point with one seed says little: tenths of a point are within its chance.');
   return lines.join(' ') || 'Nothing is done yet.';
 }
 
-/** Where a structure pays, and where an exact multiplier of the same training does as well at no more power. */
-function judged(points: readonly SweepPoint[], kind: SweepReport['kind']): string[] {
+/**
+ * Where a structure pays, and where an exact multiplier of the same training does as well at no more power. What has
+ * lost too much is no answer, whatever it is cheaper than.
+ */
+function judged(points: readonly SweepPoint[], kind: SweepReport['kind'], loss: number): string[] {
   const priced = points.flatMap((point) => {
     const power = point.power[kind]?.mean;
     return power === undefined ? [] : [{ point, power, accuracy: point.accuracy.mean }];
   });
   const exact = priced.filter(({ point }) => point.kind === 'exact');
-  const others = priced.filter(({ point }) => point.kind !== 'exact');
+  const all = priced.filter(({ point }) => point.kind !== 'exact');
+  const others = all.filter(({ point, accuracy }) => accuracy >= point.floatAccuracy.mean - loss);
   const beaten = others.filter((one) =>
     exact.some(
       (rival) => rival.point.task === one.point.task && rival.power <= one.power && rival.accuracy >= one.accuracy,
     ),
   );
-  if (others.length === 0) return [];
+  if (all.length === 0) return [];
+  if (others.length === 0) return ['Every multiplier that is not exact loses more than that.'];
   const rest = others.filter((one) => !beaten.includes(one)).map(({ point }) => point.name);
   const pays = rest.length === 0 ? '' : ` Not matched: ${rest.join(', ')}.`;
   return [
-    `Matched by an exact multiplier with the same training, no dearer and no less accurate: ${beaten.length} of ${others.length}.${pays}`,
+    `Matched by an exact multiplier with the same training, no dearer and no less accurate: ${beaten.length} of the ${others.length} others that lose no more than that.${pays}`,
   ];
 }
 
@@ -120,6 +130,6 @@ function legend({ points, answers, library }: SweepReport): string[] {
           'networks, data and parts of a network that are approximated have fronts of their own; share: of the multiplications, whose power it is',
         ]
       : []),
-    ...(library === null ? [] : [`synthesised: power in ${library}, 1 = the exact 8×8 array`]),
+    ...(library === null ? [] : [`synthesised: power in ${cellsTitle(library)}, 1 = the exact 8×8 array`]),
   ];
 }

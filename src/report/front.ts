@@ -6,6 +6,9 @@
 
 import { invariant } from '../tensor/errors.ts';
 
+/** A library by the name that a person knows it by. */
+export const cellsTitle = (library: string): string => (library === 'unit_gate' ? 'the built-in unit gates' : library);
+
 export const powerKinds = ['modelled', 'gates', 'synthesised'] as const;
 export type PowerKind = (typeof powerKinds)[number];
 

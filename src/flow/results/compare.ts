@@ -3,6 +3,7 @@
 // stands for all three, and the names are in the result so that a reader sees it.
 
 import { resolve, sep } from 'node:path';
+import type { PowerModelName } from '../../multiplier/power-model.ts';
 import { type PowerKind, powerKinds } from '../../report/front.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { sha256 } from '../../tensor/files.ts';
@@ -12,11 +13,12 @@ import type { Technology } from '../../workbench/synthesised-power.ts';
 import { synthesisedExact, synthesisedNetwork } from '../multipliers/synthesised.ts';
 import { widthName } from '../multipliers/widths.ts';
 import { requireIntact } from '../run/integrity.ts';
-import { type MultiplierRecord, readManifest, stageResultOf } from '../run/manifest.ts';
+import { type MultiplierRecord, readManifest } from '../run/manifest.ts';
 import type { StageResult } from '../run/stages.ts';
 import { approximateShare } from '../settings/layers.ts';
 import { phasesOf } from '../settings/phases.ts';
 import { type Rival, type Rivals, readRivals } from './rivals.ts';
+import { stagesOf } from './stages.ts';
 import { taskOf } from './task.ts';
 
 /**
@@ -53,7 +55,9 @@ export interface ComparedRun {
   readonly powerTarget?: number;
   readonly maxLoss?: number;
   readonly stages: readonly StageResult[];
-  /** The last stage with the analytic power of θ. */
+  /** What the powers of its stages are by. */
+  readonly powerModel: PowerModelName;
+  /** The last stage with modelled power of θ. */
   readonly power?: StageResult & { readonly power: number };
   /** The last stage with a netlist of known gate cost. */
   readonly gateCost?: StageResult & { readonly gateCost: number };
@@ -155,7 +159,7 @@ export function distinctEnds(folders: readonly string[]): string[] {
 function readRun(folder: string): Omit<ComparedRun, 'label'> {
   const { configuration, phases: done, inputs } = readManifest(folder);
   requireIntact(folder, done);
-  const stages = phasesOf(configuration).flatMap((phase) => (done[phase]?.stages ?? []).map(stageResultOf));
+  const stages = stagesOf({ configuration, phases: done });
   const { multiplier } = configuration.map;
   const { lambda, power, maxLoss } = configuration.explore;
   // Of a run with a given multiplier the model of θ says nothing.
@@ -185,6 +189,7 @@ function readRun(folder: string): Omit<ComparedRun, 'label'> {
     approximateShare: approximateShare(configuration, inputs),
     ...given({ lambda, powerTarget: power, maxLoss }),
     ...(multiplier === undefined ? {} : { multiplier }),
+    powerModel: configuration.explore.powerModel,
     stages,
     ...(measured ? { power: measured } : {}),
     ...(gateCost ? { gateCost } : {}),

@@ -85,6 +85,8 @@ export interface SweepReport {
   readonly failed: readonly FailedTrial[];
   /** Trials that are neither done nor failed. */
   readonly open: readonly string[];
+  /** Points of rivals of which no trial is done. */
+  readonly missingRivals: readonly string[];
 }
 
 export interface FrontOptions {
@@ -114,6 +116,7 @@ export async function frontOf({ folder, plan, loss, technology }: FrontOptions):
       done.set(trial.point, [...(done.get(trial.point) ?? []), { trial, summary, task, synthesised }]);
     }
   }
+  const rivals = plan.trials.filter((trial) => trial.kind === 'rival');
   const points = [...done].map(([name, runs]) => pointOf(name, runs));
   const priced = points.filter(({ power }) => power.gates);
   const isSynthesised = priced.length > 0 && priced.every(({ power }) => power.synthesised);
@@ -139,6 +142,7 @@ export async function frontOf({ folder, plan, loss, technology }: FrontOptions):
       point: works.find((one) => one.task === task)?.name ?? null,
     })),
     ...{ failed, open },
+    missingRivals: [...new Set(rivals.map(({ point }) => point))].filter((point) => !done.has(point)),
   };
 }
 

@@ -122,7 +122,10 @@ interface Draft {
   readonly kind: Trial['kind'];
 }
 
-/** The trials of a plan, those of the first seed first; a UserError where there is none, or one that is no run. */
+/**
+ * The trials of a plan, those of the first seed first, rivals before the others; a UserError where there is none, or
+ * one that is no run.
+ */
 export function trialsOf({ settings: common = {}, over = [], trials = [], rivals = [] }: GridInput): readonly Trial[] {
   for (const { name, values } of over) {
     if (values.length === 0) throw new UserError(`the sweep is empty: ${name} has no value`);
@@ -293,7 +296,10 @@ function distinct(all: readonly (Trial & { readonly key: string })[]): Trial[] {
   return trials;
 }
 
-/** All points with the first seed, then with the second: what is there when the time is over is the whole front. */
+/**
+ * All points with the first seed, then with the second: what is there when the time is over is the whole front. Rivals
+ * come before what has to beat them; they take less time, too.
+ */
 function inOrderOfSeeds(trials: readonly Trial[]): Trial[] {
   const seen = new Map<string, number>();
   const round = new Map(
@@ -303,5 +309,6 @@ function inOrderOfSeeds(trials: readonly Trial[]): Trial[] {
       return [name, before];
     }),
   );
-  return trials.toSorted((a, b) => round.get(a.name)! - round.get(b.name)!);
+  const isTrial = ({ kind }: Trial) => Number(kind !== 'rival');
+  return trials.toSorted((a, b) => round.get(a.name)! - round.get(b.name)! || isTrial(a) - isTrial(b));
 }

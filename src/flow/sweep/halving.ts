@@ -1,6 +1,6 @@
-// Successive halving on two measures: of the points of a task that have come to a rung, those stay that no other
-// beats in both accuracy and cost, and of the rest the better ones until half of all are left. A decision is a
-// function of what stands at the rung, so that every process comes to the same one.
+// Successive halving on two measures: of the points of a task that have come to a rung, those stay that no other beats
+// in both accuracy and cost, and of the rest the better ones until half of all are left. A decision is a function of
+// what stands at the rung, so that every process comes to the same one.
 
 import { type ConfigurationInput, parseConfiguration } from '../settings/config.ts';
 

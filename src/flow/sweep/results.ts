@@ -91,7 +91,7 @@ const drawable = ({ points, kind }: SweepReport): readonly SweepPoint[] => point
 
 /** Accuracy over the power that the front is over, means over seeds with their intervals. */
 export function frontPicture(report: SweepReport): Promise<string> {
-  const { kind, library } = report;
+  const { kind, library, loss } = report;
   const several = new Set(drawable(report).map(({ task }) => task)).size > 1;
   const points = drawable(report).map((one): FrontPoint => {
     const power = one.power[kind]!;
@@ -108,7 +108,11 @@ export function frontPicture(report: SweepReport): Promise<string> {
   const float = Math.max(...drawable(report).map(({ floatAccuracy }) => floatAccuracy.mean));
   const network = several ? 'best float network' : 'float network';
   return frontSvg(points, {
-    caption: `means over seeds; dashed: nothing cheaper is as accurate; ${network} ${percent(float)}`,
+    caption: [
+      ...(points.some(({ n = 1 }) => n > 1) ? ['means over seeds with 95 % intervals'] : []),
+      `dashed: nothing cheaper is as accurate; ${network} ${percent(float)}`,
+    ].join('; '),
+    ...(several ? {} : { goal: { accuracy: float - loss, label: `float network − ${(100 * loss).toFixed(2)}` } }),
     ...(kind === 'synthesised' && library !== null ? { technology: library } : {}),
   });
 }
