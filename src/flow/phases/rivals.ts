@@ -112,8 +112,8 @@ async function synthesise(context: RunContext, measured: readonly Rival[]) {
     if (own === undefined) return undefined;
     const rivals: Rival[] = [];
     for (const rival of measured)
-      rivals.push({ ...rival, synthesised: await synthesisedExact(rival.bits, technology) });
-    const exact = await synthesisedExact(configuration.bits, technology);
+      rivals.push({ ...rival, synthesised: (await synthesisedExact(rival.bits, technology)).relative.power });
+    const exact = (await synthesisedExact(configuration.bits, technology)).relative.power;
     const { library } = await technology.reference();
     return { rivals, own: { library, own, exact } };
   } catch (error) {
