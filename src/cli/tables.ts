@@ -19,7 +19,7 @@ import {
 } from '../flow/results/summary.ts';
 import { type ThetaOf, thetaCell, thetaCellNote, thetaLines } from '../flow/results/theta-text.ts';
 import { type Stage, stageTitles } from '../flow/run/stages.ts';
-import { front, type PowerKind } from '../report/front.ts';
+import { cellsTitle, front, type PowerKind } from '../report/front.ts';
 import { fixed, grouped, percent, type Style, shellWord, significant, wrapped } from './style.ts';
 
 /** Lines without a final newline; prose is wrapped to `width` columns. */
@@ -259,7 +259,9 @@ function modelledNote(runs: readonly ComparedRun[]): string {
 function kindsNote(runs: readonly ComparedRun[], kind: PowerKind | undefined): string {
   const libraries = [...new Set(runs.flatMap(({ synthesised }) => synthesised?.library ?? []))];
   const synthesised =
-    libraries.length === 0 ? [] : [`synthesised: power in ${libraries.join(', ')}, 1 = the exact 8×8 array`];
+    libraries.length === 0
+      ? []
+      : [`synthesised: power in ${libraries.map(cellsTitle).join(', ')}, 1 = the exact 8×8 array`];
   const mark = kind === undefined ? [] : [`●: nothing here is cheaper (${kindNames[kind]}) and as accurate`];
   return [modelledNote(runs), gateCostNote, ...synthesised, ...mark].join('; ');
 }

@@ -1,6 +1,6 @@
 // Several runs side by side: what each came to and at what power or gate cost, from their manifests alone. Accuracies
-// are comparable where the data and the model are the same; the names of both are in the result so that a reader sees
-// it.
+// are comparable where the data and the model are the same, power where it is that of the same layers; a run's task
+// stands for all three, and the names are in the result so that a reader sees it.
 
 import { resolve, sep } from 'node:path';
 import type { PowerModelName } from '../../multiplier/power-model.ts';
@@ -19,6 +19,7 @@ import { approximateShare } from '../settings/layers.ts';
 import { phasesOf } from '../settings/phases.ts';
 import { type Rival, type Rivals, readRivals } from './rivals.ts';
 import { stagesOf } from './stages.ts';
+import { taskOf } from './task.ts';
 
 /**
  * Errors of a run's multipliers over all operand pairs: means over the multiplications, and the largest distance of
@@ -39,7 +40,7 @@ export interface ComparedRun {
   readonly data: string;
   readonly model: string;
   readonly seed: number;
-  /** The same for runs that differ in their seed at most: hashes of the data and the model, and of all settings. */
+  /** The same for runs that differ in their seed at most: that of taskOf, and a hash of all settings. */
   readonly task: string;
   readonly settings: string;
   readonly weightBits: number;
@@ -136,7 +137,7 @@ async function synthesisOf(
   const power = done.map && (await synthesisedNetwork(folder, done.map, macs, technology));
   const exact: Record<string, number> = {};
   for (const bits of [{ weights, activations }, ...rivals.map((rival) => rival.bits)]) {
-    exact[widthName(bits)] = await synthesisedExact(bits, technology);
+    exact[widthName(bits)] = (await synthesisedExact(bits, technology)).relative.power;
   }
   return { library: (await technology.reference()).library, power: power ?? null, exact };
 }
@@ -181,7 +182,7 @@ function readRun(folder: string): Omit<ComparedRun, 'label'> {
     data: configuration.data,
     model: configuration.model,
     seed,
-    task: sha256(JSON.stringify([inputs.data.sha256, configuration.model, inputs.model?.sha256])),
+    task: taskOf({ configuration, inputs }),
     settings: sha256(JSON.stringify(settings)),
     weightBits: configuration.bits.weights,
     activationBits: configuration.bits.activations,

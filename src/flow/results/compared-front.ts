@@ -1,7 +1,8 @@
 // Runs and their rivals as points over one kind of power, and what follows from them: means over runs that differ in
 // their seed alone, which of them are dominated and by what, and the picture.
 // Rivals are the exact multipliers of each width that a run quantised to, those of fewer bits that a run measured
-// (`--rivals`), and whatever the caller adds. Only runs of the same data and model are compared.
+// (`--rivals`), and whatever the caller adds. Only runs of one task are compared: the same data, model and
+// approximated layers.
 
 import { powerModelTitles } from '../../multiplier/power-model.ts';
 import { dominators, type FrontPoint, type FrontSeries, type PowerKind } from '../../report/front.ts';
@@ -118,8 +119,8 @@ export interface Judged {
 export function judge(points: readonly ComparedPoint[], more: readonly FrontPoint[] = []): Judged[] {
   return points.flatMap((point) => {
     if (point.runs.length === 0) return [];
-    const others: readonly FrontPoint[] = [...points.filter(({ task }) => task === point.task), ...more];
-    const [by] = dominators(point, others);
+    const others = more.map((one): FrontPoint => ({ ...one, task: point.task }));
+    const [by] = dominators<FrontPoint>(point, [...points, ...others]);
     return [by ? { point, by } : { point }];
   });
 }
@@ -141,6 +142,9 @@ export async function comparedPicture(
   const library = runs.find(({ synthesised }) => synthesised)?.synthesised?.library;
   const models = [...new Set(runs.map(({ powerModel }) => powerModelTitles[powerModel]))].join(' or ');
   const technology = { modelled: models, gates: undefined, synthesised: library }[kind];
-  const points = [...comparedPoints(runs, kind), ...more];
+  const own = comparedPoints(runs, kind);
+  const tasks = new Set(own.map(({ task }) => task));
+  // Rivals of several tasks would be points of each; they stand apart then.
+  const points = [...own, ...more.map((one) => (tasks.size === 1 ? { ...one, task: own[0]!.task } : one))];
   return { kind, missing, svg: await frontSvg(points, technology === undefined ? {} : { technology }) };
 }

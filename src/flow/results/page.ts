@@ -6,7 +6,7 @@ import { relative } from 'node:path';
 import { CELL_COST } from '../../multiplier/power.ts';
 import type { PowerModelName } from '../../multiplier/power-model.ts';
 import { REFERENCE_GATES } from '../../netlist/structure.ts';
-import { front } from '../../report/front.ts';
+import { cellsTitle, front } from '../../report/front.ts';
 import type { Block, Figure, Section } from '../../report/page.ts';
 import { runPageHtml } from '../../report/page.ts';
 import { given } from '../../tensor/given.ts';
@@ -126,7 +126,7 @@ function rivalBlocks({ front: own }: RunSummary): Block[] {
     fixed(point.power, 4),
     best.has(point) ? '●' : '',
   ]);
-  const library = own.library === undefined ? '' : ` in ${own.library}`;
+  const library = own.library === undefined ? '' : ` in ${cellsTitle(own.library)}`;
   return [
     table(['Multiplier', numeric('Accuracy'), numeric(`Relative ${kindNames[own.kind]}`), 'Front'], rows),
     note(
