@@ -26,7 +26,11 @@ function foldersOf(file: string): string[] {
 }
 
 /** What a run folder and a data set hold, the published program's, and files of a reader's own. */
-const elsewhere = ['figures/', 'lib/', 'runs/', 'checkpoints/', 'val/', 'main_qat.py', 'mynet.mjs', './mynet.mjs'];
+const elsewhere = [
+  ...['figures/', 'lib/', 'runs/', 'checkpoints/', 'val/', 'main_qat.py', 'mynet.mjs', './mynet.mjs'],
+  // Of a sweep.
+  ...['best/', 'trials/', 'trials/NAME/', 'shared/', 'shared/PHASE-HASH/'],
+];
 
 const SOURCE = /[\w./-]*\w\.(?:tsx?|mjs|cuh?|py|md)\b/g;
 

@@ -23,6 +23,7 @@ const summary: RunSummary = {
   seed: 1,
   weightBits: 8,
   activationBits: 8,
+  powerModel: 'analytic',
   thetaOf: { weightBits: 8, activationBits: 8, grain: 'column', columns: 4 },
   stages: [
     { stage: 'float', accuracy: 0.975, loss: 0.1 },

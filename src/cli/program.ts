@@ -36,7 +36,7 @@ export const commandEntries: readonly CommandEntry[] = [
   {
     name: 'sweep',
     term: 'sweep SWEEP',
-    summary: 'many settings in one folder, and the front of accuracy over power',
+    summary: 'the cheapest multiplier that works; the front of many settings',
     group: whole,
     load: async () => (await import('./commands/sweep.ts')).defineSweep,
   },
@@ -198,6 +198,7 @@ const EXAMPLES = `
 Examples:
   tram run                                   digits, a small network, 8 bits
   tram run --data cifar10:data/cifar --model resnet20 --lambda 0.5
+  tram sweep runs/cheapest --cheapest        the cheapest multiplier at which the network still works
   tram map --bits 8 --theta 1,1,1,1,0.5,0.2  a multiplier without any network
   tram simulate multiplier.blif              the error of any multiplier netlist
   tram run --help                            every option, with default and valid values

@@ -20,6 +20,8 @@ const point = (
     isRival: kind === 'exact',
     model: 'resnet8',
     data: 'digits',
+    task: 'resnet8 on digits',
+    approximateShare: 1,
     weightBits: bits,
     activationBits: bits,
   },
@@ -33,7 +35,14 @@ const textOf = (points: readonly SweepPoint[], more: Partial<SweepReport> = {}) 
     sweepText(
       {
         ...{ format: 'tram-front', version: 1, folder: 's', kind: 'gates', library: null, points },
-        ...{ answer: { loss: 0.005, point: null }, failed: [], open: [], ...more },
+        ...{
+          loss: 0.005,
+          answers: [{ task: 'resnet8 on digits', point: null }],
+          failed: [],
+          open: [],
+          missingRivals: [],
+          ...more,
+        },
       },
       styleFor(process.stdout, false),
     ),
@@ -43,13 +52,26 @@ const exact = point('exact4x4', 'exact', 4, of(0.895, 0.0021), 0.21, true);
 
 test('a point has mean and interval, and what an exact multiplier matches is told', () => {
   const worse = point('a', 'trained', 8, of(0.895), 0.3);
-  const better = point('b', 'trained', 4, of(0.88), 0.2, true);
-  const text = textOf([better, exact, worse], { answer: { loss: 0.005, point: 'exact4x4' } });
+  const better = point('b', 'trained', 4, of(0.896), 0.2, true);
+  const guessing = point('c', 'trained', 3, of(0.1), 0.1, true);
+  const text = textOf([guessing, better, exact, worse], {
+    answers: [{ task: 'resnet8 on digits', point: 'exact4x4' }],
+  });
   expect(text).toMatch(/^● +exact4x4 +4×4 +– +0\.210 +89\.50 ± 0\.21 % +0\.50 +3$/m);
   expect(text).toContain(
     'The cheapest within 0.50 points of the float network: exact4x4, 89.50 ± 0.21 % at gate cost 0.210.',
   );
-  expect(text).toContain('no dearer and no less accurate: 1 of 2. Not matched: b.');
+  expect(text).toContain(
+    'no dearer and no less accurate: 1 of the 2 others that lose no more than that. Not matched: b.',
+  );
+});
+
+test('while rivals are missing nothing is said to be unmatched by them', () => {
+  const text = textOf([exact, point('b', 'trained', 4, of(0.896), 0.2, true)], { missingRivals: ['exact3x3'] });
+  expect(text).toContain('Without a result yet: the rivals exact3x3; what they match is not known.');
+  expect(textOf([exact, point('c', 'trained', 3, of(0.1), 0.1, true)])).toContain(
+    'Every multiplier that is not exact loses more than that.',
+  );
 });
 
 test('without rivals of fewer bits it says so, and failures have their reasons', () => {
@@ -60,5 +82,18 @@ test('without rivals of fewer bits it says so, and failures have their reasons',
   expect(text).toContain('No exact multiplier of fewer bits is among the points');
   expect(text).toContain('No point is within 0.50 points of its float network.');
   expect(text).toContain('  c (failed): the loss is no number\n  not done: d');
-  expect(textOf([])).toContain('Nothing is done yet.');
+  expect(textOf([], { answers: [] })).toBe('Nothing is done yet.');
+});
+
+test('another network, or another part of one, has an answer of its own and matches nothing', () => {
+  const small = { ...point('small', 'trained', 4, of(0.896), 0.3, true), task: 'half', approximateShare: 0.5 };
+  const answers = [
+    { task: 'resnet8 on digits', point: 'exact4x4' },
+    { task: 'half', point: 'small' },
+  ];
+  const text = textOf([exact, small], { answers });
+  expect(text).toContain('of the float network resnet8 on digits (100.0 % approximated): exact4x4,');
+  expect(text).toContain('of the float network resnet8 on digits (50.0 % approximated): small,');
+  expect(text).toContain('no less accurate: 0 of the 1 others that lose no more than that. Not matched: small.');
+  expect(text).toMatch(/^● +small +50\.0 %/m);
 });

@@ -5,7 +5,16 @@ import { comparisonText } from './tables.ts';
 
 test('a comparison says what its costs are those of, and of which runs where these differ', () => {
   const run = (label: string, approximateShare: number): ComparedRun => ({
-    ...{ folder: label, label, data: 'digits', model: 'resnet8', weightBits: 8, activationBits: 8, lambda: 1 },
+    ...{
+      folder: label,
+      label,
+      data: 'digits',
+      model: 'resnet8',
+      weightBits: 8,
+      activationBits: 8,
+      lambda: 1,
+      powerModel: 'analytic',
+    },
     ...{
       seed: 1,
       task: 'digits',

@@ -9,15 +9,17 @@ import type { ComparedGroup, Judged } from '../flow/results/compared-front.ts';
 import { kindNames, type RunFront, rivalName } from '../flow/results/rivals.ts';
 import {
   describeExactLayers,
+  gateCostNote,
   type MultiplierSummary,
   measuresNote,
+  powerModelTitles,
   proofOf,
   type RunFile,
   type RunSummary,
 } from '../flow/results/summary.ts';
 import { type ThetaOf, thetaCell, thetaCellNote, thetaLines } from '../flow/results/theta-text.ts';
 import { type Stage, stageTitles } from '../flow/run/stages.ts';
-import { front, type PowerKind } from '../report/front.ts';
+import { cellsTitle, front, type PowerKind } from '../report/front.ts';
 import { fixed, grouped, percent, type Style, shellWord, significant, wrapped } from './style.ts';
 
 /** Lines without a final newline; prose is wrapped to `width` columns. */
@@ -40,13 +42,13 @@ export function summaryText(summary: RunSummary, style: Style, width = Number.PO
 
 const cost = (value: number | null | undefined) => (value === undefined || value === null ? '–' : fixed(value, 4));
 
-function stagesTable({ stages }: RunSummary, style: Style, width: number): string {
+function stagesTable({ stages, powerModel }: RunSummary, style: Style, width: number): string {
   const heads = ['stage', 'accuracy', 'loss', 'power', 'gate cost'];
   const table = plainTable(heads, style, ['left', ...heads.slice(1).map(() => 'right' as const)]);
   for (const { stage, accuracy, loss, power, gateCost } of stages) {
     table.push([stageTitles[stage], percent(accuracy), fixed(loss, 4), cost(power), cost(gateCost)]);
   }
-  return `${tableText(table)}\n${style.dim(wrapped(measuresNote, width))}`;
+  return `${tableText(table)}\n${style.dim(wrapped(measuresNote(powerModel), width))}`;
 }
 
 /** What any number of multipliers costs. */
@@ -242,13 +244,26 @@ export function comparisonText(
   return sections.join('\n\n');
 }
 
+/** What modelled power is by; where runs have several models, which have which. */
+function modelledNote(runs: readonly ComparedRun[]): string {
+  const models = [...new Set(runs.flatMap(({ power, powerModel }) => (power ? [powerModel] : [])))];
+  const named = models.map((model) => {
+    const those = runs.filter(({ power, powerModel }) => power && powerModel === model).map(({ label }) => label);
+    return models.length > 1 ? `${powerModelTitles[model]} (${those.join(', ')})` : powerModelTitles[model];
+  });
+  const apart = models.length > 1 ? '; powers by different models are not compared' : '';
+  return `modelled: ${named.join(', ') || 'power of θ'}, 1 = the exact 8×8 array${apart}`;
+}
+
 /** What the columns of power are, and the mark. */
 function kindsNote(runs: readonly ComparedRun[], kind: PowerKind | undefined): string {
   const libraries = [...new Set(runs.flatMap(({ synthesised }) => synthesised?.library ?? []))];
   const synthesised =
-    libraries.length === 0 ? [] : [`synthesised: power in ${libraries.join(', ')}, 1 = the exact 8×8 array`];
+    libraries.length === 0
+      ? []
+      : [`synthesised: power in ${libraries.map(cellsTitle).join(', ')}, 1 = the exact 8×8 array`];
   const mark = kind === undefined ? [] : [`●: nothing here is cheaper (${kindNames[kind]}) and as accurate`];
-  return [measuresNote, ...synthesised, ...mark].join('; ');
+  return [modelledNote(runs), gateCostNote, ...synthesised, ...mark].join('; ');
 }
 
 /** Means with 95 % intervals of runs that differ in their seed alone; empty where there are none. */

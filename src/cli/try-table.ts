@@ -3,6 +3,7 @@
 
 import { kindOf, powerOf } from '../flow/try/picture.ts';
 import { lastResult, lastTreatment, type TriedMultiplier, type TryReport } from '../flow/try/report.ts';
+import { cellsTitle } from '../report/front.ts';
 import { fixed, percent, type Style, significant, wrapped } from './style.ts';
 import { fittingTable, type RankedColumn } from './tables.ts';
 
@@ -45,7 +46,9 @@ function legendOf(report: TryReport): string {
       ? ['first: operand of the file that comes first, measured both ways where that matters (✓ the better)']
       : []),
     'gates: unit gates, 1 = the cheapest exact 8×8 multiplier; ER, MED, mean: errors over all operand pairs, here: MED over the operands of this network',
-    ...(report.library === undefined ? [] : [`power: synthesised in ${report.library}, 1 = the exact 8×8 array`]),
+    ...(report.library === undefined
+      ? []
+      : [`power: synthesised in ${cellsTitle(report.library)}, 1 = the exact 8×8 array`]),
     `as it is → folded (mean error taken out of the biases) → re-estimated (batch norm’s statistics over ${images} training images)${retrained}`,
   ].join('\n');
 }

@@ -18,6 +18,12 @@ import type { OperandWidths } from './widths.ts';
 
 export const powerModelNames = ['analytic', 'fitted', 'asap7'] as const;
 export type PowerModelName = (typeof powerModelNames)[number];
+/** What powers by each model are of, in words. */
+export const powerModelTitles: Readonly<Record<PowerModelName, string>> = {
+  analytic: 'analytic model of θ',
+  fitted: 'model of θ fitted to synthesis with the built-in cells',
+  asap7: 'model of θ fitted to synthesis with ASAP7',
+};
 export type FittedModelName = Exclude<PowerModelName, 'analytic'>;
 
 /** Coefficients of a fitted model; costs are relative to the power of the exact 8×8 array multiplier. */

@@ -1,7 +1,11 @@
 // The gate cost that multipliers are compared by: unit gates relative to the best exact 8×8 multiplier that is known
 // here, so that no exact multiplier costs less than 1 and operands of fewer bits stand where they belong on the axis.
+// What costs as much as an exact multiplier and is none has no use.
 
+import { exactTable, firstDifference, type ProductTable } from '../multiplier/table.ts';
+import type { OperandWidths } from '../multiplier/widths.ts';
 import { generate, generators } from './generators/registry.ts';
+import type { Network } from './network.ts';
 import { REFERENCE_GATES, unitGateCost } from './structure.ts';
 
 /** The cheapest exact multiplier of some widths among the generators. */
@@ -15,20 +19,52 @@ export interface CheapestExact {
   readonly gateCost: number;
 }
 
-const known = new Map<string, CheapestExact>();
+interface BuiltExact extends CheapestExact {
+  readonly network: Network;
+}
 
-/** Builds every exact generator at these widths (2 … 8 bits take milliseconds) and returns the cheapest; remembered. */
-export function cheapestExact(weightBits: number, activationBits: number): CheapestExact {
+const known = new Map<string, readonly BuiltExact[]>();
+
+/** Every exact generator at these widths (2 … 8 bits take milliseconds); remembered. */
+function allExact({ weightBits, activationBits }: OperandWidths): readonly BuiltExact[] {
   const key = `${weightBits}x${activationBits}`;
   const found = known.get(key);
   if (found) return found;
-  const costs = Object.entries(generators)
+  const built = Object.entries(generators)
     .filter(([, { exact }]) => exact)
     .map(([kind, { signed }]) => {
-      const unitGates = unitGateCost(generate(kind, { weightBits, activationBits }).network);
-      return { kind, signed, unitGates, gateCost: unitGates / REFERENCE_GATES };
+      const { network } = generate(kind, { weightBits, activationBits });
+      const unitGates = unitGateCost(network);
+      return { kind, signed, unitGates, gateCost: unitGates / REFERENCE_GATES, network };
     });
-  const cheapest = costs.reduce((best, cost) => (cost.unitGates < best.unitGates ? cost : best));
-  known.set(key, cheapest);
+  known.set(key, built);
+  return built;
+}
+
+const cheapestOf = (all: readonly BuiltExact[]): BuiltExact =>
+  all.reduce((best, one) => (one.unitGates < best.unitGates ? one : best));
+
+/** The cheapest exact multiplier, signed or not. */
+export function cheapestExact(weightBits: number, activationBits: number): CheapestExact {
+  const { network: _, ...cheapest } = cheapestOf(allExact({ weightBits, activationBits }));
   return cheapest;
+}
+
+/** The cheapest one of a signedness, with its netlist: what takes the place of another multiplier as it is. */
+export const cheapestExactFor = (widths: OperandWidths, signed: boolean): BuiltExact =>
+  cheapestOf(allExact(widths).filter((one) => one.signed === signed));
+
+/** The exact multiplier that a netlist costs as much as without being exact, or more than; undefined where none is. */
+export function dominatingExact(table: ProductTable, network: Network): CheapestExact | undefined {
+  const { weightBits, activationBits, signed } = table;
+  const { network: _, ...exact } = cheapestExactFor(table, signed);
+  const cost = unitGateCost(network);
+  if (cost < exact.unitGates) return undefined;
+  if (cost > exact.unitGates || firstDifference(table, exactTable(weightBits, activationBits, signed))) return exact;
+  return undefined;
+}
+
+/** In words, where an exact multiplier is no worse in either. */
+export function describeDominated(exact: CheapestExact): string {
+  return `the exact ${exact.kind} multiplier costs no more (gate cost ${exact.gateCost.toFixed(4)})`;
 }

@@ -1,4 +1,4 @@
-// Training curves: loss, accuracy and analytic power over the epochs of each phase, and the structure parameters θ over
+// Training curves: loss, accuracy and modelled power over the epochs of each phase, and the structure parameters θ over
 // time. Input are plain points, whatever wrote them; a metric that no point carries has no row.
 
 import { invariant } from '../tensor/errors.ts';
@@ -12,7 +12,7 @@ export interface CurvePoint {
   readonly loss?: number;
   /** Share of correctly classified images, 0 … 1. */
   readonly accuracy?: number;
-  /** Analytic power of the multipliers relative to exact 8×8 ones, 0 … 1. */
+  /** Modelled power of the multipliers relative to exact 8×8 ones, 0 … 1. */
   readonly power?: number;
 }
 

@@ -45,6 +45,22 @@ test('draws and names every point, its interval and the front, on one axis that 
 const tickOf = (svg: string, text: string) =>
   Number(new RegExp(`translate\\(([\\d.]+),[\\d.]+\\)"[^>]*>${text}</text>`).exec(svg)?.[1]);
 
+test('where a network still works is a line with its words, and built-in cells have a name for people', async () => {
+  const goal = { accuracy: 0.889, label: 'float network − 0.50' };
+  const svg = await frontSvg(points, { goal, technology: 'unit_gate' });
+  const plain = await frontSvg(points);
+  expect(marks(svg, 'rule mark')).toBe(marks(plain, 'rule mark') + 1);
+  expect(texts(svg)).toContain('float network − 0.50');
+  expect(texts(svg)).toContain('Synthesised power (exact 8×8 array = 1), the built-in unit gates');
+  // One that is outside the picture is not drawn at its edge.
+  expect(texts(await frontSvg(points, { goal: { ...goal, accuracy: 0.99 } }))).not.toContain('float network − 0.50');
+});
+
+test('each task has a front of its own', async () => {
+  const [a, b, c] = points;
+  expect(marks(await frontSvg([a!, b!, { ...c!, task: 'another network' }]), 'line mark')).toBe(2);
+});
+
 test('points of two kinds of power have no common picture', async () => {
   expect(() => frontSvg([...points, { ...points[0]!, kind: 'gates' }])).toThrow('beside');
 });

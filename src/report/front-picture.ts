@@ -1,10 +1,18 @@
 // Accuracy over power as a picture: one labelled point per multiplier, ours and its rivals, error bars over seeds, and
-// the front as a staircase (between two points nothing cheaper is known than the left one's accuracy).
+// the front as a staircase (between two points nothing cheaper is known than the left one's accuracy), one per task.
 // Invariant: one kind of power on the axis, which says it; the exact 8×8 multiplier stands at 1. Where powers differ by
 // more than a factor of LOGARITHMIC the axis is logarithmic, so that a factor is the same length everywhere.
 
 import { invariant } from '../tensor/errors.ts';
-import { type FrontPoint, type FrontSeries, front, frontSeries, type PowerKind, seriesTitles } from './front.ts';
+import {
+  cellsTitle,
+  type FrontPoint,
+  type FrontSeries,
+  front,
+  frontSeries,
+  type PowerKind,
+  seriesTitles,
+} from './front.ts';
 import { type Position, placeLabels } from './labels.ts';
 import { colours, figureWidth, fontSize, textWidth } from './theme.ts';
 import { renderSpec } from './vega.ts';
@@ -13,7 +21,7 @@ const LOGARITHMIC = 4;
 
 /** What is on the axis of each kind. */
 export const powerTitles: Readonly<Record<PowerKind, string>> = {
-  modelled: 'Modelled power (analytic model of θ; exact 8×8 array = 1)',
+  modelled: 'Modelled power (exact 8×8 array = 1)',
   gates: 'Gate cost of the netlist (cheapest exact 8×8 multiplier = 1)',
   synthesised: 'Synthesised power (exact 8×8 array = 1)',
 };
@@ -34,8 +42,10 @@ export interface FrontPictureOptions {
   readonly height?: number;
   /** A line above the picture. */
   readonly caption?: string;
-  /** Added to the axis' title, for example the library. */
+  /** Added to the axis' title: the library, by its own name, or the model of power. */
   readonly technology?: string;
+  /** An accuracy, 0 … 1, from which on a network works: a dotted line with these words, where it is in the picture. */
+  readonly goal?: { readonly accuracy: number; readonly label: string };
   /** Accuracies below, 0 … 1, are drawn at it and told in the label; by default some way under the better half. */
   readonly floor?: number;
 }
@@ -94,7 +104,7 @@ export function floorOf(accuracies: readonly number[]): number {
 export function frontSvg(points: readonly FrontPoint[], options: FrontPictureOptions = {}): Promise<string> {
   invariant(points.length > 0, 'a front without a point');
   const { kind } = points[0]!;
-  const { width = figureWidth - 100, height = 400, caption, technology } = options;
+  const { width = figureWidth - 100, height = 400, caption, technology, goal } = options;
   const { floor = floorOf(points.map(({ accuracy }) => accuracy)) } = options;
   const best = front(points);
   const shown = (accuracy: number) => 100 * Math.min(1, Math.max(accuracy, floor));
@@ -115,7 +125,13 @@ export function frontSvg(points: readonly FrontPoint[], options: FrontPictureOpt
   const labels = points.map(({ label, accuracy }) =>
     accuracy < floor ? `${label} ↓ ${(100 * accuracy).toFixed(1)} %` : label,
   );
-  const stairs = staircase(best, horizontal.domain[1]);
+  const tasks = [...new Set(best.map(({ task }) => task))];
+  const flights = tasks.map((task) =>
+    staircase(
+      best.filter((one) => one.task === task),
+      horizontal.domain[1],
+    ),
+  );
   const bars = points.flatMap(({ power, accuracy, powerSpread = 0, accuracySpread = 0 }) => [
     ...(accuracySpread > 0
       ? [{ from: [power, accuracy - accuracySpread], to: [power, accuracy + accuracySpread] } as const]
@@ -132,7 +148,7 @@ export function frontSvg(points: readonly FrontPoint[], options: FrontPictureOpt
   const placements = placeLabels(
     points.map(({ power, accuracy }, k) => ({ ...at(power, accuracy), label: labels[k]! })),
     [
-      stairs.map(({ power, accuracy }) => at(power, accuracy)),
+      ...flights.map((stairs) => stairs.map(({ power, accuracy }) => at(power, accuracy))),
       ...[...bars, ...raised].map(({ from, to }) => [at(...from), at(...to)]),
     ],
     width,
@@ -155,6 +171,8 @@ export function frontSvg(points: readonly FrontPoint[], options: FrontPictureOpt
       },
     ];
   });
+  const [lowest, highest] = vertical.domain;
+  const goals = goal && 100 * goal.accuracy > lowest && 100 * goal.accuracy < highest ? [goal] : [];
   const rules = (lines: readonly { from: readonly [number, number]; to: readonly [number, number] }[]) =>
     lines.map(({ from, to }) => ({
       ...{ power: Math.max(from[0], horizontal.domain[0]), accuracy: shown(from[1]) },
@@ -167,7 +185,7 @@ export function frontSvg(points: readonly FrontPoint[], options: FrontPictureOpt
     ...{ dx: placements[k]!.dx, dy: placements[k]!.dy, onFront: best.includes(point) },
   }));
   const drawn = frontSeries.filter((series) => points.some((point) => point.series === series));
-  const title = [powerTitles[kind], ...(technology === undefined ? [] : [technology])].join(', ');
+  const title = [powerTitles[kind], ...(technology === undefined ? [] : [cellsTitle(technology)])].join(', ');
   const x = {
     field: 'power',
     type: 'quantitative',
@@ -223,11 +241,24 @@ export function frontSvg(points: readonly FrontPoint[], options: FrontPictureOpt
     layer: [
       ...lines(ties, { color: colours.muted, strokeWidth: 0.5 }),
       ...lines(rules(raised), { color: colours.faint, strokeWidth: 1 }),
-      {
+      ...goals.flatMap(({ accuracy, label }) => {
+        const [power, toPower] = horizontal.domain;
+        const line = { power, accuracy: 100 * accuracy, toPower, toAccuracy: 100 * accuracy, label };
+        const words = { type: 'text', align: 'right', baseline: 'bottom', dx: -3, dy: -2, fontSize: fontSize.small };
+        return [
+          ...lines([line], { color: colours.green, strokeWidth: 1.2, strokeDash: [1, 3] }),
+          {
+            data: { values: [{ ...line, power: toPower }] },
+            mark: { ...words, color: colours.green },
+            encoding: { x, y, text: { field: 'label' } },
+          },
+        ];
+      }),
+      ...flights.map((stairs) => ({
         data: { values: stairs.map(({ power, accuracy }) => ({ power, accuracy: shown(accuracy) })) },
         mark: { type: 'line', color: colours.muted, strokeWidth: 1, strokeDash: [4, 3] },
         encoding: { x, y, order: { field: 'order' } },
-      },
+      })),
       ...lines(rules(bars), { color: colours.ink, strokeWidth: 1 }),
       {
         data: { values },

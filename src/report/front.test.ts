@@ -31,6 +31,14 @@ test('the front is by rising power, and a dominated point knows the best of thos
   expect(dominators(rivals[0]!, [ours])).toEqual([]);
 });
 
+test('points of different tasks are not compared', () => {
+  const [a, b] = [point('a', 0.3, 0.9), point('b', 0.4, 0.8)];
+  expect(labels(front([{ ...a, task: 'small' }, b]))).toEqual(['a', 'b']);
+  expect(dominators({ ...b, task: 'small' }, [a, { ...a, label: 'own', task: 'small' }])).toMatchObject([
+    { label: 'own' },
+  ]);
+});
+
 test('kinds of power are never compared', () => {
   expect(() => front([point('a', 0.3, 0.9), point('b', 0.4, 0.9, 'synthesised')])).toThrow(
     /synthesised power beside a gates/,

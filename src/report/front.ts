@@ -1,9 +1,13 @@
 // Accuracy over power, as data: the points of one picture, which of them are dominated, and the front of the rest.
 // Power has three kinds, all relative to the exact 8×8 multiplier whatever the operands' widths: modelled (what the
 // training sees), gates (unit gates of the netlist) and synthesised (area, delay and power in the cells of a library).
-// Invariant: points of different kinds are never compared; equal points do not dominate each other.
+// Invariant: points of different kinds are never compared, those of different tasks never dominate each other, nor do
+// equal points.
 
 import { invariant } from '../tensor/errors.ts';
+
+/** A library by the name that a person knows it by. */
+export const cellsTitle = (library: string): string => (library === 'unit_gate' ? 'the built-in unit gates' : library);
 
 export const powerKinds = ['modelled', 'gates', 'synthesised'] as const;
 export type PowerKind = (typeof powerKinds)[number];
@@ -36,13 +40,16 @@ export interface FrontPoint {
   readonly n?: number;
   /** The accuracy before something was done about it: drawn as a thin line up to the point. */
   readonly before?: number;
+  /** What its accuracy and power are those of: data, network and layers; of points of one task it may be left out. */
+  readonly task?: string;
 }
 
-type Placed = Pick<FrontPoint, 'kind' | 'power' | 'accuracy'>;
+type Placed = Pick<FrontPoint, 'kind' | 'power' | 'accuracy' | 'task'>;
 
-/** As cheap and as accurate at least, and better in one of them. */
+/** Of the same task, as cheap and as accurate at least, and better in one of them. */
 export function dominates(a: Placed, b: Placed): boolean {
   invariant(a.kind === b.kind, `a ${a.kind} power beside a ${b.kind} one`);
+  if (a.task !== b.task) return false;
   const isNoWorse = a.power <= b.power && a.accuracy >= b.accuracy;
   return isNoWorse && (a.power < b.power || a.accuracy > b.accuracy);
 }
@@ -54,7 +61,7 @@ export function dominators<P extends Placed>(point: Placed, points: readonly P[]
     .toSorted((a, b) => b.accuracy - a.accuracy || a.power - b.power);
 }
 
-/** The points that none dominates, by rising power; of equal points all. */
+/** The points that none dominates, of all tasks by rising power; of equal points all. */
 export function front<P extends Placed>(points: readonly P[]): P[] {
   return points
     .filter((point) => !points.some((other) => dominates(other, point)))

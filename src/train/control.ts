@@ -65,7 +65,7 @@ const INTEGRAL = 0.1;
  * are at an end of their range, where they stay until the price is well past what brought them there; λ that hurries
  * there swings around that. A setting changes the price's logarithm by at most MOST_CHANGE.
  */
-const EFFECT = { least: 0.01, most: 0.15, leastHeld: 0.05 } as const;
+const EFFECT = { least: 0.01, most: 0.15, leastHeld: 0.025 } as const;
 const MOST_CHANGE = 0.5;
 const PRICE = { least: 1e-4, most: 1e4, first: 0.1 } as const;
 /** What the descent takes is counted up to this. */

@@ -48,6 +48,7 @@ export function imageTask(model: Model, format: ImageFormat, smoothing = 0): Ima
     inputs,
     network: (layers, inputs) => classify(layers, inputs, model, format, layers.training ? smoothing : 0),
     smoothed: (wanted) => imageTask(model, format, wanted),
+    distributions: (batch, classes) => distributionsOf(batch, classes, smoothing),
     feed: (session, split, augment) => {
       const kept = augment && changesPixels(augment) ? undefined : resident(session, split);
       if (!augment || !(erases(augment) || mixes(augment))) return kept;
@@ -111,6 +112,19 @@ function mixing(feed: Feed, size: ImageFormat, { labels }: ImageSplit, augment: 
       ...{ mixed: boxes, share: Float32Array.of(share), otherLabels, ownLabel: Float32Array.of(ownLabel) },
     };
   }
+}
+
+/** The labels of a batch as written, of which all classes together have a share; mixed images have two. */
+function distributionsOf(batch: Batch['inputs'], classes: number, smoothing: number): Float64Array {
+  const { labels, otherLabels, ownLabel } = batch;
+  const ofAll = new Float64Array(labels!.length * classes).fill(smoothing / classes);
+  const own = otherLabels ? ownLabel![0]! : 1;
+  for (const [some, share] of [[labels, own] as const, [otherLabels ?? [], 1 - own] as const]) {
+    some?.forEach((label, row) => {
+      ofAll[row * classes + label] += (1 - smoothing) * share;
+    });
+  }
+  return ofAll;
 }
 
 function classify(

@@ -124,7 +124,7 @@ export interface EpochRecord<M extends string = string> {
   readonly training: Figures<M>;
   /** On the test split after the epoch. */
   readonly test: Figures<M>;
-  /** Normalised analytic power after the epoch, where structures learn. */
+  /** Modelled power, relative to exact multipliers of the same widths, after the epoch, where structures learn. */
   readonly power?: number;
   /** θ of each structure after the epoch, clamped to [0, 1]. */
   readonly theta?: Readonly<Record<string, readonly number[]>>;

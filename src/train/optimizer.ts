@@ -50,17 +50,25 @@ export interface UpdateOptions extends GradientOptions {
   readonly clipGradient?: number | undefined;
   /** How variables move to which a rule's change is not simply added. */
   readonly manners?: readonly Manner[];
+  /** A value between the variables and the loss whose gradient is given back. */
+  readonly by?: Value | undefined;
 }
 
 /**
  * Appends the update of every group by the gradient of the scalar loss; the updates take effect at the end of the run.
+ * Gives the gradient of the value that it goes by, where one is named.
  */
-export function appendUpdates(loss: Value, groups: readonly ParameterGroup[], options: UpdateOptions = {}): void {
+export function appendUpdates(
+  loss: Value,
+  groups: readonly ParameterGroup[],
+  options: UpdateOptions = {},
+): Value | undefined {
   const { graph } = loss;
   const variables = groups.flatMap((group) => group.variables);
-  const { clipGradient, manners = [], ...how } = options;
+  const { clipGradient, manners = [], by, ...how } = options;
   const mannerOf = new Map(manners.map((manner) => [manner.variable, manner]));
-  const found = gradients(loss, variables, how).map((gradient, at) => {
+  const all = gradients(loss, by ? [...variables, by] : variables, how);
+  const found = all.slice(0, variables.length).map((gradient, at) => {
     const manner = gradient && mannerOf.get(variables[at]!);
     return manner ? graph.labelled('optimiser', () => manner.gradient(gradient)) : gradient;
   });
@@ -81,6 +89,7 @@ export function appendUpdates(loss: Value, groups: readonly ParameterGroup[], op
       if (gradient) graph.labelled('optimiser', () => update(graph, variable, gradient, rule, shared, manner));
     }
   }
+  return all[variables.length];
 }
 
 function update(

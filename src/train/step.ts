@@ -35,6 +35,7 @@ import {
   type Arithmetic,
   type BuiltNetwork,
   type Feed,
+  type Logits,
   networkOn,
   type QuantizedArithmetic,
   type Task,
@@ -241,6 +242,16 @@ export class StepPrograms<M extends string> {
   }
 }
 
+/** A step as a graph, and where what it lowers meets the network. */
+export interface BuiltStep<M extends string = string> extends BuiltNetwork<M> {
+  /** What is lowered, but for the power. */
+  readonly lowered: Value;
+  /** Of the teacher. */
+  readonly given: Logits | undefined;
+  /** The gradient that reaches the network's logits, where it says what these are. */
+  readonly logitsGradient: Value | undefined;
+}
+
 /**
  * The graph of a step over `batchSize` examples: inputs of the feed and the learning rates, outputs objective, loss,
  * metrics and power.
@@ -249,7 +260,7 @@ export function trainingStep<M extends string>(
   { task, arithmetic, structure, recompute = false, teacher, ...learning }: Omit<StepOptions<M>, 'session'>,
   feed: Feed,
   batchSize: number,
-): BuiltNetwork<M> {
+): BuiltStep<M> {
   const graph = new Graph();
   const inputs = feed.inputs(graph, batchSize);
   // First, so that all it needs of the arena is free again when the network comes; its logits alone stay.
@@ -272,14 +283,14 @@ export function trainingStep<M extends string>(
     ),
   ];
   const { optimizer = 'sgd', momentum, beta2 = BETA2 } = learning;
-  const loss = teacher && given ? taughtLoss(network, given, teacher) : network.loss;
-  let objective = loss;
+  const lowered = teacher && given ? taughtLoss(network, given, teacher) : network.loss;
+  let objective = lowered;
   if (structure) {
     const { lambda = 1, structures } = structure.power;
     const power = graph.labelled('power', () => powerOf(network, structure.power));
     graph.output('power', power);
     const counted = graph.labelled('power', () => countedPower(network, structure, power));
-    objective = graph.labelled('loss', () => graph.apply1('add', [loss, counted], { alpha: 1, beta: lambda }));
+    objective = graph.labelled('loss', () => graph.apply1('add', [lowered, counted], { alpha: 1, beta: lambda }));
     const thetas = structures.map(({ theta, structure: { count } }) => graph.variable(theta, [count]));
     const { weightDecay } = structure;
     groups.push({ variables: thetas, rate: THETA_RATE, optimizer, momentum, beta2, weightDecay });
@@ -287,9 +298,12 @@ export function trainingStep<M extends string>(
   graph.output('objective', objective);
   outputFigures(graph, network);
   const { clipGradient, average = 0 } = learning;
-  appendUpdates(objective, groups, { clipGradient, manners, ...recomputed(recompute, layers.blocks) });
+  const logitsGradient = appendUpdates(objective, groups, {
+    ...{ clipGradient, manners, by: network.logits?.values },
+    ...recomputed(recompute, layers.blocks),
+  });
   if (average > 0) appendAverages(graph, new Set(structure?.power.structures.map(({ theta }) => theta)));
-  return network;
+  return { ...network, lowered, given, logitsGradient };
 }
 
 const isLearnedStep = (arithmetic: Arithmetic): arithmetic is QuantizedArithmetic =>

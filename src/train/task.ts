@@ -4,7 +4,7 @@
 // of batch norm and quantisers. Loop, step and evaluation know no more of it.
 
 import type { AugmentOptions } from '../data/augment.ts';
-import type { Split } from '../data/split.ts';
+import type { Batch, Split } from '../data/split.ts';
 import type { Session } from '../engine/backend.ts';
 import { Graph, type Value } from '../engine/graph/graph.ts';
 import type { OperandWidths } from '../engine/graph/ops.ts';
@@ -62,6 +62,12 @@ export interface Task<M extends string = string> {
   readonly inputs: (graph: Graph, batchSize: number) => Inputs;
   /** Builds the network, from the inputs to its loss and metrics. */
   readonly network: (layers: Layers, inputs: Inputs) => Outcome<M>;
+  /**
+   * What each row of logits is trained against, where the loss is the mean over the rows of the cross-entropy: a
+   * distribution over the classes, [rows, classes], in plain arithmetic from what a batch was written as. By it the
+   * gradient of a step is checked before a run trains; default: it is not.
+   */
+  readonly distributions?: (batch: Batch['inputs'], classes: number) => Float64Array;
   /**
    * How the examples of a split, changed in these ways, reach a device where that is not by reading each batch and
    * writing it.

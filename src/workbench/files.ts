@@ -4,8 +4,7 @@
 // after their files.
 
 import { type ErrorMetrics, errorMetrics, metricsReport, type OperandHistograms } from '../multiplier/metrics.ts';
-import { exactPower } from '../multiplier/power.ts';
-import { structurePower } from '../multiplier/structure.ts';
+import { modelledPower, type PowerModelName } from '../multiplier/power-model.ts';
 import { isSymmetric, type ProductTable } from '../multiplier/table.ts';
 import { writeBlif } from '../netlist/blif/write.ts';
 import { type Certificate, certify, certifyTable } from '../netlist/certify.ts';
@@ -33,8 +32,11 @@ export function multiplierFiles(name: string) {
   };
 }
 
-/** The error report: mapping, cost and error metrics, under the names that `--json` prints. */
-export function multiplierReport(mapped: MappedMultiplier, metrics: ErrorMetrics) {
+/**
+ * The error report: mapping, cost and error metrics, under the names that `--json` prints; power by a model of θ,
+ * default: the analytic one.
+ */
+export function multiplierReport(mapped: MappedMultiplier, metrics: ErrorMetrics, model: PowerModelName = 'analytic') {
   const { mseToTarget, moves, structure, theta, search } = mapped;
   const { weightBits, activationBits } = structure;
   return {
@@ -50,7 +52,7 @@ export function multiplierReport(mapped: MappedMultiplier, metrics: ErrorMetrics
     moves,
     cost: structure.normalizedCost,
     gateCost: structure.gateCost,
-    power: structurePower(mapped.thetaStructure, theta) * exactPower(weightBits, activationBits),
+    power: modelledPower(model, mapped.thetaStructure, theta),
     ...metricsReport(metrics),
   };
 }
@@ -68,6 +70,7 @@ export function writeMultiplier(
   mapped: MappedMultiplier,
   name: string,
   operands?: OperandHistograms,
+  model?: PowerModelName,
 ): WrittenMultiplier {
   const { table } = mapped;
   const texts = netlistTexts(mapped.network, moduleName(name));
@@ -76,7 +79,7 @@ export function writeMultiplier(
   const paths = multiplierFiles(name);
   makeFolder(folder);
   const written = [...writeTexts(folder, paths, texts), ...writeTables(folder, paths, table)];
-  const report = multiplierReport(mapped, metrics);
+  const report = multiplierReport(mapped, metrics, model);
   const measured = writeOperands(folder, name, table, operands);
   writeJsonInside(folder, paths.errors, {
     name,

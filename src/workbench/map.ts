@@ -4,11 +4,15 @@
 
 import { join } from 'node:path';
 import { type ErrorMetrics, errorMetrics } from '../multiplier/metrics.ts';
-import { structurePower } from '../multiplier/structure.ts';
+import { modelledPower } from '../multiplier/power-model.ts';
 import { type Certificate, certify } from '../netlist/certify.ts';
+import { type CheapestExact, dominatingExact } from '../netlist/exact-cost.ts';
 import { mapStructure } from '../netlist/mapping/map.ts';
 import type { MappedMultiplier, MappingOptions } from '../netlist/mapping/task.ts';
+import { given } from '../tensor/given.ts';
 import { writeMultiplier } from './files.ts';
+
+export { describeDominated } from '../netlist/exact-cost.ts';
 
 export interface MapOptions extends MappingOptions {
   /**
@@ -23,8 +27,10 @@ export interface ProvedMapping {
   /** Over all operand pairs, to the exact products. */
   readonly metrics: ErrorMetrics;
   readonly certificate: Certificate;
-  /** Analytic, of θ; 1 is the exact array multiplier of the same widths. */
+  /** By the analytic model of θ; 1 is the exact 8×8 array multiplier. */
   readonly power: number;
+  /** An exact multiplier that costs no more, where there is one: what the published search may end above. */
+  readonly dominatedBy?: CheapestExact;
   /** Paths of what was written. */
   readonly files: readonly string[];
 }
@@ -32,10 +38,15 @@ export interface ProvedMapping {
 /** Maps θ and proves the result. Throws a UserError. */
 export function mapMultiplier({ folder, ...options }: MapOptions): ProvedMapping {
   const mapped = mapStructure(options);
-  const power = structurePower(mapped.thetaStructure, mapped.theta);
+  const dominatedBy = dominatingExact(mapped.table, mapped.network);
+  const known = {
+    mapped,
+    power: modelledPower('analytic', mapped.thetaStructure, mapped.theta),
+    ...given({ dominatedBy }),
+  };
   if (folder === undefined) {
-    return { mapped, metrics: errorMetrics(mapped.table), certificate: certify(mapped), power, files: [] };
+    return { ...known, metrics: errorMetrics(mapped.table), certificate: certify(mapped), files: [] };
   }
   const { metrics, certificate, files } = writeMultiplier(folder, mapped, 'multiplier');
-  return { mapped, metrics, certificate, power, files: files.map((file) => join(folder, file)) };
+  return { ...known, metrics, certificate, files: files.map((file) => join(folder, file)) };
 }

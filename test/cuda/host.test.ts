@@ -1,12 +1,11 @@
-// The kernels of depthwise convolutions and of formulas run on this processor (host-device.ts) and agree with the
-// reference, with threads and blocks in either order. The cases here are few, because each needs compilations of its
-// own; TRAM_HOST_KERNELS=FILTER takes all whose name contains it.
+// Kernels without matrix units run on this processor (host-device.ts) and agree with the reference, with threads and
+// blocks in either order: a few cases of each kind, because each needs compilations of its own.
+// TRAM_HOST_KERNELS=FILTER takes all whose name matches it; those of other kernels then fail, and say so.
 
 import { afterAll, describe, expect, test } from 'vitest';
+import { processorCases } from '../engine/all-cases.ts';
 import { expectedOf, problemsOf } from '../engine/conformance.ts';
-import { depthwiseCases } from '../engine/depthwise-cases.ts';
 import { cudaTargets } from '../engine/devices.ts';
-import { formulaCases } from '../engine/formula-cases.ts';
 import { graphOf } from '../engine/run-case.ts';
 import { findHostCompiler, HostDevice } from './host-device.ts';
 
@@ -14,8 +13,13 @@ const filter = process.env.TRAM_HOST_KERNELS;
 const few = [
   ...['conv2d: depthwise, stride 2 of 12 channels', 'axmConv2d: structure, w4a5, two outputs per channel'],
   ...['mean: 256', 'mean: 3×8', 'divergence: 6×10 at 20, logits up to 8'],
+  ...['softmaxCrossEntropy: 21 rows of 10 classes, smoothed by 0.1', 'batchNorm: [600, 2]'],
+  ...['sgd: Nesterov, 33 elements', 'adam: decoupled decay, 33 elements', 'movingAverage: 33 elements'],
+  ...['mixImages: boxes of partners and of nothing, over every edge', 'dropout: elements: 5×7, rate 0.75'],
+  ...['quantize: 3 bits per tensor', 'quantize: per channel', 'clipScale', 'channelSum', 'dot'],
 ];
-const chosen = [...depthwiseCases, ...formulaCases].filter(({ name }) =>
+const withMatrixUnits = 'conv2d: 3×3 with padding';
+const chosen = processorCases.filter(({ name }) =>
   filter === undefined ? few.includes(name) : new RegExp(filter).test(name),
 );
 const present = findHostCompiler() !== undefined;
@@ -36,4 +40,15 @@ describe(present ? 'on the host' : 'on the host (skipped: there is no g++)', () 
     },
     120_000,
   );
+
+  test.runIf(present)('kernels with matrix units end with an error', () => {
+    const item = processorCases.find(({ name }) => name === withMatrixUnits)!;
+    const inputs = new Map(item.inputs.map((input, at) => [`x${at}`, input]));
+    expect(() => device!.run(graphOf(item), inputs, cudaTargets.fp32!)).toThrow(/an instruction that a host has not/);
+  });
+
+  test('each of the few is a case', () => {
+    const names = processorCases.map(({ name }) => name);
+    expect(few.filter((name) => !names.includes(name))).toEqual([]);
+  });
 });

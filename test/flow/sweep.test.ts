@@ -128,8 +128,17 @@ test('a copy is a sweep of its own: it makes its results anew, and goes on with 
 test.each([
   [['new'], /the sweep is empty: nothing is varied; say what with --over, --config or --cheapest/],
   [['new', '--over', 'lamda=1'], /unknown setting to vary 'lamda'; did you mean 'lambda'/],
+  [['new', '--over', 'model=resnet9'], /unknown model 'resnet9'; did you mean 'resnet8'/],
+  [['new', '--over', 'rivals=recovered'], /unknown setting to vary 'rivals'/],
+  [['new', '--cheapest', '--bits', '4x4'], /--cheapest has widths of its own; say --over bits=4x5,3x4/],
+  [['new', '--report'], /new is not the folder of a sweep: it has no sweep\.json/],
   [['new', '--over', 'lambda=1', '--power', '0.3'], /explore\.lambda is 1, but explore\.power 0\.3/],
   [['.', '--over', 'lambda=1'], /is not the folder of a sweep \(no sweep\.json\), but /],
+  [['copy', '--from', 'copy/trials/trained'], /copy is a sweep with a plan of its own/],
+  [
+    ['copy', '--over', 'multiplier=exact:3x3,trained', ...small, '--bits', '3', '--from', 'copy/trials/trained'],
+    /branch/,
+  ],
   [['copy', '--lambda', '2'], /copy is a sweep with a plan of its own/],
   [['copy', '--over', 'lambda=2'], /copy is a sweep without the trial lambda2/],
 ])('%j is refused in one line before anything is made', async (args, reason) => {

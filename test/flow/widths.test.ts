@@ -73,7 +73,7 @@ test.each([7, 6, 5])('%i bits', { timeout: 180_000 }, async (bits) => {
     listener: (event) => events.push(event),
   });
   const notes = events.flatMap((event) => (event.kind === 'note' ? [event.text] : []));
-  expect(notes.join('\n')).toMatch(/training step of \d+ images checked: outputs of \d+ layers/);
+  expect(notes.join('\n')).toMatch(/training step of \d+ images checked: loss, outputs of \d+ layers/);
   const lines = readFileSync(join(folder, files.metrics), 'utf8').trim().split('\n');
   const record = lines.map((line) => JSON.parse(line)).find(({ phase }) => phase === 'explore');
   const expected = await expectedLoss(folder);

@@ -15,7 +15,7 @@ import { addSynthesis, readSynthesis, synthesisOptions, tellNotes } from '../wor
 
 const AFTER = `
 Reads the manifests of the run folders. A folder of tram try among them is left out. Power has three kinds, each in its own column and never on one axis with another:
-modelled (the analytic model of θ, at the end of the exploration), gate cost (unit gates of the netlist, at the end of the run) and synthesised (in the cells of a library). All are relative to an exact 8×8
+modelled (by the run’s model of θ, at the end of the exploration; runs with different models are not judged by each other), gate cost (unit gates of the netlist, at the end of the run) and synthesised (in the cells of a library). All are relative to an exact 8×8
 multiplier, whatever the widths, and are those of the approximated layers alone: which share of the multiplications these have is said where it is not all.
 
 --by chooses the kind for the marks, the means and the picture; by default it is what most of the runs have. With --by synthesised, or an option of the synthesis,

@@ -14,7 +14,7 @@ Stages:
 ${keptStages.map((stage) => `  ${stage.padEnd(14)}${stageTitles[stage]}`).join('\n')}
 
 Reads the run folder and the data set; writes nothing. --json prints one object with stage, accuracy (0 to 1), loss, images,
-and power (analytic, of θ) or gateCost (of the netlist) where the stage has one, both relative to an exact 8×8 multiplier.
+and power (by the run’s model of θ) or gateCost (of the netlist) where the stage has one, both relative to an exact 8×8 multiplier.
 
 Examples:
   tram evaluate runs/mine

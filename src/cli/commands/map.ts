@@ -35,16 +35,17 @@ writes multiplier.v, .blif, .npy, .lut.txt, their error report and the operands 
 this and other commands reads). Without one it needs --theta, and writes the multiplier's files only with --out.
 
 The descent minimises the mean squared error to the products that θ asks for, at no more cost than the published greedy search needs;
---cost-budget sets another limit, --cost-weight makes the cost a second objective.
+--cost-budget sets another limit, --cost-weight makes the cost a second objective. What costs as much as the cheapest exact multiplier
+is that multiplier; the greedy search may end above it, and then says that it is dominated.
 
 θ of every partial product is a matrix, a row for each weight bit from the lowest, the lowest activation bit first; in a file the rows are
 lines of numbers, or of # (kept) and . (removed), and its size says the widths. Where all of it is 0 or 1 the kept products are added exactly
 (--search exact), and --error-bound lets the search save gates.
 
 --json prints one object: the widths, θ, mseToTarget (to the products that θ asks for; also mseToTargetBefore and
-mseToTargetAfterFixedColumns), accepted and moves, cost (unit gates, relative to the exact array multiplier), power (analytic,
-relative), and errorRate, med, nmed, mse (to the exact products), maxEd, mred, mredNonzero, mean, variance over all operand pairs;
-and statistics: what the searches did (rounds, changes tried and accepted).
+mseToTargetAfterFixedColumns), accepted and moves, cost (unit gates, relative to the exact array multiplier), power (analytic
+model of θ, relative to the exact 8×8 array), and errorRate, med, nmed, mse (to the exact products), maxEd, mred, mredNonzero, mean,
+variance over all operand pairs; dominatedBy, where an exact multiplier costs no more; and statistics: what the searches did (rounds, changes tried and accepted).
 
 Examples:
   tram map runs/mine
@@ -157,7 +158,7 @@ async function mapAlone(command: Command, { stdout }: Services): Promise<void> {
   const { theta, structure } = readTheta('--theta', asked, settings.bits);
   const { weightBits, activationBits } = structure;
   const { multiplierReport } = await import('../../workbench/files.ts');
-  const { mapMultiplier } = await import('../../workbench/map.ts');
+  const { describeDominated, mapMultiplier } = await import('../../workbench/map.ts');
   const { signed } = mappingStarts[start];
   const weighting = await givenHistograms(histograms, () => ({ weightBits, activationBits, signed }));
   // Whole partial products are kept exactly unless another search is asked for.
@@ -169,19 +170,24 @@ async function mapAlone(command: Command, { stdout }: Services): Promise<void> {
     ...given({ histograms: weighting, costBudget, costWeight, errorBound, folder: out }),
   });
   const style = styleFor(stdout, wantsColor(command));
-  const { mapped, metrics } = proved;
+  const { mapped, metrics, dominatedBy } = proved;
   stdout.write(
     json
-      ? `${JSON.stringify({ ...multiplierReport(mapped, metrics), statistics: mapped.statistics })}\n`
-      : mappingText(proved, style),
+      ? `${JSON.stringify({ ...multiplierReport(mapped, metrics), ...given({ dominatedBy }), statistics: mapped.statistics })}\n`
+      : mappingText(proved, dominatedBy && describeDominated(dominatedBy), style),
   );
 }
 
-function mappingText({ mapped, metrics, certificate, power, files }: ProvedMapping, style: Style): string {
+function mappingText(
+  { mapped, metrics, certificate, power, files }: ProvedMapping,
+  dominated: string | undefined,
+  style: Style,
+): string {
   const { mseToTarget: mse, moves, structure, theta, network } = mapped;
   const { weightBits, activationBits, gateCost } = structure;
   const sections = [
-    `${style.bold(`${weightBits}×${activationBits} multiplier`)}, power ${power.toFixed(4)} (analytic, of θ), gate cost ${gateCost.toFixed(4)} (of the netlist)`,
+    `${style.bold(`${weightBits}×${activationBits} multiplier`)}, power ${power.toFixed(4)} (analytic model of θ), gate cost ${gateCost.toFixed(4)} (of the netlist)`,
+    ...(dominated === undefined ? [] : [`dominated: ${dominated}`]),
     `MSE to what θ asks for: ${mse.before.toFixed(3)} exact → ${mse.afterFixedColumns.toFixed(3)} without the removed columns → ` +
       `${mse.after.toFixed(3)} after the search (${grouped(moves.length)} accepted)`,
     errorTable([{ name: network.name, theta, metrics, gateCost, certificate }], thetaOf(mapped.thetaStructure), style),

@@ -17,7 +17,7 @@ and PDF draw their text with a font of this machine.
 
 --json prints one object: stages (accuracy and loss, power or gateCost), multipliers (theta, gateCost, metrics), layers (macs, share, multiplier,
 gateShare), verdict, changed and options (the settings that are not the defaults, and the options that say them), inputs, phases (seconds, device,
-command), files. power is the analytic model of θ relative to the exact 8×8 array, gateCost the unit gates of the netlist relative to the
+command), files. power is that of the run’s model of θ (powerModel) relative to the exact 8×8 array, gateCost the unit gates of the netlist relative to the
 cheapest exact 8×8 multiplier.
 
 Examples:

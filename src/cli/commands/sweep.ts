@@ -1,5 +1,6 @@
 // `tram sweep`: many runs in one folder, side by side and by as many processes as there are, and the front they make.
 
+import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join, relative } from 'node:path';
 import { type Command, Option } from 'commander';
@@ -24,7 +25,8 @@ import { addSynthesis, readSynthesis } from '../workbench.ts';
 const AFTER = `
 Every combination of the values behind --over is a trial: a run of its own in SWEEP/trials, with all other options of tram run as given here.
 What trials have in common is done once, in SWEEP/shared: one float training, one quantisation per width. --cheapest needs no --over: it
-trains structures of several widths to targets of power, with exact multipliers of eight to two bits, trained in the same way, as rivals.
+trains structures of several widths to targets of power, with exact multipliers of eight to two bits, trained in the same way, as rivals;
+all of them learn as coarse multipliers need it (docs/sweep.md), unless --recipe, --from or options say otherwise.
 
   --over lambda=0.3,1,3              any option of tram run by its name (values that have commas are separated by semicolons)
   --over bits=8x8,4x5                widths
@@ -90,7 +92,7 @@ export function defineSweep(command: Command, services: Services): void {
     .addOption(
       option(
         '--cheapest',
-        'the cheapest multiplier at which the network still works: widths, structures, targets, rivals',
+        'the cheapest multiplier at which the network still works: widths, structures, targets, rivals, and training that suits coarse multipliers',
         PLAN,
       ),
     )
@@ -241,12 +243,12 @@ async function planOf(
   folder: string,
   command: Command,
 ): Promise<{ plan?: GridInput; rungs?: readonly number[]; data?: string }> {
-  const { over, config, cheapest, rivals, halving } = command.opts<Options>();
+  const { over, config, cheapest, rivals, halving, from, report } = command.opts<Options>();
   const { hasSweep } = await import('../../flow/sweep/folder.ts');
   // The file of --config is a plan here, which is read already.
   const settings = readSettings(command, settingsOfPhases(trialPhases), true);
   const isPlan = over !== undefined || config !== undefined || cheapest === true;
-  if (!isPlan && hasSweep(folder)) return goingOn(folder, settings, halving ?? rivals);
+  if (!isPlan && (report || hasSweep(folder))) return goingOn(folder, settings, halving ?? rivals ?? from);
   const { mergeSettings } = await import('../../flow/settings/config.ts');
   const { cheapestGrid } = await import('../../flow/sweep/cheapest.ts');
   const said: GridInput = {
@@ -256,7 +258,8 @@ async function planOf(
     ...given({ rivals: rivals ?? config?.rivals }),
   };
   const { usualRungs } = await import('../../flow/sweep/halving.ts');
-  const plan = cheapest ? cheapestGrid(said) : said;
+  const { readManifest } = await import('../../flow/run/manifest.ts');
+  const plan = cheapest ? cheapestGrid(said, from === undefined ? {} : readManifest(from).given) : said;
   if (halving === undefined) return { plan };
   return { plan, rungs: halving === true ? usualRungs(plan.settings ?? {}) : halving };
 }
@@ -291,9 +294,16 @@ async function show(folder: string, report: SweepReport, command: Command, { std
     const { sweepText } = await import('../sweep-table.ts');
     const { sweepFiles } = await import('../../flow/sweep/folder.ts');
     const { json: data, csv, tex, svg, png, best } = sweepFiles;
-    const files = [data, csv, tex, svg, png, best].map((name) => shellWord(relative('', join(folder, name))));
+    const files = [data, csv, tex, svg, png, best]
+      .map((name) => join(folder, name))
+      .filter((path) => existsSync(path))
+      .map((path) => shellWord(relative('', path)));
     const text = sweepText(report, styleFor(stdout, wantsColor(command)), textWidth(stdout));
-    stdout.write(`${quiet ? '' : '\n'}${text}\n\nfiles: ${files.join(' ')}\n`);
+    const netlists = report.answers
+      .map(({ point }) => join(folder, best, `${point}.multiplier.v`))
+      .filter((path) => existsSync(path))
+      .map((path) => `netlist of the cheapest: ${shellWord(relative('', path))}\n`);
+    stdout.write(`${quiet ? '' : '\n'}${text}\n\n${netlists.join('')}files: ${files.join(' ')}\n`);
   }
   if (report.failed.some(({ state }) => state === 'failed')) throw new Exit(2);
 }

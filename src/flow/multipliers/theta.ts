@@ -12,7 +12,7 @@ import type { RunStructure } from './multipliers.ts';
 const thetaSchema = z.strictObject({
   weightBits: z.int(),
   activationBits: z.int(),
-  /** Analytic power of the network relative to exact 8×8 multipliers. */
+  /** Modelled power of the network relative to exact 8×8 multipliers. */
   power: z.number(),
   structures: z.array(
     z.strictObject({

@@ -1,4 +1,5 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
+import { noAugmentation } from '../../data/augment.ts';
 import { openDataset } from '../../data/registry.ts';
 import type { Backend, Session } from '../../engine/backend.ts';
 import type { Graph, Value } from '../../engine/graph/graph.ts';
@@ -12,6 +13,7 @@ import { initialTensor } from '../../nn/parameters.ts';
 import { stateName } from '../../quant/quantized.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { f32, sizeOf, type TensorData } from '../../tensor/tensor.ts';
+import { type Teacher, writeTeacher } from '../../train/distillation.ts';
 import { imageTask } from '../../train/images.ts';
 import { buildNetwork, type QuantizedArithmetic } from '../../train/task.ts';
 import { proveActive } from './proof.ts';
@@ -133,7 +135,7 @@ test.each([
     expect(found.gradients).toBeGreaterThan(3);
     expect((await session.read('fc.weight')).data).toEqual(before);
     expect(describeTraining(found)).toBe(
-      `training step of ${sizes.join(' and ')} images checked: outputs of ${found.layers} layers, gradients of ${found.gradients}`,
+      `training step of ${sizes.join(' and ')} images checked: loss, outputs of ${found.layers} layers, gradients of ${found.gradients}`,
     );
     await session.dispose();
   }
@@ -215,4 +217,48 @@ test('where memory is short the same is proved in several runs; where it is too 
   expect(compiled.some((outputs) => outputs > 40)).toBe(true);
   const none = await sessionOn(short(wasmBackend({ threads: 2 }), 4, []), arithmetic);
   await expect(proveTraining(none, fitOf(arithmetic, 64))).rejects.toThrow(/^no memory$/);
+});
+
+describe('the loss', () => {
+  const arithmetic = arithmeticOf({ kind: 'exact' });
+  const by = (weight: number, temperature: number): Teacher => ({ arithmetic: { kind: 'float' }, weight, temperature });
+  const mixed = { ...noAugmentation, mixup: 0.8, cutmix: 1 };
+  const ways = {
+    labels: {},
+    'smoothed and mixed labels': { task: task.smoothed(0.1), dataset: { ...digits, augment: mixed } },
+    'a teacher': { teacher: by(0.9, 4) },
+    'a teacher alone': { teacher: by(1, 0.5) },
+    'a teacher and mixed labels': { teacher: by(0.3, 20), dataset: { ...digits, augment: mixed } },
+  };
+
+  async function taughtSession(backend: Backend): Promise<Session> {
+    const session = await sessionOn(backend, arithmetic);
+    const { parameters } = buildNetwork(task, { kind: 'float' }, 'train', 1).layers;
+    writeTeacher(
+      session,
+      new Map(parameters.map((parameter, at) => [parameter.name, initialTensor(parameter, 2, at)])),
+    );
+    return session;
+  }
+
+  test.each(Object.keys(ways))('of %s is what a step lowers, and reaches the logits', async (name) => {
+    const fit = { ...fitOf(arithmetic, 64), ...ways[name as keyof typeof ways] };
+    await proveTraining(await taughtSession(wasmBackend({ threads: 2 })), fit);
+    const gradient = wrong(wasmBackend({ threads: 2 }), (value, data) =>
+      ['softmaxCrossEntropyGradient', 'add'].includes(operationOf(value)!) && value.shape.join() === '64,10'
+        ? data.map((g) => 1.001 * g + 1e-5)
+        : data,
+    );
+    await expect(proveTraining(await taughtSession(gradient), fit)).rejects.toThrow(
+      /^the gradient of the training step at logit 0 of image 0 is \S+, but (the labels|labels and teacher) give \S+; /,
+    );
+    const loss = wrong(wasmBackend({ threads: 2 }), (value, data) =>
+      value.shape.length === 0 && value.source.kind === 'node' && value.source.node.label === 'loss'
+        ? data.map((one) => 1.01 * one)
+        : data,
+    );
+    await expect(proveTraining(await taughtSession(loss), fit)).rejects.toThrow(
+      /^the loss of the training step is \S+, but (the labels|labels and teacher) give \S+; the loss is not/,
+    );
+  });
 });

@@ -2,7 +2,8 @@
 // on real images, in a session of its own that is given up afterwards. What a kernel computes may depend on the size of
 // its work, so the small evaluation of ./proof.ts cannot vouch for it. Sampled outputs of every quantised layer must
 // equal the sum over its multiplier's table; of each kind of layer, sampled weight gradients must equal sums over the
-// positions of the batch, and the structure's gradient must fit both.
+// positions of the batch, and the structure's gradient must fit both. The loss, and what of it reaches the network,
+// must be what labels and teacher give (./loss-proof.ts).
 
 import { trainingBatches } from '../../data/batches.ts';
 import type { Session } from '../../engine/backend.ts';
@@ -17,8 +18,9 @@ import { Random, streams } from '../../tensor/random.ts';
 import type { TensorData } from '../../tensor/tensor.ts';
 import { feedOf, writeBatch } from '../../train/feed.ts';
 import type { LoopOptions } from '../../train/loop.ts';
-import { holdStill, stepKey, trainingStep } from '../../train/step.ts';
+import { type BuiltStep, holdStill, stepKey, trainingStep } from '../../train/step.ts';
 import type { Feed, QuantizedArithmetic } from '../../train/task.ts';
+import { checkLoss } from './loss-proof.ts';
 import { type Product, productsOf } from './products.ts';
 import { checkLayer } from './proof.ts';
 
@@ -82,7 +84,7 @@ async function proveSize(session: Session, fit: Fit, size: number): Promise<Chec
 
 export function describeTraining({ batches, layers, gradients }: TrainingProof): string {
   const images = batches.map((count) => `${count}`).join(' and ');
-  return `training step of ${images} images checked: outputs of ${layers} layers, gradients of ${gradients}`;
+  return `training step of ${images} images checked: loss, outputs of ${layers} layers, gradients of ${gradients}`;
 }
 
 /** A product of a quantised layer in the graph of a step, with its weight's gradient. */
@@ -113,11 +115,11 @@ async function proveInPasses(session: Session, fit: Fit, size: number, passes: n
   const checked: Layer[] = [];
   for (let pass = 0; pass < passes; pass++) {
     const feed = feedOf(session, fit.task, fit.dataset.train, fit.dataset.augment);
-    const { graph, layers: built } = trainingStep(fit, feed, size);
-    const layers = layersOf(graph, productsOf(graph, built.multiplying));
+    const step = trainingStep(fit, feed, size);
+    const layers = layersOf(step.graph, productsOf(step.graph, step.layers.multiplying));
     const part = layers.filter((_, at) => at % passes === pass);
     try {
-      await provePart(session, fit, size, feed, graph, part);
+      await provePart(session, fit, size, feed, step, part);
     } catch (error) {
       if (error instanceof Refused && passes < layers.length) return undefined;
       throw error instanceof Refused ? error.cause : error;
@@ -133,10 +135,10 @@ class Refused extends Error {}
 
 async function provePart(
   session: Session,
-  { dataset, arithmetic, seed, firstEpoch }: Fit,
+  { task, dataset, arithmetic, teacher, seed, firstEpoch }: Fit,
   size: number,
   feed: Feed,
-  graph: Graph,
+  { graph, logits, logitsGradient, lowered, given }: BuiltStep,
   layers: readonly Layer[],
 ): Promise<void> {
   const values = new Map<Value, string>();
@@ -149,11 +151,14 @@ async function provePart(
     for (const value of [...node.inputs.slice(0, 7), node.outputs[0]!]) keep(value);
     for (const { g, dw, dm } of gradients) for (const value of [g, dw, dm]) if (value) keep(value);
   }
+  const meets = task.distributions && logits && logitsGradient && { logits: logits.values, gradient: logitsGradient };
+  if (meets) for (const value of [meets.logits, meets.gradient, lowered, given?.values]) if (value) keep(value);
   const program = await session.compile(graph).catch((error: unknown) => {
     throw error instanceof UserError ? new Refused('a program was refused', { cause: error }) : error;
   });
   const sample = trainingBatches(dataset, { seed, epoch: firstEpoch, batchSize: size });
-  writeBatch(program, await feed.read(sample.next().value!, size));
+  const batch = await feed.read(sample.next().value!, size);
+  writeBatch(program, batch);
   holdStill(program, graph);
   if (graph.inputs.has(RANDOM_KEY)) program.write(RANDOM_KEY, stepKey(seed, firstEpoch, 0));
   await program.run();
@@ -169,6 +174,13 @@ async function provePart(
     for (const value of [...node.inputs.slice(0, 6), node.outputs[0]!]) data.push(await read(value));
     checkLayer(name, node, data, error);
     for (const gradient of gradients) await checkGradient(name, node, data, gradient, read);
+  }
+  if (meets) {
+    const classes = meets.logits.shape.at(-1)!;
+    const found = { logits: await read(meets.logits), gradient: await read(meets.gradient) };
+    const taught = teacher && given && { logits: await read(given.values), by: teacher };
+    const distributions = task.distributions!(batch.inputs, classes);
+    checkLoss({ ...found, loss: (await read(lowered))[0]!, distributions, taught }, found.logits.length / classes);
   }
   await program.dispose();
 }

@@ -9,6 +9,7 @@ import type { OperandHistograms } from '../../multiplier/metrics.ts';
 import { asSignedPatterns, sumOfOperands } from '../../multiplier/operands.ts';
 import type { ProductTable } from '../../multiplier/table.ts';
 import { describeCertificate } from '../../netlist/certify.ts';
+import { describeDominated, dominatingExact } from '../../netlist/exact-cost.ts';
 import { mapStructure } from '../../netlist/mapping/map.ts';
 import { invariant } from '../../tensor/errors.ts';
 import { evaluator } from '../../train/evaluation.ts';
@@ -113,7 +114,16 @@ function makeMultiplier(
     ...(costWeight === undefined ? {} : { costWeight }),
     ...(errorBound === undefined ? {} : { errorBound }),
   });
-  const { certificate, metrics, files: paths } = writeMultiplier(folder, mapped, name, met);
+  const {
+    certificate,
+    metrics,
+    files: paths,
+  } = writeMultiplier(folder, mapped, name, met, configuration.explore.powerModel);
+  const dominating = dominatingExact(mapped.table, mapped.network);
+  if (dominating) {
+    const instead = search === 'greedy' ? '; another --search does not end there' : '';
+    listener({ kind: 'note', text: `${name} is dominated: ${describeDominated(dominating)}${instead}` });
+  }
   const { gateCost } = mapped.structure;
   const record = { gateCost, mseToTarget: mapped.mseToTarget.after, signed: false, metrics, certificate };
   const note = `gate cost ${gateCost.toFixed(4)}, MSE to θ ${mapped.mseToTarget.after.toFixed(1)}`;

@@ -4,13 +4,12 @@
 
 import type { Session } from '../../engine/backend.ts';
 import { exactMultiplier } from '../../multiplier/multiplier.ts';
-import { exactPower } from '../../multiplier/power.ts';
 import { findBatchNorms } from '../../quant/fold.ts';
 import { stateName, statesOf } from '../../quant/quantized.ts';
 import type { HostTensor } from '../../tensor/tensor.ts';
 import { evaluator } from '../../train/evaluation.ts';
 import { buildNetwork, type QuantizedArithmetic } from '../../train/task.ts';
-import { describeQuantizers, foldedBatchNorms, quantizedArithmetic } from '../multipliers/multipliers.ts';
+import { describeQuantizers, exactPowerOf, foldedBatchNorms, quantizedArithmetic } from '../multipliers/multipliers.ts';
 import { loadQuantizers, saveModel } from '../run/checkpoint.ts';
 import { type RunContext, requirePhase } from '../run/context.ts';
 import { files, inFolder } from '../run/folder.ts';
@@ -48,7 +47,7 @@ export async function quantize(context: RunContext): Promise<PhaseResult> {
     const evaluate = await evaluator(session, task, arithmetic, dataset.test);
     const { loss, metrics } = await evaluate();
     await saveModel(inFolder(context, files.quantized), session, layers);
-    const power = exactPower(configuration.bits.weights, configuration.bits.activations);
+    const power = exactPowerOf(configuration);
     return {
       files: [files.quantized],
       ...(given && epochs === 0 && wanted === 'none' ? { from: 'checkpoint' as const } : {}),

@@ -40,7 +40,11 @@ async function runFigures(context: RunFolder): Promise<NamedFigure[]> {
   const theta = await thetaFigure(records, initialTheta(configuration, structure), structure, kindsIn(context));
   const fronts: NamedFigure[] = [];
   for (const one of frontsOf(context.folder, context.manifest)) fronts.push(await frontFigure(one));
-  return [...fronts, ...(records.length > 0 ? [await curvesFigure(records)] : []), ...(theta ? [theta] : [])];
+  return [
+    ...fronts,
+    ...(records.length > 0 ? [await curvesFigure(records, configuration.explore.powerModel)] : []),
+    ...(theta ? [theta] : []),
+  ];
 }
 
 async function figuresOfMultipliers({ folder, manifest }: RunFolder) {

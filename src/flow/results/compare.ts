@@ -1,8 +1,9 @@
 // Several runs side by side: what each came to and at what power or gate cost, from their manifests alone. Accuracies
-// are comparable where the data and the model are the same; the names of both are in the result so that a reader sees
-// it.
+// are comparable where the data and the model are the same, power where it is that of the same layers; a run's task
+// stands for all three, and the names are in the result so that a reader sees it.
 
 import { resolve, sep } from 'node:path';
+import type { PowerModelName } from '../../multiplier/power-model.ts';
 import { type PowerKind, powerKinds } from '../../report/front.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { sha256 } from '../../tensor/files.ts';
@@ -12,11 +13,13 @@ import type { Technology } from '../../workbench/synthesised-power.ts';
 import { synthesisedExact, synthesisedNetwork } from '../multipliers/synthesised.ts';
 import { widthName } from '../multipliers/widths.ts';
 import { requireIntact } from '../run/integrity.ts';
-import { type MultiplierRecord, readManifest, stageResultOf } from '../run/manifest.ts';
+import { type MultiplierRecord, readManifest } from '../run/manifest.ts';
 import type { StageResult } from '../run/stages.ts';
 import { approximateShare } from '../settings/layers.ts';
 import { phasesOf } from '../settings/phases.ts';
 import { type Rival, type Rivals, readRivals } from './rivals.ts';
+import { stagesOf } from './stages.ts';
+import { taskOf } from './task.ts';
 
 /**
  * Errors of a run's multipliers over all operand pairs: means over the multiplications, and the largest distance of
@@ -37,7 +40,7 @@ export interface ComparedRun {
   readonly data: string;
   readonly model: string;
   readonly seed: number;
-  /** The same for runs that differ in their seed at most: hashes of the data and the model, and of all settings. */
+  /** The same for runs that differ in their seed at most: that of taskOf, and a hash of all settings. */
   readonly task: string;
   readonly settings: string;
   readonly weightBits: number;
@@ -52,7 +55,9 @@ export interface ComparedRun {
   readonly powerTarget?: number;
   readonly maxLoss?: number;
   readonly stages: readonly StageResult[];
-  /** The last stage with the analytic power of θ. */
+  /** What the powers of its stages are by. */
+  readonly powerModel: PowerModelName;
+  /** The last stage with modelled power of θ. */
   readonly power?: StageResult & { readonly power: number };
   /** The last stage with a netlist of known gate cost. */
   readonly gateCost?: StageResult & { readonly gateCost: number };
@@ -132,7 +137,7 @@ async function synthesisOf(
   const power = done.map && (await synthesisedNetwork(folder, done.map, macs, technology));
   const exact: Record<string, number> = {};
   for (const bits of [{ weights, activations }, ...rivals.map((rival) => rival.bits)]) {
-    exact[widthName(bits)] = await synthesisedExact(bits, technology);
+    exact[widthName(bits)] = (await synthesisedExact(bits, technology)).relative.power;
   }
   return { library: (await technology.reference()).library, power: power ?? null, exact };
 }
@@ -154,7 +159,7 @@ export function distinctEnds(folders: readonly string[]): string[] {
 function readRun(folder: string): Omit<ComparedRun, 'label'> {
   const { configuration, phases: done, inputs } = readManifest(folder);
   requireIntact(folder, done);
-  const stages = phasesOf(configuration).flatMap((phase) => (done[phase]?.stages ?? []).map(stageResultOf));
+  const stages = stagesOf({ configuration, phases: done });
   const { multiplier } = configuration.map;
   const { lambda, power, maxLoss } = configuration.explore;
   // Of a run with a given multiplier the model of θ says nothing.
@@ -177,13 +182,14 @@ function readRun(folder: string): Omit<ComparedRun, 'label'> {
     data: configuration.data,
     model: configuration.model,
     seed,
-    task: sha256(JSON.stringify([inputs.data.sha256, configuration.model, inputs.model?.sha256])),
+    task: taskOf({ configuration, inputs }),
     settings: sha256(JSON.stringify(settings)),
     weightBits: configuration.bits.weights,
     activationBits: configuration.bits.activations,
     approximateShare: approximateShare(configuration, inputs),
     ...given({ lambda, powerTarget: power, maxLoss }),
     ...(multiplier === undefined ? {} : { multiplier }),
+    powerModel: configuration.explore.powerModel,
     stages,
     ...(measured ? { power: measured } : {}),
     ...(gateCost ? { gateCost } : {}),

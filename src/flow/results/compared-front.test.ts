@@ -1,6 +1,9 @@
 import { expect, test } from 'vitest';
+import { modelledExactPower } from '../../multiplier/power-model.ts';
+import { parseConfiguration } from '../settings/config.ts';
 import type { ComparedRun } from './compare.ts';
 import { comparedGroups, comparedPoints, judge } from './compared-front.ts';
+import { stagesOf } from './stages.ts';
 
 const loss = 0.3;
 function run(
@@ -13,7 +16,7 @@ function run(
   const last = { stage: 'recovered', accuracy, loss, gateCost } as const;
   return {
     ...{ folder: label, label, data: 'digits', model: 'resnet8', seed, task: 'digits', settings: 'a', lambda: 0.3 },
-    ...{ weightBits: 4, activationBits: 4, approximateShare: 1, gateCost: last },
+    ...{ weightBits: 4, activationBits: 4, approximateShare: 1, gateCost: last, powerModel: 'analytic' },
     stages: [{ stage: 'quantized', accuracy: 0.9, loss, power: 0.2 }, last],
     ...more,
   };
@@ -35,6 +38,32 @@ test('runs that differ in their seed alone are one point: mean and t-interval of
 test('an exact multiplier of the run’s widths stands where they place it on the axis of the exact 8×8, not at 1', () => {
   const exact = comparedPoints(seeds, 'gates').filter(({ runs }) => runs.length === 0);
   expect(exact).toMatchObject([{ label: '4×4', series: 'exact', power: 84 / 400, accuracy: 0.9, n: 3 }]);
+});
+
+test('modelled power of rivals is by the model of the runs, and runs of another model are not judged by it', () => {
+  const explored = (power: number) => ({ stage: 'explored', accuracy: 0.88, loss, power }) as const;
+  const fitted = run('fitted', 1, 0.88, 0.2, { power: explored(0.15), powerModel: 'fitted', settings: 'b' });
+  const analytic = run('analytic', 1, 0.88, 0.2, { power: explored(0.18) });
+  const points = comparedPoints([fitted, analytic], 'modelled');
+  const exact = points.filter(({ runs }) => runs.length === 0).map(({ power }) => power);
+  // The same exact 4×4 multiplier by either model.
+  const widths = { weightBits: 4, activationBits: 4 };
+  expect(exact).toEqual([modelledExactPower('fitted', widths), modelledExactPower('analytic', widths)]);
+  expect(exact[0]).toBeLessThan(0.18);
+  expect(judge(points).map(({ by }) => by)).toEqual([undefined, undefined]);
+});
+
+test('the exact multiplier’s stage has the power of the run’s model, whichever run quantised for it', () => {
+  const configuration = parseConfiguration(
+    { bits: { weights: 4, activations: 4 }, explore: { powerModel: 'fitted' } },
+    'test',
+  );
+  const record = {
+    ...{ settings: '', files: {}, seconds: 1, finished: '2026-01-01T00:00:00Z', device: { name: 'wasm', detail: '' } },
+    stages: [{ stage: 'quantized', accuracy: 0.9, loss, power: 0.2014 } as const],
+  };
+  const [stage] = stagesOf({ configuration, phases: { quantize: record } });
+  expect(stage!.power).toBe(modelledExactPower('fitted', { weightBits: 4, activationBits: 4 }));
 });
 
 test('a dominated run is told so, by rivals of its own data and model alone', () => {

@@ -1,8 +1,10 @@
 // Runs and their rivals as points over one kind of power, and what follows from them: means over runs that differ in
 // their seed alone, which of them are dominated and by what, and the picture.
 // Rivals are the exact multipliers of each width that a run quantised to, those of fewer bits that a run measured
-// (`--rivals`), and whatever the caller adds. Only runs of the same data and model are compared.
+// (`--rivals`), and whatever the caller adds. Only runs of one task are compared: the same data, model and
+// approximated layers.
 
+import { powerModelTitles } from '../../multiplier/power-model.ts';
 import { dominators, type FrontPoint, type FrontSeries, type PowerKind } from '../../report/front.ts';
 import { frontSvg } from '../../report/front-picture.ts';
 import { type Mean, meanOf } from '../../tensor/statistics.ts';
@@ -21,6 +23,7 @@ export interface ComparedGroup {
 
 /** A point with the runs that it is of, none for a rival. */
 export interface ComparedPoint extends FrontPoint {
+  /** What points are compared within: data and model, and over modelled power its model. */
   readonly task: string;
   readonly runs: readonly ComparedRun[];
 }
@@ -50,13 +53,16 @@ function commonLabel(runs: readonly ComparedRun[]): string {
   return `${shared || (runs[0]!.multiplier ?? `λ = ${runs[0]!.lambda}`)} (${runs.length} seeds)`;
 }
 
+const taskOf = ({ task, powerModel }: ComparedRun, kind: PowerKind): string =>
+  kind === 'modelled' ? `${task} ${powerModel}` : task;
+
 /** All points of one kind: the runs' groups and their rivals. */
 export function comparedPoints(runs: readonly ComparedRun[], kind: PowerKind): ComparedPoint[] {
   const own = comparedGroups(runs, kind).flatMap(({ label, runs: those, accuracy, power }): ComparedPoint[] => {
     if (!accuracy || !power) return [];
     return [
       {
-        ...{ label, kind, runs: those, task: those[0]!.task, n: accuracy.n },
+        ...{ label, kind, runs: those, task: taskOf(those[0]!, kind), n: accuracy.n },
         series: those[0]!.multiplier === undefined ? 'trained' : 'given',
         ...{ accuracy: accuracy.mean, accuracySpread: accuracy.spread },
         ...{ power: power.mean, powerSpread: power.spread },
@@ -78,10 +84,12 @@ function exactPoints(runs: readonly ComparedRun[], kind: PowerKind): ComparedPoi
   const met = new Map<string, Met>();
   const add = (run: ComparedRun, bits: Bits, series: FrontSeries, accuracy: number | undefined) => {
     const label = widthName(bits);
-    const power = exactPowerOf(bits, kind, run.synthesised?.exact[label]);
+    const synthesised = run.synthesised?.exact[label];
+    const power = exactPowerOf(bits, kind, { synthesised, model: run.powerModel });
     if (accuracy === undefined || power === undefined) return;
-    const key = `${run.task} ${series} ${label}`;
-    const one = met.get(key) ?? { label, series, task: run.task, power, bySeed: new Map() };
+    const task = taskOf(run, kind);
+    const key = `${task} ${series} ${label}`;
+    const one = met.get(key) ?? { label, series, task, power, bySeed: new Map() };
     one.bySeed.set(run.seed, Math.max(accuracy, one.bySeed.get(run.seed) ?? 0));
     met.set(key, one);
   };
@@ -111,8 +119,8 @@ export interface Judged {
 export function judge(points: readonly ComparedPoint[], more: readonly FrontPoint[] = []): Judged[] {
   return points.flatMap((point) => {
     if (point.runs.length === 0) return [];
-    const others: readonly FrontPoint[] = [...points.filter(({ task }) => task === point.task), ...more];
-    const [by] = dominators(point, others);
+    const others = more.map((one): FrontPoint => ({ ...one, task: point.task }));
+    const [by] = dominators<FrontPoint>(point, [...points, ...others]);
     return [by ? { point, by } : { point }];
   });
 }
@@ -132,7 +140,11 @@ export async function comparedPicture(
 ): Promise<ComparedPicture> {
   const missing = runs.filter((run) => resultBy(run, kind) === undefined).map(({ label }) => label);
   const library = runs.find(({ synthesised }) => synthesised)?.synthesised?.library;
-  const technology = kind === 'synthesised' ? library : undefined;
-  const points = [...comparedPoints(runs, kind), ...more];
+  const models = [...new Set(runs.map(({ powerModel }) => powerModelTitles[powerModel]))].join(' or ');
+  const technology = { modelled: models, gates: undefined, synthesised: library }[kind];
+  const own = comparedPoints(runs, kind);
+  const tasks = new Set(own.map(({ task }) => task));
+  // Rivals of several tasks would be points of each; they stand apart then.
+  const points = [...own, ...more.map((one) => (tasks.size === 1 ? { ...one, task: own[0]!.task } : one))];
   return { kind, missing, svg: await frontSvg(points, technology === undefined ? {} : { technology }) };
 }

@@ -11,12 +11,13 @@ import { type DeviceOptions, openBackend } from '../run/device.ts';
 import { files } from '../run/folder.ts';
 import { openTask } from '../run/inputs.ts';
 import { requireIntact } from '../run/integrity.ts';
-import { type Manifest, readManifest, stageResultOf } from '../run/manifest.ts';
+import { type Manifest, readManifest } from '../run/manifest.ts';
 import type { Material } from '../run/material.ts';
 import { isKept, type KeptStage, keptStages, type Stage, type StageResult } from '../run/stages.ts';
 import type { Configuration } from '../settings/config.ts';
 import type { Phase } from '../settings/phases.ts';
-import { asMeant, phasesOf } from '../settings/phases.ts';
+import { asMeant } from '../settings/phases.ts';
+import { stagesOf } from './stages.ts';
 
 export interface EvaluateOptions extends Material {
   readonly folder: string;
@@ -49,7 +50,7 @@ export async function evaluateRun(options: EvaluateOptions): Promise<EvaluationR
   const { folder } = options;
   const manifest = readManifest(folder);
   requireIntact(folder, manifest.phases);
-  const recorded = phasesOf(manifest.configuration).flatMap((phase) => manifest.phases[phase]?.stages ?? []);
+  const recorded = stagesOf(manifest);
   const stage = options.stage ?? keptStages.findLast((name) => recorded.some((result) => result.stage === name));
   if (!stage) throw new UserError(`no phase of ${folder} is done; run tram train ${folder} first`);
   if (!isKept(stage)) {
@@ -77,7 +78,7 @@ export async function evaluateRun(options: EvaluateOptions): Promise<EvaluationR
     const evaluate = await evaluator(session, task, arithmetic, dataset.test);
     const { loss, metrics, examples } = await evaluate(options.onImages);
     const known = recorded.find((result) => result.stage === stage);
-    return { ...(known ? stageResultOf(known) : {}), stage, accuracy: metrics.accuracy, loss, images: examples };
+    return { ...known, stage, accuracy: metrics.accuracy, loss, images: examples };
   } finally {
     await session.dispose();
   }

@@ -1,6 +1,7 @@
 // Pictures of a run, from what its folder holds: adapters between our data and the report's plain inputs. Those of its
 // multipliers are in workbench/figures.ts.
 
+import { type PowerModelName, powerModelTitles } from '../../multiplier/power-model.ts';
 import { grainOf, type Structure } from '../../multiplier/structure.ts';
 import { curvesSvg, type PhaseCurves, type ThetaPoint, thetaSvg } from '../../report/curves.ts';
 import { frontSvg, NARROW_FRAME } from '../../report/front-picture.ts';
@@ -20,7 +21,7 @@ const phaseTitles: Record<TrainingPhase, string> = {
 };
 
 /** Loss, accuracy and power over the epochs of every training phase. */
-export async function curvesFigure(records: readonly MetricRecord[]): Promise<NamedFigure> {
+export async function curvesFigure(records: readonly MetricRecord[], model: PowerModelName): Promise<NamedFigure> {
   const phases = [...new Set(records.map(({ phase }) => phase))];
   const curves = phases.map((phase): PhaseCurves => {
     const own = records.filter((record) => record.phase === phase);
@@ -38,8 +39,7 @@ export async function curvesFigure(records: readonly MetricRecord[]): Promise<Na
   return {
     name: 'curves',
     title: 'Loss, accuracy and power',
-    caption:
-      'cross-entropy, accuracy and analytic power (relative to the exact 8×8 array) over the epochs, each phase on its own scales',
+    caption: `cross-entropy, accuracy and power (${powerModelTitles[model]}, relative to the exact 8×8 array) over the epochs, each phase on its own scales`,
     svg: await curvesSvg(curves),
   };
 }

@@ -4,8 +4,9 @@
 
 import { relative } from 'node:path';
 import { CELL_COST } from '../../multiplier/power.ts';
+import type { PowerModelName } from '../../multiplier/power-model.ts';
 import { REFERENCE_GATES } from '../../netlist/structure.ts';
-import { front } from '../../report/front.ts';
+import { cellsTitle, front } from '../../report/front.ts';
 import type { Block, Figure, Section } from '../../report/page.ts';
 import { runPageHtml } from '../../report/page.ts';
 import { given } from '../../tensor/given.ts';
@@ -48,11 +49,22 @@ const figure = ({ title, caption, svg, narrow }: Figure): Block => ({
   ...given({ caption, narrow }),
 });
 
+const fittedText = (cells: string) =>
+  `the AND gates and adders of the tree over the partial products that are left, at costs fitted to synthesis with ${cells}`;
+
+/** What each model counts. */
+const modelTexts: Readonly<Record<PowerModelName, string>> = {
+  analytic:
+    `AND gates (${CELL_COST.and}), half adders (${CELL_COST.halfAdder}) and full adders (${CELL_COST.fullAdder}) of the array multiplier's columns, ` +
+    'each column counted with the share 1 − θ that is left of it',
+  fitted: fittedText('the built-in cells'),
+  asap7: fittedText('ASAP7'),
+};
+
 /** How the two measures relate, said once. */
-const measuresText =
+const measuresText = (model: PowerModelName) =>
   'Power and gate cost are two measures, each relative to its own exact 8×8 multiplier; a figure of one is not to be compared with a figure of the ' +
-  `other. Power is the model that the training differentiates: AND gates (${CELL_COST.and}), half adders (${CELL_COST.halfAdder}) and full adders ` +
-  `(${CELL_COST.fullAdder}) of the array multiplier's columns, each column counted with the share 1 − θ that is left of it. Gate cost counts the netlist ` +
+  `other. Power is the model that the training differentiates: ${modelTexts[model]}. Gate cost counts the netlist ` +
   'that came of it: AND and OR 1, XOR 2, a full adder 7, inverters free, divided by the ' +
   `${REFERENCE_GATES} unit gates of the cheapest exact 8×8 multiplier known here (radix-4 Booth). The mapping makes whole gates of θ, leaves out what they ` +
   'leave idle and arranges the adders anew, so the second is usually the smaller. Both are means over the multiplications of the approximate layers.';
@@ -83,7 +95,7 @@ export function runPage(summary: RunSummary, figures: PageFigures): string {
   return runPageHtml({ title: `${summary.model} on ${summary.data}`, summary: summary.verdict, sections });
 }
 
-function stageBlocks({ stages }: RunSummary): Block[] {
+function stageBlocks({ stages, powerModel }: RunSummary): Block[] {
   if (stages.length === 0) return [];
   const cost = (value: number | undefined) => (value === undefined ? '–' : fixed(value, 4));
   return [
@@ -97,7 +109,7 @@ function stageBlocks({ stages }: RunSummary): Block[] {
         cost(gateCost),
       ]),
     ),
-    note(measuresText),
+    note(measuresText(powerModel)),
   ];
 }
 
@@ -114,7 +126,7 @@ function rivalBlocks({ front: own }: RunSummary): Block[] {
     fixed(point.power, 4),
     best.has(point) ? '●' : '',
   ]);
-  const library = own.library === undefined ? '' : ` in ${own.library}`;
+  const library = own.library === undefined ? '' : ` in ${cellsTitle(own.library)}`;
   return [
     table(['Multiplier', numeric('Accuracy'), numeric(`Relative ${kindNames[own.kind]}`), 'Front'], rows),
     note(

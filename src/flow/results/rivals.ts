@@ -4,7 +4,7 @@
 
 import { join } from 'node:path';
 import { z } from 'zod';
-import { exactPower } from '../../multiplier/power.ts';
+import { modelledExactPower, type PowerModelName } from '../../multiplier/power-model.ts';
 import { cheapestExact } from '../../netlist/exact-cost.ts';
 import { dominators, type FrontPoint, type PowerKind } from '../../report/front.ts';
 import { UserError } from '../../tensor/errors.ts';
@@ -53,16 +53,16 @@ export function readRivals(folder: string): Rivals {
 export function exactPowerOf(
   { weights, activations }: Rival['bits'],
   kind: PowerKind,
-  synthesised?: number,
+  { synthesised, model = 'analytic' }: { readonly synthesised?: number | undefined; readonly model?: PowerModelName },
 ): number | undefined {
-  if (kind === 'modelled') return exactPower(weights, activations);
+  if (kind === 'modelled') return modelledExactPower(model, { weightBits: weights, activationBits: activations });
   return kind === 'gates' ? cheapestExact(weights, activations).gateCost : synthesised;
 }
 
 /** The rivals as points: as quantised, and retrained where that was measured. */
 export function rivalPoints({ rivals }: Pick<Rivals, 'rivals'>, kind: PowerKind): FrontPoint[] {
   return rivals.flatMap(({ bits: widths, plain, recovered, synthesised }) => {
-    const power = exactPowerOf(widths, kind, synthesised);
+    const power = exactPowerOf(widths, kind, { synthesised });
     if (power === undefined) return [];
     const label = widthName(widths);
     return [
@@ -122,7 +122,7 @@ function ownWidths(
   { synthesised }: Rivals,
 ): FrontPoint[] {
   const quantized = stages.find(({ stage }) => stage === 'quantized');
-  const power = exactPowerOf(widths, kind, synthesised?.exact);
+  const power = exactPowerOf(widths, kind, { synthesised: synthesised?.exact });
   if (!quantized || power === undefined) return [];
   return [{ label: widthName(widths), series: 'exact', kind, power, accuracy: quantized.accuracy }];
 }

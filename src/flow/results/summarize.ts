@@ -7,11 +7,12 @@ import { given } from '../../tensor/given.ts';
 import { multiplierFiles } from '../../workbench/files.ts';
 import { files } from '../run/folder.ts';
 import { requireIntact } from '../run/integrity.ts';
-import { type Manifest, manifestPath, readManifest, stageResultOf } from '../run/manifest.ts';
+import { type Manifest, manifestPath, readManifest } from '../run/manifest.ts';
 import { changedSettings, optionsOf } from '../settings/flags.ts';
 import { approximateLayers, approximateShare, layerWidths } from '../settings/layers.ts';
 import { isView, phasesOf } from '../settings/phases.ts';
 import { type RunFront, readRivals, runFronts } from './rivals.ts';
+import { stagesOf } from './stages.ts';
 import type { LayerSummary, MultiplierSummary, RunFile, RunSummary } from './summary.ts';
 import { triedPoints } from './tried.ts';
 import { verdictOf } from './verdict.ts';
@@ -24,7 +25,7 @@ export function summarize(folder: string): RunSummary {
   requireIntact(folder, manifest.phases);
   const { configuration, inputs, program, created } = manifest;
   const phases = phasesOf(configuration);
-  const stages = phases.flatMap((phase) => (manifest.phases[phase]?.stages ?? []).map(stageResultOf));
+  const stages = stagesOf(manifest);
   const multipliers: readonly MultiplierSummary[] = manifest.phases.map?.multipliers ?? [];
   const layers = layerSummaries(manifest, multipliers);
   const approximate = new Set(approximateLayers(configuration, inputs.layers).map(({ name }) => name));
@@ -38,6 +39,7 @@ export function summarize(folder: string): RunSummary {
     seed: configuration.seed,
     weightBits: configuration.bits.weights,
     activationBits: configuration.bits.activations,
+    powerModel: configuration.explore.powerModel,
     stages,
     multipliers,
     thetaOf: {
@@ -72,10 +74,10 @@ export function summarize(folder: string): RunSummary {
 }
 
 /** The run among its rivals, where it measured them: the best known kind of power first. */
-export function frontsOf(folder: string, { configuration, phases: done }: Manifest): RunFront[] {
-  const phases = phasesOf(configuration);
-  if (!done.rivals || !phases.includes('rivals')) return [];
-  const stages = phases.flatMap((phase) => (done[phase]?.stages ?? []).map(stageResultOf));
+export function frontsOf(folder: string, manifest: Manifest): RunFront[] {
+  const { configuration, phases: done } = manifest;
+  if (!done.rivals || !phasesOf(configuration).includes('rivals')) return [];
+  const stages = stagesOf(manifest);
   const measured = readRivals(folder);
   const quantized = done.quantize?.files[files.quantized];
   const tried = quantized === undefined ? [] : triedPoints(folder, quantized, measured.synthesised?.library);

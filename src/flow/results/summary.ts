@@ -2,6 +2,7 @@
 // this.
 
 import type { ErrorMetrics } from '../../multiplier/metrics.ts';
+import { type PowerModelName, powerModelTitles } from '../../multiplier/power-model.ts';
 import { type Certificate, describeCertificate, isProof } from '../../netlist/certify.ts';
 import { REFERENCE_GATES } from '../../netlist/structure.ts';
 import type { MatrixProducts } from '../../nn/products.ts';
@@ -13,8 +14,14 @@ import type { Phase } from '../settings/phases.ts';
 import type { RunFront } from './rivals.ts';
 import type { ThetaOf } from './theta-text.ts';
 
+export { powerModelTitles };
+
 /** What the two measures of a stage are, in one line: a footnote to tables on a terminal. */
-export const measuresNote = `power: analytic model of θ, 1 = the exact 8×8 array; gate cost: unit gates of the netlist, 1 = the cheapest exact 8×8 multiplier (${REFERENCE_GATES})`;
+export function measuresNote(model: PowerModelName): string {
+  return `power: ${powerModelTitles[model]}, 1 = the exact 8×8 array; ${gateCostNote}`;
+}
+
+export const gateCostNote = `gate cost: unit gates of the netlist, 1 = the cheapest exact 8×8 multiplier (${REFERENCE_GATES})`;
 
 export interface MultiplierSummary {
   /** `multiplier`, or `multiplier-<layer>` where each layer has its own. */
@@ -78,6 +85,8 @@ export interface RunSummary {
   readonly seed: number;
   readonly weightBits: number;
   readonly activationBits: number;
+  /** What the powers of stages are by. */
+  readonly powerModel: PowerModelName;
   readonly stages: readonly StageResult[];
   readonly multipliers: readonly MultiplierSummary[];
   /** What each θ of the multipliers is of. */

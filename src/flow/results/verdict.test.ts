@@ -32,7 +32,7 @@ function verdict({ settings = {}, exact = 0.9889, accuracy = 0.9861, theta = [1,
 describe('the verdict', () => {
   test('tells what was saved for what loss against the exact multiplier of the same widths', () => {
     expect(verdict({})).toBe(
-      '55 % fewer gates than the cheapest exact 8×8 multiplier for 0.28 points of accuracy (98.61 % instead of 98.89 % with the exact multiplier); try --lambda 0.9 to save more. An exact 5×5 multiplier costs no more (0.36 of the exact 8×8): compare with --bits 5.',
+      '55 % fewer gates than the cheapest exact 8×8 multiplier for 0.28 points of accuracy (98.61 % instead of 98.89 % with the exact multiplier); try --lambda 0.9 to save more. An exact 5×5 multiplier costs no more (0.36 of the exact 8×8): compare with --bits 5, or let tram sweep DIR --cheapest look for the cheapest that works.',
     );
     // An exact 4×4 multiplier has 84 of the 400 unit gates.
     expect(verdict({ settings: { bits: { weights: 4, activations: 4 } }, gateCost: 0.105 })).toMatch(

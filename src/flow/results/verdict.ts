@@ -138,7 +138,7 @@ function fewerBits({ bits }: Configuration, gateCost: number): string[] {
     const exact = cheapestExact(width, width);
     if (exact.gateCost > gateCost) continue;
     return [
-      `An exact ${width}×${width} multiplier costs no more (${exact.gateCost.toFixed(2)} of the exact 8×8): compare with --bits ${width}.`,
+      `An exact ${width}×${width} multiplier costs no more (${exact.gateCost.toFixed(2)} of the exact 8×8): compare with --bits ${width}, or let tram sweep DIR --cheapest look for the cheapest that works.`,
     ];
   }
   return [];

@@ -17,7 +17,7 @@ export interface MetricRecord {
   readonly trainAccuracy: number;
   readonly testLoss: number;
   readonly testAccuracy: number;
-  /** Normalised analytic power after the epoch, where structures learn. */
+  /** Modelled power, exact 8×8 = 1, after the epoch, where structures learn. */
   readonly power?: number;
   /** θ of each structure after the epoch, clamped to [0, 1]. */
   readonly theta?: Readonly<Record<string, readonly number[]>>;

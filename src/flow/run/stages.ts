@@ -34,9 +34,9 @@ export interface StageResult {
   readonly accuracy: number;
   readonly loss: number;
   /**
-   * Power of the network's multiplications in the analytic model of θ (paper, Eq. 3), relative to exact 8×8 array
-   * multipliers: what the training sees. Only of stages before the mapping; an exact multiplier of fewer bits has less
-   * than 1.
+   * Power of the network's multiplications in the run’s model of θ (by default the paper’s, Eq. 3), relative to exact
+   * 8×8 array multipliers: what the training sees. Only of stages before the mapping; an exact multiplier of fewer bits
+   * has less than 1.
    */
   readonly power?: number;
   /**

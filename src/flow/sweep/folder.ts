@@ -127,6 +127,12 @@ function requireSame(folder: string, plan: SweepPlan, wanted: WantedPlan): void 
       `${folder} is a sweep of ${plan.trials.length} trials, not of ${wanted.trials.length}; ${advice}`,
     );
   }
+  const source = (from: string | undefined, directory: string) =>
+    from === undefined ? undefined : resolve(directory, from);
+  if (wanted.from !== undefined && source(plan.from, plan.directory) !== source(wanted.from, process.cwd())) {
+    const begins = plan.from === undefined ? 'that branches from no run' : `that branches from ${plan.from}`;
+    throw new UserError(`${folder} is a sweep ${begins}, not from ${wanted.from}; ${advice}`);
+  }
   if (JSON.stringify(plan.rungs) !== JSON.stringify(wanted.rungs)) {
     throw new UserError(`${folder} is a sweep ${plan.rungs.length > 0 ? 'with' : 'without'} halving; ${advice}`);
   }
@@ -177,7 +183,7 @@ export function forgetOutcome(folder: string, job: string): void {
   removeFile(join(folder, outcomePath(job)));
 }
 
-const rungSchema = z.strictObject({ accuracy: z.number(), gateCost: z.number().nullable() });
+const rungSchema = z.strictObject({ task: z.string(), accuracy: z.number(), gateCost: z.number().nullable() });
 export type Rung = z.output<typeof rungSchema>;
 
 const rungPath = (job: string, rung: number): string => `${job}.rung${rung + 1}.json`;

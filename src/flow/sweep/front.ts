@@ -1,19 +1,22 @@
 // What a sweep came to, as plain data read from its folder: each point with the mean and the interval over its seeds,
 // the front of those that nothing beats, and the cheapest point at which the network still works. Nothing is computed
 // with networks here.
+// Invariant: points of different tasks (data, network, approximated layers) have fronts and answers of their own.
 
 import { join } from 'node:path';
+import { cheapestExact } from '../../netlist/exact-cost.ts';
 import { generators } from '../../netlist/generators/registry.ts';
 import { front, type PowerKind } from '../../report/front.ts';
 import { type Mean, meanOf } from '../../tensor/statistics.ts';
 import type { Technology } from '../../workbench/synthesised-power.ts';
-import { synthesisedNetwork } from '../multipliers/synthesised.ts';
+import { synthesisedExact, synthesisedNetwork } from '../multipliers/synthesised.ts';
 import { summarize } from '../results/summarize.ts';
 import type { RunSummary } from '../results/summary.ts';
+import { taskOf } from '../results/task.ts';
 import { readManifest } from '../run/manifest.ts';
 import type { StageResult } from '../run/stages.ts';
 import { outcomeOf, type SweepPlan } from './folder.ts';
-import type { Trial } from './grid.ts';
+import { exactSource, type Trial } from './grid.ts';
 
 /** What a point multiplies with. */
 export type PointKind = 'exact' | 'trained' | 'given';
@@ -33,6 +36,10 @@ export interface SweepPoint {
   readonly isRival: boolean;
   readonly model: string;
   readonly data: string;
+  /** The same for points whose accuracies and powers are comparable (taskOf). */
+  readonly task: string;
+  /** The share of the network's multiplications that power is that of. */
+  readonly approximateShare: number;
   readonly weightBits: number;
   readonly activationBits: number;
   /** Options of `tram run` that make it, but for the seed. */
@@ -71,11 +78,15 @@ export interface SweepReport {
   readonly library: string | null;
   /** By rising power. */
   readonly points: readonly SweepPoint[];
-  /** The cheapest point that loses no more than `loss` against its float network; null where there is none. */
-  readonly answer: { readonly loss: number; readonly point: string | null };
+  /** Share of accuracy up to which a network still works. */
+  readonly loss: number;
+  /** The cheapest point of each task that loses no more than that against its float network; null: there is none. */
+  readonly answers: readonly { readonly task: string; readonly point: string | null }[];
   readonly failed: readonly FailedTrial[];
   /** Trials that are neither done nor failed. */
   readonly open: readonly string[];
+  /** Points of rivals of which no trial is done. */
+  readonly missingRivals: readonly string[];
 }
 
 export interface FrontOptions {
@@ -100,10 +111,12 @@ export async function frontOf({ folder, plan, loss, technology }: FrontOptions):
       failed.push({ name: trial.name, state: outcome.state, reason: outcome.reason ?? '' });
     } else {
       const summary = summarize(join(folder, path));
-      const synthesised = technology ? await synthesise(join(folder, path), summary, technology) : undefined;
-      done.set(trial.point, [...(done.get(trial.point) ?? []), { trial, summary, synthesised }]);
+      const task = taskOf(readManifest(join(folder, path)));
+      const synthesised = technology ? await synthesise(join(folder, path), trial, summary, technology) : undefined;
+      done.set(trial.point, [...(done.get(trial.point) ?? []), { trial, summary, task, synthesised }]);
     }
   }
+  const rivals = plan.trials.filter((trial) => trial.kind === 'rival');
   const points = [...done].map(([name, runs]) => pointOf(name, runs));
   const priced = points.filter(({ power }) => power.gates);
   const isSynthesised = priced.length > 0 && priced.every(({ power }) => power.synthesised);
@@ -112,6 +125,7 @@ export async function frontOf({ folder, plan, loss, technology }: FrontOptions):
   const ordered = points.toSorted((a, b) => costOf(a) - costOf(b) || b.accuracy.mean - a.accuracy.mean);
   const placed = priced.map((point) => ({
     name: point.name,
+    task: point.task,
     kind,
     power: costOf(point),
     accuracy: point.accuracy.mean,
@@ -122,7 +136,13 @@ export async function frontOf({ folder, plan, loss, technology }: FrontOptions):
     ...{ format: 'tram-front', version: 1, folder, kind },
     library: isSynthesised ? (await technology!.reference()).library : null,
     points: ordered.map((point) => ({ ...point, isOnFront: best.has(point.name) })),
-    ...{ answer: { loss, point: works[0]?.name ?? null }, failed, open },
+    loss,
+    answers: [...new Set(ordered.map(({ task }) => task))].map((task) => ({
+      task,
+      point: works.find((one) => one.task === task)?.name ?? null,
+    })),
+    ...{ failed, open },
+    missingRivals: [...new Set(rivals.map(({ point }) => point))].filter((point) => !done.has(point)),
   };
 }
 
@@ -130,19 +150,26 @@ export async function frontOf({ folder, plan, loss, technology }: FrontOptions):
 interface Ended {
   readonly trial: Trial;
   readonly summary: RunSummary;
+  readonly task: string;
   readonly synthesised: number | undefined;
 }
 
 type Unmarked = Omit<SweepPoint, 'isOnFront'>;
 
-/** Power of a run's netlists in the cells of a technology. */
-function synthesise(run: string, { layers }: RunSummary, technology: Technology): Promise<number | undefined> {
+/** Power of a run's netlists in the cells of a technology; an exact multiplier has that of the cheapest. */
+async function synthesise(
+  run: string,
+  trial: Trial,
+  { layers, ...summary }: RunSummary,
+  technology: Technology,
+): Promise<number | undefined> {
+  if (isPlainExact(trial, summary)) return (await synthesisedExact(widthsOf(summary), technology)).relative.power;
   const macs = new Map(layers.map((layer) => [layer.name, layer.macs]));
   return synthesisedNetwork(run, readManifest(run).phases.map!, macs, technology);
 }
 
 function pointOf(name: string, runs: readonly Ended[]): Unmarked {
-  const { trial, summary } = runs[0]!;
+  const { trial, summary, task } = runs[0]!;
   const summaries = runs.map((run) => run.summary);
   const last = (one: RunSummary, of: (stage: StageResult) => number | undefined) => {
     const stage = one.stages.findLast((result) => of(result) !== undefined);
@@ -159,6 +186,7 @@ function pointOf(name: string, runs: readonly Ended[]): Unmarked {
   const kind = kindOf(trial);
   return {
     ...{ name, kind, isRival: trial.kind === 'rival', model, data, weightBits, activationBits },
+    ...{ task, approximateShare: 1 - summary.exactShare },
     options: withoutSeed(summary.options),
     trials: runs.map((run) => run.trial.name),
     seeds: summaries.map(({ seed }) => seed),
@@ -167,7 +195,11 @@ function pointOf(name: string, runs: readonly Ended[]): Unmarked {
     quantizedAccuracy: accuracyAt('quantized'),
     power: {
       modelled: kind === 'trained' ? spread((one) => last(one, ({ power }) => power)) : null,
-      gates: spread((one) => last(one, ({ gateCost }) => gateCost)),
+      gates: spread((one) =>
+        isPlainExact(trial, one)
+          ? cheapestExact(one.weightBits, one.activationBits).gateCost
+          : last(one, ({ gateCost }) => gateCost),
+      ),
       synthesised: spreadOfAll(runs.map(({ synthesised }) => synthesised)),
     },
   };
@@ -178,6 +210,16 @@ function kindOf({ settings }: Trial): PointKind {
   if (multiplier === undefined) return 'trained';
   const kind = multiplier.split(':')[0]!;
   return Object.hasOwn(generators, kind) && generators[kind]!.exact ? 'exact' : 'given';
+}
+
+const widthsOf = ({ weightBits, activationBits }: Pick<RunSummary, 'weightBits' | 'activationBits'>) => ({
+  weights: weightBits,
+  activations: activationBits,
+});
+
+/** The exact multiplier of the run's widths, whatever its netlist. */
+function isPlainExact({ settings }: Trial, summary: Parameters<typeof widthsOf>[0]): boolean {
+  return settings.map?.multiplier === exactSource(widthsOf(summary));
 }
 
 function withoutSeed(options: readonly string[]): string[] {

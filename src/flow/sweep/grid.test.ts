@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { UserError } from '../../tensor/errors.ts';
+import type { ConfigurationInput } from '../settings/config.ts';
 import { cheapestGrid, usualRivals } from './cheapest.ts';
 import { parseAxis, readGridFile, trialsOf } from './grid.ts';
 
@@ -64,6 +65,21 @@ test('rivals have the training and whatever else is varied, but no structure', (
   expect(rivals[0]!.settings.explore).toBeUndefined();
 });
 
+test.each([
+  [{ settings: { bits: { weights: 4 } } }, 'widths'],
+  [{ settings: { explore: { power: 0.2 } } }, 'targets of power'],
+  [{ settings: { explore: { grain: 'column' as const } } }, 'structures'],
+  [{ over: [parseAxis('structure-grain=column,product')] }, 'structures'],
+  [{ settings: { map: { multiplier: 'dadda:8x8' } } }, 'multipliers'],
+])('the plan of the cheapest does not pass over what is said beside it: %j', (said, what) => {
+  expect(() => cheapestGrid(said)).toThrow(`--cheapest has ${what}`);
+});
+
+test('rivals of the trials are trials, not measured by each of them again', () => {
+  const over = [parseAxis('lambda=1,2')];
+  expect(() => trialsOf({ over, settings: { rivals: 'recovered' } })).toThrow(/say rivals beside settings/);
+});
+
 test('the cheapest is looked for among structures of several widths, each below its exact multiplier', () => {
   const trials = trialsOf(cheapestGrid({ over: [parseAxis('seed=1,2'), parseAxis('power=0.5,0.1')] }));
   const structures = trials.filter(({ kind, settings }) => kind === 'trial' && settings.seed === 1);
@@ -76,6 +92,22 @@ test('the cheapest is looked for among structures of several widths, each below 
   const powers = (all: ReturnType<typeof grid>) => all.map(({ settings }) => settings.explore?.power);
   expect(powers(fitted)).not.toEqual(powers(trialsOf(cheapestGrid({ rivals: [] }))));
   expect(trialsOf(cheapestGrid({ rivals: [] })).every(({ kind }) => kind === 'trial')).toBe(true);
+});
+
+test('the cheapest and its rivals are trained as coarse multipliers need it, unless something else is said', () => {
+  const trained = (said: Parameters<typeof cheapestGrid>[0], from?: ConfigurationInput) =>
+    trialsOf(cheapestGrid(said, from)).map(({ settings }) => settings.recover ?? {});
+  const usual = { optimizer: 'nesterov', learningRate: 0.01, schedule: 'cosine-steps', teacher: 'float' };
+  const all = trained({});
+  expect(all).toHaveLength(usualRivals.length + 8);
+  for (const recover of all) expect(recover).toMatchObject(usual);
+  const slow = { recover: { learningRate: 1e-3 } };
+  expect(trained({ settings: slow })[0]).toMatchObject({ ...usual, learningRate: 1e-3 });
+  expect(trained({}, slow)[0]).toMatchObject({ ...usual, learningRate: 1e-3 });
+  // A rate is that of its optimiser.
+  expect(trained({ settings: { recover: { optimizer: 'adam' } } })[0]!.learningRate).toBeUndefined();
+  expect(trained({ over: [parseAxis('recover-optimizer=adam')] })[0]!.learningRate).toBeUndefined();
+  expect(trained({ settings: { recipe: 'cifar-strong' } })[0]).toEqual({});
 });
 
 test('a file lists trials, which take part in every combination', () => {
@@ -108,13 +140,13 @@ test('rivals of listed trials that differ in their training are told apart by th
     { name: 'fast', settings: { recover: { learningRate: 1e-3 } }, options: { lambda: '2' } },
   ];
   expect(names(trialsOf({ trials: listed, rivals: ['4x5'] }))).toEqual([
-    'slow',
-    'fast',
     'slow-exact4x5',
     'fast-exact4x5',
+    'slow',
+    'fast',
   ]);
   const alike = listed.map(({ name, options }) => ({ name, ...(options ? { options } : {}) }));
-  expect(names(trialsOf({ trials: alike, rivals: ['4x5'] }))).toEqual(['slow', 'fast', 'exact4x5']);
+  expect(names(trialsOf({ trials: alike, rivals: ['4x5'] }))).toEqual(['exact4x5', 'slow', 'fast']);
 });
 
 test.each([

@@ -70,13 +70,16 @@ export function parseAxis(text: string): Axis {
   return { name, values };
 }
 
+/** Rivals of a run are measured beside it; those of a sweep are trials. */
+const ofTrials = settings.filter(({ paths }) => !paths.includes('rivals'));
+
 /** The setting that `tram run` has under this name. */
 function settingNamed(name: string): Setting {
-  const found = settings.find((setting) => fieldName(setting) === name);
+  const found = ofTrials.find((setting) => fieldName(setting) === name);
   if (found) return found;
-  const several = settings.filter((setting) => setting.prefixed && setting.name === name).map(fieldName);
+  const several = ofTrials.filter((setting) => setting.prefixed && setting.name === name).map(fieldName);
   if (several.length > 0) throw new UserError(`${name}: several phases have it; write ${several.join(', ')}`);
-  throw unknownName('setting to vary', name, settings.map(fieldName));
+  throw unknownName('setting to vary', name, ofTrials.map(fieldName));
 }
 
 const said = z.union([z.string(), z.number(), z.boolean()]).transform(String);
@@ -119,7 +122,10 @@ interface Draft {
   readonly kind: Trial['kind'];
 }
 
-/** The trials of a plan, those of the first seed first; a UserError where there is none, or one that is no run. */
+/**
+ * The trials of a plan, those of the first seed first, rivals before the others; a UserError where there is none, or
+ * one that is no run.
+ */
 export function trialsOf({ settings: common = {}, over = [], trials = [], rivals = [] }: GridInput): readonly Trial[] {
   for (const { name, values } of over) {
     if (values.length === 0) throw new UserError(`the sweep is empty: ${name} has no value`);
@@ -129,6 +135,11 @@ export function trialsOf({ settings: common = {}, over = [], trials = [], rivals
   if (over.length === 0 && trials.length === 0) {
     throw new UserError('the sweep is empty: nothing is varied; say what with --over, --config or --cheapest');
   }
+  const own = [common, ...trials.map((trial) => trial.settings ?? {})].find((one) => (one.rivals ?? 'none') !== 'none');
+  if (own)
+    throw new UserError(
+      `settings.rivals is ${own.rivals}, but a sweep trains rivals as trials: say rivals beside settings`,
+    );
   const listed = trials.length === 0 ? [{}] : trials;
   const count = over.reduce((product, { values }) => product * values.length, listed.length);
   if (count > MOST_TRIALS) throw new UserError(`the sweep has ${count} trials; at most ${MOST_TRIALS} were expected`);
@@ -228,8 +239,11 @@ function resolve(options: Draft['options'], base: ConfigurationInput): Configura
   return mergeSettings({}, spoken.input);
 }
 
-/** A Dadda tree: of the exact generators the one that synthesis makes the least of, up to a fifth below the others. */
-const exactSource = ({ weights, activations }: { weights: number; activations: number }): string =>
+/**
+ * Stands for the exact multiplier of these widths. Which netlist of it is the cheapest depends on what is counted: the
+ * front asks for each kind of power (front.ts).
+ */
+export const exactSource = ({ weights, activations }: { weights: number; activations: number }): string =>
   `dadda:${weights}x${activations}`;
 
 /** `exact`, or `exact:4x5`. */
@@ -282,7 +296,10 @@ function distinct(all: readonly (Trial & { readonly key: string })[]): Trial[] {
   return trials;
 }
 
-/** All points with the first seed, then with the second: what is there when the time is over is the whole front. */
+/**
+ * All points with the first seed, then with the second: what is there when the time is over is the whole front. Rivals
+ * come before what has to beat them; they take less time, too.
+ */
 function inOrderOfSeeds(trials: readonly Trial[]): Trial[] {
   const seen = new Map<string, number>();
   const round = new Map(
@@ -292,5 +309,6 @@ function inOrderOfSeeds(trials: readonly Trial[]): Trial[] {
       return [name, before];
     }),
   );
-  return trials.toSorted((a, b) => round.get(a.name)! - round.get(b.name)!);
+  const isTrial = ({ kind }: Trial) => Number(kind !== 'rival');
+  return trials.toSorted((a, b) => round.get(a.name)! - round.get(b.name)! || isTrial(a) - isTrial(b));
 }

@@ -1,7 +1,9 @@
 import { expect, test } from 'vitest';
 import { survivors, usualRungs } from './halving.ts';
 
-const at = (point: string, accuracy: number, gateCost: number | null) => ({ point, accuracy, gateCost });
+const at = (point: string, accuracy: number, gateCost: number | null, task = 'digits') => ({
+  ...{ point, task, accuracy, gateCost },
+});
 
 test('the front stays whole; of what is dominated the better ones stay until half are left', () => {
   const front = [at('a', 0.7, 0.1), at('b', 0.8, 0.2), at('c', 0.9, 0.5)];
@@ -13,6 +15,11 @@ test('the front stays whole; of what is dominated the better ones stay until hal
 test('seeds of a point are judged by their mean, and what has no cost is not judged', () => {
   const points = [at('a', 0.9, 0.3), at('a', 0.5, 0.3), at('b', 0.8, 0.3), at('b', 0.8, 0.3), at('table', 0.1, null)];
   expect([...survivors(points)].sort()).toEqual(['b', 'table']);
+});
+
+test('points of different networks are not compared', () => {
+  const points = [at('a', 0.9, 0.1), at('b', 0.8, 0.2), at('c', 0.5, 0.3, 'large'), at('d', 0.4, 0.4, 'large')];
+  expect([...survivors(points)].sort()).toEqual(['a', 'c']);
 });
 
 test('rungs are a quarter and a half of the recovery', () => {

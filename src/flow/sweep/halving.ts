@@ -1,6 +1,6 @@
-// Successive halving on two measures: of the points that have come to a rung, those stay that no other beats in both
-// accuracy and cost, and of the rest the better ones until half of all are left. A decision is a function of what
-// stands at the rung, so that every process comes to the same one.
+// Successive halving on two measures: of the points of a task that have come to a rung, those stay that no other beats
+// in both accuracy and cost, and of the rest the better ones until half of all are left. A decision is a function of
+// what stands at the rung, so that every process comes to the same one.
 
 import { type ConfigurationInput, parseConfiguration } from '../settings/config.ts';
 
@@ -13,6 +13,8 @@ export function usualRungs(settings: ConfigurationInput): readonly number[] {
 
 export interface AtRung {
   readonly point: string;
+  /** Points of different tasks (taskOf) are not compared. */
+  readonly task: string;
   readonly accuracy: number;
   /** Relative to the cheapest exact 8×8 multiplier; null where it is not known, which is never dropped. */
   readonly gateCost: number | null;
@@ -26,6 +28,11 @@ interface Mean {
 
 /** Points that go on; seeds of a point stay or go together, by their means. */
 export function survivors(reached: readonly AtRung[]): ReadonlySet<string> {
+  const tasks = [...new Set(reached.map(({ task }) => task))];
+  return new Set(tasks.flatMap((task) => [...survivorsOf(reached.filter((one) => one.task === task))]));
+}
+
+function survivorsOf(reached: readonly AtRung[]): ReadonlySet<string> {
   const points = new Map<string, AtRung[]>();
   for (const one of reached) points.set(one.point, [...(points.get(one.point) ?? []), one]);
   const kept = new Set<string>();

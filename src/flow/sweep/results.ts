@@ -1,7 +1,7 @@
 // The results of a sweep as files: the front as JSON, CSV, LaTeX and a picture, and the netlists of its points. All of
 // it is a view of the folder and can be made anew at any time.
 
-import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { type FrontPoint, powerKinds } from '../../report/front.ts';
 import { frontSvg } from '../../report/front-picture.ts';
@@ -11,15 +11,20 @@ import { makeFolderInside, readBytes, writeInside, writeJsonInside } from '../..
 import { percent } from '../../tensor/numbers.ts';
 import { multiplierFiles } from '../../workbench/files.ts';
 import { readManifest } from '../run/manifest.ts';
-import { sweepFiles } from './folder.ts';
+import { type SweepPlan, sweepFiles } from './folder.ts';
 import type { Spread, SweepPoint, SweepReport } from './front.ts';
 
 /** Writes all of them; `tell` is told what could not be drawn. */
-export async function writeResults(folder: string, report: SweepReport, tell: (text: string) => void): Promise<void> {
+export async function writeResults(
+  folder: string,
+  { trials }: Pick<SweepPlan, 'trials'>,
+  report: SweepReport,
+  tell: (text: string) => void,
+): Promise<void> {
   writeJsonInside(folder, sweepFiles.json, { ...report, folder: undefined });
   writeInside(folder, sweepFiles.csv, frontCsv(report));
   writeInside(folder, sweepFiles.tex, frontTex(report));
-  keepBest(folder, report);
+  keepBest(folder, report, new Set(trials.map(({ point }) => point)));
   if (drawable(report).length === 0) return;
   const svg = await frontPicture(report);
   writeInside(folder, sweepFiles.svg, svg);
@@ -36,13 +41,14 @@ const spreadCells = (spread: Spread | null) => [spread?.mean, spread && spread.n
 /** One row per point, an empty cell where a figure is not known. */
 export function frontCsv({ points, failed }: SweepReport): string {
   const heads = [
-    ...['point', 'kind', 'rival', 'on_front', 'model', 'data', 'weight_bits', 'activation_bits', 'seeds'],
-    ...['accuracy', 'accuracy_half_interval', 'float_accuracy', 'quantized_accuracy'],
+    ...['point', 'kind', 'rival', 'on_front', 'model', 'data', 'approximate_share', 'weight_bits', 'activation_bits'],
+    ...['seeds', 'accuracy', 'accuracy_half_interval', 'float_accuracy', 'quantized_accuracy'],
     ...powerKinds.flatMap((kind) => [`${kind}_power`, `${kind}_power_half_interval`]),
     ...['options', 'reason'],
   ];
   const rows = points.map((one) => [
-    ...[one.name, one.kind, one.isRival, one.isOnFront, one.model, one.data, one.weightBits, one.activationBits],
+    ...[one.name, one.kind, one.isRival, one.isOnFront, one.model, one.data],
+    ...[one.approximateShare, one.weightBits, one.activationBits],
     ...[one.seeds.join(' '), ...spreadCells(one.accuracy), one.floatAccuracy.mean, one.quantizedAccuracy.mean],
     ...[...powerKinds.flatMap((kind) => spreadCells(one.power[kind])), one.options.join(' '), ''],
   ]);
@@ -85,11 +91,13 @@ const drawable = ({ points, kind }: SweepReport): readonly SweepPoint[] => point
 
 /** Accuracy over the power that the front is over, means over seeds with their intervals. */
 export function frontPicture(report: SweepReport): Promise<string> {
-  const { kind, library } = report;
+  const { kind, library, loss } = report;
+  const several = new Set(drawable(report).map(({ task }) => task)).size > 1;
   const points = drawable(report).map((one): FrontPoint => {
     const power = one.power[kind]!;
     return {
-      label: one.kind === 'exact' ? `${one.weightBits}×${one.activationBits}` : one.name,
+      label: one.kind === 'exact' && !several ? `${one.weightBits}×${one.activationBits}` : one.name,
+      task: one.task,
       // A rival of a sweep goes through all phases.
       series: one.kind === 'exact' ? 'exact-retrained' : one.kind,
       kind,
@@ -98,14 +106,22 @@ export function frontPicture(report: SweepReport): Promise<string> {
     };
   });
   const float = Math.max(...drawable(report).map(({ floatAccuracy }) => floatAccuracy.mean));
+  const network = several ? 'best float network' : 'float network';
   return frontSvg(points, {
-    caption: `means over seeds; dashed: nothing cheaper is as accurate; float network ${percent(float)}`,
+    caption: [
+      ...(points.some(({ n = 1 }) => n > 1) ? ['means over seeds with 95 % intervals'] : []),
+      `dashed: nothing cheaper is as accurate; ${network} ${percent(float)}`,
+    ].join('; '),
+    ...(several ? {} : { goal: { accuracy: float - loss, label: `float network − ${(100 * loss).toFixed(2)}` } }),
     ...(kind === 'synthesised' && library !== null ? { technology: library } : {}),
   });
 }
 
-/** Netlists and tables of the front's points, each from its best seed, named after the point. */
-function keepBest(folder: string, { points }: SweepReport): void {
+/**
+ * Netlists and tables of the front's points, each from its best seed, named after the point. What earlier reports left
+ * of other points goes; what is not named after a point of the plan is somebody else's.
+ */
+function keepBest(folder: string, { points }: SweepReport, known: ReadonlySet<string>): void {
   makeFolderInside(folder, sweepFiles.best);
   const written = new Set<string>();
   for (const { trials, name, accuracy } of points.filter(({ isOnFront }) => isOnFront)) {
@@ -121,8 +137,9 @@ function keepBest(folder: string, { points }: SweepReport): void {
       }
     }
   }
-  for (const left of readdirSync(join(folder, sweepFiles.best))) {
-    const path = `${sweepFiles.best}/${left}`;
-    if (!written.has(path) && existsSync(join(folder, path))) rmSync(join(folder, path), { force: true });
+  for (const left of readdirSync(join(folder, sweepFiles.best), { withFileTypes: true })) {
+    const path = `${sweepFiles.best}/${left.name}`;
+    const isOurs = left.isFile() && [...known].some((point) => left.name.startsWith(`${point}.`));
+    if (isOurs && !written.has(path)) rmSync(join(folder, path), { force: true });
   }
 }

@@ -2,10 +2,12 @@
 // still works. The plan is made once; then any number of processes work on it, here or on other machines, and the last
 // one writes the front.
 
+import { findModel } from '../../nn/models/registry.ts';
 import { Technology, type TechnologyOptions } from '../../workbench/synthesised-power.ts';
 import { runFlow } from '../flow.ts';
 import type { DeviceOptions } from '../run/device.ts';
 import { readManifest } from '../run/manifest.ts';
+import { isModelFile } from '../run/model-file.ts';
 import { mergeSettings } from '../settings/config.ts';
 import type { SweepListener } from './events.ts';
 import { openSweep, readSweep } from './folder.ts';
@@ -48,14 +50,20 @@ const USUAL_LOSS = 0.005;
 export async function sweep(options: SweepOptions): Promise<SweepReport> {
   const { folder, plan: given, rungs = [], from, devices = [{}], retry, perform = runFlow, command } = options;
   const { listener, signal, data } = options;
-  const base = from === undefined ? {} : readManifest(from).given;
+  const { rivals: _, ...base } = from === undefined ? {} : readManifest(from).given;
   const trials = given && trialsOf({ ...given, settings: mergeSettings(base, given.settings ?? {}) });
+  for (const { settings } of trials ?? []) requireModel(settings.model);
   const plan = await openSweep(
     folder,
     trials && { trials, rungs: [...rungs], ...(from === undefined ? {} : { from }) },
   );
   await workOn({ folder, plan, slots: devices, perform, retry, command, listener, signal, data });
   return await reportSweep(options);
+}
+
+/** A name that no model has; files are looked at with the trial, where they are then. */
+function requireModel(name: string | undefined): void {
+  if (name !== undefined && !isModelFile(name)) findModel(name);
 }
 
 /** The front of what is done so far, written to the folder and returned; nothing is trained. */
@@ -65,8 +73,9 @@ export async function reportSweep(
   const { folder, loss = USUAL_LOSS, synthesis = {}, listener } = options;
   const technology = synthesis && new Technology(synthesis);
   try {
-    const report = await frontOf({ folder, plan: readSweep(folder), loss, technology });
-    await writeResults(folder, report, (text) => listener?.({ kind: 'note', text }));
+    const plan = readSweep(folder);
+    const report = await frontOf({ folder, plan, loss, technology });
+    await writeResults(folder, plan, report, (text) => listener?.({ kind: 'note', text }));
     return report;
   } finally {
     await technology?.close();

@@ -24,6 +24,16 @@ test('the float training of a seed and the quantisation of a width are done once
   expect(all.find(({ path }) => path === parent.parent)!.settings).toEqual({ seed: 2, train: { epochs: 2 } });
 });
 
+test('what is shared is done before the first trial that needs it, so that the first seed is whole before the second begins', () => {
+  const all = jobs({}, 'seed=1,2', 'bits=8,4x5', 'lambda=0.3,1');
+  const kinds = all.map(({ path, trial }) => trial?.name ?? path.replace(/-\w+$/, ''));
+  const ofSeed = (seed: number) => [
+    ...['shared/train', 'shared/quantize', `seed${seed}-bits8-lambda0.3`, `seed${seed}-bits8-lambda1`],
+    ...['shared/quantize', `seed${seed}-bits4x5-lambda0.3`, `seed${seed}-bits4x5-lambda1`],
+  ];
+  expect(kinds).toEqual([...ofSeed(1), ...ofSeed(2)]);
+});
+
 test('a given multiplier and a trained one share the quantised network, and no parent leaves its multiplier to a child', () => {
   const all = jobs({}, 'multiplier=exact:8x8,trained', 'lambda=0.3,1');
   const [root, ...trials] = all;

@@ -30,12 +30,19 @@ interface Way {
   readonly keys: readonly PhaseKey[];
 }
 
-/** Parents before their children, shared work before the trials, which stay in their order. */
+/**
+ * The trials in their order, shared work before the first that needs it: what is done when the time is over is the
+ * trials that come first, and not the networks of the last ones.
+ */
 export function jobsOf(trials: readonly Trial[]): readonly Job[] {
-  const shared: Job[] = [];
+  const shared = new Map<string, Job>();
   const own = new Map<string, Job>();
   branch(trials.map(wayOf), 0, undefined, shared, own);
-  return [...shared, ...trials.map(({ name }) => own.get(name)!)];
+  const withParents = (job: Job): readonly Job[] => [
+    ...(job.parent === undefined ? [] : withParents(shared.get(job.parent)!)),
+    job,
+  ];
+  return [...new Set(trials.flatMap(({ name }) => withParents(own.get(name)!)))];
 }
 
 function wayOf(trial: Trial): Way {
@@ -49,7 +56,7 @@ function branch(
   ways: readonly Way[],
   depth: number,
   parent: Job | undefined,
-  shared: Job[],
+  shared: Map<string, Job>,
   own: Map<string, Job>,
 ): void {
   for (const group of grouped(ways, depth).values()) {
@@ -65,7 +72,7 @@ function branch(
     const { checkpoint, newClassifier } = first!.configuration.train;
     const isNothing = phase === 'train' && checkpoint !== undefined && !newClassifier;
     const job = isNothing ? parent : sharedJob(first!, end, parent);
-    if (job && job !== parent) shared.push(job);
+    if (job && job !== parent) shared.set(job.path, job);
     branch(group, end, job, shared, own);
   }
 }

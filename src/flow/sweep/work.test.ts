@@ -234,6 +234,30 @@ test('halving: at a rung all wait for the last, the dominated are dropped, and t
   );
 });
 
+test('a trial that was killed behind the epoch of a rung is judged there all the same', async () => {
+  const sweep = await newSweep('lost-rung', ['lambda=1,2'], [1]);
+  const visits: string[] = [];
+  const isDominated = (name: string) => name.endsWith('2');
+  const record = (name: string) => ({
+    ...{ phase: 'recover', epoch: 1, loss: 1, crossEntropy: 1, trainAccuracy: 0.5, testLoss: 1, learningRate: 0.1 },
+    testAccuracy: isDominated(name) ? 0.5 : 0.9,
+  });
+  // The second trial has logged the epoch, but whoever was to write down the rung is gone.
+  const killed = join(sweep.folder, 'trials', 'lambda2');
+  mapped(killed, 0.5);
+  writeFileSync(join(killed, 'metrics.jsonl'), `${JSON.stringify(record('lambda2'))}\n`);
+  const run = (name: string, { folder, listener, signal }: FlowOptions) => {
+    if (!name.startsWith('trials/')) return;
+    visits.push(name);
+    mapped(folder, 0.5);
+    if (visits.length === 1) listener?.({ kind: 'epoch', epochs: 10, record: record(name) as never });
+    signal?.throwIfAborted();
+  };
+  expect((await work(sweep, run)).error).toBeUndefined();
+  expect(visits).toEqual(['trials/lambda1', 'trials/lambda1']);
+  expect(statesOf(sweep.folder, sweep.plan)).toEqual(['done', 'dropped']);
+});
+
 test('a folder of something else, other plans, and a changed plan are refused; a copy goes on', async () => {
   const foreign = join(parent, 'foreign');
   mkdirSync(foreign);

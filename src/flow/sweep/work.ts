@@ -8,10 +8,12 @@ import { setTimeout } from 'node:timers/promises';
 import { BusyError, StorageError, UserError } from '../../tensor/errors.ts';
 import type { FlowOptions, runFlow } from '../flow.ts';
 import type { RunSummary } from '../results/summary.ts';
+import { taskOf } from '../results/task.ts';
 import type { DeviceOptions } from '../run/device.ts';
-import type { RunEvent } from '../run/events.ts';
+import type { MetricRecord, RunEvent } from '../run/events.ts';
 import type { RunLock } from '../run/lock.ts';
-import { hasManifest, readManifest } from '../run/manifest.ts';
+import { hasManifest, type Manifest, readManifest } from '../run/manifest.ts';
+import { readMetrics } from '../run/metrics.ts';
 import type { SweepListener } from './events.ts';
 import {
   claim,
@@ -21,6 +23,7 @@ import {
   type Outcome,
   outcomeOf,
   placed,
+  type Rung,
   rungOf,
   type SweepPlan,
   sourceOf,
@@ -226,16 +229,18 @@ class Work {
     const rung = this.#rungsOf(job);
     const until = job.trial ? this.#options.plan.rungs[rung] : undefined;
     const pause = new AbortController();
+    if (until !== undefined && this.#cameTo(job, rung, until)) {
+      this.#mine.delete(path);
+      lock.release();
+      return;
+    }
     let begun = false;
     const listener = (event: RunEvent) => {
       if (event.kind === 'phase-start') begun = true;
       this.#tell({ kind: 'run', job: path, event });
       if (event.kind !== 'epoch' || until === undefined || event.record.phase !== 'recover') return;
       if (event.record.epoch !== until || until >= event.epochs) return;
-      keepRung(this.#options.folder, path, rung, {
-        accuracy: event.record.testAccuracy,
-        gateCost: this.#gateCost(path),
-      });
+      this.#keepRung(path, rung, event.record);
       pause.abort();
     };
     this.#tell({ kind: 'begin', job: path, device: nameOf(device), epochs: sumOf(job.epochs) });
@@ -263,6 +268,21 @@ class Work {
     }
   }
 
+  /** A trial that was killed behind the epoch of a rung, before the rung was written down: its log has what it is. */
+  #cameTo({ path, configuration }: Job, rung: number, until: number): boolean {
+    const run = join(this.#options.folder, path);
+    if (until >= configuration.recover.epochs || !hasManifest(run)) return false;
+    const record = readMetrics(run).find(({ phase, epoch }) => phase === 'recover' && epoch === until);
+    if (!record) return false;
+    this.#keepRung(path, rung, record);
+    return true;
+  }
+
+  #keepRung(path: string, rung: number, { testAccuracy: accuracy }: Pick<MetricRecord, 'testAccuracy'>): void {
+    const { folder } = this.#options;
+    keepRung(folder, path, rung, { accuracy, ...placeOf(readManifest(join(folder, path))) });
+  }
+
   #request(job: Job, device: DeviceOptions): FlowOptions {
     const { folder, plan, command, data } = this.#options;
     const source = job.parent === undefined ? sourceOf(plan) : join(folder, job.parent);
@@ -274,13 +294,6 @@ class Work {
       ...(source === undefined ? {} : { from: source }),
       ...(command === undefined ? {} : { command }),
     };
-  }
-
-  /** Of the multipliers that a run has, where it has come to them. */
-  #gateCost(path: string): number | null {
-    const folder = join(this.#options.folder, path);
-    const stages = hasManifest(folder) ? (readManifest(folder).phases.map?.stages ?? []) : [];
-    return stages.findLast(({ gateCost }) => gateCost !== undefined)?.gateCost ?? null;
   }
 
   #fail(job: Job, reason: string, begun: boolean, seconds: number): void {
@@ -295,6 +308,13 @@ class Work {
 }
 
 const sumOf = (epochs: Job['epochs']): number => Object.values(epochs).reduce((sum, count) => sum + count, 0);
+
+/** What a recovery's accuracy is comparable with, and the gate cost of its multipliers where they have netlists. */
+function placeOf(manifest: Manifest): Pick<Rung, 'task' | 'gateCost'> {
+  const stages = manifest.phases.map?.stages ?? [];
+  const gateCost = stages.findLast((stage) => stage.gateCost !== undefined)?.gateCost;
+  return { task: taskOf(manifest), gateCost: gateCost ?? null };
+}
 
 function lastAccuracy({ stages }: RunSummary): number | undefined {
   return stages.at(-1)?.accuracy;

@@ -2,12 +2,15 @@
 // cost of the compact tree over them, that tree is built (rearrange.ts), and then nets anywhere in it are replaced
 // (descent.ts). Where that does not beat the published search the same moves begin at its result in the tree as it was,
 // and at the exact multiplier.
+// What costs as much as an exact multiplier must be one: below that cost the search goes on, and the exact multiplier
+// is one more result where the budget has room for it.
 // Invariant: error and cost of what is returned are those of the cleaned-up network, simulated anew.
 
 import { approximableColumns, removalOf } from '../../multiplier/structure.ts';
 import type { ProductTable } from '../../multiplier/table.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { cleanUp } from '../cleanup.ts';
+import { cheapestExactFor } from '../exact-cost.ts';
 import { type Network, type Signal, ZERO } from '../network.ts';
 import { simulate } from '../simulate.ts';
 import { unitGateCost } from '../structure.ts';
@@ -45,13 +48,15 @@ export type Limits = Omit<DescentOptions, 'highestColumn'>;
 /** The best result within the budget. A UserError, with the least cost reached, where there is none. */
 export function descend(task: MappingTask, published: MappedMultiplier, limits: Limits): DescendResult {
   const { exact, structure, target, signed, shares, options } = task;
-  const { costBudget, costWeight } = limits;
-  const reach = { ...limits, highestColumn: approximableColumns(structure) };
+  const { costWeight } = limits;
+  const exactly = cheapestExactFor(options, signed);
+  const costBudget = Math.min(limits.costBudget, exactly.unitGates - 1);
+  const reach = { ...limits, costBudget, highestColumn: approximableColumns(structure) };
   const wanted = removalOf(structure, options.theta);
   const tree = offerReplacements(exact);
   const objective = (end: { mseToTarget: number; cost: number }) => end.mseToTarget + costWeight * end.cost;
   const greedyFits = published.greedy.cost <= costBudget;
-  let best: Descended | null = null;
+  let best = exactly.unitGates <= limits.costBudget ? exactResult(exactly.network, published, signed) : null;
   let least = published.greedy.cost;
   const { leafExcess = [0, 20], leaves: leafParameters, adders } = options.parameters ?? {};
   let [leafCount, adderCount] = [nothingCounted, nothingCounted];
@@ -75,7 +80,8 @@ export function descend(task: MappingTask, published: MappedMultiplier, limits: 
         : end.steps,
       rearranged: leafMoves !== null,
     };
-    if (!best || objective(found) < objective(best)) best = found;
+    const difference = best ? objective(found) - objective(best) : Number.NEGATIVE_INFINITY;
+    if (difference < 0 || (difference === 0 && found.cost < best!.cost)) best = found;
   };
   const beaten = () => best !== null && !(greedyFits && objective(best) > objective(published.greedy));
 
@@ -100,9 +106,18 @@ export function descend(task: MappingTask, published: MappedMultiplier, limits: 
   if (greedyFits) return { best: null, leaves: leafCount, adders: adderCount };
   const exactCost = unitGateCost(cleanUp(exact));
   throw new UserError(
-    `no multiplier of cost ${(costBudget / exactCost).toFixed(4)} was found for these ${options.theta.length} θ: the least that was ` +
+    `no multiplier of cost ${(limits.costBudget / exactCost).toFixed(4)} was found for these ${options.theta.length} θ: the least that was ` +
       `reached is ${(least / exactCost).toFixed(4)}; raise the cost budget, or let more columns be approximated`,
   );
+}
+
+/** An exact multiplier as a result: nothing is replaced. */
+function exactResult(network: Network, { mseToTarget }: MappedMultiplier, signed: boolean): Descended {
+  const [error, cost] = [mseToTarget.before, unitGateCost(network)];
+  return {
+    ...{ network, table: simulate(network, { signed }), mseToTarget: error, cost },
+    ...{ moves: [], steps: [{ moves: [], mseToTarget: error, cost }], rearranged: true },
+  };
 }
 
 function inOrder(replacements: ReadonlyMap<Signal, Signal>) {

@@ -1,11 +1,12 @@
 import { expect, test } from 'vitest';
 import { operandShares } from '../../multiplier/metrics.ts';
-import { columnStructure } from '../../multiplier/structure.ts';
+import { columnStructure, productStructure } from '../../multiplier/structure.ts';
 import { firstDifference } from '../../multiplier/table.ts';
 import { targetProducts } from '../../multiplier/target.ts';
 import { Random } from '../../tensor/random.ts';
 import { certify } from '../certify.ts';
 import { cleanUp, usedSignals } from '../cleanup.ts';
+import { cheapestExactFor, dominatingExact } from '../exact-cost.ts';
 import { isGate, type Signal, ZERO } from '../network.ts';
 import { simulate } from '../simulate.ts';
 import { unitGateCost } from '../structure.ts';
@@ -67,6 +68,41 @@ test('is never worse than greedy at 8×8, and better for half removed', () => {
     expectSound(mapped);
     if (theta[0] === 0.5) expect(mapped.mseToTarget.after).toBeLessThan(0.9 * mapped.greedy.mseToTarget);
   }
+});
+
+// Operands of unequal widths: the array that the search begins with costs more than other exact multipliers.
+test.each([
+  [4, 4, 0.1],
+  [2, 8, 0.02],
+  [8, 2, 0.02],
+  [3, 5, 0.1],
+] as const)(
+  'what costs as much as an exact %i×%i multiplier is one, for small θ',
+  (weightBits, activationBits, most) => {
+    const random = new Random(weightBits);
+    const widths = { weightBits, activationBits };
+    const exact = cheapestExactFor(widths, false);
+    const columns = columnStructure(widths, weightBits + activationBits - 1);
+    for (const structure of [columns, productStructure(widths)]) {
+      for (const limits of [{}, { costBudget: 1 }, { costWeight: 0 }]) {
+        const theta = structure.names.map(() => most * random.uniform());
+        const mapped = mapStructure({ ...widths, theta, structure, ...limits });
+        expect(dominatingExact(mapped.table, mapped.network)).toBeUndefined();
+        expect(mapped.mseToTarget.after).toBeLessThanOrEqual(mapped.mseToTarget.before);
+        if (mapped.structure.unitGateCost >= exact.unitGates)
+          expect(mapped.table.data).toEqual(simulate(exact.network).data);
+      }
+    }
+  },
+);
+
+test('the published search may end with errors at the cost of an exact multiplier, and that is told', () => {
+  const options = { weightBits: 4, activationBits: 4, theta: new Array(7).fill(0.01) };
+  const published = mapStructure({ ...options, search: 'greedy' });
+  expect(published.mseToTarget.after).toBeGreaterThan(0);
+  expect(dominatingExact(published.table, published.network)).toMatchObject({ unitGates: 84, gateCost: 0.21 });
+  const { table, network } = mapStructure(options);
+  expect(dominatingExact(table, network)).toBeUndefined();
 });
 
 test('steps tell the error and the cost on the way to the result', () => {

@@ -1,6 +1,6 @@
 // Just enough of CUDA C++ for a host compiler to run kernels that use no matrix units: types, index variables, barriers.
 // The threads of a block are coroutines on one processor, which change at barriers; blocks run one after the other.
-// What is not there (asynchronous copies, matrix instructions) compiles to nothing and must not be called.
+// What is not there (asynchronous copies, matrix instructions) ends the program where it is called.
 #pragma once
 #include <cmath>
 #include <cstddef>
@@ -14,7 +14,7 @@
 #define __restrict__ __restrict
 #define __shared__ static
 #define __align__(n) __attribute__((aligned(n)))
-#define NO_INSTRUCTION(...) ((void)0)
+#define NO_INSTRUCTION(...) noInstruction()
 
 struct dim3 {
   unsigned x, y, z;
@@ -25,6 +25,7 @@ struct Position {
 extern "C" Position *position;
 extern "C" unsigned char *dynamicShared;
 extern "C" void barrier();
+extern "C" void noInstruction();
 /** What lane `lane ^ offset` of the warp hands over, four bytes. */
 extern "C" unsigned exchange(unsigned value, unsigned offset);
 #define threadIdx (position->thread)
@@ -55,12 +56,19 @@ inline unsigned __float_as_uint(float x) { unsigned u; memcpy(&u, &x, 4); return
 inline float __uint_as_float(unsigned u) { float x; memcpy(&x, &u, 4); return x; }
 inline float __int_as_float(int i) { return __uint_as_float(i); }
 inline float __frcp_rn(float x) { return 1 / x; }
+inline float rsqrtf(float x) { return (float)(1 / sqrt((double)x)); }
 inline float __fadd_rn(float a, float b) { return a + b; }
 inline float __fsub_rn(float a, float b) { return a - b; }
 inline float __fdiv_rn(float a, float b) { return a / b; }
 inline float __fsqrt_rn(float a) { return sqrtf(a); }
 inline int __float2int_rz(float a) { return (int)a; }
-inline float __shfl_xor_sync(unsigned, float value, unsigned offset) { return __uint_as_float(exchange(__float_as_uint(value), offset)); }
+template <class T> inline T __shfl_xor_sync(unsigned, T value, unsigned offset) {
+  unsigned words[sizeof(T) / 4];
+  memcpy(words, &value, sizeof(T));
+  for (unsigned &word : words) word = exchange(word, offset);
+  memcpy(&value, words, sizeof(T));
+  return value;
+}
 inline float __fmul_rn(float a, float b) { return a * b; }
 inline float __fmaf_rn(float a, float b, float c) { return fmaf(a, b, c); }
 template <class T> inline T __ldcg(const T *from) { return *from; }

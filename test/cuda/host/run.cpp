@@ -19,6 +19,7 @@ Position *position;
 unsigned char *dynamicShared;
 void barrier();
 unsigned exchange(unsigned value, unsigned offset);
+void noInstruction();
 }
 
 typedef void (*Kernel)(const unsigned char *);
@@ -50,6 +51,10 @@ unsigned exchange(unsigned value, unsigned offset) {
   const unsigned other = words[at ^ offset];
   yield();
   return other;
+}
+void noInstruction() {
+  fprintf(stderr, "an instruction that a host has not\n");
+  exit(3);
 }
 static void body() {
   kernel(parameters);
