@@ -83,8 +83,8 @@ export const mutants = [
   fault(
     'src/train/aim.ts',
     'θ is made hard at the power that it has, whatever the target',
-    'write(isReached ? least : undefined);',
-    'write();',
+    'choose(isReached ? least : undefined)',
+    'choose()',
     'test/flow/targets.test.ts',
   ),
   fault('src/data/picture.ts', 'a picture that is cut off is filled with grey', "failOn: 'warning'", "failOn: 'none'"),
@@ -655,7 +655,7 @@ export const mutants = [
   fault(
     'src/flow/try/trial.ts',
     'exact multipliers of fewer bits begin with the quantised network',
-    'loadToQuantize(narrower, run.float, session)',
+    'await quantizeAfterTraining({ ...run, ...atWidths(run, bits) }, run.float, session)',
     'loadModel(run.quantized, inFolder(run, files.quantized), session, layers)',
     'test/flow/try.test.ts',
   ),
@@ -728,8 +728,8 @@ export const mutants = [
   fault(
     'src/quant/steps.ts',
     'steps of activations learn more slowly in larger batches',
-    'sizeOf(x!.shape) / x!.shape[0]!',
-    'sizeOf(x!.shape)',
+    'count: sizeOf(shape) / shape[0]!',
+    'count: sizeOf(shape)',
     'src/train/steps.test.ts',
   ),
   fault(
@@ -805,7 +805,12 @@ export const mutants = [
     'product + 0 * mean)',
     'src/netlist/mapping/exact.test.ts',
   ),
-  fault('src/train/hardening.ts', 'the smallest θ are removed first', 'b.value - a.value', 'a.value - b.value'),
+  fault(
+    'src/train/hardening.ts',
+    'the smallest θ are removed first',
+    'of all.toSorted((a, b) => b.value - a.value)',
+    'of all.toSorted((a, b) => a.value - b.value)',
+  ),
   fault(
     'src/train/hardening.ts',
     'the push stays at its height behind the hardening',

@@ -92,8 +92,8 @@ test('another network, or another part of one, has an answer of its own and matc
     { task: 'half', point: 'small' },
   ];
   const text = textOf([exact, small], { answers });
-  expect(text).toContain('of the float network resnet8 on digits: exact4x4,');
-  expect(text).toContain('of the float network resnet8 on digits: small,');
+  expect(text).toContain('of the float network resnet8 on digits (100.0 % approximated): exact4x4,');
+  expect(text).toContain('of the float network resnet8 on digits (50.0 % approximated): small,');
   expect(text).toContain('no less accurate: 0 of the 1 others that lose no more than that. Not matched: small.');
   expect(text).toMatch(/^● +small +50\.0 %/m);
 });

@@ -69,8 +69,10 @@ function verdict({ points, answers, loss, kind, missingRivals }: SweepReport): s
   const several = answers.length > 1;
   for (const { task, point } of answers) {
     const found = points.find(({ name }) => name === point);
-    const { model, data } = points.find((one) => one.task === task)!;
-    const network = several ? `the float network ${model} on ${data}` : 'the float network';
+    const { model, data, approximateShare } = points.find((one) => one.task === task)!;
+    const network = several
+      ? `the float network ${model} on ${data} (${percent(approximateShare, 1)} approximated)`
+      : 'the float network';
     if (found) {
       lines.push(
         `The cheapest within ${limit} of ${network}: ${found.name}, ${percentSpread(found.accuracy)} at ${kind === 'gates' ? 'gate cost' : 'synthesised power'} ${costSpread(found.power[kind])}.`,

@@ -87,7 +87,8 @@ export class Controller<M extends string> {
   /**
    * Sets θ to 0 and 1: at the target, where the wanted power has come down to it. Where a loss did not let it, or there
    * is none, at the lowest power from the present one up at which no more is lost than may be; at the present one where
-   * that is not to be had at any. `choose` sets hard θ at or below a power, by what the network loses with them.
+   * that is not to be had at any. `choose` sets hard θ at or below a power, without one near the present, by what the
+   * network loses with them.
    */
   async harden(choose: (limit?: number) => Promise<void>): Promise<void> {
     const { session, power, target } = this.#options;

@@ -23,7 +23,7 @@ export interface HardChoice {
   readonly power: PowerTerm;
 }
 
-/** Sets θ to 0 and 1 at or below a power; default: at that of the session's θ. */
+/** Sets θ to 0 and 1 at or below a power; default: as near as may be to that of the session's θ. */
 export async function hardenMeasured(
   { session, task, arithmetic, train, seed, power }: HardChoice,
   limit?: number,
@@ -41,7 +41,7 @@ export async function hardenMeasured(
       write(thetas);
       return (await evaluate()).loss;
     };
-    write(await measuredHardTheta(soft, (thetas) => powerAt(power, thetas), limit ?? read.power, lossOf));
+    write(await measuredHardTheta(soft, (thetas) => powerAt(power, thetas), limit, lossOf));
   } finally {
     await evaluate.dispose();
   }

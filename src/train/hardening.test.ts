@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { powerShares, productStructure, structurePower } from '../multiplier/structure.ts';
+import { columnStructure, powerShares, productStructure, structurePower } from '../multiplier/structure.ts';
 import { hardeningOf, hardTheta, measuredHardTheta, pushAt } from './hardening.ts';
 
 test('the push rises through the first half of the share, and θ is fixed through the second', () => {
@@ -46,6 +46,23 @@ test('a limit on the power is kept, across structures', () => {
     [1, 0, 0, 0, 0, 0],
     [0, 0, 0, 0, 0, 0],
   ]);
+});
+
+test('without a limit the power stays as near as whole θ allow: what has hardly moved is kept', async () => {
+  const columns = columnStructure({ weightBits: 4, activationBits: 4 }, 7);
+  const powerOf = ([own]: readonly (readonly number[])[]) => structurePower(columns, own!);
+  const lossOf = async ([own]: readonly (readonly number[])[]) => own!.reduce((sum, value, at) => sum + value * at, 0);
+  const choose = async (theta: number[], limit?: number) =>
+    (await measuredHardTheta([theta], powerOf, limit, lossOf))[0]!;
+  const little = [0.01, 0, 0.001, 0, 0, 0, 0];
+  expect(await choose(little)).toEqual([0, 0, 0, 0, 0, 0, 0]);
+  // A limit is kept, whatever it takes.
+  expect(powerOf([await choose(little, powerOf([little]))])).toBeLessThan(powerOf([little]));
+  const much = [0.9, 0.8, 0.6, 0.1, 0, 0, 0];
+  const kept = await choose(much);
+  const others = Array.from({ length: 128 }, (_, set) => much.map((_, at) => (set >> at) & 1));
+  const nearest = Math.min(...others.map((one) => Math.abs(powerOf([one]) - powerOf([much]))));
+  expect(Math.abs(powerOf([kept]) - powerOf([much]))).toBeLessThan(nearest + 0.05);
 });
 
 test('of the last θ to become 1 those do that cost the network least for what they save', async () => {

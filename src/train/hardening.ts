@@ -69,16 +69,18 @@ const MEASURED = 8;
 const CHOICE = 12;
 
 /**
- * θ of 0 and 1 as `hardTheta` gives them for a limit, but the last MEASURED to become 1 are those that cost least for
- * what they save, by the network's loss with them. Ends at or below the limit, or with all θ at 1.
+ * θ of 0 and 1 as `hardTheta` gives them, with a limit or without, but the last MEASURED to become 1 are those that
+ * cost least for what they save, by the network's loss with them. Ends at or below the limit, or with all θ at 1;
+ * without one as near to the power of the soft θ as the last of these can bring it.
  */
 export async function measuredHardTheta(
   soft: readonly (readonly number[])[],
   powerOf: (thetas: readonly (readonly number[])[]) => number,
-  limit: number,
+  limit: number | undefined,
   lossOf: (thetas: readonly (readonly number[])[]) => Promise<number>,
 ): Promise<number[][]> {
   const clamped = soft.map(clampTheta);
+  const wanted = limit ?? powerOf(clamped);
   const order = clamped
     .flatMap((theta, structure) => theta.map((value, at) => ({ structure, at, value })))
     .toSorted((a, b) => b.value - a.value);
@@ -90,7 +92,7 @@ export async function measuredHardTheta(
   const isLeft = ({ structure, at }: { structure: number; at: number }) => hard[structure]![at] === 0;
 
   let [power, loss] = [powerOf(hard), Number.NaN];
-  while (power > limit) {
+  while (power > wanted) {
     const left = order.filter(isLeft);
     if (left.length === 0) break;
     if (Number.isNaN(loss)) loss = await lossOf(hard);
@@ -99,11 +101,13 @@ export async function measuredHardTheta(
       const thetas = removedAlso(one);
       const less = powerOf(thetas);
       const lossThen = await lossOf(thetas);
-      // What is saved below the limit is not counted; a removal that saves nothing is the last resort.
-      const saved = power - Math.max(less, limit);
+      // What is saved below what is wanted is not counted; a removal that saves nothing is the last resort.
+      const saved = power - Math.max(less, wanted);
       const price = saved > 0 && Number.isFinite(lossThen) ? (lossThen - loss) / saved : Number.POSITIVE_INFINITY;
       if (best === undefined || price < best.price) best = { thetas, loss: lossThen, power: less, price };
     }
+    // The last one may save far more than is left to save: a column, for a θ that has hardly moved.
+    if (limit === undefined && Math.abs(best!.power - wanted) > Math.abs(power - wanted)) break;
     ({ thetas: hard, loss, power } = best!);
   }
   return hard;

@@ -8,7 +8,9 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { runFlow } from '../../src/flow/flow.ts';
 import { quantizedArithmetic, structuredArithmetic, structuresOf } from '../../src/flow/multipliers/multipliers.ts';
+import { widthName } from '../../src/flow/multipliers/widths.ts';
 import { evaluateRun } from '../../src/flow/results/evaluate.ts';
+import { readRivals } from '../../src/flow/results/rivals.ts';
 import type { RunSummary } from '../../src/flow/results/summary.ts';
 import type { Listener } from '../../src/flow/run/events.ts';
 import type { Phase } from '../../src/flow/settings/phases.ts';
@@ -149,6 +151,26 @@ describe('a start', () => {
     expect(await errorChange(session, { from: exact, to })('fc')).toBeUndefined();
     await session.dispose();
   });
+
+  test('is that of narrower exact multipliers, too, in a run and in tram try', async () => {
+    const quantize = { images: 100, start: 'statistics' } as const;
+    const [bits, narrow] = [4, 3].map((width) => ({ weights: width, activations: width }));
+    const { stages } = await goOn('narrow', { bits: narrow!, quantize }, ['quantize']);
+    const { accuracy, loss } = stages.find(({ stage }) => stage === 'quantized')!;
+    expect(loss).not.toBe(stages.find(({ stage }) => stage === 'calibrated')!.loss);
+
+    const map = { multiplier: 'dadda:4x4' };
+    await goOn('rivals', { bits: bits!, quantize, map, rivals: 'post-training' }, [
+      ...(['quantize', 'map', 'recover', 'rivals'] as const),
+    ]);
+    const folder = join(parent, 'rivals');
+    const rival = readRivals(folder).rivals.find(({ bits }) => widthName(bits) === '3×3')!;
+    expect(rival.plain).toEqual({ accuracy, loss });
+    const run = await openTriedRun(folder, { device });
+    const trial = await Trial.open(run, { bits: narrow!, table: null }, await measureRun(run));
+    expect((await trial.untrained(() => {})).plain).toMatchObject({ accuracy, loss });
+    await trial.dispose();
+  }, 120_000);
 
   test('says what could not be treated', () => {
     expect(describeStart({ biases: { folded: 2, left: ['a', 'b'] }, statistics: 0 })).toBe(

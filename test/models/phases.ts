@@ -28,8 +28,11 @@ import { buildNetwork, multiplyingLayers } from '../../src/train/task.ts';
 import { referenceTensor } from './reference.ts';
 
 const BATCH = 2;
-/** Of all weights together, in the float phase. */
-const LONGEST_STEP = 1e-3;
+/**
+ * Of all weights together, in the float phase: weights by formula give deep networks a sharp loss, and the first step
+ * that lowers it is taken. Up the gradient none would.
+ */
+const STEP_LENGTHS = [1e-3, 1e-4, 1e-5, 1e-6] as const;
 const configuration = parseConfiguration({ explore: { lambda: 1 } }, 'test');
 /** Of the table of phase 3: the five lowest columns removed. */
 const removed = Float32Array.from(expandTheta([1, 1, 1, 1, 1], 8, 8).removed);
@@ -48,7 +51,7 @@ export interface PhasesTaken {
   /** Layers that multiply, and of these the approximate ones. */
   readonly layers: number;
   readonly approximate: readonly string[];
-  /** Loss of the first two float steps. */
+  /** Loss before and behind a float step. */
   readonly losses: readonly [number, number];
   /** Of phases 1 and 3: the layers in which the approximation was seen, and how many the proof of a step went over. */
   readonly proofs: readonly {
@@ -70,23 +73,29 @@ export async function takePhases(model: Model, backend: Backend): Promise<Phases
   const session = await backend.openSession();
   try {
     const { parameters, multiplying } = buildNetwork(task, { kind: 'float' }, 'train', 1).layers;
-    for (const { name: tensor, value } of parameters) {
-      const stored = referenceTensor(tensor, storedShape(tensor, value.shape, multiplying));
-      session.write(tensor, fromStored(tensor, stored, value.shape, multiplying));
-    }
+    const writeWeights = () => {
+      for (const { name: tensor, value } of parameters) {
+        const stored = referenceTensor(tensor, storedShape(tensor, value.shape, multiplying));
+        session.write(tensor, fromStored(tensor, stored, value.shape, multiplying));
+      }
+    };
 
     const feed = feedOf(session, task, dataset.train);
     const options = { task, momentum: 0.9, weightDecay: 1e-4 };
-    // Weights by formula give deep networks gradients of any length: a step is at most so long.
-    const step = trainingStep({ ...options, clipGradient: 1, arithmetic: { kind: 'float' } }, feed, BATCH);
-    const program = await session.compile(step.graph);
+    const descent = { ...options, momentum: 0, clipGradient: 1, arithmetic: { kind: 'float' } } as const;
+    const program = await session.compile(trainingStep(descent, feed, BATCH).graph);
     writeBatch(program, await feed.read(firstExamples(BATCH), BATCH));
-    program.write(RATE, Float32Array.of(LONGEST_STEP));
     const lossOfStep = async () => {
       await program.run();
       return Number((await program.read('loss'))[0]);
     };
-    const losses = [await lossOfStep(), await lossOfStep()] as const;
+    let losses: PhasesTaken['losses'] = [Number.NaN, Number.NaN];
+    for (const length of STEP_LENGTHS) {
+      writeWeights();
+      program.write(RATE, Float32Array.of(length));
+      losses = [await lossOfStep(), await lossOfStep()];
+      if (losses[1] < losses[0]) break;
+    }
     await program.dispose();
 
     const exploring = structuredArithmetic(network);

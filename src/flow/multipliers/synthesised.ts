@@ -6,7 +6,7 @@ import { networkPower } from '../../multiplier/power.ts';
 import { generate } from '../../netlist/generators/registry.ts';
 import { multiplierFiles } from '../../workbench/files.ts';
 import type { OperandBits } from '../../workbench/import.ts';
-import { synthesisedPower, type Technology } from '../../workbench/synthesised-power.ts';
+import { type SynthesisedPower, synthesisedPower, type Technology } from '../../workbench/synthesised-power.ts';
 import { type PhaseRecord, verifiedBytes } from '../run/manifest.ts';
 
 /**
@@ -33,11 +33,18 @@ export async function synthesisedNetwork(
   return networkPower(powers);
 }
 
-/** Of the exact multiplier of these widths: a Dadda tree. */
+/** Exact multipliers that synthesis makes little of: which of them least depends on widths, cells and delay. */
+const EXACT = ['dadda', 'wallace', 'array'] as const;
+
+/** Of the exact multiplier of these widths: of the known ones that which synthesis makes least of. */
 export async function synthesisedExact(
   { weights: weightBits, activations: activationBits }: OperandBits,
   technology: Technology,
-): Promise<number> {
-  const { network } = generate('dadda', { weightBits, activationBits });
-  return (await synthesisedPower(network, technology)).relative.power;
+): Promise<SynthesisedPower> {
+  const all: SynthesisedPower[] = [];
+  for (const kind of EXACT) {
+    const { network } = generate(kind, { weightBits, activationBits });
+    all.push(await synthesisedPower(network, technology));
+  }
+  return all.reduce((least, one) => (one.relative.power < least.relative.power ? one : least));
 }

@@ -6,7 +6,6 @@
 // widths.
 
 import { existsSync } from 'node:fs';
-import { exactMultiplier } from '../../multiplier/multiplier.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { readJson, sha256, writeJsonInside } from '../../tensor/files.ts';
 import { percent } from '../../tensor/numbers.ts';
@@ -14,7 +13,6 @@ import { evaluator } from '../../train/evaluation.ts';
 import { version } from '../../version.ts';
 import type { OperandBits } from '../../workbench/import.ts';
 import { Technology } from '../../workbench/synthesised-power.ts';
-import { quantizedArithmetic } from '../multipliers/multipliers.ts';
 import { synthesisedExact, synthesisedNetwork } from '../multipliers/synthesised.ts';
 import { narrowerWidths, widthName } from '../multipliers/widths.ts';
 import { type Rival, type Rivals, rivalsSchema } from '../results/rivals.ts';
@@ -23,7 +21,7 @@ import { files, inFolder } from '../run/folder.ts';
 import { verifiedBytes } from '../run/manifest.ts';
 import { settingsOf } from '../settings/phases.ts';
 import { startUnder } from '../start/start.ts';
-import { calibrate, loadToQuantize } from './calibrate.ts';
+import { quantizeAfterTraining } from './post-training.ts';
 import type { PhaseResult } from './result.ts';
 import { retrain } from './retraining.ts';
 
@@ -80,11 +78,10 @@ function keptRivals(path: string, facts: string): readonly Rival[] {
 async function measure(context: RunContext, bits: OperandBits): Promise<Rival> {
   const { configuration, backend, task, dataset, listener, signal } = context;
   const narrower = { ...context, configuration: { ...configuration, bits } };
-  const arithmetic = quantizedArithmetic(narrower, exactMultiplier);
   const session = await backend.openSession();
   try {
-    loadToQuantize(narrower, verifiedBytes(context.folder, requirePhase(context, 'train'), files.float), session);
-    await calibrate(narrower, session, arithmetic);
+    const float = verifiedBytes(context.folder, requirePhase(context, 'train'), files.float);
+    const arithmetic = await quantizeAfterTraining(narrower, float, session);
     const evaluate = await evaluator(session, task, arithmetic, dataset.test);
     const { loss, metrics } = await evaluate();
     await evaluate.dispose();
@@ -115,8 +112,8 @@ async function synthesise(context: RunContext, measured: readonly Rival[]) {
     if (own === undefined) return undefined;
     const rivals: Rival[] = [];
     for (const rival of measured)
-      rivals.push({ ...rival, synthesised: await synthesisedExact(rival.bits, technology) });
-    const exact = await synthesisedExact(configuration.bits, technology);
+      rivals.push({ ...rival, synthesised: (await synthesisedExact(rival.bits, technology)).relative.power });
+    const exact = (await synthesisedExact(configuration.bits, technology)).relative.power;
     const { library } = await technology.reference();
     return { rivals, own: { library, own, exact } };
   } catch (error) {

@@ -137,7 +137,7 @@ async function synthesisOf(
   const power = done.map && (await synthesisedNetwork(folder, done.map, macs, technology));
   const exact: Record<string, number> = {};
   for (const bits of [{ weights, activations }, ...rivals.map((rival) => rival.bits)]) {
-    exact[widthName(bits)] = await synthesisedExact(bits, technology);
+    exact[widthName(bits)] = (await synthesisedExact(bits, technology)).relative.power;
   }
   return { library: (await technology.reference()).library, power: power ?? null, exact };
 }

@@ -4,18 +4,19 @@
 // Invariant: points of different tasks (data, network, approximated layers) have fronts and answers of their own.
 
 import { join } from 'node:path';
+import { cheapestExact } from '../../netlist/exact-cost.ts';
 import { generators } from '../../netlist/generators/registry.ts';
 import { front, type PowerKind } from '../../report/front.ts';
 import { type Mean, meanOf } from '../../tensor/statistics.ts';
 import type { Technology } from '../../workbench/synthesised-power.ts';
-import { synthesisedNetwork } from '../multipliers/synthesised.ts';
+import { synthesisedExact, synthesisedNetwork } from '../multipliers/synthesised.ts';
 import { summarize } from '../results/summarize.ts';
 import type { RunSummary } from '../results/summary.ts';
 import { taskOf } from '../results/task.ts';
 import { readManifest } from '../run/manifest.ts';
 import type { StageResult } from '../run/stages.ts';
 import { outcomeOf, type SweepPlan } from './folder.ts';
-import type { Trial } from './grid.ts';
+import { exactSource, type Trial } from './grid.ts';
 
 /** What a point multiplies with. */
 export type PointKind = 'exact' | 'trained' | 'given';
@@ -111,7 +112,7 @@ export async function frontOf({ folder, plan, loss, technology }: FrontOptions):
     } else {
       const summary = summarize(join(folder, path));
       const task = taskOf(readManifest(join(folder, path)));
-      const synthesised = technology ? await synthesise(join(folder, path), summary, technology) : undefined;
+      const synthesised = technology ? await synthesise(join(folder, path), trial, summary, technology) : undefined;
       done.set(trial.point, [...(done.get(trial.point) ?? []), { trial, summary, task, synthesised }]);
     }
   }
@@ -155,8 +156,14 @@ interface Ended {
 
 type Unmarked = Omit<SweepPoint, 'isOnFront'>;
 
-/** Power of a run's netlists in the cells of a technology. */
-function synthesise(run: string, { layers }: RunSummary, technology: Technology): Promise<number | undefined> {
+/** Power of a run's netlists in the cells of a technology; an exact multiplier has that of the cheapest. */
+async function synthesise(
+  run: string,
+  trial: Trial,
+  { layers, ...summary }: RunSummary,
+  technology: Technology,
+): Promise<number | undefined> {
+  if (isPlainExact(trial, summary)) return (await synthesisedExact(widthsOf(summary), technology)).relative.power;
   const macs = new Map(layers.map((layer) => [layer.name, layer.macs]));
   return synthesisedNetwork(run, readManifest(run).phases.map!, macs, technology);
 }
@@ -188,7 +195,11 @@ function pointOf(name: string, runs: readonly Ended[]): Unmarked {
     quantizedAccuracy: accuracyAt('quantized'),
     power: {
       modelled: kind === 'trained' ? spread((one) => last(one, ({ power }) => power)) : null,
-      gates: spread((one) => last(one, ({ gateCost }) => gateCost)),
+      gates: spread((one) =>
+        isPlainExact(trial, one)
+          ? cheapestExact(one.weightBits, one.activationBits).gateCost
+          : last(one, ({ gateCost }) => gateCost),
+      ),
       synthesised: spreadOfAll(runs.map(({ synthesised }) => synthesised)),
     },
   };
@@ -199,6 +210,16 @@ function kindOf({ settings }: Trial): PointKind {
   if (multiplier === undefined) return 'trained';
   const kind = multiplier.split(':')[0]!;
   return Object.hasOwn(generators, kind) && generators[kind]!.exact ? 'exact' : 'given';
+}
+
+const widthsOf = ({ weightBits, activationBits }: Pick<RunSummary, 'weightBits' | 'activationBits'>) => ({
+  weights: weightBits,
+  activations: activationBits,
+});
+
+/** The exact multiplier of the run's widths, whatever its netlist. */
+function isPlainExact({ settings }: Trial, summary: Parameters<typeof widthsOf>[0]): boolean {
+  return settings.map?.multiplier === exactSource(widthsOf(summary));
 }
 
 function withoutSeed(options: readonly string[]): string[] {

@@ -239,8 +239,11 @@ function resolve(options: Draft['options'], base: ConfigurationInput): Configura
   return mergeSettings({}, spoken.input);
 }
 
-/** A Dadda tree: of the exact generators the one that synthesis makes the least of, up to a fifth below the others. */
-const exactSource = ({ weights, activations }: { weights: number; activations: number }): string =>
+/**
+ * Stands for the exact multiplier of these widths. Which netlist of it is the cheapest depends on what is counted: the
+ * front asks for each kind of power (front.ts).
+ */
+export const exactSource = ({ weights, activations }: { weights: number; activations: number }): string =>
   `dadda:${weights}x${activations}`;
 
 /** `exact`, or `exact:4x5`. */

@@ -13,7 +13,7 @@ import type { OperandBits } from '../../workbench/import.ts';
 import { type Network, quantizedArithmetic, recoveryArithmetic } from '../multipliers/multipliers.ts';
 import { measureOperands } from '../multipliers/operands.ts';
 import { proveActive } from '../multipliers/proof.ts';
-import { calibrate, loadToQuantize } from '../phases/calibrate.ts';
+import { quantizeAfterTraining } from '../phases/post-training.ts';
 import { retrain } from '../phases/retraining.ts';
 import { loadModel } from '../run/checkpoint.ts';
 import { type OpenRun, requirePhase } from '../run/context.ts';
@@ -86,11 +86,7 @@ async function sessionOf(run: TriedRun, bits: OperandBits): Promise<Session> {
   const session = await run.backend.openSession();
   const own = isOwn(run, bits);
   if (own) loadModel(run.quantized, inFolder(run, files.quantized), session, layers);
-  else {
-    const narrower = { ...run, ...atWidths(run, bits) };
-    loadToQuantize(narrower, run.float, session);
-    await calibrate(narrower, session, quantizedArithmetic(narrower, exactMultiplier));
-  }
+  else await quantizeAfterTraining({ ...run, ...atWidths(run, bits) }, run.float, session);
   return session;
 }
 

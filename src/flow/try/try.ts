@@ -9,7 +9,7 @@ import { asSignedPatterns } from '../../multiplier/operands.ts';
 import { exactTable, type OperandOrder } from '../../multiplier/table.ts';
 import { cleanUp } from '../../netlist/cleanup.ts';
 import { writeNpy } from '../../netlist/formats/npy.ts';
-import { generate, isGeneratorSpec } from '../../netlist/generators/registry.ts';
+import { isGeneratorSpec } from '../../netlist/generators/registry.ts';
 import type { Network } from '../../netlist/network.ts';
 import { describeStructure } from '../../netlist/structure.ts';
 import { svgToPng } from '../../report/png.ts';
@@ -26,6 +26,7 @@ import {
 } from '../../workbench/import.ts';
 import type { LoadOptions } from '../../workbench/load.ts';
 import { synthesisedPower, Technology, type TechnologyOptions } from '../../workbench/synthesised-power.ts';
+import { synthesisedExact } from '../multipliers/synthesised.ts';
 import { exactMultiplierOf, narrowerWidths, widthName } from '../multipliers/widths.ts';
 import type { DeviceOptions } from '../run/device.ts';
 import { lockRun } from '../run/lock.ts';
@@ -187,8 +188,7 @@ class Work {
     };
     const own = widthName(bits) === widthName(this.#run.configuration.bits);
     const histograms = own ? this.#operands!.histograms : null;
-    const { network } = generate('dadda', { weightBits: bits.weights, activationBits: bits.activations });
-    this.#rows.push(await this.#measure({ bits, table: null, row, histograms, network }, at, of, true));
+    this.#rows.push(await this.#measure({ bits, table: null, row, histograms, network: null }, at, of, true));
   }
 
   /** In the order asked for, or in both where that makes a difference; only the better one is retrained. */
@@ -257,7 +257,7 @@ class Work {
     const recovered = retrain ? await this.#recovered(task) : undefined;
     const { unfolded, ...results } = untrained;
     const left = unfolded.length === 0 ? [] : [`nothing takes the mean error of ${unfolded.join(', ')}`];
-    const priced = await this.#synthesised(task.network);
+    const priced = await this.#synthesised(task);
     return {
       ...row,
       ...given({ synthesised: priced?.relative }),
@@ -268,8 +268,9 @@ class Work {
   }
 
   /** Its cost in cells, where that was asked for; what cannot be synthesised has none, and a note. */
-  async #synthesised(network: Network | null) {
+  async #synthesised({ network, table, bits }: PlannedTrial) {
     if (!this.#technology) return undefined;
+    if (table === null) return { relative: (await synthesisedExact(bits, this.#technology)).relative };
     if (!network) return { relative: null };
     try {
       return { relative: (await synthesisedPower(network, this.#technology)).relative };

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { productStructure, removalOf } from '../../multiplier/structure.ts';
+import { exactTable } from '../../multiplier/table.ts';
 import { Random } from '../../tensor/random.ts';
 import { cleanUp } from '../cleanup.ts';
 import { simulate } from '../simulate.ts';
@@ -111,6 +112,27 @@ test('gates are saved within the error bound alone, and never at the same cost',
     expect(saved.table.data).toEqual(simulate(saved.network, {}).data);
     expect(unitGateCost(saved.network)).toBeLessThan(cost);
     cost = unitGateCost(saved.network);
+  }
+});
+
+test('signed structures keep the bound, too: complements and constants are in their trees', () => {
+  for (const [weightBits, activationBits] of [
+    [2, 2],
+    [3, 5],
+    [5, 2],
+  ] as const) {
+    const structure = productStructure({ weightBits, activationBits });
+    const theta = structure.names.map((_, at) => (at % 4 === 1 && at < structure.count / 2 ? 1 : 0));
+    const options = { weightBits, activationBits, theta, structure, search: 'exact', start: 'baugh-wooley' } as const;
+    const [exactly, saved] = [{}, { errorBound: 0.5 }].map((more) => mapStructure({ ...options, ...more }));
+    const exact = exactTable(weightBits, activationBits, true).data;
+    const errorOf = (data: Int32Array, mean: number) =>
+      data.reduce((sum, product, pair) => sum + (product - exact[pair]! - mean) ** 2, 0);
+    const { data } = exactly!.table;
+    const mean = data.reduce((sum, product, pair) => sum + product - exact[pair]!, 0) / data.length;
+    expect(errorOf(saved!.table.data, mean)).toBeLessThanOrEqual(1.5 * errorOf(data, mean) * (1 + 1e-5));
+    expect(saved!.structure.unitGateCost).toBeLessThanOrEqual(exactly!.structure.unitGateCost);
+    expect(saved!.table.data).toEqual(simulate(saved!.network, { signed: true }).data);
   }
 });
 

@@ -84,7 +84,7 @@ function savedWithin(
   const errorBound = (1 + bound) * weightedError(exactly.table.data, wanted, shares);
   let best = exactly;
   for (const tree of searched) {
-    const start = offerReplacements(cleanUp(keptTree(tree, kept, signed)));
+    const start = offerReplacements(keptTree(tree, kept, signed));
     const descent = new Descent(start, wanted, shares, signed, { ...unlimited, errorBound }, parameters);
     const end = descent.run(new Map());
     if (!end) continue;
