@@ -655,7 +655,7 @@ export const mutants = [
   fault(
     'src/flow/try/trial.ts',
     'exact multipliers of fewer bits begin with the quantised network',
-    'loadToQuantize(narrower, run.float, session)',
+    'await quantizeAfterTraining({ ...run, ...atWidths(run, bits) }, run.float, session)',
     'loadModel(run.quantized, inFolder(run, files.quantized), session, layers)',
     'test/flow/try.test.ts',
   ),

@@ -56,7 +56,7 @@ function tableOf({ points, kind }: SweepReport, style: Style, width: number): st
     {
       head: 'loss',
       rank: 2,
-      of: ({ accuracy, floatAccuracy }) => (100 * (floatAccuracy.mean - accuracy.mean)).toFixed(2),
+      of: ({ accuracy, floatAccuracy }) => fixed(100 * (floatAccuracy.mean - accuracy.mean), 2),
     },
     { head: 'seeds', rank: 4, of: ({ seeds }) => String(seeds.length) },
   ];
