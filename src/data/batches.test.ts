@@ -72,6 +72,22 @@ describe('training batches', () => {
     expect([batchesPerEpoch(1437, 100, true), batchesPerEpoch(1437, 100, false)]).toEqual([14, 15]);
   });
 
+  test('are all of one size where the last is filled, the others as they were', async () => {
+    const options = { seed: 4, epoch: 0, batchSize: 100, augment: none };
+    const [filled, partial] = [
+      await collect({ ...options, fillLast: true, dropLast: false }),
+      await collect({ ...options, dropLast: false }),
+    ];
+    expect(filled.map(({ count }) => count)).toEqual(new Array(15).fill(100));
+    expect(filled.slice(0, 14)).toEqual(partial.slice(0, 14));
+    const last = filled[14]!.images;
+    expect(last.subarray(0, 37 * 64)).toEqual(partial[14]!.images.subarray(0, 37 * 64));
+    expect(last.subarray(37 * 64)).toEqual(filled[0]!.images.subarray(0, 63 * 64));
+    // Fewer examples than a batch stay a batch of their own.
+    const few = await collect({ ...options, batchSize: 2000, fillLast: true, dropLast: false });
+    expect(few.map(({ count }) => count)).toEqual([1437]);
+  });
+
   test('carry the label of their image', async () => {
     const labelOf = new Map<string, number>();
     digits.train.labels.forEach((label, k) => {

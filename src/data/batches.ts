@@ -24,6 +24,8 @@ export interface TrainingOptions {
   readonly augment?: AugmentOptions;
   /** Leaves out a partial last batch; default true. */
   readonly dropLast?: boolean;
+  /** Fills a partial last batch with the first examples of the epoch, where there are so many; default false. */
+  readonly fillLast?: boolean;
   /** The step of the epoch to begin with; default 0. */
   readonly firstStep?: number;
 }
@@ -55,7 +57,7 @@ export function trainingBatches(data: TrainingData, options: TrainingOptions): I
 }
 
 function* selectTraining(data: TrainingData, options: TrainingOptions, dropLast: boolean): Generator<Selection> {
-  const { seed, epoch, batchSize, augment = data.augment, firstStep = 0 } = options;
+  const { seed, epoch, batchSize, augment = data.augment, firstStep = 0, fillLast = false } = options;
   const { count } = data.train;
   const order = new Random(seed, streams.order, epoch).permutation(count);
   const steps = batchesPerEpoch(count, batchSize, dropLast);
@@ -63,8 +65,8 @@ function* selectTraining(data: TrainingData, options: TrainingOptions, dropLast:
   const repeat = augment?.repeat ?? 1;
   for (let step = firstStep; step < steps; step++) {
     const first = step * batchSize;
-    const length = Math.min(batchSize, count - first);
-    const numbers = Int32Array.from({ length }, (_, k) => order[Math.floor((first + k) / repeat)]!);
+    const length = fillLast && batchSize <= count ? batchSize : Math.min(batchSize, count - first);
+    const numbers = Int32Array.from({ length }, (_, k) => order[Math.floor(((first + k) % count) / repeat)]!);
     const random = new Random(seed, streams.augmentation, epoch, step);
     yield augmented ? { numbers, augmentation: { options: augment, random } } : { numbers };
   }

@@ -50,23 +50,29 @@ function served({ inputs: [x, scale], attributes: { bits, granularity } }: Node<
   return { count: sizeOf(shape) / (granularity === 'channel' ? shape.at(-1)! : 1), most: 2 ** (bits - 1) - 1 };
 }
 
-/** What LSQ multiplies the gradient of a step with, 1/√(N·Q). */
+/** The largest code up to which scales move as LSQ says, and as the error of a multiplier would have them. */
+const FREE_CODES = 15;
+
+/** (15/Q)^1.5 above so many codes: a move of share·∂L/∂(ln s)/s², with s a range over Q, is longer by the inverse. */
+const heldBy = (most: number): number => Math.min(1, (FREE_CODES / most) ** 1.5);
+
+/**
+ * What the gradient of a step is multiplied with: 1/√(N·Q) as in LSQ, held back above FREE_CODES. With eight bits there
+ * is next to nothing to gain by the size of a step, and steps that swing by a fifth, as they do at LSQ's share, move
+ * the means of approximate products further than running statistics can follow (measured: docs/targets.md).
+ */
 function lsqShare(quantizer: Node<'quantize'>): number {
   const { count, most } = served(quantizer);
-  return 1 / Math.sqrt(count * most);
+  return heldBy(most) / Math.sqrt(count * most);
 }
-
-/** The largest code up to which the error of a multiplier moves scales as it would. */
-const FREE_CODES = 15;
 
 /**
  * The scale as an approximate product reads it: the same value, whose gradient through the multiplier's error is held
- * back. Rounding leaves a gradient that LSQ's share of it suits at any width; the error is a part of the layer's output
- * that grows with ln s, of which share·∂L/∂(ln s)/s² is the move: as s is a range over Q, it is longer by Q^1.5. Up to
- * four bits that is well (measured: docs/quantization.md); from there on it is kept what it is there.
+ * back once more: rounding moves a scale either way, the error is a part of the layer's output that grows with ln s. Up
+ * to four bits that is well (measured: docs/quantization.md).
  */
 export function heldBack(scale: Value, quantizer: Node<'quantize'>): Value {
-  const held = Math.min(1, (FREE_CODES / served(quantizer).most) ** 1.5);
+  const held = heldBy(served(quantizer).most);
   const { shape } = scale;
   const outputs = [{ of: input(0), per: 'element' }] as const;
   const attributes = { name: 'scale of a product', shape, outputs, gradient: [input(2).times(held)] };

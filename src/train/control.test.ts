@@ -11,12 +11,14 @@ interface Plant {
   readonly rate?: number;
   /** How much a θ is worth, relative to its power: from the least to the dearest. */
   readonly worth?: number;
+  /** Whether what is gone is worth less than what is there, so that θ stay at the ends of their range. */
+  readonly sticks?: boolean;
   readonly aim?: Partial<Aim>;
   /** Accuracy that is lost at a power. */
   readonly lossAt?: (power: number) => number;
 }
 
-function trained({ thetas = 64, steps = 2000, rate = 0.02, worth = 3, aim = {}, lossAt }: Plant) {
+function trained({ thetas = 64, steps = 2000, rate = 0.02, worth = 3, sticks = false, aim = {}, lossAt }: Plant) {
   const momentum = 0.9;
   const target: Aim = { power: 0.4, isLimit: true, from: 1, ...aim };
   const savings = Array.from({ length: thetas }, () => 1 / thetas);
@@ -30,7 +32,8 @@ function trained({ thetas = 64, steps = 2000, rate = 0.02, worth = 3, aim = {}, 
   for (let done = 1; done <= steps; done++) {
     for (let at = 0; at < thetas; at++) {
       const value = Math.min(1, Math.max(0, theta[at]!));
-      const ofLoss = savings[at]! * worth * ((at + 1) / thetas) * (0.2 + 2 * value);
+      const slope = sticks ? 2 - 1.9 * value : 0.2 + 2 * value;
+      const ofLoss = savings[at]! * worth * ((at + 1) / thetas) * slope;
       velocity[at] = momentum * velocity[at]! + ofLoss - state.lambda * savings[at]!;
       theta[at]! -= rate * velocity[at]!;
     }
@@ -69,6 +72,13 @@ describe('a power', () => {
     for (const { power, state } of trace) expect(Math.abs(power - state.wanted)).toBeLessThan(0.06);
     expect(trace[20]!.power).toBeGreaterThan(0.7);
     expect(Math.min(...trace.map(({ power }) => power))).toBeGreaterThan(0.37);
+  });
+
+  test.each([20, 64, 128])('λ does not swing around a power that %i θ cannot have exactly', (thetas) => {
+    const held = trained({ thetas, sticks: true, aim: { power: 0.62 } }).slice(-60);
+    const lambdas = held.map(({ state }) => state.lambda);
+    expect(Math.max(...lambdas) / Math.min(...lambdas)).toBeLessThan(4);
+    for (const { power } of held) expect(Math.abs(power - 0.62)).toBeLessThan(2 / thetas);
   });
 
   test('λ is the price of what is given up last: dearer θ, a larger λ', () => {

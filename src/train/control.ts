@@ -61,10 +61,11 @@ const SLOWEST = 0.1;
 const PROPORTIONAL = 0.5;
 const INTEGRAL = 0.1;
 /**
- * price · gain is taken as no less and no more than this: θ that are dear hold against the price. A setting changes the
- * price's logarithm by at most MOST_CHANGE.
+ * price · gain is taken as no less and no more than this: θ that are dear hold against the price. At the target most θ
+ * are at an end of their range, where they stay until the price is well past what brought them there; λ that hurries
+ * there swings around that. A setting changes the price's logarithm by at most MOST_CHANGE.
  */
-const EFFECT = { least: 0.01, most: 0.15 } as const;
+const EFFECT = { least: 0.01, most: 0.15, leastHeld: 0.025 } as const;
 const MOST_CHANGE = 0.5;
 const PRICE = { least: 1e-4, most: 1e4, first: 0.1 } as const;
 /** What the descent takes is counted up to this. */
@@ -124,7 +125,8 @@ export function nextControl(state: ControlState, aim: Aim, pace: Pace, measured:
   const above = power - state.wanted;
   // What answers late is asked the more gently.
   const patience = 1 + pace.lag / 2;
-  const effect = within(state.price * gain, EFFECT.least, EFFECT.most) * patience;
+  const least = state.wanted > aim.power ? EFFECT.least : EFFECT.leastHeld;
+  const effect = within(state.price * gain, least, EFFECT.most) * patience;
   const change = ((INTEGRAL / patience) * above + PROPORTIONAL * (above - state.above)) / effect;
   const price = within(state.price * Math.exp(within(change, -MOST_CHANGE, MOST_CHANGE)), PRICE.least, PRICE.most);
   const wanted = nextWanted(state.wanted, aim, pace, power, loss);

@@ -98,3 +98,18 @@ test('of the last θ to become 1 those do that cost the network least for what t
   const broken = async ([own]: readonly (readonly number[])[]) => (own![0] === 1 ? Number.NaN : 0.1);
   expect((await measuredHardTheta([theta], powerOf, 0.95, broken))[0]![0]).toBe(0);
 });
+
+test('what finds room below the limit again comes back', async () => {
+  const saves = [0.1, 0.08, 0.3, 0.25];
+  const costs = [0.2, 0.01, 0.3, 9];
+  const sum = (own: readonly number[], of: readonly number[]) => own.reduce((all, on, at) => all + on * of[at]!, 0);
+  const powerOf = ([own]: readonly (readonly number[])[]) => 1 - sum(own!, saves);
+  const lossOf = async ([own]: readonly (readonly number[])[]) => sum(own!, costs);
+  // The first goes for little power, the third then saves enough by itself.
+  const limit = 0.7;
+  const [hard] = await measuredHardTheta([[0.9, 0.8, 0.7, 0.1]], powerOf, limit, lossOf);
+  expect(hard).toEqual([0, 0, 1, 0]);
+  // Not where the network would not gain by it.
+  const idle = async ([own]: readonly (readonly number[])[]) => sum(own!, [0, 0, 0.3, 9]);
+  expect(await measuredHardTheta([[0.9, 0.8, 0.7, 0.1]], powerOf, limit, idle)).toEqual([[1, 1, 1, 0]]);
+});

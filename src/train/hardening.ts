@@ -70,8 +70,9 @@ const CHOICE = 12;
 
 /**
  * θ of 0 and 1 as `hardTheta` gives them, with a limit or without, but the last MEASURED to become 1 are those that
- * cost least for what they save, by the network's loss with them. Ends at or below the limit, or with all θ at 1;
- * without one as near to the power of the soft θ as the last of these can bring it.
+ * cost least for what they save, by the network's loss with them. Ends at or below the limit, or with all θ at 1, and
+ * what then finds room below the limit again returns where the loss falls by it; without one as near to the power of
+ * the soft θ as the last of these can bring it.
  */
 export async function measuredHardTheta(
   soft: readonly (readonly number[])[],
@@ -109,6 +110,21 @@ export async function measuredHardTheta(
     // The last one may save far more than is left to save: a column, for a θ that has hardly moved.
     if (limit === undefined && Math.abs(best!.power - wanted) > Math.abs(power - wanted)) break;
     ({ thetas: hard, loss, power } = best!);
+  }
+  // The last removals may have saved more than they had to: what finds room below the limit comes back.
+  const removed = order.toReversed().filter((one) => !isLeft(one));
+  while (limit !== undefined && !Number.isNaN(loss)) {
+    let best: { thetas: number[][]; loss: number } | undefined;
+    const fitting = removed
+      .filter((one) => !isLeft(one))
+      .map((one) => removedAlso(one, 0))
+      .filter((thetas) => powerOf(thetas) <= limit);
+    for (const thetas of fitting.slice(0, CHOICE)) {
+      const lossThen = await lossOf(thetas);
+      if (lossThen < (best?.loss ?? loss)) best = { thetas, loss: lossThen };
+    }
+    if (!best) break;
+    ({ thetas: hard, loss } = best);
   }
   return hard;
 }

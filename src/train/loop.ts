@@ -176,7 +176,9 @@ export async function trainEpochs<M extends string>(options: LoopOptions<M>): Pr
       signal?.throwIfAborted();
     };
     const order = { seed: options.seed, epoch: options.firstEpoch + epoch };
-    const selections = trainingBatches(dataset, { ...order, batchSize, dropLast: false, firstStep: step });
+    // A step of few images moves θ as far as one of many, by what is mostly chance; λ would be set by it.
+    const last = { dropLast: false, fillLast: control !== undefined };
+    const selections = trainingBatches(dataset, { ...order, ...last, batchSize, firstStep: step });
     const read = (selection: Selection, stop: AbortSignal) => feed.read(selection, selection.numbers.length, stop);
     const batches = readAhead(selections, read, { signal });
     try {

@@ -14,7 +14,7 @@ import type { MultiplyingLayer } from '../nn/layers.ts';
 import { multiplyQuantized } from '../quant/quantized.ts';
 import { learnedSteps } from '../quant/steps.ts';
 import { Random } from '../tensor/random.ts';
-import { f32 } from '../tensor/tensor.ts';
+import { f32, sizeOf } from '../tensor/tensor.ts';
 import { appendUpdates, CORRECTIONS, corrections, isAdam, type OptimizerName, stepGroupsOf } from './optimizer.ts';
 
 const [inputs, outputs, positions] = [5, 3, 24];
@@ -193,6 +193,37 @@ describe.each(Object.keys(backends) as (keyof typeof backends)[])('on %s', (name
     const two = await trained(backend, { ...settings, steps: 2 });
     expect([two.inputZero, two.rest * Math.sign(low)]).toEqual([6 + Math.sign(low), expect.closeTo(-0.275, 4)]);
   });
+
+  test.each([
+    [3, 4],
+    [8, 8],
+  ])(
+    'w%ia%i: a step learns by LSQ’s share of its gradient, above 15 codes by less',
+    async (weightBits, activationBits) => {
+      const session = await backend.openSession();
+      writeStart(session);
+      const graph = new Graph();
+      const given = graph.constant(f32([2, positions, 1, inputs], x));
+      const multiply = multiplyQuantized({
+        ...{ mode: 'train', quantizer: 'steps', channelwise: true, widthsOf: () => ({ weightBits, activationBits }) },
+        multiplierOf: () => exactMultiplier(),
+      });
+      multiply(layer, graph.apply1('relu', [given], {}), graph.variable('layer.weight', layer.weightShape));
+      for (const { variable, gradient } of learnedSteps(graph.nodes, { holdsZero: true })) {
+        const ones = graph.constant(f32(variable.shape, new Array(sizeOf(variable.shape)).fill(1)));
+        graph.output(variable.source.kind === 'variable' ? variable.source.name : '', gradient(ones));
+      }
+      const program = await session.compile(graph);
+      await program.run();
+      const [most, mostInput] = [2 ** (weightBits - 1) - 1, 2 ** activationBits - 1];
+      const share = (values: number, codes: number) => Math.min(1, (15 / codes) ** 1.5) / Math.sqrt(values * codes);
+      const [ofWeights] = await program.read('layer.weight_scale');
+      const [ofInputs] = await program.read('layer.input_scale');
+      expect(ofWeights! / share(inputs, most)).toBeCloseTo(1, 5);
+      expect(ofInputs! / share(positions * inputs, mostInput)).toBeCloseTo(1, 5);
+      await session.dispose();
+    },
+  );
 
   test.each([
     [3, 4],

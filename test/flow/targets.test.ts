@@ -104,6 +104,8 @@ describe('a loss', () => {
 
   test('that a power does not allow is told with both values', async () => {
     const { targets, notes, summary } = await explored('contradiction', { power: 0.02, maxLoss: 0, grain: 'product' });
+    const settled = /^statistics of 9 batch norms taken anew from 480 training images: test \d+\.\d+ % → \d+\.\d+ %$/;
+    expect(notes.filter((text) => settled.test(text))).toHaveLength(1);
     const judged = judge(targets);
     expect([judged.powerMet, judged.lossMet]).not.toEqual([true, true]);
     const said =

@@ -7,7 +7,7 @@ import { invariant } from '../../tensor/errors.ts';
 import { writeJsonInside } from '../../tensor/files.ts';
 import { given } from '../../tensor/given.ts';
 import { fixed, percent } from '../../tensor/numbers.ts';
-import { evaluator } from '../../train/evaluation.ts';
+import { type Evaluation, evaluator } from '../../train/evaluation.ts';
 import type { Position } from '../../train/loop.ts';
 import { linearisePower, readStructures } from '../../train/step.ts';
 import {
@@ -29,10 +29,11 @@ import { saveModel } from '../run/checkpoint.ts';
 import { type RunContext, sessionFrom } from '../run/context.ts';
 import { files, inFolder } from '../run/folder.ts';
 import type { TargetOutcome, TypesRecord } from '../run/manifest.ts';
+import { reestimateStatistics } from '../start/statistics.ts';
 import type { PhaseResult } from './result.ts';
 import { startPhase } from './start.ts';
 import { explorationTarget, measuredLoss, outcomeOf } from './target.ts';
-import { finishTraining, fitOf, resumedTypes, resumePosition, trainPhase } from './training.ts';
+import { finishTraining, fitOf, learntFrom, resumedTypes, resumePosition, trainPhase } from './training.ts';
 import { groupingOf, groupLayers, regrouped } from './types.ts';
 
 export async function explore(context: RunContext): Promise<PhaseResult> {
@@ -88,6 +89,7 @@ export async function explore(context: RunContext): Promise<PhaseResult> {
       end = await train(isResumed ? resumePosition(context, 'explore', session) : end, undefined, types);
     }
     if (types) noteTypes(context, types);
+    if (target) await settleStatistics(context, now, evaluate);
     const { loss, metrics } = await evaluate();
     const learned = await structures();
     if (settings.harden > 0) {
@@ -124,6 +126,34 @@ function structured(network: Network, session: Session) {
     power: powerTerm(configuration, layers, kinds),
     structures: structuresOf(configuration, layers, kinds),
   };
+}
+
+/** Training images, changed as in the phase, that batch norm's statistics are taken from in the end. */
+const SETTLING = 2048;
+
+/**
+ * Takes batch norm's statistics anew from the network as it is. Those of training are moving averages of what the last
+ * steps met; with an approximate multiplier a step that moves a quantiser, a weight's code or θ a little moves the mean
+ * of a whole channel, the first layer's most, and they come after it.
+ */
+async function settleStatistics(
+  context: RunContext,
+  { session, arithmetic }: ReturnType<typeof structured>,
+  evaluate: () => Promise<Evaluation<'accuracy'>>,
+): Promise<void> {
+  const { configuration, dataset, listener } = context;
+  const { task, dataset: changed } = learntFrom(context, 'explore');
+  const before = (await evaluate()).metrics.accuracy;
+  const images = Math.min(SETTLING, dataset.train.count);
+  const { augment } = changed;
+  const norms = await reestimateStatistics(session, task, arithmetic, dataset, {
+    ...{ images, seed: configuration.seed },
+    ...given({ augment }),
+  });
+  if (norms === 0) return;
+  const course = [before, (await evaluate()).metrics.accuracy].map((share) => percent(share)).join(' → ');
+  const text = `statistics of ${norms} batch norms taken anew from ${images} training images: test ${course}`;
+  listener({ kind: 'note', text });
 }
 
 /** What each number of multipliers costs, and which layers share one. */

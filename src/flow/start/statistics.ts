@@ -1,9 +1,9 @@
 // Batch norm's running statistics, estimated anew: what they would be under the multiplier that is now in the network,
-// on training images as they are (without crops and flips). Mean and variance are pooled over all batches, not a moving
-// average, so that the result does not depend on what was stored before.
+// on training images, as they are (without crops and flips) unless changes of them are given. Mean and variance are
+// pooled over all batches, not a moving average, so that the result does not depend on what was stored before.
 // Invariant: weights, biases and quantisers stay as they are.
 
-import { noAugmentation } from '../../data/augment.ts';
+import { type AugmentOptions, noAugmentation } from '../../data/augment.ts';
 import { trainingBatches } from '../../data/batches.ts';
 import type { Dataset } from '../../data/dataset.ts';
 import { readAhead } from '../../data/read-ahead.ts';
@@ -25,10 +25,14 @@ export async function reestimateStatistics(
   task: Task,
   arithmetic: Arithmetic,
   dataset: Dataset,
-  { images, seed }: { readonly images: number; readonly seed: number },
+  {
+    images,
+    seed,
+    augment = noAugmentation,
+  }: { readonly images: number; readonly seed: number; readonly augment?: AugmentOptions },
 ): Promise<number> {
   const batchSize = Math.min(BATCH, images, dataset.train.count);
-  const feed = feedOf(session, task, dataset.train);
+  const feed = feedOf(session, task, dataset.train, augment);
   const { graph } = buildNetwork(task, arithmetic, 'statistics', batchSize, feed);
   const norms = graph.nodes.filter((node): node is Node<'batchNorm'> & Node => node.op === 'batchNorm').map(normOf);
   if (norms.length === 0) return 0;
@@ -39,7 +43,7 @@ export async function reestimateStatistics(
   // The moving averages of training are not wanted: what is written below is all that changes.
   graph.assignments.clear();
   const program = await session.compile(graph);
-  const batches = trainingBatches(dataset, { seed, epoch: 0, batchSize, augment: noAugmentation });
+  const batches = trainingBatches(dataset, { seed, epoch: 0, batchSize, augment });
   const pools = norms.map(({ channels }) => new Pool(channels));
   let left = Math.max(1, Math.floor(images / batchSize));
   for await (const { result } of readAhead(batches, (selection, signal) => feed.read(selection, batchSize, signal))) {
