@@ -29,6 +29,7 @@ export {
 } from './flow/results/export.ts';
 export { summarize } from './flow/results/summarize.ts';
 export type { MultiplierSummary, RunSummary } from './flow/results/summary.ts';
+export { tryFolder } from './flow/results/tried.ts';
 export { type DeviceOptions, openBackend } from './flow/run/device.ts';
 export type { Listener, MetricRecord, RunEvent } from './flow/run/events.ts';
 export type { Material } from './flow/run/material.ts';
@@ -52,7 +53,6 @@ export { type Axis, type GridInput, type ListedTrial, parseAxis, readGridFile } 
 export { frontCsv, frontPicture, frontTex } from './flow/sweep/results.ts';
 export { reportSweep, type SweepOptions, sweep } from './flow/sweep/sweep.ts';
 export type { TryEvent } from './flow/try/events.ts';
-export { tryFolder } from './flow/try/folder.ts';
 export { tryPicture } from './flow/try/picture.ts';
 export {
   type FailedMultiplier,

@@ -9,6 +9,7 @@ import { invariant } from '../tensor/errors.ts';
 /** A library by the name that a person knows it by. */
 export const cellsTitle = (library: string): string => (library === 'unit_gate' ? 'the built-in unit gates' : library);
 
+/** What a power may be, the surest last. */
 export const powerKinds = ['modelled', 'gates', 'synthesised'] as const;
 export type PowerKind = (typeof powerKinds)[number];
 

@@ -12,7 +12,7 @@ import { findHostCompiler, HostDevice } from './host-device.ts';
 const filter = process.env.TRAM_HOST_KERNELS;
 const few = [
   ...['conv2d: depthwise, stride 2 of 12 channels', 'axmConv2d: structure, w4a5, two outputs per channel'],
-  ...['mean: 256', 'mean: 3×8', 'divergence: 6×10 at 20, logits up to 8'],
+  ...['mean: 256', 'mean: 3×8', 'divergence: 6×10 at 20, logits up to 40'],
   ...['softmaxCrossEntropy: 21 rows of 10 classes, smoothed by 0.1', 'batchNorm: [600, 2]'],
   ...['sgd: Nesterov, 33 elements', 'adam: decoupled decay, 33 elements', 'movingAverage: 33 elements'],
   ...['mixImages: boxes of partners and of nothing, over every edge', 'dropout: elements: 5×7, rate 0.75'],

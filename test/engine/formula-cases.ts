@@ -105,12 +105,13 @@ function normalizations(): Case[] {
 
 /** Rows of all widths, temperatures that sharpen and flatten, logits that would overflow. */
 function divergences(): Case[] {
+  const floats = floatsOf(4);
   const cases: [Shape, number, number][] = [
     [[1], 4, 4],
     [[1, 5], 1, 4],
     [[9, 1], 4, 4],
     [[5, 17], 4, 3],
-    [[6, 10], 20, 8],
+    [[6, 10], 20, 40],
     [[2, 3, 27], 0.5, 2],
     [[257, 70], 4, 6],
     [[40, 500], 2, 6],
@@ -125,8 +126,11 @@ function divergences(): Case[] {
       [floats(shape, -most, most), floats(shape, -most, most)],
       (student, teacher) => divergence(student!, teacher!, temperature),
     ),
-    // The teacher is given.
-    ...{ differentiate: [0], smooth: sizeOf(shape) <= MOST_FOR_DIFFERENCES && most < 10 ? [0] : [] },
+    // The teacher is given. At high temperatures differences drown in the rounding of T² times what nearly cancels.
+    ...{
+      differentiate: [0],
+      smooth: sizeOf(shape) <= MOST_FOR_DIFFERENCES && most < 10 && temperature < 20 ? [0] : [],
+    },
   }));
 }
 

@@ -199,6 +199,8 @@ const changes = new Map<string, Change>([
   ['quantize.foldBatchNorm', ['quantize', true]],
   ['quantize.start', ['quantize', 'statistics']],
   ['quantize.layerBits', ['quantize', ['first=7']]],
+  ['quantize.quantizer', ['quantize', 'steps']],
+  ['quantize.stepRate', ['quantize', 0.5, { quantize: { quantizer: 'steps' } }]],
   ['quantize.range', ['quantize', 'as-observed']],
   ...training('quantize', 'constant'),
   ...taught('quantize'),
