@@ -808,8 +808,8 @@ export const mutants = [
   fault(
     'src/train/hardening.ts',
     'the smallest θ are removed first',
-    'of all.toSorted((a, b) => b.value - a.value)',
-    'of all.toSorted((a, b) => a.value - b.value)',
+    '.toSorted((a, b) => b.value - a.value)',
+    '.toSorted((a, b) => a.value - b.value)',
   ),
   fault(
     'src/train/hardening.ts',
@@ -842,5 +842,12 @@ export const mutants = [
     'if (error instanceof StorageError) throw error;',
     '',
     'src/flow/sweep/work.test.ts',
+  ),
+  fault(
+    'src/flow/sweep/results.ts',
+    'an exact multiplier in best/ is another netlist than its power is that of',
+    'if (family !== null) {',
+    'if (family === undefined) {',
+    'test/flow/sweep.test.ts',
   ),
 ];

@@ -25,7 +25,7 @@ const point = (
     weightBits: bits,
     activationBits: bits,
   },
-  ...{ options: [], trials: [], seeds: accuracy.n === 3 ? [1, 2, 3] : [1], accuracy, isOnFront },
+  ...{ options: [], trials: [], seeds: accuracy.n === 3 ? [1, 2, 3] : [1], accuracy, isOnFront, family: null },
   ...{ floatAccuracy: of(0.9), quantizedAccuracy: of(0.89) },
   power: { modelled: kind === 'trained' ? of(gates) : null, gates: of(gates), synthesised: null },
 });

@@ -3,7 +3,6 @@
 
 import type { Split } from '../data/split.ts';
 import type { Session } from '../engine/backend.ts';
-import { f32 } from '../tensor/tensor.ts';
 import {
   type Aim,
   type ControlState,
@@ -17,7 +16,7 @@ import {
 import type { Evaluation, Evaluator } from './evaluation.ts';
 import { hardTheta } from './hardening.ts';
 import { isAdam, type Rule } from './optimizer.ts';
-import { linearisePower, type PowerTerm, powerAt, readStructures, savings } from './step.ts';
+import { linearisePower, type PowerTerm, powerAt, readStructures, savings, writeStructures } from './step.ts';
 
 /** The wanted power has come down to the target when it is this near. */
 const REACHED = 0.01;
@@ -95,9 +94,9 @@ export class Controller<M extends string> {
     const { power: least, isLimit, maxLoss } = target.aim;
     const soft = await readSoft(session, power);
     const write = (limit?: number) =>
-      writeTheta(
+      writeStructures(
         session,
-        soft,
+        power,
         hardTheta(
           soft.map(({ theta }) => theta),
           (thetas) => powerAt(power, thetas),
@@ -144,11 +143,13 @@ async function read<M extends string>(
   lambda: number,
 ) {
   const soft = await readSoft(session, power);
-  writeTheta(
-    session,
-    soft.filter(({ moved }) => moved),
-    soft.filter(({ moved }) => moved).map(({ theta }) => theta),
-  );
+  if (soft.some(({ moved }) => moved)) {
+    writeStructures(
+      session,
+      power,
+      soft.map(({ theta }) => theta),
+    );
+  }
   const perStep = isAdam(rule) ? thetaRate / lambda : thetaRate / (1 - rule.momentum);
   return { power: (await readStructures(session, power)).power, gain: gainOf(soft, every * perStep) };
 }
@@ -158,13 +159,7 @@ function readSoft(session: Session, power: PowerTerm) {
   return Promise.all(
     power.structures.map(async (learned) => {
       const { values, moved } = returned((await session.read(learned.theta)).data);
-      return { name: learned.theta, theta: values, moved, savings: savings(power, learned, values) };
+      return { theta: values, moved, savings: savings(power, learned, values) };
     }),
   );
-}
-
-function writeTheta(session: Session, to: readonly { readonly name: string }[], thetas: readonly number[][]): void {
-  thetas.forEach((values, at) => {
-    session.write(to[at]!.name, f32([values.length], values));
-  });
 }

@@ -5,10 +5,9 @@
 import { sampleOf } from '../data/sample.ts';
 import type { Split } from '../data/split.ts';
 import type { Session } from '../engine/backend.ts';
-import { f32 } from '../tensor/tensor.ts';
 import { evaluator } from './evaluation.ts';
 import { measuredHardTheta } from './hardening.ts';
-import { type PowerTerm, powerAt, readStructures } from './step.ts';
+import { type PowerTerm, powerAt, readStructures, writeStructures } from './step.ts';
 import type { Arithmetic, Task } from './task.ts';
 
 /** Examples that the loss is measured on, on a device with memory of its own and on the host. */
@@ -30,10 +29,7 @@ export async function hardenMeasured(
 ): Promise<void> {
   const read = await readStructures(session, power);
   const soft = power.structures.map(({ theta }) => read.theta[theta]!);
-  const write = (thetas: readonly (readonly number[])[]) =>
-    thetas.forEach((values, at) => {
-      session.write(power.structures[at]!.theta, f32([values.length], values));
-    });
+  const write = (thetas: readonly (readonly number[])[]) => writeStructures(session, power, thetas);
   const examples = EXAMPLES[session.backend.device.ownMemory ? 'device' : 'host'];
   const evaluate = await evaluator(session, task, arithmetic, sampleOf(train, examples, seed), undefined, 'statistics');
   try {

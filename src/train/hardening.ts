@@ -37,6 +37,12 @@ export function pushAt({ pushed, fixed }: Hardening, step: number): number {
   return (MOST_PUSH * (step + 1 - pushed)) / (fixed - pushed);
 }
 
+/** All θ of all structures, the largest first. */
+const falling = (thetas: readonly (readonly number[])[]) =>
+  thetas
+    .flatMap((theta, structure) => theta.map((value, at) => ({ structure, at, value })))
+    .toSorted((a, b) => b.value - a.value);
+
 /**
  * θ of 0 and 1 for all structures together at the power nearest to theirs: the largest θ become 1 until as much is
  * saved. With a `limit` it is as many as it takes until the power is no higher than that.
@@ -49,9 +55,8 @@ export function hardTheta(
   const clamped = soft.map(clampTheta);
   const wanted = powerOf(clamped);
   const hard = clamped.map((theta) => theta.map(() => 0));
-  const all = clamped.flatMap((theta, structure) => theta.map((value, at) => ({ structure, at, value })));
   let power = powerOf(hard);
-  for (const { structure, at, value } of all.toSorted((a, b) => b.value - a.value)) {
+  for (const { structure, at, value } of falling(clamped)) {
     if (limit === undefined ? value === 0 : power <= limit) break;
     hard[structure]![at] = 1;
     const less = powerOf(hard);
@@ -82,15 +87,14 @@ export async function measuredHardTheta(
 ): Promise<number[][]> {
   const clamped = soft.map(clampTheta);
   const wanted = limit ?? powerOf(clamped);
-  const order = clamped
-    .flatMap((theta, structure) => theta.map((value, at) => ({ structure, at, value })))
-    .toSorted((a, b) => b.value - a.value);
+  const order = falling(clamped);
   const byOrder = hardTheta(soft, powerOf, limit).flat().filter(Boolean).length;
   let hard = clamped.map((theta) => theta.map(() => 0));
-  const removedAlso = ({ structure, at }: { structure: number; at: number }, value = 1) =>
+  type Place = (typeof order)[number];
+  const hardWith = ({ structure, at }: Place, value: 0 | 1) =>
     hard.map((theta, own) => (own === structure ? theta.with(at, value) : theta));
-  for (const one of order.slice(0, Math.max(0, byOrder - MEASURED))) hard = removedAlso(one);
-  const isLeft = ({ structure, at }: { structure: number; at: number }) => hard[structure]![at] === 0;
+  for (const one of order.slice(0, Math.max(0, byOrder - MEASURED))) hard = hardWith(one, 1);
+  const isLeft = ({ structure, at }: Place) => hard[structure]![at] === 0;
 
   let [power, loss] = [powerOf(hard), Number.NaN];
   while (power > wanted) {
@@ -99,7 +103,7 @@ export async function measuredHardTheta(
     if (Number.isNaN(loss)) loss = await lossOf(hard);
     let best: { thetas: number[][]; loss: number; power: number; price: number } | undefined;
     for (const one of left.slice(0, CHOICE)) {
-      const thetas = removedAlso(one);
+      const thetas = hardWith(one, 1);
       const less = powerOf(thetas);
       const lossThen = await lossOf(thetas);
       // What is saved below what is wanted is not counted; a removal that saves nothing is the last resort.
@@ -112,12 +116,12 @@ export async function measuredHardTheta(
     ({ thetas: hard, loss, power } = best!);
   }
   // The last removals may have saved more than they had to: what finds room below the limit comes back.
-  const removed = order.toReversed().filter((one) => !isLeft(one));
   while (limit !== undefined && !Number.isNaN(loss)) {
     let best: { thetas: number[][]; loss: number } | undefined;
-    const fitting = removed
+    const fitting = order
+      .toReversed()
       .filter((one) => !isLeft(one))
-      .map((one) => removedAlso(one, 0))
+      .map((one) => hardWith(one, 0))
       .filter((thetas) => powerOf(thetas) <= limit);
     for (const thetas of fitting.slice(0, CHOICE)) {
       const lossThen = await lossOf(thetas);

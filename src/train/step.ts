@@ -395,6 +395,13 @@ export async function readStructures(session: Session, term: PowerTerm) {
   };
 }
 
+/** Sets θ of each structure, one list for each. */
+export function writeStructures(session: Session, term: PowerTerm, thetas: readonly (readonly number[])[]): void {
+  term.structures.forEach(({ theta }, at) => {
+    session.write(theta, f32([thetas[at]!.length], thetas[at]!));
+  });
+}
+
 /** The power of values of θ, in [0, 1], one list for each structure. */
 export function powerAt(term: PowerTerm, thetas: readonly (readonly number[])[]): number {
   const { model = 'analytic', structures } = term;

@@ -2,11 +2,15 @@
 // is disturbed ends with the same bits as what was left alone.
 
 import { spawn } from 'node:child_process';
-import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
+import { reportSweep } from '../../src/flow/sweep/sweep.ts';
+import { generate } from '../../src/netlist/generators/registry.ts';
+import { writeVerilog } from '../../src/netlist/verilog/write.ts';
 import { readBytes, sha256 } from '../../src/tensor/files.ts';
+import { synthesisedPower, Technology } from '../../src/workbench/synthesised-power.ts';
 
 const program = join(import.meta.dirname, '../../dist/cli/main.js');
 const parent = mkdtempSync(join(tmpdir(), 'tram-sweep-'));
@@ -124,6 +128,25 @@ test('a copy is a sweep of its own: it makes its results anew, and goes on with 
   expect(resultsOf('copy')).toEqual(resultsOf('whole'));
   expect(JSON.parse(readFileSync(join(parent, 'copy', 'front.json'), 'utf8')).open).toEqual([]);
 }, 300_000);
+
+test('the netlist that is kept of an exact multiplier is the one that has its synthesised power', async () => {
+  const folder = join(parent, 'whole');
+  const { points } = await reportSweep({ folder });
+  const { family, power } = points.find(({ name }) => name === 'exact3x3')!;
+  const verilog = readFileSync(join(folder, 'best', 'exact3x3.multiplier.v'), 'utf8');
+  expect(verilog).toBe(writeVerilog(generate(family!, { weightBits: 3, activationBits: 3 }).network));
+  const technology = new Technology();
+  const { relative } = await synthesisedPower({ verilog, file: 'exact3x3.multiplier.v' }, technology);
+  await technology.close();
+  expect(relative.power).toBeCloseTo(power.synthesised!.mean, 3);
+  const table = readFileSync(join(folder, 'best', 'exact3x3.multiplier.npy'));
+  expect(table).toEqual(readFileSync(join(folder, 'trials', 'exact3x3', 'multiplier.npy')));
+  // A file that the run did not write is no result.
+  const path = join(folder, 'trials', 'exact3x3', 'multiplier.npy');
+  writeFileSync(path, table.subarray(0, -1));
+  await expect(reportSweep({ folder })).rejects.toThrow('is not the file that the run wrote');
+  writeFileSync(path, table);
+}, 120_000);
 
 test.each([
   [['new'], /the sweep is empty: nothing is varied; say what with --over, --config or --cheapest/],

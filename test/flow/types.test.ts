@@ -16,6 +16,7 @@ import { readManifest } from '../../src/flow/run/manifest.ts';
 import { type ConfigurationInput, parseConfiguration } from '../../src/flow/settings/config.ts';
 import { approximateLayers } from '../../src/flow/settings/layers.ts';
 import { readBytes, sha256 } from '../../src/tensor/files.ts';
+import { runInParts } from './stopped.ts';
 
 const parent = mkdtempSync(join(tmpdir(), 'tram-types-'));
 afterAll(() => rmSync(parent, { recursive: true }));
@@ -100,14 +101,7 @@ test('stopped before layers are put together, and behind it, a run goes on to th
   expect(whole.theta.structures).toHaveLength(2);
   const options = optionsFor('stopped', explore);
   // 13 steps an epoch, 39 in all; put together behind 13.
-  for (const steps of [8, 9, 6]) {
-    const controller = new AbortController();
-    let left = steps;
-    const listener: FlowOptions['listener'] = (event) =>
-      void (event.kind === 'step' && --left === 0 && controller.abort());
-    await expect(runFlow({ ...options, listener, signal: controller.signal })).rejects.toThrow(/abort/i);
-  }
-  await runFlow(options);
+  await runInParts(options, [8, 9, 6]);
   expect(found(options.folder)).toEqual(whole);
 }, 240_000);
 

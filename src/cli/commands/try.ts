@@ -162,7 +162,8 @@ async function tryAll(
   const { by = asksForSynthesis(command) ? 'synthesised' : 'gates' } = command.opts<Options>();
   const technology = by === 'synthesised' ? await readSynthesis(command) : undefined;
   const { tryMultipliers } = await import('../../flow/try/try.ts');
-  const { tryFiles, tryFolder } = await import('../../flow/try/folder.ts');
+  const { tryFiles } = await import('../../flow/try/folder.ts');
+  const { tryFolder } = await import('../../flow/results/tried.ts');
   const folder = out ?? tryFolder(run);
   const progress = quiet ? undefined : new ProgressLines(format === 'text' ? stdout : stderr);
   const interrupt = interruptible({

@@ -36,15 +36,20 @@ export async function synthesisedNetwork(
 /** Exact multipliers that synthesis makes little of: which of them least depends on widths, cells and delay. */
 const EXACT = ['dadda', 'wallace', 'array'] as const;
 
+export interface SynthesisedExact extends SynthesisedPower {
+  /** Its family, a name of the generators. */
+  readonly family: (typeof EXACT)[number];
+}
+
 /** Of the exact multiplier of these widths: of the known ones that which synthesis makes least of. */
 export async function synthesisedExact(
   { weights: weightBits, activations: activationBits }: OperandBits,
   technology: Technology,
-): Promise<SynthesisedPower> {
-  const all: SynthesisedPower[] = [];
-  for (const kind of EXACT) {
-    const { network } = generate(kind, { weightBits, activationBits });
-    all.push(await synthesisedPower(network, technology));
+): Promise<SynthesisedExact> {
+  const all: SynthesisedExact[] = [];
+  for (const family of EXACT) {
+    const { network } = generate(family, { weightBits, activationBits });
+    all.push({ ...(await synthesisedPower(network, technology)), family });
   }
   return all.reduce((least, one) => (one.relative.power < least.relative.power ? one : least));
 }

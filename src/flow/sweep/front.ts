@@ -58,6 +58,11 @@ export interface SweepPoint {
    * nothing was explored, the others where a table alone is known, synthesised where nothing was synthesised.
    */
   readonly power: Readonly<Record<PowerKind, Spread | null>>;
+  /**
+   * Of an exact multiplier whose synthesised power is that of another netlist than its run has: the family of the
+   * cheapest; else null.
+   */
+  readonly family: string | null;
   readonly isOnFront: boolean;
 }
 
@@ -151,7 +156,13 @@ interface Ended {
   readonly trial: Trial;
   readonly summary: RunSummary;
   readonly task: string;
-  readonly synthesised: number | undefined;
+  readonly synthesised: Priced | undefined;
+}
+
+/** Synthesised power, and the family of the exact multiplier that it is of in the place of the run's netlist. */
+interface Priced {
+  readonly power: number;
+  readonly family?: string;
 }
 
 type Unmarked = Omit<SweepPoint, 'isOnFront'>;
@@ -162,10 +173,14 @@ async function synthesise(
   trial: Trial,
   { layers, ...summary }: RunSummary,
   technology: Technology,
-): Promise<number | undefined> {
-  if (isPlainExact(trial, summary)) return (await synthesisedExact(widthsOf(summary), technology)).relative.power;
+): Promise<Priced | undefined> {
+  if (isPlainExact(trial, summary)) {
+    const { relative, family } = await synthesisedExact(widthsOf(summary), technology);
+    return { power: relative.power, family };
+  }
   const macs = new Map(layers.map((layer) => [layer.name, layer.macs]));
-  return synthesisedNetwork(run, readManifest(run).phases.map!, macs, technology);
+  const power = await synthesisedNetwork(run, readManifest(run).phases.map!, macs, technology);
+  return power === undefined ? undefined : { power };
 }
 
 function pointOf(name: string, runs: readonly Ended[]): Unmarked {
@@ -200,8 +215,9 @@ function pointOf(name: string, runs: readonly Ended[]): Unmarked {
           ? cheapestExact(one.weightBits, one.activationBits).gateCost
           : last(one, ({ gateCost }) => gateCost),
       ),
-      synthesised: spreadOfAll(runs.map(({ synthesised }) => synthesised)),
+      synthesised: spreadOfAll(runs.map(({ synthesised }) => synthesised?.power)),
     },
+    family: runs[0]!.synthesised?.family ?? null,
   };
 }
 

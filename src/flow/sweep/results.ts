@@ -3,14 +3,17 @@
 
 import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { writeBlif } from '../../netlist/blif/write.ts';
+import { writeVerilog } from '../../netlist/verilog/write.ts';
 import { type FrontPoint, powerKinds } from '../../report/front.ts';
 import { frontSvg } from '../../report/front-picture.ts';
 import { svgToPng } from '../../report/png.ts';
 import { UserError } from '../../tensor/errors.ts';
-import { makeFolderInside, readBytes, writeInside, writeJsonInside } from '../../tensor/files.ts';
+import { makeFolderInside, writeInside, writeJsonInside } from '../../tensor/files.ts';
 import { percent } from '../../tensor/numbers.ts';
 import { multiplierFiles } from '../../workbench/files.ts';
-import { readManifest } from '../run/manifest.ts';
+import { generateProved } from '../../workbench/generate.ts';
+import { readManifest, verifiedBytes } from '../run/manifest.ts';
 import { type SweepPlan, sweepFiles } from './folder.ts';
 import type { Spread, SweepPoint, SweepReport } from './front.ts';
 
@@ -118,22 +121,35 @@ export function frontPicture(report: SweepReport): Promise<string> {
 }
 
 /**
- * Netlists and tables of the front's points, each from its best seed, named after the point. What earlier reports left
+ * Netlists and tables of the front's points, each from its best seed, named after the point; of an exact multiplier the
+ * netlist that its power is that of. What earlier reports left
  * of other points goes; what is not named after a point of the plan is somebody else's.
  */
 function keepBest(folder: string, { points }: SweepReport, known: ReadonlySet<string>): void {
   makeFolderInside(folder, sweepFiles.best);
   const written = new Set<string>();
-  for (const { trials, name, accuracy } of points.filter(({ isOnFront }) => isOnFront)) {
+  const keep = (path: string, content: string | Uint8Array) => {
+    writeInside(folder, path, content);
+    written.add(path);
+  };
+  for (const { trials, name, accuracy, family, weightBits, activationBits } of points.filter(
+    ({ isOnFront }) => isOnFront,
+  )) {
     const best = accuracy.values.indexOf(Math.max(...accuracy.values));
     const run = join(folder, sweepFiles.trials, trials[best]!);
     const record = readManifest(run).phases.map;
     for (const multiplier of record?.multipliers ?? []) {
-      for (const file of Object.values(multiplierFiles(multiplier.name))) {
-        if (record?.files[file] === undefined || file.endsWith('.operands.json')) continue;
-        const to = `${sweepFiles.best}/${name}.${file}`;
-        writeInside(folder, to, readBytes(join(run, file)));
-        written.add(to);
+      const { verilog, blif, text, table, errors } = multiplierFiles(multiplier.name);
+      const at = (file: string) => `${sweepFiles.best}/${name}.${file}`;
+      // The errors are those of any exact netlist, the gates beside them are not.
+      const kept = family === null ? [verilog, blif, text, table, errors] : [text, table];
+      for (const file of kept.filter((one) => record!.files[one] !== undefined)) {
+        keep(at(file), verifiedBytes(run, record!, file));
+      }
+      if (family !== null) {
+        const { network } = generateProved(family, { weightBits, activationBits });
+        keep(at(verilog), writeVerilog(network));
+        keep(at(blif), writeBlif(network));
       }
     }
   }

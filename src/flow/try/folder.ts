@@ -9,8 +9,6 @@ import { hasManifest } from '../run/manifest.ts';
 
 export const tryFiles = { json: 'try.json', csv: 'try.csv', svg: 'try.svg', png: 'try.png' } as const;
 
-export { tryFolder } from '../results/tried.ts';
-
 export const sensitivityFiles = {
   json: 'sensitivity.json',
   csv: 'sensitivity.csv',
