@@ -57,7 +57,7 @@ export async function writeWeightCodes(
 
 type Measured = Pick<OpenRun, 'configuration' | 'dataset' | 'task'>;
 
-/** The same, from what the calibration images meet in the network as it multiplies now; nothing where none is wanted. */
+/** The same, from what calibration images meet in the network as it multiplies now; nothing where none is wanted. */
 export async function chooseWeightCodes(
   { configuration, dataset, task }: Measured,
   session: Session,

@@ -63,8 +63,8 @@ async function foldChange(
 }
 
 /**
- * E of the multiplier that a layer is to have less E of the one that it has adapted to, by codes as quantised; undefined
- * where that is 0. θ is that of the session, and so are the codes that weights are stored as.
+ * E of the multiplier that a layer is to have less E of the one that it has adapted to, by codes as quantised;
+ * undefined where that is 0. θ is that of the session, and so are the codes that weights are stored as.
  */
 export function errorChange(
   session: Session,
