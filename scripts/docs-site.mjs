@@ -36,7 +36,8 @@ function groupsOf(index) {
     .map((part) => ({
       title: part.split('\n')[0].trim(),
       pages: [...part.matchAll(/^- \[[^\]]*\]\(([^)#]+\.md)\)/gm)].map(([, link]) => posix.join('docs', link)),
-    }));
+    }))
+    .map((group) => (group.title === 'Reference' ? { ...group, pages: [...group.pages, ...Object.keys(made)] } : group));
   const known = new Set(groups.flatMap(({ pages }) => pages));
   const others = readdirSync(join(root, 'docs'))
     .filter((name) => name.endsWith('.md') && name !== 'index.md')
