@@ -37,7 +37,9 @@ function groupsOf(index) {
       title: part.split('\n')[0].trim(),
       pages: [...part.matchAll(/^- \[[^\]]*\]\(([^)#]+\.md)\)/gm)].map(([, link]) => posix.join('docs', link)),
     }))
-    .map((group) => (group.title === 'Reference' ? { ...group, pages: [...group.pages, ...Object.keys(made)] } : group));
+    .map((group) =>
+      group.title === 'Reference' ? { ...group, pages: [...group.pages, ...Object.keys(made)] } : group,
+    );
   const known = new Set(groups.flatMap(({ pages }) => pages));
   const others = readdirSync(join(root, 'docs'))
     .filter((name) => name.endsWith('.md') && name !== 'index.md')
@@ -73,7 +75,10 @@ function copied(from, source, to) {
 // Links add to the list while it is gone through.
 for (let at = 0; at < waiting.length; at++) {
   const source = waiting[at];
-  pages.set(source, render(textOf(source), (target) => followed(source, target)));
+  pages.set(
+    source,
+    render(textOf(source), (target) => followed(source, target)),
+  );
 }
 
 const listed = groups.flatMap((group) => group.pages);
@@ -100,7 +105,9 @@ function document(source) {
   const own = (name) => posix.join(up, name);
   const at = listed.indexOf(source);
   const step = (other, words) =>
-    other ? `<a href="${relative(dirname(place), placeOf(other))}">${words(escaped(pages.get(other).title))}</a>` : '<span></span>';
+    other
+      ? `<a href="${relative(dirname(place), placeOf(other))}">${words(escaped(pages.get(other).title))}</a>`
+      : '<span></span>';
   return `<!doctype html>
 <html lang="en">
 <meta charset="utf-8">

@@ -86,7 +86,7 @@ function piecesOf(text, folder) {
 }
 
 /** The outputs that the stored notebook has: for each step those of its code cells. */
-function storedOutputs() {
+export function storedOutputs() {
   const { cells } = JSON.parse(readFileSync(notebookFile, 'utf8'));
   const ofCode = cells.filter(({ cell_type }) => cell_type === 'code').map(({ outputs }) => outputs.map(pieceOf));
   return stepFiles().map((step) => {

@@ -40,10 +40,14 @@ export function exportedNames() {
 /** The comment above a declaration and the declaration itself. */
 export function declarationOf(name, module) {
   const text = declarations(`${module}.d.ts`);
-  const begin = new RegExp(`^export (?:declare )?(?:abstract )?(?:function|class|interface|type|const) ${name}\\b`, 'm').exec(text);
+  const begin = new RegExp(
+    `^export (?:declare )?(?:abstract )?(?:function|class|interface|type|const) ${name}\\b`,
+    'm',
+  ).exec(text);
   if (!begin) {
     const [, original, from] =
-      new RegExp(`^export (?:type )?\\{[^}]*?\\b(?:(\\w+) as )?${name}\\b[^}]*\\} from '(.*)\\.ts'`, 'm').exec(text) ?? [];
+      new RegExp(`^export (?:type )?\\{[^}]*?\\b(?:(\\w+) as )?${name}\\b[^}]*\\} from '(.*)\\.ts'`, 'm').exec(text) ??
+      [];
     if (from !== undefined) {
       const place = new URL(`${from}.d.ts`, `file:///${module}`).pathname.slice(1).replace(/\.d\.ts$/, '');
       return declarationOf(original ?? name, place);

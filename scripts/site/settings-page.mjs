@@ -9,13 +9,22 @@ Every setting of a run, from the program's own schema. A configuration is JSON w
 one with every default); in the library it is what \`runFlow\` takes as \`settings\`. On the command line each has an option.
 `;
 
-const cell = (text) => String(text ?? '').replaceAll('|', '\\|').replaceAll('\n', ' ');
+const cell = (text) =>
+  String(text ?? '')
+    .replaceAll('|', '\\|')
+    .replaceAll('\n', ' ');
 
 export function settingsPage() {
   const groups = grouped(fields());
   const tables = [...groups].map(([group, members]) => {
     const rows = members.map(({ paths, name, help, expected, usual }) =>
-      [paths.map((path) => `\`${path}\``).join(', '), `\`--${name}\``, help, expected, usual === undefined ? '' : `\`${usual}\``]
+      [
+        paths.map((path) => `\`${path}\``).join(', '),
+        `\`--${name}\``,
+        help,
+        expected,
+        usual === undefined ? '' : `\`${usual}\``,
+      ]
         .map(cell)
         .join(' | '),
     );

@@ -3,7 +3,7 @@
 
 const side = document.querySelector('aside');
 const input = document.querySelector('#search');
-const up = document.body.dataset.up === "" ? "" : `${document.body.dataset.up}/`;
+const up = document.body.dataset.up === '' ? '' : `${document.body.dataset.up}/`;
 const found = document.querySelector('#found');
 
 const grounds = ['system', 'light', 'dark'];
@@ -46,7 +46,10 @@ function search(words) {
       const text = section.text.toLowerCase();
       if (!words.every((word) => title.includes(word) || text.includes(word))) return undefined;
       const score = words.reduce(
-        (sum, word) => sum + (section.heading.toLowerCase().includes(word) ? 20 : title.includes(word) ? 10 : 0) + Math.min(5, text.split(word).length - 1),
+        (sum, word) =>
+          sum +
+          (section.heading.toLowerCase().includes(word) ? 20 : title.includes(word) ? 10 : 0) +
+          Math.min(5, text.split(word).length - 1),
         0,
       );
       return { section, score };
@@ -66,12 +69,21 @@ function excerpt(text, word) {
   }
   const mark = document.createElement('mark');
   mark.textContent = text.slice(at, at + word.length);
-  line.append(at > 40 ? '…' : '', text.slice(Math.max(0, at - 40), at), mark, text.slice(at + word.length, at + 60), '…');
+  line.append(
+    at > 40 ? '…' : '',
+    text.slice(Math.max(0, at - 40), at),
+    mark,
+    text.slice(at + word.length, at + 60),
+    '…',
+  );
   return line;
 }
 
 input.addEventListener('input', () => {
-  const words = input.value.toLowerCase().split(/\s+/).filter((word) => word.length > 1);
+  const words = input.value
+    .toLowerCase()
+    .split(/\s+/)
+    .filter((word) => word.length > 1);
   found.replaceChildren();
   if (words.length === 0) return;
   const results = search(words);
