@@ -20,8 +20,15 @@ rmSync(folder, { recursive: true, force: true });
 mkdirSync(folder, { recursive: true });
 
 const read = (name) => readFileSync(join(root, name), 'utf8');
+const OWN_REFERENCE = `- [Settings](settings.md): every key of a configuration, from the schema
+- [Library](library.md): everything that the package exports, from its declarations
+`;
 /** Pages that are made here, by the name that they would have in docs/. */
-const made = { 'docs/settings.md': settingsPage(), 'docs/library.md': libraryPage() };
+const made = {
+  'docs/settings.md': settingsPage(),
+  'docs/library.md': libraryPage(),
+  'docs/index.md': read('docs/index.md').replace('## Reference\n', (heading) => `${heading}${OWN_REFERENCE}`),
+};
 const textOf = (source) => made[source] ?? read(source);
 
 /** Where a text or a source of the repository stands in the site: pages of docs/ at the top, others by their path. */
@@ -35,21 +42,23 @@ function groupsOf(index) {
     .slice(1)
     .map((part) => ({
       title: part.split('\n')[0].trim(),
-      pages: [...part.matchAll(/^- \[[^\]]*\]\(([^)#]+\.md)\)/gm)].map(([, link]) => posix.join('docs', link)),
-    }))
-    .map((group) =>
-      group.title === 'Reference' ? { ...group, pages: [...group.pages, ...Object.keys(made)] } : group,
-    );
-  const known = new Set(groups.flatMap(({ pages }) => pages));
+      pages: [...part.matchAll(/^- \[([^\]]*)\]\(([^)#]+\.md)\)/gm)].map(([, label, link]) => ({
+        label,
+        source: posix.normalize(posix.join('docs', link)),
+      })),
+    }));
+  const known = new Set(groups.flatMap(({ pages }) => pages.map(({ source }) => source)));
   const others = readdirSync(join(root, 'docs'))
     .filter((name) => name.endsWith('.md') && name !== 'index.md')
     .map((name) => `docs/${name}`)
     .filter((name) => !known.has(name));
-  return others.length === 0 ? groups : [...groups, { title: 'More', pages: others }];
+  const more = others.map((source) => ({ label: /^# (.*)$/m.exec(read(source))?.[1] ?? source, source }));
+  return others.length === 0 ? groups : [...groups, { title: 'More', pages: more }];
 }
 
-const groups = groupsOf(read('docs/index.md'));
-const waiting = ['docs/index.md', ...groups.flatMap(({ pages }) => pages)];
+const groups = groupsOf(textOf('docs/index.md'));
+const listed = groups.flatMap(({ pages: of }) => of.map(({ source }) => source));
+const waiting = ['docs/index.md', ...listed];
 const pages = new Map();
 
 /** A link of a page: to another page, or to a file that comes along. */
@@ -81,17 +90,15 @@ for (let at = 0; at < waiting.length; at++) {
   );
 }
 
-const listed = groups.flatMap((group) => group.pages);
-
 function navigation(current) {
   const here = dirname(placeOf(current));
-  const link = (source) => {
-    const { title, headings } = pages.get(source);
+  const link = ({ label, source }) => {
+    const { headings } = pages.get(source);
     const isHere = source === current;
     const parts = isHere ? headings.filter(({ level }) => level === 2).slice(0, 40) : [];
     const below = parts.map(({ text, anchor }) => `<li><a href="#${anchor}">${escaped(text)}</a></li>`).join('');
     return (
-      `<li><a href="${relative(here, placeOf(source))}"${isHere ? ' aria-current="page"' : ''}>${escaped(title)}</a>` +
+      `<li><a href="${relative(here, placeOf(source))}"${isHere ? ' aria-current="page"' : ''}>${escaped(label)}</a>` +
       `${below && `<ul>${below}</ul>`}</li>`
     );
   };

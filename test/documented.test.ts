@@ -215,7 +215,7 @@ async function checkTram(args: readonly string[]): Promise<string> {
   }
   const unknown = unknownOptions(command, args);
   if (unknown.length > 0) return `FAILED: no option ${unknown.join(', ')}`;
-  for (const { settings } of asked?.asked ?? []) parseConfiguration(mergeSettings({}, settings ?? {}));
+  for (const { settings } of asked?.asked ?? []) parseConfiguration(mergeSettings({}, settings ?? {}), 'settings');
   return `read: needs ${reason}`;
 }
 

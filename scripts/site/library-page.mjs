@@ -1,6 +1,6 @@
 // The page of the library, made from the declarations that the build writes: everything that the package exports, with
 // the words above it and its types.
-// Invariant: a name of dist/index.d.ts whose declaration is not found ends the build.
+// Invariant: an exported name whose declaration is not found ends the build.
 
 import { readFileSync } from 'node:fs';
 

@@ -52,7 +52,8 @@ function search(words) {
           Math.min(5, text.split(word).length - 1),
         0,
       );
-      return { section, score };
+      // Declarations and tables of options come behind texts that explain.
+      return { section, score: /^(library|settings|commands)\.html/.test(section.page) ? score / 4 : score };
     })
     .filter((one) => one !== undefined)
     .sort((a, b) => b.score - a.score)
