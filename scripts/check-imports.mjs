@@ -20,22 +20,36 @@ const allowed = {
   data: ['tensor'],
   train: ['data', 'nn', 'quant', 'engine', 'multiplier', 'tensor'],
   report: ['netlist', 'multiplier', 'tensor'],
+  logs: ['tensor'],
   workbench: ['netlist', 'hardware', 'report', 'multiplier', 'tensor'],
 };
-allowed.flow = [...below('workbench', 'train', 'data'), ''];
+allowed.flow = [...below('workbench', 'train', 'data', 'logs'), ''];
 // Words for a person, and nothing that computes: what it does not say itself it has from these. Types it may take from
 // anywhere below.
 allowed.cli = ['flow', 'workbench', 'report', 'tensor', ''];
 const typesOnly = { cli: allowed.flow };
 // Files directly in src/.
-allowed[''] = ['flow', ...below('workbench', 'train', 'data')];
+allowed[''] = ['flow', ...below('workbench', 'train', 'data', 'logs')];
 
 /**
  * The rooms of folders that have some, from the ground up; '' are the files beside them. Tests beside a file may look
  * up.
  */
 const floors = {
-  flow: ['settings', 'run', 'multipliers', 'start', 'results', 'phases', 'try', 'sensitivity', 'doctor', '', 'sweep'],
+  flow: [
+    'settings',
+    'run',
+    'multipliers',
+    'start',
+    'results',
+    'logs',
+    'phases',
+    'try',
+    'sensitivity',
+    'doctor',
+    '',
+    'sweep',
+  ],
   'engine/cuda': ['kernels', 'lower', 'runtime'],
   'engine/wasm': ['kernels', 'lower', 'runtime'],
 };
