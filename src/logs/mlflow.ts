@@ -27,7 +27,10 @@ export class MlflowError extends Error {
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** The address as it is kept and called; one with credentials or more than a path is a UserError that does not repeat it. */
+/**
+ * The address as it is kept and called; one with credentials or more than a path is a UserError that does not repeat
+ * it.
+ */
 export function trackingAddress(text: string): string {
   const wanted = 'the address of a tracking server, such as http://127.0.0.1:5000, was expected';
   if (!URL.canParse(text)) throw new UserError(`--mlflow: this is no address; ${wanted}`);

@@ -10,8 +10,8 @@ const reversed = (value: number, bits: number): number =>
 const reversedBytes = Array.from({ length: 256 }, (_, byte) => reversed(byte, 8));
 
 /**
- * Division of the bits, the lowest of each byte first, by x^32 + x^28 + x^27 + x^26 + x^25 + x^23 + x^22 + x^20 + x^19 +
- * x^18 + x^14 + x^13 + x^11 + x^10 + x^9 + x^8 + x^6 + 1 (0x11edc6f41).
+ * Division of the bits, the lowest of each byte first, by x^32 + x^28 + x^27 + x^26 + x^25 + x^23 + x^22 + x^20 + x^19
+ * + x^18 + x^14 + x^13 + x^11 + x^10 + x^9 + x^8 + x^6 + 1 (0x11edc6f41).
  */
 export function crc32c(bytes: Uint8Array): number {
   let rest = -1;

@@ -1,7 +1,7 @@
 // A run in MLflow, as metrics.jsonl and the manifest have it (docs/logging.md). What is to be sent is always "what the
 // server does not have yet", read from the run folder: nothing is lost while the server is away, and a resumed run goes
-// on in the same MLflow run, whose identity and last epoch sent are in `mlflow.json`. Training never waits for an answer;
-// only the end of the process does, for a while.
+// on in the same MLflow run, whose identity and last epoch sent are in `mlflow.json`. Training never waits for an
+// answer; only the end of the process does, for a while.
 // Invariant: an epoch is sent once; a call that is repeated says the same, times included.
 
 import { randomBytes } from 'node:crypto';
@@ -45,7 +45,7 @@ const stateSchema = z.strictObject({
   runId: z.string().exactOptional(),
   /** The last epoch of the run as a whole that the server has. */
   sent: z.int().min(0),
-  /** When epochs ended that it may lack, in milliseconds, by their number: a call that is repeated has the same times. */
+  /** When epochs ended that it may lack, in milliseconds, by their number: a repeated call has the same times. */
   times: z.record(z.string(), z.number()),
   /** Phases whose figures it has. */
   phases: z.array(z.string()),

@@ -1,5 +1,5 @@
-// A run as a TensorBoard event file in its folder (docs/logging.md). The axis is the number of the epoch in the run as a
-// whole. Invariant: what a reader takes from the file, as TensorBoard takes it, is each (tag, step) once, and is what
+// A run as a TensorBoard event file in its folder (docs/logging.md). The axis is the number of the epoch in the run as
+// a whole. Invariant: what a reader takes from the file, as TensorBoard takes it, is each (tag, step) once, and is what
 // metrics.jsonl and the manifest say: epochs that a resumed phase will do again are void from its START on, and what
 // would contradict them otherwise is written anew.
 

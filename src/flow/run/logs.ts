@@ -9,7 +9,7 @@ import type { Manifest } from './manifest.ts';
 export { trackingAddress } from '../../logs/mlflow.ts';
 
 export interface MlflowOptions {
-  /** Address of the tracking server: `http://127.0.0.1:5000`. Credentials are in the environment (mlflow.ts), never here. */
+  /** Address of the tracking server: `http://127.0.0.1:5000`. Credentials are in the environment, never here. */
   readonly url: string;
   /** Default: that of the environment (MLFLOW_EXPERIMENT_NAME), else `tram`. */
   readonly experiment?: string;
