@@ -1,7 +1,8 @@
 // The structures that the power model is fitted to, and those that it is judged by: sets of kept partial products, as
 // searches and designers leave them. Deterministic. A structure is { name, family, held, weightBits, activationBits,
 // keep }, keep a string of 0 and 1 at i·activationBits + j.
-// Held out are whole families (noisy staircases, what searches leave) and whole widths, in either order of the operands.
+// Held out are whole families (noisy staircases, what searches leave) and whole widths, in either order of the
+// operands.
 
 /** Widths that nothing is fitted to. */
 const HELD_WIDTHS = ['7x5', '6x4', '5x5', '7x6', '4x3', '8x5', '3x7', '2x6', '2x3', '3x4', '5x6'];

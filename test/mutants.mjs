@@ -864,4 +864,23 @@ export const mutants = [
     'if (family === undefined) {',
     'test/flow/sweep.test.ts',
   ),
+  fault(
+    'src/multiplier/weight-codes.ts',
+    'a constant of a row counts as its distance',
+    'shares[x]! * (product - mean) ** 2',
+    'shares[x]! * product ** 2',
+  ),
+  fault(
+    'src/quant/weight-codes.ts',
+    'a step learns as if its weights had kept their codes',
+    '[weight, move, scaleOfDifference]',
+    '[weight, move, still(scaleOfDifference)]',
+  ),
+  fault(
+    'src/flow/start/start.ts',
+    'the mean error is that of the nearest codes',
+    'if (!codes) return error;',
+    'if (codes) return error;',
+    'test/flow/weight-codes.test.ts',
+  ),
 ];

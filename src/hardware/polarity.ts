@@ -20,7 +20,7 @@ interface JsonModule {
   readonly cells: Readonly<Record<string, JsonCell>>;
 }
 
-/** An inverter where the phases of two adders are equal (`alike`) or differ; `to` of −1 is a phase that is fixed at 0. */
+/** An inverter where the phases of two adders are equal (`alike`) or differ; `to` −1: a phase that is fixed at 0. */
 interface Edge {
   readonly from: number;
   readonly to: number;

@@ -7,7 +7,7 @@ import { badValue, nonEmpty, oneOf, perOperand, wholeNumberFrom } from '../../fl
 import type { TryReport } from '../../flow/try/report.ts';
 import type { TryOptions } from '../../flow/try/try.ts';
 import { given } from '../../tensor/given.ts';
-import { operandOrders } from '../../workbench/choices.ts';
+import { operandOrders, weightCodeChoices } from '../../workbench/choices.ts';
 import type { OperandBits } from '../../workbench/import.ts';
 import { describeOption } from '../facts.ts';
 import { Exit, Interrupted } from '../failure.ts';
@@ -61,6 +61,7 @@ interface Options {
   readonly operandOrder?: (typeof orders)[number];
   readonly recover?: number;
   readonly exact?: readonly OperandBits[];
+  readonly weightCodes?: (typeof weightCodeChoices)[number];
   readonly out?: string;
   readonly data?: string;
   readonly format?: ReportOutput;
@@ -107,6 +108,11 @@ export function defineTry(command: Command, services: Services): void {
     )
     .addOption(
       new Option('--exact <WIDTHS>', describeOption(exactFacts)).argParser(exactWidths).helpGroup('Measuring:'),
+    )
+    .addOption(
+      new Option('--weight-codes <NAME>', describeOption(codeFacts))
+        .argParser(oneOf('--weight-codes', weightCodeChoices))
+        .helpGroup('Measuring:'),
     );
   command.addOption(
     new Option('--by <KIND>', describeOption(byFacts)).argParser(oneOf('--by', kinds)).helpGroup('Measuring:'),
@@ -136,6 +142,12 @@ const orderFacts = {
   default: 'both, where that makes a difference',
 };
 
+const codeFacts = {
+  help: "what weights are stored as: the nearest code, or the one whose row of the multiplier is nearest to the weight's multiples",
+  values: `one of ${weightCodeChoices.join(', ')}`,
+  default: 'as the run has it',
+};
+
 const exactFacts = {
   help: 'exact multipliers to compare with, by the bits of their operands',
   values: 'widths from 2 to 8 separated by commas, such as 7,6x6,4x5; or none',
@@ -158,7 +170,7 @@ async function tryAll(
   services: Services,
 ): Promise<void> {
   const { stdout, stderr } = services;
-  const { operandOrder, recover, exact, out, data, format = 'text', quiet } = command.opts<Options>();
+  const { operandOrder, recover, exact, weightCodes, out, data, format = 'text', quiet } = command.opts<Options>();
   const { by = asksForSynthesis(command) ? 'synthesised' : 'gates' } = command.opts<Options>();
   const technology = by === 'synthesised' ? await readSynthesis(command) : undefined;
   const { tryMultipliers } = await import('../../flow/try/try.ts');
@@ -179,7 +191,7 @@ async function tryAll(
       device: readDevice(command),
       signal: interrupt.signal,
     },
-    ...given({ operandOrder, recover, exact, data, technology }),
+    ...given({ operandOrder, recover, exact, weightCodes, data, technology }),
     ...(progress ? { listener: (event) => progress.tell(event) } : {}),
   };
   let report: TryReport;

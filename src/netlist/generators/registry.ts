@@ -9,7 +9,7 @@ import { cleanUp } from '../cleanup.ts';
 import { didYouMean } from '../diagnostics.ts';
 import type { Network } from '../network.ts';
 import { arrayMultiplier } from './array.ts';
-import { brokenArray, lowerPartOr, truncated, underdesignedBlocks } from './arrays.ts';
+import { brokenArray, lowerPartOr, truncated, underdesignedBlocks, upperBits } from './arrays.ts';
 import { type CompressorName, compressorMultiplier, compressors } from './compressors.ts';
 import type { Formula, Generated } from './generator.ts';
 import { drum, mitchell, roba } from './leading-one.ts';
@@ -59,6 +59,23 @@ const columnsParameter = (meaning: string): IntegerParameter => ({
   minimum: 0,
   maximum: ({ weightBits, activationBits }) => weightBits + activationBits - 1,
   default: ({ weightBits, activationBits }) => Math.floor((weightBits + activationBits) / 2) - 2,
+});
+
+const compensation: ChoiceParameter = {
+  name: 'compensation',
+  meaning: 'a constant for what is left out: its mean over uniform operands',
+  type: 'choice',
+  values: ['none', 'constant'],
+  default: 'none',
+};
+
+const upperParameter = (operand: 'weight' | 'activation'): IntegerParameter => ({
+  name: `${operand}s`,
+  meaning: `upper bits of the ${operand} that are multiplied`,
+  type: 'integer',
+  minimum: 1,
+  maximum: (widths) => widths[`${operand}Bits`],
+  default: (widths) => Math.ceil(widths[`${operand}Bits`] / 2),
 });
 
 const product: Formula = (w, x) => w * x;
@@ -121,18 +138,22 @@ export const generators: Readonly<Record<string, Generator>> = {
     'truncated',
     'without the lowest columns of partial products',
     'M. J. Schulte and E. E. Swartzlander, VLSI Signal Processing 1993',
-    [
-      columnsParameter('columns left out'),
-      {
-        name: 'compensation',
-        meaning: 'a constant for what is left out: its mean over uniform operands',
-        type: 'choice',
-        values: ['none', 'constant'],
-        default: 'none',
-      },
-    ],
+    [columnsParameter('columns left out'), compensation],
     ({ weightBits, activationBits }, { columns, compensation }) =>
       truncated(weightBits, activationBits, columns as number, compensation === 'constant'),
+  ),
+  upper: approximate(
+    'upper bits',
+    'exact product of the upper bits of either operand: truncated operands in a wide data path',
+    'the exact multiplier of fewer bits',
+    [upperParameter('weight'), upperParameter('activation'), compensation],
+    ({ weightBits, activationBits }, { weights, activations, compensation }) =>
+      upperBits(
+        weightBits,
+        activationBits,
+        { weights: weights as number, activations: activations as number },
+        compensation === 'constant',
+      ),
   ),
   'broken-array': approximate(
     'broken array (BAM)',
