@@ -167,7 +167,7 @@ export function defineSweep(command: Command, services: Services): void {
     .addOption(option('--quiet', 'only the table at the end', 'Output:'))
     .addOption(option('--json', 'only the results as one JSON object; progress goes to the error stream', 'Output:'));
   addSettings(command, settingsOfPhases(trialPhases), true);
-  addSynthesis(command, 'library');
+  addSynthesis(command, { library: 'library', objective: 'power' });
   command.addOption(option('--no-synthesis', 'the front over gate cost; nothing is synthesised', 'Synthesis:'));
   addDeviceOptions(command, devices);
   addTrainingOptions(command);
