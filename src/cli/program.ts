@@ -161,6 +161,13 @@ export const commandEntries: readonly CommandEntry[] = [
     load: async () => (await import('./commands/compare.ts')).defineCompare,
   },
   {
+    name: 'serve',
+    term: 'serve [FOLDER]',
+    summary: 'runs and sweeps in the browser, live while they train',
+    group: around,
+    load: async () => (await import('./commands/serve.ts')).defineServe,
+  },
+  {
     name: 'check',
     term: 'check RUN',
     summary: 'verify a run folder, and prove its netlists anew',
