@@ -4,10 +4,14 @@
 import type { ComponentType } from 'preact';
 import { useEffect } from 'preact/hooks';
 import { useAnswer } from './answer.ts';
+import { shortName } from './multiplier/chooser.tsx';
 import { hashOf, type Route, useRoute } from './router.ts';
 import type { Source } from './source.ts';
 import { useTheme } from './theme.ts';
+import { MultiplierView } from './views/multiplier.tsx';
+import { NetworkView } from './views/network.tsx';
 import { RunsView } from './views/runs.tsx';
+import { SweepView } from './views/sweep.tsx';
 
 export interface ViewProps {
   readonly source: Source;
@@ -23,6 +27,13 @@ interface View {
 
 export const views: Readonly<Record<string, View>> = {
   runs: { title: () => 'Runs', component: RunsView, label: 'Runs' },
+  sweep: { title: ({ name }) => name || 'Sweeps', component: SweepView, label: 'Sweeps' },
+  network: { title: ({ name }) => `Network of ${name}`, component: NetworkView },
+  multiplier: {
+    title: ({ name }) => (name === '' ? 'Multipliers' : shortName(name)),
+    component: MultiplierView,
+    label: 'Multipliers',
+  },
 };
 
 export function App({ source }: { readonly source: Source }) {

@@ -4,6 +4,7 @@ import { render } from 'preact';
 import { App } from './app.tsx';
 import { sourceOf } from './source.ts';
 import './style.css';
+import './explorer.css';
 import { applyTheme } from './theme.ts';
 
 applyTheme();
