@@ -46,7 +46,9 @@ async function textOf(path: string): Promise<string> {
 /** Files of runs that are on the page, as data: addresses by their paths. */
 async function pictures(): Promise<Record<string, string>> {
   const prefix = 'file/';
-  const paths = [...document.images].map((image) => image.getAttribute('src') ?? '').filter((src) => src.startsWith(prefix));
+  const paths = [...document.images]
+    .map((image) => image.getAttribute('src') ?? '')
+    .filter((src) => src.startsWith(prefix));
   const found = await Promise.all(
     [...new Set(paths)].map(async (path) => {
       const blob = await (await fetch(path)).blob();

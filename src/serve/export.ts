@@ -1,12 +1,14 @@
 // A view of the page as one document that needs no server, made without a browser: what the view asks for is answered
 // here and stored in the page. The button of the page makes the same document from what it shows.
 
-import { readFileSync } from 'node:fs';
-import { invariant, UserError } from '../tensor/errors.ts';
-import { type Route, routeOf, hashOf } from '../report/route.ts';
+import { existsSync, readFileSync } from 'node:fs';
+import { basename } from 'node:path';
+import { hashOf, type Route, routeOf } from '../report/route.ts';
 import { keyOf, standalone } from '../report/standalone.ts';
-import { type Answering, answerTo } from './answers.ts';
+import { invariant, UserError } from '../tensor/errors.ts';
+import { type Answering, answers } from './answers.ts';
 import type { Address, Query } from './api.ts';
+import { Library } from './library.ts';
 import { pageFolder } from './page-files.ts';
 
 type Question = readonly [address: Address, query: Query];
@@ -33,11 +35,23 @@ export async function exportView(served: Answering, view: string): Promise<strin
   const found = await Promise.all(
     [['folder', {}] as const, ...asked].map(async ([address, query]) => [
       keyOf(address, query),
-      await answerTo(served, address, query),
+      await answers[address](served, query),
     ]),
   );
   invariant(pageFolder, 'the page is not built; run npm run build');
   const part = (name: string) => readFileSync(new URL(name, pageFolder), 'utf8');
   const parts = { html: part('index.html'), script: part('main.js'), style: part('main.css') };
   return standalone(parts, { view: hashOf(route), answers: Object.fromEntries(found), files: {} });
+}
+
+/** The same of a folder that is not served: it is looked through once. */
+export async function exportFrom(folder: string, view: string): Promise<string> {
+  if (!existsSync(folder)) throw new UserError(`${folder} is not there; give a folder that holds runs or sweeps`);
+  const library = new Library(folder);
+  try {
+    await library.scan();
+    return await exportView({ library, folder: { name: basename(library.root), control: false } }, view);
+  } finally {
+    library.close();
+  }
 }

@@ -15,6 +15,7 @@ import type { Query, ServerEvent } from './api.ts';
 import { droppedMultiplier, MOST_DROPPED } from './explore.ts';
 import { servedFile } from './files.ts';
 import { Library, NotFound } from './library.ts';
+import { pageFolder } from './page-files.ts';
 
 export interface ServeOptions {
   /** A folder with runs and sweeps anywhere in it, or a run or a sweep. */
@@ -59,11 +60,6 @@ const common: Readonly<Record<string, string>> = {
   'Cross-Origin-Resource-Policy': 'same-origin',
   'Cache-Control': 'no-store',
 };
-
-/** The built page, beside this program; a program that runs from its sources has it in dist/. */
-const pageFolder = [new URL('../page/', import.meta.url), new URL('../../dist/page/', import.meta.url)].find((url) =>
-  existsSync(new URL('main.js', url)),
-);
 
 const pageTypes: Readonly<Record<string, string>> = {
   '.html': 'text/html; charset=utf-8',

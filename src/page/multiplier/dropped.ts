@@ -21,7 +21,7 @@ export function withDropped(source: Source): Source {
     ...source,
     async get(address, query) {
       const of = query?.of;
-      if (address !== 'multiplier' || of === undefined || !isDropped(of) || !source.isLive) {
+      if (address !== 'multiplier' || of === undefined || !isDropped(of)) {
         return source.get(address, query);
       }
       const found = dropped.get(of);

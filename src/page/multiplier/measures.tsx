@@ -2,7 +2,7 @@
 // meets in a network, and what its gates cost. Under the names of the field, with what each is.
 
 import type { ExploredMultiplier } from '../../serve/api.ts';
-import { fixed, grouped, percent, significant } from '../../tensor/numbers.ts';
+import { fixed, grouped, significant } from '../../tensor/numbers.ts';
 import { Scroll } from '../scroll.tsx';
 
 interface Row {
@@ -13,7 +13,7 @@ interface Row {
 }
 
 const plain = (value: number) => significant(value, 5);
-const share = (value: number) => percent(value, value !== 0 && Math.abs(value) < 0.001 ? 4 : 2);
+const share = (value: number) => `${significant(100 * value, 4)} %`;
 
 const errors: readonly Row[] = [
   { name: 'ER', title: 'error rate: share of wrong products', of: (one) => one.measures.errorRate, text: share },
@@ -60,7 +60,7 @@ export function Measures({ multipliers }: { readonly multipliers: readonly Explo
             <th scope="col">Measure</th>
             {multipliers.map(({ name }, at) => (
               <th scope="col" class="number" key={`${at} ${name}`}>
-                {name}
+                {isPair ? name : 'value'}
               </th>
             ))}
             {isPair && (

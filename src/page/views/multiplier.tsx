@@ -8,15 +8,13 @@ import type { ViewProps } from '../app.tsx';
 import { Bars, operandBars } from '../multiplier/bars.tsx';
 import { Chooser, hashOfChoice } from '../multiplier/chooser.tsx';
 import { Dots } from '../multiplier/dots.tsx';
-import { withDropped } from '../multiplier/dropped.ts';
 import { ErrorMap, signed } from '../multiplier/error-map.tsx';
 import { differenceOf, distribution, type ErrorPlane, errorPlane, pairAt } from '../multiplier/errors.ts';
 import { Measures } from '../multiplier/measures.tsx';
 import { NetlistDrawing } from '../multiplier/netlist.tsx';
 import { Scroll } from '../scroll.tsx';
 
-export function MultiplierView({ source: plain, route }: ViewProps) {
-  const source = useMemo(() => withDropped(plain), [plain]);
+export function MultiplierView({ source, route }: ViewProps) {
   const { beside } = route.query;
   const chosen = { of: route.name, beside };
   return (
