@@ -1,5 +1,5 @@
-// What part of a drawing is in sight: all of it at scale 1, never anything beside it. Buttons, keys, the wheel (once the
-// drawing has the focus, so that a page scrolls past it) and dragging change it.
+// What part of a drawing is in sight: all of it at scale 1, never anything beside it. Buttons, keys, the wheel (once
+// the drawing has the focus, so that a page scrolls past it) and dragging change it.
 
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
 

@@ -1,4 +1,5 @@
-// A part of the page that is wider or higher than its place: it scrolls by itself, and by the keys once it has the focus.
+// A part of the page that is wider or higher than its place: it scrolls by itself, and by the keys once it has the
+// focus.
 
 import type { ComponentChildren } from 'preact';
 

@@ -1,5 +1,5 @@
-// The front of a sweep for the page, as far as it has come: gates of what is done now, and synthesised power of the last
-// `front.json`, where it is of the same trials. Nothing is synthesised for a look, and nothing written.
+// The front of a sweep for the page, as far as it has come: gates of what is done now, and synthesised power of the
+// last `front.json`, where it is of the same trials. Nothing is synthesised for a look, and nothing written.
 // Invariant: a synthesised power is shown only with the trials that it is the mean of.
 
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';

@@ -1,5 +1,5 @@
-// The network of a run for the page: its graph, what its layers came to, and how much each hurts where that was measured
-// beside the run.
+// The network of a run for the page: its graph, what its layers came to, and how much each hurts where that was
+// measured beside the run.
 
 import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';

@@ -202,7 +202,7 @@ class Door {
     this.#json(response, 200, await answers[name](this.#served, query));
   }
 
-  /** A file that was dropped on the page: read, told, and forgotten. Nothing is changed, so that it needs no control. */
+  /** A file that was dropped on the page: read, told, and forgotten. It changes nothing and needs no control. */
   async #inspect(request: IncomingMessage, { searchParams }: URL, response: ServerResponse): Promise<void> {
     // A form of another site cannot send this type without asking first, which is not granted.
     if (request.headers['content-type'] !== 'application/octet-stream') {

@@ -1,6 +1,6 @@
 import { deflateSync } from 'fflate';
 import { expect, test } from 'vitest';
-import type { SimulationReport } from '../../netlist/circuit.ts';
+import type { ExploredMultiplier } from '../../serve/api.ts';
 import { differenceOf, distribution, errorPlane, pairAt } from './errors.ts';
 
 /** A multiplier of 2×2 bits with these errors, by patterns. */
@@ -9,7 +9,7 @@ function packed(errors: readonly number[], signed: boolean) {
   errors.forEach((error, pair) => {
     bytes.setInt32(4 * pair, error, true);
   });
-  const measures = { weightBits: 2, activationBits: 2, signed } as SimulationReport;
+  const measures = { weightBits: 2, activationBits: 2, signed } as ExploredMultiplier['measures'];
   const text = Buffer.from(deflateSync(new Uint8Array(bytes.buffer))).toString('base64');
   return { measures, errors: text };
 }
