@@ -135,7 +135,7 @@ export const commandEntries: readonly CommandEntry[] = [
   {
     name: 'export',
     term: 'export RUN',
-    summary: 'write the network for PyTorch: .pth or safetensors',
+    summary: 'write the network for PyTorch, or the run for TensorBoard and MLflow',
     group: around,
     load: async () => (await import('./commands/export.ts')).defineExport,
   },

@@ -150,7 +150,7 @@ function dotsOfMapped(structure: StructureDescription): DotDiagram {
 }
 
 /** Generators whose every cell is a partial product or an adder. */
-const drawable: readonly string[] = ['array', 'wallace', 'dadda', 'truncated', 'broken-array'];
+const drawable: readonly string[] = ['array', 'wallace', 'dadda', 'truncated', 'upper', 'broken-array'];
 
 /** The dots of a generator as it was built, or why there are none. */
 function generatedDots(spec: string): DotDiagram | string {
