@@ -47,7 +47,7 @@ export interface SweepOptions {
 }
 
 /** Half a point. */
-const USUAL_LOSS = 0.005;
+export const USUAL_LOSS = 0.005;
 
 /** Works on the sweep until nothing is left to do, here or elsewhere, and writes and returns the front. */
 export async function sweep(options: SweepOptions): Promise<SweepReport> {
