@@ -54,7 +54,7 @@ export function cellsOf(source) {
 
 const ARROW = /^→ (.*\/([^/]+)\.svg)$/;
 
-/** What each code cell of a step prints, run in a folder: pieces of text and pictures in the order of their appearance. */
+/** What each code cell of a step prints, run in a folder: texts and pictures in the order of their appearance. */
 function outputsOf(step, folder) {
   const mark = '\u0001';
   // A copy beside the step, so that its imports are found; its name is not that of a step.

@@ -95,7 +95,7 @@ const patterned = (count: number, pixels: number) =>
   Uint8Array.from({ length: count * pixels }, (_, at) => ((at % pixels) * ((Math.floor(at / pixels) % 10) + 1)) % 256);
 const labels = (count: number) => Uint8Array.from({ length: count }, (_, at) => at % 10);
 
-/** A table of products for the pages about a multiplier of one's own: the low three bits of each operand are dropped. */
+/** A table of products for the page about a multiplier of one's own: the low three bits of operands are dropped. */
 const droppedBits = () =>
   Array.from({ length: 256 }, (_, w) => Array.from({ length: 256 }, (_, x) => (w & ~7) * (x & ~7)).join(' ')).join(
     '\n',

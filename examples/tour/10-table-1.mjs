@@ -4,9 +4,9 @@
 // (MaxED) of published 8-bit multipliers. Below is every row as it is printed there, and what this program computes
 // from the multiplier's structure: ER, NMED and MaxED by all 65 536 products, area, delay and power by synthesis.
 //
-// The exact multiplier, and the one of the published demonstration (λ = 0.3), come with the program: the second is mapped
-// here from its θ. The others are other people's netlists. Put theirs into a folder under the names in the list below
-// (BLIF or Verilog) and name it in `TRAM_PUBLISHED`: then their rows are computed, too.
+// The exact multiplier, and the one of the published demonstration (λ = 0.3), come with the program: the second is
+// mapped here from its θ. The others are other people's netlists. Put theirs into a folder under the names in the list
+// below (BLIF or Verilog) and name it in `TRAM_PUBLISHED`: then their rows are computed, too.
 //
 // Area, delay and power are relative to the exact multiplier's, in the paper's figures as in ours. Synthesis takes the
 // built-in cells, or those of the Liberty files that `TRAM_LIBERTY` names, with commas between them; the paper's are

@@ -1,5 +1,5 @@
-// The page of settings, made from the program's schema and table: every key of a configuration with the option that sets
-// it, its valid values and its default.
+// The page of settings, made from the program's schema and table: every key of a configuration with the option that
+// sets it, its valid values and its default.
 
 import { fields } from '../../dist/flow/settings/fields.js';
 
