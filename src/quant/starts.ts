@@ -1,7 +1,7 @@
 // What learned step sizes begin at, from counted values: weights are signed and symmetric, their zero point in the
-// middle of the codes or between the two that lie there, whatever range they were seen in; activations have their range. With the observer `mse` it is
-// the step of the least mean squared error: at three or four bits far from the extremes, and nearer to where learning
-// ends than LSQ's own 2·mean|x|/√Q.
+// middle of the codes or between the two that lie there, whatever range they were seen in; activations have their
+// range. With the observer `mse` it is the step of the least mean squared error: at three or four bits far from the
+// extremes, and nearer to where learning ends than LSQ's own 2·mean|x|/√Q.
 
 import { roundedCode, scaleOfRange } from '../engine/reference/quantization.ts';
 import {
