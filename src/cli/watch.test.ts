@@ -88,7 +88,7 @@ const settings = {
   ...{ train: { epochs: 2 }, explore: { epochs: 2 } },
 };
 const folder = join(parent, 'run');
-let piped = '';
+const piped: string[] = [];
 let pipeEnded = false;
 const written: string[] = [];
 
@@ -96,7 +96,7 @@ beforeAll(async () => {
   const terminal = guarded({ isTTY: true, columns: 90, write: (text: string) => void written.push(text) });
   const following = { folder, wait: true, once: false, signal: new AbortController().signal, frame: 20, idle: 60_000 };
   const watched = [
-    watch({ ...following, stream: { write: (text: string) => void (piped += text) }, style: plain }),
+    watch({ ...following, stream: { write: (text: string) => void piped.push(text) }, style: plain }),
     watch({ ...following, stream: terminal, style: styleFor(terminal, true, {}) }),
   ];
   await runFlow({ folder, settings });
@@ -108,7 +108,7 @@ test('a pipe gets a line for each epoch while another trains, and ends with the 
   expect(pipeEnded).toBe(true);
   const epochs = readMetrics(folder);
   expect(epochs.length).toBeGreaterThan(4);
-  const lines = piped.trim().split('\n');
+  const lines = piped.join('').trim().split('\n');
   expect(lines[0]).toBe(`waiting for a run in ${folder}`);
   const told = lines.filter((line) => / epoch \d+/.test(line) && line.includes('loss'));
   expect(told.map((line) => /^(\w+): epoch (\d+)/.exec(line)!.slice(1).join(' '))).toEqual(
