@@ -121,7 +121,7 @@ export function runFronts(
   });
 }
 
-/** The exact multiplier of the run's own widths, in the quantised network; layers with widths of their own have none. */
+/** The exact multiplier of the run's own widths, in the quantised network; none where layers have their own. */
 function ownWidths(
   { bits: widths, ...configuration }: Told,
   stages: readonly StageResult[],

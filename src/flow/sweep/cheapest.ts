@@ -131,7 +131,7 @@ interface Targets {
   readonly settings: ConfigurationInput;
 }
 
-/** Modelled power of the exact multiplier of these widths; what is no width is refused with the trial, as everywhere. */
+/** Modelled power of the exact multiplier of these widths; what is no width is refused with the trial. */
 function exactOf(bits: string, { explore }: ConfigurationInput): number {
   const [weights, activations] = perOperand(bits) ?? [8, 8];
   const model = { explore: { powerModel: explore?.powerModel } };
