@@ -23,7 +23,7 @@ export function mappedArithmetic(
   const multipliers = new Map(
     [...new Set(tables.values())].map((table) => [table, concreteMultiplier(table, run.emulation)]),
   );
-  return quantizedArithmetic(run, (layer) => {
+  const arithmetic = quantizedArithmetic(run, (layer) => {
     const table = tables.get(layer);
     const { weights, activations } = widths.get(layer)!;
     if (table?.weightBits === weights && table.activationBits === activations) return multipliers.get(table)!;
@@ -31,6 +31,7 @@ export function mappedArithmetic(
       `the layer ${layer} has no ${weights}×${activations}-bit multiplier in this run; restore its manifest, or make the run again in another folder`,
     );
   });
+  return { ...arithmetic, weightCodes: run.configuration.map.weightCodes };
 }
 
 /**

@@ -107,7 +107,8 @@ function multiplierSummaries({ configuration, inputs, phases: { map } }: Manifes
 
 const macsOf = (all: readonly { readonly macs: number }[]) => all.reduce((sum, { macs }) => sum + macs, 0);
 
-function layerSummaries(
+/** The multiplying layers of a run, with what they multiply with once that is mapped. */
+export function layerSummaries(
   { configuration, inputs }: Manifest,
   multipliers: readonly MultiplierSummary[],
 ): readonly LayerSummary[] {

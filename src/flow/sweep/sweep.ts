@@ -7,6 +7,7 @@ import { given } from '../../tensor/given.ts';
 import { Technology, type TechnologyOptions } from '../../workbench/synthesised-power.ts';
 import { runFlow } from '../flow.ts';
 import type { DeviceOptions } from '../run/device.ts';
+import type { LogOptions } from '../run/logs.ts';
 import { readManifest } from '../run/manifest.ts';
 import { isModelFile } from '../run/model-file.ts';
 import { mergeSettings } from '../settings/config.ts';
@@ -46,6 +47,8 @@ export interface SweepOptions {
   readonly synthesis?: TechnologyOptions | null;
   /** How a run is done; default: in this thread, where runs on several devices take turns. */
   readonly perform?: typeof runFlow;
+  /** Of every run, in its own folder and under its own name. */
+  readonly logs?: LogOptions;
   readonly command?: string;
   readonly listener?: SweepListener;
   /** Stops after saving; the same call goes on from there. */
@@ -53,12 +56,12 @@ export interface SweepOptions {
 }
 
 /** Half a point. */
-const USUAL_LOSS = 0.005;
+export const USUAL_LOSS = 0.005;
 
 /** Works on the sweep until nothing is left to do, here or elsewhere, and writes and returns the front. */
 export async function sweep(options: SweepOptions): Promise<SweepReport> {
   const { folder, plan: asked, rungs = [], from, devices = [{}], retry, perform = runFlow, command } = options;
-  const { listener, signal, data, question } = options;
+  const { listener, signal, data, logs, question } = options;
   const { rivals: _, ...base } = from === undefined ? {} : readManifest(from).given;
   const trials = asked && trialsOf({ ...asked, settings: mergeSettings(base, asked.settings ?? {}) });
   for (const { settings } of trials ?? []) requireModel(settings.model);
@@ -66,7 +69,7 @@ export async function sweep(options: SweepOptions): Promise<SweepReport> {
     folder,
     trials && { trials, rungs: [...rungs], ...given({ from, question: isEmpty(question) ? undefined : question }) },
   );
-  await workOn({ folder, plan, slots: devices, perform, retry, command, listener, signal, data });
+  await workOn({ folder, plan, slots: devices, perform, retry, command, listener, signal, data, logs });
   return await reportSweep(options);
 }
 
