@@ -56,7 +56,7 @@ export interface SweepOptions {
 }
 
 /** Half a point. */
-export const USUAL_LOSS = 0.005;
+const USUAL_LOSS = 0.005;
 
 /** Works on the sweep until nothing is left to do, here or elsewhere, and writes and returns the front. */
 export async function sweep(options: SweepOptions): Promise<SweepReport> {
@@ -81,7 +81,7 @@ function requireModel(name: string | undefined): void {
 const isEmpty = (question: Question = {}): boolean => Object.keys(question).length === 0;
 
 /** What is said now, else what was said with the plan; a limit of power alone asks for the most accurate. */
-function questionAt({ loss, power }: Question, { question = {} }: Pick<SweepPlan, 'question'>) {
+export function questionOfPlan({ question = {} }: Pick<SweepPlan, 'question'>, { loss, power }: Question = {}) {
   const asked = { ...question, ...given({ loss, power }) };
   const goal: Goal = asked.power !== undefined && asked.loss === undefined ? 'most-accurate' : 'cheapest';
   return { ...asked, loss: asked.loss ?? USUAL_LOSS, goal };
@@ -95,7 +95,7 @@ export async function reportSweep(
   const technology = synthesis && new Technology(synthesis);
   try {
     const plan = readSweep(folder);
-    const report = await frontOf({ folder, plan, technology, ...questionAt(options, plan) });
+    const report = await frontOf({ folder, plan, technology, ...questionOfPlan(plan, options) });
     await writeResults(folder, plan, report, (text) => listener?.({ kind: 'note', text }));
     return report;
   } finally {
