@@ -117,7 +117,7 @@ export async function observeWeight(
   session: Session,
   { layer, bits, by }: Operand & { readonly by?: ObserverName },
 ): Promise<void> {
-  const { quantizer, percentile, range } = configuration.quantize;
+  const { quantizer, weightZero, percentile, range } = configuration.quantize;
   const observer = by ?? configuration.quantize.weightObserver;
   const options = { percentile, holdsZero: range === 'with-zero', bits };
   const weight = await session.read(`${layer}.weight`);
@@ -129,7 +129,7 @@ export async function observeWeight(
     return histogram;
   });
   if (quantizer === 'steps') {
-    const starts = histograms.map((seen) => weightStart(observer, seen, options));
+    const starts = histograms.map((seen) => weightStart(observer, seen, options, weightZero));
     writeSteps(session, layer, 'weight', starts, shape);
     return;
   }
