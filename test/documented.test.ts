@@ -61,8 +61,8 @@ const elsewhere: readonly (readonly [RegExp, string])[] = [
   [/mobilenet_v2\.pth|resnet18\.(pth|safetensors)/, 'a checkpoint that is not shipped'],
   [/^sweep (?!.*--report)/, 'more runs than a test has time for'],
   [/^serve/, 'someone who looks at it: it does not end by itself'],
-  [/--mlflow/, 'an MLflow server'],
   [/--liberty|--library/, 'a cell library'],
+  [/--mlflow/, 'an MLflow server'],
 ];
 const needs = (words: readonly string[]) => elsewhere.find(([sign]) => sign.test(words.join(' ')))?.[1];
 
@@ -205,8 +205,11 @@ async function check({ words }: Documented): Promise<string> {
 
 async function checkTram(args: readonly string[]): Promise<string> {
   const [command = ''] = args;
-  if (command !== 'help' && !commandEntries.some((entry) => entry.name === command))
-    return `FAILED: no command ${command}`;
+  if (command === 'help') {
+    const { code, err } = await tram(...args);
+    return code === 0 ? 'run' : `FAILED: exit code ${code}: ${err}`;
+  }
+  if (!commandEntries.some((entry) => entry.name === command)) return `FAILED: no command ${command}`;
   const reason = needs(args);
   const reads =
     command === 'run' || command === 'train' || command === 'sweep' ? optionOf('--from', args) : args.slice(1);
