@@ -7,6 +7,8 @@ import { useAnswer } from './answer.ts';
 import { hashOf, type Route, useRoute } from './router.ts';
 import type { Source } from './source.ts';
 import { useTheme } from './theme.ts';
+import { NewView } from './views/new.tsx';
+import { RunView } from './views/run.tsx';
 import { RunsView } from './views/runs.tsx';
 
 export interface ViewProps {
@@ -23,6 +25,8 @@ interface View {
 
 export const views: Readonly<Record<string, View>> = {
   runs: { title: () => 'Runs', component: RunsView, label: 'Runs' },
+  run: { title: ({ name }) => name, component: RunView },
+  new: { title: () => 'New run', component: NewView, label: 'New run' },
 };
 
 export function App({ source }: { readonly source: Source }) {

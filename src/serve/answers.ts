@@ -11,13 +11,16 @@ import { given } from '../tensor/given.ts';
 import { shellWord } from '../tensor/names.ts';
 import { version } from '../version.ts';
 import type { Address, Answers, Query, RunDetail, ServedFolder } from './api.ts';
+import { type Control, runForm } from './control.ts';
 import { isServedType } from './files.ts';
-import { type Library, withoutTheta } from './library.ts';
+import { type Library, NotFound, withoutTheta } from './library.ts';
 import { settingTexts } from './settings.ts';
 
 export interface Answering {
   readonly library: Library;
-  readonly folder: Pick<ServedFolder, 'name' | 'control'>;
+  readonly folder: Omit<ServedFolder, 'version'>;
+  /** What starts and stops runs, where that is allowed. */
+  readonly control: Control | undefined;
 }
 
 type Answer<A extends Address> = (served: Answering, query: Query) => Answers[A] | Promise<Answers[A]>;
@@ -37,6 +40,11 @@ export const answers: { readonly [A in Address]: Answer<A> } = {
     return { steps: epochs.flatMap(({ epoch, theta }) => (theta ? [{ epoch, theta }] : [])) };
   },
   sweeps: ({ library }) => library.sweeps(),
+  form: ({ control }) => {
+    if (!control) throw new NotFound('runs are started with tram serve --control alone');
+    return runForm();
+  },
+  jobs: ({ control }) => control?.jobs() ?? [],
 };
 
 export const isAddress = (name: string): name is Address => Object.hasOwn(answers, name);
