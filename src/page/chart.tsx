@@ -4,6 +4,7 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
+import { fixed, percent, significant } from '../tensor/numbers.ts';
 import { colourOf, useTheme } from './theme.ts';
 
 export interface Series {
@@ -19,7 +20,8 @@ export interface ChartProps {
   /** Rising. */
   readonly x: readonly number[];
   readonly series: readonly Series[];
-  readonly format: (value: number) => string;
+  /** Shares are written per cent. */
+  readonly isShare: boolean;
   readonly xLabel?: string;
 }
 
@@ -29,11 +31,20 @@ const HEIGHT = 240;
 /** Behind the last colour the strokes are dashed, then dotted. */
 const dashes: readonly (readonly number[])[] = [[], [6, 4], [2, 3]];
 
-export function Chart({ title, x, series, format, xLabel = 'epoch' }: ChartProps) {
+/** As a reader of values wants it, or with so many decimals of the number that is written. */
+function written(value: number, isShare: boolean, decimals?: number): string {
+  if (isShare) return percent(value, decimals ?? 2);
+  return decimals === undefined ? significant(value) : fixed(value, decimals);
+}
+
+/** Decimals that tell ticks apart which are `step` from each other. */
+const decimalsOf = (step: number): number => Math.min(8, Math.max(0, Math.ceil(-Math.log10(step) - 1e-9)));
+
+export function Chart({ title, x, series, isShare, xLabel = 'epoch' }: ChartProps) {
   const place = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot>(undefined);
-  const shown = useRef({ format, series });
-  shown.current = { format, series };
+  const shown = useRef(series);
+  shown.current = series;
   const [near, setNear] = useState<string>();
   const [theme] = useTheme();
   const identity = series.map(({ label, colour }) => `${label} ${colour}`).join('\n');
@@ -52,7 +63,12 @@ export function Chart({ title, x, series, format, xLabel = 'epoch' }: ChartProps
         scales: { x: { time: false } },
         axes: [
           { ...axis, size: 30 },
-          { ...axis, size: 62, values: (_, values) => values.map((value) => shown.current.format(value)) },
+          {
+            ...axis,
+            size: 62,
+            values: (_, values, __, ___, step) =>
+              values.map((value) => written(value, isShare, decimalsOf(isShare ? 100 * step : step))),
+          },
         ],
         series: [
           {},
@@ -82,10 +98,10 @@ export function Chart({ title, x, series, format, xLabel = 'epoch' }: ChartProps
     const read = (self: uPlot, at: number) => {
       const index = self.cursor.idx;
       const value = index === null || index === undefined ? undefined : self.data[at]?.[index];
-      const label = shown.current.series[at - 1]?.label ?? '';
+      const label = shown.current[at - 1]?.label ?? '';
       return value === null || value === undefined
         ? label
-        : `${label}: ${shown.current.format(value)} at ${xLabel} ${self.data[0][index!]}`;
+        : `${label}: ${written(value, isShare)} at ${xLabel} ${self.data[0][index!]}`;
     };
     const resized = new ResizeObserver(() =>
       made.setSize({ width: Math.max(200, holder.clientWidth), height: HEIGHT }),
@@ -103,7 +119,7 @@ export function Chart({ title, x, series, format, xLabel = 'epoch' }: ChartProps
   return (
     <figure class="chart">
       <figcaption>{title}</figcaption>
-      <div ref={place} role="img" aria-label={described(title, series, format)} />
+      <div ref={place} role="img" aria-label={described(title, series, isShare)} />
       <p class="readout muted">{near ?? ' '}</p>
     </figure>
   );
@@ -113,10 +129,10 @@ const aligned = (x: readonly number[], series: readonly Series[]): uPlot.Aligned
   [x, ...series.map(({ values }) => values)] as unknown as uPlot.AlignedData;
 
 /** "Accuracy of 2 curves: a ends at 0.9, b at 0.8". */
-function described(title: string, series: readonly Series[], format: (value: number) => string): string {
+function described(title: string, series: readonly Series[], isShare: boolean): string {
   const ends = series.slice(0, 8).map(({ label, values }) => {
     const end = values.findLast((value) => value !== null);
-    return `${label} ends at ${end === null || end === undefined ? 'nothing yet' : format(end)}`;
+    return `${label} ends at ${end === null || end === undefined ? 'nothing yet' : written(end, isShare)}`;
   });
   const more = series.length > 8 ? `, and ${series.length - 8} more` : '';
   return `${title}, ${series.length} ${series.length === 1 ? 'curve' : 'curves'}: ${ends.join(', ')}${more}`;

@@ -3,7 +3,6 @@
 
 import { useMemo } from 'preact/hooks';
 import type { Epoch } from '../serve/api.ts';
-import { fixed, percent } from '../tensor/numbers.ts';
 import { Chart, type Series } from './chart.tsx';
 
 export const phaseChoices = ['all', 'train', 'quantize', 'explore', 'recover'] as const;
@@ -13,14 +12,14 @@ export type PhaseChoice = (typeof phaseChoices)[number];
 const pictures: readonly {
   readonly title: string;
   readonly of: (epoch: Epoch) => number | undefined;
-  readonly format: (value: number) => string;
+  readonly isShare: boolean;
 }[] = [
-  { title: 'Test accuracy', of: ({ testAccuracy }) => testAccuracy, format: (value) => percent(value, 1) },
-  { title: 'Test loss', of: ({ testLoss }) => testLoss, format: (value) => fixed(value, 3) },
-  { title: 'Training loss', of: ({ loss }) => loss, format: (value) => fixed(value, 3) },
-  { title: 'Power of θ, exact 8×8 = 1', of: ({ power }) => power, format: (value) => fixed(value, 3) },
-  { title: 'λ', of: ({ lambda }) => lambda, format: (value) => fixed(value, 3) },
-  { title: 'Learning rate', of: ({ learningRate }) => learningRate, format: (value) => value.toPrecision(2) },
+  { title: 'Test accuracy', of: ({ testAccuracy }) => testAccuracy, isShare: true },
+  { title: 'Test loss', of: ({ testLoss }) => testLoss, isShare: false },
+  { title: 'Training loss', of: ({ loss }) => loss, isShare: false },
+  { title: 'Power of θ, exact 8×8 = 1', of: ({ power }) => power, isShare: false },
+  { title: 'λ', of: ({ lambda }) => lambda, isShare: false },
+  { title: 'Learning rate', of: ({ learningRate }) => learningRate, isShare: false },
 ];
 
 export interface CurveRun {
@@ -44,13 +43,13 @@ export function Curves({
     }));
     const length = Math.max(0, ...lines.map((line) => line.epochs.length));
     const x = Array.from({ length }, (_, at) => at + 1);
-    return pictures.flatMap(({ title, of, format }) => {
+    return pictures.flatMap(({ title, of, isShare }) => {
       const series: Series[] = lines.map(({ name, colour, epochs: own }) => ({
         label: name,
         colour,
         values: x.map((_, at) => (own[at] && of(own[at])) ?? null),
       }));
-      return series.some(({ values }) => values.some((value) => value !== null)) ? [{ title, x, series, format }] : [];
+      return series.some(({ values }) => values.some((value) => value !== null)) ? [{ title, x, series, isShare }] : [];
     });
   }, [runs, epochs, phase]);
   if (drawn.length === 0) return <p class="muted">No epoch has been logged yet.</p>;

@@ -170,10 +170,11 @@ function RunLine({ row, place, colour, choose, extra }: RunLineProps) {
       <span role="cell" class="clip">
         <span aria-hidden="true" class={colour === undefined ? 'swatch' : `swatch series-${(colour % COLOURS) + 1}`} />
         <a href={hashOf({ view: 'run', name })} title={name}>
-          {name}
+          {name.slice(name.lastIndexOf('/') + 1)}
+          <span class="muted"> {name.slice(0, Math.max(0, name.lastIndexOf('/')))}</span>
         </a>
       </span>
-      <span role="cell" class={`state ${row.state}`} title={row.problem}>
+      <span role="cell" class={`clip state ${row.state}`} title={row.problem ?? row.state}>
         {stateText(row)}
       </span>
       <span role="cell" class="clip wide">
@@ -203,8 +204,7 @@ function RunLine({ row, place, colour, choose, extra }: RunLineProps) {
 /** "explore 12/60", where it is; else its state. */
 export function stateText({ state, progress }: RunRow): string {
   if (!progress) return state;
-  const at = `${progress.phase} ${progress.epoch}/${progress.epochs}`;
-  return state === 'running' ? at : `stopped, ${at}`;
+  return `${progress.phase} ${progress.epoch}/${progress.epochs}`;
 }
 
 export function shortTime(date: string): string {
