@@ -33,6 +33,20 @@ export const mutants = [
     'weightBits: 4, activationBits: 4 }',
   ),
   fault(
+    'src/hardware/polarity.ts',
+    'an adder that gives complements meets its neighbour best in the same phase',
+    'edges.push({ from: driver.adder, to, alike: driver.inverted });',
+    'edges.push({ from: driver.adder, to, alike: !driver.inverted });',
+    'test/hardware/polarity.test.ts',
+  ),
+  fault(
+    'src/hardware/synthesize.ts',
+    'the netlist of least area is kept, whatever the objective',
+    'const cost = power ? power(timing) : area;',
+    'const cost = area;',
+    'test/hardware/synthesis.test.ts',
+  ),
+  fault(
     'src/hardware/synthesis-cache.ts',
     'a result is kept under the netlist and the library alone, whatever the settings',
     'sha256(plainText([...parts, settings]))',

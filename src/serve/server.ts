@@ -13,11 +13,13 @@ import type { runFlow } from '../flow/flow.ts';
 import { describeIssues } from '../flow/settings/config.ts';
 import { invariant, UserError } from '../tensor/errors.ts';
 import { hostIn, isFromHere, isLoopback, isSame, namesOf, newToken, tokenIn } from './access.ts';
-import { type Answering, answers, isAddress } from './answers.ts';
+import { type Answering, answers, isAddress, textIn } from './answers.ts';
 import type { Orders, Query, ServerEvent } from './api.ts';
 import { Control, namedSchema, planSchema } from './control.ts';
+import { droppedMultiplier, MOST_DROPPED } from './explore.ts';
 import { servedFile } from './files.ts';
 import { Library, NotFound } from './library.ts';
+import { pageFolder } from './page-files.ts';
 
 export interface ServeOptions {
   /** A folder with runs and sweeps anywhere in it, or a run or a sweep. */
@@ -66,11 +68,6 @@ const common: Readonly<Record<string, string>> = {
   'Cross-Origin-Resource-Policy': 'same-origin',
   'Cache-Control': 'no-store',
 };
-
-/** The built page, beside this program; a program that runs from its sources has it in dist/. */
-const pageFolder = [new URL('../page/', import.meta.url), new URL('../../dist/page/', import.meta.url)].find((url) =>
-  existsSync(new URL('main.js', url)),
-);
 
 const pageTypes: Readonly<Record<string, string>> = {
   '.html': 'text/html; charset=utf-8',
@@ -147,16 +144,10 @@ function checked<T>(schema: z.ZodType<T>, body: unknown): T {
   throw new UserError(`the request: ${describeIssues(parsed.error)}`);
 }
 
-async function bodyOf(request: IncomingMessage): Promise<unknown> {
-  const parts: Buffer[] = [];
-  let length = 0;
-  for await (const part of request) {
-    length += (part as Buffer).length;
-    if (length > LARGEST_BODY) throw new Refused(413, `a request has at most ${LARGEST_BODY} bytes`);
-    parts.push(part as Buffer);
-  }
+async function jsonOf(request: IncomingMessage): Promise<unknown> {
+  const body = await bodyOf(request, LARGEST_BODY);
   try {
-    return JSON.parse(Buffer.concat(parts).toString('utf8'));
+    return JSON.parse(body.toString('utf8'));
   } catch {
     throw new Refused(400, 'the request is not valid JSON');
   }
@@ -208,7 +199,8 @@ class Door {
   async #route(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { method = '', url: address = '', headers } = request;
     const { control } = this.#served;
-    if (method !== 'GET' && method !== 'HEAD' && !(method === 'POST' && control)) {
+    const isInspection = method === 'POST' && address.startsWith('/api/inspect?');
+    if (method !== 'GET' && method !== 'HEAD' && !isInspection && !(method === 'POST' && control)) {
       response.setHeader('Allow', control ? 'GET, HEAD, POST' : 'GET, HEAD');
       throw new Refused(405, 'this server only reads; start it with --control to change anything');
     }
@@ -222,7 +214,8 @@ class Door {
       return;
     }
     const path = decoded(url.pathname);
-    if (method === 'POST') await this.#order(path, request, response);
+    if (isInspection) await this.#inspect(request, url, response);
+    else if (method === 'POST') await this.#order(path, request, response);
     else if (path === '/api/events') this.#listen(request, response);
     else if (path.startsWith('/api/')) await this.#api(path.slice('/api/'.length), url, response);
     else if (path.startsWith('/file/')) this.#file(path.slice('/file/'.length), response, method === 'HEAD');
@@ -257,7 +250,20 @@ class Door {
     if (request.headers['content-type']?.split(';')[0]?.trim() !== 'application/json') {
       throw new Refused(415, 'expected application/json');
     }
-    this.#json(response, 200, orders[name](control, await bodyOf(request)));
+    this.#json(response, 200, orders[name](control, await jsonOf(request)));
+  }
+
+  /** A file that was dropped on the page: read, told, and forgotten. It changes nothing and needs no control. */
+  async #inspect(request: IncomingMessage, { searchParams }: URL, response: ServerResponse): Promise<void> {
+    if (!isFromHere(request)) throw new Refused(403, 'the request comes from a page of another server');
+    // A form of another site cannot send this type without asking first, which is not granted.
+    if (request.headers['content-type'] !== 'application/octet-stream') {
+      throw new Refused(415, 'a file is sent as application/octet-stream');
+    }
+    const query: Query = Object.fromEntries(searchParams);
+    const file = textIn(query, 'file');
+    const bytes = await bodyOf(request, MOST_DROPPED);
+    this.#json(response, 200, await droppedMultiplier(file, bytes, query.signed === '1'));
   }
 
   #json(response: ServerResponse, status: number, value: unknown): void {
@@ -305,6 +311,20 @@ class Door {
       else response.write(text);
     }
   }
+}
+
+/** What a request brings, of at most so many bytes. */
+async function bodyOf(request: IncomingMessage, most: number): Promise<Buffer> {
+  const tooLarge = () => new Refused(413, `at most ${most} bytes are taken`);
+  if (Number(request.headers['content-length'] ?? 0) > most) throw tooLarge();
+  const parts: Buffer[] = [];
+  let length = 0;
+  for await (const part of request as AsyncIterable<Buffer>) {
+    length += part.length;
+    if (length > most) throw tooLarge();
+    parts.push(part);
+  }
+  return Buffer.concat(parts);
 }
 
 const eventText = (event: ServerEvent): string => `data: ${JSON.stringify(event)}\n\n`;

@@ -10,6 +10,9 @@ export { type MappingStart, mappingStarts, type SearchName, searchNames } from '
 /** How much is tried in synthesis. */
 export const synthesisEfforts = ['quick', 'best'] as const;
 
+/** What is least in the netlist that synthesis keeps. */
+export const synthesisObjectives = ['area', 'power'] as const;
+
 /** Where Yosys runs: the bundled one is a sandbox. */
 export const yosysPlaces = ['bundled', 'system'] as const;
 

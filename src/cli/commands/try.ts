@@ -117,7 +117,7 @@ export function defineTry(command: Command, services: Services): void {
   command.addOption(
     new Option('--by <KIND>', describeOption(byFacts)).argParser(oneOf('--by', kinds)).helpGroup('Measuring:'),
   );
-  addSynthesis(command);
+  addSynthesis(command, { objective: 'power' });
   addDeviceOptions(command);
   addTrainingOptions(command);
   addReportOutput(command, 'try');
@@ -129,12 +129,12 @@ const kinds = ['gates', 'synthesised'] as const;
 const byFacts = {
   help: 'kind of power that multipliers are set against: unit gates, or synthesised in a library, some seconds each',
   values: `one of ${kinds.join(', ')}`,
-  default: 'gates; synthesised with --clock, --delay or --effort',
+  default: 'gates; synthesised with --clock, --delay, --effort or --objective',
 };
 
 /** Whether an option says how to synthesise; a library may only be that of a netlist's cells. */
 const asksForSynthesis = (command: Command): boolean =>
-  (['clock', 'delay', 'effort'] as const).some((name) => command.getOptionValueSource(name) === 'cli');
+  (['clock', 'delay', 'effort', 'objective'] as const).some((name) => command.getOptionValueSource(name) === 'cli');
 
 const orderFacts = {
   help: 'which operand of a multiplier is the first: the first bus of a netlist, the row of a table',

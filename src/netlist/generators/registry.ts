@@ -14,7 +14,7 @@ import { type CompressorName, compressorMultiplier, compressors } from './compre
 import type { Formula, Generated } from './generator.ts';
 import { drum, mitchell, roba } from './leading-one.ts';
 import { baughWooleyMultiplier, boothMultiplier } from './signed.ts';
-import { daddaMultiplier, wallaceMultiplier } from './trees.ts';
+import { compactMultiplier, daddaMultiplier, wallaceMultiplier } from './trees.ts';
 
 interface Widths {
   readonly weightBits: number;
@@ -114,6 +114,12 @@ export const generators: Readonly<Record<string, Generator>> = {
   ),
   wallace: exact('Wallace', 'exact; Wallace tree', 'C. S. Wallace, IEEE TEC 1964', wallaceMultiplier),
   dadda: exact('Dadda', 'exact; Dadda tree', 'L. Dadda, Alta Frequenza 1965', daddaMultiplier),
+  compact: exact(
+    'compact',
+    'exact; column by column the three earliest bits, the fewest half adders',
+    'V. G. Oklobdzija, D. Villeger and S. S. Liu, IEEE TC 1996',
+    compactMultiplier,
+  ),
   'baugh-wooley': exact(
     'Baugh-Wooley',
     'exact, signed; complemented partial products in a Dadda tree',
