@@ -18,7 +18,7 @@ import type { Orders, Query, ServerEvent } from './api.ts';
 import { Control, namedSchema, planSchema } from './control.ts';
 import { droppedMultiplier, MOST_DROPPED } from './explore.ts';
 import { servedFile } from './files.ts';
-import { Library, NotFound } from './library.ts';
+import { Library, NotFound, type Pace } from './library.ts';
 import { pageFolder } from './page-files.ts';
 
 export interface ServeOptions {
@@ -32,6 +32,8 @@ export interface ServeOptions {
   readonly token?: string;
   /** With it runs can be started, stopped and resumed, which always needs a token: it does the work of a run. */
   readonly perform?: typeof runFlow;
+  /** How often the folder is looked at. */
+  readonly pace?: Pace;
 }
 
 export interface Serving {
@@ -90,7 +92,7 @@ class Refused extends Error {
 export async function serve({ folder, host = '127.0.0.1', port, perform, ...options }: ServeOptions): Promise<Serving> {
   if (!existsSync(folder)) throw new UserError(`${folder} is not there; give a folder that holds runs or sweeps`);
   if (!statSync(folder).isDirectory()) throw new UserError(`${folder} is a file; a folder of runs was expected`);
-  const library = new Library(folder);
+  const library = new Library(folder, options.pace);
   const token = options.token ?? (isLoopback(host) && !perform ? undefined : newToken());
   const control = perform && new Control({ folder, library, perform });
   const name = basename(library.root) || library.root;

@@ -64,7 +64,7 @@ afterAll(() => rmSync(place, { recursive: true, force: true }));
 describe('a folder that is read', () => {
   let serving: Serving;
   beforeAll(async () => {
-    serving = await serve({ folder, port: 0 });
+    serving = await serve({ folder, port: 0, pace: { glance: 100, scan: 200 } });
   });
   afterAll(() => serving.close());
 
@@ -129,7 +129,9 @@ describe('a folder that is read', () => {
 
   test('reads alone, and refuses what is too long', async () => {
     for (const method of ['POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS']) {
-      expect((await ask(serving, '/api/start', { method, body: method === 'POST' ? '{}' : '' })).status, method).toBe(405);
+      expect((await ask(serving, '/api/start', { method, body: method === 'POST' ? '{}' : '' })).status, method).toBe(
+        405,
+      );
     }
     expect((await ask(serving, `/api/run?name=${'a'.repeat(5000)}`)).status).toBe(414);
     expect((await ask(serving, '/api/run', { headers: { x: 'a'.repeat(20_000) } })).status).toBe(431);
