@@ -82,8 +82,8 @@ export class Library {
       for (const [name, { row }] of this.#runs) if (row.state === 'running') void this.lookAt(name);
     };
     this.#timers.push(
-      setInterval(glance, GLANCE),
-      setInterval(() => void this.scan(), SCAN),
+      setInterval(glance, this.#pace.glance),
+      setInterval(() => void this.scan(), this.#pace.scan),
     );
   }
 
