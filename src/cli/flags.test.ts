@@ -101,7 +101,16 @@ describe('the options of a run', () => {
     );
     expect(optionsOf(narrow)).toEqual(['--bits', '4', '--gradient', 'difference']);
     expect(changedSettings(parseConfiguration({ explore: { lambda: 1 } }, 'test'))).toEqual([
+      { setting: 'explore.lambda', value: 1 },
+    ]);
+    const column = parseConfiguration({ explore: { grain: 'column', lambda: 1 } }, 'test');
+    expect(changedSettings(column)).toEqual([
       { setting: 'explore.lambda', value: 1, usual: 0.3 },
+      { setting: 'explore.grain', value: 'column', usual: 'product' },
+    ]);
+    const adam = { recover: { optimizer: 'adam' as const }, map: { multiplier: 'dadda:8x8' } };
+    expect(optionsOf(parseConfiguration(adam, 'test'))).toEqual([
+      ...['--multiplier', 'dadda:8x8', '--recover-optimizer', 'adam'],
     ]);
   });
 });

@@ -1,10 +1,12 @@
-// Retraining a network with some multiplier exactly as recovery would: with the settings of the run's phase 3, outside
-// of that phase. What is compared with a run's result has to be trained in the same way.
+// Retraining a network with some multiplier exactly as recovery would: with the settings that the run's phase 3 would
+// have under that multiplier, outside of that phase. What is compared with a run's result has to be trained in the same
+// way, and no network has adapted to the multiplier before.
 
 import type { Session } from '../../engine/backend.ts';
 import { atStart, trainEpochs } from '../../train/loop.ts';
 import type { QuantizedArithmetic } from '../../train/task.ts';
 import type { OpenRun } from '../run/context.ts';
+import { parseConfiguration } from '../settings/config.ts';
 import { loadTeacher } from './teacher.ts';
 import { firstEpoch, fitOf, learntFrom } from './training.ts';
 
@@ -27,8 +29,8 @@ export async function retrain(
   run: OpenRun,
   { session, arithmetic, epochs, onEpoch, signal }: Retraining,
 ): Promise<Retrained> {
-  const { configuration, recompute } = run;
-  const given = { ...configuration.map, multiplier: 'tried' };
+  const { manifest, recompute } = run;
+  const configuration = parseConfiguration({ ...manifest.given, map: { multiplier: 'tried' } }, 'settings');
   let last: Retrained | undefined;
   await trainEpochs({
     ...fitOf(configuration.recover),
@@ -36,7 +38,7 @@ export async function retrain(
     teacher: loadTeacher(run, 'recover', session),
     ...{ session, arithmetic, epochs, seed: configuration.seed, start: atStart, recompute },
     stepRate: configuration.quantize.stepRate,
-    firstEpoch: firstEpoch({ configuration: { ...configuration, map: given } }, 'recover'),
+    firstEpoch: firstEpoch({ configuration }, 'recover'),
     onEpoch: async ({ epoch, test }) => {
       last = { accuracy: test.metrics.accuracy, loss: test.loss };
       onEpoch(epoch, last);

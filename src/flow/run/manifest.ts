@@ -10,9 +10,9 @@ import { operandOrders } from '../../multiplier/table.ts';
 import { type Certificate, certifiedForms } from '../../netlist/certify.ts';
 import { invariant, quoted, UserError } from '../../tensor/errors.ts';
 import { isInside, readBytes, readJson, sha256, writeJsonInside } from '../../tensor/files.ts';
-import { type ConfigurationInput, configurationSchema, describeIssues, mergeSettings } from '../settings/config.ts';
+import { type ConfigurationInput, configurationSchema, describeIssues } from '../settings/config.ts';
 import { approximateLayers } from '../settings/layers.ts';
-import { phases, unsaid } from '../settings/phases.ts';
+import { askedThen, asMeant, phases } from '../settings/phases.ts';
 import { emulations, precisions } from './device.ts';
 import { type StageResult, stages } from './stages.ts';
 
@@ -269,10 +269,7 @@ export function readManifest(folder: string): Manifest {
 function asMeantThen(json: unknown): unknown {
   const { given, configuration } = (json ?? {}) as { readonly given?: unknown; readonly configuration?: unknown };
   if (typeof configuration !== 'object' || configuration === null || typeof given !== 'object') return json;
-  const before = unsaid(configuration);
-  if (Object.keys(before).length === 0) return json;
-  const [meant, asked] = [configuration, given ?? {}].map((settings) => mergeSettings(before, settings));
-  return { ...(json as object), configuration: meant, given: asked };
+  return { ...(json as object), configuration: asMeant(configuration), given: askedThen(given ?? {}, configuration) };
 }
 
 /**

@@ -1,7 +1,7 @@
 // The plan behind one question: the cheapest multiplier at which the network still works. Structures of several widths,
 // a θ for each partial product, are trained to targets of power below their exact multipliers; the exact multipliers of
-// eight to two bits, trained in the same way, are their rivals. All are trained as coarse multipliers need it
-// (TRAINING), not as published: at the published rate a network does not find back from one.
+// eight to two bits, trained in the same way, are their rivals. All are trained as any run is
+// (settings/training.ts), since at the published rate a network does not find back from a coarse multiplier.
 
 import { UserError } from '../../tensor/errors.ts';
 import { exactPowerOf } from '../multipliers/multipliers.ts';
@@ -15,27 +15,20 @@ const WIDTHS: readonly string[] = ['8x8', '5x5', '4x5', '3x4'];
 /** Of the modelled power of the exact multiplier of the same widths. */
 const SHARES: readonly number[] = [0.8, 0.6];
 
-/** By what was measured for exact multipliers of few bits (docs/cifar10.md) and on the digits (docs/sweep.md). */
-const TEACHER = { teacher: 'float', temperature: 2 } as const;
-const TRAINING: ConfigurationInput = {
-  quantize: { ...TEACHER, quantizer: 'steps' },
-  explore: { ...TEACHER, powerModel: 'fitted' },
-  recover: { ...TEACHER, start: 'statistics' },
-};
-/** They belong together: a rate is that of an optimiser. */
-const LEARNING: ConfigurationInput = {
-  recover: { optimizer: 'nesterov', learningRate: 0.01, schedule: 'cosine-steps' },
-};
+/** What is reported is synthesised. */
+const MODEL: ConfigurationInput = { explore: { powerModel: 'fitted' } };
 
 /**
  * Widths × targets, for everything else that is varied (seeds, networks). Values of bits and of power that are given
- * take the place of the usual ones; a target above what a width costs anyway is left out. Settings that are given win
- * over the plan's training, and so do those of a run that it branches from (`from`); a recipe takes its place.
+ * take the place of the usual ones; a target above what a width costs anyway is left out. A power model that is given,
+ * by the settings or by those of a run that it branches from (`from`), takes the place of the plan's.
  */
 export function cheapestGrid({ over = [], ...rest }: GridInput, from: ConfigurationInput = {}): GridInput {
   if ((rest.trials ?? []).length > 0) throw new UserError('the trials are listed already; leave --cheapest out');
   requireFree(rest.settings, over);
-  const settings = mergeSettings(trainingBeside(mergeSettings(from, rest.settings ?? {}), over), rest.settings ?? {});
+  const said = mergeSettings(from, rest.settings ?? {});
+  const model = said.recipe === undefined && said.explore?.powerModel === undefined ? MODEL : {};
+  const settings = mergeSettings(model, said);
   const axis = (name: string) => over.find((one) => one.name === name)?.values;
   const trials = (axis('bits') ?? WIDTHS).flatMap((bits) => targetsOf(bits, axis('power'), settings));
   if (trials.length === 0) throw new UserError('every target of power is above what the exact multipliers cost');
@@ -46,13 +39,6 @@ export function cheapestGrid({ over = [], ...rest }: GridInput, from: Configurat
     over: over.filter(({ name }: Axis) => name !== 'bits' && name !== 'power'),
     trials,
   };
-}
-
-function trainingBeside(said: ConfigurationInput, over: readonly Axis[]): ConfigurationInput {
-  const isVaried = (option: string) => over.some(({ name }) => name === option);
-  if (said.recipe !== undefined || isVaried('recipe')) return {};
-  const isOwn = said.recover?.optimizer !== undefined || isVaried('recover-optimizer');
-  return mergeSettings(isOwn ? TRAINING : mergeSettings(TRAINING, LEARNING), said);
 }
 
 /** What the plan decides itself is not said beside it: it would be passed over, or all its trials be one. */
