@@ -35,6 +35,7 @@ describe.each(['defaults', 'products'] as const)('a manifest from before the goo
     if (name === 'defaults') {
       expect(quantize).toMatchObject({ quantizer: 'clips', teacher: 'none', learningRate: 1e-3 });
       expect(explore).toMatchObject({ grain: 'column', lambda: 0.3, harden: 0, columns: 8, initiallyRemoved: 4 });
+      expect(recover.gradient).toBe('straight-through');
       expect(recover).toMatchObject({ learningRate: 5e-4, schedule: 'cosine', teacher: 'none', start: 'none' });
     } else {
       expect(quantize).toMatchObject({ quantizer: 'steps', teacher: 'float', temperature: 4 });

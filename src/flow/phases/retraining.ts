@@ -1,12 +1,10 @@
-// Retraining a network with some multiplier exactly as recovery would: with the settings that the run's phase 3 would
-// have under that multiplier, outside of that phase. What is compared with a run's result has to be trained in the same
-// way, and no network has adapted to the multiplier before.
+// Retraining a network with some multiplier exactly as recovery would: with the settings of the run's phase 3, outside
+// of that phase. What is compared with a run's result has to be trained in the same way.
 
 import type { Session } from '../../engine/backend.ts';
 import { atStart, trainEpochs } from '../../train/loop.ts';
 import type { QuantizedArithmetic } from '../../train/task.ts';
 import type { OpenRun } from '../run/context.ts';
-import { parseConfiguration } from '../settings/config.ts';
 import { loadTeacher } from './teacher.ts';
 import { firstEpoch, fitOf, learntFrom } from './training.ts';
 
@@ -29,8 +27,8 @@ export async function retrain(
   run: OpenRun,
   { session, arithmetic, epochs, onEpoch, signal }: Retraining,
 ): Promise<Retrained> {
-  const { manifest, recompute } = run;
-  const configuration = parseConfiguration({ ...manifest.given, map: { multiplier: 'tried' } }, 'settings');
+  const { configuration, recompute } = run;
+  const given = { ...configuration.map, multiplier: 'tried' };
   let last: Retrained | undefined;
   await trainEpochs({
     ...fitOf(configuration.recover),
@@ -38,7 +36,7 @@ export async function retrain(
     teacher: loadTeacher(run, 'recover', session),
     ...{ session, arithmetic, epochs, seed: configuration.seed, start: atStart, recompute },
     stepRate: configuration.quantize.stepRate,
-    firstEpoch: firstEpoch({ configuration }, 'recover'),
+    firstEpoch: firstEpoch({ configuration: { ...configuration, map: given } }, 'recover'),
     onEpoch: async ({ epoch, test }) => {
       last = { accuracy: test.metrics.accuracy, loss: test.loss };
       onEpoch(epoch, last);

@@ -7,10 +7,10 @@ const settings = (input: object) => settingsOf(parseConfiguration(input, 'test')
 test('settings differ by what they mean: a setting that an older program did not have was its default', () => {
   const now = settings({});
   const before = JSON.parse(now) as { recover: Record<string, unknown> };
-  delete before.recover.gradient;
+  delete before.recover.finalRate;
   expect(describeDifference(JSON.stringify(before), now)).toBe('');
   expect(describeDifference(JSON.stringify(before), settings({ recover: { gradient: 'difference' } }))).toBe(
-    'recover.gradient "difference" instead of "straight-through", recover.smoothing.weights 16 instead of unset, recover.smoothing.activations 16 instead of unset',
+    'recover.gradient "difference" instead of "rows", recover.smoothing.weights 16 instead of unset, recover.smoothing.activations 16 instead of unset',
   );
 });
 

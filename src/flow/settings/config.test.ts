@@ -54,10 +54,9 @@ describe('what nobody says', () => {
     expect(exploreOf({ columns: 15 }).power).toBe(0.6);
   });
 
-  test('of rate and schedule is that of the optimiser, and in phase 3 that of a network which has adapted or not', () => {
+  test('of rate and schedule is that of the optimiser', () => {
     const of = (input: ConfigurationInput) => parseConfiguration(input, 'test').recover;
-    expect(of({})).toMatchObject({ optimizer: 'nesterov', learningRate: 0.005, schedule: 'cosine-steps' });
-    expect(of({ map: { multiplier: 'dadda:8x8' } })).toMatchObject({ learningRate: 0.02, schedule: 'cosine-steps' });
+    expect(of({})).toMatchObject({ optimizer: 'nesterov', learningRate: 0.01, schedule: 'cosine-steps' });
     expect(of({ recover: { optimizer: 'adam' } })).toMatchObject({ learningRate: 5e-4, schedule: 'cosine' });
     expect(of({ recover: { learningRate: 0.1 } })).toMatchObject({ learningRate: 0.1, schedule: 'cosine-steps' });
   });
@@ -91,6 +90,7 @@ test.each([
     });
   }
   expect(quantize.quantizer).toBe('clips');
+  expect(recover.gradient).toBe('straight-through');
   expect(explore).toMatchObject({ grain: 'column', harden: 0, lambda: 0.3, powerModel: 'analytic' });
 });
 

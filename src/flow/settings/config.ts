@@ -203,7 +203,7 @@ const givenConfiguration = z.strictObject({
     .strictObject({
       start: z.enum(starts).default(recovering.start),
       ...retraining,
-      gradient: z.enum(['straight-through', 'difference', 'rows']).default('straight-through'),
+      gradient: z.enum(['straight-through', 'difference', 'rows']).default(recovering.gradient),
       smoothing: z.strictObject({ weights: halfWindow.optional(), activations: halfWindow.optional() }).optional(),
     })
     .prefault({}),
@@ -265,17 +265,16 @@ export const configurationSchema = givenConfiguration.transform((given) => {
   };
   const hasCost = map.costBudget !== undefined || map.costWeight !== undefined;
   const search = map.search ?? (endsHard({ ...explore, harden }) && !hasCost ? 'exact' : 'descent');
-  const isAdapted = map.multiplier === undefined;
   const windowed = recover.gradient === 'difference' ? { smoothing: windows } : {};
   return {
     ...given,
-    quantize: { ...quantize, ...courseOf('quantize', quantize, isAdapted) },
+    quantize: { ...quantize, ...courseOf('quantize', quantize) },
     explore: {
       ...{ ...explore, harden, structure, columns, initiallyRemoved },
-      ...courseOf('explore', explore, isAdapted),
+      ...courseOf('explore', explore),
     },
     map: { ...map, search },
-    recover: { ...recover, ...windowed, ...courseOf('recover', recover, isAdapted) },
+    recover: { ...recover, ...windowed, ...courseOf('recover', recover) },
   };
 });
 
@@ -283,9 +282,8 @@ export const configurationSchema = givenConfiguration.transform((given) => {
 function courseOf(
   phase: 'quantize' | 'explore' | 'recover',
   said: { [K in keyof Course]?: Course[K] | undefined } & { readonly optimizer: OptimizerName },
-  isAdapted: boolean,
 ): Course {
-  const usual = usualCourse(phase, said.optimizer, isAdapted);
+  const usual = usualCourse(phase, said.optimizer);
   return { learningRate: said.learningRate ?? usual.learningRate, schedule: said.schedule ?? usual.schedule };
 }
 

@@ -22,7 +22,7 @@ const deciding: readonly string[] = [
   ...['grain', 'lambda', 'power', 'maxLoss', 'types', 'columns', 'initiallyRemoved', 'harden', 'powerModel'].map(
     (key) => `explore.${key}`,
   ),
-  ...['multiplier', 'costBudget', 'costWeight'].map((key) => `map.${key}`),
+  ...['costBudget', 'costWeight'].map((key) => `map.${key}`),
   ...['quantize', 'explore', 'recover'].map((phase) => `${phase}.optimizer`),
 ];
 

@@ -15,7 +15,7 @@ const cifar10: ConfigurationInput = {
   quantize: { ...publishedTraining.quantize, batchSize: 256, range: 'as-observed' },
   explore: { ...publishedTraining.explore, batchSize: 256, thetaLearningRate: 5e-4, thetaWeightDecay: 5e-4 },
   map: { search: 'greedy', operands: 'uniform' },
-  recover: { ...publishedTraining.recover, batchSize: 256, gradient: 'straight-through' },
+  recover: { ...publishedTraining.recover, batchSize: 256 },
 };
 
 /** Adam at 5e-5 for everything, θ among it, batches of 64. */
@@ -57,7 +57,7 @@ export const recipes: Readonly<Record<RecipeName, Recipe>> = {
       quantize: { ...publishedTraining.quantize, batchSize: 64, range: 'as-observed' },
       explore: { ...publishedTraining.explore, ...imagenet, epochs: 5, columns: 6, thetaLearningRate: 5e-5 },
       map: cifar10.map,
-      recover: { ...publishedTraining.recover, ...imagenet, epochs: 10, gradient: 'straight-through' },
+      recover: { ...publishedTraining.recover, ...imagenet, epochs: 10 },
     },
   },
   'cifar-strong': {

@@ -194,7 +194,7 @@ export interface ConfigurationInput {
       })
     | undefined;
   /**
-   * Phase 1: weights and structure parameters θ on the loss + λ · power; 10 epochs (Nesterov, 0.005, cosine by steps;
+   * Phase 1: weights and structure parameters θ on the loss + λ · power; 10 epochs (Nesterov, 0.002, cosine by steps;
    * with another optimiser 5e-4, constant).
    */
   explore?:
@@ -295,19 +295,19 @@ export interface ConfigurationInput {
       }
     | undefined;
   /**
-   * Phase 3: the weights with the multiplier fixed; 10 epochs (Nesterov, 0.005 behind phase 1 and 0.02 with a multiplier
-   * that was given, cosine by steps; with another optimiser 5e-4, cosine).
+   * Phase 3: the weights with the multiplier fixed; 10 epochs (Nesterov, 0.01, cosine by steps; with another optimiser
+   * 5e-4, cosine).
    */
   recover?:
     | (TaughtSettings & {
         /**
          * What is done before the first epoch: the mean error of the multiplier goes into the biases, batch norm's
-         * statistics are estimated anew on training images as they are (default), both, or nothing.
+         * statistics are estimated anew on training images as they are, both (default), or nothing.
          */
         start?: Start | undefined;
         /**
-         * What weights and activations learn from a product: the slope of the exact one (default), of the multiplier's
-         * smoothed table, or one slope for each row and each column of the table.
+         * What weights and activations learn from a product: the slope of the exact one (as published), of the
+         * multiplier's smoothed table, or one slope for each row and each column of the table (default).
          */
         gradient?: 'straight-through' | 'difference' | 'rows' | undefined;
         /** Half sizes of the smoothing windows along each operand, 0 … 127 codes, for the gradient `difference`. */

@@ -128,13 +128,8 @@ function trainingSettings(phase: keyof typeof trainingPhases): Setting[] {
 function courseText(phase: keyof typeof trainingPhases, what: 'rate' | 'schedule'): Pick<Setting, 'defaultText'> {
   if (phase === 'train') return {};
   const text = ({ learningRate, schedule }: Course) => String(what === 'rate' ? learningRate : schedule);
-  const [own, given, other] = [
-    usualCourse(phase, goodTraining[phase].optimizer, true),
-    usualCourse(phase, goodTraining[phase].optimizer, false),
-    usualCourse(phase, 'sgd', true),
-  ].map(text);
-  const unadapted = own === given ? '' : `, ${given} under a given multiplier`;
-  return { defaultText: `${own}${unadapted}; with another optimiser ${other}` };
+  const [own, other] = [goodTraining[phase].optimizer, 'sgd' as const].map((one) => text(usualCourse(phase, one)));
+  return { defaultText: `${own}; with another optimiser ${other}` };
 }
 
 /** What a phase that can learn from a teacher has. */

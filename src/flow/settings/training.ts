@@ -18,7 +18,10 @@ export const goodTraining = {
   train: { lastBatch: 'filled' },
   quantize: { ...taught, optimizer: 'nesterov', lastBatch: 'filled', quantizer: 'steps', start: 'none' },
   explore: { ...taught, optimizer: 'nesterov', lastBatch: 'filled', start: 'statistics', grain: 'product' },
-  recover: { ...taught, optimizer: 'nesterov', lastBatch: 'filled', start: 'statistics' },
+  recover: {
+    ...{ ...taught, optimizer: 'nesterov', lastBatch: 'filled' },
+    ...{ start: 'biases,statistics', gradient: 'rows' },
+  },
 } as const satisfies ConfigurationInput;
 
 /** Rate and schedule of a phase. */
@@ -27,9 +30,8 @@ export interface Course {
   readonly schedule: ScheduleName;
 }
 
-/** The rate of phase 3 where the network has adapted to the multiplier before, in phase 1; a larger one undoes that. */
-const ADAPTED = 0.005;
-const rates: Readonly<Record<Retraining, number>> = { quantize: 0.01, explore: 0.005, recover: 0.02 };
+/** Of a phase, with the optimiser of the good training. */
+const rates: Readonly<Record<Retraining, number>> = { quantize: 0.01, explore: 0.002, recover: 0.01 };
 
 /** As published, for every optimiser but that of the good training: rates of different ones do not compare. */
 const publishedCourse = {
@@ -38,10 +40,10 @@ const publishedCourse = {
   recover: { learningRate: 5e-4, schedule: 'cosine' },
 } as const satisfies Readonly<Record<Retraining, Course>>;
 
-/** Rate and schedule of a phase where they are not said; `isAdapted`: phase 1 has trained with the structure before. */
-export function usualCourse(phase: Retraining, optimizer: OptimizerName, isAdapted: boolean): Course {
+/** Rate and schedule of a phase where they are not said. */
+export function usualCourse(phase: Retraining, optimizer: OptimizerName): Course {
   if (optimizer !== goodTraining[phase].optimizer) return publishedCourse[phase];
-  return { learningRate: phase === 'recover' && isAdapted ? ADAPTED : rates[phase], schedule: 'cosine-steps' };
+  return { learningRate: rates[phase], schedule: 'cosine-steps' };
 }
 
 const untaught = { teacher: 'none', temperature: 4 } as const;
@@ -57,5 +59,8 @@ export const publishedTraining = {
     ...{ ...untaught, ...publishedCourse.explore, optimizer: 'sgd', lastBatch: 'short' },
     ...{ start: 'none', grain: 'column', harden: 0, powerModel: 'analytic' },
   },
-  recover: { ...untaught, ...publishedCourse.recover, optimizer: 'sgd', lastBatch: 'short', start: 'none' },
+  recover: {
+    ...{ ...untaught, ...publishedCourse.recover, optimizer: 'sgd', lastBatch: 'short' },
+    ...{ start: 'none', gradient: 'straight-through' },
+  },
 } as const satisfies ConfigurationInput;

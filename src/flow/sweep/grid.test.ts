@@ -102,7 +102,7 @@ test('the cheapest and its rivals are trained as any run is, and power is what s
   for (const settings of all) {
     const isGiven = settings.map?.multiplier !== undefined;
     const { recover } = parseConfiguration(settings, 'test');
-    expect(recover).toMatchObject({ optimizer: 'nesterov', learningRate: isGiven ? 0.02 : 0.005, teacher: 'usual' });
+    expect(recover).toMatchObject({ optimizer: 'nesterov', learningRate: 0.01, teacher: 'usual' });
     expect(settings.explore?.powerModel).toBe(isGiven ? undefined : 'fitted');
   }
   const slow = { recover: { learningRate: 1e-3 } };
