@@ -182,7 +182,7 @@ export async function trainEpochs<M extends string>(options: LoopOptions<M>): Pr
       signal?.throwIfAborted();
     };
     const order = { seed: options.seed, epoch: options.firstEpoch + epoch };
-    const last = { dropLast: false, fillLast: options.fillLast || control !== undefined };
+    const last = { dropLast: false, fillLast: fillsLast(options) };
     const selections = trainingBatches(dataset, { ...order, ...last, batchSize, firstStep: step });
     const read = (selection: Selection, stop: AbortSignal) => feed.read(selection, selection.numbers.length, stop);
     const batches = readAhead(selections, read, { signal });
@@ -256,6 +256,10 @@ export async function trainEpochs<M extends string>(options: LoopOptions<M>): Pr
   await control?.dispose();
   if (options.average && until === epochs) await adoptAverages(session);
 }
+
+/** Whether a short last batch of an epoch is filled up: where it is asked for, and where λ would be set by it. */
+export const fillsLast = ({ fillLast = false, structure }: Pick<LoopOptions, 'fillLast' | 'structure'>): boolean =>
+  fillLast || (structure !== undefined && structure.power.lambda === undefined);
 
 const controlOf = (control: Controller<string> | undefined) => (control ? { control: control.state } : {});
 
