@@ -1,5 +1,5 @@
-// Builds dist/: the TypeScript program, the WebAssembly kernels from AssemblyScript, and the CUDA kernels as they are
-// (compiled at run time).
+// Builds dist/: the TypeScript program, the WebAssembly kernels from AssemblyScript, the page of tram serve as one
+// script and one style sheet, and the CUDA kernels as they are (compiled at run time).
 // Everything is made beside it first: a build that fails leaves the program that was there.
 // Runs as npm's `prepare`; where the development tools are absent (an install from a package) dist/ is already there.
 import { execFileSync } from 'node:child_process';
@@ -34,6 +34,9 @@ const kernels = join(made, 'engine/wasm/runtime/kernels.wasm');
 mkdirSync(dirname(kernels), { recursive: true });
 const assembly = ['src/engine/wasm/kernels/index.ts', '--config', 'src/engine/wasm/kernels/asconfig.json'];
 run('asc', ...assembly, '--target', 'release', '--outFile', kernels);
+const page = ['src/page/main.tsx', '--bundle', '--format=esm', '--target=es2022', '--minify', '--log-level=warning'];
+run('esbuild', ...page, '--jsx=automatic', '--jsx-import-source=preact', `--outdir=${join(made, 'page')}`);
+cpSync('src/page/index.html', join(made, 'page/index.html'));
 cpSync('src/engine/cuda/kernels', join(made, 'engine/cuda/kernels'), { recursive: true });
 chmodSync(join(made, 'cli/main.js'), 0o755);
 

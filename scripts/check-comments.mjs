@@ -7,7 +7,7 @@ const COMMENT = /^\s*(\/\/|\/?\*)/;
 
 const files = ['src', 'test', 'bench', 'scripts', 'examples'].flatMap((folder) =>
   readdirSync(folder, { recursive: true })
-    .filter((name) => /\.(ts|mjs|cu|cuh)$/.test(name))
+    .filter((name) => /\.(tsx?|mjs|cu|cuh)$/.test(name))
     .map((name) => join(folder, name)),
 );
 const problems = files.flatMap((file) =>

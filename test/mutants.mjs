@@ -53,6 +53,20 @@ export const mutants = [
     'weightBits: 4, activationBits: 4 }',
   ),
   fault(
+    'src/hardware/polarity.ts',
+    'an adder that gives complements meets its neighbour best in the same phase',
+    'edges.push({ from: driver.adder, to, alike: driver.inverted });',
+    'edges.push({ from: driver.adder, to, alike: !driver.inverted });',
+    'test/hardware/polarity.test.ts',
+  ),
+  fault(
+    'src/hardware/synthesize.ts',
+    'the netlist of least area is kept, whatever the objective',
+    'const cost = power ? power(timing) : area;',
+    'const cost = area;',
+    'test/hardware/synthesis.test.ts',
+  ),
+  fault(
     'src/hardware/synthesis-cache.ts',
     'a result is kept under the netlist and the library alone, whatever the settings',
     'sha256(plainText([...parts, settings]))',
@@ -869,5 +883,24 @@ export const mutants = [
     'if (family !== null) {',
     'if (family === undefined) {',
     'test/flow/sweep.test.ts',
+  ),
+  fault(
+    'src/multiplier/weight-codes.ts',
+    'a constant of a row counts as its distance',
+    'shares[x]! * (product - mean) ** 2',
+    'shares[x]! * product ** 2',
+  ),
+  fault(
+    'src/quant/weight-codes.ts',
+    'a step learns as if its weights had kept their codes',
+    '[weight, move, scaleOfDifference]',
+    '[weight, move, still(scaleOfDifference)]',
+  ),
+  fault(
+    'src/flow/start/start.ts',
+    'the mean error is that of the nearest codes',
+    'if (!codes) return error;',
+    'if (codes) return error;',
+    'test/flow/weight-codes.test.ts',
   ),
 ];

@@ -135,7 +135,7 @@ export const commandEntries: readonly CommandEntry[] = [
   {
     name: 'export',
     term: 'export RUN',
-    summary: 'write the network for PyTorch: .pth or safetensors',
+    summary: 'write the network for PyTorch, or the run for TensorBoard and MLflow',
     group: around,
     load: async () => (await import('./commands/export.ts')).defineExport,
   },
@@ -159,6 +159,13 @@ export const commandEntries: readonly CommandEntry[] = [
     summary: 'runs side by side, and accuracy over power',
     group: around,
     load: async () => (await import('./commands/compare.ts')).defineCompare,
+  },
+  {
+    name: 'serve',
+    term: 'serve [FOLDER]',
+    summary: 'runs and sweeps in the browser, live while they train',
+    group: around,
+    load: async () => (await import('./commands/serve.ts')).defineServe,
   },
   {
     name: 'check',

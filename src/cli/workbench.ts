@@ -11,6 +11,7 @@ import {
   MAX_EXHAUSTIVE_BITS,
   MIN_OPERAND_BITS,
   synthesisEfforts,
+  synthesisObjectives,
   type TableOrder,
   tableOrders,
   yosysPlaces,
@@ -168,6 +169,7 @@ interface SynthesisSettings {
   readonly clock?: number;
   readonly delay?: number;
   readonly effort?: (typeof synthesisEfforts)[number];
+  readonly objective?: (typeof synthesisObjectives)[number];
   readonly yosys?: (typeof yosysPlaces)[number];
 }
 
@@ -177,11 +179,18 @@ export const synthesisOptions = [
   'clock',
   'delay',
   'effort',
+  'objective',
   'yosys',
 ] as const satisfies readonly (keyof SynthesisSettings)[];
 
-/** `library`: the option for the cells, where the command has a --liberty of another meaning. */
-export function addSynthesis(command: Command, library: 'liberty' | 'library' = 'liberty'): void {
+interface SynthesisFacts {
+  /** The option for the cells: another where the command has a --liberty of another meaning. */
+  readonly library?: 'liberty' | 'library';
+  /** What is least where the user does not say. */
+  readonly objective: (typeof synthesisObjectives)[number];
+}
+
+export function addSynthesis(command: Command, { library = 'liberty', objective }: SynthesisFacts): void {
   const option = (flags: string, help: string, values: string, fallback: string) =>
     new Option(flags, describeOption({ help, values, default: fallback })).helpGroup(SYNTHESIS);
   command
@@ -201,7 +210,7 @@ export function addSynthesis(command: Command, library: 'liberty' | 'library' = 
     .addOption(
       option(
         '--delay <PS>',
-        'delay that the smallest netlist must meet',
+        'delay that the netlist must meet',
         `ps above 0; without --${library} FO4 delays`,
         `500, without --${library} 19`,
       ).argParser(positive('--delay', 'ps')),
@@ -210,6 +219,14 @@ export function addSynthesis(command: Command, library: 'liberty' | 'library' = 
       option('--effort <NAME>', 'scripts that are tried', `one of ${synthesisEfforts.join(', ')}`, 'best').argParser(
         oneOf('--effort', synthesisEfforts),
       ),
+    )
+    .addOption(
+      option(
+        '--objective <NAME>',
+        'what is least in the netlist that is kept, of those that meet the delay',
+        `one of ${synthesisObjectives.join(', ')}`,
+        objective,
+      ).argParser(oneOf('--objective', synthesisObjectives)),
     )
     .addOption(
       option(
@@ -227,10 +244,10 @@ export async function readSynthesis(
   library: 'liberty' | 'library' = 'liberty',
 ): Promise<Omit<MultiplierSynthesisOptions, 'histograms'>> {
   const options = command.opts<SynthesisSettings & { readonly library?: readonly string[] }>();
-  const { clock, delay, effort, yosys, [library]: paths } = options;
+  const { clock, delay, effort, objective, yosys, [library]: paths } = options;
   const { openLibraries } = await import('../workbench/synthesize.ts');
   const libraries = paths && (await openLibraries(paths));
-  return given({ liberty: libraries, clockMHz: clock, delayTarget: delay, effort, yosys });
+  return given({ liberty: libraries, clockMHz: clock, delayTarget: delay, effort, objective, yosys });
 }
 
 /** The list of files that were written, for the end of a text. */

@@ -43,19 +43,23 @@ export function findAdders(cells: Iterable<Cell>): LibraryAdders {
   return { half, full };
 }
 
+/** What a full adder is called in whose place its dual is put (polarity.ts). */
+export const DUAL_ADDER = 'tram_dual_adder';
+
 /**
- * Verilog that maps Yosys' $fa (A, B, C → sum Y, carry X) to the adders of the library; null when it has no full adder.
+ * Verilog that maps Yosys' $fa (A, B, C → sum Y, carry X), and duals of it, to the adders of the library; null when it
+ * has no full adder.
  */
 export function adderMap({ half, full }: LibraryAdders): string | null {
   if (!full) return null;
-  const use = (adder: LibraryAdder) => {
-    const inputs = adder.cell.inputs.map((pin, n) => `.${pin.name}(${'ABC'[n]}[i])`);
+  const use = (adder: LibraryAdder, dual = false) => {
+    const not = (there: boolean) => (there ? '~' : '');
+    const inputs = adder.cell.inputs.map((pin, n) => `.${pin.name}(${not(dual)}${'ABC'[n]}[i])`);
     const pins = [...inputs, `.${adder.sum.pin}(sum)`, `.${adder.carry.pin}(carry)`].join(', ');
-    const value = (output: AdderOutput, wire: string) => (output.inverted ? `~${wire}` : wire);
     return `begin
       ${adder.cell.name} adder (${pins});
-      assign Y[i] = ${value(adder.sum, 'sum')};
-      assign X[i] = ${value(adder.carry, 'carry')};
+      assign Y[i] = ${not(adder.sum.inverted !== dual)}sum;
+      assign X[i] = ${not(adder.carry.inverted !== dual)}carry;
     end`;
   };
   const smaller = half
@@ -64,8 +68,8 @@ export function adderMap({ half, full }: LibraryAdders): string | null {
       assign Y[i] = A[i] ^ B[i];
       assign X[i] = A[i] & B[i];
     end`;
-  return `(* techmap_celltype = "$fa" *)
-module map_adder (A, B, C, X, Y);
+  const module = (name: string, cell: string, body: string) => `(* techmap_celltype = "${cell}" *)
+module ${name} (A, B, C, X, Y);
   parameter WIDTH = 1;
   parameter _TECHMAP_CONSTMSK_C_ = 0;
   parameter _TECHMAP_CONSTVAL_C_ = 0;
@@ -74,11 +78,13 @@ module map_adder (A, B, C, X, Y);
   genvar i;
   generate for (i = 0; i < WIDTH; i = i + 1) begin : bit_of
     wire sum, carry;
-    if (_TECHMAP_CONSTMSK_C_[i] && !_TECHMAP_CONSTVAL_C_[i]) ${smaller}
-    else ${use(full)}
+    ${body}
   end endgenerate
 endmodule
 `;
+  const plain = `if (_TECHMAP_CONSTMSK_C_[i] && !_TECHMAP_CONSTVAL_C_[i]) ${smaller}
+    else ${use(full)}`;
+  return module('map_adder', '$fa', plain) + module('map_dual_adder', DUAL_ADDER, use(full, true));
 }
 
 function outputWith(cell: Cell, table: number): AdderOutput | null {

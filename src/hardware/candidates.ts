@@ -11,6 +11,8 @@ export type AdderExtraction = 'none' | 'as-written' | 'full' | 'full-and-half';
 export interface Candidate {
   readonly name: string;
   readonly adders: AdderExtraction;
+  /** Every second full adder as its dual, where that saves inverters (polarity.ts). */
+  readonly dual?: boolean;
   /** An ABC script in the form of Yosys' `abc -script +…`, with blanks written as commas. */
   readonly abc: string;
 }
@@ -32,13 +34,24 @@ export const ALL: readonly Candidate[] = [
   { name: 'full and half adders', adders: 'full-and-half', abc: `+strash;${MAP}` },
 ];
 
-/** The Yosys commands that take the adders out of a flat circuit and map them. */
+/** What is tried besides for the least power, in libraries whose full adder gives complements. */
+export const DUAL: readonly Candidate[] = ALL.filter(({ adders }) => adders !== 'none').map((one) => ({
+  ...one,
+  name: `${one.name}, every second one dual`,
+  dual: true,
+}));
+
+/** The Yosys commands that take the adders out of a flat circuit. */
 export function adderCommands(extraction: AdderExtraction): string[] {
-  if (extraction === 'none') return ['techmap'];
+  if (extraction === 'none') return [];
   const search = {
     'as-written': ['extract_fa -fa'],
     full: ['abc -g AND,XOR', 'extract_fa -fa'],
     'full-and-half': ['abc -g AND,XOR', 'extract_fa -fa -ha'],
   }[extraction];
-  return ['techmap', 'opt', ...search, 'opt_clean', 'techmap -map adders.v', 'techmap', 'opt'];
+  return ['techmap', 'opt', ...search, 'opt_clean'];
 }
+
+/** And those that map them, and bring what is left down to gates. */
+export const mappingCommands = (extraction: AdderExtraction): string[] =>
+  extraction === 'none' ? ['techmap'] : ['techmap -map adders.v', 'techmap', 'opt'];

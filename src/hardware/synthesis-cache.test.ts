@@ -49,6 +49,7 @@ test('a hit does not survive another netlist, library, setting or version of Yos
     { ...options, liberty: [unitGateLiberty] },
     { ...options, liberty: [more] },
     { ...options, effort: 'best' },
+    { ...options, objective: 'power' },
     { ...options, delayTarget: 12 },
     { ...options, delayTarget: Number.POSITIVE_INFINITY },
     { ...options, clockMHz: 50 },

@@ -1,18 +1,20 @@
 // Synthesis of a combinational circuit into a cell library: several candidates through Yosys and ABC, each sized
 // against the delay target by our own timing analysis, the best one kept, checked against the circuit and measured.
-// Choice: the smallest area among those that meet the target; if none does, the smallest product of area and delay.
+// Choice: the least area, or the least power, among those that meet the target; if none does, the least product of it
+// and delay.
 // Invariant: the mapped netlist computes what the circuit computes (all input patterns up to 2^16, else random ones);
 // deterministic for one version of Yosys.
 
 import { UserError } from '../tensor/errors.ts';
 import { matchesPattern } from '../tensor/names.ts';
 import { abcCells, isAndLike, isInverter } from './abc-cells.ts';
-import { adderMap, findAdders } from './adders.ts';
-import { ALL, adderCommands, type Candidate, QUICK } from './candidates.ts';
+import { adderMap, DUAL_ADDER, findAdders, type LibraryAdders } from './adders.ts';
+import { ALL, adderCommands, type Candidate, DUAL, mappingCommands, QUICK } from './candidates.ts';
 import type { Cell, Library } from './liberty/library.ts';
 import { type LibertyText, readLiberties } from './liberty/read.ts';
 import { writeTimingLiberty } from './liberty/write.ts';
 import { cellCounts, type MappedNetlist, readMapped, totalArea } from './mapped.ts';
+import { dualAdders } from './polarity.ts';
 import { analysePower, type Power, type PowerOptions } from './power.ts';
 import { type Comparison, compareMapped, gateLibrary } from './reference.ts';
 import { CellVariants, type SizingParameters, sizeGates } from './sizing.ts';
@@ -38,6 +40,8 @@ export interface SynthesisOptions extends TimingOptions, PowerOptions {
    * multiplier.
    */
   readonly effort?: 'quick' | 'best';
+  /** What is least in the candidate that is kept, of those that meet the delay target (default `area`). */
+  readonly objective?: 'area' | 'power';
   /** Cells not to use, besides those the library excludes; `*` stands for anything. Default: DEFAULT_DONT_USE. */
   readonly dontUse?: readonly string[];
   /** How far the sizing of gates goes; what is not given is as in `sizingDefaults`. */
@@ -51,6 +55,8 @@ export interface CandidateResult {
   /** null where the candidate failed; `problem` says why. */
   readonly area: number | null;
   readonly delay: number | null;
+  /** Where power is the objective and the candidate did not fail. */
+  readonly power?: number;
   readonly problem: string | null;
 }
 
@@ -124,10 +130,10 @@ async function run(yosys: Yosys, options: SynthesisOptions, units: Units, target
   const variants = new CellVariants(cells);
   const prepared = await prepare(yosys, options.circuit);
   const abc = abcCells(cells);
-  const adders = adderMap(findAdders(abc.cells));
+  const adders = findAdders(abc.cells);
   const liberty = writeTimingLiberty(abc.cells);
   const flow = { yosys, library, abc, liberty, adders, design: prepared.design };
-  const candidates = (options.effort === 'quick' ? QUICK : ALL).filter((one) => one.adders === 'none' || adders);
+  const candidates = candidatesOf(options, adders);
   const results: CandidateResult[] = [];
   const mapped: Mapped[] = [];
   for (const candidate of candidates) {
@@ -139,7 +145,8 @@ async function run(yosys: Yosys, options: SynthesisOptions, units: Units, target
       mapped.push({ candidate, timing, log: outcome.log, startArea: totalArea(outcome.netlist) });
     }
   }
-  const best = sizeBest(mapped, variants, target, options.sizing, results);
+  const cost = options.objective === 'power' ? (timing: Timing) => analysePower(library, timing, options).total : null;
+  const best = sizeBest(mapped, variants, target, options.sizing, results, cost);
   if (!best) throw new UserError(`synthesis failed: ${results[0]?.problem ?? 'no candidate'}`);
   const { netlist } = best.timing;
   const verified = compareMapped(prepared.reference, netlist);
@@ -161,6 +168,7 @@ async function run(yosys: Yosys, options: SynthesisOptions, units: Units, target
       ...one,
       area: one.area === null ? null : one.area / um2,
       delay: one.delay === null ? null : one.delay / ps,
+      ...(one.power !== undefined ? { power: one.power / mW } : {}),
     })),
     library: library.name,
     notes: [...library.notes, ...notes],
@@ -169,29 +177,44 @@ async function run(yosys: Yosys, options: SynthesisOptions, units: Units, target
   };
 }
 
+/** What is tried with the adders that the library has. */
+function candidatesOf({ effort, objective }: SynthesisOptions, { full }: LibraryAdders): readonly Candidate[] {
+  if (effort === 'quick') return QUICK;
+  if (!full) return ALL.filter(({ adders }) => adders === 'none');
+  const inverts = full.sum.inverted || full.carry.inverted;
+  return objective === 'power' && inverts ? [...ALL, ...DUAL] : ALL;
+}
+
 function scaledPower({ internal, switching, leakage, total }: Power, unit: number): Power {
   return { internal: internal / unit, switching: switching / unit, leakage: leakage / unit, total: total / unit };
 }
 
-/** Sizes the candidates, the smallest first, as long as they may still win; adds what came out of each to `results`. */
+/**
+ * Sizes the candidates, the smallest first, as long as they may still win; adds what came out of each to `results`.
+ * `power` where it decides.
+ */
 function sizeBest(
   mapped: readonly Mapped[],
   variants: CellVariants,
   target: number,
   sizing: Partial<SizingParameters> | undefined,
   results: CandidateResult[],
+  power: ((timing: Timing) => number) | null,
 ): Mapped | null {
-  let best: Mapped | null = null;
-  const area = ({ timing }: Mapped) => totalArea(timing.netlist);
+  let best: (Mapped & { readonly cost: number }) | null = null;
   for (const one of [...mapped].sort((a, b) => a.startArea - b.startArea)) {
+    const { timing } = one;
     const met = best !== null && best.timing.delay <= target;
-    const tooSlow = one.timing.delay > OUT_OF_REACH * target;
-    if (!(met && (tooSlow || one.startArea > HOPELESS * area(best!)))) sizeGates(one.timing, variants, target, sizing);
-    const { delay } = one.timing;
-    results.push({ name: one.candidate.name, area: area(one), delay, problem: null });
+    const tooSlow = timing.delay > OUT_OF_REACH * target;
+    const tooLarge = !power && best !== null && one.startArea > HOPELESS * best.cost;
+    if (!(met && (tooSlow || tooLarge))) sizeGates(timing, variants, target, sizing);
+    const { delay } = timing;
+    const area = totalArea(timing.netlist);
+    const cost = power ? power(timing) : area;
+    results.push({ name: one.candidate.name, area, delay, ...(power ? { power: cost } : {}), problem: null });
     const meets = delay <= target;
-    const smaller = best && (meets ? area(one) < area(best) : area(one) * delay < area(best) * best.timing.delay);
-    if (!best || (meets !== met ? meets : smaller)) best = one;
+    const less = best && (meets ? cost < best.cost : cost * delay < best.cost * best.timing.delay);
+    if (!best || (meets !== met ? meets : less)) best = { ...one, cost };
   }
   return best;
 }
@@ -221,8 +244,7 @@ interface Flow {
   readonly abc: ReturnType<typeof abcCells>;
   /** Its cells as Liberty text. */
   readonly liberty: string;
-  /** The technology map for adders; null where the library has none. */
-  readonly adders: string | null;
+  readonly adders: LibraryAdders;
   readonly design: string;
 }
 
@@ -230,18 +252,22 @@ async function map(
   flow: Flow,
   candidate: Candidate,
 ): Promise<{ netlist: MappedNetlist; log: string } | { problem: string }> {
+  const extraction = adderCommands(candidate.adders);
+  const design = candidate.dual ? await withDuals(flow, extraction) : flow.design;
+  if (typeof design !== 'string') return design;
   const script = [
     'read_rtlil design.il',
-    ...adderCommands(candidate.adders),
+    ...(candidate.dual ? [] : extraction),
+    ...mappingCommands(candidate.adders),
     `abc -liberty cells.lib -script ${candidate.abc}`,
     ...(flow.abc.withoutBuffer === null ? [] : ['techmap -map buffer.v']),
     'opt_clean -purge',
     'write_json mapped.json',
   ].join('\n');
   const files = {
-    'design.il': flow.design,
+    'design.il': design,
     'cells.lib': flow.liberty,
-    'adders.v': flow.adders ?? '',
+    'adders.v': adderMap(flow.adders) ?? '',
     'buffer.v': flow.abc.withoutBuffer ?? '',
   };
   const result = await flow.yosys.run({ script, files, outputs: ['mapped.json'] });
@@ -250,6 +276,23 @@ async function map(
   const netlist = readMapped(json, { ...flow.library, cells: flow.abc.byName });
   flow.abc.restore(netlist);
   return { netlist, log: result.log };
+}
+
+/** The circuit with its adders taken out, in Yosys' RTLIL; those that are to be duals under another name. */
+async function withDuals(
+  { yosys, design, adders }: Flow,
+  extraction: readonly string[],
+): Promise<string | { problem: string }> {
+  const script = ['read_rtlil design.il', ...extraction, 'write_rtlil adders.il', 'write_json adders.json'].join('\n');
+  const outputs = ['adders.il', 'adders.json'];
+  const { ok, files, log } = await yosys.run({ script, files: { 'design.il': design }, outputs });
+  const { 'adders.il': rtlil, 'adders.json': json } = files;
+  if (!ok || rtlil === undefined || json === undefined) return { problem: yosysMessage(log) };
+  const duals = new Set(dualAdders(json, adders.full!));
+  // JSON tells a name without the backslash of one that is a user's.
+  return rtlil.replace(/^( *cell )\$fa (\\?(\S+))$/gm, (line, cell: string, name: string, plain: string) =>
+    duals.has(plain) ? `${cell}\\${DUAL_ADDER} ${name}` : line,
+  );
 }
 
 /**

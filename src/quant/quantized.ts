@@ -10,10 +10,12 @@
 import type { Graph, Node, Value } from '../engine/graph/graph.ts';
 import type { Granularity, OperandWidths } from '../engine/graph/ops.ts';
 import type { Multiplier } from '../multiplier/multiplier.ts';
+import type { WeightCodeChoice } from '../multiplier/weight-codes.ts';
 import type { Multiply, MultiplyingLayer } from '../nn/layers.ts';
 import { sizeOf } from '../tensor/tensor.ts';
 import { nodeError } from './products.ts';
 import { heldBack } from './steps.ts';
+import { exchangeCodes } from './weight-codes.ts';
 
 export type QuantMode = 'calibrate' | 'train' | 'evaluate';
 
@@ -41,6 +43,8 @@ export interface QuantOptions {
   readonly channelwise: boolean;
   readonly widthsOf: (layer: MultiplyingLayer) => OperandWidths;
   readonly multiplierOf: (layer: MultiplyingLayer) => Multiplier;
+  /** What weights are stored as under a multiplier that is not exact; default: nearest. */
+  readonly weightCodes?: WeightCodeChoice;
 }
 
 /** Clip search of the published MSE observer: 80 candidates, 1 % apart, |x − x_fq|^2.4. */
@@ -107,9 +111,15 @@ export function multiplyQuantized(options: QuantOptions): Multiply {
       const { source } = codes;
       return learnsSteps && source.kind === 'node' ? heldBack(scale, source.node as Node as Node<'quantize'>) : scale;
     };
+    const { codes, scale, zero } = weights;
+    const exchanged = { layer: layer.name, bits: weightBits, granularity, scale, zero };
+    const stored =
+      error.kind !== 'none' && options.weightCodes === 'best'
+        ? exchangeCodes(graph, codes, { ...exchanged, scaleOfDifference: scaleOf(weights) })
+        : codes;
     const operands = [
       input.codes,
-      weights.codes,
+      stored,
       scaleOf(input),
       input.zero,
       perOutput(scaleOf(weights)),

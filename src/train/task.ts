@@ -9,6 +9,7 @@ import type { Session } from '../engine/backend.ts';
 import { Graph, type Value } from '../engine/graph/graph.ts';
 import type { OperandWidths } from '../engine/graph/ops.ts';
 import type { Multiplier } from '../multiplier/multiplier.ts';
+import type { WeightCodeChoice } from '../multiplier/weight-codes.ts';
 import { Layers, type Multiply, type MultiplyingLayer, multiplyFloat } from '../nn/layers.ts';
 import type { BatchNorm } from '../quant/fold.ts';
 import { multiplyQuantized, type QuantizerName, type QuantMode, type RangeName } from '../quant/quantized.ts';
@@ -102,6 +103,8 @@ export interface QuantizedArithmetic extends Common {
   readonly widthsOf?: (layer: string) => OperandWidths;
   /** A multiplier of the layer's widths. */
   readonly multiplierOf: (layer: string) => Multiplier;
+  /** What weights are stored as under a multiplier that is not exact; default: nearest. */
+  readonly weightCodes?: WeightCodeChoice;
   /** Layers that multiply in float32 all the same; default: none. */
   readonly isFloat?: (layer: string) => boolean;
 }
@@ -170,9 +173,9 @@ function multiplication(arithmetic: Arithmetic, mode: QuantMode): Multiply {
       return multiplyFloat(layer, x, weight);
     };
   }
-  const { channelwise, range = 'with-zero', quantizer = 'clips' } = arithmetic;
+  const { channelwise, range = 'with-zero', quantizer = 'clips', weightCodes = 'nearest' } = arithmetic;
   const multiplierOf = ({ name }: MultiplyingLayer) => arithmetic.multiplierOf(name);
   const widthsOf = ({ name }: MultiplyingLayer) => widthsIn(arithmetic, name);
-  const quantized = multiplyQuantized({ widthsOf, channelwise, quantizer, range, mode, multiplierOf });
+  const quantized = multiplyQuantized({ widthsOf, channelwise, quantizer, range, mode, multiplierOf, weightCodes });
   return (layer, x, weight) => (arithmetic.isFloat?.(layer.name) ? multiplyFloat : quantized)(layer, x, weight);
 }

@@ -71,11 +71,16 @@ export async function drawMultiplier(multiplier: LoadedMultiplier): Promise<Draw
       `${name}: ${weightBits}×${activationBits} bits are too many to draw; expected at most ${MOST_BITS} together`,
     );
   }
-  const found = isGeneratorSpec(name) ? generatedDots(name) : dotsBeside(name);
+  const found = dotsOf(name);
   const subject = subjectName(name);
   const dots = typeof found === 'string' ? [] : [dotsFigure(subject, found)];
   const errors = await errorFigures(subject, productsOf(multiplier), { alone: true });
   return { figures: [...dots, ...errors], withoutDots: typeof found === 'string' ? found : null };
+}
+
+/** The dots of a generator or of a file, or why there are none. */
+export function dotsOf(spec: string): DotDiagram | string {
+  return isGeneratorSpec(spec) ? generatedDots(spec) : dotsBeside(spec);
 }
 
 function dotsFigure(name: string, dots: DotDiagram): NamedFigure {
@@ -145,7 +150,7 @@ function dotsOfMapped(structure: StructureDescription): DotDiagram {
 }
 
 /** Generators whose every cell is a partial product or an adder. */
-const drawable: readonly string[] = ['array', 'wallace', 'dadda', 'truncated', 'broken-array'];
+const drawable: readonly string[] = ['array', 'wallace', 'dadda', 'truncated', 'upper', 'broken-array'];
 
 /** The dots of a generator as it was built, or why there are none. */
 function generatedDots(spec: string): DotDiagram | string {

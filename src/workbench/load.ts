@@ -79,14 +79,42 @@ export type LoadedMultiplier = (LoadedCircuit | LoadedTable) & {
  * Throws a UserError.
  */
 export async function loadMultiplier(spec: string, options: LoadOptions = {}): Promise<LoadedMultiplier> {
-  const packed = tableFile(spec);
+  const place = isGeneratorSpec(spec) ? { spec } : { spec, read: fromDisk(spec) };
+  return multiplierAt(place, options);
+}
+
+/**
+ * The same of a file that is at hand: its name, which tells the form as that of a path does, and its bytes, packed if
+ * the name ends in `.gz`. No file is opened but those of `liberty`. Throws a UserError.
+ */
+export function readMultiplier(file: string, bytes: Uint8Array, options: LoadOptions = {}): Promise<LoadedMultiplier> {
+  return multiplierAt({ spec: file, read: () => bytes }, options);
+}
+
+/** What a spec names; `read` gives the bytes of a file, of at most so many. Absent for a generator. */
+interface Place {
+  readonly spec: string;
+  readonly read?: (most: number) => Uint8Array;
+}
+
+function fromDisk(path: string): (most: number) => Uint8Array {
+  return (most) => {
+    // Says what a spec looks like.
+    if (meantAsGenerator(path) && !existsSync(path)) generateFromSpec(path);
+    return readBytes(path, most);
+  };
+}
+
+async function multiplierAt(place: Place, options: LoadOptions): Promise<LoadedMultiplier> {
+  const { spec } = place;
+  const packed = tableFile(place);
   if (packed) {
     const { bits, order } = options;
     const { table, notes } = readTable(packed.bytes, packed.file, { bits, order, signed: options.signed || undefined });
     const { weightBits, activationBits, signed } = table;
     return { kind: 'table', name: spec, table, weightBits, activationBits, signed, notes, sha256: packed.digest };
   }
-  const loaded = await loadCircuit(spec, options);
+  const loaded = await circuitAt(place, options);
   const signed = options.signed ?? loaded.signed ?? false;
   const { network, note } = withoutSurplusBits(loaded.network, signed);
   const { weight, activation } = multiplierPorts(network);
@@ -95,13 +123,17 @@ export async function loadMultiplier(spec: string, options: LoadOptions = {}): P
 }
 
 /** Loads a netlist or generator of any function; a table is a UserError. */
-export async function loadCircuit(spec: string, options: LoadOptions = {}): Promise<LoadedCircuit> {
-  if (isGeneratorSpec(spec)) {
+export function loadCircuit(spec: string, options: LoadOptions = {}): Promise<LoadedCircuit> {
+  return circuitAt(isGeneratorSpec(spec) ? { spec } : { spec, read: fromDisk(spec) }, options);
+}
+
+async function circuitAt({ spec, read }: Place, options: LoadOptions): Promise<LoadedCircuit> {
+  if (!read) {
     const { network, signed = false } = generatedSubject(spec) as { network: Network; signed?: boolean };
     const circuit = { network };
     return { kind: 'network', name: spec, network, signed, circuit, warnings: [], notes: [], sha256: sha256(spec) };
   }
-  const { file, bytes, digest } = readPacked(spec, MAX_NETLIST_BYTES);
+  const { file, bytes, digest } = unpacked(spec, MAX_NETLIST_BYTES, read);
   if (tableForm(bytes, file) !== null) {
     throw new UserError(
       `${spec}: a table has no gates to synthesise; expected BLIF, Verilog or a generator like dadda:8x8`,
@@ -112,13 +144,13 @@ export async function loadCircuit(spec: string, options: LoadOptions = {}): Prom
   const { lenient = false, top } = options;
   const reading = { file, lenient, cells, ...given({ top }) };
   const verilog = circuitFormat(text, file) === 'verilog';
-  const read = verilog ? await readAnyVerilog(text, reading) : { ...readBlif(text, reading), signedPorts: [] };
-  const { network, roots } = read;
-  const warnings = publishedWarnings(lenient ? read : { ...read, undriven: [] });
-  const own = [...read.notes, ...cells.notes(), ...signedNote(read.signedPorts, options.signed)];
+  const found = verilog ? await readAnyVerilog(text, reading) : { ...readBlif(text, reading), signedPorts: [] };
+  const { network, roots } = found;
+  const warnings = publishedWarnings(lenient ? found : { ...found, undriven: [] });
+  const own = [...found.notes, ...cells.notes(), ...signedNote(found.signedPorts, options.signed)];
   const notes = [...warnings, ...own.map((note) => `${printable(file)}: ${note}`)];
   // Yosys knows no library cells; and of undriven nets it would not know that they are 0.
-  const asNetwork = !verilog || cells.used.size > 0 || read.undriven.length > 0;
+  const asNetwork = !verilog || cells.used.size > 0 || found.undriven.length > 0;
   const named = top === undefined && roots.length === 1 ? {} : { top: network.name };
   const circuit = asNetwork ? { network } : { verilog: text, file, ...named };
   return { kind: 'network', name: spec, network, circuit, warnings, notes, sha256: digest };
@@ -176,10 +208,10 @@ function allEqual(network: Network, signals: readonly Signal[], other: Signal): 
 }
 
 /** The bytes of a table; null for what is none. */
-function tableFile(spec: string): PackedFile | null {
+function tableFile({ spec, read }: Place): PackedFile | null {
   // A netlist by its name is not unpacked to the limit of tables first.
-  if (isGeneratorSpec(spec) || /\.(v|sv|blif)(\.gz)?$/i.test(spec)) return null;
-  const packed = readPacked(spec, MAX_TABLE_BYTES);
+  if (!read || /\.(v|sv|blif)(\.gz)?$/i.test(spec)) return null;
+  const packed = unpacked(spec, MAX_TABLE_BYTES, read);
   return tableForm(packed.bytes, packed.file) === null ? null : packed;
 }
 
@@ -204,12 +236,10 @@ interface PackedFile {
   readonly digest: string;
 }
 
-/** Reads a file of at most so many bytes, unpacked if its name ends in `.gz`; inflating stops at the limit. */
-function readPacked(path: string, most: number): PackedFile {
-  // Says what a spec looks like.
-  if (meantAsGenerator(path) && !existsSync(path)) generateFromSpec(path);
+/** A file of at most so many bytes, unpacked if its name ends in `.gz`; inflating stops at the limit. */
+function unpacked(path: string, most: number, read: (most: number) => Uint8Array): PackedFile {
   const plain = path.replace(/\.gz$/i, '');
-  const stored = readBytes(path, most);
+  const stored = read(most);
   const bytes = plain === path ? Buffer.from(stored) : inflateLimited(stored, most, path);
   return { file: basename(plain), bytes, digest: sha256(stored) };
 }

@@ -16,6 +16,8 @@ export interface MeasureOptions {
   /** Random pairs above 24 operand bits together; by default 2^20. */
   readonly samples?: number | undefined;
   readonly seed?: number | undefined;
+  /** How many of the worst operand pairs to tell; by default 10. */
+  readonly worst?: number | undefined;
 }
 
 /** Pairs for the note about the sign: its figures differ tenfold or it is not given. */
@@ -28,16 +30,16 @@ const SIGN_SAMPLES = 4096;
 export function measure(
   multiplier: LoadedMultiplier,
   name: string,
-  { histograms, samples, seed }: MeasureOptions = {},
+  { histograms, samples, seed, worst }: MeasureOptions = {},
 ): Simulation & { readonly notes: readonly string[] } {
   if (multiplier.kind === 'table') {
     // Its reader has said already what is odd about it.
-    return { ...reportTable(name, multiplier.table, given({ histograms })), notes: [] };
+    return { ...reportTable(name, multiplier.table, given({ histograms, worst })), notes: [] };
   }
   const { network, signed } = multiplier;
   const simulation = simulateCircuit(network, {
     signed,
-    ...given({ histograms, samples, seed }),
+    ...given({ histograms, samples, seed, worst }),
   });
   let note: string | null;
   if (simulation.table) note = signednessNote(simulation.table);

@@ -1,6 +1,7 @@
 // What a multiplier costs in the cells of a library, relative to the exact 8×8 multiplier in the same cells: the
 // "synthesised" of the three kinds of power. The reference is the array, the published exact multiplier from which a
-// mapping starts, synthesised with the very same settings; it is the same for every width of the operands.
+// mapping starts, synthesised with the very same settings; it is the same for every width of the operands. Of the
+// netlists that meet the delay the one of least power counts, unless the settings say otherwise.
 // Results are kept by what they depend on (hardware/synthesis-cache.ts): asking again costs milliseconds.
 
 import { synthesizeOnce } from '../hardware/synthesis-cache.ts';
@@ -49,10 +50,10 @@ export class Technology {
 
   /** Throws a UserError for what cannot be synthesised, and for a library that gives no supply voltage. */
   async synthesise(circuit: Circuit): Promise<Synthesis & { readonly powerTotal: number }> {
-    const { yosys = 'bundled', cache = userCacheFolder('synthesis'), ...settings } = this.#options;
+    const { yosys = 'bundled', cache = userCacheFolder('synthesis'), objective = 'power', ...settings } = this.#options;
     // One worker for all, which starts only where something is computed.
     if (yosys === 'bundled') this.#opened ??= openYosys('bundled');
-    const result = await synthesizeOnce({ ...settings, yosys: this.#opened ?? yosys, circuit }, cache);
+    const result = await synthesizeOnce({ ...settings, objective, yosys: this.#opened ?? yosys, circuit }, cache);
     if (!result.power)
       throw new UserError(`${result.library} gives no supply voltage: expected nom_voltage, for power`);
     return { ...result, powerTotal: result.power.total };

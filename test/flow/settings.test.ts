@@ -229,6 +229,7 @@ const changes = new Map<string, Change>([
   ['map.errorBound', ['map', 0.5, { explore: { harden: 0.5 } }]],
   ['map.costWeight', ['map', 1e6]],
   ['map.multiplier', ['map', 'truncated:8x8:columns=5']],
+  ['map.weightCodes', ['map', 'best', { map: { multiplier: 'truncated:8x8:columns=6' } }]],
   ['map.operandOrder', ['map', 'activation-weight', { map: { multiplier: 'broken-array:8x8:rows=3,columns=4' } }]],
   ['map.tableOrder', ['map', 'values', { map: { multiplier: signedTable, tableOrder: 'patterns' } }]],
   ['map.top', ['map', 'second', { map: { multiplier: twoModules, top: 'first' } }]],

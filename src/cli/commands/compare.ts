@@ -52,7 +52,7 @@ export function defineCompare(command: Command, services: Services): void {
     )
     .addOption(new Option('--by <KIND>', by).argParser(oneOf('--by', powerKinds)).helpGroup('Output:'))
     .addOption(new Option('--json', 'print one JSON array').helpGroup('Output:'));
-  addSynthesis(command);
+  addSynthesis(command, { objective: 'power' });
   command.addHelpText('after', AFTER).action((folders: readonly string[]) => compare(folders, command, services));
 }
 

@@ -27,7 +27,7 @@ ${SUBJECTS}
 
 Writes NAME-error-map.svg (the error of the product for every pair of operands), NAME-error-histogram.svg and, where the adders are
 known, NAME-dots.svg: partial products and adders stage by stage, with what was removed. They are known for the generators array, wallace,
-dadda, truncated and broken-array, and for the files that tram map --out wrote, as long as NAME.errors.json lies beside them. A
+dadda, truncated, upper and broken-array, and for the files that tram map --out wrote, as long as NAME.errors.json lies beside them. A
 netlist of any other origin has gates only, and a table not even those.
 
 Up to 20 operand bits together (10×10). The axes of signed multipliers are bit patterns: the negative operands are the upper half.

@@ -31,7 +31,8 @@ dadda:8x8. Foreign functions (DPI), bind and included files in Verilog are refus
 files; even so that one is no sandbox and runs with your rights. Use the bundled one for files of others.
 
 Several scripts of Yosys and ABC are tried, gates are sized against the delay, and the smallest netlist that meets it is kept; if none meets it, the one with the
-smallest product of area and delay. --effort quick tries one script.
+smallest product of area and delay. --objective power keeps the one of least power instead, as tram compare, try and sweep do. --effort quick
+tries one script.
 
 Area is the sum of the cells; delay comes from the library's tables on the mapped netlist; power from simulating it with random operand
 pairs, one per cycle, drawn from --histograms if given: internal + switching + leakage. --signed says how a CSV file of
@@ -61,7 +62,7 @@ export function defineSynth(command: Command, services: Services): void {
   addLenient(command);
   addTop(command);
   addHistograms(command, 'the power');
-  addSynthesis(command);
+  addSynthesis(command, { objective: 'area' });
   command.addOption(outFolder('the mapped netlist and the report'));
   addJson(command);
   command.addHelpText('after', AFTER).action((file: string) => synth(file, command, services));

@@ -76,7 +76,7 @@ export function defineTable(command: Command, services: Services): void {
   addTableReading(command);
   addHistograms(command, 'errors and power');
   command.addOption(new Option('--synth', 'synthesise each one for its area, delay and power').helpGroup('Synthesis:'));
-  addSynthesis(command);
+  addSynthesis(command, { objective: 'area' });
   command
     .addOption(new Option('--format <NAME>', format).argParser(oneOf('--format', comparisonFormats)).helpGroup(OUTPUT))
     .addHelpText('after', AFTER)

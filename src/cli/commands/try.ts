@@ -7,7 +7,7 @@ import { badValue, nonEmpty, oneOf, perOperand, wholeNumberFrom } from '../../fl
 import type { TryReport } from '../../flow/try/report.ts';
 import type { TryOptions } from '../../flow/try/try.ts';
 import { given } from '../../tensor/given.ts';
-import { operandOrders } from '../../workbench/choices.ts';
+import { operandOrders, weightCodeChoices } from '../../workbench/choices.ts';
 import type { OperandBits } from '../../workbench/import.ts';
 import { describeOption } from '../facts.ts';
 import { Exit, Interrupted } from '../failure.ts';
@@ -61,6 +61,7 @@ interface Options {
   readonly operandOrder?: (typeof orders)[number];
   readonly recover?: number;
   readonly exact?: readonly OperandBits[];
+  readonly weightCodes?: (typeof weightCodeChoices)[number];
   readonly out?: string;
   readonly data?: string;
   readonly format?: ReportOutput;
@@ -107,11 +108,16 @@ export function defineTry(command: Command, services: Services): void {
     )
     .addOption(
       new Option('--exact <WIDTHS>', describeOption(exactFacts)).argParser(exactWidths).helpGroup('Measuring:'),
+    )
+    .addOption(
+      new Option('--weight-codes <NAME>', describeOption(codeFacts))
+        .argParser(oneOf('--weight-codes', weightCodeChoices))
+        .helpGroup('Measuring:'),
     );
   command.addOption(
     new Option('--by <KIND>', describeOption(byFacts)).argParser(oneOf('--by', kinds)).helpGroup('Measuring:'),
   );
-  addSynthesis(command);
+  addSynthesis(command, { objective: 'power' });
   addDeviceOptions(command);
   addTrainingOptions(command);
   addReportOutput(command, 'try');
@@ -123,17 +129,23 @@ const kinds = ['gates', 'synthesised'] as const;
 const byFacts = {
   help: 'kind of power that multipliers are set against: unit gates, or synthesised in a library, some seconds each',
   values: `one of ${kinds.join(', ')}`,
-  default: 'gates; synthesised with --clock, --delay or --effort',
+  default: 'gates; synthesised with --clock, --delay, --effort or --objective',
 };
 
 /** Whether an option says how to synthesise; a library may only be that of a netlist's cells. */
 const asksForSynthesis = (command: Command): boolean =>
-  (['clock', 'delay', 'effort'] as const).some((name) => command.getOptionValueSource(name) === 'cli');
+  (['clock', 'delay', 'effort', 'objective'] as const).some((name) => command.getOptionValueSource(name) === 'cli');
 
 const orderFacts = {
   help: 'which operand of a multiplier is the first: the first bus of a netlist, the row of a table',
   values: `one of ${orders.join(', ')}`,
   default: 'both, where that makes a difference',
+};
+
+const codeFacts = {
+  help: "what weights are stored as: the nearest code, or the one whose row of the multiplier is nearest to the weight's multiples",
+  values: `one of ${weightCodeChoices.join(', ')}`,
+  default: 'as the run has it',
 };
 
 const exactFacts = {
@@ -158,7 +170,7 @@ async function tryAll(
   services: Services,
 ): Promise<void> {
   const { stdout, stderr } = services;
-  const { operandOrder, recover, exact, out, data, format = 'text', quiet } = command.opts<Options>();
+  const { operandOrder, recover, exact, weightCodes, out, data, format = 'text', quiet } = command.opts<Options>();
   const { by = asksForSynthesis(command) ? 'synthesised' : 'gates' } = command.opts<Options>();
   const technology = by === 'synthesised' ? await readSynthesis(command) : undefined;
   const { tryMultipliers } = await import('../../flow/try/try.ts');
@@ -179,7 +191,7 @@ async function tryAll(
       device: readDevice(command),
       signal: interrupt.signal,
     },
-    ...given({ operandOrder, recover, exact, data, technology }),
+    ...given({ operandOrder, recover, exact, weightCodes, data, technology }),
     ...(progress ? { listener: (event) => progress.tell(event) } : {}),
   };
   let report: TryReport;

@@ -23,13 +23,14 @@ export function mappedArithmetic(
   const multipliers = new Map(
     [...new Set(tables.values())].map((table) => [table, concreteMultiplier(table, run.emulation)]),
   );
-  return quantizedArithmetic(run, (layer) => {
+  const arithmetic = quantizedArithmetic(run, (layer) => {
     const table = tables.get(layer);
     if (table?.weightBits === weights && table.activationBits === activations) return multipliers.get(table)!;
     throw new UserError(
       `the layer ${layer} has no ${weights}×${activations}-bit multiplier in this run; restore its manifest, or make the run again in another folder`,
     );
   });
+  return { ...arithmetic, weightCodes: run.configuration.map.weightCodes };
 }
 
 /**

@@ -13,6 +13,7 @@ import type { Node } from '../../engine/graph/graph.ts';
 import { convolutionTaps, type Tap } from '../../engine/graph/window.ts';
 import type { OperandHistograms } from '../../multiplier/metrics.ts';
 import { sumOfOperands } from '../../multiplier/operands.ts';
+import { quantizedCodes } from '../../quant/weight-codes.ts';
 import type { Shape, TensorData } from '../../tensor/tensor.ts';
 import { feedOf, writeBatch } from '../../train/feed.ts';
 import { buildNetwork, type QuantizedArithmetic, type Task, widthsIn } from '../../train/task.ts';
@@ -28,13 +29,16 @@ export interface LayerVisit {
   readonly images: number;
   /**
    * One of the node's inputs (see axmConv2d in engine/graph/ops.ts) as it is in this batch: 0 the activations' codes, 1
-   * the weights', …
+   * the weights' as they are stored, …
    */
   readonly read: (input: number) => Promise<TensorData>;
+  /** The weights' codes as their quantiser has them. */
+  readonly readQuantized: () => Promise<TensorData>;
 }
 
 /** Inputs of axmConv2d before the error: codes, scales and zero points. */
 const OPERANDS = 6;
+const QUANTIZED = 'quantized';
 
 /** Shows every product of the network in every batch of the first `images` images of the split. */
 export async function visitLayers(
@@ -53,6 +57,7 @@ export async function visitLayers(
     node.inputs.slice(0, OPERANDS).forEach((input, k) => {
       graph.output(`${at}.${k}`, input);
     });
+    graph.output(`${at}.${QUANTIZED}`, quantizedCodes(node.inputs[1]!));
   });
   const program = await session.compile(graph);
   let done = 0;
@@ -66,7 +71,8 @@ export async function visitLayers(
     await program.run();
     for (const [at, { layer, node }] of products.entries()) {
       const read = (input: number) => program.read(`${at}.${input}`);
-      await visit({ layer, node, images: valid, read });
+      const readQuantized = () => program.read(`${at}.${QUANTIZED}`);
+      await visit({ layer, node, images: valid, read, readQuantized });
     }
     done += valid;
   }

@@ -34,7 +34,7 @@ export async function synthesisedNetwork(
 }
 
 /** Exact multipliers that synthesis makes little of: which of them least depends on widths, cells and delay. */
-const EXACT = ['dadda', 'wallace', 'array'] as const;
+const EXACT = ['dadda', 'compact', 'wallace', 'array'] as const;
 
 export interface SynthesisedExact extends SynthesisedPower {
   /** Its family, a name of the generators. */

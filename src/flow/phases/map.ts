@@ -18,6 +18,7 @@ import { mappedArithmetic, mappedGateCost } from '../multipliers/mapped.ts';
 import { arithmeticToMap, kindsIn, structuresOf } from '../multipliers/multipliers.ts';
 import { measureOperands } from '../multipliers/operands.ts';
 import { type FoundStructure, foundStructures, parseTheta } from '../multipliers/theta.ts';
+import { writeWeightCodes } from '../multipliers/weight-codes.ts';
 import { networkToMap, type RunContext, requirePhase, sessionFrom } from '../run/context.ts';
 import { files } from '../run/folder.ts';
 import { type MultiplierRecord, verifiedBytes } from '../run/manifest.ts';
@@ -67,7 +68,9 @@ async function mapAndMeasure(context: RunContext, wanted: readonly Wanted[], ses
       text: `${name}: ${made.note}; ${describeCertificate(made.record.certificate)}`,
     });
   }
-  const evaluate = await evaluator(session, task, mappedArithmetic(context, tables), dataset.test);
+  const arithmetic = mappedArithmetic(context, tables);
+  await writeWeightCodes(session, arithmetic, operands);
+  const evaluate = await evaluator(session, task, arithmetic, dataset.test);
   const { loss, metrics } = await evaluate();
   return {
     files: written,

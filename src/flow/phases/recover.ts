@@ -5,6 +5,7 @@ import { evaluator } from '../../train/evaluation.ts';
 import { mappedArithmetic, mappedGateCost, readTables } from '../multipliers/mapped.ts';
 import { arithmeticToMap, recoveryArithmetic } from '../multipliers/multipliers.ts';
 import { describeActivity, proveActive } from '../multipliers/proof.ts';
+import { chooseWeightCodes } from '../multipliers/weight-codes.ts';
 import { saveModel } from '../run/checkpoint.ts';
 import { networkToMap, type RunContext, requirePhase, sessionFrom } from '../run/context.ts';
 import { files, inFolder } from '../run/folder.ts';
@@ -19,6 +20,8 @@ export async function recover(context: RunContext): Promise<PhaseResult> {
   const arithmetic = recoveryArithmetic(configuration, mapped);
   const session = await sessionFrom(context, ...networkToMap(configuration));
   try {
+    const change = { from: arithmeticToMap(context), to: mapped };
+    await chooseWeightCodes(context, session, change);
     const proved = await proveActive(session, task, arithmetic, dataset.test);
     listener({ kind: 'note', text: describeActivity('mapped multiplier', proved) });
     const evaluate = await evaluator(session, task, arithmetic, dataset.test);
@@ -26,7 +29,7 @@ export async function recover(context: RunContext): Promise<PhaseResult> {
     const started = await startPhase(context, {
       ...{ phase: 'recover', session, stage: 'recovery-started', evaluate },
       before: mapRecord.stages.find(({ stage }) => stage === 'mapped')?.accuracy,
-      change: { from: arithmeticToMap(context), to: mapped },
+      change,
     });
     const start = resumePosition(context, 'recover', session);
     await trainPhase(

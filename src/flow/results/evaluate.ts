@@ -5,7 +5,13 @@ import { UserError } from '../../tensor/errors.ts';
 import { evaluator } from '../../train/evaluation.ts';
 import type { Arithmetic } from '../../train/task.ts';
 import { mappedArithmetic, readTables } from '../multipliers/mapped.ts';
-import { quantizedArithmetic, structuredArithmetic, writeInitialTheta } from '../multipliers/multipliers.ts';
+import {
+  arithmeticToMap,
+  quantizedArithmetic,
+  structuredArithmetic,
+  writeInitialTheta,
+} from '../multipliers/multipliers.ts';
+import { chooseWeightCodes } from '../multipliers/weight-codes.ts';
 import { networkToMap, type OpenRun, requirePhase, sessionFrom } from '../run/context.ts';
 import { type DeviceOptions, openBackend } from '../run/device.ts';
 import { files } from '../run/folder.ts';
@@ -75,6 +81,9 @@ export async function evaluateRun(options: EvaluateOptions): Promise<EvaluationR
   const session = await sessionFrom(run, ...(stage === 'mapped' ? networkToMap(configuration) : checkpoints[stage]));
   try {
     if (stage === 'approximated') writeInitialTheta(session, run);
+    if (stage === 'mapped' && arithmetic.kind === 'quantized') {
+      await chooseWeightCodes(run, session, { from: arithmeticToMap(run), to: arithmetic });
+    }
     const evaluate = await evaluator(session, task, arithmetic, dataset.test);
     const { loss, metrics, examples } = await evaluate(options.onImages);
     const known = recorded.find((result) => result.stage === stage);

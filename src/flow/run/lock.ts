@@ -195,6 +195,24 @@ function look(path: string): Seen | undefined {
   }
 }
 
+/** A lock as one glance shows it. */
+export interface Glance {
+  /** Undefined where the owner has not written itself down. */
+  readonly owner: Owner | undefined;
+  /** Changes with every heartbeat. */
+  readonly pulse: string;
+  /** Undefined where only the pulse tells: of an owner on another machine. */
+  readonly isAlive: boolean | undefined;
+}
+
+/** Who works in a run folder, for one who only looks on; undefined where nobody does. Changes nothing. */
+export function glanceAt(folder: string): Glance | undefined {
+  const seen = look(join(folder, LOCK_FILE));
+  if (!seen) return undefined;
+  const fate = seen.owner && fateByProcess(seen.owner);
+  return { ...seen, isAlive: fate === undefined ? undefined : fate === 'alive' };
+}
+
 function parsed(text: string): unknown {
   try {
     return JSON.parse(text);

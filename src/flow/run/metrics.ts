@@ -51,6 +51,11 @@ function checked(lines: readonly unknown[], path: string): MetricRecord[] {
   return lines as MetricRecord[];
 }
 
+/** A line of the log, for one who reads it while it grows; undefined where it is no record of an epoch. */
+export function metricOf(line: unknown): MetricRecord | undefined {
+  return metricSchema.safeParse(line).success ? (line as MetricRecord) : undefined;
+}
+
 /** SHA-256 of the lines that a phase has logged; undefined when it logged none. */
 export function metricsHash(records: readonly MetricRecord[], phase: Phase): string | undefined {
   const own = records.filter((record) => record.phase === phase);

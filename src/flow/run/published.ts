@@ -6,6 +6,7 @@
 
 import type { MultiplyingLayer } from '../../nn/layers.ts';
 import { clipLogit, type OperandName, type StateName, stateName, statesOf } from '../../quant/quantized.ts';
+import { codesName } from '../../quant/weight-codes.ts';
 import { invariant, quoted, UserError } from '../../tensor/errors.ts';
 import { readStored, type StoredTensor } from '../../tensor/stored.ts';
 import { f32, type HostTensor, sizeOf } from '../../tensor/tensor.ts';
@@ -198,9 +199,10 @@ function clipsOfSteps(
 const WHOLE_CLIP = 1 / (1 + Math.exp(-clipLogit(1)));
 const LEAST_CLIP = 0.01;
 
-const quantizedNames = (['weight', 'input'] as const).flatMap((operand) =>
-  kept[operand].map((state) => stateName('', operand, state).slice(1)),
-);
+const quantizedNames = [
+  ...(['weight', 'input'] as const).flatMap((operand) => kept[operand].map((state) => stateName('', operand, state))),
+  codesName(''),
+].map((name) => name.slice(1));
 
 /** Whether a name of one of our checkpoints is that of a quantiser's state of a layer. */
 export const isQuantizerVariable = (name: string, layers: ReadonlySet<string>): boolean => {

@@ -77,7 +77,7 @@ test.each([
   for (const [section, wanted] of Object.entries(publishedTraining)) {
     const own = settings[section as keyof typeof publishedTraining] as object;
     expect(Object.keys(own), section).toEqual(expect.arrayContaining(Object.keys(wanted)));
-    const good = goodTraining[section as keyof typeof goodTraining] as object;
+    const good: object = goodTraining[section as keyof typeof goodTraining] ?? {};
     expect(Object.keys(own), section).toEqual(expect.arrayContaining(Object.keys(good)));
   }
   const { train, quantize, explore, recover } = parseConfiguration(said, 'test');

@@ -10,6 +10,7 @@ import { modelledExactPower, powerModelNames } from '../../multiplier/power-mode
 import { defaultSmoothing, type Smoothing } from '../../multiplier/slopes.ts';
 import { type Grain, grainNames } from '../../multiplier/structure.ts';
 import { operandOrders } from '../../multiplier/table.ts';
+import { weightCodeChoices } from '../../multiplier/weight-codes.ts';
 import { tableOrders } from '../../netlist/formats/interpret.ts';
 import { searchNames } from '../../netlist/mapping/task.ts';
 import { observerNames } from '../../quant/observers.ts';
@@ -197,6 +198,7 @@ const givenConfiguration = z.strictObject({
       tableOrder: z.enum(tableOrders).optional(),
       top: z.string().min(1).optional(),
       liberty: z.array(z.string().min(1)).optional(),
+      weightCodes: z.enum(weightCodeChoices).default('nearest'),
     })
     .prefault({}),
   recover: z

@@ -14,7 +14,7 @@ const cifar10: ConfigurationInput = {
   train: { ...publishedTraining.train, batchSize: 256 },
   quantize: { ...publishedTraining.quantize, batchSize: 256, range: 'as-observed' },
   explore: { ...publishedTraining.explore, batchSize: 256, thetaLearningRate: 5e-4, thetaWeightDecay: 5e-4 },
-  map: { search: 'greedy', operands: 'uniform' },
+  map: { ...publishedTraining.map, search: 'greedy', operands: 'uniform' },
   recover: { ...publishedTraining.recover, batchSize: 256 },
 };
 

@@ -292,6 +292,11 @@ export interface ConfigurationInput {
         top?: string | undefined;
         /** Liberty files of the cells that it instantiates. */
         liberty?: string[] | undefined;
+        /**
+         * What weights are stored as under the multiplier, here and in phase 3: the nearest code (default), or the one
+         * whose row of the multiplier is nearest to the multiples of the weight.
+         */
+        weightCodes?: 'nearest' | 'best' | undefined;
       }
     | undefined;
   /**

@@ -715,6 +715,14 @@ export const settings: readonly Setting[] = [
     expected: '.lib or .lib.gz files separated by commas',
     defaultText: 'the cells of tram synth without a library',
   },
+  {
+    phase: 'map',
+    group: 'Mapping',
+    name: 'weight-codes',
+    paths: ['map.weightCodes'],
+    placeholder: 'NAME',
+    help: "what weights are stored as: the nearest code, or the one whose row of the multiplier is nearest to the weight's multiples",
+  },
   startSetting(
     'recover',
     "what is done under the multiplier before training: its mean error into the biases, batch norm's statistics anew",

@@ -63,4 +63,5 @@ export const publishedTraining = {
     ...{ ...untaught, ...publishedCourse.recover, optimizer: 'sgd', lastBatch: 'short' },
     ...{ start: 'none', gradient: 'straight-through' },
   },
+  map: { weightCodes: 'nearest' },
 } as const satisfies ConfigurationInput;

@@ -26,7 +26,7 @@ export interface LayerOperands {
   readonly layer: string;
   readonly activationBits: number;
   readonly groups: number;
-  /** Codes of the weights, [kh, kw, inputs of a group, outputs]. */
+  /** Codes of the weights as quantised, [kh, kw, inputs of a group, outputs]. */
   readonly weightShape: readonly [number, number, number, number];
   readonly weights: TensorData;
   /**
@@ -70,14 +70,19 @@ export async function measureLayers(
   return [...found.values()];
 }
 
-async function emptyLayer({ layer, node, read }: LayerVisit): Promise<LayerOperands & { positions: number }> {
+async function emptyLayer({
+  layer,
+  node,
+  read,
+  readQuantized,
+}: LayerVisit): Promise<LayerOperands & { positions: number }> {
   const { activationBits, groups } = node.attributes;
   const weightShape = node.inputs[1]!.shape as Four;
   const [kh, kw, perGroup] = weightShape;
   const [xScale, wScale] = [await read(2), await read(4)];
   return {
     ...{ layer, activationBits, groups, weightShape, positions: 0 },
-    weights: (await read(1)).slice(),
+    weights: (await readQuantized()).slice(),
     occurrences: new Float64Array(kh * kw * perGroup * groups * 2 ** activationBits),
     units: Float64Array.from(wScale, (scale) => scale * xScale[0]!),
     sink: sinkOf(node.outputs[0]!),

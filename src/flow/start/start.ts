@@ -7,10 +7,12 @@
 // gradient. So neither is repeated when θ moves.
 
 import type { Session } from '../../engine/backend.ts';
-import { type Multiplier, multiplierError } from '../../multiplier/multiplier.ts';
-import { clampTheta } from '../../multiplier/structure.ts';
+import type { Multiplier } from '../../multiplier/multiplier.ts';
+import { errorWithCodes } from '../../multiplier/weight-codes.ts';
 import type { OperandWidths } from '../../multiplier/widths.ts';
+import { stateName } from '../../quant/quantized.ts';
 import { type QuantizedArithmetic, widthsIn } from '../../train/task.ts';
+import { errorIn, storedCodes } from '../multipliers/weight-codes.ts';
 import type { OpenRun } from '../run/context.ts';
 import { type Start, treatmentsOf } from '../settings/starts.ts';
 import { foldMeanErrors, measureLayers } from './mean-error.ts';
@@ -61,8 +63,8 @@ async function foldChange(
 }
 
 /**
- * E of the multiplier that a layer is to have less E of the one that it has adapted to, by codes; undefined where that
- * is 0. θ is that of the session.
+ * E of the multiplier that a layer is to have less E of the one that it has adapted to, by codes as quantised;
+ * undefined where that is 0. θ is that of the session, and so are the codes that weights are stored as.
  */
 export function errorChange(
   session: Session,
@@ -72,8 +74,7 @@ export function errorChange(
   const errorOf = async (multiplier: Multiplier, widths: OperandWidths): Promise<Float64Array> => {
     const found = known.get(multiplier);
     if (found) return found;
-    const theta = multiplier.kind === 'structure' ? clampTheta((await session.read(multiplier.theta)).data) : undefined;
-    const error = multiplierError(multiplier, widths, theta);
+    const error = await errorIn(session, multiplier, widths);
     // Layers share multipliers, but for the exact one, which is made for each.
     if (multiplier.kind !== 'exact') known.set(multiplier, error);
     return error;
@@ -82,8 +83,15 @@ export function errorChange(
     const [before, after] = [from.multiplierOf(layer), to.multiplierOf(layer)];
     if (before.kind === 'exact' && after.kind === 'exact') return undefined;
     const widths = widthsIn(to, layer);
-    const adapted = await errorOf(before, widths);
-    const change = (await errorOf(after, widths)).map((error, pair) => error - adapted[pair]!);
+    const ofLayer = async (multiplier: Multiplier, arithmetic: QuantizedArithmetic) => {
+      const error = await errorOf(multiplier, widths);
+      const codes = await storedCodes(session, arithmetic, layer);
+      if (!codes) return error;
+      const [zero] = (await session.read(stateName(layer, 'input', 'zero_point'))).data;
+      return errorWithCodes(error, widths, codes, zero!);
+    };
+    const adapted = await ofLayer(before, from);
+    const change = (await ofLayer(after, to)).map((error, pair) => error - adapted[pair]!);
     return change.some((value) => value !== 0) ? change : undefined;
   };
 }

@@ -3,6 +3,7 @@
 
 import type { ErrorMetrics } from '../../multiplier/metrics.ts';
 import type { OperandOrder } from '../../multiplier/table.ts';
+import type { WeightCodeChoice } from '../../multiplier/weight-codes.ts';
 import type { OperandBits } from '../../workbench/import.ts';
 import type { SynthesisedPower } from '../../workbench/synthesised-power.ts';
 import type { Measured, Treatment } from './treatments.ts';
@@ -70,6 +71,8 @@ export interface TryReport {
   };
   /** The library of synthesised figures, where there are any. */
   readonly library?: string;
+  /** What weights were stored as under the multipliers that were tried; absent: the nearest codes. */
+  readonly weightCodes?: WeightCodeChoice;
   /** Epochs of retraining; 0: none. */
   readonly recoverEpochs: number;
   /** Training images behind the operands and the statistics. */

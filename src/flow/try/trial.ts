@@ -7,12 +7,14 @@ import type { OperandHistograms } from '../../multiplier/metrics.ts';
 import { concreteMultiplier, exactMultiplier } from '../../multiplier/multiplier.ts';
 import { sumOfOperands } from '../../multiplier/operands.ts';
 import { exactTable, type ProductTable } from '../../multiplier/table.ts';
+import type { WeightCodeChoice } from '../../multiplier/weight-codes.ts';
 import { evaluator } from '../../train/evaluation.ts';
 import type { QuantizedArithmetic } from '../../train/task.ts';
 import type { OperandBits } from '../../workbench/import.ts';
 import { type Network, quantizedArithmetic, recoveryArithmetic } from '../multipliers/multipliers.ts';
 import { measureOperands } from '../multipliers/operands.ts';
 import { proveActive } from '../multipliers/proof.ts';
+import { type MetCodes, writeWeightCodes } from '../multipliers/weight-codes.ts';
 import { quantizeAfterTraining } from '../phases/post-training.ts';
 import { retrain } from '../phases/retraining.ts';
 import { loadModel } from '../run/checkpoint.ts';
@@ -73,11 +75,14 @@ export async function openTriedRun(
 export interface Candidate {
   readonly bits: OperandBits;
   readonly table: ProductTable | null;
+  /** What weights are stored as; default: as the run says. */
+  readonly weightCodes?: WeightCodeChoice | undefined;
 }
 
-function arithmeticOf(run: TriedRun, { bits, table }: Candidate): QuantizedArithmetic {
+function arithmeticOf(run: TriedRun, { bits, table, weightCodes }: Candidate): QuantizedArithmetic {
   const multiplier = table === null ? exactMultiplier() : concreteMultiplier(table, run.emulation);
-  return quantizedArithmetic(atWidths(run, bits), () => multiplier);
+  const arithmetic = quantizedArithmetic(atWidths(run, bits), () => multiplier);
+  return { ...arithmetic, weightCodes: weightCodes ?? run.configuration.map.weightCodes };
 }
 
 /** The quantised network of the run, or at other widths the float model after post-training quantisation to them. */
@@ -105,6 +110,7 @@ function isOwn({ configuration }: TriedRun, { weights, activations }: OperandBit
  */
 export interface RunOperands {
   readonly layers: readonly LayerOperands[];
+  readonly byLayer: MetCodes;
   readonly histograms: OperandHistograms;
 }
 
@@ -116,7 +122,7 @@ export async function measureRun(run: TriedRun): Promise<RunOperands> {
     const over = [session, task, arithmetic, dataset.train, configuration.quantize.images] as const;
     const byLayer = await measureOperands(...over);
     const approximate = approximateLayers(configuration, run.layers).map(({ name }) => byLayer.get(name)!);
-    return { layers: await measureLayers(...over), histograms: sumOfOperands(approximate) };
+    return { layers: await measureLayers(...over), byLayer, histograms: sumOfOperands(approximate) };
   } finally {
     await session.dispose();
   }
@@ -142,6 +148,7 @@ export class Trial {
     const session = await sessionOf(run, candidate.bits);
     try {
       const trial = new Trial(run, candidate, operands, session);
+      await writeWeightCodes(session, trial.#arithmetic, operands.byLayer);
       // What is measured is what the table says: a kernel that computes something else is found here.
       await proveActive(session, run.task, trial.#arithmetic, run.dataset.test);
       return trial;

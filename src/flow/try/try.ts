@@ -7,6 +7,7 @@ import { basename } from 'node:path';
 import { errorMetrics, type OperandHistograms } from '../../multiplier/metrics.ts';
 import { asSignedPatterns } from '../../multiplier/operands.ts';
 import { exactTable, type OperandOrder } from '../../multiplier/table.ts';
+import type { WeightCodeChoice } from '../../multiplier/weight-codes.ts';
 import { cleanUp } from '../../netlist/cleanup.ts';
 import { writeNpy } from '../../netlist/formats/npy.ts';
 import { isGeneratorSpec } from '../../netlist/generators/registry.ts';
@@ -54,6 +55,8 @@ export interface TryOptions {
   readonly operandOrder?: OperandOrder | 'both';
   /** Exact multipliers to set beside them; default: fewer bits step by step (see narrowerWidths). */
   readonly exact?: readonly OperandBits[];
+  /** What weights are stored as; default: as the run says (map.weightCodes). */
+  readonly weightCodes?: WeightCodeChoice;
   /** How files are read; `signed` is for those that do not say. */
   readonly reading?: LoadOptions;
   /** Where the run's data are now; default: where the run or the working directory has them. */
@@ -305,12 +308,17 @@ class Work {
   }
 
   async #with<T>(candidate: Candidate, work: (trial: Trial) => Promise<T>): Promise<T> {
-    const trial = await Trial.open(this.#run, candidate, this.#operands!);
+    const weightCodes = this.#weightCodes;
+    const trial = await Trial.open(this.#run, { ...candidate, weightCodes }, this.#operands!);
     try {
       return await work(trial);
     } finally {
       await trial.dispose();
     }
+  }
+
+  get #weightCodes(): WeightCodeChoice {
+    return this.#options.weightCodes ?? this.#run.configuration.map.weightCodes;
   }
 
   /** Everything that the measurements without training depend on. */
@@ -325,6 +333,7 @@ class Work {
       network: table === null ? manifestHash(this.#run, bits) : sha256(this.#run.quantized),
       data: manifest.inputs.data.sha256,
       ...{ model, seed, channelwise, approximate, exactLayers, quantize, device: device.name },
+      ...(table === null || this.#weightCodes === 'nearest' ? {} : { weightCodes: this.#weightCodes }),
     };
   }
 
@@ -344,6 +353,7 @@ class Work {
         quantized: sha256(quantized),
       },
       ...given({ library }),
+      ...(this.#weightCodes === 'nearest' ? {} : { weightCodes: this.#weightCodes }),
       ...{ recoverEpochs: this.#options.recover ?? 0, images: quantize.images, device },
       ...{ multipliers: [...this.#rows], failed: [...this.#failed], complete },
     };

@@ -16,21 +16,26 @@ export function truncated(
   columns: number,
   compensated: boolean,
 ): Generated {
-  const constant = compensated ? Math.round(truncatedMean(weightBits, activationBits, columns)) : 0;
-  return withoutProducts('truncated', weightBits, activationBits, (i, j) => i + j >= columns, constant);
+  return withoutProducts('truncated', weightBits, activationBits, (i, j) => i + j >= columns, compensated);
 }
 
-function truncatedMean(weightBits: number, activationBits: number, columns: number): number {
-  let mean = 0;
-  for (let i = 0; i < weightBits; i++) {
-    for (let j = 0; j < activationBits && i + j < columns; j++) mean += 2 ** (i + j) / 4;
-  }
-  return mean;
+/**
+ * The exact product of the upper bits of either operand, `weights` and `activations` of them; with compensation the
+ * mean of what is left out for uniform operands is added as a constant.
+ */
+export function upperBits(
+  weightBits: number,
+  activationBits: number,
+  upper: { readonly weights: number; readonly activations: number },
+  compensated: boolean,
+): Generated {
+  const keep = (i: number, j: number) => i >= weightBits - upper.weights && j >= activationBits - upper.activations;
+  return withoutProducts('upper', weightBits, activationBits, keep, compensated);
 }
 
 /** Leaves out the rows x[j] of j < `rows` and the columns below `columns`. */
 export function brokenArray(weightBits: number, activationBits: number, rows: number, columns: number): Generated {
-  return withoutProducts('broken_array', weightBits, activationBits, (i, j) => j >= rows && i + j >= columns, 0);
+  return withoutProducts('broken_array', weightBits, activationBits, (i, j) => j >= rows && i + j >= columns);
 }
 
 function withoutProducts(
@@ -38,11 +43,12 @@ function withoutProducts(
   weightBits: number,
   activationBits: number,
   keep: (i: number, j: number) => boolean,
-  constant: number,
+  compensated = false,
 ): Generated {
   const frame = multiplierFrame(name, weightBits, activationBits);
   const heap = new BitHeap(frame.network, frame.productBits);
   addPartialProducts(frame, heap, keep);
+  const constant = compensated ? Math.round(meanLeftOut(weightBits, activationBits, keep)) : 0;
   heap.addConstant(constant);
   const kept = Array.from({ length: weightBits }, (_, i) =>
     Array.from({ length: activationBits }, (_, j) => (keep(i, j) ? 2 ** j : 0)).reduce(
@@ -55,6 +61,15 @@ function withoutProducts(
     // Bits above 2^31 need no care: operands have at most 26 bits.
     formula: (w, x) => kept.reduce((sum, mask, i) => sum + ((w >> i) & 1) * 2 ** i * (x & mask), constant),
   };
+}
+
+/** Each bit of an operand is 1 half of the time. */
+function meanLeftOut(weightBits: number, activationBits: number, keep: (i: number, j: number) => boolean): number {
+  let mean = 0;
+  for (let i = 0; i < weightBits; i++) {
+    for (let j = 0; j < activationBits; j++) if (!keep(i, j)) mean += 2 ** (i + j) / 4;
+  }
+  return mean;
 }
 
 /** In each column below `columns` the OR of the bits stands for their sum, and nothing is carried. */

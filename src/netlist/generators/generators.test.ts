@@ -8,6 +8,7 @@ import { usedSignals } from '../cleanup.ts';
 import { isGate, type Network, type Signal } from '../network.ts';
 import { exchangeNetworkOperands } from '../ports.ts';
 import { simulate } from '../simulate.ts';
+import { unitGateCost } from '../structure.ts';
 import { readVerilog } from '../verilog/read.ts';
 import { writeVerilog } from '../verilog/write.ts';
 import { compressors } from './compressors.ts';
@@ -125,6 +126,18 @@ test('a constant for what truncation leaves out makes the mean error vanish', ()
   expect(plain.meanError).toBeLessThan(-100);
   expect(Math.abs(compensated.meanError)).toBeLessThanOrEqual(0.5);
   expect(compensated.meanSquareError).toBeLessThan(plain.meanSquareError / 2);
+});
+
+test('the upper bits of operands are multiplied as the exact multiplier of as many bits does, with as many gates', () => {
+  const options = { weightBits: 8, activationBits: 8, weights: 4, activations: 5 };
+  const { network, formula } = generate('upper', options);
+  expect(formula(0b1011_1111, 0b10101_111)).toBe(0b1011 * 0b10101 * 2 ** 7);
+  expect(formula(15, 255)).toBe(0);
+  const exact = generate('dadda', { weightBits: 4, activationBits: 5 }).network;
+  expect(unitGateCost(network)).toBe(unitGateCost(exact));
+  const compensated = errorMetrics(simulate(generate('upper', { ...options, compensation: 'constant' }).network));
+  expect(errorMetrics(simulate(network)).meanError).toBeLessThan(-1000);
+  expect(Math.abs(compensated.meanError)).toBeLessThanOrEqual(0.5);
 });
 
 test('a Dadda tree at 8×8 has 35 full and 7 half adders before its final adder, Booth half as many rows', () => {

@@ -9,12 +9,12 @@ import { cleanUp } from '../cleanup.ts';
 import { didYouMean } from '../diagnostics.ts';
 import type { Network } from '../network.ts';
 import { arrayMultiplier } from './array.ts';
-import { brokenArray, lowerPartOr, truncated, underdesignedBlocks } from './arrays.ts';
+import { brokenArray, lowerPartOr, truncated, underdesignedBlocks, upperBits } from './arrays.ts';
 import { type CompressorName, compressorMultiplier, compressors } from './compressors.ts';
 import type { Formula, Generated } from './generator.ts';
 import { drum, mitchell, roba } from './leading-one.ts';
 import { baughWooleyMultiplier, boothMultiplier } from './signed.ts';
-import { daddaMultiplier, wallaceMultiplier } from './trees.ts';
+import { compactMultiplier, daddaMultiplier, wallaceMultiplier } from './trees.ts';
 
 interface Widths {
   readonly weightBits: number;
@@ -61,6 +61,23 @@ const columnsParameter = (meaning: string): IntegerParameter => ({
   default: ({ weightBits, activationBits }) => Math.floor((weightBits + activationBits) / 2) - 2,
 });
 
+const compensation: ChoiceParameter = {
+  name: 'compensation',
+  meaning: 'a constant for what is left out: its mean over uniform operands',
+  type: 'choice',
+  values: ['none', 'constant'],
+  default: 'none',
+};
+
+const upperParameter = (operand: 'weight' | 'activation'): IntegerParameter => ({
+  name: `${operand}s`,
+  meaning: `upper bits of the ${operand} that are multiplied`,
+  type: 'integer',
+  minimum: 1,
+  maximum: (widths) => widths[`${operand}Bits`],
+  default: (widths) => Math.ceil(widths[`${operand}Bits`] / 2),
+});
+
 const product: Formula = (w, x) => w * x;
 
 function exact(
@@ -97,6 +114,12 @@ export const generators: Readonly<Record<string, Generator>> = {
   ),
   wallace: exact('Wallace', 'exact; Wallace tree', 'C. S. Wallace, IEEE TEC 1964', wallaceMultiplier),
   dadda: exact('Dadda', 'exact; Dadda tree', 'L. Dadda, Alta Frequenza 1965', daddaMultiplier),
+  compact: exact(
+    'compact',
+    'exact; column by column the three earliest bits, the fewest half adders',
+    'V. G. Oklobdzija, D. Villeger and S. S. Liu, IEEE TC 1996',
+    compactMultiplier,
+  ),
   'baugh-wooley': exact(
     'Baugh-Wooley',
     'exact, signed; complemented partial products in a Dadda tree',
@@ -115,18 +138,22 @@ export const generators: Readonly<Record<string, Generator>> = {
     'truncated',
     'without the lowest columns of partial products',
     'M. J. Schulte and E. E. Swartzlander, VLSI Signal Processing 1993',
-    [
-      columnsParameter('columns left out'),
-      {
-        name: 'compensation',
-        meaning: 'a constant for what is left out: its mean over uniform operands',
-        type: 'choice',
-        values: ['none', 'constant'],
-        default: 'none',
-      },
-    ],
+    [columnsParameter('columns left out'), compensation],
     ({ weightBits, activationBits }, { columns, compensation }) =>
       truncated(weightBits, activationBits, columns as number, compensation === 'constant'),
+  ),
+  upper: approximate(
+    'upper bits',
+    'exact product of the upper bits of either operand: truncated operands in a wide data path',
+    'the exact multiplier of fewer bits',
+    [upperParameter('weight'), upperParameter('activation'), compensation],
+    ({ weightBits, activationBits }, { weights, activations, compensation }) =>
+      upperBits(
+        weightBits,
+        activationBits,
+        { weights: weights as number, activations: activations as number },
+        compensation === 'constant',
+      ),
   ),
   'broken-array': approximate(
     'broken array (BAM)',

@@ -1,5 +1,5 @@
-// Exact unsigned multipliers: Wallace's and Dadda's compressor trees over the array of partial products, any widths
-// (heap.ts).
+// Exact unsigned multipliers: Wallace's and Dadda's compressor trees and the compact tree over the array of partial
+// products, any widths (heap.ts).
 
 import type { Network } from '../network.ts';
 import { addPartialProducts, addProduct, multiplierFrame } from './frame.ts';
@@ -11,6 +11,10 @@ export function wallaceMultiplier(weightBits: number, activationBits: number): N
 
 export function daddaMultiplier(weightBits: number, activationBits: number): Network {
   return treeMultiplier('dadda', weightBits, activationBits);
+}
+
+export function compactMultiplier(weightBits: number, activationBits: number): Network {
+  return treeMultiplier('compact', weightBits, activationBits);
 }
 
 function treeMultiplier(kind: TreeKind, weightBits: number, activationBits: number): Network {

@@ -1,0 +1,16 @@
+// Which view the page shows, by the address behind `#` (report/route.ts), and when that changes.
+
+import { useEffect, useState } from 'preact/hooks';
+import { hashOf, type Route, routeOf } from '../report/route.ts';
+
+export { hashOf, type Route, routeOf };
+
+export function useRoute(): Route {
+  const [route, setRoute] = useState(() => routeOf(location.hash));
+  useEffect(() => {
+    const follow = () => setRoute(routeOf(location.hash));
+    addEventListener('hashchange', follow);
+    return () => removeEventListener('hashchange', follow);
+  }, []);
+  return route;
+}

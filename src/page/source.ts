@@ -1,0 +1,65 @@
+// Where the page has its data from: a server that is asked and tells what is new (live), or a document that holds
+// every answer (stored, a view that was exported). Views know this interface alone, so that each works in both.
+
+import { keyOf, type Stored } from '../report/standalone.ts';
+import type { Address, Answers, Query, Refusal, ServerEvent } from '../serve/api.ts';
+
+export { keyOf };
+
+export interface Source {
+  readonly isLive: boolean;
+  /** Rejects with an Error whose message is one line for people. */
+  get<A extends Address>(address: A, query?: Query): Promise<Answers[A]>;
+  /** Tells what is new until the returned function is called; a stored source tells nothing. */
+  listen(listener: (event: ServerEvent) => void): () => void;
+  /** Where the browser finds a file of a run, by its path in the served folder; undefined where it is not to be had. */
+  file(path: string): string | undefined;
+}
+
+export function liveSource(): Source {
+  const listeners = new Set<(event: ServerEvent) => void>();
+  let events: EventSource | undefined;
+  const begin = () => {
+    events ??= new EventSource('api/events');
+    events.onmessage = ({ data }) => {
+      const event = JSON.parse(data) as ServerEvent;
+      for (const listener of listeners) listener(event);
+    };
+  };
+  return {
+    isLive: true,
+    async get(address, query) {
+      const response = await fetch(`api/${keyOf(address, query)}`).catch(() => {
+        throw new Error('the server does not answer; is tram serve still running?');
+      });
+      if (response.ok) return response.json();
+      const refusal = (await response.json().catch(() => undefined)) as Refusal | undefined;
+      throw new Error(refusal?.error ?? `the server answered ${response.status}`);
+    },
+    listen(listener) {
+      begin();
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    file: (path) => `file/${path.split('/').map(encodeURIComponent).join('/')}`,
+  };
+}
+
+export function storedSource({ answers, files }: Stored): Source {
+  return {
+    isLive: false,
+    async get<A extends Address>(address: A, query?: Query) {
+      const answer = answers[keyOf(address, query)];
+      if (answer === undefined) throw new Error('this copy of the page does not hold it');
+      return answer as Answers[A];
+    },
+    listen: () => () => {},
+    file: (path) => files[path],
+  };
+}
+
+/** What this document holds, where it is a copy; else nothing. */
+export function storedIn(page: Document): Stored | undefined {
+  const element = page.getElementById('stored');
+  return element?.textContent ? (JSON.parse(element.textContent) as Stored) : undefined;
+}
