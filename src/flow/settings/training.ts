@@ -53,7 +53,7 @@ export const publishedTraining = {
   train: { lastBatch: 'short' },
   quantize: {
     ...{ ...untaught, ...publishedCourse.quantize, optimizer: 'sgd', lastBatch: 'short' },
-    ...{ quantizer: 'clips', start: 'none' },
+    ...{ quantizer: 'clips', weightZero: 'code', start: 'none' },
   },
   explore: {
     ...{ ...untaught, ...publishedCourse.explore, optimizer: 'sgd', lastBatch: 'short' },
