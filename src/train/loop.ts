@@ -55,9 +55,9 @@ export interface LoopOptions<M extends string = string> extends Learning, Schedu
   readonly until?: number | undefined;
   readonly batchSize: number;
   /**
-   * Fills the last batch of an epoch with its first examples, where it would be short and there are so many (default:
-   * no; where λ is found while training they always are). A step of few examples moves weights, batch norm's statistics and θ as far as one
-   * of many, by what is mostly chance.
+   * Fills the last batch of an epoch with its first examples, where it would be short and there are so many. A step of
+   * few examples moves weights, statistics and θ as far as one of many, by what is mostly chance. Default: no, but
+   * where λ is found while training it always is.
    */
   readonly fillLast?: boolean;
   readonly seed: number;
