@@ -1,7 +1,7 @@
 // What each part of the good training is worth (src/flow/settings/training.ts): the training as it is, and with one
-// part after the other as published, on the digits: an exact multiplier of 3×3 bits, a truncation, and a structure of 8×8
-// bits trained to the usual target. Several seeds that share what they have in common; `tram sweep` does the runs, so
-// that it goes on after a stop.
+// part after the other as published, on the digits: an exact multiplier of 3×3 bits, a truncation, and a structure of
+// 8×8 bits trained to the usual target. Several seeds that share what they have in common; `tram sweep` does the runs,
+// so that it goes on after a stop.
 // Run after `npm run build`, some minutes on a laptop; options of `tram sweep` behind --:
 //   node bench/levers.mjs OUT [--seeds 1,2,3] [--epochs 5] [--points exact,coarse,structure] [-- --OPTION VALUE …]
 
