@@ -57,7 +57,7 @@ export const publishedTraining = {
   },
   explore: {
     ...{ ...untaught, ...publishedCourse.explore, optimizer: 'sgd', lastBatch: 'short' },
-    ...{ start: 'none', grain: 'column', harden: 0, powerModel: 'analytic' },
+    ...{ start: 'none', grain: 'column', weightCodes: 'nearest', harden: 0, powerModel: 'analytic' },
   },
   recover: {
     ...{ ...untaught, ...publishedCourse.recover, optimizer: 'sgd', lastBatch: 'short' },
