@@ -7,6 +7,26 @@ const golden = 'test/flow/golden.test.ts';
 
 export const mutants = [
   fault(
+    'src/train/loop.ts',
+    'a short last batch is filled under targets alone, whatever the settings say',
+    'fillLast || (structure !== undefined',
+    'fillLast && (structure !== undefined',
+  ),
+  fault(
+    'src/flow/settings/training.ts',
+    'an optimiser of one’s own trains at the rate of another',
+    'if (optimizer !== goodTraining[phase].optimizer) return publishedCourse[phase];',
+    '',
+    'src/flow/settings/config.test.ts',
+  ),
+  fault(
+    'src/flow/settings/phases.ts',
+    'a run of an older program goes on with the rates of today',
+    'return mergeSettings(asked, given);',
+    'return given;',
+    'test/flow/older-manifests.test.ts',
+  ),
+  fault(
     'src/multiplier/adder-tree.ts',
     'a tree never needs a half adder',
     'const halves = count % 2 === 0 ? 1 : 0;',
