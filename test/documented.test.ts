@@ -63,6 +63,7 @@ const elsewhere: readonly (readonly [RegExp, string])[] = [
   [/^serve/, 'someone who looks at it: it does not end by itself'],
   [/--liberty|--library/, 'a cell library'],
   [/--mlflow/, 'an MLflow server'],
+  [/^serve (?!.*--export)/, 'somebody who ends it'],
 ];
 const needs = (words: readonly string[]) => elsewhere.find(([sign]) => sign.test(words.join(' ')))?.[1];
 
