@@ -11,9 +11,9 @@ import { type Evaluation, evaluator } from '../../train/evaluation.ts';
 import type { Position } from '../../train/loop.ts';
 import { linearisePower, readStructures } from '../../train/step.ts';
 import {
-  exactPowerOf,
   kindsIn,
   type Network,
+  networkExactPower,
   powerTerm,
   quantizedArithmetic,
   structuredArithmetic,
@@ -22,8 +22,9 @@ import {
   writeInitialTheta,
 } from '../multipliers/multipliers.ts';
 import { describeActivity, proveActive } from '../multipliers/proof.ts';
-import { describeHardening, hasTarget, judge } from '../multipliers/targets.ts';
+import { describeHardening, hasTarget, judge, requireReachable } from '../multipliers/targets.ts';
 import { thetaDocument } from '../multipliers/theta.ts';
+import { metCodes, writeWeightCodes } from '../multipliers/weight-codes.ts';
 import { nounOf } from '../results/theta-text.ts';
 import { saveModel } from '../run/checkpoint.ts';
 import { type RunContext, sessionFrom } from '../run/context.ts';
@@ -39,6 +40,7 @@ import { groupingOf, groupLayers, regrouped } from './types.ts';
 export async function explore(context: RunContext): Promise<PhaseResult> {
   const { configuration, dataset, task } = context;
   const { explore: settings } = configuration;
+  if (configuration.quantize.layerCost !== undefined) requireReachable(configuration, context.layers);
   const grouping = groupingOf(context);
   let now = structured(context, await sessionFrom(context, 'quantize', files.quantized));
   try {
@@ -46,11 +48,15 @@ export async function explore(context: RunContext): Promise<PhaseResult> {
     // The starting point is measured anew on a resumed run too: it is cheap and needs no state of its own.
     writeInitialTheta(now.session, context);
     await linearisePower(now.session, now.power);
+    const exactly = quantizedArithmetic(context, exactMultiplier);
+    const met = await metCodes(context, now.session, { from: exactly, to: now.arithmetic });
+    const follow = met && (() => writeWeightCodes(now.session, now.arithmetic, met));
+    await follow?.();
     let evaluate = await evaluator(now.session, task, now.arithmetic, dataset.test);
     const proved = await proveActive(now.session, task, now.arithmetic, dataset.test);
     context.listener({ kind: 'note', text: describeActivity('approximation', proved) });
     const before = await evaluate();
-    const exact = exactPowerOf(configuration);
+    const exact = networkExactPower(configuration, context.layers);
     const structures = async () => {
       const read = await readStructures(now.session, now.power);
       return { ...read, power: read.power * exact };
@@ -60,7 +66,7 @@ export async function explore(context: RunContext): Promise<PhaseResult> {
     const started = await startPhase(context, {
       ...{ phase: 'explore', stage: 'exploration-started', before: before.metrics.accuracy, evaluate },
       session: now.session,
-      change: { from: quantizedArithmetic(context, exactMultiplier), to: now.arithmetic },
+      change: { from: exactly, to: now.arithmetic },
     });
     noteLostStart(context, (started ?? before.metrics).accuracy);
 
@@ -71,7 +77,7 @@ export async function explore(context: RunContext): Promise<PhaseResult> {
         weightDecay: settings.thetaWeightDecay,
         // A target is one of hard θ, be it in the last step alone.
         harden: settings.harden || (target ? Number.MIN_VALUE : 0),
-        target,
+        ...{ target, follow },
       };
       const fit = { ...fitOf(settings), arithmetic: now.arithmetic, structure, until };
       return trainPhase(context, { phase: 'explore', session: now.session, fit, types }, start);

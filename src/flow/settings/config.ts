@@ -15,10 +15,11 @@ import { tableOrders } from '../../netlist/formats/interpret.ts';
 import { searchNames } from '../../netlist/mapping/task.ts';
 import { observerNames } from '../../quant/observers.ts';
 import { quantizerNames, rangeNames } from '../../quant/quantized.ts';
+import { weightZeroNames } from '../../quant/starts.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { optimizerNames, parseRate } from '../../train/optimizer.ts';
 import { scheduleNames } from '../../train/schedule.ts';
-import { parseLayerBits } from './layers.ts';
+import { EXACT, parseLayerBits } from './layers.ts';
 import { recipeNames, recipes } from './recipes.ts';
 import type { ConfigurationInput } from './settings.ts';
 import { exactStarts, starts } from './starts.ts';
@@ -143,8 +144,11 @@ const givenConfiguration = z.strictObject({
       images: z.int().min(1).default(1024),
       quantizer: z.enum(quantizerNames).default('clips'),
       stepRate: rate.default(1),
+      weightZero: z.enum(weightZeroNames).default('code'),
       range: z.enum(rangeNames).default('with-zero'),
       layerBits: z.array(layerBits).default([]),
+      layerCost: z.number().positive().max(1).optional(),
+      layerKinds: z.int().min(1).optional(),
       observer: z.enum(observerNames).default('mse'),
       weightObserver: z.enum(observerNames).default('mse'),
       percentile: z.number().gt(50).max(100).default(99.99),
@@ -170,6 +174,7 @@ const givenConfiguration = z.strictObject({
       structure: z.enum(['shared', 'per-layer']).optional(),
       types: z.int().min(0).optional(),
       grain: z.enum(grainNames).default('column'),
+      weightCodes: z.enum(weightCodeChoices).default('nearest'),
       harden: share.optional(),
       powerModel: z.enum(powerModelNames).default('analytic'),
       start: z.enum(starts).default('none'),
@@ -296,6 +301,7 @@ export function parseConfiguration(input: unknown, source: string): Configuratio
       `${source}: explore.initiallyRemoved is ${explore.initiallyRemoved}, more than the ${explore.columns} columns that may be approximated`,
     );
   }
+  refuseWidths(configuration, source);
   const limit = (['costBudget', 'costWeight'] as const).find((name) => configuration.map[name] !== undefined);
   const { search, multiplier, errorBound } = configuration.map;
   if (limit && (search !== 'descent' || multiplier !== undefined)) {
@@ -310,12 +316,45 @@ export function parseConfiguration(input: unknown, source: string): Configuratio
       `${source}: map.errorBound is ${errorBound}, but ${why} none; leave it out or use the search exact`,
     );
   }
+  const { quantizer, weightZero } = configuration.quantize;
+  if (weightZero === 'between' && quantizer !== 'steps') {
+    throw new UserError(
+      `${source}: quantize.weightZero is between, but the quantiser ${quantizer} has its zero points at codes; choose the quantiser steps`,
+    );
+  }
   if (search === 'exact' && !endsHard(explore) && multiplier === undefined) {
     throw new UserError(
       `${source}: map.search is exact, which needs θ of 0 and 1, but explore.harden is 0; choose a share such as 0.4`,
     );
   }
   return configuration;
+}
+
+/** What a search for the widths of layers does not go with. */
+function refuseWidths({ quantize, explore, map }: Configuration, source: string): void {
+  const { layerCost, layerKinds } = quantize;
+  if (layerKinds !== undefined && layerCost === undefined) {
+    throw new UserError(
+      `${source}: quantize.layerKinds is ${layerKinds}, but no widths are searched; say quantize.layerCost too, or leave it out`,
+    );
+  }
+  if (layerCost === undefined) return;
+  if (map.multiplier !== undefined && map.multiplier !== EXACT) {
+    throw new UserError(
+      `${source}: map.multiplier is ${map.multiplier}, which has widths of its own, but quantize.layerCost gives layers different ones; choose ${EXACT}, or leave one of them out`,
+    );
+  }
+  if (map.multiplier !== undefined) return;
+  if (explore.types) {
+    throw new UserError(
+      `${source}: explore.types is ${explore.types}, but layers of different widths share no structure; quantize.layerKinds says how many widths there are`,
+    );
+  }
+  if (explore.grain !== 'product') {
+    throw new UserError(
+      `${source}: quantize.layerCost gives layers different widths, whose columns have nothing in common; choose explore.grain product, or map.multiplier ${EXACT} for no structure at all`,
+    );
+  }
 }
 
 /** Said twice: how much power is worth, and what is to come of it; or that layers share, and that they do later. */

@@ -153,6 +153,11 @@ export interface ConfigurationInput {
         /** Part of the learning rate that the sizes of steps have, above 0; default 1. */
         stepRate?: number | undefined;
         /**
+         * Where weights have their 0 with the quantiser `steps`: at a code (default), or between the two in the middle,
+         * with as many numbers on either side and none that is 0.
+         */
+        weightZero?: 'code' | 'between' | undefined;
+        /**
          * The range that an observer takes: the extremes and 0, so that every zero point is a code (default), or the
          * extremes alone.
          */
@@ -162,6 +167,14 @@ export interface ConfigurationInput {
          * a layer counts. They keep an exact multiplier of these widths.
          */
         layerBits?: string[] | undefined;
+        /**
+         * Widths of each layer are searched: those with which layers lose least, one at a time, while the gate cost of
+         * exact multipliers of them is this on average over the multiplications (exact 8×8 = 1), above 0 to 1. Layers
+         * that `layerBits` means keep theirs.
+         */
+        layerCost?: number | undefined;
+        /** At most so many different widths, at least 1; default: as many as there are layers. */
+        layerKinds?: number | undefined;
         /**
          * How the ranges of activations are chosen: the least error |x − x_fq|^2.4 (`mse`, default), the extremes, a
          * moving average of them over batches, the inner `percentile` of the values, or the least loss of information
@@ -216,6 +229,11 @@ export interface ConfigurationInput {
         /** What each θ is of: a column of partial products (default, as published), or a single partial product. */
         grain?: 'column' | 'product' | undefined;
         /**
+         * What weights are stored as under θ: the nearest code (default), or the one whose row of the multiplier is
+         * nearest to the multiples of the weight, chosen anew at the beginning of each epoch.
+         */
+        weightCodes?: 'nearest' | 'best' | undefined;
+        /**
          * The last share of the phase, 0 … below 1, in which every θ is brought to 0 or 1 and the weights adapt to
          * that; default 0: θ ends anywhere in [0, 1], as published. With a target 0.2.
          */
@@ -257,8 +275,8 @@ export interface ConfigurationInput {
          */
         errorBound?: number | undefined;
         /**
-         * A multiplier to use instead: a netlist or table in a file, or a generator such as `dadda:8x8`; nothing is
-         * then explored.
+         * A multiplier to use instead: a netlist or table in a file, a generator such as `dadda:8x8`, or `exact`, for
+         * each layer the exact one of its widths; nothing is then explored.
          */
         multiplier?: string | undefined;
         /** Its operands and products are two's complement. */

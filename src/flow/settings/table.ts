@@ -5,6 +5,7 @@
 
 import { sources } from '../../data/registry.ts';
 import { parseTransforms, transformForms } from '../../data/transforms.ts';
+import { cheapestExact } from '../../netlist/exact-cost.ts';
 import { selectorForms } from './layers.ts';
 import type { Phase } from './phases.ts';
 import { decimalNumber, nameList, perOperand, wholeNumber } from './values.ts';
@@ -131,6 +132,14 @@ function startSetting(phase: Exclude<keyof typeof trainingPhases, 'train'>, help
   return { ...shared, name: 'start', paths: [`${phase}.start`], placeholder: 'LIST', help };
 }
 
+function codesSetting(of: { readonly phase: 'explore' | 'map'; readonly group: string }): Setting {
+  return {
+    ...{ ...of, prefixed: true, together: true, name: 'weight-codes', paths: [`${of.phase}.weightCodes`] },
+    placeholder: 'NAME',
+    help: "what weights are stored as: the nearest code, or the one whose row of the multiplier is nearest to the weight's multiples",
+  };
+}
+
 /** One value for a path that takes a list. */
 function listOfNames(text: string): readonly unknown[] | undefined {
   const names = nameList(text);
@@ -140,6 +149,15 @@ function listOfNames(text: string): readonly unknown[] | undefined {
 function firstAndLast(text: string): readonly unknown[] | undefined {
   if (text === 'none') return [[]];
   return perOperand(text) && [[`first=${text}`, `last=${text}`]];
+}
+
+/** A gate cost, or widths whose exact multiplier has it. */
+function costOfLayers(text: string): readonly unknown[] | undefined {
+  const cost = decimalNumber(text);
+  if (cost !== undefined && cost <= 1) return [cost];
+  const [weights = 0, activations = 0] = perOperand(text) ?? [];
+  const isWide = [weights, activations].every((bits) => Number.isInteger(bits) && bits >= 2 && bits <= 8);
+  return isWide ? [cheapestExact(weights, activations).gateCost] : undefined;
 }
 
 /** Numbers separated by commas; 'none' is the empty list. */
@@ -395,6 +413,24 @@ export const settings: readonly Setting[] = [
   },
   {
     ...quantize,
+    name: 'layer-widths',
+    paths: ['quantize.layerCost'],
+    placeholder: 'COST',
+    help: 'widths of each layer, searched so that exact multipliers of them have this gate cost on average (exact 8×8 = 1) and layers lose least; with --multiplier exact, or a structure for each width',
+    parse: costOfLayers,
+    expected: 'a number above 0 up to 1, or widths such as 3x4 for the cost of their exact multiplier',
+    defaultText: 'none: --bits for all layers',
+  },
+  {
+    ...quantize,
+    name: 'layer-kinds',
+    paths: ['quantize.layerKinds'],
+    placeholder: 'K',
+    help: 'most different widths that --layer-widths chooses, so that K multipliers serve all layers',
+    defaultText: 'as many as there are layers',
+  },
+  {
+    ...quantize,
     name: 'channelwise',
     paths: ['channelwise'],
     value: true,
@@ -422,6 +458,13 @@ export const settings: readonly Setting[] = [
     paths: ['quantize.stepRate'],
     placeholder: 'F',
     help: 'part of the learning rate for the sizes of steps',
+  },
+  {
+    ...quantize,
+    name: 'weight-zero',
+    paths: ['quantize.weightZero'],
+    placeholder: 'NAME',
+    help: 'where weights have their 0 with the quantizer steps: at a code, or between the two in the middle (2 bits: ±½, ±1½)',
   },
   {
     ...quantize,
@@ -579,6 +622,7 @@ export const settings: readonly Setting[] = [
     placeholder: 'D',
     help: 'weight decay of θ',
   },
+  codesSetting(explore),
   startSetting(
     'explore',
     "what is done under the first θ before training: its mean error into the biases, batch norm's statistics anew",
@@ -635,8 +679,8 @@ export const settings: readonly Setting[] = [
     name: 'multiplier',
     paths: ['map.multiplier'],
     placeholder: 'FILE',
-    help: 'a multiplier to use instead of mapping θ: BLIF, Verilog, a table in any form, or a generator',
-    expected: 'a file, or a generator such as dadda:8x8',
+    help: 'a multiplier to use instead of mapping θ: BLIF, Verilog, a table in any form, a generator, or exact: for each layer the exact one of its widths',
+    expected: 'a file, a generator such as dadda:8x8, or exact',
   },
   {
     phase: 'map',
@@ -685,14 +729,7 @@ export const settings: readonly Setting[] = [
     expected: '.lib or .lib.gz files separated by commas',
     defaultText: 'the cells of tram synth without a library',
   },
-  {
-    phase: 'map',
-    group: 'Mapping',
-    name: 'weight-codes',
-    paths: ['map.weightCodes'],
-    placeholder: 'NAME',
-    help: "what weights are stored as: the nearest code, or the one whose row of the multiplier is nearest to the weight's multiples",
-  },
+  codesSetting({ phase: 'map', group: 'Mapping' }),
   startSetting(
     'recover',
     "what is done under the multiplier before training: its mean error into the biases, batch norm's statistics anew",
