@@ -34,6 +34,13 @@ export const mutants = [
     'test/hardware/power-model.test.ts',
   ),
   fault(
+    'src/multiplier/adder-tree.ts',
+    'a product is alone in its column, whatever carries come there',
+    'lone += carried[0]! * (own[1] ?? 0);',
+    'lone += own[1] ?? 0;',
+    'src/netlist/mapping/kept.test.ts',
+  ),
+  fault(
     'src/multiplier/power-model.ts',
     'a product saves what it saves where nothing else is left out',
     'const others = Float64Array.from(kept);',
@@ -389,7 +396,7 @@ export const mutants = [
     'src/train/loop.test.ts',
   ),
   fault(
-    'src/flow/phases/training.ts',
+    'src/flow/settings/phases.ts',
     'recovery’s epochs are numbered from 0',
     '(sum, name) => sum + configuration[name].epochs',
     '(sum, name) => sum + 0 * configuration[name].epochs',
@@ -902,5 +909,25 @@ export const mutants = [
     'if (!codes) return error;',
     'if (codes) return error;',
     'test/flow/weight-codes.test.ts',
+  ),
+  fault(
+    'src/logs/tfrecord.ts',
+    'the sum of a record is turned the other way',
+    '((sum >>> 15) | (sum << 17))',
+    '((sum >>> 17) | (sum << 15))',
+  ),
+  fault(
+    'src/flow/logs/tensorboard.ts',
+    'epochs that are done again are not made void in the event file',
+    'this.#append(restart(seconds(Date.now()), epoch + 1));',
+    '',
+    'test/flow/logs.test.ts',
+  ),
+  fault(
+    'src/flow/logs/mlflow.ts',
+    'MLflow is sent again what it has',
+    'return step > this.#state.sent && step <= this.#until;',
+    'return step <= this.#until;',
+    'test/flow/logs.test.ts',
   ),
 ];
