@@ -117,9 +117,11 @@ test('where operands are given there is nothing of fewer bits, but truncations',
   );
   expect(trials.filter(({ kind }) => kind === 'rival').map(({ point }) => point)).toEqual(['exact8x8']);
   const given = trials.flatMap(({ kind, settings }) => (kind === 'trial' ? [settings.map?.multiplier] : []));
-  expect(given.filter((one) => one !== undefined)).toEqual(
-    [4, 6, 8].map((columns) => `truncated:8x8:columns=${columns},compensation=constant`),
-  );
+  expect(given.filter((one) => one !== undefined)).toEqual([
+    ...[4, 6, 8].map((columns) => `truncated:8x8:columns=${columns},compensation=constant`),
+    ...[3, 4, 3, 4].map((rows) => `broken-array:8x8:rows=${rows},columns=0`),
+  ]);
+  expect(trials.at(-1)!.settings.map!.operandOrder).toBe('activation-weight');
   expect(given.filter((one) => one === undefined)).toHaveLength(5);
 });
 

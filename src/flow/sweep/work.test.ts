@@ -18,9 +18,10 @@ import { afterAll, expect, test } from 'vitest';
 import { errorMetrics } from '../../multiplier/metrics.ts';
 import { exactTable } from '../../multiplier/table.ts';
 import { StorageError, UserError } from '../../tensor/errors.ts';
+import { requireNewFolder } from '../ahead.ts';
 import type { FlowOptions } from '../flow.ts';
 import type { RunSummary } from '../results/summary.ts';
-import { MANIFEST_VERSION, writeManifest } from '../run/manifest.ts';
+import { MANIFEST_VERSION, readManifest, writeManifest } from '../run/manifest.ts';
 import { type ConfigurationInput, parseConfiguration } from '../settings/config.ts';
 import type { SweepEvent } from './events.ts';
 import { openSweep, outcomeOf, type SweepPlan } from './folder.ts';
@@ -266,6 +267,9 @@ test('a folder of something else, other plans, and a changed plan are refused; a
   await expect(openSweep(foreign, wanted)).rejects.toThrow(/is not the folder of a sweep .* thesis\.tex/);
   await expect(openSweep(join(parent, 'nowhere'), undefined)).rejects.toThrow(/say what to vary with --over/);
   const { folder } = await newSweep('mine', ['lambda=1,2']);
+  // Nor is the folder of a sweep one of a run.
+  for (const look of [() => readManifest(folder), () => requireNewFolder(folder, 'train')])
+    expect(look).toThrow(/is the folder of a sweep, not of a run; tram sweep .* --report/);
   await expect(openSweep(folder, { trials: trials('lambda=1,3'), rungs: [] })).rejects.toThrow(
     /without the trial lambda3/,
   );
