@@ -21,7 +21,7 @@ import type { OpenTask } from './run/inputs.ts';
 import { LOCK_FILE } from './run/lock.ts';
 import { type Manifest, manifestPath, type RunInputs, refuseSweep } from './run/manifest.ts';
 import { isInMemory, type Material, multiplierInMemory } from './run/material.ts';
-import type { Configuration } from './settings/config.ts';
+import { type Configuration, refuseStructures } from './settings/config.ts';
 import { approximateLayers, EXACT } from './settings/layers.ts';
 import { isTraining, type Phase } from './settings/phases.ts';
 
@@ -55,6 +55,7 @@ export async function lookAhead({
   const { layers, task } = opened;
   approximateLayers(configuration, layers);
   refuseIdle(configuration.train);
+  if (toDo.includes('explore')) refuseStructures(configuration, 'settings');
   if (toDo.includes('quantize')) requireLayerCost({ configuration, layers });
   // Widths that are searched are not known yet.
   if (toDo.includes('explore') && configuration.quantize.layerCost === undefined)

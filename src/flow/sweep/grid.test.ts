@@ -4,8 +4,10 @@ import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { UserError } from '../../tensor/errors.ts';
 import type { ConfigurationInput } from '../settings/config.ts';
+import { parseConfiguration } from '../settings/config.ts';
 import { cheapestGrid, questionOf, usualRivals } from './cheapest.ts';
 import { parseAxis, readGridFile, trialsOf } from './grid.ts';
+import { jobsOf } from './tree.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'tram-grid-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -143,6 +145,14 @@ test('with widths per layer there are exact ones, as cheap as uniform ones, and 
     ['layer-widths4x4-exact', 0.21, 'exact'],
     ['layer-widths0.1-exact', 0.1, 'exact'],
   ]);
+});
+
+test('what trials with searched widths share can be done, and structures that cannot be are refused with the plan', () => {
+  const trials = trialsOf(cheapestGrid({ rivals: [] }, { perLayer: true }));
+  const shared = jobsOf(trials).filter(({ trial, settings }) => !trial && settings.quantize?.layerCost !== undefined);
+  expect(shared).toHaveLength(2);
+  for (const { settings } of shared) expect(() => parseConfiguration(settings, 'shared')).not.toThrow();
+  expect(() => grid('layer-widths=4x4', 'structure-grain=column')).toThrow(/choose explore\.grain product/);
 });
 
 test('the cheapest and its rivals are trained as coarse multipliers need it, unless something else is said', () => {
