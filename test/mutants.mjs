@@ -570,8 +570,8 @@ export const mutants = [
   fault(
     'src/flow/settings/layers.ts',
     'a layer of other widths runs on the multiplier all the same',
-    'const found = left.filter(({ name }) => hasRunWidths(name));',
-    'const found = left.filter(({ name }) => hasRunWidths(name) || true);',
+    'left : left.filter(({ name }) => hasRunWidths(name));',
+    'left : left;',
   ),
   fault(
     'src/quant/observers.ts',
@@ -887,8 +887,8 @@ export const mutants = [
   fault(
     'src/flow/sweep/results.ts',
     'an exact multiplier in best/ is another netlist than its power is that of',
-    'if (family !== null) {',
-    'if (family === undefined) {',
+    '      if (instead) {',
+    '      if (instead && instead.weightBits > 8) {',
     'test/flow/sweep.test.ts',
   ),
   fault(
