@@ -6,7 +6,7 @@ import { memo } from 'preact/compat';
 import { useMemo, useState } from 'preact/hooks';
 import { type Layered, layered } from '../../report/layered.ts';
 import type { DrawnNetlist } from '../../serve/api.ts';
-import { showing, usePanZoom } from '../pan-zoom.ts';
+import { hasMoved, showing, usePanZoom } from '../pan-zoom.ts';
 import { type Cone, coneOf, functionOf, gateSigns, namesInShort } from './cone.ts';
 
 /** Columns stand at least so far apart, and so far that the drawing has the shape of a screen. */
@@ -196,9 +196,11 @@ export function NetlistDrawing({ netlist, label }: { readonly netlist: DrawnNetl
         onPointerDown={drag.begin}
         onPointerUp={drag.end}
         onPointerCancel={drag.end}
-        onPointerLeave={() => setGate(null)}
+        onPointerLeave={(event) => {
+          if (hasMoved(event)) setGate(null);
+        }}
         onPointerMove={(event) => {
-          if (!drag.move(event)) setGate(nodeUnder(event));
+          if (!drag.move(event) && hasMoved(event)) setGate(nodeUnder(event));
         }}
         onClick={(event) => setGate(nodeUnder(event))}
       >
