@@ -153,6 +153,11 @@ export interface ConfigurationInput {
         /** Part of the learning rate that the sizes of steps have, above 0; default 1. */
         stepRate?: number | undefined;
         /**
+         * Where weights have their 0 with the quantiser `steps`: at a code (default), or between the two in the middle,
+         * with as many numbers on either side and none that is 0.
+         */
+        weightZero?: 'code' | 'between' | undefined;
+        /**
          * The range that an observer takes: the extremes and 0, so that every zero point is a code (default), or the
          * extremes alone.
          */

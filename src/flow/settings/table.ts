@@ -425,6 +425,13 @@ export const settings: readonly Setting[] = [
   },
   {
     ...quantize,
+    name: 'weight-zero',
+    paths: ['quantize.weightZero'],
+    placeholder: 'NAME',
+    help: 'where weights have their 0 with the quantizer steps: at a code, or between the two in the middle (2 bits: ±½, ±1½)',
+  },
+  {
+    ...quantize,
     name: 'range',
     paths: ['quantize.range'],
     placeholder: 'NAME',
