@@ -36,9 +36,6 @@ function within({ scale, x, y }: Sight): Sight {
   return { scale, x: Math.min(last, Math.max(0, x)), y: Math.min(last, Math.max(0, y)) };
 }
 
-/** Whether the pointer itself moved, not the page under it, as when keys scroll: those have the last word then. */
-export const hasMoved = ({ movementX, movementY }: PointerEvent): boolean => movementX !== 0 || movementY !== 0;
-
 const STEP = 1.5;
 
 /** The sight of an element's drawing; `most`: the largest scale. */

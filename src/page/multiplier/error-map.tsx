@@ -4,7 +4,8 @@
 import { useEffect, useMemo, useState } from 'preact/hooks';
 import { type Colour, divergingColour } from '../../report/theme.ts';
 import { grouped } from '../../tensor/numbers.ts';
-import { hasMoved, type Sight, showing, usePanZoom } from '../pan-zoom.ts';
+import { type Sight, showing, usePanZoom } from '../pan-zoom.ts';
+import { hasMoved } from '../pointer.ts';
 import { useTheme } from '../theme.ts';
 import { type ErrorPlane, pairAt } from './errors.ts';
 

@@ -6,7 +6,8 @@ import { memo } from 'preact/compat';
 import { useMemo, useState } from 'preact/hooks';
 import { type Layered, layered } from '../../report/layered.ts';
 import type { DrawnNetlist } from '../../serve/api.ts';
-import { hasMoved, showing, usePanZoom } from '../pan-zoom.ts';
+import { showing, usePanZoom } from '../pan-zoom.ts';
+import { hasMoved } from '../pointer.ts';
 import { type Cone, coneOf, functionOf, gateSigns, namesInShort } from './cone.ts';
 
 /** Columns stand at least so far apart, and so far that the drawing has the shape of a screen. */
@@ -189,8 +190,8 @@ export function NetlistDrawing({ netlist, label }: { readonly netlist: DrawnNetl
         style={{ aspectRatio: `${width} / ${height}` }}
         role="application"
         aria-label={`${label}. Arrow keys walk from gate to gate, plus and minus zoom, 0 shows all.`}
-        // biome-ignore lint/a11y/noNoninteractiveTabindex: it takes keys of its own, as an application does
-        tabIndex={0}
+        // In small letters: the names of attributes of a drawing are taken as they are.
+        tabindex={0}
         class={cone ? 'dimmed' : ''}
         onKeyDown={onKey}
         onPointerDown={drag.begin}
