@@ -10,7 +10,7 @@ import type { QuantizedArithmetic } from '../../train/task.ts';
 import { multiplierFiles } from '../../workbench/files.ts';
 import type { OpenRun } from '../run/context.ts';
 import { type MultiplierRecord, type PhaseRecord, verifiedBytes } from '../run/manifest.ts';
-import { approximateLayers } from '../settings/layers.ts';
+import { approximateLayers, layerWidths } from '../settings/layers.ts';
 import { quantizedArithmetic } from './multipliers.ts';
 
 /** Arithmetic of the network with each layer's concrete multiplier. */
@@ -18,13 +18,14 @@ export function mappedArithmetic(
   run: Pick<OpenRun, 'configuration' | 'layers' | 'emulation'>,
   tables: ReadonlyMap<string, ProductTable>,
 ): QuantizedArithmetic {
-  const { weights, activations } = run.configuration.bits;
+  const widths = layerWidths(run.configuration, run.layers);
   // Layers share tables: what a multiplier is like is found once.
   const multipliers = new Map(
     [...new Set(tables.values())].map((table) => [table, concreteMultiplier(table, run.emulation)]),
   );
   const arithmetic = quantizedArithmetic(run, (layer) => {
     const table = tables.get(layer);
+    const { weights, activations } = widths.get(layer)!;
     if (table?.weightBits === weights && table.activationBits === activations) return multipliers.get(table)!;
     throw new UserError(
       `the layer ${layer} has no ${weights}×${activations}-bit multiplier in this run; restore its manifest, or make the run again in another folder`,
