@@ -205,4 +205,5 @@ export type ServerEvent =
   | { readonly kind: 'sweep'; readonly sweep: SweepRow }
   | { readonly kind: 'sweep-gone'; readonly name: string };
 
+export type { Field } from '../flow/settings/fields.ts';
 export type { DrawnNetlist, ExploredMultiplier } from '../workbench/explore.ts';

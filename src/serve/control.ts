@@ -136,13 +136,18 @@ export class Control {
     const work: Work = {
       job: { name, command, state: 'working', said: 'starting' },
       controller,
-      ended: perform({
-        ...{ folder, settings, command, signal: controller.signal },
-        listener: (event) => this.#follow(work, event),
-      }).then(
-        ({ verdict }) => void this.#end(work, { state: 'done', said: verdict }),
-        (error: unknown) => void this.#fail(work, error),
-      ),
+      // Not at once: what it tells first is of this work already.
+      ended: Promise.resolve()
+        .then(() =>
+          perform({
+            ...{ folder, settings, command, signal: controller.signal },
+            listener: (event) => this.#follow(work, event),
+          }),
+        )
+        .then(
+          ({ verdict }) => void this.#end(work, { state: 'done', said: verdict }),
+          (error: unknown) => void this.#fail(work, error),
+        ),
       told: 0,
     };
     this.#works.delete(name);

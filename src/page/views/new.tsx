@@ -2,8 +2,7 @@
 // filled in is said; the rest are the defaults, which stand as a hint in each field.
 
 import { useEffect, useMemo, useState } from 'preact/hooks';
-import type { Field } from '../../flow/settings/fields.ts';
-import type { Planned, RunForm } from '../../serve/api.ts';
+import type { Field, Planned, RunForm } from '../../serve/api.ts';
 import { useAnswer } from '../answer.ts';
 import type { ViewProps } from '../app.tsx';
 import { useKept } from '../kept.ts';
