@@ -5,11 +5,11 @@ import { mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import type { Browser, BrowserContext, Page } from 'playwright-core';
+import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { exportFrom } from '../../src/serve/export.ts';
 import { type Serving, serve } from '../../src/serve/server.ts';
-import { expectAccessible, launch, type Watched, watched, withoutChromium } from './chromium.ts';
+import { noBrowser, type Opened, openBrowser, openPage, violations } from './browser.ts';
 
 const program = join(import.meta.dirname, '../../dist/cli/main.js');
 const parent = mkdtempSync(join(tmpdir(), 'tram-explorer-'));
@@ -18,16 +18,13 @@ const runs = join(parent, 'runs');
 let trained: string;
 
 let browser: Browser;
-let context: BrowserContext;
 let serving: Serving;
 
 /** A view in a fresh page, once it is there. */
-async function visit(hash: string, theme: 'light' | 'dark' = 'light'): Promise<Watched> {
-  const found = await watched(context);
-  await found.page.emulateMedia({ colorScheme: theme });
-  await found.page.goto(`${serving.url}${hash}`);
-  await found.page.locator('h1').waitFor();
-  return found;
+async function visit(hash: string, theme: 'light' | 'dark' = 'light'): Promise<Opened> {
+  const opened = await openPage(browser, `${serving.url}${hash}`, { theme, width: 1200, height: 900 });
+  await opened.page.locator('h1').waitFor();
+  return opened;
 }
 
 /** Lets files go over the page, as a person does who drags them there. */
@@ -57,7 +54,7 @@ const AND_ARRAY = `.model m
 .end
 `;
 
-describe.skipIf(withoutChromium !== undefined)(`the page${withoutChromium ? ` (${withoutChromium})` : ''}`, () => {
+describe.skipIf(noBrowser)('the page of a multiplier', () => {
   beforeAll(async () => {
     const small = ['--sample', '100', '--train-epochs', '1', '--explore-epochs', '1', '--recover-epochs', '1'];
     const plan = ['--over', 'multiplier=exact,trained', '--over', 'bits=3', '--over', 'seed=1', ...small];
@@ -72,9 +69,8 @@ describe.skipIf(withoutChromium !== undefined)(`the page${withoutChromium ? ` ($
     ]);
     const names = readdirSync(join(runs, 'front/trials'));
     trained = `front/trials/${names.find((name) => /trained.*\.json$/.test(name))!.replace('.json', '')}`;
-    serving = await serve({ folder: runs, port: 0 });
-    browser = await launch();
-    context = await browser.newContext({ viewport: { width: 1200, height: 900 }, acceptDownloads: true });
+    serving = await serve({ folder: runs, port: 0, pace: { glance: 100, scan: 300 } });
+    browser = await openBrowser();
   }, 120_000);
 
   afterAll(async () => {
@@ -84,7 +80,7 @@ describe.skipIf(withoutChromium !== undefined)(`the page${withoutChromium ? ` ($
   });
 
   test('two multipliers side by side: measures, a pair under the cursor, what differs, a gate and its cone', async () => {
-    const { page, faults, requests } = await visit('#/multiplier/dadda%3A4x4?beside=truncated%3A4x4%3Acolumns%3D3');
+    const { page, said, requests } = await visit('#/multiplier/dadda%3A4x4?beside=truncated%3A4x4%3Acolumns%3D3');
     await page.getByTestId('explorer').waitFor();
     const row = page.getByRole('row', { name: /^MaxED/ });
     expect((await row.getByRole('cell').allInnerTexts()).map((text) => text.trim())).toEqual(['0', '17', '+17']);
@@ -114,14 +110,14 @@ describe.skipIf(withoutChromium !== undefined)(`the page${withoutChromium ? ` ($
     await gate.hover();
     // The last carry is made of nearly everything.
     await expect.poll(() => netlist.locator('.cone [data-node]').count()).toBeGreaterThan(20);
-    await expectAccessible(page);
-    expect(faults).toEqual([]);
+    expect(await violations(page)).toEqual([]);
+    expect(said).toEqual([]);
     expect(requests.filter((url) => !url.startsWith(serving.url) && !/^(data|blob):/.test(url))).toEqual([]);
     await page.close();
   });
 
   test('a file that is dropped is shown and stored nowhere; one that cannot be read says where', async () => {
-    const { page, faults } = await visit('#/multiplier', 'dark');
+    const { page, said } = await visit('#/multiplier', 'dark');
     await drop(page, 'mine.blif', AND_ARRAY);
     await page.getByTestId('explorer').waitFor();
     expect(await page.getByRole('row', { name: /^ER/ }).innerText()).toContain('37.5 %');
@@ -132,10 +128,10 @@ describe.skipIf(withoutChromium !== undefined)(`the page${withoutChromium ? ` ($
     await drop(page, 'exact.csv', [0, 1, 2, 3].map((w) => [0, 1, 2, 3].map((x) => w * x).join()).join('\n'));
     await page.getByRole('columnheader', { name: 'Difference' }).waitFor();
     expect(page.url()).toContain('beside=dropped%3Aexact.csv');
-    await expectAccessible(page);
+    expect(await violations(page)).toEqual([]);
     await page.reload();
     await page.getByText('mine.blif was dropped on the page and is kept nowhere; drop it again').waitFor();
-    expect(faults).toEqual([]);
+    expect(said).toEqual([]);
     await page.close();
   });
 
@@ -159,7 +155,7 @@ describe.skipIf(withoutChromium !== undefined)(`the page${withoutChromium ? ` ($
       const ended = join(runs, `${trained}.json`);
       renameSync(ended, join(parent, 'later.json'));
       await serving.library.scan();
-      const { page, faults } = await visit('#/sweep/front', theme);
+      const { page, said } = await visit('#/sweep/front', theme);
       await page.getByText('1 of 2 trials are done').waitFor();
       const points = page.getByRole('link', { name: /: accuracy / });
       expect(await points.count()).toBe(1);
@@ -170,7 +166,7 @@ describe.skipIf(withoutChromium !== undefined)(`the page${withoutChromium ? ` ($
       await page.getByRole('radio', { name: 'modelled' }).check();
       expect(await points.count()).toBe(1);
       expect(await page.getByText('without one of this kind: ').count()).toBe(1);
-      await expectAccessible(page);
+      expect(await violations(page)).toEqual([]);
       await points.first().focus();
       await page.keyboard.press('Enter');
       await page.getByTestId('explorer').waitFor();
@@ -180,19 +176,19 @@ describe.skipIf(withoutChromium !== undefined)(`the page${withoutChromium ? ` ($
       await page.getByRole('radio', { name: 'gates of the netlist' }).check();
       await points.nth(1).click();
       await page.getByTestId('explorer').waitFor();
-      expect(faults).toEqual([]);
+      expect(said).toEqual([]);
       await page.close();
     },
   );
 
   test.each(['light', 'dark'] as const)('the network of a run, layer by layer (%s)', async (theme) => {
-    const { page, faults } = await visit(`#/network/${trained}`, theme);
+    const { page, said } = await visit(`#/network/${trained}`, theme);
     await page.getByRole('row', { name: /^layer1.0.conv1 convolution 3×3/ }).waitFor();
     expect(await page.getByRole('img', { name: 'connections go past other layers' }).count()).toBe(1);
     await page.getByRole('link', { name: 'multiplier', exact: true }).first().click();
     await page.getByTestId('explorer').waitFor();
-    await expectAccessible(page);
-    expect(faults).toEqual([]);
+    expect(await violations(page)).toEqual([]);
+    expect(said).toEqual([]);
     await page.close();
   });
 
@@ -213,31 +209,35 @@ describe.skipIf(withoutChromium !== undefined)(`the page${withoutChromium ? ` ($
     await expect(exportFrom(runs, 'nothing/at/all')).rejects.toThrow(/there is no view 'nothing'/);
   });
 
-  test('the button saves what is shown, a dropped file too', async () => {
+  test('the button saves what is shown: a dropped file, the list of runs with its curves', async () => {
+    const save = async (page: Page) => {
+      const download = page.waitForEvent('download');
+      await page.getByRole('button', { name: 'Save a copy' }).click();
+      const path = join(parent, 'saved.html');
+      await (await download).saveAs(path);
+      await page.close();
+      return expectWhole(path);
+    };
     const { page } = await visit('#/multiplier');
     await drop(page, 'mine</script>.blif', AND_ARRAY);
     await page.getByTestId('explorer').waitFor();
-    const download = page.waitForEvent('download');
-    await page.getByRole('button', { name: 'Save a copy' }).click();
-    const path = join(parent, 'saved.html');
-    await (await download).saveAs(path);
-    const text = await expectWhole(path);
-    expect(text).toContain('37.5 %');
-    await page.close();
+    expect(await save(page)).toContain('37.5 %');
+    const { page: list } = await visit('#/runs');
+    const name = trained.split('/').at(-1)!;
+    await expect.poll(() => list.locator('main').innerText()).toContain(name);
+    expect(await save(list)).toContain(name);
   });
 });
 
 /** Opens a copy from the disk, without a network; gives its text. */
 async function expectWhole(path: string): Promise<string> {
-  const offline = await browser.newContext({ offline: true });
-  const { page, faults, requests } = await watched(offline);
-  await page.goto(pathToFileURL(path).href);
+  const { page, said, requests } = await openPage(browser, pathToFileURL(path).href, { offline: true });
   const main = page.locator('main');
   await expect.poll(() => main.innerText(), { timeout: 10_000 }).toMatch(/\n(?!Loading)./);
   const text = await main.innerText();
   expect(text).not.toMatch(/does not hold|does not answer|no such view/);
-  expect(faults).toEqual([]);
+  expect(said).toEqual([]);
   expect(requests.filter((url) => !/^(data|blob):/.test(url))).toHaveLength(1);
-  await offline.close();
+  await page.close();
   return text;
 }
