@@ -22,6 +22,7 @@ const special: Readonly<Record<string, ConfigurationInput>> = {
   mean: { mean: [0.485, 0.456, 0.406] },
   deviation: { deviation: [0.25] },
   'quantize.percentile': { quantize: { percentile: 99.5 } },
+  'quantize.weightZero': { quantize: { quantizer: 'steps', weightZero: 'between' } },
   'quantize.layerBits': { quantize: { layerBits: ['first=8', '*.conv2=7x5'] } },
   ...Object.fromEntries(
     (['train', 'quantize', 'explore', 'recover'] as const).flatMap((phase) => [

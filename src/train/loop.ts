@@ -69,6 +69,8 @@ export interface LoopOptions<M extends string = string> extends Learning, Schedu
     readonly harden?: number | undefined;
     /** Where λ is not said. */
     readonly target?: Target<M> | undefined;
+    /** Sets what else of the session follows from θ: at the beginning of each epoch, and where θ becomes hard. */
+    readonly follow?: (() => Promise<void>) | undefined;
   } & RateOptions;
   /** Activations are computed again instead of being kept (see StepOptions); default: false. */
   readonly recompute?: Recompute;
@@ -168,7 +170,7 @@ export async function trainEpochs<M extends string>(options: LoopOptions<M>): Pr
     });
     let { step } = position;
     // In the middle of an epoch it is what it was at its beginning: a variable of the session, which saving keeps.
-    if (structure && step === 0) await linearisePower(session, structure.power);
+    if (structure && step === 0) await followTheta(session, structure);
     // Saves the position, and ends the loop there where that is wanted.
     const pause = async () => {
       await inFlight.settle();
@@ -203,7 +205,7 @@ export async function trainEpochs<M extends string>(options: LoopOptions<M>): Pr
             };
             const harden = (limit?: number) => hardenMeasured(choice, limit);
             await (control ? control.harden(harden) : harden());
-            await linearisePower(session, structure.power);
+            await followTheta(session, structure);
           }
           const { result } = await trainer.start(batch, examples, {
             rate: rateAt(options.learningRate, step),
@@ -250,6 +252,12 @@ export async function trainEpochs<M extends string>(options: LoopOptions<M>): Pr
   await evaluate.dispose();
   await control?.dispose();
   if (options.average && until === epochs) await adoptAverages(session);
+}
+
+/** What the host takes from θ anew. */
+async function followTheta(session: Session, { power, follow }: NonNullable<LoopOptions['structure']>): Promise<void> {
+  await linearisePower(session, power);
+  await follow?.();
 }
 
 const controlOf = (control: Controller<string> | undefined) => (control ? { control: control.state } : {});

@@ -215,6 +215,7 @@ const changes = new Map<string, Change>([
   ['explore.initiallyRemoved', ['explore', 1]],
   ['explore.structure', ['explore', 'per-layer']],
   ['explore.grain', ['explore', 'product']],
+  ['explore.weightCodes', ['explore', 'best']],
   ['explore.harden', ['explore', 0.5]],
   ['explore.powerModel', ['explore', 'fitted']],
   ['explore.start', ['explore', 'biases']],

@@ -114,6 +114,10 @@ test('what the paper has learns clips, and bad values are refused', () => {
   }
   const parsed = (quantize: object) => () => parseConfiguration({ quantize }, 'test');
   expect(parsed({ quantizer: 'step' })).toThrow(/quantize\.quantizer/);
+  expect(parsed({ weightZero: 'between' })).toThrow(
+    /weightZero is between, but the quantiser clips.*choose the quantiser steps/,
+  );
+  expect(parsed({ weightZero: 'between', quantizer: 'steps' })().quantize.weightZero).toBe('between');
   for (const stepRate of [0, -1, Number.NaN, Number.POSITIVE_INFINITY]) {
     expect(parsed({ quantizer: 'steps', stepRate })).toThrow(/quantize\.stepRate/);
   }

@@ -174,6 +174,7 @@ const givenConfiguration = z.strictObject({
       structure: z.enum(['shared', 'per-layer']).optional(),
       types: z.int().min(0).optional(),
       grain: z.enum(grainNames).default('column'),
+      weightCodes: z.enum(weightCodeChoices).default('nearest'),
       harden: share.optional(),
       powerModel: z.enum(powerModelNames).default('analytic'),
       start: z.enum(starts).default('none'),

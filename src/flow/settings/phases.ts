@@ -151,7 +151,7 @@ export function describeDifference(done: string, wanted: string): string {
  */
 const formerly: ConfigurationInput = {
   quantize: { quantizer: 'clips', weightZero: 'code', start: 'none', teacher: 'none' },
-  explore: { start: 'none', grain: 'column', harden: 0, teacher: 'none' },
+  explore: { start: 'none', grain: 'column', weightCodes: 'nearest', harden: 0, teacher: 'none' },
   map: { weightCodes: 'nearest' },
   recover: { start: 'none', teacher: 'none' },
 };

@@ -229,6 +229,11 @@ export interface ConfigurationInput {
         /** What each θ is of: a column of partial products (default, as published), or a single partial product. */
         grain?: 'column' | 'product' | undefined;
         /**
+         * What weights are stored as under θ: the nearest code (default), or the one whose row of the multiplier is
+         * nearest to the multiples of the weight, chosen anew at the beginning of each epoch.
+         */
+        weightCodes?: 'nearest' | 'best' | undefined;
+        /**
          * The last share of the phase, 0 … below 1, in which every θ is brought to 0 or 1 and the weights adapt to
          * that; default 0: θ ends anywhere in [0, 1], as published. With a target 0.2.
          */

@@ -132,6 +132,14 @@ function startSetting(phase: Exclude<keyof typeof trainingPhases, 'train'>, help
   return { ...shared, name: 'start', paths: [`${phase}.start`], placeholder: 'LIST', help };
 }
 
+function codesSetting(of: { readonly phase: 'explore' | 'map'; readonly group: string }): Setting {
+  return {
+    ...{ ...of, prefixed: true, together: true, name: 'weight-codes', paths: [`${of.phase}.weightCodes`] },
+    placeholder: 'NAME',
+    help: "what weights are stored as: the nearest code, or the one whose row of the multiplier is nearest to the weight's multiples",
+  };
+}
+
 /** One value for a path that takes a list. */
 function listOfNames(text: string): readonly unknown[] | undefined {
   const names = nameList(text);
@@ -614,6 +622,7 @@ export const settings: readonly Setting[] = [
     placeholder: 'D',
     help: 'weight decay of θ',
   },
+  codesSetting(explore),
   startSetting(
     'explore',
     "what is done under the first θ before training: its mean error into the biases, batch norm's statistics anew",
@@ -720,14 +729,7 @@ export const settings: readonly Setting[] = [
     expected: '.lib or .lib.gz files separated by commas',
     defaultText: 'the cells of tram synth without a library',
   },
-  {
-    phase: 'map',
-    group: 'Mapping',
-    name: 'weight-codes',
-    paths: ['map.weightCodes'],
-    placeholder: 'NAME',
-    help: "what weights are stored as: the nearest code, or the one whose row of the multiplier is nearest to the weight's multiples",
-  },
+  codesSetting({ phase: 'map', group: 'Mapping' }),
   startSetting(
     'recover',
     "what is done under the multiplier before training: its mean error into the biases, batch norm's statistics anew",

@@ -1,5 +1,5 @@
-// The form that starts a run: every setting of `tram run` by its group, and the command that says the same. Only what is
-// filled in is said; the rest are the defaults, which stand as a hint in each field.
+// The form that starts a run: every setting of `tram run` by its group, and the command that says the same. Only what
+// is filled in is said; the rest are the defaults, which stand as a hint in each field.
 
 import { useEffect, useMemo, useState } from 'preact/hooks';
 import type { Field, Planned, RunForm } from '../../serve/api.ts';
