@@ -183,7 +183,7 @@ export function inWords({
   n = 1,
   kind,
 }: LinkedPoint): string {
-  const half = (spread: number, text: (value: number) => string) => (n > 1 ? ` ± ${text(spread)}` : '');
+  const half = (spread: number, text: (value: number) => string) => (spread > 0 ? ` ± ${text(spread)}` : '');
   const what = { modelled: 'modelled power', gates: 'gate cost', synthesised: 'synthesised power' }[kind];
   const seeds = n > 1 ? `; means of ${n} seeds with 95 % intervals` : '';
   const digits = (value: number) => significant(value, 3);
