@@ -34,6 +34,13 @@ export const mutants = [
     'test/hardware/power-model.test.ts',
   ),
   fault(
+    'src/multiplier/adder-tree.ts',
+    'a product is alone in its column, whatever carries come there',
+    'lone += carried[0]! * (own[1] ?? 0);',
+    'lone += own[1] ?? 0;',
+    'src/netlist/mapping/kept.test.ts',
+  ),
+  fault(
     'src/multiplier/power-model.ts',
     'a product saves what it saves where nothing else is left out',
     'const others = Float64Array.from(kept);',
