@@ -27,6 +27,10 @@ export interface ChartProps {
 
 export const COLOURS = 8;
 const HEIGHT = 240;
+/** Between ticks of an axis that counts. */
+const wholeSteps = [1, 2, 5]
+  .flatMap((digit) => [1, 10, 100, 1000, 10_000].map((power) => digit * power))
+  .sort((a, b) => a - b);
 
 /** Behind the last colour the strokes are dashed, then dotted. */
 const dashes: readonly (readonly number[])[] = [[], [6, 4], [2, 3]];
@@ -38,7 +42,10 @@ function written(value: number, isShare: boolean, decimals?: number): string {
 }
 
 /** Decimals that tell ticks apart which are `step` from each other. */
-const decimalsOf = (step: number): number => Math.min(8, Math.max(0, Math.ceil(-Math.log10(step) - 1e-9)));
+function decimalsOf(step: number): number {
+  const isWritten = (decimals: number) => Math.abs(step * 10 ** decimals - Math.round(step * 10 ** decimals)) < 1e-6;
+  return [0, 1, 2, 3, 4, 5, 6, 7].find(isWritten) ?? 8;
+}
 
 export function Chart({ title, x, series, isShare, xLabel = 'epoch' }: ChartProps) {
   const place = useRef<HTMLDivElement>(null);
@@ -62,7 +69,7 @@ export function Chart({ title, x, series, isShare, xLabel = 'epoch' }: ChartProp
         cursor: { focus: { prox: 24 }, drag: { x: true, y: false }, points: { show: series.length <= 60 } },
         scales: { x: { time: false } },
         axes: [
-          { ...axis, size: 30 },
+          { ...axis, size: 30, incrs: wholeSteps },
           {
             ...axis,
             size: 62,
