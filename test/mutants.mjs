@@ -906,8 +906,8 @@ export const mutants = [
   fault(
     'src/flow/start/start.ts',
     'the mean error is that of the nearest codes',
-    'if (!codes) return error;',
-    'if (codes) return error;',
+    'return errorWithCodes(error, widths, codes, zero!);',
+    'return error;',
     'test/flow/weight-codes.test.ts',
   ),
   fault(
