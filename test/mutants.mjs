@@ -931,6 +931,22 @@ export const mutants = [
     'test/flow/logs.test.ts',
   ),
   fault(
+    'src/report/layered.ts',
+    'outputs of a netlist stand among its last gates',
+    'Math.max(most, at)), 0) + 1;',
+    'Math.max(most, at)), 0);',
+  ),
+  fault(
+    'src/page/multiplier/errors.ts',
+    'the map of a signed multiplier begins with the pattern 0',
+    'const w = (row + leastWeight) & (weights - 1);',
+    'const w = row;',
+  ),
+  fault(
+    'src/report/standalone.ts',
+    'what is stored in a copy can end its element',
+    '.replace(/[<\\u2028\\u2029]/g, (sign) => escapes[sign]!)',
+    '',
     'src/flow/multipliers/allocation.ts',
     'the cost of a choice is rounded down, so that the limit is passed',
     'cost: Math.ceil(cost * steps)',
