@@ -60,10 +60,9 @@ const elsewhere: readonly (readonly [RegExp, string])[] = [
   [/cifar/, 'CIFAR'],
   [/mobilenet_v2\.pth|resnet18\.(pth|safetensors)/, 'a checkpoint that is not shipped'],
   [/^sweep (?!.*--report)/, 'more runs than a test has time for'],
-  [/^serve/, 'someone who looks at it: it does not end by itself'],
+  [/^serve (?!.*--export)/, 'someone who looks at it: it does not end by itself'],
   [/--liberty|--library/, 'a cell library'],
   [/--mlflow/, 'an MLflow server'],
-  [/^serve (?!.*--export)/, 'somebody who ends it'],
 ];
 const needs = (words: readonly string[]) => elsewhere.find(([sign]) => sign.test(words.join(' ')))?.[1];
 
