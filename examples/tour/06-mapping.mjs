@@ -1,8 +1,8 @@
 // %% [markdown]
 // ## Mapping
-// θ becomes a netlist. Every θ is 0 or 1, so it is the sum of the partial products that stay, with the fewest gates that
-// are known for it: mapping loses nothing. Then the netlist, its BLIF text, its Verilog text and its table are compared
-// for every pair of operands; only a multiplier for which they are all equal is used.
+// θ becomes a netlist. Every θ is 0 or 1, so it is the sum of the partial products that stay, with the fewest gates
+// that are known for it: mapping loses nothing. Then the netlist, its BLIF text, its Verilog text and its table are
+// compared for every pair of operands; only a multiplier for which they are all equal is used.
 
 // %%
 import { drawMultiplier, loadMultiplier, runFlow } from 'tram-axm';
