@@ -27,12 +27,19 @@ const BINS_PER_CODE = 64;
 /** From how many bits on the one code more that negative numbers have is no matter. */
 const MANY_BITS = 5;
 
+/**
+ * Zero points that weights may have: the middle of the codes. The codes have one number more on one side of 0; of few
+ * bits it belongs where it helps.
+ */
+export function weightZeros(bits: number): readonly number[] {
+  const middle = 2 ** (bits - 1);
+  return bits < MANY_BITS ? [middle, middle - 1] : [middle];
+}
+
 /** Of the weights of a layer or a channel. */
 export function weightStart(name: ObserverName, histogram: Histogram, options: ObserverOptions): Start {
   const { bits } = options;
-  const middle = 2 ** (bits - 1);
-  // The codes have one number more on one side of 0; of few bits it belongs where it helps.
-  const zeros = bits < MANY_BITS ? [middle, middle - 1] : [middle];
+  const zeros = weightZeros(bits);
   const { min, max } = name === 'mse' ? histogram : observedRange(name, histogram, options);
   const bins = histogram.bins({ most: BINS_PER_CODE * 2 ** bits });
   const starts = zeros.map((zero) => {

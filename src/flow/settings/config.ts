@@ -11,6 +11,7 @@ import { defaultSmoothing, type Smoothing } from '../../multiplier/slopes.ts';
 import { type Grain, grainNames } from '../../multiplier/structure.ts';
 import { operandOrders } from '../../multiplier/table.ts';
 import { weightCodeChoices } from '../../multiplier/weight-codes.ts';
+import { zeroProductNames } from '../../multiplier/zero-row.ts';
 import { tableOrders } from '../../netlist/formats/interpret.ts';
 import { searchNames } from '../../netlist/mapping/task.ts';
 import { observerNames } from '../../quant/observers.ts';
@@ -199,6 +200,7 @@ const givenConfiguration = z.strictObject({
       top: z.string().min(1).optional(),
       liberty: z.array(z.string().min(1)).optional(),
       weightCodes: z.enum(weightCodeChoices).default('nearest'),
+      zeroProduct: z.enum(zeroProductNames).default('exact'),
     })
     .prefault({}),
   recover: z

@@ -145,7 +145,7 @@ export function describeDifference(done: string, wanted: string): string {
 const formerly: ConfigurationInput = {
   quantize: { quantizer: 'clips', start: 'none', teacher: 'none' },
   explore: { start: 'none', grain: 'column', harden: 0, teacher: 'none' },
-  map: { weightCodes: 'nearest' },
+  map: { weightCodes: 'nearest', zeroProduct: 'exact' },
   recover: { start: 'none', teacher: 'none' },
 };
 

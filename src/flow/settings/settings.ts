@@ -281,6 +281,11 @@ export interface ConfigurationInput {
          * whose row of the multiplier is nearest to the multiples of the weight.
          */
         weightCodes?: 'nearest' | 'best' | undefined;
+        /**
+         * What is taken off for the weights' zero point, here and in phase 3: its exact product (default), or what the
+         * multiplier makes of it, so that a weight of 0 adds 0. For a given multiplier and the quantiser `steps`.
+         */
+        zeroProduct?: 'exact' | 'own' | undefined;
       }
     | undefined;
   /** Phase 3: the weights with the multiplier fixed; 10 epochs at 5e-4, cosine. */

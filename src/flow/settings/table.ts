@@ -693,6 +693,14 @@ export const settings: readonly Setting[] = [
     placeholder: 'NAME',
     help: "what weights are stored as: the nearest code, or the one whose row of the multiplier is nearest to the weight's multiples",
   },
+  {
+    phase: 'map',
+    group: 'Mapping',
+    name: 'zero-product',
+    paths: ['map.zeroProduct'],
+    placeholder: 'NAME',
+    help: "what is taken off for the weights' zero point under a given multiplier: its exact product, or what the multiplier makes of it, by one more output channel",
+  },
   startSetting(
     'recover',
     "what is done under the multiplier before training: its mean error into the biases, batch norm's statistics anew",
