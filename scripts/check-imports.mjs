@@ -20,9 +20,10 @@ const allowed = {
   data: ['tensor'],
   train: ['data', 'nn', 'quant', 'engine', 'multiplier', 'tensor'],
   report: ['netlist', 'multiplier', 'tensor'],
+  logs: ['tensor'],
   workbench: ['netlist', 'hardware', 'report', 'multiplier', 'tensor'],
 };
-allowed.flow = [...below('workbench', 'train', 'data'), ''];
+allowed.flow = [...below('workbench', 'train', 'data', 'logs'), ''];
 // A page over folders of runs, live: what it computes is theirs to say. Its browser side takes what is plain data, and
 // types of the addresses.
 allowed.serve = [...below('flow'), ''];
@@ -32,14 +33,27 @@ allowed.page = ['report', 'multiplier', 'tensor'];
 allowed.cli = ['flow', 'serve', 'workbench', 'report', 'tensor', ''];
 const typesOnly = { cli: allowed.flow, page: ['serve'] };
 // Files directly in src/.
-allowed[''] = ['flow', ...below('workbench', 'train', 'data')];
+allowed[''] = ['flow', ...below('workbench', 'train', 'data', 'logs')];
 
 /**
  * The rooms of folders that have some, from the ground up; '' are the files beside them. Tests beside a file may look
  * up.
  */
 const floors = {
-  flow: ['settings', 'run', 'multipliers', 'start', 'results', 'phases', 'try', 'sensitivity', 'doctor', '', 'sweep'],
+  flow: [
+    'settings',
+    'run',
+    'multipliers',
+    'start',
+    'results',
+    'logs',
+    'phases',
+    'try',
+    'sensitivity',
+    'doctor',
+    '',
+    'sweep',
+  ],
   'engine/cuda': ['kernels', 'lower', 'runtime'],
   'engine/wasm': ['kernels', 'lower', 'runtime'],
 };

@@ -126,8 +126,9 @@ export {
   front,
   type PowerKind,
   powerKinds,
+  powerTitles,
 } from './report/front.ts';
-export { type FrontPictureOptions, frontSvg, NARROW_FRAME, powerTitles } from './report/front-picture.ts';
+export { type FrontPictureOptions, frontSvg, NARROW_FRAME } from './report/front-picture.ts';
 export { type ErrorTable, errorHeatmapSvg, errorHistogramSvg } from './report/heatmap.ts';
 export { type DrawnLayer, layersPicture } from './report/layers.ts';
 export { svgToPdf } from './report/pdf.ts';

@@ -1,15 +1,11 @@
-// The README's library example runs as it stands, and is as short as promised; its commands work when they are typed
-// one after another.
+// The README's library example runs as it stands, and is as short as promised. Its commands: documented.test.ts.
 
-import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { gzipSync } from 'node:zlib';
 import { expect, test } from 'vitest';
-import { runProgram } from '../src/cli/program.ts';
-import type { FlowOptions } from '../src/flow/flow.ts';
 
 const root = join(import.meta.dirname, '..');
 
@@ -36,79 +32,3 @@ test('the library example of the README runs and prints what it says', () => {
   expect(cost).toBeLessThan(0.9);
   expect(worst).toBeGreaterThan(0);
 }, 180_000);
-
-/** The `tram` commands of the README's shell blocks, in order, as arguments. */
-function commands(): string[][] {
-  const readme = readFileSync(join(root, 'README.md'), 'utf8');
-  const lines = [...readme.matchAll(/```sh\n([\s\S]*?)```/g)].flatMap(([, block]) => block!.split('\n'));
-  return lines.flatMap((line) => {
-    const typed = /(?:^|&&|npx )\s*(?:npx )?tram ([^#]*)/.exec(line)?.[1]?.trim();
-    return typed ? [typed.split(/\s+/)] : [];
-  });
-}
-
-/** Data or a machine that this test does not have: such commands are read, but their work is not done. */
-const isElsewhere = (args: readonly string[]) => args.some((arg) => /^cifar10|^cuda|^photos|mynet/.test(arg));
-
-/** Reads a command's arguments in a directory without doing its work: the run folder that it is about. */
-async function folderOf(args: readonly string[], directory: string): Promise<string> {
-  const before = process.cwd();
-  process.chdir(directory);
-  const asked: FlowOptions[] = [];
-  const err: string[] = [];
-  const code = await runProgram(args, {
-    stdout: { write: () => true },
-    stderr: { write: (text) => err.push(text) },
-    loadFlow: async () => ({
-      runFlow: async (options) => {
-        asked.push(options);
-        throw new Error('read');
-      },
-      evaluateRun: () => Promise.reject(new Error('read')),
-    }),
-  });
-  process.chdir(before);
-  // A sweep asks for all its runs, and keeps what became of each.
-  if (args[0] === 'sweep') {
-    expect({ args, many: asked.length > 10, code }).toEqual({ args, many: true, code: 2 });
-  } else {
-    expect({ args, asked: asked.length, code, err: err.join() }).toEqual({
-      args,
-      ...{ asked: 1, code: 1, err: expect.stringContaining('read') },
-    });
-  }
-  return asked[0]!.folder;
-}
-
-test('the commands of the README work when they are typed one after another', async () => {
-  const typed = commands();
-  expect(typed.length).toBeGreaterThanOrEqual(4);
-  const folder = mkdtempSync(join(tmpdir(), 'tram-typed-'));
-  const images = Array.from({ length: 60 }, (_, k) => [
-    ...Array.from({ length: 784 }, (_, at) => (at * (k % 10)) % 256),
-    k % 10,
-  ]);
-  writeFileSync(join(folder, 'mine.csv.gz'), gzipSync(images.map((image) => `${image.join()}\n`).join('')));
-  const short = ['--train-epochs', '1', '--explore-epochs', '1', '--recover-epochs', '1', '--quiet'];
-  for (const args of typed) {
-    const line = `tram ${args.join(' ')}`;
-    if (isElsewhere(args)) {
-      await folderOf(args, folder);
-      continue;
-    }
-    // The folder is the one of the line as it is typed, whatever makes the training short here.
-    const quick =
-      args[0] === 'run'
-        ? [...short, '--out', await folderOf(args, folder)]
-        : args[0] === 'try'
-          ? ['--exact', 'none', '--quiet']
-          : [];
-    const { status, stderr } = spawnSync(process.execPath, [join(root, 'dist/cli/main.js'), ...args, ...quick], {
-      cwd: folder,
-      encoding: 'utf8',
-    });
-    expect({ line, status, stderr }).toEqual({ line, status: 0, stderr: '' });
-  }
-  expect(existsSync(join(folder, 'runs'))).toBe(true);
-  rmSync(folder, { recursive: true });
-}, 300_000);

@@ -3,6 +3,7 @@
 
 import { type Command, Option } from 'commander';
 import { type DeviceOptions, deviceNames, emulations, parseDevice, precisions } from '../flow/run/device.ts';
+import { type LogOptions, trackingAddress } from '../flow/run/logs.ts';
 import {
   type ConfigurationInput,
   configurationSchema,
@@ -267,6 +268,64 @@ export function deviceWords({ name, index, precision, emulation, threads, recomp
     value === undefined ? [] : [`--${option}`, String(value)],
   );
   return recompute ? [...words, recompute === 'light' ? '--recompute-light' : '--recompute'] : words;
+}
+
+const LOGS = 'Logs for other programs:';
+
+/** Where a run that trains is told of beside its own folder (docs/logging.md). */
+export function addLogOptions(command: Command): void {
+  const address = (text: string) => trackingAddress(nonEmpty('--mlflow', 'an address')(text));
+  command
+    .addOption(
+      new Option('--tensorboard', 'write an event file for TensorBoard into the run folder; trains the same').helpGroup(
+        LOGS,
+      ),
+    )
+    .addOption(
+      new Option(
+        '--mlflow <URL>',
+        describeOption({
+          help: 'send the run to this MLflow tracking server; trains the same, also while it is away',
+          values: 'an address without credentials, such as http://127.0.0.1:5000',
+        }),
+      )
+        .argParser(address)
+        .helpGroup(LOGS),
+    )
+    .addOption(
+      new Option(
+        '--mlflow-experiment <NAME>',
+        describeOption({
+          help: 'experiment in which the run stands there',
+          default: 'MLFLOW_EXPERIMENT_NAME, else tram',
+        }),
+      )
+        .argParser(nonEmpty('--mlflow-experiment', 'a name'))
+        .helpGroup(LOGS),
+    );
+}
+
+interface LogsSaid {
+  readonly tensorboard?: boolean;
+  readonly mlflow?: string;
+  readonly mlflowExperiment?: string;
+}
+
+export function readLogs(command: Command): LogOptions {
+  const { tensorboard, mlflow: url, mlflowExperiment: experiment } = command.opts<LogsSaid>();
+  if (url === undefined && experiment !== undefined) {
+    throw new UserError('--mlflow-experiment is given, but no --mlflow; say where the server is, or leave it out');
+  }
+  return given({ tensorboard, mlflow: url === undefined ? undefined : { url, ...given({ experiment }) } });
+}
+
+/** The options that ask for logs, as they can be typed: a run folder keeps none of them. */
+export function logWords({ tensorboard, mlflow }: LogOptions): string[] {
+  return [
+    ...(tensorboard ? ['--tensorboard'] : []),
+    ...(mlflow ? ['--mlflow', mlflow.url] : []),
+    ...(mlflow?.experiment === undefined ? [] : ['--mlflow-experiment', mlflow.experiment]),
+  ];
 }
 
 export function wantsColor(command: Command): boolean {

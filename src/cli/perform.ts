@@ -5,6 +5,7 @@ import type { Command } from 'commander';
 import type { RunSummary } from '../flow/results/summary.ts';
 import type { DeviceOptions } from '../flow/run/device.ts';
 import { dropLock } from '../flow/run/lock.ts';
+import type { LogOptions } from '../flow/run/logs.ts';
 import { hasManifest } from '../flow/run/manifest.ts';
 import type { ConfigurationInput } from '../flow/settings/config.ts';
 import type { Phase } from '../flow/settings/phases.ts';
@@ -12,7 +13,7 @@ import type { FigureFormat } from '../report/formats.ts';
 import { given } from '../tensor/given.ts';
 import { Interrupted } from './failure.ts';
 import { interruptible } from './interrupt.ts';
-import { deviceWords, wantsColor } from './options.ts';
+import { deviceWords, logWords, wantsColor } from './options.ts';
 import { createProgress, silentProgress } from './progress.ts';
 import type { Services } from './services.ts';
 import { shellWord, styleFor, textWidth } from './style.ts';
@@ -27,6 +28,7 @@ export interface PhaseRequest {
   readonly from?: string | undefined;
   /** The forms of the report's figures. */
   readonly figures?: readonly FigureFormat[];
+  readonly logs?: LogOptions;
   /** Discards what is done; default: what the user said with --redo. */
   readonly redo?: boolean;
   /** The command's name: `tram <name> <folder>` goes on after an interruption. */
@@ -62,6 +64,7 @@ export async function performPhases(command: Command, services: Services, reques
       ...given({ from: request.from }),
       command: commandLine(command),
       device,
+      ...given({ logs: request.logs }),
       ...(request.figures ? { figures: request.figures } : {}),
       listener: progress.listener,
       signal: interrupt.signal,
@@ -87,8 +90,8 @@ function commandLine(command: Command): string {
   return [parent?.name() ?? 'tram', ...(parent?.args ?? command.args)].map(shellWord).join(' ');
 }
 
-function stoppedMessage({ folder, command, device }: PhaseRequest): string {
+function stoppedMessage({ folder, command, device, logs = {} }: PhaseRequest): string {
   if (!hasManifest(folder)) return 'stopped before anything was done; nothing was saved';
-  const words = ['tram', command, shellWord(folder), ...deviceWords(device)];
+  const words = ['tram', command, shellWord(folder), ...deviceWords(device), ...logWords(logs).map(shellWord)];
   return `stopped; the work so far is saved, go on with: ${words.join(' ')}`;
 }

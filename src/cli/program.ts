@@ -135,7 +135,7 @@ export const commandEntries: readonly CommandEntry[] = [
   {
     name: 'export',
     term: 'export RUN',
-    summary: 'write the network for PyTorch: .pth or safetensors',
+    summary: 'write the network for PyTorch, or the run for TensorBoard and MLflow',
     group: around,
     load: async () => (await import('./commands/export.ts')).defineExport,
   },
@@ -195,6 +195,13 @@ export const commandEntries: readonly CommandEntry[] = [
     group: around,
     load: async () => (await import('./commands/doctor.ts')).defineDoctor,
   },
+  {
+    name: 'completion',
+    term: 'completion SHELL',
+    summary: 'completion of commands, options and runs in bash, zsh or fish',
+    group: around,
+    load: async () => (await import('./commands/completion.ts')).defineCompletion,
+  },
 ];
 
 const DESCRIPTION =
@@ -209,6 +216,7 @@ Examples:
   tram map --bits 8 --theta 1,1,1,1,0.5,0.2  a multiplier without any network
   tram simulate multiplier.blif              the error of any multiplier netlist
   tram run --help                            every option, with default and valid values
+  tram help NMED                             a term of the field, or what a file holds
 `;
 
 /** The program with the commands that `wanted` accepts fully defined. */
@@ -222,7 +230,12 @@ export async function buildProgram(services: Services, wanted: (name: string) =>
       new Option('--verbose', 'show the stack of an internal error (also: TRAM_DEBUG=1)').helpGroup('Global options:'),
     )
     .addOption(new Option('--no-color', 'no colours (also: NO_COLOR=1)').helpGroup('Global options:'))
-    .addHelpCommand(new Command('help').argument('[COMMAND]').summary('show the help of a command').helpGroup(around))
+    .addHelpCommand(
+      new Command('help')
+        .argument('[TOPIC]')
+        .summary('help of a command, a term such as θ or NMED, or a file; topics lists them')
+        .helpGroup(around),
+    )
     .addHelpText('after', EXAMPLES)
     .configureOutput({
       // Commander fits what it makes itself; the texts behind the options are fitted here.
@@ -238,7 +251,7 @@ export async function buildProgram(services: Services, wanted: (name: string) =>
       showGlobalOptions: true,
       subcommandTerm: (command) => {
         const name = command.name();
-        return commandEntries.find((entry) => entry.name === name)?.term ?? `${name} COMMAND`;
+        return commandEntries.find((entry) => entry.name === name)?.term ?? `${name} TOPIC`;
       },
       styleTitle: (title) => styleFor(stdout).bold(title),
     })
@@ -258,6 +271,14 @@ function helpWidth(columns: number | undefined): number {
 export async function runProgram(args: readonly string[], given: Services): Promise<number> {
   const services = { ...given, stdout: guarded(given.stdout), stderr: guarded(given.stderr) };
   try {
+    const topic = topicOf(args);
+    if (topic !== undefined) {
+      const { topicText } = await import('./topics.ts');
+      const names = commandEntries.map(({ name }) => name);
+      const style = styleFor(services.stdout, !args.includes('--no-color'));
+      services.stdout.write(topicText(topic, services.stdout, style, names));
+      return 0;
+    }
     const program = await buildProgram(services, (name) => args.includes(name));
     await program.parseAsync(args.length === 0 ? ['--help'] : [...args], { from: 'user' });
     return 0;
@@ -267,6 +288,13 @@ export async function runProgram(args: readonly string[], given: Services): Prom
     if (text !== '') services.stderr.write(`${text}\n`);
     return code;
   }
+}
+
+/** What `tram help` is asked for that is no command. */
+function topicOf(args: readonly string[]): string | undefined {
+  const [first, ...words] = args.filter((arg) => !arg.startsWith('-'));
+  if (first !== 'help' || words.length === 0 || commandEntries.some(({ name }) => name === words[0])) return undefined;
+  return words.join(' ');
 }
 
 /** The command whose help explains the usage. */

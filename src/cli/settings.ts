@@ -47,6 +47,13 @@ export function parseTogether(alike: readonly Setting[], label: string, text: st
   return said;
 }
 
+/** The same as words that can be typed: of `csv:FILE` what stands before the file. */
+export function namedChoicesOf(): Readonly<Record<'data' | 'models' | 'recipes', readonly string[]>> {
+  const { data, models, recipes } = namedChoices();
+  const words = (list: readonly { readonly name: string }[]) => list.map(({ name }) => name.replace(/:.*$/, ':'));
+  return { data: words(data), models: words(models), recipes: words(recipes) };
+}
+
 /** Columns of the list of models: it stands in help texts, and in a page that cannot wrap it. */
 const LIST_WIDTH = 100;
 

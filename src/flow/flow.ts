@@ -10,6 +10,7 @@ import { UserError } from '../tensor/errors.ts';
 import { fixed, percent } from '../tensor/numbers.ts';
 import { version } from '../version.ts';
 import { lookAhead, requireNewFolder } from './ahead.ts';
+import { openLogs } from './logs/logs.ts';
 import { explore } from './phases/explore.ts';
 import { map } from './phases/map.ts';
 import { quantize } from './phases/quantize.ts';
@@ -29,6 +30,7 @@ import { files, inFolder, makeFolders, type RunFolder } from './run/folder.ts';
 import { inputsOf, openTask } from './run/inputs.ts';
 import { requireIntact } from './run/integrity.ts';
 import { lockRun, type RunLock } from './run/lock.ts';
+import type { Ending, LogOptions, RunLog } from './run/logs.ts';
 import {
   hashFiles,
   hasManifest,
@@ -68,6 +70,8 @@ export interface FlowOptions extends Material {
   readonly device?: DeviceOptions;
   /** The forms in which the report's figures are written; default: SVG. */
   readonly figures?: readonly FigureFormat[];
+  /** Logs for other programs; they decide nothing of what is trained. */
+  readonly logs?: LogOptions;
   /** The command line that asks for this, kept with each phase that it does. */
   readonly command?: string;
   readonly listener?: Listener;
@@ -171,13 +175,23 @@ async function doPhases(
       listener({ kind: 'note', text: `data: ${text}` });
     }
   }
-  for (const phase of wanted) {
-    if (manifest.phases[phase] && !isView(phase)) {
-      listener({ kind: 'phase-skip', phase, reason: skips.get(phase) ?? 'done with these settings' });
-      continue;
+  const logs = await openLogs(options.logs, { folder, manifest, listener });
+  let ending: Ending = 'failed';
+  try {
+    for (const phase of wanted) {
+      if (manifest.phases[phase] && !isView(phase)) {
+        listener({ kind: 'phase-skip', phase, reason: skips.get(phase) ?? 'done with these settings' });
+        continue;
+      }
+      manifest = await doPhase(options, manifest, phase, lock, logs, opened);
+      signal?.throwIfAborted();
     }
-    manifest = await doPhase(options, manifest, phase, lock, opened);
-    signal?.throwIfAborted();
+    ending = 'done';
+  } catch (error) {
+    if (signal?.aborted) ending = 'stopped';
+    throw error;
+  } finally {
+    await logs.close(ending);
   }
   return summarize(folder);
 }
@@ -188,11 +202,12 @@ async function doPhase(
   before: Manifest,
   phase: Phase,
   lock: RunLock,
+  logs: RunLog,
   opened: Opened | undefined,
 ): Promise<Manifest> {
   const { folder, listener = () => {}, signal, figures = ['svg'], command } = options;
   const { configuration } = before;
-  const place = { folder, manifest: before, configuration, listener, signal, figures };
+  const place = { folder, manifest: before, configuration, listener, signal, figures, logs };
   const resumed = existsSync(inFolder(place, files.resume));
   listener({ kind: 'phase-start', phase, title: phaseFacts[phase].title(configuration), resumed });
   const start = performance.now();
@@ -219,6 +234,7 @@ async function doPhase(
     if (record.files[path] === undefined) removeRunFile(folder, path);
   }
   result.finish?.();
+  await logs.done(manifest, phase);
   listener({ kind: 'phase-end', phase, summary: phaseSummary(result) });
   return manifest;
 }

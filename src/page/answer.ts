@@ -2,6 +2,7 @@
 
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
 import type { Address, Answers, Query, ServerEvent } from '../serve/api.ts';
+import { showing } from './save-copy.ts';
 import { keyOf, type Source } from './source.ts';
 
 export interface Answered<T> {
@@ -27,11 +28,12 @@ export function useAnswer<A extends Address>(
       // An answer that comes late does not take the place of a later one.
       if (number === asked.current) setState({ key, ...found });
     };
-    source.get(address, Object.fromEntries(new URLSearchParams(key.split('?')[1] ?? ''))).then(
+    source.get(address, queryIn(key)).then(
       (value) => keep({ value }),
       (error: Error) => keep({ error: error.message }),
     );
   }, [source, address, key]);
+  useEffect(() => showing(address, queryIn(key)), [address, key]);
   const test = useRef(isOld);
   test.current = isOld;
   useEffect(() => {
@@ -47,3 +49,5 @@ export function useAnswer<A extends Address>(
   const isCurrent = state.key === key;
   return { value: isCurrent ? state.value : undefined, error: isCurrent ? state.error : undefined, askAgain: ask };
 }
+
+const queryIn = (key: string): Query => Object.fromEntries(new URLSearchParams(key.split(/\?(.*)/s)[1] ?? ''));

@@ -2,12 +2,17 @@
 // address names. A view is a component of `ViewProps`; its title goes to the document and to the heading.
 
 import type { ComponentType } from 'preact';
-import { useEffect } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
 import { useAnswer } from './answer.ts';
+import { shortName } from './multiplier/chooser.tsx';
 import { hashOf, type Route, useRoute } from './router.ts';
+import { saveCopy } from './save-copy.ts';
 import type { Source } from './source.ts';
 import { useTheme } from './theme.ts';
+import { MultiplierView } from './views/multiplier.tsx';
+import { NetworkView } from './views/network.tsx';
 import { RunsView } from './views/runs.tsx';
+import { SweepView } from './views/sweep.tsx';
 
 export interface ViewProps {
   readonly source: Source;
@@ -23,6 +28,13 @@ interface View {
 
 export const views: Readonly<Record<string, View>> = {
   runs: { title: () => 'Runs', component: RunsView, label: 'Runs' },
+  sweep: { title: ({ name }) => name || 'Sweeps', component: SweepView, label: 'Sweeps' },
+  network: { title: ({ name }) => `Network of ${name}`, component: NetworkView },
+  multiplier: {
+    title: ({ name }) => (name === '' ? 'Multipliers' : shortName(name)),
+    component: MultiplierView,
+    label: 'Multipliers',
+  },
 };
 
 export function App({ source }: { readonly source: Source }) {
@@ -46,7 +58,8 @@ export function App({ source }: { readonly source: Source }) {
         </a>
         <span class="folder muted">{folder.value?.name}</span>
         <nav aria-label="Views">
-          {Object.entries(views).map(([name, { label }]) =>
+          {!source.isLive && <span class="muted">a copy of one view</span>}
+          {(source.isLive ? Object.entries(views) : []).map(([name, { label }]) =>
             label === undefined ? null : (
               <a key={name} href={hashOf({ view: name })} aria-current={route.view === name ? 'page' : undefined}>
                 {label}
@@ -54,6 +67,7 @@ export function App({ source }: { readonly source: Source }) {
             ),
           )}
         </nav>
+        {source.isLive && <SaveButton source={source} />}
         <button type="button" class="quiet" onClick={switchTheme}>
           {theme === 'dark' ? 'Light' : 'Dark'}
         </button>
@@ -66,6 +80,27 @@ export function App({ source }: { readonly source: Source }) {
           <p>There is no such view.</p>
         )}
       </main>
+    </>
+  );
+}
+
+/** Saves the view as a document that needs no server; says why where that fails. */
+function SaveButton({ source }: { readonly source: Source }) {
+  const [problem, setProblem] = useState<string>();
+  const save = () => {
+    setProblem(undefined);
+    saveCopy(source).catch((error: Error) => setProblem(error.message));
+  };
+  return (
+    <>
+      {problem !== undefined && (
+        <span role="alert" class="problem">
+          {problem}
+        </span>
+      )}
+      <button type="button" class="quiet" onClick={save} title="This view as one file that needs no server">
+        Save a copy
+      </button>
     </>
   );
 }

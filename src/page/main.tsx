@@ -2,9 +2,15 @@
 
 import { render } from 'preact';
 import { App } from './app.tsx';
-import { sourceOf } from './source.ts';
+import { withDropped } from './multiplier/dropped.ts';
+import { liveSource, storedIn, storedSource } from './source.ts';
 import './style.css';
+import './explorer.css';
 import { applyTheme } from './theme.ts';
 
 applyTheme();
-render(<App source={sourceOf(document)} />, document.getElementById('page')!);
+const stored = storedIn(document);
+// A copy begins with the view that it is a copy of.
+if (stored && location.hash === '') location.hash = stored.view;
+const source = stored ? storedSource(stored) : withDropped(liveSource());
+render(<App source={source} />, document.getElementById('page')!);

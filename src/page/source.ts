@@ -1,7 +1,10 @@
 // Where the page has its data from: a server that is asked and tells what is new (live), or a document that holds
 // every answer (stored, a view that was exported). Views know this interface alone, so that each works in both.
 
+import { keyOf, type Stored } from '../report/standalone.ts';
 import type { Address, Answers, Query, Refusal, ServerEvent } from '../serve/api.ts';
+
+export { keyOf };
 
 export interface Source {
   readonly isLive: boolean;
@@ -11,18 +14,6 @@ export interface Source {
   listen(listener: (event: ServerEvent) => void): () => void;
   /** Where the browser finds a file of a run, by its path in the served folder; undefined where it is not to be had. */
   file(path: string): string | undefined;
-}
-
-/** The answers of a stored source, by `keyOf`; files as data: addresses by their paths. */
-export interface Stored {
-  readonly answers: Readonly<Record<string, unknown>>;
-  readonly files: Readonly<Record<string, string>>;
-}
-
-/** What an answer is kept under: `metrics?name=a`. */
-export function keyOf(address: Address, query: Query = {}): string {
-  const text = new URLSearchParams(Object.entries(query).sort(([a], [b]) => (a < b ? -1 : 1))).toString();
-  return text === '' ? address : `${address}?${text}`;
 }
 
 export function liveSource(): Source {
@@ -67,8 +58,8 @@ export function storedSource({ answers, files }: Stored): Source {
   };
 }
 
-/** The stored answers of this document, where it has some; else the server that gave it. */
-export function sourceOf(page: Document): Source {
-  const stored = page.getElementById('stored');
-  return stored?.textContent ? storedSource(JSON.parse(stored.textContent) as Stored) : liveSource();
+/** What this document holds, where it is a copy; else nothing. */
+export function storedIn(page: Document): Stored | undefined {
+  const element = page.getElementById('stored');
+  return element?.textContent ? (JSON.parse(element.textContent) as Stored) : undefined;
 }

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import type { FrontPoint } from './front.ts';
-import { floorOf, frontSvg, NARROW_FRAME } from './front-picture.ts';
+import { type FrontPoint, floorOf } from './front.ts';
+import { frontSvg, NARROW_FRAME } from './front-picture.ts';
 import { svgSize } from './svg.ts';
 import { colours, textWidth } from './theme.ts';
 

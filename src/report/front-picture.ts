@@ -8,9 +8,10 @@ import {
   cellsTitle,
   type FrontPoint,
   type FrontSeries,
+  floorOf,
   front,
   frontSeries,
-  type PowerKind,
+  powerTitles,
   seriesTitles,
 } from './front.ts';
 import { type Position, placeLabels } from './labels.ts';
@@ -18,13 +19,6 @@ import { colours, figureWidth, fontSize, textWidth } from './theme.ts';
 import { renderSpec } from './vega.ts';
 
 const LOGARITHMIC = 4;
-
-/** What is on the axis of each kind. */
-export const powerTitles: Readonly<Record<PowerKind, string>> = {
-  modelled: 'Modelled power (exact 8×8 array = 1)',
-  gates: 'Gate cost of the netlist (cheapest exact 8×8 multiplier = 1)',
-  synthesised: 'Synthesised power (exact 8×8 array = 1)',
-};
 
 /** Colour and shape of a series; rivals that were not retrained are hollow. */
 const looks: Readonly<Record<FrontSeries, { colour: string; shape: string; filled: boolean }>> = {
@@ -87,17 +81,6 @@ function logarithmic(low: number, high: number): Axis {
 function roundValues([low, high]: readonly [number, number]): number[] {
   const decades = [-4, -3, -2, -1, 0, 1].flatMap((power) => [1, 2, 3, 5, 7].map((digit) => digit * 10 ** power));
   return decades.map((value) => Number(value.toPrecision(2))).filter((value) => value >= low && value <= high);
-}
-
-/**
- * Below this the picture ends: some way under the accuracies that are near the best, so that one failure does not
- * flatten all the others.
- */
-export function floorOf(accuracies: readonly number[]): number {
-  const sorted = accuracies.toSorted((a, b) => b - a);
-  const [best, median] = [sorted[0]!, sorted[Math.floor(sorted.length / 2)]!];
-  const near = sorted.filter((accuracy) => best - accuracy <= Math.max(0.02, 3 * (best - median)));
-  return Math.max(0, near.at(-1)! - Math.max(0.003, 0.4 * (best - near.at(-1)!)));
 }
 
 /** The picture as SVG text; accuracies in per cent. All points have one kind of power. */

@@ -13,6 +13,13 @@ export const cellsTitle = (library: string): string => (library === 'unit_gate' 
 export const powerKinds = ['modelled', 'gates', 'synthesised'] as const;
 export type PowerKind = (typeof powerKinds)[number];
 
+/** What is on the axis of each kind. */
+export const powerTitles: Readonly<Record<PowerKind, string>> = {
+  modelled: 'Modelled power (exact 8×8 array = 1)',
+  gates: 'Gate cost of the netlist (cheapest exact 8×8 multiplier = 1)',
+  synthesised: 'Synthesised power (exact 8×8 array = 1)',
+};
+
 /** What a point is: ours, or which kind of rival. */
 export const frontSeries = ['trained', 'exact', 'exact-retrained', 'truncated', 'given'] as const;
 export type FrontSeries = (typeof frontSeries)[number];
@@ -67,4 +74,15 @@ export function front<P extends Placed>(points: readonly P[]): P[] {
   return points
     .filter((point) => !points.some((other) => dominates(other, point)))
     .toSorted((a, b) => a.power - b.power);
+}
+
+/**
+ * Below this the picture ends: some way under the accuracies that are near the best, so that one failure does not
+ * flatten all the others.
+ */
+export function floorOf(accuracies: readonly number[]): number {
+  const sorted = accuracies.toSorted((a, b) => b - a);
+  const [best, median] = [sorted[0]!, sorted[Math.floor(sorted.length / 2)]!];
+  const near = sorted.filter((accuracy) => best - accuracy <= Math.max(0.02, 3 * (best - median)));
+  return Math.max(0, near.at(-1)! - Math.max(0.003, 0.4 * (best - near.at(-1)!)));
 }

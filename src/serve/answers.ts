@@ -11,8 +11,11 @@ import { given } from '../tensor/given.ts';
 import { shellWord } from '../tensor/names.ts';
 import { version } from '../version.ts';
 import type { Address, Answers, Query, RunDetail, ServedFolder } from './api.ts';
+import { knownMultipliers, multiplierOf } from './explore.ts';
 import { isServedType } from './files.ts';
+import { sweepView } from './front.ts';
 import { type Library, withoutTheta } from './library.ts';
+import { networkView } from './network.ts';
 import { settingTexts } from './settings.ts';
 
 export interface Answering {
@@ -37,6 +40,10 @@ export const answers: { readonly [A in Address]: Answer<A> } = {
     return { steps: epochs.flatMap(({ epoch, theta }) => (theta ? [{ epoch, theta }] : [])) };
   },
   sweeps: ({ library }) => library.sweeps(),
+  sweep: ({ library }, query) => sweepView(library, nameIn(query)),
+  network: ({ library }, query) => networkView(library, nameIn(query)),
+  multiplier: ({ library }, query) => multiplierOf(library, textIn(query, 'of')),
+  multipliers: ({ library }) => knownMultipliers(library),
 };
 
 export const isAddress = (name: string): name is Address => Object.hasOwn(answers, name);

@@ -2,11 +2,15 @@
 // share. Invariant: everything is plain JSON, and every run, sweep and file is named by its path in the served folder,
 // with `/` between names (`.` where the folder itself is the run); no path of the machine is in it.
 
-import type { RunSummary } from '../flow/results/summary.ts';
+import type { NetworkGraph } from '../flow/results/network-graph.ts';
+import type { LayerSummary, RunSummary } from '../flow/results/summary.ts';
 import type { MetricRecord } from '../flow/run/events.ts';
 import type { Owner } from '../flow/run/lock.ts';
 import type { StageResult } from '../flow/run/stages.ts';
+import type { LayerSensitivity, Treated } from '../flow/sensitivity/report.ts';
 import type { Phase, TrainingPhase } from '../flow/settings/phases.ts';
+import type { SweepReport } from '../flow/sweep/front.ts';
+import type { ExploredMultiplier } from '../workbench/explore.ts';
 
 /** What is served, and what a page may ask for. */
 export interface ServedFolder {
@@ -89,6 +93,31 @@ export interface SweepRow {
   readonly failed: number;
 }
 
+/** The front of a sweep as far as it has come. */
+export interface SweepView {
+  readonly row: SweepRow;
+  /** Its `folder` is the sweep's name. */
+  readonly report: SweepReport;
+  /** Of points whose multiplier is there, by their names: what `multiplier` takes as `of`. */
+  readonly multipliers: Readonly<Record<string, string>>;
+}
+
+/** The network of a run, layer by layer. */
+export interface NetworkView {
+  readonly graph: NetworkGraph;
+  readonly layers: readonly LayerSummary[];
+  /** By the names of multipliers: what `multiplier` takes as `of`. */
+  readonly multipliers: Readonly<Record<string, string>>;
+  /** What was measured with `tram sensitivity`, where it stands beside the run. */
+  readonly sensitivity: { readonly treated: Treated; readonly layers: readonly LayerSensitivity[] } | null;
+}
+
+/** Something that `multiplier` takes as `of`. */
+export interface KnownMultiplier {
+  readonly of: string;
+  readonly title: string;
+}
+
 /** `GET /api/ADDRESS?QUERY`: each address with what it returns. */
 export interface Answers {
   /** No query. */
@@ -103,6 +132,14 @@ export interface Answers {
   readonly theta: ThetaHistory;
   /** No query. */
   readonly sweeps: readonly SweepRow[];
+  /** `name`. */
+  readonly sweep: SweepView;
+  /** `name`, of a run. */
+  readonly network: NetworkView;
+  /** `of`: a generator such as `dadda:8x8`, or the path of a file in the served folder. */
+  readonly multiplier: ExploredMultiplier;
+  /** No query. */
+  readonly multipliers: readonly KnownMultiplier[];
 }
 export type Address = keyof Answers;
 export type Query = Readonly<Record<string, string>>;
@@ -122,3 +159,5 @@ export type ServerEvent =
   | { readonly kind: 'epochs'; readonly name: string; readonly from: number; readonly epochs: readonly MetricRecord[] }
   | { readonly kind: 'sweep'; readonly sweep: SweepRow }
   | { readonly kind: 'sweep-gone'; readonly name: string };
+
+export type { DrawnNetlist, ExploredMultiplier } from '../workbench/explore.ts';

@@ -28,6 +28,8 @@ export interface ServedFile {
   readonly path: string;
   readonly type: string;
   readonly bytes: number;
+  /** What changes when the file does. */
+  readonly stamp: string;
 }
 
 /** The file that a path below the served folder names. What may not be read is not there. */
@@ -43,7 +45,7 @@ export function servedFile(library: Library, path: string): ServedFile {
     const real = realpathSync(join(root, ...names));
     const facts = statSync(real);
     if (!real.startsWith(root.endsWith(sep) ? root : root + sep) || !facts.isFile()) throw absent();
-    return { path: real, type, bytes: facts.size };
+    return { path: real, type, bytes: facts.size, stamp: `${facts.ino} ${facts.size} ${facts.mtimeMs}` };
   } catch {
     throw absent();
   }

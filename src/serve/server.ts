@@ -10,10 +10,12 @@ import { basename, extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { invariant, UserError } from '../tensor/errors.ts';
 import { hostIn, isLoopback, isSame, namesOf, newToken, tokenIn } from './access.ts';
-import { type Answering, answers, isAddress } from './answers.ts';
+import { type Answering, answers, isAddress, textIn } from './answers.ts';
 import type { Query, ServerEvent } from './api.ts';
+import { droppedMultiplier, MOST_DROPPED } from './explore.ts';
 import { servedFile } from './files.ts';
 import { Library, NotFound } from './library.ts';
+import { pageFolder } from './page-files.ts';
 
 export interface ServeOptions {
   /** A folder with runs and sweeps anywhere in it, or a run or a sweep. */
@@ -58,11 +60,6 @@ const common: Readonly<Record<string, string>> = {
   'Cross-Origin-Resource-Policy': 'same-origin',
   'Cache-Control': 'no-store',
 };
-
-/** The built page, beside this program; a program that runs from its sources has it in dist/. */
-const pageFolder = [new URL('../page/', import.meta.url), new URL('../../dist/page/', import.meta.url)].find((url) =>
-  existsSync(new URL('main.js', url)),
-);
 
 const pageTypes: Readonly<Record<string, string>> = {
   '.html': 'text/html; charset=utf-8',
@@ -165,7 +162,8 @@ class Door {
 
   async #route(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { method = '', url: address = '', headers } = request;
-    if (method !== 'GET' && method !== 'HEAD') {
+    const isInspection = method === 'POST' && address.startsWith('/api/inspect?');
+    if (method !== 'GET' && method !== 'HEAD' && !isInspection) {
       response.setHeader('Allow', 'GET, HEAD');
       throw new Refused(405, 'this server only reads; start it with --control to change anything');
     }
@@ -179,6 +177,10 @@ class Door {
       return;
     }
     const path = decoded(url.pathname);
+    if (isInspection) {
+      await this.#inspect(request, url, response);
+      return;
+    }
     if (path === '/api/events') this.#listen(request, response);
     else if (path.startsWith('/api/')) await this.#api(path.slice('/api/'.length), url, response);
     else if (path.startsWith('/file/')) this.#file(path.slice('/file/'.length), response, method === 'HEAD');
@@ -198,6 +200,18 @@ class Door {
     if (!isAddress(name)) throw new Refused(404, 'there is no such address');
     const query: Query = Object.fromEntries(url.searchParams);
     this.#json(response, 200, await answers[name](this.#served, query));
+  }
+
+  /** A file that was dropped on the page: read, told, and forgotten. It changes nothing and needs no control. */
+  async #inspect(request: IncomingMessage, { searchParams }: URL, response: ServerResponse): Promise<void> {
+    // A form of another site cannot send this type without asking first, which is not granted.
+    if (request.headers['content-type'] !== 'application/octet-stream') {
+      throw new Refused(415, 'a file is sent as application/octet-stream');
+    }
+    const query: Query = Object.fromEntries(searchParams);
+    const file = textIn(query, 'file');
+    const bytes = await bodyOf(request, MOST_DROPPED);
+    this.#json(response, 200, await droppedMultiplier(file, bytes, query.signed === '1'));
   }
 
   #json(response: ServerResponse, status: number, value: unknown): void {
@@ -245,6 +259,20 @@ class Door {
       else response.write(text);
     }
   }
+}
+
+/** What a request brings, of at most so many bytes. */
+async function bodyOf(request: IncomingMessage, most: number): Promise<Buffer> {
+  const tooLarge = () => new Refused(413, `at most ${most} bytes are taken`);
+  if (Number(request.headers['content-length'] ?? 0) > most) throw tooLarge();
+  const parts: Buffer[] = [];
+  let length = 0;
+  for await (const part of request as AsyncIterable<Buffer>) {
+    length += part.length;
+    if (length > most) throw tooLarge();
+    parts.push(part);
+  }
+  return Buffer.concat(parts);
 }
 
 const eventText = (event: ServerEvent): string => `data: ${JSON.stringify(event)}\n\n`;

@@ -90,9 +90,18 @@ export type ExploreOptions = Pick<LoadOptions, 'signed'>;
 /** A generator such as `dadda:8x8`, or a file of a netlist or table. Throws a UserError. */
 export async function exploreMultiplier(spec: string, { signed }: ExploreOptions = {}): Promise<ExploredMultiplier> {
   const multiplier = await loadMultiplier(spec, given({ signed }));
-  const operands = isGeneratorSpec(spec) ? undefined : operandsBeside(spec, multiplier);
-  return explored(multiplier, isGeneratorSpec(spec) ? spec : subjectName(spec), dotsOf(spec), operands);
+  if (isGeneratorSpec(spec)) return explored(multiplier, spec, dotsOf(spec));
+  const found = explored(multiplier, subjectName(spec), dotsOf(spec), operandsBeside(spec, multiplier));
+  // Sentences about a file tell its name; where it lies is not for everyone who sees the page.
+  const folder = folderOf(spec);
+  const { notes, withoutDots } = found;
+  const here = (text: string) => (folder === '' ? text : text.replaceAll(folder, ''));
+  return { ...found, notes: notes.map(here), withoutDots: withoutDots === null ? null : here(withoutDots) };
 }
+
+export { isGeneratorSpec as isGenerator };
+
+const folderOf = (path: string): string => /^.*[/\\]/.exec(path)?.[0] ?? '';
 
 /** A file that is at hand and nowhere on disk, such as one that was dropped on a page. Throws a UserError. */
 export async function exploreFile(
@@ -106,8 +115,7 @@ export async function exploreFile(
 
 /** The operands beside a file of a run: `multiplier.operands.json` beside `multiplier.v`. */
 function operandsBeside(path: string, multiplier: LoadedMultiplier): OperandHistograms | undefined {
-  const folder = path.slice(0, path.length - path.replace(/^.*[/\\]/, '').length);
-  const beside = `${folder}${multiplierFiles(subjectName(path)).operands}`;
+  const beside = `${folderOf(path)}${multiplierFiles(subjectName(path)).operands}`;
   return existsSync(beside) ? loadHistograms(beside, multiplier) : undefined;
 }
 

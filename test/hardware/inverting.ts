@@ -4,14 +4,14 @@
 import type { LibertyText } from '../../src/hardware/liberty/read.ts';
 import { unitGateLiberty } from '../../src/hardware/technology/unit-gate.ts';
 
+const inverted = (cell: string): string =>
+  cell.replace(/function : "(.*)"/g, 'function : "!($1)"').replaceAll('positive_unate', 'negative_unate');
+
 export const invertingAdders: LibertyText = {
   name: 'inverting.lib',
   text: unitGateLiberty.text
+    .replace('library (unit_gate)', 'library (inverting)')
     .split(/(?=\bcell \()/)
-    .map((cell) =>
-      cell.startsWith('cell (FA_')
-        ? cell.replace(/function : "(.*)"/g, 'function : "!($1)"').replaceAll('positive_unate', 'negative_unate')
-        : cell,
-    )
+    .map((cell) => (cell.startsWith('cell (FA_') ? inverted(cell) : cell))
     .join(''),
 };

@@ -13,12 +13,14 @@ import { defaultFolder, redoneFolder } from '../folder-name.ts';
 import {
   addConfigurationFiles,
   addDeviceOptions,
+  addLogOptions,
   addRunOutputOptions,
   addSettings,
   addTrainingOptions,
   addUnset,
   RUN_GROUP,
   readDevice,
+  readLogs,
   readSettings,
 } from '../options.ts';
 import { performPhases } from '../perform.ts';
@@ -40,6 +42,7 @@ export function definePhases(name: PhaseCommand): Define {
     addUnset(command, settings, onRun);
     addDeviceOptions(command);
     addTrainingOptions(command);
+    addLogOptions(command);
     addRunOutputOptions(command);
     command.action(async (given: string | undefined) => {
       const said = readSettings(command, settings, onRun);
@@ -51,6 +54,7 @@ export function definePhases(name: PhaseCommand): Define {
         settings: said,
         phases: onRun ? phases : [name],
         device: readDevice(command),
+        logs: readLogs(command),
         command: name,
       });
     });

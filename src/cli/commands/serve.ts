@@ -2,6 +2,8 @@
 
 import { type Command, Option } from 'commander';
 import { badValue, nonEmpty, wholeNumberFrom } from '../../flow/settings/values.ts';
+import { UserError } from '../../tensor/errors.ts';
+import { writeFileAtomic } from '../../tensor/files.ts';
 import { given } from '../../tensor/given.ts';
 import { describeOption } from '../facts.ts';
 import { interruptible } from '../interrupt.ts';
@@ -21,6 +23,7 @@ Examples:
   tram serve runs
   tram serve runs --open
   tram serve runs/mine --port 0
+  tram serve runs --export sweep/cheapest --out front.html
 `;
 
 interface Options {
@@ -28,6 +31,8 @@ interface Options {
   readonly port?: number;
   readonly token?: string;
   readonly open?: boolean;
+  readonly export?: string;
+  readonly out?: string;
 }
 
 export function defineServe(command: Command, services: Services): void {
@@ -55,8 +60,33 @@ export function defineServe(command: Command, services: Services): void {
       ).argParser((text: string) => tokenFrom('--token', text)),
     )
     .addOption(option('--open', 'show the page in the browser'))
+    .addOption(
+      option(
+        '--export <VIEW>',
+        'write one view as a file that needs no server, and end',
+        'multiplier/dadda:8x8, sweep/NAME, network/RUN, …',
+      ).argParser(nonEmpty('--export', 'a view such as multiplier/dadda:8x8')),
+    )
+    .addOption(
+      option('--out <FILE>', 'where --export writes', 'a path', 'VIEW.html').argParser(nonEmpty('--out', 'a path')),
+    )
     .addHelpText('after', AFTER);
-  command.action((folder: string | undefined) => show(folder ?? 'runs', command.opts<Options>(), services));
+  command.action(async (folder = 'runs') => {
+    const options = command.opts<Options>();
+    if (options.export === undefined && options.out !== undefined) {
+      throw new UserError('--out is where --export writes; say which view with --export VIEW');
+    }
+    if (options.export === undefined) await show(folder, options, services);
+    else await write(folder, options.export, options.out, services);
+  });
+}
+
+/** One view as a file; its name is that of the view where none is given. */
+async function write(folder: string, view: string, out: string | undefined, { stdout }: Services): Promise<void> {
+  const { exportFrom } = await import('../../serve/export.ts');
+  const path = out ?? `${view.replaceAll(/[^\p{L}\p{N}._+-]+/gu, '-').replace(/^[-.]+/, '')}.html`;
+  writeFileAtomic(path, await exportFrom(folder, view));
+  stdout.write(`${path}\n`);
 }
 
 async function show(folder: string, { host, port = PORT, open, ...said }: Options, services: Services): Promise<void> {

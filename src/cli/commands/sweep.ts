@@ -16,7 +16,17 @@ import { given } from '../../tensor/given.ts';
 import { describeOption } from '../facts.ts';
 import { Exit, Interrupted } from '../failure.ts';
 import { interruptible } from '../interrupt.ts';
-import { addDeviceOptions, addSettings, addTrainingOptions, readDevice, readSettings, wantsColor } from '../options.ts';
+import {
+  addDeviceOptions,
+  addLogOptions,
+  addSettings,
+  addTrainingOptions,
+  logWords,
+  readDevice,
+  readLogs,
+  readSettings,
+  wantsColor,
+} from '../options.ts';
 import type { Services } from '../services.ts';
 import { shellWord, styleFor, textWidth } from '../style.ts';
 import { SweepProgress } from '../sweep-progress.ts';
@@ -161,6 +171,7 @@ export function defineSweep(command: Command, services: Services): void {
   command.addOption(option('--no-synthesis', 'the front over gate cost; nothing is synthesised', 'Synthesis:'));
   addDeviceOptions(command, devices);
   addTrainingOptions(command);
+  addLogOptions(command);
   command.action((folder: string) => work(folder, command, services));
 }
 
@@ -217,15 +228,16 @@ async function work(folder: string, command: Command, services: Services): Promi
     report = await sweep({
       ...{ folder, ...said, devices: slotsOf(command), perform: runFlowAside, ...results },
       ...given({ from, retry }),
+      logs: readLogs(command),
       command: ['tram', ...(command.parent?.args ?? [])].map(shellWord).join(' '),
       ...(progress ? { listener: (event) => progress.tell(event) } : {}),
       signal: AbortSignal.any([interrupt.signal, time.signal]),
     });
   } catch (error) {
     const code = interrupt.code();
-    if (code !== undefined && error === interrupt.signal.reason) throw new Interrupted(goesOn(folder), code);
+    if (code !== undefined && error === interrupt.signal.reason) throw new Interrupted(goesOn(folder, command), code);
     if (!time.signal.aborted || error !== time.signal.reason) throw error;
-    progress?.tell({ kind: 'note', text: `the time is over: ${goesOn(folder)}` });
+    progress?.tell({ kind: 'note', text: `the time is over: ${goesOn(folder, command)}` });
     report = await reportSweep({ folder, ...results });
   } finally {
     clearTimeout(timer);
@@ -235,8 +247,8 @@ async function work(folder: string, command: Command, services: Services): Promi
   await show(folder, report, command, services);
 }
 
-const goesOn = (folder: string): string =>
-  `stopped; the work so far is saved, go on with: tram sweep ${shellWord(folder)}`;
+const goesOn = (folder: string, command: Command): string =>
+  `stopped; the work so far is saved, go on with: tram sweep ${[folder, ...logWords(readLogs(command))].map(shellWord).join(' ')}`;
 
 /** What is asked for: a plan, or nothing but to go on with the one that is there. */
 async function planOf(

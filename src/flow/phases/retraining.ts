@@ -5,8 +5,9 @@ import type { Session } from '../../engine/backend.ts';
 import { atStart, trainEpochs } from '../../train/loop.ts';
 import type { QuantizedArithmetic } from '../../train/task.ts';
 import type { OpenRun } from '../run/context.ts';
+import { epochsBefore } from '../settings/phases.ts';
 import { loadTeacher } from './teacher.ts';
-import { firstEpoch, fitOf, learntFrom } from './training.ts';
+import { fitOf, learntFrom } from './training.ts';
 
 /** On the test images: accuracy 0 … 1 and mean cross-entropy. */
 export interface Retrained {
@@ -36,7 +37,7 @@ export async function retrain(
     teacher: loadTeacher(run, 'recover', session),
     ...{ session, arithmetic, epochs, seed: configuration.seed, start: atStart, recompute },
     stepRate: configuration.quantize.stepRate,
-    firstEpoch: firstEpoch({ configuration: { ...configuration, map: given } }, 'recover'),
+    firstEpoch: epochsBefore({ ...configuration, map: given }, 'recover'),
     onEpoch: async ({ epoch, test }) => {
       last = { accuracy: test.metrics.accuracy, loss: test.loss };
       onEpoch(epoch, last);

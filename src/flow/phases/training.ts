@@ -27,7 +27,7 @@ import { files, inFolder } from '../run/folder.ts';
 import type { TypesRecord } from '../run/manifest.ts';
 import { openMetrics } from '../run/metrics.ts';
 import type { Configuration } from '../settings/config.ts';
-import { describeDifference, isTraining, phasesOf, settingsOf, type TrainingPhase } from '../settings/phases.ts';
+import { describeDifference, epochsBefore, settingsOf, type TrainingPhase } from '../settings/phases.ts';
 import { describeTeacher, loadTeacher } from './teacher.ts';
 
 /** Seconds between resume points within an epoch. */
@@ -114,13 +114,6 @@ export function fitOf<S extends Configuration[TrainingPhase]>(section: S) {
   };
 }
 
-/** Epochs that the training phases before this one take: their numbers go on through the run. */
-export function firstEpoch({ configuration }: Pick<RunContext, 'configuration'>, phase: TrainingPhase): number {
-  const order = phasesOf(configuration).filter(isTraining);
-  const before = order.slice(0, order.indexOf(phase));
-  return before.reduce((sum, name) => sum + configuration[name].epochs, 0);
-}
-
 /**
  * Trains to the end of the phase and returns where it stands there; the caller saves the result and then drops the
  * resume point.
@@ -130,7 +123,7 @@ export async function trainPhase(
   job: TrainingJob,
   start: Position<'accuracy'> | undefined,
 ): Promise<Position<'accuracy'>> {
-  const { configuration, listener, signal, recompute } = context;
+  const { configuration, listener, signal, recompute, logs } = context;
   const { phase, session } = job;
   const { task, dataset } = learntFrom(context, phase);
   const teacher = loadTeacher(context, phase, session);
@@ -143,7 +136,7 @@ export async function trainPhase(
     task,
     dataset,
     seed: configuration.seed,
-    firstEpoch: firstEpoch(context, phase),
+    firstEpoch: epochsBefore(configuration, phase),
   };
   const { arithmetic } = job.fit;
   if (recompute) {
@@ -159,6 +152,7 @@ export async function trainPhase(
   const relative = relativePower(configuration);
   const resumePath = inFolder(context, files.resume);
   const log = openMetrics(context.folder, phase, start ?? atStart);
+  await logs.goOn(epochsBefore(configuration, phase) + (start ?? atStart).epoch);
   let saved = performance.now();
   let saving = 0;
   let last: Position<'accuracy'> = start ?? atStart;
@@ -183,6 +177,7 @@ export async function trainPhase(
         log.append(kept);
         last = next;
         if (signal?.aborted || saving <= SAVE_SHARE * sinceSaved()) await save(next);
+        await logs.epoch(kept, session);
         listener({ kind: 'epoch', record: kept, epochs: job.fit.epochs });
       },
       save: { due: () => sinceSaved() > SAVE_INTERVAL * 1000, at: save },

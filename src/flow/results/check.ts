@@ -16,7 +16,7 @@ import { decodeAll } from '../../tensor/safetensors.ts';
 import { multiplierFiles } from '../../workbench/files.ts';
 import { parseTheta } from '../multipliers/theta.ts';
 import { readResumePoint } from '../run/checkpoint.ts';
-import { files } from '../run/folder.ts';
+import { eventFile, files } from '../run/folder.ts';
 import { recordFaults } from '../run/integrity.ts';
 import { LOCK_FILE } from '../run/lock.ts';
 import { type Manifest, type MultiplierRecord, readManifest } from '../run/manifest.ts';
@@ -91,7 +91,7 @@ export function checkRun(folder: string): CheckResult {
     folder,
     whole: faults.length === 0,
     faults,
-    extra: extraFiles(folder, new Set(recorded.map(({ path }) => path))),
+    extra: extraFiles(folder, new Set([...recorded.map(({ path }) => path), eventFile(manifest)])),
     files: recorded.length,
     multipliers,
     epochs: 'error' in log ? 0 : log.value,
@@ -196,7 +196,7 @@ function resumeFaults(folder: string, manifest: Manifest): CheckFault[] {
 }
 
 function extraFiles(folder: string, recorded: ReadonlySet<string>): string[] {
-  const known = new Set([...recorded, 'manifest.json', files.metrics, files.resume, LOCK_FILE]);
+  const known = new Set([...recorded, 'manifest.json', files.metrics, files.mlflow, files.resume, LOCK_FILE]);
   return readdirSync(folder, { recursive: true, withFileTypes: true })
     .filter((entry) => !entry.isDirectory())
     .map(({ parentPath, name }) => join(parentPath, name).slice(join(folder, '/').length))

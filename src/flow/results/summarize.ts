@@ -93,7 +93,8 @@ function targetsOf({ configuration, phases: done }: Manifest, stages: RunSummary
 
 const macsOf = (all: readonly { readonly macs: number }[]) => all.reduce((sum, { macs }) => sum + macs, 0);
 
-function layerSummaries(
+/** The multiplying layers of a run, with what they multiply with once that is mapped. */
+export function layerSummaries(
   { configuration, inputs }: Manifest,
   multipliers: readonly MultiplierSummary[],
 ): readonly LayerSummary[] {

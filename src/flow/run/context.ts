@@ -16,6 +16,7 @@ import { loadModel } from './checkpoint.ts';
 import type { Listener } from './events.ts';
 import type { FloatModel } from './float-model.ts';
 import { files, inFolder, type RunFolder } from './folder.ts';
+import type { RunLog } from './logs.ts';
 import { type PhaseRecord, verifiedBytes } from './manifest.ts';
 
 /** A run opened to compute with it. */
@@ -36,6 +37,7 @@ export interface Asked {
   readonly signal: AbortSignal | undefined;
   /** The forms in which figures are written. */
   readonly figures: readonly FigureFormat[];
+  readonly logs: RunLog;
 }
 
 /** What a phase works with. */

@@ -34,7 +34,14 @@ export const files = {
   figures: 'figures',
   /** phases/report.ts (results/page.ts). */
   page: 'report.html',
+  /** Which run of an MLflow server is this one (logs/mlflow.ts). */
+  mlflow: 'mlflow.json',
 } as const;
+
+/** The event file for TensorBoard (logs/tensorboard.ts); its name begins as that looks for it. */
+export function eventFile({ created }: Pick<Manifest, 'created'>): string {
+  return `events.out.tfevents.${Math.floor(Date.parse(created) / 1000)}.tram`;
+}
 
 /** A run as its folder has it: all that a view of it needs. */
 export interface RunFolder {

@@ -98,6 +98,13 @@ export function phasesOf({ map, rivals }: Pick<Configuration, 'map' | 'rivals'>)
   return phases.filter((phase) => !left.has(phase));
 }
 
+/** Epochs that the training phases before this one take: their numbers go on through the run. */
+export function epochsBefore(configuration: Configuration, phase: TrainingPhase): number {
+  const order = phasesOf(configuration).filter(isTraining);
+  const before = order.slice(0, order.indexOf(phase));
+  return before.reduce((sum, name) => sum + configuration[name].epochs, 0);
+}
+
 /** Files of a run's inputs, by what is in them. */
 export interface FileInputs {
   readonly checkpoint?: { readonly sha256: string } | undefined;

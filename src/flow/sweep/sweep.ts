@@ -6,6 +6,7 @@ import { findModel } from '../../nn/models/registry.ts';
 import { Technology, type TechnologyOptions } from '../../workbench/synthesised-power.ts';
 import { runFlow } from '../flow.ts';
 import type { DeviceOptions } from '../run/device.ts';
+import type { LogOptions } from '../run/logs.ts';
 import { readManifest } from '../run/manifest.ts';
 import { isModelFile } from '../run/model-file.ts';
 import { mergeSettings } from '../settings/config.ts';
@@ -37,6 +38,8 @@ export interface SweepOptions {
   readonly synthesis?: TechnologyOptions | null;
   /** How a run is done; default: in this thread, where runs on several devices take turns. */
   readonly perform?: typeof runFlow;
+  /** Of every run, in its own folder and under its own name. */
+  readonly logs?: LogOptions;
   readonly command?: string;
   readonly listener?: SweepListener;
   /** Stops after saving; the same call goes on from there. */
@@ -44,12 +47,12 @@ export interface SweepOptions {
 }
 
 /** Half a point. */
-const USUAL_LOSS = 0.005;
+export const USUAL_LOSS = 0.005;
 
 /** Works on the sweep until nothing is left to do, here or elsewhere, and writes and returns the front. */
 export async function sweep(options: SweepOptions): Promise<SweepReport> {
   const { folder, plan: given, rungs = [], from, devices = [{}], retry, perform = runFlow, command } = options;
-  const { listener, signal, data } = options;
+  const { listener, signal, data, logs } = options;
   const { rivals: _, ...base } = from === undefined ? {} : readManifest(from).given;
   const trials = given && trialsOf({ ...given, settings: mergeSettings(base, given.settings ?? {}) });
   for (const { settings } of trials ?? []) requireModel(settings.model);
@@ -57,7 +60,7 @@ export async function sweep(options: SweepOptions): Promise<SweepReport> {
     folder,
     trials && { trials, rungs: [...rungs], ...(from === undefined ? {} : { from }) },
   );
-  await workOn({ folder, plan, slots: devices, perform, retry, command, listener, signal, data });
+  await workOn({ folder, plan, slots: devices, perform, retry, command, listener, signal, data, logs });
   return await reportSweep(options);
 }
 

@@ -3,7 +3,7 @@
 // Invariants: a run has one owner at a time; parents are done before their children begin; a run that was stopped goes
 // on where it was; one that fails has its reason written down and does not end the rest, a full disk does.
 
-import { join } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { BusyError, StorageError, UserError } from '../../tensor/errors.ts';
 import type { FlowOptions, runFlow } from '../flow.ts';
@@ -12,6 +12,7 @@ import { taskOf } from '../results/task.ts';
 import type { DeviceOptions } from '../run/device.ts';
 import type { MetricRecord, RunEvent } from '../run/events.ts';
 import type { RunLock } from '../run/lock.ts';
+import type { LogOptions } from '../run/logs.ts';
 import { hasManifest, type Manifest, readManifest } from '../run/manifest.ts';
 import { readMetrics } from '../run/metrics.ts';
 import type { SweepListener } from './events.ts';
@@ -42,6 +43,7 @@ export interface WorkOptions {
   readonly data?: string | undefined;
   /** Tries again what failed. */
   readonly retry?: boolean | undefined;
+  readonly logs?: LogOptions | undefined;
   readonly command?: string | undefined;
   readonly listener?: SweepListener | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -284,7 +286,7 @@ class Work {
   }
 
   #request(job: Job, device: DeviceOptions): FlowOptions {
-    const { folder, plan, command, data } = this.#options;
+    const { folder, plan, command, data, logs } = this.#options;
     const source = job.parent === undefined ? sourceOf(plan) : join(folder, job.parent);
     return {
       folder: join(folder, job.path),
@@ -293,6 +295,7 @@ class Work {
       device,
       ...(source === undefined ? {} : { from: source }),
       ...(command === undefined ? {} : { command }),
+      ...(logs === undefined ? {} : { logs: logsOf(logs, folder) }),
     };
   }
 
@@ -305,6 +308,12 @@ class Work {
     keepOutcome(this.#options.folder, job.path, outcome);
     this.#isEnded(job);
   }
+}
+
+/** In MLflow the runs of a sweep have a tag in common. */
+function logsOf({ mlflow, ...others }: LogOptions, folder: string): LogOptions {
+  if (!mlflow) return others;
+  return { ...others, mlflow: { ...mlflow, tags: { ...mlflow.tags, 'tram.sweep': basename(resolve(folder)) } } };
 }
 
 const sumOf = (epochs: Job['epochs']): number => Object.values(epochs).reduce((sum, count) => sum + count, 0);

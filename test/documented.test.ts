@@ -1,0 +1,254 @@
+// Every command on every page: what a shell block shows is executed, in the order of its page, in a folder that has the
+// files it names; what needs a GPU, a data set that is not shipped or hours is read by the program up to the point
+// where the work would begin. Nothing is passed over: a line that is neither fails.
+// What is changed, and nothing else: a training phase has one epoch (exploration two), a run sees 60 training images,
+// and a run folder that a command reads, but none of its page has made, is a copy of a short run.
+// Of what a text says between backquotes command and options exist.
+
+import { execFileSync } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { zipSync } from 'fflate';
+import sharp from 'sharp';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { buildProgram, commandEntries, runProgram } from '../src/cli/program.ts';
+import { realServices } from '../src/cli/services.ts';
+import type { FlowOptions } from '../src/flow/flow.ts';
+import { mergeSettings, parseConfiguration } from '../src/flow/settings/config.ts';
+import { tram } from './cli/program.ts';
+import { blockCommands, codeSpans, type Documented, pages, root } from './documented.ts';
+
+const place = mkdtempSync(join(tmpdir(), 'tram-documented-'));
+const fixtures = join(place, 'fixtures');
+mkdirSync(fixtures);
+const started = process.cwd();
+afterAll(() => {
+  process.chdir(started);
+  rmSync(place, { recursive: true });
+});
+
+const trainingPhases = ['train', 'quantize', 'explore', 'recover'] as const;
+const short = ['--train-epochs', '1', '--explore-epochs', '2', '--recover-epochs', '1', '--sample', '60', '--quiet'];
+
+/** What makes a command short that trains; words that it has already are left as they are. */
+function shortened(words: readonly string[]): string[] {
+  const [command] = words;
+  if (command === 'run') return without(short, words);
+  if (command === 'train') return without(['--epochs', '1', '--sample', '60', '--quiet'], words);
+  if (trainingPhases.some((phase) => phase === command)) return without(['--epochs', '1', '--quiet'], words);
+  if (command === 'try') return without(['--exact', '4x4', '--quiet'], words);
+  if (command === 'sensitivity') return without(['--images', '40', '--quiet'], words);
+  return [];
+}
+
+/** A sample that the page itself chooses stays; so do exact multipliers. Epochs are fewer whatever the page says. */
+function without(options: readonly string[], words: readonly string[]): string[] {
+  const kept = options.flatMap((option, at) => {
+    const value = options[at + 1]?.startsWith('--') === false ? [options[at + 1]!] : [];
+    if (!option.startsWith('--')) return [];
+    return words.includes(option) && !option.endsWith('epochs') ? [] : [[option, ...value]];
+  });
+  return kept.flat();
+}
+
+/** What a command needs that is not here. Everything else is run. */
+const elsewhere: readonly (readonly [RegExp, string])[] = [
+  [/--device \S*cuda/, 'a GPU'],
+  [/images:\S*imagenet/, 'ImageNet or TinyImageNet'],
+  [/cifar/, 'CIFAR'],
+  [/mobilenet_v2\.pth|resnet18\.(pth|safetensors)/, 'a checkpoint that is not shipped'],
+  [/^sweep /, 'more runs than a test has time for'],
+  [/--liberty|--library/, 'a cell library'],
+];
+const needs = (words: readonly string[]) => elsewhere.find(([sign]) => sign.test(words.join(' ')))?.[1];
+
+/** Images of the classes 0 to 9 as lines of a table: height × width values up to `maximum`, and the label. */
+const table = (count: number, pixels: number, maximum: number) =>
+  Array.from({ length: count }, (_, k) =>
+    [...Array.from({ length: pixels }, (_, at) => (at * ((k % 10) + 1)) % (maximum + 1)), k % 10].join(),
+  ).join('\n');
+
+/** A NumPy array of bytes. */
+function npy(shape: readonly number[], data: Uint8Array): Uint8Array {
+  const words = `{'descr': '|u1', 'fortran_order': False, 'shape': (${shape.join(', ')},), }`;
+  const header = `${words.padEnd(117)}\n`;
+  return Buffer.concat([
+    Buffer.from([0x93]),
+    Buffer.from('NUMPY\x01\x00'),
+    Buffer.from([118, 0]),
+    Buffer.from(header),
+    data,
+  ]);
+}
+
+/** A file of MNIST's form: bytes of the given shape. */
+function idx(shape: readonly number[], data: Uint8Array): Uint8Array {
+  const header = Buffer.alloc(4 + 4 * shape.length);
+  header.set([0, 0, 8, shape.length]);
+  for (const [at, extent] of shape.entries()) header.writeUInt32BE(extent, 4 + 4 * at);
+  return gzipSync(Buffer.concat([header, data]));
+}
+
+const patterned = (count: number, pixels: number) =>
+  Uint8Array.from({ length: count * pixels }, (_, at) => ((at % pixels) * ((Math.floor(at / pixels) % 10) + 1)) % 256);
+const labels = (count: number) => Uint8Array.from({ length: count }, (_, at) => at % 10);
+
+/** A table of products for the page about a multiplier of one's own: the low three bits of operands are dropped. */
+const droppedBits = () =>
+  Array.from({ length: 256 }, (_, w) => Array.from({ length: 256 }, (_, x) => (w & ~7) * (x & ~7)).join(' ')).join(
+    '\n',
+  );
+
+beforeAll(async () => {
+  process.chdir(fixtures);
+  for (const [c, name] of ['cat', 'dog'].entries()) {
+    mkdirSync(join('photos', name), { recursive: true });
+    for (let k = 0; k < 60; k++) {
+      const background = { r: 50 + 100 * c + k, g: 20, b: 30 };
+      const picture = sharp({ create: { width: 40, height: 36, channels: 3, background } });
+      await picture.toFile(join('photos', name, `${k}.png`));
+    }
+  }
+  writeFileSync('mine.csv.gz', gzipSync(table(150, 784, 255)));
+  writeFileSync('faces.csv', table(150, 784, 255));
+  writeFileSync('train.csv', table(150, 64, 16));
+  writeFileSync('test.csv', table(40, 64, 16));
+  writeFileSync('mymultiplier.txt', droppedBits());
+  writeFileSync(
+    'faces.npz',
+    zipSync({
+      'x_train.npy': npy([150, 28, 28], patterned(150, 784)),
+      'y_train.npy': npy([150], labels(150)),
+      'x_test.npy': npy([40, 28, 28], patterned(40, 784)),
+      'y_test.npy': npy([40], labels(40)),
+    }),
+  );
+  for (const [folder, prefix] of [
+    ['data/mnist', ''],
+    ['data/emnist', 'emnist-letters-'],
+  ] as const) {
+    mkdirSync(folder, { recursive: true });
+    for (const [part, count] of [
+      ['train', 150],
+      [prefix === '' ? 't10k' : 'test', 40],
+    ] as const) {
+      const name = `${folder}/${prefix}${part}`;
+      writeFileSync(`${name}-images-idx3-ubyte.gz`, idx([count, 28, 28], patterned(count, 784)));
+      writeFileSync(`${name}-labels-idx1-ubyte.gz`, idx([count], labels(count)));
+    }
+  }
+  cpSync(join(root, 'examples/own-model.mjs'), 'mynet.mjs');
+  const made = [
+    ['run', 'runs/short', ...short],
+    ['export', 'runs/short', '--stage', 'float', '--out', 'mine.pth'],
+    ['export', 'runs/short', '--stage', 'quantized', '--quantizers', '--out', 'resnet8-digits_w8a8_ptq.pth'],
+  ];
+  for (const args of made) expect(await tram(...args)).toMatchObject({ code: 0, err: '' });
+}, 120_000);
+
+/** Reads a command without doing its work: what the flow would be asked for. */
+async function read(args: readonly string[]): Promise<{ asked: FlowOptions[]; code: number; err: string }> {
+  const asked: FlowOptions[] = [];
+  const err: string[] = [];
+  const code = await runProgram(args, {
+    stdout: { write: () => true },
+    stderr: { write: (text) => err.push(text) },
+    loadFlow: async () => ({
+      runFlow: async (options) => {
+        asked.push(options);
+        throw new Error('read');
+      },
+      evaluateRun: () => Promise.reject(new Error('read')),
+    }),
+  });
+  return { asked, code, err: err.join('') };
+}
+
+/** The options of a command by their long names, and those that every command has. */
+const program = await buildProgram(realServices, () => true);
+function unknownOptions(command: string, words: readonly string[]): string[] {
+  const named = program.commands.find((one) => one.name() === command);
+  const known = [...(named?.options ?? []), ...program.options].flatMap(({ long, short }) => [long, short]);
+  return words
+    .filter((word) => /^--?[a-z]/.test(word))
+    .map((word) => word.replace(/=.*/, ''))
+    .filter((word) => !known.includes(word) && word !== '--help');
+}
+
+const optionOf = (option: string, args: readonly string[]) =>
+  args.includes(option) ? [args[args.indexOf(option) + 1]!] : [];
+
+/** How a command of a block was checked, or what is wrong with it. */
+async function check({ words }: Documented): Promise<string> {
+  const [name, ...args] = words;
+  if (name === 'tram') return checkTram(args);
+  if (name === 'node') return checkScript(args);
+  if (name === 'npm') {
+    const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { scripts: object };
+    const [verb, script = verb!] = args;
+    if (verb === 'ci' || verb === 'pack' || verb === 'install') return 'npm’s own';
+    return script in scripts ? 'a script of package.json' : `FAILED: no script ${script}`;
+  }
+  return `FAILED: nothing says how to check ${name}`;
+}
+
+async function checkTram(args: readonly string[]): Promise<string> {
+  const [command = ''] = args;
+  if (!commandEntries.some((entry) => entry.name === command)) return `FAILED: no command ${command}`;
+  const reason = needs(args);
+  const reads =
+    command === 'run' || command === 'train' || command === 'sweep' ? optionOf('--from', args) : args.slice(1);
+  for (const folder of reads.flatMap((arg) => /^runs\/[^/]+/.exec(arg) ?? [])) {
+    if (!existsSync(folder)) cpSync('runs/short', folder, { recursive: true });
+  }
+  const trains = command === 'run' || trainingPhases.some((phase) => phase === command);
+  // The folder is the one of the line as it is typed, whatever makes the training short here.
+  const asked = trains || command === 'sweep' ? await read(args) : undefined;
+  if (asked && asked.asked.length === 0) return `FAILED: ${asked.err}`;
+  if (reason === undefined) {
+    const isNamed = args.includes('--out') || args[1]?.startsWith('-') === false;
+    const out = asked && !isNamed ? ['--out', asked.asked[0]!.folder] : [];
+    const { code, err } = await tram(...args, ...shortened(args), ...out);
+    return code === 0 ? 'run' : `FAILED: exit code ${code}: ${err}`;
+  }
+  const unknown = unknownOptions(command, args);
+  if (unknown.length > 0) return `FAILED: no option ${unknown.join(', ')}`;
+  for (const { settings } of asked?.asked ?? []) parseConfiguration(mergeSettings({}, settings ?? {}), 'settings');
+  return `read: needs ${reason}`;
+}
+
+/** A script of this repository: it is there, it is a program, and it knows the options that it is given. */
+function checkScript([script = '', ...args]: readonly string[]): string {
+  if (!existsSync(join(root, script))) return `FAILED: no file ${script}`;
+  execFileSync(process.execPath, ['--check', join(root, script)]);
+  const source = readFileSync(join(root, script), 'utf8');
+  const unknown = args.filter((arg) => arg.startsWith('--') && !source.includes(arg));
+  return unknown.length === 0 ? 'read: a script with these options' : `FAILED: no option ${unknown.join(', ')}`;
+}
+
+describe.each(pages)('%s', (page) => {
+  test('its shell blocks', async () => {
+    const commands = blockCommands(page);
+    if (commands.length === 0) return;
+    const folder = join(place, page.replace(/\W/g, '-'));
+    cpSync(fixtures, folder, { recursive: true });
+    process.chdir(folder);
+    const lines: string[] = [];
+    for (const command of commands) lines.push(`${command.line}: ${command.text} · ${await check(command)}`);
+    process.chdir(fixtures);
+    console.log(`${page}\n${lines.join('\n')}`);
+    expect(lines.filter((line) => line.includes('· FAILED'))).toEqual([]);
+  }, 200_000);
+
+  test('commands and options in its text', () => {
+    const wrong = codeSpans(page).flatMap(({ line, text }) => {
+      const [first, command = '', ...words] = text.replace(/^npx /, '').split(/\s+/);
+      if (first !== 'tram' || !/^[a-z]/.test(command)) return [];
+      const known = commandEntries.some((entry) => entry.name === command);
+      return known && unknownOptions(command, words).length === 0 ? [] : [`${line}: ${text}`];
+    });
+    expect(wrong).toEqual([]);
+  });
+});

@@ -1,0 +1,92 @@
+// The guided tour: its steps run, one after another; page and notebook have the steps' code to the letter, and outputs
+// that are of the same shape as those of this run; the notebook is valid by nbformat 4.5.
+// Figures are not compared: they are those of the run that made page and notebook (npm run docs:tour).
+
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { z } from 'zod';
+import { root } from './documented.ts';
+
+/** What a code cell shows: text, or a picture by its name. */
+interface Piece {
+  readonly text?: string;
+  readonly name?: string;
+  readonly svg?: string;
+}
+interface TourScript {
+  readonly stepFiles: () => string[];
+  readonly runSteps: () => Piece[][][];
+  readonly storedOutputs: () => Piece[][][];
+  readonly formsFromStored: () => Promise<{ page: string; notebook: string }>;
+}
+const script: string = join(root, 'scripts/tour.mjs');
+const tour = (await import(script)) as TourScript;
+const read = (name: string) => readFileSync(join(root, name), 'utf8');
+
+test('page and notebook are those of the steps; after a change run npm run docs:tour -- --texts', async () => {
+  const { page, notebook } = await tour.formsFromStored();
+  expect(read('docs/tour.md')).toBe(page);
+  expect(read('examples/tour/tour.ipynb')).toBe(notebook);
+});
+
+const lines = z.union([z.string(), z.array(z.string())]);
+const data = z.record(z.string(), lines);
+const output = z.discriminatedUnion('output_type', [
+  z.strictObject({ output_type: z.literal('stream'), name: z.enum(['stdout', 'stderr']), text: lines }),
+  z.strictObject({ output_type: z.literal('display_data'), data, metadata: z.record(z.string(), z.unknown()) }),
+]);
+const shared = {
+  id: z.string().regex(/^[a-zA-Z0-9-_]{1,64}$/),
+  metadata: z.record(z.string(), z.unknown()),
+  source: lines,
+};
+/** What nbformat 4.5's schema says of the cells and outputs that are used here. */
+const notebookSchema = z.strictObject({
+  nbformat: z.literal(4),
+  nbformat_minor: z.literal(5),
+  metadata: z.looseObject({
+    kernelspec: z.looseObject({ name: z.literal('deno'), display_name: z.string() }),
+    language_info: z.looseObject({ name: z.string() }),
+  }),
+  cells: z.array(
+    z.discriminatedUnion('cell_type', [
+      z.strictObject({ cell_type: z.literal('markdown'), ...shared }),
+      z.strictObject({
+        ...{ cell_type: z.literal('code'), ...shared },
+        execution_count: z.int().nullable(),
+        outputs: z.array(output),
+      }),
+    ]),
+  ),
+});
+
+test('the notebook is valid, and every code cell shows something', () => {
+  const { cells } = notebookSchema.parse(JSON.parse(read('examples/tour/tour.ipynb')));
+  expect(new Set(cells.map(({ id }) => id)).size).toBe(cells.length);
+  const code = cells.filter((cell) => cell.cell_type === 'code');
+  expect(code.map(({ execution_count }) => execution_count)).toEqual(code.map((_, at) => at + 1));
+  // The cell of Table 1 that computes shows nothing itself.
+  expect(code.filter(({ outputs }) => outputs.length === 0).length).toBeLessThanOrEqual(1);
+  const pictures = code.flatMap(({ outputs }) => outputs.filter((one) => one.output_type === 'display_data'));
+  expect(pictures.length).toBeGreaterThanOrEqual(6);
+  for (const picture of pictures) {
+    const { 'image/svg+xml': svg, 'image/png': png } = picture.data;
+    expect([svg].flat().join('')).toMatch(/^<svg [\s\S]*<\/svg>\s*$/);
+    expect(Buffer.from([png].flat().join(''), 'base64').subarray(1, 4).toString()).toBe('PNG');
+  }
+});
+
+/** A piece without its figures. */
+const shapeOf = ({ text, name }: Piece) => name ?? `${text?.split('\n').length} lines`;
+
+test('the steps run, and show what page and notebook have', () => {
+  const outputs = tour.runSteps();
+  expect(outputs.map((step) => step.map((cell) => cell.map(shapeOf)))).toEqual(
+    tour.storedOutputs().map((step) => step.map((cell) => cell.map(shapeOf))),
+  );
+  const printed = outputs.flat(2).map(({ text }) => text ?? '');
+  expect(printed.join('\n')).toContain('proved equal over 65536 pairs of operands');
+  expect(printed.join('\n')).toContain('the Verilog and the table are the same function');
+  expect(printed.at(-1)).toMatch(/published multipliers: as printed$/);
+}, 600_000);
