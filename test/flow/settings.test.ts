@@ -230,7 +230,7 @@ const changes = new Map<string, Change>([
   ['map.weightCodes', ['map', 'best', { map: { multiplier: 'truncated:8x8:columns=6' } }]],
   [
     'map.zeroProduct',
-    ['map', 'own', { map: { multiplier: 'truncated:8x8:columns=6' }, quantize: { quantizer: 'steps' } }],
+    ['map', 'own', { map: { multiplier: 'broken-array:8x8:rows=3,columns=0' }, quantize: { quantizer: 'steps' } }],
   ],
   ['map.operandOrder', ['map', 'activation-weight', { map: { multiplier: 'broken-array:8x8:rows=3,columns=4' } }]],
   ['map.tableOrder', ['map', 'values', { map: { multiplier: signedTable, tableOrder: 'patterns' } }]],
