@@ -19,7 +19,8 @@ function counted(values: ArrayLike<number>): Histogram {
 
 function errorOf(values: Float32Array, { scale, zero }: Start, bits: number): number {
   return values.reduce((sum, x) => {
-    const code = Math.min(Math.max(Math.round(x / scale) + zero, 0), 2 ** bits - 1);
+    const part = zero - Math.floor(zero);
+    const code = Math.min(Math.max(Math.round(x / scale + part) + Math.floor(zero), 0), 2 ** bits - 1);
     return sum + (x - (code - zero) * scale) ** 2;
   }, 0);
 }
@@ -51,6 +52,20 @@ describe.each([2, 3, 4, 8])('with %i bits', (bits) => {
       const zeros = bits < 5 ? [middle, middle - 1] : [middle];
       expect(errorOf(values, found, bits)).toBeLessThan(over * least(values, zeros, bits));
     }
+  });
+
+  test('weights between two codes have as many numbers on either side, and nearly the least error that these allow', () => {
+    for (const values of [normal(800), normal(300).map((x) => x ** 3)]) {
+      const found = weightStart('mse', counted(values), { ...options, bits }, 'between');
+      expect(found.zero).toBe(middle - 0.5);
+      expect(errorOf(values, found, bits)).toBeLessThan((bits < 5 ? 1.05 : 1.6) * least(values, [middle - 0.5], bits));
+    }
+    // Of two bits that is better for weights of either sign alike.
+    const many = normal(4000);
+    const [between, code] = (['between', 'code'] as const).map((zero) =>
+      errorOf(many, weightStart('mse', counted(many), { ...options, bits }, zero), bits),
+    );
+    if (bits === 2) expect(between!).toBeLessThan(0.85 * code!);
   });
 
   test('the one code more is on the side of the larger weights', () => {

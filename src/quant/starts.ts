@@ -1,9 +1,9 @@
 // What learned step sizes begin at, from counted values: weights are signed and symmetric, their zero point in the
-// middle of the codes, whatever range they were seen in; activations have their range. With the observer `mse` it is
-// the step of the least mean squared error: at three or four bits far from the extremes, and nearer to where learning
-// ends than LSQ's own 2·mean|x|/√Q.
+// middle of the codes or between the two that lie there, whatever range they were seen in; activations have their
+// range. With the observer `mse` it is the step of the least mean squared error: at three or four bits far from the
+// extremes, and nearer to where learning ends than LSQ's own 2·mean|x|/√Q.
 
-import { scaleOfRange } from '../engine/reference/quantization.ts';
+import { roundedCode, scaleOfRange } from '../engine/reference/quantization.ts';
 import {
   type Bins,
   type Histogram,
@@ -28,18 +28,29 @@ const BINS_PER_CODE = 64;
 const MANY_BITS = 5;
 
 /**
- * Zero points that weights may have: the middle of the codes. The codes have one number more on one side of 0; of few
- * bits it belongs where it helps.
+ * Where weights have their 0: at a code, in the middle of the codes or one below, or between these two, with as many
+ * numbers on either side. The codes have one number more on one side of 0; of few bits `code` has it where it helps.
  */
-export function weightZeros(bits: number): readonly number[] {
+export const weightZeroNames = ['code', 'middle', 'below', 'between'] as const;
+export type WeightZero = (typeof weightZeroNames)[number];
+
+/** The zero points that weights may have; several: each channel one of them. */
+export function weightZeros(bits: number, where: WeightZero): readonly number[] {
   const middle = 2 ** (bits - 1);
+  const choices = { middle: [middle], below: [middle - 1], between: [middle - 0.5] };
+  if (where !== 'code') return choices[where];
   return bits < MANY_BITS ? [middle, middle - 1] : [middle];
 }
 
 /** Of the weights of a layer or a channel. */
-export function weightStart(name: ObserverName, histogram: Histogram, options: ObserverOptions): Start {
+export function weightStart(
+  name: ObserverName,
+  histogram: Histogram,
+  options: ObserverOptions,
+  weightZero: WeightZero = 'code',
+): Start {
   const { bits } = options;
-  const zeros = weightZeros(bits);
+  const zeros = weightZeros(bits, weightZero);
   const { min, max } = name === 'mse' ? histogram : observedRange(name, histogram, options);
   const bins = histogram.bins({ most: BINS_PER_CODE * 2 ** bits });
   const starts = zeros.map((zero) => {
@@ -106,7 +117,7 @@ function meanError({ middles, counts }: Bins, { scale, zero }: Start, bits: numb
   let sum = 0;
   for (let at = 0; at < middles.length; at++) {
     const x = middles[at]!;
-    const code = Math.min(Math.max(Math.round(x / scale) + zero, 0), most);
+    const code = Math.min(Math.max(roundedCode(x / scale, zero), 0), most);
     sum += counts[at]! * (x - (code - zero) * scale) ** 2;
   }
   return sum;

@@ -243,6 +243,13 @@ function quantisers(): Case[] {
         { bits: 3, granularity },
         { differentiate: quantized },
       ),
+      make(
+        'quantize',
+        `2 bits between codes per ${granularity}`,
+        [floats([3, 5, 6], -2, 2), floats(per, 0.5, 0.8), constant(per, 1.5)],
+        { bits: 2, granularity },
+        { differentiate: quantized },
+      ),
       make('dequantize', `per ${granularity}`, [codes([2, 7, 6], 8), scale, zero], { granularity }),
       make('minMax', `per ${granularity}`, [floats([4, 3, 6])], { granularity }, differentiable(0)),
       ...[

@@ -99,10 +99,16 @@ describe('each straight-through rule is the derivative of its surrogate', () => 
         Float64Array,
       ];
       const per = granularity === 'tensor' ? 1 : scale.length;
-      const residue = x.map((v, i) => roundHalfEven(Math.fround(v / scale[i % per]!)) - v / scale[i % per]!);
+      // Of a zero point between codes the part is added before rounding.
+      const below = zero.map(Math.floor);
+      const part = (at: number) => zero[at % per]! - below[at % per]!;
+      const residue = x.map(
+        (v, i) =>
+          roundHalfEven(Math.fround(Math.fround(v / scale[i % per]!) + part(i))) - part(i) - v / scale[i % per]!,
+      );
       const surrogate = (xs: Float64Array, ss: Float64Array, at: number, zs = zero) => {
         const s = ss[at % per]!;
-        const rounded = Math.round(x[at]! / scale[at % per]! + residue[at]!) + zero[at % per]!;
+        const rounded = Math.round(x[at]! / scale[at % per]! + residue[at]! + part(at)) + below[at % per]!;
         const code = clamp(rounded, 0, 2 ** bits - 1);
         return code === rounded ? xs[at]! + residue[at]! * s : (code - zs[at % per]!) * s;
       };

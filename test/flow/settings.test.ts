@@ -201,6 +201,7 @@ const changes = new Map<string, Change>([
   ['quantize.layerBits', ['quantize', ['first=7']]],
   ['quantize.quantizer', ['quantize', 'steps']],
   ['quantize.stepRate', ['quantize', 0.5, { quantize: { quantizer: 'steps' } }]],
+  ['quantize.weightZero', ['quantize', 'between', { quantize: { quantizer: 'steps' } }]],
   ['quantize.range', ['quantize', 'as-observed']],
   ...training('quantize', 'constant'),
   ...taught('quantize'),

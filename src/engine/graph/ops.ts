@@ -193,7 +193,10 @@ export interface OpAttributes {
   clipScale: { readonly bits: number };
   /** (gscale, min, max, upper, lower) → dmin, dmax, dupper, dlower; the zero point has no gradient. */
   clipScaleGradient: { readonly bits: number };
-  /** (x, scale, zero) → u8 codes clamp(round(x/scale) + zero, 0, 2^bits − 1), half to even. */
+  /**
+   * (x, scale, zero) → u8 codes clamp(round(x/scale) + zero, 0, 2^bits − 1), half to even; of a zero point between two
+   * codes, k + f, clamp(round(x/scale + f) + k, …).
+   */
   quantize: { readonly bits: number; readonly granularity: Granularity };
   /** (g, x, scale, zero) → dx (inside the range only), dscale. */
   quantizeGradient: { readonly bits: number; readonly granularity: Granularity };

@@ -1,6 +1,7 @@
 // The uniform asymmetric quantiser, its range and their gradients (paper, section on quantisation; OmniQuant's learned
 // clipping): q = clamp(round(x/s) + z, 0, 2^B − 1), x_fq = (q − z)·s; x/s is a float32 quotient, so codes are the same
-// on every backend. A scale or minimum of shape [] serves the whole tensor, [C] the last axis.
+// on every backend. A scale or minimum of shape [] serves the whole tensor, [C] the last axis. A zero point between two
+// codes, z = k + f, moves the grid by f of a step: q = clamp(round(x/s + f) + k, …).
 
 import { clamp, groups, type Kernels, roundHalfEven } from './kernel.ts';
 
@@ -19,6 +20,12 @@ const sigmoid = (x: number): number => Math.fround(1 / (1 + Math.exp(-x)));
 export function scaleOfRange(min: number, max: number, bits: number): { scale: number; zero: number } {
   const scale = Math.max((max - min) / (2 ** bits - 1), SMALLEST_SCALE);
   return { scale, zero: roundHalfEven(-min / scale) };
+}
+
+/** The code of a quotient x/s before the clamp; whole as codes are, wherever the zero point is. */
+export function roundedCode(quotient: number, zero: number): number {
+  const whole = Math.floor(zero);
+  return roundHalfEven(Math.fround(Math.fround(quotient) + (zero - whole))) + whole;
 }
 
 /** Learned clipping before its limits: the raw scale and the lower end of the range. */
@@ -88,7 +95,7 @@ export const quantization: Kernels<
   quantize: ([x, scale, zero], [codes], { bits, granularity }) => {
     const count = groups(x!, granularity);
     for (let i = 0; i < x!.data.length; i++) {
-      const rounded = roundHalfEven(Math.fround(x!.data[i]! / scale!.data[i % count]!)) + zero!.data[i % count]!;
+      const rounded = roundedCode(x!.data[i]! / scale!.data[i % count]!, zero!.data[i % count]!);
       codes!.data[i] = clamp(rounded, 0, 2 ** bits - 1);
     }
   },
@@ -98,7 +105,7 @@ export const quantization: Kernels<
     for (let i = 0; i < x!.data.length; i++) {
       const at = i % count;
       const ratio = x!.data[i]! / scale!.data[at]!;
-      const rounded = roundHalfEven(Math.fround(ratio)) + zero!.data[at]!;
+      const rounded = roundedCode(ratio, zero!.data[at]!);
       const code = clamp(rounded, 0, 2 ** bits - 1);
       const inside = code === rounded;
       dx!.data[i] = inside ? g!.data[i]! : 0;

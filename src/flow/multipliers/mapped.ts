@@ -52,13 +52,17 @@ function zeroRow({ map, quantize }: Configuration, table: ProductTable): number 
   }
   const { weightBits, activationBits } = table;
   const error = errorByCodes(table);
-  const rows = weightZeros(weightBits).map((zero) => {
+  const zeros = weightZeros(weightBits, quantize.weightZero);
+  if (!zeros.every(Number.isInteger)) throw wrong('between two codes there is no row;');
+  const rows = zeros.map((zero) => {
     return { zero, row: error.slice(zero * 2 ** activationBits, (zero + 1) * 2 ** activationBits) };
   });
   const [first, ...others] = rows;
   for (const { zero, row } of others) {
     if (row.every((one, code) => one === first!.row[code])) continue;
-    throw wrong(`of ${weightBits} bits it is ${first!.zero} or ${zero}, by channel;`);
+    throw wrong(
+      `of ${weightBits} bits it is ${first!.zero} or ${zero}, by channel; give --weight-zero middle or below, or else`,
+    );
   }
   return first!.row.some((one) => one !== 0) ? first!.zero : undefined;
 }

@@ -75,7 +75,7 @@ async function calibrateAtOnce(context: Calibrated, session: Session, arithmetic
 /** Sets the quantisers from the float network, layer by layer independently of each other. */
 export async function observe(context: Calibrated, session: Session): Promise<void> {
   const { configuration, layers } = context;
-  const { quantizer, observer, weightObserver, percentile, range } = configuration.quantize;
+  const { quantizer, observer, weightObserver, weightZero, percentile, range } = configuration.quantize;
   const widths = layerWidths(configuration, layers);
   const inputs = await observedInputs(context, session);
   const holdsZero = range === 'with-zero';
@@ -107,7 +107,7 @@ export async function observe(context: Calibrated, session: Session): Promise<vo
     const ofWeights = { ...options, bits: weightBits };
     if (quantizer === 'steps') {
       const starts = channelsOf(weight, channels).map((values) =>
-        weightStart(weightObserver, counted(values), ofWeights),
+        weightStart(weightObserver, counted(values), ofWeights, weightZero),
       );
       writeSteps(session, name, 'weight', starts, shape);
       continue;

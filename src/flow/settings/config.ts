@@ -16,6 +16,7 @@ import { tableOrders } from '../../netlist/formats/interpret.ts';
 import { searchNames } from '../../netlist/mapping/task.ts';
 import { observerNames } from '../../quant/observers.ts';
 import { quantizerNames, rangeNames } from '../../quant/quantized.ts';
+import { weightZeroNames } from '../../quant/starts.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { optimizerNames, parseRate } from '../../train/optimizer.ts';
 import { scheduleNames } from '../../train/schedule.ts';
@@ -144,6 +145,7 @@ const givenConfiguration = z.strictObject({
       images: z.int().min(1).default(1024),
       quantizer: z.enum(quantizerNames).default('clips'),
       stepRate: rate.default(1),
+      weightZero: z.enum(weightZeroNames).default('code'),
       range: z.enum(rangeNames).default('with-zero'),
       layerBits: z.array(layerBits).default([]),
       observer: z.enum(observerNames).default('mse'),
@@ -310,6 +312,12 @@ export function parseConfiguration(input: unknown, source: string): Configuratio
     const why = multiplier === undefined ? `the ${search} search takes` : 'a given multiplier takes';
     throw new UserError(
       `${source}: map.errorBound is ${errorBound}, but ${why} none; leave it out or use the search exact`,
+    );
+  }
+  const { quantizer, weightZero } = configuration.quantize;
+  if (weightZero !== 'code' && quantizer !== 'steps') {
+    throw new UserError(
+      `${source}: quantize.weightZero is ${weightZero}, but the quantiser ${quantizer} has each channel's where its range puts it; choose the quantiser steps`,
     );
   }
   if (search === 'exact' && !endsHard(explore) && multiplier === undefined) {

@@ -150,7 +150,7 @@ export function describeDifference(done: string, wanted: string): string {
  * named.
  */
 const formerly: ConfigurationInput = {
-  quantize: { quantizer: 'clips', start: 'none', teacher: 'none' },
+  quantize: { quantizer: 'clips', weightZero: 'code', start: 'none', teacher: 'none' },
   explore: { start: 'none', grain: 'column', harden: 0, teacher: 'none' },
   map: { weightCodes: 'nearest', zeroProduct: 'exact' },
   recover: { start: 'none', teacher: 'none' },

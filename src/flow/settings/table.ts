@@ -425,6 +425,13 @@ export const settings: readonly Setting[] = [
   },
   {
     ...quantize,
+    name: 'weight-zero',
+    paths: ['quantize.weightZero'],
+    placeholder: 'NAME',
+    help: 'where weights have their 0 with the quantizer steps: in the middle of the codes, one below (2 bits: −1 to 2), whichever of these errs less (code), or between the two (±½, ±1½)',
+  },
+  {
+    ...quantize,
     name: 'range',
     paths: ['quantize.range'],
     placeholder: 'NAME',

@@ -7,13 +7,20 @@
 
 // Codes and back.
 
-INLINE u32 codeOf(float x, const Quotient &scale, float zero, float highest) {
-  return (u32)fminf(fmaxf(rintf(scale.of(x)) + zero, 0.0f), highest);
+/** A zero point: a code, or `part` of a step above one. */
+struct ZeroPoint {
+  float whole, part;
+  INLINE explicit ZeroPoint(float zero) : whole(floorf(zero)), part(zero - floorf(zero)) {}
+  /** x/scale in whole steps, counted from `whole` on. */
+  INLINE float steps(float x, const Quotient &scale) const { return rintf(__fadd_rn(scale.of(x), part)); }
+};
+INLINE u32 codeOf(float x, const Quotient &scale, const ZeroPoint &zero, float highest) {
+  return (u32)fminf(fmaxf(zero.steps(x, scale) + zero.whole, 0.0f), highest);
 }
 KERNEL quantize(const float *x, const float *scale, const float *zero, u8 *codes, int count, int channels, float highest) {
   map(codes, count, [=](int i) {
     const int c = (u32)i % (u32)channels;
-    return (u8)codeOf(x[i], Quotient(scale[c]), zero[c], highest);
+    return (u8)codeOf(x[i], Quotient(scale[c]), ZeroPoint(zero[c]), highest);
   });
 }
 KERNEL dequantize(const u8 *codes, const float *scale, const float *zero, float *x, int count, int channels) {
@@ -25,7 +32,7 @@ KERNEL dequantize(const u8 *codes, const float *scale, const float *zero, float 
 /** The same for one scale, four at a time. */
 KERNEL tensor_quantize(const float4 *x, const float *scale, const float *zero, u32 *codes, int vectors, float highest) {
   const Quotient s(*scale);
-  const float z = *zero;
+  const ZeroPoint z(*zero);
   float4 values[UNROLL];
   const int start = blockIdx.x * (blockDim.x * UNROLL) + threadIdx.x;
 #pragma unroll
@@ -56,14 +63,15 @@ KERNEL tensor_dequantize(const u32 *codes, const float *scale, const float *zero
 /** dx = g inside the range; dscale = Σ g·(code − zero − x/scale inside the range). */
 struct Quantizer {
   Quotient scale;
-  float zero, highest;
+  ZeroPoint zero;
+  float highest;
   INLINE Quantizer(float scale, float zero, float highest) : scale(scale), zero(zero), highest(highest) {}
   /** The gradient of x; `slope` is what the scale's gradient gains. */
   INLINE float gradient(float g, float x, float &slope) const {
-    const float steps = rintf(scale.of(x)), rounded = steps + zero, code = fminf(fmaxf(rounded, 0.0f), highest);
+    const float steps = zero.steps(x, scale), rounded = steps + zero.whole, code = fminf(fmaxf(rounded, 0.0f), highest);
     const bool inside = code == rounded;
-    // Inside, code − zero − x/s = steps − x/s, formed without cancellation.
-    slope = g * (inside ? fmaf(steps, scale.divisor, -x) * scale.inverse : code - zero);
+    // Inside, code − zero − x/s = steps − part − x/s, formed without cancellation.
+    slope = g * (inside ? fmaf(steps - zero.part, scale.divisor, -x) * scale.inverse : code - zero.whole - zero.part);
     return inside ? g : 0.0f;
   }
 };

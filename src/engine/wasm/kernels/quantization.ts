@@ -1,7 +1,7 @@
-// The uniform quantiser q = clamp(round(x / scale) + zero, 0, levels), half to even, its inverse and its gradient; the
-// range observers' small per-channel formulas. Tensors are matrices [rows, channels]; a scale per tensor is a single
-// value (perChannel = 0), and then the matrix is any view of the elements. The quotient is rounded to f32 as in the
-// reference, so codes are the same on every backend.
+// The uniform quantiser q = clamp(round(x / scale) + zero, 0, levels), half to even, its inverse and its gradient (of a
+// zero point between two codes the fraction is added before rounding); the range observers' small per-channel formulas.
+// Tensors are matrices [rows, channels]; a scale per tensor is a single value (perChannel = 0), and then the matrix is
+// any view of the elements. The quotient is rounded to f32 as in the reference, so codes are the same on every backend.
 
 import { storeLanes } from './lanes';
 import { highPair, lowPair, padded } from './reduction';
@@ -36,7 +36,8 @@ function parameter(pointer: usize, offset: usize, perChannel: i32): v128 {
 /** Rounded quotient plus zero point, before the clamp. */
 @inline
 function rounded(x: v128, scale: v128, zero: v128): v128 {
-  return f32x4.add(f32x4.nearest(f32x4.div(x, scale)), zero);
+  const whole = f32x4.floor(zero);
+  return f32x4.add(f32x4.nearest(f32x4.add(f32x4.div(x, scale), f32x4.sub(zero, whole))), whole);
 }
 
 @inline
