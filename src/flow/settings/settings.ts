@@ -153,9 +153,9 @@ export interface ConfigurationInput {
         /** Part of the learning rate that the sizes of steps have, above 0; default 1. */
         stepRate?: number | undefined;
         /**
-         * Where weights have their 0 with the quantiser `steps`: at a code (default: in the middle; below 5 bits there or
-         * one below, as each channel errs less), in the middle, one below, or between these two, with as many numbers on
-         * either side and none that is 0.
+         * Where weights have their 0 with the quantiser `steps`: at a code (default: in the middle; below 5 bits there
+         * or one below, where each channel errs less), in the middle, one below, or between these two, with as many
+         * numbers on either side and none that is 0.
          */
         weightZero?: 'code' | 'middle' | 'below' | 'between' | undefined;
         /**
