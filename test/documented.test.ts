@@ -61,6 +61,7 @@ const elsewhere: readonly (readonly [RegExp, string])[] = [
   [/mobilenet_v2\.pth|resnet18\.(pth|safetensors)/, 'a checkpoint that is not shipped'],
   [/^sweep /, 'more runs than a test has time for'],
   [/--liberty|--library/, 'a cell library'],
+  [/--mlflow/, 'an MLflow server'],
 ];
 const needs = (words: readonly string[]) => elsewhere.find(([sign]) => sign.test(words.join(' ')))?.[1];
 
@@ -196,6 +197,10 @@ async function check({ words }: Documented): Promise<string> {
 
 async function checkTram(args: readonly string[]): Promise<string> {
   const [command = ''] = args;
+  if (command === 'help') {
+    const { code, err } = await tram(...args);
+    return code === 0 ? 'run' : `FAILED: exit code ${code}: ${err}`;
+  }
   if (!commandEntries.some((entry) => entry.name === command)) return `FAILED: no command ${command}`;
   const reason = needs(args);
   const reads =
@@ -246,7 +251,7 @@ describe.each(pages)('%s', (page) => {
     const wrong = codeSpans(page).flatMap(({ line, text }) => {
       const [first, command = '', ...words] = text.replace(/^npx /, '').split(/\s+/);
       if (first !== 'tram' || !/^[a-z]/.test(command)) return [];
-      const known = commandEntries.some((entry) => entry.name === command);
+      const known = command === 'help' || commandEntries.some((entry) => entry.name === command);
       return known && unknownOptions(command, words).length === 0 ? [] : [`${line}: ${text}`];
     });
     expect(wrong).toEqual([]);

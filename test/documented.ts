@@ -43,7 +43,14 @@ function commandsOf(page: string, line: number, text: string): Documented[] {
     if (word === null) commands.push([]);
     else commands.at(-1)!.push(word);
   }
+  // What goes into a file or to another program is no word of the command.
+  const own = (words: string[]) =>
+    words.slice(
+      0,
+      [...words, '>'].findIndex((word) => /^[>|]+$/.test(word)),
+    );
   return commands
+    .map(own)
     .map((words) => words.slice(words.findIndex((word) => !isPrefix(word))))
     .filter((words) => words.length > 0)
     .map((words) => ({ page, line, text: words.join(' '), words }));

@@ -30,6 +30,8 @@ const special: Readonly<Record<string, ConfigurationInput>> = {
       [`${phase}.augment`, { [phase]: { augment: 'flip,cutmix:1' } }],
     ]),
   ),
+  'quantize.layerCost': { quantize: { layerCost: 0.25 }, map: { multiplier: 'exact' } },
+  'quantize.layerKinds': { quantize: { layerCost: 0.25, layerKinds: 5 }, explore: { grain: 'product' } },
   'explore.initiallyRemoved': { explore: { initiallyRemoved: 2 } },
   'map.errorBound': { explore: { harden: 0.5 }, map: { errorBound: 0.1 } },
   'recover.smoothing.weights': { recover: { gradient: 'difference', smoothing: { weights: 3 } } },
@@ -76,7 +78,11 @@ describe('the options of a run', () => {
 
   test('say all of them together, each once', () => {
     // A given multiplier takes no cost, and its run explores nothing; targets find λ; the recipe's search has no bound.
-    const exclusive = ['explore.lambda', 'map.errorBound', 'map.costBudget', 'map.costWeight', 'map.multiplier'];
+    // Of different widths nothing is grouped.
+    const exclusive = [
+      ...['explore.lambda', 'explore.types', 'map.errorBound', 'map.costBudget', 'map.costWeight', 'map.multiplier'],
+      'quantize.layerCost',
+    ];
     const every = paths
       .filter((path) => !exclusive.includes(path))
       .map(changed)

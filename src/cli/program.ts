@@ -168,6 +168,13 @@ export const commandEntries: readonly CommandEntry[] = [
     load: async () => (await import('./commands/serve.ts')).defineServe,
   },
   {
+    name: 'watch',
+    term: 'watch RUN',
+    summary: 'the curves of a run, or of a sweep, in the terminal while it trains',
+    group: around,
+    load: async () => (await import('./commands/watch.ts')).defineWatch,
+  },
+  {
     name: 'check',
     term: 'check RUN',
     summary: 'verify a run folder, and prove its netlists anew',

@@ -18,6 +18,7 @@ describe('the table of settings', () => {
   test('has an option for every key of the configuration', () => {
     const optional = ['smoothing.weights', 'smoothing.activations'].map((key) => `recover.${key}`);
     optional.push('recipe', 'explore.power', 'explore.maxLoss', 'explore.types');
+    optional.push('quantize.layerCost', 'quantize.layerKinds');
     for (const phase of trainingPhases) optional.push(`${phase}.clipGradient`, `${phase}.augment`);
     optional.push(
       'image',

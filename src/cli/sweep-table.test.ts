@@ -24,6 +24,7 @@ const point = (
     approximateShare: 1,
     weightBits: bits,
     activationBits: bits,
+    isByLayer: false,
   },
   ...{ options: [], trials: [], seeds: accuracy.n === 3 ? [1, 2, 3] : [1], accuracy, isOnFront, family: null },
   ...{ floatAccuracy: of(0.9), quantizedAccuracy: of(0.89) },
@@ -37,7 +38,8 @@ const textOf = (points: readonly SweepPoint[], more: Partial<SweepReport> = {}) 
         ...{ format: 'tram-front', version: 1, folder: 's', kind: 'gates', library: null, points },
         ...{
           loss: 0.005,
-          answers: [{ task: 'resnet8 on digits', point: null }],
+          ...{ power: null, goal: 'cheapest' },
+          answers: [{ task: 'resnet8 on digits', point: null, other: null }],
           failed: [],
           open: [],
           missingRivals: [],
@@ -55,15 +57,17 @@ test('a point has mean and interval, and what an exact multiplier matches is tol
   const better = point('b', 'trained', 4, of(0.896), 0.2, true);
   const guessing = point('c', 'trained', 3, of(0.1), 0.1, true);
   const text = textOf([guessing, better, exact, worse], {
-    answers: [{ task: 'resnet8 on digits', point: 'exact4x4' }],
+    answers: [{ task: 'resnet8 on digits', point: 'b', other: 'exact4x4' }],
   });
   expect(text).toMatch(/^● +exact4x4 +4×4 +– +0\.210 +89\.50 ± 0\.21 % +0\.50 +3$/m);
   expect(text).toContain(
-    'The cheapest within 0.50 points of the float network: exact4x4, 89.50 ± 0.21 % at gate cost 0.210.',
+    'The cheapest multiplier with which resnet8 is no more than 0.50 points below float (90.00 %): b (a trained structure, of 4×4 bits), 89.60 % at gate cost 0.200, 0.40 points below float.',
   );
   expect(text).toContain(
-    'no dearer and no less accurate: 1 of the 2 others that lose no more than that. Not matched: b.',
+    'The best exact one: exact4x4 (exact, of 4×4 bits), 89.50 ± 0.21 % at gate cost 0.210, 0.50 points below float: 5 % more power, 0.10 points less.',
   );
+  expect(text).toContain('Where the widths are given an approximate one saves: 4×4 5 % less (0.200 for 0.210).');
+  expect(text).toContain('matches 1 of the 2 approximate ones that lose no more than that; not matched: b.');
 });
 
 test('while rivals are missing nothing is said to be unmatched by them', () => {
@@ -80,7 +84,9 @@ test('without rivals of fewer bits it says so, and failures have their reasons',
     open: ['d'],
   });
   expect(text).toContain('No exact multiplier of fewer bits is among the points');
-  expect(text).toContain('No point is within 0.50 points of its float network.');
+  expect(text).toContain(
+    'below float (90.00 %): none of these points. The most accurate: a (a trained structure, of 8×8 bits), 80.00 % at 0.300.',
+  );
   expect(text).toContain('  c (failed): the loss is no number\n  not done: d');
   expect(textOf([], { answers: [] })).toBe('Nothing is done yet.');
 });
@@ -88,12 +94,37 @@ test('without rivals of fewer bits it says so, and failures have their reasons',
 test('another network, or another part of one, has an answer of its own and matches nothing', () => {
   const small = { ...point('small', 'trained', 4, of(0.896), 0.3, true), task: 'half', approximateShare: 0.5 };
   const answers = [
-    { task: 'resnet8 on digits', point: 'exact4x4' },
-    { task: 'half', point: 'small' },
+    { task: 'resnet8 on digits', point: 'exact4x4', other: null },
+    { task: 'half', point: 'small', other: null },
   ];
   const text = textOf([exact, small], { answers });
-  expect(text).toContain('of the float network resnet8 on digits (100.0 % approximated): exact4x4,');
-  expect(text).toContain('of the float network resnet8 on digits (50.0 % approximated): small,');
-  expect(text).toContain('no less accurate: 0 of the 1 others that lose no more than that. Not matched: small.');
+  const within = 'is no more than 0.50 points below float (90.00 %)';
+  expect(text).toContain(`resnet8 on digits (100.0 % approximated) ${within}: exact4x4 (exact, of 4×4 bits),`);
+  expect(text).toContain(
+    `resnet8 on digits (50.0 % approximated) ${within}: small (a trained structure, of 4×4 bits),`,
+  );
+  expect(text).toContain('No approximate one among the points is as good as that asks.');
   expect(text).toMatch(/^● +small +50\.0 %/m);
+});
+
+test('a limit of power asks for the most accurate, and operands that are given for what is saved of them', () => {
+  const small = point('8x8-products-0.3', 'trained', 8, of(0.897), 0.3, true);
+  const truncated = point('8x8-truncated-8', 'given', 8, of(0.85), 0.25, true);
+  const eight = point('exact8x8', 'exact', 8, of(0.899), 1, true);
+  const text = textOf([truncated, small, eight], {
+    ...{ power: 0.3, goal: 'most-accurate' },
+    answers: [{ task: 'resnet8 on digits', point: small.name, other: null }],
+  });
+  expect(text).toContain(
+    'The most accurate multiplier of resnet8 at gate cost of at most 0.3: 8x8-products-0.3 (a trained structure, of 8×8 bits),',
+  );
+  expect(text).toContain('No exact one among the points is as good as that asks.');
+  expect(text).toContain('Where the widths are given an approximate one saves: 8×8 70 % less (0.300 for 1.000).');
+  expect(text).not.toContain('--rivals');
+  const layers = { ...point('layers-3x4', 'exact', 8, of(0.899), 0.13, true), isByLayer: true };
+  const mixed = textOf([layers, eight], {
+    answers: [{ task: 'resnet8 on digits', point: layers.name, other: null }],
+  });
+  expect(mixed).toMatch(/layers-3x4 +by layer/);
+  expect(mixed).toContain('layers-3x4 (exact, with widths by layer)');
 });

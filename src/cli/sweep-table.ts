@@ -1,6 +1,6 @@
 // What a sweep came to as text: a row for each point, the front marked, and what is to be read from it.
 
-import type { Spread, SweepPoint, SweepReport } from '../flow/sweep/front.ts';
+import type { Answer, Spread, SweepPoint, SweepReport } from '../flow/sweep/front.ts';
 import { cellsTitle } from '../report/front.ts';
 import { fixed, percent, type Style, wrapped } from './style.ts';
 import { fittingTable, type RankedColumn } from './tables.ts';
@@ -15,7 +15,12 @@ export function sweepText(report: SweepReport, style: Style, width = Number.POSI
     ...(open.length === 0 ? [] : [`  not done: ${open.length > 6 ? `${open.length} trials` : open.join(', ')}`]),
   ];
   if (lost.length > 0) sections.push([style.red('without a result:'), ...lost].join('\n'));
-  sections.push(wrapped(verdict(report), width));
+  sections.push(
+    verdict(report)
+      .split('\n')
+      .map((line) => wrapped(line, width))
+      .join('\n'),
+  );
   if (points.length === 0) return sections.join('\n\n');
   sections.push(
     style.dim(
@@ -46,7 +51,11 @@ function tableOf({ points, kind }: SweepReport, style: Style, width: number): st
     ...(several(({ approximateShare }) => String(approximateShare))
       ? [{ head: 'share', rank: 2, of: ({ approximateShare }: SweepPoint) => percent(approximateShare, 1) }]
       : []),
-    { head: 'bits', rank: 1, of: ({ weightBits, activationBits }) => `${weightBits}×${activationBits}` },
+    {
+      head: 'bits',
+      rank: 1,
+      of: ({ isByLayer, weightBits, activationBits }) => (isByLayer ? 'by layer' : `${weightBits}×${activationBits}`),
+    },
     { head: 'modelled', rank: 3, of: ({ power }) => costSpread(power.modelled) },
     { head: 'gates', rank: kind === 'gates' ? 0 : 5, of: ({ power }) => costSpread(power.gates) },
     ...(kind === 'gates'
@@ -63,60 +72,128 @@ function tableOf({ points, kind }: SweepReport, style: Style, width: number): st
   return fittingTable(points, columns, style, width);
 }
 
-function verdict({ points, answers, loss, kind, missingRivals }: SweepReport): string {
-  const lines: string[] = [];
-  const limit = `${(100 * loss).toFixed(2)} points`;
-  const several = answers.length > 1;
-  for (const { task, point } of answers) {
-    const found = points.find(({ name }) => name === point);
-    const { model, data, approximateShare } = points.find((one) => one.task === task)!;
-    const network = several
-      ? `the float network ${model} on ${data} (${percent(approximateShare, 1)} approximated)`
-      : 'the float network';
-    if (found) {
-      lines.push(
-        `The cheapest within ${limit} of ${network}: ${found.name}, ${percentSpread(found.accuracy)} at ${kind === 'gates' ? 'gate cost' : 'synthesised power'} ${costSpread(found.power[kind])}.`,
-      );
-    } else lines.push(`No point is within ${limit} of ${several ? network : 'its float network'}.`);
-  }
+function verdict(report: SweepReport): string {
+  const { points, missingRivals, answers } = report;
+  const lines = answers.flatMap((answer) => answerText(report, answer));
   const isAlone = !points.some(
-    ({ kind, weightBits, activationBits }) => kind === 'exact' && weightBits * activationBits < 64,
+    ({ kind, isByLayer, weightBits, activationBits }) =>
+      kind === 'exact' && (isByLayer || weightBits * activationBits < 64),
   );
-  if (points.length > 0 && isAlone && missingRivals.length === 0) {
+  const isGiven = points.every(({ weightBits, activationBits }) => weightBits === 8 && activationBits === 8);
+  if (points.length > 0 && isAlone && missingRivals.length === 0 && !(isGiven && points.some(isExact))) {
     lines.push('No exact multiplier of fewer bits is among the points; --rivals 4x5,3x4 in a new sweep adds them.');
   }
   if (missingRivals.length > 0) {
     lines.push(`Without a result yet: the rivals ${missingRivals.join(', ')}; what they match is not known.`);
   }
-  if (!isAlone) lines.push(...judged(points, kind, loss));
   const unlucky = points.filter(({ seeds }) => seeds.length < 2).length;
   if (unlucky > 0) lines.push('A point with one seed says little: tenths of a point are within its chance.');
-  return lines.join(' ') || 'Nothing is done yet.';
+  return lines.join('\n') || 'Nothing is done yet.';
+}
+
+const isExact = ({ kind }: SweepPoint): boolean => kind === 'exact';
+const powerOf = ({ power }: SweepPoint, kind: SweepReport['kind']): number => power[kind]?.mean ?? Number.NaN;
+
+/** What was asked, what was found, what the best of the other sort has, and where structures pay. */
+function answerText(report: SweepReport, { task, point, other }: Answer): string[] {
+  const { points, answers, loss, kind, power, goal } = report;
+  const own = points.filter((one) => one.task === task);
+  const { model, data, approximateShare, floatAccuracy } = own[0]!;
+  const network = answers.length > 1 ? `${model} on ${data} (${percent(approximateShare, 1)} approximated)` : model;
+  const unit = kind === 'gates' ? 'gate cost' : 'synthesised power';
+  const within = `no more than ${(100 * loss).toFixed(2)} points below float (${percent(floatAccuracy.mean)})`;
+  const below = power === null ? '' : ` at ${unit} of at most ${power}`;
+  const sought =
+    goal === 'cheapest'
+      ? `The cheapest multiplier with which ${network} is ${within}${below}`
+      : `The most accurate multiplier of ${network}${below}`;
+  const [found, second] = [point, other].map((name) => own.find((one) => one.name === name));
+  if (!found) return [`${sought}: none of these points.${nearest(report, own)}`, ...whereItPays(report, own)];
+  const figures = (one: SweepPoint) =>
+    `${percentSpread(one.accuracy)} at ${unit} ${costSpread(one.power[kind])}, ${(100 * (floatAccuracy.mean - one.accuracy.mean)).toFixed(2)} points below float`;
+  const lines = [`${sought}: ${titleOf(found)}, ${figures(found)}.`];
+  const sort = isExact(found) ? 'that is not exact' : 'exact one';
+  if (second) {
+    lines.push(
+      `The best ${isExact(found) ? `one ${sort}` : sort}: ${titleOf(second)}, ${figures(second)}: ${compared(found, second, kind)}.`,
+    );
+  } else lines.push(`No ${isExact(found) ? 'approximate' : 'exact'} one among the points is as good as that asks.`);
+  return [...lines, ...whereItPays(report, own)];
+}
+
+/** "2.4 times the power and 0.28 points less". */
+function compared(found: SweepPoint, second: SweepPoint, kind: SweepReport['kind']): string {
+  const ratio = powerOf(second, kind) / powerOf(found, kind);
+  const power =
+    ratio >= 1.995
+      ? `${ratio.toFixed(1)} times the power`
+      : `${Math.abs(100 * (ratio - 1)).toFixed(0)} % ${ratio < 1 ? 'less' : 'more'} power`;
+  const points = 100 * (second.accuracy.mean - found.accuracy.mean);
+  const accuracy =
+    Math.abs(points) < 0.005
+      ? 'the same accuracy'
+      : `${Math.abs(points).toFixed(2)} points ${points < 0 ? 'less' : 'more'}`;
+  return `${power}, ${accuracy}`;
+}
+
+/** What a point is, beside its name. */
+function titleOf({ name, kind, isByLayer, weightBits, activationBits }: SweepPoint): string {
+  const widths = isByLayer ? 'with widths by layer' : `of ${weightBits}×${activationBits} bits`;
+  if (kind === 'exact') return `${name} (exact, ${widths})`;
+  return `${name} (${kind === 'trained' ? 'a trained structure' : 'given'}, ${widths})`;
+}
+
+/** What comes nearest where nothing is good enough. */
+function nearest({ kind, goal, loss }: SweepReport, own: readonly SweepPoint[]): string {
+  const priced = own.filter((one) => one.power[kind]);
+  if (priced.length === 0) return '';
+  const by = (of: (one: SweepPoint) => number) => priced.reduce((best, one) => (of(one) > of(best) ? one : best));
+  const works = priced.filter((one) => one.accuracy.mean >= one.floatAccuracy.mean - loss);
+  // The cheapest stand first.
+  const one = works[0] ?? (goal === 'cheapest' ? by(({ accuracy }) => accuracy.mean) : priced[0]!);
+  const what = works[0]
+    ? 'The cheapest that is so accurate'
+    : goal === 'cheapest'
+      ? 'The most accurate'
+      : 'The cheapest';
+  return ` ${what}: ${titleOf(one)}, ${percentSpread(one.accuracy)} at ${costSpread(one.power[kind])}.`;
 }
 
 /**
- * Where a structure pays, and where an exact multiplier of the same training does as well at no more power. What has
- * lost too much is no answer, whatever it is cheaper than.
+ * Where structures pay: against the exact multiplier of their own widths, for those who cannot choose them, and against
+ * all exact ones with the same training. What has lost too much is no answer, whatever it is cheaper than.
  */
-function judged(points: readonly SweepPoint[], kind: SweepReport['kind'], loss: number): string[] {
-  const priced = points.flatMap((point) => {
-    const power = point.power[kind]?.mean;
-    return power === undefined ? [] : [{ point, power, accuracy: point.accuracy.mean }];
-  });
-  const exact = priced.filter(({ point }) => point.kind === 'exact');
-  const all = priced.filter(({ point }) => point.kind !== 'exact');
-  const others = all.filter(({ point, accuracy }) => accuracy >= point.floatAccuracy.mean - loss);
-  const beaten = others.filter((one) =>
-    exact.some(
-      (rival) => rival.point.task === one.point.task && rival.power <= one.power && rival.accuracy >= one.accuracy,
-    ),
-  );
-  if (all.length === 0) return [];
+function whereItPays({ kind, loss, missingRivals }: SweepReport, own: readonly SweepPoint[]): string[] {
+  const priced = own.filter((one) => one.power[kind]);
+  const all = priced.filter((one) => !isExact(one));
+  const exact = priced.filter(isExact);
+  if (all.length === 0 || exact.length === 0) return [];
+  const others = all.filter((one) => one.accuracy.mean >= one.floatAccuracy.mean - loss);
   if (others.length === 0) return ['Every multiplier that is not exact loses more than that.'];
-  const rest = others.filter((one) => !beaten.includes(one)).map(({ point }) => point.name);
-  const pays = rest.length === 0 ? '' : ` Not matched: ${rest.join(', ')}.`;
+  const given = exact.flatMap((rival) => {
+    if (rival.isByLayer) return [];
+    const { weightBits, activationBits } = rival;
+    const same = others.filter(
+      (one) => !one.isByLayer && one.weightBits === weightBits && one.activationBits === activationBits,
+    );
+    const [best] = same.toSorted((a, b) => powerOf(a, kind) - powerOf(b, kind));
+    if (!best) return [];
+    const saved = 100 * (1 - powerOf(best, kind) / powerOf(rival, kind));
+    const text = saved >= 0.5 ? `${saved.toFixed(0)} % less` : 'nothing saved';
+    return [
+      `${weightBits}×${activationBits} ${text} (${costSpread(best.power[kind])} for ${costSpread(rival.power[kind])})`,
+    ];
+  });
+  const isMatched = (one: SweepPoint) =>
+    exact.some((rival) => powerOf(rival, kind) <= powerOf(one, kind) && rival.accuracy.mean >= one.accuracy.mean);
+  const free = others.filter((one) => !isMatched(one)).map(({ name }) => name);
   return [
-    `Matched by an exact multiplier with the same training, no dearer and no less accurate: ${beaten.length} of the ${others.length} others that lose no more than that.${pays}`,
+    ...(given.length > 0 ? [`Where the widths are given an approximate one saves: ${given.join('; ')}.`] : []),
+    ...(missingRivals.length > 0
+      ? []
+      : [
+          `Where they may be chosen an exact multiplier with the same training, no dearer and no less accurate, matches ${others.length - free.length} of the ${others.length} approximate ones that lose no more than that${free.length === 0 ? '' : `; not matched: ${free.join(', ')}`}.`,
+        ]),
   ];
 }
 

@@ -16,6 +16,7 @@ import {
   proofOf,
   type RunFile,
   type RunSummary,
+  widthsText,
 } from '../flow/results/summary.ts';
 import { type ThetaOf, thetaCell, thetaCellNote, thetaLines } from '../flow/results/theta-text.ts';
 import { type Stage, stageTitles } from '../flow/run/stages.ts';
@@ -24,9 +25,9 @@ import { fixed, grouped, percent, type Style, shellWord, significant, wrapped } 
 
 /** Lines without a final newline; prose is wrapped to `width` columns. */
 export function summaryText(summary: RunSummary, style: Style, width = Number.POSITIVE_INFINITY): string {
-  const { data, model, seed, weightBits, activationBits, exactLayers, files, multipliers, options } = summary;
+  const { data, model, seed, exactLayers, files, multipliers, options } = summary;
   const changed = options.length === 0 ? '' : `\n${style.dim(`options: ${options.map(shellWord).join(' ')}`)}`;
-  const sections = [`${style.bold(`${model} on ${data}`)}, w${weightBits}a${activationBits}, seed ${seed}${changed}`];
+  const sections = [`${style.bold(`${model} on ${data}`)}, ${widthsText(summary)}, seed ${seed}${changed}`];
   if (summary.stages.length > 0) sections.push(stagesTable(summary, style, width));
   if (exactLayers.length > 0 || summary.products.length > 0) {
     sections.push(wrapped(describeExactLayers(summary), width));
@@ -80,7 +81,7 @@ function rivalsTable({ kind, library, own, rivals }: RunFront, style: Style, wid
   return `${tableText(table)}\n${style.dim(wrapped(note, width))}`;
 }
 
-type MultiplierRow = Pick<MultiplierSummary, 'name' | 'theta' | 'metrics' | 'gateCost' | 'certificate'>;
+type MultiplierRow = Pick<MultiplierSummary, 'name' | 'theta' | 'thetaOf' | 'metrics' | 'gateCost' | 'certificate'>;
 
 /** Error metrics, gate cost and proof of multipliers. */
 export function errorTable(
@@ -105,7 +106,7 @@ export function errorTable(
   }
   const lines = [tableText(table)];
   const [only] = multipliers;
-  if (only && multipliers.length === 1) lines.push(...thetaLines(only.theta, of));
+  if (only && multipliers.length === 1) lines.push(...thetaLines(only.theta, only.thetaOf ?? of));
   lines.push(style.dim(wrapped('errors over all operand pairs; gates: gate cost, 1 = the cheapest exact 8×8', width)));
   lines.push(proofLine(multipliers, style));
   return lines.join('\n');
@@ -125,6 +126,7 @@ function proofLine(multipliers: readonly MultiplierRow[], style: Style): string 
 function layersTable({ layers, multipliers, thetaOf }: RunSummary, style: Style, width: number): string {
   const rows = layers.map((layer) => ({ ...layer, own: multipliers.find(({ name }) => name === layer.multiplier) }));
   type Row = (typeof rows)[number];
+  const several = new Set(rows.map(({ weightBits, activationBits }) => `${weightBits}×${activationBits}`)).size > 1;
   const error = (
     head: string,
     rank: number,
@@ -137,9 +139,12 @@ function layersTable({ layers, multipliers, thetaOf }: RunSummary, style: Style,
     { head: 'layer', rank: 0, left: true, of: ({ name }) => name },
     { head: 'MACs', rank: 5, of: ({ macs }) => grouped(macs) },
     { head: 'share', rank: 1, of: ({ share }) => percent(share, 1) },
+    ...(several
+      ? [{ head: 'bits', rank: 0, of: ({ weightBits, activationBits }: Row) => `${weightBits}×${activationBits}` }]
+      : []),
     { head: 'gates', rank: 0, of: ({ own }) => (own ? cost(own.gateCost) : 'exact') },
     { head: 'of all', rank: 3, of: ({ gateShare }) => (gateShare === undefined ? '–' : percent(gateShare, 1)) },
-    { head: 'θ', rank: 1, left: true, of: ({ own }) => (own ? thetaCell(own.theta, thetaOf) : '') },
+    { head: 'θ', rank: 1, left: true, of: ({ own }) => (own ? thetaCell(own.theta, own.thetaOf ?? thetaOf) : '') },
     error('ER', 4, ({ errorRate }) => percent(errorRate, 1)),
     error('NMED', 0, ({ normalizedMeanErrorDistance }) => percent(normalizedMeanErrorDistance, 3)),
     error('MaxED', 2, ({ maxErrorDistance }) => grouped(maxErrorDistance)),
@@ -198,7 +203,11 @@ export function comparisonText(
   const facts = [
     { head: 'data', of: ({ data }: ComparedRun) => data },
     { head: 'model', of: ({ model }: ComparedRun) => model },
-    { head: 'bits', of: ({ weightBits, activationBits }: ComparedRun) => `w${weightBits}a${activationBits}` },
+    {
+      head: 'bits',
+      of: ({ hasOwnWidths, weightBits, activationBits }: ComparedRun) =>
+        hasOwnWidths ? 'by layer' : `w${weightBits}a${activationBits}`,
+    },
   ].map((fact) => ({ ...fact, same: same(fact.of) }));
   const differing = facts.filter((fact) => fact.same === undefined);
   const [data, model, bits] = facts.map((fact) => fact.same);

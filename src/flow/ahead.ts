@@ -14,6 +14,7 @@ import { multiplierInRun } from './multipliers/mapped.ts';
 import { quantizersWanted } from './multipliers/multipliers.ts';
 import { requireReachable } from './multipliers/targets.ts';
 import { requireFloatTeacher } from './phases/teacher.ts';
+import { requireLayerCost } from './phases/widths.ts';
 import { type FloatModel, type FloatModelOptions, readFloatModel } from './run/float-model.ts';
 import { files } from './run/folder.ts';
 import type { OpenTask } from './run/inputs.ts';
@@ -21,7 +22,7 @@ import { LOCK_FILE } from './run/lock.ts';
 import { type Manifest, manifestPath, type RunInputs } from './run/manifest.ts';
 import { isInMemory, type Material, multiplierInMemory } from './run/material.ts';
 import type { Configuration } from './settings/config.ts';
-import { approximateLayers } from './settings/layers.ts';
+import { approximateLayers, EXACT } from './settings/layers.ts';
 import { isTraining, type Phase } from './settings/phases.ts';
 
 export interface Ahead {
@@ -54,7 +55,10 @@ export async function lookAhead({
   const { layers, task } = opened;
   approximateLayers(configuration, layers);
   refuseIdle(configuration.train);
-  if (toDo.includes('explore')) requireReachable(configuration, layers);
+  if (toDo.includes('quantize')) requireLayerCost({ configuration, layers });
+  // Widths that are searched are not known yet.
+  if (toDo.includes('explore') && configuration.quantize.layerCost === undefined)
+    requireReachable(configuration, layers);
   const { parameters } = buildNetwork(task, { kind: 'float' }, 'evaluate', 1).layers;
   const floatModel =
     inputs.checkpoint && toDo.includes('train')
@@ -101,7 +105,7 @@ async function givenMultiplier(
   { multiplier }: RunInputs,
   material: Material,
 ): Promise<ImportedMultiplier | undefined> {
-  if (map.multiplier === undefined || !multiplier) return undefined;
+  if (map.multiplier === undefined || map.multiplier === EXACT || !multiplier) return undefined;
   const { signed, operandOrder, tableOrder, top, liberty } = map;
   if (isInMemory(map.multiplier)) {
     return inOrder(multiplierInMemory(map.multiplier, signed, material), bits, operandOrder);

@@ -38,6 +38,8 @@ import {
   type Manifest,
   type PhaseRecord,
   readManifest,
+  withoutSearchedWidths,
+  withSearchedWidths,
   writeManifest,
 } from './run/manifest.ts';
 import { type Material, namedSettings } from './run/material.ts';
@@ -207,20 +209,29 @@ async function doPhase(
 ): Promise<Manifest> {
   const { folder, listener = () => {}, signal, figures = ['svg'], command } = options;
   const { configuration } = before;
-  const place = { folder, manifest: before, configuration, listener, signal, figures, logs };
+  const place = {
+    folder,
+    manifest: before,
+    configuration: withSearchedWidths(before),
+    listener,
+    signal,
+    figures,
+    logs,
+  };
   const resumed = existsSync(inFolder(place, files.resume));
   listener({ kind: 'phase-start', phase, title: phaseFacts[phase].title(configuration), resumed });
   const start = performance.now();
   const result = await work[phase]({ ...place, ...opened! });
   requireNumbers(folder, phase, result);
   const record: PhaseRecord = {
-    settings: settingsOf(configuration, phase, before.inputs),
+    settings: settingsOf(withoutSearchedWidths(before), phase, before.inputs),
     files: hashFiles(folder, result.files),
     ...loggedBy(folder, phase),
     stages: [...result.stages],
     ...(result.from ? { from: result.from } : {}),
     ...(result.targets ? { targets: result.targets } : {}),
     ...(result.types ? { types: result.types } : {}),
+    ...(result.widths ? { widths: result.widths } : {}),
     ...(result.multipliers ? { multipliers: [...result.multipliers] } : {}),
     seconds: (performance.now() - start) / 1000,
     finished: new Date().toISOString(),

@@ -6,7 +6,8 @@ import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { readSweep, sweepFiles } from '../flow/sweep/folder.ts';
 import { frontOf, type SweepPoint, type SweepReport } from '../flow/sweep/front.ts';
-import { USUAL_LOSS } from '../flow/sweep/sweep.ts';
+import { questionOfPlan } from '../flow/sweep/sweep.ts';
+import { given } from '../tensor/given.ts';
 import type { SweepView } from './api.ts';
 import { multipliersOfRun } from './explore.ts';
 import type { Library } from './library.ts';
@@ -28,8 +29,10 @@ export async function sweepView(library: Library, name: string): Promise<SweepVi
 
 async function reportOf(library: Library, folder: string, name: string): Promise<SweepReport> {
   const written = writtenReport(folder);
-  const loss = written?.loss ?? USUAL_LOSS;
-  const report = await frontOf({ folder, plan: readSweep(folder), loss, technology: null });
+  const plan = readSweep(folder);
+  const { loss, power, goal } = written ?? {};
+  const question = { ...questionOfPlan(plan), ...given({ loss, goal, power: power ?? undefined }) };
+  const report = await frontOf({ folder, plan, ...question, technology: null });
   const points = report.points.map((point) => withSynthesised(point, written));
   const isSame = written?.kind === 'synthesised' && points.every(({ power }) => !power.gates || power.synthesised);
   const failed = report.failed.map((trial) => ({ ...trial, reason: library.withoutPaths(trial.reason) }));

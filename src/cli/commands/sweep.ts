@@ -9,6 +9,7 @@ import type { ConfigurationInput } from '../../flow/settings/config.ts';
 import { settingsOfPhases } from '../../flow/settings/fields.ts';
 import { phases } from '../../flow/settings/phases.ts';
 import { badValue, decimalNumber, nonEmpty, wholeNumber, wholeNumberFrom } from '../../flow/settings/values.ts';
+import type { Question } from '../../flow/sweep/cheapest.ts';
 import type { SweepReport } from '../../flow/sweep/front.ts';
 import { type Axis, type GridInput, parseAxis, readGridFile } from '../../flow/sweep/grid.ts';
 import { UserError } from '../../tensor/errors.ts';
@@ -63,6 +64,7 @@ interface Options {
   readonly over?: readonly Axis[];
   readonly config?: GridInput;
   readonly cheapest?: boolean;
+  readonly perLayer?: boolean;
   readonly rivals?: readonly string[];
   readonly halving?: readonly number[] | true;
   readonly from?: string;
@@ -72,6 +74,7 @@ interface Options {
   readonly retry?: boolean;
   readonly minutes?: number;
   readonly within?: number;
+  readonly atMost?: number;
   readonly synthesis?: boolean;
   readonly report?: boolean;
   readonly quiet?: boolean;
@@ -103,6 +106,13 @@ export function defineSweep(command: Command, services: Services): void {
       option(
         '--cheapest',
         'the cheapest multiplier at which the network still works: widths, structures, targets, rivals, and training that suits coarse multipliers',
+        PLAN,
+      ),
+    )
+    .addOption(
+      option(
+        '--per-layer',
+        'with --cheapest: trials, too, in which each layer has widths of its own, searched by what they do to the loss',
         PLAN,
       ),
     )
@@ -163,6 +173,15 @@ export function defineSweep(command: Command, services: Services): void {
         '0.5',
       ).argParser(points),
     )
+    .addOption(
+      option(
+        '--at-most <POWER>',
+        'power that the answer does not pass, exact 8×8 = 1; alone: the most accurate is looked for, with --within the cheapest',
+        'Output:',
+        'a number above 0',
+        'no limit',
+      ).argParser(limitOfPower),
+    )
     .addOption(option('--report', 'make the results anew from what is done; train nothing', 'Output:'))
     .addOption(option('--quiet', 'only the table at the end', 'Output:'))
     .addOption(option('--json', 'only the results as one JSON object; progress goes to the error stream', 'Output:'));
@@ -193,16 +212,22 @@ function points(text: string): number {
   throw badValue('--within', text, 'a number of at least 0');
 }
 
+function limitOfPower(text: string): number {
+  const value = decimalNumber(text);
+  if (value !== undefined && value > 0) return value;
+  throw badValue('--at-most', text, 'a number above 0');
+}
+
 const devices = (text: string): readonly DeviceOptions[] => text.split(',').map((word) => parseDevice(word.trim()));
 
 async function work(folder: string, command: Command, services: Services): Promise<void> {
   const { stdout, stderr } = services;
   const options = command.opts<Options>();
-  const { json, quiet, synthesis, report: isReport, from, retry, within, minutes: limit } = options;
+  const { json, quiet, synthesis, report: isReport, from, retry, within, atMost, minutes: limit } = options;
   const stream = json ? stderr : stdout;
   const { sweep, reportSweep } = await import('../../flow/sweep/sweep.ts');
   const results = {
-    ...(within === undefined ? {} : { loss: within / 100 }),
+    ...given({ loss: within === undefined ? undefined : within / 100, power: atMost }),
     synthesis: synthesis === false ? null : await readSynthesis(command, 'library'),
   };
   const said = await planOf(folder, command);
@@ -254,15 +279,17 @@ const goesOn = (folder: string, command: Command): string =>
 async function planOf(
   folder: string,
   command: Command,
-): Promise<{ plan?: GridInput; rungs?: readonly number[]; data?: string }> {
-  const { over, config, cheapest, rivals, halving, from, report } = command.opts<Options>();
+): Promise<{ plan?: GridInput; rungs?: readonly number[]; data?: string; question?: Question }> {
+  const { over, config, cheapest, perLayer, rivals, halving, from, report } = command.opts<Options>();
   const { hasSweep } = await import('../../flow/sweep/folder.ts');
   // The file of --config is a plan here, which is read already.
   const settings = readSettings(command, settingsOfPhases(trialPhases), true);
+  if (perLayer && !cheapest)
+    throw new UserError('--per-layer goes with --cheapest; without it say --over layer-widths=4x4,3x4');
   const isPlan = over !== undefined || config !== undefined || cheapest === true;
   if (!isPlan && (report || hasSweep(folder))) return goingOn(folder, settings, halving ?? rivals ?? from);
   const { mergeSettings } = await import('../../flow/settings/config.ts');
-  const { cheapestGrid } = await import('../../flow/sweep/cheapest.ts');
+  const { cheapestGrid, questionOf } = await import('../../flow/sweep/cheapest.ts');
   const said: GridInput = {
     ...config,
     settings: mergeSettings(config?.settings ?? {}, settings),
@@ -271,9 +298,11 @@ async function planOf(
   };
   const { usualRungs } = await import('../../flow/sweep/halving.ts');
   const { readManifest } = await import('../../flow/run/manifest.ts');
-  const plan = cheapest ? cheapestGrid(said, from === undefined ? {} : readManifest(from).given) : said;
-  if (halving === undefined) return { plan };
-  return { plan, rungs: halving === true ? usualRungs(plan.settings ?? {}) : halving };
+  const before = from === undefined ? {} : { from: readManifest(from).given };
+  const plan = cheapest ? cheapestGrid(said, { ...before, perLayer }) : said;
+  const question = cheapest ? { question: questionOf(said.settings) } : {};
+  if (halving === undefined) return { plan, ...question };
+  return { plan, ...question, rungs: halving === true ? usualRungs(plan.settings ?? {}) : halving };
 }
 
 /** A sweep that is there has its plan; what may be said is where the data are now. */

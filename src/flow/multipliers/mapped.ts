@@ -13,7 +13,7 @@ import { multiplierFiles } from '../../workbench/files.ts';
 import type { OpenRun } from '../run/context.ts';
 import { type MultiplierRecord, type PhaseRecord, verifiedBytes } from '../run/manifest.ts';
 import type { Configuration } from '../settings/config.ts';
-import { approximateLayers } from '../settings/layers.ts';
+import { approximateLayers, layerWidths } from '../settings/layers.ts';
 import { quantizedArithmetic } from './multipliers.ts';
 
 /** Arithmetic of the network with each layer's concrete multiplier. */
@@ -21,11 +21,12 @@ export function mappedArithmetic(
   run: Pick<OpenRun, 'configuration' | 'layers' | 'emulation'>,
   tables: ReadonlyMap<string, ProductTable>,
 ): QuantizedArithmetic {
-  const { weights, activations } = run.configuration.bits;
+  const widths = layerWidths(run.configuration, run.layers);
   // Layers share tables: what a multiplier is like is found once.
   const multipliers = new Map([...new Set(tables.values())].map((table) => [table, multiplierInRun(run, table)]));
   const arithmetic = quantizedArithmetic(run, (layer) => {
     const table = tables.get(layer);
+    const { weights, activations } = widths.get(layer)!;
     if (table?.weightBits === weights && table.activationBits === activations) return multipliers.get(table)!;
     throw new UserError(
       `the layer ${layer} has no ${weights}×${activations}-bit multiplier in this run; restore its manifest, or make the run again in another folder`,

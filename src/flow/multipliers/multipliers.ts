@@ -4,6 +4,7 @@
 
 import type { Session } from '../../engine/backend.ts';
 import { exactMultiplier, type Multiplier, withSlopes } from '../../multiplier/multiplier.ts';
+import { networkPower } from '../../multiplier/power.ts';
 import { modelledExactPower } from '../../multiplier/power-model.ts';
 import { type Structure, structureOfGrain, thetaOfColumns } from '../../multiplier/structure.ts';
 import type { BatchNorm } from '../../quant/fold.ts';
@@ -11,11 +12,18 @@ import { invariant } from '../../tensor/errors.ts';
 import { given } from '../../tensor/given.ts';
 import { f32 } from '../../tensor/tensor.ts';
 import type { PowerTerm } from '../../train/step.ts';
-import type { QuantizedArithmetic } from '../../train/task.ts';
+import { type QuantizedArithmetic, widthsIn } from '../../train/task.ts';
 import type { Manifest, TypesRecord } from '../run/manifest.ts';
 import type { QuantizersWanted } from '../run/published.ts';
 import type { Configuration } from '../settings/config.ts';
-import { approximateLayers, layerWidths, type RunLayer } from '../settings/layers.ts';
+import {
+  approximateLayers,
+  hasOwnWidths,
+  type LayerFacts,
+  layerWidths,
+  type RunLayer,
+  type Widths,
+} from '../settings/layers.ts';
 import { phasesOf } from '../settings/phases.ts';
 
 /** What decides how the layers of a network multiply. */
@@ -45,18 +53,23 @@ export interface RunStructure {
   readonly layers: readonly RunLayer[];
 }
 
-/** What each θ of a run is of: a column, or a partial product. */
-export function structureOfRun({ bits, explore }: Configuration): Structure {
-  const widths = { weightBits: bits.weights, activationBits: bits.activations };
-  return structureOfGrain(explore.grain, widths, explore.columns);
+/** What each θ of a run is of: a column, or a partial product; of layers with widths of their own by these. */
+export function structureOfRun({ bits, explore }: Configuration, own: Widths = bits): Structure {
+  const widths = { weightBits: own.weights, activationBits: own.activations };
+  const columns = Math.min(explore.columns, own.weights + own.activations - 1);
+  return structureOfGrain(explore.grain, widths, columns);
 }
 
-/** The structures of a run, in the order of their first layers: one for all, one per layer, or one for each kind. */
+/**
+ * The structures of a run, in the order of their first layers: one for all, or for all of the same widths, one per
+ * layer, or one for each kind.
+ */
 export function structuresOf(
   configuration: Configuration,
   layers: readonly RunLayer[],
   kinds?: readonly Kind[],
 ): readonly RunStructure[] {
+  if (hasOwnWidths(configuration)) return structuresOfWidths(configuration, layers);
   const structure = structureOfRun(configuration);
   const approximate = approximateLayers(configuration, layers);
   if (configuration.explore.structure === 'shared') return [{ name: 'theta', structure, layers: approximate }];
@@ -67,6 +80,28 @@ export function structuresOf(
     }));
   }
   return approximate.map((layer) => ({ name: `${layer.name}.theta`, structure, layers: [layer] }));
+}
+
+function structuresOfWidths(configuration: Configuration, layers: readonly RunLayer[]): readonly RunStructure[] {
+  return groupsOfWidths(configuration, layers).flatMap(({ name, widths, layers: own }) => {
+    const structure = structureOfRun(configuration, widths);
+    if (configuration.explore.structure === 'shared') return [{ name: `${name}.theta`, structure, layers: own }];
+    return own.map((layer) => ({ name: `${layer.name}.theta`, structure, layers: [layer] }));
+  });
+}
+
+/** The approximated layers by their widths, in the order of the first of each: what can share a multiplier. */
+export function groupsOfWidths<L extends LayerFacts>(configuration: Configuration, layers: readonly L[]) {
+  const widths = layerWidths(configuration, layers);
+  const groups = new Map<string, { name: string; widths: Widths; layers: L[] }>();
+  for (const layer of approximateLayers(configuration, layers)) {
+    const own = widths.get(layer.name)!;
+    const name = `${own.weights}x${own.activations}`;
+    const group = groups.get(name) ?? { name, widths: own, layers: [] };
+    group.layers.push(layer);
+    groups.set(name, group);
+  }
+  return [...groups.values()];
 }
 
 /** θ of a structure before exploration: the lowest columns removed. */
@@ -88,16 +123,20 @@ export function powerTerm(
   layers: readonly RunLayer[],
   kinds?: readonly Kind[],
 ): PowerTerm {
-  const macsOf = (group: readonly RunLayer[]) => group.reduce((sum, { macs }) => sum + macs, 0);
   const structures = structuresOf(configuration, layers, kinds);
-  const all = macsOf(structures.flatMap((one) => one.layers));
+  const worth = ({ structure, layers: readers }: RunStructure) => {
+    const macs = readers.reduce((sum, layer) => sum + layer.macs, 0);
+    // Of different widths a multiplication is worth what it costs; of the same ones that is the same.
+    return hasOwnWidths(configuration) ? macs * modelledExactPower(configuration.explore.powerModel, structure) : macs;
+  };
+  const all = structures.reduce((sum, one) => sum + worth(one), 0);
   return {
     ...given({ lambda: configuration.explore.lambda }),
     model: configuration.explore.powerModel,
     structures: structures.map((one) => ({
       theta: one.name,
       structure: one.structure,
-      share: macsOf(one.layers) / all,
+      share: worth(one) / all,
     })),
   };
 }
@@ -106,6 +145,21 @@ export function powerTerm(
 export function exactPowerOf({ bits, explore }: Pick<Configuration, 'bits' | 'explore'>): number {
   const widths = { weightBits: bits.weights, activationBits: bits.activations };
   return modelledExactPower(explore.powerModel, widths);
+}
+
+/**
+ * The same of a network's approximated layers: where they have widths of their own the mean, weighted by their
+ * multiplications.
+ */
+export function networkExactPower(configuration: Configuration, layers: readonly LayerFacts[]): number {
+  if (!hasOwnWidths(configuration)) return exactPowerOf(configuration);
+  const { explore } = configuration;
+  return networkPower(
+    groupsOfWidths(configuration, layers).map(({ widths, layers: own }) => ({
+      power: exactPowerOf({ bits: widths, explore }),
+      macs: own.reduce((sum, { macs }) => sum + macs, 0),
+    })),
+  );
 }
 
 /** What the quantisers of a network must be: their widths, and how many scales weights have. */
@@ -190,7 +244,7 @@ export function recoveryArithmetic({ recover }: Configuration, arithmetic: Quant
     multiplierOf: (layer) => {
       const multiplier = arithmetic.multiplierOf(layer);
       if (multiplier.kind === 'exact') return multiplier;
-      const made = sloped.get(multiplier) ?? withSlopes(multiplier, arithmetic, smoothing ?? 'rows');
+      const made = sloped.get(multiplier) ?? withSlopes(multiplier, widthsIn(arithmetic, layer), smoothing ?? 'rows');
       sloped.set(multiplier, made);
       return made;
     },

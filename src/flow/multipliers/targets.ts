@@ -10,7 +10,7 @@ import { powerAt } from '../../train/step.ts';
 import type { TargetOutcome } from '../run/manifest.ts';
 import type { Configuration } from '../settings/config.ts';
 import type { RunLayer } from '../settings/layers.ts';
-import { exactPowerOf, powerTerm } from './multipliers.ts';
+import { networkExactPower, powerTerm } from './multipliers.ts';
 
 /** Power is not above its target when it is by no more than rounding. */
 const ROUNDING = 1e-9;
@@ -23,7 +23,7 @@ export const hasTarget = ({ explore }: Pick<Configuration, 'explore'>): boolean 
 
 /** The modelled power of the approximated layers with every θ at 1 and with every θ at 0, exact 8×8 = 1. */
 export function powerRange(configuration: Configuration, layers: readonly RunLayer[]) {
-  const highest = exactPowerOf(configuration);
+  const highest = networkExactPower(configuration, layers);
   const term = powerTerm(configuration, layers);
   const allGone = term.structures.map(({ structure }) => structure.names.map(() => 1));
   return { lowest: highest * powerAt(term, allGone), highest };

@@ -9,7 +9,7 @@ import { trainingBatches } from '../../data/batches.ts';
 import type { Session } from '../../engine/backend.ts';
 import { scaleOfRange } from '../../engine/reference/quantization.ts';
 import { foldBatchNorms } from '../../quant/fold.ts';
-import { Histogram, observedRange, type Range } from '../../quant/observers.ts';
+import { Histogram, type ObserverName, observedRange, type Range } from '../../quant/observers.ts';
 import { clipLogit, type OperandName, stateName } from '../../quant/quantized.ts';
 import { inputStart, type Start, weightStart } from '../../quant/starts.ts';
 import { f32, type HostTensor, sizeOf } from '../../tensor/tensor.ts';
@@ -75,54 +75,73 @@ async function calibrateAtOnce(context: Calibrated, session: Session, arithmetic
 /** Sets the quantisers from the float network, layer by layer independently of each other. */
 export async function observe(context: Calibrated, session: Session): Promise<void> {
   const { configuration, layers } = context;
-  const { quantizer, observer, weightObserver, weightZero, percentile, range } = configuration.quantize;
   const widths = layerWidths(configuration, layers);
   const inputs = await observedInputs(context, session);
-  const holdsZero = range === 'with-zero';
   for (const { name } of layers) {
-    const { weights: weightBits, activations } = widths.get(name)!;
-    const seen = inputs.get(name)!;
-    const options = { percentile, holdsZero };
-    const ofInput = { ...options, bits: activations };
-    if (quantizer === 'steps') {
-      writeSteps(session, name, 'input', [inputStart(observer, seen, ofInput)], []);
-    } else {
-      const chosen = observedRange(observer, seen, ofInput);
-      // The moving average goes on from what it has come to.
-      const extremes = observer === 'moving-average' ? seen.average! : seen;
-      const around = holdsZero ? { min: Math.min(extremes.min, 0), max: Math.max(extremes.max, 0) } : extremes;
-      writeQuantizer(session, name, 'input', activations, [{ chosen, extremes: around }], []);
-      session.write(stateName(name, 'input', 'min'), f32([], [around.min]));
-      session.write(stateName(name, 'input', 'max'), f32([], [around.max]));
-    }
-
-    const weight = await session.read(`${name}.weight`);
-    const channels = configuration.channelwise ? weight.shape.at(-1)! : 1;
-    const shape = configuration.channelwise ? [channels] : [];
-    const counted = (values: ArrayLike<number>) => {
-      const histogram = new Histogram();
-      histogram.add(values, `the weight of ${name}`);
-      return histogram;
-    };
-    const ofWeights = { ...options, bits: weightBits };
-    if (quantizer === 'steps') {
-      const starts = channelsOf(weight, channels).map((values) =>
-        weightStart(weightObserver, counted(values), ofWeights, weightZero),
-      );
-      writeSteps(session, name, 'weight', starts, shape);
-      continue;
-    }
-    const ranges = channelsOf(weight, channels).map((values) => {
-      const histogram = counted(values);
-      const all = observedRange('min-max', histogram, ofWeights);
-      return { chosen: observedRange(weightObserver, histogram, ofWeights), extremes: all };
-    });
-    writeQuantizer(session, name, 'weight', weightBits, ranges, shape);
+    const { weights, activations } = widths.get(name)!;
+    observeInput(context, session, { layer: name, bits: activations, seen: inputs.get(name)! });
+    await observeWeight(context, session, { layer: name, bits: weights });
   }
 }
 
+interface Operand {
+  readonly layer: string;
+  readonly bits: number;
+}
+
+/** Sets the quantiser of what a layer reads. */
+export function observeInput(
+  { configuration }: Pick<Calibrated, 'configuration'>,
+  session: Session,
+  { layer, bits, seen }: Operand & { readonly seen: Histogram },
+): void {
+  const { quantizer, observer, percentile, range } = configuration.quantize;
+  const holdsZero = range === 'with-zero';
+  const options = { percentile, holdsZero, bits };
+  if (quantizer === 'steps') {
+    writeSteps(session, layer, 'input', [inputStart(observer, seen, options)], []);
+    return;
+  }
+  const chosen = observedRange(observer, seen, options);
+  // The moving average goes on from what it has come to.
+  const extremes = observer === 'moving-average' ? seen.average! : seen;
+  const around = holdsZero ? { min: Math.min(extremes.min, 0), max: Math.max(extremes.max, 0) } : extremes;
+  writeQuantizer(session, layer, 'input', bits, [{ chosen, extremes: around }], []);
+  session.write(stateName(layer, 'input', 'min'), f32([], [around.min]));
+  session.write(stateName(layer, 'input', 'max'), f32([], [around.max]));
+}
+
+/** Sets the quantiser of a layer's weights; `by`: another observer than the run's. */
+export async function observeWeight(
+  { configuration }: Pick<Calibrated, 'configuration'>,
+  session: Session,
+  { layer, bits, by }: Operand & { readonly by?: ObserverName },
+): Promise<void> {
+  const { quantizer, weightZero, percentile, range } = configuration.quantize;
+  const observer = by ?? configuration.quantize.weightObserver;
+  const options = { percentile, holdsZero: range === 'with-zero', bits };
+  const weight = await session.read(`${layer}.weight`);
+  const channels = configuration.channelwise ? weight.shape.at(-1)! : 1;
+  const shape = configuration.channelwise ? [channels] : [];
+  const histograms = channelsOf(weight, channels).map((values) => {
+    const histogram = new Histogram();
+    histogram.add(values, `the weight of ${layer}`);
+    return histogram;
+  });
+  if (quantizer === 'steps') {
+    const starts = histograms.map((seen) => weightStart(observer, seen, options, weightZero));
+    writeSteps(session, layer, 'weight', starts, shape);
+    return;
+  }
+  const ranges = histograms.map((seen) => ({
+    chosen: observedRange(observer, seen, options),
+    extremes: observedRange('min-max', seen, options),
+  }));
+  writeQuantizer(session, layer, 'weight', bits, ranges, shape);
+}
+
 /** What every multiplying layer of the float network reads, counted over the calibration images. */
-async function observedInputs(context: Calibrated, session: Session): Promise<ReadonlyMap<string, Histogram>> {
+export async function observedInputs(context: Calibrated, session: Session): Promise<ReadonlyMap<string, Histogram>> {
   const { configuration, dataset, task } = context;
   const images = Math.min(configuration.quantize.images, dataset.train.count);
   const batchSize = Math.min(OBSERVED_BATCH, images);

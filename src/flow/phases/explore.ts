@@ -11,9 +11,9 @@ import { type Evaluation, evaluator } from '../../train/evaluation.ts';
 import type { Position } from '../../train/loop.ts';
 import { linearisePower, readStructures } from '../../train/step.ts';
 import {
-  exactPowerOf,
   kindsIn,
   type Network,
+  networkExactPower,
   powerTerm,
   quantizedArithmetic,
   structuredArithmetic,
@@ -22,7 +22,7 @@ import {
   writeInitialTheta,
 } from '../multipliers/multipliers.ts';
 import { describeActivity, proveActive } from '../multipliers/proof.ts';
-import { describeHardening, hasTarget, judge } from '../multipliers/targets.ts';
+import { describeHardening, hasTarget, judge, requireReachable } from '../multipliers/targets.ts';
 import { thetaDocument } from '../multipliers/theta.ts';
 import { nounOf } from '../results/theta-text.ts';
 import { saveModel } from '../run/checkpoint.ts';
@@ -39,6 +39,7 @@ import { groupingOf, groupLayers, regrouped } from './types.ts';
 export async function explore(context: RunContext): Promise<PhaseResult> {
   const { configuration, dataset, task } = context;
   const { explore: settings } = configuration;
+  if (configuration.quantize.layerCost !== undefined) requireReachable(configuration, context.layers);
   const grouping = groupingOf(context);
   let now = structured(context, await sessionFrom(context, 'quantize', files.quantized));
   try {
@@ -50,7 +51,7 @@ export async function explore(context: RunContext): Promise<PhaseResult> {
     const proved = await proveActive(now.session, task, now.arithmetic, dataset.test);
     context.listener({ kind: 'note', text: describeActivity('approximation', proved) });
     const before = await evaluate();
-    const exact = exactPowerOf(configuration);
+    const exact = networkExactPower(configuration, context.layers);
     const structures = async () => {
       const read = await readStructures(now.session, now.power);
       return { ...read, power: read.power * exact };

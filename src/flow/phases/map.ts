@@ -14,19 +14,21 @@ import { mapStructure } from '../../netlist/mapping/map.ts';
 import { invariant } from '../../tensor/errors.ts';
 import { evaluator } from '../../train/evaluation.ts';
 import { checkModuleNames, writeImported, writeMultiplier } from '../../workbench/files.ts';
+import { type ImportedMultiplier, importMultiplier } from '../../workbench/import.ts';
 import { mappedArithmetic, mappedGateCost } from '../multipliers/mapped.ts';
-import { arithmeticToMap, kindsIn, structuresOf } from '../multipliers/multipliers.ts';
+import { arithmeticToMap, groupsOfWidths, kindsIn, structuresOf } from '../multipliers/multipliers.ts';
 import { measureOperands } from '../multipliers/operands.ts';
 import { type FoundStructure, foundStructures, parseTheta } from '../multipliers/theta.ts';
 import { writeWeightCodes } from '../multipliers/weight-codes.ts';
+import { exactMultiplierOf } from '../multipliers/widths.ts';
 import { networkToMap, type RunContext, requirePhase, sessionFrom } from '../run/context.ts';
 import { files } from '../run/folder.ts';
 import { type MultiplierRecord, verifiedBytes } from '../run/manifest.ts';
-import { approximateLayers } from '../settings/layers.ts';
+import { approximateLayers, EXACT } from '../settings/layers.ts';
 import type { PhaseResult } from './result.ts';
 
 export async function map(context: RunContext): Promise<PhaseResult> {
-  const wanted = structuresToMap(context);
+  const wanted = context.configuration.map.multiplier === EXACT ? await exactOnes(context) : structuresToMap(context);
   const session = await sessionFrom(context, ...networkToMap(context.configuration));
   try {
     return await mapAndMeasure(context, wanted, session);
@@ -35,14 +37,33 @@ export async function map(context: RunContext): Promise<PhaseResult> {
   }
 }
 
-/** Layers that share a multiplier, and the structure that it is made from; none where the multiplier is given. */
-type Wanted = Pick<FoundStructure, 'name' | 'layers' | 'theta'> & Partial<Pick<FoundStructure, 'structure'>>;
+/** Layers that share a multiplier, and what it is made from: a structure, or one that is there. */
+interface Wanted extends Pick<FoundStructure, 'name' | 'layers' | 'theta'> {
+  readonly structure?: FoundStructure['structure'];
+  readonly imported?: ImportedMultiplier;
+}
+
+/** For the layers of each pair of widths the cheapest exact multiplier. */
+async function exactOnes({ configuration, layers }: RunContext): Promise<readonly Wanted[]> {
+  const groups = groupsOfWidths(configuration, layers);
+  const wanted: Wanted[] = [];
+  for (const { name, widths, layers: own } of groups) {
+    wanted.push({
+      name: groups.length === 1 ? 'theta' : `${name}.theta`,
+      layers: own.map((layer) => layer.name),
+      theta: [],
+      imported: await importMultiplier(exactMultiplierOf(widths).source, widths),
+    });
+  }
+  return wanted;
+}
 
 /** The trained structures, or one without θ for all layers where the multiplier is given. */
 function structuresToMap(context: RunContext): readonly Wanted[] {
   const { configuration, folder, layers, imported } = context;
   if (imported) {
-    return [{ name: 'theta', layers: approximateLayers(configuration, layers).map(({ name }) => name), theta: [] }];
+    const all = approximateLayers(configuration, layers).map(({ name }) => name);
+    return [{ name: 'theta', layers: all, theta: [], imported }];
   }
   const bytes = verifiedBytes(folder, requirePhase(context, 'explore'), files.theta);
   return foundStructures(parseTheta(bytes, files.theta), structuresOf(configuration, layers, kindsIn(context)));
@@ -86,8 +107,8 @@ function multiplierName({ name }: { readonly name: string }): string {
 
 /** Maps θ, or takes the multiplier that the user brings; either way it is written and certified. */
 function makeMultiplier(
-  { configuration, folder, imported, listener }: RunContext,
-  { structure, theta }: Wanted,
+  { configuration, folder, listener }: RunContext,
+  { structure, theta, imported }: Wanted,
   name: string,
   met: OperandHistograms,
 ) {

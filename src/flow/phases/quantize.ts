@@ -9,25 +9,34 @@ import { stateName, statesOf } from '../../quant/quantized.ts';
 import type { HostTensor } from '../../tensor/tensor.ts';
 import { evaluator } from '../../train/evaluation.ts';
 import { buildNetwork, type QuantizedArithmetic } from '../../train/task.ts';
-import { describeQuantizers, exactPowerOf, foldedBatchNorms, quantizedArithmetic } from '../multipliers/multipliers.ts';
+import {
+  describeQuantizers,
+  foldedBatchNorms,
+  networkExactPower,
+  quantizedArithmetic,
+} from '../multipliers/multipliers.ts';
 import { loadQuantizers, saveModel } from '../run/checkpoint.ts';
 import { type RunContext, requirePhase } from '../run/context.ts';
 import { files, inFolder } from '../run/folder.ts';
 import { verifiedBytes } from '../run/manifest.ts';
 import type { StageResult } from '../run/stages.ts';
+import { withLayerBits } from '../settings/layers.ts';
 import { calibrate, loadToQuantize } from './calibrate.ts';
 import type { PhaseResult } from './result.ts';
 import { startPhase } from './start.ts';
 import { finishTraining, fitOf, resumePosition, trainPhase } from './training.ts';
+import { searchWidths } from './widths.ts';
 
 /** So many batch norms are named. */
 const MOST_NAMED = 8;
 
-export async function quantize(context: RunContext): Promise<PhaseResult> {
+export async function quantize(asked: RunContext): Promise<PhaseResult> {
+  const float = verifiedBytes(asked.folder, requirePhase(asked, 'train'), files.float);
+  const widths = await searchWidths(asked, float);
+  const context = { ...asked, configuration: withLayerBits(asked.configuration, widths?.layerBits ?? []) };
   const { configuration, dataset, task, layers } = context;
   const { epochs, start: wanted } = configuration.quantize;
   const arithmetic = quantizedArithmetic(context, exactMultiplier);
-  const float = verifiedBytes(context.folder, requirePhase(context, 'train'), files.float);
   const session = await context.backend.openSession();
   try {
     loadToQuantize(context, float, session);
@@ -47,9 +56,10 @@ export async function quantize(context: RunContext): Promise<PhaseResult> {
     const evaluate = await evaluator(session, task, arithmetic, dataset.test);
     const { loss, metrics } = await evaluate();
     await saveModel(inFolder(context, files.quantized), session, layers);
-    const power = exactPowerOf(configuration);
+    const power = networkExactPower(configuration, layers);
     return {
       files: [files.quantized],
+      ...(widths ? { widths } : {}),
       ...(given && epochs === 0 && wanted === 'none' ? { from: 'checkpoint' as const } : {}),
       stages: [
         ...started.map((stage) => ({ ...stage, power })),

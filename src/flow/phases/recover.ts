@@ -9,6 +9,7 @@ import { chooseWeightCodes } from '../multipliers/weight-codes.ts';
 import { saveModel } from '../run/checkpoint.ts';
 import { networkToMap, type RunContext, requirePhase, sessionFrom } from '../run/context.ts';
 import { files, inFolder } from '../run/folder.ts';
+import { EXACT } from '../settings/layers.ts';
 import type { PhaseResult } from './result.ts';
 import { startPhase } from './start.ts';
 import { finishTraining, fitOf, resumePosition, trainPhase } from './training.ts';
@@ -23,7 +24,8 @@ export async function recover(context: RunContext): Promise<PhaseResult> {
     const change = { from: arithmeticToMap(context), to: mapped };
     await chooseWeightCodes(context, session, change);
     const proved = await proveActive(session, task, arithmetic, dataset.test);
-    listener({ kind: 'note', text: describeActivity('mapped multiplier', proved) });
+    const isExact = configuration.map.multiplier === EXACT;
+    if (!isExact) listener({ kind: 'note', text: describeActivity('mapped multiplier', proved) });
     const evaluate = await evaluator(session, task, arithmetic, dataset.test);
     const gateCost = mappedGateCost(context, mapRecord.multipliers ?? []);
     const started = await startPhase(context, {

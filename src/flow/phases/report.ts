@@ -1,18 +1,21 @@
 // The report: figures of the run and of its multipliers, and one page that shows the whole run.
 
+import type { Structure } from '../../multiplier/structure.ts';
 import { figureFiles } from '../../report/formats.ts';
 import { writeInside } from '../../tensor/files.ts';
 import { multiplierFigures, type NamedFigure, operandsFigure } from '../../workbench/figures.ts';
 import { multiplierFiles } from '../../workbench/files.ts';
 import { readTables } from '../multipliers/mapped.ts';
-import { initialTheta, kindsIn, structureOfRun } from '../multipliers/multipliers.ts';
+import { groupsOfWidths, initialTheta, kindsIn, structureOfRun } from '../multipliers/multipliers.ts';
 import { curvesFigure, frontFigure, thetaFigure } from '../results/figures.ts';
 import { runPage } from '../results/page.ts';
 import { frontsOf, summarize } from '../results/summarize.ts';
 import type { Asked } from '../run/context.ts';
+import type { MetricRecord } from '../run/events.ts';
 import { files, type RunFolder } from '../run/folder.ts';
 import { verifiedBytes } from '../run/manifest.ts';
 import { readMetrics } from '../run/metrics.ts';
+import { hasOwnWidths } from '../settings/layers.ts';
 import { phasesOf } from '../settings/phases.ts';
 import type { PhaseResult } from './result.ts';
 
@@ -36,15 +39,38 @@ async function runFigures(context: RunFolder): Promise<NamedFigure[]> {
   const own = phasesOf(context.configuration);
   const records = readMetrics(context.folder).filter(({ phase }) => own.includes(phase));
   const { configuration } = context;
-  const structure = structureOfRun(configuration);
-  const theta = await thetaFigure(records, initialTheta(configuration, structure), structure, kindsIn(context));
+  const theta = await thetaFigures(context, records);
   const fronts: NamedFigure[] = [];
   for (const one of frontsOf(context.folder, context.manifest)) fronts.push(await frontFigure(one));
   return [
     ...fronts,
     ...(records.length > 0 ? [await curvesFigure(records, configuration.explore.powerModel)] : []),
-    ...(theta ? [theta] : []),
+    ...theta,
   ];
+}
+
+/** Of all structures together, or of those of the same widths where layers have their own. */
+async function thetaFigures(context: RunFolder, records: readonly MetricRecord[]): Promise<NamedFigure[]> {
+  const { configuration, manifest } = context;
+  const draw = async (structure: Structure, names?: ReadonlySet<string>, widths?: string): Promise<NamedFigure[]> => {
+    const own = names ? records.map((record) => ofNames(record, names)) : records;
+    const figure = await thetaFigure(own, initialTheta(configuration, structure), structure, kindsIn(context));
+    if (!figure) return [];
+    return [widths ? { ...figure, name: `theta-${widths}`, title: `${figure.title}, ${widths}` } : figure];
+  };
+  if (!hasOwnWidths(configuration)) return await draw(structureOfRun(configuration));
+  const all: NamedFigure[] = [];
+  for (const { name, widths, layers } of groupsOfWidths(configuration, manifest.inputs.layers)) {
+    const names = configuration.explore.structure === 'shared' ? [name] : layers.map((layer) => layer.name);
+    const variables = new Set(names.map((one) => `${one}.theta`));
+    all.push(...(await draw(structureOfRun(configuration, widths), variables, name)));
+  }
+  return all;
+}
+
+function ofNames({ theta, ...record }: MetricRecord, names: ReadonlySet<string>): MetricRecord {
+  const own = Object.entries(theta ?? {}).filter(([name]) => names.has(name));
+  return own.length === 0 ? record : { ...record, theta: Object.fromEntries(own) };
 }
 
 async function figuresOfMultipliers({ folder, manifest }: RunFolder) {

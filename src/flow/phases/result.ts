@@ -1,7 +1,7 @@
 // What a phase hands to the run: the files it wrote, the accuracies it measured, and what to tidy once the manifest
 // says that it is done.
 
-import type { MultiplierRecord, TargetOutcome, TypesRecord } from '../run/manifest.ts';
+import type { MultiplierRecord, TargetOutcome, TypesRecord, WidthsRecord } from '../run/manifest.ts';
 import type { StageResult } from '../run/stages.ts';
 
 export interface PhaseResult {
@@ -14,6 +14,8 @@ export interface PhaseResult {
   readonly targets?: TargetOutcome;
   /** Layers that share multipliers, and what that costs, where that was asked for. */
   readonly types?: TypesRecord;
+  /** Widths that were searched for layers. */
+  readonly widths?: WidthsRecord;
   readonly multipliers?: readonly MultiplierRecord[];
   readonly finish?: () => void;
 }

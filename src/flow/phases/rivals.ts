@@ -18,7 +18,7 @@ import { narrowerWidths, widthName } from '../multipliers/widths.ts';
 import { type Rival, type Rivals, rivalsSchema } from '../results/rivals.ts';
 import { type RunContext, requirePhase } from '../run/context.ts';
 import { files, inFolder } from '../run/folder.ts';
-import { verifiedBytes } from '../run/manifest.ts';
+import { verifiedBytes, withoutSearchedWidths } from '../run/manifest.ts';
 import { settingsOf } from '../settings/phases.ts';
 import { startUnder } from '../start/start.ts';
 import { quantizeAfterTraining } from './post-training.ts';
@@ -77,7 +77,13 @@ function keptRivals(path: string, facts: string): readonly Rival[] {
 /** The run's network with exact multipliers of these widths in the layers that are approximated. */
 async function measure(context: RunContext, bits: OperandBits): Promise<Rival> {
   const { configuration, backend, task, dataset, listener, signal } = context;
-  const narrower = { ...context, configuration: { ...configuration, bits } };
+  // Widths that were searched for layers are the run's own.
+  const {
+    layerCost: _,
+    layerKinds: __,
+    ...quantize
+  } = withoutSearchedWidths({ configuration, phases: context.manifest.phases }).quantize;
+  const narrower = { ...context, configuration: { ...configuration, bits, quantize } };
   const session = await backend.openSession();
   try {
     const float = verifiedBytes(context.folder, requirePhase(context, 'train'), files.float);

@@ -11,7 +11,7 @@ import type { Target } from '../../train/aim.ts';
 import type { ControlState } from '../../train/control.ts';
 import { type Evaluation, evaluator } from '../../train/evaluation.ts';
 import type { QuantizedArithmetic } from '../../train/task.ts';
-import { exactPowerOf, quantizedArithmetic } from '../multipliers/multipliers.ts';
+import { networkExactPower, quantizedArithmetic } from '../multipliers/multipliers.ts';
 import { aimOf, hasTarget } from '../multipliers/targets.ts';
 import type { RunContext } from '../run/context.ts';
 import type { TargetOutcome } from '../run/manifest.ts';
@@ -57,7 +57,7 @@ export async function outcomeOf(
     estimated: 100 * measured.lossOf(await measure(context, session, arithmetic, measured.split)),
     images: measured.split.count,
   };
-  const soft = control.power * exactPowerOf(context.configuration);
+  const soft = control.power * networkExactPower(context.configuration, context.layers);
   return {
     power: { ...given({ target: explore.power }), soft, reached: power },
     ...given({ loss }),

@@ -18,7 +18,7 @@ import {
   trainEpochs,
 } from '../../train/loop.ts';
 import { recomputation } from '../../train/step.ts';
-import { exactPowerOf } from '../multipliers/multipliers.ts';
+import { networkExactPower } from '../multipliers/multipliers.ts';
 import { describeTraining, proveTraining } from '../multipliers/training-proof.ts';
 import { loadResumePoint, readResumePoint, removeResumePoint, saveResumePoint } from '../run/checkpoint.ts';
 import type { OpenRun, RunContext } from '../run/context.ts';
@@ -149,7 +149,7 @@ export async function trainPhase(
     listener({ kind: 'note', text: describeTraining(proved) });
   }
   const decisive = settingsOf(configuration, phase, context.manifest.inputs);
-  const relative = relativePower(configuration);
+  const relative = relativePower(context);
   const resumePath = inFolder(context, files.resume);
   const log = openMetrics(context.folder, phase, start ?? atStart);
   await logs.goOn(epochsBefore(configuration, phase) + (start ?? atStart).epoch);
@@ -226,8 +226,8 @@ export function requireFinite(value: number, what: string): void {
  * The loss counts power relative to the exact multiplier of the same widths; what is shown and kept is relative to the
  * exact 8×8 one.
  */
-function relativePower(configuration: Configuration) {
-  const exact = exactPowerOf(configuration);
+function relativePower({ configuration, layers }: RunContext) {
+  const exact = networkExactPower(configuration, layers);
   const scaled = (power: number | undefined) => (power === undefined ? undefined : power * exact);
   return <T extends { readonly power?: number | undefined; readonly wantedPower?: number | undefined }>(
     event: T,

@@ -15,7 +15,7 @@ import { widthName } from '../multipliers/widths.ts';
 import { requireIntact } from '../run/integrity.ts';
 import { type MultiplierRecord, readManifest } from '../run/manifest.ts';
 import type { StageResult } from '../run/stages.ts';
-import { approximateShare } from '../settings/layers.ts';
+import { approximateShare, hasOwnWidths } from '../settings/layers.ts';
 import { phasesOf } from '../settings/phases.ts';
 import { type Rival, type Rivals, readRivals } from './rivals.ts';
 import { stagesOf } from './stages.ts';
@@ -45,6 +45,8 @@ export interface ComparedRun {
   readonly settings: string;
   readonly weightBits: number;
   readonly activationBits: number;
+  /** Whether layers have widths of their own, whatever those are. */
+  readonly hasOwnWidths?: boolean;
   /** The share of the network's multiplications that power, gate cost and errors are those of. */
   readonly approximateShare: number;
   /** The multiplier that was given instead of a trained one. */
@@ -159,7 +161,7 @@ export function distinctEnds(folders: readonly string[]): string[] {
 function readRun(folder: string): Omit<ComparedRun, 'label'> {
   const { configuration, phases: done, inputs } = readManifest(folder);
   requireIntact(folder, done);
-  const stages = stagesOf({ configuration, phases: done });
+  const stages = stagesOf({ configuration, inputs, phases: done });
   const { multiplier } = configuration.map;
   const { lambda, power, maxLoss } = configuration.explore;
   // Of a run with a given multiplier the model of θ says nothing.
@@ -186,6 +188,7 @@ function readRun(folder: string): Omit<ComparedRun, 'label'> {
     settings: sha256(JSON.stringify(settings)),
     weightBits: configuration.bits.weights,
     activationBits: configuration.bits.activations,
+    ...(hasOwnWidths(configuration) ? { hasOwnWidths: true } : {}),
     approximateShare: approximateShare(configuration, inputs),
     ...given({ lambda, powerTarget: power, maxLoss }),
     ...(multiplier === undefined ? {} : { multiplier }),

@@ -62,7 +62,7 @@ test('the exact multiplier’s stage has the power of the run’s model, whichev
     ...{ settings: '', files: {}, seconds: 1, finished: '2026-01-01T00:00:00Z', device: { name: 'wasm', detail: '' } },
     stages: [{ stage: 'quantized', accuracy: 0.9, loss, power: 0.2014 } as const],
   };
-  const [stage] = stagesOf({ configuration, phases: { quantize: record } });
+  const [stage] = stagesOf({ configuration, inputs: { layers: [] }, phases: { quantize: record } });
   expect(stage!.power).toBe(modelledExactPower('fitted', { weightBits: 4, activationBits: 4 }));
 });
 

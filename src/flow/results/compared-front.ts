@@ -10,7 +10,7 @@ import { frontSvg } from '../../report/front-picture.ts';
 import { type Mean, meanOf } from '../../tensor/statistics.ts';
 import { widthName } from '../multipliers/widths.ts';
 import { type ComparedRun, resultBy } from './compare.ts';
-import { exactPowerOf } from './rivals.ts';
+import { exactPowerOf, seriesOf } from './rivals.ts';
 
 /** Runs that differ in the seed at most. */
 export interface ComparedGroup {
@@ -63,7 +63,7 @@ export function comparedPoints(runs: readonly ComparedRun[], kind: PowerKind): C
     return [
       {
         ...{ label, kind, runs: those, task: taskOf(those[0]!, kind), n: accuracy.n },
-        series: those[0]!.multiplier === undefined ? 'trained' : 'given',
+        series: seriesOf(those[0]!.multiplier),
         ...{ accuracy: accuracy.mean, accuracySpread: accuracy.spread },
         ...{ power: power.mean, powerSpread: power.spread },
       },
@@ -95,7 +95,10 @@ function exactPoints(runs: readonly ComparedRun[], kind: PowerKind): ComparedPoi
   };
   for (const run of runs) {
     const { weightBits: weights, activationBits: activations, stages, rivals = [] } = run;
-    add(run, { weights, activations }, 'exact', stages.find(({ stage }) => stage === 'quantized')?.accuracy);
+    // Layers with widths of their own are no multiplier of the run's.
+    if (!run.hasOwnWidths) {
+      add(run, { weights, activations }, 'exact', stages.find(({ stage }) => stage === 'quantized')?.accuracy);
+    }
     for (const { bits, plain, recovered } of rivals) {
       add(run, bits, 'exact', plain.accuracy);
       add(run, bits, 'exact-retrained', recovered?.accuracy);

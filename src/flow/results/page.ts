@@ -15,7 +15,7 @@ import { duration, fixed, grouped, percent, significant } from '../../tensor/num
 import type { NamedFigure } from '../../workbench/figures.ts';
 import { stageTitles } from '../run/stages.ts';
 import { kindNames, rivalName } from './rivals.ts';
-import { describeExactLayers, type MultiplierSummary, metricRows, type RunSummary } from './summary.ts';
+import { describeExactLayers, type MultiplierSummary, metricRows, type RunSummary, widthsText } from './summary.ts';
 import { type ThetaOf, thetaCell, thetaCellNote, thetaMatrix } from './theta-text.ts';
 
 export interface PageFigures {
@@ -165,7 +165,7 @@ function layerBlocks({ layers, multipliers, thetaOf }: RunSummary): Block[] {
       percent(share, 1),
       own ? (own.gateCost === null ? '–' : fixed(own.gateCost, 4)) : 'exact',
       gateShare === undefined ? '–' : percent(gateShare, 1),
-      own ? thetaCell(own.theta, thetaOf) : '',
+      own ? thetaCell(own.theta, own.thetaOf ?? thetaOf) : '',
       own ? percent(own.metrics.errorRate, 1) : '–',
       own ? percent(own.metrics.normalizedMeanErrorDistance, 3) : '–',
       own ? grouped(own.metrics.maxErrorDistance) : '–',
@@ -187,17 +187,18 @@ function pictureBlocks({ multipliers: drawn }: PageFigures, { multipliers, theta
     if (multipliers.length < 2) return pictures;
     const own = multipliers
       .filter((multiplier) => multiplier.name === name)
-      .map((multiplier) => metricsBlock(multiplier, thetaOf));
+      .map((multiplier) => metricsBlock(multiplier, multiplier.thetaOf ?? thetaOf));
     return [{ kind: 'folded', title: name, blocks: [...own, ...pictures] }];
   });
 }
 
 function settingBlocks(summary: RunSummary): Block[] {
   const { changed, options, weightBits, activationBits, seed, exactLayers } = summary;
+  const hasOwn = summary.multipliers.some(({ thetaOf }) => thetaOf);
   const text = (value: unknown) => (typeof value === 'string' ? value : JSON.stringify(value));
   return [
     facts([
-      ['Operands', `${weightBits}-bit weights, ${activationBits}-bit activations`],
+      ['Operands', hasOwn ? widthsText(summary) : `${weightBits}-bit weights, ${activationBits}-bit activations`],
       ['Seed', String(seed)],
       [
         'Not approximated',

@@ -14,6 +14,7 @@ import { widthName } from '../multipliers/widths.ts';
 import { files } from '../run/folder.ts';
 import type { StageResult } from '../run/stages.ts';
 import type { Configuration } from '../settings/config.ts';
+import { EXACT, hasOwnWidths } from '../settings/layers.ts';
 
 const bits = z.strictObject({ weights: z.int().min(2).max(8), activations: z.int().min(2).max(8) });
 const measured = z.strictObject({ accuracy: z.number(), loss: z.number() });
@@ -85,7 +86,13 @@ export interface RunFront {
   readonly dominatedBy: FrontPoint | null;
 }
 
-type Told = Pick<Configuration, 'bits' | 'map'>;
+type Told = Pick<Configuration, 'bits' | 'quantize' | 'map'>;
+
+/** What a run with this multiplier is drawn as: exact ones were retrained as approximate ones are. */
+export function seriesOf(multiplier: string | undefined): FrontPoint['series'] {
+  if (multiplier === undefined) return 'trained';
+  return multiplier === EXACT ? 'exact-retrained' : 'given';
+}
 
 /** The run among its rivals in every kind of power that is known after mapping: the best known kind first. */
 export function runFronts(
@@ -102,7 +109,7 @@ export function runFronts(
     const power = powers[kind];
     if (power === undefined) return [];
     const own: FrontPoint = {
-      ...{ label: multiplier ?? 'this run', series: multiplier === undefined ? 'trained' : 'given' },
+      ...{ label: multiplier ?? 'this run', series: seriesOf(multiplier) },
       ...{ kind, power, accuracy: last.accuracy },
     };
     const exact = [...ownWidths(configuration, stages, kind, measured), ...rivalPoints(measured, kind)];
@@ -114,16 +121,16 @@ export function runFronts(
   });
 }
 
-/** The exact multiplier of the run's own widths, in the quantised network. */
+/** The exact multiplier of the run's own widths, in the quantised network; none where layers have their own. */
 function ownWidths(
-  { bits: widths }: Told,
+  { bits: widths, ...configuration }: Told,
   stages: readonly StageResult[],
   kind: PowerKind,
   { synthesised }: Rivals,
 ): FrontPoint[] {
   const quantized = stages.find(({ stage }) => stage === 'quantized');
   const power = exactPowerOf(widths, kind, { synthesised: synthesised?.exact });
-  if (!quantized || power === undefined) return [];
+  if (!quantized || power === undefined || hasOwnWidths(configuration)) return [];
   return [{ label: widthName(widths), series: 'exact', kind, power, accuracy: quantized.accuracy }];
 }
 

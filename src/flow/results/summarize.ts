@@ -5,15 +5,17 @@ import { join } from 'node:path';
 import { cheapestExact } from '../../netlist/exact-cost.ts';
 import { given } from '../../tensor/given.ts';
 import { multiplierFiles } from '../../workbench/files.ts';
+import { structureOfRun } from '../multipliers/multipliers.ts';
 import { files } from '../run/folder.ts';
 import { requireIntact } from '../run/integrity.ts';
-import { type Manifest, manifestPath, readManifest } from '../run/manifest.ts';
+import { type Manifest, manifestPath, readManifest, withoutSearchedWidths } from '../run/manifest.ts';
 import { changedSettings, optionsOf } from '../settings/flags.ts';
-import { approximateLayers, approximateShare, layerWidths } from '../settings/layers.ts';
+import { approximateLayers, approximateShare, hasOwnWidths, layerWidths } from '../settings/layers.ts';
 import { isView, phasesOf } from '../settings/phases.ts';
 import { type RunFront, readRivals, runFronts } from './rivals.ts';
 import { stagesOf } from './stages.ts';
 import type { LayerSummary, MultiplierSummary, RunFile, RunSummary } from './summary.ts';
+import { thetaOf } from './theta-text.ts';
 import { triedPoints } from './tried.ts';
 import { verdictOf } from './verdict.ts';
 
@@ -24,9 +26,10 @@ export function summarize(folder: string): RunSummary {
   const manifest = readManifest(folder);
   requireIntact(folder, manifest.phases);
   const { configuration, inputs, program, created } = manifest;
+  const said = withoutSearchedWidths(manifest);
   const phases = phasesOf(configuration);
   const stages = stagesOf(manifest);
-  const multipliers: readonly MultiplierSummary[] = manifest.phases.map?.multipliers ?? [];
+  const multipliers = multiplierSummaries(manifest);
   const layers = layerSummaries(manifest, multipliers);
   const approximate = new Set(approximateLayers(configuration, inputs.layers).map(({ name }) => name));
   const exact = layers.filter(({ name }) => !approximate.has(name));
@@ -57,8 +60,8 @@ export function summarize(folder: string): RunSummary {
       ...{ configuration, stages, multipliers, front, targets },
       exactLayers: exact.map(({ name }) => name),
     }),
-    changed: changedSettings(configuration),
-    options: optionsOf(configuration),
+    changed: changedSettings(said),
+    options: optionsOf(said),
     inputs,
     program,
     created,
@@ -89,6 +92,17 @@ function targetsOf({ configuration, phases: done }: Manifest, stages: RunSummary
   if (!outcome) return undefined;
   const [exact, last] = [stages.find(({ stage }) => stage === 'quantized'), stages.at(-1)];
   return { ...outcome, ...(exact && last ? { testLoss: 100 * (exact.accuracy - last.accuracy) } : {}) };
+}
+
+/** Those of the run; where layers have widths of their own each says which. */
+function multiplierSummaries({ configuration, inputs, phases: { map } }: Manifest): readonly MultiplierSummary[] {
+  const made = map?.multipliers ?? [];
+  if (!hasOwnWidths(configuration)) return made;
+  const widths = layerWidths(configuration, inputs.layers);
+  return made.map((multiplier) => {
+    const structure = structureOfRun(configuration, widths.get(multiplier.layers[0]!)!);
+    return { ...multiplier, thetaOf: thetaOf(structure) };
+  });
 }
 
 const macsOf = (all: readonly { readonly macs: number }[]) => all.reduce((sum, { macs }) => sum + macs, 0);

@@ -29,6 +29,8 @@ export interface MultiplierSummary {
   readonly layers: readonly string[];
   /** θ of the structure, as RunSummary.thetaOf says; empty for an imported multiplier. */
   readonly theta: readonly number[];
+  /** What its θ are of where layers have widths of their own; else RunSummary.thetaOf says it for all. */
+  readonly thetaOf?: ThetaOf;
   /**
    * Unit gates of the netlist relative to the cheapest exact 8×8 multiplier (400 unit gates); null where only a table
    * is known.
@@ -120,6 +122,20 @@ export interface RunSummary {
   readonly phases: readonly PhaseFacts[];
   /** Files that exist, with what they are, in the order a reader wants them. */
   readonly files: readonly RunFile[];
+}
+
+/** "w8a8", or "w3a4 (5 layers), w2a3 (4)" where layers that are approximated have different widths. */
+export function widthsText({ layers, exactLayers, ...summary }: RunSummary): string {
+  const counts = new Map<string, number>();
+  for (const { name, weightBits, activationBits } of layers) {
+    if (exactLayers.includes(name)) continue;
+    const widths = `w${weightBits}a${activationBits}`;
+    counts.set(widths, (counts.get(widths) ?? 0) + 1);
+  }
+  const all = [...counts].toSorted(([, a], [, b]) => b - a);
+  if (all.length === 0) return `w${summary.weightBits}a${summary.activationBits}`;
+  if (all.length === 1) return all[0]![0];
+  return all.map(([widths, count], at) => `${widths} (${count}${at === 0 ? ' layers' : ''})`).join(', ');
 }
 
 /** What a certificate says: which forms were proved equal over how many pairs, or that there was nothing to compare. */

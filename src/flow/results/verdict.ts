@@ -1,5 +1,6 @@
 // The last word on a run: what was saved for what loss, and what to try next. Loss is measured against the same network
-// with an exact multiplier of the same widths; gates against the cheapest exact multiplier of them.
+// with an exact multiplier of the same widths, or, where layers have widths of their own, against the float network;
+// gates against the cheapest exact multiplier of the run's widths.
 
 import { cheapestExact } from '../../netlist/exact-cost.ts';
 import type { FrontPoint } from '../../report/front.ts';
@@ -7,6 +8,7 @@ import { fixed, percent } from '../../tensor/numbers.ts';
 import { judge } from '../multipliers/targets.ts';
 import { type Stage, type StageResult, stageTitles } from '../run/stages.ts';
 import type { Configuration } from '../settings/config.ts';
+import { EXACT, hasOwnWidths } from '../settings/layers.ts';
 import { kindNames, type RunFront, rivalName } from './rivals.ts';
 import type { MultiplierSummary, RunSummary } from './summary.ts';
 import { nounOf } from './theta-text.ts';
@@ -46,7 +48,9 @@ function targetText({ targets }: Outcome): string[] {
 function savedText({ configuration, stages, multipliers, exactLayers, front }: Outcome): string {
   const at = (stage: Stage) => stages.find((result) => result.stage === stage);
   const result = at('recovered') ?? at('mapped');
-  const exact = at('quantized');
+  const isMixed = hasOwnWidths(configuration);
+  const exact = at(isMixed ? 'float' : 'quantized');
+  const reference = isMixed ? 'of the float network' : 'with the exact multiplier';
   if (!result || !exact) return unfinished(stages);
   const loss = exact.accuracy - result.accuracy;
   const state = result.stage === 'recovered' ? '' : ' before recovery';
@@ -54,8 +58,8 @@ function savedText({ configuration, stages, multipliers, exactLayers, front }: O
   const [own, others] = [percent(result.accuracy), percent(exact.accuracy)];
   const instead =
     own === others
-      ? `${own}${state}, as with the exact multiplier`
-      : `${own}${state} instead of ${others} with the exact multiplier`;
+      ? `${own}${state}, as ${isMixed ? 'the float network has' : 'with the exact multiplier'}`
+      : `${own}${state} instead of ${others} ${reference}`;
   if (result.gateCost === undefined) {
     return `${instead}; what that saves is not known, since the multiplier is a table without a netlist.`;
   }
@@ -86,13 +90,18 @@ function lossText(loss: number): string {
 }
 
 function nextStep(
-  { bits, explore, map, recover }: Configuration,
+  { bits, quantize, explore, map, recover }: Configuration,
   multipliers: Outcome['multipliers'],
   stage: Stage,
   loss: number,
 ): string {
   if (stage === 'mapped') return 'tram run recovers accuracy next';
   const longer = `--recover-epochs ${2 * recover.epochs}`;
+  const { layerCost } = quantize;
+  if (layerCost !== undefined && map.multiplier !== undefined) {
+    const other = (factor: number) => `--layer-widths ${Number(Math.min(1, layerCost * factor).toPrecision(2))}`;
+    return loss > SMALL_LOSS ? `try ${longer}, or ${other(1.25)}` : `try ${other(0.8)} to save more`;
+  }
   if (map.multiplier !== undefined) {
     return loss > SMALL_LOSS
       ? `try ${longer}, or another multiplier`
@@ -132,7 +141,9 @@ function amongRivals({ kind, own, rivals, dominatedBy }: RunFront): string {
 }
 
 /** The widest exact multiplier that costs no more, where the operands could have been that narrow instead. */
-function fewerBits({ bits }: Configuration, gateCost: number): string[] {
+function fewerBits(configuration: Configuration, gateCost: number): string[] {
+  const { bits } = configuration;
+  if (configuration.map.multiplier === EXACT) return [];
   if (gateCost >= cheapestExact(bits.weights, bits.activations).gateCost) return [];
   for (let width = Math.min(bits.weights, bits.activations) - 1; width >= 2; width--) {
     const exact = cheapestExact(width, width);

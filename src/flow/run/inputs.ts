@@ -16,7 +16,7 @@ import { sha256OfFile } from '../../tensor/source.ts';
 import { type ImageTask, imageTask } from '../../train/images.ts';
 import { buildNetwork, type Task } from '../../train/task.ts';
 import type { Configuration, ConfigurationInput } from '../settings/config.ts';
-import { type LayerFacts, type RunLayer, usualLayers } from '../settings/layers.ts';
+import { EXACT, type LayerFacts, type RunLayer, usualLayers } from '../settings/layers.ts';
 import type { Phase } from '../settings/phases.ts';
 import type { Manifest, RunInputs } from './manifest.ts';
 import { datasetInMemory, isInMemory, type Material, modelNamed, multiplierInMemory } from './material.ts';
@@ -227,9 +227,9 @@ function multiplierInput(
   return { ...file, sha256: sha256(file.sha256, ...liberty.map((path) => readBytes(path))) };
 }
 
-/** Names of generators have no file. */
+/** Names of generators have no file, nor has the exact multiplier of whatever widths. */
 function isGenerator(multiplier: string): boolean {
-  return !existsSync(multiplier) && /^[a-z-]+:/.test(multiplier);
+  return multiplier === EXACT || (!existsSync(multiplier) && /^[a-z-]+:/.test(multiplier));
 }
 
 interface FileInput {

@@ -10,8 +10,14 @@ import { operandOrders } from '../../multiplier/table.ts';
 import { type Certificate, certifiedForms } from '../../netlist/certify.ts';
 import { invariant, quoted, UserError } from '../../tensor/errors.ts';
 import { isInside, readBytes, readJson, sha256, writeJsonInside } from '../../tensor/files.ts';
-import { type ConfigurationInput, configurationSchema, describeIssues, mergeSettings } from '../settings/config.ts';
-import { approximateLayers } from '../settings/layers.ts';
+import {
+  type Configuration,
+  type ConfigurationInput,
+  configurationSchema,
+  describeIssues,
+  mergeSettings,
+} from '../settings/config.ts';
+import { approximateLayers, withLayerBits } from '../settings/layers.ts';
 import { phases, unsaid } from '../settings/phases.ts';
 import { emulations, precisions } from './device.ts';
 import { type StageResult, stages } from './stages.ts';
@@ -83,6 +89,9 @@ const multiplierRecord = z.strictObject({
 });
 export type MultiplierRecord = z.output<typeof multiplierRecord>;
 
+/** Of 2, 3, … 8 bits. */
+const harmsByBits = z.array(z.number()).length(7);
+
 const targetRecord = z.strictObject({
   /** Modelled, relative to the exact 8×8 multiplier; `soft`: before θ was set to 0 and 1. */
   power: z.strictObject({ target: z.number().exactOptional(), soft: z.number(), reached: z.number() }),
@@ -106,6 +115,22 @@ export const typesRecord = z.strictObject({
 });
 export type TypesRecord = z.output<typeof typesRecord>;
 
+/** Widths that were searched for layers, and by what. */
+const widthsRecord = z.strictObject({
+  /** As `quantize.layerBits` has it, of every layer that had no widths before. */
+  layerBits: z.array(z.string()).min(1),
+  /** Mean gate cost of exact multipliers of the approximated layers' widths, by their multiplications, 8×8 = 1. */
+  cost: z.number(),
+  /**
+   * By how much the loss rises when one operand of one layer has so many bits, all else being float; behind those that
+   * changed nearly nothing it was not measured.
+   */
+  harms: z.array(z.strictObject({ layer: z.string(), weights: harmsByBits, activations: harmsByBits })),
+  /** Training images that it was measured on. */
+  images: z.int(),
+});
+export type WidthsRecord = z.output<typeof widthsRecord>;
+
 const phaseRecord = z.strictObject({
   /** The part of the configuration that this phase depends on, as JSON text: other settings make other results. */
   settings: z.string().refine(isJsonObject, 'expected an object as JSON text'),
@@ -117,6 +142,8 @@ const phaseRecord = z.strictObject({
   /** What came of the targets of exploration. */
   targets: targetRecord.optional(),
   types: typesRecord.optional(),
+  /** Of quantisation, where widths were searched. */
+  widths: widthsRecord.exactOptional(),
   multipliers: z.array(multiplierRecord).optional(),
   /** Nothing was trained or calibrated: what the phase gives came with the checkpoint. */
   from: z.literal('checkpoint').exactOptional(),
@@ -252,7 +279,7 @@ export function readManifest(folder: string): Manifest {
       );
     }
     const contradiction = contradictionIn(manifest);
-    if (contradiction === undefined) return manifest;
+    if (contradiction === undefined) return { ...manifest, configuration: withSearchedWidths(manifest) };
     throw new UserError(`${path} contradicts itself: ${contradiction}; restore it`);
   }
   const version = typeof json === 'object' && json !== null && 'version' in json ? json.version : undefined;
@@ -263,6 +290,25 @@ export function readManifest(folder: string): Manifest {
     );
   }
   throw new UserError(`${path} is not a manifest of this program: ${describeIssues(parsed.error)}`);
+}
+
+/** The settings of a run with the widths that its quantisation has found for layers, behind those that were said. */
+export function withSearchedWidths({
+  configuration,
+  phases,
+}: Pick<Manifest, 'configuration' | 'phases'>): Configuration {
+  const found = phases.quantize?.widths?.layerBits ?? [];
+  if (found.length === 0) return configuration;
+  return withLayerBits(configuration, found);
+}
+
+/** The settings as they were said. */
+export function withoutSearchedWidths(manifest: Pick<Manifest, 'configuration' | 'phases'>): Configuration {
+  const { configuration, phases } = manifest;
+  const found = phases.quantize?.widths?.layerBits ?? [];
+  const { quantize } = configuration;
+  const layerBits = quantize.layerBits.filter((one) => !found.includes(one));
+  return { ...configuration, quantize: { ...quantize, layerBits } };
 }
 
 /** With what settings meant that a later version has given another default. */

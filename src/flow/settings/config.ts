@@ -20,7 +20,7 @@ import { weightZeroNames } from '../../quant/starts.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { optimizerNames, parseRate } from '../../train/optimizer.ts';
 import { scheduleNames } from '../../train/schedule.ts';
-import { parseLayerBits } from './layers.ts';
+import { EXACT, parseLayerBits } from './layers.ts';
 import { recipeNames, recipes } from './recipes.ts';
 import type { ConfigurationInput } from './settings.ts';
 import { exactStarts, starts } from './starts.ts';
@@ -148,6 +148,8 @@ const givenConfiguration = z.strictObject({
       weightZero: z.enum(weightZeroNames).default('code'),
       range: z.enum(rangeNames).default('with-zero'),
       layerBits: z.array(layerBits).default([]),
+      layerCost: z.number().positive().max(1).optional(),
+      layerKinds: z.int().min(1).optional(),
       observer: z.enum(observerNames).default('mse'),
       weightObserver: z.enum(observerNames).default('mse'),
       percentile: z.number().gt(50).max(100).default(99.99),
@@ -300,6 +302,7 @@ export function parseConfiguration(input: unknown, source: string): Configuratio
       `${source}: explore.initiallyRemoved is ${explore.initiallyRemoved}, more than the ${explore.columns} columns that may be approximated`,
     );
   }
+  refuseWidths(configuration, source);
   const limit = (['costBudget', 'costWeight'] as const).find((name) => configuration.map[name] !== undefined);
   const { search, multiplier, errorBound } = configuration.map;
   if (limit && (search !== 'descent' || multiplier !== undefined)) {
@@ -326,6 +329,33 @@ export function parseConfiguration(input: unknown, source: string): Configuratio
     );
   }
   return configuration;
+}
+
+/** What a search for the widths of layers does not go with. */
+function refuseWidths({ quantize, explore, map }: Configuration, source: string): void {
+  const { layerCost, layerKinds } = quantize;
+  if (layerKinds !== undefined && layerCost === undefined) {
+    throw new UserError(
+      `${source}: quantize.layerKinds is ${layerKinds}, but no widths are searched; say quantize.layerCost too, or leave it out`,
+    );
+  }
+  if (layerCost === undefined) return;
+  if (map.multiplier !== undefined && map.multiplier !== EXACT) {
+    throw new UserError(
+      `${source}: map.multiplier is ${map.multiplier}, which has widths of its own, but quantize.layerCost gives layers different ones; choose ${EXACT}, or leave one of them out`,
+    );
+  }
+  if (map.multiplier !== undefined) return;
+  if (explore.types) {
+    throw new UserError(
+      `${source}: explore.types is ${explore.types}, but layers of different widths share no structure; quantize.layerKinds says how many widths there are`,
+    );
+  }
+  if (explore.grain !== 'product') {
+    throw new UserError(
+      `${source}: quantize.layerCost gives layers different widths, whose columns have nothing in common; choose explore.grain product, or map.multiplier ${EXACT} for no structure at all`,
+    );
+  }
 }
 
 /** Said twice: how much power is worth, and what is to come of it; or that layers share, and that they do later. */

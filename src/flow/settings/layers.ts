@@ -104,12 +104,27 @@ export function layerWidths(
   { bits, quantize }: Pick<Configuration, 'bits' | 'quantize'>,
   layers: readonly LayerFacts[],
 ): ReadonlyMap<string, Widths> {
-  const widths = new Map<string, Widths>(layers.map(({ name }) => [name, bits]));
-  for (const text of quantize.layerBits) {
+  return new Map([...layers.map(({ name }) => [name, bits] as const), ...widthsSaid(quantize.layerBits, layers)]);
+}
+
+/** Operand widths of the layers that `quantize.layerBits` means. */
+export function widthsSaid(layerBits: readonly string[], layers: readonly LayerFacts[]): ReadonlyMap<string, Widths> {
+  const widths = new Map<string, Widths>();
+  for (const text of layerBits) {
     const { selector, bits: own } = parseLayerBits(text)!;
     for (const name of selectLayers([selector], layers)) widths.set(name, own);
   }
   return widths;
+}
+
+/** The same settings with widths for layers behind those that they have. */
+export function withLayerBits<C extends Pick<Configuration, 'quantize'>>(
+  configuration: C,
+  found: readonly string[],
+): C {
+  const { quantize } = configuration;
+  const before = quantize.layerBits.filter((one) => !found.includes(one));
+  return { ...configuration, quantize: { ...quantize, layerBits: [...before, ...found] } };
 }
 
 /** "first=8", "blocks.*.fc2=8x6": a selector and widths of 2 to 8 bits; undefined where it is nothing of the kind. */
@@ -121,11 +136,19 @@ export function parseLayerBits(text: string): { readonly selector: string; reado
   return { selector, bits: { weights, activations } };
 }
 
-type Choice = Pick<Configuration, 'approximate' | 'exactLayers' | 'bits' | 'quantize'>;
+type Choice = Pick<Configuration, 'approximate' | 'exactLayers' | 'bits' | 'quantize' | 'map'>;
+
+/** What stands for the exact multiplier of each layer's widths in the place of one that is given. */
+export const EXACT = 'exact';
+
+/** Whether every layer that is approximated has a multiplier of its own widths, whichever these are. */
+export function hasOwnWidths({ quantize, map }: Pick<Configuration, 'quantize' | 'map'>): boolean {
+  return quantize.layerCost !== undefined || map.multiplier === EXACT;
+}
 
 /**
- * The layers that run on the approximate multiplier, in their order. Those of other operand widths than the run's do
- * not: they keep an exact multiplier of their own widths.
+ * The layers that run on the run's multipliers, in their order. Where one multiplier is to serve them, those of other
+ * operand widths do not: they keep an exact multiplier of their own widths.
  */
 export function approximateLayers<L extends LayerFacts>(configuration: Choice, layers: readonly L[]): readonly L[] {
   const { bits, approximate, exactLayers } = configuration;
@@ -142,7 +165,7 @@ export function approximateLayers<L extends LayerFacts>(configuration: Choice, l
       `every layer keeps the exact multiplier (approximate: ${approximate.join(', ')}; exactLayers: ${exactLayers.join(', ') || 'none'}); nothing is left to approximate`,
     );
   }
-  const found = left.filter(({ name }) => hasRunWidths(name));
+  const found = hasOwnWidths(configuration) ? left : left.filter(({ name }) => hasRunWidths(name));
   if (found.length > 0) return found;
   throw new UserError(
     `quantize.layerBits gives every layer that is to be approximated other widths than the ${bits.weights}×${bits.activations} bits of the multiplier; set bits to them instead`,

@@ -169,6 +169,14 @@ export interface ConfigurationInput {
          */
         layerBits?: string[] | undefined;
         /**
+         * Widths of each layer are searched: those with which layers lose least, one at a time, while the gate cost of
+         * exact multipliers of them is this on average over the multiplications (exact 8×8 = 1), above 0 to 1. Layers
+         * that `layerBits` means keep theirs.
+         */
+        layerCost?: number | undefined;
+        /** At most so many different widths, at least 1; default: as many as there are layers. */
+        layerKinds?: number | undefined;
+        /**
          * How the ranges of activations are chosen: the least error |x − x_fq|^2.4 (`mse`, default), the extremes, a
          * moving average of them over batches, the inner `percentile` of the values, or the least loss of information
          * (`entropy`). In training they become learned clipping, whose factors start here.
@@ -263,8 +271,8 @@ export interface ConfigurationInput {
          */
         errorBound?: number | undefined;
         /**
-         * A multiplier to use instead: a netlist or table in a file, or a generator such as `dadda:8x8`; nothing is
-         * then explored.
+         * A multiplier to use instead: a netlist or table in a file, a generator such as `dadda:8x8`, or `exact`, for
+         * each layer the exact one of its widths; nothing is then explored.
          */
         multiplier?: string | undefined;
         /** Its operands and products are two's complement. */

@@ -5,6 +5,7 @@
 
 import { sources } from '../../data/registry.ts';
 import { parseTransforms, transformForms } from '../../data/transforms.ts';
+import { cheapestExact } from '../../netlist/exact-cost.ts';
 import { selectorForms } from './layers.ts';
 import type { Phase } from './phases.ts';
 import { decimalNumber, nameList, perOperand, wholeNumber } from './values.ts';
@@ -140,6 +141,15 @@ function listOfNames(text: string): readonly unknown[] | undefined {
 function firstAndLast(text: string): readonly unknown[] | undefined {
   if (text === 'none') return [[]];
   return perOperand(text) && [[`first=${text}`, `last=${text}`]];
+}
+
+/** A gate cost, or widths whose exact multiplier has it. */
+function costOfLayers(text: string): readonly unknown[] | undefined {
+  const cost = decimalNumber(text);
+  if (cost !== undefined && cost <= 1) return [cost];
+  const [weights = 0, activations = 0] = perOperand(text) ?? [];
+  const isWide = [weights, activations].every((bits) => Number.isInteger(bits) && bits >= 2 && bits <= 8);
+  return isWide ? [cheapestExact(weights, activations).gateCost] : undefined;
 }
 
 /** Numbers separated by commas; 'none' is the empty list. */
@@ -395,6 +405,24 @@ export const settings: readonly Setting[] = [
   },
   {
     ...quantize,
+    name: 'layer-widths',
+    paths: ['quantize.layerCost'],
+    placeholder: 'COST',
+    help: 'widths of each layer, searched so that exact multipliers of them have this gate cost on average (exact 8×8 = 1) and layers lose least; with --multiplier exact, or a structure for each width',
+    parse: costOfLayers,
+    expected: 'a number above 0 up to 1, or widths such as 3x4 for the cost of their exact multiplier',
+    defaultText: 'none: --bits for all layers',
+  },
+  {
+    ...quantize,
+    name: 'layer-kinds',
+    paths: ['quantize.layerKinds'],
+    placeholder: 'K',
+    help: 'most different widths that --layer-widths chooses, so that K multipliers serve all layers',
+    defaultText: 'as many as there are layers',
+  },
+  {
+    ...quantize,
     name: 'channelwise',
     paths: ['channelwise'],
     value: true,
@@ -642,8 +670,8 @@ export const settings: readonly Setting[] = [
     name: 'multiplier',
     paths: ['map.multiplier'],
     placeholder: 'FILE',
-    help: 'a multiplier to use instead of mapping θ: BLIF, Verilog, a table in any form, or a generator',
-    expected: 'a file, or a generator such as dadda:8x8',
+    help: 'a multiplier to use instead of mapping θ: BLIF, Verilog, a table in any form, a generator, or exact: for each layer the exact one of its widths',
+    expected: 'a file, a generator such as dadda:8x8, or exact',
   },
   {
     phase: 'map',

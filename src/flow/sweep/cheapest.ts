@@ -1,7 +1,9 @@
-// The plan behind one question: the cheapest multiplier at which the network still works. Structures of several widths,
-// a θ for each partial product, are trained to targets of power below their exact multipliers; the exact multipliers of
-// eight to two bits, trained in the same way, are their rivals. All are trained as coarse multipliers need it
-// (TRAINING), not as published: at the published rate a network does not find back from one.
+// The plan behind one question: the cheapest multiplier at which the network still works, or the most accurate one at a
+// limit of power. Structures of several widths, a θ for each partial product, are trained to targets of power below
+// their exact multipliers; the exact multipliers of eight to two bits, trained in the same way, are their rivals. Where
+// the operands' widths are given, as on a data path of eight bits, structures of these alone, and truncations.
+// All are trained as coarse multipliers need it (TRAINING), not as published: at the published rate a network does not
+// find back from one.
 
 import { UserError } from '../../tensor/errors.ts';
 import { exactPowerOf } from '../multipliers/multipliers.ts';
@@ -12,8 +14,16 @@ import type { Axis, GridInput, ListedTrial } from './grid.ts';
 /** Exact multipliers that every answer has to beat. */
 export const usualRivals: readonly string[] = ['8x8', '6x6', '5x5', '4x5', '4x4', '3x4', '3x3', '2x4'];
 const WIDTHS: readonly string[] = ['8x8', '5x5', '4x5', '3x4'];
-/** Of the modelled power of the exact multiplier of the same widths. */
+/** Of the modelled power of the exact multiplier of the same widths; fewer bits are no way out where they are given. */
 const SHARES: readonly number[] = [0.8, 0.6];
+const SHARES_OF_GIVEN: readonly number[] = [0.8, 0.6, 0.45, 0.33, 0.22];
+/** Columns that truncations of given widths leave out, of each sum of the bits. */
+const TRUNCATED: readonly number[] = [1 / 4, 3 / 8, 1 / 2];
+/** Where layers have widths of their own: as cheap as these for all. */
+const BY_LAYER: readonly string[] = ['4x4', '3x4', '3x3', '2x4'];
+/** Those with structures, and their part of that. */
+const STRUCTURES_BY_LAYER: readonly string[] = ['4x4', '3x4'];
+const SHARE_BY_LAYER = 0.75;
 
 /** By what was measured for exact multipliers of few bits (docs/cifar10.md) and on the digits (docs/sweep.md). */
 const TEACHER = { teacher: 'float', temperature: 2 } as const;
@@ -27,25 +37,66 @@ const LEARNING: ConfigurationInput = {
   recover: { optimizer: 'nesterov', learningRate: 0.01, schedule: 'cosine-steps' },
 };
 
+export interface CheapestOptions {
+  /** Whether layers have widths of their own in some trials. */
+  readonly perLayer?: boolean | undefined;
+  /** Settings of a run that it branches from. */
+  readonly from?: ConfigurationInput | undefined;
+}
+
 /**
  * Widths × targets, for everything else that is varied (seeds, networks). Values of bits and of power that are given
- * take the place of the usual ones; a target above what a width costs anyway is left out. Settings that are given win
- * over the plan's training, and so do those of a run that it branches from (`from`); a recipe takes its place.
+ * take the place of the usual ones; a target above what a width costs anyway is left out. `explore.power` and
+ * `explore.maxLoss` of the settings are the question and no target of each trial (questionOf). Settings that are given
+ * win over the plan's training, and so do those of a run that it branches from; a recipe takes its place.
  */
-export function cheapestGrid({ over = [], ...rest }: GridInput, from: ConfigurationInput = {}): GridInput {
+export function cheapestGrid(
+  { over = [], ...rest }: GridInput,
+  { from = {}, perLayer }: CheapestOptions = {},
+): GridInput {
   if ((rest.trials ?? []).length > 0) throw new UserError('the trials are listed already; leave --cheapest out');
   requireFree(rest.settings, over);
-  const settings = mergeSettings(trainingBeside(mergeSettings(from, rest.settings ?? {}), over), rest.settings ?? {});
+  const { bits: operands, ...others } = rest.settings ?? {};
+  const said = withoutQuestion(others);
+  const settings = mergeSettings(trainingBeside(mergeSettings(from, said), over), said);
   const axis = (name: string) => over.find((one) => one.name === name)?.values;
-  const trials = (axis('bits') ?? WIDTHS).flatMap((bits) => targetsOf(bits, axis('power'), settings));
+  const limit = rest.settings?.explore?.power;
+  const fixed = operands && `${operands.weights ?? 8}x${operands.activations ?? 8}`;
+  const widths = fixed === undefined ? (axis('bits') ?? WIDTHS) : [fixed];
+  const shares = fixed === undefined ? SHARES : SHARES_OF_GIVEN;
+  const trials = [
+    ...widths.flatMap((bits) => targetsOf(bits, { targets: axis('power'), shares, limit, settings })),
+    ...(fixed === undefined ? [] : truncationsOf(fixed)),
+    ...(perLayer && fixed === undefined ? byLayer(settings) : []),
+  ];
   if (trials.length === 0) throw new UserError('every target of power is above what the exact multipliers cost');
   return {
-    rivals: usualRivals,
+    rivals: fixed === undefined ? usualRivals : [fixed],
     ...rest,
     settings,
     over: over.filter(({ name }: Axis) => name !== 'bits' && name !== 'power'),
     trials,
   };
+}
+
+/** What a sweep is to answer. */
+export interface Question {
+  /** Share of accuracy up to which a network still works. */
+  readonly loss?: number;
+  /** Power that is not to be passed, in the kind that the front is over. */
+  readonly power?: number;
+}
+
+/** The question that settings beside --cheapest ask. */
+export function questionOf({ explore }: ConfigurationInput = {}): Question {
+  const { power, maxLoss } = explore ?? {};
+  return { ...(maxLoss === undefined ? {} : { loss: maxLoss / 100 }), ...(power === undefined ? {} : { power }) };
+}
+
+function withoutQuestion({ explore, ...rest }: ConfigurationInput): ConfigurationInput {
+  if (!explore) return rest;
+  const { power: _, maxLoss: __, ...others } = explore;
+  return Object.keys(others).length === 0 ? rest : { ...rest, explore: others };
 }
 
 function trainingBeside(said: ConfigurationInput, over: readonly Axis[]): ConfigurationInput {
@@ -56,32 +107,71 @@ function trainingBeside(said: ConfigurationInput, over: readonly Axis[]): Config
 }
 
 /** What the plan decides itself is not said beside it: it would be passed over, or all its trials be one. */
-function requireFree({ bits, explore, map }: ConfigurationInput = {}, over: readonly Axis[]): void {
+function requireFree({ bits, quantize, explore, map }: ConfigurationInput = {}, over: readonly Axis[]): void {
   const refuse = (name: string, advice: string): never => {
     throw new UserError(`--cheapest has ${name} of its own; ${advice}`);
   };
-  if (bits?.weights !== undefined || bits?.activations !== undefined)
-    refuse('widths', 'say --over bits=4x5,3x4 for others');
-  if (explore?.power !== undefined) refuse('targets of power', 'say --over power=0.2,0.1 for others');
-  const isGrain = (explore?.grain ?? 'product') !== 'product' || over.some(({ name }) => name === 'structure-grain');
+  const isVaried = (option: string) => over.some(({ name }) => name === option);
+  if (bits && isVaried('bits')) refuse('widths', 'say either --bits for operands that are given or --over bits=…');
+  if (explore?.power !== undefined && isVaried('power'))
+    refuse('targets below --power', 'say --over power=… without it');
+  if (quantize?.layerCost !== undefined || isVaried('layer-widths'))
+    refuse('widths of layers with --per-layer', 'say --over layer-widths=… without --cheapest');
+  const isGrain = (explore?.grain ?? 'product') !== 'product' || isVaried('structure-grain');
   if (isGrain) refuse('structures, with a θ per product', 'say --over bits=… and --over power=… without it');
-  if (map?.multiplier !== undefined || over.some(({ name }) => name === 'multiplier'))
+  if (map?.multiplier !== undefined || isVaried('multiplier'))
     refuse('multipliers', 'say --over multiplier=… without it');
 }
 
-function targetsOf(
-  bits: string,
-  targets: readonly string[] | undefined,
-  { explore }: ConfigurationInput = {},
-): ListedTrial[] {
-  // What is no width is refused with the trial, as everywhere.
+interface Targets {
+  readonly targets: readonly string[] | undefined;
+  readonly shares: readonly number[];
+  /** Power that is asked for. */
+  readonly limit: number | undefined;
+  readonly settings: ConfigurationInput;
+}
+
+/** Modelled power of the exact multiplier of these widths; what is no width is refused with the trial. */
+function exactOf(bits: string, { explore }: ConfigurationInput): number {
   const [weights, activations] = perOperand(bits) ?? [8, 8];
   const model = { explore: { powerModel: explore?.powerModel } };
-  const exact = exactPowerOf(parseConfiguration({ bits: { weights, activations }, ...model }, 'settings'));
+  return exactPowerOf(parseConfiguration({ bits: { weights, activations }, ...model }, 'settings'));
+}
+
+function targetsOf(bits: string, { targets, shares, limit, settings }: Targets): ListedTrial[] {
+  const exact = exactOf(bits, settings);
+  // Of a multiplier that costs more than is allowed no more than that may be left.
+  const most = Math.min(exact, limit ?? exact);
+  const usual = most < exact ? [1, ...SHARES] : shares;
   const powers =
-    targets?.filter((power) => !(Number(power) >= exact)) ?? SHARES.map((share) => (share * exact).toFixed(3));
+    targets?.filter((power) => !(Number(power) >= exact)) ?? usual.map((share) => (share * most).toFixed(3));
   return powers.map((power) => ({
     name: `${bits}-products-${power}`,
     options: { bits, 'structure-grain': 'product', power },
   }));
+}
+
+/** Truncations of operands that are given, with the constant that makes up for what is left out. */
+function truncationsOf(bits: string): ListedTrial[] {
+  const all = (perOperand(bits) ?? [8, 8]).reduce((sum, width) => sum + width, 0);
+  return TRUNCATED.map((share) => Math.round(share * all)).map((columns) => ({
+    name: `${bits}-truncated-${columns}`,
+    options: { bits, multiplier: `truncated:${bits}:columns=${columns},compensation=constant` },
+  }));
+}
+
+/** Exact multipliers of each layer's own widths, and structures of them. */
+function byLayer(settings: ConfigurationInput): ListedTrial[] {
+  const structure = (cost: string) => {
+    const power = (SHARE_BY_LAYER * exactOf(cost, settings)).toFixed(3);
+    const options = { 'layer-widths': cost, 'layer-kinds': '3', 'structure-grain': 'product', power };
+    return { name: `layers-${cost}-products-${power}`, options };
+  };
+  return [
+    ...BY_LAYER.map((cost) => ({
+      name: `layers-${cost}`,
+      options: { 'layer-widths': cost, 'layer-kinds': '3', multiplier: 'exact' },
+    })),
+    ...STRUCTURES_BY_LAYER.map(structure),
+  ];
 }

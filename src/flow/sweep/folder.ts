@@ -45,6 +45,8 @@ const planSchema = z.strictObject({
   directory: z.string(),
   /** A run from whose finished phases the first ones branch. */
   from: z.string().exactOptional(),
+  /** What it is to answer, where that was said with the plan. */
+  question: z.strictObject({ loss: z.number().exactOptional(), power: z.number().exactOptional() }).exactOptional(),
   /** Epochs of the recovery after which the dominated half of the points is dropped; empty: none is. */
   rungs: z.array(z.int().min(1)),
   trials: z
@@ -85,7 +87,7 @@ export function readSweep(folder: string): SweepPlan {
 }
 
 /** What a plan is made from. */
-export type WantedPlan = Pick<SweepPlan, 'trials' | 'rungs' | 'from'>;
+export type WantedPlan = Pick<SweepPlan, 'trials' | 'rungs' | 'from' | 'question'>;
 
 /**
  * The plan of a folder, which is made when there is none. One that has a plan goes on with it: other trials than it has
@@ -107,10 +109,16 @@ export async function openSweep(folder: string, wanted: WantedPlan | undefined):
   return plan;
 }
 
-function writePlan(folder: string, { trials, rungs, from }: WantedPlan): void {
+function writePlan(folder: string, { trials, rungs, from, question }: WantedPlan): void {
   const plan: SweepPlan = {
     ...{ format: 'tram-sweep', version: 1, program: { tram: version, node: process.version } },
-    ...{ created: new Date().toISOString(), directory: process.cwd(), ...given({ from }), rungs: [...rungs], trials },
+    ...{
+      created: new Date().toISOString(),
+      directory: process.cwd(),
+      ...given({ from, question }),
+      rungs: [...rungs],
+      trials,
+    },
   };
   const json = JSON.parse(JSON.stringify(plan));
   writeJsonInside(folder, sweepFiles.plan, { ...json, digest: sha256(JSON.stringify(json)) });

@@ -4,6 +4,7 @@
 // Invariant: points of different tasks (data, network, approximated layers) have fronts and answers of their own.
 
 import { join } from 'node:path';
+import { networkPower } from '../../multiplier/power.ts';
 import { cheapestExact } from '../../netlist/exact-cost.ts';
 import { generators } from '../../netlist/generators/registry.ts';
 import { front, type PowerKind } from '../../report/front.ts';
@@ -15,6 +16,7 @@ import type { RunSummary } from '../results/summary.ts';
 import { taskOf } from '../results/task.ts';
 import { readManifest } from '../run/manifest.ts';
 import type { StageResult } from '../run/stages.ts';
+import { EXACT } from '../settings/layers.ts';
 import { outcomeOf, type SweepPlan } from './folder.ts';
 import { exactSource, type Trial } from './grid.ts';
 
@@ -42,6 +44,8 @@ export interface SweepPoint {
   readonly approximateShare: number;
   readonly weightBits: number;
   readonly activationBits: number;
+  /** Whether layers have widths of their own, in the place of these. */
+  readonly isByLayer: boolean;
   /** Options of `tram run` that make it, but for the seed. */
   readonly options: readonly string[];
   /** Trials that are done, and their seeds in the same order. */
@@ -59,10 +63,10 @@ export interface SweepPoint {
    */
   readonly power: Readonly<Record<PowerKind, Spread | null>>;
   /**
-   * Of an exact multiplier whose synthesised power is that of another netlist than its run has: the family of the
-   * cheapest; else null.
+   * Of exact multipliers whose synthesised power is that of another netlist than the run has: the family of the
+   * cheapest of these widths, by the multiplier's name; else null.
    */
-  readonly family: string | null;
+  readonly family: Readonly<Record<string, ExactNetlist>> | null;
   readonly isOnFront: boolean;
 }
 
@@ -70,6 +74,28 @@ export interface FailedTrial {
   readonly name: string;
   readonly state: 'failed' | 'dropped';
   readonly reason: string;
+}
+
+/** An exact netlist by what generates it. */
+export interface ExactNetlist {
+  readonly family: string;
+  readonly weightBits: number;
+  readonly activationBits: number;
+}
+
+/**
+ * What is looked for: the cheapest point that loses no more than is allowed against its float network, or the most
+ * accurate one at the power that is allowed.
+ */
+export type Goal = 'cheapest' | 'most-accurate';
+
+/** What was found for a task. */
+export interface Answer {
+  readonly task: string;
+  /** Null: nothing is cheap and accurate enough. */
+  readonly point: string | null;
+  /** The same among the points of the other sort: exact multipliers, or those that are not; null: there is none. */
+  readonly other: string | null;
 }
 
 /** What `front.json` holds. */
@@ -85,8 +111,10 @@ export interface SweepReport {
   readonly points: readonly SweepPoint[];
   /** Share of accuracy up to which a network still works. */
   readonly loss: number;
-  /** The cheapest point of each task that loses no more than that against its float network; null: there is none. */
-  readonly answers: readonly { readonly task: string; readonly point: string | null }[];
+  /** Power that an answer does not pass; null where none was said. */
+  readonly power: number | null;
+  readonly goal: Goal;
+  readonly answers: readonly Answer[];
   readonly failed: readonly FailedTrial[];
   /** Trials that are neither done nor failed. */
   readonly open: readonly string[];
@@ -99,12 +127,15 @@ export interface FrontOptions {
   readonly plan: SweepPlan;
   /** Points of accuracy (0.01 is one) up to which a network still works. */
   readonly loss: number;
+  /** Power that an answer is not to pass, in the kind that the front is over. */
+  readonly power?: number | undefined;
+  readonly goal: Goal;
   /** Where netlists are synthesised; null: nowhere. */
   readonly technology: Technology | null;
 }
 
 /** Reads what is done, and synthesises its netlists. */
-export async function frontOf({ folder, plan, loss, technology }: FrontOptions): Promise<SweepReport> {
+export async function frontOf({ folder, plan, loss, power, goal, technology }: FrontOptions): Promise<SweepReport> {
   const failed: FailedTrial[] = [];
   const open: string[] = [];
   const done = new Map<string, Ended[]>();
@@ -136,16 +167,26 @@ export async function frontOf({ folder, plan, loss, technology }: FrontOptions):
     accuracy: point.accuracy.mean,
   }));
   const best = new Set(front(placed).map(({ name }) => name));
-  const works = ordered.filter((one) => one.power.gates && one.accuracy.mean >= one.floatAccuracy.mean - loss);
+  const isAllowed = (one: Unmarked) =>
+    costOf(one) <= (power ?? Number.MAX_VALUE) &&
+    (goal === 'most-accurate' || one.accuracy.mean >= one.floatAccuracy.mean - loss);
+  // By rising power, or by falling accuracy.
+  const allowed = ordered
+    .filter((one) => one.power.gates && isAllowed(one))
+    .toSorted((a, b) => (goal === 'cheapest' ? 0 : b.accuracy.mean - a.accuracy.mean));
+  const answerOf = (task: string): Answer => {
+    const own = allowed.filter((one) => one.task === task);
+    const isExact = own[0]?.kind === 'exact';
+    const other = own.find((one) => (one.kind === 'exact') !== isExact);
+    return { task, point: own[0]?.name ?? null, other: other?.name ?? null };
+  };
   return {
     ...{ format: 'tram-front', version: 1, folder, kind },
     library: isSynthesised ? (await technology!.reference()).library : null,
     points: ordered.map((point) => ({ ...point, isOnFront: best.has(point.name) })),
     loss,
-    answers: [...new Set(ordered.map(({ task }) => task))].map((task) => ({
-      task,
-      point: works.find((one) => one.task === task)?.name ?? null,
-    })),
+    ...{ power: power ?? null, goal },
+    answers: [...new Set(ordered.map(({ task }) => task))].map(answerOf),
     ...{ failed, open },
     missingRivals: [...new Set(rivals.map(({ point }) => point))].filter((point) => !done.has(point)),
   };
@@ -159,24 +200,33 @@ interface Ended {
   readonly synthesised: Priced | undefined;
 }
 
-/** Synthesised power, and the family of the exact multiplier that it is of in the place of the run's netlist. */
+/** Synthesised power, and the exact netlists that it is of in the place of the run's. */
 interface Priced {
   readonly power: number;
-  readonly family?: string;
+  readonly netlists?: Readonly<Record<string, ExactNetlist>>;
 }
 
 type Unmarked = Omit<SweepPoint, 'isOnFront'>;
 
-/** Power of a run's netlists in the cells of a technology; an exact multiplier has that of the cheapest. */
+/** Power of a run's netlists in the cells of a technology; exact multipliers have that of the cheapest. */
 async function synthesise(
   run: string,
   trial: Trial,
-  { layers, ...summary }: RunSummary,
+  summary: RunSummary,
   technology: Technology,
 ): Promise<Priced | undefined> {
-  if (isPlainExact(trial, summary)) {
-    const { relative, family } = await synthesisedExact(widthsOf(summary), technology);
-    return { power: relative.power, family };
+  const { layers, multipliers } = summary;
+  if (isExactOfWidths(trial, summary)) {
+    const netlists: Record<string, ExactNetlist> = {};
+    const powers: { power: number; macs: number }[] = [];
+    for (const { name, layers: own } of multipliers) {
+      const readers = layers.filter((layer) => own.includes(layer.name));
+      const { weightBits, activationBits } = readers[0]!;
+      const { relative, family } = await synthesisedExact(widthsOf(readers[0]!), technology);
+      netlists[name] = { family, weightBits, activationBits };
+      powers.push({ power: relative.power, macs: readers.reduce((sum, { macs }) => sum + macs, 0) });
+    }
+    return { power: networkPower(powers), netlists };
   }
   const macs = new Map(layers.map((layer) => [layer.name, layer.macs]));
   const power = await synthesisedNetwork(run, readManifest(run).phases.map!, macs, technology);
@@ -185,6 +235,7 @@ async function synthesise(
 
 function pointOf(name: string, runs: readonly Ended[]): Unmarked {
   const { trial, summary, task } = runs[0]!;
+  const { settings } = trial;
   const summaries = runs.map((run) => run.summary);
   const last = (one: RunSummary, of: (stage: StageResult) => number | undefined) => {
     const stage = one.stages.findLast((result) => of(result) !== undefined);
@@ -201,6 +252,7 @@ function pointOf(name: string, runs: readonly Ended[]): Unmarked {
   const kind = kindOf(trial);
   return {
     ...{ name, kind, isRival: trial.kind === 'rival', model, data, weightBits, activationBits },
+    isByLayer: settings.quantize?.layerCost !== undefined || settings.map?.multiplier === EXACT,
     ...{ task, approximateShare: 1 - summary.exactShare },
     options: withoutSeed(summary.options),
     trials: runs.map((run) => run.trial.name),
@@ -211,19 +263,20 @@ function pointOf(name: string, runs: readonly Ended[]): Unmarked {
     power: {
       modelled: kind === 'trained' ? spread((one) => last(one, ({ power }) => power)) : null,
       gates: spread((one) =>
-        isPlainExact(trial, one)
+        settings.map?.multiplier === exactSource(widthsOf(one))
           ? cheapestExact(one.weightBits, one.activationBits).gateCost
           : last(one, ({ gateCost }) => gateCost),
       ),
       synthesised: spreadOfAll(runs.map(({ synthesised }) => synthesised?.power)),
     },
-    family: runs[0]!.synthesised?.family ?? null,
+    family: runs[0]!.synthesised?.netlists ?? null,
   };
 }
 
 function kindOf({ settings }: Trial): PointKind {
   const multiplier = settings.map?.multiplier;
   if (multiplier === undefined) return 'trained';
+  if (multiplier === EXACT) return 'exact';
   const kind = multiplier.split(':')[0]!;
   return Object.hasOwn(generators, kind) && generators[kind]!.exact ? 'exact' : 'given';
 }
@@ -233,9 +286,10 @@ const widthsOf = ({ weightBits, activationBits }: Pick<RunSummary, 'weightBits' 
   activations: activationBits,
 });
 
-/** The exact multiplier of the run's widths, whatever its netlist. */
-function isPlainExact({ settings }: Trial, summary: Parameters<typeof widthsOf>[0]): boolean {
-  return settings.map?.multiplier === exactSource(widthsOf(summary));
+/** The exact multiplier of the run's widths, or of those of each layer, whatever their netlists. */
+function isExactOfWidths({ settings }: Trial, summary: Parameters<typeof widthsOf>[0]): boolean {
+  const multiplier = settings.map?.multiplier;
+  return multiplier === EXACT || multiplier === exactSource(widthsOf(summary));
 }
 
 function withoutSeed(options: readonly string[]): string[] {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { UserError } from '../../tensor/errors.ts';
 import type { ConfigurationInput } from '../settings/config.ts';
-import { cheapestGrid, usualRivals } from './cheapest.ts';
+import { cheapestGrid, questionOf, usualRivals } from './cheapest.ts';
 import { parseAxis, readGridFile, trialsOf } from './grid.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'tram-grid-'));
@@ -66,10 +66,11 @@ test('rivals have the training and whatever else is varied, but no structure', (
 });
 
 test.each([
-  [{ settings: { bits: { weights: 4 } } }, 'widths'],
-  [{ settings: { explore: { power: 0.2 } } }, 'targets of power'],
+  [{ settings: { bits: { weights: 4 } }, over: [parseAxis('bits=4,5')] }, 'widths'],
+  [{ settings: { explore: { power: 0.2 } }, over: [parseAxis('power=0.1,0.2')] }, 'targets below --power'],
   [{ settings: { explore: { grain: 'column' as const } } }, 'structures'],
   [{ over: [parseAxis('structure-grain=column,product')] }, 'structures'],
+  [{ settings: { quantize: { layerCost: 0.2 } } }, 'widths of layers'],
   [{ settings: { map: { multiplier: 'dadda:8x8' } } }, 'multipliers'],
 ])('the plan of the cheapest does not pass over what is said beside it: %j', (said, what) => {
   expect(() => cheapestGrid(said)).toThrow(`--cheapest has ${what}`);
@@ -94,9 +95,57 @@ test('the cheapest is looked for among structures of several widths, each below 
   expect(trialsOf(cheapestGrid({ rivals: [] })).every(({ kind }) => kind === 'trial')).toBe(true);
 });
 
+test('power and loss beside the cheapest are the question, and structures are trained to less than that', () => {
+  const said = { settings: { explore: { power: 0.15, maxLoss: 1, epochs: 3 } }, rivals: [] };
+  expect(questionOf(said.settings)).toEqual({ power: 0.15, loss: 0.01 });
+  expect(questionOf({ explore: { epochs: 3 } })).toEqual({});
+  const trials = trialsOf(cheapestGrid(said));
+  expect(trials.map(({ point }) => point).slice(0, 3)).toEqual(
+    ['0.150', '0.120', '0.090'].map((power) => `8x8-products-${power}`),
+  );
+  for (const { settings } of trials) {
+    expect(settings.explore!.power).toBeLessThanOrEqual(0.15);
+    expect(settings.explore).toMatchObject({ epochs: 3, grain: 'product' });
+    expect(settings.explore!.maxLoss).toBeUndefined();
+  }
+});
+
+test('where operands are given there is nothing of fewer bits, but truncations', () => {
+  const trials = trialsOf(cheapestGrid({ settings: { bits: { weights: 8, activations: 8 } } }));
+  expect(new Set(trials.map(({ settings }) => JSON.stringify(settings.bits)))).toEqual(
+    new Set(['{"weights":8,"activations":8}']),
+  );
+  expect(trials.filter(({ kind }) => kind === 'rival').map(({ point }) => point)).toEqual(['exact8x8']);
+  const given = trials.flatMap(({ kind, settings }) => (kind === 'trial' ? [settings.map?.multiplier] : []));
+  expect(given.filter((one) => one !== undefined)).toEqual(
+    [4, 6, 8].map((columns) => `truncated:8x8:columns=${columns},compensation=constant`),
+  );
+  expect(given.filter((one) => one === undefined)).toHaveLength(5);
+});
+
+test('with widths per layer there are exact ones, as cheap as uniform ones, and structures; rivals have one width', () => {
+  const trials = trialsOf(cheapestGrid({ over: [parseAxis('seed=1,2')] }, { perLayer: true }));
+  const first = trials.filter(({ settings }) => settings.seed === 1);
+  const own = first.filter(({ settings }) => settings.quantize?.layerCost !== undefined);
+  expect(own.map(({ point, settings }) => [point.split('-products')[0], settings.map?.multiplier])).toEqual([
+    ...['4x4', '3x4', '3x3', '2x4'].map((bits) => [`layers-${bits}`, 'exact']),
+    ...['4x4', '3x4'].map((bits) => [`layers-${bits}`, undefined]),
+  ]);
+  expect(own[0]!.settings.quantize).toMatchObject({ layerCost: 0.21, layerKinds: 3 });
+  const rivals = trialsOf({
+    over: [parseAxis('layer-widths=4x4,0.1'), parseAxis('multiplier=exact')],
+    rivals: ['3x4'],
+  });
+  expect(rivals.map(({ name, settings }) => [name, settings.quantize?.layerCost, settings.map?.multiplier])).toEqual([
+    ['exact3x4', undefined, 'dadda:3x4'],
+    ['layer-widths4x4-exact', 0.21, 'exact'],
+    ['layer-widths0.1-exact', 0.1, 'exact'],
+  ]);
+});
+
 test('the cheapest and its rivals are trained as coarse multipliers need it, unless something else is said', () => {
   const trained = (said: Parameters<typeof cheapestGrid>[0], from?: ConfigurationInput) =>
-    trialsOf(cheapestGrid(said, from)).map(({ settings }) => settings.recover ?? {});
+    trialsOf(cheapestGrid(said, from ? { from } : {})).map(({ settings }) => settings.recover ?? {});
   const usual = { optimizer: 'nesterov', learningRate: 0.01, schedule: 'cosine-steps', teacher: 'float' };
   const all = trained({});
   expect(all).toHaveLength(usualRivals.length + 8);

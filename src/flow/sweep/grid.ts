@@ -15,6 +15,7 @@ import {
   parseConfiguration,
 } from '../settings/config.ts';
 import { fieldName, parseSetting, SaidSettings } from '../settings/fields.ts';
+import { EXACT } from '../settings/layers.ts';
 import { type Setting, settings } from '../settings/table.ts';
 import { badValue, perOperand } from '../settings/values.ts';
 import { phaseKeys } from './keys.ts';
@@ -160,9 +161,9 @@ function combinations(axes: readonly Axis[]): (readonly (readonly [string, strin
   );
 }
 
-/** Settings that a rival has of its own: widths, what is explored, and the multiplier. */
+/** Settings that a rival has of its own: widths, one for all layers, what is explored, and the multiplier. */
 const isOfStructure = (name: string): boolean =>
-  settingNamed(name).paths.every((path) => /^(bits|explore|map)\./.test(path));
+  settingNamed(name).paths.every((path) => /^((bits|explore|map)\.|quantize\.layer(Cost|Kinds)$)/.test(path));
 
 /** What decides nothing where the multiplier is given. */
 const isOfExploration = (name: string): boolean =>
@@ -215,8 +216,10 @@ function trialOf(
 }
 
 function withoutStructure(common: ConfigurationInput): ConfigurationInput {
-  const { bits: _, explore: __, map: ___, ...rest } = common;
-  return rest;
+  const { bits: _, explore: __, map: ___, quantize, ...rest } = common;
+  if (!quantize) return rest;
+  const { layerCost: ____, layerKinds: _____, ...others } = quantize;
+  return { ...rest, quantize: others };
 }
 
 /** Says the options one after the other; an exact multiplier is that of the trial's widths. */
@@ -234,7 +237,8 @@ function resolve(options: Draft['options'], base: ConfigurationInput): Configura
   const { weights = 8, activations = 8 } = spoken.input.bits ?? {};
   const bits =
     widths && isExact(multiplier) ? { weights: widths[0], activations: widths[1] } : { weights, activations };
-  const source = isExact(multiplier) ? exactSource(bits) : multiplier;
+  const isByLayer = spoken.input.quantize?.layerCost !== undefined;
+  const source = isExact(multiplier) ? (isByLayer ? EXACT : exactSource(bits)) : multiplier;
   spoken.say(settingNamed('multiplier'), [multiplier === 'trained' ? undefined : source]);
   return mergeSettings({}, spoken.input);
 }

@@ -51,7 +51,7 @@ export function frontCsv({ points, failed }: SweepReport): string {
   ];
   const rows = points.map((one) => [
     ...[one.name, one.kind, one.isRival, one.isOnFront, one.model, one.data],
-    ...[one.approximateShare, one.weightBits, one.activationBits],
+    ...[one.approximateShare, ...(one.isByLayer ? ['', ''] : [one.weightBits, one.activationBits])],
     ...[one.seeds.join(' '), ...spreadCells(one.accuracy), one.floatAccuracy.mean, one.quantizedAccuracy.mean],
     ...[...powerKinds.flatMap((kind) => spreadCells(one.power[kind])), one.options.join(' '), ''],
   ]);
@@ -74,7 +74,7 @@ export function frontTex({ points }: SweepReport): string {
   const rows = points.map((one) => {
     const name = one.name.replace(/[_%&#$]/g, (sign) => `\\${sign}`);
     const cells = [...powerKinds.map((kind) => number(one.power[kind], 1, 3)), number(one.accuracy, 100, 2)];
-    const widths = `$${one.weightBits}\\times${one.activationBits}$`;
+    const widths = one.isByLayer ? 'by layer' : `$${one.weightBits}\\times${one.activationBits}$`;
     return `${[one.isOnFront ? `\\textbf{${name}}` : name, widths, ...cells, one.seeds.length].join(' & ')} \\\\`;
   });
   return [
@@ -99,7 +99,7 @@ export function frontPicture(report: SweepReport): Promise<string> {
   const points = drawable(report).map((one): FrontPoint => {
     const power = one.power[kind]!;
     return {
-      label: one.kind === 'exact' && !several ? `${one.weightBits}×${one.activationBits}` : one.name,
+      label: one.kind === 'exact' && !several && !one.isByLayer ? `${one.weightBits}×${one.activationBits}` : one.name,
       task: one.task,
       // A rival of a sweep goes through all phases.
       series: one.kind === 'exact' ? 'exact-retrained' : one.kind,
@@ -132,21 +132,21 @@ function keepBest(folder: string, { points }: SweepReport, known: ReadonlySet<st
     writeInside(folder, path, content);
     written.add(path);
   };
-  for (const { trials, name, accuracy, family, weightBits, activationBits } of points.filter(
-    ({ isOnFront }) => isOnFront,
-  )) {
+  for (const { trials, name, accuracy, family: netlists } of points.filter(({ isOnFront }) => isOnFront)) {
     const best = accuracy.values.indexOf(Math.max(...accuracy.values));
     const run = join(folder, sweepFiles.trials, trials[best]!);
     const record = readManifest(run).phases.map;
     for (const multiplier of record?.multipliers ?? []) {
       const { verilog, blif, text, table, errors } = multiplierFiles(multiplier.name);
       const at = (file: string) => `${sweepFiles.best}/${name}.${file}`;
+      const instead = netlists?.[multiplier.name];
       // The errors are those of any exact netlist, the gates beside them are not.
-      const kept = family === null ? [verilog, blif, text, table, errors] : [text, table];
+      const kept = instead ? [text, table] : [verilog, blif, text, table, errors];
       for (const file of kept.filter((one) => record!.files[one] !== undefined)) {
         keep(at(file), verifiedBytes(run, record!, file));
       }
-      if (family !== null) {
+      if (instead) {
+        const { family, weightBits, activationBits } = instead;
         const { network } = generateProved(family, { weightBits, activationBits });
         keep(at(verilog), writeVerilog(network));
         keep(at(blif), writeBlif(network));

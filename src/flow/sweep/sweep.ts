@@ -3,6 +3,7 @@
 // one writes the front.
 
 import { findModel } from '../../nn/models/registry.ts';
+import { given } from '../../tensor/given.ts';
 import { Technology, type TechnologyOptions } from '../../workbench/synthesised-power.ts';
 import { runFlow } from '../flow.ts';
 import type { DeviceOptions } from '../run/device.ts';
@@ -10,9 +11,10 @@ import type { LogOptions } from '../run/logs.ts';
 import { readManifest } from '../run/manifest.ts';
 import { isModelFile } from '../run/model-file.ts';
 import { mergeSettings } from '../settings/config.ts';
+import type { Question } from './cheapest.ts';
 import type { SweepListener } from './events.ts';
-import { openSweep, readSweep } from './folder.ts';
-import { frontOf, type SweepReport } from './front.ts';
+import { openSweep, readSweep, type SweepPlan } from './folder.ts';
+import { frontOf, type Goal, type SweepReport } from './front.ts';
 import { type GridInput, trialsOf } from './grid.ts';
 import { writeResults } from './results.ts';
 import { workOn } from './work.ts';
@@ -32,8 +34,15 @@ export interface SweepOptions {
   readonly data?: string;
   /** Tries again what failed. */
   readonly retry?: boolean;
-  /** Points of accuracy (0.01 is one) against the float network up to which it still works; default 0.005. */
+  /** What a new sweep is to answer; it is kept in its folder. */
+  readonly question?: Question;
+  /**
+   * Points of accuracy (0.01 is one) against the float network up to which it still works; default: those of the
+   * question, else 0.005.
+   */
   readonly loss?: number;
+  /** Power that the answer is not to pass; default: that of the question, else none. */
+  readonly power?: number;
   /** How the netlists are synthesised; default: in the built-in unit gates; null: not at all. */
   readonly synthesis?: TechnologyOptions | null;
   /** How a run is done; default: in this thread, where runs on several devices take turns. */
@@ -47,18 +56,18 @@ export interface SweepOptions {
 }
 
 /** Half a point. */
-export const USUAL_LOSS = 0.005;
+const USUAL_LOSS = 0.005;
 
 /** Works on the sweep until nothing is left to do, here or elsewhere, and writes and returns the front. */
 export async function sweep(options: SweepOptions): Promise<SweepReport> {
-  const { folder, plan: given, rungs = [], from, devices = [{}], retry, perform = runFlow, command } = options;
-  const { listener, signal, data, logs } = options;
+  const { folder, plan: asked, rungs = [], from, devices = [{}], retry, perform = runFlow, command } = options;
+  const { listener, signal, data, logs, question } = options;
   const { rivals: _, ...base } = from === undefined ? {} : readManifest(from).given;
-  const trials = given && trialsOf({ ...given, settings: mergeSettings(base, given.settings ?? {}) });
+  const trials = asked && trialsOf({ ...asked, settings: mergeSettings(base, asked.settings ?? {}) });
   for (const { settings } of trials ?? []) requireModel(settings.model);
   const plan = await openSweep(
     folder,
-    trials && { trials, rungs: [...rungs], ...(from === undefined ? {} : { from }) },
+    trials && { trials, rungs: [...rungs], ...given({ from, question: isEmpty(question) ? undefined : question }) },
   );
   await workOn({ folder, plan, slots: devices, perform, retry, command, listener, signal, data, logs });
   return await reportSweep(options);
@@ -69,15 +78,24 @@ function requireModel(name: string | undefined): void {
   if (name !== undefined && !isModelFile(name)) findModel(name);
 }
 
+const isEmpty = (question: Question = {}): boolean => Object.keys(question).length === 0;
+
+/** What is said now, else what was said with the plan; a limit of power alone asks for the most accurate. */
+export function questionOfPlan({ question = {} }: Pick<SweepPlan, 'question'>, { loss, power }: Question = {}) {
+  const asked = { ...question, ...given({ loss, power }) };
+  const goal: Goal = asked.power !== undefined && asked.loss === undefined ? 'most-accurate' : 'cheapest';
+  return { ...asked, loss: asked.loss ?? USUAL_LOSS, goal };
+}
+
 /** The front of what is done so far, written to the folder and returned; nothing is trained. */
 export async function reportSweep(
-  options: Pick<SweepOptions, 'folder' | 'loss' | 'synthesis' | 'listener'>,
+  options: Pick<SweepOptions, 'folder' | 'loss' | 'power' | 'synthesis' | 'listener'>,
 ): Promise<SweepReport> {
-  const { folder, loss = USUAL_LOSS, synthesis = {}, listener } = options;
+  const { folder, synthesis = {}, listener } = options;
   const technology = synthesis && new Technology(synthesis);
   try {
     const plan = readSweep(folder);
-    const report = await frontOf({ folder, plan, loss, technology });
+    const report = await frontOf({ folder, plan, technology, ...questionOfPlan(plan, options) });
     await writeResults(folder, plan, report, (text) => listener?.({ kind: 'note', text }));
     return report;
   } finally {

@@ -1,0 +1,140 @@
+// Widths of each layer, searched by what they do to the loss: what is found is within the cost that was said, the list
+// that is printed makes the same network, and power of the whole is the mean over the layers' own multipliers, of exact
+// ones and of structures.
+
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { runFlow } from '../../src/flow/flow.ts';
+import { parseTheta } from '../../src/flow/multipliers/theta.ts';
+import { checkRun } from '../../src/flow/results/check.ts';
+import { compareRuns } from '../../src/flow/results/compare.ts';
+import { comparedPoints } from '../../src/flow/results/compared-front.ts';
+import { evaluateRun } from '../../src/flow/results/evaluate.ts';
+import { summarize } from '../../src/flow/results/summarize.ts';
+import { readManifest } from '../../src/flow/run/manifest.ts';
+import type { ConfigurationInput } from '../../src/flow/settings/config.ts';
+import { modelledPower } from '../../src/multiplier/power-model.ts';
+import { productStructure } from '../../src/multiplier/structure.ts';
+import { cheapestExact } from '../../src/netlist/exact-cost.ts';
+import { readBytes } from '../../src/tensor/files.ts';
+
+const parent = mkdtempSync(join(tmpdir(), 'tram-layer-widths-'));
+afterAll(() => rmSync(parent, { recursive: true }));
+
+const folder = (name: string) => join(parent, name);
+const settings: ConfigurationInput = {
+  sample: 300,
+  train: { epochs: 3, batchSize: 16, learningRate: 0.02 },
+  quantize: { images: 64 },
+  recover: { epochs: 1 },
+};
+const exact = { map: { multiplier: 'exact' } };
+const searched = (layerCost: number, layerKinds: number) => ({ quantize: { layerCost, layerKinds } });
+
+beforeAll(() => runFlow({ folder: folder('float'), settings, phases: ['train'] }), 120_000);
+
+/** The gates of the network by hand: multiplications times the exact multiplier of the widths that a list says. */
+function costOfList(name: string): number {
+  const { inputs, phases } = readManifest(folder(name));
+  const list = phases.quantize!.widths!.layerBits.map((text) => /^(.*)=(\d)x(\d)$/.exec(text)!.slice(1));
+  const macs = new Map(inputs.layers.map((layer) => [layer.name, layer.macs]));
+  const all = list.map(([layer, w, x]) => ({ macs: macs.get(layer!)!, ...cheapestExact(Number(w), Number(x)) }));
+  return all.reduce((sum, one) => sum + one.macs * one.gateCost, 0) / all.reduce((sum, one) => sum + one.macs, 0);
+}
+
+test('exact multipliers of searched widths: within the cost, few kinds, and made again from the list', async () => {
+  const from = folder('float');
+  await runFlow({ folder: folder('mixed'), from, settings: { ...exact, ...searched(0.12, 3) } });
+  const summary = summarize(folder('mixed'));
+  const cost = summary.stages.at(-1)!.gateCost!;
+  expect(cost).toBeCloseTo(costOfList('mixed'), 12);
+  expect(cost).toBeLessThanOrEqual(0.12);
+  expect(cost).toBeGreaterThan(0.09);
+  expect(summary.multipliers.length).toBeLessThanOrEqual(3);
+  expect(summary.multipliers.length).toBeGreaterThan(1);
+  const { widths } = readManifest(folder('mixed')).phases.quantize!;
+  for (const { name, weightBits, activationBits } of summary.layers.filter((one) => one.name !== 'fc'))
+    expect(widths!.layerBits).toContain(`${name}=${weightBits}x${activationBits}`);
+  expect(summary.layers.filter(({ multiplier }) => multiplier === null).map(({ name }) => name)).toEqual(['fc']);
+  expect(summary.options.join(' ')).not.toContain('--layer-bits');
+
+  // Done is done, and what stands there is what was measured.
+  const before = JSON.stringify(readManifest(folder('mixed')).phases.recover);
+  await runFlow({ folder: folder('mixed') });
+  expect(JSON.stringify(readManifest(folder('mixed')).phases.recover)).toBe(before);
+  expect(checkRun(folder('mixed')).faults).toEqual([]);
+  const evaluated = await evaluateRun({ folder: folder('mixed') });
+  expect(evaluated.accuracy).toBe(summary.stages.at(-1)!.accuracy);
+
+  const layerBits = widths!.layerBits;
+  await runFlow({ folder: folder('list'), from, settings: { ...exact, quantize: { layerBits } } });
+  const again = summarize(folder('list'));
+  expect(again.stages).toEqual(summary.stages);
+  expect(readManifest(folder('list')).phases.quantize!.widths).toBeUndefined();
+
+  const points = comparedPoints(compareRuns([folder('mixed')]), 'gates');
+  expect(points.map(({ series, power }) => [series, power])).toEqual([['exact-retrained', cost]]);
+}, 120_000);
+
+test('structures of searched widths: a θ per product for each pair, power the mean over multiplications', async () => {
+  const more: ConfigurationInput = {
+    ...searched(0.18, 2),
+    explore: { grain: 'product', power: 0.1, powerModel: 'fitted', epochs: 2, thetaLearningRate: 0.3 },
+  };
+  await runFlow({ folder: folder('structures'), from: folder('float'), settings: more });
+  const { inputs, phases, configuration } = readManifest(folder('structures'));
+  const document = parseTheta(readBytes(join(folder('structures'), 'theta.json')), 'theta.json');
+  const macs = new Map(inputs.layers.map((layer) => [layer.name, layer.macs]));
+  expect(document.structures).toHaveLength(2);
+  const parts = document.structures.map(({ name, layers, theta }) => {
+    const [weightBits, activationBits] = name.replace('.theta', '').split('x').map(Number) as [number, number];
+    expect(theta).toHaveLength(weightBits * activationBits);
+    const work = layers.reduce((sum, layer) => sum + macs.get(layer)!, 0);
+    return { work, power: modelledPower('fitted', productStructure({ weightBits, activationBits }), theta) };
+  });
+  const all = parts.reduce((sum, { work }) => sum + work, 0);
+  const mean = parts.reduce((sum, { work, power }) => sum + (work / all) * power, 0);
+  expect(document.power).toBeCloseTo(mean, 6);
+  expect(phases.explore!.targets!.power.reached).toBeLessThanOrEqual(0.1);
+  expect(configuration.quantize.layerBits).toHaveLength(9);
+  expect(phases.map!.multipliers!.map(({ name }) => name)).toEqual(
+    document.structures.map(({ name }) => `multiplier-${name.replace('.theta', '')}`),
+  );
+  // Hard θ are mapped without a loss.
+  const at = (stage: string) => summarize(folder('structures')).stages.find((one) => one.stage === stage)!;
+  expect(at('mapped').accuracy).toBe(at('explored').accuracy);
+  expect(phases.report!.files).toHaveProperty([`figures/theta-${document.structures[0]!.name.split('.')[0]}.svg`]);
+}, 120_000);
+
+test('what is said of some layers stays, and what cannot be is refused', async () => {
+  const from = folder('float');
+  const layerBits = ['first=8', 'layer1.*=2x4'];
+  const quantize = { layerBits, layerCost: 0.12 };
+  await runFlow({
+    folder: folder('some'),
+    from,
+    settings: { ...exact, quantize },
+    phases: ['train', 'quantize', 'map'],
+  });
+  const { phases } = readManifest(folder('some'));
+  expect(phases.quantize!.widths!.layerBits.map((text) => text.split('=')[0])).toEqual(
+    ['layer2.0.conv1', 'layer2.0.conv2', 'layer2.0.downsample.0', 'layer3.0.conv1', 'layer3.0.conv2'].concat(
+      'layer3.0.downsample.0',
+    ),
+  );
+  const widths = new Map(summarize(folder('some')).layers.map((layer) => [layer.name, layer]));
+  expect(widths.get('conv1')).toMatchObject({ weightBits: 8, activationBits: 8 });
+  expect(widths.get('layer1.0.conv2')).toMatchObject({ weightBits: 2, activationBits: 4 });
+  expect(phases.map!.stages[0]!.gateCost).toBeLessThanOrEqual(0.12);
+
+  let refusals = 0;
+  const refused = (more: ConfigurationInput) =>
+    runFlow({ folder: folder(`refused${refusals++}`), from, settings: more });
+  await expect(refused({ ...exact, ...searched(0.02, 1) })).rejects.toThrow(/2×2 bits in all layers .* is 0\.0250/);
+  await expect(refused({ quantize: { layerKinds: 2 } })).rejects.toThrow(/no widths are searched/);
+  await expect(refused({ map: { multiplier: 'dadda:8x8' }, ...searched(0.2, 1) })).rejects.toThrow(/choose exact/);
+  await expect(refused({ ...searched(0.2, 1), explore: { grain: 'column' } })).rejects.toThrow(/grain product/);
+  await expect(refused({ ...searched(0.2, 1), explore: { grain: 'product', types: 2 } })).rejects.toThrow(/layerKinds/);
+}, 120_000);
