@@ -62,6 +62,7 @@ const elsewhere: readonly (readonly [RegExp, string])[] = [
   [/^sweep /, 'more runs than a test has time for'],
   [/--liberty|--library/, 'a cell library'],
   [/--mlflow/, 'an MLflow server'],
+  [/^serve (?!.*--export)/, 'somebody who ends it'],
 ];
 const needs = (words: readonly string[]) => elsewhere.find(([sign]) => sign.test(words.join(' ')))?.[1];
 

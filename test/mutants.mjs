@@ -7,6 +7,26 @@ const golden = 'test/flow/golden.test.ts';
 
 export const mutants = [
   fault(
+    'src/train/loop.ts',
+    'a short last batch is filled under targets alone, whatever the settings say',
+    'fillLast || (structure !== undefined',
+    'fillLast && (structure !== undefined',
+  ),
+  fault(
+    'src/flow/settings/training.ts',
+    'an optimiser of one’s own trains at the rate of another',
+    'if (optimizer !== goodTraining[phase].optimizer) return publishedCourse[phase];',
+    '',
+    'src/flow/settings/config.test.ts',
+  ),
+  fault(
+    'src/flow/settings/phases.ts',
+    'a run of an older program goes on with the rates of today',
+    'return mergeSettings(asked, given);',
+    'return given;',
+    'test/flow/older-manifests.test.ts',
+  ),
+  fault(
     'src/multiplier/adder-tree.ts',
     'a tree never needs a half adder',
     'const halves = count % 2 === 0 ? 1 : 0;',
@@ -369,7 +389,7 @@ export const mutants = [
     'src/train/loop.test.ts',
   ),
   fault(
-    'src/flow/phases/training.ts',
+    'src/flow/settings/phases.ts',
     'recovery’s epochs are numbered from 0',
     '(sum, name) => sum + configuration[name].epochs',
     '(sum, name) => sum + 0 * configuration[name].epochs',
@@ -882,5 +902,25 @@ export const mutants = [
     'if (!codes) return error;',
     'if (codes) return error;',
     'test/flow/weight-codes.test.ts',
+  ),
+  fault(
+    'src/logs/tfrecord.ts',
+    'the sum of a record is turned the other way',
+    '((sum >>> 15) | (sum << 17))',
+    '((sum >>> 17) | (sum << 15))',
+  ),
+  fault(
+    'src/flow/logs/tensorboard.ts',
+    'epochs that are done again are not made void in the event file',
+    'this.#append(restart(seconds(Date.now()), epoch + 1));',
+    '',
+    'test/flow/logs.test.ts',
+  ),
+  fault(
+    'src/flow/logs/mlflow.ts',
+    'MLflow is sent again what it has',
+    'return step > this.#state.sent && step <= this.#until;',
+    'return step <= this.#until;',
+    'test/flow/logs.test.ts',
   ),
 ];

@@ -22,6 +22,7 @@ const special: Readonly<Record<string, ConfigurationInput>> = {
   mean: { mean: [0.485, 0.456, 0.406] },
   deviation: { deviation: [0.25] },
   'quantize.percentile': { quantize: { percentile: 99.5 } },
+  'quantize.weightZero': { quantize: { quantizer: 'steps', weightZero: 'between' } },
   'quantize.layerBits': { quantize: { layerBits: ['first=8', '*.conv2=7x5'] } },
   ...Object.fromEntries(
     (['train', 'quantize', 'explore', 'recover'] as const).flatMap((phase) => [
@@ -78,9 +79,17 @@ describe('the options of a run', () => {
 
   test('say all of them together, each once', () => {
     // A given multiplier takes no cost, and its run explores nothing; targets find λ; the recipe's search has no bound.
-    // Of different widths nothing is grouped.
+    // Of different widths nothing is grouped, and their columns have nothing in common.
     const exclusive = [
-      ...['explore.lambda', 'explore.types', 'map.errorBound', 'map.costBudget', 'map.costWeight', 'map.multiplier'],
+      ...[
+        'explore.grain',
+        'explore.lambda',
+        'explore.types',
+        'map.errorBound',
+        'map.costBudget',
+        'map.costWeight',
+        'map.multiplier',
+      ],
       'quantize.layerCost',
     ];
     const every = paths
@@ -107,7 +116,16 @@ describe('the options of a run', () => {
     );
     expect(optionsOf(narrow)).toEqual(['--bits', '4', '--gradient', 'difference']);
     expect(changedSettings(parseConfiguration({ explore: { lambda: 1 } }, 'test'))).toEqual([
+      { setting: 'explore.lambda', value: 1 },
+    ]);
+    const column = parseConfiguration({ explore: { grain: 'column', lambda: 1 } }, 'test');
+    expect(changedSettings(column)).toEqual([
       { setting: 'explore.lambda', value: 1, usual: 0.3 },
+      { setting: 'explore.grain', value: 'column', usual: 'product' },
+    ]);
+    const adam = { recover: { optimizer: 'adam' as const }, map: { multiplier: 'dadda:8x8' } };
+    expect(optionsOf(parseConfiguration(adam, 'test'))).toEqual([
+      ...['--multiplier', 'dadda:8x8', '--recover-optimizer', 'adam'],
     ]);
   });
 });

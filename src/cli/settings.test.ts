@@ -17,7 +17,7 @@ const defaults: Configuration = parseConfiguration({}, 'test');
 describe('the table of settings', () => {
   test('has an option for every key of the configuration', () => {
     const optional = ['smoothing.weights', 'smoothing.activations'].map((key) => `recover.${key}`);
-    optional.push('recipe', 'explore.power', 'explore.maxLoss', 'explore.types');
+    optional.push('recipe', 'explore.lambda', 'explore.maxLoss', 'explore.types');
     optional.push('quantize.layerCost', 'quantize.layerKinds');
     for (const phase of trainingPhases) optional.push(`${phase}.clipGradient`, `${phase}.augment`);
     optional.push(

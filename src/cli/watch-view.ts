@@ -153,6 +153,12 @@ function lastLine(records: readonly MetricRecord[], { progress }: RunRow): strin
   return epochText(last, progress?.phase === last.phase ? progress.epochs : undefined);
 }
 
+/** What trials have in common ends with a phase that is not the last. */
+const trialText = (row: RunRow): string =>
+  row.state === 'unfinished' && /(^|\/)shared\//.test(row.name)
+    ? `after ${row.donePhases.at(-1) ?? 'its start'}`
+    : stateText(row);
+
 export interface WatchedTrial {
   readonly row: RunRow;
   readonly records: readonly MetricRecord[];
@@ -180,7 +186,7 @@ export function sweepView(
     const end = row.stages.at(-1);
     const accuracy = row.state === 'running' ? last?.testAccuracy : (end?.accuracy ?? last?.testAccuracy);
     const power = records.findLast((record) => record.power !== undefined)?.power;
-    const text = `${row.name.length > label ? `…${row.name.slice(1 - label)}` : row.name.padEnd(label)}  ${stateText(row).slice(0, 24).padEnd(24)} ${(accuracy === undefined ? '' : percent(accuracy)).padStart(8)} ${(power === undefined ? '' : power.toFixed(3)).padStart(6)}`;
+    const text = `${row.name.length > label ? `…${row.name.slice(1 - label)}` : row.name.padEnd(label)}  ${trialText(row).slice(0, 24).padEnd(24)} ${(accuracy === undefined ? '' : percent(accuracy)).padStart(8)} ${(power === undefined ? '' : power.toFixed(3)).padStart(6)}`;
     const course = sparkline(
       records.map(({ testAccuracy }) => testAccuracy),
       Math.min(24, room),

@@ -5,6 +5,7 @@
 import { basename, resolve } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import type { MetricRecord } from '../flow/run/events.ts';
+import { isWorkedOn } from '../flow/sweep/folder.ts';
 import type { Library } from '../serve/library.ts';
 import { UserError } from '../tensor/errors.ts';
 import { isLive, type Output, type Style } from './style.ts';
@@ -61,7 +62,7 @@ async function follow(library: Library, view: View, options: WatchOptions): Prom
   let lastWork = wait ? Number.POSITIVE_INFINITY : performance.now() - idle;
   for (;;) {
     await view.show();
-    if (library.runs().runs.some(({ state }) => state === 'running')) lastWork = performance.now();
+    if (isAtWork(library)) lastWork = performance.now();
     const isIdle = performance.now() - lastWork >= idle;
     if (once || signal.aborted || isEnded(library) || isIdle) break;
     await setTimeout(frame, undefined, { signal }).catch(() => {});
@@ -69,6 +70,12 @@ async function follow(library: Library, view: View, options: WatchOptions): Prom
   }
   await library.scan();
   await view.end();
+}
+
+/** A run trains, or one of a sweep is about to. */
+function isAtWork(library: Library): boolean {
+  if (library.runs().runs.some(({ state }) => state === 'running')) return true;
+  return library.sweeps().some(({ name }) => isWorkedOn(library.sweepFolder(name)));
 }
 
 /** Every run is done, and every trial of the sweeps has ended. */

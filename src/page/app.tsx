@@ -11,6 +11,8 @@ import type { Source } from './source.ts';
 import { useTheme } from './theme.ts';
 import { MultiplierView } from './views/multiplier.tsx';
 import { NetworkView } from './views/network.tsx';
+import { NewView } from './views/new.tsx';
+import { RunView } from './views/run.tsx';
 import { RunsView } from './views/runs.tsx';
 import { SweepView } from './views/sweep.tsx';
 
@@ -28,6 +30,8 @@ interface View {
 
 export const views: Readonly<Record<string, View>> = {
   runs: { title: () => 'Runs', component: RunsView, label: 'Runs' },
+  run: { title: ({ name }) => name, component: RunView },
+  new: { title: () => 'New run', component: NewView, label: 'New run' },
   sweep: { title: ({ name }) => name || 'Sweeps', component: SweepView, label: 'Sweeps' },
   network: { title: ({ name }) => `Network of ${name}`, component: NetworkView },
   multiplier: {

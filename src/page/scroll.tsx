@@ -14,7 +14,7 @@ export function Scroll({
   readonly children: ComponentChildren;
 }) {
   return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by keys (WCAG 2.1.1)
+    // What scrolls must be reached by keys (WCAG 2.1.1)
     <section class={isLow ? 'scroll low' : 'scroll'} tabIndex={0} aria-label={label}>
       {children}
     </section>

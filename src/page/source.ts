@@ -2,7 +2,7 @@
 // every answer (stored, a view that was exported). Views know this interface alone, so that each works in both.
 
 import { keyOf, type Stored } from '../report/standalone.ts';
-import type { Address, Answers, Query, Refusal, ServerEvent } from '../serve/api.ts';
+import type { Address, Answers, Orders, Query, Refusal, ServerEvent } from '../serve/api.ts';
 
 export { keyOf };
 
@@ -10,6 +10,12 @@ export interface Source {
   readonly isLive: boolean;
   /** Rejects with an Error whose message is one line for people. */
   get<A extends Address>(address: A, query?: Query): Promise<Answers[A]>;
+  /** Has the server change something; `secret` is what `folder` says. Without it on a stored source. */
+  readonly order?: <N extends keyof Orders>(
+    name: N,
+    body: Orders[N]['takes'],
+    secret: string,
+  ) => Promise<Orders[N]['gives']>;
   /** Tells what is new until the returned function is called; a stored source tells nothing. */
   listen(listener: (event: ServerEvent) => void): () => void;
   /** Where the browser finds a file of a run, by its path in the served folder; undefined where it is not to be had. */
@@ -28,14 +34,13 @@ export function liveSource(): Source {
   };
   return {
     isLive: true,
-    async get(address, query) {
-      const response = await fetch(`api/${keyOf(address, query)}`).catch(() => {
-        throw new Error('the server does not answer; is tram serve still running?');
-      });
-      if (response.ok) return response.json();
-      const refusal = (await response.json().catch(() => undefined)) as Refusal | undefined;
-      throw new Error(refusal?.error ?? `the server answered ${response.status}`);
-    },
+    get: (address, query) => asked(keyOf(address, query)),
+    order: (name, body, secret) =>
+      asked(name, {
+        method: 'POST',
+        headers: { 'Content-Type': 'application/json', 'X-Tram-Secret': secret },
+        body: JSON.stringify(body),
+      }),
     listen(listener) {
       begin();
       listeners.add(listener);
@@ -43,6 +48,15 @@ export function liveSource(): Source {
     },
     file: (path) => `file/${path.split('/').map(encodeURIComponent).join('/')}`,
   };
+}
+
+async function asked(address: string, request?: RequestInit) {
+  const response = await fetch(`api/${address}`, request).catch(() => {
+    throw new Error('the server does not answer; is tram serve still running?');
+  });
+  if (response.ok) return response.json();
+  const refusal = (await response.json().catch(() => undefined)) as Refusal | undefined;
+  throw new Error(refusal?.error ?? `the server answered ${response.status}`);
 }
 
 export function storedSource({ answers, files }: Stored): Source {

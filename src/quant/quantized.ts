@@ -15,7 +15,7 @@ import type { Multiply, MultiplyingLayer } from '../nn/layers.ts';
 import { sizeOf } from '../tensor/tensor.ts';
 import { nodeError } from './products.ts';
 import { heldBack } from './steps.ts';
-import { exchangeCodes } from './weight-codes.ts';
+import { codesName, exchangeCodes } from './weight-codes.ts';
 
 export type QuantMode = 'calibrate' | 'train' | 'evaluate';
 
@@ -105,17 +105,20 @@ export function multiplyQuantized(options: QuantOptions): Multiply {
       sizeOf(value.shape) === 1 && value.shape.length === 0
         ? graph.apply1('broadcast', [value], { count: weight.shape[3]! })
         : value;
-    const { error, inputs } = nodeError(graph, options.multiplierOf(layer), widths, mode === 'train');
+    const multiplier = options.multiplierOf(layer);
+    const { error, inputs } = nodeError(graph, multiplier, widths, mode === 'train');
     const learnsSteps = mode === 'train' && quantizer === 'steps' && error.kind !== 'none';
     const scaleOf = ({ codes, scale }: Codes) => {
       const { source } = codes;
       return learnsSteps && source.kind === 'node' ? heldBack(scale, source.node as Node as Node<'quantize'>) : scale;
     };
     const { codes, scale, zero } = weights;
-    const exchanged = { layer: layer.name, bits: weightBits, granularity, scale, zero };
     const stored =
       error.kind !== 'none' && options.weightCodes === 'best'
-        ? exchangeCodes(graph, codes, { ...exchanged, scaleOfDifference: scaleOf(weights) })
+        ? exchangeCodes(graph, codes, {
+            ...{ table: codesName(layer.name, multiplier), bits: weightBits, granularity, scale, zero },
+            scaleOfDifference: scaleOf(weights),
+          })
         : codes;
     const operands = [
       input.codes,

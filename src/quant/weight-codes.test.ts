@@ -48,7 +48,7 @@ async function outcome(
   session.write('layer.weight_zero_point', f32(shape, zeros));
   session.write('layer.input_scale', f32([], [xScale]));
   session.write('layer.input_zero_point', f32([], [xZero]));
-  session.write(codesName('layer'), f32([16], table));
+  session.write(codesName('layer', of), f32([16], table));
   const graph = new Graph();
   const multiply = multiplyQuantized({
     ...{ mode, channelwise, quantizer: 'steps', widthsOf: () => bits, multiplierOf: () => of, weightCodes: choice },

@@ -6,15 +6,25 @@
 import { input } from '../engine/graph/expression.ts';
 import type { Graph, Node, Value } from '../engine/graph/graph.ts';
 import type { Granularity } from '../engine/graph/ops.ts';
+import type { Multiplier } from '../multiplier/multiplier.ts';
 import { tensor } from '../tensor/tensor.ts';
 
-/** The variable that holds a layer's table, f32 [2^weightBits]: a code for each code. */
-export const codesName = (layer: string): string => `${layer}.weight_codes`;
+/**
+ * The variable that holds a layer's table, f32 [2^weightBits]: a code for each code. That for a structure, which moves
+ * with θ, is another one than that for what the structure becomes.
+ */
+export function codesName(layer: string, { kind }: Pick<Multiplier, 'kind'>): string {
+  return `${layer}.${kind === 'structure' ? 'structure_codes' : 'weight_codes'}`;
+}
+
+/** Whether a variable holds such a table. */
+export const isCodesName = (name: string): boolean => /\.(structure|weight)_codes$/.test(name);
 
 const NAME = 'weight of another code';
 
 export interface Exchanged {
-  readonly layer: string;
+  /** The variable that holds the table. */
+  readonly table: string;
   readonly bits: number;
   readonly granularity: Granularity;
   readonly scale: Value;
@@ -27,7 +37,7 @@ export interface Exchanged {
 export function exchangeCodes(
   graph: Graph,
   codes: Value,
-  { layer, bits, granularity, scale, zero, scaleOfDifference }: Exchanged,
+  { table, bits, granularity, scale, zero, scaleOfDifference }: Exchanged,
 ): Value {
   const count = 2 ** bits;
   const own = graph.constant(
@@ -37,7 +47,7 @@ export function exchangeCodes(
       Float32Array.from({ length: count }, (_, code) => code),
     ),
   );
-  const moves = graph.apply1('add', [graph.variable(codesName(layer), [count]), own], { alpha: 1, beta: -1 });
+  const moves = graph.apply1('add', [graph.variable(table, [count]), own], { alpha: 1, beta: -1 });
   const still = (value: Value) => graph.apply1('stopGradient', [value], {});
   const move = still(graph.apply1('lookUp', [codes, moves], {}));
   const weight = graph.apply1('dequantize', [codes, scale, zero], { granularity });

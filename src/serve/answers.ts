@@ -11,16 +11,19 @@ import { given } from '../tensor/given.ts';
 import { shellWord } from '../tensor/names.ts';
 import { version } from '../version.ts';
 import type { Address, Answers, Query, RunDetail, ServedFolder } from './api.ts';
+import { type Control, runForm } from './control.ts';
 import { knownMultipliers, multiplierOf } from './explore.ts';
 import { isServedType } from './files.ts';
 import { sweepView } from './front.ts';
-import { type Library, withoutTheta } from './library.ts';
+import { type Library, NotFound, withoutTheta } from './library.ts';
 import { networkView } from './network.ts';
 import { settingTexts } from './settings.ts';
 
 export interface Answering {
   readonly library: Library;
-  readonly folder: Pick<ServedFolder, 'name' | 'control'>;
+  readonly folder: Omit<ServedFolder, 'version'>;
+  /** What starts and stops runs, where that is allowed. */
+  readonly control: Control | undefined;
 }
 
 type Answer<A extends Address> = (served: Answering, query: Query) => Answers[A] | Promise<Answers[A]>;
@@ -40,6 +43,11 @@ export const answers: { readonly [A in Address]: Answer<A> } = {
     return { steps: epochs.flatMap(({ epoch, theta }) => (theta ? [{ epoch, theta }] : [])) };
   },
   sweeps: ({ library }) => library.sweeps(),
+  form: ({ control }) => {
+    if (!control) throw new NotFound('runs are started with tram serve --control alone');
+    return runForm();
+  },
+  jobs: ({ control }) => control?.jobs() ?? [],
   sweep: ({ library }, query) => sweepView(library, nameIn(query)),
   network: ({ library }, query) => networkView(library, nameIn(query)),
   multiplier: ({ library }, query) => multiplierOf(library, textIn(query, 'of')),

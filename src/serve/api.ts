@@ -4,10 +4,11 @@
 
 import type { NetworkGraph } from '../flow/results/network-graph.ts';
 import type { LayerSummary, RunSummary } from '../flow/results/summary.ts';
-import type { MetricRecord } from '../flow/run/events.ts';
+import type { MetricRecord, StepProgress } from '../flow/run/events.ts';
 import type { Owner } from '../flow/run/lock.ts';
 import type { StageResult } from '../flow/run/stages.ts';
 import type { LayerSensitivity, Treated } from '../flow/sensitivity/report.ts';
+import type { Field, NamedChoice } from '../flow/settings/fields.ts';
 import type { Phase, TrainingPhase } from '../flow/settings/phases.ts';
 import type { SweepReport } from '../flow/sweep/front.ts';
 import type { ExploredMultiplier } from '../workbench/explore.ts';
@@ -19,6 +20,8 @@ export interface ServedFolder {
   readonly version: string;
   /** Whether runs can be started, stopped and resumed. */
   readonly control: boolean;
+  /** Then every POST brings it in the header `X-Tram-Secret`: only a page of this server can have read it. */
+  readonly secret?: string;
 }
 
 /** `damaged`: its manifest cannot be read, `problem` says why. */
@@ -93,6 +96,43 @@ export interface SweepRow {
   readonly failed: number;
 }
 
+/** A run that was started or resumed from the page. */
+export interface Job {
+  readonly name: string;
+  readonly command: string;
+  readonly state: 'working' | 'stopping' | 'stopped' | 'done' | 'failed';
+  /** What it said last, in one line. */
+  readonly said: string;
+  readonly step?: Pick<StepProgress, 'epoch' | 'epochs' | 'step' | 'steps' | 'loss' | 'accuracy'> & {
+    readonly phase: TrainingPhase;
+  };
+}
+
+/** What a form that starts runs is made from. */
+export interface RunForm {
+  readonly fields: readonly Field[];
+  readonly choices: Readonly<Record<'data' | 'models' | 'recipes', readonly NamedChoice[]>>;
+}
+
+/** A form as a command, and what is wrong, by the names of fields; `name` and `together` are the form's own. */
+export interface Planned {
+  readonly command: string;
+  readonly problems: Readonly<Record<string, string>>;
+}
+
+/** `POST /api/ADDRESS` with JSON, with --control alone: what each takes and returns. */
+export interface Orders {
+  /** The texts of the fields that are filled in, by name. */
+  readonly command: { readonly takes: NewRun; readonly gives: Planned };
+  readonly start: { readonly takes: NewRun; readonly gives: Job };
+  readonly stop: { readonly takes: { readonly name: string }; readonly gives: Job };
+  readonly resume: { readonly takes: { readonly name: string }; readonly gives: Job };
+}
+export interface NewRun {
+  readonly name: string;
+  readonly fields: Readonly<Record<string, string>>;
+}
+
 /** The front of a sweep as far as it has come. */
 export interface SweepView {
   readonly row: SweepRow;
@@ -132,6 +172,10 @@ export interface Answers {
   readonly theta: ThetaHistory;
   /** No query. */
   readonly sweeps: readonly SweepRow[];
+  /** No query; with --control alone. */
+  readonly form: RunForm;
+  /** No query: none without --control. */
+  readonly jobs: readonly Job[];
   /** `name`. */
   readonly sweep: SweepView;
   /** `name`, of a run. */
@@ -157,7 +201,9 @@ export type ServerEvent =
   | { readonly kind: 'run-gone'; readonly name: string }
   /** Epochs behind the first `from` ones; a `from` smaller than what is known: the log was cut there. */
   | { readonly kind: 'epochs'; readonly name: string; readonly from: number; readonly epochs: readonly MetricRecord[] }
+  | { readonly kind: 'job'; readonly job: Job }
   | { readonly kind: 'sweep'; readonly sweep: SweepRow }
   | { readonly kind: 'sweep-gone'; readonly name: string };
 
+export type { Field } from '../flow/settings/fields.ts';
 export type { DrawnNetlist, ExploredMultiplier } from '../workbench/explore.ts';

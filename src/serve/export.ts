@@ -50,7 +50,10 @@ export async function exportFrom(folder: string, view: string): Promise<string> 
   const library = new Library(folder);
   try {
     await library.scan();
-    return await exportView({ library, folder: { name: basename(library.root), control: false } }, view);
+    return await exportView(
+      { library, folder: { name: basename(library.root), control: false }, control: undefined },
+      view,
+    );
   } finally {
     library.close();
   }

@@ -27,8 +27,11 @@ export class NotFound extends UserError {}
 const DEPTH = 6;
 const MOST_FOLDERS = 50_000;
 /** Milliseconds between two looks at the runs that work, and at everything. */
-const GLANCE = 1000;
-const SCAN = 4000;
+export interface Pace {
+  readonly glance: number;
+  readonly scan: number;
+}
+const usualPace: Pace = { glance: 1000, scan: 4000 };
 /** Milliseconds without a heartbeat after which a run on another machine no longer counts as working. */
 const PATIENCE = 20_000;
 /** Folders that the system is asked to tell about, at most. */
@@ -59,6 +62,7 @@ export class Library {
   /** The served folder, absolute. */
   readonly root: string;
   readonly defaults: Readonly<Record<string, string>> = settingTexts(parseConfiguration({}, 'defaults'));
+  readonly #pace: Pace;
   readonly #runs = new Map<string, RunEntry>();
   readonly #sweeps = new Map<string, SweepEntry>();
   readonly #listeners = new Set<(event: ServerEvent) => void>();
@@ -66,8 +70,9 @@ export class Library {
   readonly #busy = new Map<string, Promise<void>>();
   #scanning: Promise<void> | undefined;
 
-  constructor(folder: string) {
+  constructor(folder: string, pace: Pace = usualPace) {
     this.root = resolve(folder);
+    this.#pace = pace;
   }
 
   /** Looks through the folder once, and from then on watches it until `close`. */
@@ -77,8 +82,8 @@ export class Library {
       for (const [name, { row }] of this.#runs) if (row.state === 'running') void this.lookAt(name);
     };
     this.#timers.push(
-      setInterval(glance, GLANCE),
-      setInterval(() => void this.scan(), SCAN),
+      setInterval(glance, this.#pace.glance),
+      setInterval(() => void this.scan(), this.#pace.scan),
     );
   }
 

@@ -8,13 +8,17 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { basename, extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { z } from 'zod';
+import type { runFlow } from '../flow/flow.ts';
+import { describeIssues } from '../flow/settings/config.ts';
 import { invariant, UserError } from '../tensor/errors.ts';
-import { hostIn, isLoopback, isSame, namesOf, newToken, tokenIn } from './access.ts';
+import { hostIn, isFromHere, isLoopback, isSame, namesOf, newToken, tokenIn } from './access.ts';
 import { type Answering, answers, isAddress, textIn } from './answers.ts';
-import type { Query, ServerEvent } from './api.ts';
+import type { Orders, Query, ServerEvent } from './api.ts';
+import { Control, namedSchema, planSchema } from './control.ts';
 import { droppedMultiplier, MOST_DROPPED } from './explore.ts';
 import { servedFile } from './files.ts';
-import { Library, NotFound } from './library.ts';
+import { Library, NotFound, type Pace } from './library.ts';
 import { pageFolder } from './page-files.ts';
 
 export interface ServeOptions {
@@ -26,6 +30,10 @@ export interface ServeOptions {
   readonly port: number;
   /** Needed of every request; made where one is necessary and none given. */
   readonly token?: string;
+  /** With it runs can be started, stopped and resumed, which always needs a token: it does the work of a run. */
+  readonly perform?: typeof runFlow;
+  /** How often the folder is looked at. */
+  readonly pace?: Pace;
 }
 
 export interface Serving {
@@ -38,6 +46,8 @@ export interface Serving {
 }
 
 const LONGEST_ADDRESS = 4096;
+/** Bytes of a POST. */
+const LARGEST_BODY = 65_536;
 const MOST_LISTENERS = 64;
 const MOST_CONNECTIONS = 512;
 /** Bytes that a page may be behind with its events before it is cut off; it comes again and asks for everything. */
@@ -79,13 +89,15 @@ class Refused extends Error {
 }
 
 /** Starts to serve; a UserError says what is in the way. */
-export async function serve({ folder, host = '127.0.0.1', port, ...options }: ServeOptions): Promise<Serving> {
+export async function serve({ folder, host = '127.0.0.1', port, perform, ...options }: ServeOptions): Promise<Serving> {
   if (!existsSync(folder)) throw new UserError(`${folder} is not there; give a folder that holds runs or sweeps`);
   if (!statSync(folder).isDirectory()) throw new UserError(`${folder} is a file; a folder of runs was expected`);
-  const library = new Library(folder);
-  const token = options.token ?? (isLoopback(host) ? undefined : newToken());
-  const folderFacts = { name: basename(library.root) || library.root, control: false };
-  const door = new Door({ library, folder: folderFacts }, host, token);
+  const library = new Library(folder, options.pace);
+  const token = options.token ?? (isLoopback(host) && !perform ? undefined : newToken());
+  const control = perform && new Control({ folder, library, perform });
+  const name = basename(library.root) || library.root;
+  const facts = control ? { name, control: true, secret: newToken() } : { name, control: false };
+  const door = new Door({ library, folder: facts, control }, host, token);
   await listening(door.server, host, port);
   door.server.on('error', () => {});
   await library.open();
@@ -96,6 +108,7 @@ export async function serve({ folder, host = '127.0.0.1', port, ...options }: Se
     url: `http://${shown}:${bound}/${token === undefined ? '' : `?token=${token}`}`,
     ...{ port: bound, token, library },
     async close() {
+      await control?.close();
       library.close();
       await door.close();
     },
@@ -115,6 +128,31 @@ function listening(server: Server, host: string, port: number): Promise<void> {
     });
     server.listen(port, host, done);
   });
+}
+
+/** What can be ordered by POST. */
+const orders: Readonly<Record<keyof Orders, (control: Control, body: unknown) => unknown>> = {
+  command: (control, body) => control.plan(checked(planSchema, body)),
+  start: (control, body) => control.start(checked(planSchema, body)),
+  stop: (control, body) => control.stop(checked(namedSchema, body).name),
+  resume: (control, body) => control.resume(checked(namedSchema, body).name),
+};
+
+const isOrder = (name: string): name is keyof Orders => Object.hasOwn(orders, name);
+
+function checked<T>(schema: z.ZodType<T>, body: unknown): T {
+  const parsed = schema.safeParse(body);
+  if (parsed.success) return parsed.data;
+  throw new UserError(`the request: ${describeIssues(parsed.error)}`);
+}
+
+async function jsonOf(request: IncomingMessage): Promise<unknown> {
+  const body = await bodyOf(request, LARGEST_BODY);
+  try {
+    return JSON.parse(body.toString('utf8'));
+  } catch {
+    throw new Refused(400, 'the request is not valid JSON');
+  }
 }
 
 /** Where requests come in. */
@@ -162,9 +200,10 @@ class Door {
 
   async #route(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { method = '', url: address = '', headers } = request;
+    const { control } = this.#served;
     const isInspection = method === 'POST' && address.startsWith('/api/inspect?');
-    if (method !== 'GET' && method !== 'HEAD' && !isInspection) {
-      response.setHeader('Allow', 'GET, HEAD');
+    if (method !== 'GET' && method !== 'HEAD' && !isInspection && !(method === 'POST' && control)) {
+      response.setHeader('Allow', control ? 'GET, HEAD, POST' : 'GET, HEAD');
       throw new Refused(405, 'this server only reads; start it with --control to change anything');
     }
     if (address.length > LONGEST_ADDRESS)
@@ -177,11 +216,9 @@ class Door {
       return;
     }
     const path = decoded(url.pathname);
-    if (isInspection) {
-      await this.#inspect(request, url, response);
-      return;
-    }
-    if (path === '/api/events') this.#listen(request, response);
+    if (isInspection) await this.#inspect(request, url, response);
+    else if (method === 'POST') await this.#order(path, request, response);
+    else if (path === '/api/events') this.#listen(request, response);
     else if (path.startsWith('/api/')) await this.#api(path.slice('/api/'.length), url, response);
     else if (path.startsWith('/file/')) this.#file(path.slice('/file/'.length), response, method === 'HEAD');
     else this.#page(path, response);
@@ -202,8 +239,25 @@ class Door {
     this.#json(response, 200, await answers[name](this.#served, query));
   }
 
+  /** Something is to be changed: only by a page of this server, or by a program that has its secret. */
+  async #order(path: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { control, folder } = this.#served;
+    const name = path.slice('/api/'.length);
+    if (!control || !path.startsWith('/api/') || !isOrder(name)) throw new Refused(404, 'there is no such address');
+    if (!isFromHere(request)) throw new Refused(403, 'the request comes from a page of another server');
+    const secret = request.headers['x-tram-secret'];
+    if (!isSame(typeof secret === 'string' ? secret : undefined, folder.secret!)) {
+      throw new Refused(403, 'the header X-Tram-Secret is not that of this server; load the page again');
+    }
+    if (request.headers['content-type']?.split(';')[0]?.trim() !== 'application/json') {
+      throw new Refused(415, 'expected application/json');
+    }
+    this.#json(response, 200, orders[name](control, await jsonOf(request)));
+  }
+
   /** A file that was dropped on the page: read, told, and forgotten. It changes nothing and needs no control. */
   async #inspect(request: IncomingMessage, { searchParams }: URL, response: ServerResponse): Promise<void> {
+    if (!isFromHere(request)) throw new Refused(403, 'the request comes from a page of another server');
     // A form of another site cannot send this type without asking first, which is not granted.
     if (request.headers['content-type'] !== 'application/octet-stream') {
       throw new Refused(415, 'a file is sent as application/octet-stream');

@@ -50,13 +50,13 @@ async function openSession() {
 }
 
 /** An epoch at rate 0, which leaves the weight. */
-async function epochFrom(start: Position<'accuracy'>) {
+async function epochFrom(start: Position<'accuracy'>, more: { readonly fillLast?: boolean } = {}) {
   const session = await openSession();
   const records: EpochRecord<'accuracy'>[] = [];
   const events: StepEvent<'accuracy'>[] = [];
   await trainEpochs({
     ...{ session, task, dataset, arithmetic: { kind: 'float' }, epochs: 1, batchSize: 2, seed: 3, firstEpoch: 4 },
-    ...{ momentum: 0, weightDecay: 0, learningRate: 0, schedule: 'constant', start },
+    ...{ momentum: 0, weightDecay: 0, learningRate: 0, schedule: 'constant', start, ...more },
     onStep: (event) => void events.push(event),
     onEpoch: async (record) => void records.push(record),
   });
@@ -94,6 +94,20 @@ test('an epoch that is begun behind its first step takes the others, and counts 
     [3, 1],
   ]);
   expectRecord(record);
+});
+
+test('a last batch that is filled up takes the first images of the epoch again, and counts them', async () => {
+  const { record, events } = await epochFrom(atStart, { fillLast: true });
+  expect(events.map(({ examples }) => examples)).toEqual([2, 2, 2]);
+  const order = [...trainingBatches(dataset, { seed: 3, epoch: 4, batchSize: 2, dropLast: false })].flatMap(
+    ({ numbers }) => [...numbers],
+  );
+  const seen = sumsOf(train, [...order, order[0]!]);
+  expect(record.training.loss).toBeCloseTo(seen.loss / 6, 6);
+  expect(record.training.metrics.accuracy).toBeCloseTo(seen.metrics.accuracy / 6, 12);
+  const short = await epochFrom(atStart);
+  expect(short.events.map(({ examples }) => examples)).toEqual([2, 2, 1]);
+  expect(short.record.training.loss).not.toBeCloseTo(seen.loss / 6, 4);
 });
 
 test('an evaluation counts the images of the split and nothing behind them', async () => {

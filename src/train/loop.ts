@@ -54,6 +54,12 @@ export interface LoopOptions<M extends string = string> extends Learning, Schedu
   /** Epochs behind which it stops for now, as if it went on; default: all. */
   readonly until?: number | undefined;
   readonly batchSize: number;
+  /**
+   * Fills the last batch of an epoch with its first examples, where it would be short and there are so many. A step of
+   * few examples moves weights, statistics and θ as far as one of many, by what is mostly chance. Default: no, but
+   * where λ is found while training it always is.
+   */
+  readonly fillLast?: boolean;
   readonly seed: number;
   /**
    * Number of this loop's first epoch in the run as a whole: it chooses the order of the examples and their
@@ -69,6 +75,8 @@ export interface LoopOptions<M extends string = string> extends Learning, Schedu
     readonly harden?: number | undefined;
     /** Where λ is not said. */
     readonly target?: Target<M> | undefined;
+    /** Sets what else of the session follows from θ: at the beginning of each epoch, and where θ becomes hard. */
+    readonly follow?: (() => Promise<void>) | undefined;
   } & RateOptions;
   /** Activations are computed again instead of being kept (see StepOptions); default: false. */
   readonly recompute?: Recompute;
@@ -168,7 +176,7 @@ export async function trainEpochs<M extends string>(options: LoopOptions<M>): Pr
     });
     let { step } = position;
     // In the middle of an epoch it is what it was at its beginning: a variable of the session, which saving keeps.
-    if (structure && step === 0) await linearisePower(session, structure.power);
+    if (structure && step === 0) await followTheta(session, structure);
     // Saves the position, and ends the loop there where that is wanted.
     const pause = async () => {
       await inFlight.settle();
@@ -176,8 +184,7 @@ export async function trainEpochs<M extends string>(options: LoopOptions<M>): Pr
       signal?.throwIfAborted();
     };
     const order = { seed: options.seed, epoch: options.firstEpoch + epoch };
-    // A step of few images moves θ as far as one of many, by what is mostly chance; λ would be set by it.
-    const last = { dropLast: false, fillLast: control !== undefined };
+    const last = { dropLast: false, fillLast: fillsLast(options) };
     const selections = trainingBatches(dataset, { ...order, ...last, batchSize, firstStep: step });
     const read = (selection: Selection, stop: AbortSignal) => feed.read(selection, selection.numbers.length, stop);
     const batches = readAhead(selections, read, { signal });
@@ -203,7 +210,7 @@ export async function trainEpochs<M extends string>(options: LoopOptions<M>): Pr
             };
             const harden = (limit?: number) => hardenMeasured(choice, limit);
             await (control ? control.harden(harden) : harden());
-            await linearisePower(session, structure.power);
+            await followTheta(session, structure);
           }
           const { result } = await trainer.start(batch, examples, {
             rate: rateAt(options.learningRate, step),
@@ -250,6 +257,16 @@ export async function trainEpochs<M extends string>(options: LoopOptions<M>): Pr
   await evaluate.dispose();
   await control?.dispose();
   if (options.average && until === epochs) await adoptAverages(session);
+}
+
+/** Whether a short last batch of an epoch is filled up: where it is asked for, and where λ would be set by it. */
+export const fillsLast = ({ fillLast = false, structure }: Pick<LoopOptions, 'fillLast' | 'structure'>): boolean =>
+  fillLast || (structure !== undefined && structure.power.lambda === undefined);
+
+/** What the host takes from θ anew. */
+async function followTheta(session: Session, { power, follow }: NonNullable<LoopOptions['structure']>): Promise<void> {
+  await linearisePower(session, power);
+  await follow?.();
 }
 
 const controlOf = (control: Controller<string> | undefined) => (control ? { control: control.state } : {});

@@ -207,7 +207,7 @@ describe('redone', () => {
   test('other widths bring their own P along', async () => {
     const folder = copyOf(finished, 'narrow');
     await runFlow({ folder, settings: { bits: { weights: 4, activations: 4 } }, phases: ['quantize'], redo: true });
-    expect(readManifest(folder).configuration.explore).toMatchObject({ columns: 4, initiallyRemoved: 2 });
+    expect(readManifest(folder).configuration.explore).toMatchObject({ columns: 7, initiallyRemoved: 0 });
   });
 });
 

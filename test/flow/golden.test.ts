@@ -14,8 +14,9 @@ import { wasmBackend } from '../../src/engine/wasm/runtime/backend.ts';
 import { runFlow } from '../../src/flow/flow.ts';
 import type { MetricRecord } from '../../src/flow/run/events.ts';
 import { readManifest } from '../../src/flow/run/manifest.ts';
-import type { ConfigurationInput } from '../../src/flow/settings/config.ts';
+import { type ConfigurationInput, mergeSettings } from '../../src/flow/settings/config.ts';
 import type { TrainingPhase } from '../../src/flow/settings/phases.ts';
+import { publishedTraining } from '../../src/flow/settings/training.ts';
 import { columnCosts } from '../../src/multiplier/power.ts';
 import { readSafetensors } from '../../src/tensor/safetensors.ts';
 import { isTrial, type RecordedProgram, type RecordedSession, recording, trainingPrograms } from './recording.ts';
@@ -59,7 +60,7 @@ const parent = mkdtempSync(join(tmpdir(), 'tram-golden-'));
 afterAll(() => rmSync(parent, { recursive: true }));
 const folder = join(parent, 'run');
 
-const settings: ConfigurationInput = {
+const settings: ConfigurationInput = mergeSettings(publishedTraining, {
   seed: 7,
   approximate: ['all'],
   exactLayers: ['conv1'],
@@ -78,7 +79,7 @@ const settings: ConfigurationInput = {
     weightDecay: 0.0014,
     schedule: 'constant',
   },
-};
+});
 const order: readonly TrainingPhase[] = ['train', 'quantize', 'explore', 'recover'];
 const steps = { train: 3, quantize: 3, explore: 3, recover: 2 };
 

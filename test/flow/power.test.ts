@@ -24,7 +24,7 @@ const configuration = (structure: 'shared' | 'per-layer') =>
     {
       bits: { weights: 2, activations: 2 },
       exactLayers: ['exact'],
-      explore: { structure, columns: 2, initiallyRemoved: 0, lambda: 0.7 },
+      explore: { grain: 'column', structure, columns: 2, initiallyRemoved: 0, lambda: 0.7 },
     },
     'test',
   );

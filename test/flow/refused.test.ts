@@ -155,7 +155,7 @@ describe('refused', () => {
     [
       'other settings without redo, with both ways on',
       () => ({ settings: { explore: { lambda: 2 } } }),
-      /the phase explore .* \(explore\.lambda 2 instead of 0\.3\); --redo discards it .*--from .* --out/,
+      /the phase explore .* \(explore\.power unset instead of 0\.6, explore\.lambda 2 instead of unset\); --redo discards it .*--from .* --out/,
     ],
     [
       'a phase whose predecessors would have to be done again',

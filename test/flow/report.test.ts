@@ -25,7 +25,7 @@ beforeAll(async () => {
       bits: { weights: 4, activations: 4 },
       exactLayers: ['fc'],
       train: { epochs: 1 },
-      explore: { epochs: 1, lambda: 1, structure: 'per-layer' },
+      explore: { epochs: 1, grain: 'column', lambda: 1, structure: 'per-layer' },
       recover: { epochs: 1 },
     },
     command: 'tram run --lambda 1',
@@ -35,8 +35,8 @@ beforeAll(async () => {
 test('power and gate cost are two measures relative to an exact 8×8 multiplier, each at its own stages', () => {
   const of = (key: 'power' | 'gateCost') =>
     summary.stages.filter((stage) => stage[key] !== undefined).map(({ stage }) => stage);
-  expect(of('power')).toEqual(['quantized', 'approximated', 'explored']);
-  expect(of('gateCost')).toEqual(['mapped', 'recovered']);
+  expect(of('power')).toEqual(['quantized', 'approximated', 'exploration-started', 'explored']);
+  expect(of('gateCost')).toEqual(['mapped', 'recovery-started', 'recovered']);
   const exact = exactPower(4, 4);
   expect(exact).toBeLessThan(0.21);
   const at = (name: string) => summary.stages.find(({ stage }) => stage === name)!;
@@ -89,7 +89,7 @@ test('the page says what was run: settings with their defaults, the command, dat
   for (const text of [
     summary.verdict.slice(0, 40),
     '<th scope="row">explore.lambda</th><td>1</td><td>0.3</td>',
-    'tram run --bits 4 --exact-layers fc --train-epochs 1 --lambda 1 --structure per-layer --explore-epochs 1 --recover-epochs 1',
+    'tram run --bits 4 --exact-layers fc --train-epochs 1 --lambda 1 --structure per-layer --structure-grain column --explore-epochs 1 --recover-epochs 1',
     '<pre tabindex="0">tram run --lambda 1</pre>',
     '1 797 of 8×8×1',
     inputs.data.sha256,

@@ -14,6 +14,7 @@ import { readManifest } from '../../src/flow/run/manifest.ts';
 import { type ConfigurationInput, mergeSettings } from '../../src/flow/settings/config.ts';
 import { type Phase, trainingPhases } from '../../src/flow/settings/phases.ts';
 import { settings as options } from '../../src/flow/settings/table.ts';
+import { publishedTraining } from '../../src/flow/settings/training.ts';
 import { exactTable } from '../../src/multiplier/table.ts';
 import { writeNpy } from '../../src/netlist/formats/npy.ts';
 import { generateFromSpec } from '../../src/netlist/generators/registry.ts';
@@ -84,7 +85,7 @@ function libraryOf(name: string, formula: string): string {
   );
   return path;
 }
-const base: ConfigurationInput = {
+const base: ConfigurationInput = mergeSettings(publishedTraining, {
   data: `csv:${here}`,
   image: '8x8x1',
   maximum: 16,
@@ -93,7 +94,7 @@ const base: ConfigurationInput = {
   explore: { epochs: 2, batchSize: 24, thetaLearningRate: 0.3, columns: 6 },
   map: {},
   recover: { epochs: 2, batchSize: 24, gradient: 'difference' },
-};
+});
 
 /** Two sets of eight images in one folder. */
 const sets = join(parent, 'sets');
@@ -153,6 +154,7 @@ const training = (phase: 'train' | 'quantize' | 'explore' | 'recover', schedule:
   [`${phase}.finalRate`, [phase, 0.5, { [phase]: { schedule: 'cosine' } }]],
   [`${phase}.labelSmoothing`, [phase, 0.1]],
   [`${phase}.average`, [phase, 0.5]],
+  [`${phase}.lastBatch`, [phase, 'filled']],
   [`${phase}.augment`, [phase, 'flip,cutmix:1']],
 ];
 
@@ -215,6 +217,7 @@ const changes = new Map<string, Change>([
   ['explore.initiallyRemoved', ['explore', 1]],
   ['explore.structure', ['explore', 'per-layer']],
   ['explore.grain', ['explore', 'product']],
+  ['explore.weightCodes', ['explore', 'best']],
   ['explore.harden', ['explore', 0.5]],
   ['explore.powerModel', ['explore', 'fitted']],
   ['explore.start', ['explore', 'biases']],
@@ -255,7 +258,7 @@ const changes = new Map<string, Change>([
  */
 const shared = [
   ...['optimizer', 'beta2', 'decayOf', 'rates', 'clipGradient', 'milestones', 'scheduleFactor', 'warmup'],
-  ...['warmupSteps', 'finalRate', 'labelSmoothing', 'average', 'augment'],
+  ...['warmupSteps', 'finalRate', 'labelSmoothing', 'average', 'lastBatch', 'augment'],
 ];
 function isTried(path: string): boolean {
   const [phase, key] = path.split('.') as [string, string?];

@@ -29,10 +29,10 @@ const parent = mkdtempSync(join(tmpdir(), 'tram-start-'));
 afterAll(() => rmSync(parent, { recursive: true }));
 const base = join(parent, 'base');
 const device = { threads: 1 } as const;
-const brief = { epochs: 1, batchSize: 100 };
+const brief = { epochs: 1, batchSize: 100, start: 'none' } as const;
 const settings: ConfigurationInput = {
   ...{ sample: 300, train: { epochs: 6, learningRate: 0.05 } },
-  ...{ quantize: { images: 100 }, explore: brief, recover: brief },
+  ...{ quantize: { images: 100 }, explore: { ...brief, grain: 'column' }, recover: brief },
 };
 
 beforeAll(() => runFlow({ folder: base, settings, phases: ['train', 'quantize'], device }), 60_000);
@@ -95,7 +95,7 @@ describe('a start', () => {
     expect(figuresAt(alone, 'calibrated')).toEqual(plain);
     expect(figuresAt(alone, 'quantized')).toEqual(reestimated);
     expect(figuresAt(alone, 'quantization-started')).toBeUndefined();
-    const trained = await goOn('quantize-train', { quantize: { ...quantize, ...brief } }, ['quantize']);
+    const trained = await goOn('quantize-train', { quantize: { ...brief, ...quantize } }, ['quantize']);
     expect(figuresAt(trained, 'calibrated')).toEqual(plain);
     expect(figuresAt(trained, 'quantization-started')).toEqual(reestimated);
     expect(figuresAt(trained, 'quantized')).not.toEqual(reestimated);
@@ -105,7 +105,7 @@ describe('a start', () => {
   }, 60_000);
 
   test('of exploration is that of its first θ, and a run that is stopped behind it ends with the same bits', async () => {
-    const explore = { ...brief, epochs: 2, start: 'biases,statistics', initiallyRemoved: 7 } as const;
+    const explore = { ...brief, epochs: 2, start: 'biases,statistics', grain: 'column', initiallyRemoved: 7 } as const;
     const whole = await goOn('whole', { explore }, ['explore']);
     const first = await tried(simulate(generateFromSpec(spec).network));
     // Sums of shares are rounded, those of a removal are not.

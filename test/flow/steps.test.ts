@@ -10,6 +10,7 @@ import { exportNetwork } from '../../src/flow/results/export.ts';
 import { readManifest } from '../../src/flow/run/manifest.ts';
 import { type ConfigurationInput, parseConfiguration, published } from '../../src/flow/settings/config.ts';
 import { recipeNames } from '../../src/flow/settings/recipes.ts';
+import { publishedTraining } from '../../src/flow/settings/training.ts';
 import { openTensorFile } from '../../src/tensor/checkpoint-file.ts';
 import { readSafetensors } from '../../src/tensor/safetensors.ts';
 import { readStored } from '../../src/tensor/stored.ts';
@@ -39,7 +40,11 @@ const hashOf = (folder: string, stage: 'quantized') =>
   readManifest(folder).phases.quantize!.files[`checkpoints/${stage}.safetensors`];
 
 const narrow = { bits: { weights: 3, activations: 3 } } as const;
-const training = { images: 256, epochs: 3, batchSize: 32, learningRate: 0.01, optimizer: 'nesterov' } as const;
+/** Of labels alone: a teacher tells both more than the choice of the quantiser does in so few epochs. */
+const training = {
+  ...publishedTraining.quantize,
+  ...({ images: 256, epochs: 3, batchSize: 32, learningRate: 0.01, optimizer: 'nesterov' } as const),
+};
 
 test('three bits of weights and activations end with a lower loss than learned clips', async () => {
   const losses: number[] = [];
@@ -56,7 +61,7 @@ describe('a run with learned steps', () => {
   beforeAll(async () => {
     const settings: ConfigurationInput = {
       ...{ bits: { weights: 3, activations: 4 }, quantize: { images: 128, quantizer: 'steps' } },
-      explore: { epochs: 1, initiallyRemoved: 1, lambda: 0.05 },
+      explore: { epochs: 1, grain: 'column', initiallyRemoved: 1, lambda: 0.05 },
       recover: { epochs: 1, learningRate: 1e-3 },
     };
     folder = await goOn('all', settings, ['quantize', 'explore', 'map', 'recover']);
@@ -114,6 +119,10 @@ test('what the paper has learns clips, and bad values are refused', () => {
   }
   const parsed = (quantize: object) => () => parseConfiguration({ quantize }, 'test');
   expect(parsed({ quantizer: 'step' })).toThrow(/quantize\.quantizer/);
+  expect(parsed({ weightZero: 'between' })).toThrow(
+    /weightZero is between, but the quantiser clips.*choose the quantiser steps/,
+  );
+  expect(parsed({ weightZero: 'between', quantizer: 'steps' })().quantize.weightZero).toBe('between');
   for (const stepRate of [0, -1, Number.NaN, Number.POSITIVE_INFINITY]) {
     expect(parsed({ quantizer: 'steps', stepRate })).toThrow(/quantize\.stepRate/);
   }

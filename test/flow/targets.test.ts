@@ -49,7 +49,7 @@ const found = (folder: string) => ({
 
 describe('a power', () => {
   test.each<[string, Explore, number]>([
-    ['columns', { power: 0.65, columns: 15 }, 0.15],
+    ['columns', { power: 0.65, grain: 'column', columns: 15 }, 0.15],
     ['products', { power: 0.55, grain: 'product' }, 0.02],
     ['products of each layer', { power: 0.55, grain: 'product', structure: 'per-layer' }, 0.005],
   ])(

@@ -57,7 +57,7 @@ describe('a taught run', () => {
       const taught = { settings: { recover: { ...brief, teacher } }, phases: ['recover'] } as const;
       const { folder: whole, notes } = await goOn(`${teacher}-whole`, taught);
       const name = teacher === 'float' ? 'float network' : 'quantised network with exact multipliers';
-      expect(notes).toContain(`teacher: the ${name}, weight 0.9, temperature 4`);
+      expect(notes).toContain(`teacher: the ${name}, weight 0.9, temperature 2`);
       const folder = join(parent, `${teacher}-stopped`);
       cpSync(base, folder, { recursive: true });
       for (const step of teacher === 'float' ? [1, 2] : [1]) {
@@ -83,7 +83,7 @@ describe('a taught run', () => {
       const { folder } = await goOn(name, { settings: { recover: { ...brief, ...recover } }, phases: ['recover'] });
       return { tensors: tensorsOf(folder, 'recovered'), records: records(folder) };
     };
-    const untaught = await of('none', {});
+    const untaught = await of('none', { teacher: 'none' });
     const taught = await of('float', { teacher: 'float' });
     const slightly = await of('slightly', { teacher: 'float', teacherWeight: 1e-6 });
     for (const { loss, crossEntropy } of untaught.records) expect(loss).toBe(crossEntropy);
@@ -124,6 +124,17 @@ describe('a taught run', () => {
     const instead = { recover: { ...brief, epochs: 1, teacher: 'quantized' } } as const;
     await runFlow({ folder, device, settings: instead, phases: ['recover'] });
     expect(records(folder)).toHaveLength(1);
+    const recovered = () => readFileSync(join(folder, 'checkpoints/recovered.safetensors'));
+    const told = recovered();
+    // Where nobody is named, it is who the run has.
+    const notes: string[] = [];
+    const listener = (event: RunEvent) => void (event.kind === 'note' && notes.push(event.text));
+    const usual = { recover: { ...brief, epochs: 1, teacher: undefined } };
+    await runFlow({ folder, device, settings: usual, phases: ['recover'], redo: true, listener });
+    expect(recovered().equals(told)).toBe(true);
+    expect(notes.filter((text) => text.startsWith('teacher'))).toEqual([
+      'teacher: the quantised network with exact multipliers, weight 0.9, temperature 2, since the run began with a quantised network and has no float one',
+    ]);
   }, 60_000);
 });
 
@@ -134,22 +145,23 @@ describe('who teaches', () => {
     JSON.stringify(JSON.parse(text), (key, value) => (/^teacher|^temperature/.test(key) ? undefined : value));
 
   test('decides a phase that trains, and none that does not', () => {
-    const calibrated = { quantize: { teacher: 'float', temperature: 2 } } as const;
+    const calibrated = { quantize: { teacher: 'float', temperature: 4 } } as const;
     expect(describeDifference(of('quantize'), of('quantize', calibrated))).toBe('');
     const trained = { quantize: { epochs: 1 } };
     const taught = { quantize: { epochs: 1, teacher: 'float' } } as const;
     expect(describeDifference(of('quantize', trained), of('quantize', taught))).toBe(
-      'quantize.teacher "float" instead of "none"',
+      'quantize.teacher "float" instead of "usual"',
     );
-    const cooler = { recover: { temperature: 2 } };
-    expect(describeDifference(of('recover'), of('recover', cooler))).toBe('recover.temperature 2 instead of 4');
+    const warmer = { recover: { temperature: 4 } };
+    expect(describeDifference(of('recover'), of('recover', warmer))).toBe('recover.temperature 4 instead of 2');
   });
 
   test('was nobody before there was a choice', () => {
-    expect(describeDifference(without(of('recover')), of('recover', { recover: { teacher: 'none' } }))).toBe('');
-    expect(describeDifference(without(of('recover')), of('recover', { recover: { teacher: 'float' } }))).toBe(
-      'recover.teacher "float" instead of "none"',
-    );
+    const nobody = { teacher: 'none', temperature: 4 } as const;
+    const before = without(of('recover'));
+    expect(describeDifference(before, of('recover', { explore: nobody, recover: nobody }))).toBe('');
+    const taught = { explore: nobody, recover: { ...nobody, teacher: 'float' } } as const;
+    expect(describeDifference(before, of('recover', taught))).toBe('recover.teacher "float" instead of "none"');
   });
 
   test('is said once for all phases that can have it, or for each', () => {
@@ -164,14 +176,16 @@ describe('who teaches', () => {
       expect(train).not.toHaveProperty('teacher');
       return [quantize, explore, recover].map(({ teacher, temperature }) => `${teacher} ${temperature}`);
     };
-    expect(said()).toEqual(['none 4', 'none 4', 'none 4']);
-    expect(said('--teacher', 'float')).toEqual(['float 4', 'float 4', 'float 4']);
+    expect(said()).toEqual(['usual 2', 'usual 2', 'usual 2']);
+    expect(said('--teacher', 'float')).toEqual(['float 2', 'float 2', 'float 2']);
     // The quantised network cannot teach the phase that makes it.
-    expect(said('--teacher', 'quantized', '--temperature', '2')).toEqual(['none 2', 'quantized 2', 'quantized 2']);
-    expect(said('--explore-teacher', 'none', '--teacher', 'float')).toEqual(['float 4', 'none 4', 'float 4']);
+    expect(said('--teacher', 'quantized', '--temperature', '4')).toEqual(['usual 4', 'quantized 4', 'quantized 4']);
+    expect(said('--explore-teacher', 'none', '--teacher', 'float')).toEqual(['float 2', 'none 2', 'float 2']);
     expect(() => said('--teacher', 'flot')).toThrow(
-      "--teacher: expected one of none, float, quantized, got 'flot'; did you mean 'float'?",
+      "--teacher: expected one of usual, none, float, quantized, got 'flot'; did you mean 'float'?",
     );
-    expect(() => said('--quantize-teacher', 'quantized')).toThrow(/--quantize-teacher: expected one of none, float/);
+    expect(() => said('--quantize-teacher', 'quantized')).toThrow(
+      /--quantize-teacher: expected one of usual, none, float/,
+    );
   });
 });

@@ -15,6 +15,7 @@ import { summarize } from '../../src/flow/results/summarize.ts';
 import { readManifest } from '../../src/flow/run/manifest.ts';
 import { type ConfigurationInput, parseConfiguration } from '../../src/flow/settings/config.ts';
 import { approximateLayers } from '../../src/flow/settings/layers.ts';
+import { publishedTraining } from '../../src/flow/settings/training.ts';
 import { readBytes, sha256 } from '../../src/tensor/files.ts';
 import { runInParts } from './stopped.ts';
 
@@ -26,7 +27,10 @@ const settings: ConfigurationInput = { sample: 300, train: { epochs: 3, batchSiz
 beforeAll(() => runFlow({ folder: base, settings, phases: ['train', 'quantize'] }), 240_000);
 
 type Explore = NonNullable<ConfigurationInput['explore']>;
-const usual: Explore = { epochs: 3, batchSize: 24, initiallyRemoved: 2, thetaLearningRate: 0.1 };
+const usual: Explore = {
+  ...publishedTraining.explore,
+  ...{ epochs: 3, batchSize: 24, initiallyRemoved: 2, thetaLearningRate: 0.1 },
+};
 
 function optionsFor(name: string, explore: Explore, phases: FlowOptions['phases'] = ['explore']) {
   const folder = join(parent, name);

@@ -90,6 +90,42 @@ test('without the low bits of weights, recovery starts far higher with the codes
   }
 }, 90_000);
 
+test('while θ moves the codes follow it from epoch to epoch, and a stopped exploration ends with the same bits', async () => {
+  const explore = { epochs: 3, batchSize: 100, grain: 'product', initiallyRemoved: 7, thetaLearningRate: 0.3 } as const;
+  const phases = ['explore', 'map'] as const;
+  const begin = async (name: string, weightCodes: 'nearest' | 'best', signal?: AbortSignal, listener?: Listener) => {
+    const folder = join(parent, name);
+    cpSync(base, folder, { recursive: true });
+    const settings = { explore: { ...explore, weightCodes }, map: { weightCodes, search: 'greedy' } } as const;
+    const more = { ...(signal ? { signal } : {}), ...(listener ? { listener } : {}) };
+    return { folder, summary: await runFlow({ folder, settings, phases, redo: true, device, ...more }) };
+  };
+  const tablesAt = (folder: string) =>
+    decodeAll(readFileSync(join(folder, 'checkpoints/explored.safetensors')), 'explored').tensors;
+  const [{ summary: nearest }, { folder, summary }] = [
+    await begin('follow-nearest', 'nearest'),
+    await begin('follow', 'best'),
+  ];
+  expect(at(summary, 'approximated').loss).toBeLessThan(0.8 * at(nearest, 'approximated').loss);
+  for (const stage of ['approximated', 'explored', 'mapped'] as const) {
+    expect(await evaluateRun({ folder, stage, device })).toMatchObject(at(summary, stage));
+  }
+  const tables = tablesAt(folder);
+  const name = 'layer2.0.conv1.structure_codes';
+  expect([...tables.keys()].filter((key) => key.endsWith('.weight_codes'))).toEqual([]);
+
+  const controller = new AbortController();
+  const stopping: Listener = (event) => void (event.kind === 'step' && event.epoch === 2 && controller.abort());
+  await expect(begin('follow-stopped', 'best', controller.signal, stopping)).rejects.toThrow(/abort/i);
+  const stopped = join(parent, 'follow-stopped');
+  const resume = decodeAll(readFileSync(join(stopped, 'checkpoints/resume.safetensors')), 'resume').tensors;
+  // Those of the second epoch are not those of the third.
+  expect([...resume.get(name)!.data]).not.toEqual([...tables.get(name)!.data]);
+  await runFlow({ folder: stopped, phases: ['explore'], device });
+  const file = 'checkpoints/explored.safetensors';
+  expect(readFileSync(join(stopped, file)).equals(readFileSync(join(folder, file)))).toBe(true);
+}, 90_000);
+
 test('a recovery that is stopped goes on with the same codes to the same bits', async () => {
   const folder = join(parent, 'stopped');
   cpSync(base, folder, { recursive: true });

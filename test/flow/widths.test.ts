@@ -16,6 +16,7 @@ import type { RunEvent } from '../../src/flow/run/events.ts';
 import { files } from '../../src/flow/run/folder.ts';
 import { openTask } from '../../src/flow/run/inputs.ts';
 import { readManifest } from '../../src/flow/run/manifest.ts';
+import { publishedTraining } from '../../src/flow/settings/training.ts';
 import { columnCosts } from '../../src/multiplier/power.ts';
 import { readBytes } from '../../src/tensor/files.ts';
 import { feedOf, writeBatch } from '../../src/train/feed.ts';
@@ -68,7 +69,7 @@ test.each([7, 6, 5])('%i bits', { timeout: 180_000 }, async (bits) => {
     settings: {
       ...{ data, image: '8x8x1', maximum: 16, bits: { weights: bits, activations: bits } },
       train: { epochs: 2, batchSize: 32 },
-      explore: { epochs: 1, batchSize: BATCH, lambda: 0 },
+      explore: { ...publishedTraining.explore, epochs: 1, batchSize: BATCH, lambda: 0 },
     },
     listener: (event) => events.push(event),
   });

@@ -4,11 +4,10 @@
 import { type Command, Option } from 'commander';
 import { thetaOf } from '../../flow/results/theta-text.ts';
 import { findSetting, settingsOfPhases } from '../../flow/settings/fields.ts';
-import { defaultValue } from '../../flow/settings/keys.ts';
 import { nonEmpty, oneOf } from '../../flow/settings/values.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { given } from '../../tensor/given.ts';
-import { type MappingStart, mappingStarts, type SearchName } from '../../workbench/choices.ts';
+import { type MappingStart, mappingStarts } from '../../workbench/choices.ts';
 import type { ProvedMapping } from '../../workbench/map.ts';
 import { isHardTheta, readTheta } from '../../workbench/theta.ts';
 import { describeOption } from '../facts.ts';
@@ -162,7 +161,7 @@ async function mapAlone(command: Command, { stdout }: Services): Promise<void> {
   const { signed } = mappingStarts[start];
   const weighting = await givenHistograms(histograms, () => ({ weightBits, activationBits, signed }));
   // Whole partial products are kept exactly unless another search is asked for.
-  const usual = isHardTheta(structure, theta) ? 'exact' : (defaultValue('map.search') as SearchName);
+  const usual = isHardTheta(structure, theta) ? 'exact' : 'descent';
   const { costBudget, costWeight, errorBound, search: chosen } = settings.map ?? {};
   const name = chosen ?? (costBudget === undefined && costWeight === undefined ? usual : 'descent');
   const proved = mapMultiplier({

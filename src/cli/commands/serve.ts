@@ -16,13 +16,16 @@ const AFTER = `
 The folder may be one of runs and sweeps, at any depth, or a run or a sweep itself. It is looked at and never written; runs that other processes
 train are followed as they go. Ctrl-C ends it.
 
-With another --host than this machine's own names everything needs a token: one is made and printed as part of the address, unless --token or
+With --control the page can start any run that tram run can, with your rights, and stop and resume those that it has started; they are processes of
+their own, which save and stop when the server ends.
+
+With --control, or with another --host than this machine's own names everything needs a token: one is made and printed as part of the address, unless --token or
 the environment variable TRAM_TOKEN gives it. What is sent is not encrypted; over a network that others use, ssh -L ${PORT}:localhost:${PORT} is better.
 
 Examples:
   tram serve runs
   tram serve runs --open
-  tram serve runs/mine --port 0
+  tram serve runs --control
   tram serve runs --export sweep/cheapest --out front.html
 `;
 
@@ -31,6 +34,7 @@ interface Options {
   readonly port?: number;
   readonly token?: string;
   readonly open?: boolean;
+  readonly control?: boolean;
   readonly export?: string;
   readonly out?: string;
 }
@@ -59,6 +63,7 @@ export function defineServe(command: Command, services: Services): void {
         'made where it is needed',
       ).argParser((text: string) => tokenFrom('--token', text)),
     )
+    .addOption(option('--control', 'also start, stop and resume runs from the page; needs a token everywhere'))
     .addOption(option('--open', 'show the page in the browser'))
     .addOption(
       option(
@@ -89,7 +94,11 @@ async function write(folder: string, view: string, out: string | undefined, { st
   stdout.write(`${path}\n`);
 }
 
-async function show(folder: string, { host, port = PORT, open, ...said }: Options, services: Services): Promise<void> {
+async function show(
+  folder: string,
+  { host, port = PORT, open, control, ...said }: Options,
+  services: Services,
+): Promise<void> {
   const { stdout, stderr } = services;
   const { TRAM_TOKEN } = process.env;
   const token = said.token ?? (TRAM_TOKEN ? tokenFrom('TRAM_TOKEN', TRAM_TOKEN) : undefined);
@@ -98,12 +107,18 @@ async function show(folder: string, { host, port = PORT, open, ...said }: Option
     const interrupt = interruptible({ onFirst: () => done(), onSecond: () => {} });
     interrupt.signal.addEventListener('abort', () => interrupt.dispose());
   });
-  const serving = await serve({ folder, port, ...given({ host, token }) });
+  const perform = control ? await performer(services) : undefined;
+  const serving = await serve({ folder, port, ...given({ host, token, perform }) });
   stdout.write(`serving ${folder} at ${serving.url} (Ctrl-C ends it)\n`);
   const hindrance = open ? await services.openFile?.(serving.url) : undefined;
   if (hindrance !== undefined) stderr.write(`tram: no browser could be started (${hindrance})\n`);
   await ended;
   await serving.close();
+}
+
+async function performer({ loadFlow }: Services) {
+  const { runFlow, runFlowAside = runFlow } = await loadFlow();
+  return runFlowAside;
 }
 
 function tokenFrom(label: string, text: string): string {

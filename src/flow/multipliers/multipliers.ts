@@ -214,11 +214,12 @@ export function structuredArithmetic(network: Network): QuantizedArithmetic {
       return readers.map((layer) => [layer.name, multiplier] as const);
     }),
   );
-  return quantizedArithmetic(network, (layer) => {
+  const arithmetic = quantizedArithmetic(network, (layer) => {
     const multiplier = multipliers.get(layer);
     invariant(multiplier, `no structure for the layer ${layer}`);
     return multiplier;
   });
+  return { ...arithmetic, weightCodes: configuration.explore.weightCodes };
 }
 
 /**

@@ -77,6 +77,7 @@ export function describeActivity(what: string, found: readonly LayerActivity[]):
   const silent = layers.filter((name) =>
     found.every(({ layer, largestEffect }) => layer !== name || largestEffect === 0),
   );
+  if (silent.length === layers.length) return `${what} without effect: every sampled output is that of exact products`;
   const active = `${what} active in ${layers.length - silent.length} layers`;
   return silent.length === 0 ? active : `${active}; without effect on the sampled outputs of ${silent.join(', ')}`;
 }

@@ -17,7 +17,7 @@ import { UserError } from '../../tensor/errors.ts';
 import { Random, streams } from '../../tensor/random.ts';
 import type { TensorData } from '../../tensor/tensor.ts';
 import { feedOf, writeBatch } from '../../train/feed.ts';
-import type { LoopOptions } from '../../train/loop.ts';
+import { fillsLast, type LoopOptions } from '../../train/loop.ts';
 import { type BuiltStep, holdStill, stepKey, trainingStep } from '../../train/step.ts';
 import type { Feed, QuantizedArithmetic } from '../../train/task.ts';
 import { checkLoss } from './loss-proof.ts';
@@ -40,6 +40,7 @@ type Fit = Pick<
   | 'teacher'
   | 'recompute'
   | 'batchSize'
+  | 'fillLast'
   | 'momentum'
   | 'weightDecay'
   | 'structure'
@@ -57,8 +58,9 @@ const DIFFERENCE_TOLERANCE = 1e-2;
 
 /** Throws a UserError that names the layer whose kernel disagrees. The session's variables stay as they are. */
 export async function proveTraining(session: Session, fit: Fit): Promise<TrainingProof> {
-  const last = fit.dataset.train.count % fit.batchSize;
-  const whole = Math.min(fit.batchSize, fit.dataset.train.count);
+  const { count } = fit.dataset.train;
+  const whole = Math.min(fit.batchSize, count);
+  const last = fillsLast(fit) && whole < count ? 0 : count % fit.batchSize;
   const batches = [...new Set([whole, last])].filter((size) => size > 0);
   let counts: Checked = { layers: 0, gradients: 0 };
   for (const size of batches) counts = await proveSize(session, fit, size);

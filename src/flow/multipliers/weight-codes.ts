@@ -1,6 +1,7 @@
 // The codes that weights are stored as in a network of a run: for each layer a table in the session, from its
 // multiplier and the activation codes that it meets in the run's calibration images. A constant of the multiplier: it
-// is set where a phase puts a multiplier into the network, and saved with it.
+// is set where a phase puts a multiplier into the network, and saved with it. While θ moves it is set anew by the host
+// at the beginning of each epoch, and where θ becomes hard.
 
 import type { Session } from '../../engine/backend.ts';
 import type { OperandHistograms } from '../../multiplier/metrics.ts';
@@ -28,7 +29,9 @@ export async function storedCodes(
   arithmetic: QuantizedArithmetic,
   layer: string,
 ): Promise<TensorData | undefined> {
-  return exchangesCodes(arithmetic, layer) ? (await session.read(codesName(layer))).data : undefined;
+  return exchangesCodes(arithmetic, layer)
+    ? (await session.read(codesName(layer, arithmetic.multiplierOf(layer)))).data
+    : undefined;
 }
 
 /** E of a multiplier by codes; θ is that of the session. */
@@ -37,12 +40,12 @@ export async function errorIn(session: Session, multiplier: Multiplier, widths: 
   return multiplierError(multiplier, widths, theta);
 }
 
-/** Sets the tables of all layers for the multipliers that they have, at the session's θ; returns how many there are. */
+/** Sets the tables of all layers for the multipliers that they have, at the session's θ. */
 export async function writeWeightCodes(
   session: Session,
   arithmetic: QuantizedArithmetic,
   met: MetCodes,
-): Promise<number> {
+): Promise<void> {
   const layers = [...met].filter(([layer]) => exchangesCodes(arithmetic, layer));
   const errors = new Map<Multiplier, Float64Array>();
   for (const [layer, { activation }] of layers) {
@@ -50,20 +53,31 @@ export async function writeWeightCodes(
     const widths = widthsIn(arithmetic, layer);
     const error = errors.get(multiplier) ?? (await errorIn(session, multiplier, widths));
     errors.set(multiplier, error);
-    session.write(codesName(layer), f32([2 ** widths.weightBits], bestWeightCodes(error, widths, activation)));
+    const codes = bestWeightCodes(error, widths, activation);
+    session.write(codesName(layer, multiplier), f32([2 ** widths.weightBits], codes));
   }
-  return layers.length;
 }
 
 type Measured = Pick<OpenRun, 'configuration' | 'dataset' | 'task'>;
 
-/** The same, from what calibration images meet in the network as it multiplies now; nothing where none is wanted. */
-export async function chooseWeightCodes(
+interface Change {
+  /** As the network multiplies now. */
+  readonly from: QuantizedArithmetic;
+  readonly to: QuantizedArithmetic;
+}
+
+/** What the calibration images meet in the network as it multiplies now; undefined where no codes are to be chosen. */
+export async function metCodes(
   { configuration, dataset, task }: Measured,
   session: Session,
-  { from, to }: { readonly from: QuantizedArithmetic; readonly to: QuantizedArithmetic },
-): Promise<number> {
-  if (to.weightCodes !== 'best') return 0;
-  const { images } = configuration.quantize;
-  return writeWeightCodes(session, to, await measureOperands(session, task, from, dataset.train, images));
+  { from, to }: Change,
+): Promise<MetCodes | undefined> {
+  if (to.weightCodes !== 'best') return undefined;
+  return measureOperands(session, task, from, dataset.train, configuration.quantize.images);
+}
+
+/** Sets the tables by what the calibration images meet now. */
+export async function chooseWeightCodes(run: Measured, session: Session, change: Change): Promise<void> {
+  const met = await metCodes(run, session, change);
+  if (met) await writeWeightCodes(session, change.to, met);
 }

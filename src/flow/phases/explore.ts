@@ -24,6 +24,7 @@ import {
 import { describeActivity, proveActive } from '../multipliers/proof.ts';
 import { describeHardening, hasTarget, judge, requireReachable } from '../multipliers/targets.ts';
 import { thetaDocument } from '../multipliers/theta.ts';
+import { metCodes, writeWeightCodes } from '../multipliers/weight-codes.ts';
 import { nounOf } from '../results/theta-text.ts';
 import { saveModel } from '../run/checkpoint.ts';
 import { type RunContext, sessionFrom } from '../run/context.ts';
@@ -47,6 +48,10 @@ export async function explore(context: RunContext): Promise<PhaseResult> {
     // The starting point is measured anew on a resumed run too: it is cheap and needs no state of its own.
     writeInitialTheta(now.session, context);
     await linearisePower(now.session, now.power);
+    const exactly = quantizedArithmetic(context, exactMultiplier);
+    const met = await metCodes(context, now.session, { from: exactly, to: now.arithmetic });
+    const follow = met && (() => writeWeightCodes(now.session, now.arithmetic, met));
+    await follow?.();
     let evaluate = await evaluator(now.session, task, now.arithmetic, dataset.test);
     const proved = await proveActive(now.session, task, now.arithmetic, dataset.test);
     context.listener({ kind: 'note', text: describeActivity('approximation', proved) });
@@ -61,7 +66,7 @@ export async function explore(context: RunContext): Promise<PhaseResult> {
     const started = await startPhase(context, {
       ...{ phase: 'explore', stage: 'exploration-started', before: before.metrics.accuracy, evaluate },
       session: now.session,
-      change: { from: quantizedArithmetic(context, exactMultiplier), to: now.arithmetic },
+      change: { from: exactly, to: now.arithmetic },
     });
     noteLostStart(context, (started ?? before.metrics).accuracy);
 
@@ -72,7 +77,7 @@ export async function explore(context: RunContext): Promise<PhaseResult> {
         weightDecay: settings.thetaWeightDecay,
         // A target is one of hard θ, be it in the last step alone.
         harden: settings.harden || (target ? Number.MIN_VALUE : 0),
-        target,
+        ...{ target, follow },
       };
       const fit = { ...fitOf(settings), arithmetic: now.arithmetic, structure, until };
       return trainPhase(context, { phase: 'explore', session: now.session, fit, types }, start);

@@ -17,8 +17,8 @@ import { isTraining, type Phase, type TrainingPhase } from '../settings/phases.t
 type TeacherName = 'float' | 'quantized';
 type Taught = Exclude<TrainingPhase, 'train'>;
 
-/** The teacher that the settings give a phase; undefined where it has none, or trains nothing. */
-export function teacherOf(configuration: Configuration, phase: Phase): TeacherName | undefined {
+/** The teacher that the settings give a phase, who may be whoever the run has; undefined: none, or nothing to learn. */
+function wantedTeacher(configuration: Configuration, phase: Phase): TeacherName | 'usual' | undefined {
   if (phase === 'train' || !isTraining(phase)) return undefined;
   const { teacher, epochs } = configuration[phase];
   return teacher === 'none' || epochs === 0 ? undefined : teacher;
@@ -29,7 +29,7 @@ export function teacherOf(configuration: Configuration, phase: Phase): TeacherNa
  * anybody trained.
  */
 export function requireFloatTeacher(configuration: Configuration, toDo: readonly Phase[], isQuantized: boolean): void {
-  const phase = toDo.find((phase) => teacherOf(configuration, phase) === 'float');
+  const phase = toDo.find((phase) => wantedTeacher(configuration, phase) === 'float');
   if (!phase || !isQuantized) return;
   const instead = phase === 'quantize' ? 'none' : 'quantized or none';
   throw new UserError(
@@ -37,21 +37,42 @@ export function requireFloatTeacher(configuration: Configuration, toDo: readonly
   );
 }
 
+/**
+ * Who teaches a phase of the run. Where the settings leave it open that is the float network; where the run has none,
+ * the quantised one, behind the phase that makes it.
+ */
+function teacherOf(run: OpenRun, phase: TrainingPhase): TeacherName | undefined {
+  const wanted = wantedTeacher(run.configuration, phase);
+  if (wanted === undefined) return undefined;
+  const isQuantized = requirePhase(run, 'train').files[files.quantizers] !== undefined;
+  requireFloatTeacher(run.configuration, [phase], isQuantized);
+  if (wanted !== 'usual') return wanted;
+  if (!isQuantized) return 'float';
+  return phase === 'quantize' ? undefined : 'quantized';
+}
+
 /** Writes the phase's teacher into the session. */
 export function loadTeacher(run: OpenRun, phase: TrainingPhase, session: Session): Teacher | undefined {
   const { configuration, folder, layers } = run;
-  const name = teacherOf(configuration, phase);
+  const name = teacherOf(run, phase);
   if (!name) return undefined;
-  const train = requirePhase(run, 'train');
-  requireFloatTeacher(configuration, [phase], train.files[files.quantizers] !== undefined);
-  const [record, path] = name === 'float' ? [train, files.float] : [requirePhase(run, 'quantize'), files.quantized];
+  const [record, path] =
+    name === 'float' ? [requirePhase(run, 'train'), files.float] : [requirePhase(run, 'quantize'), files.quantized];
   writeTeacher(session, readModel(verifiedBytes(folder, record, path), inFolder(run, path), layers));
   const { teacherWeight: weight, temperature } = configuration[phase as Taught];
   const arithmetic = name === 'float' ? ({ kind: 'float' } as const) : quantizedArithmetic(run, exactMultiplier);
   return { arithmetic, weight, temperature };
 }
 
-export function describeTeacher({ arithmetic, weight, temperature }: Teacher): string {
+/** Who teaches a phase, and why it is not who would usually; undefined where nobody does and nobody would. */
+export function tellTeacher({ configuration }: OpenRun, phase: TrainingPhase, teacher: Teacher | undefined) {
+  const isInstead = wantedTeacher(configuration, phase) === 'usual' && teacher?.arithmetic.kind !== 'float';
+  const why = isInstead ? ', since the run began with a quantised network and has no float one' : '';
+  if (teacher) return `${describeTeacher(teacher)}${why}`;
+  return isInstead ? `teacher: none${why}` : undefined;
+}
+
+function describeTeacher({ arithmetic, weight, temperature }: Teacher): string {
   const what = arithmetic.kind === 'float' ? 'the float network' : 'the quantised network with exact multipliers';
   return `teacher: ${what}, weight ${weight}, temperature ${temperature}`;
 }

@@ -28,7 +28,7 @@ import type { TypesRecord } from '../run/manifest.ts';
 import { openMetrics } from '../run/metrics.ts';
 import type { Configuration } from '../settings/config.ts';
 import { describeDifference, epochsBefore, settingsOf, type TrainingPhase } from '../settings/phases.ts';
-import { describeTeacher, loadTeacher } from './teacher.ts';
+import { loadTeacher, tellTeacher } from './teacher.ts';
 
 /** Seconds between resume points within an epoch. */
 const SAVE_INTERVAL = 20;
@@ -106,11 +106,12 @@ export function learntFrom(run: LearntFrom, phase: TrainingPhase): Pick<LoopOpti
 export function fitOf<S extends Configuration[TrainingPhase]>(section: S) {
   const { epochs, batchSize, learningRate, momentum, weightDecay, schedule } = section;
   const { optimizer, beta2, decayOf, rates, clipGradient, average } = section;
-  const { milestones, scheduleFactor, warmup, warmupSteps, finalRate } = section;
+  const { milestones, scheduleFactor, warmup, warmupSteps, finalRate, lastBatch } = section;
   return {
     ...{ epochs, batchSize, learningRate, momentum, weightDecay, schedule },
     ...{ optimizer, beta2, decayOf, rates, clipGradient, average },
     ...{ milestones, scheduleFactor, warmup, warmupSteps, finalRate },
+    fillLast: lastBatch === 'filled',
   };
 }
 
@@ -127,7 +128,8 @@ export async function trainPhase(
   const { phase, session } = job;
   const { task, dataset } = learntFrom(context, phase);
   const teacher = loadTeacher(context, phase, session);
-  if (teacher) listener({ kind: 'note', text: describeTeacher(teacher) });
+  const told = tellTeacher(context, phase, teacher);
+  if (told !== undefined) listener({ kind: 'note', text: told });
   const common = {
     ...job.fit,
     teacher,

@@ -81,8 +81,9 @@ export async function evaluateRun(options: EvaluateOptions): Promise<EvaluationR
   const session = await sessionFrom(run, ...(stage === 'mapped' ? networkToMap(configuration) : checkpoints[stage]));
   try {
     if (stage === 'approximated') writeInitialTheta(session, run);
-    if (stage === 'mapped' && arithmetic.kind === 'quantized') {
-      await chooseWeightCodes(run, session, { from: arithmeticToMap(run), to: arithmetic });
+    if ((stage === 'approximated' || stage === 'mapped') && arithmetic.kind === 'quantized') {
+      const from = stage === 'mapped' ? arithmeticToMap(run) : quantizedArithmetic(run, exactMultiplier);
+      await chooseWeightCodes(run, session, { from, to: arithmetic });
     }
     const evaluate = await evaluator(session, task, arithmetic, dataset.test);
     const { loss, metrics, examples } = await evaluate(options.onImages);

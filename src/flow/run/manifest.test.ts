@@ -7,10 +7,10 @@ const settings = (input: object) => settingsOf(parseConfiguration(input, 'test')
 test('settings differ by what they mean: a setting that an older program did not have was its default', () => {
   const now = settings({});
   const before = JSON.parse(now) as { recover: Record<string, unknown> };
-  delete before.recover.gradient;
+  delete before.recover.finalRate;
   expect(describeDifference(JSON.stringify(before), now)).toBe('');
   expect(describeDifference(JSON.stringify(before), settings({ recover: { gradient: 'difference' } }))).toBe(
-    'recover.gradient "difference" instead of "straight-through", recover.smoothing.weights 16 instead of unset, recover.smoothing.activations 16 instead of unset',
+    'recover.gradient "difference" instead of "rows", recover.smoothing.weights 16 instead of unset, recover.smoothing.activations 16 instead of unset',
   );
 });
 
@@ -90,9 +90,10 @@ test('a checkpoint and a multiplier decide by what is in them, not by their path
   }
 });
 
-test('P follows the wider operand, and half of it is removed at first', () => {
-  const of = (weights: number, activations: number) =>
-    parseConfiguration({ bits: { weights, activations } }, 'test').explore;
+test('with a θ per column P follows the wider operand, and half of it is removed at first', () => {
+  const of = (weights: number, activations: number, grain: 'column' | 'product' = 'column') =>
+    parseConfiguration({ bits: { weights, activations }, explore: { grain } }, 'test').explore;
   expect(of(4, 8)).toMatchObject({ columns: 8, initiallyRemoved: 4 });
   expect(of(7, 3)).toMatchObject({ columns: 7, initiallyRemoved: 3 });
+  expect(of(7, 3, 'product')).toMatchObject({ columns: 9, initiallyRemoved: 0 });
 });

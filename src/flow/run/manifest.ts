@@ -15,10 +15,9 @@ import {
   type ConfigurationInput,
   configurationSchema,
   describeIssues,
-  mergeSettings,
 } from '../settings/config.ts';
 import { approximateLayers, withLayerBits } from '../settings/layers.ts';
-import { phases, unsaid } from '../settings/phases.ts';
+import { askedThen, asMeant, phases } from '../settings/phases.ts';
 import { emulations, precisions } from './device.ts';
 import { type StageResult, stages } from './stages.ts';
 
@@ -315,10 +314,7 @@ export function withoutSearchedWidths(manifest: Pick<Manifest, 'configuration' |
 function asMeantThen(json: unknown): unknown {
   const { given, configuration } = (json ?? {}) as { readonly given?: unknown; readonly configuration?: unknown };
   if (typeof configuration !== 'object' || configuration === null || typeof given !== 'object') return json;
-  const before = unsaid(configuration);
-  if (Object.keys(before).length === 0) return json;
-  const [meant, asked] = [configuration, given ?? {}].map((settings) => mergeSettings(before, settings));
-  return { ...(json as object), configuration: meant, given: asked };
+  return { ...(json as object), configuration: asMeant(configuration), given: askedThen(given ?? {}, configuration) };
 }
 
 /**

@@ -6,7 +6,7 @@
 
 import type { MultiplyingLayer } from '../../nn/layers.ts';
 import { clipLogit, type OperandName, type StateName, stateName, statesOf } from '../../quant/quantized.ts';
-import { codesName } from '../../quant/weight-codes.ts';
+import { isCodesName } from '../../quant/weight-codes.ts';
 import { invariant, quoted, UserError } from '../../tensor/errors.ts';
 import { readStored, type StoredTensor } from '../../tensor/stored.ts';
 import { f32, type HostTensor, sizeOf } from '../../tensor/tensor.ts';
@@ -125,7 +125,7 @@ export function publishedCheckpoint(
   const flag = (value: boolean): HostTensor => ({ dtype: 'u8', shape: [], data: Uint8Array.of(value ? 1 : 0) });
   const whole = (value: number): HostTensor => ({ dtype: 'i32', shape: [], data: Int32Array.of(value) });
   const own = layers.flatMap((name) => quantizedNames.map((state) => `${name}.${state}`));
-  const result = new Map([...tensors].filter(([name]) => !own.includes(name)));
+  const result = new Map([...tensors].filter(([name]) => !own.includes(name) && !isCodesName(name)));
   for (const name of layers) {
     const weight = tensors.get(`${name}.weight`);
     invariant(weight, `the layer ${name} has no weights`);
@@ -199,15 +199,14 @@ function clipsOfSteps(
 const WHOLE_CLIP = 1 / (1 + Math.exp(-clipLogit(1)));
 const LEAST_CLIP = 0.01;
 
-const quantizedNames = [
-  ...(['weight', 'input'] as const).flatMap((operand) => kept[operand].map((state) => stateName('', operand, state))),
-  codesName(''),
-].map((name) => name.slice(1));
+const quantizedNames = (['weight', 'input'] as const).flatMap((operand) =>
+  kept[operand].map((state) => stateName('', operand, state).slice(1)),
+);
 
 /** Whether a name of one of our checkpoints is that of a quantiser's state of a layer. */
 export const isQuantizerVariable = (name: string, layers: ReadonlySet<string>): boolean => {
   const end = name.lastIndexOf('.');
-  return layers.has(name.slice(0, end)) && quantizedNames.includes(name.slice(end + 1));
+  return layers.has(name.slice(0, end)) && (quantizedNames.includes(name.slice(end + 1)) || isCodesName(name));
 };
 
 /** Least and largest weight of each of so many equal parts of a tensor. */

@@ -6,7 +6,7 @@
 import { z } from 'zod';
 import { MOST_CLASSES } from '../../data/labels.ts';
 import { parseTransforms } from '../../data/transforms.ts';
-import { powerModelNames } from '../../multiplier/power-model.ts';
+import { modelledExactPower, powerModelNames } from '../../multiplier/power-model.ts';
 import { defaultSmoothing, type Smoothing } from '../../multiplier/slopes.ts';
 import { type Grain, grainNames } from '../../multiplier/structure.ts';
 import { operandOrders } from '../../multiplier/table.ts';
@@ -18,12 +18,13 @@ import { observerNames } from '../../quant/observers.ts';
 import { quantizerNames, rangeNames } from '../../quant/quantized.ts';
 import { weightZeroNames } from '../../quant/starts.ts';
 import { UserError } from '../../tensor/errors.ts';
-import { optimizerNames, parseRate } from '../../train/optimizer.ts';
+import { type OptimizerName, optimizerNames, parseRate } from '../../train/optimizer.ts';
 import { scheduleNames } from '../../train/schedule.ts';
 import { EXACT, parseLayerBits } from './layers.ts';
 import { recipeNames, recipes } from './recipes.ts';
 import type { ConfigurationInput } from './settings.ts';
 import { exactStarts, starts } from './starts.ts';
+import { type Course, goodTraining, usualCourse } from './training.ts';
 
 export type { ConfigurationInput } from './settings.ts';
 
@@ -63,6 +64,7 @@ const learning = {
   finalRate: z.number().min(0).max(1).default(0),
   labelSmoothing: share.default(0),
   average: share.default(0),
+  lastBatch: z.enum(['filled', 'short']).default(goodTraining.train.lastBatch),
   augment: z
     .string()
     .superRefine((text, context) => {
@@ -75,13 +77,22 @@ const learning = {
 /** Whether exact multipliers of fewer bits are measured beside the run's own, and how they come to their accuracy. */
 export const rivalChoices = ['none', 'post-training', 'recovered'] as const;
 
-/** What a phase has that can learn from a teacher; the quantised network teaches behind the phase that makes it. */
-const distillation = {
-  teacher: z.enum(['none', 'float', 'quantized']).default('none'),
+const { quantize: quantizing, explore: exploring, recover: recovering } = goodTraining;
+
+/** What phases 0, 1 and 3 have beside; rate and schedule are by default those of the optimiser. */
+const retraining = {
+  ...learning,
+  epochs: epochs.default(10),
+  batchSize: batchSize.default(64),
+  optimizer: z.enum(optimizerNames).default(exploring.optimizer),
+  learningRate: rate.optional(),
+  momentum: momentum.default(0.9),
+  weightDecay: decay.default(5e-4),
+  schedule: schedule.optional(),
+  teacher: z.enum(['usual', 'none', 'float', 'quantized']).default(exploring.teacher),
   teacherWeight: z.number().gt(0).max(1).default(0.9),
-  temperature: z.number().min(0.1).max(100).default(4),
+  temperature: z.number().min(0.1).max(100).default(exploring.temperature),
 };
-const distillationOfFloat = { ...distillation, teacher: z.enum(['none', 'float']).default('none') };
 
 /** What each key means is said in settings.ts. */
 const givenConfiguration = z.strictObject({
@@ -143,7 +154,7 @@ const givenConfiguration = z.strictObject({
   quantize: z
     .strictObject({
       images: z.int().min(1).default(1024),
-      quantizer: z.enum(quantizerNames).default('clips'),
+      quantizer: z.enum(quantizerNames).default(quantizing.quantizer),
       stepRate: rate.default(1),
       weightZero: z.enum(weightZeroNames).default('code'),
       range: z.enum(rangeNames).default('with-zero'),
@@ -154,15 +165,11 @@ const givenConfiguration = z.strictObject({
       weightObserver: z.enum(observerNames).default('mse'),
       percentile: z.number().gt(50).max(100).default(99.99),
       foldBatchNorm: z.boolean().default(false),
-      start: z.enum(exactStarts).default('none'),
+      start: z.enum(exactStarts).default(quantizing.start),
+      ...retraining,
       epochs: z.int().min(0).default(0),
-      batchSize: batchSize.default(64),
-      learningRate: rate.default(1e-3),
-      momentum: momentum.default(0.9),
-      weightDecay: decay.default(5e-4),
-      schedule: schedule.default('cosine'),
-      ...learning,
-      ...distillationOfFloat,
+      // The quantised network teaches behind the phase that makes it.
+      teacher: z.enum(['usual', 'none', 'float']).default(quantizing.teacher),
     })
     .prefault({}),
   explore: z
@@ -174,18 +181,12 @@ const givenConfiguration = z.strictObject({
       initiallyRemoved: z.int().min(0).optional(),
       structure: z.enum(['shared', 'per-layer']).optional(),
       types: z.int().min(0).optional(),
-      grain: z.enum(grainNames).default('column'),
+      grain: z.enum(grainNames).default(exploring.grain),
+      weightCodes: z.enum(weightCodeChoices).default('nearest'),
       harden: share.optional(),
       powerModel: z.enum(powerModelNames).default('analytic'),
-      start: z.enum(starts).default('none'),
-      epochs: epochs.default(10),
-      batchSize: batchSize.default(64),
-      learningRate: rate.default(5e-4),
-      momentum: momentum.default(0.9),
-      weightDecay: decay.default(5e-4),
-      schedule: schedule.default('constant'),
-      ...learning,
-      ...distillation,
+      start: z.enum(starts).default(exploring.start),
+      ...retraining,
       thetaLearningRate: rate.default(0.02),
       thetaWeightDecay: decay.default(0),
     })
@@ -209,45 +210,60 @@ const givenConfiguration = z.strictObject({
     .prefault({}),
   recover: z
     .strictObject({
-      start: z.enum(starts).default('none'),
-      epochs: epochs.default(10),
-      batchSize: batchSize.default(64),
-      learningRate: rate.default(5e-4),
-      momentum: momentum.default(0.9),
-      weightDecay: decay.default(5e-4),
-      schedule: schedule.default('cosine'),
-      ...learning,
-      ...distillation,
-      gradient: z.enum(['straight-through', 'difference', 'rows']).default('straight-through'),
+      start: z.enum(starts).default(recovering.start),
+      ...retraining,
+      gradient: z.enum(['straight-through', 'difference', 'rows']).default(recovering.gradient),
       smoothing: z.strictObject({ weights: halfWindow.optional(), activations: halfWindow.optional() }).optional(),
     })
     .prefault({}),
 });
 
-/** The last share of phase 1 in which θ is 0 or 1 where there is a target, which the hardened structure must meet. */
-const TARGET_HARDENED = 0.2;
+/** The last share of phase 1 in which θ is 0 or 1, where that is the end that is meant. */
+const HARDENED = 0.2;
+
+/** Of the exact multiplier's modelled power, where nobody says what is to be saved or at which price. */
+const USUAL_SHARE = 0.6;
+
+const USUAL_LAMBDA = 0.3;
 
 /** P where nobody says it. */
 function usualColumns({ weights, activations }: { weights: number; activations: number }, grain: Grain): number {
   return grain === 'product' ? weights + activations - 1 : Math.max(weights, activations);
 }
 
+type Explore = NonNullable<ConfigurationInput['explore']>;
+
 /** Whether exploration ends with a θ of 0 or 1 everywhere; with a target it does, be it in the last step alone. */
-const endsHard = (explore: { harden: number } & Parameters<typeof targetOf>[0]): boolean =>
+const endsHard = (explore: Pick<Explore, 'power' | 'maxLoss'> & { harden: number }): boolean =>
   explore.harden > 0 || targetOf(explore) !== undefined;
 
 /**
- * With every default filled in; those of P and of the columns removed at the start depend on the widths (8 and 4, 4 and
- * 2 bits), and so does the smoothing of the difference-based gradient, which only that gradient has.
+ * What exploration aims at: what is said; else with a θ per product a part of the power that exact multipliers of the
+ * widths have, which any of them can save, and with a θ per column, or where few may go, the published λ.
+ */
+function usualAim({ bits, explore }: z.output<typeof givenConfiguration>): Pick<Explore, 'lambda' | 'power'> {
+  const { lambda, grain, columns, initiallyRemoved, powerModel } = explore;
+  if (lambda !== undefined) return { lambda };
+  if (targetOf(explore) !== undefined) return {};
+  const isPart = columns !== undefined && columns < bits.weights + bits.activations - 1;
+  if (grain === 'column' || isPart || (initiallyRemoved ?? 0) > 0) return { lambda: USUAL_LAMBDA };
+  const exact = modelledExactPower(powerModel, { weightBits: bits.weights, activationBits: bits.activations });
+  return { power: Number((USUAL_SHARE * exact).toFixed(4)) };
+}
+
+/**
+ * With every default filled in. Those of P, of the columns removed at the start and of the target depend on the widths,
+ * those of rates and schedules on the optimiser, and so does the smoothing of the difference-based gradient, which only
+ * that gradient has.
  */
 export const configurationSchema = givenConfiguration.transform((given) => {
-  const { bits, explore } = given;
+  const { bits, quantize, map } = given;
+  const explore = { ...given.explore, ...usualAim(given) };
   const target = targetOf(explore);
-  const lambda = target === undefined ? { lambda: explore.lambda ?? 0.3 } : {};
-  const harden = explore.harden ?? (target === undefined ? 0 : TARGET_HARDENED);
-  const structure = explore.structure ?? (explore.types === undefined ? 'shared' : 'per-layer');
-  // A θ per partial product reaches every one of them and begins with the exact multiplier.
+  // A θ per partial product reaches every one of them, begins with the exact multiplier and ends at 0 or 1.
   const single = explore.grain === 'product';
+  const harden = explore.harden ?? (single || target !== undefined ? HARDENED : 0);
+  const structure = explore.structure ?? (explore.types === undefined ? 'shared' : 'per-layer');
   const columns = explore.columns ?? usualColumns(bits, explore.grain);
   const initiallyRemoved = explore.initiallyRemoved ?? (single ? 0 : Math.floor(columns / 2));
   const { smoothing, ...recover } = given.recover;
@@ -256,13 +272,29 @@ export const configurationSchema = givenConfiguration.transform((given) => {
     weights: smoothing?.weights ?? usual.weights,
     activations: smoothing?.activations ?? usual.activations,
   };
+  const hasCost = map.costBudget !== undefined || map.costWeight !== undefined;
+  const search = map.search ?? (endsHard({ ...explore, harden }) && !hasCost ? 'exact' : 'descent');
+  const windowed = recover.gradient === 'difference' ? { smoothing: windows } : {};
   return {
     ...given,
-    explore: { ...explore, ...lambda, harden, structure, columns, initiallyRemoved },
-    map: { ...given.map, search: given.map.search ?? (endsHard({ ...explore, harden }) ? 'exact' : 'descent') },
-    recover: { ...recover, ...(recover.gradient === 'difference' ? { smoothing: windows } : {}) },
+    quantize: { ...quantize, ...courseOf('quantize', quantize) },
+    explore: {
+      ...{ ...explore, harden, structure, columns, initiallyRemoved },
+      ...courseOf('explore', explore),
+    },
+    map: { ...map, search },
+    recover: { ...recover, ...windowed, ...courseOf('recover', recover) },
   };
 });
+
+/** Rate and schedule that a phase says, or those of its optimiser. */
+function courseOf(
+  phase: 'quantize' | 'explore' | 'recover',
+  said: { [K in keyof Course]?: Course[K] | undefined } & { readonly optimizer: OptimizerName },
+): Course {
+  const usual = usualCourse(phase, said.optimizer);
+  return { learningRate: said.learningRate ?? usual.learningRate, schedule: said.schedule ?? usual.schedule };
+}
 
 export type Configuration = z.output<typeof configurationSchema>;
 

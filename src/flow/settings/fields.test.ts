@@ -44,7 +44,8 @@ describe('the fields of a form', () => {
     expect(field('lambda')).toEqual({
       ...{ name: 'lambda', phase: 'explore', group: 'Exploration', paths: ['explore.lambda'], kind: 'number' },
       help: 'weight of the power loss: more saves more power and costs more accuracy; --power and --max-loss find it',
-      ...{ range: { least: 0 }, expected: 'a number of at least 0', default: 0.3, usual: '0.3' },
+      ...{ range: { least: 0 }, expected: 'a number of at least 0' },
+      usual: 'found for --power; with a θ per column 0.3',
     });
     expect(field('seed').range).toEqual({ least: 0, most: 4294967295 });
     expect(field('train-momentum').range).toEqual({ least: 0, below: 1 });
@@ -53,7 +54,7 @@ describe('the fields of a form', () => {
     expect(field('search')).toMatchObject({
       choices: ['descent', 'greedy', 'exact'],
       kind: 'string',
-      default: 'descent',
+      default: 'exact',
     });
     expect(field('multiplier')).not.toHaveProperty('default');
     expect(field('per-tensor')).toMatchObject({ kind: 'boolean', value: false, expected: 'true or false' });
@@ -98,7 +99,7 @@ describe('the fields of a form', () => {
     expect(problems).toEqual({ 'train-epochs': "train-epochs: expected a whole number of at least 1, got '0'" });
     expect(parseConfiguration(settings, 'form')).toMatchObject({
       ...{ bits: { weights: 4, activations: 8 }, channelwise: false, model: 'resnet20' },
-      explore: { lambda: 1, columns: 8 },
+      explore: { lambda: 1, columns: 11 },
     });
   });
 });

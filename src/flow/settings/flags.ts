@@ -3,8 +3,8 @@
 
 import { invariant } from '../../tensor/errors.ts';
 import { given } from '../../tensor/given.ts';
-import { type Configuration, mergeSettings, parseConfiguration } from './config.ts';
-import { fieldName } from './fields.ts';
+import { type Configuration, type ConfigurationInput, configurationSchema, withRecipe } from './config.ts';
+import { fieldName, withSetting } from './fields.ts';
 import { phases, phasesOf } from './phases.ts';
 import { type Setting, settings } from './table.ts';
 
@@ -16,26 +16,33 @@ export interface ChangedSetting {
   readonly usual?: unknown;
 }
 
+/** Settings on which the defaults of others depend. */
+const deciding: readonly string[] = [
+  ...['recipe', 'bits.weights', 'bits.activations', 'recover.gradient'],
+  ...['grain', 'lambda', 'power', 'maxLoss', 'types', 'columns', 'initiallyRemoved', 'harden', 'powerModel'].map(
+    (key) => `explore.${key}`,
+  ),
+  ...['costBudget', 'costWeight'].map((key) => `map.${key}`),
+  ...['quantize', 'explore', 'recover'].map((phase) => `${phase}.optimizer`),
+];
+
 /**
- * Compared with the defaults at the same widths, grain, hardening and gradient, on which other defaults depend; without
- * the settings of a phase that the run lacks.
+ * Compared with what a setting would be if it were not said and those on which it depends were as they are; without the
+ * settings of a phase that the run lacks.
  */
 export function changedSettings(configuration: Configuration): ChangedSetting[] {
-  const { bits, explore, recover, recipe } = configuration;
-  const { grain, power, maxLoss, types } = explore;
-  const defaults = flatten(parseConfiguration({}, 'defaults'));
-  const deciding = { recipe, bits, explore: { grain, power, maxLoss, types }, recover: { gradient: recover.gradient } };
-  const usual = flatten(parseConfiguration(deciding, 'defaults'));
-  const hardened = mergeSettings(deciding, { explore: { harden: explore.harden } });
-  usual.set('map.search', parseConfiguration(hardened, 'defaults').map.search);
+  const all = flatten(configuration);
+  const usualBeside = (left?: string) => {
+    const said = deciding.filter((path) => path !== left && all.get(path) !== undefined);
+    const input = said.reduce<ConfigurationInput>((input, path) => withSetting(input, path, all.get(path)), {});
+    return flatten(configurationSchema.parse(withRecipe(input)));
+  };
+  const usual = usualBeside();
   const unused = phases.filter((phase) => !phasesOf(configuration).includes(phase));
-  const own = ['recipe', 'bits.weights', 'bits.activations', 'recover.gradient'].concat(
-    ['grain', 'power', 'maxLoss', 'types'].map((key) => `explore.${key}`),
-  );
-  return [...flatten(configuration)].flatMap(([setting, value]) => {
-    const before = own.includes(setting) ? defaults.get(setting) : usual.get(setting);
-    if (unused.some((section) => setting.startsWith(`${section}.`))) return [];
-    if (value === undefined || JSON.stringify(value) === JSON.stringify(before)) return [];
+  return [...all].flatMap(([setting, value]) => {
+    if (value === undefined || unused.some((section) => setting.startsWith(`${section}.`))) return [];
+    const before = (deciding.includes(setting) ? usualBeside(setting) : usual).get(setting);
+    if (JSON.stringify(value) === JSON.stringify(before)) return [];
     return [{ setting, value, ...given({ usual: before }) }];
   });
 }

@@ -3,6 +3,7 @@
 
 import { isAbsolute } from 'node:path';
 import { type Configuration, type ConfigurationInput, configurationSchema, mergeSettings } from './config.ts';
+import { publishedTraining } from './training.ts';
 
 /** In their order. */
 export const phases = ['train', 'quantize', 'explore', 'map', 'recover', 'rivals', 'report'] as const;
@@ -145,26 +146,16 @@ export function describeDifference(done: string, wanted: string): string {
   return keys.map((key) => `${key} ${after.get(key) ?? 'unset'} instead of ${before.get(key) ?? 'unset'}`).join(', ');
 }
 
-/**
- * What the program did before it had a setting, by the section; until 0.2 it also approximated every layer that was not
- * named.
- */
-const formerly: ConfigurationInput = {
-  quantize: { quantizer: 'clips', weightZero: 'code', start: 'none', teacher: 'none' },
-  explore: { start: 'none', grain: 'column', harden: 0, teacher: 'none' },
-  map: { weightCodes: 'nearest', zeroProduct: 'exact' },
-  recover: { start: 'none', teacher: 'none' },
-};
-
-/** What settings do not say that the program which wrote them did not have yet: what it did. */
-export function unsaid(settings: object): ConfigurationInput {
+/** What settings do not say that the program which wrote them did not have yet: what it did, as published. */
+function unsaid(settings: object): ConfigurationInput {
   const isOlder = 'exactLayers' in settings && !('approximate' in settings);
-  const sections = Object.entries(formerly).flatMap(([section, before]) => {
+  const sections = Object.entries(publishedTraining).flatMap(([section, before]) => {
     const said: unknown = settings[section as keyof typeof settings];
     if (typeof said !== 'object' || said === null) return [];
-    const missing = Object.entries(before as object).filter(([key]) => !(key in said));
+    const missing = Object.entries(before).filter(([key]) => !(key in said));
     return missing.length === 0 ? [] : [[section, Object.fromEntries(missing)] as const];
   });
+  // Until 0.2 every layer was approximated that was not named.
   return { ...(isOlder ? { approximate: ['all'] } : {}), ...Object.fromEntries(sections) };
 }
 
@@ -172,6 +163,28 @@ export function unsaid(settings: object): ConfigurationInput {
 export function asMeant<T extends object>(settings: T): T {
   const before = unsaid(settings);
   return Object.keys(before).length === 0 ? settings : (mergeSettings(before, settings) as T);
+}
+
+/**
+ * What was asked of a run and what came of it with the defaults of its time, as both are meant: a default that is
+ * another one today is asked for by the settings that an older program filled in.
+ */
+export function askedThen(given: ConfigurationInput, configuration: object): ConfigurationInput {
+  const before = unsaid(configuration);
+  if (Object.keys(before).length === 0) return given;
+  const meant = mergeSettings(before, configuration);
+  const { grain, ...explore } = meant.explore ?? {};
+  const chosen = (section: object, names: readonly string[]) =>
+    Object.fromEntries(Object.entries(section).filter(([name]) => names.includes(name)));
+  // With a θ per column the rest follows as it always has.
+  const aim = grain === 'product' ? ['lambda', 'harden', 'powerModel'] : [];
+  const filled = Object.entries(publishedTraining).map(([section, published]) => {
+    const names = Object.keys(published).filter((name) => name !== 'harden' && name !== 'powerModel');
+    return [section, chosen(meant[section as keyof typeof publishedTraining] ?? {}, names)] as const;
+  });
+  const layers = before.approximate ? { approximate: before.approximate } : {};
+  const asked = mergeSettings({ ...layers, ...Object.fromEntries(filled) }, { explore: chosen(explore, aim) });
+  return mergeSettings(asked, given);
 }
 
 function withDefaults(settings: Readonly<Record<string, unknown>>): unknown {

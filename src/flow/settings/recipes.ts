@@ -3,30 +3,19 @@
 // `--published` is the recipe paper-cifar10 without its name.
 
 import type { ConfigurationInput } from './settings.ts';
+import { publishedTraining } from './training.ts';
 
 /** In the order of the help. */
 export const recipeNames = ['paper-cifar10', 'paper-w4a4', 'paper-imagenet-vit', 'cifar-strong', 'cifar-deit'] as const;
 export type RecipeName = (typeof recipeNames)[number];
 
-/** What the published programs do not have, in the phases that could. */
-const plain = { teacher: 'none' } as const;
-
 const cifar10: ConfigurationInput = {
   rivals: 'none',
-  train: { batchSize: 256 },
-  quantize: { ...plain, batchSize: 256, quantizer: 'clips', range: 'as-observed', start: 'none' },
-  explore: {
-    ...plain,
-    batchSize: 256,
-    start: 'none',
-    grain: 'column',
-    harden: 0,
-    powerModel: 'analytic',
-    thetaLearningRate: 5e-4,
-    thetaWeightDecay: 5e-4,
-  },
-  map: { search: 'greedy', operands: 'uniform' },
-  recover: { ...plain, batchSize: 256, start: 'none', gradient: 'straight-through' },
+  train: { ...publishedTraining.train, batchSize: 256 },
+  quantize: { ...publishedTraining.quantize, batchSize: 256, range: 'as-observed' },
+  explore: { ...publishedTraining.explore, batchSize: 256, thetaLearningRate: 5e-4, thetaWeightDecay: 5e-4 },
+  map: { ...publishedTraining.map, search: 'greedy', operands: 'uniform' },
+  recover: { ...publishedTraining.recover, batchSize: 256 },
 };
 
 /** Adam at 5e-5 for everything, θ among it, batches of 64. */
@@ -64,20 +53,11 @@ export const recipes: Readonly<Record<RecipeName, Recipe>> = {
     settings: {
       sample: 100_000,
       rivals: 'none',
-      quantize: { ...plain, batchSize: 64, quantizer: 'clips', range: 'as-observed', start: 'none' },
-      explore: {
-        ...plain,
-        ...imagenet,
-        epochs: 5,
-        start: 'none',
-        grain: 'column',
-        harden: 0,
-        powerModel: 'analytic',
-        columns: 6,
-        thetaLearningRate: 5e-5,
-      },
+      train: publishedTraining.train,
+      quantize: { ...publishedTraining.quantize, batchSize: 64, range: 'as-observed' },
+      explore: { ...publishedTraining.explore, ...imagenet, epochs: 5, columns: 6, thetaLearningRate: 5e-5 },
       map: cifar10.map,
-      recover: { ...plain, ...imagenet, epochs: 10, start: 'none', gradient: 'straight-through' },
+      recover: { ...publishedTraining.recover, ...imagenet, epochs: 10 },
     },
   },
   'cifar-strong': {

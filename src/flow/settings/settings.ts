@@ -20,7 +20,7 @@ export interface TrainingSettings {
   /** Default 5e-4. */
   weightDecay?: number | undefined;
   schedule?: 'constant' | 'cosine' | 'cosine-steps' | 'step' | 'one-cycle' | undefined;
-  /** Stochastic gradient descent, plain (default) or with Nesterov's momentum, Adam, or AdamW. */
+  /** Stochastic gradient descent, plain (default of float training) or with Nesterov's momentum, Adam, or AdamW. */
   optimizer?: 'sgd' | 'nesterov' | 'adam' | 'adamw' | undefined;
   /** β₂ of Adam, whose β₁ is the momentum: 0 … below 1; default 0.999. */
   beta2?: number | undefined;
@@ -44,20 +44,26 @@ export interface TrainingSettings {
   labelSmoothing?: number | undefined;
   /** Decay of the moving average of weights and statistics that is evaluated and kept; default 0: no average. */
   average?: number | undefined;
+  /**
+   * What becomes of the images that are left for the last step of an epoch where they are fewer than a batch: filled up
+   * with the first ones of the epoch (default), or a short batch, as published.
+   */
+  lastBatch?: 'filled' | 'short' | undefined;
   /** Changes of training images, `crop:4,flip`; default: those that suit the data set. */
   augment?: string | undefined;
 }
 
 /** How a phase trains that can also learn from a finished network of the run (Hinton et al., 2015). */
-export interface TaughtSettings<T extends string = 'none' | 'float' | 'quantized'> extends TrainingSettings {
+export interface TaughtSettings<T extends string = 'usual' | 'none' | 'float' | 'quantized'> extends TrainingSettings {
   /**
-   * The network that says how probable each class is: the float one, or the quantised one with exact multipliers;
-   * default: none.
+   * The network that says how probable each class is: the float one, or the quantised one with exact multipliers.
+   * Default `usual`: the float one; where the run began with a quantised network and has none, the quantised one behind
+   * phase 0 and none in it.
    */
   teacher?: T | undefined;
   /** a in (1 − a)·cross-entropy + a·T²·KL(teacher ‖ student), which is minimised: above 0, to 1; default 0.9. */
   teacherWeight?: number | undefined;
-  /** T, by which both networks' logits are divided: 0.1 … 100; default 4. */
+  /** T, by which both networks' logits are divided: 0.1 … 100; default 2. */
   temperature?: number | undefined;
 }
 
@@ -140,14 +146,17 @@ export interface ConfigurationInput {
         newClassifier?: boolean | undefined;
       })
     | undefined;
-  /** Phase 0: calibration, and epochs of quantisation-aware training behind it (default 0; 1e-3, cosine). */
+  /**
+   * Phase 0: calibration, and epochs of quantisation-aware training behind it (default 0; Nesterov, 0.01, cosine by
+   * steps; with another optimiser 1e-3, cosine).
+   */
   quantize?:
-    | (TaughtSettings<'none' | 'float'> & {
+    | (TaughtSettings<'usual' | 'none' | 'float'> & {
         /** Training images in the one calibration batch; default 1024. */
         images?: number | undefined;
         /**
-         * What quantisers learn in phases 0, 1 and 3: factors of the ranges that are observed (`clips`, default, as
-         * published), or the sizes of their steps (`steps`, LSQ).
+         * What quantisers learn in phases 0, 1 and 3: the sizes of their steps (`steps`, LSQ, default), or factors of
+         * the ranges that are observed (`clips`, as published).
          */
         quantizer?: 'clips' | 'steps' | undefined;
         /** Part of the learning rate that the sizes of steps have, above 0; default 1. */
@@ -198,14 +207,21 @@ export interface ConfigurationInput {
         start?: 'none' | 'statistics' | undefined;
       })
     | undefined;
-  /** Phase 1: weights and structure parameters θ on cross-entropy + λ · power; 10 epochs at 5e-4, constant. */
+  /**
+   * Phase 1: weights and structure parameters θ on the loss + λ · power; 10 epochs (Nesterov, 0.002, cosine by steps;
+   * with another optimiser 5e-4, constant).
+   */
   explore?:
     | (TaughtSettings & {
-        /** Weight of the power loss, at least 0; default 0.3. Not together with a target, which finds it. */
+        /**
+         * Weight of the power loss, at least 0; default, with a θ per column or where few columns may go: 0.3. Not
+         * together with a target, which finds it.
+         */
         lambda?: number | undefined;
         /**
          * Target: the modelled power, relative to the exact 8×8 multiplier, that phase 1 ends at or below; above 0 and
-         * up to 1. λ is then found while training.
+         * up to 1. λ is then found while training. Default, with a θ per product and neither λ nor a loss: 0.6 of what
+         * exact multipliers of the widths have.
          */
         power?: number | undefined;
         /**
@@ -227,11 +243,16 @@ export interface ConfigurationInput {
          * one each to the end, and a table of what fewer would cost.
          */
         types?: number | undefined;
-        /** What each θ is of: a column of partial products (default, as published), or a single partial product. */
+        /** What each θ is of: a single partial product (default), or a column of them, as published. */
         grain?: 'column' | 'product' | undefined;
         /**
+         * What weights are stored as under θ: the nearest code (default), or the one whose row of the multiplier is
+         * nearest to the multiples of the weight, chosen anew at the beginning of each epoch.
+         */
+        weightCodes?: 'nearest' | 'best' | undefined;
+        /**
          * The last share of the phase, 0 … below 1, in which every θ is brought to 0 or 1 and the weights adapt to
-         * that; default 0: θ ends anywhere in [0, 1], as published. With a target 0.2.
+         * that; default 0.2; with a θ per column and λ 0: θ ends anywhere in [0, 1], as published.
          */
         harden?: number | undefined;
         /**
@@ -240,7 +261,7 @@ export interface ConfigurationInput {
          * (`asap7`), relative to exact 8×8 multipliers.
          */
         powerModel?: 'analytic' | 'fitted' | 'asap7' | undefined;
-        /** What is done before the first epoch under the first θ, as in phase 3; default `none`. */
+        /** What is done before the first epoch under the first θ, as in phase 3; default `statistics`. */
         start?: Start | undefined;
         /** Learning rate of θ; default 0.02. */
         thetaLearningRate?: number | undefined;
@@ -252,8 +273,8 @@ export interface ConfigurationInput {
   map?:
     | {
         /**
-         * `descent` (default), the published `greedy`, or `exact` (default with `explore.harden`): the kept partial
-         * products and nothing else.
+         * `descent`, the published `greedy`, or `exact`: the kept partial products and nothing else. Default: `exact`
+         * where θ ends at 0 or 1 and no cost is said, else `descent`.
          */
         search?: 'descent' | 'greedy' | 'exact' | undefined;
         /**
@@ -302,17 +323,20 @@ export interface ConfigurationInput {
         zeroProduct?: 'exact' | 'own' | undefined;
       }
     | undefined;
-  /** Phase 3: the weights with the multiplier fixed; 10 epochs at 5e-4, cosine. */
+  /**
+   * Phase 3: the weights with the multiplier fixed; 10 epochs (Nesterov, 0.01, cosine by steps; with another optimiser
+   * 5e-4, cosine).
+   */
   recover?:
     | (TaughtSettings & {
         /**
          * What is done before the first epoch: the mean error of the multiplier goes into the biases, batch norm's
-         * statistics are estimated anew on training images as they are, both, or nothing (default).
+         * statistics are estimated anew on training images as they are, both (default), or nothing.
          */
         start?: Start | undefined;
         /**
-         * What weights and activations learn from a product: the slope of the exact one (default), of the multiplier's
-         * smoothed table, or one slope for each row and each column of the table.
+         * What weights and activations learn from a product: the slope of the exact one (as published), of the
+         * multiplier's smoothed table, or one slope for each row and each column of the table (default).
          */
         gradient?: 'straight-through' | 'difference' | 'rows' | undefined;
         /** Half sizes of the smoothing windows along each operand, 0 … 127 codes, for the gradient `difference`. */

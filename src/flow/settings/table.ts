@@ -8,6 +8,7 @@ import { parseTransforms, transformForms } from '../../data/transforms.ts';
 import { cheapestExact } from '../../netlist/exact-cost.ts';
 import { selectorForms } from './layers.ts';
 import type { Phase } from './phases.ts';
+import { type Course, goodTraining, usualCourse } from './training.ts';
 import { decimalNumber, nameList, perOperand, wholeNumber } from './values.ts';
 
 export type SettingPhase = Exclude<Phase, 'report'>;
@@ -66,10 +67,16 @@ function trainingSettings(phase: keyof typeof trainingPhases): Setting[] {
   return [
     setting('epochs', 'epochs', 'N', epochs),
     setting('batch-size', 'batchSize', 'N', 'images per step'),
-    setting('learning-rate', 'learningRate', 'RATE', 'learning rate of the weights'),
+    {
+      ...setting('learning-rate', 'learningRate', 'RATE', 'learning rate of the weights'),
+      ...courseText(phase, 'rate'),
+    },
     setting('momentum', 'momentum', 'M', 'momentum of SGD; β₁ of Adam'),
     setting('weight-decay', 'weightDecay', 'D', 'weight decay of the weights'),
-    setting('schedule', 'schedule', 'NAME', 'course of the learning rate over the epochs'),
+    {
+      ...setting('schedule', 'schedule', 'NAME', 'course of the learning rate over the epochs'),
+      ...courseText(phase, 'schedule'),
+    },
     setting('optimizer', 'optimizer', 'NAME', 'rule by which the weights learn'),
     setting('beta2', 'beta2', 'B', 'β₂ of Adam'),
     setting(
@@ -99,6 +106,15 @@ function trainingSettings(phase: keyof typeof trainingPhases): Setting[] {
     setting('warmup-steps', 'warmupSteps', 'N', 'steps of warm-up in addition'),
     setting('final-rate', 'finalRate', 'SHARE', 'share of the learning rate that a cosine falls towards'),
     setting('label-smoothing', 'labelSmoothing', 'E', "share of a target that all classes have of the label's"),
+    {
+      ...setting(
+        'last-batch',
+        'lastBatch',
+        'NAME',
+        'the images left for the last step of an epoch: filled up to a batch, or short as published',
+      ),
+      together: true,
+    },
     setting('average', 'average', 'DECAY', 'decay of the moving average of the weights that is kept; 0: none'),
     {
       ...setting('augment', 'augment', 'LIST', 'changes of training images'),
@@ -109,6 +125,14 @@ function trainingSettings(phase: keyof typeof trainingPhases): Setting[] {
   ];
 }
 
+/** Defaults of rate and schedule in words, where they are those of the optimiser. */
+function courseText(phase: keyof typeof trainingPhases, what: 'rate' | 'schedule'): Pick<Setting, 'defaultText'> {
+  if (phase === 'train') return {};
+  const text = ({ learningRate, schedule }: Course) => String(what === 'rate' ? learningRate : schedule);
+  const [own, other] = [goodTraining[phase].optimizer, 'sgd' as const].map((one) => text(usualCourse(phase, one)));
+  return { defaultText: `${own}; with another optimiser ${other}` };
+}
+
 /** What a phase that can learn from a teacher has. */
 function teacherSettings(phase: 'quantize' | 'explore' | 'recover'): Setting[] {
   const setting = (name: string, key: string, placeholder: string, help: string): Setting => ({
@@ -116,7 +140,12 @@ function teacherSettings(phase: 'quantize' | 'explore' | 'recover'): Setting[] {
     ...{ name, paths: [`${phase}.${key}`], placeholder, help },
   });
   return [
-    setting('teacher', 'teacher', 'NAME', 'network of the run to learn from beside the labels (distillation)'),
+    setting(
+      'teacher',
+      'teacher',
+      'NAME',
+      'network of the run to learn from beside the labels (distillation); usual: the float one, else the quantised one',
+    ),
     setting('teacher-weight', 'teacherWeight', 'A', "the teacher's part of the loss; the labels have the rest"),
     setting(
       'temperature',
@@ -130,6 +159,14 @@ function teacherSettings(phase: 'quantize' | 'explore' | 'recover'): Setting[] {
 function startSetting(phase: Exclude<keyof typeof trainingPhases, 'train'>, help: string): Setting {
   const shared = { phase, group: trainingPhases[phase], prefixed: true };
   return { ...shared, name: 'start', paths: [`${phase}.start`], placeholder: 'LIST', help };
+}
+
+function codesSetting(of: { readonly phase: 'explore' | 'map'; readonly group: string }): Setting {
+  return {
+    ...{ ...of, prefixed: true, together: true, name: 'weight-codes', paths: [`${of.phase}.weightCodes`] },
+    placeholder: 'NAME',
+    help: "what weights are stored as: the nearest code, or the one whose row of the multiplier is nearest to the weight's multiples",
+  };
 }
 
 /** One value for a path that takes a list. */
@@ -442,7 +479,7 @@ export const settings: readonly Setting[] = [
     name: 'quantizer',
     paths: ['quantize.quantizer'],
     placeholder: 'NAME',
-    help: 'what quantisers learn in training: factors of the observed ranges (as published), or the sizes of their steps',
+    help: 'what quantisers learn in training: the sizes of their steps, or factors of the observed ranges (as published)',
   },
   {
     ...quantize,
@@ -526,6 +563,7 @@ export const settings: readonly Setting[] = [
     paths: ['explore.lambda'],
     placeholder: 'λ',
     help: 'weight of the power loss: more saves more power and costs more accuracy; --power and --max-loss find it',
+    defaultText: 'found for --power; with a θ per column 0.3',
   },
   {
     ...explore,
@@ -533,7 +571,7 @@ export const settings: readonly Setting[] = [
     paths: ['explore.power'],
     placeholder: 'POWER',
     help: 'target instead of λ: modelled power, relative to the exact 8×8 multiplier, that θ ends at or below',
-    defaultText: 'none',
+    defaultText: '0.6 of what exact multipliers of the widths have; none with --lambda, --max-loss or a θ per column',
   },
   {
     ...explore,
@@ -549,7 +587,7 @@ export const settings: readonly Setting[] = [
     paths: ['explore.columns'],
     placeholder: 'P',
     help: 'how many of the lowest columns of partial products may be approximated',
-    defaultText: "the wider operand's bits, with a θ per product all",
+    defaultText: "all; with a θ per column the wider operand's bits",
   },
   {
     ...explore,
@@ -557,7 +595,7 @@ export const settings: readonly Setting[] = [
     paths: ['explore.initiallyRemoved'],
     placeholder: 'N',
     help: 'columns that are removed at the start (θ = 1)',
-    defaultText: 'half of --columns, with a θ per product 0',
+    defaultText: '0; with a θ per column half of --columns',
   },
   {
     ...explore,
@@ -583,7 +621,7 @@ export const settings: readonly Setting[] = [
     name: 'structure-grain',
     paths: ['explore.grain'],
     placeholder: 'NAME',
-    help: 'what each θ is of: a column of partial products (as published), or a single product',
+    help: 'what each θ is of: a single partial product, or a column of them (as published)',
   },
   {
     ...explore,
@@ -591,7 +629,7 @@ export const settings: readonly Setting[] = [
     paths: ['explore.harden'],
     placeholder: 'SHARE',
     help: 'last share of the epochs, in which every θ becomes 0 or 1 and the weights adapt to that; 0: none, as published',
-    defaultText: '0; with a target 0.2',
+    defaultText: '0.2; with a θ per column and λ 0',
   },
   {
     ...explore,
@@ -614,6 +652,7 @@ export const settings: readonly Setting[] = [
     placeholder: 'D',
     help: 'weight decay of θ',
   },
+  codesSetting(explore),
   startSetting(
     'explore',
     "what is done under the first θ before training: its mean error into the biases, batch norm's statistics anew",
@@ -627,7 +666,7 @@ export const settings: readonly Setting[] = [
     paths: ['map.search'],
     placeholder: 'NAME',
     help: 'search for nets to replace; exact: only what θ of 0 and 1 keep',
-    defaultText: 'descent, with --harden exact',
+    defaultText: 'exact; without --harden, or with a cost, descent',
   },
   {
     phase: 'map',
@@ -720,14 +759,7 @@ export const settings: readonly Setting[] = [
     expected: '.lib or .lib.gz files separated by commas',
     defaultText: 'the cells of tram synth without a library',
   },
-  {
-    phase: 'map',
-    group: 'Mapping',
-    name: 'weight-codes',
-    paths: ['map.weightCodes'],
-    placeholder: 'NAME',
-    help: "what weights are stored as: the nearest code, or the one whose row of the multiplier is nearest to the weight's multiples",
-  },
+  codesSetting({ phase: 'map', group: 'Mapping' }),
   {
     phase: 'map',
     group: 'Mapping',

@@ -2,8 +2,8 @@
 // limit of power. Structures of several widths, a θ for each partial product, are trained to targets of power below
 // their exact multipliers; the exact multipliers of eight to two bits, trained in the same way, are their rivals. Where
 // the operands' widths are given, as on a data path of eight bits, structures of these alone, and truncations.
-// All are trained as coarse multipliers need it (TRAINING), not as published: at the published rate a network does not
-// find back from one.
+// All are trained as any run is (settings/training.ts), not as published: at the published rate a network does not find
+// back from a coarse multiplier.
 
 import { UserError } from '../../tensor/errors.ts';
 import { exactPowerOf } from '../multipliers/multipliers.ts';
@@ -25,17 +25,8 @@ const BY_LAYER: readonly string[] = ['4x4', '3x4', '3x3', '2x4'];
 const STRUCTURES_BY_LAYER: readonly string[] = ['4x4', '3x4'];
 const SHARE_BY_LAYER = 0.75;
 
-/** By what was measured for exact multipliers of few bits (docs/cifar10.md) and on the digits (docs/sweep.md). */
-const TEACHER = { teacher: 'float', temperature: 2 } as const;
-const TRAINING: ConfigurationInput = {
-  quantize: { ...TEACHER, quantizer: 'steps' },
-  explore: { ...TEACHER, powerModel: 'fitted' },
-  recover: { ...TEACHER, start: 'statistics' },
-};
-/** They belong together: a rate is that of an optimiser. */
-const LEARNING: ConfigurationInput = {
-  recover: { optimizer: 'nesterov', learningRate: 0.01, schedule: 'cosine-steps' },
-};
+/** What is reported is synthesised. */
+const MODEL: ConfigurationInput = { explore: { powerModel: 'fitted' } };
 
 export interface CheapestOptions {
   /** Whether layers have widths of their own in some trials. */
@@ -47,8 +38,8 @@ export interface CheapestOptions {
 /**
  * Widths × targets, for everything else that is varied (seeds, networks). Values of bits and of power that are given
  * take the place of the usual ones; a target above what a width costs anyway is left out. `explore.power` and
- * `explore.maxLoss` of the settings are the question and no target of each trial (questionOf). Settings that are given
- * win over the plan's training, and so do those of a run that it branches from; a recipe takes its place.
+ * `explore.maxLoss` of the settings are the question and no target of each trial (questionOf). A power model that is
+ * given, by the settings or by those of a run that it branches from, takes the place of the plan's; so does a recipe.
  */
 export function cheapestGrid(
   { over = [], ...rest }: GridInput,
@@ -57,8 +48,9 @@ export function cheapestGrid(
   if ((rest.trials ?? []).length > 0) throw new UserError('the trials are listed already; leave --cheapest out');
   requireFree(rest.settings, over);
   const { bits: operands, ...others } = rest.settings ?? {};
-  const said = withoutQuestion(others);
-  const settings = mergeSettings(trainingBeside(mergeSettings(from, said), over), said);
+  const said = mergeSettings(from, withoutQuestion(others));
+  const isOwn = said.explore?.powerModel !== undefined || said.recipe !== undefined;
+  const settings = isOwn || over.some(({ name }) => name === 'recipe') ? said : mergeSettings(MODEL, said);
   const axis = (name: string) => over.find((one) => one.name === name)?.values;
   const limit = rest.settings?.explore?.power;
   const fixed = operands && `${operands.weights ?? 8}x${operands.activations ?? 8}`;
@@ -97,13 +89,6 @@ function withoutQuestion({ explore, ...rest }: ConfigurationInput): Configuratio
   if (!explore) return rest;
   const { power: _, maxLoss: __, ...others } = explore;
   return Object.keys(others).length === 0 ? rest : { ...rest, explore: others };
-}
-
-function trainingBeside(said: ConfigurationInput, over: readonly Axis[]): ConfigurationInput {
-  const isVaried = (option: string) => over.some(({ name }) => name === option);
-  if (said.recipe !== undefined || isVaried('recipe')) return {};
-  const isOwn = said.recover?.optimizer !== undefined || isVaried('recover-optimizer');
-  return mergeSettings(isOwn ? TRAINING : mergeSettings(TRAINING, LEARNING), said);
 }
 
 /** What the plan decides itself is not said beside it: it would be passed over, or all its trials be one. */

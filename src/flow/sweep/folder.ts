@@ -12,7 +12,7 @@ import { UserError } from '../../tensor/errors.ts';
 import { makeFolder, readJson, removeFile, sha256, writeJsonInside } from '../../tensor/files.ts';
 import { given } from '../../tensor/given.ts';
 import { version } from '../../version.ts';
-import { isLock, LOCK_FILE, lockRun, type RunLock, tryLock } from '../run/lock.ts';
+import { glanceAt, isLock, LOCK_FILE, lockRun, type RunLock, tryLock } from '../run/lock.ts';
 import { fileName } from '../run/manifest.ts';
 import { type ConfigurationInput, configurationSchema, describeIssues } from '../settings/config.ts';
 import type { Trial } from './grid.ts';
@@ -209,6 +209,15 @@ export function keepRung(folder: string, job: string, rung: number, reached: Run
 /** The run that the first ones branch from, as it is found here. */
 export function sourceOf({ from, directory }: SweepPlan): string | undefined {
   return from === undefined || existsSync(from) ? from : resolve(directory, from);
+}
+
+/** Whether a process has claimed a run of the sweep, for one who only looks on. */
+export function isWorkedOn(folder: string): boolean {
+  return [sweepFiles.trials, sweepFiles.shared].some((kind) => {
+    const place = join(folder, kind);
+    const claims = existsSync(place) ? readdirSync(place).filter((name) => name.endsWith('.claim')) : [];
+    return claims.some((name) => (glanceAt(join(place, name)) ?? { isAlive: false }).isAlive !== false);
+  });
 }
 
 /** Claims a run of the sweep for this process; undefined where another one has it. */

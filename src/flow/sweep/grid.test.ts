@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { UserError } from '../../tensor/errors.ts';
-import type { ConfigurationInput } from '../settings/config.ts';
+import { type ConfigurationInput, parseConfiguration } from '../settings/config.ts';
 import { cheapestGrid, questionOf, usualRivals } from './cheapest.ts';
 import { parseAxis, readGridFile, trialsOf } from './grid.ts';
 
@@ -143,20 +143,23 @@ test('with widths per layer there are exact ones, as cheap as uniform ones, and 
   ]);
 });
 
-test('the cheapest and its rivals are trained as coarse multipliers need it, unless something else is said', () => {
-  const trained = (said: Parameters<typeof cheapestGrid>[0], from?: ConfigurationInput) =>
-    trialsOf(cheapestGrid(said, from ? { from } : {})).map(({ settings }) => settings.recover ?? {});
-  const usual = { optimizer: 'nesterov', learningRate: 0.01, schedule: 'cosine-steps', teacher: 'float' };
-  const all = trained({});
+test('the cheapest and its rivals are trained as any run is, and power is what synthesis makes of it, unless something else is said', () => {
+  const planned = (said: Parameters<typeof cheapestGrid>[0], from?: ConfigurationInput) =>
+    trialsOf(cheapestGrid(said, from ? { from } : {})).map(({ settings }) => settings);
+  const all = planned({});
   expect(all).toHaveLength(usualRivals.length + 8);
-  for (const recover of all) expect(recover).toMatchObject(usual);
+  for (const settings of all) {
+    const isGiven = settings.map?.multiplier !== undefined;
+    const { recover } = parseConfiguration(settings, 'test');
+    expect(recover).toMatchObject({ optimizer: 'nesterov', learningRate: 0.01, teacher: 'usual' });
+    expect(settings.explore?.powerModel).toBe(isGiven ? undefined : 'fitted');
+  }
   const slow = { recover: { learningRate: 1e-3 } };
-  expect(trained({ settings: slow })[0]).toMatchObject({ ...usual, learningRate: 1e-3 });
-  expect(trained({}, slow)[0]).toMatchObject({ ...usual, learningRate: 1e-3 });
-  // A rate is that of its optimiser.
-  expect(trained({ settings: { recover: { optimizer: 'adam' } } })[0]!.learningRate).toBeUndefined();
-  expect(trained({ over: [parseAxis('recover-optimizer=adam')] })[0]!.learningRate).toBeUndefined();
-  expect(trained({ settings: { recipe: 'cifar-strong' } })[0]).toEqual({});
+  for (const { recover } of [...planned({ settings: slow }), ...planned({}, slow)])
+    expect(recover).toEqual(slow.recover);
+  const asap7 = { explore: { powerModel: 'asap7' } } as const;
+  expect(planned({ rivals: [] }, asap7)[0]!.explore).toMatchObject(asap7.explore);
+  expect(planned({ settings: { recipe: 'paper-cifar10' }, rivals: [] })[0]!.explore?.powerModel).toBeUndefined();
 });
 
 test('a file lists trials, which take part in every combination', () => {

@@ -189,7 +189,6 @@ export function NetlistDrawing({ netlist, label }: { readonly netlist: DrawnNetl
         style={{ aspectRatio: `${width} / ${height}` }}
         role="application"
         aria-label={`${label}. Arrow keys walk from gate to gate, plus and minus zoom, 0 shows all.`}
-        // biome-ignore lint/a11y/noNoninteractiveTabindex: it takes keys of its own, as an application does
         tabIndex={0}
         class={cone ? 'dimmed' : ''}
         onKeyDown={onKey}

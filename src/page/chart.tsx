@@ -1,0 +1,146 @@
+// Curves of many series over one axis, by uPlot on a canvas. The series that the pointer is nearest to stands out and
+// is named below the picture; a picture has a text that says the same to who does not see it.
+
+import { useEffect, useRef, useState } from 'preact/hooks';
+import uPlot from 'uplot';
+import 'uplot/dist/uPlot.min.css';
+import { fixed, percent, significant } from '../tensor/numbers.ts';
+import { colourOf, useTheme } from './theme.ts';
+
+export interface Series {
+  readonly label: string;
+  /** One for each of the chart's x; null where it has none. */
+  readonly values: readonly (number | null)[];
+  /** Which colour of the theme. */
+  readonly colour: number;
+}
+
+export interface ChartProps {
+  readonly title: string;
+  /** Rising. */
+  readonly x: readonly number[];
+  readonly series: readonly Series[];
+  /** Shares are written per cent. */
+  readonly isShare: boolean;
+  readonly xLabel?: string;
+}
+
+export const COLOURS = 8;
+const HEIGHT = 240;
+/** Between ticks of an axis that counts. */
+const wholeSteps = [1, 2, 5]
+  .flatMap((digit) => [1, 10, 100, 1000, 10_000].map((power) => digit * power))
+  .sort((a, b) => a - b);
+
+/** Behind the last colour the strokes are dashed, then dotted. */
+const dashes: readonly (readonly number[])[] = [[], [6, 4], [2, 3]];
+
+/** As a reader of values wants it, or with so many decimals of the number that is written. */
+function written(value: number, isShare: boolean, decimals?: number): string {
+  if (isShare) return percent(value, decimals ?? 2);
+  return decimals === undefined ? significant(value) : fixed(value, decimals);
+}
+
+/** Decimals that tell ticks apart which are `step` from each other. */
+function decimalsOf(step: number): number {
+  const isWritten = (decimals: number) => Math.abs(step * 10 ** decimals - Math.round(step * 10 ** decimals)) < 1e-6;
+  return [0, 1, 2, 3, 4, 5, 6, 7].find(isWritten) ?? 8;
+}
+
+export function Chart({ title, x, series, isShare, xLabel = 'epoch' }: ChartProps) {
+  const place = useRef<HTMLDivElement>(null);
+  const plot = useRef<uPlot>(undefined);
+  const shown = useRef(series);
+  shown.current = series;
+  const [near, setNear] = useState<string>();
+  const [theme] = useTheme();
+  const identity = series.map(({ label, colour }) => `${label} ${colour}`).join('\n');
+
+  // Other series or another theme make another plot
+  useEffect(() => {
+    const holder = place.current!;
+    const axis = { stroke: colourOf('muted'), grid: { stroke: colourOf('line'), width: 1 }, ticks: { show: false } };
+    const made = new uPlot(
+      {
+        width: Math.max(200, holder.clientWidth),
+        height: HEIGHT,
+        legend: { show: false },
+        focus: { alpha: 0.25 },
+        cursor: { focus: { prox: 24 }, drag: { x: true, y: false }, points: { show: series.length <= 60 } },
+        scales: { x: { time: false } },
+        axes: [
+          { ...axis, size: 30, incrs: wholeSteps },
+          {
+            ...axis,
+            size: 62,
+            values: (_, values, __, ___, step) =>
+              values.map((value) => written(value, isShare, decimalsOf(isShare ? 100 * step : step))),
+          },
+        ],
+        series: [
+          {},
+          ...series.map(({ label, colour }) => ({
+            label,
+            stroke: colourOf(`series-${(colour % COLOURS) + 1}`),
+            width: series.length > 60 ? 1 : 1.75,
+            dash: [...dashes[Math.floor(colour / COLOURS) % dashes.length]!],
+            points: { show: x.length < 2 },
+            spanGaps: false,
+          })),
+        ],
+        hooks: {
+          setSeries: [(self, at) => setNear(at === null ? undefined : read(self, at))],
+          setCursor: [
+            (self) => {
+              const at = self.series.findIndex((one, k) => k > 0 && (one as { _focus?: boolean })._focus);
+              if (at > 0) setNear(read(self, at));
+            },
+          ],
+        },
+      },
+      aligned(x, series),
+      holder,
+    );
+    plot.current = made;
+    const read = (self: uPlot, at: number) => {
+      const index = self.cursor.idx;
+      const value = index === null || index === undefined ? undefined : self.data[at]?.[index];
+      const label = shown.current[at - 1]?.label ?? '';
+      return value === null || value === undefined
+        ? label
+        : `${label}: ${written(value, isShare)} at ${xLabel} ${self.data[0][index!]}`;
+    };
+    const resized = new ResizeObserver(() =>
+      made.setSize({ width: Math.max(200, holder.clientWidth), height: HEIGHT }),
+    );
+    resized.observe(holder);
+    return () => {
+      resized.disconnect();
+      made.destroy();
+      plot.current = undefined;
+    };
+  }, [identity, theme]);
+
+  useEffect(() => plot.current?.setData(aligned(x, series)), [x, series]);
+
+  return (
+    <figure class="chart">
+      <figcaption>{title}</figcaption>
+      <div ref={place} role="img" aria-label={described(title, series, isShare)} />
+      <p class="readout muted">{near ?? ' '}</p>
+    </figure>
+  );
+}
+
+const aligned = (x: readonly number[], series: readonly Series[]): uPlot.AlignedData =>
+  [x, ...series.map(({ values }) => values)] as unknown as uPlot.AlignedData;
+
+/** "Accuracy of 2 curves: a ends at 0.9, b at 0.8". */
+function described(title: string, series: readonly Series[], isShare: boolean): string {
+  const ends = series.slice(0, 8).map(({ label, values }) => {
+    const end = values.findLast((value) => value !== null);
+    return `${label} ends at ${end === null || end === undefined ? 'nothing yet' : written(end, isShare)}`;
+  });
+  const more = series.length > 8 ? `, and ${series.length - 8} more` : '';
+  return `${title}, ${series.length} ${series.length === 1 ? 'curve' : 'curves'}: ${ends.join(', ')}${more}`;
+}

@@ -1,0 +1,156 @@
+// Runs and their epochs as the page has them: asked for once, then kept up to date by events. Changes that come in one
+// frame are shown together, so that a thousand runs which report at once cost one drawing.
+
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
+import type { Epoch, RunList, RunRow, ServerEvent } from '../serve/api.ts';
+import type { Source } from './source.ts';
+
+/** A function that asks for one new drawing of the component, however often it is called in a frame. */
+function useFrame(): readonly [version: number, changed: () => void] {
+  const [version, setVersion] = useState(0);
+  const due = useRef(0);
+  useEffect(() => () => cancelAnimationFrame(due.current), []);
+  const changed = useMemo(
+    () => () => {
+      due.current ||= requestAnimationFrame(() => {
+        due.current = 0;
+        setVersion((before) => before + 1);
+      });
+    },
+    [],
+  );
+  return [version, changed];
+}
+
+/** Calls `begin` at first, and whenever the server was started anew; `follow` with every other event. */
+function useEvents(source: Source, begin: () => void, follow: (event: ServerEvent) => void): void {
+  const handlers = useRef({ begin, follow });
+  handlers.current = { begin, follow };
+  useEffect(() => {
+    let session: string | undefined;
+    handlers.current.begin();
+    return source.listen((event) => {
+      if (event.kind !== 'hello') handlers.current.follow(event);
+      // A connection that was lost may have missed something, also where the server is the same.
+      else if (session !== undefined) handlers.current.begin();
+      if (event.kind === 'hello') session = event.session;
+    });
+  }, [source]);
+}
+
+export interface Runs {
+  readonly defaults: RunList['defaults'];
+  readonly rows: readonly RunRow[];
+}
+
+export function useRuns(source: Source): { readonly runs: Runs | undefined; readonly error: string | undefined } {
+  const [error, setError] = useState<string>();
+  const [version, changed] = useFrame();
+  const known = useRef<{ defaults: RunList['defaults']; rows: Map<string, RunRow> } | undefined>(undefined);
+  const begin = () => {
+    source.get('runs').then(
+      ({ defaults, runs }) => {
+        known.current = { defaults, rows: new Map(runs.map((row) => [row.name, row])) };
+        setError(undefined);
+        changed();
+      },
+      ({ message }: Error) => setError(message),
+    );
+  };
+  useEvents(source, begin, (event) => {
+    if (event.kind === 'run') known.current?.rows.set(event.run.name, event.run);
+    else if (event.kind === 'run-gone') known.current?.rows.delete(event.name);
+    else return;
+    changed();
+  });
+  // What is known changes with the version
+  const runs = useMemo(
+    () => known.current && { defaults: known.current.defaults, rows: [...known.current.rows.values()] },
+    [version],
+  );
+  return { runs, error };
+}
+
+type EpochsEvent = Extract<ServerEvent, { kind: 'epochs' }>;
+
+/** Requests that are on their way at once: a browser keeps six connections, and one is for events. */
+const MOST_REQUESTS = 4;
+
+/** The epochs of some runs, by their names, as far as they have come. */
+export function useEpochs(source: Source, names: readonly string[]): ReadonlyMap<string, readonly Epoch[]> {
+  const [version, changed] = useFrame();
+  const known = useRef(new Map<string, readonly Epoch[]>());
+  const waiting = useRef<string[]>([]);
+  const asked = useRef(new Set<string>());
+  /** Told before the answer was there. */
+  const early = useRef(new Map<string, EpochsEvent[]>());
+  const busy = useRef(0);
+  const follow = (event: EpochsEvent) => {
+    const { name, from } = event;
+    const before = known.current.get(name);
+    if (!before || waiting.current.includes(name)) {
+      if (asked.current.has(name)) early.current.set(name, [...(early.current.get(name) ?? []), event]);
+    } else if (from > before.length) ask(name);
+    else {
+      const epochs = event.epochs.map(({ theta: _, ...epoch }) => epoch);
+      const end = from + epochs.length;
+      // What an answer held already says nothing new.
+      if (epochs.length > 0 && JSON.stringify(before[end - 1]) === JSON.stringify(epochs.at(-1))) return;
+      known.current.set(name, [...before.slice(0, from), ...epochs]);
+      changed();
+    }
+  };
+  const work = () => {
+    while (busy.current < MOST_REQUESTS && waiting.current.length > 0) {
+      const name = waiting.current.shift()!;
+      busy.current++;
+      source
+        .get('metrics', { name })
+        .then(({ epochs }) => {
+          known.current.set(name, epochs);
+          const told = early.current.get(name) ?? [];
+          early.current.delete(name);
+          for (const event of told) follow(event);
+          changed();
+        })
+        .catch(() => asked.current.delete(name))
+        .finally(() => {
+          busy.current--;
+          work();
+        });
+    }
+  };
+  const ask = (name: string) => {
+    asked.current.add(name);
+    if (!waiting.current.includes(name)) waiting.current.push(name);
+  };
+  const wanted = names.join('\n');
+  // The names decide what is asked for
+  useEffect(() => {
+    for (const name of names) if (!asked.current.has(name)) ask(name);
+    work();
+  }, [source, wanted]);
+  useEvents(
+    source,
+    () => {
+      for (const name of asked.current) ask(name);
+      work();
+    },
+    (event) => {
+      if (event.kind !== 'epochs') return;
+      follow(event);
+      work();
+    },
+  );
+  // What is known changes with the version
+  return useMemo(
+    () =>
+      new Map(
+        names.flatMap((name) => {
+          const epochs = known.current.get(name);
+          return epochs ? [[name, epochs] as const] : [];
+        }),
+      ),
+    [version, wanted],
+  );
+}

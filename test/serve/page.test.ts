@@ -1,0 +1,204 @@
+// The page of `tram serve` in a real browser: it follows a run while it works, stays fluid with a thousand runs, can be
+// read and used by everybody, and says nothing to the console.
+
+import { appendFileSync, cpSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { FlowOptions } from '../../src/flow/flow.ts';
+import type { RunSummary } from '../../src/flow/results/summary.ts';
+import { lockRun } from '../../src/flow/run/lock.ts';
+import { type Serving, serve } from '../../src/serve/server.ts';
+import { noBrowser, openBrowser, openPage, violations } from './browser.ts';
+import { epoch, makeRun, until } from './folder.ts';
+
+const RUNS = 1000;
+/** Milliseconds that a frame may take. */
+const FRAME = 200;
+const pace = { glance: 100, scan: 300 };
+
+describe.skipIf(noBrowser)('the page', () => {
+  const place = mkdtempSync(join(tmpdir(), 'tram-page-'));
+  const folder = join(place, 'runs');
+  let browser: Browser;
+  let serving: Serving;
+  beforeAll(async () => {
+    makeRun(join(folder, 'live'), {}, 2);
+    makeRun(join(folder, 'a <b>&"'), { explore: { lambda: 0.7 } }, 3, 0.9);
+    makeRun(join(folder, 'c'), { explore: { lambda: 1.5 }, seed: 3 }, 5, 0.7);
+    browser = await openBrowser();
+    serving = await serve({ folder, port: 0, pace });
+  }, 60_000);
+  afterAll(async () => {
+    await browser?.close();
+    await serving?.close();
+    rmSync(place, { recursive: true, force: true });
+  }, 60_000);
+
+  const label = (page: Page, title: string) =>
+    page.locator('figure', { hasText: title }).first().locator('[role="img"]').getAttribute('aria-label');
+
+  test('follows a run as it logs: its state, its curves, its θ', async () => {
+    const { page, said } = await openPage(browser, serving.url);
+    await page.getByRole('link', { name: 'live' }).waitFor();
+    const lock = await lockRun(join(folder, 'live'));
+    await page.locator('.state.running').waitFor();
+    appendFileSync(join(folder, 'live', 'metrics.jsonl'), `${JSON.stringify(epoch(1, 'explore'))}\n`);
+    await page.getByText('explore 1/').waitFor();
+    await page.locator('figcaption', { hasText: 'Power' }).waitFor();
+    expect(await label(page, 'Power')).toContain('live ends at 1');
+    await page.getByRole('link', { name: 'live' }).click();
+    await page.locator('.strip').waitFor();
+    expect(await page.locator('.strip canvas').getAttribute('aria-label')).toMatch(
+      /over 1 epochs; behind epoch 1: θ0 1.00/,
+    );
+    appendFileSync(join(folder, 'live', 'metrics.jsonl'), `${JSON.stringify(epoch(2, 'explore'))}\n`);
+    await until('two columns', async () => (await page.locator('.strip canvas').getAttribute('width')) === '2');
+    await until('the curve', async () => ((await label(page, 'Power')) ?? '').includes('live ends at 0.5'));
+    lock.release();
+    await page.locator('.state.unfinished').waitFor();
+    makeRun(join(folder, 'later'), {}, 1);
+    await page.getByRole('link', { name: 'Runs' }).click();
+    await page.getByRole('link', { name: 'later' }).waitFor();
+    expect(said).toEqual([]);
+    await page.context().close();
+  });
+
+  test('filters, groups and sorts by any setting, by the keyboard alone', async () => {
+    const { page, said } = await openPage(browser, serving.url);
+    const names = () =>
+      page.locator('.run-line a').evaluateAll((links) => links.map((link) => link.getAttribute('title')));
+    const filter = page.getByLabel('Filter');
+    await filter.fill('lambda>0.5 lambda<1');
+    await until('one is left', async () => (await names()).length === 1);
+    expect(await names()).toEqual(['a <b>&"']);
+    await filter.fill('seed=3');
+    await until('the other', async () => (await names())[0] === 'c');
+    await filter.fill('');
+    await page.getByRole('button', { name: 'Accuracy' }).focus();
+    await page.keyboard.press('Enter');
+    await until('the best is first', async () => (await names())[0] === 'a <b>&"');
+    expect(await page.getByRole('columnheader', { name: 'Accuracy' }).getAttribute('aria-sort')).toBe('descending');
+    await page.getByLabel('Group by').selectOption('lambda');
+    const group = page.getByRole('button', { name: /^. 1.5/ });
+    await group.focus();
+    await page.keyboard.press('Enter');
+    await until('it is closed', async () => !(await names()).includes('c'));
+    await page.getByRole('link', { name: /a <b>/ }).focus();
+    await page.keyboard.press('Enter');
+    await page.getByRole('heading', { level: 1, name: 'a <b>&"' }).waitFor();
+    expect(said).toEqual([]);
+    await page.context().close();
+  });
+
+  test.each(['light', 'dark'] as const)('can be read and named by everybody: %s', async (theme) => {
+    const { page, said } = await openPage(browser, serving.url, { theme });
+    await page.locator('figure').first().waitFor();
+    expect(await violations(page)).toEqual([]);
+    await page.getByLabel('Group by').selectOption('lambda');
+    expect(await violations(page)).toEqual([]);
+    await page.goto(`${serving.url}#/run/live`);
+    await page.locator('.strip').waitFor();
+    expect(await violations(page)).toEqual([]);
+    await page.getByRole('button', { name: theme === 'light' ? 'Dark' : 'Light' }).click();
+    expect(await page.locator('html').getAttribute('data-theme')).not.toBe(theme);
+    expect(said).toEqual([]);
+    await page.context().close();
+  });
+
+  test.each([390, 768, 2560])('is no wider than a window of %i pixels', async (width) => {
+    const { page } = await openPage(browser, serving.url, { width });
+    await page.locator('figure').first().waitFor();
+    for (const view of ['#/runs', '#/run/live']) {
+      await page.goto(serving.url + view);
+      await page.locator('figure').first().waitFor();
+      expect(await page.evaluate('document.documentElement.scrollWidth'), view).toBeLessThanOrEqual(width);
+    }
+    await page.context().close();
+  });
+
+  test('starts and stops a run by a form that says the command', async () => {
+    const begun: FlowOptions[] = [];
+    const perform = (options: FlowOptions) => {
+      begun.push(options);
+      const step = { epoch: 1, epochs: 4, step: 7, steps: 9, loss: 1.25, accuracy: 0.5, power: undefined, images: 64 };
+      options.listener?.({ kind: 'step', phase: 'train', ...step });
+      return new Promise<RunSummary>((_, fail) => {
+        options.signal?.addEventListener('abort', () => fail(options.signal?.reason));
+      });
+    };
+    const controlled = await serve({ folder, port: 0, pace, perform });
+    const { page, said } = await openPage(browser, controlled.url);
+    expect(page.url()).not.toContain('token');
+    await page.getByRole('link', { name: 'New run' }).click();
+    await page.getByLabel('Name of the run').fill('mine');
+    await page.getByLabel('lambda', { exact: true }).fill('much');
+    await page.getByText('lambda: expected').waitFor();
+    expect(await page.getByRole('button', { name: 'Start the run' }).isDisabled()).toBe(true);
+    await page.getByLabel('lambda', { exact: true }).fill('0.5');
+    await page.getByText(`tram run ${folder}/mine --lambda 0.5`).waitFor();
+    expect(await violations(page)).toEqual([]);
+    await page.getByRole('button', { name: 'Start the run' }).click();
+    await page.getByText('step 7 of 9').waitFor();
+    expect(begun[0]?.settings).toMatchObject({ explore: { lambda: 0.5 } });
+    await page.getByRole('button', { name: 'Stop and save' }).click();
+    await page.getByText('stopped; the work so far is saved').waitFor();
+    // The page of a run that has no manifest yet is asked for, and not there.
+    expect(said.filter((text) => !text.includes('404'))).toEqual([]);
+    await page.context().close();
+    await controlled.close();
+  });
+
+  test(`scrolls, sorts and draws ${RUNS} runs with frames under ${FRAME} ms`, async () => {
+    const many = join(place, 'many');
+    for (let k = 0; k < 10; k++) makeRun(join(many, `kind${k}`), { explore: { lambda: k / 10 + 0.05 } }, 20, k / 10);
+    for (let k = 10; k < RUNS; k++) cpSync(join(many, `kind${k % 10}`), join(many, `run${k}`), { recursive: true });
+    const big = await serve({ folder: many, port: 0, pace: { glance: 500, scan: 60_000 } });
+    const { page, said } = await openPage(browser, big.url);
+    await page.getByText(`${RUNS} runs, 6 drawn`).waitFor();
+    await page.locator('figure').first().waitFor();
+    const scrolled = (await page.evaluate(SCROLL)) as { worst: number; rows: number; last: string };
+    expect(scrolled.rows).toBeLessThan(80);
+    expect(scrolled.last).toMatch(/^(run|kind)\d/);
+    const sortedBy = await page.evaluate(
+      `(${WORST})(() => document.querySelector('[role=columnheader] button').click())`,
+    );
+    const filtered = await page.evaluate(
+      `(${WORST})(() => { const box = document.querySelector('input[type=search]'); box.value = 'accuracy>0.5'; box.dispatchEvent(new Event('input', { bubbles: true })); })`,
+    );
+    await page.getByText(/of 1000 runs/).waitFor();
+    console.info(`longest frames: ${JSON.stringify({ scrolled: scrolled.worst, sortedBy, filtered })} ms`);
+    for (const worst of [scrolled.worst, sortedBy, filtered]) expect(worst).toBeLessThan(FRAME);
+    expect(said).toEqual([]);
+    await page.context().close();
+    await big.close();
+  });
+});
+
+/** In the page: does something, and gives the longest of the next thirty frames in milliseconds. */
+const WORST = `async (work) => {
+  let worst = 0;
+  let last = performance.now();
+  work();
+  for (let k = 0; k < 30; k++) {
+    const now = await new Promise(requestAnimationFrame);
+    const time = performance.now();
+    worst = Math.max(worst, time - last);
+    last = time;
+  }
+  return Math.round(worst);
+}`;
+
+const SCROLL = `(async () => {
+  const body = document.querySelector('.run-body');
+  let k = 0;
+  const timer = setInterval(() => { body.scrollTop = (k++ / 40) * body.scrollHeight; }, 8);
+  const worst = await (${WORST})(() => {});
+  clearInterval(timer);
+  body.scrollTop = body.scrollHeight;
+  await new Promise(requestAnimationFrame);
+  await new Promise(requestAnimationFrame);
+  const rows = document.querySelectorAll('.run-line');
+  return { worst, rows: rows.length, last: rows[rows.length - 1].textContent };
+})()`;
