@@ -15,7 +15,10 @@ const output = execFileSync(process.execPath, ['dist/cli/main.js', 'run', '--out
 });
 const summary = JSON.parse(output);
 const accuracy = Object.fromEntries(summary.stages.map((stage) => [stage.stage, stage.accuracy]));
-assert.deepEqual(Object.keys(accuracy), ['float', 'quantized', 'approximated', 'explored', 'mapped', 'recovered']);
+assert.deepEqual(Object.keys(accuracy), [
+  ...['float', 'quantized', 'approximated', 'exploration-started', 'explored', 'mapped', 'recovery-started'],
+  'recovered',
+]);
 assert.ok(accuracy.float > 0.93, `float accuracy ${accuracy.float}`);
 assert.ok(accuracy.recovered > accuracy.float - 0.03, `recovered ${accuracy.recovered}, float ${accuracy.float}`);
 const stageOf = (name) => summary.stages.find((stage) => stage.stage === name);

@@ -34,6 +34,13 @@ export const mutants = [
     'test/hardware/power-model.test.ts',
   ),
   fault(
+    'src/multiplier/adder-tree.ts',
+    'a product is alone in its column, whatever carries come there',
+    'lone += carried[0]! * (own[1] ?? 0);',
+    'lone += own[1] ?? 0;',
+    'src/netlist/mapping/kept.test.ts',
+  ),
+  fault(
     'src/multiplier/power-model.ts',
     'a product saves what it saves where nothing else is left out',
     'const others = Float64Array.from(kept);',
@@ -356,7 +363,7 @@ export const mutants = [
   fault(
     'src/flow/multipliers/multipliers.ts',
     'the power term forgets the layers’ multiplications',
-    'share: macsOf(one.layers) / all',
+    'share: worth(one) / all',
     'share: 1 / structures.length',
     'test/flow/power.test.ts',
   ),
@@ -563,8 +570,8 @@ export const mutants = [
   fault(
     'src/flow/settings/layers.ts',
     'a layer of other widths runs on the multiplier all the same',
-    'const found = left.filter(({ name }) => hasRunWidths(name));',
-    'const found = left.filter(({ name }) => hasRunWidths(name) || true);',
+    'left : left.filter(({ name }) => hasRunWidths(name));',
+    'left : left;',
   ),
   fault(
     'src/quant/observers.ts',
@@ -880,8 +887,8 @@ export const mutants = [
   fault(
     'src/flow/sweep/results.ts',
     'an exact multiplier in best/ is another netlist than its power is that of',
-    'if (family !== null) {',
-    'if (family === undefined) {',
+    '      if (instead) {',
+    '      if (instead && instead.weightBits > 8) {',
     'test/flow/sweep.test.ts',
   ),
   fault(
@@ -899,8 +906,8 @@ export const mutants = [
   fault(
     'src/flow/start/start.ts',
     'the mean error is that of the nearest codes',
-    'if (!codes) return error;',
-    'if (codes) return error;',
+    'return errorWithCodes(error, widths, codes, zero!);',
+    'return error;',
     'test/flow/weight-codes.test.ts',
   ),
   fault(
@@ -922,5 +929,35 @@ export const mutants = [
     'return step > this.#state.sent && step <= this.#until;',
     'return step <= this.#until;',
     'test/flow/logs.test.ts',
+  ),
+  fault(
+    'src/report/layered.ts',
+    'outputs of a netlist stand among its last gates',
+    'Math.max(most, at)), 0) + 1;',
+    'Math.max(most, at)), 0);',
+  ),
+  fault(
+    'src/page/multiplier/errors.ts',
+    'the map of a signed multiplier begins with the pattern 0',
+    'const w = (row + leastWeight) & (weights - 1);',
+    'const w = row;',
+  ),
+  fault(
+    'src/report/standalone.ts',
+    'what is stored in a copy can end its element',
+    '.replace(/[<\\u2028\\u2029]/g, (sign) => escapes[sign]!)',
+    '',
+    'src/flow/multipliers/allocation.ts',
+    'the cost of a choice is rounded down, so that the limit is passed',
+    'cost: Math.ceil(cost * steps)',
+    'cost: Math.floor(cost * steps)',
+    'src/flow/multipliers/allocation.test.ts',
+  ),
+  fault(
+    'src/flow/multipliers/multipliers.ts',
+    'layers of different widths count alike in the power of the loss',
+    'return hasOwnWidths(configuration) ? macs * modelledExactPower',
+    'return configuration.bits === undefined ? macs * modelledExactPower',
+    'test/flow/layer-widths.test.ts',
   ),
 ];

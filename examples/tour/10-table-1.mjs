@@ -69,11 +69,18 @@ async function measured(/** @type {string} */ path) {
 }
 
 const rows = [...printed, { name: 'λ = 0.3', source: demonstration() }];
-const here = new Map();
-for (const { name, source, file } of rows) {
-  const path = source ?? fileOf(file);
-  if (path) here.set(name, await measured(path));
+
+/** What is computed here, by the names of the rows that there is a netlist for. */
+async function computed() {
+  const figures = new Map();
+  for (const { name, source, file } of rows) {
+    const path = source ?? fileOf(file);
+    if (path) figures.set(name, await measured(path));
+  }
+  return figures;
 }
+
+const here = await computed();
 
 // %% [markdown]
 // Each cell has the paper's figure first and, behind a bar, what was computed here. A dash: no figure is printed, or

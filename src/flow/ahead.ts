@@ -19,9 +19,9 @@ import { type FloatModel, type FloatModelOptions, readFloatModel } from './run/f
 import { files } from './run/folder.ts';
 import type { OpenTask } from './run/inputs.ts';
 import { LOCK_FILE } from './run/lock.ts';
-import { type Manifest, manifestPath, type RunInputs } from './run/manifest.ts';
+import { type Manifest, manifestPath, type RunInputs, refuseSweep } from './run/manifest.ts';
 import { isInMemory, type Material, multiplierInMemory } from './run/material.ts';
-import type { Configuration } from './settings/config.ts';
+import { type Configuration, refuseStructures } from './settings/config.ts';
 import { approximateLayers, EXACT } from './settings/layers.ts';
 import { isTraining, type Phase } from './settings/phases.ts';
 
@@ -55,6 +55,7 @@ export async function lookAhead({
   const { layers, task } = opened;
   approximateLayers(configuration, layers);
   refuseIdle(configuration.train);
+  if (toDo.includes('explore')) refuseStructures(configuration, 'settings');
   if (toDo.includes('quantize')) requireLayerCost({ configuration, layers });
   // Widths that are searched are not known yet.
   if (toDo.includes('explore') && configuration.quantize.layerCost === undefined)
@@ -151,6 +152,7 @@ export function requireSpace(folder: string, bytes: number, free: number | undef
  * written over.
  */
 export function requireNewFolder(folder: string, first: Phase | undefined): void {
+  refuseSweep(folder);
   if (first !== 'train') {
     throw new UserError(
       `${folder} is not a run folder (no ${manifestPath(folder)}); start one with tram run or tram train`,

@@ -11,6 +11,8 @@ import type { OperandWidths } from './widths.ts';
 export interface TreeCells {
   /** AND gates: partial products. */
   readonly products: number;
+  /** Those among them that are a bit of the result by themselves, since their column has no other bit. */
+  readonly lone: number;
   readonly fullAdders: number;
   readonly halfAdders: number;
   /** Adders one after another on the longest way, about: a column's last one waits for those of the column below. */
@@ -22,17 +24,21 @@ export interface TreeCells {
  * carry out of the highest column is dropped: a product has weightBits + activationBits bits.
  */
 export function treeCells({ weightBits, activationBits }: OperandWidths, kept: ArrayLike<number>): TreeCells {
-  let [products, fullAdders, halfAdders, depth] = [0, 0, 0, 0];
+  let [products, lone, fullAdders, halfAdders, depth] = [0, 0, 0, 0, 0];
   let arrival = 0;
   /** Probability of so many carries into the column. */
   let carried: number[] = [1];
   for (let column = 0; column < weightBits + activationBits; column++) {
     let bits = carried;
+    let own: number[] = [1];
     for (let i = Math.max(0, column - activationBits + 1); i <= Math.min(column, weightBits - 1); i++) {
       const probability = kept[i * activationBits + column - i]!;
       products += probability;
-      if (probability > 0) bits = withBit(bits, probability);
+      if (probability === 0) continue;
+      bits = withBit(bits, probability);
+      own = withBit(own, probability);
     }
+    lone += carried[0]! * (own[1] ?? 0);
     carried = [];
     let [adding, levels] = [0, 0];
     for (const [count, probability] of bits.entries()) {
@@ -48,7 +54,7 @@ export function treeCells({ weightBits, activationBits }: OperandWidths, kept: A
     arrival = Math.max(adding * (arrival + 1), levels);
     depth = Math.max(depth, arrival);
   }
-  return { products, fullAdders, halfAdders, depth };
+  return { products, lone, fullAdders, halfAdders, depth };
 }
 
 /** Levels of adders that take so many bits, all there at once, down to one. */

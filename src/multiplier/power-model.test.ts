@@ -10,12 +10,13 @@ const widths = { weightBits: 3, activationBits: 3 };
 
 test('expected cells are the mean over all sets of kept products', () => {
   const kept = [0.2, 1, 0.7, 0.5, 0, 0.9, 0.3, 0.6, 1];
-  const mean = { products: 0, fullAdders: 0, halfAdders: 0 };
+  const mean = { products: 0, lone: 0, fullAdders: 0, halfAdders: 0 };
   for (let set = 0; set < 512; set++) {
     const there = kept.map((_, at) => (set >> at) & 1);
     const probability = kept.reduce((product, share, at) => product * (there[at] ? share : 1 - share), 1);
     const cells = treeCells(widths, there);
-    for (const name of ['products', 'fullAdders', 'halfAdders'] as const) mean[name] += probability * cells[name];
+    for (const name of ['products', 'lone', 'fullAdders', 'halfAdders'] as const)
+      mean[name] += probability * cells[name];
   }
   const expected = treeCells(widths, kept);
   for (const [name, value] of Object.entries(mean)) expect(expected[name as keyof TreeCells]).toBeCloseTo(value, 12);

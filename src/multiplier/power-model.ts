@@ -28,8 +28,10 @@ export type FittedModelName = Exclude<PowerModelName, 'analytic'>;
 
 /** Coefficients of a fitted model; costs are relative to the power of the exact 8×8 array multiplier. */
 export interface PowerFit {
-  /** Of an AND gate, a full adder and a half adder. */
+  /** Of an AND gate that an adder reads, and what one costs more that is a bit of the result by itself. */
   readonly product: number;
+  readonly lone: number;
+  /** Of the adders. */
   readonly fullAdder: number;
   readonly halfAdder: number;
   /** Share by which everything costs more in a tree that is too deep. */
@@ -46,8 +48,8 @@ export interface PowerFit {
  * i·activationBits + j, the probability that it is there, 0 … 1.
  */
 export function fittedPower(fit: PowerFit, widths: OperandWidths, kept: ArrayLike<number>): number {
-  const { products, fullAdders, halfAdders, depth } = treeCells(widths, kept);
-  const cells = fit.product * products + fit.fullAdder * fullAdders + fit.halfAdder * halfAdders;
+  const { products, lone, fullAdders, halfAdders, depth } = treeCells(widths, kept);
+  const cells = fit.product * products + fit.lone * lone + fit.fullAdder * fullAdders + fit.halfAdder * halfAdders;
   const late = (depth + fit.load * products - fit.slack) / fit.span;
   return cells * (1 + fit.hurry * Math.min(1, Math.max(0, late)));
 }

@@ -5,6 +5,7 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
 import { fixed, percent, significant } from '../tensor/numbers.ts';
+import { inTurn, outOfTurn } from './frames.ts';
 import { colourOf, useTheme } from './theme.ts';
 
 export interface Series {
@@ -52,6 +53,8 @@ export function Chart({ title, x, series, isShare, xLabel = 'epoch' }: ChartProp
   const plot = useRef<uPlot>(undefined);
   const shown = useRef(series);
   shown.current = series;
+  const latest = useRef(x);
+  latest.current = x;
   const [near, setNear] = useState<string>();
   const [theme] = useTheme();
   const identity = series.map(({ label, colour }) => `${label} ${colour}`).join('\n');
@@ -60,48 +63,6 @@ export function Chart({ title, x, series, isShare, xLabel = 'epoch' }: ChartProp
   useEffect(() => {
     const holder = place.current!;
     const axis = { stroke: colourOf('muted'), grid: { stroke: colourOf('line'), width: 1 }, ticks: { show: false } };
-    const made = new uPlot(
-      {
-        width: Math.max(200, holder.clientWidth),
-        height: HEIGHT,
-        legend: { show: false },
-        focus: { alpha: 0.25 },
-        cursor: { focus: { prox: 24 }, drag: { x: true, y: false }, points: { show: series.length <= 60 } },
-        scales: { x: { time: false } },
-        axes: [
-          { ...axis, size: 30, incrs: wholeSteps },
-          {
-            ...axis,
-            size: 62,
-            values: (_, values, __, ___, step) =>
-              values.map((value) => written(value, isShare, decimalsOf(isShare ? 100 * step : step))),
-          },
-        ],
-        series: [
-          {},
-          ...series.map(({ label, colour }) => ({
-            label,
-            stroke: colourOf(`series-${(colour % COLOURS) + 1}`),
-            width: series.length > 60 ? 1 : 1.75,
-            dash: [...dashes[Math.floor(colour / COLOURS) % dashes.length]!],
-            points: { show: x.length < 2 },
-            spanGaps: false,
-          })),
-        ],
-        hooks: {
-          setSeries: [(self, at) => setNear(at === null ? undefined : read(self, at))],
-          setCursor: [
-            (self) => {
-              const at = self.series.findIndex((one, k) => k > 0 && (one as { _focus?: boolean })._focus);
-              if (at > 0) setNear(read(self, at));
-            },
-          ],
-        },
-      },
-      aligned(x, series),
-      holder,
-    );
-    plot.current = made;
     const read = (self: uPlot, at: number) => {
       const index = self.cursor.idx;
       const value = index === null || index === undefined ? undefined : self.data[at]?.[index];
@@ -110,18 +71,63 @@ export function Chart({ title, x, series, isShare, xLabel = 'epoch' }: ChartProp
         ? label
         : `${label}: ${written(value, isShare)} at ${xLabel} ${self.data[0][index!]}`;
     };
-    const resized = new ResizeObserver(() =>
-      made.setSize({ width: Math.max(200, holder.clientWidth), height: HEIGHT }),
-    );
+    inTurn(place, () => {
+      plot.current = new uPlot(
+        {
+          width: Math.max(200, holder.clientWidth),
+          height: HEIGHT,
+          legend: { show: false },
+          focus: { alpha: 0.25 },
+          cursor: { focus: { prox: 24 }, drag: { x: true, y: false }, points: { show: series.length <= 60 } },
+          scales: { x: { time: false } },
+          axes: [
+            { ...axis, size: 30, incrs: wholeSteps },
+            {
+              ...axis,
+              size: 62,
+              values: (_, values, __, ___, step) =>
+                values.map((value) => written(value, isShare, decimalsOf(isShare ? 100 * step : step))),
+            },
+          ],
+          series: [
+            {},
+            ...series.map(({ label, colour }) => ({
+              label,
+              stroke: colourOf(`series-${(colour % COLOURS) + 1}`),
+              width: series.length > 60 ? 1 : 1.75,
+              dash: [...dashes[Math.floor(colour / COLOURS) % dashes.length]!],
+              points: { show: x.length < 2 },
+              spanGaps: false,
+            })),
+          ],
+          hooks: {
+            setSeries: [(self, at) => setNear(at === null ? undefined : read(self, at))],
+            setCursor: [
+              (self) => {
+                const at = self.series.findIndex((one, k) => k > 0 && (one as { _focus?: boolean })._focus);
+                if (at > 0) setNear(read(self, at));
+              },
+            ],
+          },
+        },
+        aligned(latest.current, shown.current),
+        holder,
+      );
+    });
+    const resized = new ResizeObserver(() => {
+      plot.current?.setSize({ width: Math.max(200, holder.clientWidth), height: HEIGHT });
+    });
     resized.observe(holder);
     return () => {
       resized.disconnect();
-      made.destroy();
+      outOfTurn(place);
+      outOfTurn(plot);
+      plot.current?.destroy();
       plot.current = undefined;
     };
   }, [identity, theme]);
 
-  useEffect(() => plot.current?.setData(aligned(x, series)), [x, series]);
+  useEffect(() => inTurn(plot, () => plot.current?.setData(aligned(x, series))), [x, series]);
 
   return (
     <figure class="chart">

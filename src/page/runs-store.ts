@@ -3,6 +3,7 @@
 
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type { Epoch, RunList, RunRow, ServerEvent } from '../serve/api.ts';
+import { showing } from './save-copy.ts';
 import type { Source } from './source.ts';
 
 /** A function that asks for one new drawing of the component, however often it is called in a frame. */
@@ -57,6 +58,8 @@ export function useRuns(source: Source): { readonly runs: Runs | undefined; read
       ({ message }: Error) => setError(message),
     );
   };
+  // A copy of the view needs them.
+  useEffect(() => showing('runs', {}), []);
   useEvents(source, begin, (event) => {
     if (event.kind === 'run') known.current?.rows.set(event.run.name, event.run);
     else if (event.kind === 'run-gone') known.current?.rows.delete(event.name);
@@ -130,6 +133,13 @@ export function useEpochs(source: Source, names: readonly string[]): ReadonlyMap
     for (const name of names) if (!asked.current.has(name)) ask(name);
     work();
   }, [source, wanted]);
+  // The names decide what a copy of the view needs
+  useEffect(() => {
+    const shown = names.map((name) => showing('metrics', { name }));
+    return () => {
+      for (const end of shown) end();
+    };
+  }, [wanted]);
   useEvents(
     source,
     () => {

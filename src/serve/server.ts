@@ -265,7 +265,12 @@ class Door {
     const query: Query = Object.fromEntries(searchParams);
     const file = textIn(query, 'file');
     const bytes = await bodyOf(request, MOST_DROPPED);
-    this.#json(response, 200, await droppedMultiplier(file, bytes, query.signed === '1'));
+    // A file that cannot be read is an answer, not a request that went wrong: a browser would call that an error.
+    const found = droppedMultiplier(file, bytes, query.signed === '1').catch((error: unknown) => {
+      if (!(error instanceof UserError)) throw error;
+      return { error: error.message };
+    });
+    this.#json(response, 200, await found);
   }
 
   #json(response: ServerResponse, status: number, value: unknown): void {

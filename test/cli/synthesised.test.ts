@@ -56,9 +56,11 @@ test('compare --by synthesised: what synth tells, beside the other kinds and nev
   expect(compared.synthesised).toMatchObject({ library: 'inverting', power: expect.closeTo(power, 12) });
   expectApart([compared.power.power, compared.gateCost.gateCost, compared.synthesised.power]);
   const text = (await tram('compare', run, ...ofLibrary)).out;
-  const [heads, row] = ['modelled', 'λ ='].map((start) => text.split('\n').find((line) => line.includes(start))!);
+  const lines = text.split('\n');
+  const heads = lines.findIndex((line) => /^\S.* modelled .* synthesised$/.test(line.trimEnd()));
+  expect(heads, text).toBeGreaterThanOrEqual(0);
   const columns = (line: string) => line.trim().split(/ {2,}/);
-  const cell = (name: string) => columns(row!)[columns(heads!).indexOf(name)]!.replace(/^● /, '');
+  const cell = (name: string) => columns(lines[heads + 2]!)[columns(lines[heads]!).indexOf(name)]?.replace(/^● /, '');
   expect(cell('modelled')).toBe(compared.power.power.toFixed(4));
   expect(cell('gate cost')).toBe(compared.gateCost.gateCost.toFixed(4));
   expect(cell('synthesised')).toBe(power.toFixed(4));
@@ -72,7 +74,9 @@ test('try --by synthesised: gate cost and synthesised power of each, in columns 
   const report = JSON.parse(shown.out) as TryReport;
   expect(report.library).toBe('inverting');
   const own = report.multipliers.find(({ group }) => group === 'tried')!;
-  expect(own.synthesised).toMatchObject({ power: expect.closeTo(power, 12), area: expect.closeTo(area, 12) });
+  // Read as a network, whose gates come in another order than in the file: the netlist may be another of its size.
+  expect(own.synthesised!.area).toBeCloseTo(area, 3);
+  expect(Math.abs(own.synthesised!.power / power - 1)).toBeLessThan(0.02);
   for (const { synthesised, gateCost } of report.multipliers) expect(synthesised!.power).not.toBeCloseTo(gateCost!, 4);
   const csv = readFileSync(join(folder, 'run-try', 'try.csv'), 'utf8').split('\n');
   const at = (name: string) => csv[0]!.split(',').indexOf(name);

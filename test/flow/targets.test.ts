@@ -12,6 +12,7 @@ import { summarize } from '../../src/flow/results/summarize.ts';
 import { readManifest } from '../../src/flow/run/manifest.ts';
 import { readMetrics } from '../../src/flow/run/metrics.ts';
 import type { ConfigurationInput } from '../../src/flow/settings/config.ts';
+import { publishedTraining } from '../../src/flow/settings/training.ts';
 import { readBytes, sha256 } from '../../src/tensor/files.ts';
 import { runInParts } from './stopped.ts';
 
@@ -27,7 +28,11 @@ type Explore = NonNullable<ConfigurationInput['explore']>;
 function optionsFor(name: string, explore: Explore): FlowOptions {
   const folder = join(parent, name);
   cpSync(base, folder, { recursive: true });
-  return { folder, settings: { explore: { epochs: 3, batchSize: 16, ...explore } }, phases: ['explore'] };
+  return {
+    folder,
+    settings: { explore: { ...publishedTraining.explore, harden: undefined, epochs: 3, batchSize: 16, ...explore } },
+    phases: ['explore'],
+  };
 }
 
 async function explored(name: string, explore: Explore) {
@@ -77,7 +82,7 @@ describe('a power', () => {
   test.each<[string, ConfigurationInput, RegExp]>([
     [
       'less than the columns leave',
-      { explore: { power: 0.2 } },
+      { explore: { grain: 'column', power: 0.2 } },
       /explore\.power is 0\.2, but without the columns that may go a 8×8 multiplier has 0\.\d{4}; choose a power from 0\.\d+ to 1; more columns/,
     ],
     [

@@ -7,16 +7,16 @@ import { synthesize } from '../../src/hardware/synthesize.ts';
 import { BundledYosys } from '../../src/hardware/yosys/bundled.ts';
 import { modelledPower } from '../../src/multiplier/power-model.ts';
 import { productStructure } from '../../src/multiplier/structure.ts';
-import { cleanUp } from '../../src/netlist/cleanup.ts';
 import { arrayMultiplier } from '../../src/netlist/generators/array.ts';
-import { keptTree } from '../../src/netlist/mapping/kept.ts';
+import { keptNetwork } from '../../src/netlist/mapping/kept.ts';
 import type { Network } from '../../src/netlist/network.ts';
 import { Random } from '../../src/tensor/random.ts';
 
 const yosys = new BundledYosys();
 afterAll(() => yosys.close());
 
-const powerOf = async (network: Network) => (await synthesize({ circuit: { network }, yosys })).power!.total;
+const powerOf = async (network: Network) =>
+  (await synthesize({ circuit: { network }, yosys, objective: 'power' })).power!.total;
 
 test('power of held-out structures is what synthesis says, within 5 %', { timeout: 300_000 }, async () => {
   const held = powerStructures((seed) => new Random(seed, 201)).filter((one) => one.held);
@@ -31,7 +31,7 @@ test('power of held-out structures is what synthesis says, within 5 %', { timeou
     const { name, weightBits, activationBits, keep } = sized.find((one) => one.family === family)!;
     const removed = Float64Array.from(keep, (bit) => 1 - Number(bit));
     const widths = { weightBits, activationBits };
-    const synthesised = (await powerOf(cleanUp(keptTree('compact', { ...widths, removed }, false)))) / exact;
+    const synthesised = (await powerOf(keptNetwork({ ...widths, removed }, false))) / exact;
     const modelled = modelledPower('fitted', productStructure(widths), removed);
     expect(Math.abs(modelled / synthesised - 1), `${name}: ${modelled}, synthesised ${synthesised}`).toBeLessThan(0.05);
   }

@@ -23,25 +23,30 @@ export interface Look {
   readonly theme?: 'light' | 'dark';
   readonly width?: number;
   readonly height?: number;
+  /** Without a network, as for a copy that is opened from the disk. */
+  readonly offline?: boolean;
 }
 
 export interface Opened {
   readonly page: Page;
   /** Errors and warnings of the console, and what was thrown. */
   readonly said: string[];
+  /** Addresses that were asked for. */
+  readonly requests: string[];
 }
 
 export async function openPage(browser: Browser, address: string, look: Look = {}): Promise<Opened> {
-  const { theme = 'light', width = 1280, height = 800 } = look;
-  const context = await browser.newContext({ viewport: { width, height }, colorScheme: theme });
+  const { theme = 'light', width = 1280, height = 800, offline = false } = look;
+  const context = await browser.newContext({ viewport: { width, height }, colorScheme: theme, offline });
   const page = await context.newPage();
-  const said: string[] = [];
+  const [said, requests]: [string[], string[]] = [[], []];
+  page.on('request', (request) => requests.push(request.url()));
   page.on('console', (message) => {
     if (message.type() === 'error' || message.type() === 'warning') said.push(message.text());
   });
   page.on('pageerror', (error) => said.push(String(error)));
   await page.goto(address);
-  return { page, said };
+  return { page, said, requests };
 }
 
 /** What axe-core finds against WCAG 2.1 A and AA, as lines of rule and element. */

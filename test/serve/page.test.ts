@@ -168,21 +168,27 @@ describe.skipIf(noBrowser)('the page', () => {
       `(${WORST})(() => { const box = document.querySelector('input[type=search]'); box.value = 'accuracy>0.5'; box.dispatchEvent(new Event('input', { bubbles: true })); })`,
     );
     await page.getByText(/of 1000 runs/).waitFor();
-    console.info(`longest frames: ${JSON.stringify({ scrolled: scrolled.worst, sortedBy, filtered })} ms`);
-    for (const worst of [scrolled.worst, sortedBy, filtered]) expect(worst).toBeLessThan(FRAME);
+    await page.getByLabel('Filter').fill('');
+    await page.getByText(`${RUNS} runs, 6 drawn`).waitFor();
+    const drawn = await page.evaluate(
+      `(${WORST})(() => [...document.querySelectorAll('button')].find((one) => one.textContent.startsWith('Draw all')).click(), 90)`,
+    );
+    await page.getByText(`${RUNS} drawn`).waitFor();
+    console.info(`longest frames: ${JSON.stringify({ scrolled: scrolled.worst, sortedBy, filtered, drawn })} ms`);
+    for (const worst of [scrolled.worst, sortedBy, filtered, drawn]) expect(worst).toBeLessThan(FRAME);
     expect(said).toEqual([]);
     await page.context().close();
     await big.close();
   });
 });
 
-/** In the page: does something, and gives the longest of the next thirty frames in milliseconds. */
-const WORST = `async (work) => {
+/** In the page: does something, and gives the longest of the next frames in milliseconds. */
+const WORST = `async (work, frames = 30) => {
   let worst = 0;
   let last = performance.now();
   work();
-  for (let k = 0; k < 30; k++) {
-    const now = await new Promise(requestAnimationFrame);
+  for (let k = 0; k < frames; k++) {
+    await new Promise(requestAnimationFrame);
     const time = performance.now();
     worst = Math.max(worst, time - last);
     last = time;

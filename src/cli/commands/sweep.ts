@@ -251,7 +251,13 @@ async function work(folder: string, command: Command, services: Services): Promi
   try {
     const { runFlow, runFlowAside = runFlow } = await services.loadFlow();
     report = await sweep({
-      ...{ folder, ...said, devices: slotsOf(command), perform: runFlowAside, ...results },
+      ...{
+        folder,
+        ...said,
+        devices: slotsOf(readDevice(command), options, availableParallelism()),
+        perform: runFlowAside,
+        ...results,
+      },
       ...given({ from, retry }),
       logs: readLogs(command),
       command: ['tram', ...(command.parent?.args ?? [])].map(shellWord).join(' '),
@@ -315,14 +321,16 @@ function goingOn(folder: string, { data, ...settings }: ConfigurationInput, more
 }
 
 /** One place to work for each device and job; jobs on the processor share its cores. */
-function slotsOf(command: Command): readonly DeviceOptions[] {
-  const { jobs = 1, device = [{}] } = command.opts<Options>();
-  const common = readDevice(command);
+export function slotsOf(
+  common: DeviceOptions,
+  { jobs = 1, device = [{}] }: Pick<Options, 'jobs' | 'device'>,
+  cores: number,
+): readonly DeviceOptions[] {
   return device.flatMap((one) =>
     Array.from({ length: jobs }, () => {
       const slot: DeviceOptions = { ...common, ...one };
       const isOnCores = (slot.name ?? 'wasm') === 'wasm' && slot.threads === undefined && jobs * device.length > 1;
-      const threads = Math.max(1, Math.floor(availableParallelism() / (jobs * device.length)));
+      const threads = Math.max(1, Math.floor(cores / (jobs * device.length)));
       return isOnCores ? { ...slot, threads } : slot;
     }),
   );

@@ -43,6 +43,9 @@ export function eventFile({ created }: Pick<Manifest, 'created'>): string {
   return `events.out.tfevents.${Math.floor(Date.parse(created) / 1000)}.tram`;
 }
 
+/** The plan of a sweep, which stands in a folder that is none of a run (sweep/folder.ts). */
+export const SWEEP_PLAN = 'sweep.json';
+
 /** A run as its folder has it: all that a view of it needs. */
 export interface RunFolder {
   readonly folder: string;

@@ -19,6 +19,7 @@ import {
 import { approximateLayers, withLayerBits } from '../settings/layers.ts';
 import { askedThen, asMeant, phases } from '../settings/phases.ts';
 import { emulations, precisions } from './device.ts';
+import { SWEEP_PLAN } from './folder.ts';
 import { type StageResult, stages } from './stages.ts';
 
 export const MANIFEST_VERSION = 2;
@@ -262,9 +263,18 @@ export function hasManifest(folder: string): boolean {
   return existsSync(manifestPath(folder));
 }
 
+/** Throws a UserError where a folder is that of a sweep, in which a run was looked for. */
+export function refuseSweep(folder: string): void {
+  if (!existsSync(join(folder, SWEEP_PLAN))) return;
+  throw new UserError(
+    `${folder} is the folder of a sweep, not of a run; tram sweep ${folder} --report shows what it came to, its runs are in ${join(folder, 'trials')}`,
+  );
+}
+
 export function readManifest(folder: string): Manifest {
   const path = manifestPath(folder);
   if (!existsSync(path)) {
+    refuseSweep(folder);
     throw new UserError(`${folder} is not a run folder: it has no manifest.json; make one with tram run or tram train`);
   }
   const json = readJson(path);

@@ -364,7 +364,7 @@ export function parseConfiguration(input: unknown, source: string): Configuratio
 }
 
 /** What a search for the widths of layers does not go with. */
-function refuseWidths({ quantize, explore, map }: Configuration, source: string): void {
+function refuseWidths({ quantize, map }: Configuration, source: string): void {
   const { layerCost, layerKinds } = quantize;
   if (layerKinds !== undefined && layerCost === undefined) {
     throw new UserError(
@@ -377,7 +377,14 @@ function refuseWidths({ quantize, explore, map }: Configuration, source: string)
       `${source}: map.multiplier is ${map.multiplier}, which has widths of its own, but quantize.layerCost gives layers different ones; choose ${EXACT}, or leave one of them out`,
     );
   }
-  if (map.multiplier !== undefined) return;
+}
+
+/**
+ * What structures of layers with different widths cannot be; asked where they are to be explored, since the work that
+ * several runs share says nothing of that.
+ */
+export function refuseStructures({ quantize, explore, map }: Configuration, source: string): void {
+  if (quantize.layerCost === undefined || map.multiplier !== undefined) return;
   if (explore.types) {
     throw new UserError(
       `${source}: explore.types is ${explore.types}, but layers of different widths share no structure; quantize.layerKinds says how many widths there are`,

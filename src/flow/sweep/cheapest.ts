@@ -19,6 +19,8 @@ const SHARES: readonly number[] = [0.8, 0.6];
 const SHARES_OF_GIVEN: readonly number[] = [0.8, 0.6, 0.45, 0.33, 0.22];
 /** Columns that truncations of given widths leave out, of each sum of the bits. */
 const TRUNCATED: readonly number[] = [1 / 4, 3 / 8, 1 / 2];
+/** Parts of an operand's bits, the lowest, that are not read. */
+const UNREAD: readonly number[] = [3 / 8, 1 / 2];
 /** Where layers have widths of their own: as cheap as these for all. */
 const BY_LAYER: readonly string[] = ['4x4', '3x4', '3x3', '2x4'];
 /** Those with structures, and their part of that. */
@@ -136,13 +138,30 @@ function targetsOf(bits: string, { targets, shares, limit, settings }: Targets):
   }));
 }
 
-/** Truncations of operands that are given, with the constant that makes up for what is left out. */
+/**
+ * Truncations where the operands are given: of the product, with the constant that makes up for what is left out, and
+ * of one operand, whose lowest bits are not read.
+ */
 function truncationsOf(bits: string): ListedTrial[] {
-  const all = (perOperand(bits) ?? [8, 8]).reduce((sum, width) => sum + width, 0);
-  return TRUNCATED.map((share) => Math.round(share * all)).map((columns) => ({
-    name: `${bits}-truncated-${columns}`,
-    options: { bits, multiplier: `truncated:${bits}:columns=${columns},compensation=constant` },
-  }));
+  const [weights, activations] = perOperand(bits) ?? [8, 8];
+  const columns = TRUNCATED.map((share) => Math.round(share * (weights + activations)));
+  const operand = (name: string, size: number, options: Readonly<Record<string, string>>, spec: string) =>
+    UNREAD.map((share) => Math.round(share * size))
+      .filter((unread) => unread > 0)
+      .map((unread) => ({
+        name: `${bits}-${name}-without-${unread}`,
+        options: { bits, ...options, multiplier: `broken-array:${spec}:rows=${unread},columns=0` },
+      }));
+  // The generator leaves out rows of its second operand.
+  const ofWeights = { 'operand-order': 'activation-weight' };
+  return [
+    ...columns.map((count) => ({
+      name: `${bits}-truncated-${count}`,
+      options: { bits, multiplier: `truncated:${bits}:columns=${count},compensation=constant` },
+    })),
+    ...operand('activations', activations, {}, bits),
+    ...operand('weights', weights, ofWeights, `${activations}x${weights}`),
+  ];
 }
 
 /** Exact multipliers of each layer's own widths, and structures of them. */

@@ -12,6 +12,7 @@ import { UserError } from '../../tensor/errors.ts';
 import { makeFolder, readJson, removeFile, sha256, writeJsonInside } from '../../tensor/files.ts';
 import { given } from '../../tensor/given.ts';
 import { version } from '../../version.ts';
+import { SWEEP_PLAN } from '../run/folder.ts';
 import { glanceAt, isLock, LOCK_FILE, lockRun, type RunLock, tryLock } from '../run/lock.ts';
 import { fileName } from '../run/manifest.ts';
 import { type ConfigurationInput, configurationSchema, describeIssues } from '../settings/config.ts';
@@ -20,7 +21,7 @@ import type { Job } from './tree.ts';
 
 /** What stands in the folder of a sweep. */
 export const sweepFiles = {
-  plan: 'sweep.json',
+  plan: SWEEP_PLAN,
   trials: 'trials',
   shared: 'shared',
   best: 'best',

@@ -6,6 +6,7 @@ import { UserError } from '../../tensor/errors.ts';
 import { type ConfigurationInput, parseConfiguration } from '../settings/config.ts';
 import { cheapestGrid, questionOf, usualRivals } from './cheapest.ts';
 import { parseAxis, readGridFile, trialsOf } from './grid.ts';
+import { jobsOf } from './tree.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'tram-grid-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -117,9 +118,11 @@ test('where operands are given there is nothing of fewer bits, but truncations',
   );
   expect(trials.filter(({ kind }) => kind === 'rival').map(({ point }) => point)).toEqual(['exact8x8']);
   const given = trials.flatMap(({ kind, settings }) => (kind === 'trial' ? [settings.map?.multiplier] : []));
-  expect(given.filter((one) => one !== undefined)).toEqual(
-    [4, 6, 8].map((columns) => `truncated:8x8:columns=${columns},compensation=constant`),
-  );
+  expect(given.filter((one) => one !== undefined)).toEqual([
+    ...[4, 6, 8].map((columns) => `truncated:8x8:columns=${columns},compensation=constant`),
+    ...[3, 4, 3, 4].map((rows) => `broken-array:8x8:rows=${rows},columns=0`),
+  ]);
+  expect(trials.at(-1)!.settings.map!.operandOrder).toBe('activation-weight');
   expect(given.filter((one) => one === undefined)).toHaveLength(5);
 });
 
@@ -141,6 +144,14 @@ test('with widths per layer there are exact ones, as cheap as uniform ones, and 
     ['layer-widths4x4-exact', 0.21, 'exact'],
     ['layer-widths0.1-exact', 0.1, 'exact'],
   ]);
+});
+
+test('what trials with searched widths share can be done, and structures that cannot be are refused with the plan', () => {
+  const trials = trialsOf(cheapestGrid({ rivals: [] }, { perLayer: true }));
+  const shared = jobsOf(trials).filter(({ trial, settings }) => !trial && settings.quantize?.layerCost !== undefined);
+  expect(shared).toHaveLength(2);
+  for (const { settings } of shared) expect(() => parseConfiguration(settings, 'shared')).not.toThrow();
+  expect(() => grid('layer-widths=4x4', 'structure-grain=column')).toThrow(/choose explore\.grain product/);
 });
 
 test('the cheapest and its rivals are trained as any run is, and power is what synthesis makes of it, unless something else is said', () => {

@@ -13,6 +13,7 @@ import {
   describeIssues,
   mergeSettings,
   parseConfiguration,
+  refuseStructures,
 } from '../settings/config.ts';
 import { fieldName, parseSetting, SaidSettings } from '../settings/fields.ts';
 import { EXACT } from '../settings/layers.ts';
@@ -198,6 +199,7 @@ function trialOf(
   let configuration: Configuration;
   try {
     configuration = parseConfiguration(settings, 'settings');
+    refuseStructures(configuration, 'settings');
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     throw new UserError(`the trial ${told}: ${error.message}`);

@@ -18,9 +18,11 @@ import { afterAll, expect, test } from 'vitest';
 import { errorMetrics } from '../../multiplier/metrics.ts';
 import { exactTable } from '../../multiplier/table.ts';
 import { StorageError, UserError } from '../../tensor/errors.ts';
+import { requireNewFolder } from '../ahead.ts';
 import type { FlowOptions } from '../flow.ts';
 import type { RunSummary } from '../results/summary.ts';
-import { MANIFEST_VERSION, writeManifest } from '../run/manifest.ts';
+import type { DeviceOptions } from '../run/device.ts';
+import { MANIFEST_VERSION, readManifest, writeManifest } from '../run/manifest.ts';
 import { type ConfigurationInput, parseConfiguration } from '../settings/config.ts';
 import type { SweepEvent } from './events.ts';
 import { openSweep, outcomeOf, type SweepPlan } from './folder.ts';
@@ -44,7 +46,7 @@ const phaseStart = { kind: 'phase-start', phase: 'train', title: '', resumed: fa
 async function work(
   { folder, plan }: { folder: string; plan: SweepPlan },
   run: (name: string, options: FlowOptions) => Promise<void> | void,
-  more: { slots?: number; signal?: AbortSignal; retry?: boolean } = {},
+  more: { slots?: number | readonly DeviceOptions[]; signal?: AbortSignal; retry?: boolean } = {},
 ) {
   const done: string[] = [];
   const events: SweepEvent[] = [];
@@ -57,7 +59,7 @@ async function work(
     return summary;
   };
   const error = await workOn({
-    ...{ folder, plan, perform, slots: Array.from({ length: slots }, () => ({})) },
+    ...{ folder, plan, perform, slots: typeof slots === 'number' ? Array.from({ length: slots }, () => ({})) : slots },
     listener: (event) => events.push(event),
     ...rest,
   }).then(
@@ -85,6 +87,30 @@ test('what is shared is done first and once, and trials branch from it', async (
   // Nothing is left to claim, and a second round finds nothing to do.
   expect(readdirSync(join(sweep.folder, 'trials')).filter((name) => name.endsWith('.claim'))).toEqual([]);
   expect((await work(sweep, () => {})).done).toEqual([]);
+});
+
+test('of several devices each has one run at a time, and none is idle while there is work', async () => {
+  const sweep = await newSweep('devices', ['lambda=1,2,3,4,5,6']);
+  const slots = [0, 1].map((index) => ({ name: 'cuda' as const, index }));
+  const busy = new Set<number>();
+  const served = new Map<string, number>();
+  const { error, events } = await work(
+    sweep,
+    async (name, { device }) => {
+      expect(device!.name).toBe('cuda');
+      expect(busy.has(device!.index!)).toBe(false);
+      busy.add(device!.index!);
+      served.set(name, device!.index!);
+      await setTimeout(60);
+      busy.delete(device!.index!);
+    },
+    { slots },
+  );
+  expect(error).toBeUndefined();
+  const counts = slots.map(({ index }) => [...served.values()].filter((one) => one === index).length);
+  expect(counts.reduce((sum, count) => sum + count, 0)).toBe(7);
+  for (const count of counts) expect(count).toBeGreaterThanOrEqual(2);
+  expect(events.flatMap((event) => (event.kind === 'begin' ? [event.device] : []))).toContain('cuda:1');
 });
 
 test('several workers on one folder never have the same run, and all wait for the last', async () => {
@@ -266,6 +292,9 @@ test('a folder of something else, other plans, and a changed plan are refused; a
   await expect(openSweep(foreign, wanted)).rejects.toThrow(/is not the folder of a sweep .* thesis\.tex/);
   await expect(openSweep(join(parent, 'nowhere'), undefined)).rejects.toThrow(/say what to vary with --over/);
   const { folder } = await newSweep('mine', ['lambda=1,2']);
+  // Nor is the folder of a sweep one of a run.
+  for (const look of [() => readManifest(folder), () => requireNewFolder(folder, 'train')])
+    expect(look).toThrow(/is the folder of a sweep, not of a run; tram sweep .* --report/);
   await expect(openSweep(folder, { trials: trials('lambda=1,3'), rungs: [] })).rejects.toThrow(
     /without the trial lambda3/,
   );

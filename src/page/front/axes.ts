@@ -58,10 +58,16 @@ export function frontAxes(points: readonly FrontPoint[], goal?: number): FrontAx
     Math.max(power / 10, power - powerSpread),
     power + powerSpread,
   ]);
+  const means = points.map(({ accuracy }) => Math.max(floor, accuracy));
+  if (goal !== undefined && goal >= floor) means.push(goal);
+  // The interval of two seeds may be far wider than all that is between the points: then it ends at the frame.
+  const [least, most] = [Math.min(...means), Math.max(...means)];
+  const room = Math.max(0.003, (most - least) / 2);
+  const inside = (value: number) => Math.min(1, most + room, Math.max(floor, least - room, value));
   const accuracies = points.flatMap(({ accuracy, accuracySpread = 0 }) =>
-    [accuracy - accuracySpread, accuracy + accuracySpread].map((value) => Math.min(1, Math.max(floor, value))),
+    [accuracy - accuracySpread, accuracy + accuracySpread].map(inside),
   );
-  if (goal !== undefined && goal >= floor) accuracies.push(goal);
+  accuracies.push(...means);
   return { power: axisOf(powers, true), accuracy: axisOf(accuracies, false), floor };
 }
 

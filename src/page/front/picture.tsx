@@ -2,8 +2,9 @@
 // power on the axis; bars are 95 % intervals over seeds, dashed is the front, dotted where a network still works.
 
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { type FrontPoint, type FrontSeries, powerTitles } from '../../report/front.ts';
+import { type FrontPoint, type FrontSeries, powerTitles, seriesTitles } from '../../report/front.ts';
 import { placeLabels } from '../../report/labels.ts';
+import { textWidth } from '../../report/theme.ts';
 import { percent, significant } from '../../tensor/numbers.ts';
 import { frontAxes, staircases } from './axes.ts';
 
@@ -29,7 +30,7 @@ const looks: Readonly<Record<FrontSeries, { colour: string; sign: string }>> = {
 };
 
 const HEIGHT = 420;
-const EDGE = { left: 58, right: 18, top: 16, bottom: 52 };
+const EDGE = { left: 58, right: 18, top: 16, bottom: 66 };
 
 export function FrontPicture({ points, goal, technology }: FrontPictureProps) {
   const frame = useRef<HTMLDivElement>(null);
@@ -47,9 +48,18 @@ export function FrontPicture({ points, goal, technology }: FrontPictureProps) {
   const xOf = (value: number) => EDGE.left + across * power.share(value);
   const yOf = (value: number) => EDGE.top + down * (1 - accuracy.share(Math.min(1, Math.max(floor, value))));
   const lines = staircases(points).map((line) => line.map((at) => ({ x: xOf(at.power), y: yOf(at.accuracy) })));
+  const right = width - EDGE.right;
+  const goalAt = goal && goal.accuracy >= floor ? { ...goal, y: yOf(goal.accuracy) } : undefined;
+  // Its words stand over the right end of its line.
+  const goalLines = goalAt
+    ? [0, 9].map((up) => [
+        { x: up === 0 ? EDGE.left : right - textWidth(goalAt.label, 12), y: goalAt.y - up },
+        { x: right, y: goalAt.y - up },
+      ])
+    : [];
   const placed = placeLabels(
     points.map((point) => ({ x: xOf(point.power) - EDGE.left, y: yOf(point.accuracy) - EDGE.top, label: point.label })),
-    lines.map((line) => line.map(({ x, y }) => ({ x: x - EDGE.left, y: y - EDGE.top }))),
+    [...lines, ...goalLines].map((line) => line.map(({ x, y }) => ({ x: x - EDGE.left, y: y - EDGE.top }))),
     across,
     down,
   );
@@ -75,17 +85,25 @@ export function FrontPicture({ points, goal, technology }: FrontPictureProps) {
             </text>
           </g>
         ))}
-        <text class="title" x={EDGE.left + across / 2} y={HEIGHT - 10} text-anchor="middle">
-          {title}
-        </text>
+        {linesOf(title, width).map((line, at, all) => (
+          <text
+            key={line}
+            class="title"
+            x={EDGE.left + across / 2}
+            y={HEIGHT - 10 - 16 * (all.length - 1 - at)}
+            text-anchor="middle"
+          >
+            {line}
+          </text>
+        ))}
         <text class="title" transform={`translate(14 ${EDGE.top + down / 2}) rotate(-90)`} text-anchor="middle">
           Accuracy (%)
         </text>
-        {goal && goal.accuracy >= floor && (
+        {goalAt && (
           <g class="goal">
-            <line x1={EDGE.left} x2={width - EDGE.right} y1={yOf(goal.accuracy)} y2={yOf(goal.accuracy)} />
-            <text x={width - EDGE.right} y={yOf(goal.accuracy) - 5} text-anchor="end">
-              {goal.label}
+            <line x1={EDGE.left} x2={right} y1={goalAt.y} y2={goalAt.y} />
+            <text x={right} y={goalAt.y - 5} text-anchor="end">
+              {goalAt.label}
             </text>
           </g>
         )}
@@ -108,17 +126,50 @@ export function FrontPicture({ points, goal, technology }: FrontPictureProps) {
                 xOf(Math.max(point.power / 10, point.power - (point.powerSpread ?? 0))),
                 xOf(point.power + (point.powerSpread ?? 0)),
               ],
-              y: [yOf(point.accuracy - (point.accuracySpread ?? 0)), yOf(point.accuracy + (point.accuracySpread ?? 0))],
+              y: [
+                Math.min(HEIGHT - EDGE.bottom, yOf(point.accuracy - (point.accuracySpread ?? 0))),
+                Math.max(EDGE.top, yOf(point.accuracy + (point.accuracySpread ?? 0))),
+              ],
             }}
             isBelow={point.accuracy < floor}
             onTell={setTold}
           />
         ))}
       </svg>
+      <Legend points={points} />
       <figcaption class="told" aria-live="polite">
         {told ? inWords(told) : 'Point at a multiplier; a click or Enter opens it.'}
       </figcaption>
     </figure>
+  );
+}
+
+/** A title in one line, or in two where the screen is narrow. */
+function linesOf(title: string, width: number): string[] {
+  const at = title.indexOf(' (');
+  return width > 600 || at < 0 ? [title] : [title.slice(0, at), title.slice(at + 1)];
+}
+
+function Legend({ points }: { readonly points: readonly LinkedPoint[] }) {
+  const series = [...new Set(points.map((point) => point.series))];
+  return (
+    <p class="legend">
+      {series.map((one) => (
+        <span key={one}>
+          <svg
+            width={16}
+            height={16}
+            viewBox="-8 -8 16 16"
+            aria-hidden="true"
+            style={{ color: `var(--${looks[one].colour})` }}
+          >
+            <path d={looks[one].sign} fill="currentColor" />
+          </svg>{' '}
+          {seriesTitles[one]}
+        </span>
+      ))}
+      <span class="muted">dashed: nothing cheaper is as accurate</span>
+    </p>
   );
 }
 
@@ -132,7 +183,7 @@ export function inWords({
   n = 1,
   kind,
 }: LinkedPoint): string {
-  const half = (spread: number, text: (value: number) => string) => (n > 1 ? ` ± ${text(spread)}` : '');
+  const half = (spread: number, text: (value: number) => string) => (spread > 0 ? ` ± ${text(spread)}` : '');
   const what = { modelled: 'modelled power', gates: 'gate cost', synthesised: 'synthesised power' }[kind];
   const seeds = n > 1 ? `; means of ${n} seeds with 95 % intervals` : '';
   const digits = (value: number) => significant(value, 3);

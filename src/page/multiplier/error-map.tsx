@@ -5,6 +5,7 @@ import { useEffect, useMemo, useState } from 'preact/hooks';
 import { type Colour, divergingColour } from '../../report/theme.ts';
 import { grouped } from '../../tensor/numbers.ts';
 import { type Sight, showing, usePanZoom } from '../pan-zoom.ts';
+import { hasMoved } from '../pointer.ts';
 import { useTheme } from '../theme.ts';
 import { type ErrorPlane, pairAt } from './errors.ts';
 
@@ -142,7 +143,7 @@ export function ErrorMap({ plane, label, words, against }: ErrorMapProps) {
           onPointerUp={drag.end}
           onPointerCancel={drag.end}
           onPointerMove={(event) => {
-            if (!drag.move(event)) setCursor(at(event));
+            if (!drag.move(event) && hasMoved(event)) setCursor(at(event));
           }}
           onClick={(event) => setCursor(at(event as unknown as PointerEvent))}
         />

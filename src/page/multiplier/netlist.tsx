@@ -7,6 +7,7 @@ import { useMemo, useState } from 'preact/hooks';
 import { type Layered, layered } from '../../report/layered.ts';
 import type { DrawnNetlist } from '../../serve/api.ts';
 import { showing, usePanZoom } from '../pan-zoom.ts';
+import { hasMoved } from '../pointer.ts';
 import { type Cone, coneOf, functionOf, gateSigns, namesInShort } from './cone.ts';
 
 /** Columns stand at least so far apart, and so far that the drawing has the shape of a screen. */
@@ -189,15 +190,18 @@ export function NetlistDrawing({ netlist, label }: { readonly netlist: DrawnNetl
         style={{ aspectRatio: `${width} / ${height}` }}
         role="application"
         aria-label={`${label}. Arrow keys walk from gate to gate, plus and minus zoom, 0 shows all.`}
-        tabIndex={0}
+        // In small letters: the names of attributes of a drawing are taken as they are.
+        tabindex={0}
         class={cone ? 'dimmed' : ''}
         onKeyDown={onKey}
         onPointerDown={drag.begin}
         onPointerUp={drag.end}
         onPointerCancel={drag.end}
-        onPointerLeave={() => setGate(null)}
+        onPointerLeave={(event) => {
+          if (hasMoved(event)) setGate(null);
+        }}
         onPointerMove={(event) => {
-          if (!drag.move(event)) setGate(nodeUnder(event));
+          if (!drag.move(event) && hasMoved(event)) setGate(nodeUnder(event));
         }}
         onClick={(event) => setGate(nodeUnder(event))}
       >

@@ -204,6 +204,8 @@ function Answer({ report, task }: { readonly report: SweepAnswer['report']; read
   );
 }
 
+const three = (value: number): string => value.toFixed(3);
+
 function Points({
   points,
   multipliers,
@@ -213,9 +215,11 @@ function Points({
 }) {
   const spread = (one: Point['accuracy'] | null, text: (value: number) => string) => {
     if (!one) return '–';
-    return one.n > 1 ? `${text(one.mean)} ± ${text(one.spread)}` : text(one.mean);
+    // Powers that are the same for every seed have no interval.
+    return one.n > 1 && !(text === three && one.spread === 0)
+      ? `${text(one.mean)} ± ${text(one.spread)}`
+      : text(one.mean);
   };
-  const three = (value: number) => value.toFixed(3);
   return (
     <Scroll label="Points of the front, can be scrolled">
       <table class="points">
@@ -243,7 +247,7 @@ function Points({
               <tr key={point.name} class={point.isOnFront ? 'best' : ''}>
                 <th scope="row">
                   {href === undefined ? point.name : <a href={href}>{point.name}</a>}
-                  {point.isRival && <span class="muted"> rival</span>}
+                  {point.isRival && <span class="muted"> rival{point.isOnFront && ','}</span>}
                   {point.isOnFront && <span class="muted"> on the front</span>}
                 </th>
                 <td>
