@@ -5,12 +5,12 @@
 import { existsSync, readdirSync, statfsSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import type { EmulationName } from '../multiplier/error.ts';
-import { concreteMultiplier } from '../multiplier/multiplier.ts';
 import type { Parameter } from '../nn/layers.ts';
 import { StorageError, UserError } from '../tensor/errors.ts';
 import { sizeOf } from '../tensor/tensor.ts';
 import { buildNetwork } from '../train/task.ts';
 import { type ImportedMultiplier, importMultiplier, inOrder } from '../workbench/import.ts';
+import { multiplierInRun } from './multipliers/mapped.ts';
 import { quantizersWanted } from './multipliers/multipliers.ts';
 import { requireReachable } from './multipliers/targets.ts';
 import { requireFloatTeacher } from './phases/teacher.ts';
@@ -68,9 +68,16 @@ export async function lookAhead({
   const isQuantized = floatModel ? floatModel.quantizers : done.train?.files[files.quantizers];
   requireFloatTeacher(configuration, toDo, isQuantized !== undefined);
   const imported = toDo.includes('map') ? await givenMultiplier(configuration, inputs, opened.material) : undefined;
-  if (imported) concreteMultiplier(imported.table, emulation);
+  if (imported) multiplierInRun({ configuration, emulation }, imported.table);
+  else if (toDo.includes('map')) requireExactZero(configuration);
   requireSpace(folder, bytesToWrite(parameters, toDo), freeBytes(folder));
   return { imported, floatModel };
+}
+
+/** θ is trained with the exact product of the zero point. */
+function requireExactZero({ map }: Configuration): void {
+  if (map.zeroProduct === 'exact') return;
+  throw new UserError('--zero-product own is for a multiplier given by --multiplier: θ is explored with the exact one');
 }
 
 /** What is said of a checkpoint where there is none is a mistake. */

@@ -14,6 +14,7 @@ import { rowSlopesOf, type Slopes, type Smoothing, slopesOf } from './slopes.ts'
 import { removalOf, type Structure } from './structure.ts';
 import type { ProductTable } from './table.ts';
 import type { OperandWidths } from './widths.ts';
+import { errorFromZero } from './zero-row.ts';
 
 export type Multiplier =
   | { readonly kind: 'exact' }
@@ -38,14 +39,19 @@ export const exactMultiplier = (): Multiplier => ({ kind: 'exact' });
 /**
  * A mapped or imported multiplier as a layer uses it: removed partial products where it is that, else its error table
  * by codes. A forced emulation takes the one or the other; a UserError says so where the multiplier has no planes.
+ * `zero`: the code of weights of 0, where its product is to be the multiplier's own (see zero-row.ts).
  */
-export function concreteMultiplier(table: ProductTable, emulation: EmulationName = 'auto'): Multiplier {
-  if (emulation === 'table' || emulation === 'lowrank') return { kind: 'table', error: errorByCodes(table), emulation };
-  const removal = removedPartialProducts(table);
+export function concreteMultiplier(table: ProductTable, emulation: EmulationName = 'auto', zero?: number): Multiplier {
+  const errors = () => {
+    const error = errorByCodes(table);
+    return zero === undefined ? error : errorFromZero(error, table, zero);
+  };
+  if (emulation === 'table' || emulation === 'lowrank') return { kind: 'table', error: errors(), emulation };
+  const removal = zero === undefined ? removedPartialProducts(table) : undefined;
   if (removal) return { kind: 'removal', removed: Float32Array.from(removal.removed) };
-  if (emulation === 'auto') return { kind: 'table', error: errorByCodes(table) };
+  if (emulation === 'auto') return { kind: 'table', error: errors() };
   throw new UserError(
-    'the emulation planes does not apply: the multiplier does more than leave out partial products; choose auto, table, or lowrank on the device cuda',
+    'the emulation planes does not apply: the multiplier (or its product of the zero point) does more than leave out partial products; choose auto, table, or lowrank on the device cuda',
   );
 }
 

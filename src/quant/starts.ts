@@ -27,9 +27,20 @@ const BINS_PER_CODE = 64;
 /** From how many bits on the one code more that negative numbers have is no matter. */
 const MANY_BITS = 5;
 
-/** Where weights have their 0: at a code, or in the middle between two, with as many numbers on either side. */
-export const weightZeroNames = ['code', 'between'] as const;
+/**
+ * Where weights have their 0: at a code, in the middle of the codes or one below, or between these two, with as many
+ * numbers on either side. The codes have one number more on one side of 0; of few bits `code` has it where it helps.
+ */
+export const weightZeroNames = ['code', 'middle', 'below', 'between'] as const;
 export type WeightZero = (typeof weightZeroNames)[number];
+
+/** The zero points that weights may have; several: each channel one of them. */
+export function weightZeros(bits: number, where: WeightZero): readonly number[] {
+  const middle = 2 ** (bits - 1);
+  const choices = { middle: [middle], below: [middle - 1], between: [middle - 0.5] };
+  if (where !== 'code') return choices[where];
+  return bits < MANY_BITS ? [middle, middle - 1] : [middle];
+}
 
 /** Of the weights of a layer or a channel. */
 export function weightStart(
@@ -39,10 +50,7 @@ export function weightStart(
   weightZero: WeightZero = 'code',
 ): Start {
   const { bits } = options;
-  const middle = 2 ** (bits - 1);
-  // The codes have one number more on one side of 0; of few bits it belongs where it helps.
-  const atCodes = bits < MANY_BITS ? [middle, middle - 1] : [middle];
-  const zeros = weightZero === 'between' ? [middle - 0.5] : atCodes;
+  const zeros = weightZeros(bits, weightZero);
   const { min, max } = name === 'mse' ? histogram : observedRange(name, histogram, options);
   const bins = histogram.bins({ most: BINS_PER_CODE * 2 ** bits });
   const starts = zeros.map((zero) => {

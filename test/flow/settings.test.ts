@@ -232,6 +232,10 @@ const changes = new Map<string, Change>([
   ['map.costWeight', ['map', 1e6]],
   ['map.multiplier', ['map', 'truncated:8x8:columns=5']],
   ['map.weightCodes', ['map', 'best', { map: { multiplier: 'truncated:8x8:columns=6' } }]],
+  [
+    'map.zeroProduct',
+    ['map', 'own', { map: { multiplier: 'broken-array:8x8:rows=3,columns=0' }, quantize: { quantizer: 'steps' } }],
+  ],
   ['map.operandOrder', ['map', 'activation-weight', { map: { multiplier: 'broken-array:8x8:rows=3,columns=4' } }]],
   ['map.tableOrder', ['map', 'values', { map: { multiplier: signedTable, tableOrder: 'patterns' } }]],
   ['map.top', ['map', 'second', { map: { multiplier: twoModules, top: 'first' } }]],
@@ -264,8 +268,8 @@ function isTried(path: string): boolean {
 
 /** What a phase asks of the device and what it leaves, done anew behind the finished phases before it. */
 async function workOf(folder: string, settings: ConfigurationInput, phase: Phase) {
-  // What mapping asks of exploration is done first.
-  const before: Phase[] = phase === 'map' && settings.explore ? ['explore'] : [];
+  // What mapping asks of the phases before it is done first.
+  const before = (['quantize', 'explore'] as const).filter((one) => phase === 'map' && settings[one]);
   await runFlow({ folder, settings, phases: [...before, phase], redo: true });
   const { inputs, phases } = readManifest(folder);
   const { files, stages, multipliers } = phases[phase]!;

@@ -1,15 +1,18 @@
 // The multipliers that phase 2 left in a run: their tables, the arithmetic of a network whose layers multiply with
 // them, and what their gates cost together. Invariant: a table is read only as its record vouches for it.
 
-import { concreteMultiplier } from '../../multiplier/multiplier.ts';
+import { errorByCodes } from '../../multiplier/error.ts';
+import { concreteMultiplier, type Multiplier } from '../../multiplier/multiplier.ts';
 import { networkPower } from '../../multiplier/power.ts';
 import type { ProductTable } from '../../multiplier/table.ts';
 import { readNpy } from '../../netlist/formats/npy.ts';
+import { weightZeros } from '../../quant/starts.ts';
 import { UserError } from '../../tensor/errors.ts';
 import type { QuantizedArithmetic } from '../../train/task.ts';
 import { multiplierFiles } from '../../workbench/files.ts';
 import type { OpenRun } from '../run/context.ts';
 import { type MultiplierRecord, type PhaseRecord, verifiedBytes } from '../run/manifest.ts';
+import type { Configuration } from '../settings/config.ts';
 import { approximateLayers, layerWidths } from '../settings/layers.ts';
 import { quantizedArithmetic } from './multipliers.ts';
 
@@ -20,9 +23,7 @@ export function mappedArithmetic(
 ): QuantizedArithmetic {
   const widths = layerWidths(run.configuration, run.layers);
   // Layers share tables: what a multiplier is like is found once.
-  const multipliers = new Map(
-    [...new Set(tables.values())].map((table) => [table, concreteMultiplier(table, run.emulation)]),
-  );
+  const multipliers = new Map([...new Set(tables.values())].map((table) => [table, multiplierInRun(run, table)]));
   const arithmetic = quantizedArithmetic(run, (layer) => {
     const table = tables.get(layer);
     const { weights, activations } = widths.get(layer)!;
@@ -32,6 +33,39 @@ export function mappedArithmetic(
     );
   });
   return { ...arithmetic, weightCodes: run.configuration.map.weightCodes };
+}
+
+/** A mapped or imported multiplier as the layers of a run use it. */
+export function multiplierInRun(
+  { configuration, emulation }: Pick<OpenRun, 'configuration' | 'emulation'>,
+  table: ProductTable,
+): Multiplier {
+  return concreteMultiplier(table, emulation, zeroRow(configuration, table));
+}
+
+/** The code of weights of 0, where its product is to be the multiplier's own; a UserError where there are several. */
+function zeroRow({ map, quantize }: Configuration, table: ProductTable): number | undefined {
+  if (map.zeroProduct === 'exact') return undefined;
+  const wrong = (why: string) =>
+    new UserError(`--zero-product own needs one zero point for all weights: ${why} give --zero-product exact`);
+  if (quantize.quantizer !== 'steps') {
+    throw wrong(`those of --quantizer ${quantize.quantizer} differ by channel; give --quantizer steps, or else`);
+  }
+  const { weightBits, activationBits } = table;
+  const error = errorByCodes(table);
+  const zeros = weightZeros(weightBits, quantize.weightZero);
+  if (!zeros.every(Number.isInteger)) throw wrong('between two codes there is no row;');
+  const rows = zeros.map((zero) => {
+    return { zero, row: error.slice(zero * 2 ** activationBits, (zero + 1) * 2 ** activationBits) };
+  });
+  const [first, ...others] = rows;
+  for (const { zero, row } of others) {
+    if (row.every((one, code) => one === first!.row[code])) continue;
+    throw wrong(
+      `of ${weightBits} bits it is ${first!.zero} or ${zero}, by channel; give --weight-zero middle or below, or else`,
+    );
+  }
+  return first!.row.some((one) => one !== 0) ? first!.zero : undefined;
 }
 
 /**

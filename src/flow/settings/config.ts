@@ -11,6 +11,7 @@ import { defaultSmoothing, type Smoothing } from '../../multiplier/slopes.ts';
 import { type Grain, grainNames } from '../../multiplier/structure.ts';
 import { operandOrders } from '../../multiplier/table.ts';
 import { weightCodeChoices } from '../../multiplier/weight-codes.ts';
+import { zeroProductNames } from '../../multiplier/zero-row.ts';
 import { tableOrders } from '../../netlist/formats/interpret.ts';
 import { searchNames } from '../../netlist/mapping/task.ts';
 import { observerNames } from '../../quant/observers.ts';
@@ -204,6 +205,7 @@ const givenConfiguration = z.strictObject({
       top: z.string().min(1).optional(),
       liberty: z.array(z.string().min(1)).optional(),
       weightCodes: z.enum(weightCodeChoices).default('nearest'),
+      zeroProduct: z.enum(zeroProductNames).default('exact'),
     })
     .prefault({}),
   recover: z
@@ -348,9 +350,9 @@ export function parseConfiguration(input: unknown, source: string): Configuratio
     );
   }
   const { quantizer, weightZero } = configuration.quantize;
-  if (weightZero === 'between' && quantizer !== 'steps') {
+  if (weightZero !== 'code' && quantizer !== 'steps') {
     throw new UserError(
-      `${source}: quantize.weightZero is between, but the quantiser ${quantizer} has its zero points at codes; choose the quantiser steps`,
+      `${source}: quantize.weightZero is ${weightZero}, but the quantiser ${quantizer} has each channel's where its range puts it; choose the quantiser steps`,
     );
   }
   if (search === 'exact' && !endsHard(explore) && multiplier === undefined) {

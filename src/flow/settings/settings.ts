@@ -162,10 +162,11 @@ export interface ConfigurationInput {
         /** Part of the learning rate that the sizes of steps have, above 0; default 1. */
         stepRate?: number | undefined;
         /**
-         * Where weights have their 0 with the quantiser `steps`: at a code (default), or between the two in the middle,
-         * with as many numbers on either side and none that is 0.
+         * Where weights have their 0 with the quantiser `steps`: at a code (default: in the middle; below 5 bits there
+         * or one below, where each channel errs less), in the middle, one below, or between these two, with as many
+         * numbers on either side and none that is 0.
          */
-        weightZero?: 'code' | 'between' | undefined;
+        weightZero?: 'code' | 'middle' | 'below' | 'between' | undefined;
         /**
          * The range that an observer takes: the extremes and 0, so that every zero point is a code (default), or the
          * extremes alone.
@@ -315,6 +316,11 @@ export interface ConfigurationInput {
          * whose row of the multiplier is nearest to the multiples of the weight.
          */
         weightCodes?: 'nearest' | 'best' | undefined;
+        /**
+         * What is taken off for the weights' zero point, here and in phase 3: its exact product (default), or what the
+         * multiplier makes of it, so that a weight of 0 adds 0. For a given multiplier and the quantiser `steps`.
+         */
+        zeroProduct?: 'exact' | 'own' | undefined;
       }
     | undefined;
   /**

@@ -493,7 +493,7 @@ export const settings: readonly Setting[] = [
     name: 'weight-zero',
     paths: ['quantize.weightZero'],
     placeholder: 'NAME',
-    help: 'where weights have their 0 with the quantizer steps: at a code, or between the two in the middle (2 bits: ±½, ±1½)',
+    help: 'where weights have their 0 with the quantizer steps: in the middle of the codes, one below (2 bits: −1 to 2), whichever of these errs less (code), or between the two (±½, ±1½)',
   },
   {
     ...quantize,
@@ -760,6 +760,14 @@ export const settings: readonly Setting[] = [
     defaultText: 'the cells of tram synth without a library',
   },
   codesSetting({ phase: 'map', group: 'Mapping' }),
+  {
+    phase: 'map',
+    group: 'Mapping',
+    name: 'zero-product',
+    paths: ['map.zeroProduct'],
+    placeholder: 'NAME',
+    help: "what is taken off for the weights' zero point under a given multiplier: its exact product, or what the multiplier makes of it, by one more output channel",
+  },
   startSetting(
     'recover',
     "what is done under the multiplier before training: its mean error into the biases, batch norm's statistics anew",

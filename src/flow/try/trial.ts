@@ -4,13 +4,14 @@
 
 import type { Session } from '../../engine/backend.ts';
 import type { OperandHistograms } from '../../multiplier/metrics.ts';
-import { concreteMultiplier, exactMultiplier } from '../../multiplier/multiplier.ts';
+import { exactMultiplier } from '../../multiplier/multiplier.ts';
 import { sumOfOperands } from '../../multiplier/operands.ts';
 import { exactTable, type ProductTable } from '../../multiplier/table.ts';
 import type { WeightCodeChoice } from '../../multiplier/weight-codes.ts';
 import { evaluator } from '../../train/evaluation.ts';
 import type { QuantizedArithmetic } from '../../train/task.ts';
 import type { OperandBits } from '../../workbench/import.ts';
+import { multiplierInRun } from '../multipliers/mapped.ts';
 import { type Network, quantizedArithmetic, recoveryArithmetic } from '../multipliers/multipliers.ts';
 import { measureOperands } from '../multipliers/operands.ts';
 import { proveActive } from '../multipliers/proof.ts';
@@ -80,7 +81,7 @@ export interface Candidate {
 }
 
 function arithmeticOf(run: TriedRun, { bits, table, weightCodes }: Candidate): QuantizedArithmetic {
-  const multiplier = table === null ? exactMultiplier() : concreteMultiplier(table, run.emulation);
+  const multiplier = table === null ? exactMultiplier() : multiplierInRun(run, table);
   const arithmetic = quantizedArithmetic(atWidths(run, bits), () => multiplier);
   return { ...arithmetic, weightCodes: weightCodes ?? run.configuration.map.weightCodes };
 }
