@@ -13,7 +13,7 @@ import { pageFolder } from './page-files.ts';
 
 type Question = readonly [address: Address, query: Query];
 
-/** What each view asks for (test/serve/export.test.ts opens each and sees that nothing is missing). */
+/** What each view asks for (test/serve/explorer.test.ts opens each and sees that nothing is missing). */
 const questions: Readonly<Record<string, (route: Route) => readonly Question[]>> = {
   runs: () => [['runs', {}]],
   run: ({ name }) => (['run', 'metrics', 'theta'] as const).map((address) => [address, { name }]),
