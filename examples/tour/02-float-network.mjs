@@ -15,7 +15,7 @@ const trained = await runFlow({
   settings: {
     model: 'resnet8',
     train: { epochs: 6 },
-    explore: { epochs: 4, lambda: 0.5 },
+    explore: { epochs: 4, power: 0.6 },
     recover: { epochs: 2 },
   },
   phases: ['train'],

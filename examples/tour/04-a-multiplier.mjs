@@ -13,9 +13,9 @@ for (const { name, svg } of figures.slice(0, 2)) await show(name, svg);
 
 // %% [markdown]
 // In the quantised network it looks bad at first. Most of that is one constant: products come out too small, by the
-// same amount on average. Taken out of the biases (*folded*) or out of batch norm's statistics (*re-estimated*), which
-// costs nothing in hardware, it is gone. Exact multipliers of fewer bits stand beside, because they are what an
-// approximate one has to beat.
+// same amount on average. Taken out of the biases (*folded*) and then out of batch norm's statistics (*re-estimated*),
+// which costs nothing in hardware, most of the accuracy comes back. Exact multipliers of fewer bits stand beside,
+// because they are what an approximate one has to beat.
 
 // %%
 const tried = await tryMultipliers({

@@ -11,4 +11,4 @@ import { show, stages } from './show.mjs';
 const recovered = await runFlow({ folder: 'tour/run', phases: ['recover', 'report'] });
 stages(recovered);
 console.log(recovered.verdict);
-await show('curves', readFileSync('tour/run/figures/curves.svg', 'utf8'));
+for (const name of ['curves', 'theta']) await show(name, readFileSync(`tour/run/figures/${name}.svg`, 'utf8'));

@@ -11,7 +11,7 @@ import { percent, show, table } from './show.mjs';
 const front = await sweep({
   folder: 'tour/front',
   from: 'tour/run',
-  plan: { over: [parseAxis('lambda=0.5,2')], rivals: ['4x4', '3x3'] },
+  plan: { over: [parseAxis('power=0.6,0.4')], rivals: ['4x4', '3x3'] },
   synthesis: null,
 });
 table([

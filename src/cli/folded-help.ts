@@ -3,19 +3,28 @@
 // suggested for a mistyped one, and the command reference are whole.
 
 import { type Command, Help, Option } from 'commander';
+import { isTraining } from '../flow/settings/phases.ts';
 import type { Setting } from '../flow/settings/table.ts';
 import { describeOption, optionFacts } from './facts.ts';
 import { describeSetting, optionName } from './settings.ts';
 
+/** What training phases alone have; what another phase has too is listed whole, under the headings of its phases. */
+export function foldedSettings(settings: readonly Setting[]): readonly Setting[] {
+  const whole = new Set(
+    settings.filter(({ prefixed, phase }) => prefixed && !isTraining(phase)).map(({ name }) => name),
+  );
+  return settings.filter(({ prefixed, name }) => prefixed && !whole.has(name));
+}
+
 /** A heading that names the phases; the options that stand for those of several phases come under it. */
 export function foldedGroup(settings: readonly Setting[]): string {
-  const phases = [...new Set(settings.filter(({ prefixed }) => prefixed).map(({ phase }) => phase))];
+  const phases = [...new Set(foldedSettings(settings).map(({ phase }) => phase))];
   return `Training, in a PHASE that is ${phases.slice(0, -1).join(', ')} or ${phases.at(-1)}:`;
 }
 
-/** Folds what several phases have of the settings in the help of a command. */
+/** Folds what the training phases have of the settings in the help of a command. */
 export function foldHelp(command: Command, settings: readonly Setting[]): void {
-  const shared = settings.filter(({ prefixed }) => prefixed);
+  const shared = foldedSettings(settings);
   const names = new Set(shared.map((setting) => optionName(setting, true)));
   const group = foldedGroup(settings);
   const folded = [...new Set(shared.map(({ name }) => name))].map((name) => {

@@ -19,7 +19,7 @@ import { readJson } from '../tensor/files.ts';
 import { given } from '../tensor/given.ts';
 import { unknownName } from '../tensor/names.ts';
 import { describeOption } from './facts.ts';
-import { foldedGroup, foldHelp } from './folded-help.ts';
+import { foldedGroup, foldedSettings, foldHelp } from './folded-help.ts';
 import { describeSetting, optionName, parseTogether, prefixedNames, type SaidTogether } from './settings.ts';
 
 const MOST_THREADS = 64;
@@ -48,13 +48,17 @@ function saidTogether(settings: readonly Setting[]): ReadonlyMap<string, readonl
 
 /** `tram run --teacher float` is for every phase that can have one. */
 function addTogether(command: Command, settings: readonly Setting[]): void {
+  const folded = foldedSettings(settings);
   for (const [name, alike] of saidTogether(settings)) {
+    const [first] = alike as readonly [Setting, ...Setting[]];
+    const isFolded = folded.includes(first);
     const phases = alike.map(({ phase }) => phase).join(', ');
-    const help = `--PHASE-${name} of ${phases} at once, where a phase has the value; --PHASE-${name} wins`;
+    const each = isFolded ? `--PHASE-${name} of ${phases}` : alike.map((one) => optionName(one, true)).join(', ');
+    const wins = isFolded ? `--PHASE-${name} wins` : 'each of them wins';
     command.addOption(
-      new Option(`--${name} <${alike[0]!.placeholder}>`, help)
+      new Option(`--${name} <${first.placeholder}>`, `${each} at once, where a phase has the value; ${wins}`)
         .argParser((text: string) => parseTogether(alike, `--${name}`, text))
-        .helpGroup(foldedGroup(settings)),
+        .helpGroup(isFolded ? foldedGroup(settings) : `${first.group}:`),
     );
   }
 }

@@ -55,7 +55,12 @@ describe.skipIf(!existsSync(reference))('the published quantised checkpoint', ()
   const file = join(reference, 'resnet8-digits_w8a8_ptq.pth');
   const facts = () => JSON.parse(readFileSync(join(reference, 'facts.json'), 'utf8'));
   const folder = join(parent, 'published');
-  const settings = { train: { checkpoint: file }, explore: { epochs: 1, batchSize: 128 } };
+  // As published: the clips are trained further, not the steps that they come to.
+  const settings = {
+    train: { checkpoint: file },
+    quantize: { quantizer: 'clips' },
+    explore: { epochs: 1, batchSize: 128 },
+  } as const;
 
   beforeAll(async () => {
     await runFlow({
@@ -249,14 +254,31 @@ describe('an exported network', () => {
     expect(hashOf(again, 'quantized')).toBe(hashOf(folder, 'quantized'));
   });
 
-  test('after training, where upper and lower clip factors differ, each quantiser comes back as it was', async () => {
-    const path = join(parent, 'learned.pth');
-    exportNetwork({ folder, path, stage: 'explored', quantizers: true });
-    const again = join(parent, 'from-learned');
+  /** What a run whose quantisers were trained has of them, and what a new run finds in the file that it wrote. */
+  async function handedOn(run: string) {
+    const path = `${run}-learned.pth`;
+    exportNetwork({ folder: run, path, stage: 'explored', quantizers: true });
+    const again = `${run}-from-learned`;
     await runFlow({ folder: again, settings: { train: { checkpoint: path } }, phases: ['train'] });
     const given = readSafetensors(join(again, 'checkpoints/given-quantizers.safetensors')).tensors;
-    const learned = stored('explored');
     expect(given.size).toBe(10 * 10);
+    return { given, learned: readSafetensors(join(run, 'checkpoints/explored.safetensors')).tensors };
+  }
+
+  test('after training each learned step comes back as it was', async () => {
+    const { given, learned } = await handedOn(folder);
+    const steps = [...given].filter(([name]) => /\.(weight|input)_(scale|zero_point)$/.test(name));
+    expect(steps.length).toBe(10 * 4);
+    for (const [name, tensor] of steps) expect(tensor, name).toEqual(learned.get(name));
+    const calibrated = stored('quantized');
+    expect(steps.some(([name, { data }]) => data[0] !== calibrated.get(name)!.data[0])).toBe(true);
+  });
+
+  test('after training, where upper and lower clip factors differ, each quantiser comes back as it was', async () => {
+    const clipped = join(parent, 'clipped');
+    const settings = { quantize: { quantizer: 'clips' } } as const;
+    await runFlow({ folder: clipped, from: folder, settings, phases: ['train', 'quantize', 'explore'] });
+    const { given, learned } = await handedOn(clipped);
     for (const [name, tensor] of given) expect(tensor).toEqual(learned.get(name));
     const bytes = (name: string) => Buffer.from(given.get(name)!.data.buffer).toString('hex');
     const uppers = [...given.keys()].filter((name) => name.endsWith('_clip_upper'));

@@ -34,6 +34,7 @@ interface Manifest {
   readonly configuration: {
     readonly bits: { readonly weights: number; readonly activations: number };
     readonly exactLayers: readonly string[];
+    readonly explore: { readonly columns: number; readonly grain: 'column' | 'product' };
   };
   readonly inputs: {
     readonly data: {
@@ -309,13 +310,19 @@ function products(folder: string, { configuration, phases }: Manifest, stage: st
     const { structures } = JSON.parse(readFileSync(join(folder, 'theta.json'), 'utf8')) as {
       structures: { layers: string[]; theta: number[] }[];
     };
+    const { columns, grain } = configuration.explore;
+    const read = Array.from({ length: bits.weights * bits.activations }, (_, at) => {
+      const [i, j] = [Math.floor(at / bits.activations), at % bits.activations];
+      return { i, j };
+    }).filter(({ i, j }) => i + j < columns);
     for (const { layers, theta } of structures) {
+      expect(theta.length).toBe(grain === 'product' ? read.length : columns);
       const product = tabulate(bits, (w, x) => {
         let result = w * x;
-        for (let i = 0; i < bits.weights; i++)
-          for (let j = 0; j < bits.activations && i + j < theta.length; j++) {
-            result -= theta[i + j]! * 2 ** (i + j) * ((w >> i) & 1) * ((x >> j) & 1);
-          }
+        for (const [own, { i, j }] of read.entries()) {
+          const share = theta[grain === 'product' ? own : i + j]!;
+          result -= share * 2 ** (i + j) * ((w >> i) & 1) * ((x >> j) & 1);
+        }
         return result;
       });
       for (const layer of layers) byLayer.set(layer, product);
@@ -387,6 +394,13 @@ describe('inference from the documents', () => {
     const folder = join(parent, 'mapped');
     await runFlow({ folder, settings: brief });
     for (const stage of ['float', 'quantized', 'explored', 'recovered']) expectAgreement(folder, stage);
+  });
+
+  test('agrees with a structure of columns', { timeout: 300_000 }, async () => {
+    const folder = join(parent, 'columns');
+    const settings: ConfigurationInput = { explore: { grain: 'column' } };
+    await runFlow({ folder, from: join(parent, 'mapped'), settings, phases: ['train', 'quantize', 'explore'] });
+    expectAgreement(folder, 'explored');
   });
 
   test('agrees with a signed table of uneven widths, one scale per layer and a layer that is exact', {

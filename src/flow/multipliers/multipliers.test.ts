@@ -50,7 +50,7 @@ test('the gradient by rows gives one slope for each weight and each activation',
 });
 
 test('the straight-through gradient leaves multipliers without slopes', () => {
-  expect(recovering(false, {}).multiplierOf('conv1')).not.toHaveProperty('slopes');
+  expect(recovering(false, { gradient: 'straight-through' }).multiplierOf('conv1')).not.toHaveProperty('slopes');
 });
 
 test('each operand is smoothed by its own window', () => {
@@ -73,8 +73,10 @@ test('each operand is smoothed by its own window', () => {
 });
 
 test('layers read θ of the columns: those of one variable, or of one each', () => {
+  const explore = { grain: 'column', columns: 3 } as const;
   for (const structure of ['shared', 'per-layer'] as const) {
-    const settings = { bits: { weights: 2, activations: 3 }, exactLayers: ['fc'], explore: { structure, columns: 3 } };
+    const bits = { weights: 2, activations: 3 };
+    const settings = { bits, exactLayers: ['fc'], explore: { ...explore, structure } };
     const { multiplierOf } = structuredArithmetic({ configuration: parseConfiguration(settings, 'test'), layers });
     const theta = structure === 'shared' ? 'theta' : 'conv2.theta';
     const columns = columnStructure({ weightBits: 2, activationBits: 3 }, 3);

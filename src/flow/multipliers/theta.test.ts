@@ -34,7 +34,10 @@ test('values of another structure are refused', () => {
 
 test('exploration begins with the lowest columns removed, whatever a θ is of', () => {
   const columns = columnStructure({ weightBits: 8, activationBits: 8 }, 8);
-  expect(initialTheta(parseConfiguration({}, 'test'), columns)).toEqual([1, 1, 1, 1, 0, 0, 0, 0]);
+  const published = parseConfiguration({ explore: { grain: 'column' } }, 'test');
+  expect(initialTheta(published, columns)).toEqual([1, 1, 1, 1, 0, 0, 0, 0]);
+  // Of single products none is, where nobody asks for it.
+  expect(initialTheta(parseConfiguration({}, 'test'), columns)).toEqual(new Array(8).fill(0));
   const settings = { bits: { weights: 2, activations: 2 }, explore: { columns: 2, initiallyRemoved: 2 } };
   // w[0] is of the columns 0 and 1, w[1] of 1 and 2.
   expect(initialTheta(parseConfiguration(settings, 'test'), rows)).toEqual([1, 0]);

@@ -19,7 +19,7 @@ const thetaSchema = z.strictObject({
       /** Becomes part of the names of the multiplier's files. */
       name: fileName,
       layers: z.array(z.string()),
-      /** In [0, 1], in the order of the structure: of the P lowest columns, from the lowest up. */
+      /** In [0, 1], in the order of the structure: see docs/formats.md. */
       theta: z.array(z.number().min(0).max(1)),
     }),
   ),

@@ -263,7 +263,7 @@ test('halving: at a rung all wait for the last, the dominated are dropped, and t
 test('a trial that was killed behind the epoch of a rung is judged there all the same', async () => {
   const sweep = await newSweep('lost-rung', ['lambda=1,2'], [1]);
   const visits: string[] = [];
-  const isDominated = (name: string) => name.endsWith('2');
+  const isDominated = (name: string) => name.endsWith('lambda2');
   const record = (name: string) => ({
     ...{ phase: 'recover', epoch: 1, loss: 1, crossEntropy: 1, trainAccuracy: 0.5, testLoss: 1, learningRate: 0.1 },
     testAccuracy: isDominated(name) ? 0.5 : 0.9,
@@ -301,7 +301,7 @@ test('a folder of something else, other plans, and a changed plan are refused; a
   await expect(openSweep(folder, { ...wanted, rungs: [1] })).rejects.toThrow(/without halving/);
   const copy = join(parent, 'copy');
   await work({ folder, plan: await openSweep(folder, wanted) }, (name) => {
-    if (name.endsWith('2')) throw new StorageError('full');
+    if (name === 'trials/lambda2') throw new StorageError('full');
   });
   cpSync(folder, copy, { recursive: true });
   rmSync(folder, { recursive: true });

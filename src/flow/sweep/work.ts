@@ -73,6 +73,8 @@ class Work {
   readonly #elsewhere = new Map<string, number>();
   /** Whether the plan has been told, and what others end is news. */
   #isTold = false;
+  /** Aborted, and another one put in its place, when a run ends here: slots that wait look again. */
+  #news = new AbortController();
   /** Slots look for work one after the other. */
   #looking: Promise<unknown> = Promise.resolve();
 
@@ -121,9 +123,10 @@ class Work {
     try {
       for (;;) {
         this.#signal.throwIfAborted();
+        const signal = AbortSignal.any([this.#signal, this.#news.signal]);
         const found = await this.#next();
         if (found === 'nothing') return;
-        if (found === 'later') await setTimeout(GLANCE, undefined, { signal: this.#signal }).catch(() => {});
+        if (found === 'later') await setTimeout(GLANCE, undefined, { signal }).catch(() => {});
         else await this.#do(found.job, found.lock, device);
       }
     } catch (error) {
@@ -232,8 +235,7 @@ class Work {
     const until = job.trial ? this.#options.plan.rungs[rung] : undefined;
     const pause = new AbortController();
     if (until !== undefined && this.#cameTo(job, rung, until)) {
-      this.#mine.delete(path);
-      lock.release();
+      this.#leave(job, lock);
       return;
     }
     let begun = false;
@@ -265,9 +267,15 @@ class Work {
       const { message } = error instanceof Error ? error : { message: String(error) };
       this.#fail(job, error instanceof UserError ? message : `internal error: ${message}`, begun, seconds());
     } finally {
-      this.#mine.delete(path);
-      lock.release();
+      this.#leave(job, lock);
     }
+  }
+
+  #leave({ path }: Job, lock: RunLock): void {
+    this.#mine.delete(path);
+    lock.release();
+    this.#news.abort();
+    this.#news = new AbortController();
   }
 
   /** A trial that was killed behind the epoch of a rung, before the rung was written down: its log has what it is. */
