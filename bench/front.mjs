@@ -170,9 +170,8 @@ for (const { limit, bar, of, title } of rows) {
       ? 'reached'
       : `missed by ${(goal - 100 * ours.accuracy.mean).toFixed(2)}`
     : 'open';
-  console.log(
-    `| ${title ? `${title}, ` : ''}${limit} | ${told(rival)} | ${told(ours)} | ${difference} | ${goal.toFixed(2)}: ${reached} |`,
-  );
+  const sought = Number.isNaN(goal) ? 'no rival' : `${goal.toFixed(2)}: ${reached}`;
+  console.log(`| ${title ? `${title}, ` : ''}${limit} | ${told(rival)} | ${told(ours)} | ${difference} | ${sought} |`);
 }
 const placed = points.map((point) => ({ ...point, accuracy: point.accuracy.mean, name: point.name }));
 console.log(
