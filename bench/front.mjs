@@ -1,6 +1,7 @@
 // Where approximate multipliers pay: ResNet18 on CIFAR-10 from a checkpoint, structures with a θ per partial product of
 // several widths, partial products merged by OR, and the upper bits of eight-bit operands, beside exact multipliers of
-// fewer bits with the same training, truncations, a library multiplier, a θ per column and the published settings; several seeds, power in ASAP7 cells relative to the exact 8×8 array.
+// fewer bits with the same training, truncations, a library multiplier, a θ per column and the published settings;
+// several seeds, power in ASAP7 cells relative to the exact 8×8 array.
 // It makes a plan, has `tram sweep` do it (so that it goes on after a stop, and several may work on it), and prints for
 // each limit of power the best rival and the best structure below it.
 // Run after `npm run build`; options of `tram run` behind -- hold for all but the published settings:
