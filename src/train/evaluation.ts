@@ -31,9 +31,9 @@ export interface Evaluator<M extends string = string> {
 
 /**
  * Compiles the evaluation of a network on a split once; it lives as long as the session, or until it is disposed of.
- * `aliasOf`: variables that stand for those of the network, such as their averages. Nothing is stored, whatever the mode.
- * Statistics of a batch would be those of its padding, too: with them batches are all of one size, and some examples are
- * left out, fewer than there are batches.
+ * `aliasOf`: variables that stand for those of the network, such as their averages. Nothing is stored, whatever the
+ * mode. Statistics of a batch would be those of its padding, too: with them batches are all of one size, and some
+ * examples are left out, fewer than there are batches.
  */
 export async function evaluator<M extends string>(
   session: Session,
