@@ -51,10 +51,8 @@ function decimalsOf(step: number): number {
 export function Chart({ title, x, series, isShare, xLabel = 'epoch' }: ChartProps) {
   const place = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot>(undefined);
-  const shown = useRef(series);
-  shown.current = series;
-  const latest = useRef(x);
-  latest.current = x;
+  /** The part of the axis that the reader has enlarged; it stays while epochs arrive, and behind a switch of theme. */
+  const part = useRef<Part>(undefined);
   const [near, setNear] = useState<string>();
   const [theme] = useTheme();
   const identity = series.map(({ label, colour }) => `${label} ${colour}`).join('\n');
@@ -66,7 +64,7 @@ export function Chart({ title, x, series, isShare, xLabel = 'epoch' }: ChartProp
     const read = (self: uPlot, at: number) => {
       const index = self.cursor.idx;
       const value = index === null || index === undefined ? undefined : self.data[at]?.[index];
-      const label = shown.current[at - 1]?.label ?? '';
+      const label = series[at - 1]?.label ?? '';
       return value === null || value === undefined
         ? label
         : `${label}: ${written(value, isShare)} at ${xLabel} ${self.data[0][index!]}`;
@@ -96,7 +94,8 @@ export function Chart({ title, x, series, isShare, xLabel = 'epoch' }: ChartProp
               stroke: colourOf(`series-${(colour % COLOURS) + 1}`),
               width: series.length > 60 ? 1 : 1.75,
               dash: [...dashes[Math.floor(colour / COLOURS) % dashes.length]!],
-              points: { show: x.length < 2 },
+              // A value with none beside it makes no line.
+              points: { show: true, filter: (self: uPlot, at: number) => alone(self.data[at]!) },
               spanGaps: false,
             })),
           ],
@@ -110,9 +109,11 @@ export function Chart({ title, x, series, isShare, xLabel = 'epoch' }: ChartProp
             ],
           },
         },
-        aligned(latest.current, shown.current),
+        // Of these series, though others may have been rendered meanwhile: those make the next plot.
+        aligned(x, series),
         holder,
       );
+      if (part.current) plot.current.setScale('x', part.current);
     });
     const resized = new ResizeObserver(() => {
       plot.current?.setSize({ width: Math.max(200, holder.clientWidth), height: HEIGHT });
@@ -122,12 +123,18 @@ export function Chart({ title, x, series, isShare, xLabel = 'epoch' }: ChartProp
       resized.disconnect();
       outOfTurn(place);
       outOfTurn(plot);
+      if (plot.current) part.current = partOf(plot.current);
       plot.current?.destroy();
       plot.current = undefined;
     };
   }, [identity, theme]);
 
-  useEffect(() => inTurn(plot, () => plot.current?.setData(aligned(x, series))), [x, series]);
+  const grow = () => {
+    const enlarged = plot.current && partOf(plot.current);
+    plot.current?.setData(aligned(x, series));
+    if (enlarged) plot.current?.setScale('x', enlarged);
+  };
+  useEffect(() => inTurn(plot, grow), [x, series]);
 
   return (
     <figure class="chart">
@@ -137,6 +144,25 @@ export function Chart({ title, x, series, isShare, xLabel = 'epoch' }: ChartProp
     </figure>
   );
 }
+
+interface Part {
+  readonly min: number;
+  readonly max: number;
+}
+
+/** What is shown of the axis, where that is less than its values. */
+function partOf({ data: [x], scales }: uPlot): Part | undefined {
+  const { min, max } = scales.x!;
+  const [first, last] = [x[0], x.at(-1)];
+  if (typeof min !== 'number' || typeof max !== 'number' || first === undefined || last === undefined) return undefined;
+  return min > first || max < last ? { min, max } : undefined;
+}
+
+/** Where a value has none before and none behind it. */
+const alone = (values: ArrayLike<number | null | undefined>): number[] =>
+  Array.from(values).flatMap((value, at) =>
+    value != null && values[at - 1] == null && values[at + 1] == null ? [at] : [],
+  );
 
 const aligned = (x: readonly number[], series: readonly Series[]): uPlot.AlignedData =>
   [x, ...series.map(({ values }) => values)] as unknown as uPlot.AlignedData;

@@ -16,7 +16,10 @@ export interface Source {
     body: Orders[N]['takes'],
     secret: string,
   ) => Promise<Orders[N]['gives']>;
-  /** Tells what is new until the returned function is called; a stored source tells nothing. */
+  /**
+   * Tells what is new until the returned function is called; `hello` only where the connection was lost meanwhile, so
+   * that everything is to be asked again. A stored source tells nothing.
+   */
   listen(listener: (event: ServerEvent) => void): () => void;
   /** Where the browser finds a file of a run, by its path in the served folder; undefined where it is not to be had. */
   file(path: string): string | undefined;
@@ -25,10 +28,15 @@ export interface Source {
 export function liveSource(): Source {
   const listeners = new Set<(event: ServerEvent) => void>();
   let events: EventSource | undefined;
+  let isKnown = false;
   const begin = () => {
     events ??= new EventSource('api/events');
     events.onmessage = ({ data }) => {
       const event = JSON.parse(data) as ServerEvent;
+      // The first greeting tells nothing; a later one tells that events may have been missed, to whoever listens now.
+      const isFirst = event.kind === 'hello' && !isKnown;
+      isKnown = true;
+      if (isFirst) return;
       for (const listener of listeners) listener(event);
     };
   };

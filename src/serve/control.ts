@@ -95,7 +95,9 @@ export class Control {
   /** Goes on with a run that is there. */
   resume(name: string): Job {
     const { library } = this.#options;
-    if (library.runRow(name).state === 'running') throw new UserError(`${name} is running already`);
+    const { state, sweep, isShared } = library.runRow(name);
+    if (state === 'running') throw new UserError(`${name} is running already`);
+    if (isShared) throw new UserError(`${name} is what trials of ${sweep} share; tram sweep ${sweep} goes on with it`);
     return this.#begin(name, this.#command(name, []), {});
   }
 
