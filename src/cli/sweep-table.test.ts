@@ -70,6 +70,13 @@ test('a point has mean and interval, and what an exact multiplier matches is tol
   expect(text).toContain('matches 1 of the 2 approximate ones that lose no more than that; not matched: b.');
 });
 
+test('what is more accurate than the float network is above it', () => {
+  const text = textOf([point('a', 'trained', 4, of(0.905), 0.2, true)], {
+    answers: [{ task: 'resnet8 on digits', point: 'a', other: null }],
+  });
+  expect(text).toContain('90.50 % at gate cost 0.200, 0.50 points above float.');
+});
+
 test('while rivals are missing nothing is said to be unmatched by them', () => {
   const text = textOf([exact, point('b', 'trained', 4, of(0.896), 0.2, true)], { missingRivals: ['exact3x3'] });
   expect(text).toContain('Without a result yet: the rivals exact3x3; what they match is not known.');

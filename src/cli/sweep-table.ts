@@ -94,6 +94,9 @@ function verdict(report: SweepReport): string {
 const isExact = ({ kind }: SweepPoint): boolean => kind === 'exact';
 const powerOf = ({ power }: SweepPoint, kind: SweepReport['kind']): number => power[kind]?.mean ?? Number.NaN;
 
+const againstFloat = (loss: number): string =>
+  `${(100 * Math.abs(loss)).toFixed(2)} points ${loss < 0 ? 'above' : 'below'} float`;
+
 /** What was asked, what was found, what the best of the other sort has, and where structures pay. */
 function answerText(report: SweepReport, { task, point, other }: Answer): string[] {
   const { points, answers, loss, kind, power, goal } = report;
@@ -110,7 +113,7 @@ function answerText(report: SweepReport, { task, point, other }: Answer): string
   const [found, second] = [point, other].map((name) => own.find((one) => one.name === name));
   if (!found) return [`${sought}: none of these points.${nearest(report, own)}`, ...whereItPays(report, own)];
   const figures = (one: SweepPoint) =>
-    `${percentSpread(one.accuracy)} at ${unit} ${costSpread(one.power[kind])}, ${(100 * (floatAccuracy.mean - one.accuracy.mean)).toFixed(2)} points below float`;
+    `${percentSpread(one.accuracy)} at ${unit} ${costSpread(one.power[kind])}, ${againstFloat(floatAccuracy.mean - one.accuracy.mean)}`;
   const lines = [`${sought}: ${titleOf(found)}, ${figures(found)}.`];
   const sort = isExact(found) ? 'that is not exact' : 'exact one';
   if (second) {

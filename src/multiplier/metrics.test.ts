@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { errorMetrics, metricsReport, operandShares, worstPairs } from './metrics.ts';
+import { errorMetrics, metricsReport, NMED_TITLE, operandShares, worstPairs } from './metrics.ts';
 import { exactTable } from './table.ts';
 
 /** A 2×2 table whose products are off by the given amounts at some pairs. */
@@ -42,6 +42,13 @@ test('the metrics of a small table are those worked out by hand', () => {
     errorVariance: 10 / 16 - (2 / 16) ** 2,
     worst: { w: 3, x: 3, product: 6, exact: 9 },
   });
+});
+
+test('NMED is what is said of it: not the largest product divides, which of 5×3 bits is 217', () => {
+  const table = exactTable(5, 3, false);
+  const metrics = errorMetrics({ ...table, data: table.data.map((product) => product + 1) });
+  expect(metrics.meanErrorDistance / metrics.normalizedMeanErrorDistance).toBe(2 ** 8);
+  expect(NMED_TITLE).toBe('MED over 2^(bits of both operands)');
 });
 
 test('signed operands are compared with the signed exact product', () => {

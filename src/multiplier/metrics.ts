@@ -7,6 +7,9 @@
 import { UserError } from '../tensor/errors.ts';
 import { operandValue, operandValues, type ProductTable } from './table.ts';
 
+/** What NMED is, for whoever reads it beside MED; the largest product is another number. */
+export const NMED_TITLE = 'MED over 2^(bits of both operands)';
+
 export interface ErrorMetrics {
   /** Share of pairs with a wrong product, 0..1. */
   readonly errorRate: number;

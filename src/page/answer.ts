@@ -12,7 +12,7 @@ export interface Answered<T> {
   readonly askAgain: () => void;
 }
 
-/** `isOld`: whether an event makes another answer; a server that was started anew always does. */
+/** `isOld`: whether an event makes another answer; a connection that was lost always does. */
 export function useAnswer<A extends Address>(
   source: Source,
   address: A,
@@ -38,12 +38,8 @@ export function useAnswer<A extends Address>(
   test.current = isOld;
   useEffect(() => {
     ask();
-    let session: string | undefined;
     return source.listen((event) => {
-      if (event.kind === 'hello') {
-        if (session !== undefined && session !== event.session) ask();
-        session = event.session;
-      } else if (test.current?.(event)) ask();
+      if (event.kind === 'hello' || test.current?.(event)) ask();
     });
   }, [source, ask]);
   const isCurrent = state.key === key;

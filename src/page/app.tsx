@@ -53,7 +53,7 @@ export function App({ source }: { readonly source: Source }) {
   const Shown = view?.component;
   return (
     <>
-      <a class="skip" href="#content">
+      <a class="skip" href={hashOf(route)} onClick={toContent}>
         Skip to the content
       </a>
       <header class="bar">
@@ -62,7 +62,7 @@ export function App({ source }: { readonly source: Source }) {
         </a>
         <span class="folder muted">{folder.value?.name}</span>
         <nav aria-label="Views">
-          {!source.isLive && <span class="muted">a copy of one view</span>}
+          {source.home !== undefined && <a href={source.home}>a copy of one view</a>}
           {(source.isLive ? Object.entries(views) : []).map(([name, { label }]) =>
             label === undefined ? null : (
               <a key={name} href={hashOf({ view: name })} aria-current={route.view === name ? 'page' : undefined}>
@@ -86,6 +86,12 @@ export function App({ source }: { readonly source: Source }) {
       </main>
     </>
   );
+}
+
+/** By hand: what stands behind # is the view. */
+function toContent(event: Event): void {
+  event.preventDefault();
+  document.getElementById('content')?.focus();
 }
 
 /** Saves the view as a document that needs no server; says why where that fails. */

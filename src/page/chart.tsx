@@ -16,6 +16,12 @@ export interface Series {
   readonly colour: number;
 }
 
+/** Something that begins with a value of the axis. */
+export interface Mark {
+  readonly at: number;
+  readonly label: string;
+}
+
 export interface ChartProps {
   readonly title: string;
   /** Rising. */
@@ -24,6 +30,7 @@ export interface ChartProps {
   /** Shares are written per cent. */
   readonly isShare: boolean;
   readonly xLabel?: string;
+  readonly marks?: readonly Mark[];
 }
 
 export const COLOURS = 8;
@@ -48,13 +55,13 @@ function decimalsOf(step: number): number {
   return [0, 1, 2, 3, 4, 5, 6, 7].find(isWritten) ?? 8;
 }
 
-export function Chart({ title, x, series, isShare, xLabel = 'epoch' }: ChartProps) {
+export function Chart({ title, x, series, isShare, xLabel = 'epoch', marks = [] }: ChartProps) {
   const place = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot>(undefined);
-  const shown = useRef(series);
-  shown.current = series;
-  const latest = useRef(x);
-  latest.current = x;
+  /** The part of the axis that the reader has enlarged; it stays while epochs arrive, and behind a switch of theme. */
+  const part = useRef<Part>(undefined);
+  const marked = useRef(marks);
+  marked.current = marks;
   const [near, setNear] = useState<string>();
   const [theme] = useTheme();
   const identity = series.map(({ label, colour }) => `${label} ${colour}`).join('\n');
@@ -66,7 +73,7 @@ export function Chart({ title, x, series, isShare, xLabel = 'epoch' }: ChartProp
     const read = (self: uPlot, at: number) => {
       const index = self.cursor.idx;
       const value = index === null || index === undefined ? undefined : self.data[at]?.[index];
-      const label = shown.current[at - 1]?.label ?? '';
+      const label = series[at - 1]?.label ?? '';
       return value === null || value === undefined
         ? label
         : `${label}: ${written(value, isShare)} at ${xLabel} ${self.data[0][index!]}`;
@@ -96,11 +103,13 @@ export function Chart({ title, x, series, isShare, xLabel = 'epoch' }: ChartProp
               stroke: colourOf(`series-${(colour % COLOURS) + 1}`),
               width: series.length > 60 ? 1 : 1.75,
               dash: [...dashes[Math.floor(colour / COLOURS) % dashes.length]!],
-              points: { show: x.length < 2 },
+              // A value with none beside it makes no line.
+              points: { show: true, filter: (self: uPlot, at: number) => alone(self.data[at]!) },
               spanGaps: false,
             })),
           ],
           hooks: {
+            draw: [(self) => drawMarks(self, marked.current)],
             setSeries: [(self, at) => setNear(at === null ? undefined : read(self, at))],
             setCursor: [
               (self) => {
@@ -110,9 +119,11 @@ export function Chart({ title, x, series, isShare, xLabel = 'epoch' }: ChartProp
             ],
           },
         },
-        aligned(latest.current, shown.current),
+        // Of these series, though others may have been rendered meanwhile: those make the next plot.
+        aligned(x, series),
         holder,
       );
+      if (part.current) plot.current.setScale('x', part.current);
     });
     const resized = new ResizeObserver(() => {
       plot.current?.setSize({ width: Math.max(200, holder.clientWidth), height: HEIGHT });
@@ -122,12 +133,18 @@ export function Chart({ title, x, series, isShare, xLabel = 'epoch' }: ChartProp
       resized.disconnect();
       outOfTurn(place);
       outOfTurn(plot);
+      if (plot.current) part.current = partOf(plot.current);
       plot.current?.destroy();
       plot.current = undefined;
     };
   }, [identity, theme]);
 
-  useEffect(() => inTurn(plot, () => plot.current?.setData(aligned(x, series))), [x, series]);
+  const grow = () => {
+    const enlarged = plot.current && partOf(plot.current);
+    plot.current?.setData(aligned(x, series));
+    if (enlarged) plot.current?.setScale('x', enlarged);
+  };
+  useEffect(() => inTurn(plot, grow), [x, series]);
 
   return (
     <figure class="chart">
@@ -137,6 +154,48 @@ export function Chart({ title, x, series, isShare, xLabel = 'epoch' }: ChartProp
     </figure>
   );
 }
+
+/** A line before what begins there, and its name at the foot of the line. */
+function drawMarks({ ctx, bbox, scales, valToPos }: uPlot, marks: readonly Mark[]): void {
+  const { min = -Infinity, max = Infinity } = scales.x as { min?: number; max?: number };
+  const size = Math.round(11 * devicePixelRatio);
+  ctx.save();
+  ctx.fillStyle = ctx.strokeStyle = colourOf('muted');
+  ctx.lineWidth = devicePixelRatio;
+  ctx.textAlign = 'left';
+  ctx.textBaseline = 'alphabetic';
+  ctx.font = `${size}px system-ui, sans-serif`;
+  ctx.setLineDash([2 * devicePixelRatio, 3 * devicePixelRatio]);
+  for (const { at, label } of marks) {
+    if (at - 0.5 <= min || at - 0.5 >= max) continue;
+    const x = Math.round(valToPos(at - 0.5, 'x', true));
+    ctx.beginPath();
+    ctx.moveTo(x, bbox.top);
+    ctx.lineTo(x, bbox.top + bbox.height);
+    ctx.stroke();
+    ctx.fillText(label, x + size / 3, bbox.top + bbox.height - size / 3);
+  }
+  ctx.restore();
+}
+
+interface Part {
+  readonly min: number;
+  readonly max: number;
+}
+
+/** What is shown of the axis, where that is less than its values. */
+function partOf({ data: [x], scales }: uPlot): Part | undefined {
+  const { min, max } = scales.x!;
+  const [first, last] = [x[0], x.at(-1)];
+  if (typeof min !== 'number' || typeof max !== 'number' || first === undefined || last === undefined) return undefined;
+  return min > first || max < last ? { min, max } : undefined;
+}
+
+/** Where a value has none before and none behind it. */
+const alone = (values: ArrayLike<number | null | undefined>): number[] =>
+  Array.from(values).flatMap((value, at) =>
+    value != null && values[at - 1] == null && values[at + 1] == null ? [at] : [],
+  );
 
 const aligned = (x: readonly number[], series: readonly Series[]): uPlot.AlignedData =>
   [x, ...series.map(({ values }) => values)] as unknown as uPlot.AlignedData;

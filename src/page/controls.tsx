@@ -18,6 +18,8 @@ function useJob(source: Source, name: string): Job | undefined {
   return told ?? value?.find((job) => job.name === name);
 }
 
+export const isLive = ({ state }: Job): boolean => state === 'working' || state === 'stopping';
+
 export function RunControls({
   source,
   name,
@@ -36,11 +38,11 @@ export function RunControls({
     setProblem(undefined);
     source.order!(what, { name }, secret).catch(({ message }: Error) => setProblem(message));
   };
-  const isLive = job?.state === 'working' || job?.state === 'stopping';
-  const canResume = row?.state === 'unfinished' && !isLive;
+  const atWork = job && isLive(job);
+  const canResume = row?.state === 'unfinished' && !row.isShared && !atWork;
   return (
     <div class="controls">
-      {isLive ? (
+      {atWork ? (
         <button type="button" disabled={job.state === 'stopping'} onClick={() => order('stop')}>
           {job.state === 'stopping' ? 'Stopping…' : 'Stop and save'}
         </button>
@@ -50,14 +52,14 @@ export function RunControls({
           Resume
         </button>
       ) : null}
-      {job ? (
+      {job && job.state !== 'done' ? (
         <p class={job.state === 'failed' ? 'bad' : 'muted'}>
-          {isLive && job.step
+          {atWork && job.step
             ? `${job.step.phase}, epoch ${job.step.epoch} of ${job.step.epochs}, step ${job.step.step} of ${job.step.steps}: loss ${fixed(job.step.loss, 3)}, accuracy ${percent(job.step.accuracy, 1)}`
             : job.said}
         </p>
       ) : null}
-      {isLive && job.step ? (
+      {atWork && job.step ? (
         <progress aria-label="Steps of the epoch" value={job.step.step} max={job.step.steps} />
       ) : null}
       {problem === undefined ? null : <p role="alert">{problem}</p>}

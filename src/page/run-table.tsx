@@ -171,7 +171,7 @@ function RunLine({ row, place, colour, choose, extra }: RunLineProps) {
         <span aria-hidden="true" class={colour === undefined ? 'swatch' : `swatch series-${(colour % COLOURS) + 1}`} />
         <a href={hashOf({ view: 'run', name })} title={name}>
           {name.slice(name.lastIndexOf('/') + 1)}
-          <span class="muted"> {name.slice(0, Math.max(0, name.lastIndexOf('/')))}</span>
+          {name.includes('/') ? <span class="muted"> {name.slice(0, name.lastIndexOf('/'))}</span> : null}
         </a>
       </span>
       <span role="cell" class={`clip state ${row.state}`} title={row.problem ?? row.state}>
@@ -202,8 +202,8 @@ function RunLine({ row, place, colour, choose, extra }: RunLineProps) {
 }
 
 /** "explore 12/60", where it is; else its state. */
-export function stateText({ state, progress }: RunRow): string {
-  if (!progress) return state;
+export function stateText({ state, progress, isShared }: RunRow): string {
+  if (!progress) return isShared && state === 'done' ? 'shared' : state;
   return `${progress.phase} ${progress.epoch}/${progress.epochs}`;
 }
 

@@ -23,18 +23,15 @@ function useFrame(): readonly [version: number, changed: () => void] {
   return [version, changed];
 }
 
-/** Calls `begin` at first, and whenever the server was started anew; `follow` with every other event. */
+/** Calls `begin` at first, and whenever the connection was lost; `follow` with every other event. */
 function useEvents(source: Source, begin: () => void, follow: (event: ServerEvent) => void): void {
   const handlers = useRef({ begin, follow });
   handlers.current = { begin, follow };
   useEffect(() => {
-    let session: string | undefined;
     handlers.current.begin();
     return source.listen((event) => {
-      if (event.kind !== 'hello') handlers.current.follow(event);
-      // A connection that was lost may have missed something, also where the server is the same.
-      else if (session !== undefined) handlers.current.begin();
-      if (event.kind === 'hello') session = event.session;
+      if (event.kind === 'hello') handlers.current.begin();
+      else handlers.current.follow(event);
     });
   }, [source]);
 }
@@ -147,8 +144,11 @@ export function useEpochs(source: Source, names: readonly string[]): ReadonlyMap
       work();
     },
     (event) => {
-      if (event.kind !== 'epochs') return;
-      follow(event);
+      if (event.kind === 'epochs') follow(event);
+      // It was not there when it was asked for, and is now.
+      else if (event.kind === 'run' && names.includes(event.run.name) && !asked.current.has(event.run.name)) {
+        ask(event.run.name);
+      } else return;
       work();
     },
   );

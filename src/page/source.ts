@@ -8,6 +8,8 @@ export { keyOf };
 
 export interface Source {
   readonly isLive: boolean;
+  /** The view that a stored source holds, by its address. */
+  readonly home?: string;
   /** Rejects with an Error whose message is one line for people. */
   get<A extends Address>(address: A, query?: Query): Promise<Answers[A]>;
   /** Has the server change something; `secret` is what `folder` says. Without it on a stored source. */
@@ -16,7 +18,10 @@ export interface Source {
     body: Orders[N]['takes'],
     secret: string,
   ) => Promise<Orders[N]['gives']>;
-  /** Tells what is new until the returned function is called; a stored source tells nothing. */
+  /**
+   * Tells what is new until the returned function is called; `hello` only where the connection was lost meanwhile, so
+   * that everything is to be asked again. A stored source tells nothing.
+   */
   listen(listener: (event: ServerEvent) => void): () => void;
   /** Where the browser finds a file of a run, by its path in the served folder; undefined where it is not to be had. */
   file(path: string): string | undefined;
@@ -25,10 +30,15 @@ export interface Source {
 export function liveSource(): Source {
   const listeners = new Set<(event: ServerEvent) => void>();
   let events: EventSource | undefined;
+  let isKnown = false;
   const begin = () => {
     events ??= new EventSource('api/events');
     events.onmessage = ({ data }) => {
       const event = JSON.parse(data) as ServerEvent;
+      // The first greeting tells nothing; a later one tells that events may have been missed, to whoever listens now.
+      const isFirst = event.kind === 'hello' && !isKnown;
+      isKnown = true;
+      if (isFirst) return;
       for (const listener of listeners) listener(event);
     };
   };
@@ -59,12 +69,13 @@ async function asked(address: string, request?: RequestInit) {
   throw new Error(refusal?.error ?? `the server answered ${response.status}`);
 }
 
-export function storedSource({ answers, files }: Stored): Source {
+export function storedSource({ view, answers, files }: Stored): Source {
   return {
     isLive: false,
+    home: view,
     async get<A extends Address>(address: A, query?: Query) {
       const answer = answers[keyOf(address, query)];
-      if (answer === undefined) throw new Error('this copy of the page does not hold it');
+      if (answer === undefined) throw new Error('this copy holds one view of the page, and not this one');
       return answer as Answers[A];
     },
     listen: () => () => {},

@@ -10,9 +10,9 @@ import { UserError } from '../tensor/errors.ts';
 import { given } from '../tensor/given.ts';
 import { shellWord } from '../tensor/names.ts';
 import { version } from '../version.ts';
-import type { Address, Answers, Query, RunDetail, ServedFolder } from './api.ts';
-import { type Control, runForm } from './control.ts';
-import { knownMultipliers, multiplierOf } from './explore.ts';
+import type { Address, Answers, Query, RunDetail, RunRow, ServedFolder } from './api.ts';
+import { type Control, isLive, runForm } from './control.ts';
+import { knownMultipliers, multiplierOf, multipliersOfRun } from './explore.ts';
 import { isServedType } from './files.ts';
 import { sweepView } from './front.ts';
 import { type Library, NotFound, withoutTheta } from './library.ts';
@@ -31,14 +31,18 @@ type Answer<A extends Address> = (served: Answering, query: Query) => Answers[A]
 export const answers: { readonly [A in Address]: Answer<A> } = {
   folder: ({ folder }) => ({ ...folder, version }),
   runs: ({ library }) => library.runs(),
-  run: ({ library }, query) => runDetail(library, nameIn(query)),
-  metrics: async ({ library }, query) => {
+  run: (served, query) => begun(served, query) ?? runDetail(served.library, nameIn(query)),
+  metrics: async (served, query) => {
+    const { library } = served;
+    if (begun(served, query)) return { epochs: [] };
     const { epochs, faults } = await library.metrics(nameIn(query));
     const problem =
       faults === 0 ? undefined : `${faults} ${faults === 1 ? 'line is' : 'lines are'} no record of an epoch`;
     return { epochs: epochs.map(withoutTheta), ...given({ problem }) };
   },
-  theta: async ({ library }, query) => {
+  theta: async (served, query) => {
+    const { library } = served;
+    if (begun(served, query)) return { steps: [] };
     const { epochs } = await library.metrics(nameIn(query));
     return { steps: epochs.flatMap(({ epoch, theta }) => (theta ? [{ epoch, theta }] : [])) };
   },
@@ -65,16 +69,32 @@ export function textIn(query: Query, key: string): string {
 
 export const nameIn = (query: Query): string => textIn(query, 'name');
 
+/** What is there of a run that was started here and has no manifest yet, or never got one: what it says. */
+function begun({ library, control }: Answering, query: Query): RunDetail | undefined {
+  const name = nameIn(query);
+  const job = library.hasRun(name) ? undefined : control?.jobs().find((one) => one.name === name);
+  if (!job) return undefined;
+  const row: RunRow = {
+    ...{ name, data: '', model: '', created: '', changed: '', settings: {}, stages: [], donePhases: [] },
+    ...(isLive(job)
+      ? { state: 'running' }
+      : { state: 'damaged', problem: 'it ended before there was anything to keep' }),
+  };
+  return { row, multipliers: {}, settings: {}, command: job.command, files: [] };
+}
+
 function runDetail(library: Library, name: string): RunDetail {
   const folder = library.runFolder(name);
   const row = library.runRow(name);
-  if (row.state === 'damaged') return { row, settings: {}, command: '', files: filesOf(folder, name) };
+  if (row.state === 'damaged') {
+    return { row, multipliers: {}, settings: {}, command: '', files: filesOf(folder, name) };
+  }
   const { configuration } = library.manifest(name);
   const glance = glanceAt(folder);
   const { pid, host, since, command } = glance?.owner ?? {};
   return {
     ...summaryOf(library, name, folder),
-    row,
+    ...{ row, multipliers: multipliersOfRun(library, name) },
     settings: settingTexts(configuration),
     command: ['tram', 'run', name, ...optionsOf(configuration)].map(shellWord).join(' '),
     ...(row.state === 'running' && pid !== undefined

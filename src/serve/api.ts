@@ -46,6 +46,8 @@ export interface RunRow {
   readonly progress?: { readonly phase: TrainingPhase; readonly epoch: number; readonly epochs: number };
   /** The sweep that it is a trial of. */
   readonly sweep?: string;
+  /** Phases that trials of its sweep share: it ends with them, and the sweep alone goes on with it. */
+  readonly isShared?: true;
 }
 
 export interface RunList {
@@ -77,6 +79,8 @@ export interface RunDetail {
   /** Its `folder` is the run's name. Absent where files of it are damaged: `problem` says which. */
   readonly summary?: RunSummary;
   readonly problem?: string;
+  /** By the names of multipliers: what `multiplier` takes as `of`. */
+  readonly multipliers: Readonly<Record<string, string>>;
   /** Every setting as text, by its name. */
   readonly settings: Readonly<Record<string, string>>;
   /** The command line that makes such a run. */

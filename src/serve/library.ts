@@ -261,11 +261,12 @@ export class Library {
     return text.replaceAll(`${this.root}${sep}`, '').replaceAll(this.root, '.');
   }
 
-  #sweepOf(name: string): { readonly sweep?: string } {
+  #sweepOf(name: string): Pick<RunRow, 'sweep' | 'isShared'> {
     const parts = name.split('/');
     for (let length = parts.length - 1; length >= 0; length--) {
       const above = parts.slice(0, length).join('/') || '.';
-      if (this.#sweeps.has(above)) return { sweep: above };
+      if (!this.#sweeps.has(above)) continue;
+      return parts[length] === sweepFiles.shared ? { sweep: above, isShared: true } : { sweep: above };
     }
     return {};
   }
@@ -280,8 +281,8 @@ export class Library {
     return glance.isAlive ?? Date.now() - entry.pulse!.seen < PATIENCE;
   }
 
-  #isUnfinished({ manifest }: RunEntry): boolean {
-    return manifest !== undefined && !isFinished(manifest);
+  #isUnfinished({ manifest, row }: RunEntry): boolean {
+    return manifest !== undefined && !isFinished(manifest, row);
   }
 
   /** Reads what was added to the log, and tells of it. */
@@ -305,7 +306,7 @@ export class Library {
     );
     return {
       ...rest,
-      state: isRunning ? 'running' : manifest && isFinished(manifest) ? 'done' : 'unfinished',
+      state: isRunning ? 'running' : manifest && isFinished(manifest, row) ? 'done' : 'unfinished',
       changed: new Date(Math.max(...times)).toISOString(),
       ...(isTraining
         ? { progress: { phase: last.phase, epoch: last.epoch, epochs: epochsOf(manifest.configuration, last.phase) } }
@@ -365,8 +366,15 @@ function newEntry(folder: string, name: string): RunEntry {
   return { folder, stamp: '', manifest: undefined, row, tail: undefined, pulse: undefined, watcher: undefined };
 }
 
-const isFinished = ({ configuration, phases: done }: Manifest): boolean =>
-  phasesOf(configuration).every((phase) => isView(phase) || done[phase]);
+function isFinished({ configuration, phases: done }: Manifest, { name, isShared }: RunRow): boolean {
+  const phases = phasesOf(configuration);
+  // What trials share is named by the phase that it ends with.
+  const last = isShared
+    ? phases.find((phase) => name.slice(name.lastIndexOf('/') + 1).startsWith(`${phase}-`))
+    : undefined;
+  if (last) return done[last] !== undefined;
+  return phases.every((phase) => isView(phase) || done[phase]);
+}
 
 const epochsOf = (configuration: Configuration, phase: MetricRecord['phase']): number => configuration[phase].epochs;
 

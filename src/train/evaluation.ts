@@ -9,11 +9,14 @@ import { TooLargeError } from '../tensor/errors.ts';
 import { feedOf, writeBatch } from './feed.ts';
 import { added, type Figures, meansOf, noSums, outputFigures, readFigures } from './figures.ts';
 import { ResultsInFlight } from './pipeline.ts';
-import { type Arithmetic, buildNetwork, type Task } from './task.ts';
+import { type Arithmetic, buildNetwork, type Mode, type Task } from './task.ts';
 
 export interface Evaluation<M extends string = string> extends Figures<M> {
   readonly examples: number;
 }
+
+/** With the stored statistics of batch norm, or with those of each batch. */
+export type EvaluationMode = Extract<Mode, 'evaluate' | 'statistics'>;
 
 /** Examples per batch on the host, and on a device of its own, which needs more to be busy. */
 const HOST_BATCH = 128;
@@ -28,8 +31,9 @@ export interface Evaluator<M extends string = string> {
 
 /**
  * Compiles the evaluation of a network on a split once; it lives as long as the session, or until it is disposed of.
- * `aliasOf`: variables that stand for those of the network, such as their averages. `mode`: with the stored statistics
- * of batch norm, or with those of each batch; nothing is stored either way.
+ * `aliasOf`: variables that stand for those of the network, such as their averages. Nothing is stored, whatever the
+ * mode. Statistics of a batch would be those of its padding, too: with them batches are all of one size, and some
+ * examples are left out, fewer than there are batches.
  */
 export async function evaluator<M extends string>(
   session: Session,
@@ -37,10 +41,11 @@ export async function evaluator<M extends string>(
   arithmetic: Arithmetic,
   split: Split,
   aliasOf?: (variable: string) => string,
-  mode: 'evaluate' | 'statistics' = 'evaluate',
+  mode: EvaluationMode = 'evaluate',
 ): Promise<Evaluator<M>> {
   const feed = feedOf(session, task, split);
-  const compile = async (size: number): Promise<Compiled> => {
+  const compile = async (most: number): Promise<Compiled> => {
+    const size = mode === 'statistics' ? wholeBatches(split.count, most) : most;
     const { graph, ...outcome } = buildNetwork(...([task, arithmetic, mode, size, feed, aliasOf] as const));
     outputFigures(graph, outcome);
     graph.assignments.clear();
@@ -63,7 +68,8 @@ export async function evaluator<M extends string>(
       examples += batch.examples;
       onBatch?.(batch.examples);
     });
-    const batches = readAhead(evaluationBatches(split, batchSize), (selection, signal) =>
+    const count = mode === 'statistics' ? split.count - (split.count % batchSize) : split.count;
+    const batches = readAhead(evaluationBatches({ count }, batchSize), (selection, signal) =>
       feed.read(selection, batchSize, signal),
     );
     for await (const { request, result } of batches) {
@@ -78,6 +84,9 @@ export async function evaluator<M extends string>(
   };
   return Object.assign(measure, { dispose: () => program.dispose() });
 }
+
+/** The size of as few batches as may be, with no more than `most` of `count` examples each, that leaves out fewest. */
+const wholeBatches = (count: number, most: number) => Math.floor(count / Math.ceil(count / most));
 
 interface Compiled {
   readonly batchSize: number;

@@ -139,7 +139,7 @@ describe('redone', () => {
 
   test('a report that was made before a phase does not stay beside it; what training had reached does', async () => {
     const folder = copyOf(finished, 'reported early');
-    const settings = { explore: { epochs: 3 } };
+    const settings = { explore: { epochs: 2 } };
     const isSecond = (event: RunEvent) => event.kind === 'epoch' && event.record.phase === 'explore';
     await stopped({ folder, settings, redo: true }, isSecond);
     await runFlow({ folder, phases: ['report'] });

@@ -44,8 +44,8 @@ test('a run killed at arbitrary moments ends with the same bits', async () => {
   await run(whole, 2);
   const random = new Random(20261122);
   let kills = 0;
-  // Moments grow, so that even a slow machine gets through an epoch between two of them.
-  while (await run(killed, 1 + (kills % 2), 500 + kills * 400 + random.integer(1500))) {
+  // Moments grow by a share, so that even a slow machine soon gets through an epoch between two of them.
+  while (await run(killed, 1 + (kills % 2), 500 * 1.2 ** kills + random.integer(1500))) {
     kills++;
     for (const name of existsSync(killed) ? readdirSync(killed) : []) {
       if (name.endsWith('.json')) JSON.parse(readFileSync(join(killed, name), 'utf8'));

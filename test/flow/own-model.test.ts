@@ -21,7 +21,7 @@ const file = join(parent, 'net.mjs');
 beforeAll(() => copyFileSync(example, file));
 
 test('the example reaches its accuracy, and keeps it on an approximate multiplier', async () => {
-  const settings = { model: file, train: { epochs: 16 }, explore: { epochs: 1 }, recover: { epochs: 1 } };
+  const settings = { model: file, train: { epochs: 16 }, explore: { epochs: 3 }, recover: { epochs: 3 } };
   const { stages } = await runFlow({ folder, settings, device: { threads: 1 } });
   const accuracy = Object.fromEntries(stages.map((stage) => [stage.stage, stage.accuracy]));
   expect(accuracy.float).toBeGreaterThan(0.94);

@@ -39,7 +39,7 @@ function keptProducts(theta: readonly number[], weights: number, activations: nu
 }
 
 describe.each([
-  ['shared, w3a4', mergeSettings(bits(3, 4), { explore: { lambda: 2 } }), [3, 4]],
+  ['shared, w3a4', mergeSettings(bits(3, 4), { explore: { lambda: 1 } }), [3, 4]],
   ['a structure per layer, w2a4', mergeSettings(bits(2, 4), { explore: { structure: 'per-layer' } }), [2, 4]],
   ['the lowest columns alone, w5a3', mergeSettings(bits(5, 3), { explore: { columns: 5, lambda: 2 } }), [5, 3]],
 ] as const)('%s', (name, settings, [weights, activations]) => {
@@ -81,7 +81,7 @@ describe.each([
 });
 
 test('a run stopped before, at and behind the hardening ends with the same bits', async () => {
-  const settings = mergeSettings(mergeSettings(brief, bits(3, 4)), { explore: { lambda: 2 } });
+  const settings = mergeSettings(mergeSettings(brief, bits(3, 4)), { explore: { lambda: 1 } });
   const whole = join(parent, 'shared, w3a4');
   const pieces = join(parent, 'pieces');
   await runFlow({ folder: pieces, settings, phases: ['train', 'quantize'], device: { threads: 1 } });

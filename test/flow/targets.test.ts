@@ -20,7 +20,11 @@ const parent = mkdtempSync(join(tmpdir(), 'tram-targets-'));
 afterAll(() => rmSync(parent, { recursive: true }));
 
 const base = join(parent, 'base');
-const settings: ConfigurationInput = { sample: 480, train: { epochs: 3, batchSize: 16, learningRate: 0.02 } };
+const settings: ConfigurationInput = {
+  sample: 480,
+  train: { ...publishedTraining.train, epochs: 3, batchSize: 16, learningRate: 0.02 },
+  quantize: publishedTraining.quantize,
+};
 beforeAll(() => runFlow({ folder: base, settings, phases: ['train', 'quantize'] }), 240_000);
 
 type Explore = NonNullable<ConfigurationInput['explore']>;
@@ -87,7 +91,7 @@ describe('a power', () => {
     ],
     [
       'more than the exact multiplier',
-      { bits: { weights: 4, activations: 4 }, explore: { power: 0.5 } },
+      { bits: { weights: 4, activations: 4 }, explore: { grain: 'column', power: 0.5 } },
       /explore\.power is 0\.5, but the exact 4×4 multiplier has 0\.2\d+ already; choose a power from 0\.\d+ to 0\.2\d+$/,
     ],
   ])('of %s is refused before anything is done', async (name, own, message) => {

@@ -394,19 +394,27 @@ describe('trying', () => {
     expect(multipliers[1]!.results.plain).toEqual({ accuracy, loss });
   }, 60_000);
 
-  test('retraining alone is the recovery of a run with this multiplier', async () => {
-    const given = join(parent, 'given');
-    cpSync(folder, given, { recursive: true });
-    const recover = { epochs: 1, labelSmoothing: 0.2, augment: 'rotate:20', average: 0.5, clipGradient: 1 };
-    const settings = { map: { multiplier: 'truncated:8x8:columns=6' }, recover };
-    const { stages } = await runFlow({ folder: given, settings, phases: ['map', 'recover'], device });
-    const { accuracy, loss } = stages.find(({ stage }) => stage === 'recovered')!;
-    const run = await openTriedRun(given, { device });
-    const table = generateFromSpec('truncated:8x8:columns=6').network;
-    const trial = await Trial.open(run, { bits: eight, table: simulate(table) }, await measureRun(run));
-    expect(await trial.recover(1, () => {})).toEqual({ accuracy, loss });
-    await trial.dispose();
-  }, 60_000);
+  test.each([
+    ['retraining alone', 'none'],
+    ['the treatments and retraining', 'biases,statistics'],
+  ] as const)(
+    '%s: the recovery of a run with this multiplier whose start is %s',
+    async (_, start) => {
+      const given = join(parent, `given ${start}`);
+      cpSync(folder, given, { recursive: true });
+      const recover = { start, epochs: 1, labelSmoothing: 0.2, augment: 'rotate:20', average: 0.5, clipGradient: 1 };
+      const settings = { map: { multiplier: 'truncated:8x8:columns=6' }, recover };
+      const { stages } = await runFlow({ folder: given, settings, phases: ['map', 'recover'], device });
+      const { accuracy, loss } = stages.find(({ stage }) => stage === 'recovered')!;
+      const run = await openTriedRun(given, { device });
+      const table = generateFromSpec('truncated:8x8:columns=6').network;
+      const trial = await Trial.open(run, { bits: eight, table: simulate(table) }, await measureRun(run));
+      if (start !== 'none') await trial.prepare();
+      expect(await trial.recover(1, () => {})).toEqual({ accuracy, loss });
+      await trial.dispose();
+    },
+    60_000,
+  );
 
   test('each treatment is the one before it with its own step, under the multiplier that is tried', async () => {
     const run = await openTriedRun(folder, { device });

@@ -1,7 +1,7 @@
 // The page of `tram serve` in a real browser: it follows a run while it works, stays fluid with a thousand runs, can be
 // read and used by everybody, and says nothing to the console.
 
-import { appendFileSync, cpSync, mkdtempSync, rmSync } from 'node:fs';
+import { appendFileSync, cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
@@ -25,6 +25,7 @@ describe.skipIf(noBrowser)('the page', () => {
   let serving: Serving;
   beforeAll(async () => {
     makeRun(join(folder, 'live'), {}, 2);
+    mkdirSync(join(place, 'real'));
     makeRun(join(folder, 'a <b>&"'), { explore: { lambda: 0.7 } }, 3, 0.9);
     makeRun(join(folder, 'c'), { explore: { lambda: 1.5 }, seed: 3 }, 5, 0.7);
     browser = await openBrowser();
@@ -144,10 +145,108 @@ describe.skipIf(noBrowser)('the page', () => {
     expect(begun[0]?.settings).toMatchObject({ explore: { lambda: 0.5 } });
     await page.getByRole('button', { name: 'Stop and save' }).click();
     await page.getByText('stopped; the work so far is saved').waitFor();
-    // The page of a run that has no manifest yet is asked for, and not there.
-    expect(said.filter((text) => !text.includes('404'))).toEqual([]);
+    expect(said).toEqual([]);
     await page.context().close();
     await controlled.close();
+  });
+
+  test('starts, stops and resumes a real run, whose curves appear as it logs', async () => {
+    const { runFlow } = await import('../../src/flow/flow.ts');
+    const controlled = await serve({ folder: join(folder, '..', 'real'), port: 0, pace, perform: runFlow });
+    const { page, said } = await openPage(browser, controlled.url);
+    await page.getByRole('link', { name: 'New run' }).click();
+    await page.getByLabel('Name of the run').fill('mine');
+    await page.getByText('tram run').waitFor();
+    await page.getByRole('button', { name: 'Start the run' }).click();
+    await page.locator('figcaption', { hasText: 'Test accuracy' }).waitFor({ timeout: 60_000 });
+    await page.getByRole('button', { name: 'Stop and save' }).click();
+    await page.getByText('stopped; the work so far is saved').waitFor();
+    await page.locator('.state.unfinished').waitFor();
+    const epochs = controlled.library.runRow('mine').progress!.epoch;
+    await page.getByRole('button', { name: 'Resume' }).click();
+    await page.getByText(`train, epoch ${epochs + 2} of`).waitFor({ timeout: 60_000 });
+    await page.getByRole('button', { name: 'Stop and save' }).click();
+    await page.locator('.state.unfinished').waitFor();
+    expect(said).toEqual([]);
+    await page.context().close();
+    await controlled.close();
+  });
+
+  test('keeps the part of a curve that is enlarged while epochs arrive', async () => {
+    makeRun(join(folder, 'long'), {}, 30);
+    const { page, said } = await openPage(browser, `${serving.url}#/run/long`);
+    const figure = page.locator('figure', { hasText: 'Test accuracy' });
+    const over = figure.locator('.u-over');
+    await over.waitFor();
+    const { x, y, width, height } = (await over.boundingBox())!;
+    const at = async (share: number) => {
+      // The curve is told of where the pointer comes near it.
+      for (let k = 1; k < 10; k++) {
+        await page.mouse.move(x + share * width, y + (k / 10) * height);
+        const found = /at epoch (\d+)/.exec((await figure.locator('.readout').textContent()) ?? '')?.[1];
+        if (found !== undefined) return Number(found);
+      }
+      return Number.NaN;
+    };
+    await page.mouse.move(x + 0.1 * width, y + height / 2);
+    await page.mouse.down();
+    await page.mouse.move(x + 0.4 * width, y + height / 2, { steps: 4 });
+    await page.mouse.up();
+    const enlarged = (await label(page, 'Test accuracy')) ?? '';
+    await until('it is enlarged', async () => (await at(0.98)) < 15);
+    appendFileSync(join(folder, 'long', 'metrics.jsonl'), `${JSON.stringify({ ...epoch(31), testAccuracy: 0.125 })}\n`);
+    await until('the epoch', async () => (await label(page, 'Test accuracy')) !== enlarged);
+    await page.evaluate('new Promise((done) => setTimeout(done, 200))');
+    expect(await at(0.98)).toBeLessThan(15);
+    await page.getByRole('button', { name: 'Dark' }).click();
+    await page.evaluate('new Promise((done) => setTimeout(done, 200))');
+    expect(await at(0.98)).toBeLessThan(15);
+    await over.dblclick();
+    await until('all is shown', async () => (await at(0.98)) > 28);
+    expect(said).toEqual([]);
+    await page.context().close();
+  });
+
+  test('draws other runs at any moment, also while pictures wait for their turn', async () => {
+    const { page, said } = await openPage(browser, serving.url);
+    await page.locator('figure').first().waitFor();
+    await page.evaluate(`(async () => {
+      const box = document.querySelector('input[type=search]');
+      for (let k = 0; k < 60; k++) {
+        box.value = k % 2 ? '' : 'lambda>0.5 lambda<1';
+        box.dispatchEvent(new Event('input', { bubbles: true }));
+        await new Promise((done) => setTimeout(done, (k * 7) % 40));
+      }
+    })()`);
+    expect(said).toEqual([]);
+    await page.context().close();
+  });
+
+  test('leads the keyboard to the content, and stays in its view', async () => {
+    const { page, said } = await openPage(browser, `${serving.url}#/run/c`);
+    await page.getByRole('heading', { level: 1, name: 'c' }).waitFor();
+    await page.keyboard.press('Tab');
+    await page.keyboard.press('Enter');
+    expect(await page.evaluate('document.activeElement.id')).toBe('content');
+    await page.getByRole('heading', { level: 1, name: 'c' }).waitFor();
+    expect(said).toEqual([]);
+    await page.context().close();
+  });
+
+  test('asks for everything again when the server comes back, in whichever view it is', async () => {
+    const own = join(place, 'back');
+    makeRun(join(own, 'one'), {}, 1);
+    const before = await serve({ folder: own, port: 0, pace });
+    const { page } = await openPage(browser, `${before.url}#/sweep`);
+    await page.getByText('There is no sweep').waitFor();
+    await page.getByRole('link', { name: 'Runs' }).click();
+    await page.getByRole('link', { name: 'one' }).waitFor();
+    await before.close();
+    makeRun(join(own, 'two'), {}, 1);
+    const after = await serve({ folder: own, port: before.port, pace });
+    await page.getByRole('link', { name: 'two' }).waitFor();
+    await page.context().close();
+    await after.close();
   });
 
   test(`scrolls, sorts and draws ${RUNS} runs with frames under ${FRAME} ms`, async () => {

@@ -57,6 +57,9 @@ beforeAll(() => {
   symlinkSync(join(place, 'outside.json'), join(folder, 'a', 'link.json'));
   symlinkSync(place, join(folder, 'a', 'up'));
   mkdirSync(join(folder, 'damaged'));
+  makeRun(join(place, 'swept', 'sw', 'shared', 'train-0a'), {}, 1);
+  makeRun(join(place, 'swept', 'sw', 'trials', 'b'), {}, 1);
+  writeFileSync(join(place, 'swept', 'sw', 'sweep.json'), '{}');
   writeFileSync(join(folder, 'damaged', 'manifest.json'), '{"format":');
 });
 afterAll(() => rmSync(place, { recursive: true, force: true }));
@@ -224,6 +227,33 @@ test('a port that is taken, a folder that is not there, a file: one line each', 
   await expect(serve({ folder, port: 0, host: '192.0.2.1' })).rejects.toThrow(/is no address of this machine/);
 });
 
+test('what trials of a sweep share is done with its last phase, and the sweep alone goes on with it', async () => {
+  const perform = () => new Promise<RunSummary>(() => {});
+  const serving = await serve({ folder: join(place, 'swept'), port: 0, perform });
+  try {
+    const authorization = `Bearer ${serving.token}`;
+    const get = async (path: string) => JSON.parse((await ask(serving, path, { headers: { authorization } })).text);
+    const { runs } = (await get('/api/runs')) as RunList;
+    expect(runs.map(({ name, state, isShared }) => [name, state, isShared]).sort()).toEqual([
+      ['sw/shared/train-0a', 'done', true],
+      ['sw/trials/b', 'unfinished', undefined],
+    ]);
+    const headers = {
+      authorization,
+      'content-type': 'application/json',
+      'x-tram-secret': (await get('/api/folder')).secret,
+    };
+    const body = JSON.stringify({ name: 'sw/shared/train-0a' });
+    const { status, text } = await ask(serving, '/api/resume', { method: 'POST', headers, body });
+    expect([status, JSON.parse(text).error]).toEqual([
+      400,
+      'sw/shared/train-0a is what trials of sw share; tram sweep sw goes on with it',
+    ]);
+  } finally {
+    await serving.close();
+  }
+});
+
 describe('control', () => {
   const begun: FlowOptions[] = [];
   let serving: Serving;
@@ -288,10 +318,18 @@ describe('control', () => {
     expect(begun[0]).toMatchObject({ settings: { explore: { lambda: 0.5 }, train: { epochs: 1 } } });
     expect(begun[0]?.folder).toBe(join(folder, 'mine/one'));
     expect((await order('/api/start', plan)).json.error).toMatch(/is being worked on already/);
+    for (const name of ['mine/one/in', 'a/in', 'a/deep/in', 'mine']) {
+      expect((await order('/api/start', { ...plan, name })).json.error, name).toMatch(
+        /is a run(, whose folder holds no other| that begins in this folder); choose another name/,
+      );
+    }
     expect((await order('/api/stop', { name: 'mine/one' })).json.state).toBe('stopping');
     const jobs = async (): Promise<Job[]> =>
       JSON.parse((await ask(serving, '/api/jobs', { headers: { authorization: `Bearer ${serving.token}` } })).text);
     await until('it has stopped', async () => (await jobs())[0]?.state === 'stopped');
+    expect((await order('/api/stop', { name: 'mine/one' })).json.error).toBe(
+      'mine/one has ended already: stopped; the work so far is saved',
+    );
     expect((await order('/api/resume', { name: 'a' })).json).toMatchObject({ command: `tram run ${folder}/a` });
     expect(begun.length).toBe(2);
   });

@@ -3,6 +3,7 @@
 // folder is or when the page is made.
 
 import { relative } from 'node:path';
+import { NMED_TITLE } from '../../multiplier/metrics.ts';
 import { CELL_COST } from '../../multiplier/power.ts';
 import type { PowerModelName } from '../../multiplier/power-model.ts';
 import { REFERENCE_GATES } from '../../netlist/structure.ts';
@@ -175,7 +176,7 @@ function layerBlocks({ layers, multipliers, thetaOf }: RunSummary): Block[] {
   return [
     table(['Layer', ...heads, 'θ', ...errors], rows),
     note(
-      `MACs are multiplications per image; of all gates: multiplications times gate cost. ${thetaCellNote(thetaOf)}. ER: share of wrong products; NMED: mean distance over the largest product; MaxED: largest distance; over all operand pairs.`,
+      `MACs are multiplications per image; of all gates: multiplications times gate cost. ${thetaCellNote(thetaOf)}. ER: share of wrong products; NMED: ${NMED_TITLE}, MED being the mean distance; MaxED: largest distance; over all operand pairs.`,
     ),
   ];
 }

@@ -3,6 +3,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { cheapestExact } from '../../netlist/exact-cost.ts';
+import { quoted, UserError } from '../../tensor/errors.ts';
 import { given } from '../../tensor/given.ts';
 import { multiplierFiles } from '../../workbench/files.ts';
 import { structureOfRun } from '../multipliers/multipliers.ts';
@@ -29,7 +30,7 @@ export function summarize(folder: string): RunSummary {
   const said = withoutSearchedWidths(manifest);
   const phases = phasesOf(configuration);
   const stages = stagesOf(manifest);
-  const multipliers = multiplierSummaries(manifest);
+  const multipliers = multiplierSummaries(folder, manifest);
   const layers = layerSummaries(manifest, multipliers);
   const approximate = new Set(approximateLayers(configuration, inputs.layers).map(({ name }) => name));
   const exact = layers.filter(({ name }) => !approximate.has(name));
@@ -94,14 +95,22 @@ function targetsOf({ configuration, phases: done }: Manifest, stages: RunSummary
   return { ...outcome, ...(exact && last ? { testLoss: 100 * (exact.accuracy - last.accuracy) } : {}) };
 }
 
-/** Those of the run; where layers have widths of their own each says which. */
-function multiplierSummaries({ configuration, inputs, phases: { map } }: Manifest): readonly MultiplierSummary[] {
-  const made = map?.multipliers ?? [];
-  if (!hasOwnWidths(configuration)) return made;
+/** Those of the run; where layers have widths of their own each says which. A UserError where θ is of no structure. */
+function multiplierSummaries(folder: string, manifest: Manifest): readonly MultiplierSummary[] {
+  const { configuration, inputs, phases: done } = manifest;
+  const own = hasOwnWidths(configuration);
   const widths = layerWidths(configuration, inputs.layers);
-  return made.map((multiplier) => {
-    const structure = structureOfRun(configuration, widths.get(multiplier.layers[0]!)!);
-    return { ...multiplier, thetaOf: thetaOf(structure) };
+  return (done.map?.multipliers ?? []).map((multiplier) => {
+    const { name, layers, theta } = multiplier;
+    const found = own ? widths.get(layers[0] ?? '') : configuration.bits;
+    if (!found) throw new UserError(`${manifestPath(folder)}: the multiplier ${quoted(name)} is of no layer`);
+    const structure = structureOfRun(configuration, found);
+    if (theta.length > 0 && theta.length !== structure.count) {
+      throw new UserError(
+        `${manifestPath(folder)}: the multiplier ${quoted(name)} has ${theta.length} θ, but the structure of the run has ${structure.count}; map it again (--redo)`,
+      );
+    }
+    return own ? { ...multiplier, thetaOf: thetaOf(structure) } : multiplier;
   });
 }
 

@@ -1,7 +1,7 @@
 // What a run came to, as data: the table at the end of `tram run`, `--json`, the report page and library users all read
 // this.
 
-import type { ErrorMetrics } from '../../multiplier/metrics.ts';
+import { type ErrorMetrics, NMED_TITLE } from '../../multiplier/metrics.ts';
 import { type PowerModelName, powerModelTitles } from '../../multiplier/power-model.ts';
 import { type Certificate, describeCertificate, isProof } from '../../netlist/certify.ts';
 import { REFERENCE_GATES } from '../../netlist/structure.ts';
@@ -150,7 +150,7 @@ export function metricRows({ metrics, gateCost, mseToTarget, certificate }: Mult
     { label: 'Gate cost, exact 8×8 = 1', value: gateCost === null ? '–' : fixed(gateCost, 4) },
     { label: 'Error rate (ER): share of wrong products', value: percent(metrics.errorRate) },
     { label: 'MED: mean distance to the exact product', value: significant(metrics.meanErrorDistance, 6) },
-    { label: 'NMED: MED over the largest product', value: percent(metrics.normalizedMeanErrorDistance, 4) },
+    { label: `NMED: ${NMED_TITLE}`, value: percent(metrics.normalizedMeanErrorDistance, 4) },
     { label: 'MSE: mean square of the error', value: significant(metrics.meanSquareError, 6) },
     { label: 'MaxED: largest distance', value: grouped(metrics.maxErrorDistance) },
     { label: 'MRED: mean of distance over product', value: percent(metrics.meanRelativeErrorDistance, 3) },

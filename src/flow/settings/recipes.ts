@@ -84,7 +84,8 @@ export const recipes: Readonly<Record<RecipeName, Recipe>> = {
         ...{ labelSmoothing: 0.1, average: 0.9995, augment: 'crop:4,flip,erase:0.25,mixup:0.8,cutmix:1' },
       },
       quantize: { batchSize: 256 },
-      explore: { ...imagenet, batchSize: 256, learningRate: 1e-4 },
+      // Adam moves θ by its rate in each step, and an epoch has 200 of them.
+      explore: { ...imagenet, batchSize: 256, learningRate: 1e-4, thetaLearningRate: 1e-3 },
       recover: { ...imagenet, batchSize: 256, learningRate: 1e-4, schedule: 'cosine' },
     },
   },

@@ -1,7 +1,8 @@
 // The plan behind one question: the cheapest multiplier at which the network still works, or the most accurate one at a
 // limit of power. Structures of several widths, a θ for each partial product, are trained to targets of power below
-// their exact multipliers; the exact multipliers of eight to two bits, trained in the same way, are their rivals. Where
-// the operands' widths are given, as on a data path of eight bits, structures of these alone, and truncations.
+// their exact multipliers, and multipliers of two-bit weights whose partial products are merged by OR (docs/cifar10.md:
+// the cheapest that work there); the exact multipliers of eight to two bits, trained in the same way, are their rivals.
+// Where the operands' widths are given, as on a data path of eight bits, structures of these alone, and truncations.
 // All are trained as any run is (settings/training.ts), not as published: at the published rate a network does not find
 // back from a coarse multiplier.
 
@@ -12,15 +13,21 @@ import { perOperand } from '../settings/values.ts';
 import type { Axis, GridInput, ListedTrial } from './grid.ts';
 
 /** Exact multipliers that every answer has to beat. */
-export const usualRivals: readonly string[] = ['8x8', '6x6', '5x5', '4x5', '4x4', '3x4', '3x3', '2x4'];
+export const usualRivals: readonly string[] = ['8x8', '6x6', '5x5', '4x5', '4x4', '3x4', '3x3', '2x5', '2x4', '2x3'];
 const WIDTHS: readonly string[] = ['8x8', '5x5', '4x5', '3x4'];
 /** Of the modelled power of the exact multiplier of the same widths; fewer bits are no way out where they are given. */
 const SHARES: readonly number[] = [0.8, 0.6];
 const SHARES_OF_GIVEN: readonly number[] = [0.8, 0.6, 0.45, 0.33, 0.22];
 /** Columns that truncations of given widths leave out, of each sum of the bits. */
-const TRUNCATED: readonly number[] = [1 / 4, 3 / 8, 1 / 2];
-/** Parts of an operand's bits, the lowest, that are not read. */
-const UNREAD: readonly number[] = [3 / 8, 1 / 2];
+const TRUNCATED: readonly number[] = [1 / 4, 3 / 8, 1 / 2, 9 / 16];
+/** Upper parts of the bits of weights and activations that are read. */
+const READ: readonly (readonly [number, number])[] = [
+  [5 / 8, 6 / 8],
+  [1 / 2, 5 / 8],
+  [1 / 2, 1 / 2],
+];
+/** Weights of two bits whose 0 is one code below the middle, so that of four rows those of −1, 0 and 1 are exact. */
+const MERGED: readonly string[] = ['2x3', '2x4', '2x5', '2x6'];
 /** Where layers have widths of their own: as cheap as these for all. */
 const BY_LAYER: readonly string[] = ['4x4', '3x4', '3x3', '2x4'];
 /** Those with structures, and their part of that. */
@@ -60,7 +67,7 @@ export function cheapestGrid(
   const shares = fixed === undefined ? SHARES : SHARES_OF_GIVEN;
   const trials = [
     ...widths.flatMap((bits) => targetsOf(bits, { targets: axis('power'), shares, limit, settings })),
-    ...(fixed === undefined ? [] : truncationsOf(fixed)),
+    ...(fixed === undefined ? mergedOf(axis('bits') ?? MERGED, settings, over) : truncationsOf(fixed, settings, over)),
     ...(perLayer && fixed === undefined ? byLayer(settings) : []),
   ];
   if (trials.length === 0) throw new UserError('every target of power is above what the exact multipliers cost');
@@ -138,30 +145,42 @@ function targetsOf(bits: string, { targets, shares, limit, settings }: Targets):
   }));
 }
 
+/** Whether weights have one zero point in every trial, which only learned steps give them. */
+function hasSteps(settings: ConfigurationInput, over: readonly Axis[]): boolean {
+  if (over.some(({ name }) => name === 'quantizer' || name === 'recipe')) return false;
+  return parseConfiguration(settings, 'settings').quantize.quantizer === 'steps';
+}
+
+/** The two partial products of each column merged by OR: in all columns, or in the three lowest. */
+function mergedOf(widths: readonly string[], settings: ConfigurationInput, over: readonly Axis[]): ListedTrial[] {
+  if (!hasSteps(settings, over)) return [];
+  return widths.flatMap((bits) => {
+    const [weights, activations] = perOperand(bits) ?? [8, 8];
+    if (weights !== 2) return [];
+    return [...new Set([3, activations + 1])].map((columns) => ({
+      name: `${bits}-merged-${columns}`,
+      options: { bits, 'weight-zero': 'below', multiplier: `lower-part-or:${bits}:columns=${columns}` },
+    }));
+  });
+}
+
 /**
- * Truncations where the operands are given: of the product, with the constant that makes up for what is left out, and
- * of one operand, whose lowest bits are not read.
+ * Truncations where the operands are given: of the product, and of the operands, whose lowest bits are not read. What
+ * they do wrong for all weights alike goes with the product of the zero point.
  */
-function truncationsOf(bits: string): ListedTrial[] {
+function truncationsOf(bits: string, settings: ConfigurationInput, over: readonly Axis[]): ListedTrial[] {
   const [weights, activations] = perOperand(bits) ?? [8, 8];
+  const own: ListedTrial['options'] = hasSteps(settings, over)
+    ? { 'weight-zero': 'middle', 'zero-product': 'own' }
+    : {};
+  const options = { bits, 'map-weight-codes': 'best', ...own };
   const columns = TRUNCATED.map((share) => Math.round(share * (weights + activations)));
-  const operand = (name: string, size: number, options: Readonly<Record<string, string>>, spec: string) =>
-    UNREAD.map((share) => Math.round(share * size))
-      .filter((unread) => unread > 0)
-      .map((unread) => ({
-        name: `${bits}-${name}-without-${unread}`,
-        options: { bits, ...options, multiplier: `broken-array:${spec}:rows=${unread},columns=0` },
-      }));
-  // The generator leaves out rows of its second operand.
-  const ofWeights = { 'operand-order': 'activation-weight' };
-  return [
-    ...columns.map((count) => ({
-      name: `${bits}-truncated-${count}`,
-      options: { bits, multiplier: `truncated:${bits}:columns=${count},compensation=constant` },
-    })),
-    ...operand('activations', activations, {}, bits),
-    ...operand('weights', weights, ofWeights, `${activations}x${weights}`),
-  ];
+  const parts = READ.map(([w, a]) => [Math.ceil(w * weights), Math.ceil(a * activations)] as const);
+  const made = new Map<string, string>([
+    ...columns.map((count) => [`truncated-${count}`, `truncated:${bits}:columns=${count}`] as const),
+    ...parts.map(([w, a]) => [`upper-${w}x${a}`, `upper:${bits}:weights=${w},activations=${a}`] as const),
+  ]);
+  return [...made].map(([name, multiplier]) => ({ name: `${bits}-${name}`, options: { ...options, multiplier } }));
 }
 
 /** Exact multipliers of each layer's own widths, and structures of them. */

@@ -87,6 +87,8 @@ test('the cheapest is looked for among structures of several widths, each below 
   const structures = trials.filter(({ kind, settings }) => kind === 'trial' && settings.seed === 1);
   expect(structures.map(({ point }) => point)).toEqual([
     ...['8x8-products-0.5', '8x8-products-0.1', '5x5-products-0.1', '4x5-products-0.1', '3x4-products-0.1'],
+    ...['2x3-merged-3', '2x3-merged-4', '2x4-merged-3', '2x4-merged-5'],
+    ...['2x5-merged-3', '2x5-merged-6', '2x6-merged-3', '2x6-merged-7'],
   ]);
   expect(trials.filter(({ kind }) => kind === 'rival')).toHaveLength(2 * usualRivals.length);
   // A model of power has its own idea of what an exact multiplier costs.
@@ -104,7 +106,7 @@ test('power and loss beside the cheapest are the question, and structures are tr
   expect(trials.map(({ point }) => point).slice(0, 3)).toEqual(
     ['0.150', '0.120', '0.090'].map((power) => `8x8-products-${power}`),
   );
-  for (const { settings } of trials) {
+  for (const { settings } of trials.filter(({ settings: { map } }) => map?.multiplier === undefined)) {
     expect(settings.explore!.power).toBeLessThanOrEqual(0.15);
     expect(settings.explore).toMatchObject({ epochs: 3, grain: 'product' });
     expect(settings.explore!.maxLoss).toBeUndefined();
@@ -119,11 +121,30 @@ test('where operands are given there is nothing of fewer bits, but truncations',
   expect(trials.filter(({ kind }) => kind === 'rival').map(({ point }) => point)).toEqual(['exact8x8']);
   const given = trials.flatMap(({ kind, settings }) => (kind === 'trial' ? [settings.map?.multiplier] : []));
   expect(given.filter((one) => one !== undefined)).toEqual([
-    ...[4, 6, 8].map((columns) => `truncated:8x8:columns=${columns},compensation=constant`),
-    ...[3, 4, 3, 4].map((rows) => `broken-array:8x8:rows=${rows},columns=0`),
+    ...[4, 6, 8, 9].map((columns) => `truncated:8x8:columns=${columns}`),
+    ...['weights=5,activations=6', 'weights=4,activations=5', 'weights=4,activations=4'].map(
+      (read) => `upper:8x8:${read}`,
+    ),
   ]);
-  expect(trials.at(-1)!.settings.map!.operandOrder).toBe('activation-weight');
+  expect(trials.at(-1)!.settings.map).toMatchObject({ weightCodes: 'best', zeroProduct: 'own' });
   expect(given.filter((one) => one === undefined)).toHaveLength(5);
+});
+
+test('what needs one zero point of the weights is left out where none may be had', () => {
+  const given = (said: Parameters<typeof cheapestGrid>[0]) =>
+    trialsOf(cheapestGrid({ rivals: [], ...said })).filter(({ settings }) => settings.map?.multiplier !== undefined);
+  expect(given({ settings: { quantize: { quantizer: 'clips' } } })).toEqual([]);
+  expect(given({ over: [parseAxis('quantizer=clips,steps')] })).toEqual([]);
+  const eight = given({ settings: { quantize: { quantizer: 'clips' }, bits: { weights: 8, activations: 8 } } });
+  expect(eight.map(({ settings }) => settings.map)).toHaveLength(7);
+  for (const { settings } of eight) {
+    expect(settings.map!.zeroProduct).toBeUndefined();
+    expect(() => parseConfiguration(settings, 'test')).not.toThrow();
+  }
+  expect(given({ over: [parseAxis('bits=2x3,4')] }).map(({ point }) => point)).toEqual([
+    '2x3-merged-3',
+    '2x3-merged-4',
+  ]);
 });
 
 test('with widths per layer there are exact ones, as cheap as uniform ones, and structures; rivals have one width', () => {
@@ -158,12 +179,12 @@ test('the cheapest and its rivals are trained as any run is, and power is what s
   const planned = (said: Parameters<typeof cheapestGrid>[0], from?: ConfigurationInput) =>
     trialsOf(cheapestGrid(said, from ? { from } : {})).map(({ settings }) => settings);
   const all = planned({});
-  expect(all).toHaveLength(usualRivals.length + 8);
+  expect(all).toHaveLength(usualRivals.length + 8 + 8);
   for (const settings of all) {
-    const isGiven = settings.map?.multiplier !== undefined;
+    const isRival = settings.map?.multiplier?.startsWith('dadda') === true;
     const { recover } = parseConfiguration(settings, 'test');
     expect(recover).toMatchObject({ optimizer: 'nesterov', learningRate: 0.01, teacher: 'usual' });
-    expect(settings.explore?.powerModel).toBe(isGiven ? undefined : 'fitted');
+    expect(settings.explore?.powerModel).toBe(isRival ? undefined : 'fitted');
   }
   const slow = { recover: { learningRate: 1e-3 } };
   for (const { recover } of [...planned({ settings: slow }), ...planned({}, slow)])

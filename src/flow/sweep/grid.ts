@@ -162,9 +162,14 @@ function combinations(axes: readonly Axis[]): (readonly (readonly [string, strin
   );
 }
 
-/** Settings that a rival has of its own: widths, one for all layers, what is explored, and the multiplier. */
+/**
+ * Settings that a rival has of its own: widths, one for all layers, the weights' zero point that suits a multiplier,
+ * what is explored, and the multiplier.
+ */
 const isOfStructure = (name: string): boolean =>
-  settingNamed(name).paths.every((path) => /^((bits|explore|map)\.|quantize\.layer(Cost|Kinds)$)/.test(path));
+  settingNamed(name).paths.every((path) =>
+    /^((bits|explore|map)\.|quantize\.(layerCost|layerKinds|weightZero)$)/.test(path),
+  );
 
 /** What decides nothing where the multiplier is given. */
 const isOfExploration = (name: string): boolean =>

@@ -50,11 +50,15 @@ export function FrontPicture({ points, goal, technology }: FrontPictureProps) {
   const lines = staircases(points).map((line) => line.map((at) => ({ x: xOf(at.power), y: yOf(at.accuracy) })));
   const right = width - EDGE.right;
   const goalAt = goal && goal.accuracy >= floor ? { ...goal, y: yOf(goal.accuracy) } : undefined;
-  // Its words stand over the right end of its line.
+  // Its words stand over the right end of its line, or over the left one where points are in the way.
+  const words = goalAt ? textWidth(goalAt.label, 12) : 0;
+  const isTaken = (point: LinkedPoint) =>
+    xOf(point.power) > right - words - 12 && Math.abs(yOf(point.accuracy) - goalAt!.y + 9) < 16;
+  const wordsAt = goalAt && points.some(isTaken) ? EDGE.left + words : right;
   const goalLines = goalAt
     ? [0, 9].map((up) => [
-        { x: up === 0 ? EDGE.left : right - textWidth(goalAt.label, 12), y: goalAt.y - up },
-        { x: right, y: goalAt.y - up },
+        { x: up === 0 ? EDGE.left : wordsAt - words, y: goalAt.y - up },
+        { x: up === 0 ? right : wordsAt, y: goalAt.y - up },
       ])
     : [];
   const placed = placeLabels(
@@ -102,7 +106,7 @@ export function FrontPicture({ points, goal, technology }: FrontPictureProps) {
         {goalAt && (
           <g class="goal">
             <line x1={EDGE.left} x2={right} y1={goalAt.y} y2={goalAt.y} />
-            <text x={right} y={goalAt.y - 5} text-anchor="end">
+            <text x={wordsAt} y={goalAt.y - 5} text-anchor="end">
               {goalAt.label}
             </text>
           </g>

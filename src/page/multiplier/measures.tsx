@@ -1,6 +1,7 @@
 // The measures of one multiplier, or of two with their difference: errors over all pairs, over the operands that it
 // meets in a network, and what its gates cost. Under the names of the field, with what each is.
 
+import { NMED_TITLE } from '../../multiplier/metrics.ts';
 import type { ExploredMultiplier } from '../../serve/api.ts';
 import { fixed, grouped, significant } from '../../tensor/numbers.ts';
 import { Scroll } from '../scroll.tsx';
@@ -18,7 +19,7 @@ const share = (value: number) => `${significant(100 * value, 4)} %`;
 const errors: readonly Row[] = [
   { name: 'ER', title: 'error rate: share of wrong products', of: (one) => one.measures.errorRate, text: share },
   { name: 'MED', title: 'mean distance to the exact product', of: (one) => one.measures.med, text: plain },
-  { name: 'NMED', title: 'MED over the largest product', of: (one) => one.measures.nmed, text: share },
+  { name: 'NMED', title: NMED_TITLE, of: (one) => one.measures.nmed, text: share },
   { name: 'MRED', title: 'mean of distance over product', of: (one) => one.measures.mred, text: share },
   { name: 'MSE', title: 'mean square of the error', of: (one) => one.measures.mse, text: plain },
   { name: 'MaxED', title: 'largest distance', of: (one) => one.measures.maxEd, text: grouped },

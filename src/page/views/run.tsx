@@ -1,12 +1,12 @@
 // The page of one run: what it has come to, its curves and θ as they grow, its settings, the command that makes it
 // again, its files, and the way to its multipliers and its report.
 
-import { useEffect, useMemo, useState } from 'preact/hooks';
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type { RunDetail, ThetaHistory } from '../../serve/api.ts';
 import { duration, fixed, formatBytes, percent, significant } from '../../tensor/numbers.ts';
 import { useAnswer } from '../answer.ts';
 import type { ViewProps } from '../app.tsx';
-import { RunControls } from '../controls.tsx';
+import { isLive, RunControls } from '../controls.tsx';
 import { Curves } from '../curves.tsx';
 import { hashOf } from '../router.ts';
 import { shortTime, stateText } from '../run-table.tsx';
@@ -19,7 +19,9 @@ export function RunView({ source, route: { name } }: ViewProps) {
     source,
     'run',
     { name },
-    (event) => event.kind === 'run' && event.run.name === name,
+    (event) =>
+      (event.kind === 'run' && event.run.name === name) ||
+      (event.kind === 'job' && event.job.name === name && !isLive(event.job)),
   );
   const names = useMemo(() => [name], [name]);
   const drawn = useMemo(() => [{ name, colour: 0 }], [name]);
@@ -42,8 +44,8 @@ export function RunView({ source, route: { name } }: ViewProps) {
       <p>
         <span class={`state ${row.state}`}>{stateText(row)}</span>
         <span class="muted">
-          {' '}
-          · {row.data}, {row.model} · begun {shortTime(row.created)}, changed {shortTime(row.changed)}
+          {row.data === '' ? null : ` · ${row.data}, ${row.model}`}
+          {row.created === '' ? null : ` · begun ${shortTime(row.created)}, changed ${shortTime(row.changed)}`}
           {owner ? ` · process ${owner.pid} on ${owner.host}` : ''}
         </span>
       </p>
@@ -55,7 +57,7 @@ export function RunView({ source, route: { name } }: ViewProps) {
           </a>
         )}
         {row.sweep === undefined ? null : <a href={hashOf({ view: 'sweep', name: row.sweep })}>Sweep {row.sweep}</a>}
-        <a href={hashOf({ view: 'network', name })}>Network</a>
+        {row.model === '' ? null : <a href={hashOf({ view: 'network', name })}>Network</a>}
       </p>
       <RunControls source={source} name={name} row={row} />
       {summary ? <p>{summary.verdict}</p> : null}
@@ -83,15 +85,23 @@ export function RunView({ source, route: { name } }: ViewProps) {
 
 /** θ by structure, with what events add. */
 function useTheta(source: Source, name: string) {
-  const { value, askAgain } = useAnswer(source, 'theta', { name });
+  const isThere = useRef(false);
+  const { value, askAgain } = useAnswer(
+    source,
+    'theta',
+    { name },
+    (event) => event.kind === 'run' && event.run.name === name && !isThere.current,
+  );
+  isThere.current = value !== undefined;
   const [added, setAdded] = useState<ThetaHistory['steps']>([]);
   useEffect(
     () =>
       source.listen((event) => {
         if (event.kind !== 'epochs' || event.name !== name) return;
         const steps = event.epochs.flatMap(({ epoch, theta }) => (theta ? [{ epoch, theta }] : []));
+        // The log began anew: what was added to the old one is over.
+        setAdded((before) => (event.from === 0 ? steps : [...before, ...steps]));
         if (event.from === 0) askAgain();
-        else setAdded((before) => [...before, ...steps]);
       }),
     [source, name, askAgain],
   );
@@ -145,7 +155,7 @@ function Stages({ run: { row } }: { readonly run: RunDetail }) {
   );
 }
 
-function Multipliers({ run: { summary, row } }: { readonly run: RunDetail }) {
+function Multipliers({ run: { summary, multipliers } }: { readonly run: RunDetail }) {
   if (!summary || summary.multipliers.length === 0) return null;
   return (
     <>
@@ -171,14 +181,11 @@ function Multipliers({ run: { summary, row } }: { readonly run: RunDetail }) {
             {summary.multipliers.map(({ name, layers, gateCost, metrics }) => (
               <tr key={name}>
                 <th scope="row">
-                  <a
-                    href={hashOf({
-                      view: 'multiplier',
-                      name: row.name === '.' ? `${name}.npy` : `${row.name}/${name}.npy`,
-                    })}
-                  >
-                    {name}
-                  </a>
+                  {multipliers[name] === undefined ? (
+                    name
+                  ) : (
+                    <a href={hashOf({ view: 'multiplier', name: multipliers[name] })}>{name}</a>
+                  )}
                 </th>
                 <td>
                   {layers.length > 3
@@ -247,17 +254,18 @@ function Settings({ run: { row, settings, summary } }: { readonly run: RunDetail
       </dl>
       {summary ? (
         <p class="muted">
-          {summary.phases
-            .map(({ phase, seconds, device }) => `${phase} ${duration(seconds)} on ${device.name}`)
-            .join(' · ')}
-          {summary.inputs.data.trainImages > 0
-            ? ` · ${significant(summary.inputs.data.trainImages, 8)} training and ${significant(summary.inputs.data.testImages, 8)} test images`
-            : ''}
+          {[
+            ...summary.phases.map(({ phase, seconds, device }) => `${phase} ${duration(seconds)} on ${device.name}`),
+            ...imagesOf(summary.inputs.data),
+          ].join(' · ')}
         </p>
       ) : null}
     </>
   );
 }
+
+const imagesOf = ({ trainImages, testImages }: { readonly trainImages: number; readonly testImages: number }) =>
+  trainImages > 0 ? [`${significant(trainImages, 8)} training and ${significant(testImages, 8)} test images`] : [];
 
 function Files({ run: { row, files }, source }: { readonly run: RunDetail; readonly source: Source }) {
   const prefix = row.name === '.' ? '' : `${row.name}/`;

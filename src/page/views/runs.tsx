@@ -53,7 +53,8 @@ export function RunsView({ source }: ViewProps) {
     setChosen(isChosen ? [...rest, ...some] : rest);
   };
   const running = runs.rows.filter(({ state }) => state === 'running').length;
-  const count = `${shown.length === runs.rows.length ? '' : `${shown.length} of `}${runs.rows.length} runs`;
+  const all = `${runs.rows.length} ${runs.rows.length === 1 ? 'run' : 'runs'}`;
+  const count = shown.length === runs.rows.length ? all : `${shown.length} of ${all}`;
   return (
     <>
       <form class="tools" aria-label="Which runs" onSubmit={(event) => event.preventDefault()}>
