@@ -62,7 +62,7 @@ export function App({ source }: { readonly source: Source }) {
         </a>
         <span class="folder muted">{folder.value?.name}</span>
         <nav aria-label="Views">
-          {!source.isLive && <span class="muted">a copy of one view</span>}
+          {source.home !== undefined && <a href={source.home}>a copy of one view</a>}
           {(source.isLive ? Object.entries(views) : []).map(([name, { label }]) =>
             label === undefined ? null : (
               <a key={name} href={hashOf({ view: name })} aria-current={route.view === name ? 'page' : undefined}>

@@ -16,6 +16,12 @@ export interface Series {
   readonly colour: number;
 }
 
+/** Something that begins with a value of the axis. */
+export interface Mark {
+  readonly at: number;
+  readonly label: string;
+}
+
 export interface ChartProps {
   readonly title: string;
   /** Rising. */
@@ -24,6 +30,7 @@ export interface ChartProps {
   /** Shares are written per cent. */
   readonly isShare: boolean;
   readonly xLabel?: string;
+  readonly marks?: readonly Mark[];
 }
 
 export const COLOURS = 8;
@@ -48,11 +55,13 @@ function decimalsOf(step: number): number {
   return [0, 1, 2, 3, 4, 5, 6, 7].find(isWritten) ?? 8;
 }
 
-export function Chart({ title, x, series, isShare, xLabel = 'epoch' }: ChartProps) {
+export function Chart({ title, x, series, isShare, xLabel = 'epoch', marks = [] }: ChartProps) {
   const place = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot>(undefined);
   /** The part of the axis that the reader has enlarged; it stays while epochs arrive, and behind a switch of theme. */
   const part = useRef<Part>(undefined);
+  const marked = useRef(marks);
+  marked.current = marks;
   const [near, setNear] = useState<string>();
   const [theme] = useTheme();
   const identity = series.map(({ label, colour }) => `${label} ${colour}`).join('\n');
@@ -100,6 +109,7 @@ export function Chart({ title, x, series, isShare, xLabel = 'epoch' }: ChartProp
             })),
           ],
           hooks: {
+            draw: [(self) => drawMarks(self, marked.current)],
             setSeries: [(self, at) => setNear(at === null ? undefined : read(self, at))],
             setCursor: [
               (self) => {
@@ -143,6 +153,29 @@ export function Chart({ title, x, series, isShare, xLabel = 'epoch' }: ChartProp
       <p class="readout muted">{near ?? ' '}</p>
     </figure>
   );
+}
+
+/** A line before what begins there, and its name at the foot of the line. */
+function drawMarks({ ctx, bbox, scales, valToPos }: uPlot, marks: readonly Mark[]): void {
+  const { min = -Infinity, max = Infinity } = scales.x as { min?: number; max?: number };
+  const size = Math.round(11 * devicePixelRatio);
+  ctx.save();
+  ctx.fillStyle = ctx.strokeStyle = colourOf('muted');
+  ctx.lineWidth = devicePixelRatio;
+  ctx.textAlign = 'left';
+  ctx.textBaseline = 'alphabetic';
+  ctx.font = `${size}px system-ui, sans-serif`;
+  ctx.setLineDash([2 * devicePixelRatio, 3 * devicePixelRatio]);
+  for (const { at, label } of marks) {
+    if (at - 0.5 <= min || at - 0.5 >= max) continue;
+    const x = Math.round(valToPos(at - 0.5, 'x', true));
+    ctx.beginPath();
+    ctx.moveTo(x, bbox.top);
+    ctx.lineTo(x, bbox.top + bbox.height);
+    ctx.stroke();
+    ctx.fillText(label, x + size / 3, bbox.top + bbox.height - size / 3);
+  }
+  ctx.restore();
 }
 
 interface Part {

@@ -3,7 +3,7 @@
 
 import { useMemo } from 'preact/hooks';
 import type { Epoch } from '../serve/api.ts';
-import { Chart, type Series } from './chart.tsx';
+import { Chart, type Mark, type Series } from './chart.tsx';
 
 export const phaseChoices = ['all', 'train', 'quantize', 'explore', 'recover'] as const;
 export type PhaseChoice = (typeof phaseChoices)[number];
@@ -27,6 +27,10 @@ export interface CurveRun {
   readonly colour: number;
 }
 
+/** The first epoch of each phase behind the first one, counted over all phases. */
+const beginningsIn = (epochs: readonly Epoch[]): Mark[] =>
+  epochs.flatMap(({ phase }, at) => (at > 0 && epochs[at - 1]!.phase !== phase ? [{ at: at + 1, label: phase }] : []));
+
 export function Curves({
   runs,
   epochs,
@@ -43,13 +47,17 @@ export function Curves({
     }));
     const length = Math.max(0, ...lines.map((line) => line.epochs.length));
     const x = Array.from({ length }, (_, at) => at + 1);
+    // Of one run it can be said where a phase begins.
+    const marks = lines.length === 1 && phase === 'all' ? beginningsIn(lines[0]!.epochs) : [];
     return pictures.flatMap(({ title, of, isShare }) => {
       const series: Series[] = lines.map(({ name, colour, epochs: own }) => ({
         label: name,
         colour,
         values: x.map((_, at) => (own[at] && of(own[at])) ?? null),
       }));
-      return series.some(({ values }) => values.some((value) => value !== null)) ? [{ title, x, series, isShare }] : [];
+      return series.some(({ values }) => values.some((value) => value !== null))
+        ? [{ title, x, series, isShare, marks }]
+        : [];
     });
   }, [runs, epochs, phase]);
   if (drawn.length === 0) return <p class="muted">No epoch has been logged yet.</p>;

@@ -8,6 +8,8 @@ export { keyOf };
 
 export interface Source {
   readonly isLive: boolean;
+  /** The view that a stored source holds, by its address. */
+  readonly home?: string;
   /** Rejects with an Error whose message is one line for people. */
   get<A extends Address>(address: A, query?: Query): Promise<Answers[A]>;
   /** Has the server change something; `secret` is what `folder` says. Without it on a stored source. */
@@ -67,12 +69,13 @@ async function asked(address: string, request?: RequestInit) {
   throw new Error(refusal?.error ?? `the server answered ${response.status}`);
 }
 
-export function storedSource({ answers, files }: Stored): Source {
+export function storedSource({ view, answers, files }: Stored): Source {
   return {
     isLive: false,
+    home: view,
     async get<A extends Address>(address: A, query?: Query) {
       const answer = answers[keyOf(address, query)];
-      if (answer === undefined) throw new Error('this copy of the page does not hold it');
+      if (answer === undefined) throw new Error('this copy holds one view of the page, and not this one');
       return answer as Answers[A];
     },
     listen: () => () => {},

@@ -104,7 +104,8 @@ export class Control {
   /** Asks a run that was started here to save and stop; it answers at once, and tells when it has ended. */
   stop(name: string): Job {
     const work = this.#works.get(name);
-    if (!work || !isLive(work.job)) {
+    if (work && !isLive(work.job)) throw new UserError(`${name} has ended already: ${work.job.said}`);
+    if (!work) {
       throw new UserError(`${name} was not started from this page; stop it where it was started, with Ctrl-C`);
     }
     work.controller.abort();
@@ -124,6 +125,12 @@ export class Control {
   #problemOf(name: string): Readonly<Record<string, string>> {
     const folder = join(this.#options.library.root, name);
     if (existsSync(folder)) return { name: `${name} is there already; choose another name, or resume that run` };
+    const runs = [...this.#works.values()].filter(({ job }) => isLive(job)).map(({ job }) => job.name);
+    const above = name.split('/').map((_, count, parts) => parts.slice(0, count).join('/') || '.');
+    const around = above.find((one) => this.#options.library.hasRun(one) || runs.includes(one));
+    if (around !== undefined) return { name: `${around} is a run, whose folder holds no other; choose another name` };
+    const inside = runs.find((one) => one.startsWith(`${name}/`));
+    if (inside !== undefined) return { name: `${inside} is a run that begins in this folder; choose another name` };
     return isBelow(this.#options.library.root, folder) ? {} : { name: `${name} leads out of the served folder` };
   }
 

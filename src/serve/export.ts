@@ -13,9 +13,17 @@ import { pageFolder } from './page-files.ts';
 
 type Question = readonly [address: Address, query: Query];
 
-/** What each view asks for (test/serve/export.test.ts opens each and sees that nothing is missing). */
-const questions: Readonly<Record<string, (route: Route) => readonly Question[]>> = {
-  runs: () => [['runs', {}]],
+/** Runs whose curves a copy of the list holds. */
+const MOST_DRAWN = 100;
+
+/** What each view asks for (test/serve/explorer.test.ts opens each and sees that nothing is missing). */
+const questions: Readonly<Record<string, (route: Route, library: Library) => readonly Question[]>> = {
+  // The list draws those that changed last, and others that its reader chooses.
+  runs: (_, library) => {
+    const rows = library.runs().runs.toSorted((a, b) => (a.changed < b.changed ? 1 : -1));
+    const drawn = rows.slice(0, MOST_DRAWN).map(({ name }) => ['metrics', { name }] as const);
+    return [['runs', {}], ...drawn];
+  },
   run: ({ name }) => (['run', 'metrics', 'theta'] as const).map((address) => [address, { name }]),
   sweep: ({ name }) => [name === '' ? ['sweeps', {}] : ['sweep', { name }]],
   network: ({ name }) => [['network', { name }]],
@@ -26,7 +34,7 @@ const questions: Readonly<Record<string, (route: Route) => readonly Question[]>>
 /** The document of a view: `multiplier/dadda:8x8`, `sweep/NAME`. Throws a UserError. */
 export async function exportView(served: Answering, view: string): Promise<string> {
   const route = routeOf(view);
-  const asked = Object.hasOwn(questions, route.view) ? questions[route.view]!(route) : undefined;
+  const asked = Object.hasOwn(questions, route.view) ? questions[route.view]!(route, served.library) : undefined;
   if (!asked) {
     throw new UserError(
       `there is no view '${route.view}'; expected ${Object.keys(questions).join(', ')}, as in multiplier/dadda:8x8`,

@@ -318,10 +318,18 @@ describe('control', () => {
     expect(begun[0]).toMatchObject({ settings: { explore: { lambda: 0.5 }, train: { epochs: 1 } } });
     expect(begun[0]?.folder).toBe(join(folder, 'mine/one'));
     expect((await order('/api/start', plan)).json.error).toMatch(/is being worked on already/);
+    for (const name of ['mine/one/in', 'a/in', 'a/deep/in', 'mine']) {
+      expect((await order('/api/start', { ...plan, name })).json.error, name).toMatch(
+        /is a run(, whose folder holds no other| that begins in this folder); choose another name/,
+      );
+    }
     expect((await order('/api/stop', { name: 'mine/one' })).json.state).toBe('stopping');
     const jobs = async (): Promise<Job[]> =>
       JSON.parse((await ask(serving, '/api/jobs', { headers: { authorization: `Bearer ${serving.token}` } })).text);
     await until('it has stopped', async () => (await jobs())[0]?.state === 'stopped');
+    expect((await order('/api/stop', { name: 'mine/one' })).json.error).toBe(
+      'mine/one has ended already: stopped; the work so far is saved',
+    );
     expect((await order('/api/resume', { name: 'a' })).json).toMatchObject({ command: `tram run ${folder}/a` });
     expect(begun.length).toBe(2);
   });
