@@ -16,7 +16,7 @@ type Question = readonly [address: Address, query: Query];
 /** Runs whose curves a copy of the list holds. */
 const MOST_DRAWN = 100;
 
-/** What each view asks for (test/serve/export.test.ts opens each and sees that nothing is missing). */
+/** What each view asks for (test/serve/explorer.test.ts opens each and sees that nothing is missing). */
 const questions: Readonly<Record<string, (route: Route, library: Library) => readonly Question[]>> = {
   // The list draws those that changed last, and others that its reader chooses.
   runs: (_, library) => {

@@ -15,8 +15,9 @@ import {
 import { proveActive } from '../../src/flow/multipliers/proof.ts';
 import { proveTraining } from '../../src/flow/multipliers/training-proof.ts';
 import { calibrate } from '../../src/flow/phases/calibrate.ts';
-import { parseConfiguration } from '../../src/flow/settings/config.ts';
+import { mergeSettings, parseConfiguration } from '../../src/flow/settings/config.ts';
 import { approximateLayers, usualLayers } from '../../src/flow/settings/layers.ts';
+import { publishedTraining } from '../../src/flow/settings/training.ts';
 import { expandTheta } from '../../src/multiplier/structure.ts';
 import type { Model } from '../../src/nn/models/model.ts';
 import { fromStored, storedShape } from '../../src/nn/parameters.ts';
@@ -33,7 +34,8 @@ const BATCH = 2;
  * that lowers it is taken. Up the gradient none would.
  */
 const STEP_LENGTHS = [1e-3, 1e-4, 1e-5, 1e-6] as const;
-const configuration = parseConfiguration({ explore: { lambda: 1 } }, 'test');
+/** As published: a θ per column, which begins with columns removed. */
+const configuration = parseConfiguration(mergeSettings(publishedTraining, { explore: { lambda: 1 } }), 'test');
 /** Of the table of phase 3: the five lowest columns removed. */
 const removed = Float32Array.from(expandTheta([1, 1, 1, 1, 1], 8, 8).removed);
 

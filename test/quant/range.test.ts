@@ -159,9 +159,11 @@ describe('the setting', () => {
   };
 
   test.each(['calibrate', 'train'] as const)('reaches every observer of the graph that is to %s', (mode) => {
-    expect([...ranges({}, mode)]).toEqual([true]);
-    expect([...ranges({ quantize: { range: 'as-observed' } }, mode)]).toEqual([false]);
+    expect([...ranges({ quantize: { quantizer: 'clips' } }, mode)]).toEqual([true]);
+    expect([...ranges({ quantize: { quantizer: 'clips', range: 'as-observed' } }, mode)]).toEqual([false]);
     expect([...ranges(published, mode)]).toEqual([false]);
+    // Sizes of steps are calibrated once; training learns them and observes nothing.
+    expect([...ranges({ quantize: { quantizer: 'steps' } }, mode)]).toEqual(mode === 'calibrate' ? [true] : []);
   });
 });
 

@@ -5,7 +5,7 @@ import type { ExploredMultiplier, Refusal } from '../../serve/api.ts';
 import type { Source } from '../source.ts';
 
 const PREFIX = 'dropped:';
-/** As the server has it (serve/inspect.ts); what is larger is not even sent. */
+/** As the server has it (serve/explore.ts); what is larger is not even sent. */
 export const MOST_BYTES = 8 << 20;
 
 const dropped = new Map<string, ExploredMultiplier>();
