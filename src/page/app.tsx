@@ -64,7 +64,7 @@ export function App({ source }: { readonly source: Source }) {
         <nav aria-label="Views">
           {source.home !== undefined && <a href={source.home}>a copy of one view</a>}
           {(source.isLive ? Object.entries(views) : []).map(([name, { label }]) =>
-            label === undefined ? null : (
+            label === undefined || (name === 'new' && !folder.value?.control) ? null : (
               <a key={name} href={hashOf({ view: name })} aria-current={route.view === name ? 'page' : undefined}>
                 {label}
               </a>

@@ -69,6 +69,8 @@ export function Chart({ title, x, series, isShare, xLabel = 'epoch', marks = [] 
   // Other series or another theme make another plot
   useEffect(() => {
     const holder = place.current!;
+    // Of hundreds of curves what costs a frame is left out.
+    const isFew = series.length <= 60;
     const axis = { stroke: colourOf('muted'), grid: { stroke: colourOf('line'), width: 1 }, ticks: { show: false } };
     const read = (self: uPlot, at: number) => {
       const index = self.cursor.idx;
@@ -85,7 +87,7 @@ export function Chart({ title, x, series, isShare, xLabel = 'epoch', marks = [] 
           height: HEIGHT,
           legend: { show: false },
           focus: { alpha: 0.25 },
-          cursor: { focus: { prox: 24 }, drag: { x: true, y: false }, points: { show: series.length <= 60 } },
+          cursor: { focus: { prox: 24 }, drag: { x: true, y: false }, points: { show: isFew } },
           scales: { x: { time: false } },
           axes: [
             { ...axis, size: 30, incrs: wholeSteps },
@@ -101,10 +103,10 @@ export function Chart({ title, x, series, isShare, xLabel = 'epoch', marks = [] 
             ...series.map(({ label, colour }) => ({
               label,
               stroke: colourOf(`series-${(colour % COLOURS) + 1}`),
-              width: series.length > 60 ? 1 : 1.75,
+              width: isFew ? 1.75 : 1,
               dash: [...dashes[Math.floor(colour / COLOURS) % dashes.length]!],
               // A value with none beside it makes no line.
-              points: { show: true, filter: (self: uPlot, at: number) => alone(self.data[at]!) },
+              points: { show: isFew || x.length < 2, filter: (self: uPlot, at: number) => alone(self.data[at]!) },
               spanGaps: false,
             })),
           ],

@@ -273,6 +273,17 @@ describe('a manifest', () => {
     expect(checkRun(folder).faults[0]).toMatchObject({ path: 'manifest.json', kind: 'unreadable' });
     expect(readdirSync(parent).toSorted()).toEqual(before);
   });
+
+  test('with θ of another structure than the run’s is refused by all that show them', async () => {
+    const folder = edited(({ phases }) => Object.assign(phases.map!.multipliers![0]!, { theta: [0, 1] }));
+    for (const command of ['report', 'run']) {
+      const { code, err } = await tram(command, folder);
+      expect(code).toBe(2);
+      expect(err).toMatch(/multiplier 'multiplier' has 2 θ, but the structure of the run has 64; map it again/);
+    }
+    await runFlow({ folder, phases: ['map'], redo: true });
+    expect(readManifest(folder).phases.map!.multipliers![0]!.theta).toHaveLength(64);
+  });
 });
 
 describe('a resume point', () => {

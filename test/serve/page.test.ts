@@ -225,6 +225,8 @@ describe.skipIf(noBrowser)('the page', () => {
   test('leads the keyboard to the content, and stays in its view', async () => {
     const { page, said } = await openPage(browser, `${serving.url}#/run/c`);
     await page.getByRole('heading', { level: 1, name: 'c' }).waitFor();
+    // What only --control allows is not offered.
+    expect(await page.locator('nav a').allInnerTexts()).toEqual(['Runs', 'Sweeps', 'Multipliers']);
     await page.keyboard.press('Tab');
     await page.keyboard.press('Enter');
     expect(await page.evaluate('document.activeElement.id')).toBe('content');
