@@ -60,7 +60,10 @@ export function Curves({
         : [];
     });
   }, [runs, epochs, phase]);
-  if (drawn.length === 0) return <p class="muted">No epoch has been logged yet.</p>;
+  if (drawn.length === 0) {
+    const isThere = runs.every(({ name }) => epochs.has(name));
+    return <p class="muted">{isThere ? 'No epoch has been logged yet.' : 'Loading the epochs…'}</p>;
+  }
   return (
     <div class="charts">
       {drawn.map((one) => (

@@ -222,6 +222,7 @@ function convolutions(): Case[] {
 }
 
 function quantisers(): Case[] {
+  const between = floatsOf(6);
   return (['tensor', 'channel'] as const).flatMap((granularity) => {
     const per = granularity === 'tensor' ? [] : [6];
     const scale = floats(per, 0.01, 0.012);
@@ -246,7 +247,7 @@ function quantisers(): Case[] {
       make(
         'quantize',
         `2 bits between codes per ${granularity}`,
-        [floats([3, 5, 6], -2, 2), floats(per, 0.5, 0.8), constant(per, 1.5)],
+        [between([3, 5, 6], -2, 2), between(per, 0.5, 0.8), constant(per, 1.5)],
         { bits: 2, granularity },
         { differentiate: quantized },
       ),
