@@ -19,11 +19,13 @@ const allowed = {
   quant: ['nn', 'engine', 'multiplier', 'tensor'],
   data: ['tensor'],
   train: ['data', 'nn', 'quant', 'engine', 'multiplier', 'tensor'],
+  integer: ['netlist', 'quant', 'nn', 'engine', 'multiplier', 'tensor'],
+  export: ['integer', 'hardware', 'netlist', 'quant', 'nn', 'engine', 'multiplier', 'report', 'tensor'],
   report: ['netlist', 'multiplier', 'tensor'],
   logs: ['tensor'],
   workbench: ['netlist', 'hardware', 'report', 'multiplier', 'tensor'],
 };
-allowed.flow = [...below('workbench', 'train', 'data', 'logs'), ''];
+allowed.flow = [...below('workbench', 'export', 'train', 'data', 'logs'), ''];
 // A page over folders of runs, live: what it computes is theirs to say. Its browser side takes what is plain data, and
 // types of the addresses.
 allowed.serve = [...below('flow'), ''];
@@ -33,7 +35,7 @@ allowed.page = ['report', 'multiplier', 'tensor'];
 allowed.cli = ['flow', 'serve', 'workbench', 'report', 'tensor', ''];
 const typesOnly = { cli: allowed.flow, page: ['serve'] };
 // Files directly in src/.
-allowed[''] = ['flow', ...below('workbench', 'train', 'data', 'logs')];
+allowed[''] = ['flow', ...below('workbench', 'export', 'train', 'data', 'logs')];
 
 /**
  * The rooms of folders that have some, from the ground up; '' are the files beside them. Tests beside a file may look
