@@ -1,8 +1,8 @@
 // A codec of protocol buffers by tables: a message is an interface, and beside it a table that gives each of its fields
 // a number, how often it stands, and its kind; the table's type follows from the interface, so that neither can say
 // what the other does not. Which messages there are says schema.ts.
-// Invariant: what is read is bounded by the bytes that are there; a fault is a UserError with its offset in the file and
-// the path of its field. Fields that no table has are skipped.
+// Invariant: what is read is bounded by the bytes that are there; a fault is a UserError with its offset in the file
+// and the path of its field. Fields that no table has are skipped.
 
 import { invariant, UserError } from '../tensor/errors.ts';
 import * as wire from '../tensor/protobuf.ts';
