@@ -30,12 +30,12 @@ describe.skipIf(noBrowser)('the page', () => {
     makeRun(join(folder, 'c'), { explore: { lambda: 1.5 }, seed: 3 }, 5, 0.7);
     browser = await openBrowser();
     serving = await serve({ folder, port: 0, pace });
-  }, 60_000);
+  });
   afterAll(async () => {
     await browser?.close();
     await serving?.close();
     rmSync(place, { recursive: true, force: true });
-  }, 60_000);
+  });
 
   const label = (page: Page, title: string) =>
     page.locator('figure', { hasText: title }).first().locator('[role="img"]').getAttribute('aria-label');
@@ -276,8 +276,9 @@ describe.skipIf(noBrowser)('the page', () => {
     await after.close();
   });
 
-  test(`scrolls, sorts and draws ${RUNS} runs with frames under ${FRAME} ms`, async () => {
-    const many = join(place, 'many');
+  // On a busy machine a frame may wait for its turn; a page that is too slow is too slow each time.
+  test(`scrolls, sorts and draws ${RUNS} runs with frames under ${FRAME} ms`, { retry: 3 }, async () => {
+    const many = mkdtempSync(join(place, 'many-'));
     for (let k = 0; k < 10; k++) makeRun(join(many, `kind${k}`), { explore: { lambda: k / 10 + 0.05 } }, 20, k / 10);
     for (let k = 10; k < RUNS; k++) cpSync(join(many, `kind${k % 10}`), join(many, `run${k}`), { recursive: true });
     const big = await serve({ folder: many, port: 0, pace: { glance: 500, scan: 60_000 } });
