@@ -3,7 +3,7 @@
 
 import type { Node, Value } from '../engine/graph/graph.ts';
 import { covers, type Movement } from '../engine/graph/movement.ts';
-import type { OpAttributes, OpName, PoolGeometry } from '../engine/graph/ops.ts';
+import type { OpName, PoolGeometry } from '../engine/graph/ops.ts';
 import { commonArea } from '../engine/graph/window.ts';
 import { roundedCode } from '../engine/reference/quantization.ts';
 import { invariant } from '../tensor/errors.ts';
