@@ -1,8 +1,8 @@
 // From one step to another with integers alone: what multiplier, shift and bias stand for a real factor and a real
 // constant, the one rounding that this network has, and which results it can have.
-// Invariant: `requantised` is exact: (q·2^fraction + bias)·multiplier has up to 62 bits and is divided by a power of two
-// without an error before it is rounded to nearest, halves to even. Gemmlowp's scheme (Jacob et al., 2018, section 2.2)
-// with one rounding instead of two.
+// Invariant: `requantised` is exact: (q·2^fraction + bias)·multiplier has up to 62 bits and is divided by a power of
+// two without an error before it is rounded to nearest, halves to even. Gemmlowp's scheme (Jacob et al., 2018, section
+// 2.2) with one rounding instead of two.
 
 import { roundHalfEven } from '../engine/reference/kernel.ts';
 import { invariant } from '../tensor/errors.ts';

@@ -1,5 +1,5 @@
-// The steps of values in fixed point. Tensors that are added, concatenated or pooled together share one, a power of two,
-// the finest with which all that is proved about them fits into their bits.
+// The steps of values in fixed point. Tensors that are added, concatenated or pooled together share one, a power of
+// two, the finest with which all that is proved about them fits into their bits.
 // Invariant: a step is asked for only after all groups were joined.
 
 import { invariant } from '../tensor/errors.ts';

@@ -18,7 +18,7 @@ const backend = wasmBackend({ threads: 1 });
 const productsIn = ({ operations }: IntegerNetwork): ProductOperation[] =>
   operations.filter((operation) => operation.kind === 'product');
 
-/** A program of the engine that gives the logits and, for each layer, the codes, the weights and all else of a product. */
+/** A program of the engine that gives the logits and all that the products read. */
 async function engineOf({ frozen }: Fixture, session: Session) {
   const { graph } = frozen;
   for (const [name, variable] of frozen.variables) session.write(name, variable);
