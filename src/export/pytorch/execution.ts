@@ -4,6 +4,7 @@
 // Invariant: sums are exact integers. A float32 holds those below 2^24; larger ones are computed anew in float64.
 
 import type { Session } from '../../engine/backend.ts';
+import { input, nearest } from '../../engine/graph/expression.ts';
 import { Graph, type Node, type Value } from '../../engine/graph/graph.ts';
 import { referenceBackend } from '../../engine/reference/backend.ts';
 import { wasmBackend } from '../../engine/wasm/runtime/backend.ts';
@@ -13,8 +14,9 @@ import { f32, type HostTensor, sizeOf, type TensorData } from '../../tensor/tens
 import type { ExportImages } from '../exporter.ts';
 import { ancestorsOf } from './steps.ts';
 
-/** Integers up to here are floats. */
+/** Integers up to here are floats; larger ones are so many of these, and a rest. */
 const EXACT = 2 ** 24;
+const PART = 2 ** 20;
 
 /** A layer to be followed: its integer product, and 2 where its sums are in halves. */
 export interface FollowedLayer {
@@ -156,14 +158,21 @@ async function exactly(
   const copied = copyInto(graph, frozen.graph, others);
   const x = graph.constant({ dtype: 'u8', shape: product.inputs[0]!.shape, data: codes });
   const operands = unscaled(graph, [x, ...others.map(copied)], step);
-  graph.output('sums', graph.apply1('axmConv2d', operands, product.attributes as never));
+  const whole = graph.apply1('axmConv2d', operands, product.attributes as never);
+  // What is read is float32 again, so in two parts.
+  const high = nearest(input(0).times(1 / PART));
+  for (const [name, of] of Object.entries({ high, low: input(0).minus(high.times(PART)) })) {
+    const outputs = [{ of, per: 'element' }] as const;
+    graph.output(name, graph.apply1('formula', [whole], { name, shape: whole.shape, outputs }));
+  }
   let found: TensorData = sums;
   await inSession(
     frozen,
     async (session) => {
       const program = await session.compile(graph);
       await program.run();
-      found = Int32Array.from(await program.read('sums'));
+      const [high, low] = [await program.read('high'), await program.read('low')];
+      found = Int32Array.from(high, (part, at) => PART * part + low[at]!);
     },
     referenceBackend({ precision: 'double' }),
   );

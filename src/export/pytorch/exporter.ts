@@ -105,11 +105,13 @@ export async function networkText(
 const titleOf = ({
   model,
   stage,
-}: FrozenNetwork): string => `${plainText(model)}, the network of the stage ${plainText(stage)}, as integers: every product is looked up in the
-table of its layer's multiplier, and summed up as an integer.
+}: FrozenNetwork): string => `${plainText(model)}, the network of the stage ${plainText(stage)}
+
+Every product of a layer is looked up in the table of its multiplier, and sums are integers.
 
   python3 network.py              compare with what the program computed for the stored test images
-  python3 network.py --accuracy   classify the stored test images`;
+  python3 network.py --accuracy   classify the stored test images
+`;
 
 /** Every value that a step reads and that does not depend on the image. */
 function constantsOfSteps({ graph, image }: FrozenNetwork, steps: readonly Step[]): Value[] {

@@ -4,12 +4,12 @@
 // first axis is what a batch multiplies, and no operation may move or join along it.
 // Invariant: a name is given to another value only when no line to come, written or waiting, reads the old one.
 
-import type { Node, Value } from '../../engine/graph/graph.ts';
+import type { Value } from '../../engine/graph/graph.ts';
 import type { FrozenNetwork } from '../../integer/frozen.ts';
 import { invariant, UserError } from '../../tensor/errors.ts';
 import type { Modules } from './modules.ts';
 import { operationText } from './operations.ts';
-import { plainText, WIDTH } from './python.ts';
+import { assignedSum, plainText, WIDTH } from './python.ts';
 import { type Step, stepsOf } from './steps.ts';
 
 export type Layout = 'image' | 'plain';
@@ -69,7 +69,7 @@ export class Forward {
     this.#modules = modules;
     this.#helper = helper;
     this.#steps = stepsOf(frozen);
-    this.#blocks = blocksOf(frozen.graph.nodes);
+    this.#blocks = blocksOf(frozen);
     for (const { inputs } of this.#steps) {
       for (const input of inputs) this.#left.set(input, (this.#left.get(input) ?? 0) + 1);
     }
@@ -103,7 +103,8 @@ export class Forward {
     const isJoin = step.inputs.length > 1;
     for (const input of new Set(step.inputs)) {
       const held = this.#heldOf(input);
-      const hasMany = isJoin || isPool(step) ? held.calls > 1 : held.calls >= MOST_CALLS;
+      const isCrowded = isSum(step) && isLong(`${held.text}${' '.repeat(40)}`);
+      const hasMany = isCrowded || (isJoin || isPool(step) ? held.calls > 1 : held.calls >= MOST_CALLS);
       if (held.name === undefined && (hasMany || (step.kind === 'layer' && held.products > 0))) this.#flush(input);
     }
     const read = step.inputs.map((input) => this.#heldOf(input));
@@ -160,7 +161,7 @@ export class Forward {
   #flush(value: Value): void {
     const held = this.#heldOf(value);
     const name = this.#freeName(value, held);
-    if (held.text !== name) this.lines.push(`${INDENT}${name} = ${held.text}`);
+    if (held.text !== name) this.lines.push(...assignedSum(INDENT, name, held.text));
     this.#held.set(value, { text: name, name, layout: held.layout, calls: 0, products: 0, names: new Set([name]) });
   }
 
@@ -184,14 +185,18 @@ const isLong = (text: string): boolean => text.length > WIDTH - 24;
 
 const isPixels = (step: Step): boolean => step.kind === 'node' && step.node.op === 'imageToFloat';
 
+/** Whether a constant, which may have a long name, stands beside an operand. */
+const isSum = (step: Step): boolean => step.kind === 'node' && step.node.inputs.length > step.inputs.length;
+
 const isPool = (step: Step): boolean =>
   step.kind === 'node' && (step.node.op === 'maxPool' || step.node.op === 'averagePool');
 
-/** Labels that stand before a dot in others, the outermost first: parts of the model that have layers inside. */
-function blocksOf(nodes: readonly Node[]): string[] {
-  const labels = [...new Set(nodes.map(({ label }) => label))].filter((label) => label !== '');
+/** Labels that stand before a dot in others and are no layer's, the outermost first: parts of the model. */
+function blocksOf({ graph, layers }: FrozenNetwork): string[] {
+  const labels = [...new Set(graph.nodes.map(({ label }) => label))].filter((label) => label !== '');
   const prefixes = new Set(
     labels.flatMap((label) => [...label.matchAll(/\./g)].map(({ index }) => label.slice(0, index))),
   );
+  for (const { name } of layers) prefixes.delete(name);
   return labels.filter((label) => prefixes.has(label)).sort((a, b) => a.length - b.length);
 }

@@ -40,3 +40,18 @@ export function assignedCall(indent: string, target: string, name: string, value
   if (line.length <= WIDTH) return [line];
   return [`${indent}${target} = ${name}(`, `${indent}    ${values.join(', ')},`, `${indent})`];
 }
+
+/** `target = text`; where that is too long and a sum, a line for each term. */
+export function assignedSum(indent: string, target: string, text: string): string[] {
+  const line = `${indent}${target} = ${text}`;
+  const terms = text.split(' + ');
+  const isWhole = terms.every(
+    (term) => [...term].filter((c) => c === '(').length === [...term].filter((c) => c === ')').length,
+  );
+  if (line.length <= WIDTH || terms.length === 1 || !isWhole) return [line];
+  return [
+    `${indent}${target} = (`,
+    ...terms.map((term, at) => `${indent}    ${at === 0 ? '' : '+ '}${term}`),
+    `${indent})`,
+  ];
+}

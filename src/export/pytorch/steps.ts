@@ -1,5 +1,5 @@
-// An evaluation graph as the steps of a forward pass, as a person counts them: a layer that multiplies is one step, with
-// the reshapes, the quantiser and the bias that belong to it; every other operation is one.
+// An evaluation graph as the steps of a forward pass, as a person counts them: a layer that multiplies is one step,
+// with the reshapes, the quantiser and the bias that belong to it; every other operation is one.
 // Invariant: a step is there only if the logits need it, and what a layer's step swallows is read by nothing else.
 
 import type { Graph, Node, Value } from '../../engine/graph/graph.ts';
