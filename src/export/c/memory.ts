@@ -3,7 +3,7 @@
 // Invariant: while an operation writes a tensor, no tensor that anything reads later, or this operation reads, is there.
 
 import { Arena } from '../../engine/graph/arena.ts';
-import type { IntegerNetwork, IntegerTensor } from '../../integer/network.ts';
+import type { IntegerNetwork } from '../../integer/network.ts';
 import { sizeOf } from '../../tensor/tensor.ts';
 
 /** A type of <stdint.h> by the short name that functions and arrays have. */
@@ -35,11 +35,8 @@ export interface Memory {
   readonly bytes: number;
 }
 
-/** `typeOf` gives the type of a tensor. */
-export function planMemory(
-  { tensors, operations, output }: IntegerNetwork,
-  typeOf: (tensor: IntegerTensor, number: number) => CType,
-): Memory {
+/** `types` by the number of the tensor. */
+export function planMemory({ tensors, operations, output }: IntegerNetwork, types: readonly CType[]): Memory {
   const lastUse = new Map<number, number>();
   for (const [at, { inputs }] of operations.entries()) for (const input of inputs) lastUse.set(input, at);
   lastUse.set(output, operations.length);
@@ -47,11 +44,10 @@ export function planMemory(
   const places = new Map<number, Place>();
   for (const [at, operation] of operations.entries()) {
     const made = operation.output;
-    const tensor = tensors[made]!;
-    const type = typeOf(tensor, made);
+    const type = types[made]!;
     const arena = arenas.get(type) ?? new Arena(1);
     arenas.set(type, arena);
-    places.set(made, { type, offset: arena.allocate(sizeOf(tensor.shape)) });
+    places.set(made, { type, offset: arena.allocate(sizeOf(tensors[made]!.shape)) });
     for (const tensorAt of new Set([...operation.inputs, made])) {
       const place = places.get(tensorAt);
       if (place && (lastUse.get(tensorAt) ?? at) <= at) arenas.get(place.type)!.free(place.offset);
