@@ -30,13 +30,16 @@ export function folderOf(files: ExportFiles): string {
 }
 
 const STRICT = ['-Wall', '-Wextra', '-Werror', '-pedantic'];
-const SANITIZED = ['-g1', '-fsanitize=undefined,address', '-fno-sanitize-recover=all'];
+/** Whatever C leaves undefined ends the program. */
+export const sanitized = ['-g1', '-fsanitize=undefined,address', '-fno-sanitize-recover=all'];
 
-/** Compiles C99 with all warnings as errors, and runs it in its folder: what it prints, and its exit code. */
-export function runC(folder: string, sources: readonly string[], options: readonly string[] = SANITIZED) {
+/** Compiles C99 with all warnings as errors; what it gives runs the program in its folder: what it prints, and its code. */
+export function compileC(folder: string, sources: readonly string[], options: readonly string[] = sanitized) {
   execFileSync(c!, ['-std=c99', ...STRICT, ...options, '-o', 'program', ...sources], { cwd: folder, stdio: 'pipe' });
-  const { stdout, stderr, status } = spawnSync(join(folder, 'program'), { cwd: folder, encoding: 'utf8' });
-  return { status, text: `${stdout}${stderr}` };
+  return () => {
+    const { stdout, stderr, status } = spawnSync(join(folder, 'program'), { cwd: folder, encoding: 'utf8' });
+    return { status, text: `${stdout}${stderr}` };
+  };
 }
 
 /** Compiles C++ without linking it, where there is a compiler of C++. */

@@ -63,8 +63,8 @@ class Maker {
       kind = this.#codes();
       at = this.#requantise(at, kind);
     }
-    at = this.#reshape(at, [sizeOf(this.#tensors[at]!.shape)]);
-    at = this.#product(at, kind, CLASSES);
+    at = this.#reshape(at, [1, 1, sizeOf(this.#tensors[at]!.shape)]);
+    at = this.#product(at, kind, CLASSES, true);
     if (this.#random.integer(2) === 0) at = this.#requantise(at);
     const network: IntegerNetwork = {
       ...{ name, classes: CLASSES, tensors: this.#tensors, operations: this.#operations, output: at },
@@ -142,9 +142,9 @@ class Maker {
     return network;
   }
 
-  #product(input: number, codes: Codes, outputs: number): number {
+  #product(input: number, codes: Codes, outputs: number, linear = false): number {
     const { shape, low, high } = this.#tensors[input]!;
-    const image = shape.length === 3;
+    const image = !linear;
     const channels = shape.at(-1)!;
     const groups = image && outputs % channels === 0 && this.#random.integer(2) === 0 ? channels : 1;
     const axis = (extent: number) => {
@@ -153,7 +153,7 @@ class Maker {
       const most = Math.min(3, Math.floor((extent + 2 * padding - 1) / dilation) + 1);
       return { extent, padding, dilation, size: image ? this.#from(1, most) : 1, stride: image ? this.#from(1, 2) : 1 };
     };
-    const [rows, columns] = [axis(image ? shape[0]! : 1), axis(image ? shape[1]! : 1)];
+    const [rows, columns] = [axis(shape[0]!), axis(shape[1]!)];
     const multiplier = this.#multiplier(codes);
     const { table } = this.#multipliers[multiplier]!;
     const range = rangeOf({ bits: table.weightBits, signed: table.signed });
@@ -179,7 +179,7 @@ class Maker {
       ...given({ zeroRow }),
     };
     const accumulators = boundsOf(parts, table, low, high);
-    const out = image ? [outputsOf(rows), outputsOf(columns), outputs] : [outputs];
+    const out = [outputsOf(rows), outputsOf(columns), outputs];
     return this.#add({ ...parts, accumulators }, 'sums', out, ...accumulators.terms);
   }
 

@@ -13,7 +13,7 @@ import type { ExportFiles, ExportInput } from '../exporter.ts';
 import { Identifiers } from '../identifiers.ts';
 import { checkForC } from './check.ts';
 import { networkAsC, typesOfTensors } from './network.ts';
-import { goldenBytes, makefile, selfTest, type TensorOf } from './self-test.ts';
+import { goldenBytes, makefile, selfTest } from './self-test.ts';
 
 export interface COptions {
   /** Golden images: the first of the test images; default 4. */
@@ -26,10 +26,9 @@ const MOST_BYTES = 2 ** 26;
 /** Characters of a weight and of a product in a list, at most about. */
 const [PER_WEIGHT, PER_PRODUCT] = [6, 8];
 
-/** `tensorsOf` runs the network on an image and gives its tensors. */
+/** Throws a UserError for a network with layers in float32, or too large a one. */
 export function exportC(
   { frozen, network, images }: ExportInput,
-  tensorsOf: (network: IntegerNetwork, image: Uint8Array) => TensorOf,
   { images: wanted = 4, mostBytes = MOST_BYTES }: COptions = {},
 ): ExportFiles {
   checkForC(network);
@@ -53,7 +52,7 @@ export function exportC(
     [`${name}.h`, header],
     [`${name}.c`, source],
     ['main.c', selfTest(network, types, name, golden.length)],
-    ['golden.bin', goldenBytes(network, types, golden, (image) => tensorsOf(network, image))],
+    ['golden.bin', goldenBytes(network, types, golden)],
     ['Makefile', makefile(name, [...headers.map(([path]) => path)])],
   ]);
 }

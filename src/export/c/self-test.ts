@@ -3,21 +3,16 @@
 // golden.bin: for each image its pixels, then the tensors in the order of the operations; elements little-endian, of as
 // many bytes as their type in C.
 
+import { interpreter } from '../../integer/interpret.ts';
 import type { IntegerNetwork } from '../../integer/network.ts';
 import { sizeOf } from '../../tensor/tensor.ts';
 import { type CType, cTypes } from './memory.ts';
 import { cString } from './text.ts';
 
-/** A tensor's elements for one image. */
-export type TensorOf = (number: number) => ArrayLike<number>;
-
-/** `tensorsOf` gives the tensors of an image, [H, W, C] pixels. */
-export function goldenBytes(
-  { tensors, operations }: IntegerNetwork,
-  types: readonly CType[],
-  images: readonly Uint8Array[],
-  tensorsOf: (image: Uint8Array) => TensorOf,
-): Uint8Array {
+/** `images`: [H, W, C] pixels each. */
+export function goldenBytes(network: IntegerNetwork, types: readonly CType[], images: readonly Uint8Array[]) {
+  const { tensors, operations } = network;
+  const run = interpreter(network);
   const outputs = operations.map(({ output }) => output);
   const bytesOf = (number: number) => cTypes[types[number]!].bytes * sizeOf(tensors[number]!.shape);
   const each = sizeOf(tensors[0]!.shape) + outputs.reduce((sum, number) => sum + bytesOf(number), 0);
@@ -26,10 +21,10 @@ export function goldenBytes(
   for (const image of images) {
     golden.set(image, at);
     at += image.length;
-    const tensorOf = tensorsOf(image);
+    const values = run(image, { checked: true });
     for (const number of outputs) {
       const { bytes } = cTypes[types[number]!];
-      const elements = tensorOf(number);
+      const elements = values[number]!;
       for (let n = 0; n < elements.length; n++) {
         for (let byte = 0; byte < bytes; byte++) golden[at++] = (elements[n]! >> (8 * byte)) & 255;
       }

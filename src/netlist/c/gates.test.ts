@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { compileCxx, describeC, folderOf, runC } from '../../../test/c-compiler.ts';
+import { compileC, compileCxx, describeC, folderOf } from '../../../test/c-compiler.ts';
 import { firstDifference, type ProductTable } from '../../multiplier/table.ts';
 import { cProducts, writeCHeader } from '../formats/c.ts';
 import { readTable } from '../formats/read.ts';
@@ -86,7 +86,7 @@ ${all.map(({ name }) => `  check_${name}();\n`).join('')}  return puts("done") <
         ['headers.cpp', includes],
       ]),
     );
-    expect(runC(folder, ['main.c'])).toEqual({ status: 0, text: 'done\n' });
+    expect(compileC(folder, ['main.c'])()).toEqual({ status: 0, text: 'done\n' });
     compileCxx(folder, ['headers.cpp']);
   });
 });
