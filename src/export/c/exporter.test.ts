@@ -7,8 +7,6 @@ import { randomNetwork } from '../../../test/integer/random-network.ts';
 import type { FrozenMultiplier, FrozenNetwork } from '../../integer/frozen.ts';
 import { lower } from '../../integer/lower.ts';
 import type { IntegerNetwork } from '../../integer/network.ts';
-import { exactTable } from '../../multiplier/table.ts';
-import { UserError } from '../../tensor/errors.ts';
 import type { ExportFiles, ExportImages } from '../exporter.ts';
 import { type COptions, exportC } from './exporter.ts';
 
