@@ -2,7 +2,9 @@
 // it leaves the type that it is computed in (overflow of a signed integer is undefined in C).
 // Invariant: a network that passes has no such overflow whatever its image, if its tensors keep within their bounds.
 
+import type { OpAttributes } from '../../engine/graph/ops.ts';
 import type {
+  FloatOperation,
   IntegerMultiplier,
   IntegerNetwork,
   IntegerOperation,
@@ -20,10 +22,11 @@ export function checkForC(network: IntegerNetwork): void {
   const { tensors, operations, output, multipliers } = network;
   const islands = operations.filter(isFloat);
   if (islands.length > 0) {
-    const labels = [...new Set(islands.map(({ label }) => label))];
+    const named = islands.map((one) => (one.kind === 'float' ? one.label || nameOf(one) : one.label));
+    const layers = [...new Set(named.filter((label) => label !== ''))].join(', ');
     throw new UserError(
-      `${network.name} as C: ${clipped(labels.join(', '), 200)} ${labels.length === 1 ? 'computes' : 'compute'} in float32, and C ` +
-        'takes integers alone; export it as integer, onnx or pytorch, which take these layers',
+      `${network.name} as C: ${clipped(layers, 200)} compute or take float32, and C has integers alone; ` +
+        'export it as integer, onnx or pytorch, which have such layers',
     );
   }
   for (const { name, low, high } of tensors) need(low, high, `the tensor ${name}`);
@@ -41,6 +44,10 @@ export function checkForC(network: IntegerNetwork): void {
 
 export const isFloat = ({ kind }: IntegerOperation): boolean =>
   kind === 'float' || kind === 'quantise' || kind === 'dequantise';
+
+/** What an operation without a layer is called. */
+const nameOf = ({ op, attributes }: FloatOperation): string =>
+  op === 'formula' ? (attributes as OpAttributes['formula']).name : op;
 
 function need(low: number, high: number, what: string): void {
   if (typeFor(low, high) !== undefined) return;
