@@ -1,5 +1,5 @@
-// Networks of integers at random: every operation, operands of 2 to 8 bits of both signs, tables of noise, gates of
-// noise, zero points, halves, rows of a zero, groups, dilation, ceilings, shifts from 1 to 62 and factors of both signs.
+// Networks of integers at random: every operation, operands of 2 to 8 bits of both signs, tables and gates of noise,
+// zero points, halves, rows of a zero, groups, dilation, ceilings, shifts from 1 to 62 and factors of both signs.
 // They mean nothing; whoever runs a network of integers must run these, to the bit.
 // Invariant: a seed says the network; its bounds are true, each taken from what an operation can make of its input's.
 

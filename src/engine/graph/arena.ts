@@ -1,4 +1,5 @@
-// Places in a range that grows as it must: what lives at the same time shares no byte, and what was freed is used again.
+// Places in a range that grows as it must: what lives at the same time shares no byte, and what was freed is used
+// again.
 // Invariant: offsets and sizes are multiples of the alignment, and no two blocks in use overlap.
 // Not here: when something dies (plan.ts).
 

@@ -1,7 +1,7 @@
 // The C functions that operations of a network are calls of, each made for the types that it meets, once.
 // Invariant: nothing here depends on how a compiler shifts a negative number, divides one, or overflows: what could
-// leave 32 bits is computed in 64, bounds that the network proves hold the rest (check.ts), and operands become patterns
-// by conversion to unsigned.
+// leave 32 bits is computed in 64, bounds that the network proves hold the rest (check.ts), and operands become
+// patterns by conversion to unsigned.
 // A product has two forms under one name: by look-up (or by the processor's own product, where the multiplier is
 // exact), and, with PRODUCTS_BY_GATES, by the gates of its netlist, 64 outputs at a time.
 

@@ -1,6 +1,6 @@
 // Where the tensors of a network are in C: in a static array for each type, planned once. A type is the narrowest that
 // holds a tensor's proved bounds; tensors whose lives do not overlap share elements of its array.
-// Invariant: while an operation writes a tensor, no tensor that anything reads later, or this operation reads, is there.
+// Invariant: while an operation writes a tensor, no tensor is there that this operation or a later one reads.
 
 import { Arena } from '../../engine/graph/arena.ts';
 import type { IntegerNetwork } from '../../integer/network.ts';
