@@ -33,7 +33,7 @@ const STRICT = ['-Wall', '-Wextra', '-Werror', '-pedantic'];
 /** Whatever C leaves undefined ends the program. */
 export const sanitized = ['-g1', '-fsanitize=undefined,address', '-fno-sanitize-recover=all'];
 
-/** Compiles C99 with all warnings as errors; the result runs the program in its folder: what it prints, its exit code. */
+/** Compiles C99 with all warnings as errors; the result runs the program in its folder: its text, its exit code. */
 export function compileC(folder: string, sources: readonly string[], options: readonly string[] = sanitized) {
   execFileSync(c!, ['-std=c99', ...STRICT, ...options, '-o', 'program', ...sources], { cwd: folder, stdio: 'pipe' });
   return () => {
