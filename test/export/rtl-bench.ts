@@ -180,8 +180,7 @@ function drive(
 
 /** One simulation of all benches: prints `passed` when every one is done. */
 export function simulationOf(benches: readonly LayerBench[], limit: number): string {
-  return `\`timescale 1ns/1ps
-module simulation;
+  return `module simulation;
   reg clk = 0, rst = 1;
   integer cycle = 0;
   wire [${benches.length - 1}:0] done;

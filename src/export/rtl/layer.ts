@@ -25,6 +25,9 @@ export interface LayerWidths {
   readonly wide: number;
 }
 
+/** Each output's own values fit in an int32, as the format has it; where its multiplier is 0 they do not matter. */
+const MOST_WIDE = 32;
+
 type Bounds = readonly [low: number, high: number];
 
 export function layerWidths(
@@ -51,13 +54,11 @@ export function layerWidths(
     border: signedBits(boundsOf(borderConstants(product, border))),
     value: signedBits([output.low, output.high]),
   };
-  const { fraction, bias, multiplier } = requantise;
+  const { fraction, bias } = requantise;
   const biases = boundsOf(bias);
   const wide: Bounds = [output.low * 2 ** fraction + biases[0], output.high * 2 ** fraction + biases[1]];
-  const largest = BigInt(Math.max(-wide[0], wide[1])) * BigInt(Math.max(...Array.from(multiplier, Math.abs)));
-  invariant(largest < 2n ** 62n, `a requantisation of ${product.layer} with a product of more than 63 bits`);
   const terms = [widths.sum + product.step, widths.border, widths.factor + widths.reference, widths.value];
-  return { ...widths, term: Math.max(...terms) + 2, wide: signedBits(wide) };
+  return { ...widths, term: Math.max(...terms) + 2, wide: Math.min(signedBits(wide), MOST_WIDE) };
 }
 
 function boundsOf(values: ArrayLike<number>): Bounds {
@@ -129,8 +130,8 @@ function topVerilog(
     : `assign rows[r*ROW_BITS +: ROW_BITS] = {{(ROW_BITS-${X}){${sign}}}, x_data[r*${X} +: ${X}]};`;
   const columnBits = indexBits(size.columns);
   const addressBits = indexBits(top.block);
-  const counted = [size.rows, top.groups, top.outputTiles, top.tapTiles, top.positions];
-  const counterBits = Math.max(indexBits(Math.max(...counted) + 1), addressBits, columnBits);
+  const counted = [size.rows, size.columns, top.groups, top.outputs, top.outputTiles, top.tapTiles, top.positions];
+  const counterBits = indexBits(Math.max(...counted) + 1);
   return `// A layer: ${top.groups > 1 ? `${top.groups} groups of ` : ''}${top.taps} taps and ${top.outputs} outputs at ${top.positions} positions, on an array of ${size.rows} x ${size.columns}.
 // Streams of weights, activations and constants in, results out; each with valid and ready. Their order:
 //   for each group, for each of its ${top.outputTiles} tiles of outputs:
