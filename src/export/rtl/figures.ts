@@ -12,7 +12,7 @@ import { synthesizeOnce } from '../../hardware/synthesis-cache.ts';
 import type { Synthesis } from '../../hardware/synthesize.ts';
 import { unitGateLiberty, unitGateUnits } from '../../hardware/technology/unit-gate.ts';
 import { libraryUnits, type Units } from '../../hardware/units.ts';
-import { withYosys } from '../../hardware/yosys/choose.ts';
+import { withYosys, type YosysChoice } from '../../hardware/yosys/choose.ts';
 import type { Yosys } from '../../hardware/yosys/tool.ts';
 import type { ProductTable } from '../../multiplier/table.ts';
 import { cheapestExactFor } from '../../netlist/exact-cost.ts';
@@ -33,6 +33,8 @@ export interface FigureOptions {
   readonly clockMHz?: number;
   readonly effort?: 'quick' | 'best';
   readonly cache?: string | null;
+  /** Default: the bundled one, for as long as it takes. */
+  readonly yosys?: YosysChoice;
 }
 
 /** Area, cycle and power in the units of the library. */
@@ -68,7 +70,7 @@ export interface Figures {
   readonly cycleTarget: number;
   readonly sumBits: number;
   readonly flipFlop: FlipFlop;
-  /** Changes of a register of an element per cycle: the activation with its tap bit, and the sum; weights stand still. */
+  /** Changes of an element's registers per cycle and bit: of the activation with its tap bit, the sum, the weight. */
   readonly activity: { readonly across: number; readonly sum: number; readonly weight: number };
   readonly own: MultiplierFigures;
   readonly exact: MultiplierFigures;
@@ -98,7 +100,7 @@ export async function elementFigures(
   const units = options.liberty ? libraryUnits : unitGateUnits;
   const flipFlop = flipFlopOf(library);
   const flow = { units, flipFlop, sumBits, sizes, options };
-  return withYosys('bundled', async (yosys) => {
+  return withYosys(options.yosys ?? 'bundled', async (yosys) => {
     const own = await figuresOf(yosys, design, activityOf(design.table), flow);
     let exact: MultiplierFigures | undefined;
     for (const one of exactDesigns(design.table)) {

@@ -25,6 +25,17 @@ export interface LayerWidths {
   readonly wide: number;
 }
 
+/** Bits of the sums of products that a layer's array forms. */
+export function layerSumBits(network: IntegerNetwork, top: LayerTop, format: ProductFormat): number {
+  return sumWidth((network.operations[top.product] as ProductOperation).accumulators.products, format).bits;
+}
+
+/** More than a product's width, so that an element extends it. */
+function sumWidth(sums: Bounds, format: ProductFormat): ProductFormat {
+  const signed = sums[0] < 0 || format.signed;
+  return { bits: Math.max(signed ? signedBits(sums) : bitsOf(...sums), format.bits + 1), signed };
+}
+
 /** Each output's own values fit in an int32, as the format has it; where its multiplier is 0 they do not matter. */
 const MOST_WIDE = 32;
 
@@ -42,12 +53,11 @@ export function layerWidths(
   const [kh, kw, channels] = product.weightShape as readonly [number, number, number];
   const taps = kh * kw * channels;
   const rows = boundsOf([...rowTerms(activationBits, signed, product.zeroRow), 0]);
-  const sums = product.accumulators.products;
-  const sumSigned = sums[0] < 0 || format.signed;
+  const sum = sumWidth(product.accumulators.products, format);
   const row = signedBits(rows);
   const widths = {
-    sum: Math.max(sumSigned ? signedBits(sums) : bitsOf(...sums), format.bits + 1),
-    sumSigned,
+    sum: sum.bits,
+    sumSigned: sum.signed,
     row,
     reference: Math.max(signedBits([rows[0] * taps, rows[1] * taps]), row + 1),
     factor: signedBits(boundsOf(product.zeroRow ? [1] : product.weightZero)),
