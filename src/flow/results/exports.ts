@@ -15,6 +15,11 @@ export const exportForms = [
     what: 'integers: codes, biases, requantisation, proved widths; with a report of what differs',
     load: async () => (await import('../../export/integer/export.ts')).exportIntegers,
   },
+  {
+    name: 'pytorch',
+    what: 'one readable network.py of table look-ups with its weights; it compares itself with the program',
+    load: async () => (await import('../../export/pytorch/exporter.ts')).exportPyTorch,
+  },
 ] as const satisfies readonly ExportForm[];
 
 export type ExportFormName = (typeof exportForms)[number]['name'];
