@@ -1,10 +1,12 @@
 import { expect, test } from 'vitest';
-import { interpreter } from '../../src/integer/interpret.ts';
+import { referenceBackend } from '../../src/engine/reference/backend.ts';
+import { interpreter, logitsOf } from '../../src/integer/interpret.ts';
 import { lower } from '../../src/integer/lower.ts';
 import type { IntegerNetwork } from '../../src/integer/network.ts';
 import { Random } from '../../src/tensor/random.ts';
-import { fixture, fixtureNames } from './fixtures.ts';
+import { type Fixture, fixture, fixtureNames } from './fixtures.ts';
 import { plainTensors } from './plain.ts';
+import { randomModel } from './random-model.ts';
 import { randomNetwork } from './random-network.ts';
 
 /** Noise of black and white, noise of all values. */
@@ -44,3 +46,37 @@ test(`the interpreter computes ${NETWORKS} random networks as the format says`, 
     compare(network);
   }
 }, 1_000_000);
+
+/** More: FUZZ_MODELS=100 FUZZ_SEED=7 npx vitest run test/integer/plain.test.ts */
+const MODELS = Number(process.env.FUZZ_MODELS ?? 2);
+
+test(`${MODELS} random models keep within their bounds and near the engine's logits`, async () => {
+  for (let n = 0; n < MODELS; n++) {
+    const made = await randomModel(FIRST + n);
+    try {
+      const network = lower(made.frozen);
+      compare(network);
+      expect(await distance(made, network)).toBeLessThan(0.05);
+    } catch (error) {
+      throw new Error(`model ${FIRST + n}`, { cause: error });
+    }
+  }
+}, 1_000_000);
+
+/** How far logits are from the engine's, of their spread. */
+async function distance({ frozen, images: { pixels, count } }: Fixture, network: IntegerNetwork): Promise<number> {
+  const session = await referenceBackend().openSession();
+  try {
+    for (const [name, variable] of frozen.variables) session.write(name, variable);
+    const program = await session.compile(frozen.graph);
+    const image = pixels.subarray(0, pixels.length / count);
+    program.write('images', image);
+    await program.run();
+    const expected = Array.from((await program.read('logits')) as Float32Array);
+    const own = logitsOf(network, interpreter(network)(image, { checked: true }));
+    const spread = Math.max(...expected) - Math.min(...expected);
+    return Math.max(...expected.map((logit, at) => Math.abs(logit - own[at]!))) / spread;
+  } finally {
+    await session.dispose();
+  }
+}
