@@ -947,6 +947,8 @@ export const mutants = [
     'what is stored in a copy can end its element',
     '.replace(/[<\\u2028\\u2029]/g, (sign) => escapes[sign]!)',
     '',
+  ),
+  fault(
     'src/flow/multipliers/allocation.ts',
     'the cost of a choice is rounded down, so that the limit is passed',
     'cost: Math.ceil(cost * steps)',
@@ -980,6 +982,8 @@ export const mutants = [
     'if (sums.every((sum) => Math.abs(sum) < EXACT)) return sums;',
     'return sums;',
     'test/export/pytorch.test.ts',
+  ),
+  fault(
     'src/export/c/functions.ts',
     'C rounds every half up',
     '(rest == half && (floor & 1))',
