@@ -947,6 +947,8 @@ export const mutants = [
     'what is stored in a copy can end its element',
     '.replace(/[<\\u2028\\u2029]/g, (sign) => escapes[sign]!)',
     '',
+  ),
+  fault(
     'src/flow/multipliers/allocation.ts',
     'the cost of a choice is rounded down, so that the limit is passed',
     'cost: Math.ceil(cost * steps)',
@@ -959,6 +961,27 @@ export const mutants = [
     'return hasOwnWidths(configuration) ? macs * modelledExactPower',
     'return configuration.bits === undefined ? macs * modelledExactPower',
     'test/flow/layer-widths.test.ts',
+  ),
+  fault(
+    'src/export/pytorch/forward.ts',
+    'a written name is given to another value while a line to come reads the old one',
+    'else if ((this.#left.get(value) ?? 0) > 0) busy.add(name);',
+    'else if ((this.#left.get(value) ?? 0) > 1) busy.add(name);',
+    'test/export/pytorch.test.ts',
+  ),
+  fault(
+    'src/export/pytorch/modules.ts',
+    'the activations of a signed multiplier keep the zero point of codes from 0 on',
+    "['input_zero', moved(inputZero!, offsets.input)],",
+    "['input_zero', inputZero!],",
+    'test/export/pytorch.test.ts',
+  ),
+  fault(
+    'src/export/pytorch/execution.ts',
+    'sums that float32 has rounded are called exact',
+    'if (sums.every((sum) => Math.abs(sum) < EXACT)) return sums;',
+    'return sums;',
+    'test/export/pytorch.test.ts',
   ),
   fault(
     'src/export/c/functions.ts',
