@@ -15,6 +15,11 @@ export const exportForms = [
     what: 'integers: codes, biases, requantisation, proved widths; with a report of what differs',
     load: async () => (await import('../../export/integer/export.ts')).exportIntegers,
   },
+  {
+    name: 'c',
+    what: 'C: a header for each multiplier, the network as one C99 file without allocation, and its test',
+    load: async () => (await import('../../export/c/exporter.ts')).exportC,
+  },
 ] as const satisfies readonly ExportForm[];
 
 export type ExportFormName = (typeof exportForms)[number]['name'];
