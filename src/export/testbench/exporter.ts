@@ -1,5 +1,5 @@
-// The form `testbench` of an export: golden values of chosen layers from the first test images, and benches that compare
-// the layers' Verilog with them.
+// The form `testbench` of an export: golden values of chosen layers from the first test images, and benches that
+// compare the layers' Verilog with them.
 // Invariant: inputs, sums and results of a layer are what the interpreter of integers has inside the whole network.
 
 import { interpreter } from '../../integer/interpret.ts';

@@ -1,5 +1,5 @@
-// The Makefile of a folder of benches: each bench is a target for each simulator, and fails where the bench does not say
-// that it passed.
+// The Makefile of a folder of benches: each bench is a target for each simulator, and fails where the bench does not
+// say that it passed.
 
 import type { BenchPlan, PlannedBench, PlannedLayer } from './plan.ts';
 import { commandsOf, type Simulator } from './simulators.ts';

@@ -14,7 +14,7 @@ export const simulators = ['icarus', 'verilator'] as const;
 export type Simulator = (typeof simulators)[number];
 
 export interface SimulationOptions {
-  /** How much the C++ compiler does about a harness: much for long simulations, nothing for short ones. Default: much. */
+  /** Whether the C++ compiler optimises a harness: good for long simulations; default true. */
   readonly optimise?: boolean;
 }
 
