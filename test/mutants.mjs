@@ -1003,4 +1003,11 @@ export const mutants = [
     'const sign = signed ?',
     'const sign = !signed && signed ?',
   ),
+  fault(
+    'src/integer/make.ts',
+    'the step of a mean has no room for the sums of another mean',
+    'taps * x.scale.divisor',
+    'taps',
+    'test/integer/plain.test.ts',
+  ),
 ];
