@@ -47,6 +47,32 @@ export const mutants = [
     'const others = new Float64Array(kept.length).fill(1);',
   ),
   fault(
+    'src/export/testbench/job.ts',
+    'constants of a border count the taps that lie outside',
+    'valid && i < depth; i++',
+    'i < depth; i++',
+    'test/export/testbench.test.ts',
+  ),
+  fault(
+    'src/export/testbench/job.ts',
+    'all groups read the channels of the first',
+    'const channel = group * depth + (tap % depth);',
+    'const channel = tap % depth;',
+    'test/export/testbench.test.ts',
+  ),
+  fault(
+    'src/export/testbench/icarus.ts',
+    'a bench goes on after results that differ',
+    'if (y_data !== results[y_next]) difference;',
+    '',
+    'test/export/testbench.test.ts',
+    'src/export/c/functions.ts',
+    'C rounds every half up',
+    '(rest == half && (floor & 1))',
+    'rest == half',
+    'src/export/c/exporter.test.ts',
+  ),
+  fault(
     'src/train/step.ts',
     'the tangent of the power is laid through no θ',
     'offset += saved.reduce(',
@@ -947,6 +973,8 @@ export const mutants = [
     'what is stored in a copy can end its element',
     '.replace(/[<\\u2028\\u2029]/g, (sign) => escapes[sign]!)',
     '',
+  ),
+  fault(
     'src/flow/multipliers/allocation.ts',
     'the cost of a choice is rounded down, so that the limit is passed',
     'cost: Math.ceil(cost * steps)',
@@ -980,6 +1008,8 @@ export const mutants = [
     'if (sums.every((sum) => Math.abs(sum) < EXACT)) return sums;',
     'return sums;',
     'test/export/pytorch.test.ts',
+  ),
+  fault(
     'src/export/c/functions.ts',
     'C rounds every half up',
     '(rest == half && (floor & 1))',
@@ -998,5 +1028,12 @@ export const mutants = [
     'the gates of a signed multiplier give an unsigned product in C',
     'const sign = signed ?',
     'const sign = !signed && signed ?',
+  ),
+  fault(
+    'src/integer/make.ts',
+    'the step of a mean has no room for the sums of another mean',
+    'taps * x.scale.divisor',
+    'taps',
+    'test/integer/plain.test.ts',
   ),
 ];
