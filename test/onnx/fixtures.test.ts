@@ -1,4 +1,4 @@
-// Three files that PyTorch wrote (networks.py) give PyTorch's logits; the one that was trained on the digits goes through
+// Three files that PyTorch wrote (networks.py) give PyTorch's logits; one that was trained on the digits goes through
 // a whole run, which begins with its weights.
 
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

@@ -65,7 +65,7 @@ function trainingSettings(phase: keyof typeof trainingPhases): Setting[] {
       ? 'epochs of quantisation-aware training; 0: post-training quantisation only'
       : 'passes over the training images';
   // A network that brings its weights is taken as it is.
-  const without = phase === 'train' ? { defaultText: '30; 0 with an ONNX file' } : {};
+  const without = phase === 'train' ? { defaultText: '30, or 0 with an ONNX file' } : {};
   return [
     { ...setting('epochs', 'epochs', 'N', epochs), ...without },
     setting('batch-size', 'batchSize', 'N', 'images per step'),
