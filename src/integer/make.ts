@@ -227,7 +227,8 @@ export class Maker {
   sumPool(x: Draft, window: PoolWindow, area: number, label: string): Draft {
     invariant('group' in x.scale, 'a mean of what is no fixed point');
     const taps = window.size[0] * window.size[1];
-    x.scale.group.need(largest(x), 32, taps);
+    // Of a sum of sums, whose integers are larger by what the first divides by.
+    x.scale.group.need(largest(x), 32, taps * x.scale.divisor);
     const isPadded = window.padding.some((one) => one > 0) || window.ceil;
     const sum = (value: number, side: -1 | 1) => taps * (isPadded ? side * Math.max(0, side * value) : value);
     const out = this.#draft(label, 'sumPool', {
