@@ -1,8 +1,12 @@
 // Operators as no exporter at hand writes them, against plain loops over [N, C, H, W]: padding that differs on two sides,
 // automatic padding, windows that reach beyond, other element types, later opsets.
 
-import { rmSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
+import { Graph } from '../../src/engine/graph/graph.ts';
+import { Layers, multiplyFloat } from '../../src/nn/layers.ts';
+import { operatorNames } from '../../src/nn/onnx/operators.ts';
 import type { Draft } from '../../src/onnx/messages.ts';
 import type { NodeProto, TensorProto } from '../../src/onnx/schema.ts';
 import { type Attributes, floats, folder, type Graphed, modelAt, modelProto, node, wholes, written } from './graphs.ts';
@@ -267,4 +271,56 @@ describe('forms of values', () => {
       flat.map((x) => 1 / (x + 2)),
     );
   });
+});
+
+test('tokens before images, joined for a linear layer, in a file for one image', async () => {
+  const kernel = numbers(C * 3, 4);
+  const nodes = [
+    node('Reshape', ['x', 'flat'], ['a']),
+    node('Transpose', ['a'], ['b'], { perm: [2, 0, 1] }),
+    node('Reshape', ['b', 'rows'], ['c']),
+    node('Gemm', ['c', 'w'], ['d']),
+    node('Reshape', ['d', 'tokens'], ['e']),
+    node('Tanh', ['e'], ['f']),
+    node('ReduceMean', ['f'], ['y'], { axes: [0], keepdims: 0 }),
+  ];
+  const shapes = { flat: [1, C, H * W], rows: [H * W, C], tokens: [H * W, 1, 3] };
+  const constants = [
+    ...Object.entries(shapes).map(([name, shape]) => wholes(name, shape)),
+    floats('w', [C, 3], kernel),
+  ];
+  const model = modelAt(written(place, modelProto({ nodes, constants, image: [1, C, H, W] })));
+  const input = Float32Array.from({ length: 2 * H * W * C }, (_, at) => Math.cos(at * at));
+  const { logits, layers } = await logitsOf(model, [H, W, C], 2, input);
+  const wanted = [0, 1].flatMap((image) =>
+    [0, 1, 2].map((o) => {
+      const tokens = Array.from({ length: H * W }, (_, token) => {
+        const at = (image * H * W + token) * C;
+        return Math.tanh(input[at]! * kernel[o]! + input[at + 1]! * kernel[3 + o]!);
+      });
+      return sum(tokens) / tokens.length;
+    }),
+  );
+  near(logits.flat(), wanted);
+  expect(layers[0]!.macs).toBe(H * W * C * 3);
+});
+
+test('a batch norm learns at the rate that the file says, whose momentum is what stays', () => {
+  const vectors = ['s', 'b', 'm', 'v'].map((name) => floats(name, [C], [1, 2]));
+  const norm = node('BatchNormalization', ['x', 's', 'b', 'm', 'v'], ['t'], { momentum: 0.75, epsilon: 1e-3 });
+  const nodes = [norm, node('Flatten', ['t'], ['f']), node('Gemm', ['f', 'w'], ['y'])];
+  const weights = floats('w', [C * H * W, 2], numbers(2 * C * H * W, 1));
+  const model = modelAt(written(place, modelProto({ nodes, image: IMAGE, constants: [...vectors, weights] })));
+  const nn = new Layers(new Graph(), { training: true, multiply: multiplyFloat });
+  model.build(nn, nn.graph.input('images', [4, H, W, C]), 2);
+  const running = nn.graph.assignments.get('BatchNormalization_t.running_mean')!.source;
+  expect(running.kind === 'node' && running.node.attributes).toEqual({ alpha: 0.75, beta: 0.25 });
+  expect(nn.graph.nodes.find(({ op }) => op === 'batchNorm')?.attributes).toEqual({ epsilon: 1e-3 });
+});
+
+test('the page lists every operator that is read, and no other', () => {
+  const page = readFileSync(join(import.meta.dirname, '../../docs/onnx.md'), 'utf8');
+  const table = page.slice(page.indexOf('| kind | operators |'), page.indexOf('### What is refused'));
+  const listed = new Set([...table.matchAll(/`(\w+)`/g)].map(([, name]) => name!));
+  expect([...listed].sort()).toEqual(operatorNames);
 });
