@@ -1,5 +1,5 @@
-// What is no network that can be read: files that are damaged or made to do harm, and graphs with what is not supported.
-// Each is refused in one line that names the file, and the node where there is one.
+// What is no network that can be read: files that are damaged or made to do harm, and graphs with what is not
+// supported. Each is refused in one line that names the file, and the node where there is one.
 
 import { mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

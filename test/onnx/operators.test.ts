@@ -1,5 +1,5 @@
-// Operators as no exporter at hand writes them, against plain loops over [N, C, H, W]: padding that differs on two sides,
-// automatic padding, windows that reach beyond, other element types, later opsets.
+// Operators as no exporter at hand writes them, against plain loops over [N, C, H, W]: padding that differs on two
+// sides, automatic padding, windows that reach beyond, other element types, later opsets.
 
 import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -30,7 +30,7 @@ const channelsLast = Float32Array.from({ length: H * W * C }, (_, at) => {
   return picture[at % C]![Math.floor(at / C / W)]![Math.floor(at / C) % W]!;
 });
 
-/** What a graph makes of the picture: [N, C, H, W] in that order behind a flatten, then a layer that changes nothing. */
+/** What a graph makes of the picture: in the order of [N, C, H, W], behind a layer that changes nothing. */
 async function resultOf(
   nodes: readonly Draft<NodeProto>[],
   count: number,
