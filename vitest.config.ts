@@ -11,7 +11,10 @@ export default defineConfig({
   test: {
     include: ['src/**/*.test.ts', 'test/**/*.test.ts'],
     env: { XDG_CACHE_HOME: caches },
-    testTimeout: 60_000,
+    // They end what hangs, and say nothing about speed: a test that waits, waits for a state.
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
+    expect: { poll: { timeout: 120_000 } },
     maxWorkers: 2,
   },
 });

@@ -148,7 +148,7 @@ beforeAll(async () => {
     ['export', 'runs/short', '--stage', 'quantized', '--quantizers', '--out', 'resnet8-digits_w8a8_ptq.pth'],
   ];
   for (const args of made) expect(await tram(...args)).toMatchObject({ code: 0, err: '' });
-}, 120_000);
+});
 
 /** Reads a command without doing its work: what the flow would be asked for. */
 async function read(args: readonly string[]): Promise<{ asked: FlowOptions[]; code: number; err: string }> {
@@ -263,7 +263,7 @@ describe.each(pages)('%s', (page) => {
     process.chdir(fixtures);
     console.log(`${page}\n${lines.join('\n')}`);
     expect(lines.filter((line) => line.includes('· FAILED'))).toEqual([]);
-  }, 200_000);
+  });
 
   test('commands and options in its text', () => {
     const wrong = codeSpans(page).flatMap(({ line, text }) => {

@@ -69,15 +69,25 @@ export async function lookAhead({
   requireFloatTeacher(configuration, toDo, isQuantized !== undefined);
   const imported = toDo.includes('map') ? await givenMultiplier(configuration, inputs, opened.material) : undefined;
   if (imported) multiplierInRun({ configuration, emulation }, imported.table);
-  else if (toDo.includes('map')) requireExactZero(configuration);
+  if (toDo.includes('map')) requireOwnZero(configuration, { isImported: !!imported, isQuantized: !!isQuantized });
   requireSpace(folder, bytesToWrite(parameters, toDo), freeBytes(folder));
   return { imported, floatModel };
 }
 
-/** θ is trained with the exact product of the zero point. */
-function requireExactZero({ map }: Configuration): void {
+/** θ is trained with the exact product of the zero point; quantisers that are given have zero points of their own. */
+function requireOwnZero(
+  { map }: Configuration,
+  { isImported, isQuantized }: { readonly isImported: boolean; readonly isQuantized: boolean },
+): void {
   if (map.zeroProduct === 'exact') return;
-  throw new UserError('--zero-product own is for a multiplier given by --multiplier: θ is explored with the exact one');
+  if (!isImported)
+    throw new UserError(
+      '--zero-product own is for a multiplier given by --multiplier: θ is explored with the exact one',
+    );
+  if (isQuantized)
+    throw new UserError(
+      '--zero-product own needs quantisers of this run: those of the checkpoint have zero points of their own; start from a float network, or give --zero-product exact',
+    );
 }
 
 /** What is said of a checkpoint where there is none is a mistake. */

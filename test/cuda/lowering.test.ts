@@ -41,10 +41,15 @@ import { wideCases } from '../engine/wide-cases.ts';
 import { disagreements } from './contract.ts';
 import { lowerGraph } from './fake-memory.ts';
 
+/** The graph of every case; what a lowering finds out about a table it finds out once. */
+const graphs = new Map(cases.map((item) => [item, graphOf(item)]));
+/** What the H200 would be given. */
+const launchesOf = memo((item: Case) => lowerGraph(graphs.get(item)!).launches);
+
 describe.each(Object.entries(cudaTargets))('%s', (_, target) => {
   test('every case lowers to launches within the device’s limits that agree with their kernels', () => {
-    for (const item of cases) {
-      for (const launch of lowerGraph(graphOf(item), target).launches) {
+    for (const [item, graph] of graphs) {
+      for (const launch of lowerGraph(graph, target).launches) {
         const { name, grid, block, shared, args } = launch;
         const what = `${item.name}: ${name}`;
         expect(disagreements(launch), what).toEqual([]);
@@ -89,8 +94,10 @@ function trainingStep(batch: number) {
   return graph;
 }
 
+const step = lowerGraph(trainingStep(256));
+
 describe('a training step of ResNet18 with a trained structure', () => {
-  const { commands, launches, planned } = lowerGraph(trainingStep(256));
+  const { commands, launches, planned } = step;
 
   test('agrees with its kernels', () => {
     expect(launches.flatMap(disagreements)).toEqual([]);
@@ -118,8 +125,8 @@ describe('a training step of ResNet18 with a trained structure', () => {
 
 test('every kernel is launched by a case or a training step', () => {
   const launched = new Set(
-    [trainingStep(256), ...cases.map((item) => graphOf(item))].flatMap((graph) =>
-      lowerGraph(graph).launches.map(({ source, name }) => `${source.file}: ${name}`),
+    [step.launches, ...cases.map(launchesOf)].flatMap((launches) =>
+      launches.map(({ source, name }) => `${source.file}: ${name}`),
     ),
   );
   const kernels = readdirSync(kernelFolder())
@@ -183,7 +190,7 @@ const nvcc = findNvcc();
 const representative = new Map<string, KernelSource>();
 const ofDepthwise = depthwiseCases.filter(({ name }) => name.includes('two outputs per channel'));
 for (const item of [...wideCases, ...ofDepthwise, ...matrixCases, ...poolCases, ...repeatCases, ...dropoutCases]) {
-  for (const { source, name } of lowerGraph(graphOf(item)).launches) {
+  for (const { source, name } of launchesOf(item)) {
     if (source.text !== undefined) continue;
     const { MODE = '', COLUMNS = '', ENTRY = '', WIDTH = '', SOURCES = '', PRODUCTS = '', BN = '' } = source.defines;
     const narrow = Number(BN) < 64 ? BN : '';
@@ -225,7 +232,7 @@ describe(nvcc ? 'kernels compile' : 'kernels compile (skipped: nvcc is not on th
 function generatedKernels(): string {
   const texts = new Set<string>();
   for (const item of [...formulaCases, ...repeatCases]) {
-    for (const { source } of lowerGraph(graphOf(item)).launches) if (source.text !== undefined) texts.add(source.text);
+    for (const { source } of launchesOf(item)) if (source.text !== undefined) texts.add(source.text);
   }
   const include = '#include "formula.cuh"\n';
   const kernels = [...texts].map((text, number) =>
@@ -267,6 +274,14 @@ describe(runtimeCompiler ? 'the run-time compiler' : 'the run-time compiler (ski
     expect(image.length).toBeGreaterThan(0);
   });
 });
+
+function memo<K, V>(make: (key: K) => V): (key: K) => V {
+  const made = new Map<K, V>();
+  return (key) => {
+    if (!made.has(key)) made.set(key, make(key));
+    return made.get(key)!;
+  };
+}
 
 function findRuntimeCompiler(): Compiler | undefined {
   try {

@@ -149,7 +149,7 @@ test('the netlist that is kept of an exact multiplier is the one that has its sy
   writeFileSync(path, table.subarray(0, -1));
   await expect(reportSweep({ folder })).rejects.toThrow('is not the file that the run wrote');
   writeFileSync(path, table);
-}, 120_000);
+});
 
 test.each([
   [['new'], /the sweep is empty: nothing is varied; say what with --over, --config or --cheapest/],

@@ -71,7 +71,7 @@ describe.skipIf(noBrowser)('the page of a multiplier', () => {
     trained = `front/trials/${names.find((name) => /trained.*\.json$/.test(name))!.replace('.json', '')}`;
     serving = await serve({ folder: runs, port: 0, pace: { glance: 100, scan: 300 } });
     browser = await openBrowser();
-  }, 120_000);
+  });
 
   afterAll(async () => {
     await browser?.close();
@@ -160,11 +160,11 @@ describe.skipIf(noBrowser)('the page of a multiplier', () => {
       const points = page.getByRole('link', { name: /: accuracy / });
       expect(await points.count()).toBe(1);
       renameSync(join(parent, 'later.json'), ended);
-      await page.getByText('2 of 2 trials are done').waitFor({ timeout: 10_000 });
+      await page.getByText('2 of 2 trials are done').waitFor();
       await expect.poll(() => points.count()).toBe(2);
       // Kinds of power are never on one axis: an exact multiplier has no modelled one.
       await page.getByRole('radio', { name: 'modelled' }).check();
-      expect(await points.count()).toBe(1);
+      await expect.poll(() => points.count()).toBe(1);
       expect(await page.getByText('without one of this kind: ').count()).toBe(1);
       expect(await violations(page)).toEqual([]);
       await points.first().focus();
@@ -235,7 +235,7 @@ describe.skipIf(noBrowser)('the page of a multiplier', () => {
 async function expectWhole(path: string, shown: string | RegExp = /\n(?!Loading)./): Promise<string> {
   const { page, said, requests } = await openPage(browser, pathToFileURL(path).href, { offline: true });
   const main = page.locator('main');
-  await expect.poll(() => main.innerText(), { timeout: 10_000 }).toMatch(shown);
+  await expect.poll(() => main.innerText()).toMatch(shown);
   const text = await main.innerText();
   expect(text).not.toMatch(/holds one view|No epoch|does not answer|no such view/);
   expect(said).toEqual([]);
