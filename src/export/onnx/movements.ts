@@ -83,7 +83,8 @@ export function lowerMove(
     const place = byParts(parts);
     if (place) return place;
   }
-  return { name: gathered(), extents: shape, order: 'rows' };
+  const name = (boxes.length === 1 && reranked(boxes[0]!)) || gathered();
+  return { name, extents: shape, order: 'rows' };
 
   function byParts(moved: readonly Moved[]): Place | undefined {
     const straight = moved.every(({ axes }) => inOrder(axes));
@@ -111,6 +112,33 @@ export function lowerMove(
       name: inOrder(perm) ? part : graph.node('Transpose', [part], { attributes: { perm } }),
       ...{ extents: shape, order: 'rows' },
     };
+  }
+
+  /** A part of the input that is the whole output under another number of axes; undefined where it is not. */
+  function reranked({ input, extents, from, to }: Box): string | undefined {
+    if (sizeOf(extents) !== sizeOf(shape)) return undefined;
+    const value = inputs[input]!;
+    const whole = value.shape;
+    const part = { from: placeAt(whole, from.first), extents: whole.map(() => 1) };
+    const moved = [...extents.keys()].filter((k) => extents[k]! > 1);
+    const axes = moved.map((k) => axisAlong(whole, from.strides[k]!, extents[k]!));
+    if (axes.some((axis) => axis < 0) || new Set(axes).size < axes.length) return undefined;
+    for (const [k, axis] of axes.entries()) part.extents[axis] = extents[moved[k]!]!;
+    if (part.extents.some((extent, axis) => part.from[axis]! + extent > whole[axis]!)) return undefined;
+    // One image, then what has more than one element: in the order of the input, and of the output.
+    const images = whole[0] === 1 ? [0] : [];
+    const source = [...images, ...[...axes].sort((a, b) => a - b)];
+    const byTarget = [...moved.keys()].sort((a, b) => to.strides[moved[b]!]! - to.strides[moved[a]!]!);
+    const target = [...images, ...byTarget.map((k) => axes[k]!)];
+    const cut = sliced(tensors.rows(value), whole, part, (axis) => axis);
+    const packed = tensors.reshaped(
+      { name: cut, extents: part.extents, order: 'rows' },
+      source.map((axis) => part.extents[axis]!),
+    );
+    const perm = target.map((axis) => source.indexOf(axis));
+    const turned = inOrder(perm) ? packed : graph.node('Transpose', [packed], { attributes: { perm } });
+    const made = target.map((axis) => part.extents[axis]!);
+    return tensors.reshaped({ name: turned, extents: made, order: 'rows' }, shape);
   }
 
   interface Orientation {

@@ -2,8 +2,8 @@
 // float32, weights as 8-bit initialisers. `qonnx`: `Quant` nodes (domain qonnx.custom_op.general), which round and scale
 // back at once, weights as floats on their grid. An approximate multiplier's layer is an operation of the domain
 // tram.axm (axm.ts) on the same operands, or, where products are to be exact, the standard operator.
-// Zero points that are no code of 8 bits (between two codes, or beyond them) cannot be said in QDQ: these are plain
-// operators with the same result.
+// Zero points that are no integer of 8 bits (between two codes, or beyond them) cannot be said in QDQ: activations are
+// then rounded by plain operators, and of weights the rest is taken off behind DequantizeLinear.
 
 import type { Node, Value } from '../../engine/graph/graph.ts';
 import type { FrozenLayer, FrozenMultiplier, FrozenNetwork } from '../../integer/frozen.ts';
@@ -237,15 +237,16 @@ export class Products {
     }
     const type = typeOf(grid);
     const stored = graph.constant(type, shape, integers, `${label}.weight`);
-    if (Array.from(grid.zero).every((zero) => isCode(zero, type))) {
-      const scale = graph.constant('FLOAT', [outputs], grid.scale);
-      const zero = graph.constant(type, [outputs], grid.zero);
-      const attributes: Attributes = { axis: isMatrix ? 1 : 0 };
-      return { integers: stored, real: graph.node('DequantizeLinear', [stored, scale, zero], { attributes }) };
-    }
-    const floats = graph.node('Cast', [stored], { attributes: { to: elementTypes.FLOAT } });
-    const placed = graph.node('Sub', [floats, graph.constant('FLOAT', along, grid.zero)]);
-    return { integers: stored, real: graph.node('Mul', [placed, graph.constant('FLOAT', along, grid.scale)]) };
+    // The zero point as far as it is a number of the type, and what is left of it.
+    const [low, high] = rangeOf(grid);
+    const zeros = Array.from(grid.zero, (zero) => Math.min(Math.max(Math.floor(zero), low), high));
+    const scale = graph.constant('FLOAT', [outputs], grid.scale);
+    const attributes: Attributes = { axis: isMatrix ? 1 : 0 };
+    const operands = [stored, scale, graph.constant(type, [outputs], zeros)];
+    const real = graph.node('DequantizeLinear', operands, { attributes });
+    const rests = zeros.map((zero, o) => (grid.zero[o]! - zero) * grid.scale[o]!);
+    if (rests.every((rest) => rest === 0)) return { integers: stored, real };
+    return { integers: stored, real: graph.node('Sub', [real, graph.constant('FLOAT', along, rests)]) };
   }
 
   /** A Quant node; scales and zero points stand along `extents`. */
