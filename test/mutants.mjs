@@ -960,4 +960,24 @@ export const mutants = [
     'return configuration.bits === undefined ? macs * modelledExactPower',
     'test/flow/layer-widths.test.ts',
   ),
+  fault(
+    'src/export/c/functions.ts',
+    'C rounds every half up',
+    '(rest == half && (floor & 1))',
+    'rest == half',
+    'src/export/c/exporter.test.ts',
+  ),
+  fault(
+    'src/export/c/memory.ts',
+    'a tensor of C lies where one is that is read once more',
+    '(lastUse.get(tensorAt) ?? at) <= at',
+    '(lastUse.get(tensorAt) ?? at) <= at + 1',
+    'src/export/c/exporter.test.ts',
+  ),
+  fault(
+    'src/netlist/c/gates.ts',
+    'the gates of a signed multiplier give an unsigned product in C',
+    'const sign = signed ?',
+    'const sign = !signed && signed ?',
+  ),
 ];

@@ -100,12 +100,16 @@ function stepOf(network: IntegerNetwork, operation: IntegerOperation, values: re
     }
     case 'maxPool':
       return pool(operation, from.shape, x!, out, Number.NEGATIVE_INFINITY, Math.max);
-    case 'sumPool':
-      return pool(operation, from.shape, x!, out, 0, (sum, value) => sum + value);
+    case 'sumPool': {
+      // Taps that lie in the padding have the zero point.
+      const { zero } = from;
+      const padding = operation.size[0] * operation.size[1] * zero;
+      return pool(operation, from.shape, x!, out, padding, (sum, value) => sum + (value - zero));
+    }
     case 'move': {
       const { boxes } = operation.movement;
       return () => {
-        out.fill(0);
+        out.fill(to.zero);
         for (const { input, extents, from, to } of boxes) {
           const count = sizeOf(extents);
           const places = stridesOf(extents);
