@@ -980,4 +980,25 @@ export const mutants = [
     'const sign = signed ?',
     'const sign = !signed && signed ?',
   ),
+  fault(
+    'src/export/onnx/axm.ts',
+    'a tap of padding reads the first pixel in ONNX',
+    '.fill(axis.extent)',
+    '.fill(0)',
+    'test/export/onnx.test.ts',
+  ),
+  fault(
+    'src/export/onnx/products.ts',
+    'codes of few bits go to 255 in ONNX',
+    'grid.bits < 8 ?',
+    'grid.bits < 1 ?',
+    'test/export/onnx.test.ts',
+  ),
+  fault(
+    'src/onnx/tensors.ts',
+    'the second of two 4-bit elements is read first',
+    '(at % 2 === 0 ? 0 : 4)',
+    '(at % 2 === 0 ? 4 : 0)',
+    'src/onnx/codec.test.ts',
+  ),
 ];

@@ -14,12 +14,14 @@ import { lowerNetwork } from '../../src/export/onnx/lower.ts';
 import type { FrozenNetwork } from '../../src/integer/frozen.ts';
 import { classOf, interpreter, logitsOf } from '../../src/integer/interpret.ts';
 import { lower } from '../../src/integer/lower.ts';
+import { exactMultiplier } from '../../src/multiplier/multiplier.ts';
 import { Layers, multiplyFloat } from '../../src/nn/layers.ts';
 import { initialTensor } from '../../src/nn/parameters.ts';
 import { type ModelProto, readModel } from '../../src/onnx/schema.ts';
 import { elementTypes, readTensor } from '../../src/onnx/tensors.ts';
+import { multiplyQuantized } from '../../src/quant/quantized.ts';
 import { Random } from '../../src/tensor/random.ts';
-import { f32, type HostTensor } from '../../src/tensor/tensor.ts';
+import { f32, type HostTensor, sizeOf } from '../../src/tensor/tensor.ts';
 import { type FixtureName, fixture } from '../integer/fixtures.ts';
 import { runOnnx, withQuant } from './onnx-runtime.ts';
 
@@ -247,6 +249,58 @@ test('operations of definitions in float32', async () => {
   for (const op of ['HardSwish', 'LeakyRelu', 'Tanh', 'HardSigmoid', 'Sigmoid', 'Softmax', 'Gather']) {
     expect(operators, op).toContain(op);
   }
+});
+
+test('few bits, signed weights, zero points that are no codes', async () => {
+  const graph = new Graph();
+  const widths = { weightBits: 3, activationBits: 5 };
+  const multiply = multiplyQuantized({
+    ...{ mode: 'evaluate', channelwise: true, widthsOf: () => widths, multiplierOf: exactMultiplier },
+  });
+  const nn = new Layers(graph, { training: false, multiply });
+  const image = graph.input('images', [1, 6, 6, 3], 'u8');
+  const scaled = graph.apply1('imageToFloat', [image], { scale: [0.01, 0.01, 0.01], offset: [-1, -1, -1] });
+  const between = nn.conv('between', scaled, { out: 4, kernel: 3, padding: 1, bias: true });
+  const beyond = nn.conv('beyond', nn.relu(between), { out: 4, kernel: 2, stride: 2 });
+  const tokens = nn.linear('tokens', nn.reshape(beyond, [1, 9, 4]), 4);
+  const logits = nn.linear('fc', nn.reshape(tokens, [1, 36]), 5);
+  graph.output('logits', logits);
+  // Of activations, then of weights: the middle of 3 bits makes signed integers around 0.
+  const zeros = { between: [10.5, 4], beyond: [-3, 3], tokens: [16, 3.5], fc: [15, -2] };
+  const random = new Random(8, 1);
+  const variables = new Map([...graph.variables.values()].map((value) => [nameOf(value), variable(value)] as const));
+  function nameOf({ source }: Value): string {
+    return (source as { readonly name: string }).name;
+  }
+  function variable(value: Value): HostTensor {
+    const [, layer, what] = /^(.*)\.(.*)$/.exec(nameOf(value)) as unknown as [string, keyof typeof zeros, string];
+    const operand = what.startsWith('input') ? 0 : 1;
+    const size = sizeOf(value.shape);
+    if (what.endsWith('zero_point')) return f32(value.shape, new Float32Array(size).fill(zeros[layer][operand]!));
+    if (!what.endsWith('scale'))
+      return f32(
+        value.shape,
+        Float32Array.from({ length: size }, () => random.normal()),
+      );
+    return f32(
+      value.shape,
+      Float32Array.from({ length: size }, () => 0.2 + 0.2 * random.uniform()),
+    );
+  }
+  const frozen: FrozenNetwork = {
+    ...{ model: 'few', stage: 'quantized', classes: 5, graph, image, logits, variables, multipliers: [] },
+    ...{ layers: nn.multiplying, normalisation: { scale: 1, mean: [0, 0, 0], deviation: [1, 1, 1] } },
+  };
+  const pixels = Uint8Array.from({ length: 4 * 6 * 6 * 3 }, () => random.integer(256));
+  const expected = await engineLogits(frozen, pixels);
+  const images = { count: 4, pixels, shape: image.shape };
+  const qdq = lowerNetwork(frozen, { style: 'qdq', exact: false }).bytes;
+  expect(largestDifference(await runOnnx(qdq, images), expected)).toBeLessThan(1e-4);
+  const qonnx = withQuant(lowerNetwork(frozen, { style: 'qonnx', exact: false }).bytes);
+  expect(largestDifference(await runOnnx(qonnx, images), expected)).toBeLessThan(1e-4);
+  expect(Math.max(...expected.map(Math.abs))).toBeGreaterThan(1);
+  const types = readModel(qdq, 'few').graph!.initializer.map(({ name, dataType }) => [name, dataType]);
+  expect(new Map(types as [string, number][]).get('between.weight')).toBe(elementTypes.INT8);
 });
 
 const python = '/usr/bin/python3';
