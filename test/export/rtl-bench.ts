@@ -78,7 +78,12 @@ ${source('w', stalls[0])}${source('x', stalls[1])}${source('c', stalls[2])}
       y_at <= y_at + 1;
     end
   end
-  always @(posedge clk) done <= !rst && y_at == ${beats.y.length};
+  integer cycle = 0;
+  always @(posedge clk) begin
+    done <= !rst && y_at == ${beats.y.length};
+    if (!rst) cycle <= cycle + 1;
+    if (!rst && y_valid && y_ready && y_at == ${beats.y.length - 1}) $display("${module} took %0d cycles", cycle);
+  end
   ${top.module} top (.clk(clk), .rst(rst),
     .w_valid(w_valid), .w_ready(w_ready), .w_data(w_word),
     .x_valid(x_valid), .x_ready(x_ready), .x_data(x_word[${rows * top.activationBits - 1}:0]),
@@ -180,8 +185,7 @@ function drive(
 
 /** One simulation of all benches: prints `passed` when every one is done. */
 export function simulationOf(benches: readonly LayerBench[], limit: number): string {
-  return `\`timescale 1ns/1ps
-module simulation;
+  return `module simulation;
   reg clk = 0, rst = 1;
   integer cycle = 0;
   wire [${benches.length - 1}:0] done;

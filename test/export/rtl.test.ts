@@ -7,7 +7,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { verilogFiles } from '../../src/export/rtl/exporter.ts';
+import { elementFigures } from '../../src/export/rtl/figures.ts';
+import { layerCycles, utilisation } from '../../src/export/rtl/report.ts';
 import { layerTops, type RtlOptions } from '../../src/export/rtl/tops.ts';
+import { openYosys } from '../../src/hardware/yosys/choose.ts';
 import type { FrozenMultiplier } from '../../src/integer/frozen.ts';
 import { exactTable, productTable } from '../../src/multiplier/table.ts';
 import { generateFromSpec } from '../../src/netlist/generators/registry.ts';
@@ -15,12 +18,17 @@ import { simulate } from '../../src/netlist/simulate.ts';
 import { Random } from '../../src/tensor/random.ts';
 import { type LayerBench, layerBench, simulationOf } from './rtl-bench.ts';
 import { computed, handMade, type LayerRecipe } from './rtl-layers.ts';
+import { arrayBench, requantiseBench } from './rtl-units.ts';
 
 const installed = (program: string, flag: string) => spawnSync(program, [flag]).status === 0;
 const icarus = installed('iverilog', '-V');
 const verilator = installed('verilator', '--version');
 const folder = mkdtempSync(join(tmpdir(), 'tram-rtl-'));
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+const yosys = openYosys('bundled');
+afterAll(async () => {
+  rmSync(folder, { recursive: true, force: true });
+  await yosys.close();
+});
 
 function generated(spec: string, name: string): FrozenMultiplier {
   const { network, signed = false } = generateFromSpec(spec);
@@ -127,7 +135,7 @@ function run(place: string, names: readonly string[], top: string): string {
 }
 
 describe.skipIf(!icarus)('tops of layers (needs iverilog)', () => {
-  it('gives the integers of the format, whoever stalls', () => {
+  it('gives the integers of the format, whoever stalls, and so do arrays and requantisation by themselves', () => {
     const benches: LayerBench[] = layers.map(({ layer, top, images }, n) => {
       const expected = images.map((image) => computed(layer, image));
       const stalls = [
@@ -137,13 +145,62 @@ describe.skipIf(!icarus)('tops of layers (needs iverilog)', () => {
       ][n % 3] as [number, number, number, number];
       return layerBench(top, layer, images, expected, stalls);
     });
+    benches.push(
+      requantiseBench('codes', { fraction: 0, low: 0, high: 255, valueBits: 32 }, 1),
+      requantiseBench('finer', { fraction: 7, low: -(2 ** 31), high: 2 ** 31 - 1, valueBits: 24 }, 2),
+      requantiseBench('finest', { fraction: 30, low: -128, high: 127, valueBits: 4 }, 3),
+      arrayBench('array_signed', 'signed_table_array', signedTable.table, 3, 2, 13, 4),
+      arrayBench('array_gates', 'narrow_array', narrow.table, 2, 5, 15, 5),
+      arrayBench('element_alone', 'tiny_array', tiny.table, 1, 1, 9, 6),
+    );
     const files = new Map(layers.flatMap(({ files }) => [...files]));
     for (const bench of benches) for (const [name, text] of bench.files) files.set(name, text);
     files.set('simulation.v', simulationOf(benches, 60_000));
     const place = write('tops', files);
     const sources = [...files.keys()].filter((name) => name.endsWith('.v'));
-    expect(run(place, sources, 'simulation')).toMatch(/^passed/);
+    const said = run(place, sources, 'simulation');
+    expect(said).toMatch(/^passed/m);
+    // Of the report: what a layer without stalls takes, for two images and until its last result is through.
+    const { top, images } = layers[0]!;
+    const cycles = Number(/bench_layer_plain took (\d+)/.exec(said)![1]);
+    expect(Math.abs(cycles - images.length * layerCycles(top)) / cycles).toBeLessThan(0.02);
+    expect(utilisation(top)).toBeGreaterThan(0.3);
   });
+});
+
+describe('figures', () => {
+  it('cost the logic once and registers by count, beside the exact multiplier', async () => {
+    const table = exactTable(3, 3);
+    const gates = generateFromSpec('truncated:3x3:columns=2').network;
+    const design = { name: 'cut', table: simulate(gates), netlist: gates };
+    const random = new Random(2, 2);
+    const patterns = (most: number) => Int32Array.from({ length: 256 }, () => Math.floor(most * random.uniform()));
+    const activity = { w: patterns(1).fill(5), x: patterns(8), tap: patterns(2), above: patterns(64) };
+    const size = { rows: 3, columns: 2 };
+    const options = { effort: 'quick', cache: null, yosys } as const;
+    const { own, exact, flipFlop, activity: rates } = await elementFigures(design, 8, [size], () => activity, options);
+    const registers = 3 + 4 + 8;
+    expect(own.element.registers).toBe(registers);
+    expect(own.element.area - own.logic.area).toBeCloseTo((registers * flipFlop.area) / 0.1, 6);
+    // Rows 0, 1, 2 wait so many cycles for the array, column 0 one for its neighbour.
+    expect(own.arrays[0]!.registers).toBe(6 * registers + 3 * 4 + 1 * 8);
+    expect(rates.weight).toBe(0);
+    expect(own.logic.area).toBeLessThan(exact.logic.area);
+    const saved = 1 - own.multiplier.area / exact.multiplier.area;
+    expect(1 - own.arrays[0]!.area / exact.arrays[0]!.area).toBeLessThan(saved);
+    expect(table.data.length).toBe(64);
+  });
+});
+
+it('passes the checks of Yosys, and holds no latch', async () => {
+  const { top, files } = layers[3]!;
+  const sources = Object.fromEntries(top.files.map((name) => [name.replaceAll('_', '-'), files.get(name)!]));
+  const script = [
+    ...Object.keys(sources).map((name) => `read_verilog ${name}`),
+    ...[`hierarchy -check -top ${top.module}`, 'proc', 'select -assert-none t:$dlatch', 'check -assert'],
+  ].join('\n');
+  const { ok, log } = await yosys.run({ script, files: sources, outputs: [] });
+  expect(ok, log.slice(-2000)).toBe(true);
 });
 
 describe.skipIf(!verilator)('lint (needs verilator)', () => {

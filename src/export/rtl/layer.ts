@@ -25,6 +25,20 @@ export interface LayerWidths {
   readonly wide: number;
 }
 
+/** Bits of the sums of products that a layer's array forms. */
+export function layerSumBits(network: IntegerNetwork, top: LayerTop, format: ProductFormat): number {
+  return sumWidth((network.operations[top.product] as ProductOperation).accumulators.products, format).bits;
+}
+
+/** More than a product's width, so that an element extends it. */
+function sumWidth(sums: Bounds, format: ProductFormat): ProductFormat {
+  const signed = sums[0] < 0 || format.signed;
+  return { bits: Math.max(signed ? signedBits(sums) : bitsOf(...sums), format.bits + 1), signed };
+}
+
+/** Each output's own values fit in an int32, as the format has it; where its multiplier is 0 they do not matter. */
+const MOST_WIDE = 32;
+
 type Bounds = readonly [low: number, high: number];
 
 export function layerWidths(
@@ -39,25 +53,22 @@ export function layerWidths(
   const [kh, kw, channels] = product.weightShape as readonly [number, number, number];
   const taps = kh * kw * channels;
   const rows = boundsOf([...rowTerms(activationBits, signed, product.zeroRow), 0]);
-  const sums = product.accumulators.products;
-  const sumSigned = sums[0] < 0 || format.signed;
+  const sum = sumWidth(product.accumulators.products, format);
   const row = signedBits(rows);
   const widths = {
-    sum: Math.max(sumSigned ? signedBits(sums) : bitsOf(...sums), format.bits + 1),
-    sumSigned,
+    sum: sum.bits,
+    sumSigned: sum.signed,
     row,
     reference: Math.max(signedBits([rows[0] * taps, rows[1] * taps]), row + 1),
     factor: signedBits(boundsOf(product.zeroRow ? [1] : product.weightZero)),
     border: signedBits(boundsOf(borderConstants(product, border))),
     value: signedBits([output.low, output.high]),
   };
-  const { fraction, bias, multiplier } = requantise;
+  const { fraction, bias } = requantise;
   const biases = boundsOf(bias);
   const wide: Bounds = [output.low * 2 ** fraction + biases[0], output.high * 2 ** fraction + biases[1]];
-  const largest = BigInt(Math.max(-wide[0], wide[1])) * BigInt(Math.max(...Array.from(multiplier, Math.abs)));
-  invariant(largest < 2n ** 62n, `a requantisation of ${product.layer} with a product of more than 63 bits`);
   const terms = [widths.sum + product.step, widths.border, widths.factor + widths.reference, widths.value];
-  return { ...widths, term: Math.max(...terms) + 2, wide: signedBits(wide) };
+  return { ...widths, term: Math.max(...terms) + 2, wide: Math.min(signedBits(wide), MOST_WIDE) };
 }
 
 function boundsOf(values: ArrayLike<number>): Bounds {
@@ -129,8 +140,8 @@ function topVerilog(
     : `assign rows[r*ROW_BITS +: ROW_BITS] = {{(ROW_BITS-${X}){${sign}}}, x_data[r*${X} +: ${X}]};`;
   const columnBits = indexBits(size.columns);
   const addressBits = indexBits(top.block);
-  const counted = [size.rows, top.groups, top.outputTiles, top.tapTiles, top.positions];
-  const counterBits = Math.max(indexBits(Math.max(...counted) + 1), addressBits, columnBits);
+  const counted = [size.rows, size.columns, top.groups, top.outputs, top.outputTiles, top.tapTiles, top.positions];
+  const counterBits = indexBits(Math.max(...counted) + 1);
   return `// A layer: ${top.groups > 1 ? `${top.groups} groups of ` : ''}${top.taps} taps and ${top.outputs} outputs at ${top.positions} positions, on an array of ${size.rows} x ${size.columns}.
 // Streams of weights, activations and constants in, results out; each with valid and ready. Their order:
 //   for each group, for each of its ${top.outputTiles} tiles of outputs:
