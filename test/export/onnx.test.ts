@@ -1,6 +1,6 @@
 // Exported networks run by ONNX Runtime, an executor that is none of ours: the logits of the engine, and the classes of
-// the integer interpreter. Each fixture has what an export meets: several multipliers, signed ones, narrow weights, zero
-// points between codes, pools, concatenations, attention.
+// the integer interpreter. Each fixture has what an export meets: several multipliers, signed ones, narrow weights,
+// zero points between codes, pools, concatenations, attention.
 
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';

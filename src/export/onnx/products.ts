@@ -1,9 +1,9 @@
 // Products of codes as ONNX, in either of two ways. `qdq`: QuantizeLinear and DequantizeLinear around an operator in
-// float32, weights as 8-bit initialisers. `qonnx`: `Quant` nodes (domain qonnx.custom_op.general), which round and scale
-// back at once, weights as floats on their grid. An approximate multiplier's layer is an operation of the domain
-// tram.axm (axm.ts) on the same operands, or, where products are to be exact, the standard operator.
-// Zero points that are no integer of 8 bits (between two codes, or beyond them) cannot be said in QDQ: activations are
-// then rounded by plain operators, and of weights the rest is taken off behind DequantizeLinear.
+// float32, weights as 8-bit initialisers. `qonnx`: `Quant` nodes (domain qonnx.custom_op.general), which round and
+// scale back at once, weights as floats on their grid. An approximate multiplier's layer is an operation of the domain
+// tram.axm (axm.ts) on the same operands, or, where products are to be exact, the standard operator. Zero points that
+// are no integer of 8 bits (between two codes, or beyond them) cannot be said in QDQ: activations are then rounded by
+// plain operators, and of weights the rest is taken off behind DequantizeLinear.
 
 import type { Node, Value } from '../../engine/graph/graph.ts';
 import type { FrozenLayer, FrozenMultiplier, FrozenNetwork } from '../../integer/frozen.ts';

@@ -1,5 +1,5 @@
-// Where a network's values lie in an ONNX graph. Images of the engine have their channels last, those of ONNX behind the
-// batch; everything else keeps its order. A value that is both read as an image and otherwise is transposed once; a
+// Where a network's values lie in an ONNX graph. Images of the engine have their channels last, those of ONNX behind
+// the batch; everything else keeps its order. A value that is both read as an image and otherwise is transposed once; a
 // reshape of the network becomes a node only where somebody needs the other shape.
 // Invariant: a place says which tensor holds a value, with which extents, and in which of the two orders.
 
