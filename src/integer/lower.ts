@@ -15,13 +15,12 @@ import { Maker } from './make.ts';
 import type { IntegerNetwork } from './network.ts';
 import { type Draft, isIdentity, isLimited, type Lowered, type Pending, rangeOf, untouched } from './pending.ts';
 import { codeTarget, rules, single, type Walk } from './rules.ts';
+import { STREAM_BITS } from './stream-bits.ts';
 
 export interface LowerOptions {
   /** Bits of values in fixed point, between layers: 12 … 31; default 28. */
   readonly streamBits?: number;
 }
-
-export const STREAM_BITS = { least: 12, usual: 28, most: 31 } as const;
 
 /** The network as integers. Throws a UserError where it has a layer whose sums need more than 32 bits. */
 export function lower(frozen: FrozenNetwork, { streamBits = STREAM_BITS.usual }: LowerOptions = {}): IntegerNetwork {
@@ -143,8 +142,10 @@ class Lowering implements Walk {
     return { layer, multiplier: this.#frozen.multipliers[layer.operands.multiplier]! };
   }
 
-  fixed(pending: Pending, label: string, isJoined = false): Draft {
+  fixed(pending: Pending, reader: string, isJoined = false): Draft {
     const { tensor, shape, low, high } = pending;
+    // What stands outside all layers and blocks is named after what it reads.
+    const label = reader === '' ? tensor.name.replace(/\.[^.]*$/, '') : reader;
     const isThere =
       tensor.form === 'fixed' &&
       isIdentity(pending) &&

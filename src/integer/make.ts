@@ -160,7 +160,7 @@ export class Maker {
       limits[1],
       out.high.reduce((a, b) => Math.max(a, b)),
     );
-    return { kind: 'requantise', ...between(label, [tensor], out), ...made, low, high };
+    return { kind: 'requantise', ...between(label, [tensor], out), ...made, low: low + 0, high: high + 0 };
   }
 
   /** The value limited, by what makes the tensor where only this reads it. */
@@ -227,7 +227,8 @@ export class Maker {
   sumPool(x: Draft, window: PoolWindow, area: number, label: string): Draft {
     invariant('group' in x.scale, 'a mean of what is no fixed point');
     const taps = window.size[0] * window.size[1];
-    x.scale.group.need(largest(x), 32, taps);
+    // Of a sum of sums, whose integers are larger by what the first divides by.
+    x.scale.group.need(largest(x), 32, taps * x.scale.divisor);
     const isPadded = window.padding.some((one) => one > 0) || window.ceil;
     const sum = (value: number, side: -1 | 1) => taps * (isPadded ? side * Math.max(0, side * value) : value);
     const out = this.#draft(label, 'sumPool', {
@@ -339,7 +340,8 @@ export class Maker {
   }
 
   #codes(label: string, shape: Shape, target: CodeTarget): Draft {
-    const zero = Math.floor(target.zero) - target.shift;
+    // Never −0, as all that is a part of the network.
+    const zero = Math.floor(target.zero) - target.shift + 0;
     invariant(Number.isInteger(target.zero), `${label}: activations have their zero between two codes`);
     const [low, high] = codeLimits(target).map((code) => (code - zero) * target.scale) as [number, number];
     const channels = channelsOf(shape);
@@ -404,7 +406,7 @@ function finiteLimits(range: readonly [number, number], out: Draft): { readonly 
     range[1],
     out.high.reduce((a, b) => Math.max(a, b)),
   );
-  return { low, high };
+  return { low: low + 0, high: high + 0 };
 }
 
 const between = (label: string, inputs: readonly Draft[], output: Draft) => ({
@@ -425,8 +427,8 @@ function floats({ dtype, data }: HostTensor, op: string): Float32Array {
 
 function finished(draft: Draft): IntegerTensor {
   const { name, form, shape, zero } = draft;
-  const low = draft.low.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);
-  const high = draft.high.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+  const low = draft.low.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY) + 0;
+  const high = draft.high.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY) + 0;
   if (form !== 'float' && !(low >= -INT32 && high <= INT32)) {
     throw new UserError(
       `${name}: its values may reach ${Math.max(-low, high)}, more than 32 bits hold; give fewer --stream-bits`,

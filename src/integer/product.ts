@@ -64,7 +64,7 @@ export function productIntegers(layer: FrozenLayer, table: ProductTable, node: P
     weightShape: node.weights.shape,
     step,
     weightZero: Int32Array.from(zeros, (zero) => step * (zero - shift)),
-    activationZero: node.activationZero - codeShift(table, activationBits),
+    activationZero: node.activationZero - codeShift(table, activationBits) + 0,
     ...given({ zeroRow }),
   };
 }

@@ -10,7 +10,7 @@ import { classOf, interpreter, logitsOf, type Values } from '../../src/integer/i
 import { lower } from '../../src/integer/lower.ts';
 import type { IntegerNetwork, ProductOperation } from '../../src/integer/network.ts';
 import { type HostTensor, tensor } from '../../src/tensor/tensor.ts';
-import { type Fixture, fixture, fixtureNames } from './fixtures.ts';
+import { errs, type Fixture, fixture, fixtureNames } from './fixtures.ts';
 
 const IMAGES = 4;
 const backend = wasmBackend({ threads: 1 });
@@ -73,6 +73,8 @@ const unsigned = (network: IntegerNetwork, { inputs, multiplier }: ProductOperat
 test.each(fixtureNames)('%s: sums are the engine’s, codes all but those on boundaries', async (name) => {
   const made = await fixture(name);
   const { frozen, images } = made;
+  expect([...frozen.variables.keys()]).toEqual([...frozen.graph.variables.keys()]);
+  expect(frozen.multipliers.some(errs)).toBe(true);
   const network = lower(frozen);
   const products = productsIn(network);
   expect(products.map(({ layer }) => layer)).toEqual(frozen.layers.map((layer) => layer.name));

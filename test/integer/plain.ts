@@ -25,7 +25,11 @@ export function plainTensors(network: IntegerNetwork, image: ArrayLike<number>):
     if (result.length !== size) throw new Error(`${name}: ${result.length} elements for the shape ${shape}`);
     const outside = result.find((value) => !(value >= low && value <= high));
     if (outside !== undefined) throw new Error(`${name}: ${outside} is outside of its bounds, ${low} to ${high}`);
-    values.set(output, result);
+    // Limits may be −0, integers are not.
+    values.set(
+      output,
+      result.map((value) => value + 0),
+    );
   }
   return values;
 }

@@ -2,7 +2,8 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { compileC, describeC, folderOf } from '../../../test/c-compiler.ts';
-import { type FixtureName, fixture, fixtureNames } from '../../../test/integer/fixtures.ts';
+import { type Fixture, type FixtureName, fixture, fixtureNames } from '../../../test/integer/fixtures.ts';
+import { randomModel } from '../../../test/integer/random-model.ts';
 import { randomNetwork } from '../../../test/integer/random-network.ts';
 import type { FrozenMultiplier, FrozenNetwork } from '../../integer/frozen.ts';
 import { lower } from '../../integer/lower.ts';
@@ -20,13 +21,15 @@ interface Made {
 const asC = ({ network, multipliers, images }: Made, options?: COptions): ExportFiles =>
   exportC({ frozen: { multipliers } as unknown as FrozenNetwork, network, images }, options);
 
-async function made(name: FixtureName): Promise<Made> {
-  const { frozen, images } = await fixture(name);
+const made = async (name: FixtureName): Promise<Made> => lowered(await fixture(name));
+
+function lowered({ frozen, images }: Fixture): Made {
   return { network: lower(frozen), multipliers: frozen.multipliers, images };
 }
 
-/** More of them: FUZZ_NETWORKS=100 FUZZ_SEED=7 npx vitest run src/export/c --testTimeout 1000000 */
+/** More of them: FUZZ_NETWORKS=50 FUZZ_MODELS=20 FUZZ_SEED=7 npx vitest run src/export/c --testTimeout 1000000 */
 const NETWORKS = Number(process.env.FUZZ_NETWORKS ?? 4);
+const MODELS = Number(process.env.FUZZ_MODELS ?? 0);
 const FIRST = Number(process.env.FUZZ_SEED ?? 1);
 const HOSTILE = '*/ "x" \\n%s ??/\n\\';
 
@@ -64,6 +67,7 @@ describeC('compiled as C99 without a warning, every tensor is what the interpret
   test('of small networks and of random ones, by look-up and by gates; a wrong one is found', async () => {
     const exports = new Map<string, ExportFiles>([['hostile', asC(hostile(randomNetwork(FIRST)))]]);
     for (let n = 0; n < NETWORKS; n++) exports.set(`random${n}`, asC(randomNetwork(FIRST + n)));
+    for (let n = 0; n < MODELS; n++) exports.set(`model${n}`, asC(lowered(await randomModel(FIRST + n))));
     const small = [...exports.keys(), 'residual', 'narrow', 'mobile'];
     for (const name of integers) exports.set(name, asC(await made(name), { images: 2 }));
     const folder = folderOf(
