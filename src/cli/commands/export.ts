@@ -3,11 +3,12 @@
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { exportFormats, exportStages } from '../../flow/results/export.ts';
+import type { ArraySize } from '../../flow/results/exports.ts';
 import { EXPORT_IMAGES, type ExportFormName, exportFormNames, exportForms } from '../../flow/results/exports.ts';
 import { frozenStages, STREAM_BITS } from '../../flow/results/frozen-stages.ts';
 import type { LogOptions } from '../../flow/run/logs.ts';
 import { keptStages } from '../../flow/run/stages.ts';
-import { nameList, nonEmpty, oneOf, wholeNumberFrom } from '../../flow/settings/values.ts';
+import { badValue, nameList, nonEmpty, oneOf, wholeNumberFrom } from '../../flow/settings/values.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { given } from '../../tensor/given.ts';
 import { formatBytes } from '../../tensor/numbers.ts';
@@ -16,6 +17,7 @@ import { Exit } from '../failure.ts';
 import { addLogOptions, readLogs } from '../options.ts';
 import type { Services } from '../services.ts';
 import { grouped, shellWord } from '../style.ts';
+import { libertyFiles } from '../workbench.ts';
 
 const AFTER = `
 Writes the parameters by PyTorch's names and layouts: model.load_state_dict(torch.load(FILE, weights_only=True)) takes them. Quantisers
@@ -35,6 +37,7 @@ Examples:
   tram export runs/mine --stage float --out resnet8.safetensors
   tram export runs/mine --stage quantized --quantizers --out resnet8_w8a8_ptq.pth
   tram export runs/mine --to integer --images 50
+  tram export runs/mine --to rtl --array 4x4
   tram export runs/mine --tensorboard
 `;
 
@@ -99,6 +102,28 @@ export function defineExport(command: Command, services: Services): void {
         .helpGroup(asForms),
     )
     .addOption(
+      new Option(
+        '--array <SIZE>',
+        describeOption({
+          help: 'rtl: rows and columns of the systolic arrays',
+          ...{ values: 'ROWSxCOLUMNS, each 1 to 64', default: '8x8' },
+        }),
+      )
+        .argParser(arraySize)
+        .helpGroup(asForms),
+    )
+    .addOption(
+      new Option(
+        '--liberty <LIB...>',
+        describeOption({
+          help: 'rtl: cells for area, cycle and power, Liberty files of one corner',
+          ...{ values: 'paths of .lib or .lib.gz files', default: 'the built-in gates' },
+        }),
+      )
+        .argParser(libertyFiles)
+        .helpGroup(asForms),
+    )
+    .addOption(
       new Option('--data <DATA>', 'where the run’s data set is now, when it was moved')
         .argParser(nonEmpty('--data', 'a data set'))
         .helpGroup(asForms),
@@ -121,7 +146,9 @@ export function defineExport(command: Command, services: Services): void {
       if (logs.tensorboard || logs.mlflow) return await exportToLogs(folder, logs, command, services);
       const options = command.opts<ExportOptions>();
       if (options.to) return await writeForms(folder, options.to, options, services);
-      const odd = (['images', 'streamBits', 'data'] as const).find((name) => options[name] !== undefined);
+      const odd = (['images', 'streamBits', 'array', 'liberty', 'data'] as const).find(
+        (name) => options[name] !== undefined,
+      );
       if (odd) throw new UserError(`--${optionOf(odd)} is about the forms of --to; say which, or leave it out`);
       const { exportNetwork } = await import('../../flow/results/export.ts');
       const { out, json, stage, format, quantizers } = options;
@@ -147,7 +174,17 @@ interface ExportOptions {
   readonly to?: readonly ExportFormName[];
   readonly images?: number;
   readonly streamBits?: number;
+  readonly array?: ArraySize;
+  readonly liberty?: readonly string[];
   readonly data?: string;
+}
+
+/** `8x8` as rows and columns. */
+function arraySize(text: string): ArraySize {
+  const [rows, columns] = (/^(\d{1,2})x(\d{1,2})$/.exec(text)?.slice(1) ?? []).map(Number);
+  const fits = (count: number | undefined) => count !== undefined && count >= 1 && count <= 64;
+  if (fits(rows) && fits(columns)) return { rows: rows!, columns: columns! };
+  throw badValue('--array', text, 'rows and columns from 1 to 64, such as 8x8');
 }
 
 const optionOf = (name: string): string => name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
@@ -175,13 +212,14 @@ function formStage(stage: StageToWrite | undefined): (typeof frozenStages)[numbe
 async function writeForms(
   folder: string,
   forms: readonly ExportFormName[],
-  { out, json, stage, format, quantizers, images, streamBits, data }: ExportOptions,
+  { out, json, stage, format, quantizers, ...options }: ExportOptions,
   { stdout }: Services,
 ): Promise<void> {
   const odd = Object.entries({ format, quantizers }).find(([, value]) => value !== undefined);
   if (odd) throw new UserError(`--${odd[0]} is about a file of parameters, and --to writes none; leave one out`);
   const { exportRun } = await import('../../flow/results/export-forms.ts');
-  const asked = given({ path: out, stage: formStage(stage), images, streamBits, data });
+  const { images, streamBits, array, liberty, data } = options;
+  const asked = given({ path: out, stage: formStage(stage), images, streamBits, array, liberty, data });
   const exported = await exportRun({ folder, forms, ...asked });
   if (json) {
     const told = { ...exported, forms: exported.forms.map(({ report: _, ...form }) => form) };

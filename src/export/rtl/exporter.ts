@@ -5,6 +5,7 @@
 import type { FrozenNetwork } from '../../integer/frozen.ts';
 import { interpreter } from '../../integer/interpret.ts';
 import type { IntegerNetwork, ProductOperation } from '../../integer/network.ts';
+import { systolicPicture } from '../../report/systolic.ts';
 import { UserError } from '../../tensor/errors.ts';
 import type { ExportFiles, ExportImages, ExportInput } from '../exporter.ts';
 import { elementFigures, type FigureOptions } from './figures.ts';
@@ -53,9 +54,11 @@ const USUAL_SIZES: readonly ArraySize[] = [
 export async function exportRtl(input: ExportInput, options: RtlExportOptions = {}): Promise<ExportFiles> {
   const { frozen, network, images } = input;
   const files = verilogFiles(frozen, network, options);
+  const { rows, columns } = options.array ?? DEFAULT_ARRAY;
   const report = await reportOf(input, layerTops(network, options), images, options);
   return new Map([
     ...files,
+    ['array.svg', `${systolicPicture(rows, columns)}\n`],
     ['report.md', reportMarkdown(report)],
     ['report.json', `${JSON.stringify(report, null, 2)}\n`],
   ]);

@@ -45,7 +45,7 @@ export function reportMarkdown({ model, stage, tops, without, figures }: RtlRepo
     '',
     size ? `Arrays of ${size.rows}×${size.columns} elements (rows take taps, columns outputs).` : 'No layer has a top.',
     'Each top is `layer_NAME.v`; `layer_NAME.f` lists the files that it needs: `iverilog -g2001 -f layer_NAME.f`,',
-    '`verilator --lint-only -Wall -f layer_NAME.f`. Ports and streams are explained at the head of each top.',
+    '`verilator --lint-only -Wall -f layer_NAME.f`. Ports and streams are explained at the head of each top; array.svg shows one.',
     '',
     '| layer | multiplier | groups | taps | outputs | positions | cycles per image | utilisation |',
     '|---|---|---|---|---|---|---|---|',

@@ -9,6 +9,7 @@ import { z } from 'zod';
 import { evaluationBatches } from '../../data/batches.ts';
 import type { ImageSplit } from '../../data/image-split.ts';
 import type { ExportFiles, ExportImages } from '../../export/exporter.ts';
+import { readLibertyFile } from '../../hardware/liberty/file.ts';
 import { lower } from '../../integer/lower.ts';
 import { UserError } from '../../tensor/errors.ts';
 import {
@@ -23,14 +24,14 @@ import {
 } from '../../tensor/files.ts';
 import { given } from '../../tensor/given.ts';
 import { version } from '../../version.ts';
-import { EXPORT_IMAGES, type ExportForm, type ExportFormName, exportForms } from './exports.ts';
+import { EXPORT_IMAGES, type ExportForm, type ExportFormName, exportForms, type FormOptions } from './exports.ts';
 import { type FreezeOptions, freezeRun } from './frozen.ts';
 
 const READ_AT_ONCE = 128;
 const ABOUT = 'export.json';
 const FORMAT = 'tram-export';
 
-export interface ExportRunOptions extends FreezeOptions {
+export interface ExportRunOptions extends FreezeOptions, Omit<FormOptions, 'liberty'> {
   readonly folder: string;
   readonly forms: readonly ExportFormName[];
   /** The folder that gets one for each form; default: RUN-export in the working directory. */
@@ -39,6 +40,8 @@ export interface ExportRunOptions extends FreezeOptions {
   readonly images?: number;
   /** Bits of values in fixed point between layers, 12 … 31. */
   readonly streamBits?: number;
+  /** Liberty files of one corner, for figures of hardware; default: the built-in gates. */
+  readonly liberty?: readonly string[];
 }
 
 export interface ExportedForm {
@@ -59,7 +62,8 @@ export interface ExportedRun {
 
 /** Writes a network of a run in forms for elsewhere; the run is only read. Throws a UserError. */
 export async function exportRun(options: ExportRunOptions): Promise<ExportedRun> {
-  const { folder, forms: names, path = `${basename(resolve(folder))}-export`, streamBits, ...asked } = options;
+  const { folder, forms: names, path = `${basename(resolve(folder))}-export`, streamBits, array, ...asked } = options;
+  const liberty = options.liberty && (await Promise.all(options.liberty.map(readLibertyFile)));
   const forms = exportForms.filter(({ name }) => names.includes(name));
   for (const { name } of forms) refuseForeign(path, name);
   const { frozen, stage, dataset } = await freezeRun(folder, asked);
@@ -69,7 +73,7 @@ export async function exportRun(options: ExportRunOptions): Promise<ExportedRun>
   const made: { form: ExportForm & { readonly name: ExportFormName }; files: ExportFiles }[] = [];
   for (const form of forms) {
     const make = await form.load();
-    made.push({ form, files: await make({ frozen, network, images }) });
+    made.push({ form, files: await make({ frozen, network, images }, given({ array, liberty })) });
   }
   writeForms(
     path,

@@ -1,12 +1,24 @@
 // The forms in which a network of a run leaves the program. To add one: an exporter in src/export/, and its row here.
 
 import type { ExportFiles, ExportInput } from '../../export/exporter.ts';
+import type { ArraySize } from '../../export/rtl/interface.ts';
+import type { LibertyText } from '../../hardware/liberty/read.ts';
+
+export type { ArraySize };
+
+/** What forms can be asked for besides; each reads what concerns it. */
+export interface FormOptions {
+  /** Processing elements of a systolic array. */
+  readonly array?: ArraySize;
+  /** A cell library for figures of hardware; default: the built-in gates. */
+  readonly liberty?: readonly LibertyText[];
+}
 
 export interface ExportForm {
   readonly name: string;
   /** For people, one line. */
   readonly what: string;
-  readonly load: () => Promise<(input: ExportInput) => ExportFiles | Promise<ExportFiles>>;
+  readonly load: () => Promise<(input: ExportInput, options: FormOptions) => ExportFiles | Promise<ExportFiles>>;
 }
 
 export const exportForms = [
@@ -14,6 +26,11 @@ export const exportForms = [
     name: 'integer',
     what: 'integers: codes, biases, requantisation, proved widths; with a report of what differs',
     load: async () => (await import('../../export/integer/export.ts')).exportIntegers,
+  },
+  {
+    name: 'rtl',
+    what: 'Verilog: multipliers, systolic arrays, a top per layer; with their cost beside exact ones',
+    load: async () => (await import('../../export/rtl/exporter.ts')).exportRtl,
   },
   {
     name: 'onnx',
@@ -24,6 +41,14 @@ export const exportForms = [
     name: 'qonnx',
     what: 'QONNX for hls4ml and FINN: Quant nodes; approximate layers as functions with their table',
     load: async () => (await import('../../export/onnx/exporter.ts')).exportQonnx,
+  },
+  {
+    name: 'c',
+    what: 'C: a header for each multiplier, the network as one C99 file without allocation, and its test',
+    load: async () => {
+      const { exportC } = await import('../../export/c/exporter.ts');
+      return (input) => exportC(input);
+    },
   },
 ] as const satisfies readonly ExportForm[];
 
