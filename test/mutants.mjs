@@ -7,6 +7,27 @@ const golden = 'test/flow/golden.test.ts';
 
 export const mutants = [
   fault(
+    'src/nn/onnx/layout.ts',
+    'an image is flattened pixel by pixel, as it lies in memory',
+    '(groupOf[at - 1] === group && long[at - 1]! < long[at]!)',
+    'groupOf[at - 1] === group',
+    'test/onnx/operators.test.ts',
+  ),
+  fault(
+    'src/nn/onnx/layout.ts',
+    'one image that is joined with the tokens before it is joined with the channels behind it',
+    'to.length < from.length ? found[0] : ',
+    '',
+    'test/onnx/operators.test.ts',
+  ),
+  fault(
+    'src/nn/onnx/multiplying.ts',
+    'a batch norm keeps of its statistics what it should take of each batch',
+    "Number((1 - call.number('momentum', 0.9)).toFixed(9))",
+    "call.number('momentum', 0.9)",
+    'test/onnx/operators.test.ts',
+  ),
+  fault(
     'src/train/loop.ts',
     'a short last batch is filled under targets alone, whatever the settings say',
     'fillLast || (structure !== undefined',
