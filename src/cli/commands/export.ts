@@ -117,7 +117,7 @@ export function defineExport(command: Command, services: Services): void {
         '--array <SIZE>',
         describeOption({
           help: 'rtl, testbench: rows and columns of the systolic arrays',
-          ...{ values: 'ROWSxCOLUMNS, each 1 to 64', default: '8x8' },
+          ...{ values: 'ROWSxCOLUMNS, each 1 to 64', default: '8x8; of testbench 4x4' },
         }),
       )
         .argParser(arraySize)

@@ -40,6 +40,24 @@ export const exportForms = [
     what: 'layers with values of test images, and benches of their Verilog for Icarus, Verilator and cocotb',
     load: async () => (await import('../../export/testbench/exporter.ts')).exportTestbench,
   },
+  {
+    name: 'onnx',
+    what: 'ONNX for ONNX Runtime: QuantizeLinear and DequantizeLinear; approximate layers as functions with their table',
+    load: async () => (await import('../../export/onnx/exporter.ts')).exportOnnx,
+  },
+  {
+    name: 'qonnx',
+    what: 'QONNX for hls4ml and FINN: Quant nodes; approximate layers as functions with their table',
+    load: async () => (await import('../../export/onnx/exporter.ts')).exportQonnx,
+  },
+  {
+    name: 'c',
+    what: 'C: a header for each multiplier, the network as one C99 file without allocation, and its test',
+    load: async () => {
+      const { exportC } = await import('../../export/c/exporter.ts');
+      return (input) => exportC(input);
+    },
+  },
 ] as const satisfies readonly ExportForm[];
 
 export type ExportFormName = (typeof exportForms)[number]['name'];
