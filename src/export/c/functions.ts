@@ -70,7 +70,8 @@ static inline void add_planes(const uint64_t *product, int bits, uint64_t sign, 
 {
   uint64_t carry = 0;
   for (int i = 0; i < 32; i++) {
-    const uint64_t bit = (i < bits ? product[i] : sign) & valid, differ = sums[i] ^ bit, next = (sums[i] & bit) | (differ & carry);
+    const uint64_t bit = (i < bits ? product[i] : sign) & valid, differ = sums[i] ^ bit;
+    const uint64_t next = (sums[i] & bit) | (differ & carry);
     sums[i] = differ ^ carry;
     carry = next;
   }

@@ -34,6 +34,14 @@ export const exportForms = [
     what: 'Verilog: multipliers, systolic arrays, a top per layer; with their cost beside exact ones',
     load: async () => (await import('../../export/rtl/exporter.ts')).exportRtl,
   },
+  {
+    name: 'c',
+    what: 'C: a header for each multiplier, the network as one C99 file without allocation, and its test',
+    load: async () => {
+      const { exportC } = await import('../../export/c/exporter.ts');
+      return (input) => exportC(input);
+    },
+  },
 ] as const satisfies readonly ExportForm[];
 
 export type ExportFormName = (typeof exportForms)[number]['name'];
