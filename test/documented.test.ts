@@ -146,6 +146,7 @@ beforeAll(async () => {
     }
   }
   cpSync(join(root, 'examples/own-model.mjs'), 'mynet.mjs');
+  cpSync(join(root, 'test/onnx/digits.onnx'), 'net.onnx');
   const made = [
     ['run', 'runs/short', ...short],
     ['export', 'runs/short', '--stage', 'float', '--out', 'mine.pth'],

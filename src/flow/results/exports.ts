@@ -35,6 +35,16 @@ export const exportForms = [
     load: async () => (await import('../../export/rtl/exporter.ts')).exportRtl,
   },
   {
+    name: 'onnx',
+    what: 'ONNX for ONNX Runtime: QuantizeLinear and DequantizeLinear; approximate layers as functions with their table',
+    load: async () => (await import('../../export/onnx/exporter.ts')).exportOnnx,
+  },
+  {
+    name: 'qonnx',
+    what: 'QONNX for hls4ml and FINN: Quant nodes; approximate layers as functions with their table',
+    load: async () => (await import('../../export/onnx/exporter.ts')).exportQonnx,
+  },
+  {
     name: 'c',
     what: 'C: a header for each multiplier, the network as one C99 file without allocation, and its test',
     load: async () => {
