@@ -19,6 +19,7 @@ import type { FlowOptions } from '../src/flow/flow.ts';
 import { mergeSettings, parseConfiguration } from '../src/flow/settings/config.ts';
 import { tram } from './cli/program.ts';
 import { blockCommands, codeSpans, type Documented, pages, root } from './documented.ts';
+import { pythonWithTorch } from './python.ts';
 
 const place = mkdtempSync(join(tmpdir(), 'tram-documented-'));
 const fixtures = join(place, 'fixtures');
@@ -204,6 +205,7 @@ async function check({ words }: Documented): Promise<string> {
     const { status, stderr } = spawnSync(name, args, { encoding: 'utf8' });
     return status === 0 && stderr === '' ? 'run' : `FAILED: exit code ${status}: ${stderr.slice(0, 500)}`;
   }
+  if (name === 'python3') return checkPython(args);
   if (name === 'npm') {
     const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { scripts: object };
     const [verb, script = verb!] = args;
@@ -241,6 +243,18 @@ async function checkTram(args: readonly string[]): Promise<string> {
   if (unknown.length > 0) return `FAILED: no option ${unknown.join(', ')}`;
   for (const { settings } of asked?.asked ?? []) parseConfiguration(mergeSettings({}, settings ?? {}), 'settings');
   return `read: needs ${reason}`;
+}
+
+/** A Python file that a command of the page has written: it is run where there is a Python with torch. */
+function checkPython([file = '', ...args]: readonly string[]): string {
+  if (!existsSync(file)) return `FAILED: no file ${file}`;
+  const source = readFileSync(file, 'utf8');
+  const unknown = args.filter((arg) => !source.includes(`"${arg}"`));
+  if (unknown.length > 0) return `FAILED: no option ${unknown.join(', ')}`;
+  const python = pythonWithTorch();
+  if (python === undefined) return 'read: needs a Python with torch';
+  const { status, stdout, stderr } = spawnSync(python, [file, ...args], { encoding: 'utf8' });
+  return status === 0 ? 'run' : `FAILED: exit code ${status}: ${stdout}${stderr}`;
 }
 
 /** A script of this repository: it is there, it is a program, and it knows the options that it is given. */
