@@ -7,6 +7,27 @@ const golden = 'test/flow/golden.test.ts';
 
 export const mutants = [
   fault(
+    'src/nn/onnx/layout.ts',
+    'an image is flattened pixel by pixel, as it lies in memory',
+    '(groupOf[at - 1] === group && long[at - 1]! < long[at]!)',
+    'groupOf[at - 1] === group',
+    'test/onnx/operators.test.ts',
+  ),
+  fault(
+    'src/nn/onnx/layout.ts',
+    'one image that is joined with the tokens before it is joined with the channels behind it',
+    'to.length < from.length ? found[0] : ',
+    '',
+    'test/onnx/operators.test.ts',
+  ),
+  fault(
+    'src/nn/onnx/multiplying.ts',
+    'a batch norm keeps of its statistics what it should take of each batch',
+    "Number((1 - call.number('momentum', 0.9)).toFixed(9))",
+    "call.number('momentum', 0.9)",
+    'test/onnx/operators.test.ts',
+  ),
+  fault(
     'src/train/loop.ts',
     'a short last batch is filled under targets alone, whatever the settings say',
     'fillLast || (structure !== undefined',
@@ -1030,6 +1051,25 @@ export const mutants = [
     'const sign = !signed && signed ?',
   ),
   fault(
+    'src/export/onnx/axm.ts',
+    'a tap of padding reads the first pixel in ONNX',
+    '.fill(axis.extent)',
+    '.fill(0)',
+    'test/export/onnx.test.ts',
+  ),
+  fault(
+    'src/export/onnx/products.ts',
+    'codes of few bits go to 255 in ONNX',
+    'grid.bits < 8 ?',
+    'grid.bits < 1 ?',
+    'test/export/onnx.test.ts',
+  ),
+  fault(
+    'src/onnx/tensors.ts',
+    'the second of two 4-bit elements is read first',
+    '(at % 2 === 0 ? 0 : 4)',
+    '(at % 2 === 0 ? 4 : 0)',
+    'src/onnx/codec.test.ts',
     'src/integer/make.ts',
     'the step of a mean has no room for the sums of another mean',
     'taps * x.scale.divisor',

@@ -29,9 +29,24 @@ export const exportForms = [
     load: async () => (await import('../../export/integer/export.ts')).exportIntegers,
   },
   {
+    name: 'pytorch',
+    what: 'one readable network.py of table look-ups with its weights; it compares itself with the program',
+    load: async () => (await import('../../export/pytorch/exporter.ts')).exportPyTorch,
+  },
+  {
     name: 'rtl',
     what: 'Verilog: multipliers, systolic arrays, a top per layer; with their cost beside exact ones',
     load: async () => (await import('../../export/rtl/exporter.ts')).exportRtl,
+  },
+  {
+    name: 'onnx',
+    what: 'ONNX for ONNX Runtime: QuantizeLinear and DequantizeLinear; approximate layers as functions with their table',
+    load: async () => (await import('../../export/onnx/exporter.ts')).exportOnnx,
+  },
+  {
+    name: 'qonnx',
+    what: 'QONNX for hls4ml and FINN: Quant nodes; approximate layers as functions with their table',
+    load: async () => (await import('../../export/onnx/exporter.ts')).exportQonnx,
   },
   {
     name: 'c',
