@@ -3,6 +3,7 @@
 import type { ExportFiles, ExportInput } from '../../export/exporter.ts';
 import type { ArraySize } from '../../export/rtl/interface.ts';
 import type { LibertyText } from '../../hardware/liberty/read.ts';
+import type { IntegerFigures } from '../../integer/compare.ts';
 
 export type { ArraySize };
 
@@ -64,3 +65,8 @@ export const exportFormNames: readonly ExportFormName[] = exportForms.map(({ nam
 
 /** Test images that forms compare on and take golden values from, where no number is given. */
 export const EXPORT_IMAGES = 100;
+
+/** The report of a network as integers, in Markdown. */
+export async function integerReport(of: string, figures: IntegerFigures): Promise<string> {
+  return (await import('../../export/integer/report.ts')).integerReport(of, figures);
+}
