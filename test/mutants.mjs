@@ -7,6 +7,27 @@ const golden = 'test/flow/golden.test.ts';
 
 export const mutants = [
   fault(
+    'src/nn/onnx/layout.ts',
+    'an image is flattened pixel by pixel, as it lies in memory',
+    '(groupOf[at - 1] === group && long[at - 1]! < long[at]!)',
+    'groupOf[at - 1] === group',
+    'test/onnx/operators.test.ts',
+  ),
+  fault(
+    'src/nn/onnx/layout.ts',
+    'one image that is joined with the tokens before it is joined with the channels behind it',
+    'to.length < from.length ? found[0] : ',
+    '',
+    'test/onnx/operators.test.ts',
+  ),
+  fault(
+    'src/nn/onnx/multiplying.ts',
+    'a batch norm keeps of its statistics what it should take of each batch',
+    "Number((1 - call.number('momentum', 0.9)).toFixed(9))",
+    "call.number('momentum', 0.9)",
+    'test/onnx/operators.test.ts',
+  ),
+  fault(
     'src/train/loop.ts',
     'a short last batch is filled under targets alone, whatever the settings say',
     'fillLast || (structure !== undefined',
@@ -1054,5 +1075,26 @@ export const mutants = [
     'taps * x.scale.divisor',
     'taps',
     'test/integer/plain.test.ts',
+  ),
+  fault(
+    'src/export/rtl/results.ts',
+    'hardware rounds every half down',
+    "less_than_half + {63'd0, halved[0]}",
+    'less_than_half',
+    'test/export/rtl.test.ts',
+  ),
+  fault(
+    'src/export/rtl/multiplier.ts',
+    'an element adds the product of a tap in the padding',
+    ', product} & {SUM_BITS{tap_in}};\n  always',
+    ', product};\n  always',
+    'test/export/rtl.test.ts',
+  ),
+  fault(
+    'src/export/rtl/sums.ts',
+    'a tile ends while its last position still waits for the results',
+    'assign tile_done = enable && valid && last;',
+    'assign tile_done = valid && last;',
+    'test/export/rtl.test.ts',
   ),
 ];

@@ -122,7 +122,7 @@ class Reader {
     if (!tensor?.shape || element === undefined || !FLOATS.includes(element)) {
       const found = element === undefined ? 'of no type that is read' : `of ${element.toLowerCase()}`;
       throw this.#wrong(
-        `its input ${quoted(name)} is ${tensor?.shape ? found : 'without a shape'}; expected floats of a shape`,
+        `its input ${quoted(name)} is ${tensor?.shape ? found : 'without a shape'}; expected floats [N, channels, height, width], those of a network that is not quantised yet`,
       );
     }
     const shape = tensor.shape.dim.map(({ dimValue, dimParam }) =>

@@ -2,7 +2,7 @@
 // compute what the program computes, layer by layer and from pixels to logits; broken ones must say where.
 // One Python process runs all of them. TRAM_PYTHON names another interpreter than python3.
 
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -18,16 +18,8 @@ import { findModel } from '../../src/nn/models/registry.ts';
 import { swin } from '../../src/nn/models/swin.ts';
 import { visionTransformer } from '../../src/nn/models/vit.ts';
 import { fixture, fixtureNames } from '../integer/fixtures.ts';
+import { pythonWithTorch } from '../python.ts';
 import { resting } from './resting.ts';
-
-/** The first interpreter that has torch; looking for it does not import it. */
-function pythonWithTorch(): string | undefined {
-  const { TRAM_PYTHON } = process.env;
-  const look = 'import importlib.util, sys; sys.exit(importlib.util.find_spec("torch") is None)';
-  return [...(TRAM_PYTHON ? [TRAM_PYTHON] : []), 'python3', '/usr/bin/python3'].find(
-    (python) => spawnSync(python, ['-c', look]).status === 0,
-  );
-}
 
 const python = pythonWithTorch();
 const place = mkdtempSync(join(tmpdir(), 'tram-pytorch-'));
@@ -86,7 +78,7 @@ const inception = model('inception', (nn, image, classes) => {
 });
 
 const bump = formula('x·exp(−|x|) and "more"', (x) => whereGreater(x, 0, x.times(exp(x.negated())), x.times(exp(x))));
-const centred = formula('centred', (x) => x.minus(constant(0.5)).over(input(0).times(input(0)).plus(1)));
+const centred = formula('len', (x) => x.minus(constant(0.5)).over(input(0).times(input(0)).plus(1)));
 
 /** Formulas that have no name, means over tokens, parts and shifts. */
 const formulas = model('formulas', (nn, image, classes) => {
@@ -311,10 +303,10 @@ describe('network.py', () => {
     expect(method('kinds', '__init__')).toMatchInlineSnapshot(`
       "    def __init__(self):
               super().__init__()
-              truncated_8x8_columns_7 = Multiplier("truncated_8x8_columns_7")
-              drum_8x8_bits_4 = Multiplier("drum_8x8_bits_4")
-              signed_table = Multiplier("signed_table", signed=True)
-              exact_8x8 = Multiplier("exact_8x8", signed=True)
+              truncated_8x8_columns_7 = ProductTable("truncated_8x8_columns_7")
+              drum_8x8_bits_4 = ProductTable("drum_8x8_bits_4")
+              signed_table = ProductTable("signed_table", signed=True)
+              exact_8x8 = ProductTable("exact_8x8", signed=True)
 
               self.register_buffer("pixel_scale", torch.zeros((3, 1, 1)))
               self.register_buffer("pixel_offset", torch.zeros((3, 1, 1)))
@@ -336,8 +328,8 @@ describe('network.py', () => {
 
   test('a formula without a name is a function beside the network', () => {
     const text = written.get('formulas')!.get('network.py') as string;
-    expect(/^def x_exp.*?\n\n/ms.exec(text)?.[0]).toMatchInlineSnapshot(`
-      "def x_exp_x_and_more(x0):
+    expect(/^def formula_x_exp.*?\n\n/ms.exec(text)?.[0]).toMatchInlineSnapshot(`
+      "def formula_x_exp_x_and_more(x0):
           return torch.where(x0 > torch.tensor(0.0), (x0 * torch.exp((-x0))), (x0 * torch.exp(x0)))
 
       "

@@ -157,6 +157,17 @@ export function defineExport(command: Command, services: Services): void {
         .helpGroup(asForms),
     )
     .addOption(
+      new Option(
+        '--effort <EFFORT>',
+        describeOption({
+          help: 'rtl: how hard elements are synthesised for their figures',
+          ...{ values: 'one of quick (seconds), best (minutes)', default: 'best' },
+        }),
+      )
+        .argParser(oneOf('--effort', ['quick', 'best']))
+        .helpGroup(asForms),
+    )
+    .addOption(
       new Option('--data <DATA>', 'where the run’s data set is now, when it was moved')
         .argParser(nonEmpty('--data', 'a data set'))
         .helpGroup(asForms),
@@ -179,7 +190,7 @@ export function defineExport(command: Command, services: Services): void {
       if (logs.tensorboard || logs.mlflow) return await exportToLogs(folder, logs, command, services);
       const options = command.opts<ExportOptions>();
       if (options.to) return await writeForms(folder, options.to, options, services);
-      const odd = (['images', 'streamBits', 'array', 'layers', 'check', 'liberty', 'data'] as const).find(
+      const odd = (['images', 'streamBits', 'array', 'layers', 'check', 'liberty', 'effort', 'data'] as const).find(
         (name) => options[name] !== undefined,
       );
       if (odd) throw new UserError(`--${optionOf(odd)} is about the forms of --to; say which, or leave it out`);
@@ -212,6 +223,7 @@ interface ExportOptions {
   /** true: with the usual simulator. */
   readonly check?: readonly Simulator[] | true;
   readonly liberty?: readonly string[];
+  readonly effort?: 'quick' | 'best';
   readonly data?: string;
 }
 
@@ -264,7 +276,7 @@ async function writeForms(
   const odd = Object.entries({ format, quantizers }).find(([, value]) => value !== undefined);
   if (odd) throw new UserError(`--${odd[0]} is about a file of parameters, and --to writes none; leave one out`);
   const { exportRun } = await import('../../flow/results/export-forms.ts');
-  const { images, streamBits, array, layers, liberty, data } = options;
+  const { images, streamBits, array, layers, liberty, effort, data } = options;
   const checkedBy = options.check === true ? [simulators[0]] : options.check;
   const own = Object.entries({ layers, check: checkedBy }).find(([, value]) => value !== undefined);
   if (own && !forms.includes('testbench')) {
@@ -272,7 +284,7 @@ async function writeForms(
   }
   const { checkTestbench, requireSimulators } = await import('../../flow/results/check-benches.ts');
   if (checkedBy) await requireSimulators(checkedBy);
-  const asked = given({ path: out, stage: formStage(stage), images, streamBits, array, layers, liberty, data });
+  const asked = given({ path: out, stage: formStage(stage), images, streamBits, array, layers, liberty, effort, data });
   const exported = await exportRun({ folder, forms, ...asked });
   if (json) {
     const checks = checkedBy && (await checkTestbench(exported.path, checkedBy, () => {}));

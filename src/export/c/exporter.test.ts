@@ -28,7 +28,7 @@ function lowered({ frozen, images }: Fixture): Made {
 }
 
 /** More of them: FUZZ_NETWORKS=50 FUZZ_MODELS=20 FUZZ_SEED=7 npx vitest run src/export/c --testTimeout 1000000 */
-const NETWORKS = Number(process.env.FUZZ_NETWORKS ?? 4);
+const NETWORKS = Number(process.env.FUZZ_NETWORKS ?? 3);
 const MODELS = Number(process.env.FUZZ_MODELS ?? 0);
 const FIRST = Number(process.env.FUZZ_SEED ?? 1);
 const HOSTILE = '*/ "x" \\n%s ??/\n\\';
@@ -69,7 +69,7 @@ describeC('compiled as C99 without a warning, every tensor is what the interpret
     for (let n = 0; n < NETWORKS; n++) exports.set(`random${n}`, asC(randomNetwork(FIRST + n)));
     for (let n = 0; n < MODELS; n++) exports.set(`model${n}`, asC(lowered(await randomModel(FIRST + n))));
     const small = [...exports.keys(), 'residual', 'narrow', 'mobile'];
-    for (const name of integers) exports.set(name, asC(await made(name), { images: 2 }));
+    for (const name of integers) exports.set(name, asC(await made(name), { images: 1 }));
     const folder = folderOf(
       new Map(
         [...exports].flatMap(([name, files]) => [...files].map(([path, content]) => [`${name}/${path}`, content])),

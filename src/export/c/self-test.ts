@@ -116,7 +116,7 @@ static void speed(uint8_t images[IMAGES][PIXELS])
     sum += ${name}_classify(images[count++ % IMAGES], logits);
     seconds = (double)(clock() - start) / CLOCKS_PER_SEC;
   } while (seconds < 2);
-  printf("%.0f images/s (%ld in %.2f s; sum of classes %ld)\\n", count / seconds, count, seconds, sum);
+  printf("%.1f images/s (%ld in %.2f s; sum of classes %ld)\\n", count / seconds, count, seconds, sum);
 }
 
 int main(int count, char **arguments)

@@ -84,7 +84,7 @@ export async function networkText(
   const forward = new Forward(frozen, modules, (wanted, linesOf) => helpers.add(wanted, linesOf)).write();
   const isReproduced = steps.every((step) => isExact(step.kind === 'layer' ? step.product : step.node));
   const multipliers = [...modules.tables].map(([name, { table }]) => {
-    return `        ${name} = Multiplier("${name}"${table.signed ? ', signed=True' : ''})`;
+    return `        ${name} = ProductTable("${name}"${table.signed ? ', signed=True' : ''})`;
   });
   const network = [
     ...helpers.lines,
@@ -125,14 +125,25 @@ function constantsOfSteps({ graph, image }: FrozenNetwork, steps: readonly Step[
 /** Functions beside the network, each once. */
 class Helpers {
   readonly lines: string[] = [];
-  readonly #names = new Identifiers(['torch', 'nn', 'F', 'Network', 'Multiplier', 'operands', 'pair', 'load', 'main']);
+  readonly #names = new Identifiers([
+    'torch',
+    'nn',
+    'F',
+    'Network',
+    'ProductTable',
+    'operands',
+    'pair',
+    'load',
+    'main',
+  ]);
   readonly #known = new Map<string, string>();
 
   add(wanted: string, linesOf: (name: string) => readonly string[]): string {
     const key = linesOf('').join('\n');
     const known = this.#known.get(key);
     if (known !== undefined) return known;
-    const name = this.#names.add(wanted, 'formula');
+    // No name of the file's, of a line's or of Python's begins so.
+    const name = this.#names.add(`formula ${wanted}`);
     this.#known.set(key, name);
     this.lines.push(...linesOf(name), '', '');
     return name;

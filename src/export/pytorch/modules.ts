@@ -27,7 +27,7 @@ const TAKEN =
   register_state_dict_post_hook image`.split(/\s+/);
 
 /** The module names that a network's `__init__` begins with. */
-const LOCAL = ['self', 'super', 'torch', 'nn', 'F', 'Multiplier', 'AxMConv2d', 'AxMLinear', 'BatchNorm', 'Network'];
+const LOCAL = ['self', 'super', 'torch', 'nn', 'F', 'ProductTable', 'AxMConv2d', 'AxMLinear', 'BatchNorm', 'Network'];
 
 export class Modules {
   /** By the names of the state dict. */

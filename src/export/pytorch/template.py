@@ -12,7 +12,7 @@ from torch import nn
 HERE = Path(__file__).resolve().parent
 
 
-class Multiplier:
+class ProductTable:
     """The products AxM(w, x) of all pairs of operands, by their bit patterns.
 
     A signed multiplier takes two's complement (of 8 bits the pattern 255 is -1), an unsigned one

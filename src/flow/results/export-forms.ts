@@ -69,6 +69,7 @@ export async function exportRun(options: ExportRunOptions): Promise<ExportedRun>
     streamBits,
     array,
     layers,
+    effort,
     ...asked
   } = options;
   const liberty = options.liberty && (await Promise.all(options.liberty.map(readLibertyFile)));
@@ -81,7 +82,7 @@ export async function exportRun(options: ExportRunOptions): Promise<ExportedRun>
   const made: { form: ExportForm & { readonly name: ExportFormName }; files: ExportFiles }[] = [];
   for (const form of forms) {
     const make = await form.load();
-    made.push({ form, files: await make({ frozen, network, images }, given({ array, layers, liberty })) });
+    made.push({ form, files: await make({ frozen, network, images }, given({ array, layers, liberty, effort })) });
   }
   writeForms(
     path,

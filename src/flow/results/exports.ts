@@ -3,6 +3,7 @@
 import type { ExportFiles, ExportInput } from '../../export/exporter.ts';
 import type { ArraySize } from '../../export/rtl/interface.ts';
 import type { LibertyText } from '../../hardware/liberty/read.ts';
+import type { IntegerFigures } from '../../integer/compare.ts';
 
 export { type Simulator, simulators, simulatorTitles } from '../../export/testbench/simulators.ts';
 export type { ArraySize };
@@ -15,6 +16,8 @@ export interface FormOptions {
   readonly layers?: readonly string[];
   /** A cell library for figures of hardware; default: the built-in gates. */
   readonly liberty?: readonly LibertyText[];
+  /** How hard elements are synthesised for those figures: `quick` takes seconds, `best` (the default) minutes. */
+  readonly effort?: 'quick' | 'best';
 }
 
 export interface ExportForm {
@@ -29,6 +32,11 @@ export const exportForms = [
     name: 'integer',
     what: 'integers: codes, biases, requantisation, proved widths; with a report of what differs',
     load: async () => (await import('../../export/integer/export.ts')).exportIntegers,
+  },
+  {
+    name: 'pytorch',
+    what: 'one readable network.py of table look-ups with its weights; it compares itself with the program',
+    load: async () => (await import('../../export/pytorch/exporter.ts')).exportPyTorch,
   },
   {
     name: 'rtl',
@@ -65,3 +73,8 @@ export const exportFormNames: readonly ExportFormName[] = exportForms.map(({ nam
 
 /** Test images that forms compare on and take golden values from, where no number is given. */
 export const EXPORT_IMAGES = 100;
+
+/** The report of a network as integers, in Markdown. */
+export async function integerReport(of: string, figures: IntegerFigures): Promise<string> {
+  return (await import('../../export/integer/report.ts')).integerReport(of, figures);
+}

@@ -60,12 +60,12 @@ export function modelOf(graph: OnnxGraph, name: string): OnnxModel {
     const values = new Map<string, Operand>([[graph.input.name, inputOf(graph, image)]]);
     for (const [name, tensor] of graph.initialisers) values.set(name, constantFrom(tensor, name));
     for (const node of nodes) nn.graph.labelled(moduleOf(node), () => work(node, building, values));
-    return { building, logits: logitsOf(values.get(output)!, images, wanted) };
+    return { building, logits: logitsOf(values.get(output), images, wanted) };
   };
-  /** Built for one image, with the classes of the file. */
+  /** Built for two images, of which nothing may be taken for one, with the classes of the file. */
   const trial = (extents: readonly number[]) => {
     const nn = new Layers(new Graph(), { training: false, multiply: multiplyFloat });
-    return { nn, ...network(nn, nn.graph.input('image', [1, ...extents]), undefined) };
+    return { nn, ...network(nn, nn.graph.input('image', [2, ...extents]), undefined) };
   };
   const image = imageOf(graph);
   const { nn, building, logits } = trial([image.height, image.width, image.channels]);
@@ -142,7 +142,8 @@ function inputOf({ input: { shape } }: OnnxGraph, image: Value): Operand {
 }
 
 /** The logits [N, classes] of what the graph gives. */
-function logitsOf(output: Operand, images: number, classes: number | undefined): Value {
+function logitsOf(output: Operand | undefined, images: number, classes: number | undefined): Value {
+  if (!output) throw new UserError('its output is given by none of its nodes; expected logits');
   const shape = output.kind === 'constant' ? output.shape : shapeOf(output);
   const [n, own = 0, ...rest] = shape;
   if (output.kind === 'constant' || n !== images || output.batch?.axis !== 0 || own === 0 || sizeOf(rest) !== 1) {
