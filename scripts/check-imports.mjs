@@ -15,7 +15,7 @@ const allowed = {
   netlist: ['multiplier', 'tensor'],
   hardware: ['netlist', 'multiplier', 'tensor'],
   engine: ['multiplier', 'tensor'],
-  nn: ['engine', 'tensor'],
+  nn: ['onnx', 'engine', 'tensor'],
   quant: ['nn', 'engine', 'multiplier', 'tensor'],
   onnx: ['tensor'],
   data: ['tensor'],

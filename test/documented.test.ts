@@ -5,7 +5,7 @@
 // and a run folder that a command reads, but none of its page has made, is a copy of a short run.
 // Of what a text says between backquotes command and options exist.
 
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -19,6 +19,7 @@ import type { FlowOptions } from '../src/flow/flow.ts';
 import { mergeSettings, parseConfiguration } from '../src/flow/settings/config.ts';
 import { tram } from './cli/program.ts';
 import { blockCommands, codeSpans, type Documented, pages, root } from './documented.ts';
+import { pythonWithTorch } from './python.ts';
 
 const place = mkdtempSync(join(tmpdir(), 'tram-documented-'));
 const fixtures = join(place, 'fixtures');
@@ -142,6 +143,7 @@ beforeAll(async () => {
     }
   }
   cpSync(join(root, 'examples/own-model.mjs'), 'mynet.mjs');
+  cpSync(join(root, 'test/onnx/digits.onnx'), 'net.onnx');
   const made = [
     ['run', 'runs/short', ...short],
     ['export', 'runs/short', '--stage', 'float', '--out', 'mine.pth'],
@@ -194,6 +196,7 @@ async function check({ words }: Documented): Promise<string> {
   const [name, ...args] = words;
   if (name === 'tram') return checkTram(args);
   if (name === 'node') return checkScript(args);
+  if (name === 'python3') return checkPython(args);
   if (name === 'npm') {
     const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { scripts: object };
     const [verb, script = verb!] = args;
@@ -231,6 +234,18 @@ async function checkTram(args: readonly string[]): Promise<string> {
   if (unknown.length > 0) return `FAILED: no option ${unknown.join(', ')}`;
   for (const { settings } of asked?.asked ?? []) parseConfiguration(mergeSettings({}, settings ?? {}), 'settings');
   return `read: needs ${reason}`;
+}
+
+/** A Python file that a command of the page has written: it is run where there is a Python with torch. */
+function checkPython([file = '', ...args]: readonly string[]): string {
+  if (!existsSync(file)) return `FAILED: no file ${file}`;
+  const source = readFileSync(file, 'utf8');
+  const unknown = args.filter((arg) => !source.includes(`"${arg}"`));
+  if (unknown.length > 0) return `FAILED: no option ${unknown.join(', ')}`;
+  const python = pythonWithTorch();
+  if (python === undefined) return 'read: needs a Python with torch';
+  const { status, stdout, stderr } = spawnSync(python, [file, ...args], { encoding: 'utf8' });
+  return status === 0 ? 'run' : `FAILED: exit code ${status}: ${stdout}${stderr}`;
 }
 
 /** A script of this repository: it is there, it is a program, and it knows the options that it is given. */

@@ -24,7 +24,7 @@ import { f32 } from '../../src/tensor/tensor.ts';
 import { imageTask } from '../../src/train/images.ts';
 import { buildNetwork, type QuantizedArithmetic } from '../../src/train/task.ts';
 
-const SIZE = 8;
+export const SIZE = 8;
 const CHANNELS = 3;
 const CLASSES = 5;
 const IMAGES = 8;
@@ -85,7 +85,7 @@ const islands: ModelBuilder = (nn, image, classes) => {
   return nn.linear('head', nn.reshape(hidden, [hidden.shape[0]!, 32]), classes);
 };
 
-interface Recipe {
+export interface Recipe {
   readonly model: ModelBuilder;
   readonly weightBits?: number;
   /** Of each layer; layers that are not named have the one of '*', and else an exact one. */
@@ -97,7 +97,7 @@ interface Recipe {
   readonly folded?: readonly string[];
 }
 
-function generated(spec: string): FrozenMultiplier {
+export function generated(spec: string): FrozenMultiplier {
   const { network, signed = false } = generateFromSpec(spec);
   const table = simulate(network, { signed });
   const exact = !firstDifference(table, exactTable(table.weightBits, table.activationBits, signed));
@@ -106,7 +106,7 @@ function generated(spec: string): FrozenMultiplier {
 }
 
 /** A signed table without gates: exact products with errors of −40 … 40, as a file from elsewhere has them. */
-function signedTable(): FrozenMultiplier {
+export function signedTable(): FrozenMultiplier {
   const random = new Random(17, 0);
   const { data } = exactTable(8, 8, true);
   const products = data.map((product) => product + Math.floor(81 * random.uniform()) - 40);
@@ -152,7 +152,7 @@ const recipes = {
   islands: () => ({ model: islands, multipliers: { '*': truncated() } }),
 } satisfies Record<string, () => Recipe>;
 
-const w8a8 = { weightBits: 8, activationBits: 8 };
+export const w8a8 = { weightBits: 8, activationBits: 8 };
 
 export type FixtureName = keyof typeof recipes;
 export const fixtureNames = Object.keys(recipes) as FixtureName[];
@@ -169,7 +169,7 @@ const made = new Map<FixtureName, Promise<Fixture>>();
 export function fixture(name: FixtureName): Promise<Fixture> {
   const known = made.get(name);
   if (known) return known;
-  const one = make(name, recipes[name]());
+  const one = makeFixture(name, recipes[name]());
   made.set(name, one);
   return one;
 }
@@ -186,7 +186,8 @@ function randomImages(seed: number): ExportImages {
   return { count: IMAGES, pixels, labels: Int32Array.from({ length: IMAGES }, (_, k) => k % CLASSES) };
 }
 
-async function make(name: FixtureName, recipe: Recipe): Promise<Fixture> {
+/** The network of a recipe under a name, anew each time. */
+export async function makeFixture(name: string, recipe: Recipe): Promise<Fixture> {
   const { model: build, weightBits = 8, multipliers, weightZero, best = false, folded } = recipe;
   const format = {
     ...{ height: SIZE, width: SIZE, channels: CHANNELS, classes: CLASSES, scale: 255 },

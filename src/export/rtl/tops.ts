@@ -35,6 +35,7 @@ export const sharedModules = [
 /** The modules of one multiplier. */
 export interface MultiplierModules {
   readonly multiplier: string;
+  /** In the file of the multiplier. */
   readonly halfAdder: string;
   readonly fullAdder: string;
   readonly element: string;
@@ -99,10 +100,10 @@ function layerTop(
   const border = borderClasses(product, input.shape, output.shape);
   const own = modules.layers.get(number)!;
   const of = modules.multipliers[product.multiplier]!;
-  const names = [own.top, ...(product.zeroRow ? [own.zeroRow] : []), ...Object.values(of), ...sharedModules];
+  const names = [own.top, ...(product.zeroRow ? [own.zeroRow] : []), of.multiplier, of.element, of.array];
   return {
     module: own.top,
-    files: names.map((name) => `${name}.v`),
+    files: [...names, ...sharedModules].map((name) => `${name}.v`),
     product: number,
     requantise,
     layer: product.layer,
@@ -131,6 +132,6 @@ export function indexBits(count: number): number {
 
 /** Bits that hold all integers from low to high: two's complement where low is negative, else unsigned; at least 1. */
 export function bitsOf(low: number, high: number): number {
-  const unsigned = (value: number) => Math.max(1, Math.floor(Math.log2(Math.max(value, 1))) + 1);
-  return low >= 0 ? unsigned(high) : 1 + Math.max(unsigned(Math.max(high, 0)), low === -1 ? 0 : unsigned(-low - 1));
+  const magnitude = (value: number) => (value > 0 ? Math.floor(Math.log2(value)) + 1 : 0);
+  return low >= 0 ? Math.max(1, magnitude(high)) : 1 + Math.max(magnitude(high), magnitude(-low - 1));
 }

@@ -27,17 +27,11 @@ import { ownZero } from '../multipliers/mapped.ts';
 import { requirePhase } from '../run/context.ts';
 import { verifiedBytes } from '../run/manifest.ts';
 import type { KeptStage } from '../run/stages.ts';
+import { type FrozenStage, isFrozenStage } from './frozen-stages.ts';
 import { type OpenStage, openStage, type StageOptions } from './opened.ts';
 
-/** The stages whose layers all multiply codes with a multiplier that is there. */
-export const frozenStages = ['quantized', 'mapped', 'recovered'] as const satisfies readonly KeptStage[];
-export type FrozenStage = (typeof frozenStages)[number];
-
-const isFrozenStage = (stage: KeptStage): stage is FrozenStage =>
-  (frozenStages as readonly KeptStage[]).includes(stage);
-
 export interface FreezeOptions extends Omit<StageOptions, 'folder' | 'stage'> {
-  /** One of `frozenStages`; default: the last that the run has reached. */
+  /** One of `frozenStages` (frozen-stages.ts); default: the last that the run has reached. */
   readonly stage?: FrozenStage;
 }
 
