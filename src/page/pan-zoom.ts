@@ -1,6 +1,6 @@
 // What part of a drawing is in sight: all of it at scale 1, never anything beside it. Buttons, keys, the wheel (once
-// the drawing has the focus, so that a page scrolls past it), dragging and two fingers change it; one finger scrolls the
-// page.
+// the drawing has the focus, so that a page scrolls past it), dragging and two fingers change it; one finger scrolls
+// the page.
 
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
 
