@@ -65,6 +65,10 @@ const elsewhere: readonly (readonly [RegExp, string])[] = [
   [/--liberty|--library/, 'a cell library'],
   [/--mlflow/, 'an MLflow server'],
 ];
+/** Simulators, which have one flag that ends well where they are installed. */
+const simulators: Readonly<Record<string, string>> = { iverilog: '-V', verilator: '--version' };
+const isInstalled = (program: string) => spawnSync(program, [simulators[program]!]).status === 0;
+
 const needs = (words: readonly string[]) => elsewhere.find(([sign]) => sign.test(words.join(' ')))?.[1];
 
 /** Images of the classes 0 to 9 as lines of a table: height × width values up to `maximum`, and the label. */
@@ -196,6 +200,11 @@ async function check({ words }: Documented): Promise<string> {
   const [name, ...args] = words;
   if (name === 'tram') return checkTram(args);
   if (name === 'node') return checkScript(args);
+  if (name !== undefined && name in simulators) {
+    if (!isInstalled(name)) return `read: needs ${name}`;
+    const { status, stderr } = spawnSync(name, args, { encoding: 'utf8' });
+    return status === 0 && stderr === '' ? 'run' : `FAILED: exit code ${status}: ${stderr.slice(0, 500)}`;
+  }
   if (name === 'python3') return checkPython(args);
   if (name === 'npm') {
     const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { scripts: object };
