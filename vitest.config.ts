@@ -15,6 +15,7 @@ export default defineConfig({
     testTimeout: 300_000,
     hookTimeout: 300_000,
     expect: { poll: { timeout: 120_000 } },
-    maxWorkers: 2,
+    // One more than the cores of a small machine: tests that wait for a lock or a browser leave theirs to others.
+    maxWorkers: 3,
   },
 });

@@ -1077,6 +1077,27 @@ export const mutants = [
     'test/integer/plain.test.ts',
   ),
   fault(
+    'src/export/rtl/results.ts',
+    'hardware rounds every half down',
+    "less_than_half + {63'd0, halved[0]}",
+    'less_than_half',
+    'test/export/rtl.test.ts',
+  ),
+  fault(
+    'src/export/rtl/multiplier.ts',
+    'an element adds the product of a tap in the padding',
+    ', product} & {SUM_BITS{tap_in}};\n  always',
+    ', product};\n  always',
+    'test/export/rtl.test.ts',
+  ),
+  fault(
+    'src/export/rtl/sums.ts',
+    'a tile ends while its last position still waits for the results',
+    'assign tile_done = enable && valid && last;',
+    'assign tile_done = valid && last;',
+    'test/export/rtl.test.ts',
+  ),
+  fault(
     'src/integer/requantise.ts',
     'halves of integers are rounded up',
     '(rest === unit / 2 && (low > 0 || quotient % 2 !== 0))',

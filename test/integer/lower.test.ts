@@ -181,9 +181,8 @@ test.each([
     const geometry = { stride: [1, 1], padding, dilation: [1, 1], groups: 1 } as const;
     const weightShape = [3, 3, 1, 1];
     const layer = { name: 'layer', kind: 'convolution', geometry, weightShape, macs: 0 } as const;
-    const product = {
-      ...{ weights: new Int16Array(9).fill(1), weightShape, step: 1, weightZero: new Int32Array(1), activationZero: 0 },
-    } as const;
+    const weights = new Int16Array(9).fill(1);
+    const product = { weights, weightShape, step: 1, weightZero: new Int32Array(1), activationZero: 0 } as const;
     const { low, high, accumulators } = productBounds(layer, exactTable(8, 8), product, {
       shape: [4, 4, 1],
       low: 10,

@@ -124,6 +124,17 @@ export function defineExport(command: Command, services: Services): void {
         .helpGroup(asForms),
     )
     .addOption(
+      new Option(
+        '--effort <EFFORT>',
+        describeOption({
+          help: 'rtl: how hard elements are synthesised for their figures',
+          ...{ values: 'one of quick (seconds), best (minutes)', default: 'best' },
+        }),
+      )
+        .argParser(oneOf('--effort', ['quick', 'best']))
+        .helpGroup(asForms),
+    )
+    .addOption(
       new Option('--data <DATA>', 'where the run’s data set is now, when it was moved')
         .argParser(nonEmpty('--data', 'a data set'))
         .helpGroup(asForms),
@@ -146,7 +157,7 @@ export function defineExport(command: Command, services: Services): void {
       if (logs.tensorboard || logs.mlflow) return await exportToLogs(folder, logs, command, services);
       const options = command.opts<ExportOptions>();
       if (options.to) return await writeForms(folder, options.to, options, services);
-      const odd = (['images', 'streamBits', 'array', 'liberty', 'data'] as const).find(
+      const odd = (['images', 'streamBits', 'array', 'liberty', 'effort', 'data'] as const).find(
         (name) => options[name] !== undefined,
       );
       if (odd) throw new UserError(`--${optionOf(odd)} is about the forms of --to; say which, or leave it out`);
@@ -176,6 +187,7 @@ interface ExportOptions {
   readonly streamBits?: number;
   readonly array?: ArraySize;
   readonly liberty?: readonly string[];
+  readonly effort?: 'quick' | 'best';
   readonly data?: string;
 }
 
@@ -218,8 +230,8 @@ async function writeForms(
   const odd = Object.entries({ format, quantizers }).find(([, value]) => value !== undefined);
   if (odd) throw new UserError(`--${odd[0]} is about a file of parameters, and --to writes none; leave one out`);
   const { exportRun } = await import('../../flow/results/export-forms.ts');
-  const { images, streamBits, array, liberty, data } = options;
-  const asked = given({ path: out, stage: formStage(stage), images, streamBits, array, liberty, data });
+  const { images, streamBits, array, liberty, effort, data } = options;
+  const asked = given({ path: out, stage: formStage(stage), images, streamBits, array, liberty, effort, data });
   const exported = await exportRun({ folder, forms, ...asked });
   if (json) {
     const told = { ...exported, forms: exported.forms.map(({ report: _, ...form }) => form) };

@@ -13,6 +13,8 @@ export interface FormOptions {
   readonly array?: ArraySize;
   /** A cell library for figures of hardware; default: the built-in gates. */
   readonly liberty?: readonly LibertyText[];
+  /** How hard elements are synthesised for those figures: `quick` takes seconds, `best` (the default) minutes. */
+  readonly effort?: 'quick' | 'best';
 }
 
 export interface ExportForm {
