@@ -68,6 +68,7 @@ export async function exportRun(options: ExportRunOptions): Promise<ExportedRun>
     path = `${basename(resolve(folder))}-export`,
     streamBits,
     array,
+    layers,
     effort,
     ...asked
   } = options;
@@ -81,7 +82,7 @@ export async function exportRun(options: ExportRunOptions): Promise<ExportedRun>
   const made: { form: ExportForm & { readonly name: ExportFormName }; files: ExportFiles }[] = [];
   for (const form of forms) {
     const make = await form.load();
-    made.push({ form, files: await make({ frozen, network, images }, given({ array, liberty, effort })) });
+    made.push({ form, files: await make({ frozen, network, images }, given({ array, layers, liberty, effort })) });
   }
   writeForms(
     path,

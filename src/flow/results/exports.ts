@@ -5,12 +5,15 @@ import type { ArraySize } from '../../export/rtl/interface.ts';
 import type { LibertyText } from '../../hardware/liberty/read.ts';
 import type { IntegerFigures } from '../../integer/compare.ts';
 
+export { type Simulator, simulators, simulatorTitles } from '../../export/testbench/simulators.ts';
 export type { ArraySize };
 
 /** What forms can be asked for besides; each reads what concerns it. */
 export interface FormOptions {
   /** Processing elements of a systolic array. */
   readonly array?: ArraySize;
+  /** Layers by name; default: the first and the last whose multiplier is not exact. */
+  readonly layers?: readonly string[];
   /** A cell library for figures of hardware; default: the built-in gates. */
   readonly liberty?: readonly LibertyText[];
   /** How hard elements are synthesised for those figures: `quick` takes seconds, `best` (the default) minutes. */
@@ -39,6 +42,11 @@ export const exportForms = [
     name: 'rtl',
     what: 'Verilog: multipliers, systolic arrays, a top per layer; with their cost beside exact ones',
     load: async () => (await import('../../export/rtl/exporter.ts')).exportRtl,
+  },
+  {
+    name: 'testbench',
+    what: 'layers with values of test images, and benches of their Verilog for Icarus, Verilator and cocotb',
+    load: async () => (await import('../../export/testbench/exporter.ts')).exportTestbench,
   },
   {
     name: 'onnx',
