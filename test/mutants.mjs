@@ -1097,4 +1097,18 @@ export const mutants = [
     'assign tile_done = valid && last;',
     'test/export/rtl.test.ts',
   ),
+  fault(
+    'src/integer/requantise.ts',
+    'halves of integers are rounded up',
+    '(rest === unit / 2 && (low > 0 || quotient % 2 !== 0))',
+    'rest === unit / 2',
+    'test/integer/requantise.test.ts',
+  ),
+  fault(
+    'src/integer/product.ts',
+    'a padded tap counts as one that is always there',
+    'low[o]! += always[tap] ? term.low : Math.min(0, term.low)',
+    'low[o]! += term.low',
+    'test/integer/lower.test.ts',
+  ),
 ];
