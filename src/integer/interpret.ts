@@ -10,6 +10,7 @@ import { stridesOf } from '../engine/graph/movement.ts';
 import { convolutionTaps, windowTaps } from '../engine/graph/window.ts';
 import { computeOperation } from '../engine/reference/backend.ts';
 import { roundedCode } from '../engine/reference/quantization.ts';
+import { operandValues, type ProductTable } from '../multiplier/table.ts';
 import { invariant, UserError } from '../tensor/errors.ts';
 import { formatShape, sizeOf } from '../tensor/tensor.ts';
 import type { FloatOperation, IntegerNetwork, IntegerOperation, ProductOperation, Requantisation } from './network.ts';
@@ -181,19 +182,36 @@ function pool(
   };
 }
 
-/** The products of a multiplier by the patterns of activation, then weight. */
-function turned({ weightBits, activationBits, data }: IntegerNetwork['multipliers'][number]['table']): Int32Array {
+/** step·(AxM(w, x) − activationZero·w), by the patterns of activation, then weight. */
+function termsOf(
+  { weightBits, activationBits, signed, data }: ProductTable,
+  { step, activationZero }: Pick<ProductOperation, 'step' | 'activationZero'>,
+): Int32Array {
   const [weights, activations] = [2 ** weightBits, 2 ** activationBits];
-  return Int32Array.from(data, (_, at) => data[(at % weights) * activations + Math.floor(at / weights)]!);
+  const values = operandValues(weightBits, signed);
+  const terms = new Int32Array(data.length);
+  for (let x = 0; x < activations; x++)
+    for (let w = 0; w < weights; w++) {
+      terms[x * weights + w] = step * (data[w * activations + x]! - activationZero * values[w]!);
+    }
+  return terms;
 }
 
-const turnedTables = new WeakMap<object, Int32Array>();
+/** Of one table those of each zero point, which layers share. */
+const knownTerms = new WeakMap<ProductTable, Map<string, Int32Array>>();
+
+function sharedTerms(table: ProductTable, operation: ProductOperation): Int32Array {
+  const key = `${operation.step} ${operation.activationZero}`;
+  const known = knownTerms.get(table) ?? new Map<string, Int32Array>();
+  const terms = known.get(key) ?? termsOf(table, operation);
+  knownTerms.set(table, known.set(key, terms));
+  return terms;
+}
 
 function product(network: IntegerNetwork, operation: ProductOperation, x: Values, out: Int32Array): Step {
-  const { weights, weightShape, geometry, step, weightZero, activationZero, zeroRow, multiplier } = operation;
+  const { weights, weightShape, geometry, weightZero, activationZero, zeroRow, multiplier } = operation;
   const { table } = network.multipliers[multiplier]!;
-  const products = turnedTables.get(table) ?? turned(table);
-  turnedTables.set(table, products);
+  const terms = sharedTerms(table, operation);
   const { weightBits, activationBits } = table;
   const activationMask = 2 ** activationBits - 1;
   const { shape } = network.tensors[operation.inputs[0]!]!;
@@ -201,9 +219,7 @@ function product(network: IntegerNetwork, operation: ProductOperation, x: Values
   const [, kw, inputs, outputs] = weightShape as [number, number, number, number];
   const { rows, columns } = convolutionTaps([1, ...shape], weightShape, geometry);
   const perGroup = outputs / geometry.groups;
-  // Patterns, and what the activation's zero point takes off for each weight.
   const patterns = Uint16Array.from(weights, (weight) => weight & (2 ** weightBits - 1));
-  const taken = Int32Array.from(weights, (weight, at) => activationZero * (step * weight - weightZero[at % outputs]!));
   const sums = new Int32Array(perGroup);
   return () => {
     let at = 0;
@@ -212,6 +228,7 @@ function product(network: IntegerNetwork, operation: ProductOperation, x: Values
         for (let group = 0; group < geometry.groups; group++) {
           sums.fill(0);
           const first = group * perGroup;
+          // Of the zero points: Σ row(x), or Σ x for each output's, less activationZero for every tap that is there.
           let total = 0;
           for (const { tap: ky, at: y } of row)
             for (const { tap: kx, at: xx } of column) {
@@ -221,17 +238,22 @@ function product(network: IntegerNetwork, operation: ProductOperation, x: Values
                 const value = x[pixel + i]!;
                 const code = value & activationMask;
                 total += zeroRow ? zeroRow[code]! : value;
-                const base = code << weightBits;
-                for (let o = 0; o < perGroup; o++) {
-                  sums[o] = sums[o]! + step * products[base | patterns[weight + o]!]! - taken[weight + o]!;
-                }
+                addRow(sums, terms, code << weightBits, patterns, weight);
               }
             }
+          const taps = row.length * column.length * inputs;
           for (let o = 0; o < perGroup; o++) {
-            out[at++] = (sums[o]! - (zeroRow ? total : Math.imul(weightZero[first + o]!, total))) | 0;
+            const zero = weightZero[first + o]!;
+            out[at++] =
+              (sums[o]! - (zeroRow ? total : Math.imul(zero, total)) + Math.imul(zero, activationZero * taps)) | 0;
           }
         }
   };
+}
+
+/** sums[o] += the term of one activation with each output's weight. */
+function addRow(sums: Int32Array, terms: Int32Array, base: number, patterns: Uint16Array, weight: number): void {
+  for (let o = 0; o < sums.length; o++) sums[o] = sums[o]! + terms[base + patterns[weight + o]!]!;
 }
 
 function island(network: IntegerNetwork, operation: FloatOperation, values: readonly Values[], out: Values): Step {

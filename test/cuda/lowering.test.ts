@@ -24,6 +24,7 @@ import type { TableEmulation } from '../../src/multiplier/error.ts';
 import { columnStructure } from '../../src/multiplier/structure.ts';
 import { findModel } from '../../src/nn/models/registry.ts';
 import { TooLargeError } from '../../src/tensor/errors.ts';
+import { sha256 } from '../../src/tensor/files.ts';
 import { imageTask } from '../../src/train/images.ts';
 import { appendUpdates } from '../../src/train/optimizer.ts';
 import { type Arithmetic, buildNetwork } from '../../src/train/task.ts';
@@ -217,16 +218,33 @@ describe(nvcc ? 'kernels compile' : 'kernels compile (skipped: nvcc is not on th
     ];
     execFileSync(nvcc!, args, { stdio: 'pipe' });
   };
-  test.runIf(nvcc).each([...sources.values()].map((source) => [KernelLibrary.nameOf(source), source] as const))(
-    '%s',
-    (_, source) => {
-      const folder = mkdtempSync(join(tmpdir(), 'tram-nvcc-'));
-      compile(source, 90, folder);
-      if (source.file !== 'approximate-planes.cu') compile(source, 86, folder);
-      rmSync(folder, { recursive: true });
-    },
+  const capabilities = ({ file }: KernelSource) => (file === 'approximate-planes.cu' ? [90] : [90, 86]);
+  const all = [...sources].flatMap(([name, source]) =>
+    capabilities(source).map((capability) => ({ name, source, capability })),
   );
+  test.runIf(nvcc).each(process.env.EVERY_CASE ? all : oneOfEach(all))('$name for $capability', (one) => {
+    const folder = mkdtempSync(join(tmpdir(), 'tram-nvcc-'));
+    compile(one.source, one.capability, folder);
+    rmSync(folder, { recursive: true });
+  });
 });
+
+/**
+ * Of each file and capability the source whose name has the least hash; every one compiles with EVERY_CASE=1, and on a
+ * GPU (npm run test:gpu). What all of them read and define is held against the files above (contract.ts).
+ */
+function oneOfEach<T extends { readonly name: string; readonly source: KernelSource; readonly capability: number }>(
+  all: readonly T[],
+): readonly T[] {
+  const hashOf = ({ name }: T) => sha256(name);
+  const least = new Map<string, T>();
+  for (const one of all) {
+    const key = `${one.source.file} ${one.capability}`;
+    const found = least.get(key);
+    if (!found || hashOf(one) < hashOf(found)) least.set(key, one);
+  }
+  return [...least.values()];
+}
 
 /** The texts of all generated kernels as one file, each kernel under a name of its own. */
 function generatedKernels(): string {
@@ -242,7 +260,7 @@ function generatedKernels(): string {
 }
 
 describe(nvcc ? 'generated kernels compile' : 'generated kernels compile (skipped: nvcc is not on the path)', () => {
-  test.runIf(nvcc).each([80, 90])('for capability %i', (capability) => {
+  test.runIf(nvcc).each(process.env.EVERY_CASE ? [80, 90] : [90])('for capability %i', (capability) => {
     const folder = mkdtempSync(join(tmpdir(), 'tram-nvcc-'));
     const file = join(folder, 'generated.cu');
     writeFileSync(file, generatedKernels());

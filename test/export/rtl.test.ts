@@ -102,7 +102,7 @@ const cases: readonly Case[] = [
   },
   {
     ...{ name: 'linear', of: signedTable, kind: 'linear', image: [1, 1, 19], outputs: 4, zeroRow: true },
-    ...{ limits: [-(2 ** 31), 2 ** 31 - 1], options: { array: { rows: 8, columns: 8 } } },
+    ...{ limits: [-(2 ** 31), 2 ** 31 - 1], options: { array: { rows: 4, columns: 3 } } },
     images: 2,
   },
   { ...{ name: 'one', of: tiny, image: [2, 2, 2], outputs: 2 }, options: { array: { rows: 1, columns: 1 }, block: 1 } },

@@ -32,7 +32,8 @@ const home = process.cwd();
 afterEach(() => process.chdir(home));
 afterAll(() => rmSync(parent, { recursive: true }));
 
-const brief: ConfigurationInput = { train: { epochs: 1 }, explore: { epochs: 1 }, recover: { epochs: 1 } };
+const short: ConfigurationInput = { train: { epochs: 1 }, explore: { epochs: 1 }, recover: { epochs: 1 } };
+const brief: ConfigurationInput = { sample: 200, ...short };
 const finished = join(parent, 'finished');
 const data = join(parent, 'data');
 
@@ -260,7 +261,7 @@ describe('branched', () => {
   });
 
   test('a run with phases of its own takes nothing that was made from others', async () => {
-    const small: ConfigurationInput = { ...brief, data: `csv:${join(data, 'few.csv')}`, maximum: 16 };
+    const small: ConfigurationInput = { ...short, data: `csv:${join(data, 'few.csv')}`, maximum: 16 };
     const [own, source] = [join(parent, 'on another device'), join(parent, 'with a multiplier')];
     await runFlow({ folder: own, settings: small, phases: ['train'], device: { name: 'reference' } });
     await runFlow({ folder: source, settings: { ...small, map: { multiplier: 'dadda:8x8' } } });
@@ -288,7 +289,7 @@ describe('branched', () => {
 
 describe('moved', () => {
   const small = join(data, 'run');
-  const settings: ConfigurationInput = { ...brief, data: 'csv:few.csv', image: '8x8x1', maximum: 16 };
+  const settings: ConfigurationInput = { ...short, data: 'csv:few.csv', image: '8x8x1', maximum: 16 };
   const all = ['train', 'quantize', 'explore', 'map', 'recover'];
 
   beforeAll(async () => {
@@ -343,7 +344,7 @@ describe('moved', () => {
     writeFileSync(join(there, 'test.csv'), `${lines.slice(100).join('\n')}\n`);
     const folder = join(parent, 'two parts');
     process.chdir(parent);
-    const settings = { ...brief, data: 'csv:there/train.csv', testData: 'there/test.csv', maximum: 16 };
+    const settings = { ...short, data: 'csv:there/train.csv', testData: 'there/test.csv', maximum: 16 };
     await runFlow({ folder, settings, phases: ['train'] });
     renameSync(there, here);
     const { accuracy, loss } = summarize(folder).stages[0]!;

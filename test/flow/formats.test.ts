@@ -387,7 +387,7 @@ function expectAgreement(folder: string, stage: string): void {
   expect(Math.abs(found.loss / loss - 1), `loss, ${stage}: ${found.loss} instead of ${loss}`).toBeLessThan(1e-3);
 }
 
-const brief: ConfigurationInput = { train: { epochs: 2 }, explore: { epochs: 1 }, recover: { epochs: 1 } };
+const brief: ConfigurationInput = { sample: 400, train: { epochs: 2 }, explore: { epochs: 1 }, recover: { epochs: 1 } };
 
 describe('inference from the documents', () => {
   test('agrees with the stages of a run with a mapped multiplier', async () => {

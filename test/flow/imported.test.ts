@@ -69,7 +69,8 @@ describe('a multiplier as a layer uses it', () => {
 
 describe('in a run', () => {
   const base: ConfigurationInput = {
-    train: { epochs: 6 },
+    sample: 700,
+    train: { epochs: 10 },
     recover: { epochs: 1 },
   };
   const folder = join(parent, 'run');

@@ -168,13 +168,14 @@ describe('an owner that is gone', () => {
         lock.release();
       }),
     );
-    expect(seconds).toBeLessThan(1);
+    // Not after the seconds that a silent owner is given.
+    expect(seconds).toBeLessThan(5);
   });
 
   test('is not mistaken for a process that has its number now', async () => {
     const folder = newFolder();
     leave(folder, { pid: process.ppid, started: '1' });
-    expect(await timed(lockRun(folder).then((lock) => lock.release()))).toBeLessThan(1);
+    expect(await timed(lockRun(folder).then((lock) => lock.release()))).toBeLessThan(5);
   });
 
   test.concurrent.each([

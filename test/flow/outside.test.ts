@@ -29,7 +29,10 @@ afterAll(() => rmSync(parent, { recursive: true }));
 const whole = join(parent, 'whole');
 
 beforeAll(async () => {
-  await runFlow({ folder: whole, settings: { train: { epochs: 1 }, explore: { epochs: 1 }, recover: { epochs: 1 } } });
+  await runFlow({
+    folder: whole,
+    settings: { sample: 100, train: { epochs: 1 }, explore: { epochs: 1 }, recover: { epochs: 1 } },
+  });
 });
 
 let copies = 0;

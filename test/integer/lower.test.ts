@@ -9,6 +9,8 @@ import { wasmBackend } from '../../src/engine/wasm/runtime/backend.ts';
 import { classOf, interpreter, logitsOf, type Values } from '../../src/integer/interpret.ts';
 import { lower } from '../../src/integer/lower.ts';
 import type { IntegerNetwork, ProductOperation } from '../../src/integer/network.ts';
+import { productBounds } from '../../src/integer/product.ts';
+import { exactTable } from '../../src/multiplier/table.ts';
 import { type HostTensor, tensor } from '../../src/tensor/tensor.ts';
 import { errs, type Fixture, fixture, fixtureNames } from './fixtures.ts';
 
@@ -163,3 +165,31 @@ test('partial sums of real images lie within the accumulators’ bounds, in the 
     }
   }
 });
+
+test.each([
+  [
+    [1, 1],
+    [10, 180],
+  ],
+  [
+    [0, 0],
+    [90, 180],
+  ],
+] as const)(
+  'sums of nine weights of 1 over activations of 10 to 20 with padding %j lie within %j',
+  (padding, bounds) => {
+    const geometry = { stride: [1, 1], padding, dilation: [1, 1], groups: 1 } as const;
+    const weightShape = [3, 3, 1, 1];
+    const layer = { name: 'layer', kind: 'convolution', geometry, weightShape, macs: 0 } as const;
+    const weights = new Int16Array(9).fill(1);
+    const product = { weights, weightShape, step: 1, weightZero: new Int32Array(1), activationZero: 0 } as const;
+    const { low, high, accumulators } = productBounds(layer, exactTable(8, 8), product, {
+      shape: [4, 4, 1],
+      low: 10,
+      high: 20,
+    });
+    // At a corner four taps are there, at least the middle one everywhere; partial sums begin at 0.
+    expect([low[0], high[0]]).toEqual(bounds);
+    expect(accumulators).toEqual({ terms: [0, 180], products: [0, 180] });
+  },
+);

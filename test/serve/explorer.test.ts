@@ -1,7 +1,7 @@
 // The explorer, the front of a sweep, the network of a run, and copies of views, in a real browser on the digits.
 
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -116,6 +116,29 @@ describe.skipIf(noBrowser)('the page of a multiplier', () => {
     await page.close();
   });
 
+  test('two fingers enlarge a drawing around what is between them', async () => {
+    const { page, said } = await visit('#/multiplier/dadda%3A4x4');
+    const netlist = page.getByRole('application', { name: 'Netlist of dadda:4x4' });
+    await netlist.scrollIntoViewIfNeeded();
+    const boxOf = async () =>
+      (await netlist.getAttribute('viewBox'))!.split(' ').map(Number) as [number, number, number];
+    const [, , whole] = await boxOf();
+    const { x, y, width, height } = (await netlist.boundingBox())!;
+    const session = await page.context().newCDPSession(page);
+    const touch = (type: 'touchStart' | 'touchMove' | 'touchEnd', shares: readonly number[]) => {
+      const touchPoints = shares.map((share, id) => ({ x: x + share * width, y: y + height / 2, id }));
+      return session.send('Input.dispatchTouchEvent', { type, touchPoints });
+    };
+    await touch('touchStart', [0.4, 0.6]);
+    await touch('touchMove', [0.3, 0.7]);
+    await touch('touchEnd', []);
+    await expect.poll(async () => (await boxOf())[2]).toBeCloseTo(whole / 2, 1);
+    expect((await boxOf())[0]).toBeCloseTo(whole / 4, 0);
+    expect(await page.evaluate('visualViewport.scale')).toBe(1);
+    expect(said).toEqual([]);
+    await page.close();
+  });
+
   test('a file that is dropped is shown and stored nowhere; one that cannot be read says where', async () => {
     const { page, said } = await visit('#/multiplier', 'dark');
     await drop(page, 'mine.blif', AND_ARRAY);
@@ -147,6 +170,23 @@ describe.skipIf(noBrowser)('the page of a multiplier', () => {
     expect((await inspect('application/octet-stream', AND_ARRAY)).status).toBe(200);
     const outside = await fetch(`${serving.url}api/multiplier?of=${encodeURIComponent('../../etc/passwd.v')}`);
     expect(outside.status).toBe(404);
+  });
+
+  test('a trial whose file is damaged is named, and the others are shown', async () => {
+    const ended = join(runs, `${trained}.json`);
+    const whole = readFileSync(ended);
+    writeFileSync(ended, '{"state":');
+    const fresh = await serve({ folder: runs, port: 0, pace: { glance: 100, scan: 300 } });
+    const { page, said } = await openPage(browser, `${fresh.url}#/sweep/front`);
+    await page.getByText(`${trained}.json is not valid JSON`).waitFor();
+    await expect.poll(() => page.getByRole('link', { name: /: accuracy / }).count()).toBe(1);
+    await page.getByText('1 of 2 trials are done').waitFor();
+    writeFileSync(ended, whole);
+    await page.getByText('2 of 2 trials are done').waitFor();
+    await expect.poll(() => page.getByRole('link', { name: /: accuracy / }).count()).toBe(2);
+    expect(said).toEqual([]);
+    await page.close();
+    await fresh.close();
   });
 
   test.each(['light', 'dark'] as const)(

@@ -2,9 +2,18 @@
 
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
+import type { BenchOutcome } from '../../flow/results/check-benches.ts';
 import { exportFormats, exportStages } from '../../flow/results/export.ts';
-import type { ArraySize } from '../../flow/results/exports.ts';
-import { EXPORT_IMAGES, type ExportFormName, exportFormNames, exportForms } from '../../flow/results/exports.ts';
+import {
+  type ArraySize,
+  EXPORT_IMAGES,
+  type ExportFormName,
+  exportFormNames,
+  exportForms,
+  type Simulator,
+  simulators,
+  simulatorTitles,
+} from '../../flow/results/exports.ts';
 import { frozenStages, STREAM_BITS } from '../../flow/results/frozen-stages.ts';
 import type { LogOptions } from '../../flow/run/logs.ts';
 import { keptStages } from '../../flow/run/stages.ts';
@@ -27,7 +36,8 @@ tram run --checkpoint takes as the start of phase 1. The run is only read. --jso
 With --to the quantised network is written for hardware and other tools, each form in a folder of its own below --out:
 ${exportForms.map(({ name, what }) => `  ${name.padEnd(11)}${what}`).join('\n')}
 Each folder appears whole or not at all; one that is there is replaced where it is an export of the same form. --json then prints
-path, stage, images, forms (form, path, files, bytes).
+path, stage, images, forms (form, path, files, bytes); with --check also checks (kind, title, bench, simulator, equal, values, lines).
+--check simulates what was written; where a value differs, the first is shown with its operands, and the exit code is 1.
 
 With --tensorboard or --mlflow no network is written: the run's epochs, results, settings and figures go there, what is there already is left
 (docs/logging.md). --json then prints events (the file in the run folder) and mlflow (the address).
@@ -38,6 +48,7 @@ Examples:
   tram export runs/mine --stage quantized --quantizers --out resnet8_w8a8_ptq.pth
   tram export runs/mine --to integer --images 50
   tram export runs/mine --to rtl --array 4x4
+  tram export runs/mine --to testbench --check
   tram export runs/mine --tensorboard
 `;
 
@@ -105,11 +116,33 @@ export function defineExport(command: Command, services: Services): void {
       new Option(
         '--array <SIZE>',
         describeOption({
-          help: 'rtl: rows and columns of the systolic arrays',
-          ...{ values: 'ROWSxCOLUMNS, each 1 to 64', default: '8x8' },
+          help: 'rtl, testbench: rows and columns of the systolic arrays',
+          ...{ values: 'ROWSxCOLUMNS, each 1 to 64', default: '8x8; of testbench 4x4' },
         }),
       )
         .argParser(arraySize)
+        .helpGroup(asForms),
+    )
+    .addOption(
+      new Option(
+        '--layers <LAYERS>',
+        describeOption({
+          help: 'testbench: layers to simulate',
+          ...{ values: 'names, separated by commas', default: 'the first and the last approximate one' },
+        }),
+      )
+        .argParser(layerNames)
+        .helpGroup(asForms),
+    )
+    .addOption(
+      new Option(
+        '--check [SIMULATORS]',
+        describeOption({
+          help: 'testbench: run the benches',
+          ...{ values: `${simulators.join(', ')}, separated by commas`, default: simulators[0] },
+        }),
+      )
+        .argParser(simulatorNames)
         .helpGroup(asForms),
     )
     .addOption(
@@ -121,6 +154,17 @@ export function defineExport(command: Command, services: Services): void {
         }),
       )
         .argParser(libertyFiles)
+        .helpGroup(asForms),
+    )
+    .addOption(
+      new Option(
+        '--effort <EFFORT>',
+        describeOption({
+          help: 'rtl: how hard elements are synthesised for their figures',
+          ...{ values: 'one of quick (seconds), best (minutes)', default: 'best' },
+        }),
+      )
+        .argParser(oneOf('--effort', ['quick', 'best']))
         .helpGroup(asForms),
     )
     .addOption(
@@ -146,7 +190,7 @@ export function defineExport(command: Command, services: Services): void {
       if (logs.tensorboard || logs.mlflow) return await exportToLogs(folder, logs, command, services);
       const options = command.opts<ExportOptions>();
       if (options.to) return await writeForms(folder, options.to, options, services);
-      const odd = (['images', 'streamBits', 'array', 'liberty', 'data'] as const).find(
+      const odd = (['images', 'streamBits', 'array', 'layers', 'check', 'liberty', 'effort', 'data'] as const).find(
         (name) => options[name] !== undefined,
       );
       if (odd) throw new UserError(`--${optionOf(odd)} is about the forms of --to; say which, or leave it out`);
@@ -175,7 +219,11 @@ interface ExportOptions {
   readonly images?: number;
   readonly streamBits?: number;
   readonly array?: ArraySize;
+  readonly layers?: readonly string[];
+  /** true: with the usual simulator. */
+  readonly check?: readonly Simulator[] | true;
   readonly liberty?: readonly string[];
+  readonly effort?: 'quick' | 'best';
   readonly data?: string;
 }
 
@@ -185,6 +233,16 @@ function arraySize(text: string): ArraySize {
   const fits = (count: number | undefined) => count !== undefined && count >= 1 && count <= 64;
   if (fits(rows) && fits(columns)) return { rows: rows!, columns: columns! };
   throw badValue('--array', text, 'rows and columns from 1 to 64, such as 8x8');
+}
+
+function layerNames(text: string): readonly string[] {
+  const names = nameList(text);
+  if (names && names.length > 0) return names;
+  throw badValue('--layers', text, 'names of layers, separated by commas');
+}
+
+function simulatorNames(text: string): readonly Simulator[] {
+  return (nameList(text) ?? []).map(oneOf('--check', simulators));
 }
 
 const optionOf = (name: string): string => name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
@@ -218,17 +276,45 @@ async function writeForms(
   const odd = Object.entries({ format, quantizers }).find(([, value]) => value !== undefined);
   if (odd) throw new UserError(`--${odd[0]} is about a file of parameters, and --to writes none; leave one out`);
   const { exportRun } = await import('../../flow/results/export-forms.ts');
-  const { images, streamBits, array, liberty, data } = options;
-  const asked = given({ path: out, stage: formStage(stage), images, streamBits, array, liberty, data });
+  const { images, streamBits, array, layers, liberty, effort, data } = options;
+  const checkedBy = options.check === true ? [simulators[0]] : options.check;
+  const own = Object.entries({ layers, check: checkedBy }).find(([, value]) => value !== undefined);
+  if (own && !forms.includes('testbench')) {
+    throw new UserError(`--${own[0]} is about the form testbench; give --to testbench, or leave it out`);
+  }
+  const { checkTestbench, requireSimulators } = await import('../../flow/results/check-benches.ts');
+  if (checkedBy) await requireSimulators(checkedBy);
+  const asked = given({ path: out, stage: formStage(stage), images, streamBits, array, layers, liberty, effort, data });
   const exported = await exportRun({ folder, forms, ...asked });
   if (json) {
-    const told = { ...exported, forms: exported.forms.map(({ report: _, ...form }) => form) };
-    return void stdout.write(`${JSON.stringify(told)}\n`);
+    const checks = checkedBy && (await checkTestbench(exported.path, checkedBy, () => {}));
+    const told = { ...exported, forms: exported.forms.map(({ report: _, ...form }) => form), ...given({ checks }) };
+    stdout.write(`${JSON.stringify(told)}\n`);
+    if (checks?.some(({ equal }) => !equal)) throw new Exit(1);
+    return;
   }
   for (const { form, path, files, bytes, report } of exported.forms) {
     stdout.write(`${path}: ${form} of the ${exported.stage} network, ${grouped(files)} files, ${formatBytes(bytes)}\n`);
     if (report) stdout.write(`\n${report}\n`);
   }
+  if (!checkedBy) return;
+  const tell = (outcome: BenchOutcome) => stdout.write(`${outcomeText(outcome)}\n`);
+  const checks = await checkTestbench(exported.path, checkedBy, tell);
+  if (checks.some(({ equal }) => !equal)) throw new Exit(1);
+}
+
+/** Lines of a difference that are shown; all of them are printed by the bench itself. */
+const SHOWN_LINES = 40;
+
+function outcomeText({ kind, title, simulator, equal, values, lines, bench }: BenchOutcome): string {
+  const what = `${simulatorTitles[simulator]}, ${kind} ${title}`;
+  if (equal) return `${what}: equal, ${grouped(values)} ${kind === 'layer' ? 'outputs' : 'operand pairs'} compared`;
+  // Where a sum is long, its wrong products say more than the first ones.
+  const shown =
+    lines.length > SHOWN_LINES ? lines.filter((line) => !line.startsWith('  tap')).slice(0, SHOWN_LINES) : lines;
+  const rest = lines.length - shown.length;
+  const more = rest > 0 ? [`… ${rest} lines more: make ${simulator}-${bench} in the folder of the benches`] : [];
+  return [`${what}: NOT EQUAL`, ...shown, ...more].join('\n');
 }
 
 async function exportToLogs(
@@ -238,9 +324,20 @@ async function exportToLogs(
   { stdout, stderr }: Services,
 ): Promise<void> {
   const { json, ...others } = command.opts<Record<string, unknown>>();
-  const odd = ['stage', 'format', 'quantizers', 'to', 'images', 'streamBits', 'data', 'out'].find(
-    (name) => others[name] !== undefined,
-  );
+  const odd = [
+    'stage',
+    'format',
+    'quantizers',
+    'to',
+    'images',
+    'streamBits',
+    'array',
+    'layers',
+    'check',
+    'liberty',
+    'data',
+    'out',
+  ].find((name) => others[name] !== undefined);
   if (odd)
     throw new UserError(
       `--${optionOf(odd)} is about a network, and --tensorboard and --mlflow write none; leave one out`,

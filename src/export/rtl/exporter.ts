@@ -90,7 +90,7 @@ async function reportOf(
       const sumBits = Math.max(...layers.map(({ top }) => layerSumBits(network, top, productFormat(table, netlist))));
       const activityOf = (products: typeof table) => elementActivity(network, layers, products, WATCHED);
       const design = { name, table, netlist };
-      figures.push(await elementFigures(design, sumBits, sizes, activityOf, { effort: 'quick', ...flow }));
+      figures.push(await elementFigures(design, sumBits, sizes, activityOf, flow));
     }
   }
   return { ...report, without, figures };

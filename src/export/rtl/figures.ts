@@ -40,7 +40,7 @@ export interface FigureOptions {
 /** Area, cycle and power in the units of the library. */
 export interface Cost {
   readonly area: number;
-  /** The shortest cycle; for a multiplier alone its delay. */
+  /** The shortest cycle of the netlist that was kept; for a multiplier alone its delay. */
   readonly cycle: number;
   readonly power: number;
 }

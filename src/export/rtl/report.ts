@@ -78,7 +78,7 @@ function figuresMarkdown(all: Figures): string[] {
     '',
     `Library ${all.library}; area in ${units.area}, cycles in ${units.delay}, power in ${units.power === 'mW' ? `mW at ${all.clockMHz} MHz` : units.power}.`,
     '',
-    `| | area | exact | saved | shortest cycle | exact | saved | power | exact | saved |`,
+    `| | area | exact | saved | cycle | exact | saved | power | exact | saved |`,
     '|---|---|---|---|---|---|---|---|---|---|',
     ...rows.map(
       ([what, a, b]) =>
@@ -86,7 +86,7 @@ function figuresMarkdown(all: Figures): string[] {
     ),
     '',
     ...(units.delay === 'ps'
-      ? [`Highest clock of the array: ${megahertz(own)}, with the exact multiplier ${megahertz(exact)}.`, '']
+      ? [`Highest clock of these netlists: ${megahertz(own)}, with the exact multiplier ${megahertz(exact)}.`, '']
       : []),
     `Sums have ${all.sumBits} bits, as proved for the layers. Logic is synthesised for a cycle of ${figure(all.cycleTarget)} ${units.delay}, what the`,
     'flip-flops need included, and of what meets it the netlist of least power is kept; a multiplier alone has its own delay as cycle.',

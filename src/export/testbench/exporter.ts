@@ -7,7 +7,7 @@ import { UserError } from '../../tensor/errors.ts';
 import { given } from '../../tensor/given.ts';
 import type { ExportFiles, ExportInput } from '../exporter.ts';
 import { verilogFiles } from '../rtl/exporter.ts';
-import { type BenchOptions, benchFiles } from './files.ts';
+import { BENCH_ARRAY, type BenchOptions, benchFiles } from './files.ts';
 
 export interface TestbenchOptions extends BenchOptions {
   /** Test images that are simulated, from the first on; default 2, so that one follows another without a reset. */
@@ -29,6 +29,9 @@ export function exportTestbench(input: ExportInput, options: TestbenchOptions = 
     const kept = values.map((tensor) => tensor.slice());
     return (tensor: number) => kept[tensor]!;
   });
-  const rtl = verilogFiles(frozen, network, given({ array: asked.array, block: asked.block }));
+  const rtl = verilogFiles(frozen, network, {
+    array: BENCH_ARRAY,
+    ...given({ array: asked.array, block: asked.block }),
+  });
   return benchFiles({ network, multipliers: frozen.multipliers, rtl, golden }, asked);
 }

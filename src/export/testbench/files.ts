@@ -29,10 +29,12 @@ import {
 import { chooseSlices, type LayerSlice, slicesOf } from './slices.ts';
 import { verilatorBench } from './verilator.ts';
 
+export const BENCH_ARRAY: ArraySize = { rows: 4, columns: 4 };
+
 export interface BenchOptions {
   /** Names of layers; default: the first and the last whose multiplier is not exact. */
   readonly layers?: readonly string[];
-  /** Rows and columns of the array. */
+  /** Rows and columns of the array; default 4×4, which simulates many times faster than a larger one. */
   readonly array?: ArraySize;
   /** Positions of a block at most. */
   readonly block?: number;
@@ -52,7 +54,7 @@ export function benchFiles(
   { network, multipliers: frozen, rtl, golden }: BenchInput,
   options: BenchOptions = {},
 ): ExportFiles {
-  const tops = layerTops(network, given({ array: options.array, block: options.block }));
+  const tops = layerTops(network, { array: BENCH_ARRAY, ...given({ array: options.array, block: options.block }) });
   const slices = chooseSlices(slicesOf(network, tops), options.layers);
   const files = new Map<string, string | Uint8Array>();
   const modules = [...rtl.keys()].filter((name) => name.endsWith('.v')).map((name) => name.slice(0, -2));

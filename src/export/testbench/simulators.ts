@@ -58,20 +58,15 @@ export function commandsOf(
 /** For the C++ compiler, also of what belongs to Verilator itself. */
 const NO_EFFORT = 'OPT_FAST=-O0 OPT_SLOW=-O0 OPT_GLOBAL=-O0';
 
-const packages: Record<Simulator, string> = { icarus: 'iverilog', verilator: 'verilator' };
-const titles: Record<Simulator, string> = { icarus: 'Icarus Verilog', verilator: 'Verilator' };
+/** The programs, which are also the names of their packages. */
+const programs: Record<Simulator, string> = { icarus: 'iverilog', verilator: 'verilator' };
+export const simulatorTitles: Record<Simulator, string> = { icarus: 'Icarus Verilog', verilator: 'Verilator' };
 const DEFAULT_TIMEOUT_MS = 30 * 60_000;
 const MAX_LOG_BYTES = 2 ** 26;
 
-/** Whether the simulator is installed. */
-export async function hasSimulator(simulator: Simulator): Promise<boolean> {
-  try {
-    await execute({ program: simulator === 'icarus' ? 'iverilog' : 'verilator', args: ['-V'] }, tmpdir(), simulator);
-    return true;
-  } catch (error) {
-    if (error instanceof UserError) return false;
-    throw error;
-  }
+/** Throws a UserError that says what to install where the simulator is missing. */
+export async function requireSimulator(simulator: Simulator): Promise<void> {
+  await execute({ program: programs[simulator], args: ['-V'] }, tmpdir(), simulator);
 }
 
 /** What a bench prints. Throws a UserError where the simulator is missing, takes no such file or takes too long. */
@@ -91,7 +86,7 @@ export async function simulateBench(
       const { ok, log } = await execute(command, folder, simulator);
       printed = log;
       if (!ok && at < commands.length - 1) {
-        throw new UserError(`${titles[simulator]} does not take ${bench.bench} of ${folder}: ${log.trim()}`);
+        throw new UserError(`${simulatorTitles[simulator]} does not take ${bench.bench} of ${folder}: ${log.trim()}`);
       }
     }
     return printed;
@@ -111,13 +106,13 @@ function execute(
       if (error?.code === 'ENOENT') {
         reject(
           new UserError(
-            `no program '${program}' found; install ${titles[simulator]} (Debian, Ubuntu: apt-get install ${packages[simulator]})`,
+            `no program '${program}' found; install ${simulatorTitles[simulator]} (Debian, Ubuntu: apt-get install ${programs[simulator]})`,
           ),
         );
       } else if (error?.killed) {
         reject(
           new UserError(
-            `${titles[simulator]} took more than ${DEFAULT_TIMEOUT_MS / 60_000} minutes; choose fewer or smaller layers with --layers`,
+            `${simulatorTitles[simulator]} took more than ${DEFAULT_TIMEOUT_MS / 60_000} minutes; choose fewer or smaller layers with --layers`,
           ),
         );
       } else resolve({ ok: !error, log: stdout + stderr });

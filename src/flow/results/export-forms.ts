@@ -62,7 +62,16 @@ export interface ExportedRun {
 
 /** Writes a network of a run in forms for elsewhere; the run is only read. Throws a UserError. */
 export async function exportRun(options: ExportRunOptions): Promise<ExportedRun> {
-  const { folder, forms: names, path = `${basename(resolve(folder))}-export`, streamBits, array, ...asked } = options;
+  const {
+    folder,
+    forms: names,
+    path = `${basename(resolve(folder))}-export`,
+    streamBits,
+    array,
+    layers,
+    effort,
+    ...asked
+  } = options;
   const liberty = options.liberty && (await Promise.all(options.liberty.map(readLibertyFile)));
   const forms = exportForms.filter(({ name }) => names.includes(name));
   for (const { name } of forms) refuseForeign(path, name);
@@ -73,7 +82,7 @@ export async function exportRun(options: ExportRunOptions): Promise<ExportedRun>
   const made: { form: ExportForm & { readonly name: ExportFormName }; files: ExportFiles }[] = [];
   for (const form of forms) {
     const make = await form.load();
-    made.push({ form, files: await make({ frozen, network, images }, given({ array, liberty })) });
+    made.push({ form, files: await make({ frozen, network, images }, given({ array, layers, liberty, effort })) });
   }
   writeForms(
     path,

@@ -3,15 +3,21 @@
 import type { ExportFiles, ExportInput } from '../../export/exporter.ts';
 import type { ArraySize } from '../../export/rtl/interface.ts';
 import type { LibertyText } from '../../hardware/liberty/read.ts';
+import type { IntegerFigures } from '../../integer/compare.ts';
 
+export { type Simulator, simulators, simulatorTitles } from '../../export/testbench/simulators.ts';
 export type { ArraySize };
 
 /** What forms can be asked for besides; each reads what concerns it. */
 export interface FormOptions {
   /** Processing elements of a systolic array. */
   readonly array?: ArraySize;
+  /** Layers by name; default: the first and the last whose multiplier is not exact. */
+  readonly layers?: readonly string[];
   /** A cell library for figures of hardware; default: the built-in gates. */
   readonly liberty?: readonly LibertyText[];
+  /** How hard elements are synthesised for those figures: `quick` takes seconds, `best` (the default) minutes. */
+  readonly effort?: 'quick' | 'best';
 }
 
 export interface ExportForm {
@@ -38,6 +44,11 @@ export const exportForms = [
     load: async () => (await import('../../export/rtl/exporter.ts')).exportRtl,
   },
   {
+    name: 'testbench',
+    what: 'layers with values of test images, and benches of their Verilog for Icarus, Verilator and cocotb',
+    load: async () => (await import('../../export/testbench/exporter.ts')).exportTestbench,
+  },
+  {
     name: 'onnx',
     what: 'ONNX for ONNX Runtime: QuantizeLinear and DequantizeLinear; approximate layers as functions with their table',
     load: async () => (await import('../../export/onnx/exporter.ts')).exportOnnx,
@@ -62,3 +73,8 @@ export const exportFormNames: readonly ExportFormName[] = exportForms.map(({ nam
 
 /** Test images that forms compare on and take golden values from, where no number is given. */
 export const EXPORT_IMAGES = 100;
+
+/** The report of a network as integers, in Markdown. */
+export async function integerReport(of: string, figures: IntegerFigures): Promise<string> {
+  return (await import('../../export/integer/report.ts')).integerReport(of, figures);
+}
