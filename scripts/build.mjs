@@ -1,5 +1,6 @@
 // Builds dist/: the TypeScript program, the WebAssembly kernels from AssemblyScript, the page of tram serve as one
-// script and one style sheet, and the CUDA kernels as they are (compiled at run time).
+// script and one style sheet; the CUDA kernels (compiled at run time) and the fixed part of a PyTorch network as they
+// are.
 // Everything is made beside it first: a build that fails leaves the program that was there.
 // Runs as npm's `prepare`; where the development tools are absent (an install from a package) dist/ is already there.
 import { execFileSync } from 'node:child_process';
@@ -38,6 +39,7 @@ const page = ['src/page/main.tsx', '--bundle', '--format=esm', '--target=es2022'
 run('esbuild', ...page, '--jsx=automatic', '--jsx-import-source=preact', `--outdir=${join(made, 'page')}`);
 cpSync('src/page/index.html', join(made, 'page/index.html'));
 cpSync('src/engine/cuda/kernels', join(made, 'engine/cuda/kernels'), { recursive: true });
+cpSync('src/export/pytorch/template.py', join(made, 'export/pytorch/template.py'));
 chmodSync(join(made, 'cli/main.js'), 0o755);
 
 const old = join('build', 'dist-before');

@@ -21,12 +21,20 @@ export { type ComparedPicture, comparedPicture } from './flow/results/compared-f
 export { type DataReport, type ExamineDataOptions, examineData } from './flow/results/data.ts';
 export { type EvaluateOptions, type EvaluationResult, evaluateRun } from './flow/results/evaluate.ts';
 export {
+  type EvaluateIntegersOptions,
+  evaluateIntegers,
+  type IntegerEvaluation,
+} from './flow/results/evaluate-integers.ts';
+export {
   type Exported,
   type ExportFormat,
   type ExportOptions,
   type ExportStage,
   exportNetwork,
 } from './flow/results/export.ts';
+export { type ExportedForm, type ExportedRun, type ExportRunOptions, exportRun } from './flow/results/export-forms.ts';
+export { type ExportForm, type ExportFormName, exportForms } from './flow/results/exports.ts';
+export { type FreezeOptions, type FrozenRun, freezeRun } from './flow/results/frozen.ts';
 export { summarize } from './flow/results/summarize.ts';
 export type { MultiplierSummary, RunSummary } from './flow/results/summary.ts';
 export { tryFolder } from './flow/results/tried.ts';
@@ -66,6 +74,13 @@ export type { Measured, Treatment } from './flow/try/treatments.ts';
 export { type TryOptions, tryMultipliers } from './flow/try/try.ts';
 export { proveEquivalent } from './hardware/equivalence.ts';
 export { type Synthesis, type SynthesisOptions, synthesize } from './hardware/synthesize.ts';
+export { Comparison, type IntegerFigures, type LayerFigures } from './integer/compare.ts';
+export { integerFiles, type ReadFile, readIntegerNetwork } from './integer/files.ts';
+export type { FrozenLayer, FrozenMultiplier, FrozenNetwork } from './integer/frozen.ts';
+export { classOf, interpreter, logitsOf, type Run, type RunOptions, type Values } from './integer/interpret.ts';
+export { type LowerOptions, lower } from './integer/lower.ts';
+export type { IntegerMultiplier, IntegerNetwork, IntegerOperation, IntegerTensor } from './integer/network.ts';
+export { requantised, roundedQuotient } from './integer/requantise.ts';
 export { type EmulationName, errorByCodes, errorsOf } from './multiplier/error.ts';
 export { type HistogramWidths, readHistograms } from './multiplier/histograms.ts';
 export {

@@ -1,11 +1,11 @@
 // Every command on every page: what a shell block shows is executed, in the order of its page, in a folder that has the
 // files it names; what needs a GPU, a data set that is not shipped or hours is read by the program up to the point
 // where the work would begin. Nothing is passed over: a line that is neither fails.
-// What is changed, and nothing else: a training phase has one epoch (exploration two), a run sees 60 training images,
+// What is changed, and nothing else: a training phase has one epoch (exploration two), a run sees 30 training images,
 // and a run folder that a command reads, but none of its page has made, is a copy of a short run.
 // Of what a text says between backquotes command and options exist.
 
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -19,6 +19,7 @@ import type { FlowOptions } from '../src/flow/flow.ts';
 import { mergeSettings, parseConfiguration } from '../src/flow/settings/config.ts';
 import { tram } from './cli/program.ts';
 import { blockCommands, codeSpans, type Documented, pages, root } from './documented.ts';
+import { pythonWithTorch } from './python.ts';
 
 const place = mkdtempSync(join(tmpdir(), 'tram-documented-'));
 const fixtures = join(place, 'fixtures');
@@ -30,16 +31,16 @@ afterAll(() => {
 });
 
 const trainingPhases = ['train', 'quantize', 'explore', 'recover'] as const;
-const short = ['--train-epochs', '1', '--explore-epochs', '2', '--recover-epochs', '1', '--sample', '60', '--quiet'];
+const short = ['--train-epochs', '1', '--explore-epochs', '2', '--recover-epochs', '1', '--sample', '30', '--quiet'];
 
 /** What makes a command short that trains; words that it has already are left as they are. */
 function shortened(words: readonly string[]): string[] {
   const [command] = words;
   if (command === 'run') return without(short, words);
-  if (command === 'train') return without(['--epochs', '1', '--sample', '60', '--quiet'], words);
+  if (command === 'train') return without(['--epochs', '1', '--sample', '30', '--quiet'], words);
   if (trainingPhases.some((phase) => phase === command)) return without(['--epochs', '1', '--quiet'], words);
   if (command === 'try') return without(['--exact', '4x4', '--quiet'], words);
-  if (command === 'sensitivity') return without(['--images', '40', '--quiet'], words);
+  if (command === 'sensitivity') return without(['--images', '20', '--quiet'], words);
   return [];
 }
 
@@ -64,6 +65,10 @@ const elsewhere: readonly (readonly [RegExp, string])[] = [
   [/--liberty|--library/, 'a cell library'],
   [/--mlflow/, 'an MLflow server'],
 ];
+/** Simulators, which have one flag that ends well where they are installed. */
+const simulators: Readonly<Record<string, string>> = { iverilog: '-V', verilator: '--version' };
+const isInstalled = (program: string) => spawnSync(program, [simulators[program]!]).status === 0;
+
 const needs = (words: readonly string[]) => elsewhere.find(([sign]) => sign.test(words.join(' ')))?.[1];
 
 /** Images of the classes 0 to 9 as lines of a table: height × width values up to `maximum`, and the label. */
@@ -107,24 +112,24 @@ beforeAll(async () => {
   process.chdir(fixtures);
   for (const [c, name] of ['cat', 'dog'].entries()) {
     mkdirSync(join('photos', name), { recursive: true });
-    for (let k = 0; k < 60; k++) {
+    for (let k = 0; k < 20; k++) {
       const background = { r: 50 + 100 * c + k, g: 20, b: 30 };
       const picture = sharp({ create: { width: 40, height: 36, channels: 3, background } });
       await picture.toFile(join('photos', name, `${k}.png`));
     }
   }
-  writeFileSync('mine.csv.gz', gzipSync(table(150, 784, 255)));
-  writeFileSync('faces.csv', table(150, 784, 255));
-  writeFileSync('train.csv', table(150, 64, 16));
-  writeFileSync('test.csv', table(40, 64, 16));
+  writeFileSync('mine.csv.gz', gzipSync(table(60, 784, 255)));
+  writeFileSync('faces.csv', table(60, 784, 255));
+  writeFileSync('train.csv', table(60, 64, 16));
+  writeFileSync('test.csv', table(20, 64, 16));
   writeFileSync('mymultiplier.txt', droppedBits());
   writeFileSync(
     'faces.npz',
     zipSync({
-      'x_train.npy': npy([150, 28, 28], patterned(150, 784)),
-      'y_train.npy': npy([150], labels(150)),
-      'x_test.npy': npy([40, 28, 28], patterned(40, 784)),
-      'y_test.npy': npy([40], labels(40)),
+      'x_train.npy': npy([60, 28, 28], patterned(60, 784)),
+      'y_train.npy': npy([60], labels(60)),
+      'x_test.npy': npy([20, 28, 28], patterned(20, 784)),
+      'y_test.npy': npy([20], labels(20)),
     }),
   );
   for (const [folder, prefix] of [
@@ -133,8 +138,8 @@ beforeAll(async () => {
   ] as const) {
     mkdirSync(folder, { recursive: true });
     for (const [part, count] of [
-      ['train', 150],
-      [prefix === '' ? 't10k' : 'test', 40],
+      ['train', 60],
+      [prefix === '' ? 't10k' : 'test', 20],
     ] as const) {
       const name = `${folder}/${prefix}${part}`;
       writeFileSync(`${name}-images-idx3-ubyte.gz`, idx([count, 28, 28], patterned(count, 784)));
@@ -142,13 +147,14 @@ beforeAll(async () => {
     }
   }
   cpSync(join(root, 'examples/own-model.mjs'), 'mynet.mjs');
+  cpSync(join(root, 'test/onnx/digits.onnx'), 'net.onnx');
   const made = [
     ['run', 'runs/short', ...short],
     ['export', 'runs/short', '--stage', 'float', '--out', 'mine.pth'],
     ['export', 'runs/short', '--stage', 'quantized', '--quantizers', '--out', 'resnet8-digits_w8a8_ptq.pth'],
   ];
   for (const args of made) expect(await tram(...args)).toMatchObject({ code: 0, err: '' });
-}, 120_000);
+});
 
 /** Reads a command without doing its work: what the flow would be asked for. */
 async function read(args: readonly string[]): Promise<{ asked: FlowOptions[]; code: number; err: string }> {
@@ -194,6 +200,12 @@ async function check({ words }: Documented): Promise<string> {
   const [name, ...args] = words;
   if (name === 'tram') return checkTram(args);
   if (name === 'node') return checkScript(args);
+  if (name !== undefined && name in simulators) {
+    if (!isInstalled(name)) return `read: needs ${name}`;
+    const { status, stderr } = spawnSync(name, args, { encoding: 'utf8' });
+    return status === 0 && stderr === '' ? 'run' : `FAILED: exit code ${status}: ${stderr.slice(0, 500)}`;
+  }
+  if (name === 'python3') return checkPython(args);
   if (name === 'npm') {
     const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { scripts: object };
     const [verb, script = verb!] = args;
@@ -233,6 +245,18 @@ async function checkTram(args: readonly string[]): Promise<string> {
   return `read: needs ${reason}`;
 }
 
+/** A Python file that a command of the page has written: it is run where there is a Python with torch. */
+function checkPython([file = '', ...args]: readonly string[]): string {
+  if (!existsSync(file)) return `FAILED: no file ${file}`;
+  const source = readFileSync(file, 'utf8');
+  const unknown = args.filter((arg) => !source.includes(`"${arg}"`));
+  if (unknown.length > 0) return `FAILED: no option ${unknown.join(', ')}`;
+  const python = pythonWithTorch();
+  if (python === undefined) return 'read: needs a Python with torch';
+  const { status, stdout, stderr } = spawnSync(python, [file, ...args], { encoding: 'utf8' });
+  return status === 0 ? 'run' : `FAILED: exit code ${status}: ${stdout}${stderr}`;
+}
+
 /** A script of this repository: it is there, it is a program, and it knows the options that it is given. */
 function checkScript([script = '', ...args]: readonly string[]): string {
   if (!existsSync(join(root, script))) return `FAILED: no file ${script}`;
@@ -263,7 +287,7 @@ describe.each(pages)('%s', (page) => {
     process.chdir(fixtures);
     console.log(`${page}\n${lines.join('\n')}`);
     expect(lines.filter((line) => line.includes('· FAILED'))).toEqual([]);
-  }, 200_000);
+  });
 
   test('commands and options in its text', () => {
     const wrong = codeSpans(page).flatMap(({ line, text }) => {

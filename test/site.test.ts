@@ -14,7 +14,7 @@ const site = mkdtempSync(join(tmpdir(), 'tram-site-'));
 afterAll(() => rmSync(site, { recursive: true }));
 beforeAll(() => {
   execFileSync(process.execPath, [join(root, 'scripts/docs-site.mjs'), site]);
-}, 60_000);
+});
 
 const read = (name: string) => readFileSync(join(site, name), 'utf8');
 const documents = () =>

@@ -46,3 +46,9 @@ test('whatever else than data, model and seed is given makes a run of its own, a
     'runs/procedural-32x32x3-classes-5-resnet8-seed1',
   );
 });
+
+test('a model from a file has the name of the file, and the epochs that its weights need none of are not told', () => {
+  expect(defaultFolder({ model: './nets/mine.mjs' })).toBe('runs/digits-mine-seed1');
+  expect(defaultFolder({ model: './nets/net.onnx' })).toBe('runs/digits-net-seed1');
+  expect(defaultFolder({ model: 'net.onnx', train: { epochs: 5 } })).toBe('runs/digits-net-seed1-train-epochs5');
+});

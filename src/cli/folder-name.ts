@@ -3,6 +3,7 @@
 
 import { type Configuration, type ConfigurationInput, parseConfiguration, published } from '../flow/settings/config.ts';
 import { namedChoices } from '../flow/settings/fields.ts';
+import { isModelFile } from '../flow/settings/model-name.ts';
 import { settings } from '../flow/settings/table.ts';
 import { UserError } from '../tensor/errors.ts';
 import { sha256 } from '../tensor/files.ts';
@@ -97,7 +98,9 @@ function textAt(configuration: ConfigurationInput, path: string): string {
 /** Of a path only the file's name, without what every such file is called. */
 function shortName(text: string): string {
   const base = text.split(/[/\\]/).at(-1)!;
-  return base.replace(/\.gz$/i, '').replace(/\.(safetensors|pth|pt|v|sv|blif|npy|npz|txt|csv|bin|h|[cm]?[jt]s)$/i, '');
+  return base
+    .replace(/\.gz$/i, '')
+    .replace(/\.(safetensors|pth|pt|v|sv|blif|npy|npz|txt|csv|bin|h|onnx|[cm]?[jt]s)$/i, '');
 }
 
 /** The data set's own name: `cifar10:/data` is cifar10, `csv:/data/faces.csv.gz` is faces; a formula is all of it. */
@@ -115,7 +118,7 @@ function dataLabel(data: string): string {
 }
 
 /** Of a file of the user's own its name. */
-const modelLabel = (model: string): string => (/\.[cm]?[jt]s$/.test(model) ? shortName(model) : model);
+const modelLabel = (model: string): string => (isModelFile(model) ? shortName(model) : model);
 
 function fileSafe(text: string): string {
   return text.replace(/[^\w.-]+/g, '-').replace(/^[-.]+|-+$/g, '');

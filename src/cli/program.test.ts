@@ -274,7 +274,8 @@ describe('mistakes', () => {
     [['trian'], /^tram: unknown command 'trian' \(did you mean train\?\); see tram --help\n$/],
     [['run', '--lamda', '1'], /^tram: unknown option '--lamda' \(did you mean --lambda\?\); see tram run --help\n$/],
     [['run', '--epochs', '3'], /^tram: --epochs: several phases have it; write --train-epochs, .*--recover-epochs\n$/],
-    [['run', '--train-epochs', '0'], /^tram: --train-epochs: expected a whole number of at least 1, got '0'\n$/],
+    [['run', '--recover-epochs', '0'], /^tram: --recover-epochs: expected a whole number of at least 1, got '0'\n$/],
+    [['run', '--train-epochs', '0'], /^tram: settings: train.epochs is 0, but resnet8 has no weights yet/],
     [['run', '--seed', ''], /^tram: --seed: expected a whole number .*, got ''\n$/],
     [['run', '--out', ''], /^tram: --out: expected a folder, got ''\n$/],
     [['run', 'a', '--out', 'b'], /^tram: two run folders are given/],
@@ -423,7 +424,7 @@ describe('help', () => {
     const { out } = await run(['run', '--help']);
     const text = out.replaceAll(/\s+/g, ' ');
     expect(text).toContain('Training, in a PHASE that is train, quantize, explore or recover:');
-    expect(text).toContain('default: train: 30; quantize: 0; explore, recover: 10]');
+    expect(text).toContain('default: train: 30, or 0 with an ONNX file; quantize: 0; explore, recover: 10]');
     // Mapping does not train: what it has of the name of exploration's is told of each.
     const whole = { 'weight-codes': ['explore', 'map'] };
     for (const { name, phase, prefixed } of settings) {

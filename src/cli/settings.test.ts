@@ -78,7 +78,7 @@ describe('a value', () => {
     [
       'model',
       ' ',
-      "--model: expected a name that tram models lists, or the path of a .mjs file with one of your own, got ' '",
+      "--model: expected a name that tram models lists, or the path of a file of your own: .mjs, or .onnx with its weights, got ' '",
     ],
     [
       'exact-layers',
@@ -109,7 +109,7 @@ test('tram run tells the phases apart by a prefix', () => {
 
 test('expectations come from the schema', () => {
   expect(expectation('explore.momentum')).toBe('a number from 0 to below 1');
-  expect(expectation('train.epochs')).toBe('a whole number of at least 1');
+  expect(expectation('recover.epochs')).toBe('a whole number of at least 1');
   expect(expectation('train.schedule')).toBe('one of constant, cosine, cosine-steps, step, one-cycle');
 });
 

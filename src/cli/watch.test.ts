@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { stripVTControlCharacters } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { tram } from '../../test/cli/program.ts';
@@ -99,10 +100,11 @@ beforeAll(async () => {
     watch({ ...following, stream: { write: (text: string) => void piped.push(text) }, style: plain }),
     watch({ ...following, stream: terminal, style: styleFor(terminal, true, {}) }),
   ];
+  while (piped.length === 0) await setTimeout(5);
   await runFlow({ folder, settings });
   await Promise.all(watched);
   pipeEnded = true;
-}, 60_000);
+});
 
 test('a pipe gets a line for each epoch while another trains, and ends with the run', () => {
   expect(pipeEnded).toBe(true);

@@ -76,7 +76,7 @@ export function addLiberty(command: Command): void {
   command.addOption(new Option('--liberty <LIB...>', text).argParser(libertyFiles).helpGroup(READING));
 }
 
-function libertyFiles(text: string, all: readonly string[] = []): string[] {
+export function libertyFiles(text: string, all: readonly string[] = []): string[] {
   return [...all, nonEmpty('--liberty', 'a Liberty file')(text)];
 }
 

@@ -15,7 +15,7 @@ import { quantizersWanted } from './multipliers/multipliers.ts';
 import { requireReachable } from './multipliers/targets.ts';
 import { requireFloatTeacher } from './phases/teacher.ts';
 import { requireLayerCost } from './phases/widths.ts';
-import { type FloatModel, type FloatModelOptions, readFloatModel } from './run/float-model.ts';
+import { type FloatModel, type FloatModelOptions, floatModelIn, readFloatModel } from './run/float-model.ts';
 import { files } from './run/folder.ts';
 import type { OpenTask } from './run/inputs.ts';
 import { LOCK_FILE } from './run/lock.ts';
@@ -23,6 +23,7 @@ import { type Manifest, manifestPath, type RunInputs, refuseSweep } from './run/
 import { isInMemory, type Material, multiplierInMemory } from './run/material.ts';
 import { type Configuration, refuseStructures } from './settings/config.ts';
 import { approximateLayers, EXACT } from './settings/layers.ts';
+import { isOnnxFile } from './settings/model-name.ts';
 import { isTraining, type Phase } from './settings/phases.ts';
 
 export interface Ahead {
@@ -54,37 +55,73 @@ export async function lookAhead({
 }: Ahead): Promise<Given> {
   const { layers, task } = opened;
   approximateLayers(configuration, layers);
-  refuseIdle(configuration.train);
+  refuseIdle(configuration);
   if (toDo.includes('explore')) refuseStructures(configuration, 'settings');
   if (toDo.includes('quantize')) requireLayerCost({ configuration, layers });
   // Widths that are searched are not known yet.
   if (toDo.includes('explore') && configuration.quantize.layerCost === undefined)
     requireReachable(configuration, layers);
   const { parameters } = buildNetwork(task, { kind: 'float' }, 'evaluate', 1).layers;
-  const floatModel =
-    inputs.checkpoint && toDo.includes('train')
-      ? readFloatModel(inputs.checkpoint.path, floatModelOptions(configuration, opened, parameters))
-      : undefined;
+  const floatModel = toDo.includes('train') ? givenFloatModel(configuration, inputs, opened, parameters) : undefined;
   const isQuantized = floatModel ? floatModel.quantizers : done.train?.files[files.quantizers];
   requireFloatTeacher(configuration, toDo, isQuantized !== undefined);
   const imported = toDo.includes('map') ? await givenMultiplier(configuration, inputs, opened.material) : undefined;
   if (imported) multiplierInRun({ configuration, emulation }, imported.table);
-  else if (toDo.includes('map')) requireExactZero(configuration);
+  if (toDo.includes('map')) requireOwnZero(configuration, { isImported: !!imported, isQuantized: !!isQuantized });
   requireSpace(folder, bytesToWrite(parameters, toDo), freeBytes(folder));
   return { imported, floatModel };
 }
 
-/** θ is trained with the exact product of the zero point. */
-function requireExactZero({ map }: Configuration): void {
+/** θ is trained with the exact product of the zero point; quantisers that are given have zero points of their own. */
+function requireOwnZero(
+  { map }: Configuration,
+  { isImported, isQuantized }: { readonly isImported: boolean; readonly isQuantized: boolean },
+): void {
   if (map.zeroProduct === 'exact') return;
-  throw new UserError('--zero-product own is for a multiplier given by --multiplier: θ is explored with the exact one');
+  if (!isImported)
+    throw new UserError(
+      '--zero-product own is for a multiplier given by --multiplier: θ is explored with the exact one',
+    );
+  if (isQuantized)
+    throw new UserError(
+      '--zero-product own needs quantisers of this run: those of the checkpoint have zero points of their own; start from a float network, or give --zero-product exact',
+    );
 }
 
 /** What is said of a checkpoint where there is none is a mistake. */
-function refuseIdle({ checkpoint, checkpointKey, newClassifier }: Configuration['train']): void {
-  const key = checkpointKey === undefined ? (newClassifier ? 'newClassifier' : undefined) : 'checkpointKey';
+function refuseIdle({ model, train: { checkpoint, checkpointKey, newClassifier } }: Configuration): void {
+  const isIdle = newClassifier && !isOnnxFile(model);
+  const key = checkpointKey === undefined ? (isIdle ? 'newClassifier' : undefined) : 'checkpointKey';
   if (key === undefined || checkpoint !== undefined) return;
   throw new UserError(`settings: train.${key} is given, but no train.checkpoint; name the checkpoint, or leave it out`);
+}
+
+/** The network that the run begins with: that of a checkpoint, or the one that came with the model. */
+function givenFloatModel(
+  configuration: Configuration,
+  { checkpoint }: RunInputs,
+  opened: OpenTask,
+  parameters: readonly Parameter[],
+): FloatModel | undefined {
+  const options = floatModelOptions(configuration, opened, parameters);
+  if (checkpoint) return readFloatModel(checkpoint.path, options);
+  const { withWeights, dataset } = opened;
+  if (!withWeights) return undefined;
+  const { model, train } = configuration;
+  if (withWeights.classes !== dataset.classes && !train.newClassifier) {
+    throw new UserError(
+      `${model} tells ${withWeights.classes} classes apart, ${dataset.name} has ${dataset.classes}; --new-classifier begins its classifier anew and trains from there`,
+    );
+  }
+  const { tensors, notes } = withWeights.weights([dataset.height, dataset.width, dataset.channels]);
+  const found = floatModelIn(
+    {
+      ...{ name: model, format: 'ONNX', facts: new Map(), close: () => {} },
+      dictionaries: [{ path: '', tensors, others: new Map() }],
+    },
+    options,
+  );
+  return { ...found, notes: [...notes.map((note) => `${model}: ${note}`), ...found.notes] };
 }
 
 function floatModelOptions(

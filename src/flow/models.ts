@@ -8,7 +8,8 @@ import type { Model } from '../nn/models/model.ts';
 import { findModel, models } from '../nn/models/registry.ts';
 import { UserError } from '../tensor/errors.ts';
 import { sizeOf } from '../tensor/tensor.ts';
-import { isModelFile, loadModelFile } from './run/model-file.ts';
+import { loadModelFile } from './run/model-file.ts';
+import { isModelFile } from './settings/model-name.ts';
 
 export interface ModelFacts {
   readonly name: string;
@@ -46,8 +47,9 @@ export async function describeModel(name: string, question: ModelQuestion = {}):
 function factsOf(model: Model, question: ModelQuestion): ModelFacts {
   const { name, description, minimumSize, card } = model;
   const size = card?.imageSize ?? 32;
+  const usual = card?.image ?? { height: size, width: size, channels: 3 };
   const given = question.image === undefined ? undefined : parseImageSize(question.image);
-  const { height, width, channels } = given ?? { height: size, width: size, channels: 3 };
+  const { height, width, channels } = given ?? usual;
   const classes = question.classes ?? card?.classes ?? 10;
   if (Math.min(height, width) < minimumSize) {
     throw new UserError(

@@ -10,12 +10,12 @@
 // the first vectors (glitches.ts).
 // Invariant: deterministic for a seed.
 
-import { UserError } from '../tensor/errors.ts';
+import { invariant, UserError } from '../tensor/errors.ts';
 import { drawByWeight, Random } from '../tensor/random.ts';
 import { countTransitions } from './glitches.ts';
 import { type BooleanExpression, evaluateExpression, type Words } from './liberty/expression.ts';
 import type { Edge, Library, PowerArc } from './liberty/library.ts';
-import type { Instance, MappedNetlist, Net } from './mapped.ts';
+import type { Instance, MappedNetlist, Net, PortBits } from './mapped.ts';
 import { simulateMapped } from './simulate.ts';
 import type { Timing } from './timing.ts';
 
@@ -33,6 +33,11 @@ export interface PowerOptions {
    * together with histograms.
    */
   readonly inputActivity?: number;
+  /**
+   * Per input port, in order: its pattern in every cycle, all equally many, a multiple of 32; ports of at most 32 bits.
+   * In place of everything random.
+   */
+  readonly sequences?: readonly ArrayLike<number>[];
   /** Count the transitions before a net settles too (default false). */
   readonly glitches?: boolean;
   /** Operand pairs simulated, rounded up to a multiple of 32 (default 16384). */
@@ -65,7 +70,7 @@ export function analysePower(
   const { voltage } = library;
   if (voltage === null) throw new UserError(`${library.name} gives no supply voltage: expected nom_voltage, for power`);
   const { netlist, load } = timing;
-  const length = Math.ceil((options.vectors ?? DEFAULT_VECTORS) / 32);
+  const length = Math.ceil((options.sequences?.[0]?.length ?? options.vectors ?? DEFAULT_VECTORS) / 32);
   const inputs = drawInputs(netlist, length, options);
   const values = simulateMapped(netlist, inputs, length);
   const moves = values.map(toggles);
@@ -121,6 +126,7 @@ function drawInputs(netlist: MappedNetlist, length: number, options: PowerOption
   }
   const values = new Map<Net, Words>();
   const inputs = netlist.ports.filter((port) => port.direction === 'input');
+  if (options.sequences) return givenInputs(inputs, options.sequences, length);
   inputs.forEach((port, n) => {
     const random = new Random(options.seed ?? 1, VECTOR_STREAM, n);
     const histogram = options.histograms?.[n];
@@ -144,6 +150,26 @@ function drawInputs(netlist: MappedNetlist, length: number, options: PowerOption
         own[vector >> 5]! |= ((pattern >> bit) & 1) << (vector & 31);
       });
     }
+  });
+  return values;
+}
+
+/** The bits of sequences of patterns. */
+function givenInputs(
+  inputs: readonly PortBits[],
+  sequences: NonNullable<PowerOptions['sequences']>,
+  length: number,
+): Map<Net, Words> {
+  const fits = sequences.every((one) => one.length === length * 32) && inputs.every(({ nets }) => nets.length <= 32);
+  invariant(fits && sequences.length === inputs.length, `sequences for ${inputs.length} ports of ${length} words`);
+  const values = new Map<Net, Words>();
+  inputs.forEach(({ nets }, n) => {
+    const patterns = sequences[n]!;
+    nets.forEach((net, bit) => {
+      const own = new Int32Array(length);
+      for (let at = 0; at < patterns.length; at++) own[at >> 5]! |= ((patterns[at]! >> bit) & 1) << (at & 31);
+      values.set(net, own);
+    });
   });
   return values;
 }

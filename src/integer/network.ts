@@ -25,7 +25,10 @@ export interface IntegerTensor {
   /** Unique: the layer or block that makes it, with what it is: `layer1.0.conv1.sums`. */
   readonly name: string;
   readonly form: TensorForm;
-  /** Of one image: [H, W, C], or [features], or whatever stands between; the channel is last. */
+  /**
+   * Of one image: [H, W, C], or [features], or whatever stands between; the channel is last. Of `float` the engine's
+   * shape, with its batch axis of 1.
+   */
   readonly shape: Shape;
   /** The real value of q is (q − zero)·scale; one for all, or one per channel (the last axis). Of `float`: [1]. */
   readonly scale: readonly number[];
@@ -52,7 +55,10 @@ export interface Requantisation {
   readonly bias: Int32Array;
   /** int32, of either sign; 0 where a channel is constant. */
   readonly multiplier: Int32Array;
-  /** 1 … 62: the product (at most 63 bits) is divided by 2^shift and rounded to nearest, halves to even. */
+  /**
+   * 1 … 62: (in·2^fraction + bias)·multiplier is divided by 2^shift and rounded to nearest, halves to even. The first
+   * factor is proved to lie within 32 bits for every input within its bounds, so the product has at most 63.
+   */
   readonly shift: Uint8Array;
   /** Added after rounding: the zero point, or where the multiplier is 0 the channel's constant; int32. */
   readonly offset: Int32Array;

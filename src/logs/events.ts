@@ -15,7 +15,7 @@ import {
   text,
   truth,
   whole,
-} from './protobuf.ts';
+} from '../tensor/protobuf.ts';
 
 /** A Summary.Value: a tag and what it is. */
 export interface Value {

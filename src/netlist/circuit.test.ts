@@ -129,10 +129,10 @@ test('raw tables are little-endian int32 by patterns; C headers use the narrowes
   expect([...raw.subarray(4 * (2 * 8 + 7), 4 * (2 * 8 + 8))]).toEqual([2, 0, 0, 0]);
   expect([...raw.subarray(4 * (1 * 8 + 7), 4 * (1 * 8 + 8))]).toEqual([255, 255, 255, 255]);
   const header = writeCHeader(table, '../a; rm -rf "b"');
-  expect(header).toContain('static const int8_t _a_rm_rf_b_[4][8] = {\n');
+  expect(header).toContain('static const int8_t _a_rm_rf_b__table[4][8] = {\n');
   expect(header.match(/\{[^{}]*\},/g)).toHaveLength(4);
-  expect(writeCHeader(exactTable(8, 8), 'lut')).toContain('uint16_t lut[256][256]');
-  expect(writeCHeader(exactTable(8, 9, true), 'lut')).toContain('int32_t lut[256][512]');
+  expect(writeCHeader(exactTable(8, 8), 'lut')).toContain('uint16_t lut_table[256][256]');
+  expect(writeCHeader(exactTable(8, 9, true), 'lut')).toContain('int32_t lut_table[256][512]');
 });
 
 test('names become identifiers that are safe in files and code', () => {

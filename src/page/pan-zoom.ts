@@ -1,5 +1,6 @@
 // What part of a drawing is in sight: all of it at scale 1, never anything beside it. Buttons, keys, the wheel (once
-// the drawing has the focus, so that a page scrolls past it) and dragging change it.
+// the drawing has the focus, so that a page scrolls past it), dragging and two fingers change it; one finger scrolls
+// the page.
 
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
 
@@ -21,6 +22,18 @@ export function zoomed({ scale, x, y }: Sight, factor: number, most: number, at 
 /** Moved by shares of what is in sight. */
 export function moved({ scale, x, y }: Sight, dx: number, dy: number): Sight {
   return within({ scale, x: x + dx / scale, y: y + dy / scale });
+}
+
+/** Two fingers on a drawing: the middle between them in shares of what is in sight, and how far apart they are. */
+export interface Fingers {
+  readonly middle: { readonly x: number; readonly y: number };
+  readonly apart: number;
+}
+
+/** What was between the fingers stays between them. */
+export function pinched(sight: Sight, before: Fingers, now: Fingers, most: number): Sight {
+  const { scale, x, y } = zoomed(sight, now.apart / before.apart, most, before.middle);
+  return moved({ scale, x, y }, before.middle.x - now.middle.x, before.middle.y - now.middle.y);
 }
 
 /** Moved as little as brings a place, in shares of the drawing, into sight, some way from the edge. */
@@ -56,8 +69,27 @@ export function usePanZoom<E extends Element>(most: number) {
       event.preventDefault();
       setSight((before) => zoomed(before, 2 ** (-deltaY / 300), most, placeOf({ clientX, clientY })));
     };
+    let fingers: Fingers | undefined;
+    const touch = (event: Event) => {
+      const [one, two, ...more] = (event as TouchEvent).touches;
+      const before = fingers;
+      fingers = undefined;
+      if (!one || !two || more.length > 0) return;
+      // Else the browser would enlarge the page.
+      event.preventDefault();
+      const middle = { clientX: (one.clientX + two.clientX) / 2, clientY: (one.clientY + two.clientY) / 2 };
+      const apart = Math.max(1, Math.hypot(one.clientX - two.clientX, one.clientY - two.clientY));
+      const now = { middle: placeOf(middle), apart };
+      fingers = now;
+      if (before && event.type === 'touchmove') setSight((sight) => pinched(sight, before, now, most));
+    };
     node.addEventListener('wheel', turn, { passive: false });
-    return () => node.removeEventListener('wheel', turn);
+    const touches = ['touchstart', 'touchmove', 'touchend', 'touchcancel'];
+    for (const type of touches) node.addEventListener(type, touch, { passive: false });
+    return () => {
+      node.removeEventListener('wheel', turn);
+      for (const type of touches) node.removeEventListener(type, touch);
+    };
   }, [most, placeOf]);
   return {
     element,

@@ -37,8 +37,9 @@ export function servedFile(library: Library, path: string): ServedFile {
   const absent = () => new NotFound('there is no such file in a run or a sweep of the served folder');
   const names = path.split('/');
   const type = types[extname(path)];
-  if (!type || !isInside(path) || path.includes('\\')) throw absent();
-  if (names.some((name) => name === '' || name.startsWith('.'))) throw absent();
+  if (!type || !isInside(path)) throw absent();
+  // Where \\ stands between folders it is in no name; elsewhere it is a letter like others.
+  if (names.some((name) => name === '' || name.startsWith('.') || name.includes(sep))) throw absent();
   if (!belongs(library, names)) throw absent();
   try {
     const root = realpathSync(library.root);

@@ -32,7 +32,7 @@ async function reportOf(library: Library, folder: string, name: string): Promise
   const plan = readSweep(folder);
   const { loss, power, goal } = written ?? {};
   const question = { ...questionOfPlan(plan), ...given({ loss, goal, power: power ?? undefined }) };
-  const report = await frontOf({ folder, plan, ...question, technology: null });
+  const report = await frontOf({ folder, plan, ...question, technology: null, damaged: 'tell' });
   const points = report.points.map((point) => withSynthesised(point, written));
   const isSame = written?.kind === 'synthesised' && points.every(({ power }) => !power.gates || power.synthesised);
   const failed = report.failed.map((trial) => ({ ...trial, reason: library.withoutPaths(trial.reason) }));

@@ -55,8 +55,11 @@ interface SweepEntry {
   /** Absent where the plan cannot be read. */
   readonly plan?: SweepPlan;
   /** How trials ended, by their names. */
-  readonly ended: ReadonlyMap<string, Outcome['state']>;
+  readonly ended: ReadonlyMap<string, Ending>;
 }
+
+/** `damaged`: what says how it ended cannot be read. */
+type Ending = Outcome['state'] | 'damaged';
 
 export class Library {
   /** The served folder, absolute. */
@@ -346,7 +349,7 @@ export class Library {
     try {
       const plan = old?.plan && old.stamp === stamp ? old.plan : readSweep(folder);
       const ended = await outcomes(folder, plan, old?.ended);
-      const failed = [...ended.values()].filter((state) => state === 'failed').length;
+      const failed = [...ended.values()].filter((state) => state === 'failed' || state === 'damaged').length;
       const row = { name, created: plan.created, trials: plan.trials.length, done: ended.size - failed, failed };
       entry = { folder, stamp, row, plan, ended };
     } catch (error) {
@@ -382,16 +385,26 @@ const epochsOf = (configuration: Configuration, phase: MetricRecord['phase']): n
 async function outcomes(
   folder: string,
   { trials }: SweepPlan,
-  known: ReadonlyMap<string, Outcome['state']> = new Map(),
-): Promise<ReadonlyMap<string, Outcome['state']>> {
+  known: ReadonlyMap<string, Ending> = new Map(),
+): Promise<ReadonlyMap<string, Ending>> {
   const there = new Set(await readdir(join(folder, sweepFiles.trials)).catch(() => []));
-  const ended = new Map<string, Outcome['state']>();
+  const ended = new Map<string, Ending>();
   for (const { name } of trials) {
     if (!there.has(`${name}.json`)) continue;
-    const state = known.get(name) ?? outcomeOf(folder, `${sweepFiles.trials}/${name}`)?.state;
+    const before = known.get(name);
+    const state = before && before !== 'damaged' ? before : endingOf(folder, name);
     if (state !== undefined) ended.set(name, state);
   }
   return ended;
+}
+
+function endingOf(folder: string, trial: string): Ending | undefined {
+  try {
+    return outcomeOf(folder, `${sweepFiles.trials}/${trial}`)?.state;
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    return 'damaged';
+  }
 }
 
 async function stampOf(path: string): Promise<string> {

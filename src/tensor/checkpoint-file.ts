@@ -21,7 +21,7 @@ export interface TensorDictionary {
 
 export interface TensorFile {
   readonly name: string;
-  readonly format: 'safetensors' | 'PyTorch' | 'PyTorch before 1.6';
+  readonly format: 'safetensors' | 'PyTorch' | 'PyTorch before 1.6' | 'ONNX';
   /** Those with a tensor, in the order of the file, the outermost first. */
   readonly dictionaries: readonly TensorDictionary[];
   /** What stands around them, as `others`; of safetensors its metadata. */

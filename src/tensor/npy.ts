@@ -94,3 +94,47 @@ export function npyElements({ type, data, isLittleEndian }: NpyArray): (position
   const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
   return (position) => read(view, size * position, isLittleEndian);
 }
+
+/** Header and data start are padded to a multiple of this. */
+const ALIGNMENT = 64;
+
+/** What is written: little-endian, in C order. */
+export interface NpyContent {
+  readonly shape: readonly number[];
+  readonly data: Int8Array | Int16Array | Int32Array | Uint8Array | Float32Array;
+}
+
+const writers = {
+  i1: (view: DataView, at: number, value: number) => view.setInt8(at, value),
+  i2: (view: DataView, at: number, value: number) => view.setInt16(at, value, true),
+  i4: (view: DataView, at: number, value: number) => view.setInt32(at, value, true),
+  u1: (view: DataView, at: number, value: number) => view.setUint8(at, value),
+  f4: (view: DataView, at: number, value: number) => view.setFloat32(at, value, true),
+} as const;
+
+function typeOf(data: NpyContent['data']): keyof typeof writers {
+  if (data instanceof Float32Array) return 'f4';
+  if (data instanceof Uint8Array) return 'u1';
+  return data instanceof Int8Array ? 'i1' : data instanceof Int16Array ? 'i2' : 'i4';
+}
+
+/** The .npy file of an array, format version 1.0. */
+export function encodeNpy({ shape, data }: NpyContent): Uint8Array {
+  const type = typeOf(data);
+  const order = data.BYTES_PER_ELEMENT === 1 ? '|' : '<';
+  const extents = shape.length === 1 ? `${shape[0]},` : shape.join(', ');
+  const dictionary = `{'descr': '${order}${type}', 'fortran_order': False, 'shape': (${extents}), }`;
+  const start = Math.ceil((NPY_PREFIX + dictionary.length + 1) / ALIGNMENT) * ALIGNMENT;
+  const header = `${dictionary.padEnd(start - NPY_PREFIX - 1)}\n`;
+  const bytes = new Uint8Array(start + data.byteLength);
+  const view = new DataView(bytes.buffer);
+  bytes.set(NPY_MAGIC);
+  bytes.set([1, 0], NPY_MAGIC.length);
+  view.setUint16(NPY_MAGIC.length + 2, header.length, true);
+  bytes.set(new TextEncoder().encode(header), NPY_PREFIX);
+  const write = writers[type];
+  data.forEach((value, at) => {
+    write(view, start + data.BYTES_PER_ELEMENT * at, value);
+  });
+  return bytes;
+}

@@ -33,6 +33,8 @@ const RESIDENT_SHARE = 1 / 4;
 export interface ImageTask extends Task<'accuracy'> {
   /** The same task, trained against labels of which each class has a share of `smoothing` in all: 0 … below 1. */
   readonly smoothed: (smoothing: number) => ImageTask;
+  /** The part of the network from raw images, u8 [N, H, W, C], to logits [N, classes]. */
+  readonly logits: (layers: Layers, images: Value) => Value;
 }
 
 export function imageTask(model: Model, format: ImageFormat, smoothing = 0): ImageTask {
@@ -48,6 +50,7 @@ export function imageTask(model: Model, format: ImageFormat, smoothing = 0): Ima
     inputs,
     network: (layers, inputs) => classify(layers, inputs, model, format, layers.training ? smoothing : 0),
     smoothed: (wanted) => imageTask(model, format, wanted),
+    logits: (layers, images) => logitsOf(layers, images, model, format),
     distributions: (batch, classes) => distributionsOf(batch, classes, smoothing),
     feed: (session, split, augment) => {
       const kept = augment && changesPixels(augment) ? undefined : resident(session, split);
@@ -127,25 +130,37 @@ function distributionsOf(batch: Batch['inputs'], classes: number, smoothing: num
   return ofAll;
 }
 
-function classify(
+/** Images that are erased and mixed are so after normalisation, where 0 is the mean. */
+function logitsOf(
   layers: Layers,
-  { images, labels, erased, mixed, share, otherLabels, ownLabel }: Inputs,
+  images: Value,
   model: Model,
   { scale, mean, deviation, classes }: ImageFormat,
-  smoothing: number,
-): Outcome<'accuracy'> {
+  { erased, mixed, share }: Inputs = {},
+): Value {
   const { graph } = layers;
   const toFloat = {
     scale: deviation.map((one) => 1 / (scale * one)),
     offset: deviation.map((one, c) => -mean[c]! / one),
   };
-  // Erased and mixed after normalisation, where 0 is the mean.
   const image = graph.labelled('images', () => {
-    const whole = graph.apply1('imageToFloat', [images!], toFloat);
+    const whole = graph.apply1('imageToFloat', [images], toFloat);
     const left = erased ? graph.apply1('mixImages', [whole, erased, graph.scalar(1)], {}) : whole;
     return mixed ? graph.apply1('mixImages', [left, mixed, share!], {}) : left;
   });
-  const logits = model.build(layers, image, classes);
+  return model.build(layers, image, classes);
+}
+
+function classify(
+  layers: Layers,
+  inputs: Inputs,
+  model: Model,
+  format: ImageFormat,
+  smoothing: number,
+): Outcome<'accuracy'> {
+  const { images, labels, otherLabels, ownLabel } = inputs;
+  const { graph } = layers;
+  const logits = logitsOf(layers, images!, model, format, inputs);
   const against = (of: Value) => graph.apply('softmaxCrossEntropy', [logits, of], smoothing === 0 ? {} : { smoothing });
   return graph.labelled('loss', () => {
     const [own, , correct] = against(labels!);

@@ -151,14 +151,19 @@ export function networkOn<M extends string>(
   arithmetic: Arithmetic,
   mode: Mode,
 ): BuiltNetwork<M> {
+  const layers = layersOn(graph, arithmetic, mode);
+  return { graph, layers, ...task.network(layers, inputs) };
+}
+
+/** The layers that a network is built of on a graph. */
+export function layersOn(graph: Graph, arithmetic: Arithmetic, mode: Mode): Layers {
   // The published calibration runs with batch norm in training mode; its running averages move with it.
-  const layers = new Layers(graph, {
+  return new Layers(graph, {
     training: mode !== 'evaluate',
     random: mode === 'train',
     multiply: multiplication(arithmetic, mode === 'statistics' ? 'evaluate' : mode),
     ...given({ folded: arithmetic.folded }),
   });
-  return { graph, layers, ...task.network(layers, inputs) };
 }
 
 /** The layers of a task that multiply, with their MACs per example. */

@@ -14,7 +14,7 @@ const program = join(import.meta.dirname, '../../dist/cli/main.js');
 const folder = mkdtempSync(join(tmpdir(), 'tram-output-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-const brief = ['--train-epochs', '1', '--explore-epochs', '1', '--recover-epochs', '1', '--quiet'];
+const brief = ['--sample', '60', '--train-epochs', '1', '--explore-epochs', '1', '--recover-epochs', '1', '--quiet'];
 const environment = { ...process.env, TRAM_DEBUG: '', FORCE_COLOR: '' };
 
 /** Runs the program to its end with the shell's redirections; stdout and stderr as far as they come here. */
@@ -26,7 +26,6 @@ function shell(command: string, env: NodeJS.ProcessEnv = {}) {
       cwd: folder,
       env: { ...environment, ...env },
       encoding: 'utf8',
-      timeout: 120_000,
     },
   );
   return { code: status, out: stdout, err: stderr };
@@ -65,7 +64,7 @@ describe.runIf(existsSync('/dev/full'))('output to a full disk', () => {
 });
 
 test('a terminal that is closed stops a run after saving', async () => {
-  const child = spawn(process.execPath, [program, 'train', 'closed', '--epochs', '500'], {
+  const child = spawn(process.execPath, [program, 'train', 'closed', '--sample', '60', '--epochs', '500'], {
     cwd: folder,
     env: environment,
   });
@@ -155,22 +154,18 @@ require('node:module').syncBuiltinESMExports();
 
 const canUnshare = spawnSync('unshare', ['--pid', '--fork', '--mount-proc', 'true']).status === 0;
 
-test.runIf(canUnshare)(
-  'a container that was killed within a write goes on with the same process numbers',
-  () => {
-    writeFileSync(join(folder, 'hook.cjs'), HOOK);
-    const container = (env: NodeJS.ProcessEnv) =>
-      shell(`unshare --pid --fork --mount-proc sh -c 'tram train boxed --epochs 1 --quiet; exit $?'`, env);
-    for (const at of [1, 3]) {
-      const { code } = container({ NODE_OPTIONS: `--require ${join(folder, 'hook.cjs')}`, KILL_AT: String(at) });
-      expect(code).toBe(137);
-      expect(
-        readdirSync(join(folder, 'boxed'), { recursive: true }).filter((name) => `${name}`.endsWith('.tmp')),
-      ).toHaveLength(1);
-    }
-    expect(container({})).toMatchObject({ code: 0, err: '' });
-    expect(shell('tram check boxed').out).toMatch(/^whole: boxed/m);
-    expect(readdirSync(join(folder, 'boxed')).filter((name) => name.startsWith('.'))).toEqual([]);
-  },
-  120_000,
-);
+test.runIf(canUnshare)('a container that was killed within a write goes on with the same process numbers', () => {
+  writeFileSync(join(folder, 'hook.cjs'), HOOK);
+  const container = (env: NodeJS.ProcessEnv) =>
+    shell(`unshare --pid --fork --mount-proc sh -c 'tram train boxed --sample 60 --epochs 1 --quiet; exit $?'`, env);
+  for (const at of [1, 3]) {
+    const { code } = container({ NODE_OPTIONS: `--require ${join(folder, 'hook.cjs')}`, KILL_AT: String(at) });
+    expect(code).toBe(137);
+    expect(
+      readdirSync(join(folder, 'boxed'), { recursive: true }).filter((name) => `${name}`.endsWith('.tmp')),
+    ).toHaveLength(1);
+  }
+  expect(container({})).toMatchObject({ code: 0, err: '' });
+  expect(shell('tram check boxed').out).toMatch(/^whole: boxed/m);
+  expect(readdirSync(join(folder, 'boxed')).filter((name) => name.startsWith('.'))).toEqual([]);
+});

@@ -86,7 +86,10 @@ describe('simulate', () => {
     const raw = await write('a.bin');
     expect(raw).toHaveLength(4 * 128);
     expect(raw.readInt32LE(4 * 127)).toBe(7 * 15);
-    expect((await write('a.h')).toString()).toContain('static const uint8_t dadda_3x4[8][16]');
+    expect((await write('a.h')).toString()).toContain('static const uint8_t dadda_3x4_table[8][16]');
+    expect((await write('a.h')).toString()).toContain(
+      'static inline int32_t dadda_3x4_product(uint32_t w, uint32_t x)',
+    );
   });
 
   test.each(['t.txt', 't.npy', 't.txt.gz'])('a table %s has the report of the netlist it came from', async (name) => {

@@ -40,7 +40,7 @@ beforeAll(async () => {
   [power, area] = [own.power / exact.power, own.area / exact.area];
   expect(power).toBeGreaterThan(0.01);
   expect(power).toBeLessThan(0.12);
-}, 120_000);
+});
 afterAll(() => vi.unstubAllEnvs());
 
 /** Three kinds of power, each its own. */
@@ -65,7 +65,7 @@ test('compare --by synthesised: what synth tells, beside the other kinds and nev
   expect(cell('gate cost')).toBe(compared.gateCost.gateCost.toFixed(4));
   expect(cell('synthesised')).toBe(power.toFixed(4));
   expect(text).toContain('synthesised: power in inverting, 1 = the exact 8×8 array');
-}, 120_000);
+});
 
 test('try --by synthesised: gate cost and synthesised power of each, in columns of their own', async () => {
   const asked = ['try', run, join(run, 'multiplier.v'), '--exact', '2', '--threads', '1', '--liberty', liberty];
@@ -86,7 +86,7 @@ test('try --by synthesised: gate cost and synthesised power of each, in columns 
   // A library alone may be that of a netlist's cells: it asks for no synthesis.
   const gates = JSON.parse((await tram(...asked, '--format', 'json')).out) as TryReport;
   expect(gates.multipliers.every((one) => !('synthesised' in one))).toBe(true);
-}, 120_000);
+});
 
 test('sweep --library: a front over synthesised power, with the others beside it', async () => {
   const sweep = join(folder, 'sweep');
@@ -106,4 +106,4 @@ test('sweep --library: a front over synthesised power, with the others beside it
     expect(Number(row![heads!.indexOf(`${name}_power`)])).toBe(trained.power[name].mean);
   const gates = await tram('sweep', sweep, '--report', '--no-synthesis', '--json');
   expect(JSON.parse(gates.out)).toMatchObject({ kind: 'gates', library: null });
-}, 120_000);
+});

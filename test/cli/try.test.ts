@@ -20,7 +20,7 @@ beforeAll(async () => {
   const settings = { train: { epochs: 3 }, quantize: { images: 60 } };
   await runFlow({ folder: run, settings, phases: ['train', 'quantize'], device: { threads: 1 } });
   writeFileSync(join(folder, 'bad.v'), 'module bad (');
-}, 120_000);
+});
 
 test('the table has a row for each, exact ones of fewer bits among them, and names what it could not read', async () => {
   const names = ['truncated:8x8:columns=5', 'broken-array:8x8:rows=2,columns=3', join(folder, '*.v')];
@@ -39,7 +39,7 @@ test('the table has a row for each, exact ones of fewer bits among them, and nam
   expect(out).toMatch(/^exact 3×4 +0\.\d{3} /m);
   expect(out).toMatch(/not tried:\n {2}.*bad\.v: bad\.v:1:/);
   expect(out).toContain('try.png');
-}, 60_000);
+});
 
 test('JSON and CSV are the whole output and say the same', async () => {
   const json = await tram('try', run, 'truncated:8x8:columns=5', ...common, '--format', 'json');
@@ -64,7 +64,7 @@ test('JSON and CSV are the whole output and say the same', async () => {
     expect(cell('measured_med')).toBe(one.measured ? String(one.measured.meanErrorDistance) : '');
   }
   expect(readFileSync(join(folder, 'run-try', 'try.csv'), 'utf8')).toBe(csv.out);
-}, 60_000);
+});
 
 test.each([
   [

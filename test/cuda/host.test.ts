@@ -27,19 +27,15 @@ const present = findHostCompiler() !== undefined;
 describe(present ? 'on the host' : 'on the host (skipped: there is no g++)', () => {
   const device = present ? new HostDevice() : undefined;
   afterAll(() => device?.dispose());
-  test.runIf(present).each(chosen.map((item) => [item.name, item] as const))(
-    '%s',
-    async (_, item) => {
-      const inputs = new Map(item.inputs.map((input, at) => [`x${at}`, input]));
-      for (const name of filter === undefined ? ['fp32'] : ['fp32', 'fp32, 2 multiprocessors']) {
-        const target = cudaTargets[name]!;
-        const found = device!.run(graphOf(item), inputs, target);
-        expect(problemsOf(item, found, await expectedOf(item), 1e-5)).toEqual([]);
-        expect(device!.run(graphOf(item), inputs, target, true)).toEqual(found);
-      }
-    },
-    120_000,
-  );
+  test.runIf(present).each(chosen.map((item) => [item.name, item] as const))('%s', async (_, item) => {
+    const inputs = new Map(item.inputs.map((input, at) => [`x${at}`, input]));
+    for (const name of filter === undefined ? ['fp32'] : ['fp32', 'fp32, 2 multiprocessors']) {
+      const target = cudaTargets[name]!;
+      const found = device!.run(graphOf(item), inputs, target);
+      expect(problemsOf(item, found, await expectedOf(item), 1e-5)).toEqual([]);
+      expect(device!.run(graphOf(item), inputs, target, true)).toEqual(found);
+    }
+  });
 
   test.runIf(present)('kernels with matrix units end with an error', () => {
     const item = processorCases.find(({ name }) => name === withMatrixUnits)!;

@@ -11,19 +11,15 @@ import type { Stage } from '../../src/flow/run/stages.ts';
 const parent = mkdtempSync(join(tmpdir(), 'tram-accuracy-'));
 afterAll(() => rmSync(parent, { recursive: true }));
 
-test.each([1, 2, 3])(
-  'seed %i recovers within one percentage point at power ≤ 0.85',
-  async (seed) => {
-    const { stages } = await runFlow({
-      folder: join(parent, String(seed)),
-      settings: { seed, train: { epochs: 12 }, explore: { epochs: 3 }, recover: { epochs: 3 } },
-      device: { threads: 1 },
-    });
-    const of = (stage: Stage) => stages.find((result) => result.stage === stage)!;
-    expect(of('float').accuracy).toBeGreaterThan(0.96);
-    expect(of('explored').power).toBeLessThanOrEqual(0.85);
-    expect(of('recovered').gateCost).toBeLessThanOrEqual(0.85);
-    expect(of('recovered').accuracy).toBeGreaterThanOrEqual(of('float').accuracy - 0.01);
-  },
-  300_000,
-);
+test.each([1, 2])('seed %i recovers within one percentage point at power ≤ 0.85', async (seed) => {
+  const { stages } = await runFlow({
+    folder: join(parent, String(seed)),
+    settings: { seed, train: { epochs: 12 }, explore: { epochs: 3 }, recover: { epochs: 3 } },
+    device: { threads: 1 },
+  });
+  const of = (stage: Stage) => stages.find((result) => result.stage === stage)!;
+  expect(of('float').accuracy).toBeGreaterThan(0.96);
+  expect(of('explored').power).toBeLessThanOrEqual(0.85);
+  expect(of('recovered').gateCost).toBeLessThanOrEqual(0.85);
+  expect(of('recovered').accuracy).toBeGreaterThanOrEqual(of('float').accuracy - 0.01);
+});

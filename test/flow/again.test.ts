@@ -32,7 +32,8 @@ const home = process.cwd();
 afterEach(() => process.chdir(home));
 afterAll(() => rmSync(parent, { recursive: true }));
 
-const brief: ConfigurationInput = { train: { epochs: 1 }, explore: { epochs: 1 }, recover: { epochs: 1 } };
+const short: ConfigurationInput = { train: { epochs: 1 }, explore: { epochs: 1 }, recover: { epochs: 1 } };
+const brief: ConfigurationInput = { sample: 200, ...short };
 const finished = join(parent, 'finished');
 const data = join(parent, 'data');
 
@@ -41,7 +42,7 @@ beforeAll(async () => {
   mkdirSync(data);
   const digits = gunzipSync(readFileSync(join(home, 'data/digits.csv.gz'))).toString();
   writeFileSync(join(data, 'few.csv'), `${digits.split('\n').slice(0, 150).join('\n')}\n`);
-}, 120_000);
+});
 
 function copyOf(run: string, name: string): string {
   const folder = join(parent, name);
@@ -89,18 +90,14 @@ describe('redone', () => {
       {},
       ['train', 'quantize', 'explore', 'map', 'recover', 'report'],
     ],
-  ])(
-    '%s',
-    async (name, phases, settings, expected) => {
-      const folder = copyOf(finished, name);
-      expect(await begun({ folder, settings, redo: true, ...(phases ? { phases } : {}) })).toEqual(expected);
-      const kept = expected.includes('train') ? [] : ['float', 'quantized'];
-      for (const file of kept.map((stem) => `checkpoints/${stem}.safetensors`)) {
-        expect(hashOf(folder, file), file).toBe(hashOf(finished, file));
-      }
-    },
-    60_000,
-  );
+  ])('%s', async (name, phases, settings, expected) => {
+    const folder = copyOf(finished, name);
+    expect(await begun({ folder, settings, redo: true, ...(phases ? { phases } : {}) })).toEqual(expected);
+    const kept = expected.includes('train') ? [] : ['float', 'quantized'];
+    for (const file of kept.map((stem) => `checkpoints/${stem}.safetensors`)) {
+      expect(hashOf(folder, file), file).toBe(hashOf(finished, file));
+    }
+  });
 
   test('a phase takes what it replaces, and what follows, out of the folder at once', async () => {
     const folder = copyOf(finished, 'at once');
@@ -115,7 +112,7 @@ describe('redone', () => {
     expect(phasesIn(folder)).toEqual(['train']);
     expect(summarize(folder).files.map(({ title }) => title)).toEqual(['metrics of every epoch', 'manifest']);
     expect(summarize(folder).stages.map(({ stage }) => stage)).toEqual(['float', 'quantized']);
-  }, 60_000);
+  });
 
   test('a mapping alone leaves no recovery behind, in files, metrics or report', async () => {
     const folder = copyOf(finished, 'no recovery');
@@ -127,7 +124,7 @@ describe('redone', () => {
     expect(summary.files.map(({ path }) => path).filter((path) => !existsSync(path))).toEqual([]);
     await runFlow({ folder, phases: ['report'] });
     expect(readFileSync(join(folder, 'report.html'), 'utf8')).not.toMatch(/recovered network/i);
-  }, 60_000);
+  });
 
   test('a table in place of a netlist leaves no netlist', async () => {
     const folder = copyOf(finished, 'table');
@@ -135,7 +132,7 @@ describe('redone', () => {
     cpSync(join(finished, 'multiplier.npy'), table);
     await runFlow({ folder, settings: { map: { multiplier: table } }, phases: ['map'], redo: true });
     expect(filesOf(folder).filter((file) => /\.(v|blif)$/.test(file))).toEqual([]);
-  }, 60_000);
+  });
 
   test('a report that was made before a phase does not stay beside it; what training had reached does', async () => {
     const folder = copyOf(finished, 'reported early');
@@ -152,7 +149,7 @@ describe('redone', () => {
     expect(resumed).toBe(true);
     expect(summary.donePhases).toEqual(['train', 'quantize', 'explore']);
     expect(filesOf(folder).filter((file) => /report|figures/.test(file))).toEqual([]);
-  }, 60_000);
+  });
 
   test('the report leaves no figure that it no longer makes', async () => {
     const folder = copyOf(finished, 'old figure');
@@ -253,7 +250,7 @@ describe('branched', () => {
     );
     expect(readManifest(branch).given).toEqual({ ...brief, explore: { epochs: 1, lambda: 1 } });
     expect(filesOf(finished).map((name) => [name, hashOf(finished, name)])).toEqual(before);
-  }, 120_000);
+  });
 
   test('a run that was stopped goes on with the same command', async () => {
     const folder = join(parent, 'branch again');
@@ -261,10 +258,10 @@ describe('branched', () => {
     await stopped(options, (event) => event.kind === 'step');
     await runFlow(options);
     expect(hashOf(folder, 'theta.json')).toBe(hashOf(join(parent, 'branch'), 'theta.json'));
-  }, 60_000);
+  });
 
   test('a run with phases of its own takes nothing that was made from others', async () => {
-    const small: ConfigurationInput = { ...brief, data: `csv:${join(data, 'few.csv')}`, maximum: 16 };
+    const small: ConfigurationInput = { ...short, data: `csv:${join(data, 'few.csv')}`, maximum: 16 };
     const [own, source] = [join(parent, 'on another device'), join(parent, 'with a multiplier')];
     await runFlow({ folder: own, settings: small, phases: ['train'], device: { name: 'reference' } });
     await runFlow({ folder: source, settings: { ...small, map: { multiplier: 'dadda:8x8' } } });
@@ -274,7 +271,7 @@ describe('branched', () => {
     const settings: ConfigurationInput = { map: { multiplier: 'dadda:8x8' } };
     expect(await begun({ folder: own, from: source, settings, phases })).toEqual(['quantize', 'map']);
     expect(hashOf(own, 'checkpoints/float.safetensors')).toBe(float);
-  }, 60_000);
+  });
 
   test('a damaged file is named, and no folder is left', async () => {
     const source = copyOf(finished, 'damaged');
@@ -292,14 +289,14 @@ describe('branched', () => {
 
 describe('moved', () => {
   const small = join(data, 'run');
-  const settings: ConfigurationInput = { ...brief, data: 'csv:few.csv', image: '8x8x1', maximum: 16 };
+  const settings: ConfigurationInput = { ...short, data: 'csv:few.csv', image: '8x8x1', maximum: 16 };
   const all = ['train', 'quantize', 'explore', 'map', 'recover'];
 
   beforeAll(async () => {
     process.chdir(data);
     await runFlow({ folder: 'run', settings });
     process.chdir(home);
-  }, 60_000);
+  });
 
   /** The phases that are skipped. */
   async function skipped(options: FlowOptions): Promise<string[]> {
@@ -347,7 +344,7 @@ describe('moved', () => {
     writeFileSync(join(there, 'test.csv'), `${lines.slice(100).join('\n')}\n`);
     const folder = join(parent, 'two parts');
     process.chdir(parent);
-    const settings = { ...brief, data: 'csv:there/train.csv', testData: 'there/test.csv', maximum: 16 };
+    const settings = { ...short, data: 'csv:there/train.csv', testData: 'there/test.csv', maximum: 16 };
     await runFlow({ folder, settings, phases: ['train'] });
     renameSync(there, here);
     const { accuracy, loss } = summarize(folder).stages[0]!;
@@ -356,7 +353,7 @@ describe('moved', () => {
     await expect(evaluateRun({ folder, data: 'csv:here/train.csv' })).rejects.toThrow(
       /is not the one that the run was/,
     );
-  }, 60_000);
+  });
 
   test('other data under the same name are refused, unless the right ones lie where they were', async () => {
     const place = join(parent, 'other place');
@@ -403,7 +400,7 @@ describe('moved', () => {
       await begun({ folder, settings: { train: { checkpoint: undefined, epochs: 1 } }, phases: ['train'], redo: true }),
     ).toEqual(['train']);
     expect(readManifest(folder).inputs.checkpoint).toBeUndefined();
-  }, 60_000);
+  });
 
   test('a checkpoint that is read again counts with what is in it now', async () => {
     const file = join(parent, 'changing.safetensors');
@@ -418,7 +415,7 @@ describe('moved', () => {
     await runFlow({ folder, phases: ['train'], redo: true });
     expect(readManifest(folder).inputs.checkpoint!.sha256).toBe(sha256(readBytes(file)));
     expect(await skipped({ folder, settings, phases: ['train'] })).toEqual(['train']);
-  }, 60_000);
+  });
 
   test('a checkpoint named in place of another counts, though the other still lies there', async () => {
     const [first, second] = ['one', 'two'].map((name) => join(parent, `${name}.safetensors`)) as [string, string];
@@ -433,5 +430,5 @@ describe('moved', () => {
     await runFlow({ ...from(second), redo: true });
     expect(readManifest(folder).inputs.checkpoint).toEqual({ path: second, sha256: sha256(readBytes(second)) });
     expect(readSafetensors(join(folder, 'checkpoints/float.safetensors')).tensors.get('fc.bias')!.data[0]).toBe(0.25);
-  }, 60_000);
+  });
 });

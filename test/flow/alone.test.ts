@@ -53,7 +53,7 @@ const settings = {
 test('a whole run opens and hashes its data once', async () => {
   await runFlow({ folder, settings, device });
   expect([opened, hashed]).toEqual([1, 1]);
-}, 60_000);
+});
 
 test('so does going on, redoing a phase, measuring a stage, and trying multipliers', async () => {
   await runFlow({ folder, device });
@@ -64,7 +64,7 @@ test('so does going on, redoing a phase, measuring a stage, and trying multiplie
   expect([opened, hashed]).toEqual([3, 3]);
   await tryMultipliers({ run: folder, multipliers: ['truncated:4x4:columns=2'], exact: [], device });
   expect([opened, hashed]).toEqual([4, 4]);
-}, 60_000);
+});
 
 test('the manifest holds what readers need', () => {
   const { inputs, phases } = readManifest(folder);
@@ -91,4 +91,4 @@ test('with the data gone the summary, the report and a comparison are the same; 
   expect([opened, hashed]).toEqual([0, 0]);
   await expect(evaluateRun({ folder, device })).rejects.toThrow(`cannot read ${data}`);
   expect((await evaluateRun({ folder, data: `csv:${join(parent, 'elsewhere.csv')}`, device })).images).toBe(8);
-}, 60_000);
+});

@@ -67,7 +67,7 @@ describe.skipIf(!existsSync(reference))('the published quantised checkpoint', ()
       ...{ folder, dataset: digits(), settings, phases: ['train', 'quantize', 'explore'] },
       listener: (event) => void (event.kind === 'note' && notesOfPublished.push(event.text)),
     });
-  }, 120_000);
+  });
   const notesOfPublished: string[] = [];
 
   test('is neither trained nor calibrated: the manifest says so, and phase 1 goes on from it', () => {
@@ -229,7 +229,7 @@ describe('an exported network', () => {
   beforeAll(async () => {
     const brief = { train: { epochs: 1 }, quantize: { images: 64 }, explore: { epochs: 1, batchSize: 128 } };
     await runFlow({ folder, settings: brief, phases: ['train', 'quantize', 'explore'] });
-  }, 120_000);
+  });
   const stored = (stage: string) => readSafetensors(join(folder, `checkpoints/${stage}.safetensors`)).tensors;
 
   test('holds the parameters alone, in both formats, and gives the same network when it is read again', async () => {

@@ -122,7 +122,7 @@ beforeAll(async () => {
     ]).flat();
     trainedIn.set(phase, { session, steps: runs });
   });
-}, 120_000);
+});
 
 /** A parameter without a layout of its own, so that checkpoint and session hold the same numbers. */
 const probe = 'bn1.weight';
@@ -169,7 +169,7 @@ describe('what a phase starts from', () => {
     cpSync(folder, copy, { recursive: true });
     await runFlow({ folder: copy, settings: { map: { multiplier: 'truncated:8x8:columns=4' } }, redo: true });
     for (const session of sessions) expect(startOf(session)).toEqual(inCheckpoint('quantized'));
-  }, 60_000);
+  });
 });
 
 describe('how a phase trains', () => {

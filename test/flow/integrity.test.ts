@@ -38,7 +38,7 @@ const whole = join(parent, 'whole');
 
 beforeAll(async () => {
   await runFlow({ folder: whole, settings: brief });
-}, 120_000);
+});
 
 let copies = 0;
 function copy(of = whole): string {
@@ -137,7 +137,7 @@ describe('a finished run', () => {
     expect((await tram('map', folder, '--redo', '--quiet')).code).toBe(0);
     expect((await tram('run', folder, '--quiet')).out).toContain('proved');
     expect(checkRun(folder).whole).toBe(true);
-  }, 60_000);
+  });
 
   test('with a log that lacks, repeats or changes a line, or has one in the wrong place, is refused', () => {
     const folder = copy();
@@ -302,7 +302,7 @@ describe('a resume point', () => {
   let base: string;
   beforeAll(async () => {
     base = await stopped();
-  }, 60_000);
+  });
 
   test('that is whole is gone on from to the same bits', async () => {
     const folder = copy(base);
@@ -322,7 +322,7 @@ describe('a resume point', () => {
         '',
       );
     expect(text(folder)).toBe(text(whole));
-  }, 60_000);
+  });
 
   type Stored = ReturnType<typeof decodeSafetensors>;
   const rewritten =
@@ -411,5 +411,5 @@ describe('a resume point', () => {
     await runFlow({ folder, phases: ['train'] });
     const file = 'checkpoints/float.safetensors';
     expect(readFileSync(join(folder, file)).equals(readFileSync(join(whole, file)))).toBe(true);
-  }, 60_000);
+  });
 });

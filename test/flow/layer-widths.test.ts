@@ -33,7 +33,7 @@ const settings: ConfigurationInput = {
 const exact = { map: { multiplier: 'exact' } };
 const searched = (layerCost: number, layerKinds: number) => ({ quantize: { layerCost, layerKinds } });
 
-beforeAll(() => runFlow({ folder: folder('float'), settings, phases: ['train'] }), 120_000);
+beforeAll(() => runFlow({ folder: folder('float'), settings, phases: ['train'] }));
 
 /** The gates of the network by hand: multiplications times the exact multiplier of the widths that a list says. */
 function costOfList(name: string): number {
@@ -76,7 +76,7 @@ test('exact multipliers of searched widths: within the cost, few kinds, and made
 
   const points = comparedPoints(compareRuns([folder('mixed')]), 'gates');
   expect(points.map(({ series, power }) => [series, power])).toEqual([['exact-retrained', cost]]);
-}, 120_000);
+});
 
 test('structures of searched widths: a θ per product for each pair, power the mean over multiplications', async () => {
   const more: ConfigurationInput = {
@@ -106,7 +106,7 @@ test('structures of searched widths: a θ per product for each pair, power the m
   const at = (stage: string) => summarize(folder('structures')).stages.find((one) => one.stage === stage)!;
   expect(at('mapped').accuracy).toBe(at('explored').accuracy);
   expect(phases.report!.files).toHaveProperty([`figures/theta-${document.structures[0]!.name.split('.')[0]}.svg`]);
-}, 120_000);
+});
 
 test('what is said of some layers stays, and what cannot be is refused', async () => {
   const from = folder('float');
@@ -137,4 +137,4 @@ test('what is said of some layers stays, and what cannot be is refused', async (
   await expect(refused({ map: { multiplier: 'dadda:8x8' }, ...searched(0.2, 1) })).rejects.toThrow(/choose exact/);
   await expect(refused({ ...searched(0.2, 1), explore: { grain: 'column' } })).rejects.toThrow(/grain product/);
   await expect(refused({ ...searched(0.2, 1), explore: { grain: 'product', types: 2 } })).rejects.toThrow(/layerKinds/);
-}, 120_000);
+});

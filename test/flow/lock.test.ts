@@ -132,7 +132,7 @@ describe('a second process', () => {
     // The thread ends without a word: its heartbeat stops with it.
     await worker.terminate();
     expect(await timed(lockRun(folder).then((taken) => taken.release()))).toBeLessThan(10);
-  }, 30_000);
+  });
 
   test('refuses a folder in the place of the lock', async () => {
     mkdirSync(join(parent, 'locked/.lock'), { recursive: true });
@@ -168,34 +168,31 @@ describe('an owner that is gone', () => {
         lock.release();
       }),
     );
-    expect(seconds).toBeLessThan(1);
+    // Not after the seconds that a silent owner is given.
+    expect(seconds).toBeLessThan(5);
   });
 
   test('is not mistaken for a process that has its number now', async () => {
     const folder = newFolder();
     leave(folder, { pid: process.ppid, started: '1' });
-    expect(await timed(lockRun(folder).then((lock) => lock.release()))).toBeLessThan(1);
+    expect(await timed(lockRun(folder).then((lock) => lock.release()))).toBeLessThan(5);
   });
 
   test.concurrent.each([
     ['in another container of this machine', { place: `${here().split(' ')[0]} pid:[1]` }, 6],
     ['on another machine, or before a restart', { host: 'elsewhere', place: 'other pid:[1]' }, 20],
     ['before it had written itself down', undefined, 20],
-  ])(
-    '%s is recognised by its pulse, not by its number or by clocks',
-    async (_, owner, seconds) => {
-      const folder = newFolder();
-      if (owner) leave(folder, { pid: process.pid, ...owner });
-      else writeFileSync(lockPath(folder), '');
-      const future = new Date(Date.now() + 86_400_000);
-      utimesSync(lockPath(folder), future, future);
-      const said: string[] = [];
-      const waited = await timed(lockRun(folder, { onWait: (text) => said.push(text) }).then((lock) => lock.release()));
-      expect(waited).toBeGreaterThan(seconds - 1);
-      expect(said[0]).toMatch(new RegExp(`marked as in use.*watching for up to ${seconds} s`));
-    },
-    60_000,
-  );
+  ])('%s is recognised by its pulse, not by its number or by clocks', async (_, owner, seconds) => {
+    const folder = newFolder();
+    if (owner) leave(folder, { pid: process.pid, ...owner });
+    else writeFileSync(lockPath(folder), '');
+    const future = new Date(Date.now() + 86_400_000);
+    utimesSync(lockPath(folder), future, future);
+    const said: string[] = [];
+    const waited = await timed(lockRun(folder, { onWait: (text) => said.push(text) }).then((lock) => lock.release()));
+    expect(waited).toBeGreaterThan(seconds - 1);
+    expect(said[0]).toMatch(new RegExp(`marked as in use.*watching for up to ${seconds} s`));
+  });
 
   test('is not gone while its heart beats on another machine', async () => {
     const folder = newFolder();
@@ -236,7 +233,7 @@ describe('an owner that is gone', () => {
     for (const { err } of ended) expect(err).toBe('');
     expect(readFileSync(log, 'utf8')).toBe('()'.repeat(4 * ways.length));
     expect(readdirSync(folder).filter((name) => name !== LOCK_FILE)).toEqual([]);
-  }, 60_000);
+  });
 });
 
 test('an owner whose lock was taken over is told before it writes on', async () => {
@@ -263,7 +260,7 @@ test('the heart beats while the thread of the owner is busy', async () => {
   const { out } = await watcher.ended;
   expect(Number(out)).toBeGreaterThan(2);
   lock.release();
-}, 30_000);
+});
 
 test('a program that works in a folder keeps others out, and gives it back when it is interrupted', async () => {
   const program = join(dist, 'cli/main.js');
@@ -289,4 +286,4 @@ test('a program that works in a folder keeps others out, and gives it back when 
   again.child.kill('SIGINT');
   expect(await again.ended).toMatchObject({ code: 130 });
   expect(existsSync(lockPath(folder))).toBe(false);
-}, 60_000);
+});

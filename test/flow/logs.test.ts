@@ -94,7 +94,7 @@ describe('a run with logs', () => {
     }
     await runFlow({ folder: parts, settings, logs, listener });
     processes.push(notes.splice(0));
-  }, 120_000);
+  });
   afterAll(() => stub.close());
 
   test('trains the same bits as one without, and is the same run to the flow', async () => {

@@ -26,7 +26,7 @@ beforeAll(async () => {
     settings: { train: epochs, explore: epochs, recover: epochs, exactLayers: ['fc'] },
   });
   whole = readFileSync(path, 'utf8');
-}, 120_000);
+});
 
 type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 type Place = { readonly holder: Record<string, Json>; readonly key: string };

@@ -48,7 +48,7 @@ test('a run takes them, keeps their names and hash, and is read without them', a
     { name: 'fc', kind: 'linear', macs: 8 * 10, usual: false },
   ]);
   expect(summarize(folder).stages).toEqual(summary.stages);
-}, 120_000);
+});
 
 test('whoever goes on brings them again', async () => {
   const again = { folder, settings: { recover: { epochs: 2 } }, redo: true };
@@ -57,7 +57,7 @@ test('whoever goes on brings them again', async () => {
   const summary = await runFlow({ ...again, dataset, model });
   const { accuracy } = await evaluateRun({ folder, dataset, model });
   expect(accuracy).toBe(summary.stages.at(-1)!.accuracy);
-}, 120_000);
+});
 
 test('other images and other layers under the same names are refused', async () => {
   const other = datasetOf({ name: 'few', height: 8, width: 8, channels: 1, maximum: 16, train: few(150) });
@@ -86,4 +86,4 @@ test('a multiplier in memory is measured on the quantised network, as a table an
   expect(readManifest(join(parent, 'table')).configuration.map.multiplier).toBe('memory:table');
   expect(asNetwork.multipliers[0]!.certificate.forms).toContain('verilog');
   expect(asTable.multipliers[0]!.certificate.forms).not.toContain('verilog');
-}, 120_000);
+});

@@ -29,8 +29,11 @@ afterAll(() => rmSync(parent, { recursive: true }));
 const whole = join(parent, 'whole');
 
 beforeAll(async () => {
-  await runFlow({ folder: whole, settings: { train: { epochs: 1 }, explore: { epochs: 1 }, recover: { epochs: 1 } } });
-}, 120_000);
+  await runFlow({
+    folder: whole,
+    settings: { sample: 100, train: { epochs: 1 }, explore: { epochs: 1 }, recover: { epochs: 1 } },
+  });
+});
 
 let copies = 0;
 /** A copy in a folder of its own, beside which nothing is. */
@@ -93,7 +96,7 @@ describe('symbolic links', () => {
     for (const path of names) expect(lstatSync(path).isFile(), path).toBe(true);
     expect(checkRun(folder).whole).toBe(true);
     expect(everything(around)).toContain('precious');
-  }, 120_000);
+  });
 
   test.each(['checkpoints', 'figures'])(
     'in the place of the folder %s are refused before anything is written',

@@ -27,7 +27,7 @@ test('the example reaches its accuracy, and keeps it on an approximate multiplie
   expect(accuracy.float).toBeGreaterThan(0.94);
   expect(accuracy.recovered).toBeGreaterThan(accuracy.float! - 0.02);
   expect(stages.at(-1)!.gateCost).toBeLessThan(1);
-}, 120_000);
+});
 
 test('the manifest keeps the place of the file and its hash', () => {
   const { inputs } = readManifest(folder);
@@ -50,7 +50,7 @@ test('the network that is exported is the checkpoint of a new run of the file, w
   const listener = (event: RunEvent) => event.kind === 'note' && notes.push(event.text);
   await runFlow({ folder: join(parent, 'begun'), settings: anew, phases: ['train'], listener, device: { threads: 1 } });
   expect(notes.join()).toMatch(/the classifier begins anew, drawn from the seed: head\.weight/);
-}, 60_000);
+});
 
 test('a changed file is refused by name, and one that is not there too', async () => {
   const text = readFileSync(file, 'utf8');
@@ -63,4 +63,4 @@ test('a changed file is refused by name, and one that is not there too', async (
   writeFileSync(file, text);
   const { accuracy } = await evaluateRun({ folder });
   expect(accuracy).toBe(readManifest(folder).phases.recover!.stages.at(-1)!.accuracy);
-}, 60_000);
+});

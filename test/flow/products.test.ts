@@ -77,7 +77,7 @@ describe.each([
     const [mapped] = phases.map!.stages;
     expect(mapped!.accuracy).toBe(explored!.accuracy);
     expect(mapped!.loss).toBeCloseTo(explored!.loss, 5);
-  }, 60_000);
+  });
 });
 
 test('a run stopped before, at and behind the hardening ends with the same bits', async () => {
@@ -105,4 +105,4 @@ test('a run stopped before, at and behind the hardening ends with the same bits'
   for (const file of ['checkpoints/explored.safetensors', 'theta.json']) {
     expect(sha256(readBytes(join(pieces, file))), file).toBe(sha256(readBytes(join(whole, file))));
   }
-}, 60_000);
+});

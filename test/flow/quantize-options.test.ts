@@ -67,7 +67,7 @@ beforeAll(async () => {
     if (event.kind === 'note') notes.push((event as unknown as { text: string }).text);
   };
   await runFlow({ folder, settings, phases: [...phases], device, listener });
-}, 120_000);
+});
 
 const tensorsOf = (path: string) => {
   const at = join(folder, path);
@@ -272,7 +272,7 @@ describe('observers', () => {
         expect(Math.abs(found[at]! - value), name).toBeLessThanOrEqual(2e-3 * Math.abs(value) + 1e-6);
       }
     }
-  }, 60_000);
+  });
 
   test('a percentile that leaves out all of one side begins learned clipping at a factor that can learn', async () => {
     const session = await wasm.openSession();
@@ -284,21 +284,17 @@ describe('observers', () => {
 
   test.each(
     observerNames.flatMap((name) => (['clips', 'steps'] as const).map((quantizer) => [name, quantizer] as const)),
-  )(
-    '%s finds ranges for %s with which 8 bits are nearly as good as the float network',
-    async (name, quantizer) => {
-      const session = await wasm.openSession();
-      const run = await observed(session, name, { quantizer });
-      const arithmetic = quantizedArithmetic(run, exactMultiplier);
-      const lossIn = async (mode: typeof arithmetic | { readonly kind: 'float' }) =>
-        (await (await evaluator(session, run.task, mode, run.dataset.test))()).loss;
-      const [float, quantized] = [await lossIn({ kind: 'float' }), await lossIn(arithmetic)];
-      expect(quantized).not.toBe(float);
-      expect(Math.abs(quantized - float)).toBeLessThan(0.05 * float);
-      await session.dispose();
-    },
-    60_000,
-  );
+  )('%s finds ranges for %s with which 8 bits are nearly as good as the float network', async (name, quantizer) => {
+    const session = await wasm.openSession();
+    const run = await observed(session, name, { quantizer });
+    const arithmetic = quantizedArithmetic(run, exactMultiplier);
+    const lossIn = async (mode: typeof arithmetic | { readonly kind: 'float' }) =>
+      (await (await evaluator(session, run.task, mode, run.dataset.test))()).loss;
+    const [float, quantized] = [await lossIn({ kind: 'float' }), await lossIn(arithmetic)];
+    expect(quantized).not.toBe(float);
+    expect(Math.abs(quantized - float)).toBeLessThan(0.05 * float);
+    await session.dispose();
+  });
 });
 
 describe('sensitivity', () => {
@@ -324,7 +320,7 @@ describe('sensitivity', () => {
     expect(changes).toEqual(changes.toSorted((a, b) => b - a));
     expect(readFileSync(join(out, 'sensitivity.csv'), 'utf8').split('\n')).toHaveLength(10);
     expect(readFileSync(join(out, 'sensitivity.svg'), 'utf8')).toContain('layer3.0.conv2');
-  }, 60_000);
+  });
 
   test('quantised: the base is the float network, fewer bits hurt more, and an interrupted call goes on', async () => {
     const stop = new AbortController();
@@ -352,7 +348,7 @@ describe('sensitivity', () => {
     const harm = (report: typeof two) => report.layers.reduce((sum, { lossChange }) => sum + Math.abs(lossChange), 0);
     expect(harm(two)).toBeGreaterThan(10 * harm(eight));
     expect(harm(eight)).toBeGreaterThan(0);
-  }, 60_000);
+  });
 });
 
 test('attention’s own products are named with their multiplications', () => {

@@ -55,7 +55,7 @@ beforeAll(async () => {
   await runFlow({ folder: finished, settings: brief });
   writeFileSync(inParent('foo.pth'), 'no tensors');
   writeFileSync(inParent('no.v'), 'module m(input a; endmodule');
-}, 120_000);
+});
 
 type Refused = [what: string, options: () => Omit<FlowOptions, 'folder'>, message: RegExp];
 
@@ -206,7 +206,7 @@ describe('a folder that is no run', () => {
     writeFileSync(join(folder, '.manifest.json.0123456789abcdef.tmp'), '{');
     const { donePhases } = await runFlow({ folder, settings: brief, phases: ['train'] });
     expect(donePhases).toEqual(['train']);
-  }, 60_000);
+  });
 });
 
 describe('what is not a number', () => {
@@ -222,7 +222,7 @@ describe('what is not a number', () => {
     await runFlow({ folder, settings: { train: { learningRate: undefined } }, phases: ['train'] });
     expect(readManifest(folder).configuration.train.learningRate).toBe(0.05);
     expect(readManifest(folder).given.train).toEqual({ epochs: 1 });
-  }, 60_000);
+  });
 
   test('does not get into a manifest, which stays as it was', () => {
     const folder = inParent('unwritten');

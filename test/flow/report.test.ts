@@ -30,7 +30,7 @@ beforeAll(async () => {
     },
     command: 'tram run --lambda 1',
   });
-}, 120_000);
+});
 
 test('power and gate cost are two measures relative to an exact 8×8 multiplier, each at its own stages', () => {
   const of = (key: 'power' | 'gateCost') =>
@@ -120,4 +120,4 @@ test('figures are written in the forms asked for; those of another time are gone
   await report();
   expect(existsSync(join(folder, 'figures/curves.pdf'))).toBe(false);
   expect(readdirSync(join(folder, 'figures')).every((name) => name.endsWith('.svg'))).toBe(true);
-}, 60_000);
+});

@@ -305,7 +305,7 @@ describe('every setting', () => {
       ['state_dict_ema', average],
     ]);
     writeFileSync(join(parent, 'two.pth'), encodeTorch(two));
-  }, 120_000);
+  });
 
   test('has another value here', () => {
     // What rivals asks for is a phase of its own: rivals.test.ts; widths are searched, cost and kinds of what is found
@@ -316,20 +316,16 @@ describe('every setting', () => {
     );
   });
 
-  test.each([...changes].filter(([path]) => isTried(path)))(
-    '%s',
-    async (path, [phase, value, also = {}]) => {
-      const from = phase === 'train' ? mergeSettings(base, also) : also;
-      const nested = path.split('.').reduceRight<unknown>((inner, key) => ({ [key]: inner }), value);
-      const one = await unchanged(from, phase);
-      const other = await workIn(`${path}-after`, mergeSettings(from, nested as ConfigurationInput), phase);
-      // What training asks shows on the device; what mapping does shows in what it leaves. The raw maximum falls out of
-      // normalised images.
-      if (phase === 'map' || path === 'maximum') expect(other.left).not.toBe(one.left);
-      else expect(other.trace).not.toBe(one.trace);
-    },
-    60_000,
-  );
+  test.each([...changes].filter(([path]) => isTried(path)))('%s', async (path, [phase, value, also = {}]) => {
+    const from = phase === 'train' ? mergeSettings(base, also) : also;
+    const nested = path.split('.').reduceRight<unknown>((inner, key) => ({ [key]: inner }), value);
+    const one = await unchanged(from, phase);
+    const other = await workIn(`${path}-after`, mergeSettings(from, nested as ConfigurationInput), phase);
+    // What training asks shows on the device; what mapping does shows in what it leaves. The raw maximum falls out of
+    // normalised images.
+    if (phase === 'map' || path === 'maximum') expect(other.left).not.toBe(one.left);
+    else expect(other.trace).not.toBe(one.trace);
+  });
 
   test('badImages and imageCache, by what becomes of a file and where pictures are kept', async () => {
     const train = { epochs: 1, batchSize: 24 };
@@ -345,7 +341,7 @@ describe('every setting', () => {
       workOf(join(parent, name), { ...settings, ...over }, 'train');
     await expect(broken('refused', {})).rejects.toThrow(/train\/a\/1.png/);
     expect((await broken('skipped', { badImages: 'skip' })).left).toContain('"badImages":["train/a/1.png"]');
-  }, 60_000);
+  });
 
   test('means the same when it is given twice', async () => {
     const traces = [];
@@ -355,5 +351,5 @@ describe('every setting', () => {
       traces.push(await workOf(copy, { explore: { lambda: 0.4 } }, 'explore'));
     }
     expect(traces[1]).toEqual(traces[0]);
-  }, 60_000);
+  });
 });

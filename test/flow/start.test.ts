@@ -35,7 +35,7 @@ const settings: ConfigurationInput = {
   ...{ quantize: { images: 100 }, explore: { ...brief, grain: 'column' }, recover: brief },
 };
 
-beforeAll(() => runFlow({ folder: base, settings, phases: ['train', 'quantize'], device }), 60_000);
+beforeAll(() => runFlow({ folder: base, settings, phases: ['train', 'quantize'], device }));
 
 type Told = RunSummary & { readonly notes: readonly string[] };
 
@@ -85,7 +85,6 @@ describe('a start', () => {
       expect(figuresAt(plain, 'recovery-started')).toBeUndefined();
       expect(figuresAt(begun, 'recovered')).not.toEqual(figuresAt(plain, 'recovered'));
     },
-    60_000,
   );
 
   test('of quantisation estimates the statistics under the exact multiplier, with and without training behind it', async () => {
@@ -102,7 +101,7 @@ describe('a start', () => {
     await expect(evaluateRun({ folder: join(parent, 'quantize'), stage: 'calibrated', device })).rejects.toThrow(
       /the network of the stage calibrated is not kept; expected one of float, quantized, /,
     );
-  }, 60_000);
+  });
 
   test('of exploration is that of its first θ, and a run that is stopped behind it ends with the same bits', async () => {
     const explore = { ...brief, epochs: 2, start: 'biases,statistics', grain: 'column', initiallyRemoved: 7 } as const;
@@ -125,7 +124,7 @@ describe('a start', () => {
     for (const file of ['checkpoints/explored.safetensors', 'theta.json', 'metrics.jsonl']) {
       expect(readFileSync(join(folder, file)).equals(readFileSync(join(parent, 'whole', file))), file).toBe(true);
     }
-  }, 60_000);
+  });
 
   test('takes out what a multiplier does otherwise than the one that the network has adapted to', async () => {
     const run = await openTriedRun(base, { device });
@@ -170,7 +169,7 @@ describe('a start', () => {
     const trial = await Trial.open(run, { bits: narrow!, table: null }, await measureRun(run));
     expect((await trial.untrained(() => {})).plain).toMatchObject({ accuracy, loss });
     await trial.dispose();
-  }, 120_000);
+  });
 
   test('says what could not be treated', () => {
     expect(describeStart({ biases: { folded: 2, left: ['a', 'b'] }, statistics: 0 })).toBe(

@@ -21,7 +21,7 @@ const device = { name: 'wasm', threads: 1 } as const;
 const float = join(parent, 'float');
 const base: ConfigurationInput = { sample: 600, train: { epochs: 8, batchSize: 32, lastBatch: 'short' } };
 
-beforeAll(() => runFlow({ folder: float, settings: base, phases: ['train'], device }), 120_000);
+beforeAll(() => runFlow({ folder: float, settings: base, phases: ['train'], device }));
 
 type Phases = NonNullable<Parameters<typeof runFlow>[0]['phases']>;
 
@@ -54,7 +54,7 @@ test('three bits of weights and activations end with a lower loss than learned c
   }
   const [steps, clips] = losses as [number, number];
   expect(steps).toBeLessThan(0.95 * clips);
-}, 120_000);
+});
 
 describe('a run with learned steps', () => {
   let folder: string;
@@ -65,7 +65,7 @@ describe('a run with learned steps', () => {
       recover: { epochs: 1, learningRate: 1e-3 },
     };
     folder = await goOn('all', settings, ['quantize', 'explore', 'map', 'recover']);
-  }, 120_000);
+  });
 
   test('has scales and zero points alone, which exploration and recovery train', () => {
     const [quantised, explored, recovered] = ['quantized', 'explored', 'recovered'].map((stage) =>
@@ -106,7 +106,7 @@ describe('a run with learned steps', () => {
     await runFlow({ folder: again, settings, phases: ['train', 'quantize'], device });
     expect(readManifest(again).phases.quantize!.from).toBe('checkpoint');
     expect(hashOf(again, 'quantized')).toBe(hashOf(folder, 'quantized'));
-  }, 60_000);
+  });
 });
 
 test('what the paper has learns clips, and bad values are refused', () => {

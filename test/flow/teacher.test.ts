@@ -49,7 +49,7 @@ const tensorsOf = (folder: string, name: string) =>
 describe('a taught run', () => {
   beforeAll(async () => {
     await runFlow({ folder: base, device, settings: given, phases: ['train', 'quantize', 'map'] });
-  }, 60_000);
+  });
 
   test.each(['float', 'quantized'] as const)(
     'by the %s network is stopped and ends with the same bits, and without the teacher in its files',
@@ -75,7 +75,6 @@ describe('a taught run', () => {
       const names = [...tensorsOf(base, 'quantized').keys()];
       expect([...tensorsOf(whole, 'recovered').keys()].toSorted()).toEqual(names.toSorted());
     },
-    60_000,
   );
 
   test('learns something else than an untaught one, and its loss is what it lowers, its cross-entropy that of labels', async () => {
@@ -94,7 +93,7 @@ describe('a taught run', () => {
     for (const [at, one] of weight(slightly).entries()) expect(one).toBeCloseTo(plain[at]!, 4);
     const [first, same] = [untaught.records[0]!, slightly.records[0]!];
     expect(same.crossEntropy).toBeCloseTo(first.crossEntropy, 4);
-  }, 60_000);
+  });
 
   test('learns from what its checkpoint was when the phase was done, or not at all', async () => {
     const folder = join(parent, 'changed');
@@ -135,7 +134,7 @@ describe('a taught run', () => {
     expect(notes.filter((text) => text.startsWith('teacher'))).toEqual([
       'teacher: the quantised network with exact multipliers, weight 0.9, temperature 2, since the run began with a quantised network and has no float one',
     ]);
-  }, 60_000);
+  });
 });
 
 describe('who teaches', () => {

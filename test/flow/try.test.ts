@@ -43,7 +43,7 @@ let summary: RunSummary;
 beforeAll(async () => {
   const settings = { train: { epochs: 5 }, quantize: { images: 100 }, recover: { learningRate: 0.01 } };
   summary = await runFlow({ folder, settings, phases: ['train', 'quantize'], device });
-}, 120_000);
+});
 
 /**
  * Too small by a quarter of the second operand where the first is odd: biased, and not the same with its operands
@@ -135,7 +135,7 @@ describe('the mean error of a layer', () => {
         expect(Math.abs(mean - sum[o]! / positions) / scale, `${layer.layer} ${o}`).toBeLessThan(1e-4);
       });
     }
-  }, 60_000);
+  });
 
   async function outputOf(
     inputs: readonly TensorData[],
@@ -319,7 +319,7 @@ describe('trying', () => {
     const svg = readFileSync(join(out, 'try.svg'), 'utf8');
     for (const label of ['8×8', '4×4', 'dadda', 'truncated columns=6']) expect(svg).toContain(`>${label}</text>`);
     expect(svg).not.toContain('>biased</text>');
-  }, 120_000);
+  });
 
   test('does nothing twice, and draws the same from what it kept', async () => {
     const report = JSON.parse(readFileSync(join(out, 'try.json'), 'utf8'));
@@ -333,7 +333,7 @@ describe('trying', () => {
     // Other settings of the retraining are another measurement.
     await attempt(['dadda:8x8'], { recover: 2, exact: [] });
     expect(events.filter(({ kind }) => kind === 'epoch')).toHaveLength(4);
-  }, 60_000);
+  });
 
   test('stopped at any multiplier it goes on behind the last one that was finished', async () => {
     const place = join(parent, 'stopped');
@@ -353,7 +353,7 @@ describe('trying', () => {
     const end = await attempt(names, options);
     expect(events.filter(({ kind }) => kind === 'kept')).toHaveLength(3);
     expect(end.multipliers).toEqual(whole.multipliers);
-  }, 60_000);
+  });
 
   test('a kept measurement that was changed is made anew', async () => {
     const results = join(out, 'results');
@@ -371,7 +371,7 @@ describe('trying', () => {
     events.length = 0;
     await attempt(['dadda:8x8'], { run: other, exact: [] });
     expect(events.some(({ kind }) => kind === 'kept')).toBe(false);
-  }, 60_000);
+  });
 
   test('the same quantised network with other exact layers, or treated by other images, is measured by itself', async () => {
     for (const [at, settings] of [{ exactLayers: ['fc'] }, { quantize: { images: 90 } }].entries()) {
@@ -382,7 +382,7 @@ describe('trying', () => {
       await attempt(['dadda:8x8'], { run: other, exact: [] });
       expect(events.some(({ kind }) => kind === 'kept')).toBe(false);
     }
-  }, 60_000);
+  });
 
   test('an exact multiplier of fewer bits is what a run at these widths makes of the same float model', async () => {
     const narrow = join(parent, 'narrow');
@@ -392,29 +392,25 @@ describe('trying', () => {
     const { multipliers } = await attempt([], { out: join(parent, 'narrow-try') });
     expect(multipliers.map(({ name }) => name)).toEqual(['exact 8×8', 'exact 4×4']);
     expect(multipliers[1]!.results.plain).toEqual({ accuracy, loss });
-  }, 60_000);
+  });
 
   test.each([
     ['retraining alone', 'none'],
     ['the treatments and retraining', 'biases,statistics'],
-  ] as const)(
-    '%s: the recovery of a run with this multiplier whose start is %s',
-    async (_, start) => {
-      const given = join(parent, `given ${start}`);
-      cpSync(folder, given, { recursive: true });
-      const recover = { start, epochs: 1, labelSmoothing: 0.2, augment: 'rotate:20', average: 0.5, clipGradient: 1 };
-      const settings = { map: { multiplier: 'truncated:8x8:columns=6' }, recover };
-      const { stages } = await runFlow({ folder: given, settings, phases: ['map', 'recover'], device });
-      const { accuracy, loss } = stages.find(({ stage }) => stage === 'recovered')!;
-      const run = await openTriedRun(given, { device });
-      const table = generateFromSpec('truncated:8x8:columns=6').network;
-      const trial = await Trial.open(run, { bits: eight, table: simulate(table) }, await measureRun(run));
-      if (start !== 'none') await trial.prepare();
-      expect(await trial.recover(1, () => {})).toEqual({ accuracy, loss });
-      await trial.dispose();
-    },
-    60_000,
-  );
+  ] as const)('%s: the recovery of a run with this multiplier whose start is %s', async (_, start) => {
+    const given = join(parent, `given ${start}`);
+    cpSync(folder, given, { recursive: true });
+    const recover = { start, epochs: 1, labelSmoothing: 0.2, augment: 'rotate:20', average: 0.5, clipGradient: 1 };
+    const settings = { map: { multiplier: 'truncated:8x8:columns=6' }, recover };
+    const { stages } = await runFlow({ folder: given, settings, phases: ['map', 'recover'], device });
+    const { accuracy, loss } = stages.find(({ stage }) => stage === 'recovered')!;
+    const run = await openTriedRun(given, { device });
+    const table = generateFromSpec('truncated:8x8:columns=6').network;
+    const trial = await Trial.open(run, { bits: eight, table: simulate(table) }, await measureRun(run));
+    if (start !== 'none') await trial.prepare();
+    expect(await trial.recover(1, () => {})).toEqual({ accuracy, loss });
+    await trial.dispose();
+  });
 
   test('each treatment is the one before it with its own step, under the multiplier that is tried', async () => {
     const run = await openTriedRun(folder, { device });
@@ -446,7 +442,7 @@ describe('trying', () => {
     expect(reestimated).toEqual({ accuracy: third.metrics.accuracy, loss: third.loss });
     expect(new Set([plain, folded, reestimated].map(({ loss }) => loss)).size).toBe(3);
     await session.dispose();
-  }, 60_000);
+  });
 
   test('of two orders the one with the higher accuracy after the last treatment is better, else the one with the lower loss', () => {
     const row = (plain: number, accuracy: number, loss: number) => ({

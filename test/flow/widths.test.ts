@@ -60,7 +60,7 @@ async function expectedLoss(folder: string): Promise<number> {
 
 const sum = (costs: ArrayLike<number>) => Array.from(costs).reduce((all, cost) => all + cost);
 
-test.each([7, 6, 5])('%i bits', { timeout: 180_000 }, async (bits) => {
+test.each([7, 6, 5])('%i bits', async (bits) => {
   const folder = join(parent, `${bits}`);
   const events: RunEvent[] = [];
   await runFlow({

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { runFlow } from '../../src/flow/flow.ts';
+import { exportNetwork } from '../../src/flow/results/export.ts';
 import type { ConfigurationInput } from '../../src/flow/settings/settings.ts';
 
 const parent = mkdtempSync(join(tmpdir(), 'tram-zero-'));
@@ -14,9 +15,8 @@ const base = join(parent, 'base');
 const device = { threads: 1 } as const;
 const quantize = { images: 100, quantizer: 'steps' } as const;
 
-beforeAll(
-  () => runFlow({ folder: base, settings: { train: { epochs: 5 }, quantize }, phases: ['train', 'quantize'], device }),
-  60_000,
+beforeAll(() =>
+  runFlow({ folder: base, settings: { train: { epochs: 5 }, quantize }, phases: ['train', 'quantize'], device }),
 );
 
 let runs = 0;
@@ -56,4 +56,7 @@ test('says why where there is no one zero point, or no given multiplier, before 
     /of 2 bits it is 2 or 1, by channel/,
   );
   await refused({ map: { zeroProduct: 'own' } }).toThrow(/for a multiplier given by --multiplier/);
+  const checkpoint = join(parent, 'quantised.safetensors');
+  exportNetwork({ folder: base, path: checkpoint, stage: 'quantized', quantizers: true });
+  await refused({ map, train: { checkpoint } }).toThrow(/those of the checkpoint have zero points of their own/);
 });

@@ -18,7 +18,7 @@ afterAll(() => yosys.close());
 const powerOf = async (network: Network) =>
   (await synthesize({ circuit: { network }, yosys, objective: 'power' })).power!.total;
 
-test('power of held-out structures is what synthesis says, within 5 %', { timeout: 300_000 }, async () => {
+test('power of held-out structures is what synthesis says, within 5 %', async () => {
   const held = powerStructures((seed) => new Random(seed, 201)).filter((one) => one.held);
   const sized = held.filter(({ keep }) => {
     const kept = keep.replaceAll('0', '').length;

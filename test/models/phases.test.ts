@@ -18,15 +18,9 @@ const names = process.env.TRAM_ALL_MODELS === undefined ? quick : [...quick, ...
 
 const backend = wasmBackend({ threads: 2 });
 
-test.each(names)(
-  '%s takes a step of phases 0, 1 and 3, its approximation active in each layer',
-  {
-    timeout: 300_000,
-  },
-  async (name) => {
-    expect(faultsOf(await takePhases(findModel(name), backend))).toEqual([]);
-  },
-);
+test.each(names)('%s takes a step of phases 0, 1 and 3, its approximation active in each layer', async (name) => {
+  expect(faultsOf(await takePhases(findModel(name), backend))).toEqual([]);
+});
 
 test('what is wrong with a step is told', () => {
   const proof = { active: ['a', 'b'], layers: 3, gradients: 2 };

@@ -4,6 +4,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { type Browser, chromium, type Page } from 'playwright-core';
+import { PATIENCE } from './folder.ts';
 
 const executablePath = [process.env.CHROMIUM, '/usr/bin/chromium', '/usr/bin/chromium-browser'].find(
   (path) => path !== undefined && existsSync(path),
@@ -38,6 +39,7 @@ export interface Opened {
 export async function openPage(browser: Browser, address: string, look: Look = {}): Promise<Opened> {
   const { theme = 'light', width = 1280, height = 800, offline = false } = look;
   const context = await browser.newContext({ viewport: { width, height }, colorScheme: theme, offline });
+  context.setDefaultTimeout(PATIENCE);
   const page = await context.newPage();
   const [said, requests]: [string[], string[]] = [[], []];
   page.on('request', (request) => requests.push(request.url()));

@@ -1,7 +1,7 @@
 // The explorer, the front of a sweep, the network of a run, and copies of views, in a real browser on the digits.
 
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -71,7 +71,7 @@ describe.skipIf(noBrowser)('the page of a multiplier', () => {
     trained = `front/trials/${names.find((name) => /trained.*\.json$/.test(name))!.replace('.json', '')}`;
     serving = await serve({ folder: runs, port: 0, pace: { glance: 100, scan: 300 } });
     browser = await openBrowser();
-  }, 120_000);
+  });
 
   afterAll(async () => {
     await browser?.close();
@@ -116,6 +116,29 @@ describe.skipIf(noBrowser)('the page of a multiplier', () => {
     await page.close();
   });
 
+  test('two fingers enlarge a drawing around what is between them', async () => {
+    const { page, said } = await visit('#/multiplier/dadda%3A4x4');
+    const netlist = page.getByRole('application', { name: 'Netlist of dadda:4x4' });
+    await netlist.scrollIntoViewIfNeeded();
+    const boxOf = async () =>
+      (await netlist.getAttribute('viewBox'))!.split(' ').map(Number) as [number, number, number];
+    const [, , whole] = await boxOf();
+    const { x, y, width, height } = (await netlist.boundingBox())!;
+    const session = await page.context().newCDPSession(page);
+    const touch = (type: 'touchStart' | 'touchMove' | 'touchEnd', shares: readonly number[]) => {
+      const touchPoints = shares.map((share, id) => ({ x: x + share * width, y: y + height / 2, id }));
+      return session.send('Input.dispatchTouchEvent', { type, touchPoints });
+    };
+    await touch('touchStart', [0.4, 0.6]);
+    await touch('touchMove', [0.3, 0.7]);
+    await touch('touchEnd', []);
+    await expect.poll(async () => (await boxOf())[2]).toBeCloseTo(whole / 2, 1);
+    expect((await boxOf())[0]).toBeCloseTo(whole / 4, 0);
+    expect(await page.evaluate('visualViewport.scale')).toBe(1);
+    expect(said).toEqual([]);
+    await page.close();
+  });
+
   test('a file that is dropped is shown and stored nowhere; one that cannot be read says where', async () => {
     const { page, said } = await visit('#/multiplier', 'dark');
     await drop(page, 'mine.blif', AND_ARRAY);
@@ -149,6 +172,23 @@ describe.skipIf(noBrowser)('the page of a multiplier', () => {
     expect(outside.status).toBe(404);
   });
 
+  test('a trial whose file is damaged is named, and the others are shown', async () => {
+    const ended = join(runs, `${trained}.json`);
+    const whole = readFileSync(ended);
+    writeFileSync(ended, '{"state":');
+    const fresh = await serve({ folder: runs, port: 0, pace: { glance: 100, scan: 300 } });
+    const { page, said } = await openPage(browser, `${fresh.url}#/sweep/front`);
+    await page.getByText(`${trained}.json is not valid JSON`).waitFor();
+    await expect.poll(() => page.getByRole('link', { name: /: accuracy / }).count()).toBe(1);
+    await page.getByText('1 of 2 trials are done').waitFor();
+    writeFileSync(ended, whole);
+    await page.getByText('2 of 2 trials are done').waitFor();
+    await expect.poll(() => page.getByRole('link', { name: /: accuracy / }).count()).toBe(2);
+    expect(said).toEqual([]);
+    await page.close();
+    await fresh.close();
+  });
+
   test.each(['light', 'dark'] as const)(
     'the front of a sweep grows as trials end, and a point opens its multiplier (%s)',
     async (theme) => {
@@ -160,11 +200,11 @@ describe.skipIf(noBrowser)('the page of a multiplier', () => {
       const points = page.getByRole('link', { name: /: accuracy / });
       expect(await points.count()).toBe(1);
       renameSync(join(parent, 'later.json'), ended);
-      await page.getByText('2 of 2 trials are done').waitFor({ timeout: 10_000 });
+      await page.getByText('2 of 2 trials are done').waitFor();
       await expect.poll(() => points.count()).toBe(2);
       // Kinds of power are never on one axis: an exact multiplier has no modelled one.
       await page.getByRole('radio', { name: 'modelled' }).check();
-      expect(await points.count()).toBe(1);
+      await expect.poll(() => points.count()).toBe(1);
       expect(await page.getByText('without one of this kind: ').count()).toBe(1);
       expect(await violations(page)).toEqual([]);
       await points.first().focus();
@@ -235,7 +275,7 @@ describe.skipIf(noBrowser)('the page of a multiplier', () => {
 async function expectWhole(path: string, shown: string | RegExp = /\n(?!Loading)./): Promise<string> {
   const { page, said, requests } = await openPage(browser, pathToFileURL(path).href, { offline: true });
   const main = page.locator('main');
-  await expect.poll(() => main.innerText(), { timeout: 10_000 }).toMatch(shown);
+  await expect.poll(() => main.innerText()).toMatch(shown);
   const text = await main.innerText();
   expect(text).not.toMatch(/holds one view|No epoch|does not answer|no such view/);
   expect(said).toEqual([]);

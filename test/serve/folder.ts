@@ -46,11 +46,14 @@ export function epoch(number: number, phase: MetricRecord['phase'] = 'train'): M
   return { ...base, ...accuracies, power: 1 / number, theta: { theta: [1, 0.5, 1 / number, 0] } };
 }
 
-/** Waits until something is so, or says what was not within a time that a slow machine keeps. */
+/** Milliseconds after which what is waited for will not come, on however busy a machine. */
+export const PATIENCE = 120_000;
+
+/** Waits until something is so, or says what was not. */
 export async function until(
   what: string,
   isSo: () => boolean | Promise<boolean>,
-  milliseconds = 20_000,
+  milliseconds = PATIENCE,
 ): Promise<void> {
   const end = Date.now() + milliseconds;
   while (!(await isSo())) {

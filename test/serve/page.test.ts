@@ -30,12 +30,12 @@ describe.skipIf(noBrowser)('the page', () => {
     makeRun(join(folder, 'c'), { explore: { lambda: 1.5 }, seed: 3 }, 5, 0.7);
     browser = await openBrowser();
     serving = await serve({ folder, port: 0, pace });
-  }, 60_000);
+  });
   afterAll(async () => {
     await browser?.close();
     await serving?.close();
     rmSync(place, { recursive: true, force: true });
-  }, 60_000);
+  });
 
   const label = (page: Page, title: string) =>
     page.locator('figure', { hasText: title }).first().locator('[role="img"]').getAttribute('aria-label');
@@ -152,21 +152,35 @@ describe.skipIf(noBrowser)('the page', () => {
 
   test('starts, stops and resumes a real run, whose curves appear as it logs', async () => {
     const { runFlow } = await import('../../src/flow/flow.ts');
-    const controlled = await serve({ folder: join(folder, '..', 'real'), port: 0, pace, perform: runFlow });
+    const controlled = await serve({ folder: join(place, 'real'), port: 0, pace, perform: runFlow });
     const { page, said } = await openPage(browser, controlled.url);
     await page.getByRole('link', { name: 'New run' }).click();
-    await page.getByLabel('Name of the run').fill('mine');
-    await page.getByText('tram run').waitFor();
+    // Short epochs, and more of them than any wait of this test lets pass: the run never ends by itself.
+    for (const [group, field, text] of [
+      ['Data set', 'sample', '20'],
+      ['Float training', 'train-epochs', '5000'],
+    ] as const) {
+      await page.locator('summary', { hasText: group }).click();
+      await page.getByLabel(field, { exact: true }).fill(text);
+    }
+    await page.getByText('/mine --sample 20 --train-epochs 5000').waitFor();
     await page.getByRole('button', { name: 'Start the run' }).click();
-    await page.locator('figcaption', { hasText: 'Test accuracy' }).waitFor({ timeout: 60_000 });
+    await page.locator('figcaption', { hasText: 'Test accuracy' }).waitFor();
     await page.getByRole('button', { name: 'Stop and save' }).click();
     await page.getByText('stopped; the work so far is saved').waitFor();
     await page.locator('.state.unfinished').waitFor();
-    const epochs = controlled.library.runRow('mine').progress!.epoch;
+    const { epoch: reached } = controlled.library.runRow('mine').progress!;
     await page.getByRole('button', { name: 'Resume' }).click();
-    await page.getByText(`train, epoch ${epochs + 2} of`).waitFor({ timeout: 60_000 });
+    const work = page.getByText(/train, epoch \d+ of 5000/);
+    await until('it goes on where it was', async () => {
+      const text = (await work.allTextContents()).join();
+      return Number(/epoch (\d+) of/.exec(text)?.[1]) > reached + 1;
+    });
     await page.getByRole('button', { name: 'Stop and save' }).click();
     await page.locator('.state.unfinished').waitFor();
+    const { epochs } = await controlled.library.metrics('mine');
+    expect(epochs.length).toBeGreaterThan(reached);
+    expect(epochs.map((one) => one.epoch)).toEqual(epochs.map((_, at) => at + 1));
     expect(said).toEqual([]);
     await page.context().close();
     await controlled.close();
@@ -262,8 +276,9 @@ describe.skipIf(noBrowser)('the page', () => {
     await after.close();
   });
 
-  test(`scrolls, sorts and draws ${RUNS} runs with frames under ${FRAME} ms`, async () => {
-    const many = join(place, 'many');
+  // On a busy machine a frame may wait for its turn; a page that is too slow is too slow each time.
+  test(`scrolls, sorts and draws ${RUNS} runs with frames under ${FRAME} ms`, { retry: 3 }, async () => {
+    const many = mkdtempSync(join(place, 'many-'));
     for (let k = 0; k < 10; k++) makeRun(join(many, `kind${k}`), { explore: { lambda: k / 10 + 0.05 } }, 20, k / 10);
     for (let k = 10; k < RUNS; k++) cpSync(join(many, `kind${k % 10}`), join(many, `run${k}`), { recursive: true });
     const big = await serve({ folder: many, port: 0, pace: { glance: 500, scan: 60_000 } });

@@ -51,6 +51,8 @@ beforeAll(() => {
   makeRun(join(folder, 'a'), { seed: 2 }, 3, 0.75);
   makeRun(join(folder, 'deep', 'er', 'b <i>&'), { explore: { lambda: 0.7 } }, 1);
   writeFileSync(join(folder, 'a', 'report.html'), '<p>report</p>');
+  makeRun(join(folder, 'b\\c'), {}, 1);
+  writeFileSync(join(folder, 'b\\c', 'report.html'), '<p>c</p>');
   writeFileSync(join(folder, 'a', '.hidden.json'), '{}');
   writeFileSync(join(folder, 'loose.json'), '{}');
   writeFileSync(join(place, 'outside.json'), '"secret"');
@@ -74,8 +76,8 @@ describe('a folder that is read', () => {
   test('lists every run with what differs from the defaults, also one that cannot be read', async () => {
     const { text } = await ask(serving, '/api/runs');
     const { runs, defaults } = JSON.parse(text) as RunList;
-    expect(runs.map(({ name }) => name).sort()).toEqual(['a', 'damaged', 'deep/er/b <i>&']);
-    const [a, damaged, b] = runs.toSorted((one, other) => (one.name < other.name ? -1 : 1));
+    expect(runs.map(({ name }) => name).sort()).toEqual(['a', 'b\\c', 'damaged', 'deep/er/b <i>&']);
+    const [a, , damaged, b] = runs.toSorted((one, other) => (one.name < other.name ? -1 : 1));
     expect(a).toMatchObject({ state: 'unfinished', settings: { seed: '2' }, donePhases: ['train'] });
     expect(b?.settings).toMatchObject({ lambda: '0.7' });
     expect(b?.settings).not.toHaveProperty('seed');
@@ -89,6 +91,7 @@ describe('a folder that is read', () => {
     expect(epochs.map((one) => one.epoch)).toEqual([1, 2, 3]);
     const report = await ask(serving, '/file/a/report.html');
     expect([report.status, report.text]).toEqual([200, '<p>report</p>']);
+    expect(await ask(serving, '/file/b%5cc/report.html')).toMatchObject({ status: 200, text: '<p>c</p>' });
     expect(report.headers['content-security-policy']).toMatch(/^sandbox; default-src 'none'/);
     const named = await ask(serving, `/api/run?name=${encodeURIComponent('deep/er/b <i>&')}`);
     expect(JSON.parse(named.text)).toMatchObject({ command: "tram run 'deep/er/b <i>&' --lambda 0.7" });

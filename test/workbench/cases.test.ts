@@ -404,7 +404,7 @@ describe('behavioural Verilog', () => {
     const { code, out } = await tram('verify', path, 'dadda:16x16', '--json');
     expect(code).toBe(0);
     expect(JSON.parse(out)).toMatchObject({ equal: true, method: 'algebra' });
-  }, 60_000);
+  });
 
   test('copies of the sign above a product are left out, as zeros are', async () => {
     const text = (sign: string) =>

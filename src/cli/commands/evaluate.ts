@@ -1,8 +1,11 @@
 // `tram evaluate`: measures a run's network anew on the test images.
 
+import { basename, resolve } from 'node:path';
 import { type Command, Option } from 'commander';
+import { type FrozenStage, frozenStages, isFrozenStage, STREAM_BITS } from '../../flow/results/frozen-stages.ts';
 import { type KeptStage, keptStages, stageTitles } from '../../flow/run/stages.ts';
-import { nonEmpty, oneOf } from '../../flow/settings/values.ts';
+import { nonEmpty, oneOf, wholeNumberFrom } from '../../flow/settings/values.ts';
+import { UserError } from '../../tensor/errors.ts';
 import { given } from '../../tensor/given.ts';
 import { describeOption } from '../facts.ts';
 import { addDeviceOptions, readDevice, wantsColor } from '../options.ts';
@@ -16,10 +19,29 @@ ${keptStages.map((stage) => `  ${stage.padEnd(14)}${stageTitles[stage]}`).join('
 Reads the run folder and the data set; writes nothing. --json prints one object with stage, accuracy (0 to 1), loss, images,
 and power (by the run’s model of θ) or gateCost (of the netlist) where the stage has one, both relative to an exact 8×8 multiplier.
 
+With --integer the network is also run as integers (quantized, mapped or recovered; docs/integer-network.md), image by image: accuracy,
+agreement of predictions with the float-scaled network, and the widths that its sums need. --json then prints stage, images, accuracy,
+floatAccuracy, agreement, largestLogitDifference, logitSpread, layers, islands.
+
 Examples:
   tram evaluate runs/mine
   tram evaluate runs/mine --stage quantized --json
+  tram evaluate runs/mine --integer --images 50
 `;
+
+interface EvaluateOptions {
+  readonly stage?: KeptStage;
+  readonly data?: string;
+  readonly json?: boolean;
+  readonly integer?: boolean;
+  readonly images?: number;
+  readonly streamBits?: number;
+}
+
+function frozenStage(stage: KeptStage | undefined): FrozenStage | undefined {
+  if (stage === undefined || isFrozenStage(stage)) return stage;
+  throw new UserError(`the network of the stage ${stage} has no integers; give one of ${frozenStages.join(', ')}`);
+}
 
 export function defineEvaluate(command: Command, services: Services): void {
   const { stdout, stderr, loadFlow } = services;
@@ -37,33 +59,61 @@ export function defineEvaluate(command: Command, services: Services): void {
         nonEmpty('--data', 'a data set'),
       ),
     )
+    .addOption(new Option('--integer', 'run the network as integers beside it'))
+    .addOption(
+      new Option(
+        '--images <N>',
+        describeOption({
+          help: 'with --integer: so many test images, from the first on',
+          ...{ values: 'a whole number of at least 1', default: 'all' },
+        }),
+      ).argParser(wholeNumberFrom('--images', 1, 1_000_000)),
+    )
+    .addOption(
+      new Option(
+        '--stream-bits <BITS>',
+        describeOption({
+          help: 'with --integer: bits of values in fixed point between layers',
+          ...{ values: `${STREAM_BITS.least} to ${STREAM_BITS.most}`, default: String(STREAM_BITS.usual) },
+        }),
+      ).argParser(wholeNumberFrom('--stream-bits', STREAM_BITS.least, STREAM_BITS.most)),
+    )
     .addOption(new Option('--json', 'print one JSON object').helpGroup('Output:'))
     .addHelpText('after', AFTER);
   addDeviceOptions(command);
   command.action(async (folder: string) => {
-    const { stage, data, json } = command.opts<{ stage?: KeptStage; data?: string; json?: boolean }>();
-    const { evaluateRun } = await loadFlow();
+    const { stage, data, json, integer, images, streamBits } = command.opts<EvaluateOptions>();
+    if (!integer && (images !== undefined || streamBits !== undefined)) {
+      throw new UserError(`--${images === undefined ? 'stream-bits' : 'images'} is about --integer; give that, too`);
+    }
     let seen = 0;
     const live = isLive(stderr);
     const clear = () => void (live && stderr.write('\r\x1b[K'));
+    const onImages = (images: number) => {
+      seen += images;
+      if (live) stderr.write(`\r${grouped(seen)} images`);
+    };
+    const asked = { folder, device: readDevice(command), onImages, ...given({ data }) };
     try {
-      const result = await evaluateRun({
-        folder,
-        device: readDevice(command),
-        ...given({ stage, data }),
-        onImages: (images) => {
-          seen += images;
-          if (live) stderr.write(`\r${grouped(seen)} images`);
-        },
-      });
+      if (integer) {
+        const { evaluateIntegers } = await import('../../flow/results/evaluate-integers.ts');
+        const own = given({ stage: frozenStage(stage), images, streamBits });
+        const figures = await evaluateIntegers({ ...asked, ...own });
+        clear();
+        if (json) return void stdout.write(`${JSON.stringify(figures)}\n`);
+        const { integerReport } = await import('../../flow/results/exports.ts');
+        return void stdout.write(await integerReport(basename(resolve(folder)), figures));
+      }
+      const { evaluateRun } = await loadFlow();
+      const result = await evaluateRun({ ...asked, ...given({ stage }) });
       clear();
       if (json) return void stdout.write(`${JSON.stringify(result)}\n`);
-      const { accuracy, loss, power, gateCost, images } = result;
+      const { accuracy, loss, power, gateCost, images: measured } = result;
       const facts = [`accuracy ${percent(accuracy)}`, `loss ${loss.toFixed(4)}`];
       if (power !== undefined) facts.push(`power ${power.toFixed(4)}`);
       if (gateCost !== undefined) facts.push(`gate cost ${gateCost.toFixed(4)}`);
       const title = styleFor(stdout, wantsColor(command)).bold(stageTitles[result.stage]);
-      stdout.write(`${title}: ${facts.join(', ')} on ${grouped(images)} test images\n`);
+      stdout.write(`${title}: ${facts.join(', ')} on ${grouped(measured)} test images\n`);
     } catch (error) {
       clear();
       throw error;

@@ -12,12 +12,14 @@ import { plainTable, tableText } from '../tables.ts';
 
 const AFTER = `
 Without a MODEL all that can be named: parameters, multiplications of an image (MACs), layers that multiply, image size and classes that
-the figures are for. With one its layers. A model of your own is the path of its file: docs/models.md says how to write one.
+the figures are for. With one its layers. A model of your own is the path of its file: docs/models.md says how to write one; an ONNX
+file is one too (docs/onnx.md).
 
 Examples:
   tram models
   tram models imagenet/regnety_400m
   tram models ./mynet.mjs --image 28x28x1 --classes 10
+  tram models ./net.onnx
 `;
 
 interface Options {
@@ -31,7 +33,7 @@ export function defineModels(command: Command, { stdout }: Services): void {
     new Option(flags, describeOption({ help, values, default: usual })).helpGroup('Model:');
   command
     .description('Lists the networks that can be named with their size, or the layers of one.')
-    .argument('[MODEL]', 'a name of the list, or the path of a .mjs file')
+    .argument('[MODEL]', 'a name of the list, or the path of a .mjs or .onnx file')
     .addOption(option('--image <HxWxC>', 'size of an image', 'HEIGHTxWIDTHxCHANNELS', "the model's own, else 32x32x3"))
     .addOption(
       option(

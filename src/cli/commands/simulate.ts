@@ -7,6 +7,7 @@ import { nonEmpty, oneOf, wholeNumberFrom } from '../../flow/settings/values.ts'
 import type { Simulation, SimulationReport } from '../../netlist/circuit.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { writeFileAtomic } from '../../tensor/files.ts';
+import { given } from '../../tensor/given.ts';
 import { tableEndings } from '../../workbench/choices.ts';
 import { describeOption } from '../facts.ts';
 import { wantsColor } from '../options.ts';
@@ -53,6 +54,7 @@ Examples:
   tram simulate multiplier.blif --lenient --format published > multiplier.txt
   tram simulate multiplier.npy --histograms operands.csv
   tram simulate drum:8x8:bits=4 --lut drum.npy
+  tram simulate drum:8x8:bits=4 --lut drum.h
 `;
 
 const formats = ['text', 'json', 'published'] as const;
@@ -81,7 +83,8 @@ export function defineSimulate(command: Command, services: Services): void {
   addHistograms(command, 'the error metrics');
   const lut = describeOption({
     help: 'write the table of all products',
-    values: 'a file that ends in .txt (published form), .npy (int32), .bin (raw little-endian int32) or .h (C)',
+    values:
+      'a file that ends in .txt (published form), .npy (int32), .bin (raw little-endian int32) or .h (C, of a netlist with its gates as functions)',
   });
   const sampling = 'More than 24 operand bits:';
   const samples = describeOption({ help: 'random operand pairs', values: '100 to 4294967296', default: '1048576' });
@@ -131,7 +134,7 @@ async function simulateFile(file: string, command: Command, { stdout, stderr }: 
   if (options.lut !== undefined) {
     const { tableFile } = await import('../../workbench/tables.ts');
     const { metrics } = simulation;
-    const text = { metrics, header, warnings, name: subjectName(file) };
+    const text = { metrics, header, warnings, name: subjectName(file), ...given({ network: multiplier.network }) };
     writeFileAtomic(options.lut, tableFile(options.lut, wholeTable(simulation, '--lut'), text));
   }
   // The published form has the warnings of its own.

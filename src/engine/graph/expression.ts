@@ -113,6 +113,12 @@ export function withOperands({ kind, value }: Expression, operands: readonly Exp
   return make(kind, operands, value);
 }
 
+/** A part by its kind, as a file has it; a kind that there is not is an invariant. */
+export function expressionOf(kind: string, operands: readonly Expression[], value: number): Expression {
+  invariant(([...unary, ...binary, ...others] as readonly string[]).includes(kind), `no expression is a ${kind}`);
+  return make(kind as Kind, operands, value);
+}
+
 /** All that expressions are made of, each once, operands first. */
 export function partsOf(expressions: readonly Expression[]): Expression[] {
   const found = new Set<Expression>();

@@ -7,7 +7,7 @@ import type { TensorType } from '../../tensor/tensor.ts';
 import { allocate, bytesPerElement, type HostTensor, sizeOf, type TensorData } from '../../tensor/tensor.ts';
 import { type Backend, POISON, type Program } from '../backend.ts';
 import type { Graph, Value } from '../graph/graph.ts';
-import type { OpAttributes, OpName } from '../graph/ops.ts';
+import { type OpAttributes, type OpName, renames } from '../graph/ops.ts';
 import { type Plan, plan, type Storage } from '../graph/plan.ts';
 import { SharedSession } from '../session.ts';
 import { approximate } from './approximate.ts';
@@ -45,6 +45,19 @@ const kernels: Kernels<Computed> = {
   ...repeat,
   ...approximate,
 };
+
+/** One operation on the host, from its operands to its outputs of the given types. */
+export function computeOperation<K extends OpName>(
+  op: K,
+  attributes: OpAttributes[K],
+  inputs: readonly HostTensor[],
+  types: readonly TensorType[],
+): HostTensor[] {
+  if (renames.has(op)) return types.map((type) => ({ ...type, data: inputs[0]!.data }));
+  const outputs = types.map(({ dtype, shape }) => ({ dtype, shape, data: allocate(dtype, sizeOf(shape)) }));
+  (kernels[op as Computed] as Kernel<OpName>)(inputs, outputs, attributes);
+  return outputs;
+}
 
 export interface ReferenceOptions {
   readonly precision?: 'single' | 'double';

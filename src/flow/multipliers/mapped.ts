@@ -40,11 +40,11 @@ export function multiplierInRun(
   { configuration, emulation }: Pick<OpenRun, 'configuration' | 'emulation'>,
   table: ProductTable,
 ): Multiplier {
-  return concreteMultiplier(table, emulation, zeroRow(configuration, table));
+  return concreteMultiplier(table, emulation, ownZero(configuration, table));
 }
 
 /** The code of weights of 0, where its product is to be the multiplier's own; a UserError where there are several. */
-function zeroRow({ map, quantize }: Configuration, table: ProductTable): number | undefined {
+export function ownZero({ map, quantize }: Configuration, table: ProductTable): number | undefined {
   if (map.zeroProduct === 'exact') return undefined;
   const wrong = (why: string) =>
     new UserError(`--zero-product own needs one zero point for all weights: ${why} give --zero-product exact`);

@@ -1,5 +1,5 @@
-// The float model: trained from scratch, taken from a checkpoint, or trained on from one with a classifier of its own.
-// The quantisers of a quantised checkpoint are kept for phase 0.
+// The float model: trained from scratch, taken from a checkpoint or from the file of the model, or trained on from
+// there. The quantisers of a quantised checkpoint are kept for phase 0.
 
 import { initialTensor } from '../../nn/parameters.ts';
 import { stateName } from '../../quant/quantized.ts';
@@ -16,7 +16,8 @@ import { finishTraining, fitOf, resumePosition, trainPhase } from './training.ts
 
 export async function trainFloat(context: RunContext): Promise<PhaseResult> {
   const { configuration, dataset, task, layers, backend, floatModel } = context;
-  const { newClassifier } = configuration.train;
+  const { newClassifier, checkpoint, epochs } = configuration.train;
+  const isTaken = floatModel !== undefined && !newClassifier && (checkpoint !== undefined || epochs === 0);
   const arithmetic = { kind: 'float' } as const;
   const session = await backend.openSession();
   try {
@@ -30,7 +31,7 @@ export async function trainFloat(context: RunContext): Promise<PhaseResult> {
         session.write(parameter.name, initialTensor(parameter, configuration.seed, position));
       });
     }
-    if (!floatModel || newClassifier) {
+    if (!isTaken) {
       const start = resumePosition(context, 'train', session);
       await trainPhase(context, { phase: 'train', session, fit: { ...fitOf(configuration.train), arithmetic } }, start);
     }

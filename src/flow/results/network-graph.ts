@@ -10,7 +10,7 @@ import { imageTask } from '../../train/images.ts';
 import { buildNetwork } from '../../train/task.ts';
 import type { Manifest } from '../run/manifest.ts';
 import { isInMemory } from '../run/material.ts';
-import { isModelFile } from '../run/model-file.ts';
+import { isModelFile } from '../settings/model-name.ts';
 
 export type NetworkNodeKind = 'input' | 'convolution' | 'linear' | 'add' | 'concat' | 'multiply' | 'product' | 'pool';
 

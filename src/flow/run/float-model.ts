@@ -11,6 +11,7 @@ import { quoted, UserError } from '../../tensor/errors.ts';
 import { unknownName } from '../../tensor/names.ts';
 import { readStored, type StoredTensor } from '../../tensor/stored.ts';
 import { formatShape, type HostTensor, type Shape, sameShape } from '../../tensor/tensor.ts';
+import { isOnnxFile } from '../settings/model-name.ts';
 import { isQuantizerName, type QuantizersWanted, readQuantizers } from './published.ts';
 import { findNames, type NamesFound } from './state-names.ts';
 
@@ -36,7 +37,14 @@ export interface FloatModelOptions {
 
 /** Reads a network made elsewhere. Throws a UserError for what is no such file, or one of another model. */
 export function readFloatModel(path: string, options: FloatModelOptions): FloatModel {
-  const file = openTensorFile(path);
+  if (isOnnxFile(path)) {
+    throw new UserError(`${path} is an ONNX file, which has the network with its weights; give it as --model ${path}`);
+  }
+  return floatModelIn(openTensorFile(path), options);
+}
+
+/** The same from a file that is open; it is closed. */
+export function floatModelIn(file: TensorFile, options: FloatModelOptions): FloatModel {
   try {
     return new Reading(file, options).model();
   } finally {

@@ -17,10 +17,11 @@ import { type ImageTask, imageTask } from '../../train/images.ts';
 import { buildNetwork, type Task } from '../../train/task.ts';
 import type { Configuration, ConfigurationInput } from '../settings/config.ts';
 import { EXACT, type LayerFacts, type RunLayer, usualLayers } from '../settings/layers.ts';
+import { isModelFile } from '../settings/model-name.ts';
 import type { Phase } from '../settings/phases.ts';
 import type { Manifest, RunInputs } from './manifest.ts';
 import { datasetInMemory, isInMemory, type Material, modelNamed, multiplierInMemory } from './material.ts';
-import { isModelFile, loadModelFile, type ModelSource } from './model-file.ts';
+import { loadModelFile, type ModelFile, type ModelSource } from './model-file.ts';
 
 /** What of a run's inputs is opened again each time. */
 export type KnownInputs = Pick<RunInputs, 'data' | 'model'>;
@@ -36,6 +37,8 @@ export interface OpenTask {
   readonly products: readonly MatrixProducts[];
   /** The file that the model came from, where it is one of the user's own. */
   readonly source: ModelSource | undefined;
+  /** The model where its file brings weights too. */
+  readonly withWeights?: ModelFile['withWeights'];
   /** What the caller brought in memory. */
   readonly material: Material;
 }
@@ -47,7 +50,7 @@ export async function openTask(
   material: Material = {},
   tell?: (text: string) => void,
 ): Promise<OpenTask> {
-  const { model, source } = await openModel(configuration.model, known?.model, material);
+  const { model, source, withWeights } = await openModel(configuration.model, known?.model, material);
   const facts = { ...optionsOfCard(configuration, model, known?.data), ...given({ known: known?.data, tell }) };
   const { dataset, directory } = await openData(configuration, known?.data, material, facts);
   const smallest = Math.min(dataset.height, dataset.width);
@@ -63,7 +66,7 @@ export async function openTask(
     );
   }
   const task = imageTask(model, dataset);
-  return { dataset, directory, model, task, ...runLayers(model, task), source, material };
+  return { dataset, directory, model, task, ...runLayers(model, task), source, ...given({ withWeights }), material };
 }
 
 /** The layers of a task's model that multiply, with what is known of them before a run chooses. */
@@ -77,10 +80,14 @@ export function runLayers({ card }: Pick<Model, 'card'>, task: Task): Pick<OpenT
   };
 }
 
-async function openModel(name: string, known: ModelSource | undefined, material: Material) {
+async function openModel(
+  name: string,
+  known: ModelSource | undefined,
+  material: Material,
+): Promise<Pick<OpenTask, 'model' | 'source' | 'withWeights'>> {
   if (!isModelFile(name) || isInMemory(name)) return { model: modelNamed(name, material), source: undefined };
-  const { model, path, sha256 } = await loadModelFile(name, known);
-  return { model, source: { path, sha256 } };
+  const { model, path, sha256, withWeights } = await loadModelFile(name, known);
+  return { model, source: { path, sha256 }, ...given({ withWeights }) };
 }
 
 /**

@@ -7,7 +7,8 @@ import { describe, expect, test } from 'vitest';
 import { Graph } from '../../engine/graph/graph.ts';
 import { Layers, multiplyFloat } from '../../nn/layers.ts';
 import { UserError } from '../../tensor/errors.ts';
-import { isModelFile, loadModelFile } from './model-file.ts';
+import { isModelFile } from '../settings/model-name.ts';
+import { loadModelFile } from './model-file.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'tram-model-'));
 let files = 0;

@@ -1,7 +1,8 @@
 // A model from a file of the user's own: a module whose default export is a function (nn, image, classes) → logits, or
-// a Model. Its code is run, as any program that the user starts. Invariant: a run has one such file for its whole life,
-// known by its hash; what the file imports is not part of it. Whatever goes wrong in it is the user's to mend, so it is
-// said in one line with the file's.
+// a Model; or an ONNX file, which brings its weights. A module's code is run, as any program that the user starts.
+// Invariant: a run has one such file for its whole life, known by its hash; what a module imports is not part of it,
+// data of an ONNX file that lie beside it are. Whatever goes wrong in it is the user's to mend, so it is said in one
+// line with the file's.
 
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -10,10 +11,13 @@ import { pathToFileURL } from 'node:url';
 import type { Value } from '../../engine/graph/graph.ts';
 import { Layers } from '../../nn/layers.ts';
 import type { Model, ModelBuilder } from '../../nn/models/model.ts';
+import { modelOf, type OnnxModel } from '../../nn/onnx/model.ts';
+import { type OnnxGraph, readGraph } from '../../onnx/graph.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { readBytes, sha256 } from '../../tensor/files.ts';
 import { nearestName } from '../../tensor/names.ts';
 import { formatShape, sameShape } from '../../tensor/tensor.ts';
+import { isOnnxFile } from '../settings/model-name.ts';
 
 /** Where a model of a run was found, absolute, and the hash of its text. */
 export interface ModelSource {
@@ -23,27 +27,58 @@ export interface ModelSource {
 
 export interface ModelFile extends ModelSource {
   readonly model: Model;
+  /** The same where the file brings weights too. */
+  readonly withWeights?: OnnxModel;
 }
 
-/** Whether a setting names a file and not one of the program's models. */
-export const isModelFile = (name: string): boolean => /\.[cm]?[jt]s$/.test(name);
-
-/** Runs the file and checks what it exports; `known` is the one that the run was made with. */
+/** Runs the file, or reads it, and checks what it has; `known` is the one that the run was made with. */
 export async function loadModelFile(name: string, known?: ModelSource): Promise<ModelFile> {
-  const source = findFile(name, known);
+  if (isOnnxFile(name)) return openOnnx(name, known);
+  const source = findFile(name, known, (path) => sha256(readBytes(path)));
   // Node keeps a module by its address: a changed file gets another.
   const address = `${pathToFileURL(source.path)}?${source.sha256.slice(0, 12)}`;
   const file: Place = { name, path: source.path, address };
   const module = await import(address).catch((error: unknown) => {
     throw mistake(file, error);
   });
-  return { ...source, model: checked(modelOf(file, module.default), file) };
+  return { ...source, model: checked(modelIn(file, module.default), file) };
 }
 
-function findFile(name: string, known: ModelSource | undefined): ModelSource {
+/** An ONNX file as a model; its mistakes begin with its name. */
+function openOnnx(name: string, known: ModelSource | undefined): ModelFile {
+  const graphs = new Map<string, OnnxGraph>();
+  const source = findFile(name, known, (path) => {
+    const graph = readGraph(path);
+    graphs.set(path, graph);
+    return graph.sha256;
+  });
+  const label = basename(name).replace(/\.[^.]*$/, '');
+  const told = <T>(work: () => T): T => {
+    try {
+      return work();
+    } catch (error) {
+      throw error instanceof UserError ? new UserError(`${name}: ${error.message}`) : error;
+    }
+  };
+  const graph = graphs.get(source.path)!;
+  const read = told(() => modelOf(graph, label));
+  const model: OnnxModel = {
+    ...read,
+    build: (nn, image, classes) =>
+      told(() => {
+        const logits = read.build(nn, image, classes);
+        requireWhole(nn, logits);
+        return logits;
+      }),
+    weights: (image) => told(() => read.weights(image)),
+  };
+  return { ...source, model, withWeights: model };
+}
+
+function findFile(name: string, known: ModelSource | undefined, hashOf: (path: string) => string): ModelSource {
   const places = [resolve(name), ...(known ? [known.path] : [])].filter((place) => existsSync(place));
-  const found = places.map((path) => ({ path, sha256: sha256(readBytes(path)) }));
-  if (!known) return found[0] ?? { path: resolve(name), sha256: sha256(readBytes(name)) };
+  const found = [...new Set(places)].map((path) => ({ path, sha256: hashOf(path) }));
+  if (!known) return found[0] ?? { path: resolve(name), sha256: hashOf(resolve(name)) };
   const same = found.find((file) => file.sha256 === known.sha256);
   if (same) return same;
   const state = found[0] ? 'is not as it was when the run was made with it' : 'is not there';
@@ -61,7 +96,7 @@ interface Place {
 
 const FORM = 'a function (nn, image, classes) => logits, or an object with it as build';
 
-function modelOf({ name }: Place, exported: unknown): Model {
+function modelIn({ name }: Place, exported: unknown): Model {
   const label = basename(name).replace(/\.[^.]*$/, '');
   const usual = { name: label, description: `a model from ${basename(name)}`, minimumSize: 1 };
   if (typeof exported === 'function') return { ...usual, build: exported as ModelBuilder };
@@ -94,27 +129,36 @@ function checked(model: Model, file: Place): Model {
     if (!sameShape(logits.shape, wanted)) {
       throw new UserError(`${file.name}: the model returns the shape ${formatShape(logits.shape)}: expected ${form}`);
     }
-    if (nn.multiplying.length === 0) {
-      throw new UserError(`${file.name}: the model has no layer that multiplies; use nn.conv or nn.linear`);
-    }
-    const read = readBy(logits);
-    const idle = nn.multiplying.find(({ name }) => {
-      const weight = nn.parameters.find((parameter) => parameter.name === `${name}.weight`);
-      return weight && !read.has(weight.value);
-    });
-    if (idle) {
-      throw new UserError(
-        `${file.name}: nothing of the layer ${idle.name} reaches the logits, but its multiplications would be counted; leave it out`,
-      );
-    }
-    const names = nn.parameters.map(({ name }) => name);
-    const twice = names.find((name, at) => names.indexOf(name) !== at);
-    if (twice !== undefined) {
-      throw new UserError(`${file.name}: two layers have the tensor ${twice}; give each layer a name of its own`);
+    try {
+      requireWhole(nn, logits);
+    } catch (error) {
+      throw error instanceof UserError ? new UserError(`${file.name}: ${error.message}`) : error;
     }
     return logits;
   };
   return { ...model, build };
+}
+
+/** Throws where what was built is no network that a run could count, quantise and store. */
+function requireWhole(nn: Layers, logits: Value): void {
+  if (nn.multiplying.length === 0) {
+    throw new UserError('the model has no layer that multiplies; use nn.conv or nn.linear');
+  }
+  const read = readBy(logits);
+  const idle = nn.multiplying.find(({ name }) => {
+    const weight = nn.parameters.find((parameter) => parameter.name === `${name}.weight`);
+    return weight && !read.has(weight.value);
+  });
+  if (idle) {
+    throw new UserError(
+      `nothing of the layer ${idle.name} reaches the logits, but its multiplications would be counted; leave it out`,
+    );
+  }
+  const names = nn.parameters.map(({ name }) => name);
+  const twice = names.find((name, at) => names.indexOf(name) !== at);
+  if (twice !== undefined) {
+    throw new UserError(`two layers have the tensor ${twice}; give each layer a name of its own`);
+  }
 }
 
 /** All that a value is computed from. */

@@ -21,6 +21,7 @@ import { UserError } from '../../tensor/errors.ts';
 import { type OptimizerName, optimizerNames, parseRate } from '../../train/optimizer.ts';
 import { scheduleNames } from '../../train/schedule.ts';
 import { EXACT, parseLayerBits } from './layers.ts';
+import { isOnnxFile } from './model-name.ts';
 import { recipeNames, recipes } from './recipes.ts';
 import type { ConfigurationInput } from './settings.ts';
 import { exactStarts, starts } from './starts.ts';
@@ -142,7 +143,7 @@ const givenConfiguration = z.strictObject({
       checkpoint: z.string().optional(),
       checkpointKey: z.string().optional(),
       newClassifier: z.boolean().default(false),
-      epochs: epochs.default(30),
+      epochs: z.int().min(0).optional(),
       batchSize: batchSize.default(64),
       learningRate: rate.default(0.05),
       momentum: momentum.default(0.9),
@@ -251,10 +252,15 @@ function usualAim({ bits, explore }: z.output<typeof givenConfiguration>): Pick<
   return { power: Number((USUAL_SHARE * exact).toFixed(4)) };
 }
 
+/** Epochs of float training where nobody says them: a network that brings its weights is taken as it is. */
+function usualEpochs({ model, train: { checkpoint, newClassifier } }: z.output<typeof givenConfiguration>): number {
+  return isOnnxFile(model) && checkpoint === undefined && !newClassifier ? 0 : 30;
+}
+
 /**
  * With every default filled in. Those of P, of the columns removed at the start and of the target depend on the widths,
- * those of rates and schedules on the optimiser, and so does the smoothing of the difference-based gradient, which only
- * that gradient has.
+ * those of rates and schedules on the optimiser, that of the float epochs on where the weights come from, and so does
+ * the smoothing of the difference-based gradient, which only that gradient has.
  */
 export const configurationSchema = givenConfiguration.transform((given) => {
   const { bits, quantize, map } = given;
@@ -277,6 +283,7 @@ export const configurationSchema = givenConfiguration.transform((given) => {
   const windowed = recover.gradient === 'difference' ? { smoothing: windows } : {};
   return {
     ...given,
+    train: { ...given.train, epochs: given.train.epochs ?? usualEpochs(given) },
     quantize: { ...quantize, ...courseOf('quantize', quantize) },
     explore: {
       ...{ ...explore, harden, structure, columns, initiallyRemoved },
@@ -321,6 +328,7 @@ export function parseConfiguration(input: unknown, source: string): Configuratio
   if (!parsed.success) throw new UserError(`${source}: ${describeIssues(parsed.error)}`);
   const configuration = parsed.data;
   refuseLambda(whole as ConfigurationInput, source);
+  refuseUntrained(configuration, source);
   const { weights, activations } = configuration.bits;
   const columns = weights + activations - 1;
   const { explore } = configuration;
@@ -361,6 +369,13 @@ export function parseConfiguration(input: unknown, source: string): Configuratio
     );
   }
   return configuration;
+}
+
+/** A network of random weights is none to go on with. */
+function refuseUntrained({ model, train: { checkpoint, newClassifier, epochs } }: Configuration, source: string): void {
+  if (epochs > 0 || (!newClassifier && (checkpoint !== undefined || isOnnxFile(model)))) return;
+  const untrained = newClassifier ? 'the new classifier has' : `${model} has`;
+  throw new UserError(`${source}: train.epochs is 0, but ${untrained} no weights yet; at least 1 was expected`);
 }
 
 /** What a search for the widths of layers does not go with. */

@@ -94,9 +94,9 @@ describe('the fields of a form', () => {
   });
 
   test('filled in together make a configuration; what is wrong stands beside what is good', () => {
-    const texts = { bits: '4x8', lambda: '1', 'per-tensor': 'true', 'train-epochs': '0', model: 'resnet20' };
+    const texts = { bits: '4x8', lambda: '1', 'per-tensor': 'true', 'train-epochs': '-1', model: 'resnet20' };
     const { settings, problems } = readFields(texts);
-    expect(problems).toEqual({ 'train-epochs': "train-epochs: expected a whole number of at least 1, got '0'" });
+    expect(problems).toEqual({ 'train-epochs': "train-epochs: expected a whole number of at least 0, got '-1'" });
     expect(parseConfiguration(settings, 'form')).toMatchObject({
       ...{ bits: { weights: 4, activations: 8 }, channelwise: false, model: 'resnet20' },
       explore: { lambda: 1, columns: 11 },

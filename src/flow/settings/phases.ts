@@ -3,6 +3,7 @@
 
 import { isAbsolute } from 'node:path';
 import { type Configuration, type ConfigurationInput, configurationSchema, mergeSettings } from './config.ts';
+import { isOnnxFile } from './model-name.ts';
 import { publishedTraining } from './training.ts';
 
 /** In their order. */
@@ -32,11 +33,11 @@ interface PhaseFacts {
 
 export const phaseFacts: Readonly<Record<Phase, PhaseFacts>> = {
   train: {
-    title: ({ train: { checkpoint, newClassifier } }) => {
-      if (checkpoint === undefined) return 'train the float model';
-      return newClassifier
-        ? `train on from ${checkpoint} with a new classifier`
-        : `take the network from ${checkpoint}`;
+    title: ({ model, train: { checkpoint, newClassifier, epochs } }) => {
+      const from = checkpoint ?? (isOnnxFile(model) ? model : undefined);
+      if (from === undefined) return 'train the float model';
+      if (newClassifier) return `train on from ${from} with a new classifier`;
+      return checkpoint === undefined && epochs > 0 ? `train on from ${from}` : `take the network from ${from}`;
     },
     settings: ({ model, seed, train }) => ({ model, seed, train }),
     ...{ done: 'once', reads: 'data' },

@@ -111,7 +111,7 @@ export interface ConfigurationInput {
   mean?: number[] | undefined;
   /** What that is divided by, above 0; default: measured. */
   deviation?: number[] | undefined;
-  /** Name of a model: `resnet8` (default), `resnet18`, … */
+  /** Name of a model: `resnet8` (default), `resnet18`, …; or the path of a file of one's own, .mjs or .onnx. */
   model?: string | undefined;
   /** Of everything that is drawn at random: 0 … 2³² − 1; default 1. */
   seed?: number | undefined;
@@ -132,7 +132,7 @@ export interface ConfigurationInput {
    * quantised to their widths), `recovered` (then retrained with the settings of recovery), or `none` (default).
    */
   rivals?: 'none' | 'post-training' | 'recovered' | undefined;
-  /** The float model: 30 epochs at 0.05, cosine. */
+  /** The float model: 30 epochs at 0.05, cosine; 0 where the model is an ONNX file, which brings its weights. */
   train?:
     | (TrainingSettings & {
         /**
@@ -142,7 +142,7 @@ export interface ConfigurationInput {
         checkpoint?: string | undefined;
         /** The dictionary of the checkpoint that holds the parameters, such as `state_dict_ema`; default: found. */
         checkpointKey?: string | undefined;
-        /** Begins the classifier anew, for other classes than the checkpoint's, and trains all from there. */
+        /** Begins the classifier anew, for other classes than those of the weights, and trains all from there. */
         newClassifier?: boolean | undefined;
       })
     | undefined;

@@ -64,8 +64,10 @@ function trainingSettings(phase: keyof typeof trainingPhases): Setting[] {
     phase === 'quantize'
       ? 'epochs of quantisation-aware training; 0: post-training quantisation only'
       : 'passes over the training images';
+  // A network that brings its weights is taken as it is.
+  const without = phase === 'train' ? { defaultText: '30, or 0 with an ONNX file' } : {};
   return [
-    setting('epochs', 'epochs', 'N', epochs),
+    { ...setting('epochs', 'epochs', 'N', epochs), ...without },
     setting('batch-size', 'batchSize', 'N', 'images per step'),
     {
       ...setting('learning-rate', 'learningRate', 'RATE', 'learning rate of the weights'),
@@ -368,7 +370,7 @@ export const settings: readonly Setting[] = [
     paths: ['model'],
     placeholder: 'MODEL',
     help: 'network to train',
-    expected: 'a name that tram models lists, or the path of a .mjs file with one of your own',
+    expected: 'a name that tram models lists, or the path of a file of your own: .mjs, or .onnx with its weights',
   },
   {
     ...network,
@@ -392,7 +394,7 @@ export const settings: readonly Setting[] = [
     name: 'new-classifier',
     paths: ['train.newClassifier'],
     value: true,
-    help: 'begin the classifier anew, for other classes than the checkpoint’s, and train from there',
+    help: 'begin the classifier anew, for other classes than the checkpoint’s or the ONNX file’s, and train from there',
     defaultText: 'no',
   },
   ...trainingSettings('train'),

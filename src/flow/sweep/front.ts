@@ -8,6 +8,7 @@ import { networkPower } from '../../multiplier/power.ts';
 import { cheapestExact } from '../../netlist/exact-cost.ts';
 import { generators } from '../../netlist/generators/registry.ts';
 import { front, type PowerKind } from '../../report/front.ts';
+import { UserError } from '../../tensor/errors.ts';
 import { type Mean, meanOf } from '../../tensor/statistics.ts';
 import type { Technology } from '../../workbench/synthesised-power.ts';
 import { synthesisedExact, synthesisedNetwork } from '../multipliers/synthesised.ts';
@@ -132,14 +133,17 @@ export interface FrontOptions {
   readonly goal: Goal;
   /** Where netlists are synthesised; null: nowhere. */
   readonly technology: Technology | null;
+  /** What becomes of a trial whose files are damaged: it is refused, or for a look told among the failed. */
+  readonly damaged?: 'refuse' | 'tell';
 }
 
 /** Reads what is done, and synthesises its netlists. */
-export async function frontOf({ folder, plan, loss, power, goal, technology }: FrontOptions): Promise<SweepReport> {
+export async function frontOf(options: FrontOptions): Promise<SweepReport> {
+  const { folder, plan, loss, power, goal, technology } = options;
   const failed: FailedTrial[] = [];
   const open: string[] = [];
   const done = new Map<string, Ended[]>();
-  for (const trial of plan.trials) {
+  const read = async (trial: Trial) => {
     const path = `trials/${trial.name}`;
     const outcome = outcomeOf(folder, path);
     if (!outcome) open.push(trial.name);
@@ -150,6 +154,14 @@ export async function frontOf({ folder, plan, loss, power, goal, technology }: F
       const task = taskOf(readManifest(join(folder, path)));
       const synthesised = technology ? await synthesise(join(folder, path), trial, summary, technology) : undefined;
       done.set(trial.point, [...(done.get(trial.point) ?? []), { trial, summary, task, synthesised }]);
+    }
+  };
+  for (const trial of plan.trials) {
+    try {
+      await read(trial);
+    } catch (error) {
+      if (options.damaged !== 'tell' || !(error instanceof UserError)) throw error;
+      failed.push({ name: trial.name, state: 'failed', reason: error.message });
     }
   }
   const rivals = plan.trials.filter((trial) => trial.kind === 'rival');

@@ -69,8 +69,8 @@ function branch(
     let end = depth + 1;
     while (grouped(group, end).size === 1) end++;
     const { phase } = first!.keys[end - 1]!;
-    const { checkpoint, newClassifier } = first!.configuration.train;
-    const isNothing = phase === 'train' && checkpoint !== undefined && !newClassifier;
+    const { checkpoint, newClassifier, epochs } = first!.configuration.train;
+    const isNothing = phase === 'train' && ((checkpoint !== undefined && !newClassifier) || epochs === 0);
     const job = isNothing ? parent : sharedJob(first!, end, parent);
     if (job && job !== parent) shared.set(job.path, job);
     branch(group, end, job, shared, own);

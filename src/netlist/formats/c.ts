@@ -1,40 +1,67 @@
 // C: one constant array [2^Bw][2^Bx] of the narrowest <stdint.h> type that holds every product, indexed by the
-// patterns.
+// patterns; of a netlist also its gates as functions (../c/gates.ts).
 // Read: the one array that a C file initialises, nested or flat, decimal or hexadecimal; everything around it is passed
 // over.
 // Invariant: numbers are read with their places; a file of several arrays is refused, none is chosen.
 
 import type { ProductTable } from '../../multiplier/table.ts';
 import { MAX_EXHAUSTIVE_BITS } from '../../multiplier/widths.ts';
+import { cGates } from '../c/gates.ts';
 import { safeIdentifier } from '../names.ts';
+import type { Network } from '../network.ts';
 import type { Products } from './interpret.ts';
 import { fitsInt32, IntegerList, NumberScanner } from './scan.ts';
 
-/** The header in parts, one for each w; any name becomes a C identifier. */
-export function* cHeaderParts(table: ProductTable, name: string): Generator<string> {
+/** What the C of a multiplier calls its table, and its functions where it has gates. */
+export const cNames = (identifier: string) => ({
+  table: `${identifier}_table`,
+  product: `${identifier}_product`,
+  planes: `${identifier}_64`,
+});
+
+/**
+ * The header in parts, one for each w; any name becomes a C identifier. With the netlist that computes the table, its
+ * gates follow as functions.
+ */
+export function* cHeaderParts(table: ProductTable, name: string, network?: Network): Generator<string> {
   const identifier = safeIdentifier(name);
-  const guard = `${identifier.toUpperCase()}_H`;
+  const guard = `${identifier.toUpperCase()}_MULTIPLIER_H`;
   const { weightBits, activationBits, signed, data } = table;
   const [rows, columns] = [2 ** weightBits, 2 ** activationBits];
+  const { table: array, product, planes } = cNames(identifier);
   yield [
-    `/* ${weightBits}x${activationBits}-bit ${signed ? 'signed' : 'unsigned'} multiplier: ${identifier}[w][x] is the product of the`,
-    `   operands with the bit patterns w and x${signed ? ' (two’s complement)' : ''}. */`,
+    `/* ${weightBits}x${activationBits}-bit ${signed ? 'signed' : 'unsigned'} multiplier. ${array}[w][x] is the product of the operands with the bit patterns`,
+    `   w and x${signed ? ", which are two's complement" : ''}.${network ? '' : ' */'}`,
+    ...(network
+      ? [
+          `   ${product}(w, x) is the same from its ${network.gateCount} gates, without a branch or a look-up.`,
+          `   ${planes}(w, x, product) does so for 64 pairs at once: bit n of w[i] is bit i of the first operand of pair n, and so`,
+          `   for x and for the product${signed ? ', whose last bit is its sign' : ''}. */`,
+        ]
+      : []),
     `#ifndef ${guard}`,
     `#define ${guard}`,
     '#include <stdint.h>',
-    `static const ${elementType(data)} ${identifier}[${rows}][${columns}] = {`,
+    '',
+    `static const ${elementType(data)} ${array}[${rows}][${columns}] = {`,
     '',
   ].join('\n');
   for (let w = 0; w < rows; w++) yield `  {${data.subarray(w * columns, (w + 1) * columns).join(', ')}},\n`;
-  yield `};\n#endif /* ${guard} */\n`;
+  yield '};\n';
+  if (network) yield `\n${cGates(network, identifier, signed)}`;
+  yield '\n#endif\n';
 }
 
-/** A C header with one constant array `name[2^weightBits][2^activationBits]` of the products, by bit patterns. */
-export function writeCHeader(table: ProductTable, name: string): string {
-  return [...cHeaderParts(table, name)].join('');
+/**
+ * A C header, of C++ too: the array `NAME_table[2^weightBits][2^activationBits]` of the products, by bit patterns, and
+ * with the netlist that computes them also `NAME_product(w, x)` and `NAME_64(w, x, product)`, its gates.
+ */
+export function writeCHeader(table: ProductTable, name: string, network?: Network): string {
+  return [...cHeaderParts(table, name, network)].join('');
 }
 
-function elementType(products: Int32Array): string {
+/** The narrowest type of <stdint.h> that holds all of these integers of 32 bits. */
+export function elementType(products: Iterable<number>): string {
   let [least, largest] = [0, 0];
   for (const product of products) {
     if (product < least) least = product;

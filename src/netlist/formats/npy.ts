@@ -8,33 +8,18 @@ import type { ProductTable } from '../../multiplier/table.ts';
 import { MAX_EXHAUSTIVE_BITS, MIN_OPERAND_BITS } from '../../multiplier/widths.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { clipped } from '../../tensor/names.ts';
-import { NPY_MAGIC, NPY_PREFIX, npyElements, readNpyArray } from '../../tensor/npy.ts';
+import { encodeNpy, npyElements, readNpyArray } from '../../tensor/npy.ts';
 import { unzip } from '../../tensor/zip.ts';
 import { interpretProducts, type Products, type ReadTable, type TableOptions } from './interpret.ts';
 import { fitsInt32 } from './scan.ts';
 
-/** Header and data start are padded to a multiple of this. */
-const ALIGNMENT = 64;
 const MOST = 2 ** MAX_EXHAUSTIVE_BITS;
 /** The most bytes that a table has, unpacked: 512 MiB; the published text of 12×12 bits has about 300. */
 export const MAX_TABLE_BYTES = 2 ** 29;
 
 /** The .npy file of a table: `table[w, x]` by bit patterns, int32. */
 export function writeNpy(table: ProductTable): Uint8Array {
-  const shape = `(${2 ** table.weightBits}, ${2 ** table.activationBits})`;
-  const dictionary = `{'descr': '<i4', 'fortran_order': False, 'shape': ${shape}, }`;
-  const start = Math.ceil((NPY_PREFIX + dictionary.length + 1) / ALIGNMENT) * ALIGNMENT;
-  const header = `${dictionary.padEnd(start - NPY_PREFIX - 1)}\n`;
-  const bytes = new Uint8Array(start + 4 * table.data.length);
-  const view = new DataView(bytes.buffer);
-  bytes.set(NPY_MAGIC);
-  bytes.set([1, 0], NPY_MAGIC.length);
-  view.setUint16(NPY_MAGIC.length + 2, header.length, true);
-  bytes.set(new TextEncoder().encode(header), NPY_PREFIX);
-  table.data.forEach((product, pair) => {
-    view.setInt32(start + 4 * pair, product, true);
-  });
-  return bytes;
+  return encodeNpy({ shape: [2 ** table.weightBits, 2 ** table.activationBits], data: table.data });
 }
 
 /**

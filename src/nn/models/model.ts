@@ -8,6 +8,8 @@ import type { Layers } from '../layers.ts';
 export interface ModelCard {
   /** Height and width of the images that it was made for. */
   readonly imageSize: number;
+  /** The images themselves, where they are no squares of three channels; default: those. */
+  readonly image?: { readonly height: number; readonly width: number; readonly channels: number };
   /** Classes that it was made for. */
   readonly classes: number;
   /** Name of the layer that gives the logits, such as `fc`. */

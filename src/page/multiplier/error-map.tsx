@@ -7,6 +7,7 @@ import { grouped } from '../../tensor/numbers.ts';
 import { type Sight, showing, usePanZoom } from '../pan-zoom.ts';
 import { hasMoved } from '../pointer.ts';
 import { useTheme } from '../theme.ts';
+import { actOnKey, ZoomTools } from '../zoom-tools.tsx';
 import { type ErrorPlane, pairAt } from './errors.ts';
 
 interface Cursor {
@@ -69,7 +70,8 @@ function pictureOf({ errors, weights, activations, extreme }: ErrorPlane, colour
 
 export function ErrorMap({ plane, label, words, against }: ErrorMapProps) {
   const [theme] = useTheme();
-  const { element, sight, setSight, zoomIn, zoomOut, reset, placeOf, drag } = usePanZoom<HTMLCanvasElement>(MOST_SCALE);
+  const zoom = usePanZoom<HTMLCanvasElement>(MOST_SCALE);
+  const { element, sight, setSight, placeOf, drag } = zoom;
   const [cursor, setCursor] = useState<Cursor | null>(null);
   const colour = useMemo(() => colourIn(theme), [theme]);
   const picture = useMemo(() => pictureOf(plane, colour), [plane, colour]);
@@ -98,35 +100,18 @@ export function ErrorMap({ plane, label, words, against }: ErrorMapProps) {
   };
   const onKey = (event: KeyboardEvent) => {
     const size = event.shiftKey ? 16 : 1;
-    const keys: Readonly<Record<string, () => void>> = {
+    actOnKey(event, zoom, {
       ArrowUp: () => step(size, 0),
       ArrowDown: () => step(-size, 0),
       ArrowRight: () => step(0, size),
       ArrowLeft: () => step(0, -size),
-      '+': zoomIn,
-      '=': zoomIn,
-      '-': zoomOut,
-      0: reset,
-    };
-    const act = event.ctrlKey || event.metaKey || event.altKey ? undefined : keys[event.key];
-    if (!act) return;
-    event.preventDefault();
-    act();
+    });
   };
   return (
     <figure class="error-map">
-      <div class="tools">
-        <button type="button" onClick={zoomIn} aria-label={`Zoom in: ${label}`}>
-          +
-        </button>
-        <button type="button" onClick={zoomOut} aria-label={`Zoom out: ${label}`}>
-          −
-        </button>
-        <button type="button" onClick={reset}>
-          Whole
-        </button>
+      <ZoomTools zoom={zoom} label={label}>
         <Scale plane={plane} colour={colour} />
-      </div>
+      </ZoomTools>
       <div class="plane">
         <span class="side muted">w ↑</span>
         {/* biome-ignore lint/a11y/noInteractiveElementToNoninteractiveRole: it takes keys of its own, as an application does */}

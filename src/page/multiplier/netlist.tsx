@@ -8,6 +8,7 @@ import { type Layered, layered } from '../../report/layered.ts';
 import type { DrawnNetlist } from '../../serve/api.ts';
 import { showing, usePanZoom } from '../pan-zoom.ts';
 import { hasMoved } from '../pointer.ts';
+import { actOnKey, ZoomTools } from '../zoom-tools.tsx';
 import { type Cone, coneOf, functionOf, gateSigns, namesInShort } from './cone.ts';
 
 /** Columns stand at least so far apart, and so far that the drawing has the shape of a screen. */
@@ -140,7 +141,8 @@ function Outstanding({
 
 export function NetlistDrawing({ netlist, label }: { readonly netlist: DrawnNetlist; readonly label: string }) {
   const drawing = useMemo(() => drawingOf(netlist), [netlist]);
-  const { element, sight, setSight, zoomIn, zoomOut, reset, drag } = usePanZoom<SVGSVGElement>(MOST_SCALE);
+  const zoom = usePanZoom<SVGSVGElement>(MOST_SCALE);
+  const { element, sight, setSight, drag } = zoom;
   const [gate, setGate] = useState<number | null>(null);
   const cone = useMemo(() => (gate === null ? null : coneOf(netlist, gate)), [netlist, gate]);
   const { width, height } = drawing;
@@ -151,39 +153,22 @@ export function NetlistDrawing({ netlist, label }: { readonly netlist: DrawnNetl
     setSight((before) => showing(before, { x: x / width, y: y / height }));
   };
   const onKey = (event: KeyboardEvent) => {
-    const keys: Readonly<Record<string, () => void>> = {
+    actOnKey(event, zoom, {
       ArrowLeft: () => select(gate === null ? netlist.outputs[0]?.node : netlist.nodes[gate]!.fanins[0]),
       ArrowRight: () => select(gate === null ? netlist.outputs[0]?.node : drawing.fanouts[gate]![0]),
       ArrowUp: () => select(neighbour(drawing, gate, -1)),
       ArrowDown: () => select(neighbour(drawing, gate, 1)),
       Escape: () => setGate(null),
-      '+': zoomIn,
-      '=': zoomIn,
-      '-': zoomOut,
-      0: reset,
-    };
-    const act = event.ctrlKey || event.metaKey || event.altKey ? undefined : keys[event.key];
-    if (!act) return;
-    event.preventDefault();
-    act();
+    });
   };
   const box = [sight.x * width, sight.y * height, width / sight.scale, height / sight.scale];
   return (
     <figure class="netlist">
-      <div class="tools">
-        <button type="button" onClick={zoomIn} aria-label={`Zoom in: ${label}`}>
-          +
-        </button>
-        <button type="button" onClick={zoomOut} aria-label={`Zoom out: ${label}`}>
-          −
-        </button>
-        <button type="button" onClick={reset}>
-          Whole
-        </button>
+      <ZoomTools zoom={zoom} label={label}>
         <span class="muted hint">
           drag to move; click, then wheel or + and − to zoom, arrows to walk along the wires
         </span>
-      </div>
+      </ZoomTools>
       <svg
         ref={element}
         viewBox={box.map((value) => value.toFixed(2)).join(' ')}

@@ -119,8 +119,6 @@ test('a session that is not disposed does not keep the process alive', async () 
     program.write('x', new Float32Array(200000).fill(2));
     await program.run();
     console.log((await program.read('y'))[199999]);`;
-  const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script], {
-    timeout: 30_000,
-  });
+  const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script]);
   expect(stdout.trim()).toBe('2');
 });
