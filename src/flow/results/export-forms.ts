@@ -1,7 +1,7 @@
 // `tram export --to`: a network of a run in forms for elsewhere, each a folder of its own below one.
 // Invariant: a form's folder is written whole under a temporary name beside its place and then renamed, so an export
-// that is interrupted leaves no half of one; what is replaced is an export of that form as it was written, with what was
-// built from it: a folder with a file of the user's, or a changed one, stays.
+// that is interrupted leaves no half of one; what is replaced is an export of that form as it was written, with what
+// was built from it: a folder with a file of the user's, or a changed one, stays.
 
 import { randomBytes } from 'node:crypto';
 import { existsSync, lstatSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
