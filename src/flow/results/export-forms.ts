@@ -3,7 +3,7 @@
 // that is interrupted leaves no half of one; what is replaced is an export of that form, and nothing else ever is.
 
 import { randomBytes } from 'node:crypto';
-import { existsSync, lstatSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, lstatSync, readdirSync, renameSync, rmSync, type Stats } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { evaluationBatches } from '../../data/batches.ts';
@@ -191,10 +191,18 @@ function checkPaths(form: string, files: ExportFiles): void {
 
 const about = z.object({ format: z.literal(FORMAT), form: z.string() });
 
+function statsOf(path: string): Stats | undefined {
+  try {
+    return lstatSync(path, { throwIfNoEntry: false });
+  } catch (error) {
+    throw fileError('write', path, error);
+  }
+}
+
 /** Throws where something stands in a form's place that is no export of it. */
 function refuseForeign(path: string, name: string): void {
   const target = join(path, name);
-  const existing = lstatSync(target, { throwIfNoEntry: false });
+  const existing = statsOf(target);
   if (!existing) return;
   const record = join(target, ABOUT);
   const found = existing.isDirectory() && existsSync(record) ? about.safeParse(readJson(record)) : undefined;
