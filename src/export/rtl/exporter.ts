@@ -1,5 +1,5 @@
 // The form `rtl` of an export: plain Verilog-2001 of the network's layers, one file per module, a list of files per
-// layer that simulators and synthesis tools read (`-f`), how they are driven, and a report of what elements and arrays cost.
+// layer that simulators and synthesis tools read (`-f`), how tops are driven, what elements and arrays cost.
 // Invariant: the same network and options give the same files, byte for byte.
 
 import type { FrozenNetwork } from '../../integer/frozen.ts';
