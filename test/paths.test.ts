@@ -30,6 +30,8 @@ const elsewhere = [
   ...['figures/', 'lib/', 'runs/', 'checkpoints/', 'val/', 'main_qat.py', 'mynet.mjs', './mynet.mjs'],
   // Of a sweep.
   ...['best/', 'trials/', 'trials/NAME/', 'shared/', 'shared/PHASE-HASH/'],
+  // Of an export.
+  ...['mine-export/integer/', 'digits/rtl/report.md', 'report.md', 'network.py', 'test_NAME.py'],
 ];
 
 const SOURCE = /[\w./-]*\w\.(?:tsx?|mjs|cuh?|py|md)\b/g;

@@ -27,8 +27,11 @@ const read = (name: string) => readFileSync(join(root, name), 'utf8');
 test('page and notebook are those of the steps; after a change run npm run docs:tour -- --texts', async () => {
   const { page, notebook } = await tour.formsFromStored();
   expect(read('docs/tour.md')).toBe(page);
-  expect(read('examples/tour/tour.ipynb')).toBe(notebook);
+  expect(withoutPixels(read('examples/tour/tour.ipynb'))).toBe(withoutPixels(notebook));
 });
+
+/** A notebook's text without its PNG files, whose pixels depend on the fonts of the machine; their SVG is compared. */
+const withoutPixels = (notebook: string): string => notebook.replaceAll(/"image\/png": "[^"]*"/g, '"image/png": ""');
 
 const lines = z.union([z.string(), z.array(z.string())]);
 const data = z.record(z.string(), lines);

@@ -6,8 +6,7 @@
 // [kh, kw, I/groups, O].
 // Invariant: every tensor has proved bounds, whatever the image: all its integers lie in [low, high], and every partial
 // sum of a product, in any order, lies in the bounds of its accumulators.
-// This file is the format alone, plain data; lower.ts makes it of a graph, interpret.ts runs it, write.ts and read.ts
-// keep it in files.
+// This file is the format alone, plain data; lower.ts makes it of a graph, interpret.ts runs it, files.ts keeps it.
 
 import type { Movement } from '../engine/graph/movement.ts';
 import type { ConvGeometry, OpAttributes, OpName, Pair } from '../engine/graph/ops.ts';

@@ -170,7 +170,9 @@ export function makeFolder(path: string): void {
   try {
     mkdirSync(path);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw fileError('write', path, error);
+    // Made by another meanwhile, or a symbolic link that leads nowhere.
+    const isThere = (error as NodeJS.ErrnoException).code === 'EEXIST' && existsSync(path);
+    if (!isThere) throw fileError('write', path, error);
   }
 }
 

@@ -1,6 +1,6 @@
 // ONNX Runtime in WebAssembly, as the tests run exported networks with it, and `Quant` of QONNX as a function of
-// standard operators, written after its description (github.com/fastmachinelearning/qonnx, docs/qonnx-custom-ops/
-// intquant_v1.md) and not after what our exporter makes.
+// standard operators, written after the description of IntQuant, version 1, in the documentation of QONNX
+// (github.com/fastmachinelearning/qonnx) and not after what our exporter makes.
 
 import { env, InferenceSession, Tensor } from 'onnxruntime-web';
 import { nodeOf } from '../../src/export/onnx/graph.ts';

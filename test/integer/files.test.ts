@@ -1,11 +1,13 @@
 // A network of integers in files and back, and exports as folders that are whole or not there.
 
+import { spawnSync } from 'node:child_process';
 import {
   existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -109,6 +111,41 @@ test('an export replaces one of its own form, and nothing else', () => {
   expect(() => writeForms(path, [form('onnx', { 'e.txt': '' })])).toThrow(/onnx exists and is no export/);
 });
 
+test('an export does not replace what a user has put into one, nor what was changed; what was built of it goes', () => {
+  const path = join(parent, 'notes');
+  const write = () => writeForms(path, [form('c', { 'net.c': 'int x;', 'deep/table.h': '' })]);
+  const at = (name: string) => join(path, 'c', name);
+  write();
+  for (const name of ['notes.txt', 'deep/mine.h', '.hidden']) {
+    writeFileSync(at(name), 'mine');
+    expect(write).toThrow(`${at(name)} is no file of the export`);
+    rmSync(at(name));
+  }
+  writeFileSync(at('deep/table.h'), 'mine');
+  expect(write).toThrow(`${at('deep/table.h')} was changed since it was exported`);
+  writeFileSync(at('deep/table.h'), '');
+  // One that was put aside and comes back is looked at as well.
+  writeFileSync(at('notes.txt'), 'mine');
+  renameSync(join(path, 'c'), join(path, '.c.replaced'));
+  expect(write).toThrow('is no file of the export');
+  expect(readFileSync(at('notes.txt'), 'utf8')).toBe('mine');
+  rmSync(at('notes.txt'));
+  mkdirSync(at('build'));
+  writeFileSync(at('build/by-table'), '');
+  write();
+  expect(readdirSync(join(path, 'c')).toSorted()).toEqual(['deep', 'export.json', 'net.c']);
+});
+
+test('a path that cannot be a folder is said', () => {
+  const file = join(parent, 'file');
+  writeFileSync(file, '');
+  symlinkSync(join(parent, 'nowhere'), join(parent, 'loose'));
+  const write = (path: string) => () => writeForms(path, [form('c', { 'net.c': '' })]);
+  expect(write(file)).toThrow(/file is a file, and forms get a folder/);
+  expect(write(join(file, 'below'))).toThrow(/cannot write .*below/);
+  expect(write(join(parent, 'loose'))).toThrow(/cannot write .*loose/);
+});
+
 test('an export that fails or is killed leaves what was there, whole', () => {
   const path = join(parent, 'half');
   writeForms(path, [form('integer', { 'a.txt': '1' })]);
@@ -118,10 +155,20 @@ test('an export that fails or is killed leaves what was there, whole', () => {
   expect(readFileSync(join(path, 'integer', 'a.txt'), 'utf8')).toBe('1');
   expect(readdirSync(path)).toEqual(['integer']);
   // Killed while it wrote, and between the two renames.
-  mkdirSync(join(path, '.rtl.0123456789abcdef.tmp'));
-  writeFileSync(join(path, '.rtl.0123456789abcdef.tmp', 'half.v'), 'mod');
+  const { pid } = spawnSync(process.execPath, ['--version']);
+  for (const name of [
+    `.rtl.${pid}-0123456789abcdef.tmp`,
+    `.c.${process.ppid}-0123456789abcdef.tmp`,
+    '.mine.replaced',
+  ]) {
+    mkdirSync(join(path, name));
+    writeFileSync(join(path, name, 'half.v'), 'mod');
+  }
   writeForms(join(path), [form('onnx', { 'net.onnx': '' })]);
-  expect(readdirSync(path).toSorted()).toEqual(['integer', 'onnx']);
+  // What a process that is running writes, and what no export has made, stay.
+  const others = [`.c.${process.ppid}-0123456789abcdef.tmp`, '.mine.replaced'];
+  expect(readdirSync(path).toSorted()).toEqual([...others, 'integer', 'onnx']);
+  for (const name of others) rmSync(join(path, name), { recursive: true });
   symlinkSync(path, join(parent, 'link'));
   const aside = join(path, '.integer.replaced');
   mkdirSync(aside);

@@ -81,3 +81,19 @@ test.each([
       .filter((line) => line.includes(' at ')).length,
   ).toBe(0);
 });
+
+test.each([
+  ['--to', ''],
+  ['--to', 'integer,'],
+  ['--to', 'none'],
+  ['--check', 'icarus,'],
+])('%s %j names nothing, and is refused', async (option, value) => {
+  const { code, err } = await tram(
+    'export',
+    folder,
+    ...(option === '--to' ? [] : ['--to', 'testbench']),
+    option,
+    value,
+  );
+  expect([code, err]).toEqual([2, expect.stringContaining(`${option}: expected`)]);
+});

@@ -57,7 +57,7 @@ const FORMS = exportForms.map(({ name }) => name).join(', ');
 /** Names of forms separated by commas, or all. */
 function parseForms(text: string): readonly ExportFormName[] {
   if (text === 'all') return exportFormNames;
-  return (nameList(text) ?? []).map(oneOf('--to', exportFormNames));
+  return namesIn(text, '--to', FORMS).map(oneOf('--to', exportFormNames));
 }
 
 export function defineExport(command: Command, services: Services): void {
@@ -235,14 +235,17 @@ function arraySize(text: string): ArraySize {
   throw badValue('--array', text, 'rows and columns from 1 to 64, such as 8x8');
 }
 
-function layerNames(text: string): readonly string[] {
-  const names = nameList(text);
-  if (names && names.length > 0) return names;
-  throw badValue('--layers', text, 'names of layers, separated by commas');
+/** At least one name. */
+function namesIn(text: string, option: string, names: string): readonly string[] {
+  const found = nameList(text);
+  if (found && found.length > 0) return found;
+  throw badValue(option, text, `${names}, separated by commas`);
 }
 
+const layerNames = (text: string) => namesIn(text, '--layers', 'names of layers');
+
 function simulatorNames(text: string): readonly Simulator[] {
-  return (nameList(text) ?? []).map(oneOf('--check', simulators));
+  return namesIn(text, '--check', simulators.join(', ')).map(oneOf('--check', simulators));
 }
 
 const optionOf = (name: string): string => name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);

@@ -149,36 +149,40 @@ int main(int count, char **arguments)
 export function makefile(name: string, headers: readonly string[]): string {
   const parts = ['main.c', `${name}.c`, `${name}.h`, ...headers].join(' ');
   return `# make: by look-up; make gates: by the gates of the multipliers; make sanitize: both under the sanitizers of gcc
-# and clang; make speed: images per second. ${name}.o is what a program links that has its own main.
+# and clang; make speed: images per second. $(BUILD)/${name}.o is what a program links that has its own main.
+BUILD ?= build
 CFLAGS = -O3
 WARNINGS = -std=c99 -Wall -Wextra -Werror -pedantic
 SANITIZE = -O1 -g -fsanitize=undefined,address -fno-sanitize-recover=all
 
-table: by-table
-\t./by-table
+table: $(BUILD)/by-table
+\t$(BUILD)/by-table
 
-gates: by-gates
-\t./by-gates
+gates: $(BUILD)/by-gates
+\t$(BUILD)/by-gates
 
-speed: by-table by-gates
-\t./by-table speed
-\t./by-gates speed
+speed: $(BUILD)/by-table $(BUILD)/by-gates
+\t$(BUILD)/by-table speed
+\t$(BUILD)/by-gates speed
 
-sanitize: ${parts}
-\t$(CC) $(WARNINGS) $(SANITIZE) -o sanitized main.c && ./sanitized
-\t$(CC) $(WARNINGS) $(SANITIZE) -DPRODUCTS_BY_GATES -o sanitized main.c && ./sanitized
+$(BUILD):
+\tmkdir -p $@
 
-by-table: ${parts}
-\t$(CC) $(WARNINGS) $(CFLAGS) -o by-table main.c
+sanitize: ${parts} | $(BUILD)
+\t$(CC) $(WARNINGS) $(SANITIZE) -o $(BUILD)/sanitized main.c && $(BUILD)/sanitized
+\t$(CC) $(WARNINGS) $(SANITIZE) -DPRODUCTS_BY_GATES -o $(BUILD)/sanitized main.c && $(BUILD)/sanitized
 
-by-gates: ${parts}
-\t$(CC) $(WARNINGS) $(CFLAGS) -DPRODUCTS_BY_GATES -o by-gates main.c
+$(BUILD)/by-table: ${parts} | $(BUILD)
+\t$(CC) $(WARNINGS) $(CFLAGS) -o $@ main.c
 
-${name}.o: ${parts}
-\t$(CC) $(WARNINGS) $(CFLAGS) -c -o ${name}.o ${name}.c
+$(BUILD)/by-gates: ${parts} | $(BUILD)
+\t$(CC) $(WARNINGS) $(CFLAGS) -DPRODUCTS_BY_GATES -o $@ main.c
+
+$(BUILD)/${name}.o: ${parts} | $(BUILD)
+\t$(CC) $(WARNINGS) $(CFLAGS) -c -o $@ ${name}.c
 
 clean:
-\trm -f by-table by-gates sanitized ${name}.o
+\trm -rf $(BUILD)
 
 .PHONY: table gates speed sanitize clean
 `;

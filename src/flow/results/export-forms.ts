@@ -1,9 +1,10 @@
 // `tram export --to`: a network of a run in forms for elsewhere, each a folder of its own below one.
 // Invariant: a form's folder is written whole under a temporary name beside its place and then renamed, so an export
-// that is interrupted leaves no half of one; what is replaced is an export of that form, and nothing else ever is.
+// that is interrupted leaves no half of one; what is replaced is an export of that form as it was written, with what
+// was built from it: a folder with a file of the user's, or a changed one, stays.
 
 import { randomBytes } from 'node:crypto';
-import { existsSync, lstatSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, lstatSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { evaluationBatches } from '../../data/batches.ts';
@@ -17,6 +18,7 @@ import {
   isInside,
   makeFolder,
   makeFolderInside,
+  readBytes,
   readJson,
   sha256,
   writeInside,
@@ -123,6 +125,8 @@ export function writeForms(path: string, forms: readonly FormToWrite[]): void {
   for (const { name, files } of forms) checkPaths(name, files);
   makeFolder(path);
   sweepHalves(path);
+  // Also what came back.
+  for (const { name } of forms) refuseForeign(path, name);
   const temporaries = new Map<string, string>();
   try {
     for (const { name, files, about } of forms) {
@@ -162,15 +166,32 @@ function place(path: string, name: string, temporary: string): void {
   }
 }
 
-const temporaryName = (name: string): string => `.${name}.${randomBytes(8).toString('hex')}.tmp`;
-const TEMPORARY = /^\.[a-z]+\.[0-9a-f]{16}\.tmp$/;
+const FORM = `(${exportForms.map(({ name }) => name).join('|')})`;
+const temporaryName = (name: string): string => `.${name}.${process.pid}-${randomBytes(8).toString('hex')}.tmp`;
+const TEMPORARY = new RegExp(`^\\.${FORM}\\.(\\d+)-[0-9a-f]{16}\\.tmp$`);
+const ASIDE = new RegExp(`^\\.${FORM}\\.replaced$`);
 
-/** What exports that were killed have left; one that was put aside comes back where nothing took its place. */
+/**
+ * What exports that were killed have left; one that was put aside comes back where nothing took its place. What another
+ * process writes right now stays.
+ */
 function sweepHalves(path: string): void {
   for (const entry of readdirSync(path)) {
-    const [, replaced] = /^\.([a-z]+)\.replaced$/.exec(entry) ?? [];
+    const replaced = ASIDE.exec(entry)?.[1];
+    const writer = TEMPORARY.exec(entry)?.[2];
     if (replaced && !existsSync(join(path, replaced))) renameSync(join(path, entry), join(path, replaced));
-    else if (replaced || TEMPORARY.test(entry)) rmSync(join(path, entry), { recursive: true, force: true });
+    else if (replaced || (writer && !isRunning(Number(writer)))) {
+      rmSync(join(path, entry), { recursive: true, force: true });
+    }
+  }
+}
+
+function isRunning(pid: number): boolean {
+  if (pid === process.pid) return false;
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
 }
 
@@ -189,17 +210,50 @@ function checkPaths(form: string, files: ExportFiles): void {
   }
 }
 
-const about = z.object({ format: z.literal(FORMAT), form: z.string() });
+const about = z.object({ format: z.literal(FORMAT), form: z.string(), files: z.record(z.string(), z.string()) });
 
-/** Throws where something stands in a form's place that is no export of it. */
+/** What is made of an export by its Makefile or by Python, and what a system puts into a folder that is looked at. */
+const BUILT = new Set(['build', '__pycache__', '.DS_Store']);
+
+function requireFolder(path: string): void {
+  let isFolder: boolean;
+  try {
+    isFolder = statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? true;
+  } catch (error) {
+    throw fileError('write', path, error);
+  }
+  if (!isFolder) throw new UserError(`${path} is a file, and forms get a folder; choose another path with --out`);
+}
+
+/** Throws where something stands in a form's place that is no export of it, or more than that. */
 function refuseForeign(path: string, name: string): void {
+  requireFolder(path);
   const target = join(path, name);
   const existing = lstatSync(target, { throwIfNoEntry: false });
   if (!existing) return;
   const record = join(target, ABOUT);
   const found = existing.isDirectory() && existsSync(record) ? about.safeParse(readJson(record)) : undefined;
-  if (found?.success && found.data.form === name) return;
-  throw new UserError(
-    `${target} exists and is no export of this form; move it away, or choose another folder with --out`,
-  );
+  if (!found?.success || found.data.form !== name) {
+    throw new UserError(
+      `${target} exists and is no export of this form; move it away, or choose another folder with --out`,
+    );
+  }
+  const own = new Map([...Object.entries(found.data.files), [ABOUT, undefined]]);
+  const other = entriesBelow(target).find((file) => {
+    if (!own.has(file)) return true;
+    const hash = own.get(file);
+    return hash !== undefined && sha256(readBytes(join(target, file))) !== hash;
+  });
+  if (other === undefined) return;
+  const what = own.has(other) ? 'was changed since it was exported' : 'is no file of the export that it lies in';
+  throw new UserError(`${join(target, other)} ${what}; move it away, or choose another folder with --out`);
+}
+
+/** Everything below a folder but other folders, and what was built. */
+function entriesBelow(folder: string, below = ''): string[] {
+  return readdirSync(join(folder, below), { withFileTypes: true }).flatMap((entry) => {
+    const name = below === '' ? entry.name : `${below}/${entry.name}`;
+    if (BUILT.has(entry.name)) return [];
+    return entry.isDirectory() ? entriesBelow(folder, name) : [name];
+  });
 }

@@ -27,6 +27,7 @@ export interface ExportForm {
   readonly load: () => Promise<(input: ExportInput, options: FormOptions) => ExportFiles | Promise<ExportFiles>>;
 }
 
+/** The forms that a network is exported in, in the order in which they are written. */
 export const exportForms = [
   {
     name: 'integer',
