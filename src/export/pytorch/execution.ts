@@ -138,6 +138,40 @@ export async function execute(
   };
 }
 
+/**
+ * What layers sum of codes that come from elsewhere, on the program's default device: by layer, then image. Codes are
+ * those of the graph, u8 from 0 on, of one image each.
+ */
+export async function sumsOfCodes(
+  frozen: FrozenNetwork,
+  layers: readonly FollowedLayer[],
+  codes: readonly (readonly Uint8Array[])[],
+): Promise<TensorData[][]> {
+  const graph = new Graph();
+  const others = layers.map(({ product }) => product.inputs.slice(1));
+  const copied = copyInto(graph, frozen.graph, others.flat());
+  layers.forEach(({ product, step }, at) => {
+    const x = graph.input(`codes ${at}`, product.inputs[0]!.shape, 'u8');
+    const operands = unscaled(graph, [x, ...others[at]!.map(copied)], step);
+    graph.output(`sums ${at}`, graph.apply1('axmConv2d', operands, product.attributes as never));
+  });
+  const found: TensorData[][] = layers.map(() => []);
+  await inSession(frozen, async (session) => {
+    const program = await session.compile(graph);
+    for (let image = 0; image < (codes[0]?.length ?? 0); image++) {
+      codes.forEach((ofLayer, at) => {
+        program.write(`codes ${at}`, ofLayer[image]!);
+      });
+      await program.run();
+      for (const [at, layer] of layers.entries()) {
+        const sums = (await program.read(`sums ${at}`)).slice();
+        found[at]!.push(await exactly(frozen, layer, codes[at]![image]!, sums));
+      }
+    }
+  });
+  return found;
+}
+
 /** The operands of a product with scales of 1 (and `step` for weights): its outputs are then its sums. */
 function unscaled(graph: Graph, inputs: readonly Value[], step: number): Value[] {
   const perOutput = inputs[4]!.shape;
