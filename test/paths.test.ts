@@ -31,7 +31,15 @@ const elsewhere = [
   // Of a sweep.
   ...['best/', 'trials/', 'trials/NAME/', 'shared/', 'shared/PHASE-HASH/'],
   // Of an export.
-  ...['mine-export/integer/', 'digits/rtl/report.md', 'report.md', 'network.py', 'test_NAME.py'],
+  ...[
+    'mine-export/integer/',
+    'digits/rtl/report.md',
+    'digits/rtl/streams.md',
+    'report.md',
+    'streams.md',
+    'network.py',
+    'test_NAME.py',
+  ],
 ];
 
 const SOURCE = /[\w./-]*\w\.(?:tsx?|mjs|cuh?|py|md)\b/g;

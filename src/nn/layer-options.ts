@@ -7,11 +7,14 @@ import { UserError } from '../tensor/errors.ts';
 import { nearestName } from '../tensor/names.ts';
 import { formatShape } from '../tensor/tensor.ts';
 
-/** The name of a layer: what its tensors are called by in files and its line in tables. */
+/**
+ * The name of a layer: what its tensors are called by in files and its line in tables. A # separates the state of
+ * training from a variable's name, and no model keeps that (train/optimizer.ts).
+ */
 export function requireName(method: string, name: unknown): void {
-  if (typeof name === 'string' && /^[^\s\p{Cc}*,]+$/u.test(name)) return;
+  if (typeof name === 'string' && /^[^\s\p{Cc}*,#]+$/u.test(name)) return;
   const found = typeof name === 'string' ? `the name ${JSON.stringify(name)}` : told(name);
-  throw new UserError(`${method}: ${found}; expected first the layer's name, without blanks, commas and *`);
+  throw new UserError(`${method}: ${found}; expected first the layer's name, without blanks, commas, * and #`);
 }
 
 /** An object of options, of these names and no others. */

@@ -113,6 +113,7 @@ test.each<[string, Build, RegExp]>([
   ],
   ['an empty name', (nn, x) => nn.linear('', x, 3), /^linear: the name ""; expected first the layer's name/],
   ['a name with a blank', (nn, x) => nn.layerNorm('a b', x), /^layerNorm: the name "a b"/],
+  ['a name as of the state of training', (nn, x) => nn.layerNorm('a#b', x), /^layerNorm: the name "a#b"/],
   [
     'negative channels',
     (nn, x) => nn.conv('c', x, { out: -4, kernel: 1 }),

@@ -165,6 +165,11 @@ describe('QDQ', () => {
       expect(Buffer.from(said.s!).toString()).toBe(name);
     }
     expect(new Set(nodes.map(({ input }) => input[6])).size).toBe(3);
+    // Layers of all sizes call one function: an extent with a name would be the same in all of them.
+    const bodies = model.functions.flatMap(({ node }) => node.flatMap(({ attribute }) => attribute.map(({ g }) => g)));
+    const values = bodies.flatMap((body) => (body ? [...body.input, ...body.output] : []));
+    expect(values).toHaveLength(6);
+    expect(values.flatMap(({ type }) => type!.tensorType!.shape!.dim).every(({ dimParam }) => !dimParam)).toBe(true);
   });
 });
 
@@ -209,6 +214,8 @@ function rareOperations(nn: Layers, image: Value): Value {
   x = nn.silu(nn.batchNorm('bn', x));
   let tokens = nn.reshape(x, [1, x.shape[1]! * x.shape[2]!, 8]);
   tokens = nn.multiply(nn.batchNorm('bn2', tokens), nn.parameter('positions', [tokens.shape[1]!, 8]));
+  // A token of every image, which none decides.
+  tokens = nn.concat([nn.parameter('token', [1, 1, 8], 1), tokens], 1);
   tokens = nn.add(tokens, nn.multiply(tokens, nn.sigmoid(nn.slice(tokens, 1, 0, 1))));
   const [query, key, value] = nn.splitHeads(nn.linear('heads', tokens, 24), 3, 2);
   const seen = nn.matrixProduct(nn.softmax(nn.matrixProduct(query!, key!, 'second', 0.5)), value!);

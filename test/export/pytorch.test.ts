@@ -17,6 +17,7 @@ import type { Model, ModelBuilder } from '../../src/nn/models/model.ts';
 import { findModel } from '../../src/nn/models/registry.ts';
 import { swin } from '../../src/nn/models/swin.ts';
 import { visionTransformer } from '../../src/nn/models/vit.ts';
+import { sha256 } from '../../src/tensor/files.ts';
 import { fixture, fixtureNames } from '../integer/fixtures.ts';
 import { pythonWithTorch } from '../python.ts';
 import { resting } from './resting.ts';
@@ -202,7 +203,15 @@ beforeAll(async () => {
     'broken padding',
     broken(good, 'network.py', (text: string) => text.replace('value=outside', 'value=3')),
   );
-  for (const [name, files] of written) write(name, files);
+  written.set(
+    'changed file',
+    broken(good, 'weights.safetensors', (bytes: Uint8Array) => bytes.subarray(1)),
+  );
+  for (const [name, files] of written) {
+    const exported = name === 'changed file' ? good : files;
+    const hashes = Object.fromEntries([...exported].map(([path, content]) => [path, sha256(content)]));
+    write(name, new Map([...files, ['export.json', JSON.stringify({ files: hashes })]]));
+  }
   if (python === undefined) return;
   const runs = [...written.keys()].map((name) => [join(place, name)]);
   const asked = [...runs, [join(place, 'residual'), '--accuracy']].map((one) => JSON.stringify(one)).join('\n');
@@ -243,6 +252,7 @@ describe.skipIf(python === undefined)('in PyTorch (a Python with torch is needed
     ],
     ['broken norm', /^not equal: block_conv1: \d+ of \d+ codes differ/],
     ['broken logits', /\nnot equal: /],
+    ['changed file', /\nnot equal: weights\.safetensors is not the file that was exported/],
     ['broken padding', /^not equal: stem: \d+ of \d+ sums differ, first at \(0, \d, 0, \d\)/],
   ])('a %s is found, and where', (name, message) => {
     const { code, out } = ran.get(name)!;

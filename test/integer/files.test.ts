@@ -20,6 +20,7 @@ import { writeForms } from '../../src/flow/results/export-forms.ts';
 import { integerFiles, NETWORK_FILE, readIntegerNetwork } from '../../src/integer/files.ts';
 import { interpreter } from '../../src/integer/interpret.ts';
 import { lower } from '../../src/integer/lower.ts';
+import { UserError } from '../../src/tensor/errors.ts';
 import { fixture } from './fixtures.ts';
 
 const parent = mkdtempSync(join(tmpdir(), 'tram-forms-'));
@@ -109,6 +110,8 @@ test('an export replaces one of its own form, and nothing else', () => {
   // Nor what a link leads to.
   symlinkSync(join(path, 'integer'), join(path, 'onnx'));
   expect(() => writeForms(path, [form('onnx', { 'e.txt': '' })])).toThrow(/onnx exists and is no export/);
+  // A file in the place of the folder is one line for the user, not an error of the program.
+  expect(() => writeForms(join(path, 'integer', 'c.txt'), [form('rtl', {})])).toThrow(UserError);
 });
 
 test('an export does not replace what a user has put into one, nor what was changed; what was built of it goes', () => {

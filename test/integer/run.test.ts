@@ -8,6 +8,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { runFlow } from '../../src/flow/flow.ts';
 import { evaluateRun } from '../../src/flow/results/evaluate.ts';
 import { evaluateIntegers } from '../../src/flow/results/evaluate-integers.ts';
+import { exportRun } from '../../src/flow/results/export-forms.ts';
 import { readIntegerNetwork } from '../../src/integer/files.ts';
 import { classOf, interpreter, logitsOf } from '../../src/integer/interpret.ts';
 import { tram } from '../cli/program.ts';
@@ -80,6 +81,17 @@ test.each([
       .split('\n')
       .filter((line) => line.includes(' at ')).length,
   ).toBe(0);
+});
+
+test('a form that a network cannot have refuses the export, or is left out where that was asked', async () => {
+  const path = join(parent, 'where it fits');
+  const asked = { folder, path, forms: ['onnx', 'testbench'], images: 1, layers: ['nosuch'] } as const;
+  await expect(exportRun(asked)).rejects.toThrow(/nosuch/);
+  expect(existsSync(path)).toBe(false);
+  const { forms, leftOut } = await exportRun({ ...asked, whereFits: true });
+  expect(forms.map(({ form }) => form)).toEqual(['onnx']);
+  expect(leftOut).toEqual([{ form: 'testbench', reason: expect.stringContaining('nosuch') }]);
+  await expect(exportRun({ ...asked, forms: ['testbench'], whereFits: true })).rejects.toThrow(/nosuch/);
 });
 
 test.each([

@@ -35,8 +35,9 @@ tram run --checkpoint takes as the start of phase 1. The run is only read. --jso
 
 With --to the quantised network is written for hardware and other tools, each form in a folder of its own below --out:
 ${exportForms.map(({ name, what }) => `  ${name.padEnd(11)}${what}`).join('\n')}
-Each folder appears whole or not at all; one that is there is replaced where it is an export of the same form. --json then prints
-path, stage, images, forms (form, path, files, bytes); with --check also checks (kind, title, bench, simulator, equal, values, lines).
+Each folder appears whole or not at all; one that is there is replaced where it is an export of the same form as it was written. A form
+that the network cannot have refuses the export; all leaves it out and says why. --json then prints
+path, stage, images, forms (form, path, files, bytes), leftOut (form, reason); with --check also checks (kind, title, bench, simulator, equal, values, lines).
 --check simulates what was written; where a value differs, the first is shown with its operands, and the exit code is 1.
 
 With --tensorboard or --mlflow no network is written: the run's epochs, results, settings and figures go there, what is there already is left
@@ -274,7 +275,7 @@ async function writeForms(
   folder: string,
   forms: readonly ExportFormName[],
   { out, json, stage, format, quantizers, ...options }: ExportOptions,
-  { stdout }: Services,
+  { stdout, stderr }: Services,
 ): Promise<void> {
   const odd = Object.entries({ format, quantizers }).find(([, value]) => value !== undefined);
   if (odd) throw new UserError(`--${odd[0]} is about a file of parameters, and --to writes none; leave one out`);
@@ -288,7 +289,9 @@ async function writeForms(
   const { checkTestbench, requireSimulators } = await import('../../flow/results/check-benches.ts');
   if (checkedBy) await requireSimulators(checkedBy);
   const asked = given({ path: out, stage: formStage(stage), images, streamBits, array, layers, liberty, effort, data });
-  const exported = await exportRun({ folder, forms, ...asked });
+  const whereFits = forms === exportFormNames && !own;
+  const exported = await exportRun({ folder, forms, whereFits, ...asked });
+  for (const { form, reason } of exported.leftOut) stderr.write(`note: ${form} is left out: ${reason}\n`);
   if (json) {
     const checks = checkedBy && (await checkTestbench(exported.path, checkedBy, () => {}));
     const told = { ...exported, forms: exported.forms.map(({ report: _, ...form }) => form), ...given({ checks }) };

@@ -178,7 +178,9 @@ export class CFunctions {
           const int first = k / group_in * group_out;
           for (int o = first; o < first + group_out; o++) {
             const int32_t w = row[o];
-            out[o] += step * (${looked}) - (${taken('o')});
+            const int32_t product = ${looked};
+            const int32_t taken = ${taken('o')};
+            out[o] += step * product - taken;
           }
         }
       }

@@ -4,6 +4,8 @@
 import type { IntegerFigures } from '../../integer/compare.ts';
 
 const percent = (share: number): string => `${(100 * share).toFixed(2)} %`;
+/** A share that is not nothing never looks like nothing. */
+const shareOf = (share: number): string => (share > 0 && share < 5e-5 ? '< 0.01 %' : percent(share));
 
 /** `of`: whose network it is, one line. */
 export function integerReport(of: string, figures: IntegerFigures): string {
@@ -11,7 +13,7 @@ export function integerReport(of: string, figures: IntegerFigures): string {
   const rows = layers.map((layer) =>
     [
       ...[layer.layer, layer.multiplier, layer.accumulatorBits, `${layer.terms[0]} … ${layer.terms[1]}`],
-      ...[layer.productSumBits, `${layer.seen[0]} … ${layer.seen[1]}`, percent(layer.codesThatDiffer)],
+      ...[layer.productSumBits, `${layer.seen[0]} … ${layer.seen[1]}`, shareOf(layer.codesThatDiffer)],
       layer.largestDifference,
     ].join(' | '),
   );
@@ -32,6 +34,9 @@ the boundary of two codes that float32 and the rounding of integers fall on diff
 | layer | multiplier | accumulator bits | proved partial sums | bits of bare products | sums seen | codes that differ | by at most |
 |---|---|---|---|---|---|---|---|
 ${rows.map((row) => `| ${row} |`).join('\n')}
+
+Bits are those of two's complement. Bare products are Σ AxM(w, x), before anything is taken off for zero points: what an
+array accumulates that corrects sums behind it. Partial sums are proved for every image, sums seen are those of these.
 
 ${islandText(islands)}`;
 }

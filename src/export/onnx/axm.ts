@@ -190,13 +190,13 @@ function oneOutput() {
     name: 'one_output',
     node: body.nodes,
     input: [
-      valueInfo('own_starts', 'INT32', ['taps']),
-      valueInfo('own_weights', 'DOUBLE', ['taps']),
+      valueInfo('own_starts', 'INT32', [undefined]),
+      valueInfo('own_weights', 'DOUBLE', [undefined]),
       valueInfo('own_group', 'INT64', []),
       valueInfo('own_scale', 'DOUBLE', []),
       valueInfo('own_zero', 'DOUBLE', []),
     ],
-    output: [valueInfo('sum', 'DOUBLE', ['n', 'h', 'w'])],
+    output: [valueInfo('sum', 'DOUBLE', [undefined, undefined, undefined])],
   };
 }
 

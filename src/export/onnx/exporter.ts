@@ -26,7 +26,7 @@ function exported({ frozen }: ExportInput, style: LowerOptions['style']): Export
     ...(isApproximate
       ? [
           `Layers with approximate products: ${model.approximate.join(', ')}. They are operations of the domain tram.axm, which carry their table and are written out as functions of the model.`,
-          'exact.onnx: the same with exact products and without operations of that domain.',
+          'exact.onnx: the same with exact products and without operations of that domain. A network that was trained for its multiplier is another one there: measure it before you use it.',
         ]
       : ['All products are exact.']),
     '',

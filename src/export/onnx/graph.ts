@@ -57,9 +57,19 @@ export function nodeOf(
   };
 }
 
-/** The type of a value; a text in the shape is a name for an extent that is not fixed. */
-export function valueInfo(name: string, type: ElementName, shape: readonly (number | string)[]): Draft<ValueInfo> {
-  const dim = shape.map((extent) => (typeof extent === 'number' ? { dimValue: extent } : { dimParam: extent }));
+/**
+ * The type of a value; a text in the shape is a name for an extent that is not fixed, and the same wherever it stands.
+ * Nothing is said of an extent that is undefined: those of a function differ from call to call.
+ */
+export function valueInfo(
+  name: string,
+  type: ElementName,
+  shape: readonly (number | string | undefined)[],
+): Draft<ValueInfo> {
+  const dim = shape.map((extent) => {
+    if (extent === undefined) return {};
+    return typeof extent === 'number' ? { dimValue: extent } : { dimParam: extent };
+  });
   return { name, type: { tensorType: { elemType: elementTypes[type], shape: { dim } } } };
 }
 

@@ -154,7 +154,7 @@ export function lowerMove(
     if (moved.length === 1) {
       const value = inputs[only.input]!;
       const whole = isImage ? tensors.image(value) : tensors.rows(value);
-      const own = sliced(whole, value.shape, only.source, axis);
+      const own = forEachImage(value, sliced(whole, value.shape, only.source, axis), part.extents.length);
       if (sameShape(only.target.extents, part.extents)) return own;
       const before = only.target.from.map((at, k) => at - part.from[k]!);
       const behind = part.extents.map((extent, k) => extent - before[k]! - only.target.extents[k]!);
@@ -185,6 +185,16 @@ export function lowerMove(
     return undefined;
   }
 
+  /** What no image changes, once for each of the images beside it; others as they are. */
+  function forEachImage(value: Value, name: string, rank: number): string {
+    const beside = inputs.find((one) => !tensors.isStatic(one));
+    if (!tensors.anyBatch || !tensors.isStatic(value) || !beside) return name;
+    const lengths = graph.node('Shape', [tensors.of(beside).name]);
+    const images = graph.node('Slice', [lengths, graph.whole([0]), graph.whole([1])]);
+    const others = graph.whole(new Array<number>(rank - 1).fill(1));
+    return graph.node('Expand', [name, graph.node('Concat', [images, others], { attributes: { axis: 0 } })]);
+  }
+
   /** A part of a tensor of a value's shape. */
   function sliced(name: string, whole: Shape, { from, extents }: Part, axis: (own: number) => number): string {
     const cut = [...whole.keys()].filter((k) => extents[k] !== whole[k]);
@@ -209,7 +219,7 @@ export function lowerMove(
         index[along(to)] = starts[input]! + along(from);
       }
     }
-    const flat = inputs.map((value) => tensors.rows(value, [1, sizeOf(value.shape)]));
+    const flat = inputs.map((value) => forEachImage(value, tensors.rows(value, [1, sizeOf(value.shape)]), 2));
     if (!covers({ name: '', shape, boxes })) {
       const joined = flat.length === 1 ? flat[0]! : graph.node('Concat', flat, { attributes: { axis: 1 } });
       flat.splice(

@@ -48,12 +48,12 @@ export class Tensors {
   readonly #places = new Map<number, Place>();
   readonly #moved = new Map<string, string>();
   /** Whether the first extent of all that an image changes is the number of images. */
-  readonly #anyBatch: boolean;
+  readonly anyBatch: boolean;
 
   constructor(graph: OnnxGraph, statics: Statics, anyBatch: boolean) {
     this.#graph = graph;
     this.#statics = statics;
-    this.#anyBatch = anyBatch;
+    this.anyBatch = anyBatch;
   }
 
   put({ id }: Value, place: Place): void {
@@ -106,7 +106,7 @@ export class Tensors {
   reshaped({ name, extents }: Place, wanted: Shape): string {
     if (sameShape(extents, wanted)) return name;
     invariant(sizeOf(extents) === sizeOf(wanted), 'a reshape keeps all elements');
-    const shape = this.#anyBatch && wanted[0] === 1 ? [-1, ...wanted.slice(1)] : wanted;
+    const shape = this.anyBatch && wanted[0] === 1 ? [-1, ...wanted.slice(1)] : wanted;
     return this.#once(`${name} as ${wanted.join(' ')}`, () =>
       this.#graph.node('Reshape', [name, this.#graph.whole(shape)]),
     );

@@ -1,5 +1,5 @@
 // The form `rtl` of an export: plain Verilog-2001 of the network's layers, one file per module, a list of files per
-// layer that simulators and synthesis tools read (`-f`), and a report of what elements and arrays cost.
+// layer that simulators and synthesis tools read (`-f`), how tops are driven, what elements and arrays cost.
 // Invariant: the same network and options give the same files, byte for byte.
 
 import type { FrozenNetwork } from '../../integer/frozen.ts';
@@ -17,6 +17,7 @@ import { type RtlReport, reportMarkdown } from './report.ts';
 import { constants, requantise, results } from './results.ts';
 import { sequencer } from './sequencer.ts';
 import { elementActivity, type RecordedLayer } from './stimulus.ts';
+import { streamsMarkdown } from './streams.ts';
 import { accumulators, rowSum } from './sums.ts';
 import { DEFAULT_ARRAY, layerTops, networkModules, type RtlOptions, type sharedModules } from './tops.ts';
 
@@ -50,14 +51,16 @@ const USUAL_SIZES: readonly ArraySize[] = [
   { rows: 8, columns: 8 },
 ];
 
-/** The files of the form: Verilog, file lists, report.md and report.json. */
+/** The files of the form: Verilog, file lists, streams.md, array.svg, report.md and report.json. */
 export async function exportRtl(input: ExportInput, options: RtlExportOptions = {}): Promise<ExportFiles> {
   const { frozen, network, images } = input;
   const files = verilogFiles(frozen, network, options);
   const { rows, columns } = options.array ?? DEFAULT_ARRAY;
-  const report = await reportOf(input, layerTops(network, options), images, options);
+  const tops = layerTops(network, options);
+  const report = await reportOf(input, tops, images, options);
   return new Map([
     ...files,
+    ['streams.md', streamsMarkdown(network, tops)],
     ['array.svg', `${systolicPicture(rows, columns)}\n`],
     ['report.md', reportMarkdown(report)],
     ['report.json', `${JSON.stringify(report, null, 2)}\n`],

@@ -142,6 +142,7 @@ function topVerilog(
   const addressBits = indexBits(top.block);
   const counted = [size.rows, size.columns, top.groups, top.outputs, top.outputTiles, top.tapTiles, top.positions];
   const counterBits = indexBits(Math.max(...counted) + 1);
+  const range = (bits: number) => `[${bits - 1}:0]`.padEnd(14);
   return `// A layer: ${top.groups > 1 ? `${top.groups} groups of ` : ''}${top.taps} taps and ${top.outputs} outputs at ${top.positions} positions, on an array of ${size.rows} x ${size.columns}.
 // Streams of weights, activations and constants in, results out; each with valid and ready. Their order:
 //   for each group, for each of its ${top.outputTiles} tiles of outputs:
@@ -149,23 +150,24 @@ function topVerilog(
 //     for each block of at most ${top.block} positions, for each of ${top.tapTiles} tiles of taps:
 //       ${size.rows} beats of weights, last row first, and a beat of activations for each position;
 //     results of the block: for each position those of its outputs.
+// What each beat holds, constants and border classes among them: streams.md.
 module ${top.module} (
   input                 clk,
   input                 rst,     // synchronous
   input                 w_valid,
   output                w_ready,
-  input  [${size.columns * W - 1}:0] w_data,  // a row of weights, column 0 in the lowest bits
+  input  ${range(size.columns * W)} w_data,  // a row of weights, column 0 in the lowest bits
   input                 x_valid,
   output                x_ready,
-  input  [${size.rows * X - 1}:0] x_data,  // activations, row 0 in the lowest bits
-  input  [${size.rows - 1}:0] x_taps,  // rows whose tap exists and lies in the image
-  input  [${top.classBits - 1}:0] x_class, // which taps of the window lie in the image, as a number
+  input  ${range(size.rows * X)} x_data,  // activations, row 0 in the lowest bits
+  input  ${range(size.rows)} x_taps,  // rows whose tap exists and lies in the image
+  input  ${range(top.classBits)} x_class, // border class: which taps of the window lie in the image
   input                 c_valid,
   output                c_ready,
   input  [31:0]         c_data,
   output                y_valid,
   input                 y_ready,
-  output [${top.resultBits - 1}:0] y_data,
+  output ${range(top.resultBits)} y_data,
   output                y_last   // the last result of an image
 );
   localparam ROWS = ${size.rows};

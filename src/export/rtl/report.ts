@@ -3,8 +3,9 @@
 // Invariant: every figure of the text is one of the data's; assumptions stand with the figures.
 
 import { registerRule } from '../../hardware/registers.ts';
+import { invariant } from '../../tensor/errors.ts';
 import type { ArrayCost, Cost, Figures, MultiplierFigures } from './figures.ts';
-import { CONSTANT_KINDS, type LayerTop } from './interface.ts';
+import { type ArraySize, CONSTANT_KINDS, type LayerTop } from './interface.ts';
 
 export interface RtlReport {
   readonly model: string;
@@ -45,7 +46,7 @@ export function reportMarkdown({ model, stage, tops, without, figures }: RtlRepo
     '',
     size ? `Arrays of ${size.rows}×${size.columns} elements (rows take taps, columns outputs).` : 'No layer has a top.',
     'Each top is `layer_NAME.v`; `layer_NAME.f` lists the files that it needs: `iverilog -g2001 -f layer_NAME.f`,',
-    '`verilator --lint-only -Wall -f layer_NAME.f`. Ports and streams are explained at the head of each top; array.svg shows one.',
+    '`verilator --lint-only -Wall -f layer_NAME.f`. How they are driven: streams.md; array.svg shows one.',
     '',
     '| layer | multiplier | groups | taps | outputs | positions | cycles per image | utilisation |',
     '|---|---|---|---|---|---|---|---|',
@@ -59,13 +60,16 @@ export function reportMarkdown({ model, stage, tops, without, figures }: RtlRepo
     'multiplications that count. It is low where a layer has few positions (weights are loaded for few uses: linear layers),',
     'few taps (one result leaves per cycle) or one output per group (depthwise layers: one column of the array works).',
     ...(without.length > 0 ? ['', `Without a top, since no requantisation follows: ${without.join(', ')}.`] : []),
-    ...figures.flatMap(figuresMarkdown),
+    ...figures.flatMap((one) => figuresMarkdown(one, size!)),
   ];
   return `${lines.join('\n')}\n`;
 }
 
-function figuresMarkdown(all: Figures): string[] {
+/** `size`: of the arrays of the tops, in which the elements were watched. */
+function figuresMarkdown(all: Figures, size: ArraySize): string[] {
   const { own, exact, units, activity } = all;
+  const chosen = own.arrays.findIndex((one) => one.size.rows === size.rows && one.size.columns === size.columns);
+  invariant(chosen !== -1, 'figures of other arrays than those of the tops');
   const rows: [string, Cost, Cost][] = [
     ['multiplier alone', own.multiplier, exact.multiplier],
     ['multiplier, mask and adder', own.logic, exact.logic],
@@ -75,6 +79,9 @@ function figuresMarkdown(all: Figures): string[] {
   return [
     '',
     `## ${own.name} beside the exact multiplier (${exact.name})`,
+    '',
+    `In short: the multiplier alone saves ${saved(own.multiplier, exact.multiplier)},`,
+    `an array of ${size.rows}×${size.columns}, registers included, saves ${saved(own.arrays[chosen]!, exact.arrays[chosen]!)}.`,
     '',
     `Library ${all.library}; area in ${units.area}, cycles in ${units.delay}, power in ${units.power === 'mW' ? `mW at ${all.clockMHz} MHz` : units.power}.`,
     '',
@@ -90,9 +97,11 @@ function figuresMarkdown(all: Figures): string[] {
       : []),
     `Sums have ${all.sumBits} bits, as proved for the layers. Logic is synthesised for a cycle of ${figure(all.cycleTarget)} ${units.delay}, what the`,
     'flip-flops need included, and of what meets it the netlist of least power is kept; a multiplier alone has its own delay as cycle.',
-    'Of the exact multipliers that were tried the one whose element needs least power is beside it.',
+    'Of the exact multipliers of the same widths that were tried the one whose element needs least power is beside it. Exact',
+    'ones of fewer bits save registers and bits of the adders as well, which an approximate one does not: before you decide,',
+    'see how the network does with them (tram run --bits 5, or tram sweep DIR --cheapest).',
     '',
-    'Activity: what elements meet while the network runs on the first test image, weights standing still, position after position',
+    `Activity: what elements of an array of ${size.rows}×${size.columns} meet while the network runs on the first test image, weights standing still, position after position`,
     `(per bit and cycle ${share(activity.across)} changes of activations, ${share(activity.sum)} of sums, ${share(activity.weight)} of weights); arrays always busy; glitches are not counted.`,
     registerRule,
     'An array is its elements and the flip-flops that skew it. Wires, accumulators, memories and requantisation are not in it.',
@@ -100,6 +109,8 @@ function figuresMarkdown(all: Figures): string[] {
 }
 
 const arrayName = ({ size, registers }: ArrayCost) => `array ${size.rows}×${size.columns}, ${registers} flip-flops`;
+const saved = (own: Cost, exact: Cost) =>
+  `${percent(1 - own.area / exact.area)} of the area and ${percent(1 - own.power / exact.power)} of the power`;
 const percent = (part: number) => `${(100 * part).toFixed(1)} %`;
 const share = (part: number) => part.toFixed(3);
 const figure = (value: number) => (value === 0 ? '0' : String(Number(value.toPrecision(4))));

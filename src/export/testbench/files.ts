@@ -10,6 +10,7 @@ import type { ExportFiles } from '../exporter.ts';
 import { Identifiers } from '../identifiers.ts';
 import { type ArraySize, streamLengths } from '../rtl/interface.ts';
 import { productFormat } from '../rtl/multiplier.ts';
+import { streamsMarkdown } from '../rtl/streams.ts';
 import { layerTops, networkModules } from '../rtl/tops.ts';
 import { type BenchNames, jobMemories } from './bench.ts';
 import { cocotbBench } from './cocotb.ts';
@@ -108,6 +109,7 @@ export function benchFiles(
   files.set(PLAN_FILE, planText(plan));
   files.set('Makefile', makefile(plan));
   files.set('README.md', planReadme(plan));
+  files.set('streams.md', streamsMarkdown(network, [...new Set(slices.map(({ top }) => top))]));
   return files;
 }
 

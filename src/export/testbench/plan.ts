@@ -58,8 +58,8 @@ expected, found), the operands of that sum, each with its product by the multipl
 look at. Stalls follow a pseudo-random pattern; \`ARGUMENTS=+seed=7\` makes another one, \`ARGUMENTS=+full\` none
 (Verilator: \`ARGUMENTS=7\`, \`ARGUMENTS=full\`).
 
-Memories (\`tb_*/*.mem\`, for $readmemh) hold the beats of each stream in their order; the streams are described in the
-head of the layer's Verilog.
+Memories (\`tb_*/*.mem\`, for $readmemh) hold the beats of each stream in their order; what a beat holds stands in
+streams.md.
 `;
 }
 

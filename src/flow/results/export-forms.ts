@@ -36,6 +36,8 @@ const FORMAT = 'tram-export';
 export interface ExportRunOptions extends FreezeOptions, Omit<FormOptions, 'liberty'> {
   readonly folder: string;
   readonly forms: readonly ExportFormName[];
+  /** A form that this network cannot have is left out, unless none is left; default: nothing is written then. */
+  readonly whereFits?: boolean;
   /** The folder that gets one for each form; default: RUN-export in the working directory. */
   readonly path?: string;
   /** Test images, from the first on; default 100. */
@@ -60,6 +62,8 @@ export interface ExportedRun {
   readonly stage: string;
   readonly images: number;
   readonly forms: readonly ExportedForm[];
+  /** Forms that were left out, and why. */
+  readonly leftOut: readonly { readonly form: ExportFormName; readonly reason: string }[];
 }
 
 /** Writes a network of a run in forms for elsewhere; the run is only read. Throws a UserError. */
@@ -67,6 +71,7 @@ export async function exportRun(options: ExportRunOptions): Promise<ExportedRun>
   const {
     folder,
     forms: names,
+    whereFits = false,
     path = `${basename(resolve(folder))}-export`,
     streamBits,
     array,
@@ -82,9 +87,16 @@ export async function exportRun(options: ExportRunOptions): Promise<ExportedRun>
   const images = await firstImages(dataset.test, options.images ?? EXPORT_IMAGES);
   const about = { run: basename(resolve(folder)), stage, model: frozen.model, images: images.count };
   const made: { form: ExportForm & { readonly name: ExportFormName }; files: ExportFiles }[] = [];
+  const leftOut: { form: ExportFormName; reason: string }[] = [];
   for (const form of forms) {
     const make = await form.load();
-    made.push({ form, files: await make({ frozen, network, images }, given({ array, layers, liberty, effort })) });
+    try {
+      made.push({ form, files: await make({ frozen, network, images }, given({ array, layers, liberty, effort })) });
+    } catch (error) {
+      const isLast = form === forms.at(-1) && made.length === 0;
+      if (!whereFits || isLast || !(error instanceof UserError)) throw error;
+      leftOut.push({ form: form.name, reason: error.message });
+    }
   }
   writeForms(
     path,
@@ -98,7 +110,7 @@ export async function exportRun(options: ExportRunOptions): Promise<ExportedRun>
       ...(typeof report === 'string' && { report }),
     };
   });
-  return { path, stage, images: images.count, forms: exported };
+  return { path, stage, images: images.count, forms: exported, leftOut };
 }
 
 /** The first images of a split with their labels, all where there are fewer. */
