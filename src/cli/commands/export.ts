@@ -191,9 +191,7 @@ export function defineExport(command: Command, services: Services): void {
       if (logs.tensorboard || logs.mlflow) return await exportToLogs(folder, logs, command, services);
       const options = command.opts<ExportOptions>();
       if (options.to) return await writeForms(folder, options.to, options, services);
-      const odd = (['images', 'streamBits', 'array', 'layers', 'check', 'liberty', 'effort', 'data'] as const).find(
-        (name) => options[name] !== undefined,
-      );
+      const odd = formOptions.find((name) => options[name] !== undefined);
       if (odd) throw new UserError(`--${optionOf(odd)} is about the forms of --to; say which, or leave it out`);
       const { exportNetwork } = await import('../../flow/results/export.ts');
       const { out, json, stage, format, quantizers } = options;
@@ -227,6 +225,18 @@ interface ExportOptions {
   readonly effort?: 'quick' | 'best';
   readonly data?: string;
 }
+
+/** Options of single forms, and which. */
+const concerns: Readonly<Record<string, readonly ExportFormName[]>> = {
+  array: ['rtl', 'testbench'],
+  layers: ['testbench'],
+  check: ['testbench'],
+  liberty: ['rtl'],
+  effort: ['rtl'],
+} satisfies { readonly [name in keyof ExportOptions]?: readonly ExportFormName[] };
+
+/** Everything that only forms have. */
+const formOptions = ['images', 'streamBits', 'data', ...Object.keys(concerns)] as readonly (keyof ExportOptions)[];
 
 /** `8x8` as rows and columns. */
 function arraySize(text: string): ArraySize {
@@ -282,14 +292,14 @@ async function writeForms(
   const { exportRun } = await import('../../flow/results/export-forms.ts');
   const { images, streamBits, array, layers, liberty, effort, data } = options;
   const checkedBy = options.check === true ? [simulators[0]] : options.check;
-  const own = Object.entries({ layers, check: checkedBy }).find(([, value]) => value !== undefined);
-  if (own && !forms.includes('testbench')) {
-    throw new UserError(`--${own[0]} is about the form testbench; give --to testbench, or leave it out`);
+  for (const [name, of] of Object.entries(concerns)) {
+    if (options[name as keyof typeof options] === undefined || forms.some((form) => of.includes(form))) continue;
+    throw new UserError(`--${name} is about the form ${of.join(' or ')}; give --to ${of[0]}, or leave it out`);
   }
   const { checkTestbench, requireSimulators } = await import('../../flow/results/check-benches.ts');
   if (checkedBy) await requireSimulators(checkedBy);
   const asked = given({ path: out, stage: formStage(stage), images, streamBits, array, layers, liberty, effort, data });
-  const whereFits = forms === exportFormNames && !own;
+  const whereFits = forms === exportFormNames && !layers && !checkedBy;
   const exported = await exportRun({ folder, forms, whereFits, ...asked });
   for (const { form, reason } of exported.leftOut) stderr.write(`note: ${form} is left out: ${reason}\n`);
   if (json) {
@@ -330,20 +340,7 @@ async function exportToLogs(
   { stdout, stderr }: Services,
 ): Promise<void> {
   const { json, ...others } = command.opts<Record<string, unknown>>();
-  const odd = [
-    'stage',
-    'format',
-    'quantizers',
-    'to',
-    'images',
-    'streamBits',
-    'array',
-    'layers',
-    'check',
-    'liberty',
-    'data',
-    'out',
-  ].find((name) => others[name] !== undefined);
+  const odd = ['stage', 'format', 'quantizers', 'to', 'out', ...formOptions].find((name) => others[name] !== undefined);
   if (odd)
     throw new UserError(
       `--${optionOf(odd)} is about a network, and --tensorboard and --mlflow write none; leave one out`,

@@ -101,19 +101,20 @@ export async function elementFigures(
   const flipFlop = flipFlopOf(library);
   const flow = { units, flipFlop, sumBits, sizes, options };
   return withYosys(options.yosys ?? 'bundled', async (yosys) => {
-    const own = await figuresOf(yosys, design, activityOf(design.table), flow);
+    const activity = activityOf(design.table);
+    const own = await figuresOf(yosys, design, activity, flow);
     let exact: MultiplierFigures | undefined;
     for (const one of exactDesigns(design.table)) {
       const figures = await figuresOf(yosys, one, activityOf(one.table), flow);
       if (!exact || figures.element.power < exact.element.power) exact = figures;
     }
-    const { rates } = registerRates(design, activityOf(design.table), sumBits);
     return {
       library: library.name,
       units: { area: units.area, delay: units.delay, power: units.power },
       clockMHz: options.clockMHz ?? DEFAULT_CLOCK,
       cycleTarget: cycleTarget(options),
-      ...{ sumBits, flipFlop, activity: rates, own, exact: exact!, notes: library.notes },
+      ...{ sumBits, flipFlop, activity: registerRates(design, activity, sumBits), own, exact: exact! },
+      notes: library.notes,
     };
   });
 }
@@ -175,7 +176,7 @@ async function figuresOf(
     },
     cache,
   );
-  const { rates } = registerRates(design, activity, sumBits);
+  const rates = registerRates(design, activity, sumBits);
   const { weightBits, activationBits } = design.table;
   /** mW of registers of which so many change per cycle. */
   const registerPower = (count: number, changes: number) =>
@@ -227,7 +228,11 @@ endmodule
 }
 
 /** Changes per cycle and bit of an element's registers. */
-function registerRates(design: ElementDesign, { w, x, tap, above }: ElementActivity, sumBits: number) {
+function registerRates(
+  design: ElementDesign,
+  { w, x, tap, above }: ElementActivity,
+  sumBits: number,
+): Figures['activity'] {
   const { weightBits, activationBits, data } = design.table;
   const rate = (bits: number, value: (cycle: number) => number) => {
     let changes = 0;
@@ -236,11 +241,9 @@ function registerRates(design: ElementDesign, { w, x, tap, above }: ElementActiv
   };
   const product = (n: number) => data[w[n]! * 2 ** activationBits + x[n]!]!;
   return {
-    rates: {
-      weight: rate(weightBits, (n) => w[n]!),
-      across: rate(activationBits + 1, (n) => x[n]! | (tap[n]! << activationBits)),
-      sum: rate(sumBits, (n) => above[n]! + (tap[n] === 1 ? product(n) : 0)),
-    },
+    weight: rate(weightBits, (n) => w[n]!),
+    across: rate(activationBits + 1, (n) => x[n]! | (tap[n]! << activationBits)),
+    sum: rate(sumBits, (n) => above[n]! + (tap[n] === 1 ? product(n) : 0)),
   };
 }
 
