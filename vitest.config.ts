@@ -31,12 +31,13 @@ class LongestFirst extends BaseSequencer {
 }
 
 /**
- * Files whose tests change what a process has once: its modules, environment, directory or clock. They have one of their
- * own. The others come one after another in few processes, with what they import loaded, and compiled, once for all.
+ * Tests of one module: they come one after another in few processes, with what they import loaded, and compiled, once
+ * for all; but for those that change what a process has once, its modules, environment, directory or clock.
  */
 const CHANGES = /\bvi\.(do)?mock\(|\bvi\.(stub|spyOn|use|resetModules|set)|process\.chdir|process\.env\.\w+ = /;
-const files = globSync(['src/**/*.test.ts', 'test/**/*.test.ts'], { cwd: import.meta.dirname });
-const alone = files.filter((file) => CHANGES.test(readFileSync(join(import.meta.dirname, file), 'utf8')));
+const together = globSync('src/**/*.test.ts', { cwd: import.meta.dirname }).filter(
+  (file) => !CHANGES.test(readFileSync(join(import.meta.dirname, file), 'utf8')),
+);
 const project = (name: string, include: string[], exclude: string[], isolate: boolean) => ({
   extends: true as const,
   test: { name, include, exclude, isolate },
@@ -45,8 +46,8 @@ const project = (name: string, include: string[], exclude: string[], isolate: bo
 export default defineConfig({
   test: {
     projects: [
-      project('alone', alone, [], true),
-      project('together', ['src/**/*.test.ts', 'test/**/*.test.ts'], alone, false),
+      project('alone', ['src/**/*.test.ts', 'test/**/*.test.ts'], together, true),
+      project('together', together, [], false),
     ],
     env: { XDG_CACHE_HOME: caches },
     sequence: { sequencer: LongestFirst },
