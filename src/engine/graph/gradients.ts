@@ -29,7 +29,8 @@ export const gradientRules: { readonly [K in OpName]?: Rule<K> } = {
   move: (node, [g], graph, wanted) => movementGradient(node, g!, graph, wanted),
   /**
    * What is differentiated is the sum of the replicas' scalars, each a part of the whole: what a result contributes to
-   * it, it contributes on every replica. Of the extremes the gradient goes to all; minMaxGradient says who attains them.
+   * it, it contributes on every replica. Of the extremes the gradient goes to all replicas; minMaxGradient says who
+   * attains them.
    */
   allReduce: ({ attributes: { kind } }, cotangents, graph) => {
     const reduced = graph.reduced(
