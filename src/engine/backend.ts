@@ -20,6 +20,11 @@ export interface Device {
   readonly memoryBytes: number;
   /** Whether that is memory of its own, to which everything from the host must travel. */
   readonly ownMemory: boolean;
+  /**
+   * Over how many devices a session's programs run, 1 for most: a graph for that many is a part of a whole on each, and
+   * `allReduce` brings the parts together; any other graph computes the same on all.
+   */
+  readonly replicas: number;
   /** How it can be asked to form products with an error table. */
   readonly emulations: readonly TableEmulation[];
 }

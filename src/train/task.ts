@@ -139,7 +139,7 @@ export function buildNetwork<M extends string>(
   feed: Pick<Feed, 'inputs'> = task,
   aliasOf?: (variable: string) => string,
 ): BuiltNetwork<M> {
-  const graph = new Graph(aliasOf);
+  const graph = new Graph(given({ aliasOf }));
   return networkOn(graph, feed.inputs(graph, batchSize), task, arithmetic, mode);
 }
 

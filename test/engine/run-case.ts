@@ -54,7 +54,7 @@ export async function runCase(
  * Outputs through which an operation passes gradients: batch statistics, probabilities, counts and zero points do not.
  */
 function differentiableOutputs(test: Case, outputs: readonly Value[]): readonly Value[] {
-  return test.op === 'minMax' ? outputs : outputs.slice(0, 1);
+  return test.op === 'minMax' || test.op === 'allReduce' ? outputs : outputs.slice(0, 1);
 }
 
 /** r_k. */

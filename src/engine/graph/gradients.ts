@@ -28,6 +28,19 @@ const addition: OpAttributes['add'] = { alpha: 1, beta: 1 };
 export const gradientRules: { readonly [K in OpName]?: Rule<K> } = {
   formula: formulaGradient,
   move: (node, [g], graph, wanted) => movementGradient(node, g!, graph, wanted),
+  /**
+   * What is differentiated is the sum of the replicas' scalars, each a part of the whole: what a result contributes to
+   * it, it contributes on every replica. Of the extremes the gradient goes to all replicas; minMaxGradient says who
+   * attains them.
+   */
+  allReduce: ({ attributes: { kind } }, cotangents, graph) => {
+    const reduced = graph.reduced(
+      'sum',
+      cotangents.filter((g) => g !== undefined),
+    );
+    let next = 0;
+    return cotangents.map((g) => g && scaled(graph, reduced[next++]!, kind === 'mean' ? 1 / graph.replicas : 1));
+  },
   add: ({ attributes: { alpha, beta } }, [g], graph) => [scaled(graph, g!, alpha), scaled(graph, g!, beta)],
   affine: ({ attributes: { scale } }, [g], graph) => [scaled(graph, g!, scale)],
   scaleBy: ({ inputs: [x, s] }, [g], graph) => [

@@ -89,6 +89,7 @@ export function separate(
   launches: readonly KernelLaunch[],
   { reads, writes }: Pick<Command, 'reads' | 'writes'>,
 ): Command[] {
+  if (launches.length === 0) return [];
   if (launches.length === 1) return [{ launch: launches[0]!, reads, writes }];
   const named = [...new Set(launches.flatMap(({ addresses }) => addresses.map(Number)))].sort((a, b) => a - b);
   const written = writes.flatMap(({ from, to }) => {

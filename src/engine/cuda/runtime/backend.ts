@@ -68,6 +68,7 @@ export function cudaBackend({ device = 0, precision = 'tf32', poison = false, as
       description: `${describe(properties)}, ${precision}`,
       memoryBytes: properties.memoryBytes,
       ownMemory: true,
+      replicas: 1,
       emulations: ['lowrank', 'table'],
     },
     openSession: async () => {
