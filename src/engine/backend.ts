@@ -46,7 +46,12 @@ export interface Session {
   write(name: string, tensor: HostTensor): void;
   /** A copy of the variable's current value. */
   read(name: string): Promise<HostTensor>;
-  /** Bytes of device memory held by variables, programs and the arena. */
+  /**
+   * Throws a UserError that names the variable and the device where a variable has not the same bits on all devices of
+   * the session; reads what has changed since it was asked last. Of one device there is nothing to compare.
+   */
+  checkReplicas(): Promise<void>;
+  /** Bytes of device memory held by variables, programs and the arena; of several devices those of the first. */
   readonly bytes: number;
   dispose(): Promise<void>;
 }

@@ -62,6 +62,9 @@ export abstract class SharedSession<Place> implements Session {
     return { dtype, shape, data: await this.load(place, { dtype, shape }) };
   }
 
+  /** Other devices are not known here. */
+  async checkReplicas(): Promise<void> {}
+
   async dispose(): Promise<void> {
     const programs = [...this.#needs.keys()];
     this.#needs.clear();

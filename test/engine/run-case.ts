@@ -40,7 +40,11 @@ export async function runCase(
   test: Case,
   inputs: readonly HostTensor[] = test.inputs,
 ): Promise<Results> {
-  const graph = graphOf(test, inputs);
+  return await runGraph(backend, graphOf(test, inputs), inputs);
+}
+
+/** Runs the graph of a case. */
+export async function runGraph(backend: Backend, graph: Graph, inputs: readonly HostTensor[]): Promise<Results> {
   const session = await backend.openSession();
   const program = await session.compile(graph);
   for (const name of graph.inputs.keys()) program.write(name, inputs[Number(name.slice(1))]!.data);
