@@ -57,7 +57,8 @@ export interface UpdateOptions extends Omit<GradientOptions, 'onWhole'> {
 
 /**
  * Appends the update of every group by the gradient of the scalar loss, of several devices by that of the sum of their
- * losses; the updates take effect at the end of the run. Gives the gradient of the value that it goes by, where one is named.
+ * losses; the updates take effect at the end of the run. Gives the gradient of the value that it goes by, where one is
+ * named.
  */
 export function appendUpdates(
   loss: Value,

@@ -85,7 +85,7 @@ export function partedInputs(feed: Pick<Feed, 'inputs'>, rows: number, replicas:
   return new Set(parted);
 }
 
-/** The values of a graph that differ from device to device: those that follow from parted inputs and are not reduced. */
+/** The values of a graph that differ from device to device: they follow from parted inputs and are not reduced. */
 function parts({ inputs, nodes }: Graph, parted: ReadonlySet<string>): ReadonlySet<Value> {
   const found = new Set([...inputs].flatMap(([name, value]) => (parted.has(name) ? [value] : [])));
   for (const node of nodes) {
