@@ -133,7 +133,10 @@ async function runLocked(options: FlowOptions, lock: RunLock): Promise<RunSummar
   const inputs = inputsOf(configuration, opened, said, old ?? source, toDo);
   const emulation = options.device?.emulation ?? 'auto';
   const backend = await openBackend(options.device);
-  const accepted = await lookAhead({ folder, configuration, opened, inputs, toDo, emulation, done });
+  const accepted = await lookAhead({
+    ...{ folder, configuration, opened, inputs, toDo, emulation, done },
+    device: backend.device,
+  });
 
   makeFolders(folder);
   const { discarding: unfinished, ...before } = old ?? newManifest();

@@ -39,7 +39,7 @@ export const phaseFacts: Readonly<Record<Phase, PhaseFacts>> = {
       if (newClassifier) return `train on from ${from} with a new classifier`;
       return checkpoint === undefined && epochs > 0 ? `train on from ${from}` : `take the network from ${from}`;
     },
-    settings: ({ model, seed, train }) => ({ model, seed, train }),
+    settings: ({ model, seed, syncBatchNorm, train }) => ({ model, seed, syncBatchNorm, train }),
     ...{ done: 'once', reads: 'data' },
   },
   quantize: {
