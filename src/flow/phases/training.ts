@@ -6,6 +6,7 @@ import type { AugmentOptions } from '../../data/augment.ts';
 import { batchesPerEpoch } from '../../data/batches.ts';
 import { parseTransforms } from '../../data/transforms.ts';
 import type { Session } from '../../engine/backend.ts';
+import type { BatchNormScope } from '../../nn/layers.ts';
 import { invariant, UserError } from '../../tensor/errors.ts';
 import { given } from '../../tensor/given.ts';
 import { feedOf } from '../../train/feed.ts';
@@ -107,7 +108,7 @@ export function learntFrom(run: LearntFrom, phase: TrainingPhase): Pick<LoopOpti
 }
 
 /** Whose statistics batch norm takes on several devices. */
-export const batchNormOf = ({ syncBatchNorm }: Configuration) => (syncBatchNorm ? 'batch' : 'device');
+export const batchNormOf = ({ syncBatchNorm }: Configuration): BatchNormScope => (syncBatchNorm ? 'batch' : 'device');
 
 /** What a phase's section of the configuration says about how it trains. */
 export function fitOf<S extends Configuration[TrainingPhase]>(section: S) {
