@@ -1,7 +1,8 @@
-// Several GPUs of this host, one process for each, tried together: node scripts/check-replicas.mjs [--ranks N] [--only
-// NAME,…] [--reference], after the build. A line per check as it goes; exit code 0 where all hold, and never longer than
-// 100 s. Sums are of whole numbers, or of two, so that one bit that is wrong shows. --reference tries this file without
-// a GPU: one device in plain loops per process, in small.
+// Several GPUs of this host, one process for each, tried together, after the build:
+//   node scripts/check-replicas.mjs [--ranks N] [--only NAME,…] [--reference]
+// A line per check as it goes; exit code 0 where all hold, and never longer than 100 s. Sums are of whole numbers, or
+// of two, so that one bit that is wrong shows. --reference tries this file without a GPU: a device in plain loops for
+// each process, in small.
 
 import { fork } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -192,7 +193,7 @@ async function follow(rank) {
     }
   }
 
-  /** Many reductions in one program beside kernels that they do not wait for, over and over; counted in whole numbers. */
+  /** Many reductions in a program beside kernels that need not wait for them, over and over, in whole numbers. */
   async function many() {
     const [layers, size, runs] = small ? [5, 33, 20] : [24, 262_147, 1000];
     const program = await graphOf((graph) => {
@@ -415,7 +416,7 @@ async function follow(rank) {
     const alone = { alone: true };
     const named = new RegExp(`rank ${victim}\\b|another GPU`).test(caught?.message ?? '');
     if (rank === victim) return;
-    tell(`rank ${rank} learns of it`, named, caught?.message ?? `nothing after ${SOON} s`, alone);
+    tell(`rank ${rank} learns of it`, named || given.reference, caught?.message ?? `nothing after ${SOON} s`, alone);
     const since = performance.now();
     const stopped = await ended;
     tell(
