@@ -4,7 +4,8 @@
 // so; the finite-difference test checks those against the surrogate that is named here.
 
 import { UserError } from '../../tensor/errors.ts';
-import { input, whereGreater } from './expression.ts';
+import { sizeOf } from '../../tensor/tensor.ts';
+import { constant, input, squareRoot, whereGreater } from './expression.ts';
 import { formulaGradient } from './formula-gradient.ts';
 import { concerning, type Graph, type Node, type Value } from './graph.ts';
 import { apart } from './movement.ts';
@@ -80,10 +81,32 @@ export const gradientRules: { readonly [K in OpName]?: Rule<K> } = {
   gatherRows: ({ inputs: [x], attributes: { index } }, [g], graph) => [
     graph.apply1('gatherRowsGradient', [g!], { index, count: x!.shape[0]! }),
   ],
-  /** The batch statistics (outputs 1 and 2) feed running averages only and take no gradient of their own. */
-  batchNorm: ({ inputs: [x, gamma], outputs: [, mean, variance], attributes }, [g], graph) => [
-    ...graph.apply('batchNormGradient', [g!, x!, gamma!, mean!, variance!], attributes),
-  ],
+  batchNorm: ({ inputs: [x, gamma], outputs: [, mean, variance], attributes }, [g, gMean, gVariance], graph) => {
+    const [dx, dgamma, dbeta] = g
+      ? graph.apply('batchNormGradient', [g, x!, gamma!, mean!, variance!], attributes)
+      : [];
+    if (!gMean && !gVariance) return [dx, dgamma, dbeta];
+    const ofStatistics = statisticsGradient(graph, x!, mean!, gMean, gVariance);
+    return [dx ? graph.apply1('add', [dx, ofStatistics], addition) : ofStatistics, dgamma, dbeta];
+  },
+  /** With s = 1/√(variance + ε): dx = g·gamma·s, dmean = −gamma·s·dbeta, dvariance = −gamma·s²·dgamma/2. */
+  batchNormInference: ({ inputs: [x, gamma, , mean, variance], attributes }, [g], graph) => {
+    const [, dgamma, dbeta] = graph.apply('batchNormGradient', [g!, x!, gamma!, mean!, variance!], attributes);
+    const inverse = (of: number) => constant(1).over(squareRoot(input(of).plus(attributes.epsilon)));
+    const dx = graph.apply1('formula', [g!, gamma!, variance!], {
+      ...{ name: 'batchNormInference gradient', shape: x!.shape },
+      outputs: [{ of: input(0).times(input(1).times(inverse(2))), per: 'element' }],
+    });
+    const slope = input(0).times(inverse(3)).negated();
+    const ofStatistics = graph.apply('formula', [gamma!, dbeta!, dgamma!, variance!], {
+      ...{ name: 'statistics gradient', shape: mean!.shape },
+      outputs: [
+        { of: slope.times(input(1)), per: 'element' },
+        { of: slope.times(inverse(3)).times(input(2)).times(0.5), per: 'element' },
+      ],
+    });
+    return [dx, dgamma, dbeta, ...ofStatistics];
+  },
   maxPool: ({ inputs: [x], attributes }, [g], graph) => [graph.apply1('maxPoolGradient', [g!, x!], attributes)],
   averagePool: ({ inputs: [x], attributes }, [g], graph) => [
     graph.apply1('averagePoolGradient', [g!], { ...attributes, inputShape: x!.shape }),
@@ -187,6 +210,27 @@ export const gradientRules: { readonly [K in OpName]?: Rule<K> } = {
   ],
 };
 
+/** What x gets through the mean and the biased variance of each of its channels: (gMean + 2·gVariance·(x − mean))/n. */
+function statisticsGradient(
+  graph: Graph,
+  x: Value,
+  mean: Value,
+  gMean: Value | undefined,
+  gVariance: Value | undefined,
+): Value {
+  const [ofMean, ofVariance] = [gMean ?? zerosLike(graph, mean), gVariance ?? zerosLike(graph, mean)];
+  const count = sizeOf(x.shape) / sizeOf(mean.shape);
+  const of = input(2)
+    .plus(
+      input(3)
+        .times(2)
+        .times(input(0).minus(input(1))),
+    )
+    .over(count);
+  const attributes = { name: 'statistics gradient', shape: x.shape, outputs: [{ of, per: 'element' }] } as const;
+  return graph.apply1('formula', [x, mean, ofMean, ofVariance], attributes);
+}
+
 /** Boxes of a movement that was made of several: each has blocks, and text, of its own. */
 const MOST_BOXES = 16;
 
@@ -203,6 +247,8 @@ export interface GradientOptions {
   readonly recompute?: readonly string[];
   /** Operations in such blocks whose results are kept all the same; default: none. */
   readonly kept?: readonly OpName[];
+  /** Called with a target and its gradient as soon as that is whole, while the backward pass is being appended. */
+  readonly onWhole?: (target: Value, gradient: Value) => void;
 }
 
 /**
@@ -213,15 +259,27 @@ export interface GradientOptions {
 export function gradients(
   scalar: Value,
   targets: readonly Value[],
-  { recompute = [], kept = [] }: GradientOptions = {},
+  { recompute = [], kept = [], onWhole }: GradientOptions = {},
 ): (Value | undefined)[] {
   const graph = scalar.graph;
   const recomputation = new Recomputation(graph, recompute, kept);
   const depends = dependents(graph, targets);
   const cotangents = new Map<Value, Value>([[scalar, graph.scalar(1)]]);
+  const wholeBehind = firstReaders(graph, targets);
+  const tellWhole = (node: Node) => {
+    for (const target of wholeBehind.get(node) ?? []) {
+      const gradient = cotangents.get(target);
+      if (gradient) onWhole?.(target, gradient);
+    }
+  };
   for (const node of graph.nodes.slice().reverse()) {
-    if (!node.outputs.some((output) => cotangents.has(output))) continue;
-    if (!node.inputs.some((input) => depends.has(input))) continue;
+    if (node.outputs.some((output) => cotangents.has(output)) && node.inputs.some((input) => depends.has(input)))
+      differentiate(node);
+    tellWhole(node);
+  }
+  return targets.map((target) => cotangents.get(target));
+
+  function differentiate(node: Node): void {
     const given = node.outputs.map((output) => cotangents.get(output));
     const wanted = node.inputs.map((input) => depends.has(input));
     const seen = recomputation.seenBackward(node);
@@ -235,7 +293,17 @@ export function gradients(
       });
     });
   }
-  return targets.map((target) => cotangents.get(target));
+}
+
+/** The targets that a node is the first to read: behind it, going backward, nothing is added to their gradients. */
+function firstReaders(graph: Graph, targets: readonly Value[]): ReadonlyMap<Node, readonly Value[]> {
+  const left = new Set(targets);
+  const found = new Map<Node, Value[]>();
+  for (const node of graph.nodes) {
+    const own = node.inputs.filter((input) => left.delete(input));
+    if (own.length > 0) found.set(node, own);
+  }
+  return found;
 }
 
 /** Two movements to different places, as of the gradients of slices, are one: nothing is to be added there. */

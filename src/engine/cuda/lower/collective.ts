@@ -1,24 +1,28 @@
-// Reductions over replicas. Where there is one they are the same tensors: a copy of those that are not in one place.
+// Reductions over replicas. Where the graph is for one they are the same tensors: a copy of those that are not in one
+// place. Else the step is no kernel of ours but a reduction of the group of GPUs (runtime/communicator.ts), in place
+// where the plan says so.
 
-import { invariant } from '../../../tensor/errors.ts';
 import { sizeOf } from '../../../tensor/tensor.ts';
-import { type Lowerings, noChoice, theOnlyPath, type WaysOf } from './lowering.ts';
+import type { Node } from '../../graph/graph.ts';
+import { type Lowered, type Lowerings, noChoice, type Operands, theOnlyPath, type WaysOf } from './lowering.ts';
 import { copyLaunch } from './updates.ts';
 
 export const collectiveWays: WaysOf<'allReduce'> = { allReduce: noChoice };
 
 export const collective: Lowerings<'allReduce'> = {
-  allReduce: ({ outputs: values }) => {
-    invariant(values[0]!.graph.replicas === 1, 'the device cuda is one; it has nothing to reduce over');
-    return {
-      path: theOnlyPath,
-      launches: ({ inputs, outputs, memory }) => {
-        const transfers = values.flatMap(({ shape }, index) => {
-          const [from, to] = [inputs[index]!, outputs[index]!];
-          return from === to ? [] : [{ from, to, words: sizeOf(shape) }];
-        });
-        return transfers.length === 0 ? [] : [copyLaunch(transfers, memory)];
-      },
-    };
+  allReduce: (node): Lowered => {
+    if (node.outputs[0]!.graph.replicas === 1) return { path: theOnlyPath, launches: (at) => copies(node, at) };
+    const { kind } = node.attributes;
+    return { path: theOnlyPath, launches: () => [], collective: (at) => ({ kind, parts: partsOf(node, at) }) };
   },
 };
+
+function partsOf({ outputs: values }: Node<'allReduce'>, { inputs, outputs }: Operands) {
+  return values.map(({ shape }, at) => ({ from: inputs[at]!, to: outputs[at]!, count: sizeOf(shape) }));
+}
+
+function copies(node: Node<'allReduce'>, at: Operands) {
+  const moved = partsOf(node, at).filter(({ from, to }) => from !== to);
+  const transfers = moved.map(({ count, ...places }) => ({ ...places, words: count }));
+  return transfers.length === 0 ? [] : [copyLaunch(transfers, at.memory)];
+}
