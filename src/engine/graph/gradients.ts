@@ -340,8 +340,8 @@ function applyRule(
 }
 
 /**
- * What is differentiated is the sum of the replicas' scalars, each a part of the whole: what a result contributes to it,
- * it contributes on every replica. That of an extreme goes to the replicas that have it, shared evenly.
+ * What is differentiated is the sum of the replicas' scalars, each a part of the whole: what a result contributes to
+ * it, it contributes on every replica. That of an extreme goes to the replicas that have it, shared evenly.
  */
 function allReduceGradient(
   { inputs, outputs, attributes: { kind } }: Node<'allReduce'>,
