@@ -1,8 +1,8 @@
 // Several GPUs of this host, one process for each, tried together, after the build:
-//   node scripts/check-replicas.mjs [--ranks N] [--only NAME,…] [--reference]
+//   node scripts/check-replicas.mjs [--ranks N] [--only NAME,…] [--apart] [--reference]
 // A line per check as it goes; exit code 0 where all hold, and never longer than 100 s. Sums are of whole numbers, or
-// of two, so that one bit that is wrong shows. --reference tries this file without a GPU: a device in plain loops for
-// each process, in small.
+// of two, so that one bit that is wrong shows. --apart: reductions between graphs of kernels, not in them. --reference
+// tries this file without a GPU: a device in plain loops for each process, in small.
 
 import { fork } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -14,6 +14,7 @@ const { values: given } = parseArgs({
   options: {
     ranks: { type: 'string', default: '2' },
     only: { type: 'string' },
+    apart: { type: 'boolean', default: false },
     reference: { type: 'boolean', default: false },
   },
 });
@@ -458,7 +459,7 @@ async function openGpu(rank, next, tell) {
     process.send({ id: Buffer.from(id).toString('base64') });
   } else id = new Uint8Array(Buffer.from(await next('id'), 'base64'));
   return {
-    backend: cudaBackend({ device: rank, collective: { rank, ranks, id, patienceSeconds: 40 } }),
+    backend: cudaBackend({ device: rank, collective: { rank, ranks, id, patienceSeconds: 40, apart: given.apart } }),
     small: false,
     taken: () => `, ${((before - context.freeBytes()) / 2 ** 20).toFixed(0)} MiB of the GPU for the group`,
   };

@@ -1132,4 +1132,23 @@ export const mutants = [
     '1',
     'test/engine/replicas.test.ts',
   ),
+  fault(
+    'src/engine/cuda/lower/program.ts',
+    'reductions over replicas go in whatever order their memory lets them',
+    'writes: [...ranges.writes, ORDER]',
+    'writes: ranges.writes',
+    'src/engine/cuda/lower/collective.test.ts',
+  ),
+  fault(
+    'src/engine/cuda/runtime/nccl.ts',
+    'the greatest of all replicas is the least of them',
+    'max: 2, min: 3',
+    'max: 3, min: 2',
+  ),
+  fault(
+    'src/engine/cuda/runtime/communicator.ts',
+    'programs of a group are started as soon as each can be',
+    'const mine = this.#last.then(work, work);',
+    'const mine = work();',
+  ),
 ];
