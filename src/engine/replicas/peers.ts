@@ -4,7 +4,7 @@
 // whatever the leader's own device still waits for is waited for no more.
 
 import type { Socket } from 'node:net';
-import { invariant, UserError } from '../../tensor/errors.ts';
+import { invariant, LostDeviceError, type UserError } from '../../tensor/errors.ts';
 import { type Answer, Connection, errorOf, type Order } from './protocol.ts';
 
 /** A replica that the leader is connected with. */
@@ -68,7 +68,7 @@ export class Peers {
       });
       connection.keepProcess(false);
       connection.closed.then((why) => {
-        this.fail(new UserError(`${nameOf(peer)} is lost: ${why}; ${ADVICE}`));
+        this.fail(new LostDeviceError(`${nameOf(peer)} is lost: ${why}; ${ADVICE}`));
       });
       return { peer, connection, pending };
     });

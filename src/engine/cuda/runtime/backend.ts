@@ -88,6 +88,7 @@ export function cudaBackend(options: CudaOptions = {}): CudaBackend {
     device: {
       name: 'cuda',
       description: `${describe(properties)}, ${precision}`,
+      model: `${properties.name}, compute capability ${(properties.capability / 10).toFixed(1)}`,
       memoryBytes: properties.memoryBytes,
       ownMemory: true,
       replicas: group?.ranks ?? 1,
