@@ -266,13 +266,30 @@ test('a replica that dies in the middle of a run ends it within a second, though
   setTimeout(() => sockets[0]![1].destroy(), 50);
   const start = performance.now();
   const found = await running;
-  expect(String(found)).toMatch(/rank 1 \(here, reference\) is lost: .*what was saved last stays/);
+  expect(String(found)).toMatch(
+    /rank 1 \(here, reference\) is lost: .*repeat the command, which goes on from what was saved last/,
+  );
   expect(performance.now() - start).toBeLessThan(1000);
   await expect(program.read('loss')).rejects.toBe(found);
   await expect(session.checkReplicas()).rejects.toBe(found);
   await expect(backend.openSession()).rejects.toBe(found);
   await program.dispose();
   await session.dispose();
+});
+
+test('a replica that fails for the loss of another does not take the blame', async () => {
+  const { backend, sockets } = await withSecond(
+    {
+      run: () =>
+        new Promise((_, reject) => {
+          setTimeout(() => reject(new Error('a reduction waits in vain')), 50);
+          setTimeout(() => sockets[1]![1].destroy(), 150);
+        }),
+    },
+    3,
+  );
+  const session = await backend.openSession();
+  await expect(trained(session, 3, 48)).rejects.toThrow('rank 2 (here, reference) is lost');
 });
 
 test('replicas end when the leader is gone, though a run waits for it', async () => {
