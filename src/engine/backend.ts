@@ -14,6 +14,8 @@ export interface Device {
   readonly name: string;
   /** One line for people: threads, instruction set, device. */
   readonly description: string;
+  /** What devices of one kind have in common and must have where several work together; default: the name. */
+  readonly model?: string;
   /** Threads that compute, where it is a processor's. */
   readonly threads?: number;
   /** What its programs and variables can have together, in bytes. */
@@ -32,6 +34,8 @@ export interface Device {
 export interface Backend {
   readonly device: Device;
   openSession(): Promise<Session>;
+  /** Parts from other processes, where there are some: their devices are given back. Behind the last session. */
+  close?(): Promise<void>;
 }
 
 export interface Session {

@@ -7,7 +7,7 @@ import { batchesPerEpoch } from '../../data/batches.ts';
 import { parseTransforms } from '../../data/transforms.ts';
 import type { Session } from '../../engine/backend.ts';
 import type { BatchNormScope } from '../../nn/layers.ts';
-import { invariant, UserError } from '../../tensor/errors.ts';
+import { invariant, LostDeviceError, UserError } from '../../tensor/errors.ts';
 import { given } from '../../tensor/given.ts';
 import { feedOf } from '../../train/feed.ts';
 import {
@@ -168,6 +168,7 @@ export async function trainPhase(
   let saved = performance.now();
   let saving = 0;
   let last: Position<'accuracy'> = start ?? atStart;
+  let resumable = start;
   const save = async (position: Position<'accuracy'>) => {
     const begun = performance.now();
     // What the point has behind it must not be lost when the point is not.
@@ -175,6 +176,7 @@ export async function trainPhase(
     await saveResumePoint(resumePath, session, { phase, settings: decisive, position, ...given({ types: job.types }) });
     saved = performance.now();
     saving = saved - begun;
+    resumable = position;
   };
   const sinceSaved = () => performance.now() - saved;
   try {
@@ -195,10 +197,20 @@ export async function trainPhase(
       save: { due: () => sinceSaved() > SAVE_INTERVAL * 1000, at: save },
       ...(signal ? { signal } : {}),
     });
+  } catch (error) {
+    if (!(error instanceof LostDeviceError)) throw error;
+    throw new LostDeviceError(`${error.message}; ${describeResumePoint(phase, resumable)}`);
   } finally {
     log.close();
   }
   return last;
+}
+
+/** Where a phase goes on that could not end. */
+function describeResumePoint(phase: TrainingPhase, position: Position<'accuracy'> | undefined): string {
+  if (position === undefined) return `${phase} had no resume point yet and begins anew`;
+  const steps = position.step === 0 ? '' : ` and ${position.step} steps`;
+  return `the last resume point of ${phase} is behind ${position.epoch} epochs${steps}`;
 }
 
 /** "activations of 8 blocks are computed again: 2.5 instead of 4.7 GiB of intermediate values for 64 images". */

@@ -14,7 +14,7 @@ import { SharedSession } from '../../session.ts';
 import type { Address, KernelLaunch, Precision, Target } from '../lower/launch.ts';
 import { type Lower, lowerOn } from '../lower/lowerings.ts';
 import { copyCommand, lowerPlan } from '../lower/program.ts';
-import { type Command, dependenciesOf, launchesOf } from '../lower/schedule.ts';
+import { type Collective, type Command, dependenciesOf, launchesOf } from '../lower/schedule.ts';
 import { Arena } from './arena.ts';
 import { type CollectiveOptions, Communicator } from './communicator.ts';
 import { KernelLibrary } from './compiler.ts';
@@ -88,6 +88,7 @@ export function cudaBackend(options: CudaOptions = {}): CudaBackend {
     device: {
       name: 'cuda',
       description: `${describe(properties)}, ${precision}`,
+      model: `${properties.name}, compute capability ${(properties.capability / 10).toFixed(1)}`,
       memoryBytes: properties.memoryBytes,
       ownMemory: true,
       replicas: group?.ranks ?? 1,
@@ -288,24 +289,20 @@ interface Output {
   readonly offset: number | undefined;
 }
 
-type NamedNode = GraphNode & { readonly name: string; readonly label: string };
+/** A command that is ready for the device, and the earlier ones that it waits for. */
+type ReadyCommand = (PreparedKernel | { readonly collective: Collective }) & {
+  readonly name: string;
+  readonly label: string;
+  readonly dependencies: readonly number[];
+};
 
-/** Commands as nodes of a graph: kernels, and reductions captured one after the other, in this order on all ranks. */
-async function graphNodes(
-  commands: readonly Command[],
-  prepare: (launch: KernelLaunch) => PreparedKernel,
-  group: Communicator | undefined,
-): Promise<NamedNode[]> {
+function ready(commands: readonly Command[], prepare: (launch: KernelLaunch) => PreparedKernel): ReadyCommand[] {
   const dependencies = dependenciesOf(commands);
-  const nodes: NamedNode[] = [];
-  for (const [at, { launch, collective, label = '' }] of commands.entries()) {
+  return commands.map(({ launch, collective, label = '' }, at) => {
     const place = { label, dependencies: dependencies[at]! };
-    if (launch) nodes.push({ name: launch.name, ...place, ...prepare(launch) });
-    if (!collective) continue;
-    invariant(group, 'a reduction over replicas on a GPU that is alone');
-    nodes.push({ name: 'allReduce', ...place, child: await group.capture(collective) });
-  }
-  return nodes;
+    if (launch) return { name: launch.name, ...place, ...prepare(launch) };
+    return { name: 'allReduce', ...place, collective };
+  });
 }
 
 /** How long one kernel of a program takes by itself. */
@@ -321,13 +318,56 @@ export interface KernelTime {
   readonly milliseconds: number;
 }
 
-/** A program as a graph of kernels over the arena where it was when this was built. */
+/** A program over the arena where it was when this was built. */
 interface Built {
   readonly generation: number;
-  readonly nodes: readonly NamedNode[];
+  readonly commands: readonly ReadyCommand[];
   /** Tables and counters of the kernels. */
   readonly pool: MemoryPool;
-  readonly executable: bigint;
+  readonly parts: readonly Part[];
+}
+
+/** A program is one graph, or graphs with reductions between them. */
+type Part = { readonly graph: bigint } | { readonly collective: Collective };
+
+/** Reductions go one after the other, in this order on all ranks, also where they are captured. */
+async function partsOf(
+  commands: readonly ReadyCommand[],
+  context: Context,
+  group: Communicator | undefined,
+): Promise<Part[]> {
+  if (group?.apart) return apart(commands, context);
+  const nodes: GraphNode[] = [];
+  for (const command of commands) {
+    const { dependencies } = command;
+    if (!('collective' in command)) nodes.push(command);
+    else {
+      invariant(group, 'a reduction over replicas on a GPU that is alone');
+      nodes.push({ child: await group.capture(command.collective), dependencies });
+    }
+  }
+  return [{ graph: context.createGraph(nodes) }];
+}
+
+/** A graph of the kernels between two reductions each. */
+function apart(commands: readonly ReadyCommand[], context: Context): Part[] {
+  const parts: Part[] = [];
+  let [first, kernels]: [number, GraphNode[]] = [0, []];
+  const cut = (next: number) => {
+    if (kernels.length > 0) parts.push({ graph: context.createGraph(kernels) });
+    [first, kernels] = [next, []];
+  };
+  commands.forEach((command, at) => {
+    if ('collective' in command) {
+      cut(at + 1);
+      parts.push({ collective: command.collective });
+      return;
+    }
+    const inside = command.dependencies.filter((before) => before >= first);
+    kernels.push({ ...command, dependencies: inside.map((before) => before - first) });
+  });
+  cut(commands.length);
+  return parts;
 }
 
 /** A program of this backend; benches measure its parts. */
@@ -424,8 +464,9 @@ export class CudaProgram implements Program {
     const { generation } = arena;
     const pool = this.#session.newPool();
     try {
-      const nodes = await this.#nodes(pool);
-      this.#built = { generation, nodes, pool, executable: context.createGraph(nodes) };
+      const commands = await this.#commands(pool);
+      const parts = await partsOf(commands, context, this.#session.group);
+      this.#built = { generation, commands, pool, parts };
       this.#session.ownBytes += pool.bytes;
     } catch (error) {
       if (this.#session.lost) throw error;
@@ -435,8 +476,8 @@ export class CudaProgram implements Program {
     }
   }
 
-  /** The kernels over the arena where it is; what they need beside is in the pool. */
-  async #nodes(pool: MemoryPool): Promise<NamedNode[]> {
+  /** The commands over the arena where it is; what they need beside is in the pool. */
+  async #commands(pool: MemoryPool): Promise<ReadyCommand[]> {
     const { context } = this.#session;
     const place = ({ buffer, byteOffset, byteLength }: ArrayBufferView): Address => {
       const at = pool.allocate(byteLength);
@@ -460,13 +501,13 @@ export class CudaProgram implements Program {
     if (small.length > 0) commands.push(copyCommand(small, memory));
     const prepare = await this.#session.loadKernels(launchesOf(commands));
     await this.#session.quiet();
-    return await graphNodes(commands, prepare, this.#session.group);
+    return ready(commands, prepare);
   }
 
   #unbuild(): void {
     if (!this.#built) return;
-    const { pool, executable } = this.#built;
-    this.#session.context.destroyGraph(executable);
+    const { pool, parts } = this.#built;
+    for (const part of parts) if ('graph' in part) this.#session.context.destroyGraph(part.graph);
     this.#session.ownBytes -= pool.bytes;
     pool.dispose();
     this.#built = undefined;
@@ -499,11 +540,14 @@ export class CudaProgram implements Program {
     group?.check();
     this.#session.enter(this);
     await this.#ring.ready();
-    const { executable } = await this.#ready();
+    const { parts } = await this.#ready();
     this.#session.checkUse(this, 'run');
     context.use();
     if (poison) this.#poison();
-    context.replay(executable);
+    for (const part of parts) {
+      if ('graph' in part) context.replay(part.graph);
+      else await group!.reduce(part.collective, context);
+    }
     this.#ring.collect();
     this.#session.started();
   }
@@ -535,13 +579,13 @@ export class CudaProgram implements Program {
     const { context } = this.#session;
     const { driver, stream } = context;
     this.#session.enter(this);
-    const { nodes } = await this.#ready();
+    const { commands } = await this.#ready();
     context.use();
     const [start, end] = [context.createEvent(true), context.createEvent(true)];
     const times: KernelTime[] = [];
-    for (const kernel of nodes) {
+    for (const kernel of commands) {
       const { name, label, dependencies } = kernel;
-      if ('child' in kernel) {
+      if ('collective' in kernel) {
         times.push({ name, label, grid: [], shared: 0, dependencies, milliseconds: 0 });
         continue;
       }

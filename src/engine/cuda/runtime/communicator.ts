@@ -18,6 +18,11 @@ export interface CollectiveOptions {
   readonly id: Uint8Array;
   /** How long the others may take to join, and to come to a program that all build; default: 300 s. */
   readonly patienceSeconds?: number;
+  /**
+   * Whether reductions stand between graphs of kernels, which wait for them, in place of being nodes of the program's
+   * one graph, beside which kernels run; default: false.
+   */
+  readonly apart?: boolean;
 }
 
 type Device = Pick<Context, 'use' | 'stream' | 'beginCapture' | 'endCapture' | 'dispose'>;
@@ -31,6 +36,7 @@ const END_MS = 5000;
 export class Communicator {
   readonly rank: number;
   readonly ranks: number;
+  readonly apart: boolean;
   readonly #options: CollectiveOptions;
   readonly #library: Library;
   /** Opened when the group is joined: a context of its own, which keeps the device's memory from being given back. */
@@ -45,11 +51,12 @@ export class Communicator {
   #last: Promise<unknown> = Promise.resolve();
 
   constructor(library: Library, open: () => Device, options: CollectiveOptions) {
-    const { rank, ranks } = options;
+    const { rank, ranks, apart = false } = options;
     invariant(Number.isInteger(ranks) && ranks >= 1 && Number.isInteger(rank), `rank ${rank} of ${ranks}`);
     invariant(rank >= 0 && rank < ranks, `rank ${rank} of ${ranks}`);
     this.rank = rank;
     this.ranks = ranks;
+    this.apart = apart;
     this.#options = options;
     this.#library = library;
     this.#open = open;
@@ -96,20 +103,27 @@ export class Communicator {
   }
 
   /** One reduction as a graph; the same on all ranks, in one order. */
-  async capture({ kind, parts }: Collective): Promise<bigint> {
+  async capture(collective: Collective): Promise<bigint> {
     await this.join();
     const device = this.#device!;
     device.use();
     device.beginCapture();
+    await this.reduce(collective, device);
+    device.use();
+    return device.endCapture();
+  }
+
+  /** One reduction on a stream; resolves when the device has been given all of it. */
+  async reduce({ kind, parts }: Collective, device: Pick<Context, 'use' | 'stream'>): Promise<void> {
+    device.use();
     try {
       this.#library.allReduce(kind, parts, this.#handle!, device.stream);
-      await this.#settled('build a program with a reduction');
+      await this.#settled('reduce');
     } catch (error) {
       await this.lose(asError(error));
       throw this.#failure;
     }
     device.use();
-    return device.endCapture();
   }
 
   /** Throws where the group is no more; asks the library about that now and then. */
