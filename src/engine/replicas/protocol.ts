@@ -69,8 +69,8 @@ export function sentError(error: unknown): SentError {
 }
 
 /**
- * The error of a replica as one of the leader, of the same class; what is nobody's mistake ends the work as a loss does.
- * `whose`: the replica, for people.
+ * The error of a replica as one of the leader, of the same class; what is nobody's mistake ends the work as a loss
+ * does. `whose`: the replica, for people.
  */
 export function errorOf({ name, message }: SentError, whose: string): UserError {
   const kind = errorClasses[name as keyof typeof errorClasses] ?? LostDeviceError;
