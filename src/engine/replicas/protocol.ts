@@ -7,7 +7,7 @@
 // Not here: how a connection comes about, and who may connect (ranks/).
 
 import type { Socket } from 'node:net';
-import { BusyError, oneLine, StorageError, TooLargeError, UserError } from '../../tensor/errors.ts';
+import { BusyError, LostDeviceError, oneLine, StorageError, TooLargeError, UserError } from '../../tensor/errors.ts';
 import type { DType, Shape, TensorData } from '../../tensor/tensor.ts';
 
 /** From the leader; what has a `call` is answered. */
@@ -61,16 +61,19 @@ export interface SentError {
   readonly message: string;
 }
 
-const errorClasses = { TooLargeError, StorageError, BusyError, UserError } as const;
+const errorClasses = { TooLargeError, LostDeviceError, StorageError, BusyError, UserError } as const;
 
 export function sentError(error: unknown): SentError {
   const found = Object.entries(errorClasses).find(([, kind]) => error instanceof kind);
   return { name: found?.[0] ?? 'Error', message: error instanceof Error ? error.message : String(error) };
 }
 
-/** The error of a replica as one of the leader, of the same class; `whose`: the replica, for people. */
+/**
+ * The error of a replica as one of the leader, of the same class; what is nobody's mistake ends the work as a loss
+ * does. `whose`: the replica, for people.
+ */
 export function errorOf({ name, message }: SentError, whose: string): UserError {
-  const kind = errorClasses[name as keyof typeof errorClasses] ?? UserError;
+  const kind = errorClasses[name as keyof typeof errorClasses] ?? LostDeviceError;
   return new kind(`${whose}: ${message}`);
 }
 
