@@ -1,7 +1,7 @@
 // A batch on 2, 3 and 8 devices against the same batch on one: after several steps all that a run keeps is the same, in
-// double precision to 1e-10, whatever the layers multiply with and what is added to the loss; and every device holds the
-// same bits. Batch norm with each device's own statistics is worked out from steps on one device. What devices have that
-// is not simply rows: parts.test.ts.
+// double precision to 1e-10, whatever layers multiply with and the loss has in it; and every device holds the same bits.
+// Batch norm with each device's own statistics is worked out from steps on one device. What devices have that is not
+// simply rows: parts.test.ts.
 
 import { describe, expect, test } from 'vitest';
 import { sideBySide } from '../../test/engine/side-by-side.ts';
