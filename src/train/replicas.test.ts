@@ -1,5 +1,5 @@
 // A batch on 2, 3 and 8 devices against the same batch on one: after several steps all that a run keeps is the same, in
-// double precision to 1e-10, whatever layers multiply with and the loss has in it; and every device holds the same bits.
+// double precision to 1e-10, whatever layers multiply with and the loss holds; and all devices hold the same bits.
 // Batch norm with each device's own statistics is worked out from steps on one device. What devices have that is not
 // simply rows: parts.test.ts.
 
