@@ -955,8 +955,8 @@ export const mutants = [
   fault(
     'src/flow/sweep/work.ts',
     'a full disk is a result of the trial that met it',
-    'if (error instanceof StorageError) throw error;',
-    '',
+    'error instanceof StorageError || error instanceof LostDeviceError',
+    'error instanceof LostDeviceError',
     'src/flow/sweep/work.test.ts',
   ),
   fault(

@@ -178,11 +178,6 @@ export class Connection<Out, In> {
     else this.#socket.unref();
   }
 
-  /** Sends what is left and ends. */
-  end(): void {
-    this.#socket.end();
-  }
-
   destroy(reason?: string): void {
     this.#socket.destroy(reason === undefined ? undefined : new Error(reason));
   }
@@ -192,6 +187,7 @@ export class Connection<Out, In> {
       this.#unsent++;
       this.#watch();
       const last = pieces.length - 1;
+      this.#socket.cork();
       pieces.forEach((piece, at) => {
         this.#socket.write(piece, () => {
           if (at === last) this.#unsent--;
@@ -200,6 +196,7 @@ export class Connection<Out, In> {
           if (at === last) resolve();
         });
       });
+      this.#socket.uncork();
     });
   }
 
