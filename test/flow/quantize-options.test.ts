@@ -383,7 +383,7 @@ describe('ranges of activations that few large values made too coarse', () => {
     train: { epochs: 12, batchSize: 24, learningRate: 0.05 },
   };
 
-  /** The network as calibration leaves it, and after ranges were looked at, where layers were seen to read `outliers`. */
+  /** Scales before and after; one value in 500 that layers were seen to read is so many times the largest. */
   async function ranged(outliers: number) {
     const session = await wasm.openSession();
     const trained = join(parent, 'ranged');

@@ -79,7 +79,7 @@ async function calibrateAtOnce(context: Calibrated, session: Session, arithmetic
   await program.dispose();
 }
 
-/** Sets the quantisers from the float network, layer by layer independently of each other; what each was seen to read. */
+/** Sets the quantisers from the float network, each layer for itself; gives what each was seen to read. */
 export async function observe(context: Calibrated, session: Session): Promise<ReadonlyMap<string, Histogram>> {
   const { configuration, layers } = context;
   const widths = layerWidths(configuration, layers);
