@@ -102,6 +102,13 @@ async function lead() {
   process.exit(failures === 0 ? 0 : 1);
 }
 
+/** How many elements are not this. */
+function others(data, expected) {
+  let count = 0;
+  for (let at = 0; at < data.length; at++) if (data[at] !== expected) count++;
+  return count;
+}
+
 /** One rank: does all checks in the order in which the others do them. */
 async function follow(rank) {
   process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'));
@@ -157,23 +164,20 @@ async function follow(rank) {
     // Numbers of many sizes and signs, the same function of rank, tensor and place on all ranks.
     const value = (of, tensor, at) =>
       Math.fround(Math.sin(1 + of * 7919 + tensor * 104_729 + at) * 10 ** ((at % 9) - 4));
-    const host = {
-      sum: (terms) => Math.fround(terms.reduce((a, b) => a + b)),
-      mean: (terms) => Math.fround(terms.reduce((a, b) => a + b) / ranks),
-      min: (terms) => Math.min(...terms),
-      max: (terms) => Math.max(...terms),
-    };
+    const fold = { sum: (a, b) => a + b, mean: (a, b) => a + b, min: Math.min, max: Math.max };
+    const terms = Array.from({ length: ranks }, (_, of) =>
+      sizes.map((size, tensor) => {
+        const values = new Float32Array(size);
+        for (let at = 0; at < size; at++) values[at] = value(of, tensor, at);
+        return values;
+      }),
+    );
     for (const kind of ['sum', 'mean', 'min', 'max']) {
       const program = await graphOf((graph) => {
         const inputs = sizes.map((size, at) => graph.input(`x${at}`, [size]));
         for (const [at, reduced] of graph.reduced(kind, inputs).entries()) graph.output(`y${at}`, reduced);
       });
-      sizes.forEach((size, tensor) => {
-        program.write(
-          `x${tensor}`,
-          Float32Array.from({ length: size }, (_, at) => value(rank, tensor, at)),
-        );
-      });
+      for (const tensor of sizes.keys()) program.write(`x${tensor}`, terms[rank][tensor]);
       await program.run();
       const hash = createHash('sha256');
       let worst = 0;
@@ -181,9 +185,11 @@ async function follow(rank) {
         const found = await program.read(`y${tensor}`);
         hash.update(new Uint8Array(found.buffer));
         for (let at = 0; at < size; at++) {
-          const terms = Array.from({ length: ranks }, (_, of) => value(of, tensor, at));
-          const scale = terms.reduce((a, b) => a + Math.abs(b), 1e-30);
-          worst = Math.max(worst, Math.abs(found[at] - host[kind](terms)) / scale);
+          let [right, scale] = [terms[0][tensor][at], 1e-30];
+          for (let of = 1; of < ranks; of++) right = fold[kind](right, terms[of][tensor][at]);
+          for (let of = 0; of < ranks; of++) scale += Math.abs(terms[of][tensor][at]);
+          right = Math.fround(kind === 'mean' ? right / ranks : right);
+          if (found[at] !== right) worst = Math.max(worst, Math.abs(found[at] - right) / scale || 1);
         }
       }
       // Of two every sum is rounded once; of more, once per rank in whatever order.
@@ -269,7 +275,7 @@ async function follow(rank) {
       expected = Math.fround(expected / 2);
     }
     const { data } = await session.read('turned');
-    const wrong = data.filter((value) => value !== expected).length;
+    const wrong = others(data, expected);
     tell('two programs in turn', wrong === 0, `${turns} turns, ${data[0]} where ${expected} is right`, {
       digest: createHash('sha256').update(new Uint8Array(data.buffer)).digest('hex').slice(0, 16),
     });
@@ -295,7 +301,7 @@ async function follow(rank) {
         const y = await program.read('y');
         hash.update(new Uint8Array(y.buffer));
         const expected = 1 + 2 * (SUM - ranks + ranks * time);
-        wrong += y.filter((value) => value !== expected).length;
+        wrong += others(y, expected);
       }
     };
     const first = await build(1);

@@ -1112,6 +1112,27 @@ export const mutants = [
     'test/integer/lower.test.ts',
   ),
   fault(
+    'src/engine/replicas/portable.ts',
+    'a graph that travels loses the sign of a zero',
+    'Number.isFinite(value) && !Object.is(value, -0)',
+    'Number.isFinite(value)',
+    'test/engine/portable.test.ts',
+  ),
+  fault(
+    'src/engine/replicas/session.ts',
+    'the first replica computes the part of the leader once more',
+    'data.subarray(rank * count, (rank + 1) * count)',
+    'data.subarray((rank - 1) * count, rank * count)',
+    'test/engine/replicas.test.ts',
+  ),
+  fault(
+    'src/engine/graph/gradients.ts',
+    'a mean over replicas has the gradient of a sum',
+    "kind === 'mean' ? 1 / graph.replicas : 1",
+    '1',
+    'test/engine/replicas.test.ts',
+  ),
+  fault(
     'src/engine/cuda/lower/program.ts',
     'reductions over replicas go in whatever order their memory lets them',
     'writes: [...ranges.writes, ORDER]',

@@ -6,6 +6,7 @@ import { connect, createServer, type Socket } from 'node:net';
 import type { Backend } from '../src/engine/backend.ts';
 import { referenceBackend } from '../src/engine/reference/backend.ts';
 import type { Collective } from '../src/engine/reference/collective.ts';
+import type { PeersOptions } from '../src/engine/replicas/peers.ts';
 import { serveReplica } from '../src/engine/replicas/serve.ts';
 import { replicatedBackend } from '../src/engine/replicas/session.ts';
 import { reduceInto } from '../src/engine/replicas/socket-collective.ts';
@@ -59,10 +60,11 @@ export interface Replicated {
 export async function replicatedReference(
   replicas: number,
   make: (collective: Collective) => Backend = (collective) => referenceBackend({ collective }),
+  options?: PeersOptions,
 ): Promise<Replicated> {
   const [first, ...others] = collectivesOf(replicas).map(make) as [Backend, ...Backend[]];
   const sockets = await Promise.all(others.map(() => socketPair()));
   const served = others.map((device, at) => serveReplica(sockets[at]![1], device).catch((error: unknown) => error));
   const peers = sockets.map(([socket], at) => ({ rank: at + 1, host: 'here', device: 'reference', socket }));
-  return { backend: replicatedBackend(first, peers), served, sockets };
+  return { backend: replicatedBackend(first, peers, options), served, sockets };
 }

@@ -136,7 +136,8 @@ async function runLocked(options: FlowOptions, lock: RunLock): Promise<RunSummar
   const note = (text: string) => options.listener?.({ kind: 'note', text });
   const backend = await openBackend(options.device, { tell: note, signal: options.signal });
   try {
-    const accepted = await lookAhead({ folder, configuration, opened, inputs, toDo, emulation, done });
+    const { device } = backend;
+    const accepted = await lookAhead({ folder, configuration, opened, inputs, toDo, emulation, device, done });
     makeFolders(folder);
     const { discarding: unfinished, ...before } = old ?? newManifest();
     let manifest: Manifest = { ...before, given, configuration, inputs, phases: kept };

@@ -81,6 +81,9 @@ export function imageTask(model: Model, format: ImageFormat, smoothing = 0): Ima
   }
 }
 
+/** So many images of a batch must be on one device, with these changes: those that are mixed need their partners. */
+export const rowsTogether = (augment: AugmentOptions): number => (mixes(augment) ? 2 : 1);
+
 /** A feed whose images are then erased and mixed, as training with these options wants. */
 function mixing(feed: Feed, size: ImageFormat, { labels }: ImageSplit, augment: AugmentOptions): Feed {
   return {
@@ -101,7 +104,7 @@ function mixing(feed: Feed, size: ImageFormat, { labels }: ImageSplit, augment: 
       const { inputs, targets } = await feed.read(selection, rows, signal);
       return { inputs: { ...inputs, ...drawn }, targets };
     },
-    ...(mixes(augment) ? { together: 2, arrange: besidePartners } : {}),
+    ...(mixes(augment) ? { together: rowsTogether(augment), arrange: besidePartners } : {}),
   };
 
   function mixture(selection: Selection, rows: number): Batch['inputs'] {

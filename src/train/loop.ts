@@ -185,6 +185,7 @@ export async function trainEpochs<M extends string>(options: LoopOptions<M>): Pr
     // Saves the position, and ends the loop there where that is wanted.
     const pause = async () => {
       await inFlight.settle();
+      await session.checkReplicas();
       await options.save?.at({ epoch, step, ...(step === 0 ? {} : { sums }), ...controlOf(control) });
       signal?.throwIfAborted();
     };
@@ -241,6 +242,8 @@ export async function trainEpochs<M extends string>(options: LoopOptions<M>): Pr
       await batches.return();
     }
     await inFlight.settle();
+    // Before anything is made of it: what is saved is the same on all devices.
+    await session.checkReplicas();
     position = { epoch: epoch + 1, step: 0, ...controlOf(control) };
     const test = await evaluate();
     const learned = structure && (await readStructures(session, structure.power));

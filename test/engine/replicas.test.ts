@@ -1,15 +1,21 @@
 // Sessions of several replicas: variables, split and whole inputs, reads, programs given up; what becomes of an error,
 // of a replica that dies, of a leader that dies, and of one that is slow.
 
+import { once } from 'node:events';
+import type { Socket } from 'node:net';
 import { expect, test } from 'vitest';
 import type { Backend, Program, Session } from '../../src/engine/backend.ts';
 import { gradients } from '../../src/engine/graph/gradients.ts';
 import { Graph } from '../../src/engine/graph/graph.ts';
 import type { ReduceKind } from '../../src/engine/graph/ops.ts';
 import { referenceBackend } from '../../src/engine/reference/backend.ts';
+import { Connection, type Frame } from '../../src/engine/replicas/protocol.ts';
+import { serveReplica } from '../../src/engine/replicas/serve.ts';
+import { hubCollective, spokeCollective } from '../../src/engine/replicas/socket-collective.ts';
 import { TooLargeError } from '../../src/tensor/errors.ts';
+import { Random } from '../../src/tensor/random.ts';
 import { f32 } from '../../src/tensor/tensor.ts';
-import { type Replicated, replicatedReference } from '../replicas.ts';
+import { collectivesOf, type Replicated, replicatedReference, socketPair } from '../replicas.ts';
 
 /** w moves by the gradient of Σ (w·x − y)² over all rows; `rows`: of each replica. */
 function stepGraph(replicas: number, rows: number): Graph {
@@ -86,6 +92,80 @@ test.each([
   program.write('b', Float32Array.of(4, 2, -8));
   await program.run();
   expect([...(await program.read('a')), ...(await program.read('b'))]).toEqual(expected.map(Math.fround));
+  await session.dispose();
+});
+
+/** Σ over all replicas of Σ (x·c)², where c[0] and c[1] are formed of each replica's Σ x and Σ x². */
+function coupled(kind: ReduceKind, x: readonly (readonly number[])[]): number {
+  const over = (values: readonly number[]) => {
+    const sum = values.reduce((a, b) => a + b);
+    return { sum, mean: sum / values.length, min: Math.min(...values), max: Math.max(...values) }[kind];
+  };
+  const sumsOf = (power: number) => x.map((part) => part.reduce((sum, one) => sum + one ** power, 0));
+  const factor = over(sumsOf(1)) * over(sumsOf(2));
+  return x.flat().reduce((sum, one) => sum + (one * factor) ** 2, 0);
+}
+
+test.each(['sum', 'mean', 'min', 'max'] as const)('the gradient through the %s over replicas', async (kind) => {
+  const x = [
+    [0.5, -0.25, 1, 0.75],
+    [0.125, 1.5, -0.5, 0.375],
+    [1.25, 0.625, 0.25, -0.75],
+  ];
+  const { backend } = await replicatedReference(3, (collective) =>
+    referenceBackend({ collective, precision: 'double' }),
+  );
+  const session = await backend.openSession();
+  const graph = new Graph({ replicas: 3 });
+  const part = graph.input('x', [4]);
+  const ones = graph.constant(f32([4], [1, 1, 1, 1]));
+  const sums = [ones, part].map((other) => graph.apply1('dot', [part, other], {}));
+  const [first, second] = graph.reduced(kind, sums);
+  const scaled = [first!, second!].reduce((value, factor) => graph.apply1('scaleBy', [value, factor], {}), part);
+  const [gradient] = gradients(graph.apply1('dot', [scaled, scaled], {}), [part]);
+  // All parts, each in its place, on every replica.
+  const places = Array.from({ length: 3 }, (_, rank) => {
+    const own = graph.input(`rank${rank}`, []);
+    return graph.apply1('scaleBy', [gradient!, own], {});
+  });
+  graph.reduced('sum', places).forEach((value, rank) => {
+    graph.output(`d${rank}`, value);
+  });
+  const program = await session.compile(graph);
+  program.write('x', Float32Array.from(x.flat()));
+  for (const rank of [0, 1, 2])
+    program.write(
+      `rank${rank}`,
+      Float32Array.from([0, 1, 2], (at) => (at === rank ? 1 : 0)),
+    );
+  await program.run();
+  for (const rank of [0, 1, 2]) {
+    const found = await program.read(`d${rank}`);
+    x[rank]!.forEach((_, at) => {
+      const moved = (by: number) =>
+        coupled(
+          kind,
+          x.map((row, r) => row.map((one, c) => (r === rank && c === at ? one + by : one))),
+        );
+      const numeric = (moved(1e-5) - moved(-1e-5)) / 2e-5;
+      expect(Math.abs(found[at]! - numeric), `${rank}, ${at}`).toBeLessThan(1e-5 * (1 + Math.abs(numeric)));
+    });
+  }
+  await session.dispose();
+});
+
+test('a least value that two replicas have takes its gradient from both, half each', async () => {
+  const { backend } = await replicatedReference(2);
+  const session = await backend.openSession();
+  const graph = new Graph({ replicas: 2 });
+  const x = graph.variable('x', [1]);
+  const [least] = graph.reduced('min', [graph.apply1('affine', [x], { scale: 3, offset: 0 })]);
+  const scalar = graph.apply1('dot', [least!, graph.constant(f32([1], [5]))], {});
+  graph.output('d', gradients(scalar, [x])[0]!);
+  const program = await session.compile(graph);
+  await program.run();
+  // Each of two scalars is 5·least: 2·5·3, of which this replica has one half.
+  expect([...(await program.read('d'))]).toEqual([15]);
   await session.dispose();
 });
 
@@ -186,13 +266,30 @@ test('a replica that dies in the middle of a run ends it within a second, though
   setTimeout(() => sockets[0]![1].destroy(), 50);
   const start = performance.now();
   const found = await running;
-  expect(String(found)).toMatch(/rank 1 \(here, reference\) is lost: .*what was saved last stays/);
+  expect(String(found)).toMatch(
+    /rank 1 \(here, reference\) is lost: .*repeat the command, which goes on from what was saved last/,
+  );
   expect(performance.now() - start).toBeLessThan(1000);
   await expect(program.read('loss')).rejects.toBe(found);
   await expect(session.checkReplicas()).rejects.toBe(found);
   await expect(backend.openSession()).rejects.toBe(found);
   await program.dispose();
   await session.dispose();
+});
+
+test('a replica that fails for the loss of another does not take the blame', async () => {
+  const { backend, sockets } = await withSecond(
+    {
+      run: () =>
+        new Promise((_, reject) => {
+          setTimeout(() => reject(new Error('a reduction waits in vain')), 50);
+          setTimeout(() => sockets[1]![1].destroy(), 150);
+        }),
+    },
+    3,
+  );
+  const session = await backend.openSession();
+  await expect(trained(session, 3, 48)).rejects.toThrow('rank 2 (here, reference) is lost');
 });
 
 test('replicas end when the leader is gone, though a run waits for it', async () => {
@@ -228,6 +325,77 @@ test('a slow replica is waited for, and does everything in its order', async () 
   expect(await trained(session, 2)).toEqual(await trained(quick, 2));
   await session.dispose();
   await quick.dispose();
+});
+
+test('a replica that takes nothing of what it is sent is given up after the leader’s patience', async () => {
+  const { backend, sockets } = await replicatedReference(2, undefined, { patience: 0.2 });
+  const session = await backend.openSession();
+  sockets[0]![1].pause();
+  for (let written = 0; written < 3; written++) session.write('large', f32([2 ** 22], new Float32Array(2 ** 22)));
+  await expect(session.checkReplicas()).rejects.toThrow(
+    'rank 1 (here, reference) is lost: it has taken nothing of what it is sent for 0.2 s',
+  );
+});
+
+test('what is no message ends a connection', async () => {
+  const [leader, other] = await socketPair();
+  const served = serveReplica(other, referenceBackend());
+  leader.write('GET / HTTP/1.1\r\n\r\n');
+  await once(leader, 'close');
+  await served;
+});
+
+test('messages arrive whole however the bytes are cut', async () => {
+  const [one, other] = await socketPair();
+  const found: Frame<unknown>[] = [];
+  new Connection<unknown, unknown>(other, { receive: (frame) => found.push(frame) });
+  const bytes: Buffer[] = [];
+  const catching = { write: (piece: Uint8Array) => bytes.push(Buffer.from(piece)) };
+  const sender = new Connection<unknown, unknown>(Object.assign(Object.create(one), catching) as Socket, {
+    receive: () => {},
+  });
+  const sections = [0, 1, 7, 8, 9, 70_000].map((length) => Uint8Array.from({ length }, (_, at) => at % 251));
+  sender.send({ name: 'größer' }, sections);
+  sender.send({ name: 'none' });
+  sender.send({ name: 'small' }, sections.slice(0, 5));
+  const all = Buffer.concat(bytes);
+  for (let at = 0; at < all.length; at += at < 1000 ? 1 : 4001) {
+    one.write(all.subarray(at, at < 1000 ? at + 1 : at + 4001));
+  }
+  await expect.poll(() => found.length).toBe(3);
+  expect(found.map(({ message }) => message)).toEqual([{ name: 'größer' }, { name: 'none' }, { name: 'small' }]);
+  expect(found.map((frame) => frame.sections.map((section) => [...section]))).toEqual(
+    [sections, [], sections.slice(0, 5)].map((list) => list.map((section) => [...section])),
+  );
+  expect(found[0]!.sections.every(({ byteOffset }) => byteOffset % 8 === 0)).toBe(true);
+  one.destroy();
+});
+
+test.each([2, 8])('reductions over sockets are those in memory, on each of %i ranks', async (replicas) => {
+  const pairs = await Promise.all(Array.from({ length: replicas - 1 }, () => socketPair()));
+  const overSockets = [
+    hubCollective(pairs.map(([hub]) => hub)),
+    ...pairs.map(([, spoke], at) => spokeCollective(spoke, at + 1, replicas)),
+  ];
+  const inMemory = collectivesOf(replicas);
+  for (const kind of ['sum', 'mean', 'min', 'max'] as const) {
+    const results = await Promise.all(
+      [overSockets, inMemory].flatMap((all) =>
+        all.map(async (collective, rank) => {
+          const random = new Random(3, rank);
+          const draw = (length: number) => Float32Array.from({ length }, () => random.uniform() - 0.5);
+          const tensors = [draw(5), draw(1), draw(1001)];
+          await collective.allReduce(kind, tensors);
+          await collective.allReduce('sum', [Float64Array.of(rank, 0.1)]);
+          return tensors.map((data) => [...data]);
+        }),
+      ),
+    );
+    for (const result of results) expect(result).toEqual(results[0]);
+  }
+  const lost = expect(overSockets[0]!.allReduce('sum', [new Float32Array(2)])).rejects.toThrow('waits for rank 1');
+  pairs[0]![1].destroy();
+  await lost;
 });
 
 test('a variable that differs is named, with the device that has it', async () => {

@@ -5,7 +5,7 @@
 
 import { UserError } from '../../tensor/errors.ts';
 import { sizeOf } from '../../tensor/tensor.ts';
-import { constant, input, squareRoot } from './expression.ts';
+import { constant, input, squareRoot, whereGreater } from './expression.ts';
 import { formulaGradient } from './formula-gradient.ts';
 import { concerning, type Graph, type Node, type Value } from './graph.ts';
 import { apart } from './movement.ts';
@@ -28,19 +28,7 @@ const addition: OpAttributes['add'] = { alpha: 1, beta: 1 };
 export const gradientRules: { readonly [K in OpName]?: Rule<K> } = {
   formula: formulaGradient,
   move: (node, [g], graph, wanted) => movementGradient(node, g!, graph, wanted),
-  /**
-   * What is differentiated is the sum of the replicas' scalars, each a part of the whole: what a result contributes to
-   * it, it contributes on every replica. Of the extremes the gradient goes to all replicas; minMaxGradient says who
-   * attains them.
-   */
-  allReduce: ({ attributes: { kind } }, cotangents, graph) => {
-    const reduced = graph.reduced(
-      'sum',
-      cotangents.filter((g) => g !== undefined),
-    );
-    let next = 0;
-    return cotangents.map((g) => g && scaled(graph, reduced[next++]!, kind === 'mean' ? 1 / graph.replicas : 1));
-  },
+  allReduce: allReduceGradient,
   add: ({ attributes: { alpha, beta } }, [g], graph) => [scaled(graph, g!, alpha), scaled(graph, g!, beta)],
   affine: ({ attributes: { scale } }, [g], graph) => [scaled(graph, g!, scale)],
   scaleBy: ({ inputs: [x, s] }, [g], graph) => [
@@ -349,6 +337,38 @@ function applyRule(
       throw new UserError(`no gradient rule for the operation ${node.op}; add one to src/engine/graph/gradients.ts`);
     return rule(node, cotangents, graph, wanted);
   });
+}
+
+/**
+ * What is differentiated is the sum of the replicas' scalars, each a part of the whole: what a result contributes to
+ * it, it contributes on every replica. That of an extreme goes to the replicas that have it, shared evenly.
+ */
+function allReduceGradient(
+  { inputs, outputs, attributes: { kind } }: Node<'allReduce'>,
+  cotangents: Cotangents,
+  graph: Graph,
+): (Value | undefined)[] {
+  if (graph.replicas === 1) return [...cotangents];
+  const given = cotangents.flatMap((g, index) => (g ? [{ g, index }] : []));
+  const attained = given.map(({ index }) => {
+    const [x, y] = [input(0), input(1)];
+    const of = whereGreater(x, y, 0, whereGreater(y, x, 0, 1));
+    const shape = outputs[index]!.shape;
+    const formula = { name: 'extreme attained', shape, outputs: [{ of, per: 'element' }] } as const;
+    return kind === 'min' || kind === 'max'
+      ? [graph.apply1('formula', [inputs[index]!, outputs[index]!], formula)]
+      : [];
+  });
+  const reduced = graph.reduced('sum', [...given.map(({ g }) => g), ...attained.flat()]);
+  const found: (Value | undefined)[] = cotangents.map(() => undefined);
+  given.forEach(({ index }, at) => {
+    const [own] = attained[at]!;
+    const g = scaled(graph, reduced[at]!, kind === 'mean' ? 1 / graph.replicas : 1);
+    const of = input(0).times(input(1)).over(input(2));
+    const formula = { name: 'extreme gradient', shape: g.shape, outputs: [{ of, per: 'element' }] } as const;
+    found[index] = own ? graph.apply1('formula', [g, own, reduced[given.length + at]!], formula) : g;
+  });
+  return found;
 }
 
 /** All values that depend on one of the targets, the targets included. */

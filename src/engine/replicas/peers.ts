@@ -23,10 +23,10 @@ export interface PeersOptions {
   readonly patience?: number;
 }
 
-export const ADVICE = 'what was saved last stays; see to that rank and repeat the command to go on from there';
+export const ADVICE = 'see to it and repeat the command, which goes on from what was saved last';
 
-/** How long the loss of a replica may take to be known when the leader's own device has failed, in milliseconds. */
-const EXPLANATION_MS = 1000;
+/** How long the loss of a replica may take to be known when another one, or the leader, has failed, in milliseconds. */
+const EXPLANATION_MS = 800;
 
 /** What a replica answered to a call. */
 export type Reply =
@@ -37,6 +37,8 @@ interface Link {
   readonly peer: Peer;
   readonly connection: Connection<Order, Answer>;
   readonly pending: Map<number, (reply: Reply) => void>;
+  /** What it has said that it failed with; it ends then. */
+  fault?: Error;
 }
 
 export const nameOf = ({ rank, host, device }: Omit<Peer, 'socket'>): string => `rank ${rank} (${host}, ${device})`;
@@ -61,16 +63,16 @@ export class Peers {
       `replicas of the ranks ${ordered.map(({ rank }) => rank)}; 1, 2, … were expected`,
     );
     this.#links = ordered.map((peer) => {
-      const pending: Link['pending'] = new Map();
       const connection = new Connection<Order, Answer>(peer.socket, {
-        receive: ({ message }) => this.#answered(peer, pending, message),
+        receive: ({ message }) => this.#answered(link, message),
         ...(patience === undefined ? {} : { patience }),
       });
+      const link: Link = { peer, connection, pending: new Map() };
       connection.keepProcess(false);
       connection.closed.then((why) => {
-        this.fail(new LostDeviceError(`${nameOf(peer)} is lost: ${why}; ${ADVICE}`));
+        if (!link.fault) this.fail(new LostDeviceError(`${nameOf(peer)} is lost: ${why}; ${ADVICE}`));
       });
-      return { peer, connection, pending };
+      return link;
     });
   }
 
@@ -132,16 +134,19 @@ export class Peers {
     this.#waiting.clear();
   }
 
-  #answered(peer: Peer, pending: Link['pending'], answer: Answer): void {
+  #answered(link: Link, answer: Answer): void {
     if (answer.kind === 'beat') return;
-    const error = answer.kind === 'done' ? undefined : errorOf(answer.error, nameOf(peer));
+    const whose = nameOf(link.peer);
     if (answer.kind === 'fault') {
-      this.fail(error!);
+      // A device that waits for one that is lost fails too; if that is why, it will be known.
+      const fault = new LostDeviceError(`${whose}: ${answer.error.message}; ${ADVICE}`);
+      link.fault = fault;
+      setTimeout(() => this.fail(fault), EXPLANATION_MS);
       return;
     }
-    const reply = pending.get(answer.call);
-    pending.delete(answer.call);
-    reply?.(error ? { error } : { digests: answer.kind === 'done' ? (answer.digests ?? []) : [] });
+    const reply = link.pending.get(answer.call);
+    link.pending.delete(answer.call);
+    reply?.(answer.kind === 'done' ? { digests: answer.digests ?? [] } : { error: errorOf(answer.error, whose) });
   }
 
   /** The process stays while something is waited for, and only then. */

@@ -133,6 +133,8 @@ export class Connection<Out, In> {
         socket.destroy(error as Error);
       }
     });
+    // Whoever had the socket before may have halted it.
+    socket.resume();
     this.closed = new Promise((resolve) => {
       socket.once('close', () => {
         clearTimeout(this.#timer);

@@ -7,7 +7,7 @@
 // Not here: how the parts of a batch become one gradient (train/), and how devices reduce (their backends).
 
 import { createHash } from 'node:crypto';
-import { invariant, UserError } from '../../tensor/errors.ts';
+import { invariant, LostDeviceError } from '../../tensor/errors.ts';
 import { allocate, type DType, type HostTensor, sizeOf, type TensorData } from '../../tensor/tensor.ts';
 import type { Backend, Program, Session } from '../backend.ts';
 import type { Graph } from '../graph/graph.ts';
@@ -130,8 +130,8 @@ class ReplicatedSession implements Session {
       if (differing.length === 0) continue;
       const [first, ...others] = differing;
       const more = others.length > 0 ? ` and ${others.length} more` : '';
-      const failure = new UserError(
-        `${nameOf(this.#known[at]!)}: the variable ${first}${more} has other bits than on rank 0; the devices no longer train the same network, ${ADVICE}`,
+      const failure = new LostDeviceError(
+        `${nameOf(this.#known[at]!)}: the variable ${first}${more} has other bits than on rank 0, so the devices no longer train the same network; ${ADVICE}`,
       );
       this.#peers.fail(failure);
       throw failure;

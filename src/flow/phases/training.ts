@@ -6,6 +6,7 @@ import type { AugmentOptions } from '../../data/augment.ts';
 import { batchesPerEpoch } from '../../data/batches.ts';
 import { parseTransforms } from '../../data/transforms.ts';
 import type { Session } from '../../engine/backend.ts';
+import type { BatchNormScope } from '../../nn/layers.ts';
 import { invariant, LostDeviceError, UserError } from '../../tensor/errors.ts';
 import { given } from '../../tensor/given.ts';
 import { feedOf } from '../../train/feed.ts';
@@ -17,6 +18,7 @@ import {
   type StepEvent,
   trainEpochs,
 } from '../../train/loop.ts';
+import { partsOf } from '../../train/replicas.ts';
 import { recomputation } from '../../train/step.ts';
 import { networkExactPower } from '../multipliers/multipliers.ts';
 import { describeTraining, proveTraining } from '../multipliers/training-proof.ts';
@@ -84,7 +86,10 @@ export function resumedTypes({ configuration, manifest, ...context }: RunContext
 }
 
 /** The changes of training images in a phase: its own, else those that suit the data. */
-function augmentationOf({ configuration, dataset }: LearntFrom, phase: TrainingPhase): AugmentOptions {
+export function augmentationOf(
+  { configuration, dataset }: Pick<LearntFrom, 'configuration' | 'dataset'>,
+  phase: TrainingPhase,
+): AugmentOptions {
   const { augment } = configuration[phase];
   if (augment === undefined) return dataset.augment;
   const read = parseTransforms(augment);
@@ -101,6 +106,9 @@ export function learntFrom(run: LearntFrom, phase: TrainingPhase): Pick<LoopOpti
     dataset: { ...run.dataset, augment: augmentationOf(run, phase) },
   };
 }
+
+/** Whose statistics batch norm takes on several devices. */
+export const batchNormOf = ({ syncBatchNorm }: Configuration): BatchNormScope => (syncBatchNorm ? 'batch' : 'device');
 
 /** What a phase's section of the configuration says about how it trains. */
 export function fitOf<S extends Configuration[TrainingPhase]>(section: S) {
@@ -134,6 +142,7 @@ export async function trainPhase(
     ...job.fit,
     teacher,
     stepRate: configuration.quantize.stepRate,
+    batchNorm: batchNormOf(configuration),
     recompute,
     task,
     dataset,
@@ -143,7 +152,8 @@ export async function trainPhase(
   const { arithmetic } = job.fit;
   if (recompute) {
     const size = Math.min(job.fit.batchSize, dataset.train.count);
-    const saved = recomputation(common, feedOf(session, task, dataset.train, dataset.augment), size);
+    const feed = feedOf(session, task, dataset.train, dataset.augment);
+    const saved = recomputation(common, feed, size, partsOf(size, session.backend.device, feed));
     listener({ kind: 'note', text: describeRecomputation(saved, size) });
   }
   if (arithmetic.kind === 'quantized') {

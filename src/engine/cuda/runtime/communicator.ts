@@ -69,6 +69,7 @@ export class Communicator {
 
   /** Joins the others; resolves when all ranks have come. */
   join(): Promise<void> {
+    if (this.#failure) return Promise.reject(this.#failure);
     this.#joining ??= this.#join();
     return this.#joining;
   }

@@ -77,6 +77,8 @@ const EVENT_DISABLE_TIMING = 2;
 const STREAM_NON_BLOCKING = 1;
 /** Whoever captures may do anything else meanwhile: that takes several turns of the event loop. */
 const CAPTURE_RELAXED = 2;
+/** Kernels keep the priority of the stream on which they were captured. */
+const USE_NODE_PRIORITY = 8;
 /** Page-locked memory that every context and the device itself can address. */
 const HOST_PORTABLE_MAPPED = 3;
 const MAX_DYNAMIC_SHARED = 8;
@@ -418,7 +420,8 @@ export class Context {
             : this.driver.addKernelNode(graph, before, node),
         );
       }
-      const executable = this.driver.handle('cuGraphInstantiate', graph, 0);
+      const within = nodes.some((node) => 'child' in node);
+      const executable = this.driver.handle('cuGraphInstantiate', graph, within ? USE_NODE_PRIORITY : 0);
       this.#graphs.add(executable);
       return executable;
     } finally {
