@@ -2,7 +2,7 @@
 // of a replica that dies, of a leader that dies, and of one that is slow.
 
 import { once } from 'node:events';
-import type { Socket } from 'node:net';
+import { Socket } from 'node:net';
 import { expect, test } from 'vitest';
 import type { Backend, Program, Session } from '../../src/engine/backend.ts';
 import { gradients } from '../../src/engine/graph/gradients.ts';
@@ -11,8 +11,9 @@ import type { ReduceKind } from '../../src/engine/graph/ops.ts';
 import { referenceBackend } from '../../src/engine/reference/backend.ts';
 import { Connection, type Frame } from '../../src/engine/replicas/protocol.ts';
 import { serveReplica } from '../../src/engine/replicas/serve.ts';
+import { replicatedBackend } from '../../src/engine/replicas/session.ts';
 import { hubCollective, spokeCollective } from '../../src/engine/replicas/socket-collective.ts';
-import { TooLargeError } from '../../src/tensor/errors.ts';
+import { LostDeviceError, TooLargeError, UserError } from '../../src/tensor/errors.ts';
 import { Random } from '../../src/tensor/random.ts';
 import { f32 } from '../../src/tensor/tensor.ts';
 import { collectivesOf, type Replicated, replicatedReference, socketPair } from '../replicas.ts';
@@ -241,6 +242,28 @@ test('a program that one replica has no room for is given up on all, and the ses
   full = false;
   expect(await trained(session, 2)).toHaveLength(4);
   await session.dispose();
+});
+
+test.each([
+  ['an internal error', new Error('internal: no such kernel'), LostDeviceError],
+  ['a mistake', new UserError('a mistake'), UserError],
+] as const)('%s of one replica in compiling keeps what it means', async (_, thrown, kind) => {
+  const { backend } = await withSecond({ compile: () => Promise.reject(thrown) });
+  const session = await backend.openSession();
+  const error = (await session.compile(stepGraph(2, 4)).catch((one: unknown) => one)) as Error;
+  expect(error.constructor).toBe(kind);
+  expect(error.message).toBe(`rank 1 (here, reference): ${thrown.message}`);
+  await session.dispose();
+});
+
+test('devices are counted for people, whichever of their host they are', () => {
+  const describe = (own: string, ...others: string[]) => {
+    const local = { ...referenceBackend(), device: { ...referenceBackend().device, description: own, replicas: 2 } };
+    const peers = others.map((device) => ({ rank: 1, host: 'here', device, socket: new Socket() }));
+    return replicatedBackend(local, peers).device.description;
+  };
+  expect(describe('GPU 0: A, 80 GiB, tf32', 'GPU 1: A, 80 GiB, tf32')).toBe('2 × A, 80 GiB, tf32');
+  expect(describe('GPU 0: A, 80 GiB', 'GPU 0: B, 80 GiB')).toBe('A, 80 GiB and B, 80 GiB');
 });
 
 test('an error in a run of one replica is told with its rank, and ends all', async () => {

@@ -7,7 +7,7 @@
 // Not here: how a connection comes about, and who may connect (ranks/).
 
 import type { Socket } from 'node:net';
-import { BusyError, oneLine, StorageError, TooLargeError, UserError } from '../../tensor/errors.ts';
+import { BusyError, LostDeviceError, oneLine, StorageError, TooLargeError, UserError } from '../../tensor/errors.ts';
 import type { DType, Shape, TensorData } from '../../tensor/tensor.ts';
 
 /** From the leader; what has a `call` is answered. */
@@ -61,16 +61,19 @@ export interface SentError {
   readonly message: string;
 }
 
-const errorClasses = { TooLargeError, StorageError, BusyError, UserError } as const;
+const errorClasses = { TooLargeError, LostDeviceError, StorageError, BusyError, UserError } as const;
 
 export function sentError(error: unknown): SentError {
   const found = Object.entries(errorClasses).find(([, kind]) => error instanceof kind);
   return { name: found?.[0] ?? 'Error', message: error instanceof Error ? error.message : String(error) };
 }
 
-/** The error of a replica as one of the leader, of the same class; `whose`: the replica, for people. */
+/**
+ * The error of a replica as one of the leader, of the same class; what is nobody's mistake ends the work as a loss
+ * does. `whose`: the replica, for people.
+ */
 export function errorOf({ name, message }: SentError, whose: string): UserError {
-  const kind = errorClasses[name as keyof typeof errorClasses] ?? UserError;
+  const kind = errorClasses[name as keyof typeof errorClasses] ?? LostDeviceError;
   return new kind(`${whose}: ${message}`);
 }
 
@@ -175,11 +178,6 @@ export class Connection<Out, In> {
     else this.#socket.unref();
   }
 
-  /** Sends what is left and ends. */
-  end(): void {
-    this.#socket.end();
-  }
-
   destroy(reason?: string): void {
     this.#socket.destroy(reason === undefined ? undefined : new Error(reason));
   }
@@ -189,6 +187,7 @@ export class Connection<Out, In> {
       this.#unsent++;
       this.#watch();
       const last = pieces.length - 1;
+      this.#socket.cork();
       pieces.forEach((piece, at) => {
         this.#socket.write(piece, () => {
           if (at === last) this.#unsent--;
@@ -197,6 +196,7 @@ export class Connection<Out, In> {
           if (at === last) resolve();
         });
       });
+      this.#socket.uncork();
     });
   }
 

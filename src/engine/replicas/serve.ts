@@ -3,6 +3,7 @@
 // leader; when the leader is gone it ends, whatever its device is waiting for.
 
 import type { Socket } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
 import { invariant, UserError } from '../../tensor/errors.ts';
 import type { TensorData } from '../../tensor/tensor.ts';
 import type { Backend, Program, Session } from '../backend.ts';
@@ -14,6 +15,8 @@ import { digestsOf } from './session.ts';
 const MOST_WAITING = 2 ** 28;
 /** While nothing is read only what is sent shows that the leader is gone. */
 const BEAT_MS = 2000;
+/** How long the leader has to take a replica's last word. */
+const LAST_WORD_MS = 3000;
 
 interface Served {
   readonly session: Session;
@@ -37,7 +40,13 @@ export async function serveReplica(socket: Socket, backend: Backend): Promise<vo
     return why;
   });
   try {
-    await Promise.race([gone, serve(orders, connection, sessions, backend)]);
+    const failed = serve(orders, connection, sessions, backend);
+    const fault = await Promise.race([failed, gone.then(() => undefined)]);
+    if (fault) {
+      // To close now, with orders unread, could take the last word from the leader; it closes when it has heard it.
+      await Promise.race([gone, pause(LAST_WORD_MS, undefined, { ref: false })]);
+      throw fault.error;
+    }
     if (sessions.size > 0) {
       throw new UserError(`rank 0 is gone in the middle of its work: ${await gone}; what it says is the reason`);
     }
@@ -47,12 +56,13 @@ export async function serveReplica(socket: Socket, backend: Backend): Promise<vo
   }
 }
 
+/** Until no more orders come, or one fails that nobody waits for: with that. */
 async function serve(
   orders: Orders,
   connection: Connection<Answer, Order>,
   sessions: Map<number, Served>,
   backend: Backend,
-): Promise<void> {
+): Promise<{ readonly error: unknown } | undefined> {
   for (let frame = await orders.next(connection); frame; frame = await orders.next(connection)) {
     const { message } = frame;
     try {
@@ -66,10 +76,10 @@ async function serve(
         continue;
       }
       await connection.send({ kind: 'fault', error: sentError(error) });
-      connection.end();
-      throw error;
+      return { error };
     }
   }
+  return undefined;
 }
 
 /** Does what an order says; the digests where it asks for some. */

@@ -45,10 +45,13 @@ export function replicatedBackend(local: Backend, peers: readonly Peer[], option
   return backend;
 }
 
-/** One line for people: equal devices are counted. */
+/** One line for people: equal devices are counted, whichever of their hosts they are ("GPU 0: …"). */
 function describe(devices: readonly string[]): string {
+  if (devices.length === 1) return devices[0]!;
   const counts = new Map<string, number>();
-  for (const device of devices) counts.set(device, (counts.get(device) ?? 0) + 1);
+  for (const device of devices.map((text) => text.replace(/^\w+ \d+: /, ''))) {
+    counts.set(device, (counts.get(device) ?? 0) + 1);
+  }
   const texts = [...counts].map(([device, count]) => (count === 1 ? device : `${count} × ${device}`));
   return texts.join(' and ');
 }

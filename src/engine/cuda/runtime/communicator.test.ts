@@ -120,8 +120,11 @@ describe('a rank that is gone', () => {
     expect(() => communicator.check()).toThrow(UserError);
     expect(calls.slice(1)).toEqual(['graphs', 'abort']);
     await expect(communicator.join().then(() => communicator.capture(collective))).rejects.toThrow(message);
+    // What was given up is not touched again.
+    const { length } = calls;
+    await expect(communicator.reduce(collective, { stream: 1n, use: () => {} })).rejects.toThrow(message);
     await communicator.dispose();
-    expect(calls).not.toContain('destroy');
+    expect(calls).toHaveLength(length);
   });
 
   test('is named by who learns of it first, also while a reduction waits for it', async () => {

@@ -116,6 +116,7 @@ export class Communicator {
 
   /** One reduction on a stream; resolves when the device has been given all of it. */
   async reduce({ kind, parts }: Collective, device: Pick<Context, 'use' | 'stream'>): Promise<void> {
+    this.check();
     device.use();
     try {
       this.#library.allReduce(kind, parts, this.#handle!, device.stream);
