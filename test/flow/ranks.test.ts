@@ -1,5 +1,6 @@
-// Several devices as processes: replicas of this host, ranks as torchrun starts them, and what becomes of a run when one
-// of them dies. On the reference device, which reduces over sockets; the built program, because replicas are processes.
+// Several devices as processes: replicas of this host, ranks as torchrun starts them, and what becomes of a run when
+// one of them dies. On the reference device, which reduces over sockets; the built program, because replicas are
+// processes.
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
