@@ -28,6 +28,34 @@ export const mutants = [
     'test/onnx/operators.test.ts',
   ),
   fault(
+    'src/train/step.ts',
+    'every device adds the whole power to a loss of which it has a part',
+    'lambda / replicas',
+    'lambda',
+    'src/train/replicas.test.ts',
+  ),
+  fault(
+    'src/train/buckets.ts',
+    'gradients of the parts of a mean are averaged over the devices',
+    "this.#graph.reduced('sum', gradients)",
+    "this.#graph.reduced('mean', gradients)",
+    'src/train/replicas.test.ts',
+  ),
+  fault(
+    'src/quant/quantized.ts',
+    'each device quantises by the extremes of its own images',
+    "graph.reduced('min', [min, negated(max)])",
+    '[min, negated(max)]',
+    'src/train/replicas.test.ts',
+  ),
+  fault(
+    'src/engine/operations/batch-norm.ts',
+    'the variance of all is the mean of the variances around the means of each',
+    'around(ownVariance, own, mean!)',
+    'ownVariance!',
+    'src/train/replicas.test.ts',
+  ),
+  fault(
     'src/train/loop.ts',
     'a short last batch is filled under targets alone, whatever the settings say',
     'fillLast || (structure !== undefined',
@@ -428,7 +456,7 @@ export const mutants = [
     'learningRate: settings.learningRate',
     golden,
   ),
-  fault('src/train/step.ts', 'λ is always 0.3', '{ alpha: 1, beta: lambda }', '{ alpha: 1, beta: 0.3 }', golden),
+  fault('src/train/step.ts', 'λ is always 0.3', 'costing(whole, lambda)', 'costing(whole, 0.3)', golden),
   fault(
     'src/train/schedule.ts',
     'cosine runs an epoch ahead',

@@ -1,198 +1,29 @@
 // A batch on 2, 3 and 8 devices against the same batch on one: after several steps all that a run keeps is the same, in
-// double precision to 1e-10, whatever the layers multiply with, what is added to the loss and how many targets a device
-// has; and every device holds the same bits. Batch norm with each device's own statistics is worked out from steps on
-// one device. Devices are those of test/engine/side-by-side.ts.
+// double precision to 1e-10, whatever layers multiply with and the loss holds; and all devices hold the same bits.
+// Batch norm with each device's own statistics is worked out from steps on one device. What devices have that is not
+// simply rows: parts.test.ts.
 
 import { describe, expect, test } from 'vitest';
-import { type SideBySide, sideBySide } from '../../test/engine/side-by-side.ts';
-import type { AugmentOptions } from '../data/augment.ts';
+import { sideBySide } from '../../test/engine/side-by-side.ts';
+import { replicatedReference } from '../../test/replicas.ts';
+import {
+  BATCH,
+  dataset,
+  difference,
+  expectSame,
+  feedOfTrain,
+  float,
+  normed,
+  rule,
+  start,
+  stepped,
+  ways,
+} from '../../test/several-devices.ts';
 import { trainingBatches } from '../data/batches.ts';
-import { datasetOf } from '../data/memory.ts';
-import { exactMultiplier, withSlopes } from '../multiplier/multiplier.ts';
-import { columnStructure, productStructure } from '../multiplier/structure.ts';
-import type { Model } from '../nn/models/model.ts';
-import { initialTensor } from '../nn/parameters.ts';
-import { type StateName, stateName } from '../quant/quantized.ts';
-import { Random } from '../tensor/random.ts';
-import { f32, sizeOf } from '../tensor/tensor.ts';
-import { writeTeacher } from './distillation.ts';
-import { feedOf } from './feed.ts';
-import { imageTask } from './images.ts';
-import { type StepOptions, StepPrograms, type StepResult, stepKey } from './step.ts';
-import { type Arithmetic, buildNetwork, type QuantizedArithmetic, type Task } from './task.ts';
-
-const COUNT = 72;
-const BATCH = 24;
-const random = new Random(9);
-const images = (count: number) => ({
-  images: Uint8Array.from({ length: 36 * count }, () => random.integer(256)),
-  labels: Array.from({ length: count }, () => random.integer(3)),
-});
-const dataset = datasetOf({ name: 'noise', height: 6, width: 6, channels: 1, train: images(COUNT), test: images(11) });
-
-const modelWith = (withNorm: boolean, rate = 0): Model => ({
-  name: 'small',
-  description: 'two convolutions, the second in a block, and a linear layer',
-  minimumSize: 3,
-  build: (nn, image, classes) => {
-    const norm = (name: string, x: Parameters<typeof nn.relu>[0]) => (withNorm ? nn.batchNorm(name, x) : x);
-    const x = nn.relu(norm('norm1', nn.conv('conv1', image, { out: 4, kernel: 3, stride: 2, bias: !withNorm })));
-    const y = nn.block('block', () => nn.add(x, norm('norm2', nn.conv('block.conv2', x, { out: 4, kernel: 1 }))));
-    return nn.linear('fc', nn.dropout(nn.globalAveragePool(nn.relu(y)), rate), classes);
-  },
-});
-const plain = imageTask(modelWith(false), dataset);
-
-const widths = { weightBits: 4, activationBits: 4 };
-const [byColumn, byProduct] = [columnStructure(widths, 4), productStructure(widths)];
-const layerNames = ['conv1', 'block.conv2', 'fc'];
-const removed = Float32Array.from({ length: 16 }, (_, at) => (Math.floor(at / 4) + (at % 4) < 3 ? 1 : 0));
-const error = Int32Array.from({ length: 256 }, (_, at) => -((at * 7) % 5));
-const quantized = (more: Partial<QuantizedArithmetic>): QuantizedArithmetic => ({
-  ...{ kind: 'quantized', ...widths, channelwise: true, multiplierOf: exactMultiplier },
-  ...more,
-});
-
-type Options = Omit<StepOptions<'accuracy'>, 'session' | 'task'>;
-const rule = { momentum: 0.9, weightDecay: 1e-3 };
-const float: Options = { arithmetic: { kind: 'float' }, ...rule };
-const perLayer = layerNames.map((name, at) => ({
-  theta: `${name}.theta`,
-  structure: byProduct,
-  share: [0.5, 0.3, 0.2][at]!,
-}));
-
-/** What a run may train with. */
-const ways: Readonly<Record<string, Options>> = {
-  'float, AdamW, clipped, averaged': {
-    ...float,
-    ...{ optimizer: 'adamw', clipGradient: 0.3, average: 0.9, recompute: true },
-  },
-  'published: ranges that move, clips, one structure': {
-    arithmetic: quantized({ multiplierOf: () => ({ kind: 'structure', theta: 'theta', structure: byColumn }) }),
-    ...{
-      ...rule,
-      structure: {
-        power: { lambda: 0.7, structures: [{ theta: 'theta', structure: byColumn, share: 1 }] },
-        weightDecay: 1e-2,
-      },
-    },
-  },
-  'good: steps, a structure for each layer that is pushed, λ from outside': {
-    arithmetic: quantized({
-      quantizer: 'steps',
-      multiplierOf: (layer) => ({ kind: 'structure', theta: `${layer}.theta`, structure: byProduct }),
-    }),
-    ...{ ...rule, optimizer: 'nesterov', stepRate: 0.5, recompute: 'light' },
-    structure: { power: { structures: perLayer }, weightDecay: 0, harden: 0.5 },
-  },
-  'phase 3: a removal, gradients by rows': {
-    arithmetic: quantized({
-      quantizer: 'steps',
-      multiplierOf: () => withSlopes({ kind: 'removal', removed }, widths, 'rows'),
-    }),
-    ...rule,
-  },
-  'phase 3: a table': { arithmetic: quantized({ multiplierOf: () => ({ kind: 'table', error }) }), ...rule },
-};
-
-function start(session: SideBySide, task: Task, arithmetic: Arithmetic, thetas: readonly string[] = []): void {
-  const { parameters, multiplying } = buildNetwork(task, arithmetic, 'train', 1).layers;
-  parameters.forEach((parameter, at) => void session.write(parameter.name, initialTensor(parameter, 1, at)));
-  for (const { name, weightShape } of multiplying) {
-    for (const [operand, shape] of [
-      ['weight', [weightShape[3]!]],
-      ['input', []],
-    ] as const) {
-      const zero = operand === 'weight' ? 8 : 3;
-      const states = { scale: 0.11, zero_point: zero, min: -1, max: 2, clip_upper: 4, clip_lower: 4 };
-      for (const [state, value] of Object.entries(states)) {
-        const values = new Float32Array(sizeOf(shape)).fill(value);
-        session.write(stateName(name, operand, state as StateName), f32(shape, values));
-      }
-    }
-  }
-  for (const theta of thetas) {
-    const { count } = theta === 'theta' ? byColumn : byProduct;
-    session.write(
-      theta,
-      f32(
-        [count],
-        Float32Array.from({ length: count }, (_, at) => ((at * 5) % 7) / 8),
-      ),
-    );
-  }
-}
-
-interface Way {
-  readonly task?: Task<'accuracy'>;
-  readonly augment?: AugmentOptions;
-  readonly ownMemory?: boolean;
-  readonly precision?: 'single' | 'double';
-  readonly batch?: number;
-}
-
-/** Some steps on so many devices: what each step told, and what every device holds behind them. */
-async function stepped(replicas: number, options: Options, way: Way = {}) {
-  const { task = plain, augment, ownMemory = false, precision = 'double', batch: batchSize = BATCH } = way;
-  const session = await sideBySide(replicas, { precision, ownMemory });
-  start(
-    session,
-    task,
-    options.arithmetic,
-    options.structure?.power.structures.map(({ theta }) => theta),
-  );
-  if (options.teacher) {
-    const { parameters } = buildNetwork(task, options.teacher.arithmetic, 'evaluate', 1).layers;
-    writeTeacher(
-      session,
-      new Map(parameters.map((parameter, at) => [parameter.name, initialTensor(parameter, 2, at)])),
-    );
-  }
-  const feed = feedOf(session, task, dataset.train, augment);
-  const programs = new StepPrograms({ session, task, ...options }, feed);
-  const results: StepResult[] = [];
-  const data = { ...dataset, augment: augment ?? { pad: 0, flip: false } };
-  let number = 0;
-  for (const selection of trainingBatches(data, { seed: 4, epoch: 0, batchSize })) {
-    number++;
-    const thetaRate = options.structure && 0.05;
-    const place = { rate: 0.05, thetaRate, push: 2, lambda: 0.4, number, key: stepKey(4, 0, number) };
-    const { numbers } = selection;
-    const { result } = await programs.start(await feed.read(selection, numbers.length), numbers.length, place);
-    results.push(await result);
-  }
-  const variables = session.variables();
-  await session.dispose();
-  return { results, variables };
-}
-
-type Outcome = Awaited<ReturnType<typeof stepped>>;
-
-/** The largest difference between two devices, over the largest value of each variable. */
-function difference(found: Outcome['variables'][number], wanted: Outcome['variables'][number]): number {
-  expect(Object.keys(found).sort()).toEqual(Object.keys(wanted).sort());
-  return Math.max(
-    ...Object.entries(wanted).map(([name, values]) => {
-      const most = Math.max(...Array.from(values, Math.abs), 1e-6);
-      return Math.max(...Array.from(values, (value, at) => Math.abs(value - found[name]![at]!))) / most;
-    }),
-  );
-}
-
-function expectSame(found: Outcome, wanted: Outcome, bound: number): void {
-  // Every device holds the same bits.
-  for (const other of found.variables.slice(1)) expect(other).toEqual(found.variables[0]);
-  expect(difference(found.variables[0]!, wanted.variables[0]!)).toBeLessThan(bound);
-  for (const [at, result] of wanted.results.entries()) {
-    const own = found.results[at]!;
-    // Figures are read as float32.
-    for (const what of ['loss', 'objective', 'power'] as const) {
-      if (result[what] !== undefined) expect(Math.abs(own[what]! - result[what])).toBeLessThan(bound + 2e-7);
-    }
-    expect(own.metrics).toEqual(result.metrics);
-  }
-}
+import type { Session } from '../engine/backend.ts';
+import { atStart, type EpochRecord, trainEpochs } from './loop.ts';
+import { StepPrograms, stepKey } from './step.ts';
+import { buildNetwork } from './task.ts';
 
 describe.each(Object.entries(ways))('%s', (_, options) => {
   test('is on several devices what it is on one', async () => {
@@ -210,4 +41,86 @@ test('in single precision within its rounding, and with the same bits again', as
     expectSame(found, one, 2e-4);
     expect(await stepped(replicas, options, single)).toEqual(found);
   }
+});
+
+describe('batch norm', () => {
+  const published = { ...ways['published: ranges that move, clips, one structure']!, batchNorm: 'batch' } as const;
+  test.each([
+    ['float', { ...float, batchNorm: 'batch', recompute: true } as const],
+    ['quantised', published],
+  ])('of the whole batch, %s: statistics and gradients of one device', async (_, options) => {
+    const one = await stepped(1, options, { task: normed });
+    for (const replicas of [2, 3]) expectSame(await stepped(replicas, options, { task: normed }), one, 1e-9);
+  });
+
+  test('of each device: its own gradients and statistics, and their means are what all go on with', async () => {
+    const [replicas, momentum, weightDecay] = [3, 0.9, 1e-3];
+    // As the program reads it.
+    const rate = Math.fround(0.05);
+    const found = await stepped(replicas, float, { task: normed });
+    // By hand: each part of the batch as a step of its own at rate 1 from the weights of the moment.
+    const names = buildNetwork(normed, float.arithmetic, 'train', 1).layers.parameters;
+    const session = await sideBySide(1, { precision: 'double' });
+    start(session, normed, float.arithmetic);
+    const programs = new StepPrograms({ session, task: normed, ...float, momentum: 0, weightDecay: 0 }, feedOfTrain());
+    const velocities = new Map<string, Float64Array>();
+    for (const selection of trainingBatches(dataset, { seed: 4, epoch: 0, batchSize: BATCH })) {
+      const before = session.variables()[0]!;
+      const changes = new Map<string, Float64Array>();
+      for (let part = 0; part < replicas; part++) {
+        for (const { name } of names) session.set(name, before[name]!);
+        const rows = BATCH / replicas;
+        const own = { numbers: selection.numbers.slice(part * rows, (part + 1) * rows) };
+        const batch = await feedOfTrain().read(own, rows);
+        await (await programs.start(batch, rows, { rate: 1, thetaRate: undefined, number: 1, key: stepKey(0, 0, 0) }))
+          .result;
+        const after = session.variables()[0]!;
+        for (const { name } of names) {
+          const sum = changes.get(name) ?? new Float64Array(before[name]!.length);
+          changes.set(
+            name,
+            sum.map((value, at) => value + (after[name]![at]! - before[name]![at]!) / replicas),
+          );
+        }
+      }
+      for (const { name, trainable } of names) {
+        const change = changes.get(name)!;
+        const old = Float64Array.from(before[name]!);
+        const velocity = (velocities.get(name) ?? new Float64Array(old.length)).map(
+          (value, at) => momentum * value - change[at]! + weightDecay * old[at]!,
+        );
+        velocities.set(name, velocity);
+        session.set(
+          name,
+          old.map((value, at) => (trainable ? value - rate * velocity[at]! : value + change[at]!)),
+        );
+      }
+    }
+    const wanted = session.variables()[0]!;
+    for (const { name } of names) {
+      expect(difference({ [name]: found.variables[2]![name]! }, { [name]: wanted[name]! }), name).toBeLessThan(1e-10);
+    }
+    for (const other of found.variables.slice(1)) expect(other).toEqual(found.variables[0]);
+  });
+});
+
+test('a phase on the devices of other processes, as over sockets: the same bits as side by side', async () => {
+  const trained = async (session: Session) => {
+    start(session, normed, float.arithmetic);
+    const records: EpochRecord[] = [];
+    await trainEpochs({
+      ...{ session, task: normed, dataset, arithmetic: float.arithmetic, ...rule, batchNorm: 'batch' },
+      ...{ epochs: 2, batchSize: 32, learningRate: 0.02, schedule: 'cosine', seed: 3, firstEpoch: 0, start: atStart },
+      onEpoch: async (record) => void records.push(record),
+    });
+    const tensors = await Promise.all(session.variableNames().map(async (name) => [name, await session.read(name)]));
+    await session.dispose();
+    return { records, tensors };
+  };
+  const { backend } = await replicatedReference(2);
+  const found = await trained(await backend.openSession());
+  expect(found).toEqual(await trained(await sideBySide(2)));
+  const one = await trained(await sideBySide(1));
+  expect(found).not.toEqual(one);
+  expect(found.records[1]!.test.loss).toBeCloseTo(one.records[1]!.test.loss, 4);
 });

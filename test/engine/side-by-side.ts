@@ -14,6 +14,8 @@ type Data = Float32Array | Float64Array | Uint8Array | Int32Array;
 export interface SideBySide extends Session {
   /** Every variable of each device, with all bits that it has there. */
   variables(): Readonly<Record<string, Data>>[];
+  /** Sets a variable with all bits that the devices can hold. */
+  set(name: string, values: Data): void;
 }
 
 interface Options {
@@ -50,15 +52,16 @@ export async function sideBySide(replicas: number, { precision = 'single', ownMe
     dispose: async () => {
       for (const one of sessions) await one.dispose();
     },
+    set: (name, values) => {
+      for (const one of sessions) placeOf(one, name).set(values);
+    },
     variables: () =>
-      sessions.map((one) =>
-        Object.fromEntries(
-          one.variableNames().map((name) => [name, (one as SharedSession<Data>).variable(name).place.slice()]),
-        ),
-      ),
+      sessions.map((one) => Object.fromEntries(one.variableNames().map((name) => [name, placeOf(one, name).slice()]))),
   };
   return session;
 }
+
+const placeOf = (session: Session, name: string) => (session as SharedSession<Data>).variable(name).place;
 
 function together({ inputs, replicas }: Graph, programs: readonly Program[]): Program {
   const [leader] = programs as [Program];
