@@ -188,7 +188,7 @@ export function defineSweep(command: Command, services: Services): void {
   addSettings(command, settingsOfPhases(trialPhases), true);
   addSynthesis(command, { library: 'library', objective: 'power' });
   command.addOption(option('--no-synthesis', 'the front over gate cost; nothing is synthesised', 'Synthesis:'));
-  addDeviceOptions(command, devices);
+  addDeviceOptions(command, placesToWork);
   addTrainingOptions(command);
   addLogOptions(command);
   command.action((folder: string) => work(folder, command, services));
@@ -218,7 +218,21 @@ function limitOfPower(text: string): number {
   throw badValue('--at-most', text, 'a number above 0');
 }
 
-const devices = (text: string): readonly DeviceOptions[] => text.split(',').map((word) => parseDevice(word.trim()));
+/** Places to work, behind commas; several GPUs of one place are written with - and +. */
+export function placesToWork(text: string): readonly DeviceOptions[] {
+  const words = text.split(',').map((word) => word.trim());
+  const number = words.find((word) => /^\d/.test(word));
+  if (number !== undefined) {
+    throw new UserError(
+      `--device: in a sweep a comma stands between places to work, each a device, got '${number}' in '${text}'; cuda:0,cuda:2 are two places, cuda:0+2 is one of two GPUs`,
+    );
+  }
+  const places = words.map((word) => parseDevice(word));
+  if (places.length > 1 && places.some((place) => place.devices === 'ranks')) {
+    throw new UserError(`--device: cuda:ranks is all GPUs that were started for this command; leave the others out`);
+  }
+  return places;
+}
 
 async function work(folder: string, command: Command, services: Services): Promise<void> {
   const { stdout, stderr } = services;

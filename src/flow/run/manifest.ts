@@ -157,6 +157,10 @@ const phaseRecord = z.strictObject({
     detail: z.string(),
     /** The same as facts, where the device has such a choice; versions until 0.2 did not keep them. */
     threads: z.int().exactOptional(),
+    /** How many trained together, where there were several. */
+    devices: z.int().min(2).exactOptional(),
+    /** Where it was interrupted and went on: on how many devices, one number after the other. */
+    parts: z.array(z.int().min(1)).min(2).exactOptional(),
     precision: z.enum(precisions).exactOptional(),
     emulation: z.enum(emulations).exactOptional(),
   }),
