@@ -15,8 +15,8 @@ export type ProcessRequest =
 const KEPT_CHARACTERS = 2000;
 
 /**
- * Milliseconds before the death of a run's process by a signal is told as its failure: a scheduler that ends a job kills
- * all of its processes, in any order, and what this one would say then is no result of the run.
+ * Milliseconds before the death of a run's process by a signal is told as its failure: a scheduler that ends a job
+ * kills all of its processes, in any order, and what this one would say then is no result of the run.
  */
 const AFTERMATH = 2000;
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { slotsOf } from './sweep.ts';
+import { slotsOf } from './sweep-parts.ts';
 
 const gpu = (index: number) => ({ name: 'cuda' as const, index });
 

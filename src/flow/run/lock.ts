@@ -2,8 +2,8 @@
 // removed by its owner, or by another process after it has made sure that the owner is gone. No clocks are compared.
 // Where process ids mean the same (the same host, boot and pid namespace) the owner is looked up with its start time;
 // anywhere else (another machine of a network file system, also a clone of this one; another container, a boot that is
-// over) its pulse decides: the owner's heartbeat touches the file as long as it lives, and whoever waits for it measures
-// the silence with a clock of its own.
+// over) its pulse decides: the owner's heartbeat touches the file as long as it lives, and whoever waits for it
+// measures the silence with a clock of its own.
 
 import { randomBytes } from 'node:crypto';
 import {

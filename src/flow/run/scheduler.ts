@@ -1,5 +1,5 @@
-// What a cluster's scheduler calls this process, from the environment that it sets: for people who look for a worker. It
-// decides nothing.
+// What a cluster's scheduler calls this process, from the environment that it sets: for people who look for a worker.
+// It decides nothing.
 
 const plain = (text: string | undefined): string | undefined =>
   text && /^[\w.:-]{1,80}$/.test(text) ? text : undefined;
