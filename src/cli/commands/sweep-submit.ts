@@ -45,6 +45,7 @@ interface Options {
   readonly program?: string;
   readonly data?: string;
   readonly jobs?: number;
+  readonly synthesis?: boolean;
   readonly json?: boolean;
   /** As it is spelt. */
   readonly device?: string;
@@ -142,6 +143,7 @@ export function defineSweepSubmit(command: Command, services: Services): void {
         'this program by its path; tram in an image',
       ).argParser(word('--program', 'a command')),
     )
+    .addOption(option('--no-synthesis', 'the front over gate cost; nothing is synthesised', each))
     .addOption(option('--retry', 'have what failed tried again', 'Work:'))
     .addOption(option('--json', 'only what was written and submitted, as one JSON object', 'Output:'));
   addDeviceOptions(command, (text) => {
@@ -224,7 +226,11 @@ function requestOf(folder: string, options: Options, logs: readonly string[]): C
     program: program === undefined ? own : [program],
     // Every place to work of a task has something to do.
     trialsEach: options.trials ?? places,
-    options: [...Object.entries(given(words)).flatMap(([name, value]) => [`--${name}`, String(value)]), ...logs],
+    options: [
+      ...Object.entries(given(words)).flatMap(([name, value]) => [`--${name}`, String(value)]),
+      ...(options.synthesis === false ? ['--no-synthesis'] : []),
+      ...logs,
+    ],
   };
 }
 

@@ -158,11 +158,14 @@ export async function trainPhase(
   let saved = performance.now();
   let saving = 0;
   let last: Position<'accuracy'> = start ?? atStart;
+  let savedAt: Position<'accuracy'> | undefined;
   const save = async (position: Position<'accuracy'>) => {
+    if (position === savedAt) return;
     const begun = performance.now();
     // What the point has behind it must not be lost when the point is not.
     log.sync();
     await saveResumePoint(resumePath, session, { phase, settings: decisive, position, ...given({ types: job.types }) });
+    savedAt = position;
     saved = performance.now();
     saving = saved - begun;
   };
