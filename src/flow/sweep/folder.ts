@@ -213,12 +213,16 @@ export function sourceOf({ from, directory }: SweepPlan): string | undefined {
   return from === undefined || existsSync(from) ? from : resolve(directory, from);
 }
 
-/** Whether a process has claimed a run of the sweep, for one who only looks on. */
+/**
+ * Whether a process has claimed a run of the sweep, for one who only looks on. What a worker has left that was killed
+ * just after its run had ended is no claim to anything.
+ */
 export function isWorkedOn(folder: string): boolean {
   return [sweepFiles.trials, sweepFiles.shared].some((kind) => {
     const place = join(folder, kind);
     const claims = existsSync(place) ? readdirSync(place).filter((name) => name.endsWith('.claim')) : [];
-    return claims.some((name) => (glanceAt(join(place, name)) ?? { isAlive: false }).isAlive !== false);
+    const open = claims.filter((name) => !existsSync(join(place, name.replace(/claim$/, 'json'))));
+    return open.some((name) => (glanceAt(join(place, name)) ?? { isAlive: false }).isAlive !== false);
   });
 }
 
