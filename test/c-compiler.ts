@@ -42,6 +42,15 @@ export function compileC(folder: string, sources: readonly string[], options: re
   };
 }
 
+/** Compiles C99 into a library that a program loads while it runs; its path. */
+export function compileLibrary(folder: string, source: string, options: readonly string[] = []): string {
+  const library = join(folder, `${source}.so`);
+  execFileSync(c!, ['-std=c99', ...STRICT, ...options, '-fPIC', '-shared', '-o', library, source], {
+    ...{ cwd: folder, stdio: 'pipe' },
+  });
+  return library;
+}
+
 /** Compiles C++ without linking it, where there is a compiler of C++. */
 export function compileCxx(folder: string, sources: readonly string[]): void {
   if (cxx) execFileSync(cxx, ['-std=c++11', ...STRICT, '-c', ...sources], { cwd: folder, stdio: 'pipe' });

@@ -1,8 +1,8 @@
 // How a command ends when it fails: one line on the error stream and an exit code. A user's mistake is code 2, an
-// interruption 130, anything else is a bug of ours, code 1, with its stack only on demand.
+// interruption 130, a lost device code 1, and so is anything else: a bug of ours, with its stack only on demand.
 
 import { CommanderError } from 'commander';
-import { oneLine, UserError } from '../tensor/errors.ts';
+import { LostDeviceError, oneLine, UserError } from '../tensor/errors.ts';
 import { fileError } from '../tensor/files.ts';
 
 /** Thrown to end a command whose text has been shown already. */
@@ -38,6 +38,7 @@ export function describeFailure(error: unknown, verbose: boolean, command = 'tra
   if (error instanceof CommanderError) {
     return error.exitCode === 0 ? { code: 0, text: '' } : { code: 2, text: `tram: ${usageMessage(error, command)}` };
   }
+  if (error instanceof LostDeviceError) return { code: 1, text: `tram: ${oneLine(error.message)}` };
   if (error instanceof UserError) return { code: 2, text: `tram: ${oneLine(error.message)}` };
   // The one thing that any call may meet: the folder in which the program was started has been removed.
   if ((error as { syscall?: unknown } | null)?.syscall === 'uv_cwd') {

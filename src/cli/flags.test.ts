@@ -135,6 +135,9 @@ test.each([
   ['--device', 'cuda'],
   ['--device', 'cuda:1', '--precision', 'bf16', '--emulation', 'planes', '--recompute'],
   ['--device', 'wasm', '--threads', '3', '--recompute-light'],
+  ['--device', 'cuda:0-3', '--precision', 'fp32'],
+  ['--device', 'cuda:0+2'],
+  ['--device', 'cuda:ranks'],
 ])('a device is spelt as it was asked for: %j', (...words: readonly string[]) => {
   const command = new Command().exitOverride();
   addDeviceOptions(command);

@@ -8,7 +8,7 @@ import { Worker } from 'node:worker_threads';
 import type { FlowOptions } from '../flow/flow.ts';
 import type { RunSummary } from '../flow/results/summary.ts';
 import type { RunEvent } from '../flow/run/events.ts';
-import { BusyError, StorageError, UserError } from '../tensor/errors.ts';
+import { BusyError, LostDeviceError, StorageError, UserError } from '../tensor/errors.ts';
 
 export interface FlowJob {
   readonly options: Omit<FlowOptions, 'listener' | 'signal'>;
@@ -24,7 +24,7 @@ export type FlowMessage =
 
 /** An error as it goes from one thread, or process, to another. */
 export interface Failed {
-  /** Whose fault: the user's, a full disk's, another process's that was first, or the program's. */
+  /** Whose fault: the user's, a full disk's, another process's that was first, a lost device's, or the program's. */
   readonly fault: keyof typeof faults;
   readonly message: string;
   readonly stack: string | undefined;
@@ -56,7 +56,13 @@ export async function runFlowInThread({ listener, signal, ...options }: FlowOpti
   }
 }
 
-const faults = { storage: StorageError, busy: BusyError, user: UserError, program: Error } as const;
+const faults = {
+  storage: StorageError,
+  busy: BusyError,
+  lost: LostDeviceError,
+  user: UserError,
+  program: Error,
+} as const;
 
 export function failedBy(error: unknown): Failed {
   const { message, stack } = error instanceof Error ? error : { message: String(error), stack: undefined };

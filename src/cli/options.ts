@@ -2,7 +2,14 @@
 // and those about the device and the output. Reading them back gives settings that hold only what the user said.
 
 import { type Command, Option } from 'commander';
-import { type DeviceOptions, deviceNames, emulations, parseDevice, precisions } from '../flow/run/device.ts';
+import {
+  type DeviceOptions,
+  deviceNames,
+  deviceWord,
+  emulations,
+  parseDevice,
+  precisions,
+} from '../flow/run/device.ts';
 import { type LogOptions, trackingAddress } from '../flow/run/logs.ts';
 import {
   type ConfigurationInput,
@@ -208,7 +215,7 @@ export function addDeviceOptions(command: Command, parse: (text: string) => unkn
         '--device <NAME>',
         describeOption({
           help: 'where to compute',
-          values: `one of ${deviceNames.join(', ')}, or cuda:N for the GPU of number N`,
+          values: `one of ${deviceNames.join(', ')}; cuda:N for the GPU of number N; cuda:0-3, cuda:0+2 or cuda:all for several that work together, cuda:ranks for those of torchrun or srun`,
           default: deviceNames[0],
         }),
       )
@@ -255,7 +262,7 @@ export function addDeviceOptions(command: Command, parse: (text: string) => unkn
 
 export function readDevice(command: Command): DeviceOptions {
   const { device, ...options } = command.opts<
-    Omit<DeviceOptions, 'name' | 'index'> & { device?: DeviceOptions; recomputeLight?: boolean }
+    Omit<DeviceOptions, 'name' | 'index' | 'devices'> & { device?: DeviceOptions; recomputeLight?: boolean }
   >();
   const { precision, emulation, threads } = options;
   const recompute = options.recomputeLight ? 'light' : options.recompute;
@@ -266,8 +273,8 @@ export function readDevice(command: Command): DeviceOptions {
 }
 
 /** The options that ask for a device, as they can be typed: a run folder keeps none of them. */
-export function deviceWords({ name, index, precision, emulation, threads, recompute }: DeviceOptions): string[] {
-  const spelt = { device: index === undefined ? name : `${name}:${index}`, precision, emulation, threads };
+export function deviceWords({ precision, emulation, threads, recompute, ...device }: DeviceOptions): string[] {
+  const spelt = { device: deviceWord(device), precision, emulation, threads };
   const words = Object.entries(spelt).flatMap(([option, value]) =>
     value === undefined ? [] : [`--${option}`, String(value)],
   );

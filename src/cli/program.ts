@@ -3,6 +3,7 @@
 // answers at once.
 
 import { Command, Option } from 'commander';
+import type { World } from '../flow/devices/world.ts';
 import { version } from '../version.ts';
 import { describeFailure } from './failure.ts';
 import type { Define, Services } from './services.ts';
@@ -313,6 +314,20 @@ function helpWidth(columns: number | undefined): number {
 /** Runs the program on arguments (without node and script); the result is the exit code. */
 export async function runProgram(args: readonly string[], given: Services): Promise<number> {
   const services = { ...given, stdout: guarded(given.stdout), stderr: guarded(given.stderr) };
+  let world: World | undefined;
+  const code = await perform(args, services, (met) => {
+    world = met;
+  });
+  await world?.end(code);
+  return code;
+}
+
+/** `met`: told of the ranks that the command works with, where there are some. */
+async function perform(
+  args: readonly string[],
+  services: Services,
+  met: (world: World | undefined) => void,
+): Promise<number> {
   try {
     const topic = topicOf(args);
     if (topic !== undefined) {
@@ -323,6 +338,10 @@ export async function runProgram(args: readonly string[], given: Services): Prom
       return 0;
     }
     const program = await buildProgram(services, (name) => args.includes(name), partOf(args)?.name);
+    program.hook('preAction', async (_, command) => {
+      const { meetRanks } = await import('./ranks.ts');
+      met(await meetRanks(command, args, services));
+    });
     await program.parseAsync(args.length === 0 ? ['--help'] : [...args], { from: 'user' });
     return 0;
   } catch (error) {

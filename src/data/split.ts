@@ -21,6 +21,8 @@ export interface Batch {
   readonly inputs: Readonly<Record<string, TensorData>>;
   /** What the loss is a mean over: images that have a label, tokens that have a successor. */
   readonly targets: number;
+  /** How many of them each row has; where absent, each example has one, or there is but one device to know. */
+  readonly targetsOfRows?: ArrayLike<number>;
 }
 
 export interface Split {

@@ -14,12 +14,19 @@ export interface Device {
   readonly name: string;
   /** One line for people: threads, instruction set, device. */
   readonly description: string;
+  /** What devices of one kind have in common and must have where several work together; default: the name. */
+  readonly model?: string;
   /** Threads that compute, where it is a processor's. */
   readonly threads?: number;
   /** What its programs and variables can have together, in bytes. */
   readonly memoryBytes: number;
   /** Whether that is memory of its own, to which everything from the host must travel. */
   readonly ownMemory: boolean;
+  /**
+   * Over how many devices a session's programs run, 1 for most: a graph for that many is a part of a whole on each, and
+   * `allReduce` brings the parts together; any other graph computes the same on all.
+   */
+  readonly replicas: number;
   /** How it can be asked to form products with an error table. */
   readonly emulations: readonly TableEmulation[];
 }
@@ -27,6 +34,8 @@ export interface Device {
 export interface Backend {
   readonly device: Device;
   openSession(): Promise<Session>;
+  /** Parts from other processes, where there are some: their devices are given back. Behind the last session. */
+  close?(): Promise<void>;
 }
 
 export interface Session {
@@ -41,7 +50,12 @@ export interface Session {
   write(name: string, tensor: HostTensor): void;
   /** A copy of the variable's current value. */
   read(name: string): Promise<HostTensor>;
-  /** Bytes of device memory held by variables, programs and the arena. */
+  /**
+   * Throws a UserError that names the variable and the device where a variable has not the same bits on all devices of
+   * the session; reads what has changed since it was asked last. Of one device there is nothing to compare.
+   */
+  checkReplicas(): Promise<void>;
+  /** Bytes of device memory held by variables, programs and the arena; of several devices those of the first. */
   readonly bytes: number;
   dispose(): Promise<void>;
 }

@@ -40,6 +40,11 @@ export abstract class SharedSession<Place> implements Session {
   protected abstract end(): Promise<void>;
 
   async compile(graph: Graph): Promise<Program> {
+    const { replicas } = this.backend.device;
+    invariant(
+      graph.replicas === 1 || graph.replicas === replicas,
+      `a graph for ${graph.replicas} replicas on ${replicas}`,
+    );
     for (const [name, value] of graph.variables) this.#declare(name, value);
     return await this.build(graph);
   }
@@ -56,6 +61,9 @@ export abstract class SharedSession<Place> implements Session {
     const { dtype, shape, place } = this.variable(name);
     return { dtype, shape, data: await this.load(place, { dtype, shape }) };
   }
+
+  /** Other devices are not known here. */
+  async checkReplicas(): Promise<void> {}
 
   async dispose(): Promise<void> {
     const programs = [...this.#needs.keys()];

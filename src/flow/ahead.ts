@@ -4,16 +4,20 @@
 
 import { existsSync, readdirSync, statfsSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
+import type { Device } from '../engine/backend.ts';
 import type { EmulationName } from '../multiplier/error.ts';
 import type { Parameter } from '../nn/layers.ts';
 import { StorageError, UserError } from '../tensor/errors.ts';
 import { sizeOf } from '../tensor/tensor.ts';
+import { rowsTogether } from '../train/images.ts';
+import { requireDivisible } from '../train/replicas.ts';
 import { buildNetwork } from '../train/task.ts';
 import { type ImportedMultiplier, importMultiplier, inOrder } from '../workbench/import.ts';
 import { multiplierInRun } from './multipliers/mapped.ts';
 import { quantizersWanted } from './multipliers/multipliers.ts';
 import { requireReachable } from './multipliers/targets.ts';
 import { requireFloatTeacher } from './phases/teacher.ts';
+import { augmentationOf } from './phases/training.ts';
 import { requireLayerCost } from './phases/widths.ts';
 import { type FloatModel, type FloatModelOptions, floatModelIn, readFloatModel } from './run/float-model.ts';
 import { files } from './run/folder.ts';
@@ -34,6 +38,8 @@ export interface Ahead {
   /** The phases that will be done. */
   readonly toDo: readonly Phase[];
   readonly emulation: EmulationName;
+  /** Over how many devices training goes (see Device). */
+  readonly device: Pick<Device, 'replicas'>;
   /** Records of the phases that are done. */
   readonly done: Manifest['phases'];
 }
@@ -51,11 +57,17 @@ export async function lookAhead({
   inputs,
   toDo,
   emulation,
+  device,
   done,
 }: Ahead): Promise<Given> {
   const { layers, task } = opened;
   approximateLayers(configuration, layers);
   refuseIdle(configuration);
+  for (const phase of toDo) {
+    if (!isTraining(phase) || configuration[phase].epochs === 0) continue;
+    const together = rowsTogether(augmentationOf({ configuration, dataset: opened.dataset }, phase));
+    requireDivisible(configuration[phase].batchSize, device, { together }, `settings: ${phase}.batchSize`);
+  }
   if (toDo.includes('explore')) refuseStructures(configuration, 'settings');
   if (toDo.includes('quantize')) requireLayerCost({ configuration, layers });
   // Widths that are searched are not known yet.

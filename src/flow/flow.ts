@@ -132,31 +132,36 @@ async function runLocked(options: FlowOptions, lock: RunLock): Promise<RunSummar
   const toDo = wanted.filter((phase) => !done[phase] || isView(phase));
   const inputs = inputsOf(configuration, opened, said, old ?? source, toDo);
   const emulation = options.device?.emulation ?? 'auto';
-  const backend = await openBackend(options.device);
-  const accepted = await lookAhead({ folder, configuration, opened, inputs, toDo, emulation, done });
-
-  makeFolders(folder);
-  const { discarding: unfinished, ...before } = old ?? newManifest();
-  let manifest: Manifest = { ...before, given, configuration, inputs, phases: kept };
-  const leftovers = [unfinished, discarding].filter((part) => part !== undefined);
-  if (leftovers.length > 0) {
-    const begin = phases.find((phase) => leftovers.some((part) => part.from === phase))!;
-    manifest = { ...manifest, discarding: { from: begin, files: leftovers.flatMap((part) => part.files) } };
+  const note = (text: string) => options.listener?.({ kind: 'note', text });
+  const backend = await openBackend(options.device, { tell: note, signal: options.signal });
+  try {
+    const { device } = backend;
+    const accepted = await lookAhead({ folder, configuration, opened, inputs, toDo, emulation, device, done });
+    makeFolders(folder);
+    const { discarding: unfinished, ...before } = old ?? newManifest();
+    let manifest: Manifest = { ...before, given, configuration, inputs, phases: kept };
+    const leftovers = [unfinished, discarding].filter((part) => part !== undefined);
+    if (leftovers.length > 0) {
+      const begin = phases.find((phase) => leftovers.some((part) => part.from === phase))!;
+      manifest = { ...manifest, discarding: { from: begin, files: leftovers.flatMap((part) => part.files) } };
+    }
+    writeManifest(folder, manifest);
+    manifest = discard(folder, manifest);
+    if (source && from !== undefined) manifest = takePhases(folder, manifest, from, source, taken);
+    const { dataset, task, layers } = opened;
+    const skips = new Map(taken.filter((phase) => !kept[phase]).map((phase) => [phase, `taken from ${from}`]));
+    return await doPhases(options, manifest, wanted, lock, skips, {
+      dataset,
+      task,
+      layers,
+      backend,
+      emulation,
+      recompute: options.device?.recompute ?? false,
+      ...accepted,
+    });
+  } finally {
+    await backend.close?.();
   }
-  writeManifest(folder, manifest);
-  manifest = discard(folder, manifest);
-  if (source && from !== undefined) manifest = takePhases(folder, manifest, from, source, taken);
-  const { dataset, task, layers } = opened;
-  const skips = new Map(taken.filter((phase) => !kept[phase]).map((phase) => [phase, `taken from ${from}`]));
-  return await doPhases(options, manifest, wanted, lock, skips, {
-    dataset,
-    task,
-    layers,
-    backend,
-    emulation,
-    recompute: options.device?.recompute ?? false,
-    ...accepted,
-  });
 }
 
 type Opened = Omit<RunContext, keyof RunFolder | keyof Asked>;

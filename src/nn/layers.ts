@@ -17,6 +17,7 @@ import {
   tanh,
 } from '../engine/operations/activations.ts';
 import { sum } from '../engine/operations/arithmetic.ts';
+import { batchNormOfAll, batchNormOfDevice } from '../engine/operations/batch-norm.ts';
 import { concat, pad, permute, roll, slice, splitHeads } from '../engine/operations/movements.ts';
 import { layerNorm, softmax } from '../engine/operations/normalizations.ts';
 import { meanOver, product } from '../engine/operations/repetitions.ts';
@@ -117,12 +118,20 @@ export interface AveragePoolOptions extends PoolOptions {
   readonly countPadding?: boolean;
 }
 
+/**
+ * Statistics of the rows of each device (as PyTorch's DistributedDataParallel), or of the whole batch (as its
+ * SyncBatchNorm).
+ */
+export type BatchNormScope = 'device' | 'batch';
+
 export interface LayersOptions {
   /** Batch statistics and running averages (true), or the stored statistics (false). */
   readonly training: boolean;
   /** Whether dropout and drop-path draw, as in a training step; default: they are not there. */
   readonly random?: boolean;
   readonly multiply: Multiply;
+  /** Whose statistics batch norm takes in training, where a graph is for several devices; default: device. */
+  readonly batchNorm?: BatchNormScope;
   /** Batch norms that are folded into a layer, by the layer: it has a bias, and they are not there. */
   readonly folded?: ReadonlyMap<string, { readonly name: string }>;
 }
@@ -460,12 +469,14 @@ export class Layers {
     if (!this.#options.training) {
       return this.graph.apply1('batchNormInference', [x, gamma, beta, runningMean, runningVariance], { epsilon });
     }
-    const [y, mean, variance] = this.graph.apply('batchNorm', [x, gamma, beta], { epsilon });
-    const count = sizeOf(x.shape) / channels[0]!;
+    const isWhole = this.#options.batchNorm === 'batch' && this.graph.replicas > 1;
+    const normalise = isWhole ? batchNormOfAll : batchNormOfDevice;
+    const [y, mean, variance] = normalise(x, gamma, beta, epsilon);
+    const count = (sizeOf(x.shape) / channels[0]!) * (isWhole ? this.graph.replicas : 1);
     const unbiased = count / Math.max(1, count - 1);
-    this.#track(runningMean, mean!, 1 - momentum, momentum);
-    this.#track(runningVariance, variance!, 1 - momentum, momentum * unbiased);
-    return y!;
+    this.#track(runningMean, mean, 1 - momentum, momentum);
+    this.#track(runningVariance, variance, 1 - momentum, momentum * unbiased);
+    return y;
   }
 
   #multiply(name: string, kind: MultiplyingLayer['kind'], x: Value, weight: Value, geometry: ConvGeometry): Value {

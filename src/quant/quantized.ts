@@ -12,6 +12,7 @@ import type { Granularity, OperandWidths } from '../engine/graph/ops.ts';
 import type { Multiplier } from '../multiplier/multiplier.ts';
 import type { WeightCodeChoice } from '../multiplier/weight-codes.ts';
 import type { Multiply, MultiplyingLayer } from '../nn/layers.ts';
+import { invariant } from '../tensor/errors.ts';
 import { sizeOf } from '../tensor/tensor.ts';
 import { nodeError } from './products.ts';
 import { heldBack } from './steps.ts';
@@ -133,6 +134,15 @@ export function multiplyQuantized(options: QuantOptions): Multiply {
   };
 }
 
+/** The extremes over all devices, in one reduction; no gradient goes there. */
+function extremesOfAll(min: Value, max: Value): [Value, Value] {
+  const { graph } = min;
+  if (graph.replicas === 1) return [min, max];
+  const negated = (value: Value) => graph.apply1('affine', [value], { scale: -1, offset: 0 });
+  const [lowest, highest] = graph.reduced('min', [min, negated(max)]);
+  return [lowest!, negated(highest!)];
+}
+
 function operandCodes(
   graph: Graph,
   { mode, holdsZero }: { readonly mode: QuantMode; readonly holdsZero: boolean },
@@ -169,6 +179,7 @@ function operandCodes(
   }
 
   function calibratedScale(): readonly Value[] {
+    invariant(graph.replicas === 1, 'calibration searches clips over its whole batch');
     const [min, max] = extremes(x);
     const factor = graph.apply1('clipSearch', [x, min, max], { bits, granularity, ...CLIP_SEARCH });
     graph.output(stateName(layer, operand, 'clip_upper'), factor);
@@ -180,7 +191,7 @@ function operandCodes(
   }
 
   function movingRange(): [Value, Value] {
-    const [min, max] = extremes(graph.apply1('stopGradient', [x], {}));
+    const [min, max] = extremesOfAll(...extremes(graph.apply1('stopGradient', [x], {})));
     const moved = [state('min'), state('max')].map((running, at) => {
       const next = graph.apply1('add', [running, at === 0 ? min : max], {
         alpha: 1 - RANGE_MOMENTUM,

@@ -21,6 +21,12 @@ export class StorageError extends UserError {}
 /** Something that another process has in hand just now: no mistake, it can be had later. */
 export class BusyError extends UserError {}
 
+/**
+ * A device, or the process or host that has it, which is gone while it computed: nobody's mistake; what was saved goes
+ * on. The command ends with code 1.
+ */
+export class LostDeviceError extends UserError {}
+
 /** A program that a device has no room for, or cannot address: with a smaller batch it may. */
 export class TooLargeError extends UserError {}
 

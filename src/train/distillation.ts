@@ -11,6 +11,7 @@ import { divergence } from '../engine/operations/divergence.ts';
 import { formula } from '../engine/operations/formula.ts';
 import { UserError } from '../tensor/errors.ts';
 import { type HostTensor, sizeOf } from '../tensor/tensor.ts';
+import { partOfEqual } from './replicas.ts';
 import { type Arithmetic, type Inputs, type Logits, networkOn, type Outcome, type Task } from './task.ts';
 
 /** A network to learn from; its weights are in the session by `writeTeacher`. */
@@ -37,24 +38,38 @@ export function appendTeacher(graph: Graph, inputs: Inputs, task: Task, { arithm
   return graph.scoped(SCOPE, () => logitsOf(networkOn(graph, inputs, task, arithmetic, 'evaluate')));
 }
 
-/** (1 − a)·loss + a·T²·KL, the divergence as a mean over the rows by their shares; a scalar of the graph. */
+/**
+ * (1 − a)·loss + a·T²·KL, the divergence as a mean over the rows by their shares; a scalar of the graph. On several
+ * devices the part that a device has of it, given that of the loss.
+ */
 export function taughtLoss<M extends string>(
   outcome: Outcome<M>,
   given: Logits,
   { weight, temperature }: Pick<Teacher, 'weight' | 'temperature'>,
+  loss = outcome.loss,
 ): Value {
   const { values, share } = logitsOf(outcome);
   const { graph } = values;
   return graph.labelled('loss', () => {
     const rows = divergence(values, given.values, temperature);
     const each = graph.apply1('reshape', [rows], { shape: [sizeOf(rows.shape)] });
-    const mean = graph.apply1('reshape', [share ? meanByShare(each, share) : meanOfAll(each)], { shape: [] });
-    return graph.apply1('add', [outcome.loss, mean], { alpha: 1 - weight, beta: weight });
+    const own = share ? ofShares(each, share) : partOfEqual(meanOfAll(each));
+    const mean = graph.apply1('reshape', [own], { shape: [] });
+    return graph.apply1('add', [loss, mean], { alpha: 1 - weight, beta: weight });
   });
 }
 
 const meanOfAll = formula('mean', (x) => rowMean(x));
 const meanByShare = formula('mean by share', (x, share) => rowSum(x.times(share)).over(rowSum(share)));
+const partByShare = formula('part by share', (x, share, all) => rowSum(x.times(share)).over(all));
+const totalOf = formula('shares', (share) => rowSum(share));
+
+function ofShares(each: Value, share: Value): Value {
+  const { graph } = each;
+  if (graph.replicas === 1) return meanByShare(each, share);
+  const [all] = graph.reduced('sum', [totalOf(share)]);
+  return partByShare(each, share, all!);
+}
 
 function logitsOf({ logits }: Outcome<string>): Logits {
   if (logits) return logits;

@@ -6,9 +6,11 @@ import { readAhead } from '../data/read-ahead.ts';
 import type { Split } from '../data/split.ts';
 import type { Program, Session } from '../engine/backend.ts';
 import { TooLargeError } from '../tensor/errors.ts';
-import { feedOf, writeBatch } from './feed.ts';
-import { added, type Figures, meansOf, noSums, outputFigures, readFigures } from './figures.ts';
+import { given } from '../tensor/given.ts';
+import { feedOf } from './feed.ts';
+import { added, type Figures, meansOf, noSums, outputFigures, readFigures, wholeFigures } from './figures.ts';
 import { ResultsInFlight } from './pipeline.ts';
+import { partedInputs, partsOf, requireWhole, shareOfTargets, writeParted } from './replicas.ts';
 import { type Arithmetic, buildNetwork, type Mode, type Task } from './task.ts';
 
 export interface Evaluation<M extends string = string> extends Figures<M> {
@@ -43,23 +45,30 @@ export async function evaluator<M extends string>(
   aliasOf?: (variable: string) => string,
   mode: EvaluationMode = 'evaluate',
 ): Promise<Evaluator<M>> {
+  const { device } = session.backend;
+  const { replicas } = device;
   const feed = feedOf(session, task, split);
   const compile = async (most: number): Promise<Compiled> => {
-    const size = mode === 'statistics' ? wholeBatches(split.count, most) : most;
-    const { graph, ...outcome } = buildNetwork(...([task, arithmetic, mode, size, feed, aliasOf] as const));
-    outputFigures(graph, outcome);
+    // Padding fills a batch up to the same number of rows for each device.
+    const size = mode === 'statistics' ? wholeBatches(split.count, most) : Math.ceil(most / replicas) * replicas;
+    const parts = partsOf(size, device, feed);
+    const graphOptions = given({ aliasOf, replicas: parts });
+    const { graph, ...outcome } = buildNetwork(task, arithmetic, mode, size / parts, feed, graphOptions);
+    outputFigures(graph, wholeFigures(task, outcome, shareOfTargets(graph)));
     graph.assignments.clear();
-    return { batchSize: size, program: await session.compile(graph) };
+    requireWhole(graph, partedInputs(feed, size, parts));
+    return { batchSize: size, parts, program: await session.compile(graph) };
   };
   // Large images: half as many, until the device has room for them.
   const fitting = (size: number): Promise<Compiled> =>
     compile(size).catch((error: unknown) => {
-      if (size === 1 || !(error instanceof TooLargeError)) throw error;
+      if (size <= replicas || !(error instanceof TooLargeError)) throw error;
       return fitting(Math.ceil(size / 2));
     });
-  const { batchSize, program } = await fitting(
-    Math.min(session.backend.device.ownMemory ? DEVICE_BATCH : HOST_BATCH, split.count),
-  );
+  // Statistics of a batch are those of the whole: its size does not depend on the number of devices.
+  const each = device.ownMemory ? DEVICE_BATCH : HOST_BATCH;
+  const most = mode === 'statistics' ? each : each * replicas;
+  const { batchSize, parts, program } = await fitting(Math.min(most, split.count));
   const measure = async (onBatch?: (examples: number) => void) => {
     let sums = noSums(task);
     let examples = 0;
@@ -73,9 +82,10 @@ export async function evaluator<M extends string>(
       feed.read(selection, batchSize, signal),
     );
     for await (const { request, result } of batches) {
-      writeBatch(program, result);
+      const examples = request.numbers.length;
+      writeParted(program, feed, { batch: result, examples, rows: batchSize, parts });
       await program.run();
-      const counts = { examples: request.numbers.length, targets: result.targets };
+      const counts = { examples, targets: result.targets };
       await inFlight.add(readFigures(program, task).then((figures) => ({ ...figures, ...counts })));
       await setImmediate();
     }
@@ -90,6 +100,8 @@ const wholeBatches = (count: number, most: number) => Math.floor(count / Math.ce
 
 interface Compiled {
   readonly batchSize: number;
+  /** Over so many devices a batch goes. */
+  readonly parts: number;
   readonly program: Program;
 }
 

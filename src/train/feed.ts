@@ -20,7 +20,7 @@ export function feedOf(
   augment?: AugmentOptions,
 ): Feed {
   const own = task.feed?.(session, split, augment);
-  const { inputs, read } = own ?? { inputs: task.inputs, read: (...asked) => split.read(...asked) };
+  const { inputs, read, ...parts } = own ?? ({ inputs: task.inputs, read: (...asked) => split.read(...asked) } as Feed);
   const declared = new Map<number, ReadonlyMap<string, TensorType>>();
   const declaredFor = (rows: number) => {
     const known = declared.get(rows) ?? declaredInputs(inputs, rows);
@@ -28,6 +28,7 @@ export function feedOf(
     return known;
   };
   return {
+    ...parts,
     inputs,
     read: async (selection, rows, signal) => {
       const batch = await read(selection, rows, signal);

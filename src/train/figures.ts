@@ -3,7 +3,8 @@
 // batch counts for what it is.
 
 import type { Program } from '../engine/backend.ts';
-import type { Graph } from '../engine/graph/graph.ts';
+import type { Graph, Value } from '../engine/graph/graph.ts';
+import { partOfMean } from './replicas.ts';
 import type { Outcome, Task } from './task.ts';
 
 /** Of one batch: the loss as a mean, each metric as its task says; or over all of them: means. */
@@ -12,7 +13,38 @@ export interface Figures<M extends string = string> {
   readonly metrics: Readonly<Record<M, number>>;
 }
 
-export function outputFigures<M extends string>(graph: Graph, { loss, metrics }: Outcome<M>): void {
+/** The figures of the whole batch as values of a graph. */
+export interface FigureValues<M extends string> {
+  readonly loss: Value;
+  readonly metrics: Readonly<Record<M, Value>>;
+  /** Of what is lowered beside them. */
+  readonly lowered: Value;
+}
+
+/**
+ * What a device has of the figures, brought together over all; `targets`: its share of them, `loss`: its part of the
+ * loss, `lowered`: its part of another sum, default the loss.
+ */
+export function wholeFigures<M extends string>(
+  { metrics: kinds }: Pick<Task<M>, 'metrics'>,
+  outcome: Pick<Outcome<M>, 'loss' | 'metrics'>,
+  targets: Value | undefined,
+  loss = partOfMean(outcome.loss, targets),
+  lowered = loss,
+): FigureValues<M> {
+  const ofMetrics = mapRecord(outcome.metrics, (value, name) =>
+    kinds[name].over === 'mean' ? partOfMean(value, targets) : value,
+  );
+  const parts = [...new Set([loss, lowered, ...Object.values<Value>(ofMetrics)])];
+  const sums = loss.graph.reduced('sum', parts);
+  const whole = (part: Value) => sums[parts.indexOf(part)]!;
+  return { loss: whole(loss), metrics: mapRecord(ofMetrics, whole), lowered: whole(lowered) };
+}
+
+export function outputFigures<M extends string>(
+  graph: Graph,
+  { loss, metrics }: Pick<FigureValues<M>, 'loss' | 'metrics'>,
+): void {
   graph.output('loss', loss);
   mapRecord(metrics, (value, name) => graph.output(name, value));
 }

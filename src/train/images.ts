@@ -14,6 +14,7 @@ import type { Layers } from '../nn/layers.ts';
 import type { Model } from '../nn/models/model.ts';
 import { invariant } from '../tensor/errors.ts';
 import { tensor } from '../tensor/tensor.ts';
+import { mapRecord } from './figures.ts';
 import type { Feed, Inputs, Outcome, Task } from './task.ts';
 
 /** What the network must know of its data: x = (raw / scale − mean[c]) / deviation[c]. */
@@ -80,6 +81,9 @@ export function imageTask(model: Model, format: ImageFormat, smoothing = 0): Ima
   }
 }
 
+/** So many images of a batch must be on one device, with these changes: those that are mixed need their partners. */
+export const rowsTogether = (augment: AugmentOptions): number => (mixes(augment) ? 2 : 1);
+
 /** A feed whose images are then erased and mixed, as training with these options wants. */
 function mixing(feed: Feed, size: ImageFormat, { labels }: ImageSplit, augment: AugmentOptions): Feed {
   return {
@@ -100,6 +104,7 @@ function mixing(feed: Feed, size: ImageFormat, { labels }: ImageSplit, augment: 
       const { inputs, targets } = await feed.read(selection, rows, signal);
       return { inputs: { ...inputs, ...drawn }, targets };
     },
+    ...(mixes(augment) ? { together: rowsTogether(augment), arrange: besidePartners } : {}),
   };
 
   function mixture(selection: Selection, rows: number): Batch['inputs'] {
@@ -115,6 +120,31 @@ function mixing(feed: Feed, size: ImageFormat, { labels }: ImageSplit, augment: 
       ...{ mixed: boxes, share: Float32Array.of(share), otherLabels, ownLabel: Float32Array.of(ownLabel) },
     };
   }
+}
+
+/**
+ * A batch whose rows are mixed, in an order in which the partners of each of so many equal parts are in that part: half
+ * a part further, as they are half a batch further in the batch. Rows and parts are even.
+ */
+function besidePartners(inputs: Batch['inputs'], rows: number, parts: number): Batch['inputs'] {
+  const each = rows / parts;
+  const half = each / 2;
+  const from = Array.from({ length: rows }, (_, row) => {
+    const [part, at] = [Math.floor(row / each), row % each];
+    return part * half + (at < half ? at : rows / 2 + at - half);
+  });
+  const arranged = mapRecord(inputs, (values, name) => {
+    const length = values.length / rows;
+    // What holds for the batch as a whole stays.
+    if (name === 'share' || name === 'ownLabel') return values;
+    invariant(Number.isInteger(length), `${name}: ${values.length} values for ${rows} rows`);
+    const moved = values.slice();
+    for (const [row, own] of from.entries()) moved.set(values.subarray(own * length, (own + 1) * length), row * length);
+    return moved;
+  });
+  const mixed = arranged.mixed!;
+  for (let row = 0; row < rows; row++) mixed[5 * row] = ((row % each) + half) % each;
+  return arranged;
 }
 
 /** The labels of a batch as written, of which all classes together have a share; mixed images have two. */

@@ -8,6 +8,7 @@ import { batchesPerEpoch, type TrainingData, trainingBatches } from '../data/bat
 import { readAhead } from '../data/read-ahead.ts';
 import type { Selection, Split } from '../data/split.ts';
 import type { Session } from '../engine/backend.ts';
+import type { BatchNormScope } from '../nn/layers.ts';
 import { invariant, UserError } from '../tensor/errors.ts';
 import { Controller, type Target } from './aim.ts';
 import { adoptAverages, averagedNames } from './average.ts';
@@ -19,6 +20,7 @@ import { added, type Figures, meansOf, noSums, type Sums } from './figures.ts';
 import { hardenMeasured } from './hard-choice.ts';
 import { type Hardening, hardeningOf, pushAt } from './hardening.ts';
 import { ResultsInFlight } from './pipeline.ts';
+import { requireDivisible } from './replicas.ts';
 import { rateShare, type Schedule } from './schedule.ts';
 import {
   type Learning,
@@ -82,6 +84,8 @@ export interface LoopOptions<M extends string = string> extends Learning, Schedu
   readonly recompute?: Recompute;
   /** A network to learn from beside the targets (see StepOptions); default: none. */
   readonly teacher?: Teacher | undefined;
+  /** Whose statistics batch norm takes on several devices (see LayersOptions); default: those of each device. */
+  readonly batchNorm?: BatchNormScope | undefined;
   /** Where to go on. */
   readonly start: Position<M>;
   readonly onStep?: (event: StepEvent<M>) => void;
@@ -150,6 +154,7 @@ export async function trainEpochs<M extends string>(options: LoopOptions<M>): Pr
   const { session, task, dataset, arithmetic, epochs, batchSize, structure, signal } = options;
   const { until = epochs } = options;
   const feed = feedOf(session, task, dataset.train, dataset.augment);
+  requireDivisible(batchSize, session.backend.device, feed);
   const trainer = new StepPrograms(options, feed);
   // The largest program comes first: the arena has its size then, and does not move under the others.
   if (options.start.epoch < until) await trainer.prepare(Math.min(batchSize, dataset.train.count));
@@ -180,6 +185,7 @@ export async function trainEpochs<M extends string>(options: LoopOptions<M>): Pr
     // Saves the position, and ends the loop there where that is wanted.
     const pause = async () => {
       await inFlight.settle();
+      await session.checkReplicas();
       await options.save?.at({ epoch, step, ...(step === 0 ? {} : { sums }), ...controlOf(control) });
       signal?.throwIfAborted();
     };
@@ -236,6 +242,8 @@ export async function trainEpochs<M extends string>(options: LoopOptions<M>): Pr
       await batches.return();
     }
     await inFlight.settle();
+    // Before anything is made of it: what is saved is the same on all devices.
+    await session.checkReplicas();
     position = { epoch: epoch + 1, step: 0, ...controlOf(control) };
     const test = await evaluate();
     const learned = structure && (await readStructures(session, structure.power));

@@ -9,6 +9,7 @@ import type { Manner } from '../quant/steps.ts';
 import { invariant } from '../tensor/errors.ts';
 import { matchesPattern } from '../tensor/names.ts';
 import { f32, sizeOf } from '../tensor/tensor.ts';
+import { GradientBuckets } from './buckets.ts';
 
 export const optimizerNames = ['sgd', 'nesterov', 'adam', 'adamw'] as const;
 export type OptimizerName = (typeof optimizerNames)[number];
@@ -45,7 +46,7 @@ export function corrections({ momentum, beta2 = BETA2 }: Rule, t: number): Float
 /** Whether a variable is an optimiser's, an average or a teacher's, and no part of a model. */
 export const isTrainingState = (name: string): boolean => name.includes('#');
 
-export interface UpdateOptions extends GradientOptions {
+export interface UpdateOptions extends Omit<GradientOptions, 'onWhole'> {
   /** The gradients of all groups are scaled down together to this norm where they are longer; default: they are not. */
   readonly clipGradient?: number | undefined;
   /** How variables move to which a rule's change is not simply added. */
@@ -55,8 +56,9 @@ export interface UpdateOptions extends GradientOptions {
 }
 
 /**
- * Appends the update of every group by the gradient of the scalar loss; the updates take effect at the end of the run.
- * Gives the gradient of the value that it goes by, where one is named.
+ * Appends the update of every group by the gradient of the scalar loss, of several devices by that of the sum of their
+ * losses; the updates take effect at the end of the run. Gives the gradient of the value that it goes by, where one is
+ * named.
  */
 export function appendUpdates(
   loss: Value,
@@ -67,8 +69,12 @@ export function appendUpdates(
   const variables = groups.flatMap((group) => group.variables);
   const { clipGradient, manners = [], by, ...how } = options;
   const mannerOf = new Map(manners.map((manner) => [manner.variable, manner]));
-  const all = gradients(loss, by ? [...variables, by] : variables, how);
-  const found = all.slice(0, variables.length).map((gradient, at) => {
+  const buckets = new GradientBuckets(graph);
+  const onWhole = (target: Value, gradient: Value) => void (target !== by && buckets.add(gradient));
+  const all = gradients(loss, by ? [...variables, by] : variables, { ...how, onWhole });
+  buckets.close();
+  const found = all.slice(0, variables.length).map((own, at) => {
+    const gradient = own && buckets.sumOf(own);
     const manner = gradient && mannerOf.get(variables[at]!);
     return manner ? graph.labelled('optimiser', () => manner.gradient(gradient)) : gradient;
   });

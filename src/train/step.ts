@@ -7,7 +7,7 @@ import { Graph, type Value } from '../engine/graph/graph.ts';
 import { plan } from '../engine/graph/plan.ts';
 import { modelledExactPower, modelledPower, type PowerModelName, structureSavings } from '../multiplier/power-model.ts';
 import { clampTheta, powerShares, type Structure } from '../multiplier/structure.ts';
-import { RANDOM_KEY } from '../nn/layers.ts';
+import { type BatchNormScope, RANDOM_KEY } from '../nn/layers.ts';
 import { clampedTheta } from '../quant/products.ts';
 import { clipVariables } from '../quant/quantized.ts';
 import { learnedSteps } from '../quant/steps.ts';
@@ -15,8 +15,7 @@ import { Random, streams } from '../tensor/random.ts';
 import { f32 } from '../tensor/tensor.ts';
 import { appendAverages, KEEP } from './average.ts';
 import { appendTeacher, type Teacher, taughtLoss } from './distillation.ts';
-import { writeBatch } from './feed.ts';
-import { type Figures, outputFigures, readFigures, readScalar } from './figures.ts';
+import { type Figures, outputFigures, readFigures, readScalar, wholeFigures } from './figures.ts';
 import { PUSH } from './hardening.ts';
 import {
   appendUpdates,
@@ -30,6 +29,16 @@ import {
   rateName,
   stepGroupsOf,
 } from './optimizer.ts';
+import {
+  averageAssigned,
+  keysOfParts,
+  partedInputs,
+  partOfMean,
+  partsOf,
+  requireWhole,
+  shareOfTargets,
+  writeParted,
+} from './replicas.ts';
 import { keptAverage } from './schedule.ts';
 import {
   type Arithmetic,
@@ -120,6 +129,8 @@ export interface StepOptions<M extends string = string> extends Learning {
   readonly recompute?: Recompute;
   /** A network to learn from beside the targets; default: none. */
   readonly teacher?: Teacher | undefined;
+  /** Whose statistics batch norm takes on several devices (see LayersOptions); default: those of each device. */
+  readonly batchNorm?: BatchNormScope | undefined;
 }
 
 /** The key of what a step draws: two words that follow from the numbers that name the step. */
@@ -170,6 +181,8 @@ export interface StepResult<M extends string = string> extends Figures<M> {
 
 interface CompiledStep {
   readonly program: Program;
+  /** Over so many devices its batch goes. */
+  readonly parts: number;
   /** Names of its inputs. */
   readonly inputs: ReadonlySet<string>;
 }
@@ -199,8 +212,8 @@ export class StepPrograms<M extends string> {
     size: number,
     { rate, thetaRate, push = 0, lambda = 0, number, key }: StepPlace,
   ): Promise<{ result: Promise<StepResult<M>> }> {
-    const { program, inputs } = await this.#program(size);
-    writeBatch(program, batch);
+    const { program, inputs, parts } = await this.#program(size);
+    writeParted(program, this.#feed, { batch, examples: size, rows: size, parts });
     for (const factor of rateFactors(this.#options)) {
       const name = rateName(RATE, factor);
       if (inputs.has(name)) program.write(name, Float32Array.of(rate * factor));
@@ -211,7 +224,7 @@ export class StepPrograms<M extends string> {
     if (thetaRate !== undefined) program.write(THETA_RATE, Float32Array.of(thetaRate));
     if (inputs.has(PUSH)) program.write(PUSH, Float32Array.of(push));
     if (inputs.has(LAMBDA)) program.write(LAMBDA, Float32Array.of(lambda));
-    if (inputs.has(RANDOM_KEY)) program.write(RANDOM_KEY, key);
+    if (inputs.has(RANDOM_KEY)) program.write(RANDOM_KEY, keysOfParts(key, parts));
     await program.run();
     return { result: this.#resultOf(program) };
   }
@@ -219,9 +232,11 @@ export class StepPrograms<M extends string> {
   #program(size: number): Promise<CompiledStep> {
     const known = this.#programs.get(size);
     if (known) return known;
-    const { graph } = trainingStep(this.#options, this.#feed, size);
+    const { session } = this.#options;
+    const parts = partsOf(size, session.backend.device, this.#feed);
+    const { graph } = trainingStep(this.#options, this.#feed, size, parts);
     const inputs = new Set(graph.inputs.keys());
-    const compiled = this.#options.session.compile(graph).then((program) => ({ program, inputs }));
+    const compiled = session.compile(graph).then((program) => ({ program, inputs, parts }));
     this.#programs.set(size, compiled);
     return compiled;
   }
@@ -244,7 +259,7 @@ export class StepPrograms<M extends string> {
 
 /** A step as a graph, and where what it lowers meets the network. */
 export interface BuiltStep<M extends string = string> extends BuiltNetwork<M> {
-  /** What is lowered, but for the power. */
+  /** What is lowered, but for the power; on several devices the part that one has of it. */
   readonly lowered: Value;
   /** Of the teacher. */
   readonly given: Logits | undefined;
@@ -254,19 +269,24 @@ export interface BuiltStep<M extends string = string> extends BuiltNetwork<M> {
 
 /**
  * The graph of a step over `batchSize` examples: inputs of the feed and the learning rates, outputs objective, loss,
- * metrics and power.
+ * metrics and power. Over several devices it is the part of one of them: what is added up over the batch, gradients
+ * above all, is reduced, and what it assigns and yields is the same on all.
  */
 export function trainingStep<M extends string>(
-  { task, arithmetic, structure, recompute = false, teacher, ...learning }: Omit<StepOptions<M>, 'session'>,
+  { task, arithmetic, structure, recompute = false, teacher, batchNorm, ...learning }: Omit<StepOptions<M>, 'session'>,
   feed: Feed,
   batchSize: number,
+  replicas = 1,
 ): BuiltStep<M> {
-  const graph = new Graph();
-  const inputs = feed.inputs(graph, batchSize);
+  const graph = new Graph({ replicas });
+  const parted = partedInputs(feed, batchSize, replicas);
+  const inputs = feed.inputs(graph, batchSize / replicas);
+  const targets = shareOfTargets(graph);
   // First, so that all it needs of the arena is free again when the network comes; its logits alone stay.
   const given = teacher && appendTeacher(graph, inputs, task, teacher);
   const before = graph.nodes.length;
-  const network = networkOn(graph, inputs, task, arithmetic, 'train');
+  const network = networkOn(graph, inputs, task, arithmetic, 'train', batchNorm);
+  averageAssigned(graph, parted);
   const { layers } = network;
   const parameters = layers.parameters.filter(({ trainable }) => trainable).map(({ value }) => value);
   const weights = [...parameters, ...clipVariables(graph, layers.multiplying)];
@@ -283,26 +303,33 @@ export function trainingStep<M extends string>(
     ),
   ];
   const { optimizer = 'sgd', momentum, beta2 = BETA2 } = learning;
-  const lowered = teacher && given ? taughtLoss(network, given, teacher) : network.loss;
-  let objective = lowered;
+  const loss = graph.labelled('loss', () => partOfMean(network.loss, targets));
+  const lowered = teacher && given ? taughtLoss(network, given, teacher, loss) : loss;
+  const figures = graph.labelled('loss', () => wholeFigures(task, network, targets, loss, lowered));
+  let [objective, whole] = [lowered, figures.lowered];
   if (structure) {
     const { lambda = 1, structures } = structure.power;
     const power = graph.labelled('power', () => powerOf(network, structure.power));
     graph.output('power', power);
     const counted = graph.labelled('power', () => countedPower(network, structure, power));
-    objective = graph.labelled('loss', () => graph.apply1('add', [lowered, counted], { alpha: 1, beta: lambda }));
+    const costing = (sum: Value, beta: number) =>
+      graph.labelled('loss', () => graph.apply1('add', [sum, counted], { alpha: 1, beta }));
+    whole = costing(whole, lambda);
+    // Every device knows the whole power: what it adds to the sum of all is its part.
+    objective = replicas === 1 ? whole : costing(lowered, lambda / replicas);
     const thetas = structures.map(({ theta, structure: { count } }) => graph.variable(theta, [count]));
     const { weightDecay } = structure;
     groups.push({ variables: thetas, rate: THETA_RATE, optimizer, momentum, beta2, weightDecay });
   }
-  graph.output('objective', objective);
-  outputFigures(graph, network);
+  graph.output('objective', whole);
+  outputFigures(graph, figures);
   const { clipGradient, average = 0 } = learning;
   const logitsGradient = appendUpdates(objective, groups, {
     ...{ clipGradient, manners, by: network.logits?.values },
     ...recomputed(recompute, layers.blocks),
   });
   if (average > 0) appendAverages(graph, new Set(structure?.power.structures.map(({ theta }) => theta)));
+  requireWhole(graph, parted);
   return { ...network, lowered, given, logitsGradient };
 }
 
@@ -323,9 +350,10 @@ export function recomputation<M extends string>(
   { recompute = true, ...options }: Omit<StepOptions<M>, 'session'>,
   feed: Feed,
   batchSize: number,
+  replicas = 1,
 ): { readonly blocks: number; readonly kept: number; readonly recomputed: number } {
   const [kept, recomputed] = [false, recompute].map((how) =>
-    trainingStep({ ...options, recompute: how }, feed, batchSize),
+    trainingStep({ ...options, recompute: how }, feed, batchSize, replicas),
   );
   return {
     blocks: kept!.layers.blocks.length,

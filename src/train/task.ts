@@ -6,11 +6,11 @@
 import type { AugmentOptions } from '../data/augment.ts';
 import type { Batch, Split } from '../data/split.ts';
 import type { Session } from '../engine/backend.ts';
-import { Graph, type Value } from '../engine/graph/graph.ts';
+import { Graph, type GraphOptions, type Value } from '../engine/graph/graph.ts';
 import type { OperandWidths } from '../engine/graph/ops.ts';
 import type { Multiplier } from '../multiplier/multiplier.ts';
 import type { WeightCodeChoice } from '../multiplier/weight-codes.ts';
-import { Layers, type Multiply, type MultiplyingLayer, multiplyFloat } from '../nn/layers.ts';
+import { type BatchNormScope, Layers, type Multiply, type MultiplyingLayer, multiplyFloat } from '../nn/layers.ts';
 import type { BatchNorm } from '../quant/fold.ts';
 import { multiplyQuantized, type QuantizerName, type QuantMode, type RangeName } from '../quant/quantized.ts';
 import { given } from '../tensor/given.ts';
@@ -35,6 +35,10 @@ export interface Feed {
   readonly inputs: (graph: Graph, batchSize: number) => Inputs;
   /** Reads a batch: values of what was declared. */
   readonly read: Split['read'];
+  /** So many rows of a batch need each other and must be on one device; default: each row stands alone. */
+  readonly together?: number;
+  /** Brings such rows to the same of so many equal parts of the batch; default: rows may be anywhere. */
+  readonly arrange?: (inputs: Batch['inputs'], rows: number, parts: number) => Batch['inputs'];
 }
 
 /** Where a network names classes: what another one can learn from it. */
@@ -129,7 +133,7 @@ export interface BuiltNetwork<M extends string = string> extends Outcome<M> {
 
 /**
  * Builds the network for batches of one size, with the inputs of a feed; without one, those that a split is read into.
- * `aliasOf`: variables that stand for those of the network (see Graph).
+ * `options`: of the graph. Where it is for several devices, `batchSize` are the rows of one of them.
  */
 export function buildNetwork<M extends string>(
   task: Task<M>,
@@ -137,28 +141,38 @@ export function buildNetwork<M extends string>(
   mode: Mode,
   batchSize: number,
   feed: Pick<Feed, 'inputs'> = task,
-  aliasOf?: (variable: string) => string,
+  options: GraphOptions = {},
 ): BuiltNetwork<M> {
-  const graph = new Graph(aliasOf);
+  const graph = new Graph(options);
   return networkOn(graph, feed.inputs(graph, batchSize), task, arithmetic, mode);
 }
 
-/** Builds the network on inputs that a graph has already. */
+/** Builds the network on inputs that a graph has already. `batchNorm`: see LayersOptions. */
 export function networkOn<M extends string>(
   graph: Graph,
   inputs: Inputs,
   task: Task<M>,
   arithmetic: Arithmetic,
   mode: Mode,
+  batchNorm?: BatchNormScope,
 ): BuiltNetwork<M> {
-  const layers = layersOn(graph, arithmetic, mode);
+  const layers = layersOn(graph, arithmetic, mode, batchNorm);
   return { graph, layers, ...task.network(layers, inputs) };
 }
 
-/** The layers that a network is built of on a graph. */
-export function layersOn(graph: Graph, arithmetic: Arithmetic, mode: Mode): Layers {
+/**
+ * The layers that a network is built of on a graph. What is measured with the statistics of a batch does not depend on
+ * the number of devices: there they are those of the whole.
+ */
+export function layersOn(
+  graph: Graph,
+  arithmetic: Arithmetic,
+  mode: Mode,
+  batchNorm: BatchNormScope = mode === 'statistics' ? 'batch' : 'device',
+): Layers {
   // The published calibration runs with batch norm in training mode; its running averages move with it.
   return new Layers(graph, {
+    batchNorm,
     training: mode !== 'evaluate',
     random: mode === 'train',
     multiply: multiplication(arithmetic, mode === 'statistics' ? 'evaluate' : mode),

@@ -3,6 +3,7 @@
 import type { Target } from '../../src/engine/cuda/lower/launch.ts';
 import { lowerOn } from '../../src/engine/cuda/lower/lowerings.ts';
 import { lowerPlan } from '../../src/engine/cuda/lower/program.ts';
+import { launchesOf } from '../../src/engine/cuda/lower/schedule.ts';
 import type { Graph } from '../../src/engine/graph/graph.ts';
 import { plan } from '../../src/engine/graph/plan.ts';
 import { hopper } from '../engine/devices.ts';
@@ -34,5 +35,5 @@ export function lowerGraph(graph: Graph, on: Target = hopper()) {
     lower,
     { counters: (count) => allocate(4 * count), place: ({ byteLength }) => allocate(byteLength) },
   );
-  return { planned, commands, launches: commands.map(({ launch }) => launch) };
+  return { planned, commands, launches: launchesOf(commands) };
 }

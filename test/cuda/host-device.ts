@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import type { KernelSource, Target } from '../../src/engine/cuda/lower/launch.ts';
 import { lowerOn } from '../../src/engine/cuda/lower/lowerings.ts';
 import { lowerPlan } from '../../src/engine/cuda/lower/program.ts';
+import { launchesOf } from '../../src/engine/cuda/lower/schedule.ts';
 import { KernelLibrary, readSource } from '../../src/engine/cuda/runtime/compiler.ts';
 import type { Graph } from '../../src/engine/graph/graph.ts';
 import { plan, type Storage } from '../../src/engine/graph/plan.ts';
@@ -88,7 +89,7 @@ export class HostDevice {
     for (const { at, data } of image) memory.set(data, at);
     const [file, list] = [join(this.#folder, 'memory'), join(this.#folder, 'launches')];
     writeFileSync(file, memory);
-    const lines = commands.map(({ launch: { source, name, grid, block, shared, args } }) =>
+    const lines = launchesOf(commands).map(({ source, name, grid, block, shared, args }) =>
       [this.#library(source), name, ...grid, ...block, shared, Buffer.from(args).toString('hex')].join(' '),
     );
     writeFileSync(list, `${lines.join('\n')}\n`);

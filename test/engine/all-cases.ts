@@ -1,6 +1,7 @@
 // All cases of the conformance suite.
 
 import { type Case, cases as small } from './cases.ts';
+import { collectiveCases } from './collective-cases.ts';
 import { depthwiseCases } from './depthwise-cases.ts';
 import { dropoutCases } from './dropout-cases.ts';
 import { formulaCases } from './formula-cases.ts';
@@ -29,6 +30,7 @@ export const cases: readonly Case[] = [
   ...relu6Cases,
   ...dropoutCases,
   ...updateCases,
+  ...collectiveCases,
   ...wideCases,
 ];
 

@@ -309,6 +309,7 @@ export const cases: readonly Case[] = [
     '',
     [floats([4, 5, 3, 10]), floats([10]), floats([10]), floats([10]), floats([10], 0.1, 1)],
     { epsilon: 1e-5 },
+    differentiable(0, 1, 2, 3, 4),
   ),
   make('maxPool', '2×2', [floats([2, 6, 6, 5])], squareWindow(2, 2), differentiable(0)),
   make('maxPool', '3×3 with padding', [floats([2, 7, 5, 18])], squareWindow(3, 2, 1), differentiable(0)),

@@ -12,6 +12,7 @@ import { clamp, roundHalfEven } from '../../src/engine/reference/kernel.ts';
 import { rowSlopesOf, slopesOf } from '../../src/multiplier/slopes.ts';
 import { f32, type HostTensor, type Shape, sizeOf, tensor } from '../../src/tensor/tensor.ts';
 import { type Case, cases } from './cases.ts';
+import { collectiveCases } from './collective-cases.ts';
 import { dropoutCases } from './dropout-cases.ts';
 import { formulaCases } from './formula-cases.ts';
 import { geometryCases } from './geometry-cases.ts';
@@ -29,6 +30,7 @@ const differentiable: readonly Case[] = [
   ...repeatCases,
   ...dropoutCases,
   ...matrixCases,
+  ...collectiveCases,
 ];
 
 const double = referenceBackend({ precision: 'double' });

@@ -4,6 +4,7 @@
 import type { Backend } from '../../src/engine/backend.ts';
 import { gradients } from '../../src/engine/graph/gradients.ts';
 import { Graph, type Value } from '../../src/engine/graph/graph.ts';
+import type { OpName } from '../../src/engine/graph/ops.ts';
 import { Random } from '../../src/tensor/random.ts';
 import { f32, type HostTensor, type Shape, sizeOf, type TensorData } from '../../src/tensor/tensor.ts';
 import type { Case } from './cases.ts';
@@ -39,7 +40,11 @@ export async function runCase(
   test: Case,
   inputs: readonly HostTensor[] = test.inputs,
 ): Promise<Results> {
-  const graph = graphOf(test, inputs);
+  return await runGraph(backend, graphOf(test, inputs), inputs);
+}
+
+/** Runs the graph of a case. */
+export async function runGraph(backend: Backend, graph: Graph, inputs: readonly HostTensor[]): Promise<Results> {
   const session = await backend.openSession();
   const program = await session.compile(graph);
   for (const name of graph.inputs.keys()) program.write(name, inputs[Number(name.slice(1))]!.data);
@@ -50,11 +55,12 @@ export async function runCase(
   return results;
 }
 
-/**
- * Outputs through which an operation passes gradients: batch statistics, probabilities, counts and zero points do not.
- */
+/** Operations that pass gradients through all their outputs. */
+const throughAll: ReadonlySet<OpName> = new Set<OpName>(['minMax', 'allReduce', 'batchNorm']);
+
+/** Outputs through which an operation passes gradients: probabilities, counts and zero points do not. */
 function differentiableOutputs(test: Case, outputs: readonly Value[]): readonly Value[] {
-  return test.op === 'minMax' ? outputs : outputs.slice(0, 1);
+  return throughAll.has(test.op) ? outputs : outputs.slice(0, 1);
 }
 
 /** r_k. */

@@ -10,6 +10,8 @@ import { trainingBatches } from '../../src/data/batches.ts';
 import type { Dataset } from '../../src/data/dataset.ts';
 import { picksOf as selectionPicks } from '../../src/data/image-split.ts';
 import { openDataset } from '../../src/data/registry.ts';
+import type { Graph } from '../../src/engine/graph/graph.ts';
+import { packGraph, unpackGraph } from '../../src/engine/replicas/portable.ts';
 import { wasmBackend } from '../../src/engine/wasm/runtime/backend.ts';
 import { runFlow } from '../../src/flow/flow.ts';
 import type { MetricRecord } from '../../src/flow/run/events.ts';
@@ -19,7 +21,15 @@ import type { TrainingPhase } from '../../src/flow/settings/phases.ts';
 import { publishedTraining } from '../../src/flow/settings/training.ts';
 import { columnCosts } from '../../src/multiplier/power.ts';
 import { readSafetensors } from '../../src/tensor/safetensors.ts';
-import { isTrial, type RecordedProgram, type RecordedSession, recording, trainingPrograms } from './recording.ts';
+import {
+  graphText,
+  hashOf,
+  isTrial,
+  type RecordedProgram,
+  type RecordedSession,
+  recording,
+  trainingPrograms,
+} from './recording.ts';
 
 const sessions: RecordedSession[] = [];
 vi.mock('../../src/flow/run/device.ts', async (load) => ({
@@ -189,6 +199,29 @@ describe('how a phase trains', () => {
       expect(attributes, inputs[0]!.name).toEqual({ momentum, weightDecay });
       expect(inputs[3]).toMatchObject({ kind: 'input', name: 'learningRate' });
     }
+  });
+
+  test.each(order)('%s: a step whose graph has travelled to another process has the same bits', async (phase) => {
+    const { session, steps } = trainedIn.get(phase)!;
+    const [program] = trainingPrograms(session);
+    const stepped = async (graph: Graph) => {
+      const device = await wasmBackend({ threads: 1 }).openSession();
+      for (const [name, tensor] of session.start) device.write(name, tensor);
+      const compiled = await device.compile(graph);
+      for (const [name, data] of steps[0]!.inputs) compiled.write(name, data);
+      await compiled.run();
+      const variables = await Promise.all(
+        device.variableNames().map(async (name) => hashOf((await device.read(name)).data)),
+      );
+      await device.dispose();
+      return variables;
+    };
+    const { text, constants } = packGraph(program!.graph);
+    const again = unpackGraph({ text, constants });
+    expect(graphText(again)).toBe(graphText(program!.graph));
+    const variables = await stepped(program!.graph);
+    expect(variables.length).toBeGreaterThan(40);
+    expect(await stepped(again)).toEqual(variables);
   });
 
   test('the clip factors learn wherever quantisers train, and nothing learns twice', () => {

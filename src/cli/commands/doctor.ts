@@ -59,6 +59,9 @@ function reportText(report: Examination, style: Style): string {
       ...names,
       line(good, 'NVIDIA driver', `CUDA ${cuda.driverVersion}, ${cuda.driverLibrary}`),
       line(good, 'NVRTC', `${cuda.compilerVersion}, ${cuda.compilerLibrary}`),
+      cuda.ncclVersion === null
+        ? line(none, 'NCCL', `needed for several GPUs together: ${cuda.ncclLibrary}`)
+        : line(good, 'NCCL', `${cuda.ncclVersion}, ${cuda.ncclLibrary}`),
     ];
   };
   const roomy = disk.freeBytes >= LEAST_DISK;

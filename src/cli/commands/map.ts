@@ -3,6 +3,7 @@
 
 import { type Command, Option } from 'commander';
 import { thetaOf } from '../../flow/results/theta-text.ts';
+import { requireOneDevice } from '../../flow/run/device.ts';
 import { findSetting, settingsOfPhases } from '../../flow/settings/fields.ts';
 import { nonEmpty, oneOf } from '../../flow/settings/values.ts';
 import { UserError } from '../../tensor/errors.ts';
@@ -143,6 +144,7 @@ async function mapAlone(command: Command, { stdout }: Services): Promise<void> {
   }
   if (redo) throw new UserError('--redo is for a run folder, but none is given; leave it out');
   if (unset) throw new UserError('--unset is for a run folder, but none is given; leave it out');
+  requireOneDevice(readDevice(command), 'a multiplier without a run is mapped on the processor');
   const settings = readSettings(command, [bits, ...search], false);
   if (settings.map?.multiplier !== undefined || settings.map?.signed || settings.map?.operandOrder !== undefined) {
     throw new UserError(

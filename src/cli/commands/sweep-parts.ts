@@ -6,6 +6,7 @@ import type { Command } from 'commander';
 import { type DeviceOptions, parseDevice } from '../../flow/run/device.ts';
 import { badValue, decimalNumber } from '../../flow/settings/values.ts';
 import type { SweepReport } from '../../flow/sweep/front.ts';
+import { UserError } from '../../tensor/errors.ts';
 import { wantsColor } from '../options.ts';
 import type { Services } from '../services.ts';
 import { shellWord, styleFor, textWidth } from '../style.ts';
@@ -27,8 +28,21 @@ export function minutes(text: string): number {
   throw badValue('--minutes', text, 'a number above 0');
 }
 
-export const devices = (text: string): readonly DeviceOptions[] =>
-  text.split(',').map((word) => parseDevice(word.trim()));
+/** Places to work, behind commas; several GPUs of one place are written with - and +. */
+export function placesToWork(text: string): readonly DeviceOptions[] {
+  const words = text.split(',').map((word) => word.trim());
+  const number = words.find((word) => /^\d/.test(word));
+  if (number !== undefined) {
+    throw new UserError(
+      `--device: in a sweep a comma stands between places to work, each a device, got '${number}' in '${text}'; cuda:0,cuda:2 are two places, cuda:0+2 is one of two GPUs`,
+    );
+  }
+  const places = words.map((word) => parseDevice(word));
+  if (places.length > 1 && places.some((place) => place.devices === 'ranks')) {
+    throw new UserError(`--device: cuda:ranks is all GPUs that were started for this command; leave the others out`);
+  }
+  return places;
+}
 
 /** One place to work for each device and job; jobs on the processor share its cores. */
 export function slotsOf(

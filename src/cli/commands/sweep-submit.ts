@@ -11,7 +11,7 @@ import { describeOption } from '../facts.ts';
 import { addDeviceOptions, addLogOptions, logWords, readLogs } from '../options.ts';
 import type { Services } from '../services.ts';
 import { shellWord } from '../style.ts';
-import { devices, slotsOf } from './sweep-parts.ts';
+import { placesToWork, slotsOf } from './sweep-parts.ts';
 
 const AFTER = `
 Begin the sweep with --plan first. With --slurm, SWEEP/cluster gets two batch scripts, which may be read and changed: what trials have in common,
@@ -147,7 +147,7 @@ export function defineSweepSubmit(command: Command, services: Services): void {
     .addOption(option('--retry', 'have what failed tried again', 'Work:'))
     .addOption(option('--json', 'only what was written and submitted, as one JSON object', 'Output:'));
   addDeviceOptions(command, (text) => {
-    devices(text);
+    placesToWork(text);
     return text;
   });
   addLogOptions(command);
@@ -214,7 +214,11 @@ function podOf({ image, volume }: Options): { image: string; volume: string } {
 function requestOf(folder: string, options: Options, logs: readonly string[]): ClusterRequest {
   const { gpusPerTask: gpus, cpusPerTask: cpus, mem: memory, arrayLimit: limit, program, kubernetes, data } = options;
   const device = deviceFor(options);
-  const places = slotsOf({}, { jobs: options.jobs ?? 1, ...(device ? { device: devices(device) } : {}) }, 1).length;
+  const places = slotsOf(
+    {},
+    { jobs: options.jobs ?? 1, ...(device ? { device: placesToWork(device) } : {}) },
+    1,
+  ).length;
   const isOnCores = device === undefined || /wasm/.test(device);
   const words: Record<string, string | number | undefined> = {
     ...{ device, precision: options.precision, emulation: options.emulation, data, jobs: options.jobs },
@@ -242,6 +246,6 @@ function deviceFor({ device, gpusPerTask = 0 }: Options): string | undefined {
   if (device !== undefined || gpusPerTask === 0) return device;
   if (gpusPerTask === 1) return 'cuda';
   throw new UserError(
-    `--gpus-per-task ${gpusPerTask}: say with --device what a task does with them; cuda:0,cuda:1 is a trial on each`,
+    `--gpus-per-task ${gpusPerTask}: say with --device what a task does with them; cuda:0,cuda:1 is a trial on each, cuda:all one trial on all of them`,
   );
 }

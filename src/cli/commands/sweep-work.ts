@@ -13,7 +13,7 @@ import { addDeviceOptions, addLogOptions, addTrainingOptions, readDevice, readLo
 import type { Services } from '../services.ts';
 import { shellWord, styleFor } from '../style.ts';
 import { SweepProgress } from '../sweep-progress.ts';
-import { devices, minutes, showSweep, slotsOf, type WorkingOptions } from './sweep-parts.ts';
+import { minutes, placesToWork, showSweep, slotsOf, type WorkingOptions } from './sweep-parts.ts';
 
 const AFTER = `
 A worker claims what nobody else works on. With --trials it ends after so many, or when all that are left are in the hands of others; without,
@@ -65,7 +65,7 @@ export function defineSweepWork(command: Command, services: Services): void {
     .addOption(option('--no-synthesis', 'the front over gate cost; nothing is synthesised', 'Output:'))
     .addOption(option('--quiet', 'no progress', 'Output:'))
     .addOption(option('--json', 'only what was done as one JSON object; progress goes to the error stream', 'Output:'));
-  addDeviceOptions(command, devices);
+  addDeviceOptions(command, placesToWork);
   addTrainingOptions(command);
   addLogOptions(command);
   command.action((folder: string) => run(folder, command, services));

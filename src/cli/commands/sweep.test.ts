@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { slotsOf } from './sweep-parts.ts';
+import { placesToWork, slotsOf } from './sweep-parts.ts';
 
 const gpu = (index: number) => ({ name: 'cuda' as const, index });
 
@@ -14,4 +14,12 @@ test('every device has as many places to work as jobs; those on the processor sh
   expect(slotsOf({}, { jobs: 16 }, 8)[15]).toEqual({ threads: 1 });
   expect(slotsOf({ threads: 4 }, { jobs: 2 }, 8)).toEqual([{ threads: 4 }, { threads: 4 }]);
   expect(slotsOf({}, { device: [{ name: 'wasm' }, gpu(0)] }, 8)).toEqual([{ name: 'wasm', threads: 4 }, gpu(0)]);
+});
+
+test('a comma stands between places to work, and none of two GPUs is made of a number behind it', () => {
+  const places = placesToWork('cuda:0-1, cuda:4+6,wasm');
+  expect(places).toEqual([{ name: 'cuda', devices: [0, 1] }, { name: 'cuda', devices: [4, 6] }, { name: 'wasm' }]);
+  expect(() => placesToWork('cuda:0,2')).toThrow(/cuda:0,cuda:2 are two places, cuda:0\+2 is one of two GPUs/);
+  expect(placesToWork('cuda:ranks')).toEqual([{ name: 'cuda', devices: 'ranks' }]);
+  expect(() => placesToWork('cuda:ranks,cuda:0')).toThrow(/leave the others out/);
 });

@@ -29,7 +29,7 @@ import type { Services } from '../services.ts';
 import { shellWord, styleFor } from '../style.ts';
 import { SweepProgress } from '../sweep-progress.ts';
 import { addSynthesis, readSynthesis } from '../workbench.ts';
-import { devices, minutes, showSweep, slotsOf, type WorkingOptions } from './sweep-parts.ts';
+import { minutes, placesToWork, showSweep, slotsOf, type WorkingOptions } from './sweep-parts.ts';
 
 const AFTER = `
 Every combination of the values behind --over is a trial: a run of its own in SWEEP/trials, with all other options of tram run as given here.
@@ -184,7 +184,7 @@ export function defineSweep(command: Command, services: Services): void {
   addSettings(command, settingsOfPhases(trialPhases), true);
   addSynthesis(command, { library: 'library', objective: 'power' });
   command.addOption(option('--no-synthesis', 'the front over gate cost; nothing is synthesised', 'Synthesis:'));
-  addDeviceOptions(command, devices);
+  addDeviceOptions(command, placesToWork);
   addTrainingOptions(command);
   addLogOptions(command);
   command.action((folder: string) => work(folder, command, services));

@@ -4,7 +4,8 @@
 // so; the finite-difference test checks those against the surrogate that is named here.
 
 import { UserError } from '../../tensor/errors.ts';
-import { input } from './expression.ts';
+import { sizeOf } from '../../tensor/tensor.ts';
+import { constant, input, squareRoot, whereGreater } from './expression.ts';
 import { formulaGradient } from './formula-gradient.ts';
 import { concerning, type Graph, type Node, type Value } from './graph.ts';
 import { apart } from './movement.ts';
@@ -27,6 +28,7 @@ const addition: OpAttributes['add'] = { alpha: 1, beta: 1 };
 export const gradientRules: { readonly [K in OpName]?: Rule<K> } = {
   formula: formulaGradient,
   move: (node, [g], graph, wanted) => movementGradient(node, g!, graph, wanted),
+  allReduce: allReduceGradient,
   add: ({ attributes: { alpha, beta } }, [g], graph) => [scaled(graph, g!, alpha), scaled(graph, g!, beta)],
   affine: ({ attributes: { scale } }, [g], graph) => [scaled(graph, g!, scale)],
   scaleBy: ({ inputs: [x, s] }, [g], graph) => [
@@ -79,10 +81,32 @@ export const gradientRules: { readonly [K in OpName]?: Rule<K> } = {
   gatherRows: ({ inputs: [x], attributes: { index } }, [g], graph) => [
     graph.apply1('gatherRowsGradient', [g!], { index, count: x!.shape[0]! }),
   ],
-  /** The batch statistics (outputs 1 and 2) feed running averages only and take no gradient of their own. */
-  batchNorm: ({ inputs: [x, gamma], outputs: [, mean, variance], attributes }, [g], graph) => [
-    ...graph.apply('batchNormGradient', [g!, x!, gamma!, mean!, variance!], attributes),
-  ],
+  batchNorm: ({ inputs: [x, gamma], outputs: [, mean, variance], attributes }, [g, gMean, gVariance], graph) => {
+    const [dx, dgamma, dbeta] = g
+      ? graph.apply('batchNormGradient', [g, x!, gamma!, mean!, variance!], attributes)
+      : [];
+    if (!gMean && !gVariance) return [dx, dgamma, dbeta];
+    const ofStatistics = statisticsGradient(graph, x!, mean!, gMean, gVariance);
+    return [dx ? graph.apply1('add', [dx, ofStatistics], addition) : ofStatistics, dgamma, dbeta];
+  },
+  /** With s = 1/√(variance + ε): dx = g·gamma·s, dmean = −gamma·s·dbeta, dvariance = −gamma·s²·dgamma/2. */
+  batchNormInference: ({ inputs: [x, gamma, , mean, variance], attributes }, [g], graph) => {
+    const [, dgamma, dbeta] = graph.apply('batchNormGradient', [g!, x!, gamma!, mean!, variance!], attributes);
+    const inverse = (of: number) => constant(1).over(squareRoot(input(of).plus(attributes.epsilon)));
+    const dx = graph.apply1('formula', [g!, gamma!, variance!], {
+      ...{ name: 'batchNormInference gradient', shape: x!.shape },
+      outputs: [{ of: input(0).times(input(1).times(inverse(2))), per: 'element' }],
+    });
+    const slope = input(0).times(inverse(3)).negated();
+    const ofStatistics = graph.apply('formula', [gamma!, dbeta!, dgamma!, variance!], {
+      ...{ name: 'statistics gradient', shape: mean!.shape },
+      outputs: [
+        { of: slope.times(input(1)), per: 'element' },
+        { of: slope.times(inverse(3)).times(input(2)).times(0.5), per: 'element' },
+      ],
+    });
+    return [dx, dgamma, dbeta, ...ofStatistics];
+  },
   maxPool: ({ inputs: [x], attributes }, [g], graph) => [graph.apply1('maxPoolGradient', [g!, x!], attributes)],
   averagePool: ({ inputs: [x], attributes }, [g], graph) => [
     graph.apply1('averagePoolGradient', [g!], { ...attributes, inputShape: x!.shape }),
@@ -186,6 +210,27 @@ export const gradientRules: { readonly [K in OpName]?: Rule<K> } = {
   ],
 };
 
+/** What x gets through the mean and the biased variance of each of its channels: (gMean + 2·gVariance·(x − mean))/n. */
+function statisticsGradient(
+  graph: Graph,
+  x: Value,
+  mean: Value,
+  gMean: Value | undefined,
+  gVariance: Value | undefined,
+): Value {
+  const [ofMean, ofVariance] = [gMean ?? zerosLike(graph, mean), gVariance ?? zerosLike(graph, mean)];
+  const count = sizeOf(x.shape) / sizeOf(mean.shape);
+  const of = input(2)
+    .plus(
+      input(3)
+        .times(2)
+        .times(input(0).minus(input(1))),
+    )
+    .over(count);
+  const attributes = { name: 'statistics gradient', shape: x.shape, outputs: [{ of, per: 'element' }] } as const;
+  return graph.apply1('formula', [x, mean, ofMean, ofVariance], attributes);
+}
+
 /** Boxes of a movement that was made of several: each has blocks, and text, of its own. */
 const MOST_BOXES = 16;
 
@@ -202,6 +247,8 @@ export interface GradientOptions {
   readonly recompute?: readonly string[];
   /** Operations in such blocks whose results are kept all the same; default: none. */
   readonly kept?: readonly OpName[];
+  /** Called with a target and its gradient as soon as that is whole, while the backward pass is being appended. */
+  readonly onWhole?: (target: Value, gradient: Value) => void;
 }
 
 /**
@@ -212,15 +259,27 @@ export interface GradientOptions {
 export function gradients(
   scalar: Value,
   targets: readonly Value[],
-  { recompute = [], kept = [] }: GradientOptions = {},
+  { recompute = [], kept = [], onWhole }: GradientOptions = {},
 ): (Value | undefined)[] {
   const graph = scalar.graph;
   const recomputation = new Recomputation(graph, recompute, kept);
   const depends = dependents(graph, targets);
   const cotangents = new Map<Value, Value>([[scalar, graph.scalar(1)]]);
+  const wholeBehind = firstReaders(graph, targets);
+  const tellWhole = (node: Node) => {
+    for (const target of wholeBehind.get(node) ?? []) {
+      const gradient = cotangents.get(target);
+      if (gradient) onWhole?.(target, gradient);
+    }
+  };
   for (const node of graph.nodes.slice().reverse()) {
-    if (!node.outputs.some((output) => cotangents.has(output))) continue;
-    if (!node.inputs.some((input) => depends.has(input))) continue;
+    if (node.outputs.some((output) => cotangents.has(output)) && node.inputs.some((input) => depends.has(input)))
+      differentiate(node);
+    tellWhole(node);
+  }
+  return targets.map((target) => cotangents.get(target));
+
+  function differentiate(node: Node): void {
     const given = node.outputs.map((output) => cotangents.get(output));
     const wanted = node.inputs.map((input) => depends.has(input));
     const seen = recomputation.seenBackward(node);
@@ -234,7 +293,17 @@ export function gradients(
       });
     });
   }
-  return targets.map((target) => cotangents.get(target));
+}
+
+/** The targets that a node is the first to read: behind it, going backward, nothing is added to their gradients. */
+function firstReaders(graph: Graph, targets: readonly Value[]): ReadonlyMap<Node, readonly Value[]> {
+  const left = new Set(targets);
+  const found = new Map<Node, Value[]>();
+  for (const node of graph.nodes) {
+    const own = node.inputs.filter((input) => left.delete(input));
+    if (own.length > 0) found.set(node, own);
+  }
+  return found;
 }
 
 /** Two movements to different places, as of the gradients of slices, are one: nothing is to be added there. */
@@ -268,6 +337,38 @@ function applyRule(
       throw new UserError(`no gradient rule for the operation ${node.op}; add one to src/engine/graph/gradients.ts`);
     return rule(node, cotangents, graph, wanted);
   });
+}
+
+/**
+ * What is differentiated is the sum of the replicas' scalars, each a part of the whole: what a result contributes to
+ * it, it contributes on every replica. That of an extreme goes to the replicas that have it, shared evenly.
+ */
+function allReduceGradient(
+  { inputs, outputs, attributes: { kind } }: Node<'allReduce'>,
+  cotangents: Cotangents,
+  graph: Graph,
+): (Value | undefined)[] {
+  if (graph.replicas === 1) return [...cotangents];
+  const given = cotangents.flatMap((g, index) => (g ? [{ g, index }] : []));
+  const attained = given.map(({ index }) => {
+    const [x, y] = [input(0), input(1)];
+    const of = whereGreater(x, y, 0, whereGreater(y, x, 0, 1));
+    const shape = outputs[index]!.shape;
+    const formula = { name: 'extreme attained', shape, outputs: [{ of, per: 'element' }] } as const;
+    return kind === 'min' || kind === 'max'
+      ? [graph.apply1('formula', [inputs[index]!, outputs[index]!], formula)]
+      : [];
+  });
+  const reduced = graph.reduced('sum', [...given.map(({ g }) => g), ...attained.flat()]);
+  const found: (Value | undefined)[] = cotangents.map(() => undefined);
+  given.forEach(({ index }, at) => {
+    const [own] = attained[at]!;
+    const g = scaled(graph, reduced[at]!, kind === 'mean' ? 1 / graph.replicas : 1);
+    const of = input(0).times(input(1)).over(input(2));
+    const formula = { name: 'extreme gradient', shape: g.shape, outputs: [{ of, per: 'element' }] } as const;
+    found[index] = own ? graph.apply1('formula', [g, own, reduced[given.length + at]!], formula) : g;
+  });
+  return found;
 }
 
 /** All values that depend on one of the targets, the targets included. */

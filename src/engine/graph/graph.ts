@@ -7,7 +7,7 @@ import { invariant, UserError } from '../../tensor/errors.ts';
 import type { DType, HostTensor, Shape, TensorType } from '../../tensor/tensor.ts';
 import { sameShape } from '../../tensor/tensor.ts';
 import { infer } from './inference.ts';
-import type { OpAttributes, OpName } from './ops.ts';
+import type { OpAttributes, OpName, ReduceKind } from './ops.ts';
 
 /** One tensor in a graph: what produced it and its type. */
 export interface Value extends TensorType {
@@ -46,6 +46,13 @@ export function concerning<T>({ label }: Pick<Node, 'label'>, work: () => T): T 
   }
 }
 
+export interface GraphOptions {
+  /** The variable of the session that stands for one of this name; default: the one of the name. */
+  readonly aliasOf?: (name: string) => string;
+  /** Default: 1. Else the number that the device has: `Device.replicas`. */
+  readonly replicas?: number;
+}
+
 /** A program in the making: operations on values, compiled by a backend. */
 export class Graph {
   readonly nodes: Node[] = [];
@@ -54,14 +61,17 @@ export class Graph {
   readonly constants: Value[] = [];
   readonly outputs = new Map<string, Value>();
   readonly assignments = new Map<string, Value>();
+  /** How many devices compute the graph, each a part of the whole; see `reduced`. */
+  readonly replicas: number;
   readonly #aliasOf: (name: string) => string;
   #nextId = 0;
   #label = '';
   #scope = '';
 
-  /** `aliasOf`: the variable of the session that stands for one of this name; default: the one of the name. */
-  constructor(aliasOf: (name: string) => string = (name) => name) {
+  constructor({ aliasOf = (name) => name, replicas = 1 }: GraphOptions = {}) {
+    invariant(Number.isInteger(replicas) && replicas >= 1, `a graph for ${replicas} replicas`);
     this.#aliasOf = aliasOf;
+    this.replicas = replicas;
   }
 
   /** A tensor that persists in the session under this name; the same name gives the same value. */
@@ -144,6 +154,11 @@ export class Graph {
   /** The first output of an operation: what most have. */
   apply1<K extends OpName>(op: K, inputs: readonly Value[], attributes: OpAttributes[K]): Value {
     return this.apply(op, inputs, attributes)[0]!;
+  }
+
+  /** f32 values brought together over all replicas (`allReduce`), in one operation; themselves where there is one. */
+  reduced(kind: ReduceKind, values: readonly Value[]): readonly Value[] {
+    return this.replicas === 1 || values.length === 0 ? values : this.apply('allReduce', values, { kind });
   }
 
   /** Makes a value readable after each run. */

@@ -152,6 +152,10 @@ export function infer<K extends OpName>(op: K, inputs: readonly TensorType[], at
 const inference: { readonly [K in OpName]: Infer<K> } = {
   formula: inferFormula,
   move: inferMovement,
+  allReduce: (inputs) => {
+    expect('allReduce', inputs.length > 0, inputs, 'at least one');
+    return inputs.map(({ shape }) => f32(shape));
+  },
   add: alike('add', 2),
   affine: alike('affine', 1),
   scaleBy: ([x]) => [f32(x!.shape)],

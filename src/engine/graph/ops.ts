@@ -62,6 +62,9 @@ export interface AxmConvAttributes extends ConvGeometry, OperandWidths {
 
 type None = Readonly<Record<string, never>>;
 
+/** What is formed of the values that each replica has at the same place. */
+export type ReduceKind = 'sum' | 'mean' | 'min' | 'max';
+
 /** The attributes of each operation. */
 export interface OpAttributes {
   /**
@@ -74,6 +77,11 @@ export interface OpAttributes {
    * ../operations/.
    */
   move: Movement;
+  /**
+   * (x…) → of each the sum, mean, least or largest over all replicas of the graph, element by element, the same bits on
+   * each of them; where the graph is for one, the same tensors. All replicas do these operations in the same order.
+   */
+  allReduce: { readonly kind: ReduceKind };
   /** alpha·a + beta·b, same shapes. */
   add: { readonly alpha: number; readonly beta: number };
   /** scale·x + offset, constants. */

@@ -203,6 +203,7 @@ export function plan(graph: Graph, options: PlanOptions = {}): Plan {
 function overwritable({ op, attributes, inputs }: Node, output: number): readonly number[] {
   const input = inPlace[op]?.[output];
   if (input !== undefined) return [input];
+  if (op === 'allReduce') return [output];
   if (op !== 'formula') return [];
   const { shape, outputs } = attributes as Formula;
   const ofElements = inputs.flatMap((value, index) => (sameShape(value.shape, shape) ? [index] : []));

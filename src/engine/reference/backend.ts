@@ -6,11 +6,12 @@ import { invariant } from '../../tensor/errors.ts';
 import type { TensorType } from '../../tensor/tensor.ts';
 import { allocate, bytesPerElement, type HostTensor, sizeOf, type TensorData } from '../../tensor/tensor.ts';
 import { type Backend, POISON, type Program } from '../backend.ts';
-import type { Graph, Value } from '../graph/graph.ts';
-import { type OpAttributes, type OpName, renames } from '../graph/ops.ts';
+import type { Graph, Node, Value } from '../graph/graph.ts';
+import { type OpAttributes, type OpName, type ReduceKind, renames } from '../graph/ops.ts';
 import { type Plan, plan, type Storage } from '../graph/plan.ts';
 import { SharedSession } from '../session.ts';
 import { approximate } from './approximate.ts';
+import { type Collective, collective } from './collective.ts';
 import { convolution } from './convolution.ts';
 import { dropout } from './dropout.ts';
 import { elementwise } from './elementwise.ts';
@@ -32,6 +33,7 @@ type Computed = Exclude<OpName, 'reshape' | 'stopGradient'>;
 const kernels: Kernels<Computed> = {
   ...formula,
   ...movement,
+  ...collective,
   ...elementwise,
   ...dropout,
   ...convolution,
@@ -63,19 +65,23 @@ export interface ReferenceOptions {
   readonly precision?: 'single' | 'double';
   /** In tests: outputs are poisoned before they are written (see ../backend.ts). */
   readonly poison?: boolean;
+  /** What brings the values of all replicas together, where this device is one of several. */
+  readonly collective?: Collective;
 }
 
 /** Plain loops in JavaScript: slow, and what the other devices are compared with. */
-export function referenceBackend({ precision = 'single', poison = false }: ReferenceOptions = {}): Backend {
+export function referenceBackend(options: ReferenceOptions = {}): Backend {
+  const { precision = 'single', poison = false, collective } = options;
   const backend: Backend = {
     device: {
       name: 'reference',
       description: `plain TypeScript, ${precision} precision`,
       memoryBytes: totalmem(),
       ownMemory: false,
+      replicas: collective?.replicas ?? 1,
       emulations: ['table'],
     },
-    openSession: async () => new ReferenceSession(backend, precision === 'double', poison),
+    openSession: async () => new ReferenceSession(backend, precision === 'double', poison, collective),
   };
   return backend;
 }
@@ -83,15 +89,19 @@ export function referenceBackend({ precision = 'single', poison = false }: Refer
 class ReferenceSession extends SharedSession<Data> {
   readonly double: boolean;
   readonly poison: boolean;
+  readonly collective: Collective | undefined;
+  /** Whether a program runs: where it waits for other replicas, the host could start another. */
+  running = false;
   /** One buffer, made anew when its size changes. */
   arena = new ArrayBuffer(0);
   /** Bytes of variables and of what is the programs' own. */
   held = 0;
 
-  constructor(backend: Backend, double: boolean, poison: boolean) {
+  constructor(backend: Backend, double: boolean, poison: boolean, collective: Collective | undefined) {
     super(backend);
     this.double = double;
     this.poison = poison;
+    this.collective = collective;
   }
 
   get bytes(): number {
@@ -137,6 +147,8 @@ interface ReadyStep {
   readonly inputs: readonly Operand[];
   readonly outputs: readonly Operand[];
   readonly attributes: OpAttributes[OpName];
+  /** Where the outputs are reduced over replicas behind the kernel. */
+  readonly reduce: ReduceKind | undefined;
   /** In tests: outputs to poison first, all but those that take an input's place. */
   readonly poisoned: readonly Uint8Array[];
 }
@@ -173,12 +185,23 @@ class ReferenceProgram implements Program {
   }
 
   async run(): Promise<void> {
-    this.#session.enter(this);
-    const { arena } = this.#session;
+    const session = this.#session;
+    invariant(!session.running, 'a program is run while another one is');
+    session.enter(this);
+    session.running = true;
+    try {
+      await this.#runSteps(session.arena);
+    } finally {
+      session.running = false;
+    }
+  }
+
+  async #runSteps(arena: ArrayBuffer): Promise<void> {
     if (this.#arena !== arena) this.#resolve(arena);
-    for (const { kernel, inputs, outputs, attributes, poisoned } of this.#steps) {
+    for (const { kernel, inputs, outputs, attributes, reduce, poisoned } of this.#steps) {
       for (const bytes of poisoned) bytes.fill(POISON);
       kernel(inputs, outputs, attributes);
+      if (reduce) await this.#session.collective!.allReduce(reduce, outputs.map(floatsOf));
     }
     for (const { to, from } of this.#copies) to.set(from);
   }
@@ -217,6 +240,7 @@ class ReferenceProgram implements Program {
         inputs,
         outputs,
         attributes: node.attributes,
+        reduce: reductionOf(node),
         poisoned: this.#session.poison ? own.map(({ data }) => bytesOf(data)) : [],
       };
     });
@@ -238,6 +262,14 @@ class ReferenceProgram implements Program {
     return type.dtype === 'i32' ? new Int32Array(buffer, offset, count) : new Uint8Array(buffer, offset, count);
   }
 }
+
+/** The kind of a node that reduces over replicas, where there are several. */
+function reductionOf({ op, attributes, outputs }: Node): ReduceKind | undefined {
+  if (op !== 'allReduce' || outputs[0]!.graph.replicas === 1) return undefined;
+  return (attributes as OpAttributes['allReduce']).kind;
+}
+
+const floatsOf = ({ data }: Operand) => data as Float32Array | Float64Array;
 
 const bytesOf = ({ buffer, byteOffset, byteLength }: Data): Uint8Array =>
   new Uint8Array(buffer, byteOffset, byteLength);

@@ -73,6 +73,7 @@ test('an output that is not what the table says is refused with the layer and bo
     variableNames: () => session.variableNames(),
     write: (name, value) => session.write(name, value),
     read: (name) => session.read(name),
+    checkReplicas: () => session.checkReplicas(),
     bytes: 0,
     dispose: () => session.dispose(),
     compile: async (graph) => {

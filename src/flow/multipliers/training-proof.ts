@@ -1,6 +1,7 @@
 // Before a phase trains, its training step is tried once: the very graph that is trained, at the sizes of its batches,
 // on real images, in a session of its own that is given up afterwards. What a kernel computes may depend on the size of
-// its work, so the small evaluation of ./proof.ts cannot vouch for it. Sampled outputs of every quantised layer must
+// its work, so the small evaluation of ./proof.ts cannot vouch for it; of several devices it is the part that one of
+// them computes, as a batch of its own. Sampled outputs of every quantised layer must
 // equal the sum over its multiplier's table; of each kind of layer, sampled weight gradients must equal sums over the
 // positions of the batch, and the structure's gradient must fit both. The loss, and what of it reaches the network,
 // must be what labels and teacher give (./loss-proof.ts).
@@ -18,6 +19,7 @@ import { Random, streams } from '../../tensor/random.ts';
 import type { TensorData } from '../../tensor/tensor.ts';
 import { feedOf, writeBatch } from '../../train/feed.ts';
 import { fillsLast, type LoopOptions } from '../../train/loop.ts';
+import { partsOf } from '../../train/replicas.ts';
 import { type BuiltStep, holdStill, stepKey, trainingStep } from '../../train/step.ts';
 import type { Feed, QuantizedArithmetic } from '../../train/task.ts';
 import { checkLoss } from './loss-proof.ts';
@@ -25,7 +27,7 @@ import { type Product, productsOf } from './products.ts';
 import { checkLayer } from './proof.ts';
 
 export interface TrainingProof {
-  /** Images of the steps that were tried. */
+  /** Images of the steps that were tried, on one device. */
   readonly batches: readonly number[];
   /** Layers whose outputs were checked. */
   readonly layers: number;
@@ -61,7 +63,9 @@ export async function proveTraining(session: Session, fit: Fit): Promise<Trainin
   const { count } = fit.dataset.train;
   const whole = Math.min(fit.batchSize, count);
   const last = fillsLast(fit) && whole < count ? 0 : count % fit.batchSize;
-  const batches = [...new Set([whole, last])].filter((size) => size > 0);
+  const feed = feedOf(session, fit.task, fit.dataset.train, fit.dataset.augment);
+  const onOne = (size: number) => size / partsOf(size, session.backend.device, feed);
+  const batches = [...new Set([whole, last].map(onOne))].filter((size) => size > 0);
   let counts: Checked = { layers: 0, gradients: 0 };
   for (const size of batches) counts = await proveSize(session, fit, size);
   return { batches, ...counts };

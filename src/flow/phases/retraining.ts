@@ -7,7 +7,7 @@ import type { QuantizedArithmetic } from '../../train/task.ts';
 import type { OpenRun } from '../run/context.ts';
 import { epochsBefore } from '../settings/phases.ts';
 import { loadTeacher } from './teacher.ts';
-import { fitOf, learntFrom } from './training.ts';
+import { batchNormOf, fitOf, learntFrom } from './training.ts';
 
 /** On the test images: accuracy 0 … 1 and mean cross-entropy. */
 export interface Retrained {
@@ -37,6 +37,7 @@ export async function retrain(
     teacher: loadTeacher(run, 'recover', session),
     ...{ session, arithmetic, epochs, seed: configuration.seed, start: atStart, recompute },
     stepRate: configuration.quantize.stepRate,
+    batchNorm: batchNormOf(configuration),
     firstEpoch: epochsBefore({ ...configuration, map: given }, 'recover'),
     onEpoch: async ({ epoch, test }) => {
       last = { accuracy: test.metrics.accuracy, loss: test.loss };

@@ -6,7 +6,8 @@ import type { AugmentOptions } from '../../data/augment.ts';
 import { batchesPerEpoch } from '../../data/batches.ts';
 import { parseTransforms } from '../../data/transforms.ts';
 import type { Session } from '../../engine/backend.ts';
-import { invariant, UserError } from '../../tensor/errors.ts';
+import type { BatchNormScope } from '../../nn/layers.ts';
+import { invariant, LostDeviceError, UserError } from '../../tensor/errors.ts';
 import { given } from '../../tensor/given.ts';
 import { feedOf } from '../../train/feed.ts';
 import {
@@ -17,6 +18,7 @@ import {
   type StepEvent,
   trainEpochs,
 } from '../../train/loop.ts';
+import { partsOf } from '../../train/replicas.ts';
 import { recomputation } from '../../train/step.ts';
 import { networkExactPower } from '../multipliers/multipliers.ts';
 import { describeTraining, proveTraining } from '../multipliers/training-proof.ts';
@@ -84,7 +86,10 @@ export function resumedTypes({ configuration, manifest, ...context }: RunContext
 }
 
 /** The changes of training images in a phase: its own, else those that suit the data. */
-function augmentationOf({ configuration, dataset }: LearntFrom, phase: TrainingPhase): AugmentOptions {
+export function augmentationOf(
+  { configuration, dataset }: Pick<LearntFrom, 'configuration' | 'dataset'>,
+  phase: TrainingPhase,
+): AugmentOptions {
   const { augment } = configuration[phase];
   if (augment === undefined) return dataset.augment;
   const read = parseTransforms(augment);
@@ -101,6 +106,9 @@ export function learntFrom(run: LearntFrom, phase: TrainingPhase): Pick<LoopOpti
     dataset: { ...run.dataset, augment: augmentationOf(run, phase) },
   };
 }
+
+/** Whose statistics batch norm takes on several devices. */
+export const batchNormOf = ({ syncBatchNorm }: Configuration): BatchNormScope => (syncBatchNorm ? 'batch' : 'device');
 
 /** What a phase's section of the configuration says about how it trains. */
 export function fitOf<S extends Configuration[TrainingPhase]>(section: S) {
@@ -134,6 +142,7 @@ export async function trainPhase(
     ...job.fit,
     teacher,
     stepRate: configuration.quantize.stepRate,
+    batchNorm: batchNormOf(configuration),
     recompute,
     task,
     dataset,
@@ -143,7 +152,8 @@ export async function trainPhase(
   const { arithmetic } = job.fit;
   if (recompute) {
     const size = Math.min(job.fit.batchSize, dataset.train.count);
-    const saved = recomputation(common, feedOf(session, task, dataset.train, dataset.augment), size);
+    const feed = feedOf(session, task, dataset.train, dataset.augment);
+    const saved = recomputation(common, feed, size, partsOf(size, session.backend.device, feed));
     listener({ kind: 'note', text: describeRecomputation(saved, size) });
   }
   if (arithmetic.kind === 'quantized') {
@@ -158,16 +168,16 @@ export async function trainPhase(
   let saved = performance.now();
   let saving = 0;
   let last: Position<'accuracy'> = start ?? atStart;
-  let savedAt: Position<'accuracy'> | undefined;
+  let resumable = start;
   const save = async (position: Position<'accuracy'>) => {
-    if (position === savedAt) return;
+    if (position === resumable) return;
     const begun = performance.now();
     // What the point has behind it must not be lost when the point is not.
     log.sync();
     await saveResumePoint(resumePath, session, { phase, settings: decisive, position, ...given({ types: job.types }) });
-    savedAt = position;
     saved = performance.now();
     saving = saved - begun;
+    resumable = position;
   };
   const sinceSaved = () => performance.now() - saved;
   try {
@@ -188,10 +198,20 @@ export async function trainPhase(
       save: { due: () => sinceSaved() > SAVE_INTERVAL * 1000, at: save },
       ...(signal ? { signal } : {}),
     });
+  } catch (error) {
+    if (!(error instanceof LostDeviceError)) throw error;
+    throw new LostDeviceError(`${error.message}; ${describeResumePoint(phase, resumable)}`);
   } finally {
     log.close();
   }
   return last;
+}
+
+/** Where a phase goes on that could not end. */
+function describeResumePoint(phase: TrainingPhase, position: Position<'accuracy'> | undefined): string {
+  if (position === undefined) return `${phase} had no resume point yet and begins anew`;
+  const steps = position.step === 0 ? '' : ` and ${position.step} steps`;
+  return `the last resume point of ${phase} is behind ${position.epoch} epochs${steps}`;
 }
 
 /** "activations of 8 blocks are computed again: 2.5 instead of 4.7 GiB of intermediate values for 64 images". */

@@ -25,5 +25,6 @@ export async function evaluateRun(options: EvaluateOptions): Promise<EvaluationR
     return { ...known, stage, accuracy: metrics.accuracy, loss, images: examples };
   } finally {
     await session.dispose();
+    await run.backend.close?.();
   }
 }

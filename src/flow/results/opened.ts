@@ -39,7 +39,7 @@ export interface OpenStage {
   readonly run: OpenRun;
   readonly stage: KeptStage;
   readonly arithmetic: Arithmetic;
-  /** To be disposed of. */
+  /** To be disposed of, and then the run's backend to be closed. */
   readonly session: Session;
   /** What the run has recorded of its stages. */
   readonly recorded: readonly StageResult[];
@@ -91,6 +91,7 @@ export async function openStage(options: StageOptions): Promise<OpenStage> {
     return { run, stage, arithmetic, session, recorded };
   } catch (error) {
     await session.dispose();
+    await backend.close?.();
     throw error;
   }
 }

@@ -157,6 +157,8 @@ const phaseRecord = z.strictObject({
     detail: z.string(),
     /** The same as facts, where the device has such a choice; versions until 0.2 did not keep them. */
     threads: z.int().exactOptional(),
+    /** How many trained together, where there were several. */
+    devices: z.int().min(2).exactOptional(),
     precision: z.enum(precisions).exactOptional(),
     emulation: z.enum(emulations).exactOptional(),
   }),

@@ -112,6 +112,7 @@ export async function measureSensitivity(options: SensitivityOptions): Promise<S
     }
   } finally {
     lock.release();
+    await run.backend.close?.();
   }
 }
 

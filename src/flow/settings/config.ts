@@ -135,6 +135,7 @@ const givenConfiguration = z.strictObject({
     })
     .prefault({}),
   channelwise: z.boolean().default(true),
+  syncBatchNorm: z.boolean().default(false),
   approximate: z.array(z.string().min(1)).min(1).default(['usual']),
   exactLayers: z.array(z.string().min(1)).default([]),
   rivals: z.enum(rivalChoices).default('none'),

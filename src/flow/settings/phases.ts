@@ -39,7 +39,11 @@ export const phaseFacts: Readonly<Record<Phase, PhaseFacts>> = {
       if (newClassifier) return `train on from ${from} with a new classifier`;
       return checkpoint === undefined && epochs > 0 ? `train on from ${from}` : `take the network from ${from}`;
     },
-    settings: ({ model, seed, train }) => ({ model, seed, train }),
+    // The statistics of each device are what runs had before they could go over several.
+    settings: ({ model, seed, syncBatchNorm, train }) => ({
+      ...{ model, seed, train },
+      ...(syncBatchNorm && { syncBatchNorm }),
+    }),
     ...{ done: 'once', reads: 'data' },
   },
   quantize: {

@@ -120,6 +120,11 @@ export interface ConfigurationInput {
   /** One weight scale per output channel (default) or per layer. */
   channelwise?: boolean | undefined;
   /**
+   * On several devices: batch norm trains with the statistics of the whole batch, whatever their number; default: with
+   * those of the images that each device has.
+   */
+  syncBatchNorm?: boolean | undefined;
+  /**
    * Layers that run on the approximate multiplier: names, patterns of them (`*`: any characters), or `all`,
    * `convolutions`, `linear-layers`, `first`, `last`, `usual`. Default `usual`: what the model's card says, else as in
    * the paper the convolutions of a convolutional network, and the linear layers of a transformer but for its last.

@@ -216,6 +216,14 @@ export const settings: readonly Setting[] = [
   },
   { ...run, name: 'seed', paths: ['seed'], placeholder: 'N', help: 'seed of everything that is drawn at random' },
   {
+    ...run,
+    name: 'sync-batch-norm',
+    paths: ['syncBatchNorm'],
+    value: true,
+    help: 'on several devices: batch norm trains with the statistics of the whole batch, not with those of the images of each device',
+    defaultText: 'no',
+  },
+  {
     ...data,
     name: 'data',
     paths: ['data'],

@@ -1,16 +1,16 @@
 // The work of one process on a sweep: it claims what nobody else works on, runs it on a free device, and writes down
 // how it ended, until nothing is left to do anywhere.
 // Invariants: a run has one owner at a time; parents are done before their children begin; a run that was stopped goes
-// on where it was; one that fails has its reason written down and does not end the rest, a full disk does; how a run
-// ended is said once, by the one who holds its claim then.
+// on where it was; one that fails has its reason written down and does not end the rest, as a full disk or a lost
+// device does; how a run ended is said once, by the one who holds its claim then.
 
 import { basename, join, resolve } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import { BusyError, StorageError, UserError } from '../../tensor/errors.ts';
+import { BusyError, LostDeviceError, StorageError, UserError } from '../../tensor/errors.ts';
 import type { FlowOptions, runFlow } from '../flow.ts';
 import type { RunSummary } from '../results/summary.ts';
 import { taskOf } from '../results/task.ts';
-import type { DeviceOptions } from '../run/device.ts';
+import { type DeviceOptions, deviceWord } from '../run/device.ts';
 import type { MetricRecord, RunEvent } from '../run/events.ts';
 import { isLock, type RunLock, Watched } from '../run/lock.ts';
 import type { LogOptions } from '../run/logs.ts';
@@ -309,7 +309,7 @@ class Work {
       this.#keepRung(path, rung, event.record);
       pause.abort();
     };
-    this.#tell({ kind: 'begin', job: path, device: nameOf(device), epochs: sumOf(job.epochs) });
+    this.#tell({ kind: 'begin', job: path, device: deviceWord(device), epochs: sumOf(job.epochs) });
     try {
       const summary = await this.#options.perform({
         ...this.#request(job, device),
@@ -321,7 +321,8 @@ class Work {
     } catch (error) {
       if (this.#signal.aborted) throw this.#signal.reason;
       if (pause.signal.aborted) return;
-      if (error instanceof StorageError) throw error;
+      // Neither a full disk nor a lost device is the trial's failure, and both would meet the next one.
+      if (error instanceof StorageError || error instanceof LostDeviceError) throw error;
       if (error instanceof BusyError) {
         this.#seenElsewhere(job, false);
         return;
@@ -401,8 +402,4 @@ function placeOf(manifest: Manifest): Pick<Rung, 'task' | 'gateCost'> {
 
 function lastAccuracy({ stages }: RunSummary): number | undefined {
   return stages.at(-1)?.accuracy;
-}
-
-function nameOf({ name, index }: DeviceOptions): string | undefined {
-  return index === undefined ? name : `${name}:${index}`;
 }

@@ -14,7 +14,7 @@ import { isGeneratorSpec } from '../../netlist/generators/registry.ts';
 import type { Network } from '../../netlist/network.ts';
 import { describeStructure } from '../../netlist/structure.ts';
 import { svgToPng } from '../../report/png.ts';
-import { UserError } from '../../tensor/errors.ts';
+import { LostDeviceError, UserError } from '../../tensor/errors.ts';
 import { sha256, writeInside, writeJsonInside } from '../../tensor/files.ts';
 import { given } from '../../tensor/given.ts';
 import { version } from '../../version.ts';
@@ -87,6 +87,7 @@ export async function tryMultipliers(options: TryOptions): Promise<TryReport> {
     return await new Work(run, out, options).all();
   } finally {
     lock.release();
+    await run.backend.close?.();
   }
 }
 
@@ -163,7 +164,7 @@ class Work {
     try {
       await work();
     } catch (error) {
-      if (!(error instanceof UserError)) throw error;
+      if (!(error instanceof UserError) || error instanceof LostDeviceError) throw error;
       this.#fail(source, error.message);
     }
   }

@@ -11,6 +11,7 @@ import { CUTS, cuts, type Path, pathOf, type Ways } from '../../graph/paths.ts';
 import { ceilDivide, roundUp } from './geometry.ts';
 import type { Address, KernelSource } from './launch.ts';
 import { type Arguments, addresses, integers, type KernelLaunch, launch, type Target } from './launch.ts';
+import type { Collective } from './schedule.ts';
 
 /** Memory that belongs to the program as a whole. */
 export interface ProgramMemory {
@@ -38,6 +39,8 @@ export interface Lowered {
    * others of the step if need be.
    */
   readonly launches: (at: Operands) => readonly KernelLaunch[];
+  /** In place of launches: the whole step is a reduction over replicas. */
+  readonly collective?: (at: Operands) => Collective;
 }
 
 export type Lowering<K extends OpName = OpName, N = Node<K>> = (node: N, target: Target) => Lowered;

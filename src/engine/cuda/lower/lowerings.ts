@@ -6,6 +6,7 @@ import { sizeOf } from '../../../tensor/tensor.ts';
 import { concerning, type Node } from '../../graph/graph.ts';
 import type { OpName } from '../../graph/ops.ts';
 import { approximate, approximateWays } from './approximate.ts';
+import { collective, collectiveWays } from './collective.ts';
 import { convolution, convolutionWays } from './convolution.ts';
 import { dropout, dropoutWays } from './dropout.ts';
 import { elementwise, elementwiseWays } from './elementwise.ts';
@@ -31,6 +32,7 @@ type Computed = Exclude<OpName, 'reshape' | 'stopGradient'>;
 const lowerings: Lowerings<Computed> & { readonly [Op in FusedOp]: Lowering<never, FusedNode<Op>> } = {
   ...formula,
   ...movement,
+  ...collective,
   ...elementwise,
   ...dropout,
   ...updates,
@@ -53,6 +55,7 @@ const lowerings: Lowerings<Computed> & { readonly [Op in FusedOp]: Lowering<neve
 export const ways: WaysOf<Computed | FusedOp> = {
   ...formulaWays,
   ...movementWays,
+  ...collectiveWays,
   ...elementwiseWays,
   ...dropoutWays,
   ...updateWays,

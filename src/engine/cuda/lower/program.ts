@@ -10,7 +10,7 @@ import { type FusedStep, fuse } from './fuse.ts';
 import type { Address, KernelLaunch } from './launch.ts';
 import type { Operands, ProgramMemory } from './lowering.ts';
 import type { Lower } from './lowerings.ts';
-import type { Command, Range } from './schedule.ts';
+import { type Command, ORDER, type Range } from './schedule.ts';
 import { copyLaunch, goTogether, isUpdate, type Transfer, type UpdateOp, updateLaunch } from './updates.ts';
 
 /** The path of each step of a plan. */
@@ -35,10 +35,13 @@ export function lowerPlan(plan: Plan, addressOf: AddressOf, lower: Lower, memory
     const step = steps[at]!;
     if (!isUpdate(step.node)) {
       const { node } = step;
-      const { launches } = lower(node);
-      const own = concerning(node, () =>
-        separate(launches(operandsOf(step, addressOf, memory)), rangesOf([step], addressOf, lower)),
-      );
+      const { launches, collective } = lower(node);
+      const ranges = rangesOf([step], addressOf, lower);
+      const own = concerning(node, (): Command[] => {
+        const operands = operandsOf(step, addressOf, memory);
+        if (!collective) return separate(launches(operands), ranges);
+        return [{ collective: collective(operands), ...ranges, writes: [...ranges.writes, ORDER] }];
+      });
       commands.push(...own.map((command) => ({ ...command, label: node.label })));
       at++;
       continue;
@@ -89,6 +92,7 @@ export function separate(
   launches: readonly KernelLaunch[],
   { reads, writes }: Pick<Command, 'reads' | 'writes'>,
 ): Command[] {
+  if (launches.length === 0) return [];
   if (launches.length === 1) return [{ launch: launches[0]!, reads, writes }];
   const named = [...new Set(launches.flatMap(({ addresses }) => addresses.map(Number)))].sort((a, b) => a - b);
   const written = writes.flatMap(({ from, to }) => {

@@ -1,7 +1,8 @@
 // The cuda backend: the plan of every backend, lowered to kernels, built as a CUDA graph (again when the arena has
 // moved) and replayed for each run. A session owns the variables and one stream, to which all work goes in order.
 // Inputs travel through page-locked buffers (staging.ts), small outputs come back behind every run (outputs.ts), large
-// ones are copied on demand. Nothing waits for the device but `read`.
+// ones are copied on demand. Nothing waits for the device but `read`. As one of a group of GPUs (communicator.ts) a
+// session builds and starts programs in the order of the calls, and never keeps its thread from the event loop.
 
 import { invariant, UserError } from '../../../tensor/errors.ts';
 import type { TensorType } from '../../../tensor/tensor.ts';
@@ -13,14 +14,15 @@ import { SharedSession } from '../../session.ts';
 import type { Address, KernelLaunch, Precision, Target } from '../lower/launch.ts';
 import { type Lower, lowerOn } from '../lower/lowerings.ts';
 import { copyCommand, lowerPlan } from '../lower/program.ts';
-import { type Command, dependenciesOf } from '../lower/schedule.ts';
+import { type Collective, type Command, dependenciesOf, launchesOf } from '../lower/schedule.ts';
 import { Arena } from './arena.ts';
+import { type CollectiveOptions, Communicator } from './communicator.ts';
 import { KernelLibrary } from './compiler.ts';
-import { OLDEST_CAPABILITY, openCuda } from './device.ts';
+import { OLDEST_CAPABILITY, openCuda, openNccl } from './device.ts';
 import { Context, type DeviceProperties, type GraphNode, type PreparedKernel } from './driver.ts';
 import { OutputRing } from './outputs.ts';
 import { MemoryPool } from './pool.ts';
-import { PinnedInput } from './staging.ts';
+import { PinnedInput, PinnedMemory } from './staging.ts';
 
 export interface CudaOptions {
   /** Which of the machine's GPUs; default 0. */
@@ -31,6 +33,23 @@ export interface CudaOptions {
   readonly poison?: boolean;
   /** In tests: what work is lowered for in place of what the GPU is, to run the paths of smaller and older ones. */
   readonly as?: Partial<Omit<Target, 'precision'>>;
+  /** As one of several GPUs, each of a process of its own that does the same in the same order. */
+  readonly collective?: CollectiveOptions;
+}
+
+/** A name under which the ranks of a group find each other; made in one of their processes, for one group. */
+export function collectiveId(): Uint8Array {
+  return openNccl().uniqueId();
+}
+
+export interface CudaBackend extends Backend {
+  /**
+   * Another rank of the group is gone: what is under way and whatever follows rejects with this error. Resolves to
+   * whether reductions that wait for it on the device were ended; if not, the process must end for it.
+   */
+  lose(reason: Error): Promise<boolean>;
+  /** Leaves the group; all sessions are disposed of. */
+  close(): Promise<void>;
 }
 
 const ALIGNMENT = 256;
@@ -48,7 +67,8 @@ const SMALL_OUTPUT_BYTES = 1024;
 const ALWAYS_ALLOWED_SHARED = 32 * 1024;
 
 /** Opens the GPU; a UserError says why there is none. */
-export function cudaBackend({ device = 0, precision = 'tf32', poison = false, as = {} }: CudaOptions = {}): Backend {
+export function cudaBackend(options: CudaOptions = {}): CudaBackend {
+  const { device = 0, precision = 'tf32', poison = false, as = {}, collective } = options;
   const { driver, compiler, devices } = openCuda();
   const properties = devices[device];
   if (!properties) throw new UserError(`there is no GPU ${device}; the machine has ${devices.length}, counted from 0`);
@@ -62,19 +82,27 @@ export function cudaBackend({ device = 0, precision = 'tf32', poison = false, as
       `GPU ${device}, ${properties.name}, has compute capability ${properties.capability / 10}; 8.0 or newer is needed`,
     );
   }
-  const backend: Backend = {
+  const group =
+    collective && new Communicator(openNccl(), () => new Context(driver, properties, { urgent: true }), collective);
+  const backend: CudaBackend = {
     device: {
       name: 'cuda',
       description: `${describe(properties)}, ${precision}`,
+      model: `${properties.name}, compute capability ${(properties.capability / 10).toFixed(1)}`,
       memoryBytes: properties.memoryBytes,
       ownMemory: true,
+      replicas: group?.ranks ?? 1,
       emulations: ['lowrank', 'table'],
     },
     openSession: async () => {
       const { multiprocessors, sharedBytesPerBlock, capability } = properties;
       const target = { multiprocessors, sharedBytesPerBlock, precision, warpgroups: capability === 90, ...as };
-      return new CudaSession(backend, new Context(driver, properties), kernels, target, poison);
+      await group?.join();
+      const context = new Context(driver, properties, group ? { watch: () => group.check() } : {});
+      return new CudaSession(backend, context, kernels, target, poison, group);
     },
+    lose: async (reason) => (await group?.lose(reason)) ?? true,
+    close: async () => await group?.dispose(),
   };
   return backend;
 }
@@ -94,10 +122,25 @@ class CudaSession extends SharedSession<Address> {
   readonly #pool: MemoryPool;
   readonly #constants = new Map<TensorData, Address>();
   readonly #modules = new Map<string, Promise<bigint>>();
+  readonly group: Communicator | undefined;
+  readonly #pinned: PinnedMemory;
+  /** Of a session of a group: happens when the runs so far are done. */
+  readonly #runs: bigint | undefined;
 
-  constructor(backend: Backend, context: Context, kernels: KernelLibrary, target: Target, poison: boolean) {
+  constructor(
+    backend: Backend,
+    context: Context,
+    kernels: KernelLibrary,
+    target: Target,
+    poison: boolean,
+    group: Communicator | undefined,
+  ) {
     super(backend);
     this.context = context;
+    this.group = group;
+    this.#pinned = new PinnedMemory(context);
+    if (group) this.#runs = context.createEvent();
+    group?.enter(context);
     this.#kernels = kernels;
     this.target = target;
     this.poison = poison;
@@ -121,8 +164,39 @@ class CudaSession extends SharedSession<Address> {
     return address;
   }
 
+  /** Whether the group is no more: what the device still does is not waited for. */
+  get lost(): boolean {
+    return this.group?.failure !== undefined;
+  }
+
+  /** Does this after all that was asked for before; alone, at once. */
+  inOrder<T>(work: () => Promise<T>): Promise<T> {
+    return this.group ? this.group.inOrder(work) : work();
+  }
+
+  /** Resolves when the device has nothing to do. */
+  async quiet(): Promise<void> {
+    if (this.group) await this.context.idle();
+    this.context.synchronize();
+  }
+
+  /** A run was started. */
+  started(): void {
+    if (this.#runs !== undefined) this.context.record(this.#runs);
+  }
+
+  /** Whether runs are under way that need the other GPUs of a group. */
+  get #waits(): boolean {
+    return this.#runs !== undefined && !this.context.driver.reached(this.#runs);
+  }
+
   protected store(to: Address, { data }: HostTensor): void {
     this.context.use();
+    this.group?.check();
+    if (this.#waits) {
+      this.#pinned.send(to, data);
+      return;
+    }
     this.context.toDevice(to, new Uint8Array(data.buffer, data.byteOffset, data.byteLength), data.byteLength);
     // The copy reads the caller's memory: it must be done before the caller may change it.
     this.context.synchronize();
@@ -137,14 +211,19 @@ class CudaSession extends SharedSession<Address> {
   }
 
   protected fitArena(bytes: number): void {
-    this.arena.fit(bytes);
+    if (!this.lost) this.arena.fit(bytes);
   }
 
   /** Programs poison it before each run. */
   protected poisonArena(): void {}
 
   protected async end(): Promise<void> {
-    this.context.synchronize();
+    this.group?.leave(this.context);
+    // What is left goes when the process ends.
+    if (this.lost) return;
+    await this.#pinned.dispose();
+    if (this.#runs !== undefined) this.context.destroyEvent(this.#runs);
+    await this.quiet();
     for (const module of this.#modules.values()) this.context.unloadModule(await module);
     this.#pool.dispose();
     this.#constants.clear();
@@ -155,6 +234,11 @@ class CudaSession extends SharedSession<Address> {
   async readMemory({ dtype, shape }: TensorType, from: Address): Promise<TensorData> {
     const data = allocate(dtype, sizeOf(shape));
     this.context.use();
+    this.group?.check();
+    if (this.#waits) {
+      await this.#pinned.fetch(from, data);
+      return data;
+    }
     this.context.toHost(new Uint8Array(data.buffer), from, data.byteLength);
     this.context.synchronize();
     return data;
@@ -187,8 +271,11 @@ class CudaSession extends SharedSession<Address> {
     return ({ source, name, ...launch }) => {
       const module = KernelLibrary.nameOf(source);
       const key = `${module}#${name}`;
-      const kernel = kernels.get(key) ?? this.context.kernel(modules.get(module)!, name);
-      if (!kernels.has(key) && launch.shared > ALWAYS_ALLOWED_SHARED) this.context.allowShared(kernel, launch.shared);
+      const known = kernels.get(key);
+      if (known !== undefined) return { kernel: known, ...launch };
+      this.context.use();
+      const kernel = this.context.kernel(modules.get(module)!, name);
+      if (launch.shared > ALWAYS_ALLOWED_SHARED) this.context.allowShared(kernel, launch.shared);
       kernels.set(key, kernel);
       return { kernel, ...launch };
     };
@@ -202,19 +289,20 @@ interface Output {
   readonly offset: number | undefined;
 }
 
-interface NamedNode extends GraphNode {
+/** A command that is ready for the device, and the earlier ones that it waits for. */
+type ReadyCommand = (PreparedKernel | { readonly collective: Collective }) & {
   readonly name: string;
   readonly label: string;
-}
+  readonly dependencies: readonly number[];
+};
 
-function graphNodes(commands: readonly Command[], prepare: (launch: KernelLaunch) => PreparedKernel): NamedNode[] {
+function ready(commands: readonly Command[], prepare: (launch: KernelLaunch) => PreparedKernel): ReadyCommand[] {
   const dependencies = dependenciesOf(commands);
-  return commands.map(({ launch, label = '' }, at) => ({
-    name: launch.name,
-    label,
-    ...prepare(launch),
-    dependencies: dependencies[at]!,
-  }));
+  return commands.map(({ launch, collective, label = '' }, at) => {
+    const place = { label, dependencies: dependencies[at]! };
+    if (launch) return { name: launch.name, ...place, ...prepare(launch) };
+    return { name: 'allReduce', ...place, collective };
+  });
 }
 
 /** How long one kernel of a program takes by itself. */
@@ -226,16 +314,60 @@ export interface KernelTime {
   readonly shared: number;
   /** The numbers of the kernels that it waits for. */
   readonly dependencies: readonly number[];
+  /** 0 for a reduction over replicas, which is nothing that one of them can do by itself. */
   readonly milliseconds: number;
 }
 
-/** A program as a graph of kernels over the arena where it was when this was built. */
+/** A program over the arena where it was when this was built. */
 interface Built {
   readonly generation: number;
-  readonly nodes: readonly NamedNode[];
+  readonly commands: readonly ReadyCommand[];
   /** Tables and counters of the kernels. */
   readonly pool: MemoryPool;
-  readonly executable: bigint;
+  readonly parts: readonly Part[];
+}
+
+/** A program is one graph, or graphs with reductions between them. */
+type Part = { readonly graph: bigint } | { readonly collective: Collective };
+
+/** Reductions go one after the other, in this order on all ranks, also where they are captured. */
+async function partsOf(
+  commands: readonly ReadyCommand[],
+  context: Context,
+  group: Communicator | undefined,
+): Promise<Part[]> {
+  if (group?.apart) return apart(commands, context);
+  const nodes: GraphNode[] = [];
+  for (const command of commands) {
+    const { dependencies } = command;
+    if (!('collective' in command)) nodes.push(command);
+    else {
+      invariant(group, 'a reduction over replicas on a GPU that is alone');
+      nodes.push({ child: await group.capture(command.collective), dependencies });
+    }
+  }
+  return [{ graph: context.createGraph(nodes) }];
+}
+
+/** A graph of the kernels between two reductions each. */
+function apart(commands: readonly ReadyCommand[], context: Context): Part[] {
+  const parts: Part[] = [];
+  let [first, kernels]: [number, GraphNode[]] = [0, []];
+  const cut = (next: number) => {
+    if (kernels.length > 0) parts.push({ graph: context.createGraph(kernels) });
+    [first, kernels] = [next, []];
+  };
+  commands.forEach((command, at) => {
+    if ('collective' in command) {
+      cut(at + 1);
+      parts.push({ collective: command.collective });
+      return;
+    }
+    const inside = command.dependencies.filter((before) => before >= first);
+    kernels.push({ ...command, dependencies: inside.map((before) => before - first) });
+  });
+  cut(commands.length);
+  return parts;
 }
 
 /** A program of this backend; benches measure its parts. */
@@ -257,7 +389,20 @@ export class CudaProgram implements Program {
   #disposed = false;
 
   static async create(graph: Graph, session: CudaSession): Promise<CudaProgram> {
-    return await new CudaProgram(graph, session).#join();
+    let program: CudaProgram | undefined;
+    try {
+      return await session.inOrder(async () => {
+        // Memory is given back and filled, and kernels are loaded: all that waits for the device.
+        if (session.group) await session.quiet();
+        program = new CudaProgram(graph, session);
+        session.join(program, program.arenaBytes);
+        await program.#ready();
+        return program;
+      });
+    } catch (error) {
+      await program?.dispose();
+      throw error;
+    }
   }
 
   private constructor(graph: Graph, session: CudaSession) {
@@ -281,7 +426,7 @@ export class CudaProgram implements Program {
     this.#inputs = new Map(
       [...graph.inputs].map(([name, value]) => [
         name,
-        new PinnedInput(context, name, value, this.#addressOf(this.#plan.storage(value))),
+        new PinnedInput(context, name, value, this.#addressOf(this.#plan.storage(value)), session.group !== undefined),
       ]),
     );
     let smallBytes = 0;
@@ -296,17 +441,6 @@ export class CudaProgram implements Program {
     this.#block = this.#pool.allocate(smallBytes);
     this.#ring = new OutputRing(context, this.#block, smallBytes);
     session.ownBytes += this.#pool.bytes;
-  }
-
-  async #join(): Promise<this> {
-    try {
-      this.#session.join(this, this.arenaBytes);
-      await this.#ready();
-      return this;
-    } catch (error) {
-      await this.dispose();
-      throw error;
-    }
   }
 
   #addressOf(at: Storage): Address {
@@ -325,22 +459,25 @@ export class CudaProgram implements Program {
   /** Lowers the plan to addresses and makes the graph, in place of the one for where the arena was before. */
   async #build(): Promise<void> {
     const { context, arena } = this.#session;
+    if (this.#session.group) await this.#session.quiet();
     this.#unbuild();
     const { generation } = arena;
     const pool = this.#session.newPool();
     try {
-      const nodes = await this.#nodes(pool);
-      this.#built = { generation, nodes, pool, executable: context.createGraph(nodes) };
+      const commands = await this.#commands(pool);
+      const parts = await partsOf(commands, context, this.#session.group);
+      this.#built = { generation, commands, pool, parts };
       this.#session.ownBytes += pool.bytes;
     } catch (error) {
-      context.synchronize();
+      if (this.#session.lost) throw error;
+      await this.#session.quiet();
       pool.dispose();
       throw error;
     }
   }
 
-  /** The kernels over the arena where it is; what they need beside is in the pool. */
-  async #nodes(pool: MemoryPool): Promise<NamedNode[]> {
+  /** The commands over the arena where it is; what they need beside is in the pool. */
+  async #commands(pool: MemoryPool): Promise<ReadyCommand[]> {
     const { context } = this.#session;
     const place = ({ buffer, byteOffset, byteLength }: ArrayBufferView): Address => {
       const at = pool.allocate(byteLength);
@@ -362,15 +499,15 @@ export class CudaProgram implements Program {
       return offset === undefined ? [] : [{ from: address, to: this.#block + BigInt(offset), words }];
     });
     if (small.length > 0) commands.push(copyCommand(small, memory));
-    const prepare = await this.#session.loadKernels(commands.map(({ launch }) => launch));
-    context.synchronize();
-    return graphNodes(commands, prepare);
+    const prepare = await this.#session.loadKernels(launchesOf(commands));
+    await this.#session.quiet();
+    return ready(commands, prepare);
   }
 
   #unbuild(): void {
     if (!this.#built) return;
-    const { pool, executable } = this.#built;
-    this.#session.context.destroyGraph(executable);
+    const { pool, parts } = this.#built;
+    for (const part of parts) if ('graph' in part) this.#session.context.destroyGraph(part.graph);
     this.#session.ownBytes -= pool.bytes;
     pool.dispose();
     this.#built = undefined;
@@ -394,16 +531,25 @@ export class CudaProgram implements Program {
     input.write(data);
   }
 
-  async run(): Promise<void> {
-    const { context, poison } = this.#session;
+  run(): Promise<void> {
+    return this.#session.inOrder(() => this.#run());
+  }
+
+  async #run(): Promise<void> {
+    const { context, poison, group } = this.#session;
+    group?.check();
     this.#session.enter(this);
     await this.#ring.ready();
-    const { executable } = await this.#ready();
+    const { parts } = await this.#ready();
     this.#session.checkUse(this, 'run');
     context.use();
     if (poison) this.#poison();
-    context.replay(executable);
+    for (const part of parts) {
+      if ('graph' in part) context.replay(part.graph);
+      else await group!.reduce(part.collective, context);
+    }
     this.#ring.collect();
+    this.#session.started();
   }
 
   /** What the kernels must write: all but the inputs. */
@@ -433,17 +579,22 @@ export class CudaProgram implements Program {
     const { context } = this.#session;
     const { driver, stream } = context;
     this.#session.enter(this);
-    const { nodes } = await this.#ready();
+    const { commands } = await this.#ready();
     context.use();
     const [start, end] = [context.createEvent(true), context.createEvent(true)];
     const times: KernelTime[] = [];
-    for (const kernel of nodes) {
+    for (const kernel of commands) {
+      const { name, label, dependencies } = kernel;
+      if ('collective' in kernel) {
+        times.push({ name, label, grid: [], shared: 0, dependencies, milliseconds: 0 });
+        continue;
+      }
       driver.launch(kernel, stream);
       context.record(start);
       for (let n = 0; n < repeats; n++) driver.launch(kernel, stream);
       context.record(end);
       await context.reached(end);
-      const { name, label, grid, shared, dependencies } = kernel;
+      const { grid, shared } = kernel;
       times.push({ name, label, grid, shared, dependencies, milliseconds: context.elapsed(start, end) / repeats });
     }
     for (const event of [start, end]) context.destroyEvent(event);
@@ -467,8 +618,18 @@ export class CudaProgram implements Program {
   async dispose(): Promise<void> {
     if (this.#disposed) return;
     this.#disposed = true;
+    await this.#session.inOrder(() => this.#end());
+  }
+
+  async #end(): Promise<void> {
     await this.#ring.settled();
-    this.#session.context.synchronize();
+    try {
+      await this.#session.quiet();
+    } catch (error) {
+      if (!this.#session.lost) throw error;
+      this.#session.leave(this);
+      return;
+    }
     this.#session.leave(this);
     this.#unbuild();
     for (const input of this.#inputs.values()) input.dispose();

@@ -1,13 +1,14 @@
 // Opening CUDA: `findCuda` says what there is and, where something is missing, what and how to get it; `openCuda` gives
-// the driver and the compiler or throws the same reason as a UserError. The libraries are loaded by the first call and
-// kept.
+// the driver and the compiler or throws the same reason as a UserError, `openNccl` what several GPUs need beside. The
+// libraries are loaded by the first call and kept.
 
 import { createRequire } from 'node:module';
 import type koffi from 'koffi';
 import { UserError } from '../../../tensor/errors.ts';
 import { Compiler } from './compiler.ts';
 import { type DeviceProperties, Driver } from './driver.ts';
-import { CUDA_PATH_VARIABLE, compilerCandidates, driverCandidates } from './libraries.ts';
+import { CUDA_PATH_VARIABLE, compilerCandidates, driverCandidates, ncclCandidates } from './libraries.ts';
+import { Nccl } from './nccl.ts';
 
 export type CudaFinding =
   | {
@@ -18,6 +19,10 @@ export type CudaFinding =
       readonly driverLibrary: string;
       readonly compilerVersion: string;
       readonly compilerLibrary: string;
+      /** What several GPUs need beside; `null` where there is none. */
+      readonly ncclVersion: string | null;
+      /** Where it is; where there is none the reason, and how to get it. */
+      readonly ncclLibrary: string;
     }
   | { readonly available: false; readonly reason: string; readonly hint: string };
 
@@ -51,6 +56,7 @@ export function findCuda(): CudaFinding {
       driverLibrary: driver.library,
       compilerVersion: compiler.version,
       compilerLibrary: compiler.library,
+      ...findNccl(),
     };
   } catch (error) {
     if (!(error instanceof Unavailable)) throw error;
@@ -65,6 +71,38 @@ export function openCuda(): Cuda {
   } catch (error) {
     if (!(error instanceof Unavailable)) throw error;
     throw new UserError(`the device cuda cannot be used: ${error.message}; ${error.hint}`);
+  }
+}
+
+/** The library for reductions between GPUs; a UserError says how to get it. */
+export function openNccl(): Nccl {
+  try {
+    return nccl();
+  } catch (error) {
+    if (!(error instanceof Unavailable)) throw error;
+    throw new UserError(`several GPUs cannot be used together: ${error.message}; ${error.hint}`);
+  }
+}
+
+let openedNccl: Nccl | undefined;
+
+function nccl(): Nccl {
+  openedNccl ??= openFirst(
+    ncclCandidates(),
+    (library) => new Nccl(loadFfi(), library),
+    'NCCL cannot be opened',
+    `install the package libnccl2 or the Python package nvidia-nccl-cu13, or set ${CUDA_PATH_VARIABLE} to a folder that holds libnccl.so.2`,
+  );
+  return openedNccl;
+}
+
+function findNccl() {
+  try {
+    const { version, library } = nccl();
+    return { ncclVersion: version, ncclLibrary: library };
+  } catch (error) {
+    if (!(error instanceof Unavailable)) throw error;
+    return { ncclVersion: null, ncclLibrary: `${error.message}; ${error.hint}` };
   }
 }
 

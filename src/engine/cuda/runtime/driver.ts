@@ -23,6 +23,7 @@ const signatures = {
   cuDevicePrimaryCtxRetain: 'int cuDevicePrimaryCtxRetain(void *context, int device)',
   cuDevicePrimaryCtxRelease: 'int cuDevicePrimaryCtxRelease_v2(int device)',
   cuCtxSetCurrent: 'int cuCtxSetCurrent(void *context)',
+  cuMemGetInfo: 'int cuMemGetInfo_v2(void *free, void *total)',
   cuMemAlloc: 'int cuMemAlloc_v2(void *address, size_t bytes)',
   cuMemFree: 'int cuMemFree_v2(uint64_t address)',
   cuMemHostAlloc: 'int cuMemHostAlloc(void *pointer, size_t bytes, uint flags)',
@@ -30,8 +31,11 @@ const signatures = {
   cuMemcpyHtoDAsync: 'int cuMemcpyHtoDAsync_v2(uint64_t to, void *from, size_t bytes, void *stream)',
   cuMemcpyDtoHAsync: 'int cuMemcpyDtoHAsync_v2(void *to, uint64_t from, size_t bytes, void *stream)',
   cuMemsetD8Async: 'int cuMemsetD8Async(uint64_t to, uint8_t value, size_t bytes, void *stream)',
-  cuStreamCreate: 'int cuStreamCreate(void *stream, uint flags)',
+  cuCtxGetStreamPriorityRange: 'int cuCtxGetStreamPriorityRange(void *least, void *greatest)',
+  cuStreamCreate: 'int cuStreamCreateWithPriority(void *stream, uint flags, int priority)',
   cuStreamDestroy: 'int cuStreamDestroy_v2(void *stream)',
+  cuStreamBeginCapture: 'int cuStreamBeginCapture_v2(void *stream, int mode)',
+  cuStreamEndCapture: 'int cuStreamEndCapture(void *stream, void *graph)',
   cuStreamSynchronize: 'int cuStreamSynchronize(void *stream)',
   cuEventCreate: 'int cuEventCreate(void *event, uint flags)',
   cuEventDestroy: 'int cuEventDestroy_v2(void *event)',
@@ -48,6 +52,8 @@ const signatures = {
   cuGraphCreate: 'int cuGraphCreate(void *graph, uint flags)',
   cuGraphAddKernelNode:
     'int cuGraphAddKernelNode_v2(void *node, void *graph, void *dependencies, size_t count, void *parameters)',
+  cuGraphAddChildGraphNode:
+    'int cuGraphAddChildGraphNode(void *node, void *graph, void *dependencies, size_t count, void *child)',
   cuGraphInstantiate: 'int cuGraphInstantiateWithFlags(void *exec, void *graph, uint64_t flags)',
   cuGraphLaunch: 'int cuGraphLaunch(void *exec, void *stream)',
   cuGraphDestroy: 'int cuGraphDestroy(void *graph)',
@@ -69,6 +75,10 @@ const attributes = {
 const NOT_READY = 600;
 const EVENT_DISABLE_TIMING = 2;
 const STREAM_NON_BLOCKING = 1;
+/** Whoever captures may do anything else meanwhile: that takes several turns of the event loop. */
+const CAPTURE_RELAXED = 2;
+/** Kernels keep the priority of the stream on which they were captured. */
+const USE_NODE_PRIORITY = 8;
 /** Page-locked memory that every context and the device itself can address. */
 const HOST_PORTABLE_MAPPED = 3;
 const MAX_DYNAMIC_SHARED = 8;
@@ -90,9 +100,8 @@ export interface PreparedKernel {
   readonly args: Uint8Array;
 }
 
-export interface GraphNode extends PreparedKernel {
-  readonly dependencies: readonly number[];
-}
+/** A kernel, or a graph within the graph, which goes over to it. */
+export type GraphNode = (PreparedKernel | { readonly child: Handle }) & { readonly dependencies: readonly number[] };
 
 export interface DeviceProperties {
   readonly ordinal: number;
@@ -184,6 +193,10 @@ export class Driver {
     return this.handle('cuGraphAddKernelNode', graph, dependencies, dependencies.length, parameters);
   }
 
+  addChildNode(graph: Handle, dependencies: BigUint64Array, child: Handle): Handle {
+    return this.handle('cuGraphAddChildGraphNode', graph, dependencies, dependencies.length, child);
+  }
+
   /** Writes arguments into native memory and returns the address of the list that describes them. */
   #layOut(args: Uint8Array): bigint {
     invariant(args.length <= MAX_ARGUMENT_BYTES, `${args.length} bytes of kernel arguments`);
@@ -243,19 +256,31 @@ export class Driver {
   }
 }
 
+export interface ContextOptions {
+  /** Whether the stream's kernels go before others that are ready. */
+  readonly urgent?: boolean;
+  /** Called while the device is awaited, over and over; what it throws ends the waiting. */
+  readonly watch?: () => void;
+}
+
 /** One device with its primary context and the stream that all work of a session goes to. */
 export class Context {
   readonly driver: Driver;
   readonly device: DeviceProperties;
   readonly stream: Handle;
   readonly #context: Handle;
+  readonly #watch: (() => void) | undefined;
+  readonly #graphs = new Set<Handle>();
 
-  constructor(driver: Driver, device: DeviceProperties) {
+  constructor(driver: Driver, device: DeviceProperties, { urgent = false, watch }: ContextOptions = {}) {
     this.driver = driver;
     this.device = device;
+    this.#watch = watch;
     this.#context = driver.handle('cuDevicePrimaryCtxRetain', device.ordinal);
     this.use();
-    this.stream = driver.handle('cuStreamCreate', STREAM_NON_BLOCKING);
+    const [least, greatest] = [new Int32Array(1), new Int32Array(1)];
+    if (urgent) driver.call('cuCtxGetStreamPriorityRange', least, greatest);
+    this.stream = driver.handle('cuStreamCreate', STREAM_NON_BLOCKING, greatest[0]);
   }
 
   /** Makes this device's context the thread's; a process may hold several devices. */
@@ -324,7 +349,28 @@ export class Context {
 
   /** Resolves when the event has happened; the event loop goes on meanwhile. */
   async reached(event: Handle): Promise<void> {
-    while (!this.driver.reached(event)) await new Promise((done) => setImmediate(done));
+    for (;;) {
+      this.#watch?.();
+      if (this.driver.reached(event)) return;
+      await new Promise((done) => setImmediate(done));
+    }
+  }
+
+  /** Resolves when all work issued so far is done. */
+  async idle(): Promise<void> {
+    this.use();
+    const event = this.createEvent();
+    this.record(event);
+    await this.reached(event);
+    this.destroyEvent(event);
+  }
+
+  /** Bytes of the device that nobody has taken, in this process or another. */
+  freeBytes(): number {
+    this.use();
+    const [free, total] = [new BigUint64Array(1), new BigUint64Array(1)];
+    this.driver.call('cuMemGetInfo', free, total);
+    return Number(free[0]);
   }
 
   loadModule(image: Uint8Array): Handle {
@@ -346,29 +392,56 @@ export class Context {
     this.driver.call('cuModuleUnload', module);
   }
 
+  /** What goes to the stream from now on is not done but becomes a graph. */
+  beginCapture(): void {
+    this.driver.call('cuStreamBeginCapture', this.stream, CAPTURE_RELAXED);
+  }
+
+  endCapture(): Handle {
+    const graph = new BigUint64Array(1);
+    this.driver.call('cuStreamEndCapture', this.stream, graph);
+    return graph[0]!;
+  }
+
   /**
-   * Builds and prepares a graph of kernels. Node i waits for the nodes whose numbers `dependencies` gives, all below i.
+   * Builds and prepares a graph. Node i waits for the nodes whose numbers `dependencies` gives, all below i. Graphs
+   * within it are destroyed: it has them as its own.
    */
   createGraph(nodes: readonly GraphNode[]): Handle {
     this.use();
     const graph = this.driver.handle('cuGraphCreate', 0);
-    const handles: Handle[] = [];
-    for (const { dependencies, ...kernel } of nodes) {
-      const before = BigUint64Array.from(dependencies, (at) => handles[at]!);
-      handles.push(this.driver.addKernelNode(graph, before, kernel));
+    try {
+      const handles: Handle[] = [];
+      for (const { dependencies, ...node } of nodes) {
+        const before = BigUint64Array.from(dependencies, (at) => handles[at]!);
+        handles.push(
+          'child' in node
+            ? this.driver.addChildNode(graph, before, node.child)
+            : this.driver.addKernelNode(graph, before, node),
+        );
+      }
+      const within = nodes.some((node) => 'child' in node);
+      const executable = this.driver.handle('cuGraphInstantiate', graph, within ? USE_NODE_PRIORITY : 0);
+      this.#graphs.add(executable);
+      return executable;
+    } finally {
+      for (const node of nodes) if ('child' in node) this.driver.call('cuGraphDestroy', node.child);
+      this.driver.call('cuGraphDestroy', graph);
     }
-    const executable = this.driver.handle('cuGraphInstantiate', graph, 0);
-    this.driver.call('cuGraphDestroy', graph);
-    return executable;
   }
 
   replay(executable: Handle): void {
     this.driver.call('cuGraphLaunch', executable, this.stream);
   }
 
+  /** Also while it runs: it then ends first. */
   destroyGraph(executable: Handle): void {
     this.use();
-    this.driver.call('cuGraphExecDestroy', executable);
+    if (this.#graphs.delete(executable)) this.driver.call('cuGraphExecDestroy', executable);
+  }
+
+  destroyGraphs(): void {
+    for (const executable of this.#graphs) this.destroyGraph(executable);
   }
 
   dispose(): void {

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { compilerCandidates, driverCandidates, type SearchEnvironment } from './libraries.ts';
+import { compilerCandidates, driverCandidates, ncclCandidates, type SearchEnvironment } from './libraries.ts';
 
 let root: string;
 beforeEach(() => {
@@ -34,6 +34,17 @@ test('the compiler is found in a toolkit, in the wheels of an active environment
   };
   const found = compilerCandidates(environment(variables)).filter((path) => path.startsWith(root));
   expect(found).toEqual([toolkit, wheel, older]);
+});
+
+test('NCCL is found in wheels, and Linux alone has it', () => {
+  const wheel = put('venv', 'lib', 'python3.12', 'site-packages', 'nvidia', 'nccl', 'lib', 'libnccl.so.2');
+  put('venv', 'lib', 'python3.12', 'site-packages', 'nvidia', 'nccl', 'lib', 'libnccl-net.so');
+  const chosen = put('mine', 'libnccl.so.2.28.9');
+  const variables = { VIRTUAL_ENV: join(root, 'venv'), TRAM_CUDA_PATH: join(root, 'mine'), PATH: '' };
+  const found = ncclCandidates(environment(variables));
+  expect(found.filter((path) => path.startsWith(root))).toEqual([chosen, wheel]);
+  expect(found.at(-1)).toBe('libnccl.so.2');
+  expect(ncclCandidates({ ...environment(variables), platform: 'win32' })).toEqual([]);
 });
 
 test('the folder of the user’s choice comes first, and the names for the system’s loader last', () => {

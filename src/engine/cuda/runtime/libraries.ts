@@ -1,6 +1,6 @@
 // Where the NVIDIA libraries are: the driver's libcuda comes with the driver and is found by the system's loader; NVRTC
-// comes with the CUDA toolkit or with Python wheels (nvidia-cuda-nvrtc), which the loader does not know. This file
-// lists the places in order; it opens nothing.
+// comes with the CUDA toolkit or with Python wheels (nvidia-cuda-nvrtc), which the loader does not know, NCCL with the
+// system or with wheels (nvidia-nccl). This file lists the places in order; it opens nothing.
 
 import { existsSync, readdirSync, realpathSync } from 'node:fs';
 import { homedir } from 'node:os';
@@ -45,22 +45,31 @@ export function driverCandidates(environment: SearchEnvironment = thisMachine())
 /** Paths of NVRTC libraries that exist, best first, and at the end the bare names for the system's loader. */
 export function compilerCandidates(environment: SearchEnvironment = thisMachine()): string[] {
   const { platform } = environment;
-  const found = compilerFolders(environment).flatMap((folder) => compilersIn(folder, platform));
+  const found = libraryPlaces(environment, /^(cu\d+|cuda_nvrtc)$/).flatMap((folder) => compilersIn(folder, platform));
   const names = platform === 'win32' ? ['nvrtc64_130_0.dll', 'nvrtc64_120_0.dll'] : systemNames;
   return [...new Set([...found, ...names])];
 }
 
 const systemNames = ['libnvrtc.so', 'libnvrtc.so.13', 'libnvrtc.so.12', 'libnvrtc.so.11.2'];
 
-/** The folders that may hold NVRTC: chosen by variable, the toolkit's, those of Python wheels. */
-export function compilerFolders({ platform, variables, home }: SearchEnvironment): string[] {
+/** Paths of NCCL libraries that exist, best first, and at the end the name for the system's loader. For Linux alone. */
+export function ncclCandidates(environment: SearchEnvironment = thisMachine()): string[] {
+  if (environment.platform !== 'linux') return [];
+  const found = libraryPlaces(environment, /^(cu\d+|nccl)$/).flatMap((folder) =>
+    children(folder, /^libnccl\.so(\.\d+)*$/).sort((a, b) => a.length - b.length),
+  );
+  return [...new Set([...found, 'libnccl.so.2'])];
+}
+
+/** The folders that may hold a library: chosen by variable, the toolkit's, those of Python wheels of such a name. */
+function libraryPlaces({ platform, variables, home }: SearchEnvironment, wheel: RegExp): string[] {
   const toolkits = [variables[CUDA_PATH_VARIABLE], variables.CUDA_PATH, variables.CUDA_HOME];
   if (platform === 'linux') {
     toolkits.push('/usr/local/cuda', ...children('/usr/local', /^cuda-\d/).reverse(), '/opt/cuda', '/usr');
   }
   const folders = toolkits.filter((path) => path !== undefined).flatMap((path) => libraryFolders(path, platform));
   const wheels = sitePackages({ platform, variables, home }).flatMap((site) =>
-    children(join(site, 'nvidia'), /^(cu\d+|cuda_nvrtc)$/).flatMap((path) => libraryFolders(path, platform)),
+    children(join(site, 'nvidia'), wheel).flatMap((path) => libraryFolders(path, platform)),
   );
   return [...folders, ...wheels].filter(existsSync);
 }

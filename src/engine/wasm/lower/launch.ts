@@ -4,7 +4,7 @@
 import { invariant } from '../../../tensor/errors.ts';
 import type { FunctionBody } from '../../../tensor/webassembly.ts';
 import { type KernelRecords, packers } from './records.ts';
-import type { Words } from './words.ts';
+import type { Address, Words } from './words.ts';
 
 export type Kernel = keyof KernelRecords;
 
@@ -25,6 +25,14 @@ export interface Launch {
 /** A launch of a kernel with the fields of its record, see ./records.ts. */
 export function launch<K extends Kernel>(kernel: K, parts: number, record: KernelRecords[K], scratchBytes = 0): Launch {
   return checked({ kernel, parts, record: packers[kernel](record), scratchBytes });
+}
+
+/** Bytes that one part of a copy moves. */
+const BYTES_PER_PART = 1 << 18;
+
+/** Copies bytes from one address to another. */
+export function copyLaunch(from: Address, to: Address, bytes: number): Launch {
+  return launch('copy', Math.ceil(bytes / BYTES_PER_PART), { to, from, bytes, perPart: BYTES_PER_PART });
 }
 
 /** A launch of a kernel that is made for the program, with the words that its writer wants in its record. */

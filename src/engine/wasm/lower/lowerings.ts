@@ -3,6 +3,7 @@
 import type { Node } from '../../graph/graph.ts';
 import type { OpName } from '../../graph/ops.ts';
 import { approximate, approximateWays } from './approximate.ts';
+import { collective, collectiveWays } from './collective.ts';
 import { convolution, convolutionWays } from './convolution.ts';
 import { dropout, dropoutWays } from './dropout.ts';
 import { elementwise, elementwiseWays } from './elementwise.ts';
@@ -24,6 +25,7 @@ type Computed = Exclude<OpName, 'reshape' | 'stopGradient'>;
 const lowerings: Lowerings<Computed> = {
   ...formula,
   ...movement,
+  ...collective,
   ...elementwise,
   ...dropout,
   ...reduction,
@@ -42,6 +44,7 @@ const lowerings: Lowerings<Computed> = {
 export const ways: WaysOf<Computed> = {
   ...formulaWays,
   ...movementWays,
+  ...collectiveWays,
   ...elementwiseWays,
   ...dropoutWays,
   ...reductionWays,

@@ -13,8 +13,8 @@ import { type Backend, POISON, type Program } from '../../backend.ts';
 import { concerning, type Graph, type Node } from '../../graph/graph.ts';
 import { type Plan, type Step as PlannedStep, plan, type Storage } from '../../graph/plan.ts';
 import { SharedSession } from '../../session.ts';
-import { type GeneratedKernel, type Launch, launch, placeRecord } from '../lower/launch.ts';
-import { type Lowered, runs } from '../lower/lowering.ts';
+import { copyLaunch, type GeneratedKernel, type Launch, launch, placeRecord } from '../lower/launch.ts';
+import type { Lowered } from '../lower/lowering.ts';
 import { lower } from '../lower/lowerings.ts';
 import { LARGEST_BYTES, LARGEST_PAGES, LinearMemory } from './memory.ts';
 import { Places } from './places.ts';
@@ -44,6 +44,7 @@ export function wasmBackend(options: WasmOptions = {}): Backend {
       threads,
       memoryBytes: LARGEST_BYTES,
       ownMemory: false,
+      replicas: 1,
       emulations: ['table'],
     },
     openSession: async () => {
@@ -264,8 +265,6 @@ function poisoned(
 /** What is left to do behind the last step. */
 function copies({ snapshots, copies }: Plan, address: (at: Storage) => number): readonly Launch[] {
   return [...snapshots, ...copies].map(({ from, to, of }) => {
-    const bytes = byteSize(of);
-    const { length: perPart, parts } = runs(bytes, 1 << 18);
-    return launch('copy', parts, { to: address(to), from: address(from), bytes, perPart });
+    return copyLaunch(address(from), address(to), byteSize(of));
   });
 }

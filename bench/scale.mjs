@@ -1,0 +1,363 @@
+// What more devices of one host gain: steps of phase 1 (a θ for each partial product) and phase 3 (a removal, gradients
+// by rows) on random images, on one device and on several in the same call, as training does them (batches are chosen,
+// written and read back while the device computes). Images per second, the ratio to one device, memory of a device.
+// Validates first: with batch norm over the whole batch three steps from the same start give the same losses on one and
+// on several devices within 1 %, the first moves the weights the same way within 10 % (‖Δ − Δ₁‖/‖Δ₁‖), and all
+// variables have the same bits on all devices. A gradient that is not added up, or not scaled, is off by half and more.
+//   npm run build && node bench/scale.mjs [--devices 1,2] [--only resnet18,resnet50,deit] [--seconds 2] [--limit 240]
+//     [--quantizer steps|clips] [--precision tf32|bf16] [--sync-batch-norm] [--no-validation] [--device cuda|reference]
+// ResNet18 is that of CIFAR, at the same global batch on any number of devices; ResNet50 (a structure for each layer)
+// and DeiT-S have 224×224 images and 64 of them on each device. `--device reference` tries the script itself without a
+// GPU. Every device is a process; this one leads, and has device 0.
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { connect, createServer } from 'node:net';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { root } from './cuda-setup.mjs';
+
+const { memorySplit } = await import(`${root}/data/image-split.js`);
+const { trainingBatches } = await import(`${root}/data/batches.js`);
+const { serveReplica } = await import(`${root}/engine/replicas/serve.js`);
+const { replicatedBackend } = await import(`${root}/engine/replicas/session.js`);
+const { withSlopes } = await import(`${root}/multiplier/multiplier.js`);
+const { productStructure } = await import(`${root}/multiplier/structure.js`);
+const { initialTensor } = await import(`${root}/nn/parameters.js`);
+const { findModel } = await import(`${root}/nn/models/registry.js`);
+const { clipLogit, stateName } = await import(`${root}/quant/quantized.js`);
+const { Random } = await import(`${root}/tensor/random.js`);
+const { f32, sizeOf } = await import(`${root}/tensor/tensor.js`);
+const { feedOf } = await import(`${root}/train/feed.js`);
+const { imageTask } = await import(`${root}/train/images.js`);
+const { ResultsInFlight } = await import(`${root}/train/pipeline.js`);
+const { StepPrograms, stepKey } = await import(`${root}/train/step.js`);
+const { buildNetwork, multiplyingLayers } = await import(`${root}/train/task.js`);
+
+const { values: given } = parseArgs({
+  options: {
+    devices: { type: 'string' },
+    only: { type: 'string' },
+    seconds: { type: 'string', default: '2' },
+    limit: { type: 'string', default: '240' },
+    quantizer: { type: 'string', default: 'steps' },
+    precision: { type: 'string', default: 'tf32' },
+    'sync-batch-norm': { type: 'boolean', default: false },
+    'no-validation': { type: 'boolean', default: false },
+    device: { type: 'string', default: 'cuda' },
+    // Of the processes that this one starts.
+    serve: { type: 'string' },
+  },
+});
+const isCuda = given.device === 'cuda';
+const { precision, quantizer } = given;
+
+/** The device of a rank; `meet`: a socket (of rank 0: all of them) over which the reference reduces. */
+async function openDevice(rank, ranks, id, meet) {
+  if (isCuda) {
+    const { cudaBackend } = await import(`${root}/engine/cuda/runtime/backend.js`);
+    return cudaBackend({ device: rank, precision, ...(ranks > 1 ? { collective: { rank, ranks, id } } : {}) });
+  }
+  const { referenceBackend } = await import(`${root}/engine/reference/backend.js`);
+  if (ranks === 1) return referenceBackend({});
+  const { hubCollective, spokeCollective } = await import(`${root}/engine/replicas/socket-collective.js`);
+  return referenceBackend({ collective: rank === 0 ? hubCollective(meet) : spokeCollective(meet, rank, ranks) });
+}
+
+if (given.serve !== undefined) {
+  const [rank, ranks, port, meetPort, id] = given.serve.split(':');
+  const open = async (at) => {
+    const socket = connect(Number(at), '127.0.0.1');
+    await once(socket, 'connect');
+    return socket.setNoDelay(true);
+  };
+  const [socket, meet] = [await open(port), isCuda ? undefined : await open(meetPort)];
+  const device = await openDevice(Number(rank), Number(ranks), Buffer.from(id, 'hex'), meet);
+  await serveReplica(socket, device);
+  process.exit(0);
+}
+
+const begun = performance.now();
+const limit = Number(given.limit);
+const children = [];
+setTimeout(() => {
+  console.log(`stopped after ${limit} s`);
+  for (const child of children) child.kill('SIGKILL');
+  process.exit(1);
+}, 1000 * limit).unref();
+process.on('exit', () => {
+  for (const child of children) child.kill('SIGKILL');
+});
+
+async function listen() {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const accepted = once(server, 'connection').then(([socket]) => {
+    server.close();
+    return socket.setNoDelay(true);
+  });
+  return { port: server.address().port, accepted };
+}
+
+/** The devices 0 … count − 1 as one. */
+async function openDevices(count) {
+  if (count === 1) return openDevice(0, 1);
+  const id = isCuda ? (await import(`${root}/engine/cuda/runtime/backend.js`)).collectiveId() : new Uint8Array(1);
+  const peers = [];
+  const meets = [];
+  for (let rank = 1; rank < count; rank++) {
+    const [order, meet] = [await listen(), await listen()];
+    const who = [rank, count, order.port, meet.port, Buffer.from(id).toString('hex')].join(':');
+    const more = ['--serve', who, '--device', given.device, '--precision', precision];
+    const child = spawn(process.execPath, [fileURLToPath(import.meta.url), ...more], { stdio: 'inherit' });
+    child.on('exit', (code) => {
+      if (code) console.log(`the process of device ${rank} ended with ${code}`);
+    });
+    children.push(child);
+    peers.push({ rank, host: 'this host', device: `${given.device}:${rank}`, socket: await order.accepted });
+    if (!isCuda) meets.push(await meet.accepted);
+  }
+  return replicatedBackend(await openDevice(0, count, id, meets), peers);
+}
+
+async function deviceCount() {
+  if (given.devices) return given.devices.split(',').map(Number);
+  if (!isCuda) return [1, 2];
+  const { openCuda } = await import(`${root}/engine/cuda/runtime/device.js`);
+  const all = openCuda().devices?.length ?? 2;
+  return [...new Set([1, 2, all].filter((count) => count <= all))];
+}
+
+const widths = { weightBits: 8, activationBits: 8 };
+const structure = productStructure(widths);
+const removed = Float32Array.from({ length: 64 }, (_, at) => ((at >> 3) + (at & 7) < 5 ? 1 : 0));
+const removal = withSlopes({ kind: 'removal', removed }, widths, 'rows');
+
+/** Random images with random labels, and a task on them. */
+function problem({ model: name, size, classes, images }) {
+  const random = new Random(1);
+  const pixels = new Uint8Array(images * size * size * 3);
+  for (let at = 0; at < pixels.length; at++) pixels[at] = random.bits();
+  const labels = Int32Array.from({ length: images }, () => random.integer(classes));
+  const shape = { height: size, width: size, channels: 3 };
+  const model = findModel(name);
+  const norm = { mean: [0.5, 0.5, 0.5], deviation: [0.25, 0.25, 0.25] };
+  return {
+    exact: model.card?.exact ?? [],
+    train: memorySplit({ count: images, images: pixels, labels }, shape),
+    task: imageTask(model, { ...shape, classes, scale: 255, ...norm }),
+  };
+}
+
+const isExact = (patterns, name) =>
+  patterns.some((pattern) => new RegExp(`^${pattern.replaceAll('.', '\\.').replaceAll('*', '.*')}$`).test(name));
+
+function optionsOf({ phase, perLayer }, { task, exact }) {
+  const layers = multiplyingLayers(task).filter(({ name }) => !isExact(exact, name));
+  const total = layers.reduce((sum, { macs }) => sum + macs, 0);
+  const thetaOf = (name) => (perLayer ? `${name}.theta` : 'theta');
+  const approximate = phase === 1 ? (name) => ({ kind: 'structure', theta: thetaOf(name), structure }) : () => removal;
+  const arithmetic = {
+    ...{ kind: 'quantized', ...widths, channelwise: true, quantizer },
+    multiplierOf: (name) => (isExact(exact, name) ? { kind: 'exact' } : approximate(name)),
+  };
+  const structures = perLayer
+    ? layers.map(({ name, macs }) => ({ theta: thetaOf(name), structure, share: macs / total }))
+    : [{ theta: 'theta', structure, share: 1 }];
+  const learning = phase === 1 ? { structure: { power: { lambda: 0.3, structures }, weightDecay: 0 } } : {};
+  return { task, arithmetic, momentum: 0.9, weightDecay: 5e-4, optimizer: 'nesterov', ...learning };
+}
+
+/** Weights as they start, and quantiser state much as calibration would leave it. */
+function initialize(session, { task, arithmetic, structure: learning }) {
+  const { parameters, multiplying } = buildNetwork(task, arithmetic, 'train', 1).layers;
+  const weights = new Map();
+  parameters.forEach((parameter, at) => {
+    const tensor = initialTensor(parameter, 1, at);
+    weights.set(parameter.name, tensor.data);
+    session.write(parameter.name, tensor);
+  });
+  const fill = (name, shape, value) => session.write(name, f32(shape, new Float32Array(sizeOf(shape)).fill(value)));
+  for (const { name, weightShape } of multiplying) {
+    const most = weights.get(`${name}.weight`).reduce((high, value) => Math.max(high, Math.abs(value)), 1e-3);
+    for (const operand of ['weight', 'input']) {
+      const shape = operand === 'weight' ? [weightShape[3]] : [];
+      fill(stateName(name, operand, 'scale'), shape, operand === 'weight' ? most / 127 : 0.03);
+      fill(stateName(name, operand, 'zero_point'), shape, 128);
+      for (const clip of ['clip_upper', 'clip_lower']) fill(stateName(name, operand, clip), shape, clipLogit(0.98));
+    }
+    fill(stateName(name, 'input', 'min'), [], -3);
+    fill(stateName(name, 'input', 'max'), [], 3);
+  }
+  for (const { theta } of learning?.power.structures ?? []) {
+    const values = Float32Array.from({ length: structure.count }, (_, at) => (at % 8) / 16);
+    session.write(theta, f32([structure.count], values));
+  }
+}
+
+/** Batches without end, as the steps of epochs give them. */
+function* selections(train, batchSize) {
+  for (let epoch = 0; ; epoch++) {
+    for (const selection of trainingBatches({ name: 'random', train }, { seed: 1, epoch, batchSize })) yield selection;
+  }
+}
+
+/** Steps of one kind, one after the other. */
+class Steps {
+  constructor(session, options, train, batch) {
+    this.feed = feedOf(session, options.task, train);
+    this.programs = new StepPrograms({ session, ...options }, this.feed);
+    this.batches = selections(train, batch);
+    this.options = options;
+    this.batch = batch;
+    this.number = 0;
+  }
+
+  async start(rate) {
+    const selection = this.batches.next().value;
+    const batch = await this.feed.read(selection, this.batch);
+    const number = ++this.number;
+    const thetaRate = this.options.structure && 0.02;
+    return await this.programs.start(batch, this.batch, { rate, thetaRate, number, key: stepKey(1, 0, number) });
+  }
+}
+
+const norm = (values) => Math.sqrt(values.reduce((sum, value) => sum + value ** 2, 0));
+
+/** Losses of three steps, and how the first moved the weights. */
+async function firstSteps(session, options, train, batch) {
+  initialize(session, options);
+  const steps = new Steps(session, { ...options, batchNorm: 'batch' }, train, batch);
+  const names = buildNetwork(options.task, options.arithmetic, 'train', 1)
+    .layers.parameters.filter(({ trainable }) => trainable)
+    .map(({ name }) => name);
+  const weights = async () => {
+    const all = [];
+    for (const name of names) all.push(Float64Array.from((await session.read(name)).data));
+    return all;
+  };
+  const before = await weights();
+  const losses = [(await (await steps.start(0.01)).result).objective];
+  const moved = (await weights()).map((values, at) => values.map((value, k) => value - before[at][k]));
+  for (let n = 0; n < 2; n++) losses.push((await (await steps.start(0.01)).result).objective);
+  await session.checkReplicas();
+  await steps.programs.dispose();
+  return { losses, moved };
+}
+
+function compare(one, some) {
+  const apart = one.losses.map((loss, at) => Math.abs(some.losses[at] / loss - 1));
+  const differences = one.moved.map((values, at) => norm(values.map((value, k) => some.moved[at][k] - value)));
+  const all = norm(differences) / norm(one.moved.map(norm));
+  const text = `losses ${Math.max(...apart).toExponential(1)} apart, first step ${all.toExponential(1)}`;
+  const moves = norm(one.moved.map(norm));
+  if (!(moves > 0 && Math.max(...apart) < 0.01 && all < 0.1)) {
+    throw new Error(`${text}: ${one.losses} on one device, ${some.losses} on several; not the same training`);
+  }
+  return text;
+}
+
+/** Seconds of a step as training goes on, the median over five parts of the time. */
+async function timed(session, options, train, batch, seconds) {
+  initialize(session, options);
+  const steps = new Steps(session, options, train, batch);
+  const losses = [];
+  const inFlight = new ResultsInFlight(({ objective }) => void losses.push(objective));
+  const run = async (count) => {
+    for (let n = 0; n < count; n++) await inFlight.add((await steps.start(1e-3)).result);
+    await inFlight.settle();
+  };
+  await run(3);
+  let from = performance.now();
+  await run(2);
+  const count = Math.max(1, Math.round(((seconds / 5) * 2000) / (performance.now() - from)));
+  const parts = [];
+  for (let part = 0; part < 5; part++) {
+    from = performance.now();
+    await run(count);
+    parts.push((performance.now() - from) / 1000 / count);
+  }
+  if (!losses.every(Number.isFinite)) throw new Error(`losses ${losses.filter((loss) => !Number.isFinite(loss))}`);
+  await session.checkReplicas();
+  const bytes = session.bytes;
+  await steps.programs.dispose();
+  const [least, , median, , most] = parts.sort((a, b) => a - b);
+  return { median, spread: most / least, bytes };
+}
+
+const tiny = { model: 'resnet8', size: 8, classes: 4, images: 24 };
+const cifar = { model: 'resnet18', size: 32, classes: 10, images: 4096 };
+const resnet50 = { model: 'imagenet/resnet50', size: 224, classes: 1000, images: 640, perLayer: true };
+const deit = { model: 'deit_small_patch16_224', size: 224, classes: 1000, images: 640 };
+const works = isCuda
+  ? [
+      { only: 'resnet18', ...cifar, phase: 1, batch: 256 },
+      { only: 'resnet18', ...cifar, phase: 1, batch: 512 },
+      { only: 'resnet18', ...cifar, phase: 3, batch: 256 },
+      { only: 'resnet18', ...cifar, phase: 3, batch: 512 },
+      { only: 'deit', ...deit, phase: 1, each: 64 },
+      { only: 'deit', ...deit, phase: 3, each: 64 },
+      { only: 'resnet50', ...resnet50, phase: 1, each: 64 },
+      { only: 'resnet50', ...resnet50, phase: 3, each: 64 },
+    ]
+  : [
+      { only: 'tiny', ...tiny, phase: 1, batch: 8 },
+      { only: 'tiny', ...tiny, phase: 3, each: 4, perLayer: true },
+    ];
+const wanted = given.only?.split(',') ?? works.map(({ only }) => only);
+
+const counts = await deviceCount();
+const several = counts.filter((count) => count > 1);
+const backends = new Map();
+for (const count of counts) backends.set(count, await openDevices(count));
+const at = () => `${((performance.now() - begun) / 1000).toFixed(0)} s`.padStart(6);
+console.log(
+  `${[...backends.values()].at(-1).device.description}; ${quantizer}, batch norm ${given['sync-batch-norm'] ? 'of all' : 'per device'}`,
+);
+
+const withSession = async (count, work) => {
+  const session = await backends.get(count).openSession();
+  try {
+    return await work(session);
+  } finally {
+    await session.dispose();
+  }
+};
+let failed = 0;
+for (const work of works.filter(({ only }) => wanted.includes(only))) {
+  const made = problem(work);
+  const options = optionsOf(work, made);
+  const name = `${work.model} phase ${work.phase}${work.perLayer ? ' per layer' : ''}`;
+  try {
+    const batchOf = (count) => work.batch ?? work.each * count;
+    if (!given['no-validation']) {
+      for (const count of several) {
+        // The same batch on both.
+        const batch = batchOf(count);
+        const [one, some] = [
+          await withSession(1, (session) => firstSteps(session, options, made.train, batch)),
+          await withSession(count, (session) => firstSteps(session, options, made.train, batch)),
+        ];
+        console.log(`${at()}  ${name}, batch ${batch}, ${count} devices: ${compare(one, some)}; equal on all`);
+      }
+    }
+    const timing = { ...options, batchNorm: given['sync-batch-norm'] ? 'batch' : 'device' };
+    let base;
+    for (const count of counts) {
+      const batch = batchOf(count);
+      const { median, spread, bytes } = await withSession(count, (session) =>
+        timed(session, timing, made.train, batch, Number(given.seconds)),
+      );
+      const rate = batch / median;
+      base ??= rate;
+      console.log(
+        `${at()}  ${name}, batch ${batch}, ${count} device${count > 1 ? 's' : ''}: ${(1000 * median).toFixed(2)} ms a step (${spread.toFixed(2)}× between parts), ` +
+          `${rate.toFixed(0)} images/s, ratio ${(rate / base).toFixed(2)}, ${(bytes / 2 ** 30).toFixed(2)} GiB of a device`,
+      );
+    }
+  } catch (error) {
+    failed++;
+    console.log(`${at()}  ${name}: ${error.stack ?? error}`);
+  }
+}
+process.exit(failed > 0 ? 1 : 0);

@@ -1,0 +1,43 @@
+// One device of this machine, by name: the choice of a backend, loaded when it is chosen, with the reason when it
+// cannot be had. What makes several of them work together is in team.ts.
+
+import type { Backend } from '../../engine/backend.ts';
+import { UserError } from '../../tensor/errors.ts';
+import { given } from '../../tensor/given.ts';
+import type { Hello } from './hello.ts';
+
+export const deviceNames = ['wasm', 'cuda', 'reference'] as const;
+export type DeviceName = (typeof deviceNames)[number];
+
+export const precisions = ['tf32', 'bf16', 'fp32'] as const;
+export type PrecisionName = (typeof precisions)[number];
+
+export interface LocalOptions {
+  readonly name: DeviceName;
+  readonly index?: number | undefined;
+  readonly precision?: PrecisionName | undefined;
+  readonly threads?: number | undefined;
+}
+
+export const openLocal = ({ name, ...options }: LocalOptions): Promise<Backend> => backends[name](options);
+
+const backends: Readonly<Record<DeviceName, (options: Omit<LocalOptions, 'name'>) => Promise<Backend>>> = {
+  reference: async () => (await import('../../engine/reference/backend.ts')).referenceBackend(),
+  cuda: async ({ index, precision }) => {
+    const { cudaBackend } = await import('../../engine/cuda/runtime/backend.ts');
+    return cudaBackend(given({ device: index, precision }));
+  },
+  wasm: async ({ threads }) => {
+    if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= 64)) {
+      throw new UserError(`the number of threads is ${threads}; a whole number from 1 to 64 was expected`);
+    }
+    const { wasmBackend } = await import('../../engine/wasm/runtime/backend.ts');
+    return wasmBackend(given({ threads }));
+  },
+};
+
+/** What the other ranks have to know of a device. */
+export function factsOf({ device }: Backend): NonNullable<Hello['device']> {
+  const { name, model = name, description, memoryBytes } = device;
+  return { name, model, description, memoryBytes };
+}
