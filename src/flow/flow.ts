@@ -19,10 +19,11 @@ import { report } from './phases/report.ts';
 import type { PhaseResult } from './phases/result.ts';
 import { rivals } from './phases/rivals.ts';
 import { trainFloat } from './phases/train.ts';
-import { requireFinite } from './phases/training.ts';
+import { devicesSoFar, requireFinite } from './phases/training.ts';
 import { summarize } from './results/summarize.ts';
 import type { RunSummary } from './results/summary.ts';
 import { phasesToTake, takePhases } from './run/branch.ts';
+import { devicesOfResumePoint } from './run/checkpoint.ts';
 import type { Asked, RunContext } from './run/context.ts';
 import { type DeviceOptions, deviceRecord, openBackend } from './run/device.ts';
 import type { Listener } from './run/events.ts';
@@ -222,6 +223,7 @@ async function doPhase(
     signal,
     figures,
     logs,
+    earlierDevices: earlierDevicesOf(before, folder, phase),
   };
   const resumed = existsSync(inFolder(place, files.resume));
   listener({ kind: 'phase-start', phase, title: phaseFacts[phase].title(configuration), resumed });
@@ -240,7 +242,7 @@ async function doPhase(
     ...(result.multipliers ? { multipliers: [...result.multipliers] } : {}),
     seconds: (performance.now() - start) / 1000,
     finished: new Date().toISOString(),
-    device: deviceOf(phase, opened, options.device),
+    device: deviceOf(phase, opened, options.device, place.earlierDevices),
     ...(command === undefined ? {} : { command }),
   };
   const manifest = { ...before, phases: { ...before.phases, [phase]: record } };
@@ -256,9 +258,27 @@ async function doPhase(
 }
 
 /** What a phase computed with: a view of the folder nothing, and only training computes activations again. */
-function deviceOf(phase: Phase, opened: Opened | undefined, options: DeviceOptions = {}): PhaseRecord['device'] {
+function deviceOf(
+  phase: Phase,
+  opened: Opened | undefined,
+  options: DeviceOptions = {},
+  earlierDevices: readonly number[] = [],
+): PhaseRecord['device'] {
   if (!opened || phaseFacts[phase].reads === 'folder') return { name: 'none', detail: 'nothing was computed' };
-  return deviceRecord(opened.backend, { ...options, recompute: opened.recompute && isTraining(phase) });
+  const record = deviceRecord(opened.backend, { ...options, recompute: opened.recompute && isTraining(phase) });
+  const parts = devicesSoFar({ earlierDevices, backend: opened.backend });
+  if (parts.length === 1) return record;
+  return { ...record, detail: `${record.detail}; on ${parts.join(', then ')} devices`, parts };
+}
+
+/** Of a training phase that goes on from a resume point. */
+function earlierDevicesOf(manifest: Manifest, folder: string, phase: Phase): readonly number[] {
+  const path = inFolder({ folder }, files.resume);
+  if (!isTraining(phase) || !existsSync(path)) return [];
+  return devicesOfResumePoint(path, {
+    phase,
+    settings: settingsOf(withSearchedWidths(manifest), phase, manifest.inputs),
+  });
 }
 
 function newManifest(): Pick<Manifest, 'format' | 'version' | 'program' | 'created'> & { discarding?: undefined } {

@@ -8,10 +8,17 @@ import type { Formula } from '../../src/engine/graph/formula.ts';
 import { Graph, type Node } from '../../src/engine/graph/graph.ts';
 import { plan } from '../../src/engine/graph/plan.ts';
 import { packGraph, unpackGraph } from '../../src/engine/replicas/portable.ts';
+import { ways } from '../../src/engine/wasm/lower/lowerings.ts';
 import { wasmBackend } from '../../src/engine/wasm/runtime/backend.ts';
-import { cases, processorCases } from './all-cases.ts';
+import { type Case, cases as plain } from './cases.ts';
+import { collectiveCases } from './collective-cases.ts';
 import { differences } from './conformance.ts';
+import { dropoutCases } from './dropout-cases.ts';
+import { formulaCases } from './formula-cases.ts';
+import { matrixCases } from './matrix-cases.ts';
+import { repeatCases } from './repeat-cases.ts';
 import { graphOf, runGraph } from './run-case.ts';
+import { updateCases } from './update-cases.ts';
 
 const travelled = (graph: Graph) => {
   const { text, constants } = packGraph(graph);
@@ -44,17 +51,36 @@ const layoutOf = (graph: Graph) => {
   return JSON.stringify({ arenaBytes, ownBytes, copied, laid });
 };
 
-/** The first case of every operation, and a sample of the others. */
-const known = new Set<string>();
-const chosen = cases.filter(({ op }, at) => {
-  const first = !known.has(op);
-  known.add(op);
-  return first || at % 7 === 0 || process.env.EVERY_CASE !== undefined;
+/** Families that take little to make; between them they have every operation. */
+const { cases }: { readonly cases: readonly Case[] } = process.env.EVERY_CASE
+  ? await import('./all-cases.ts')
+  : {
+      cases: [
+        ...plain,
+        ...formulaCases,
+        ...collectiveCases,
+        ...updateCases,
+        ...dropoutCases,
+        ...matrixCases,
+        ...repeatCases,
+      ],
+    };
+
+/** The graphs that are the first with some operation, and a sample of the others. */
+const met = new Set<string>();
+const chosen = cases.flatMap((item, at) => {
+  const graph = graphOf(item);
+  const before = met.size;
+  for (const { op } of graph.nodes) met.add(op);
+  return met.size > before || at % 7 === 0 || process.env.EVERY_CASE ? [{ item, graph }] : [];
+});
+
+test('every operation is in one of the graphs', () => {
+  expect(Object.keys(ways).filter((op) => !met.has(op))).toEqual([]);
 });
 
 test(`the graphs of ${chosen.length} cases`, () => {
-  for (const item of chosen) {
-    const graph = graphOf(item);
+  for (const { item, graph } of chosen) {
     const again = travelled(graph);
     expect(isDeepStrictEqual(structureOf(again), structureOf(graph)), item.name).toBe(true);
     expect(layoutOf(again), item.name).toBe(layoutOf(graph));
@@ -73,10 +99,9 @@ test(`the graphs of ${chosen.length} cases`, () => {
 });
 
 test('what travelled computes the same bits', async () => {
-  const sample = process.env.EVERY_CASE ? cases : processorCases.filter((_, at) => at % 31 === 0);
+  const sample = process.env.EVERY_CASE ? chosen : chosen.filter((_, at) => at % 4 === 0);
   const backend = wasmBackend({ threads: 1, poison: true });
-  for (const item of sample) {
-    const graph = graphOf(item);
+  for (const { item, graph } of sample) {
     const expected = await runGraph(backend, graph, item.inputs);
     expect(differences(expected, await runGraph(backend, travelled(graph), item.inputs)), item.name).toEqual([]);
   }

@@ -12,7 +12,8 @@ import { referenceBackend } from '../../src/engine/reference/backend.ts';
 import { wasmBackend } from '../../src/engine/wasm/runtime/backend.ts';
 import { runFlow } from '../../src/flow/flow.ts';
 import { foldedBatchNorms, quantizedArithmetic } from '../../src/flow/multipliers/multipliers.ts';
-import { loadToQuantize, observe } from '../../src/flow/phases/calibrate.ts';
+import { loadToQuantize, observe, observeInput } from '../../src/flow/phases/calibrate.ts';
+import { replaceRanges } from '../../src/flow/phases/ranges.ts';
 import { evaluateRun } from '../../src/flow/results/evaluate.ts';
 import { summarize } from '../../src/flow/results/summarize.ts';
 import { describeExactLayers } from '../../src/flow/results/summary.ts';
@@ -373,4 +374,51 @@ test('attention’s own products are named with their multiplications', () => {
   const { products, layers } = runLayers({}, task as Parameters<typeof runLayers>[1]);
   expect(products).toEqual([{ name: 'block', macs: 2 * 16 * 16 * 6 }]);
   expect(foldedBatchNorms({ configuration: parseConfiguration({}, 'test'), layers }).size).toBe(0);
+});
+
+describe('ranges of activations that few large values made too coarse', () => {
+  const bits = { weights: 4, activations: 4 };
+  const few: ConfigurationInput = {
+    ...{ data, maximum: 16, bits, quantize: { images: 60 } },
+    train: { epochs: 12, batchSize: 24, learningRate: 0.05 },
+  };
+
+  /** Scales before and after; one value in 500 that layers were seen to read is so many times the largest. */
+  async function ranged(outliers: number) {
+    const session = await wasm.openSession();
+    const trained = join(parent, 'ranged');
+    await runFlow({ folder: trained, settings: few, phases: ['train'], device });
+    const configuration = parseConfiguration(few, 'test');
+    const run = { ...(await openTask(configuration, readManifest(trained).inputs)), configuration, folder: trained };
+    loadToQuantize(run, readBytes(join(trained, files.float)), session);
+    const inputs = await observe(run, session);
+    for (const { name } of run.layers) {
+      const seen = inputs.get(name)!;
+      seen.add(new Float32Array(Math.ceil(seen.count / 500)).fill(outliers * seen.max), name);
+      observeInput(run, session, { layer: name, bits: 4, seen });
+    }
+    const scales = () =>
+      Promise.all(run.layers.map(async ({ name }) => (await session.read(`${name}.input_scale`)).data));
+    const [before, replaced] = [
+      await scales(),
+      await replaceRanges(run, session, quantizedArithmetic(run, exactMultiplier), inputs),
+    ];
+    const after = await scales();
+    await session.dispose();
+    return { before, replaced, after };
+  }
+
+  test('are those of a percentile, with which the network is as good as in float', async () => {
+    const { before, replaced, after } = await ranged(60);
+    expect(replaced).toMatchObject({ percentile: 99, images: 60 });
+    expect(replaced!.before).toBeLessThan(0.5 * replaced!.float);
+    expect(replaced!.after).toBeGreaterThan(0.9 * replaced!.float);
+    for (const [at, scale] of after.entries()) expect(scale[0]).toBeLessThan(before[at]![0]! / 2);
+  });
+
+  test('stay where the network bears them', async () => {
+    const { before, replaced, after } = await ranged(1);
+    expect(replaced).toBeUndefined();
+    expect(after).toEqual(before);
+  });
 });

@@ -23,6 +23,9 @@ export interface ReplicaOrder {
   readonly device: LocalOptions;
 }
 
+/** The same, with the process that gives it: it may be gone before the replica can ask whose child it is. */
+export type GivenOrder = ReplicaOrder & { readonly parent: number };
+
 export interface ReplicaEnd {
   readonly rank: number;
   readonly code: number | null;
@@ -47,7 +50,7 @@ export function startReplica(order: ReplicaOrder): Replica {
   const file = new URL(`./replica-process${extname(import.meta.url)}`, import.meta.url);
   const child = spawn(process.execPath, [file.pathname], {
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, [ORDER_VARIABLE]: JSON.stringify(order) },
+    env: { ...process.env, [ORDER_VARIABLE]: JSON.stringify({ ...order, parent: process.pid } satisfies GivenOrder) },
   });
   let said = '';
   for (const stream of [child.stdout, child.stderr]) {

@@ -239,6 +239,10 @@ export async function join(options: JoinOptions): Promise<Joined> {
     const socket = connect({ host, port });
     try {
       await connected(socket, Math.max(1, end - performance.now()));
+      // A port that nobody listens at may be the one that the system has just given this connection itself.
+      if (socket.localPort === socket.remotePort && socket.localAddress === socket.remoteAddress) {
+        throw new Error('nobody listens there');
+      }
       const answer = await introduce(socket, options);
       if (answer) return answer;
       last = 'the connection was closed without a word';

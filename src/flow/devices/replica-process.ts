@@ -6,7 +6,7 @@ import { hostname } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { serveReplica } from '../../engine/replicas/serve.ts';
 import { oneLine } from '../../tensor/errors.ts';
-import { ORDER_VARIABLE, type ReplicaOrder } from './children.ts';
+import { type GivenOrder, ORDER_VARIABLE } from './children.ts';
 import { program } from './hello.ts';
 import { takeLink } from './link.ts';
 import { factsOf, openLocal } from './local.ts';
@@ -17,17 +17,17 @@ import { join } from './rendezvous.ts';
  * that the parent has changed, and gives the process a while to end by itself.
  */
 const WATCH = `
-  const parent = process.ppid;
+  const { workerData: parent } = require('node:worker_threads');
   setInterval(() => {
     if (process.ppid !== parent) setTimeout(() => process.kill(process.pid, 'SIGKILL'), 5000);
   }, 500);
 `;
 
 for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, () => {});
-new Worker(WATCH, { eval: true, env: {}, execArgv: [] }).unref();
+const { device, host, port, token, seconds, parent, ...place } = JSON.parse(process.env[ORDER_VARIABLE]!) as GivenOrder;
+new Worker(WATCH, { eval: true, env: {}, execArgv: [], workerData: parent }).unref();
 
 try {
-  const { device, host, port, token, seconds, ...place } = JSON.parse(process.env[ORDER_VARIABLE]!) as ReplicaOrder;
   const own = {
     ...program,
     ...place,

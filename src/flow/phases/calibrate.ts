@@ -38,12 +38,19 @@ export function loadToQuantize(
   for (const [name, tensor] of foldBatchNorms(model, behind)) session.write(name, tensor);
 }
 
-/** Sets the quantisers of all layers from `quantize.images` training images. */
-export async function calibrate(context: Calibrated, session: Session, arithmetic: QuantizedArithmetic): Promise<void> {
+/**
+ * Sets the quantisers of all layers from `quantize.images` training images; what each layer was seen to read, where all
+ * was only looked at.
+ */
+export async function calibrate(
+  context: Calibrated,
+  session: Session,
+  arithmetic: QuantizedArithmetic,
+): Promise<ReadonlyMap<string, Histogram> | undefined> {
   const { quantizer, observer, weightObserver } = context.configuration.quantize;
-  if (quantizer === 'clips' && observer === 'mse' && weightObserver === 'mse')
-    await calibrateAtOnce(context, session, arithmetic);
-  else await observe(context, session);
+  if (quantizer !== 'clips' || observer !== 'mse' || weightObserver !== 'mse') return await observe(context, session);
+  await calibrateAtOnce(context, session, arithmetic);
+  return undefined;
 }
 
 /** The images that calibrate, in batches of one size. */
@@ -72,8 +79,8 @@ async function calibrateAtOnce(context: Calibrated, session: Session, arithmetic
   await program.dispose();
 }
 
-/** Sets the quantisers from the float network, layer by layer independently of each other. */
-export async function observe(context: Calibrated, session: Session): Promise<void> {
+/** Sets the quantisers from the float network, each layer for itself; gives what each was seen to read. */
+export async function observe(context: Calibrated, session: Session): Promise<ReadonlyMap<string, Histogram>> {
   const { configuration, layers } = context;
   const widths = layerWidths(configuration, layers);
   const inputs = await observedInputs(context, session);
@@ -82,6 +89,7 @@ export async function observe(context: Calibrated, session: Session): Promise<vo
     observeInput(context, session, { layer: name, bits: activations, seen: inputs.get(name)! });
     await observeWeight(context, session, { layer: name, bits: weights });
   }
+  return inputs;
 }
 
 interface Operand {

@@ -6,6 +6,7 @@ import type { Session } from '../../engine/backend.ts';
 import { exactMultiplier } from '../../multiplier/multiplier.ts';
 import { findBatchNorms } from '../../quant/fold.ts';
 import { stateName, statesOf } from '../../quant/quantized.ts';
+import { fixed } from '../../tensor/numbers.ts';
 import type { HostTensor } from '../../tensor/tensor.ts';
 import { evaluator } from '../../train/evaluation.ts';
 import { buildNetwork, type QuantizedArithmetic } from '../../train/task.ts';
@@ -22,6 +23,7 @@ import { verifiedBytes } from '../run/manifest.ts';
 import type { StageResult } from '../run/stages.ts';
 import { withLayerBits } from '../settings/layers.ts';
 import { calibrate, loadToQuantize } from './calibrate.ts';
+import { replaceRanges } from './ranges.ts';
 import type { PhaseResult } from './result.ts';
 import { startPhase } from './start.ts';
 import { finishTraining, fitOf, resumePosition, trainPhase } from './training.ts';
@@ -46,7 +48,7 @@ export async function quantize(asked: RunContext): Promise<PhaseResult> {
     let start = wanted === 'none' ? position() : undefined;
     const given = start ? undefined : givenQuantizers(context);
     for (const [name, tensor] of given ?? []) session.write(name, tensor);
-    if (!start && !given) await calibrate(context, session, arithmetic);
+    if (!start && !given) await calibrateToBear(context, session, arithmetic);
     const started = wanted === 'none' ? [] : await startAndMeasure(context, session, arithmetic);
     if (wanted !== 'none') start = position();
     if (epochs > 0) {
@@ -70,6 +72,19 @@ export async function quantize(asked: RunContext): Promise<PhaseResult> {
   } finally {
     await session.dispose();
   }
+}
+
+/** Calibrates, and sees to it that few large activations do not cost the network all others. */
+async function calibrateToBear(context: RunContext, session: Session, arithmetic: QuantizedArithmetic): Promise<void> {
+  const { quantizer, observer } = context.configuration.quantize;
+  const inputs = await calibrate(context, session, arithmetic);
+  if (!inputs || quantizer !== 'steps' || observer !== 'mse') return;
+  const replaced = await replaceRanges(context, session, arithmetic, inputs);
+  if (!replaced) return;
+  const { percentile, images, float, before, after } = replaced;
+  const of = (accuracy: number) => `${fixed(100 * accuracy, 2)} %`;
+  const text = `ranges of activations: percentile ${percentile} instead of the least squared error, which few large values made too coarse: ${of(after)} instead of ${of(before)} of ${images} training images right (float ${of(float)})`;
+  context.listener({ kind: 'note', text });
 }
 
 /** The stages before and after the start; without training behind it, what comes after it is the result. */

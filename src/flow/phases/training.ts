@@ -169,12 +169,14 @@ export async function trainPhase(
   let saving = 0;
   let last: Position<'accuracy'> = start ?? atStart;
   let resumable = start;
+  const devices = devicesSoFar(context);
   const save = async (position: Position<'accuracy'>) => {
     if (position === resumable) return;
     const begun = performance.now();
     // What the point has behind it must not be lost when the point is not.
     log.sync();
-    await saveResumePoint(resumePath, session, { phase, settings: decisive, position, ...given({ types: job.types }) });
+    const more = given({ types: job.types, devices: severally(devices) });
+    await saveResumePoint(resumePath, session, { phase, settings: decisive, position, ...more });
     saved = performance.now();
     saving = saved - begun;
     resumable = position;
@@ -206,6 +208,16 @@ export async function trainPhase(
   }
   return last;
 }
+
+/** On how many devices a phase has run, one number after the other, with the present one. */
+export function devicesSoFar({ earlierDevices, backend }: Pick<RunContext, 'earlierDevices' | 'backend'>): number[] {
+  const { replicas } = backend.device;
+  return earlierDevices.at(-1) === replicas ? [...earlierDevices] : [...earlierDevices, replicas];
+}
+
+/** Undefined where it was one throughout, as ever. */
+const severally = (devices: readonly number[]): readonly number[] | undefined =>
+  devices.every((count) => count === 1) ? undefined : devices;
 
 /** Where a phase goes on that could not end. */
 function describeResumePoint(phase: TrainingPhase, position: Position<'accuracy'> | undefined): string {

@@ -94,6 +94,7 @@ const resumeSchema = z.strictObject({
   phase: z.enum(trainingPhases),
   settings: z.string(),
   types: typesRecord.exactOptional(),
+  devices: z.array(z.int().min(1)).exactOptional(),
   position: z.strictObject({
     epoch: z.int().min(0),
     step: z.int().min(0),
@@ -109,10 +110,12 @@ export interface ResumePoint {
   readonly position: Position<'accuracy'>;
   /** Where layers were put together before it: which. */
   readonly types?: TypesRecord;
+  /** On how many devices the phase has come there, one number after the other, where it was not one throughout. */
+  readonly devices?: readonly number[];
 }
 
 /** What a phase expects of its resume point. */
-export interface ResumeOptions extends Omit<ResumePoint, 'position' | 'types'> {
+export interface ResumeOptions extends Omit<ResumePoint, 'position' | 'types' | 'devices'> {
   readonly epochs: number;
   /** Steps of an epoch. */
   readonly steps: number;
@@ -182,6 +185,19 @@ export function readResumePoint(path: string, wrong: (detail: string) => UserErr
   const { tensors, metadata } = stored;
   if (metadata.digest !== digestOf(metadata.resume!, tensors)) throw wrong('it is not what was saved (SHA-256)');
   return { point, tensors };
+}
+
+/** On how many devices a phase of these settings has come to its resume point; none where there is no such point. */
+export function devicesOfResumePoint(path: string, { phase, settings }: Omit<ResumePoint, 'position'>): number[] {
+  let point: ResumePoint;
+  try {
+    point = resumeSchema.parse(JSON.parse(decodeAll(readBytes(path), path).metadata.resume ?? 'null'));
+  } catch {
+    // There is none, or it is damaged, which the phase says.
+    return [];
+  }
+  if (point.phase !== phase || describeDifference(point.settings, settings) !== '') return [];
+  return [...(point.devices ?? [1])];
 }
 
 export function removeResumePoint(path: string): void {

@@ -159,6 +159,8 @@ const phaseRecord = z.strictObject({
     threads: z.int().exactOptional(),
     /** How many trained together, where there were several. */
     devices: z.int().min(2).exactOptional(),
+    /** Where it was interrupted and went on: on how many devices, one number after the other. */
+    parts: z.array(z.int().min(1)).min(2).exactOptional(),
     precision: z.enum(precisions).exactOptional(),
     emulation: z.enum(emulations).exactOptional(),
   }),

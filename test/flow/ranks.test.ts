@@ -1,0 +1,194 @@
+// Several devices as processes: replicas of this host, ranks as torchrun starts them, and what becomes of a run when
+// one of them dies. On the reference device, which reduces over sockets; the built program, because replicas are
+// processes.
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { pathToFileURL } from 'node:url';
+import { afterAll, describe, expect, test } from 'vitest';
+import type { DeviceOptions } from '../../src/flow/run/device.ts';
+import type { MetricRecord } from '../../src/flow/run/events.ts';
+import { readManifest } from '../../src/flow/run/manifest.ts';
+
+const dist = join(import.meta.dirname, '../../dist');
+const program = join(dist, 'cli/main.js');
+const { runFlow } = (await import(pathToFileURL(join(dist, 'index.js')).href)) as typeof import('../../src/index.ts');
+
+const parent = mkdtempSync(join(tmpdir(), 'tram-ranks-'));
+afterAll(() => rmSync(parent, { recursive: true }));
+
+// A small network without batch norm, whose statistics would be those of each device.
+const model = join(import.meta.dirname, '../onnx/transformer.onnx');
+const data = 'procedural:16x16x3,classes=10,images=24,test=10';
+const settings = { data, model, train: { epochs: 2, batchSize: 8 } };
+const words = ['--data', data, '--model', model, '--batch-size', '8'];
+
+const metrics = (folder: string): MetricRecord[] =>
+  readFileSync(join(folder, 'metrics.jsonl'), 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as MetricRecord);
+
+/** Trains on so many devices, stopped behind a step of an epoch. */
+async function train(folder: string, count: number, until?: readonly [epoch: number, step: number]): Promise<string> {
+  const controller = new AbortController();
+  const device: DeviceOptions = {
+    name: 'reference',
+    ...(count === 1 ? {} : { devices: Array.from({ length: count }, (_, at) => at) }),
+  };
+  return await runFlow({
+    folder: join(parent, folder),
+    settings,
+    phases: ['train'],
+    device,
+    listener: (event) => {
+      if (event.kind === 'step' && event.epoch === until?.[0] && event.step === until[1]) controller.abort();
+    },
+    signal: controller.signal,
+  }).then(
+    () => 'done',
+    (error) => (error === controller.signal.reason ? 'stopped' : Promise.reject(error)),
+  );
+}
+
+test('a run goes on, from the middle of an epoch, on another number of devices', async () => {
+  expect(await train('whole', 1)).toBe('done');
+  expect(await train('parts', 1, [1, 2])).toBe('stopped');
+  expect(await train('parts', 2, [2, 1])).toBe('stopped');
+  expect(await train('parts', 1)).toBe('done');
+  const [whole, parts] = ['whole', 'parts'].map((name) => metrics(join(parent, name)));
+  expect(parts!.map(({ epoch }) => epoch)).toEqual([1, 2]);
+  // Sums of the parts of a batch are other sums of the same numbers: single precision apart, the same.
+  for (const [at, { loss, testLoss }] of parts!.entries()) {
+    expect(Math.abs(loss / whole![at]!.loss - 1)).toBeLessThan(1e-4);
+    expect(Math.abs(testLoss / whole![at]!.testLoss - 1)).toBeLessThan(1e-3);
+  }
+  const devices = ['whole', 'parts'].map((name) => readManifest(join(parent, name)).phases.train!.device);
+  expect(devices[0]).not.toHaveProperty('parts');
+  expect(devices[1]).toMatchObject({
+    parts: [1, 2, 1],
+    detail: expect.stringContaining('on 1, then 2, then 1 devices'),
+  });
+});
+
+interface Ended {
+  readonly code: number | null;
+  readonly signal: string | null;
+  readonly text: string;
+}
+
+type Started = ReturnType<typeof start>;
+
+function start(args: readonly string[], environment: NodeJS.ProcessEnv = {}) {
+  const child = spawn(process.execPath, [program, ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...environment },
+  });
+  let text = '';
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (text += chunk));
+  const ended = new Promise<Ended>((done) => child.on('close', (code, signal) => done({ code, signal, text })));
+  return { child, ended, said: () => text, over: () => child.exitCode !== null };
+}
+
+/** Waits for something; fails where it does not come. */
+async function until<T>(look: () => T | undefined | false, what: string, started?: Started): Promise<T> {
+  for (let waited = 0; waited < 30_000 && !started?.over(); waited += 50) {
+    const found = look();
+    if (found) return found;
+    await pause(50);
+  }
+  throw new Error(`${what} did not come; ${started?.said()}`);
+}
+
+/** The processes that a process has started, as far as they live. */
+function childrenOf({ pid }: Pick<ChildProcess, 'pid'>): number[] {
+  if (!existsSync(`/proc/${pid}/task`)) return [];
+  return readdirSync(`/proc/${pid}/task`).flatMap((thread) =>
+    readFileSync(`/proc/${pid}/task/${thread}/children`, 'utf8').split(' ').filter(Boolean).map(Number),
+  );
+}
+
+const isAlive = (pid: number): boolean =>
+  existsSync(`/proc/${pid}/stat`) && !/\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, 'latin1'));
+
+const isThere = existsSync('/proc/self/task');
+const hasEpoch = (folder: string) => () =>
+  existsSync(join(folder, 'metrics.jsonl')) && readFileSync(join(folder, 'metrics.jsonl'), 'utf8') !== '';
+
+describe.skipIf(!isThere)('a process that dies (looks processes up in /proc, which is not here)', () => {
+  test('a replica: the run ends with its name, host and device, and where it goes on', async () => {
+    const folder = join(parent, 'replica-dies');
+    const started = start(['train', folder, ...words, '--epochs', '500', '--device', 'reference:2']);
+    const { child, ended } = started;
+    await until(hasEpoch(folder), 'an epoch', started);
+    const [replica] = childrenOf(child);
+    process.kill(replica!, 'SIGKILL');
+    const { code, text } = await ended;
+    expect(text).toMatch(/rank 1 \(\S+, plain TypeScript, single precision\) is lost: .*repeat the command/);
+    expect(text).toMatch(/the last resume point of train is behind \d+ epochs|train had no resume point yet/);
+    expect(code).toBe(1);
+    expect(existsSync(join(folder, '.lock'))).toBe(false);
+  });
+
+  test('the program: its replicas end with it', async () => {
+    const folder = join(parent, 'leader-dies');
+    const { child, ended } = start(['train', folder, ...words, '--epochs', '500', '--device', 'reference:2']);
+    const [replica] = await until(() => {
+      const children = childrenOf(child);
+      return children.length > 0 && children;
+    }, 'a replica');
+    child.kill('SIGKILL');
+    expect((await ended).signal).toBe('SIGKILL');
+    await until(() => !isAlive(replica!), 'the end of the replica');
+  });
+});
+
+async function freePort(): Promise<number> {
+  return await new Promise((done) => {
+    const server = createServer().listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as { port: number };
+      server.close(() => done(port));
+    });
+  });
+}
+
+const rank = (number: number, ranks: number, port: number) => ({
+  ...{ RANK: `${number}`, LOCAL_RANK: `${number}`, WORLD_SIZE: `${ranks}` },
+  ...{ MASTER_ADDR: '127.0.0.1', MASTER_PORT: `${port}` },
+});
+
+test('ranks of torchrun: all are stopped at once, rank 0 saves, the others write nothing and end with it', async () => {
+  const port = await freePort();
+  const [folder, nowhere] = [join(parent, 'ranks'), join(parent, 'nowhere')];
+  const args = [...words, '--epochs', '500', '--device', 'reference:ranks'];
+  const [leader, replica] = [0, 1].map((number) => start(['train', folder, ...args], rank(number, 2, port)));
+  await until(hasEpoch(folder), 'an epoch', leader);
+  for (const { child } of [replica!, leader!]) child.kill('SIGTERM');
+  const [first, second] = await Promise.all([leader!.ended, replica!.ended]);
+  expect(first.text).toMatch(/stopped; the work so far is saved, go on with: tram train .* --device reference:ranks/);
+  expect(first.code).toBe(143);
+  expect(second.text).toMatch(/^tram: rank 1 of 2 works for rank 0 on \S+, which tells what is done\n/);
+  expect(second.text).toMatch(/rank 0 saves and ends, and this rank with it/);
+  expect(second.code).toBe(1);
+  expect(existsSync(join(folder, 'checkpoints/resume.safetensors'))).toBe(true);
+  expect(existsSync(nowhere)).toBe(false);
+});
+
+test('ranks of unlike commands end before anything is done, with the same words', async () => {
+  const port = await freePort();
+  const folder = join(parent, 'unlike');
+  const args = ['train', folder, '--device', 'reference:ranks', '--seed'];
+  const [leader, other] = ['1', '2'].map((seed, number) => start([...args, seed], rank(number, 2, port)));
+  const [first, second] = await Promise.all([leader!.ended, other!.ended]);
+  const message =
+    /rank 1 on \S+ \(process \d+\) does not fit: its --seed says '2', that of rank 0 '1'; start all ranks/;
+  for (const { text, code } of [first, second]) {
+    expect(text).toMatch(message);
+    expect(code).toBe(2);
+  }
+  expect(existsSync(folder)).toBe(false);
+});
