@@ -250,8 +250,8 @@ Examples:
 `;
 
 /**
- * The program with the commands that `wanted` accepts fully defined. Where `part` is asked for of a command, that has no
- * options of its own, which would be taken for the part's.
+ * The program with the commands that `wanted` accepts fully defined. Where `part` is asked for of a command, that has
+ * no options of its own, which would be taken for the part's.
  */
 export async function buildProgram(
   services: Services,

@@ -63,7 +63,7 @@ export interface StatusOptions {
   readonly watch?: number;
 }
 
-/** Milliseconds after which nobody waits for a claim without a sign of life: the patience of run/lock.ts, with room for other clocks. */
+/** Milliseconds without a sign of life after which nobody waits: as run/lock.ts, with room for other clocks. */
 const STALE = 60_000;
 const GLANCE = 250;
 
