@@ -1,6 +1,7 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { globSync } from 'tinyglobby';
 import { defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
@@ -29,9 +30,25 @@ class LongestFirst extends BaseSequencer {
   }
 }
 
+/**
+ * Tests of one module: they come one after another in few processes, with what they import loaded, and compiled, once
+ * for all; but for those that change what a process has once, its modules, environment, directory or clock.
+ */
+const CHANGES = /\bvi\.(do)?mock\(|\bvi\.(stub|spyOn|use|resetModules|set)|process\.chdir|process\.env\.\w+ = /;
+const together = globSync('src/**/*.test.ts', { cwd: import.meta.dirname }).filter(
+  (file) => !CHANGES.test(readFileSync(join(import.meta.dirname, file), 'utf8')),
+);
+const project = (name: string, include: string[], exclude: string[], isolate: boolean) => ({
+  extends: true as const,
+  test: { name, include, exclude, isolate },
+});
+
 export default defineConfig({
   test: {
-    include: ['src/**/*.test.ts', 'test/**/*.test.ts'],
+    projects: [
+      project('alone', ['src/**/*.test.ts', 'test/**/*.test.ts'], together, true),
+      project('together', together, [], false),
+    ],
     env: { XDG_CACHE_HOME: caches },
     sequence: { sequencer: LongestFirst },
     // They end what hangs, and say nothing about speed: a test that waits, waits for a state.

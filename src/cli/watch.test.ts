@@ -100,7 +100,7 @@ beforeAll(async () => {
     watch({ ...following, stream: { write: (text: string) => void piped.push(text) }, style: plain }),
     watch({ ...following, stream: terminal, style: styleFor(terminal, true, {}) }),
   ];
-  while (piped.length === 0) await setTimeout(5);
+  while (piped.length === 0 || written.length === 0) await setTimeout(5);
   await runFlow({ folder, settings });
   await Promise.all(watched);
   pipeEnded = true;

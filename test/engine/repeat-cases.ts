@@ -54,7 +54,7 @@ const pairs: readonly (readonly [Shape, Shape])[] = [
   ],
   [
     [1, 3, 1, 1, 700],
-    [40, 3, 40, 1, 700],
+    [12, 3, 14, 1, 700],
   ],
 ];
 

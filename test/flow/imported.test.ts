@@ -149,7 +149,10 @@ describe('in a run', () => {
 });
 
 describe('what a given multiplier is measured on', () => {
-  const settings: ConfigurationInput = { train: { epochs: 2 }, explore: { epochs: 1 }, recover: { epochs: 1 } };
+  const settings: ConfigurationInput = {
+    sample: 320,
+    ...{ train: { epochs: 2 }, explore: { epochs: 1 }, recover: { epochs: 1 } },
+  };
   const usual = join(parent, 'usual');
   const stageOf = (summary: RunSummary, stage: Stage) => summary.stages.find((result) => result.stage === stage);
   const copy = (name: string) => {
