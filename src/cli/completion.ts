@@ -38,7 +38,7 @@ export function completionScript(program: Command, shell: Shell, topics: readonl
   const commands: CommandEntry[] = program.commands.map((command) => ({
     name: command.name(),
     summary: command.summary(),
-    options: [...command.options.filter(({ hidden }) => !hidden).map(optionEntry), ...common, HELP],
+    options: [...optionsOf(command).map(optionEntry), ...common, HELP],
     values: command.registeredArguments[0] ? valuesOfArgument(command.registeredArguments[0]) : 'nothing',
   }));
   const help: CommandEntry = {
@@ -46,6 +46,12 @@ export function completionScript(program: Command, shell: Shell, topics: readonl
     values: { words: [...names, ...topics] },
   };
   return writers[shell]([...commands, help], [...common, HELP]);
+}
+
+/** Also those of its parts, once: which part is typed is not looked at. */
+function optionsOf(command: Command): readonly Option[] {
+  const visible = [command, ...command.commands].flatMap(({ options }) => options).filter(({ hidden }) => !hidden);
+  return visible.filter(({ long }, at) => visible.findIndex((other) => other.long === long) === at);
 }
 
 const HELP: OptionEntry = { names: ['-h', '--help'], help: 'show the help', values: undefined, optional: false };

@@ -14,6 +14,12 @@ export type ProcessRequest =
 /** Of what a process says before it goes down. */
 const KEPT_CHARACTERS = 2000;
 
+/**
+ * Milliseconds before the death of a run's process by a signal is told as its failure: a scheduler that ends a job
+ * kills all of its processes, in any order, and what this one would say then is no result of the run.
+ */
+const AFTERMATH = 2000;
+
 /** As runFlow, in another process; errors keep their class, message and stack. */
 export async function runFlowInProcess({ listener, signal, ...options }: FlowOptions): Promise<RunSummary> {
   signal?.throwIfAborted();
@@ -42,7 +48,8 @@ export async function runFlowInProcess({ listener, signal, ...options }: FlowOpt
       child.on('error', fail);
       child.on('exit', (code, name) => {
         const last = said.trim() === '' ? '' : `: ${said.trim().split('\n').at(-1)}`;
-        fail(new Error(`the process of the run ended ${name ? `by ${name}` : `with code ${code}`}${last}`));
+        const ended = new Error(`the process of the run ended ${name ? `by ${name}` : `with code ${code}`}${last}`);
+        setTimeout(() => fail(ended), name ? AFTERMATH : 0);
       });
       signal?.addEventListener('abort', stop);
       send({ kind: 'begin', options });

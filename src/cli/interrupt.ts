@@ -5,6 +5,8 @@ const codes = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
 type SignalName = keyof typeof codes;
 
 export interface InterruptOptions {
+  /** Only Ctrl-C that is pressed again ends the process at once, and no other signal however often it comes. */
+  readonly isPatient?: boolean;
   /** Said once, at the first signal. */
   readonly onFirst: () => void;
   /** Leaves the terminal as it was, before the process ends at the second signal. */
@@ -18,12 +20,13 @@ export interface Interrupt {
   dispose(): void;
 }
 
-export function interruptible({ onFirst, onSecond }: InterruptOptions): Interrupt {
+export function interruptible({ onFirst, onSecond, isPatient = false }: InterruptOptions): Interrupt {
   const controller = new AbortController();
   let code: number | undefined;
   const handlers = (Object.keys(codes) as SignalName[]).map((name) => {
     const handler = () => {
       if (code !== undefined) {
+        if (isPatient && name !== 'SIGINT') return;
         onSecond();
         process.exit(codes[name]);
       }

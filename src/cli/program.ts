@@ -16,6 +16,8 @@ export interface CommandEntry {
   readonly summary: string;
   readonly group: string;
   readonly load: () => Promise<Define>;
+  /** Commands below it, with options of their own: `tram sweep work SWEEP`. */
+  readonly parts?: readonly Omit<CommandEntry, 'parts'>[];
 }
 
 const phase = (name: 'run' | 'train' | 'quantize' | 'explore' | 'recover') => async () =>
@@ -24,6 +26,7 @@ const phase = (name: 'run' | 'train' | 'quantize' | 'explore' | 'recover') => as
 const whole = 'The whole way:';
 const single = 'One phase at a time:';
 const around = 'Around a run:';
+const cluster = 'On a cluster:';
 const workbench = 'Multipliers, without a network:';
 
 export const commandEntries: readonly CommandEntry[] = [
@@ -40,6 +43,25 @@ export const commandEntries: readonly CommandEntry[] = [
     summary: 'the cheapest multiplier that works; the front of many settings',
     group: whole,
     load: async () => (await import('./commands/sweep.ts')).defineSweep,
+    parts: [
+      {
+        ...{ name: 'work', term: 'work SWEEP', summary: 'one worker on a sweep that is there', group: cluster },
+        load: async () => (await import('./commands/sweep-work.ts')).defineSweepWork,
+      },
+      {
+        ...{
+          name: 'submit',
+          term: 'submit SWEEP',
+          summary: 'what is left to Slurm, Kubernetes or Ray',
+          group: cluster,
+        },
+        load: async () => (await import('./commands/sweep-submit.ts')).defineSweepSubmit,
+      },
+      {
+        ...{ name: 'status', term: 'status SWEEP', summary: 'what is done, at work, waiting, failed', group: cluster },
+        load: async () => (await import('./commands/sweep-status.ts')).defineSweepStatus,
+      },
+    ],
   },
   { name: 'train', term: 'train', summary: 'train or load the float model', group: single, load: phase('train') },
   {
@@ -227,8 +249,15 @@ Examples:
   tram help NMED                             a term of the field, or what a file holds
 `;
 
-/** The program with the commands that `wanted` accepts fully defined. */
-export async function buildProgram(services: Services, wanted: (name: string) => boolean): Promise<Command> {
+/**
+ * The program with the commands that `wanted` accepts fully defined. Where `part` is asked for of a command, that has
+ * no options of its own, which would be taken for the part's.
+ */
+export async function buildProgram(
+  services: Services,
+  wanted: (name: string) => boolean,
+  part?: string,
+): Promise<Command> {
   const { stdout, stderr } = services;
   const program = new Command('tram')
     .description(DESCRIPTION)
@@ -259,14 +288,21 @@ export async function buildProgram(services: Services, wanted: (name: string) =>
       showGlobalOptions: true,
       subcommandTerm: (command) => {
         const name = command.name();
-        return commandEntries.find((entry) => entry.name === name)?.term ?? `${name} TOPIC`;
+        const known = commandEntries.flatMap((entry) => [entry, ...(entry.parts ?? [])]);
+        return known.find((entry) => entry.name === name)?.term ?? `${name} TOPIC`;
       },
       styleTitle: (title) => styleFor(stdout).bold(title),
     })
     .exitOverride();
-  for (const { name, summary, group, load } of commandEntries) {
+  for (const { name, summary, group, load, parts = [] } of commandEntries) {
     const command = program.command(name).summary(summary).helpGroup(group);
-    if (wanted(name)) (await load())(command, services);
+    if (!wanted(name)) continue;
+    const asked = parts.filter((one) => one.name === part);
+    if (asked.length === 0) (await load())(command, services);
+    command.helpCommand(false);
+    for (const one of asked.length > 0 ? asked : parts) {
+      (await one.load())(command.command(one.name).summary(one.summary).helpGroup(one.group), services);
+    }
   }
   return program;
 }
@@ -301,7 +337,7 @@ async function perform(
       services.stdout.write(topicText(topic, services.stdout, style, names));
       return 0;
     }
-    const program = await buildProgram(services, (name) => args.includes(name));
+    const program = await buildProgram(services, (name) => args.includes(name), partOf(args)?.name);
     program.hook('preAction', async (_, command) => {
       const { meetRanks } = await import('./ranks.ts');
       met(await meetRanks(command, args, services));
@@ -323,8 +359,16 @@ function topicOf(args: readonly string[]): string | undefined {
   return words.join(' ');
 }
 
+/** The part of a command that the arguments begin with; a folder of that name is ./work. */
+function partOf(args: readonly string[]): Pick<CommandEntry, 'name'> | undefined {
+  const [first, second] = args.filter((arg) => !['--verbose', '--no-color'].includes(arg));
+  const { parts } = commandEntries.find(({ name }) => name === first) ?? {};
+  return parts?.find(({ name }) => name === second);
+}
+
 /** The command whose help explains the usage. */
 function usageOf(args: readonly string[]): string {
   const named = args.find((arg) => commandEntries.some(({ name }) => name === arg));
-  return named === undefined ? 'tram' : `tram ${named}`;
+  const part = partOf(args);
+  return ['tram', ...(named === undefined ? [] : [named]), ...(part ? [part.name] : [])].join(' ');
 }

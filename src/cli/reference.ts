@@ -19,14 +19,22 @@ a pipe; with \`--json\` the result is the only thing on the standard output. \`N
 
 export async function commandsMarkdown(): Promise<string> {
   const program = await buildProgram(realServices, () => true);
-  const sections = program.commands.map(commandSection);
+  const sections = program.commands.flatMap((command) => [
+    commandSection(command),
+    ...command.commands.map((part) => commandSection(part, command.name())),
+  ]);
   const names = `## Names\n\n\`\`\`text\n${namesHelp()}\n\`\`\`\n`;
   const shared = `## Every command\n\n${optionTable(program.options)}\n`;
   return [INTRODUCTION, ...sections, shared, names].join('\n');
 }
 
-function commandSection(command: Command): string {
-  const term = [command.name(), ...command.registeredArguments.map(argumentTerm)].join(' ');
+/** `under`: the command that it is a part of. */
+function commandSection(command: Command, under?: string): string {
+  const term = [
+    ...(under === undefined ? [] : [under]),
+    command.name(),
+    ...command.registeredArguments.map(argumentTerm),
+  ].join(' ');
   const visible = command.options.filter((option) => !option.hidden);
   const groups = new Map<string, Option[]>();
   for (const option of visible) {

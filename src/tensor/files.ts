@@ -14,6 +14,7 @@ import {
   fstatSync,
   fsyncSync,
   ftruncateSync,
+  linkSync,
   lstatSync,
   mkdirSync,
   openSync,
@@ -261,6 +262,57 @@ function replace(path: string, findTarget: () => string, content: string | Uint8
   }
 }
 
+/**
+ * As `writeInside`, but only where nothing is there yet; false where something is. Of several processes that come at
+ * once one succeeds.
+ */
+export function createInside(folder: string, path: string, content: string | Uint8Array): boolean {
+  const wanted = join(folder, path);
+  let temporary: string | undefined;
+  try {
+    const target = insideTarget(folder, path);
+    temporary = join(dirname(target), `.${basename(target)}.${randomBytes(8).toString('hex')}.tmp`);
+    writeNew(temporary, content);
+    const isMade = linkNew(temporary, target);
+    syncFolder(dirname(target));
+    return isMade;
+  } catch (error) {
+    throw error instanceof UserError ? error : fileError('write', wanted, error);
+  } finally {
+    if (temporary !== undefined) removeFile(temporary);
+  }
+}
+
+function writeNew(path: string, content: string | Uint8Array): void {
+  const descriptor = openSync(path, 'wx', 0o666);
+  try {
+    writeAll(descriptor, typeof content === 'string' ? Buffer.from(content) : content);
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+/** Gives a whole file its final name, if that is free. */
+function linkNew(temporary: string, target: string): boolean {
+  try {
+    linkSync(temporary, target);
+    return true;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    // A network file system may have done it and lost the answer.
+    if (code === 'EEXIST') return statSync(temporary).nlink > 1;
+    if (!LINKLESS.includes(code ?? '')) throw error;
+    // No hard links: the name is looked at first, which is as much as such a file system can do.
+    if (existsSync(target)) return false;
+    renameSync(temporary, target);
+    return true;
+  }
+}
+
+/** What a file system answers that has no hard links. */
+const LINKLESS: readonly string[] = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'];
+
 /** Writes a value as indented JSON with a final newline, atomically. */
 export function writeJson(path: string, value: unknown): void {
   writeFileAtomic(path, formatJson(value));
@@ -269,6 +321,11 @@ export function writeJson(path: string, value: unknown): void {
 /** As `writeJson`, inside a folder as `writeInside` does. */
 export function writeJsonInside(folder: string, path: string, value: unknown): void {
   writeInside(folder, path, formatJson(value));
+}
+
+/** As `writeJson`, where nothing is there yet, as `createInside` does. */
+export function createJsonInside(folder: string, path: string, value: unknown): boolean {
+  return createInside(folder, path, formatJson(value));
 }
 
 const formatJson = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;

@@ -259,7 +259,10 @@ export async function trainEpochs<M extends string>(options: LoopOptions<M>): Pr
       },
       position,
     );
-    signal?.throwIfAborted();
+    if (!signal?.aborted) continue;
+    // The wish may have come after whoever was told of the epoch looked for it.
+    await options.save?.at(position);
+    signal.throwIfAborted();
   }
   await trainer.dispose();
   await evaluate.dispose();

@@ -18,7 +18,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
-import { LOCK_FILE, lockRun } from '../../src/flow/run/lock.ts';
+import { glanceAt, isLock, LOCK_FILE, lockRun, tryLock, Watched } from '../../src/flow/run/lock.ts';
 
 const parent = mkdtempSync(join(tmpdir(), 'tram-lock-'));
 const children = new Set<ChildProcess>();
@@ -234,6 +234,34 @@ describe('an owner that is gone', () => {
     expect(readFileSync(log, 'utf8')).toBe('()'.repeat(4 * ways.length));
     expect(readdirSync(folder).filter((name) => name !== LOCK_FILE)).toEqual([]);
   });
+});
+
+test('of another host, also a clone of this one, the pulse alone tells, and one who looks at many waits for none', async () => {
+  const folder = newFolder();
+  // Of this boot and process, so that only the name of the host says that the number means another process.
+  leave(folder, { host: 'elsewhere', pid: process.pid });
+  expect(glanceAt(folder)).toMatchObject({ isAlive: undefined });
+  let now = 0;
+  const watched = new Watched(() => now);
+  const look = async (passed: number, beats?: Date) => {
+    now += passed;
+    if (beats) utimesSync(lockPath(folder), beats, beats);
+    const locked = await tryLock(folder, { watched });
+    if (!isLock(locked)) return locked.isAlive ? 'alive' : 'unsure';
+    locked.release();
+    return 'taken';
+  };
+  // Its clock is a day behind, then goes back: a change is a sign of life.
+  expect(await look(0, new Date(Date.now() - 86_400_000))).toBe('unsure');
+  expect(await look(4000)).toBe('unsure');
+  expect(await look(4000, new Date(0))).toBe('alive');
+  expect(await look(4000)).toBe('alive');
+  // Hours between two looks, in which this process stood still, are no hours of silence.
+  expect(await look(36e5)).toBe('alive');
+  expect(await look(4000, new Date(1000))).toBe('alive');
+  for (let silent = 4000; silent < 20_000; silent += 4000) expect(await look(4000)).toBe('alive');
+  expect(await look(4000)).toBe('taken');
+  expect(existsSync(lockPath(folder))).toBe(false);
 });
 
 test('an owner whose lock was taken over is told before it writes on', async () => {

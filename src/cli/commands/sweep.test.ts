@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { placesToWork, slotsOf } from './sweep.ts';
+import { placesToWork, slotsOf } from './sweep-parts.ts';
 
 const gpu = (index: number) => ({ name: 'cuda' as const, index });
 

@@ -1,10 +1,7 @@
 // `tram sweep`: many runs in one folder, side by side and by as many processes as there are, and the front they make.
 
-import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { join, relative } from 'node:path';
 import { type Command, Option } from 'commander';
-import { type DeviceOptions, parseDevice } from '../../flow/run/device.ts';
 import type { ConfigurationInput } from '../../flow/settings/config.ts';
 import { settingsOfPhases } from '../../flow/settings/fields.ts';
 import { phases } from '../../flow/settings/phases.ts';
@@ -29,9 +26,10 @@ import {
   wantsColor,
 } from '../options.ts';
 import type { Services } from '../services.ts';
-import { shellWord, styleFor, textWidth } from '../style.ts';
+import { shellWord, styleFor } from '../style.ts';
 import { SweepProgress } from '../sweep-progress.ts';
 import { addSynthesis, readSynthesis } from '../workbench.ts';
+import { minutes, placesToWork, showSweep, slotsOf, type WorkingOptions } from './sweep-parts.ts';
 
 const AFTER = `
 Every combination of the values behind --over is a trial: a run of its own in SWEEP/trials, with all other options of tram run as given here.
@@ -54,13 +52,16 @@ Examples:
   tram sweep runs/lambda --model resnet20 --over lambda=0.3,1,3 --over seed=1,2,3 --rivals 5x5,4x5,3x4 --jobs 2
   tram sweep runs/big --config sweep.json --device cuda:0,cuda:1
   tram sweep runs/big --report
+
+On a cluster (docs/cluster.md): --plan makes the folder alone, tram sweep submit gives it to a scheduler, tram sweep work is one worker, and
+tram sweep status shows how it stands.
 `;
 
 const PLAN = 'Plan:';
 const WORK = 'Work:';
 const MOST_JOBS = 256;
 
-interface Options {
+interface Options extends WorkingOptions {
   readonly over?: readonly Axis[];
   readonly config?: GridInput;
   readonly cheapest?: boolean;
@@ -69,16 +70,10 @@ interface Options {
   readonly halving?: readonly number[] | true;
   readonly from?: string;
   readonly published?: boolean;
-  readonly jobs?: number;
-  readonly device?: readonly DeviceOptions[];
-  readonly retry?: boolean;
-  readonly minutes?: number;
+  readonly plan?: boolean;
   readonly within?: number;
   readonly atMost?: number;
-  readonly synthesis?: boolean;
   readonly report?: boolean;
-  readonly quiet?: boolean;
-  readonly json?: boolean;
 }
 
 /** A sweep has rivals of its own: exact multipliers are trials of it. */
@@ -148,6 +143,7 @@ export function defineSweep(command: Command, services: Services): void {
         PLAN,
       ).argParser(nonEmpty('--from', 'a run folder')),
     )
+    .addOption(option('--plan', 'make the folder with its plan, and train nothing', PLAN).conflicts('report'))
     .addOption(option('--published', 'the settings of the published scripts; options win over them', PLAN))
     .addOption(
       option('--jobs <N>', 'runs side by side on each device', WORK, `1 to ${MOST_JOBS}`, '1').argParser(
@@ -200,12 +196,6 @@ function rungList(text: string): readonly number[] {
   throw badValue('--halving', text, 'rising numbers of epochs separated by commas');
 }
 
-function minutes(text: string): number {
-  const value = decimalNumber(text);
-  if (value !== undefined && value > 0) return value;
-  throw badValue('--minutes', text, 'a number above 0');
-}
-
 function points(text: string): number {
   const value = decimalNumber(text);
   if (value !== undefined && value >= 0) return value;
@@ -218,28 +208,12 @@ function limitOfPower(text: string): number {
   throw badValue('--at-most', text, 'a number above 0');
 }
 
-/** Places to work, behind commas; several GPUs of one place are written with - and +. */
-export function placesToWork(text: string): readonly DeviceOptions[] {
-  const words = text.split(',').map((word) => word.trim());
-  const number = words.find((word) => /^\d/.test(word));
-  if (number !== undefined) {
-    throw new UserError(
-      `--device: in a sweep a comma stands between places to work, each a device, got '${number}' in '${text}'; cuda:0,cuda:2 are two places, cuda:0+2 is one of two GPUs`,
-    );
-  }
-  const places = words.map((word) => parseDevice(word));
-  if (places.length > 1 && places.some((place) => place.devices === 'ranks')) {
-    throw new UserError(`--device: cuda:ranks is all GPUs that were started for this command; leave the others out`);
-  }
-  return places;
-}
-
 async function work(folder: string, command: Command, services: Services): Promise<void> {
   const { stdout, stderr } = services;
   const options = command.opts<Options>();
   const { json, quiet, synthesis, report: isReport, from, retry, within, atMost, minutes: limit } = options;
   const stream = json ? stderr : stdout;
-  const { sweep, reportSweep } = await import('../../flow/sweep/sweep.ts');
+  const { planSweep, sweep, reportSweep } = await import('../../flow/sweep/sweep.ts');
   const results = {
     ...given({ loss: within === undefined ? undefined : within / 100, power: atMost }),
     synthesis: synthesis === false ? null : await readSynthesis(command, 'library'),
@@ -247,7 +221,19 @@ async function work(folder: string, command: Command, services: Services): Promi
   const said = await planOf(folder, command);
   if (isReport) {
     if (said.plan) throw new UserError('--report shows what is there; leave the plan out');
-    await show(folder, await reportSweep({ folder, ...results }), command, services);
+    const report = await reportSweep({ folder, ...results });
+    await showSweep(folder, report, command, services);
+    if (hasFailed(report)) throw new Exit(2);
+    return;
+  }
+  if (options.plan) {
+    const { trials } = await planSweep({ folder, ...said, ...given({ from }) });
+    const word = shellWord(folder);
+    if (json) stdout.write(`${JSON.stringify({ folder, trials: trials.map(({ name }) => name) })}\n`);
+    else
+      stdout.write(
+        `planned: ${trials.length} trials in ${word}; work on them with tram sweep work ${word}, or tram sweep submit ${word}\n`,
+      );
     return;
   }
   const progress = quiet ? undefined : new SweepProgress(stream, styleFor(stream, wantsColor(command)));
@@ -289,7 +275,8 @@ async function work(folder: string, command: Command, services: Services): Promi
     progress?.close();
     interrupt.dispose();
   }
-  await show(folder, report, command, services);
+  await showSweep(folder, report, command, services);
+  if (hasFailed(report)) throw new Exit(2);
 }
 
 const goesOn = (folder: string, command: Command): string =>
@@ -334,39 +321,4 @@ function goingOn(folder: string, { data, ...settings }: ConfigurationInput, more
   );
 }
 
-/** One place to work for each device and job; jobs on the processor share its cores. */
-export function slotsOf(
-  common: DeviceOptions,
-  { jobs = 1, device = [{}] }: Pick<Options, 'jobs' | 'device'>,
-  cores: number,
-): readonly DeviceOptions[] {
-  return device.flatMap((one) =>
-    Array.from({ length: jobs }, () => {
-      const slot: DeviceOptions = { ...common, ...one };
-      const isOnCores = (slot.name ?? 'wasm') === 'wasm' && slot.threads === undefined && jobs * device.length > 1;
-      const threads = Math.max(1, Math.floor(cores / (jobs * device.length)));
-      return isOnCores ? { ...slot, threads } : slot;
-    }),
-  );
-}
-
-async function show(folder: string, report: SweepReport, command: Command, { stdout }: Services): Promise<void> {
-  const { json, quiet } = command.opts<Options>();
-  if (json) stdout.write(`${JSON.stringify(report)}\n`);
-  else {
-    const { sweepText } = await import('../sweep-table.ts');
-    const { sweepFiles } = await import('../../flow/sweep/folder.ts');
-    const { json: data, csv, tex, svg, png, best } = sweepFiles;
-    const files = [data, csv, tex, svg, png, best]
-      .map((name) => join(folder, name))
-      .filter((path) => existsSync(path))
-      .map((path) => shellWord(relative('', path)));
-    const text = sweepText(report, styleFor(stdout, wantsColor(command)), textWidth(stdout));
-    const netlists = report.answers
-      .map(({ point }) => join(folder, best, `${point}.multiplier.v`))
-      .filter((path) => existsSync(path))
-      .map((path) => `netlist of the cheapest: ${shellWord(relative('', path))}\n`);
-    stdout.write(`${quiet ? '' : '\n'}${text}\n\n${netlists.join('')}files: ${files.join(' ')}\n`);
-  }
-  if (report.failed.some(({ state }) => state === 'failed')) throw new Exit(2);
-}
+const hasFailed = ({ failed }: SweepReport): boolean => failed.some(({ state }) => state === 'failed');

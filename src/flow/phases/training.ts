@@ -171,6 +171,7 @@ export async function trainPhase(
   let resumable = start;
   const devices = devicesSoFar(context);
   const save = async (position: Position<'accuracy'>) => {
+    if (position === resumable) return;
     const begun = performance.now();
     // What the point has behind it must not be lost when the point is not.
     log.sync();

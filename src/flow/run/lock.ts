@@ -1,8 +1,9 @@
 // The lock of a run folder: one process at a time works in it, and a second one is told which. Invariant: a lock is
 // removed by its owner, or by another process after it has made sure that the owner is gone. No clocks are compared.
-// Where process ids mean the same (the same boot and pid namespace) the owner is looked up with its start time;
-// anywhere else (another machine of a network file system, another container, a boot that is over) its pulse decides:
-// the owner's heartbeat touches the file as long as it lives.
+// Where process ids mean the same (the same host, boot and pid namespace) the owner is looked up with its start time;
+// anywhere else (another machine of a network file system, also a clone of this one; another container, a boot that is
+// over) its pulse decides: the owner's heartbeat touches the file as long as it lives, and whoever waits for it
+// measures the silence with a clock of its own.
 
 import { randomBytes } from 'node:crypto';
 import {
@@ -25,6 +26,8 @@ import { Worker } from 'node:worker_threads';
 import { z } from 'zod';
 import { BusyError, UserError } from '../../tensor/errors.ts';
 import { fileError, makeFolder, removeFile, sweepTemporaries } from '../../tensor/files.ts';
+import { given } from '../../tensor/given.ts';
+import { schedulerTask } from './scheduler.ts';
 
 export const LOCK_FILE = '.lock';
 
@@ -36,6 +39,8 @@ const BEAT = 1000;
  */
 const PATIENCE = { near: 6000, far: 20_000 } as const;
 const GLANCE = 250;
+/** Milliseconds of silence that one look can tell of: a watcher that stood still itself has heard nothing. */
+const EARSHOT = 5000;
 
 const ownerSchema = z.object({
   /** Tells this lock from every other. */
@@ -48,11 +53,15 @@ const ownerSchema = z.object({
   started: z.string().nullable(),
   since: z.string(),
   command: z.string(),
+  /** What a cluster's scheduler calls the process, where one has started it: "Slurm task 17_4". */
+  task: z.string().exactOptional(),
 });
 export type Owner = z.output<typeof ownerSchema>;
 
 export interface RunLock {
-  /** Throws a UserError when another process has taken the folder over, as after a long sleep of this machine. */
+  /** False when another process has taken the folder over, as after a long sleep of this machine. */
+  isHeld(): boolean;
+  /** Throws a BusyError when the lock is not held any more. */
   check(): void;
   /**
    * Gives the folder back; may be called again. A folder that the lock has made, and that is still empty, goes with it.
@@ -65,6 +74,8 @@ export interface LockOptions {
   readonly onWait?: (text: string) => void;
   /** Ends the waiting. */
   readonly signal?: AbortSignal | undefined;
+  /** Waits for no pulse: what was seen of it at earlier looks decides. */
+  readonly watched?: Watched | undefined;
 }
 
 /** Tokens that this thread holds now. */
@@ -80,6 +91,8 @@ export async function lockRun(folder: string, options: LockOptions = {}): Promis
 /** A folder in which another process works, and who, where it has written itself down. */
 export interface InUse {
   readonly owner: Owner | undefined;
+  /** False where an owner elsewhere has given no sign of life yet since it was first looked at. */
+  readonly isAlive: boolean;
 }
 
 export const isLock = (locked: RunLock | InUse): locked is RunLock => 'release' in locked;
@@ -106,8 +119,8 @@ async function claim(folder: string, made: readonly string[], options: LockOptio
     const owner = thisProcess();
     if (create(path, owner)) return holding(path, owner, made);
     const seen = look(path);
-    const state = seen && (await fateOf(path, seen, options));
-    if (state === 'alive') return { owner: seen?.owner };
+    const state = seen && (options.watched?.fateOf(path, seen) ?? (await fateOf(path, seen, options)));
+    if (state === 'alive' || state === 'unsure') return { owner: seen?.owner, isAlive: state === 'alive' };
     if (state === 'gone') await breakLock(path, seen!, options);
   }
 }
@@ -121,6 +134,7 @@ function thisProcess(): Owner {
     started: startOf(process.pid),
     since: new Date().toISOString(),
     command: ['tram', ...process.argv.slice(2)].join(' ').slice(0, 200),
+    ...given({ task: schedulerTask() }),
   };
 }
 
@@ -173,6 +187,8 @@ interface Seen {
   readonly owner: Owner | undefined;
   /** Changes with every heartbeat. */
   readonly pulse: string;
+  /** Time of the last heartbeat by the owner's clock, in milliseconds: for people, since clocks differ. */
+  readonly beat: number;
 }
 
 /** The lock as it stands; undefined when it is gone. */
@@ -187,7 +203,7 @@ function look(path: string): Seen | undefined {
   try {
     const { mtimeMs, size, ino } = fstatSync(descriptor);
     const owner = ownerSchema.safeParse(parsed(readFileSync(descriptor, 'utf8')));
-    return { owner: owner.data, pulse: `${owner.data?.token} ${ino} ${size} ${mtimeMs}` };
+    return { owner: owner.data, pulse: `${owner.data?.token} ${ino} ${size} ${mtimeMs}`, beat: mtimeMs };
   } catch (error) {
     throw fileError('read', path, error);
   } finally {
@@ -201,6 +217,8 @@ export interface Glance {
   readonly owner: Owner | undefined;
   /** Changes with every heartbeat. */
   readonly pulse: string;
+  /** Time of the last heartbeat by the owner's clock, in milliseconds. */
+  readonly beat: number;
   /** Undefined where only the pulse tells: of an owner on another machine. */
   readonly isAlive: boolean | undefined;
 }
@@ -228,7 +246,7 @@ async function fateOf(path: string, seen: Seen, { onWait, signal }: LockOptions)
   const { owner } = seen;
   const known = owner && fateByProcess(owner);
   if (known) return known;
-  const patience = owner && bootOf(owner.place) === bootOf(placeOfProcessIds()) ? PATIENCE.near : PATIENCE.far;
+  const patience = patienceWith(owner);
   onWait?.(
     `the folder is marked as in use${owner ? ` by ${describe(owner)}` : ''}; watching for up to ${patience / 1000} s whether that still lives`,
   );
@@ -242,14 +260,51 @@ async function fateOf(path: string, seen: Seen, { onWait, signal }: LockOptions)
   return 'gone';
 }
 
+/** Milliseconds of silence after which an owner that cannot be looked up counts as gone. */
+function patienceWith(owner: Owner | undefined): number {
+  const isNear = owner?.host === hostname() && bootOf(owner.place) === bootOf(placeOfProcessIds());
+  return isNear ? PATIENCE.near : PATIENCE.far;
+}
+
+/**
+ * What was seen of the pulses of many locks, for one who looks at all of them now and then and waits at none.
+ * Invariant: an owner counts as gone after its patience of silence by this process's own clock, of which each look adds
+ * no more than it can tell of; any change of the pulse begins anew.
+ */
+export class Watched {
+  readonly #now: () => number;
+  readonly #seen = new Map<string, { pulse: string; at: number; silence: number; isAlive: boolean }>();
+
+  constructor(now: () => number = () => performance.now()) {
+    this.#now = now;
+  }
+
+  /** `unsure`: it has been silent so far, but not for long enough. */
+  fateOf(path: string, { owner, pulse }: Pick<Seen, 'owner' | 'pulse'>): Fate | 'unsure' {
+    const known = owner && fateByProcess(owner);
+    if (known) return known;
+    const at = this.#now();
+    const before = this.#seen.get(path);
+    if (before?.pulse !== pulse) {
+      this.#seen.set(path, { pulse, at, silence: 0, isAlive: before !== undefined });
+      return before ? 'alive' : 'unsure';
+    }
+    before.silence += Math.min(EARSHOT, at - before.at);
+    before.at = at;
+    if (before.silence >= patienceWith(owner)) return 'gone';
+    return before.isAlive ? 'alive' : 'unsure';
+  }
+}
+
 const bootOf = (place: string | null): string | undefined => place?.split(' ')[0];
 
 /**
  * What process ids tell: nothing of another place, and nothing of this process, whose threads end without being seen.
  */
-function fateByProcess({ token, pid, place, started }: Owner): Fate | undefined {
+function fateByProcess({ token, pid, host, place, started }: Owner): Fate | undefined {
   if (held.has(token)) return 'alive';
-  if (place === null || place !== placeOfProcessIds() || started === null) return undefined;
+  // Machines that were copied while they ran have their boot in common.
+  if (host !== hostname() || place === null || place !== placeOfProcessIds() || started === null) return undefined;
   const found = startOf(pid);
   if (found === null && processExists(pid)) return undefined;
   if (found !== started) return 'gone';
@@ -331,10 +386,12 @@ function holding(path: string, { token }: Owner, made: readonly string[]): RunLo
     }
   };
   process.on('exit', release);
+  const isHeld = () => held.has(token) && isOurs();
   return {
+    isHeld,
     check() {
-      if (held.has(token) && isOurs()) return;
-      throw new UserError(
+      if (isHeld()) return;
+      throw new BusyError(
         `another process has taken over ${dirname(path)} while this one stood still; what it does there is not disturbed, run again when it has ended`,
       );
     },

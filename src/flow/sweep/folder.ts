@@ -9,11 +9,11 @@ import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { relocate } from '../../data/registry.ts';
 import { UserError } from '../../tensor/errors.ts';
-import { makeFolder, readJson, removeFile, sha256, writeJsonInside } from '../../tensor/files.ts';
+import { createJsonInside, makeFolder, readJson, removeFile, sha256, writeJsonInside } from '../../tensor/files.ts';
 import { given } from '../../tensor/given.ts';
 import { version } from '../../version.ts';
 import { SWEEP_PLAN } from '../run/folder.ts';
-import { glanceAt, isLock, LOCK_FILE, lockRun, type RunLock, tryLock } from '../run/lock.ts';
+import { glanceAt, type InUse, isLock, LOCK_FILE, lockRun, type RunLock, tryLock, type Watched } from '../run/lock.ts';
 import { fileName } from '../run/manifest.ts';
 import { type ConfigurationInput, configurationSchema, describeIssues } from '../settings/config.ts';
 import type { Trial } from './grid.ts';
@@ -182,9 +182,10 @@ export function outcomeOf(folder: string, job: string): Outcome | undefined {
   throw new UserError(`${path}: ${describeIssues(parsed.error)}; remove it to have the run looked at again`);
 }
 
-export function keepOutcome(folder: string, job: string, outcome: Omit<Outcome, 'finished' | 'host'>): void {
+/** Writes down how a run ended; false where that has been said already, which stays. */
+export function keepOutcome(folder: string, job: string, outcome: Omit<Outcome, 'finished' | 'host'>): boolean {
   const whole: Outcome = { ...outcome, finished: new Date().toISOString(), host: hostname() };
-  writeJsonInside(folder, outcomePath(job), whole);
+  return createJsonInside(folder, outcomePath(job), whole);
 }
 
 /** So that it is tried again. */
@@ -212,32 +213,49 @@ export function sourceOf({ from, directory }: SweepPlan): string | undefined {
   return from === undefined || existsSync(from) ? from : resolve(directory, from);
 }
 
-/** Whether a process has claimed a run of the sweep, for one who only looks on. */
+/**
+ * Whether a process has claimed a run of the sweep, for one who only looks on. What a worker has left that was killed
+ * just after its run had ended is no claim to anything.
+ */
 export function isWorkedOn(folder: string): boolean {
   return [sweepFiles.trials, sweepFiles.shared].some((kind) => {
     const place = join(folder, kind);
     const claims = existsSync(place) ? readdirSync(place).filter((name) => name.endsWith('.claim')) : [];
-    return claims.some((name) => (glanceAt(join(place, name)) ?? { isAlive: false }).isAlive !== false);
+    const open = claims.filter((name) => !existsSync(join(place, name.replace(/claim$/, 'json'))));
+    return open.some((name) => (glanceAt(join(place, name)) ?? { isAlive: false }).isAlive !== false);
   });
 }
 
-/** Claims a run of the sweep for this process; undefined where another one has it. */
+/** The folder whose lock is the claim to a run of the sweep: the run's own is locked by who trains in it. */
+export const claimPath = (folder: string, job: string): string => join(folder, `${job}.claim`);
+
+/**
+ * Claims a run of the sweep for this process, without waiting: whether whoever has it elsewhere still lives is told by
+ * what was seen at earlier looks.
+ */
 export async function claim(
   folder: string,
   job: string,
+  watched: Watched,
   signal: AbortSignal | undefined,
-): Promise<RunLock | undefined> {
+): Promise<RunLock | InUse> {
   makeFolder(dirname(join(folder, job)));
-  const place = join(folder, `${job}.claim`);
-  const locked = await tryLock(place, { signal }).catch((error: unknown) => {
+  const place = claimPath(folder, job);
+  let locked: RunLock | InUse;
+  try {
+    locked = await tryLock(place, { signal, watched });
+  } catch (error) {
     // Whoever had it has just given it back, and its folder with it: there is another time.
     if (existsSync(place) || signal?.aborted) throw error;
-  });
-  if (!locked || !isLock(locked)) return undefined;
+    return { owner: undefined, isAlive: false };
+  }
+  if (!isLock(locked)) return locked;
+  const lock = locked;
   return {
-    check: () => locked.check(),
+    isHeld: () => lock.isHeld(),
+    check: () => lock.check(),
     release: () => {
-      locked.release();
+      lock.release();
       try {
         rmdirSync(place);
       } catch {

@@ -13,11 +13,12 @@ import { mergeSettings } from '../settings/config.ts';
 import { isModelFile } from '../settings/model-name.ts';
 import type { Question } from './cheapest.ts';
 import type { SweepListener } from './events.ts';
-import { openSweep, readSweep, type SweepPlan } from './folder.ts';
+import { forgetOutcome, openSweep, outcomeOf, readSweep, type SweepPlan } from './folder.ts';
 import { frontOf, type Goal, type SweepReport } from './front.ts';
 import { type GridInput, trialsOf } from './grid.ts';
 import { writeResults } from './results.ts';
-import { workOn } from './work.ts';
+import { jobsOf } from './tree.ts';
+import { type Worked, workOn } from './work.ts';
 
 export interface SweepOptions {
   /** The folder of the sweep; made when it is missing. One that is there goes on. */
@@ -60,17 +61,56 @@ const USUAL_LOSS = 0.005;
 
 /** Works on the sweep until nothing is left to do, here or elsewhere, and writes and returns the front. */
 export async function sweep(options: SweepOptions): Promise<SweepReport> {
-  const { folder, plan: asked, rungs = [], from, devices = [{}], retry, perform = runFlow, command } = options;
-  const { listener, signal, data, logs, question } = options;
+  const { folder, devices = [{}], retry, perform = runFlow, command } = options;
+  const { listener, signal, data, logs } = options;
+  const plan = await planSweep(options);
+  await workOn({ folder, plan, slots: devices, perform, retry, command, listener, signal, data, logs });
+  return await reportSweep(options);
+}
+
+/** Makes the folder with its plan, or checks that it has this one; trains nothing. */
+export async function planSweep(
+  options: Pick<SweepOptions, 'folder' | 'plan' | 'rungs' | 'from' | 'question'>,
+): Promise<SweepPlan> {
+  const { folder, plan: asked, rungs = [], from, question } = options;
   const { rivals: _, ...base } = from === undefined ? {} : readManifest(from).given;
   const trials = asked && trialsOf({ ...asked, settings: mergeSettings(base, asked.settings ?? {}) });
   for (const { settings } of trials ?? []) requireModel(settings.model);
-  const plan = await openSweep(
+  return await openSweep(
     folder,
     trials && { trials, rungs: [...rungs], ...given({ from, question: isEmpty(question) ? undefined : question }) },
   );
-  await workOn({ folder, plan, slots: devices, perform, retry, command, listener, signal, data, logs });
-  return await reportSweep(options);
+}
+
+export interface WorkerOptions extends Omit<SweepOptions, 'plan' | 'rungs' | 'from' | 'question' | 'loss' | 'power'> {
+  /** Trials after which it ends; default: it stays until nothing is left. */
+  readonly trials?: number;
+  /** Does what trials have in common, and no trial. */
+  readonly sharedOnly?: boolean;
+}
+
+export interface WorkerReport extends Worked {
+  /** Trials of the whole sweep that have not ended. */
+  readonly left: number;
+  /** Of a sweep that has ended: whoever finds nothing left writes the front. */
+  readonly report?: SweepReport;
+}
+
+/** One worker on a sweep that is there: as many trials as it is to do, or until nothing is left that it could. */
+export async function workOnSweep(options: WorkerOptions): Promise<WorkerReport> {
+  const { folder, devices = [{}], perform = runFlow, ...rest } = options;
+  const plan = readSweep(folder);
+  const worked = await workOn({ folder, plan, slots: devices, perform, ...rest });
+  const left = plan.trials.filter(({ name }) => !outcomeOf(folder, `trials/${name}`)).length;
+  if (left > 0 || options.sharedOnly) return { ...worked, left };
+  return { ...worked, left, report: await reportSweep(options) };
+}
+
+/** Has what failed tried again by whoever works next; how many that are. */
+export function retryFailed(folder: string): number {
+  const failed = jobsOf(readSweep(folder).trials).filter(({ path }) => outcomeOf(folder, path)?.state === 'failed');
+  for (const { path } of failed) forgetOutcome(folder, path);
+  return failed.length;
 }
 
 /** A name that no model has; files are looked at with the trial, where they are then. */

@@ -9,9 +9,10 @@ import {
   readFileSync,
   readlinkSync,
   rmSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { afterAll, expect, test } from 'vitest';
@@ -25,7 +26,7 @@ import type { DeviceOptions } from '../run/device.ts';
 import { MANIFEST_VERSION, readManifest, writeManifest } from '../run/manifest.ts';
 import { type ConfigurationInput, parseConfiguration } from '../settings/config.ts';
 import type { SweepEvent } from './events.ts';
-import { openSweep, outcomeOf, type SweepPlan } from './folder.ts';
+import { keepOutcome, openSweep, outcomeOf, type SweepPlan } from './folder.ts';
 import { parseAxis, trialsOf } from './grid.ts';
 import { workOn } from './work.ts';
 
@@ -46,7 +47,13 @@ const phaseStart = { kind: 'phase-start', phase: 'train', title: '', resumed: fa
 async function work(
   { folder, plan }: { folder: string; plan: SweepPlan },
   run: (name: string, options: FlowOptions) => Promise<void> | void,
-  more: { slots?: number | readonly DeviceOptions[]; signal?: AbortSignal; retry?: boolean } = {},
+  more: {
+    slots?: number | readonly DeviceOptions[];
+    signal?: AbortSignal;
+    retry?: boolean;
+    trials?: number;
+    sharedOnly?: boolean;
+  } = {},
 ) {
   const done: string[] = [];
   const events: SweepEvent[] = [];
@@ -192,18 +199,71 @@ test('being stopped leaves runs without an outcome and gives the claims back', a
 
 const boot = '/proc/sys/kernel/random/boot_id';
 
+/** As a process leaves it that was killed: of this machine and boot, with a number that no process has. */
+function claimOf(folder: string, trial: string, other: object = {}): string {
+  const place = existsSync(boot) ? `${readFileSync(boot, 'utf8').trim()} ${readlinkSync('/proc/self/ns/pid')}` : null;
+  const owner = { token: 'a'.repeat(24), pid: 2 ** 22 + 1, host: hostname(), place, started: '1', since: '' };
+  const claimed = join(folder, 'trials', `${trial}.claim`);
+  mkdirSync(claimed, { recursive: true });
+  writeFileSync(join(claimed, '.lock'), JSON.stringify({ ...owner, command: '', ...other }));
+  return claimed;
+}
+
 test.skipIf(!existsSync(boot))('a claim whose process is gone is taken over at once', async () => {
   const sweep = await newSweep('orphaned', ['lambda=1,2']);
-  // As a process leaves it that was killed: of this machine and boot, with a number that no process has.
-  const place = `${readFileSync(boot, 'utf8').trim()} ${readlinkSync('/proc/self/ns/pid')}`;
-  const owner = { token: 'a'.repeat(24), pid: 2 ** 22 + 1, host: 'here', place, started: '1', since: '', command: '' };
-  const claimed = join(sweep.folder, 'trials', 'lambda1.claim');
-  mkdirSync(claimed, { recursive: true });
-  writeFileSync(join(claimed, '.lock'), JSON.stringify(owner));
+  const claimed = claimOf(sweep.folder, 'lambda1');
   const start = performance.now();
   expect((await work(sweep, () => {})).done).toContain('trials/lambda1');
   expect(performance.now() - start).toBeLessThan(5000);
   expect(existsSync(claimed)).toBe(false);
+});
+
+test('a claim on another host holds while its heart beats, whatever the number of its process, and nobody waits for it', async () => {
+  const sweep = await newSweep('two-hosts', ['lambda=1,2,3,4']);
+  // The boot of this machine and a number that nobody has here: a clone of it, which works all the same.
+  const claimed = ['lambda1', 'lambda2'].map((name) => claimOf(sweep.folder, name, { host: 'elsewhere' }));
+  const beat = setInterval(() => {
+    const time = new Date(Date.now() - 3_600_000);
+    for (const path of claimed) utimesSync(join(path, '.lock'), time, time);
+  }, 300);
+  const start = performance.now();
+  const { done, events, error } = await work(sweep, () => {}, { trials: 4 }).finally(() => clearInterval(beat));
+  expect(error).toBeUndefined();
+  expect(done.filter((name) => name.startsWith('trials/'))).toEqual(['trials/lambda3', 'trials/lambda4']);
+  expect(events.filter(({ kind }) => kind === 'elsewhere')).toHaveLength(2);
+  expect(performance.now() - start).toBeLessThan(6000);
+  expect(claimed.every((path) => existsSync(path))).toBe(true);
+});
+
+test('a worker does as many trials as it is to, and what they have in common before; or that alone', async () => {
+  const sweep = await newSweep('part', ['lambda=1,2,3', 'seed=1,2']);
+  const shared = await work(sweep, () => {}, { sharedOnly: true });
+  expect(shared.done).toHaveLength(2);
+  expect(shared.done.every((name) => name.startsWith('shared/'))).toBe(true);
+  expect((await work(sweep, () => {}, { sharedOnly: true })).done).toEqual([]);
+  expect((await work(sweep, () => {}, { trials: 1 })).done).toHaveLength(1);
+  expect((await work(sweep, () => {}, { trials: 2, slots: 3 })).done).toHaveLength(2);
+  const tasks = await Promise.all([1, 1, 1, 1].map((trials) => work(sweep, () => setTimeout(50), { trials })));
+  expect(tasks.map(({ done }) => done.length).toSorted()).toEqual([0, 1, 1, 1]);
+  expect(statesOf(sweep.folder, sweep.plan)).toEqual(new Array(6).fill('done'));
+});
+
+test('whoever has lost its claim while it stood still does not say how the trial ended', async () => {
+  const sweep = await newSweep('lost-claim', ['lambda=1,2']);
+  const lose = (name: string) => {
+    if (name !== 'trials/lambda1' || outcomeOf(sweep.folder, name)) return;
+    claimOf(sweep.folder, 'lambda1', { token: 'b'.repeat(24), host: 'elsewhere' });
+    keepOutcome(sweep.folder, name, { state: 'done', begun: true, seconds: 7 });
+    throw new UserError('another process has taken over');
+  };
+  const { error, events } = await work(sweep, lose);
+  expect(error).toBeUndefined();
+  expect(events.filter(({ kind }) => kind === 'failed')).toEqual([]);
+  expect(outcomeOf(sweep.folder, 'trials/lambda1')).toMatchObject({ state: 'done', seconds: 7 });
+  // Once said, it stays.
+  expect(keepOutcome(sweep.folder, 'trials/lambda1', { state: 'failed', begun: true, seconds: 8 })).toBe(false);
+  expect(outcomeOf(sweep.folder, 'trials/lambda1')).toMatchObject({ state: 'done', seconds: 7 });
+  expect(readdirSync(join(sweep.folder, 'trials')).filter((name) => name.endsWith('.tmp'))).toEqual([]);
 });
 
 /** A run that has mapped a multiplier of this cost. */

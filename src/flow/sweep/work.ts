@@ -2,7 +2,7 @@
 // how it ended, until nothing is left to do anywhere.
 // Invariants: a run has one owner at a time; parents are done before their children begin; a run that was stopped goes
 // on where it was; one that fails has its reason written down and does not end the rest, as a full disk or a lost
-// device does.
+// device does; how a run ended is said once, by the one who holds its claim then.
 
 import { basename, join, resolve } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
@@ -12,7 +12,7 @@ import type { RunSummary } from '../results/summary.ts';
 import { taskOf } from '../results/task.ts';
 import { type DeviceOptions, deviceWord } from '../run/device.ts';
 import type { MetricRecord, RunEvent } from '../run/events.ts';
-import type { RunLock } from '../run/lock.ts';
+import { isLock, type RunLock, Watched } from '../run/lock.ts';
 import type { LogOptions } from '../run/logs.ts';
 import { hasManifest, type Manifest, readManifest } from '../run/manifest.ts';
 import { readMetrics } from '../run/metrics.ts';
@@ -44,20 +44,37 @@ export interface WorkOptions {
   readonly data?: string | undefined;
   /** Tries again what failed. */
   readonly retry?: boolean | undefined;
+  /** Ends after so many trials, or when all that are left are in the hands of others; default: when nothing is left. */
+  readonly trials?: number | undefined;
+  /** Does what trials have in common and no trial; ends when none of it is to be had. */
+  readonly sharedOnly?: boolean | undefined;
   readonly logs?: LogOptions | undefined;
   readonly command?: string | undefined;
   readonly listener?: SweepListener | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Milliseconds between two looks at what others do. */
-const GLANCE = 400;
-/** Milliseconds for which a run that another process works on is not asked for again. */
-const ELSEWHERE = 1000;
+/** Milliseconds between two looks at what others do: at least, for each run that is left, and at most. */
+const GLANCE = { least: 400, each: 4, most: 5000 } as const;
+/**
+ * Milliseconds for which a run that another process works on is not asked for again: at least, and for each of them.
+ * Many workers together leave a file server in peace.
+ */
+const ELSEWHERE = { least: 1000, each: 20 } as const;
 
-/** Returns when every run of the sweep has ended, here or elsewhere. Throws the signal's reason when it was stopped. */
-export async function workOn(options: WorkOptions): Promise<void> {
-  await new Work(options).all();
+/** What a worker has come to. */
+export interface Worked {
+  /** Trials that ended here. */
+  readonly done: number;
+  readonly failed: number;
+}
+
+/**
+ * Returns when every run of the sweep has ended, here or elsewhere, or when this worker has done its part. Throws the
+ * signal's reason when it was stopped.
+ */
+export async function workOn(options: WorkOptions): Promise<Worked> {
+  return await new Work(options).all();
 }
 
 class Work {
@@ -71,7 +88,9 @@ class Work {
   readonly #ended = new Map<string, Outcome>();
   readonly #mine = new Set<string>();
   /** When runs were last seen in another process's hands. */
-  readonly #elsewhere = new Map<string, number>();
+  readonly #elsewhere = new Map<string, { readonly at: number; readonly isAlive: boolean }>();
+  readonly #watched = new Watched();
+  readonly #worked = { done: 0, failed: 0 };
   /** Whether the plan has been told, and what others end is news. */
   #isTold = false;
   /** Aborted, and another one put in its place, when a run ends here: slots that wait look again. */
@@ -87,13 +106,14 @@ class Work {
     this.#signal = signal ? AbortSignal.any([signal, this.#stop.signal]) : this.#stop.signal;
   }
 
-  async all(): Promise<void> {
+  async all(): Promise<Worked> {
     const { slots } = this.#options;
     this.#tryAgain();
     this.#tellPlan();
     await Promise.allSettled(slots.map((slot) => this.#serve(slot)));
     this.#options.signal?.throwIfAborted();
     if (this.#stop.signal.aborted) throw this.#stop.signal.reason;
+    return this.#worked;
   }
 
   /** What failed before it began, for want of data or a device, is tried again; with `retry` all that failed. */
@@ -127,7 +147,7 @@ class Work {
         const signal = AbortSignal.any([this.#signal, this.#news.signal]);
         const found = await this.#next();
         if (found === 'nothing') return;
-        if (found === 'later') await setTimeout(GLANCE, undefined, { signal }).catch(() => {});
+        if (found === 'later') await setTimeout(this.#glance(), undefined, { signal }).catch(() => {});
         else await this.#do(found.job, found.lock, device);
       }
     } catch (error) {
@@ -145,29 +165,68 @@ class Work {
   }
 
   async #look(): Promise<{ job: Job; lock: RunLock } | 'later' | 'nothing'> {
+    if (this.#hasItsPart()) return 'nothing';
     let isWaiting = false;
     for (const job of this.#jobs) {
-      if (this.#isEnded(job)) continue;
-      isWaiting = true;
-      if (this.#mine.has(job.path) || !this.#isReady(job)) continue;
+      if (!this.#isWanted(job) || this.#isEnded(job)) continue;
+      if (this.#mine.has(job.path)) {
+        isWaiting ||= !this.#isLimited();
+        continue;
+      }
+      if (!this.#isReady(job)) {
+        isWaiting ||= !this.#options.sharedOnly;
+        continue;
+      }
       const seen = this.#elsewhere.get(job.path);
-      if (seen !== undefined && performance.now() - seen < ELSEWHERE) continue;
-      this.#signal.throwIfAborted();
-      const lock = await claim(this.#options.folder, job.path, this.#signal);
-      if (!lock) {
-        this.#seenElsewhere(job);
-        continue;
+      if (seen === undefined || performance.now() - seen.at >= this.#patience()) {
+        this.#signal.throwIfAborted();
+        const found = await this.#claim(job);
+        if (found) return found;
       }
-      if (this.#isEnded(job) || !this.#isReady(job)) {
-        lock.release();
-        continue;
-      }
-      this.#mine.add(job.path);
-      if (this.#goesOn(job)) return { job, lock };
-      this.#mine.delete(job.path);
-      lock.release();
+      // A worker with a part of its own does not stay for what others have in hand.
+      isWaiting ||= !(this.#isEnded(job) || (this.#isLimited() && this.#elsewhere.get(job.path)?.isAlive));
     }
     return isWaiting ? 'later' : 'nothing';
+  }
+
+  /** Whether a job is for this worker at all. One with a number of trials to do does what they have in common, too. */
+  #isWanted({ trial }: Job): boolean {
+    return !(this.#options.sharedOnly && trial);
+  }
+
+  #isLimited(): boolean {
+    return this.#options.trials !== undefined || this.#options.sharedOnly === true;
+  }
+
+  /** Trials that ended here, and those under way. */
+  #hasItsPart(): boolean {
+    const { trials = Number.POSITIVE_INFINITY } = this.#options;
+    const underWay = this.#jobs.filter(({ trial, path }) => trial && this.#mine.has(path)).length;
+    return this.#worked.done + this.#worked.failed + underWay >= trials;
+  }
+
+  async #claim(job: Job): Promise<{ job: Job; lock: RunLock } | undefined> {
+    const lock = await claim(this.#options.folder, job.path, this.#watched, this.#signal);
+    if (!isLock(lock)) {
+      this.#seenElsewhere(job, lock.isAlive);
+      return undefined;
+    }
+    this.#elsewhere.delete(job.path);
+    if (!this.#isEnded(job) && this.#isReady(job)) {
+      this.#mine.add(job.path);
+      if (this.#goesOn(job, lock)) return { job, lock };
+      this.#mine.delete(job.path);
+    }
+    lock.release();
+    return undefined;
+  }
+
+  #glance(): number {
+    return Math.min(GLANCE.most, Math.max(GLANCE.least, GLANCE.each * (this.#jobs.length - this.#ended.size)));
+  }
+
+  #patience(): number {
+    return Math.max(ELSEWHERE.least, ELSEWHERE.each * this.#elsewhere.size);
   }
 
   #isEnded({ path, epochs }: Job): boolean {
@@ -175,14 +234,15 @@ class Work {
     const outcome = outcomeOf(this.#options.folder, path);
     if (!outcome) return false;
     this.#ended.set(path, outcome);
+    this.#elsewhere.delete(path);
     if (this.#isTold && !this.#mine.has(path))
       this.#tell({ kind: 'ended-elsewhere', job: path, epochs: sumOf(epochs) });
     return true;
   }
 
-  #seenElsewhere({ path }: Job): void {
+  #seenElsewhere({ path }: Job, isAlive: boolean): void {
     if (!this.#elsewhere.has(path)) this.#tell({ kind: 'elsewhere', job: path });
-    this.#elsewhere.set(path, performance.now());
+    this.#elsewhere.set(path, { at: performance.now(), isAlive });
   }
 
   /** Its parent has ended, and all trials have come to the rung that it waits at. */
@@ -208,10 +268,10 @@ class Work {
   }
 
   /** Whether there is something to do for a run that was claimed; else how it has ended is written down. */
-  #goesOn(job: Job): boolean {
+  #goesOn(job: Job, lock: RunLock): boolean {
     const parent = job.parent === undefined ? undefined : this.#ended.get(job.parent);
     if (parent && parent.state !== 'done') {
-      this.#fail(job, `${job.parent}, from which it branches, failed: ${parent.reason}`, parent.begun, 0);
+      this.#fail(job, lock, `${job.parent}, from which it branches, failed: ${parent.reason}`, parent.begun, 0);
       return false;
     }
     const rung = this.#rungsOf(job);
@@ -223,8 +283,9 @@ class Work {
     });
     if (survivors(trials).has(job.trial!.point)) return true;
     const reason = `after ${plan.rungs[rung - 1]} epochs of the recovery others were better at no more cost`;
-    this.#end(job, { state: 'dropped', reason, begun: true, seconds: 0 });
-    this.#tell({ kind: 'dropped', job: job.path, reason });
+    if (this.#end(job, lock, { state: 'dropped', reason, begun: true, seconds: 0 })) {
+      this.#tell({ kind: 'dropped', job: job.path, reason });
+    }
     return false;
   }
 
@@ -254,8 +315,8 @@ class Work {
         ...this.#request(job, device),
         ...{ listener, signal: AbortSignal.any([this.#signal, pause.signal]) },
       });
-      lock.check();
-      this.#end(job, { state: 'done', begun, seconds: seconds() });
+      if (!this.#end(job, lock, { state: 'done', begun, seconds: seconds() })) return;
+      if (job.trial) this.#worked.done++;
       this.#tell({ kind: 'done', job: path, accuracy: lastAccuracy(summary), seconds: seconds() });
     } catch (error) {
       if (this.#signal.aborted) throw this.#signal.reason;
@@ -263,11 +324,11 @@ class Work {
       // Neither a full disk nor a lost device is the trial's failure, and both would meet the next one.
       if (error instanceof StorageError || error instanceof LostDeviceError) throw error;
       if (error instanceof BusyError) {
-        this.#seenElsewhere(job);
+        this.#seenElsewhere(job, false);
         return;
       }
       const { message } = error instanceof Error ? error : { message: String(error) };
-      this.#fail(job, error instanceof UserError ? message : `internal error: ${message}`, begun, seconds());
+      this.#fail(job, lock, error instanceof UserError ? message : `internal error: ${message}`, begun, seconds());
     } finally {
       this.#leave(job, lock);
     }
@@ -309,14 +370,18 @@ class Work {
     };
   }
 
-  #fail(job: Job, reason: string, begun: boolean, seconds: number): void {
-    this.#end(job, { state: 'failed', reason, begun, seconds });
+  #fail(job: Job, lock: RunLock, reason: string, begun: boolean, seconds: number): void {
+    if (!this.#end(job, lock, { state: 'failed', reason, begun, seconds })) return;
+    if (job.trial) this.#worked.failed++;
     this.#tell({ kind: 'failed', job: job.path, reason });
   }
 
-  #end(job: Job, outcome: Omit<Outcome, 'finished' | 'host'>): void {
-    keepOutcome(this.#options.folder, job.path, outcome);
-    this.#isEnded(job);
+  /** False where it is not for this process to say any more: another one has taken the run over, or has ended it. */
+  #end(job: Job, lock: RunLock, outcome: Omit<Outcome, 'finished' | 'host'>): boolean {
+    const isSaid = lock.isHeld() && keepOutcome(this.#options.folder, job.path, outcome);
+    if (isSaid) this.#isEnded(job);
+    else this.#seenElsewhere(job, false);
+    return isSaid;
   }
 }
 
