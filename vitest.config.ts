@@ -32,9 +32,11 @@ class LongestFirst extends BaseSequencer {
 
 /**
  * Tests of one module: they come one after another in few processes, with what they import loaded, and compiled, once
- * for all; but for those that change what a process has once, its modules, environment, directory or clock.
+ * for all; but for those that change what a process has once, its modules, environment, directory or clock, and those
+ * that draw the cases of the conformance suite, whose values depend on what was drawn before.
  */
-const CHANGES = /\bvi\.(do)?mock\(|\bvi\.(stub|spyOn|use|resetModules|set)|process\.chdir|process\.env\.\w+ = /;
+const CHANGES =
+  /\bvi\.(do)?mock\(|\bvi\.(stub|spyOn|use|resetModules|set)|process\.chdir|process\.env\.\w+ = |engine\/[\w-]*cases\.ts/;
 const together = globSync('src/**/*.test.ts', { cwd: import.meta.dirname }).filter(
   (file) => !CHANGES.test(readFileSync(join(import.meta.dirname, file), 'utf8')),
 );

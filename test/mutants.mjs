@@ -1200,4 +1200,23 @@ export const mutants = [
     'const mine = this.#last.then(work, work);',
     'const mine = work();',
   ),
+  fault(
+    'src/flow/devices/hello.ts',
+    'ranks with unlike GPUs train together',
+    'own.name === theirs.name && own.model === theirs.model',
+    'own.name === theirs.name',
+    'src/flow/devices/rendezvous.test.ts',
+  ),
+  fault(
+    'src/flow/devices/environment.ts',
+    'the only GPU that Slurm shows a task is looked for by its number on the host',
+    "if (gpus.length === 1 && by === 'Slurm') return 0;",
+    '',
+  ),
+  fault(
+    'src/flow/devices/rendezvous.ts',
+    'ranks are numbered as they come',
+    'this.#members.get(index + 1)!',
+    '[...this.#members.values()][index]!',
+  ),
 ];

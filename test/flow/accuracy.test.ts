@@ -1,5 +1,5 @@
 // What the program is for: at 0.85 of the exact multiplier's power or less, the recovered network is within a point of
-// the float one.
+// the float one. With the seed 1: run.test.ts.
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -11,10 +11,10 @@ import type { Stage } from '../../src/flow/run/stages.ts';
 const parent = mkdtempSync(join(tmpdir(), 'tram-accuracy-'));
 afterAll(() => rmSync(parent, { recursive: true }));
 
-test.each([1, 2])('seed %i recovers within one percentage point at power ≤ 0.85', async (seed) => {
+test('seed 2 recovers within one percentage point at power ≤ 0.85', async () => {
   const { stages } = await runFlow({
-    folder: join(parent, String(seed)),
-    settings: { seed, train: { epochs: 12 }, explore: { epochs: 3 }, recover: { epochs: 3 } },
+    folder: join(parent, 'run'),
+    settings: { seed: 2, train: { epochs: 12 }, explore: { epochs: 3 }, recover: { epochs: 3 } },
     device: { threads: 1 },
   });
   const of = (stage: Stage) => stages.find((result) => result.stage === stage)!;

@@ -30,6 +30,7 @@ const parent = mkdtempSync(join(tmpdir(), 'tram-integrity-'));
 afterAll(() => rmSync(parent, { recursive: true }));
 
 const brief: ConfigurationInput = {
+  sample: 448,
   train: { epochs: 3 },
   explore: { epochs: 1 },
   recover: { epochs: 1 },
@@ -292,7 +293,7 @@ describe('a resume point', () => {
     const folder = join(parent, `stopped-${copies++}`);
     const controller = new AbortController();
     const listener = (event: { kind: string; epoch?: number; step?: number }) => {
-      if (event.kind === 'step' && event.epoch === 3 && event.step === 5) controller.abort();
+      if (event.kind === 'step' && event.epoch === 3 && event.step === 1) controller.abort();
     };
     await expect(runFlow({ folder, settings: brief, signal: controller.signal, listener })).rejects.toThrow();
     return folder;
@@ -393,7 +394,7 @@ describe('a resume point', () => {
       ]);
     writeFileSync(path, encodeSafetensors(tensors, { resume: text, digest: sha256(text, ...parts) }));
     await expect(runFlow({ folder })).rejects.toThrow(
-      /stands in epoch 8, step \d+, but the phase has 3 epochs of 23 steps/,
+      /stands in epoch 8, step \d+, but the phase has 3 epochs of 7 steps/,
     );
   });
 

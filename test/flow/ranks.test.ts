@@ -2,7 +2,7 @@
 // one of them dies. On the reference device, which reduces over sockets; the built program, because replicas are
 // processes.
 
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -83,8 +83,10 @@ interface Ended {
 
 type Started = ReturnType<typeof start>;
 
-function start(args: readonly string[], environment: NodeJS.ProcessEnv = {}) {
-  const child = spawn(process.execPath, [program, ...args], {
+/** `on`: what is typed in front, to start it elsewhere. */
+function start(args: readonly string[], environment: NodeJS.ProcessEnv = {}, on: readonly string[] = []) {
+  const [command, ...words] = [...on, process.execPath, program, ...args];
+  const child = spawn(command!, words, {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, ...environment },
   });
@@ -191,4 +193,63 @@ test('ranks of unlike commands end before anything is done, with the same words'
     expect(code).toBe(2);
   }
   expect(existsSync(folder)).toBe(false);
+});
+
+/** Two networks of this machine that a cable joins, as two hosts have them; undefined with the reason where not. */
+function twoHosts(): { readonly hosts: readonly string[]; dispose(): void } | { readonly reason: string } {
+  const hosts = [0, 1].map((at) => `tram${process.pid}x${at}`);
+  const ip = (...args: readonly string[]) => execFileSync('ip', args, { stdio: 'pipe' });
+  const dispose = () => {
+    for (const host of hosts) {
+      try {
+        ip('netns', 'del', host);
+      } catch {
+        // It was not made.
+      }
+    }
+  };
+  try {
+    for (const host of hosts) ip('netns', 'add', host);
+    ip('-n', hosts[0]!, 'link', 'add', 'cable', 'type', 'veth', 'peer', 'name', 'cable', 'netns', hosts[1]!);
+    for (const [at, host] of hosts.entries()) {
+      ip('-n', host, 'addr', 'add', `10.77.0.${at + 1}/24`, 'dev', 'cable');
+      ip('-n', host, 'link', 'set', 'cable', 'up');
+      ip('-n', host, 'link', 'set', 'lo', 'up');
+    }
+    return { hosts, dispose };
+  } catch (error) {
+    dispose();
+    return {
+      reason: String((error as Error).message)
+        .trim()
+        .split('\n')
+        .at(-1)!,
+    };
+  }
+}
+
+test('ranks of Slurm on two hosts train as one device does', async ({ skip }) => {
+  const made = twoHosts();
+  if ('reason' in made) return skip(`no two networks can be made here: ${made.reason}`);
+  try {
+    const folder = join(parent, 'hosts');
+    const args = ['train', folder, ...words, '--epochs', '2', '--device', 'reference:ranks'];
+    const task = (number: number) => ({
+      ...{ SLURM_PROCID: `${number}`, SLURM_LOCALID: '0', SLURM_NTASKS: '2', SLURM_JOB_ID: `${process.pid}` },
+      ...{ SLURM_JOB_NODELIST: '10.77.0.[1-2]' },
+    });
+    const ranks = [0, 1].map((number) => start(args, task(number), ['ip', 'netns', 'exec', made.hosts[number]!]));
+    const [first, second] = await Promise.all(ranks.map(({ ended }) => ended));
+    expect([first!.code, second!.code], first!.text + second!.text).toEqual([0, 0]);
+    const alone = metrics(join(parent, 'whole'));
+    for (const [at, { loss }] of metrics(folder).entries())
+      expect(Math.abs(loss / alone[at]!.loss - 1)).toBeLessThan(1e-4);
+    expect(readManifest(folder).phases.train!.device).toMatchObject({ devices: 2 });
+    const said = execFileSync('ip', ['-n', made.hosts[1]!, '-s', '-j', 'link', 'show', 'cable'], { encoding: 'utf8' });
+    const [{ stats64 }] = JSON.parse(said) as [{ stats64: { rx: { bytes: number } } }];
+    // Programs, images and reductions did cross the cable.
+    expect(stats64.rx.bytes).toBeGreaterThan(20_000);
+  } finally {
+    made.dispose();
+  }
 });

@@ -22,7 +22,7 @@ import { readBytes, sha256 } from '../../src/tensor/files.ts';
 const parent = mkdtempSync(join(tmpdir(), 'tram-flow-'));
 afterAll(() => rmSync(parent, { recursive: true }));
 
-const few: ConfigurationInput = { train: { epochs: 8 }, explore: { epochs: 3 }, recover: { epochs: 2 } };
+const few: ConfigurationInput = { train: { epochs: 12 }, explore: { epochs: 3 }, recover: { epochs: 3 } };
 const brief: ConfigurationInput = { train: { epochs: 1 }, explore: { epochs: 1 }, recover: { epochs: 1 } };
 
 /** The phases of a run that asks for no rivals. */
@@ -49,8 +49,15 @@ describe('a run with few epochs', () => {
       ...['float', 'quantized', 'approximated', 'exploration-started', 'explored', 'mapped', 'recovery-started'],
       'recovered',
     ]);
-    expect(stageOf(summary, 'float').accuracy).toBeGreaterThan(0.93);
+    expect(stageOf(summary, 'float').accuracy).toBeGreaterThan(0.96);
     expect(stageOf(summary, 'quantized').accuracy).toBeGreaterThan(stageOf(summary, 'float').accuracy - 0.02);
+  });
+
+  // What the program is for; with another seed in accuracy.test.ts.
+  test('recovers within one percentage point at power ≤ 0.85', () => {
+    expect(stageOf(summary, 'explored').power).toBeLessThanOrEqual(0.85);
+    expect(stageOf(summary, 'recovered').gateCost).toBeLessThanOrEqual(0.85);
+    expect(stageOf(summary, 'recovered').accuracy).toBeGreaterThanOrEqual(stageOf(summary, 'float').accuracy - 0.01);
   });
 
   test('leaves every file that the manifest lists, with its hash', () => {
@@ -60,7 +67,7 @@ describe('a run with few epochs', () => {
     for (const [path, hash] of files) expect(hashOf(folder, path), path).toBe(hash);
     expect(existsSync(join(folder, 'checkpoints/resume.safetensors'))).toBe(false);
     const lines = readFileSync(join(folder, 'metrics.jsonl'), 'utf8').trim().split('\n');
-    expect(lines.length).toBe(8 + 3 + 2);
+    expect(lines.length).toBe(12 + 3 + 3);
   });
 
   test('records the proof of the multiplier over all operand pairs', () => {

@@ -8,7 +8,7 @@ import { randomBytes } from 'node:crypto';
 import { createServer, type Server, type Socket } from 'node:net';
 import { hostname } from 'node:os';
 import { z } from 'zod';
-import { UserError } from '../../tensor/errors.ts';
+import { LostDeviceError } from '../../tensor/errors.ts';
 import { describeEnd, type Replica, startReplica } from './children.ts';
 import { type Environment, gpuOfRank, type RankPlace } from './environment.ts';
 import { type Hello, nameOfRank, program } from './hello.ts';
@@ -194,7 +194,7 @@ export async function serveRank(place: RankPlace, options: ServeOptions): Promis
     for (;;) {
       const said = toRankSchema.safeParse(await receive(socket).catch(() => undefined));
       if (!said.success) {
-        throw new UserError(
+        throw new LostDeviceError(
           `rank ${rank}: rank 0 on ${leader.host} is gone; look at what it said, then start all ranks again`,
         );
       }
