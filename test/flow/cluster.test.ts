@@ -1,6 +1,6 @@
-// A sweep given to schedulers: the scripts and files that are written, checked by those who read them (bash, the types of
-// the Kubernetes API, Python), what is submitted and remembered, and how the sweep stands. Schedulers are stand-ins here
-// that write down what they are asked; a real Slurm is in scripts/check-slurm.mjs.
+// A sweep given to schedulers: the scripts and files that are written, checked by those who read them (bash, the types
+// of the Kubernetes API, Python), what is submitted and remembered, and how the sweep stands. Schedulers are stand-ins
+// here that write down what they are asked; a real Slurm is in scripts/check-slurm.mjs.
 
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import {
@@ -152,7 +152,7 @@ test('Kubernetes: an indexed Job that the types of its API accept, down to every
   expect(worker.command).toEqual(['tram', 'sweep', 'work', 'a b/big', '--trials', '1', '--device', 'cuda']);
   expect(worker.resources.limits).toEqual({ 'nvidia.com/gpu': '1', memory: '16Gi' });
   expect(worker.workingDir).toBe(worker.volumeMounts[0].mountPath);
-  // What the API asks for beyond its types: rules that name a container, no restart in place, one volume for each mount.
+  // What the API asks for beyond its types: rules that name a container, no restart in place, a volume for each mount.
   expect(template.spec.restartPolicy).toBe('Never');
   expect(job.spec.podFailurePolicy.rules[1].onExitCodes.containerName).toBe(worker.name);
   expect(worker.volumeMounts[0].name).toBe(template.spec.volumes[0].name);
