@@ -7,6 +7,27 @@ const golden = 'test/flow/golden.test.ts';
 
 export const mutants = [
   fault(
+    'src/flow/run/lock.ts',
+    'the number of a process on another host, a clone of this one, is looked up here',
+    'host !== hostname() || place === null',
+    'place === null',
+    'test/flow/lock.test.ts',
+  ),
+  fault(
+    'src/flow/run/lock.ts',
+    'a watcher that stood still itself takes the time for silence of the other',
+    'Math.min(EARSHOT, at - before.at)',
+    'at - before.at',
+    'test/flow/lock.test.ts',
+  ),
+  fault(
+    'src/flow/sweep/work.ts',
+    'whoever has lost its claim says all the same how the trial ended',
+    'lock.isHeld() && keepOutcome(',
+    'keepOutcome(',
+    'src/flow/sweep/work.test.ts',
+  ),
+  fault(
     'src/nn/onnx/layout.ts',
     'an image is flattened pixel by pixel, as it lies in memory',
     '(groupOf[at - 1] === group && long[at - 1]! < long[at]!)',
