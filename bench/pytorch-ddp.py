@@ -61,7 +61,8 @@ class Trainer:
         self.network = DistributedDataParallel(network, device_ids=[rank], gradient_as_bucket_view=True) if together else network
         self.optimizer = torch.optim.SGD(network.parameters(), rate, momentum=0.9, weight_decay=5e-4, nesterov=True)
         drawn = torch.Generator().manual_seed(2)
-        own = slice(rank * batch // devices, (rank + 1) * batch // devices)
+        part = rank if together else 0
+        own = slice(part * batch // devices, (part + 1) * batch // devices)
         images = torch.randn(batch, 3, 32, 32, generator=drawn)[own]
         self.images = images.to(self.device, memory_format=torch.channels_last)
         self.labels = torch.randint(10, (batch,), generator=drawn)[own].to(self.device)

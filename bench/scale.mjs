@@ -1,9 +1,11 @@
 // What more devices of one host gain: steps of phase 1 (a θ for each partial product) and phase 3 (a removal, gradients
 // by rows) on random images, on one device and on several in the same call, as training does them (batches are chosen,
 // written and read back while the device computes). Images per second, the ratio to one device, memory of a device.
-// Validates first: with batch norm over the whole batch three steps from the same start give the same losses on one and
-// on several devices within 1 %, the first moves the weights the same way within 10 % (‖Δ − Δ₁‖/‖Δ₁‖), and all
-// variables have the same bits on all devices. A gradient that is not added up, or not scaled, is off by half and more.
+// Validates first: with batch norm over the whole batch three small steps from the same start give the same losses on
+// one and on several devices within 1 %, the first moves the weights the same way (‖Δ − Δ₁‖/‖Δ₁‖ ≤ 0.1, or three times
+// what the order of the images alone does on one device, up to 0.3), and all variables have the same bits on all
+// devices. A gradient that is not added up, or not scaled, is off by half and more. Phase 3 is validated with three
+// products removed: where fifteen are, a random network is mostly noise, and roundings alone change it.
 //   npm run build && node bench/scale.mjs [--devices 1,2] [--only resnet18,resnet50,deit] [--seconds 2] [--limit 240]
 //     [--quantizer steps|clips] [--precision tf32|bf16] [--sync-batch-norm] [--no-validation] [--device cuda|reference]
 // ResNet18 is that of CIFAR, at the same global batch on any number of devices; ResNet50 (a structure for each layer)
@@ -130,8 +132,12 @@ async function deviceCount() {
 
 const widths = { weightBits: 8, activationBits: 8 };
 const structure = productStructure(widths);
-const removed = Float32Array.from({ length: 64 }, (_, at) => ((at >> 3) + (at & 7) < 5 ? 1 : 0));
-const removal = withSlopes({ kind: 'removal', removed }, widths, 'rows');
+/** The products below column `count` removed. */
+function removalOf(count) {
+  const removed = Float32Array.from({ length: 64 }, (_, at) => ((at >> 3) + (at & 7) < count ? 1 : 0));
+  return withSlopes({ kind: 'removal', removed }, widths, 'rows');
+}
+const [removal, mildRemoval] = [removalOf(5), removalOf(2)];
 
 /** Random images with random labels, and a task on them. */
 function problem({ model: name, size, classes, images }) {
@@ -152,11 +158,11 @@ function problem({ model: name, size, classes, images }) {
 const isExact = (patterns, name) =>
   patterns.some((pattern) => new RegExp(`^${pattern.replaceAll('.', '\\.').replaceAll('*', '.*')}$`).test(name));
 
-function optionsOf({ phase, perLayer }, { task, exact }) {
+function optionsOf({ phase, perLayer }, { task, exact }, fixed = removal) {
   const layers = multiplyingLayers(task).filter(({ name }) => !isExact(exact, name));
   const total = layers.reduce((sum, { macs }) => sum + macs, 0);
   const thetaOf = (name) => (perLayer ? `${name}.theta` : 'theta');
-  const approximate = phase === 1 ? (name) => ({ kind: 'structure', theta: thetaOf(name), structure }) : () => removal;
+  const approximate = phase === 1 ? (name) => ({ kind: 'structure', theta: thetaOf(name), structure }) : () => fixed;
   const arithmetic = {
     ...{ kind: 'quantized', ...widths, channelwise: true, quantizer },
     multiplierOf: (name) => (isExact(exact, name) ? { kind: 'exact' } : approximate(name)),
@@ -204,17 +210,19 @@ function* selections(train, batchSize) {
 
 /** Steps of one kind, one after the other. */
 class Steps {
-  constructor(session, options, train, batch) {
+  constructor(session, options, train, batch, backwards = false) {
     this.feed = feedOf(session, options.task, train);
     this.programs = new StepPrograms({ session, ...options }, this.feed);
     this.batches = selections(train, batch);
     this.options = options;
     this.batch = batch;
     this.number = 0;
+    this.backwards = backwards;
   }
 
   async start(rate) {
-    const selection = this.batches.next().value;
+    const next = this.batches.next().value;
+    const selection = this.backwards ? { numbers: [...next.numbers].reverse() } : next;
     const batch = await this.feed.read(selection, this.batch);
     const number = ++this.number;
     const thetaRate = this.options.structure && 0.02;
@@ -222,12 +230,13 @@ class Steps {
   }
 }
 
+const VALIDATION_RATE = 1e-3;
 const norm = (values) => Math.sqrt(values.reduce((sum, value) => sum + value ** 2, 0));
 
-/** Losses of three steps, and how the first moved the weights. */
-async function firstSteps(session, options, train, batch) {
+/** Losses of three steps, and how the first moved the weights; `backwards`: each batch from its last image on. */
+async function firstSteps(session, options, train, batch, backwards) {
   initialize(session, options);
-  const steps = new Steps(session, { ...options, batchNorm: 'batch' }, train, batch);
+  const steps = new Steps(session, { ...options, batchNorm: 'batch' }, train, batch, backwards);
   const names = buildNetwork(options.task, options.arithmetic, 'train', 1)
     .layers.parameters.filter(({ trainable }) => trainable)
     .map(({ name }) => name);
@@ -237,21 +246,26 @@ async function firstSteps(session, options, train, batch) {
     return all;
   };
   const before = await weights();
-  const losses = [(await (await steps.start(0.01)).result).objective];
+  const losses = [(await (await steps.start(VALIDATION_RATE)).result).objective];
   const moved = (await weights()).map((values, at) => values.map((value, k) => value - before[at][k]));
-  for (let n = 0; n < 2; n++) losses.push((await (await steps.start(0.01)).result).objective);
+  for (let n = 0; n < 2; n++) losses.push((await (await steps.start(VALIDATION_RATE)).result).objective);
   await session.checkReplicas();
   await steps.programs.dispose();
   return { losses, moved };
 }
 
-function compare(one, some) {
-  const apart = one.losses.map((loss, at) => Math.abs(some.losses[at] / loss - 1));
-  const differences = one.moved.map((values, at) => norm(values.map((value, k) => some.moved[at][k] - value)));
-  const all = norm(differences) / norm(one.moved.map(norm));
-  const text = `losses ${Math.max(...apart).toExponential(1)} apart, first step ${all.toExponential(1)}`;
+/** How far a first step is from another, over how far that moves. */
+function apart(one, other) {
+  const differences = one.moved.map((values, at) => norm(values.map((value, k) => other.moved[at][k] - value)));
+  return norm(differences) / norm(one.moved.map(norm));
+}
+
+function compare(one, backwards, some) {
+  const losses = Math.max(...one.losses.map((loss, at) => Math.abs(some.losses[at] / loss - 1)));
+  const [rounding, step] = [apart(one, backwards), apart(one, some)];
+  const text = `losses ${losses.toExponential(1)} apart, first step ${step.toExponential(1)} (by rounding alone ${rounding.toExponential(1)})`;
   const moves = norm(one.moved.map(norm));
-  if (!(moves > 0 && Math.max(...apart) < 0.01 && all < 0.1)) {
+  if (!(moves > 0 && losses < 0.01 && step < Math.max(0.1, Math.min(0.3, 3 * rounding)))) {
     throw new Error(`${text}: ${one.losses} on one device, ${some.losses} on several; not the same training`);
   }
   return text;
@@ -334,11 +348,13 @@ for (const work of works.filter(({ only }) => wanted.includes(only))) {
       for (const count of several) {
         // The same batch on both.
         const batch = batchOf(count);
-        const [one, some] = [
-          await withSession(1, (session) => firstSteps(session, options, made.train, batch)),
-          await withSession(count, (session) => firstSteps(session, options, made.train, batch)),
-        ];
-        console.log(`${at()}  ${name}, batch ${batch}, ${count} devices: ${compare(one, some)}; equal on all`);
+        const mild = optionsOf(work, made, mildRemoval);
+        const first = (devices, backwards) =>
+          withSession(devices, (session) => firstSteps(session, mild, made.train, batch, backwards));
+        const [one, backwards, some] = [await first(1), await first(1, true), await first(count)];
+        console.log(
+          `${at()}  ${name}, batch ${batch}, ${count} devices: ${compare(one, backwards, some)}; equal on all`,
+        );
       }
     }
     const timing = { ...options, batchNorm: given['sync-batch-norm'] ? 'batch' : 'device' };

@@ -54,13 +54,15 @@ function without(options: readonly string[], words: readonly string[]): string[]
   return kept.flat();
 }
 
+/** Neither a plan, nor a view of it, nor files for a scheduler. */
+const sweepThatTrains = /^sweep (?!.*--report|.*--plan|status |submit )/;
 /** What a command needs that is not here. Everything else is run. */
 const elsewhere: readonly (readonly [RegExp, string])[] = [
   [/--device \S*cuda/, 'a GPU'],
   [/images:\S*imagenet/, 'ImageNet or TinyImageNet'],
   [/cifar/, 'CIFAR'],
   [/mobilenet_v2\.pth|resnet18\.(pth|safetensors)/, 'a checkpoint that is not shipped'],
-  [/^sweep (?!.*--report)/, 'more runs than a test has time for'],
+  [sweepThatTrains, 'more runs than a test has time for'],
   [/^serve (?!.*--export)/, 'someone who looks at it: it does not end by itself'],
   [/--liberty|--library/, 'a cell library'],
   [/--mlflow/, 'an MLflow server'],
@@ -178,7 +180,8 @@ async function read(args: readonly string[]): Promise<{ asked: FlowOptions[]; co
 const program = await buildProgram(realServices, () => true);
 function unknownOptions(command: string, words: readonly string[]): string[] {
   const named = program.commands.find((one) => one.name() === command);
-  const known = [...(named?.options ?? []), ...program.options].flatMap(({ long, short }) => [long, short]);
+  const part = named?.commands.find((one) => one.name() === words[0] || one.name() === words[1]);
+  const known = [...((part ?? named)?.options ?? []), ...program.options].flatMap(({ long, short }) => [long, short]);
   return words
     .filter((word) => /^--?[a-z]/.test(word))
     .map((word) => word.replace(/=.*/, ''))
@@ -190,6 +193,12 @@ async function sweepOfOneRun(folder: string): Promise<void> {
   rmSync(folder, { recursive: true, force: true });
   const { code, err } = await tram('sweep', folder, '--over', 'lambda=0.3', ...short);
   expect({ code, err }).toEqual({ code: 0, err: '' });
+}
+
+/** In the place of a sweep whose work was only read, one with something left. */
+async function sweepToSubmit(folder: string): Promise<void> {
+  rmSync(folder, { recursive: true, force: true });
+  expect(await tram('sweep', folder, '--over', 'lambda=0.3,1', '--plan')).toMatchObject({ code: 0, err: '' });
 }
 
 const optionOf = (option: string, args: readonly string[]) =>
@@ -229,9 +238,10 @@ async function checkTram(args: readonly string[]): Promise<string> {
     if (!existsSync(folder)) cpSync('runs/short', folder, { recursive: true });
   }
   if (command === 'sweep' && args.includes('--report')) await sweepOfOneRun(args[1]!);
+  if (args[1] === 'submit') await sweepToSubmit(args[2]!);
   const trains = command === 'run' || trainingPhases.some((phase) => phase === command);
   // The folder is the one of the line as it is typed, whatever makes the training short here.
-  const asked = trains || /^sweep (?!.*--report)/.test(args.join(' ')) ? await read(args) : undefined;
+  const asked = trains || sweepThatTrains.test(args.join(' ')) ? await read(args) : undefined;
   if (asked && asked.asked.length === 0) return `FAILED: ${asked.err}`;
   if (reason === undefined) {
     const isNamed = args.includes('--out') || args[1]?.startsWith('-') === false;

@@ -7,6 +7,27 @@ const golden = 'test/flow/golden.test.ts';
 
 export const mutants = [
   fault(
+    'src/flow/run/lock.ts',
+    'the number of a process on another host, a clone of this one, is looked up here',
+    'host !== hostname() || place === null',
+    'place === null',
+    'test/flow/lock.test.ts',
+  ),
+  fault(
+    'src/flow/run/lock.ts',
+    'a watcher that stood still itself takes the time for silence of the other',
+    'Math.min(EARSHOT, at - before.at)',
+    'at - before.at',
+    'test/flow/lock.test.ts',
+  ),
+  fault(
+    'src/flow/sweep/work.ts',
+    'whoever has lost its claim says all the same how the trial ended',
+    'lock.isHeld() && keepOutcome(',
+    'keepOutcome(',
+    'src/flow/sweep/work.test.ts',
+  ),
+  fault(
     'src/nn/onnx/layout.ts',
     'an image is flattened pixel by pixel, as it lies in memory',
     '(groupOf[at - 1] === group && long[at - 1]! < long[at]!)',
@@ -1178,5 +1199,24 @@ export const mutants = [
     'programs of a group are started as soon as each can be',
     'const mine = this.#last.then(work, work);',
     'const mine = work();',
+  ),
+  fault(
+    'src/flow/devices/hello.ts',
+    'ranks with unlike GPUs train together',
+    'own.name === theirs.name && own.model === theirs.model',
+    'own.name === theirs.name',
+    'src/flow/devices/rendezvous.test.ts',
+  ),
+  fault(
+    'src/flow/devices/environment.ts',
+    'the only GPU that Slurm shows a task is looked for by its number on the host',
+    "if (gpus.length === 1 && by === 'Slurm') return 0;",
+    '',
+  ),
+  fault(
+    'src/flow/devices/rendezvous.ts',
+    'ranks are numbered as they come',
+    'this.#members.get(index + 1)!',
+    '[...this.#members.values()][index]!',
   ),
 ];

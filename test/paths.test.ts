@@ -29,7 +29,7 @@ function foldersOf(file: string): string[] {
 const elsewhere = [
   ...['figures/', 'lib/', 'runs/', 'checkpoints/', 'val/', 'main_qat.py', 'mynet.mjs', './mynet.mjs'],
   // Of a sweep.
-  ...['best/', 'trials/', 'trials/NAME/', 'shared/', 'shared/PHASE-HASH/'],
+  ...['best/', 'trials/', 'trials/NAME/', 'shared/', 'shared/PHASE-HASH/', 'cluster/', 'cluster/ray_jobs.py'],
   // Of an export.
   ...[
     'mine-export/integer/',

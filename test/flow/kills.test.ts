@@ -14,7 +14,7 @@ import { parseAxis, trialsOf } from '../../src/flow/sweep/grid.ts';
 import { jobsOf } from '../../src/flow/sweep/tree.ts';
 import { faultsIn } from './journal.ts';
 
-const KILLS = Number(process.env.TRAM_KILLS ?? 12);
+const KILLS = Number(process.env.TRAM_KILLS ?? 8);
 const WORKERS = 3;
 const STEPS = 6;
 
@@ -40,7 +40,7 @@ function numbers(seed: number): () => number {
 test('workers killed at random lose no trial and do none twice', async () => {
   const folder = join(parent, 'sweep');
   const journal = join(parent, 'journal');
-  const lambdas = Array.from({ length: Math.max(6, Math.ceil(KILLS / 2)) }, (_, at) => at + 1);
+  const lambdas = Array.from({ length: Math.max(4, Math.ceil(KILLS / 2)) }, (_, at) => at + 1);
   const trials = trialsOf({ over: [parseAxis(`lambda=${lambdas.join(',')}`)], settings: { train: { epochs: 2 } } });
   const plan = await openSweep(folder, { trials, rungs: [] });
   const jobs = jobsOf(plan.trials).map(({ path }) => path);

@@ -25,7 +25,7 @@ const GRACE = 15;
 export interface Linked {
   readonly backend: Backend;
   /** Another rank is gone: what its device waits for on this one is given up. */
-  lose(reason: Error): void;
+  lose(reason: Error): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -87,13 +87,13 @@ async function openCuda({ index, precision }: LocalOptions, { rank, ranks }: Hel
   const lose = async (reason: Error) => {
     if (!(await backend.lose(reason))) endWithin(GRACE);
   };
-  return { backend, lose: (reason) => void lose(reason), close: () => backend.close() };
+  return { backend, lose, close: () => backend.close() };
 }
 
 async function openReference(collective: Collective, sockets: readonly Socket[]): Promise<Linked> {
   const { referenceBackend } = await import('../../engine/reference/backend.ts');
-  const lose = () => {
+  const lose = async () => {
     for (const socket of sockets) socket.destroy();
   };
-  return { backend: referenceBackend({ collective }), lose, close: async () => lose() };
+  return { backend: referenceBackend({ collective }), lose, close: lose };
 }

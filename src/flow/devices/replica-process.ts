@@ -38,9 +38,13 @@ try {
   };
   const { socket, welcome } = await join({ own, host, port, token, seconds });
   const linked = await takeLink(welcome, device, { own, host, seconds });
-  // A reduction that waits for others on this device ends with rank 0, too.
-  socket.once('close', () => linked.lose(new Error('rank 0 is gone')));
-  await serveReplica(socket, linked.backend);
+  try {
+    await serveReplica(socket, linked.backend);
+  } catch (error) {
+    // On this device a reduction may wait for others, who are gone.
+    await linked.lose(error as Error);
+    throw error;
+  }
   await linked.close();
   process.exit(0);
 } catch (error) {

@@ -146,7 +146,7 @@ async function assemble(
     const team = replicatedBackend(linked.backend, members.map(peerOf));
     const sockets = members.map(({ socket }) => socket);
     for (const { socket, hello } of members) {
-      socket.once('close', () => isOver || lose(new LostDeviceError(`${nameOfRank(hello)} is gone`)));
+      socket.once('close', () => void (isOver || lose(new LostDeviceError(`${nameOfRank(hello)} is gone`))));
     }
     // Whoever watches a rank may know why it is gone, or that it is, before its connection tells.
     called.onLost((rank, text) => void (isOver || sockets[rank - 1]!.destroy(new Error(text))));

@@ -260,6 +260,15 @@ test('whoever has lost its claim while it stood still does not say how the trial
   expect(error).toBeUndefined();
   expect(events.filter(({ kind }) => kind === 'failed')).toEqual([]);
   expect(outcomeOf(sweep.folder, 'trials/lambda1')).toMatchObject({ state: 'done', seconds: 7 });
+  // Also while the other one is still at work.
+  const other = await newSweep('lost-claims', ['lambda=1,2']);
+  const taken = (name: string) => {
+    if (name.startsWith('trials/')) claimOf(other.folder, basename(name), { token: 'b'.repeat(24), host: 'elsewhere' });
+  };
+  const stop = new AbortController();
+  void setTimeout(1000).then(() => stop.abort());
+  expect((await work(other, taken, { signal: stop.signal })).error).toBe(stop.signal.reason);
+  expect(statesOf(other.folder, other.plan)).toEqual([undefined, undefined]);
   // Once said, it stays.
   expect(keepOutcome(sweep.folder, 'trials/lambda1', { state: 'failed', begun: true, seconds: 8 })).toBe(false);
   expect(outcomeOf(sweep.folder, 'trials/lambda1')).toMatchObject({ state: 'done', seconds: 7 });

@@ -33,8 +33,8 @@ export function kubernetesJob(request: KubernetesRequest, { trials }: Left): str
   const pods = workersFor(trials, request);
   const text = (value: unknown) => JSON.stringify(value);
   const resources = {
-    ...(gpus === undefined ? {} : { 'nvidia.com/gpu': gpus }),
-    ...(cpus === undefined ? {} : { cpu: cpus }),
+    ...(gpus === undefined ? {} : { 'nvidia.com/gpu': String(gpus) }),
+    ...(cpus === undefined ? {} : { cpu: String(cpus) }),
     ...(memory === undefined ? {} : { memory }),
   };
   const name = jobName(folder);
