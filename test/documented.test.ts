@@ -1,7 +1,7 @@
 // Every command on every page: what a shell block shows is executed, in the order of its page, in a folder that has the
 // files it names; what needs a GPU, a data set that is not shipped or hours is read by the program up to the point
 // where the work would begin. Nothing is passed over: a line that is neither fails.
-// What is changed, and nothing else: a training phase has one epoch (exploration two), a run sees 30 training images,
+// What is changed, and nothing else: a training phase has one epoch (exploration two), a run sees 16 training images,
 // and a run folder that a command reads, but none of its page has made, is a copy of a short run.
 // Of what a text says between backquotes command and options exist.
 
@@ -31,13 +31,13 @@ afterAll(() => {
 });
 
 const trainingPhases = ['train', 'quantize', 'explore', 'recover'] as const;
-const short = ['--train-epochs', '1', '--explore-epochs', '2', '--recover-epochs', '1', '--sample', '30', '--quiet'];
+const short = ['--train-epochs', '1', '--explore-epochs', '2', '--recover-epochs', '1', '--sample', '16', '--quiet'];
 
 /** What makes a command short that trains; words that it has already are left as they are. */
 function shortened(words: readonly string[]): string[] {
   const [command] = words;
   if (command === 'run') return without(short, words);
-  if (command === 'train') return without(['--epochs', '1', '--sample', '30', '--quiet'], words);
+  if (command === 'train') return without(['--epochs', '1', '--sample', '16', '--quiet'], words);
   if (trainingPhases.some((phase) => phase === command)) return without(['--epochs', '1', '--quiet'], words);
   if (command === 'try') return without(['--exact', '4x4', '--quiet'], words);
   if (command === 'sensitivity') return without(['--images', '20', '--quiet'], words);
