@@ -3,6 +3,7 @@
 // processes.
 
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -163,21 +164,37 @@ const rank = (number: number, ranks: number, port: number) => ({
   ...{ MASTER_ADDR: '127.0.0.1', MASTER_PORT: `${port}` },
 });
 
-test('ranks of torchrun: all are stopped at once, rank 0 saves, the others write nothing and end with it', async () => {
+test('ranks of torchrun: all are stopped at once, and twice; rank 0 saves, the others write nothing and end with it', async () => {
   const port = await freePort();
   const [folder, nowhere] = [join(parent, 'ranks'), join(parent, 'nowhere')];
   const args = [...words, '--epochs', '500', '--device', 'reference:ranks'];
   const [leader, replica] = [0, 1].map((number) => start(['train', folder, ...args], rank(number, 2, port)));
   await until(hasEpoch(folder), 'an epoch', leader);
-  for (const { child } of [replica!, leader!]) child.kill('SIGTERM');
+  for (const _ of ['by scancel', 'by srun']) {
+    for (const { child } of [replica!, leader!]) child.kill('SIGTERM');
+    await pause(20);
+  }
+  // Not even Ctrl-C ends one that rank 0 needs.
+  replica!.child.kill('SIGINT');
   const [first, second] = await Promise.all([leader!.ended, replica!.ended]);
   expect(first.text).toMatch(/stopped; the work so far is saved, go on with: tram train .* --device reference:ranks/);
   expect(first.code).toBe(143);
   expect(second.text).toMatch(/^tram: rank 1 of 2 works for rank 0 on \S+, which tells what is done\n/);
-  expect(second.text).toMatch(/rank 0 saves and ends, and this rank with it/);
+  expect(second.text.match(/rank 0 saves and ends, and this rank with it/g)).toHaveLength(1);
   expect(second.code).toBe(1);
   expect(existsSync(join(folder, 'checkpoints/resume.safetensors'))).toBe(true);
   expect(existsSync(nowhere)).toBe(false);
+});
+
+test('a rank that waits for rank 0 is stopped like any other program', async () => {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as { port: number };
+  const { child, ended } = start(['train', 'none', '--device', 'reference:ranks'], rank(1, 2, port));
+  await once(server, 'connection');
+  child.kill('SIGTERM');
+  expect(await ended).toMatchObject({ code: 143, text: 'tram: rank 1 was stopped while it waited for rank 0\n' });
+  server.close();
 });
 
 test('ranks of unlike commands end before anything is done, with the same words', async () => {
