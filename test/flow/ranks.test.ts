@@ -107,12 +107,13 @@ async function until<T>(look: () => T | undefined | false, what: string, started
   throw new Error(`${what} did not come; ${started?.said()}`);
 }
 
-/** The processes that a process has started, as far as they live. */
-function childrenOf({ pid }: Pick<ChildProcess, 'pid'>): number[] {
-  if (!existsSync(`/proc/${pid}/task`)) return [];
-  return readdirSync(`/proc/${pid}/task`).flatMap((thread) =>
+/** The processes that a process has started, as far as they live; undefined where there are none. */
+function childrenOf({ pid }: Pick<ChildProcess, 'pid'>): number[] | undefined {
+  if (!existsSync(`/proc/${pid}/task`)) return undefined;
+  const children = readdirSync(`/proc/${pid}/task`).flatMap((thread) =>
     readFileSync(`/proc/${pid}/task/${thread}/children`, 'utf8').split(' ').filter(Boolean).map(Number),
   );
+  return children.length > 0 ? children : undefined;
 }
 
 const isAlive = (pid: number): boolean =>
@@ -128,7 +129,7 @@ describe.skipIf(!isThere)('a process that dies (looks processes up in /proc, whi
     const started = start(['train', folder, ...words, '--epochs', '500', '--device', 'reference:2']);
     const { child, ended } = started;
     await until(hasEpoch(folder), 'an epoch', started);
-    const [replica] = childrenOf(child);
+    const [replica] = childrenOf(child)!;
     process.kill(replica!, 'SIGKILL');
     const { code, text } = await ended;
     expect(text).toMatch(/rank 1 \(\S+, plain TypeScript, single precision\) is lost: .*repeat the command/);
@@ -137,13 +138,18 @@ describe.skipIf(!isThere)('a process that dies (looks processes up in /proc, whi
     expect(existsSync(join(folder, '.lock'))).toBe(false);
   });
 
+  test('a replica that has only begun: what stops all processes at once stops the run in order', async () => {
+    const started = start(['train', join(parent, 'early'), ...words, '--device', 'reference:2']);
+    const [replica] = await until(() => childrenOf(started.child), 'a replica', started);
+    process.kill(replica!, 'SIGTERM');
+    started.child.kill('SIGTERM');
+    expect(await started.ended).toMatchObject({ code: 143, text: expect.stringMatching(/^tram: stopped/m) });
+  });
+
   test('the program: its replicas end with it', async () => {
     const folder = join(parent, 'leader-dies');
     const { child, ended } = start(['train', folder, ...words, '--epochs', '500', '--device', 'reference:2']);
-    const [replica] = await until(() => {
-      const children = childrenOf(child);
-      return children.length > 0 && children;
-    }, 'a replica');
+    const [replica] = await until(() => childrenOf(child), 'a replica');
     child.kill('SIGKILL');
     expect((await ended).signal).toBe('SIGKILL');
     await until(() => !isAlive(replica!), 'the end of the replica');
