@@ -108,6 +108,11 @@ test.each([
   [['--slurm', '--partition', 'a;rm'], /--partition: expected a name, got 'a;rm'/],
   [['--slurm', '--sbatch', 'x\n#SBATCH y'], /--sbatch: expected an option/],
   [['--kubernetes'], /--kubernetes needs --image/],
+  [['--slurm', '--image', 'x'], /--image belongs to --kubernetes and has no effect with --slurm; leave it out/],
+  [['--ray', '--mem', '16G'], /--mem belongs to --slurm and --kubernetes and has no effect with --ray/],
+  [['--slurm', '--mem', '16Gi'], /--mem: expected a size of Slurm such as 16G, got '16Gi'/],
+  [['--slurm', '--time', '4h'], /--time: expected a time of Slurm such as 04:00:00 \(hours\), .*, got '4h'/],
+  [['--slurm', '--time', '4:00'], /--time: expected at least 5 minutes, .* got '4:00'/],
 ])('submit %j is refused in one line', async (words, reason) => {
   const { code, err } = await tram('sweep', 'submit', folder, ...words);
   expect([code, err]).toEqual([2, expect.stringMatching(reason)]);
@@ -308,6 +313,28 @@ test('status: done, failed, at work and silent on other hosts, and what waits fo
   const { out } = await tram('sweep', 'status', folder, '--watch', '0', '--no-color');
   expect(out).toMatch(/0 of 3 trials done, 1 failed, 2 silent/);
   expect(out).toMatch(/trials\/lambda1: the loss is no number/);
+});
+
+test('what failed before it began is left: status says why, submit counts it, and the rest needs --retry', async () => {
+  expect(await tram('sweep', 'early', '--over', 'lambda=1,2', '--plan')).toMatchObject({ code: 0 });
+  for (const kind of ['shared', 'trials']) mkdirSync(join('early', kind));
+  const [shared] = (await statusOf('early')).jobs;
+  const failed = { state: 'failed', reason: 'no GPU here', seconds: 1 } as const;
+  keepOutcome('early', shared!.job, { ...failed, begun: false });
+  keepOutcome('early', 'trials/lambda1', { ...failed, begun: false });
+  keepOutcome('early', 'trials/lambda2', { state: 'done', begun: true, seconds: 1 });
+  const status = await tram('sweep', 'status', 'early', '--no-color');
+  expect(status.out).toMatch(/^early: 1 of 2 trials done, 1 shared run before them, 2 waiting, /);
+  expect(status.out).toMatch(/failed before it began \(the next worker .*\n.*\n {2}trials\/lambda1: no GPU here\n$/);
+  const submit = (...words: string[]) => tram('sweep', 'submit', 'early', '--slurm', '--dry-run', ...words);
+  expect((await submit()).out).toMatch(/shared\.sbatch, 1 task .*\n.*1 task for 1 trial\n/);
+  for (const job of [shared!.job, 'trials/lambda1']) {
+    rmSync(join('early', `${job}.json`));
+    keepOutcome('early', job, { ...failed, begun: true });
+  }
+  expect(await submit()).toMatchObject({ code: 2, err: expect.stringMatching(/no trial is left to do/) });
+  expect((await submit('--retry')).out).toMatch(/1 task for 1 trial\nagain without --dry-run submits/);
+  expect(existsSync('early/trials/lambda1.json')).toBe(true);
 });
 
 test('a worker that is told twice to end saves once, gives its trial back, and another one goes on', async () => {
