@@ -119,6 +119,52 @@ test.each([
   expect(err.trim().split('\n')).toHaveLength(1);
 });
 
+test('a folder of any name reaches the worker as it is, and nothing in it is obeyed', async () => {
+  const names = [
+    ...['$(touch pwned)`touch pwned`', '"; touch pwned #', "it's $$HOME $(HOME)", '50%a %A %%', '- x: [y, &z]'],
+  ];
+  const hostile = ['a\\nb', 'a\nb'];
+  const plan = readFileSync(join(folder, 'sweep.json'));
+  for (const name of [...names, ...hostile]) {
+    mkdirSync(join(place, 'odd', name), { recursive: true });
+    writeFileSync(join(place, 'odd', name, 'sweep.json'), plan);
+  }
+  const submit = (name: string, ...words: string[]) => tram('sweep', 'submit', join('odd', name), ...words);
+  const clusterFile = (name: string, file: string) => readFileSync(join(place, 'odd', name, 'cluster', file), 'utf8');
+  for (const name of names) {
+    expect(await submit(name, '--slurm', '--dry-run', '--program', 'printf')).toMatchObject({ code: 0 });
+    const script = clusterFile(name, 'trials.sbatch');
+    const said = spawnSync('bash', ['-c', script.replace(/ sweep work /, " '%s\\n' ")], {
+      cwd: place,
+      encoding: 'utf8',
+    });
+    expect(said.stdout.split('\n')[0]).toBe(join(place, 'odd', name));
+    expect(script).toMatch(/^#SBATCH --output=.*\/cluster\/%A_%a\.log"?$/m);
+    const log = /^#SBATCH --output=(.*)$/m
+      .exec(script)![1]!
+      .replace(/^"(.*)"$/, '$1')
+      .replace(/\\(.)/g, '$1');
+    // As Slurm fills it in.
+    expect(log.replace(/%(.)/g, (_, symbol) => (symbol === '%' ? '%' : '7'))).toBe(
+      join(place, 'odd', name, 'cluster/7_7.log'),
+    );
+    const pod = await submit(name, '--kubernetes', '--image', 'tram', '--volume', 'home');
+    expect(pod).toMatchObject({ code: 0 });
+    const [worker] = parse(clusterFile(name, 'kubernetes.yaml')).spec.template.spec.containers;
+    // As Kubernetes does: $$ is one, and of a variable it knows the value.
+    const seen = worker.command[3].replace(/\$(\$|\((\w+)\))/g, (_: string, what: string) =>
+      what === '$' ? '$' : '/root',
+    );
+    expect(seen).toBe(join('odd', name));
+  }
+  for (const name of hostile) {
+    const { code, err } = await submit(name, '--slurm', '--dry-run');
+    expect([code, err]).toEqual([2, expect.stringMatching(/choose another one/)]);
+    expect(err.trim().split('\n')).toHaveLength(1);
+  }
+  expect(existsSync(join(place, 'pwned'))).toBe(false);
+});
+
 test('what sbatch refuses is told in its words', async () => {
   standIn('sbatch', 'echo "sbatch: error: invalid partition specified: gpu" >&2; exit 1');
   const { code, err } = await tram('sweep', 'submit', folder, '--slurm');
