@@ -103,8 +103,8 @@ export function errorChange(
 }
 
 /**
- * Over so many of the images that the phase trains on, changed as there: a network knows its training images as they
- * are by heart, and their statistics are not those of images that it has not seen.
+ * Over so many of the images that the phase trains on, changed as there: what a batch norm takes off is a part of what
+ * the network has learnt, and it learnt it of images with zeros at a side. Others, seen or not, give other statistics.
  */
 export function reestimate(
   run: Pick<Treated, 'configuration' | 'dataset' | 'task'>,
