@@ -1,7 +1,7 @@
 // The flow in a thread of its own: a step computes for as long as it takes, while this thread redraws the terminal and
 // answers Ctrl-C.
 // Events arrive as messages; the wish to stop is a shared cell, so that it is seen between two steps even when nothing
-// waits for messages.
+// waits for messages, and a message to look there, for a flow that waits itself: for other ranks, or for a lock.
 
 import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
@@ -34,11 +34,14 @@ export interface Failed {
 export async function runFlowInThread({ listener, signal, ...options }: FlowOptions): Promise<RunSummary> {
   signal?.throwIfAborted();
   const stop = new Int32Array(new SharedArrayBuffer(4));
-  const onAbort = () => void Atomics.store(stop, 0, 1);
-  signal?.addEventListener('abort', onAbort);
   const job: FlowJob = { options, stop };
   const file = new URL(`./flow-worker${extname(import.meta.url)}`, import.meta.url);
   const worker = new Worker(file, { workerData: job, argv: process.argv.slice(2) });
+  const onAbort = () => {
+    Atomics.store(stop, 0, 1);
+    worker.postMessage('look');
+  };
+  signal?.addEventListener('abort', onAbort);
   try {
     return await new Promise<RunSummary>((done, fail) => {
       worker.on('message', (message: FlowMessage) => {

@@ -155,7 +155,8 @@ export class SweepProgress {
     const left = this.left();
     if (this.#isBudgetTold || left === undefined || this.#ended === 0 || this.#ended >= this.#trials) return;
     this.#isBudgetTold = true;
-    this.#print(`${this.#trials - this.#ended} trials are left: about ${clockTime(left)} at this pace`);
+    const trials = this.#trials - this.#ended;
+    this.#print(`${trials === 1 ? '1 trial is' : `${trials} trials are`} left: about ${clockTime(left)} at this pace`);
   }
 
   #show(): void {

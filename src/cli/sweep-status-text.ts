@@ -3,7 +3,7 @@
 
 import type { QueuedTask, Submitted } from '../flow/sweep/cluster/slurm.ts';
 import type { JobStatus, SweepStatus } from '../flow/sweep/status.ts';
-import { clockTime, type Style } from './style.ts';
+import { clockTime, type Style, shellWord } from './style.ts';
 
 /** Names of waiting runs that are written out. */
 const MOST_NAMES = 8;
@@ -18,7 +18,8 @@ export function statusText(
   const { folder, jobs } = status;
   const of = (...states: readonly JobStatus['state'][]) => jobs.filter(({ state }) => states.includes(state));
   const stuck = of('stale', 'silent');
-  const waiting = of('waiting');
+  const unbegun = of('waiting').filter(({ reason }) => reason !== undefined);
+  const waiting = of('waiting').filter(({ reason }) => reason === undefined);
   const width = Math.min(48, Math.max(0, ...[...of('running'), ...stuck].map(({ job }) => job.length)));
   return [
     `${style.bold(folder)}: ${headline(status)}`,
@@ -35,6 +36,10 @@ export function statusText(
       of('failed').map(({ job, reason }) => `${job}: ${reason}`),
     ),
     ...section(
+      'failed before it began (the next worker tries again)',
+      unbegun.map(({ job, reason }) => `${job}: ${reason}`),
+    ),
+    ...section(
       'dropped',
       of('dropped').map(({ job, reason }) => `${job}: ${reason}`),
     ),
@@ -43,6 +48,9 @@ export function statusText(
       'submitted to Slurm',
       submitted.map((one) => queueLine(one, queue)),
     ),
+    ...(status.done > 0 && jobs.every(({ state }) => state === 'done' || state === 'failed' || state === 'dropped')
+      ? [`nothing is left to do; the front: tram sweep ${shellWord(folder)} --report`]
+      : []),
   ].join('\n');
 }
 
@@ -50,13 +58,15 @@ const section = (title: string, lines: readonly string[]): string[] =>
   lines.length === 0 ? [] : [title, ...lines.map((line) => `  ${line}`)];
 
 function headline({ trials, done, failed, dropped, running, waiting, stale, ...rest }: SweepStatus): string {
-  const { epochsLeft, secondsLeft } = rest;
+  const { epochsLeft, secondsLeft, jobs } = rest;
+  const shared = jobs.filter(({ job, state }) => job.startsWith('shared/') && state !== 'done').length;
   const counts = { failed, dropped, 'at work': running, silent: stale, waiting };
   const parts = Object.entries(counts).flatMap(([name, count]) => (count > 0 ? [`${count} ${name}`] : []));
   const left =
     secondsLeft === null ? '' : `, about ${clockTime(1000 * secondsLeft)}${running === 0 ? ' for one worker' : ''}`;
   return [
     `${done} of ${trials} trials done`,
+    ...(shared > 0 ? [`${shared} shared ${shared === 1 ? 'run' : 'runs'} before them`] : []),
     ...parts,
     ...(epochsLeft > 0 ? [`${epochsLeft} epochs left${left}`] : []),
   ].join(', ');

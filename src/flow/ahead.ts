@@ -66,7 +66,12 @@ export async function lookAhead({
   for (const phase of toDo) {
     if (!isTraining(phase) || configuration[phase].epochs === 0) continue;
     const together = rowsTogether(augmentationOf({ configuration, dataset: opened.dataset }, phase));
-    requireDivisible(configuration[phase].batchSize, device, { together }, `settings: ${phase}.batchSize`);
+    requireDivisible(
+      configuration[phase].batchSize,
+      device,
+      { together },
+      `settings: ${phase}.batchSize (--${phase}-batch-size)`,
+    );
   }
   if (toDo.includes('explore')) refuseStructures(configuration, 'settings');
   if (toDo.includes('quantize')) requireLayerCost({ configuration, layers });

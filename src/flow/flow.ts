@@ -137,6 +137,7 @@ async function runLocked(options: FlowOptions, lock: RunLock): Promise<RunSummar
   const backend = await openBackend(options.device, { tell: note, signal: options.signal });
   try {
     const { device } = backend;
+    if (device.replicas > 1) note(`device: ${device.description}; each batch is split among them`);
     const accepted = await lookAhead({ folder, configuration, opened, inputs, toDo, emulation, device, done });
     makeFolders(folder);
     const { discarding: unfinished, ...before } = old ?? newManifest();

@@ -108,10 +108,61 @@ test.each([
   [['--slurm', '--partition', 'a;rm'], /--partition: expected a name, got 'a;rm'/],
   [['--slurm', '--sbatch', 'x\n#SBATCH y'], /--sbatch: expected an option/],
   [['--kubernetes'], /--kubernetes needs --image/],
+  [['--slurm', '--image', 'x'], /--image belongs to --kubernetes and has no effect with --slurm; leave it out/],
+  [['--ray', '--mem', '16G'], /--mem belongs to --slurm and --kubernetes and has no effect with --ray/],
+  [['--slurm', '--mem', '16Gi'], /--mem: expected a size of Slurm such as 16G, got '16Gi'/],
+  [['--slurm', '--time', '4h'], /--time: expected a time of Slurm such as 04:00:00 \(hours\), .*, got '4h'/],
+  [['--slurm', '--time', '4:00'], /--time: expected at least 5 minutes, .* got '4:00'/],
 ])('submit %j is refused in one line', async (words, reason) => {
   const { code, err } = await tram('sweep', 'submit', folder, ...words);
   expect([code, err]).toEqual([2, expect.stringMatching(reason)]);
   expect(err.trim().split('\n')).toHaveLength(1);
+});
+
+test('a folder of any name reaches the worker as it is, and nothing in it is obeyed', async () => {
+  const names = [
+    ...['$(touch pwned)`touch pwned`', '"; touch pwned #', "it's $$HOME $(HOME)", '50%a %A %%', '- x: [y, &z]'],
+  ];
+  const hostile = ['a\\nb', 'a\nb'];
+  const plan = readFileSync(join(folder, 'sweep.json'));
+  for (const name of [...names, ...hostile]) {
+    mkdirSync(join(place, 'odd', name), { recursive: true });
+    writeFileSync(join(place, 'odd', name, 'sweep.json'), plan);
+  }
+  const submit = (name: string, ...words: string[]) => tram('sweep', 'submit', join('odd', name), ...words);
+  const clusterFile = (name: string, file: string) => readFileSync(join(place, 'odd', name, 'cluster', file), 'utf8');
+  for (const name of names) {
+    expect(await submit(name, '--slurm', '--dry-run', '--program', 'printf')).toMatchObject({ code: 0 });
+    const script = clusterFile(name, 'trials.sbatch');
+    const said = spawnSync('bash', ['-c', script.replace(/ sweep work /, " '%s\\n' ")], {
+      cwd: place,
+      encoding: 'utf8',
+    });
+    expect(said.stdout.split('\n')[0]).toBe(join(place, 'odd', name));
+    expect(script).toMatch(/^#SBATCH --output=.*\/cluster\/%A_%a\.log"?$/m);
+    const log = /^#SBATCH --output=(.*)$/m
+      .exec(script)![1]!
+      .replace(/^"(.*)"$/, '$1')
+      .replace(/\\(.)/g, '$1');
+    // As Slurm fills it in.
+    expect(log.replace(/%(.)/g, (_, symbol) => (symbol === '%' ? '%' : '7'))).toBe(
+      join(place, 'odd', name, 'cluster/7_7.log'),
+    );
+    const pod = await submit(name, '--kubernetes', '--image', 'tram', '--volume', 'home');
+    expect(pod).toMatchObject({ code: 0 });
+    const [worker] = parse(clusterFile(name, 'kubernetes.yaml')).spec.template.spec.containers;
+    // As Kubernetes does: $$ is one, and of a variable it knows the value.
+    const seen = worker.command[3].replace(/\$(\$|\((\w+)\))/g, (_: string, what: string) =>
+      what === '$' ? '$' : '/root',
+    );
+    expect(seen).toBe(join('odd', name));
+  }
+  for (const name of hostile) {
+    const { code, err } = await submit(name, '--slurm', '--dry-run');
+    expect([code, err]).toEqual([2, expect.stringMatching(/choose another one/)]);
+    expect(err.trim().split('\n')).toHaveLength(1);
+  }
+  expect(existsSync(join(place, 'pwned'))).toBe(false);
 });
 
 test('what sbatch refuses is told in its words', async () => {
@@ -262,6 +313,28 @@ test('status: done, failed, at work and silent on other hosts, and what waits fo
   const { out } = await tram('sweep', 'status', folder, '--watch', '0', '--no-color');
   expect(out).toMatch(/0 of 3 trials done, 1 failed, 2 silent/);
   expect(out).toMatch(/trials\/lambda1: the loss is no number/);
+});
+
+test('what failed before it began is left: status says why, submit counts it, and the rest needs --retry', async () => {
+  expect(await tram('sweep', 'early', '--over', 'lambda=1,2', '--plan')).toMatchObject({ code: 0 });
+  for (const kind of ['shared', 'trials']) mkdirSync(join('early', kind));
+  const [shared] = (await statusOf('early')).jobs;
+  const failed = { state: 'failed', reason: 'no GPU here', seconds: 1 } as const;
+  keepOutcome('early', shared!.job, { ...failed, begun: false });
+  keepOutcome('early', 'trials/lambda1', { ...failed, begun: false });
+  keepOutcome('early', 'trials/lambda2', { state: 'done', begun: true, seconds: 1 });
+  const status = await tram('sweep', 'status', 'early', '--no-color');
+  expect(status.out).toMatch(/^early: 1 of 2 trials done, 1 shared run before them, 2 waiting, /);
+  expect(status.out).toMatch(/failed before it began \(the next worker .*\n.*\n {2}trials\/lambda1: no GPU here\n$/);
+  const submit = (...words: string[]) => tram('sweep', 'submit', 'early', '--slurm', '--dry-run', ...words);
+  expect((await submit()).out).toMatch(/shared\.sbatch, 1 task .*\n.*1 task for 1 trial\n/);
+  for (const job of [shared!.job, 'trials/lambda1']) {
+    rmSync(join('early', `${job}.json`));
+    keepOutcome('early', job, { ...failed, begun: true });
+  }
+  expect(await submit()).toMatchObject({ code: 2, err: expect.stringMatching(/no trial is left to do/) });
+  expect((await submit('--retry')).out).toMatch(/1 task for 1 trial\nagain without --dry-run submits/);
+  expect(existsSync('early/trials/lambda1.json')).toBe(true);
 });
 
 test('a worker that is told twice to end saves once, gives its trial back, and another one goes on', async () => {

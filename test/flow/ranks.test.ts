@@ -3,6 +3,7 @@
 // processes.
 
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -106,12 +107,13 @@ async function until<T>(look: () => T | undefined | false, what: string, started
   throw new Error(`${what} did not come; ${started?.said()}`);
 }
 
-/** The processes that a process has started, as far as they live. */
-function childrenOf({ pid }: Pick<ChildProcess, 'pid'>): number[] {
-  if (!existsSync(`/proc/${pid}/task`)) return [];
-  return readdirSync(`/proc/${pid}/task`).flatMap((thread) =>
+/** The processes that a process has started, as far as they live; undefined where there are none. */
+function childrenOf({ pid }: Pick<ChildProcess, 'pid'>): number[] | undefined {
+  if (!existsSync(`/proc/${pid}/task`)) return undefined;
+  const children = readdirSync(`/proc/${pid}/task`).flatMap((thread) =>
     readFileSync(`/proc/${pid}/task/${thread}/children`, 'utf8').split(' ').filter(Boolean).map(Number),
   );
+  return children.length > 0 ? children : undefined;
 }
 
 const isAlive = (pid: number): boolean =>
@@ -127,7 +129,7 @@ describe.skipIf(!isThere)('a process that dies (looks processes up in /proc, whi
     const started = start(['train', folder, ...words, '--epochs', '500', '--device', 'reference:2']);
     const { child, ended } = started;
     await until(hasEpoch(folder), 'an epoch', started);
-    const [replica] = childrenOf(child);
+    const [replica] = childrenOf(child)!;
     process.kill(replica!, 'SIGKILL');
     const { code, text } = await ended;
     expect(text).toMatch(/rank 1 \(\S+, plain TypeScript, single precision\) is lost: .*repeat the command/);
@@ -136,13 +138,18 @@ describe.skipIf(!isThere)('a process that dies (looks processes up in /proc, whi
     expect(existsSync(join(folder, '.lock'))).toBe(false);
   });
 
+  test('a replica that has only begun: what stops all processes at once stops the run in order', async () => {
+    const started = start(['train', join(parent, 'early'), ...words, '--device', 'reference:2']);
+    const [replica] = await until(() => childrenOf(started.child), 'a replica', started);
+    process.kill(replica!, 'SIGTERM');
+    started.child.kill('SIGTERM');
+    expect(await started.ended).toMatchObject({ code: 143, text: expect.stringMatching(/^tram: stopped/m) });
+  });
+
   test('the program: its replicas end with it', async () => {
     const folder = join(parent, 'leader-dies');
     const { child, ended } = start(['train', folder, ...words, '--epochs', '500', '--device', 'reference:2']);
-    const [replica] = await until(() => {
-      const children = childrenOf(child);
-      return children.length > 0 && children;
-    }, 'a replica');
+    const [replica] = await until(() => childrenOf(child), 'a replica');
     child.kill('SIGKILL');
     expect((await ended).signal).toBe('SIGKILL');
     await until(() => !isAlive(replica!), 'the end of the replica');
@@ -163,21 +170,37 @@ const rank = (number: number, ranks: number, port: number) => ({
   ...{ MASTER_ADDR: '127.0.0.1', MASTER_PORT: `${port}` },
 });
 
-test('ranks of torchrun: all are stopped at once, rank 0 saves, the others write nothing and end with it', async () => {
+test('ranks of torchrun: all are stopped at once, and twice; rank 0 saves, the others write nothing and end with it', async () => {
   const port = await freePort();
   const [folder, nowhere] = [join(parent, 'ranks'), join(parent, 'nowhere')];
   const args = [...words, '--epochs', '500', '--device', 'reference:ranks'];
   const [leader, replica] = [0, 1].map((number) => start(['train', folder, ...args], rank(number, 2, port)));
   await until(hasEpoch(folder), 'an epoch', leader);
-  for (const { child } of [replica!, leader!]) child.kill('SIGTERM');
+  for (const _ of ['by scancel', 'by srun']) {
+    for (const { child } of [replica!, leader!]) child.kill('SIGTERM');
+    await pause(20);
+  }
+  // Not even Ctrl-C ends one that rank 0 needs.
+  replica!.child.kill('SIGINT');
   const [first, second] = await Promise.all([leader!.ended, replica!.ended]);
   expect(first.text).toMatch(/stopped; the work so far is saved, go on with: tram train .* --device reference:ranks/);
   expect(first.code).toBe(143);
   expect(second.text).toMatch(/^tram: rank 1 of 2 works for rank 0 on \S+, which tells what is done\n/);
-  expect(second.text).toMatch(/rank 0 saves and ends, and this rank with it/);
+  expect(second.text.match(/rank 0 saves and ends, and this rank with it/g)).toHaveLength(1);
   expect(second.code).toBe(1);
   expect(existsSync(join(folder, 'checkpoints/resume.safetensors'))).toBe(true);
   expect(existsSync(nowhere)).toBe(false);
+});
+
+test('a rank that waits for rank 0 is stopped like any other program', async () => {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as { port: number };
+  const { child, ended } = start(['train', 'none', '--device', 'reference:ranks'], rank(1, 2, port));
+  await once(server, 'connection');
+  child.kill('SIGTERM');
+  expect(await ended).toMatchObject({ code: 143, text: 'tram: rank 1 was stopped while it waited for rank 0\n' });
+  server.close();
 });
 
 test('ranks of unlike commands end before anything is done, with the same words', async () => {

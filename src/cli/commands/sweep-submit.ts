@@ -21,9 +21,13 @@ With --kubernetes or --ray a file is written for kubectl or Python.
 
 Examples:
   tram sweep submit runs/big --slurm --gpus-per-task 1 --time 04:00:00 --partition gpu
+  tram sweep submit runs/big --slurm --gpus-per-task 4 --device cuda:all
   tram sweep submit runs/big --slurm --cpus-per-task 8 --array-limit 20 --dry-run
   tram sweep submit runs/big --kubernetes --image registry/tram:1 --volume home --gpus-per-task 1
 `;
+
+const schedulers = ['slurm', 'kubernetes', 'ray'] as const;
+type Scheduler = (typeof schedulers)[number];
 
 interface Options {
   readonly slurm?: boolean;
@@ -59,6 +63,56 @@ const word = (option: string, what: string) => (text: string) => {
   if (/^[\w.,:@+/*=\-[\]()&|!]+$/.test(text)) return text;
   throw badValue(option, text, what);
 };
+
+/** Days, hours, minutes and seconds, as Slurm spells a time: 04:00:00, 90 (minutes), 2-0, 2-12:00. */
+function timeOfSlurm(text: string): string {
+  const what = 'a time of Slurm such as 04:00:00 (hours), 90 (minutes) or 2-0 (days)';
+  const [, days, first, second = '0', third] = /^(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?$/.exec(text) ?? [];
+  if (first === undefined) throw badValue('--time', text, what);
+  const hours = days !== undefined || third !== undefined;
+  const [whole, parts] = [Number(first), Number(second)];
+  const minutes = hours ? 1440 * Number(days ?? 0) + 60 * whole + parts : whole;
+  // A task is told two minutes before, and would go back into the queue before it has done anything.
+  if (minutes < LEAST_MINUTES) {
+    throw badValue(
+      '--time',
+      text,
+      `at least ${LEAST_MINUTES} minutes, of which two are for saving; 04:00:00 is four hours, 4 and 4:00 are minutes`,
+    );
+  }
+  return text;
+}
+
+const LEAST_MINUTES = 5;
+
+/** Options that one scheduler has and others have not: refused there, for they would have no effect. */
+const belongsTo: readonly [option: keyof Options, schedulers: readonly Scheduler[]][] = [
+  ['partition', ['slurm']],
+  ['account', ['slurm']],
+  ['sbatch', ['slurm']],
+  ['time', ['slurm']],
+  ['image', ['kubernetes']],
+  ['volume', ['kubernetes']],
+  ['mem', ['slurm', 'kubernetes']],
+];
+
+function requireEffect(options: Options): void {
+  const chosen = schedulers.find((name) => options[name]);
+  if (chosen === undefined) throw new UserError('say for which scheduler: --slurm, --kubernetes or --ray');
+  for (const [option, valid] of belongsTo) {
+    if (options[option] === undefined || valid.includes(chosen)) continue;
+    const names = valid.map((name) => `--${name}`).join(' and ');
+    throw new UserError(`--${option} belongs to ${names} and has no effect with --${chosen}; leave it out`);
+  }
+  const size = chosen === 'slurm' ? /^\d+[KMGT]?$/i : /^\d+(\.\d+)?[kMGT]i?$/;
+  if (options.mem !== undefined && !size.test(options.mem)) {
+    throw badValue(
+      '--mem',
+      options.mem,
+      `a size of ${chosen === 'slurm' ? 'Slurm such as 16G' : 'Kubernetes such as 16Gi'}`,
+    );
+  }
+}
 
 export function defineSweepSubmit(command: Command, services: Services): void {
   const option = (flags: string, help: string, group: string, values?: string, usual?: string) =>
@@ -110,23 +164,31 @@ export function defineSweepSubmit(command: Command, services: Services): void {
       ),
     )
     .addOption(
-      option('--gpus-per-task <N>', 'GPUs', each, '0 to 64', 'none').argParser(
-        wholeNumberFrom('--gpus-per-task', 0, 64),
-      ),
+      option(
+        '--gpus-per-task <N>',
+        'GPUs; with more than one --device says what they do',
+        each,
+        '0 to 64',
+        'none',
+      ).argParser(wholeNumberFrom('--gpus-per-task', 0, 64)),
     )
     .addOption(
       option('--cpus-per-task <N>', 'cores', each, '1 to 1024', 'what the cluster gives').argParser(
         wholeNumberFrom('--cpus-per-task', 1, 1024),
       ),
     )
-    .addOption(option('--mem <SIZE>', 'memory, such as 16G', each).argParser(word('--mem', 'a size such as 16G')))
+    .addOption(
+      option('--mem <SIZE>', 'of Slurm and Kubernetes: memory, such as 16G', each).argParser(
+        word('--mem', 'a size such as 16G'),
+      ),
+    )
     .addOption(
       option(
         '--time <TIME>',
         'of Slurm: time after which a task saves and goes back into the queue',
         each,
         'such as 04:00:00 or 2-0',
-      ).argParser(word('--time', 'a time such as 04:00:00')),
+      ).argParser(timeOfSlurm),
     )
     .addOption(
       option('--jobs <N>', 'runs side by side on each device', each, '1 to 256', '1').argParser(
@@ -156,14 +218,14 @@ export function defineSweepSubmit(command: Command, services: Services): void {
 
 async function submit(folder: string, command: Command, { stdout }: Services): Promise<void> {
   const options = command.opts<Options>();
-  const { slurm, kubernetes, ray, dryRun, retry, json } = options;
-  if (!slurm && !kubernetes && !ray) throw new UserError('say for which scheduler: --slurm, --kubernetes or --ray');
+  const { slurm, kubernetes, dryRun, retry, json } = options;
+  requireEffect(options);
   const { leftOf } = await import('../../flow/sweep/cluster/request.ts');
   const { retryFailed } = await import('../../flow/sweep/sweep.ts');
   const request = requestOf(folder, options, logWords(readLogs(command)));
   leftOf(folder);
   if (retry && !dryRun) retryFailed(folder);
-  const left = leftOf(folder);
+  const left = leftOf(folder, retry);
   const shown = (path: string) => shellWord(relative('', join(folder, path)));
   if (slurm) {
     const { slurmScripts, submitScripts, writeScripts } = await import('../../flow/sweep/cluster/slurm.ts');
@@ -178,14 +240,14 @@ async function submit(folder: string, command: Command, { stdout }: Services): P
       return;
     }
     for (const { path, part, tasks } of scripts) {
-      const what = part === 'shared' ? 'what trials have in common' : `${left.trials} trials`;
+      const what = part === 'shared' ? 'what trials have in common' : counted(left.trials, 'trial');
       const job = submitted.find((one) => one.part === part);
-      stdout.write(
-        `${job ? `job ${job.job}` : 'written'}: ${shown(path)}, ${tasks} ${tasks === 1 ? 'task' : 'tasks'} for ${what}\n`,
-      );
+      stdout.write(`${job ? `job ${job.job}` : 'written'}: ${shown(path)}, ${counted(tasks, 'task')} for ${what}\n`);
     }
     const next = dryRun
-      ? `submit ${scripts.length > 1 ? 'them in this order' : 'it'} with sbatch, or again without --dry-run`
+      ? retry
+        ? 'again without --dry-run submits: only then is what failed marked to be tried again'
+        : `submit ${scripts.length > 1 ? 'them in this order' : 'it'} with sbatch, or again without --dry-run`
       : `how it goes: tram sweep status ${shellWord(folder)}`;
     stdout.write(`${next}\n`);
     return;
@@ -196,8 +258,10 @@ async function submit(folder: string, command: Command, { stdout }: Services): P
   writeClusterFile(folder, path, kubernetes ? { ...request, ...podOf(options) } : request, left);
   const how = `${kubernetes ? 'kubectl apply -f' : 'python3'} ${shown(path)}`;
   if (json) stdout.write(`${JSON.stringify({ written: [{ path: join(folder, path) }], submitted: [] })}\n`);
-  else stdout.write(`written: ${shown(path)}, for ${left.trials} trials; submit it with: ${how}\n`);
+  else stdout.write(`written: ${shown(path)}, for ${counted(left.trials, 'trial')}; submit it with: ${how}\n`);
 }
+
+const counted = (count: number, what: string) => `${count} ${what}${count === 1 ? '' : 's'}`;
 
 const nothingLeft = (folder: string) =>
   new UserError(

@@ -83,8 +83,6 @@ async function run(folder: string, command: Command, services: Services): Promis
     else stderr.write(`tram: ${text}\n`);
   };
   const interrupt = interruptible({
-    // A scheduler tells the script and its processes, and tells them again.
-    isPatient: true,
     onFirst: () => tell('stopping after this step and saving'),
     onSecond: () => progress?.close(),
   });

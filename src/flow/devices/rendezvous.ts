@@ -237,6 +237,8 @@ export async function join(options: JoinOptions): Promise<Joined> {
   while (performance.now() < end) {
     signal?.throwIfAborted();
     const socket = connect({ host, port });
+    const stop = () => socket.destroy(new Error('stopped'));
+    signal?.addEventListener('abort', stop);
     try {
       await connected(socket, Math.max(1, end - performance.now()));
       // A port that nobody listens at may be the one that the system has just given this connection itself.
@@ -250,6 +252,8 @@ export async function join(options: JoinOptions): Promise<Joined> {
       socket.destroy();
       if (error instanceof UserError) throw error;
       last = (error as Error).message;
+    } finally {
+      signal?.removeEventListener('abort', stop);
     }
     await pause(wait, undefined, { signal }).catch(() => {});
     wait = Math.min(RETRY.most, wait * 1.5);

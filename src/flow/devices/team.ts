@@ -6,6 +6,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { hostname } from 'node:os';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Backend } from '../../engine/backend.ts';
 import type { Peer } from '../../engine/replicas/peers.ts';
 import { replicatedBackend } from '../../engine/replicas/session.ts';
@@ -84,6 +85,9 @@ async function openRanks(options: Omit<TeamOptions, 'devices'>): Promise<Backend
   });
 }
 
+/** Milliseconds in which a signal to all processes has reached this one, too. */
+const AFTERMATH = 200;
+
 let world: Promise<World> | undefined;
 
 /** The ranks of a program that is not the command `tram`: they meet once, and part when it ends. */
@@ -154,7 +158,9 @@ async function assemble(
   } catch (error) {
     meeting.fail(error as Error);
     await part();
-    throw error;
+    // Whoever stops all processes ends a replica that has only begun; the wish may come here a moment later.
+    await pause(AFTERMATH, undefined, { signal }).catch(() => {});
+    throw signal?.aborted ? signal.reason : error;
   }
 }
 

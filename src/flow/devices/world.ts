@@ -9,6 +9,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { hostname } from 'node:os';
 import { z } from 'zod';
 import { LostDeviceError } from '../../tensor/errors.ts';
+import { given } from '../../tensor/given.ts';
 import { describeEnd, type Replica, startReplica } from './children.ts';
 import { type Environment, gpuOfRank, type RankPlace } from './environment.ts';
 import { type Hello, nameOfRank, program } from './hello.ts';
@@ -179,15 +180,21 @@ export interface ServeOptions {
   readonly environment?: Environment;
   /** One line for people. */
   readonly tell: (text: string) => void;
+  /** Rank 0 is met: from now on it decides how this ends. */
+  readonly onMet?: () => void;
+  /** Ends the waiting for rank 0, and nothing after that. */
+  readonly signal?: AbortSignal;
 }
 
 /** The life of any rank but 0. Returns whether rank 0 ended well. Throws a UserError where it is not met, or lost. */
 export async function serveRank(place: RankPlace, options: ServeOptions): Promise<boolean> {
-  const { words, environment = process.env, tell } = options;
+  const { words, environment = process.env, tell, onMet, signal } = options;
   const { rank, ranks, localRank, host, port } = place;
   const index = gpuOfRank(place, environment);
   const seconds = secondsToMeet(environment);
-  const { socket, leader } = await join({ own: helloOf(place, words), host, port, token: '', seconds });
+  const own = helloOf(place, words);
+  const { socket, leader } = await join({ own, host, port, token: '', seconds, ...given({ signal }) });
+  onMet?.();
   tell(`rank ${rank} of ${ranks} works for rank 0 on ${leader.host}, which tells what is done`);
   const replicas = new Map<number, Replica>();
   try {

@@ -56,6 +56,11 @@ export function parseDevice(text: string): Pick<DeviceOptions, 'name' | 'index' 
     if (which === 'all' || which === 'ranks') return { name: several, devices: which };
     const devices = numbersOf(which);
     if (devices) return { name: several, devices };
+    if (/^\d+(,cuda:\d+)+$/.test(which)) {
+      throw new UserError(
+        `--device: '${text}' names places of a sweep, with a run on each; for one run on these GPUs together cuda:${which.replaceAll(',cuda:', '+')}`,
+      );
+    }
     throw new UserError(
       `--device: expected numbers of GPUs such as cuda:0-3 or cuda:0+2, each once, cuda:all or cuda:ranks, got '${text}'`,
     );

@@ -73,7 +73,7 @@ export function readSweep(folder: string): SweepPlan {
   const path = join(folder, sweepFiles.plan);
   if (!existsSync(path)) {
     throw new UserError(
-      `${folder} is not the folder of a sweep: it has no ${sweepFiles.plan}; say what to vary with --over`,
+      `${folder} is not the folder of a sweep: it has no ${sweepFiles.plan}; begin one with tram sweep ${folder} --over NAME=VALUES, or --cheapest (beside it --plan: without training)`,
     );
   }
   const json = readJson(path);
@@ -186,6 +186,20 @@ export function outcomeOf(folder: string, job: string): Outcome | undefined {
 export function keepOutcome(folder: string, job: string, outcome: Omit<Outcome, 'finished' | 'host'>): boolean {
   const whole: Outcome = { ...outcome, finished: new Date().toISOString(), host: hostname() };
   return createJsonInside(folder, outcomePath(job), whole);
+}
+
+/**
+ * What failed and is tried again by the next worker, parents first: what failed before it began, for want of data or a
+ * device, and what branches from it; with `all` whatever failed.
+ */
+export function triedAgain(folder: string, jobs: readonly Job[], all = false): ReadonlySet<string> {
+  const again = new Set<string>();
+  for (const { path, parent } of jobs) {
+    const outcome = outcomeOf(folder, path);
+    if (outcome?.state !== 'failed') continue;
+    if (all || !outcome.begun || (parent !== undefined && again.has(parent))) again.add(path);
+  }
+  return again;
 }
 
 /** So that it is tried again. */

@@ -11,7 +11,7 @@ import { given } from '../../tensor/given.ts';
 import type { MetricRecord } from '../run/events.ts';
 import { type Glance, glanceAt } from '../run/lock.ts';
 import { METRICS_FILE, metricOf } from '../run/metrics.ts';
-import { claimPath, type Outcome, outcomeOf, readSweep, rungOf } from './folder.ts';
+import { claimPath, type Outcome, outcomeOf, readSweep, rungOf, triedAgain } from './folder.ts';
 import { type Job, jobsOf } from './tree.ts';
 
 /**
@@ -24,7 +24,7 @@ export interface JobStatus {
   /** `trials/NAME`, or `shared/PHASE-HASH`. */
   readonly job: string;
   readonly state: JobState;
-  /** Why it failed or was dropped. */
+  /** Why it failed or was dropped; of what waits, why it failed before it began: the next worker tries it again. */
   readonly reason?: string;
   /** The last epoch that is logged, and how many its phase has. */
   readonly phase?: string;
@@ -76,7 +76,8 @@ interface Claimed {
 export async function statusOf(folder: string, { watch = 2.5 }: StatusOptions = {}): Promise<SweepStatus> {
   const plan = readSweep(folder);
   const jobs = jobsOf(plan.trials);
-  const outcomes = new Map(jobs.map(({ path }) => [path, outcomeOf(folder, path)]));
+  const again = triedAgain(folder, jobs);
+  const outcomes = new Map(jobs.map(({ path }) => [path, again.has(path) ? undefined : outcomeOf(folder, path)]));
   const open = jobs.filter(({ path }) => !outcomes.get(path));
   const claims = await watchClaims(folder, open, 1000 * watch);
   const logged = new Map(jobs.map((job) => [job.path, outcomes.get(job.path) ? [] : recordsOf(folder, job.path)]));
@@ -90,6 +91,7 @@ export async function statusOf(folder: string, { watch = 2.5 }: StatusOptions = 
       ...{ job: job.path, state: claimed ? stateOf(claimed) : 'waiting' },
       ...(last ? { phase: last.phase, epoch: last.epoch, epochs: job.configuration[last.phase].epochs } : {}),
       ...(claimed ? whoHas(claimed) : given({ waitsFor: waitsFor(folder, job, jobs, plan.rungs, outcomes) })),
+      ...(again.has(job.path) ? given({ reason: outcomeOf(folder, job.path)?.reason }) : {}),
     };
   });
   const trials = new Set(jobs.filter(({ trial }) => trial).map(({ path }) => path));

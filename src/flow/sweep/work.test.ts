@@ -359,7 +359,7 @@ test('a folder of something else, other plans, and a changed plan are refused; a
   writeFileSync(join(foreign, 'thesis.tex'), '');
   const wanted = { trials: trials('lambda=1,2'), rungs: [] };
   await expect(openSweep(foreign, wanted)).rejects.toThrow(/is not the folder of a sweep .* thesis\.tex/);
-  await expect(openSweep(join(parent, 'nowhere'), undefined)).rejects.toThrow(/say what to vary with --over/);
+  await expect(openSweep(join(parent, 'nowhere'), undefined)).rejects.toThrow(/begin one with tram sweep .* --over/);
   const { folder } = await newSweep('mine', ['lambda=1,2']);
   // Nor is the folder of a sweep one of a run.
   for (const look of [() => readManifest(folder), () => requireNewFolder(folder, 'train')])

@@ -29,6 +29,7 @@ import {
   rungOf,
   type SweepPlan,
   sourceOf,
+  triedAgain,
 } from './folder.ts';
 import { survivors } from './halving.ts';
 import { type Job, jobsOf } from './tree.ts';
@@ -116,17 +117,9 @@ class Work {
     return this.#worked;
   }
 
-  /** What failed before it began, for want of data or a device, is tried again; with `retry` all that failed. */
   #tryAgain(): void {
     const { folder, retry } = this.#options;
-    const again = new Set<string>();
-    for (const { path, parent } of this.#jobs) {
-      const outcome = outcomeOf(folder, path);
-      if (outcome?.state !== 'failed') continue;
-      if (!retry && outcome.begun && !(parent && again.has(parent))) continue;
-      again.add(path);
-      forgetOutcome(folder, path);
-    }
+    for (const path of triedAgain(folder, this.#jobs, retry)) forgetOutcome(folder, path);
   }
 
   #tellPlan(): void {

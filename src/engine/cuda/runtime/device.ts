@@ -118,7 +118,7 @@ function open(): Cuda {
     driverCandidates(),
     (library) => new Driver(ffi, library),
     'the NVIDIA driver cannot be opened',
-    'install the NVIDIA driver for a GPU of this machine',
+    'install the NVIDIA driver for a GPU of this machine; on a cluster give the command to a node that has one',
   );
   const devices = driver.devices();
   if (!devices.some(({ capability }) => capability >= OLDEST_CAPABILITY)) {

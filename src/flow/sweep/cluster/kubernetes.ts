@@ -26,6 +26,9 @@ export const KUBERNETES_FILE = `${CLUSTER_FOLDER}/kubernetes.yaml`;
 /** Seconds between SIGTERM and SIGKILL: for the step in progress, and saving. */
 const GRACE = 120;
 
+/** A word of a container's command, in which Kubernetes puts variables for `$(NAME)` and one `$` for two. */
+const literal = (word: string): string => word.replaceAll('$', '$$$$');
+
 /** The file; a UserError where nothing is left. */
 export function kubernetesJob(request: KubernetesRequest, { trials }: Left): string {
   const { folder, directory, image, volume, limit, gpus, cpus, memory } = request;
@@ -73,7 +76,7 @@ spec:
         - name: worker
           image: ${text(image)}
           command: [${workerWords(request, folderInside(request), 'trials')
-            .map((word) => text(word))
+            .map((word) => text(literal(word)))
             .join(', ')}]
           # Relative paths of the sweep are meant from here.
           workingDir: ${text(directory)}

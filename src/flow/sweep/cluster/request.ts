@@ -4,7 +4,7 @@
 import { basename, isAbsolute, relative, resolve } from 'node:path';
 import { UserError } from '../../../tensor/errors.ts';
 import { shellWord } from '../../../tensor/names.ts';
-import { outcomeOf, readSweep } from '../folder.ts';
+import { outcomeOf, readSweep, triedAgain } from '../folder.ts';
 import { jobsOf } from '../tree.ts';
 
 /** In the folder of the sweep: scripts, their logs, and which jobs were submitted. */
@@ -36,9 +36,11 @@ export interface Left {
   readonly shared: number;
 }
 
-export function leftOf(folder: string): Left {
+/** What workers would do; `retry`: with what failed. */
+export function leftOf(folder: string, retry = false): Left {
   const jobs = jobsOf(readSweep(folder).trials);
-  const isOpen = (path: string) => outcomeOf(folder, path) === undefined;
+  const again = triedAgain(folder, jobs, retry);
+  const isOpen = (path: string) => again.has(path) || outcomeOf(folder, path) === undefined;
   const open = jobs.filter(({ path }) => isOpen(path));
   const roots = open.filter(({ trial, parent }) => !trial && (parent === undefined || !isOpen(parent)));
   return { trials: open.filter(({ trial }) => trial).length, shared: roots.length };

@@ -61,7 +61,7 @@ function scriptText(request: SlurmRequest, part: Part, tasks: number): string {
       ? 'what its trials have in common'
       : `${trialsEach === 1 ? 'one trial' : `${trialsEach} trials`} in each task`;
   const array = `1-${tasks}${limit === undefined ? '' : `%${limit}`}`;
-  const log = join(resolve(folder), CLUSTER_FOLDER, '%A_%a.log').replace(/%(?![Aa]_?|a\.log)/g, '%%');
+  const log = `${literal(join(resolve(folder), CLUSTER_FOLDER))}/%A_%a.log`;
   const wanted = {
     ...{ partition, time, account, 'gpus-per-task': gpus, 'cpus-per-task': cpus, mem: memory },
   };
@@ -103,6 +103,16 @@ if [ "$code" -eq ${STOPPED} ] && [ "$(squeue --noheader --format=%T --jobs="$SLU
 fi
 exit "$code"
 `;
+}
+
+/** A folder in the name of a log, where % begins what Slurm fills in; a backslash would switch that off. */
+function literal(folder: string): string {
+  if (folder.includes('\\')) {
+    throw new UserError(
+      `Slurm writes no logs into the folder '${folder}', because of its backslash; choose another one`,
+    );
+  }
+  return folder.replaceAll('%', '%%');
 }
 
 /** A value in a line of #SBATCH, which knows double quotes and the backslash. */
