@@ -45,7 +45,7 @@ export class SweepProgress {
         this.#trials = event.trials;
         this.#ended = event.done;
         this.#epochs = event.epochs;
-        const there = event.done > 0 ? `, ${event.done} of them are there` : '';
+        const there = event.done > 0 ? `, ${event.done} of them done` : '';
         const shared = event.shared > 0 ? `, ${event.shared} shared runs before them` : '';
         this.#print(
           `${event.trials} trials${there}${shared}; ${event.epochs} epochs to train, ${event.jobs} at a time`,
