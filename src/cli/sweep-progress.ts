@@ -45,7 +45,7 @@ export class SweepProgress {
         this.#trials = event.trials;
         this.#ended = event.done;
         this.#epochs = event.epochs;
-        const there = event.done > 0 ? `, ${event.done} of them are there` : '';
+        const there = event.done > 0 ? `, ${event.done} of them done` : '';
         const shared = event.shared > 0 ? `, ${event.shared} shared runs before them` : '';
         this.#print(
           `${event.trials} trials${there}${shared}; ${event.epochs} epochs to train, ${event.jobs} at a time`,
@@ -155,7 +155,8 @@ export class SweepProgress {
     const left = this.left();
     if (this.#isBudgetTold || left === undefined || this.#ended === 0 || this.#ended >= this.#trials) return;
     this.#isBudgetTold = true;
-    this.#print(`${this.#trials - this.#ended} trials are left: about ${clockTime(left)} at this pace`);
+    const trials = this.#trials - this.#ended;
+    this.#print(`${trials === 1 ? '1 trial is' : `${trials} trials are`} left: about ${clockTime(left)} at this pace`);
   }
 
   #show(): void {

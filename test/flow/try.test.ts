@@ -6,6 +6,7 @@ import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, write
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { isAugmented } from '../../src/data/augment.ts';
 import { trainingBatches } from '../../src/data/batches.ts';
 import { Graph } from '../../src/engine/graph/graph.ts';
 import { runFlow } from '../../src/flow/flow.ts';
@@ -437,7 +438,10 @@ describe('trying', () => {
     await reestimateStatistics(session, task, arithmetic, dataset, {
       images: configuration.quantize.images,
       seed: configuration.seed,
+      // As recovery would see them, not as they are.
+      augment: dataset.augment,
     });
+    expect(isAugmented(dataset.augment)).toBe(true);
     const third = await measure();
     expect(reestimated).toEqual({ accuracy: third.metrics.accuracy, loss: third.loss });
     expect(new Set([plain, folded, reestimated].map(({ loss }) => loss)).size).toBe(3);

@@ -43,6 +43,7 @@ Examples:
   tram run --multiplier drum:8x8:bits=6                 a multiplier of your own instead of a trained one
   tram run --data cifar10:data/cifar-10-batches-bin --model resnet20 --train-epochs 60
   tram run --data csv:faces.csv --image 32x32x1 --bits 4x8
+  tram run --device cuda:all                            all GPUs of this host together (docs/scale.md)
   tram run --config settings.json --print-config
   tram run --json > summary.json
 `,

@@ -7,7 +7,8 @@ import type { QuantizedArithmetic } from '../../train/task.ts';
 import { quantizedArithmetic } from '../multipliers/multipliers.ts';
 import type { OpenRun } from '../run/context.ts';
 import { startUnder } from '../start/start.ts';
-import { calibrate, loadToQuantize } from './calibrate.ts';
+import { loadToQuantize } from './calibrate.ts';
+import { calibrateToBear } from './ranges.ts';
 
 /** Writes the float model into a session, with quantisers for the widths of the configuration, and starts it. */
 export async function quantizeAfterTraining(
@@ -17,7 +18,7 @@ export async function quantizeAfterTraining(
 ): Promise<QuantizedArithmetic> {
   const arithmetic = quantizedArithmetic(run, exactMultiplier);
   loadToQuantize(run, float, session);
-  await calibrate(run, session, arithmetic);
-  await startUnder(run, session, { from: arithmetic, to: arithmetic }, run.configuration.quantize.start);
+  await calibrateToBear(run, session, arithmetic);
+  await startUnder(run, session, { from: arithmetic, to: arithmetic }, 'quantize');
   return arithmetic;
 }

@@ -22,8 +22,8 @@ import { files, inFolder } from '../run/folder.ts';
 import { verifiedBytes } from '../run/manifest.ts';
 import type { StageResult } from '../run/stages.ts';
 import { withLayerBits } from '../settings/layers.ts';
-import { calibrate, loadToQuantize } from './calibrate.ts';
-import { replaceRanges } from './ranges.ts';
+import { loadToQuantize } from './calibrate.ts';
+import { calibrateToBear } from './ranges.ts';
 import type { PhaseResult } from './result.ts';
 import { startPhase } from './start.ts';
 import { finishTraining, fitOf, resumePosition, trainPhase } from './training.ts';
@@ -48,7 +48,7 @@ export async function quantize(asked: RunContext): Promise<PhaseResult> {
     let start = wanted === 'none' ? position() : undefined;
     const given = start ? undefined : givenQuantizers(context);
     for (const [name, tensor] of given ?? []) session.write(name, tensor);
-    if (!start && !given) await calibrateToBear(context, session, arithmetic);
+    if (!start && !given) await calibrateAndTell(context, session, arithmetic);
     const started = wanted === 'none' ? [] : await startAndMeasure(context, session, arithmetic);
     if (wanted !== 'none') start = position();
     if (epochs > 0) {
@@ -74,12 +74,9 @@ export async function quantize(asked: RunContext): Promise<PhaseResult> {
   }
 }
 
-/** Calibrates, and sees to it that few large activations do not cost the network all others. */
-async function calibrateToBear(context: RunContext, session: Session, arithmetic: QuantizedArithmetic): Promise<void> {
-  const { quantizer, observer } = context.configuration.quantize;
-  const inputs = await calibrate(context, session, arithmetic);
-  if (!inputs || quantizer !== 'steps' || observer !== 'mse') return;
-  const replaced = await replaceRanges(context, session, arithmetic, inputs);
+/** Calibrates, and tells where ranges had to be others than the observer's. */
+async function calibrateAndTell(context: RunContext, session: Session, arithmetic: QuantizedArithmetic): Promise<void> {
+  const replaced = await calibrateToBear(context, session, arithmetic);
   if (!replaced) return;
   const { percentile, images, float, before, after } = replaced;
   const of = (accuracy: number) => `${fixed(100 * accuracy, 2)} %`;

@@ -13,7 +13,7 @@ import type { Arithmetic, QuantizedArithmetic } from '../../train/task.ts';
 import { foldedBatchNorms } from '../multipliers/multipliers.ts';
 import type { OpenRun } from '../run/context.ts';
 import { layerWidths } from '../settings/layers.ts';
-import { observeInput } from './calibrate.ts';
+import { calibrate, observeInput } from './calibrate.ts';
 
 type Ranged = Pick<OpenRun, 'configuration' | 'dataset' | 'task' | 'layers'>;
 
@@ -29,6 +29,18 @@ export interface RangesReplaced {
   readonly float: number;
   readonly before: number;
   readonly after: number;
+}
+
+/** Calibrates, and sees to it that few large activations do not cost the network all others. */
+export async function calibrateToBear(
+  run: Ranged,
+  session: Session,
+  arithmetic: QuantizedArithmetic,
+): Promise<RangesReplaced | undefined> {
+  const { quantizer, observer } = run.configuration.quantize;
+  const inputs = await calibrate(run, session, arithmetic);
+  if (!inputs || quantizer !== 'steps' || observer !== 'mse') return undefined;
+  return await replaceRanges(run, session, arithmetic, inputs);
 }
 
 /**

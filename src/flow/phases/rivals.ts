@@ -93,8 +93,8 @@ async function measure(context: RunContext, bits: OperandBits): Promise<Rival> {
     await evaluate.dispose();
     const plain = { accuracy: metrics.accuracy, loss };
     if (configuration.rivals !== 'recovered') return { bits, plain };
-    const { epochs, start } = configuration.recover;
-    await startUnder(narrower, session, { from: arithmetic, to: arithmetic }, start);
+    const { epochs } = configuration.recover;
+    await startUnder(narrower, session, { from: arithmetic, to: arithmetic }, 'recover');
     const onEpoch = (epoch: number, { accuracy }: { accuracy: number }) =>
       listener({ kind: 'note', text: `exact ${widthName(bits)}: epoch ${epoch} of ${epochs}, ${percent(accuracy)}` });
     return { bits, plain, recovered: await retrain(context, { session, arithmetic, epochs, onEpoch, signal }) };

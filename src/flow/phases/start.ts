@@ -7,10 +7,10 @@ import { percent } from '../../tensor/numbers.ts';
 import type { Evaluation } from '../../train/evaluation.ts';
 import type { RunContext } from '../run/context.ts';
 import type { Stage, StageResult } from '../run/stages.ts';
-import { type ArithmeticChange, describeStart, startUnder } from '../start/start.ts';
+import { type ArithmeticChange, describeStart, type StartingPhase, startUnder } from '../start/start.ts';
 
 interface Starting {
-  readonly phase: 'quantize' | 'explore' | 'recover';
+  readonly phase: StartingPhase;
   readonly session: Session;
   readonly change: ArithmeticChange;
   /** The stage that its figures are. */
@@ -25,9 +25,8 @@ export async function startPhase(
   context: RunContext,
   { phase, session, change, stage, before, evaluate }: Starting,
 ): Promise<StageResult | undefined> {
-  const { start } = context.configuration[phase];
-  if (start === 'none') return undefined;
-  const done = await startUnder(context, session, change, start);
+  if (context.configuration[phase].start === 'none') return undefined;
+  const done = await startUnder(context, session, change, phase);
   const { loss, metrics } = await evaluate();
   const course = [...(before === undefined ? [] : [before]), metrics.accuracy].map((share) => percent(share));
   context.listener({ kind: 'note', text: `start: ${describeStart(done)}: ${course.join(' → ')}` });

@@ -2,12 +2,10 @@
 // on from the last resume point to the same bits; the log is cut back to what that point has seen.
 
 import { existsSync } from 'node:fs';
-import type { AugmentOptions } from '../../data/augment.ts';
 import { batchesPerEpoch } from '../../data/batches.ts';
-import { parseTransforms } from '../../data/transforms.ts';
 import type { Session } from '../../engine/backend.ts';
 import type { BatchNormScope } from '../../nn/layers.ts';
-import { invariant, LostDeviceError, UserError } from '../../tensor/errors.ts';
+import { LostDeviceError, UserError } from '../../tensor/errors.ts';
 import { given } from '../../tensor/given.ts';
 import { feedOf } from '../../train/feed.ts';
 import {
@@ -28,6 +26,7 @@ import type { MetricRecord, StepProgress } from '../run/events.ts';
 import { files, inFolder } from '../run/folder.ts';
 import type { TypesRecord } from '../run/manifest.ts';
 import { openMetrics } from '../run/metrics.ts';
+import { augmentationOf } from '../settings/augmentation.ts';
 import type { Configuration } from '../settings/config.ts';
 import { describeDifference, epochsBefore, settingsOf, type TrainingPhase } from '../settings/phases.ts';
 import { loadTeacher, tellTeacher } from './teacher.ts';
@@ -83,18 +82,6 @@ export function resumedTypes({ configuration, manifest, ...context }: RunContext
   const { phase, settings, types } = readResumePoint(path, wrong).point;
   const own = settingsOf(configuration, 'explore', manifest.inputs);
   return phase === 'explore' && describeDifference(settings, own) === '' ? types : undefined;
-}
-
-/** The changes of training images in a phase: its own, else those that suit the data. */
-export function augmentationOf(
-  { configuration, dataset }: Pick<LearntFrom, 'configuration' | 'dataset'>,
-  phase: TrainingPhase,
-): AugmentOptions {
-  const { augment } = configuration[phase];
-  if (augment === undefined) return dataset.augment;
-  const read = parseTransforms(augment);
-  invariant('options' in read, 'the configuration was checked');
-  return read.options;
 }
 
 type LearntFrom = Pick<OpenRun, 'configuration' | 'dataset' | 'task'>;

@@ -14,7 +14,8 @@ import { stateName } from '../../quant/quantized.ts';
 import { type QuantizedArithmetic, widthsIn } from '../../train/task.ts';
 import { errorIn, storedCodes } from '../multipliers/weight-codes.ts';
 import type { OpenRun } from '../run/context.ts';
-import { type Start, treatmentsOf } from '../settings/starts.ts';
+import { augmentationOf } from '../settings/augmentation.ts';
+import { treatmentsOf } from '../settings/starts.ts';
 import { foldMeanErrors, measureLayers } from './mean-error.ts';
 import { reestimateStatistics } from './statistics.ts';
 
@@ -34,16 +35,21 @@ export interface StartDone {
 
 type Treated = Pick<OpenRun, 'configuration' | 'dataset' | 'task' | 'layers'>;
 
-/** Treats the network of a session; counts and estimates over the run's calibration images. */
+/** The phases that have a start. */
+export type StartingPhase = 'quantize' | 'explore' | 'recover';
+
+/** Treats the network of a session as a phase begins; counts and estimates over the run's calibration images. */
 export async function startUnder(
   run: Treated,
   session: Session,
   change: ArithmeticChange,
-  start: Start,
+  phase: StartingPhase,
 ): Promise<StartDone> {
-  const treatments = treatmentsOf(start);
+  const treatments = treatmentsOf(run.configuration[phase].start);
   const biases = treatments.includes('biases') ? { biases: await foldChange(run, session, change) } : {};
-  const statistics = treatments.includes('statistics') ? { statistics: await reestimate(run, session, change.to) } : {};
+  const statistics = treatments.includes('statistics')
+    ? { statistics: await reestimate(run, session, change.to, phase) }
+    : {};
   return { ...biases, ...statistics };
 }
 
@@ -96,9 +102,19 @@ export function errorChange(
   };
 }
 
-function reestimate({ configuration, dataset, task }: Treated, session: Session, arithmetic: QuantizedArithmetic) {
-  const { seed, quantize } = configuration;
-  return reestimateStatistics(session, task, arithmetic, dataset, { images: quantize.images, seed });
+/**
+ * Over so many of the images that the phase trains on, changed as there: what a batch norm takes off is a part of what
+ * the network has learnt, and it learnt it of images with zeros at a side. Others, seen or not, give other statistics.
+ */
+export function reestimate(
+  run: Pick<Treated, 'configuration' | 'dataset' | 'task'>,
+  session: Session,
+  arithmetic: QuantizedArithmetic,
+  phase: StartingPhase,
+): Promise<number> {
+  const { seed, quantize } = run.configuration;
+  const how = { images: quantize.images, seed, augment: augmentationOf(run, phase) };
+  return reestimateStatistics(session, run.task, arithmetic, run.dataset, how);
 }
 
 /** So many layers are named. */

@@ -1,6 +1,6 @@
 // Batch norm's running statistics, estimated anew: what they would be under the multiplier that is now in the network,
-// on training images, as they are (without crops and flips) unless changes of them are given. Mean and variance are
-// pooled over all batches, not a moving average, so that the result does not depend on what was stored before.
+// on training images, changed as in training where changes are given. Mean and variance are pooled over all batches,
+// not a moving average, so that the result does not depend on what was stored before.
 // Invariant: weights, biases and quantisers stay as they are.
 
 import { type AugmentOptions, noAugmentation } from '../../data/augment.ts';

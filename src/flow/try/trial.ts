@@ -26,8 +26,7 @@ import { openTask } from '../run/inputs.ts';
 import { readManifest, verifiedBytes } from '../run/manifest.ts';
 import { approximateLayers } from '../settings/layers.ts';
 import { foldMeanErrors, type LayerOperands, measureLayers } from '../start/mean-error.ts';
-import { errorChange } from '../start/start.ts';
-import { reestimateStatistics } from '../start/statistics.ts';
+import { errorChange, reestimate } from '../start/start.ts';
 import type { Measured, Treatment } from './treatments.ts';
 
 /** The three measurements that need no training. */
@@ -188,9 +187,7 @@ export class Trial {
   }
 
   async #reestimate(): Promise<void> {
-    const { task, dataset, configuration } = this.#run;
-    const { images } = configuration.quantize;
-    await reestimateStatistics(this.#session, task, this.#arithmetic, dataset, { images, seed: configuration.seed });
+    await reestimate(this.#run, this.#session, this.#arithmetic, 'recover');
   }
 
   /** Retrains with the settings of the run's recovery, for so many epochs. */
