@@ -9,7 +9,7 @@ import { gradients } from '../../src/engine/graph/gradients.ts';
 import { Graph } from '../../src/engine/graph/graph.ts';
 import type { ReduceKind } from '../../src/engine/graph/ops.ts';
 import { referenceBackend } from '../../src/engine/reference/backend.ts';
-import { Connection, type Frame } from '../../src/engine/replicas/protocol.ts';
+import { type Answer, Connection, type Frame } from '../../src/engine/replicas/protocol.ts';
 import { serveReplica } from '../../src/engine/replicas/serve.ts';
 import { replicatedBackend } from '../../src/engine/replicas/session.ts';
 import { hubCollective, spokeCollective } from '../../src/engine/replicas/socket-collective.ts';
@@ -358,6 +358,29 @@ test('a replica that takes nothing of what it is sent is given up after the lead
   await expect(session.checkReplicas()).rejects.toThrow(
     'rank 1 (here, reference) is lost: it has taken nothing of what it is sent for 0.2 s',
   );
+});
+
+test('a replica that stands still with its connection open is given up, and one that only waits says that it lives', async () => {
+  const [[leader, silent], [asking, answering]] = [await socketPair(), await socketPair()];
+  silent.resume();
+  const device = () => referenceBackend({ collective: collectivesOf(2)[0]! });
+  const served = serveReplica(answering, device());
+  const begun = performance.now();
+  const beat = new Promise<number>((heard) => {
+    new Connection<never, Answer>(asking, {
+      receive: ({ message }) => message.kind === 'beat' && heard(performance.now()),
+    });
+  });
+  const backend = replicatedBackend(device(), [{ rank: 1, host: 'node7', device: 'GPU 3', socket: leader }], {
+    silence: 0.3,
+  });
+  await expect(backend.openSession()).rejects.toThrow(
+    'rank 1 (node7, GPU 3) has given no sign of life for 0.3 s; see to it and repeat the command',
+  );
+  expect((await beat) - begun).toBeLessThan(5000);
+  asking.destroy();
+  silent.destroy();
+  await served;
 });
 
 test('what is no message ends a connection', async () => {

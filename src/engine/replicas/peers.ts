@@ -21,6 +21,8 @@ export interface Peer {
 export interface PeersOptions {
   /** How long a replica may take nothing of what it is sent, in seconds; default 600. */
   readonly patience?: number;
+  /** How long a replica may give no sign of life, in seconds; default 600. */
+  readonly silence?: number;
 }
 
 export const ADVICE = 'see to it and repeat the command, which goes on from what was saved last';
@@ -39,7 +41,12 @@ interface Link {
   readonly pending: Map<number, (reply: Reply) => void>;
   /** What it has said that it failed with; it ends then. */
   fault?: Error;
+  /** Looks in a row at which nothing had come from it. */
+  silentLooks: number;
 }
+
+/** Silence is told by so many looks in a row: where this process stood still itself there were none. */
+const LOOKS = 20;
 
 export const nameOf = ({ rank, host, device }: Omit<Peer, 'socket'>): string => `rank ${rank} (${host}, ${device})`;
 
@@ -52,11 +59,12 @@ export class Peers {
   #failure: Error | undefined;
   /** Whoever waits for what may never come now. */
   readonly #waiting = new Set<(failure: Error) => void>();
+  readonly #looks: NodeJS.Timeout;
   #calls = 0;
   /** The frames that the system has not taken yet. */
   #unsent: Promise<unknown> = Promise.resolve();
 
-  constructor(peers: readonly Peer[], { patience }: PeersOptions = {}) {
+  constructor(peers: readonly Peer[], { patience, silence = 600 }: PeersOptions = {}) {
     const ordered = [...peers].sort((a, b) => a.rank - b.rank);
     invariant(
       ordered.every(({ rank }, at) => rank === at + 1),
@@ -64,16 +72,29 @@ export class Peers {
     );
     this.#links = ordered.map((peer) => {
       const connection = new Connection<Order, Answer>(peer.socket, {
-        receive: ({ message }) => this.#answered(link, message),
+        receive: ({ message }) => {
+          link.silentLooks = 0;
+          this.#answered(link, message);
+        },
         ...(patience === undefined ? {} : { patience }),
       });
-      const link: Link = { peer, connection, pending: new Map() };
+      const link: Link = { peer, connection, pending: new Map(), silentLooks: 0 };
       connection.keepProcess(false);
       connection.closed.then((why) => {
         if (!link.fault) this.fail(new LostDeviceError(`${nameOf(peer)} is lost: ${why}; ${ADVICE}`));
       });
       return link;
     });
+    this.#looks = setInterval(() => this.#look(silence), (1000 * silence) / LOOKS).unref();
+  }
+
+  /** A process that was stopped, or that hangs in a driver, keeps its connection. */
+  #look(silence: number): void {
+    for (const link of this.#links) {
+      if (++link.silentLooks < LOOKS) continue;
+      const what = `has given no sign of life for ${silence} s`;
+      this.fail(new LostDeviceError(`${nameOf(link.peer)} ${what}; ${ADVICE}`));
+    }
   }
 
   get failed(): boolean {
@@ -129,6 +150,7 @@ export class Peers {
   fail(failure: Error): void {
     if (this.#failure) return;
     this.#failure = failure;
+    clearInterval(this.#looks);
     for (const { connection } of this.#links) connection.destroy();
     for (const reject of this.#waiting) reject(failure);
     this.#waiting.clear();

@@ -13,7 +13,10 @@ import { digestsOf } from './session.ts';
 
 /** Bytes of frames that wait; beyond, no more are read. */
 const MOST_WAITING = 2 ** 28;
-/** While nothing is read only what is sent shows that the leader is gone. */
+/**
+ * Signs of life: the leader gives up one that has stopped; and while nothing is read only what is sent shows that the
+ * leader is gone.
+ */
 const BEAT_MS = 2000;
 /** How long the leader has to take a replica's last word. */
 const LAST_WORD_MS = 3000;
@@ -34,7 +37,7 @@ export async function serveReplica(socket: Socket, backend: Backend): Promise<vo
   const orders = new Orders();
   const connection = new Connection<Answer, Order>(socket, { receive: (frame) => orders.add(frame, connection) });
   const sessions = new Map<number, Served>();
-  const beat = setInterval(() => orders.full && connection.send({ kind: 'beat' }), BEAT_MS).unref();
+  const beat = setInterval(() => connection.send({ kind: 'beat' }), BEAT_MS).unref();
   const gone = connection.closed.then((why) => {
     orders.end();
     return why;

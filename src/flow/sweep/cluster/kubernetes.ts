@@ -26,6 +26,13 @@ export const KUBERNETES_FILE = `${CLUSTER_FOLDER}/kubernetes.yaml`;
 /** Seconds between SIGTERM and SIGKILL: for the step in progress, and saving. */
 const GRACE = 120;
 
+/** JSON, which YAML reads, but for what some take for the end of a line or refuse. */
+const text = (value: unknown): string =>
+  JSON.stringify(value).replaceAll(
+    /[\x7f-\x9f\u2028\u2029\ufeff]/g,
+    (found) => `\\u${found.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+
 /** A word of a container's command, in which Kubernetes puts variables for `$(NAME)` and one `$` for two. */
 const literal = (word: string): string => word.replaceAll('$', '$$$$');
 
@@ -34,7 +41,6 @@ export function kubernetesJob(request: KubernetesRequest, { trials }: Left): str
   const { folder, directory, image, volume, limit, gpus, cpus, memory } = request;
   if (trials === 0) throw new UserError(`${folder}: nothing is left to do; tram sweep ${folder} --report shows it`);
   const pods = workersFor(trials, request);
-  const text = (value: unknown) => JSON.stringify(value);
   const resources = {
     ...(gpus === undefined ? {} : { 'nvidia.com/gpu': String(gpus) }),
     ...(cpus === undefined ? {} : { cpu: String(cpus) }),
