@@ -779,8 +779,8 @@ export const mutants = [
   fault(
     'src/flow/start/start.ts',
     'statistics are estimated under the multiplier before',
-    'reestimate(run, session, change.to)',
-    'reestimate(run, session, change.from)',
+    'reestimate(run, session, change.to, phase)',
+    'reestimate(run, session, change.from, phase)',
     'test/flow/start.test.ts',
   ),
   fault(

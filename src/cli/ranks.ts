@@ -52,6 +52,7 @@ async function serve(place: RankPlace, words: readonly string[], tell: (text: st
     if (code === undefined || error !== waiting.signal.reason) throw error;
     throw new Interrupted(`rank ${place.rank} was stopped while it waited for rank 0`, code);
   } finally {
-    dispose();
+    // What comes later must not end it by a signal: the process is about to say how rank 0 ended.
+    if (!isMet) dispose();
   }
 }

@@ -17,6 +17,8 @@ import { faultsIn } from './journal.ts';
 const KILLS = Number(process.env.TRAM_KILLS ?? 8);
 const WORKERS = 3;
 const STEPS = 6;
+/** Long enough that all kills come before the last trial has ended, on a fast machine too; nothing but waiting. */
+const STEP_MS = '100';
 
 const parent = mkdtempSync(join(tmpdir(), 'tram-kills-'));
 const children = new Set<ChildProcess>();
@@ -40,7 +42,7 @@ function numbers(seed: number): () => number {
 test('workers killed at random lose no trial and do none twice', async () => {
   const folder = join(parent, 'sweep');
   const journal = join(parent, 'journal');
-  const lambdas = Array.from({ length: Math.max(4, Math.ceil(KILLS / 2)) }, (_, at) => at + 1);
+  const lambdas = Array.from({ length: Math.max(8, KILLS) }, (_, at) => at + 1);
   const trials = trialsOf({ over: [parseAxis(`lambda=${lambdas.join(',')}`)], settings: { train: { epochs: 2 } } });
   const plan = await openSweep(folder, { trials, rungs: [] });
   const jobs = jobsOf(plan.trials).map(({ path }) => path);
@@ -50,7 +52,9 @@ test('workers killed at random lose no trial and do none twice', async () => {
   const isOpen = () => jobs.some((job) => !outcomeOf(folder, job));
   const ended = new Map<number, number | null>();
   const start = () => {
-    const child = spawn(process.execPath, [script, dist, folder, journal, String(STEPS), '40'], { stdio: 'inherit' });
+    const child = spawn(process.execPath, [script, dist, folder, journal, String(STEPS), STEP_MS], {
+      stdio: 'inherit',
+    });
     children.add(child);
     child.on('exit', (code) => {
       children.delete(child);
@@ -60,7 +64,7 @@ test('workers killed at random lose no trial and do none twice', async () => {
   while (isOpen()) {
     while (children.size < WORKERS) start();
     // From before the first claim to the middle of a trial.
-    await setTimeout(kills < KILLS ? 150 + 500 * random() : 100);
+    await setTimeout(kills < KILLS ? 100 + 300 * random() : 100);
     const victim = [...children][Math.floor(random() * children.size)];
     if (!victim || kills >= KILLS) continue;
     kills++;
