@@ -95,6 +95,16 @@ export async function evaluator<M extends string>(
   return Object.assign(measure, { dispose: () => program.dispose() });
 }
 
+/** Measures a network once, and gives its program up; options as those of `evaluator`. */
+export async function evaluateOnce<M extends string>(...what: Parameters<typeof evaluator<M>>): Promise<Evaluation<M>> {
+  const evaluate = await evaluator<M>(...what);
+  try {
+    return await evaluate();
+  } finally {
+    await evaluate.dispose();
+  }
+}
+
 /** The size of as few batches as may be, with no more than `most` of `count` examples each, that leaves out fewest. */
 const wholeBatches = (count: number, most: number) => Math.floor(count / Math.ceil(count / most));
 

@@ -6,10 +6,11 @@
 // have no part in it.
 
 import { sampleOf } from '../../data/sample.ts';
+import type { Split } from '../../data/split.ts';
 import type { Session } from '../../engine/backend.ts';
 import type { Histogram } from '../../quant/observers.ts';
-import { type Evaluation, evaluator } from '../../train/evaluation.ts';
-import type { Arithmetic, QuantizedArithmetic } from '../../train/task.ts';
+import { type Evaluator, evaluateOnce, evaluator } from '../../train/evaluation.ts';
+import type { QuantizedArithmetic } from '../../train/task.ts';
 import { foldedBatchNorms } from '../multipliers/multipliers.ts';
 import type { OpenRun } from '../run/context.ts';
 import { layerWidths } from '../settings/layers.ts';
@@ -53,20 +54,30 @@ export async function replaceRanges(
   arithmetic: QuantizedArithmetic,
   inputs: ReadonlyMap<string, Histogram>,
 ): Promise<RangesReplaced | undefined> {
-  const { configuration, dataset, layers, task } = run;
-  const { quantize, seed } = configuration;
-  const sample = sampleOf(dataset.train, quantize.images, seed);
-  const measured = async (as: Arithmetic): Promise<Evaluation<'accuracy'>> => {
-    const evaluate = await evaluator(session, task, as, sample);
-    try {
-      return await evaluate();
-    } finally {
-      await evaluate.dispose();
-    }
-  };
-  const before = (await measured(arithmetic)).metrics.accuracy;
+  const { configuration, dataset, task } = run;
+  const sample = sampleOf(dataset.train, configuration.quantize.images, configuration.seed);
+  const quantized = await evaluator(session, task, arithmetic, sample);
+  try {
+    return await replaceMeasured(run, session, inputs, sample, quantized);
+  } finally {
+    await quantized.dispose();
+  }
+}
+
+/** The same with the quantised network's measure on the sample. */
+async function replaceMeasured(
+  run: Ranged,
+  session: Session,
+  inputs: ReadonlyMap<string, Histogram>,
+  sample: Split,
+  quantized: Evaluator<'accuracy'>,
+): Promise<RangesReplaced | undefined> {
+  const { configuration, layers, task } = run;
+  const { quantize } = configuration;
+  const before = (await quantized()).metrics.accuracy;
   if (before >= KEPT) return undefined;
-  const float = (await measured({ kind: 'float', folded: foldedBatchNorms(run) })).metrics.accuracy;
+  const inFloat = { kind: 'float', folded: foldedBatchNorms(run) } as const;
+  const float = (await evaluateOnce(session, task, inFloat, sample)).metrics.accuracy;
   if (before >= KEPT * float) return undefined;
   const widths = layerWidths(configuration, layers);
   const observeAll = (how: Partial<typeof quantize>) => {
@@ -78,7 +89,7 @@ export async function replaceRanges(
   const tried: { readonly percentile: number; readonly loss: number; readonly after: number }[] = [];
   for (const percentile of PERCENTILES) {
     observeAll({ observer: 'percentile', percentile });
-    const { loss, metrics } = await measured(arithmetic);
+    const { loss, metrics } = await quantized();
     tried.push({ percentile, loss, after: metrics.accuracy });
   }
   const { percentile, after } = tried.reduce((best, next) => (next.loss < best.loss ? next : best));

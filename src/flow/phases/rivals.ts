@@ -9,7 +9,7 @@ import { existsSync } from 'node:fs';
 import { UserError } from '../../tensor/errors.ts';
 import { readJson, sha256, writeJsonInside } from '../../tensor/files.ts';
 import { percent } from '../../tensor/numbers.ts';
-import { evaluator } from '../../train/evaluation.ts';
+import { evaluateOnce } from '../../train/evaluation.ts';
 import { version } from '../../version.ts';
 import type { OperandBits } from '../../workbench/import.ts';
 import { Technology } from '../../workbench/synthesised-power.ts';
@@ -88,9 +88,7 @@ async function measure(context: RunContext, bits: OperandBits): Promise<Rival> {
   try {
     const float = verifiedBytes(context.folder, requirePhase(context, 'train'), files.float);
     const arithmetic = await quantizeAfterTraining(narrower, float, session);
-    const evaluate = await evaluator(session, task, arithmetic, dataset.test);
-    const { loss, metrics } = await evaluate();
-    await evaluate.dispose();
+    const { loss, metrics } = await evaluateOnce(session, task, arithmetic, dataset.test);
     const plain = { accuracy: metrics.accuracy, loss };
     if (configuration.rivals !== 'recovered') return { bits, plain };
     const { epochs } = configuration.recover;

@@ -2,14 +2,13 @@
 // training images tells. Test images have no part in it: what is chosen by them would look better on them than it is.
 
 import { sampleOf } from '../../data/sample.ts';
-import type { Split } from '../../data/split.ts';
 import type { Session } from '../../engine/backend.ts';
 import { exactMultiplier } from '../../multiplier/multiplier.ts';
 import { invariant } from '../../tensor/errors.ts';
 import { given } from '../../tensor/given.ts';
 import type { Target } from '../../train/aim.ts';
 import type { ControlState } from '../../train/control.ts';
-import { type Evaluation, evaluator } from '../../train/evaluation.ts';
+import { evaluateOnce } from '../../train/evaluation.ts';
 import type { QuantizedArithmetic } from '../../train/task.ts';
 import { networkExactPower, quantizedArithmetic } from '../multipliers/multipliers.ts';
 import { aimOf, hasTarget } from '../multipliers/targets.ts';
@@ -28,7 +27,7 @@ export async function measuredLoss(context: RunContext, session: Session): Promi
   if (configuration.explore.maxLoss === undefined) return undefined;
   const split = sampleOf(dataset.train, Math.min(SAMPLE, Math.ceil(PART * dataset.train.count)), configuration.seed);
   const exact = quantizedArithmetic(context, exactMultiplier);
-  const { metrics } = await measure(context, session, exact, split);
+  const { metrics } = await evaluateOnce(session, context.task, exact, split);
   return { split, lossOf: (evaluation) => metrics.accuracy - evaluation.metrics.accuracy };
 }
 
@@ -54,7 +53,7 @@ export async function outcomeOf(
   const { measured } = target;
   const loss = measured && {
     target: explore.maxLoss!,
-    estimated: 100 * measured.lossOf(await measure(context, session, arithmetic, measured.split)),
+    estimated: 100 * measured.lossOf(await evaluateOnce(session, context.task, arithmetic, measured.split)),
     images: measured.split.count,
   };
   const soft = control.power * networkExactPower(context.configuration, context.layers);
@@ -63,18 +62,4 @@ export async function outcomeOf(
     ...given({ loss }),
     lambda: control.lambda,
   };
-}
-
-async function measure(
-  { task }: RunContext,
-  session: Session,
-  arithmetic: QuantizedArithmetic,
-  split: Split,
-): Promise<Evaluation<'accuracy'>> {
-  const evaluate = await evaluator(session, task, arithmetic, split);
-  try {
-    return await evaluate();
-  } finally {
-    await evaluate.dispose();
-  }
 }

@@ -10,7 +10,7 @@ import { cheapestExact } from '../../netlist/exact-cost.ts';
 import type { OperandName } from '../../quant/quantized.ts';
 import { invariant, UserError } from '../../tensor/errors.ts';
 import { fixed } from '../../tensor/numbers.ts';
-import { evaluator } from '../../train/evaluation.ts';
+import { evaluateOnce } from '../../train/evaluation.ts';
 import type { Arithmetic } from '../../train/task.ts';
 import { allocateKinds, type Choice, costOf } from '../multipliers/allocation.ts';
 import { foldedBatchNorms, type Network, quantizedArithmetic } from '../multipliers/multipliers.ts';
@@ -121,9 +121,7 @@ async function measureHarms(
   const session = await backend.openSession();
   try {
     const lossOf = async (arithmetic: Arithmetic): Promise<number> => {
-      const evaluate = await evaluator(session, task, arithmetic, sample, undefined, 'statistics');
-      const { loss } = await evaluate();
-      await evaluate.dispose();
+      const { loss } = await evaluateOnce(session, task, arithmetic, sample, undefined, 'statistics');
       return loss;
     };
     loadToQuantize(context, float, session);

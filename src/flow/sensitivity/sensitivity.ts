@@ -14,7 +14,7 @@ import { layersPicture } from '../../report/layers.ts';
 import { svgToPng } from '../../report/png.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { readJson, sha256, writeInside, writeJsonInside } from '../../tensor/files.ts';
-import { evaluator } from '../../train/evaluation.ts';
+import { evaluateOnce } from '../../train/evaluation.ts';
 import type { Arithmetic } from '../../train/task.ts';
 import { version } from '../../version.ts';
 import { inOrder, type OperandBits, readSource } from '../../workbench/import.ts';
@@ -212,9 +212,7 @@ async function measureAll(
     JSON.stringify([version, facts, manifest.inputs.data.sha256, sample.count, seed, model, detail.name, treated.kind]),
   );
   const measure = async (layer: string | undefined): Promise<Measured> => {
-    const evaluate = await evaluator(session, task, arithmeticOf(layer), sample);
-    const { loss, metrics } = await evaluate();
-    await evaluate.dispose();
+    const { loss, metrics } = await evaluateOnce(session, task, arithmeticOf(layer), sample);
     return { accuracy: metrics.accuracy, loss };
   };
   const known = keptReport(out, key);
