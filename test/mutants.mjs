@@ -1168,6 +1168,13 @@ export const mutants = [
     'test/engine/portable.test.ts',
   ),
   fault(
+    'src/engine/replicas/equality.ts',
+    'what is no number on one replica is a zero to the comparison',
+    'NEGATIVE_ZERO, NO_NUMBER)',
+    'NEGATIVE_ZERO, ZERO)',
+    'test/engine/replicas.test.ts',
+  ),
+  fault(
     'src/engine/replicas/session.ts',
     'the first replica computes the part of the leader once more',
     'data.subarray(rank * count, (rank + 1) * count)',
