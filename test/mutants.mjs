@@ -58,8 +58,15 @@ export const mutants = [
   fault(
     'src/train/buckets.ts',
     'gradients of the parts of a mean are averaged over the devices',
-    "this.#graph.reduced('sum', gradients)",
-    "this.#graph.reduced('mean', gradients)",
+    "this.#graph.reduced('sum', values)",
+    "this.#graph.reduced('mean', values)",
+    'src/train/replicas.test.ts',
+  ),
+  fault(
+    'src/train/replicas.ts',
+    'running statistics are added up over the devices',
+    '[name, partOfEqual(value)]',
+    '[name, value]',
     'src/train/replicas.test.ts',
   ),
   fault(
