@@ -2,7 +2,8 @@
 // full bucket is reduced at that place of the schedule, so that what travels hides behind what is still computed.
 // Small gradients share a bucket, since each reduction costs its latency; a large one is a bucket of its own. What else
 // is summed and not needed before the end (figures, running statistics) goes with the first of them.
-// Invariant: every value is in one bucket, in the order in which they come, which is the same on all devices. Source: Li et al., PyTorch Distributed, 2020, section 3.2.
+// Invariant: every value is in one bucket, in the order in which they come, which is the same on all devices.
+// Source: Li et al., PyTorch Distributed, 2020, section 3.2.
 
 import type { Graph, Value } from '../engine/graph/graph.ts';
 import { invariant } from '../tensor/errors.ts';
