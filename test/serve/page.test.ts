@@ -48,14 +48,13 @@ describe.skipIf(noBrowser)('the page', () => {
     appendFileSync(join(folder, 'live', 'metrics.jsonl'), `${JSON.stringify(epoch(1, 'explore'))}\n`);
     await page.getByText('explore 1/').waitFor();
     await page.locator('figcaption', { hasText: 'Power' }).waitFor();
-    expect(await label(page, 'Power')).toContain('live ends at 1');
+    await expect.poll(() => label(page, 'Power')).toContain('live ends at 1');
     await page.getByRole('link', { name: 'live' }).click();
     await page.locator('.strip').waitFor();
-    expect(await page.locator('.strip canvas').getAttribute('aria-label')).toMatch(
-      /over 1 epochs; behind epoch 1: θ0 1.00/,
-    );
+    const strip = page.locator('.strip canvas');
+    await expect.poll(() => strip.getAttribute('aria-label')).toMatch(/over 1 epochs; behind epoch 1: θ0 1.00/);
     appendFileSync(join(folder, 'live', 'metrics.jsonl'), `${JSON.stringify(epoch(2, 'explore'))}\n`);
-    await until('two columns', async () => (await page.locator('.strip canvas').getAttribute('width')) === '2');
+    await until('two columns', async () => (await strip.getAttribute('width')) === '2');
     await until('the curve', async () => ((await label(page, 'Power')) ?? '').includes('live ends at 0.5'));
     lock.release();
     await page.locator('.state.unfinished').waitFor();
@@ -72,15 +71,14 @@ describe.skipIf(noBrowser)('the page', () => {
       page.locator('.run-line a').evaluateAll((links) => links.map((link) => link.getAttribute('title')));
     const filter = page.getByLabel('Filter');
     await filter.fill('lambda>0.5 lambda<1');
-    await until('one is left', async () => (await names()).length === 1);
-    expect(await names()).toEqual(['a <b>&"']);
+    await expect.poll(names).toEqual(['a <b>&"']);
     await filter.fill('seed=3');
-    await until('the other', async () => (await names())[0] === 'c');
+    await expect.poll(names).toEqual(['c']);
     await filter.fill('');
     await page.getByRole('button', { name: 'Accuracy' }).focus();
     await page.keyboard.press('Enter');
+    await page.locator('[role=columnheader][aria-sort=descending]', { hasText: 'Accuracy' }).waitFor();
     await until('the best is first', async () => (await names())[0] === 'a <b>&"');
-    expect(await page.getByRole('columnheader', { name: 'Accuracy' }).getAttribute('aria-sort')).toBe('descending');
     await page.getByLabel('Group by').selectOption('lambda');
     const group = page.getByRole('button', { name: /^. 1.5/ });
     await group.focus();
@@ -98,22 +96,26 @@ describe.skipIf(noBrowser)('the page', () => {
     await page.locator('figure').first().waitFor();
     expect(await violations(page)).toEqual([]);
     await page.getByLabel('Group by').selectOption('lambda');
+    await page.getByRole('button', { name: /^. 1.5/ }).waitFor();
     expect(await violations(page)).toEqual([]);
     await page.goto(`${serving.url}#/run/live`);
     await page.locator('.strip').waitFor();
     expect(await violations(page)).toEqual([]);
     await page.getByRole('button', { name: theme === 'light' ? 'Dark' : 'Light' }).click();
-    expect(await page.locator('html').getAttribute('data-theme')).not.toBe(theme);
+    await page.locator(`html[data-theme=${theme === 'light' ? 'dark' : 'light'}]`).waitFor();
     expect(said).toEqual([]);
     await page.context().close();
   });
 
   test.each([390, 768, 2560])('is no wider than a window of %i pixels', async (width) => {
     const { page } = await openPage(browser, serving.url, { width });
-    await page.locator('figure').first().waitFor();
-    for (const view of ['#/runs', '#/run/live']) {
+    for (const [view, title] of [
+      ['#/runs', 'Runs'],
+      ['#/run/live', 'live'],
+    ] as const) {
       await page.goto(serving.url + view);
-      await page.locator('figure').first().waitFor();
+      await page.getByRole('heading', { level: 1, name: title }).waitFor();
+      await page.locator('figure canvas').first().waitFor();
       expect(await page.evaluate('document.documentElement.scrollWidth'), view).toBeLessThanOrEqual(width);
     }
     await page.context().close();
@@ -136,7 +138,7 @@ describe.skipIf(noBrowser)('the page', () => {
     await page.getByLabel('Name of the run').fill('mine');
     await page.getByLabel('lambda', { exact: true }).fill('much');
     await page.getByText('lambda: expected').waitFor();
-    expect(await page.getByRole('button', { name: 'Start the run' }).isDisabled()).toBe(true);
+    await page.getByRole('button', { name: 'Start the run', disabled: true }).waitFor();
     await page.getByLabel('lambda', { exact: true }).fill('0.5');
     await page.getByText(`tram run ${folder}/mine --lambda 0.5`).waitFor();
     expect(await violations(page)).toEqual([]);
@@ -171,6 +173,7 @@ describe.skipIf(noBrowser)('the page', () => {
     await page.locator('.state.unfinished').waitFor();
     const { epoch: reached } = controlled.library.runRow('mine').progress!;
     await page.getByRole('button', { name: 'Resume' }).click();
+    await page.locator('.state.running').waitFor();
     const work = page.getByText(/train, epoch \d+ of 5000/);
     await until('it goes on where it was', async () => {
       const text = (await work.allTextContents()).join();
@@ -250,11 +253,12 @@ describe.skipIf(noBrowser)('the page', () => {
   test('leads the keyboard to the content, and stays in its view', async () => {
     const { page, said } = await openPage(browser, `${serving.url}#/run/c`);
     await page.getByRole('heading', { level: 1, name: 'c' }).waitFor();
-    // What only --control allows is not offered.
+    // What only --control allows is not offered, once it is known that nothing is allowed.
+    await page.locator('.folder', { hasText: 'runs' }).waitFor();
     expect(await page.locator('nav a').allInnerTexts()).toEqual(['Runs', 'Sweeps', 'Multipliers']);
     await page.keyboard.press('Tab');
     await page.keyboard.press('Enter');
-    expect(await page.evaluate('document.activeElement.id')).toBe('content');
+    await expect.poll(() => page.evaluate('document.activeElement.id')).toBe('content');
     await page.getByRole('heading', { level: 1, name: 'c' }).waitFor();
     expect(said).toEqual([]);
     await page.context().close();
