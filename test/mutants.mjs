@@ -58,8 +58,15 @@ export const mutants = [
   fault(
     'src/train/buckets.ts',
     'gradients of the parts of a mean are averaged over the devices',
-    "this.#graph.reduced('sum', gradients)",
-    "this.#graph.reduced('mean', gradients)",
+    "this.#graph.reduced('sum', values)",
+    "this.#graph.reduced('mean', values)",
+    'src/train/replicas.test.ts',
+  ),
+  fault(
+    'src/train/replicas.ts',
+    'running statistics are added up over the devices',
+    '[name, partOfEqual(value)]',
+    '[name, value]',
     'src/train/replicas.test.ts',
   ),
   fault(
@@ -1166,6 +1173,13 @@ export const mutants = [
     'Number.isFinite(value) && !Object.is(value, -0)',
     'Number.isFinite(value)',
     'test/engine/portable.test.ts',
+  ),
+  fault(
+    'src/engine/replicas/equality.ts',
+    'what is no number on one replica is a zero to the comparison',
+    'NEGATIVE_ZERO, NO_NUMBER)',
+    'NEGATIVE_ZERO, ZERO)',
+    'test/engine/replicas.test.ts',
   ),
   fault(
     'src/engine/replicas/session.ts',

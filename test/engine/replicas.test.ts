@@ -9,6 +9,7 @@ import { gradients } from '../../src/engine/graph/gradients.ts';
 import { Graph } from '../../src/engine/graph/graph.ts';
 import type { ReduceKind } from '../../src/engine/graph/ops.ts';
 import { referenceBackend } from '../../src/engine/reference/backend.ts';
+import { equalityGraph } from '../../src/engine/replicas/equality.ts';
 import { type Answer, Connection, type Frame } from '../../src/engine/replicas/protocol.ts';
 import { serveReplica } from '../../src/engine/replicas/serve.ts';
 import { replicatedBackend } from '../../src/engine/replicas/session.ts';
@@ -444,26 +445,91 @@ test.each([2, 8])('reductions over sockets are those in memory, on each of %i ra
   await lost;
 });
 
-test('a variable that differs is named, with the device that has it', async () => {
-  let other: Session | undefined;
-  const { backend } = await replicatedReference(2, (collective) => {
+/** So many replicas, and the session of the last one, whose variables can be changed behind the leader's back. */
+async function withLast(replicas: number) {
+  const found: { last?: Session } = {};
+  const { backend } = await replicatedReference(replicas, (collective) => {
     const made = referenceBackend({ collective });
     const openSession = async () => {
       const session = await made.openSession();
-      if (collective.rank === 1) other = session;
+      if (collective.rank === replicas - 1) found.last = session;
       return session;
     };
     return { ...made, openSession };
   });
-  const session = await backend.openSession();
+  return { session: await backend.openSession(), last: found.last! };
+}
+
+test('a variable that differs is named, with the device that has it', async () => {
+  const { session, last } = await withLast(2);
   session.write('same', f32([2], [1, 2]));
   await trained(session, 2);
   await session.checkReplicas();
   const program = await session.compile(stepGraph(2, 4));
-  other!.write('w', f32([], [7]));
+  last.write('w', f32([], [7]));
   await program.run();
   await expect(session.checkReplicas()).rejects.toThrow(
     'rank 1 (here, reference): the variable w has other bits than on rank 0',
   );
   await expect(program.run()).rejects.toThrow('the variable w has other bits');
+});
+
+test.each([
+  ['a last bit', 1, 1 + 2 ** -23],
+  ['a last bit of the least number', 0, 2 ** -149],
+  ['the sign of a zero', 0, -0],
+  ['no number in place of one', 0, Number.NaN],
+  ['a number in place of none', Number.NaN, 3],
+  ['infinity', Number.POSITIVE_INFINITY, 3.4028234663852886e38],
+])('%s is a difference, wherever it is', async (_, own, other) => {
+  const { session, last } = await withLast(3);
+  const values = [5, own, Number.NaN, -0, Number.NEGATIVE_INFINITY];
+  session.write('v', f32([5], values));
+  session.write('more', f32([], [1]));
+  await session.checkReplicas();
+  last.write('v', f32([5], values.with(1, other)));
+  session.write('more', f32([], [2]));
+  await expect(session.checkReplicas()).rejects.toThrow('rank 2 (here, reference): the variable v has other bits');
+});
+
+test('whole numbers and variables that are reduced apart are compared as well, and a swap is seen', async () => {
+  const count = async (elements: readonly number[]) => {
+    const { session, last } = await withLast(2);
+    const names = ['a', 'b', 'c'];
+    for (const name of names) session.write(name, f32([3], [1, 2, 3]));
+    const variables = new Map(names.map((name) => [name, [3]]));
+    const graph = equalityGraph(variables, 2, 12);
+    expect(graph.nodes.filter(({ op }) => op === 'allReduce')).toHaveLength(2 * 3 + 1);
+    const program = await session.compile(graph);
+    last.write('b', f32([3], elements));
+    await program.run();
+    return await Promise.all(names.map(async (name) => (await program.read(name))[0]));
+  };
+  expect(await count([1, 2, 3])).toEqual([0, 0, 0]);
+  // Each element of the two that are swapped is neither least nor greatest on one of the replicas.
+  expect(await count([2, 1, 3])).toEqual([0, 4, 0]);
+  const { session, last } = await withLast(2);
+  const codes = (...data: number[]) => ({ dtype: 'i32', shape: [2], data: Int32Array.from(data) }) as const;
+  session.write('codes', codes(0, 2));
+  await session.checkReplicas();
+  session.write('codes', codes(1, 2));
+  await session.compile(new Graph());
+  last.write('codes', codes(1, 3));
+  await expect(session.checkReplicas()).rejects.toThrow('the variable codes has other bits');
+});
+
+test('where a device has no room to compare variables, the host does', async () => {
+  let full = false;
+  const { backend } = await withSecond({
+    compile: async () => {
+      if (full) throw new TooLargeError('no room');
+    },
+  });
+  const session = await backend.openSession();
+  session.write('v', f32([1], [1]));
+  full = true;
+  await session.checkReplicas();
+  session.write('v', f32([1], [2]));
+  await session.checkReplicas();
+  await session.dispose();
 });

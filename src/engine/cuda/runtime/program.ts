@@ -227,6 +227,7 @@ export class CudaProgram implements Program {
   async #run(): Promise<void> {
     const { context, poison, group } = this.#session;
     group?.check();
+    await group?.turn(context);
     this.#session.enter(this);
     await this.#ring.ready();
     const { parts } = await this.#ready();

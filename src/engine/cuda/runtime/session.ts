@@ -132,12 +132,12 @@ export class CudaSession extends SharedSession<Address> {
   protected poisonArena(): void {}
 
   protected async end(): Promise<void> {
-    this.group?.leave(this.context);
     // What is left goes when the process ends.
-    if (this.lost) return;
+    if (this.lost) return this.group?.leave(this.context);
     await this.#pinned.dispose();
     if (this.#runs !== undefined) this.context.destroyEvent(this.#runs);
     await this.quiet();
+    this.group?.leave(this.context);
     for (const module of this.#modules.values()) this.context.unloadModule(await module);
     this.#pool.dispose();
     this.#constants.clear();

@@ -19,10 +19,12 @@ import type { Address } from './words.ts';
 
 /** Result positions of a part, enough to use a panel of weights from the first-level cache many times. */
 const POSITIONS_PER_PART = 128;
+/** Of a position that waits for its tile in the scratch memory: `PLACE` of the kernel. */
+const PLACE_BYTES = 20;
 /** Positions of a block of the weight gradient: its slices of x and g stay in the cache. */
 const POSITIONS_PER_BLOCK = 256;
 /** A step with fewer parts is cut along its panels too. */
-const ENOUGH_PARTS = 64;
+const ENOUGH_PARTS = 32;
 
 const PANELS = ['all in a part', 'cut', 'cut and a shorter range'] as const;
 
@@ -103,7 +105,7 @@ function product(x: Shape, w: Shape, conv: ConvGeometry, transposed: boolean): L
           transposed ? 'convolutionInputGradient' : 'convolutionForward',
           groups * rowRuns * Math.ceil(panels / perPart),
           record,
-          (Math.ceil((rowsPerPart * width) / 4) + 1) * tileBytes + 32,
+          (Math.ceil((rowsPerPart * width) / 4) + 1) * tileBytes + 4 * PLACE_BYTES,
         ),
       ];
     },
@@ -117,6 +119,7 @@ function weightGradient(x: Shape, w: Shape, conv: ConvGeometry): Lowered {
   const rowsPerBlock = Math.ceil(POSITIONS_PER_BLOCK / outWidth);
   const others = groups * taps(geometry) * Math.ceil(channelsPerGroup(geometry) / 16);
   const perPart = panelsPerPart(panels, others);
+  const listBytes = rowsPerBlock * outWidth * 8;
   const layout = new Layout();
   const packed = layout.take(groups * panels * positions(geometry) * 32);
   return {
@@ -134,7 +137,7 @@ function weightGradient(x: Shape, w: Shape, conv: ConvGeometry): Lowered {
       const record: WeightGradient = { geometry, ...operands, panelsPerPart: perPart, rowsPerBlock };
       return [
         launch('packCotangent', Math.ceil((batch * outHeight) / rowsPerBlock), record),
-        launch('weightGradient', others * Math.ceil(panels / perPart), record, perPart * 16 * 32),
+        launch('weightGradient', others * Math.ceil(panels / perPart), record, perPart * 16 * 32 + listBytes),
       ];
     },
   };
