@@ -9,6 +9,8 @@
 // The data gradient is the same product with the roles of channels and outputs exchanged: its source is g, and an input
 // pixel meets the output (iy + padding − ky·dilation) / stride when that is whole. Its positions are visited residue by
 // residue (mod stride), so that the 4 positions of a tile share their taps.
+// Of small images a tile is one position of 4 images: they have the same taps, so that none meets padding, and their
+// lists differ only by where the images are.
 
 import { ceilDivide, Geometry } from './geometry';
 import { storeLanes } from './lanes';
@@ -25,6 +27,8 @@ export class Convolution {
   zeros: usize;
   rowsPerPart: i32;
   panelsPerPart: i32;
+  /** Whether a tile is one position of 4 images; a part then has whole images. */
+  acrossImages: i32;
 }
 
 /** One part per group and panel; part 0 also clears the zero row. */
@@ -106,7 +110,10 @@ function convolve(args: Convolution, part: i32, scratch: usize, transposed: bool
   const firstPanel = (part % ranges) * args.panelsPerPart;
   const endPanel = min(panels, firstPanel + args.panelsPerPart);
 
-  const tiles = listSources(args, transposed, group, depth, outChannels, width, height, firstRow, rows, scratch);
+  const tiles =
+    args.acrossImages != 0
+      ? listImages(args, transposed, group, depth, outChannels, width, height, firstRow / height, rows / height, scratch)
+      : listSources(args, transposed, group, depth, outChannels, width, height, firstRow, rows, scratch);
   const panelBytes = <usize>taps * depth * 32;
   for (let panel = firstPanel; panel < endPanel; ++panel) {
     const weights = args.panels + <usize>(group * panels + panel) * panelBytes;
@@ -119,7 +126,78 @@ function convolve(args: Convolution, part: i32, scratch: usize, transposed: bool
   }
 }
 
-/** Bytes of a position that waits for its tile: see `place`. */
+/** As listSources, of whole images; where the last 4 are fewer, the last of them is repeated. */
+function listImages(
+  args: Convolution,
+  transposed: bool,
+  group: i32,
+  depth: i32,
+  outChannels: i32,
+  width: i32,
+  height: i32,
+  firstImage: i32,
+  images: i32,
+  scratch: usize,
+): i32 {
+  const geometry = args.geometry;
+  const bytes = listBytes(geometry.kernelHeight * geometry.kernelWidth);
+  const pixels = transposed ? geometry.outHeight * geometry.outWidth : geometry.height * geometry.width;
+  const imageBytes = <usize>(pixels * depth * geometry.groups) << 2;
+  const resultBytes = <usize>(height * width * outChannels) << 2;
+  const source = args.source + (<usize>(group * depth) << 2);
+  const fours = ceilDivide(images, 4);
+  const taps = scratch + <usize>(fours * height * width) * bytes;
+  let list = scratch;
+  for (let y = 0; y < height; ++y) {
+    for (let x = 0; x < width; ++x) {
+      const count = listTaps(geometry, transposed, depth, y, x, taps);
+      const result = args.out + (<usize>((y * width + x) * outChannels) << 2);
+      for (let four = 0; four < fours; ++four) {
+        store<i32>(list, count);
+        for (let p = 0; p < 4; ++p) {
+          const image = <usize>(firstImage + min(four * 4 + p, images - 1));
+          const base = source + image * imageBytes;
+          const at = list + (<usize>p << 2) + 4;
+          store<usize>(at, result + image * resultBytes);
+          for (let tap: usize = 0; tap < <usize>count; ++tap) {
+            store<usize>(at + tap * 20, base + load<usize>(taps + (tap << 3), 4), 20);
+          }
+        }
+        for (let tap: usize = 0; tap < <usize>count; ++tap) {
+          store<usize>(list + tap * 20, load<usize>(taps + (tap << 3)), 20);
+        }
+        list += bytes;
+      }
+    }
+  }
+  return fours * height * width;
+}
+
+/** Of one position the taps that meet no padding: offsets in a panel and in an image of the source; their number. */
+function listTaps(geometry: Geometry, transposed: bool, depth: i32, y: i32, x: i32, taps: usize): i32 {
+  const pixelBytes = <usize>(depth * geometry.groups) << 2;
+  const rowBytes = pixelBytes * (transposed ? geometry.outWidth : geometry.width);
+  let count = 0;
+  for (let ky = 0; ky < geometry.kernelHeight; ++ky) {
+    const row = transposed
+      ? resultOf(y + geometry.paddingY - ky * geometry.dilationY, geometry.strideY, geometry.outHeight)
+      : within(y * geometry.strideY - geometry.paddingY + ky * geometry.dilationY, geometry.height);
+    if (row < 0) continue;
+    for (let kx = 0; kx < geometry.kernelWidth; ++kx) {
+      const column = transposed
+        ? resultOf(x + geometry.paddingX - kx * geometry.dilationX, geometry.strideX, geometry.outWidth)
+        : within(x * geometry.strideX - geometry.paddingX + kx * geometry.dilationX, geometry.width);
+      if (column < 0) continue;
+      const tap = taps + (<usize>count << 3);
+      store<usize>(tap, <usize>((ky * geometry.kernelWidth + kx) * depth) * 32);
+      store<usize>(tap, <usize>row * rowBytes + <usize>column * pixelBytes, 4);
+      ++count;
+    }
+  }
+  return count;
+}
+
+/** Bytes of a position that waits for its tile: see `listTile`. */
 const PLACE: usize = 20;
 
 /** Writes the lists of all tiles of a part and returns their number. A short last tile repeats its last position. */

@@ -25,13 +25,18 @@ const PLACE_BYTES = 20;
 const POSITIONS_PER_BLOCK = 256;
 /** A step with fewer parts is cut along its panels too. */
 const ENOUGH_PARTS = 32;
+/** Positions of an image, and images, up to and from which a tile is one position of 4 images. */
+const SMALL_IMAGE = 64;
+const IMAGES = 12;
 
+const TILES = ['along rows', 'across images'] as const;
 const PANELS = ['all in a part', 'cut', 'cut and a shorter range'] as const;
 
 /** Of either direction of the product of convolution.ts, of the weight gradient, and of the depthwise kernels. */
 const byPanels = {
   panels: {
-    ...{ ranges: PANELS, outputs: FILLING, rows: CUTS, positions: FILLING, groups: COUNTS, residues: COUNTS },
+    ...{ tiles: TILES, ranges: PANELS, outputs: FILLING, rows: CUTS, positions: FILLING },
+    ...{ groups: COUNTS, residues: COUNTS },
     ...steps,
   },
 } as const;
@@ -70,7 +75,11 @@ function product(x: Shape, w: Shape, conv: ConvGeometry, transposed: boolean): L
   const rows = batch * (transposed ? geometry.height : geometry.outHeight);
   const width = transposed ? geometry.width : geometry.outWidth;
   const panels = Math.ceil(lanes / 8);
-  const rowsPerPart = Math.ceil(POSITIONS_PER_PART / width);
+  const height = rows / batch;
+  const acrossImages = height * width <= SMALL_IMAGE && batch >= IMAGES;
+  const rowsPerPart = acrossImages
+    ? 4 * height * Math.ceil(POSITIONS_PER_PART / (4 * height * width))
+    : Math.ceil(POSITIONS_PER_PART / width);
   const rowRuns = Math.ceil(rows / rowsPerPart);
   const perPart = panelsPerPart(panels, groups * rowRuns);
   const layout = new Layout();
@@ -79,10 +88,11 @@ function product(x: Shape, w: Shape, conv: ConvGeometry, transposed: boolean): L
   const tileBytes = (5 + 5 * taps(geometry)) * 4;
   return {
     path: pathOf(byPanels, 'panels', {
+      tiles: acrossImages ? 'across images' : 'along rows',
       ranges: rangesOf(panels, perPart),
       outputs: filling(lanes, 8),
       rows: cuts(rows, rowsPerPart),
-      positions: filling(Math.min(rows, rowsPerPart) * width, 4),
+      positions: acrossImages ? filling(batch, 4) : filling(Math.min(rows, rowsPerPart) * width, 4),
       groups: oneOrSeveral(groups),
       residues: oneOrSeveral(transposed ? Math.min(geometry.strideX, width) : 1),
       ...stepsOf(geometry),
@@ -98,6 +108,7 @@ function product(x: Shape, w: Shape, conv: ConvGeometry, transposed: boolean): L
         zeros: workspace + zeros,
         rowsPerPart,
         panelsPerPart: perPart,
+        acrossImages: acrossImages ? 1 : 0,
       };
       return [
         launch(transposed ? 'packTransposed' : 'packForward', groups * panels, record),
@@ -105,7 +116,7 @@ function product(x: Shape, w: Shape, conv: ConvGeometry, transposed: boolean): L
           transposed ? 'convolutionInputGradient' : 'convolutionForward',
           groups * rowRuns * Math.ceil(panels / perPart),
           record,
-          (Math.ceil((rowsPerPart * width) / 4) + 1) * tileBytes + 4 * PLACE_BYTES,
+          (Math.ceil((rowsPerPart * width) / 4) + 1) * tileBytes + Math.max(4 * PLACE_BYTES, 8 * taps(geometry)),
         ),
       ];
     },
