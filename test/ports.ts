@@ -1,5 +1,5 @@
 // A port for a server that is started later, or again. It lies below those that the system gives to connections and to
-// servers that ask for any (on Linux from 32 768 on), so that none of the processes beside this one is given it meanwhile.
+// servers that ask for any (on Linux from 32 768 on): no process beside this one is given it meanwhile.
 
 import { createServer } from 'node:net';
 
