@@ -514,7 +514,7 @@ test('whole numbers and variables that are reduced apart are compared as well, a
   await expect(session.checkReplicas()).rejects.toThrow('the variable codes has other bits');
 });
 
-/** So many devices that, as GPUs do, wait for each other while they build; what a rank's program fails with, and when. */
+/** So many devices that wait for each other while they build, as GPUs do; what rank 1 fails with, and when. */
 function meeting(replicas: number, fails: { now: Error | undefined; behind: boolean }) {
   let come = 0;
   const waiting: (() => void)[] = [];
