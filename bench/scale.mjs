@@ -12,10 +12,10 @@
 //     [--no-validation] [--epochs] [--device cuda|reference]
 //   node bench/scale.mjs --list        the reductions of a step, without a device
 //   node bench/scale.mjs --broken …    a mean in place of each sum over devices: all must be refused (exit code 0)
-// --epochs: also whole epochs of the training loop, and what they take beside their steps. ResNet18 is that of CIFAR, at
-// the same global batch on any number of devices; ResNet50 (a structure for each layer) and DeiT-S have 224×224 images
-// and 64 of them on each device. `--device reference` tries the script itself without a GPU. Every device is a process;
-// this one leads, and has device 0.
+// --epochs: also whole epochs of the training loop, and what they take beside their steps. ResNet18 is that of CIFAR,
+// at the same global batch on any number of devices; ResNet50 (a structure for each layer) and DeiT-S have 224×224
+// images and 64 of them on each device. `--device reference` tries the script itself without a GPU. Every device is a
+// process; this one leads, and has device 0.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
