@@ -514,6 +514,53 @@ test('whole numbers and variables that are reduced apart are compared as well, a
   await expect(session.checkReplicas()).rejects.toThrow('the variable codes has other bits');
 });
 
+/** So many devices that wait for each other while they build, as GPUs do; what rank 1 fails with, and when. */
+function meeting(replicas: number, fails: { now: Error | undefined; behind: boolean }) {
+  let come = 0;
+  const waiting: (() => void)[] = [];
+  const all = () =>
+    new Promise<void>((resolve) => {
+      waiting.push(resolve);
+      if (++come % replicas === 0) for (const go of waiting.splice(0)) go();
+    });
+  return replicatedReference(replicas, (collective) => {
+    const backend = referenceBackend({ collective });
+    const openSession = async () => {
+      const session = await backend.openSession();
+      const build = session.compile.bind(session);
+      const compile: Session['compile'] = async (graph, meet) => {
+        const error = collective.rank === 1 ? fails.now : undefined;
+        if (error && !fails.behind) throw error;
+        await meet?.();
+        if (error) throw error;
+        await all();
+        return await build(graph);
+      };
+      return Object.assign(session, { compile });
+    };
+    return { ...backend, openSession };
+  });
+}
+
+test('where one replica cannot build a program no other waits for it, and the next is built by all', async () => {
+  const fails = { now: new TooLargeError('no room') as Error | undefined, behind: false };
+  const session = await (await meeting(3, fails)).backend.openSession();
+  const error = await session.compile(stepGraph(3, 4)).catch((one: unknown) => one);
+  expect(error).toBeInstanceOf(TooLargeError);
+  expect(String(error)).toContain('rank 1 (here, reference): no room');
+  fails.now = undefined;
+  expect(await trained(session, 3, 48)).toHaveLength(4);
+  await session.dispose();
+});
+
+test('one that fails where the others wait for it already ends all, with its reason', async () => {
+  const { backend } = await meeting(3, { now: new Error('internal: no graph'), behind: true });
+  const session = await backend.openSession();
+  const message = 'rank 1 (here, reference): internal: no graph';
+  await expect(session.compile(stepGraph(3, 4))).rejects.toThrow(message);
+  await expect(backend.openSession()).rejects.toThrow(message);
+});
+
 test('where a device has no room to compare variables, the host does', async () => {
   let full = false;
   const { backend } = await withSecond({
